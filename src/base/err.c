@@ -1,0 +1,59 @@
+/* A few words per thread: the sentence of the last failure and the places it passed. */
+#include "base/err.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static _Thread_local char text[512];
+static _Thread_local char path[512];
+static _Thread_local size_t path_len;
+
+_Static_assert(ENOTRECOVERABLE == 131, "err_fold() spells the number out");
+
+int err_note(int error, const char *file, int line, const char *func, int is_origin)
+{
+    const char *slash = strrchr(file, '/');
+    int n;
+
+    (void)func;
+    if (error == 0)
+        return 0;
+    if (is_origin)
+        path_len = 0;
+    if (path_len < sizeof(path) - 1) {
+        n = snprintf(path + path_len, sizeof(path) - path_len, "%s%s:%d", path_len > 0 ? " < " : "",
+                     slash != NULL ? slash + 1 : file, line);
+        if (n > 0)
+            path_len += (size_t)n < sizeof(path) - path_len ? (size_t)n : sizeof(path) - path_len - 1;
+    }
+    return error;
+}
+
+int err_say(int error, const char *format, ...)
+{
+    va_list ap;
+
+    va_start(ap, format);
+    (void)vsnprintf(text, sizeof(text), format, ap);
+    va_end(ap);
+    return error;
+}
+
+const char *err_text(void)
+{
+    return text;
+}
+
+const char *err_path(void)
+{
+    return path_len > 0 ? path : "";
+}
+
+void err_reset(void)
+{
+    text[0] = '\0';
+    path[0] = '\0';
+    path_len = 0;
+}

@@ -1,0 +1,26 @@
+/* Errors: 0 is done, < 0 is -errno (the environment failed; handed up unchanged, never matched on), > 0 is an outcome
+ * of the called function's own enum (handled by its caller, never forwarded).
+ *
+ * err_origin() marks where a negative error is born, err_trace() each place it passes, err_fold() turns an outcome that
+ * nobody handles into -ENOTRECOVERABLE. The path is kept per thread and printed by err_path(). err_text() keeps a
+ * sentence for the person: lower case, no full stop, what failed first, the subject in quotes. Any thread. */
+#ifndef RIDD_BASE_ERR_H
+#define RIDD_BASE_ERR_H
+
+#include <stddef.h>
+
+int err_note(int error, const char *file, int line, const char *func, int is_origin);
+
+#define err_origin(r) err_note((r), __FILE__, __LINE__, __func__, 1)
+#define err_trace(r)  err_note((r), __FILE__, __LINE__, __func__, 0)
+#define err_fold(r)   err_note((r) > 0 ? -131 /* ENOTRECOVERABLE */ : (r), __FILE__, __LINE__, __func__, (r) > 0)
+
+/* Remembers a sentence for this thread and returns error, so that `return err_origin(err_say(-EIO, "..."))` reads well. */
+int err_say(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* The sentence last remembered on this thread, or "" when there is none. Valid until the next err_say(). */
+const char *err_text(void);
+/* "store.c:12 < main.c:40": origin first. Valid until the next err_* call on this thread. */
+const char *err_path(void);
+void err_reset(void);
+
+#endif

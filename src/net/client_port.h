@@ -1,0 +1,80 @@
+/* The client port: newline-delimited lines over TCP (PROTOCOL.md 1), limits and back-pressure; decides nothing about
+ * their content.
+ *
+ * Connections are plain libevent events, not bufferevents: one read per readiness, one writev per loop turn
+ * (DESIGN.md 10). Lines are handed up inside the read callback; replies are added to a buffer and leave with
+ * client_port_flush(), which the loop calls once per turn. All on the loop thread.
+ *
+ * Who is owed what: the host calls client_conn_hold() for each line it will answer later and client_conn_release() when
+ * the reply was added. Above in_flight held requests the socket is not read. At end of file (half-close) what is owed is
+ * still answered, then the connection is closed. A connection whose output passes CLIENT_OUT_BYTES_HIGH is not read;
+ * one that makes no progress for CLIENT_STUCK_US is closed. A struct client_conn lives until on_closed returned *and*
+ * its last hold was released; replies to a dead connection are dropped. Callbacks may call any function here. */
+#ifndef RIDD_NET_CLIENT_PORT_H
+#define RIDD_NET_CLIENT_PORT_H
+
+#include <event2/event.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/limits.h"
+
+struct client_port;
+struct client_conn;
+
+struct client_port_ops {
+    void *ctx;
+    /* One line without its newline (and '\r'), not NUL-terminated, valid during the call. line_no counts from 1. */
+    void (*on_line)(void *ctx, struct client_conn *c, const char *line, size_t len, uint64_t line_no);
+    /* A line passed request_bytes: add an error; the port skips the rest, and closes after the second such line. */
+    void (*on_too_long)(void *ctx, struct client_conn *c, uint64_t line_no);
+    /* The connection limit is reached: add one line to out, which is sent before closing. */
+    void (*on_refused)(void *ctx, struct buf *out);
+    void (*on_opened)(void *ctx, struct client_conn *c); /* may set user data */
+    void (*on_closed)(void *ctx, struct client_conn *c, const char *why);
+};
+
+struct client_port_conf {
+    size_t request_bytes;   /* line limit */
+    unsigned in_flight;     /* per connection */
+    unsigned connections;   /* at once */
+};
+
+struct client_port_stats {
+    unsigned n_open;
+    uint64_t n_accepted;
+    uint64_t n_refused;
+    uint64_t n_closed_slow;
+    uint64_t n_too_long;
+    uint64_t bytes_in;
+    uint64_t bytes_out;
+};
+
+/* addr is "host:port" or "[v6]:port"; a name may resolve to several addresses: the first that binds is used.
+ * 0 or -errno with err_text(). */
+int client_port_new(struct event_base *base, const char *addr, const struct client_port_conf *conf,
+                    const struct client_port_ops *ops, struct client_port **ret);
+/* New limits for connections opened from now on (SIGHUP). */
+void client_port_set_conf(struct client_port *p, const struct client_port_conf *conf);
+/* Stops accepting and reading; what is owed may still be answered. */
+void client_port_quiesce(struct client_port *p);
+/* True when nothing is owed and no output waits. */
+bool client_port_idle(const struct client_port *p);
+void client_port_flush(struct client_port *p);
+void client_port_get_stats(const struct client_port *p, struct client_port_stats *ret);
+/* The port it listens on (for addr with port 0). */
+unsigned client_port_number(const struct client_port *p);
+/* Closes everything at once; on_closed is called for each connection. NULL is accepted. */
+void client_port_free(struct client_port *p);
+
+/* The output of a connection: append whole lines. NULL once it is dead. */
+struct buf *client_conn_out(struct client_conn *c);
+void client_conn_hold(struct client_conn *c);
+void client_conn_release(struct client_conn *c);
+void client_conn_set_user(struct client_conn *c, void *user);
+void *client_conn_user(const struct client_conn *c);
+const char *client_conn_address(const struct client_conn *c); /* "127.0.0.1:50344", for log lines */
+
+#endif

@@ -1,0 +1,258 @@
+/* The pure consensus core of one node of one group: messages, proposals, reads and time go in, a `ready` comes out.
+ *
+ * It decides elections, replication, commit and the confirmation of linearizable reads. It does not do I/O, keep
+ * threads, read clocks or draw randomness: time is an argument (monotonic microseconds, never falling), the seed is a
+ * parameter, memory comes from the given allocator. It never calls out, but for two passive tables: log_read (entries
+ * no longer cached, called from raft_ready() only) and the trace hook.
+ *
+ * Ownership: what goes in is copied. What raft_ready() hands out is borrowed and valid until the next call of any
+ * raft_* function on the same object that takes a non-const pointer.
+ *
+ * Errors: 0, or RAFT_E_* (state unchanged), or -ENOMEM (state unchanged). When memory fails inside raft_ready() or
+ * raft_tick(), where there is nobody to refuse, the process stops by assertion.
+ *
+ * Thread: one owner at a time. Source: Raft dissertation figure 3.1, 3.4-3.10, 4.2.3, 6.2, 6.4, 9.6, 10.2.1;
+ * READS.md R1-R26, R53-R61. Deviations from the dissertation: src/raft/README. */
+#ifndef RIDD_RAFT_RAFT_H
+#define RIDD_RAFT_RAFT_H
+
+#include "base/arena.h"
+#include "raft/configuration.h"
+#include "raft/types.h"
+
+struct raft;
+
+enum raft_error {
+    RAFT_E_NOT_LEADER = 1, /* raft_propose, raft_read, raft_transfer */
+    RAFT_E_BUSY = 2,       /* a bound of limits.h is reached, or a transfer is under way */
+    RAFT_E_INVALID = 3,    /* raft_step: the message cannot come from a correct peer; close the link */
+    RAFT_E_NOT_MEMBER = 4, /* raft_transfer: the target is no voter, or this node itself */
+    RAFT_E_TOO_LARGE = 5,  /* raft_propose: above ENTRY_BYTES_MAX */
+    RAFT_E_GATED = 6,      /* raft_propose: no entry of this term is committed yet; ask again when ready says so */
+};
+
+/*            tick: timeout          quorum of pre-votes        quorum of votes
+ *  FOLLOWER ───────────────► PRE_CANDIDATE ─────────► CANDIDATE ─────────► LEADER
+ *     ▲  │                        │  ▲                   │  │                 │
+ *     │  └──── TIMEOUT_NOW ───────┼──┼──────────────────►┘  │                 │
+ *     │                           │  └────── timeout ───────┘                 │
+ *     └────── higher term, leader heard, quorum silent, removed ─────────────┘
+ * raft_become() has the table of allowed moves. */
+enum raft_role { RAFT_FOLLOWER, RAFT_PRE_CANDIDATE, RAFT_CANDIDATE, RAFT_LEADER };
+const char *raft_role_name(enum raft_role role);
+
+/* Entries from the disk, at most n_max, beginning with `from`, none above `to`; at least one, then as many as fit
+ * bytes_max. Payloads are allocated from the arena. Called for indexes that raft_stored() covered. 0 or -errno; an error is
+ * final for the node: raft_ready() hands it up in ret->log_error. */
+struct raft_log_reader {
+    int (*read)(void *ctx, raft_index from, raft_index to, size_t bytes_max, struct arena *arena,
+                struct raft_entry *ret_entries, unsigned n_max, unsigned *ret_n);
+    void *ctx;
+};
+
+/* What happened, for log lines and transcripts; values are copies. `peer` is 0 when it concerns nobody else. */
+enum raft_trace_event {
+    RAFT_TRACE_ROLE,          /* role, term, peer = leader; text = why */
+    RAFT_TRACE_LEADER,        /* a leader became known: peer, term */
+    RAFT_TRACE_VOTE_GRANTED,  /* to peer in term */
+    RAFT_TRACE_VOTE_REFUSED,  /* to peer; text = why */
+    RAFT_TRACE_TRUNCATED,     /* index = first removed */
+    RAFT_TRACE_COMMIT,        /* index */
+    RAFT_TRACE_ROUND,         /* round opened, index = read_index */
+    RAFT_TRACE_CONFIGURATION, /* index */
+    RAFT_TRACE_TRANSFER,      /* peer = target; text = started, sent, aborted */
+    RAFT_TRACE_PROBE,         /* peer fell back to probing; index = next_index */
+    RAFT_TRACE_INVALID,       /* peer; text = what was wrong with its message */
+};
+struct raft_trace {
+    enum raft_trace_event event;
+    enum raft_role role;
+    raft_term term;
+    raft_index index;
+    raft_node_id peer;
+    uint64_t round;
+    const char *text;
+};
+
+struct raft_conf {
+    raft_node_id id;
+    uint64_t election_timeout_us; /* randomised to 1..2 times this; at least 3 * heartbeat_us */
+    uint64_t heartbeat_us;
+    uint64_t seed;
+    unsigned rounds_max;      /* K: read rounds outstanding at once; 1 .. RAFT_ROUNDS_MAX * 4 */
+    size_t append_bytes_max;  /* RAFT_APPEND_BYTES_MAX, smaller in tests */
+    size_t inflight_bytes_max; /* RAFT_INFLIGHT_BYTES_MAX, smaller in tests */
+    size_t cache_bytes_max;   /* RAFT_CACHE_BYTES_MAX, smaller in tests */
+    struct mem mem;
+    struct raft_log_reader log_reader;
+    void (*trace)(void *ctx, const struct raft_trace *t); /* may be NULL; must not call back */
+    void *trace_ctx;
+};
+/* Fills every field but id, seed and log_reader with its default. */
+void raft_conf_init(struct raft_conf *conf);
+
+/* Consecutive entries of one term, from `first` to before the next range. */
+struct raft_term_range {
+    raft_term term;
+    raft_index first;
+};
+struct raft_config_at {
+    raft_index index;
+    struct raft_configuration configuration;
+};
+/* What was durable when the process started. Arrays are copied. */
+struct raft_start {
+    struct raft_hard_state hard_state;
+    raft_index last_index; /* of the log; entries 1 .. last_index are on disk */
+    raft_index commit_index; /* highest commit index this node had recorded; <= last_index */
+    raft_index last_applied; /* of the state machine; <= commit_index is enforced by raising commit_index */
+    const struct raft_term_range *terms;
+    size_t n_terms;
+    const struct raft_config_at *configs; /* ascending; at least the one at index 1 */
+    size_t n_configs;
+};
+
+/* 0; RAFT_E_INVALID when start contradicts itself or the node is not in its configuration's range; -ENOMEM. */
+int raft_new(const struct raft_conf *conf, const struct raft_start *start, uint64_t now_us,
+             struct raft **ret_raft);
+void raft_free(struct raft *r);
+
+/* ---- inputs ---- */
+
+/* Time passes. Deadlines are inside; call at raft_deadline_us() or later, or at any time. */
+void raft_tick(struct raft *r, uint64_t now_us);
+uint64_t raft_deadline_us(const struct raft *r);
+
+/* One message from a peer. RAFT_E_INVALID for what a correct peer cannot send. Bytes behind m are copied. */
+int raft_step(struct raft *r, const struct raft_msg *m, uint64_t now_us);
+
+/* The link to a peer came up or went down: appends in flight are lost then; a new link is probed at once and told the
+ * highest open round (READS R12). Unknown peers are ignored. */
+void raft_link(struct raft *r, raft_node_id peer, bool up, uint64_t now_us);
+
+/* Append an entry of type COMMAND or READ; the payload is copied. It leaves and is stored with the next raft_ready(). */
+int raft_propose(struct raft *r, enum raft_entry_type type, const void *data, size_t len,
+                 struct raft_entry_id *ret_id);
+
+/* Ask for a linearizable read. `ctx` comes back in ready.reads once a quorum has acknowledged a round opened after this
+ * call in the same term, and an entry of this term was committed before its index was sampled (READS R1, R5, R14); or in
+ * ready.reads_failed. Until then it is parked. `min_index` is the floor that the connection's own earlier writes of this
+ * term set (0: none): the read is confirmed only when commit_index has reached it too (READS R58).
+ * RAFT_E_NOT_LEADER, RAFT_E_BUSY at RAFT_READS_PENDING_MAX. */
+int raft_read(struct raft *r, uint64_t ctx, raft_index min_index, uint64_t now_us);
+
+/* Batch `batch` of an earlier ready, and so every batch before it, is durable. */
+void raft_stored(struct raft *r, uint64_t batch, uint64_t now_us);
+
+/* The state machine holds everything up to index. */
+void raft_applied(struct raft *r, raft_index index);
+
+/* Hand leadership to `to` (0: the voter that is furthest). Proposals are refused with RAFT_E_BUSY until it is over:
+ * this node stops leading, or one election timeout has passed (ready.transfer_over tells). */
+int raft_transfer(struct raft *r, raft_node_id to, uint64_t now_us);
+
+/* How many rounds may be outstanding: the host lowers it to 1 while its loop is the bottleneck. */
+void raft_set_rounds_max(struct raft *r, unsigned rounds_max);
+
+/* ---- output ---- */
+
+enum raft_loss { RAFT_LOSS_NONE, RAFT_LOSS_TERM /* a higher term was seen */, RAFT_LOSS_ROLE /* within the term */ };
+
+struct raft_read_done {
+    uint64_t ctx;
+    raft_index read_index; /* serve when last_applied >= this */
+    uint64_t round;        /* the confirmed round it rode on */
+    uint64_t arrival_round; /* highest round open when it arrived: round > arrival_round always */
+    raft_term term;
+};
+
+struct raft_ready {
+    /* Store: 0 = nothing. Numbers grow by one. The order within a batch is: truncate, then hard state, then entries. */
+    uint64_t batch;
+    bool hard_state_changed;
+    struct raft_hard_state hard_state; /* always the current one */
+    raft_index truncate_from;          /* entries from here on are removed first; 0: none */
+    const struct raft_entry *entries;
+    unsigned n_entries;
+    raft_index commit_index; /* always the current one; kept with the batch as a hint for the next start */
+
+    /* Send at once: nothing here claims anything that is not durable (heartbeat answers, READS R61; the leader's own
+     * messages in its durable term; pre-votes; rejections). */
+    const struct raft_msg *msgs;
+    unsigned n_msgs;
+    /* Send when batch `after_batch` is durable (at once when it is 0): votes, vote requests, append acknowledgements. */
+    const struct raft_msg *msgs_after_store;
+    unsigned n_msgs_after_store;
+    uint64_t after_batch;
+
+    /* Apply: committed and durable here, in order, once each. */
+    const struct raft_entry *committed;
+    unsigned n_committed;
+    bool more_committed; /* bounded: call raft_ready() again */
+
+    /* Reads. When loss is set, no read is in `reads` (READS R17) and reads_failed holds every unconfirmed one. */
+    const struct raft_read_done *reads;
+    unsigned n_reads;
+    const uint64_t *reads_failed; /* ctx */
+    unsigned n_reads_failed;
+
+    /* Leadership was lost since the last ready (perhaps regained in a later term since). Entries this node proposed in
+     * loss_term up to loss_commit_index are committed; the fate of the others is unknown. */
+    enum raft_loss loss;
+    raft_term loss_term;
+    raft_index loss_commit_index;
+    bool transfer_over; /* a transfer ended, one way or the other */
+    int log_error;      /* 0, or what log_reader.read returned: stop the node */
+};
+
+/* Everything that is due. Opens a read round when one is allowed: call it once at the end of each loop turn. */
+void raft_ready(struct raft *r, uint64_t now_us, struct raft_ready *ret_ready);
+
+/* ---- looking ---- */
+
+struct raft_peer_status {
+    raft_node_id id;
+    enum raft_server_role role;
+    bool connected;
+    raft_index match_index;
+    raft_index next_index;
+    uint64_t acked_round;
+    uint64_t last_heard_us; /* 0: never */
+    uint64_t srtt_us;       /* 0: not measured */
+};
+struct raft_status {
+    raft_node_id id;
+    enum raft_role role;
+    raft_term current_term;
+    raft_node_id voted_for;
+    raft_node_id leader_id;
+    raft_index commit_index;
+    raft_index last_applied;
+    raft_index last_index;
+    raft_index last_stored;
+    raft_index noop_index;   /* 0 unless leader */
+    bool can_serve;          /* leader with an entry of its term committed: raft_propose() and reads go through */
+    uint64_t rounds_opened;  /* since the process started */
+    uint64_t rounds_confirmed;
+    unsigned n_reads_pending;
+    unsigned n_voters;
+    unsigned n_voters_heard; /* leader: voters heard within one election timeout, itself included */
+    raft_node_id transfer_to;
+    unsigned n_peers;
+    struct raft_peer_status peers[RAFT_SERVERS_MAX];
+};
+void raft_get_status(const struct raft *r, struct raft_status *ret_status);
+enum raft_role raft_get_role(const struct raft *r);
+raft_term raft_get_term(const struct raft *r);
+raft_node_id raft_get_leader(const struct raft *r); /* 0: unknown */
+bool raft_can_serve(const struct raft *r);
+raft_index raft_get_commit_index(const struct raft *r);
+const struct raft_configuration *raft_get_configuration(const struct raft *r);
+/* The term of an entry in the log; 0 when there is none at index. */
+raft_term raft_term_at(const struct raft *r, raft_index index);
+
+/* All invariants of the core: of the state, and of the change since the last call. Asserts. For tests, the simulator,
+ * and builds with RIDD_CHECK. Costs O(peers + reads). */
+void raft_check(struct raft *r);
+
+#endif

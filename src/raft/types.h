@@ -1,0 +1,98 @@
+/* The words that every layer shares: terms, indexes, entries, messages between nodes.
+ *
+ * Plain data, no behaviour. Units: times in microseconds, sizes in bytes. Source: Raft dissertation figure 3.1 and
+ * sections 3.10 (transfer), 6.4 (reads), 9.6 (pre-vote), 10.2.1 (writing to disk in parallel). */
+#ifndef RIDD_RAFT_TYPES_H
+#define RIDD_RAFT_TYPES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include "base/limits.h"
+
+typedef uint64_t raft_term;
+typedef uint64_t raft_index;
+typedef uint64_t raft_node_id; /* 0 is nobody */
+
+/* The number of a node is a function of its name alone, so that no table of numbers can differ between nodes. */
+static inline raft_node_id raft_node_id_of_name(const char *name)
+{
+    uint64_t h = hash_fnv64(name, strlen(name));
+
+    return h != 0 ? h : 1;
+}
+
+struct raft_entry_id {
+    raft_term term;
+    raft_index index;
+};
+
+enum raft_entry_type {
+    RAFT_ENTRY_NOOP = 1,   /* the first entry of a leader's term (READS R14) */
+    RAFT_ENTRY_CONFIG = 2, /* payload: configuration.h */
+    RAFT_ENTRY_COMMAND = 3, /* payload: wire/command.h; opaque to the core */
+    RAFT_ENTRY_READ = 4,   /* marker of a log read, no payload (READS R60) */
+};
+
+struct raft_entry {
+    struct raft_entry_id id;
+    enum raft_entry_type type;
+    uint32_t len;
+    const void *data; /* len bytes; lifetime as said where the entry is handed over; NULL when len is 0 */
+};
+
+struct raft_hard_state {
+    raft_term current_term;
+    raft_node_id voted_for; /* 0: nobody in this term */
+};
+
+enum raft_msg_type {
+    RAFT_MSG_PRE_VOTE = 1,
+    RAFT_MSG_PRE_VOTE_RESP = 2,
+    RAFT_MSG_VOTE = 3,
+    RAFT_MSG_VOTE_RESP = 4,
+    RAFT_MSG_APPEND = 5,
+    RAFT_MSG_APPEND_RESP = 6,
+    RAFT_MSG_HEARTBEAT = 7,
+    RAFT_MSG_HEARTBEAT_RESP = 8,
+    RAFT_MSG_TIMEOUT_NOW = 9,
+};
+#define RAFT_MSG_TYPE_MAX RAFT_MSG_TIMEOUT_NOW
+
+/* One message. Fields that a type does not use are 0. `entries` is borrowed.
+ *
+ * PRE_VOTE        term = the term it would campaign in; prev = last entry of the asker's log
+ * PRE_VOTE_RESP   reject = 0: term repeats the asked one; reject = 1: term is the answerer's own
+ * VOTE            term; prev = last entry of the candidate's log; transfer: overrides "I hear a leader"
+ * VOTE_RESP       term; reject
+ * APPEND          term; prev = the entry before entries[0]; entries; leader_commit
+ * APPEND_RESP     term; reject = 0: index = prev.index + number of entries of the APPEND answered, durable here;
+ *                 reject = 1: index = the prev.index refused; hint = where the answerer's log may agree: the first
+ *                 index of the conflicting term and that term, or (last_index + 1, term 0) when its log is too short
+ * HEARTBEAT       term; round = the highest round opened in this term; leader_commit, clamped to what the receiver is
+ *                 known to hold (READS R30)
+ * HEARTBEAT_RESP  term and round exactly as received (READS R8); reject = 1: term is the answerer's own, higher
+ * TIMEOUT_NOW     term: the receiver campaigns at once (3.10) */
+struct raft_msg {
+    enum raft_msg_type type;
+    raft_node_id from;
+    raft_node_id to;
+    raft_term term;
+    struct raft_entry_id prev;
+    raft_index leader_commit;
+    raft_index index;
+    struct raft_entry_id hint;
+    uint64_t round;
+    bool reject;
+    bool transfer;
+    unsigned n_entries;
+    const struct raft_entry *entries;
+};
+
+const char *raft_msg_type_name(enum raft_msg_type type); /* "append", "heartbeat_resp", ...; "unknown" */
+const char *raft_entry_type_name(enum raft_entry_type type);
+
+#endif

@@ -1,0 +1,72 @@
+/* Commands: the payload of COMMAND entries, keys as stored, results of applying.
+ *
+ * A command is: u8 version (1), u8 op, u8 flags, u8 0, u64 client, u64 seq (0 until sessions exist), u16 key length,
+ * key, u32 value length, value, u32 from length, from. Values are compact JSON text (value.h). Decoding is total and
+ * bounds-checked; slices are borrowed. Pure, any thread. */
+#ifndef RIDD_WIRE_COMMAND_H
+#define RIDD_WIRE_COMMAND_H
+
+#include <stdbool.h>
+
+#include "base/buf.h"
+#include "raft/types.h"
+
+/* A key as stored and compared: one byte of type, then the bytes of the string, or the int64 big endian with its sign
+ * bit flipped (so that memcmp orders both). "3" and 3 are different keys. */
+#define KEY_TYPE_INT      'i'
+#define KEY_TYPE_STRING   's'
+#define KEY_TYPE_INTERNAL '\1' /* no client can name one (compare_read_methods) */
+struct wire_key {
+    uint16_t len;
+    unsigned char bytes[KEY_BYTES_MAX];
+};
+/* 0 or 1: empty, longer than KEY_STRING_BYTES_MAX. UTF-8 was checked by the JSON decoder. */
+int wire_key_set_string(struct wire_key *key, const char *s, size_t len);
+void wire_key_set_int(struct wire_key *key, int64_t v);
+void wire_key_set_internal(struct wire_key *key, const char *name);
+int64_t wire_key_get_int(const struct wire_key *key); /* of a KEY_TYPE_INT key */
+
+struct wire_slice {
+    const char *data; /* borrowed; NULL: absent */
+    size_t len;
+};
+
+enum command_op { COMMAND_WRITE = 1, COMMAND_CAS = 2, COMMAND_DELETE = 3 };
+#define COMMAND_FLAG_CREATE_IF_NOT_EXISTS 1u /* cas only */
+
+struct command {
+    enum command_op op;
+    uint8_t flags;
+    uint64_t client;
+    uint64_t seq;
+    struct wire_slice key;   /* stored form, 2 .. KEY_BYTES_MAX bytes */
+    struct wire_slice value; /* write: value; cas: to; else absent */
+    struct wire_slice from;  /* cas only */
+};
+enum command_error { COMMAND_E_INVALID = 1 };
+int command_encode(const struct command *c, struct buf *buf);                /* 0, -ENOMEM */
+int command_decode(const void *data, size_t len, struct command *ret);       /* 0, COMMAND_E_INVALID */
+
+/* What applying gave; decided by the log and the state alone. */
+enum command_status {
+    COMMAND_OK = 0,
+    COMMAND_KEY_NOT_FOUND = 1,       /* cas: error 20 */
+    COMMAND_PRECONDITION_FAILED = 2, /* cas: error 22 */
+    COMMAND_INVALID = 3,             /* an entry that does not decode: applied as nothing, on every node */
+};
+struct command_result {
+    enum command_status status;
+    bool existed; /* delete */
+    raft_index index;
+};
+
+/* A value as read from the state; text is borrowed as long as the view it came from. */
+struct command_value {
+    bool exists;
+    struct wire_slice text;
+    raft_index create_index;
+    raft_index modify_index;
+    uint64_t version; /* 1 for a key just created */
+};
+
+#endif

@@ -1,0 +1,53 @@
+/* Replies: formatted directly into a buffer, one line each with its newline (PROTOCOL.md 2 to 5). Pure.
+ *
+ * A reply is begun, gets its fields in order, and is ended; the writer adds type, in_reply_to, envelope and msg_id where
+ * PROTOCOL.md 1 wants them. `spaced` is jansson's default form (": ", ", ") for stdin/stdout; TCP replies are compact.
+ * All return nothing: a failed allocation is remembered and wire_reply_end() gives -ENOMEM with the buffer as it was. */
+#ifndef RIDD_WIRE_REPLY_H
+#define RIDD_WIRE_REPLY_H
+
+#include "base/buf.h"
+#include "wire/request.h"
+
+struct wire_reply {
+    struct buf *buf;
+    const struct wire_origin *origin;
+    uint64_t own_msg_id; /* written last in the body of an envelope */
+    size_t start;        /* length of buf at begin */
+    bool spaced;
+    bool failed;
+    bool comma; /* a comma is due before the next member or element */
+};
+
+void wire_reply_begin(struct wire_reply *w, struct buf *buf, const struct wire_origin *origin, bool spaced,
+                      uint64_t own_msg_id, const char *type);
+void wire_reply_u64(struct wire_reply *w, const char *name, uint64_t v);
+void wire_reply_i64(struct wire_reply *w, const char *name, int64_t v);
+void wire_reply_bool(struct wire_reply *w, const char *name, bool v);
+void wire_reply_null(struct wire_reply *w, const char *name);
+void wire_reply_string(struct wire_reply *w, const char *name, const char *s, size_t len);
+void wire_reply_str(struct wire_reply *w, const char *name, const char *s); /* NULL: null */
+/* Compact JSON text, spliced in; absent (data NULL): null. */
+void wire_reply_value(struct wire_reply *w, const char *name, struct wire_slice text);
+void wire_reply_key(struct wire_reply *w, const char *name, const struct wire_key *key);
+/* Milliseconds from whole microseconds without needless digits: 0.213, 2, 15.5. */
+void wire_reply_ms(struct wire_reply *w, const char *name, uint64_t us);
+/* name NULL inside an array. */
+void wire_reply_open_object(struct wire_reply *w, const char *name);
+void wire_reply_close_object(struct wire_reply *w);
+void wire_reply_open_array(struct wire_reply *w, const char *name);
+void wire_reply_close_array(struct wire_reply *w);
+/* Writes msg_id, the closing braces and '\n'. 0 or -ENOMEM. */
+int wire_reply_end(struct wire_reply *w);
+/* Bytes written since begin, to hold against REPLY_BYTES_MAX; wire_reply_undo() takes them back. */
+size_t wire_reply_len(const struct wire_reply *w);
+void wire_reply_undo(struct wire_reply *w);
+
+/* Begins an error: type, in_reply_to, code, text, error, definite are written; add what the row carries, then end. */
+void wire_reply_begin_error(struct wire_reply *w, struct buf *buf, const struct wire_origin *origin, bool spaced,
+                            uint64_t own_msg_id, enum wire_error error, bool after_append, const char *text);
+/* The whole line for a request that could not be decoded; line_no is written when no msg_id could be read. */
+int wire_reply_refused(struct buf *buf, const struct wire_refused *refused, bool spaced, uint64_t own_msg_id,
+                       uint64_t line_no);
+
+#endif

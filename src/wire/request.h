@@ -1,0 +1,104 @@
+/* Client requests: one line of JSON to a struct (PROTOCOL.md 1 to 4).
+ *
+ * Total: any bytes give a request or an error that says what and where. Does no I/O. Depth is checked before jansson
+ * parses (it recurses), duplicate keys, NUL, overflow and the counts of limits.h are refused. One decoder serves
+ * both forms. Keep one struct wire_decoder per thread; what it returns is valid until the next decode.
+ * Call json_object_seed(0) before threads start (RELIABILITY C3); the simulator seeds a constant. */
+#ifndef RIDD_WIRE_REQUEST_H
+#define RIDD_WIRE_REQUEST_H
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "wire/command.h"
+#include "wire/errors.h"
+
+enum wire_request_type {
+    WIRE_REQ_READ_INDEX = 1,
+    WIRE_REQ_READ_VIA_LOG,
+    WIRE_REQ_COMPARE, /* "compare_read_methods" */
+    WIRE_REQ_BATCH_READ_INDEX,
+    WIRE_REQ_FOLLOWER_READ,
+    WIRE_REQ_LEASE_READ,
+    WIRE_REQ_LOCAL_READ,
+    WIRE_REQ_READ,
+    WIRE_REQ_WRITE,
+    WIRE_REQ_CAS,
+    WIRE_REQ_DELETE,
+    WIRE_REQ_OPEN_SESSION,
+    WIRE_REQ_INIT,
+    WIRE_REQ_PING,
+    WIRE_REQ_STATUS,
+    WIRE_REQ_MEMBERS,
+    WIRE_REQ_TRANSFER_LEADER,
+    WIRE_REQ_SNAPSHOT,
+    WIRE_REQ_UNKNOWN, /* type is a string that is none of these: error 10 */
+    WIRE_REQ_PEER,    /* an envelope whose type was registered with wire_decoder_set_peer_types */
+};
+const char *wire_request_type_name(enum wire_request_type type);
+
+enum wire_via { /* also bits of `methods` */
+    WIRE_VIA_DEFAULT = 0,
+    WIRE_VIA_READ_INDEX = 1,
+    WIRE_VIA_LOG = 2,
+    WIRE_VIA_LEASE = 4,
+    WIRE_VIA_FOLLOWER = 8,
+    WIRE_VIA_LOCAL = 16,
+};
+
+/* What a reply must repeat. src and dest are the request's; slices into the decoder until wire_origin_copy(). */
+struct wire_origin {
+    bool envelope;
+    bool has_msg_id;
+    uint64_t msg_id;
+    struct wire_slice src;
+    struct wire_slice dest;
+};
+/* A copy that owns its strings (one malloc, ret->src.data; NULL for the bare form); free with wire_origin_done(). */
+int wire_origin_copy(const struct wire_origin *o, struct wire_origin *ret);
+void wire_origin_done(struct wire_origin *o);
+
+struct wire_request {
+    enum wire_request_type type;
+    struct wire_slice type_name; /* as sent */
+    struct wire_origin origin;
+    bool verbose;
+    uint32_t timeout_ms; /* TIMEOUT_MS_DEFAULT when absent */
+    struct wire_key key;
+    unsigned n_keys;             /* batch_read_index */
+    const struct wire_key *keys;
+    struct wire_slice value; /* write: value; cas: to. Compact text */
+    struct wire_slice from;  /* cas */
+    bool create_if_not_exists;
+    enum wire_via via;       /* read */
+    uint32_t num_reads;      /* compare */
+    uint32_t concurrency;    /* compare; 1 when absent */
+    unsigned methods;        /* compare: WIRE_VIA_* bits besides the two */
+    bool has_session;
+    uint64_t client;
+    uint64_t seq;
+    struct wire_slice to;    /* transfer_leader: node name; absent: any */
+    struct wire_slice node_id;    /* init */
+    unsigned n_node_ids;
+    const struct wire_slice *node_ids;
+    const void *json;        /* the body, a json_t *, borrowed: for WIRE_REQ_PEER */
+};
+
+/* Why a line was refused; enough for the reply. */
+struct wire_refused {
+    enum wire_error error; /* MALFORMED, TOO_LARGE or NOT_SUPPORTED */
+    struct wire_origin origin; /* has_msg_id only when it could be read */
+    char field[64];  /* "" when the line as a whole is at fault */
+    uint64_t limit;  /* TOO_LARGE: bytes; 0: none */
+    char text[192];  /* lower case sentence for the person */
+};
+
+struct wire_decoder;
+int wire_decoder_new(struct wire_decoder **ret);
+void wire_decoder_free(struct wire_decoder *d);
+/* The bound for values, normally VALUE_BYTES_MAX. Names of peer message types, for the Maelstrom node. */
+void wire_decoder_set_peer_types(struct wire_decoder *d, const char *const *names, size_t n);
+/* 0, or 1: *ret_refused says why, or -ENOMEM. A line holding only white space gives 2: ignore it. */
+int wire_request_decode(struct wire_decoder *d, const char *line, size_t len, struct wire_request *ret,
+                        struct wire_refused *ret_refused);
+
+#endif

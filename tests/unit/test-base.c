@@ -1,0 +1,217 @@
+/* base: checksums, buffers, arenas, lists, errors and what may reach a log line. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/bytes.h"
+#include "base/crc32c.h"
+#include "base/err.h"
+#include "base/hash.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "base/prng.h"
+
+static void base__crc32c_known_values(void **state)
+{
+    unsigned char zeros[32] = {0};
+
+    (void)state;
+    assert_int_equal(crc32c(0, "123456789", 9), 0xe3069283u);
+    assert_int_equal(crc32c(0, zeros, sizeof(zeros)), 0x8a9136aau); /* RFC 3720 B.4 */
+    assert_int_equal(crc32c(0, "", 0), 0);
+}
+
+static void base__crc32c_both_variants_agree(void **state)
+{
+    unsigned char data[257];
+    struct prng p;
+
+    (void)state;
+    prng_init(&p, 1);
+    for (size_t i = 0; i < sizeof(data); i++)
+        data[i] = (unsigned char)prng_next(&p);
+    for (size_t from = 0; from < 9; from++)
+        for (size_t len = 0; from + len <= sizeof(data); len++)
+            assert_int_equal(crc32c(7, data + from, len), crc32c_table(7, data + from, len));
+    /* In pieces as at once. */
+    assert_int_equal(crc32c(crc32c(0, data, 100), data + 100, 157), crc32c(0, data, 257));
+}
+
+static void base__bytes_are_little_endian(void **state)
+{
+    unsigned char b[8];
+
+    (void)state;
+    put_u64(b, 0x0102030405060708u);
+    assert_int_equal(b[0], 8);
+    assert_int_equal(b[7], 1);
+    assert_true(get_u64(b) == 0x0102030405060708u);
+    put_u32(b, 0xfffefdfcu);
+    assert_int_equal(get_u32(b), 0xfffefdfcu);
+    put_u16(b, 0x1234);
+    assert_int_equal(get_u16(b), 0x1234);
+}
+
+static void base__buf_grows_and_consumes(void **state)
+{
+    cleanup_buf struct buf b = BUF_INIT;
+
+    (void)state;
+    for (int i = 0; i < 1000; i++)
+        assert_int_equal(buf_add_format(&b, "%03d,", i), 0);
+    assert_int_equal(b.len, 4000);
+    buf_consume(&b, 3996);
+    assert_memory_equal(b.data, "999,", 4);
+    buf_consume(&b, 100);
+    assert_int_equal(b.len, 0);
+    assert_null(buf_reserve(&b, SIZE_MAX - 10));
+    assert_int_equal(buf_add(&b, "x", SIZE_MAX), -ENOMEM);
+}
+
+static void base__arena_blocks_are_apart_and_aligned(void **state)
+{
+    struct arena a;
+    unsigned char *blocks[300];
+
+    (void)state;
+    arena_init(&a, mem_libc);
+    for (int round = 0; round < 3; round++) {
+        for (size_t i = 0; i < 300; i++) {
+            blocks[i] = arena_alloc(&a, i * 7 + 1);
+            assert_non_null(blocks[i]);
+            assert_int_equal((uintptr_t)blocks[i] % 16, 0);
+            memset(blocks[i], (int)i & 0xff, i * 7 + 1);
+        }
+        for (size_t i = 0; i < 300; i++)
+            assert_int_equal(blocks[i][i * 7], i & 0xff);
+        assert_non_null(arena_alloc(&a, 100000));
+        arena_reset(&a);
+    }
+    arena_done(&a);
+}
+
+static void base__list_remove_twice_is_harmless(void **state)
+{
+    struct list head = LIST_INIT(head);
+    struct list other = LIST_INIT(other);
+    struct list n[3];
+    int seen = 0;
+
+    (void)state;
+    for (int i = 0; i < 3; i++)
+        list_append(&head, &n[i]);
+    list_remove(&n[1]);
+    list_remove(&n[1]);
+    list_append(&other, &n[1]);
+    list_splice(&other, &head);
+    assert_true(list_empty(&head));
+    list_for_each_safe(it, &other)
+    {
+        list_remove(it);
+        seen++;
+    }
+    assert_int_equal(seen, 3);
+    assert_true(list_empty(&other));
+}
+
+static void base__err_keeps_the_path(void **state)
+{
+    (void)state;
+    err_reset();
+    assert_int_equal(err_trace(err_origin(err_say(-EIO, "cannot read '%s'", "x"))), -EIO);
+    assert_string_equal(err_text(), "cannot read 'x'");
+    assert_non_null(strstr(err_path(), " < "));
+    assert_int_equal(err_fold(3), -ENOTRECOVERABLE);
+    assert_int_equal(err_fold(0), 0);
+}
+
+/* RELIABILITY 6.2 C5: whatever comes from outside, one event is one line. */
+static void base__log_one_event_is_one_line(void **state)
+{
+    char esc[LOG_ESC_BUF];
+    char line[2048];
+    unsigned char all[256];
+    int pipe_fds[2];
+    int saved;
+    ssize_t n;
+
+    (void)state;
+    for (int i = 0; i < 256; i++)
+        all[i] = (unsigned char)i;
+    assert_int_equal(pipe(pipe_fds), 0);
+    saved = dup(STDERR_FILENO);
+    (void)dup2(pipe_fds[1], STDERR_FILENO);
+    log_event(LOG_ERROR, "test", "a=%s raw=%s", log_esc(esc, sizeof(esc), all, sizeof(all)), "x\ny\x1b[31m");
+    (void)dup2(saved, STDERR_FILENO);
+    (void)close(saved);
+    n = read(pipe_fds[0], line, sizeof(line) - 1);
+    assert_true(n > 0);
+    line[n] = '\0';
+    for (ssize_t i = 0; i < n - 1; i++)
+        assert_true(line[i] >= 0x20 && line[i] < 0x7f);
+    assert_int_equal(line[n - 1], '\n');
+    assert_non_null(strstr(line, "level=error"));
+    assert_non_null(strstr(line, "event=test"));
+    (void)close(pipe_fds[0]);
+    (void)close(pipe_fds[1]);
+}
+
+static void base__log_limit_counts_what_it_drops(void **state)
+{
+    struct log_limit l = {.window_us = 1000, .burst = 2};
+    uint64_t suppressed = 99;
+
+    (void)state;
+    assert_true(log_limit_ok(&l, 5000, &suppressed));
+    assert_int_equal(suppressed, 0);
+    assert_true(log_limit_ok(&l, 5001, &suppressed));
+    assert_false(log_limit_ok(&l, 5002, &suppressed));
+    assert_false(log_limit_ok(&l, 5003, &suppressed));
+    assert_true(log_limit_ok(&l, 6000, &suppressed));
+    assert_int_equal(suppressed, 2);
+}
+
+static void base__prng_repeats_and_stays_below(void **state)
+{
+    struct prng a;
+    struct prng b;
+
+    (void)state;
+    prng_init(&a, 42);
+    prng_init(&b, 42);
+    for (int i = 0; i < 1000; i++) {
+        uint64_t x = prng_below(&a, 7);
+
+        assert_true(x < 7);
+        assert_true(x == prng_below(&b, 7));
+    }
+    assert_true(hash_fnv64("n1", 2) != hash_fnv64("n2", 2));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(base__crc32c_known_values),
+        cmocka_unit_test(base__crc32c_both_variants_agree),
+        cmocka_unit_test(base__bytes_are_little_endian),
+        cmocka_unit_test(base__buf_grows_and_consumes),
+        cmocka_unit_test(base__arena_blocks_are_apart_and_aligned),
+        cmocka_unit_test(base__list_remove_twice_is_harmless),
+        cmocka_unit_test(base__err_keeps_the_path),
+        cmocka_unit_test(base__log_one_event_is_one_line),
+        cmocka_unit_test(base__log_limit_counts_what_it_drops),
+        cmocka_unit_test(base__prng_repeats_and_stays_below),
+    };
+
+    return cmocka_run_group_tests_name("base", tests, NULL, NULL);
+}
