@@ -69,7 +69,7 @@ static int record_get(struct kv *kv, MDB_txn *txn, struct wire_slice key, size_t
         return 0;
     }
     if (rc != 0)
-        return err_fold(kv_lmdb_error(kv, rc, "read a key"));
+        return err_trace(kv_lmdb_fatal(kv, rc, "read a key"));
     p = ret->mv_data;
     if (ret->mv_size < len_min)
         return damaged(kv, key, "it is too short");
@@ -259,7 +259,7 @@ int kv_begin(struct kv *kv)
     rc = mdb_txn_begin(kv->env, NULL, 0, &kv->write_txn);
     if (rc != 0) {
         kv->write_txn = NULL;
-        return err_fold(kv_lmdb_error(kv, rc, "begin a transaction"));
+        return err_trace(kv_lmdb_fatal(kv, rc, "begin a transaction"));
     }
     kv->write_failed = false;
     return 0;
@@ -364,7 +364,7 @@ int kv_read_begin(struct kv *kv, struct raft_entry_id *ret_last_applied)
     rid_assert(!kv->reading);
     rc = mdb_txn_renew(kv->read_txn);
     if (rc != 0)
-        return err_fold(kv_lmdb_error(kv, rc, "begin a read"));
+        return err_trace(kv_lmdb_fatal(kv, rc, "begin a read"));
     r = kv_meta_get(kv, kv->read_txn, &meta);
     if (r != 0) {
         mdb_txn_reset(kv->read_txn);

@@ -58,6 +58,15 @@ int kv_lmdb_error(struct kv *kv, int rc, const char *what)
                               kv->dir, mdb_strerror(rc)));
 }
 
+int kv_lmdb_fatal(struct kv *kv, int rc, const char *what)
+{
+    int r = kv_lmdb_error(kv, rc, what);
+
+    if (r == KV_E_FULL)
+        return err_origin(rc > 0 ? -rc : -ENOSPC);
+    return err_trace(r);
+}
+
 int kv_distrust(struct kv *kv)
 {
     if (atomic_exchange(&kv->distrusted, true))
@@ -208,7 +217,7 @@ static int read_state(struct kv *kv)
         rc = mdb_stat(kv->read_txn, kv->dbi, &stat);
     if (rc != 0)
         return kv_lmdb_damage(rc) ? err_say(KV_E_DAMAGED, "%s", mdb_strerror(rc))
-                                  : err_fold(kv_lmdb_error(kv, rc, "read"));
+                                  : err_trace(kv_lmdb_fatal(kv, rc, "read"));
     r = kv_meta_get(kv, kv->read_txn, &kv->committed);
     if (r != 0)
         return err_trace(r);
@@ -243,7 +252,7 @@ static int open_trusted(struct kv *kv, const struct kv_conf *conf, struct trust_
         rc = check_length(kv, &long_enough);
     if (rc != 0) {
         if (!kv_lmdb_damage(rc))
-            return err_fold(kv_lmdb_error(kv, rc, "open the state"));
+            return err_trace(kv_lmdb_fatal(kv, rc, "open the state"));
         doubt(v, mdb_strerror(rc));
     } else if (!long_enough) {
         doubt(v, "'" TRUST_DATA_NAME "' is shorter than what it holds");
@@ -257,7 +266,7 @@ static int open_trusted(struct kv *kv, const struct kv_conf *conf, struct trust_
                 return err_trace(r);
             rc = mdb_env_sync(kv->env, 1);
             if (rc != 0)
-                return err_fold(kv_lmdb_error(kv, rc, "sync the state"));
+                return err_trace(kv_lmdb_fatal(kv, rc, "sync the state"));
         }
         r = read_state(kv);
         if (r < 0)
@@ -289,10 +298,11 @@ static int open_fresh(struct kv *kv, const struct kv_conf *conf)
     if (rc == 0)
         rc = check_length(kv, &long_enough);
     if (rc != 0)
-        return err_fold(kv_lmdb_error(kv, rc, "make a new state"));
+        return err_trace(kv_lmdb_fatal(kv, rc, "make a new state"));
     if (!long_enough)
         return err_origin(err_say(-EIO, "a new state in '%s' is damaged", kv->dir));
-    return err_fold(read_state(kv));
+    r = read_state(kv);
+    return err_fold(r);
 }
 
 int kv_open(const struct kv_conf *conf, enum kv_trust *ret_trust, struct kv **ret_kv)
@@ -348,7 +358,7 @@ int kv_close(struct kv *kv, bool clean)
     rc = mdb_env_sync(kv->env, 1);
     if (rc != 0) {
         (void)kv_distrust(kv);
-        return err_fold(kv_lmdb_error(kv, rc, "sync the state"));
+        return err_trace(kv_lmdb_fatal(kv, rc, "sync the state"));
     }
     last_applied = kv->committed.last_applied;
     close_env(kv);

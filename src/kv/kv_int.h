@@ -44,6 +44,8 @@ struct kv {
 /* Turns a code of LMDB into KV_E_FULL or -errno with err_text(); distrusts the file when the code
  * speaks of damage. */
 int kv_lmdb_error(struct kv *kv, int rc, const char *what);
+/* The same where being full is no outcome: always -errno. */
+int kv_lmdb_fatal(struct kv *kv, int rc, const char *what);
 /* Speaks of damage in the file, not of the environment or the caller. */
 bool kv_lmdb_damage(int rc);
 
