@@ -177,6 +177,9 @@ static bool guard(struct reading *rd, const char *line, size_t len, size_t room)
     char esc[LOG_ESC_BUF];
     const char *first = line + strspn(line, " \t");
 
+    if (rd->section == CONF_PEERS &&
+        strchr("#;[", *first) == NULL) /* finds the end of the string too */
+        rd->peers_any = true;
     for (size_t i = 0; i < len; i++) {
         unsigned char c = (unsigned char)line[i];
 
@@ -241,7 +244,7 @@ static char *read_line(char *str, int num, void *stream)
     memcpy(line, rd->data, len);
     rd->data += len + (newline != NULL);
     rd->len -= len + (newline != NULL);
-    if (newline != NULL && len > 0 && line[len - 1] == '\r')
+    if (len > 0 && line[len - 1] == '\r')
         len--;
     line[len] = '\0';
 
@@ -491,9 +494,7 @@ static int take_pair(void *user, const char *inih_section, const char *name, con
                 log_esc(esc, sizeof(esc), name, strlen(name)));
         return 1;
     }
-    if (rd->section == CONF_PEERS) {
-        rd->peers_any = true;
-    } else {
+    if (rd->section != CONF_PEERS) {
         k = find_key(rd->section, name);
         if (k == NULL) {
             unknown_key(rd, name);
