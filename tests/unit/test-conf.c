@@ -273,11 +273,14 @@ static const struct {
      "f:7: section [raft] stands twice, first on line 5\n"
      "f:8: key 'election_ms' stands twice, first on line 6\n"},
     {GOOD "n1 = b:1 b:2\n", "f:5: peer 'n1' stands twice, first on line 4\n"},
-    {GOOD "n2 = b:1 A:2\nn3 = c:1 c:1\nn4 = [::1]:1 [0::1]:2 [::0:1]:1\nn5 = d:1 d:2 b:1\n",
+    {GOOD "n2 = b:1 A:2\nn3 = c:1 c:1\nn4 = [::1]:1 [0::1]:2 [::0:1]:1\nn5 = d:1 d:2 b:1\n"
+          "n6 = e:1 e:2 e:2\nn7 = g:1 g:2 h:3\nn8 = i:1 i:2 h:3\n",
      "f:5: address 'a:2' stands twice, first on line 4\n"
      "f:6: address 'c:1' stands twice on this line\n"
      "f:7: address '[::1]:1' stands twice on this line\n"
-     "f:8: address 'b:1' stands twice, first on line 5\n"},
+     "f:8: address 'b:1' stands twice, first on line 5\n"
+     "f:9: address 'e:2' stands twice on this line\n"
+     "f:11: address 'h:3' stands twice, first on line 10\n"},
     /* Two names with the same FNV-1a: */
     {CLUSTER "[peers]\n8yn0iYCKYHlIj4-BwPqk = a:1 a:2\nGReLUrM4wMqfg9yzV3KQ = b:1 b:2\n",
      "f:5: peers 'GReLUrM4wMqfg9yzV3KQ' and '8yn0iYCKYHlIj4-BwPqk' (line 4) get the same number "
