@@ -258,7 +258,9 @@ struct turns {
     struct ridd *c;
     const struct call *call;
     uint64_t deadline_us;
-    uint32_t tried; /* endpoints of the list since the last pause: one bit each */
+    uint64_t
+        retry_until_us; /* no attempt begins later: a long wait for an answer is no long search */
+    uint32_t tried;     /* endpoints of the list since the last pause: one bit each */
     unsigned n_pauses;
     unsigned n_hints;        /* followed in a row */
     bool only_unreachable;   /* so far no endpoint could be connected to */
@@ -403,7 +405,7 @@ static bool pause_with_jitter(struct turns *t, unsigned at_least_ms)
     if (us < at_least_ms * UINT64_C(1000))
         us = at_least_ms * UINT64_C(1000) + us / 2;
     until_us = clock_mono_us() + us;
-    if (until_us >= t->deadline_us)
+    if (until_us >= t->retry_until_us)
         return false;
     sleep_until(until_us);
     t->n_pauses++;
@@ -419,7 +421,7 @@ static bool go_on(struct turns *t, const struct attempt *a)
     enum next next = next_for(t->call, a);
     bool aimed = false;
 
-    if (next == NEXT_STOP || clock_mono_us() >= t->deadline_us)
+    if (next == NEXT_STOP || clock_mono_us() >= t->retry_until_us)
         return false;
     if (next == NEXT_PAUSE_HERE)
         return pause_with_jitter(t, a->hint.retry_after_ms);
@@ -542,9 +544,14 @@ struct ridd_reply *call_run(struct ridd *c, const struct call *call)
         n_attempts = 1;
         r = run_once(c, call, deadline_us);
     } else {
-        struct turns t = {
-            .c = c, .call = call, .deadline_us = deadline_us, .only_unreachable = true};
+        struct turns t = {.c = c,
+                          .call = call,
+                          .deadline_us = deadline_us,
+                          .retry_until_us = deadline_us,
+                          .only_unreachable = true};
 
+        if (call->timeout_ms > TIMEOUT_MS_MAX)
+            t.retry_until_us = start_us + c->timeout_ms * UINT64_C(1000);
         r = run_turns(&t, &n_attempts);
     }
     if (!reply_is_const(r)) {

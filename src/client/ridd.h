@@ -1,10 +1,10 @@
-/* libridd: a client for ridd, the read index daemon. Blocking; for C99 and later; link with -lridd
- * -ljansson.
+/* libridd: a client for ridd, the read index daemon. Blocking; C99 and later; -lridd -ljansson.
  *
  * For: linearizable reads and writes against a ridd cluster, with the retries done right. It finds
  * the leader, follows hints, waits out elections, and never sends a write twice unless the first
- * one certainly did not happen. Not: a pool (one connection, one request at a time per struct
- * ridd), an event loop, a cache.
+ * one certainly did not happen.
+ *
+ * Not: a pool (one connection, one request at a time per struct ridd), an event loop, a cache.
  *
  *     struct ridd *c;
  *     if (ridd_open("10.0.0.1:7400,10.0.0.2:7400,10.0.0.3:7400", NULL, &c) != RIDD_OK)
@@ -18,15 +18,21 @@
  *     ridd_close(c);
  *
  * Units: milliseconds where a name ends in _ms, microseconds in _us, sizes in bytes.
+ *
  * Ownership: a struct ridd_reply belongs to the caller until ridd_reply_free(), and everything that
  * its fields point at lives as long. No function returns NULL for a reply: without memory it is a
  * constant one with RIDD_NO_MEMORY, which may be freed like any other. Strings passed in are read
- * during the call and not kept. Texts are UTF-8, NUL-terminated. Errors: every failure is a status;
- * a call never ends the process, raises no signal (SIGPIPE included), prints nothing, and leaves
- * the struct ridd fit for the next call. Threads: one thread at a time per struct ridd; different
- * ones are independent. Nothing is global. Time: a call ends within its timeout, but for looking up
- * host names, which libc cannot bound (addresses are not looked up). Interrupted system calls are
- * resumed with the time that is left. */
+ * during the call and not kept. Texts are UTF-8, NUL-terminated.
+ *
+ * Errors: every failure is a status. A call never ends the process, raises no signal (SIGPIPE
+ * included), prints nothing, and leaves the struct ridd fit for the next call.
+ *
+ * Threads: one thread at a time per struct ridd; different ones are independent. Nothing is global.
+ *
+ * Time: a call ends within its timeout, but for looking up host names, which libc cannot bound
+ * (addresses are not looked up). Interrupted system calls are resumed with the time that is left.
+ *
+ * Source: docs/PROTOCOL.md; which attempt may follow which failure: READS R53, R54, R57. */
 #ifndef RIDD_H
 #define RIDD_H
 
