@@ -450,20 +450,25 @@ static void frame__the_largest_append(void **state)
     free(data);
 }
 
-/* n says 512 entries, the bytes are there, but they are the header of the first only: refused
- * before allocating. */
+/* The bytes are enough for 27 entries, n says more: refused before the arena (there is none) is
+ * asked. */
 static void frame__count_is_checked_before_memory(void **state)
 {
+    static const uint32_t counts[] = {28, 29, 600, RAFT_APPEND_ENTRIES_MAX, UINT32_MAX};
     cleanup_buf struct buf b = BUF_INIT;
     struct wire_frame frame;
     struct raft_msg m;
 
     (void)state;
     assert_int_equal(wire_msg_encode(&samples[7], &b), 0);
-    put_u32(b.data + FRAME_HEADER_BYTES + 32, RAFT_APPEND_ENTRIES_MAX);
-    reseal(&b);
-    frame = cut_whole(&b);
-    assert_int_equal(wire_msg_decode(&frame, FROM, TO, NULL, &m), WIRE_FRAME_E_PAYLOAD);
+    for (unsigned i = 0; i < 28 * 21 - 1; i++)
+        assert_int_equal(buf_add_u8(&b, 0), 0);
+    for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
+        put_u32(b.data + FRAME_HEADER_BYTES + 32, counts[i]);
+        reseal(&b);
+        frame = cut_whole(&b);
+        assert_int_equal(wire_msg_decode(&frame, FROM, TO, NULL, &m), WIRE_FRAME_E_PAYLOAD);
+    }
 }
 
 /* ---- handshake ---- */

@@ -451,6 +451,7 @@ static const struct wrong wrongs[] = {
     {WRITE("\"value\":1,\"client\":\"5 \",\"seq\":5"), "client", 0, 7},
     {WRITE("\"value\":1,\"client\":\"0x5\",\"seq\":5"), "client", 0, 7},
     {WRITE("\"value\":1,\"client\":\"18446744073709551616\",\"seq\":5"), "client", 0, 7},
+    {WRITE("\"value\":1,\"client\":\"99999999999999999999\",\"seq\":5"), "client", 0, 7},
     {WRITE("\"value\":1,\"client\":null,\"seq\":5"), "client", 0, 7},
     {WRITE("\"value\":1,\"client\":\"5\",\"seq\":0"), "seq", INT64_MAX, 7},
     {WRITE("\"value\":1,\"client\":\"5\",\"seq\":-1"), "seq", INT64_MAX, 7},
@@ -632,7 +633,7 @@ static void request__depth(void **state)
         add_repeated(&b, "{\"msg_id\":7,\"type\":\"write\",\"key\":\"x\",\"value\":", 1);
         add_repeated(&b, "[", levels);
         add_repeated(&b, "]", levels);
-        add_repeated(&b, ",\"note\":\"[[[[[[[[[[[[[[[[[[[[[[[\\\"[[\"}", 1);
+        add_repeated(&b, ",\"note\":\"[[[[[[[[[[[[[[[[[[\\\"[[[[[[[[[[[[[[[[[[\\\\\"}", 1);
         assert_int_equal(decode_n((char *)b.data, b.len), (int)extra);
     }
     assert_int_equal(refused.error, WIRE_ERROR_MALFORMED);
@@ -653,6 +654,8 @@ static void request__depth(void **state)
     assert_int_equal(refused.limit, JSON_DEPTH_MAX);
     assert_int_equal(decode_repeated("", "{\"a\":", 200000, ""), 1);
     assert_int_equal(refused.limit, JSON_DEPTH_MAX);
+    assert_int_equal(decode("]]][[]]"), 1);
+    assert_int_equal(refused.limit, 0);
     /* Closing more than was opened opens nothing. */
     assert_int_equal(decode_repeated("]]]]", "[", 17, ""), 1);
     assert_int_equal(refused.limit, JSON_DEPTH_MAX);
@@ -708,17 +711,20 @@ static void request__counts_of_keys(void **state)
 /* The name of the field is from outside: it is cut between characters. */
 static void request__a_long_field_name_is_cut(void **state)
 {
-    cleanup_buf struct buf b = BUF_INIT;
-
     (void)state;
-    add_repeated(&b, "{\"type\":\"ping\",\"x", 1);
-    add_repeated(&b, "\xc3\xa4", 100);
-    add_repeated(&b, "\":{\"\":0", 1);
-    assert_int_equal(decode_with_keys((const char *)(buf_add_u8(&b, 0) == 0 ? b.data : NULL),
-                                      JSON_VALUE_KEYS_MAX, "}}"),
-                     1);
-    assert_int_equal(strlen(refused.field), 63);
-    assert_memory_equal(refused.field + 61, "\xc3\xa4", 2);
+    for (size_t n_ascii = 1; n_ascii <= 2; n_ascii++) {
+        cleanup_buf struct buf b = BUF_INIT;
+
+        add_repeated(&b, "{\"type\":\"ping\",\"", 1);
+        add_repeated(&b, "x", n_ascii);
+        add_repeated(&b, "\xc3\xa4", 100);
+        add_repeated(&b, "\":{\"\":0", 1);
+        assert_int_equal(buf_add_u8(&b, 0), 0);
+        assert_int_equal(decode_with_keys((const char *)b.data, JSON_VALUE_KEYS_MAX, "}}"), 1);
+        assert_int_equal(strlen(refused.field), n_ascii == 1 ? 63 : 62);
+        assert_memory_equal(refused.field + strlen(refused.field) - 2, "\xc3\xa4", 2);
+        assert_text("a long name");
+    }
 }
 
 static void request__counts_of_items(void **state)
