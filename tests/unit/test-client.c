@@ -812,7 +812,7 @@ static void client__endpoints_are_checked(void **state)
          "endpoint 'http://a:7400' has more than one colon: write [address]:port for IPv6"},
         {"a;b:7400", "endpoint 'a;b:7400' has no usable host"},
     };
-    struct ridd *c = (struct ridd *)&rows;
+    struct ridd *c = NULL;
     char many[RIDD_ENDPOINTS_MAX * 14 + 40] = "";
     char why[RIDD_TEXT_SIZE];
 
@@ -825,7 +825,7 @@ static void client__endpoints_are_checked(void **state)
     }
     assert_int_equal(ridd_check_endpoints(NULL, NULL, 0), RIDD_INVALID);
     assert_int_equal(ridd_open("nonsense", NULL, &c), RIDD_INVALID);
-    assert_ptr_equal(c, &rows);
+    assert_null(c);
     for (int i = 0; i < RIDD_ENDPOINTS_MAX; i++)
         (void)snprintf(many + strlen(many), sizeof(many) - strlen(many), "h:%d,h:%d,", 1000 + i,
                        1000);

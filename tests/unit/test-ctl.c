@@ -395,7 +395,7 @@ static void ctl__a_read_that_fails_says_why(void **state)
     (void)state;
     run("-e", fake_address(s), "--timeout=120", "read_index", "k", NULL);
     EXPECT(69, "",
-           "ridctl: read_index: 'k': no answer from 127.0.0.1:* within 1* ms; try 'ridctl status', "
+           "ridctl: read_index: 'k': no answer from 127.0.0.1:* within * ms; try 'ridctl status', "
            "or a larger "
            "--timeout\n");
     run("-e", fake_address(s), "--timeout=120", "read_index", "k", "--json", NULL);
