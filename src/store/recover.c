@@ -456,44 +456,52 @@ static int apply_batch(struct recovery *rc, uint32_t slot, const struct segment_
 
 /* ---- leftovers ---- */
 
-/* A .prep: nothing behind its opening batch, nothing that the log does not know. */
-static int check_prepared(struct recovery *rc, const char *name, struct damage *d)
+/* All of the file when it has a good header; *ret_header is 0 then. */
+static int load_prepared(const struct recovery *rc, const char *name, struct buf *b,
+                         struct segment_header *ret_h, int *ret_header)
 {
     struct vfs *vfs = rc->conf.vfs;
     struct vfs_file *f = NULL;
-    struct segment_header h;
-    cleanup_buf struct buf b = BUF_INIT;
-    char evidence[160];
     int64_t size;
-    int header;
     int r;
 
     r = vfs->open(vfs->ctx, name, O_RDONLY, &f);
     if (r != 0)
         return err_trace(r);
+    *ret_header = SEGMENT_HEADER_E_BLANK;
     size = vfs->size(vfs->ctx, f);
-    r = size < 0 ? (int)size : recovery_load(vfs, f, SEGMENT_HEADER_BYTES, &b);
-    if (r == 0 && b.len < SEGMENT_HEADER_BYTES) {
-        (void)vfs->close(vfs->ctx, f);
-        return 0; /* not yet prepared */
-    }
-    header = r == 0 ? segment_header_decode(b.data, &h) : 0;
-    if (r == 0 && header != SEGMENT_HEADER_E_BLANK)
-        r = recovery_load(vfs, f, store_min_u64((uint64_t)size, STORE_FILE_BYTES_MAX), &b);
+    r = size < 0 ? (int)size : recovery_load(vfs, f, SEGMENT_HEADER_BYTES, b);
+    if (r == 0 && b->len == SEGMENT_HEADER_BYTES)
+        *ret_header = segment_header_decode(b->data, ret_h);
+    if (r == 0 && *ret_header == 0)
+        r = recovery_load(vfs, f, store_min_u64((uint64_t)size, STORE_FILE_BYTES_MAX), b);
     (void)vfs->close(vfs->ctx, f);
-    if (r != 0)
+    return err_trace(r);
+}
+
+/* A .prep: no record behind its opening batch, nothing that the log does not know. Without a good
+ * header it is blank or was torn while it was filled or stamped. */
+static int check_prepared(struct recovery *rc, const char *name, struct damage *d)
+{
+    struct segment_header h = {0};
+    struct segment_image img;
+    cleanup_buf struct buf b = BUF_INIT;
+    char evidence[160];
+    int header;
+    int r;
+
+    r = load_prepared(rc, name, &b, &h, &header);
+    if (r != 0 || header != 0)
         return err_trace(r);
-    if (header == SEGMENT_HEADER_E_BLANK)
-        return 0;
-    for (size_t i = SEGMENT_HEADER_BYTES + STORE_OPENING_BYTES; i < b.len; i++)
-        if (b.data[i] != 0)
-            return refuse_file(rc, name, "a prepared segment holds records",
-                               "a segment gets its name before its first records; was it renamed?");
-    if (header != 0)
-        return 0; /* torn while it was stamped */
     r = check_identity(rc, name, &h);
-    if (r != 0 || h.prev_last_batch <= rc->log.batch)
+    if (r != 0)
         return r;
+    img = (struct segment_image){b.data, b.len, h.salt};
+    if (scan_any(&img, SEGMENT_HEADER_BYTES + STORE_OPENING_BYTES))
+        return refuse_file(rc, name, "a prepared segment holds records",
+                           "a segment gets its name before its first records; was it renamed?");
+    if (h.prev_last_batch <= rc->log.batch)
+        return 0;
     (void)snprintf(evidence, sizeof(evidence),
                    "'%s' was made when batch %" PRIu64 " with index %" PRIu64 " was durable", name,
                    h.prev_last_batch, h.prev_last_index);

@@ -140,3 +140,16 @@ void scan_rest(const struct segment_image *img, uint64_t start, uint64_t batch,
     }
     *ret_rest = rest;
 }
+
+bool scan_any(const struct segment_image *img, uint64_t start)
+{
+    for (uint64_t offset = start; offset < img->len; offset += 8) {
+        struct record rec;
+        int r =
+            record_decode(img->data + offset, (size_t)(img->len - offset), img->salt, offset, &rec);
+
+        if (r != RECORD_E_ZERO && r != RECORD_E_HEADER)
+            return true;
+    }
+    return false;
+}

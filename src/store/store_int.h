@@ -138,6 +138,9 @@ struct scan_rest {
 void scan_rest(const struct segment_image *img, uint64_t start, uint64_t batch,
                struct scan_rest *ret_rest);
 
+/* Is there a valid record header anywhere from start on? */
+bool scan_any(const struct segment_image *img, uint64_t start);
+
 /* ---- recover.c ---- */
 
 struct wal_file {
