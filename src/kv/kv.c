@@ -269,9 +269,9 @@ static int open_trusted(struct kv *kv, const struct kv_conf *conf, struct trust_
                 return err_trace(kv_lmdb_fatal(kv, rc, "sync the state"));
         }
         r = read_state(kv);
-        if (r < 0)
+        if (r < 0 && !atomic_load(&kv->distrusted))
             return err_trace(r);
-        if (r > 0)
+        if (r != 0)
             doubt(v, err_text());
         else if (v->trust == KV_TRUSTED_CLEAN &&
                  (kv->committed.last_applied.index != v->clean_id.index ||
