@@ -1389,6 +1389,38 @@ void fx_puppets_lead(struct fx *fx, unsigned i)
     (void)fx_drop(fx, i, FX_ANY, FX_ANY);
 }
 
+int fx_puppet_append(struct fx *fx, unsigned from, unsigned to, raft_term term,
+                     struct raft_entry_id prev, const raft_term *terms, unsigned n,
+                     raft_index leader_commit)
+{
+    struct raft_msg m = fx_make(fx, RAFT_MSG_APPEND, from, to, term);
+    struct raft_entry entries[32];
+    uint64_t data[32][2];
+
+    assert_true(n <= 32);
+    for (unsigned k = 0; k < n; k++) {
+        data[k][0] = terms[k];
+        data[k][1] = prev.index + 1 + k;
+        entries[k] = (struct raft_entry){.id = {terms[k], prev.index + 1 + k},
+                                         .type = RAFT_ENTRY_COMMAND,
+                                         .len = sizeof(data[k]),
+                                         .data = data[k]};
+    }
+    m.prev = prev;
+    m.entries = n != 0 ? entries : NULL;
+    m.n_entries = n;
+    m.leader_commit = leader_commit;
+    return fx_inject(fx, &m);
+}
+
+const struct raft_msg *fx_only(struct fx *fx, unsigned from, unsigned to, int type)
+{
+    unsigned n = fx_count(fx, from, to, type);
+
+    FX_CHECK(n == 1, "%u messages of type %d from n%u to n%u wait", n, type, from, to);
+    return &fx_find(fx, from, to, type)->m;
+}
+
 int fx_puppet_ack_round(struct fx *fx, unsigned from, unsigned to, raft_term term, uint64_t round)
 {
     struct raft_msg m = fx_make(fx, RAFT_MSG_HEARTBEAT_RESP, from, to, term);

@@ -267,6 +267,12 @@ void fx_puppets_elect(struct fx *fx, unsigned i);
 void fx_puppet_ack(struct fx *fx, unsigned from, unsigned to, raft_index index);
 /* fx_puppets_elect() and acknowledgements until the no-op is committed; messages are dropped. */
 void fx_puppets_lead(struct fx *fx, unsigned i);
+/* An append of the puppet with one command for each term given, made as fx_set_log() makes them. */
+int fx_puppet_append(struct fx *fx, unsigned from, unsigned to, raft_term term,
+                     struct raft_entry_id prev, const raft_term *terms, unsigned n,
+                     raft_index leader_commit);
+/* The only waiting message of this kind; fails when there are none or several. */
+const struct raft_msg *fx_only(struct fx *fx, unsigned from, unsigned to, int type);
 int fx_puppet_ack_round(struct fx *fx, unsigned from, unsigned to, raft_term term, uint64_t round);
 /* The highest round on a heartbeat waiting from node i to the peer; 0: none. */
 uint64_t fx_round_sent(struct fx *fx, unsigned i, unsigned peer);

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "base/limits.h"
 #include "base/prng.h"
 #include "raft/quorum.h"
 
