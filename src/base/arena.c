@@ -1,4 +1,5 @@
-/* Chunks in a chain; the last one is filled from the front. A block larger than a chunk gets a chunk of its own. */
+/* Chunks in a chain; the last one is filled from the front. A block larger than a chunk gets a
+ * chunk of its own. */
 #include "base/arena.h"
 
 #include <stdlib.h>

@@ -26,7 +26,8 @@ int err_note(int error, const char *file, int line, const char *func, int is_ori
         n = snprintf(path + path_len, sizeof(path) - path_len, "%s%s:%d", path_len > 0 ? " < " : "",
                      slash != NULL ? slash + 1 : file, line);
         if (n > 0)
-            path_len += (size_t)n < sizeof(path) - path_len ? (size_t)n : sizeof(path) - path_len - 1;
+            path_len +=
+                (size_t)n < sizeof(path) - path_len ? (size_t)n : sizeof(path) - path_len - 1;
     }
     return error;
 }

@@ -1,4 +1,5 @@
-/* Formats into one buffer on the stack and writes it at once, so that lines of several threads do not mix. */
+/* Formats into one buffer on the stack and writes it at once, so that lines of several threads do
+ * not mix. */
 #include "base/log.h"
 
 #include <stdarg.h>
@@ -53,7 +54,8 @@ void log_set_role(const char *role, uint64_t term)
     role_term = term;
 }
 
-/* JOURNAL_STREAM holds device:inode of the stream systemd made; it counts only if standard error is that stream. */
+/* JOURNAL_STREAM holds device:inode of the stream systemd made; it counts only if standard error is
+ * that stream. */
 static bool to_journal(void)
 {
     static _Atomic int known; /* 0 not looked yet, 1 yes, 2 no */

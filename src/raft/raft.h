@@ -1,18 +1,21 @@
-/* The pure consensus core of one node of one group: messages, proposals, reads and time go in, a `ready` comes out.
+/* The pure consensus core of one node of one group: messages, proposals, reads and time go in, a
+ * `ready` comes out.
  *
- * It decides elections, replication, commit and the confirmation of linearizable reads. It does not do I/O, keep
- * threads, read clocks or draw randomness: time is an argument (monotonic microseconds, never falling), the seed is a
- * parameter, memory comes from the given allocator. It never calls out, but for two passive tables: log_read (entries
- * no longer cached, called from raft_ready() only) and the trace hook.
+ * It decides elections, replication, commit and the confirmation of linearizable reads. It does not
+ * do I/O, keep threads, read clocks or draw randomness: time is an argument (monotonic
+ * microseconds, never falling), the seed is a parameter, memory comes from the given allocator. It
+ * never calls out, but for two passive tables: log_read (entries no longer cached, called from
+ * raft_ready() only) and the trace hook.
  *
- * Ownership: what goes in is copied. What raft_ready() hands out is borrowed and valid until the next call of any
- * raft_* function on the same object that takes a non-const pointer.
+ * Ownership: what goes in is copied. What raft_ready() hands out is borrowed and valid until the
+ * next call of any raft_* function on the same object that takes a non-const pointer.
  *
- * Errors: 0, or RAFT_E_* (state unchanged), or -ENOMEM (state unchanged). When memory fails inside raft_ready() or
- * raft_tick(), where there is nobody to refuse, the process stops by assertion.
+ * Errors: 0, or RAFT_E_* (state unchanged), or -ENOMEM (state unchanged). When memory fails inside
+ * raft_ready() or raft_tick(), where there is nobody to refuse, the process stops by assertion.
  *
- * Thread: one owner at a time. Source: Raft dissertation figure 3.1, 3.4-3.10, 4.2.3, 6.2, 6.4, 9.6, 10.2.1;
- * READS.md R1-R26, R53-R61. Deviations from the dissertation: src/raft/README. */
+ * Thread: one owner at a time. Source: Raft dissertation
+ * figure 3.1, 3.4-3.10, 4.2.3, 6.2, 6.4, 9.6, 10.2.1; READS.md R1-R26, R53-R61. Deviations from the
+ * dissertation: src/raft/README. */
 #ifndef RIDD_RAFT_RAFT_H
 #define RIDD_RAFT_RAFT_H
 
@@ -25,10 +28,11 @@ struct raft;
 enum raft_error {
     RAFT_E_NOT_LEADER = 1, /* raft_propose, raft_read, raft_transfer */
     RAFT_E_BUSY = 2,       /* a bound of limits.h is reached, or a transfer is under way */
-    RAFT_E_INVALID = 3,    /* raft_step: the message cannot come from a correct peer; close the link */
+    RAFT_E_INVALID = 3, /* raft_step: the message cannot come from a correct peer; close the link */
     RAFT_E_NOT_MEMBER = 4, /* raft_transfer: the target is no voter, or this node itself */
     RAFT_E_TOO_LARGE = 5,  /* raft_propose: above ENTRY_BYTES_MAX */
-    RAFT_E_GATED = 6,      /* raft_propose: no entry of this term is committed yet; ask again when ready says so */
+    RAFT_E_GATED =
+        6, /* raft_propose: no entry of this term is committed yet; ask again when ready says so */
 };
 
 /*            tick: timeout          quorum of pre-votes        quorum of votes
@@ -41,16 +45,18 @@ enum raft_error {
 enum raft_role { RAFT_FOLLOWER, RAFT_PRE_CANDIDATE, RAFT_CANDIDATE, RAFT_LEADER };
 const char *raft_role_name(enum raft_role role);
 
-/* Entries from the disk, at most n_max, beginning with `from`, none above `to`; at least one, then as many as fit
- * bytes_max. Payloads are allocated from the arena. Called for indexes that raft_stored() covered. 0 or -errno; an error is
- * final for the node: raft_ready() hands it up in ret->log_error. */
+/* Entries from the disk, at most n_max, beginning with `from`, none above `to`; at least one, then
+ * as many as fit bytes_max. Payloads are allocated from the arena. Called for indexes that
+ * raft_stored() covered. 0 or -errno; an error is final for the node: raft_ready() hands it up in
+ * ret->log_error. */
 struct raft_log_reader {
     int (*read)(void *ctx, raft_index from, raft_index to, size_t bytes_max, struct arena *arena,
                 struct raft_entry *ret_entries, unsigned n_max, unsigned *ret_n);
     void *ctx;
 };
 
-/* What happened, for log lines and transcripts; values are copies. `peer` is 0 when it concerns nobody else. */
+/* What happened, for log lines and transcripts; values are copies. `peer` is 0 when it concerns
+ * nobody else. */
 enum raft_trace_event {
     RAFT_TRACE_ROLE,          /* role, term, peer = leader; text = why */
     RAFT_TRACE_LEADER,        /* a leader became known: peer, term */
@@ -79,10 +85,10 @@ struct raft_conf {
     uint64_t election_timeout_us; /* randomised to 1..2 times this; at least 3 * heartbeat_us */
     uint64_t heartbeat_us;
     uint64_t seed;
-    unsigned rounds_max;      /* K: read rounds outstanding at once; 1 .. RAFT_ROUNDS_MAX * 4 */
-    size_t append_bytes_max;  /* RAFT_APPEND_BYTES_MAX, smaller in tests */
+    unsigned rounds_max;       /* K: read rounds outstanding at once; 1 .. RAFT_ROUNDS_MAX * 4 */
+    size_t append_bytes_max;   /* RAFT_APPEND_BYTES_MAX, smaller in tests */
     size_t inflight_bytes_max; /* RAFT_INFLIGHT_BYTES_MAX, smaller in tests */
-    size_t cache_bytes_max;   /* RAFT_CACHE_BYTES_MAX, smaller in tests */
+    size_t cache_bytes_max;    /* RAFT_CACHE_BYTES_MAX, smaller in tests */
     struct mem mem;
     struct raft_log_reader log_reader;
     void (*trace)(void *ctx, const struct raft_trace *t); /* may be NULL; must not call back */
@@ -103,16 +109,18 @@ struct raft_config_at {
 /* What was durable when the process started. Arrays are copied. */
 struct raft_start {
     struct raft_hard_state hard_state;
-    raft_index last_index; /* of the log; entries 1 .. last_index are on disk */
+    raft_index last_index;   /* of the log; entries 1 .. last_index are on disk */
     raft_index commit_index; /* highest commit index this node had recorded; <= last_index */
-    raft_index last_applied; /* of the state machine; <= commit_index is enforced by raising commit_index */
+    raft_index last_applied; /* of the state machine; <= commit_index is enforced by raising
+                                commit_index */
     const struct raft_term_range *terms;
     size_t n_terms;
     const struct raft_config_at *configs; /* ascending; at least the one at index 1 */
     size_t n_configs;
 };
 
-/* 0; RAFT_E_INVALID when start contradicts itself or the node is not in its configuration's range; -ENOMEM. */
+/* 0; RAFT_E_INVALID when start contradicts itself or the node is not in its configuration's range;
+ * -ENOMEM. */
 int raft_new(const struct raft_conf *conf, const struct raft_start *start, uint64_t now_us,
              struct raft **ret_raft);
 void raft_free(struct raft *r);
@@ -123,22 +131,25 @@ void raft_free(struct raft *r);
 void raft_tick(struct raft *r, uint64_t now_us);
 uint64_t raft_deadline_us(const struct raft *r);
 
-/* One message from a peer. RAFT_E_INVALID for what a correct peer cannot send. Bytes behind m are copied. */
+/* One message from a peer. RAFT_E_INVALID for what a correct peer cannot send. Bytes behind m are
+ * copied. */
 int raft_step(struct raft *r, const struct raft_msg *m, uint64_t now_us);
 
-/* The link to a peer came up or went down: appends in flight are lost then; a new link is probed at once and told the
- * highest open round (READS R12). Unknown peers are ignored. */
+/* The link to a peer came up or went down: appends in flight are lost then; a new link is probed at
+ * once and told the highest open round (READS R12). Unknown peers are ignored. */
 void raft_link(struct raft *r, raft_node_id peer, bool up, uint64_t now_us);
 
-/* Append an entry of type COMMAND or READ; the payload is copied. It leaves and is stored with the next raft_ready(). */
+/* Append an entry of type COMMAND or READ; the payload is copied. It leaves and is stored with the
+ * next raft_ready(). */
 int raft_propose(struct raft *r, enum raft_entry_type type, const void *data, size_t len,
                  struct raft_entry_id *ret_id);
 
-/* Ask for a linearizable read. `ctx` comes back in ready.reads once a quorum has acknowledged a round opened after this
- * call in the same term, and an entry of this term was committed before its index was sampled (READS R1, R5, R14); or in
- * ready.reads_failed. Until then it is parked. `min_index` is the floor that the connection's own earlier writes of this
- * term set (0: none): the read is confirmed only when commit_index has reached it too (READS R58).
- * RAFT_E_NOT_LEADER, RAFT_E_BUSY at RAFT_READS_PENDING_MAX. */
+/* Ask for a linearizable read. `ctx` comes back in ready.reads once a quorum has acknowledged a
+ * round opened after this call in the same term, and an entry of this term was committed before its
+ * index was sampled (READS R1, R5, R14); or in ready.reads_failed. Until then it is parked.
+ * `min_index` is the floor that the connection's own earlier writes of this term set (0: none): the
+ * read is confirmed only when commit_index has reached it too (READS R58). RAFT_E_NOT_LEADER,
+ * RAFT_E_BUSY at RAFT_READS_PENDING_MAX. */
 int raft_read(struct raft *r, uint64_t ctx, raft_index min_index, uint64_t now_us);
 
 /* Batch `batch` of an earlier ready, and so every batch before it, is durable. */
@@ -147,8 +158,9 @@ void raft_stored(struct raft *r, uint64_t batch, uint64_t now_us);
 /* The state machine holds everything up to index. */
 void raft_applied(struct raft *r, raft_index index);
 
-/* Hand leadership to `to` (0: the voter that is furthest). Proposals are refused with RAFT_E_BUSY until it is over:
- * this node stops leading, or one election timeout has passed (ready.transfer_over tells). */
+/* Hand leadership to `to` (0: the voter that is furthest). Proposals are refused with RAFT_E_BUSY
+ * until it is over: this node stops leading, or one election timeout has passed
+ * (ready.transfer_over tells). */
 int raft_transfer(struct raft *r, raft_node_id to, uint64_t now_us);
 
 /* How many rounds may be outstanding: the host lowers it to 1 while its loop is the bottleneck. */
@@ -156,31 +168,38 @@ void raft_set_rounds_max(struct raft *r, unsigned rounds_max);
 
 /* ---- output ---- */
 
-enum raft_loss { RAFT_LOSS_NONE, RAFT_LOSS_TERM /* a higher term was seen */, RAFT_LOSS_ROLE /* within the term */ };
+enum raft_loss {
+    RAFT_LOSS_NONE,
+    RAFT_LOSS_TERM /* a higher term was seen */,
+    RAFT_LOSS_ROLE /* within the term */
+};
 
 struct raft_read_done {
     uint64_t ctx;
-    raft_index read_index; /* serve when last_applied >= this */
-    uint64_t round;        /* the confirmed round it rode on */
+    raft_index read_index;  /* serve when last_applied >= this */
+    uint64_t round;         /* the confirmed round it rode on */
     uint64_t arrival_round; /* highest round open when it arrived: round > arrival_round always */
     raft_term term;
 };
 
 struct raft_ready {
-    /* Store: 0 = nothing. Numbers grow by one. The order within a batch is: truncate, then hard state, then entries. */
+    /* Store: 0 = nothing. Numbers grow by one. The order within a batch is: truncate, then hard
+     * state, then entries. */
     uint64_t batch;
     bool hard_state_changed;
     struct raft_hard_state hard_state; /* always the current one */
     raft_index truncate_from;          /* entries from here on are removed first; 0: none */
     const struct raft_entry *entries;
     unsigned n_entries;
-    raft_index commit_index; /* always the current one; kept with the batch as a hint for the next start */
+    raft_index
+        commit_index; /* always the current one; kept with the batch as a hint for the next start */
 
-    /* Send at once: nothing here claims anything that is not durable (heartbeat answers, READS R61; the leader's own
-     * messages in its durable term; pre-votes; rejections). */
+    /* Send at once: nothing here claims anything that is not durable (heartbeat answers, READS R61;
+     * the leader's own messages in its durable term; pre-votes; rejections). */
     const struct raft_msg *msgs;
     unsigned n_msgs;
-    /* Send when batch `after_batch` is durable (at once when it is 0): votes, vote requests, append acknowledgements. */
+    /* Send when batch `after_batch` is durable (at once when it is 0): votes, vote requests, append
+     * acknowledgements. */
     const struct raft_msg *msgs_after_store;
     unsigned n_msgs_after_store;
     uint64_t after_batch;
@@ -190,14 +209,16 @@ struct raft_ready {
     unsigned n_committed;
     bool more_committed; /* bounded: call raft_ready() again */
 
-    /* Reads. When loss is set, no read is in `reads` (READS R17) and reads_failed holds every unconfirmed one. */
+    /* Reads. When loss is set, no read is in `reads` (READS R17) and reads_failed holds every
+     * unconfirmed one. */
     const struct raft_read_done *reads;
     unsigned n_reads;
     const uint64_t *reads_failed; /* ctx */
     unsigned n_reads_failed;
 
-    /* Leadership was lost since the last ready (perhaps regained in a later term since). Entries this node proposed in
-     * loss_term up to loss_commit_index are committed; the fate of the others is unknown. */
+    /* Leadership was lost since the last ready (perhaps regained in a later term since). Entries
+     * this node proposed in loss_term up to loss_commit_index are committed; the fate of the others
+     * is unknown. */
     enum raft_loss loss;
     raft_term loss_term;
     raft_index loss_commit_index;
@@ -205,7 +226,8 @@ struct raft_ready {
     int log_error;      /* 0, or what log_reader.read returned: stop the node */
 };
 
-/* Everything that is due. Opens a read round when one is allowed: call it once at the end of each loop turn. */
+/* Everything that is due. Opens a read round when one is allowed: call it once at the end of each
+ * loop turn. */
 void raft_ready(struct raft *r, uint64_t now_us, struct raft_ready *ret_ready);
 
 /* ---- looking ---- */
@@ -230,9 +252,10 @@ struct raft_status {
     raft_index last_applied;
     raft_index last_index;
     raft_index last_stored;
-    raft_index noop_index;   /* 0 unless leader */
-    bool can_serve;          /* leader with an entry of its term committed: raft_propose() and reads go through */
-    uint64_t rounds_opened;  /* since the process started */
+    raft_index noop_index; /* 0 unless leader */
+    bool can_serve; /* leader with an entry of its term committed: raft_propose() and reads go
+                       through */
+    uint64_t rounds_opened; /* since the process started */
     uint64_t rounds_confirmed;
     unsigned n_reads_pending;
     unsigned n_voters;
@@ -251,8 +274,8 @@ const struct raft_configuration *raft_get_configuration(const struct raft *r);
 /* The term of an entry in the log; 0 when there is none at index. */
 raft_term raft_term_at(const struct raft *r, raft_index index);
 
-/* All invariants of the core: of the state, and of the change since the last call. Asserts. For tests, the simulator,
- * and builds with RIDD_CHECK. Costs O(peers + reads). */
+/* All invariants of the core: of the state, and of the change since the last call. Asserts. For
+ * tests, the simulator, and builds with RIDD_CHECK. Costs O(peers + reads). */
 void raft_check(struct raft *r);
 
 #endif

@@ -1,7 +1,8 @@
 /* The words that every layer shares: terms, indexes, entries, messages between nodes.
  *
- * Plain data, no behaviour. Units: times in microseconds, sizes in bytes. Source: Raft dissertation figure 3.1 and
- * sections 3.10 (transfer), 6.4 (reads), 9.6 (pre-vote), 10.2.1 (writing to disk in parallel). */
+ * Plain data, no behaviour. Units: times in microseconds, sizes in bytes. Source: Raft dissertation
+ * figure 3.1 and sections 3.10 (transfer), 6.4 (reads), 9.6 (pre-vote), 10.2.1 (writing to disk in
+ * parallel). */
 #ifndef RIDD_RAFT_TYPES_H
 #define RIDD_RAFT_TYPES_H
 
@@ -17,7 +18,8 @@ typedef uint64_t raft_term;
 typedef uint64_t raft_index;
 typedef uint64_t raft_node_id; /* 0 is nobody */
 
-/* The number of a node is a function of its name alone, so that no table of numbers can differ between nodes. */
+/* The number of a node is a function of its name alone, so that no table of numbers can differ
+ * between nodes. */
 static inline raft_node_id raft_node_id_of_name(const char *name)
 {
     uint64_t h = hash_fnv64(name, strlen(name));
@@ -31,17 +33,18 @@ struct raft_entry_id {
 };
 
 enum raft_entry_type {
-    RAFT_ENTRY_NOOP = 1,   /* the first entry of a leader's term (READS R14) */
-    RAFT_ENTRY_CONFIG = 2, /* payload: configuration.h */
+    RAFT_ENTRY_NOOP = 1,    /* the first entry of a leader's term (READS R14) */
+    RAFT_ENTRY_CONFIG = 2,  /* payload: configuration.h */
     RAFT_ENTRY_COMMAND = 3, /* payload: wire/command.h; opaque to the core */
-    RAFT_ENTRY_READ = 4,   /* marker of a log read, no payload (READS R60) */
+    RAFT_ENTRY_READ = 4,    /* marker of a log read, no payload (READS R60) */
 };
 
 struct raft_entry {
     struct raft_entry_id id;
     enum raft_entry_type type;
     uint32_t len;
-    const void *data; /* len bytes; lifetime as said where the entry is handed over; NULL when len is 0 */
+    const void
+        *data; /* len bytes; lifetime as said where the entry is handed over; NULL when len is 0 */
 };
 
 struct raft_hard_state {
@@ -66,16 +69,15 @@ enum raft_msg_type {
  *
  * PRE_VOTE        term = the term it would campaign in; prev = last entry of the asker's log
  * PRE_VOTE_RESP   reject = 0: term repeats the asked one; reject = 1: term is the answerer's own
- * VOTE            term; prev = last entry of the candidate's log; transfer: overrides "I hear a leader"
- * VOTE_RESP       term; reject
- * APPEND          term; prev = the entry before entries[0]; entries; leader_commit
- * APPEND_RESP     term; reject = 0: index = prev.index + number of entries of the APPEND answered, durable here;
- *                 reject = 1: index = the prev.index refused; hint = where the answerer's log may agree: the first
- *                 index of the conflicting term and that term, or (last_index + 1, term 0) when its log is too short
- * HEARTBEAT       term; round = the highest round opened in this term; leader_commit, clamped to what the receiver is
- *                 known to hold (READS R30)
- * HEARTBEAT_RESP  term and round exactly as received (READS R8); reject = 1: term is the answerer's own, higher
- * TIMEOUT_NOW     term: the receiver campaigns at once (3.10) */
+ * VOTE            term; prev = last entry of the candidate's log; transfer: overrides "I hear a
+ * leader" VOTE_RESP       term; reject APPEND          term; prev = the entry before entries[0];
+ * entries; leader_commit APPEND_RESP     term; reject = 0: index = prev.index + number of entries
+ * of the APPEND answered, durable here; reject = 1: index = the prev.index refused; hint = where
+ * the answerer's log may agree: the first index of the conflicting term and that term, or
+ * (last_index + 1, term 0) when its log is too short HEARTBEAT       term; round = the highest
+ * round opened in this term; leader_commit, clamped to what the receiver is known to hold (READS
+ * R30) HEARTBEAT_RESP  term and round exactly as received (READS R8); reject = 1: term is the
+ * answerer's own, higher TIMEOUT_NOW     term: the receiver campaigns at once (3.10) */
 struct raft_msg {
     enum raft_msg_type type;
     raft_node_id from;
@@ -92,7 +94,8 @@ struct raft_msg {
     const struct raft_entry *entries;
 };
 
-const char *raft_msg_type_name(enum raft_msg_type type); /* "append", "heartbeat_resp", ...; "unknown" */
+const char *
+raft_msg_type_name(enum raft_msg_type type); /* "append", "heartbeat_resp", ...; "unknown" */
 const char *raft_entry_type_name(enum raft_entry_type type);
 
 #endif

@@ -1,0 +1,215 @@
+/* Elections: pre-vote (9.6), votes (3.4), what keeps a live leader from being deposed (4.2.3),
+ * check-quorum, and the leader's clock. Votes and vote requests wait for the disk; pre-votes and
+ * refusals promise nothing and do not. */
+#include "raft/raft_int.h"
+
+unsigned raft_n_voters_heard(const struct raft *r)
+{
+    unsigned n = r->is_voter ? 1 : 0;
+
+    if (r->role != RAFT_LEADER)
+        return 0;
+    for (unsigned i = 0; i < r->n_progress; i++) {
+        const struct progress *p = &r->progress[i];
+
+        n += p->role == RAFT_VOTER && r->now_us - p->last_heard_us <= r->conf.election_timeout_us;
+    }
+    return n;
+}
+
+bool raft_hears_leader(const struct raft *r)
+{
+    if (r->role == RAFT_LEADER)
+        return raft_n_voters_heard(r) >= raft_quorum_size(r->n_voters);
+    return r->leader_id != 0 && r->now_us - r->leader_heard_us < r->conf.election_timeout_us;
+}
+
+static void request_vote(struct raft *r, struct progress *p)
+{
+    bool pre = r->role == RAFT_PRE_CANDIDATE;
+    struct raft_msg m = {.type = pre ? RAFT_MSG_PRE_VOTE : RAFT_MSG_VOTE,
+                         .to = p->id,
+                         .term = r->hard_state.current_term + (pre ? 1 : 0),
+                         .prev = raft_log_last(&r->log),
+                         .transfer = r->campaign_transfer};
+
+    /* A vote request speaks of a term and of a vote of our own: both must be durable first
+     * (RELIABILITY row 2). */
+    raft_send(r, pre ? &r->msgs : &r->msgs_after, &m);
+}
+
+void raft_campaign(struct raft *r, bool pre, bool transfer)
+{
+    if (pre) {
+        raft_become(r, RAFT_PRE_CANDIDATE, "election timeout");
+        r->self_vote = true; /* costs nothing: no term and no vote changes */
+        r->self_vote_pending = false;
+    } else {
+        raft_become(r, RAFT_CANDIDATE, transfer ? "leadership transfer" : "pre-vote won");
+        r->hard_state.current_term++;
+        r->hard_state.voted_for = r->conf.id;
+        r->hard_state_dirty = true;
+        r->self_vote = false;
+        r->self_vote_pending = true;
+        r->self_vote_batch = 0;
+    }
+    r->campaign_transfer = transfer;
+    r->leader_id = 0;
+    raft_reset_election_timer(r);
+    for (unsigned i = 0; i < r->n_progress; i++) {
+        r->progress[i].vote = VOTE_NONE;
+        if (r->progress[i].role == RAFT_VOTER)
+            request_vote(r, &r->progress[i]);
+    }
+    raft_count_votes(r);
+}
+
+/* A link came up in the middle of a campaign: what was sent before is lost, and waiting for the
+ * next timeout would only cost time. A vote request may be repeated; the answer is the same. */
+void raft_campaign_resend(struct raft *r, struct progress *p)
+{
+    if ((r->role == RAFT_PRE_CANDIDATE || r->role == RAFT_CANDIDATE) && p->role == RAFT_VOTER &&
+        p->vote == VOTE_NONE)
+        request_vote(r, p);
+}
+
+static void become_leader(struct raft *r)
+{
+    raft_become(r, RAFT_LEADER, "elected");
+    rid_assert(r->n_reads == 0);
+    rid_assert(r->n_floor_reads == 0);
+    r->leader_id = r->conf.id;
+    /* Rounds go on counting through terms; those of an earlier leadership are closed. */
+    r->confirmed_round = r->next_round - 1;
+    r->transfer_to = 0;
+    for (unsigned i = 0; i < r->n_progress; i++) {
+        raft_progress_reset(r, &r->progress[i]);
+        r->progress[i].heartbeat_due = true;
+    }
+    r->heartbeat_due_us = r->now_us + r->conf.heartbeat_us;
+    r->uncommitted_bytes = 0;
+    r->noop_index = r->log.last_index + 1;
+    raft_append_own(r, RAFT_ENTRY_NOOP, NULL, 0);
+    raft_trace(r, RAFT_TRACE_LEADER, r->conf.id, r->noop_index, NULL);
+}
+
+void raft_count_votes(struct raft *r)
+{
+    unsigned granted = r->is_voter && r->self_vote ? 1 : 0;
+    unsigned refused = 0;
+    unsigned need = raft_quorum_size(r->n_voters);
+
+    if (r->role != RAFT_PRE_CANDIDATE && r->role != RAFT_CANDIDATE)
+        return;
+    for (unsigned i = 0; i < r->n_progress; i++) {
+        if (r->progress[i].role != RAFT_VOTER)
+            continue;
+        granted += r->progress[i].vote == VOTE_GRANTED;
+        refused += r->progress[i].vote == VOTE_REFUSED;
+    }
+    if (granted >= need) {
+        if (r->role == RAFT_PRE_CANDIDATE)
+            raft_campaign(r, false, false);
+        else if (r->self_vote)
+            /* Not before the own vote is durable: a leader's messages speak of its term
+             * (RELIABILITY I7). */
+            become_leader(r);
+    } else if (refused > r->n_voters - need) {
+        raft_become_follower(r, r->hard_state.current_term, 0, RAFT_LOSS_NONE,
+                             "a quorum refused its vote");
+    }
+}
+
+static bool log_is_up_to_date(const struct raft *r, struct raft_entry_id theirs)
+{
+    struct raft_entry_id ours = raft_log_last(&r->log);
+
+    return theirs.term > ours.term || (theirs.term == ours.term && theirs.index >= ours.index);
+}
+
+/* PRE_VOTE of any term; VOTE of the current one (step.c has raised ours before). */
+void raft_handle_vote(struct raft *r, const struct raft_msg *m)
+{
+    bool pre = m->type == RAFT_MSG_PRE_VOTE;
+    struct raft_msg resp = {.type = pre ? RAFT_MSG_PRE_VOTE_RESP : RAFT_MSG_VOTE_RESP,
+                            .to = m->from};
+    const char *why = NULL;
+
+    if (m->term < r->hard_state.current_term)
+        why = "its term is old";
+    else if (r->role == RAFT_LEADER)
+        why = "this node leads";
+    else if (!m->transfer && raft_hears_leader(r))
+        why = "a leader is heard";
+    else if (m->term == r->hard_state.current_term && r->hard_state.voted_for != m->from &&
+             (r->hard_state.voted_for != 0 || r->leader_id != 0))
+        why = "voted already";
+    else if (!log_is_up_to_date(r, m->prev))
+        why = "its log is behind";
+    resp.reject = why != NULL;
+    resp.term = pre && !resp.reject ? m->term : r->hard_state.current_term;
+    raft_trace(r, resp.reject ? RAFT_TRACE_VOTE_REFUSED : RAFT_TRACE_VOTE_GRANTED, m->from, 0,
+               why != NULL ? why : (pre ? "pre-vote" : "vote"));
+    if (pre || resp.reject) {
+        raft_send(r, &r->msgs, &resp);
+        return;
+    }
+    if (r->role != RAFT_FOLLOWER)
+        raft_become_follower(r, m->term, 0, RAFT_LOSS_NONE, "voted for another candidate");
+    if (r->hard_state.voted_for != m->from) {
+        r->hard_state.voted_for = m->from;
+        r->hard_state_dirty = true;
+    }
+    raft_reset_election_timer(r);
+    raft_send(r, &r->msgs_after, &resp);
+}
+
+/* Of the current term (VOTE_RESP), or of the term that would be next (PRE_VOTE_RESP granted). */
+void raft_handle_vote_resp(struct raft *r, const struct raft_msg *m)
+{
+    struct progress *p = raft_progress(r, m->from);
+    bool pre = m->type == RAFT_MSG_PRE_VOTE_RESP;
+
+    if (p == NULL || r->role != (pre ? RAFT_PRE_CANDIDATE : RAFT_CANDIDATE))
+        return;
+    if (pre && !m->reject && m->term != r->hard_state.current_term + 1)
+        return; /* granted for another campaign */
+    if (p->vote == VOTE_NONE)
+        p->vote = m->reject ? VOTE_REFUSED : VOTE_GRANTED;
+    raft_count_votes(r);
+}
+
+void raft_handle_timeout_now(struct raft *r, const struct raft_msg *m)
+{
+    (void)m;
+    /* Pre-vote would be refused by those who hear the leader that is handing over: straight to the
+     * election. */
+    if (r->role != RAFT_LEADER && r->is_voter && !raft_disk_is_stalled(r))
+        raft_campaign(r, false, true);
+}
+
+/* Heartbeats, check-quorum (READS R18), the stalled disk, the end of a transfer. */
+void raft_leader_tick(struct raft *r)
+{
+    if (r->transfer_to != 0 && r->now_us >= r->transfer_deadline_us) {
+        raft_trace(r, RAFT_TRACE_TRANSFER, r->transfer_to, 0, "aborted");
+        r->transfer_to = 0;
+        r->transfer_over = true;
+    }
+    if (raft_n_voters_heard(r) < raft_quorum_size(r->n_voters)) {
+        raft_become_follower(r, r->hard_state.current_term, 0, RAFT_LOSS_ROLE, "no quorum heard");
+        return;
+    }
+    if (raft_disk_is_stalled(r) && r->n_voters > 1) {
+        raft_become_follower(r, r->hard_state.current_term, 0, RAFT_LOSS_ROLE,
+                             "the disk is stalled");
+        return;
+    }
+    if (r->now_us < r->heartbeat_due_us)
+        return;
+    r->heartbeat_due_us = r->now_us + r->conf.heartbeat_us;
+    for (unsigned i = 0; i < r->n_progress; i++) {
+        r->progress[i].heartbeat_due = true;
+        raft_maybe_resend(r, &r->progress[i]);
+    }
+}

@@ -1,0 +1,186 @@
+/* A ring of recent entries beside a list of term runs. A log of a million entries in three terms
+ * costs three runs. */
+#include "raft/log_int.h"
+
+#include <errno.h>
+
+#include "base/assert.h"
+
+#define RING_SIZE_MIN  64u
+#define TERMS_SIZE_MIN 8u
+
+static struct raft_entry *slot(const struct raft_log *l, raft_index index)
+{
+    return &l->ring[index & (l->size - 1)];
+}
+
+int raft_log_init(struct raft_log *l, struct mem mem, const struct raft_term_range *terms,
+                  size_t n_terms, raft_index last_index)
+{
+    memset(l, 0, sizeof(*l));
+    l->mem = mem;
+    l->last_index = last_index;
+    l->first_cached = last_index + 1;
+    if (n_terms > 0) {
+        l->terms = mem.resize(mem.ctx, NULL, n_terms * sizeof(*terms));
+        if (l->terms == NULL)
+            return -ENOMEM;
+        memcpy(l->terms, terms, n_terms * sizeof(*terms));
+        l->n_terms = n_terms;
+        l->terms_size = n_terms;
+    }
+    return 0;
+}
+
+static void drop_payload(struct raft_log *l, raft_index index)
+{
+    struct raft_entry *e = slot(l, index);
+
+    l->cached_bytes -= raft_entry_bytes(e);
+    if (e->len > 0)
+        l->mem.resize(l->mem.ctx, (void *)(uintptr_t)e->data, 0);
+    e->data = NULL;
+    e->len = 0;
+}
+
+void raft_log_done(struct raft_log *l)
+{
+    for (raft_index i = l->first_cached; i <= l->last_index; i++)
+        drop_payload(l, i);
+    if (l->ring != NULL)
+        l->mem.resize(l->mem.ctx, l->ring, 0);
+    if (l->terms != NULL)
+        l->mem.resize(l->mem.ctx, l->terms, 0);
+    memset(l, 0, sizeof(*l));
+}
+
+static int grow_ring(struct raft_log *l)
+{
+    size_t size = l->size > 0 ? l->size * 2 : RING_SIZE_MIN;
+    struct raft_entry *ring;
+
+    if (l->last_index + 1 - l->first_cached < l->size)
+        return 0;
+    ring = l->mem.resize(l->mem.ctx, NULL, size * sizeof(*ring));
+    if (ring == NULL)
+        return -ENOMEM;
+    for (raft_index i = l->first_cached; i <= l->last_index; i++)
+        ring[i & (size - 1)] = *slot(l, i);
+    if (l->ring != NULL)
+        l->mem.resize(l->mem.ctx, l->ring, 0);
+    l->ring = ring;
+    l->size = size;
+    return 0;
+}
+
+static int grow_terms(struct raft_log *l)
+{
+    size_t size = l->terms_size > 0 ? l->terms_size * 2 : TERMS_SIZE_MIN;
+    struct raft_term_range *terms;
+
+    if (l->n_terms < l->terms_size)
+        return 0;
+    terms = l->mem.resize(l->mem.ctx, l->terms, size * sizeof(*terms));
+    if (terms == NULL)
+        return -ENOMEM;
+    l->terms = terms;
+    l->terms_size = size;
+    return 0;
+}
+
+int raft_log_append(struct raft_log *l, const struct raft_entry *e)
+{
+    void *data = NULL;
+
+    rid_assert(e->id.index == l->last_index + 1);
+    rid_assert(e->id.term >= raft_log_term(l, l->last_index));
+    if (grow_ring(l) != 0 || grow_terms(l) != 0)
+        return -ENOMEM;
+    if (e->len > 0) {
+        data = l->mem.resize(l->mem.ctx, NULL, e->len);
+        if (data == NULL)
+            return -ENOMEM;
+        memcpy(data, e->data, e->len);
+    }
+    if (l->n_terms == 0 || l->terms[l->n_terms - 1].term != e->id.term)
+        l->terms[l->n_terms++] = (struct raft_term_range){e->id.term, e->id.index};
+    l->last_index = e->id.index;
+    *slot(l, e->id.index) = (struct raft_entry){e->id, e->type, e->len, data};
+    l->cached_bytes += raft_entry_bytes(e);
+    return 0;
+}
+
+void raft_log_truncate(struct raft_log *l, raft_index from)
+{
+    rid_assert(from >= 1);
+    if (from > l->last_index)
+        return;
+    for (raft_index i = from > l->first_cached ? from : l->first_cached; i <= l->last_index; i++)
+        drop_payload(l, i);
+    l->last_index = from - 1;
+    if (l->first_cached > from)
+        l->first_cached = from;
+    while (l->n_terms > 0 && l->terms[l->n_terms - 1].first >= from)
+        l->n_terms--;
+}
+
+/* The run that holds index; index is in 1 .. last_index. */
+static size_t find_run(const struct raft_log *l, raft_index index)
+{
+    size_t low = 0;
+    size_t high = l->n_terms;
+
+    /* Nearly every question is about the newest run. */
+    if (l->terms[high - 1].first <= index)
+        return high - 1;
+    while (high - low > 1) {
+        size_t middle = low + (high - low) / 2;
+
+        if (l->terms[middle].first <= index)
+            low = middle;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+raft_term raft_log_term(const struct raft_log *l, raft_index index)
+{
+    if (index == 0 || index > l->last_index)
+        return 0;
+    return l->terms[find_run(l, index)].term;
+}
+
+struct raft_entry_id raft_log_last(const struct raft_log *l)
+{
+    return (struct raft_entry_id){raft_log_term(l, l->last_index), l->last_index};
+}
+
+const struct raft_entry *raft_log_get(const struct raft_log *l, raft_index index)
+{
+    if (index < l->first_cached || index > l->last_index)
+        return NULL;
+    return slot(l, index);
+}
+
+raft_index raft_log_first_of_term(const struct raft_log *l, raft_index index)
+{
+    rid_assert(index >= 1 && index <= l->last_index);
+    return l->terms[find_run(l, index)].first;
+}
+
+raft_index raft_log_last_not_above(const struct raft_log *l, raft_term term)
+{
+    for (size_t i = l->n_terms; i > 0; i--)
+        if (l->terms[i - 1].term <= term)
+            return i == l->n_terms ? l->last_index : l->terms[i].first - 1;
+    return 0;
+}
+
+void raft_log_forget(struct raft_log *l, raft_index index)
+{
+    while (l->first_cached <= index && l->first_cached <= l->last_index) {
+        drop_payload(l, l->first_cached);
+        l->first_cached++;
+    }
+}

@@ -1,0 +1,221 @@
+/* The inside of the core: its state, and the functions that its files share. Nobody outside
+ * src/raft includes this. */
+#ifndef RIDD_RAFT_RAFT_INT_H
+#define RIDD_RAFT_RAFT_INT_H
+
+#include "base/assert.h"
+#include "base/prng.h"
+#include "raft/log_int.h"
+#include "raft/quorum.h"
+#include "raft/raft.h"
+
+enum vote { VOTE_NONE, VOTE_GRANTED, VOTE_REFUSED };
+
+/* PROBE: one append at a time until the logs agree. REPLICATE: appends follow each other without
+ * waiting. */
+enum progress_state { PROGRESS_PROBE, PROGRESS_REPLICATE };
+
+struct inflight {
+    raft_index last; /* index of the last entry of one append */
+    uint32_t bytes;
+};
+
+/* What this node knows of one other server; as leader all of it, otherwise only the links and
+ * votes. */
+struct progress {
+    raft_node_id id;
+    enum raft_server_role role;
+    bool link_up;
+    enum vote vote;
+
+    enum progress_state state;
+    raft_index match_index; /* durable there; never falls within a term */
+    raft_index next_index;  /* match_index < next_index <= last_index + 1 */
+    struct inflight inflight[RAFT_INFLIGHT_MSGS_MAX];
+    unsigned inflight_head;
+    unsigned n_inflight;
+    size_t inflight_bytes;
+    bool probe_sent;          /* PROBE: an append is out */
+    uint64_t append_sent_us;  /* last append */
+    uint64_t append_heard_us; /* last answer to one */
+
+    bool heartbeat_due; /* at the next ready */
+    uint64_t acked_round;
+    uint64_t last_heard_us;
+    uint64_t rtt_round; /* the round being timed; 0: none */
+    uint64_t rtt_sent_us;
+    uint64_t srtt_us;
+};
+
+struct read {
+    uint64_t ctx;
+    raft_index min_index;
+    raft_index read_index; /* of its round */
+    uint64_t round;        /* 0: pending, in no round yet */
+    uint64_t arrival_round;
+};
+
+/* One outstanding batch: when it is durable, so is the log up to last_index. Truncation lowers
+ * last_index, because what replaces the removed entries belongs to a later batch: that is how a
+ * batch number maps to the (index, term) pairs which are still in the log (DESIGN.md 2). */
+struct batch_mark {
+    uint64_t batch;
+    raft_index last_index;
+    uint64_t issued_us;
+};
+
+struct msg_queue {
+    struct raft_msg *list; /* owned */
+    unsigned n;
+    unsigned size;
+};
+
+#define ROUND_TIMES 64u /* rounds outstanding at the very most; a power of two */
+
+struct raft {
+    struct raft_conf conf;
+    uint64_t now_us; /* of the latest call */
+    struct prng prng;
+    struct arena arena; /* what the current ready points at */
+
+    enum raft_role role;
+    struct raft_hard_state hard_state;
+    raft_node_id leader_id;
+    uint64_t leader_heard_us; /* last valid message of leader_id; means nothing while that is 0 */
+    uint64_t election_due_us; /* follower and candidates */
+
+    struct raft_config_at *configs; /* owned; ascending; the last one is in force */
+    size_t n_configs;
+    size_t configs_size;
+    unsigned n_progress; /* the other servers, in the order of the configuration */
+    struct progress progress[RAFT_SERVERS_MAX];
+    bool is_voter; /* this node, in the configuration in force */
+    unsigned n_voters;
+
+    struct raft_log log;
+    raft_index commit_index;
+    raft_index last_applied;  /* told by raft_applied() */
+    raft_index last_emitted;  /* handed out in committed; last_applied <= last_emitted <=
+                                 min(commit_index, last_stored) */
+    raft_index last_stored;   /* durable here */
+    raft_index last_handed;   /* handed to the store; last_stored <= last_handed <= last_index */
+    raft_index truncate_from; /* handed entries removed since the last batch; 0: none */
+    bool hard_state_dirty;
+
+    uint64_t last_batch;        /* issued */
+    uint64_t last_stored_batch; /* durable */
+    struct batch_mark *marks;   /* owned ring of the outstanding ones, by batch number */
+    size_t marks_size;
+    size_t marks_head;
+    size_t n_marks;
+
+    bool self_vote_pending;   /* own vote waits for the disk */
+    uint64_t self_vote_batch; /* 0: its batch is not issued yet */
+    bool self_vote;           /* own (pre-)vote counts */
+    bool campaign_transfer;   /* this campaign was ordered by TIMEOUT_NOW */
+
+    /* Leader only. */
+    raft_index noop_index;
+    uint64_t heartbeat_due_us;
+    size_t uncommitted_bytes;
+    raft_node_id transfer_to;
+    uint64_t transfer_deadline_us;
+    bool transfer_sent;
+
+    /* Reads: one ring, oldest first; the first n_inflight of the n_reads are in a round. */
+    struct read *reads; /* owned */
+    size_t reads_size;
+    size_t reads_head;
+    size_t n_reads;
+    size_t n_inflight;
+    struct read
+        *floor_reads; /* owned; confirmed by their round, waiting for commit_index >= min_index */
+    size_t n_floor_reads;
+    size_t floor_reads_size;
+    struct raft_read_done *done; /* owned; confirmed, not yet handed out */
+    size_t n_done;
+    size_t done_size;
+    uint64_t *failed; /* owned; ctx */
+    size_t n_failed;
+    size_t failed_size;
+    uint64_t next_round; /* never reset in the life of the process (READS R10) */
+    uint64_t confirmed_round;
+    uint64_t round_opened_us[ROUND_TIMES];
+    uint64_t last_round_us;
+    uint64_t round_srtt_us;
+    unsigned rounds_max;
+    uint64_t n_rounds_opened;
+    uint64_t n_rounds_confirmed;
+
+    struct msg_queue msgs;
+    struct msg_queue msgs_after;
+    struct msg_queue out; /* what the current ready handed out */
+    struct msg_queue out_after;
+
+    enum raft_loss loss;
+    raft_term loss_term;
+    raft_index loss_commit_index;
+    bool transfer_over;
+
+    /* For raft_check(): what the last call saw. */
+    raft_term check_term;
+    raft_node_id check_vote;
+    raft_index check_commit;
+    raft_node_id check_leader;
+    uint64_t check_round;
+};
+
+/* raft.c */
+void raft_become(struct raft *r, enum raft_role role, const char *why);
+/* To follower: in `term` (>= current), following leader (0: unknown). loss says why when this node
+ * was leading. */
+void raft_become_follower(struct raft *r, raft_term term, raft_node_id leader, enum raft_loss loss,
+                          const char *why);
+struct progress *raft_progress(struct raft *r, raft_node_id id); /* NULL: no such server */
+void raft_trace(struct raft *r, enum raft_trace_event event, raft_node_id peer, raft_index index,
+                const char *text);
+void raft_send(struct raft *r, struct msg_queue *q, struct raft_msg *m); /* fills from; copies */
+void raft_reset_election_timer(struct raft *r);
+/* Takes over a CONFIG entry just appended, or falls back after a truncation. */
+void raft_config_push(struct raft *r, raft_index index, const struct raft_configuration *c);
+void raft_config_truncate(struct raft *r, raft_index from);
+/* A growing array: room for one more element of `width` bytes. Stops the process when memory is
+ * out. */
+void *raft_grow(struct raft *r, void *list, size_t *size, size_t n, size_t width);
+/* The oldest outstanding batch is older than one election timeout (RELIABILITY row 76). */
+bool raft_disk_is_stalled(const struct raft *r);
+uint64_t raft_now(struct raft *r, uint64_t now_us);
+
+/* election.c */
+void raft_campaign(struct raft *r, bool pre, bool transfer);
+void raft_campaign_resend(struct raft *r, struct progress *p);
+void raft_count_votes(struct raft *r);
+void raft_handle_vote(struct raft *r, const struct raft_msg *m);
+void raft_handle_vote_resp(struct raft *r, const struct raft_msg *m);
+void raft_handle_timeout_now(struct raft *r, const struct raft_msg *m);
+/* This node heard a leader within one election timeout, or leads and hears a quorum (4.2.3). */
+bool raft_hears_leader(const struct raft *r);
+unsigned raft_n_voters_heard(const struct raft *r);
+void raft_leader_tick(struct raft *r);
+
+/* replicate.c */
+void raft_append_own(struct raft *r, enum raft_entry_type type, const void *data, size_t len);
+int raft_handle_append(struct raft *r, const struct raft_msg *m);
+int raft_handle_append_resp(struct raft *r, struct progress *p, const struct raft_msg *m);
+void raft_commit_to(struct raft *r, raft_index index);
+void raft_maybe_commit(struct raft *r);
+void raft_progress_reset(struct raft *r, struct progress *p);
+void raft_progress_probe(struct raft *r, struct progress *p);
+void raft_maybe_resend(struct raft *r, struct progress *p);
+void raft_maybe_timeout_now(struct raft *r, struct progress *p);
+/* Queues what p may be sent now; entries come from the cache or the log reader. 0 or the reader's
+ * error. */
+int raft_fill_appends(struct raft *r, struct progress *p);
+
+/* read.c */
+void raft_reads_fail(struct raft *r);
+void raft_maybe_open_round(struct raft *r);
+void raft_maybe_confirm(struct raft *r);
+void raft_floor_reads_release(struct raft *r);
+
+#endif

@@ -1,0 +1,185 @@
+/* What goes out, once per turn: what to store, what to send now, what to send when that is stored,
+ * what to apply, which reads are confirmed and which have failed. Taking it moves the marks;
+ * nothing is handed out twice. */
+#include "raft/raft_int.h"
+
+static void fill_store(struct raft *r, struct raft_ready *ready)
+{
+    struct raft_entry *entries;
+    struct batch_mark *mark;
+    size_t size = r->marks_size;
+
+    if (!r->hard_state_dirty && r->truncate_from == 0 && r->last_handed == r->log.last_index)
+        return;
+    if (r->n_marks == r->marks_size) {
+        struct batch_mark *marks;
+
+        size = size > 0 ? size * 2 : 16;
+        marks = r->conf.mem.resize(r->conf.mem.ctx, NULL, size * sizeof(*marks));
+        rid_assert(marks != NULL);
+        for (size_t i = 0; i < r->n_marks; i++)
+            marks[i] = r->marks[(r->marks_head + i) & (r->marks_size - 1)];
+        if (r->marks != NULL)
+            r->conf.mem.resize(r->conf.mem.ctx, r->marks, 0);
+        r->marks = marks;
+        r->marks_size = size;
+        r->marks_head = 0;
+    }
+    ready->batch = ++r->last_batch;
+    ready->hard_state_changed = r->hard_state_dirty;
+    ready->truncate_from = r->truncate_from;
+    ready->n_entries = (unsigned)(r->log.last_index - r->last_handed);
+    entries = arena_alloc(&r->arena, ready->n_entries * sizeof(*entries) + 1);
+    rid_assert(entries != NULL);
+    for (unsigned i = 0; i < ready->n_entries; i++) {
+        const struct raft_entry *e = raft_log_get(&r->log, r->last_handed + 1 + i);
+
+        rid_assert(e != NULL); /* what is not stored is never dropped from memory */
+        entries[i] = *e;
+    }
+    ready->entries = entries;
+    mark = &r->marks[(r->marks_head + r->n_marks) & (r->marks_size - 1)];
+    *mark = (struct batch_mark){ready->batch, r->log.last_index, r->now_us};
+    r->n_marks++;
+    if (r->self_vote_pending && r->self_vote_batch == 0)
+        r->self_vote_batch = ready->batch;
+    r->last_handed = r->log.last_index;
+    r->truncate_from = 0;
+    r->hard_state_dirty = false;
+}
+
+static void fill_heartbeats(struct raft *r)
+{
+    for (unsigned i = 0; i < r->n_progress; i++) {
+        struct progress *p = &r->progress[i];
+        struct raft_msg m = {
+            .type = RAFT_MSG_HEARTBEAT,
+            .to = p->id,
+            .term = r->hard_state.current_term,
+            /* Clamped to what it is known to hold (READS R30). */
+            .leader_commit = r->commit_index < p->match_index ? r->commit_index : p->match_index,
+            /* Always the highest open round: a lost one is repaired by the next (R12). */
+            .round = r->next_round - 1};
+
+        if (!p->heartbeat_due)
+            continue;
+        p->heartbeat_due = false;
+        if (p->rtt_round == 0 && m.round > p->acked_round) {
+            p->rtt_round = m.round;
+            p->rtt_sent_us = r->now_us;
+        }
+        raft_send(r, &r->msgs, &m);
+    }
+}
+
+/* Committed and durable here, in order. */
+static int fill_committed(struct raft *r, struct raft_ready *ready)
+{
+    raft_index to = r->commit_index < r->last_stored ? r->commit_index : r->last_stored;
+    raft_index from = r->last_emitted + 1;
+    struct raft_entry *list;
+    unsigned n_max = RAFT_COMMITTED_ENTRIES_MAX;
+    unsigned n = 0;
+
+    if (to < from)
+        return 0;
+    if (to + 1 - from < n_max)
+        n_max = (unsigned)(to + 1 - from);
+    list = arena_alloc(&r->arena, n_max * sizeof(*list));
+    rid_assert(list != NULL);
+    if (from < r->log.first_cached) {
+        raft_index last = to < r->log.first_cached ? to : r->log.first_cached - 1;
+        int e = r->conf.log_reader.read(r->conf.log_reader.ctx, from, last,
+                                        RAFT_COMMITTED_BYTES_MAX, &r->arena, list, n_max, &n);
+
+        if (e != 0)
+            return e;
+    } else {
+        size_t bytes = 0;
+
+        while (n < n_max) {
+            const struct raft_entry *e = raft_log_get(&r->log, from + n);
+
+            if (n > 0 && bytes + e->len > RAFT_COMMITTED_BYTES_MAX)
+                break;
+            bytes += e->len;
+            list[n++] = *e;
+        }
+    }
+    ready->committed = list;
+    ready->n_committed = n;
+    r->last_emitted += n;
+    ready->more_committed = r->last_emitted < to;
+    return 0;
+}
+
+static void fill_reads(struct raft *r, struct raft_ready *ready)
+{
+    struct raft_read_done *done;
+    uint64_t *failed;
+
+    rid_assert(r->loss == RAFT_LOSS_NONE || r->n_done == 0);
+    if (r->n_done > 0) {
+        done = arena_alloc(&r->arena, r->n_done * sizeof(*done));
+        rid_assert(done != NULL);
+        memcpy(done, r->done, r->n_done * sizeof(*done));
+        ready->reads = done;
+        ready->n_reads = (unsigned)r->n_done;
+        r->n_done = 0;
+    }
+    if (r->n_failed > 0) {
+        failed = arena_alloc(&r->arena, r->n_failed * sizeof(*failed));
+        rid_assert(failed != NULL);
+        memcpy(failed, r->failed, r->n_failed * sizeof(*failed));
+        ready->reads_failed = failed;
+        ready->n_reads_failed = (unsigned)r->n_failed;
+        r->n_failed = 0;
+    }
+}
+
+static void hand_out(struct msg_queue *from, struct msg_queue *to)
+{
+    struct msg_queue empty = *to;
+
+    empty.n = 0;
+    *to = *from;
+    *from = empty;
+}
+
+void raft_ready(struct raft *r, uint64_t now_us, struct raft_ready *ret_ready)
+{
+    struct raft_ready ready = {0};
+    int e = 0;
+
+    raft_now(r, now_us);
+    arena_reset(&r->arena);
+    if (r->role == RAFT_LEADER) {
+        raft_maybe_open_round(r);
+        fill_heartbeats(r);
+        for (unsigned i = 0; e == 0 && i < r->n_progress; i++)
+            e = raft_fill_appends(r, &r->progress[i]);
+    }
+    fill_store(r, &ready);
+    if (e == 0)
+        e = fill_committed(r, &ready);
+    fill_reads(r, &ready);
+    hand_out(&r->msgs, &r->out);
+    hand_out(&r->msgs_after, &r->out_after);
+    ready.hard_state = r->hard_state;
+    ready.commit_index = r->commit_index;
+    ready.msgs = r->out.list;
+    ready.n_msgs = r->out.n;
+    ready.msgs_after_store = r->out_after.list;
+    ready.n_msgs_after_store = r->out_after.n;
+    /* Even without a batch of its own a message may speak of what an earlier, outstanding one
+     * holds. */
+    ready.after_batch = r->n_marks > 0 ? r->last_batch : 0;
+    ready.loss = r->loss;
+    ready.loss_term = r->loss_term;
+    ready.loss_commit_index = r->loss_commit_index;
+    ready.transfer_over = r->transfer_over;
+    ready.log_error = e;
+    r->loss = RAFT_LOSS_NONE;
+    r->transfer_over = false;
+    *ret_ready = ready;
+}

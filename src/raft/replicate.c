@@ -1,0 +1,356 @@
+/* The log: what a leader sends (3.5, 10.2.1), what a follower takes, what is committed (3.6.2).
+ *
+ * Appends are built when ready is taken, so everything proposed in one turn shares messages. A
+ * follower's acknowledgement names prev.index + number of entries of the message that it answers,
+ * never its own last index: only that much is proven to be the leader's. */
+#include "raft/raft_int.h"
+
+void raft_append_own(struct raft *r, enum raft_entry_type type, const void *data, size_t len)
+{
+    struct raft_entry e = {
+        {r->hard_state.current_term, r->log.last_index + 1}, type, (uint32_t)len, data};
+
+    rid_assert(r->role == RAFT_LEADER);
+    rid_assert(raft_log_append(&r->log, &e) == 0);
+    r->uncommitted_bytes += raft_entry_bytes(&e);
+}
+
+void raft_commit_to(struct raft *r, raft_index index)
+{
+    rid_assert(index <= r->log.last_index);
+    if (index <= r->commit_index)
+        return;
+    if (r->role == RAFT_LEADER) {
+        for (raft_index i = r->commit_index + 1; i <= index; i++) {
+            const struct raft_entry *e = raft_log_get(&r->log, i);
+            size_t bytes = e != NULL ? raft_entry_bytes(e) : 0;
+
+            r->uncommitted_bytes -= bytes < r->uncommitted_bytes ? bytes : r->uncommitted_bytes;
+        }
+    }
+    r->commit_index = index;
+    raft_trace(r, RAFT_TRACE_COMMIT, 0, index, NULL);
+    if (r->role == RAFT_LEADER)
+        raft_floor_reads_release(r);
+}
+
+void raft_maybe_commit(struct raft *r)
+{
+    uint64_t match[RAFT_SERVERS_MAX + 1];
+    unsigned n = 0;
+    raft_index index;
+
+    if (r->is_voter)
+        match[n++] = r->last_stored;
+    for (unsigned i = 0; i < r->n_progress; i++)
+        if (r->progress[i].role == RAFT_VOTER)
+            match[n++] = r->progress[i].match_index;
+    index = raft_quorum_value(match, n);
+    /* Nothing is committed here before it is on this node's own disk: then no read ever waits for
+     * the leader's disk, and nothing is applied that this node could forget (DESIGN.md 3,
+     * RELIABILITY I18). */
+    if (index > r->last_stored)
+        index = r->last_stored;
+    /* Only entries of the current term commit by counting; older ones come along with them (3.6.2).
+     */
+    if (index > r->commit_index && raft_log_term(&r->log, index) == r->hard_state.current_term)
+        raft_commit_to(r, index);
+}
+
+/* ---- follower ---- */
+
+static void refuse_append(struct raft *r, const struct raft_msg *m)
+{
+    struct raft_msg resp = {.type = RAFT_MSG_APPEND_RESP,
+                            .to = m->from,
+                            .term = r->hard_state.current_term,
+                            .reject = true,
+                            .index = m->prev.index};
+
+    if (m->prev.index > r->log.last_index) {
+        resp.hint.index = r->log.last_index + 1;
+    } else {
+        raft_index first = raft_log_first_of_term(&r->log, m->prev.index);
+
+        /* The whole conflicting term goes in one step (3.5); what is committed cannot conflict. */
+        resp.hint.term = raft_log_term(&r->log, m->prev.index);
+        resp.hint.index = first > r->commit_index ? first : r->commit_index + 1;
+    }
+    raft_send(r, &r->msgs, &resp);
+}
+
+static void truncate_log(struct raft *r, raft_index from)
+{
+    rid_assert(from > r->commit_index);
+    rid_assert(r->role != RAFT_LEADER);
+    raft_log_truncate(&r->log, from);
+    raft_config_truncate(r, from);
+    if (r->last_handed >= from) {
+        r->last_handed = from - 1;
+        if (r->truncate_from == 0 || from < r->truncate_from)
+            r->truncate_from = from;
+    }
+    if (r->last_stored >= from)
+        r->last_stored = from - 1;
+    for (size_t i = 0; i < r->n_marks; i++) {
+        struct batch_mark *mark = &r->marks[(r->marks_head + i) & (r->marks_size - 1)];
+
+        if (mark->last_index >= from)
+            mark->last_index = from - 1;
+    }
+    raft_trace(r, RAFT_TRACE_TRUNCATED, 0, from, NULL);
+}
+
+static void take_entry(struct raft *r, const struct raft_entry *e)
+{
+    /* Where there is nobody to refuse: a node without memory stops. */
+    rid_assert(raft_log_append(&r->log, e) == 0);
+    if (e->type == RAFT_ENTRY_CONFIG) {
+        struct raft_configuration c;
+
+        if (raft_configuration_decode(e->data, e->len, &c) ==
+            0) /* checked before it was accepted */
+            raft_config_push(r, e->id.index, &c);
+    }
+}
+
+int raft_handle_append(struct raft *r, const struct raft_msg *m)
+{
+    raft_index match = m->prev.index + m->n_entries;
+    struct raft_msg resp = {.type = RAFT_MSG_APPEND_RESP,
+                            .to = m->from,
+                            .term = r->hard_state.current_term,
+                            .index = match};
+
+    if (m->prev.index > r->log.last_index ||
+        raft_log_term(&r->log, m->prev.index) != m->prev.term) {
+        if (m->prev.index <= r->commit_index) {
+            raft_trace(r, RAFT_TRACE_INVALID, m->from, m->prev.index,
+                       "it contradicts a committed entry");
+            return RAFT_E_INVALID;
+        }
+        refuse_append(r, m);
+        return 0;
+    }
+    /* Look before touching anything: an entry that contradicts a committed one refuses the whole
+     * message. */
+    for (unsigned i = 0; i < m->n_entries; i++) {
+        const struct raft_entry *e = &m->entries[i];
+
+        if (e->id.index > r->log.last_index)
+            break;
+        if (raft_log_term(&r->log, e->id.index) == e->id.term)
+            continue; /* late or repeated: never a reason to truncate what agrees (RELIABILITY row
+                         19) */
+        if (e->id.index <= r->commit_index) {
+            raft_trace(r, RAFT_TRACE_INVALID, m->from, e->id.index,
+                       "it contradicts a committed entry");
+            return RAFT_E_INVALID;
+        }
+        truncate_log(r, e->id.index);
+        break;
+    }
+    for (unsigned i = 0; i < m->n_entries; i++)
+        if (m->entries[i].id.index > r->log.last_index)
+            take_entry(r, &m->entries[i]);
+    /* Only what this very message proved (RELIABILITY row 18). */
+    raft_commit_to(r, m->leader_commit < match ? m->leader_commit : match);
+    raft_send(r, &r->msgs_after, &resp);
+    return 0;
+}
+
+/* ---- leader ---- */
+
+static void inflight_clear(struct progress *p)
+{
+    p->inflight_head = 0;
+    p->n_inflight = 0;
+    p->inflight_bytes = 0;
+}
+
+void raft_progress_reset(struct raft *r, struct progress *p)
+{
+    p->state = PROGRESS_PROBE;
+    p->match_index = 0;
+    p->next_index = r->log.last_index + 1;
+    inflight_clear(p);
+    p->probe_sent = false;
+    p->acked_round = 0;
+    p->last_heard_us = r->now_us;
+    p->append_heard_us = r->now_us;
+    p->rtt_round = 0;
+}
+
+void raft_progress_probe(struct raft *r, struct progress *p)
+{
+    if (p->state == PROGRESS_REPLICATE) {
+        p->state = PROGRESS_PROBE;
+        p->next_index = p->match_index + 1;
+        raft_trace(r, RAFT_TRACE_PROBE, p->id, p->next_index, NULL);
+    }
+    inflight_clear(p);
+    p->probe_sent = false;
+}
+
+/* With each heartbeat: what was lost without the link going down is sent again. */
+void raft_maybe_resend(struct raft *r, struct progress *p)
+{
+    if (p->state == PROGRESS_PROBE) {
+        if (p->probe_sent && r->now_us - p->append_sent_us >= r->conf.heartbeat_us)
+            p->probe_sent = false;
+    } else if (p->n_inflight > 0 && r->now_us - p->append_heard_us >= r->conf.election_timeout_us) {
+        raft_progress_probe(r, p);
+    }
+}
+
+void raft_maybe_timeout_now(struct raft *r, struct progress *p)
+{
+    struct raft_msg m = {
+        .type = RAFT_MSG_TIMEOUT_NOW, .to = p->id, .term = r->hard_state.current_term};
+
+    if (r->transfer_to != p->id || r->transfer_sent || p->match_index != r->log.last_index)
+        return;
+    r->transfer_sent = true;
+    raft_trace(r, RAFT_TRACE_TRANSFER, p->id, 0, "sent");
+    raft_send(r, &r->msgs, &m);
+}
+
+static void take_refusal(struct raft *r, struct progress *p, const struct raft_msg *m)
+{
+    raft_index next;
+
+    if (m->index <= p->match_index)
+        return; /* late: the logs have agreed there since */
+    if (p->state == PROGRESS_PROBE && m->index != p->next_index - 1)
+        return; /* late: an answer to an earlier probe */
+    next = m->hint.index;
+    if (m->hint.term != 0) {
+        /* Where our log has that term, it may agree up to our last entry of it. */
+        raft_index last = raft_log_last_not_above(&r->log, m->hint.term);
+
+        if (last != 0 && raft_log_term(&r->log, last) == m->hint.term && last + 1 > next)
+            next = last + 1;
+    }
+    if (next > m->index)
+        next = m->index; /* always a step back */
+    if (next <= p->match_index)
+        next = p->match_index + 1;
+    raft_progress_probe(r, p);
+    p->next_index = next;
+}
+
+int raft_handle_append_resp(struct raft *r, struct progress *p, const struct raft_msg *m)
+{
+    if (!m->reject && m->index > r->log.last_index) {
+        raft_trace(r, RAFT_TRACE_INVALID, m->from, m->index,
+                   "it acknowledges entries that were never sent");
+        return RAFT_E_INVALID;
+    }
+    p->last_heard_us = r->now_us;
+    p->append_heard_us = r->now_us;
+    if (m->reject) {
+        take_refusal(r, p, m);
+        return 0;
+    }
+    if (m->index > p->match_index)
+        p->match_index = m->index; /* late answers never lower it (RELIABILITY row 21) */
+    while (p->n_inflight > 0 && p->inflight[p->inflight_head].last <= p->match_index) {
+        p->inflight_bytes -= p->inflight[p->inflight_head].bytes;
+        p->inflight_head = (p->inflight_head + 1) % RAFT_INFLIGHT_MSGS_MAX;
+        p->n_inflight--;
+    }
+    if (p->state == PROGRESS_PROBE && m->index + 1 >= p->next_index) {
+        p->state = PROGRESS_REPLICATE;
+        p->probe_sent = false;
+        inflight_clear(p);
+    }
+    if (p->next_index <= p->match_index)
+        p->next_index = p->match_index + 1;
+    raft_maybe_commit(r);
+    raft_maybe_timeout_now(r, p);
+    return 0;
+}
+
+/* Entries from `from` on for one append: cached ones, or from the disk up to where the cache
+ * begins. */
+static int gather(struct raft *r, raft_index from, struct raft_entry **ret_entries, unsigned *ret_n,
+                  size_t *ret_bytes)
+{
+    struct raft_entry *list;
+    size_t bytes = 0;
+    unsigned n = 0;
+    unsigned n_max = RAFT_APPEND_ENTRIES_MAX;
+
+    if (r->log.last_index + 1 - from < n_max)
+        n_max = (unsigned)(r->log.last_index + 1 - from);
+    list = arena_alloc(&r->arena, n_max * sizeof(*list) + 1);
+    rid_assert(list != NULL);
+    if (from < r->log.first_cached) {
+        int e = r->conf.log_reader.read(r->conf.log_reader.ctx, from, r->log.first_cached - 1,
+                                        r->conf.append_bytes_max, &r->arena, list, n_max, &n);
+
+        if (e != 0)
+            return e;
+        for (unsigned i = 0; i < n; i++) {
+            rid_assert(list[i].id.index == from + i);
+            bytes += list[i].len;
+        }
+    } else {
+        while (n < n_max) {
+            const struct raft_entry *e = raft_log_get(&r->log, from + n);
+
+            if (n > 0 && bytes + e->len > r->conf.append_bytes_max)
+                break;
+            bytes += e->len;
+            list[n++] = *e;
+        }
+    }
+    *ret_entries = list;
+    *ret_n = n;
+    *ret_bytes = bytes + n * sizeof(*list);
+    return 0;
+}
+
+int raft_fill_appends(struct raft *r, struct progress *p)
+{
+    while (p->link_up) {
+        struct raft_msg m = {.type = RAFT_MSG_APPEND,
+                             .to = p->id,
+                             .term = r->hard_state.current_term,
+                             .leader_commit = r->commit_index};
+        struct raft_entry *entries;
+        unsigned n;
+        size_t bytes;
+        int e;
+
+        if (p->state == PROGRESS_PROBE) {
+            if (p->probe_sent ||
+                (p->next_index > r->log.last_index && p->match_index == r->log.last_index))
+                break;
+        } else if (p->next_index > r->log.last_index || p->n_inflight == RAFT_INFLIGHT_MSGS_MAX ||
+                   p->inflight_bytes >= r->conf.inflight_bytes_max) {
+            break;
+        }
+        e = gather(r, p->next_index, &entries, &n, &bytes);
+        if (e != 0)
+            return e;
+        m.prev =
+            (struct raft_entry_id){raft_log_term(&r->log, p->next_index - 1), p->next_index - 1};
+        m.entries = entries;
+        m.n_entries = n;
+        raft_send(r, &r->msgs, &m);
+        p->append_sent_us = r->now_us;
+        if (p->state == PROGRESS_PROBE) {
+            p->probe_sent = true;
+            break;
+        }
+        if (p->n_inflight == 0)
+            p->append_heard_us = r->now_us; /* the time without an answer counts from here */
+        p->inflight[(p->inflight_head + p->n_inflight) % RAFT_INFLIGHT_MSGS_MAX] =
+            (struct inflight){p->next_index + n - 1, (uint32_t)bytes};
+        p->n_inflight++;
+        p->inflight_bytes += bytes;
+        p->next_index += n;
+    }
+    return 0;
+}

@@ -1,0 +1,235 @@
+/* One message in. First what no correct peer can send is refused, then terms are settled, then the
+ * type is served.
+ *
+ * Bytes behind a message come from the network: nothing here is asserted, everything is compared.
+ */
+#include "raft/raft_int.h"
+
+static int invalid(struct raft *r, const struct raft_msg *m, const char *text)
+{
+    raft_trace(r, RAFT_TRACE_INVALID, m->from, 0, text);
+    return RAFT_E_INVALID;
+}
+
+static bool entries_are_valid(const struct raft_msg *m)
+{
+    raft_term term = m->prev.term;
+
+    if (m->n_entries > 0 && m->entries == NULL)
+        return false;
+    for (unsigned i = 0; i < m->n_entries; i++) {
+        const struct raft_entry *e = &m->entries[i];
+        struct raft_configuration c;
+
+        if (e->id.index != m->prev.index + 1 + i || e->id.term < term || e->id.term > m->term ||
+            e->id.term == 0 || e->len > ENTRY_BYTES_MAX)
+            return false;
+        term = e->id.term;
+        switch (e->type) {
+        case RAFT_ENTRY_NOOP:
+        case RAFT_ENTRY_READ:
+        case RAFT_ENTRY_COMMAND:
+            break;
+        case RAFT_ENTRY_CONFIG:
+            if (raft_configuration_decode(e->data, e->len, &c) != 0)
+                return false;
+            break;
+        default:
+            return false;
+        }
+    }
+    return true;
+}
+
+static const char *what_is_wrong(const struct raft *r, const struct raft_msg *m)
+{
+    if (m->to != r->conf.id || m->from == r->conf.id || m->from == 0)
+        return "wrong sender or receiver";
+    if (m->term == 0 || m->term > RAFT_INDEX_MAX || m->prev.index > RAFT_INDEX_MAX ||
+        m->prev.term > m->term || (m->prev.index == 0) != (m->prev.term == 0) ||
+        m->leader_commit > RAFT_INDEX_MAX || m->index > RAFT_INDEX_MAX ||
+        m->hint.index > RAFT_INDEX_MAX || m->hint.term > RAFT_INDEX_MAX)
+        return "a number is out of range";
+    if (m->type == RAFT_MSG_APPEND && !entries_are_valid(m))
+        return "entries do not follow each other";
+    if (m->type != RAFT_MSG_APPEND && m->n_entries != 0)
+        return "entries where none belong";
+    return NULL;
+}
+
+static bool is_from_leader(enum raft_msg_type type)
+{
+    return type == RAFT_MSG_APPEND || type == RAFT_MSG_HEARTBEAT || type == RAFT_MSG_TIMEOUT_NOW;
+}
+
+/* A message of an older term: its sender is told, so that a stale leader or candidate does not stay
+ * stuck. */
+static void answer_old_term(struct raft *r, const struct raft_msg *m)
+{
+    struct raft_msg resp = {.to = m->from, .term = r->hard_state.current_term, .reject = true};
+
+    switch (m->type) {
+    case RAFT_MSG_PRE_VOTE:
+    case RAFT_MSG_VOTE:
+        raft_handle_vote(r, m);
+        return;
+    case RAFT_MSG_APPEND:
+        resp.type = RAFT_MSG_APPEND_RESP;
+        resp.index = m->prev.index;
+        resp.hint.index = m->prev.index;
+        break;
+    case RAFT_MSG_HEARTBEAT:
+        resp.type = RAFT_MSG_HEARTBEAT_RESP;
+        resp.round = m->round;
+        break;
+    case RAFT_MSG_PRE_VOTE_RESP:
+    case RAFT_MSG_VOTE_RESP:
+    case RAFT_MSG_APPEND_RESP:
+    case RAFT_MSG_HEARTBEAT_RESP:
+    case RAFT_MSG_TIMEOUT_NOW:
+        return;
+    }
+    raft_send(r, &r->msgs, &resp);
+}
+
+/* What settle_term() says besides RAFT_E_INVALID. */
+enum { GO_ON = 0, DONE = -1 };
+
+static int settle_term(struct raft *r, const struct raft_msg *m)
+{
+    raft_term current = r->hard_state.current_term;
+
+    if (m->term < current) {
+        /* A refused pre-vote may carry an old term; it still is an answer to this campaign. */
+        if (m->type == RAFT_MSG_PRE_VOTE_RESP && m->reject)
+            return GO_ON;
+        answer_old_term(r, m);
+        return DONE;
+    }
+    if (m->term == current)
+        return GO_ON;
+    switch (m->type) {
+    case RAFT_MSG_PRE_VOTE:
+        return GO_ON; /* asks about a term, changes none */
+    case RAFT_MSG_PRE_VOTE_RESP:
+        if (!m->reject)
+            return GO_ON;
+        break;
+    case RAFT_MSG_VOTE:
+        /* A live leader is not deposed by somebody who cannot hear it (4.2.3), unless it hands over
+         * itself. */
+        if (!m->transfer && raft_hears_leader(r)) {
+            raft_trace(r, RAFT_TRACE_VOTE_REFUSED, m->from, 0, "a leader is heard");
+            return DONE;
+        }
+        break;
+    case RAFT_MSG_HEARTBEAT_RESP:
+    case RAFT_MSG_APPEND_RESP:
+        if (!m->reject)
+            return invalid(r, m, "an acknowledgement of a term that is not ours");
+        break;
+    case RAFT_MSG_VOTE_RESP:
+        if (!m->reject)
+            return invalid(r, m, "a vote for a term that is not ours");
+        break;
+    case RAFT_MSG_APPEND:
+    case RAFT_MSG_HEARTBEAT:
+    case RAFT_MSG_TIMEOUT_NOW:
+        break;
+    }
+    raft_become_follower(r, m->term, is_from_leader(m->type) ? m->from : 0, RAFT_LOSS_TERM,
+                         "higher term seen");
+    return GO_ON;
+}
+
+/* A message of the leader of the current term. */
+static int hear_leader(struct raft *r, const struct raft_msg *m)
+{
+    if (r->role == RAFT_LEADER)
+        return invalid(r, m, "two leaders in one term");
+    if (r->leader_id != 0 && r->leader_id != m->from)
+        return invalid(r, m, "another leader in the same term");
+    raft_become_follower(r, m->term, m->from, RAFT_LOSS_NONE, "leader heard");
+    r->leader_heard_us = r->now_us;
+    raft_reset_election_timer(r);
+    return 0;
+}
+
+static int handle_heartbeat(struct raft *r, const struct raft_msg *m)
+{
+    /* Answered at once, with exactly what was received (READS R8, R61). */
+    struct raft_msg resp = {
+        .type = RAFT_MSG_HEARTBEAT_RESP, .to = m->from, .term = m->term, .round = m->round};
+
+    /* The leader clamped it to what it knows to be in our log (READS R30). */
+    if (m->leader_commit > r->log.last_index)
+        return invalid(r, m, "commit index beyond what this log acknowledged");
+    raft_commit_to(r, m->leader_commit);
+    raft_send(r, &r->msgs, &resp);
+    return 0;
+}
+
+static int handle_heartbeat_resp(struct raft *r, struct progress *p, const struct raft_msg *m)
+{
+    if (m->reject)
+        return 0; /* late: it refused an older term of ours, and this node has been elected since */
+    if (m->round >= r->next_round)
+        return invalid(r, m, "an acknowledgement of a round that was never opened");
+    p->last_heard_us = r->now_us;
+    if (p->rtt_round != 0 && m->round >= p->rtt_round) {
+        uint64_t rtt = r->now_us - p->rtt_sent_us;
+
+        p->srtt_us = p->srtt_us == 0 ? rtt : (p->srtt_us * 7 + rtt) / 8;
+        p->rtt_round = 0;
+    }
+    if (m->round > p->acked_round) {
+        p->acked_round = m->round;
+        raft_maybe_confirm(r);
+    }
+    return 0;
+}
+
+int raft_step(struct raft *r, const struct raft_msg *m, uint64_t now_us)
+{
+    const char *wrong;
+    struct progress *p;
+    int settled;
+
+    raft_now(r, now_us);
+    wrong = what_is_wrong(r, m);
+    if (wrong != NULL)
+        return invalid(r, m, wrong);
+    settled = settle_term(r, m);
+    if (settled != GO_ON)
+        return settled == DONE ? 0 : settled;
+    if (is_from_leader(m->type)) {
+        int e = hear_leader(r, m);
+
+        if (e != 0)
+            return e;
+    }
+    p = raft_progress(r, m->from);
+    switch (m->type) {
+    case RAFT_MSG_PRE_VOTE:
+    case RAFT_MSG_VOTE:
+        raft_handle_vote(r, m);
+        return 0;
+    case RAFT_MSG_PRE_VOTE_RESP:
+    case RAFT_MSG_VOTE_RESP:
+        raft_handle_vote_resp(r, m);
+        return 0;
+    case RAFT_MSG_APPEND:
+        return raft_handle_append(r, m);
+    case RAFT_MSG_HEARTBEAT:
+        return handle_heartbeat(r, m);
+    case RAFT_MSG_APPEND_RESP:
+        /* Not leading any more in this term, or not a member: an answer to nobody. */
+        return r->role == RAFT_LEADER && p != NULL ? raft_handle_append_resp(r, p, m) : 0;
+    case RAFT_MSG_HEARTBEAT_RESP:
+        return r->role == RAFT_LEADER && p != NULL ? handle_heartbeat_resp(r, p, m) : 0;
+    case RAFT_MSG_TIMEOUT_NOW:
+        raft_handle_timeout_now(r, m);
+        return 0;
+    }
+    return invalid(r, m, "unknown type");
+}
