@@ -140,13 +140,13 @@ static void on_trace(void *ctx, const struct raft_trace *t)
     w->indent += 2;
     switch (t->event) {
     case RAFT_TRACE_ROLE:
-        say(w, "%s is %s in term %" PRIu64, n->name, raft_role_name(t->role), t->term);
+        say(w, "%s is %s", n->name, raft_role_name(t->role));
         break;
     case RAFT_TRACE_LEADER:
         say(w, "%s knows leader %s of term %" PRIu64, n->name, peer, t->term);
         break;
     case RAFT_TRACE_VOTE_GRANTED:
-        say(w, "%s grants %s term %" PRIu64, n->name, peer, t->term);
+        say(w, "%s grants %s", n->name, peer);
         break;
     case RAFT_TRACE_VOTE_REFUSED:
         say(w, "%s refuses %s", n->name, peer);
@@ -161,6 +161,8 @@ static void on_trace(void *ctx, const struct raft_trace *t)
         say(w, "%s opens round %" PRIu64 " at read_index %" PRIu64, n->name, t->round, t->index);
         break;
     case RAFT_TRACE_CONFIGURATION:
+        if (t->index == 1)
+            break; /* the one that everybody starts with */
         say(w, "%s uses the configuration at %" PRIu64, n->name, t->index);
         break;
     case RAFT_TRACE_TRANSFER:
@@ -390,6 +392,7 @@ static bool matches(struct world *w, const struct args *a, const struct raft_msg
 static void cmd_add_nodes(struct world *w, const struct args *a)
 {
     cleanup_buf struct buf bytes = BUF_INIT;
+    cleanup_buf struct buf names = BUF_INIT;
     struct raft_configuration c;
     uint64_t n;
 
@@ -430,7 +433,9 @@ static void cmd_add_nodes(struct world *w, const struct args *a)
         for (unsigned j = i + 1; j < n; j++)
             tell_link(w, &w->nodes[i], &w->nodes[j], true);
     for (unsigned i = 0; i < n; i++)
-        say_state(w, &w->nodes[i]);
+        (void)buf_add_format(&names, " %s%s", w->nodes[i].name,
+                             w->nodes[i].role == RAFT_LEARNER ? " (learner)" : "");
+    say(w, "nodes:%.*s", (int)names.len, (const char *)names.data);
 }
 
 /* disk n1 log=1,2,2,5 term=6 vote=n2 commit=3
@@ -644,9 +649,7 @@ static bool take_ready(struct world *w, struct node *n, bool apply)
     raft_index last = 0;
     bool empty;
 
-    w->indent += 2;
     raft_ready(n->raft, n->now_us, &rd);
-    w->indent -= 2;
     empty = ready_is_empty(&rd);
     if (empty)
         return false;
