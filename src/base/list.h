@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct list {
     struct list *next;
@@ -12,7 +13,7 @@ struct list {
 };
 
 #define LIST_INIT(name) {&(name), &(name)}
-#define list_entry(ptr, type, member) ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
+#define list_entry(ptr, type, member) ((type *)((uintptr_t)(ptr) - offsetof(type, member)))
 #define list_for_each(it, head) for (struct list *it = (head)->next; it != (head); it = it->next)
 /* The current node may be removed or freed inside the body. */
 #define list_for_each_safe(it, head)                                                               \

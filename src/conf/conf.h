@@ -1,17 +1,32 @@
-/* The configuration file: parse, check, print. One file serves the whole cluster; which node this is comes from the caller.
+/* The configuration file: parse, check, print. One file serves the whole cluster; which node this
+ * is comes from the caller.
  *
- * inih silently turns an indented key into a second value, splits long lines and reports only the first error; the guard
- * here counts lines itself, feeds ini_parse_stream() and refuses those, duplicates and unknown keys, and reports *all*
- * problems with line numbers and the nearest known name. Does not touch the data directory. Any thread. */
+ * inih silently turns an indented key into a second value, splits long lines and reports only the
+ * first error; the guard here counts lines itself, feeds ini_parse_stream() and refuses those,
+ * duplicates and unknown keys, and reports *all* problems with line numbers and the nearest known
+ * name. Does not touch the data directory. Any thread.
+ *
+ * Addresses are kept in one spelling: host names in lower case, IPv6 as inet_ntop() writes it. */
 #ifndef RIDD_CONF_CONF_H
 #define RIDD_CONF_CONF_H
 
 #include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 
 #include "base/limits.h"
 #include "base/log.h"
 #include "raft/configuration.h"
+
+/* A configuration is a page or two; more is the wrong file: one problem. */
+#define CONF_FILE_BYTES_MAX (256u << 10)
+/* Beyond it the rest is summed up in one line. */
+#define CONF_PROBLEMS_MAX 100u
+/* After %i is replaced; conf_print() must fit it into one line of the file, which inih bounds at
+ * 197 bytes. */
+#define CONF_DATA_DIR_BYTES_MAX 180u
+#define CONF_ROUNDS_MAX         8u
 
 struct conf_peer {
     char name[NODE_NAME_BYTES_MAX + 1];
@@ -22,22 +37,23 @@ struct conf_peer {
     unsigned line;
 };
 
+/* Not to be copied by assignment: self points into peers. */
 struct conf {
     char path[PATH_MAX];
     char cluster_name[NODE_NAME_BYTES_MAX + 1];
     unsigned n_peers;
     struct conf_peer peers[RAFT_SERVERS_MAX]; /* sorted by name */
     const struct conf_peer *self;             /* in peers; NULL when no id was given (ridctl) */
-    char data_dir[PATH_MAX];                  /* %i replaced by the node's name */
-    size_t map_size_bytes;                    /* [node] map_size, with K, M, G */
+    char data_dir[PATH_MAX]; /* absolute; %i replaced by the node's name, kept when self is NULL */
+    size_t map_size_bytes;   /* [node] map_size, with K, M, G */
     enum log_level log_level;
     uint64_t heartbeat_us;
     uint64_t election_us;
-    unsigned rounds_max;                      /* [reads] rounds */
+    unsigned rounds_max; /* [reads] rounds */
     size_t request_bytes;
     unsigned in_flight;
     unsigned connections;
-    size_t segment_bytes;                     /* [log] segment_size */
+    size_t segment_bytes; /* [log] segment_size */
 };
 
 struct conf_problem {
@@ -52,10 +68,16 @@ void conf_problems_done(struct conf_problems *p);
 
 enum conf_error { CONF_E_PROBLEMS = 1 };
 
-/* id: the node's name (`--id`), or NULL: [node] id, or none. 0; CONF_E_PROBLEMS with the list; -errno when the file cannot
- * be read (err_text() says which). need_self: a missing or unknown id is a problem. *ret is written only on 0. */
-int conf_load(const char *path, const char *id, bool need_self, struct conf *ret, struct conf_problems *ret_problems);
-/* "<path>:<line>: <text>" per problem. */
+/* id: the node's name (`--id`), or NULL: [node] id, or none. 0; CONF_E_PROBLEMS with the list;
+ * -errno when the file cannot be read (err_text() says which). need_self: a missing or unknown id
+ * is a problem; otherwise self is NULL then. *ret is written only on 0, *ret_problems always (empty
+ * unless CONF_E_PROBLEMS), sorted by line, line 0 last. */
+int conf_load(const char *path, const char *id, bool need_self, struct conf *ret,
+              struct conf_problems *ret_problems);
+/* The same from memory; path is only remembered. */
+int conf_parse(const char *path, const void *data, size_t len, const char *id, bool need_self,
+               struct conf *ret, struct conf_problems *ret_problems);
+/* "<path>:<line>: <text>" per problem; "<path>: <text>" for the file as a whole. */
 void conf_problems_print(const struct conf_problems *p, const char *path, FILE *out);
 /* The configuration in force, defaults included, as a file that conf_load() reads back equal. */
 void conf_print(const struct conf *c, FILE *out);
@@ -63,7 +85,11 @@ void conf_print(const struct conf *c, FILE *out);
 int conf_to_configuration(const struct conf *c, struct raft_configuration *ret);
 /* Hash of the cluster's name and the sorted `id peer-address` lines (DESIGN.md 7). */
 void conf_cluster_id(const struct conf *c, unsigned char ret_id[16]);
-/* The address a node listens on and a client dials: splits "host:port" / "[v6]:port". 0 or 1 (not an address). */
-int conf_split_address(const char *addr, char *ret_host, size_t host_size, char *ret_port, size_t port_size);
+/* 1 to 63 of A-Z a-z 0-9 _ -: what a node or cluster may be called. */
+bool conf_name_ok(const char *name);
+/* The address a node listens on and a client dials: splits "host:port" / "[v6]:port" (v6 may hold
+ * %scope; ret_host is without brackets). 0 or 1 (not an address, or longer than the room given). */
+int conf_split_address(const char *addr, char *ret_host, size_t host_size, char *ret_port,
+                       size_t port_size);
 
 #endif

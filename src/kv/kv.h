@@ -27,35 +27,47 @@ struct kv_conf {
     size_t map_size_bytes;
     uint64_t incarnation;
     unsigned readers_max;   /* 0: 16 */
+    const char *boot_id;    /* NULL: the kernel's; a test gives its own, 36 characters */
 };
 enum kv_trust { KV_TRUSTED_SAME_BOOT, KV_TRUSTED_CLEAN, KV_NEW, KV_REBUILD };
 
-/* ret_trust says how the file was found; for KV_REBUILD err_text() says why it was not trusted. */
+/* ret_trust says how the file was found; for KV_REBUILD err_text() says why it was not trusted. The old file is then
+ * kept as data.mdb.old, one of them. -EPERM: the folder or the data file is open to others. */
 int kv_open(const struct kv_conf *conf, enum kv_trust *ret_trust, struct kv **ret_kv);
-/* clean: sync, leave the clean-shutdown mark, durable at return. Otherwise just closes. NULL is accepted. */
+/* clean: sync, leave the clean-shutdown mark, durable at return. Otherwise just closes. NULL is accepted. Whatever is
+ * returned, kv is gone; after an error there is no mark. Open transactions are dropped. */
 int kv_close(struct kv *kv, bool clean);
+/* Of the last commit. Write side. */
 struct raft_entry_id kv_last_applied(const struct kv *kv);
+/* The file is wrong: the next kv_open() sets it aside and rebuilds, also after a crash. Done by itself when a checksum
+ * or LMDB finds damage; for others who know better (a digest that differs). Any thread. 0 or -errno. */
+int kv_distrust(struct kv *kv);
 
 /* ---- apply: one write transaction per batch ---- */
 int kv_begin(struct kv *kv);
 /* Entries in order, each exactly last_applied + 1 (asserted). NOOP, CONFIG and READ move last_applied only. 0, KV_E_FULL
- * (then kv_abort()), -errno. */
+ * (then kv_abort()), -errno (then kv_abort() too). A disk without space is KV_E_FULL as well. */
 int kv_apply(struct kv *kv, const struct raft_entry *e, struct command_result *ret_result);
-/* Inside the write transaction: the state at exactly the entry applied last. */
+/* Inside the write transaction: the state at exactly the entry applied last. The value is borrowed until the next
+ * kv_apply(). 0 (also when there is none), KV_E_DAMAGED, -errno. */
 int kv_apply_get(struct kv *kv, struct wire_slice key, struct command_value *ret_value);
+/* 0, KV_E_FULL, -errno. The transaction is over in any case; after an error nothing of it was applied. */
 int kv_commit(struct kv *kv);
+/* Without a transaction: nothing to do. */
 void kv_abort(struct kv *kv);
 
 /* ---- read: one transaction per batch of reads, ended in the same callback ---- */
 int kv_read_begin(struct kv *kv, struct raft_entry_id *ret_last_applied);
+/* 0 (also when there is none), KV_E_DAMAGED, -errno. Borrowed until kv_read_end(). */
 int kv_get(struct kv *kv, struct wire_slice key, struct command_value *ret_value);
 void kv_read_end(struct kv *kv);
 
 struct kv_stats {
-    uint64_t n_keys;
+    uint64_t n_keys;     /* those that clients can name */
     uint64_t map_bytes;
-    uint64_t used_bytes;
+    uint64_t used_bytes; /* of the map: pages that are in use, not those free to be used again */
 };
+/* As of the last commit. Any thread. */
 int kv_get_stats(struct kv *kv, struct kv_stats *ret_stats);
 
 #endif

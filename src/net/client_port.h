@@ -8,8 +8,12 @@
  * Who is owed what: the host calls client_conn_hold() for each line it will answer later and client_conn_release() when
  * the reply was added. Above in_flight held requests the socket is not read. At end of file (half-close) what is owed is
  * still answered, then the connection is closed. A connection whose output passes CLIENT_OUT_BYTES_HIGH is not read;
- * one that makes no progress for CLIENT_STUCK_US is closed. A struct client_conn lives until on_closed returned *and*
- * its last hold was released; replies to a dead connection are dropped. Callbacks may call any function here. */
+ * one that makes no progress for CLIENT_STUCK_US is closed. So output is bounded by that mark and what in_flight requests
+ * may still add. A struct client_conn lives until on_closed returned *and* its last hold was released; replies to a dead
+ * connection are dropped. Callbacks may call any function here, client_port_free() too: the memory then goes back in a
+ * later turn of the loop.
+ *
+ * If the base has several priorities, everything here runs at the lowest (RELIABILITY 6.2 C10). */
 #ifndef RIDD_NET_CLIENT_PORT_H
 #define RIDD_NET_CLIENT_PORT_H
 
@@ -36,17 +40,21 @@ struct client_port_ops {
     void (*on_closed)(void *ctx, struct client_conn *c, const char *why);
 };
 
+/* 0 stands for the default of base/limits.h everywhere. */
 struct client_port_conf {
-    size_t request_bytes;   /* line limit */
-    unsigned in_flight;     /* per connection */
-    unsigned connections;   /* at once */
+    size_t request_bytes; /* line limit */
+    unsigned in_flight;   /* per connection */
+    unsigned connections; /* at once; what RLIMIT_NOFILE leaves beside peers and log may be less */
+    uint64_t line_us;     /* a line must be complete within this of its first byte */
+    uint64_t idle_us;     /* nothing sent, nothing owed: closed */
+    uint64_t stuck_us;    /* output waits and the client takes none of it: closed */
 };
 
 struct client_port_stats {
     unsigned n_open;
     uint64_t n_accepted;
     uint64_t n_refused;
-    uint64_t n_closed_slow;
+    uint64_t n_closed_slow; /* line, idle or stuck */
     uint64_t n_too_long;
     uint64_t bytes_in;
     uint64_t bytes_out;
@@ -69,10 +77,13 @@ unsigned client_port_number(const struct client_port *p);
 /* Closes everything at once; on_closed is called for each connection. NULL is accepted. */
 void client_port_free(struct client_port *p);
 
-/* The output of a connection: append whole lines. NULL once it is dead. */
+/* The output of a connection: append whole lines and nothing else. NULL once it is dead. To be asked for anew in each
+ * turn: asking is what makes client_port_flush() look at the connection. */
 struct buf *client_conn_out(struct client_conn *c);
 void client_conn_hold(struct client_conn *c);
 void client_conn_release(struct client_conn *c);
+/* Closes it now, unsent output is lost; on_closed is called before this returns. */
+void client_conn_close(struct client_conn *c, const char *why);
 void client_conn_set_user(struct client_conn *c, void *user);
 void *client_conn_user(const struct client_conn *c);
 const char *client_conn_address(const struct client_conn *c); /* "127.0.0.1:50344", for log lines */

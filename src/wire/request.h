@@ -3,7 +3,9 @@
  * Total: any bytes give a request or an error that says what and where. Does no I/O. Depth is checked before jansson
  * parses (it recurses), duplicate keys, NUL, overflow and the counts of limits.h are refused. One decoder serves
  * both forms. Keep one struct wire_decoder per thread; what it returns is valid until the next decode.
- * Call json_object_seed(0) before threads start (RELIABILITY C3); the simulator seeds a constant. */
+ * Call json_object_seed(0) before threads start (RELIABILITY C3); the simulator seeds a constant. The first
+ * wire_decoder_new() belongs there too: it sets jansson's allocator to malloc and free, noting failures, since jansson
+ * itself overlooks some. */
 #ifndef RIDD_WIRE_REQUEST_H
 #define RIDD_WIRE_REQUEST_H
 
@@ -45,6 +47,9 @@ enum wire_via { /* also bits of `methods` */
     WIRE_VIA_LOCAL = 16,
 };
 
+/* src and dest of an envelope: 1 to this many bytes, otherwise `malformed`; they are copied for every request in flight. */
+#define WIRE_ENVELOPE_NAME_BYTES_MAX 255u
+
 /* What a reply must repeat. src and dest are the request's; slices into the decoder until wire_origin_copy(). */
 struct wire_origin {
     bool envelope;
@@ -85,19 +90,21 @@ struct wire_request {
 
 /* Why a line was refused; enough for the reply. */
 struct wire_refused {
-    enum wire_error error; /* MALFORMED, TOO_LARGE or NOT_SUPPORTED */
+    enum wire_error error; /* MALFORMED or TOO_LARGE; of NOT_SUPPORTED, which a caller may fill in, field is the type */
     struct wire_origin origin; /* has_msg_id only when it could be read */
     char field[64];  /* "" when the line as a whole is at fault */
-    uint64_t limit;  /* TOO_LARGE: bytes; 0: none */
+    uint64_t limit;  /* the bound that was broken: bytes, keys, levels, or the largest number; 0: none */
     char text[192];  /* lower case sentence for the person */
 };
 
 struct wire_decoder;
 int wire_decoder_new(struct wire_decoder **ret);
 void wire_decoder_free(struct wire_decoder *d);
-/* The bound for values, normally VALUE_BYTES_MAX. Names of peer message types, for the Maelstrom node. */
+/* Names of peer message types, for the Maelstrom node; borrowed as long as the decoder lives. The limit of keys in a value
+ * does not hold for their bodies. */
 void wire_decoder_set_peer_types(struct wire_decoder *d, const char *const *names, size_t n);
-/* 0, or 1: *ret_refused says why, or -ENOMEM. A line holding only white space gives 2: ignore it. */
+/* 0, or 1: *ret_refused says why, or -ENOMEM. A line holding only white space gives 2: ignore it. An unknown type is
+ * decoded (WIRE_REQ_UNKNOWN, its other fields not looked at); *ret is garbage unless 0 was returned. */
 int wire_request_decode(struct wire_decoder *d, const char *line, size_t len, struct wire_request *ret,
                         struct wire_refused *ret_refused);
 

@@ -1,4 +1,4 @@
-/* Values: any JSON, kept as compact text that reads back equal (PROTOCOL.md 1). Pure but for jansson's memory.
+/* Values: any JSON, kept as compact text that reads back equal (PROTOCOL.md 1). Pure, any thread.
  *
  * Compact text: no white space, members in the order sent, integers exact, reals in the shortest form that reads back
  * to the same double and still reads as a real ("1.0", "1e100"), strings with the shortest escapes, UTF-8 as it is. */
@@ -10,12 +10,19 @@
 #include "base/buf.h"
 #include "wire/command.h"
 
-/* Appends the compact text of v. 0, -ENOMEM, or WIRE_VALUE_E_* from request.h's decoder for bounds. */
+enum wire_value_error {
+    WIRE_VALUE_E_TOO_LARGE = 1, /* more than VALUE_BYTES_MAX as compact text */
+    WIRE_VALUE_E_KEYS = 2,      /* more than JSON_VALUE_KEYS_MAX keys in all its objects together */
+    WIRE_VALUE_E_DEPTH = 3,     /* nested deeper than JSON_DEPTH_MAX */
+};
+/* Appends the compact text of v. 0, -ENOMEM or WIRE_VALUE_E_*; buf is unchanged on error. */
 int wire_value_encode(const json_t *v, struct buf *buf);
-/* JSON equality of two compact texts: member order does not matter, 1 and 1.0 differ. Texts that do not parse are
- * equal only byte for byte. */
+/* JSON equality of two compact texts: member order does not matter, 1 and 1.0 differ, 0.0 and -0.0 do not. Texts that do
+ * not parse (also: deeper or with more keys than a value may have) are equal only byte for byte. Asks for no memory,
+ * so that it decides the same on every node; uses 64 KiB of stack. */
 bool wire_value_equal(struct wire_slice a, struct wire_slice b);
-/* Appends a quoted, escaped JSON string. */
+/* Appends a quoted, escaped JSON string. Bytes that are not UTF-8 become U+FFFD: the result is always JSON. 0 or -ENOMEM,
+ * then buf is unchanged. */
 int wire_string_encode(const char *s, size_t len, struct buf *buf);
 
 #endif

@@ -1,0 +1,67 @@
+/* Shared by the files of conf: the table of keys, the values they take, the nearest known name. */
+#ifndef RIDD_CONF_CONF_INT_H
+#define RIDD_CONF_CONF_INT_H
+
+#include "conf/conf.h"
+
+enum conf_section {
+    CONF_CLUSTER,
+    CONF_PEERS,
+    CONF_NODE,
+    CONF_RAFT,
+    CONF_READS,
+    CONF_LIMITS,
+    CONF_LOG,
+    CONF_HTTP,
+    CONF_N_SECTIONS,
+    CONF_SECTION_NONE,    /* before the first header */
+    CONF_SECTION_UNKNOWN, /* reported at its header; its keys are not */
+};
+extern const char *const conf_section_names[CONF_N_SECTIONS];
+
+enum conf_kind {
+    CONF_KIND_NAME,     /* char[NODE_NAME_BYTES_MAX + 1] */
+    CONF_KIND_SELF,     /* [node] id */
+    CONF_KIND_DIR,      /* char[PATH_MAX] */
+    CONF_KIND_LEVEL,    /* enum log_level */
+    CONF_KIND_UNSIGNED, /* unsigned */
+    CONF_KIND_MS,       /* uint64_t microseconds, milliseconds in the file */
+    CONF_KIND_SIZE,     /* size_t, with K, M, G in the file */
+};
+
+/* Every key but the names under [peers]: reading, defaults and printing all go by this table. */
+struct conf_key {
+    enum conf_section section;
+    const char *name;
+    enum conf_kind kind;
+    size_t offset;  /* of the field in struct conf */
+    uint64_t value; /* default, as in the file */
+    uint64_t min;
+    uint64_t max;
+    uint64_t multiple; /* of this; 0: any */
+};
+#define CONF_N_KEYS 12u
+extern const struct conf_key conf_keys[CONF_N_KEYS];
+#define CONF_DATA_DIR_DEFAULT "/var/lib/ridd/%i"
+
+void conf_set_defaults(struct conf *c);
+void conf_number_set(struct conf *c, const struct conf_key *k, uint64_t value);
+uint64_t conf_number_get(const struct conf *c, const struct conf_key *k);
+const char *conf_log_level_name(enum log_level level);
+
+#define CONF_SIZE_BUF 24
+/* "64M": the largest suffix that divides it. */
+const char *conf_format_size(char buf[CONF_SIZE_BUF], uint64_t bytes);
+/* 0; 1: not a number; 2: a number, but over UINT64_MAX. */
+int conf_parse_number(const char *s, bool with_suffix, uint64_t *ret_value);
+/* Checks an address and writes it in its one spelling; NULL, or what is wrong with it. ret holds
+ * ADDRESS_BYTES_MAX + 1. */
+const char *conf_normal_address(const char *addr, char *ret);
+/* Puts the name in the place of each %i of dir. NULL, or what is wrong. name NULL: checks only, %i
+ * stays. */
+const char *conf_expand_dir(const char *dir, const char *name, char *ret, size_t size);
+
+/* The name that a mistyped word most likely meant, or NULL when none is near. */
+const char *conf_near(const char *word, const char *const *names, size_t n);
+
+#endif

@@ -1,0 +1,137 @@
+/* The table of keys. A new key is one line here, one field in struct conf, one paragraph in
+ * man/ridd.conf.5 and one line in conf/ridd.conf: tests/unit/test-conf.c holds the last against
+ * this table. */
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "conf/conf_int.h"
+
+#include "base/banned.h"
+
+const char *const conf_section_names[CONF_N_SECTIONS] = {
+    [CONF_CLUSTER] = "cluster", [CONF_PEERS] = "peers", [CONF_NODE] = "node",
+    [CONF_RAFT] = "raft",       [CONF_READS] = "reads", [CONF_LIMITS] = "limits",
+    [CONF_LOG] = "log",         [CONF_HTTP] = "http",
+};
+
+#define KIB ((uint64_t)1 << 10)
+#define MIB ((uint64_t)1 << 20)
+#define GIB ((uint64_t)1 << 30)
+/* Half an address space: 1T where pointers are wide, 1G where they are not. */
+#define MAP_BYTES_MAX (sizeof(size_t) > 4 ? 1024 * GIB : GIB)
+/* LMDB and the log count in pages. */
+#define PAGE_BYTES 4096u
+
+#define AT(field) offsetof(struct conf, field)
+
+const struct conf_key conf_keys[CONF_N_KEYS] = {
+    {CONF_CLUSTER, "name", CONF_KIND_NAME, AT(cluster_name), 0, 0, 0, 0},
+    {CONF_NODE, "id", CONF_KIND_SELF, 0, 0, 0, 0, 0},
+    {CONF_NODE, "data_dir", CONF_KIND_DIR, AT(data_dir), 0, 0, 0, 0},
+    {CONF_NODE, "map_size", CONF_KIND_SIZE, AT(map_size_bytes), GIB, MIB, MAP_BYTES_MAX,
+     PAGE_BYTES},
+    {CONF_NODE, "log_level", CONF_KIND_LEVEL, AT(log_level), LOG_INFO, LOG_ERROR, LOG_DEBUG, 0},
+    {CONF_RAFT, "heartbeat_ms", CONF_KIND_MS, AT(heartbeat_us), 50, 1, 10000, 0},
+    {CONF_RAFT, "election_ms", CONF_KIND_MS, AT(election_us), 500, 10, 60000, 0},
+    {CONF_READS, "rounds", CONF_KIND_UNSIGNED, AT(rounds_max), 2, 1, CONF_ROUNDS_MAX, 0},
+    {CONF_LIMITS, "request_bytes", CONF_KIND_SIZE, AT(request_bytes), REQUEST_BYTES_DEFAULT, KIB,
+     REQUEST_BYTES_MAX, 0},
+    {CONF_LIMITS, "in_flight", CONF_KIND_UNSIGNED, AT(in_flight), CLIENT_IN_FLIGHT_DEFAULT, 1,
+     CLIENT_IN_FLIGHT_MAX, 0},
+    {CONF_LIMITS, "connections", CONF_KIND_UNSIGNED, AT(connections), CLIENT_CONNECTIONS_DEFAULT, 1,
+     65536, 0},
+    {CONF_LOG, "segment_size", CONF_KIND_SIZE, AT(segment_bytes), STORE_SEGMENT_BYTES, MIB, GIB,
+     PAGE_BYTES},
+};
+
+void conf_number_set(struct conf *c, const struct conf_key *k, uint64_t value)
+{
+    char *at = (char *)c + k->offset;
+
+    rid_assert(k->min <= value && value <= k->max);
+    switch (k->kind) {
+    case CONF_KIND_LEVEL: {
+        enum log_level level = (enum log_level)value;
+
+        memcpy(at, &level, sizeof(level));
+        break;
+    }
+    case CONF_KIND_UNSIGNED: {
+        unsigned n = (unsigned)value;
+
+        memcpy(at, &n, sizeof(n));
+        break;
+    }
+    case CONF_KIND_MS: {
+        uint64_t us = value * 1000;
+
+        memcpy(at, &us, sizeof(us));
+        break;
+    }
+    case CONF_KIND_SIZE: {
+        size_t n = (size_t)value;
+
+        memcpy(at, &n, sizeof(n));
+        break;
+    }
+    case CONF_KIND_NAME:
+    case CONF_KIND_SELF:
+    case CONF_KIND_DIR:
+        rid_assert(false);
+    }
+}
+
+uint64_t conf_number_get(const struct conf *c, const struct conf_key *k)
+{
+    const char *at = (const char *)c + k->offset;
+
+    switch (k->kind) {
+    case CONF_KIND_LEVEL: {
+        enum log_level level;
+
+        memcpy(&level, at, sizeof(level));
+        return (uint64_t)level;
+    }
+    case CONF_KIND_UNSIGNED: {
+        unsigned n;
+
+        memcpy(&n, at, sizeof(n));
+        return n;
+    }
+    case CONF_KIND_MS: {
+        uint64_t us;
+
+        memcpy(&us, at, sizeof(us));
+        return us / 1000;
+    }
+    case CONF_KIND_SIZE: {
+        size_t n;
+
+        memcpy(&n, at, sizeof(n));
+        return n;
+    }
+    case CONF_KIND_NAME:
+    case CONF_KIND_SELF:
+    case CONF_KIND_DIR:
+        break;
+    }
+    rid_assert(false);
+}
+
+void conf_set_defaults(struct conf *c)
+{
+    memset(c, 0, sizeof(*c));
+    (void)snprintf(c->data_dir, sizeof(c->data_dir), "%s", CONF_DATA_DIR_DEFAULT);
+    for (size_t i = 0; i < CONF_N_KEYS; i++)
+        if (conf_keys[i].max != 0)
+            conf_number_set(c, &conf_keys[i], conf_keys[i].value);
+}
+
+const char *conf_log_level_name(enum log_level level)
+{
+    static const char *const names[] = {"error", "warning", "info", "debug"};
+
+    return names[level];
+}

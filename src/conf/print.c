@@ -1,0 +1,74 @@
+/* Writing: the configuration in force, and the two identities made from it. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/hash.h"
+#include "conf/conf_int.h"
+
+#include "base/banned.h"
+
+static void print_key(const struct conf *c, const struct conf_key *k, FILE *out)
+{
+    char size[CONF_SIZE_BUF];
+    const char *text = (const char *)c + k->offset;
+
+    switch (k->kind) {
+    case CONF_KIND_SELF:
+        if (c->self == NULL)
+            return;
+        text = c->self->name;
+        break;
+    case CONF_KIND_NAME:
+    case CONF_KIND_DIR:
+        break;
+    case CONF_KIND_LEVEL:
+        text = conf_log_level_name((enum log_level)conf_number_get(c, k));
+        break;
+    case CONF_KIND_SIZE:
+        text = conf_format_size(size, conf_number_get(c, k));
+        break;
+    case CONF_KIND_UNSIGNED:
+    case CONF_KIND_MS:
+        (void)snprintf(size, sizeof(size), "%llu", (unsigned long long)conf_number_get(c, k));
+        text = size;
+        break;
+    }
+    (void)fprintf(out, "%s = %s\n", k->name, text);
+}
+
+void conf_print(const struct conf *c, FILE *out)
+{
+    for (unsigned s = 0; s < CONF_N_SECTIONS; s++) {
+        (void)fprintf(out, "%s[%s]\n", s == 0 ? "" : "\n", conf_section_names[s]);
+        for (size_t i = 0; i < CONF_N_KEYS; i++)
+            if (conf_keys[i].section == s)
+                print_key(c, &conf_keys[i], out);
+        for (unsigned i = 0; s == CONF_PEERS && i < c->n_peers; i++) {
+            const struct conf_peer *p = &c->peers[i];
+
+            (void)fprintf(out, "%s = %s %s%s%s\n", p->name, p->peer_addr, p->client_addr,
+                          p->http_addr[0] != '\0' ? " " : "", p->http_addr);
+        }
+    }
+}
+
+void conf_cluster_id(const struct conf *c, unsigned char ret_id[16])
+{
+    char text[(RAFT_SERVERS_MAX + 1) * (NODE_NAME_BYTES_MAX + ADDRESS_BYTES_MAX + 2) + 1];
+    size_t at = 0;
+    int n;
+
+    /* peers are sorted by name, addresses have one spelling: the order and the writing in the file
+     * do not matter. */
+    n = snprintf(text, sizeof(text), "%s\n", c->cluster_name);
+    rid_assert(n > 0 && (size_t)n < sizeof(text));
+    at = (size_t)n;
+    for (unsigned i = 0; i < c->n_peers; i++) {
+        n = snprintf(text + at, sizeof(text) - at, "%s %s\n", c->peers[i].name,
+                     c->peers[i].peer_addr);
+        rid_assert(n > 0 && (size_t)n < sizeof(text) - at);
+        at += (size_t)n;
+    }
+    hash_fnv128(text, at, ret_id);
+}

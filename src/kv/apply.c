@@ -1,0 +1,390 @@
+/* Transactions and records.
+ *
+ * One tree, LMDB's unnamed one. A key is stored as wire/command.h has it; its first byte is never
+ * 0, which is how the record of last_applied cannot be reached by any command. A record is, little
+ * endian: u32 crc32c (of the key, then of everything behind this word), u8 format (1), 3 zero
+ * bytes, u64 create_index, u64 modify_index, u64 version, text. The meta record: u32 crc32c, u8
+ * format, 3 zero bytes, u64 term, u64 index, u64 n_keys.
+ *
+ * What an entry does depends on the log and the records alone: never on the time, the node, or an
+ * error that only one node sees. Such an error ends the transaction (RELIABILITY 1.6 rows 72, 73).
+ */
+#include <errno.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "base/bytes.h"
+#include "base/crc32c.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "kv/kv_int.h"
+#include "wire/value.h"
+
+#include "base/banned.h"
+
+#define RECORD_FORMAT       1u
+#define RECORD_HEADER_BYTES 32u
+#define META_BYTES          32u
+
+/* LMDB's default limit; a static library cannot be asked at compile time. */
+#define LMDB_KEY_BYTES_MAX 511u
+static_assert(KEY_BYTES_MAX <= LMDB_KEY_BYTES_MAX, "every key must fit LMDB");
+static_assert(ENTRY_BYTES_MAX + RECORD_HEADER_BYTES < UINT32_MAX,
+              "LMDB's values have 32-bit lengths");
+
+static const char meta_key[] = "\0meta";
+static const struct wire_slice meta_slice = {meta_key, sizeof(meta_key) - 1};
+
+/* LMDB's MDB_val is not const; it only reads what a key points to. */
+static MDB_val val_of(struct wire_slice s)
+{
+    return (MDB_val){s.len, (void *)(uintptr_t)s.data};
+}
+
+static uint32_t record_crc(struct wire_slice key, const unsigned char *record, size_t len)
+{
+    return crc32c(crc32c(0, key.data, key.len), record + 4, len - 4);
+}
+
+static int damaged(struct kv *kv, struct wire_slice key, const char *what)
+{
+    char esc[LOG_ESC_BUF];
+
+    (void)kv_distrust(kv);
+    return err_say(KV_E_DAMAGED, "the record of %s in '%s' is damaged: %s",
+                   log_esc(esc, sizeof(esc), key.data, key.len), kv->dir, what);
+}
+
+/* The record of key, checked. ret->mv_data is NULL when there is none. */
+static int record_get(struct kv *kv, MDB_txn *txn, struct wire_slice key, size_t len_min,
+                      MDB_val *ret)
+{
+    MDB_val k = val_of(key);
+    const unsigned char *p;
+    int rc = mdb_get(txn, kv->dbi, &k, ret);
+
+    if (rc == MDB_NOTFOUND) {
+        *ret = (MDB_val){0, NULL};
+        return 0;
+    }
+    if (rc != 0)
+        return err_trace(kv_lmdb_fatal(kv, rc, "read a key"));
+    p = ret->mv_data;
+    if (ret->mv_size < len_min)
+        return damaged(kv, key, "it is too short");
+    if (get_u32(p) != record_crc(key, p, ret->mv_size))
+        return damaged(kv, key, "its checksum is wrong");
+    if (p[4] != RECORD_FORMAT)
+        return damaged(kv, key, "its format is unknown");
+    return 0;
+}
+
+static int value_get(struct kv *kv, MDB_txn *txn, struct wire_slice key, struct command_value *ret)
+{
+    const unsigned char *p;
+    MDB_val v;
+    int r = record_get(kv, txn, key, RECORD_HEADER_BYTES, &v);
+
+    if (r != 0)
+        return err_trace(r);
+    if (v.mv_data == NULL) {
+        *ret = (struct command_value){0};
+        return 0;
+    }
+    p = v.mv_data;
+    *ret = (struct command_value){
+        .exists = true,
+        .text = {(const char *)p + RECORD_HEADER_BYTES, v.mv_size - RECORD_HEADER_BYTES},
+        .create_index = get_u64(p + 8),
+        .modify_index = get_u64(p + 16),
+        .version = get_u64(p + 24),
+    };
+    return 0;
+}
+
+int kv_meta_get(struct kv *kv, MDB_txn *txn, struct kv_meta *ret_meta)
+{
+    const unsigned char *p;
+    MDB_val v;
+    int r = record_get(kv, txn, meta_slice, META_BYTES, &v);
+
+    if (r != 0)
+        return err_trace(r);
+    if (v.mv_data == NULL) {
+        *ret_meta = (struct kv_meta){0};
+        return 0;
+    }
+    p = v.mv_data;
+    if (v.mv_size != META_BYTES || get_u64(p + 16) == 0)
+        return damaged(kv, meta_slice, "it makes no sense");
+    *ret_meta = (struct kv_meta){
+        .last_applied = {.term = get_u64(p + 8), .index = get_u64(p + 16)},
+        .n_keys = get_u64(p + 24),
+    };
+    return 0;
+}
+
+static int meta_put(struct kv *kv)
+{
+    unsigned char record[META_BYTES] = {0};
+    MDB_val k = val_of(meta_slice);
+    MDB_val v = {sizeof(record), record};
+    int rc;
+
+    record[4] = RECORD_FORMAT;
+    put_u64(record + 8, kv->pending.last_applied.term);
+    put_u64(record + 16, kv->pending.last_applied.index);
+    put_u64(record + 24, kv->pending.n_keys);
+    put_u32(record, record_crc(meta_slice, record, sizeof(record)));
+    rc = mdb_put(kv->write_txn, kv->dbi, &k, &v, 0);
+    return rc != 0 ? kv_lmdb_error(kv, rc, "record the applied index") : 0;
+}
+
+int kv_used_bytes(struct kv *kv, MDB_txn *txn, uint64_t *ret_bytes)
+{
+    uint64_t pages = 2; /* LMDB's own head */
+    MDB_stat stat;
+
+    for (MDB_dbi dbi = 0; dbi <= 1; dbi++) { /* the list of free pages, and the unnamed tree */
+        int rc = mdb_stat(txn, dbi, &stat);
+
+        if (rc != 0)
+            return kv_lmdb_error(kv, rc, "count pages");
+        pages += stat.ms_branch_pages + stat.ms_leaf_pages + stat.ms_overflow_pages;
+    }
+    *ret_bytes = pages * kv->page_bytes;
+    return 0;
+}
+
+/* ---- apply ---- */
+
+static bool is_counted(struct wire_slice key)
+{
+    return key.data[0] != KEY_TYPE_INTERNAL;
+}
+
+static int value_put(struct kv *kv, struct wire_slice key, const struct command_value *old,
+                     raft_index index, struct wire_slice text)
+{
+    const raft_index create_index = old->exists ? old->create_index : index;
+    const uint64_t version = old->exists ? old->version + 1 : 1;
+    MDB_val k = val_of(key);
+    MDB_val v = {RECORD_HEADER_BYTES + text.len, NULL};
+    unsigned char *p;
+    int rc;
+
+    /* From here on old->text is gone. */
+    rc = mdb_put(kv->write_txn, kv->dbi, &k, &v, MDB_RESERVE);
+    if (rc != 0)
+        return kv_lmdb_error(kv, rc, "write a key");
+    p = v.mv_data;
+    memset(p, 0, 8);
+    p[4] = RECORD_FORMAT;
+    put_u64(p + 8, create_index);
+    put_u64(p + 16, index);
+    put_u64(p + 24, version);
+    memcpy(p + RECORD_HEADER_BYTES, text.data, text.len);
+    put_u32(p, record_crc(key, p, v.mv_size));
+    if (!old->exists && is_counted(key))
+        kv->pending.n_keys++;
+    return 0;
+}
+
+static int value_delete(struct kv *kv, struct wire_slice key, struct command_result *result)
+{
+    MDB_val k = val_of(key);
+    int rc = mdb_del(kv->write_txn, kv->dbi, &k, NULL);
+
+    if (rc != 0 && rc != MDB_NOTFOUND)
+        return kv_lmdb_error(kv, rc, "delete a key");
+    result->existed = rc == 0;
+    if (result->existed && is_counted(key)) {
+        rid_assert(kv->pending.n_keys > 0);
+        kv->pending.n_keys--;
+    }
+    return 0;
+}
+
+/* What every node refuses alike, beyond what the decoder does: a key that would be our own record,
+ * a missing value. */
+static bool is_sound(const struct command *c)
+{
+    if (c->key.len == 0 || c->key.len > KEY_BYTES_MAX || c->key.data[0] == '\0')
+        return false;
+    if (c->op == COMMAND_DELETE)
+        return true;
+    return c->value.len > 0 && (c->op != COMMAND_CAS || c->from.len > 0);
+}
+
+static int apply_cas(struct kv *kv, const struct command *c, const struct command_value *old,
+                     struct command_result *result)
+{
+    if (!old->exists && (c->flags & COMMAND_FLAG_CREATE_IF_NOT_EXISTS) == 0) {
+        result->status = COMMAND_KEY_NOT_FOUND;
+        return 0;
+    }
+    if (old->exists && !wire_value_equal(c->from, old->text)) {
+        result->status = COMMAND_PRECONDITION_FAILED;
+        return 0;
+    }
+    return value_put(kv, c->key, old, result->index, c->value);
+}
+
+static int apply_command(struct kv *kv, const struct raft_entry *e, struct command_result *result)
+{
+    struct command_value old;
+    struct command c;
+    int r;
+
+    if (command_decode(e->data, e->len, &c) != 0 || !is_sound(&c)) {
+        result->status = COMMAND_INVALID;
+        return 0;
+    }
+    if (c.op == COMMAND_DELETE)
+        return value_delete(kv, c.key, result);
+    r = value_get(kv, kv->write_txn, c.key, &old);
+    if (r != 0)
+        return r > 0 ? err_origin(-EBADMSG) : err_trace(r);
+    if (c.op == COMMAND_CAS)
+        return apply_cas(kv, &c, &old, result);
+    return value_put(kv, c.key, &old, result->index, c.value);
+}
+
+int kv_begin(struct kv *kv)
+{
+    int rc;
+
+    rid_assert(kv->write_txn == NULL);
+    rc = mdb_txn_begin(kv->env, NULL, 0, &kv->write_txn);
+    if (rc != 0) {
+        kv->write_txn = NULL;
+        return err_trace(kv_lmdb_fatal(kv, rc, "begin a transaction"));
+    }
+    kv->write_failed = false;
+    return 0;
+}
+
+int kv_apply(struct kv *kv, const struct raft_entry *e, struct command_result *ret_result)
+{
+    struct command_result result = {.status = COMMAND_OK, .index = e->id.index};
+    int r = 0;
+
+    rid_assert(kv->write_txn != NULL);
+    rid_assert(!kv->write_failed);
+    rid_assert(e->id.index == kv->pending.last_applied.index + 1);
+    rid_assert(e->id.term >= kv->pending.last_applied.term);
+    if (e->type == RAFT_ENTRY_COMMAND)
+        r = apply_command(kv, e, &result);
+    if (r != 0) {
+        kv->write_failed = true;
+        return err_trace(r);
+    }
+    kv->pending.last_applied = e->id;
+    *ret_result = result;
+    return 0;
+}
+
+int kv_apply_get(struct kv *kv, struct wire_slice key, struct command_value *ret_value)
+{
+    rid_assert(kv->write_txn != NULL);
+    rid_assert(!kv->write_failed);
+    rid_assert(key.len > 0 && key.len <= KEY_BYTES_MAX);
+    return err_trace(value_get(kv, kv->write_txn, key, ret_value));
+}
+
+/* Pages used and freed within one transaction are counted by LMDB but not written, so the file may
+ * end before the last page it speaks of. kv_open() would take it for cut off: give it its length. A
+ * failure costs a rebuild, no data. */
+static void extend_file(struct kv *kv)
+{
+    MDB_envinfo info;
+    struct stat st;
+    int fd = -1;
+
+    if (mdb_env_info(kv->env, &info) != 0 || info.me_last_pgno < kv->file_pages)
+        return;
+    if (mdb_env_get_fd(kv->env, &fd) != 0 || fstat(fd, &st) != 0)
+        return;
+    kv->file_pages = (uint64_t)st.st_size / kv->page_bytes;
+    if (info.me_last_pgno >= kv->file_pages &&
+        ftruncate(fd, (off_t)((info.me_last_pgno + 1) * kv->page_bytes)) == 0)
+        kv->file_pages = info.me_last_pgno + 1;
+}
+
+int kv_commit(struct kv *kv)
+{
+    uint64_t used = 0;
+    int rc;
+    int r;
+
+    rid_assert(kv->write_txn != NULL);
+    rid_assert(!kv->write_failed);
+    if (kv->pending.last_applied.index == kv->committed.last_applied.index) {
+        kv_abort(kv);
+        return 0;
+    }
+    r = meta_put(kv);
+    if (r == 0)
+        r = kv_used_bytes(kv, kv->write_txn, &used);
+    if (r != 0) {
+        kv_abort(kv);
+        return err_trace(r);
+    }
+    rc = mdb_txn_commit(kv->write_txn);
+    kv->write_txn = NULL; /* freed, whatever became of it */
+    if (rc != 0) {
+        kv->pending = kv->committed;
+        return err_trace(kv_lmdb_error(kv, rc, "commit"));
+    }
+    kv->committed = kv->pending;
+    atomic_store_explicit(&kv->n_keys, kv->committed.n_keys, memory_order_relaxed);
+    atomic_store_explicit(&kv->used_bytes, used, memory_order_relaxed);
+    extend_file(kv);
+    return 0;
+}
+
+void kv_abort(struct kv *kv)
+{
+    if (kv->write_txn != NULL)
+        mdb_txn_abort(kv->write_txn);
+    kv->write_txn = NULL;
+    kv->write_failed = false;
+    kv->pending = kv->committed;
+}
+
+/* ---- read ---- */
+
+int kv_read_begin(struct kv *kv, struct raft_entry_id *ret_last_applied)
+{
+    struct kv_meta meta;
+    int rc;
+    int r;
+
+    rid_assert(!kv->reading);
+    rc = mdb_txn_renew(kv->read_txn);
+    if (rc != 0)
+        return err_trace(kv_lmdb_fatal(kv, rc, "begin a read"));
+    r = kv_meta_get(kv, kv->read_txn, &meta);
+    if (r != 0) {
+        mdb_txn_reset(kv->read_txn);
+        return r > 0 ? err_origin(-EBADMSG) : err_trace(r);
+    }
+    kv->reading = true;
+    *ret_last_applied = meta.last_applied;
+    return 0;
+}
+
+int kv_get(struct kv *kv, struct wire_slice key, struct command_value *ret_value)
+{
+    rid_assert(kv->reading);
+    rid_assert(key.len > 0 && key.len <= KEY_BYTES_MAX);
+    return err_trace(value_get(kv, kv->read_txn, key, ret_value));
+}
+
+void kv_read_end(struct kv *kv)
+{
+    rid_assert(kv->reading);
+    kv->reading = false;
+    mdb_txn_reset(kv->read_txn);
+}

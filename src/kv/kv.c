@@ -1,0 +1,381 @@
+/* Opening and closing: everything that decides whether the data file is believed. LMDB asserts on
+ * damage and has no checksums, so a file of doubtful origin is never shown to it; the log can
+ * rebuild what is set aside. */
+#include "kv/kv.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "kv/kv_int.h"
+#include "kv/mark.h"
+
+#include "base/banned.h"
+
+#define READERS_DEFAULT 16u
+
+static void kv_free(struct kv *kv)
+{
+    if (kv->write_txn != NULL)
+        mdb_txn_abort(kv->write_txn);
+    if (kv->read_txn != NULL)
+        mdb_txn_abort(kv->read_txn);
+    if (kv->env != NULL)
+        mdb_env_close(kv->env);
+    if (kv->dir_fd >= 0)
+        (void)close(kv->dir_fd);
+    free(kv->dir);
+    free(kv);
+}
+
+DEFINE_CLEANUP(kv, struct kv *, kv_free);
+#define cleanup_kv CLEANUP(kv)
+
+bool kv_lmdb_damage(int rc)
+{
+    return rc == MDB_CORRUPTED || rc == MDB_PAGE_NOTFOUND || rc == MDB_INVALID ||
+           rc == MDB_VERSION_MISMATCH || rc == MDB_PANIC || rc == MDB_CURSOR_FULL ||
+           rc == MDB_PAGE_FULL || rc == MDB_INCOMPATIBLE;
+}
+
+int kv_lmdb_error(struct kv *kv, int rc, const char *what)
+{
+    if (rc == MDB_MAP_FULL)
+        return err_say(KV_E_FULL, "cannot %s in '%s': all %llu bytes of map_size are in use", what,
+                       kv->dir, (unsigned long long)kv->map_bytes);
+    if (rc == ENOSPC || rc == EDQUOT)
+        return err_say(KV_E_FULL, "cannot %s in '%s': %s", what, kv->dir, strerror(rc));
+    if (rc > 0)
+        return err_origin(err_say(-rc, "cannot %s in '%s': %s", what, kv->dir, strerror(rc)));
+    if (kv_lmdb_damage(rc))
+        (void)kv_distrust(kv);
+    return err_origin(err_say(kv_lmdb_damage(rc) ? -EBADMSG : -EIO, "cannot %s in '%s': %s", what,
+                              kv->dir, mdb_strerror(rc)));
+}
+
+int kv_lmdb_fatal(struct kv *kv, int rc, const char *what)
+{
+    int r = kv_lmdb_error(kv, rc, what);
+
+    if (r == KV_E_FULL)
+        return err_origin(rc > 0 ? -rc : -ENOSPC);
+    return err_trace(r);
+}
+
+int kv_distrust(struct kv *kv)
+{
+    if (atomic_exchange(&kv->distrusted, true))
+        return 0;
+    return err_trace(mark_remove(kv->dir_fd, TRUST_NAME));
+}
+
+/* LMDB found its own structure broken and is about to abort. */
+static void on_lmdb_assert(MDB_env *env, const char *text)
+{
+    struct kv *kv = mdb_env_get_userctx(env);
+
+    (void)kv_distrust(kv);
+    rid_assert_fail(text, kv->dir, 0, "lmdb");
+}
+
+static int sync_parent(const char *dir)
+{
+    cleanup_free char *copy = strdup(dir);
+    cleanup_fd int fd = -1;
+
+    if (copy == NULL)
+        return err_origin(err_say(-ENOMEM, "cannot open '%s': out of memory", dir));
+    fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || fsync(fd) != 0) {
+        int error = errno;
+
+        return err_origin(
+            err_say(-error, "cannot sync the folder of '%s': %s", dir, strerror(error)));
+    }
+    return 0;
+}
+
+static int open_dir(struct kv *kv)
+{
+    struct stat st;
+    int error;
+
+    if (mkdir(kv->dir, 0700) == 0) {
+        int r = sync_parent(kv->dir);
+
+        if (r != 0)
+            return err_trace(r);
+    } else if (errno != EEXIST) {
+        error = errno;
+        return err_origin(err_say(-error, "cannot make '%s': %s", kv->dir, strerror(error)));
+    }
+    kv->dir_fd = open(kv->dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (kv->dir_fd < 0 || fstat(kv->dir_fd, &st) != 0) {
+        error = errno;
+        return err_origin(err_say(-error, "cannot open '%s': %s", kv->dir, strerror(error)));
+    }
+    if (st.st_uid != geteuid() || (st.st_mode & 077) != 0)
+        return err_origin(err_say(
+            -EPERM,
+            "'%s' has owner %u and mode %04o: it must be this user's (%u) and "
+            "closed to others (chmod 700)",
+            kv->dir, (unsigned)st.st_uid, (unsigned)st.st_mode & 07777u, (unsigned)geteuid()));
+    return 0;
+}
+
+static struct kv *kv_new(const struct kv_conf *conf)
+{
+    cleanup_kv struct kv *kv = calloc(1, sizeof(*kv));
+
+    if (kv == NULL)
+        return NULL;
+    kv->dir_fd = -1;
+    kv->incarnation = conf->incarnation;
+    trust_boot_get(conf->boot_id, &kv->boot);
+    kv->dir = strdup(conf->dir);
+    return kv->dir != NULL ? take_ptr(kv) : NULL;
+}
+
+/* 0, or a code of LMDB: kv->env is set whenever it has to be closed. */
+static int open_env(struct kv *kv, const struct kv_conf *conf)
+{
+    size_t os_page = (size_t)sysconf(_SC_PAGESIZE);
+    size_t map_size = (conf->map_size_bytes + os_page - 1) / os_page * os_page;
+    MDB_envinfo info;
+    MDB_stat stat;
+    int rc;
+
+    rc = mdb_env_create(&kv->env);
+    if (rc == 0)
+        rc = mdb_env_set_userctx(kv->env, kv);
+    if (rc == 0)
+        rc = mdb_env_set_assert(kv->env, on_lmdb_assert);
+    if (rc == 0)
+        rc = mdb_env_set_mapsize(kv->env, map_size);
+    if (rc == 0)
+        rc = mdb_env_set_maxreaders(kv->env,
+                                    conf->readers_max != 0 ? conf->readers_max : READERS_DEFAULT);
+    if (rc == 0)
+        rc = mdb_env_open(kv->env, kv->dir, MDB_NOSYNC | MDB_NOTLS, 0600);
+    if (rc == 0)
+        rc = mdb_env_info(kv->env, &info);
+    if (rc == 0)
+        rc = mdb_env_stat(kv->env, &stat);
+    if (rc != 0)
+        return rc;
+    kv->map_bytes = info.me_mapsize;
+    kv->page_bytes = stat.ms_psize;
+    return 0;
+}
+
+static void close_env(struct kv *kv)
+{
+    if (kv->read_txn != NULL)
+        mdb_txn_abort(take_ptr(kv->read_txn));
+    if (kv->env != NULL)
+        mdb_env_close(take_ptr(kv->env));
+}
+
+/* Every page that the file says it has must be there: a page behind its end is not an error but a
+ * SIGBUS. */
+static int check_length(struct kv *kv, bool *ret_ok)
+{
+    MDB_envinfo info;
+    struct stat st;
+    int fd = -1;
+    int rc;
+
+    rc = mdb_env_get_fd(kv->env, &fd);
+    if (rc == 0)
+        rc = mdb_env_info(kv->env, &info);
+    if (rc == 0 && fstat(fd, &st) != 0)
+        rc = errno;
+    if (rc != 0)
+        return rc;
+    kv->file_pages = (uint64_t)st.st_size / kv->page_bytes;
+    *ret_ok = info.me_last_pgno < kv->file_pages;
+    return 0;
+}
+
+/* Reads where the state stands and leaves kv->read_txn reset. 0, KV_E_DAMAGED, -errno. */
+static int read_state(struct kv *kv)
+{
+    uint64_t used = 0;
+    MDB_stat stat;
+    int rc;
+    int r;
+
+    rc = mdb_txn_begin(kv->env, NULL, MDB_RDONLY, &kv->read_txn);
+    if (rc == 0)
+        rc = mdb_dbi_open(kv->read_txn, NULL, 0, &kv->dbi);
+    if (rc == 0)
+        rc = mdb_stat(kv->read_txn, kv->dbi, &stat);
+    if (rc != 0)
+        return kv_lmdb_damage(rc) ? err_say(KV_E_DAMAGED, "%s", mdb_strerror(rc))
+                                  : err_trace(kv_lmdb_fatal(kv, rc, "read"));
+    r = kv_meta_get(kv, kv->read_txn, &kv->committed);
+    if (r != 0)
+        return err_trace(r);
+    if (kv->committed.last_applied.index == 0 && stat.ms_entries > 0)
+        return err_say(KV_E_DAMAGED, "it holds keys but does not say up to which entry");
+    r = kv_used_bytes(kv, kv->read_txn, &used);
+    if (r != 0)
+        return err_fold(r);
+    mdb_txn_reset(kv->read_txn);
+    kv->pending = kv->committed;
+    atomic_store(&kv->n_keys, kv->committed.n_keys);
+    atomic_store(&kv->used_bytes, used);
+    return 0;
+}
+
+static void doubt(struct trust_verdict *v, const char *why)
+{
+    v->trust = KV_REBUILD;
+    (void)snprintf(v->why, sizeof(v->why), "%s", why);
+}
+
+/* Opens a file that its marks speak for. Its contents may still contradict them: then v becomes
+ * KV_REBUILD and nothing is open. */
+static int open_trusted(struct kv *kv, const struct kv_conf *conf, struct trust_verdict *v)
+{
+    bool long_enough = false;
+    int rc;
+    int r;
+
+    rc = open_env(kv, conf);
+    if (rc == 0)
+        rc = check_length(kv, &long_enough);
+    if (rc != 0) {
+        if (!kv_lmdb_damage(rc))
+            return err_trace(kv_lmdb_fatal(kv, rc, "open the state"));
+        doubt(v, mdb_strerror(rc));
+    } else if (!long_enough) {
+        doubt(v, "'" TRUST_DATA_NAME "' is shorter than what it holds");
+    } else {
+        if (v->trust == KV_TRUSTED_SAME_BOOT) {
+            /* The kernel reports a failed write-back once. Were TRUST still there after a sync that
+             * failed, the next start would sync with success and believe pages that never reached
+             * the disk. */
+            r = mark_remove(kv->dir_fd, TRUST_NAME);
+            if (r != 0)
+                return err_trace(r);
+            rc = mdb_env_sync(kv->env, 1);
+            if (rc != 0)
+                return err_trace(kv_lmdb_fatal(kv, rc, "sync the state"));
+        }
+        r = read_state(kv);
+        if (r < 0)
+            return err_trace(r);
+        if (r > 0)
+            doubt(v, err_text());
+        else if (v->trust == KV_TRUSTED_CLEAN &&
+                 (kv->committed.last_applied.index != v->clean_id.index ||
+                  kv->committed.last_applied.term != v->clean_id.term))
+            doubt(v, "'" TRUST_DATA_NAME "' is not the one that was closed");
+    }
+    if (v->trust == KV_REBUILD)
+        close_env(kv);
+    return 0;
+}
+
+static int open_fresh(struct kv *kv, const struct kv_conf *conf)
+{
+    bool long_enough = false;
+    int rc;
+    int r;
+
+    r = trust_set_aside(kv->dir_fd);
+    if (r != 0)
+        return err_trace(r);
+    kv->committed = (struct kv_meta){0};
+    atomic_store(&kv->distrusted, false);
+    rc = open_env(kv, conf);
+    if (rc == 0)
+        rc = check_length(kv, &long_enough);
+    if (rc != 0)
+        return err_trace(kv_lmdb_fatal(kv, rc, "make a new state"));
+    if (!long_enough)
+        return err_origin(err_say(-EIO, "a new state in '%s' is damaged", kv->dir));
+    r = read_state(kv);
+    return err_fold(r);
+}
+
+int kv_open(const struct kv_conf *conf, enum kv_trust *ret_trust, struct kv **ret_kv)
+{
+    cleanup_kv struct kv *kv = NULL;
+    struct trust_verdict v;
+    int r;
+
+    rid_assert(conf->dir[0] == '/');
+    rid_assert(conf->map_size_bytes > 0);
+    rid_assert(conf->map_size_bytes < SIZE_MAX / 2);
+    kv = kv_new(conf);
+    if (kv == NULL)
+        return err_origin(err_say(-ENOMEM, "cannot open '%s': out of memory", conf->dir));
+    r = open_dir(kv);
+    if (r != 0)
+        return err_trace(r);
+    r = trust_examine(kv->dir_fd, kv->incarnation, &kv->boot, &v);
+    if (r == 0 && (v.trust == KV_TRUSTED_SAME_BOOT || v.trust == KV_TRUSTED_CLEAN))
+        r = open_trusted(kv, conf, &v);
+    if (r == 0 && (v.trust == KV_REBUILD || v.trust == KV_NEW))
+        r = open_fresh(kv, conf);
+    /* TRUST before CLEAN goes, so that a crash between them leaves one of the two. */
+    if (r == 0)
+        r = trust_record(kv->dir_fd, kv->incarnation, &kv->boot);
+    if (r == 0)
+        r = mark_remove(kv->dir_fd, TRUST_CLEAN_NAME);
+    if (r != 0)
+        return err_trace(r);
+    if (v.trust == KV_REBUILD)
+        (void)err_say(0, "the state in '%s' is not trusted and rebuilt from the log: %s", kv->dir,
+                      v.why);
+    *ret_trust = v.trust;
+    *ret_kv = take_ptr(kv);
+    return 0;
+}
+
+int kv_close(struct kv *kv, bool clean)
+{
+    cleanup_kv struct kv *owned = kv;
+    struct raft_entry_id last_applied;
+    int rc;
+
+    if (kv == NULL || !clean)
+        return 0;
+    if (kv->write_txn != NULL)
+        kv_abort(kv);
+    if (atomic_load(&kv->distrusted))
+        return err_origin(err_say(-EBADMSG,
+                                  "the state in '%s' was found damaged: it is rebuilt at "
+                                  "the next start",
+                                  kv->dir));
+    rc = mdb_env_sync(kv->env, 1);
+    if (rc != 0) {
+        (void)kv_distrust(kv);
+        return err_trace(kv_lmdb_fatal(kv, rc, "sync the state"));
+    }
+    last_applied = kv->committed.last_applied;
+    close_env(kv);
+    return err_trace(trust_record_clean(kv->dir_fd, kv->incarnation, last_applied));
+}
+
+struct raft_entry_id kv_last_applied(const struct kv *kv)
+{
+    return kv->committed.last_applied;
+}
+
+int kv_get_stats(struct kv *kv, struct kv_stats *ret_stats)
+{
+    *ret_stats = (struct kv_stats){
+        .n_keys = atomic_load(&kv->n_keys),
+        .map_bytes = kv->map_bytes,
+        .used_bytes = atomic_load(&kv->used_bytes),
+    };
+    return 0;
+}

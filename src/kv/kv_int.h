@@ -1,0 +1,57 @@
+/* What kv.c (opening, closing, trust) and apply.c (transactions, records) share. */
+#ifndef RIDD_KV_KV_INT_H
+#define RIDD_KV_KV_INT_H
+
+#include <lmdb.h>
+#include <stdatomic.h>
+
+#include "kv/kv.h"
+#include "kv/trust_int.h"
+
+/* The record under KV_META_KEY, put by each write transaction. */
+struct kv_meta {
+    struct raft_entry_id last_applied;
+    uint64_t n_keys; /* those that clients can name */
+};
+
+struct kv {
+    char *dir;  /* owned */
+    int dir_fd; /* owned */
+    uint64_t incarnation;
+    struct trust_boot boot;
+    MDB_env *env; /* owned */
+    MDB_dbi dbi;
+    size_t page_bytes;
+
+    /* Write side. */
+    MDB_txn *write_txn; /* owned; NULL outside kv_begin .. kv_commit */
+    bool write_failed;  /* the transaction can only be aborted */
+    struct kv_meta committed;
+    struct kv_meta pending; /* equals committed outside a transaction */
+    uint64_t file_pages;    /* the data file is at least this long */
+
+    /* Read side. */
+    MDB_txn *read_txn; /* owned; reset outside kv_read_begin .. kv_read_end */
+    bool reading;
+
+    /* Both, and kv_get_stats(). */
+    atomic_bool distrusted;
+    atomic_uint_least64_t n_keys;
+    atomic_uint_least64_t used_bytes;
+    uint64_t map_bytes;
+};
+
+/* Turns a code of LMDB into KV_E_FULL or -errno with err_text(); distrusts the file when the code
+ * speaks of damage. */
+int kv_lmdb_error(struct kv *kv, int rc, const char *what);
+/* The same where being full is no outcome: always -errno. */
+int kv_lmdb_fatal(struct kv *kv, int rc, const char *what);
+/* Speaks of damage in the file, not of the environment or the caller. */
+bool kv_lmdb_damage(int rc);
+
+/* Of the snapshot of txn: zeros when nothing was ever applied. 0, KV_E_DAMAGED, -errno. */
+int kv_meta_get(struct kv *kv, MDB_txn *txn, struct kv_meta *ret_meta);
+/* Pages in use below txn, not counting those that are free to be used again. */
+int kv_used_bytes(struct kv *kv, MDB_txn *txn, uint64_t *ret_bytes);
+
+#endif

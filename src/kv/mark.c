@@ -1,0 +1,157 @@
+/* The file is built in memory and written in one go; what a reader accepts is exactly what a writer
+ * made. */
+#include "kv/mark.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "base/bytes.h"
+#include "base/cleanup.h"
+#include "base/crc32c.h"
+#include "base/err.h"
+
+#include "base/banned.h"
+
+#define NAME_BYTES_MAX 32u
+
+static int say_errno(const char *what, const char *name)
+{
+    int error = errno;
+
+    return err_origin(err_say(-error, "cannot %s '%s': %s", what, name, strerror(error)));
+}
+
+static int write_all(int fd, const unsigned char *data, size_t len)
+{
+    while (len > 0) {
+        ssize_t n = write(fd, data, len);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -1;
+        data += n;
+        len -= (size_t)n;
+    }
+    return 0;
+}
+
+/* How many bytes there were, at most size; -1 and errno. */
+static ssize_t read_all(int fd, unsigned char *buf, size_t size)
+{
+    size_t len = 0;
+
+    while (len < size) {
+        ssize_t n = read(fd, buf + len, size - len);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -1;
+        if (n == 0)
+            break;
+        len += (size_t)n;
+    }
+    return (ssize_t)len;
+}
+
+int mark_write(int dir_fd, const char *name, const char magic[MARK_MAGIC_BYTES], const void *data,
+               size_t len)
+{
+    cleanup_free unsigned char *bytes = NULL;
+    cleanup_fd int fd = -1;
+    char tmp[NAME_BYTES_MAX + sizeof(".tmp")];
+    size_t total = len + MARK_OVERHEAD_BYTES;
+
+    rid_assert(len <= MARK_BYTES_MAX);
+    rid_assert(strlen(name) <= NAME_BYTES_MAX);
+    bytes = malloc(total);
+    if (bytes == NULL)
+        return err_origin(err_say(-ENOMEM, "cannot write '%s': out of memory", name));
+    memcpy(bytes, magic, MARK_MAGIC_BYTES);
+    if (len > 0)
+        memcpy(bytes + MARK_MAGIC_BYTES, data, len);
+    put_u32(bytes + total - 4, crc32c(0, bytes, total - 4));
+
+    (void)snprintf(tmp, sizeof(tmp), "%s.tmp", name);
+    /* What an earlier crash left; made anew, so that its mode is ours. */
+    if (unlinkat(dir_fd, tmp, 0) != 0 && errno != ENOENT)
+        return say_errno("remove", tmp);
+    fd = openat(dir_fd, tmp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return say_errno("create", tmp);
+    if (write_all(fd, bytes, total) != 0)
+        return say_errno("write", tmp);
+    if (fsync(fd) != 0)
+        return say_errno("sync", tmp);
+    if (renameat(dir_fd, tmp, dir_fd, name) != 0)
+        return say_errno("rename to", name);
+    if (fsync(dir_fd) != 0)
+        return say_errno("sync the directory of", name);
+    return 0;
+}
+
+int mark_read(int dir_fd, const char *name, const char magic[MARK_MAGIC_BYTES], void *buf,
+              size_t size, size_t *ret_len)
+{
+    cleanup_free unsigned char *bytes = NULL;
+    cleanup_fd int fd = -1;
+    struct stat st;
+    size_t total;
+    ssize_t n;
+
+    rid_assert(size <= MARK_BYTES_MAX);
+    /* O_NONBLOCK: a fifo of that name must not hold us up. */
+    fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0 && errno == ENOENT)
+        return err_say(MARK_E_MISSING, "'%s' is missing", name);
+    if (fd < 0 && (errno == ELOOP || errno == ENXIO))
+        return err_say(MARK_E_DAMAGED, "'%s' is no regular file", name);
+    if (fd < 0 && errno == EACCES)
+        return err_say(MARK_E_ACCESS, "'%s' may not be read", name);
+    if (fd < 0)
+        return say_errno("open", name);
+    if (fstat(fd, &st) != 0)
+        return say_errno("stat", name);
+    if (!S_ISREG(st.st_mode))
+        return err_say(MARK_E_DAMAGED, "'%s' is no regular file", name);
+    if (st.st_uid != geteuid())
+        return err_say(MARK_E_ACCESS, "'%s' belongs to user %u, not to user %u", name,
+                       (unsigned)st.st_uid, (unsigned)geteuid());
+    if ((st.st_mode & 077) != 0)
+        return err_say(MARK_E_ACCESS, "'%s' has mode %04o, others may use it: it must be 0600",
+                       name, (unsigned)st.st_mode & 07777u);
+    total = (size_t)st.st_size;
+    if (st.st_size < (off_t)MARK_OVERHEAD_BYTES || st.st_size > (off_t)(size + MARK_OVERHEAD_BYTES))
+        return err_say(MARK_E_DAMAGED, "'%s' is damaged: it has %lld bytes", name,
+                       (long long)st.st_size);
+    bytes = malloc(total);
+    if (bytes == NULL)
+        return err_origin(err_say(-ENOMEM, "cannot read '%s': out of memory", name));
+    n = read_all(fd, bytes, total);
+    if (n < 0)
+        return say_errno("read", name);
+    if ((size_t)n != total || memcmp(bytes, magic, MARK_MAGIC_BYTES) != 0)
+        return err_say(MARK_E_DAMAGED, "'%s' is damaged: it does not begin with '%.8s'", name,
+                       magic);
+    if (get_u32(bytes + total - 4) != crc32c(0, bytes, total - 4))
+        return err_say(MARK_E_DAMAGED, "'%s' is damaged: its checksum is wrong", name);
+    *ret_len = total - MARK_OVERHEAD_BYTES;
+    if (*ret_len > 0)
+        memcpy(buf, bytes + MARK_MAGIC_BYTES, *ret_len);
+    return 0;
+}
+
+int mark_remove(int dir_fd, const char *name)
+{
+    if (unlinkat(dir_fd, name, 0) != 0 && errno != ENOENT)
+        return say_errno("remove", name);
+    /* Missing, too: a process that was killed between unlink and fsync leaves a name that a power
+     * loss brings back. */
+    if (fsync(dir_fd) != 0)
+        return say_errno("sync the directory of", name);
+    return 0;
+}

@@ -1,0 +1,37 @@
+/* Small files that are written whole: a magic, a payload, a CRC32C; either all of it is there or
+ * none.
+ *
+ * mark_write() goes through `NAME.tmp`, fsync, rename and fsync of the directory: durable at
+ * return, and a crash at any point leaves the old file or the new one, and perhaps a NAME.tmp,
+ * which nobody reads and the next write replaces. Files are 0600 and are neither written nor read
+ * through a symbolic link. A file that anybody else may write to or read, or that another user
+ * owns, is MARK_E_ACCESS: what it says is not used.
+ *
+ * File: magic[8], payload, u32 crc32c of both, little endian. Names are relative to dir_fd, at most
+ * 32 bytes. Any thread; two writers of one name must not meet. Errors: MARK_E_* with err_text(),
+ * nothing was read then; -errno. */
+#ifndef RIDD_KV_MARK_H
+#define RIDD_KV_MARK_H
+
+#include <stddef.h>
+
+#define MARK_MAGIC_BYTES    8u
+#define MARK_OVERHEAD_BYTES (MARK_MAGIC_BYTES + 4u)
+/* A larger payload cannot be written, a larger file is damaged. */
+#define MARK_BYTES_MAX (64u << 10)
+
+enum mark_error {
+    MARK_E_MISSING = 1,
+    MARK_E_DAMAGED = 2, /* no regular file, wrong size, magic or checksum */
+    MARK_E_ACCESS = 3,  /* mode or owner */
+};
+
+int mark_write(int dir_fd, const char *name, const char magic[MARK_MAGIC_BYTES], const void *data,
+               size_t len);
+/* The payload, at most `size` bytes, into buf. 0, MARK_E_*, -errno. */
+int mark_read(int dir_fd, const char *name, const char magic[MARK_MAGIC_BYTES], void *buf,
+              size_t size, size_t *ret_len);
+/* Gone, and its directory durable, at return; a missing file is no error. 0 or -errno. */
+int mark_remove(int dir_fd, const char *name);
+
+#endif

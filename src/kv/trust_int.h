@@ -1,0 +1,55 @@
+/* Whether the data file may be opened at all (DESIGN.md 6), decided without opening it.
+ *
+ * Two mark files beside it. TRUST is written at each open: the boot, incarnation, device, inode and
+ * size of the data file then. CLEAN stands between a clean close and the next open: incarnation,
+ * size and last applied entry.
+ *
+ *     CLEAN valid, its size and incarnation fit           -> KV_TRUSTED_CLEAN
+ *     else TRUST valid, this boot, this very file         -> KV_TRUSTED_SAME_BOOT, after a sync
+ * that succeeds else no data file and no mark                       -> KV_NEW else -> KV_REBUILD A
+ * mark that is there but damaged or of another incarnation distrusts the file whatever the other
+ * one says: somebody has been here.
+ *
+ * Leftovers of a crash while opening, in the order of the steps:
+ *   same boot: TRUST removed | synced | TRUST written           none, or a TRUST that is true:
+ * rebuilt, or same boot clean:     TRUST written | CLEAN removed                    both: clean;
+ * TRUST alone: same boot rebuilt:   CLEAN, TRUST removed | renamed | created | TRUST written     a
+ * file without marks: rebuilt and while closing: synced | CLEAN written                     same
+ * boot or rebuilt; clean. */
+#ifndef RIDD_KV_TRUST_INT_H
+#define RIDD_KV_TRUST_INT_H
+
+#include "kv/kv.h"
+
+#define TRUST_DATA_NAME  "data.mdb"
+#define TRUST_LOCK_NAME  "lock.mdb"
+#define TRUST_OLD_NAME   "data.mdb.old"
+#define TRUST_NAME       "TRUST"
+#define TRUST_CLEAN_NAME "CLEAN"
+
+#define TRUST_BOOT_ID_BYTES 36u
+
+struct trust_boot {
+    char id[TRUST_BOOT_ID_BYTES + 1]; /* "": unknown, equal to no other */
+};
+/* Of `given`, or of the kernel when it is NULL. Unreadable or odd: unknown. */
+void trust_boot_get(const char *given, struct trust_boot *ret_boot);
+
+struct trust_verdict {
+    enum kv_trust trust;
+    char why[256];                 /* KV_REBUILD: what was wrong */
+    struct raft_entry_id clean_id; /* KV_TRUSTED_CLEAN: what the file must hold */
+};
+/* 0 or -errno: the data file or a mark cannot be looked at, or the data file is open to others
+ * (-EPERM). */
+int trust_examine(int dir_fd, uint64_t incarnation, const struct trust_boot *boot,
+                  struct trust_verdict *ret_verdict);
+/* The data file and what belongs to it is no longer in the way of a new one; one old copy is kept.
+ * Durable at return. */
+int trust_set_aside(int dir_fd);
+/* Records the data file as it is now. */
+int trust_record(int dir_fd, uint64_t incarnation, const struct trust_boot *boot);
+/* The data file is closed and synced. */
+int trust_record_clean(int dir_fd, uint64_t incarnation, struct raft_entry_id id);
+
+#endif

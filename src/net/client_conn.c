@@ -1,0 +1,553 @@
+/* One client connection. Bytes are read into the buffer that all connections share and lines are
+ * handed up straight from there; only the unfinished last line, or what could not be handed up
+ * because the connection is over a limit, is copied. So an idle connection costs this struct and
+ * one event.
+ *
+ * client_conn_settle() derives from the state whether the socket is read. Nothing recurses: a
+ * release or a write that lets a paused connection go on only puts it on the port's resume list. */
+#include "net/client_int.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+
+#include "base/assert.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/err.h"
+
+#include "base/banned.h"
+
+static bool over_limits(const struct client_conn *c)
+{
+    return c->n_held >= c->in_flight || client_conn_out_bytes(c) > CLIENT_OUT_BYTES_HIGH;
+}
+
+/* A quarter of in_flight must be free again, so that a pipelining client is not stopped and started
+ * for each reply. */
+static bool well_below_limits(const struct client_conn *c)
+{
+    unsigned gap = c->in_flight / 4 > 0 ? c->in_flight / 4 : 1;
+
+    return c->n_held + gap <= c->in_flight && client_conn_out_bytes(c) <= CLIENT_OUT_BYTES_LOW;
+}
+
+static bool has_stash(const struct client_conn *c)
+{
+    return c->stash.len > c->stash_pos;
+}
+
+static bool may_take_lines(const struct client_conn *c)
+{
+    return !c->dead && !c->ending && !c->port->quiesced;
+}
+
+static void set_reading(struct client_conn *c, bool on)
+{
+    if (on == c->reading)
+        return;
+    c->reading = on;
+    if (!on)
+        (void)event_del(c->ev_read);
+    else if (event_add(c->ev_read, NULL) != 0)
+        client_conn_die(c, "cannot watch the socket");
+}
+
+static void mark_dirty(struct client_conn *c)
+{
+    if (list_empty(&c->dirty))
+        list_append(&c->port->dirty, &c->dirty);
+}
+
+void client_conn_settle(struct client_conn *c)
+{
+    bool go_on;
+
+    if (c->dead)
+        return;
+    if (!c->paused && over_limits(c))
+        c->paused = true;
+    else if (c->paused && well_below_limits(c))
+        c->paused = false;
+    go_on = !c->paused && may_take_lines(c);
+    if (go_on && has_stash(c) && list_empty(&c->resume)) {
+        list_append(&c->port->resume, &c->resume);
+        client_port_wake(c->port);
+    }
+    /* A connection that lingers is read only to see its end. */
+    set_reading(c, !c->eof && ((go_on && !has_stash(c)) || c->linger_us != 0));
+    if (c->dead)
+        return;
+    /* The time of a line counts only while we would take the rest of it. */
+    if (!c->reading || (c->line.len == 0 && !c->skipping))
+        c->line_us = 0;
+    else if (c->line_us == 0)
+        c->line_us = clock_mono_us();
+}
+
+/* Closes it when everything owed was sent, or at least our half of it. */
+static void maybe_finish(struct client_conn *c)
+{
+    if (c->dead || c->n_held > 0 || client_conn_out_bytes(c) > 0)
+        return;
+    if (c->eof) {
+        client_conn_die(c, c->ending ? "lines too long" : "end of file");
+    } else if (c->ending && c->linger_us == 0) {
+        /* Closing with unread input would make the kernel reset the connection, and the error line
+         * with it. */
+        (void)shutdown(c->fd, SHUT_WR);
+        c->linger_us = clock_mono_us();
+        client_conn_settle(c);
+    }
+}
+
+/* ---- lines ---- */
+
+static void line_too_long(struct client_conn *c)
+{
+    struct client_port *p = c->port;
+
+    buf_reset(&c->line, 0);
+    c->n_too_long++;
+    p->stats.n_too_long++;
+    p->ops.on_too_long(p->ops.ctx, c, c->line_no);
+    if (c->n_too_long >= 2 && !c->dead) {
+        c->ending = true; /* a stash stays, unused: take_lines() may be walking over it */
+        mark_dirty(c);
+    }
+}
+
+static bool is_too_long(const struct client_conn *c, size_t len, char last)
+{
+    return len > c->request_bytes && (len > c->request_bytes + 1 || last != '\r');
+}
+
+static void line_hand_up(struct client_conn *c, const char *line, size_t len)
+{
+    struct client_port *p = c->port;
+
+    c->line_no++;
+    c->line_us = 0;
+    if (len > 0 && is_too_long(c, len, line[len - 1])) {
+        line_too_long(c);
+        return;
+    }
+    if (len > 0 && line[len - 1] == '\r')
+        len--;
+    if (len > 0)
+        p->ops.on_line(p->ops.ctx, c, line, len, c->line_no);
+}
+
+/* The newline of a line whose beginning is in c->line; tail is the rest of it. */
+static void line_complete(struct client_conn *c, const char *tail, size_t len)
+{
+    /* Compared before anything is copied: c->line is within the limit, the tail within one chunk.
+     */
+    if (len > 0 && is_too_long(c, c->line.len + len, tail[len - 1])) {
+        c->line_no++;
+        c->line_us = 0;
+        line_too_long(c);
+        return;
+    }
+    if (buf_add(&c->line, tail, len) != 0) {
+        client_conn_die(c, "out of memory");
+        return;
+    }
+    line_hand_up(c, (const char *)c->line.data, c->line.len);
+    if (!c->dead)
+        buf_reset(&c->line, 0);
+}
+
+/* Bytes without a newline at the end of what was read. */
+static void line_begin(struct client_conn *c, const char *data, size_t len)
+{
+    if (c->skipping || len == 0)
+        return;
+    if (is_too_long(c, c->line.len + len, data[len - 1])) {
+        c->line_no++;
+        c->skipping = true;
+        line_too_long(c);
+        return;
+    }
+    if (buf_add(&c->line, data, len) != 0)
+        client_conn_die(c, "out of memory");
+}
+
+/* Cuts lines from data, at most *lines_left of them, and returns the bytes that were dealt with:
+ * fewer than len when a limit was reached. */
+static size_t take_lines(struct client_conn *c, const char *data, size_t len, unsigned *lines_left)
+{
+    const char *newline;
+    size_t at = 0;
+    size_t n;
+
+    while (at < len) {
+        if (!may_take_lines(c) || over_limits(c) || *lines_left == 0)
+            return at;
+        newline = memchr(data + at, '\n', len - at);
+        if (newline == NULL) {
+            line_begin(c, data + at, len - at);
+            return len;
+        }
+        n = (size_t)(newline - (data + at));
+        if (c->skipping) {
+            c->skipping = false;
+            c->line_us = 0;
+        } else if (c->line.len > 0) {
+            line_complete(c, data + at, n);
+        } else {
+            line_hand_up(c, data + at, n);
+        }
+        at += n + 1;
+        (*lines_left)--;
+    }
+    return at;
+}
+
+static void take_chunk(struct client_conn *c, size_t len, unsigned *lines_left)
+{
+    const unsigned char *chunk = c->port->chunk;
+    size_t taken = take_lines(c, (const char *)chunk, len, lines_left);
+
+    if (taken == len || c->dead || c->ending)
+        return;
+    rid_assert(!has_stash(c));
+    buf_reset(&c->stash, 0);
+    c->stash_pos = 0;
+    if (buf_add(&c->stash, chunk + taken, len - taken) != 0)
+        client_conn_die(c, "out of memory");
+}
+
+void client_conn_resume(struct client_conn *c)
+{
+    unsigned lines_left = CLIENT_LINES_PER_TURN;
+    size_t taken;
+
+    if (!has_stash(c) || !may_take_lines(c))
+        return;
+    taken = take_lines(c, (const char *)c->stash.data + c->stash_pos, c->stash.len - c->stash_pos,
+                       &lines_left);
+    if (c->dead)
+        return;
+    c->stash_pos += taken;
+    if (!has_stash(c)) {
+        buf_reset(&c->stash, 0);
+        c->stash_pos = 0;
+    }
+    client_conn_settle(c);
+    maybe_finish(c);
+}
+
+/* ---- reading ---- */
+
+static void read_error(struct client_conn *c, int error)
+{
+    char why[96];
+
+    (void)snprintf(why, sizeof(why), "cannot read: %s", strerror(error));
+    client_conn_die(c, why);
+}
+
+static void read_end(struct client_conn *c)
+{
+    c->eof = true;
+    /* PROTOCOL.md 1: a last line without its newline counts. */
+    if (c->line.len > 0 && may_take_lines(c))
+        line_complete(c, NULL, 0);
+}
+
+static void read_socket(struct client_conn *c)
+{
+    struct client_port *p = c->port;
+    size_t budget = CLIENT_READ_BYTES_PER_TURN;
+    unsigned lines_left = CLIENT_LINES_PER_TURN;
+    ssize_t n;
+
+    while (budget >= CLIENT_CHUNK_BYTES) {
+        n = recv(c->fd, p->chunk, CLIENT_CHUNK_BYTES, 0);
+        if (n < 0) {
+            if (errno != EAGAIN && errno != EINTR)
+                read_error(c, errno);
+            break;
+        }
+        c->active_us = clock_mono_us();
+        if (n == 0) {
+            read_end(c);
+            break;
+        }
+        p->stats.bytes_in += (uint64_t)n;
+        if (!c->ending)
+            take_chunk(c, (size_t)n, &lines_left);
+        if (c->dead || (size_t)n < CLIENT_CHUNK_BYTES || has_stash(c) || over_limits(c))
+            break;
+        budget -= (size_t)n;
+    }
+    client_conn_settle(c);
+    maybe_finish(c);
+}
+
+static void on_readable(evutil_socket_t unused, short what, void *ctx)
+{
+    struct client_conn *c = ctx;
+    struct client_port *p = c->port;
+
+    (void)unused;
+    (void)what;
+    if (c->dead || !c->reading)
+        return;
+    client_port_enter(p);
+    read_socket(c);
+    client_port_leave(p);
+}
+
+/* ---- writing ---- */
+
+static void set_blocked(struct client_conn *c, bool on)
+{
+    if (on == c->blocked)
+        return;
+    c->blocked = on;
+    if (!on)
+        (void)event_del(c->ev_write);
+    else if (event_add(c->ev_write, NULL) != 0)
+        client_conn_die(c, "cannot watch the socket");
+}
+
+static void on_writable(evutil_socket_t unused, short what, void *ctx);
+
+static void wait_writable(struct client_conn *c)
+{
+    struct client_port *p = c->port;
+
+    if (c->ev_write == NULL) {
+        c->ev_write = event_new(p->base, c->fd, EV_WRITE | EV_PERSIST, on_writable, c);
+        if (c->ev_write == NULL || event_priority_set(c->ev_write, p->priority) != 0) {
+            client_conn_die(c, "out of memory");
+            return;
+        }
+    }
+    set_blocked(c, true);
+}
+
+static void out_consume(struct client_conn *c, size_t n)
+{
+    c->out_pos += n;
+    if (c->out_pos == c->out.len) {
+        buf_reset(&c->out, CLIENT_OUT_KEEP_BYTES);
+        c->out_pos = 0;
+    } else if (c->out_pos >= c->out.len / 2) {
+        /* Moves at most as much as was sent since the last time. */
+        buf_consume(&c->out, c->out_pos);
+        c->out_pos = 0;
+    }
+}
+
+static void write_socket(struct client_conn *c)
+{
+    char why[96];
+    ssize_t n;
+
+    n = send(c->fd, c->out.data + c->out_pos, client_conn_out_bytes(c), MSG_NOSIGNAL);
+    if (n < 0 && errno != EAGAIN && errno != EINTR) {
+        (void)snprintf(why, sizeof(why), "cannot write: %s", strerror(errno));
+        client_conn_die(c, why);
+        return;
+    }
+    if (n > 0) {
+        c->port->stats.bytes_out += (uint64_t)n;
+        c->active_us = clock_mono_us();
+        c->stuck_us = 0;
+        out_consume(c, (size_t)n);
+    }
+    if (client_conn_out_bytes(c) == 0) {
+        set_blocked(c, false);
+        return;
+    }
+    if (c->stuck_us == 0)
+        c->stuck_us = clock_mono_us();
+    wait_writable(c);
+}
+
+static void on_writable(evutil_socket_t unused, short what, void *ctx)
+{
+    struct client_conn *c = ctx;
+    struct client_port *p = c->port;
+
+    (void)unused;
+    (void)what;
+    if (c->dead || !c->blocked)
+        return;
+    client_port_enter(p);
+    write_socket(c);
+    client_conn_settle(c);
+    maybe_finish(c);
+    client_port_leave(p);
+}
+
+void client_conn_write(struct client_conn *c)
+{
+    if (!c->blocked && client_conn_out_bytes(c) > 0)
+        write_socket(c);
+    client_conn_settle(c);
+    maybe_finish(c);
+}
+
+/* ---- life ---- */
+
+static void cleanup_conn_fn(struct client_conn **c)
+{
+    client_conn_free(*c);
+}
+
+int client_conn_new(struct client_port *p, int fd, const struct sockaddr_storage *sa,
+                    struct client_conn **ret_conn)
+{
+    CLEANUP(conn) struct client_conn *c = calloc(1, sizeof(*c));
+
+    if (c == NULL) {
+        (void)close(fd);
+        return err_origin(-ENOMEM);
+    }
+    c->port = p;
+    c->fd = fd;
+    list_init(&c->node);
+    list_init(&c->dirty);
+    list_init(&c->resume);
+    c->request_bytes = p->conf.request_bytes;
+    c->in_flight = p->conf.in_flight;
+    c->active_us = clock_mono_us();
+    net_addr_format(sa, c->address, sizeof(c->address));
+    c->ev_read = event_new(p->base, fd, EV_READ | EV_PERSIST, on_readable, c);
+    if (c->ev_read == NULL || event_priority_set(c->ev_read, p->priority) != 0)
+        return err_origin(-ENOMEM);
+    *ret_conn = take_ptr(c);
+    return 0;
+}
+
+void client_conn_free(struct client_conn *c)
+{
+    if (c == NULL)
+        return;
+    list_remove(&c->node);
+    list_remove(&c->dirty);
+    list_remove(&c->resume);
+    if (c->ev_read != NULL)
+        event_free(c->ev_read);
+    if (c->ev_write != NULL)
+        event_free(c->ev_write);
+    if (c->fd >= 0)
+        (void)close(c->fd);
+    buf_done(&c->line);
+    buf_done(&c->stash);
+    buf_done(&c->out);
+    free(c);
+}
+
+/* Buffers and events stay as they are: a line from them may be in the hands of the host, further up
+ * the stack. */
+void client_conn_die(struct client_conn *c, const char *why)
+{
+    struct client_port *p = c->port;
+
+    if (c->dead)
+        return;
+    c->dead = true;
+    (void)event_del(c->ev_read);
+    if (c->ev_write != NULL)
+        (void)event_del(c->ev_write);
+    (void)close(take_fd(c->fd));
+    list_remove(&c->dirty);
+    list_remove(&c->resume);
+    list_remove(&c->node);
+    list_append(c->n_held > 0 ? &p->orphans : &p->dead, &c->node);
+    p->stats.n_open--;
+    client_port_wake(p);
+    net_listener_resume(p->listener);
+    p->ops.on_closed(p->ops.ctx, c, why);
+}
+
+static void die_slow(struct client_conn *c, const char *why)
+{
+    c->port->stats.n_closed_slow++;
+    client_conn_die(c, why);
+}
+
+void client_conn_tick(struct client_conn *c, uint64_t now_us)
+{
+    const struct client_port_conf *conf = &c->port->conf;
+    const bool waits = client_conn_out_bytes(c) > 0;
+
+    if (c->linger_us != 0 && now_us - c->linger_us > CLIENT_LINGER_US)
+        client_conn_die(c, "lines too long");
+    else if (waits && c->stuck_us != 0 && now_us - c->stuck_us > conf->stuck_us)
+        die_slow(c, "output not taken");
+    else if (c->line_us != 0 && now_us - c->line_us > conf->line_us)
+        die_slow(c, "line not completed in time");
+    else if (!waits && c->n_held == 0 && now_us - c->active_us > conf->idle_us)
+        die_slow(c, "idle");
+    else if (!waits)
+        buf_reset(&c->out, 0);
+}
+
+/* ---- the host's side ---- */
+
+struct buf *client_conn_out(struct client_conn *c)
+{
+    if (c->dead)
+        return NULL;
+    mark_dirty(c);
+    return &c->out;
+}
+
+void client_conn_hold(struct client_conn *c)
+{
+    rid_assert(!c->dead);
+    c->n_held++;
+}
+
+void client_conn_release(struct client_conn *c)
+{
+    rid_assert(c->n_held > 0);
+    c->n_held--;
+    if (!c->dead) {
+        struct client_port *p = c->port;
+
+        client_port_enter(p);
+        /* The flush of this turn sends the reply and, if it was the last one owed, closes. */
+        if (c->n_held == 0 && (c->eof || c->ending))
+            mark_dirty(c);
+        client_conn_settle(c);
+        client_port_leave(p);
+    } else if (c->n_held == 0 && c->port != NULL) {
+        list_remove(&c->node);
+        list_append(&c->port->dead, &c->node);
+        client_port_wake(c->port);
+    } else if (c->n_held == 0) {
+        client_conn_free(c);
+    }
+}
+
+void client_conn_close(struct client_conn *c, const char *why)
+{
+    struct client_port *p = c->port;
+
+    if (c->dead)
+        return;
+    client_port_enter(p);
+    client_conn_die(c, why);
+    client_port_leave(p);
+}
+
+void client_conn_set_user(struct client_conn *c, void *user)
+{
+    c->user = user;
+}
+
+void *client_conn_user(const struct client_conn *c)
+{
+    return c->user;
+}
+
+const char *client_conn_address(const struct client_conn *c)
+{
+    return c->address;
+}

@@ -1,0 +1,101 @@
+/* The two halves of the client port: client_port.c accepts, times and frees; client_conn.c reads
+ * and writes. */
+#ifndef RIDD_NET_CLIENT_INT_H
+#define RIDD_NET_CLIENT_INT_H
+
+#include "base/list.h"
+#include "net/client_port.h"
+#include "net/net_int.h"
+
+/* One read(2). The buffer is shared by all connections of a port; up to CLIENT_READ_BYTES_PER_TURN
+ * is read in such pieces while they come back full. */
+#define CLIENT_CHUNK_BYTES (64u << 10)
+static_assert(CLIENT_CHUNK_BYTES <= CLIENT_READ_BYTES_PER_TURN, "a turn reads at least one piece");
+/* Lines handed up from one connection per turn; the rest waits for the next turn. Each may cost a
+ * parse and an error. */
+#define CLIENT_LINES_PER_TURN 1024u
+/* Output memory that a connection keeps between turns while it is busy. */
+#define CLIENT_OUT_KEEP_BYTES 4096u
+/* After its last line a connection that offended twice is given this long to read it. */
+#define CLIENT_LINGER_US 2000000u
+
+struct client_port {
+    struct event_base *base; /* borrowed */
+    struct client_port_ops ops;
+    struct client_port_conf conf; /* no zeros */
+    struct client_port_stats stats;
+    unsigned limit; /* connections; conf.connections or what RLIMIT_NOFILE allows */
+    int priority;
+    struct net_listener *listener; /* owned */
+    struct event *ev_tick;         /* owned; the one timer of all connections */
+    struct event *ev_work;         /* owned; zero timeout: resumes and frees */
+    struct list conns;             /* open; the tick rotates it */
+    struct list dirty;             /* conn.dirty: flush looks at these */
+    struct list resume;            /* conn.resume: lines were read but not yet handed up */
+    struct list dead;              /* freed by ev_work */
+    struct list orphans;           /* dead, but a hold is out */
+    unsigned char *chunk;          /* owned, CLIENT_CHUNK_BYTES */
+    unsigned depth;                /* of callbacks; the port is not freed above 0 */
+    bool quiesced;
+    bool freed; /* client_port_free() was called: no callback any more */
+};
+
+struct client_conn {
+    struct client_port *port; /* borrowed; NULL once the port is gone, then this is an orphan */
+    struct list node;         /* in port->conns, dead or orphans */
+    struct list dirty;
+    struct list resume;
+    struct event *ev_read;  /* owned */
+    struct event *ev_write; /* owned; made when the socket is full for the first time */
+    void *user;
+    struct buf line;  /* the beginning of a line whose end has not come; no newline inside */
+    struct buf stash; /* read, and not yet cut because reading had to stop; the socket is not read
+                         meanwhile */
+    size_t stash_pos;
+    struct buf out;
+    size_t out_pos; /* what is before it was sent */
+    size_t request_bytes;
+    uint64_t line_no;
+    uint64_t active_us; /* last byte either way */
+    uint64_t line_us;   /* first byte of the unfinished line, 0 for none */
+    uint64_t stuck_us;  /* since when the socket takes nothing, while blocked */
+    uint64_t linger_us; /* when our side was shut down, 0 for not yet */
+    unsigned in_flight;
+    unsigned n_held;
+    unsigned n_too_long;
+    int fd; /* owned; -1 once dead */
+    bool dead;
+    bool reading;  /* ev_read is added */
+    bool blocked;  /* ev_write is added */
+    bool paused;   /* in_flight or CLIENT_OUT_BYTES_HIGH was reached, and the low mark not yet */
+    bool skipping; /* the rest of a line that was too long */
+    bool ending;   /* no more lines are taken; closed once what is owed was sent */
+    bool eof;
+    char address[NET_ADDRESS_TEXT];
+};
+
+/* Around everything that may call the host back. */
+void client_port_enter(struct client_port *p);
+void client_port_leave(struct client_port *p);
+/* ev_work is due in the next turn. */
+void client_port_wake(struct client_port *p);
+
+/* Owns fd at once. */
+int client_conn_new(struct client_port *p, int fd, const struct sockaddr_storage *sa,
+                    struct client_conn **ret_conn);
+void client_conn_die(struct client_conn *c, const char *why);
+void client_conn_free(struct client_conn *c);
+/* Hands up lines that were read before reading had to stop. */
+void client_conn_resume(struct client_conn *c);
+void client_conn_write(struct client_conn *c);
+/* Brings the events in line with the state. After each change of what it depends on. */
+void client_conn_settle(struct client_conn *c);
+/* What the clock says about it: gives memory back, or closes it. */
+void client_conn_tick(struct client_conn *c, uint64_t now_us);
+
+static inline size_t client_conn_out_bytes(const struct client_conn *c)
+{
+    return c->out.len - c->out_pos;
+}
+
+#endif

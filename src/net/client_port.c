@@ -1,0 +1,315 @@
+/* The port around its connections: accepting up to a limit, one coarse timer for all, one list of
+ * those with output, and one zero-timeout event that hands up lines left over and frees what died.
+ *
+ * Anything may be closed from inside a callback, the port too. A dead connection is only detached;
+ * ev_work frees it when the stack has unwound. A freed port closes everything at once, and its own
+ * memory goes back outside of its callbacks. */
+#include "net/client_int.h"
+
+#include <errno.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+
+#include "base/assert.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/err.h"
+
+#include "base/banned.h"
+
+/* The timer need not be exact: each deadline is met within an eighth of the shortest, and at most a
+ * second. */
+#define TICK_US_MIN 5000u
+#define TICK_US_MAX 1000000u
+
+static const struct timeval at_once = {0, 0};
+
+/* ---- life of the port ---- */
+
+static void destroy(struct client_port *p)
+{
+    rid_assert(p->depth == 0);
+    while (!list_empty(&p->dead))
+        client_conn_free(list_entry(p->dead.next, struct client_conn, node));
+    while (!list_empty(&p->orphans)) {
+        struct client_conn *c = list_entry(p->orphans.next, struct client_conn, node);
+
+        /* From here on it belongs to its holders alone; its events belong to a base that may go. */
+        list_remove(&c->node);
+        event_free(c->ev_read);
+        if (c->ev_write != NULL)
+            event_free(c->ev_write);
+        c->ev_read = NULL;
+        c->ev_write = NULL;
+        c->port = NULL;
+    }
+    if (p->ev_tick != NULL)
+        event_free(p->ev_tick);
+    if (p->ev_work != NULL)
+        event_free(p->ev_work);
+    net_listener_free(p->listener);
+    free(p->chunk);
+    free(p);
+}
+
+static void destroy_later(evutil_socket_t unused, short what, void *ctx)
+{
+    (void)unused;
+    (void)what;
+    destroy(ctx);
+}
+
+void client_port_enter(struct client_port *p)
+{
+    p->depth++;
+}
+
+void client_port_leave(struct client_port *p)
+{
+    rid_assert(p->depth > 0);
+    p->depth--;
+    /* We may still be inside an event of this port, so not here. */
+    if (p->depth == 0 && p->freed)
+        (void)event_base_once(p->base, -1, EV_TIMEOUT, destroy_later, p, &at_once);
+}
+
+void client_port_wake(struct client_port *p)
+{
+    if (!p->freed && !evtimer_pending(p->ev_work, NULL))
+        (void)evtimer_add(p->ev_work, &at_once);
+}
+
+void client_port_free(struct client_port *p)
+{
+    if (p == NULL || p->freed)
+        return;
+    p->freed = true;
+    p->depth++; /* not client_port_enter(): nothing below may free it a second time */
+    client_port_quiesce(p);
+    (void)event_del(p->ev_tick);
+    (void)event_del(p->ev_work);
+    while (!list_empty(&p->conns))
+        client_conn_die(list_entry(p->conns.next, struct client_conn, node), "port closed");
+    p->depth--;
+    if (p->depth == 0)
+        destroy(p);
+}
+
+/* ---- events ---- */
+
+/* Connections that die in a callback leave their list, so that the first of it is always alive. */
+static void on_work(evutil_socket_t unused, short what, void *ctx)
+{
+    struct client_port *p = ctx;
+    struct list todo = LIST_INIT(todo);
+
+    (void)unused;
+    (void)what;
+    client_port_enter(p);
+    while (!list_empty(&p->dead))
+        client_conn_free(list_entry(p->dead.next, struct client_conn, node));
+    /* What becomes due meanwhile waits for the next turn. */
+    list_splice(&todo, &p->resume);
+    while (!list_empty(&todo)) {
+        struct client_conn *c = list_entry(todo.next, struct client_conn, resume);
+
+        list_remove(&c->resume);
+        client_conn_resume(c);
+    }
+    client_port_leave(p);
+}
+
+/* Each connection is moved to the end before it is looked at: whatever dies meanwhile, the walk
+ * goes on. */
+static void on_tick(evutil_socket_t unused, short what, void *ctx)
+{
+    struct client_port *p = ctx;
+    const uint64_t now_us = clock_mono_us();
+
+    (void)unused;
+    (void)what;
+    client_port_enter(p);
+    for (unsigned n = p->stats.n_open; n > 0 && !list_empty(&p->conns); n--) {
+        struct client_conn *c = list_entry(p->conns.next, struct client_conn, node);
+
+        list_remove(&c->node);
+        list_append(&p->conns, &c->node);
+        client_conn_tick(c, now_us);
+    }
+    client_port_leave(p);
+}
+
+static void refuse(struct client_port *p, int fd)
+{
+    cleanup_buf struct buf out = BUF_INIT;
+
+    p->stats.n_refused++;
+    p->ops.on_refused(p->ops.ctx, &out);
+    if (out.len > 0 && send(fd, out.data, out.len, MSG_NOSIGNAL) > 0)
+        (void)shutdown(fd, SHUT_WR);
+    /* Unread input would turn the close into a reset, which may overtake the line. */
+    (void)recv(fd, p->chunk, CLIENT_CHUNK_BYTES, 0);
+    (void)close(fd);
+}
+
+static void conn_open(struct client_port *p, int fd, const struct sockaddr_storage *sa)
+{
+    struct client_conn *c;
+
+    net_socket_nodelay(fd);
+    if (client_conn_new(p, fd, sa, &c) != 0) {
+        p->stats.n_refused++;
+        return;
+    }
+    list_append(&p->conns, &c->node);
+    p->stats.n_open++;
+    p->stats.n_accepted++;
+    p->ops.on_opened(p->ops.ctx, c);
+    client_conn_settle(c);
+}
+
+static void on_accept(void *ctx, int fd, const struct sockaddr_storage *sa, bool last_fd)
+{
+    struct client_port *p = ctx;
+
+    client_port_enter(p);
+    if (last_fd || p->stats.n_open >= p->limit)
+        refuse(p, fd);
+    else
+        conn_open(p, fd, sa);
+    client_port_leave(p);
+}
+
+/* ---- limits ---- */
+
+/* Peers, even half-open ones, and the log must find a descriptor however many clients there are: a
+ * log that cannot open its next segment stops the node. */
+static unsigned fd_limit(void)
+{
+    const rlim_t reserved = FDS_RESERVED + PEER_HALF_OPEN_MAX;
+    struct rlimit rl;
+
+    if (getrlimit(RLIMIT_NOFILE, &rl) != 0 || rl.rlim_cur == RLIM_INFINITY ||
+        rl.rlim_cur > UINT32_MAX)
+        return UINT32_MAX;
+    return rl.rlim_cur > reserved ? (unsigned)(rl.rlim_cur - reserved) : 1;
+}
+
+static uint64_t min_u64(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+void client_port_set_conf(struct client_port *p, const struct client_port_conf *conf)
+{
+    struct client_port_conf *own = &p->conf;
+    struct timeval period;
+    uint64_t us;
+
+    *own = *conf;
+    if (own->request_bytes == 0)
+        own->request_bytes = REQUEST_BYTES_DEFAULT;
+    if (own->in_flight == 0)
+        own->in_flight = CLIENT_IN_FLIGHT_DEFAULT;
+    if (own->connections == 0)
+        own->connections = CLIENT_CONNECTIONS_DEFAULT;
+    if (own->line_us == 0)
+        own->line_us = CLIENT_LINE_US;
+    if (own->idle_us == 0)
+        own->idle_us = CLIENT_IDLE_US;
+    if (own->stuck_us == 0)
+        own->stuck_us = CLIENT_STUCK_US;
+    p->limit = (unsigned)min_u64(own->connections, fd_limit());
+    us = min_u64(own->line_us, min_u64(own->idle_us, own->stuck_us)) / 8;
+    us = us < TICK_US_MIN ? TICK_US_MIN : min_u64(us, TICK_US_MAX);
+    period.tv_sec = (time_t)(us / 1000000u);
+    period.tv_usec = (suseconds_t)(us % 1000000u);
+    (void)event_add(p->ev_tick, &period);
+}
+
+/* ---- the rest of the interface ---- */
+
+/* Of a port that client_port_new() did not finish: nothing was accepted, nobody was called. */
+static void cleanup_port_fn(struct client_port **p)
+{
+    if (*p != NULL)
+        destroy(*p);
+}
+
+int client_port_new(struct event_base *base, const char *addr, const struct client_port_conf *conf,
+                    const struct client_port_ops *ops, struct client_port **ret)
+{
+    CLEANUP(port) struct client_port *p = calloc(1, sizeof(*p));
+    int r;
+
+    if (p == NULL)
+        return err_origin(err_say(-ENOMEM, "cannot open the client port: out of memory"));
+    p->base = base;
+    p->ops = *ops;
+    p->priority = event_base_get_npriorities(base) - 1;
+    list_init(&p->conns);
+    list_init(&p->dirty);
+    list_init(&p->resume);
+    list_init(&p->dead);
+    list_init(&p->orphans);
+    p->chunk = malloc(CLIENT_CHUNK_BYTES);
+    p->ev_tick = event_new(base, -1, EV_PERSIST, on_tick, p);
+    p->ev_work = event_new(base, -1, 0, on_work, p);
+    if (p->chunk == NULL || p->ev_tick == NULL || p->ev_work == NULL ||
+        event_priority_set(p->ev_tick, p->priority) != 0 ||
+        event_priority_set(p->ev_work, p->priority) != 0)
+        return err_origin(err_say(-ENOMEM, "cannot open the client port: out of memory"));
+    r = net_listener_new(base, addr, p->priority, on_accept, p, &p->listener);
+    if (r != 0)
+        return err_trace(r);
+    client_port_set_conf(p, conf);
+    *ret = take_ptr(p);
+    return 0;
+}
+
+void client_port_quiesce(struct client_port *p)
+{
+    if (p->quiesced)
+        return;
+    p->quiesced = true;
+    net_listener_stop(p->listener);
+    client_port_enter(p);
+    list_for_each(it, &p->conns) client_conn_settle(list_entry(it, struct client_conn, node));
+    client_port_leave(p);
+}
+
+bool client_port_idle(const struct client_port *p)
+{
+    list_for_each(it, &p->conns)
+    {
+        const struct client_conn *c = list_entry(it, struct client_conn, node);
+
+        if (c->n_held > 0 || client_conn_out_bytes(c) > 0)
+            return false;
+    }
+    return true;
+}
+
+void client_port_flush(struct client_port *p)
+{
+    if (list_empty(&p->dirty))
+        return;
+    client_port_enter(p);
+    while (!list_empty(&p->dirty)) {
+        struct client_conn *c = list_entry(p->dirty.next, struct client_conn, dirty);
+
+        list_remove(&c->dirty);
+        client_conn_write(c);
+    }
+    client_port_leave(p);
+}
+
+void client_port_get_stats(const struct client_port *p, struct client_port_stats *ret)
+{
+    *ret = p->stats;
+}
+
+unsigned client_port_number(const struct client_port *p)
+{
+    return net_listener_port(p->listener);
+}

@@ -1,0 +1,60 @@
+/* What both ports of src/net share: addresses, listening sockets. Inside this folder only. Loop
+ * thread.
+ *
+ * Addresses are "host:port" or "[v6]:port"; the port is a number. */
+#ifndef RIDD_NET_NET_INT_H
+#define RIDD_NET_NET_INT_H
+
+#include <event2/event.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "base/limits.h"
+
+/* "[ffff:...:ffff%scope]:65535" */
+#define NET_ADDRESS_TEXT 80
+
+/* More addresses of one name are ignored. */
+#define NET_ADDRS_MAX 8u
+
+/* Connections accepted per listener and loop turn; the rest wait in the kernel's queue for the next
+ * one. */
+#define NET_ACCEPTS_PER_TURN 64u
+
+struct net_addr {
+    struct sockaddr_storage sa;
+    socklen_t len;
+};
+
+/* -EINVAL with err_text() unless text is of the form above. *ret_numeric: no resolver is needed for
+ * it. */
+int net_addr_check(const char *text, bool *ret_numeric);
+/* Numeric addresses are never asked of a resolver; for names this blocks. At least one address on
+ * success. */
+int net_addr_resolve(const char *text, bool listening, struct net_addr addrs[NET_ADDRS_MAX],
+                     unsigned *ret_n_addrs);
+/* "127.0.0.1:7400"; an IPv4 address mapped into IPv6 is shown as IPv4. */
+void net_addr_format(const struct sockaddr_storage *sa, char *buf, size_t size);
+
+void net_socket_nodelay(int fd);
+
+/* fd is non-blocking, close-on-exec and owned by the callee. last_fd: it stands where the emergency
+ * descriptor stood and must be closed before returning. The callback may call net_listener_stop(),
+ * but not _free(). */
+typedef void (*net_accept_fn)(void *ctx, int fd, const struct sockaddr_storage *sa, bool last_fd);
+
+struct net_listener;
+
+/* The first address that binds is used. 0 or -errno with err_text(). */
+int net_listener_new(struct event_base *base, const char *addr, int priority,
+                     net_accept_fn on_accept, void *ctx, struct net_listener **ret_listener);
+unsigned net_listener_port(const struct net_listener *l);
+/* A descriptor was given back: accept again if that had stopped for want of one. */
+void net_listener_resume(struct net_listener *l);
+/* Closes the listening socket; nothing is accepted any more. */
+void net_listener_stop(struct net_listener *l);
+void net_listener_free(struct net_listener *l);
+
+#endif

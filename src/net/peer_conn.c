@@ -1,0 +1,502 @@
+/* One connection to a peer: bufferevent, handshake, frames.
+ *
+ * The input is bounded twice, by the read watermark and by looking at its length (libevent warns
+ * that a watermark may be overrun): a few hundred bytes until the handshake is done, one frame
+ * afterwards. A frame is made contiguous only when all of it is there, so bytes that trickle in
+ * cost no copying. */
+#include <errno.h>
+#include <event2/buffer.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "net/peer_int.h"
+
+#include "base/banned.h"
+
+/* What one more read may add before a suspension is noticed. */
+#define INPUT_SLACK_BYTES (64u << 10)
+
+static const struct timeval at_once = {0, 0};
+
+static void socket_options(int fd)
+{
+    const int on = 1;
+    const int idle_s = 2;
+    const int interval_s = 1;
+    const int n_probes = 3;
+    const int user_timeout_ms = PEER_USER_TIMEOUT_MS;
+
+    /* None of these is needed for correctness: without them a dead link is only noticed later. */
+    net_socket_nodelay(fd);
+    (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof(interval_s));
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &n_probes, sizeof(n_probes));
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &user_timeout_ms, sizeof(user_timeout_ms));
+}
+
+/* ---- handshake ---- */
+
+static struct wire_hello our_hello(const struct peer_conn *c, raft_node_id to)
+{
+    const struct peer_net_conf *conf = &c->net->conf;
+    struct wire_hello h = {
+        .version = WIRE_PROTOCOL_VERSION,
+        .channel = c->channel,
+        .from = conf->self,
+        .to = to,
+        .incarnation = conf->incarnation,
+        .link_nonce = c->nonce,
+    };
+
+    memcpy(h.cluster_id, conf->cluster_id, sizeof(h.cluster_id));
+    return h;
+}
+
+static int send_hello(struct peer_conn *c, const struct wire_hello *h, bool is_reply)
+{
+    cleanup_buf struct buf out = BUF_INIT;
+    int r;
+
+    r = wire_hello_encode(h, is_reply, &out);
+    if (r != 0)
+        return err_trace(r);
+    return peer_conn_send(c, &out);
+}
+
+static void on_connected(struct peer_conn *c)
+{
+    struct peer_net *n = c->net;
+    struct wire_hello h = our_hello(c, c->peer->id);
+
+    c->state = PEER_CONN_HELLO_SENT;
+    c->deadline_us = clock_mono_us() + n->conf.handshake_us;
+    n->ops.fill_hello(n->ops.ctx, c->peer->id, &h);
+    if (c->state != PEER_CONN_DEAD && send_hello(c, &h, false) != 0)
+        peer_net_lost(c, PEER_EVENT_FAILED, "out of memory");
+}
+
+/* What both sides check of the other's hello. */
+static enum wire_refusal check_fixed_part(const struct peer_net *n, const struct wire_hello *h)
+{
+    if (h->version != WIRE_PROTOCOL_VERSION)
+        return WIRE_REFUSED_VERSION;
+    if (memcmp(h->cluster_id, n->conf.cluster_id, sizeof(h->cluster_id)) != 0)
+        return WIRE_REFUSED_CLUSTER;
+    if (h->to != n->conf.self)
+        return WIRE_REFUSED_TO;
+    return WIRE_REFUSED_NOT;
+}
+
+static enum wire_refusal judge_caller(const struct peer_net *n, const struct wire_hello *h)
+{
+    enum wire_refusal refusal = check_fixed_part(n, h);
+
+    if (refusal != WIRE_REFUSED_NOT)
+        return refusal;
+    if (peer_net_find(n, h->from) == NULL)
+        return WIRE_REFUSED_FROM;
+    if (h->channel == WIRE_CHANNEL_PROBE)
+        return WIRE_REFUSED_NOT;
+    /* Two nodes that dial each other would replace each other's links for ever. */
+    if (h->from > n->conf.self)
+        return WIRE_REFUSED_FROM;
+    return n->ops.on_hello(n->ops.ctx, h);
+}
+
+/* Sent as a reply that is the last thing on this connection. */
+static void say_last_words(struct peer_conn *c, const struct wire_hello *reply)
+{
+    c->state = PEER_CONN_LAST_WORDS;
+    if (send_hello(c, reply, true) != 0 || peer_conn_out_bytes(c) == 0)
+        peer_conn_detach(c);
+}
+
+static void refuse_caller(struct peer_conn *c, const struct wire_hello *h,
+                          enum wire_refusal refusal)
+{
+    struct peer_net *n = c->net;
+    struct wire_hello reply = our_hello(c, h->from);
+    const bool told = n->refused_any && n->refused_nonce == h->link_nonce;
+    char text[128];
+
+    reply.refused = (uint8_t)refusal;
+    n->refused_any = true;
+    n->refused_nonce = h->link_nonce;
+    (void)snprintf(text, sizeof(text), "we refuse: %s", wire_refusal_text(refusal));
+    say_last_words(c, &reply);
+    if (!told)
+        n->ops.on_event(n->ops.ctx, PEER_EVENT_REFUSED, h->from, c->address, text);
+}
+
+static void on_hello_frame(struct peer_conn *c, const struct wire_frame *frame)
+{
+    struct peer_net *n = c->net;
+    struct wire_hello h;
+    struct wire_hello reply;
+    enum wire_refusal refusal;
+
+    if (frame->type != WIRE_FRAME_HELLO || wire_hello_decode(frame, &h) != 0) {
+        peer_net_lost(c, PEER_EVENT_REFUSED, "the first frame is not a valid hello");
+        return;
+    }
+    c->channel = h.channel;
+    c->nonce = h.link_nonce;
+    refusal = judge_caller(n, &h);
+    if (c->state == PEER_CONN_DEAD)
+        return;
+    if (refusal != WIRE_REFUSED_NOT) {
+        refuse_caller(c, &h, refusal);
+        return;
+    }
+    reply = our_hello(c, h.from);
+    n->ops.fill_hello(n->ops.ctx, h.from, &reply);
+    if (c->state == PEER_CONN_DEAD)
+        return;
+    if (h.channel == WIRE_CHANNEL_PROBE) {
+        say_last_words(c, &reply);
+        return;
+    }
+    if (send_hello(c, &reply, true) != 0)
+        peer_net_lost(c, PEER_EVENT_FAILED, "out of memory");
+    else
+        peer_net_shaken(n, peer_net_find(n, h.from), c);
+}
+
+static void refused_by_us(struct peer_conn *c, enum wire_refusal refusal)
+{
+    char text[128];
+
+    (void)snprintf(text, sizeof(text), "we refuse: %s", wire_refusal_text(refusal));
+    peer_net_lost(c, PEER_EVENT_REFUSED, text);
+}
+
+static void on_reply_frame(struct peer_conn *c, const struct wire_frame *frame)
+{
+    struct peer_net *n = c->net;
+    struct wire_hello h;
+    enum wire_refusal refusal;
+    char text[128];
+
+    if (frame->type != WIRE_FRAME_HELLO_REPLY || wire_hello_decode(frame, &h) != 0 ||
+        h.link_nonce != c->nonce || h.channel != c->channel) {
+        peer_net_lost(c, PEER_EVENT_REFUSED, "the answer is not a valid reply to our hello");
+        return;
+    }
+    /* Their reason first: what else they say may differ for that very reason. */
+    if (h.refused != WIRE_REFUSED_NOT) {
+        (void)snprintf(text, sizeof(text), "they refuse: %s",
+                       wire_refusal_text((enum wire_refusal)h.refused));
+        peer_net_lost(c, PEER_EVENT_REFUSED, text);
+        return;
+    }
+    refusal = check_fixed_part(n, &h);
+    if (refusal == WIRE_REFUSED_NOT && h.from != c->peer->id)
+        refusal = WIRE_REFUSED_FROM;
+    if (refusal == WIRE_REFUSED_NOT)
+        refusal = n->ops.on_hello(n->ops.ctx, &h);
+    if (c->state == PEER_CONN_DEAD)
+        return;
+    if (refusal != WIRE_REFUSED_NOT)
+        refused_by_us(c, refusal);
+    else
+        peer_net_shaken(n, c->peer, c);
+}
+
+/* ---- frames ---- */
+
+static void on_link_frame(struct peer_conn *c, const struct wire_frame *frame)
+{
+    struct peer_net *n = c->net;
+    char text[160];
+
+    if (frame->type == WIRE_FRAME_HELLO || frame->type == WIRE_FRAME_HELLO_REPLY) {
+        peer_net_lost(c, PEER_EVENT_FAILED, "a second handshake on one connection");
+        return;
+    }
+    err_reset();
+    if (n->ops.on_frame(n->ops.ctx, c->peer->id, frame) != 0) {
+        (void)snprintf(text, sizeof(text), "frame refused: %s", err_text());
+        peer_net_lost(c, PEER_EVENT_FAILED, text);
+    }
+}
+
+/* One frame from the front of the input, contiguous. 0 or WIRE_FRAME_E_*. */
+static int cut_frame(struct evbuffer *input, size_t bytes_max, struct wire_frame *ret_frame)
+{
+    const size_t have = evbuffer_get_length(input);
+    const size_t head = have < FRAME_HEADER_BYTES ? have : FRAME_HEADER_BYTES;
+    const unsigned char *data;
+    size_t need = 0;
+    int r;
+
+    if (have > bytes_max + INPUT_SLACK_BYTES)
+        return WIRE_FRAME_E_LENGTH;
+    if (have == 0)
+        return WIRE_FRAME_E_SHORT;
+    data = evbuffer_pullup(input, (ev_ssize_t)head);
+    if (data == NULL)
+        return -ENOMEM;
+    r = wire_frame_cut(data, head, ret_frame, &need);
+    if (r == WIRE_FRAME_E_SHORT && need > bytes_max)
+        return WIRE_FRAME_E_LENGTH;
+    if (r != WIRE_FRAME_E_SHORT || need == 0 || need > have)
+        return r;
+    data = evbuffer_pullup(input, (ev_ssize_t)need);
+    if (data == NULL)
+        return -ENOMEM;
+    return wire_frame_cut(data, need, ret_frame, NULL);
+}
+
+static void handle_frame(struct peer_conn *c, const struct wire_frame *frame)
+{
+    if (c->state == PEER_CONN_HELLO_AWAITED)
+        on_hello_frame(c, frame);
+    else if (c->state == PEER_CONN_HELLO_SENT)
+        on_reply_frame(c, frame);
+    else
+        on_link_frame(c, frame);
+}
+
+static bool takes_frames(const struct peer_conn *c)
+{
+    return c->state == PEER_CONN_HELLO_AWAITED || c->state == PEER_CONN_HELLO_SENT ||
+           c->state == PEER_CONN_UP;
+}
+
+static void read_frames(struct peer_conn *c)
+{
+    struct evbuffer *input = bufferevent_get_input(c->bev);
+    struct wire_frame frame;
+    int r;
+
+    for (unsigned i = 0; takes_frames(c); i++) {
+        const bool up = c->state == PEER_CONN_UP;
+
+        if (i == PEER_FRAMES_PER_TURN) {
+            bufferevent_trigger(c->bev, EV_READ,
+                                BEV_TRIG_IGNORE_WATERMARKS | BEV_TRIG_DEFER_CALLBACKS);
+            return;
+        }
+        r = cut_frame(input, up ? PEER_IN_BYTES_MAX : PEER_HELLO_BYTES_MAX, &frame);
+        if (r == WIRE_FRAME_E_SHORT)
+            return;
+        if (r != 0) {
+            peer_net_lost(c, up ? PEER_EVENT_FAILED : PEER_EVENT_REFUSED,
+                          r < 0 ? "out of memory" : wire_frame_error_text(r));
+            return;
+        }
+        handle_frame(c, &frame);
+        if (c->state == PEER_CONN_DEAD)
+            return;
+        (void)evbuffer_drain(input, frame.total_len);
+    }
+    if (c->state == PEER_CONN_LAST_WORDS)
+        (void)evbuffer_drain(input, evbuffer_get_length(input));
+}
+
+/* ---- callbacks of libevent: nothing that they were given is freed here ---- */
+
+static void on_readable(struct bufferevent *bev, void *ctx)
+{
+    struct peer_conn *c = ctx;
+    struct peer_net *n = c->net;
+
+    (void)bev;
+    peer_net_enter(n);
+    read_frames(c);
+    peer_net_leave(n);
+}
+
+/* The output is empty. */
+static void on_drained(struct bufferevent *bev, void *ctx)
+{
+    struct peer_conn *c = ctx;
+
+    (void)bev;
+    if (c->state == PEER_CONN_LAST_WORDS)
+        peer_conn_detach(c);
+}
+
+static void on_end(struct peer_conn *c, short what, int error)
+{
+    char text[128];
+
+    if ((what & BEV_EVENT_EOF) != 0)
+        (void)snprintf(text, sizeof(text), "closed by the other side");
+    else
+        (void)snprintf(text, sizeof(text), "%s: %s",
+                       c->state == PEER_CONN_CONNECTING ? "cannot connect" : "connection lost",
+                       strerror(error));
+    peer_net_lost(c, PEER_EVENT_FAILED, text);
+}
+
+static void on_bev_event(struct bufferevent *bev, short what, void *ctx)
+{
+    const int error = EVUTIL_SOCKET_ERROR();
+    struct peer_conn *c = ctx;
+    struct peer_net *n = c->net;
+
+    (void)bev;
+    peer_net_enter(n);
+    if ((what & (BEV_EVENT_EOF | BEV_EVENT_ERROR | BEV_EVENT_TIMEOUT)) != 0)
+        on_end(c, what, error);
+    else if ((what & BEV_EVENT_CONNECTED) != 0 && c->state == PEER_CONN_CONNECTING)
+        on_connected(c);
+    peer_net_leave(n);
+}
+
+/* ---- life ---- */
+
+static void cleanup_conn_fn(struct peer_conn **c)
+{
+    peer_conn_free(*c);
+}
+
+/* Owns fd at once. */
+static int conn_new(struct peer_net *n, int fd, struct peer_conn **ret_conn)
+{
+    CLEANUP(conn) struct peer_conn *c = calloc(1, sizeof(*c));
+
+    if (c != NULL)
+        c->bev = bufferevent_socket_new(n->base, fd, BEV_OPT_CLOSE_ON_FREE);
+    if (c == NULL || c->bev == NULL) {
+        (void)close(fd);
+        return err_origin(err_say(-ENOMEM, "out of memory"));
+    }
+    c->net = n;
+    list_init(&c->node);
+    socket_options(fd);
+    (void)bufferevent_priority_set(c->bev, 0);
+    bufferevent_setwatermark(c->bev, EV_READ, 0, PEER_HELLO_BYTES_MAX);
+    bufferevent_setcb(c->bev, on_readable, on_drained, on_bev_event, c);
+    if (bufferevent_enable(c->bev, EV_READ | EV_WRITE) != 0)
+        return err_origin(err_say(-ENOMEM, "cannot watch the socket"));
+    *ret_conn = take_ptr(c);
+    return 0;
+}
+
+int peer_conn_accept(struct peer_net *n, int fd, const struct sockaddr_storage *sa)
+{
+    struct peer_conn *c;
+    int r;
+
+    r = conn_new(n, fd, &c);
+    if (r != 0)
+        return err_trace(r);
+    c->state = PEER_CONN_HELLO_AWAITED;
+    c->half_open = true;
+    n->n_half_open++;
+    c->deadline_us = clock_mono_us() + n->conf.handshake_us;
+    net_addr_format(sa, c->address, sizeof(c->address));
+    list_append(&n->conns, &c->node);
+    return 0;
+}
+
+static int connect_to(struct peer_conn *c, const struct net_addr *addr)
+{
+    if (bufferevent_socket_connect(c->bev, (const struct sockaddr *)&addr->sa, (int)addr->len) != 0)
+        return err_origin(err_say(-ECONNREFUSED, "cannot connect: %s", strerror(errno)));
+    return 0;
+}
+
+int peer_conn_dial(struct peer *p, enum wire_channel channel, uint64_t nonce,
+                   const struct net_addr *addr, struct peer_conn **ret_conn)
+{
+    CLEANUP(conn) struct peer_conn *c = NULL;
+    int fd;
+    int r;
+
+    fd = socket(addr->sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return err_origin(err_say(-errno, "cannot open a socket: %s", strerror(errno)));
+    r = conn_new(p->net, fd, &c);
+    if (r != 0)
+        return err_trace(r);
+    c->state = PEER_CONN_CONNECTING;
+    c->peer = p;
+    c->channel = channel;
+    c->nonce = nonce;
+    c->deadline_us =
+        clock_mono_us() +
+        (PEER_CONNECT_US < p->net->conf.handshake_us ? PEER_CONNECT_US : p->net->conf.handshake_us);
+    (void)snprintf(c->address, sizeof(c->address), "%s", p->address);
+    r = connect_to(c, addr);
+    if (r != 0)
+        return err_trace(r);
+    list_append(&p->net->conns, &c->node);
+    *ret_conn = take_ptr(c);
+    return 0;
+}
+
+static void no_longer_half_open(struct peer_conn *c)
+{
+    if (c->half_open)
+        c->net->n_half_open--;
+    c->half_open = false;
+}
+
+void peer_conn_detach(struct peer_conn *c)
+{
+    if (c->state == PEER_CONN_DEAD)
+        return;
+    no_longer_half_open(c);
+    c->state = PEER_CONN_DEAD;
+    c->deadline_us = 0;
+    bufferevent_setcb(c->bev, NULL, NULL, NULL, NULL);
+    (void)bufferevent_disable(c->bev, EV_READ | EV_WRITE);
+    /* The other side learns it now; the descriptor goes with the bufferevent. */
+    (void)shutdown(bufferevent_getfd(c->bev), SHUT_RDWR);
+    list_remove(&c->node);
+    list_append(&c->net->dead, &c->node);
+    if (!c->net->freed)
+        (void)event_add(c->net->ev_work, &at_once);
+}
+
+void peer_conn_free(struct peer_conn *c)
+{
+    if (c == NULL)
+        return;
+    list_remove(&c->node);
+    if (c->bev != NULL)
+        bufferevent_free(c->bev);
+    free(c);
+}
+
+void peer_conn_set_up(struct peer_conn *c)
+{
+    no_longer_half_open(c);
+    c->state = PEER_CONN_UP;
+    c->deadline_us = 0;
+    bufferevent_setwatermark(c->bev, EV_READ, 0, PEER_IN_BYTES_MAX);
+    /* Frames may have come while the other channel was still shaking hands. */
+    bufferevent_trigger(c->bev, EV_READ, BEV_TRIG_IGNORE_WATERMARKS | BEV_TRIG_DEFER_CALLBACKS);
+}
+
+size_t peer_conn_out_bytes(const struct peer_conn *c)
+{
+    return evbuffer_get_length(bufferevent_get_output(c->bev));
+}
+
+/* Empties out. When nothing waits before it, it is offered to the kernel directly: a bufferevent
+ * alone would write in the next turn, after three more system calls, and a read round waits for
+ * these bytes (DESIGN.md 10). Errors are left to the bufferevent, which meets them again. */
+int peer_conn_send(struct peer_conn *c, struct buf *out)
+{
+    size_t sent = 0;
+    ssize_t n;
+
+    if (peer_conn_out_bytes(c) == 0) {
+        n = send(bufferevent_getfd(c->bev), out->data, out->len, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (n > 0)
+            sent = (size_t)n;
+    }
+    if (sent < out->len && bufferevent_write(c->bev, out->data + sent, out->len - sent) != 0)
+        return err_origin(-ENOMEM);
+    buf_reset(out, PEER_OUT_KEEP_BYTES);
+    return 0;
+}

@@ -1,0 +1,136 @@
+/* The two halves of the peer links: peer_net.c knows peers and pairs connections into links;
+ * peer_conn.c is one connection with its handshake and frames. */
+#ifndef RIDD_NET_PEER_INT_H
+#define RIDD_NET_PEER_INT_H
+
+#include <event2/bufferevent.h>
+
+#include "base/list.h"
+#include "base/prng.h"
+#include "net/net_int.h"
+#include "net/peer_net.h"
+
+/* Delay before a peer is dialled again: doubling, a random part of its upper half. A link that was
+ * up for long enough starts over. */
+#define PEER_BACKOFF_US_MIN 50000u
+#define PEER_BACKOFF_US_MAX 1000000u
+#define PEER_STABLE_US      2000000u
+/* A first SYN and one repeat; then it is better to start anew than to wait for the kernel's next
+ * repeat. */
+#define PEER_CONNECT_US 2000000u
+/* Unacknowledged or untaken for this long: the kernel gives the connection up. Heartbeats make sure
+ * that there is data. */
+#define PEER_USER_TIMEOUT_MS 3000
+/* A name is asked of the resolver again at the earliest after this, or after a hundred times what
+ * it took the last time: a slow resolver holds the loop for at most a hundredth of the time. */
+#define PEER_RESOLVE_US 5000000u
+/* Nobody who has not shaken hands makes us keep more than this. */
+#define PEER_HELLO_BYTES_MAX 512u
+/* The longest frame with its length word. */
+#define PEER_IN_BYTES_MAX (FRAME_BYTES_MAX + 4u)
+/* Frames handed up from one connection per turn. */
+#define PEER_FRAMES_PER_TURN 128u
+#define PEER_OUT_KEEP_BYTES  (64u << 10)
+
+#define PEER_CHANNELS 2
+
+/*   dialled:  CONNECTING -> HELLO_SENT -> PAIRING -> UP
+ *   accepted: HELLO_AWAITED ------------> PAIRING -> UP
+ *   accepted, refused or a probe: HELLO_AWAITED -> LAST_WORDS
+ * and from each of them to DEAD. */
+enum peer_conn_state {
+    PEER_CONN_CONNECTING,
+    PEER_CONN_HELLO_SENT,
+    PEER_CONN_HELLO_AWAITED,
+    PEER_CONN_PAIRING, /* shook hands, waits for the other channel; frames that come already stay
+                          unread */
+    PEER_CONN_UP,
+    PEER_CONN_LAST_WORDS, /* a reply is on its way out, then closed */
+    PEER_CONN_DEAD,       /* detached; freed by net->ev_work */
+};
+
+struct peer_conn {
+    struct peer_net *net;    /* borrowed */
+    struct list node;        /* in net->conns or net->dead */
+    struct bufferevent *bev; /* owned, with its socket */
+    struct peer *peer;       /* borrowed; NULL until a handshake names it */
+    uint64_t nonce;
+    uint64_t deadline_us; /* of connecting or shaking hands; 0 when up */
+    enum wire_channel channel;
+    enum peer_conn_state state;
+    bool half_open; /* accepted and counted in net->n_half_open */
+    char address[ADDRESS_BYTES_MAX + 1];
+};
+
+/* Both connections or, while it is being made, those that got so far. */
+struct peer_link {
+    uint64_t nonce;
+    struct peer_conn *conns[PEER_CHANNELS]; /* borrowed; by channel - 1 */
+};
+
+struct peer {
+    struct peer_net *net; /* borrowed */
+    raft_node_id id;
+    char address[ADDRESS_BYTES_MAX + 1];
+    struct peer_link up; /* both connections or none */
+    struct peer_link
+        next; /* being made: dialled, or accepted while the old one may still look alive */
+    uint64_t up_since_us;
+    struct buf out[PEER_CHANNELS];
+    bool dropping[PEER_CHANNELS];
+    bool drop_untold; /* PEER_EVENT_DROPPED is delivered by the next flush */
+    /* Of the side that dials: */
+    struct event *ev_dial; /* owned */
+    uint64_t backoff_us;
+    unsigned n_dials;
+    bool numeric;
+    bool failure_told; /* PEER_EVENT_FAILED in this outage */
+    char refusal_told[128];
+    struct net_addr addrs[NET_ADDRS_MAX];
+    unsigned n_addrs;
+    uint64_t resolve_after_us;
+};
+
+struct peer_net {
+    struct event_base *base; /* borrowed */
+    struct peer_net_ops ops;
+    struct peer_net_conf conf; /* no zero where that means a default */
+    struct prng prng;
+    struct net_listener *listener; /* owned */
+    struct event *ev_tick;         /* owned; deadlines of handshakes */
+    struct event *ev_work;         /* owned; zero timeout: frees */
+    struct list conns;             /* the tick rotates it */
+    struct list dead;
+    struct peer *peers[RAFT_SERVERS_MAX]; /* owned */
+    unsigned n_peers;
+    unsigned n_half_open;
+    bool refused_any;
+    uint64_t refused_nonce; /* the second connection of a refused link makes no second event */
+    unsigned depth;         /* of callbacks; not freed above 0 */
+    bool freed;
+};
+
+void peer_net_enter(struct peer_net *n);
+void peer_net_leave(struct peer_net *n);
+struct peer *peer_net_find(const struct peer_net *n, raft_node_id id);
+
+/* Owns fd at once. */
+int peer_conn_accept(struct peer_net *n, int fd, const struct sockaddr_storage *sa);
+/* text is what events call the address. On error there is no connection; err_text() says why. */
+int peer_conn_dial(struct peer *p, enum wire_channel channel, uint64_t nonce,
+                   const struct net_addr *addr, struct peer_conn **ret_conn);
+/* Takes it out of everything but the list of the dead. Calls nobody. */
+void peer_conn_detach(struct peer_conn *c);
+void peer_conn_free(struct peer_conn *c);
+/* From here on frames are handed up. */
+void peer_conn_set_up(struct peer_conn *c);
+size_t peer_conn_out_bytes(const struct peer_conn *c);
+int peer_conn_send(struct peer_conn *c, struct buf *out);
+
+/* A connection shook hands; with its sibling it makes a link. c may be dead afterwards. */
+void peer_net_shaken(struct peer_net *n, struct peer *p, struct peer_conn *c);
+/* A connection came to its end, and its link with it. event is what to report of one that was not
+ * up. */
+void peer_net_lost(struct peer_conn *c, enum peer_event event, const char *why);
+
+#endif

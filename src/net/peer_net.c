@@ -1,0 +1,536 @@
+/* Peers and their links: who dials, which two connections belong together, when to try again.
+ *
+ * A link is made aside (peer.next) and takes the place of the old one (peer.up) only when both of
+ * its connections shook hands with the same nonce. So a peer that comes back before we noticed its
+ * end replaces its own dead link, while a connection that never gets further than one hello
+ * disturbs nothing.
+ *
+ * Every change is complete before the host is told: its callback may close links or free
+ * everything. After a callback only the state of the objects counts. */
+#include <errno.h>
+#include <signal.h>
+
+#include "base/assert.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "net/peer_int.h"
+
+#include "base/banned.h"
+
+#define TICK_US_MIN 5000u
+#define TICK_US_MAX 500000u
+
+static const struct timeval at_once = {0, 0};
+
+static struct timeval timeval_of(uint64_t us)
+{
+    struct timeval tv = {(time_t)(us / 1000000u), (suseconds_t)(us % 1000000u)};
+
+    return tv;
+}
+
+/* ---- life ---- */
+
+static void peer_free(struct peer *p)
+{
+    if (p->ev_dial != NULL)
+        event_free(p->ev_dial);
+    for (unsigned i = 0; i < PEER_CHANNELS; i++)
+        buf_done(&p->out[i]);
+    free(p);
+}
+
+static void free_dead(struct peer_net *n)
+{
+    while (!list_empty(&n->dead))
+        peer_conn_free(list_entry(n->dead.next, struct peer_conn, node));
+}
+
+static void destroy(struct peer_net *n)
+{
+    rid_assert(n->depth == 0);
+    free_dead(n);
+    for (unsigned i = 0; i < n->n_peers; i++)
+        peer_free(n->peers[i]);
+    if (n->ev_tick != NULL)
+        event_free(n->ev_tick);
+    if (n->ev_work != NULL)
+        event_free(n->ev_work);
+    net_listener_free(n->listener);
+    free(n);
+}
+
+static void destroy_later(evutil_socket_t unused, short what, void *ctx)
+{
+    (void)unused;
+    (void)what;
+    destroy(ctx);
+}
+
+void peer_net_enter(struct peer_net *n)
+{
+    n->depth++;
+}
+
+void peer_net_leave(struct peer_net *n)
+{
+    rid_assert(n->depth > 0);
+    n->depth--;
+    /* We may still be inside an event of this object, so not here. */
+    if (n->depth == 0 && n->freed)
+        (void)event_base_once(n->base, -1, EV_TIMEOUT, destroy_later, n, &at_once);
+}
+
+void peer_net_free(struct peer_net *n)
+{
+    if (n == NULL || n->freed)
+        return;
+    n->freed = true;
+    net_listener_stop(n->listener);
+    (void)event_del(n->ev_tick);
+    (void)event_del(n->ev_work);
+    while (!list_empty(&n->conns))
+        peer_conn_detach(list_entry(n->conns.next, struct peer_conn, node));
+    for (unsigned i = 0; i < n->n_peers; i++) {
+        (void)event_del(n->peers[i]->ev_dial);
+        n->peers[i]->up = (struct peer_link){0};
+        n->peers[i]->next = (struct peer_link){0};
+    }
+    if (n->depth == 0)
+        destroy(n);
+}
+
+/* ---- links ---- */
+
+struct peer *peer_net_find(const struct peer_net *n, raft_node_id id)
+{
+    for (unsigned i = 0; i < n->n_peers; i++)
+        if (n->peers[i]->id == id)
+            return n->peers[i];
+    return NULL;
+}
+
+static bool link_empty(const struct peer_link *link)
+{
+    return link->conns[0] == NULL && link->conns[1] == NULL;
+}
+
+static bool link_holds(const struct peer_link *link, const struct peer_conn *c)
+{
+    return link->conns[0] == c || link->conns[1] == c;
+}
+
+static void link_close(struct peer_link *link)
+{
+    for (unsigned i = 0; i < PEER_CHANNELS; i++)
+        if (link->conns[i] != NULL)
+            peer_conn_detach(link->conns[i]);
+    *link = (struct peer_link){0};
+}
+
+static bool dials(const struct peer *p)
+{
+    return p->net->conf.self < p->id;
+}
+
+static void dial_later(struct peer *p)
+{
+    struct timeval delay;
+    uint64_t us = p->backoff_us / 2;
+
+    us += prng_below(&p->net->prng, us + 1);
+    delay = timeval_of(us);
+    p->backoff_us =
+        p->backoff_us * 2 < PEER_BACKOFF_US_MAX ? p->backoff_us * 2 : PEER_BACKOFF_US_MAX;
+    (void)evtimer_add(p->ev_dial, &delay);
+}
+
+static void tell(struct peer_net *n, enum peer_event event, const struct peer *p,
+                 const char *address, const char *text)
+{
+    n->ops.on_event(n->ops.ctx, event, p != NULL ? p->id : 0, address, text);
+}
+
+static void link_down(struct peer *p, const char *why)
+{
+    char address[ADDRESS_BYTES_MAX + 1];
+
+    (void)snprintf(address, sizeof(address), "%s", p->up.conns[0]->address);
+    link_close(&p->up);
+    for (unsigned i = 0; i < PEER_CHANNELS; i++) {
+        buf_reset(&p->out[i], PEER_OUT_KEEP_BYTES);
+        p->dropping[i] = false;
+    }
+    p->drop_untold = false;
+    if (clock_mono_us() - p->up_since_us >= PEER_STABLE_US)
+        p->backoff_us = PEER_BACKOFF_US_MIN;
+    if (dials(p))
+        dial_later(p);
+    tell(p->net, PEER_EVENT_DOWN, p, address, why);
+}
+
+static void link_up(struct peer *p)
+{
+    struct peer_net *n = p->net;
+    const uint64_t nonce = p->next.nonce;
+
+    if (!link_empty(&p->up))
+        link_down(p, "replaced by a new connection of the same peer");
+    if (n->freed || p->next.nonce != nonce || link_empty(&p->next))
+        return; /* the host closed it while it was told of the old one */
+    p->up = p->next;
+    p->next = (struct peer_link){0};
+    p->up_since_us = clock_mono_us();
+    p->failure_told = false;
+    p->refusal_told[0] = '\0';
+    for (unsigned i = 0; i < PEER_CHANNELS; i++)
+        peer_conn_set_up(p->up.conns[i]);
+    tell(n, PEER_EVENT_UP, p, p->up.conns[0]->address, "");
+}
+
+void peer_net_shaken(struct peer_net *n, struct peer *p, struct peer_conn *c)
+{
+    const unsigned i = (unsigned)c->channel - 1;
+
+    (void)n;
+    c->state = PEER_CONN_PAIRING;
+    if (c->peer == NULL) {
+        /* Accepted. The newest attempt wins; what is left of an older one is of no use to its
+         * dialler either. */
+        c->peer = p;
+        if (p->next.nonce != c->nonce || p->next.conns[i] != NULL)
+            link_close(&p->next);
+        p->next.nonce = c->nonce;
+        p->next.conns[i] = c;
+    }
+    if (p->next.conns[0] != NULL && p->next.conns[0]->state == PEER_CONN_PAIRING &&
+        p->next.conns[1] != NULL && p->next.conns[1]->state == PEER_CONN_PAIRING)
+        link_up(p);
+}
+
+/* A dialled link came to nothing. Told once per outage, a refusal once per reason. */
+static void dial_failed(struct peer *p, enum peer_event event, const char *why)
+{
+    bool told;
+
+    dial_later(p);
+    if (event == PEER_EVENT_REFUSED) {
+        told = strcmp(p->refusal_told, why) == 0;
+        (void)snprintf(p->refusal_told, sizeof(p->refusal_told), "%s", why);
+    } else {
+        told = p->failure_told;
+        p->failure_told = true;
+    }
+    if (!told)
+        tell(p->net, event, p, p->address, why);
+}
+
+void peer_net_lost(struct peer_conn *c, enum peer_event event, const char *why)
+{
+    struct peer_net *n = c->net;
+    struct peer *p = c->peer;
+
+    if (c->state == PEER_CONN_DEAD)
+        return;
+    if (p != NULL && link_holds(&p->up, c)) {
+        link_down(p, why);
+    } else if (p != NULL && link_holds(&p->next, c)) {
+        link_close(&p->next);
+        if (dials(p))
+            dial_failed(p, event, why);
+        else if (event == PEER_EVENT_REFUSED)
+            tell(n, event, p, c->address, why);
+    } else {
+        peer_conn_detach(c);
+        if (event == PEER_EVENT_REFUSED)
+            tell(n, event, p, c->address, why);
+    }
+}
+
+/* ---- dialling ---- */
+
+static int resolve(struct peer *p)
+{
+    const uint64_t now_us = clock_mono_us();
+    struct net_addr addrs[NET_ADDRS_MAX];
+    unsigned n_addrs;
+    uint64_t pause_us;
+    int r;
+
+    if (p->n_addrs > 0 && (p->numeric || now_us < p->resolve_after_us))
+        return 0;
+    if (now_us < p->resolve_after_us)
+        return err_origin(err_say(-EAGAIN, "cannot resolve '%s'", p->address));
+    r = net_addr_resolve(p->address, false, addrs, &n_addrs);
+    pause_us = (clock_mono_us() - now_us) * 100;
+    p->resolve_after_us =
+        clock_mono_us() + (pause_us > PEER_RESOLVE_US ? pause_us : PEER_RESOLVE_US);
+    if (r == 0) {
+        memcpy(p->addrs, addrs, sizeof(addrs[0]) * n_addrs);
+        p->n_addrs = n_addrs;
+    }
+    return p->n_addrs > 0 ? 0 : err_trace(r); /* what was known before is better than nothing */
+}
+
+static int dial(struct peer *p)
+{
+    const struct net_addr *addr;
+    int r;
+
+    r = resolve(p);
+    if (r != 0)
+        return err_trace(r);
+    addr = &p->addrs[p->n_dials++ % p->n_addrs];
+    p->next.nonce = prng_next(&p->net->prng);
+    for (unsigned i = 0; i < PEER_CHANNELS; i++) {
+        r = peer_conn_dial(p, (enum wire_channel)(i + 1), p->next.nonce, addr, &p->next.conns[i]);
+        if (r != 0)
+            return err_trace(r);
+    }
+    return 0;
+}
+
+static void on_dial(evutil_socket_t unused, short what, void *ctx)
+{
+    struct peer *p = ctx;
+    struct peer_net *n = p->net;
+
+    (void)unused;
+    (void)what;
+    if (!link_empty(&p->up) || !link_empty(&p->next))
+        return;
+    peer_net_enter(n);
+    if (dial(p) != 0) {
+        link_close(&p->next);
+        dial_failed(p, PEER_EVENT_FAILED, err_text());
+    }
+    peer_net_leave(n);
+}
+
+/* ---- events ---- */
+
+static void on_work(evutil_socket_t unused, short what, void *ctx)
+{
+    struct peer_net *n = ctx;
+
+    (void)unused;
+    (void)what;
+    free_dead(n);
+    net_listener_resume(n->listener);
+}
+
+static void deadline_passed(struct peer_conn *c)
+{
+    if (c->state == PEER_CONN_LAST_WORDS)
+        peer_conn_detach(c);
+    else if (c->state == PEER_CONN_CONNECTING)
+        peer_net_lost(c, PEER_EVENT_FAILED, "cannot connect: no answer in time");
+    else
+        peer_net_lost(c, c->half_open ? PEER_EVENT_REFUSED : PEER_EVENT_FAILED,
+                      "handshake not finished in time");
+}
+
+/* Each connection is moved to the end before it is looked at: whatever dies meanwhile, the walk
+ * goes on. */
+static void on_tick(evutil_socket_t unused, short what, void *ctx)
+{
+    struct peer_net *n = ctx;
+    const uint64_t now_us = clock_mono_us();
+    unsigned n_conns = 0;
+
+    (void)unused;
+    (void)what;
+    peer_net_enter(n);
+    list_for_each(it, &n->conns) n_conns++;
+    for (; n_conns > 0 && !list_empty(&n->conns); n_conns--) {
+        struct peer_conn *c = list_entry(n->conns.next, struct peer_conn, node);
+
+        list_remove(&c->node);
+        list_append(&n->conns, &c->node);
+        if (c->deadline_us != 0 && now_us >= c->deadline_us)
+            deadline_passed(c);
+    }
+    peer_net_leave(n);
+}
+
+static void on_accept(void *ctx, int fd, const struct sockaddr_storage *sa, bool last_fd)
+{
+    struct peer_net *n = ctx;
+
+    if (last_fd || n->n_half_open >= PEER_HALF_OPEN_MAX)
+        (void)close(fd);
+    else
+        (void)peer_conn_accept(n, fd, sa); /* owns fd in any case; without memory it is closed */
+}
+
+/* ---- the interface ---- */
+
+/* A bufferevent writes without MSG_NOSIGNAL. */
+static void ignore_sigpipe(void)
+{
+    struct sigaction sa;
+
+    if (sigaction(SIGPIPE, NULL, &sa) == 0 && sa.sa_handler == SIG_DFL) {
+        sa.sa_handler = SIG_IGN;
+        (void)sigaction(SIGPIPE, &sa, NULL);
+    }
+}
+
+static void cleanup_net_fn(struct peer_net **n)
+{
+    if (*n != NULL)
+        destroy(*n);
+}
+
+int peer_net_new(struct event_base *base, const char *listen_addr, const struct peer_net_conf *conf,
+                 const struct peer_net_ops *ops, struct peer_net **ret)
+{
+    CLEANUP(net) struct peer_net *n = calloc(1, sizeof(*n));
+    struct timeval period;
+    uint64_t us;
+    int r;
+
+    if (n == NULL)
+        return err_origin(err_say(-ENOMEM, "cannot open the peer port: out of memory"));
+    n->base = base;
+    n->ops = *ops;
+    n->conf = *conf;
+    if (n->conf.handshake_us == 0)
+        n->conf.handshake_us = PEER_HANDSHAKE_US;
+    prng_init(&n->prng, conf->seed);
+    list_init(&n->conns);
+    list_init(&n->dead);
+    us = n->conf.handshake_us / 8;
+    period = timeval_of(us < TICK_US_MIN ? TICK_US_MIN : us > TICK_US_MAX ? TICK_US_MAX : us);
+    n->ev_tick = event_new(base, -1, EV_PERSIST, on_tick, n);
+    n->ev_work = event_new(base, -1, 0, on_work, n);
+    if (n->ev_tick == NULL || n->ev_work == NULL || event_add(n->ev_tick, &period) != 0)
+        return err_origin(err_say(-ENOMEM, "cannot open the peer port: out of memory"));
+    r = net_listener_new(base, listen_addr, 0, on_accept, n, &n->listener);
+    if (r != 0)
+        return err_trace(r);
+    ignore_sigpipe();
+    *ret = take_ptr(n);
+    return 0;
+}
+
+static int peer_new(struct peer_net *n, raft_node_id id, struct peer **ret_peer)
+{
+    struct peer *p;
+
+    if (id == 0 || id == n->conf.self)
+        return err_origin(err_say(-EINVAL, "a node is no peer of itself"));
+    if (n->n_peers == RAFT_SERVERS_MAX)
+        return err_origin(err_say(-ENOSPC, "more than %u peers", RAFT_SERVERS_MAX));
+    p = calloc(1, sizeof(*p));
+    if (p == NULL)
+        return err_origin(err_say(-ENOMEM, "cannot add a peer: out of memory"));
+    p->net = n;
+    p->id = id;
+    p->ev_dial = event_new(n->base, -1, 0, on_dial, p);
+    if (p->ev_dial == NULL) {
+        peer_free(p);
+        return err_origin(err_say(-ENOMEM, "cannot add a peer: out of memory"));
+    }
+    n->peers[n->n_peers++] = p;
+    *ret_peer = p;
+    return 0;
+}
+
+int peer_net_add(struct peer_net *n, raft_node_id id, const char *addr)
+{
+    struct peer *p = peer_net_find(n, id);
+    bool numeric;
+    int r;
+
+    r = net_addr_check(addr, &numeric);
+    if (r != 0)
+        return err_trace(r);
+    if (p != NULL && strcmp(p->address, addr) == 0)
+        return 0;
+    if (p == NULL) {
+        r = peer_new(n, id, &p);
+        if (r != 0)
+            return err_trace(r);
+        rid_assert(p != NULL);
+    }
+    (void)snprintf(p->address, sizeof(p->address), "%s", addr);
+    p->numeric = numeric;
+    p->n_addrs = 0;
+    p->resolve_after_us = 0;
+    p->backoff_us = PEER_BACKOFF_US_MIN;
+    if (dials(p) && link_empty(&p->up) && link_empty(&p->next) &&
+        evtimer_add(p->ev_dial, &at_once) != 0)
+        return err_origin(err_say(-ENOMEM, "cannot dial '%s': out of memory", addr));
+    return 0;
+}
+
+struct buf *peer_net_out(struct peer_net *n, raft_node_id peer, enum wire_channel channel)
+{
+    struct peer *p = peer_net_find(n, peer);
+    unsigned i;
+    size_t waiting;
+
+    rid_assert(channel == WIRE_CHANNEL_CONTROL || channel == WIRE_CHANNEL_LOG);
+    if (p == NULL || link_empty(&p->up))
+        return NULL;
+    i = (unsigned)channel - 1;
+    waiting = p->out[i].len + peer_conn_out_bytes(p->up.conns[i]);
+    if (p->dropping[i] && waiting <= PEER_OUT_BYTES_MAX / 2)
+        p->dropping[i] = false;
+    if (!p->dropping[i] && waiting >= PEER_OUT_BYTES_MAX) {
+        p->dropping[i] = true;
+        p->drop_untold = true;
+    }
+    return p->dropping[i] ? NULL : &p->out[i];
+}
+
+static void flush_peer(struct peer *p)
+{
+    for (unsigned i = 0; i < PEER_CHANNELS && !link_empty(&p->up); i++)
+        if (p->out[i].len > 0 && peer_conn_send(p->up.conns[i], &p->out[i]) != 0)
+            link_down(p, "out of memory");
+    if (p->drop_untold && !link_empty(&p->up)) {
+        p->drop_untold = false;
+        tell(p->net, PEER_EVENT_DROPPED, p, p->up.conns[0]->address,
+             "output is full, frames are dropped until it drains");
+    }
+}
+
+void peer_net_flush(struct peer_net *n)
+{
+    peer_net_enter(n);
+    for (unsigned i = 0; i < n->n_peers; i++)
+        flush_peer(n->peers[i]);
+    peer_net_leave(n);
+}
+
+bool peer_net_is_up(const struct peer_net *n, raft_node_id peer)
+{
+    const struct peer *p = peer_net_find(n, peer);
+
+    return p != NULL && !link_empty(&p->up);
+}
+
+void peer_net_close(struct peer_net *n, raft_node_id peer, const char *why)
+{
+    struct peer *p = peer_net_find(n, peer);
+
+    if (p == NULL)
+        return;
+    peer_net_enter(n);
+    if (!link_empty(&p->next)) {
+        link_close(&p->next);
+        if (dials(p))
+            dial_later(p);
+    }
+    if (!link_empty(&p->up))
+        link_down(p, why);
+    peer_net_leave(n);
+}
+
+unsigned peer_net_number(const struct peer_net *n)
+{
+    return net_listener_port(n->listener);
+}

@@ -1,0 +1,157 @@
+/* One question to one peer, blocking: `ridd --init` has no loop yet. Every wait ends at one
+ * deadline. */
+#include <errno.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "net/net_int.h"
+#include "net/peer_net.h"
+
+#include "base/banned.h"
+
+/* A reply is a small frame; whoever sends more is no ridd. */
+#define REPLY_BYTES_MAX_PROBE 512u
+
+static int wait_for(int fd, short events, uint64_t deadline_us)
+{
+    struct pollfd pfd = {.fd = fd, .events = events};
+    uint64_t now_us;
+    int r;
+
+    for (;;) {
+        now_us = clock_mono_us();
+        if (now_us >= deadline_us)
+            return -ETIMEDOUT;
+        r = poll(&pfd, 1, (int)((deadline_us - now_us) / 1000u) + 1);
+        if (r > 0)
+            return 0;
+        if (r < 0 && errno != EINTR)
+            return -errno;
+    }
+}
+
+static int connect_until(const struct net_addr *addr, uint64_t deadline_us, int *ret_fd)
+{
+    cleanup_fd int fd = -1;
+    int error = 0;
+    socklen_t len = sizeof(error);
+    int r;
+
+    fd = socket(addr->sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
+    if (connect(fd, (const struct sockaddr *)&addr->sa, addr->len) != 0) {
+        if (errno != EINPROGRESS)
+            return -errno;
+        r = wait_for(fd, POLLOUT, deadline_us);
+        if (r != 0)
+            return r;
+        if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0)
+            return -errno;
+        if (error != 0)
+            return -error;
+    }
+    *ret_fd = take_fd(fd);
+    return 0;
+}
+
+static int send_until(int fd, const struct buf *out, uint64_t deadline_us)
+{
+    size_t at = 0;
+    ssize_t n;
+    int r;
+
+    while (at < out->len) {
+        r = wait_for(fd, POLLOUT, deadline_us);
+        if (r != 0)
+            return r;
+        n = send(fd, out->data + at, out->len - at, MSG_NOSIGNAL);
+        if (n < 0 && errno != EAGAIN && errno != EINTR)
+            return -errno;
+        if (n > 0)
+            at += (size_t)n;
+    }
+    return 0;
+}
+
+static int reply_until(int fd, uint64_t deadline_us, struct wire_hello *ret_reply)
+{
+    unsigned char in[REPLY_BYTES_MAX_PROBE];
+    struct wire_frame frame;
+    size_t len = 0;
+    ssize_t n;
+    int r;
+
+    for (;;) {
+        r = wire_frame_cut(in, len, &frame, NULL);
+        if (r == 0)
+            break;
+        if (r != WIRE_FRAME_E_SHORT || len == sizeof(in))
+            return -EPROTO;
+        r = wait_for(fd, POLLIN, deadline_us);
+        if (r != 0)
+            return r;
+        n = recv(fd, in + len, sizeof(in) - len, 0);
+        if (n == 0)
+            return -ECONNRESET;
+        if (n < 0 && errno != EAGAIN && errno != EINTR)
+            return -errno;
+        if (n > 0)
+            len += (size_t)n;
+    }
+    if (frame.type != WIRE_FRAME_HELLO_REPLY || wire_hello_decode(&frame, ret_reply) != 0)
+        return -EPROTO;
+    return 0;
+}
+
+static int ask(const struct net_addr *addr, const struct wire_hello *hello, uint64_t deadline_us,
+               struct wire_hello *ret_reply)
+{
+    cleanup_buf struct buf out = BUF_INIT;
+    cleanup_fd int fd = -1;
+    int r;
+
+    r = wire_hello_encode(hello, false, &out);
+    if (r == 0)
+        r = connect_until(addr, deadline_us, &fd);
+    if (r == 0)
+        r = send_until(fd, &out, deadline_us);
+    if (r == 0)
+        r = reply_until(fd, deadline_us, ret_reply);
+    if (r == 0 && ret_reply->link_nonce != hello->link_nonce)
+        r = -EPROTO;
+    return r;
+}
+
+int peer_probe(const char *addr, const struct wire_hello *hello, unsigned timeout_ms,
+               struct wire_hello *ret_reply)
+{
+    const uint64_t deadline_us = clock_mono_us() + (uint64_t)timeout_ms * 1000u;
+    struct net_addr addrs[NET_ADDRS_MAX];
+    struct wire_hello question = *hello;
+    struct wire_hello reply;
+    unsigned n_addrs;
+    int r;
+
+    question.channel = WIRE_CHANNEL_PROBE;
+    r = net_addr_resolve(addr, false, addrs, &n_addrs);
+    if (r != 0)
+        return err_trace(r);
+    r = -ETIMEDOUT;
+    for (unsigned i = 0; i < n_addrs; i++) {
+        /* The time left is shared by the addresses left, so that one that is silent does not take
+         * it all. */
+        const uint64_t now_us = clock_mono_us();
+        const uint64_t left_us = deadline_us > now_us ? deadline_us - now_us : 0;
+
+        r = ask(&addrs[i], &question, now_us + left_us / (n_addrs - i), &reply);
+        if (r == 0) {
+            *ret_reply = reply;
+            return 0;
+        }
+    }
+    return err_origin(err_say(r, "no answer from '%s': %s", addr, strerror(-r)));
+}

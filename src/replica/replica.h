@@ -1,0 +1,178 @@
+/* One replica: joins the core, a log and a state machine; the turn that handles `ready`; the queues
+ * of waiting requests.
+ *
+ * It knows no libevent, no files, no LMDB, no JSON: the host gives it tables of functions. The
+ * daemon, the Maelstrom node and the simulator link the same code. It decides when a request is
+ * answered and with what right; what the answer looks like is service.h's.
+ *
+ * Requests are structs of the host, linked into queues here until exactly one of their callbacks is
+ * called: served, written or failed. A callback may free its request and submit new ones; it may
+ * not call replica_turn(). Requests of one session are proposed in the order submitted, and a read
+ * sees every write submitted before it on its session.
+ *
+ * Time: monotonic microseconds, given by the caller, never falling. Thread: one. Errors of the log
+ * or the state are final: they go to ops.fatal, which must not return in a daemon; after it the
+ * replica does nothing any more. Source: DESIGN.md 3, 4; READS R1, R16, R17, R58, R60;
+ * dissertation 6.4, 10.2.1. */
+#ifndef RIDD_REPLICA_REPLICA_H
+#define RIDD_REPLICA_REPLICA_H
+
+#include "base/list.h"
+#include "raft/raft.h"
+#include "wire/command.h"
+#include "wire/errors.h"
+
+struct replica;
+struct replica_request;
+
+struct replica_ops {
+    void *ctx;
+    /* The log: copy ready's hard state, truncation and entries into the queue of the disk;
+     * replica_stored() follows with ready->batch, later, never from inside. 0 or -errno. */
+    int (*log_submit)(void *ctx, const struct raft_ready *ready);
+    struct raft_log_reader log_reader;
+    /* The state machine, with the contracts of kv.h. 0, > 0 (full, damaged) or -errno. */
+    int (*state_begin)(void *ctx);
+    int (*state_apply)(void *ctx, const struct raft_entry *e, struct command_result *ret_result);
+    int (*state_apply_get)(void *ctx, struct wire_slice key, struct command_value *ret_value);
+    int (*state_commit)(void *ctx);
+    void (*state_abort)(void *ctx);
+    int (*state_read_begin)(void *ctx, struct raft_entry_id *ret_last_applied);
+    int (*state_get)(void *ctx, struct wire_slice key, struct command_value *ret_value);
+    void (*state_read_end)(void *ctx);
+    /* A message to a peer: encode and queue it now; entries are borrowed during the call. May be
+     * dropped. */
+    void (*send)(void *ctx, const struct raft_msg *m);
+    /* What happened in the core, for log lines. */
+    void (*trace)(void *ctx, const struct raft_trace *t);
+    void (*fatal)(void *ctx, int error, const char *what);
+};
+
+/* What a served request may look at; valid during the callback only. */
+struct replica_view {
+    struct raft_entry_id last_applied; /* of the state that is read */
+    raft_index read_index;             /* READ: the confirmed anchor, <= last_applied.index */
+    uint64_t round;                    /* READ: the confirmed round, > arrival_round */
+    uint64_t arrival_round; /* READ: highest round open when the read was submitted to the core */
+    raft_term term;         /* READ: the term of the round; READ_LOG: of the marker */
+    struct raft_entry_id entry; /* READ_LOG: the marker */
+    int (*get)(void *ctx, struct wire_slice key, struct command_value *ret_value);
+    void *ctx;
+};
+
+struct replica_failure {
+    enum wire_error error; /* NOT_LEADER, TERM_CHANGED, ROLE_CHANGED, TIMEOUT, NETWORK, BUSY,
+                              CANCELLED, TOO_LARGE */
+    bool after_append;     /* a write whose fate is unknown (PROTOCOL.md 5) */
+    raft_term old_term;    /* TERM_CHANGED */
+    raft_term term;
+    raft_node_id leader_id; /* 0: unknown */
+    enum raft_role role;
+    unsigned reached; /* NETWORK: nodes heard within one election timeout, this one included */
+    unsigned needed;
+    uint64_t limit;    /* BUSY */
+    const char *stage; /* TIMEOUT: "leader", "round", "commit", "apply" */
+};
+
+enum replica_kind {
+    REPLICA_READ,       /* ReadIndex */
+    REPLICA_READ_LOG,   /* a marker in the log */
+    REPLICA_READ_LOCAL, /* whatever is applied here; never waits */
+    REPLICA_WRITE,
+};
+
+/* Order and floor of one client connection. Zero-initialised by the host; outlives its requests. */
+struct replica_session {
+    struct raft_entry_id last_write;
+};
+
+enum replica_stage {
+    REPLICA_IDLE,    /* not submitted, or done */
+    REPLICA_WAITING, /* for a leader, the gate, the end of a transfer: nothing has been appended */
+    REPLICA_ROUND,   /* in the core, not confirmed */
+    REPLICA_CONFIRMED, /* read: waits for last_applied */
+    REPLICA_PROPOSED,  /* write, log read: in the log */
+};
+
+struct replica_request {
+    /* Set by the host before replica_submit(). */
+    enum replica_kind kind;
+    uint64_t deadline_us;            /* UINT64_MAX: none */
+    struct replica_session *session; /* NULL: none */
+    const void *command;             /* WRITE: encoded; borrowed until a callback is called */
+    size_t command_len;
+    void (*served)(struct replica_request *q, const struct replica_view *view); /* reads */
+    void (*written)(struct replica_request *q, const struct command_result *result);
+    void (*failed)(struct replica_request *q, const struct replica_failure *f);
+
+    /* The replica's own. */
+    enum replica_stage stage;
+    struct list link;  /* in one queue */
+    struct list timer; /* in the wheel */
+    uint32_t slot;
+    struct raft_entry_id entry;
+    raft_index anchor;
+    uint64_t round;
+    uint64_t arrival_round;
+    raft_term term;
+};
+
+struct replica_conf {
+    struct raft_conf raft; /* log_reader and trace are set by replica_new() */
+    struct raft_start start;
+};
+
+int replica_new(const struct replica_conf *conf, const struct replica_ops *ops, uint64_t now_us,
+                struct replica **ret);
+/* Requests still queued are failed with CANCELLED first. */
+void replica_free(struct replica *r);
+
+/* ---- inputs; the effects appear at the next turn ---- */
+/* Takes the request; one of its callbacks follows, possibly before this returns (refusals). */
+void replica_submit(struct replica *r, struct replica_request *q, uint64_t now_us);
+/* Forgets a request without a callback (its client is gone). A proposed write still happens. */
+void replica_cancel(struct replica *r, struct replica_request *q);
+/* 0 or RAFT_E_INVALID: close the link. */
+int replica_step(struct replica *r, const struct raft_msg *m, uint64_t now_us);
+void replica_stored(struct replica *r, uint64_t batch, uint64_t now_us);
+void replica_link(struct replica *r, raft_node_id peer, bool up, uint64_t now_us);
+/* done(ctx, ok) is called once: this node stopped leading, or the transfer was given up. 0 or
+ * RAFT_E_*. */
+int replica_transfer(struct replica *r, raft_node_id to, uint64_t now_us);
+bool replica_transferring(const struct replica *r);
+/* Fails every waiting request with CANCELLED and every new one too (shutdown). Proposed ones may
+ * still finish. */
+void replica_quiesce(struct replica *r);
+/* Nothing is waiting, in a round or proposed. */
+bool replica_idle(const struct replica *r);
+
+/* ---- the turn: once at the end of each loop iteration ---- */
+void replica_turn(struct replica *r, uint64_t now_us);
+/* When the turn must be called even if nothing happens. */
+uint64_t replica_deadline_us(const struct replica *r);
+
+/* ---- looking ---- */
+struct replica_stats {
+    uint64_t n_reads[4]; /* served, by enum replica_kind (WRITE: 0) */
+    uint64_t n_reads_failed;
+    uint64_t n_writes_proposed;
+    uint64_t n_writes_done;
+    uint64_t n_writes_failed;
+    unsigned n_waiting;   /* now */
+    unsigned n_in_round;  /* now: reads not confirmed */
+    unsigned n_confirmed; /* now: reads waiting for apply */
+    unsigned n_proposed;  /* now */
+    uint64_t n_turns;
+    uint64_t n_msgs_sent;
+    uint64_t n_msgs_received;
+    uint64_t n_msgs_invalid;
+    uint64_t n_entries_proposed; /* log entries this node appended as leader for requests */
+    uint64_t n_entry_bytes_proposed;
+};
+void replica_get_stats(const struct replica *r, struct replica_stats *ret);
+const struct raft *replica_raft(const struct replica *r);
+struct raft *
+replica_raft_mutable(struct replica *r); /* for raft_check() and raft_set_rounds_max() */
+raft_index replica_last_applied(const struct replica *r);
+
+#endif

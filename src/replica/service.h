@@ -1,0 +1,84 @@
+/* Requests to replies: one line of JSON in, replica requests in between, one line of JSON out
+ * (PROTOCOL.md).
+ *
+ * Serves both the client port and stdin/stdout. It knows nothing of sockets: the host gives it
+ * output buffers. One service per node; one struct service_conn per client connection, which keeps
+ * the order and the floor of that connection. All on one thread. Requests of a closed connection
+ * are forgotten; writes already in the log still happen. Limits: REQUESTS_MAX unanswered requests
+ * in all, then `busy`. */
+#ifndef RIDD_REPLICA_SERVICE_H
+#define RIDD_REPLICA_SERVICE_H
+
+#include "base/log.h"
+#include "replica/replica.h"
+#include "wire/reply.h"
+#include "wire/request.h"
+
+struct service;
+struct service_conn;
+
+struct service_ops {
+    void *ctx;
+    /* The output of a connection, NULL when it is dead. One owed reply more, one less (may be
+     * NULL). */
+    struct buf *(*out)(void *ctx, void *conn);
+    void (*hold)(void *ctx, void *conn);
+    void (*release)(void *ctx, void *conn);
+    uint64_t (*now_us)(void *ctx);
+    /* Where clients reach a node; NULL: unknown, or stdin/stdout. */
+    const char *(*client_addr)(void *ctx, raft_node_id id);
+    /* Fields of status that only the host knows, appended at the end; may be NULL. */
+    void (*status)(void *ctx, struct wire_reply *w);
+    bool (*peer_connected)(void *ctx, raft_node_id id);
+    /* Bytes that an entry with this payload takes in the log. */
+    uint64_t (*record_bytes)(void *ctx, size_t payload_len);
+    void (*event)(void *ctx, enum log_level level, const char *event, const char *text);
+    /* `init`, stdin/stdout only: NULL elsewhere. Returns 0 when the node is now this one, else a
+     * text for the error. */
+    const char *(*init)(void *ctx, const struct wire_request *q);
+};
+
+struct service_conf {
+    const char *node_name;    /* borrowed; may be set later by service_set_replica() */
+    const char *cluster_name; /* borrowed */
+    bool spaced;              /* jansson's default form, for stdin/stdout */
+    uint64_t seed;            /* order of the methods in compare */
+};
+
+int service_new(const struct service_conf *conf, const struct service_ops *ops,
+                struct service **ret);
+/* The replica is borrowed; requests need it, `init` and `ping` do not. */
+void service_set_replica(struct service *s, struct replica *replica, const char *node_name);
+void service_free(struct service *s);
+
+int service_conn_new(struct service *s, void *host_conn, struct service_conn **ret);
+/* Its requests are forgotten without a reply. */
+void service_conn_free(struct service_conn *c);
+
+/* One line. For the Maelstrom node the two halves are apart: it looks at a request before it is
+ * handled. */
+void service_line(struct service_conn *c, const char *line, size_t len, uint64_t line_no);
+/* 0: *ret_request is filled and valid until the next decode; otherwise it was answered, or ignored.
+ */
+int service_decode(struct service_conn *c, const char *line, size_t len, uint64_t line_no,
+                   struct wire_request *ret_request);
+void service_handle(struct service_conn *c, const struct wire_request *q);
+/* The line passed request_bytes. */
+void service_line_too_long(struct service_conn *c, uint64_t line_no, uint64_t limit);
+/* For a connection that is refused: one busy line. */
+void service_refuse_connection(struct service *s, struct buf *out, uint64_t limit);
+/* An error reply by name: for forwarding hosts. */
+void service_fail(struct service_conn *c, const struct wire_origin *origin, enum wire_error error,
+                  const char *text);
+struct wire_decoder *service_decoder(struct service *s);
+uint64_t service_next_msg_id(struct service *s);
+
+/* Before replica_turn(): transfers that are over are answered, deadlines of what the replica does
+ * not know. */
+void service_turn(struct service *s, uint64_t now_us);
+/* When service_turn() wants to run even if nothing happens; UINT64_MAX: never. */
+uint64_t service_deadline_us(const struct service *s);
+/* Unanswered requests. */
+unsigned service_n_pending(const struct service *s);
+
+#endif

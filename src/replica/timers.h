@@ -1,0 +1,33 @@
+/* Deadlines of requests: a hashed wheel of one-millisecond slots, O(1) to add and remove. Owned by
+ * one thread.
+ *
+ * A node further away than one turn of the wheel stays in its slot until its turn comes. Nothing is
+ * called here: timers_expired() hands out what is due, earliest slot first. */
+#ifndef RIDD_REPLICA_TIMERS_H
+#define RIDD_REPLICA_TIMERS_H
+
+#include <stdint.h>
+
+#include "base/list.h"
+
+#define TIMERS_SLOTS   1024u
+#define TIMERS_TICK_US 1000u
+
+struct timers {
+    struct list slots[TIMERS_SLOTS];
+    uint64_t tick; /* the next one to look at */
+    unsigned n;
+};
+
+void timers_init(struct timers *t, uint64_t now_us);
+/* node must be initialised and in no list. */
+void timers_add(struct timers *t, struct list *node, uint64_t deadline_us);
+void timers_remove(struct timers *t, struct list *node);
+/* Moves every node whose slot has passed into due; deadline_of() tells which of them are really
+ * due. */
+void timers_expired(struct timers *t, uint64_t now_us,
+                    uint64_t (*deadline_of)(const struct list *node), struct list *due);
+/* When to look again; UINT64_MAX when empty. */
+uint64_t timers_next_us(const struct timers *t);
+
+#endif

@@ -1,0 +1,537 @@
+/* One cursor reads, one pointer writes; what a message may say is judged in one place for both
+ * directions, so that a frame that we would refuse is never sent, and one that we accept can be
+ * encoded again byte for byte.
+ *
+ * Payloads, little endian:
+ *   PRE_VOTE        u64 term, u64 prev term, u64 prev index
+ *   VOTE            the same, u8 transfer
+ *   *_VOTE_RESP     u64 term, u8 reject
+ *   APPEND          u64 term, u64 prev term, u64 prev index, u64 leader_commit, u32 n, then n
+ * times: u64 term, u64 index, u8 type, u32 len, data. The index is redundant: a sender that skips
+ * an entry is caught here. APPEND_RESP     u64 term, u8 reject, u64 index, u64 hint term, u64 hint
+ * index HEARTBEAT       u64 term, u64 round, u64 leader_commit HEARTBEAT_RESP  u64 term, u64 round,
+ * u8 reject TIMEOUT_NOW     u64 term HELLO, _REPLY   u32 magic, u32 version, u8 channel, u8
+ * refused, 16 bytes cluster id, u64 from, u64 to, u64 incarnation, u64 nonce, u64 last_index, u64
+ * known incarnation. These bytes keep their meaning in every version, others may follow in later
+ * ones: so an old node can say why it refuses a new one. */
+#include "wire/frame.h"
+
+#include <errno.h>
+
+#include "base/assert.h"
+#include "base/bytes.h"
+#include "base/crc32c.h"
+#include "base/err.h"
+
+#include "base/banned.h"
+
+#define LENGTH_BYTES      4u
+#define LENGTH_MIN        (FRAME_HEADER_BYTES - LENGTH_BYTES)
+#define CRC_END           8u /* the checksum covers all from here */
+#define ENTRY_WIRE_BYTES  21u
+#define APPEND_WIRE_BYTES 36u
+#define HELLO_MAGIC       0x44444952u /* "RIDD" */
+#define HELLO_WIRE_BYTES  74u
+
+static_assert(RAFT_APPEND_ENTRIES_MAX * ENTRY_WIRE_BYTES + APPEND_WIRE_BYTES + FRAME_HEADER_BYTES +
+                      RAFT_APPEND_BYTES_MAX + ENTRY_BYTES_MAX <=
+                  FRAME_BYTES_MAX,
+              "a full append with all its headers must fit a frame");
+
+const char *wire_frame_error_text(int error)
+{
+    switch (error) {
+    case 0:
+        return "no error";
+    case WIRE_FRAME_E_SHORT:
+        return "the frame is not complete";
+    case WIRE_FRAME_E_LENGTH:
+        return "the length of the frame is out of range";
+    case WIRE_FRAME_E_CRC:
+        return "the checksum of the frame is wrong";
+    case WIRE_FRAME_E_TYPE:
+        return "unknown frame type, flags or group";
+    case WIRE_FRAME_E_PAYLOAD:
+        return "the payload of the frame is invalid";
+    default:
+        return "unknown frame error";
+    }
+}
+
+const char *wire_refusal_text(enum wire_refusal refusal)
+{
+    switch (refusal) {
+    case WIRE_REFUSED_NOT:
+        return "accepted";
+    case WIRE_REFUSED_VERSION:
+        return "the protocol version differs";
+    case WIRE_REFUSED_CLUSTER:
+        return "it belongs to another cluster";
+    case WIRE_REFUSED_TO:
+        return "the address belongs to another node";
+    case WIRE_REFUSED_FROM:
+        return "the node is not in the configuration";
+    case WIRE_REFUSED_INCARNATION:
+        return "the node is not the one known under this name: its disk was lost";
+    case WIRE_REFUSED_BUSY:
+        return "too many connections";
+    }
+    return "unknown refusal";
+}
+
+/* ---- reading and writing ---- */
+
+struct cursor {
+    const unsigned char *p;
+    size_t left;
+    bool ok; /* false once something was missing or no bool; what is read then is 0 */
+};
+
+static const unsigned char *take(struct cursor *c, size_t n)
+{
+    const unsigned char *p = c->p;
+
+    if (!c->ok || n > c->left) {
+        c->ok = false;
+        return NULL;
+    }
+    c->p += n;
+    c->left -= n;
+    return p;
+}
+
+static uint8_t take_u8(struct cursor *c)
+{
+    const unsigned char *p = take(c, 1);
+
+    return p != NULL ? *p : 0;
+}
+
+static uint32_t take_u32(struct cursor *c)
+{
+    const unsigned char *p = take(c, 4);
+
+    return p != NULL ? get_u32(p) : 0;
+}
+
+static uint64_t take_u64(struct cursor *c)
+{
+    const unsigned char *p = take(c, 8);
+
+    return p != NULL ? get_u64(p) : 0;
+}
+
+/* One message has one encoding: a bool is 0 or 1. */
+static bool take_bool(struct cursor *c)
+{
+    uint8_t v = take_u8(c);
+
+    if (v > 1)
+        c->ok = false;
+    return v == 1;
+}
+
+static struct raft_entry_id take_id(struct cursor *c)
+{
+    struct raft_entry_id id;
+
+    id.term = take_u64(c);
+    id.index = take_u64(c);
+    return id;
+}
+
+static unsigned char *write_u8(unsigned char *p, uint8_t v)
+{
+    *p = v;
+    return p + 1;
+}
+
+static unsigned char *write_u32(unsigned char *p, uint32_t v)
+{
+    put_u32(p, v);
+    return p + 4;
+}
+
+static unsigned char *write_u64(unsigned char *p, uint64_t v)
+{
+    put_u64(p, v);
+    return p + 8;
+}
+
+static unsigned char *write_id(unsigned char *p, struct raft_entry_id id)
+{
+    return write_u64(write_u64(p, id.term), id.index);
+}
+
+/* ---- cutting ---- */
+
+static bool type_known(uint8_t type)
+{
+    return (type >= RAFT_MSG_PRE_VOTE && type <= RAFT_MSG_TYPE_MAX) || type == WIRE_FRAME_HELLO ||
+           type == WIRE_FRAME_HELLO_REPLY;
+}
+
+int wire_frame_cut(const void *data, size_t len, struct wire_frame *ret, size_t *ret_need)
+{
+    const unsigned char *p = data;
+    size_t length;
+
+    if (ret_need != NULL)
+        *ret_need = 0;
+    if (len < LENGTH_BYTES)
+        return WIRE_FRAME_E_SHORT;
+    length = get_u32(p);
+    if (length < LENGTH_MIN || length > FRAME_BYTES_MAX)
+        return WIRE_FRAME_E_LENGTH;
+    if (ret_need != NULL)
+        *ret_need = LENGTH_BYTES + length;
+    if (len - LENGTH_BYTES < length)
+        return WIRE_FRAME_E_SHORT;
+    if (crc32c(0, p + CRC_END, length + LENGTH_BYTES - CRC_END) != get_u32(p + LENGTH_BYTES))
+        return WIRE_FRAME_E_CRC;
+    if (!type_known(p[CRC_END]) || p[CRC_END + 1] != 0 || get_u16(p + CRC_END + 2) != 0)
+        return WIRE_FRAME_E_TYPE;
+    ret->type = p[CRC_END];
+    ret->payload = p + FRAME_HEADER_BYTES;
+    ret->payload_len = length - LENGTH_MIN;
+    ret->total_len = LENGTH_BYTES + length;
+    return 0;
+}
+
+/* Room for a whole frame; *ret_p is where the payload goes. Nothing is added until frame_close().
+ */
+static int frame_open(struct buf *buf, size_t payload_len, unsigned char **ret_p)
+{
+    unsigned char *p;
+
+    rid_assert(payload_len <= FRAME_BYTES_MAX - LENGTH_MIN);
+    p = buf_reserve(buf, FRAME_HEADER_BYTES + payload_len);
+    if (p == NULL)
+        return err_origin(-ENOMEM);
+    *ret_p = p + FRAME_HEADER_BYTES;
+    return 0;
+}
+
+static void frame_close(struct buf *buf, uint8_t type, const unsigned char *end)
+{
+    unsigned char *p = buf->data + buf->len;
+    size_t total = (size_t)(end - p);
+
+    put_u32(p, (uint32_t)(total - LENGTH_BYTES));
+    p[CRC_END] = type;
+    p[CRC_END + 1] = 0;
+    put_u16(p + CRC_END + 2, 0);
+    put_u32(p + LENGTH_BYTES, crc32c(0, p + CRC_END, total - CRC_END));
+    buf->len += total;
+}
+
+/* ---- what a message may say (RELIABILITY P7) ---- */
+
+/* Index 0 is the place before the first entry and has term 0; nothing else has. */
+static bool id_ok(struct raft_entry_id id)
+{
+    return id.term <= RAFT_INDEX_MAX && id.index <= RAFT_INDEX_MAX &&
+           (id.term == 0) == (id.index == 0);
+}
+
+static bool entries_ok(const struct raft_msg *m)
+{
+    struct raft_entry_id before = m->prev;
+
+    if (m->n_entries > RAFT_APPEND_ENTRIES_MAX)
+        return false;
+    for (unsigned i = 0; i < m->n_entries; i++) {
+        const struct raft_entry *e = &m->entries[i];
+
+        if (e->type < RAFT_ENTRY_NOOP || e->type > RAFT_ENTRY_READ || e->len > ENTRY_BYTES_MAX)
+            return false;
+        if (e->id.index != before.index + 1 || e->id.index > RAFT_INDEX_MAX)
+            return false;
+        /* Terms never fall along a log, and a leader has no entry of a later term than its own. */
+        if (e->id.term == 0 || e->id.term < before.term || e->id.term > m->term)
+            return false;
+        before = e->id;
+    }
+    return true;
+}
+
+static bool msg_ok(const struct raft_msg *m)
+{
+    if (m->term > RAFT_INDEX_MAX)
+        return false;
+    switch (m->type) {
+    case RAFT_MSG_PRE_VOTE:
+    case RAFT_MSG_VOTE:
+        return m->term > 0 && id_ok(m->prev) && m->prev.term <= m->term;
+    case RAFT_MSG_APPEND:
+        return m->term > 0 && id_ok(m->prev) && m->prev.term <= m->term &&
+               m->leader_commit <= RAFT_INDEX_MAX && entries_ok(m);
+    case RAFT_MSG_APPEND_RESP:
+        /* hint.term is 0 when the log was too short, so id_ok() does not hold for it. */
+        return m->index <= RAFT_INDEX_MAX && m->hint.index <= RAFT_INDEX_MAX &&
+               m->hint.term <= RAFT_INDEX_MAX;
+    case RAFT_MSG_HEARTBEAT:
+        return m->term > 0 && m->leader_commit <= RAFT_INDEX_MAX;
+    case RAFT_MSG_TIMEOUT_NOW:
+        return m->term > 0;
+    case RAFT_MSG_PRE_VOTE_RESP:
+    case RAFT_MSG_VOTE_RESP:
+    case RAFT_MSG_HEARTBEAT_RESP:
+        return true; /* a node that never voted may answer with term 0 */
+    }
+    return false;
+}
+
+enum wire_channel wire_msg_channel(enum raft_msg_type type)
+{
+    return type == RAFT_MSG_APPEND || type == RAFT_MSG_APPEND_RESP ? WIRE_CHANNEL_LOG
+                                                                   : WIRE_CHANNEL_CONTROL;
+}
+
+/* ---- messages ---- */
+
+static size_t payload_bytes(const struct raft_msg *m)
+{
+    size_t n = APPEND_WIRE_BYTES;
+
+    switch (m->type) {
+    case RAFT_MSG_PRE_VOTE:
+    case RAFT_MSG_HEARTBEAT:
+        return 24;
+    case RAFT_MSG_VOTE:
+        return 25;
+    case RAFT_MSG_PRE_VOTE_RESP:
+    case RAFT_MSG_VOTE_RESP:
+        return 9;
+    case RAFT_MSG_APPEND:
+        for (unsigned i = 0; i < m->n_entries; i++)
+            n += ENTRY_WIRE_BYTES + m->entries[i].len;
+        return n;
+    case RAFT_MSG_APPEND_RESP:
+        return 33;
+    case RAFT_MSG_HEARTBEAT_RESP:
+        return 17;
+    case RAFT_MSG_TIMEOUT_NOW:
+        return 8;
+    }
+    return 0;
+}
+
+static unsigned char *write_append(unsigned char *p, const struct raft_msg *m)
+{
+    p = write_id(p, m->prev);
+    p = write_u64(p, m->leader_commit);
+    p = write_u32(p, m->n_entries);
+    for (unsigned i = 0; i < m->n_entries; i++) {
+        const struct raft_entry *e = &m->entries[i];
+
+        p = write_id(p, e->id);
+        p = write_u8(p, (uint8_t)e->type);
+        p = write_u32(p, e->len);
+        if (e->len > 0)
+            memcpy(p, e->data, e->len);
+        p += e->len;
+    }
+    return p;
+}
+
+static unsigned char *write_payload(unsigned char *p, const struct raft_msg *m)
+{
+    p = write_u64(p, m->term);
+    switch (m->type) {
+    case RAFT_MSG_PRE_VOTE:
+        return write_id(p, m->prev);
+    case RAFT_MSG_VOTE:
+        return write_u8(write_id(p, m->prev), m->transfer);
+    case RAFT_MSG_PRE_VOTE_RESP:
+    case RAFT_MSG_VOTE_RESP:
+        return write_u8(p, m->reject);
+    case RAFT_MSG_APPEND:
+        return write_append(p, m);
+    case RAFT_MSG_APPEND_RESP:
+        p = write_u8(p, m->reject);
+        p = write_u64(p, m->index);
+        return write_id(p, m->hint);
+    case RAFT_MSG_HEARTBEAT:
+        p = write_u64(p, m->round);
+        return write_u64(p, m->leader_commit);
+    case RAFT_MSG_HEARTBEAT_RESP:
+        p = write_u64(p, m->round);
+        return write_u8(p, m->reject);
+    case RAFT_MSG_TIMEOUT_NOW:
+        return p;
+    }
+    return p;
+}
+
+int wire_msg_encode(const struct raft_msg *m, struct buf *buf)
+{
+    unsigned char *p = NULL;
+    size_t n;
+    int r;
+
+    rid_assert(msg_ok(m));
+    n = payload_bytes(m);
+    r = frame_open(buf, n, &p);
+    if (r != 0)
+        return err_trace(r);
+    frame_close(buf, (uint8_t)m->type, write_payload(p, m));
+    return 0;
+}
+
+static int take_entries(struct cursor *c, struct arena *arena, struct raft_msg *m)
+{
+    uint32_t n = take_u32(c);
+    struct raft_entry *entries;
+
+    /* Before anything is allocated: the count is bounded, and its headers alone are there. */
+    if (!c->ok || n > RAFT_APPEND_ENTRIES_MAX || n > c->left / ENTRY_WIRE_BYTES)
+        return WIRE_FRAME_E_PAYLOAD;
+    if (n == 0)
+        return 0;
+    entries = arena_alloc(arena, n * sizeof(*entries));
+    if (entries == NULL)
+        return err_origin(-ENOMEM);
+    for (uint32_t i = 0; i < n; i++) {
+        struct raft_entry *e = &entries[i];
+
+        e->id = take_id(c);
+        e->type = (enum raft_entry_type)take_u8(c);
+        e->len = take_u32(c);
+        e->data = take(c, e->len);
+        if (e->len == 0)
+            e->data = NULL;
+        if (!c->ok)
+            return WIRE_FRAME_E_PAYLOAD;
+    }
+    m->entries = entries;
+    m->n_entries = n;
+    return 0;
+}
+
+static int take_payload(struct cursor *c, struct arena *arena, struct raft_msg *m)
+{
+    m->term = take_u64(c);
+    switch (m->type) {
+    case RAFT_MSG_PRE_VOTE:
+        m->prev = take_id(c);
+        return 0;
+    case RAFT_MSG_VOTE:
+        m->prev = take_id(c);
+        m->transfer = take_bool(c);
+        return 0;
+    case RAFT_MSG_PRE_VOTE_RESP:
+    case RAFT_MSG_VOTE_RESP:
+        m->reject = take_bool(c);
+        return 0;
+    case RAFT_MSG_APPEND:
+        m->prev = take_id(c);
+        m->leader_commit = take_u64(c);
+        return take_entries(c, arena, m);
+    case RAFT_MSG_APPEND_RESP:
+        m->reject = take_bool(c);
+        m->index = take_u64(c);
+        m->hint = take_id(c);
+        return 0;
+    case RAFT_MSG_HEARTBEAT:
+        m->round = take_u64(c);
+        m->leader_commit = take_u64(c);
+        return 0;
+    case RAFT_MSG_HEARTBEAT_RESP:
+        m->round = take_u64(c);
+        m->reject = take_bool(c);
+        return 0;
+    case RAFT_MSG_TIMEOUT_NOW:
+        return 0;
+    }
+    return WIRE_FRAME_E_TYPE;
+}
+
+int wire_msg_decode(const struct wire_frame *frame, raft_node_id from, raft_node_id to,
+                    struct arena *arena, struct raft_msg *ret)
+{
+    struct cursor c = {.p = frame->payload, .left = frame->payload_len, .ok = true};
+    struct raft_msg m = {.from = from, .to = to};
+    int r;
+
+    if (frame->type < RAFT_MSG_PRE_VOTE || frame->type > RAFT_MSG_TYPE_MAX)
+        return WIRE_FRAME_E_TYPE;
+    m.type = (enum raft_msg_type)frame->type;
+    r = take_payload(&c, arena, &m);
+    if (r != 0)
+        return r < 0 ? err_trace(r) : r;
+    if (!c.ok || c.left > 0 || !msg_ok(&m))
+        return WIRE_FRAME_E_PAYLOAD;
+    *ret = m;
+    return 0;
+}
+
+/* ---- handshake ---- */
+
+int wire_hello_encode(const struct wire_hello *h, bool is_reply, struct buf *buf)
+{
+    unsigned char *p = NULL;
+    int r;
+
+    rid_assert(h->channel >= WIRE_CHANNEL_CONTROL && h->channel <= WIRE_CHANNEL_PROBE);
+    rid_assert(h->refused <= WIRE_REFUSED_BUSY);
+    rid_assert(is_reply || h->refused == WIRE_REFUSED_NOT);
+    r = frame_open(buf, HELLO_WIRE_BYTES, &p);
+    if (r != 0)
+        return err_trace(r);
+    p = write_u32(p, HELLO_MAGIC);
+    p = write_u32(p, h->version);
+    p = write_u8(p, (uint8_t)h->channel);
+    p = write_u8(p, h->refused);
+    memcpy(p, h->cluster_id, sizeof(h->cluster_id));
+    p += sizeof(h->cluster_id);
+    p = write_u64(p, h->from);
+    p = write_u64(p, h->to);
+    p = write_u64(p, h->incarnation);
+    p = write_u64(p, h->link_nonce);
+    p = write_u64(p, h->last_index);
+    p = write_u64(p, h->known_incarnation);
+    frame_close(buf, is_reply ? WIRE_FRAME_HELLO_REPLY : WIRE_FRAME_HELLO, p);
+    return 0;
+}
+
+static bool hello_ok(const struct wire_hello *h, bool is_reply)
+{
+    return h->from != 0 && h->last_index <= RAFT_INDEX_MAX && h->refused <= WIRE_REFUSED_BUSY &&
+           (is_reply || h->refused == WIRE_REFUSED_NOT);
+}
+
+int wire_hello_decode(const struct wire_frame *frame, struct wire_hello *ret)
+{
+    struct cursor c = {.p = frame->payload, .left = frame->payload_len, .ok = true};
+    struct wire_hello h = {0};
+    const unsigned char *cluster_id;
+    uint32_t magic;
+    uint8_t channel;
+
+    if (frame->type != WIRE_FRAME_HELLO && frame->type != WIRE_FRAME_HELLO_REPLY)
+        return WIRE_FRAME_E_TYPE;
+    magic = take_u32(&c);
+    h.version = take_u32(&c);
+    channel = take_u8(&c);
+    h.refused = take_u8(&c);
+    cluster_id = take(&c, sizeof(h.cluster_id));
+    h.from = take_u64(&c);
+    h.to = take_u64(&c);
+    h.incarnation = take_u64(&c);
+    h.link_nonce = take_u64(&c);
+    h.last_index = take_u64(&c);
+    h.known_incarnation = take_u64(&c);
+    if (!c.ok || cluster_id == NULL || magic != HELLO_MAGIC)
+        return WIRE_FRAME_E_PAYLOAD;
+    if (channel < WIRE_CHANNEL_CONTROL || channel > WIRE_CHANNEL_PROBE)
+        return WIRE_FRAME_E_PAYLOAD;
+    h.channel = (enum wire_channel)channel;
+    memcpy(h.cluster_id, cluster_id, sizeof(h.cluster_id));
+    if (!hello_ok(&h, frame->type == WIRE_FRAME_HELLO_REPLY))
+        return WIRE_FRAME_E_PAYLOAD;
+    if (c.left > 0 && h.version <= WIRE_PROTOCOL_VERSION)
+        return WIRE_FRAME_E_PAYLOAD;
+    *ret = h;
+    return 0;
+}

@@ -1,0 +1,21 @@
+/* Looking at JSON text without parsing it into a tree. No allocation, bounded recursion. Pure, any
+ * thread. */
+#ifndef RIDD_WIRE_JSON_SCAN_INT_H
+#define RIDD_WIRE_JSON_SCAN_INT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* The length of the valid UTF-8 sequence at p (1 to 4), 0 when there is none. p < end. */
+size_t json_utf8_len(const char *p, const char *end);
+/* False when brackets outside strings nest deeper than depth_max; *ret_at is then the offset of the
+ * first that does. Any bytes are accepted: as far as a parser gets before it refuses them, it sees
+ * the same brackets. */
+bool json_scan_depth(const char *s, size_t len, unsigned depth_max, size_t *ret_at);
+/* Skips the compact JSON value (no white space) at p, checking its syntax. NULL: there is none, or
+ * it is deeper than depth_max. */
+const char *json_scan_value(const char *p, const char *end, unsigned depth_max);
+/* Skips a quoted string, the same way. */
+const char *json_scan_string(const char *p, const char *end);
+
+#endif

@@ -1,0 +1,459 @@
+/* From the line inwards: blank or not, fast or full, depth, jansson, form (bare or envelope),
+ * msg_id, counts, type, fields. What identifies the request is read before anything is refused, so
+ * that the refusal finds its way back. */
+#include "wire/request.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdarg.h>
+
+#include "base/assert.h"
+#include "base/err.h"
+#include "wire/json_scan_int.h"
+#include "wire/request_int.h"
+
+#include "base/banned.h"
+
+/* Memory kept between requests. */
+#define TEXT_KEEP_BYTES (128u << 10)
+
+/* ---- the table of types ---- */
+
+struct request_kind {
+    const char *name;
+    unsigned fields;
+};
+
+static const struct request_kind kinds[] = {
+    [0] = {"none", 0},
+    [WIRE_REQ_READ_INDEX] = {"read_index", FIELD_KEY},
+    [WIRE_REQ_READ_VIA_LOG] = {"read_via_log", FIELD_KEY},
+    [WIRE_REQ_COMPARE] = {"compare_read_methods", FIELD_COMPARE},
+    [WIRE_REQ_BATCH_READ_INDEX] = {"batch_read_index", FIELD_KEYS},
+    [WIRE_REQ_FOLLOWER_READ] = {"follower_read", FIELD_KEY},
+    [WIRE_REQ_LEASE_READ] = {"lease_read", FIELD_KEY},
+    [WIRE_REQ_LOCAL_READ] = {"local_read", FIELD_KEY},
+    [WIRE_REQ_READ] = {"read", FIELD_KEY | FIELD_VIA},
+    [WIRE_REQ_WRITE] = {"write", FIELD_KEY | FIELD_VALUE | FIELD_SESSION},
+    [WIRE_REQ_CAS] = {"cas", FIELD_KEY | FIELD_CAS | FIELD_SESSION},
+    [WIRE_REQ_DELETE] = {"delete", FIELD_KEY | FIELD_SESSION},
+    [WIRE_REQ_OPEN_SESSION] = {"open_session", 0},
+    [WIRE_REQ_INIT] = {"init", FIELD_INIT},
+    [WIRE_REQ_PING] = {"ping", 0},
+    [WIRE_REQ_STATUS] = {"status", 0},
+    [WIRE_REQ_MEMBERS] = {"members", 0},
+    [WIRE_REQ_TRANSFER_LEADER] = {"transfer_leader", FIELD_TO},
+    [WIRE_REQ_SNAPSHOT] = {"snapshot", 0},
+    [WIRE_REQ_UNKNOWN] = {"unknown", 0},
+    [WIRE_REQ_PEER] = {"peer", 0},
+};
+#define N_KINDS (sizeof(kinds) / sizeof(kinds[0]))
+
+const char *wire_request_type_name(enum wire_request_type type)
+{
+    return (size_t)type < N_KINDS ? kinds[type].name : "unknown";
+}
+
+enum wire_request_type wire_request_type_find(const char *name, size_t len)
+{
+    for (size_t i = WIRE_REQ_READ_INDEX; i < WIRE_REQ_UNKNOWN; i++)
+        if (strlen(kinds[i].name) == len && memcmp(kinds[i].name, name, len) == 0)
+            return (enum wire_request_type)i;
+    return WIRE_REQ_UNKNOWN;
+}
+
+unsigned wire_request_type_fields(enum wire_request_type type)
+{
+    return (size_t)type < N_KINDS ? kinds[type].fields : 0;
+}
+
+/* ---- memory ---- */
+
+/* jansson does not report every failed allocation: its lexer goes on with a byte missing. So we
+ * look ourselves. */
+static _Thread_local bool out_of_memory;
+
+static void *noting_malloc(size_t size)
+{
+    void *p = malloc(size);
+
+    if (p == NULL)
+        out_of_memory = true;
+    return p;
+}
+
+static void install_allocator(void)
+{
+    json_set_alloc_funcs(noting_malloc, free);
+}
+
+int wire_decoder_new(struct wire_decoder **ret)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    struct wire_decoder *d = calloc(1, sizeof(*d));
+
+    if (d == NULL)
+        return err_origin(-ENOMEM);
+    (void)pthread_once(&once, install_allocator);
+    buf_init(&d->text);
+    *ret = d;
+    return 0;
+}
+
+void wire_decoder_free(struct wire_decoder *d)
+{
+    if (d == NULL)
+        return;
+    json_decref(d->root);
+    buf_done(&d->text);
+    free(d);
+}
+
+void wire_decoder_set_peer_types(struct wire_decoder *d, const char *const *names, size_t n)
+{
+    d->peer_types = names;
+    d->n_peer_types = n;
+}
+
+/* The result of the last call goes. */
+static void decoder_reset(struct wire_decoder *d)
+{
+    json_decref(d->root);
+    d->root = NULL;
+    buf_reset(&d->text, TEXT_KEEP_BYTES);
+}
+
+int wire_origin_copy(const struct wire_origin *o, struct wire_origin *ret)
+{
+    char *both;
+
+    *ret = *o;
+    if (!o->envelope) {
+        ret->src = (struct wire_slice){NULL, 0};
+        ret->dest = (struct wire_slice){NULL, 0};
+        return 0;
+    }
+    both = malloc(o->src.len + o->dest.len + 1);
+    if (both == NULL) {
+        *ret = (struct wire_origin){0};
+        return err_origin(-ENOMEM);
+    }
+    memcpy(both, o->src.data, o->src.len);
+    memcpy(both + o->src.len, o->dest.data, o->dest.len);
+    ret->src.data = both;
+    ret->dest.data = both + o->src.len;
+    return 0;
+}
+
+void wire_origin_done(struct wire_origin *o)
+{
+    free((void *)(uintptr_t)o->src.data); /* the owner of both strings */
+    *o = (struct wire_origin){0};
+}
+
+/* ---- refusing ---- */
+
+/* A name from outside may be of any length: cut between characters. */
+static void copy_field(char ret[64], const char *field)
+{
+    const char *end = field + strlen(field);
+    size_t n = 0;
+
+    while (field + n != end) {
+        size_t next = json_utf8_len(field + n, end);
+
+        if (next == 0 || n + next > 63)
+            break;
+        n += next;
+    }
+    memcpy(ret, field, n);
+    ret[n] = '\0';
+}
+
+int wire_refuse(struct wire_decoder *d, enum wire_error error, const char *field, uint64_t limit,
+                const char *format, ...)
+{
+    struct wire_refused *refused = d->refused;
+    va_list ap;
+
+    refused->error = error;
+    refused->limit = limit;
+    copy_field(refused->field, field != NULL ? field : "");
+    va_start(ap, format);
+    (void)vsnprintf(refused->text, sizeof(refused->text), format, ap);
+    va_end(ap);
+    return 1;
+}
+
+/* ---- parsing ---- */
+
+static const char *parse_problem(enum json_error_code code)
+{
+    switch ((int)code) {
+    case json_error_duplicate_key:
+        return "a key stands twice in an object";
+    case json_error_null_character:
+    case json_error_null_byte_in_key:
+        return "\\u0000 is not allowed";
+    case json_error_numeric_overflow:
+        return "a number is out of range";
+    case json_error_invalid_utf8:
+        return "not UTF-8";
+    case json_error_premature_end_of_input:
+        return "not JSON: the line ends too early";
+    case json_error_end_of_input_expected:
+        return "not one JSON object: something follows it";
+    default:
+        return "not JSON";
+    }
+}
+
+static int parse(struct wire_decoder *d, const char *line, size_t len)
+{
+    json_error_t error = {0};
+    size_t at = 0;
+
+    if (!json_scan_depth(line, len, JSON_DEPTH_MAX, &at))
+        return wire_refuse(d, WIRE_ERROR_MALFORMED, NULL, JSON_DEPTH_MAX,
+                           "nested deeper than %u levels at byte %zu", JSON_DEPTH_MAX, at + 1);
+    out_of_memory = false;
+    d->root = json_loadb(line, len, JSON_REJECT_DUPLICATES, &error);
+    if (out_of_memory) {
+        json_decref(d->root);
+        d->root = NULL;
+        return err_origin(-ENOMEM);
+    }
+    if (d->root == NULL)
+        return wire_refuse(d, WIRE_ERROR_MALFORMED, NULL, 0, "%s, at byte %d",
+                           parse_problem(json_error_code(&error)), error.position);
+    if (!json_is_object(d->root))
+        return wire_refuse(d, WIRE_ERROR_MALFORMED, NULL, 0, "the line is not a JSON object");
+    return 0;
+}
+
+/* ---- form and msg_id ---- */
+
+static struct wire_slice string_slice(const json_t *s)
+{
+    return (struct wire_slice){.data = json_string_value(s), .len = json_string_length(s)};
+}
+
+static bool name_ok(const json_t *name)
+{
+    size_t len = json_string_length(name); /* 0 if it is no string */
+
+    return len > 0 && len <= WIRE_ENVELOPE_NAME_BYTES_MAX;
+}
+
+/* A bare request may have fields of these names that mean nothing to us, an envelope a "type". */
+static bool is_envelope(const json_t *root)
+{
+    static const char *const names[] = {"src", "dest", "body"};
+    unsigned n = 0;
+
+    for (size_t i = 0; i < 3; i++)
+        if (json_object_get(root, names[i]) != NULL)
+            n++;
+    return n == 3 || (n > 0 && json_object_get(root, "type") == NULL);
+}
+
+static bool msg_id_ok(const json_t *v)
+{
+    return json_is_integer(v) && json_integer_value(v) >= 0 &&
+           (uint64_t)json_integer_value(v) <= MSG_ID_MAX;
+}
+
+/* All that can be told of who asks and under which number; refuses nothing. */
+static void read_origin(const json_t *root, const json_t *body, struct wire_origin *ret)
+{
+    const json_t *msg_id = json_object_get(body, "msg_id");
+
+    if (body != root) {
+        const json_t *src = json_object_get(root, "src");
+        const json_t *dest = json_object_get(root, "dest");
+
+        if (name_ok(src) && name_ok(dest)) {
+            ret->envelope = true;
+            ret->src = string_slice(src);
+            ret->dest = string_slice(dest);
+        }
+    }
+    if (msg_id_ok(msg_id)) {
+        ret->has_msg_id = true;
+        ret->msg_id = (uint64_t)json_integer_value(msg_id);
+    }
+}
+
+static int check_name(struct wire_decoder *d, const char *field)
+{
+    const json_t *name = json_object_get(d->root, field);
+
+    if (name == NULL)
+        return wire_refuse(d, WIRE_ERROR_MALFORMED, field, 0, "'%s' is missing in the envelope",
+                           field);
+    if (!name_ok(name))
+        return wire_refuse(d, WIRE_ERROR_MALFORMED, field, WIRE_ENVELOPE_NAME_BYTES_MAX,
+                           "'%s' must be a string of 1 to %u bytes", field,
+                           WIRE_ENVELOPE_NAME_BYTES_MAX);
+    return 0;
+}
+
+static int check_envelope(struct wire_decoder *d)
+{
+    const json_t *body = json_object_get(d->root, "body");
+    int r;
+
+    if (json_object_size(d->root) > JSON_REQUEST_KEYS_MAX)
+        return wire_refuse(d, WIRE_ERROR_MALFORMED, NULL, JSON_REQUEST_KEYS_MAX,
+                           "the envelope has more than %u keys", JSON_REQUEST_KEYS_MAX);
+    r = check_name(d, "src");
+    if (r == 0)
+        r = check_name(d, "dest");
+    if (r != 0)
+        return r;
+    if (body == NULL)
+        return wire_refuse(d, WIRE_ERROR_MALFORMED, "body", 0, "'body' is missing in the envelope");
+    if (!json_is_object(body))
+        return wire_refuse(d, WIRE_ERROR_MALFORMED, "body", 0, "'body' must be an object");
+    return 0;
+}
+
+static int check_msg_id(struct wire_decoder *d, const json_t *body)
+{
+    const json_t *msg_id = json_object_get(body, "msg_id");
+
+    if (msg_id != NULL && !msg_id_ok(msg_id))
+        return wire_refuse(d, WIRE_ERROR_MALFORMED, "msg_id", MSG_ID_MAX,
+                           "'msg_id' must be an integer from 0 to %" PRIu64, MSG_ID_MAX);
+    if (json_object_size(body) > JSON_REQUEST_KEYS_MAX)
+        return wire_refuse(d, WIRE_ERROR_MALFORMED, NULL, JSON_REQUEST_KEYS_MAX,
+                           "the request has more than %u keys", JSON_REQUEST_KEYS_MAX);
+    return 0;
+}
+
+/* ---- type and counts ---- */
+
+static bool is_peer_type(const struct wire_decoder *d, const char *name)
+{
+    for (size_t i = 0; i < d->n_peer_types; i++)
+        if (strcmp(d->peer_types[i], name) == 0)
+            return true;
+    return false;
+}
+
+static int take_type(struct wire_decoder *d, const json_t *body, struct wire_request *ret)
+{
+    const json_t *type = json_object_get(body, "type");
+
+    if (type == NULL)
+        return wire_refuse(d, WIRE_ERROR_MALFORMED, "type", 0, "'type' is missing");
+    if (!json_is_string(type))
+        return wire_refuse(d, WIRE_ERROR_MALFORMED, "type", 0, "'type' must be a string");
+    ret->type_name = string_slice(type);
+    if (ret->origin.envelope && is_peer_type(d, json_string_value(type)))
+        ret->type = WIRE_REQ_PEER;
+    else
+        ret->type = wire_request_type_find(ret->type_name.data, ret->type_name.len);
+    return 0;
+}
+
+/* The depth was bounded before the tree was made. */
+static size_t count_keys(json_t *v)
+{
+    size_t n = json_object_size(v);
+    const char *name;
+    json_t *member;
+    size_t i;
+
+    json_object_foreach(v, name, member)
+    {
+        n += count_keys(member);
+    }
+    json_array_foreach(v, i, member)
+    {
+        n += count_keys(member);
+    }
+    return n;
+}
+
+static int check_value_keys(struct wire_decoder *d, json_t *object, const json_t *except)
+{
+    const char *name;
+    json_t *member;
+    char field[64];
+
+    json_object_foreach(object, name, member)
+    {
+        if (member == except || count_keys(member) <= JSON_VALUE_KEYS_MAX)
+            continue;
+        copy_field(field, name);
+        return wire_refuse(d, WIRE_ERROR_MALFORMED, field, JSON_VALUE_KEYS_MAX,
+                           "'%s' has more than %u keys", field, JSON_VALUE_KEYS_MAX);
+    }
+    return 0;
+}
+
+/* ---- the line ---- */
+
+static int decode_tree(struct wire_decoder *d, struct wire_request *ret)
+{
+    bool envelope = is_envelope(d->root);
+    json_t *body = envelope ? json_object_get(d->root, "body") : d->root;
+    int r;
+
+    read_origin(d->root, body, &ret->origin);
+    r = envelope ? check_envelope(d) : 0;
+    if (r == 0)
+        r = check_msg_id(d, body);
+    if (r == 0)
+        r = take_type(d, body, ret);
+    if (r == 0 && envelope)
+        r = check_value_keys(d, d->root, body);
+    if (r != 0)
+        return r;
+    ret->json = body;
+    if (ret->type == WIRE_REQ_PEER) /* the host's own format and bounds */
+        return 0;
+    r = check_value_keys(d, body, NULL);
+    if (r != 0 || ret->type == WIRE_REQ_UNKNOWN)
+        return r;
+    return wire_request_take_fields(d, body, ret);
+}
+
+int wire_request_decode_json(struct wire_decoder *d, const char *line, size_t len,
+                             struct wire_request *ret, struct wire_refused *ret_refused)
+{
+    int r;
+
+    decoder_reset(d);
+    d->refused = ret_refused;
+    memset(ret, 0, sizeof(*ret));
+    ret->timeout_ms = TIMEOUT_MS_DEFAULT;
+    ret->concurrency = 1;
+    r = parse(d, line, len);
+    if (r == 0)
+        r = decode_tree(d, ret);
+    if (r == 1)
+        ret_refused->origin = ret->origin;
+    return r < 0 ? err_trace(r) : r;
+}
+
+static bool is_blank(const char *line, size_t len)
+{
+    size_t i = 0;
+
+    while (i < len && (line[i] == ' ' || line[i] == '\t' || line[i] == '\r' || line[i] == '\n'))
+        i++;
+    return i == len;
+}
+
+int wire_request_decode(struct wire_decoder *d, const char *line, size_t len,
+                        struct wire_request *ret, struct wire_refused *ret_refused)
+{
+    if (wire_request_decode_fast(line, len, ret))
+        return 0;
+    if (is_blank(line, len))
+        return 2;
+    return wire_request_decode_json(d, line, len, ret, ret_refused);
+}

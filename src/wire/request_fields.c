@@ -1,0 +1,341 @@
+/* One small function per field: looks it up, judges type and range, copies. A field that is absent
+ * keeps its default, a field that is wrong refuses the request; there is nothing between. */
+#include "wire/request_int.h"
+
+#include <errno.h>
+#include <inttypes.h>
+
+#include "base/err.h"
+#include "wire/value.h"
+
+#include "base/banned.h"
+
+static int refuse_missing(struct wire_decoder *d, const char *field)
+{
+    return wire_refuse(d, WIRE_ERROR_MALFORMED, field, 0, "'%s' is missing", field);
+}
+
+/* *ret keeps its value when the field is absent. */
+static int take_bool(struct wire_decoder *d, const json_t *body, const char *field, bool *ret)
+{
+    const json_t *v = json_object_get(body, field);
+
+    if (v == NULL)
+        return 0;
+    if (!json_is_boolean(v))
+        return wire_refuse(d, WIRE_ERROR_MALFORMED, field, 0, "'%s' must be true or false", field);
+    *ret = json_is_true(v);
+    return 0;
+}
+
+/* An integer from 1 to max; *ret keeps its value when the field is absent. */
+static int take_count(struct wire_decoder *d, const json_t *body, const char *field, uint64_t max,
+                      uint64_t *ret)
+{
+    const json_t *v = json_object_get(body, field);
+
+    if (v == NULL)
+        return 0;
+    if (!json_is_integer(v) || json_integer_value(v) < 1 || (uint64_t)json_integer_value(v) > max)
+        return wire_refuse(d, WIRE_ERROR_MALFORMED, field, max,
+                           "'%s' must be an integer from 1 to %" PRIu64, field, max);
+    *ret = (uint64_t)json_integer_value(v);
+    return 0;
+}
+
+static int take_count32(struct wire_decoder *d, const json_t *body, const char *field, uint32_t max,
+                        uint32_t *ret)
+{
+    uint64_t v = *ret;
+    int r = take_count(d, body, field, max, &v);
+
+    if (r == 0)
+        *ret = (uint32_t)v;
+    return r;
+}
+
+/* ---- keys ---- */
+
+static int key_from_json(struct wire_decoder *d, const json_t *v, const char *field,
+                         struct wire_key *ret)
+{
+    if (json_is_integer(v)) {
+        wire_key_set_int(ret, json_integer_value(v));
+        return 0;
+    }
+    if (!json_is_string(v))
+        return wire_refuse(d, WIRE_ERROR_MALFORMED, field, 0,
+                           "'%s' must be a string or an integer of 64 bits", field);
+    if (wire_key_set_string(ret, json_string_value(v), json_string_length(v)) != 0)
+        return wire_refuse(d, WIRE_ERROR_MALFORMED, field, KEY_STRING_BYTES_MAX,
+                           "'%s' must have 1 to %u bytes", field, KEY_STRING_BYTES_MAX);
+    return 0;
+}
+
+static int take_key(struct wire_decoder *d, const json_t *body, struct wire_request *ret)
+{
+    const json_t *v = json_object_get(body, "key");
+
+    return v != NULL ? key_from_json(d, v, "key", &ret->key) : refuse_missing(d, "key");
+}
+
+static int take_keys(struct wire_decoder *d, const json_t *body, struct wire_request *ret)
+{
+    const json_t *v = json_object_get(body, "keys");
+    size_t n = json_array_size(v); /* 0 if it is no array */
+
+    if (v == NULL)
+        return refuse_missing(d, "keys");
+    if (n < 1 || n > BATCH_KEYS_MAX)
+        return wire_refuse(d, WIRE_ERROR_MALFORMED, "keys", BATCH_KEYS_MAX,
+                           "'keys' must be an array of 1 to %u keys", BATCH_KEYS_MAX);
+    for (size_t i = 0; i < n; i++) {
+        char field[32];
+        int r;
+
+        (void)snprintf(field, sizeof(field), "keys[%zu]", i);
+        r = key_from_json(d, json_array_get(v, i), field, &d->keys[i]);
+        if (r != 0)
+            return r;
+    }
+    ret->keys = d->keys;
+    ret->n_keys = (unsigned)n;
+    return 0;
+}
+
+/* ---- values ---- */
+
+/* Appends the compact text of a required field to d->text; *ret_len is its length. */
+static int take_value(struct wire_decoder *d, const json_t *body, const char *field,
+                      size_t *ret_len)
+{
+    const json_t *v = json_object_get(body, field);
+    size_t before = d->text.len;
+    int r;
+
+    if (v == NULL)
+        return refuse_missing(d, field);
+    r = wire_value_encode(v, &d->text);
+    if (r < 0)
+        return err_trace(r);
+    switch (r) {
+    case 0:
+        *ret_len = d->text.len - before;
+        return 0;
+    case WIRE_VALUE_E_TOO_LARGE:
+        return wire_refuse(d, WIRE_ERROR_TOO_LARGE, field, VALUE_BYTES_MAX,
+                           "'%s' is larger than %u bytes", field, VALUE_BYTES_MAX);
+    case WIRE_VALUE_E_KEYS: /* these two were checked for the line before */
+        return wire_refuse(d, WIRE_ERROR_MALFORMED, field, JSON_VALUE_KEYS_MAX,
+                           "'%s' has more than %u keys", field, JSON_VALUE_KEYS_MAX);
+    default:
+        return wire_refuse(d, WIRE_ERROR_MALFORMED, field, JSON_DEPTH_MAX,
+                           "'%s' is nested deeper than %u levels", field, JSON_DEPTH_MAX);
+    }
+}
+
+static int take_write(struct wire_decoder *d, const json_t *body, struct wire_request *ret)
+{
+    int r = take_value(d, body, "value", &ret->value.len);
+
+    if (r == 0)
+        ret->value.data = (const char *)d->text.data;
+    return r;
+}
+
+static int take_cas(struct wire_decoder *d, const json_t *body, struct wire_request *ret)
+{
+    int r = take_value(d, body, "from", &ret->from.len);
+
+    if (r == 0)
+        r = take_value(d, body, "to", &ret->value.len);
+    if (r != 0)
+        return r;
+    ret->from.data = (const char *)d->text.data;
+    ret->value.data = ret->from.data + ret->from.len;
+    return take_bool(d, body, "create_if_not_exists", &ret->create_if_not_exists);
+}
+
+/* ---- sessions ---- */
+
+/* Decimal, without sign or leading zero, from 1: one number has one spelling. */
+static bool parse_client(const char *s, size_t len, uint64_t *ret)
+{
+    uint64_t v = 0;
+
+    if (len == 0 || s[0] == '0')
+        return false;
+    for (size_t i = 0; i < len; i++) {
+        if (s[i] < '0' || s[i] > '9' || __builtin_mul_overflow(v, 10, &v) ||
+            __builtin_add_overflow(v, (uint64_t)(s[i] - '0'), &v))
+            return false;
+    }
+    *ret = v;
+    return true;
+}
+
+static int take_session(struct wire_decoder *d, const json_t *body, struct wire_request *ret)
+{
+    const json_t *client = json_object_get(body, "client");
+    const json_t *seq = json_object_get(body, "seq");
+
+    if (client == NULL && seq == NULL)
+        return 0;
+    if (client == NULL || seq == NULL)
+        return refuse_missing(d, client == NULL ? "client" : "seq");
+    if (!json_is_string(client) ||
+        !parse_client(json_string_value(client), json_string_length(client), &ret->client))
+        return wire_refuse(d, WIRE_ERROR_MALFORMED, "client", 0,
+                           "'client' must be an id given by open_session, a decimal string");
+    ret->has_session = true;
+    return take_count(d, body, "seq", INT64_MAX, &ret->seq);
+}
+
+/* ---- words ---- */
+
+struct word {
+    const char *name;
+    unsigned value;
+};
+
+/* 0: not in the list. */
+static unsigned find_word(const struct word *words, size_t n, const json_t *v)
+{
+    const char *s = json_string_value(v); /* NULL if it is no string */
+
+    for (size_t i = 0; s != NULL && i < n; i++)
+        if (strcmp(words[i].name, s) == 0)
+            return words[i].value;
+    return 0;
+}
+
+static int take_via(struct wire_decoder *d, const json_t *body, struct wire_request *ret)
+{
+    static const struct word words[] = {
+        {"read_index", WIRE_VIA_READ_INDEX}, {"log", WIRE_VIA_LOG},     {"lease", WIRE_VIA_LEASE},
+        {"follower", WIRE_VIA_FOLLOWER},     {"local", WIRE_VIA_LOCAL},
+    };
+    const json_t *v = json_object_get(body, "via");
+    unsigned via;
+
+    if (v == NULL)
+        return 0;
+    via = find_word(words, sizeof(words) / sizeof(words[0]), v);
+    if (via == 0)
+        return wire_refuse(d, WIRE_ERROR_MALFORMED, "via", 0,
+                           "'via' must be read_index, log, lease, follower or local");
+    ret->via = (enum wire_via)via;
+    return 0;
+}
+
+static int take_methods(struct wire_decoder *d, const json_t *body, struct wire_request *ret)
+{
+    static const struct word words[] = {
+        {"lease_read", WIRE_VIA_LEASE},
+        {"follower_read", WIRE_VIA_FOLLOWER},
+        {"local_read", WIRE_VIA_LOCAL},
+    };
+    const json_t *v = json_object_get(body, "methods");
+    size_t n = json_array_size(v);
+
+    if (v == NULL)
+        return 0;
+    if (!json_is_array(v))
+        return wire_refuse(d, WIRE_ERROR_MALFORMED, "methods", 0, "'methods' must be an array");
+    for (size_t i = 0; i < n; i++) {
+        unsigned method = find_word(words, sizeof(words) / sizeof(words[0]), json_array_get(v, i));
+
+        if (method == 0)
+            return wire_refuse(d, WIRE_ERROR_MALFORMED, "methods", 0,
+                               "'methods' may name lease_read, follower_read and local_read, "
+                               "besides the two that are always compared");
+        ret->methods |= method;
+    }
+    return 0;
+}
+
+static int take_compare(struct wire_decoder *d, const json_t *body, struct wire_request *ret)
+{
+    int r;
+
+    if (json_object_get(body, "num_reads") == NULL)
+        return refuse_missing(d, "num_reads");
+    r = take_count32(d, body, "num_reads", COMPARE_READS_MAX, &ret->num_reads);
+    if (r == 0)
+        r = take_count32(d, body, "concurrency", COMPARE_CONCURRENCY_MAX, &ret->concurrency);
+    return r != 0 ? r : take_methods(d, body, ret);
+}
+
+/* ---- names of nodes ---- */
+
+static int take_node_name(struct wire_decoder *d, const json_t *v, const char *field,
+                          struct wire_slice *ret)
+{
+    size_t len = json_string_length(v); /* 0 if it is no string */
+
+    if (v == NULL)
+        return refuse_missing(d, field);
+    if (len < 1 || len > NODE_NAME_BYTES_MAX)
+        return wire_refuse(d, WIRE_ERROR_MALFORMED, field, NODE_NAME_BYTES_MAX,
+                           "'%s' must be the name of a node, a string of 1 to %u bytes", field,
+                           NODE_NAME_BYTES_MAX);
+    ret->data = json_string_value(v);
+    ret->len = len;
+    return 0;
+}
+
+static int take_to(struct wire_decoder *d, const json_t *body, struct wire_request *ret)
+{
+    const json_t *v = json_object_get(body, "to");
+
+    return v != NULL ? take_node_name(d, v, "to", &ret->to) : 0;
+}
+
+static int take_init(struct wire_decoder *d, const json_t *body, struct wire_request *ret)
+{
+    const json_t *v = json_object_get(body, "node_ids");
+    size_t n = json_array_size(v);
+    int r = take_node_name(d, json_object_get(body, "node_id"), "node_id", &ret->node_id);
+
+    if (r != 0)
+        return r;
+    if (v == NULL)
+        return refuse_missing(d, "node_ids");
+    if (n < 1 || n > RAFT_SERVERS_MAX)
+        return wire_refuse(d, WIRE_ERROR_MALFORMED, "node_ids", RAFT_SERVERS_MAX,
+                           "'node_ids' must be an array of 1 to %u names", RAFT_SERVERS_MAX);
+    for (size_t i = 0; i < n; i++) {
+        char field[32];
+
+        (void)snprintf(field, sizeof(field), "node_ids[%zu]", i);
+        r = take_node_name(d, json_array_get(v, i), field, &d->node_ids[i]);
+        if (r != 0)
+            return r;
+    }
+    ret->node_ids = d->node_ids;
+    ret->n_node_ids = (unsigned)n;
+    return 0;
+}
+
+/* ---- all of them ---- */
+
+int wire_request_take_fields(struct wire_decoder *d, const json_t *body, struct wire_request *ret)
+{
+    static const struct {
+        unsigned field;
+        int (*take)(struct wire_decoder *d, const json_t *body, struct wire_request *ret);
+    } takers[] = {
+        {FIELD_KEY, take_key}, {FIELD_KEYS, take_keys},       {FIELD_VALUE, take_write},
+        {FIELD_CAS, take_cas}, {FIELD_VIA, take_via},         {FIELD_COMPARE, take_compare},
+        {FIELD_TO, take_to},   {FIELD_SESSION, take_session}, {FIELD_INIT, take_init},
+    };
+    unsigned fields = wire_request_type_fields(ret->type);
+    int r = take_count32(d, body, "timeout_ms", TIMEOUT_MS_MAX, &ret->timeout_ms);
+
+    if (r == 0)
+        r = take_bool(d, body, "verbose", &ret->verbose);
+    for (size_t i = 0; r == 0 && i < sizeof(takers) / sizeof(takers[0]); i++)
+        if (fields & takers[i].field)
+            r = takers[i].take(d, body, ret);
+    return r;
+}

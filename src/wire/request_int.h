@@ -1,0 +1,50 @@
+/* What the files of the request decoder share. */
+#ifndef RIDD_WIRE_REQUEST_INT_H
+#define RIDD_WIRE_REQUEST_INT_H
+
+#include <jansson.h>
+
+#include "wire/request.h"
+
+struct wire_decoder {
+    json_t *root;    /* owned: the line decoded last, which the slices of its request point into */
+    struct buf text; /* compact values of that request */
+    struct wire_key keys[BATCH_KEYS_MAX];
+    struct wire_slice node_ids[RAFT_SERVERS_MAX];
+    const char *const *peer_types; /* borrowed */
+    size_t n_peer_types;
+    struct wire_refused *refused; /* borrowed, of the call that runs */
+};
+
+/* What a request type may carry besides msg_id, timeout_ms and verbose. */
+#define FIELD_KEY     1u
+#define FIELD_KEYS    2u
+#define FIELD_VALUE   4u
+#define FIELD_CAS     8u
+#define FIELD_VIA     16u
+#define FIELD_COMPARE 32u
+#define FIELD_SESSION 64u
+#define FIELD_TO      128u
+#define FIELD_INIT    256u
+
+#define MSG_ID_MAX (((uint64_t)1 << 53) - 1)
+
+/* WIRE_REQ_UNKNOWN: none of ours. */
+enum wire_request_type wire_request_type_find(const char *name, size_t len);
+unsigned wire_request_type_fields(enum wire_request_type type);
+
+/* Fills d->refused but for origin; field NULL: the whole line. Returns 1. */
+int wire_refuse(struct wire_decoder *d, enum wire_error error, const char *field, uint64_t limit,
+                const char *format, ...) __attribute__((format(printf, 5, 6)));
+
+/* The fields of body that ret->type may carry, and the common ones. 0, 1 or -ENOMEM. */
+int wire_request_take_fields(struct wire_decoder *d, const json_t *body, struct wire_request *ret);
+
+/* A strict scanner for the commonest lines. False: it has no opinion, use the other. */
+bool wire_request_decode_fast(const char *line, size_t len, struct wire_request *ret);
+/* The decoder for all lines, whose word counts; a test holds both against each other. As
+ * wire_request_decode(). */
+int wire_request_decode_json(struct wire_decoder *d, const char *line, size_t len,
+                             struct wire_request *ret, struct wire_refused *ret_refused);
+
+#endif

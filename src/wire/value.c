@@ -1,0 +1,477 @@
+/* A walk over jansson's tree that writes the compact text. Because that text is canonical but for
+ * the order of members, two values are equal when their texts are equal after sorting members: this
+ * needs neither a parser nor memory, so that cas decides the same on every node, also on one that
+ * is out of memory. */
+#include "wire/value.h"
+
+#include <errno.h>
+#include <float.h>
+#include <inttypes.h>
+#include <math.h>
+
+#include "base/err.h"
+#include "wire/json_scan_int.h"
+
+#include "base/banned.h"
+
+/* ---- strings ---- */
+
+/* U+FFFD stands for each byte that is not UTF-8: what we print is always JSON. */
+#define REPLACEMENT "\xef\xbf\xbd"
+
+/* Where the next byte is that cannot be copied as it is. */
+static const char *plain_end(const char *p, const char *end)
+{
+    while (p != end) {
+        unsigned char c = (unsigned char)*p;
+        size_t n = 1;
+
+        if (c < 0x20 || c == '"' || c == '\\')
+            break;
+        if (c >= 0x80) {
+            n = json_utf8_len(p, end);
+            if (n == 0)
+                break;
+        }
+        p += n;
+    }
+    return p;
+}
+
+/* The text of a byte that plain_end() stopped at; returns its length. */
+static size_t escape(unsigned char c, char ret[8])
+{
+    static const char hex[] = "0123456789abcdef";
+    static const char letters[][2] = {{'\b', 'b'}, {'\f', 'f'}, {'\n', 'n'}, {'\r', 'r'},
+                                      {'\t', 't'}, {'"', '"'},  {'\\', '\\'}};
+
+    if (c >= 0x80) {
+        memcpy(ret, REPLACEMENT, 3);
+        return 3;
+    }
+    ret[0] = '\\';
+    for (size_t i = 0; i < sizeof(letters) / sizeof(letters[0]); i++) {
+        if (c == (unsigned char)letters[i][0]) {
+            ret[1] = letters[i][1];
+            return 2;
+        }
+    }
+    memcpy(ret + 1, "u00", 3);
+    ret[4] = hex[c >> 4];
+    ret[5] = hex[c & 15];
+    return 6;
+}
+
+int wire_string_encode(const char *s, size_t len, struct buf *buf)
+{
+    const char *end = s + len;
+    size_t start = buf->len;
+    char text[8];
+    int r = buf_add_u8(buf, '"');
+
+    while (r == 0) {
+        const char *plain = plain_end(s, end);
+
+        r = buf_add(buf, s, (size_t)(plain - s));
+        s = plain;
+        if (r != 0 || s == end)
+            break;
+        r = buf_add(buf, text, escape((unsigned char)*s, text));
+        s++;
+    }
+    if (r == 0)
+        r = buf_add_u8(buf, '"');
+    if (r != 0) {
+        buf->len = start;
+        return err_origin(r);
+    }
+    return 0;
+}
+
+/* ---- reals ---- */
+
+#define REAL_DIGITS_MAX 17
+
+/* v = 0.digits[0] digits[1].. * 10^point */
+struct decimal {
+    char digits[REAL_DIGITS_MAX + 1];
+    int n;
+    int point;
+};
+
+/* "d.ddde-xx" to digits. Whatever stands for the point in this locale is skipped. */
+static void decimal_parse(const char *text, struct decimal *d)
+{
+    const char *p = text;
+
+    d->n = 0;
+    for (; *p != 'e'; p++)
+        if (*p >= '0' && *p <= '9' && d->n < REAL_DIGITS_MAX)
+            d->digits[d->n++] = *p;
+    d->point = (int)strtol(p + 1, NULL, 10) + 1;
+    while (d->n > 1 && d->digits[d->n - 1] == '0')
+        d->n--;
+}
+
+/* Next to a power of two the doubles below are twice as dense as those above, and the shortest text
+ * may be the second nearest of its length: the one above. Changes text in place; false when it is
+ * of no use. */
+static bool real_next_above(char *text, double v)
+{
+    int exponent;
+    char *p = strchr(text, 'e');
+
+    if (frexp(v, &exponent) != 0.5 || p == NULL)
+        return false;
+    if (p[-1] < '0' || p[-1] >= '9') /* a carry would give fewer digits, which were tried before */
+        return false;
+    p[-1]++;
+    return strtod(text, NULL) == v;
+}
+
+/* v > 0. Fifteen digits are enough to print any decimal of up to fifteen digits back as it was, so
+ * fewer need not be tried; but below DBL_MIN that does not hold. */
+static void real_shortest(double v, struct decimal *ret)
+{
+    char text[48];
+    int n = v < DBL_MIN ? 1 : 15;
+
+    for (;; n++) {
+        (void)snprintf(text, sizeof(text), "%.*e", n - 1, v);
+        if (n == REAL_DIGITS_MAX || strtod(text, NULL) == v)
+            break;
+        if (n == REAL_DIGITS_MAX - 1 && real_next_above(text, v))
+            break;
+    }
+    decimal_parse(text, ret);
+}
+
+/* Appends n bytes, or zeros where text is NULL. */
+static char *write_run(char *p, const char *text, int n)
+{
+    if (n <= 0)
+        return p;
+    if (text != NULL)
+        memcpy(p, text, (size_t)n);
+    else
+        memset(p, '0', (size_t)n);
+    return p + n;
+}
+
+static int real_encode(double v, struct buf *buf)
+{
+    struct decimal d = {.digits = "0", .n = 1, .point = 1};
+    char text[48];
+    char *p = text;
+
+    if (!isfinite(v))
+        return err_origin(-EINVAL); /* jansson makes none */
+    if (v != 0)
+        real_shortest(fabs(v), &d);
+    if (signbit(v))
+        *p++ = '-';
+    if (d.point > 16 || d.point < -3) { /* d.ddde22 */
+        p = write_run(p, d.digits, 1);
+        if (d.n > 1)
+            *p++ = '.';
+        p = write_run(p, d.digits + 1, d.n - 1);
+        p += snprintf(p, 8, "e%d", d.point - 1);
+    } else if (d.point <= 0) { /* 0.000ddd */
+        p = write_run(p, "0.", 2);
+        p = write_run(p, NULL, -d.point);
+        p = write_run(p, d.digits, d.n);
+    } else { /* ddd.ddd, ddd000.0 */
+        int n_whole = d.n < d.point ? d.n : d.point;
+
+        p = write_run(p, d.digits, n_whole);
+        p = write_run(p, NULL, d.point - n_whole);
+        *p++ = '.';
+        p = n_whole < d.n ? write_run(p, d.digits + n_whole, d.n - n_whole) : write_run(p, "0", 1);
+    }
+    return buf_add(buf, text, (size_t)(p - text));
+}
+
+/* ---- values ---- */
+
+struct encoder {
+    struct buf *buf;
+    size_t start;
+    unsigned n_keys;
+};
+
+static int encode_any(struct encoder *e, const json_t *v, unsigned depth);
+
+static int encode_object(struct encoder *e, const json_t *v, unsigned depth)
+{
+    json_t *object = (json_t *)(uintptr_t)v; /* jansson's iterators are not const */
+    int r = buf_add_u8(e->buf, '{');
+
+    e->n_keys += (unsigned)json_object_size(v);
+    if (e->n_keys > JSON_VALUE_KEYS_MAX)
+        return WIRE_VALUE_E_KEYS;
+    for (void *it = json_object_iter(object); r == 0 && it != NULL;) {
+        const char *name = json_object_iter_key(it);
+
+        r = wire_string_encode(name, strlen(name), e->buf);
+        if (r == 0)
+            r = buf_add_u8(e->buf, ':');
+        if (r == 0)
+            r = encode_any(e, json_object_iter_value(it), depth);
+        it = json_object_iter_next(object, it);
+        if (r == 0 && it != NULL)
+            r = buf_add_u8(e->buf, ',');
+    }
+    return r != 0 ? r : buf_add_u8(e->buf, '}');
+}
+
+static int encode_array(struct encoder *e, const json_t *v, unsigned depth)
+{
+    size_t n = json_array_size(v);
+    int r = buf_add_u8(e->buf, '[');
+
+    for (size_t i = 0; r == 0 && i < n; i++) {
+        if (i > 0)
+            r = buf_add_u8(e->buf, ',');
+        if (r == 0)
+            r = encode_any(e, json_array_get(v, i), depth);
+    }
+    return r != 0 ? r : buf_add_u8(e->buf, ']');
+}
+
+static int encode_integer(struct encoder *e, const json_t *v)
+{
+    return buf_add_format(e->buf, "%" JSON_INTEGER_FORMAT, json_integer_value(v));
+}
+
+static int encode_scalar(struct encoder *e, const json_t *v)
+{
+    switch (json_typeof(v)) {
+    case JSON_STRING:
+        return wire_string_encode(json_string_value(v), json_string_length(v), e->buf);
+    case JSON_INTEGER:
+        return encode_integer(e, v);
+    case JSON_REAL:
+        return real_encode(json_real_value(v), e->buf);
+    case JSON_TRUE:
+        return buf_add_str(e->buf, "true");
+    case JSON_FALSE:
+        return buf_add_str(e->buf, "false");
+    case JSON_NULL:
+        return buf_add_str(e->buf, "null");
+    case JSON_OBJECT:
+    case JSON_ARRAY:
+        break;
+    }
+    return err_origin(-EINVAL);
+}
+
+static int encode_any(struct encoder *e, const json_t *v, unsigned depth)
+{
+    int r;
+
+    if (json_is_object(v) || json_is_array(v)) {
+        if (depth == 0)
+            return WIRE_VALUE_E_DEPTH;
+        r = json_is_object(v) ? encode_object(e, v, depth - 1) : encode_array(e, v, depth - 1);
+    } else {
+        r = encode_scalar(e, v);
+    }
+    if (r == 0 && e->buf->len - e->start > VALUE_BYTES_MAX)
+        return WIRE_VALUE_E_TOO_LARGE;
+    return r;
+}
+
+int wire_value_encode(const json_t *v, struct buf *buf)
+{
+    struct encoder e = {.buf = buf, .start = buf->len};
+    int r = encode_any(&e, v, JSON_DEPTH_MAX);
+
+    if (r != 0)
+        buf->len = e.start;
+    return r < 0 ? err_trace(r) : r;
+}
+
+/* ---- equality ---- */
+
+struct member {
+    struct wire_slice name; /* with its quotes: equal strings have equal escapes */
+    struct wire_slice value;
+};
+
+/* A stack of members: those of the objects that are being compared, from the outermost in. */
+struct members {
+    unsigned n;
+    struct member v[JSON_VALUE_KEYS_MAX];
+};
+
+struct compare {
+    struct members a;
+    struct members b;
+};
+
+static struct wire_slice slice_between(const char *from, const char *to)
+{
+    return (struct wire_slice){.data = from, .len = (size_t)(to - from)};
+}
+
+static int slice_order(struct wire_slice a, struct wire_slice b)
+{
+    int r = memcmp(a.data, b.data, a.len < b.len ? a.len : b.len);
+
+    if (r != 0)
+        return r;
+    return (a.len > b.len) - (a.len < b.len);
+}
+
+static void sift_down(struct member *v, unsigned root, unsigned n)
+{
+    for (;;) {
+        unsigned child = 2 * root + 1;
+        struct member swap;
+
+        if (child >= n)
+            return;
+        if (child + 1 < n && slice_order(v[child].name, v[child + 1].name) < 0)
+            child++;
+        if (slice_order(v[root].name, v[child].name) >= 0)
+            return;
+        swap = v[root];
+        v[root] = v[child];
+        v[child] = swap;
+        root = child;
+    }
+}
+
+/* A heap sort: no memory and no worst case, unlike qsort(). */
+static void members_sort(struct member *v, unsigned n)
+{
+    for (unsigned i = n / 2; i > 0; i--)
+        sift_down(v, i - 1, n);
+    for (unsigned i = n; i > 1; i--) {
+        struct member swap = v[0];
+
+        v[0] = v[i - 1];
+        v[i - 1] = swap;
+        sift_down(v, 0, i - 1);
+    }
+}
+
+/* Puts the members of a valid object on the stack, sorted. False: too many, or a name stands twice.
+ */
+static bool members_push(struct members *m, struct wire_slice object)
+{
+    const char *end = object.data + object.len;
+    const char *p = object.data + 1;
+    unsigned first = m->n;
+
+    while (*p != '}') {
+        struct member *v = &m->v[m->n];
+        const char *name_end = json_scan_string(p, end);
+        const char *value_end;
+
+        if (m->n == JSON_VALUE_KEYS_MAX || name_end == NULL)
+            return false;
+        value_end = json_scan_value(name_end + 1, end, JSON_DEPTH_MAX);
+        if (value_end == NULL)
+            return false;
+        v->name = slice_between(p, name_end);
+        v->value = slice_between(name_end + 1, value_end);
+        m->n++;
+        p = value_end;
+        if (*p == ',')
+            p++;
+    }
+    members_sort(&m->v[first], m->n - first);
+    for (unsigned i = first + 1; i < m->n; i++)
+        if (slice_order(m->v[i - 1].name, m->v[i].name) == 0)
+            return false;
+    return true;
+}
+
+static bool compare_any(struct compare *c, struct wire_slice a, struct wire_slice b);
+
+static bool compare_members(struct compare *c, unsigned first_a, unsigned first_b)
+{
+    unsigned n = c->a.n - first_a;
+
+    if (c->b.n - first_b != n)
+        return false;
+    for (unsigned i = 0; i < n; i++) {
+        const struct member *a = &c->a.v[first_a + i];
+        const struct member *b = &c->b.v[first_b + i];
+
+        if (slice_order(a->name, b->name) != 0 || !compare_any(c, a->value, b->value))
+            return false;
+    }
+    return true;
+}
+
+static bool compare_objects(struct compare *c, struct wire_slice a, struct wire_slice b)
+{
+    unsigned first_a = c->a.n;
+    unsigned first_b = c->b.n;
+    bool equal;
+
+    equal =
+        members_push(&c->a, a) && members_push(&c->b, b) && compare_members(c, first_a, first_b);
+    c->a.n = first_a;
+    c->b.n = first_b;
+    return equal;
+}
+
+static bool compare_arrays(struct compare *c, struct wire_slice a, struct wire_slice b)
+{
+    const char *end_a = a.data + a.len;
+    const char *end_b = b.data + b.len;
+    const char *p = a.data + 1;
+    const char *q = b.data + 1;
+
+    while (*p != ']' && *q != ']') {
+        const char *next_p = json_scan_value(p, end_a, JSON_DEPTH_MAX);
+        const char *next_q = json_scan_value(q, end_b, JSON_DEPTH_MAX);
+
+        if (next_p == NULL || next_q == NULL)
+            return false;
+        if (!compare_any(c, slice_between(p, next_p), slice_between(q, next_q)))
+            return false;
+        p = *next_p == ',' ? next_p + 1 : next_p;
+        q = *next_q == ',' ? next_q + 1 : next_q;
+    }
+    return *p == ']' && *q == ']';
+}
+
+/* 0.0 and -0.0 are the one pair of equal numbers with different texts. */
+static bool is_zero_real(struct wire_slice s)
+{
+    return (s.len == 3 && memcmp(s.data, "0.0", 3) == 0) ||
+           (s.len == 4 && memcmp(s.data, "-0.0", 4) == 0);
+}
+
+static bool compare_any(struct compare *c, struct wire_slice a, struct wire_slice b)
+{
+    if (a.len == b.len && memcmp(a.data, b.data, a.len) == 0)
+        return true;
+    if (a.data[0] == '{' && b.data[0] == '{')
+        return compare_objects(c, a, b);
+    if (a.data[0] == '[' && b.data[0] == '[')
+        return compare_arrays(c, a, b);
+    return is_zero_real(a) && is_zero_real(b);
+}
+
+static bool is_value(struct wire_slice s)
+{
+    return s.len > 0 && json_scan_value(s.data, s.data + s.len, JSON_DEPTH_MAX) == s.data + s.len;
+}
+
+bool wire_value_equal(struct wire_slice a, struct wire_slice b)
+{
+    struct compare c;
+
+    if (a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0))
+        return true;
+    if (!is_value(a) || !is_value(b))
+        return false;
+    c.a.n = 0;
+    c.b.n = 0;
+    return compare_any(&c, a, b);
+}

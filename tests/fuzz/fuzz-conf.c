@@ -1,0 +1,86 @@
+/* Fuzz entry of the configuration file: any bytes either give problems that can be printed, or a
+ * configuration that conf_print() writes so that it is read back equal. The unit test drives it
+ * over mutations of good files; with -fsanitize=fuzzer it is a target of its own. */
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "conf/conf.h"
+
+#include "base/banned.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static char *print(const struct conf *c, size_t *ret_len)
+{
+    char *text = NULL;
+    FILE *f = open_memstream(&text, ret_len);
+
+    rid_assert(f != NULL);
+    conf_print(c, f);
+    rid_assert(fclose(f) == 0);
+    return text;
+}
+
+static void check_problems(const struct conf_problems *ps)
+{
+    rid_assert(ps->n > 0 && ps->n <= CONF_PROBLEMS_MAX + 1);
+    for (size_t i = 0; i < ps->n; i++) {
+        const char *text = ps->list[i].text;
+
+        rid_assert(text[0] != '\0');
+        for (size_t k = 0; text[k] != '\0'; k++)
+            rid_assert((unsigned char)text[k] >= 0x20 && (unsigned char)text[k] < 0x7f);
+        if (i > 0 && ps->list[i].line != 0)
+            rid_assert(ps->list[i - 1].line != 0 && ps->list[i - 1].line <= ps->list[i].line);
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct conf *a = malloc(sizeof(*a));
+    struct conf *b = malloc(sizeof(*b));
+    struct conf_problems ps;
+    int r;
+
+    rid_assert(a != NULL && b != NULL);
+    r = conf_parse("fuzz", data, size, NULL, false, a, &ps);
+    rid_assert(r == 0 || r == CONF_E_PROBLEMS);
+    if (r == CONF_E_PROBLEMS) {
+        check_problems(&ps);
+    } else {
+        size_t len_a = 0;
+        size_t len_b = 0;
+        char *text_a = print(a, &len_a);
+        char *text_b;
+        unsigned char id_a[16];
+        unsigned char id_b[16];
+        char host[256];
+        char port[6];
+
+        rid_assert(ps.n == 0 && ps.list == NULL);
+        rid_assert(a->n_peers > 0 && a->heartbeat_us <= a->election_us / 3);
+        for (unsigned i = 0; i < a->n_peers; i++) {
+            rid_assert(conf_split_address(a->peers[i].peer_addr, host, sizeof(host), port,
+                                          sizeof(port)) == 0);
+            rid_assert(conf_split_address(a->peers[i].client_addr, host, sizeof(host), port,
+                                          sizeof(port)) == 0);
+            rid_assert(i == 0 || strcmp(a->peers[i - 1].name, a->peers[i].name) < 0);
+        }
+        r = conf_parse("fuzz", text_a, len_a, NULL, a->self != NULL, b, &ps);
+        rid_assert(r == 0);
+        text_b = print(b, &len_b);
+        rid_assert(len_a == len_b && memcmp(text_a, text_b, len_a) == 0);
+        conf_cluster_id(a, id_a);
+        conf_cluster_id(b, id_b);
+        rid_assert(memcmp(id_a, id_b, sizeof(id_a)) == 0);
+        free(text_a);
+        free(text_b);
+    }
+    conf_problems_done(&ps);
+    free(a);
+    free(b);
+    return 0;
+}

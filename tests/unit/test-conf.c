@@ -1,0 +1,879 @@
+/* conf: which files are refused, with which words; what is accepted reads back equal; the files
+ * shipped are right. */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/err.h"
+#include "base/prng.h"
+#include "conf/conf_int.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+#define CLUSTER "[cluster]\nname = c\n"
+#define PEERS   "[peers]\nn1 = a:1 a:2\n"
+#define GOOD    CLUSTER PEERS /* 4 lines; more sections start on line 5 */
+
+#define Z10 "0123456789"
+#define Z50 Z10 Z10 Z10 Z10 Z10
+
+static int parse(const char *text, const char *id, bool need_self, struct conf *ret,
+                 struct conf_problems *ret_problems)
+{
+    return conf_parse("f", text, strlen(text), id, need_self, ret, ret_problems);
+}
+
+/* All problems as conf_problems_print() writes them; the caller frees. */
+static char *problems_of(const void *data, size_t len, const char *id, bool need_self)
+{
+    static struct conf c;
+    struct conf_problems ps;
+    char *text = NULL;
+    size_t text_len = 0;
+    FILE *f = open_memstream(&text, &text_len);
+    int r = conf_parse("f", data, len, id, need_self, &c, &ps);
+
+    assert_non_null(f);
+    assert_true(r == (ps.n > 0 ? CONF_E_PROBLEMS : 0));
+    conf_problems_print(&ps, "f", f);
+    assert_int_equal(fclose(f), 0);
+    conf_problems_done(&ps);
+    return text;
+}
+
+static void expect_n(const void *data, size_t len, const char *problems)
+{
+    char *text = problems_of(data, len, NULL, false);
+
+    assert_string_equal(text, problems);
+    free(text);
+}
+
+static void expect(const char *file, const char *problems)
+{
+    expect_n(file, strlen(file), problems);
+}
+
+static char *printed(const struct conf *c)
+{
+    char *text = NULL;
+    size_t len = 0;
+    FILE *f = open_memstream(&text, &len);
+
+    assert_non_null(f);
+    conf_print(c, f);
+    assert_int_equal(fclose(f), 0);
+    return text;
+}
+
+static void assert_conf_equal(const struct conf *a, const struct conf *b)
+{
+    assert_string_equal(a->cluster_name, b->cluster_name);
+    assert_int_equal(a->n_peers, b->n_peers);
+    for (unsigned i = 0; i < a->n_peers; i++) {
+        assert_string_equal(a->peers[i].name, b->peers[i].name);
+        assert_true(a->peers[i].id == b->peers[i].id);
+        assert_string_equal(a->peers[i].peer_addr, b->peers[i].peer_addr);
+        assert_string_equal(a->peers[i].client_addr, b->peers[i].client_addr);
+        assert_string_equal(a->peers[i].http_addr, b->peers[i].http_addr);
+    }
+    assert_int_equal(a->self != NULL ? a->self - a->peers : -1,
+                     b->self != NULL ? b->self - b->peers : -1);
+    assert_string_equal(a->data_dir, b->data_dir);
+    assert_int_equal(a->map_size_bytes, b->map_size_bytes);
+    assert_int_equal(a->log_level, b->log_level);
+    assert_true(a->heartbeat_us == b->heartbeat_us);
+    assert_true(a->election_us == b->election_us);
+    assert_int_equal(a->rounds_max, b->rounds_max);
+    assert_int_equal(a->request_bytes, b->request_bytes);
+    assert_int_equal(a->in_flight, b->in_flight);
+    assert_int_equal(a->connections, b->connections);
+    assert_int_equal(a->segment_bytes, b->segment_bytes);
+}
+
+/* ---- what is accepted ---- */
+
+static void conf__defaults_are_those_of_the_manual(void **state)
+{
+    static struct conf c;
+    struct conf_problems ps;
+
+    (void)state;
+    assert_int_equal(parse(GOOD, "n1", true, &c, &ps), 0);
+    assert_string_equal(c.path, "f");
+    assert_string_equal(c.cluster_name, "c");
+    assert_int_equal(c.n_peers, 1);
+    assert_ptr_equal(c.self, &c.peers[0]);
+    assert_true(c.self->id == raft_node_id_of_name("n1"));
+    assert_int_equal(c.self->line, 4);
+    assert_string_equal(c.self->http_addr, "");
+    assert_string_equal(c.data_dir, "/var/lib/ridd/n1");
+    assert_int_equal(c.map_size_bytes, 1u << 30);
+    assert_int_equal(c.log_level, LOG_INFO);
+    assert_int_equal(c.heartbeat_us, 50000);
+    assert_int_equal(c.election_us, 500000);
+    assert_int_equal(c.rounds_max, 2);
+    assert_int_equal(c.request_bytes, 1u << 20);
+    assert_int_equal(c.in_flight, 128);
+    assert_int_equal(c.connections, 4096);
+    assert_int_equal(c.segment_bytes, 64u << 20);
+}
+
+static void conf__every_key_is_read(void **state)
+{
+    static struct conf c;
+    struct conf_problems ps;
+
+    (void)state;
+    assert_int_equal(parse("[node]\r\n"
+                           "id = n2\r\n"
+                           "data_dir = /srv/a b/%i/x/%i ; a comment\r\n"
+                           "map_size = 16M\n"
+                           "log_level:debug\n"
+                           "# comments of any length: " Z50 Z50 Z50 Z50 Z50 "\n"
+                           "  ; may be indented\n"
+                           "\t\n"
+                           "[raft] ; one here\n"
+                           "heartbeat_ms = 10\n"
+                           "election_ms = 30\n"
+                           "[reads] # or here\n"
+                           "rounds = 8\n"
+                           "[limits]\n"
+                           "request_bytes = 4096\n"
+                           "in_flight = 1\n"
+                           "connections = 10\n"
+                           "[log]\n"
+                           "segment_size = 1M\n"
+                           "[http]\n"
+                           "[cluster]\n"
+                           "name = x-Y_9\n"
+                           "[peers]\n"
+                           "n2 = Host.Example:65535\t[FE80:0::1%eth0]:7400 10.0.0.2:80\n"
+                           "n1 = [::1]:1 [::1]:2 [0:0::1]:3",
+                           NULL, true, &c, &ps),
+                     0);
+    assert_string_equal(c.data_dir, "/srv/a b/n2/x/n2");
+    assert_int_equal(c.map_size_bytes, 16u << 20);
+    assert_int_equal(c.log_level, LOG_DEBUG);
+    assert_int_equal(c.heartbeat_us, 10000);
+    assert_int_equal(c.election_us, 30000);
+    assert_int_equal(c.rounds_max, 8);
+    assert_int_equal(c.request_bytes, 4096);
+    assert_int_equal(c.in_flight, 1);
+    assert_int_equal(c.connections, 10);
+    assert_int_equal(c.segment_bytes, 1u << 20);
+    assert_string_equal(c.cluster_name, "x-Y_9");
+    assert_string_equal(c.peers[0].name, "n1"); /* sorted */
+    assert_string_equal(c.peers[0].http_addr, "[::1]:3");
+    assert_string_equal(c.peers[1].peer_addr, "host.example:65535");
+    assert_string_equal(c.peers[1].client_addr, "[fe80::1%eth0]:7400");
+    assert_ptr_equal(c.self, &c.peers[1]);
+}
+
+/* Line endings and the last newline do not matter. */
+static void conf__both_line_endings(void **state)
+{
+    (void)state;
+    expect("[cluster]\r\nname = c\r\n[peers]\r\nn1 = a:1 a:2\r\n", "");
+    expect("[cluster]\nname = c\n[peers]\nn1 = a:1 a:2", "");
+    expect("[cluster]\nname = c\n[peers]\nn1 = a:1 a:2\r", "");
+    expect("[cluster]\nname = c\n[peers]\nn1 = a:1\ra:2\r\n",
+           "f:4: control character \\x0d in column 9\n");
+    expect("[cluster]\nname = c\r\r\n[peers]\nn1 = a:1 a:2\n",
+           "f:1: [cluster] has no 'name'\n"
+           "f:2: control character \\x0d in column 9\n");
+}
+
+static void conf__which_node_this_is(void **state)
+{
+    static struct conf c;
+    struct conf_problems ps;
+    char *text;
+
+    (void)state;
+    text = problems_of(GOOD, strlen(GOOD), NULL, true);
+    assert_string_equal(text,
+                        "f: which node this is was not said: give --id NAME or 'id' in [node]\n");
+    free(text);
+    text = problems_of(GOOD, strlen(GOOD), "n2", true);
+    assert_string_equal(text, "f: --id 'n2' is not in [peers]; known: n1\n");
+    free(text);
+    text = problems_of(GOOD "[node]\nid = x\n", strlen(GOOD "[node]\nid = x\n"), NULL, true);
+    assert_string_equal(text, "f:6: id 'x' is not in [peers]; known: n1\n");
+    free(text);
+
+    /* The caller's word goes before the file's. */
+    assert_int_equal(parse(GOOD "[node]\nid = x\n", "n1", true, &c, &ps), 0);
+    assert_string_equal(c.self->name, "n1");
+    /* A client needs to be nobody; the directory keeps its %i. */
+    assert_int_equal(parse(GOOD "[node]\nid = x\n", NULL, false, &c, &ps), 0);
+    assert_null(c.self);
+    assert_string_equal(c.data_dir, "/var/lib/ridd/%i");
+    assert_int_equal(parse(GOOD "n2 = b:1 b:2\n", "n2", false, &c, &ps), 0);
+    assert_string_equal(c.self->name, "n2");
+    assert_string_equal(c.data_dir, "/var/lib/ridd/n2");
+}
+
+/* ---- what is refused ---- */
+
+static const struct {
+    const char *file;
+    const char *problems;
+} refused[] = {
+    {"", "f: section [cluster] is missing: it names the cluster ('name = example')\n"
+         "f: section [peers] is missing: one line per node ('n1 = host:port host:port')\n"},
+    {"[cluster]\n[peers]\n", "f:1: [cluster] has no 'name'\nf:2: [peers] names no node\n"},
+    {"[clusters]\nname = c\n" PEERS,
+     "f:1: unknown section ['clusters']; did you mean 'cluster'?\n"},
+    {GOOD "[PEERS]\nx\n", "f:5: unknown section ['PEERS']; did you mean 'peers'?\n"},
+    {GOOD "[tls]\nkey = x\n[log]\nx = 1\n",
+     "f:5: unknown section ['tls']; known: cluster, peers, node, raft, reads, limits, log, http\n"
+     "f:8: unknown key 'x' in [log]; known: segment_size\n"},
+    {GOOD "[http]\nport = 80\n", "f:6: unknown key 'port' in [http]; it has no keys yet\n"},
+    {GOOD "[raft]\nheartbeet_ms = 5\nrounds = 1\nNode = 3\n",
+     "f:6: unknown key 'heartbeet_ms' in [raft]; did you mean 'heartbeat_ms'?\n"
+     "f:7: unknown key 'rounds' in [raft]; it belongs to [reads]\n"
+     "f:8: unknown key 'Node' in [raft]; known: heartbeat_ms, election_ms\n"},
+    {GOOD "[limits]\ninflight = 5\nconecctions = 7\n",
+     "f:6: unknown key 'inflight' in [limits]; did you mean 'in_flight'?\n"
+     "f:7: unknown key 'conecctions' in [limits]; did you mean 'connections'?\n"},
+    {"name = c\n" GOOD, "f:1: key 'name' stands before the first section header\n"},
+    /* inih would take these for something else, or not see them. */
+    {GOOD "[node]\nmap_size = 16M\n  log_level = debug\n",
+     "f:7: indented line 'log_level = debug'; keys and headers start in the first column\n"},
+    {GOOD "\t[node]\n",
+     "f:5: indented line '[node]'; keys and headers start in the first column\n"},
+    {GOOD "[node] log_level = debug\n", "f:5: text after a section header: 'log_level = debug'\n"},
+    {GOOD "[node\nlog_level = debug\n[raft\n",
+     "f:5: section header '[node' has no ']'\nf:7: section header '[raft' has no ']'\n"},
+    {GOOD "[node]\nlog_level\n= 5\nmap_size ; = 3\n",
+     "f:6: 'log_level' is neither 'key = value' nor a section header\n"
+     "f:7: no key before '='\n"
+     "f:8: 'map_size ; = 3' is neither 'key = value' nor a section header\n"},
+    {GOOD "[node]\ndata_dir = /" Z50 Z50 Z50 "0123456789012345678901234567890123\n",
+     "f:6: data_dir = '/" Z50
+     "0123456789012...' is too long: 180 bytes, the node's name included\n"},
+    {GOOD "[node]\ndata_dir = /" Z50 Z50 Z50 "012345678901234567890123456789012345\n",
+     "f:6: line of 198 bytes; at most 197 are read\n"},
+    {"\xef\xbb\xbf" GOOD, "f:1: a byte order mark before the text; save the file as plain UTF-8\n"},
+    {GOOD "[node]\nlog_\x1b[31mlevel = info\n\x7f\n",
+     "f:6: control character \\x1b in column 5\nf:7: control character \\x7f in column 1\n"},
+    /* Twice. */
+    {GOOD "[raft]\nelection_ms = 600\n[raft]\nelection_ms = 700\n",
+     "f:7: section [raft] stands twice, first on line 5\n"
+     "f:8: key 'election_ms' stands twice, first on line 6\n"},
+    {GOOD "n1 = b:1 b:2\n", "f:5: peer 'n1' stands twice, first on line 4\n"},
+    {GOOD "n2 = b:1 A:2\nn3 = c:1 c:1\nn4 = [::1]:1 [0::1]:2 [::0:1]:1\nn5 = d:1 d:2 b:1\n"
+          "n6 = e:1 e:2 e:2\nn7 = g:1 g:2 h:3\nn8 = i:1 i:2 h:3\n",
+     "f:5: address 'a:2' stands twice, first on line 4\n"
+     "f:6: address 'c:1' stands twice on this line\n"
+     "f:7: address '[::1]:1' stands twice on this line\n"
+     "f:8: address 'b:1' stands twice, first on line 5\n"
+     "f:9: address 'e:2' stands twice on this line\n"
+     "f:11: address 'h:3' stands twice, first on line 10\n"},
+    /* Two names with the same FNV-1a: */
+    {CLUSTER "[peers]\n8yn0iYCKYHlIj4-BwPqk = a:1 a:2\nGReLUrM4wMqfg9yzV3KQ = b:1 b:2\n",
+     "f:5: peers 'GReLUrM4wMqfg9yzV3KQ' and '8yn0iYCKYHlIj4-BwPqk' (line 4) get the same number "
+     "from their names: "
+     "rename one\n"},
+    /* Names and addresses. */
+    {"[cluster]\nname = my cluster\n[peers]\nn.1 = a:1 a:2\n\xc3\xa4 = a:1 a:2\n" Z50 Z10
+     "0123 = a:1 a:2\n",
+     "f:2: name = 'my cluster': 1 to 63 of A-Z a-z 0-9 _ - are allowed\n"
+     "f:4: peer name 'n.1': 1 to 63 of A-Z a-z 0-9 _ - are allowed\n"
+     "f:5: peer name '\\xc3\\xa4': 1 to 63 of A-Z a-z 0-9 _ - are allowed\n"
+     "f:6: peer name '" Z50 Z10 "0123': 1 to 63 of A-Z a-z 0-9 _ - are allowed\n"},
+    {GOOD "n2 =\nn3 = b:1\nn4 = b:1 b:2 b:3 b:4\nn5 = b:1 b:2 # here\n",
+     "f:5: peer 'n2' has 0 addresses; give peer and client address, and perhaps one for HTTP\n"
+     "f:6: peer 'n3' has 1 address; give peer and client address, and perhaps one for HTTP\n"
+     "f:7: peer 'n4' has 4 addresses; give peer and client address, and perhaps one for HTTP\n"
+     "f:8: '#' behind a value; there a comment starts with ';'\n"},
+    /* ';' without a blank before it belongs to the value. */
+    {GOOD "n2 = b:1 b:2;x\nn3 = c:1 c:2 ;x\n",
+     "f:5: 'b:2;x' is not an address: host:port or [ipv6]:port, port 1 to 65535\n"},
+    {GOOD "n2 = 0.0.0.0:1 [::]:2\nn3 = b ::1:2\n",
+     "f:5: '0.0.0.0:1' cannot be dialled by others: write the address they reach\n"
+     "f:5: '[::]:2' cannot be dialled by others: write the address they reach\n"
+     "f:6: 'b' is not an address: host:port or [ipv6]:port, port 1 to 65535\n"
+     "f:6: '::1:2' is not an address: host:port or [ipv6]:port, port 1 to 65535\n"},
+    /* Values. */
+    {GOOD "[raft]\nheartbeat_ms = 0\nelection_ms = 60001\n[reads]\nrounds = "
+          "9\n[limits]\nrequest_bytes = 5M\n"
+          "in_flight = -1\nconnections = 10 20\n",
+     "f:6: heartbeat_ms = '0' is out of range, 1 to 10000\n"
+     "f:7: election_ms = '60001' is out of range, 10 to 60000\n"
+     "f:9: rounds = '9' is out of range, 1 to 8\n"
+     "f:11: request_bytes = '5M' is out of range, 1K to 4M\n"
+     "f:12: in_flight = '-1' is not a number, 1 to 4096\n"
+     "f:13: connections = '10 20' is not a number, 1 to 65536\n"},
+    {GOOD "[log]\nsegment_size = 99999999999999999999\n[node]\nmap_size = 17179869184G\n",
+     "f:6: segment_size = '99999999999999999999' is out of range, 1M to 1G\n"
+     "f:8: map_size = '17179869184G' is out of range, 1M to 1024G\n"},
+    {GOOD "[log]\nsegment_size = 1048577\n[limits]\nrequest_bytes = 1m\n[reads]\nrounds = 1K\n",
+     "f:6: segment_size = '1048577' is not a multiple of 4096\n"
+     "f:8: request_bytes = '1m' is not a size: a number and perhaps K, M or G, 1K to 4M\n"
+     "f:10: rounds = '1K' is not a number, 1 to 8\n"},
+    {GOOD "[raft]\nheartbeat_ms =\nelection_ms = ; nothing\n",
+     "f:6: key 'heartbeat_ms' has no value\nf:7: key 'election_ms' has no value\n"},
+    {GOOD "[raft]\nheartbeat_ms = 100 # fast\n",
+     "f:6: '#' behind a value; there a comment starts with ';'\n"},
+    {GOOD "[node]\nlog_level = warn\ndata_dir = lib\n",
+     "f:6: log_level = 'warn' is unknown; known: error, warning, info, debug\n"
+     "f:7: data_dir = 'lib' is not an absolute path\n"},
+    {GOOD "[node]\nlog_level = wraning\ndata_dir = /x/%n\nid = a/b\n",
+     "f:6: log_level = 'wraning' is unknown; did you mean 'warning'?\n"
+     "f:7: data_dir = '/x/%n' holds a '%' that is not %i, the only one replaced\n"
+     "f:8: id = 'a/b': 1 to 63 of A-Z a-z 0-9 _ - are allowed\n"},
+    /* Relations. */
+    {GOOD "[raft]\nheartbeat_ms = 167\n",
+     "f:6: heartbeat_ms = 167 is more than a third of election_ms = 500\n"},
+    {GOOD "[raft]\nelection_ms = 149\n",
+     "f:6: heartbeat_ms = 50 is more than a third of election_ms = 149\n"},
+    {GOOD "[raft]\nheartbeat_ms = 9999\nelection_ms = x\n",
+     "f:7: election_ms = 'x' is not a number, 10 to 60000\n"},
+};
+
+static void conf__refused_with_these_words(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)
+        expect(refused[i].file, refused[i].problems);
+}
+
+static void conf__nul_bytes_are_refused(void **state)
+{
+    static const char file[] = GOOD "[node]\nlog_level = info\0debug\n";
+
+    (void)state;
+    expect_n(file, sizeof(file) - 1, "f:6: NUL byte in column 17\n");
+}
+
+static void conf__too_many_peers_are_one_problem(void **state)
+{
+    char file[4096];
+    size_t at;
+
+    (void)state;
+    at = (size_t)snprintf(file, sizeof(file), CLUSTER "[peers]\n");
+    for (unsigned i = 0; i < RAFT_SERVERS_MAX; i++)
+        at += (size_t)snprintf(file + at, sizeof(file) - at, "n%u = h%u:1 h%u:2\n", i, i, i);
+    expect(file, "");
+    for (unsigned i = RAFT_SERVERS_MAX; i < RAFT_SERVERS_MAX + 3; i++)
+        at += (size_t)snprintf(file + at, sizeof(file) - at, "n%u = h%u:1 h%u:2\n", i, i, i);
+    expect(file, "f:20: more than 16 peers\n");
+}
+
+static void conf__problems_and_size_are_bounded(void **state)
+{
+    static char file[CONF_FILE_BYTES_MAX + 1];
+    static struct conf c;
+    struct conf_problems ps;
+
+    (void)state;
+    for (size_t i = 0; i < 1000; i++)
+        memcpy(file + 2 * i, "x\n", 2);
+    assert_int_equal(conf_parse("f", file, 2000, NULL, false, &c, &ps), CONF_E_PROBLEMS);
+    assert_int_equal(ps.n, CONF_PROBLEMS_MAX + 1);
+    assert_int_equal(ps.list[CONF_PROBLEMS_MAX - 1].line, CONF_PROBLEMS_MAX);
+    assert_int_equal(ps.list[CONF_PROBLEMS_MAX].line, 0);
+    assert_string_equal(ps.list[CONF_PROBLEMS_MAX].text, "more problems than the 100 shown");
+    conf_problems_done(&ps);
+
+    memset(file, '\n', sizeof(file));
+    memcpy(file, GOOD, strlen(GOOD));
+    expect_n(file, CONF_FILE_BYTES_MAX, "");
+    expect_n(file, CONF_FILE_BYTES_MAX + 1,
+             "f: larger than 256 KiB: this is no configuration file\n");
+}
+
+/* The name counts in the length of the directory, so that what is printed fits a line. */
+static void conf__data_dir_is_bounded_after_the_name(void **state)
+{
+    static struct conf c;
+    struct conf_problems ps;
+    static const char file[] =
+        CLUSTER "[peers]\n" Z50 " = a:1 a:2\n[node]\ndata_dir = /" Z50 Z50 Z10 Z10 Z10 "/%i\n";
+    static const char fits[] =
+        CLUSTER "[peers]\n" Z50 " = a:1 a:2\n[node]\ndata_dir = /" Z50 Z50 Z10 Z10 "01234567/%i\n";
+
+    (void)state;
+    assert_int_equal(parse(file, Z50, true, &c, &ps), CONF_E_PROBLEMS);
+    assert_int_equal(ps.n, 1);
+    assert_int_equal(ps.list[0].line, 6);
+    assert_string_equal(ps.list[0].text, "data_dir for node '" Z50
+                                         "' is too long: 180 bytes, the node's name included");
+    conf_problems_done(&ps);
+    assert_int_equal(parse(fits, Z50, true, &c, &ps), 0);
+    assert_int_equal(strlen(c.data_dir), CONF_DATA_DIR_BYTES_MAX);
+}
+
+/* ---- addresses ---- */
+
+static void conf__split_address(void **state)
+{
+    static const struct {
+        const char *addr;
+        const char *host; /* NULL: not an address */
+        const char *port;
+    } rows[] = {
+        {"localhost:7400", "localhost", "7400"},
+        {"10.0.0.1:1", "10.0.0.1", "1"},
+        {"a_b-c.example.:65535", "a_b-c.example.", "65535"},
+        {"[::1]:7400", "::1", "7400"},
+        {"[fe80::1%eth0.5]:7400", "fe80::1%eth0.5", "7400"},
+        {"[::ffff:10.0.0.1]:7", "::ffff:10.0.0.1", "7"},
+        {"", NULL, NULL},
+        {":", NULL, NULL},
+        {"host", NULL, NULL},
+        {"host:", NULL, NULL},
+        {":7400", NULL, NULL},
+        {"host:0", NULL, NULL},
+        {"host:07", NULL, NULL},
+        {"host:65536", NULL, NULL},
+        {"host:123456", NULL, NULL},
+        {"host:7400x", NULL, NULL},
+        {"host:-1", NULL, NULL},
+        {"host:+1", NULL, NULL},
+        {"host:7K", NULL, NULL},
+        {"ho st:1", NULL, NULL},
+        {"h\xc3\xb6st:1", NULL, NULL},
+        {"-host:1", NULL, NULL},
+        {".host:1", NULL, NULL},
+        {"a..b:1", NULL, NULL},
+        {"10.0.0.256:1", NULL, NULL},
+        {"10.0.1:1", NULL, NULL},
+        {"1:1", NULL, NULL},
+        {"::1:7400", NULL, NULL},
+        {"[::1]7400", NULL, NULL},
+        {"[::1]", NULL, NULL},
+        {"[::1", NULL, NULL},
+        {"[]:1", NULL, NULL},
+        {"[host]:1", NULL, NULL},
+        {"[10.0.0.1]:1", NULL, NULL},
+        {"[fe80::1%]:1", NULL, NULL},
+        {"[fe80::1%a b]:1", NULL, NULL},
+        {"[1:2:3:4:5:6:7:8:9]:1", NULL, NULL},
+    };
+    char host[254];
+    char port[6];
+    char longest[300];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        int r = conf_split_address(rows[i].addr, host, sizeof(host), port, sizeof(port));
+
+        assert_int_equal(r, rows[i].host == NULL);
+        if (rows[i].host != NULL) {
+            assert_string_equal(host, rows[i].host);
+            assert_string_equal(port, rows[i].port);
+        }
+    }
+    /* 253 bytes of host are the most, and the caller's room counts. */
+    memset(longest, 'a', sizeof(longest));
+    (void)snprintf(longest + 253, sizeof(longest) - 253, ":1");
+    assert_int_equal(conf_split_address(longest, host, sizeof(host), port, sizeof(port)), 0);
+    assert_int_equal(conf_split_address(longest, host, sizeof(host) - 1, port, sizeof(port)), 1);
+    longest[253] = 'a';
+    (void)snprintf(longest + 254, sizeof(longest) - 254, ":1");
+    assert_int_equal(conf_split_address(longest, longest, sizeof(longest), port, sizeof(port)), 1);
+    assert_int_equal(conf_split_address("a:12345", host, sizeof(host), port, 5), 1);
+    assert_int_equal(conf_split_address("a:12345", host, sizeof(host), port, 6), 0);
+    assert_int_equal(conf_split_address("ab:1", host, 2, port, sizeof(port)), 1);
+}
+
+/* ---- identities ---- */
+
+static void id_of(const char *file, unsigned char ret_id[16])
+{
+    static struct conf c;
+    struct conf_problems ps;
+
+    assert_int_equal(parse(file, NULL, false, &c, &ps), 0);
+    conf_cluster_id(&c, ret_id);
+}
+
+static void conf__cluster_id_is_name_and_peer_addresses(void **state)
+{
+    unsigned char id[16];
+    unsigned char other[16];
+    static const char *const same[] = {
+        CLUSTER "[peers]\nn2 = b:1 b:2\nn1 = a:1 a:2\n",
+        CLUSTER "[peers]\nn1 = a:1 x:2 x:3\nn2 = b:1 y:2\n",
+        CLUSTER "[raft]\nelection_ms = 300\n[peers]\nn1 = A:1 a:2\nn2 = b:1 b:2\n",
+    };
+    static const char *const different[] = {
+        "[cluster]\nname = d\n[peers]\nn1 = a:1 a:2\nn2 = b:1 b:2\n",
+        CLUSTER "[peers]\nn1 = a:1 a:2\nn2 = b:3 b:2\n",
+        CLUSTER "[peers]\nn1 = a:1 a:2\nn3 = b:1 b:2\n",
+        CLUSTER "[peers]\nn1 = b:1 b:2\nn2 = a:1 a:2\n",
+        CLUSTER "[peers]\nn1 = a:1 a:2\n",
+        CLUSTER "[peers]\nn1 = a:1 a:2\nn2 = b:1 b:2\nn3 = c:1 c:2\n",
+    };
+    /* Written into every data directory: it may not change. */
+    static const unsigned char known[16] = {0x36, 0xb3, 0xe5, 0xb4, 0x4a, 0x9c, 0x06, 0x94,
+                                            0x85, 0xbd, 0x99, 0x40, 0x50, 0xc4, 0x77, 0x6a};
+
+    (void)state;
+    id_of(CLUSTER "[peers]\nn1 = a:1 a:2\nn2 = b:1 b:2\n", id);
+    assert_memory_equal(id, known, 16);
+    for (size_t i = 0; i < sizeof(same) / sizeof(same[0]); i++) {
+        id_of(same[i], other);
+        assert_memory_equal(id, other, 16);
+    }
+    for (size_t i = 0; i < sizeof(different) / sizeof(different[0]); i++) {
+        id_of(different[i], other);
+        assert_memory_not_equal(id, other, 16);
+    }
+}
+
+static void conf__first_membership_has_all_as_voters(void **state)
+{
+    static struct conf c;
+    static struct raft_configuration cfg;
+    struct conf_problems ps;
+
+    (void)state;
+    assert_int_equal(parse(CLUSTER "[peers]\nn3 = c:1 c:2\nn1 = a:1 a:2 a:3\nn2 = b:1 b:2\n", NULL,
+                           false, &c, &ps),
+                     0);
+    assert_int_equal(conf_to_configuration(&c, &cfg), 0);
+    assert_int_equal(cfg.n, 3);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(cfg.servers[i].role, RAFT_VOTER);
+        assert_true(cfg.servers[i].id == c.peers[i].id);
+        assert_string_equal(cfg.servers[i].name, c.peers[i].name);
+        assert_string_equal(cfg.servers[i].peer_addr, c.peers[i].peer_addr);
+        assert_string_equal(cfg.servers[i].client_addr, c.peers[i].client_addr);
+    }
+}
+
+/* ---- files ---- */
+
+static const char *in_srcdir(char *buf, size_t size, const char *name)
+{
+    const char *srcdir = getenv("srcdir");
+
+    (void)snprintf(buf, size, "%s/%s", srcdir != NULL ? srcdir : ".", name);
+    return buf;
+}
+
+static void load_shipped(const char *name, const char *id, struct conf *ret)
+{
+    char path[PATH_MAX];
+    struct conf_problems ps;
+    int r = conf_load(in_srcdir(path, sizeof(path), name), id, id != NULL, ret, &ps);
+
+    if (r == CONF_E_PROBLEMS)
+        conf_problems_print(&ps, path, stderr);
+    else if (r < 0)
+        (void)fprintf(stderr, "%s\n", err_text());
+    assert_int_equal(r, 0);
+    assert_string_equal(ret->path, path);
+}
+
+/* conf/ridd.conf shows each key at its default, so its own lines and the table of keys must agree.
+ */
+static void conf__shipped_file_equals_the_defaults(void **state)
+{
+    static struct conf shipped;
+    static struct conf plain;
+    static char text[CONF_FILE_BYTES_MAX];
+    char path[PATH_MAX];
+    char wanted[64];
+    struct conf_problems ps;
+    FILE *f;
+
+    (void)state;
+    load_shipped("conf/ridd.conf", NULL, &shipped);
+    assert_int_equal(
+        parse("[cluster]\nname = example\n[peers]\nn1 = 127.0.0.1:7401 127.0.0.1:7400\n", NULL,
+              false, &plain, &ps),
+        0);
+    assert_conf_equal(&shipped, &plain);
+
+    f = fopen(in_srcdir(path, sizeof(path), "conf/ridd.conf"), "re");
+    assert_non_null(f);
+    assert_true(fread(text, 1, sizeof(text) - 1, f) > 0);
+    assert_int_equal(fclose(f), 0);
+    for (size_t i = 0; i < CONF_N_KEYS; i++) {
+        /* The node's own name has no default: it stands there as a comment. */
+        (void)snprintf(wanted, sizeof(wanted),
+                       "\n%s%s = ", conf_keys[i].kind == CONF_KIND_SELF ? "#" : "",
+                       conf_keys[i].name);
+        if (strstr(text, wanted) == NULL)
+            fail_msg("conf/ridd.conf does not show '%s' of [%s]", conf_keys[i].name,
+                     conf_section_names[conf_keys[i].section]);
+    }
+    for (unsigned s = 0; s < CONF_N_SECTIONS; s++) {
+        (void)snprintf(wanted, sizeof(wanted), "\n[%s]\n", conf_section_names[s]);
+        assert_non_null(strstr(text, wanted));
+    }
+}
+
+/* The manual names every key and every section. */
+static void conf__manual_names_every_key(void **state)
+{
+    static char text[CONF_FILE_BYTES_MAX];
+    char path[PATH_MAX];
+    char wanted[64];
+    FILE *f;
+
+    (void)state;
+    f = fopen(in_srcdir(path, sizeof(path), "man/ridd.conf.5"), "re");
+    assert_non_null(f);
+    assert_true(fread(text, 1, sizeof(text) - 1, f) > 0);
+    assert_int_equal(fclose(f), 0);
+    for (size_t i = 0; i < CONF_N_KEYS; i++) {
+        (void)snprintf(wanted, sizeof(wanted), "\n.It Cm %s\n", conf_keys[i].name);
+        if (strstr(text, wanted) == NULL)
+            fail_msg("man/ridd.conf.5 does not explain '%s'", conf_keys[i].name);
+    }
+    for (unsigned s = 0; s < CONF_N_SECTIONS; s++) {
+        (void)snprintf(wanted, sizeof(wanted), "\n.Ss [%s]\\&\n", conf_section_names[s]);
+        if (strstr(text, wanted) == NULL)
+            fail_msg("man/ridd.conf.5 has no part for [%s]", conf_section_names[s]);
+    }
+}
+
+static void conf__three_nodes_on_one_host(void **state)
+{
+    static struct conf c;
+    char names[3][3] = {"n1", "n2", "n3"};
+
+    (void)state;
+    for (unsigned i = 0; i < 3; i++) {
+        load_shipped("conf/three-nodes.conf", names[i], &c);
+        assert_int_equal(c.n_peers, 3);
+        assert_ptr_equal(c.self, &c.peers[i]);
+        assert_non_null(strstr(c.data_dir, names[i]));
+    }
+}
+
+static void conf__unreadable_files_are_errors(void **state)
+{
+    static struct conf c;
+    struct conf_problems ps;
+
+    (void)state;
+    assert_int_equal(conf_load("/nonexistent/ridd.conf", NULL, false, &c, &ps), -ENOENT);
+    assert_string_equal(err_text(),
+                        "cannot open '/nonexistent/ridd.conf': No such file or directory");
+    assert_null(ps.list);
+    assert_int_equal(conf_load("/", NULL, false, &c, &ps), -EISDIR);
+    assert_string_equal(err_text(), "cannot read '/': Is a directory");
+    /* Endless, and stops. */
+    assert_int_equal(conf_load("/dev/zero", NULL, false, &c, &ps), CONF_E_PROBLEMS);
+    assert_string_equal(ps.list[0].text, "larger than 256 KiB: this is no configuration file");
+    conf_problems_done(&ps);
+}
+
+static void conf__printed_file_reads_back_equal(void **state)
+{
+    static struct conf a;
+    static struct conf b;
+    static const char *const files[] = {
+        GOOD,
+        CLUSTER
+        "[peers]\nn2 = [::1]:1 host:2 [fe80::1%lo]:3\nn1 = a:1 a:2\n[node]\nmap_size = "
+        "1052672\ndata_dir = /x y/%i/%i\n"
+        "log_level = error\n[raft]\nheartbeat_ms = 1\nelection_ms = 60000\n[reads]\nrounds = "
+        "1\n[limits]\n"
+        "request_bytes = 1025\nin_flight = 4096\nconnections = 65536\n[log]\nsegment_size = 1G\n",
+    };
+    static const char *const ids[] = {NULL, "n1"};
+    struct conf_problems ps;
+
+    (void)state;
+    for (size_t i = 0; i < 4; i++) {
+        char *text;
+
+        assert_int_equal(parse(files[i / 2], ids[i % 2], false, &a, &ps), 0);
+        text = printed(&a);
+        assert_int_equal(parse(text, NULL, ids[i % 2] != NULL, &b, &ps), 0);
+        assert_conf_equal(&a, &b);
+        free(text);
+    }
+}
+
+/* ---- the nearest name ---- */
+
+static void conf__nearest_name(void **state)
+{
+    static const char *const names[] = {"heartbeat_ms", "election_ms", "name", "id"};
+    static const struct {
+        const char *word;
+        const char *near;
+    } rows[] = {
+        {"heartbeat_ms", "heartbeat_ms"},
+        {"HeartBeat_MS", "heartbeat_ms"},
+        {"hearbeat_ms", "heartbeat_ms"},
+        {"heartbeat", "heartbeat_ms"},
+        {"haertbeat_ms", "heartbeat_ms"},
+        {"elction_ms", "election_ms"},
+        {"nmae", "name"},
+        {"nam", "name"},
+        {"xyzw", NULL},
+        {"", NULL},
+        {"x", NULL},
+        {"identity", NULL},
+    };
+    char longest[200];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        const char *near = conf_near(rows[i].word, names, 4);
+
+        if (rows[i].near == NULL)
+            assert_null(near);
+        else
+            assert_string_equal(near, rows[i].near);
+    }
+    memset(longest, 'n', sizeof(longest) - 1);
+    longest[sizeof(longest) - 1] = '\0';
+    assert_null(conf_near(longest, names, 4));
+}
+
+/* ---- mutations ---- */
+
+static void conf__mutated_files_do_no_harm(void **state)
+{
+    static const char *const pieces[] = {
+        "\n",
+        "[",
+        "]",
+        "=",
+        ":",
+        " ",
+        ";",
+        "#",
+        "\t",
+        "%i",
+        "[peers]\n",
+        "[node]\n",
+        "n1",
+        "n2 = ",
+        "::1",
+        "0",
+        "99",
+        "K",
+        "G",
+        "\r\n",
+        "\xef\xbb",
+        "[raft]\n",
+        "a:1 a:2",
+        "/",
+        "\x80",
+        "\x1b",
+        ".",
+        "-",
+        Z50 Z50,
+        "id = n1\n",
+        "rounds = ",
+        "[cluster]\n",
+        "name = ",
+        "[http]",
+        "n9 = [::2]:5 b:6\n",
+        "election_ms = 300\n",
+    };
+    static const char *const starts[] = {
+        GOOD,
+        CLUSTER
+        "[peers]\nn1 = a:1 a:2\nn2 = [::1]:1 [::1]:2 h:3\nn3 = 10.0.0.1:1 10.0.0.1:2\n[node]\nid = "
+        "n1\n"
+        "data_dir = /x/%i\nmap_size = 16M\nlog_level = debug\n[raft]\nheartbeat_ms = "
+        "50\nelection_ms = 500\n"
+        "[reads]\nrounds = 2\n[limits]\nrequest_bytes = 1M\nin_flight = 7\nconnections = 9\n[log]\n"
+        "segment_size = 2M\n[http]\n",
+    };
+    struct prng p;
+    uint8_t file[2048];
+
+    (void)state;
+    prng_init(&p, 7);
+    for (unsigned run = 0; run < 6000; run++) {
+        const char *start = starts[run % 2];
+        size_t len = strlen(start);
+
+        memcpy(file, start, len);
+        for (uint64_t n = 1 + prng_below(&p, 4); n > 0; n--) {
+            size_t at = (size_t)prng_below(&p, len + 1);
+            size_t left = len - at;
+
+            switch (prng_below(&p, 4)) {
+            case 0: { /* put a piece in */
+                const char *piece = pieces[prng_below(&p, sizeof(pieces) / sizeof(pieces[0]))];
+                size_t n_piece = strlen(piece);
+
+                if (len + n_piece > sizeof(file))
+                    break;
+                memmove(file + at + n_piece, file + at, left);
+                memcpy(file + at, piece, n_piece);
+                len += n_piece;
+                break;
+            }
+            case 1: { /* take some out */
+                size_t n_out = (size_t)prng_below(&p, left < 20 ? left + 1 : 20);
+
+                memmove(file + at, file + at + n_out, left - n_out);
+                len -= n_out;
+                break;
+            }
+            case 2:
+                if (left > 0)
+                    file[at] = (uint8_t)prng_next(&p);
+                break;
+            default: { /* repeat a part elsewhere */
+                size_t from = (size_t)prng_below(&p, len + 1);
+                size_t n_copy = (size_t)prng_below(&p, len - from < 40 ? len - from + 1 : 40);
+                uint8_t copy[40];
+
+                if (len + n_copy > sizeof(file))
+                    break;
+                memcpy(copy, file + from, n_copy);
+                memmove(file + at + n_copy, file + at, left);
+                memcpy(file + at, copy, n_copy);
+                len += n_copy;
+                break;
+            }
+            }
+        }
+        (void)LLVMFuzzerTestOneInput(file, len);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(conf__defaults_are_those_of_the_manual),
+        cmocka_unit_test(conf__every_key_is_read),
+        cmocka_unit_test(conf__both_line_endings),
+        cmocka_unit_test(conf__which_node_this_is),
+        cmocka_unit_test(conf__refused_with_these_words),
+        cmocka_unit_test(conf__nul_bytes_are_refused),
+        cmocka_unit_test(conf__too_many_peers_are_one_problem),
+        cmocka_unit_test(conf__problems_and_size_are_bounded),
+        cmocka_unit_test(conf__data_dir_is_bounded_after_the_name),
+        cmocka_unit_test(conf__split_address),
+        cmocka_unit_test(conf__cluster_id_is_name_and_peer_addresses),
+        cmocka_unit_test(conf__first_membership_has_all_as_voters),
+        cmocka_unit_test(conf__shipped_file_equals_the_defaults),
+        cmocka_unit_test(conf__manual_names_every_key),
+        cmocka_unit_test(conf__three_nodes_on_one_host),
+        cmocka_unit_test(conf__unreadable_files_are_errors),
+        cmocka_unit_test(conf__printed_file_reads_back_equal),
+        cmocka_unit_test(conf__nearest_name),
+        cmocka_unit_test(conf__mutated_files_do_no_harm),
+    };
+
+    return cmocka_run_group_tests_name("conf", tests, NULL, NULL);
+}
