@@ -70,6 +70,9 @@ struct node {
     raft_term led_term;            /* led at the last look; 0: did not lead */
     raft_index led_commit;         /* then */
     struct raft_entry_id last_own; /* last proposal */
+    raft_term match_term;          /* what match_index[] belongs to */
+    raft_index match_index[NODES_MAX];
+    uint64_t heard_us[NODES_MAX]; /* by its own clock, as leader */
 };
 
 struct agreed {
@@ -88,6 +91,10 @@ struct odds {
     unsigned deliver, tick, ready, store, propose, read, drop, again, apply;
     unsigned crash, restart, link, transfer, nemesis, jump;
     unsigned in_order, late, late_comes, leak, ready_at_once, store_at_once, apply_at_once;
+    unsigned append_lost;  /* of appends alone: logs that differ are what elections must settle */
+    unsigned answers_late; /* of answers to heartbeats: what a stale read is made of */
+    unsigned tick_us;      /* at most, per step */
+    unsigned calm;         /* a cut lasts at least this many steps */
 };
 
 enum count {
@@ -134,6 +141,7 @@ struct bag {
     size_t n_msgs;
     struct raft_msg *late[LATE_MAX]; /* owned */
     size_t n_late;
+    uint64_t calm_until; /* step */
     uint64_t next_ctx;
     uint64_t next_value;
 
@@ -149,7 +157,7 @@ struct bag {
 };
 
 static struct bag bag;
-static uint64_t steps_wanted = 700;
+static uint64_t steps_wanted = 2500;
 
 /* ---- telling ---- */
 
@@ -438,17 +446,24 @@ static void check_send(const struct node *n, const struct raft_msg *m)
 }
 
 /* I8: what a leader believes a follower to hold is on that follower's disk. */
-static void check_match(const struct node *n)
+static void check_match(struct node *n)
 {
     struct raft_status s;
 
     if (raft_get_role(n->raft) != RAFT_LEADER)
         return;
     raft_get_status(n->raft, &s);
+    if (n->match_term != s.current_term)
+        memset(n->match_index, 0, sizeof(n->match_index));
+    n->match_term = s.current_term;
     for (unsigned i = 0; i < s.n_peers; i++) {
         const struct node *p = node_of_id(s.peers[i].id);
         raft_index match = s.peers[i].match_index;
 
+        if (match < n->match_index[p->slot])
+            fail("I8 match_index never falls within a term", "%s: %s %" PRIu64 " after %" PRIu64,
+                 n->name, p->name, match, n->match_index[p->slot]);
+        n->match_index[p->slot] = match;
         if (match == 0 || p->disk.hard_state.current_term > s.current_term)
             continue;
         if (sim_log_term(&p->disk.log, match) != raft_term_at(n->raft, match))
@@ -565,6 +580,29 @@ static void check_loss(struct node *n, const struct raft_ready *rd)
     n->led_commit = raft_get_commit_index(n->raft);
 }
 
+/* R18: a leader that has not heard a quorum for an election timeout of its own clock has stepped down when it looks at
+ * that clock. */
+static void check_quorum_heard(const struct node *n)
+{
+    unsigned heard = n->voter ? 1 : 0;
+
+    if (raft_get_role(n->raft) != RAFT_LEADER)
+        return;
+    for (unsigned i = 0; i < bag.n_nodes; i++)
+        heard += i != n->slot && bag.nodes[i].voter &&
+                 n->now_us - n->heard_us[i] <= ELECTION_US;
+    if (2 * heard <= bag.n_voters)
+        fail("R18 check-quorum", "%s leads term %" PRIu64 " and hears %u voters of %u", n->name,
+             raft_get_term(n->raft), heard, bag.n_voters);
+}
+
+static void note_heard(struct node *n, const struct raft_msg *m)
+{
+    if ((m->type == RAFT_MSG_APPEND_RESP || m->type == RAFT_MSG_HEARTBEAT_RESP) &&
+        m->term == raft_get_term(n->raft))
+        n->heard_us[node_of_id(m->from)->slot] = n->now_us;
+}
+
 /* After every call of a core. */
 static void look(struct node *n)
 {
@@ -575,8 +613,11 @@ static void look(struct node *n)
         bool new = term < TERMS_MAX &&bag.leaders[term].id == 0;
 
         check_election_safety(n);
-        if (new)
+        if (new) {
             check_leader_completeness(n, 1);
+            for (unsigned i = 0; i < bag.n_nodes; i++)
+                n->heard_us[i] = n->now_us;
+        }
     }
 }
 
@@ -609,7 +650,9 @@ static void net_add(struct node *n, const struct raft_msg *m)
     trace_msg("send", m);
     if (bag.n_msgs == BAG_MAX)
         free(take_msg(below(BAG_MAX)));
-    if (chance(bag.odds.late))
+    if (m->type == RAFT_MSG_APPEND && chance(bag.odds.append_lost))
+        return;
+    if (chance(m->type == RAFT_MSG_HEARTBEAT_RESP ? bag.odds.answers_late : bag.odds.late))
         put_late(sim_msg_copy(m));
     else
         bag.msgs[bag.n_msgs++] = sim_msg_copy(m);
@@ -809,6 +852,7 @@ static void give(struct raft_msg *m)
         fail("a correct peer is never refused", "%s returns %d to %s of %s", n->name, r,
              raft_msg_type_name(m->type), name_of(NULL, m->from));
     bag.counts[N_DELIVERED]++;
+    note_heard(n, m);
     after_input(n);
 }
 
@@ -878,12 +922,13 @@ static void advance(struct node *n, uint64_t us)
     n->now_us += us;
     trace("tick %s +%" PRIu64, n->name, us);
     raft_tick(n->raft, n->now_us);
+    check_quorum_heard(n);
     after_input(n);
 }
 
 static void act_tick(void)
 {
-    uint64_t us = 1 + below(HEARTBEAT_US);
+    uint64_t us = 1 + below(bag.odds.tick_us);
 
     for (unsigned i = 0; i < bag.n_nodes; i++) {
         struct node *n = &bag.nodes[i];
@@ -1100,9 +1145,12 @@ static void act_nemesis(void)
     struct node *n = any_leader();
     struct node *m = &bag.nodes[below(bag.n_nodes)];
 
+    if (bag.step < bag.calm_until)
+        return;
     if (n == NULL || chance(300))
         n = &bag.nodes[below(bag.n_nodes)];
     bag.counts[N_CUTS]++;
+    bag.calm_until = bag.step + below(bag.odds.calm);
     switch (below(8)) {
     case 0:
     case 1:
@@ -1117,7 +1165,14 @@ static void act_nemesis(void)
             if (i != n->slot)
                 set_cut(n, &bag.nodes[i], true);
         }
-        n->rate = chance(700) ? 0 : 1;
+        n->rate = chance(800) ? 0 : 1;
+        /* What was on its way to it comes, but late. */
+        for (size_t i = 0; i < bag.n_msgs;)
+            if (bag.msgs[i]->to == n->id && chance(800))
+                put_late(take_msg(i));
+            else
+                i++;
+        bag.calm_until = bag.step + bag.odds.calm / 2 + below(bag.odds.calm);
         break;
     case 4: /* asleep, but not cut off */
         trace("asleep: %s", n->name);
@@ -1173,6 +1228,41 @@ static void draw_odds(void)
     o->ready_at_once = between(1, 10) * 100;
     o->store_at_once = between(0, 10) * 100;
     o->apply_at_once = between(2, 10) * 100;
+    o->append_lost = chance(700) ? 0 : between(1, 300);
+    o->answers_late = chance(500) ? o->late : between(50, 400);
+    o->tick_us = chance(700) ? HEARTBEAT_US : between(HEARTBEAT_US / 4, ELECTION_US);
+    o->calm = between(1, 400);
+    /* A third of the runs is about leaders that do not know that they are deposed, a third about leaders that follow
+     * each other quickly and leave their logs behind. */
+    switch (below(3)) {
+    case 0:
+        o->read = between(40, 80);
+        o->nemesis = between(8, 15);
+        o->crash = chance(700) ? 0 : 1;
+        o->jump = 0;
+        o->in_order = between(2, 4) * 240;
+        o->late_comes = between(20, 60);
+        o->answers_late = between(100, 500);
+        o->tick_us = HEARTBEAT_US;
+        o->calm = between(200, 600);
+        o->ready_at_once = between(7, 10) * 100;
+        o->store_at_once = between(5, 10) * 100;
+        break;
+    case 1:
+        o->propose = between(20, 60);
+        o->crash = between(2, 10);
+        o->restart = between(20, 60);
+        o->transfer = between(0, 8);
+        o->in_order = between(2, 4) * 240;
+        o->append_lost = between(200, 800);
+        o->tick_us = between(HEARTBEAT_US, ELECTION_US);
+        o->ready_at_once = between(5, 10) * 100;
+        o->store_at_once = between(5, 10) * 100;
+        bag.append_bytes_max = chance(700) ? 1 : bag.append_bytes_max;
+        break;
+    default:
+        break;
+    }
 }
 
 static void act(void)
@@ -1213,6 +1303,7 @@ static void begin(uint64_t seed, bool with_trace)
 
     bag.seed = seed;
     bag.step = 0;
+    bag.calm_until = 0;
     bag.phase = "start";
     bag.trace = with_trace;
     prng_init(&bag.prng, seed * 0x9e3779b97f4a7c15u + 1);
@@ -1320,7 +1411,7 @@ static void check_liveness(void)
 
     bag.phase = "healed";
     trace("heal for good");
-    bag.odds.late = 0;
+    bag.odds.late = bag.odds.answers_late = bag.odds.append_lost = 0;
     for (unsigned i = 0; i < bag.n_nodes; i++)
         if (bag.nodes[i].raft == NULL)
             start(&bag.nodes[i]);
