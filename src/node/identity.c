@@ -606,7 +606,7 @@ int identity_open(const struct identity_conf *conf, struct identity_dir **ret_di
     if (r == 0)
         r = dir_lock(dir);
     if (r == 0)
-        r = check_tree(dir->path, dir->fd, 2);
+        r = check_tree(dir->path, dir->fd, 1);
     if (r == 0)
         r = read_ident(dir);
     if (r == 0)
@@ -731,7 +731,7 @@ int identity_create(const struct identity_conf *conf, struct identity_dir **ret_
     if (r == 0)
         r = survey_dir(dir, &s);
     if (r == 0)
-        r = check_tree(dir->path, dir->fd, 2);
+        r = check_tree(dir->path, dir->fd, 1);
     if (r == 0 && s.has_ident) {
         r = read_ident(dir);
         if (r == 0)
