@@ -395,3 +395,8 @@ void store_get_stats(struct store *s, struct store_stats *ret_stats)
     *ret_stats = s->stats;
     (void)pthread_mutex_unlock(&s->lock);
 }
+
+size_t store_record_bytes(size_t payload_len)
+{
+    return record_bytes(payload_len);
+}
