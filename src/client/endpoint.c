@@ -1,0 +1,127 @@
+/* "host:port", "[v6]:port", and lists of them. Nothing is looked up here, so that a list can be
+ * checked without a network. */
+#include <stdio.h>
+#include <string.h>
+
+#include "client/client_int.h"
+
+#include "base/banned.h"
+
+static bool is_separator(char c)
+{
+    return c == ',' || c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
+static bool port_ok(const char *s, size_t len)
+{
+    unsigned v = 0;
+
+    if (len == 0 || len > 5)
+        return false;
+    for (size_t i = 0; i < len; i++) {
+        if (s[i] < '0' || s[i] > '9')
+            return false;
+        v = v * 10 + (unsigned)(s[i] - '0');
+    }
+    return v >= 1 && v <= 65535;
+}
+
+/* Names and addresses only: what getaddrinfo() would never find is refused here, with a better
+ * text. */
+static bool host_ok(const char *s, size_t len, bool in_brackets)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_";
+    static const char v6[] =
+        "abcdefABCDEF0123456789:.%"
+        "ghijklmnopqrstuvwxyzGHIJKLMNOPQRSTUVWXYZ_-"; /* a zone: fe80::1%eth0 */
+
+    if (len == 0)
+        return false;
+    for (size_t i = 0; i < len; i++)
+        if (s[i] == '\0' || strchr(in_brackets ? v6 : plain, s[i]) == NULL)
+            return false;
+    return true;
+}
+
+int endpoint_parse(const char *s, size_t len, struct endpoint *ret, char *why, size_t why_size)
+{
+    const char *colon = memrchr(s, ':', len);
+    const char *host = s;
+    size_t host_len;
+    size_t port_len;
+    bool in_brackets = len > 0 && s[0] == '[';
+    int shown = len < 64 ? (int)len : 64;
+
+    if (len >= sizeof(ret->text)) {
+        (void)snprintf(why, why_size, "endpoint '%.*s...' is longer than %zu bytes", shown, s,
+                       sizeof(ret->text) - 1);
+        return 1;
+    }
+    if (colon == NULL) {
+        (void)snprintf(why, why_size, "endpoint '%.*s' has no port: write host:port", shown, s);
+        return 1;
+    }
+    host_len = (size_t)(colon - s);
+    port_len = len - host_len - 1;
+    if (in_brackets) {
+        if (host_len < 2 || s[host_len - 1] != ']') {
+            (void)snprintf(why, why_size, "endpoint '%.*s' is not [address]:port", shown, s);
+            return 1;
+        }
+        host++;
+        host_len -= 2;
+    } else if (memchr(s, ':', host_len) != NULL) {
+        (void)snprintf(why, why_size,
+                       "endpoint '%.*s' has more than one colon: write [address]:port for IPv6",
+                       shown, s);
+        return 1;
+    }
+    if (!host_ok(host, host_len, in_brackets)) {
+        (void)snprintf(why, why_size, "endpoint '%.*s' has no usable host", shown, s);
+        return 1;
+    }
+    if (!port_ok(colon + 1, port_len)) {
+        (void)snprintf(why, why_size, "endpoint '%.*s' has no port from 1 to 65535", shown, s);
+        return 1;
+    }
+    memset(ret, 0, sizeof(*ret));
+    memcpy(ret->text, s, len);
+    memcpy(ret->host, host, host_len);
+    memcpy(ret->port, colon + 1, port_len);
+    return 0;
+}
+
+int endpoint_parse_list(const char *s, struct endpoint ret[RIDD_ENDPOINTS_MAX], unsigned *ret_n,
+                        char *why, size_t why_size)
+{
+    unsigned n = 0;
+
+    for (;;) {
+        size_t len = 0;
+        bool seen = false;
+
+        while (is_separator(*s))
+            s++;
+        if (*s == '\0')
+            break;
+        while (s[len] != '\0' && !is_separator(s[len]))
+            len++;
+        if (n == RIDD_ENDPOINTS_MAX) {
+            (void)snprintf(why, why_size, "more than %d endpoints", RIDD_ENDPOINTS_MAX);
+            return 1;
+        }
+        if (endpoint_parse(s, len, &ret[n], why, why_size) != 0)
+            return 1;
+        for (unsigned i = 0; i < n; i++)
+            seen = seen || strcmp(ret[i].text, ret[n].text) == 0;
+        if (!seen) /* twice the same is once */
+            n++;
+        s += len;
+    }
+    if (n == 0) {
+        (void)snprintf(why, why_size, "no endpoint given: write host:port,host:port");
+        return 1;
+    }
+    *ret_n = n;
+    return 0;
+}

@@ -1,0 +1,144 @@
+/* Where the cluster is: the command line, then the environment, then a configuration file. What was
+ * named on the command line is taken or refused, never passed over; a file at a usual place may be
+ * missing. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "conf/conf.h"
+#include "ctl/ctl_int.h"
+
+#include "base/banned.h"
+
+static const char *const usual_places[] = {"./ridd.conf", "/etc/ridd/ridd.conf"};
+
+static const char *env(const char *name)
+{
+    const char *s = getenv(name);
+
+    return s != NULL && s[0] != '\0' ? s : NULL;
+}
+
+/* The list once more, from the library's own reading of it. */
+static int take_nodes_of(struct ctl *ctl, const struct ridd *client)
+{
+    ctl->n_nodes = ridd_endpoint_count(client);
+    for (unsigned i = 0; i < ctl->n_nodes; i++)
+        (void)snprintf(ctl->nodes[i].endpoint, sizeof(ctl->nodes[i].endpoint), "%s",
+                       ridd_endpoint(client, i));
+    return CTL_EXIT_OK;
+}
+
+static int take_list(struct ctl *ctl, const char *list, const char *origin, int exit_code)
+{
+    char why[RIDD_TEXT_SIZE];
+    struct ridd *client = NULL;
+
+    if (ridd_check_endpoints(list, why, sizeof(why)) != RIDD_OK)
+        return report(ctl, exit_code, "%s: %s", origin, why);
+    ctl->endpoints = strdup(list);
+    if (ctl->endpoints == NULL || ridd_open(list, NULL, &client) != RIDD_OK)
+        return report_no_memory(ctl);
+    (void)take_nodes_of(ctl, client);
+    ridd_close(client);
+    return CTL_EXIT_OK;
+}
+
+static int take_conf(struct ctl *ctl, const struct conf *conf)
+{
+    cleanup_buf struct buf list = BUF_INIT;
+
+    for (unsigned i = 0; i < conf->n_peers && ctl->n_nodes < RIDD_ENDPOINTS_MAX; i++) {
+        const struct conf_peer *p = &conf->peers[i];
+        struct ctl_node *node = &ctl->nodes[ctl->n_nodes++];
+
+        (void)snprintf(node->name, sizeof(node->name), "%s", p->name);
+        (void)snprintf(node->endpoint, sizeof(node->endpoint), "%s", p->client_addr);
+        if (buf_add_format(&list, "%s%s", i > 0 ? "," : "", p->client_addr) != 0)
+            return report_no_memory(ctl);
+    }
+    if (buf_add_u8(&list, 0) != 0)
+        return report_no_memory(ctl);
+    ctl->endpoints = (char *)take_ptr(list.data);
+    return CTL_EXIT_OK;
+}
+
+static int take_file(struct ctl *ctl, const char *path)
+{
+    static struct conf conf; /* large, and needed once */
+    struct conf_problems problems = {0, NULL};
+    int r = conf_load(path, NULL, false, &conf, &problems);
+
+    if (r < 0)
+        return report(ctl, CTL_EXIT_CONF, "%s; give --endpoints HOST:PORT,... or --config FILE",
+                      err_text()[0] != '\0' ? err_text() : strerror(-r));
+    if (r != 0) {
+        size_t n = problems.n;
+
+        if (n > 0)
+            r = report(ctl, CTL_EXIT_CONF, "%s:%u: %s%s; 'ridd --check-config' shows all", path,
+                       problems.list[0].line, problems.list[0].text, n > 1 ? " (and more)" : "");
+        else
+            r = report(ctl, CTL_EXIT_CONF, "'%s' is not a usable configuration", path);
+        conf_problems_done(&problems);
+        return r;
+    }
+    conf_problems_done(&problems);
+    if (conf.n_peers == 0)
+        return report(ctl, CTL_EXIT_CONF, "'%s' names no peers", path);
+    return take_conf(ctl, &conf);
+}
+
+int cluster_find(struct ctl *ctl)
+{
+    if (ctl->endpoints_option != NULL)
+        return take_list(ctl, ctl->endpoints_option, "--endpoints", CTL_EXIT_USAGE);
+    if (ctl->config_option != NULL)
+        return take_file(ctl, ctl->config_option);
+    if (env("RIDCTL_ENDPOINTS") != NULL)
+        return take_list(ctl, env("RIDCTL_ENDPOINTS"), "RIDCTL_ENDPOINTS", CTL_EXIT_CONF);
+    if (env("RIDD_CONF") != NULL)
+        return take_file(ctl, env("RIDD_CONF"));
+    for (size_t i = 0; i < sizeof(usual_places) / sizeof(usual_places[0]); i++)
+        if (access(usual_places[i], F_OK) == 0)
+            return take_file(ctl, usual_places[i]);
+    return report(
+        ctl, CTL_EXIT_CONF,
+        "no cluster named: no ./ridd.conf, no /etc/ridd/ridd.conf; give --endpoints HOST:PORT,... "
+        "or --config FILE");
+}
+
+int cluster_open(struct ctl *ctl, struct ridd **ret_client)
+{
+    struct ridd_options options = {.timeout_ms = ctl->timeout_ms, .flags = RIDD_FLAG_IMPATIENT};
+    int r = cluster_find(ctl);
+    char why[RIDD_TEXT_SIZE];
+
+    if (r != CTL_EXIT_OK)
+        return r;
+    if (ridd_check_endpoints(ctl->endpoints, why, sizeof(why)) != RIDD_OK) /* out of the file */
+        return report(ctl, CTL_EXIT_CONF, "%s", why);
+    if (ridd_open(ctl->endpoints, &options, ret_client) != RIDD_OK)
+        return report_no_memory(ctl);
+    return CTL_EXIT_OK;
+}
+
+int cluster_key(const struct ctl *ctl, const char *arg, struct ridd_key *ret_key)
+{
+    char *end;
+    long long v;
+
+    if (!ctl->int_key) {
+        *ret_key = ridd_key(arg);
+        return CTL_EXIT_OK;
+    }
+    errno = 0;
+    v = strtoll(arg, &end, 10);
+    if (errno != 0 || end == arg || *end != '\0' || arg[0] == ' ' || arg[0] == '+')
+        return report(ctl, CTL_EXIT_USAGE, "'%.100s' is no integer key (64 bit, decimal)", arg);
+    *ret_key = ridd_key_int(v);
+    return CTL_EXIT_OK;
+}

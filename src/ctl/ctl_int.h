@@ -1,0 +1,189 @@
+/* What the verbs of ridctl share.
+ *
+ * A verb is one entry of the table in main.c: its names, its options, its help and a function that
+ * gets a struct ctl and returns an exit code. A verb prints its result on standard output and,
+ * through report.c, at most one line of error on standard error: what, where, next step. Everything
+ * here lives until the process ends. */
+#ifndef RIDD_CTL_CTL_INT_H
+#define RIDD_CTL_CTL_INT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/buf.h"
+#include "base/limits.h"
+#include "client/ridd.h"
+
+/* Listed in ridctl(1): change both. */
+enum ctl_exit {
+    CTL_EXIT_OK = 0,
+    CTL_EXIT_NOT_LINEARIZABLE = 1, /* compare */
+    CTL_EXIT_NO_QUORUM = 2,
+    CTL_EXIT_NO_KEY = 3,
+    CTL_EXIT_PRECONDITION = 4,
+    CTL_EXIT_UNKNOWN = 5,
+    CTL_EXIT_USAGE = 64,
+    CTL_EXIT_NOBODY = 69,
+    CTL_EXIT_SYSTEM = 71, /* no memory, no thread */
+    CTL_EXIT_OUTPUT = 74,
+    CTL_EXIT_AGAIN = 75,
+    CTL_EXIT_CONF = 78,
+};
+
+/* How long `status`, `ping` and `members` wait for one node. */
+#define CTL_ASK_MS 1000u
+
+/* Options that only some verbs take: bits of struct verb's `options`. */
+enum ctl_option {
+    CTL_OPT_VIA = 1u << 0,
+    CTL_OPT_RAW = 1u << 1,
+    CTL_OPT_CREATE = 1u << 2,
+    CTL_OPT_INT_KEY = 1u << 3,
+    CTL_OPT_JSON_VALUE = 1u << 4,
+    CTL_OPT_NUM_READS = 1u << 5,
+    CTL_OPT_CONCURRENCY = 1u << 6,
+    CTL_OPT_METHODS = 1u << 7,
+    CTL_OPT_JSON = 1u << 8,
+    CTL_OPT_VERBOSE = 1u << 9,
+};
+
+struct ctl_node {
+    char name[NODE_NAME_BYTES_MAX + 1]; /* "": not known */
+    char endpoint[RIDD_ENDPOINT_SIZE];
+};
+
+struct ctl {
+    const struct verb *verb;
+    char **args; /* borrowed from main() */
+    int n_args;
+
+    const char *endpoints_option; /* borrowed; NULL: not given */
+    const char *config_option;
+    unsigned timeout_ms; /* 0: not given */
+    enum ridd_via via;
+    unsigned num_reads;
+    unsigned concurrency;
+    const char *methods;
+    bool json;
+    bool verbose;
+    bool raw;
+    bool create;
+    bool int_key;
+    bool json_value;
+
+    struct ctl_node nodes[RIDD_ENDPOINTS_MAX]; /* cluster.c */
+    unsigned n_nodes;
+    char *endpoints; /* owned: their list for ridd_open() */
+};
+
+struct verb {
+    const char *name;  /* with '_'; '-' is taken for it */
+    const char *alias; /* NULL: none */
+    const char *usage; /* what follows the name */
+    const char *summary;
+    const char *help; /* the text of `ridctl VERB --help`, lines of at most 79 columns */
+    unsigned options;
+    int args_min;
+    int args_max;
+    int (*run)(struct ctl *ctl);
+};
+
+/* ---- the verbs ---- */
+
+int verb_read_index(struct ctl *ctl);
+int verb_read_via_log(struct ctl *ctl);
+int verb_follower_read(struct ctl *ctl);
+int verb_lease_read(struct ctl *ctl);
+int verb_local_read(struct ctl *ctl);
+int verb_get(struct ctl *ctl);
+int verb_batch(struct ctl *ctl);
+int verb_put(struct ctl *ctl);
+int verb_del(struct ctl *ctl);
+int verb_cas(struct ctl *ctl);
+int verb_compare(struct ctl *ctl);
+int verb_status(struct ctl *ctl);
+int verb_members(struct ctl *ctl);
+int verb_transfer(struct ctl *ctl);
+int verb_ping(struct ctl *ctl);
+int verb_raw(struct ctl *ctl);
+
+/* ---- cluster.c ---- */
+
+/* Fills ctl->nodes and ctl->endpoints. An exit code; on failure it has been reported. */
+int cluster_find(struct ctl *ctl);
+/* A client for that cluster with ctl's timeout. An exit code; on failure it has been reported. */
+int cluster_open(struct ctl *ctl, struct ridd **ret_client);
+/* The key of the command line (--int-key). An exit code; on failure it has been reported. */
+int cluster_key(const struct ctl *ctl, const char *arg, struct ridd_key *ret_key);
+
+/* ---- report.c ---- */
+
+/* "ridctl: <verb>: <text>" on standard error. Returns exit_code, for `return report(...)`. */
+int report(const struct ctl *ctl, int exit_code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+int report_no_memory(const struct ctl *ctl);
+/* The failure of a reply: one line, with a next step; with --json also {"error":...} on standard
+ * output. subject is the key or NULL. Returns the exit code. */
+int report_failure(const struct ctl *ctl, const struct ridd_reply *r, const char *subject);
+int report_exit_code(const struct ridd_reply *r);
+/* Bytes that a terminal could take as commands become '?'. In place. */
+void report_clean(char *s);
+
+/* ---- doc.c: one JSON document for --json ---- */
+
+struct doc {
+    struct buf buf;
+    bool comma;
+    bool failed; /* no memory */
+};
+#define DOC_INIT                                                                                   \
+    {                                                                                              \
+        BUF_INIT, false, false                                                                     \
+    }
+/* name NULL: an element of an array, or the document itself. */
+void doc_open(struct doc *d, const char *name, char bracket);
+void doc_close(struct doc *d, char bracket);
+void doc_str(struct doc *d, const char *name, const char *s);
+void doc_u64(struct doc *d, const char *name, uint64_t v);
+void doc_int(struct doc *d, const char *name, int64_t v);
+void doc_bool(struct doc *d, const char *name, bool v);
+void doc_null(struct doc *d, const char *name);
+/* Microseconds as milliseconds. */
+void doc_ms(struct doc *d, const char *name, uint64_t us);
+/* JSON text, spliced in as it is. */
+void doc_raw(struct doc *d, const char *name, const char *json, size_t len);
+/* Prints it with a newline and frees it. An exit code; on failure it has been reported. */
+int doc_print(struct doc *d, const struct ctl *ctl);
+
+/* ---- table.c ---- */
+
+#define TABLE_COLUMNS_MAX 16
+struct table {
+    unsigned n_columns;
+    uint32_t right;   /* bit per column: numbers */
+    struct buf cells; /* NUL-terminated, row by row */
+    size_t widths[TABLE_COLUMNS_MAX];
+    unsigned column; /* of the next cell */
+    bool failed;
+};
+void table_init(struct table *t, unsigned n_columns, uint32_t right, const char *const *headers);
+void table_cell(struct table *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Fills the rest of the row with one text that counts for no column's width. */
+void table_rest(struct table *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Prints it and frees it. An exit code; on failure it has been reported. */
+int table_print(struct table *t, const struct ctl *ctl);
+
+/* ---- ask.c: the same question to many nodes at once ---- */
+
+struct answer {
+    struct ridd_reply
+        *reply; /* owned; NULL: did not come back in time (a name that could not be looked up) */
+};
+/* One thread and one connection per node, timeout_ms each. An exit code; on failure it has been
+ * reported. */
+int ask_all(const struct ctl *ctl, const struct ctl_node *nodes, unsigned n, const char *json,
+            unsigned timeout_ms, struct answer *ret_answers);
+void ask_done(struct answer *answers, unsigned n);
+
+#endif

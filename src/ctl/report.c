@@ -1,0 +1,135 @@
+/* One line per failure: what, where, next step; and the number that a script sees. */
+#include <stdarg.h>
+#include <string.h>
+
+#include "ctl/ctl_int.h"
+
+#include "base/banned.h"
+
+/* Every status once: its exit code and what a person can do about it ("": nothing to add). */
+static const struct {
+    enum ridd_status status;
+    int exit_code;
+    const char *next;
+} table[] = {
+    {RIDD_OK, CTL_EXIT_OK, ""},
+    {RIDD_NOT_LEADER, CTL_EXIT_AGAIN, "try again; 'ridctl status' shows who leads"},
+    {RIDD_TERM_CHANGED, CTL_EXIT_AGAIN, "the leader changed meanwhile: try again"},
+    {RIDD_ROLE_CHANGED, CTL_EXIT_AGAIN, "the leader changed meanwhile: try again"},
+    {RIDD_TIMEOUT, CTL_EXIT_AGAIN, "try again with a larger --timeout; see 'ridctl status'"},
+    {RIDD_NETWORK, CTL_EXIT_NO_QUORUM, "start more nodes; 'ridctl status' shows which are down"},
+    {RIDD_INTERNAL, CTL_EXIT_AGAIN, "see the log of that node"},
+    {RIDD_CANCELLED, CTL_EXIT_AGAIN, "try again"},
+    {RIDD_OVERLOADED, CTL_EXIT_AGAIN, "try again later"},
+    {RIDD_BUSY, CTL_EXIT_AGAIN, "try again later"},
+    {RIDD_NO_SPACE, CTL_EXIT_AGAIN, "delete keys or give the nodes more space"},
+    {RIDD_SESSION_EXPIRED, CTL_EXIT_AGAIN, "open a new session"},
+    {RIDD_NOT_SUPPORTED, CTL_EXIT_USAGE, "that node's version does not have it"},
+    {RIDD_MALFORMED, CTL_EXIT_USAGE, ""},
+    {RIDD_TOO_LARGE, CTL_EXIT_USAGE, ""},
+    {RIDD_KEY_NOT_FOUND, CTL_EXIT_NO_KEY, "--create would make it"},
+    {RIDD_PRECONDITION_FAILED, CTL_EXIT_PRECONDITION, "read it and decide again"},
+    {RIDD_OTHER_ERROR, CTL_EXIT_AGAIN,
+     "this ridctl does not know that error: is it older than the node?"},
+    {RIDD_UNREACHABLE, CTL_EXIT_NOBODY, "is ridd running there? try 'ridctl status'"},
+    {RIDD_NO_ANSWER, CTL_EXIT_NOBODY, "try 'ridctl status', or a larger --timeout"},
+    {RIDD_DISCONNECTED, CTL_EXIT_NOBODY, "try again; see the log of that node"},
+    {RIDD_BAD_REPLY, CTL_EXIT_NOBODY, "is that the client port of ridd?"},
+    {RIDD_OUTCOME_UNKNOWN, CTL_EXIT_UNKNOWN, "read the key before you write it again"},
+    {RIDD_INVALID, CTL_EXIT_USAGE, ""},
+    {RIDD_NO_MEMORY, CTL_EXIT_SYSTEM, ""},
+};
+
+static size_t row_of(enum ridd_status status)
+{
+    size_t n = sizeof(table) / sizeof(table[0]);
+
+    for (size_t i = 0; i < n; i++)
+        if (table[i].status == status)
+            return i;
+    return n - 1;
+}
+
+void report_clean(char *s)
+{
+    for (; *s != '\0'; s++) {
+        unsigned char c = (unsigned char)s[0];
+
+        if (c < 0x20 || c == 0x7f) {
+            s[0] = '?';
+        } else if (c == 0xc2 && ((unsigned char)s[1] & 0xe0u) == 0x80u) { /* C1, as UTF-8 */
+            s[0] = '?';
+            s[1] = '?';
+        }
+    }
+}
+
+int report(const struct ctl *ctl, int exit_code, const char *format, ...)
+{
+    char text[2048];
+    va_list ap;
+
+    va_start(ap, format);
+    (void)vsnprintf(text, sizeof(text), format, ap);
+    va_end(ap);
+    report_clean(text);
+    (void)fflush(stdout);
+    if (ctl->verb != NULL)
+        (void)fprintf(stderr, "ridctl: %s: %s\n", ctl->verb->name, text);
+    else
+        (void)fprintf(stderr, "ridctl: %s\n", text);
+    return exit_code;
+}
+
+int report_no_memory(const struct ctl *ctl)
+{
+    return report(ctl, CTL_EXIT_SYSTEM, "out of memory");
+}
+
+int report_exit_code(const struct ridd_reply *r)
+{
+    return table[row_of(r->status)].exit_code;
+}
+
+static int print_failure_json(const struct ctl *ctl, const struct ridd_reply *r)
+{
+    struct doc d = DOC_INIT;
+
+    doc_open(&d, NULL, '{');
+    doc_str(&d, "error",
+            r->server_name[0] != '\0' && r->status == RIDD_OTHER_ERROR
+                ? r->server_name
+                : ridd_status_name(r->status));
+    if (r->cause != r->status)
+        doc_str(&d, "cause", ridd_status_name(r->cause));
+    if (r->code >= 0)
+        doc_int(&d, "code", r->code);
+    doc_bool(&d, "definite", r->definite != 0);
+    doc_str(&d, "text", r->text);
+    if (r->leader_id[0] != '\0')
+        doc_str(&d, "leader_id", r->leader_id);
+    if (r->index != 0)
+        doc_u64(&d, "index", r->index);
+    doc_str(&d, "endpoint", r->endpoint);
+    doc_u64(&d, "attempts", r->attempts);
+    doc_close(&d, '}');
+    return doc_print(&d, ctl);
+}
+
+int report_failure(const struct ctl *ctl, const struct ridd_reply *r, const char *subject)
+{
+    size_t row = row_of(r->status);
+    const char *next = table[row].next;
+    char where[RIDD_ENDPOINT_SIZE + 16] = "";
+    char what[160] = "";
+
+    if (ctl->json)
+        (void)print_failure_json(ctl, r);
+    if (subject != NULL)
+        (void)snprintf(what, sizeof(what), "'%.*s%s': ", 100, subject,
+                       strlen(subject) > 100 ? "..." : "");
+    if (r->code >= 0) /* the server's words do not say whose they are */
+        (void)snprintf(where, sizeof(where), "%s says: ", r->endpoint);
+    return report(ctl, table[row].exit_code, "%s%s%s%s%s", what, where, r->text,
+                  next[0] != '\0' ? "; " : "", next);
+}

@@ -1,0 +1,196 @@
+/* Reads of one key by any method, and of many keys at one index. */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "ctl/ctl_int.h"
+
+#include "base/banned.h"
+
+static const char *method_of(enum ridd_via via)
+{
+    static const char *const names[] = {"read",       "read_index",    "read_via_log",
+                                        "lease_read", "follower_read", "local_read"};
+
+    return names[via];
+}
+
+/* How the answer came about: for the curious, so not on standard output. */
+static void print_details(const struct ridd_reply *r, enum ridd_via via)
+{
+    (void)fprintf(stderr, "%s: ", method_of(via));
+    if (r->index != 0)
+        (void)fprintf(stderr, "index %llu, ", (unsigned long long)r->index);
+    if (via != RIDD_VIA_DEFAULT || r->linearizable)
+        (void)fprintf(stderr, "%s, ",
+                      r->linearizable ? "linearizable" : "not linearizable: may be old");
+    if (r->heartbeat_confirmed)
+        (void)fprintf(stderr, "confirmed by a quorum, ");
+    (void)fprintf(stderr, "from %s in %llu.%03u ms%s\n", r->endpoint,
+                  (unsigned long long)(r->elapsed_us / 1000), (unsigned)(r->elapsed_us % 1000),
+                  r->attempts > 1 ? " after more than one attempt" : "");
+}
+
+static int print_read_json(const struct ctl *ctl, const struct ridd_reply *r, const char *key,
+                           enum ridd_via via)
+{
+    struct doc d = DOC_INIT;
+
+    doc_open(&d, NULL, '{');
+    if (ctl->int_key)
+        doc_raw(&d, "key", key, strlen(key));
+    else
+        doc_str(&d, "key", key);
+    doc_bool(&d, "exists", r->exists != 0);
+    doc_raw(&d, "value", r->value, r->value_len);
+    doc_str(&d, "method", method_of(via));
+    if (r->index != 0)
+        doc_u64(&d, "index", r->index);
+    if (via != RIDD_VIA_DEFAULT)
+        doc_bool(&d, "linearizable", r->linearizable != 0);
+    if (via == RIDD_VIA_READ_INDEX)
+        doc_bool(&d, "heartbeat_confirmed", r->heartbeat_confirmed != 0);
+    doc_str(&d, "endpoint", r->endpoint);
+    doc_u64(&d, "attempts", r->attempts);
+    doc_ms(&d, "elapsed_ms", r->elapsed_us);
+    doc_close(&d, '}');
+    return doc_print(&d, ctl);
+}
+
+static int print_read(const struct ctl *ctl, const struct ridd_reply *r, const char *key,
+                      enum ridd_via via)
+{
+    int exit_code = CTL_EXIT_OK;
+
+    if (r->value == NULL)
+        return report(ctl, CTL_EXIT_NOBODY,
+                      "'%.100s': the reply of %s holds no value; is that ridd?", key, r->endpoint);
+    if (ctl->json)
+        exit_code = print_read_json(ctl, r, key, via);
+    else if (r->exists)
+        (void)printf("%s\n", ctl->raw && r->string != NULL ? r->string : r->value);
+    if (ctl->verbose)
+        print_details(r, via);
+    if (exit_code == CTL_EXIT_OK && !r->exists)
+        return report(ctl, CTL_EXIT_NO_KEY, "'%.100s': no such key", key);
+    return exit_code;
+}
+
+static int read_key(struct ctl *ctl, enum ridd_via via)
+{
+    const char *arg = ctl->args[0];
+    struct ridd *client = NULL;
+    struct ridd_reply *r;
+    struct ridd_key key;
+    int exit_code = cluster_key(ctl, arg, &key);
+
+    if (exit_code == CTL_EXIT_OK)
+        exit_code = cluster_open(ctl, &client);
+    if (exit_code != CTL_EXIT_OK)
+        return exit_code;
+    r = ridd_get(client, key, via);
+    if (r->status == RIDD_OK)
+        exit_code = print_read(ctl, r, arg, via);
+    else
+        exit_code = report_failure(ctl, r, arg);
+    ridd_reply_free(r);
+    ridd_close(client);
+    return exit_code;
+}
+
+int verb_read_index(struct ctl *ctl)
+{
+    return read_key(ctl, RIDD_VIA_READ_INDEX);
+}
+
+int verb_read_via_log(struct ctl *ctl)
+{
+    return read_key(ctl, RIDD_VIA_LOG);
+}
+
+int verb_follower_read(struct ctl *ctl)
+{
+    return read_key(ctl, RIDD_VIA_FOLLOWER);
+}
+
+int verb_lease_read(struct ctl *ctl)
+{
+    return read_key(ctl, RIDD_VIA_LEASE);
+}
+
+int verb_local_read(struct ctl *ctl)
+{
+    return read_key(ctl, RIDD_VIA_LOCAL);
+}
+
+int verb_get(struct ctl *ctl)
+{
+    return read_key(ctl, ctl->via);
+}
+
+static int print_batch_json(const struct ctl *ctl, const struct ridd_reply *r)
+{
+    struct doc d = DOC_INIT;
+
+    doc_open(&d, NULL, '{');
+    doc_open(&d, "values", '[');
+    for (size_t i = 0; i < r->n_items; i++) {
+        doc_open(&d, NULL, '{');
+        doc_raw(&d, "key", r->items[i].key, strlen(r->items[i].key));
+        doc_bool(&d, "exists", r->items[i].exists != 0);
+        doc_raw(&d, "value", r->items[i].value, r->items[i].value_len);
+        doc_close(&d, '}');
+    }
+    doc_close(&d, ']');
+    doc_u64(&d, "index", r->index);
+    doc_bool(&d, "linearizable", r->linearizable != 0);
+    doc_bool(&d, "heartbeat_confirmed", r->heartbeat_confirmed != 0);
+    doc_str(&d, "endpoint", r->endpoint);
+    doc_u64(&d, "attempts", r->attempts);
+    doc_ms(&d, "elapsed_ms", r->elapsed_us);
+    doc_close(&d, '}');
+    return doc_print(&d, ctl);
+}
+
+/* Values can be long and are shown whole, so the key's column alone is aligned. */
+static void print_batch(const struct ctl *ctl, const struct ridd_reply *r)
+{
+    int width = 0;
+
+    for (int i = 0; i < ctl->n_args; i++)
+        if (strlen(ctl->args[i]) > (size_t)width && strlen(ctl->args[i]) <= 40)
+            width = (int)strlen(ctl->args[i]);
+    for (size_t i = 0; i < r->n_items; i++)
+        (void)printf("%-*s  %s\n", width, ctl->args[i],
+                     r->items[i].exists ? r->items[i].value : "(no such key)");
+}
+
+int verb_batch(struct ctl *ctl)
+{
+    cleanup_free struct ridd_key *keys = calloc((size_t)ctl->n_args, sizeof(*keys));
+    struct ridd *client = NULL;
+    struct ridd_reply *r;
+    int exit_code = CTL_EXIT_OK;
+
+    if (keys == NULL)
+        return report_no_memory(ctl);
+    for (int i = 0; i < ctl->n_args && exit_code == CTL_EXIT_OK; i++)
+        exit_code = cluster_key(ctl, ctl->args[i], &keys[i]);
+    if (exit_code == CTL_EXIT_OK)
+        exit_code = cluster_open(ctl, &client);
+    if (exit_code != CTL_EXIT_OK)
+        return exit_code;
+    r = ridd_batch_get(client, keys, (size_t)ctl->n_args);
+    if (r->status != RIDD_OK)
+        exit_code = report_failure(ctl, r, NULL);
+    else if (ctl->json)
+        exit_code = print_batch_json(ctl, r);
+    else
+        print_batch(ctl, r);
+    if (r->status == RIDD_OK && ctl->verbose)
+        print_details(r, RIDD_VIA_READ_INDEX);
+    ridd_reply_free(r);
+    ridd_close(client);
+    return exit_code;
+}

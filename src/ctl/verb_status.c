@@ -1,0 +1,350 @@
+/* A table of all nodes, each asked at the same time. Nodes that the command line does not name are
+ * found through the membership that the first answering node tells, so that one address is enough
+ * to see the whole cluster. */
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "ctl/ctl_int.h"
+
+#include "base/banned.h"
+
+DEFINE_CLEANUP(json, json_t *, json_decref);
+#define cleanup_json CLEANUP(json)
+
+struct row {
+    struct ctl_node node;
+    struct ridd_reply *reply; /* owned; NULL: no answer in time */
+    json_t *status;           /* owned; NULL: down */
+};
+
+struct rows {
+    struct row list[RIDD_ENDPOINTS_MAX];
+    unsigned n;
+};
+
+static void rows_done(struct rows *rows)
+{
+    for (unsigned i = 0; i < rows->n; i++) {
+        ridd_reply_free(rows->list[i].reply);
+        json_decref(rows->list[i].status);
+    }
+}
+
+static const char *str(const json_t *o, const char *name, const char *otherwise)
+{
+    const char *s = json_string_value(json_object_get(o, name));
+
+    return s != NULL && s[0] != '\0' ? s : otherwise;
+}
+
+static unsigned ask_ms(const struct ctl *ctl)
+{
+    return ctl->timeout_ms != 0 ? ctl->timeout_ms : CTL_ASK_MS;
+}
+
+/* Asks nodes and appends their rows. */
+static int ask_rows(const struct ctl *ctl, const struct ctl_node *nodes, unsigned n,
+                    struct rows *rows)
+{
+    struct answer answers[RIDD_ENDPOINTS_MAX];
+    int exit_code =
+        ask_all(ctl, nodes, n, "{\"type\":\"status\",\"verbose\":true}", ask_ms(ctl), answers);
+
+    if (exit_code != CTL_EXIT_OK)
+        return exit_code;
+    for (unsigned i = 0; i < n; i++) {
+        struct row *row = &rows->list[rows->n++];
+
+        row->node = nodes[i];
+        row->reply = answers[i].reply;
+        row->status = NULL;
+        if (row->reply != NULL && row->reply->status == RIDD_OK)
+            row->status = json_loadb(row->reply->json, row->reply->json_len, 0, NULL);
+        if (row->status != NULL)
+            (void)snprintf(row->node.name, sizeof(row->node.name), "%s",
+                           str(row->status, "node", nodes[i].name));
+    }
+    return CTL_EXIT_OK;
+}
+
+static struct row *find_row(struct rows *rows, const char *name, const char *endpoint)
+{
+    for (unsigned i = 0; i < rows->n; i++)
+        if ((name[0] != '\0' && strcmp(rows->list[i].node.name, name) == 0) ||
+            strcmp(rows->list[i].node.endpoint, endpoint) == 0)
+            return &rows->list[i];
+    return NULL;
+}
+
+static const struct row *first_up(const struct rows *rows)
+{
+    for (unsigned i = 0; i < rows->n; i++)
+        if (rows->list[i].status != NULL)
+            return &rows->list[i];
+    return NULL;
+}
+
+/* Names for the rows that have none, and the nodes that have no row. */
+static int add_members(const struct ctl *ctl, struct rows *rows)
+{
+    const struct row *up = first_up(rows);
+    struct ctl_node missing[RIDD_ENDPOINTS_MAX];
+    struct answer answer = {NULL};
+    cleanup_json json_t *reply = NULL;
+    const json_t *members;
+    unsigned n_missing = 0;
+    int exit_code;
+
+    if (up == NULL)
+        return CTL_EXIT_OK;
+    exit_code = ask_all(ctl, &up->node, 1, "{\"type\":\"members\"}", ask_ms(ctl), &answer);
+    if (exit_code != CTL_EXIT_OK)
+        return exit_code;
+    if (answer.reply != NULL && answer.reply->status == RIDD_OK)
+        reply = json_loadb(answer.reply->json, answer.reply->json_len, 0, NULL);
+    ask_done(&answer, 1);
+    members = json_object_get(reply, "members");
+    for (size_t i = 0; i < json_array_size(members); i++) {
+        const json_t *m = json_array_get(members, i);
+        const char *name = str(m, "id", "");
+        const char *endpoint = str(m, "client_addr", "");
+        struct row *row = find_row(rows, name, endpoint);
+
+        if (row != NULL && row->node.name[0] == '\0') {
+            (void)snprintf(row->node.name, sizeof(row->node.name), "%s", name);
+        } else if (row == NULL && ridd_check_endpoints(endpoint, NULL, 0) == RIDD_OK &&
+                   rows->n + n_missing < RIDD_ENDPOINTS_MAX) {
+            struct ctl_node *node = &missing[n_missing++];
+
+            (void)snprintf(node->name, sizeof(node->name), "%s", name);
+            (void)snprintf(node->endpoint, sizeof(node->endpoint), "%s", endpoint);
+        }
+    }
+    return n_missing > 0 ? ask_rows(ctl, missing, n_missing, rows) : CTL_EXIT_OK;
+}
+
+/* ---- what the rows say together ---- */
+
+struct verdict {
+    unsigned n_up;
+    const char *leader_id; /* borrowed; NULL: nobody knows one */
+    json_int_t term;
+};
+
+/* A deposed leader that has not heard of it yet has a lower term: the highest one counts. */
+static struct verdict judge(const struct rows *rows)
+{
+    struct verdict v = {0, NULL, 0};
+
+    for (unsigned i = 0; i < rows->n; i++) {
+        const json_t *s = rows->list[i].status;
+        json_int_t term = json_integer_value(json_object_get(s, "term"));
+        const char *leader_id = str(s, "leader_id", NULL);
+
+        if (s == NULL)
+            continue;
+        v.n_up++;
+        if (strcmp(str(s, "role", ""), "leader") == 0)
+            leader_id = str(s, "node", leader_id);
+        if (term > v.term || (term == v.term && v.leader_id == NULL)) {
+            v.term = term;
+            v.leader_id = leader_id;
+        }
+    }
+    return v;
+}
+
+static const char *down_reason(const struct row *row)
+{
+    return row->reply != NULL ? row->reply->text
+                              : "no answer: its address could not be looked up in time";
+}
+
+/* ---- output ---- */
+
+static void cell_number(struct table *t, const json_t *o, const char *name)
+{
+    const json_t *v = json_object_get(o, name);
+
+    if (json_is_integer(v))
+        table_cell(t, "%lld", (long long)json_integer_value(v));
+    else
+        table_cell(t, "-");
+}
+
+static void cell_peers(struct table *t, const json_t *status)
+{
+    const json_t *peers = json_object_get(status, "peers");
+    size_t n_connected = 0;
+
+    if (!json_is_array(peers)) {
+        table_cell(t, "-");
+        return;
+    }
+    for (size_t i = 0; i < json_array_size(peers); i++)
+        n_connected += json_is_true(json_object_get(json_array_get(peers, i), "connected"));
+    table_cell(t, "%zu/%zu", n_connected, json_array_size(peers));
+}
+
+static json_int_t reads_of(const json_t *status)
+{
+    static const char *const names[] = {"read_index", "read_via_log", "batch", "local"};
+    const json_t *reads = json_object_get(status, "reads");
+    json_int_t sum = 0;
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        sum += json_integer_value(json_object_get(reads, names[i]));
+    return sum;
+}
+
+/* Reads in all, and per second since the node started. */
+static void cell_reads(struct table *t, const json_t *status)
+{
+    json_int_t uptime_ms = json_integer_value(json_object_get(status, "uptime_ms"));
+    json_int_t n = reads_of(status);
+
+    if (!json_is_object(json_object_get(status, "reads"))) {
+        table_cell(t, "-");
+        table_cell(t, "-");
+        return;
+    }
+    table_cell(t, "%lld", (long long)n);
+    if (uptime_ms > 0)
+        table_cell(t, "%.1f", (double)n * 1000.0 / (double)uptime_ms);
+    else
+        table_cell(t, "-");
+}
+
+static void cell_uptime(struct table *t, const json_t *status)
+{
+    const json_t *v = json_object_get(status, "uptime_ms");
+    long long s = (long long)json_integer_value(v) / 1000;
+
+    if (!json_is_integer(v))
+        table_cell(t, "-");
+    else if (s < 60)
+        table_cell(t, "%llds", s);
+    else if (s < 3600)
+        table_cell(t, "%lldm%02llds", s / 60, s % 60);
+    else if (s < 86400)
+        table_cell(t, "%lldh%02lldm", s / 3600, s % 3600 / 60);
+    else
+        table_cell(t, "%lldd%02lldh", s / 86400, s % 86400 / 3600);
+}
+
+static void table_row(struct table *t, const struct row *row)
+{
+    const json_t *s = row->status;
+
+    table_cell(t, "%s", row->node.name[0] != '\0' ? row->node.name : "?");
+    if (s == NULL) {
+        table_rest(t, "down: %s", down_reason(row));
+        return;
+    }
+    table_cell(t, "%s", str(s, "role", "-"));
+    cell_number(t, s, "term");
+    table_cell(t, "%s", str(s, "leader_id", "-"));
+    cell_number(t, s, "commit_index");
+    cell_number(t, s, "applied_index");
+    cell_number(t, s, "durable_index");
+    cell_peers(t, s);
+    cell_reads(t, s);
+    cell_number(t, json_object_get(s, "writes"), "applied");
+    cell_number(t, json_object_get(s, "log"), "fsyncs");
+    cell_uptime(t, s);
+    table_cell(t, "%s", row->node.endpoint);
+}
+
+static int print_table(const struct ctl *ctl, const struct rows *rows, const struct verdict *v)
+{
+    static const char *const headers[] = {"NODE",    "ROLE",    "TERM",   "LEADER", "COMMIT",
+                                          "APPLIED", "DURABLE", "PEERS",  "READS",  "READS/S",
+                                          "WRITES",  "FSYNCS",  "UPTIME", "ADDRESS"};
+    const uint32_t right = 1u << 2 | 1u << 4 | 1u << 5 | 1u << 6 | 1u << 7 | 1u << 8 | 1u << 9 |
+                           1u << 10 | 1u << 11 | 1u << 12;
+    struct table t;
+    int exit_code;
+
+    table_init(&t, sizeof(headers) / sizeof(headers[0]), right, headers);
+    for (unsigned i = 0; i < rows->n; i++)
+        table_row(&t, &rows->list[i]);
+    exit_code = table_print(&t, ctl);
+    if (exit_code == CTL_EXIT_OK && v->n_up > 0) {
+        char leader[NODE_NAME_BYTES_MAX + 16] = "no leader";
+
+        if (v->leader_id != NULL)
+            (void)snprintf(leader, sizeof(leader), "leader %s", v->leader_id);
+        report_clean(leader);
+        (void)printf("%u of %u nodes answered, %s, term %lld\n", v->n_up, rows->n, leader,
+                     (long long)v->term);
+    }
+    return exit_code;
+}
+
+static int print_json(const struct ctl *ctl, const struct rows *rows, const struct verdict *v)
+{
+    struct doc d = DOC_INIT;
+
+    doc_open(&d, NULL, '{');
+    doc_u64(&d, "answered", v->n_up);
+    doc_u64(&d, "nodes_total", rows->n);
+    if (v->leader_id != NULL)
+        doc_str(&d, "leader_id", v->leader_id);
+    else
+        doc_null(&d, "leader_id");
+    doc_int(&d, "term", v->term);
+    doc_open(&d, "nodes", '[');
+    for (unsigned i = 0; i < rows->n; i++) {
+        const struct row *row = &rows->list[i];
+
+        doc_open(&d, NULL, '{');
+        if (row->node.name[0] != '\0')
+            doc_str(&d, "node", row->node.name);
+        else
+            doc_null(&d, "node");
+        doc_str(&d, "endpoint", row->node.endpoint);
+        doc_bool(&d, "up", row->status != NULL);
+        if (row->status != NULL) {
+            doc_raw(&d, "status", row->reply->json, row->reply->json_len);
+        } else {
+            doc_str(&d, "error",
+                    row->reply != NULL ? ridd_status_name(row->reply->status) : "no_answer");
+            doc_str(&d, "text", down_reason(row));
+        }
+        doc_close(&d, '}');
+    }
+    doc_close(&d, ']');
+    doc_close(&d, '}');
+    return doc_print(&d, ctl);
+}
+
+int verb_status(struct ctl *ctl)
+{
+    struct rows *rows;
+    struct verdict v;
+    int exit_code = cluster_find(ctl);
+
+    if (exit_code != CTL_EXIT_OK)
+        return exit_code;
+    rows = calloc(1, sizeof(*rows));
+    if (rows == NULL)
+        return report_no_memory(ctl);
+    exit_code = ask_rows(ctl, ctl->nodes, ctl->n_nodes, rows);
+    if (exit_code == CTL_EXIT_OK)
+        exit_code = add_members(ctl, rows);
+    if (exit_code == CTL_EXIT_OK) {
+        v = judge(rows);
+        exit_code = ctl->json ? print_json(ctl, rows, &v) : print_table(ctl, rows, &v);
+        if (exit_code == CTL_EXIT_OK && v.n_up == 0)
+            exit_code = report(ctl, CTL_EXIT_NOBODY,
+                               "none of %u nodes answered; is ridd running there?", rows->n);
+        else if (exit_code == CTL_EXIT_OK && v.leader_id == NULL)
+            exit_code = report(ctl, CTL_EXIT_NO_QUORUM,
+                               "no node knows a leader; wait for an election, or start more nodes");
+    }
+    rows_done(rows);
+    free(rows);
+    return exit_code;
+}
