@@ -89,7 +89,7 @@ struct hash_slot {
 /* How the dice fall; drawn once per seed. Weights of actions, and probabilities in 1/1000. */
 struct odds {
     unsigned deliver, tick, ready, store, propose, read, drop, again, apply;
-    unsigned crash, restart, link, transfer, nemesis, jump;
+    unsigned crash, restart, link, transfer, nemesis, jump, piece;
     unsigned in_order, late, late_comes, leak, ready_at_once, store_at_once, apply_at_once;
     unsigned append_lost;  /* of appends alone: logs that differ are what elections must settle */
     unsigned answers_late; /* of answers to heartbeats: what a stale read is made of */
@@ -157,7 +157,7 @@ struct bag {
 };
 
 static struct bag bag;
-static uint64_t steps_wanted = 2500;
+static uint64_t steps_wanted = 5000;
 
 /* ---- telling ---- */
 
@@ -580,8 +580,8 @@ static void check_loss(struct node *n, const struct raft_ready *rd)
     n->led_commit = raft_get_commit_index(n->raft);
 }
 
-/* R18: a leader that has not heard a quorum for an election timeout of its own clock has stepped down when it looks at
- * that clock. */
+/* R18: a leader that has not heard a quorum for an election timeout of its own clock has stepped
+ * down when it looks at that clock. */
 static void check_quorum_heard(const struct node *n)
 {
     unsigned heard = n->voter ? 1 : 0;
@@ -589,8 +589,7 @@ static void check_quorum_heard(const struct node *n)
     if (raft_get_role(n->raft) != RAFT_LEADER)
         return;
     for (unsigned i = 0; i < bag.n_nodes; i++)
-        heard += i != n->slot && bag.nodes[i].voter &&
-                 n->now_us - n->heard_us[i] <= ELECTION_US;
+        heard += i != n->slot && bag.nodes[i].voter && n->now_us - n->heard_us[i] <= ELECTION_US;
     if (2 * heard <= bag.n_voters)
         fail("R18 check-quorum", "%s leads term %" PRIu64 " and hears %u voters of %u", n->name,
              raft_get_term(n->raft), heard, bag.n_voters);
@@ -942,6 +941,40 @@ static void act_tick(void)
     }
 }
 
+/* Another append that a leader may send: any piece of its log, behind any entry of it. The core of
+ * a leader finds the place where logs agree in few steps and hardly ever sends such a one, but the
+ * follower's rules hold for all (RELIABILITY 1.2 row 18: it may acknowledge and commit only what
+ * this message proves). */
+static void act_piece(void)
+{
+    struct raft_entry entries[4];
+    struct node *n = any_leader();
+    struct node *to = &bag.nodes[below(bag.n_nodes)];
+    const struct sim_log *log;
+    struct raft_msg m;
+
+    if (n == NULL || to == n)
+        return;
+    log = &n->disk.tail;
+    m = (struct raft_msg){.type = RAFT_MSG_APPEND,
+                          .from = n->id,
+                          .to = to->id,
+                          .term = raft_get_term(n->raft),
+                          .leader_commit = raft_get_commit_index(n->raft),
+                          .entries = entries};
+    m.prev = log->entries[log->n - 1 - below(log->n < 8 ? log->n : 8)].id;
+    for (unsigned many = (unsigned)below(5);
+         m.n_entries < many && m.prev.index + m.n_entries < log->n; m.n_entries++) {
+        const struct sim_entry *e = &log->entries[m.prev.index + m.n_entries];
+
+        entries[m.n_entries] = (struct raft_entry){.id = e->id,
+                                                   .type = e->type,
+                                                   .len = (uint32_t)sim_entry_len(e),
+                                                   .data = sim_entry_data(e)};
+    }
+    net_add(n, &m);
+}
+
 /* One node was asleep. */
 static void act_jump(void)
 {
@@ -1165,6 +1198,11 @@ static void act_nemesis(void)
             if (i != n->slot)
                 set_cut(n, &bag.nodes[i], true);
         }
+        /* Or with a learner, if there is one. */
+        if (bag.n_nodes > bag.n_voters && chance(600))
+            for (unsigned i = 0; i < bag.n_nodes; i++)
+                if (i != bag.n_nodes - 1)
+                    set_cut(&bag.nodes[bag.n_nodes - 1], &bag.nodes[i], i != n->slot);
         n->rate = chance(800) ? 0 : 1;
         /* What was on its way to it comes, but late. */
         for (size_t i = 0; i < bag.n_msgs;)
@@ -1200,7 +1238,7 @@ static void draw_odds(void)
     struct odds *o = &bag.odds;
 
     bag.n_voters = sizes[below(20)];
-    bag.n_nodes = bag.n_voters + (chance(150) && bag.n_voters < NODES_MAX ? 1 : 0);
+    bag.n_nodes = bag.n_voters + (chance(250) && bag.n_voters < NODES_MAX ? 1 : 0);
     bag.rounds_max = between(1, 4);
     bag.cache_bytes_max = chance(500) ? 0 : 1u << 20;
     bag.append_bytes_max = chance(500) ? between(1, 40) : 1u << 16;
@@ -1221,6 +1259,7 @@ static void draw_odds(void)
     o->transfer = chance(500) ? 0 : between(1, 8);
     o->nemesis = chance(200) ? 0 : between(3, 15);
     o->jump = chance(400) ? 0 : between(1, 8);
+    o->piece = chance(300) ? 0 : between(1, 15);
     o->in_order = between(0, 4) * 240;
     o->late = chance(300) ? 0 : between(1, 100);
     o->late_comes = between(1, 60);
@@ -1232,8 +1271,8 @@ static void draw_odds(void)
     o->answers_late = chance(500) ? o->late : between(50, 400);
     o->tick_us = chance(700) ? HEARTBEAT_US : between(HEARTBEAT_US / 4, ELECTION_US);
     o->calm = between(1, 400);
-    /* A third of the runs is about leaders that do not know that they are deposed, a third about leaders that follow
-     * each other quickly and leave their logs behind. */
+    /* A third of the runs is about leaders that do not know that they are deposed, a third about
+     * leaders that follow each other quickly and leave their logs behind. */
     switch (below(3)) {
     case 0:
         o->read = between(40, 80);
@@ -1257,7 +1296,8 @@ static void draw_odds(void)
         o->append_lost = between(200, 800);
         o->tick_us = between(HEARTBEAT_US, ELECTION_US);
         o->ready_at_once = between(5, 10) * 100;
-        o->store_at_once = between(5, 10) * 100;
+        o->store = between(3, 50);
+        o->store_at_once = chance(500) ? between(5, 10) * 100 : 0;
         bag.append_bytes_max = chance(700) ? 1 : bag.append_bytes_max;
         break;
     default:
@@ -1278,7 +1318,7 @@ static void act(void)
         {bag.odds.apply, act_apply},       {bag.odds.crash, act_crash},
         {bag.odds.restart, act_restart},   {bag.odds.link, act_link},
         {bag.odds.transfer, act_transfer}, {bag.odds.nemesis, act_nemesis},
-        {bag.odds.jump, act_jump},
+        {bag.odds.jump, act_jump},         {bag.odds.piece, act_piece},
     };
     size_t n = sizeof(actions) / sizeof(actions[0]);
     unsigned sum = 0;
