@@ -42,7 +42,9 @@ static bool find_host(const char *text, const char **ret_host, size_t *ret_len)
     if (colon == NULL || strlen(text) > ADDRESS_BYTES_MAX || !is_port(colon + 1))
         return false;
     len = (size_t)(colon - text);
-    if (len > 2 && text[0] == '[' && colon[-1] == ']') {
+    if (text[0] == '[') {
+        if (len <= 2 || colon[-1] != ']')
+            return false;
         *ret_host = text + 1;
         *ret_len = len - 2;
         return true;

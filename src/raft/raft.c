@@ -179,7 +179,12 @@ int raft_new(const struct raft_conf *conf, const struct raft_start *start, uint6
     r->now_us = now_us;
     prng_init(&r->prng, conf->seed);
     arena_init(&r->arena, conf->mem);
-    if (raft_log_init(&r->log, conf->mem, start->terms, start->n_terms, start->last_index) != 0) {
+    r->configs_size = start->n_configs + 1;
+    r->configs = conf->mem.resize(conf->mem.ctx, NULL, r->configs_size * sizeof(*r->configs));
+    if (r->configs == NULL ||
+        raft_log_init(&r->log, conf->mem, start->terms, start->n_terms, start->last_index) != 0) {
+        if (r->configs != NULL)
+            conf->mem.resize(conf->mem.ctx, r->configs, 0);
         conf->mem.resize(conf->mem.ctx, r, 0);
         return -ENOMEM;
     }

@@ -221,8 +221,8 @@ static void take_refusal(struct raft *r, struct progress *p, const struct raft_m
 
     if (m->index <= p->match_index)
         return; /* late: the logs have agreed there since */
-    if (p->state == PROGRESS_PROBE && m->index != p->next_index - 1)
-        return; /* late: an answer to an earlier probe */
+    if (m->index >= p->next_index || (p->state == PROGRESS_PROBE && m->index != p->next_index - 1))
+        return; /* late: an answer to an earlier probe, or to an append of an earlier term of ours */
     next = m->hint.index;
     if (m->hint.term != 0) {
         /* Where our log has that term, it may agree up to our last entry of it. */

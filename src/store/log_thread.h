@@ -1,8 +1,10 @@
-/* The log thread: runs store_work() whenever something is queued, store_idle() when nothing was for 5 ms.
+/* The log thread: runs store_work() whenever something is queued, store_idle() when nothing was for
+ * 5 ms.
  *
- * After each durable batch it stores the number and writes to notify_fd (an eventfd, borrowed); the loop reads the fd
- * and asks log_thread_durable(). When store_work() fails the failure hook is called on the log thread; it must not
- * return (it ends the process with exit 74, RELIABILITY 4.8). */
+ * After each durable batch it stores the number and writes to notify_fd (an eventfd, borrowed); the
+ * loop reads the fd and asks log_thread_durable(). When store_work() fails the failure hook is
+ * called on the log thread; it must not return (it ends the process with exit 74, RELIABILITY 4.8).
+ */
 #ifndef RIDD_STORE_LOG_THREAD_H
 #define RIDD_STORE_LOG_THREAD_H
 
@@ -10,8 +12,8 @@
 
 struct log_thread;
 
-int log_thread_start(struct store *store, int notify_fd, void (*on_failure)(void *ctx, int error), void *ctx,
-                     struct log_thread **ret);
+int log_thread_start(struct store *store, int notify_fd, void (*on_failure)(void *ctx, int error),
+                     void *ctx, struct log_thread **ret);
 /* After store_submit(). Loop thread. */
 void log_thread_wake(struct log_thread *t);
 /* Highest submitted number known durable. Any thread. */

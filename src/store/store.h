@@ -1,14 +1,17 @@
-/* The durable log: entries and hard state in one stream of segments; the only code of ours that calls fsync on it.
+/* The durable log: entries and hard state in one stream of segments; the only code of ours that
+ * calls fsync on it.
  *
- * store_open() recovers (RELIABILITY 4.5 R1-R11). store_submit() copies a batch into a queue and returns at once;
- * store_work() takes everything queued, writes it as one batch with one pwritev and makes it durable with one fdatasync,
- * and says up to which submitted number all is durable. Nothing of a later batch is written before the fdatasync of
- * the one before it has returned 0. A torn tail is cut and reported; damage before it refuses to open.
+ * store_open() recovers (RELIABILITY 4.5 R1-R11). store_submit() copies a batch into a queue and
+ * returns at once; store_work() takes everything queued, writes it as one batch with one pwritev
+ * and makes it durable with one fdatasync, and says up to which submitted number all is durable.
+ * Nothing of a later batch is written before the fdatasync of the one before it has returned 0. A
+ * torn tail is cut and reported; damage before it refuses to open.
  *
- * Ownership: submitted bytes are copied. Threads: store_submit() and store_read() from the loop thread; store_work(),
- * store_idle() from one other thread (or the same, in the simulator); what they share is behind one mutex inside.
- * Errors: -errno; any error of store_work() is final: the caller ends the process with exit 74 and never retries.
- * Units: bytes. Source: RELIABILITY.md 4.2-4.8. */
+ * Ownership: submitted bytes are copied. Threads: store_submit() and store_read() from the loop
+ * thread; store_work(), store_prepare() and store_idle() from one other thread (or the same, in the
+ * simulator); what they share is behind one mutex inside. Errors: -errno; any error of store_work()
+ * is final: the caller ends the process with exit 74 and never retries. Units: bytes. Source:
+ * RELIABILITY.md 4.2-4.8. */
 #ifndef RIDD_STORE_STORE_H
 #define RIDD_STORE_STORE_H
 
@@ -20,7 +23,8 @@
 struct store;
 
 enum store_error {
-    STORE_E_DAMAGED = 1, /* exit 65; err_text() says file, offset, batch, index range, evidence and the way out */
+    STORE_E_DAMAGED =
+        1, /* exit 65; err_text() says file, offset, batch, index range, evidence and the way out */
     STORE_E_FOREIGN = 2, /* a segment of another cluster, node or incarnation: exit 78 */
     STORE_E_NO_LOG = 3,  /* the folder is empty: store_create() was never done */
 };
@@ -30,71 +34,85 @@ struct store_conf {
     unsigned char cluster_id[16];
     raft_node_id node_id;
     uint64_t incarnation;
-    uint64_t salt_seed;           /* for the random salt of new segments */
-    size_t segment_first_bytes;   /* STORE_SEGMENT_FIRST_BYTES, smaller in tests */
-    size_t segment_bytes;         /* STORE_SEGMENT_BYTES */
-    raft_index applied_index;     /* what the trusted state machine holds: evidence for R4; 0: unknown */
+    uint64_t salt_seed;         /* for the random salt of new segments */
+    size_t segment_first_bytes; /* STORE_SEGMENT_FIRST_BYTES, smaller in tests */
+    size_t segment_bytes;       /* STORE_SEGMENT_BYTES */
+    raft_index
+        applied_index; /* what the trusted state machine holds: evidence for R4; 0: unknown */
 };
 
-/* Writes the first segment with hard state (term 1, no vote) and the CONFIG entry at index 1, term 1; durable at return. */
+/* Writes the first segment with hard state (term 1, no vote) and the CONFIG entry at index 1, term
+ * 1; durable at return. 0; -EEXIST when there are files of a log already; -errno. */
 int store_create(const struct store_conf *conf, const void *config_entry, size_t len);
 
 struct store_recovered {
     struct raft_hard_state hard_state;
     raft_index last_index;
-    raft_index commit_index;           /* highest recorded in a durable batch */
-    struct raft_term_range *terms;     /* owned */
+    raft_index commit_index;       /* highest recorded in a durable batch */
+    struct raft_term_range *terms; /* owned */
     size_t n_terms;
-    struct raft_config_at *configs;    /* owned; those still in the log */
+    struct raft_config_at *configs; /* owned; those still in the log */
     size_t n_configs;
-    bool torn_tail;                    /* a tail was cut: */
-    char torn_text[256];               /* what and where, for one warning */
+    bool torn_tail;      /* a tail was cut: */
+    char torn_text[256]; /* what and where, for one warning */
     uint64_t bytes_scanned;
     unsigned n_segments;
 };
 void store_recovered_done(struct store_recovered *r);
 
 /* 0 (both outputs written), STORE_E_*, -errno. */
-int store_open(const struct store_conf *conf, struct store_recovered *ret_recovered, struct store **ret_store);
+int store_open(const struct store_conf *conf, struct store_recovered *ret_recovered,
+               struct store **ret_store);
 void store_close(struct store *s);
 
 struct store_batch {
-    uint64_t number;            /* of the core: grows by one */
+    uint64_t number; /* of the core: grows by one */
     bool has_hard_state;
     struct raft_hard_state hard_state;
-    raft_index truncate_from;   /* 0: none */
+    raft_index truncate_from; /* 0: none */
     const struct raft_entry *entries;
     unsigned n_entries;
     raft_index commit_index;
 };
 /* 0 or -ENOMEM. */
 int store_submit(struct store *s, const struct store_batch *b);
-/* *ret_number: every submitted batch up to it is durable; unchanged and 0 returned when the queue was empty. */
+/* *ret_number: every submitted batch up to it is durable; unchanged and 0 returned when the queue
+ * was empty. */
 int store_work(struct store *s, uint64_t *ret_number);
 /* Call when idle for some 5 ms after a sync: writes a SYNCMARK without fsync, once per batch. */
 int store_idle(struct store *s);
+/* A slice of preparing the next segment, once the active one is half full: some milliseconds at
+ * most. Same thread as store_work(); call after having reported what that made durable, and again
+ * while *ret_more. Without it all is as right, only rotation takes longer. A full disk is no error
+ * here: stats.no_space says so until room is back. */
+int store_prepare(struct store *s, bool *ret_more);
 /* True while batches are queued. Any thread. */
 bool store_has_work(struct store *s);
 
 /* For raft_log_reader: same contract. */
-int store_read(struct store *s, raft_index from, raft_index to, size_t bytes_max, struct arena *arena,
-               struct raft_entry *ret_entries, unsigned n_max, unsigned *ret_n);
+int store_read(struct store *s, raft_index from, raft_index to, size_t bytes_max,
+               struct arena *arena, struct raft_entry *ret_entries, unsigned n_max,
+               unsigned *ret_n);
 
 struct store_stats {
     uint64_t n_fsyncs;
-    uint64_t n_batches;       /* submitted batches made durable */
+    uint64_t n_batches; /* submitted batches made durable */
     uint64_t bytes_written;
     uint64_t n_entries;
-    uint64_t last_fsync_us;   /* duration of the last one */
+    uint64_t last_fsync_us; /* duration of the last one */
     uint64_t max_fsync_us;
     unsigned n_segments;
-    uint64_t log_bytes;       /* used bytes of all segments */
+    uint64_t log_bytes; /* used bytes of all segments */
+    bool no_space; /* the next segment could not be prepared: refuse new writes (RELIABILITY 4.8) */
 };
 void store_get_stats(struct store *s, struct store_stats *ret_stats);
 
-/* Prints every record readably, one line each, then a verdict line; goes on behind damage as far as it can.
- * 0: clean or torn tail; STORE_E_DAMAGED; -errno. Opens read-only, repairs nothing. With conf->node_id 0 identity is
- * read from the first segment and not checked. */
+/* Prints every record readably, one line each, then a verdict line; goes on behind damage as far as
+ * it can. 0: clean or torn tail; STORE_E_DAMAGED; -errno. Opens read-only, repairs nothing. With
+ * conf->node_id 0 identity is read from the first segment and not checked. */
 int store_dump(const struct store_conf *conf, FILE *out);
+
+/* Bytes that a record with such a payload takes in the log. */
+size_t store_record_bytes(size_t payload_len);
 
 #endif

@@ -1,7 +1,8 @@
 /* The table of file operations under the log: the real one here, a virtual disk in the simulator.
  *
- * All paths are names relative to the directory that was opened (never absolute, never with ".."). Every call returns
- * 0 or a value, or -errno. A file is an opaque handle. Used by the log thread, and by the loop thread for pread only. */
+ * All paths are names relative to the directory that was opened (never absolute, never with "..").
+ * Every call returns 0 or a value, or -errno. A file is an opaque handle. Used by the log thread,
+ * and by the loop thread for pread only. */
 #ifndef RIDD_STORE_VFS_H
 #define RIDD_STORE_VFS_H
 
@@ -17,7 +18,8 @@ struct vfs {
                 struct vfs_file **ret);
     int (*close)(void *ctx, struct vfs_file *f);
     int64_t (*pread)(void *ctx, struct vfs_file *f, void *buf, size_t n, uint64_t offset);
-    int64_t (*pwritev)(void *ctx, struct vfs_file *f, const struct iovec *iov, int n_iov, uint64_t offset);
+    int64_t (*pwritev)(void *ctx, struct vfs_file *f, const struct iovec *iov, int n_iov,
+                       uint64_t offset);
     int (*fdatasync)(void *ctx, struct vfs_file *f);
     int (*sync_dir)(void *ctx);
     int (*allocate)(void *ctx, struct vfs_file *f, uint64_t size); /* posix_fallocate */
@@ -25,7 +27,8 @@ struct vfs {
     int64_t (*size)(void *ctx, struct vfs_file *f);
     int (*rename)(void *ctx, const char *from, const char *to);
     int (*unlink)(void *ctx, const char *name);
-    /* Calls each() for every name but . and .. ; stops when it returns non-zero and hands that up. */
+    /* Calls each() for every name but . and .. ; stops when it returns non-zero and hands that up.
+     */
     int (*list)(void *ctx, int (*each)(void *arg, const char *name), void *arg);
     int (*drop_cache)(void *ctx, struct vfs_file *f); /* posix_fadvise DONTNEED */
 };

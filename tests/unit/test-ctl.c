@@ -935,7 +935,7 @@ static int set_up(void **state)
     char relative[2048];
 
     (void)state;
-    (void)snprintf(relative, sizeof(relative), "%s/src/ctl/ridctl", top != NULL ? top : ".");
+    (void)snprintf(relative, sizeof(relative), "%s/ridctl", top != NULL ? top : ".");
     if (realpath(relative, program) == NULL || mkdtemp(directory) == NULL ||
         chdir(directory) != 0) {
         print_error("cannot find '%s' or work in '%s': %s\n", relative, directory, strerror(errno));

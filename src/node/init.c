@@ -1,0 +1,191 @@
+/* `ridd --init` and `ridd --dump-log`: what is done to a data directory while no daemon runs on it.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "net/peer_net.h"
+#include "node/exit_codes.h"
+#include "node/identity.h"
+#include "node/node.h"
+#include "store/store.h"
+
+#include "base/banned.h"
+
+#define PROBE_MS 500u
+
+/* A peer whose log goes beyond the first entry belongs to a cluster that is at work: then this node
+ * was a member, or a directory was lost, and an empty node under its name could vote twice. Returns
+ * 0 or an exit code. */
+static int ask_peers(const struct conf *conf, const unsigned char cluster_id[16])
+{
+    unsigned n_silent = 0;
+
+    for (unsigned i = 0; i < conf->n_peers; i++) {
+        const struct conf_peer *p = &conf->peers[i];
+        struct wire_hello hello = {.version = WIRE_PROTOCOL_VERSION,
+                                   .channel = WIRE_CHANNEL_PROBE,
+                                   .from = conf->self->id,
+                                   .to = p->id,
+                                   .incarnation = 0};
+        struct wire_hello reply;
+
+        if (p == conf->self)
+            continue;
+        memcpy(hello.cluster_id, cluster_id, sizeof(hello.cluster_id));
+        if (peer_probe(p->peer_addr, &hello, PROBE_MS, &reply) != 0) {
+            n_silent++;
+            continue;
+        }
+        if (reply.refused != WIRE_REFUSED_NOT) {
+            fprintf(stderr, "ridd: %s at %s refuses this node: %s; nothing was made\n", p->name,
+                    p->peer_addr, wire_refusal_text((enum wire_refusal)reply.refused));
+            return EXIT_CONF_ERROR;
+        }
+        if (reply.last_index > 1) {
+            fprintf(stderr,
+                    "ridd: %s at %s has a log up to index %" PRIu64
+                    ": this cluster is at work already, and an empty node "
+                    "named %s could vote twice in one term; nothing was made\n"
+                    "ridd: if the disk of %s was lost, restore '%s' from before the loss, or make "
+                    "the whole cluster anew: "
+                    "stop every node, move every data directory away, then ridd --init on each\n",
+                    p->name, p->peer_addr, reply.last_index, conf->self->name, conf->self->name,
+                    conf->data_dir);
+            return EXIT_CONF_ERROR;
+        }
+    }
+    if (n_silent > 0)
+        printf("ridd: %u of %u peers did not answer; that is as it should be when the cluster is "
+               "new\n",
+               n_silent, conf->n_peers - 1);
+    return 0;
+}
+
+static int make_log(const struct conf *conf, const struct identity_dir *dir,
+                    const unsigned char cluster_id[16])
+{
+    struct store_conf store = {.node_id = conf->self->id,
+                               .incarnation = identity_get(dir)->incarnation,
+                               .segment_first_bytes = STORE_SEGMENT_FIRST_BYTES,
+                               .segment_bytes = conf->segment_bytes};
+    struct raft_configuration members;
+    cleanup_buf struct buf entry = BUF_INIT;
+    cleanup_fd int wal_fd = identity_open_folder(dir, "wal");
+    int e;
+
+    if (wal_fd < 0)
+        return err_say(wal_fd, "cannot open '%s/wal': %s", conf->data_dir, strerror(-wal_fd));
+    memcpy(store.cluster_id, cluster_id, sizeof(store.cluster_id));
+    if (getrandom(&store.salt_seed, sizeof(store.salt_seed), 0) != (ssize_t)sizeof(store.salt_seed))
+        return err_say(-EIO, "no random bytes from the kernel");
+    if (conf_to_configuration(conf, &members) != 0 ||
+        raft_configuration_encode(&members, &entry) != 0)
+        return err_say(-EINVAL, "[peers] gives no valid membership");
+    e = vfs_posix_new(wal_fd, &store.vfs);
+    if (e != 0)
+        return err_say(e, "cannot use '%s/wal': %s", conf->data_dir, strerror(-e));
+    err_reset();
+    e = store_create(&store, entry.data, entry.len);
+    vfs_posix_free(store.vfs);
+    if (e != 0 && err_text()[0] == '\0')
+        (void)err_say(e, "cannot make the log in '%s/wal': %s", conf->data_dir,
+                      e < 0 ? strerror(-e) : "refused");
+    return e;
+}
+
+int node_init(const struct conf *conf)
+{
+    unsigned char cluster_id[16];
+    char command[PATH_MAX + 128];
+    struct identity_conf identity = {.data_dir = conf->data_dir,
+                                     .cluster_id = cluster_id,
+                                     .node_name = conf->self->name,
+                                     .command = command};
+    struct identity_dir *dir = NULL;
+    int e;
+
+    (void)snprintf(command, sizeof(command), "ridd --config %s --id %s", conf->path,
+                   conf->self->name);
+    conf_cluster_id(conf, cluster_id);
+    e = identity_open(&identity, &dir);
+    if (e == 0 || e == IDENTITY_E_LOCKED) {
+        if (e != 0) {
+            fprintf(stderr, "ridd: %s\n", err_text());
+            return identity_exit_code(e);
+        }
+        identity_close(dir);
+        printf("ridd: '%s' belongs to node %s of cluster %s already; nothing to do\n",
+               conf->data_dir, conf->self->name, conf->cluster_name);
+        return 0;
+    }
+    if (e != IDENTITY_E_NOT_INITIALISED) {
+        fprintf(stderr, "ridd: %s\n", err_text());
+        return identity_exit_code(e);
+    }
+    e = ask_peers(conf, cluster_id);
+    if (e != 0)
+        return e;
+    e = identity_create(&identity, &dir);
+    if (e != 0) {
+        fprintf(stderr, "ridd: %s\n", err_text());
+        return identity_exit_code(e);
+    }
+    e = make_log(conf, dir, cluster_id);
+    if (e == 0)
+        e = identity_commit(dir);
+    if (e != 0)
+        fprintf(stderr, "ridd: %s\n", err_text());
+    else
+        printf("ridd: made '%s' for node %s of cluster %s (%u nodes); start it with: ridd --config "
+               "%s --id %s\n",
+               conf->data_dir, conf->self->name, conf->cluster_name, conf->n_peers, conf->path,
+               conf->self->name);
+    identity_close(dir);
+    return e == 0 ? 0 : identity_exit_code(e);
+}
+
+int node_dump_log(const char *dir)
+{
+    struct store_conf store = {.segment_first_bytes = STORE_SEGMENT_FIRST_BYTES,
+                               .segment_bytes = STORE_SEGMENT_BYTES};
+    cleanup_fd int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    cleanup_fd int wal_fd = -1;
+    int e;
+
+    if (fd < 0) {
+        fprintf(stderr, "ridd: cannot open '%s': %s\n", dir, strerror(errno));
+        return EXIT_IO_ERROR;
+    }
+    wal_fd = openat(fd, "wal", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    e = vfs_posix_new(wal_fd >= 0 ? wal_fd : fd, &store.vfs);
+    if (e != 0) {
+        fprintf(stderr, "ridd: cannot use '%s': %s\n", dir, strerror(-e));
+        return EXIT_IO_ERROR;
+    }
+    err_reset();
+    e = store_dump(&store, stdout);
+    vfs_posix_free(store.vfs);
+    if (fflush(stdout) != 0)
+        e = -errno;
+    switch (e) {
+    case 0:
+        return 0;
+    case STORE_E_DAMAGED:
+        fprintf(stderr, "ridd: %s\n", err_text()[0] != '\0' ? err_text() : "the log is damaged");
+        return EXIT_DAMAGED;
+    case STORE_E_NO_LOG:
+        fprintf(stderr, "ridd: '%s' holds no log; name a data directory or its wal folder\n", dir);
+        return EXIT_CONF_ERROR;
+    default:
+        fprintf(stderr, "ridd: cannot read the log in '%s': %s\n", dir,
+                err_text()[0] != '\0' ? err_text() : (e < 0 ? strerror(-e) : "refused"));
+        return EXIT_IO_ERROR;
+    }
+}

@@ -1,0 +1,172 @@
+/* ridd: options, then the daemon. */
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "conf/conf.h"
+#include "node/exit_codes.h"
+#include "node/node.h"
+
+#include "base/banned.h"
+
+#define DEFAULT_CONF "/etc/ridd/ridd.conf"
+
+static const char usage_text[] =
+    "usage: ridd [--config FILE] [--id NAME]             run a node\n"
+    "       ridd [--config FILE] [--id NAME] --init      make its data directory, once\n"
+    "       ridd [--config FILE] [--id NAME] --check-config | --print-config\n"
+    "       ridd --dump-log DIR | --version | --help\n";
+
+static const char help_text[] =
+    "\n"
+    "ridd is one node of a small replicated key-value store: writes go through a Raft log,\n"
+    "linearizable reads cost a shared network round trip (ReadIndex).\n"
+    "\n"
+    "  -c, --config FILE    configuration of the whole cluster (default " DEFAULT_CONF ")\n"
+    "  -i, --id NAME        which of its nodes this is (default: [node] id)\n"
+    "      --init           make the data directory of a new node; again with the same identity: "
+    "no harm\n"
+    "      --check-config   read the configuration, print every problem with its line, exit 0 or "
+    "78\n"
+    "      --print-config   print the configuration in force, defaults included\n"
+    "      --dump-log DIR   print the log in a data directory, one line a record, and a verdict\n"
+    "      --version        print the version\n"
+    "  -h, --help           print this\n"
+    "\n"
+    "Signals: TERM hands leadership over, answers what is owed, exits 0. HUP reads log level, "
+    "limits and\n"
+    "addresses again. USR1 writes the state to the log.\n"
+    "Exit codes: 0, 64 usage, 65 damaged data, 74 I/O error, 78 configuration or identity.\n"
+    "\n"
+    "A first cluster on this machine: tools/quickstart. Manual: ridd(8), ridd.conf(5), "
+    "ridctl(1).\n";
+
+enum action { RUN, INIT, CHECK, PRINT, DUMP };
+
+enum { OPT_INIT = 256, OPT_CHECK, OPT_PRINT, OPT_DUMP, OPT_VERSION };
+
+static const struct option options[] = {{"config", required_argument, NULL, 'c'},
+                                        {"id", required_argument, NULL, 'i'},
+                                        {"init", no_argument, NULL, OPT_INIT},
+                                        {"check-config", no_argument, NULL, OPT_CHECK},
+                                        {"print-config", no_argument, NULL, OPT_PRINT},
+                                        {"dump-log", required_argument, NULL, OPT_DUMP},
+                                        {"version", no_argument, NULL, OPT_VERSION},
+                                        {"help", no_argument, NULL, 'h'},
+                                        {NULL, 0, NULL, 0}};
+
+static int usage(const char *what, const char *arg)
+{
+    if (what != NULL)
+        fprintf(stderr, "ridd: %s%s%s%s\n", what, arg != NULL ? " '" : "", arg != NULL ? arg : "",
+                arg != NULL ? "'" : "");
+    fprintf(stderr, "%sridd: try ridd --help\n", usage_text);
+    return EXIT_USAGE_ERROR;
+}
+
+static int act(enum action action, const char *path, const char *id, uint64_t started_us)
+{
+    struct conf *conf = calloc(1, sizeof(*conf));
+    struct conf_problems problems = {0};
+    int code = 0;
+    int e;
+
+    if (conf == NULL) {
+        fprintf(stderr, "ridd: out of memory\n");
+        return EXIT_IO_ERROR;
+    }
+    err_reset();
+    e = conf_load(path, id, action == RUN || action == INIT || id != NULL, conf, &problems);
+    if (e == CONF_E_PROBLEMS) {
+        conf_problems_print(&problems, path, stderr);
+        code = EXIT_CONF_ERROR;
+    } else if (e != 0) {
+        fprintf(stderr, "ridd: %s; name the file with --config\n", err_text());
+        code = EXIT_CONF_ERROR;
+    } else {
+        switch (action) {
+        case RUN:
+            code = node_run(conf, started_us);
+            break;
+        case INIT:
+            code = node_init(conf);
+            break;
+        case CHECK:
+            printf("ridd: '%s' is right: cluster %s, %u nodes\n", path, conf->cluster_name,
+                   conf->n_peers);
+            break;
+        case PRINT:
+            conf_print(conf, stdout);
+            break;
+        case DUMP:
+            break;
+        }
+    }
+    conf_problems_done(&problems);
+    free(conf);
+    return code;
+}
+
+int main(int argc, char **argv)
+{
+    uint64_t started_us = clock_mono_us();
+    enum action action = RUN;
+    const char *path = DEFAULT_CONF;
+    const char *id = NULL;
+    const char *dump_dir = NULL;
+    unsigned n_actions = 0;
+    int c;
+
+    (void)umask(077);
+    opterr = 0;
+    while ((c = getopt_long(argc, argv, ":c:i:h", options, NULL)) != -1) {
+        switch (c) {
+        case 'c':
+            path = optarg;
+            break;
+        case 'i':
+            id = optarg;
+            break;
+        case 'h':
+            printf("%s%s", usage_text, help_text);
+            return 0;
+        case OPT_VERSION:
+            printf("ridd %s\n", PACKAGE_VERSION);
+            return 0;
+        case OPT_INIT:
+            action = INIT;
+            n_actions++;
+            break;
+        case OPT_CHECK:
+            action = CHECK;
+            n_actions++;
+            break;
+        case OPT_PRINT:
+            action = PRINT;
+            n_actions++;
+            break;
+        case OPT_DUMP:
+            action = DUMP;
+            dump_dir = optarg;
+            n_actions++;
+            break;
+        case ':':
+            return usage("this option needs an argument:", argv[optind - 1]);
+        default:
+            return usage("unknown option", argv[optind - 1]);
+        }
+    }
+    if (optind < argc)
+        return usage("unexpected argument", argv[optind]);
+    if (n_actions > 1)
+        return usage("only one of --init, --check-config, --print-config, --dump-log at a time",
+                     NULL);
+    if (action == DUMP)
+        return node_dump_log(dump_dir);
+    return act(action, path, id, started_us);
+}

@@ -1,0 +1,561 @@
+/* The loop: wait for something, let the callbacks take it in, then one turn, then one flush.
+ *
+ *   event_base_loop(ONCE)   lines and frames go into the replica; nothing is answered yet
+ *   log_thread_durable()    which batch reached the disk
+ *   replica_turn()          everything that is due: messages, log, apply, answers
+ *   *_flush()               what the turn wrote leaves, once per connection
+ *
+ * So a round of heartbeats serves all reads that arrived in one iteration, and a confirmation that
+ * came in with the loss of leadership is seen after it. */
+#include "node/node.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <jansson.h>
+
+#include "base/assert.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "node/exit_codes.h"
+#include "node/node_int.h"
+#include "node/notify.h"
+
+#include "base/banned.h"
+
+#define TRANSFER_US                                                                                \
+    5000000u /* DESIGN.md 7: at SIGTERM leadership is handed over for at most this long */
+#define DRAIN_US 10000000u /* then what is owed is answered for at most this long */
+
+static uint64_t random_u64(void)
+{
+    uint64_t v;
+
+    if (getrandom(&v, sizeof(v), 0) != (ssize_t)sizeof(v))
+        v = clock_mono_us() ^ (uint64_t)getpid() << 32;
+    return v;
+}
+
+/* ---- context for assertions ---- */
+
+static void assert_context(void *ctx, char *buf, size_t size)
+{
+    const struct node *n = ctx;
+    const struct raft *raft;
+
+    if (n->replica == NULL)
+        return;
+    raft = replica_raft(n->replica);
+    (void)snprintf(buf, size, "node %s term %llu role %s commit %llu applied %llu", n->self->name,
+                   (unsigned long long)raft_get_term(raft), raft_role_name(raft_get_role(raft)),
+                   (unsigned long long)raft_get_commit_index(raft),
+                   (unsigned long long)replica_last_applied(n->replica));
+}
+
+/* ---- opening ---- */
+
+static int fail(const char *event, int exit_code)
+{
+    log_event(LOG_ERROR, event, "error='%s' action=exit_%d", err_text(), exit_code);
+    return exit_code;
+}
+
+static int open_dir(struct node *n)
+{
+    unsigned char cluster_id[16];
+    char command[PATH_MAX + 128];
+    struct identity_conf conf = {.data_dir = n->conf->data_dir,
+                                 .cluster_id = cluster_id,
+                                 .node_name = n->self->name,
+                                 .command = command};
+    int e;
+
+    conf_cluster_id(n->conf, cluster_id);
+    (void)snprintf(command, sizeof(command), "ridd --config %s --id %s", n->conf->path,
+                   n->self->name);
+    e = identity_open(&conf, &n->dir);
+    if (e != 0)
+        return fail("identity_refused", identity_exit_code(e));
+    n->incarnation = identity_get(n->dir)->incarnation;
+    (void)snprintf(n->db_path, sizeof(n->db_path), "%s/db", identity_path(n->dir));
+    n->wal_fd = identity_open_folder(n->dir, "wal");
+    if (n->wal_fd < 0) {
+        (void)err_say(n->wal_fd, "cannot open '%s/wal': %s", n->conf->data_dir,
+                      strerror(-n->wal_fd));
+        return fail("log_refused", EXIT_IO_ERROR);
+    }
+    return 0;
+}
+
+static int open_state(struct node *n)
+{
+    static const char *const found[] = {[KV_TRUSTED_SAME_BOOT] = "same_boot",
+                                        [KV_TRUSTED_CLEAN] = "clean",
+                                        [KV_NEW] = "new",
+                                        [KV_REBUILD] = "rebuild"};
+    struct kv_conf conf = {.dir = n->db_path,
+                           .map_size_bytes = n->conf->map_size_bytes,
+                           .incarnation = n->incarnation};
+    enum kv_trust trust;
+    int e = kv_open(&conf, &trust, &n->kv);
+
+    if (e != 0) {
+        if (err_text()[0] == '\0')
+            (void)err_say(e, "cannot open the state in '%s'", n->db_path);
+        return fail("state_refused", EXIT_IO_ERROR);
+    }
+    log_event(trust == KV_REBUILD ? LOG_WARNING : LOG_INFO, "state_opened",
+              "found=%s applied_index=%llu%s%s%s", found[trust],
+              (unsigned long long)kv_last_applied(n->kv).index, trust == KV_REBUILD ? " why='" : "",
+              trust == KV_REBUILD ? err_text() : "",
+              trust == KV_REBUILD ? "' action=replay_log" : "");
+    return 0;
+}
+
+static int open_log(struct node *n, struct store_recovered *recovered)
+{
+    struct store_conf conf = {.node_id = n->self->id,
+                              .incarnation = n->incarnation,
+                              .salt_seed = random_u64(),
+                              .segment_first_bytes = STORE_SEGMENT_FIRST_BYTES,
+                              .segment_bytes = n->conf->segment_bytes,
+                              .applied_index = kv_last_applied(n->kv).index};
+    int e = vfs_posix_new(n->wal_fd, &n->vfs);
+
+    if (e != 0)
+        return fail("log_refused", EXIT_IO_ERROR);
+    conf.vfs = n->vfs;
+    conf_cluster_id(n->conf, conf.cluster_id);
+    e = store_open(&conf, recovered, &n->store);
+    switch (e) {
+    case 0:
+        break;
+    case STORE_E_DAMAGED:
+        return fail("log_damaged", EXIT_DAMAGED);
+    case STORE_E_FOREIGN:
+        return fail("log_foreign", EXIT_CONF_ERROR);
+    case STORE_E_NO_LOG:
+        (void)err_say(e,
+                      "'%s/wal' holds no log, but this node had one: it may have voted and "
+                      "forgotten; bring it back as a new member",
+                      n->conf->data_dir);
+        return fail("log_lost", EXIT_DAMAGED);
+    default:
+        if (err_text()[0] == '\0')
+            (void)err_say(e, "cannot open the log in '%s/wal': %s", n->conf->data_dir,
+                          e < 0 ? strerror(-e) : "refused");
+        return fail("log_refused", EXIT_IO_ERROR);
+    }
+    if (recovered->torn_tail)
+        log_event(LOG_WARNING, "log_torn_tail", "what='%s' action=cut", recovered->torn_text);
+    log_event(LOG_INFO, "log_opened",
+              "last_index=%llu commit_index=%llu term=%llu segments=%u bytes=%llu",
+              (unsigned long long)recovered->last_index,
+              (unsigned long long)recovered->commit_index,
+              (unsigned long long)recovered->hard_state.current_term, recovered->n_segments,
+              (unsigned long long)recovered->bytes_scanned);
+    return 0;
+}
+
+static int open_replica(struct node *n, const struct store_recovered *recovered)
+{
+    struct replica_conf conf = {.start = {.hard_state = recovered->hard_state,
+                                          .last_index = recovered->last_index,
+                                          .commit_index = recovered->commit_index,
+                                          .last_applied = kv_last_applied(n->kv).index,
+                                          .terms = recovered->terms,
+                                          .n_terms = recovered->n_terms,
+                                          .configs = recovered->configs,
+                                          .n_configs = recovered->n_configs}};
+    struct replica_ops ops;
+    int e;
+
+    raft_conf_init(&conf.raft);
+    conf.raft.id = n->self->id;
+    conf.raft.election_timeout_us = n->conf->election_us;
+    conf.raft.heartbeat_us = n->conf->heartbeat_us;
+    conf.raft.rounds_max = n->conf->rounds_max;
+    conf.raft.seed = random_u64();
+    node_fill_replica_ops(n, &ops);
+    e = replica_new(&conf, &ops, clock_mono_us(), &n->replica);
+    if (e != 0) {
+        (void)err_say(e, e < 0 ? "out of memory"
+                               : "the log, the state and the configuration contradict each other");
+        return fail("core_refused", e < 0 ? EXIT_IO_ERROR : EXIT_DAMAGED);
+    }
+    if (raft_configuration_get(raft_get_configuration(replica_raft(n->replica)), n->self->id) ==
+        NULL) {
+        (void)err_say(1, "the log's configuration does not name '%s'", n->self->name);
+        return fail("core_refused", EXIT_CONF_ERROR);
+    }
+    return 0;
+}
+
+/* A peer list that differs from the log's is reported, not obeyed (DESIGN.md 7). */
+static void compare_members(const struct node *n)
+{
+    const struct raft_configuration *c = raft_get_configuration(replica_raft(n->replica));
+
+    for (unsigned i = 0; i < node_conf(n)->n_peers; i++)
+        if (raft_configuration_get(c, node_conf(n)->peers[i].id) == NULL)
+            log_event(LOG_WARNING, "peer_not_member",
+                      "peer=%s line=%u why='the log does not know it' action=ignore",
+                      node_conf(n)->peers[i].name, node_conf(n)->peers[i].line);
+    for (unsigned i = 0; i < c->n; i++) {
+        bool found = false;
+
+        for (unsigned j = 0; j < node_conf(n)->n_peers; j++)
+            found = found || node_conf(n)->peers[j].id == c->servers[i].id;
+        if (!found)
+            log_event(LOG_WARNING, "member_not_listed",
+                      "peer=%s why='it is a member but not in [peers]' action=use_logged_address",
+                      c->servers[i].name);
+    }
+}
+
+static int add_peers(struct node *n)
+{
+    const struct raft_configuration *c = raft_get_configuration(replica_raft(n->replica));
+
+    for (unsigned i = 0; i < c->n; i++) {
+        int e;
+
+        if (c->servers[i].id == n->self->id)
+            continue;
+        e = peer_net_add(n->peer_net, c->servers[i].id, node_peer_addr(n, c->servers[i].id));
+        if (e != 0)
+            return e;
+    }
+    return 0;
+}
+
+/* ---- events ---- */
+
+static void on_durable(evutil_socket_t fd, short what, void *arg)
+{
+    uint64_t count;
+
+    (void)what;
+    (void)arg;
+    (void)!read(fd, &count, sizeof(count)); /* the turn asks log_thread_durable() */
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    (void)arg; /* the turn does what is due */
+}
+
+static void on_stop(evutil_socket_t fd, short what, void *arg)
+{
+    struct node *n = arg;
+
+    (void)what;
+    if (n->phase != NODE_RUNNING) {
+        log_event(LOG_WARNING, "stopping_now", "signal=%d", (int)fd);
+        n->phase = NODE_STOPPED;
+        return;
+    }
+    log_event(LOG_INFO, "stopping", "signal=%d", (int)fd);
+    notify_send("STOPPING=1\nSTATUS=handing over and answering what is owed");
+    client_port_quiesce(n->client_port);
+    n->phase = NODE_TRANSFERRING;
+    n->stop_deadline_us = clock_mono_us() + TRANSFER_US;
+    if (raft_get_role(replica_raft(n->replica)) == RAFT_LEADER)
+        (void)replica_transfer(n->replica, 0,
+                               clock_mono_us()); /* nobody to hand over to: drain at once */
+}
+
+static void on_reload(evutil_socket_t fd, short what, void *arg)
+{
+    struct node *n = arg;
+    struct conf_problems problems = {0};
+    struct conf *fresh = calloc(1, sizeof(*fresh));
+    struct client_port_conf limits;
+    int e;
+
+    (void)fd;
+    (void)what;
+    if (fresh == NULL)
+        return;
+    e = conf_load(n->conf->path, n->self->name, true, fresh, &problems);
+    if (e != 0) {
+        log_event(LOG_ERROR, "reload_refused", "line=%u error='%s' action=keep_old",
+                  problems.n > 0 ? problems.list[0].line : 0,
+                  problems.n > 0 ? problems.list[0].text : err_text());
+        conf_problems_done(&problems);
+        free(fresh);
+        return;
+    }
+    conf_problems_done(&problems);
+    free(n->reloaded);
+    n->reloaded = fresh;
+    log_set_level(fresh->log_level);
+    node_client_conf(fresh, &limits);
+    client_port_set_conf(n->client_port, &limits);
+    raft_set_rounds_max(replica_raft_mutable(n->replica), fresh->rounds_max);
+    compare_members(n);
+    (void)add_peers(n);
+    log_event(LOG_INFO, "reloaded",
+              "file='%s' taken='log_level, limits, rounds, addresses of peers'", fresh->path);
+}
+
+static void on_dump(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    node_dump_state(arg);
+}
+
+static void on_disk_failure(void *ctx, int error)
+{
+    (void)ctx;
+    /* On the log thread. A failed write or fsync is final: what is on the disk is not known any
+     * more (RELIABILITY 4.8). */
+    log_event(LOG_ERROR, "log_failed", "error='%s' detail='%s' action=exit_74",
+              error < 0 ? strerror(-error) : "refused", err_text());
+    _exit(EXIT_IO_ERROR);
+}
+
+static int open_loop(struct node *n)
+{
+    static const struct {
+        int signal;
+        event_callback_fn fn;
+    } signals[] = {{SIGTERM, on_stop}, {SIGINT, on_stop}, {SIGHUP, on_reload}, {SIGUSR1, on_dump}};
+    struct event_config *config = event_config_new();
+
+    if (config == NULL)
+        return -ENOMEM;
+    /* One epoll_ctl per change and turn, not per call; timers to the microsecond. */
+    (void)event_config_set_flag(config,
+                                EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST);
+    n->base = event_base_new_with_config(config);
+    event_config_free(config);
+    n->durable_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (n->base == NULL || n->durable_fd < 0)
+        return -ENOMEM;
+    n->durable_event = event_new(n->base, n->durable_fd, EV_READ | EV_PERSIST, on_durable, n);
+    n->timer = event_new(n->base, -1, 0, on_timer, n);
+    if (n->durable_event == NULL || n->timer == NULL || event_add(n->durable_event, NULL) != 0)
+        return -ENOMEM;
+    for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
+        n->signals[i] =
+            event_new(n->base, signals[i].signal, EV_SIGNAL | EV_PERSIST, signals[i].fn, n);
+        if (n->signals[i] == NULL || event_add(n->signals[i], NULL) != 0)
+            return -ENOMEM;
+    }
+    (void)signal(SIGPIPE, SIG_IGN);
+    return 0;
+}
+
+static int open_ports(struct node *n)
+{
+    struct service_conf service_conf = {
+        .node_name = n->self->name, .cluster_name = n->conf->cluster_name, .seed = random_u64()};
+    struct service_ops service_ops;
+    struct client_port_ops client_ops;
+    struct client_port_conf client_conf;
+    struct peer_net_ops peer_ops;
+    struct peer_net_conf peer_conf = {
+        .self = n->self->id, .incarnation = n->incarnation, .seed = random_u64()};
+    int e;
+
+    node_fill_service_ops(n, &service_ops);
+    e = service_new(&service_conf, &service_ops, &n->service);
+    if (e != 0)
+        return e;
+    service_set_replica(n->service, n->replica, n->self->name);
+    node_fill_peer_ops(n, &peer_ops);
+    conf_cluster_id(n->conf, peer_conf.cluster_id);
+    e = peer_net_new(n->base, n->self->peer_addr, &peer_conf, &peer_ops, &n->peer_net);
+    if (e != 0)
+        return e;
+    node_fill_client_ops(n, &client_ops);
+    node_client_conf(n->conf, &client_conf);
+    e = client_port_new(n->base, n->self->client_addr, &client_conf, &client_ops, &n->client_port);
+    if (e != 0)
+        return e;
+    return add_peers(n);
+}
+
+/* ---- the loop ---- */
+
+static void arm_timer(struct node *n, uint64_t now_us)
+{
+    uint64_t due = replica_deadline_us(n->replica);
+    uint64_t service = service_deadline_us(n->service);
+    uint64_t wait;
+    struct timeval tv;
+
+    if (service < due)
+        due = service;
+    if (n->phase != NODE_RUNNING && n->stop_deadline_us < due)
+        due = n->stop_deadline_us;
+    if (n->watchdog_us != 0 && n->watchdog_due_us < due)
+        due = n->watchdog_due_us;
+    wait = due > now_us ? due - now_us : 0;
+    if (wait > 1000000u)
+        wait = 1000000u;
+    tv.tv_sec = (time_t)(wait / 1000000u);
+    tv.tv_usec = (suseconds_t)(wait % 1000000u);
+    (void)event_add(n->timer, &tv);
+}
+
+static void stop_step(struct node *n, uint64_t now_us)
+{
+    if (n->phase == NODE_TRANSFERRING) {
+        if (replica_transferring(n->replica) && now_us < n->stop_deadline_us)
+            return;
+        replica_quiesce(n->replica);
+        n->phase = NODE_DRAINING;
+        n->stop_deadline_us = now_us + DRAIN_US;
+    }
+    if (n->phase == NODE_DRAINING &&
+        ((client_port_idle(n->client_port) && replica_idle(n->replica)) ||
+         now_us >= n->stop_deadline_us))
+        n->phase = NODE_STOPPED;
+}
+
+static void turn(struct node *n)
+{
+    uint64_t now_us = clock_mono_us();
+    uint64_t durable = log_thread_durable(n->log_thread);
+
+    if (durable != n->durable) {
+        n->durable = durable;
+        replica_stored(n->replica, durable, now_us);
+    }
+    service_turn(n->service, now_us);
+    replica_turn(n->replica, now_us);
+    peer_net_flush(n->peer_net);
+    client_port_flush(n->client_port);
+    node_show(n, false);
+    if (n->watchdog_us != 0 && now_us >= n->watchdog_due_us) {
+        notify_send("WATCHDOG=1");
+        n->watchdog_due_us = now_us + n->watchdog_us / 2;
+    }
+    if (n->phase != NODE_RUNNING)
+        stop_step(n, now_us);
+}
+
+static void close_node(struct node *n, bool clean)
+{
+    /* The order undoes the opening: no more input, no more requests, the disk finishes, the state
+     * is marked clean. */
+    client_port_free(n->client_port);
+    peer_net_free(n->peer_net);
+    if (n->log_thread != NULL)
+        log_thread_stop(n->log_thread);
+    replica_free(n->replica);
+    service_free(n->service);
+    if (n->kv != NULL && kv_close(n->kv, clean) != 0)
+        log_event(LOG_WARNING, "state_not_clean", "error='%s' action=rebuild_at_start", err_text());
+    if (n->store != NULL)
+        store_close(n->store);
+    if (n->vfs != NULL)
+        vfs_posix_free(n->vfs);
+    for (size_t i = 0; i < sizeof(n->signals) / sizeof(n->signals[0]); i++)
+        if (n->signals[i] != NULL)
+            event_free(n->signals[i]);
+    if (n->durable_event != NULL)
+        event_free(n->durable_event);
+    if (n->timer != NULL)
+        event_free(n->timer);
+    if (n->base != NULL)
+        event_base_free(n->base);
+    if (n->durable_fd >= 0)
+        (void)close(n->durable_fd);
+    if (n->wal_fd >= 0)
+        (void)close(n->wal_fd);
+    identity_close(n->dir);
+    arena_done(&n->arena);
+    free(n->reloaded);
+}
+
+static int start(struct node *n)
+{
+    struct store_recovered recovered = {0};
+    int e = open_dir(n);
+
+    if (e == 0)
+        e = open_state(n);
+    if (e == 0)
+        e = open_log(n, &recovered);
+    if (e == 0)
+        e = open_replica(n, &recovered);
+    store_recovered_done(&recovered);
+    if (e != 0)
+        return e;
+    compare_members(n);
+    e = open_loop(n);
+    if (e != 0) {
+        (void)err_say(e, "cannot make the event loop");
+        return fail("loop_failed", EXIT_IO_ERROR);
+    }
+    e = log_thread_start(n->store, n->durable_fd, on_disk_failure, n, &n->log_thread);
+    if (e != 0) {
+        (void)err_say(e, "cannot start the log thread: %s", strerror(-e));
+        return fail("log_refused", EXIT_IO_ERROR);
+    }
+    e = open_ports(n);
+    if (e != 0)
+        return fail("cannot_listen", EXIT_CONF_ERROR);
+    return 0;
+}
+
+int node_run(const struct conf *conf, uint64_t started_us)
+{
+    struct node node = {.conf = conf,
+                        .self = conf->self,
+                        .durable_fd = -1,
+                        .wal_fd = -1,
+                        .started_us = started_us,
+                        .invalid_limit = {.window_us = 10000000u, .burst = 5},
+                        .refused_limit = {.window_us = 10000000u, .burst = 5}};
+    struct node *n = &node;
+    int e;
+
+    log_set_node(n->self->name);
+    log_set_role("starting", 0);
+    log_set_level(conf->log_level);
+    rid_assert_set_context(assert_context, n);
+    arena_init(&n->arena, mem_libc);
+    json_object_seed(0);
+    if (geteuid() == 0)
+        log_event(LOG_WARNING, "running_as_root", "why='a user of its own is safer'");
+    err_reset();
+    e = start(n);
+    if (e != 0) {
+        close_node(n, false);
+        return e;
+    }
+    n->watchdog_us = notify_watchdog_us();
+    node_show(n, true);
+    log_event(LOG_INFO, "ready", "client=%s peer=%s startup_ms=%.1f", n->self->client_addr,
+              n->self->peer_addr, (double)(clock_mono_us() - started_us) / 1000.0);
+    notify_send("READY=1");
+    while (n->phase != NODE_STOPPED) {
+        arm_timer(n, clock_mono_us());
+        if (event_base_loop(n->base, EVLOOP_ONCE) < 0) {
+            (void)err_say(-EIO, "the event loop failed");
+            (void)fail("loop_failed", EXIT_IO_ERROR);
+            _exit(EXIT_IO_ERROR);
+        }
+        turn(n);
+    }
+    close_node(n, true);
+    log_event(LOG_INFO, "stopped", NULL);
+    rid_assert_set_context(NULL, NULL);
+    return 0;
+}

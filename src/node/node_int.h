@@ -1,0 +1,90 @@
+/* The inside of the daemon, shared by its files. */
+#ifndef RIDD_NODE_NODE_INT_H
+#define RIDD_NODE_NODE_INT_H
+
+#include <event2/event.h>
+
+#include "base/arena.h"
+#include "conf/conf.h"
+#include "kv/kv.h"
+#include "net/client_port.h"
+#include "net/peer_net.h"
+#include "node/identity.h"
+#include "node/node.h"
+#include "replica/replica.h"
+#include "replica/service.h"
+#include "store/log_thread.h"
+#include "store/store.h"
+
+enum node_phase {
+    NODE_RUNNING,
+    NODE_TRANSFERRING, /* told to stop: leadership is being handed over */
+    NODE_DRAINING,     /* what is owed is answered */
+    NODE_STOPPED,
+};
+
+struct node {
+    const struct conf *conf;      /* borrowed; the file as first read */
+    const struct conf_peer *self; /* in conf */
+    struct conf *reloaded;        /* owned; after SIGHUP: newer limits and addresses */
+    struct identity_dir *dir;
+    uint64_t incarnation;
+    struct vfs *vfs;
+    struct store *store;
+    struct log_thread *log_thread;
+    int durable_fd; /* eventfd of the log thread */
+    struct kv *kv;
+    struct replica *replica;
+    struct service *service;
+    struct client_port *client_port;
+    struct peer_net *peer_net;
+    struct event_base *base;
+    struct event *durable_event;
+    struct event *timer;
+    struct event *signals[4];
+    struct arena arena; /* entries of the frame being decoded */
+
+    enum node_phase phase;
+    uint64_t stop_deadline_us;
+    uint64_t started_us;
+    uint64_t durable; /* batch already told to the replica */
+    int wal_fd;
+    char db_path[PATH_MAX];
+    int exit_code;
+
+    enum raft_role shown_role; /* in log lines and STATUS= */
+    raft_term shown_term;
+    raft_node_id shown_leader;
+    uint64_t status_due_us;
+    uint64_t watchdog_us; /* 0: none */
+    uint64_t watchdog_due_us;
+    struct log_limit invalid_limit;
+    struct log_limit refused_limit;
+};
+
+/* events.c: what happened, as log lines. */
+void node_trace(void *ctx, const struct raft_trace *t);
+void node_peer_event(void *ctx, enum peer_event event, raft_node_id peer, const char *address,
+                     const char *text);
+void node_dump_state(struct node *n);
+const char *node_name_of(const struct node *n, raft_node_id id); /* "?" when unknown */
+/* STATUS= and the fixed keys of log lines follow role, term and leader. */
+void node_show(struct node *n, bool force);
+
+/* glue.c: tables of functions between the modules. */
+void node_fill_replica_ops(struct node *n, struct replica_ops *ops);
+void node_fill_service_ops(struct node *n, struct service_ops *ops);
+void node_fill_client_ops(struct node *n, struct client_port_ops *ops);
+void node_fill_peer_ops(struct node *n, struct peer_net_ops *ops);
+void node_client_conf(const struct conf *conf, struct client_port_conf *ret);
+/* The configuration in force: the file as it was last read without a problem. */
+static inline const struct conf *node_conf(const struct node *n)
+{
+    return n->reloaded != NULL ? n->reloaded : n->conf;
+}
+/* Where a node is reached: the configuration file wins over what the log remembers. NULL: unknown.
+ */
+const char *node_client_addr(void *ctx, raft_node_id id);
+const char *node_peer_addr(const struct node *n, raft_node_id id);
+
+#endif

@@ -1,0 +1,15 @@
+/* The notification protocol of systemd: one datagram to $NOTIFY_SOCKET, nothing when it is not set.
+ *
+ * Never blocks and never fails loudly: a daemon without systemd is as good. Loop thread. Source:
+ * sd_notify(3). */
+#ifndef RIDD_NODE_NOTIFY_H
+#define RIDD_NODE_NOTIFY_H
+
+#include <stdint.h>
+
+/* "READY=1", "STOPPING=1", "WATCHDOG=1", "STATUS=...", lines separated by \n. */
+void notify_send(const char *state);
+/* $WATCHDOG_USEC when it is meant for this process, else 0. */
+uint64_t notify_watchdog_us(void);
+
+#endif

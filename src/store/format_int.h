@@ -1,0 +1,142 @@
+/* The bytes of a segment: one header page, then records, 8-byte aligned, little endian
+ * (RELIABILITY 4.3, 4.4).
+ *
+ * Segment header, 4096 bytes, zero where nothing is said:
+ *      0 "RIDDWAL1"            8 u32 version         12 u32 crc of the page with this field 0
+ *     16 cluster_id[16]       32 u64 node_id         40 u64 incarnation
+ *     48 u64 seq              56 u64 salt            64 u64 first_index   (the next entry to come)
+ *     72 u64 first_batch      80 u64 size            88 u32 flags         92 u32 prev_chain
+ *     96 u64 prev_seq        104 u64 prev_last_index 112 u64 prev_last_term
+ *    120 u64 prev_last_batch 128 u64 prev_used       (how many bytes of the previous segment count)
+ *
+ * Record, 40 bytes and the payload, padded with zeros to 8:
+ *      0 u32 hdr_crc: CRC32C(salt, file offset, the 36 bytes that follow)
+ *      4 u8 type      5 u8 flags (of an ENTRY: its raft_entry_type)      6 u16 zero
+ *      8 u32 len     12 u32 data_crc of the payload
+ *     16 u64 batch   24 u64 index   32 u64 term
+ *
+ * Type, what index and term hold, payload:
+ *      ENTRY        its own, its own       the entry
+ *      HARDSTATE    0, current_term        u64 voted_for
+ *      TRUNCATE     removed from, 0        none
+ *      SNAPMARK     last one, its term     32 bytes of hash
+ *      CONFIG       of its entry           configuration.h
+ *      BATCH_END    last one, its term     u32 records, u32 zero, u64 bytes, u32 chain, u32 zero,
+ *                                          u64 synced_batch, u64 commit_index
+ *      SEGMENT_END  0, 0                   none
+ *      SYNCMARK     0, 0                   u64 synced_batch
+ *
+ * The chain is CRC32C over all bytes of the batch before its BATCH_END, seeded with the chain of
+ * the batch before; the first batch of a segment is seeded with prev_chain. Pure. Bytes come from a
+ * disk: everything is validated. */
+#ifndef RIDD_STORE_FORMAT_INT_H
+#define RIDD_STORE_FORMAT_INT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/limits.h"
+#include "raft/types.h"
+
+#define SEGMENT_HEADER_BYTES 4096u
+#define SEGMENT_VERSION      1u
+#define RECORD_HEADER_BYTES  40u
+#define RECORD_PAYLOAD_MAX   (16u << 20)
+#define HARDSTATE_BYTES      8u
+#define SYNCMARK_BYTES       8u
+#define SNAPMARK_BYTES       32u
+#define BATCH_END_BYTES      40u
+
+static_assert(ENTRY_BYTES_MAX <= RECORD_PAYLOAD_MAX, "one record holds one entry");
+
+enum record_type {
+    RECORD_ENTRY = 1,
+    RECORD_HARDSTATE = 2,
+    RECORD_TRUNCATE = 3,
+    RECORD_SNAPMARK = 4,
+    RECORD_CONFIG = 5,
+    RECORD_BATCH_END = 6,
+    RECORD_SEGMENT_END = 7,
+    RECORD_SYNCMARK = 8,
+};
+#define RECORD_TYPE_MAX RECORD_SYNCMARK
+
+struct segment_header {
+    unsigned char cluster_id[16];
+    raft_node_id node_id;
+    uint64_t incarnation;
+    uint64_t seq;
+    uint64_t salt;
+    raft_index first_index;
+    uint64_t first_batch;
+    uint64_t size;
+    uint32_t flags;
+    uint32_t prev_chain;
+    uint64_t prev_seq;
+    raft_index prev_last_index;
+    raft_term prev_last_term;
+    uint64_t prev_last_batch;
+    uint64_t prev_used;
+};
+
+enum segment_header_error {
+    SEGMENT_HEADER_E_BLANK = 1, /* all zero */
+    SEGMENT_HEADER_E_MAGIC = 2,
+    SEGMENT_HEADER_E_CRC = 3,
+    SEGMENT_HEADER_E_VERSION = 4,
+};
+
+void segment_header_encode(const struct segment_header *h,
+                           unsigned char page[SEGMENT_HEADER_BYTES]);
+int segment_header_decode(const unsigned char page[SEGMENT_HEADER_BYTES],
+                          struct segment_header *ret_header);
+const char *segment_header_error_text(int error);
+
+struct record {
+    enum record_type type;
+    uint8_t flags;
+    uint32_t len;
+    uint64_t batch;
+    raft_index index;
+    raft_term term;
+    const unsigned char *data; /* borrowed; len bytes */
+};
+
+enum record_error {
+    RECORD_E_ZERO = 1,   /* the header is all zero: nothing was written here */
+    RECORD_E_HEADER = 2, /* its checksum or a fixed field is wrong */
+    RECORD_E_LENGTH = 3, /* valid header, but the payload does not fit where it stands */
+    RECORD_E_DATA = 4,   /* valid header, wrong payload checksum */
+};
+
+/* Bytes that a record with a payload of len takes. */
+static inline size_t record_bytes(size_t len)
+{
+    return RECORD_HEADER_BYTES + ((len + 7) & ~(size_t)7);
+}
+
+/* Appends the record for file offset `offset`. 0 or -ENOMEM. */
+int record_encode(struct buf *b, uint64_t salt, uint64_t offset, const struct record *r);
+/* `bytes` is what stands at file offset `offset`, `avail` how much of it there is. On
+ * RECORD_E_LENGTH and RECORD_E_DATA *ret_record holds the header fields all the same (data NULL).
+ */
+int record_decode(const unsigned char *bytes, size_t avail, uint64_t salt, uint64_t offset,
+                  struct record *ret_record);
+/* "entry", "hard_state", ...; "unknown". */
+const char *record_type_name(enum record_type type);
+const char *record_error_text(int error);
+
+struct batch_end {
+    uint32_t n_records; /* before the BATCH_END */
+    uint64_t n_bytes;
+    uint32_t chain;
+    uint64_t synced_batch; /* last batch whose fdatasync had returned 0 when this one was written */
+    raft_index commit_index;
+};
+void batch_end_encode(const struct batch_end *e, unsigned char data[BATCH_END_BYTES]);
+/* False when the length or a fixed field is wrong. */
+bool batch_end_decode(const struct record *r, struct batch_end *ret_end);
+
+#endif

@@ -1,0 +1,219 @@
+/* One thread around store_work(): wait, write, report, prepare a slice of the next segment, again.
+ * Between the report and the slice the loop thread already knows; a batch that comes meanwhile
+ * waits for one slice at most. */
+#include "store/log_thread.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/err.h"
+
+#include "base/banned.h"
+
+/* After a sync without more work: the sync mark (RELIABILITY 4.4). */
+#define SYNC_MARK_NS 5000000
+/* How often a full disk is tried again while nothing else happens. */
+#define NO_SPACE_NS 1000000000
+
+struct log_thread {
+    struct store *store; /* borrowed */
+    int notify_fd;       /* borrowed */
+    void (*on_failure)(void *ctx, int error);
+    void *failure_ctx;
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    /* Behind lock. */
+    bool kicked;
+    bool stop;
+    uint64_t durable;
+};
+
+/* Waits until kicked or stopped, or for ns (0: for ever). */
+static void wait_kick(struct log_thread *t, long ns)
+{
+    struct timespec until;
+    int r = 0;
+
+    (void)pthread_mutex_lock(&t->lock);
+    if (ns != 0) {
+        (void)clock_gettime(CLOCK_MONOTONIC, &until);
+        until.tv_sec += (until.tv_nsec + ns) / 1000000000;
+        until.tv_nsec = (until.tv_nsec + ns) % 1000000000;
+    }
+    while (!t->kicked && !t->stop && r != ETIMEDOUT)
+        r = ns != 0 ? pthread_cond_timedwait(&t->wake, &t->lock, &until)
+                    : pthread_cond_wait(&t->wake, &t->lock);
+    t->kicked = false;
+    (void)pthread_mutex_unlock(&t->lock);
+}
+
+static bool stopping(struct log_thread *t)
+{
+    bool stop;
+
+    (void)pthread_mutex_lock(&t->lock);
+    stop = t->stop;
+    (void)pthread_mutex_unlock(&t->lock);
+    return stop;
+}
+
+static void report(struct log_thread *t, uint64_t number)
+{
+    const uint64_t one = 1;
+
+    (void)pthread_mutex_lock(&t->lock);
+    t->durable = number;
+    (void)pthread_mutex_unlock(&t->lock);
+    /* Fails only when the counter is full, and then the loop is awake anyway. */
+    while (write(t->notify_fd, &one, sizeof(one)) < 0 && errno == EINTR)
+        continue;
+}
+
+/* Everything queued, then a slice of preparation. *ret_more: more to prepare. */
+static int work_once(struct log_thread *t, bool *ret_more, bool *ret_idle_due)
+{
+    int r = 0;
+
+    while (r == 0 && store_has_work(t->store)) {
+        uint64_t number = 0;
+
+        r = store_work(t->store, &number);
+        if (r == 0 && number != 0) {
+            report(t, number);
+            *ret_idle_due = true;
+        }
+    }
+    return r != 0 ? err_trace(r) : err_trace(store_prepare(t->store, ret_more));
+}
+
+static bool no_space(struct log_thread *t)
+{
+    struct store_stats stats;
+
+    store_get_stats(t->store, &stats);
+    return stats.no_space;
+}
+
+static int run(struct log_thread *t)
+{
+    bool idle_due = true; /* the batch that opened the segment has no mark yet */
+
+    for (;;) {
+        bool more = false;
+        int r = work_once(t, &more, &idle_due);
+
+        if (r != 0)
+            return err_trace(r);
+        if (store_has_work(t->store))
+            continue;
+        if (stopping(t))
+            return 0;
+        if (more)
+            continue;
+        if (!idle_due) {
+            wait_kick(t, no_space(t) ? NO_SPACE_NS : 0);
+            continue;
+        }
+        wait_kick(t, SYNC_MARK_NS);
+        if (store_has_work(t->store))
+            continue;
+        r = store_idle(t->store);
+        if (r != 0)
+            return err_trace(r);
+        idle_due = false;
+    }
+}
+
+static void *thread_main(void *arg)
+{
+    struct log_thread *t = arg;
+    int r = run(t);
+
+    if (r != 0)
+        t->on_failure(t->failure_ctx, r);
+    return NULL;
+}
+
+static int start_thread(struct log_thread *t)
+{
+    sigset_t all;
+    sigset_t saved;
+    int r;
+
+    /* Signals are the loop's. */
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &saved);
+    r = pthread_create(&t->thread, NULL, thread_main, t);
+    (void)pthread_sigmask(SIG_SETMASK, &saved, NULL);
+    if (r != 0)
+        return err_origin(err_say(-r, "cannot start the log thread"));
+    (void)pthread_setname_np(t->thread, "ridd-log");
+    return 0;
+}
+
+int log_thread_start(struct store *store, int notify_fd, void (*on_failure)(void *ctx, int error),
+                     void *ctx, struct log_thread **ret)
+{
+    struct log_thread *t = calloc(1, sizeof(*t));
+    pthread_condattr_t attr;
+    int r;
+
+    if (t == NULL)
+        return err_origin(-ENOMEM);
+    t->store = store;
+    t->notify_fd = notify_fd;
+    t->on_failure = on_failure;
+    t->failure_ctx = ctx;
+    (void)pthread_mutex_init(&t->lock, NULL); /* glibc's never fail with these attributes */
+    (void)pthread_condattr_init(&attr);
+    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&t->wake, &attr);
+    (void)pthread_condattr_destroy(&attr);
+    r = start_thread(t);
+    if (r != 0) {
+        (void)pthread_cond_destroy(&t->wake);
+        (void)pthread_mutex_destroy(&t->lock);
+        free(t);
+        return err_trace(r);
+    }
+    *ret = t;
+    return 0;
+}
+
+void log_thread_wake(struct log_thread *t)
+{
+    (void)pthread_mutex_lock(&t->lock);
+    t->kicked = true;
+    (void)pthread_cond_signal(&t->wake);
+    (void)pthread_mutex_unlock(&t->lock);
+}
+
+uint64_t log_thread_durable(struct log_thread *t)
+{
+    uint64_t durable;
+
+    (void)pthread_mutex_lock(&t->lock);
+    durable = t->durable;
+    (void)pthread_mutex_unlock(&t->lock);
+    return durable;
+}
+
+void log_thread_stop(struct log_thread *t)
+{
+    if (t == NULL)
+        return;
+    (void)pthread_mutex_lock(&t->lock);
+    t->stop = true;
+    (void)pthread_cond_signal(&t->wake);
+    (void)pthread_mutex_unlock(&t->lock);
+    (void)pthread_join(t->thread, NULL);
+    (void)pthread_cond_destroy(&t->wake);
+    (void)pthread_mutex_destroy(&t->lock);
+    free(t);
+}

@@ -1,0 +1,257 @@
+/* Entries by index. The index gives a place at or before the wanted entry; from there the file is
+ * read forward, every record checked, until the next point. Closed and active segments are read
+ * through files of the loop thread's own, opened by name, so that nothing of the log thread is
+ * touched; what is written meanwhile stands behind what is read. */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/err.h"
+#include "store/store_int.h"
+
+#include "base/banned.h"
+
+/* Entries from `next` to `end` stand one behind the other in one segment. */
+struct run {
+    uint32_t slot;
+    uint64_t seq;
+    uint64_t salt;
+    uint64_t offset;
+    raft_index next;
+    raft_index end;
+};
+
+/* What read_run() still may hand out. */
+struct sink {
+    struct arena *arena;
+    struct raft_entry *entries;
+    unsigned n;
+    unsigned n_max;
+    size_t bytes;
+    size_t bytes_max;
+    bool full;
+};
+
+static int find_run(struct store *s, raft_index from, raft_index to, struct run *ret_run)
+{
+    const struct reader *rd = &s->rd;
+    const struct index_point *p;
+    raft_index next = 0;
+    raft_index last;
+
+    (void)pthread_mutex_lock(&s->lock);
+    last = s->last_index;
+    p = from <= last ? log_index_find(&s->index, from, &next) : NULL;
+    if (p != NULL) {
+        *ret_run = (struct run){.slot = p->slot,
+                                .seq = s->segments[p->slot].seq,
+                                .salt = s->segments[p->slot].salt,
+                                .offset = p->offset,
+                                .next = p->index,
+                                .end = store_min_u64(to, next != 0 ? next - 1 : last)};
+        /* Go on where the last read ended, if that is in this run and the run is still the same
+         * one. */
+        if (rd->cursor_index == from && rd->cursor_generation == s->generation &&
+            rd->cursor_slot == p->slot && rd->cursor_offset > p->offset) {
+            ret_run->offset = rd->cursor_offset;
+            ret_run->next = from;
+        }
+    }
+    (void)pthread_mutex_unlock(&s->lock);
+    if (p == NULL)
+        return err_origin(err_say(
+            -ERANGE, "no entry at index %" PRIu64 " in the log (last: %" PRIu64 ")", from, last));
+    return 0;
+}
+
+static int open_slot(struct store *s, const struct run *run, struct vfs_file **ret_file)
+{
+    struct reader *rd = &s->rd;
+    struct vfs *vfs = s->conf.vfs;
+    struct read_file *oldest = &rd->files[0];
+    char name[STORE_NAME_BYTES];
+    int r;
+
+    rd->clock++;
+    for (unsigned i = 0; i < STORE_READ_FILES_MAX; i++) {
+        struct read_file *rf = &rd->files[i];
+
+        if (rf->file != NULL && rf->slot == run->slot) {
+            rf->used_at = rd->clock;
+            *ret_file = rf->file;
+            return 0;
+        }
+        if (rf->file == NULL ? oldest->file != NULL
+                             : oldest->file != NULL && rf->used_at < oldest->used_at)
+            oldest = rf;
+    }
+    if (oldest->file != NULL) {
+        (void)vfs->close(vfs->ctx, oldest->file);
+        oldest->file = NULL;
+    }
+    store_name_segment(name, run->seq);
+    r = vfs->open(vfs->ctx, name, O_RDONLY, &oldest->file);
+    if (r != 0) {
+        oldest->file = NULL;
+        return err_trace(r);
+    }
+    oldest->slot = run->slot;
+    oldest->used_at = rd->clock;
+    *ret_file = oldest->file;
+    return 0;
+}
+
+/* A window of the file around what is being read. */
+struct window {
+    struct vfs_file *file;
+    uint64_t start;
+    struct buf *buf;
+};
+
+/* At least n bytes of the file from offset on, or as many as there are. */
+static int window_get(struct vfs *vfs, struct window *win, uint64_t offset, size_t n,
+                      const unsigned char **ret_bytes, size_t *ret_avail)
+{
+    size_t want = n > STORE_READ_BYTES ? n : STORE_READ_BYTES;
+
+    if (offset < win->start || offset + n > win->start + win->buf->len) {
+        int64_t got;
+
+        win->buf->len = 0;
+        if (buf_reserve(win->buf, want) == NULL)
+            return err_origin(-ENOMEM);
+        got = vfs->pread(vfs->ctx, win->file, win->buf->data, want, offset);
+        if (got < 0)
+            return err_trace((int)got);
+        win->buf->len = (size_t)got;
+        win->start = offset;
+    }
+    *ret_bytes = win->buf->data + (offset - win->start);
+    *ret_avail = win->buf->len - (size_t)(offset - win->start);
+    return 0;
+}
+
+static int bad_record(const struct run *run, const char *what)
+{
+    return err_origin(err_say(
+        -EBADMSG,
+        "damaged log: '%016" PRIu64 ".wal' offset %" PRIu64 ", index %" PRIu64
+        ": %s; evidence: it was durable; look with 'ridd --dump-log DIR', then bring this node "
+        "back as a new member",
+        run->seq, run->offset, run->next, what));
+}
+
+static int read_record(struct store *s, struct window *win, const struct run *run,
+                       struct record *ret_record)
+{
+    const unsigned char *bytes;
+    size_t avail;
+    int r = window_get(s->conf.vfs, win, run->offset, RECORD_HEADER_BYTES, &bytes, &avail);
+
+    if (r != 0)
+        return err_trace(r);
+    r = record_decode(bytes, avail, run->salt, run->offset, ret_record);
+    if (r == RECORD_E_LENGTH && ret_record->len <= RECORD_PAYLOAD_MAX) {
+        r = window_get(s->conf.vfs, win, run->offset, record_bytes(ret_record->len), &bytes,
+                       &avail);
+        if (r != 0)
+            return err_trace(r);
+        r = record_decode(bytes, avail, run->salt, run->offset, ret_record);
+    }
+    return r > 0 ? bad_record(run, record_error_text(r)) : 0;
+}
+
+static int take_entry(struct sink *sink, const struct record *rec)
+{
+    unsigned char *data = NULL;
+
+    if (sink->n == sink->n_max || (sink->n > 0 && sink->bytes + rec->len > sink->bytes_max)) {
+        sink->full = true;
+        return 0;
+    }
+    if (rec->len > 0) {
+        data = arena_alloc(sink->arena, rec->len);
+        if (data == NULL)
+            return err_origin(-ENOMEM);
+        memcpy(data, rec->data, rec->len);
+    }
+    sink->entries[sink->n++] = (struct raft_entry){.id = {.term = rec->term, .index = rec->index},
+                                                   .type = (enum raft_entry_type)rec->flags,
+                                                   .len = rec->len,
+                                                   .data = data};
+    sink->bytes += rec->len;
+    return 0;
+}
+
+/* Hands out entries from `from` to run->end. */
+static int read_run(struct store *s, struct run *run, raft_index from, struct sink *sink)
+{
+    struct window win = {.buf = &s->rd.buf};
+    int r = open_slot(s, run, &win.file);
+
+    if (r != 0)
+        return err_trace(r);
+    win.buf->len = 0;
+    win.start = run->offset;
+    while (run->next <= run->end) {
+        struct record rec = {0};
+
+        r = read_record(s, &win, run, &rec);
+        if (r != 0)
+            return err_trace(r);
+        if (rec.type == RECORD_TRUNCATE || rec.type == RECORD_SEGMENT_END)
+            return bad_record(run, "the entry is not where it was written");
+        if (rec.type == RECORD_ENTRY) {
+            if (rec.index != run->next || rec.flags < RAFT_ENTRY_NOOP ||
+                rec.flags > RAFT_ENTRY_READ || rec.len > ENTRY_BYTES_MAX)
+                return bad_record(run, "another entry stands there");
+            if (rec.index >= from) {
+                r = take_entry(sink, &rec);
+                if (r != 0 || sink->full)
+                    return err_trace(r);
+            }
+            run->next++;
+        }
+        run->offset += record_bytes(rec.len);
+    }
+    return 0;
+}
+
+int store_read(struct store *s, raft_index from, raft_index to, size_t bytes_max,
+               struct arena *arena, struct raft_entry *ret_entries, unsigned n_max, unsigned *ret_n)
+{
+    struct sink sink = {
+        .arena = arena, .entries = ret_entries, .n_max = n_max, .bytes_max = bytes_max};
+    raft_index next = from;
+
+    rid_assert(from >= 1 && from <= to);
+    rid_assert(n_max > 0);
+    while (next <= to && !sink.full && sink.n < n_max) {
+        struct run run = {0};
+        uint64_t generation;
+        int r;
+
+        (void)pthread_mutex_lock(&s->lock);
+        generation = s->generation;
+        if (next > from && next > s->last_index)
+            to = s->last_index; /* all that is durable has been handed out */
+        (void)pthread_mutex_unlock(&s->lock);
+        if (next > to)
+            break;
+        r = find_run(s, next, to, &run);
+        if (r == 0)
+            r = read_run(s, &run, next, &sink);
+        if (r != 0)
+            return err_trace(r);
+        next = run.next;
+        s->rd.cursor_index = run.next;
+        s->rd.cursor_slot = run.slot;
+        s->rd.cursor_offset = (uint32_t)run.offset;
+        s->rd.cursor_generation = generation;
+    }
+    buf_reset(&s->rd.buf, 4 * STORE_READ_BYTES);
+    *ret_n = sink.n;
+    return 0;
+}

@@ -1,0 +1,402 @@
+/* Creating, opening and feeding the store. Opening recovers, then starts a new segment: nothing is
+ * ever appended behind bytes that a crash may have touched (RELIABILITY R11). The order makes a
+ * crash at any step harmless: 1 the torn bytes are copied for a person to look at, leftovers are
+ * removed 2 the new segment is made durable under its name; its header says where the one before it
+ * ends 3 the older segments are cut to that A last segment that says nothing new is replaced by the
+ * new one under the same number (rename over it), so that a loop of restarts does not fill the
+ * disk. */
+#include "store/store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "store/store_int.h"
+
+#include "base/banned.h"
+
+DEFINE_CLEANUP(store, struct store *, store_close);
+#define cleanup_store CLEANUP(store)
+
+static void cleanup_recovery_fn(struct recovery *rc)
+{
+    recovery_done(rc);
+}
+#define cleanup_recovery __attribute__((cleanup(cleanup_recovery_fn)))
+
+static int check_conf(const struct store_conf *conf)
+{
+    if (conf->segment_bytes > STORE_FILE_BYTES_MAX ||
+        conf->segment_first_bytes > STORE_FILE_BYTES_MAX)
+        return err_origin(err_say(-EINVAL, "a segment of the log may have at most %u bytes",
+                                  STORE_FILE_BYTES_MAX));
+    return 0;
+}
+
+static int store_new(const struct store_conf *conf, struct store **ret_store)
+{
+    struct store *s = calloc(1, sizeof(*s));
+    int r;
+
+    if (s == NULL)
+        return err_origin(-ENOMEM);
+    r = pthread_mutex_init(&s->lock, NULL);
+    if (r != 0) {
+        free(s);
+        return err_origin(-r);
+    }
+    s->conf = *conf;
+    s->queue_end = &s->queue;
+    prng_init(&s->w.salts, conf->salt_seed);
+    *ret_store = s;
+    return 0;
+}
+
+void store_close(struct store *s)
+{
+    struct vfs *vfs;
+
+    if (s == NULL)
+        return;
+    vfs = s->conf.vfs;
+    if (s->w.file != NULL)
+        (void)vfs->close(vfs->ctx, s->w.file);
+    if (s->w.next_file != NULL)
+        (void)vfs->close(vfs->ctx, s->w.next_file);
+    for (unsigned i = 0; i < STORE_READ_FILES_MAX; i++)
+        if (s->rd.files[i].file != NULL)
+            (void)vfs->close(vfs->ctx, s->rd.files[i].file);
+    while (s->queue != NULL) {
+        struct submission *sub = s->queue;
+
+        s->queue = sub->next;
+        free(sub);
+    }
+    buf_done(&s->w.out);
+    buf_done(&s->rd.buf);
+    free(s->w.ops);
+    free(s->w.terms.ranges);
+    free(s->segments);
+    log_index_done(&s->index);
+    (void)pthread_mutex_destroy(&s->lock);
+    free(s);
+}
+
+/* ---- create ---- */
+
+struct create_scan {
+    struct vfs *vfs;
+    bool has_log;
+    unsigned n_tmp;
+    char tmp[8][STORE_NAME_BYTES];
+};
+
+static int create_look(void *arg, const char *name)
+{
+    struct create_scan *c = arg;
+    size_t n = strlen(name);
+    uint64_t seq;
+
+    if ((n >= 4 && strcmp(name + n - 4, ".wal") == 0) || store_name_parse(name, ".prep", &seq) ||
+        (strncmp(name, "torn-", 5) == 0 && store_name_parse(name + 5, "", &seq)))
+        c->has_log = true;
+    else if (store_name_parse(name, ".tmp", &seq) && c->n_tmp < 8)
+        (void)snprintf(c->tmp[c->n_tmp++], STORE_NAME_BYTES, "%s", name);
+    return 0;
+}
+
+static int create_clear(struct vfs *vfs)
+{
+    struct create_scan c = {.vfs = vfs};
+    int r = vfs->list(vfs->ctx, create_look, &c);
+
+    if (r != 0)
+        return err_trace(r);
+    if (c.has_log)
+        return err_origin(err_say(-EEXIST, "cannot create the log: its folder holds one already"));
+    for (unsigned i = 0; i < c.n_tmp; i++) {
+        r = vfs->unlink(vfs->ctx, c.tmp[i]);
+        if (r != 0)
+            return err_trace(r);
+    }
+    return 0;
+}
+
+int store_create(const struct store_conf *conf, const void *config_entry, size_t len)
+{
+    static const char name[] = "0000000000000001.tmp";
+    const struct segment_prev prev = {0};
+    struct raft_entry entry = {.id = {.term = 1, .index = 1},
+                               .type = RAFT_ENTRY_CONFIG,
+                               .len = (uint32_t)len,
+                               .data = config_entry};
+    uint64_t size = STORE_SEGMENT_OVERHEAD + record_bytes(len);
+    cleanup_store struct store *s = NULL;
+    struct vfs_file *f = NULL;
+    int r;
+
+    rid_assert(len <= ENTRY_BYTES_MAX);
+    r = check_conf(conf);
+    if (r == 0)
+        r = create_clear(conf->vfs);
+    if (r == 0)
+        r = store_new(conf, &s);
+    /* Just large enough: the first start opens a segment of its own. */
+    size = (size + SEGMENT_HEADER_BYTES - 1) / SEGMENT_HEADER_BYTES * SEGMENT_HEADER_BYTES;
+    if (r == 0)
+        r = store_make_file(conf->vfs, name, size, size, &f);
+    if (r != 0)
+        return err_trace(r);
+    s->w.batch = 1;
+    s->w.hard_state.current_term = 1;
+    s->w.commit_index = 1;
+    return err_trace(store_start_segment(s, f, name, 1, size, &prev, &entry));
+}
+
+/* ---- open ---- */
+
+void store_recovered_done(struct store_recovered *r)
+{
+    free(r->terms);
+    free(r->configs);
+    *r = (struct store_recovered){0};
+}
+
+/* For a person to look at; that it fails is no reason not to start. */
+static void keep_torn_bytes(const struct recovery *rc, const struct wal_file *last)
+{
+    struct vfs *vfs = rc->conf.vfs;
+    struct vfs_file *f = NULL;
+    char name[STORE_NAME_BYTES];
+    struct iovec iov;
+
+    if (rc->torn_bytes == 0 || last->used + rc->torn_bytes > rc->image.len)
+        return;
+    for (size_t i = 0; i + STORE_TORN_COPIES_MAX <= rc->n_torn_copies; i++) {
+        (void)snprintf(name, sizeof(name), "torn-%016" PRIu64, rc->torn_copies[i]);
+        (void)vfs->unlink(vfs->ctx, name);
+    }
+    (void)snprintf(name, sizeof(name), "torn-%016" PRIu64, rc->log.batch + 1);
+    if (vfs->open(vfs->ctx, name, O_RDWR | O_CREAT | O_EXCL, &f) != 0)
+        return; /* kept by an earlier start that was interrupted */
+    iov =
+        (struct iovec){.iov_base = rc->image.data + last->used, .iov_len = (size_t)rc->torn_bytes};
+    (void)vfs->pwritev(vfs->ctx, f, &iov, 1, 0);
+    (void)vfs->fdatasync(vfs->ctx, f);
+    (void)vfs->close(vfs->ctx, f);
+}
+
+static int remove_leftovers(const struct recovery *rc)
+{
+    for (size_t i = 0; i < rc->n_leftovers; i++) {
+        int r = rc->conf.vfs->unlink(rc->conf.vfs->ctx, rc->leftovers[i]);
+
+        if (r != 0)
+            return err_trace(r);
+    }
+    return 0;
+}
+
+static int cut_closed(struct vfs *vfs, const struct wal_file *file)
+{
+    struct vfs_file *f = NULL;
+    int r;
+
+    if (file->file_bytes <= file->used)
+        return 0;
+    r = vfs->open(vfs->ctx, file->name, O_RDWR, &f);
+    if (r != 0)
+        return err_trace(r);
+    r = vfs->truncate(vfs->ctx, f, file->used);
+    if (r == 0)
+        r = vfs->fdatasync(vfs->ctx, f);
+    (void)vfs->close(vfs->ctx, f);
+    return err_trace(r);
+}
+
+/* The writer stands behind the last good batch; the number of a torn one is never used again. */
+static int writer_resume(struct store *s, const struct recovery *rc)
+{
+    struct writer *w = &s->w;
+
+    w->batch = rc->log.batch + (rc->torn_bytes > 0 ? 2 : 1);
+    w->synced_batch = rc->log.batch;
+    w->hard_state = rc->log.hard_state;
+    w->last_index = rc->log.last_index;
+    w->last_term = rc->log.last_term;
+    w->commit_index = rc->log.commit_index;
+    s->submitted_last_index = rc->log.last_index;
+    s->last_index = rc->log.last_index;
+    return term_list_copy(&w->terms, &rc->log.terms) != 0 ? err_origin(-ENOMEM) : 0;
+}
+
+static int open_new_segment(struct store *s, const struct recovery *rc, size_t n_kept)
+{
+    const struct wal_file *last = &rc->files[rc->n_files - 1];
+    uint64_t size = store_max_u64(s->conf.segment_first_bytes, STORE_SEGMENT_OVERHEAD);
+    struct segment_prev prev = {.seq = last->header.seq,
+                                .last_index = rc->log.last_index,
+                                .last_term = rc->log.last_term,
+                                .last_batch = rc->log.batch,
+                                .used = last->used,
+                                .chain = rc->log.chain};
+    struct vfs_file *f = NULL;
+    char name[STORE_NAME_BYTES];
+    int r;
+
+    if (n_kept < rc->n_files)
+        prev = (struct segment_prev){.seq = last->header.prev_seq,
+                                     .last_index = last->header.prev_last_index,
+                                     .last_term = last->header.prev_last_term,
+                                     .last_batch = last->header.prev_last_batch,
+                                     .used = last->header.prev_used,
+                                     .chain = last->header.prev_chain};
+    store_name_prepared(name, prev.seq + 1);
+    r = store_make_file(s->conf.vfs, name, size, size, &f);
+    if (r != 0)
+        return err_trace(r);
+    return err_trace(store_start_segment(s, f, name, prev.seq + 1, size, &prev, NULL));
+}
+
+static int open_files(struct store *s, struct recovery *rc)
+{
+    struct wal_file *last = &rc->files[rc->n_files - 1];
+    size_t n_kept = rc->n_files - (rc->last_is_unused ? 1 : 0);
+    int r;
+
+    for (size_t i = 0; i < n_kept; i++) {
+        r = store_add_segment(s, rc->files[i].header.seq, rc->files[i].header.salt);
+        if (r != 0)
+            return err_trace(r);
+        s->stats.log_bytes += rc->files[i].used;
+    }
+    keep_torn_bytes(rc, last);
+    r = remove_leftovers(rc);
+    if (r == 0)
+        r = writer_resume(s, rc);
+    if (r == 0)
+        r = open_new_segment(s, rc, n_kept);
+    for (size_t i = 0; r == 0 && i < n_kept; i++)
+        r = cut_closed(s->conf.vfs, &rc->files[i]);
+    return err_trace(r);
+}
+
+int store_open(const struct store_conf *conf, struct store_recovered *ret_recovered,
+               struct store **ret_store)
+{
+    cleanup_recovery struct recovery rc = {0};
+    cleanup_store struct store *s = NULL;
+    int r;
+
+    rid_assert(conf->node_id != 0);
+    r = check_conf(conf);
+    if (r != 0)
+        return err_trace(r);
+    r = recovery_run(&rc, conf, true);
+    if (r != 0)
+        return r; /* negative or an outcome of ours: the same enum */
+    r = store_new(conf, &s);
+    if (r == 0)
+        r = open_files(s, &rc);
+    if (r != 0)
+        return err_trace(r);
+    s->index = rc.log.index;
+    rc.log.index = (struct log_index){0};
+    *ret_recovered = (struct store_recovered){
+        .hard_state = rc.log.hard_state,
+        .last_index = rc.log.last_index,
+        .commit_index = rc.log.commit_index,
+        .terms = take_ptr(rc.log.terms.ranges),
+        .n_terms = rc.log.terms.n,
+        .configs = take_ptr(rc.log.configs),
+        .n_configs = rc.log.n_configs,
+        .torn_tail = rc.torn_tail,
+        .bytes_scanned = rc.bytes_scanned,
+        .n_segments = s->n_segments,
+    };
+    memcpy(ret_recovered->torn_text, rc.torn_text, sizeof(ret_recovered->torn_text));
+    *ret_store = take_ptr(s);
+    return 0;
+}
+
+/* ---- submit ---- */
+
+static struct submission *submission_new(const struct store_batch *b)
+{
+    size_t head = sizeof(struct submission) + b->n_entries * sizeof(struct raft_entry);
+    size_t bytes = head;
+    struct submission *sub;
+    unsigned char *data;
+
+    for (unsigned i = 0; i < b->n_entries; i++)
+        bytes += b->entries[i].len;
+    sub = malloc(bytes);
+    if (sub == NULL)
+        return NULL;
+    *sub = (struct submission){.number = b->number,
+                               .has_hard_state = b->has_hard_state,
+                               .hard_state = b->hard_state,
+                               .truncate_from = b->truncate_from,
+                               .commit_index = b->commit_index,
+                               .n_entries = b->n_entries};
+    data = (unsigned char *)sub + head;
+    for (unsigned i = 0; i < b->n_entries; i++) {
+        sub->entries[i] = b->entries[i];
+        sub->entries[i].data = data;
+        if (b->entries[i].len > 0)
+            memcpy(data, b->entries[i].data, b->entries[i].len);
+        data += b->entries[i].len;
+    }
+    return sub;
+}
+
+int store_submit(struct store *s, const struct store_batch *b)
+{
+    struct submission *sub = submission_new(b);
+
+    if (sub == NULL)
+        return err_origin(-ENOMEM);
+    (void)pthread_mutex_lock(&s->lock);
+    rid_assert(b->number > s->submitted_number);
+    s->submitted_number = b->number;
+    if (b->truncate_from != 0) {
+        rid_assert(b->truncate_from <= s->submitted_last_index + 1);
+        s->submitted_last_index = b->truncate_from - 1;
+    }
+    for (unsigned i = 0; i < b->n_entries; i++) {
+        rid_assert(b->entries[i].id.index == s->submitted_last_index + 1);
+        rid_assert(b->entries[i].len <= ENTRY_BYTES_MAX);
+        s->submitted_last_index++;
+    }
+    *s->queue_end = sub;
+    s->queue_end = &sub->next;
+    (void)pthread_mutex_unlock(&s->lock);
+    return 0;
+}
+
+bool store_has_work(struct store *s)
+{
+    bool has;
+
+    (void)pthread_mutex_lock(&s->lock);
+    has = s->queue != NULL;
+    (void)pthread_mutex_unlock(&s->lock);
+    return has;
+}
+
+void store_get_stats(struct store *s, struct store_stats *ret_stats)
+{
+    (void)pthread_mutex_lock(&s->lock);
+    *ret_stats = s->stats;
+    (void)pthread_mutex_unlock(&s->lock);
+}
+
+size_t store_record_bytes(size_t payload_len)
+{
+    return record_bytes(payload_len);
+}

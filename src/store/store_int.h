@@ -1,0 +1,321 @@
+/* What the files of store/ share. See store.h for the contract, format_int.h for the bytes.
+ *
+ * scan.c    one segment in memory: batches, and what stands behind the last good one
+ * recover.c all segments: the rules R1-R9 of RELIABILITY 4.5, read-only but for R10
+ * store.c   create, open (recover, then a new segment), submit
+ * write.c   batches, rotation, the preparation of the next segment
+ * read.c    entries by index
+ * index.c   where in the files an index stands
+ * terms.c   which term an index is of
+ * dump.c    everything as text */
+#ifndef RIDD_STORE_STORE_INT_H
+#define RIDD_STORE_STORE_INT_H
+
+#include <pthread.h>
+
+#include "base/buf.h"
+#include "base/prng.h"
+#include "store/format_int.h"
+#include "store/store.h"
+
+/* One point of the in-memory index per so many bytes of log: a read passes over at most this much
+ * to find its entry. */
+#define STORE_INDEX_BYTES (32u << 10)
+/* No file of ours is larger (a segment, or one made larger for a batch); a larger one is refused
+ * before it is read. */
+#define STORE_FILE_BYTES_MAX (1u << 30)
+/* Zeros written and synced per slice of preparation: what a batch may have to wait for. */
+#define STORE_PREPARE_BYTES (512u << 10)
+/* Copies of torn tails kept for a person to look at. */
+#define STORE_TORN_COPIES_MAX 4u
+/* Files of closed segments that store_read() keeps open. */
+#define STORE_READ_FILES_MAX 8u
+/* What store_read() takes from a file at once. */
+#define STORE_READ_BYTES (64u << 10)
+/* Memory for building batches that is kept from one to the next. */
+#define STORE_KEEP_BYTES (1u << 20)
+
+#define STORE_NAME_BYTES 40u
+
+/* The batch that a new segment begins with: HARDSTATE, BATCH_END. */
+#define STORE_OPENING_BYTES                                                                        \
+    (RECORD_HEADER_BYTES + HARDSTATE_BYTES + RECORD_HEADER_BYTES + BATCH_END_BYTES)
+/* Kept free in every segment for its last batch: SYNCMARK, SEGMENT_END, BATCH_END. */
+#define STORE_CLOSING_BYTES (3 * RECORD_HEADER_BYTES + SYNCMARK_BYTES + BATCH_END_BYTES)
+/* A segment takes at least this much besides its first real batch. */
+#define STORE_SEGMENT_OVERHEAD (SEGMENT_HEADER_BYTES + STORE_OPENING_BYTES + STORE_CLOSING_BYTES)
+
+static_assert(STORE_SEGMENT_OVERHEAD + 4 * STORE_BATCH_BYTES_MAX <= STORE_SEGMENT_BYTES,
+              "a full segment wastes at most a quarter");
+static_assert(STORE_SEGMENT_BYTES <= STORE_FILE_BYTES_MAX, "a segment is no larger than any file");
+static_assert(2 * ENTRY_BYTES_MAX <= STORE_BATCH_BYTES_MAX, "an entry fits a batch");
+
+/* ---- names ---- */
+
+void store_name_segment(char name[STORE_NAME_BYTES], uint64_t seq);  /* 0000000000000012.wal */
+void store_name_prepared(char name[STORE_NAME_BYTES], uint64_t seq); /* 0000000000000012.prep */
+/* The number in "NNNNNNNNNNNNNNNN<suffix>"; false when name is not of this form. */
+bool store_name_parse(const char *name, const char *suffix, uint64_t *ret_seq);
+
+/* ---- index.c ---- */
+
+/* The entries from `index` up to the next point's index stand in file order from here on, in one
+ * segment, with no overwritten entry between them. */
+struct index_point {
+    raft_index index;
+    uint32_t slot; /* position in the table of segments */
+    uint32_t offset;
+};
+struct log_index {
+    struct index_point *points; /* owned; ascending by index */
+    size_t n;
+    size_t size;
+};
+/* Where the next point is due: at the first entry of a segment, the first after a truncation, and
+ * by distance. */
+struct index_pace {
+    bool fresh;
+    uint64_t at;
+};
+bool index_pace_take(struct index_pace *p, uint64_t offset);
+int log_index_reserve(struct log_index *ix, size_t n);          /* 0 or -ENOMEM */
+void log_index_add(struct log_index *ix, struct index_point p); /* room was reserved */
+void log_index_truncate(struct log_index *ix, raft_index from);
+/* The last point at or before index, NULL when there is none. *ret_next: the index of the point
+ * after it, 0: none. */
+const struct index_point *log_index_find(const struct log_index *ix, raft_index index,
+                                         raft_index *ret_next);
+void log_index_done(struct log_index *ix);
+
+/* ---- terms.c ---- */
+
+/* Which term each index is of: one range per term. */
+struct term_list {
+    struct raft_term_range *ranges; /* owned; ascending */
+    size_t n;
+    size_t size;
+};
+int term_list_push(struct term_list *t, raft_term term, raft_index index); /* 0 or -ENOMEM */
+void term_list_truncate(struct term_list *t, raft_index from);
+/* The term of the entry at index, which must not be above the last one; 0 when there is none. */
+raft_term term_list_at(const struct term_list *t, raft_index index);
+int term_list_copy(struct term_list *t, const struct term_list *from);
+
+/* ---- scan.c ---- */
+
+struct segment_image {
+    const unsigned char *data; /* borrowed; data[0] is file offset 0 */
+    size_t len;
+    uint64_t salt;
+};
+struct scan_defect {
+    uint64_t offset;
+    const char *what;
+};
+struct scan_batch {
+    uint64_t start;
+    uint64_t end; /* behind BATCH_END */
+    struct batch_end tail;
+    raft_index last_index; /* as its BATCH_END says */
+    raft_term last_term;
+};
+enum scan_error { SCAN_E_DEFECT = 1 };
+/* Is there a complete, good batch of this number at start? */
+int scan_batch(const struct segment_image *img, uint64_t start, uint64_t batch, uint32_t chain,
+               struct scan_batch *ret_batch, struct scan_defect *ret_defect);
+
+/* What stands behind the last good batch: RELIABILITY R4, R6. */
+struct scan_rest {
+    uint64_t n_bytes;    /* up to the last byte that is not zero */
+    bool only_sync_mark; /* one good SYNCMARK of the open batch and nothing else */
+    raft_index
+        first_index; /* of the entries of the defect batch whose headers are readable; 0: none */
+    raft_index last_index;
+    bool evidence; /* the defect batch had been durable: */
+    char evidence_text[128];
+};
+/* `batch` is the number of the defect one. */
+void scan_rest(const struct segment_image *img, uint64_t start, uint64_t batch,
+               struct scan_rest *ret_rest);
+
+/* Is there a valid record header anywhere from start on? */
+bool scan_any(const struct segment_image *img, uint64_t start);
+
+/* ---- recover.c ---- */
+
+struct wal_file {
+    char name[STORE_NAME_BYTES];
+    struct segment_header header;
+    uint64_t file_bytes;
+    uint64_t used;
+};
+/* The log as the durable records tell it. */
+struct log_state {
+    struct raft_hard_state hard_state;
+    raft_index last_index;
+    raft_term last_term;
+    raft_index commit_index;
+    uint64_t batch; /* last good one */
+    uint32_t chain;
+    struct term_list terms;
+    struct raft_config_at *configs; /* owned */
+    size_t n_configs;
+    size_t configs_size;
+    uint64_t n_changes; /* entries and truncations seen */
+    struct log_index index;
+    struct index_pace pace;
+};
+struct recovery {
+    struct store_conf conf;
+    bool live; /* R10: make durable what will be trusted. Otherwise nothing is touched */
+    struct wal_file *files; /* owned; ascending by sequence */
+    size_t n_files;
+    char (*leftovers)[STORE_NAME_BYTES]; /* owned; .prep and .tmp, to be removed */
+    size_t n_leftovers;
+    uint64_t torn_copies[STORE_TORN_COPIES_MAX + 1]; /* the lowest numbers of torn-N, ascending */
+    size_t n_torn_copies;
+    struct log_state log;
+    struct raft_hard_state hard_state_before_last; /* at the end of the last segment but one */
+    bool last_is_unused; /* the last segment says nothing that those before it do not say */
+    bool torn_tail;
+    char torn_text[256];
+    uint64_t torn_bytes; /* behind the used ones of the last segment */
+    struct buf image;    /* the last segment read */
+    uint64_t bytes_scanned;
+};
+/* 0, STORE_E_*, -errno. Whatever it returns, recovery_done() is due. */
+int recovery_run(struct recovery *rc, const struct store_conf *conf, bool live);
+void recovery_done(struct recovery *rc);
+/* Reads up to max bytes of the file into b (emptied before). */
+int recovery_load(struct vfs *vfs, struct vfs_file *f, uint64_t max, struct buf *b);
+
+/* ---- the store ---- */
+
+struct submission {
+    struct submission *next;
+    uint64_t number;
+    bool has_hard_state;
+    struct raft_hard_state hard_state;
+    raft_index truncate_from;
+    raft_index commit_index;
+    unsigned n_entries;
+    struct raft_entry entries[]; /* payloads behind the last one, in the same block */
+};
+
+struct store_segment {
+    uint64_t seq;
+    uint64_t salt;
+};
+
+struct index_op {
+    raft_index truncate_from; /* 0: add the point */
+    struct index_point point;
+};
+
+enum prepare_state { PREPARE_NONE, PREPARE_FILLING, PREPARE_DONE };
+
+/* The log thread's own. */
+struct writer {
+    int failed;            /* the first error: final */
+    struct vfs_file *file; /* owned; the active segment */
+    uint64_t seq;
+    uint64_t salt;
+    uint64_t size;
+    uint64_t used; /* end of what is written, an unsynced SYNCMARK included */
+    /* The open batch. */
+    uint64_t batch;
+    uint64_t synced_batch;
+    uint32_t chain;
+    uint32_t n_records;
+    uint64_t n_bytes;
+    bool marked;          /* its SYNCMARK is written */
+    struct buf out;       /* records built, to be written at `used` */
+    struct index_op *ops; /* owned; to be done when it is durable */
+    size_t n_ops;
+    size_t ops_size;
+    struct index_pace pace;
+    /* The log including the open batch. */
+    struct raft_hard_state hard_state;
+    raft_index last_index;
+    raft_term last_term;
+    raft_index commit_index;
+    struct term_list terms;
+    /* The next segment. */
+    enum prepare_state prepare;
+    struct vfs_file *next_file; /* owned */
+    uint64_t next_size;
+    uint64_t next_filled;
+    unsigned no_space_tries; /* in a row */
+    unsigned no_space_skip;  /* calls to leave out before the next try */
+    struct prng salts;
+};
+
+struct read_file {
+    struct vfs_file *file; /* owned; NULL: free */
+    uint32_t slot;
+    uint64_t used_at;
+};
+/* The loop thread's own. */
+struct reader {
+    struct read_file files[STORE_READ_FILES_MAX];
+    uint64_t clock;
+    struct buf buf;
+    /* Where the last read ended: the next one usually goes on there. */
+    raft_index cursor_index; /* 0: none */
+    uint32_t cursor_slot;
+    uint32_t cursor_offset;
+    uint64_t cursor_generation;
+};
+
+struct store {
+    struct store_conf conf; /* vfs is borrowed */
+    pthread_mutex_t lock;
+    /* Behind lock. */
+    struct submission *queue; /* owned */
+    struct submission **queue_end;
+    uint64_t submitted_number;
+    raft_index submitted_last_index;
+    struct store_segment *segments; /* owned; by slot; grows only */
+    uint32_t n_segments;
+    uint32_t segments_size;
+    struct log_index index; /* durable entries only */
+    raft_index last_index;  /* durable */
+    uint64_t generation;    /* grows with each truncation */
+    struct store_stats stats;
+
+    struct writer w;
+    struct reader rd;
+};
+
+struct segment_prev {
+    uint64_t seq;
+    raft_index last_index;
+    raft_term last_term;
+    uint64_t last_batch;
+    uint64_t used;
+    uint32_t chain;
+};
+
+/* Makes a file of `size` bytes, all allocated, the first `fill` of them written as zeros. On error
+ * nothing is left. */
+int store_make_file(struct vfs *vfs, const char *name, uint64_t size, uint64_t fill,
+                    struct vfs_file **ret_file);
+/* Writes header and opening batch (hard state of w, and `first` unless NULL) into f, syncs it,
+ * gives it its name, syncs the folder; from then on f is the active segment. f is taken, whatever
+ * comes back. */
+int store_start_segment(struct store *s, struct vfs_file *f, const char *name_now, uint64_t seq,
+                        uint64_t size, const struct segment_prev *prev,
+                        const struct raft_entry *first);
+int store_add_segment(struct store *s, uint64_t seq, uint64_t salt);
+
+static inline uint64_t store_max_u64(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+static inline uint64_t store_min_u64(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+#endif

@@ -1,0 +1,45 @@
+/* Terms by index, as ranges: a log has few terms and many entries. */
+#include <errno.h>
+
+#include "store/store_int.h"
+
+#include "base/banned.h"
+
+int term_list_push(struct term_list *t, raft_term term, raft_index index)
+{
+    if (t->n > 0 && t->ranges[t->n - 1].term == term)
+        return 0;
+    if (t->n == t->size) {
+        size_t size = t->size > 0 ? t->size * 2 : 16;
+        struct raft_term_range *ranges = realloc(t->ranges, size * sizeof(*ranges));
+
+        if (ranges == NULL)
+            return -ENOMEM;
+        t->ranges = ranges;
+        t->size = size;
+    }
+    t->ranges[t->n++] = (struct raft_term_range){.term = term, .first = index};
+    return 0;
+}
+
+void term_list_truncate(struct term_list *t, raft_index from)
+{
+    while (t->n > 0 && t->ranges[t->n - 1].first >= from)
+        t->n--;
+}
+
+raft_term term_list_at(const struct term_list *t, raft_index index)
+{
+    for (size_t i = t->n; i > 0; i--)
+        if (t->ranges[i - 1].first <= index)
+            return t->ranges[i - 1].term;
+    return 0;
+}
+
+int term_list_copy(struct term_list *t, const struct term_list *from)
+{
+    for (size_t i = 0; i < from->n; i++)
+        if (term_list_push(t, from->ranges[i].term, from->ranges[i].first) != 0)
+            return -ENOMEM;
+    return 0;
+}

@@ -1,0 +1,670 @@
+/* The log thread's half: what is queued becomes disk batches, one pwritev and one fdatasync each,
+ * and nothing of a batch is written before the fdatasync of the one before it has returned 0. So a
+ * record of batch k+1 on the disk proves that batch k was durable: recovery stands on that.
+ *
+ * Rotation, and what a crash at each step leaves:
+ *   1 a batch with SEGMENT_END, synced       a last segment that ends; the next start opens a new
+ * one 2 header and opening batch into .prep    a torn .prep, removed 3 fdatasync of it a stamped
+ * .prep, removed; its header is evidence for batch 1 of this list 4 rename, sync of the folder a
+ * last segment without data 5 the first batch of the new segment     a torn tail The next segment
+ * is prepared in slices between batches from the moment the active one is half full. A slice writes
+ * zeros and syncs them, so that no fdatasync of a batch has 64 MiB of them to push. When rotation
+ * comes earlier, the rest stays allocated but unwritten: slower to write to, no less right. */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/bytes.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/crc32c.h"
+#include "base/err.h"
+#include "store/store_int.h"
+
+#include "base/banned.h"
+
+/* After a failed attempt to make room: calls left out before the next one, at most. */
+#define NO_SPACE_SKIP_MAX 64u
+
+/* ---- files ---- */
+
+static int write_all(struct vfs *vfs, struct vfs_file *f, const void *data, size_t len,
+                     uint64_t offset)
+{
+    size_t done = 0;
+
+    while (done < len) {
+        struct iovec iov = {.iov_len = len - done};
+        int64_t n;
+
+        /* iov_base is not const although a write does not touch it. */
+        memcpy(&iov.iov_base, &(const void *){(const char *)data + done}, sizeof(iov.iov_base));
+        n = vfs->pwritev(vfs->ctx, f, &iov, 1, offset + done);
+        if (n < 0)
+            return err_trace((int)n);
+        if (n == 0)
+            return err_origin(err_say(-EIO, "cannot write a file of the log: nothing was written"));
+        done += (size_t)n;
+    }
+    return 0;
+}
+
+static int write_zeros(struct vfs *vfs, struct vfs_file *f, uint64_t from, uint64_t to)
+{
+    static const unsigned char zeros[64u << 10];
+
+    while (from < to) {
+        size_t n = (size_t)store_min_u64(to - from, sizeof(zeros));
+        int r = write_all(vfs, f, zeros, n, from);
+
+        if (r != 0)
+            return err_trace(r);
+        from += n;
+    }
+    return 0;
+}
+
+int store_make_file(struct vfs *vfs, const char *name, uint64_t size, uint64_t fill,
+                    struct vfs_file **ret_file)
+{
+    struct vfs_file *f = NULL;
+    int r;
+
+    r = vfs->open(vfs->ctx, name, O_RDWR | O_CREAT | O_EXCL, &f);
+    if (r != 0)
+        return err_trace(r);
+    r = vfs->allocate(vfs->ctx, f, size);
+    if (r == 0)
+        r = write_zeros(vfs, f, 0, fill);
+    if (r != 0) {
+        (void)vfs->close(vfs->ctx, f);
+        (void)vfs->unlink(vfs->ctx, name);
+        return err_trace(r);
+    }
+    *ret_file = f;
+    return 0;
+}
+
+/* ---- building a batch ---- */
+
+static int put_record(struct writer *w, const struct record *rec)
+{
+    size_t at = w->out.len;
+    int r = record_encode(&w->out, w->salt, w->used + at, rec);
+
+    if (r != 0)
+        return err_origin(r);
+    w->chain = crc32c(w->chain, w->out.data + at, w->out.len - at);
+    w->n_records++;
+    w->n_bytes += w->out.len - at;
+    return 0;
+}
+
+static int put_hard_state(struct writer *w, const struct raft_hard_state *hs)
+{
+    unsigned char data[HARDSTATE_BYTES];
+
+    /* RELIABILITY 4.5 R8, before it is written as after it is read. */
+    rid_assert(hs->current_term >= w->hard_state.current_term);
+    rid_assert(hs->current_term > w->hard_state.current_term || w->hard_state.voted_for == 0 ||
+               hs->voted_for == w->hard_state.voted_for);
+    put_u64(data, hs->voted_for);
+    w->hard_state = *hs;
+    return put_record(w, &(struct record){.type = RECORD_HARDSTATE,
+                                          .batch = w->batch,
+                                          .term = hs->current_term,
+                                          .len = sizeof(data),
+                                          .data = data});
+}
+
+static int put_entry(struct writer *w, const struct raft_entry *e)
+{
+    rid_assert(e->id.index == w->last_index + 1);
+    rid_assert(e->id.term >= w->last_term);
+    if (term_list_push(&w->terms, e->id.term, e->id.index) != 0)
+        return err_origin(-ENOMEM);
+    w->last_index = e->id.index;
+    w->last_term = e->id.term;
+    return put_record(w, &(struct record){.type = RECORD_ENTRY,
+                                          .flags = (uint8_t)e->type,
+                                          .batch = w->batch,
+                                          .index = e->id.index,
+                                          .term = e->id.term,
+                                          .len = e->len,
+                                          .data = e->data});
+}
+
+/* The BATCH_END, then the batch goes out: one write, one sync. On success the next batch is open.
+ */
+static int write_batch(struct store *s)
+{
+    struct writer *w = &s->w;
+    struct batch_end tail = {.n_records = w->n_records,
+                             .n_bytes = w->n_bytes,
+                             .chain = w->chain,
+                             .synced_batch = w->synced_batch,
+                             .commit_index = w->commit_index};
+    unsigned char data[BATCH_END_BYTES];
+    uint64_t begin;
+    uint64_t took;
+    int r;
+
+    batch_end_encode(&tail, data);
+    r = record_encode(&w->out, w->salt, w->used + w->out.len,
+                      &(struct record){.type = RECORD_BATCH_END,
+                                       .batch = w->batch,
+                                       .index = w->last_index,
+                                       .term = w->last_term,
+                                       .len = sizeof(data),
+                                       .data = data});
+    if (r != 0)
+        return err_origin(r);
+    rid_assert(w->used + w->out.len <= w->size);
+    r = write_all(s->conf.vfs, w->file, w->out.data, w->out.len, w->used);
+    if (r != 0)
+        return err_trace(r);
+    begin = clock_mono_us();
+    r = s->conf.vfs->fdatasync(s->conf.vfs->ctx, w->file);
+    took = clock_mono_us() - begin;
+    if (r != 0)
+        return err_trace(r);
+    (void)pthread_mutex_lock(&s->lock);
+    s->stats.n_fsyncs++;
+    s->stats.last_fsync_us = took;
+    s->stats.max_fsync_us = store_max_u64(s->stats.max_fsync_us, took);
+    s->stats.bytes_written += w->out.len;
+    s->stats.log_bytes += w->out.len;
+    (void)pthread_mutex_unlock(&s->lock);
+    w->used += w->out.len;
+    w->synced_batch = w->batch;
+    w->batch++;
+    w->n_records = 0;
+    w->n_bytes = 0;
+    w->marked = false;
+    buf_reset(&w->out, STORE_KEEP_BYTES);
+    return 0;
+}
+
+/* ---- segments ---- */
+
+int store_add_segment(struct store *s, uint64_t seq, uint64_t salt)
+{
+    if (s->n_segments == s->segments_size) {
+        uint32_t size = s->segments_size > 0 ? s->segments_size * 2 : 16;
+        struct store_segment *segments = realloc(s->segments, size * sizeof(*segments));
+
+        if (segments == NULL)
+            return err_origin(-ENOMEM);
+        s->segments = segments;
+        s->segments_size = size;
+    }
+    s->segments[s->n_segments++] = (struct store_segment){.seq = seq, .salt = salt};
+    return 0;
+}
+
+static int stamp_segment(struct store *s, uint64_t seq, const struct segment_prev *prev,
+                         const struct raft_entry *first)
+{
+    struct writer *w = &s->w;
+    struct vfs *vfs = s->conf.vfs;
+    struct segment_header h = {.node_id = s->conf.node_id,
+                               .incarnation = s->conf.incarnation,
+                               .seq = seq,
+                               .salt = w->salt,
+                               .first_index = prev->last_index + 1,
+                               .first_batch = w->batch,
+                               .size = w->size,
+                               .prev_chain = prev->chain,
+                               .prev_seq = prev->seq,
+                               .prev_last_index = prev->last_index,
+                               .prev_last_term = prev->last_term,
+                               .prev_last_batch = prev->last_batch,
+                               .prev_used = prev->used};
+    cleanup_free unsigned char *page = malloc(SEGMENT_HEADER_BYTES);
+    int r;
+
+    if (page == NULL)
+        return err_origin(-ENOMEM);
+    memcpy(h.cluster_id, s->conf.cluster_id, sizeof(h.cluster_id));
+    segment_header_encode(&h, page);
+    r = write_all(vfs, w->file, page, SEGMENT_HEADER_BYTES, 0);
+    if (r == 0)
+        r = put_hard_state(w, &w->hard_state);
+    if (r == 0 && first != NULL)
+        r = put_entry(w, first);
+    if (r == 0)
+        r = write_batch(s); /* its sync covers the header and the zeros */
+    return err_trace(r);
+}
+
+int store_start_segment(struct store *s, struct vfs_file *f, const char *name_now, uint64_t seq,
+                        uint64_t size, const struct segment_prev *prev,
+                        const struct raft_entry *first)
+{
+    struct writer *w = &s->w;
+    struct vfs *vfs = s->conf.vfs;
+    char name[STORE_NAME_BYTES];
+    int r;
+
+    rid_assert(size >= STORE_SEGMENT_OVERHEAD);
+    rid_assert(w->n_records == 0);
+    if (w->file != NULL) {
+        r = vfs->close(vfs->ctx, w->file);
+        w->file = f;
+        if (r != 0)
+            return err_trace(r);
+    }
+    w->file = f;
+    w->seq = seq;
+    w->size = size;
+    w->salt = prng_next(&w->salts);
+    w->used = SEGMENT_HEADER_BYTES;
+    w->chain = prev->chain;
+    w->pace = (struct index_pace){.fresh = true};
+    r = stamp_segment(s, seq, prev, first);
+    if (r != 0)
+        return err_trace(r);
+    store_name_segment(name, seq);
+    r = vfs->rename(vfs->ctx, name_now, name);
+    if (r == 0)
+        r = vfs->sync_dir(vfs->ctx);
+    if (r != 0)
+        return err_trace(r);
+    (void)pthread_mutex_lock(&s->lock);
+    r = store_add_segment(s, seq, w->salt);
+    s->stats.n_segments = s->n_segments;
+    s->stats.log_bytes += SEGMENT_HEADER_BYTES;
+    s->stats.n_fsyncs++;
+    (void)pthread_mutex_unlock(&s->lock);
+    return err_trace(r);
+}
+
+static void set_no_space(struct store *s, bool no_space)
+{
+    (void)pthread_mutex_lock(&s->lock);
+    s->stats.no_space = no_space;
+    (void)pthread_mutex_unlock(&s->lock);
+}
+
+static int drop_prepared(struct store *s)
+{
+    struct writer *w = &s->w;
+    char name[STORE_NAME_BYTES];
+    int r = 0;
+
+    if (w->next_file != NULL) {
+        r = s->conf.vfs->close(s->conf.vfs->ctx, take_ptr(w->next_file));
+        store_name_prepared(name, w->seq + 1);
+        if (r == 0)
+            r = s->conf.vfs->unlink(s->conf.vfs->ctx, name);
+    }
+    w->prepare = PREPARE_NONE;
+    return err_trace(r);
+}
+
+/* A file for the next segment with room for a batch of need bytes: the prepared one, a new one, or,
+ * when the disk is nearly full, a small one (RELIABILITY 4.8: only when that fails too is it an
+ * error). */
+static int take_next_file(struct store *s, uint64_t need, struct vfs_file **ret_file,
+                          uint64_t *ret_size)
+{
+    struct writer *w = &s->w;
+    uint64_t least = STORE_SEGMENT_OVERHEAD + need;
+    uint64_t size = store_max_u64(s->conf.segment_bytes, least);
+    char name[STORE_NAME_BYTES];
+    int r;
+
+    if (w->next_file != NULL && w->next_size >= least) {
+        *ret_file = take_ptr(w->next_file);
+        *ret_size = w->next_size;
+        w->prepare = PREPARE_NONE;
+        return 0;
+    }
+    r = drop_prepared(s);
+    if (r != 0)
+        return err_trace(r);
+    store_name_prepared(name, w->seq + 1);
+    r = store_make_file(s->conf.vfs, name, size, 0, ret_file);
+    if (r == -ENOSPC) {
+        set_no_space(s, true);
+        size = store_max_u64(store_min_u64(s->conf.segment_first_bytes, size), least);
+        r = store_make_file(s->conf.vfs, name, size, 0, ret_file);
+    }
+    if (r != 0)
+        return err_trace(r);
+    *ret_size = size;
+    return 0;
+}
+
+/* Closes the active segment and opens the next, with room for a batch of need bytes. */
+static int rotate(struct store *s, uint64_t need)
+{
+    struct writer *w = &s->w;
+    struct vfs_file *f = NULL;
+    struct segment_prev prev;
+    char name[STORE_NAME_BYTES];
+    uint64_t size = 0;
+    int r;
+
+    r = put_record(w, &(struct record){.type = RECORD_SEGMENT_END, .batch = w->batch});
+    if (r == 0)
+        r = write_batch(s);
+    if (r == 0)
+        r = take_next_file(s, need, &f, &size);
+    if (r != 0)
+        return err_trace(r);
+    prev = (struct segment_prev){.seq = w->seq,
+                                 .last_index = w->last_index,
+                                 .last_term = w->last_term,
+                                 .last_batch = w->synced_batch,
+                                 .used = w->used,
+                                 .chain = w->chain};
+    store_name_prepared(name, w->seq + 1);
+    return err_trace(store_start_segment(s, f, name, w->seq + 1, size, &prev, NULL));
+}
+
+/* ---- from submissions to batches ---- */
+
+/* A submission is written as steps: truncate, hard state, each entry. A disk batch is a run of
+ * steps. */
+struct cursor {
+    struct submission *sub;
+    unsigned step;
+};
+
+static unsigned n_steps(const struct submission *sub)
+{
+    return 2 + sub->n_entries;
+}
+
+static size_t step_bytes(const struct submission *sub, unsigned step)
+{
+    if (step == 0)
+        return sub->truncate_from != 0 ? record_bytes(0) : 0;
+    if (step == 1)
+        return sub->has_hard_state ? record_bytes(HARDSTATE_BYTES) : 0;
+    return record_bytes(sub->entries[step - 2].len);
+}
+
+static void cursor_next(struct cursor *c)
+{
+    c->step++;
+    while (c->sub != NULL && c->step >= n_steps(c->sub)) {
+        c->sub = c->sub->next;
+        c->step = 0;
+    }
+}
+
+/* How far does one batch reach from `from`, and how many bytes is it? */
+static struct cursor plan(struct cursor from, uint64_t *ret_bytes)
+{
+    uint64_t bytes = record_bytes(BATCH_END_BYTES);
+    bool any = false;
+
+    while (from.sub != NULL) {
+        size_t n = step_bytes(from.sub, from.step);
+
+        if (n > 0 && any && bytes + n > STORE_BATCH_BYTES_MAX)
+            break;
+        any = any || n > 0;
+        bytes += n;
+        cursor_next(&from);
+    }
+    *ret_bytes = any ? bytes : 0;
+    return from;
+}
+
+static int push_op(struct writer *w, struct index_op op)
+{
+    if (w->n_ops == w->ops_size) {
+        size_t size = w->ops_size > 0 ? w->ops_size * 2 : 64;
+        struct index_op *ops = realloc(w->ops, size * sizeof(*ops));
+
+        if (ops == NULL)
+            return err_origin(-ENOMEM);
+        w->ops = ops;
+        w->ops_size = size;
+    }
+    w->ops[w->n_ops++] = op;
+    return 0;
+}
+
+static int put_truncate(struct store *s, const struct submission *sub)
+{
+    struct writer *w = &s->w;
+    int r;
+
+    rid_assert(sub->truncate_from <= w->last_index + 1);
+    r = push_op(w, (struct index_op){.truncate_from = sub->truncate_from});
+    if (r == 0)
+        r = put_record(w, &(struct record){.type = RECORD_TRUNCATE,
+                                           .batch = w->batch,
+                                           .index = sub->truncate_from});
+    w->pace.fresh = true;
+    w->last_index = sub->truncate_from - 1;
+    term_list_truncate(&w->terms, sub->truncate_from);
+    w->last_term = term_list_at(&w->terms, w->last_index);
+    w->commit_index = store_min_u64(w->commit_index, w->last_index);
+    return err_trace(r);
+}
+
+static int put_step(struct store *s, const struct submission *sub, unsigned step)
+{
+    struct writer *w = &s->w;
+    uint64_t offset = w->used + w->out.len;
+    const struct raft_entry *e;
+
+    if (step_bytes(sub, step) == 0)
+        return 0;
+    if (step == 0)
+        return err_trace(put_truncate(s, sub));
+    if (step == 1)
+        return err_trace(put_hard_state(w, &sub->hard_state));
+    e = &sub->entries[step - 2];
+    if (index_pace_take(&w->pace, offset)) {
+        struct index_point p = {e->id.index, s->n_segments - 1, (uint32_t)offset};
+        int r = push_op(w, (struct index_op){.point = p});
+
+        if (r != 0)
+            return err_trace(r);
+    }
+    return err_trace(put_entry(w, e));
+}
+
+/* What is durable becomes visible to readers. */
+static int publish(struct store *s, unsigned n_entries)
+{
+    struct writer *w = &s->w;
+    int r;
+
+    (void)pthread_mutex_lock(&s->lock);
+    r = log_index_reserve(&s->index, w->n_ops);
+    for (size_t i = 0; r == 0 && i < w->n_ops; i++) {
+        if (w->ops[i].truncate_from != 0) {
+            log_index_truncate(&s->index, w->ops[i].truncate_from);
+            s->generation++;
+        } else {
+            log_index_add(&s->index, w->ops[i].point);
+        }
+    }
+    if (r == 0)
+        s->last_index = w->last_index;
+    s->stats.n_entries += n_entries;
+    (void)pthread_mutex_unlock(&s->lock);
+    w->n_ops = 0;
+    return r != 0 ? err_origin(r) : 0;
+}
+
+static int write_run(struct store *s, struct cursor from, struct cursor to, uint64_t bytes)
+{
+    struct writer *w = &s->w;
+    unsigned n_entries = 0;
+    int r;
+
+    if (w->used + bytes + STORE_CLOSING_BYTES > w->size) {
+        r = rotate(s, bytes);
+        if (r != 0)
+            return err_trace(r);
+    }
+    while (from.sub != to.sub || from.step != to.step) {
+        r = put_step(s, from.sub, from.step);
+        if (r != 0)
+            return err_trace(r);
+        n_entries += from.step >= 2;
+        /* The hint covers entries of its own submission: it goes with the last of them. */
+        if (from.step + 1 == n_steps(from.sub))
+            w->commit_index = store_max_u64(w->commit_index, from.sub->commit_index);
+        cursor_next(&from);
+    }
+    r = write_batch(s);
+    return r != 0 ? err_trace(r) : err_trace(publish(s, n_entries));
+}
+
+static int work(struct store *s, struct submission *queue)
+{
+    struct cursor from = {.sub = queue};
+
+    while (from.sub != NULL) {
+        uint64_t bytes;
+        struct cursor to = plan(from, &bytes);
+        int r = bytes > 0 ? write_run(s, from, to, bytes) : 0;
+
+        if (r != 0)
+            return err_trace(r);
+        from = to;
+    }
+    return 0;
+}
+
+int store_work(struct store *s, uint64_t *ret_number)
+{
+    struct submission *queue;
+    uint64_t number = 0;
+    uint64_t n = 0;
+
+    if (s->w.failed != 0)
+        return err_trace(s->w.failed);
+    (void)pthread_mutex_lock(&s->lock);
+    queue = take_ptr(s->queue);
+    s->queue_end = &s->queue;
+    (void)pthread_mutex_unlock(&s->lock);
+    if (queue == NULL)
+        return 0;
+    s->w.failed = work(s, queue);
+    while (queue != NULL) {
+        struct submission *sub = queue;
+
+        number = sub->number;
+        queue = sub->next;
+        n++;
+        free(sub);
+    }
+    if (s->w.failed != 0)
+        return err_trace(s->w.failed);
+    (void)pthread_mutex_lock(&s->lock);
+    s->stats.n_batches += n;
+    (void)pthread_mutex_unlock(&s->lock);
+    *ret_number = number;
+    return 0;
+}
+
+int store_idle(struct store *s)
+{
+    struct writer *w = &s->w;
+    unsigned char data[SYNCMARK_BYTES];
+    size_t n;
+
+    if (w->failed != 0)
+        return err_trace(w->failed);
+    if (w->marked)
+        return 0;
+    put_u64(data, w->synced_batch);
+    w->failed = put_record(
+        w, &(struct record){
+               .type = RECORD_SYNCMARK, .batch = w->batch, .len = sizeof(data), .data = data});
+    if (w->failed == 0)
+        w->failed = write_all(s->conf.vfs, w->file, w->out.data, w->out.len, w->used);
+    if (w->failed != 0)
+        return err_trace(w->failed);
+    n = w->out.len;
+    w->used += n;
+    w->out.len = 0;
+    w->marked = true;
+    (void)pthread_mutex_lock(&s->lock);
+    s->stats.bytes_written += n;
+    s->stats.log_bytes += n;
+    (void)pthread_mutex_unlock(&s->lock);
+    return 0;
+}
+
+/* ---- preparation of the next segment ---- */
+
+/* Not an error yet: RELIABILITY 4.8. The state ends by itself when an attempt succeeds. */
+static int prepare_no_space(struct store *s)
+{
+    struct writer *w = &s->w;
+
+    w->no_space_tries++;
+    w->no_space_skip = w->no_space_tries < 6 ? 1u << w->no_space_tries : NO_SPACE_SKIP_MAX;
+    set_no_space(s, true);
+    return err_trace(drop_prepared(s));
+}
+
+static int prepare_begin(struct store *s)
+{
+    struct writer *w = &s->w;
+    char name[STORE_NAME_BYTES];
+    int r;
+
+    if (w->no_space_skip > 0) {
+        w->no_space_skip--;
+        return 0;
+    }
+    store_name_prepared(name, w->seq + 1);
+    w->next_size = store_max_u64(s->conf.segment_bytes, STORE_SEGMENT_OVERHEAD);
+    w->next_filled = 0;
+    r = store_make_file(s->conf.vfs, name, w->next_size, 0, &w->next_file);
+    if (r == -ENOSPC)
+        return err_trace(prepare_no_space(s));
+    if (r != 0)
+        return err_trace(r);
+    w->no_space_tries = 0;
+    set_no_space(s, false);
+    w->prepare = PREPARE_FILLING;
+    return 0;
+}
+
+static int prepare_fill(struct store *s)
+{
+    struct writer *w = &s->w;
+    uint64_t to = store_min_u64(w->next_filled + STORE_PREPARE_BYTES, w->next_size);
+    int r = write_zeros(s->conf.vfs, w->next_file, w->next_filled, to);
+
+    if (r == 0)
+        r = s->conf.vfs->fdatasync(s->conf.vfs->ctx, w->next_file);
+    if (r == -ENOSPC)
+        return err_trace(prepare_no_space(s)); /* a file system that allocates at each write */
+    if (r != 0)
+        return err_trace(r);
+    w->next_filled = to;
+    if (to == w->next_size)
+        w->prepare = PREPARE_DONE;
+    return 0;
+}
+
+int store_prepare(struct store *s, bool *ret_more)
+{
+    struct writer *w = &s->w;
+
+    if (w->failed != 0)
+        return err_trace(w->failed);
+    *ret_more = false;
+    if (w->prepare == PREPARE_DONE || w->used < w->size / 2)
+        return 0;
+    w->failed = w->prepare == PREPARE_NONE ? prepare_begin(s) : prepare_fill(s);
+    if (w->failed != 0)
+        return err_trace(w->failed);
+    *ret_more = w->prepare == PREPARE_FILLING;
+    return 0;
+}

@@ -1,0 +1,169 @@
+/* Client lines: any bytes give a request, a refusal or nothing. What was decoded stays within the
+ * bounds, values read back equal, both decoders agree, and whatever is answered is one line of
+ * JSON. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "fuzz/fuzz.h"
+#include "wire/reply.h"
+#include "wire/request_int.h"
+#include "wire/value.h"
+
+const char fuzz_name[] = "wire-fuzz-request";
+
+static void check_line(const struct buf *b)
+{
+    json_t *tree = json_loadb((const char *)b->data, b->len, JSON_REJECT_DUPLICATES, NULL);
+
+    rid_assert(b->len > 1);
+    rid_assert(b->data[b->len - 1] == '\n');
+    rid_assert(memchr(b->data, '\n', b->len) == b->data + b->len - 1);
+    rid_assert(json_is_object(tree));
+    json_decref(tree);
+}
+
+/* The compact text is a fixed point: parsed and printed again it is the same. */
+static void check_value(struct wire_slice text)
+{
+    cleanup_buf struct buf again = BUF_INIT;
+    json_t *v;
+
+    if (text.data == NULL)
+        return;
+    rid_assert(text.len > 0);
+    rid_assert(text.len <= VALUE_BYTES_MAX);
+    v = json_loadb(text.data, text.len, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, NULL);
+    rid_assert(v != NULL);
+    rid_assert(wire_value_encode(v, &again) == 0);
+    rid_assert(again.len == text.len);
+    rid_assert(memcmp(again.data, text.data, text.len) == 0);
+    rid_assert(wire_value_equal(text, (struct wire_slice){(const char *)again.data, again.len}));
+    json_decref(v);
+}
+
+static void check_request(const struct wire_request *q)
+{
+    rid_assert(q->type >= WIRE_REQ_READ_INDEX);
+    rid_assert(q->type <= WIRE_REQ_PEER);
+    rid_assert(q->type_name.data != NULL);
+    rid_assert(q->origin.msg_id <= MSG_ID_MAX);
+    rid_assert(q->timeout_ms >= 1);
+    rid_assert(q->timeout_ms <= TIMEOUT_MS_MAX);
+    rid_assert(q->key.len <= KEY_BYTES_MAX);
+    rid_assert(q->n_keys <= BATCH_KEYS_MAX);
+    rid_assert(q->n_node_ids <= RAFT_SERVERS_MAX);
+    rid_assert(q->num_reads <= COMPARE_READS_MAX);
+    rid_assert(q->concurrency >= 1);
+    rid_assert(q->concurrency <= COMPARE_CONCURRENCY_MAX);
+    rid_assert(!q->has_session || (q->client > 0 && q->seq > 0));
+    check_value(q->value);
+    check_value(q->from);
+}
+
+static void check_reply(const struct wire_request *q, bool spaced)
+{
+    cleanup_buf struct buf b = BUF_INIT;
+    struct wire_reply w;
+
+    wire_reply_begin(&w, &b, &q->origin, spaced, 1, "x_ok");
+    wire_reply_string(&w, "type_name", q->type_name.data, q->type_name.len);
+    wire_reply_value(&w, "value", q->value);
+    wire_reply_value(&w, "from", q->from);
+    if (q->key.len > 0)
+        wire_reply_key(&w, "key", &q->key);
+    wire_reply_open_array(&w, "keys");
+    for (unsigned i = 0; i < q->n_keys; i++)
+        wire_reply_key(&w, NULL, &q->keys[i]);
+    wire_reply_close_array(&w);
+    rid_assert(wire_reply_end(&w) == 0);
+    check_line(&b);
+}
+
+static void check_refused(const struct wire_refused *refused, bool spaced)
+{
+    cleanup_buf struct buf b = BUF_INIT;
+
+    rid_assert(refused->error == WIRE_ERROR_MALFORMED || refused->error == WIRE_ERROR_TOO_LARGE);
+    rid_assert(refused->text[0] != '\0');
+    rid_assert(memchr(refused->field, '\0', sizeof(refused->field)) != NULL);
+    rid_assert(wire_reply_refused(&b, refused, spaced, 1, 2) == 0);
+    check_line(&b);
+}
+
+/* What the fast decoder takes, the full one takes and understands alike. */
+static void check_fast(struct wire_decoder *d, const char *line, size_t size)
+{
+    static struct wire_request fast;
+    static struct wire_request full;
+    struct wire_refused refused;
+
+    if (!wire_request_decode_fast(line, size, &fast))
+        return;
+    rid_assert(wire_request_decode_json(d, line, size, &full, &refused) == 0);
+    rid_assert(fast.type == full.type);
+    rid_assert(fast.origin.has_msg_id == full.origin.has_msg_id);
+    rid_assert(fast.origin.msg_id == full.origin.msg_id);
+    rid_assert(fast.key.len == full.key.len);
+    rid_assert(memcmp(fast.key.bytes, full.key.bytes, fast.key.len) == 0);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static const char *const peer_types[] = {"raft"};
+    static struct wire_request request;
+    struct wire_decoder *d = NULL;
+    struct wire_refused refused = {0};
+    const char *line = (const char *)data;
+    int r;
+
+    rid_assert(wire_decoder_new(&d) == 0);
+    wire_decoder_set_peer_types(d, peer_types, 1);
+    r = wire_request_decode(d, line, size, &request, &refused);
+    rid_assert(r >= 0 && r <= 2);
+    if (r == 0) {
+        check_request(&request);
+        check_reply(&request, false);
+        check_reply(&request, true);
+    } else if (r == 1) {
+        check_refused(&refused, false);
+        check_refused(&refused, true);
+    }
+    check_fast(d, line, size);
+    wire_decoder_free(d);
+    return 0;
+}
+
+static const char *const seeds[] = {
+    "{\"type\":\"read_index\",\"msg_id\":1,\"key\":\"x\"}",
+    "{\"key\":17,\"type\":\"local_read\",\"msg_id\":9007199254740991}",
+    "{\"type\":\"read\",\"msg_id\":1,\"key\":\"x\",\"via\":\"follower\",\"verbose\":true,\"timeout_"
+    "ms\":60000}",
+    "{\"src\":\"c1\",\"dest\":\"n1\",\"body\":{\"type\":\"read_via_log\",\"msg_id\":2,\"key\":"
+    "\"\\u00e4\\ud83d\\ude00\"}}",
+    "{\"type\":\"compare_read_methods\",\"num_reads\":100000,\"concurrency\":128,\"methods\":["
+    "\"lease_read\",\"local_read\"]}",
+    "{\"type\":\"batch_read_index\",\"msg_id\":3,\"keys\":[\"a\",1,-9223372036854775808,\"3\"]}",
+    "{\"type\":\"write\",\"key\":\"x\",\"value\":{\"b\":[1.50,1e22,-0.0,5e-324,0.1],\"a\":{\"c\":"
+    "\"\\\"\\\\\\n\\u0001\"},\"d\":[]}}",
+    "{\"type\":\"write\",\"key\":3,\"value\":9223372036854775807,\"client\":\"12\",\"seq\":1}",
+    "{\"type\":\"cas\",\"msg_id\":4,\"key\":\"x\",\"from\":null,\"to\":[true,false],\"create_if_"
+    "not_exists\":true}",
+    "{\"type\":\"delete\",\"msg_id\":4,\"key\":\"x\"}",
+    "{\"src\":\"c0\",\"dest\":\"n1\",\"body\":{\"type\":\"init\",\"msg_id\":1,\"node_id\":\"n1\","
+    "\"node_ids\":[\"n1\",\"n2\"]}}",
+    "{\"type\":\"transfer_leader\",\"to\":\"n2\"}",
+    "{\"src\":\"n2\",\"dest\":\"n1\",\"body\":{\"type\":\"raft\",\"frame\":\"AAAA\"}}",
+    "{\"type\":\"open_session\"}",
+    "{\"type\":\"fly\",\"x\":[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]}",
+    " \t\r\n",
+};
+
+int fuzz_seed(unsigned i, struct buf *buf)
+{
+    if (i >= sizeof(seeds) / sizeof(seeds[0]))
+        return 1;
+    if (buf_add_str(buf, seeds[i]) != 0)
+        abort();
+    return 0;
+}

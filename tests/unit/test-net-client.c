@@ -1,0 +1,1197 @@
+/* net: the client port on real sockets: framing, limits, back-pressure, time, descriptors, closing
+ * from inside. */
+#include "test-net-util.h"
+
+#include <malloc.h>
+#include <netinet/tcp.h>
+
+#include "base/err.h"
+#include "base/limits.h"
+#include "net/client_port.h"
+
+#define BUSY_LINE "busy\n"
+
+enum inside { INSIDE_NOTHING, INSIDE_LINE, INSIDE_TOO_LONG, INSIDE_OPENED, INSIDE_CLOSED };
+
+struct host {
+    struct pump pump;
+    struct client_port *port;
+    struct buf lines; /* "number:line\n" of each line handed up */
+    unsigned n_lines;
+    unsigned n_lines_turn;
+    unsigned n_lines_turn_max;
+    unsigned n_too_long;
+    unsigned n_opened;
+    unsigned n_closed;
+    char why[128];
+    struct client_conn *last;
+    struct client_conn *held[8192];
+    unsigned n_held;
+    bool hold;           /* keep each line owed */
+    size_t answer_bytes; /* answer each line at once with so much */
+    enum inside inside;  /* where to call act() */
+    void (*act)(struct host *h, struct client_conn *c);
+};
+
+static void maybe_act(struct host *h, enum inside where, struct client_conn *c)
+{
+    if (h->inside != where)
+        return;
+    h->inside = INSIDE_NOTHING;
+    h->act(h, c);
+}
+
+static void answer(struct client_conn *c, size_t bytes)
+{
+    struct buf *out = client_conn_out(c);
+    char *p;
+
+    if (out == NULL)
+        return;
+    p = buf_reserve(out, bytes);
+    assert_non_null(p);
+    memset(p, 'r', bytes - 1);
+    p[bytes - 1] = '\n';
+    out->len += bytes;
+}
+
+static void on_line(void *ctx, struct client_conn *c, const char *line, size_t len,
+                    uint64_t line_no)
+{
+    struct host *h = ctx;
+
+    assert_int_equal(buf_add_format(&h->lines, "%llu:", (unsigned long long)line_no), 0);
+    assert_int_equal(buf_add(&h->lines, line, len), 0);
+    assert_int_equal(buf_add_u8(&h->lines, '\n'), 0);
+    h->n_lines++;
+    h->n_lines_turn++;
+    h->last = c;
+    if (h->hold) {
+        assert_true(h->n_held < sizeof(h->held) / sizeof(h->held[0]));
+        h->held[h->n_held++] = c;
+        client_conn_hold(c);
+    }
+    if (h->answer_bytes > 0)
+        answer(c, h->answer_bytes);
+    maybe_act(h, INSIDE_LINE, c);
+}
+
+static void on_too_long(void *ctx, struct client_conn *c, uint64_t line_no)
+{
+    struct host *h = ctx;
+
+    h->n_too_long++;
+    assert_int_equal(buf_add_format(client_conn_out(c), "long %llu\n", (unsigned long long)line_no),
+                     0);
+    maybe_act(h, INSIDE_TOO_LONG, c);
+}
+
+static void on_refused(void *ctx, struct buf *out)
+{
+    (void)ctx;
+    assert_int_equal(buf_add_str(out, BUSY_LINE), 0);
+}
+
+static void on_opened(void *ctx, struct client_conn *c)
+{
+    struct host *h = ctx;
+
+    h->n_opened++;
+    h->last = c;
+    client_conn_set_user(c, h);
+    maybe_act(h, INSIDE_OPENED, c);
+}
+
+static void on_closed(void *ctx, struct client_conn *c, const char *why)
+{
+    struct host *h = ctx;
+
+    assert_ptr_equal(client_conn_user(c), h);
+    assert_null(client_conn_out(c));
+    h->n_closed++;
+    (void)snprintf(h->why, sizeof(h->why), "%s", why);
+    maybe_act(h, INSIDE_CLOSED, c);
+}
+
+static void turn(void *ctx)
+{
+    struct host *h = ctx;
+
+    if (h->port != NULL)
+        client_port_flush(h->port);
+    if (h->n_lines_turn > h->n_lines_turn_max)
+        h->n_lines_turn_max = h->n_lines_turn;
+    h->n_lines_turn = 0;
+}
+
+static const struct client_port_conf small = {.request_bytes = 100, .in_flight = 4};
+
+static void host_open(struct host *h, const struct client_port_conf *conf)
+{
+    const struct client_port_ops ops = {.ctx = h,
+                                        .on_line = on_line,
+                                        .on_too_long = on_too_long,
+                                        .on_refused = on_refused,
+                                        .on_opened = on_opened,
+                                        .on_closed = on_closed};
+
+    memset(h, 0, sizeof(*h));
+    pump_init(&h->pump, turn, h);
+    assert_int_equal(client_port_new(h->pump.base, "127.0.0.1:0", conf, &ops, &h->port), 0);
+    assert_true(client_port_number(h->port) > 0);
+}
+
+static void host_close(struct host *h)
+{
+    client_port_free(h->port);
+    h->port = NULL;
+    assert_int_equal(h->n_closed, h->n_opened);
+    for (unsigned i = 0; i < h->n_held; i++)
+        client_conn_release(h->held[i]);
+    buf_done(&h->lines);
+    pump_done(&h->pump);
+}
+
+/* Answers and releases the oldest held line. */
+static void settle_one(struct host *h)
+{
+    struct client_conn *c = h->held[0];
+
+    assert_true(h->n_held > 0);
+    h->n_held--;
+    memmove(h->held, h->held + 1, h->n_held * sizeof(h->held[0]));
+    answer(c, 3);
+    client_conn_release(c);
+}
+
+static void host_connect(struct host *h, struct raw *c)
+{
+    const unsigned n = h->n_opened;
+
+    raw_connect(c, client_port_number(h->port));
+    PUMP_UNTIL(&h->pump, h->n_opened == n + 1);
+}
+
+static void assert_lines(const struct host *h, const char *expected)
+{
+    assert_int_equal(h->lines.len, strlen(expected));
+    assert_memory_equal(h->lines.data, expected, h->lines.len);
+}
+
+static void assert_in(struct raw *c, const char *expected)
+{
+    assert_int_equal(c->in.len, strlen(expected));
+    assert_memory_equal(c->in.data, expected, c->in.len);
+}
+
+static struct client_port_stats stats(const struct host *h)
+{
+    struct client_port_stats s;
+
+    client_port_get_stats(h->port, &s);
+    return s;
+}
+
+/* ---- framing ---- */
+
+static void net_client__single_bytes(void **state)
+{
+    const char text[] = "one\r\ntwo\n";
+    struct host h;
+    struct raw c;
+
+    (void)state;
+    host_open(&h, &small);
+    host_connect(&h, &c);
+    for (size_t i = 0; i < sizeof(text) - 1; i++) {
+        const uint64_t before = stats(&h).bytes_in;
+
+        raw_send(&h.pump, &c, text + i, 1);
+        PUMP_UNTIL(&h.pump, stats(&h).bytes_in == before + 1);
+        assert_int_equal(h.n_lines, i < 4 ? 0 : i < 8 ? 1 : 2);
+    }
+    assert_lines(&h, "1:one\n2:two\n");
+    raw_close(&c);
+    host_close(&h);
+}
+
+static void net_client__many_lines_in_one_write(void **state)
+{
+    const char text[] = "a\nb\r\n\n\r\n c \nd\re\n\0z\npart";
+    const char expected[] = "1:a\n2:b\n5: c \n6:d\re\n7:\0z\n";
+    struct host h;
+    struct raw c;
+
+    (void)state;
+    host_open(&h, &small);
+    host_connect(&h, &c);
+    raw_send(&h.pump, &c, text, sizeof(text) - 1);
+    PUMP_UNTIL(&h.pump, h.n_lines == 5);
+    assert_int_equal(h.lines.len, sizeof(expected) - 1);
+    assert_memory_equal(h.lines.data, expected, sizeof(expected) - 1);
+    raw_send(&h.pump, &c, "ial\n", 4);
+    PUMP_UNTIL(&h.pump, h.n_lines == 6);
+    assert_memory_equal(h.lines.data + h.lines.len - 10, "8:partial\n", 10);
+    raw_close(&c);
+    PUMP_UNTIL(&h.pump, h.n_closed == 1);
+    assert_string_equal(h.why, "end of file");
+    host_close(&h);
+}
+
+static void net_client__last_line_without_newline(void **state)
+{
+    struct host h;
+    struct raw c;
+
+    (void)state;
+    host_open(&h, &small);
+    h.answer_bytes = 3;
+    host_connect(&h, &c);
+    raw_send(&h.pump, &c, "first\nlast", 10);
+    assert_int_equal(shutdown(c.fd, SHUT_WR), 0);
+    PUMP_UNTIL(&h.pump, raw_read(&c));
+    assert_lines(&h, "1:first\n2:last\n");
+    assert_true(c.eof);
+    assert_in(&c, "rr\nrr\n");
+    assert_int_equal(h.n_closed, 1);
+    raw_close(&c);
+    host_close(&h);
+}
+
+static void net_client__half_close_is_answered(void **state)
+{
+    struct host h;
+    struct raw c;
+
+    (void)state;
+    host_open(&h, &small);
+    h.hold = true;
+    host_connect(&h, &c);
+    raw_send(&h.pump, &c, "a\nb\nc\n", 6);
+    assert_int_equal(shutdown(c.fd, SHUT_WR), 0);
+    PUMP_UNTIL(&h.pump, h.n_held == 3);
+    pump_for(&h.pump, 30000);
+    assert_int_equal(h.n_closed, 0);
+    assert_false(client_port_idle(h.port));
+    settle_one(&h);
+    settle_one(&h);
+    PUMP_UNTIL(&h.pump, raw_in(&c) == 6);
+    pump_for(&h.pump, 30000);
+    assert_int_equal(h.n_closed, 0);
+    /* The last one is released without an answer: the connection ends all the same. */
+    client_conn_release(h.held[0]);
+    h.n_held = 0;
+    PUMP_UNTIL(&h.pump, raw_read(&c));
+    assert_true(c.eof);
+    assert_in(&c, "rr\nrr\n");
+    assert_int_equal(h.n_closed, 1);
+    assert_true(client_port_idle(h.port));
+    raw_close(&c);
+    host_close(&h);
+}
+
+/* More lines than in_flight before the end of file: all are answered. */
+static void net_client__half_close_beyond_in_flight(void **state)
+{
+    struct host h;
+    struct raw c;
+    struct buf text = BUF_INIT;
+
+    (void)state;
+    host_open(&h, &small);
+    h.hold = true;
+    host_connect(&h, &c);
+    for (int i = 0; i < 50; i++)
+        assert_int_equal(buf_add_format(&text, "%d%s", i, i < 49 ? "\n" : ""), 0);
+    raw_send(&h.pump, &c, text.data, text.len);
+    assert_int_equal(shutdown(c.fd, SHUT_WR), 0);
+    for (int i = 0; i < 50; i++) {
+        PUMP_UNTIL(&h.pump, h.n_held > 0);
+        assert_true(h.n_held <= 4);
+        settle_one(&h);
+    }
+    PUMP_UNTIL(&h.pump, raw_read(&c));
+    assert_true(c.eof);
+    assert_int_equal(c.in.len, 150);
+    assert_int_equal(h.n_lines, 50);
+    buf_done(&text);
+    raw_close(&c);
+    host_close(&h);
+}
+
+/* ---- the limit of a line ---- */
+
+static void send_line_of(struct host *h, struct raw *c, size_t len, const char *end, size_t piece)
+{
+    char text[400];
+    size_t all = len + strlen(end);
+
+    memset(text, 'x', len);
+    (void)snprintf(text + len, sizeof(text) - len, "%s", end);
+    for (size_t at = 0; at < all; at += piece) {
+        const uint64_t before = stats(h).bytes_in;
+        size_t n = all - at < piece ? all - at : piece;
+
+        raw_send(&h->pump, c, text + at, n);
+        PUMP_UNTIL(&h->pump, stats(h).bytes_in == before + n || h->n_closed > 0);
+    }
+}
+
+static void net_client__line_of_exactly_the_limit(void **state)
+{
+    const size_t pieces[] = {400, 7, 1};
+
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        struct host h;
+        struct raw c;
+
+        host_open(&h, &small);
+        host_connect(&h, &c);
+        send_line_of(&h, &c, 100, "\n", pieces[i]);
+        send_line_of(&h, &c, 100, "\r\n", pieces[i]);
+        send_line_of(&h, &c, 100, "", pieces[i]);
+        assert_int_equal(shutdown(c.fd, SHUT_WR), 0);
+        PUMP_UNTIL(&h.pump, h.n_closed == 1);
+        assert_int_equal(h.n_lines, 3);
+        assert_int_equal(h.n_too_long, 0);
+        assert_int_equal(h.lines.len, 3 * (2 + 100 + 1));
+        raw_close(&c);
+        host_close(&h);
+    }
+}
+
+static void net_client__line_beyond_the_limit(void **state)
+{
+    const size_t pieces[] = {400, 7, 1};
+
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        struct host h;
+        struct raw c;
+
+        host_open(&h, &small);
+        host_connect(&h, &c);
+        /* Told while the line is still coming in. */
+        send_line_of(&h, &c, 102, "", pieces[i]);
+        PUMP_UNTIL(&h.pump, h.n_too_long == 1);
+        send_line_of(&h, &c, 300, "\n", pieces[i]);
+        send_line_of(&h, &c, 0, "good\n", pieces[i]);
+        PUMP_UNTIL(&h.pump, h.n_lines == 1);
+        assert_lines(&h, "2:good\n");
+        PUMP_UNTIL(&h.pump, raw_in(&c) == 7);
+        assert_int_equal(h.n_closed, 0);
+        /* The second offence closes, and the error still arrives although we went on sending. */
+        send_line_of(&h, &c, 101, "\nnever\n", pieces[i]);
+        PUMP_UNTIL(&h.pump, raw_read(&c));
+        assert_true(c.eof);
+        assert_in(&c, "long 1\nlong 3\n");
+        assert_int_equal(h.n_lines, 1);
+        raw_close(&c);
+        PUMP_UNTIL(&h.pump, h.n_closed == 1);
+        assert_int_equal(stats(&h).n_too_long, 2);
+        host_close(&h);
+    }
+}
+
+/* RELIABILITY C1: a line without end costs no memory and is told once. */
+static void net_client__endless_line(void **state)
+{
+    struct client_port_conf conf = {.request_bytes = 10000};
+    static char block[1 << 20];
+    struct host h;
+    struct raw c;
+
+    (void)state;
+    memset(block, 'y', sizeof(block));
+    host_open(&h, &conf);
+    host_connect(&h, &c);
+    for (int i = 0; i < 20; i++)
+        raw_send(&h.pump, &c, block, sizeof(block));
+    PUMP_UNTIL(&h.pump, stats(&h).bytes_in == 20u << 20);
+    assert_int_equal(h.n_too_long, 1);
+    raw_send(&h.pump, &c, "\nok\n", 4);
+    PUMP_UNTIL(&h.pump, h.n_lines == 1);
+    assert_lines(&h, "2:ok\n");
+    raw_close(&c);
+    host_close(&h);
+}
+
+/* ---- back-pressure ---- */
+
+static void net_client__in_flight_stops_reading(void **state)
+{
+    static char block[64 << 10];
+    struct host h;
+    struct raw c;
+    size_t sent = 0;
+    size_t n;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(block); i += 4)
+        memcpy(block + i, "abc\n", 4);
+    host_open(&h, &small);
+    h.hold = true;
+    host_connect(&h, &c);
+    /* Until the kernel takes no more although the loop turns. */
+    for (int idle = 0; idle < 30;) {
+        n = raw_send_some(&c, block, sizeof(block));
+        sent += n - n % 4;
+        if (n % 4 != 0) {
+            raw_send(&h.pump, &c, "abc\n" + n % 4, 4 - n % 4);
+            sent += 4;
+        }
+        idle = n > 0 ? 0 : idle + 1;
+        pump_turn(&h.pump);
+    }
+    assert_int_equal(h.n_lines, 4);
+    assert_true(sent > 1 << 20);
+    assert_true(stats(&h).bytes_in <= CLIENT_READ_BYTES_PER_TURN);
+    /* One reply opens one place of four, the gap. */
+    settle_one(&h);
+    PUMP_UNTIL(&h.pump, h.n_lines == 5);
+    assert_int_equal(h.n_held, 4);
+    /* And now everything. */
+    while (h.n_lines < sent / 4) {
+        const unsigned before = h.n_lines;
+
+        while (h.n_held > 0)
+            settle_one(&h);
+        PUMP_UNTIL(&h.pump, h.n_lines > before);
+        (void)raw_in(&c);
+        buf_reset(&h.lines, 1 << 20);
+        if (before > 20000)
+            h.hold = false; /* fast from here on */
+    }
+    assert_int_equal(h.n_lines, sent / 4);
+    assert_int_equal(stats(&h).bytes_in, sent);
+    raw_close(&c);
+    host_close(&h);
+}
+
+static void net_client__hysteresis(void **state)
+{
+    struct client_port_conf conf = {.in_flight = 8};
+    struct host h;
+    struct raw c;
+
+    (void)state;
+    host_open(&h, &conf);
+    h.hold = true;
+    host_connect(&h, &c);
+    for (int i = 0; i < 20; i++)
+        raw_send(&h.pump, &c, "x\n", 2);
+    PUMP_UNTIL(&h.pump, h.n_lines == 8);
+    pump_for(&h.pump, 20000);
+    settle_one(&h);
+    pump_for(&h.pump, 20000);
+    assert_int_equal(h.n_lines, 8);
+    settle_one(&h);
+    PUMP_UNTIL(&h.pump, h.n_lines == 10);
+    raw_close(&c);
+    host_close(&h);
+}
+
+/* Lines of random length in random pieces, held and released at random: all arrive, once and in
+ * order. */
+static void net_client__random_cuts(void **state)
+{
+    struct client_port_conf conf = {.request_bytes = 100000, .in_flight = 5};
+    struct buf text = BUF_INIT;
+    struct buf expected = BUF_INIT;
+    struct prng r;
+    struct host h;
+    struct raw c;
+    unsigned n_lines = 0;
+    size_t at = 0;
+
+    (void)state;
+    prng_init(&r, 42);
+    while (text.len < 3u << 20) {
+        size_t len = prng_below(&r, 10) == 0 ? prng_below(&r, 90000) + 1 : prng_below(&r, 100) + 1;
+        char *p = buf_reserve(&text, len + 1);
+
+        assert_non_null(p);
+        for (size_t i = 0; i < len; i++)
+            p[i] = (char)('a' + prng_below(&r, 26));
+        p[len] = '\n';
+        text.len += len + 1;
+        n_lines++;
+        assert_int_equal(buf_add_format(&expected, "%u:%.*s\n", n_lines, (int)len, p), 0);
+    }
+    host_open(&h, &conf);
+    host_connect(&h, &c);
+    while (h.n_lines < n_lines) {
+        size_t piece = prng_below(&r, 3) == 0 ? prng_below(&r, 200000) : prng_below(&r, 300);
+
+        if (piece > text.len - at)
+            piece = text.len - at;
+        at += raw_send_some(&c, text.data + at, piece);
+        h.hold = prng_below(&r, 2) == 0;
+        pump_turn(&h.pump);
+        while (h.n_held > 0 && prng_below(&r, 3) != 0)
+            settle_one(&h);
+    }
+    assert_int_equal(h.lines.len, expected.len);
+    assert_memory_equal(h.lines.data, expected.data, expected.len);
+    buf_done(&text);
+    buf_done(&expected);
+    raw_close(&c);
+    host_close(&h);
+}
+
+/* Short lines that cost no hold: a turn still ends, and the others get their share. */
+static void net_client__one_client_cannot_hold_the_loop(void **state)
+{
+    static char block[1 << 20];
+    struct client_port_conf conf = {.in_flight = 4};
+    struct host h;
+    struct raw flood;
+    struct raw other;
+    unsigned before;
+
+    (void)state;
+    memset(block, '\n', sizeof(block));
+    for (size_t i = 0; i < sizeof(block); i += 2)
+        block[i] = 'f';
+    host_open(&h, &conf);
+    host_connect(&h, &flood);
+    host_connect(&h, &other);
+    for (size_t at = 0; at < sizeof(block);) {
+        at += raw_send_some(&flood, block + at, sizeof(block) - at);
+        pump_turn(&h.pump);
+    }
+    before = h.n_lines;
+    raw_send(&h.pump, &other, "other\n", 6);
+    for (int i = 0; i < 5; i++)
+        pump_turn(&h.pump);
+    assert_non_null(memmem(h.lines.data, h.lines.len, ":other\n", 7));
+    assert_true(h.n_lines - before < 8 * 1024 + 1);
+    PUMP_UNTIL(&h.pump, h.n_lines == sizeof(block) / 2 + 1);
+    assert_true(h.n_lines_turn_max <= 1024 + 1);
+    raw_close(&flood);
+    raw_close(&other);
+    host_close(&h);
+}
+
+/* RELIABILITY C7. */
+static void net_client__client_that_never_reads(void **state)
+{
+    const size_t reply = 256u << 10;
+    struct client_port_conf conf = {.stuck_us = 200000, .in_flight = 128};
+    struct host h;
+    struct raw c;
+    size_t out_max = 0;
+    size_t sent = 0;
+
+    (void)state;
+    host_open(&h, &conf);
+    h.answer_bytes = reply;
+    host_connect(&h, &c);
+    while (h.n_closed == 0) {
+        const uint64_t start_us = clock_mono_us();
+
+        sent += raw_send_some(&c, "get\n", 4);
+        pump_turn(&h.pump);
+        if (h.n_closed == 0) {
+            struct buf *out = client_conn_out(h.last);
+
+            out_max = out->len > out_max ? out->len : out_max;
+        }
+        assert_true(clock_mono_us() - start_us < WAIT_US);
+    }
+    assert_string_equal(h.why, "output not taken");
+    /* buf->len counts what was sent and not yet moved out, at most as much again. */
+    assert_true(out_max > CLIENT_OUT_BYTES_HIGH);
+    assert_true(out_max <= 2 * (CLIENT_OUT_BYTES_HIGH + reply));
+    assert_true(h.n_lines < sent / 4 || h.n_lines < 100);
+    assert_int_equal(stats(&h).n_closed_slow, 1);
+    raw_close(&c);
+    host_close(&h);
+}
+
+/* Above the high mark it is not read, below the low mark it is, and every byte arrives. */
+static void net_client__slow_reader_gets_everything(void **state)
+{
+    const size_t reply = 100000;
+    const unsigned n = 300;
+    struct client_port_conf conf = {.in_flight = 128};
+    struct host h;
+    struct raw c;
+    unsigned n_sent = 0;
+
+    (void)state;
+    host_open(&h, &conf);
+    h.answer_bytes = reply;
+    host_connect(&h, &c);
+    while (n_sent < n) {
+        n_sent += raw_send_some(&c, "g\n", 2) == 2;
+        pump_turn(&h.pump);
+    }
+    pump_for(&h.pump, 20000);
+    assert_true(h.n_lines < n);
+    PUMP_UNTIL(&h.pump, raw_in(&c) == n * reply);
+    assert_int_equal(h.n_lines, n);
+    assert_int_equal(stats(&h).bytes_out, n * reply);
+    assert_true(client_port_idle(h.port));
+    raw_close(&c);
+    host_close(&h);
+}
+
+/* ---- time ---- */
+
+/* RELIABILITY C6: bytes keep coming, the line does not end. */
+static void net_client__slow_loris(void **state)
+{
+    struct client_port_conf conf = {.line_us = 150000};
+    struct host h;
+    struct raw c;
+    uint64_t start_us;
+
+    (void)state;
+    host_open(&h, &conf);
+    host_connect(&h, &c);
+    raw_send(&h.pump, &c, "whole\n", 6);
+    PUMP_UNTIL(&h.pump, h.n_lines == 1);
+    start_us = clock_mono_us();
+    PUMP_UNTIL(&h.pump, (raw_send_some(&c, "x", 1), h.n_closed == 1));
+    assert_true(clock_mono_us() - start_us >= 150000);
+    assert_string_equal(h.why, "line not completed in time");
+    assert_int_equal(stats(&h).n_closed_slow, 1);
+    raw_close(&c);
+    host_close(&h);
+}
+
+/* A line that waits behind our own limit is not late. */
+static void net_client__paused_line_is_not_late(void **state)
+{
+    struct client_port_conf conf = {.line_us = 80000, .in_flight = 1};
+    struct host h;
+    struct raw c;
+
+    (void)state;
+    host_open(&h, &conf);
+    h.hold = true;
+    host_connect(&h, &c);
+    raw_send(&h.pump, &c, "a\nb", 3);
+    PUMP_UNTIL(&h.pump, h.n_lines == 1);
+    pump_for(&h.pump, 200000);
+    assert_int_equal(h.n_closed, 0);
+    settle_one(&h);
+    raw_send(&h.pump, &c, "c\n", 2);
+    PUMP_UNTIL(&h.pump, h.n_lines == 2);
+    assert_lines(&h, "1:a\n2:bc\n");
+    raw_close(&c);
+    host_close(&h);
+}
+
+static void net_client__idle(void **state)
+{
+    struct client_port_conf conf = {.idle_us = 120000};
+    struct host h;
+    struct raw quiet;
+    struct raw owed;
+
+    (void)state;
+    host_open(&h, &conf);
+    host_connect(&h, &quiet);
+    host_connect(&h, &owed);
+    h.hold = true;
+    raw_send(&h.pump, &owed, "x\n", 2);
+    PUMP_UNTIL(&h.pump, h.n_held == 1);
+    PUMP_UNTIL(&h.pump, h.n_closed == 1);
+    assert_string_equal(h.why, "idle");
+    PUMP_UNTIL(&h.pump, raw_read(&quiet));
+    pump_for(&h.pump, 200000);
+    assert_int_equal(h.n_closed, 1);
+    settle_one(&h);
+    PUMP_UNTIL(&h.pump, h.n_closed == 2);
+    raw_close(&quiet);
+    raw_close(&owed);
+    host_close(&h);
+}
+
+/* ---- many connections ---- */
+
+static void net_client__connection_limit(void **state)
+{
+    struct client_port_conf conf = {.connections = 2};
+    struct host h;
+    struct raw c[4];
+
+    (void)state;
+    host_open(&h, &conf);
+    host_connect(&h, &c[0]);
+    host_connect(&h, &c[1]);
+    for (int i = 2; i < 4; i++) {
+        raw_connect(&c[i], client_port_number(h.port));
+        (void)raw_send_some(&c[i], "early\n", 6); /* unread when it is closed */
+        PUMP_UNTIL(&h.pump, raw_read(&c[i]));
+        assert_in(&c[i], BUSY_LINE);
+        raw_close(&c[i]);
+    }
+    assert_int_equal(stats(&h).n_refused, 2);
+    assert_int_equal(stats(&h).n_open, 2);
+    raw_close(&c[0]);
+    PUMP_UNTIL(&h.pump, h.n_closed == 1);
+    host_connect(&h, &c[2]);
+    raw_send(&h.pump, &c[2], "in\n", 3);
+    PUMP_UNTIL(&h.pump, h.n_lines == 1);
+    raw_close(&c[1]);
+    raw_close(&c[2]);
+    host_close(&h);
+}
+
+static rlim_t set_nofile(rlim_t n)
+{
+    struct rlimit rl;
+    rlim_t before;
+
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &rl), 0);
+    before = rl.rlim_cur;
+    rl.rlim_cur = n < rl.rlim_max ? n : rl.rlim_max;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &rl), 0);
+    return before;
+}
+
+static void net_client__limit_leaves_descriptors_for_others(void **state)
+{
+    const rlim_t before = set_nofile(FDS_RESERVED + PEER_HALF_OPEN_MAX + 3);
+    struct client_port_conf conf = {.connections = 1000};
+    struct host h;
+    struct raw c[4];
+
+    (void)state;
+    host_open(&h, &conf);
+    for (int i = 0; i < 3; i++)
+        host_connect(&h, &c[i]);
+    raw_connect(&c[3], client_port_number(h.port));
+    PUMP_UNTIL(&h.pump, raw_read(&c[3]));
+    assert_in(&c[3], BUSY_LINE);
+    for (int i = 0; i < 4; i++)
+        raw_close(&c[i]);
+    host_close(&h);
+    (void)set_nofile(before);
+}
+
+/* RELIABILITY C9: more callers than descriptors. Those beyond get the line, and the loop does not
+ * spin. */
+static void net_client__descriptors_run_out(void **state)
+{
+    enum { N = 40 };
+    struct client_port_conf conf = {.connections = 1000};
+    const rlim_t before = set_nofile(4096);
+    struct host h;
+    struct raw c[N];
+    struct sockaddr_in sa;
+    unsigned n_refused = 0;
+    uint64_t turns;
+    int fd_max = 0;
+
+    (void)state;
+    host_open(&h, &conf);
+    for (int i = 0; i < N; i++) {
+        raw_adopt(&c[i], socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+        fd_max = c[i].fd > fd_max ? c[i].fd : fd_max;
+    }
+    (void)set_nofile((rlim_t)fd_max + 1 + 10);
+    sa = raw_loopback(client_port_number(h.port));
+    for (int i = 0; i < N; i++) {
+        int r = connect(c[i].fd, (const struct sockaddr *)&sa, sizeof(sa));
+
+        assert_true(r == 0 || errno == EINPROGRESS);
+    }
+    PUMP_UNTIL(&h.pump, stats(&h).n_accepted + stats(&h).n_refused == N);
+    assert_int_equal(stats(&h).n_accepted, 10);
+    for (int i = 0; i < N; i++) {
+        if (!raw_read(&c[i]))
+            continue;
+        n_refused++;
+        assert_in(&c[i], BUSY_LINE);
+    }
+    assert_int_equal(n_refused, N - 10);
+    turns = h.pump.n_turns;
+    pump_for(&h.pump, 100000);
+    assert_true(h.pump.n_turns - turns < 500);
+
+    /* Not even the emergency descriptor helps: asleep until the timer, then well again. */
+    (void)set_nofile(3);
+    for (int i = 0; i < N; i++)
+        if (c[i].eof)
+            raw_close(&c[i]);
+    (void)set_nofile((rlim_t)fd_max + 1 + 10);
+    raw_connect(&c[N - 1], client_port_number(h.port));
+    (void)set_nofile(3);
+    turns = h.pump.n_turns;
+    pump_for(&h.pump, 100000);
+    assert_true(h.pump.n_turns - turns < 500);
+    assert_int_equal(h.n_opened, 10);
+    (void)set_nofile(before);
+    PUMP_UNTIL(&h.pump, h.n_opened == 11);
+    raw_send(&h.pump, &c[N - 1], "in\n", 3);
+    PUMP_UNTIL(&h.pump, h.n_lines == 1);
+    for (int i = 0; i < N; i++)
+        raw_close(&c[i]);
+    host_close(&h);
+}
+
+static void net_client__idle_connections_cost_little(void **state)
+{
+    enum { N = 2000 };
+    const rlim_t before = set_nofile(2 * N + 500);
+    struct client_port_conf conf = {.connections = N};
+    struct raw *c = calloc(N, sizeof(*c));
+    struct rlimit rl;
+    struct host h;
+    size_t used;
+
+    (void)state;
+    assert_non_null(c);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &rl), 0);
+    if (rl.rlim_cur < 2 * N + 500) {
+        print_message("skipped: RLIMIT_NOFILE is too low\n");
+        free(c);
+        (void)set_nofile(before);
+        return;
+    }
+    host_open(&h, &conf);
+    h.answer_bytes = 2000;
+    used = mallinfo2().uordblks;
+    for (int i = 0; i < N; i++)
+        host_connect(&h, &c[i]);
+    /* Each was used once. */
+    for (int i = 0; i < N; i++) {
+        raw_send(&h.pump, &c[i], "hello", 5);
+        raw_send(&h.pump, &c[i], " there\n", 7);
+    }
+    PUMP_UNTIL(&h.pump, h.n_lines == N);
+    for (int i = 0; i < N; i++) {
+        PUMP_UNTIL(&h.pump, raw_in(&c[i]) == 2000);
+        buf_done(&c[i].in);
+    }
+    buf_done(&h.lines);
+    if (!TEST_SANITIZED) {
+        PUMP_UNTIL(&h.pump, (mallinfo2().uordblks - used) / N < 1024);
+        print_message("bytes per idle connection: %zu\n", (mallinfo2().uordblks - used) / N);
+    }
+    assert_int_equal(stats(&h).n_open, N);
+    for (int i = 0; i < N; i++)
+        raw_close(&c[i]);
+    PUMP_UNTIL(&h.pump, h.n_closed == N);
+    host_close(&h);
+    free(c);
+    (void)set_nofile(before);
+}
+
+/* ---- closing ---- */
+
+static void act_close_self(struct host *h, struct client_conn *c)
+{
+    (void)h;
+    client_conn_close(c, "enough");
+    client_conn_close(c, "twice");
+    assert_null(client_conn_out(c));
+}
+
+static void act_free_port(struct host *h, struct client_conn *c)
+{
+    struct client_port *port = h->port;
+
+    (void)c;
+    h->port = NULL;
+    client_port_free(port);
+    client_port_free(port);
+    assert_int_equal(h->n_closed, h->n_opened);
+}
+
+static void act_quiesce(struct host *h, struct client_conn *c)
+{
+    (void)c;
+    client_port_quiesce(h->port);
+    client_port_quiesce(h->port);
+}
+
+static void act_flush(struct host *h, struct client_conn *c)
+{
+    answer(c, 10);
+    client_port_flush(h->port);
+    client_port_flush(h->port);
+}
+
+static void (*const acts[])(struct host *h, struct client_conn *c) = {act_close_self, act_free_port,
+                                                                      act_quiesce, act_flush};
+
+/* Every act at every place, with input left over, with and without a hold. */
+static void net_client__closing_inside_callbacks(void **state)
+{
+    static char text[1000];
+
+    (void)state;
+    memset(text, 'z', sizeof(text));
+    memcpy(text, "a\nb\nc\n", 6);
+    memcpy(text + 500, "\nd\ne\nf\n", 7);
+    for (size_t a = 0; a < 4; a++) {
+        for (int where = INSIDE_LINE; where <= INSIDE_CLOSED; where++) {
+            for (int hold = 0; hold < 2; hold++) {
+                struct host h;
+                struct raw c;
+                struct raw other;
+
+                host_open(&h, &small);
+                host_connect(&h, &other);
+                h.hold = hold == 1;
+                h.act = acts[a];
+                h.inside = (enum inside)where;
+                raw_connect(&c, client_port_number(h.port));
+                (void)raw_send_some(&c, text, sizeof(text));
+                if (where == INSIDE_CLOSED)
+                    raw_close(&c);
+                /* Where the act cannot come because a hold is in the way, give way. */
+                PUMP_UNTIL(&h.pump,
+                           (h.n_held > 0 ? settle_one(&h) : (void)0, h.inside == INSIDE_NOTHING));
+                pump_for(&h.pump, 3000);
+                raw_close(&c);
+                raw_close(&other);
+                host_close(&h); /* a port freed inside is gone by now; holds outlive it */
+            }
+        }
+    }
+}
+
+static struct client_conn *victim;
+
+static void act_close_victim(struct host *h, struct client_conn *c)
+{
+    (void)h;
+    (void)c;
+    client_conn_close(victim, "victim");
+}
+
+static void net_client__closes_another_inside(void **state)
+{
+    struct host h;
+    struct raw a;
+    struct raw b;
+
+    (void)state;
+    host_open(&h, &small);
+    host_connect(&h, &a);
+    victim = h.last;
+    host_connect(&h, &b);
+    /* Both have lines and output waiting when one closes the other. */
+    h.answer_bytes = 5;
+    (void)raw_send_some(&a, "a\n", 2);
+    (void)raw_send_some(&b, "b\n", 2);
+    PUMP_UNTIL(&h.pump, h.n_lines == 2);
+    h.act = act_close_victim;
+    h.inside = INSIDE_LINE;
+    (void)raw_send_some(&b, "b\n", 2);
+    (void)raw_send_some(&a, "a\n", 2);
+    PUMP_UNTIL(&h.pump, h.n_closed == 1);
+    assert_string_equal(h.why, "victim");
+    PUMP_UNTIL(&h.pump, raw_read(&a));
+    raw_send(&h.pump, &b, "b\n", 2);
+    PUMP_UNTIL(&h.pump, h.n_lines >= 4);
+    raw_close(&a);
+    raw_close(&b);
+    host_close(&h);
+}
+
+static void net_client__holds_outlive_the_connection(void **state)
+{
+    struct host h;
+    struct raw c;
+
+    (void)state;
+    host_open(&h, &small);
+    h.hold = true;
+    host_connect(&h, &c);
+    raw_send(&h.pump, &c, "a\nb\nc\n", 6);
+    PUMP_UNTIL(&h.pump, h.n_held == 3);
+    client_conn_close(h.last, "gone");
+    assert_int_equal(h.n_closed, 1);
+    assert_true(client_port_idle(h.port));
+    pump_for(&h.pump, 5000);
+    assert_null(client_conn_out(h.held[0]));
+    assert_ptr_equal(client_conn_user(h.held[0]), &h);
+    assert_true(strncmp(client_conn_address(h.held[0]), "127.0.0.1:", 10) == 0);
+    settle_one(&h);
+    pump_for(&h.pump, 5000);
+    client_port_free(h.port);
+    h.port = NULL;
+    assert_null(client_conn_out(h.held[0]));
+    settle_one(&h);
+    raw_close(&c);
+    host_close(&h); /* releases the last one */
+}
+
+static void net_client__reset_while_owed(void **state)
+{
+    const struct linger hard = {1, 0};
+    struct host h;
+    struct raw c;
+
+    (void)state;
+    host_open(&h, &small);
+    h.hold = true;
+    host_connect(&h, &c);
+    raw_send(&h.pump, &c, "a\n", 2);
+    PUMP_UNTIL(&h.pump, h.n_held == 1);
+    assert_int_equal(setsockopt(c.fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard)), 0);
+    raw_close(&c);
+    PUMP_UNTIL(&h.pump, h.n_closed == 1);
+    assert_non_null(strstr(h.why, "cannot read"));
+    settle_one(&h);
+    host_close(&h);
+}
+
+static void net_client__quiesce(void **state)
+{
+    struct host h;
+    struct raw c;
+    struct sockaddr_in sa;
+    int fd;
+
+    (void)state;
+    host_open(&h, &small);
+    h.hold = true;
+    host_connect(&h, &c);
+    raw_send(&h.pump, &c, "a\n", 2);
+    PUMP_UNTIL(&h.pump, h.n_held == 1);
+    client_port_quiesce(h.port);
+    raw_send(&h.pump, &c, "b\n", 2);
+    pump_for(&h.pump, 20000);
+    assert_int_equal(h.n_lines, 1);
+    assert_false(client_port_idle(h.port));
+    sa = raw_loopback(client_port_number(h.port));
+    fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(fd, (const struct sockaddr *)&sa, sizeof(sa)), -1);
+    assert_int_equal(errno, ECONNREFUSED);
+    (void)close(fd);
+    settle_one(&h);
+    assert_false(client_port_idle(h.port));
+    PUMP_UNTIL(&h.pump, raw_in(&c) == 3);
+    assert_true(client_port_idle(h.port));
+    raw_close(&c);
+    host_close(&h);
+}
+
+static void net_client__new_conf_is_for_new_connections(void **state)
+{
+    struct client_port_conf conf = small;
+    struct host h;
+    struct raw a;
+    struct raw b;
+
+    (void)state;
+    host_open(&h, &conf);
+    host_connect(&h, &a);
+    conf.request_bytes = 10;
+    client_port_set_conf(h.port, &conf);
+    host_connect(&h, &b);
+    send_line_of(&h, &a, 50, "\n", 400);
+    PUMP_UNTIL(&h.pump, h.n_lines == 1);
+    send_line_of(&h, &b, 50, "\n", 400);
+    PUMP_UNTIL(&h.pump, h.n_too_long == 1);
+    raw_close(&a);
+    raw_close(&b);
+    host_close(&h);
+}
+
+static void net_client__nodelay_and_cloexec(void **state)
+{
+    struct host h;
+    struct raw c;
+    int n_found = 0;
+
+    (void)state;
+    host_open(&h, &small);
+    host_connect(&h, &c);
+    for (int fd = 3; fd < 64; fd++) {
+        struct sockaddr_in sa;
+        socklen_t len = sizeof(sa);
+        int on = 0;
+        socklen_t on_len = sizeof(on);
+
+        if (fd == c.fd || getpeername(fd, (struct sockaddr *)&sa, &len) != 0)
+            continue;
+        n_found++;
+        assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, &on_len), 0);
+        assert_true(on != 0);
+        assert_true((fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0);
+        assert_true((fcntl(fd, F_GETFL) & O_NONBLOCK) != 0);
+    }
+    assert_true(n_found >= 1);
+    raw_close(&c);
+    host_close(&h);
+}
+
+static void net_client__addresses(void **state)
+{
+    const char *const bad[] = {"",          "nothing",  ":7400",  "1.2.3.4:", "1.2.3.4:x",
+                               "::1:7400",  "[::1]",    "[]:1",   "h:65536",  "h:-1",
+                               "h:0000001", "a:b:7400", "h:7400 "};
+    const struct client_port_ops ops = {.on_line = on_line};
+    struct client_port *port = NULL;
+    struct client_port *second = NULL;
+    struct event_base *base = event_base_new();
+    char addr[64];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        assert_int_equal(client_port_new(base, bad[i], &small, &ops, &port), -EINVAL);
+        assert_non_null(strstr(err_text(), "is not host:port"));
+    }
+    assert_true(client_port_new(base, "no-such-host.invalid:0", &small, &ops, &port) < 0);
+    assert_non_null(strstr(err_text(), "cannot resolve 'no-such-host.invalid:0'"));
+    assert_int_equal(client_port_new(base, "localhost:0", &small, &ops, &port), 0);
+    client_port_free(port);
+    assert_int_equal(client_port_new(base, "127.0.0.1:0", &small, &ops, &port), 0);
+    (void)snprintf(addr, sizeof(addr), "127.0.0.1:%u", client_port_number(port));
+    assert_int_equal(client_port_new(base, addr, &small, &ops, &second), -EADDRINUSE);
+    assert_non_null(strstr(err_text(), "cannot listen on '127.0.0.1:"));
+    client_port_free(port);
+    client_port_free(NULL);
+    if (client_port_new(base, "[::1]:0", &small, &ops, &port) == 0) {
+        assert_true(client_port_number(port) > 0);
+        client_port_free(port);
+    }
+    event_base_free(base);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(net_client__single_bytes),
+        cmocka_unit_test(net_client__many_lines_in_one_write),
+        cmocka_unit_test(net_client__last_line_without_newline),
+        cmocka_unit_test(net_client__half_close_is_answered),
+        cmocka_unit_test(net_client__half_close_beyond_in_flight),
+        cmocka_unit_test(net_client__line_of_exactly_the_limit),
+        cmocka_unit_test(net_client__line_beyond_the_limit),
+        cmocka_unit_test(net_client__endless_line),
+        cmocka_unit_test(net_client__in_flight_stops_reading),
+        cmocka_unit_test(net_client__hysteresis),
+        cmocka_unit_test(net_client__random_cuts),
+        cmocka_unit_test(net_client__one_client_cannot_hold_the_loop),
+        cmocka_unit_test(net_client__client_that_never_reads),
+        cmocka_unit_test(net_client__slow_reader_gets_everything),
+        cmocka_unit_test(net_client__slow_loris),
+        cmocka_unit_test(net_client__paused_line_is_not_late),
+        cmocka_unit_test(net_client__idle),
+        cmocka_unit_test(net_client__connection_limit),
+        cmocka_unit_test(net_client__limit_leaves_descriptors_for_others),
+        cmocka_unit_test(net_client__descriptors_run_out),
+        cmocka_unit_test(net_client__idle_connections_cost_little),
+        cmocka_unit_test(net_client__closing_inside_callbacks),
+        cmocka_unit_test(net_client__closes_another_inside),
+        cmocka_unit_test(net_client__holds_outlive_the_connection),
+        cmocka_unit_test(net_client__reset_while_owed),
+        cmocka_unit_test(net_client__quiesce),
+        cmocka_unit_test(net_client__new_conf_is_for_new_connections),
+        cmocka_unit_test(net_client__nodelay_and_cloexec),
+        cmocka_unit_test(net_client__addresses),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,1166 @@
+/* net: peer links on real sockets: handshakes, pairing, frames in any cut, replacement, dropping,
+ * probes. */
+#include "test-net-util.h"
+
+#include <pthread.h>
+
+#include "base/bytes.h"
+#include "base/crc32c.h"
+#include "base/err.h"
+#include "base/limits.h"
+#include "net/peer_net.h"
+
+/* The lower number dials. */
+#define LOW  ((raft_node_id)10)
+#define HIGH ((raft_node_id)20)
+
+enum inside { INSIDE_NOTHING, INSIDE_HELLO, INSIDE_FILL, INSIDE_FRAME, INSIDE_EVENT };
+
+struct side {
+    struct peer_net *net;
+    raft_node_id self;
+    raft_node_id other;
+    unsigned n[PEER_EVENT_DROPPED + 1];
+    char text[PEER_EVENT_DROPPED + 1][256];
+    raft_node_id refused_peer;
+    char history[256]; /* a letter per event */
+    unsigned n_hellos;
+    enum wire_refusal verdict;
+    struct buf frames; /* payloads, in order */
+    unsigned n_frames;
+    size_t frame_bytes_max;
+    int frame_result;
+    enum inside inside;
+    enum peer_event inside_event;
+    bool inside_closes; /* peer_net_close(), not _free() */
+};
+
+struct pair {
+    struct pump pump;
+    struct side low;
+    struct side high;
+};
+
+static const unsigned char cluster[16] = "cluster-of-tests";
+
+static void maybe_act(struct side *s, enum inside where)
+{
+    struct peer_net *net = s->net;
+
+    if (s->inside != where)
+        return;
+    s->inside = INSIDE_NOTHING;
+    if (s->inside_closes) {
+        peer_net_close(net, s->other, "closed inside");
+        peer_net_close(net, s->other, "twice");
+    } else {
+        s->net = NULL;
+        peer_net_free(net);
+        peer_net_free(net);
+    }
+}
+
+static enum wire_refusal on_hello(void *ctx, const struct wire_hello *h)
+{
+    struct side *s = ctx;
+
+    assert_true(h->from == s->other);
+    s->n_hellos++;
+    maybe_act(s, INSIDE_HELLO);
+    return s->verdict;
+}
+
+static void fill_hello(void *ctx, raft_node_id to, struct wire_hello *h)
+{
+    struct side *s = ctx;
+
+    assert_true(to == s->other);
+    h->last_index = 1000 + s->self;
+    h->known_incarnation = 77;
+    maybe_act(s, INSIDE_FILL);
+}
+
+static int on_frame(void *ctx, raft_node_id from, const struct wire_frame *frame)
+{
+    struct side *s = ctx;
+
+    assert_true(from == s->other);
+    s->n_frames++;
+    if (frame->total_len > s->frame_bytes_max)
+        s->frame_bytes_max = frame->total_len;
+    assert_int_equal(buf_add(&s->frames, frame->payload, frame->payload_len), 0);
+    maybe_act(s, INSIDE_FRAME);
+    return s->frame_result != 0 ? err_say(s->frame_result, "made up") : 0;
+}
+
+static void on_event(void *ctx, enum peer_event event, raft_node_id peer, const char *address,
+                     const char *text)
+{
+    static const char letters[] = "UDRFX";
+    struct side *s = ctx;
+    size_t len = strlen(s->history);
+
+    assert_non_null(address);
+    s->n[event]++;
+    if (event == PEER_EVENT_REFUSED)
+        s->refused_peer = peer;
+    (void)snprintf(s->text[event], sizeof(s->text[event]), "%s", text);
+    if (len + 1 < sizeof(s->history))
+        s->history[len] = letters[event];
+    if (event == PEER_EVENT_UP)
+        assert_true(peer_net_is_up(s->net, peer));
+    if (event == PEER_EVENT_DOWN)
+        assert_false(peer_net_is_up(s->net, peer));
+    if (event == s->inside_event)
+        maybe_act(s, INSIDE_EVENT);
+}
+
+static void turn(void *ctx)
+{
+    struct pair *t = ctx;
+
+    if (t->low.net != NULL)
+        peer_net_flush(t->low.net);
+    if (t->high.net != NULL)
+        peer_net_flush(t->high.net);
+}
+
+static struct peer_net_conf conf_of(raft_node_id self)
+{
+    struct peer_net_conf conf = {
+        .self = self, .incarnation = self * 100, .seed = self, .handshake_us = 250000};
+
+    memcpy(conf.cluster_id, cluster, sizeof(cluster));
+    return conf;
+}
+
+static void side_open(struct pair *t, struct side *s, const struct peer_net_conf *conf,
+                      const char *addr)
+{
+    const struct peer_net_ops ops = {.ctx = s,
+                                     .on_hello = on_hello,
+                                     .fill_hello = fill_hello,
+                                     .on_frame = on_frame,
+                                     .on_event = on_event};
+
+    s->self = conf->self;
+    if (s->other == 0)
+        s->other = s == &t->low ? HIGH : LOW;
+    assert_int_equal(peer_net_new(t->pump.base, addr, conf, &ops, &s->net), 0);
+}
+
+static void side_add(struct side *s, const char *host, unsigned port)
+{
+    char addr[64];
+
+    (void)snprintf(addr, sizeof(addr), "%s:%u", host, port);
+    assert_int_equal(peer_net_add(s->net, s->other, addr), 0);
+}
+
+/* Nobody is connected yet. */
+static void pair_init(struct pair *t)
+{
+    memset(t, 0, sizeof(*t));
+    pump_init(&t->pump, turn, t);
+}
+
+static void pair_done(struct pair *t)
+{
+    peer_net_free(t->low.net);
+    peer_net_free(t->high.net);
+    t->low.net = NULL;
+    t->high.net = NULL;
+    pump_turn(&t->pump); /* bufferevents close their sockets in a later turn */
+    buf_done(&t->low.frames);
+    buf_done(&t->high.frames);
+    pump_done(&t->pump);
+}
+
+static bool both_up(const struct pair *t)
+{
+    return t->low.net != NULL && peer_net_is_up(t->low.net, HIGH) && t->high.net != NULL &&
+           peer_net_is_up(t->high.net, LOW);
+}
+
+static void pair_open_with(struct pair *t, const struct peer_net_conf *low,
+                           const struct peer_net_conf *high)
+{
+    side_open(t, &t->high, high, "127.0.0.1:0");
+    side_open(t, &t->low, low, "127.0.0.1:0");
+    side_add(&t->high, "127.0.0.1", peer_net_number(t->low.net));
+    side_add(&t->low, "127.0.0.1", peer_net_number(t->high.net));
+}
+
+static void pair_open(struct pair *t)
+{
+    const struct peer_net_conf low = conf_of(LOW);
+    const struct peer_net_conf high = conf_of(HIGH);
+
+    pair_init(t);
+    pair_open_with(t, &low, &high);
+    PUMP_UNTIL(&t->pump, both_up(t));
+}
+
+/* Only the accepting node, to be called by raw sockets. */
+static void high_open(struct pair *t)
+{
+    const struct peer_net_conf conf = conf_of(HIGH);
+
+    pair_init(t);
+    side_open(t, &t->high, &conf, "127.0.0.1:0");
+    side_add(&t->high, "127.0.0.1", 1);
+}
+
+/* A frame of a type that links carry, whose payload is the given bytes. */
+static void frame_add(struct buf *b, const void *payload, size_t len)
+{
+    const size_t at = b->len;
+    unsigned char *p = buf_reserve(b, FRAME_HEADER_BYTES + len);
+
+    assert_non_null(p);
+    put_u32(p, (uint32_t)(FRAME_HEADER_BYTES - 4 + len));
+    p[8] = RAFT_MSG_HEARTBEAT;
+    p[9] = 0;
+    put_u16(p + 10, 0);
+    memcpy(p + FRAME_HEADER_BYTES, payload, len);
+    put_u32(p + 4, crc32c(0, p + 8, FRAME_HEADER_BYTES - 8 + len));
+    b->len = at + FRAME_HEADER_BYTES + len;
+}
+
+static struct wire_hello hello_of(raft_node_id from, raft_node_id to, enum wire_channel channel,
+                                  uint64_t nonce)
+{
+    struct wire_hello h = {.version = WIRE_PROTOCOL_VERSION,
+                           .channel = channel,
+                           .from = from,
+                           .to = to,
+                           .incarnation = from * 100,
+                           .link_nonce = nonce};
+
+    memcpy(h.cluster_id, cluster, sizeof(cluster));
+    return h;
+}
+
+static void raw_hello(struct pump *pump, struct raw *c, const struct wire_hello *h, bool is_reply)
+{
+    cleanup_buf struct buf out = BUF_INIT;
+
+    assert_int_equal(wire_hello_encode(h, is_reply, &out), 0);
+    raw_send(pump, c, out.data, out.len);
+}
+
+/* Takes the hello or reply at the front of what came in. */
+static bool raw_take_hello(struct raw *c, uint8_t type, struct wire_hello *ret)
+{
+    struct wire_frame frame;
+
+    (void)raw_read(c);
+    if (wire_frame_cut(c->in.data, c->in.len, &frame, NULL) != 0)
+        return false;
+    assert_int_equal(frame.type, type);
+    assert_int_equal(wire_hello_decode(&frame, ret), 0);
+    buf_consume(&c->in, frame.total_len);
+    return true;
+}
+
+static void raw_shake(struct pair *t, struct raw *c, enum wire_channel channel, uint64_t nonce)
+{
+    const struct wire_hello h = hello_of(LOW, HIGH, channel, nonce);
+    struct wire_hello reply;
+
+    raw_connect(c, peer_net_number(t->high.net));
+    raw_hello(&t->pump, c, &h, false);
+    PUMP_UNTIL(&t->pump, raw_take_hello(c, WIRE_FRAME_HELLO_REPLY, &reply));
+    assert_int_equal(reply.refused, WIRE_REFUSED_NOT);
+    assert_true(reply.from == HIGH && reply.to == LOW && reply.link_nonce == nonce);
+    assert_int_equal(reply.channel, channel);
+    assert_true(reply.last_index == 1000 + HIGH && reply.known_incarnation == 77);
+    assert_true(reply.incarnation == HIGH * 100);
+}
+
+/* Both connections of a link to the accepting node. */
+static void raw_link(struct pair *t, struct raw c[2], uint64_t nonce)
+{
+    raw_shake(t, &c[0], WIRE_CHANNEL_CONTROL, nonce);
+    raw_shake(t, &c[1], WIRE_CHANNEL_LOG, nonce);
+    PUMP_UNTIL(&t->pump, peer_net_is_up(t->high.net, LOW));
+}
+
+static void raw_link_close(struct raw c[2])
+{
+    raw_close(&c[0]);
+    raw_close(&c[1]);
+}
+
+static void send_text(struct side *s, enum wire_channel channel, const char *text)
+{
+    struct buf *out = peer_net_out(s->net, s->other, channel);
+
+    assert_non_null(out);
+    frame_add(out, text, strlen(text));
+}
+
+static void assert_frames(const struct side *s, const char *expected)
+{
+    assert_int_equal(s->frames.len, strlen(expected));
+    assert_memory_equal(s->frames.data, expected, s->frames.len);
+}
+
+/* ---- links ---- */
+
+static void net_peer__link_comes_up_and_carries_frames(void **state)
+{
+    struct pair t;
+
+    (void)state;
+    pair_open(&t);
+    assert_string_equal(t.low.history, "U");
+    assert_string_equal(t.high.history, "U");
+    assert_int_equal(t.low.n_hellos, 2);
+    assert_int_equal(t.high.n_hellos, 2);
+    send_text(&t.low, WIRE_CHANNEL_CONTROL, "a");
+    send_text(&t.low, WIRE_CHANNEL_CONTROL, "b");
+    send_text(&t.high, WIRE_CHANNEL_LOG, "c");
+    send_text(&t.high, WIRE_CHANNEL_LOG, "d");
+    PUMP_UNTIL(&t.pump, t.high.n_frames == 2 && t.low.n_frames == 2);
+    assert_frames(&t.high, "ab");
+    assert_frames(&t.low, "cd");
+    send_text(&t.low, WIRE_CHANNEL_LOG, "e");
+    send_text(&t.high, WIRE_CHANNEL_CONTROL, "f");
+    PUMP_UNTIL(&t.pump, t.high.n_frames == 3 && t.low.n_frames == 3);
+    assert_null(peer_net_out(t.low.net, 999, WIRE_CHANNEL_LOG));
+    assert_false(peer_net_is_up(t.low.net, 999));
+    pair_done(&t);
+}
+
+static void net_peer__dials_until_somebody_is_there(void **state)
+{
+    const struct peer_net_conf low = conf_of(LOW);
+    const struct peer_net_conf high = conf_of(HIGH);
+    char addr[64];
+    struct pair t;
+    unsigned port;
+
+    (void)state;
+    pair_init(&t);
+    side_open(&t, &t.high, &high, "127.0.0.1:0");
+    port = peer_net_number(t.high.net);
+    peer_net_free(t.high.net);
+    t.high.net = NULL;
+    side_open(&t, &t.low, &low, "127.0.0.1:0");
+    side_add(&t.low, "localhost", port);
+    PUMP_UNTIL(&t.pump, t.low.n[PEER_EVENT_FAILED] == 1);
+    assert_non_null(strstr(t.low.text[PEER_EVENT_FAILED], "cannot connect: Connection refused"));
+    pump_for(&t.pump, 400000);
+    assert_string_equal(t.low.history, "F"); /* once per outage */
+    (void)snprintf(addr, sizeof(addr), "127.0.0.1:%u", port);
+    side_open(&t, &t.high, &high, addr);
+    side_add(&t.high, "127.0.0.1", 1);
+    PUMP_UNTIL(&t.pump, both_up(&t));
+    peer_net_free(t.high.net);
+    t.high.net = NULL;
+    PUMP_UNTIL(&t.pump, t.low.n[PEER_EVENT_FAILED] == 2);
+    assert_string_equal(t.low.history, "FUDF");
+    assert_string_equal(t.low.text[PEER_EVENT_DOWN], "closed by the other side");
+    pair_done(&t);
+}
+
+static void net_peer__new_address_is_used(void **state)
+{
+    const struct peer_net_conf low = conf_of(LOW);
+    const struct peer_net_conf high = conf_of(HIGH);
+    struct pair t;
+
+    (void)state;
+    pair_init(&t);
+    side_open(&t, &t.low, &low, "127.0.0.1:0");
+    side_add(&t.low, "no-such-host.invalid", 7401);
+    PUMP_UNTIL(&t.pump, t.low.n[PEER_EVENT_FAILED] == 1);
+    assert_non_null(strstr(t.low.text[PEER_EVENT_FAILED], "cannot resolve"));
+    side_open(&t, &t.high, &high, "127.0.0.1:0");
+    side_add(&t.high, "127.0.0.1", 1);
+    side_add(&t.low, "127.0.0.1", peer_net_number(t.high.net));
+    PUMP_UNTIL(&t.pump, both_up(&t));
+    pair_done(&t);
+}
+
+static void net_peer__add_refuses_nonsense(void **state)
+{
+    const struct peer_net_conf conf = conf_of(HIGH);
+    struct pair t;
+
+    (void)state;
+    pair_init(&t);
+    side_open(&t, &t.high, &conf, "127.0.0.1:0");
+    assert_int_equal(peer_net_add(t.high.net, LOW, "no port"), -EINVAL);
+    assert_int_equal(peer_net_add(t.high.net, HIGH, "127.0.0.1:1"), -EINVAL);
+    assert_int_equal(peer_net_add(t.high.net, 0, "127.0.0.1:1"), -EINVAL);
+    for (unsigned i = 0; i < RAFT_SERVERS_MAX; i++)
+        assert_int_equal(peer_net_add(t.high.net, 1 + i, "127.0.0.1:1"), 0);
+    assert_int_equal(peer_net_add(t.high.net, 1000, "127.0.0.1:1"), -ENOSPC);
+    pair_done(&t);
+}
+
+static void net_peer__close_and_reconnect(void **state)
+{
+    struct pair t;
+
+    (void)state;
+    pair_open(&t);
+    for (unsigned i = 1; i <= 4; i++) {
+        struct side *s = i % 2 == 0 ? &t.low : &t.high;
+
+        send_text(s, WIRE_CHANNEL_LOG, "lost or not");
+        peer_net_close(s->net, s->other, "made up");
+        assert_int_equal(s->n[PEER_EVENT_DOWN], i);
+        assert_string_equal(s->text[PEER_EVENT_DOWN], "made up");
+        assert_null(peer_net_out(s->net, s->other, WIRE_CHANNEL_CONTROL));
+        PUMP_UNTIL(&t.pump, t.low.n[PEER_EVENT_UP] == i + 1 && t.high.n[PEER_EVENT_UP] == i + 1);
+    }
+    assert_string_equal(t.low.history, "UDUDUDUDU");
+    assert_string_equal(t.high.history, "UDUDUDUDU");
+    pair_done(&t);
+}
+
+static void net_peer__both_channels_die_together(void **state)
+{
+    struct pair t;
+    struct raw c[2];
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        high_open(&t);
+        raw_link(&t, c, 5);
+        raw_close(&c[i]);
+        PUMP_UNTIL(&t.pump, raw_read(&c[1 - i]));
+        assert_string_equal(t.high.history, "UD");
+        assert_false(peer_net_is_up(t.high.net, LOW));
+        raw_link_close(c);
+        pair_done(&t);
+    }
+}
+
+static void net_peer__new_link_replaces_a_stale_one(void **state)
+{
+    struct pair t;
+    struct raw old[2];
+    struct raw new[2];
+    struct raw lone;
+
+    (void)state;
+    high_open(&t);
+    raw_link(&t, old, 1);
+    /* One hello alone disturbs nothing. */
+    raw_shake(&t, &lone, WIRE_CHANNEL_LOG, 3);
+    assert_true(peer_net_is_up(t.high.net, LOW));
+    raw_shake(&t, &new[0], WIRE_CHANNEL_CONTROL, 2);
+    assert_string_equal(t.high.history, "U");
+    raw_shake(&t, &new[1], WIRE_CHANNEL_LOG, 2);
+    PUMP_UNTIL(&t.pump, t.high.n[PEER_EVENT_UP] == 2);
+    assert_string_equal(t.high.history, "UDU");
+    assert_non_null(strstr(t.high.text[PEER_EVENT_DOWN], "replaced"));
+    PUMP_UNTIL(&t.pump, raw_read(&old[0]) && raw_read(&old[1]));
+    PUMP_UNTIL(&t.pump, raw_read(&lone)); /* an older attempt is given up for a newer one */
+    send_text(&t.high, WIRE_CHANNEL_LOG, "to the new one");
+    PUMP_UNTIL(&t.pump, raw_in(&new[1]) > 0);
+    assert_int_equal(new[0].in.len, 0);
+    raw_close(&lone);
+    raw_link_close(old);
+    raw_link_close(new);
+    pair_done(&t);
+}
+
+/* Connections of two links never make one. */
+static void net_peer__nonces_pair(void **state)
+{
+    struct pair t;
+    struct raw c[3];
+
+    (void)state;
+    high_open(&t);
+    raw_shake(&t, &c[0], WIRE_CHANNEL_CONTROL, 1);
+    raw_shake(&t, &c[1], WIRE_CHANNEL_LOG, 2);
+    PUMP_UNTIL(&t.pump, raw_read(&c[0]));
+    assert_false(peer_net_is_up(t.high.net, LOW));
+    /* Nor do two of one channel. */
+    raw_shake(&t, &c[2], WIRE_CHANNEL_LOG, 2);
+    PUMP_UNTIL(&t.pump, raw_read(&c[1]));
+    assert_false(peer_net_is_up(t.high.net, LOW));
+    raw_close(&c[0]);
+    raw_shake(&t, &c[0], WIRE_CHANNEL_CONTROL, 2);
+    PUMP_UNTIL(&t.pump, peer_net_is_up(t.high.net, LOW));
+    for (int i = 0; i < 3; i++)
+        raw_close(&c[i]);
+    pair_done(&t);
+}
+
+/* ---- handshakes ---- */
+
+static void net_peer__refused_handshakes(void **state)
+{
+    const struct {
+        const char *name;
+        enum wire_refusal refusal;
+        raft_node_id from;
+        raft_node_id to;
+        uint32_t version;
+        enum wire_channel channel;
+        bool other_cluster;
+        enum wire_refusal verdict;
+    } rows[] = {
+        {"version", WIRE_REFUSED_VERSION, LOW, HIGH, 2, 1, false, 0},
+        {"version 0", WIRE_REFUSED_VERSION, LOW, HIGH, 0, 2, false, 0},
+        {"cluster", WIRE_REFUSED_CLUSTER, LOW, HIGH, 1, 1, true, 0},
+        {"to", WIRE_REFUSED_TO, LOW, 21, 1, 1, false, 0},
+        {"to itself", WIRE_REFUSED_TO, LOW, LOW, 1, 2, false, 0},
+        {"from nobody", WIRE_REFUSED_FROM, 11, HIGH, 1, 1, false, 0},
+        {"from me", WIRE_REFUSED_FROM, HIGH, HIGH, 1, 1, false, 0},
+        {"from one that should be dialled", WIRE_REFUSED_FROM, 30, HIGH, 1, 1, false, 0},
+        {"the host: incarnation", WIRE_REFUSED_INCARNATION, LOW, HIGH, 1, 1, false,
+         WIRE_REFUSED_INCARNATION},
+        {"the host: busy", WIRE_REFUSED_BUSY, LOW, HIGH, 1, 2, false, WIRE_REFUSED_BUSY},
+        {"probe: cluster", WIRE_REFUSED_CLUSTER, LOW, HIGH, 1, 3, true, 0},
+        {"probe: from nobody", WIRE_REFUSED_FROM, 11, HIGH, 1, 3, false, 0},
+    };
+    struct pair t;
+
+    (void)state;
+    high_open(&t);
+    assert_int_equal(peer_net_add(t.high.net, 30, "127.0.0.1:1"), 0);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct wire_hello h = hello_of(rows[i].from, rows[i].to, rows[i].channel, 100 + i);
+        const unsigned n = t.high.n[PEER_EVENT_REFUSED];
+        struct wire_hello reply;
+        struct raw c;
+
+        h.version = rows[i].version;
+        if (rows[i].other_cluster)
+            h.cluster_id[15] ^= 1;
+        t.high.verdict = rows[i].verdict;
+        raw_connect(&c, peer_net_number(t.high.net));
+        raw_hello(&t.pump, &c, &h, false);
+        PUMP_UNTIL(&t.pump, raw_take_hello(&c, WIRE_FRAME_HELLO_REPLY, &reply));
+        PUMP_UNTIL(&t.pump, raw_read(&c));
+        if (reply.refused != rows[i].refusal || t.high.n[PEER_EVENT_REFUSED] != n + 1)
+            fail_msg("%s: refused as %d", rows[i].name, reply.refused);
+        assert_true(c.eof);
+        assert_true(t.high.refused_peer == rows[i].from);
+        assert_non_null(
+            strstr(t.high.text[PEER_EVENT_REFUSED], wire_refusal_text(rows[i].refusal)));
+        assert_true(reply.link_nonce == 100 + i && reply.from == HIGH);
+        assert_true(reply.last_index == 0); /* strangers learn nothing */
+        raw_close(&c);
+    }
+    assert_int_equal(t.high.n[PEER_EVENT_UP], 0);
+    pair_done(&t);
+}
+
+/* Two real nodes whose configurations differ: both say why, the dialling one once. */
+static void net_peer__both_sides_are_told(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        struct peer_net_conf low = conf_of(LOW);
+        struct peer_net_conf high = conf_of(HIGH);
+        const enum wire_refusal refusals[] = {WIRE_REFUSED_CLUSTER, WIRE_REFUSED_TO,
+                                              WIRE_REFUSED_FROM, WIRE_REFUSED_INCARNATION};
+        const char *text = wire_refusal_text(refusals[i]);
+        struct pair t;
+
+        pair_init(&t);
+        if (i == 0)
+            low.cluster_id[0] ^= 1;
+        if (i == 1)
+            t.low.other = HIGH + 1;
+        if (i == 2)
+            t.high.other = LOW - 1;
+        if (i == 3)
+            t.high.verdict = WIRE_REFUSED_INCARNATION;
+        pair_open_with(&t, &low, &high);
+        PUMP_UNTIL(&t.pump, t.low.n[PEER_EVENT_REFUSED] == 1 && t.high.n[PEER_EVENT_REFUSED] >= 2);
+        assert_non_null(strstr(t.low.text[PEER_EVENT_REFUSED], "they refuse: "));
+        assert_non_null(strstr(t.low.text[PEER_EVENT_REFUSED], text));
+        assert_non_null(strstr(t.high.text[PEER_EVENT_REFUSED], "we refuse: "));
+        assert_non_null(strstr(t.high.text[PEER_EVENT_REFUSED], text));
+        assert_int_equal(t.low.n[PEER_EVENT_REFUSED], 1);
+        assert_int_equal(t.low.n[PEER_EVENT_UP] + t.high.n[PEER_EVENT_UP], 0);
+        pair_done(&t);
+    }
+}
+
+/* A raw acceptor for the dialling node: its two connections, in the order control, log. */
+static void raw_accept_link(struct pair *t, int listen_fd, struct raw c[2], struct wire_hello h[2])
+{
+    for (int i = 0; i < 2; i++) {
+        struct wire_hello hello;
+        struct raw one;
+        int fd = -1;
+
+        PUMP_UNTIL(&t->pump, (fd = accept(listen_fd, NULL, NULL)) >= 0);
+        raw_adopt(&one, fd);
+        PUMP_UNTIL(&t->pump, raw_take_hello(&one, WIRE_FRAME_HELLO, &hello));
+        assert_true(hello.channel == WIRE_CHANNEL_CONTROL || hello.channel == WIRE_CHANNEL_LOG);
+        assert_true(hello.from == LOW && hello.to == HIGH && hello.incarnation == LOW * 100);
+        assert_true(hello.last_index == 1000 + LOW && hello.known_incarnation == 77);
+        c[hello.channel - 1] = one;
+        h[hello.channel - 1] = hello;
+    }
+    assert_true(h[0].channel != h[1].channel);
+    assert_true(h[0].link_nonce == h[1].link_nonce);
+}
+
+static int low_open_on_raw_listener(struct pair *t)
+{
+    const struct peer_net_conf conf = conf_of(LOW);
+    struct sockaddr_in sa = raw_loopback(0);
+    socklen_t len = sizeof(sa);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+    assert_int_equal(bind(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
+    assert_int_equal(listen(fd, 10), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&sa, &len), 0);
+    pair_init(t);
+    side_open(t, &t->low, &conf, "127.0.0.1:0");
+    side_add(&t->low, "127.0.0.1", ntohs(sa.sin_port));
+    return fd;
+}
+
+static struct wire_hello reply_to(const struct wire_hello *h)
+{
+    return hello_of(h->to, h->from, h->channel, h->link_nonce);
+}
+
+static void net_peer__dialler_checks_replies(void **state)
+{
+    const char *const texts[] = {
+        "not a valid reply", "not a valid reply", "version", "cluster", "", "",
+        "not a valid reply"};
+
+    (void)state;
+    for (int i = 0; i < 7; i++) {
+        struct pair t;
+        struct wire_hello h[2];
+        struct wire_hello reply;
+        struct raw c[2];
+        const int fd = low_open_on_raw_listener(&t);
+
+        raw_accept_link(&t, fd, c, h);
+        reply = reply_to(&h[1]);
+        reply.link_nonce += i == 0;
+        if (i == 1)
+            reply.channel = WIRE_CHANNEL_CONTROL;
+        reply.version += i == 2;
+        reply.cluster_id[3] ^= (unsigned char)(i == 3);
+        reply.from += i == 4;
+        reply.to += i == 5;
+        raw_hello(&t.pump, &c[1], &reply, i != 6);
+        PUMP_UNTIL(&t.pump, raw_read(&c[0]) && raw_read(&c[1]));
+        assert_string_equal(t.low.history, "R");
+        assert_non_null(strstr(t.low.text[PEER_EVENT_REFUSED], texts[i]));
+        raw_link_close(c);
+        (void)close(fd);
+        pair_done(&t);
+    }
+}
+
+/* The acceptor may send as soon as it answered both: the dialler keeps frames until it, too, has
+ * both answers. */
+static void net_peer__frames_before_the_second_reply(void **state)
+{
+    cleanup_buf struct buf early = BUF_INIT;
+    static char big[3 << 20];
+    struct pair t;
+    struct wire_hello h[2];
+    struct wire_hello reply;
+    struct raw c[2];
+    const int fd = low_open_on_raw_listener(&t);
+
+    (void)state;
+    memset(big, 'b', sizeof(big));
+    raw_accept_link(&t, fd, c, h);
+    reply = reply_to(&h[0]);
+    assert_int_equal(wire_hello_encode(&reply, true, &early), 0);
+    frame_add(&early, "one", 3);
+    frame_add(&early, "two", 3);
+    raw_send(&t.pump, &c[0], early.data, early.len);
+    pump_for(&t.pump, 30000);
+    assert_int_equal(t.low.n_frames, 0);
+    reply = reply_to(&h[1]);
+    buf_reset(&early, 0);
+    assert_int_equal(wire_hello_encode(&reply, true, &early), 0);
+    frame_add(&early, big, sizeof(big));
+    raw_send(&t.pump, &c[1], early.data, early.len);
+    PUMP_UNTIL(&t.pump, t.low.n_frames == 3);
+    assert_memory_equal(t.low.frames.data, "onetwobbb", 9);
+    assert_int_equal(t.low.frames.len, 6 + sizeof(big));
+    assert_string_equal(t.low.history, "U");
+    raw_link_close(c);
+    (void)close(fd);
+    pair_done(&t);
+}
+
+static void net_peer__silent_acceptor_times_out(void **state)
+{
+    struct pair t;
+    struct wire_hello h[2];
+    struct raw c[2];
+    const int fd = low_open_on_raw_listener(&t);
+
+    (void)state;
+    raw_accept_link(&t, fd, c, h);
+    PUMP_UNTIL(&t.pump, raw_read(&c[0]) && raw_read(&c[1]));
+    assert_string_equal(t.low.history, "F");
+    assert_non_null(strstr(t.low.text[PEER_EVENT_FAILED], "not finished in time"));
+    raw_link_close(c);
+    raw_accept_link(&t, fd, c, h); /* and it tries again */
+    raw_link_close(c);
+    (void)close(fd);
+    pair_done(&t);
+}
+
+static void net_peer__garbage_before_the_handshake(void **state)
+{
+    struct prng r;
+    struct pair t;
+
+    (void)state;
+    prng_init(&r, 7);
+    high_open(&t);
+    for (unsigned i = 0; i < 60; i++) {
+        cleanup_buf struct buf b = BUF_INIT;
+        struct raw c;
+
+        if (i == 0) { /* a good frame, but no hello */
+            frame_add(&b, "heartbeat", 9);
+        } else if (i == 1) { /* longer than any hello: refused at its length */
+            assert_int_equal(buf_add_u32(&b, 5000), 0);
+        } else if (i == 2) {
+            assert_int_equal(buf_add_str(&b, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"), 0);
+        } else if (i == 3) { /* a reply instead of a hello */
+            struct wire_hello h = hello_of(LOW, HIGH, WIRE_CHANNEL_LOG, 1);
+
+            assert_int_equal(wire_hello_encode(&h, true, &b), 0);
+        } else if (i < 30) { /* a hello with a flipped bit */
+            struct wire_hello h = hello_of(LOW, HIGH, WIRE_CHANNEL_LOG, 1);
+
+            assert_int_equal(wire_hello_encode(&h, false, &b), 0);
+            b.data[prng_below(&r, b.len)] ^= (unsigned char)(1u << prng_below(&r, 8));
+            /* Random bytes behind it, should the length have grown. */
+            for (int k = 0; k < 600; k++)
+                assert_int_equal(buf_add_u8(&b, (uint8_t)prng_next(&r)), 0);
+        } else {
+            for (size_t k = prng_below(&r, 900) + 4; k > 0; k--)
+                assert_int_equal(buf_add_u8(&b, (uint8_t)prng_next(&r)), 0);
+        }
+        raw_connect(&c, peer_net_number(t.high.net));
+        raw_send(&t.pump, &c, b.data, b.len);
+        PUMP_UNTIL(&t.pump, raw_read(&c));
+        assert_int_equal(t.high.n[PEER_EVENT_REFUSED], i + 1);
+        assert_true(t.high.refused_peer == 0);
+        raw_close(&c);
+    }
+    assert_int_equal(t.high.n_hellos, 0);
+    pair_done(&t);
+}
+
+/* RELIABILITY P5. */
+static void net_peer__silent_connections(void **state)
+{
+    enum { N = PEER_HALF_OPEN_MAX + 10 };
+    struct raw *c = calloc(N, sizeof(*c));
+    struct raw link[2];
+    struct pair t;
+    unsigned n_closed = 0;
+
+    (void)state;
+    assert_non_null(c);
+    high_open(&t);
+    raw_link(&t, link, 9); /* one that is up does not count */
+    for (unsigned i = 0; i < N; i++)
+        raw_connect(&c[i], peer_net_number(t.high.net));
+    PUMP_UNTIL(&t.pump, raw_read(&c[N - 1]));
+    for (unsigned i = 0; i < N; i++)
+        n_closed += raw_read(&c[i]);
+    assert_int_equal(n_closed, 10);
+    /* One drips a byte at a time, which does not help it. */
+    (void)raw_send_some(&c[0], "\x52", 1);
+    for (unsigned i = 0; i < N; i++)
+        PUMP_UNTIL(&t.pump, raw_read(&c[i]));
+    assert_int_equal(t.high.n[PEER_EVENT_REFUSED], PEER_HALF_OPEN_MAX);
+    assert_non_null(strstr(t.high.text[PEER_EVENT_REFUSED], "not finished in time"));
+    assert_true(peer_net_is_up(t.high.net, LOW));
+    raw_link_close(link);
+    PUMP_UNTIL(&t.pump, !peer_net_is_up(t.high.net, LOW));
+    raw_link(&t, link, 10);
+    /* Half a link times out, too. */
+    raw_close(&c[0]);
+    raw_shake(&t, &c[0], WIRE_CHANNEL_CONTROL, 11);
+    PUMP_UNTIL(&t.pump, raw_read(&c[0]));
+    assert_true(peer_net_is_up(t.high.net, LOW));
+    raw_link_close(link);
+    for (unsigned i = 0; i < N; i++)
+        raw_close(&c[i]);
+    free(c);
+    pair_done(&t);
+}
+
+/* ---- frames ---- */
+
+static void net_peer__frames_in_random_cuts(void **state)
+{
+    cleanup_buf struct buf stream = BUF_INIT;
+    cleanup_buf struct buf expected = BUF_INIT;
+    struct prng r;
+    struct pair t;
+    struct raw c[2];
+    const unsigned n = 600;
+
+    (void)state;
+    prng_init(&r, 3);
+    for (unsigned i = 0; i < n; i++) {
+        static unsigned char payload[200000];
+        size_t len = i % 50 == 0 ? prng_below(&r, sizeof(payload)) : prng_below(&r, 60);
+
+        for (size_t k = 0; k < len; k++)
+            payload[k] = (unsigned char)prng_next(&r);
+        frame_add(&stream, payload, len);
+        assert_int_equal(buf_add(&expected, payload, len), 0);
+    }
+    high_open(&t);
+    raw_link(&t, c, 1);
+    for (size_t at = 0; at < stream.len;) {
+        size_t piece = prng_below(&r, 4) == 0 ? prng_below(&r, 100000) : prng_below(&r, 40);
+
+        if (at < 300)
+            piece = 1;
+        if (piece > stream.len - at)
+            piece = stream.len - at;
+        at += raw_send_some(&c[1], stream.data + at, piece);
+        pump_turn(&t.pump);
+    }
+    PUMP_UNTIL(&t.pump, t.high.n_frames == n);
+    assert_int_equal(t.high.frames.len, expected.len);
+    assert_memory_equal(t.high.frames.data, expected.data, expected.len);
+    assert_string_equal(t.high.history, "U");
+    raw_link_close(c);
+    pair_done(&t);
+}
+
+static void net_peer__largest_frame(void **state)
+{
+    cleanup_buf struct buf b = BUF_INIT;
+    unsigned char *payload = calloc(1, FRAME_BYTES_MAX);
+    struct pair t;
+    struct raw c[2];
+
+    (void)state;
+    assert_non_null(payload);
+    high_open(&t);
+    raw_link(&t, c, 1);
+    frame_add(&b, payload, FRAME_BYTES_MAX + 4 - FRAME_HEADER_BYTES);
+    frame_add(&b, "next", 4);
+    raw_send(&t.pump, &c[1], b.data, b.len);
+    PUMP_UNTIL(&t.pump, t.high.n_frames == 2);
+    assert_int_equal(t.high.frame_bytes_max, FRAME_BYTES_MAX + 4);
+    free(payload);
+    raw_link_close(c);
+    pair_done(&t);
+}
+
+/* Each closes both connections and says why. */
+static void net_peer__bad_frames_close_the_link(void **state)
+{
+    const uint32_t lengths[] = {FRAME_BYTES_MAX + 1, 0x80000000u, 0xffffffffu, 0, 7};
+
+    (void)state;
+    for (unsigned i = 0; i < 10; i++) {
+        cleanup_buf struct buf b = BUF_INIT;
+        struct wire_hello h = hello_of(LOW, HIGH, WIRE_CHANNEL_LOG, 1);
+        struct pair t;
+        struct raw c[2];
+        const char *text = "length";
+
+        frame_add(&b, "good", 4);
+        if (i < 5) {
+            assert_int_equal(buf_add_u32(&b, lengths[i]), 0);
+        } else if (i == 5) {
+            frame_add(&b, "bad", 3);
+            b.data[b.len - 1] ^= 1;
+            text = "checksum";
+        } else if (i == 6) {
+            assert_int_equal(wire_hello_encode(&h, false, &b), 0);
+            text = "second handshake";
+        } else if (i == 7) {
+            frame_add(&b, "bad", 3);
+            text = "frame refused: made up";
+        } else if (i == 8) { /* unknown type, right checksum */
+            const size_t at = b.len;
+
+            frame_add(&b, "bad", 3);
+            b.data[at + 8] = 31;
+            put_u32(b.data + at + 4, crc32c(0, b.data + at + 8, b.len - at - 8));
+            text = "type";
+        } else {
+            assert_int_equal(wire_hello_encode(&h, true, &b), 0);
+            text = "second handshake";
+        }
+        high_open(&t);
+        raw_link(&t, c, 1);
+        raw_send(&t.pump, &c[i % 2], b.data, FRAME_HEADER_BYTES + 4);
+        PUMP_UNTIL(&t.pump, t.high.n_frames == 1);
+        t.high.frame_result = i == 7 ? -EPROTO : 0;
+        raw_send(&t.pump, &c[i % 2], b.data + FRAME_HEADER_BYTES + 4,
+                 b.len - FRAME_HEADER_BYTES - 4);
+        PUMP_UNTIL(&t.pump, raw_read(&c[0]) && raw_read(&c[1]));
+        assert_string_equal(t.high.history, "UD");
+        if (strstr(t.high.text[PEER_EVENT_DOWN], text) == NULL)
+            fail_msg("row %u: '%s'", i, t.high.text[PEER_EVENT_DOWN]);
+        assert_int_equal(t.high.n_frames, i == 7 ? 2 : 1);
+        raw_link_close(c);
+        pair_done(&t);
+    }
+}
+
+/* The input of a link is bounded although the host is slow to take frames: nothing is read beyond
+ * one frame. */
+static void net_peer__many_frames_share_the_loop(void **state)
+{
+    cleanup_buf struct buf b = BUF_INIT;
+    struct pair t;
+    struct raw c[2];
+    unsigned before;
+
+    (void)state;
+    for (int i = 0; i < 20000; i++)
+        frame_add(&b, "x", 1);
+    high_open(&t);
+    raw_link(&t, c, 1);
+    for (size_t at = 0; at < b.len;) {
+        at += raw_send_some(&c[0], b.data + at, b.len - at);
+        before = t.high.n_frames;
+        pump_turn(&t.pump);
+        /* Two connections, one event each and one deferred one, of 128 frames. */
+        assert_true(t.high.n_frames - before <= 4 * 128);
+    }
+    PUMP_UNTIL(&t.pump, t.high.n_frames == 20000);
+    raw_link_close(c);
+    pair_done(&t);
+}
+
+static void net_peer__drops_at_the_limit(void **state)
+{
+    static unsigned char payload[64 << 10];
+    struct pair t;
+    struct raw c[2];
+    struct buf *out;
+
+    (void)state;
+    high_open(&t);
+    raw_link(&t, c, 1);
+    for (unsigned episode = 1; episode <= 2; episode++) {
+        size_t added = 0;
+        size_t taken = 0;
+
+        while ((out = peer_net_out(t.high.net, LOW, WIRE_CHANNEL_LOG)) != NULL) {
+            frame_add(out, payload, sizeof(payload));
+            added += FRAME_HEADER_BYTES + sizeof(payload);
+            pump_turn(&t.pump);
+            assert_true(added < PEER_OUT_BYTES_MAX + (64u << 20));
+        }
+        assert_true(added >= PEER_OUT_BYTES_MAX);
+        for (int i = 0; i < 5; i++) {
+            assert_null(peer_net_out(t.high.net, LOW, WIRE_CHANNEL_LOG));
+            pump_turn(&t.pump);
+        }
+        assert_int_equal(t.high.n[PEER_EVENT_DROPPED], episode);
+        /* The other channel does not suffer. */
+        assert_non_null(peer_net_out(t.high.net, LOW, WIRE_CHANNEL_CONTROL));
+        /* Read until it may go on: half of it has gone. */
+        PUMP_UNTIL(&t.pump, (taken += raw_in(&c[1]), buf_reset(&c[1].in, 1 << 20),
+                             peer_net_out(t.high.net, LOW, WIRE_CHANNEL_LOG) != NULL));
+        assert_true(taken >= PEER_OUT_BYTES_MAX / 2);
+        PUMP_UNTIL(&t.pump, (taken += raw_in(&c[1]), buf_reset(&c[1].in, 1 << 20), taken == added));
+    }
+    assert_string_equal(t.high.history, "UXX");
+    raw_link_close(c);
+    pair_done(&t);
+}
+
+/* ---- closing inside ---- */
+
+static void net_peer__closing_inside_callbacks(void **state)
+{
+    (void)state;
+    for (int closes = 0; closes < 2; closes++) {
+        for (int on_low = 0; on_low < 2; on_low++) {
+            for (int where = INSIDE_HELLO; where <= INSIDE_EVENT + 3; where++) {
+                const struct peer_net_conf low = conf_of(LOW);
+                const struct peer_net_conf high = conf_of(HIGH);
+                const enum peer_event events[] = {PEER_EVENT_UP, PEER_EVENT_DOWN,
+                                                  PEER_EVENT_REFUSED, PEER_EVENT_DROPPED};
+                struct pair t;
+                struct side *s = on_low ? &t.low : &t.high;
+                struct side *o = on_low ? &t.high : &t.low;
+
+                pair_init(&t);
+                s->inside = where < INSIDE_EVENT ? (enum inside)where : INSIDE_EVENT;
+                s->inside_event = events[where < INSIDE_EVENT ? 0 : where - INSIDE_EVENT];
+                s->inside_closes = closes == 1;
+                if (s->inside_event == PEER_EVENT_REFUSED)
+                    t.high.verdict = WIRE_REFUSED_BUSY;
+                pair_open_with(&t, &low, &high);
+                if (where == INSIDE_FRAME ||
+                    (where > INSIDE_EVENT && s->inside_event != PEER_EVENT_REFUSED))
+                    PUMP_UNTIL(&t.pump, both_up(&t));
+                if (where == INSIDE_FRAME)
+                    for (int i = 0; i < 20; i++)
+                        send_text(o, WIRE_CHANNEL_LOG, "frame");
+                if (where == INSIDE_EVENT + 1)
+                    peer_net_close(o->net, o->other, "made up");
+                if (where == INSIDE_EVENT + 3) {
+                    static unsigned char payload[1 << 20];
+                    struct buf *out;
+
+                    while ((out = peer_net_out(s->net, s->other, WIRE_CHANNEL_LOG)) != NULL)
+                        frame_add(out, payload, sizeof(payload));
+                }
+                PUMP_UNTIL(&t.pump, s->inside == INSIDE_NOTHING);
+                t.high.verdict = WIRE_REFUSED_NOT;
+                if (closes)
+                    PUMP_UNTIL(&t.pump, both_up(&t));
+                else
+                    pump_for(&t.pump, 10000);
+                pair_done(&t);
+            }
+        }
+    }
+}
+
+/* ---- probe ---- */
+
+struct probe {
+    char addr[64];
+    struct wire_hello hello;
+    unsigned timeout_ms;
+    int result;
+    char text[256];
+    struct wire_hello reply;
+    _Atomic bool done;
+};
+
+static void *probe_thread(void *ctx)
+{
+    struct probe *p = ctx;
+
+    p->result = peer_probe(p->addr, &p->hello, p->timeout_ms, &p->reply);
+    (void)snprintf(p->text, sizeof(p->text), "%s", err_text());
+    p->done = true;
+    return NULL;
+}
+
+static void probe(struct pair *t, struct probe *p, unsigned port)
+{
+    pthread_t thread;
+
+    (void)snprintf(p->addr, sizeof(p->addr), "127.0.0.1:%u", port);
+    p->done = false;
+    p->timeout_ms = 3000;
+    assert_int_equal(pthread_create(&thread, NULL, probe_thread, p), 0);
+    PUMP_UNTIL(&t->pump, p->done);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+}
+
+static void net_peer__probe(void **state)
+{
+    struct probe p = {.hello = hello_of(LOW, HIGH, WIRE_CHANNEL_CONTROL, 5)};
+    struct pair t;
+
+    (void)state;
+    high_open(&t);
+    probe(&t, &p, peer_net_number(t.high.net));
+    assert_int_equal(p.result, 0);
+    assert_int_equal(p.reply.refused, WIRE_REFUSED_NOT);
+    assert_true(p.reply.last_index == 1000 + HIGH && p.reply.known_incarnation == 77);
+    assert_int_equal(p.reply.channel, WIRE_CHANNEL_PROBE);
+    assert_int_equal(t.high.n_hellos, 0);
+    assert_string_equal(t.high.history, "");
+    p.hello.cluster_id[0] ^= 1;
+    probe(&t, &p, peer_net_number(t.high.net));
+    assert_int_equal(p.result, 0);
+    assert_int_equal(p.reply.refused, WIRE_REFUSED_CLUSTER);
+    pair_done(&t);
+}
+
+static void net_peer__probe_without_an_answer(void **state)
+{
+    struct probe p = {.hello = hello_of(LOW, HIGH, WIRE_CHANNEL_PROBE, 5)};
+    struct sockaddr_in sa = raw_loopback(0);
+    socklen_t len = sizeof(sa);
+    const char junk[] = "HTTP/1.1 400 Bad Request\r\n\r\n";
+    uint64_t start_us;
+    struct raw c;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    pthread_t thread;
+
+    (void)state;
+    assert_int_equal(bind(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&sa, &len), 0);
+    (void)snprintf(p.addr, sizeof(p.addr), "127.0.0.1:%u", ntohs(sa.sin_port));
+    assert_int_equal(peer_probe(p.addr, &p.hello, 1000, &p.reply), -ECONNREFUSED);
+    assert_non_null(strstr(err_text(), "no answer from '127.0.0.1:"));
+    assert_int_equal(peer_probe("nonsense", &p.hello, 1000, &p.reply), -EINVAL);
+
+    assert_int_equal(listen(fd, 5), 0);
+    start_us = clock_mono_us();
+    assert_int_equal(peer_probe(p.addr, &p.hello, 150, &p.reply), -ETIMEDOUT);
+    assert_true(clock_mono_us() - start_us >= 150000);
+    assert_true(clock_mono_us() - start_us < 2000000);
+    (void)close(accept(fd, NULL, NULL));
+
+    p.timeout_ms = 5000;
+    assert_int_equal(pthread_create(&thread, NULL, probe_thread, &p), 0);
+    raw_adopt(&c, accept(fd, NULL, NULL));
+    assert_int_equal(raw_send_some(&c, junk, sizeof(junk) - 1), sizeof(junk) - 1);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(p.result, -EPROTO);
+    raw_close(&c);
+
+    assert_int_equal(pthread_create(&thread, NULL, probe_thread, &p), 0);
+    raw_adopt(&c, accept(fd, NULL, NULL));
+    assert_int_equal(shutdown(c.fd, SHUT_WR), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(p.result, -ECONNRESET);
+    raw_close(&c);
+    (void)close(fd);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(net_peer__link_comes_up_and_carries_frames),
+        cmocka_unit_test(net_peer__dials_until_somebody_is_there),
+        cmocka_unit_test(net_peer__new_address_is_used),
+        cmocka_unit_test(net_peer__add_refuses_nonsense),
+        cmocka_unit_test(net_peer__close_and_reconnect),
+        cmocka_unit_test(net_peer__both_channels_die_together),
+        cmocka_unit_test(net_peer__new_link_replaces_a_stale_one),
+        cmocka_unit_test(net_peer__nonces_pair),
+        cmocka_unit_test(net_peer__refused_handshakes),
+        cmocka_unit_test(net_peer__both_sides_are_told),
+        cmocka_unit_test(net_peer__dialler_checks_replies),
+        cmocka_unit_test(net_peer__frames_before_the_second_reply),
+        cmocka_unit_test(net_peer__silent_acceptor_times_out),
+        cmocka_unit_test(net_peer__garbage_before_the_handshake),
+        cmocka_unit_test(net_peer__silent_connections),
+        cmocka_unit_test(net_peer__frames_in_random_cuts),
+        cmocka_unit_test(net_peer__largest_frame),
+        cmocka_unit_test(net_peer__bad_frames_close_the_link),
+        cmocka_unit_test(net_peer__many_frames_share_the_loop),
+        cmocka_unit_test(net_peer__drops_at_the_limit),
+        cmocka_unit_test(net_peer__closing_inside_callbacks),
+        cmocka_unit_test(net_peer__probe),
+        cmocka_unit_test(net_peer__probe_without_an_answer),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,192 @@
+/* What both tests of net/ share: a loop driven until a condition holds, and raw sockets for the
+ * other side. */
+#ifndef RIDD_TESTS_NET_UTIL_H
+#define RIDD_TESTS_NET_UTIL_H
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <event2/event.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/prng.h"
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define TEST_SANITIZED 1
+#else
+#define TEST_SANITIZED 0
+#endif
+
+#define WAIT_US 10000000u
+
+/* What a whole test waits in: the loop, and what is done once per turn. */
+struct pump {
+    struct event_base *base;
+    struct event *ev_tick;
+    void (*turn)(void *ctx);
+    void *ctx;
+    uint64_t n_turns;
+};
+
+static inline void pump_on_tick(evutil_socket_t fd, short what, void *ctx)
+{
+    (void)fd;
+    (void)what;
+    (void)ctx;
+}
+
+static inline void pump_init(struct pump *p, void (*turn)(void *ctx), void *ctx)
+{
+    const struct timeval period = {0, 2000};
+
+    p->base = event_base_new();
+    assert_non_null(p->base);
+    p->ev_tick = event_new(p->base, -1, EV_PERSIST, pump_on_tick, NULL);
+    assert_non_null(p->ev_tick);
+    assert_int_equal(event_add(p->ev_tick, &period), 0);
+    p->turn = turn;
+    p->ctx = ctx;
+    p->n_turns = 0;
+}
+
+static inline void pump_turn(struct pump *p)
+{
+    (void)event_base_loop(p->base, EVLOOP_ONCE);
+    p->turn(p->ctx);
+    p->n_turns++;
+}
+
+static inline void pump_done(struct pump *p)
+{
+    event_free(p->ev_tick);
+    event_base_free(p->base);
+}
+
+/* Turns the loop until the condition holds; fails the test when that takes too long. */
+#define PUMP_UNTIL(p, condition)                                                                   \
+    do {                                                                                           \
+        const uint64_t pump_deadline_us = clock_mono_us() + WAIT_US;                               \
+        while (!(condition)) {                                                                     \
+            if (clock_mono_us() > pump_deadline_us)                                                \
+                fail_msg("waited in vain for: %s", #condition);                                    \
+            pump_turn(p);                                                                          \
+        }                                                                                          \
+    } while (0)
+
+/* For what must not happen: turns the loop for that long. */
+static inline void pump_for(struct pump *p, uint64_t us)
+{
+    const uint64_t until_us = clock_mono_us() + us;
+
+    while (clock_mono_us() < until_us)
+        pump_turn(p);
+}
+
+/* A raw socket of the test, non-blocking, and what came out of it. */
+struct raw {
+    int fd;
+    struct buf in;
+    bool eof;
+    int error;
+};
+
+static inline struct sockaddr_in raw_loopback(unsigned port)
+{
+    struct sockaddr_in sa = {0};
+
+    sa.sin_family = AF_INET;
+    sa.sin_port = htons((uint16_t)port);
+    sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    return sa;
+}
+
+static inline void raw_adopt(struct raw *c, int fd)
+{
+    memset(c, 0, sizeof(*c));
+    assert_true(fd >= 0);
+    c->fd = fd;
+    assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
+}
+
+static inline void raw_connect(struct raw *c, unsigned port)
+{
+    const struct sockaddr_in sa = raw_loopback(port);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    assert_true(fd >= 0);
+    /* Loopback: the kernel of the other side answers, its loop need not run. */
+    assert_int_equal(connect(fd, (const struct sockaddr *)&sa, sizeof(sa)), 0);
+    raw_adopt(c, fd);
+}
+
+static inline void raw_close(struct raw *c)
+{
+    if (c->fd >= 0)
+        (void)close(c->fd);
+    c->fd = -1;
+    buf_done(&c->in);
+}
+
+/* Takes what is there; true when the connection has ended. */
+static inline bool raw_read(struct raw *c)
+{
+    char bytes[16384];
+    ssize_t n;
+
+    while (!c->eof && c->error == 0) {
+        n = recv(c->fd, bytes, sizeof(bytes), 0);
+        if (n > 0)
+            assert_int_equal(buf_add(&c->in, bytes, (size_t)n), 0);
+        else if (n == 0)
+            c->eof = true;
+        else if (errno == EAGAIN)
+            return false;
+        else
+            c->error = errno;
+    }
+    return true;
+}
+
+static inline size_t raw_in(struct raw *c)
+{
+    (void)raw_read(c);
+    return c->in.len;
+}
+
+/* As much as the kernel takes. */
+static inline size_t raw_send_some(struct raw *c, const void *data, size_t len)
+{
+    ssize_t n = send(c->fd, data, len, MSG_NOSIGNAL);
+
+    if (n < 0) {
+        if (errno != EAGAIN)
+            c->error = errno;
+        return 0;
+    }
+    return (size_t)n;
+}
+
+static inline void raw_send(struct pump *p, struct raw *c, const void *data, size_t len)
+{
+    const char *bytes = data;
+    size_t at = 0;
+
+    PUMP_UNTIL(p, (at += raw_send_some(c, bytes + at, len - at)) == len || c->error != 0);
+}
+
+#endif

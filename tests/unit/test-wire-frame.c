@@ -1,0 +1,684 @@
+/* wire/frame.h: every type there and back, every bound on both sides, and everything that is no
+ * frame refused. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/bytes.h"
+#include "base/crc32c.h"
+#include "base/prng.h"
+#include "wire/frame.h"
+
+#define FROM 11u
+#define TO   22u
+
+static struct arena arena;
+
+static int setup(void **state)
+{
+    (void)state;
+    arena_init(&arena, mem_libc);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    arena_done(&arena);
+    return 0;
+}
+
+static const struct raft_entry three_entries[] = {
+    {.id = {4, 8}, .type = RAFT_ENTRY_NOOP, .len = 0, .data = NULL},
+    {.id = {4, 9}, .type = RAFT_ENTRY_COMMAND, .len = 5, .data = "hello"},
+    {.id = {5, 10}, .type = RAFT_ENTRY_CONFIG, .len = 1, .data = "x"},
+};
+
+static const struct raft_msg samples[] = {
+    {.type = RAFT_MSG_PRE_VOTE, .term = 6, .prev = {5, 17}},
+    {.type = RAFT_MSG_PRE_VOTE, .term = 2, .prev = {0, 0}},
+    {.type = RAFT_MSG_PRE_VOTE_RESP, .term = 6, .reject = false},
+    {.type = RAFT_MSG_PRE_VOTE_RESP, .term = 0, .reject = true},
+    {.type = RAFT_MSG_VOTE, .term = 6, .prev = {5, 17}, .transfer = true},
+    {.type = RAFT_MSG_VOTE, .term = 6, .prev = {6, 17}, .transfer = false},
+    {.type = RAFT_MSG_VOTE_RESP, .term = 6, .reject = true},
+    {.type = RAFT_MSG_APPEND, .term = 5, .prev = {3, 7}, .leader_commit = 6},
+    {.type = RAFT_MSG_APPEND,
+     .term = 5,
+     .prev = {3, 7},
+     .leader_commit = 6,
+     .n_entries = 3,
+     .entries = three_entries},
+    {.type = RAFT_MSG_APPEND_RESP, .term = 5, .index = 10},
+    {.type = RAFT_MSG_APPEND_RESP, .term = 5, .reject = true, .index = 9, .hint = {0, 4}},
+    {.type = RAFT_MSG_APPEND_RESP, .term = 5, .reject = true, .index = 9, .hint = {2, 3}},
+    {.type = RAFT_MSG_HEARTBEAT, .term = 5, .round = UINT64_MAX, .leader_commit = 10},
+    {.type = RAFT_MSG_HEARTBEAT_RESP, .term = 5, .round = 77, .reject = true},
+    {.type = RAFT_MSG_TIMEOUT_NOW, .term = RAFT_INDEX_MAX},
+};
+#define N_SAMPLES (sizeof(samples) / sizeof(samples[0]))
+
+static void assert_same_msg(const struct raft_msg *a, const struct raft_msg *b)
+{
+    assert_int_equal(a->type, b->type);
+    assert_true(a->term == b->term);
+    assert_true(a->prev.term == b->prev.term && a->prev.index == b->prev.index);
+    assert_true(a->leader_commit == b->leader_commit);
+    assert_true(a->index == b->index);
+    assert_true(a->hint.term == b->hint.term && a->hint.index == b->hint.index);
+    assert_true(a->round == b->round);
+    assert_int_equal(a->reject, b->reject);
+    assert_int_equal(a->transfer, b->transfer);
+    assert_int_equal(a->n_entries, b->n_entries);
+    for (unsigned i = 0; i < a->n_entries; i++) {
+        const struct raft_entry *x = &a->entries[i];
+        const struct raft_entry *y = &b->entries[i];
+
+        assert_true(x->id.term == y->id.term && x->id.index == y->id.index);
+        assert_int_equal(x->type, y->type);
+        assert_int_equal(x->len, y->len);
+        if (x->len > 0)
+            assert_memory_equal(x->data, y->data, x->len);
+        else
+            assert_null(y->data);
+    }
+}
+
+static struct wire_frame cut_whole(const struct buf *b)
+{
+    struct wire_frame frame;
+
+    assert_int_equal(wire_frame_cut(b->data, b->len, &frame, NULL), 0);
+    assert_int_equal(frame.total_len, b->len);
+    return frame;
+}
+
+static void frame__every_type_comes_back(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < N_SAMPLES; i++) {
+        cleanup_buf struct buf b = BUF_INIT;
+        struct wire_frame frame;
+        struct raft_msg m;
+
+        assert_int_equal(wire_msg_encode(&samples[i], &b), 0);
+        frame = cut_whole(&b);
+        assert_int_equal(frame.type, samples[i].type);
+        assert_int_equal(wire_msg_decode(&frame, FROM, TO, &arena, &m), 0);
+        assert_int_equal(m.from, FROM);
+        assert_int_equal(m.to, TO);
+        assert_same_msg(&samples[i], &m);
+    }
+}
+
+/* The layout is a contract between versions: these bytes may not change. */
+static void frame__bytes_are_fixed(void **state)
+{
+    cleanup_buf struct buf b = BUF_INIT;
+    const struct raft_msg m = {
+        .type = RAFT_MSG_HEARTBEAT_RESP, .term = 5, .round = 0x0102, .reject = true};
+    const unsigned char body[] = {8, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 2, 1, 0, 0, 0, 0, 0, 0, 1};
+
+    (void)state;
+    assert_int_equal(wire_msg_encode(&m, &b), 0);
+    assert_int_equal(b.len, 8 + sizeof(body));
+    assert_int_equal(get_u32(b.data), 4 + sizeof(body));
+    assert_int_equal(get_u32(b.data + 4), crc32c(0, body, sizeof(body)));
+    assert_memory_equal(b.data + 8, body, sizeof(body));
+}
+
+static void frame__one_after_the_other(void **state)
+{
+    cleanup_buf struct buf b = BUF_INIT;
+    size_t at = 0;
+
+    (void)state;
+    for (size_t i = 0; i < N_SAMPLES; i++)
+        assert_int_equal(wire_msg_encode(&samples[i], &b), 0);
+    for (size_t i = 0; i < N_SAMPLES; i++) {
+        struct wire_frame frame;
+        struct raft_msg m;
+
+        assert_int_equal(wire_frame_cut(b.data + at, b.len - at, &frame, NULL), 0);
+        assert_int_equal(wire_msg_decode(&frame, FROM, TO, &arena, &m), 0);
+        assert_same_msg(&samples[i], &m);
+        at += frame.total_len;
+    }
+    assert_int_equal(at, b.len);
+}
+
+static void frame__channels(void **state)
+{
+    (void)state;
+    for (int t = RAFT_MSG_PRE_VOTE; t <= RAFT_MSG_TYPE_MAX; t++) {
+        bool log = t == RAFT_MSG_APPEND || t == RAFT_MSG_APPEND_RESP;
+
+        assert_int_equal(wire_msg_channel((enum raft_msg_type)t),
+                         log ? WIRE_CHANNEL_LOG : WIRE_CHANNEL_CONTROL);
+    }
+}
+
+/* ---- what is no frame ---- */
+
+static void frame__short_at_every_byte(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < N_SAMPLES; i++) {
+        cleanup_buf struct buf b = BUF_INIT;
+
+        assert_int_equal(wire_msg_encode(&samples[i], &b), 0);
+        for (size_t len = 0; len < b.len; len++) {
+            /* A block of exactly len bytes: reading behind it is seen by the sanitizer. */
+            unsigned char *exact = malloc(len + 1);
+            struct wire_frame frame = {0};
+            size_t need = 99;
+
+            assert_non_null(exact);
+            memcpy(exact + 1, b.data, len);
+            assert_int_equal(wire_frame_cut(exact + 1, len, &frame, &need), WIRE_FRAME_E_SHORT);
+            assert_int_equal(need, len < 4 ? 0 : b.len);
+            assert_null(frame.payload);
+            free(exact);
+        }
+    }
+}
+
+/* Cut the payload and mend length and checksum: the message itself must notice. */
+static void frame__payload_short_or_long_is_refused(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < N_SAMPLES; i++) {
+        cleanup_buf struct buf b = BUF_INIT;
+        struct wire_frame whole;
+
+        assert_int_equal(wire_msg_encode(&samples[i], &b), 0);
+        whole = cut_whole(&b);
+        for (size_t len = 0; len <= whole.payload_len + 3; len++) {
+            unsigned char *exact = malloc(len + 1);
+            struct wire_frame frame = {
+                .type = whole.type, .payload = exact + 1, .payload_len = len};
+            size_t copy = len < whole.payload_len ? len : whole.payload_len;
+            struct raft_msg m;
+
+            assert_non_null(exact);
+            memset(exact, 0, len + 1);
+            memcpy(exact + 1, whole.payload, copy);
+            assert_int_equal(wire_msg_decode(&frame, FROM, TO, &arena, &m),
+                             len == whole.payload_len ? 0 : WIRE_FRAME_E_PAYLOAD);
+            free(exact);
+        }
+    }
+}
+
+static void frame__every_flipped_bit_is_noticed(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < N_SAMPLES; i++) {
+        cleanup_buf struct buf b = BUF_INIT;
+
+        assert_int_equal(wire_msg_encode(&samples[i], &b), 0);
+        for (size_t bit = 0; bit < b.len * 8; bit++) {
+            struct wire_frame frame;
+            int r;
+
+            b.data[bit / 8] ^= (unsigned char)(1u << (bit % 8));
+            r = wire_frame_cut(b.data, b.len, &frame, NULL);
+            b.data[bit / 8] ^= (unsigned char)(1u << (bit % 8));
+            if (bit < 32)
+                assert_true(r == WIRE_FRAME_E_SHORT || r == WIRE_FRAME_E_LENGTH ||
+                            r == WIRE_FRAME_E_CRC);
+            else
+                assert_int_equal(r, WIRE_FRAME_E_CRC);
+        }
+    }
+}
+
+static void frame__lengths(void **state)
+{
+    static const struct {
+        uint32_t length;
+        int want;
+    } cases[] = {
+        {0, WIRE_FRAME_E_LENGTH},
+        {7, WIRE_FRAME_E_LENGTH},
+        {8, WIRE_FRAME_E_SHORT}, /* an empty payload is a length, if no message */
+        {FRAME_BYTES_MAX - 1, WIRE_FRAME_E_SHORT},
+        {FRAME_BYTES_MAX, WIRE_FRAME_E_SHORT},
+        {FRAME_BYTES_MAX + 1, WIRE_FRAME_E_LENGTH},
+        {0x7fffffffu, WIRE_FRAME_E_LENGTH},
+        {0x80000000u, WIRE_FRAME_E_LENGTH},
+        {0xfffffffbu, WIRE_FRAME_E_LENGTH},
+        {0xfffffffcu, WIRE_FRAME_E_LENGTH},
+        {0xffffffffu, WIRE_FRAME_E_LENGTH},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        unsigned char data[4];
+        struct wire_frame frame;
+        size_t need = 99;
+
+        put_u32(data, cases[i].length);
+        assert_int_equal(wire_frame_cut(data, sizeof(data), &frame, &need), cases[i].want);
+        assert_int_equal(need, cases[i].want == WIRE_FRAME_E_SHORT ? cases[i].length + 4u : 0);
+    }
+}
+
+/* Mends the checksum of the frame in b. */
+static void reseal(struct buf *b)
+{
+    put_u32(b->data, (uint32_t)(b->len - 4));
+    put_u32(b->data + 4, crc32c(0, b->data + 8, b->len - 8));
+}
+
+static void frame__types_flags_and_groups(void **state)
+{
+    cleanup_buf struct buf b = BUF_INIT;
+    struct wire_frame frame;
+
+    (void)state;
+    assert_int_equal(wire_msg_encode(&samples[0], &b), 0);
+    for (unsigned type = 0; type < 256; type++) {
+        bool known = (type >= 1 && type <= 9) || type == 32 || type == 33;
+
+        b.data[8] = (unsigned char)type;
+        reseal(&b);
+        assert_int_equal(wire_frame_cut(b.data, b.len, &frame, NULL),
+                         known ? 0 : WIRE_FRAME_E_TYPE);
+    }
+    b.data[8] = RAFT_MSG_PRE_VOTE;
+    for (size_t at = 9; at < 12; at++) {
+        b.data[at] = 1;
+        reseal(&b);
+        assert_int_equal(wire_frame_cut(b.data, b.len, &frame, NULL), WIRE_FRAME_E_TYPE);
+        b.data[at] = 0;
+    }
+    reseal(&b);
+    assert_int_equal(wire_frame_cut(b.data, b.len, &frame, NULL), 0);
+}
+
+static void frame__a_handshake_is_no_message(void **state)
+{
+    struct wire_frame frame = {
+        .type = WIRE_FRAME_HELLO, .payload = (const unsigned char *)"", .payload_len = 0};
+    struct wire_hello h;
+    struct raft_msg m;
+
+    (void)state;
+    assert_int_equal(wire_msg_decode(&frame, FROM, TO, &arena, &m), WIRE_FRAME_E_TYPE);
+    frame.type = RAFT_MSG_VOTE;
+    assert_int_equal(wire_hello_decode(&frame, &h), WIRE_FRAME_E_TYPE);
+}
+
+/* ---- bounds of fields (RELIABILITY P7): an offset into the payload, a value there, and the
+ * verdict ---- */
+
+struct field_case {
+    unsigned sample;
+    size_t offset;
+    unsigned bytes;
+    uint64_t value;
+    bool ok;
+};
+
+#define HI RAFT_INDEX_MAX
+static const struct field_case field_cases[] = {
+    /* PRE_VOTE: term, prev */
+    {0, 0, 8, 0, false},
+    {0, 0, 8, 4, false}, /* a candidate's log is not of a later term */
+    {0, 0, 8, 5, true},
+    {0, 0, 8, HI, true},
+    {0, 0, 8, HI + 1, false},
+    {0, 0, 8, UINT64_MAX, false},
+    {0, 8, 8, 0, false}, /* term 0 has index 0 only */
+    {0, 16, 8, 0, false},
+    {0, 16, 8, HI, true},
+    {0, 16, 8, HI + 1, false},
+    /* PRE_VOTE_RESP */
+    {2, 8, 1, 1, true},
+    {2, 8, 1, 2, false},
+    {2, 8, 1, 255, false},
+    {2, 0, 8, HI + 1, false},
+    /* VOTE */
+    {4, 24, 1, 0, true},
+    {4, 24, 1, 2, false},
+    /* VOTE_RESP */
+    {6, 8, 1, 2, false},
+    {6, 0, 8, HI, true},
+    /* APPEND: term, prev, leader_commit, n, (term, index, type, len, data) */
+    {8, 0, 8, 4, false}, /* an entry of term 5 */
+    {8, 0, 8, 0, false},
+    {8, 8, 8, 4, true},
+    {8, 8, 8, 5, false},  /* terms fall */
+    {8, 16, 8, 6, false}, /* a gap */
+    {8, 16, 8, 8, false}, /* an overlap */
+    {8, 24, 8, HI, true},
+    {8, 24, 8, HI + 1, false},
+    {8, 32, 4, 2, false}, /* bytes left over */
+    {8, 32, 4, 4, false},
+    {8, 32, 4, RAFT_APPEND_ENTRIES_MAX + 1, false},
+    {8, 32, 4, 0x80000000u, false},
+    {8, 32, 4, UINT32_MAX, false},
+    {8, 36, 8, 0, false},
+    {8, 36, 8, 3, true},
+    {8, 36, 8, 2, false},
+    {8, 44, 8, 9, false},
+    {8, 44, 8, HI + 1, false},
+    {8, 52, 1, 0, false},
+    {8, 52, 1, RAFT_ENTRY_READ, true},
+    {8, 52, 1, RAFT_ENTRY_READ + 1, false},
+    {8, 53, 4, 1, false},
+    {8, 53, 4, ENTRY_BYTES_MAX + 1, false},
+    {8, 53, 4, UINT32_MAX, false},
+    /* APPEND_RESP: term, reject, index, hint */
+    {10, 8, 1, 2, false},
+    {10, 9, 8, HI, true},
+    {10, 9, 8, HI + 1, false},
+    {10, 17, 8, HI + 1, false},
+    {10, 25, 8, HI, true},
+    {10, 25, 8, HI + 1, false},
+    /* HEARTBEAT: term, round, leader_commit */
+    {12, 0, 8, 0, false},
+    {12, 8, 8, 0, true},
+    {12, 16, 8, HI, true},
+    {12, 16, 8, HI + 1, false},
+    /* HEARTBEAT_RESP */
+    {13, 0, 8, 0, true},
+    {13, 16, 1, 2, false},
+    /* TIMEOUT_NOW */
+    {14, 0, 8, 0, false},
+    {14, 0, 8, HI + 1, false},
+};
+
+static void frame__bounds_of_every_field(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(field_cases) / sizeof(field_cases[0]); i++) {
+        const struct field_case *c = &field_cases[i];
+        cleanup_buf struct buf b = BUF_INIT;
+        unsigned char *at;
+        struct wire_frame frame;
+        struct raft_msg m;
+        int r;
+
+        assert_int_equal(wire_msg_encode(&samples[c->sample], &b), 0);
+        at = b.data + FRAME_HEADER_BYTES + c->offset;
+        assert_true(at + c->bytes <= b.data + b.len);
+        for (unsigned k = 0; k < c->bytes; k++)
+            at[k] = (unsigned char)(c->value >> (8 * k));
+        reseal(&b);
+        frame = cut_whole(&b);
+        r = wire_msg_decode(&frame, FROM, TO, &arena, &m);
+        if (r != (c->ok ? 0 : WIRE_FRAME_E_PAYLOAD))
+            fail_msg("case %zu: got %d", i, r);
+    }
+}
+
+static void frame__the_largest_append(void **state)
+{
+    cleanup_buf struct buf b = BUF_INIT;
+    struct raft_entry *entries = calloc(RAFT_APPEND_ENTRIES_MAX, sizeof(*entries));
+    char *data = calloc(1, ENTRY_BYTES_MAX);
+    struct raft_msg m = {.type = RAFT_MSG_APPEND, .term = 1, .entries = entries};
+    struct raft_msg back;
+    struct wire_frame frame;
+
+    (void)state;
+    assert_non_null(entries);
+    assert_non_null(data);
+    for (unsigned i = 0; i < RAFT_APPEND_ENTRIES_MAX; i++)
+        entries[i] = (struct raft_entry){.id = {1, i + 1},
+                                         .type = RAFT_ENTRY_COMMAND,
+                                         .len = i == 7 ? ENTRY_BYTES_MAX : 128,
+                                         .data = data};
+    m.n_entries = RAFT_APPEND_ENTRIES_MAX;
+    assert_int_equal(wire_msg_encode(&m, &b), 0);
+    frame = cut_whole(&b);
+    assert_int_equal(wire_msg_decode(&frame, FROM, TO, &arena, &back), 0);
+    assert_same_msg(&m, &back);
+    /* Payloads are borrowed from the frame, not copied. */
+    assert_true((const unsigned char *)back.entries[0].data > b.data);
+    assert_true((const unsigned char *)back.entries[0].data < b.data + b.len);
+    free(entries);
+    free(data);
+}
+
+/* The bytes are enough for 27 entries, n says more: refused before the arena (there is none) is
+ * asked. */
+static void frame__count_is_checked_before_memory(void **state)
+{
+    static const uint32_t counts[] = {28, 29, 600, RAFT_APPEND_ENTRIES_MAX, UINT32_MAX};
+    cleanup_buf struct buf b = BUF_INIT;
+    struct wire_frame frame;
+    struct raft_msg m;
+
+    (void)state;
+    assert_int_equal(wire_msg_encode(&samples[7], &b), 0);
+    for (unsigned i = 0; i < 28 * 21 - 1; i++)
+        assert_int_equal(buf_add_u8(&b, 0), 0);
+    for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
+        put_u32(b.data + FRAME_HEADER_BYTES + 32, counts[i]);
+        reseal(&b);
+        frame = cut_whole(&b);
+        assert_int_equal(wire_msg_decode(&frame, FROM, TO, NULL, &m), WIRE_FRAME_E_PAYLOAD);
+    }
+}
+
+/* ---- handshake ---- */
+
+static const struct wire_hello hello = {
+    .version = WIRE_PROTOCOL_VERSION,
+    .channel = WIRE_CHANNEL_LOG,
+    .cluster_id = "0123456789abcde",
+    .from = 1,
+    .to = 2,
+    .incarnation = 3,
+    .link_nonce = UINT64_MAX,
+    .last_index = 5,
+    .known_incarnation = 6,
+};
+
+static void assert_same_hello(const struct wire_hello *a, const struct wire_hello *b)
+{
+    assert_int_equal(a->version, b->version);
+    assert_int_equal(a->channel, b->channel);
+    assert_memory_equal(a->cluster_id, b->cluster_id, 16);
+    assert_true(a->from == b->from && a->to == b->to);
+    assert_true(a->incarnation == b->incarnation && a->link_nonce == b->link_nonce);
+    assert_true(a->last_index == b->last_index && a->known_incarnation == b->known_incarnation);
+    assert_int_equal(a->refused, b->refused);
+}
+
+static void frame__hello_comes_back(void **state)
+{
+    (void)state;
+    for (unsigned refused = 0; refused <= WIRE_REFUSED_BUSY; refused++) {
+        cleanup_buf struct buf b = BUF_INIT;
+        struct wire_hello h = hello;
+        struct wire_hello back;
+        struct wire_frame frame;
+
+        h.refused = (uint8_t)refused;
+        assert_int_equal(wire_hello_encode(&h, true, &b), 0);
+        frame = cut_whole(&b);
+        assert_int_equal(frame.type, WIRE_FRAME_HELLO_REPLY);
+        assert_int_equal(wire_hello_decode(&frame, &back), 0);
+        assert_same_hello(&h, &back);
+        /* Only an answer refuses. */
+        frame.type = WIRE_FRAME_HELLO;
+        assert_int_equal(wire_hello_decode(&frame, &back), refused == 0 ? 0 : WIRE_FRAME_E_PAYLOAD);
+    }
+}
+
+static void frame__hello_fields(void **state)
+{
+    static const struct {
+        size_t offset;
+        unsigned bytes;
+        uint64_t value;
+        bool ok;
+    } cases[] = {
+        {0, 4, 0, false},                 /* magic */
+        {0, 4, 0x44444953u, false},       /* magic */
+        {4, 4, 0, true},                  /* the host refuses versions, with an answer */
+        {4, 4, 2, true},                  /* " */
+        {8, 1, 0, false},                 /* channel */
+        {8, 1, WIRE_CHANNEL_PROBE, true}, /* " */
+        {8, 1, 4, false},                 /* " */
+        {9, 1, WIRE_REFUSED_BUSY, true},  /* refused */
+        {9, 1, WIRE_REFUSED_BUSY + 1, false},
+        {26, 8, 0, false}, /* from: nobody */
+        {26, 8, UINT64_MAX, true},
+        {34, 8, 0, true},              /* to: the host compares it */
+        {58, 8, RAFT_INDEX_MAX, true}, /* last_index */
+        {58, 8, RAFT_INDEX_MAX + 1, false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        cleanup_buf struct buf b = BUF_INIT;
+        struct wire_frame frame;
+        struct wire_hello h;
+        int r;
+
+        assert_int_equal(wire_hello_encode(&hello, true, &b), 0);
+        for (unsigned k = 0; k < cases[i].bytes; k++)
+            b.data[FRAME_HEADER_BYTES + cases[i].offset + k] =
+                (unsigned char)(cases[i].value >> (8 * k));
+        reseal(&b);
+        frame = cut_whole(&b);
+        r = wire_hello_decode(&frame, &h);
+        if (r != (cases[i].ok ? 0 : WIRE_FRAME_E_PAYLOAD))
+            fail_msg("case %zu: got %d", i, r);
+    }
+}
+
+/* Later versions may append fields; an old node must still be able to say WIRE_REFUSED_VERSION. */
+static void frame__hello_of_a_later_version_may_be_longer(void **state)
+{
+    cleanup_buf struct buf b = BUF_INIT;
+    struct wire_hello h = hello;
+    struct wire_frame frame;
+
+    (void)state;
+    h.version = WIRE_PROTOCOL_VERSION + 1;
+    assert_int_equal(wire_hello_encode(&h, false, &b), 0);
+    assert_int_equal(buf_add_u8(&b, 7), 0);
+    reseal(&b);
+    frame = cut_whole(&b);
+    assert_int_equal(wire_hello_decode(&frame, &h), 0);
+    assert_int_equal(h.version, WIRE_PROTOCOL_VERSION + 1);
+    put_u32(b.data + FRAME_HEADER_BYTES + 4, WIRE_PROTOCOL_VERSION);
+    reseal(&b);
+    frame = cut_whole(&b);
+    assert_int_equal(wire_hello_decode(&frame, &h), WIRE_FRAME_E_PAYLOAD);
+    for (size_t len = 0; len < 74; len++) {
+        frame.payload_len = len;
+        assert_int_equal(wire_hello_decode(&frame, &h), WIRE_FRAME_E_PAYLOAD);
+    }
+}
+
+static void frame__texts(void **state)
+{
+    (void)state;
+    for (int i = 0; i <= WIRE_FRAME_E_PAYLOAD + 1; i++)
+        for (int k = 0; k < i; k++)
+            assert_string_not_equal(wire_frame_error_text(i), wire_frame_error_text(k));
+    for (unsigned i = 0; i <= WIRE_REFUSED_BUSY + 1u; i++)
+        for (unsigned k = 0; k < i; k++)
+            assert_string_not_equal(wire_refusal_text((enum wire_refusal)i),
+                                    wire_refusal_text((enum wire_refusal)k));
+}
+
+/* ---- random bytes ---- */
+
+/* With the checksum mended, so that the decoders behind it are reached; what they accept encodes to
+ * the same bytes. */
+static void frame__random_payloads(void **state)
+{
+    struct prng p;
+    unsigned n_ok = 0;
+
+    (void)state;
+    prng_init(&p, 7);
+    for (unsigned i = 0; i < 20000; i++) {
+        cleanup_buf struct buf b = BUF_INIT;
+        cleanup_buf struct buf again = BUF_INIT;
+        struct wire_frame frame;
+        struct raft_msg m;
+        int r;
+
+        assert_int_equal(wire_msg_encode(&samples[prng_below(&p, N_SAMPLES)], &b), 0);
+        for (uint64_t n = prng_below(&p, 4); n > 0; n--) {
+            size_t at = 8 + prng_below(&p, b.len - 8);
+
+            b.data[at] =
+                prng_below(&p, 2) ? (unsigned char)prng_next(&p) : (unsigned char)prng_below(&p, 3);
+        }
+        reseal(&b);
+        if (wire_frame_cut(b.data, b.len, &frame, NULL) != 0)
+            continue;
+        r = wire_msg_decode(&frame, FROM, TO, &arena, &m);
+        if (r == 0) {
+            n_ok++;
+            assert_int_equal(wire_msg_encode(&m, &again), 0);
+            assert_int_equal(again.len, b.len);
+            assert_memory_equal(again.data, b.data, b.len);
+        }
+        arena_reset(&arena);
+    }
+    assert_true(n_ok > 1000 && n_ok < 19000);
+}
+
+static void frame__random_bytes_are_refused(void **state)
+{
+    struct prng p;
+
+    (void)state;
+    prng_init(&p, 8);
+    for (unsigned i = 0; i < 20000; i++) {
+        unsigned char data[64];
+        struct wire_frame frame;
+        size_t len = prng_below(&p, sizeof(data) + 1);
+
+        for (size_t k = 0; k < len; k++)
+            data[k] = (unsigned char)prng_next(&p);
+        if (len >= 4 && prng_below(&p, 2)) /* a length that fits */
+            put_u32(data, (uint32_t)len - 4);
+        assert_int_not_equal(wire_frame_cut(data, len, &frame, NULL), 0);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(frame__every_type_comes_back),
+        cmocka_unit_test(frame__bytes_are_fixed),
+        cmocka_unit_test(frame__one_after_the_other),
+        cmocka_unit_test(frame__channels),
+        cmocka_unit_test(frame__short_at_every_byte),
+        cmocka_unit_test(frame__payload_short_or_long_is_refused),
+        cmocka_unit_test(frame__every_flipped_bit_is_noticed),
+        cmocka_unit_test(frame__lengths),
+        cmocka_unit_test(frame__types_flags_and_groups),
+        cmocka_unit_test(frame__a_handshake_is_no_message),
+        cmocka_unit_test(frame__bounds_of_every_field),
+        cmocka_unit_test(frame__the_largest_append),
+        cmocka_unit_test(frame__count_is_checked_before_memory),
+        cmocka_unit_test(frame__hello_comes_back),
+        cmocka_unit_test(frame__hello_fields),
+        cmocka_unit_test(frame__hello_of_a_later_version_may_be_longer),
+        cmocka_unit_test(frame__texts),
+        cmocka_unit_test(frame__random_payloads),
+        cmocka_unit_test(frame__random_bytes_are_refused),
+    };
+
+    return cmocka_run_group_tests_name("wire-frame", tests, setup, teardown);
+}
