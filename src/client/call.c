@@ -533,6 +533,15 @@ static struct ridd_reply *run_once(struct ridd *c, const struct call *call, uint
     return a.reply;
 }
 
+static void say_all_unreachable(const struct ridd *c, struct ridd_reply *r)
+{
+    char last[RIDD_TEXT_SIZE];
+
+    (void)snprintf(last, sizeof(last), "%s", r->text);
+    reply_fail(r, RIDD_UNREACHABLE, true, "none of %u endpoints can be reached, the last: %s",
+               c->n_endpoints, last);
+}
+
 struct ridd_reply *call_run(struct ridd *c, const struct call *call)
 {
     uint64_t start_us = clock_mono_us();
@@ -554,6 +563,8 @@ struct ridd_reply *call_run(struct ridd *c, const struct call *call)
             t.retry_until_us = start_us + c->timeout_ms * UINT64_C(1000);
         r = run_turns(&t, &n_attempts);
     }
+    if (r->status == RIDD_UNREACHABLE && call->only == NULL && c->n_endpoints > 1)
+        say_all_unreachable(c, r);
     if (!reply_is_const(r)) {
         r->attempts = n_attempts;
         r->elapsed_us = clock_mono_us() - start_us;

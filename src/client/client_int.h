@@ -76,6 +76,13 @@ enum conn_result conn_line(struct conn *c, uint64_t deadline_us, const char **re
  * asked for. */
 bool conn_stale(const struct conn *c);
 
+/* ---- jansson ---- */
+
+/* Why jansson gave nothing. It sets its code for lack of memory only here and there, but then has
+ * no text either. */
+#define json_lacks_memory(error)                                                                   \
+    (json_error_code(&(error)) == json_error_out_of_memory || (error).text[0] == '\0')
+
 /* ---- slice.c: on text that jansson has accepted ---- */
 
 struct slice {
