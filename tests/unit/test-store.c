@@ -421,12 +421,14 @@ static void store__torn_tails_are_kept_and_few(void **state)
     memset(data, 0x5a, sizeof(data));
     log_begin(&l, 64u << 10, 1u << 20);
     for (unsigned i = 0; i < 10; i++) {
+        uint64_t torn_batch;
         unsigned n_copies = 0;
 
         submit(&l, 1, data, sizeof(data));
         work_all(&l);
         submit(&l, 1, data, sizeof(data));
         fake_disk_cut_after(l.disk, 2); /* in the sync */
+        torn_batch = l.store->w.batch;
         assert_true(store_work(l.store, &(uint64_t){0}) < 0);
         store_close(l.store);
         l.store = NULL;
@@ -436,6 +438,8 @@ static void store__torn_tails_are_kept_and_few(void **state)
         assert_true(l.rec.last_index == i + 2);
         assert_true(l.rec.torn_tail);
         assert_non_null(strstr(l.rec.torn_text, ".wal"));
+        /* The number of the torn batch is not used again: its successor opened the segment. */
+        assert_true(l.store->w.batch == torn_batch + 2);
         for (unsigned j = 0; j < fake_disk_n_files(l.disk); j++)
             n_copies += strncmp(fake_disk_name(l.disk, j), "torn-", 5) == 0;
         assert_int_equal(n_copies, i + 1 < STORE_TORN_COPIES_MAX ? i + 1 : STORE_TORN_COPIES_MAX);
@@ -519,6 +523,101 @@ static void store__the_state_machine_is_evidence(void **state)
     assert_int_equal(reopen(&l), STORE_E_DAMAGED);
     assert_non_null(strstr(err_text(), "state machine holds index 3"));
     log_end(&l);
+}
+
+static void settle(struct log *l)
+{
+    store_close(l->store);
+    l->store = NULL;
+    fake_disk_restart(l->disk);
+    fake_disk_cut_now(l->disk);
+    fake_disk_power_on(l->disk, &(struct fake_disk_cut){.sector_bytes = 512, .keep_percent = 100});
+}
+
+/* The first batch of a segment is durable before the segment has its name: damage in it is never a
+ * torn tail. */
+static void store__an_opening_batch_is_never_torn(void **state)
+{
+    struct log l;
+
+    (void)state;
+    log_begin(&l, 8192, 8192);
+    submit(&l, 1, "x", 1);
+    work_all(&l);
+    assert_int_equal(reopen(&l), 0); /* segment 3: the opening batch alone */
+    settle(&l);
+    fake_disk_flip(l.disk, "0000000000000003.wal", 4096 + 60, 2);
+    assert_int_equal(reopen(&l), STORE_E_DAMAGED);
+    assert_non_null(strstr(err_text(), "before it gets its name"));
+    log_end(&l);
+}
+
+/* A stamped .prep proves that the batch before it was durable. */
+static void store__a_prepared_segment_is_evidence(void **state)
+{
+    unsigned char data[3000] = {0};
+    struct log l;
+    uint64_t at;
+
+    (void)state;
+    log_begin(&l, 8192, 8192);
+    submit(&l, 1, data, sizeof(data));
+    work_all(&l);
+    at = l.store->w.used;
+    submit(&l, 1, data, sizeof(data));
+    /* write, sync, create, allocate, header, batch, sync, and the rename does not happen */
+    fake_disk_fail_call(l.disk, 8, -EIO);
+    assert_int_equal(store_work(l.store, &(uint64_t){0}), -EIO);
+    settle(&l);
+    assert_true(has_file(l.disk, "0000000000000003.prep"));
+    fake_disk_flip(l.disk, "0000000000000002.wal", at + 3, 2);
+    assert_int_equal(reopen(&l), STORE_E_DAMAGED);
+    assert_non_null(strstr(err_text(), "'0000000000000003.prep' was made when batch"));
+    fake_disk_flip(l.disk, "0000000000000002.wal", at + 3, 2);
+    /* Not even a prepared file with records in it is thrown away. */
+    fake_disk_remove(l.disk, "0000000000000003.prep");
+    assert_int_equal(reopen(&l), 0);
+    submit(&l, 1, "x", 1);
+    work_all(&l);
+    settle(&l);
+    fake_disk_rename(l.disk, "0000000000000003.wal", "0000000000000003.prep");
+    assert_int_equal(reopen(&l), STORE_E_DAMAGED);
+    assert_true(has_file(l.disk, "0000000000000003.prep"));
+    log_end(&l);
+}
+
+/* Two futures of one log: a segment of one does not fit the other, although each is well-formed. */
+static void store__segments_of_another_copy_are_refused(void **state)
+{
+    struct log a;
+    struct log b;
+    const unsigned char *bytes;
+    size_t size;
+
+    (void)state;
+    log_begin(&a, 8192, 8192);
+    b = a;
+    b.rec = (struct store_recovered){0};
+    b.store = NULL;
+    settle(&a);
+    b.disk = fake_disk_clone(a.disk, 2);
+    b.conf.vfs = fake_disk_vfs(b.disk);
+    assert_int_equal(reopen(&a), 0);
+    assert_int_equal(reopen(&b), 0);
+    submit(&a, 1, "left", 4);
+    work_all(&a);
+    submit(&b, 1, "rght", 4);
+    work_all(&b);
+    assert_int_equal(reopen(&a), 0);
+    assert_int_equal(reopen(&b), 0);
+    settle(&a);
+    settle(&b);
+    bytes = fake_disk_bytes(b.disk, "0000000000000002.wal", &size);
+    fake_disk_put(a.disk, "0000000000000002.wal", bytes, size);
+    assert_int_equal(reopen(&a), STORE_E_DAMAGED);
+    assert_non_null(strstr(err_text(), "ends otherwise than the next one says"));
+    log_end(&a);
+    log_end(&b);
 }
 
 /* ---- batches written by hand ---- */
@@ -1312,6 +1411,9 @@ int main(void)
         cmocka_unit_test(store__foreign_segments_are_refused),
         cmocka_unit_test(store__damage_is_explained),
         cmocka_unit_test(store__the_state_machine_is_evidence),
+        cmocka_unit_test(store__an_opening_batch_is_never_torn),
+        cmocka_unit_test(store__a_prepared_segment_is_evidence),
+        cmocka_unit_test(store__segments_of_another_copy_are_refused),
         cmocka_unit_test(store__nonsense_with_good_checksums_is_refused),
         cmocka_unit_test(store__a_failed_sync_is_final),
         cmocka_unit_test(store__a_failed_call_is_handed_up),
