@@ -268,20 +268,17 @@ static bool takes_frames(const struct peer_conn *c)
            c->state == PEER_CONN_UP;
 }
 
+/* Ends soon: there is at most one read of the bufferevent (16 KiB) besides the frame that it
+ * completed. */
 static void read_frames(struct peer_conn *c)
 {
     struct evbuffer *input = bufferevent_get_input(c->bev);
     struct wire_frame frame;
     int r;
 
-    for (unsigned i = 0; takes_frames(c); i++) {
+    while (takes_frames(c)) {
         const bool up = c->state == PEER_CONN_UP;
 
-        if (i == PEER_FRAMES_PER_TURN) {
-            bufferevent_trigger(c->bev, EV_READ,
-                                BEV_TRIG_IGNORE_WATERMARKS | BEV_TRIG_DEFER_CALLBACKS);
-            return;
-        }
         r = cut_frame(input, up ? PEER_IN_BYTES_MAX : PEER_HELLO_BYTES_MAX, &frame);
         if (r == WIRE_FRAME_E_SHORT)
             return;
