@@ -700,6 +700,30 @@ static void net_peer__frames_before_the_second_reply(void **state)
     pair_done(&t);
 }
 
+/* The same at the acceptor, from a caller that does not wait; and waiting with a full buffer costs
+ * no processor time. */
+static void net_peer__frames_before_the_second_hello(void **state)
+{
+    cleanup_buf struct buf early = BUF_INIT;
+    struct pair t;
+    struct raw c[2];
+
+    (void)state;
+    for (int i = 0; i < 300; i++)
+        frame_add(&early, "early", 5);
+    high_open(&t);
+    raw_shake(&t, &c[0], WIRE_CHANNEL_CONTROL, 1);
+    raw_send(&t.pump, &c[0], early.data, early.len);
+    assert_true(pump_cpu_us(&t.pump, 100000) < 50000);
+    assert_int_equal(t.high.n_frames, 0);
+    raw_shake(&t, &c[1], WIRE_CHANNEL_LOG, 1);
+    PUMP_UNTIL(&t.pump, t.high.n_frames == 300);
+    raw_send(&t.pump, &c[0], early.data, early.len);
+    PUMP_UNTIL(&t.pump, t.high.n_frames == 600);
+    raw_link_close(c);
+    pair_done(&t);
+}
+
 static void net_peer__silent_acceptor_times_out(void **state)
 {
     struct pair t;
@@ -1206,6 +1230,7 @@ int main(void)
         cmocka_unit_test(net_peer__both_sides_are_told),
         cmocka_unit_test(net_peer__dialler_checks_replies),
         cmocka_unit_test(net_peer__frames_before_the_second_reply),
+        cmocka_unit_test(net_peer__frames_before_the_second_hello),
         cmocka_unit_test(net_peer__silent_acceptor_times_out),
         cmocka_unit_test(net_peer__garbage_before_the_handshake),
         cmocka_unit_test(net_peer__silent_connections),
