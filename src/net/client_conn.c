@@ -500,8 +500,12 @@ struct buf *client_conn_out(struct client_conn *c)
 
 void client_conn_hold(struct client_conn *c)
 {
-    rid_assert(!c->dead);
     c->n_held++;
+    if (c->dead && c->n_held == 1 && c->port != NULL) {
+        /* Closed by this very callback, and not freed yet. */
+        list_remove(&c->node);
+        list_append(&c->port->orphans, &c->node);
+    }
 }
 
 void client_conn_release(struct client_conn *c)

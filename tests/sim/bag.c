@@ -51,7 +51,7 @@ struct held {
 };
 
 struct node {
-    char name[8];
+    char name[16];
     raft_node_id id;
     unsigned slot;
     bool voter;

@@ -31,7 +31,7 @@ struct held {
 struct node {
     struct world *world; /* borrowed */
     unsigned number;     /* 1 .. n_nodes */
-    char name[8];
+    char name[16];
     raft_node_id id;
     enum raft_server_role role;
     struct sim_disk disk;
