@@ -389,17 +389,25 @@ static void raft__late_refusals_are_ignored(void **state)
     s = fx_status(&fx, 1);
     assert_int_equal(fx_peer(&fx, &s, 2)->match_index, 8);
     assert_int_equal(fx_peer(&fx, &s, 2)->next_index, 9);
+    (void)fx_propose(&fx, 1);
+    (void)fx_propose(&fx, 1); /* two in flight, which a late refusal does not call back */
+    (void)fx_drop(&fx, FX_ANY, FX_ANY, FX_ANY);
+    fx_inject_ok(&fx, &m);
+    s = fx_status(&fx, 1);
+    assert_int_equal(fx_peer(&fx, &s, 2)->next_index, 11);
+    assert_int_equal(fx_count(&fx, 1, 2, RAFT_MSG_APPEND), 0);
+    fx_puppet_ack(&fx, 2, 1, 10);
     m.index = 5000; /* never sent: refused or ignored, but never believed */
     m.hint = at(0, 5000);
     (void)fx_inject(&fx, &m);
     s = fx_status(&fx, 1);
-    assert_int_equal(fx_peer(&fx, &s, 2)->match_index, 8);
-    assert_int_equal(fx_peer(&fx, &s, 2)->next_index, 9);
-    m.index = 8;
+    assert_int_equal(fx_peer(&fx, &s, 2)->match_index, 10);
+    assert_int_equal(fx_peer(&fx, &s, 2)->next_index, 11);
+    m.index = 10;
     m.hint = at(7, 5000);
     (void)fx_inject(&fx, &m);
     s = fx_status(&fx, 1);
-    assert_true(fx_peer(&fx, &s, 2)->next_index <= 9);
+    assert_true(fx_peer(&fx, &s, 2)->next_index <= 11);
     (void)fx_propose(&fx, 1);
 }
 

@@ -523,6 +523,32 @@ static void raft__patience_opens_one_round_more(void **state)
     assert_read(b, DONE);
 }
 
+/* Rounds that nobody answers are bounded too, and do not stand in the way of the next leadership.
+ */
+static void raft__unanswered_rounds_do_not_outlive_their_leadership(void **state)
+{
+    uint64_t opened = 0;
+    uint64_t a;
+
+    (void)state;
+    lead(3, 0);
+    for (unsigned k = 0; k < 300; k++) {
+        (void)fx_read(&fx, 1, 0);
+        fx.now += 1100;
+        ack(2, 0); /* the voters live, but the rounds are lost */
+        fx_tick(&fx, 1);
+        drop_all();
+    }
+    assert_true(fx_status(&fx, 1).rounds_opened < 200);
+    depose(5);
+    fx_puppets_lead(&fx, 1);
+    opened = fx_status(&fx, 1).rounds_opened;
+    a = fx_read(&fx, 1, 0);
+    assert_int_equal(fx_status(&fx, 1).rounds_opened, opened + 1);
+    ack(2, round_open());
+    assert_read(a, DONE);
+}
+
 /* Without waiting reads no round is opened, whatever time passes. */
 static void raft__idle_leader_opens_no_rounds(void **state)
 {
@@ -1192,6 +1218,7 @@ int main(void)
         T(raft__reconnected_peer_gets_the_round_at_once),
         T(raft__rounds_outstanding_are_bounded),
         T(raft__patience_opens_one_round_more),
+        T(raft__unanswered_rounds_do_not_outlive_their_leadership),
         T(raft__idle_leader_opens_no_rounds),
         T(raft__read_quorum_for_every_group_size),
         T(raft__learners_do_not_confirm_reads),
