@@ -199,7 +199,8 @@ static size_t take_lines(struct client_conn *c, const char *data, size_t len, un
         }
         at += n + 1;
         (*lines_left)--;
-        c->port->lines_taken++;
+        if (c->port != NULL)
+            c->port->lines_taken++;
     }
     return at;
 }
