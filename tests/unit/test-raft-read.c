@@ -939,6 +939,7 @@ static void raft__reads_below_their_floor_fail_with_the_leadership(void **state)
     }
     assert_int_equal(fx_commit(&fx, 1), floor);
     assert_read(a, FAILED);
+    assert_int_equal(fx.nodes[1].loss_commit_index, floor - 1); /* the write's fate is not known */
 }
 
 /* Commit, confirmation and loss of the floor's entry in one turn: the loss wins here as well. */
