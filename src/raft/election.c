@@ -41,11 +41,9 @@ static void request_vote(struct raft *r, struct progress *p)
 void raft_campaign(struct raft *r, bool pre, bool transfer)
 {
     if (pre) {
-        raft_become(r, RAFT_PRE_CANDIDATE, "election timeout");
         r->self_vote = true; /* costs nothing: no term and no vote changes */
         r->self_vote_pending = false;
     } else {
-        raft_become(r, RAFT_CANDIDATE, transfer ? "leadership transfer" : "pre-vote won");
         r->hard_state.current_term++;
         r->hard_state.voted_for = r->conf.id;
         r->hard_state_dirty = true;
@@ -55,6 +53,10 @@ void raft_campaign(struct raft *r, bool pre, bool transfer)
     }
     r->campaign_transfer = transfer;
     r->leader_id = 0;
+    if (pre)
+        raft_become(r, RAFT_PRE_CANDIDATE, "election timeout");
+    else
+        raft_become(r, RAFT_CANDIDATE, transfer ? "leadership transfer" : "pre-vote won");
     raft_reset_election_timer(r);
     for (unsigned i = 0; i < r->n_progress; i++) {
         r->progress[i].vote = VOTE_NONE;
@@ -75,10 +77,10 @@ void raft_campaign_resend(struct raft *r, struct progress *p)
 
 static void become_leader(struct raft *r)
 {
-    raft_become(r, RAFT_LEADER, "elected");
     rid_assert(r->n_reads == 0);
     rid_assert(r->n_floor_reads == 0);
     r->leader_id = r->conf.id;
+    raft_become(r, RAFT_LEADER, "elected");
     /* Rounds go on counting through terms; those of an earlier leadership are closed. */
     r->confirmed_round = r->next_round - 1;
     r->transfer_to = 0;
@@ -209,7 +211,7 @@ void raft_leader_tick(struct raft *r)
         return;
     r->heartbeat_due_us = r->now_us + r->conf.heartbeat_us;
     for (unsigned i = 0; i < r->n_progress; i++) {
-        r->progress[i].heartbeat_due = true;
+        r->progress[i].heartbeat_due = r->progress[i].link_up;
         raft_maybe_resend(r, &r->progress[i]);
     }
 }

@@ -317,9 +317,12 @@ void raft_tick(struct raft *r, uint64_t now_us)
 
 uint64_t raft_deadline_us(const struct raft *r)
 {
-    if (r->role == RAFT_LEADER)
-        return r->heartbeat_due_us;
-    return r->election_due_us;
+    uint64_t round;
+
+    if (r->role != RAFT_LEADER)
+        return r->election_due_us;
+    round = raft_round_due_us(r);
+    return round < r->heartbeat_due_us ? round : r->heartbeat_due_us;
 }
 
 void raft_link(struct raft *r, raft_node_id peer, bool up, uint64_t now_us)

@@ -215,6 +215,8 @@ int raft_fill_appends(struct raft *r, struct progress *p);
 /* read.c */
 void raft_reads_fail(struct raft *r);
 void raft_maybe_open_round(struct raft *r);
+/* When the next round may open; UINT64_MAX: no read waits for one. */
+uint64_t raft_round_due_us(const struct raft *r);
 void raft_maybe_confirm(struct raft *r);
 void raft_floor_reads_release(struct raft *r);
 

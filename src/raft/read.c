@@ -150,31 +150,31 @@ void raft_maybe_confirm(struct raft *r)
     }
 }
 
-static bool may_open_round(const struct raft *r)
+uint64_t raft_round_due_us(const struct raft *r)
 {
     uint64_t n_open = r->next_round - 1 - r->confirmed_round;
     uint64_t patience =
         2 * r->round_srtt_us > ROUND_PATIENCE_US ? 2 * r->round_srtt_us : ROUND_PATIENCE_US;
 
+    /* The no-op gate (R14): before an entry of this term is committed, commit_index may be older
+     * than what an earlier leader acknowledged. Reads stay parked; they get their index and their
+     * round when the gate is open (R15). */
+    if (!raft_can_serve(r) || r->n_reads == r->n_inflight || n_open >= ROUND_TIMES)
+        return UINT64_MAX;
     if (n_open == 0)
-        return true;
-    if (n_open >= ROUND_TIMES)
-        return false;
+        return 0;
     /* Spaced, or both would be answered together and the second be wasted (READS 4.2). */
     if (n_open < r->rounds_max)
-        return r->now_us - r->last_round_us >= r->round_srtt_us / r->rounds_max;
-    return r->now_us - r->last_round_us >= patience &&
-           r->now_us - r->round_opened_us[(r->confirmed_round + 1) % ROUND_TIMES] >= patience;
+        return r->last_round_us + r->round_srtt_us / r->rounds_max;
+    /* One more when even the oldest has waited for long; last_round_us is not before it. */
+    return r->last_round_us + patience;
 }
 
 void raft_maybe_open_round(struct raft *r)
 {
     uint64_t round;
 
-    /* The no-op gate (R14): before an entry of this term is committed, commit_index may be older
-     * than what an earlier leader acknowledged. Reads stay parked; they get their index and their
-     * round when the gate is open (R15). */
-    if (!raft_can_serve(r) || r->n_reads == r->n_inflight || !may_open_round(r))
+    if (raft_round_due_us(r) > r->now_us)
         return;
     round = r->next_round++;
     r->round_opened_us[round % ROUND_TIMES] = r->now_us;
@@ -189,7 +189,7 @@ void raft_maybe_open_round(struct raft *r)
     r->n_inflight = r->n_reads;
     for (unsigned i = 0; i < r->n_progress; i++)
         if (r->progress[i].role == RAFT_VOTER)
-            r->progress[i].heartbeat_due = true;
+            r->progress[i].heartbeat_due = r->progress[i].link_up; /* else when it comes up */
     raft_trace(r, RAFT_TRACE_ROUND, 0, r->commit_index, NULL);
     raft_maybe_confirm(r); /* a group of one is its own quorum (R20) */
 }

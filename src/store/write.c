@@ -25,7 +25,7 @@
 #include "base/banned.h"
 
 /* After a failed attempt to make room: calls left out before the next one, at most. */
-#define NO_SPACE_SKIP_MAX 64u
+#define NO_SPACE_SKIP_MAX 16u
 
 /* ---- files ---- */
 
@@ -483,7 +483,6 @@ static int publish(struct store *s, unsigned n_entries)
     for (size_t i = 0; r == 0 && i < w->n_ops; i++) {
         if (w->ops[i].truncate_from != 0) {
             log_index_truncate(&s->index, w->ops[i].truncate_from);
-            s->generation++;
         } else {
             log_index_add(&s->index, w->ops[i].point);
         }
@@ -606,7 +605,7 @@ static int prepare_no_space(struct store *s)
     struct writer *w = &s->w;
 
     w->no_space_tries++;
-    w->no_space_skip = w->no_space_tries < 6 ? 1u << w->no_space_tries : NO_SPACE_SKIP_MAX;
+    w->no_space_skip = w->no_space_tries < 4 ? 1u << w->no_space_tries : NO_SPACE_SKIP_MAX;
     set_no_space(s, true);
     return err_trace(drop_prepared(s));
 }
@@ -638,7 +637,8 @@ static int prepare_begin(struct store *s)
 static int prepare_fill(struct store *s)
 {
     struct writer *w = &s->w;
-    uint64_t to = store_min_u64(w->next_filled + STORE_PREPARE_BYTES, w->next_size);
+    uint64_t slice = store_has_work(s) ? STORE_PREPARE_BUSY_BYTES : STORE_PREPARE_BYTES;
+    uint64_t to = store_min_u64(w->next_filled + slice, w->next_size);
     int r = write_zeros(s->conf.vfs, w->next_file, w->next_filled, to);
 
     if (r == 0)
