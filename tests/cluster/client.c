@@ -59,6 +59,14 @@ void client_close(struct client *cl)
     free(cl);
 }
 
+void client_reset(struct client *cl)
+{
+    struct linger linger = {.l_onoff = 1, .l_linger = 0};
+
+    (void)setsockopt(cl->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+    client_close(cl);
+}
+
 static void take_in(struct client *cl)
 {
     void *room;
@@ -182,12 +190,8 @@ const char *client_recv_within(struct client *cl, unsigned ms)
         now = now_ms();
         if (cl->ended || now >= deadline)
             return NULL;
-        if (poll(&p, 1, (int)(deadline - now)) > 0) {
-            size_t before = cl->taken;
-
+        if (poll(&p, 1, (int)(deadline - now)) > 0)
             take_in(cl);
-            (void)before;
-        }
     }
 }
 
