@@ -237,7 +237,6 @@ void replica_expire(struct replica *r)
     while (!list_empty(&due)) {
         struct replica_request *q = list_entry(due.next, struct replica_request, timer);
 
-        list_remove(&q->timer);
         replica_fail(r, q, n_reached(r) < needed ? WIRE_ERROR_NETWORK : WIRE_ERROR_TIMEOUT,
                      stage_name(q));
     }

@@ -6,9 +6,9 @@
  * answered and with what right; what the answer looks like is service.h's.
  *
  * Requests are structs of the host, linked into queues here until exactly one of their callbacks is
- * called: served, written or failed. A callback may free its request and submit new ones; it may
- * not call replica_turn(). Requests of one session are proposed in the order submitted, and a read
- * sees every write submitted before it on its session.
+ * called: served, written or failed. A callback may free its request, submit new ones and cancel
+ * others; it may not call replica_turn(). Requests of one session are proposed in the order
+ * submitted, and a read sees every write submitted before it on its session.
  *
  * Time: monotonic microseconds, given by the caller, never falling. Thread: one. Errors of the log
  * or the state are final: they go to ops.fatal, which must not return in a daemon; after it the

@@ -228,6 +228,7 @@ struct ask {
     unsigned n_written;
     unsigned n_failed;
     struct replica_failure failure;
+    struct ask *cancels; /* when it fails */
 };
 
 static void on_served(struct replica_request *q, const struct replica_view *view)
@@ -248,6 +249,8 @@ static void on_failed(struct replica_request *q, const struct replica_failure *f
 
     a->n_failed++;
     a->failure = *f;
+    if (a->cancels != NULL)
+        replica_cancel(a->rig->r, &a->cancels->rr);
 }
 
 static unsigned n_answers(const struct ask *a)
@@ -318,11 +321,69 @@ static void replica__busy_leaves_nothing_behind(void **state)
     rig_done(&rig);
 }
 
+/* Its client is gone: a host may find that out while it answers another request of the same client.
+ */
+static void replica__a_deadline_may_cancel_another(void **state)
+{
+    struct ask asks[3];
+    struct rig rig;
+
+    (void)state;
+    memset(asks, 0, sizeof(asks));
+    rig_init(&rig, 3);
+    for (unsigned i = 0; i < 3; i++)
+        ask(&rig, &asks[i], REPLICA_WRITE, 8); /* no leader: all wait, and are due together */
+    asks[0].cancels = &asks[1];
+    asks[2].rr.deadline_us = 0; /* looked at only when it is due */
+    rig.now += 60000;
+    turn(&rig);
+    assert_int_equal(n_answers(&asks[0]), 1);
+    assert_int_equal(n_answers(&asks[1]), 0);
+    assert_int_equal(n_answers(&asks[2]), 1);
+    /* The wheel did not lose count: another deadline is still kept. */
+    memset(asks, 0, sizeof(asks));
+    ask(&rig, &asks[0], REPLICA_WRITE, 8);
+    rig.now += 60000;
+    turn(&rig);
+    assert_int_equal(asks[0].n_failed, 1);
+    rig_done(&rig);
+}
+
+static void replica__loss_may_cancel_another(void **state)
+{
+    struct ask *asks[3];
+    struct rig rig;
+
+    (void)state;
+    rig_init(&rig, 3);
+    lead(&rig);
+    for (unsigned i = 0; i < 3; i++) {
+        asks[i] = calloc(1, sizeof(*asks[i]));
+        assert_non_null(asks[i]);
+        ask(&rig, asks[i], REPLICA_WRITE, 8);
+    }
+    turn(&rig);
+    asks[0]->cancels = asks[1];
+    from_n2(&rig, (struct raft_msg){.type = RAFT_MSG_HEARTBEAT, .term = term_of(&rig) + 1});
+    turn(&rig);
+    assert_int_equal(asks[0]->n_failed, 1);
+    assert_int_equal(asks[0]->failure.error, WIRE_ERROR_TERM_CHANGED);
+    assert_true(asks[0]->failure.after_append);
+    assert_int_equal(n_answers(asks[1]), 0);
+    assert_int_equal(asks[2]->n_failed, 1);
+    assert_true(replica_idle(rig.r));
+    for (unsigned i = 0; i < 3; i++)
+        free(asks[i]);
+    rig_done(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(replica__a_refusal_leaves_nothing_behind),
         cmocka_unit_test(replica__busy_leaves_nothing_behind),
+        cmocka_unit_test(replica__a_deadline_may_cancel_another),
+        cmocka_unit_test(replica__loss_may_cancel_another),
     };
 
     return cmocka_run_group_tests_name("replica", tests, NULL, NULL);
