@@ -17,6 +17,7 @@
 
 #include "base/arena.h"
 #include "replica/replica.h"
+#include "replica/service.h"
 #include "replica/timers.h"
 
 #include "base/banned.h"
@@ -377,6 +378,72 @@ static void replica__loss_may_cancel_another(void **state)
     rig_done(&rig);
 }
 
+/* ---- compare_read_methods ---- */
+
+static struct buf *service_out(void *ctx, void *conn)
+{
+    (void)ctx;
+    return conn;
+}
+
+static uint64_t service_now(void *ctx)
+{
+    return ((struct rig *)ctx)->now;
+}
+
+static void service_event(void *ctx, enum log_level level, const char *event, const char *text)
+{
+    (void)ctx, (void)level;
+    fail_msg("%s: %s", event, text);
+}
+
+/* The first write is committed and the leadership lost in one turn: no read is under way that would
+ * fail. */
+static void replica__compare_ends_with_the_leadership(void **state)
+{
+    const char line[] = "{\"type\":\"compare_read_methods\",\"num_reads\":2}";
+    struct service_ops ops = {.out = service_out, .now_us = service_now, .event = service_event};
+    struct service_conf conf = {.node_name = "n1", .cluster_name = "c"};
+    struct service_conn *conn = NULL;
+    struct service *s = NULL;
+    struct buf out = BUF_INIT;
+    struct raft_status st;
+    struct rig rig;
+
+    (void)state;
+    rig_init(&rig, 3);
+    lead(&rig);
+    ops.ctx = &rig;
+    assert_int_equal(service_new(&conf, &ops, &s), 0);
+    service_set_replica(s, rig.r, "n1");
+    assert_int_equal(service_conn_new(s, &out, &conn), 0);
+    service_line(conn, line, sizeof(line) - 1, 1);
+    turn(&rig);
+    store(&rig);
+    raft_get_status(replica_raft(rig.r), &st);
+    from_n2(&rig, (struct raft_msg){
+                      .type = RAFT_MSG_APPEND_RESP, .term = term_of(&rig), .index = st.last_index});
+    from_n2(&rig, (struct raft_msg){
+                      .type = RAFT_MSG_VOTE_RESP, .term = term_of(&rig) + 1, .reject = true});
+    turn(&rig);
+    assert_int_equal(rig.applied, st.last_index);
+    lead(&rig); /* again, in another term */
+    for (unsigned i = 0; i < 4; i++) {
+        raft_get_status(replica_raft(rig.r), &st);
+        from_n2(&rig, (struct raft_msg){.type = RAFT_MSG_HEARTBEAT_RESP,
+                                        .term = term_of(&rig),
+                                        .round = st.rounds_opened});
+        turn(&rig);
+    }
+    assert_int_equal(service_n_pending(s), 0);
+    assert_int_equal(buf_add(&out, "", 1), 0);
+    assert_non_null(strstr((const char *)out.data, "\"error\":\"term_changed\""));
+    service_conn_free(conn);
+    replica_free(rig.r);
+    service_free(s);
+    buf_done(&out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -384,6 +451,7 @@ int main(void)
         cmocka_unit_test(replica__busy_leaves_nothing_behind),
         cmocka_unit_test(replica__a_deadline_may_cancel_another),
         cmocka_unit_test(replica__loss_may_cancel_another),
+        cmocka_unit_test(replica__compare_ends_with_the_leadership),
     };
 
     return cmocka_run_group_tests_name("replica", tests, NULL, NULL);
