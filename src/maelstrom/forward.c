@@ -181,7 +181,7 @@ static void fail_timeout(struct maelstrom *m, struct forward *f)
 {
     const char *stage = f->stage == SENT ? "forward" : "leader";
     const char *fate =
-        f->stage == SENT && is_write(f->type) ? "; whether the write happened is not known" : "";
+        f->stage == SENT && changes_something(f->type) ? "; whether it happened is not known" : "";
     unsigned reached = n_reached(m);
     unsigned needed = m->n_members / 2 + 1;
     struct wire_reply w;

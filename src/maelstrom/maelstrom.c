@@ -209,7 +209,8 @@ static void take_turn(struct maelstrom *m)
 {
     if (m->replica == NULL)
         return;
-    forward_turn(m);
+    if (!m->ending)
+        forward_turn(m);
     service_turn(m->service, m->now_us);
     replica_turn(m->replica, m->now_us);
 }
