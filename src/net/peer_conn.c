@@ -329,6 +329,13 @@ static void on_end(struct peer_conn *c, short what, int error)
 {
     char text[128];
 
+    /* A connection that says nothing is a port scan or a health check; half a hello is worth a
+     * line. */
+    if (c->state == PEER_CONN_HELLO_AWAITED &&
+        evbuffer_get_length(bufferevent_get_input(c->bev)) > 0) {
+        peer_net_lost(c, PEER_EVENT_REFUSED, "closed in the middle of the handshake");
+        return;
+    }
     if ((what & BEV_EVENT_EOF) != 0)
         (void)snprintf(text, sizeof(text), "closed by the other side");
     else

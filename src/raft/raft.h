@@ -12,7 +12,8 @@
  * and raft_stored() leave it alone.
  *
  * Errors: 0, or RAFT_E_* (state unchanged), or -ENOMEM (state unchanged). When memory fails inside
- * raft_ready() or raft_tick(), where there is nobody to refuse, the process stops by assertion.
+ * raft_ready(), raft_step() or raft_tick(), where there is nobody to refuse, the process stops by
+ * assertion.
  *
  * Thread: one owner at a time. Source: Raft dissertation
  * figure 3.1, 3.4-3.10, 4.2.3, 6.2, 6.4, 9.6, 10.2.1; READS.md R1-R26, R53-R61. Deviations from the

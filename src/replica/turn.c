@@ -1,12 +1,11 @@
 /* The turn: what the core says is due is done, in the order that makes it right.
  *
- *   core ──ready──► send msgs            nothing in them claims what is not durable
- *                   log_submit           entries go to the disk while the appends travel (10.2.1)
- *                   hold msgs_after      sent by replica_stored(), when their batch is durable
- *                   loss                 unconfirmed requests fail before anything of this turn
- * completes (READS R17) apply                committed and durable here; results and log reads are
- * answered from it serve                confirmed reads whose anchor is applied, one read
- * transaction for all */
+ *   core ──ready──► send msgs        nothing in them claims what is not durable
+ *                   log_submit       entries go to the disk while the appends travel (10.2.1)
+ *                   hold msgs_after  sent by replica_stored(), when their batch is durable
+ *                   loss             unconfirmed requests fail before anything of this turn completes (R17)
+ *                   apply            committed and durable here; results and log reads are answered from it
+ *                   serve            confirmed reads whose anchor is applied, one read transaction for all */
 #include <stdlib.h>
 
 #include "base/assert.h"

@@ -73,7 +73,7 @@ const char *wire_refusal_text(enum wire_refusal refusal)
     case WIRE_REFUSED_FROM:
         return "the node is not in the configuration";
     case WIRE_REFUSED_INCARNATION:
-        return "the node is not the one known under this name: its disk was lost";
+        return "its disk was lost: not the node known by this name";
     case WIRE_REFUSED_BUSY:
         return "too many connections";
     }

@@ -281,6 +281,12 @@ void fake_set_greeting(struct fake_server *s, const char *line, int and_close, u
     (void)pthread_mutex_unlock(&s->mutex);
 }
 
+void fake_publish(struct fake_server *s)
+{
+    (void)pthread_mutex_lock(&s->mutex); /* the threads take it before they look */
+    (void)pthread_mutex_unlock(&s->mutex);
+}
+
 void fake_stop(struct fake_server *s)
 {
     (void)pthread_mutex_lock(&s->mutex);

@@ -1306,6 +1306,7 @@ static void store__log_thread_marks_when_idle(void **state)
     assert_int_equal(submit_number(s, 1), 0);
     log_thread_wake(t);
     wait_durable(t, fd, 1);
+    assert_true(log_thread_durable(t) == 1);
     while (!has_sync_mark(&d)) {
         struct pollfd p = {.fd = -1};
 
