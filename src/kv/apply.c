@@ -135,9 +135,9 @@ static int meta_put(struct kv *kv)
 
     record[4] = RECORD_FORMAT;
     put_u64(record + 8, kv->pending.last_applied.term);
-    put_u64(record + 16, MUTANT(70) && kv->committed.last_applied.index != 0
-                             ? kv->committed.last_applied.index
-                             : kv->pending.last_applied.index);
+    put_u64(record + 16, kv->pending.last_applied.index);
+    if (MUTANT(70) && kv->committed.last_applied.index != 0)
+        put_u64(record + 16, kv->committed.last_applied.index);
     put_u64(record + 24, kv->pending.n_keys);
     put_u32(record, record_crc(meta_slice, record, sizeof(record)));
     rc = mdb_put(kv->write_txn, kv->dbi, &k, &v, 0);
@@ -227,12 +227,12 @@ static int apply_cas(struct kv *kv, const struct command *c, const struct comman
         result->status = COMMAND_KEY_NOT_FOUND;
         return 0;
     }
-    if (old->exists && (MUTANT(71) ? c->from.len != old->text.len ||
-                                         memcmp(c->from.data, old->text.data, old->text.len) != 0
-                                   : !wire_value_equal(c->from, old->text))) {
+    if (old->exists && !wire_value_equal(c->from, old->text)) {
         result->status = COMMAND_PRECONDITION_FAILED;
         return 0;
     }
+    if (MUTANT(71) && old->exists && memcmp(c->from.data, old->text.data, c->from.len) != 0)
+        result->status = COMMAND_PRECONDITION_FAILED;
     return value_put(kv, c->key, old, result->index, c->value);
 }
 

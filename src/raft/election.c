@@ -12,8 +12,11 @@ unsigned raft_n_voters_heard(const struct raft *r)
         return 0;
     for (unsigned i = 0; i < r->n_progress; i++) {
         const struct progress *p = &r->progress[i];
+        uint64_t silent_us = r->now_us - p->last_heard_us;
 
-        n += p->role == RAFT_VOTER && r->now_us - p->last_heard_us <= r->conf.election_timeout_us;
+        if (MUTANT(107))
+            silent_us = (uint32_t)silent_us;
+        n += p->role == RAFT_VOTER && silent_us <= r->conf.election_timeout_us;
     }
     return n;
 }

@@ -46,11 +46,13 @@ int raft_read(struct raft *r, uint64_t ctx, raft_index min_index, uint64_t now_u
     int e;
 
     raft_now(r, now_us);
-    if (r->role != RAFT_LEADER)
+    if (r->role != RAFT_LEADER && !MUTANT(103))
         return RAFT_E_NOT_LEADER;
     if (r->n_reads + r->n_floor_reads >= RAFT_READS_PENDING_MAX)
         return RAFT_E_BUSY;
     rid_assert(min_index <= r->log.last_index);
+    if (MUTANT(98) && !raft_can_serve(r))
+        return 0;
     e = reads_reserve(r);
     if (e != 0)
         return e;
@@ -149,6 +151,8 @@ void raft_maybe_confirm(struct raft *r)
         r->reads_head = (r->reads_head + 1) & (r->reads_size - 1);
         r->n_reads--;
         r->n_inflight--;
+        if (MUTANT(102))
+            break;
     }
 }
 
@@ -195,5 +199,6 @@ void raft_maybe_open_round(struct raft *r)
         if (r->progress[i].role == RAFT_VOTER)
             r->progress[i].heartbeat_due = r->progress[i].link_up; /* else when it comes up */
     raft_trace(r, RAFT_TRACE_ROUND, 0, r->commit_index, NULL);
-    raft_maybe_confirm(r); /* a group of one is its own quorum (R20) */
+    if (!MUTANT(100))
+        raft_maybe_confirm(r); /* a group of one is its own quorum (R20) */
 }

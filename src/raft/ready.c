@@ -58,14 +58,15 @@ static void fill_heartbeats(struct raft *r)
             .to = p->id,
             .term = r->hard_state.current_term,
             /* Clamped to what it is known to hold (READS R30). */
-            .leader_commit =
-                MUTANT(44) || r->commit_index < p->match_index ? r->commit_index : p->match_index,
+            .leader_commit = r->commit_index < p->match_index ? r->commit_index : p->match_index,
             /* Always the highest open round: a lost one is repaired by the next (R12). */
             .round = r->next_round - 1};
 
         if (!p->heartbeat_due)
             continue;
         p->heartbeat_due = false;
+        if (MUTANT(44) || MUTANT(105))
+            m.leader_commit = MUTANT(44) ? r->commit_index : 0;
         if (p->rtt_round == 0 && m.round > p->acked_round) {
             p->rtt_round = m.round;
             p->rtt_sent_us = r->now_us;
@@ -77,13 +78,14 @@ static void fill_heartbeats(struct raft *r)
 /* Committed and durable here, in order. */
 static int fill_committed(struct raft *r, struct raft_ready *ready)
 {
-    raft_index to =
-        MUTANT(51) || r->commit_index < r->last_stored ? r->commit_index : r->last_stored;
+    raft_index to = r->commit_index < r->last_stored ? r->commit_index : r->last_stored;
     raft_index from = r->last_emitted + 1;
     struct raft_entry *list;
     unsigned n_max = RAFT_COMMITTED_ENTRIES_MAX;
     unsigned n = 0;
 
+    if (MUTANT(51))
+        to = r->commit_index;
     if (to < from)
         return 0;
     if (to + 1 - from < n_max)

@@ -52,6 +52,8 @@ void raft_maybe_commit(struct raft *r)
      * RELIABILITY I18). */
     if (index > r->last_stored && !MUTANT(50) && !MUTANT(51))
         index = r->last_stored;
+    if (MUTANT(106) && raft_log_term(&r->log, r->commit_index + 1) != r->hard_state.current_term)
+        return;
     /* Only entries of the current term commit by counting; older ones come along with them (3.6.2).
      */
     if (index > r->commit_index &&

@@ -171,16 +171,16 @@ static int handle_heartbeat(struct raft *r, const struct raft_msg *m)
     raft_commit_to(r, m->leader_commit);
     if (MUTANT(10) && (resp.round = m->round > r->last_round_us ? m->round : r->last_round_us) != 0)
         r->last_round_us = resp.round; /* a field that followers do not use */
-    raft_send(r, &r->msgs, &resp);
+    raft_send(r, MUTANT(101) ? &r->msgs_after : &r->msgs, &resp);
     return 0;
 }
 
 static int handle_heartbeat_resp(struct raft *r, struct progress *p, const struct raft_msg *m)
 {
-    if (m->reject)
-        return 0; /* late: it refused an older term of ours, and this node has been elected since */
-    const uint64_t round = MUTANT(1) ? r->next_round - 1 : m->round;
+    uint64_t round = MUTANT(1) ? r->next_round - 1 : m->round;
 
+    if (m->reject && !MUTANT(104))
+        return 0; /* late: it refused an older term of ours, and this node has been elected since */
     if (m->round >= r->next_round)
         return invalid(r, m, "an acknowledgement of a round that was never opened");
     p->last_heard_us = r->now_us;

@@ -148,7 +148,7 @@ void replica_unlink(struct replica *r, struct replica_request *q)
         break;
     case REPLICA_ROUND:
         r->stats.n_in_round--;
-        if (q->slot < r->n_slots && r->slots[q->slot].request == q)
+        if (!MUTANT(99) && q->slot < r->n_slots && r->slots[q->slot].request == q)
             slot_free(r, q->slot);
         break;
     case REPLICA_CONFIRMED:

@@ -145,7 +145,7 @@ static int write_batch(struct store *s)
                              .n_bytes = w->n_bytes,
                              .chain = w->chain,
                              .synced_batch = w->synced_batch,
-                             .commit_index = w->commit_index};
+                             .commit_index = MUTANT(110) ? 0 : w->commit_index};
     unsigned char data[BATCH_END_BYTES];
     uint64_t begin;
     uint64_t took;
@@ -329,7 +329,7 @@ static int take_next_file(struct store *s, uint64_t need, struct vfs_file **ret_
         return err_trace(r);
     store_name_prepared(name, w->seq + 1);
     r = store_make_file(s->conf.vfs, name, size, 0, ret_file);
-    if (r == -ENOSPC) {
+    if (r == -ENOSPC && !MUTANT(109)) {
         set_no_space(s, true);
         size = store_max_u64(store_min_u64(s->conf.segment_first_bytes, size), least);
         r = store_make_file(s->conf.vfs, name, size, 0, ret_file);

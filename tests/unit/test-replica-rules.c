@@ -656,6 +656,21 @@ static void replica__a_state_that_cannot_commit_ends_the_node(void **state)
     rig_done(&rig);
 }
 
+/* RELIABILITY row 14: a pause of 2^32 us and a little is not a little. */
+static void replica__a_leader_that_was_stopped_for_long_leads_no_more(void **state)
+{
+    struct rig rig;
+
+    (void)state;
+    rig_init(&rig, 3);
+    lead(&rig);
+    n2_has_round(&rig, 0);
+    rig.now += ((uint64_t)1 << 32) + HEARTBEAT_US;
+    turn(&rig);
+    assert_int_not_equal(raft_get_role(replica_raft(rig.r)), RAFT_LEADER);
+    rig_done(&rig);
+}
+
 /* ---- what a failure says ---- */
 
 static void replica__a_write_in_the_log_fails_with_its_fate_unknown(void **state)
@@ -781,6 +796,7 @@ int main(void)
         cmocka_unit_test(replica__a_late_round_does_not_answer_the_next_read),
         cmocka_unit_test(replica__each_acknowledgement_waits_for_its_own_batch),
         cmocka_unit_test(replica__a_state_that_cannot_commit_ends_the_node),
+        cmocka_unit_test(replica__a_leader_that_was_stopped_for_long_leads_no_more),
         cmocka_unit_test(replica__a_write_in_the_log_fails_with_its_fate_unknown),
         cmocka_unit_test(service__compare_finds_both_methods_right),
         cmocka_unit_test(service__only_a_write_that_never_was_in_the_log_fails_definitely),
