@@ -227,12 +227,12 @@ static int apply_cas(struct kv *kv, const struct command *c, const struct comman
         result->status = COMMAND_KEY_NOT_FOUND;
         return 0;
     }
-    if (old->exists && !wire_value_equal(c->from, old->text)) {
+    if (old->exists && (MUTANT(71) ? c->from.len != old->text.len ||
+                                         memcmp(c->from.data, old->text.data, c->from.len) != 0
+                                   : !wire_value_equal(c->from, old->text))) {
         result->status = COMMAND_PRECONDITION_FAILED;
         return 0;
     }
-    if (MUTANT(71) && old->exists && memcmp(c->from.data, old->text.data, c->from.len) != 0)
-        result->status = COMMAND_PRECONDITION_FAILED;
     return value_put(kv, c->key, old, result->index, c->value);
 }
 

@@ -42,6 +42,13 @@ static void request_vote(struct raft *r, struct progress *p)
     raft_send(r, pre || MUTANT(22) ? &r->msgs : &r->msgs_after, &m);
 }
 
+bool raft_may_campaign(const struct raft *r)
+{
+    /* No term of ours is one that everybody refuses: a peer may have told us the last one there is
+     * (RELIABILITY P7). */
+    return r->is_voter && !raft_disk_is_stalled(r) && r->hard_state.current_term < RAFT_INDEX_MAX;
+}
+
 void raft_campaign(struct raft *r, bool pre, bool transfer)
 {
     if (pre) {
@@ -194,7 +201,7 @@ void raft_handle_timeout_now(struct raft *r, const struct raft_msg *m)
     (void)m;
     /* Pre-vote would be refused by those who hear the leader that is handing over: straight to the
      * election. */
-    if (r->role != RAFT_LEADER && r->is_voter && !raft_disk_is_stalled(r))
+    if (r->role != RAFT_LEADER && raft_may_campaign(r))
         raft_campaign(r, MUTANT(39), true);
 }
 

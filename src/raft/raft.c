@@ -309,7 +309,7 @@ void raft_tick(struct raft *r, uint64_t now_us)
     }
     if (r->now_us < r->election_due_us)
         return;
-    if (!r->is_voter || raft_disk_is_stalled(r)) {
+    if (!raft_may_campaign(r)) {
         raft_reset_election_timer(r);
         return;
     }

@@ -11,7 +11,8 @@
  * raft_ready(), raft_step(), raft_applied() or raft_free() of the same object; raft_propose(), raft_read()
  * and raft_stored() leave it alone.
  *
- * Errors: 0, or RAFT_E_* (state unchanged), or -ENOMEM (state unchanged). When memory fails inside
+ * Errors: 0, or RAFT_E_* (state unchanged; raft_step() may have taken over a higher term before the rest
+ * of its message was found invalid), or -ENOMEM (state unchanged). When memory fails inside
  * raft_ready(), raft_step() or raft_tick(), where there is nobody to refuse, the process stops by
  * assertion.
  *

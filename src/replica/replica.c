@@ -238,7 +238,6 @@ void replica_expire(struct replica *r)
     while (!list_empty(&due)) {
         struct replica_request *q = list_entry(due.next, struct replica_request, timer);
 
-        list_remove(&q->timer);
         replica_fail(r, q, n_reached(r) < needed ? WIRE_ERROR_NETWORK : WIRE_ERROR_TIMEOUT,
                      stage_name(q));
     }
@@ -261,8 +260,7 @@ static void propose(struct replica *r, struct replica_request *q)
     }
     q->entry = id;
     r->dirty = true;
-    if (q->stage == REPLICA_WAITING)
-        r->stats.n_waiting--;
+    r->stats.n_waiting--;
     list_remove(&q->link);
     q->stage = REPLICA_PROPOSED;
     r->stats.n_proposed++;
@@ -294,8 +292,7 @@ static void start_read(struct replica *r, struct replica_request *q)
         replica_fail(r, q, WIRE_ERROR_BUSY, NULL);
         return;
     }
-    if (q->stage == REPLICA_WAITING)
-        r->stats.n_waiting--;
+    r->stats.n_waiting--;
     list_remove(&q->link);
     q->stage = REPLICA_ROUND;
     r->dirty = true;
@@ -322,6 +319,8 @@ static bool other_leads(const struct replica *r)
 
 void replica_submit(struct replica *r, struct replica_request *q, uint64_t now_us)
 {
+    bool at_once;
+
     if (now_us > r->now_us)
         r->now_us = now_us;
     q->stage = REPLICA_IDLE;
@@ -341,20 +340,20 @@ void replica_submit(struct replica *r, struct replica_request *q, uint64_t now_u
         replica_fail(r, q, WIRE_ERROR_NOT_LEADER, NULL);
         return;
     }
-    if (q->deadline_us != UINT64_MAX)
-        timers_add(&r->timers, &q->timer, q->deadline_us);
-    if (list_empty(&r->waiting) && can_start(r)) {
-        start(r, q);
-        return;
-    }
     if (r->stats.n_waiting >= REQUESTS_MAX) {
-        timers_remove(&r->timers, &q->timer);
         replica_fail(r, q, WIRE_ERROR_BUSY, NULL);
         return;
     }
+    /* It waits first, if only for a moment: whatever refuses it then, replica_unlink() takes it out
+     * of its queue and out of the wheel. */
+    at_once = list_empty(&r->waiting) && can_start(r);
     q->stage = REPLICA_WAITING;
     r->stats.n_waiting++;
     list_append(&r->waiting, &q->link);
+    if (q->deadline_us != UINT64_MAX)
+        timers_add(&r->timers, &q->timer, q->deadline_us);
+    if (at_once)
+        start(r, q);
 }
 
 void replica_drain_waiting(struct replica *r)

@@ -72,6 +72,8 @@ void replica_stored(struct replica *r, uint64_t batch, uint64_t now_us)
 
 static void handle_loss(struct replica *r, const struct raft_ready *ready)
 {
+    struct list lost = LIST_INIT(lost);
+
     for (unsigned i = 0; i < ready->n_reads_failed; i++) {
         struct replica_request *q = replica_slot_take(r, ready->reads_failed[i]);
 
@@ -89,9 +91,14 @@ static void handle_loss(struct replica *r, const struct raft_ready *ready)
 
         if (MUTANT(19) && q->kind == REPLICA_READ_LOG)
             continue;
-        if (q->entry.term == ready->loss_term && q->entry.index > ready->loss_commit_index)
-            replica_fail_loss(r, q, ready);
+        if (q->entry.term == ready->loss_term && q->entry.index > ready->loss_commit_index) {
+            list_remove(&q->link);
+            list_append(&lost, &q->link);
+        }
     }
+    /* From the front: a callback may cancel any other of them. */
+    while (!list_empty(&lost))
+        replica_fail_loss(r, list_entry(lost.next, struct replica_request, link), ready);
 }
 
 /* ---- apply ---- */

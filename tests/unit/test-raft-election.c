@@ -888,11 +888,34 @@ static void raft__impossible_messages_are_refused_unchanged(void **state)
     fx_init(&fx, 1, 0, 1);
 }
 
+/* RELIABILITY P7: a peer that says the highest term there is. What we would send of a higher one,
+ * the encoder refuses by assertion and every peer as nonsense. */
+static void raft__no_campaign_beyond_the_last_term(void **state)
+{
+    struct raft_msg m;
+
+    (void)state;
+    fx_init(&fx, 3, 0, 1);
+    fx_start(&fx, 1);
+    m = fx_make(&fx, RAFT_MSG_VOTE_RESP, 2, 1, RAFT_INDEX_MAX);
+    m.reject = true;
+    fx_inject_ok(&fx, &m);
+    assert_true(fx_term(&fx, 1) == RAFT_INDEX_MAX);
+    m = fx_make(&fx, RAFT_MSG_TIMEOUT_NOW, 2, 1, RAFT_INDEX_MAX);
+    fx_inject_ok(&fx, &m);
+    for (unsigned k = 0; k < 5; k++)
+        fx_tick_deadline(&fx, 1);
+    assert_int_equal(fx_role(&fx, 1), RAFT_FOLLOWER);
+    assert_true(fx_term(&fx, 1) == RAFT_INDEX_MAX);
+    assert_int_equal(fx_count(&fx, 1, FX_ANY, FX_ANY), 0);
+}
+
 #define T(f) cmocka_unit_test_teardown(f, teardown)
 
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
+        T(raft__no_campaign_beyond_the_last_term),
         T(raft__vote_is_sent_only_when_durable),
         T(raft__vote_within_the_current_term_is_stored),
         T(raft__vote_asked_twice_waits_twice),
