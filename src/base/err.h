@@ -13,7 +13,13 @@ int err_note(int error, const char *file, int line, const char *func, int is_ori
 
 #define err_origin(r) err_note((r), __FILE__, __LINE__, __func__, 1)
 #define err_trace(r)  err_note((r), __FILE__, __LINE__, __func__, 0)
-#define err_fold(r)   err_note((r) > 0 ? -131 /* ENOTRECOVERABLE */ : (r), __FILE__, __LINE__, __func__, (r) > 0)
+#define err_fold(r)   err_fold_at((r), __FILE__, __LINE__, __func__)
+
+static inline int err_fold_at(int r, const char *file, int line, const char *func)
+{
+    return r > 0 ? err_note(-131 /* ENOTRECOVERABLE */, file, line, func, 1)
+                 : err_note(r, file, line, func, 0);
+}
 
 /* Remembers a sentence for this thread and returns error, so that `return err_origin(err_say(-EIO, "..."))` reads well. */
 int err_say(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -202,6 +202,11 @@ static bool exchange(struct ridd *c, struct conn *conn, const struct call *call,
 
     if (build_line(call, msg_id, deadline_us, &line) != 0)
         return false;
+    if (clock_mono_us() >= deadline_us) { /* connecting took it all */
+        reply_fail(a->reply, RIDD_NO_ANSWER, true, "no time was left to ask %s", conn->to.text);
+        a->unreachable = true;
+        return true;
+    }
     result = conn_send(conn, line.data, line.len, deadline_us, &sent);
     if (result == CONN_OK)
         return await_reply(conn, call, msg_id, deadline_us, a);
@@ -533,6 +538,15 @@ static struct ridd_reply *run_once(struct ridd *c, const struct call *call, uint
     return a.reply;
 }
 
+static void say_all_unreachable(const struct ridd *c, struct ridd_reply *r)
+{
+    char last[RIDD_TEXT_SIZE];
+
+    (void)snprintf(last, sizeof(last), "%s", r->text);
+    reply_fail(r, RIDD_UNREACHABLE, true, "none of %u endpoints can be reached, the last: %s",
+               c->n_endpoints, last);
+}
+
 struct ridd_reply *call_run(struct ridd *c, const struct call *call)
 {
     uint64_t start_us = clock_mono_us();
@@ -544,16 +558,19 @@ struct ridd_reply *call_run(struct ridd *c, const struct call *call)
         n_attempts = 1;
         r = run_once(c, call, deadline_us);
     } else {
+        uint64_t reserve_us = min_u64(call->timeout_ms * UINT64_C(100), CLIENT_LAST_ATTEMPT_US);
         struct turns t = {.c = c,
                           .call = call,
                           .deadline_us = deadline_us,
-                          .retry_until_us = deadline_us,
+                          .retry_until_us = deadline_us - reserve_us,
                           .only_unreachable = true};
 
         if (call->timeout_ms > TIMEOUT_MS_MAX)
             t.retry_until_us = start_us + c->timeout_ms * UINT64_C(1000);
         r = run_turns(&t, &n_attempts);
     }
+    if (r->status == RIDD_UNREACHABLE && call->only == NULL && c->n_endpoints > 1)
+        say_all_unreachable(c, r);
     if (!reply_is_const(r)) {
         r->attempts = n_attempts;
         r->elapsed_us = clock_mono_us() - start_us;

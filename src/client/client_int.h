@@ -29,7 +29,11 @@ static_assert(RIDD_NAME_SIZE == NODE_NAME_BYTES_MAX + 1, "ridd.h spells the numb
 #define CLIENT_HINTS_MAX 3u
 /* A read gives no node more than half of what is left, so that a node which hangs does not eat the
  * whole call. */
-#define CLIENT_READ_SHARE          2u
+#define CLIENT_READ_SHARE 2u
+/* No further attempt begins with less than this left, or a tenth of the call's time if that is
+ * less: a write that leaves at the last moment only turns a certain failure into an unknown
+ * outcome. */
+#define CLIENT_LAST_ATTEMPT_US     20000u
 #define CLIENT_CONNECT_MS          1000u
 #define CLIENT_LONG_TIMEOUT_MS_MAX 86400000u
 
@@ -75,6 +79,13 @@ enum conn_result conn_line(struct conn *c, uint64_t deadline_us, const char **re
 /* Whether an idle connection is of no more use: closed by the other side, or with bytes that nobody
  * asked for. */
 bool conn_stale(const struct conn *c);
+
+/* ---- jansson ---- */
+
+/* Why jansson gave nothing. It sets its code for lack of memory only here and there, but then has
+ * no text either. */
+#define json_lacks_memory(error)                                                                   \
+    (json_error_code(&(error)) == json_error_out_of_memory || (error).text[0] == '\0')
 
 /* ---- slice.c: on text that jansson has accepted ---- */
 

@@ -97,6 +97,7 @@ int endpoint_parse_list(const char *s, struct endpoint ret[RIDD_ENDPOINTS_MAX], 
     unsigned n = 0;
 
     for (;;) {
+        struct endpoint e;
         size_t len = 0;
         bool seen = false;
 
@@ -106,17 +107,18 @@ int endpoint_parse_list(const char *s, struct endpoint ret[RIDD_ENDPOINTS_MAX], 
             break;
         while (s[len] != '\0' && !is_separator(s[len]))
             len++;
+        if (endpoint_parse(s, len, &e, why, why_size) != 0)
+            return 1;
+        s += len;
+        for (unsigned i = 0; i < n; i++)
+            seen = seen || strcmp(ret[i].text, e.text) == 0;
+        if (seen) /* twice the same is once */
+            continue;
         if (n == RIDD_ENDPOINTS_MAX) {
             (void)snprintf(why, why_size, "more than %d endpoints", RIDD_ENDPOINTS_MAX);
             return 1;
         }
-        if (endpoint_parse(s, len, &ret[n], why, why_size) != 0)
-            return 1;
-        for (unsigned i = 0; i < n; i++)
-            seen = seen || strcmp(ret[i].text, ret[n].text) == 0;
-        if (!seen) /* twice the same is once */
-            n++;
-        s += len;
+        ret[n++] = e;
     }
     if (n == 0) {
         (void)snprintf(why, why_size, "no endpoint given: write host:port,host:port");

@@ -347,7 +347,7 @@ enum reply_result reply_parse(struct ridd_reply *r, const char *line, size_t len
     const char *type;
     bool is_error;
 
-    if (o == NULL && json_error_code(&error) == json_error_out_of_memory)
+    if (o == NULL && json_lacks_memory(error))
         return REPLY_MEMORY;
     if (!json_is_object(o)) {
         (void)snprintf(why, why_size, "not a JSON object");

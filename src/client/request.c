@@ -73,7 +73,7 @@ static int build_value(struct buf *body, const char *name, const char *json, str
     }
     v = json_loads(json, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &error);
     if (v == NULL) {
-        if (json_error_code(&error) == json_error_out_of_memory)
+        if (json_lacks_memory(error))
             return BUILD_NO_MEMORY;
         reply_fail(r, RIDD_INVALID, true, "%s is not JSON: %s", name, error.text);
         return BUILD_INVALID;
@@ -283,7 +283,7 @@ static int build_raw(struct call *call, const char *json, struct ridd_reply *r, 
     int built;
 
     if (!json_is_object(o)) {
-        if (json != NULL && o == NULL && json_error_code(&error) == json_error_out_of_memory)
+        if (json != NULL && o == NULL && json_lacks_memory(error))
             return BUILD_NO_MEMORY;
         reply_fail(r, RIDD_INVALID, true, "a request is one JSON object");
         return BUILD_INVALID;

@@ -41,7 +41,8 @@ static const struct verb verbs[] = {
     {"get", NULL, "KEY [--via METHOD] [--raw] [-v]", "read a key by any method",
      "Prints the value of KEY as JSON; with --raw a string loses its quotes. An absent\n"
      "key prints nothing and exits 3. METHOD is read_index, log, lease, follower or\n"
-     "local; by default the node asked chooses. local may be old.\n"
+     "local; by default the node asked chooses. local may be old; lease and follower are\n"
+     "refused by nodes of this version.\n"
      "\n"
      "  $ ridctl get leader --raw\n"
      "  n2\n"
@@ -92,12 +93,15 @@ static const struct verb verbs[] = {
      "  $ ridctl transfer n3\n"
      "  n3 leads\n",
      CTL_OPT_JSON, 0, 1, verb_transfer},
-    {"follower_read", NULL, "KEY [--raw] [-v]", "linearizable read from any node",
-     "Prints the value of KEY; the node asked gets an index from the leader.\n", READ_OPTIONS, 1, 1,
-     verb_follower_read},
-    {"lease_read", NULL, "KEY [--raw] [-v]", "read under the leader's lease",
-     "Prints the value of KEY; the leader asks nobody while its lease is valid.\n", READ_OPTIONS, 1,
-     1, verb_lease_read},
+    {"follower_read", NULL, "KEY [--raw] [-v]",
+     "linearizable read from any node (not in this version)",
+     "Prints the value of KEY; the node asked gets an index from the leader. Nodes of\n"
+     "this version refuse it: not_supported.\n",
+     READ_OPTIONS, 1, 1, verb_follower_read},
+    {"lease_read", NULL, "KEY [--raw] [-v]", "read under the leader's lease (not in this version)",
+     "Prints the value of KEY; the leader asks nobody while its lease is valid. Nodes of\n"
+     "this version refuse it: not_supported.\n",
+     READ_OPTIONS, 1, 1, verb_lease_read},
     {"local_read", NULL, "KEY [--raw] [-v]", "read that may be old, from any node",
      "Prints the value of KEY as the node asked has it, also without a leader.\n", READ_OPTIONS, 1,
      1, verb_local_read},
@@ -151,7 +155,7 @@ static const struct {
     {CTL_OPT_VIA, "--via METHOD", "read_index, log, lease, follower, local"},
     {CTL_OPT_NUM_READS, "-n, --num-reads N", "reads of each method (100), at most 100000"},
     {CTL_OPT_CONCURRENCY, "--concurrency N", "reads at a time (1), at most 128"},
-    {CTL_OPT_METHODS, "--methods LIST", "also: lease_read, follower_read, local_read"},
+    {CTL_OPT_METHODS, "--methods LIST", "also: local_read (lease_read, follower_read)"},
     {CTL_OPT_CREATE, "--create", "an absent key becomes TO"},
     {CTL_OPT_RAW, "--raw", "print a string without quotes"},
     {CTL_OPT_INT_KEY, "--int-key", "KEY is an integer: 3 is not \"3\""},

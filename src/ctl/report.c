@@ -24,7 +24,7 @@ static const struct {
     {RIDD_BUSY, CTL_EXIT_AGAIN, "try again later"},
     {RIDD_NO_SPACE, CTL_EXIT_AGAIN, "delete keys or give the nodes more space"},
     {RIDD_SESSION_EXPIRED, CTL_EXIT_AGAIN, "open a new session"},
-    {RIDD_NOT_SUPPORTED, CTL_EXIT_USAGE, "that node's version does not have it"},
+    {RIDD_NOT_SUPPORTED, CTL_EXIT_USAGE, ""},
     {RIDD_MALFORMED, CTL_EXIT_USAGE, ""},
     {RIDD_TOO_LARGE, CTL_EXIT_USAGE, ""},
     {RIDD_KEY_NOT_FOUND, CTL_EXIT_NO_KEY, "--create would make it"},

@@ -18,6 +18,7 @@
 #include "base/crc32c.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/mutant.h"
 #include "kv/kv_int.h"
 #include "wire/value.h"
 
@@ -73,7 +74,7 @@ static int record_get(struct kv *kv, MDB_txn *txn, struct wire_slice key, size_t
     p = ret->mv_data;
     if (ret->mv_size < len_min)
         return damaged(kv, key, "it is too short");
-    if (get_u32(p) != record_crc(key, p, ret->mv_size))
+    if (!MUTANT(75) && get_u32(p) != record_crc(key, p, ret->mv_size))
         return damaged(kv, key, "its checksum is wrong");
     if (p[4] != RECORD_FORMAT)
         return damaged(kv, key, "its format is unknown");
@@ -135,6 +136,8 @@ static int meta_put(struct kv *kv)
     record[4] = RECORD_FORMAT;
     put_u64(record + 8, kv->pending.last_applied.term);
     put_u64(record + 16, kv->pending.last_applied.index);
+    if (MUTANT(70) && kv->committed.last_applied.index != 0)
+        put_u64(record + 16, kv->committed.last_applied.index);
     put_u64(record + 24, kv->pending.n_keys);
     put_u32(record, record_crc(meta_slice, record, sizeof(record)));
     rc = mdb_put(kv->write_txn, kv->dbi, &k, &v, 0);
@@ -224,7 +227,9 @@ static int apply_cas(struct kv *kv, const struct command *c, const struct comman
         result->status = COMMAND_KEY_NOT_FOUND;
         return 0;
     }
-    if (old->exists && !wire_value_equal(c->from, old->text)) {
+    if (old->exists && (MUTANT(71) ? c->from.len != old->text.len ||
+                                         memcmp(c->from.data, old->text.data, c->from.len) != 0
+                                   : !wire_value_equal(c->from, old->text))) {
         result->status = COMMAND_PRECONDITION_FAILED;
         return 0;
     }
@@ -276,7 +281,7 @@ int kv_apply(struct kv *kv, const struct raft_entry *e, struct command_result *r
     rid_assert(e->id.term >= kv->pending.last_applied.term);
     if (e->type == RAFT_ENTRY_COMMAND)
         r = apply_command(kv, e, &result);
-    if (r != 0) {
+    if (r != 0 && !MUTANT(72)) {
         kv->write_failed = true;
         return err_trace(r);
     }

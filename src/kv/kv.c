@@ -12,6 +12,7 @@
 #include "base/assert.h"
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "base/mutant.h"
 #include "kv/kv_int.h"
 #include "kv/mark.h"
 
@@ -269,9 +270,9 @@ static int open_trusted(struct kv *kv, const struct kv_conf *conf, struct trust_
                 return err_trace(kv_lmdb_fatal(kv, rc, "sync the state"));
         }
         r = read_state(kv);
-        if (r < 0)
+        if (r < 0 && !atomic_load(&kv->distrusted))
             return err_trace(r);
-        if (r > 0)
+        if (r != 0)
             doubt(v, err_text());
         else if (v->trust == KV_TRUSTED_CLEAN &&
                  (kv->committed.last_applied.index != v->clean_id.index ||
@@ -328,7 +329,7 @@ int kv_open(const struct kv_conf *conf, enum kv_trust *ret_trust, struct kv **re
     /* TRUST before CLEAN goes, so that a crash between them leaves one of the two. */
     if (r == 0)
         r = trust_record(kv->dir_fd, kv->incarnation, &kv->boot);
-    if (r == 0)
+    if (r == 0 && !MUTANT(74))
         r = mark_remove(kv->dir_fd, TRUST_CLEAN_NAME);
     if (r != 0)
         return err_trace(r);
@@ -340,29 +341,34 @@ int kv_open(const struct kv_conf *conf, enum kv_trust *ret_trust, struct kv **re
     return 0;
 }
 
-int kv_close(struct kv *kv, bool clean)
+static int close_clean(struct kv *kv)
 {
-    cleanup_kv struct kv *owned = kv;
-    struct raft_entry_id last_applied;
     int rc;
 
-    if (kv == NULL || !clean)
-        return 0;
-    if (kv->write_txn != NULL)
-        kv_abort(kv);
     if (atomic_load(&kv->distrusted))
-        return err_origin(err_say(-EBADMSG,
-                                  "the state in '%s' was found damaged: it is rebuilt at "
-                                  "the next start",
-                                  kv->dir));
+        return err_origin(err_say(
+            -EBADMSG, "the state in '%s' was found damaged: it is rebuilt at the next start",
+            kv->dir));
     rc = mdb_env_sync(kv->env, 1);
     if (rc != 0) {
         (void)kv_distrust(kv);
         return err_trace(kv_lmdb_fatal(kv, rc, "sync the state"));
     }
-    last_applied = kv->committed.last_applied;
     close_env(kv);
-    return err_trace(trust_record_clean(kv->dir_fd, kv->incarnation, last_applied));
+    return err_trace(trust_record_clean(kv->dir_fd, kv->incarnation, kv->committed.last_applied));
+}
+
+int kv_close(struct kv *kv, bool clean)
+{
+    int r = 0;
+
+    if (kv == NULL)
+        return 0;
+    kv_abort(kv);
+    if (clean)
+        r = close_clean(kv);
+    kv_free(kv);
+    return err_trace(r);
 }
 
 struct raft_entry_id kv_last_applied(const struct kv *kv)

@@ -23,6 +23,7 @@
 #include "base/cleanup.h"
 #include "base/crc32c.h"
 #include "base/err.h"
+#include "base/mutant.h"
 #include "store/store_int.h"
 
 #include "base/banned.h"
@@ -197,7 +198,7 @@ static int check_identity(const struct recovery *rc, const char *name,
 {
     const char *what;
 
-    if (same_identity(&rc->conf, h))
+    if (MUTANT(96) || same_identity(&rc->conf, h))
         return 0;
     if (memcmp(rc->conf.cluster_id, h->cluster_id, sizeof(h->cluster_id)) != 0)
         what = "cluster";
@@ -259,7 +260,7 @@ static int check_sequence(struct recovery *rc)
         if (r != 0)
             return r;
         (void)store_name_parse(file->name, ".wal", &name_seq);
-        if (name_seq != file->header.seq) {
+        if (!MUTANT(108) && name_seq != file->header.seq) {
             (void)snprintf(what, sizeof(what), "the header says segment %" PRIu64,
                            file->header.seq);
             return refuse_file(rc, file->name, what, "a file was renamed or copied over another");
@@ -364,7 +365,7 @@ static int apply_hard_state(struct log_state *log, const struct record *rec, con
         return 1;
     }
     hs.voted_for = get_u64(rec->data);
-    if (hs.current_term < log->hard_state.current_term)
+    if (!MUTANT(89) && hs.current_term < log->hard_state.current_term)
         *ret_what = "the term of a hard state is lower than that of the one before it";
     else if (hs.current_term == log->hard_state.current_term && log->hard_state.voted_for != 0 &&
              hs.voted_for != log->hard_state.voted_for)
@@ -390,7 +391,8 @@ static int apply_record(struct recovery *rc, uint32_t slot, const struct record 
             *ret_what = "a truncation of the wrong form";
             return 1;
         }
-        truncate_log(log, rec->index);
+        if (!MUTANT(86))
+            truncate_log(log, rec->index);
         return 0;
     case RECORD_SNAPMARK:
         /* R9: where snapshot and log both have the entry, they must agree; a snapshot ahead of the
@@ -456,44 +458,52 @@ static int apply_batch(struct recovery *rc, uint32_t slot, const struct segment_
 
 /* ---- leftovers ---- */
 
-/* A .prep: nothing behind its opening batch, nothing that the log does not know. */
-static int check_prepared(struct recovery *rc, const char *name, struct damage *d)
+/* All of the file when it has a good header; *ret_header is 0 then. */
+static int load_prepared(const struct recovery *rc, const char *name, struct buf *b,
+                         struct segment_header *ret_h, int *ret_header)
 {
     struct vfs *vfs = rc->conf.vfs;
     struct vfs_file *f = NULL;
-    struct segment_header h;
-    cleanup_buf struct buf b = BUF_INIT;
-    char evidence[160];
     int64_t size;
-    int header;
     int r;
 
     r = vfs->open(vfs->ctx, name, O_RDONLY, &f);
     if (r != 0)
         return err_trace(r);
+    *ret_header = SEGMENT_HEADER_E_BLANK;
     size = vfs->size(vfs->ctx, f);
-    r = size < 0 ? (int)size : recovery_load(vfs, f, SEGMENT_HEADER_BYTES, &b);
-    if (r == 0 && b.len < SEGMENT_HEADER_BYTES) {
-        (void)vfs->close(vfs->ctx, f);
-        return 0; /* not yet prepared */
-    }
-    header = r == 0 ? segment_header_decode(b.data, &h) : 0;
-    if (r == 0 && header != SEGMENT_HEADER_E_BLANK)
-        r = recovery_load(vfs, f, store_min_u64((uint64_t)size, STORE_FILE_BYTES_MAX), &b);
+    r = size < 0 ? (int)size : recovery_load(vfs, f, SEGMENT_HEADER_BYTES, b);
+    if (r == 0 && b->len == SEGMENT_HEADER_BYTES)
+        *ret_header = segment_header_decode(b->data, ret_h);
+    if (r == 0 && *ret_header == 0)
+        r = recovery_load(vfs, f, store_min_u64((uint64_t)size, STORE_FILE_BYTES_MAX), b);
     (void)vfs->close(vfs->ctx, f);
-    if (r != 0)
+    return err_trace(r);
+}
+
+/* A .prep: no record behind its opening batch, nothing that the log does not know. Without a good
+ * header it is blank or was torn while it was filled or stamped. */
+static int check_prepared(struct recovery *rc, const char *name, struct damage *d)
+{
+    struct segment_header h = {0};
+    struct segment_image img;
+    cleanup_buf struct buf b = BUF_INIT;
+    char evidence[160];
+    int header;
+    int r;
+
+    r = load_prepared(rc, name, &b, &h, &header);
+    if (r != 0 || header != 0)
         return err_trace(r);
-    if (header == SEGMENT_HEADER_E_BLANK)
-        return 0;
-    for (size_t i = SEGMENT_HEADER_BYTES + STORE_OPENING_BYTES; i < b.len; i++)
-        if (b.data[i] != 0)
-            return refuse_file(rc, name, "a prepared segment holds records",
-                               "a segment gets its name before its first records; was it renamed?");
-    if (header != 0)
-        return 0; /* torn while it was stamped */
     r = check_identity(rc, name, &h);
-    if (r != 0 || h.prev_last_batch <= rc->log.batch)
+    if (r != 0)
         return r;
+    img = (struct segment_image){b.data, b.len, h.salt};
+    if (scan_any(&img, SEGMENT_HEADER_BYTES + STORE_OPENING_BYTES))
+        return refuse_file(rc, name, "a prepared segment holds records",
+                           "a segment gets its name before its first records; was it renamed?");
+    if (h.prev_last_batch <= rc->log.batch)
+        return 0;
     (void)snprintf(evidence, sizeof(evidence),
                    "'%s' was made when batch %" PRIu64 " with index %" PRIu64 " was durable", name,
                    h.prev_last_batch, h.prev_last_index);
@@ -534,7 +544,7 @@ static int load_last(struct recovery *rc, const struct wal_file *file, bool *ret
     if (r != 0)
         return err_trace(r);
     r = recovery_load(vfs, f, file->file_bytes, &rc->image);
-    if (r == 0 && rc->live) {
+    if (r == 0 && rc->live && !MUTANT(88)) {
         crc = crc32c(0, rc->image.data, rc->image.len);
         len = rc->image.len;
         r = vfs->fdatasync(vfs->ctx, f);
@@ -651,14 +661,14 @@ static int judge_tail(struct recovery *rc, struct wal_file *file, const struct s
     scan_rest(img, offset, log->batch + 1, &rest);
     rc->bytes_scanned += img->len;
     d.to = rest.last_index;
-    if (rest.evidence) {
+    if (rest.evidence && !MUTANT(82)) {
         d.evidence = rest.evidence_text;
         return refuse(&d);
     }
     r = check_leftovers(rc, &d);
     if (r != 0)
         return r;
-    if (rc->conf.applied_index > log->last_index) {
+    if (!MUTANT(83) && rc->conf.applied_index > log->last_index) {
         (void)snprintf(evidence, sizeof(evidence),
                        "the state machine holds index %" PRIu64
                        ", and nothing is applied before it is durable here",
@@ -713,6 +723,8 @@ static int scan_last(struct recovery *rc, uint32_t slot)
         return err_trace(r);
     img = (struct segment_image){rc->image.data, rc->image.len, file->header.salt};
     rc->hard_state_before_last = log->hard_state;
+    if (MUTANT(76))
+        log->hard_state = (struct raft_hard_state){0};
     log->pace.fresh = true;
     log->chain = file->header.prev_chain;
     while ((r = scan_batch(&img, offset, batch, log->chain, &b, &defect)) == 0) {

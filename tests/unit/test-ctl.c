@@ -1,0 +1,978 @@
+/* ctl: the real ridctl against scripted servers; standard output, standard error and the exit code
+ * are compared whole.
+ * '*' in an expectation stands for anything, for ports and times alone. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "unit/fake-server.h"
+
+#define STEPS(a)  (a), sizeof(a) / sizeof((a)[0])
+#define ARGS_MAX  24
+#define BYTES_MAX 65536
+
+static char program[4096];
+static char directory[] = "/tmp/ridd-test-ctl-XXXXXX";
+
+/* ---- running ---- */
+
+struct result {
+    int exit_code; /* -1: killed */
+    char out[BYTES_MAX];
+    char err[BYTES_MAX];
+};
+
+static struct result result;
+static const char *input;         /* for standard input; NULL: /dev/null */
+static const char *env_endpoints; /* RIDCTL_ENDPOINTS; NULL: unset */
+static const char *env_conf;      /* RIDD_CONF */
+
+static void read_file(const char *path, char *ret)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n;
+
+    assert_true(fd >= 0);
+    n = read(fd, ret, BYTES_MAX - 1);
+    assert_true(n >= 0);
+    ret[n] = '\0';
+    (void)close(fd);
+}
+
+static void write_file(const char *path, const char *text)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+    (void)close(fd);
+}
+
+static void redirect(const char *path, int flags, int to)
+{
+    int fd = open(path, flags, 0600);
+
+    if (fd < 0 || dup2(fd, to) < 0)
+        _exit(126);
+    if (fd != to)
+        (void)close(fd);
+}
+
+static void set_env(const char *name, const char *value)
+{
+    if (value != NULL)
+        (void)setenv(name, value, 1);
+    else
+        (void)unsetenv(name);
+}
+
+static void run_args(const char *out_path, char *const *argv)
+{
+    pid_t pid;
+    int status;
+
+    if (input != NULL)
+        write_file("in", input);
+    pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        redirect(input != NULL ? "in" : "/dev/null", O_RDONLY, STDIN_FILENO);
+        redirect(out_path, O_WRONLY | O_CREAT | O_TRUNC, STDOUT_FILENO);
+        redirect("err", O_WRONLY | O_CREAT | O_TRUNC, STDERR_FILENO);
+        set_env("RIDCTL_ENDPOINTS", env_endpoints);
+        set_env("RIDD_CONF", env_conf);
+        set_env("LC_ALL", "C");
+        (void)alarm(60); /* nothing here may hang */
+        (void)execv(program, argv);
+        _exit(127);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    result.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    result.out[0] = '\0';
+    if (strcmp(out_path, "out") == 0)
+        read_file("out", result.out);
+    read_file("err", result.err);
+}
+
+/* Runs ridctl with these arguments, the last NULL. */
+static void run(const char *first, ...)
+{
+    char *argv[ARGS_MAX] = {program};
+    char words[4096];
+    size_t used = 0;
+    int n = 1;
+    va_list ap;
+
+    va_start(ap, first);
+    for (const char *s = first; s != NULL && n < ARGS_MAX - 1; s = va_arg(ap, const char *)) {
+        argv[n++] = words + used;
+        used += (size_t)snprintf(words + used, sizeof(words) - used, "%s", s) + 1;
+        assert_true(used < sizeof(words));
+    }
+    va_end(ap);
+    run_args("out", argv);
+}
+
+/* '*' matches any run of bytes. */
+static bool matches(const char *text, const char *pattern)
+{
+    for (; *pattern != '\0'; pattern++, text++) {
+        if (*pattern == '*') {
+            for (pattern++;; text++) {
+                if (matches(text, pattern))
+                    return true;
+                if (*text == '\0')
+                    return false;
+            }
+        }
+        if (*text != *pattern)
+            return false;
+    }
+    return *text == '\0';
+}
+
+static void expect_at(int exit_code, const char *out, const char *err, int line)
+{
+    bool good =
+        result.exit_code == exit_code && matches(result.out, out) && matches(result.err, err);
+
+    if (!good)
+        print_error("line %d: exit code %d (expected %d)\n---- output:\n%s---- expected:\n%s\n---- "
+                    "errors:\n%s---- "
+                    "expected:\n%s\n",
+                    line, result.exit_code, exit_code, result.out, out, result.err, err);
+    assert_true(good);
+}
+#define EXPECT(exit_code, out, err) expect_at((exit_code), (out), (err), __LINE__)
+
+/* ---- reads ---- */
+
+#define READ_OK(value)                                                                             \
+    "{\"type\":\"read_index_ok\",\"in_reply_to\":%ID,\"value\":" value ",\"read_at_index\":5,"     \
+    "\"heartbeat_confirmed\":true,\"linearizable\":true,\"exists\":true}"
+#define ERROR(name, code, definite, more)                                                          \
+    "{\"type\":\"error\",\"in_reply_to\":%ID,\"code\":" #code ",\"text\":\"words of the server\"," \
+    "\"error\":\"" name "\",\"definite\":" #definite more "}"
+
+static void ctl__reads_print_the_value_alone(void **state)
+{
+    static const struct fake_step steps[] = {
+        {"\"absent\"", FAKE_REPLY,
+         "{\"type\":\"read_index_ok\",\"in_reply_to\":%ID,\"value\":null,\"read_at_index\":5,"
+         "\"heartbeat_confirmed\":true,\"linearizable\":true,\"exists\":false}",
+         0},
+        {"\"null\"", FAKE_REPLY, READ_OK("null"), 0},
+        {"\"real\"", FAKE_REPLY, READ_OK("{\"a\":0.1}"), 0},
+        {"\"read_index\"", FAKE_REPLY, READ_OK("\"a\\tb\""), 0},
+        {"\"read_via_log\"", FAKE_REPLY,
+         "{\"type\":\"read_via_log_ok\",\"in_reply_to\":%ID,\"value\":\"l\",\"log_index_used\":6,"
+         "\"latency_ms\":15}",
+         0},
+        {"\"local_read\"", FAKE_REPLY,
+         "{\"type\":\"local_read_ok\",\"in_reply_to\":%ID,\"value\":\"o\",\"applied_index\":4,"
+         "\"linearizable\":false}",
+         0},
+        {"\"lease_read\"", FAKE_REPLY, ERROR("not_supported", 10, true, ""), 0},
+        {"\"follower_read\"", FAKE_REPLY, ERROR("not_supported", 10, true, ""), 0},
+        {"\"read\"", FAKE_REPLY, "{\"type\":\"read_ok\",\"in_reply_to\":%ID,\"value\":3}", 0},
+    };
+    struct fake_server *s = fake_start(STEPS(steps));
+    const char *at = fake_address(s);
+
+    (void)state;
+    run("-e", at, "read_index", "x", NULL);
+    EXPECT(0, "\"a\\tb\"\n", "");
+    run("read-index", "x", "--raw", "-e", at, NULL);
+    EXPECT(0, "a\tb\n", "");
+    run("-e", at, "get", "x", "--via", "read-index", "-v", NULL);
+    EXPECT(
+        0, "\"a\\tb\"\n",
+        "read_index: index 5, linearizable, confirmed by a quorum, from 127.0.0.1:* in *.* ms\n");
+    run("-e", at, "read_index", "real", "--raw", NULL);
+    EXPECT(0, "{\"a\":0.1}\n", "");
+    run("-e", at, "read_index", "null", NULL);
+    EXPECT(0, "null\n", "");
+    run("-e", at, "read_index", "absent", NULL);
+    EXPECT(3, "", "ridctl: read_index: 'absent': no such key\n");
+    run("-e", at, "read_index", "absent", "--json", NULL);
+    EXPECT(
+        3,
+        "{\"key\":\"absent\",\"exists\":false,\"value\":null,\"method\":\"read_index\",\"index\":5,"
+        "\"linearizable\":true,\"heartbeat_confirmed\":true,\"endpoint\":\"127.0.0.1:*\","
+        "\"attempts\":1,"
+        "\"elapsed_ms\":*.*}\n",
+        "ridctl: read_index: 'absent': no such key\n");
+    run("-e", at, "read_via_log", "x", "-v", NULL);
+    EXPECT(0, "\"l\"\n", "read_via_log: index 6, linearizable, from 127.0.0.1:* in *.* ms\n");
+    run("-e", at, "local_read", "x", "-v", NULL);
+    EXPECT(0, "\"o\"\n",
+           "local_read: index 4, not linearizable: may be old, from 127.0.0.1:* in *.* ms\n");
+    run("-e", at, "get", "--via", "local", "x", "--json", NULL);
+    EXPECT(
+        0,
+        "{\"key\":\"x\",\"exists\":true,\"value\":\"o\",\"method\":\"local_read\",\"index\":4,"
+        "\"linearizable\":false,\"endpoint\":\"127.0.0.1:*\",\"attempts\":1,\"elapsed_ms\":*.*}\n",
+        "");
+    run("-e", at, "get", "7", "--int-key", NULL);
+    EXPECT(0, "3\n", "");
+    run("-e", at, "get", "-v", "x", NULL);
+    EXPECT(0, "3\n", "read: from 127.0.0.1:* in *.* ms\n");
+    run("-e", at, "lease_read", "x", NULL);
+    EXPECT(64, "", "ridctl: lease_read: 'x': 127.0.0.1:* says: words of the server\n");
+    run("-e", at, "follower-read", "x", NULL);
+    EXPECT(64, "", "ridctl: follower_read: 'x': *\n");
+    assert_non_null(strstr(fake_line(s, "\"read\"", 0), "{\"type\":\"read\",\"key\":7,"));
+    fake_stop(s);
+}
+
+static void ctl__batch_prints_a_line_per_key(void **state)
+{
+    static const struct fake_step steps[] = {
+        {NULL, FAKE_REPLY,
+         "{\"type\":\"batch_read_index_ok\",\"in_reply_to\":%ID,\"values\":[{\"key\":\"a\","
+         "\"value\":[1.0]},"
+         "{\"key\":\"long\",\"value\":null}],\"read_at_index\":8,\"heartbeat_confirmed\":true,"
+         "\"linearizable\":true}",
+         0}};
+    struct fake_server *s = fake_start(STEPS(steps));
+
+    (void)state;
+    run("-e", fake_address(s), "batch", "a", "long", NULL);
+    EXPECT(0, "a     [1.0]\nlong  (no such key)\n", "");
+    run("-e", fake_address(s), "batch-read-index", "a", "long", "--json", NULL);
+    EXPECT(0,
+           "{\"values\":[{\"key\":\"a\",\"exists\":true,\"value\":[1.0]},{\"key\":\"long\","
+           "\"exists\":false,"
+           "\"value\":null}],\"index\":8,\"linearizable\":true,\"heartbeat_confirmed\":true,"
+           "\"endpoint\":"
+           "\"127.0.0.1:*\",\"attempts\":1,\"elapsed_ms\":*}\n",
+           "");
+    fake_stop(s);
+}
+
+/* ---- writes ---- */
+
+static void ctl__writes_are_silent_and_exact(void **state)
+{
+    static const struct fake_step steps[] = {
+        {"\"write\"", FAKE_REPLY, "{\"type\":\"write_ok\",\"in_reply_to\":%ID,\"index\":9}", 0},
+        {"\"key\":\"none\"", FAKE_REPLY,
+         "{\"type\":\"delete_ok\",\"in_reply_to\":%ID,\"existed\":false}", 0},
+        {"\"delete\"", FAKE_REPLY, "{\"type\":\"delete_ok\",\"in_reply_to\":%ID,\"existed\":true}",
+         0},
+        {"\"from\":\"1\"", FAKE_REPLY, ERROR("precondition_failed", 22, true, ",\"index\":12"), 0},
+        {"\"from\":\"2\"", FAKE_REPLY, ERROR("key_not_found", 20, true, ",\"index\":13"), 0},
+        {"\"cas\"", FAKE_REPLY, "{\"type\":\"cas_ok\",\"in_reply_to\":%ID}", 0},
+    };
+    struct fake_server *s = fake_start(STEPS(steps));
+    const char *at = fake_address(s);
+
+    (void)state;
+    run("-e", at, "put", "k", "5", NULL);
+    EXPECT(0, "", "");
+    run("-e", at, "put", "k", "{\"a\": 1.50}", "--json-value", "--json", NULL);
+    EXPECT(0,
+           "{\"key\":\"k\",\"ok\":true,\"index\":9,\"endpoint\":\"127.0.0.1:*\",\"attempts\":1,"
+           "\"elapsed_ms\":*}\n",
+           "");
+    input = "two\nlines\n";
+    run("-e", at, "write", "k", "-", NULL);
+    EXPECT(0, "", "");
+    input = NULL;
+    run("-e", at, "put", "-v", "--", "-k", "-5", NULL);
+    EXPECT(0, "", "put: index 9, from 127.0.0.1:* in * ms\n");
+    assert_non_null(strstr(fake_line(s, NULL, 0), "\"key\":\"k\",\"value\":\"5\","));
+    assert_non_null(strstr(fake_line(s, NULL, 1), "\"key\":\"k\",\"value\":{\"a\":1.50},"));
+    assert_non_null(strstr(fake_line(s, NULL, 2), "\"key\":\"k\",\"value\":\"two\\nlines\","));
+    assert_non_null(strstr(fake_line(s, NULL, 3), "\"key\":\"-k\",\"value\":\"-5\","));
+    run("-e", at, "del", "k", NULL);
+    EXPECT(0, "", "");
+    run("-e", at, "delete", "none", NULL);
+    EXPECT(3, "", "ridctl: del: 'none': no such key, nothing to delete\n");
+    run("-e", at, "cas", "k", "7", "8", "--create", NULL);
+    EXPECT(0, "", "");
+    assert_non_null(strstr(fake_line(s, "\"cas\"", 0),
+                           "\"from\":\"7\",\"to\":\"8\",\"create_if_not_exists\":true"));
+    run("-e", at, "cas", "k", "1", "8", NULL);
+    EXPECT(4, "",
+           "ridctl: cas: 'k': 127.0.0.1:* says: words of the server; read it and decide again\n");
+    run("-e", at, "cas", "k", "2", "8", "--json", NULL);
+    EXPECT(3,
+           "{\"error\":\"key_not_found\",\"code\":20,\"definite\":true,\"text\":\"words of the "
+           "server\",\"index\":13,"
+           "\"endpoint\":\"127.0.0.1:*\",\"attempts\":1}\n",
+           "ridctl: cas: 'k': 127.0.0.1:* says: words of the server; --create would make it\n");
+    run("-e", at, "put", "k", "\xff", NULL);
+    EXPECT(64, "", "ridctl: put: the value is not UTF-8 text without NUL bytes\n");
+    run("-e", at, "put", "k", "{", "--json-value", NULL);
+    EXPECT(64, "", "ridctl: put: 'k': value is not JSON: *\n");
+    run("-e", at, "put", "x7", "1", "--int-key", NULL);
+    EXPECT(64, "", "ridctl: put: 'x7' is no integer key (64 bit, decimal)\n");
+    run("-e", at, "cas", "k", "-", "-", NULL);
+    EXPECT(64, "", "ridctl: cas: only one of FROM and TO can come from standard input\n");
+    fake_stop(s);
+}
+
+/* ---- failures ---- */
+
+static void ctl__failures_have_a_line_and_a_number(void **state)
+{
+    static const struct {
+        enum fake_action action;
+        const char *reply;
+        int exit_code;
+        const char *err;
+    } rows[] = {
+        {FAKE_REPLY, ERROR("network", 11, true, ",\"reached\":1,\"needed\":2"), 2,
+         "ridctl: put: 'k': 127.0.0.1:* says: words of the server; start more nodes; 'ridctl "
+         "status' shows which are "
+         "down\n"},
+        {FAKE_REPLY, ERROR("timeout", 0, false, ""), 5,
+         "ridctl: put: 'k': 127.0.0.1:* says: it is not known whether the write happened: words of "
+         "the server; read "
+         "the key before you write it again\n"},
+        {FAKE_CLOSE, NULL, 5,
+         "ridctl: put: 'k': it is not known whether the write happened: 127.0.0.1:* closed the "
+         "connection before it "
+         "answered; read the key before you write it again\n"},
+        {FAKE_SILENT, NULL, 5,
+         "ridctl: put: 'k': it is not known whether the write happened: no answer from 127.0.0.1:* "
+         "within * ms; read "
+         "the key before you write it again\n"},
+        {FAKE_REPLY, ERROR("not_leader", 11, true, ",\"leader_id\":null,\"leader_addr\":null"), 75,
+         "ridctl: put: 'k': 127.0.0.1:* says: words of the server; try again; 'ridctl status' "
+         "shows who leads\n"},
+        {FAKE_REPLY, ERROR("busy", 11, true, ",\"retry_after_ms\":1"), 75,
+         "ridctl: put: 'k': 127.0.0.1:* says: words of the server; try again later\n"},
+        {FAKE_REPLY, ERROR("no_space", 14, true, ""), 75,
+         "ridctl: put: 'k': 127.0.0.1:* says: words of the server; delete keys or give the nodes "
+         "more space\n"},
+        {FAKE_REPLY, ERROR("too_large", 12, true, ",\"limit\":9"), 64,
+         "ridctl: put: 'k': 127.0.0.1:* says: words of the server\n"},
+        {FAKE_REPLY, ERROR("brand_new", 1, true, ""), 75,
+         "ridctl: put: 'k': 127.0.0.1:* says: words of the server; this ridctl does not know that "
+         "error: is it older "
+         "than the node?\n"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        const struct fake_step steps[] = {{NULL, rows[i].action, rows[i].reply, 0}};
+        struct fake_server *s = fake_start(STEPS(steps));
+
+        run("-e", fake_address(s), "-t", "150", "put", "k", "v", NULL);
+        EXPECT(rows[i].exit_code, "", rows[i].err);
+        fake_stop(s);
+    }
+}
+
+static void ctl__a_read_that_fails_says_why(void **state)
+{
+    static const struct fake_step silent[] = {{NULL, FAKE_SILENT, NULL, 0}};
+    static const struct fake_step garbage[] = {{NULL, FAKE_REPLY, "HTTP/1.1 400 Bad Request\r", 0}};
+    struct fake_server *s = fake_start(STEPS(silent));
+    char dead[32];
+    char two[80];
+    int fd = fake_refusing_port(dead, sizeof(dead));
+
+    (void)state;
+    run("-e", fake_address(s), "--timeout=120", "read_index", "k", NULL);
+    EXPECT(69, "",
+           "ridctl: read_index: 'k': no answer from 127.0.0.1:* within * ms; try 'ridctl status', "
+           "or a larger "
+           "--timeout\n");
+    run("-e", fake_address(s), "--timeout=120", "read_index", "k", "--json", NULL);
+    EXPECT(69,
+           "{\"error\":\"no_answer\",\"definite\":true,\"text\":\"no answer from "
+           "*\",\"endpoint\":\"127.0.0.1:*\","
+           "\"attempts\":1}\n",
+           "ridctl: *\n");
+    fake_stop(s);
+    s = fake_start(STEPS(garbage));
+    run("-e", fake_address(s), "--timeout=120", "read_index", "k", NULL);
+    EXPECT(69, "",
+           "ridctl: read_index: 'k': 127.0.0.1:* does not speak the protocol: not a JSON object; "
+           "is that the client "
+           "port of ridd?\n");
+    fake_stop(s);
+    run("-e", dead, "get", "k", NULL);
+    EXPECT(69, "",
+           "ridctl: get: 'k': cannot connect to 127.0.0.1:*: connection refused; is ridd running "
+           "there? try 'ridctl "
+           "status'\n");
+    (void)snprintf(two, sizeof(two), "%s,127.0.0.1:1", dead);
+    run("-e", two, "get", "k", NULL);
+    EXPECT(69, "",
+           "ridctl: get: 'k': none of 2 endpoints can be reached, the last: cannot connect to "
+           "127.0.0.1:1: connection "
+           "refused; is ridd running there? try 'ridctl status'\n");
+    (void)close(fd);
+}
+
+static void ctl__what_comes_from_a_server_cannot_command_a_terminal(void **state)
+{
+    static const struct fake_step steps[] = {
+        {"\"status\"", FAKE_REPLY,
+         "{\"type\":\"status_ok\",\"in_reply_to\":%ID,\"node\":\"n\\u001b[2J\",\"role\":"
+         "\"le\\u0007der\","
+         "\"leader_id\":\"\\u009bx\"}",
+         0},
+        {"\"members\"", FAKE_REPLY,
+         "{\"type\":\"members_ok\",\"in_reply_to\":%ID,\"members\":[{\"id\":\"\\u001bc\"}]}", 0},
+        {NULL, FAKE_REPLY,
+         "{\"type\":\"error\",\"in_reply_to\":%ID,\"code\":12,\"text\":\"a\\u001b[31m\",\"error\":"
+         "\"malformed\","
+         "\"definite\":true}",
+         0}};
+    struct fake_server *s = fake_start(STEPS(steps));
+
+    (void)state;
+    run("-e", fake_address(s), "put", "k\x1b", "v", NULL);
+    EXPECT(64, "", "ridctl: put: 'k?': 127.0.0.1:* says: a?[31m\n");
+    run("-e", fake_address(s), "status", NULL);
+    assert_null(strchr(result.out, '\x1b'));
+    assert_null(strchr(result.out, '\a'));
+    assert_null(strstr(result.out, "\xc2\x9b"));
+    run("-e", fake_address(s), "members", NULL);
+    EXPECT(0, "NODE  ROLE  PEER ADDRESS  CLIENT ADDRESS\n?c    -     -             -\n", "");
+    fake_stop(s);
+}
+
+/* ---- usage and configuration ---- */
+
+static void ctl__usage_errors_are_64(void **state)
+{
+    static const struct {
+        const char *args[6];
+        const char *err;
+    } rows[] = {
+        {{NULL}, "ridctl: no verb given; 'ridctl --help' lists them\n"},
+        {{"gte", "x"}, "ridctl: no such verb 'gte'; did you mean 'get'?\n"},
+        {{"frobnicate"}, "ridctl: no such verb 'frobnicate'; 'ridctl --help' lists them\n"},
+        {{"get"},
+         "ridctl: get: something is missing; usage: ridctl get KEY [--via METHOD] [--raw] [-v]\n"},
+        {{"get", "a", "b"},
+         "ridctl: get: too many arguments, beginning with 'b'; usage: ridctl get KEY [--via "
+         "METHOD] [--raw] [-v]\n"},
+        {{"get", "a", "--create"},
+         "ridctl: get: does not take '--create'; see 'ridctl get --help'\n"},
+        {{"get", "a", "--via", "magic"},
+         "ridctl: no such method 'magic'; --via takes read_index, log, lease, follower, local\n"},
+        {{"put", "a", "-5"},
+         "ridctl: unknown option '-5'; see 'ridctl --help' (a value that begins with '-' goes "
+         "behind '--')\n"},
+        {{"get", "--frob"},
+         "ridctl: unknown option '--frob'; see 'ridctl --help' (a value that begins with '-' goes "
+         "behind '--')\n"},
+        {{"get", "--via"}, "ridctl: '--via' wants a value; see 'ridctl --help'\n"},
+        {{"-t", "0", "get", "a"}, "ridctl: --timeout takes a number from 1 to 60000, not '0'\n"},
+        {{"-t", "1s", "get", "a"}, "ridctl: --timeout takes a number from 1 to 60000, not '1s'\n"},
+        {{"compare", "-n", "100001"},
+         "ridctl: --num-reads takes a number from 1 to 100000, not '100001'\n"},
+        {{"compare", "--concurrency", "-1"},
+         "ridctl: --concurrency takes a number from 1 to 128, not '-1'\n"},
+        {{"-e", "127.0.0.1:1", "compare", "--methods", "magic"},
+         "ridctl: compare: no such method 'magic'; --methods takes lease_read, follower_read, "
+         "local_read\n"},
+        {{"-e", "foo", "get", "a"},
+         "ridctl: get: --endpoints: endpoint 'foo' has no port: write host:port\n"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        const char *const *a = rows[i].args;
+
+        run(a[0], a[1], a[2], a[3], a[4], a[5], NULL);
+        EXPECT(64, "", rows[i].err);
+    }
+}
+
+static void ctl__the_cluster_is_found_in_order(void **state)
+{
+    static const char peers[] = "[cluster]\nname = test\n\n[peers]\n"
+                                "n1 = 127.0.0.1:17401 %s\n"
+                                "n2 = 127.0.0.1:17402 %s\n"
+                                "n3 = 127.0.0.1:17403 127.0.0.1:3\n";
+    static const struct fake_step steps_a[] = {
+        {NULL, FAKE_REPLY, "{\"type\":\"read_ok\",\"in_reply_to\":%ID,\"value\":\"a\"}", 0}};
+    static const struct fake_step steps_b[] = {
+        {NULL, FAKE_REPLY, "{\"type\":\"read_ok\",\"in_reply_to\":%ID,\"value\":\"b\"}", 0}};
+    struct fake_server *a = fake_start(STEPS(steps_a));
+    struct fake_server *b = fake_start(STEPS(steps_b));
+    char text[512];
+
+    (void)state;
+    run("get", "k", NULL);
+    EXPECT(78, "",
+           "ridctl: get: no cluster named: no ./ridd.conf, no /etc/ridd/ridd.conf; give "
+           "--endpoints HOST:PORT,... or "
+           "--config FILE\n");
+    (void)snprintf(text, sizeof(text), peers, fake_address(a), "127.0.0.1:2");
+    write_file("ridd.conf", text);
+    run("get", "k", NULL);
+    EXPECT(0, "\"a\"\n", "");
+    (void)snprintf(text, sizeof(text), peers, fake_address(b), "127.0.0.1:2");
+    write_file("other.conf", text);
+    env_conf = "other.conf";
+    run("get", "k", NULL);
+    EXPECT(0, "\"b\"\n", "");
+    env_endpoints = fake_address(a);
+    run("get", "k", NULL);
+    EXPECT(0, "\"a\"\n", "");
+    run("-c", "other.conf", "get", "k", NULL);
+    EXPECT(0, "\"b\"\n", "");
+    run("-c", "other.conf", "-e", fake_address(a), "get", "k", NULL);
+    EXPECT(0, "\"a\"\n", "");
+    run("-c", "missing.conf", "get", "k", NULL);
+    EXPECT(78, "",
+           "ridctl: get: *missing.conf*; give --endpoints HOST:PORT,... or --config FILE\n");
+    write_file("bad.conf", "[peers]\nn1 = nonsense\n");
+    run("-c", "bad.conf", "get", "k", NULL);
+    EXPECT(78, "", "ridctl: get: bad.conf:*; 'ridd --check-config' shows all\n");
+    env_endpoints = "x";
+    run("get", "k", NULL);
+    EXPECT(78, "", "ridctl: get: RIDCTL_ENDPOINTS: endpoint 'x' has no port: write host:port\n");
+    env_endpoints = NULL;
+    env_conf = NULL;
+    (void)unlink("ridd.conf");
+    fake_stop(a);
+    fake_stop(b);
+}
+
+static void ctl__help_helps(void **state)
+{
+    static const char *const verbs[] = {"read_index", "read_via_log",  "compare",    "get",
+                                        "put",        "del",           "cas",        "batch",
+                                        "status",     "members",       "ping",       "transfer",
+                                        "raw",        "follower_read", "lease_read", "local_read"};
+    const char *index;
+    const char *log;
+    const char *compare;
+
+    (void)state;
+    run("--help", NULL);
+    EXPECT(0, "Usage: ridctl [OPTION]... VERB [ARGUMENT]...\n*Examples:\n*Exit codes:*", "");
+    index = strstr(result.out, "\n  read_index ");
+    log = strstr(result.out, "\n  read_via_log ");
+    compare = strstr(result.out, "\n  compare ");
+    assert_true(index != NULL && log != NULL && compare != NULL);
+    assert_true(index < log && log < compare && compare < strstr(result.out, "\n  get "));
+    for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
+        char want[128];
+
+        assert_non_null(strstr(result.out, verbs[i]));
+        (void)snprintf(want, sizeof(want), "Usage: ridctl [OPTION]... %s*Options:\n*", verbs[i]);
+        run(verbs[i], "--help", NULL);
+        EXPECT(0, want, "");
+        run("help", verbs[i], NULL);
+        EXPECT(0, want, "");
+        run("--help", NULL);
+    }
+    run("--version", NULL);
+    EXPECT(0, "ridctl *.*.*\n", "");
+    run("help", "gte", NULL);
+    EXPECT(64, "", "ridctl: no such verb 'gte'; did you mean 'get'?\n");
+}
+
+static void ctl__a_full_disk_is_not_success(void **state)
+{
+    char *argv[] = {program, (char[]){"--help"}, NULL};
+
+    (void)state;
+    if (access("/dev/full", W_OK) != 0)
+        return;
+    run_args("/dev/full", argv);
+    EXPECT(74, "", "ridctl: cannot write to standard output: No space left on device\n");
+}
+
+/* ---- the cluster ---- */
+
+#define STATUS(node, role, more)                                                                   \
+    "{\"type\":\"status_ok\",\"in_reply_to\":%ID,\"node\":\"" node "\",\"role\":\"" role           \
+    "\",\"term\":3,\"leader_id\":\"n1\",\"commit_index\":1200,\"applied_index\":1200,"             \
+    "\"durable_index\":1201,\"peers\":[{\"id\":\"n2\",\"connected\":true},{\"id\":\"n3\","         \
+    "\"connected\":false}],\"reads\":{\"read_index\":100,\"read_via_log\":20,\"batch\":3,"         \
+    "\"local\":1},\"writes\":{\"applied\":55},\"log\":{\"fsyncs\":44},\"uptime_ms\":62000" more    \
+    "}"
+
+static void ctl__status_shows_all_nodes(void **state)
+{
+    char members[512];
+    struct fake_step steps[] = {{"\"status\"", FAKE_REPLY, STATUS("n1", "leader", ""), 0},
+                                {"\"members\"", FAKE_REPLY, members, 0}};
+    static const struct fake_step other_steps[] = {
+        {"\"status\"", FAKE_REPLY,
+         "{\"type\":\"status_ok\",\"in_reply_to\":%ID,\"node\":\"n2\",\"role\":\"follower\","
+         "\"term\":3}",
+         0}};
+    struct fake_server *s = fake_start(STEPS(steps));
+    struct fake_server *other = fake_start(STEPS(other_steps));
+    char dead[32];
+    char list[80];
+    char want[2048];
+    int fd = fake_refusing_port(dead, sizeof(dead));
+
+    (void)state;
+    (void)snprintf(
+        members, sizeof(members),
+        "{\"type\":\"members_ok\",\"in_reply_to\":%%ID,\"members\":[{\"id\":\"n1\",\"role\":"
+        "\"voter\","
+        "\"peer_addr\":\"10.0.0.1:7401\",\"client_addr\":\"%s\"},{\"id\":\"n2\",\"role\":\"voter\","
+        "\"client_addr\":\"%s\"},{\"id\":\"n3\",\"role\":\"voter\",\"client_addr\":\"%s\"}]}",
+        fake_address(s), fake_address(other), dead);
+    fake_publish(s);
+    (void)snprintf(list, sizeof(list), "%s,%s", fake_address(s), dead); /* n2 is found through n1 */
+    run("-e", list, "status", NULL);
+    (void)snprintf(want, sizeof(want),
+                   "NODE  ROLE      TERM  LEADER  COMMIT  APPLIED  DURABLE  PEERS  READS  READS/S  "
+                   "WRITES  FSYNCS  UPTIME  ADDRESS\n"
+                   "n1    leader       3  n1        1200     1200     1201    1/2    124      2.0  "
+                   "    55      44   1m02s  %s\n"
+                   "n3    down: cannot connect to %s: connection refused\n"
+                   "n2    follower     3  -            -        -        -      -      -        -  "
+                   "     -       -       -  %s\n"
+                   "2 of 3 nodes answered, leader n1, term 3\n",
+                   fake_address(s), dead, fake_address(other));
+    EXPECT(0, want, "");
+    run("-e", fake_address(s), "status", "--json", NULL);
+    EXPECT(0,
+           "{\"answered\":2,\"nodes_total\":3,\"leader_id\":\"n1\",\"term\":3,\"nodes\":[{\"node\":"
+           "\"n1\",\"endpoint\":"
+           "\"127.0.0.1:*\",\"up\":true,\"status\":{\"type\":\"status_ok\",*}},{\"node\":\"n2\",*},"
+           "{\"node\":\"n3\","
+           "\"endpoint\":\"127.0.0.1:*\",\"up\":false,\"error\":\"unreachable\",\"text\":\"cannot "
+           "connect to *: "
+           "connection refused\"}]}\n",
+           "");
+    run("-e", fake_address(other), "status", NULL);
+    EXPECT(2, "NODE *\nn2 *\n1 of 1 nodes answered, no leader, term 3\n",
+           "ridctl: status: no node knows a leader; wait for an election, or start more nodes\n");
+    run("-e", dead, "status", NULL);
+    EXPECT(69, "NODE *\n?     down: cannot connect to 127.0.0.1:*: connection refused\n",
+           "ridctl: status: none of 1 nodes answered; is ridd running there?\n");
+    fake_stop(s);
+    fake_stop(other);
+    (void)close(fd);
+}
+
+static void ctl__a_node_that_hangs_costs_status_its_time_once(void **state)
+{
+    static const struct fake_step silent[] = {{NULL, FAKE_SILENT, NULL, 0}};
+    static const struct fake_step steps[] = {
+        {"\"status\"", FAKE_REPLY, STATUS("n1", "leader", ""), 0},
+        {"\"members\"", FAKE_CLOSE, NULL, 0}};
+    struct fake_server *hung[12];
+    struct fake_server *s = fake_start(STEPS(steps));
+    char list[512];
+    size_t used = (size_t)snprintf(list, sizeof(list), "%s", fake_address(s));
+    struct timespec before;
+    struct timespec after;
+
+    (void)state;
+    for (size_t i = 0; i < 12; i++) {
+        hung[i] = fake_start(STEPS(silent));
+        used += (size_t)snprintf(list + used, sizeof(list) - used, ",%s", fake_address(hung[i]));
+    }
+    (void)clock_gettime(CLOCK_MONOTONIC, &before);
+    run("-e", list, "-t", "500", "status", NULL);
+    (void)clock_gettime(CLOCK_MONOTONIC, &after);
+    EXPECT(0,
+           "NODE *\nn1 *\n?     down: no answer from *\n?     down: no answer from *\n*"
+           "1 of 13 nodes answered, leader n1, term 3\n",
+           "");
+    assert_true(after.tv_sec - before.tv_sec < 4); /* one after the other they would take 6 s */
+    for (size_t i = 0; i < 12; i++)
+        fake_stop(hung[i]);
+    fake_stop(s);
+}
+
+static void ctl__members_ping_transfer(void **state)
+{
+    static const struct fake_step steps[] = {
+        {"\"members\"", FAKE_REPLY,
+         "{\"type\":\"members_ok\",\"in_reply_to\":%ID,\"members\":[{\"id\":\"n1\",\"role\":"
+         "\"voter\",\"peer_addr\":"
+         "\"10.0.0.1:7401\",\"client_addr\":\"10.0.0.1:7400\"},{\"id\":\"node-2\",\"role\":"
+         "\"learner\"}]}",
+         0},
+        {"\"ping\"", FAKE_REPLY,
+         "{\"type\":\"pong\",\"in_reply_to\":%ID,\"node\":\"n1\",\"role\":\"leader\",\"term\":3,"
+         "\"applied_index\":17}",
+         0},
+        {"\"to\":\"n9\"", FAKE_REPLY, ERROR("malformed", 12, true, ",\"field\":\"to\""), 0},
+        {"\"transfer_leader\"", FAKE_REPLY,
+         "{\"type\":\"transfer_leader_ok\",\"in_reply_to\":%ID,\"leader_id\":\"n2\"}", 0},
+    };
+    struct fake_server *s = fake_start(STEPS(steps));
+    char dead[32];
+    char list[80];
+    int fd = fake_refusing_port(dead, sizeof(dead));
+
+    (void)state;
+    (void)snprintf(list, sizeof(list), "%s,%s", fake_address(s), dead);
+    run("-e", list, "members", NULL);
+    EXPECT(0,
+           "NODE    ROLE     PEER ADDRESS   CLIENT ADDRESS\n"
+           "n1      voter    10.0.0.1:7401  10.0.0.1:7400\n"
+           "node-2  learner  -              -\n",
+           "");
+    run("-e", list, "members", "--json", NULL);
+    EXPECT(0, "{\"type\":\"members_ok\",*}\n", "");
+    run("-e", list, "ping", NULL);
+    EXPECT(0,
+           "NODE  ROLE *\nn1    leader     3       17  *.*  127.0.0.1:*\n?     down: cannot "
+           "connect to *\n",
+           "");
+    run("-e", list, "ping", "--json", NULL);
+    EXPECT(
+        0,
+        "{\"nodes\":[{\"endpoint\":\"127.0.0.1:*\",\"up\":true,\"elapsed_ms\":*,\"pong\":{\"type\":"
+        "\"pong\",*}},"
+        "{\"endpoint\":\"127.0.0.1:*\",\"up\":false,\"error\":\"unreachable\",\"text\":\"*\"}]}\n",
+        "");
+    run("-e", dead, "ping", NULL);
+    EXPECT(69, "*", "ridctl: ping: none of 1 nodes answered; is ridd running there?\n");
+    run("-e", list, "transfer", NULL);
+    EXPECT(0, "n2 leads\n", "");
+    run("-e", list, "transfer", "n9", NULL);
+    EXPECT(64, "", "ridctl: transfer: 'n9': 127.0.0.1:* says: words of the server\n");
+    fake_stop(s);
+    (void)close(fd);
+}
+
+/* ---- compare ---- */
+
+#define METHOD(name, ms, entries)                                                                  \
+    "{\"method\":\"" name "\",\"reads\":100,\"avg_ms\":" ms ",\"p50_ms\":0.4,\"p95_ms\":1,"        \
+    "\"p99_ms\":1.5,\"max_ms\":12.25,\"reads_per_s\":2000.4,\"log_entries\":" entries              \
+    ",\"log_bytes\":6400,\"fsyncs\":" entries ",\"quorum_rounds\":12,\"stale\":0}"
+#define COMPARE_OK(linearizable, methods)                                                          \
+    "{\"type\":\"compare_read_methods_ok\",\"in_reply_to\":%ID,\"read_index_avg_ms\":0.5,"         \
+    "\"read_via_log_avg_ms\":3.7,\"both_linearizable\":" linearizable methods "}"
+
+static void ctl__compare_measures_and_judges(void **state)
+{
+    static const struct fake_step steps[] = {
+        {"\"num_reads\":1,", FAKE_REPLY, COMPARE_OK("true", ""), 0},
+        {"\"num_reads\":2,", FAKE_REPLY, COMPARE_OK("false", ""), 0},
+        {"\"num_reads\":3,", FAKE_REPLY,
+         COMPARE_OK("true", ",\"methods\":[" METHOD("read_index", "4", "1") "," METHOD(
+                                "read_via_log", "2", "100") "]"),
+         0},
+        {"\"num_reads\":4,", FAKE_REPLY, ERROR("term_changed", 11, true, ""), 0},
+        {"\"compare_read_methods\"", FAKE_REPLY,
+         COMPARE_OK("true", ",\"methods\":[" METHOD("read_index", "0.5", "0") "," METHOD(
+                                "read_via_log", "3.7", "100") "]"),
+         0},
+    };
+    struct fake_server *s = fake_start(STEPS(steps));
+    const char *at = fake_address(s);
+
+    (void)state;
+    run("-e", at, "compare", NULL);
+    EXPECT(0,
+           "METHOD        READS  AVG MS    P50    P95    P99     MAX  READS/S  LOG ENTRIES  LOG "
+           "BYTES  FSYNCS  ROUNDS  STALE\n"
+           "read_index      100   0.500  0.400  1.000  1.500  12.250     2000            0       "
+           "6400       0      12      0\n"
+           "read_via_log    100   3.700  0.400  1.000  1.500  12.250     2000          100       "
+           "6400     100      12      0\n"
+           "read_index answered 7.4 times faster than read_via_log with 0 log entries and 0 "
+           "fsyncs; both were "
+           "linearizable\n",
+           "");
+    assert_string_equal(
+        fake_line(s, NULL, 0),
+        "{\"type\":\"compare_read_methods\",\"num_reads\":100,\"verbose\":true,\"msg_id\":1}");
+    run("-e", at, "compare_read_methods", "-n", "7", "--concurrency", "16", "--methods",
+        "local,lease_read,follower-read,read_index", NULL);
+    EXPECT(0, "METHOD *", "");
+    assert_string_equal(
+        fake_line(s, NULL, 1),
+        "{\"type\":\"compare_read_methods\",\"num_reads\":7,\"verbose\":true,\"concurrency\":16,"
+        "\"methods\":[\"local_read\",\"lease_read\",\"follower_read\"],\"msg_id\":1}");
+    run("-e", at, "compare", "-n", "1", NULL); /* a server that tells no more than it must */
+    EXPECT(0,
+           "METHOD *\nread_index answered 7.4 times faster than read_via_log; both were "
+           "linearizable\n",
+           "");
+    run("-e", at, "compare", "--num-reads", "2", NULL);
+    EXPECT(1,
+           "METHOD *\nread_index answered 7.4 times faster than read_via_log; they were NOT both "
+           "linearizable\n",
+           "ridctl: compare: a read broke linearizability: keep the logs and data of all nodes, "
+           "and report it\n");
+    run("-e", at, "compare", "--num-reads", "2", "--json", NULL);
+    EXPECT(1, "{\"type\":\"compare_read_methods_ok\",*}\n", "");
+    run("-e", at, "compare", "-n", "3", NULL);
+    EXPECT(0,
+           "METHOD *\nread_index answered 2.0 times slower than read_via_log with 1 log entry and "
+           "1 fsync; both were "
+           "linearizable\n",
+           "");
+    run("-e", at, "compare", "-n", "4", NULL); /* not silently begun again */
+    EXPECT(75, "",
+           "ridctl: compare: 127.0.0.1:* says: words of the server; the leader changed meanwhile: "
+           "try again\n");
+    assert_int_equal(fake_count(s, "\"num_reads\":4,"), 1);
+    fake_stop(s);
+}
+
+/* Reads what a terminal would show until the pattern has come. */
+static bool terminal_shows(int fd, const char *pattern, char *seen, size_t size)
+{
+    size_t len = 0;
+    char want[256];
+
+    (void)snprintf(want, sizeof(want), "*%s*", pattern);
+    seen[0] = '\0';
+    while (len + 1 < size) {
+        struct pollfd p = {.fd = fd, .events = POLLIN};
+        ssize_t n;
+
+        if (poll(&p, 1, 10000) <= 0)
+            return false;
+        n = read(fd, seen + len, size - len - 1);
+        if (n <= 0)
+            return false;
+        len += (size_t)n;
+        seen[len] = '\0';
+        if (matches(seen, want))
+            return true;
+    }
+    return false;
+}
+
+static void ctl__compare_shows_progress_on_a_terminal(void **state)
+{
+    static const struct fake_step steps[] = {
+        {"\"status\"", FAKE_REPLY,
+         STATUS("n1", "leader", ",\"compare\":{\"done\":50,\"total\":200}"), 0},
+        {"\"compare_read_methods\"", FAKE_SILENT, NULL, 0}};
+    struct fake_server *s = fake_start(STEPS(steps));
+    int terminal = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+    char seen[8192];
+    char name[128];
+    int status;
+    pid_t pid;
+
+    (void)state;
+    assert_true(terminal >= 0);
+    assert_int_equal(grantpt(terminal), 0);
+    assert_int_equal(unlockpt(terminal), 0);
+    assert_int_equal(ptsname_r(terminal, name, sizeof(name)), 0);
+    pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        redirect("/dev/null", O_RDONLY, STDIN_FILENO);
+        redirect("out", O_WRONLY | O_CREAT | O_TRUNC, STDOUT_FILENO);
+        redirect(name, O_WRONLY | O_NOCTTY, STDERR_FILENO);
+        (void)setenv("TERM", "xterm", 1);
+        (void)alarm(60);
+        (void)execl(program, program, "-e", fake_address(s), "compare", (char *)NULL);
+        _exit(127);
+    }
+    assert_true(terminal_shows(terminal,
+                               "[##########..............................] 50 of 200 reads", seen,
+                               sizeof(seen)));
+    assert_int_equal(kill(pid, SIGTERM), 0);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFSIGNALED(status));
+    (void)close(terminal);
+    fake_stop(s);
+}
+
+/* ---- raw ---- */
+
+static void ctl__raw_passes_lines_both_ways(void **state)
+{
+    static const struct fake_step steps[] = {{"last", FAKE_REPLY_AND_CLOSE, "{\"x\":%ID}", 0},
+                                             {"hangs", FAKE_STALL, NULL, 0},
+                                             {NULL, FAKE_REPLY, "{\"in_reply_to\":%ID}", 0}};
+    struct fake_server *s = fake_start(STEPS(steps));
+
+    (void)state;
+    input = "{\"msg_id\":1}\nnot JSON\n{\"msg_id\":3}\n";
+    run("-e", fake_address(s), "raw", NULL);
+    EXPECT(0, "{\"in_reply_to\":1}\n{\"in_reply_to\":null}\n{\"in_reply_to\":3}\n", "");
+    input = "";
+    run("-e", fake_address(s), "raw", NULL);
+    EXPECT(0, "", "");
+    input = "{\"msg_id\":5}\nhangs\n";
+    run("-e", fake_address(s), "-t", "200", "raw", NULL);
+    EXPECT(75, "{\"in_reply_to\":5}\n",
+           "ridctl: raw: 127.0.0.1:* still owes an answer after 200 ms of silence; give --timeout "
+           "more\n");
+    input = NULL;
+    run("-e", "127.0.0.1:1", "raw", NULL);
+    EXPECT(69, "",
+           "ridctl: raw: cannot connect to 127.0.0.1:1: connection refused; is ridd running there? "
+           "try 'ridctl "
+           "status'\n");
+    fake_stop(s);
+}
+
+static int set_up(void **state)
+{
+    const char *top = getenv("top_builddir");
+    char relative[2048];
+
+    (void)state;
+    (void)snprintf(relative, sizeof(relative), "%s/ridctl", top != NULL ? top : ".");
+    if (realpath(relative, program) == NULL || mkdtemp(directory) == NULL ||
+        chdir(directory) != 0) {
+        print_error("cannot find '%s' or work in '%s': %s\n", relative, directory, strerror(errno));
+        return -1;
+    }
+    (void)unsetenv("NO_COLOR");
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    static const char *const files[] = {"in", "out", "err", "ridd.conf", "other.conf", "bad.conf"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
+        (void)unlink(files[i]);
+    return chdir("/") == 0 && rmdir(directory) == 0 ? 0 : -1;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(ctl__reads_print_the_value_alone),
+        cmocka_unit_test(ctl__batch_prints_a_line_per_key),
+        cmocka_unit_test(ctl__writes_are_silent_and_exact),
+        cmocka_unit_test(ctl__failures_have_a_line_and_a_number),
+        cmocka_unit_test(ctl__a_read_that_fails_says_why),
+        cmocka_unit_test(ctl__what_comes_from_a_server_cannot_command_a_terminal),
+        cmocka_unit_test(ctl__usage_errors_are_64),
+        cmocka_unit_test(ctl__the_cluster_is_found_in_order),
+        cmocka_unit_test(ctl__help_helps),
+        cmocka_unit_test(ctl__a_full_disk_is_not_success),
+        cmocka_unit_test(ctl__status_shows_all_nodes),
+        cmocka_unit_test(ctl__a_node_that_hangs_costs_status_its_time_once),
+        cmocka_unit_test(ctl__members_ping_transfer),
+        cmocka_unit_test(ctl__compare_measures_and_judges),
+        cmocka_unit_test(ctl__compare_shows_progress_on_a_terminal),
+        cmocka_unit_test(ctl__raw_passes_lines_both_ways),
+    };
+
+    return cmocka_run_group_tests_name("ctl", tests, set_up, tear_down);
+}

@@ -1,0 +1,355 @@
+/* Memberships as values and as bytes: sorted, unique, bounded, and no byte string decodes to
+ * anything that does not encode to the very same bytes. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/prng.h"
+#include "raft/configuration.h"
+
+#include "base/banned.h"
+
+static void add(struct raft_configuration *c, const char *name, enum raft_server_role role)
+{
+    assert_int_equal(raft_configuration_add(c, name, role, "10.0.0.1:7401", "10.0.0.1:7400"), 0);
+}
+
+static void make(struct raft_configuration *c)
+{
+    raft_configuration_init(c);
+    add(c, "n2", RAFT_VOTER);
+    add(c, "n1", RAFT_VOTER);
+    assert_int_equal(raft_configuration_add(c, "n3", RAFT_LEARNER, "[::1]:7401", ""), 0);
+}
+
+static void assert_same(const struct raft_configuration *a, const struct raft_configuration *b)
+{
+    assert_int_equal(a->n, b->n);
+    for (unsigned i = 0; i < a->n; i++) {
+        assert_true(a->servers[i].id == b->servers[i].id);
+        assert_int_equal(a->servers[i].role, b->servers[i].role);
+        assert_string_equal(a->servers[i].name, b->servers[i].name);
+        assert_string_equal(a->servers[i].peer_addr, b->servers[i].peer_addr);
+        assert_string_equal(a->servers[i].client_addr, b->servers[i].client_addr);
+    }
+}
+
+static void assert_valid(const struct raft_configuration *c)
+{
+    assert_true(c->n <= RAFT_SERVERS_MAX);
+    for (unsigned i = 0; i < c->n; i++) {
+        const struct raft_server *s = &c->servers[i];
+
+        assert_true(s->role == RAFT_VOTER || s->role == RAFT_LEARNER);
+        assert_non_null(memchr(s->name, 0, sizeof(s->name)));
+        assert_non_null(memchr(s->peer_addr, 0, sizeof(s->peer_addr)));
+        assert_non_null(memchr(s->client_addr, 0, sizeof(s->client_addr)));
+        assert_true(s->name[0] != '\0');
+        assert_true(s->id == raft_node_id_of_name(s->name));
+        if (i > 0)
+            assert_true(strcmp(c->servers[i - 1].name, s->name) < 0);
+    }
+}
+
+static void raft__configuration_is_sorted_by_name(void **state)
+{
+    struct raft_configuration c;
+
+    (void)state;
+    make(&c);
+    assert_int_equal(c.n, 3);
+    assert_valid(&c);
+    assert_string_equal(c.servers[0].name, "n1");
+    assert_string_equal(c.servers[2].name, "n3");
+    assert_string_equal(c.servers[2].peer_addr, "[::1]:7401");
+    assert_string_equal(c.servers[2].client_addr, "");
+    assert_int_equal(raft_configuration_n_voters(&c), 2);
+}
+
+static void raft__configuration_finds_by_number_and_name(void **state)
+{
+    struct raft_configuration c;
+
+    (void)state;
+    make(&c);
+    assert_string_equal(raft_configuration_get(&c, raft_node_id_of_name("n2"))->name, "n2");
+    assert_ptr_equal(raft_configuration_get_name(&c, "n3"),
+                     raft_configuration_get(&c, raft_node_id_of_name("n3")));
+    assert_null(raft_configuration_get(&c, raft_node_id_of_name("n4")));
+    assert_null(raft_configuration_get(&c, 0));
+    assert_null(raft_configuration_get_name(&c, "n"));
+    assert_null(raft_configuration_get_name(&c, ""));
+    raft_configuration_init(&c);
+    assert_int_equal(c.n, 0);
+    assert_null(raft_configuration_get(&c, raft_node_id_of_name("n1")));
+    assert_int_equal(raft_configuration_n_voters(&c), 0);
+}
+
+static void raft__configuration_refuses_duplicates_unchanged(void **state)
+{
+    struct raft_configuration c;
+    struct raft_configuration before;
+
+    (void)state;
+    make(&c);
+    before = c;
+    assert_int_equal(raft_configuration_add(&c, "n2", RAFT_LEARNER, "a:1", "b:2"),
+                     RAFT_CONFIGURATION_E_DUPLICATE);
+    assert_memory_equal(&c, &before, sizeof(c));
+}
+
+static void raft__configuration_refuses_bad_names_and_addresses(void **state)
+{
+    struct raft_configuration c;
+    struct raft_configuration before;
+    char name[NODE_NAME_BYTES_MAX + 2];
+    char addr[ADDRESS_BYTES_MAX + 2];
+
+    (void)state;
+    make(&c);
+    before = c;
+    memset(name, 'x', sizeof(name));
+    name[sizeof(name) - 1] = '\0';
+    memset(addr, '1', sizeof(addr));
+    addr[sizeof(addr) - 1] = '\0';
+    assert_int_equal(raft_configuration_add(&c, "", RAFT_VOTER, "a:1", "b:2"),
+                     RAFT_CONFIGURATION_E_INVALID);
+    assert_int_equal(raft_configuration_add(&c, name, RAFT_VOTER, "a:1", "b:2"),
+                     RAFT_CONFIGURATION_E_INVALID);
+    assert_int_equal(raft_configuration_add(&c, "n4", RAFT_VOTER, addr, "b:2"),
+                     RAFT_CONFIGURATION_E_INVALID);
+    assert_int_equal(raft_configuration_add(&c, "n4", RAFT_VOTER, "a:1", addr),
+                     RAFT_CONFIGURATION_E_INVALID);
+    assert_memory_equal(&c, &before, sizeof(c));
+    name[NODE_NAME_BYTES_MAX] = '\0';
+    addr[ADDRESS_BYTES_MAX] = '\0';
+    assert_int_equal(raft_configuration_add(&c, name, RAFT_VOTER, addr, addr), 0);
+    assert_valid(&c);
+}
+
+static void raft__configuration_is_bounded(void **state)
+{
+    struct raft_configuration c;
+    struct raft_configuration before;
+
+    (void)state;
+    raft_configuration_init(&c);
+    for (unsigned i = 0; i < RAFT_SERVERS_MAX; i++) {
+        char name[16];
+
+        (void)snprintf(name, sizeof(name), "n%u", i * 7 % RAFT_SERVERS_MAX);
+        add(&c, name, RAFT_VOTER);
+    }
+    assert_valid(&c);
+    before = c;
+    assert_int_equal(raft_configuration_add(&c, "zz", RAFT_VOTER, "a:1", "b:2"),
+                     RAFT_CONFIGURATION_E_FULL);
+    assert_memory_equal(&c, &before, sizeof(c));
+}
+
+static void raft__configuration_order_of_adding_does_not_matter(void **state)
+{
+    static const char *const names[] = {"b", "a", "c", "aa", "B", "n10", "n2"};
+    cleanup_buf struct buf first = BUF_INIT;
+
+    (void)state;
+    for (unsigned shift = 0; shift < 7; shift++) {
+        cleanup_buf struct buf bytes = BUF_INIT;
+        struct raft_configuration c;
+
+        raft_configuration_init(&c);
+        for (unsigned i = 0; i < 7; i++)
+            add(&c, names[(i * 3 + shift) % 7], RAFT_VOTER);
+        assert_valid(&c);
+        assert_int_equal(raft_configuration_encode(&c, shift == 0 ? &first : &bytes), 0);
+        if (shift == 0)
+            continue;
+        assert_int_equal(bytes.len, first.len);
+        assert_memory_equal(bytes.data, first.data, first.len);
+    }
+}
+
+static void raft__configuration_encode_decode_gives_the_same(void **state)
+{
+    cleanup_buf struct buf bytes = BUF_INIT;
+    struct raft_configuration c;
+    struct raft_configuration d;
+
+    (void)state;
+    make(&c);
+    assert_int_equal(buf_add_str(&bytes, "head"), 0);
+    assert_int_equal(raft_configuration_encode(&c, &bytes), 0);
+    assert_memory_equal(bytes.data, "head", 4); /* appended, not overwritten */
+    assert_int_equal(raft_configuration_decode(bytes.data + 4, bytes.len - 4, &d), 0);
+    assert_same(&c, &d);
+    assert_valid(&d);
+}
+
+static void raft__configuration_largest_survives(void **state)
+{
+    cleanup_buf struct buf bytes = BUF_INIT;
+    struct raft_configuration c;
+    struct raft_configuration d;
+
+    (void)state;
+    raft_configuration_init(&c);
+    for (unsigned i = 0; i < RAFT_SERVERS_MAX; i++) {
+        char name[NODE_NAME_BYTES_MAX + 1];
+        char addr[ADDRESS_BYTES_MAX + 1];
+
+        memset(name, 'a' + (int)i, sizeof(name) - 1);
+        name[sizeof(name) - 1] = '\0';
+        memset(addr, '0' + (int)i, sizeof(addr) - 1);
+        addr[sizeof(addr) - 1] = '\0';
+        assert_int_equal(
+            raft_configuration_add(&c, name, i % 2 != 0 ? RAFT_VOTER : RAFT_LEARNER, addr, addr),
+            0);
+    }
+    assert_int_equal(raft_configuration_encode(&c, &bytes), 0);
+    assert_true(bytes.len <= ENTRY_BYTES_MAX);
+    assert_int_equal(raft_configuration_decode(bytes.data, bytes.len, &d), 0);
+    assert_same(&c, &d);
+}
+
+/* Refused, or a valid membership whose bytes are exactly these. */
+static bool decode_is_total(const unsigned char *data, size_t len)
+{
+    cleanup_buf struct buf again = BUF_INIT;
+    unsigned char *copy =
+        malloc(len != 0 ? len : 1); /* of exactly this size: reading past it shows */
+    struct raft_configuration d;
+    struct raft_configuration untouched;
+    int r;
+
+    assert_non_null(copy);
+    if (len != 0)
+        memcpy(copy, data, len);
+    memset(&d, 0x5c, sizeof(d));
+    memset(&untouched, 0x5c, sizeof(untouched));
+    r = raft_configuration_decode(copy, len, &d);
+    free(copy);
+    if (r != 0) {
+        assert_true(r == RAFT_CONFIGURATION_E_FULL || r == RAFT_CONFIGURATION_E_DUPLICATE ||
+                    r == RAFT_CONFIGURATION_E_INVALID);
+        assert_memory_equal(&d, &untouched, sizeof(d)); /* written only on success */
+        return false;
+    }
+    assert_valid(&d);
+    assert_int_equal(raft_configuration_encode(&d, &again), 0);
+    assert_int_equal(again.len, len);
+    assert_memory_equal(again.data, data, len);
+    return true;
+}
+
+static void raft__configuration_truncated_bytes_are_refused(void **state)
+{
+    cleanup_buf struct buf bytes = BUF_INIT;
+    struct raft_configuration c;
+
+    (void)state;
+    make(&c);
+    assert_int_equal(raft_configuration_encode(&c, &bytes), 0);
+    for (size_t len = 0; len < bytes.len; len++)
+        assert_false(decode_is_total(bytes.data, len));
+    assert_true(decode_is_total(bytes.data, bytes.len));
+    assert_int_equal(buf_add_u8(&bytes, 0), 0);
+    assert_false(decode_is_total(bytes.data, bytes.len)); /* nothing may follow */
+}
+
+static void raft__configuration_mutated_bytes_are_refused_or_equal(void **state)
+{
+    cleanup_buf struct buf bytes = BUF_INIT;
+    struct raft_configuration c;
+    unsigned n_refused = 0;
+
+    (void)state;
+    make(&c);
+    assert_int_equal(raft_configuration_encode(&c, &bytes), 0);
+    for (size_t at = 0; at < bytes.len; at++) {
+        unsigned char was = bytes.data[at];
+
+        for (unsigned v = 0; v < 256; v++) {
+            bytes.data[at] = (unsigned char)v;
+            n_refused += !decode_is_total(bytes.data, bytes.len);
+        }
+        bytes.data[at] = was;
+    }
+    assert_true(n_refused > 0);
+}
+
+static void raft__configuration_random_damage_is_refused_or_equal(void **state)
+{
+    cleanup_buf struct buf bytes = BUF_INIT;
+    struct raft_configuration c;
+    struct prng p;
+
+    (void)state;
+    make(&c);
+    assert_int_equal(raft_configuration_encode(&c, &bytes), 0);
+    prng_init(&p, 3);
+    for (unsigned k = 0; k < 50000; k++) {
+        unsigned char data[512];
+        size_t len = (size_t)prng_below(&p, bytes.len + 16);
+
+        assert_true(bytes.len + 16 < sizeof(data));
+        for (size_t i = 0; i < len; i++)
+            data[i] = i < bytes.len && prng_below(&p, 8) != 0 ? bytes.data[i]
+                                                              : (unsigned char)prng_next(&p);
+        (void)decode_is_total(data, len);
+    }
+}
+
+/* Swapping two servers of equal encoded length in the bytes gives an unsorted membership; the same
+ * server twice a duplicate. Both are found without knowing the format: the block of a server is
+ * what its neighbour differs by. */
+static void raft__configuration_unsorted_or_double_bytes_are_refused(void **state)
+{
+    cleanup_buf struct buf one = BUF_INIT;
+    cleanup_buf struct buf two = BUF_INIT;
+    struct raft_configuration c;
+    unsigned char swapped[512];
+    size_t block;
+    size_t head;
+
+    (void)state;
+    raft_configuration_init(&c);
+    add(&c, "n1", RAFT_VOTER);
+    assert_int_equal(raft_configuration_encode(&c, &one), 0);
+    add(&c, "n2", RAFT_VOTER);
+    assert_int_equal(raft_configuration_encode(&c, &two), 0);
+    block = two.len - one.len;
+    head = one.len - block;
+    assert_true(two.len < sizeof(swapped));
+    memcpy(swapped, two.data, head);
+    memcpy(swapped + head, two.data + head + block, block);
+    memcpy(swapped + head + block, two.data + head, block);
+    assert_false(decode_is_total(swapped, two.len));
+    memcpy(swapped + head + block, swapped + head, block);
+    assert_false(decode_is_total(swapped, two.len));
+}
+
+int main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(raft__configuration_is_sorted_by_name),
+        cmocka_unit_test(raft__configuration_finds_by_number_and_name),
+        cmocka_unit_test(raft__configuration_refuses_duplicates_unchanged),
+        cmocka_unit_test(raft__configuration_refuses_bad_names_and_addresses),
+        cmocka_unit_test(raft__configuration_is_bounded),
+        cmocka_unit_test(raft__configuration_order_of_adding_does_not_matter),
+        cmocka_unit_test(raft__configuration_encode_decode_gives_the_same),
+        cmocka_unit_test(raft__configuration_largest_survives),
+        cmocka_unit_test(raft__configuration_truncated_bytes_are_refused),
+        cmocka_unit_test(raft__configuration_mutated_bytes_are_refused_or_equal),
+        cmocka_unit_test(raft__configuration_random_damage_is_refused_or_equal),
+        cmocka_unit_test(raft__configuration_unsorted_or_double_bytes_are_refused),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
