@@ -28,7 +28,7 @@
 
 #include "base/banned.h"
 
-#define WAY_OUT "look with 'ridd --dump-log DIR', then bring this node back as a new member"
+#define WAY_OUT "look with 'ridd --dump-log DIR', then see LOST DISK in ridd(8)"
 
 struct damage {
     const char *file;
@@ -207,7 +207,7 @@ static int check_identity(const struct recovery *rc, const char *name,
     return err_say(STORE_E_FOREIGN,
                    "'%s' belongs to another %s: the log's folder was mixed up; put back the folder "
                    "that belongs to "
-                   "this node, or bring it back as a new member",
+                   "this node, or see LOST DISK in ridd(8)",
                    name, what);
 }
 
