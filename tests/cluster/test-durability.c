@@ -42,6 +42,40 @@ CASE(durability__leaders_killed_under_writes)
     end(&w, c);
 }
 
+/* Whatever the leader acknowledged while nobody followed would be lost with it. */
+CASE(durability__leader_killed_while_followers_stand)
+{
+    struct cluster *c = cluster_up(3, NULL);
+    struct writers w;
+
+    writers_init(&w, c, 4, 8, "s", 10);
+    for (unsigned round = 0; round < 2; round++) {
+        unsigned leader;
+        struct client *cl;
+
+        writers_run(&w, 100);
+        leader = cluster_leader(c);
+        cl = client_open(c, leader);
+        node_stop(c, (leader + 1) % 3);
+        node_stop(c, (leader + 2) % 3);
+        /* What is sent now is appended by the leader alone. */
+        client_send(cl, "{\"type\":\"write\",\"key\":\"lonely\",\"value\":1,\"timeout_ms\":60}");
+        wait_until((swarm_turn(w.swarm, 5), client_recv_within(cl, 0) != NULL), "its timeout");
+        node_kill(c, leader);
+        client_close(cl);
+        /* What waited in their sockets goes with them; they alone come back. */
+        for (unsigned k = 1; k <= 2; k++) {
+            node_kill(c, (leader + k) % 3);
+            node_start(c, (leader + k) % 3);
+        }
+        writers_run(&w, 100);
+        node_start(c, leader);
+    }
+    writers_stop(&w);
+    writers_verify(&w, c);
+    end(&w, c);
+}
+
 CASE(durability__all_killed_at_once)
 {
     struct cluster *c = cluster_up(3, NULL);
@@ -625,6 +659,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         HARNESS_TEST(durability__leaders_killed_under_writes),
+        HARNESS_TEST(durability__leader_killed_while_followers_stand),
         HARNESS_TEST(durability__all_killed_at_once),
         HARNESS_TEST(durability__one_node),
         HARNESS_TEST(durability__five_nodes_two_down),

@@ -364,7 +364,7 @@ static unsigned draw_node(struct sim *s, unsigned client, enum op_kind kind)
     if (s->healing) {
         while ((s->core >> node & 1) == 0)
             node = (node + 1) % s->p.n_nodes;
-        return kind != OP_READ_LOCAL && (s->core >> c->guess & 1) != 0 ? c->guess : node;
+        return kind != OP_READ_LOCAL && stray >= 10 ? c->guess : node;
     }
     return kind == OP_READ_LOCAL || stray < s->p.stray_percent ? node : c->guess;
 }

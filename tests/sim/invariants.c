@@ -436,7 +436,8 @@ void oracle_submit(struct sim_node *n, const struct raft_ready *ready)
     uint64_t chain = last > 0 ? w->tail.entries[last - 1].chain : 0;
 
     i2_leader_appends_only(n, ready);
-    /* What is committed is looked at when it is traced: here a later commit may have come in the same message. */
+    /* What is committed is looked at when it is traced: here a later commit may have come in the
+     * same message. */
     if (ready->truncate_from != 0 && ready->truncate_from <= n->applied)
         sim_fail(s, "I6", "n%u removes %" PRIu64 " from its disk, and has applied %" PRIu64,
                  n->i + 1, ready->truncate_from, n->applied);
@@ -618,8 +619,7 @@ void oracle_turn(struct sim_node *n)
 void oracle_init(struct sim *s)
 {
     /* The CONFIG entry counts as committed. */
-    *entry(s, 1) =
-        (struct oracle_entry){.term = 1, .chain = s->nodes[0].wal.tail.entries[0].chain};
+    *entry(s, 1) = (struct oracle_entry){.term = 1, .chain = s->nodes[0].wal.tail.entries[0].chain};
     s->oracle.committed = 1;
 }
 
