@@ -213,6 +213,7 @@ static void service_status(void *ctx, struct wire_reply *w)
     struct node *n = ctx;
     struct store_stats log;
     struct kv_stats state = {0};
+    char digest[33];
     struct client_port_stats clients;
 
     store_get_stats(n->store, &log);
@@ -230,6 +231,10 @@ static void service_status(void *ctx, struct wire_reply *w)
         wire_reply_u64(w, "keys", state.n_keys);
         wire_reply_u64(w, "bytes", state.used_bytes);
         wire_reply_u64(w, "limit_bytes", state.map_bytes);
+        (void)snprintf(digest, sizeof(digest), "%016llx%016llx",
+                       (unsigned long long)state.digest.high, (unsigned long long)state.digest.low);
+        wire_reply_str(w, "digest", digest);
+        wire_reply_u64(w, "digest_index", state.digest_index);
         wire_reply_close_object(w);
     }
     wire_reply_open_object(w, "clients");
