@@ -283,6 +283,12 @@ int store_start_segment(struct store *s, struct vfs_file *f, const char *name_no
     return err_trace(r);
 }
 
+/* A quota that is used up is a full disk, too. */
+static bool is_full(int r)
+{
+    return r == -ENOSPC || r == -EDQUOT;
+}
+
 static void set_no_space(struct store *s, bool no_space)
 {
     (void)pthread_mutex_lock(&s->lock);
@@ -329,7 +335,9 @@ static int take_next_file(struct store *s, uint64_t need, struct vfs_file **ret_
         return err_trace(r);
     store_name_prepared(name, w->seq + 1);
     r = store_make_file(s->conf.vfs, name, size, 0, ret_file);
-    if (r == -ENOSPC && !MUTANT(109)) {
+    if (r == 0)
+        set_no_space(s, false);
+    if (is_full(r) && !MUTANT(109)) {
         set_no_space(s, true);
         size = store_max_u64(store_min_u64(s->conf.segment_first_bytes, size), least);
         r = store_make_file(s->conf.vfs, name, size, 0, ret_file);
@@ -627,7 +635,7 @@ static int prepare_begin(struct store *s)
     w->next_size = store_max_u64(s->conf.segment_bytes, STORE_SEGMENT_OVERHEAD);
     w->next_filled = 0;
     r = store_make_file(s->conf.vfs, name, w->next_size, 0, &w->next_file);
-    if (r == -ENOSPC)
+    if (is_full(r))
         return err_trace(prepare_no_space(s));
     if (r != 0)
         return err_trace(r);
@@ -646,7 +654,7 @@ static int prepare_fill(struct store *s)
 
     if (r == 0)
         r = s->conf.vfs->fdatasync(s->conf.vfs->ctx, w->next_file);
-    if (r == -ENOSPC)
+    if (is_full(r))
         return err_trace(prepare_no_space(s)); /* a file system that allocates at each write */
     if (r != 0)
         return err_trace(r);
@@ -663,7 +671,9 @@ int store_prepare(struct store *s, bool *ret_more)
     if (w->failed != 0)
         return err_trace(w->failed);
     *ret_more = false;
-    if (w->prepare == PREPARE_DONE || w->used < w->size / 2)
+    /* While there was no room, also before the half: new writes are refused meanwhile, so that half
+     * would never come, and only an attempt ends the state. This thread alone writes no_space. */
+    if (w->prepare == PREPARE_DONE || (w->used < w->size / 2 && !s->stats.no_space))
         return 0;
     w->failed = w->prepare == PREPARE_NONE ? prepare_begin(s) : prepare_fill(s);
     if (w->failed != 0)
