@@ -199,6 +199,8 @@ static size_t take_lines(struct client_conn *c, const char *data, size_t len, un
         }
         at += n + 1;
         (*lines_left)--;
+        if (c->port != NULL)
+            c->port->lines_taken++;
     }
     return at;
 }
@@ -292,7 +294,7 @@ static void on_readable(evutil_socket_t unused, short what, void *ctx)
 
     (void)unused;
     (void)what;
-    if (c->dead || !c->reading)
+    if (c->dead || !c->reading || p->lines_taken >= CLIENT_PORT_LINES_PER_TURN)
         return;
     client_port_enter(p);
     read_socket(c);

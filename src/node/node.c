@@ -146,7 +146,7 @@ static int open_log(struct node *n, struct store_recovered *recovered)
     case STORE_E_NO_LOG:
         (void)err_say(e,
                       "'%s/wal' holds no log, but this node had one: it may have voted and "
-                      "forgotten; bring it back as a new member",
+                      "forgotten; see LOST DISK in ridd(8)",
                       n->conf->data_dir);
         return fail("log_lost", EXIT_DAMAGED);
     default:
@@ -412,12 +412,23 @@ static void arm_timer(struct node *n, uint64_t now_us)
     (void)event_add(n->timer, &tv);
 }
 
+/* A transfer is tried again as long as there is time: the first target may have died (DESIGN.md 7). */
+static bool still_handing_over(struct node *n, uint64_t now_us)
+{
+    if (now_us >= n->stop_deadline_us)
+        return false;
+    return replica_transferring(n->replica) ||
+           (raft_get_role(replica_raft(n->replica)) == RAFT_LEADER &&
+            replica_transfer(n->replica, 0, now_us) == 0);
+}
+
 static void stop_step(struct node *n, uint64_t now_us)
 {
     if (n->phase == NODE_TRANSFERRING) {
-        if (replica_transferring(n->replica) && now_us < n->stop_deadline_us)
+        if (still_handing_over(n, now_us))
             return;
         replica_quiesce(n->replica);
+        client_port_flush(n->client_port); /* what it answered */
         n->phase = NODE_DRAINING;
         n->stop_deadline_us = now_us + DRAIN_US;
     }

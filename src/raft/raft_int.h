@@ -187,6 +187,7 @@ bool raft_disk_is_stalled(const struct raft *r);
 uint64_t raft_now(struct raft *r, uint64_t now_us);
 
 /* election.c */
+bool raft_may_campaign(const struct raft *r);
 void raft_campaign(struct raft *r, bool pre, bool transfer);
 void raft_campaign_resend(struct raft *r, struct progress *p);
 void raft_count_votes(struct raft *r);

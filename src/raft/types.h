@@ -75,8 +75,8 @@ enum raft_msg_type {
  * APPEND          term; prev = the entry before entries[0]; entries; leader_commit
  * APPEND_RESP     term; reject = 0: index = prev.index + number of entries of the APPEND answered,
  *                 durable here; reject = 1: index = the prev.index refused; hint = where the answerer's
- *                 log may agree: the first index of the conflicting term and that term, or
- *                 (last_index + 1, term 0) when its log is too short
+ *                 log may agree: the first index of the conflicting term that is not committed, and that
+ *                 term, or (last_index + 1, term 0) when its log is too short
  * HEARTBEAT       term; round = the highest round opened in this term; leader_commit, clamped to what
  *                 the receiver is known to hold (READS R30)
  * HEARTBEAT_RESP  term and round exactly as received (READS R8); reject = 1: term is the answerer's own,

@@ -59,6 +59,14 @@ void client_close(struct client *cl)
     free(cl);
 }
 
+void client_reset(struct client *cl)
+{
+    struct linger linger = {.l_onoff = 1, .l_linger = 0};
+
+    (void)setsockopt(cl->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+    client_close(cl);
+}
+
 static void take_in(struct client *cl)
 {
     void *room;
@@ -179,15 +187,14 @@ const char *client_recv_within(struct client *cl, unsigned ms)
             return (const char *)cl->line.data;
         }
         seen = len;
-        now = now_ms();
-        if (cl->ended || now >= deadline)
+        if (cl->ended)
             return NULL;
-        if (poll(&p, 1, (int)(deadline - now)) > 0) {
-            size_t before = cl->taken;
-
+        now = now_ms();
+        /* Looks at least once, also when ms is 0. */
+        if (poll(&p, 1, now < deadline ? (int)(deadline - now) : 0) > 0)
             take_in(cl);
-            (void)before;
-        }
+        else if (now >= deadline)
+            return NULL;
     }
 }
 

@@ -64,9 +64,7 @@ void harness_init(int argc, char **argv)
     const char *build = getenv("top_builddir");
     const char *factor = getenv("RIDD_TEST_SLOW");
     char path[PATH_MAX];
-    struct timeval unused;
 
-    (void)unused;
     if (factor != NULL)
         slowness = (unsigned)strtoul(factor, NULL, 10);
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)

@@ -169,6 +169,7 @@ struct client {
 struct client *client_open(const struct cluster *c, unsigned node);
 struct client *client_open_port(uint16_t port);
 void client_close(struct client *cl);
+void client_reset(struct client *cl); /* the same with RST instead of FIN */
 /* A line; the line feed is added. Takes in replies meanwhile, so that nobody blocks. */
 void client_send(struct client *cl, const char *line);
 void client_sendf(struct client *cl, const char *format, ...) __attribute__((format(printf, 2, 3)));
