@@ -668,6 +668,11 @@ static void begin_period(struct nemesis *m, int leader)
         return;
     }
     tell(m, "-- %llu ms", (unsigned long long)period_ms);
+    /* Undisturbed, or the deceived leader is killed before anybody asks it. */
+    if ((m->faults & (1u << FAULT_ECHO)) != 0 && draw(m, 4) == 0) {
+        chosen = 1u << FAULT_ECHO;
+        want = 0;
+    }
     for (unsigned tries = 0; tries < 64 && want > 0; tries++) {
         unsigned kind = (unsigned)draw(m, N_FAULTS);
 
