@@ -460,7 +460,7 @@ static void turn(struct node *n)
         stop_step(n, now_us);
 }
 
-static void close_node(struct node *n, bool clean)
+static void close_node(struct node *n)
 {
     /* The order undoes the opening: no more input, no more requests, the disk finishes, the state
      * is marked clean. */
@@ -470,7 +470,7 @@ static void close_node(struct node *n, bool clean)
         log_thread_stop(n->log_thread);
     replica_free(n->replica);
     service_free(n->service);
-    if (n->kv != NULL && kv_close(n->kv, clean) != 0)
+    if (n->kv != NULL && kv_close(n->kv, true) != 0)
         log_event(LOG_WARNING, "state_not_clean", "error='%s' action=rebuild_at_start", err_text());
     if (n->store != NULL)
         store_close(n->store);
@@ -548,7 +548,9 @@ int node_run(const struct conf *conf, uint64_t started_us)
     err_reset();
     e = start(n);
     if (e != 0) {
-        close_node(n, false);
+        /* Nothing was applied. What the state says of the log may be the reason of the refusal, and
+         * must outlive the next boot: with its clean mark the state is believed then, too. */
+        close_node(n);
         return e;
     }
     n->watchdog_us = notify_watchdog_us();
@@ -565,7 +567,7 @@ int node_run(const struct conf *conf, uint64_t started_us)
         }
         turn(n);
     }
-    close_node(n, true);
+    close_node(n);
     log_event(LOG_INFO, "stopped", NULL);
     rid_assert_set_context(NULL, NULL);
     return 0;
