@@ -131,6 +131,24 @@ CASE(daemon__init)
     cluster_free(c);
 }
 
+/* A node that its peers have met, in a cluster that never had a quorum: their logs say nothing. */
+CASE(daemon__init_asks_who_is_remembered)
+{
+    struct cluster *c = cluster_new(5, NULL);
+    cleanup_buf struct buf out = BUF_INIT;
+
+    cluster_init(c);
+    node_start(c, 0);
+    node_start(c, 1);
+    node_wait_logged(c, 0, "event=peer_recorded peer=n2");
+    node_kill(c, 1);
+    tree_remove(c->nodes[1].dir, false);
+    expect_code(run_ridd(c->conf, "n2", &out, "--init", NULL), 78, &out);
+    expect_text(&out, "has met a node named n2 before");
+    assert_int_not_equal(access(c->nodes[1].dir, F_OK), 0);
+    cluster_free(c);
+}
+
 CASE(daemon__strange_directories)
 {
     struct cluster *c = cluster_new(1, NULL);
@@ -414,6 +432,7 @@ int main(int argc, char **argv)
         HARNESS_TEST(daemon__check_config_prints_all_problems),
         HARNESS_TEST(daemon__print_config_reads_back),
         HARNESS_TEST(daemon__init),
+        HARNESS_TEST(daemon__init_asks_who_is_remembered),
         HARNESS_TEST(daemon__strange_directories),
         HARNESS_TEST(daemon__second_process_is_refused),
         HARNESS_TEST(daemon__lost_disk),
