@@ -375,7 +375,7 @@ static enum wire_refusal on_hello(void *ctx, const struct wire_hello *h)
     if (h->channel == WIRE_CHANNEL_PROBE)
         return WIRE_REFUSED_NOT; /* a question before --init: nothing is recorded */
     if (h->known_incarnation != 0 && h->known_incarnation != n->incarnation)
-        return WIRE_REFUSED_INCARNATION;
+        return WIRE_REFUSED_OURSELVES;
     e = identity_peer_check_and_record(n->dir, h->from, server->name, h->incarnation);
     if (e < 0)
         fatal(n, e, "cannot record the incarnation of a peer");

@@ -41,7 +41,8 @@ CASE(daemon__usage)
     expect_code(run_ridd(NULL, NULL, &out, "--version", NULL), 0, &out);
     expect_text(&out, "ridd ");
     expect_code(run_ridd(NULL, NULL, &out, "--sing", NULL), 64, &out);
-    expect_text(&out, "unknown option '--sing'");
+    expect_text(&out, "ridd: unknown option '--sing'; see 'ridd --help'\n");
+    assert_ptr_equal(memchr(out.data, '\n', out.len), out.data + out.len - 1); /* one line */
     expect_code(run_ridd(NULL, NULL, &out, "--config", NULL), 64, &out);
     expect_code(run_ridd(NULL, NULL, &out, "more", NULL), 64, &out);
     expect_text(&out, "unexpected argument 'more'");
@@ -205,9 +206,9 @@ CASE(daemon__lost_disk)
         node_start(c, i);
     for (unsigned i = 0; i < 3; i++)
         if (i != lost)
-            wait_until(node_log_lines(c, i, "event=peer_refused", "disk was lost") > 0,
+            wait_until(node_log_lines(c, i, "event=peer_refused", "its disk was lost") > 0,
                        "the refusal");
-    wait_until(node_log_lines(c, lost, "event=peer_refused", "disk was lost") > 0,
+    wait_until(node_log_lines(c, lost, "event=peer_refused", "our disk was lost") > 0,
                "the refused to be told");
     wait_until(({
                    json_t *status = node_status(c, (lost + 1) % 3);
