@@ -62,10 +62,8 @@ static const struct option options[] = {{"config", required_argument, NULL, 'c'}
 
 static int usage(const char *what, const char *arg)
 {
-    if (what != NULL)
-        fprintf(stderr, "ridd: %s%s%s%s\n", what, arg != NULL ? " '" : "", arg != NULL ? arg : "",
-                arg != NULL ? "'" : "");
-    fprintf(stderr, "%sridd: try ridd --help\n", usage_text);
+    fprintf(stderr, "ridd: %s%s%s%s; see 'ridd --help'\n", what, arg != NULL ? " '" : "",
+            arg != NULL ? arg : "", arg != NULL ? "'" : "");
     return EXIT_USAGE_ERROR;
 }
 

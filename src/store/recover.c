@@ -27,7 +27,7 @@
 
 #include "base/banned.h"
 
-#define WAY_OUT "look with 'ridd --dump-log DIR', then bring this node back as a new member"
+#define WAY_OUT "look with 'ridd --dump-log DIR', then see ridd(8), LOST DISK"
 
 struct damage {
     const char *file;
@@ -205,8 +205,7 @@ static int check_identity(const struct recovery *rc, const char *name,
         what = rc->conf.node_id != h->node_id ? "node" : "incarnation of this node";
     return err_say(STORE_E_FOREIGN,
                    "'%s' belongs to another %s: the log's folder was mixed up; put back the folder "
-                   "that belongs to "
-                   "this node, or bring it back as a new member",
+                   "that belongs to this node; if it is lost, see ridd(8), LOST DISK",
                    name, what);
 }
 

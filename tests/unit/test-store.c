@@ -500,7 +500,7 @@ static void store__damage_is_explained(void **state)
     assert_non_null(strstr(err_text(), "payload is wrong"));
     assert_non_null(strstr(err_text(), "evidence: batch 7 begins to follow at offset"));
     assert_non_null(strstr(err_text(), "ridd --dump-log DIR"));
-    assert_non_null(strstr(err_text(), "new member"));
+    assert_non_null(strstr(err_text(), "LOST DISK"));
     /* Repeatable, and nothing was changed by looking. */
     assert_int_equal(reopen(&l), STORE_E_DAMAGED);
     fake_disk_flip(l.disk, "0000000000000002.wal", at + 45, 0);
