@@ -167,7 +167,8 @@ static const struct {
 static const char common_options[] =
     "  -e, --endpoints LIST  HOST:PORT,HOST:PORT,... of the nodes' client ports\n"
     "  -c, --config FILE     take the nodes from this ridd.conf\n"
-    "  -t, --timeout MS      for the whole command (5000; status, ping: 1000 a node)\n"
+    "  -t, --timeout MS      for the whole command (5000; compare: none; status, ping:\n"
+    "                        1000 a node)\n"
     "  -h, --help            this; after a verb: help for the verb\n";
 
 /* ---- help ---- */
@@ -426,18 +427,19 @@ static int parse_options(struct ctl *ctl, int argc, char **argv, struct asked *a
 static int check_options(const struct ctl *ctl, const struct asked *asked)
 {
     unsigned extra = asked->options & ~ctl->verb->options;
+    const char *space = ctl->verb->usage[0] != '\0' ? " " : "";
 
     for (size_t i = 0; i < sizeof(option_texts) / sizeof(option_texts[0]); i++)
         if (extra & option_texts[i].option)
             return report(ctl, CTL_EXIT_USAGE, "does not take '%s'; see 'ridctl %s --help'",
                           option_texts[i].name, ctl->verb->name);
     if (ctl->n_args < ctl->verb->args_min)
-        return report(ctl, CTL_EXIT_USAGE, "something is missing; usage: ridctl %s %s",
-                      ctl->verb->name, ctl->verb->usage);
+        return report(ctl, CTL_EXIT_USAGE, "something is missing; usage: ridctl %s%s%s",
+                      ctl->verb->name, space, ctl->verb->usage);
     if (ctl->n_args > ctl->verb->args_max)
         return report(ctl, CTL_EXIT_USAGE,
-                      "too many arguments, beginning with '%.60s'; usage: ridctl %s %s",
-                      ctl->args[ctl->verb->args_max], ctl->verb->name, ctl->verb->usage);
+                      "too many arguments, beginning with '%.60s'; usage: ridctl %s%s%s",
+                      ctl->args[ctl->verb->args_max], ctl->verb->name, space, ctl->verb->usage);
     return CTL_EXIT_OK;
 }
 
