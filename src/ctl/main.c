@@ -127,6 +127,8 @@ enum {
     OPT_VERSION,
 };
 
+static const char letters[] = ":e:c:t:n:vh";
+
 static const struct option long_options[] = {
     {"endpoints", required_argument, NULL, 'e'},
     {"config", required_argument, NULL, 'c'},
@@ -345,6 +347,8 @@ struct asked {
 
 static int take_option(struct ctl *ctl, struct asked *asked, int option)
 {
+    char letter[] = "-?";
+
     switch (option) {
     case 'e':
         ctl->endpoints_option = optarg;
@@ -402,10 +406,14 @@ static int take_option(struct ctl *ctl, struct asked *asked, int option)
         return report(ctl, CTL_EXIT_USAGE, "'%.60s' wants a value; see 'ridctl --help'",
                       ctl->args[optind - 1]);
     default:
+        /* A letter may stand in a word with others, which getopt is not done with. */
+        letter[1] = (char)optopt;
         return report(ctl, CTL_EXIT_USAGE,
                       "unknown option '%.60s'; see 'ridctl --help' (a value that begins with '-' "
                       "goes behind '--')",
-                      ctl->args[optind - 1]);
+                      optopt > 0 && optopt < OPT_JSON && strchr(&letters[1], optopt) == NULL
+                          ? letter
+                          : ctl->args[optind - 1]);
     }
 }
 
@@ -417,7 +425,7 @@ static int parse_options(struct ctl *ctl, int argc, char **argv, struct asked *a
     opterr = 0;
     ctl->args = argv;
     while (exit_code == CTL_EXIT_OK &&
-           (option = getopt_long(argc, argv, ":e:c:t:n:vh", long_options, NULL)) != -1)
+           (option = getopt_long(argc, argv, letters, long_options, NULL)) != -1)
         exit_code = take_option(ctl, asked, option);
     ctl->args = argv + optind;
     ctl->n_args = argc - optind;

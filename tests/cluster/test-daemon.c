@@ -43,6 +43,10 @@ CASE(daemon__usage)
     expect_code(run_ridd(NULL, NULL, &out, "--sing", NULL), 64, &out);
     expect_text(&out, "ridd: unknown option '--sing'; see 'ridd --help'\n");
     assert_ptr_equal(memchr(out.data, '\n', out.len), out.data + out.len - 1); /* one line */
+    expect_code(run_ridd(NULL, NULL, &out, "--init", "-xz", NULL), 64, &out);
+    expect_text(&out, "unknown option '-x'");
+    expect_code(run_ridd(NULL, NULL, &out, "--help=me", NULL), 64, &out);
+    expect_text(&out, "unknown option '--help=me'");
     expect_code(run_ridd(NULL, NULL, &out, "--config", NULL), 64, &out);
     expect_code(run_ridd(NULL, NULL, &out, "more", NULL), 64, &out);
     expect_text(&out, "unexpected argument 'more'");

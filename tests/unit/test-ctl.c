@@ -476,6 +476,12 @@ static void ctl__usage_errors_are_64(void **state)
         {{"put", "a", "-5"},
          "ridctl: unknown option '-5'; see 'ridctl --help' (a value that begins with '-' goes "
          "behind '--')\n"},
+        {{"put", "a", "-55"},
+         "ridctl: unknown option '-5'; see 'ridctl --help' (a value that begins with '-' goes "
+         "behind '--')\n"},
+        {{"get", "--raw=x"},
+         "ridctl: unknown option '--raw=x'; see 'ridctl --help' (a value that begins with '-' goes "
+         "behind '--')\n"},
         {{"get", "--frob"},
          "ridctl: unknown option '--frob'; see 'ridctl --help' (a value that begins with '-' goes "
          "behind '--')\n"},
