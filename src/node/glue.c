@@ -102,7 +102,8 @@ static void fatal(void *ctx, int error, const char *what)
 
     (void)ctx;
     /* What does not check is damage; everything else is the environment's failure. */
-    log_event(LOG_ERROR, "fatal", "what='%s' error='%s' detail='%s' path='%s' action=exit_%d", what,
+    log_event(LOG_ERROR, "fatal", "what='%s' error=\"%s\" detail=\"%s\" path='%s' action=exit_%d",
+              what,
               error < 0 ? strerror(-error)
                         : (error == KV_E_FULL ? "no room in the map or on the disk" : "damaged"),
               text, err_path(), is_damage(error) ? EXIT_DAMAGED : EXIT_IO_ERROR);
