@@ -167,7 +167,7 @@ static int handle_heartbeat(struct raft *r, const struct raft_msg *m)
 
     /* The leader clamped it to what it knows to be in our log (READS R30). */
     if (m->leader_commit > r->log.last_index)
-        return invalid(r, m, "commit index beyond what this log acknowledged");
+        return invalid(r, m, "this log lost entries that it had acknowledged");
     raft_commit_to(r, m->leader_commit);
     if (MUTANT(10) && (resp.round = m->round > r->last_round_us ? m->round : r->last_round_us) != 0)
         r->last_round_us = resp.round; /* a field that followers do not use */

@@ -1,18 +1,21 @@
 /* Recovery: which bytes of the folder are the log (RELIABILITY 4.5)?
  *
- * What a crash can leave, and how it is read here. "Stamping" writes header and opening batch into
- * a prepared file: .tmp                      store_create() did not finish: nothing yet. Removed.
- *   .prep, blank              prepared and never used. Removed.
- *   .prep, stamped or torn    the segment before it ended in a synced batch; nothing but the
- * opening batch can be in it, because it gets its name (rename, sync of the folder) before the
- * first real batch. Removed; a good header is evidence for the batch it names. last .wal, no data
- * batch  started and never used: the next start replaces it. last .wal, torn tail      batch g+1
- * was being written: cut (R5), unless there is evidence that it was synced (R4). other .wal, bytes
- * behind  torn tail or unused room of a segment that was last once. The header of the segment after
- *   what the next one names   it says where it ends; a later start cuts it to that.
- * Everything else is damage, and refused: a header that is not good, a missing or misnamed segment,
- * a size other than the header's in the last one, a defect before the end that the next header
- * names, a defect in an opening batch. */
+ * What a crash can leave, and how it is read here ("stamping" writes header and opening batch into a
+ * prepared file):
+ *   .tmp                        store_create() did not finish: nothing yet. Removed.
+ *   .prep, blank                prepared and never used. Removed.
+ *   .prep, stamped or torn      the segment before it ended in a synced batch; nothing but the opening
+ *                               batch can be in it, because it gets its name (rename, sync of the
+ *                               folder) before the first real batch. Removed; a good header is evidence
+ *                               for the batch it names.
+ *   last .wal, no data batch    started and never used: the next start replaces it.
+ *   last .wal, torn tail        batch g+1 was being written: cut (R5), unless there is evidence that it
+ *                               was synced (R4).
+ *   other .wal, bytes behind    torn tail or unused room of a segment that was last once. The header of
+ *   what the next one names     the segment after it says where it ends; a later start cuts it to that.
+ * Everything else is damage, and refused: a header that is not good, a missing or misnamed segment, a
+ * size other than the header's in the last one, a defect before the end that the next header names, a
+ * defect in an opening batch. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -28,7 +31,7 @@
 
 #include "base/banned.h"
 
-#define WAY_OUT "look with 'ridd --dump-log DIR', then bring this node back as a new member"
+#define WAY_OUT "look with 'ridd --dump-log DIR', then see LOST DISK in ridd(8)"
 
 struct damage {
     const char *file;
@@ -207,7 +210,7 @@ static int check_identity(const struct recovery *rc, const char *name,
     return err_say(STORE_E_FOREIGN,
                    "'%s' belongs to another %s: the log's folder was mixed up; put back the folder "
                    "that belongs to "
-                   "this node, or bring it back as a new member",
+                   "this node, or see LOST DISK in ridd(8)",
                    name, what);
 }
 

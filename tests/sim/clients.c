@@ -45,9 +45,13 @@ static void op_end(struct sim *s, struct op *op)
     s->free_ops = op;
 }
 
-void op_key(unsigned key, unsigned char bytes[24], size_t *ret_len)
+const char *op_key(unsigned key)
 {
-    *ret_len = (size_t)snprintf((char *)bytes, 24, "%ckey-%02u", KEY_TYPE_STRING, key);
+    static const char keys[SIM_KEYS_MAX][OP_KEY_BYTES + 1] = {
+        "skey-00", "skey-01", "skey-02", "skey-03", "skey-04", "skey-05",
+        "skey-06", "skey-07", "skey-08", "skey-09", "skey-10", "skey-11"};
+
+    return keys[key];
 }
 
 static bool is_write(enum op_kind kind)
@@ -234,8 +238,6 @@ static void served(struct replica_request *q, const struct replica_view *view)
     struct sim *s = n->sim;
     struct sim_session *c = &s->clients[op->client].sessions[op->node];
     struct command_value v;
-    unsigned char key[24];
-    size_t len;
     int r;
 
     op->ok = true;
@@ -248,8 +250,7 @@ static void served(struct replica_request *q, const struct replica_view *view)
         c->reads[c->n_reads++ % 16].order = op->order;
         c->reads[(c->n_reads - 1) % 16].index = op->index;
     }
-    op_key(op->key, key, &len);
-    r = view->get(view->ctx, (struct wire_slice){(char *)key, len}, &v);
+    r = view->get(view->ctx, (struct wire_slice){op_key(op->key), OP_KEY_BYTES}, &v);
     if (r != 0)
         sim_fail(s, "setup", "get gave %d", r);
     if (op->index > 0)
@@ -303,11 +304,9 @@ static void encode(struct sim *s, struct op *op)
     struct command c = {.client = op->client + 1, .seq = op->id & 0xffffffff};
     const char *seen = s->clients[op->client].seen[op->key];
     static char text[20000];
-    unsigned char key[24];
     int n;
 
-    op_key(op->key, key, &c.key.len);
-    c.key.data = (char *)key;
+    c.key = (struct wire_slice){op_key(op->key), OP_KEY_BYTES};
     if (sim_below(s, STREAM_OP, op->client, 100) < s->p.large_percent)
         n = snprintf(text, sizeof(text), "\"%" PRIu64 "-%0*d\"", op->id,
                      (int)sim_below(s, STREAM_OP, op->client, 6000) + 1, 0);

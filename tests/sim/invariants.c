@@ -84,13 +84,10 @@ const struct oracle_version *oracle_value(struct sim *s, unsigned key, raft_inde
 
 static uint64_t version_digest(unsigned key, const struct oracle_version *v)
 {
-    unsigned char bytes[24];
-    size_t len;
-
     if (v == NULL || !v->exists)
         return 0;
-    op_key(key, bytes, &len);
-    return state_key_digest(bytes, len, v->hash, v->create_index, v->index, v->version);
+    return state_key_digest(op_key(key), OP_KEY_BYTES, v->hash, v->create_index, v->index,
+                            v->version);
 }
 
 static void model_set(struct sim *s, unsigned key, struct oracle_version v)
@@ -120,7 +117,7 @@ static void model_apply(struct sim *s, const struct raft_entry *e, struct oracle
     bool exists;
 
     o->status = COMMAND_INVALID;
-    if (command_decode(e->data, e->len, &c) != 0 || c.key.len != 7)
+    if (command_decode(e->data, e->len, &c) != 0 || c.key.len != OP_KEY_BYTES)
         return;
     key = (unsigned)((c.key.data[5] - '0') * 10 + (c.key.data[6] - '0'));
     o->op = c.client << 32 | c.seq;

@@ -126,8 +126,8 @@ void node_turn(struct sim_node *n)
     oracle_turn(n);
     trace_note(s, raft_get_term(r) << 8 | (uint64_t)raft_get_role(r), raft_get_commit_index(r),
                replica_last_applied(n->replica) << 4 | n->i);
-    node_arm(n, raft_get_role(r) == RAFT_LEADER && !s->drained ? replica_deadline_us(n->replica)
-                                                               : raft_deadline_us(r));
+    /* Deadlines of requests are armed when they come; a late expiry waits for the next of these. */
+    node_arm(n, raft_deadline_us(r));
 }
 
 /* ---- life ---- */

@@ -249,7 +249,7 @@ struct sim;
 struct sim_node {
     struct sim *sim;
     unsigned i;
-    char name[8];
+    char name[16];
     raft_node_id id;
     enum node_life life;
     bool damaged;  /* counts among those that may be lost */
@@ -613,7 +613,9 @@ void client_submit(struct sim *s, struct op *op);
 /* After a turn: what was answered leaves the node. */
 void clients_replies(struct sim_node *n);
 void clients_node_died(struct sim_node *n);
-void op_key(unsigned key, unsigned char bytes[24], size_t *ret_len);
+/* The stored form of a key: OP_KEY_BYTES bytes. */
+#define OP_KEY_BYTES 7u
+const char *op_key(unsigned key);
 
 /* ---- nemesis.c ---- */
 void nemesis_plan(struct sim *s);
