@@ -158,6 +158,8 @@ static void i12_once(struct sim *s, const struct oracle_entry *o, raft_index ind
     if (op->refused)
         sim_fail(s, "I6",
                  "a write that was refused as never having happened is applied at %" PRIu64, index);
+    if (op->unknown)
+        MARK(s, writes_unknown_applied);
     op->applied_at = index;
 }
 
@@ -348,6 +350,9 @@ void oracle_trace(struct sim_node *n, const struct raft_trace *t)
             sim_fail(s, "I6", "n%u truncates from %" PRIu64 ", and %" PRIu64 " is committed",
                      n->i + 1, t->index, n->commit);
         break;
+    case RAFT_TRACE_ROUND:
+        n->round = t->round;
+        break;
     case RAFT_TRACE_PROBE:
         MARK(s, probe_fallback);
         break;
@@ -364,7 +369,6 @@ void oracle_trace(struct sim_node *n, const struct raft_trace *t)
         break;
     case RAFT_TRACE_VOTE_GRANTED:
     case RAFT_TRACE_VOTE_REFUSED:
-    case RAFT_TRACE_ROUND:
     case RAFT_TRACE_CONFIGURATION:
     case RAFT_TRACE_TRANSFER:
         break;
@@ -518,8 +522,22 @@ static void i8_acks_what_agrees(struct sim_node *n, const struct raft_msg *m)
                  m->index, leader->i + 1);
 }
 
+static void note_echo(struct sim_node *n, const struct raft_msg *m)
+{
+    const struct sim_node *leader = node_of_id(n->sim, m->to);
+
+    if (m->type != RAFT_MSG_HEARTBEAT_RESP || m->reject || leader == NULL)
+        return;
+    if (m->term > n->echoed[leader->i].term ||
+        (m->term == n->echoed[leader->i].term && m->round > n->echoed[leader->i].round)) {
+        n->echoed[leader->i].term = m->term;
+        n->echoed[leader->i].round = m->round;
+    }
+}
+
 void oracle_send(struct sim_node *n, const struct raft_msg *m)
 {
+    note_echo(n, m);
     i7_durable_before_visible(n, m);
     i8_acks_what_agrees(n, m);
 }
