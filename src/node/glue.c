@@ -102,7 +102,8 @@ static void fatal(void *ctx, int error, const char *what)
 
     (void)ctx;
     /* What does not check is damage; everything else is the environment's failure. */
-    log_event(LOG_ERROR, "fatal", "what='%s' error='%s' detail='%s' path='%s' action=exit_%d", what,
+    log_event(LOG_ERROR, "fatal", "what='%s' error=\"%s\" detail=\"%s\" path='%s' action=exit_%d",
+              what,
               error < 0 ? strerror(-error)
                         : (error == KV_E_FULL ? "no room in the map or on the disk" : "damaged"),
               text, err_path(), is_damage(error) ? EXIT_DAMAGED : EXIT_IO_ERROR);
@@ -395,7 +396,7 @@ static enum wire_refusal on_hello(void *ctx, const struct wire_hello *h)
     if (h->channel == WIRE_CHANNEL_PROBE)
         return WIRE_REFUSED_NOT; /* a question before --init: nothing is recorded */
     if (h->known_incarnation != 0 && h->known_incarnation != n->incarnation)
-        return WIRE_REFUSED_INCARNATION;
+        return WIRE_REFUSED_OURSELVES;
     e = identity_peer_check_and_record(n->dir, h->from, server->name, h->incarnation);
     if (e < 0)
         fatal(n, e, "cannot record the incarnation of a peer");

@@ -46,7 +46,7 @@ static int ask_peers(const struct conf *conf, const unsigned char cluster_id[16]
         }
         if (reply.refused != WIRE_REFUSED_NOT) {
             fprintf(stderr, "ridd: %s at %s refuses this node: %s; nothing was made\n", p->name,
-                    p->peer_addr, wire_refusal_text((enum wire_refusal)reply.refused));
+                    p->peer_addr, wire_refusal_text((enum wire_refusal)reply.refused, false));
             return EXIT_CONF_ERROR;
         }
         if (reply.last_index > 1) {
@@ -54,7 +54,8 @@ static int ask_peers(const struct conf *conf, const unsigned char cluster_id[16]
                     "ridd: %s at %s has a log up to index %" PRIu64
                     ": this cluster is at work already, and an empty node "
                     "named %s could vote twice in one term; nothing was made\n"
-                    "ridd: if the disk of %s was lost, restore '%s' from before the loss, or make "
+                    "ridd: if the disk of %s was lost, restore '%s' from a copy no older than its "
+                    "last write, or make "
                     "the whole cluster anew: "
                     "stop every node, move every data directory away, then ridd --init on each\n",
                     p->name, p->peer_addr, reply.last_index, conf->self->name, conf->self->name,

@@ -65,7 +65,7 @@ static void assert_context(void *ctx, char *buf, size_t size)
 
 static int fail(const char *event, int exit_code)
 {
-    log_event(LOG_ERROR, event, "error='%s' action=exit_%d", err_text(), exit_code);
+    log_event(LOG_ERROR, event, "error=\"%s\" action=exit_%d", err_text(), exit_code);
     return exit_code;
 }
 
@@ -313,7 +313,7 @@ static void on_reload(evutil_socket_t fd, short what, void *arg)
         return;
     e = conf_load(n->conf->path, n->self->name, true, fresh, &problems);
     if (e != 0) {
-        log_event(LOG_ERROR, "reload_refused", "line=%u error='%s' action=keep_old",
+        log_event(LOG_ERROR, "reload_refused", "line=%u error=\"%s\" action=keep_old",
                   problems.n > 0 ? problems.list[0].line : 0,
                   problems.n > 0 ? problems.list[0].text : err_text());
         conf_problems_done(&problems);
@@ -345,7 +345,7 @@ static void on_disk_failure(void *ctx, int error)
     (void)ctx;
     /* On the log thread. A failed write or fsync is final: what is on the disk is not known any
      * more (RELIABILITY 4.8). */
-    log_event(LOG_ERROR, "log_failed", "error='%s' detail='%s' action=exit_74",
+    log_event(LOG_ERROR, "log_failed", "error=\"%s\" detail=\"%s\" action=exit_74",
               error < 0 ? strerror(-error) : "refused", err_text());
     _exit(EXIT_IO_ERROR);
 }
@@ -494,7 +494,8 @@ static void close_node(struct node *n)
     replica_free(n->replica);
     service_free(n->service);
     if (n->kv != NULL && kv_close(n->kv, true) != 0)
-        log_event(LOG_WARNING, "state_not_clean", "error='%s' action=rebuild_at_start", err_text());
+        log_event(LOG_WARNING, "state_not_clean", "error=\"%s\" action=rebuild_at_start",
+                  err_text());
     if (n->store != NULL)
         store_close(n->store);
     if (n->vfs != NULL)

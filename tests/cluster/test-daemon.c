@@ -41,7 +41,12 @@ CASE(daemon__usage)
     expect_code(run_ridd(NULL, NULL, &out, "--version", NULL), 0, &out);
     expect_text(&out, "ridd ");
     expect_code(run_ridd(NULL, NULL, &out, "--sing", NULL), 64, &out);
-    expect_text(&out, "unknown option '--sing'");
+    expect_text(&out, "ridd: unknown option '--sing'; see 'ridd --help'\n");
+    assert_ptr_equal(memchr(out.data, '\n', out.len), out.data + out.len - 1); /* one line */
+    expect_code(run_ridd(NULL, NULL, &out, "--init", "-xz", NULL), 64, &out);
+    expect_text(&out, "unknown option '-x'");
+    expect_code(run_ridd(NULL, NULL, &out, "--help=me", NULL), 64, &out);
+    expect_text(&out, "unknown option '--help=me'");
     expect_code(run_ridd(NULL, NULL, &out, "--config", NULL), 64, &out);
     expect_code(run_ridd(NULL, NULL, &out, "more", NULL), 64, &out);
     expect_text(&out, "unexpected argument 'more'");
@@ -271,9 +276,9 @@ CASE(daemon__lost_disk)
         node_start(c, i);
     for (unsigned i = 0; i < 3; i++)
         if (i != lost)
-            wait_until(node_log_lines(c, i, "event=peer_refused", "disk was lost") > 0,
+            wait_until(node_log_lines(c, i, "event=peer_refused", "its disk was lost") > 0,
                        "the refusal");
-    wait_until(node_log_lines(c, lost, "event=peer_refused", "disk was lost") > 0,
+    wait_until(node_log_lines(c, lost, "event=peer_refused", "our disk was lost") > 0,
                "the refused to be told");
     wait_until(({
                    json_t *status = node_status(c, (lost + 1) % 3);
@@ -340,7 +345,7 @@ CASE(daemon__port_in_use)
         assert_int_equal(bind(fd, (struct sockaddr *)&in, sizeof(in)), 0);
         assert_int_equal(listen(fd, 1), 0);
         expect_code(run_ridd(c->conf, "n1", &out, NULL), 78, &out);
-        expect_text(&out, "event=cannot_listen");
+        expect_text(&out, "event=cannot_listen error=\"cannot listen on '");
         expect_text(&out, i == 0 ? c->nodes[0].addr : c->nodes[0].peer_addr);
         expect_text(&out, "in use");
         (void)close(fd);
