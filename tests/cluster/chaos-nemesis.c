@@ -195,7 +195,8 @@ static void start(struct nemesis *m, unsigned i)
     if (m->cluster->nodes[i].pid != 0)
         return;
     v->down = false;
-    v->was_hurt = v->full;
+    /* A sync that is to fail waits through a kill. */
+    v->was_hurt = v->full || atomic_load(&v->control->fail_sync) != 0;
     m->cluster->env = v->envs;
     node_spawn(m->cluster, i);
     m->cluster->env = NULL;
