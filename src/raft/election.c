@@ -52,6 +52,7 @@ void raft_campaign(struct raft *r, bool pre, bool transfer)
         r->self_vote_pending = false;
     } else {
         r->hard_state.current_term++;
+        r->term_leader = 0;
         r->hard_state.voted_for = r->conf.id;
         r->hard_state_dirty = true;
         r->self_vote = false;
@@ -87,6 +88,7 @@ static void become_leader(struct raft *r)
     rid_assert(r->n_reads == 0);
     rid_assert(r->n_floor_reads == 0);
     r->leader_id = r->conf.id;
+    r->term_leader = r->conf.id;
     raft_become(r, RAFT_LEADER, "elected");
     /* Rounds go on counting through terms; those of an earlier leadership are closed. */
     r->confirmed_round = r->next_round - 1;
