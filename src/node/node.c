@@ -146,7 +146,7 @@ static int open_log(struct node *n, struct store_recovered *recovered)
     case STORE_E_NO_LOG:
         (void)err_say(e,
                       "'%s/wal' holds no log, but this node had one: it may have voted and "
-                      "forgotten; bring it back as a new member",
+                      "forgotten; see LOST DISK in ridd(8)",
                       n->conf->data_dir);
         return fail("log_lost", EXIT_DAMAGED);
     default:

@@ -20,6 +20,7 @@
 #include "base/clock.h"
 #include "base/crc32c.h"
 #include "base/err.h"
+#include "base/mutant.h"
 #include "store/store_int.h"
 
 #include "base/banned.h"
@@ -144,7 +145,7 @@ static int write_batch(struct store *s)
                              .n_bytes = w->n_bytes,
                              .chain = w->chain,
                              .synced_batch = w->synced_batch,
-                             .commit_index = w->commit_index};
+                             .commit_index = MUTANT(110) ? 0 : w->commit_index};
     unsigned char data[BATCH_END_BYTES];
     uint64_t begin;
     uint64_t took;
@@ -165,9 +166,11 @@ static int write_batch(struct store *s)
     if (r != 0)
         return err_trace(r);
     begin = clock_mono_us();
-    r = s->conf.vfs->fdatasync(s->conf.vfs->ctx, w->file);
+    r = MUTANT(78) && w->batch % 2 == 0 ? 0 : s->conf.vfs->fdatasync(s->conf.vfs->ctx, w->file);
+    if (MUTANT(80) && r != 0)
+        r = s->conf.vfs->fdatasync(s->conf.vfs->ctx, w->file);
     took = clock_mono_us() - begin;
-    if (r != 0)
+    if (r != 0 && !MUTANT(79))
         return err_trace(r);
     (void)pthread_mutex_lock(&s->lock);
     s->stats.n_fsyncs++;
@@ -230,7 +233,7 @@ static int stamp_segment(struct store *s, uint64_t seq, const struct segment_pre
     segment_header_encode(&h, page);
     r = write_all(vfs, w->file, page, SEGMENT_HEADER_BYTES, 0);
     if (r == 0)
-        r = put_hard_state(w, &w->hard_state);
+        r = MUTANT(76) ? 0 : put_hard_state(w, &w->hard_state);
     if (r == 0 && first != NULL)
         r = put_entry(w, first);
     if (r == 0)
@@ -267,7 +270,7 @@ int store_start_segment(struct store *s, struct vfs_file *f, const char *name_no
         return err_trace(r);
     store_name_segment(name, seq);
     r = vfs->rename(vfs->ctx, name_now, name);
-    if (r == 0)
+    if (r == 0 && !MUTANT(87))
         r = vfs->sync_dir(vfs->ctx);
     if (r != 0)
         return err_trace(r);
@@ -278,6 +281,12 @@ int store_start_segment(struct store *s, struct vfs_file *f, const char *name_no
     s->stats.n_fsyncs++;
     (void)pthread_mutex_unlock(&s->lock);
     return err_trace(r);
+}
+
+/* A quota that is used up is a full disk, too. */
+static bool is_full(int r)
+{
+    return r == -ENOSPC || r == -EDQUOT;
 }
 
 static void set_no_space(struct store *s, bool no_space)
@@ -326,7 +335,9 @@ static int take_next_file(struct store *s, uint64_t need, struct vfs_file **ret_
         return err_trace(r);
     store_name_prepared(name, w->seq + 1);
     r = store_make_file(s->conf.vfs, name, size, 0, ret_file);
-    if (r == -ENOSPC) {
+    if (r == 0)
+        set_no_space(s, false);
+    if (is_full(r) && !MUTANT(109)) {
         set_no_space(s, true);
         size = store_max_u64(store_min_u64(s->conf.segment_first_bytes, size), least);
         r = store_make_file(s->conf.vfs, name, size, 0, ret_file);
@@ -624,7 +635,7 @@ static int prepare_begin(struct store *s)
     w->next_size = store_max_u64(s->conf.segment_bytes, STORE_SEGMENT_OVERHEAD);
     w->next_filled = 0;
     r = store_make_file(s->conf.vfs, name, w->next_size, 0, &w->next_file);
-    if (r == -ENOSPC)
+    if (is_full(r))
         return err_trace(prepare_no_space(s));
     if (r != 0)
         return err_trace(r);
@@ -643,7 +654,7 @@ static int prepare_fill(struct store *s)
 
     if (r == 0)
         r = s->conf.vfs->fdatasync(s->conf.vfs->ctx, w->next_file);
-    if (r == -ENOSPC)
+    if (is_full(r))
         return err_trace(prepare_no_space(s)); /* a file system that allocates at each write */
     if (r != 0)
         return err_trace(r);
@@ -660,7 +671,9 @@ int store_prepare(struct store *s, bool *ret_more)
     if (w->failed != 0)
         return err_trace(w->failed);
     *ret_more = false;
-    if (w->prepare == PREPARE_DONE || w->used < w->size / 2)
+    /* While there was no room, also before the half: new writes are refused meanwhile, so that half
+     * would never come, and only an attempt ends the state. This thread alone writes no_space. */
+    if (w->prepare == PREPARE_DONE || (w->used < w->size / 2 && !s->stats.no_space))
         return 0;
     w->failed = w->prepare == PREPARE_NONE ? prepare_begin(s) : prepare_fill(s);
     if (w->failed != 0)

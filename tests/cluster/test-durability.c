@@ -42,6 +42,40 @@ CASE(durability__leaders_killed_under_writes)
     end(&w, c);
 }
 
+/* Whatever the leader acknowledged while nobody followed would be lost with it. */
+CASE(durability__leader_killed_while_followers_stand)
+{
+    struct cluster *c = cluster_up(3, NULL);
+    struct writers w;
+
+    writers_init(&w, c, 4, 8, "s", 10);
+    for (unsigned round = 0; round < 2; round++) {
+        unsigned leader;
+        struct client *cl;
+
+        writers_run(&w, 100);
+        leader = cluster_leader(c);
+        cl = client_open(c, leader);
+        node_stop(c, (leader + 1) % 3);
+        node_stop(c, (leader + 2) % 3);
+        /* What is sent now is appended by the leader alone. */
+        client_send(cl, "{\"type\":\"write\",\"key\":\"lonely\",\"value\":1,\"timeout_ms\":60}");
+        wait_until((swarm_turn(w.swarm, 5), client_recv_within(cl, 0) != NULL), "its timeout");
+        node_kill(c, leader);
+        client_close(cl);
+        /* What waited in their sockets goes with them; they alone come back. */
+        for (unsigned k = 1; k <= 2; k++) {
+            node_kill(c, (leader + k) % 3);
+            node_start(c, (leader + k) % 3);
+        }
+        writers_run(&w, 100);
+        node_start(c, leader);
+    }
+    writers_stop(&w);
+    writers_verify(&w, c);
+    end(&w, c);
+}
+
 CASE(durability__all_killed_at_once)
 {
     struct cluster *c = cluster_up(3, NULL);
@@ -457,15 +491,16 @@ static uint64_t end_of_log(struct cluster *c, unsigned node, char *path, size_t 
     return strtoull(last, NULL, 10);
 }
 
-/* The last batch reached the disk in part: it was never acknowledged by this node, and is cut. */
+/* A batch that was being written when the node died, and that nobody was told of: it is cut. */
 CASE(durability__torn_tail)
 {
-    static const unsigned char zeros[40];
     struct cluster *c = cluster_up(3, NULL);
     struct writers w;
 
     writers_init(&w, c, 4, 8, "n", 100);
     for (unsigned round = 0; round < 2; round++) {
+        cleanup_buf struct buf log = BUF_INIT;
+        unsigned char torn[60];
         char path[2 * PATH_MAX];
         uint64_t at;
         unsigned node;
@@ -474,17 +509,56 @@ CASE(durability__torn_tail)
         node = a_follower(c);
         node_kill(c, node);
         at = end_of_log(c, node, path, sizeof(path));
-        assert_true(at > 100);
-        if (round == 0)
-            file_patch(path, at - sizeof(zeros), zeros, sizeof(zeros));
-        else
-            file_xor(path, at - 3, 0x55);
+        file_read(path, &log);
+        assert_true(at > sizeof(torn) && at + sizeof(torn) <= log.len);
+        memset(torn, 0xa5, sizeof(torn)); /* rubbish, and then what looks like a record */
+        if (round == 1)
+            memcpy(torn, log.data + at - sizeof(torn), sizeof(torn));
+        file_patch(path, at, torn, sizeof(torn));
         writers_run(&w, 100);
         node_start(c, node);
         if (node_log_lines(c, node, "level=warning", "event=log_torn_tail") != 1)
             harness_fail("no warning of a torn tail");
         (void)cluster_settle(c);
     }
+    writers_stop(&w);
+    writers_verify(&w, c);
+    end(&w, c);
+}
+
+/* The disk loses the very end of what was acknowledged. It looks like a torn tail; the leader that
+ * was told of it refuses to take it back, the next one mends it. */
+CASE(durability__last_batch_lost)
+{
+    struct cluster *c = cluster_up(3, NULL);
+    struct writers w;
+    char path[2 * PATH_MAX];
+    char ask[128];
+    struct client *cl;
+    unsigned leader;
+    unsigned node;
+    uint64_t at;
+
+    writers_init(&w, c, 4, 8, "l", 100);
+    writers_run(&w, 100);
+    leader = cluster_leader(c);
+    node = (leader + 1) % 3;
+    node_kill(c, node);
+    at = end_of_log(c, node, path, sizeof(path));
+    file_xor(path, at - 3, 0x55);
+    writers_run(&w, 100);
+    node_start(c, node);
+    assert_int_equal(node_log_lines(c, node, "level=warning", "event=log_torn_tail"), 1);
+    leader = cluster_leader(c);
+    if (leader != (node + 1) % 3) {
+        cl = client_open(c, leader);
+        (void)snprintf(ask, sizeof(ask), "{\"type\":\"transfer_leader\",\"to\":\"%s\"}",
+                       c->nodes[(node + 1) % 3].name);
+        client_expect(cl, ask, "{\"type\":\"transfer_leader_ok\",\"leader_id\":<s>}");
+        client_close(cl);
+    }
+    writers_run(&w, 50);
+    (void)cluster_settle(c);
     writers_stop(&w);
     writers_verify(&w, c);
     end(&w, c);
@@ -585,6 +659,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         HARNESS_TEST(durability__leaders_killed_under_writes),
+        HARNESS_TEST(durability__leader_killed_while_followers_stand),
         HARNESS_TEST(durability__all_killed_at_once),
         HARNESS_TEST(durability__one_node),
         HARNESS_TEST(durability__five_nodes_two_down),
@@ -596,6 +671,7 @@ int main(int argc, char **argv)
         HARNESS_TEST(durability__termination_answers_what_is_owed),
         HARNESS_TEST(durability__state_is_rebuilt_from_the_log),
         HARNESS_TEST(durability__torn_tail),
+        HARNESS_TEST(durability__last_batch_lost),
         HARNESS_TEST(durability__truncated_file_stops_the_node),
         HARNESS_TEST(durability__bit_flip_stops_the_node),
         HARNESS_TEST(durability__catching_up_from_the_disk),

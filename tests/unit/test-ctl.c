@@ -404,7 +404,7 @@ static void ctl__a_read_that_fails_says_why(void **state)
            "ridctl: *\n");
     fake_stop(s);
     s = fake_start(STEPS(garbage));
-    run("-e", fake_address(s), "--timeout=120", "read_index", "k", NULL);
+    run("-e", fake_address(s), "--timeout=2500", "read_index", "k", NULL);
     EXPECT(69, "",
            "ridctl: read_index: 'k': 127.0.0.1:* does not speak the protocol: not a JSON object; "
            "is that the client "

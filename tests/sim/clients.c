@@ -1,0 +1,518 @@
+/* Who asks: some clients, each with one connection to each node, in open or closed loop, on a few
+ * hot keys.
+ *
+ * I10: a read answered as linearizable shows a state that has everything acknowledged or shown to
+ * anybody before the read was submitted, and the value is that of a sequential model at that index.
+ * A write answered with OK is in the committed log where it says; one answered with a definite
+ * failure is never there. I13: a read sees what was written before it on its connection. */
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "sim/sim.h"
+
+#include "base/banned.h"
+
+/* ---- memory of operations ---- */
+
+static struct op *op_new(struct sim *s, unsigned client)
+{
+    struct op *op = s->free_ops;
+    struct buf command;
+
+    if (op == NULL)
+        op = sim_alloc(sizeof(*op));
+    else
+        s->free_ops = op->next;
+    command = op->command;
+    command.len = 0;
+    *op = (struct op){.client = client, .command = command};
+    op->next = s->clients[client].flying;
+    s->clients[client].flying = op;
+    s->clients[client].n_in_flight++;
+    return op;
+}
+
+static void op_end(struct sim *s, struct op *op)
+{
+    struct sim_client *c = &s->clients[op->client];
+    struct op **at = &c->flying;
+
+    while (*at != op)
+        at = &(*at)->next;
+    *at = op->next;
+    c->n_in_flight--;
+    op->next = s->free_ops;
+    s->free_ops = op;
+}
+
+void op_key(unsigned key, unsigned char bytes[24], size_t *ret_len)
+{
+    *ret_len = (size_t)snprintf((char *)bytes, 24, "%ckey-%02u", KEY_TYPE_STRING, key);
+}
+
+static bool is_write(enum op_kind kind)
+{
+    return kind == OP_WRITE || kind == OP_CAS || kind == OP_DELETE;
+}
+
+/* ---- what an operation ends with ---- */
+
+/* I6, I12: who is told that nothing happened is told the truth. */
+static void check_definite(struct sim *s, const struct op *op)
+{
+    struct oracle_op *known = oracle_op(s, op->id);
+
+    if (known->applied_at != 0)
+        sim_fail(s, "I6", "a write was refused as never having happened, and is at %" PRIu64,
+                 known->applied_at);
+    known->refused = true;
+    MARK(s, writes_refused);
+}
+
+static void check_written(struct sim *s, const struct op *op)
+{
+    const struct oracle_entry *e = &s->oracle.entries[op->index - 1];
+    const struct sim_session *c = &s->clients[op->client].sessions[op->node];
+
+    if (op->index > s->oracle.committed || e->op != op->id)
+        sim_fail(s, "I6", "a write is acknowledged at %" PRIu64 ", where another is", op->index);
+    /* I13: later reads of the same connection have seen it. */
+    for (unsigned i = 0; i < c->n_reads && i < 16; i++)
+        if (c->reads[i].order > op->order && c->reads[i].index < op->index)
+            sim_fail(s, "I13",
+                     "a read at %" PRIu64
+                     " misses the write before it on its connection, at %" PRIu64,
+                     c->reads[i].index, op->index);
+    MARK(s, writes_ok);
+}
+
+static void finish(struct sim *s, struct op *op)
+{
+    struct sim_client *c = &s->clients[op->client];
+
+    TRACE(s, "c%u %s key %u at n%u: %s index %" PRIu64, op->client + 1, sim_op_names[op->kind],
+          op->key, op->node + 1,
+          op->ok        ? "ok"
+          : op->unknown ? "unknown"
+                        : "failed",
+          op->index);
+    if (op->ok && op->text[0] != '\0')
+        memcpy(c->seen[op->key], op->text, sizeof(op->text));
+    if (op->ok && s->healing && s->stable_since != 0)
+        s->ok_since_stable[op->kind]++;
+    if (op->ok && op->kind != OP_READ_LOCAL)
+        c->guess = op->node;
+    else if (op->hint != 0)
+        c->guess = op->hint - 1;
+    else if (!op->ok)
+        c->guess = (unsigned)sim_below(s, STREAM_CLIENT, op->client, s->p.n_nodes);
+    if (!op->ok && op->unknown)
+        MARK(s, writes_unknown);
+    if (!op->ok && !op->unknown && is_write(op->kind))
+        check_definite(s, op);
+    if (!c->open_loop && !s->drained)
+        sim_push(s, s->now + sim_below(s, STREAM_CLIENT, op->client, c->interval_ns / 2 + 1),
+                 EV_CLIENT, NULL, (uint16_t)(op->client | 256), NULL);
+    op_end(s, op);
+}
+
+/* What the turn answered leaves the node: from now on it is known to somebody. */
+void clients_replies(struct sim_node *n)
+{
+    struct sim *s = n->sim;
+    struct op *op = n->replies;
+
+    n->replies = NULL;
+    while (op != NULL) {
+        struct op *next = op->reply_next;
+
+        if (op->ok) {
+            if (op->index > s->oracle.shown)
+                s->oracle.shown = op->index;
+            if (is_write(op->kind))
+                check_written(s, op);
+        }
+        finish(s, op);
+        op = next;
+    }
+}
+
+/* The connections break: whatever was not answered is never answered. */
+void clients_node_died(struct sim_node *n)
+{
+    struct sim *s = n->sim;
+    struct op *op = n->replies;
+
+    n->replies = NULL;
+    while (op != NULL) {
+        struct op *next = op->reply_next;
+
+        if (op->ok) { /* answered in the turn in which the node died */
+            op->ok = false;
+            op->unknown = is_write(op->kind);
+        }
+        finish(s, op);
+        op = next;
+    }
+    for (unsigned i = 0; i < s->p.n_clients; i++)
+        for (op = s->clients[i].flying; op != NULL; op = op->next)
+            if (op->submitted && op->node == n->i)
+                sim_fail(s, "I16", "a request of c%u was forgotten by n%u", i + 1, n->i + 1);
+}
+
+static void reply(struct sim_node *n, struct op *op)
+{
+    op->submitted = false;
+    op->reply_next = NULL;
+    if (n->replies == NULL)
+        n->replies = op;
+    else
+        n->replies_last->reply_next = op;
+    n->replies_last = op;
+}
+
+/* ---- callbacks ---- */
+
+static struct op *op_of(struct replica_request *q)
+{
+    return (struct op *)(void *)q;
+}
+
+static void check_value(struct sim *s, struct op *op, const struct command_value *v)
+{
+    const struct oracle_version *want = oracle_value(s, op->key, op->index);
+    bool exists = want != NULL && want->exists;
+
+    if (v->exists != exists)
+        sim_fail(s, "I10v", "key %u %s in the state %" PRIu64 ", it should%s be", op->key,
+                 v->exists ? "is" : "is not", op->index, exists ? "" : " not");
+    if (!exists)
+        return;
+    if (sim_hash_bytes(1, v->text.data, v->text.len) != want->hash ||
+        v->create_index != want->create_index || v->modify_index != want->index ||
+        v->version != want->version)
+        sim_fail(s, "I10v",
+                 "key %u in the state %" PRIu64 " is of %" PRIu64 " version %" PRIu64
+                 ", it should be of %" PRIu64 " version %" PRIu64,
+                 op->key, op->index, v->modify_index, v->version, want->index, want->version);
+    if (v->text.len < sizeof(op->text)) {
+        memcpy(op->text, v->text.data, v->text.len);
+        op->text[v->text.len] = '\0';
+    }
+}
+
+static void check_linearizable(struct sim *s, const struct op *op, const struct replica_view *view)
+{
+    raft_index index = view->last_applied.index;
+
+    if (index < op->floor)
+        sim_fail(s, "I10",
+                 "a %s shows the state %" PRIu64 ", but %" PRIu64
+                 " was known to somebody before it was asked",
+                 sim_op_names[op->kind], index, op->floor);
+    if (view->read_index < op->floor)
+        sim_fail(s, "I10a",
+                 "a %s was given the index %" PRIu64 ", but %" PRIu64
+                 " was known to somebody before it was asked",
+                 sim_op_names[op->kind], view->read_index, op->floor);
+    if (view->read_index > index)
+        sim_fail(s, "I10", "a %s of index %" PRIu64 " is served from the state %" PRIu64,
+                 sim_op_names[op->kind], view->read_index, index);
+    if (op->kind == OP_READ && view->round <= view->arrival_round)
+        sim_fail(s, "I10",
+                 "a read rode on round %" PRIu64 ", and %" PRIu64 " was open when it came",
+                 view->round, view->arrival_round);
+    if (op->kind == OP_READ_LOG && view->entry.index != index)
+        sim_fail(s, "I10", "a log read of %" PRIu64 " shows the state %" PRIu64, view->entry.index,
+                 index);
+}
+
+static void served(struct replica_request *q, const struct replica_view *view)
+{
+    struct op *op = op_of(q);
+    struct sim_node *n = view->ctx;
+    struct sim *s = n->sim;
+    struct sim_session *c = &s->clients[op->client].sessions[op->node];
+    struct command_value v;
+    unsigned char key[24];
+    size_t len;
+    int r;
+
+    op->ok = true;
+    op->index = view->last_applied.index;
+    if (op->index > s->oracle.committed)
+        sim_fail(s, "I5", "n%u shows the state %" PRIu64 ", which is not committed", n->i + 1,
+                 op->index);
+    if (op->kind != OP_READ_LOCAL) {
+        check_linearizable(s, op, view);
+        c->reads[c->n_reads++ % 16].order = op->order;
+        c->reads[(c->n_reads - 1) % 16].index = op->index;
+    }
+    op_key(op->key, key, &len);
+    r = view->get(view->ctx, (struct wire_slice){(char *)key, len}, &v);
+    if (r != 0)
+        sim_fail(s, "setup", "get gave %d", r);
+    if (op->index > 0)
+        check_value(s, op, &v);
+    if (op->kind == OP_READ) {
+        MARK(s, reads_confirmed);
+        if (raft_get_role(node_raft(n)) != RAFT_LEADER || raft_get_term(node_raft(n)) != view->term)
+            MARK(s, reads_of_deposed_leader);
+        if (q->session != NULL && q->session->last_write.term == view->term)
+            MARK(s, reads_floor);
+    } else if (op->kind == OP_READ_LOG) {
+        MARK(s, reads_log);
+    } else {
+        MARK(s, reads_local);
+    }
+    reply(n, op);
+}
+
+static struct sim *the_sim; /* callbacks without a view know their node only by number */
+
+static void written(struct replica_request *q, const struct command_result *result)
+{
+    struct op *op = op_of(q);
+
+    op->ok = true;
+    op->index = result->index;
+    if (op->kind == OP_CAS && result->status != COMMAND_OK)
+        MARK(the_sim, cas_failed);
+    reply(&the_sim->nodes[op->node], op);
+}
+
+static void failed(struct replica_request *q, const struct replica_failure *f)
+{
+    struct op *op = op_of(q);
+    struct sim_node *n = &the_sim->nodes[op->node];
+    const struct sim_node *leader = node_of_id(the_sim, f->leader_id);
+
+    op->unknown = is_write(op->kind) && (f->after_append || n->dying);
+    if (leader != NULL)
+        op->hint = leader->i + 1;
+    if (op->kind == OP_READ &&
+        (f->error == WIRE_ERROR_TERM_CHANGED || f->error == WIRE_ERROR_ROLE_CHANGED))
+        MARK(the_sim, reads_failed_by_loss);
+    reply(n, op);
+}
+
+/* ---- asking ---- */
+
+static void encode(struct sim *s, struct op *op)
+{
+    struct command c = {.client = op->client + 1, .seq = op->id & 0xffffffff};
+    const char *seen = s->clients[op->client].seen[op->key];
+    static char text[20000];
+    unsigned char key[24];
+    int n;
+
+    op_key(op->key, key, &c.key.len);
+    c.key.data = (char *)key;
+    if (sim_below(s, STREAM_OP, op->client, 100) < s->p.large_percent)
+        n = snprintf(text, sizeof(text), "\"%" PRIu64 "-%0*d\"", op->id,
+                     (int)sim_below(s, STREAM_OP, op->client, 6000) + 1, 0);
+    else
+        n = snprintf(text, sizeof(text), "%" PRIu64, op->id);
+    c.value = (struct wire_slice){text, (size_t)n};
+    switch (op->kind) {
+    case OP_CAS:
+        c.op = COMMAND_CAS;
+        c.from =
+            seen[0] != '\0' ? (struct wire_slice){seen, strlen(seen)} : (struct wire_slice){"0", 1};
+        c.flags =
+            sim_below(s, STREAM_OP, op->client, 2) == 0 ? COMMAND_FLAG_CREATE_IF_NOT_EXISTS : 0;
+        break;
+    case OP_DELETE:
+        c.op = COMMAND_DELETE;
+        c.value = (struct wire_slice){0};
+        break;
+    case OP_WRITE:
+    case OP_READ:
+    case OP_READ_LOG:
+    case OP_READ_LOCAL:
+    case OP_TRANSFER:
+    case OP_COUNT:
+        c.op = COMMAND_WRITE;
+        break;
+    }
+    if (command_encode(&c, &op->command) != 0)
+        sim_fail(s, "setup", "a command cannot be encoded");
+}
+
+static enum op_kind draw_kind(struct sim *s, unsigned client)
+{
+    unsigned sum = 0;
+    unsigned draw;
+
+    for (unsigned i = 0; i < OP_COUNT; i++)
+        sum += s->p.weights[i];
+    draw = (unsigned)sim_below(s, STREAM_OP, client, sum);
+    for (unsigned i = 0; i < OP_COUNT; i++) {
+        if (draw < s->p.weights[i])
+            return (enum op_kind)i;
+        draw -= s->p.weights[i];
+    }
+    return OP_READ;
+}
+
+static unsigned draw_node(struct sim *s, unsigned client, enum op_kind kind)
+{
+    const struct sim_client *c = &s->clients[client];
+    unsigned stray = (unsigned)sim_below(s, STREAM_CLIENT, client, 100);
+    unsigned node = (unsigned)sim_below(s, STREAM_CLIENT, client, s->p.n_nodes);
+
+    if (s->healing) {
+        while ((s->core >> node & 1) == 0)
+            node = (node + 1) % s->p.n_nodes;
+        return kind != OP_READ_LOCAL && stray >= 10 ? c->guess : node;
+    }
+    return kind == OP_READ_LOCAL || stray < s->p.stray_percent ? node : c->guess;
+}
+
+static void issue(struct sim *s, unsigned client)
+{
+    struct sim_client *c = &s->clients[client];
+    struct op *op = op_new(s, client);
+
+    op->kind = draw_kind(s, client);
+    op->key = (unsigned)sim_below(s, STREAM_OP, client, s->p.n_keys);
+    op->node = draw_node(s, client, op->kind);
+    op->id = (uint64_t)(client + 1) << 32 | ++c->n_ops;
+    if (is_write(op->kind))
+        encode(s, op);
+    if ((s->options.ops_off >> op->kind & 1) != 0 && !s->healing) {
+        op_end(s, op);
+        return;
+    }
+    sim_push_any(s, s->now + sim_below(s, STREAM_CLIENT, client, 2 * s->p.delay_spread_ns + 1),
+                 EV_SUBMIT, op->node, 0, op);
+}
+
+/* The client goes away from one node, with everything it has there. */
+static void leave(struct sim *s, unsigned client, unsigned node)
+{
+    struct sim_client *c = &s->clients[client];
+    struct sim_node *n = &s->nodes[node];
+    struct op *next;
+
+    for (struct op *op = c->flying; op != NULL; op = next) {
+        next = op->next;
+        if (!op->submitted || op->node != node)
+            continue;
+        op->unknown = is_write(op->kind) && op->request.stage == REPLICA_PROPOSED;
+        replica_cancel(n->replica, &op->request);
+        op->submitted = false;
+        MARK(s, client_left);
+        finish(s, op);
+    }
+    c->sessions[node] = (struct sim_session){0};
+}
+
+void client_event(struct sim *s, unsigned client)
+{
+    struct sim_client *c = &s->clients[client & 255];
+
+    if (!c->on || s->drained)
+        return;
+    if (client < 256)
+        sim_push(s,
+                 s->now + c->interval_ns / 2 + sim_below(s, STREAM_CLIENT, client, c->interval_ns),
+                 EV_CLIENT, NULL, (uint16_t)client, NULL);
+    client &= 255;
+    if (!s->healing && sim_chance(s, STREAM_CLIENT, client, s->p.leave_ppm)) {
+        unsigned node = (unsigned)sim_below(s, STREAM_CLIENT, client, s->p.n_nodes);
+
+        if (s->nodes[node].life == NODE_UP)
+            leave(s, client, node);
+    }
+    if (c->n_in_flight < c->in_flight_max)
+        issue(s, client);
+}
+
+static void submit_transfer(struct sim *s, struct op *op)
+{
+    struct sim_node *n = &s->nodes[op->node];
+    uint64_t draw = sim_draw(s, STREAM_OP, op->client);
+    raft_node_id to = draw % 2 == 0 ? 0 : s->nodes[(draw >> 8) % s->p.n_nodes].id;
+
+    if (!s->healing && replica_transfer(n->replica, to, clock_local_us(n)) == 0)
+        MARK(s, transfers);
+    node_input(n);
+    op->hint = (unsigned)((draw >> 16) % s->p.n_nodes) + 1;
+    op->ok = true;
+    finish(s, op);
+}
+
+void client_submit(struct sim *s, struct op *op)
+{
+    static const enum replica_kind kinds[OP_COUNT] = {
+        REPLICA_WRITE,    REPLICA_WRITE,      REPLICA_WRITE, REPLICA_READ,
+        REPLICA_READ_LOG, REPLICA_READ_LOCAL, REPLICA_READ};
+    struct sim_node *n = &s->nodes[op->node];
+    struct sim_session *c = &s->clients[op->client].sessions[op->node];
+    uint64_t now;
+
+    if (n->life != NODE_UP || s->drained) {
+        finish(s, op);
+        return;
+    }
+    if (op->kind == OP_TRANSFER) {
+        submit_transfer(s, op);
+        return;
+    }
+    the_sim = s;
+    if (c->boot != n->boot)
+        *c = (struct sim_session){.boot = n->boot};
+    now = clock_local_us(n);
+    op->order = ++c->n_ops;
+    op->floor = s->oracle.shown;
+    op->submitted = true;
+    op->request = (struct replica_request){.kind = kinds[op->kind],
+                                           .deadline_us =
+                                               now + s->p.timeout_us / 4 +
+                                               sim_below(s, STREAM_OP, op->client, s->p.timeout_us),
+                                           .session = &c->session,
+                                           .command = is_write(op->kind) ? op->command.data : NULL,
+                                           .command_len = is_write(op->kind) ? op->command.len : 0,
+                                           .served = served,
+                                           .written = written,
+                                           .failed = failed};
+    replica_submit(n->replica, &op->request, now);
+    if (op->submitted && op->request.stage == REPLICA_WAITING)
+        MARK(s, requests_waited);
+    if (op->submitted)
+        node_arm(n, op->request.deadline_us + 2000);
+    node_input(n);
+}
+
+/* ---- life ---- */
+
+void clients_init(struct sim *s)
+{
+    the_sim = s;
+    for (unsigned i = 0; i < s->p.n_clients; i++) {
+        struct sim_client *c = &s->clients[i];
+
+        c->on = (s->options.clients_off >> i & 1) == 0;
+        c->open_loop = sim_below(s, STREAM_CLIENT, i, 2) == 0;
+        c->in_flight_max = 1u << sim_below(s, STREAM_CLIENT, i, 5);
+        c->guess = (unsigned)sim_below(s, STREAM_CLIENT, i, s->p.n_nodes);
+        c->interval_ns = s->p.length_ns * s->p.n_clients * 12 / s->p.events + 1;
+        sim_push(s, sim_below(s, STREAM_CLIENT, i, 100 * SIM_MS), EV_CLIENT, NULL, (uint16_t)i,
+                 NULL);
+    }
+}
+
+void clients_done(struct sim *s)
+{
+    for (unsigned i = 0; i < SIM_CLIENTS_MAX; i++)
+        while (s->clients[i].flying != NULL)
+            op_end(s, s->clients[i].flying);
+    while (s->free_ops != NULL) {
+        struct op *op = s->free_ops;
+
+        s->free_ops = op->next;
+        buf_done(&op->command);
+        free(op);
+    }
+}

@@ -1,0 +1,271 @@
+/* A node: the real replica between the virtual log, state, network and clock. */
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "base/err.h"
+#include "sim/sim.h"
+
+#include "base/banned.h"
+
+/* ---- the tables of the replica ---- */
+
+static int log_submit(void *ctx, const struct raft_ready *ready)
+{
+    struct sim_node *n = ctx;
+    int r;
+
+    oracle_submit(n, ready);
+    r = wal_submit(n, ready);
+    TRACE(n->sim,
+          "n%u submits batch %" PRIu64 " term %" PRIu64 " truncate %" PRIu64
+          " entries %u, last %" PRIu64,
+          n->i + 1, ready->batch, ready->hard_state.current_term, ready->truncate_from,
+          ready->n_entries, n->wal.tail.n);
+    return r;
+}
+
+static int log_read(void *ctx, raft_index from, raft_index to, size_t bytes_max,
+                    struct arena *arena, struct raft_entry *ret_entries, unsigned n_max,
+                    unsigned *ret_n)
+{
+    return wal_read(ctx, from, to, bytes_max, arena, ret_entries, n_max, ret_n);
+}
+
+static void send_msg(void *ctx, const struct raft_msg *m)
+{
+    struct sim_node *n = ctx;
+
+    oracle_send(n, m);
+    net_send(n, m);
+}
+
+static void trace(void *ctx, const struct raft_trace *t)
+{
+    struct sim_node *n = ctx;
+
+    oracle_trace(n, t);
+}
+
+static void fatal(void *ctx, int error, const char *what)
+{
+    struct sim_node *n = ctx;
+
+    n->fatal_error = error;
+    n->fatal_what = what;
+}
+
+/* ---- looking ---- */
+
+const struct raft *node_raft(const struct sim_node *n)
+{
+    return replica_raft(n->replica);
+}
+
+struct sim_node *node_of_id(struct sim *s, raft_node_id id)
+{
+    for (unsigned i = 0; i < s->p.n_nodes; i++)
+        if (s->nodes[i].id == id)
+            return &s->nodes[i];
+    return NULL;
+}
+
+struct sim_node *node_leader(struct sim *s)
+{
+    struct sim_node *best = NULL;
+
+    for (unsigned i = 0; i < s->p.n_nodes; i++) {
+        struct sim_node *n = &s->nodes[i];
+
+        if (n->life == NODE_UP && raft_get_role(node_raft(n)) == RAFT_LEADER &&
+            (best == NULL || raft_get_term(node_raft(n)) > raft_get_term(node_raft(best))))
+            best = n;
+    }
+    return best;
+}
+
+/* ---- the turn ---- */
+
+void node_arm(struct sim_node *n, uint64_t deadline_local_us)
+{
+    uint64_t at = clock_when(n, deadline_local_us);
+
+    if (at == UINT64_MAX || (n->tick_at != 0 && n->tick_at <= at))
+        return;
+    n->tick_at = at > n->sim->now ? at : n->sim->now + 1;
+    sim_push(n->sim, n->tick_at, EV_TICK, n, 0, NULL);
+}
+
+void node_input(struct sim_node *n)
+{
+    n->dirty = true;
+}
+
+void node_turn(struct sim_node *n)
+{
+    struct sim *s = n->sim;
+    const struct raft *r;
+
+    n->turn_due = false;
+    if (n->life != NODE_UP)
+        return;
+    s->n_turns++;
+    if (n->fatal_error == 0)
+        replica_turn(n->replica, clock_local_us(n));
+    if (n->fatal_error != 0) {
+        TRACE(s, "n%u ends: %s (%d)", n->i + 1, n->fatal_what, n->fatal_error);
+        if (n->wal.failing == 0 && !n->wal.rotten && !n->wal.lied)
+            sim_fail(s, "I17", "n%u ends although nothing is wrong: %s (%d: %s)", n->i + 1,
+                     n->fatal_what, n->fatal_error, err_text());
+        node_crash(n, sim_below(s, STREAM_CRASH, 32 + n->i, 3) == 0,
+                   20 * SIM_MS + sim_below(s, STREAM_CRASH, 32 + n->i, 400 * SIM_MS));
+        return;
+    }
+    clients_replies(n);
+    wal_kick(n);
+    r = node_raft(n);
+    oracle_turn(n);
+    trace_note(s, raft_get_term(r) << 8 | (uint64_t)raft_get_role(r), raft_get_commit_index(r),
+               replica_last_applied(n->replica) << 4 | n->i);
+    node_arm(n, raft_get_role(r) == RAFT_LEADER && !s->drained ? replica_deadline_us(n->replica)
+                                                               : raft_deadline_us(r));
+}
+
+/* ---- life ---- */
+
+void node_init(struct sim *s, unsigned i)
+{
+    struct sim_node *n = &s->nodes[i];
+
+    n->clock.base_local = sim_draw(s, STREAM_CLOCK, i) >> 2;
+    n->clock.ppm =
+        (int64_t)sim_below(s, STREAM_CLOCK, i, 2 * s->p.drift_ppm + 1) - (int64_t)s->p.drift_ppm;
+    n->life = NODE_DOWN;
+    state_init(n);
+    wal_create(n);
+    n->boot = 1;
+    sim_push(s, sim_below(s, STREAM_TURN, i, 50 * SIM_MS), EV_BOOT, n, 0, NULL);
+}
+
+void node_done(struct sim_node *n)
+{
+    n->dying = true;
+    replica_free(n->replica);
+    n->replica = NULL;
+    wal_done(n);
+    state_done(n);
+}
+
+void node_out(struct sim_node *n)
+{
+    struct sim *s = n->sim;
+
+    TRACE(s, "n%u is out for ever", n->i + 1);
+    MARK(s, out_for_ever);
+    if (!n->damaged)
+        sim_fail(s, "I17", "n%u stays out and nothing was wrong with it", n->i + 1);
+    n->life = NODE_OUT;
+    n->boot++;
+}
+
+static void raft_conf_fill(struct sim_node *n, struct raft_conf *c)
+{
+    struct sim *s = n->sim;
+
+    raft_conf_init(c);
+    c->id = n->id;
+    c->seed = sim_draw(s, STREAM_TURN, 16 + n->i);
+    c->election_timeout_us = s->p.election_us;
+    c->heartbeat_us = s->p.heartbeat_us;
+    c->rounds_max = s->p.rounds_max;
+    c->append_bytes_max = s->p.append_bytes_max;
+    c->inflight_bytes_max = s->p.inflight_bytes_max;
+    c->cache_bytes_max = s->p.cache_bytes_max;
+}
+
+static void boot_later(struct sim_node *n)
+{
+    n->boot++;
+    sim_push(n->sim,
+             n->sim->now + SIM_MS + sim_below(n->sim, STREAM_CRASH, 16 + n->i, 100 * SIM_MS),
+             EV_BOOT, n, 0, NULL);
+}
+
+void node_boot(struct sim_node *n)
+{
+    struct sim *s = n->sim;
+    struct store_recovered rec = {0};
+    struct replica_conf conf;
+    struct replica_ops ops = {.ctx = n,
+                              .log_submit = log_submit,
+                              .log_reader = {log_read, n},
+                              .send = send_msg,
+                              .trace = trace,
+                              .fatal = fatal};
+    enum wal_boot how;
+    int r;
+
+    state_open(n);
+    how = wal_open(n, state_last_applied(n).index, &rec);
+    if (how != WAL_OK) {
+        state_crash(n, false);
+        if (how == WAL_AGAIN)
+            boot_later(n);
+        else
+            node_out(n);
+        return;
+    }
+    oracle_boot(n, &rec, state_last_applied(n));
+    raft_conf_fill(n, &conf.raft);
+    conf.start = (struct raft_start){.hard_state = rec.hard_state,
+                                     .last_index = rec.last_index,
+                                     .commit_index = rec.commit_index,
+                                     .last_applied = state_last_applied(n).index,
+                                     .terms = rec.terms,
+                                     .n_terms = rec.n_terms,
+                                     .configs = rec.configs,
+                                     .n_configs = rec.n_configs};
+    state_fill_ops(n, &ops);
+    r = replica_new(&conf, &ops, clock_local_us(n), &n->replica);
+    store_recovered_done(&rec);
+    if (r != 0)
+        sim_fail(s, "I15", "n%u cannot start with what it recovered (%d)", n->i + 1, r);
+    n->life = NODE_UP;
+    n->boot++;
+    n->tick_at = 0;
+    n->turn_due = false;
+    n->fatal_error = 0;
+    TRACE(s, "n%u is up: term %" PRIu64 " last %" PRIu64 " applied %" PRIu64, n->i + 1,
+          raft_get_term(node_raft(n)), n->wal.tail.n, state_last_applied(n).index);
+    net_node_up(n);
+    node_input(n);
+}
+
+void node_crash(struct sim_node *n, bool machine, uint64_t restart_after)
+{
+    struct sim *s = n->sim;
+
+    if (n->life != NODE_UP)
+        return;
+    TRACE(s, "n%u %s", n->i + 1, machine ? "loses power" : "is killed");
+    if (machine)
+        MARK(s, crash_machine);
+    else
+        MARK(s, crash_process);
+    n->dying = true;
+    replica_free(n->replica);
+    n->replica = NULL;
+    n->dying = false;
+    n->life = NODE_DOWN;
+    clients_node_died(n);
+    wal_crash(n, machine);
+    state_crash(n, machine);
+    n->boot++;
+    n->fatal_error = 0;
+    n->paused_until = 0;
+    if (n->suspended) {
+        n->suspended = false;
+        clock_set_ppm(n, 0);
+    }
+    net_node_down(n);
+    sim_push(s, s->now + restart_after, EV_BOOT, n, 0, NULL);
+}

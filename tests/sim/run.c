@@ -1,0 +1,358 @@
+/* One run: what the seed makes of the world, the loop, and at the end the demand for progress.
+ *
+ * L1: when a majority is well, one leader within a bound, and the same one for twenty election
+ * timeouts, while the others may go on being sick. L2: writes and reads of each mode are answered,
+ * and the healthy become equal. */
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "sim/sim.h"
+
+#include "base/banned.h"
+
+#define STABLE_ELECTIONS 20u
+#define LEADER_ELECTIONS 120u
+#define DRAIN_ELECTIONS  40u
+#define HEALING_EVENTS   400000u
+
+/* ---- the world of a seed ---- */
+
+static uint64_t pick(struct sim *s, const uint64_t *from, unsigned n)
+{
+    return from[sim_below(s, STREAM_PROFILE, 1, n)];
+}
+#define PICK(s, ...)                                                                               \
+    pick((s), (const uint64_t[]){__VA_ARGS__},                                                     \
+         sizeof((const uint64_t[]){__VA_ARGS__}) / sizeof(uint64_t))
+
+static void profile_network(struct sim *s, struct profile *p)
+{
+    uint64_t election_ns = p->election_us * 1000;
+
+    s->net.connections = sim_below(s, STREAM_PROFILE, 2, 2) == 0;
+    if (s->net.connections)
+        MARK(s, seeds_connection);
+    else
+        MARK(s, seeds_datagram);
+    p->delay_min_ns = PICK(s, 1000, 20000, 100000);
+    p->delay_spread_ns = PICK(s, election_ns / 1000, election_ns / 100, election_ns / 30) + 1;
+    p->delay_tail_ppm = (unsigned)PICK(s, 0, 1000, 30000);
+    p->loss_ppm = (unsigned)PICK(s, 0, 1000, 20000, 100000, 300000);
+    p->dup_ppm = (unsigned)PICK(s, 0, 1000, 20000, 300000);
+    p->replay_ppm = (unsigned)PICK(s, 0, 1000, 20000, 200000);
+    p->flip_ppm = sim_below(s, STREAM_PROFILE, 2, 50) == 0 ? 2000 : 0;
+    p->break_ppm = (unsigned)PICK(s, 0, 0, 500, 5000);
+    p->chunked = sim_below(s, STREAM_PROFILE, 2, 3) == 0;
+    p->old_after_new = sim_below(s, STREAM_PROFILE, 2, 2) == 0;
+    p->pipe_bytes_max = PICK(s, 4096, 65536, 1u << 20);
+}
+
+static void profile_disk(struct sim *s, struct profile *p)
+{
+    uint64_t election_ns = p->election_us * 1000;
+
+    p->disk_min_ns = PICK(s, 1000, 20000, 200000);
+    p->disk_spread_ns = PICK(s, 1000, election_ns / 200, election_ns / 20) + 1;
+    p->disk_early_percent = (unsigned)PICK(s, 0, 50, 100);
+    p->disk_write_max = PICK(s, 0, 0, 0, 700);
+    p->segment_first_bytes = PICK(s, 8192, 16384, 65536);
+    p->segment_bytes = PICK(s, 8192, 16384, 32768, 65536);
+    p->checkpoint = (unsigned)PICK(s, 4, 32, 128);
+}
+
+static void profile_load(struct sim *s, struct profile *p)
+{
+    p->n_clients = 3 + (unsigned)sim_below(s, STREAM_PROFILE, 3, 6);
+    p->n_keys = 2 + (unsigned)sim_below(s, STREAM_PROFILE, 3, SIM_KEYS_MAX - 2);
+    for (unsigned i = 0; i < OP_TRANSFER; i++)
+        p->weights[i] = (unsigned)sim_below(s, STREAM_PROFILE, 4, 20);
+    p->weights[OP_READ] += (unsigned)sim_below(s, STREAM_PROFILE, 4, 60);
+    p->weights[OP_WRITE] += 5;
+    p->weights[OP_TRANSFER] = (unsigned)PICK(s, 0, 0, 1, 3);
+    p->large_percent = (unsigned)PICK(s, 0, 0, 3, 30);
+    p->leave_ppm = (unsigned)PICK(s, 0, 2000, 30000);
+    p->stray_percent = (unsigned)PICK(s, 2, 10, 50);
+    p->timeout_us = p->election_us * PICK(s, 1, 4, 16);
+}
+
+static void draw_profile(struct sim *s)
+{
+    struct profile *p = &s->p;
+
+    p->n_nodes = (unsigned)PICK(s, 1, 2, 3, 3, 3, 3, 3, 3, 3, 4, 4, 5, 5, 5, 6, 7);
+    if (s->options.n_nodes != 0)
+        p->n_nodes = s->options.n_nodes;
+    if (p->n_nodes == 1)
+        MARK(s, seeds_single);
+    if (p->n_nodes % 2 == 0)
+        MARK(s, seeds_even);
+    p->election_us = PICK(s, 30000, 100000, 500000);
+    p->heartbeat_us = p->election_us / PICK(s, 3, 5, 10);
+    p->rounds_max = 1 + (unsigned)sim_below(s, STREAM_PROFILE, 1, 4);
+    p->append_bytes_max = PICK(s, 200, 4096, 65536);
+    p->inflight_bytes_max = PICK(s, 500, 16384, 1u << 20);
+    p->cache_bytes_max = PICK(s, 500, 8192, 4u << 20);
+    p->turn_lag_ns = PICK(s, 0, 0, 50000, 500000);
+    p->drift_ppm = (unsigned)PICK(s, 0, 50, 500);
+    p->length_ns = p->election_us * 1000 * (20 + sim_below(s, STREAM_PROFILE, 1, 80));
+    p->events = 4000 + sim_below(s, STREAM_PROFILE, 1, 12000);
+    p->lmdb = sim_below(s, STREAM_PROFILE, 1, 50) == 0;
+    if (p->lmdb)
+        MARK(s, seeds_lmdb);
+    profile_network(s, p);
+    profile_disk(s, p);
+    profile_load(s, p);
+}
+
+struct sim *run_new(const struct sim_options *options)
+{
+    struct sim *s = sim_alloc(sizeof(*s));
+
+    s->options = *options;
+    s->hash = options->seed;
+    sim_draws_init(s);
+    draw_profile(s);
+    raft_configuration_init(&s->configuration);
+    for (unsigned i = 0; i < s->p.n_nodes; i++) {
+        struct sim_node *n = &s->nodes[i];
+
+        n->sim = s;
+        n->i = i;
+        (void)snprintf(n->name, sizeof(n->name), "n%u", i + 1);
+        n->id = raft_node_id_of_name(n->name);
+        (void)raft_configuration_add(&s->configuration, n->name, RAFT_VOTER, "", "");
+    }
+    net_init(s);
+    for (unsigned i = 0; i < s->p.n_nodes; i++)
+        node_init(s, i);
+    oracle_init(s);
+    clients_init(s);
+    nemesis_plan(s);
+    return s;
+}
+
+void run_free(struct sim *s)
+{
+    struct sim_event e;
+
+    for (unsigned i = 0; i < s->p.n_nodes; i++)
+        node_done(&s->nodes[i]);
+    while (sim_pop(s, &e))
+        net_event_free(&e);
+    clients_done(s);
+    net_done(s);
+    oracle_done(s);
+    free(s->heap);
+    free(s);
+}
+
+/* ---- events ---- */
+
+static bool of_a_node(enum sim_event_kind kind)
+{
+    return kind <= EV_LINK_UP || kind == EV_DISK || kind == EV_DISK_IDLE || kind == EV_SUBMIT;
+}
+
+/* True: it came too early, or for a life that is over. */
+static bool put_off(struct sim *s, struct sim_event e)
+{
+    struct sim_node *n = &s->nodes[e.node];
+
+    if (e.boot != 0 && e.boot != n->boot)
+        return true;
+    if (e.kind == EV_TICK && e.at != n->tick_at)
+        return true;
+    if (!of_a_node((enum sim_event_kind)e.kind) || n->life != NODE_UP || n->paused_until <= s->now)
+        return false;
+    if (e.kind == EV_TICK)
+        n->tick_at = n->paused_until;
+    sim_push_again(s, e, n->paused_until,
+                   e.kind == EV_TICK && (n->paused_until / 1000 + n->i) % 2 == 0);
+    return true;
+}
+
+static void dispatch(struct sim *s, const struct sim_event *e)
+{
+    struct sim_node *n = &s->nodes[e->node];
+
+    switch ((enum sim_event_kind)e->kind) {
+    case EV_TICK:
+        n->tick_at = 0;
+        node_input(n);
+        break;
+    case EV_TURN:
+        node_turn(n);
+        break;
+    case EV_DATAGRAM:
+        net_datagram(s, e);
+        break;
+    case EV_PIPE:
+        net_pipe(s, e);
+        break;
+    case EV_LINK_DOWN:
+    case EV_LINK_UP:
+    case EV_LINK_DIAL:
+        net_link_event(s, e);
+        break;
+    case EV_DISK:
+        wal_event(n);
+        break;
+    case EV_DISK_IDLE:
+        wal_idle_event(n);
+        break;
+    case EV_CLIENT:
+        client_event(s, e->arg);
+        break;
+    case EV_SUBMIT:
+        client_submit(s, e->p);
+        break;
+    case EV_EPISODE_BEGIN:
+    case EV_EPISODE_END:
+    case EV_FLAP:
+        nemesis_event(s, e);
+        break;
+    case EV_BOOT:
+        node_boot(n);
+        break;
+    case EV_KIND_COUNT:
+        break;
+    }
+}
+
+static void step(struct sim *s, const struct sim_event *e)
+{
+    struct sim_node *n = &s->nodes[e->node];
+
+    s->n_events++;
+    s->current_node = e->node;
+    trace_note(s, e->at, (uint64_t)e->kind << 32 | (uint64_t)e->node << 16 | e->arg, s->n_events);
+    dispatch(s, e);
+    if (!n->dirty)
+        return;
+    n->dirty = false;
+    if (n->life != NODE_UP)
+        return;
+    if (s->p.turn_lag_ns == 0 || n->fatal_error != 0) {
+        node_turn(n);
+    } else if (!n->turn_due) {
+        n->turn_due = true;
+        sim_push(s, s->now + sim_below(s, STREAM_TURN, e->node, s->p.turn_lag_ns), EV_TURN, n, 0,
+                 NULL);
+    }
+}
+
+/* ---- progress ---- */
+
+static void heal(struct sim *s)
+{
+    static const unsigned weights[OP_COUNT] = {4, 2, 1, 8, 3, 3, 0};
+
+    TRACE(s, "a majority is healed");
+    nemesis_heal(s);
+    memcpy(s->p.weights, weights, sizeof(weights));
+    s->p.delay_tail_ppm = 0;
+    s->p.loss_ppm = 0;
+    s->p.break_ppm = 0;
+    s->p.flip_ppm = 0;
+    s->p.timeout_us = s->p.election_us * 8;
+    for (unsigned i = 0; i < s->p.n_clients; i++) {
+        s->clients[i].on = true;
+        s->clients[i].interval_ns = s->p.election_us * 500;
+        s->clients[i].in_flight_max = 2;
+        sim_push_any(s, s->now, EV_CLIENT, 0, (uint16_t)(i | 256), NULL);
+    }
+    s->healed_at = s->now;
+    s->next_look = s->now;
+}
+
+static bool all_answered(const struct sim *s)
+{
+    return s->ok_since_stable[OP_WRITE] > 0 && s->ok_since_stable[OP_CAS] > 0 &&
+           s->ok_since_stable[OP_DELETE] > 0 && s->ok_since_stable[OP_READ] > 0 &&
+           s->ok_since_stable[OP_READ_LOG] > 0 && s->ok_since_stable[OP_READ_LOCAL] > 0;
+}
+
+static bool core_is_equal(const struct sim *s)
+{
+    for (unsigned i = 0; i < s->p.n_nodes; i++) {
+        const struct sim_node *n = &s->nodes[i];
+
+        if ((s->core >> i & 1) != 0 &&
+            (n->life != NODE_UP || replica_last_applied(n->replica) != s->oracle.committed))
+            return false;
+    }
+    for (unsigned i = 0; i < s->p.n_clients; i++)
+        if (s->clients[i].n_in_flight != 0)
+            return false;
+    return true;
+}
+
+/* True: all that is demanded has been seen. */
+static bool look(struct sim *s)
+{
+    const uint64_t election_ns = s->p.election_us * 1000;
+    const struct sim_node *leader = node_leader(s);
+    raft_term term = leader != NULL ? raft_get_term(node_raft(leader)) : 0;
+
+    s->next_look = s->now + election_ns / 4;
+    if (s->drained) {
+        if (core_is_equal(s))
+            return true;
+        if (s->now > s->stable_since + DRAIN_ELECTIONS * election_ns)
+            sim_fail(s, "L2", "the healthy nodes do not become equal");
+        return false;
+    }
+    /* It may be a sick one, as long as it is well enough to lead. */
+    if (leader != NULL && !raft_can_serve(node_raft(leader)))
+        leader = NULL;
+    if (leader == NULL || s->stable_since == 0 || term != s->stable_term) {
+        s->stable_since = leader != NULL ? s->now : 0;
+        s->stable_term = term;
+        memset(s->ok_since_stable, 0, sizeof(s->ok_since_stable));
+    } else if (s->now - s->stable_since >= STABLE_ELECTIONS * election_ns && all_answered(s)) {
+        s->drained = true;
+        s->stable_since = s->now;
+    }
+    if (!s->drained && s->now - s->healed_at > LEADER_ELECTIONS * election_ns)
+        sim_fail(
+            s,
+            leader == NULL                                              ? "L1"
+            : s->now - s->stable_since < STABLE_ELECTIONS * election_ns ? "L1"
+                                                                        : "L2",
+            "no progress with a healthy majority: leader %s, stable for %.3f s, answered: %" PRIu64
+            " writes %" PRIu64 " reads %" PRIu64 " log reads %" PRIu64 " local reads",
+            leader != NULL ? leader->name : "none",
+            s->stable_since != 0 ? (double)(s->now - s->stable_since) / 1e9 : 0.0,
+            s->ok_since_stable[OP_WRITE], s->ok_since_stable[OP_READ],
+            s->ok_since_stable[OP_READ_LOG], s->ok_since_stable[OP_READ_LOCAL]);
+    return false;
+}
+
+void run_seed(struct sim *s)
+{
+    struct sim_event e;
+    uint64_t most = 0;
+
+    trace_watch(s);
+    while (sim_pop(s, &e)) {
+        s->now = e.at;
+        if (!s->healing && (s->now >= s->p.length_ns || s->n_events >= s->p.events)) {
+            heal(s);
+            most = s->n_events + HEALING_EVENTS;
+        }
+        if (put_off(s, e))
+            continue;
+        if (s->options.events_max != 0 && s->n_events >= s->options.events_max) {
+            net_event_free(&e);
+            trace_watch(NULL);
+            return;
+        }
+        step(s, &e);
+        if (s->healing && s->now >= s->next_look && look(s))
+            break;
+        if (most != 0 && s->n_events > most)
+            sim_fail(s, "L2", "too many events for so little progress");
+    }
+    oracle_end(s);
+    trace_watch(NULL);
+}

@@ -1,0 +1,677 @@
+/* The deterministic simulator: what its files share.
+ *
+ * One seed is one run: some nodes of the real raft, replica, store and wire code over a virtual
+ * clock, network and disk, clients, a nemesis, and an oracle that looks after every event. Nothing
+ * but the seed and the options decides anything: no time, no address, no thread. RELIABILITY.md
+ * section 2 is the plan; invariants carry its numbers.
+ *
+ *   clock.c       the heap of events, draws, the clocks of the nodes
+ *   net.c         messages and connections between nodes: bytes, cut, lost, late, twice
+ *   wal.c         a node's log on a virtual disk, its crashes and failures, what of it is durable
+ *   state.c       a node's state machine: a map in memory, or LMDB
+ *   node.c        a node: birth, death, the turn, the replica's tables
+ *   clients.c     who asks, and what the answers must satisfy (I10, I12, I13)
+ *   nemesis.c     what goes wrong, and when
+ *   invariants.c  the oracle: I1 to I9, I14 to I18
+ *   run.c         one run from birth to the demand for progress (L1, L2)
+ *   trace.c       hash, lines, coverage marks, failure
+ *   shrink.c      a failing run made smaller; scripts
+ *   main.c        options, processes, counting
+ *
+ * Units: virtual time in nanoseconds, what nodes see in microseconds. Memory is libc's; when it is
+ * out the run aborts. */
+#ifndef RIDD_TESTS_SIM_H
+#define RIDD_TESTS_SIM_H
+
+#include "replica/replica.h"
+#include "store/store.h"
+#include "unit/fake-disk.h"
+
+#define SIM_NODES_MAX    7u
+#define SIM_CLIENTS_MAX  8u
+#define SIM_KEYS_MAX     12u
+#define SIM_EPISODES_MAX 64u
+#define SIM_MS           UINT64_C(1000000)
+#define SIM_US           UINT64_C(1000)
+
+/* ---- draws: one stream per purpose, so that leaving one out does not move the others ---- */
+
+enum sim_stream {
+    STREAM_PROFILE,
+    STREAM_LOSS,
+    STREAM_DUP,
+    STREAM_DELAY,
+    STREAM_REPLAY,
+    STREAM_FLIP,
+    STREAM_CONN,
+    STREAM_DISK,
+    STREAM_CRASH,
+    STREAM_TURN,
+    STREAM_CLIENT,
+    STREAM_OP,
+    STREAM_STATE,
+    STREAM_NEMESIS,
+    STREAM_CLOCK,
+    STREAM_HEAL,
+    STREAM_COUNT,
+};
+
+enum op_kind {
+    OP_WRITE,
+    OP_CAS,
+    OP_DELETE,
+    OP_READ,
+    OP_READ_LOG,
+    OP_READ_LOCAL,
+    OP_TRANSFER,
+    OP_COUNT
+};
+
+/* What the command line and scripts say: the seed, and what is left out of its run. */
+struct sim_options {
+    uint64_t seed;
+    uint64_t streams_off;  /* bits of enum sim_stream; only those of faults may be set */
+    uint64_t episodes_off; /* bits by number */
+    uint64_t clients_off;
+    uint64_t ops_off;    /* bits of enum op_kind */
+    uint64_t events_max; /* 0: none; the run ends there, without a demand for progress */
+    unsigned n_nodes;    /* 0: drawn */
+    bool trace;
+};
+
+/* ---- events ---- */
+
+enum sim_event_kind {
+    EV_TICK,
+    EV_TURN,
+    EV_DATAGRAM,
+    EV_PIPE,
+    EV_LINK_DOWN, /* one end notices */
+    EV_LINK_UP,
+    EV_LINK_DIAL,
+    EV_DISK,
+    EV_DISK_IDLE,
+    EV_CLIENT,
+    EV_SUBMIT,
+    EV_EPISODE_BEGIN,
+    EV_EPISODE_END,
+    EV_FLAP,
+    EV_BOOT,
+    EV_KIND_COUNT,
+};
+
+struct sim_event {
+    uint64_t at;
+    uint64_t seq;
+    void *p;
+    uint32_t boot; /* of the node; 0: any */
+    uint16_t arg;
+    uint8_t kind;
+    uint8_t node;
+};
+
+/* ---- coverage ---- */
+
+#define SIM_MARKS(X)                                                                               \
+    X(seeds_datagram)                                                                              \
+    X(seeds_connection)                                                                            \
+    X(seeds_lmdb) X(seeds_even) X(seeds_single) X(elections) X(elections_after_transfer) X(        \
+        step_down_term) X(step_down_role) X(truncated) X(truncated_durable)                        \
+        X(commit_by_newer_term) X(probe_fallback) X(disk_batch) X(disk_batch_merged) X(            \
+            disk_early) X(rotations) X(log_read_from_disk) X(prepared_ahead) X(crash_process)      \
+            X(crash_machine) X(crash_in_write) X(crash_between_sync_and_report) X(                 \
+                crash_in_boot) X(torn_tail) X(recovered_unacknowledged) X(boot_with_trusted_state) \
+                X(boot_with_older_state) X(boot_with_empty_state) X(sync_failed_clean_pages) X(    \
+                    sync_lied) X(sync_failed_reverted) X(disk_full) X(disk_full_at_boot)           \
+                    X(rot_refused) X(rot_harmless) X(rot_hidden_in_last_batch) X(rot_hit_running)  \
+                        X(wiped_refused) X(msg_lost) X(msg_duplicated) X(msg_replayed) X(          \
+                            msg_reordered) X(msg_flipped) X(msg_cut) X(link_broken)                \
+                            X(link_bytes_lost) X(link_old_after_new) X(link_half_open) X(          \
+                                link_chunked) X(pipe_full) X(paused) X(suspended) X(drift_changed) \
+                                X(disk_stalled) X(leader_disk_stalled) X(reads_confirmed)          \
+                                    X(reads_failed_by_loss) X(reads_of_deposed_leader)             \
+                                        X(reads_waited_for_apply) X(reads_floor) X(reads_log)      \
+                                            X(reads_local) X(writes_ok) X(writes_unknown)          \
+                                                X(writes_unknown_applied) X(writes_refused)        \
+                                                    X(cas_failed) X(transfers) X(client_left)      \
+                                                        X(requests_waited)                         \
+                                                            X(healed_with_sick_minority)           \
+                                                                X(out_for_ever)
+
+enum sim_mark {
+#define X(name) MARK_##name,
+    SIM_MARKS(X)
+#undef X
+        MARK_COUNT,
+};
+extern const char *const sim_mark_names[MARK_COUNT];
+
+/* ---- clocks ---- */
+
+struct sim_clock {
+    uint64_t base_at;    /* virtual ns */
+    uint64_t base_local; /* ns */
+    int64_t ppm;         /* faster or slower by so many millionths; -1000000: it stands */
+};
+
+/* ---- the log of a node as the oracle knows it ---- */
+
+struct shadow_entry {
+    raft_term term;
+    uint64_t content; /* hash of type and payload */
+    uint64_t chain;   /* hash of entries 1 .. this one */
+};
+/* entries[0] is index 1. */
+struct shadow_log {
+    struct shadow_entry *entries; /* owned */
+    uint64_t n;
+    uint64_t size;
+};
+struct shadow_batch {
+    uint64_t number;
+    struct raft_hard_state hard_state;
+    raft_index truncate_from;
+    raft_index commit_index;
+    uint64_t n_added;
+    struct shadow_entry *added; /* owned */
+    struct shadow_batch *next;
+};
+
+struct sim_wal {
+    struct fake_disk *disk; /* owned */
+    struct store *store;    /* owned; NULL while down */
+    struct shadow_log tail; /* what was submitted */
+    struct raft_hard_state tail_hard_state;
+    struct shadow_log durable; /* what fdatasync has promised */
+    struct raft_hard_state durable_hard_state;
+    struct shadow_batch *first; /* owned; submitted, not durable */
+    struct shadow_batch *last;
+    uint64_t last_work_from; /* durable.n before the last store_work() */
+    struct raft_hard_state last_work_hard_state;
+    bool busy;  /* an EV_DISK is on its way */
+    bool early; /* its work is done already: */
+    uint64_t early_number;
+    int early_error;
+    uint64_t work_queued; /* batches in the work under way */
+    bool idle_due;
+    uint64_t stalled_until;
+    unsigned slow; /* times */
+    uint64_t n_syncs;
+    uint64_t lie_at; /* n_syncs of the fdatasync that will lie; 0: none */
+    bool lied;
+    bool rotten; /* bits were flipped, or files taken away */
+    bool wiped;
+    unsigned failing; /* episodes in which errors of the disk are no surprise */
+};
+
+/* ---- the state machine of a node ---- */
+
+struct map_value {
+    bool exists;
+    char *text; /* owned */
+    uint32_t len;
+    uint32_t size;
+    raft_index create_index;
+    raft_index modify_index;
+    uint64_t version;
+};
+struct map_key {
+    unsigned char key[24];
+    uint32_t len;
+    struct map_value value;
+};
+struct sim_map {
+    struct map_key keys[SIM_KEYS_MAX]; /* by key */
+    unsigned n;
+    struct raft_entry_id last_applied;
+    uint64_t digest;
+};
+struct sim_state {
+    struct sim_map map;    /* as of the last commit, or inside a transaction */
+    struct sim_map backup; /* as of the last commit, of the keys touched since */
+    uint64_t touched;      /* bits of keys in backup */
+    struct sim_map older;  /* an earlier commit */
+    unsigned n_commits;
+    bool in_transaction;
+    bool reading;
+    struct kv *kv; /* owned; NULL: the map is used */
+    char dir[64];
+    unsigned machine_boots;
+};
+
+/* ---- nodes ---- */
+
+enum node_life { NODE_DOWN, NODE_UP, NODE_OUT };
+
+struct op;
+struct sim;
+
+struct sim_node {
+    struct sim *sim;
+    unsigned i;
+    char name[8];
+    raft_node_id id;
+    enum node_life life;
+    bool damaged;  /* counts among those that may be lost */
+    uint32_t boot; /* grows with each start and each death */
+    struct sim_clock clock;
+    uint64_t paused_until;
+    bool suspended;
+    struct replica *replica; /* owned; NULL while down */
+    bool dying;
+    int fatal_error;
+    const char *fatal_what;
+    uint64_t tick_at; /* of the EV_TICK that counts; 0: none */
+    bool turn_due;
+    bool dirty; /* something went in since the last turn */
+    struct sim_wal wal;
+    struct sim_state state;
+    struct op *replies; /* of this turn */
+    struct op *replies_last;
+    /* What the oracle saw last. */
+    raft_term boot_term;
+    raft_index applied;
+    raft_index commit;
+    raft_term last_term;
+    raft_index match[SIM_NODES_MAX]; /* of match_term */
+    raft_term match_term;
+    unsigned look;
+};
+
+/* ---- network ---- */
+
+struct sim_pipe;
+struct sim_link {
+    uint32_t generation;
+    bool up;        /* the connection itself */
+    bool end_up[2]; /* what the ends believe; [0] is the lower node */
+    bool dialing;
+    struct sim_pipe
+        *pipes[2][2]; /* [end that sends][channel]; borrowed from the list of all; NULL: none */
+};
+
+struct sim_net {
+    bool connections;
+    bool cut[SIM_NODES_MAX][SIM_NODES_MAX]; /* directed; recomputed from the episodes under way */
+    uint64_t clogged_until[SIM_NODES_MAX][SIM_NODES_MAX];
+    unsigned loss_ppm[SIM_NODES_MAX][SIM_NODES_MAX];     /* of a burst, beside the profile's */
+    struct sim_link links[SIM_NODES_MAX][SIM_NODES_MAX]; /* [lower][higher] */
+    struct sim_pipe *pipes;                              /* owned list */
+    struct buf out;
+    struct arena arena;
+};
+
+/* ---- clients ---- */
+
+struct op {
+    struct replica_request request; /* first */
+    struct op *next;                /* free, or in flight */
+    struct op *reply_next;          /* in a node's replies */
+    uint64_t id;                    /* unique: client and number */
+    uint64_t order;                 /* on its session */
+    enum op_kind kind;
+    unsigned client;
+    unsigned node;
+    unsigned key;
+    bool submitted;
+    bool ok;
+    bool unknown;
+    raft_index floor; /* the highest index shown to anybody before it was submitted */
+    raft_index index; /* outcome: the write's, or that of the state read */
+    unsigned hint;    /* the node to ask next, plus 1 */
+    char text[24];    /* read: what was found, when it is short */
+    struct buf command;
+};
+
+struct sim_session {
+    struct replica_session session;
+    uint32_t boot;
+    uint64_t n_ops;
+    struct {
+        uint64_t order;
+        raft_index index;
+    } reads[16]; /* served lately */
+    unsigned n_reads;
+};
+
+struct sim_client {
+    bool on;
+    bool open_loop;
+    unsigned in_flight_max;
+    unsigned n_in_flight;
+    uint64_t interval_ns;
+    uint64_t n_ops;
+    unsigned guess;
+    struct op *flying;                          /* owned */
+    struct sim_session sessions[SIM_NODES_MAX]; /* one connection to each */
+    char seen[SIM_KEYS_MAX][24];                /* text last read, for cas */
+};
+
+/* ---- the oracle ---- */
+
+struct oracle_entry {
+    raft_term term;
+    uint64_t chain;  /* of the committed log */
+    uint64_t op;     /* id, 0: none */
+    uint64_t digest; /* of the state after it */
+    uint8_t status;
+    bool existed;
+    bool applied; /* op, digest and the rest are known */
+};
+struct oracle_version {
+    raft_index index;
+    uint64_t hash; /* of the text */
+    bool exists;
+    raft_index create_index;
+    uint64_t version;
+};
+struct oracle_key {
+    struct oracle_version *versions; /* owned */
+    unsigned n;
+    unsigned size;
+};
+struct oracle_op { /* by id, in a table */
+    uint64_t id;
+    raft_index applied_at;
+    bool refused; /* it was said that it never happened */
+};
+struct oracle {
+    struct oracle_entry *entries; /* owned; [0] is index 1 */
+    uint64_t size;
+    raft_index committed; /* by anybody */
+    raft_index applied;   /* by anybody */
+    raft_index shown;     /* acknowledged or read, by anybody */
+    struct oracle_key keys[SIM_KEYS_MAX];
+    uint64_t digest;
+    struct {
+        uint64_t key;
+        uint64_t chain;
+    } * matching; /* owned; (index, term) to chain */
+    size_t matching_size;
+    size_t n_matching;
+    struct {
+        raft_term term;
+        unsigned node;
+    } * leaders; /* owned; by term */
+    size_t n_leaders;
+    size_t leaders_size;
+    struct oracle_op *ops; /* owned; hash table */
+    size_t ops_size;
+    size_t n_ops;
+};
+
+/* ---- what may go wrong ---- */
+
+enum episode_kind {
+    EPISODE_ISOLATE,
+    EPISODE_ISOLATE_LEADER,
+    EPISODE_HALVES,
+    EPISODE_ONE_WAY_OUT,
+    EPISODE_ONE_WAY_IN,
+    EPISODE_BRIDGE,
+    EPISODE_RING,
+    EPISODE_RANDOM_CUTS,
+    EPISODE_CLOG,
+    EPISODE_FLAP,
+    EPISODE_LOSS,
+    EPISODE_BREAK_LINKS,
+    EPISODE_CRASH_PROCESS,
+    EPISODE_CRASH_MACHINE,
+    EPISODE_CRASH_LEADER,
+    EPISODE_CRASH_MAJORITY,
+    EPISODE_CRASH_ALL,
+    EPISODE_PAUSE,
+    EPISODE_PAUSE_LEADER,
+    EPISODE_SUSPEND,
+    EPISODE_DRIFT,
+    EPISODE_STALL,
+    EPISODE_STALL_LEADER,
+    EPISODE_SLOW_DISK,
+    EPISODE_SYNC_FAILS,
+    EPISODE_DISK_FULL,
+    EPISODE_ROT,
+    EPISODE_WIPE,
+    EPISODE_TRANSFER,
+    EPISODE_CALL_FAILS,
+    EPISODE_KIND_COUNT,
+};
+struct episode {
+    enum episode_kind kind;
+    uint64_t begin;
+    uint64_t length;
+    uint64_t draw; /* all its choices */
+    bool active;
+    bool flap_on;
+    unsigned node;                /* resolved when it begins */
+    uint64_t cuts[SIM_NODES_MAX]; /* bits of receivers, by sender */
+};
+
+struct profile {
+    unsigned n_nodes;
+    uint64_t election_us;
+    uint64_t heartbeat_us;
+    unsigned rounds_max;
+    size_t append_bytes_max;
+    size_t inflight_bytes_max;
+    size_t cache_bytes_max;
+    size_t segment_first_bytes;
+    size_t segment_bytes;
+    uint64_t delay_min_ns;
+    uint64_t delay_spread_ns;
+    unsigned delay_tail_ppm; /* of messages that take far longer */
+    unsigned loss_ppm;
+    unsigned dup_ppm;
+    unsigned replay_ppm;
+    unsigned flip_ppm;
+    unsigned break_ppm;
+    bool chunked;
+    bool old_after_new;
+    size_t pipe_bytes_max;
+    uint64_t disk_min_ns;
+    uint64_t disk_spread_ns;
+    unsigned disk_early_percent;
+    size_t disk_write_max;
+    uint64_t turn_lag_ns; /* 0: a turn after each event */
+    unsigned drift_ppm;
+    unsigned n_clients;
+    unsigned n_keys;
+    unsigned weights[OP_COUNT];
+    unsigned large_percent;
+    unsigned leave_ppm;
+    unsigned stray_percent; /* requests to any node */
+    uint64_t timeout_us;
+    uint64_t length_ns; /* of the part with faults */
+    uint64_t events;    /* and so many at most */
+    bool lmdb;
+    unsigned checkpoint; /* commits between older states */
+};
+
+struct sim {
+    struct sim_options options;
+    struct profile p;
+    uint64_t now;
+    uint64_t n_events;
+    uint64_t n_turns;
+    uint64_t hash;
+    uint64_t stream_base[STREAM_COUNT];
+    uint32_t stream_n[STREAM_COUNT][64];
+
+    struct sim_event *heap; /* owned */
+    size_t n_heap;
+    size_t heap_size;
+    uint64_t next_seq;
+
+    struct sim_node nodes[SIM_NODES_MAX];
+    struct raft_configuration configuration;
+    struct sim_net net;
+    struct sim_client clients[SIM_CLIENTS_MAX];
+    struct op *free_ops;
+    struct oracle oracle;
+    struct episode episodes[SIM_EPISODES_MAX];
+    unsigned n_episodes;
+    unsigned n_damaged;
+    unsigned current_node; /* for texts of failures */
+
+    bool healing;
+    uint64_t core; /* bits: healed */
+    uint64_t healed_at;
+    uint64_t stable_since;
+    raft_term stable_term;
+    unsigned stable_leader;
+    uint64_t ok_since_stable[OP_COUNT];
+    bool drained; /* clients have stopped */
+    uint64_t next_look;
+    unsigned sickness[SIM_NODES_MAX]; /* of those outside the core */
+    bool sick_now[SIM_NODES_MAX];
+
+    uint64_t marks[MARK_COUNT];
+};
+
+/* ---- clock.c ---- */
+void *sim_alloc(size_t size) __attribute__((returns_nonnull)); /* zeroed */
+void *sim_realloc_n(void *p, size_t n, size_t width) __attribute__((returns_nonnull));
+void sim_push(struct sim *s, uint64_t at, enum sim_event_kind kind, const struct sim_node *node,
+              uint16_t arg, void *p);
+/* Of no life of the node: messages, requests. */
+void sim_push_any(struct sim *s, uint64_t at, enum sim_event_kind kind, unsigned node, uint16_t arg,
+                  void *p);
+bool sim_pop(struct sim *s, struct sim_event *ret);
+void sim_push_again(struct sim *s, struct sim_event e, uint64_t at, bool in_front);
+void sim_draws_init(struct sim *s);
+uint64_t sim_draw(struct sim *s, enum sim_stream stream, unsigned entity);
+uint64_t sim_below(struct sim *s, enum sim_stream stream, unsigned entity, uint64_t bound);
+/* False when the stream is left out. */
+bool sim_chance(struct sim *s, enum sim_stream stream, unsigned entity, unsigned ppm);
+uint64_t sim_mix(uint64_t h, uint64_t v);
+uint64_t sim_hash_bytes(uint64_t h, const void *data, size_t len);
+uint64_t clock_local_us(const struct sim_node *n);
+/* When the node's clock shows local_us; UINT64_MAX: it stands. */
+uint64_t clock_when(const struct sim_node *n, uint64_t local_us);
+void clock_set_ppm(struct sim_node *n, int64_t ppm);
+
+/* ---- net.c ---- */
+void net_init(struct sim *s);
+void net_done(struct sim *s);
+void net_send(struct sim_node *from, const struct raft_msg *m);
+void net_datagram(struct sim *s, const struct sim_event *e);
+void net_pipe(struct sim *s, const struct sim_event *e);
+void net_link_event(struct sim *s, const struct sim_event *e);
+void net_node_up(struct sim_node *n);
+void net_node_down(struct sim_node *n);
+void net_break(struct sim *s, unsigned a, unsigned b);
+void net_event_free(const struct sim_event *e);
+void net_check(struct sim *s);
+
+/* ---- wal.c ---- */
+enum wal_boot { WAL_OK, WAL_AGAIN, WAL_REFUSED };
+uint64_t shadow_content(const struct raft_entry *e);
+void wal_create(struct sim_node *n);
+void wal_done(struct sim_node *n);
+int wal_submit(struct sim_node *n, const struct raft_ready *ready);
+int wal_read(struct sim_node *n, raft_index from, raft_index to, size_t bytes_max,
+             struct arena *arena, struct raft_entry *ret_entries, unsigned n_max, unsigned *ret_n);
+void wal_kick(struct sim_node *n);
+void wal_event(struct sim_node *n);
+void wal_idle_event(struct sim_node *n);
+void wal_crash(struct sim_node *n, bool machine);
+enum wal_boot wal_open(struct sim_node *n, raft_index applied, struct store_recovered *ret);
+void wal_rot(struct sim_node *n, uint64_t draw);
+void wal_wipe(struct sim_node *n);
+
+/* ---- state.c ---- */
+void state_init(struct sim_node *n);
+void state_done(struct sim_node *n);
+void state_remove_dir(struct sim_node *n); /* before the process ends in a hurry */
+/* What the machine finds: the state as it was, an earlier one, or none. */
+void state_open(struct sim_node *n);
+void state_crash(struct sim_node *n, bool machine);
+struct raft_entry_id state_last_applied(const struct sim_node *n);
+uint64_t state_digest(const struct sim_node *n);
+uint64_t state_key_digest(const void *key, size_t len, uint64_t text_hash, raft_index create_index,
+                          raft_index modify_index, uint64_t version);
+void state_fill_ops(struct sim_node *n, struct replica_ops *ops);
+
+/* ---- node.c ---- */
+void node_init(struct sim *s, unsigned i);
+void node_done(struct sim_node *n);
+void node_boot(struct sim_node *n);
+void node_crash(struct sim_node *n, bool machine, uint64_t restart_after);
+void node_out(struct sim_node *n);
+void node_input(struct sim_node *n); /* something went in: a turn is due */
+void node_turn(struct sim_node *n);
+void node_arm(struct sim_node *n, uint64_t deadline_local_us);
+struct sim_node *node_of_id(struct sim *s, raft_node_id id);
+/* The node that leads in the highest term among those up; NULL: none. */
+struct sim_node *node_leader(struct sim *s);
+const struct raft *node_raft(const struct sim_node *n);
+
+/* ---- clients.c ---- */
+void clients_init(struct sim *s);
+void clients_done(struct sim *s);
+void client_event(struct sim *s, unsigned client);
+void client_submit(struct sim *s, struct op *op);
+/* After a turn: what was answered leaves the node. */
+void clients_replies(struct sim_node *n);
+void clients_node_died(struct sim_node *n);
+void op_key(unsigned key, unsigned char bytes[24], size_t *ret_len);
+
+/* ---- nemesis.c ---- */
+void nemesis_plan(struct sim *s);
+void nemesis_event(struct sim *s, const struct sim_event *e);
+void nemesis_heal(struct sim *s);
+void nemesis_recut(struct sim *s);
+const char *episode_name(enum episode_kind kind);
+
+/* ---- invariants.c ---- */
+void oracle_init(struct sim *s);
+void oracle_done(struct sim *s);
+void oracle_trace(struct sim_node *n, const struct raft_trace *t);
+void oracle_submit(struct sim_node *n, const struct raft_ready *ready);
+void oracle_send(struct sim_node *n, const struct raft_msg *m);
+void oracle_apply(struct sim_node *n, const struct raft_entry *e,
+                  const struct command_result *result);
+void oracle_state(struct sim_node *n);
+void oracle_boot(struct sim_node *n, const struct store_recovered *r, struct raft_entry_id applied);
+void oracle_turn(struct sim_node *n);
+void oracle_end(struct sim *s);
+struct oracle_op *oracle_op(struct sim *s, uint64_t id);
+/* The value of a key in the state at index; NULL: none yet. */
+const struct oracle_version *oracle_value(struct sim *s, unsigned key, raft_index index);
+
+/* ---- run.c ---- */
+struct sim *run_new(const struct sim_options *options);
+/* Returns when all is well; a violation ends the process (trace.c). */
+void run_seed(struct sim *s);
+void run_free(struct sim *s);
+
+/* ---- trace.c ---- */
+_Noreturn void sim_fail(struct sim *s, const char *invariant, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+void sim_line(struct sim *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
+#define TRACE(s, ...)                                                                              \
+    do {                                                                                           \
+        if ((s)->options.trace)                                                                    \
+            sim_line((s), __VA_ARGS__);                                                            \
+    } while (0)
+#define MARK(s, name) ((void)(s)->marks[MARK_##name]++)
+void trace_note(struct sim *s, uint64_t a, uint64_t b, uint64_t c);
+const char *trace_commit(void);
+void trace_watch(struct sim *s); /* of whom an assertion speaks */
+extern const char *const sim_stream_names[STREAM_COUNT];
+extern const char *const sim_op_names[OP_COUNT];
+
+/* ---- shrink.c ---- */
+#define SIM_STREAMS_FAULTS                                                                         \
+    (UINT64_C(1) << STREAM_LOSS | UINT64_C(1) << STREAM_DUP | UINT64_C(1) << STREAM_REPLAY |       \
+     UINT64_C(1) << STREAM_FLIP)
+void options_print(const struct sim_options *o, char *text, size_t size);
+/* One word, "name=value". False: not understood. */
+bool options_word(struct sim_options *o, const char *word);
+bool options_read(struct sim_options *o, const char *path);
+/* Writes the smallest run found that breaks the same rule; 0, or 1 when the run does not fail. */
+int shrink(const struct sim_options *o, const char *path);
+/* Runs in a process of its own. 0: well; otherwise *ret_what says what broke. */
+int probe_run(const struct sim_options *o, char *ret_what, size_t size, uint64_t *ret_event,
+              bool quiet);
+
+#endif

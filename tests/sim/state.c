@@ -1,0 +1,405 @@
+/* The state machine of a node: a small ordered map with the transactions of kv.h, or the real thing
+ * on LMDB in one seed of some fifty.
+ *
+ * After the death of the process the map is what it was at the last commit, an earlier commit, or
+ * empty; after the death of the machine it is empty: what DESIGN.md 6 trusts. */
+#include <dirent.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "base/err.h"
+#include "kv/kv.h"
+#include "sim/sim.h"
+
+#include "base/banned.h"
+
+/* ---- the map ---- */
+
+static struct map_key *map_find(struct sim_map *m, struct wire_slice key)
+{
+    for (unsigned i = 0; i < m->n; i++)
+        if (m->keys[i].len == key.len && memcmp(m->keys[i].key, key.data, key.len) == 0)
+            return &m->keys[i];
+    return NULL;
+}
+
+static struct map_key *map_add(struct sim_map *m, struct wire_slice key)
+{
+    struct map_key *k = map_find(m, key);
+
+    if (k != NULL)
+        return k;
+    rid_assert(m->n < SIM_KEYS_MAX && key.len <= sizeof(k->key));
+    /* Appended: a key keeps its place, so that a bit can speak of it. */
+    k = &m->keys[m->n++];
+    *k = (struct map_key){.len = (uint32_t)key.len};
+    memcpy(k->key, key.data, key.len);
+    return k;
+}
+
+static void value_copy(struct map_value *to, const struct map_value *from)
+{
+    if (from->len > to->size) {
+        to->size = from->len;
+        to->text = sim_realloc_n(to->text, to->size, 1);
+    }
+    if (from->len > 0)
+        memcpy(to->text, from->text, from->len);
+    to->exists = from->exists;
+    to->len = from->len;
+    to->create_index = from->create_index;
+    to->modify_index = from->modify_index;
+    to->version = from->version;
+}
+
+static void map_done(struct sim_map *m)
+{
+    for (unsigned i = 0; i < SIM_KEYS_MAX; i++)
+        free(m->keys[i].value.text);
+    *m = (struct sim_map){0};
+}
+
+static void map_copy(struct sim_map *to, const struct sim_map *from)
+{
+    for (unsigned i = 0; i < from->n; i++) {
+        to->keys[i].len = from->keys[i].len;
+        memcpy(to->keys[i].key, from->keys[i].key, from->keys[i].len);
+        value_copy(&to->keys[i].value, &from->keys[i].value);
+    }
+    for (unsigned i = from->n; i < to->n; i++)
+        to->keys[i].value.exists = false;
+    to->n = from->n;
+    to->last_applied = from->last_applied;
+    to->digest = from->digest;
+}
+
+uint64_t state_key_digest(const void *key, size_t len, uint64_t text_hash, raft_index create_index,
+                          raft_index modify_index, uint64_t version)
+{
+    uint64_t h = sim_hash_bytes(text_hash, key, len);
+
+    return sim_mix(sim_mix(h, create_index), modify_index * 31 + version);
+}
+
+static uint64_t key_digest(const struct map_key *k)
+{
+    const struct map_value *v = &k->value;
+
+    if (!v->exists)
+        return 0;
+    return state_key_digest(k->key, k->len, sim_hash_bytes(1, v->text, v->len), v->create_index,
+                            v->modify_index, v->version);
+}
+
+/* ---- its transactions ---- */
+
+static void touch(struct sim_state *st, const struct map_key *k)
+{
+    unsigned i = (unsigned)(k - st->map.keys);
+
+    if ((st->touched >> i & 1) != 0)
+        return;
+    st->touched |= UINT64_C(1) << i;
+    value_copy(&st->backup.keys[i].value, &k->value);
+}
+
+static void map_put(struct sim_state *st, const struct command *c, raft_index index)
+{
+    struct map_key *k = map_add(&st->map, c->key);
+    struct map_value *v = &k->value;
+
+    touch(st, k);
+    st->map.digest -= key_digest(k);
+    if (!v->exists) {
+        v->create_index = index;
+        v->version = 0;
+    }
+    value_copy(v, &(struct map_value){.exists = true,
+                                      .text = (char *)(uintptr_t)c->value.data,
+                                      .len = (uint32_t)c->value.len,
+                                      .create_index = v->create_index,
+                                      .modify_index = index,
+                                      .version = v->version + 1});
+    st->map.digest += key_digest(k);
+}
+
+static void map_apply(struct sim_state *st, const struct raft_entry *e,
+                      struct command_result *result)
+{
+    struct map_key *k;
+    struct command c;
+
+    if (command_decode(e->data, e->len, &c) != 0) {
+        result->status = COMMAND_INVALID;
+        return;
+    }
+    k = map_find(&st->map, c.key);
+    if (k != NULL && !k->value.exists)
+        k = NULL;
+    switch (c.op) {
+    case COMMAND_WRITE:
+        map_put(st, &c, e->id.index);
+        return;
+    case COMMAND_CAS:
+        if (k == NULL && (c.flags & COMMAND_FLAG_CREATE_IF_NOT_EXISTS) == 0)
+            result->status = COMMAND_KEY_NOT_FOUND;
+        else if (k != NULL && (k->value.len != c.from.len ||
+                               memcmp(k->value.text, c.from.data, c.from.len) != 0))
+            result->status = COMMAND_PRECONDITION_FAILED;
+        else
+            map_put(st, &c, e->id.index);
+        return;
+    case COMMAND_DELETE:
+        result->existed = k != NULL;
+        if (k != NULL) {
+            touch(st, k);
+            st->map.digest -= key_digest(k);
+            k->value.exists = false;
+        }
+        return;
+    }
+}
+
+static int begin(void *ctx)
+{
+    struct sim_node *n = ctx;
+    struct sim_state *st = &n->state;
+
+    if (st->kv != NULL)
+        return kv_begin(st->kv);
+    rid_assert(!st->in_transaction);
+    st->in_transaction = true;
+    st->touched = 0;
+    st->backup.last_applied = st->map.last_applied;
+    st->backup.digest = st->map.digest;
+    return 0;
+}
+
+static int apply(void *ctx, const struct raft_entry *e, struct command_result *ret_result)
+{
+    struct sim_node *n = ctx;
+    struct sim_state *st = &n->state;
+    int r = 0;
+
+    if (st->kv != NULL) {
+        r = kv_apply(st->kv, e, ret_result);
+    } else {
+        rid_assert(st->in_transaction);
+        if (e->id.index != st->map.last_applied.index + 1)
+            sim_fail(n->sim, "I5", "n%u applies %llu behind %llu", n->i + 1,
+                     (unsigned long long)e->id.index,
+                     (unsigned long long)st->map.last_applied.index);
+        *ret_result = (struct command_result){.status = COMMAND_OK, .index = e->id.index};
+        if (e->type == RAFT_ENTRY_COMMAND)
+            map_apply(st, e, ret_result);
+        st->map.last_applied = e->id;
+    }
+    if (r == 0)
+        oracle_apply(n, e, ret_result);
+    return r;
+}
+
+static int map_get(struct sim_map *m, struct wire_slice key, struct command_value *ret)
+{
+    const struct map_key *k = map_find(m, key);
+
+    *ret = (struct command_value){0};
+    if (k != NULL && k->value.exists)
+        *ret = (struct command_value){.exists = true,
+                                      .text = {k->value.text, k->value.len},
+                                      .create_index = k->value.create_index,
+                                      .modify_index = k->value.modify_index,
+                                      .version = k->value.version};
+    return 0;
+}
+
+static int apply_get(void *ctx, struct wire_slice key, struct command_value *ret_value)
+{
+    struct sim_node *n = ctx;
+
+    if (n->state.kv != NULL)
+        return kv_apply_get(n->state.kv, key, ret_value);
+    return map_get(&n->state.map, key, ret_value);
+}
+
+static int commit(void *ctx)
+{
+    struct sim_node *n = ctx;
+    struct sim_state *st = &n->state;
+    int r = 0;
+
+    if (st->kv != NULL) {
+        r = kv_commit(st->kv);
+    } else {
+        st->in_transaction = false;
+        if (++st->n_commits % n->sim->p.checkpoint == 0)
+            map_copy(&st->older, &st->map);
+    }
+    if (r == 0)
+        oracle_state(n);
+    return r;
+}
+
+static void undo(void *ctx)
+{
+    struct sim_node *n = ctx;
+    struct sim_state *st = &n->state;
+
+    if (st->kv != NULL) {
+        kv_abort(st->kv);
+        return;
+    }
+    if (!st->in_transaction)
+        return;
+    for (unsigned i = 0; i < SIM_KEYS_MAX; i++)
+        if ((st->touched >> i & 1) != 0)
+            value_copy(&st->map.keys[i].value, &st->backup.keys[i].value);
+    st->map.last_applied = st->backup.last_applied;
+    st->map.digest = st->backup.digest;
+    st->in_transaction = false;
+}
+
+static int read_begin(void *ctx, struct raft_entry_id *ret_last_applied)
+{
+    struct sim_node *n = ctx;
+
+    if (n->state.kv != NULL)
+        return kv_read_begin(n->state.kv, ret_last_applied);
+    rid_assert(!n->state.reading && !n->state.in_transaction);
+    n->state.reading = true;
+    *ret_last_applied = n->state.map.last_applied;
+    return 0;
+}
+
+static int get(void *ctx, struct wire_slice key, struct command_value *ret_value)
+{
+    struct sim_node *n = ctx;
+
+    if (n->state.kv != NULL)
+        return kv_get(n->state.kv, key, ret_value);
+    return map_get(&n->state.map, key, ret_value);
+}
+
+static void read_end(void *ctx)
+{
+    struct sim_node *n = ctx;
+
+    if (n->state.kv != NULL)
+        kv_read_end(n->state.kv);
+    n->state.reading = false;
+}
+
+void state_fill_ops(struct sim_node *n, struct replica_ops *ops)
+{
+    (void)n;
+    ops->state_begin = begin;
+    ops->state_apply = apply;
+    ops->state_apply_get = apply_get;
+    ops->state_commit = commit;
+    ops->state_abort = undo;
+    ops->state_read_begin = read_begin;
+    ops->state_get = get;
+    ops->state_read_end = read_end;
+}
+
+struct raft_entry_id state_last_applied(const struct sim_node *n)
+{
+    return n->state.kv != NULL ? kv_last_applied(n->state.kv) : n->state.map.last_applied;
+}
+
+/* 0: not known (LMDB keeps none). */
+uint64_t state_digest(const struct sim_node *n)
+{
+    return n->state.kv != NULL ? 0 : n->state.map.digest;
+}
+
+/* ---- life ---- */
+
+void state_init(struct sim_node *n)
+{
+    static const char *root;
+
+    if (!n->sim->p.lmdb)
+        return;
+    if (root == NULL)
+        root = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
+    (void)snprintf(n->state.dir, sizeof(n->state.dir), "%s/ridd-sim-XXXXXX", root);
+    if (mkdtemp(n->state.dir) == NULL)
+        sim_fail(n->sim, "setup", "cannot make a folder in '%s'", root);
+}
+
+void state_remove_dir(struct sim_node *n)
+{
+    DIR *dir = n->state.dir[0] != '\0' ? opendir(n->state.dir) : NULL;
+    struct dirent *e;
+
+    if (dir == NULL)
+        return;
+    while ((e = readdir(dir)) != NULL)
+        (void)unlinkat(dirfd(dir), e->d_name, 0);
+    (void)closedir(dir);
+    (void)rmdir(n->state.dir);
+}
+
+void state_done(struct sim_node *n)
+{
+    if (n->state.kv != NULL)
+        (void)kv_close(n->state.kv, false);
+    state_remove_dir(n);
+    map_done(&n->state.map);
+    map_done(&n->state.backup);
+    map_done(&n->state.older);
+}
+
+static void kv_open_again(struct sim_node *n)
+{
+    char boot_id[40];
+    enum kv_trust trust;
+    struct kv_conf conf = {.dir = n->state.dir,
+                           .map_size_bytes = 8u << 20,
+                           .incarnation = n->id ^ 77,
+                           .boot_id = boot_id};
+    int r;
+
+    (void)snprintf(boot_id, sizeof(boot_id), "00000000-0000-4000-8000-%012u",
+                   n->state.machine_boots);
+    r = kv_open(&conf, &trust, &n->state.kv);
+    if (r != 0)
+        sim_fail(n->sim, "setup", "kv_open gave %d: %s", r, err_text());
+}
+
+void state_open(struct sim_node *n)
+{
+    struct sim *s = n->sim;
+
+    if (s->p.lmdb)
+        kv_open_again(n);
+    if (state_last_applied(n).index == 0)
+        MARK(s, boot_with_empty_state);
+}
+
+void state_crash(struct sim_node *n, bool machine)
+{
+    struct sim *s = n->sim;
+    struct sim_state *st = &n->state;
+    uint64_t coin = sim_below(s, STREAM_STATE, n->i, 4);
+
+    if (st->kv != NULL) {
+        (void)kv_close(st->kv, false);
+        st->kv = NULL;
+        st->machine_boots += machine;
+        return;
+    }
+    undo(n);
+    st->reading = false;
+    if (machine || coin == 0) {
+        map_copy(&st->map, &(struct sim_map){0});
+        map_copy(&st->older, &st->map);
+    } else if (coin == 1) {
+        map_copy(&st->map, &st->older);
+        MARK(s, boot_with_older_state);
+    } else {
+        MARK(s, boot_with_trusted_state);
+    }
+}

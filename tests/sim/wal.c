@@ -1,0 +1,553 @@
+/* A node's log: the real store on a virtual disk, and beside it what the oracle knows to be
+ * durable.
+ *
+ * The log thread becomes two events: work is taken up, and some time later it is reported. What the
+ * disk does happens at one end or the other by draw, so that a crash between finds it not begun,
+ * half done, or done and not reported. `tail` is what was submitted, `durable` what an fdatasync
+ * has promised; what a start finds must lie between. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "sim/sim.h"
+
+#include "base/banned.h"
+
+/* ---- shadows ---- */
+
+uint64_t shadow_content(const struct raft_entry *e)
+{
+    return sim_hash_bytes((uint64_t)e->type, e->data, e->len);
+}
+
+static void shadow_push(struct shadow_log *l, raft_term term, uint64_t content)
+{
+    uint64_t before = l->n > 0 ? l->entries[l->n - 1].chain : 0;
+
+    if (l->n == l->size) {
+        l->size = l->size > 0 ? l->size * 2 : 256;
+        l->entries = sim_realloc_n(l->entries, l->size, sizeof(*l->entries));
+    }
+    l->entries[l->n++] = (struct shadow_entry){
+        .term = term, .content = content, .chain = sim_mix(sim_mix(before, term), content)};
+}
+
+static void shadow_batch_apply(struct shadow_log *l, struct raft_hard_state *hs,
+                               const struct shadow_batch *b)
+{
+    if (b->truncate_from != 0 && l->n >= b->truncate_from)
+        l->n = b->truncate_from - 1;
+    for (uint64_t i = 0; i < b->n_added; i++)
+        shadow_push(l, b->added[i].term, b->added[i].content);
+    *hs = b->hard_state;
+}
+
+static void drop_first(struct sim_wal *w)
+{
+    struct shadow_batch *b = w->first;
+
+    w->first = b->next;
+    if (w->first == NULL)
+        w->last = NULL;
+    free(b->added);
+    free(b);
+}
+
+/* Everything up to batch `number` is durable. */
+static void advance(struct sim_node *n, uint64_t number)
+{
+    struct sim_wal *w = &n->wal;
+
+    w->last_work_from = w->durable.n;
+    w->last_work_hard_state = w->durable_hard_state;
+    while (w->first != NULL && w->first->number <= number) {
+        if (w->first->truncate_from != 0 && w->durable.n >= w->first->truncate_from) {
+            MARK(n->sim, truncated_durable);
+            if (w->last_work_from >= w->first->truncate_from)
+                w->last_work_from = w->first->truncate_from - 1;
+        }
+        shadow_batch_apply(&w->durable, &w->durable_hard_state, w->first);
+        drop_first(w);
+    }
+}
+
+int wal_submit(struct sim_node *n, const struct raft_ready *ready)
+{
+    struct sim_wal *w = &n->wal;
+    struct store_batch batch = {.number = ready->batch,
+                                .has_hard_state = ready->hard_state_changed,
+                                .hard_state = ready->hard_state,
+                                .truncate_from = ready->truncate_from,
+                                .entries = ready->entries,
+                                .n_entries = ready->n_entries,
+                                .commit_index = ready->commit_index};
+    struct shadow_batch *b = sim_alloc(sizeof(*b));
+
+    *b = (struct shadow_batch){.number = ready->batch,
+                               .hard_state = ready->hard_state,
+                               .truncate_from = ready->truncate_from,
+                               .commit_index = ready->commit_index,
+                               .n_added = ready->n_entries};
+    b->added = sim_alloc(ready->n_entries * sizeof(*b->added));
+    for (unsigned i = 0; i < ready->n_entries; i++) {
+        b->added[i].term = ready->entries[i].id.term;
+        b->added[i].content = shadow_content(&ready->entries[i]);
+    }
+    if (w->last != NULL)
+        w->last->next = b;
+    else
+        w->first = b;
+    w->last = b;
+    shadow_batch_apply(&w->tail, &w->tail_hard_state, b);
+    return store_submit(w->store, &batch);
+}
+
+/* ---- the log thread ---- */
+
+static void count_calls(void *ctx, const char *what, const char *name)
+{
+    struct sim_node *n = ctx;
+    struct sim_wal *w = &n->wal;
+
+    (void)name;
+    if (strcmp(what, "rename") == 0)
+        MARK(n->sim, rotations);
+    if (strcmp(what, "fdatasync") != 0 && strcmp(what, "sync_dir") != 0)
+        return;
+    w->n_syncs++;
+    /* From here on this disk has promised what it did not keep: the node is lost when it stops. */
+    if (w->lie_at != 0 && w->n_syncs == w->lie_at && what[0] == 'f') {
+        w->lied = true;
+        MARK(n->sim, sync_lied);
+    }
+}
+
+static void judge_failure(struct sim_node *n, int error)
+{
+    const struct sim_wal *w = &n->wal;
+
+    if (w->failing == 0 && !w->rotten && !w->lied && !fake_disk_is_off(w->disk))
+        sim_fail(n->sim, "I17",
+                 "the log of n%u failed (%d: %s) and nothing was wrong with its disk", n->i + 1,
+                 error, err_text());
+}
+
+/* What the disk does. *ret_number: as of store_work(). */
+static int do_work(struct sim_node *n, uint64_t *ret_number)
+{
+    struct sim_wal *w = &n->wal;
+    uint64_t queued = 0;
+    int r;
+
+    for (const struct shadow_batch *b = w->first; b != NULL; b = b->next)
+        queued++;
+    r = store_work(w->store, ret_number);
+    if (r != 0) {
+        judge_failure(n, r);
+        return r;
+    }
+    MARK(n->sim, disk_batch);
+    if (queued > 1)
+        MARK(n->sim, disk_batch_merged);
+    if (*ret_number != 0)
+        advance(n, *ret_number);
+    return 0;
+}
+
+void wal_kick(struct sim_node *n)
+{
+    struct sim *s = n->sim;
+    struct sim_wal *w = &n->wal;
+    uint64_t took;
+
+    if (w->busy || !store_has_work(w->store))
+        return;
+    took = s->p.disk_min_ns + sim_below(s, STREAM_DISK, n->i, s->p.disk_spread_ns);
+    if (w->slow > 1)
+        took *= w->slow;
+    if (s->now + took < w->stalled_until)
+        took = w->stalled_until - s->now;
+    w->busy = true;
+    w->early = sim_below(s, STREAM_DISK, n->i, 100) < s->p.disk_early_percent;
+    if (w->early) {
+        MARK(s, disk_early);
+        w->early_number = 0;
+        w->early_error = do_work(n, &w->early_number);
+    }
+    sim_push(s, s->now + took, EV_DISK, n, 0, NULL);
+}
+
+static void disk_failed(struct sim_node *n, int error)
+{
+    n->fatal_error = error;
+    n->fatal_what = "the log failed";
+}
+
+void wal_event(struct sim_node *n)
+{
+    struct sim *s = n->sim;
+    struct sim_wal *w = &n->wal;
+    uint64_t number = 0;
+    bool more = true;
+    int r;
+
+    if (s->now < w->stalled_until) {
+        sim_push(s, w->stalled_until, EV_DISK, n, 0, NULL);
+        return;
+    }
+    r = w->early ? w->early_error : do_work(n, &number);
+    if (w->early)
+        number = w->early_number;
+    w->busy = false;
+    w->early = false;
+    if (r != 0) {
+        disk_failed(n, r);
+        node_input(n);
+        return;
+    }
+    if (number != 0)
+        replica_stored(n->replica, number, clock_local_us(n));
+    for (unsigned i = 0; r == 0 && more && i < 4; i++)
+        r = store_prepare(w->store, &more);
+    if (more)
+        MARK(s, prepared_ahead);
+    if (r != 0) {
+        judge_failure(n, r);
+        disk_failed(n, r);
+        node_input(n);
+        return;
+    }
+    wal_kick(n);
+    if (!w->busy && !w->idle_due) {
+        w->idle_due = true;
+        sim_push(s, s->now + 5 * SIM_MS, EV_DISK_IDLE, n, 0, NULL);
+    }
+    node_input(n);
+}
+
+void wal_idle_event(struct sim_node *n)
+{
+    struct sim_wal *w = &n->wal;
+    int r;
+
+    w->idle_due = false;
+    if (w->busy || n->fatal_error != 0)
+        return;
+    r = store_idle(w->store);
+    if (r != 0) {
+        judge_failure(n, r);
+        disk_failed(n, r);
+        node_input(n);
+    }
+}
+
+int wal_read(struct sim_node *n, raft_index from, raft_index to, size_t bytes_max,
+             struct arena *arena, struct raft_entry *ret_entries, unsigned n_max, unsigned *ret_n)
+{
+    struct sim_wal *w = &n->wal;
+    int r = store_read(w->store, from, to, bytes_max, arena, ret_entries, n_max, ret_n);
+
+    MARK(n->sim, log_read_from_disk);
+    if (r != 0) {
+        if (!w->rotten && w->failing == 0 && !w->lied)
+            sim_fail(n->sim, "I17", "n%u cannot read %" PRIu64 " (%d: %s) from a good disk",
+                     n->i + 1, from, r, err_text());
+        MARK(n->sim, rot_hit_running);
+        return r;
+    }
+    for (unsigned i = 0; i < *ret_n; i++) {
+        const struct raft_entry *e = &ret_entries[i];
+        const struct shadow_entry *known =
+            e->id.index <= w->durable.n ? &w->durable.entries[e->id.index - 1] : NULL;
+
+        if (known == NULL || known->term != e->id.term || known->content != shadow_content(e))
+            sim_fail(n->sim, "I15",
+                     "n%u read an entry %" PRIu64 " of term %" PRIu64
+                     " that is not what was stored",
+                     n->i + 1, e->id.index, e->id.term);
+    }
+    return 0;
+}
+
+/* ---- crash ---- */
+
+void wal_crash(struct sim_node *n, bool machine)
+{
+    struct sim *s = n->sim;
+    struct sim_wal *w = &n->wal;
+    bool pending = w->busy && !w->early;
+
+    if (w->busy && w->early && w->early_error == 0)
+        MARK(s, crash_between_sync_and_report);
+    if (n->fatal_error == 0 && (pending || store_has_work(w->store)) &&
+        sim_below(s, STREAM_CRASH, n->i, 3) > 0) {
+        uint64_t number;
+
+        MARK(s, crash_in_write);
+        fake_disk_cut_after(w->disk, 1 + sim_below(s, STREAM_CRASH, n->i, 4));
+        (void)do_work(n, &number);
+    }
+    fake_disk_cut_now(w->disk);
+    store_close(w->store);
+    w->store = NULL;
+    if (fake_disk_n_open(w->disk) != 0)
+        sim_fail(s, "I16", "n%u leaves %u files open", n->i + 1, fake_disk_n_open(w->disk));
+    if (machine)
+        fake_disk_power_on(w->disk, NULL);
+    else
+        fake_disk_restart(w->disk);
+    w->busy = false;
+    w->early = false;
+    w->idle_due = false;
+}
+
+/* ---- boot ---- */
+
+static void fill_conf(struct sim_node *n, struct store_conf *conf)
+{
+    struct sim *s = n->sim;
+
+    *conf = (struct store_conf){.vfs = fake_disk_vfs(n->wal.disk),
+                                .cluster_id = "simulated",
+                                .node_id = n->id,
+                                .incarnation = n->id ^ 77,
+                                .salt_seed = sim_draw(s, STREAM_DISK, 32 + n->i),
+                                .segment_first_bytes = s->p.segment_first_bytes,
+                                .segment_bytes = s->p.segment_bytes};
+}
+
+void wal_create(struct sim_node *n)
+{
+    struct sim *s = n->sim;
+    struct sim_wal *w = &n->wal;
+    cleanup_buf struct buf config = BUF_INIT;
+    struct store_conf conf;
+    struct raft_entry e = {.type = RAFT_ENTRY_CONFIG};
+    int r;
+
+    w->disk = fake_disk_new(sim_draw(s, STREAM_DISK, 40 + n->i));
+    fake_disk_set_hook(w->disk, count_calls, n);
+    fake_disk_set_write_max(w->disk, s->p.disk_write_max);
+    fill_conf(n, &conf);
+    r = raft_configuration_encode(&s->configuration, &config);
+    if (r == 0)
+        r = store_create(&conf, config.data, config.len);
+    if (r != 0)
+        sim_fail(s, "setup", "store_create gave %d: %s", r, err_text());
+    e.data = config.data;
+    e.len = (uint32_t)config.len;
+    shadow_push(&w->tail, 1, shadow_content(&e));
+    shadow_push(&w->durable, 1, shadow_content(&e));
+    w->durable_hard_state = (struct raft_hard_state){1, 0};
+    w->tail_hard_state = w->durable_hard_state;
+}
+
+void wal_done(struct sim_node *n)
+{
+    struct sim_wal *w = &n->wal;
+
+    store_close(w->store);
+    fake_disk_free(w->disk);
+    while (w->first != NULL)
+        drop_first(w);
+    free(w->tail.entries);
+    free(w->durable.entries);
+}
+
+static bool same_hard_state(const struct raft_hard_state *a, const struct raft_hard_state *b)
+{
+    return a->current_term == b->current_term && a->voted_for == b->voted_for;
+}
+
+static bool matches(const struct shadow_log *l, const struct raft_hard_state *hs,
+                    const struct store_recovered *r)
+{
+    raft_term term = r->terms[r->n_terms - 1].term;
+
+    return same_hard_state(hs, &r->hard_state) && l->n == r->last_index &&
+           l->entries[l->n - 1].term == term;
+}
+
+/* I15: what was found is what was durable, and perhaps some more of what was submitted. The shadow
+ * becomes it. False: neither. */
+static bool settle_shadow(struct sim_node *n, const struct store_recovered *r)
+{
+    struct sim_wal *w = &n->wal;
+    unsigned more = 0;
+
+    while (!matches(&w->durable, &w->durable_hard_state, r)) {
+        if (w->first == NULL)
+            return false;
+        shadow_batch_apply(&w->durable, &w->durable_hard_state, w->first);
+        drop_first(w);
+        more++;
+    }
+    if (more > 0)
+        MARK(n->sim, recovered_unacknowledged);
+    while (w->first != NULL)
+        drop_first(w);
+    w->last_work_from = w->durable.n;
+    w->last_work_hard_state = w->durable_hard_state;
+    w->tail.n = 0;
+    for (uint64_t i = 0; i < w->durable.n; i++)
+        shadow_push(&w->tail, w->durable.entries[i].term, w->durable.entries[i].content);
+    w->tail_hard_state = w->durable_hard_state;
+    return true;
+}
+
+/* The contents too: every entry of the log is read. */
+static void read_all(struct sim_node *n)
+{
+    struct raft_entry entries[64];
+    struct arena arena;
+    raft_index from = 1;
+
+    arena_init(&arena, mem_libc);
+    while (from <= n->wal.durable.n) {
+        unsigned got = 0;
+
+        if (wal_read(n, from, n->wal.durable.n, 1u << 16, &arena, entries, 64, &got) != 0)
+            break; /* rot; wal_read() has judged */
+        if (got == 0)
+            sim_fail(n->sim, "I15", "n%u reads nothing at %" PRIu64, n->i + 1, from);
+        from += got;
+        arena_reset(&arena);
+    }
+    arena_done(&arena);
+}
+
+static enum wal_boot refused(struct sim_node *n, int error)
+{
+    struct sim *s = n->sim;
+    struct sim_wal *w = &n->wal;
+
+    TRACE(s, "n%u refuses to start: %s", n->i + 1, err_text());
+    if (error == STORE_E_NO_LOG && w->wiped) {
+        MARK(s, wiped_refused);
+        return WAL_REFUSED;
+    }
+    if (error == STORE_E_DAMAGED && (w->rotten || w->lied)) {
+        MARK(s, rot_refused);
+        return WAL_REFUSED;
+    }
+    sim_fail(s, "I17", "n%u refuses an undamaged disk (%d): %s", n->i + 1, error, err_text());
+}
+
+/* The known hole (docs/ARCHITECTURE.md): damage of only the last batch looks like a torn write.
+ * Such a node is one whose disk was lost. */
+static bool hidden_rot(const struct sim_node *n, const struct store_recovered *r)
+{
+    const struct sim_wal *w = &n->wal;
+
+    return w->rotten && r->last_index >= w->last_work_from && r->last_index <= w->durable.n &&
+           (r->last_index < w->durable.n ||
+            same_hard_state(&r->hard_state, &w->last_work_hard_state));
+}
+
+enum wal_boot wal_open(struct sim_node *n, raft_index applied, struct store_recovered *ret)
+{
+    struct sim *s = n->sim;
+    struct sim_wal *w = &n->wal;
+    bool cut = sim_below(s, STREAM_CRASH, 16 + n->i, 6) == 0;
+    struct store_conf conf;
+    int r;
+
+    if (w->lied) {
+        /* Success was said of what never reached the disk, then a sync failed: its owner throws it
+         * away. */
+        return WAL_REFUSED;
+    }
+    fill_conf(n, &conf);
+    conf.applied_index = applied;
+    if (cut)
+        fake_disk_cut_after(w->disk, 1 + sim_below(s, STREAM_CRASH, 16 + n->i, 12));
+    r = store_open(&conf, ret, &w->store);
+    if (r > 0)
+        return refused(n, r);
+    if (r < 0) {
+        bool machine = sim_below(s, STREAM_CRASH, 16 + n->i, 2) == 0;
+
+        if (!fake_disk_is_off(w->disk) && w->failing == 0)
+            sim_fail(s, "I15", "n%u cannot open its log (%d): %s", n->i + 1, r, err_text());
+        MARK(s, crash_in_boot);
+        if (!fake_disk_is_off(w->disk))
+            MARK(s, disk_full_at_boot);
+        fake_disk_cut_now(w->disk);
+        if (fake_disk_n_open(w->disk) != 0)
+            sim_fail(s, "I16", "n%u leaves %u files open after a failed start", n->i + 1,
+                     fake_disk_n_open(w->disk));
+        if (machine) {
+            fake_disk_power_on(w->disk, NULL);
+            state_crash(n, true);
+        } else {
+            fake_disk_restart(w->disk);
+        }
+        return WAL_AGAIN;
+    }
+    fake_disk_cut_after(w->disk, 0);
+    if (ret->torn_tail)
+        MARK(s, torn_tail);
+    if (!settle_shadow(n, ret)) {
+        if (hidden_rot(n, ret)) {
+            MARK(s, rot_hidden_in_last_batch);
+            store_recovered_done(ret);
+            store_close(w->store);
+            w->store = NULL;
+            return WAL_REFUSED;
+        }
+        sim_fail(s, "I15",
+                 "n%u starts with term %" PRIu64 ", vote %" PRIx64 ", log up to %" PRIu64
+                 ", but term %" PRIu64 ", vote %" PRIx64 ", %" PRIu64 " were durable%s",
+                 n->i + 1, ret->hard_state.current_term, ret->hard_state.voted_for, ret->last_index,
+                 w->durable_hard_state.current_term, w->durable_hard_state.voted_for, w->durable.n,
+                 ret->torn_tail ? ret->torn_text : "");
+    }
+    if (w->rotten)
+        MARK(s, rot_harmless);
+    read_all(n);
+    return WAL_OK;
+}
+
+/* ---- damage ---- */
+
+void wal_rot(struct sim_node *n, uint64_t draw)
+{
+    struct sim_wal *w = &n->wal;
+    unsigned n_files = fake_disk_n_files(w->disk);
+    unsigned n_bits = 1 + (unsigned)(draw >> 8 & 7);
+    const char *name;
+    size_t size = 0;
+    uint64_t offset;
+
+    if (n_files == 0)
+        return;
+    name = fake_disk_name(w->disk, (unsigned)(draw >> 16) % n_files);
+    (void)fake_disk_bytes(w->disk, name, &size);
+    if (size == 0)
+        return;
+    w->rotten = true;
+    offset = (draw >> 24) % size;
+    for (unsigned i = 0; i < n_bits; i++) {
+        uint64_t at = offset + (sim_mix(draw, i) & 63);
+
+        if (at < size)
+            fake_disk_flip(w->disk, name, at, (unsigned)(sim_mix(draw, i) >> 8 & 7));
+    }
+    TRACE(n->sim, "n%u rots in %s at %" PRIu64, n->i + 1, name, offset);
+}
+
+void wal_wipe(struct sim_node *n)
+{
+    struct sim_wal *w = &n->wal;
+
+    w->rotten = true;
+    w->wiped = true;
+    while (fake_disk_n_files(w->disk) > 0) {
+        char name[64];
+
+        (void)snprintf(name, sizeof(name), "%s", fake_disk_name(w->disk, 0));
+        fake_disk_remove(w->disk, name);
+    }
+}
