@@ -323,8 +323,13 @@ static int apply_entry(struct recovery *rc, uint32_t slot, const struct record *
         *ret_what = "an entry does not follow the one before it";
         return 1;
     }
-    if (rec->term == 0 || rec->term < log->last_term || rec->term > RAFT_INDEX_MAX) {
+    if (rec->term == 0 || rec->term < log->last_term) {
         *ret_what = "the term of an entry is lower than that of the one before it";
+        return 1;
+    }
+    /* A batch says its hard state before its entries. */
+    if (rec->term > log->hard_state.current_term) {
+        *ret_what = "the term of an entry is higher than that of the hard state before it";
         return 1;
     }
     if (rec->flags < RAFT_ENTRY_NOOP || rec->flags > RAFT_ENTRY_READ ||
@@ -368,7 +373,9 @@ static int apply_hard_state(struct log_state *log, const struct record *rec, con
         return 1;
     }
     hs.voted_for = get_u64(rec->data);
-    if (!MUTANT(89) && hs.current_term < log->hard_state.current_term)
+    if (hs.current_term > RAFT_INDEX_MAX)
+        *ret_what = "the term of a hard state is out of range";
+    else if (!MUTANT(89) && hs.current_term < log->hard_state.current_term)
         *ret_what = "the term of a hard state is lower than that of the one before it";
     else if (hs.current_term == log->hard_state.current_term && log->hard_state.voted_for != 0 &&
              hs.voted_for != log->hard_state.voted_for)
@@ -758,6 +765,23 @@ static int scan_last(struct recovery *rc, uint32_t slot)
     return judge_tail(rc, file, &img, offset, &defect, cache_lied);
 }
 
+/* Every log begins with the CONFIG entry that store_create() wrote: no truncation reaches it, because
+ * it counts as committed. */
+static int check_beginning(const struct recovery *rc)
+{
+    const struct log_state *log = &rc->log;
+
+    if (log->n_configs > 0 && log->configs[0].index == 1)
+        return 0;
+    return refuse(&(struct damage){.file = rc->files[0].name,
+                                   .offset = SEGMENT_HEADER_BYTES,
+                                   .batch = 1,
+                                   .from = 1,
+                                   .to = 1,
+                                   .what = "the first entry does not hold a configuration",
+                                   .evidence = "all its checksums are good"});
+}
+
 int recovery_run(struct recovery *rc, const struct store_conf *conf, bool live)
 {
     int r;
@@ -788,7 +812,8 @@ int recovery_run(struct recovery *rc, const struct store_conf *conf, bool live)
         if (r != 0)
             return r;
     }
-    return scan_last(rc, (uint32_t)(rc->n_files - 1));
+    r = scan_last(rc, (uint32_t)(rc->n_files - 1));
+    return r != 0 ? r : check_beginning(rc);
 }
 
 void recovery_done(struct recovery *rc)
