@@ -268,7 +268,12 @@ static void i4_leader_is_complete(struct sim_node *n, raft_term term)
 
 static void leads(struct sim_node *n, const struct raft_trace *t)
 {
+    const struct raft_hard_state *hs = &n->wal.durable_hard_state;
+
     MARK(n->sim, elections);
+    if (hs->current_term != t->term || hs->voted_for != n->id)
+        sim_fail(n->sim, "I7", "n%u leads in term %" PRIu64 ", and its own vote is not on its disk",
+                 n->i + 1, t->term);
     i1_one_leader(n, t->term);
     i4_leader_is_complete(n, t->term);
 }
@@ -601,6 +606,10 @@ static void i16_bounded(struct sim_node *n)
     unsigned flying = 0;
 
     replica_get_stats(n->replica, &st);
+    /* READS R16: what is not confirmed ends with the leadership. */
+    if (raft_get_role(node_raft(n)) != RAFT_LEADER && st.n_in_round != 0)
+        sim_fail(s, "I10s", "n%u does not lead, and %u reads wait for its round", n->i + 1,
+                 st.n_in_round);
     for (unsigned i = 0; i < s->p.n_clients; i++)
         flying += s->clients[i].n_in_flight;
     if (st.n_waiting + st.n_in_round + st.n_confirmed + st.n_proposed > flying)
@@ -620,7 +629,7 @@ void oracle_turn(struct sim_node *n)
     n->look++;
     if (raft_get_role(r) == RAFT_LEADER && n->look % 8 == 0)
         i8_progress(n);
-    if (n->look % 64 == 0)
+    if (n->look % (raft_get_role(r) == RAFT_LEADER ? 64 : 8) == 0)
         i16_bounded(n);
     if (raft_get_commit_index(r) > s->oracle.committed && s->oracle.committed > 0)
         sim_fail(s, "I6", "the commit index of n%u is %" PRIu64 ", and %" PRIu64 " is committed",
