@@ -543,12 +543,8 @@ void forward_turn(struct maelstrom *m)
     raft_node_id leader_id = raft_get_leader(replica_raft(m->replica));
 
     timers_expired(&m->timers, m->now_us, deadline_of, &due);
-    while (!list_empty(&due)) {
-        struct forward *f = list_entry(due.next, struct forward, timer);
-
-        list_remove(&f->timer);
-        fail_timeout(m, f);
-    }
+    while (!list_empty(&due))
+        fail_timeout(m, list_entry(due.next, struct forward, timer));
     if (leader_id != m->leader_id) {
         m->leader_id = leader_id;
         leader_changed(m);

@@ -9,6 +9,9 @@
 
 #include "base/banned.h"
 
+/* Of the state's map, beyond which only deletes are taken. */
+#define STATE_FULL_PERCENT 90u
+
 /* ---- replica ---- */
 
 static int log_submit(void *ctx, const struct raft_ready *ready)
@@ -241,6 +244,27 @@ static bool peer_connected(void *ctx, raft_node_id id)
            m->now_us - peer->heard_us <= m->conf->election_timeout_us;
 }
 
+/* Refused while there still is room for what was accepted before (RELIABILITY 4.8). */
+static bool no_space(void *ctx, bool frees, size_t bytes, uint64_t *ret_used, uint64_t *ret_limit)
+{
+    struct maelstrom *m = ctx;
+    struct store_stats log;
+    struct kv_stats state;
+
+    store_get_stats(m->store, &log);
+    if (log.no_space) {
+        *ret_used = log.log_bytes;
+        *ret_limit = log.log_bytes;
+        return true;
+    }
+    if (frees || kv_get_stats(m->kv, &state) != 0)
+        return false;
+    *ret_used = state.used_bytes;
+    *ret_limit = state.map_bytes;
+    /* The log is written in the turn: next to nothing is on its way. */
+    return state.used_bytes + 2 * bytes >= state.map_bytes / 100u * STATE_FULL_PERCENT;
+}
+
 static void service_status(void *ctx, struct wire_reply *w)
 {
     struct maelstrom *m = ctx;
@@ -278,5 +302,6 @@ void glue_fill_service_ops(struct maelstrom *m, struct service_ops *ops)
                                 .peer_connected = peer_connected,
                                 .record_bytes = record_bytes,
                                 .event = service_event,
+                                .no_space = no_space,
                                 .init = init_handle};
 }

@@ -21,8 +21,9 @@
 #define PROBE_MS 500u
 
 /* A peer whose log goes beyond the first entry belongs to a cluster that is at work: then this node
- * was a member, or a directory was lost, and an empty node under its name could vote twice. Returns
- * 0 or an exit code. */
+ * was a member, or a directory was lost, and an empty node under its name could vote twice. The
+ * same when a peer remembers an incarnation of it, whatever its log holds. Returns 0 or an exit
+ * code. */
 static int ask_peers(const struct conf *conf, const unsigned char cluster_id[16])
 {
     unsigned n_silent = 0;
@@ -59,6 +60,15 @@ static int ask_peers(const struct conf *conf, const unsigned char cluster_id[16]
                     "stop every node, move every data directory away, then ridd --init on each\n",
                     p->name, p->peer_addr, reply.last_index, conf->self->name, conf->self->name,
                     conf->data_dir);
+            return EXIT_CONF_ERROR;
+        }
+        if (reply.known_incarnation != 0) {
+            fprintf(stderr,
+                    "ridd: %s at %s has met a node named %s before, with another data directory: "
+                    "it would refuse this one; nothing was made\n"
+                    "ridd: put that directory back as '%s', or make the whole cluster anew: "
+                    "stop every node, move every data directory away, then ridd --init on each\n",
+                    p->name, p->peer_addr, conf->self->name, conf->data_dir);
             return EXIT_CONF_ERROR;
         }
     }

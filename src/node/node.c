@@ -166,6 +166,29 @@ static int open_log(struct node *n, struct store_recovered *recovered)
     return 0;
 }
 
+/* What the state holds must be what the log holds: db/ and wal/ of two different copies would go
+ * on side by side, and nobody would notice (RELIABILITY 4.5 R9). */
+static int compare_state_and_log(const struct node *n, const struct store_recovered *recovered)
+{
+    struct raft_entry_id applied = kv_last_applied(n->kv);
+    raft_term term = 0;
+
+    if (applied.index == 0)
+        return 0;
+    for (size_t i = 0; i < recovered->n_terms && recovered->terms[i].first <= applied.index; i++)
+        term = recovered->terms[i].term;
+    if (applied.index <= recovered->last_index && applied.term == term)
+        return 0;
+    (void)err_say(
+        1,
+        "the state in '%s' ends with index %llu of term %llu, but in the log that entry is "
+        "of term %llu: they are not of the same copy; put back the whole data directory, "
+        "or move '%s' away: it is rebuilt from the log",
+        n->db_path, (unsigned long long)applied.index, (unsigned long long)applied.term,
+        (unsigned long long)term, n->db_path);
+    return fail("core_refused", EXIT_DAMAGED);
+}
+
 static int open_replica(struct node *n, const struct store_recovered *recovered)
 {
     struct replica_conf conf = {.start = {.hard_state = recovered->hard_state,
@@ -460,7 +483,7 @@ static void turn(struct node *n)
         stop_step(n, now_us);
 }
 
-static void close_node(struct node *n, bool clean)
+static void close_node(struct node *n)
 {
     /* The order undoes the opening: no more input, no more requests, the disk finishes, the state
      * is marked clean. */
@@ -470,7 +493,7 @@ static void close_node(struct node *n, bool clean)
         log_thread_stop(n->log_thread);
     replica_free(n->replica);
     service_free(n->service);
-    if (n->kv != NULL && kv_close(n->kv, clean) != 0)
+    if (n->kv != NULL && kv_close(n->kv, true) != 0)
         log_event(LOG_WARNING, "state_not_clean", "error=\"%s\" action=rebuild_at_start",
                   err_text());
     if (n->store != NULL)
@@ -504,6 +527,8 @@ static int start(struct node *n)
         e = open_state(n);
     if (e == 0)
         e = open_log(n, &recovered);
+    if (e == 0)
+        e = compare_state_and_log(n, &recovered);
     if (e == 0)
         e = open_replica(n, &recovered);
     store_recovered_done(&recovered);
@@ -549,7 +574,9 @@ int node_run(const struct conf *conf, uint64_t started_us)
     err_reset();
     e = start(n);
     if (e != 0) {
-        close_node(n, false);
+        /* Nothing was applied. What the state says of the log may be the reason of the refusal, and
+         * must outlive the next boot: with its clean mark the state is believed then, too. */
+        close_node(n);
         return e;
     }
     n->watchdog_us = notify_watchdog_us();
@@ -566,7 +593,7 @@ int node_run(const struct conf *conf, uint64_t started_us)
         }
         turn(n);
     }
-    close_node(n, true);
+    close_node(n);
     log_event(LOG_INFO, "stopped", NULL);
     rid_assert_set_context(NULL, NULL);
     return 0;

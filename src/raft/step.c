@@ -151,7 +151,8 @@ static int hear_leader(struct raft *r, const struct raft_msg *m)
 {
     if (r->role == RAFT_LEADER)
         return invalid(r, m, "two leaders in one term");
-    if (r->leader_id != 0 && r->leader_id != m->from)
+    /* Also when the leader of this term, perhaps this node, is not followed any more. */
+    if (r->term_leader != 0 && r->term_leader != m->from)
         return invalid(r, m, "another leader in the same term");
     raft_become_follower(r, m->term, m->from, RAFT_LOSS_NONE, "leader heard");
     r->leader_heard_us = r->now_us;

@@ -1,10 +1,11 @@
 /* Clients in groups of at most five operations at once, each group on two keys of its own, which it
  * leaves for fresh ones before their history becomes too long for the search of checker.h.
  *
- * Each client sticks to the node it talks to until that sends it away, is silent for too long or is
- * gone, so that nodes which wrongly believe to lead have clients to deceive. A connection that is
- * given up takes the outcomes of what was asked on it with it; the client goes on under another
- * number. */
+ * One half of the clients follows what it is told of the leader. The others reside with a node
+ * whatever it answers, and leave it only when it is silent: so a node that wrongly believes to lead
+ * has clients to deceive, and the one that leads in its place has clients to make it stale at once.
+ * A connection that is given up takes the outcomes of what was asked on it with it; the client goes
+ * on under another number. */
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -72,6 +73,7 @@ struct conn {
 
 struct chaos_client {
     struct conn conn;
+    bool resides;
     uint16_t number;
     struct group *group;
     uint64_t next_ns; /* not before this */
@@ -310,6 +312,14 @@ static unsigned another_node(struct load *l)
     return (unsigned)prng_below(&l->prng, l->cluster->n);
 }
 
+/* After silence. */
+static unsigned next_node_of(struct load *l, const struct chaos_client *cl)
+{
+    if (cl->resides && prng_below(&l->prng, 10) < 7)
+        return cl->conn.node;
+    return another_node(l);
+}
+
 /* Facts that a read must state of itself. */
 static void check_confirmed(const json_t *reply)
 {
@@ -452,6 +462,8 @@ static unsigned take_error(struct load *l, struct chaos_client *cl, struct fligh
     } else {
         record_unknown(l, f);
     }
+    if (cl->resides)
+        return cl->conn.node;
     leader = cluster_find(l->cluster, reply_str(reply, "leader_id"));
     if (leader >= 0 && prng_below(&l->prng, 10) < 7)
         return (unsigned)leader;
@@ -671,18 +683,18 @@ static void client_prepare(struct load *l, struct chaos_client *cl, int *wait_ms
 
     for (unsigned i = 0; i < cl->n_flights; i++)
         if (now > cl->flights[i].give_up_ms) {
-            client_drop(l, cl, another_node(l));
+            client_drop(l, cl, next_node_of(l, cl));
             break;
         }
     if (cl->conn.fd < 0 && !l->stopping && now >= cl->conn.retry_ms && !conn_open(l, &cl->conn))
-        client_drop(l, cl, another_node(l));
+        client_drop(l, cl, next_node_of(l, cl));
     if (cl->conn.fd < 0 || cl->conn.connecting || l->stopping)
         return;
     if (cl->n_flights < l->depth && at_ns >= cl->next_ns) {
         ask(l, cl);
         cl->next_ns = at_ns + 1000u * prng_below(&l->prng, THINK_US_MAX);
         if (!conn_flush(&cl->conn))
-            client_drop(l, cl, another_node(l));
+            client_drop(l, cl, next_node_of(l, cl));
     } else if (cl->n_flights < l->depth) {
         int ms = (int)((cl->next_ns - at_ns) / 1000000u) + 1;
 
@@ -700,7 +712,7 @@ static void client_serve(struct load *l, struct chaos_client *cl)
     json_t *reply;
 
     if (cl->conn.connecting && !conn_established(&cl->conn)) {
-        client_drop(l, cl, another_node(l));
+        client_drop(l, cl, next_node_of(l, cl));
         return;
     }
     alive = conn_flush(&cl->conn) && conn_read(&cl->conn);
@@ -714,7 +726,7 @@ static void client_serve(struct load *l, struct chaos_client *cl)
     }
     buf_consume(&cl->conn.in, at);
     if (!alive)
-        client_drop(l, cl, next_node != cl->conn.node ? next_node : another_node(l));
+        client_drop(l, cl, next_node != cl->conn.node ? next_node : next_node_of(l, cl));
     else if (next_node != cl->conn.node && cl->n_flights == 0)
         client_drop(l, cl, next_node);
 }
@@ -776,7 +788,8 @@ struct load *load_new(struct cluster *c, unsigned n_clients, unsigned depth, uin
         for (unsigned k = 0; k < KEYS_PER_GROUP; k++)
             l->groups[i].keys[k] = new_key(l);
     for (unsigned i = 0; i < n_clients; i++) {
-        conn_init(&l->clients[i].conn, i % c->n);
+        l->clients[i].resides = i / 2 % 2 == 1;
+        conn_init(&l->clients[i].conn, (i / 4 + i) % c->n);
         l->clients[i].number = l->next_number++;
         l->clients[i].group = &l->groups[i % n_groups];
     }

@@ -31,10 +31,18 @@
 #define PERIOD_MS_MIN 3000u
 #define PERIOD_MS_MAX 6000u
 
-const char *const fault_names[N_FAULTS] = {"kill", "pause", "partition", "link",
+const char *const fault_names[N_FAULTS] = {"kill", "pause", "partition", "echo", "link",
                                            "slow", "error", "full",      "clock"};
 
-enum act { ACT_KILL, ACT_START, ACT_STOP, ACT_CONTINUE, ACT_RESET };
+enum act {
+    ACT_KILL,
+    ACT_START,
+    ACT_STOP,
+    ACT_CONTINUE,
+    ACT_RESET,
+    ACT_HEAR_LATE, /* other: by so many ms */
+    ACT_MUTE       /* nothing from it; what it hears stays as it is */
+};
 
 struct action {
     uint64_t at_ms;
@@ -187,7 +195,8 @@ static void start(struct nemesis *m, unsigned i)
     if (m->cluster->nodes[i].pid != 0)
         return;
     v->down = false;
-    v->was_hurt = v->full;
+    /* A sync that is to fail waits through a kill. */
+    v->was_hurt = v->full || atomic_load(&v->control->fail_sync) != 0;
     m->cluster->env = v->envs;
     node_spawn(m->cluster, i);
     m->cluster->env = NULL;
@@ -215,6 +224,26 @@ void nemesis_free(struct nemesis *m)
             (void)munmap(m->victims[i].control, sizeof(*m->victims[i].control));
     }
     free(m);
+}
+
+void nemesis_keep(struct nemesis *m)
+{
+    for (unsigned i = 0; i < m->cluster->n; i++) {
+        struct node *node = &m->cluster->nodes[i];
+
+        if (node->pid > 0) {
+            (void)kill(node->pid, SIGKILL);
+            (void)waitpid(node->pid, NULL, 0);
+            node->pid = 0;
+        }
+        if (m->victims[i].own_disk) {
+            char copy[300];
+            const char *const argv[] = {"/bin/cp", "-a", node->dir, copy, NULL};
+
+            (void)snprintf(copy, sizeof(copy), "%s.kept", node->dir);
+            (void)run_program(argv, NULL);
+        }
+    }
 }
 
 /* ---- actions ---- */
@@ -256,6 +285,20 @@ static void act(struct nemesis *m, const struct action *a)
             return;
         tell(m, "continue %s", node->name);
         node_continue(m->cluster, a->node);
+        return;
+    case ACT_HEAR_LATE:
+    case ACT_MUTE:
+        for (unsigned i = 0; i < m->cluster->n; i++) {
+            const struct proxy_fault late_in = {.delay_ms = a->other};
+            const struct proxy_fault mute = {.cut = PROXY_DROP};
+
+            if (i != a->node && a->act == ACT_MUTE)
+                proxy_set(m->proxy, a->node, i, &mute);
+            else if (i != a->node)
+                proxy_set(m->proxy, i, a->node, &late_in);
+        }
+        if (a->act == ACT_MUTE)
+            tell(m, "%s is mute", node->name);
         return;
     case ACT_RESET:
         tell(m, "reset %s and %s", node->name, m->cluster->nodes[a->other].name);
@@ -380,6 +423,20 @@ static void cut(struct nemesis *m, unsigned from, unsigned to, enum proxy_cut ho
 
     if (from != to)
         proxy_set(m->proxy, from, to, &f);
+}
+
+/* What a node hears comes later and later, little by little so that it notices nothing, and then
+ * nothing that it says arrives any more. It goes on hearing of a past in which it led, while the
+ * others elect another: whoever counts answers to what it asked before the cut is deceived. */
+static void fault_echo(struct nemesis *m, unsigned node, uint64_t period_ms)
+{
+    const unsigned n_steps = 6 + (unsigned)draw(m, 8);
+
+    tell(m, "echo: %s hears up to %u ms late, and becomes mute", m->cluster->nodes[node].name,
+         n_steps * 100);
+    for (unsigned i = 1; i <= n_steps; i++)
+        later(m, i * 130, ACT_HEAR_LATE, node, i * 100);
+    later(m, n_steps * 130 + draw(m, period_ms / 4), ACT_MUTE, node, 0);
 }
 
 static void fault_partition(struct nemesis *m, int leader)
@@ -549,6 +606,9 @@ static void inflict(struct nemesis *m, enum fault_kind kind, int leader, uint64_
     case FAULT_PARTITION:
         fault_partition(m, leader);
         break;
+    case FAULT_ECHO:
+        fault_echo(m, leader >= 0 ? (unsigned)leader : choose_node(m, leader), period_ms);
+        break;
     case FAULT_LINK:
         fault_link(m, period_ms);
         break;
@@ -609,6 +669,11 @@ static void begin_period(struct nemesis *m, int leader)
         return;
     }
     tell(m, "-- %llu ms", (unsigned long long)period_ms);
+    /* Undisturbed, or the deceived leader is killed before anybody asks it. */
+    if ((m->faults & (1u << FAULT_ECHO)) != 0 && draw(m, 4) == 0) {
+        chosen = 1u << FAULT_ECHO;
+        want = 0;
+    }
     for (unsigned tries = 0; tries < 64 && want > 0; tries++) {
         unsigned kind = (unsigned)draw(m, N_FAULTS);
 
@@ -640,6 +705,9 @@ void nemesis_get_stats(const struct nemesis *m, struct nemesis_stats *ret)
 {
     *ret = m->stats;
     proxy_get_stats(m->proxy, &ret->proxy);
-    for (unsigned i = 0; i < m->cluster->n; i++)
+    for (unsigned i = 0; i < m->cluster->n; i++) {
+        ret->n_syncs += atomic_load(&m->victims[i].control->n_syncs);
         ret->n_syncs_failed += atomic_load(&m->victims[i].control->n_failed);
+        ret->n_redirected += atomic_load(&m->victims[i].control->n_redirected);
+    }
 }

@@ -56,6 +56,7 @@ enum fault_kind {
     FAULT_KILL,
     FAULT_PAUSE,
     FAULT_PARTITION,
+    FAULT_ECHO,  /* a leader hears ever later, then is cut off: it hears only of its past */
     FAULT_LINK,  /* late, lost and doubled frames, dribbling, resets */
     FAULT_SLOW,  /* syncs that take long */
     FAULT_ERROR, /* a sync that fails */
@@ -64,14 +65,17 @@ enum fault_kind {
     N_FAULTS
 };
 extern const char *const fault_names[N_FAULTS];
-#define FAULTS_BASIC ((1u << FAULT_KILL) | (1u << FAULT_PAUSE) | (1u << FAULT_PARTITION))
-#define FAULTS_ALL   ((1u << N_FAULTS) - 1u)
+#define FAULTS_BASIC                                                                               \
+    ((1u << FAULT_KILL) | (1u << FAULT_PAUSE) | (1u << FAULT_PARTITION) | (1u << FAULT_ECHO))
+#define FAULTS_ALL ((1u << N_FAULTS) - 1u)
 
 struct nemesis_stats {
     uint64_t n_faults[N_FAULTS];
     unsigned n_quiet; /* periods without any */
     struct proxy_stats proxy;
+    uint64_t n_syncs;
     uint64_t n_syncs_failed;
+    uint64_t n_redirected; /* connections to peers that were sent to the proxy */
 };
 
 struct nemesis;
@@ -86,6 +90,9 @@ void nemesis_turn(struct nemesis *m, int leader);
 void nemesis_watch(struct nemesis *m);
 /* All faults end, all nodes run. Does not wait for a leader. */
 void nemesis_heal(struct nemesis *m);
+/* After a failure: ends the nodes and copies what would vanish with the file systems made here to
+ * `<data folder>.kept`. Waits for nobody and fails nothing. */
+void nemesis_keep(struct nemesis *m);
 void nemesis_get_stats(const struct nemesis *m, struct nemesis_stats *ret);
 /* After the nodes have ended. */
 void nemesis_free(struct nemesis *m);

@@ -623,6 +623,45 @@ CASE(durability__bit_flip_stops_the_node)
     end(&w, c);
 }
 
+/* What the state says of the log stays said: a node that was refused because its last batch is gone
+ * from the log is refused again, also when the machine was started anew in between. */
+CASE(durability__evidence_outlives_a_refused_start)
+{
+    static const unsigned char zeros[80];
+    struct cluster *c = cluster_up(1, NULL);
+    struct writers w;
+    struct buf bytes = BUF_INIT;
+    char path[2 * PATH_MAX];
+    char trust[PATH_MAX];
+    char *line;
+
+    writers_init(&w, c, 1, 1, "e", 100);
+    writers_run(&w, 5);
+    writers_stop(&w);
+    assert_int_equal(node_terminate(c, 0), 0);
+    (void)end_of_log(c, 0, path, sizeof(path));
+    file_read(path, &bytes);
+    while (bytes.len > sizeof(zeros) && bytes.data[bytes.len - 1] == 0)
+        bytes.len--;
+    assert_true(bytes.len > 4096 + sizeof(zeros));
+    /* The sync mark, and with it the end of the last batch. */
+    file_patch(path, bytes.len - sizeof(zeros), zeros, sizeof(zeros));
+    buf_done(&bytes);
+    (void)snprintf(trust, sizeof(trust), "%s/db/TRUST", c->nodes[0].dir);
+    for (unsigned round = 0; round < 3; round++) {
+        node_spawn(c, 0);
+        assert_int_equal(node_wait_exit(c, 0), 65);
+        line = node_log_line(c, 0, "event=log_damaged");
+        assert_non_null(line);
+        assert_non_null(strstr(line, "the state machine holds index"));
+        free(line);
+        /* What it says of another boot counts as little as nothing. */
+        (void)unlink(trust);
+    }
+    writers_done(&w);
+    cluster_free(c);
+}
+
 /* More than the memory holds of the log: the follower is served from the disk. */
 CASE(durability__catching_up_from_the_disk)
 {
@@ -674,6 +713,7 @@ int main(int argc, char **argv)
         HARNESS_TEST(durability__last_batch_lost),
         HARNESS_TEST(durability__truncated_file_stops_the_node),
         HARNESS_TEST(durability__bit_flip_stops_the_node),
+        HARNESS_TEST(durability__evidence_outlives_a_refused_start),
         HARNESS_TEST(durability__catching_up_from_the_disk),
     };
 

@@ -84,13 +84,10 @@ const struct oracle_version *oracle_value(struct sim *s, unsigned key, raft_inde
 
 static uint64_t version_digest(unsigned key, const struct oracle_version *v)
 {
-    unsigned char bytes[24];
-    size_t len;
-
     if (v == NULL || !v->exists)
         return 0;
-    op_key(key, bytes, &len);
-    return state_key_digest(bytes, len, v->hash, v->create_index, v->index, v->version);
+    return state_key_digest(op_key(key), OP_KEY_BYTES, v->hash, v->create_index, v->index,
+                            v->version);
 }
 
 static void model_set(struct sim *s, unsigned key, struct oracle_version v)
@@ -120,7 +117,7 @@ static void model_apply(struct sim *s, const struct raft_entry *e, struct oracle
     bool exists;
 
     o->status = COMMAND_INVALID;
-    if (command_decode(e->data, e->len, &c) != 0 || c.key.len != 7)
+    if (command_decode(e->data, e->len, &c) != 0 || c.key.len != OP_KEY_BYTES)
         return;
     key = (unsigned)((c.key.data[5] - '0') * 10 + (c.key.data[6] - '0'));
     o->op = c.client << 32 | c.seq;
@@ -161,6 +158,8 @@ static void i12_once(struct sim *s, const struct oracle_entry *o, raft_index ind
     if (op->refused)
         sim_fail(s, "I6",
                  "a write that was refused as never having happened is applied at %" PRIu64, index);
+    if (op->unknown)
+        MARK(s, writes_unknown_applied);
     op->applied_at = index;
 }
 
@@ -351,6 +350,9 @@ void oracle_trace(struct sim_node *n, const struct raft_trace *t)
             sim_fail(s, "I6", "n%u truncates from %" PRIu64 ", and %" PRIu64 " is committed",
                      n->i + 1, t->index, n->commit);
         break;
+    case RAFT_TRACE_ROUND:
+        n->round = t->round;
+        break;
     case RAFT_TRACE_PROBE:
         MARK(s, probe_fallback);
         break;
@@ -367,7 +369,6 @@ void oracle_trace(struct sim_node *n, const struct raft_trace *t)
         break;
     case RAFT_TRACE_VOTE_GRANTED:
     case RAFT_TRACE_VOTE_REFUSED:
-    case RAFT_TRACE_ROUND:
     case RAFT_TRACE_CONFIGURATION:
     case RAFT_TRACE_TRANSFER:
         break;
@@ -521,8 +522,22 @@ static void i8_acks_what_agrees(struct sim_node *n, const struct raft_msg *m)
                  m->index, leader->i + 1);
 }
 
+static void note_echo(struct sim_node *n, const struct raft_msg *m)
+{
+    const struct sim_node *leader = node_of_id(n->sim, m->to);
+
+    if (m->type != RAFT_MSG_HEARTBEAT_RESP || m->reject || leader == NULL)
+        return;
+    if (m->term > n->echoed[leader->i].term ||
+        (m->term == n->echoed[leader->i].term && m->round > n->echoed[leader->i].round)) {
+        n->echoed[leader->i].term = m->term;
+        n->echoed[leader->i].round = m->round;
+    }
+}
+
 void oracle_send(struct sim_node *n, const struct raft_msg *m)
 {
+    note_echo(n, m);
     i7_durable_before_visible(n, m);
     i8_acks_what_agrees(n, m);
 }

@@ -1386,6 +1386,29 @@ static void store__log_thread_marks_when_idle(void **state)
     real_end(&d);
 }
 
+/* A stop right behind a batch: later starts have to believe that batch, and its mark is the
+ * evidence. */
+static void store__log_thread_marks_at_the_end(void **state)
+{
+    struct real d;
+    struct store *s;
+    struct log_thread *t;
+    int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+
+    (void)state;
+    real_begin(&d);
+    real_create_open(&d, &s);
+    assert_int_equal(log_thread_start(s, fd, must_not_fail, NULL, &t), 0);
+    assert_int_equal(submit_number(s, 1), 0);
+    log_thread_wake(t);
+    log_thread_stop(t);
+    assert_false(store_has_work(s));
+    assert_true(has_sync_mark(&d));
+    store_close(s);
+    (void)close(fd);
+    real_end(&d);
+}
+
 static _Atomic int failed_with;
 static int (*real_fdatasync)(void *ctx, struct vfs_file *f);
 static _Atomic unsigned syncs_left;
@@ -1492,6 +1515,7 @@ int main(void)
         cmocka_unit_test(store__posix_files),
         cmocka_unit_test(store__log_thread),
         cmocka_unit_test(store__log_thread_marks_when_idle),
+        cmocka_unit_test(store__log_thread_marks_at_the_end),
         cmocka_unit_test(store__log_thread_hands_up_failures),
         cmocka_unit_test(store__starting_is_cheap),
     };
