@@ -127,6 +127,8 @@ enum {
     OPT_VERSION,
 };
 
+static const char letters[] = ":e:c:t:n:vh";
+
 static const struct option long_options[] = {
     {"endpoints", required_argument, NULL, 'e'},
     {"config", required_argument, NULL, 'c'},
@@ -167,7 +169,8 @@ static const struct {
 static const char common_options[] =
     "  -e, --endpoints LIST  HOST:PORT,HOST:PORT,... of the nodes' client ports\n"
     "  -c, --config FILE     take the nodes from this ridd.conf\n"
-    "  -t, --timeout MS      for the whole command (5000; status, ping: 1000 a node)\n"
+    "  -t, --timeout MS      for the whole command (5000; compare: none; status, ping:\n"
+    "                        1000 a node)\n"
     "  -h, --help            this; after a verb: help for the verb\n";
 
 /* ---- help ---- */
@@ -344,6 +347,8 @@ struct asked {
 
 static int take_option(struct ctl *ctl, struct asked *asked, int option)
 {
+    char letter[] = "-?";
+
     switch (option) {
     case 'e':
         ctl->endpoints_option = optarg;
@@ -401,10 +406,14 @@ static int take_option(struct ctl *ctl, struct asked *asked, int option)
         return report(ctl, CTL_EXIT_USAGE, "'%.60s' wants a value; see 'ridctl --help'",
                       ctl->args[optind - 1]);
     default:
+        /* A letter may stand in a word with others, which getopt is not done with. */
+        letter[1] = (char)optopt;
         return report(ctl, CTL_EXIT_USAGE,
                       "unknown option '%.60s'; see 'ridctl --help' (a value that begins with '-' "
                       "goes behind '--')",
-                      ctl->args[optind - 1]);
+                      optopt > 0 && optopt < OPT_JSON && strchr(&letters[1], optopt) == NULL
+                          ? letter
+                          : ctl->args[optind - 1]);
     }
 }
 
@@ -416,7 +425,7 @@ static int parse_options(struct ctl *ctl, int argc, char **argv, struct asked *a
     opterr = 0;
     ctl->args = argv;
     while (exit_code == CTL_EXIT_OK &&
-           (option = getopt_long(argc, argv, ":e:c:t:n:vh", long_options, NULL)) != -1)
+           (option = getopt_long(argc, argv, letters, long_options, NULL)) != -1)
         exit_code = take_option(ctl, asked, option);
     ctl->args = argv + optind;
     ctl->n_args = argc - optind;
@@ -426,18 +435,19 @@ static int parse_options(struct ctl *ctl, int argc, char **argv, struct asked *a
 static int check_options(const struct ctl *ctl, const struct asked *asked)
 {
     unsigned extra = asked->options & ~ctl->verb->options;
+    const char *space = ctl->verb->usage[0] != '\0' ? " " : "";
 
     for (size_t i = 0; i < sizeof(option_texts) / sizeof(option_texts[0]); i++)
         if (extra & option_texts[i].option)
             return report(ctl, CTL_EXIT_USAGE, "does not take '%s'; see 'ridctl %s --help'",
                           option_texts[i].name, ctl->verb->name);
     if (ctl->n_args < ctl->verb->args_min)
-        return report(ctl, CTL_EXIT_USAGE, "something is missing; usage: ridctl %s %s",
-                      ctl->verb->name, ctl->verb->usage);
+        return report(ctl, CTL_EXIT_USAGE, "something is missing; usage: ridctl %s%s%s",
+                      ctl->verb->name, space, ctl->verb->usage);
     if (ctl->n_args > ctl->verb->args_max)
         return report(ctl, CTL_EXIT_USAGE,
-                      "too many arguments, beginning with '%.60s'; usage: ridctl %s %s",
-                      ctl->args[ctl->verb->args_max], ctl->verb->name, ctl->verb->usage);
+                      "too many arguments, beginning with '%.60s'; usage: ridctl %s%s%s",
+                      ctl->args[ctl->verb->args_max], ctl->verb->name, space, ctl->verb->usage);
     return CTL_EXIT_OK;
 }
 

@@ -88,6 +88,9 @@ int report_no_memory(const struct ctl *ctl)
 
 int report_exit_code(const struct ridd_reply *r)
 {
+    /* Nobody leads, and that did not change while there was time. */
+    if (r->status == RIDD_NOT_LEADER && r->leader_id[0] == '\0')
+        return CTL_EXIT_NO_QUORUM;
     return table[row_of(r->status)].exit_code;
 }
 
@@ -130,6 +133,6 @@ int report_failure(const struct ctl *ctl, const struct ridd_reply *r, const char
                        strlen(subject) > 100 ? "..." : "");
     if (r->code >= 0) /* the server's words do not say whose they are */
         (void)snprintf(where, sizeof(where), "%s says: ", r->endpoint);
-    return report(ctl, table[row].exit_code, "%s%s%s%s%s", what, where, r->text,
+    return report(ctl, report_exit_code(r), "%s%s%s%s%s", what, where, r->text,
                   next[0] != '\0' ? "; " : "", next);
 }

@@ -245,7 +245,7 @@ static bool peer_connected(void *ctx, raft_node_id id)
 }
 
 /* Refused while there still is room for what was accepted before (RELIABILITY 4.8). */
-static bool no_space(void *ctx, bool frees, uint64_t *ret_used, uint64_t *ret_limit)
+static bool no_space(void *ctx, bool frees, size_t bytes, uint64_t *ret_used, uint64_t *ret_limit)
 {
     struct maelstrom *m = ctx;
     struct store_stats log;
@@ -261,7 +261,8 @@ static bool no_space(void *ctx, bool frees, uint64_t *ret_used, uint64_t *ret_li
         return false;
     *ret_used = state.used_bytes;
     *ret_limit = state.map_bytes;
-    return state.used_bytes / STATE_FULL_PERCENT >= state.map_bytes / 100u;
+    /* The log is written in the turn: next to nothing is on its way. */
+    return state.used_bytes + 2 * bytes >= state.map_bytes / 100u * STATE_FULL_PERCENT;
 }
 
 static void service_status(void *ctx, struct wire_reply *w)

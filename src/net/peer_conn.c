@@ -128,7 +128,7 @@ static void refuse_caller(struct peer_conn *c, const struct wire_hello *h,
     reply.refused = (uint8_t)refusal;
     n->refused_any = true;
     n->refused_nonce = h->link_nonce;
-    (void)snprintf(text, sizeof(text), "we refuse: %s", wire_refusal_text(refusal));
+    (void)snprintf(text, sizeof(text), "we refuse: %s", wire_refusal_text(refusal, true));
     say_last_words(c, &reply);
     if (!told)
         n->ops.on_event(n->ops.ctx, PEER_EVENT_REFUSED, h->from, c->address, text);
@@ -172,7 +172,7 @@ static void refused_by_us(struct peer_conn *c, enum wire_refusal refusal)
 {
     char text[128];
 
-    (void)snprintf(text, sizeof(text), "we refuse: %s", wire_refusal_text(refusal));
+    (void)snprintf(text, sizeof(text), "we refuse: %s", wire_refusal_text(refusal, true));
     peer_net_lost(c, PEER_EVENT_REFUSED, text);
 }
 
@@ -191,7 +191,7 @@ static void on_reply_frame(struct peer_conn *c, const struct wire_frame *frame)
     /* Their reason first: what else they say may differ for that very reason. */
     if (h.refused != WIRE_REFUSED_NOT) {
         (void)snprintf(text, sizeof(text), "they refuse: %s",
-                       wire_refusal_text((enum wire_refusal)h.refused));
+                       wire_refusal_text((enum wire_refusal)h.refused, false));
         peer_net_lost(c, PEER_EVENT_REFUSED, text);
         return;
     }

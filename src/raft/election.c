@@ -56,6 +56,7 @@ void raft_campaign(struct raft *r, bool pre, bool transfer)
         r->self_vote_pending = false;
     } else {
         r->hard_state.current_term++;
+        r->term_leader = 0;
         r->hard_state.voted_for = r->conf.id;
         r->hard_state_dirty = true;
         r->self_vote = MUTANT(23);
@@ -91,6 +92,7 @@ static void become_leader(struct raft *r)
     rid_assert(r->n_reads == 0);
     rid_assert(r->n_floor_reads == 0);
     r->leader_id = r->conf.id;
+    r->term_leader = r->conf.id;
     raft_become(r, RAFT_LEADER, "elected");
     /* Rounds go on counting through terms; those of an earlier leadership are closed. */
     r->next_round = MUTANT(2) ? 1 : r->next_round;

@@ -282,6 +282,7 @@ void raft_become_follower(struct raft *r, raft_term term, raft_node_id leader, e
         r->hard_state = (struct raft_hard_state){term, 0};
         r->hard_state_dirty = !MUTANT(24);
         r->leader_id = 0;
+        r->term_leader = 0;
     }
     r->self_vote_pending = false;
     r->self_vote = false;
@@ -292,6 +293,7 @@ void raft_become_follower(struct raft *r, raft_term term, raft_node_id leader, e
     }
     if (leader != 0 && r->leader_id != leader) {
         r->leader_id = leader;
+        r->term_leader = leader;
         raft_trace(r, RAFT_TRACE_LEADER, leader, 0, NULL);
     }
     if (changed)

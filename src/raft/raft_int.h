@@ -82,6 +82,8 @@ struct raft {
     struct raft_hard_state hard_state;
     raft_node_id leader_id;
     uint64_t leader_heard_us; /* last valid message of leader_id; means nothing while that is 0 */
+    raft_node_id
+        term_leader; /* who was seen to lead current_term, even when leader_id is forgotten */
     uint64_t election_due_us; /* follower and candidates */
 
     struct raft_config_at *configs; /* owned; ascending; the last one is in force */

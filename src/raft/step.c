@@ -151,7 +151,8 @@ static int hear_leader(struct raft *r, const struct raft_msg *m)
 {
     if (r->role == RAFT_LEADER)
         return invalid(r, m, "two leaders in one term");
-    if (r->leader_id != 0 && r->leader_id != m->from)
+    /* Also when the leader of this term, perhaps this node, is not followed any more. */
+    if (r->term_leader != 0 && r->term_leader != m->from)
         return invalid(r, m, "another leader in the same term");
     raft_become_follower(r, m->term, m->from, RAFT_LOSS_NONE, "leader heard");
     r->leader_heard_us = r->now_us;
@@ -167,7 +168,7 @@ static int handle_heartbeat(struct raft *r, const struct raft_msg *m)
 
     /* The leader clamped it to what it knows to be in our log (READS R30). */
     if (m->leader_commit > r->log.last_index)
-        return invalid(r, m, "commit index beyond what this log acknowledged");
+        return invalid(r, m, "this log lost entries that it had acknowledged");
     raft_commit_to(r, m->leader_commit);
     if (MUTANT(10) && (resp.round = m->round > r->last_round_us ? m->round : r->last_round_us) != 0)
         r->last_round_us = resp.round; /* a field that followers do not use */

@@ -643,7 +643,8 @@ static bool refuse_for_space(struct service_conn *c, const struct wire_request *
     struct buf *out;
 
     if (s->ops.no_space == NULL || raft_get_role(replica_raft(s->replica)) != RAFT_LEADER ||
-        !s->ops.no_space(s->ops.ctx, q->type == WIRE_REQ_DELETE, &used, &limit))
+        !s->ops.no_space(s->ops.ctx, q->type == WIRE_REQ_DELETE, q->key.len + q->value.len, &used,
+                         &limit))
         return false;
     out = out_of(c);
     if (out == NULL)

@@ -113,8 +113,10 @@ static int run(struct log_thread *t)
             return err_trace(r);
         if (store_has_work(t->store))
             continue;
+        /* The last batch before a stop is the one that recovery would have to believe without
+         * evidence, perhaps for long: it gets its mark, too. */
         if (stop)
-            return 0;
+            return idle_due ? err_trace(store_idle(t->store)) : 0;
         if (more)
             continue;
         if (!idle_due) {

@@ -18,7 +18,7 @@ int log_thread_start(struct store *store, int notify_fd, void (*on_failure)(void
 void log_thread_wake(struct log_thread *t);
 /* Highest submitted number known durable. Any thread. */
 uint64_t log_thread_durable(struct log_thread *t);
-/* Finishes what is queued, then joins and frees. */
+/* Finishes what is queued, marks it, then joins and frees. */
 void log_thread_stop(struct log_thread *t);
 
 #endif

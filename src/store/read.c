@@ -138,8 +138,8 @@ static int bad_record(const struct run *run, const char *what)
     return err_origin(err_say(
         -EBADMSG,
         "damaged log: '%016" PRIu64 ".wal' offset %" PRIu64 ", index %" PRIu64
-        ": %s; evidence: it was durable; look with 'ridd --dump-log DIR', then bring this node "
-        "back as a new member",
+        ": %s; evidence: it was durable; look with 'ridd --dump-log DIR', then see "
+        "LOST DISK in ridd(8)",
         run->seq, run->offset, run->next, what));
 }
 

@@ -1,18 +1,21 @@
 /* Recovery: which bytes of the folder are the log (RELIABILITY 4.5)?
  *
- * What a crash can leave, and how it is read here. "Stamping" writes header and opening batch into
- * a prepared file: .tmp                      store_create() did not finish: nothing yet. Removed.
- *   .prep, blank              prepared and never used. Removed.
- *   .prep, stamped or torn    the segment before it ended in a synced batch; nothing but the
- * opening batch can be in it, because it gets its name (rename, sync of the folder) before the
- * first real batch. Removed; a good header is evidence for the batch it names. last .wal, no data
- * batch  started and never used: the next start replaces it. last .wal, torn tail      batch g+1
- * was being written: cut (R5), unless there is evidence that it was synced (R4). other .wal, bytes
- * behind  torn tail or unused room of a segment that was last once. The header of the segment after
- *   what the next one names   it says where it ends; a later start cuts it to that.
- * Everything else is damage, and refused: a header that is not good, a missing or misnamed segment,
- * a size other than the header's in the last one, a defect before the end that the next header
- * names, a defect in an opening batch. */
+ * What a crash can leave, and how it is read here ("stamping" writes header and opening batch into a
+ * prepared file):
+ *   .tmp                        store_create() did not finish: nothing yet. Removed.
+ *   .prep, blank                prepared and never used. Removed.
+ *   .prep, stamped or torn      the segment before it ended in a synced batch; nothing but the opening
+ *                               batch can be in it, because it gets its name (rename, sync of the
+ *                               folder) before the first real batch. Removed; a good header is evidence
+ *                               for the batch it names.
+ *   last .wal, no data batch    started and never used: the next start replaces it.
+ *   last .wal, torn tail        batch g+1 was being written: cut (R5), unless there is evidence that it
+ *                               was synced (R4).
+ *   other .wal, bytes behind    torn tail or unused room of a segment that was last once. The header of
+ *   what the next one names     the segment after it says where it ends; a later start cuts it to that.
+ * Everything else is damage, and refused: a header that is not good, a missing or misnamed segment, a
+ * size other than the header's in the last one, a defect before the end that the next header names, a
+ * defect in an opening batch. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -28,7 +31,7 @@
 
 #include "base/banned.h"
 
-#define WAY_OUT "look with 'ridd --dump-log DIR', then bring this node back as a new member"
+#define WAY_OUT "look with 'ridd --dump-log DIR', then see LOST DISK in ridd(8)"
 
 struct damage {
     const char *file;
@@ -207,7 +210,7 @@ static int check_identity(const struct recovery *rc, const char *name,
     return err_say(STORE_E_FOREIGN,
                    "'%s' belongs to another %s: the log's folder was mixed up; put back the folder "
                    "that belongs to "
-                   "this node, or bring it back as a new member",
+                   "this node, or see LOST DISK in ridd(8)",
                    name, what);
 }
 
@@ -320,8 +323,13 @@ static int apply_entry(struct recovery *rc, uint32_t slot, const struct record *
         *ret_what = "an entry does not follow the one before it";
         return 1;
     }
-    if (rec->term == 0 || rec->term < log->last_term || rec->term > RAFT_INDEX_MAX) {
+    if (rec->term == 0 || rec->term < log->last_term) {
         *ret_what = "the term of an entry is lower than that of the one before it";
+        return 1;
+    }
+    /* A batch says its hard state before its entries. */
+    if (rec->term > log->hard_state.current_term) {
+        *ret_what = "the term of an entry is higher than that of the hard state before it";
         return 1;
     }
     if (rec->flags < RAFT_ENTRY_NOOP || rec->flags > RAFT_ENTRY_READ ||
@@ -365,7 +373,9 @@ static int apply_hard_state(struct log_state *log, const struct record *rec, con
         return 1;
     }
     hs.voted_for = get_u64(rec->data);
-    if (!MUTANT(89) && hs.current_term < log->hard_state.current_term)
+    if (hs.current_term > RAFT_INDEX_MAX)
+        *ret_what = "the term of a hard state is out of range";
+    else if (!MUTANT(89) && hs.current_term < log->hard_state.current_term)
         *ret_what = "the term of a hard state is lower than that of the one before it";
     else if (hs.current_term == log->hard_state.current_term && log->hard_state.voted_for != 0 &&
              hs.voted_for != log->hard_state.voted_for)
@@ -755,6 +765,23 @@ static int scan_last(struct recovery *rc, uint32_t slot)
     return judge_tail(rc, file, &img, offset, &defect, cache_lied);
 }
 
+/* Every log begins with the CONFIG entry that store_create() wrote: no truncation reaches it, because
+ * it counts as committed. */
+static int check_beginning(const struct recovery *rc)
+{
+    const struct log_state *log = &rc->log;
+
+    if (log->n_configs > 0 && log->configs[0].index == 1)
+        return 0;
+    return refuse(&(struct damage){.file = rc->files[0].name,
+                                   .offset = SEGMENT_HEADER_BYTES,
+                                   .batch = 1,
+                                   .from = 1,
+                                   .to = 1,
+                                   .what = "the first entry does not hold a configuration",
+                                   .evidence = "all its checksums are good"});
+}
+
 int recovery_run(struct recovery *rc, const struct store_conf *conf, bool live)
 {
     int r;
@@ -785,7 +812,8 @@ int recovery_run(struct recovery *rc, const struct store_conf *conf, bool live)
         if (r != 0)
             return r;
     }
-    return scan_last(rc, (uint32_t)(rc->n_files - 1));
+    r = scan_last(rc, (uint32_t)(rc->n_files - 1));
+    return r != 0 ? r : check_beginning(rc);
 }
 
 void recovery_done(struct recovery *rc)

@@ -3,13 +3,16 @@
  * record of batch k+1 on the disk proves that batch k was durable: recovery stands on that.
  *
  * Rotation, and what a crash at each step leaves:
- *   1 a batch with SEGMENT_END, synced       a last segment that ends; the next start opens a new
- * one 2 header and opening batch into .prep    a torn .prep, removed 3 fdatasync of it a stamped
- * .prep, removed; its header is evidence for batch 1 of this list 4 rename, sync of the folder a
- * last segment without data 5 the first batch of the new segment     a torn tail The next segment
- * is prepared in slices between batches from the moment the active one is half full. A slice writes
- * zeros and syncs them, so that no fdatasync of a batch has 64 MiB of them to push. When rotation
- * comes earlier, the rest stays allocated but unwritten: slower to write to, no less right. */
+ *   1 a batch with SEGMENT_END, synced         a last segment that ends; the next start opens a new one
+ *   2 header and opening batch into .prep      a torn .prep, removed
+ *   3 fdatasync of it                          a stamped .prep, removed; its header is evidence for the
+ *                                              batch of step 1
+ *   4 rename, sync of the folder               a last segment without data
+ *   5 the first batch of the new segment       a torn tail
+ * The next segment is prepared in slices between batches from the moment the active one is half full, or
+ * as soon as there is room again. A slice writes zeros and syncs them, so that no fdatasync of a batch
+ * has 64 MiB of them to push. When rotation comes earlier, the rest stays allocated but unwritten:
+ * slower to write to, no less right. */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -283,6 +286,12 @@ int store_start_segment(struct store *s, struct vfs_file *f, const char *name_no
     return err_trace(r);
 }
 
+/* A quota that is used up is a full disk, too. */
+static bool is_full(int r)
+{
+    return r == -ENOSPC || r == -EDQUOT;
+}
+
 static void set_no_space(struct store *s, bool no_space)
 {
     (void)pthread_mutex_lock(&s->lock);
@@ -329,7 +338,9 @@ static int take_next_file(struct store *s, uint64_t need, struct vfs_file **ret_
         return err_trace(r);
     store_name_prepared(name, w->seq + 1);
     r = store_make_file(s->conf.vfs, name, size, 0, ret_file);
-    if (r == -ENOSPC && !MUTANT(109)) {
+    if (r == 0)
+        set_no_space(s, false);
+    if (is_full(r) && !MUTANT(109)) {
         set_no_space(s, true);
         size = store_max_u64(store_min_u64(s->conf.segment_first_bytes, size), least);
         r = store_make_file(s->conf.vfs, name, size, 0, ret_file);
@@ -627,7 +638,7 @@ static int prepare_begin(struct store *s)
     w->next_size = store_max_u64(s->conf.segment_bytes, STORE_SEGMENT_OVERHEAD);
     w->next_filled = 0;
     r = store_make_file(s->conf.vfs, name, w->next_size, 0, &w->next_file);
-    if (r == -ENOSPC)
+    if (is_full(r))
         return err_trace(prepare_no_space(s));
     if (r != 0)
         return err_trace(r);
@@ -646,7 +657,7 @@ static int prepare_fill(struct store *s)
 
     if (r == 0)
         r = s->conf.vfs->fdatasync(s->conf.vfs->ctx, w->next_file);
-    if (r == -ENOSPC)
+    if (is_full(r))
         return err_trace(prepare_no_space(s)); /* a file system that allocates at each write */
     if (r != 0)
         return err_trace(r);
@@ -663,7 +674,9 @@ int store_prepare(struct store *s, bool *ret_more)
     if (w->failed != 0)
         return err_trace(w->failed);
     *ret_more = false;
-    if (w->prepare == PREPARE_DONE || w->used < w->size / 2)
+    /* While there was no room, also before the half: new writes are refused meanwhile, so that half
+     * would never come, and only an attempt ends the state. This thread alone writes no_space. */
+    if (w->prepare == PREPARE_DONE || (w->used < w->size / 2 && !s->stats.no_space))
         return 0;
     w->failed = w->prepare == PREPARE_NONE ? prepare_begin(s) : prepare_fill(s);
     if (w->failed != 0)

@@ -59,7 +59,10 @@ const char *wire_frame_error_text(int error)
     }
 }
 
-const char *wire_refusal_text(enum wire_refusal refusal)
+static const char lost_there[] = "its disk was lost: not the node known by this name";
+static const char lost_here[] = "our disk was lost: not the node it knew by our name";
+
+const char *wire_refusal_text(enum wire_refusal refusal, bool by_us)
 {
     switch (refusal) {
     case WIRE_REFUSED_NOT:
@@ -73,9 +76,13 @@ const char *wire_refusal_text(enum wire_refusal refusal)
     case WIRE_REFUSED_FROM:
         return "the node is not in the configuration";
     case WIRE_REFUSED_INCARNATION:
-        return "its disk was lost: not the node known by this name";
+        return by_us ? lost_there : lost_here;
+    case WIRE_REFUSED_OURSELVES:
+        return by_us ? lost_here : lost_there;
     case WIRE_REFUSED_BUSY:
         return "too many connections";
+    case WIRE_REFUSALS_END:
+        break;
     }
     return "unknown refusal";
 }
@@ -476,7 +483,7 @@ int wire_hello_encode(const struct wire_hello *h, bool is_reply, struct buf *buf
     int r;
 
     rid_assert(h->channel >= WIRE_CHANNEL_CONTROL && h->channel <= WIRE_CHANNEL_PROBE);
-    rid_assert(h->refused <= WIRE_REFUSED_BUSY);
+    rid_assert(h->refused < WIRE_REFUSALS_END);
     rid_assert(is_reply || h->refused == WIRE_REFUSED_NOT);
     r = frame_open(buf, HELLO_WIRE_BYTES, &p);
     if (r != 0)
@@ -499,7 +506,7 @@ int wire_hello_encode(const struct wire_hello *h, bool is_reply, struct buf *buf
 
 static bool hello_ok(const struct wire_hello *h, bool is_reply)
 {
-    return h->from != 0 && h->last_index <= RAFT_INDEX_MAX && h->refused <= WIRE_REFUSED_BUSY &&
+    return h->from != 0 && h->last_index <= RAFT_INDEX_MAX && h->refused < WIRE_REFUSALS_END &&
            (is_reply || h->refused == WIRE_REFUSED_NOT);
 }
 

@@ -187,11 +187,14 @@ const char *client_recv_within(struct client *cl, unsigned ms)
             return (const char *)cl->line.data;
         }
         seen = len;
-        now = now_ms();
-        if (cl->ended || now >= deadline)
+        if (cl->ended)
             return NULL;
-        if (poll(&p, 1, (int)(deadline - now)) > 0)
+        now = now_ms();
+        /* Looks at least once, also when ms is 0. */
+        if (poll(&p, 1, now < deadline ? (int)(deadline - now) : 0) > 0)
             take_in(cl);
+        else if (now >= deadline)
+            return NULL;
     }
 }
 

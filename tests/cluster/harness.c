@@ -196,7 +196,7 @@ void file_patch(const char *path, uint64_t offset, const void *data, size_t len)
 void file_xor(const char *path, uint64_t offset, unsigned char mask)
 {
     cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
-    unsigned char byte;
+    unsigned char byte = 0;
 
     die_unless(fd >= 0 && pread(fd, &byte, 1, (off_t)offset) == 1, "cannot read", path);
     byte ^= mask;

@@ -41,7 +41,12 @@ CASE(daemon__usage)
     expect_code(run_ridd(NULL, NULL, &out, "--version", NULL), 0, &out);
     expect_text(&out, "ridd ");
     expect_code(run_ridd(NULL, NULL, &out, "--sing", NULL), 64, &out);
-    expect_text(&out, "unknown option '--sing'");
+    expect_text(&out, "ridd: unknown option '--sing'; see 'ridd --help'\n");
+    assert_ptr_equal(memchr(out.data, '\n', out.len), out.data + out.len - 1); /* one line */
+    expect_code(run_ridd(NULL, NULL, &out, "--init", "-xz", NULL), 64, &out);
+    expect_text(&out, "unknown option '-x'");
+    expect_code(run_ridd(NULL, NULL, &out, "--help=me", NULL), 64, &out);
+    expect_text(&out, "unknown option '--help=me'");
     expect_code(run_ridd(NULL, NULL, &out, "--config", NULL), 64, &out);
     expect_code(run_ridd(NULL, NULL, &out, "more", NULL), 64, &out);
     expect_text(&out, "unexpected argument 'more'");
@@ -131,6 +136,72 @@ CASE(daemon__init)
     cluster_free(c);
 }
 
+/* A node that its peers have met, in a cluster that never had a quorum: their logs say nothing. */
+CASE(daemon__init_asks_who_is_remembered)
+{
+    struct cluster *c = cluster_new(5, NULL);
+    cleanup_buf struct buf out = BUF_INIT;
+
+    cluster_init(c);
+    node_start(c, 0);
+    node_start(c, 1);
+    node_wait_logged(c, 0, "event=peer_recorded peer=n2");
+    node_kill(c, 1);
+    tree_remove(c->nodes[1].dir, false);
+    expect_code(run_ridd(c->conf, "n2", &out, "--init", NULL), 78, &out);
+    expect_text(&out, "has met a node named n2 before");
+    assert_int_not_equal(access(c->nodes[1].dir, F_OK), 0);
+    cluster_free(c);
+}
+
+/* db/ and wal/ of two copies of one directory: same node, same incarnation, other entries. */
+CASE(daemon__state_of_another_copy_is_refused)
+{
+    struct cluster *c = cluster_new(1, NULL);
+    cleanup_buf struct buf first = BUF_INIT;
+    char path[300];
+    char db[300];
+    char kept[300];
+    struct client *cl;
+    char *line;
+
+    cluster_init(c);
+    (void)snprintf(path, sizeof(path), "%s/wal/0000000000000001.wal", c->nodes[0].dir);
+    (void)snprintf(db, sizeof(db), "%s/db", c->nodes[0].dir);
+    (void)snprintf(kept, sizeof(kept), "%s/kept", c->dir);
+    file_read(path, &first);
+    /* One history: index 2 of term 2, index 3 of term 3. */
+    cluster_start(c);
+    assert_int_equal(node_terminate(c, 0), 0);
+    cluster_start(c);
+    assert_int_equal(node_terminate(c, 0), 0);
+    assert_int_equal(rename(db, kept), 0);
+    /* Another: both of term 2. */
+    (void)snprintf(path, sizeof(path), "%s/wal", c->nodes[0].dir);
+    tree_remove(path, true);
+    (void)snprintf(path, sizeof(path), "%s/wal/0000000000000001.wal", c->nodes[0].dir);
+    file_write(path, first.data, first.len);
+    assert_int_equal(chmod(path, 0600), 0);
+    cluster_start(c);
+    cl = client_open(c, 0);
+    client_expect(cl, "{\"type\":\"write\",\"msg_id\":1,\"key\":\"a\",\"value\":1}",
+                  "<*>\"type\":\"write_ok\"<*>");
+    client_close(cl);
+    assert_int_equal(node_terminate(c, 0), 0);
+    tree_remove(db, false);
+    assert_int_equal(rename(kept, db), 0);
+    node_spawn(c, 0);
+    assert_int_equal(node_wait_exit(c, 0), 65);
+    line = node_log_line(c, 0, "event=core_refused");
+    assert_non_null(line);
+    assert_non_null(strstr(line, "not of the same copy"));
+    free(line);
+    /* The way out that it names. */
+    tree_remove(db, false);
+    cluster_start(c);
+    cluster_free(c);
+}
+
 CASE(daemon__strange_directories)
 {
     struct cluster *c = cluster_new(1, NULL);
@@ -205,9 +276,9 @@ CASE(daemon__lost_disk)
         node_start(c, i);
     for (unsigned i = 0; i < 3; i++)
         if (i != lost)
-            wait_until(node_log_lines(c, i, "event=peer_refused", "disk was lost") > 0,
+            wait_until(node_log_lines(c, i, "event=peer_refused", "its disk was lost") > 0,
                        "the refusal");
-    wait_until(node_log_lines(c, lost, "event=peer_refused", "disk was lost") > 0,
+    wait_until(node_log_lines(c, lost, "event=peer_refused", "our disk was lost") > 0,
                "the refused to be told");
     wait_until(({
                    json_t *status = node_status(c, (lost + 1) % 3);
@@ -274,7 +345,7 @@ CASE(daemon__port_in_use)
         assert_int_equal(bind(fd, (struct sockaddr *)&in, sizeof(in)), 0);
         assert_int_equal(listen(fd, 1), 0);
         expect_code(run_ridd(c->conf, "n1", &out, NULL), 78, &out);
-        expect_text(&out, "event=cannot_listen");
+        expect_text(&out, "event=cannot_listen error=\"cannot listen on '");
         expect_text(&out, i == 0 ? c->nodes[0].addr : c->nodes[0].peer_addr);
         expect_text(&out, "in use");
         (void)close(fd);
@@ -414,6 +485,8 @@ int main(int argc, char **argv)
         HARNESS_TEST(daemon__check_config_prints_all_problems),
         HARNESS_TEST(daemon__print_config_reads_back),
         HARNESS_TEST(daemon__init),
+        HARNESS_TEST(daemon__init_asks_who_is_remembered),
+        HARNESS_TEST(daemon__state_of_another_copy_is_refused),
         HARNESS_TEST(daemon__strange_directories),
         HARNESS_TEST(daemon__second_process_is_refused),
         HARNESS_TEST(daemon__lost_disk),

@@ -42,6 +42,40 @@ CASE(durability__leaders_killed_under_writes)
     end(&w, c);
 }
 
+/* Whatever the leader acknowledged while nobody followed would be lost with it. */
+CASE(durability__leader_killed_while_followers_stand)
+{
+    struct cluster *c = cluster_up(3, NULL);
+    struct writers w;
+
+    writers_init(&w, c, 4, 8, "s", 10);
+    for (unsigned round = 0; round < 2; round++) {
+        unsigned leader;
+        struct client *cl;
+
+        writers_run(&w, 100);
+        leader = cluster_leader(c);
+        cl = client_open(c, leader);
+        node_stop(c, (leader + 1) % 3);
+        node_stop(c, (leader + 2) % 3);
+        /* What is sent now is appended by the leader alone. */
+        client_send(cl, "{\"type\":\"write\",\"key\":\"lonely\",\"value\":1,\"timeout_ms\":60}");
+        wait_until((swarm_turn(w.swarm, 5), client_recv_within(cl, 0) != NULL), "its timeout");
+        node_kill(c, leader);
+        client_close(cl);
+        /* What waited in their sockets goes with them; they alone come back. */
+        for (unsigned k = 1; k <= 2; k++) {
+            node_kill(c, (leader + k) % 3);
+            node_start(c, (leader + k) % 3);
+        }
+        writers_run(&w, 100);
+        node_start(c, leader);
+    }
+    writers_stop(&w);
+    writers_verify(&w, c);
+    end(&w, c);
+}
+
 CASE(durability__all_killed_at_once)
 {
     struct cluster *c = cluster_up(3, NULL);
@@ -589,6 +623,45 @@ CASE(durability__bit_flip_stops_the_node)
     end(&w, c);
 }
 
+/* What the state says of the log stays said: a node that was refused because its last batch is gone
+ * from the log is refused again, also when the machine was started anew in between. */
+CASE(durability__evidence_outlives_a_refused_start)
+{
+    static const unsigned char zeros[80];
+    struct cluster *c = cluster_up(1, NULL);
+    struct writers w;
+    struct buf bytes = BUF_INIT;
+    char path[2 * PATH_MAX];
+    char trust[PATH_MAX];
+    char *line;
+
+    writers_init(&w, c, 1, 1, "e", 100);
+    writers_run(&w, 5);
+    writers_stop(&w);
+    assert_int_equal(node_terminate(c, 0), 0);
+    (void)end_of_log(c, 0, path, sizeof(path));
+    file_read(path, &bytes);
+    while (bytes.len > sizeof(zeros) && bytes.data[bytes.len - 1] == 0)
+        bytes.len--;
+    assert_true(bytes.len > 4096 + sizeof(zeros));
+    /* The sync mark, and with it the end of the last batch. */
+    file_patch(path, bytes.len - sizeof(zeros), zeros, sizeof(zeros));
+    buf_done(&bytes);
+    (void)snprintf(trust, sizeof(trust), "%s/db/TRUST", c->nodes[0].dir);
+    for (unsigned round = 0; round < 3; round++) {
+        node_spawn(c, 0);
+        assert_int_equal(node_wait_exit(c, 0), 65);
+        line = node_log_line(c, 0, "event=log_damaged");
+        assert_non_null(line);
+        assert_non_null(strstr(line, "the state machine holds index"));
+        free(line);
+        /* What it says of another boot counts as little as nothing. */
+        (void)unlink(trust);
+    }
+    writers_done(&w);
+    cluster_free(c);
+}
+
 /* More than the memory holds of the log: the follower is served from the disk. */
 CASE(durability__catching_up_from_the_disk)
 {
@@ -625,6 +698,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         HARNESS_TEST(durability__leaders_killed_under_writes),
+        HARNESS_TEST(durability__leader_killed_while_followers_stand),
         HARNESS_TEST(durability__all_killed_at_once),
         HARNESS_TEST(durability__one_node),
         HARNESS_TEST(durability__five_nodes_two_down),
@@ -639,6 +713,7 @@ int main(int argc, char **argv)
         HARNESS_TEST(durability__last_batch_lost),
         HARNESS_TEST(durability__truncated_file_stops_the_node),
         HARNESS_TEST(durability__bit_flip_stops_the_node),
+        HARNESS_TEST(durability__evidence_outlives_a_refused_start),
         HARNESS_TEST(durability__catching_up_from_the_disk),
     };
 

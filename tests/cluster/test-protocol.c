@@ -932,6 +932,48 @@ CASE(protocol__small_request_bytes)
     cluster_free(c);
 }
 
+/* A full state refuses writes before they are appended, and the node goes on: an entry that cannot be applied would end
+ * every node of the cluster, again at each start. */
+CASE(protocol__no_space)
+{
+    struct cluster *c = cluster_up(1, "map_size = 1M\n");
+    struct client *cl = client_open(c, 0);
+    cleanup_buf struct buf line = BUF_INIT;
+    unsigned n = 0;
+
+    for (;; n++) {
+        char key[16];
+        const char *reply;
+
+        (void)snprintf(key, sizeof(key), "k%u", n);
+        make_write(&line, key, 10000);
+        client_send(cl, (const char *)line.data);
+        reply = client_recv_within(cl, (unsigned)slow(WAIT_MS));
+        if (reply == NULL)
+            harness_fail("the node ended with exit code %d instead of saying no_space",
+                         node_wait_exit(c, 0));
+        if (pattern_matches("{\"type\":\"write_ok\",\"in_reply_to\":1}", reply) && n < 1000)
+            continue;
+        if (!pattern_matches(ERROR(1, 14, "no_space", true, ",\"used\":<n>,\"limit\":1048576"),
+                             reply))
+            harness_fail("not no_space: %s", reply);
+        break;
+    }
+    assert_true(n > 10);
+    client_expect(cl, "{\"type\":\"read_index\",\"key\":\"none\"}",
+                  "{\"type\":\"read_index_ok\",\"value\":null,<*>}");
+    for (unsigned i = 0; i < n; i++) {
+        char ask[64];
+
+        (void)snprintf(ask, sizeof(ask), "{\"type\":\"delete\",\"key\":\"k%u\"}", i);
+        client_expect(cl, ask, "{\"type\":\"delete_ok\",\"existed\":true}");
+    }
+    make_write(&line, "again", 10000);
+    client_expect(cl, (const char *)line.data, "{\"type\":\"write_ok\",\"in_reply_to\":1}");
+    client_close(cl);
+    cluster_free(c);
+}
+
 /* ---- three nodes ---- */
 
 CASE(protocol__followers_name_the_leader)
@@ -1287,6 +1329,7 @@ int main(int argc, char **argv)
         HARNESS_TEST(protocol__client_that_never_reads),
         HARNESS_TEST(protocol__too_many_connections),
         HARNESS_TEST(protocol__small_request_bytes),
+        HARNESS_TEST(protocol__no_space),
         HARNESS_TEST(protocol__followers_name_the_leader),
         HARNESS_TEST(protocol__status_of_three),
         HARNESS_TEST(protocol__transfer_leader),

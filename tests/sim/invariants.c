@@ -84,13 +84,10 @@ const struct oracle_version *oracle_value(struct sim *s, unsigned key, raft_inde
 
 static uint64_t version_digest(unsigned key, const struct oracle_version *v)
 {
-    unsigned char bytes[24];
-    size_t len;
-
     if (v == NULL || !v->exists)
         return 0;
-    op_key(key, bytes, &len);
-    return state_key_digest(bytes, len, v->hash, v->create_index, v->index, v->version);
+    return state_key_digest(op_key(key), OP_KEY_BYTES, v->hash, v->create_index, v->index,
+                            v->version);
 }
 
 static void model_set(struct sim *s, unsigned key, struct oracle_version v)
@@ -120,7 +117,7 @@ static void model_apply(struct sim *s, const struct raft_entry *e, struct oracle
     bool exists;
 
     o->status = COMMAND_INVALID;
-    if (command_decode(e->data, e->len, &c) != 0 || c.key.len != 7)
+    if (command_decode(e->data, e->len, &c) != 0 || c.key.len != OP_KEY_BYTES)
         return;
     key = (unsigned)((c.key.data[5] - '0') * 10 + (c.key.data[6] - '0'));
     o->op = c.client << 32 | c.seq;
@@ -161,6 +158,8 @@ static void i12_once(struct sim *s, const struct oracle_entry *o, raft_index ind
     if (op->refused)
         sim_fail(s, "I6",
                  "a write that was refused as never having happened is applied at %" PRIu64, index);
+    if (op->unknown)
+        MARK(s, writes_unknown_applied);
     op->applied_at = index;
 }
 
@@ -269,7 +268,12 @@ static void i4_leader_is_complete(struct sim_node *n, raft_term term)
 
 static void leads(struct sim_node *n, const struct raft_trace *t)
 {
+    const struct raft_hard_state *hs = &n->wal.durable_hard_state;
+
     MARK(n->sim, elections);
+    if (hs->current_term != t->term || hs->voted_for != n->id)
+        sim_fail(n->sim, "I7", "n%u leads in term %" PRIu64 ", and its own vote is not on its disk",
+                 n->i + 1, t->term);
     i1_one_leader(n, t->term);
     i4_leader_is_complete(n, t->term);
 }
@@ -351,6 +355,9 @@ void oracle_trace(struct sim_node *n, const struct raft_trace *t)
             sim_fail(s, "I6", "n%u truncates from %" PRIu64 ", and %" PRIu64 " is committed",
                      n->i + 1, t->index, n->commit);
         break;
+    case RAFT_TRACE_ROUND:
+        n->round = t->round;
+        break;
     case RAFT_TRACE_PROBE:
         MARK(s, probe_fallback);
         break;
@@ -367,7 +374,6 @@ void oracle_trace(struct sim_node *n, const struct raft_trace *t)
         break;
     case RAFT_TRACE_VOTE_GRANTED:
     case RAFT_TRACE_VOTE_REFUSED:
-    case RAFT_TRACE_ROUND:
     case RAFT_TRACE_CONFIGURATION:
     case RAFT_TRACE_TRANSFER:
         break;
@@ -436,7 +442,8 @@ void oracle_submit(struct sim_node *n, const struct raft_ready *ready)
     uint64_t chain = last > 0 ? w->tail.entries[last - 1].chain : 0;
 
     i2_leader_appends_only(n, ready);
-    /* What is committed is looked at when it is traced: here a later commit may have come in the same message. */
+    /* What is committed is looked at when it is traced: here a later commit may have come in the
+     * same message. */
     if (ready->truncate_from != 0 && ready->truncate_from <= n->applied)
         sim_fail(s, "I6", "n%u removes %" PRIu64 " from its disk, and has applied %" PRIu64,
                  n->i + 1, ready->truncate_from, n->applied);
@@ -520,8 +527,22 @@ static void i8_acks_what_agrees(struct sim_node *n, const struct raft_msg *m)
                  m->index, leader->i + 1);
 }
 
+static void note_echo(struct sim_node *n, const struct raft_msg *m)
+{
+    const struct sim_node *leader = node_of_id(n->sim, m->to);
+
+    if (m->type != RAFT_MSG_HEARTBEAT_RESP || m->reject || leader == NULL)
+        return;
+    if (m->term > n->echoed[leader->i].term ||
+        (m->term == n->echoed[leader->i].term && m->round > n->echoed[leader->i].round)) {
+        n->echoed[leader->i].term = m->term;
+        n->echoed[leader->i].round = m->round;
+    }
+}
+
 void oracle_send(struct sim_node *n, const struct raft_msg *m)
 {
+    note_echo(n, m);
     i7_durable_before_visible(n, m);
     i8_acks_what_agrees(n, m);
 }
@@ -585,6 +606,10 @@ static void i16_bounded(struct sim_node *n)
     unsigned flying = 0;
 
     replica_get_stats(n->replica, &st);
+    /* READS R16: what is not confirmed ends with the leadership. */
+    if (raft_get_role(node_raft(n)) != RAFT_LEADER && st.n_in_round != 0)
+        sim_fail(s, "I10s", "n%u does not lead, and %u reads wait for its round", n->i + 1,
+                 st.n_in_round);
     for (unsigned i = 0; i < s->p.n_clients; i++)
         flying += s->clients[i].n_in_flight;
     if (st.n_waiting + st.n_in_round + st.n_confirmed + st.n_proposed > flying)
@@ -604,7 +629,7 @@ void oracle_turn(struct sim_node *n)
     n->look++;
     if (raft_get_role(r) == RAFT_LEADER && n->look % 8 == 0)
         i8_progress(n);
-    if (n->look % 64 == 0)
+    if (n->look % (raft_get_role(r) == RAFT_LEADER ? 64 : 8) == 0)
         i16_bounded(n);
     if (raft_get_commit_index(r) > s->oracle.committed && s->oracle.committed > 0)
         sim_fail(s, "I6", "the commit index of n%u is %" PRIu64 ", and %" PRIu64 " is committed",
@@ -618,8 +643,7 @@ void oracle_turn(struct sim_node *n)
 void oracle_init(struct sim *s)
 {
     /* The CONFIG entry counts as committed. */
-    *entry(s, 1) =
-        (struct oracle_entry){.term = 1, .chain = s->nodes[0].wal.tail.entries[0].chain};
+    *entry(s, 1) = (struct oracle_entry){.term = 1, .chain = s->nodes[0].wal.tail.entries[0].chain};
     s->oracle.committed = 1;
 }
 

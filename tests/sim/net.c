@@ -18,7 +18,6 @@ struct packet {
     unsigned from;
     unsigned to;
     uint64_t sent_at;
-    uint64_t number;
     size_t len;
     unsigned char data[];
 };
@@ -113,6 +112,10 @@ void net_datagram(struct sim *s, const struct sim_event *e)
         packet_unref(p);
         return;
     }
+    if (p->sent_at < s->net.newest[p->from][p->to])
+        MARK(s, msg_reordered);
+    else
+        s->net.newest[p->from][p->to] = p->sent_at;
     /* A bit flips in this copy only: the others get their own. */
     flipped = p->refs == 1 && flip(s, link_entity(s, p->from, p->to), p->data, p->len);
     r = wire_frame_cut(p->data, p->len, &frame, NULL);

@@ -113,7 +113,7 @@ void node_turn(struct sim_node *n)
         replica_turn(n->replica, clock_local_us(n));
     if (n->fatal_error != 0) {
         TRACE(s, "n%u ends: %s (%d)", n->i + 1, n->fatal_what, n->fatal_error);
-        if (n->wal.failing == 0 && !n->wal.rotten && !n->wal.lied)
+        if (!n->fatal_judged)
             sim_fail(s, "I17", "n%u ends although nothing is wrong: %s (%d: %s)", n->i + 1,
                      n->fatal_what, n->fatal_error, err_text());
         node_crash(n, sim_below(s, STREAM_CRASH, 32 + n->i, 3) == 0,
@@ -126,8 +126,8 @@ void node_turn(struct sim_node *n)
     oracle_turn(n);
     trace_note(s, raft_get_term(r) << 8 | (uint64_t)raft_get_role(r), raft_get_commit_index(r),
                replica_last_applied(n->replica) << 4 | n->i);
-    node_arm(n, raft_get_role(r) == RAFT_LEADER && !s->drained ? replica_deadline_us(n->replica)
-                                                               : raft_deadline_us(r));
+    /* Deadlines of requests are armed when they come; a late expiry waits for the next of these. */
+    node_arm(n, raft_deadline_us(r));
 }
 
 /* ---- life ---- */
@@ -234,6 +234,8 @@ void node_boot(struct sim_node *n)
     n->tick_at = 0;
     n->turn_due = false;
     n->fatal_error = 0;
+    n->fatal_judged = false;
+    n->round = 0;
     TRACE(s, "n%u is up: term %" PRIu64 " last %" PRIu64 " applied %" PRIu64, n->i + 1,
           raft_get_term(node_raft(n)), n->wal.tail.n, state_last_applied(n).index);
     net_node_up(n);

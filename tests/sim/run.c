@@ -256,11 +256,9 @@ static void heal(struct sim *s)
     s->p.flip_ppm = 0;
     s->p.timeout_us = s->p.election_us * 8;
     for (unsigned i = 0; i < s->p.n_clients; i++) {
-        uint64_t most = s->p.election_us * 500;
-
         s->clients[i].on = true;
-        if (s->clients[i].interval_ns > most)
-            s->clients[i].interval_ns = most;
+        s->clients[i].interval_ns = s->p.election_us * 500;
+        s->clients[i].in_flight_max = 2;
         sim_push_any(s, s->now, EV_CLIENT, 0, (uint16_t)(i | 256), NULL);
     }
     s->healed_at = s->now;
@@ -304,7 +302,8 @@ static bool look(struct sim *s)
             sim_fail(s, "L2", "the healthy nodes do not become equal");
         return false;
     }
-    if (leader != NULL && ((s->core >> leader->i & 1) == 0 || !raft_can_serve(node_raft(leader))))
+    /* It may be a sick one, as long as it is well enough to lead. */
+    if (leader != NULL && !raft_can_serve(node_raft(leader)))
         leader = NULL;
     if (leader == NULL || s->stable_since == 0 || term != s->stable_term) {
         s->stable_since = leader != NULL ? s->now : 0;
@@ -337,16 +336,16 @@ void run_seed(struct sim *s)
     trace_watch(s);
     while (sim_pop(s, &e)) {
         s->now = e.at;
+        if (!s->healing && (s->now >= s->p.length_ns || s->n_events >= s->p.events)) {
+            heal(s);
+            most = s->n_events + HEALING_EVENTS;
+        }
         if (put_off(s, e))
             continue;
         if (s->options.events_max != 0 && s->n_events >= s->options.events_max) {
             net_event_free(&e);
             trace_watch(NULL);
             return;
-        }
-        if (!s->healing && (s->now >= s->p.length_ns || s->n_events >= s->p.events)) {
-            heal(s);
-            most = s->n_events + HEALING_EVENTS;
         }
         step(s, &e);
         if (s->healing && s->now >= s->next_look && look(s))

@@ -114,23 +114,24 @@ struct sim_event {
 
 #define SIM_MARKS(X)                                                                               \
     X(seeds_datagram)                                                                              \
-    X(seeds_connection) X(seeds_lmdb) X(seeds_even) X(seeds_single) X(elections) X(                \
-        elections_after_transfer) X(step_down_term) X(step_down_role) X(truncated)                 \
-        X(truncated_durable) X(commit_by_newer_term) X(probe_fallback) X(disk_batch) X(            \
-            disk_batch_merged) X(disk_early) X(rotations) X(log_read_from_disk) X(prepared_ahead)  \
-            X(crash_process) X(crash_machine) X(crash_in_write) X(crash_between_sync_and_report)   \
-                X(crash_in_boot) X(torn_tail) X(recovered_unacknowledged) X(                       \
-                    boot_with_trusted_state) X(boot_with_older_state) X(boot_with_empty_state)     \
-                    X(sync_failed_clean_pages) X(sync_lied) X(sync_failed_reverted) X(             \
-                        disk_full) X(disk_full_at_boot) X(rot_refused) X(rot_harmless)             \
-                        X(rot_hidden_in_last_batch) X(rot_hit_running) X(wiped_refused) X(         \
-                            msg_lost) X(msg_duplicated) X(msg_replayed) X(msg_reordered)           \
-                            X(msg_flipped) X(msg_cut) X(link_broken) X(link_bytes_lost) X(         \
-                                link_old_after_new) X(link_half_open) X(link_chunked) X(pipe_full) \
-                                X(paused) X(suspended) X(drift_changed) X(disk_stalled)            \
-                                    X(leader_disk_stalled) X(reads_confirmed)                      \
-                                        X(reads_failed_by_loss) X(reads_of_deposed_leader)         \
-                                            X(reads_waited_for_apply) X(reads_floor) X(reads_log)  \
+    X(seeds_connection)                                                                            \
+    X(seeds_lmdb)                                                                                  \
+    X(seeds_even) X(seeds_single) X(elections) X(elections_after_transfer) X(step_down_term)       \
+        X(step_down_role) X(truncated) X(truncated_durable) X(commit_by_newer_term) X(             \
+            probe_fallback) X(disk_batch) X(disk_batch_merged) X(disk_early) X(rotations)          \
+            X(log_read_from_disk) X(prepared_ahead) X(crash_process) X(crash_machine) X(           \
+                crash_in_write) X(crash_between_sync_and_report) X(crash_in_boot) X(torn_tail)     \
+                X(recovered_unacknowledged) X(boot_with_trusted_state) X(boot_with_older_state)    \
+                    X(boot_with_empty_state) X(sync_failed_clean_pages) X(sync_lied)               \
+                        X(sync_failed_reverted) X(disk_full) X(disk_full_at_boot) X(rot_refused)   \
+                            X(rot_harmless) X(rot_hidden_in_last_batch) X(rot_hit_running)         \
+                                X(wiped_refused) X(msg_lost) X(msg_duplicated) X(msg_replayed) X(  \
+                                    msg_reordered) X(msg_flipped) X(msg_cut) X(link_broken)        \
+                                    X(link_bytes_lost) X(link_old_after_new) X(link_half_open) X(  \
+                                        link_chunked) X(pipe_full) X(paused) X(suspended)          \
+                                        X(drift_changed) X(disk_stalled) X(leader_disk_stalled) X( \
+                                            reads_confirmed) X(reads_failed_by_loss)               \
+                                            X(reads_of_deposed_leader) X(reads_floor) X(reads_log) \
                                                 X(reads_local) X(writes_ok) X(writes_unknown)      \
                                                     X(writes_unknown_applied) X(writes_refused)    \
                                                         X(cas_failed) X(transfers) X(client_left)  \
@@ -249,7 +250,7 @@ struct sim;
 struct sim_node {
     struct sim *sim;
     unsigned i;
-    char name[8];
+    char name[16];
     raft_node_id id;
     enum node_life life;
     bool damaged;  /* counts among those that may be lost */
@@ -261,7 +262,13 @@ struct sim_node {
     bool dying;
     int fatal_error;
     const char *fatal_what;
-    uint64_t tick_at; /* of the EV_TICK that counts; 0: none */
+    bool fatal_judged; /* somebody has looked whether that may be */
+    uint64_t round;    /* the highest read round it has opened in this life */
+    struct {
+        raft_term term;
+        uint64_t round;
+    } echoed[SIM_NODES_MAX]; /* by leader: the highest round it has answered */
+    uint64_t tick_at;        /* of the EV_TICK that counts; 0: none */
     bool turn_due;
     bool dirty; /* something went in since the last turn */
     struct sim_wal wal;
@@ -297,6 +304,7 @@ struct sim_net {
     unsigned loss_ppm[SIM_NODES_MAX][SIM_NODES_MAX];     /* of a burst, beside the profile's */
     struct sim_link links[SIM_NODES_MAX][SIM_NODES_MAX]; /* [lower][higher] */
     struct sim_pipe *pipes;                              /* owned list */
+    uint64_t newest[SIM_NODES_MAX][SIM_NODES_MAX]; /* when the newest that has come was sent */
     struct buf out;
     struct arena arena;
 };
@@ -316,10 +324,12 @@ struct op {
     bool submitted;
     bool ok;
     bool unknown;
-    raft_index floor; /* the highest index shown to anybody before it was submitted */
-    raft_index index; /* outcome: the write's, or that of the state read */
-    unsigned hint;    /* the node to ask next, plus 1 */
-    char text[24];    /* read: what was found, when it is short */
+    raft_index commit; /* of the node when it was submitted */
+    uint64_t round;    /* the highest open there when it was submitted */
+    raft_index floor;  /* the highest index shown to anybody before it was submitted */
+    raft_index index;  /* outcome: the write's, or that of the state read */
+    unsigned hint;     /* the node to ask next, plus 1 */
+    char text[24];     /* read: what was found, when it is short */
     struct buf command;
 };
 
@@ -374,6 +384,7 @@ struct oracle_op { /* by id, in a table */
     uint64_t id;
     raft_index applied_at;
     bool refused; /* it was said that it never happened */
+    bool unknown; /* nobody was told */
 };
 struct oracle {
     struct oracle_entry *entries; /* owned; [0] is index 1 */
@@ -613,7 +624,9 @@ void client_submit(struct sim *s, struct op *op);
 /* After a turn: what was answered leaves the node. */
 void clients_replies(struct sim_node *n);
 void clients_node_died(struct sim_node *n);
-void op_key(unsigned key, unsigned char bytes[24], size_t *ret_len);
+/* The stored form of a key: OP_KEY_BYTES bytes. */
+#define OP_KEY_BYTES 7u
+const char *op_key(unsigned key);
 
 /* ---- nemesis.c ---- */
 void nemesis_plan(struct sim *s);

@@ -33,7 +33,8 @@ static struct map_key *map_add(struct sim_map *m, struct wire_slice key)
     rid_assert(m->n < SIM_KEYS_MAX && key.len <= sizeof(k->key));
     /* Appended: a key keeps its place, so that a bit can speak of it. */
     k = &m->keys[m->n++];
-    *k = (struct map_key){.len = (uint32_t)key.len};
+    k->len = (uint32_t)key.len;
+    k->value.exists = false; /* its text may be left from an earlier life: it is used again */
     memcpy(k->key, key.data, key.len);
     return k;
 }

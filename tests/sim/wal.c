@@ -183,6 +183,7 @@ static void disk_failed(struct sim_node *n, int error)
 {
     n->fatal_error = error;
     n->fatal_what = "the log failed";
+    n->fatal_judged = true;
 }
 
 void wal_event(struct sim_node *n)
@@ -209,10 +210,11 @@ void wal_event(struct sim_node *n)
     }
     if (number != 0)
         replica_stored(n->replica, number, clock_local_us(n));
-    for (unsigned i = 0; r == 0 && more && i < 4; i++)
+    for (unsigned i = 0; r == 0 && more && i < 4; i++) {
         r = store_prepare(w->store, &more);
-    if (more)
-        MARK(s, prepared_ahead);
+        if (more)
+            MARK(s, prepared_ahead);
+    }
     if (r != 0) {
         judge_failure(n, r);
         disk_failed(n, r);
@@ -255,6 +257,7 @@ int wal_read(struct sim_node *n, raft_index from, raft_index to, size_t bytes_ma
             sim_fail(n->sim, "I17", "n%u cannot read %" PRIu64 " (%d: %s) from a good disk",
                      n->i + 1, from, r, err_text());
         MARK(n->sim, rot_hit_running);
+        n->fatal_judged = true;
         return r;
     }
     for (unsigned i = 0; i < *ret_n; i++) {
@@ -512,23 +515,50 @@ enum wal_boot wal_open(struct sim_node *n, raft_index applied, struct store_reco
 
 /* ---- damage ---- */
 
+/* Anywhere in a file; or, by the draw, where the last thing was written. */
+static const char *rot_place(const struct sim_wal *w, uint64_t draw, uint64_t *ret_offset,
+                             size_t *ret_size)
+{
+    unsigned n_files = fake_disk_n_files(w->disk);
+    bool last = (draw >> 60 & 1) != 0;
+    const char *name = NULL;
+    const unsigned char *bytes;
+
+    if (n_files == 0)
+        return NULL;
+    name = fake_disk_name(w->disk, (unsigned)(draw >> 16) % n_files);
+    for (unsigned i = 0; last && i < n_files; i++) {
+        const char *other = fake_disk_name(w->disk, i);
+
+        if (strstr(other, ".wal") != NULL &&
+            (strstr(name, ".wal") == NULL || strcmp(other, name) > 0))
+            name = other;
+    }
+    bytes = fake_disk_bytes(w->disk, name, ret_size);
+    if (bytes == NULL || *ret_size == 0)
+        return NULL;
+    *ret_offset = (draw >> 24) % *ret_size;
+    if (last) {
+        uint64_t used = *ret_size;
+
+        while (used > 0 && bytes[used - 1] == 0)
+            used--;
+        *ret_offset = used > 256 ? used - 256 + (draw >> 24) % 192 : 0;
+    }
+    return name;
+}
+
 void wal_rot(struct sim_node *n, uint64_t draw)
 {
     struct sim_wal *w = &n->wal;
-    unsigned n_files = fake_disk_n_files(w->disk);
     unsigned n_bits = 1 + (unsigned)(draw >> 8 & 7);
-    const char *name;
     size_t size = 0;
-    uint64_t offset;
+    uint64_t offset = 0;
+    const char *name = rot_place(w, draw, &offset, &size);
 
-    if (n_files == 0)
-        return;
-    name = fake_disk_name(w->disk, (unsigned)(draw >> 16) % n_files);
-    (void)fake_disk_bytes(w->disk, name, &size);
-    if (size == 0)
+    if (name == NULL)
         return;
     w->rotten = true;
-    offset = (draw >> 24) % size;
     for (unsigned i = 0; i < n_bits; i++) {
         uint64_t at = offset + (sim_mix(draw, i) & 63);
 

@@ -90,8 +90,10 @@ static void host_event(void *ctx, enum log_level level, const char *event, const
     (void)snprintf(h->last_event, sizeof(h->last_event), "%s", event);
 }
 
-static bool host_no_space(void *ctx, bool frees, uint64_t *ret_used, uint64_t *ret_limit)
+static bool host_no_space(void *ctx, bool frees, size_t bytes, uint64_t *ret_used,
+                          uint64_t *ret_limit)
 {
+    (void)bytes;
     *ret_used = 95;
     *ret_limit = 100;
     return ((struct host *)ctx)->is_full && !frees;

@@ -500,7 +500,7 @@ static void store__damage_is_explained(void **state)
     assert_non_null(strstr(err_text(), "payload is wrong"));
     assert_non_null(strstr(err_text(), "evidence: batch 7 begins to follow at offset"));
     assert_non_null(strstr(err_text(), "ridd --dump-log DIR"));
-    assert_non_null(strstr(err_text(), "new member"));
+    assert_non_null(strstr(err_text(), "LOST DISK"));
     /* Repeatable, and nothing was changed by looking. */
     assert_int_equal(reopen(&l), STORE_E_DAMAGED);
     fake_disk_flip(l.disk, "0000000000000002.wal", at + 45, 0);
@@ -883,6 +883,70 @@ static void store__a_full_disk(void **state)
     assert_int_equal(reopen(&l), 0);
     assert_false(l.rec.torn_tail);
     assert_true(l.rec.last_index == durable);
+    log_end(&l);
+}
+
+/* A follower goes on writing while there is no room to prepare, and so it rotates. What it then finds
+ * must end the state: as a leader it refuses writes, and without writes no segment gets half full. */
+static void store__room_is_noticed_after_a_rotation(void **state)
+{
+    unsigned char data[1000] = {0};
+
+    (void)state;
+    for (unsigned scene = 0; scene < 2; scene++) {
+        struct store_stats stats;
+        struct log l;
+        uint64_t seq;
+        bool more;
+
+        log_begin(&l, 64u << 10, 1u << 20);
+        seq = l.store->w.seq;
+        fake_disk_set_capacity(l.disk, fake_disk_used(l.disk) + (200u << 10));
+        while (l.store->w.used < (40u << 10)) {
+            submit(&l, 1, data, sizeof(data));
+            work_all(&l);
+        }
+        assert_int_equal(store_prepare(l.store, &more), 0);
+        store_get_stats(l.store, &stats);
+        assert_true(stats.no_space);
+        /* Scene 0: the rotation itself finds room. Scene 1: a small segment only. */
+        if (scene == 0)
+            fake_disk_set_capacity(l.disk, 0);
+        while (l.store->w.seq == seq) {
+            submit(&l, 1, data, sizeof(data));
+            work_all(&l);
+        }
+        store_get_stats(l.store, &stats);
+        assert_true(stats.no_space == (scene == 1));
+        assert_true(l.store->w.size == (scene == 1 ? 64u << 10 : 1u << 20));
+        fake_disk_set_capacity(l.disk, 0);
+        for (unsigned i = 0; i < 200 && stats.no_space; i++) {
+            assert_int_equal(store_prepare(l.store, &more), 0);
+            store_get_stats(l.store, &stats);
+        }
+        assert_false(stats.no_space);
+        log_end(&l);
+    }
+}
+
+/* A quota says the same as a full disk. */
+static void store__a_quota_is_a_full_disk(void **state)
+{
+    unsigned char data[1000] = {0};
+    struct store_stats stats;
+    struct log l;
+    bool more;
+
+    (void)state;
+    log_begin(&l, 64u << 10, 1u << 20);
+    while (l.store->w.used < (40u << 10)) {
+        submit(&l, 1, data, sizeof(data));
+        work_all(&l);
+    }
+    fake_disk_fail_call(l.disk, 2, -EDQUOT); /* open, allocate */
+    assert_int_equal(store_prepare(l.store, &more), 0);
+    store_get_stats(l.store, &stats);
+    assert_true(stats.no_space);
     log_end(&l);
 }
 
@@ -1322,6 +1386,29 @@ static void store__log_thread_marks_when_idle(void **state)
     real_end(&d);
 }
 
+/* A stop right behind a batch: later starts have to believe that batch, and its mark is the
+ * evidence. */
+static void store__log_thread_marks_at_the_end(void **state)
+{
+    struct real d;
+    struct store *s;
+    struct log_thread *t;
+    int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+
+    (void)state;
+    real_begin(&d);
+    real_create_open(&d, &s);
+    assert_int_equal(log_thread_start(s, fd, must_not_fail, NULL, &t), 0);
+    assert_int_equal(submit_number(s, 1), 0);
+    log_thread_wake(t);
+    log_thread_stop(t);
+    assert_false(store_has_work(s));
+    assert_true(has_sync_mark(&d));
+    store_close(s);
+    (void)close(fd);
+    real_end(&d);
+}
+
 static _Atomic int failed_with;
 static int (*real_fdatasync)(void *ctx, struct vfs_file *f);
 static _Atomic unsigned syncs_left;
@@ -1419,6 +1506,8 @@ int main(void)
         cmocka_unit_test(store__a_failed_sync_is_final),
         cmocka_unit_test(store__a_failed_call_is_handed_up),
         cmocka_unit_test(store__a_full_disk),
+        cmocka_unit_test(store__room_is_noticed_after_a_rotation),
+        cmocka_unit_test(store__a_quota_is_a_full_disk),
         cmocka_unit_test(store__bad_reads),
         cmocka_unit_test(store__read_errors_stop_the_start),
         cmocka_unit_test(store__dump),
@@ -1426,6 +1515,7 @@ int main(void)
         cmocka_unit_test(store__posix_files),
         cmocka_unit_test(store__log_thread),
         cmocka_unit_test(store__log_thread_marks_when_idle),
+        cmocka_unit_test(store__log_thread_marks_at_the_end),
         cmocka_unit_test(store__log_thread_hands_up_failures),
         cmocka_unit_test(store__starting_is_cheap),
     };
