@@ -62,6 +62,7 @@ static char test_dir[64]; /* of the logs, and TMPDIR of the nodes unless said ot
 
 struct net {
     const char *tmpdir; /* TMPDIR of the nodes */
+    const char *input;  /* a file that is their standard input; NULL: a pipe */
     struct node nodes[NODES_MAX];
     int n;
     struct list late;
@@ -109,7 +110,9 @@ static void node_start(struct net *net, int i, const char *const *args)
         int log = open(n->log, O_WRONLY | O_CREAT | O_APPEND, 0600);
 
         (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-        (void)dup2(in[0], STDIN_FILENO);
+        int input = net->input != NULL ? open(net->input, O_RDONLY) : in[0];
+
+        (void)dup2(input, STDIN_FILENO);
         (void)dup2(out[1], STDOUT_FILENO);
         (void)dup2(log, STDERR_FILENO);
         (void)setenv("TMPDIR", net->tmpdir, 1);
@@ -694,6 +697,30 @@ static void maelstrom__end_of_file_ends_it(void **state)
         "\"msg_id\": 2}}\n");
 }
 
+/* Input and end of file are there together: nothing leaves for other nodes any more. */
+static void maelstrom__after_end_of_file_no_other_node_is_asked(void **state)
+{
+    static const char input[] = INIT_3
+        "{\"src\":\"n2\",\"dest\":\"n1\",\"body\":{\"type\":\"read_heartbeat\",\"term\":5,"
+        "\"round\":1,\"leader_commit\":1}}\n"
+        "{\"src\":\"c1\",\"dest\":\"n1\",\"body\":{\"type\":\"write\",\"msg_id\":2,\"key\":1,"
+        "\"value\":2}}\n";
+    struct net *net = *state;
+    char path[128];
+    FILE *f;
+    char *out;
+
+    (void)snprintf(path, sizeof(path), "%s/input", test_dir);
+    f = fopen(path, "w");
+    assert_non_null(f);
+    assert_true(fputs(input, f) >= 0);
+    assert_int_equal(fclose(f), 0);
+    net->input = path;
+    out = run(net, NULL, "", 1);
+    assert_string_equal(out, INIT_OK);
+    free(out);
+}
+
 #define C1(body) "{\"src\":\"c1\",\"dest\":\"n1\",\"body\":{" body "}}\n"
 
 static void maelstrom__a_group_of_one_answers_what_is_owed(void **state)
@@ -852,6 +879,7 @@ static void maelstrom__lines_have_a_longest_length(void **state)
     struct net *net = *state;
     size_t size = 5u << 20;
     char *text = malloc(size + 1);
+    uint64_t ids[30];
     const json_t *body;
 
     assert_non_null(text);
@@ -872,6 +900,13 @@ static void maelstrom__lines_have_a_longest_length(void **state)
     (void)expect(net, ask(net, "c1", 0, "write", ",\"key\":1,\"value\":\"%s\"", text), "write_ok");
     body = expect(net, ask(net, "c1", 0, "read", ",\"key\":1"), "read_ok");
     assert_string_equal(json_string_value(json_object_get(body, "value")), text);
+    /* Far more than a pipe holds, asked for at once: the answers wait for their reader, nothing else does. */
+    for (int i = 0; i < 30; i++)
+        ids[i] = ask(net, "c1", 0, "read", ",\"key\":1");
+    for (int i = 0; i < 30; i++) {
+        body = expect(net, ids[i], "read_ok");
+        assert_int_equal(json_string_length(json_object_get(body, "value")), (512u << 10) - 2);
+    }
     free(text);
 }
 
@@ -1197,6 +1232,166 @@ static void maelstrom__a_request_is_forwarded_once(void **state)
     }
 }
 
+/* ---- the test plays the leader ---- */
+
+static void lead(struct net *net, const char *name, int term)
+{
+    send_raw(net, 0,
+             "{\"src\":\"%s\",\"dest\":\"n1\",\"body\":{\"type\":\"read_heartbeat\",\"term\":%d,"
+             "\"round\":1,\"leader_commit\":1}}",
+             name, term);
+}
+
+/* The number under which n1 forwarded a request of this type to `name`; it must be the one for key 1, if any. */
+static json_int_t await_forward(struct net *net, const char *name, const char *type)
+{
+    uint64_t until_us = clock_mono_us() + DEADLINE_US;
+
+    for (;;) {
+        list_for_each(it, &net->replies)
+        {
+            struct reply *r = list_entry(it, struct reply, link);
+            json_int_t id;
+
+            if (strcmp(r->client, name) != 0 || strcmp(type_of(r->body), type) != 0)
+                continue;
+            assert_true(json_is_string(json_object_get(r->body, "forwarded_for")));
+            assert_true(json_integer_value(json_object_get(r->body, "timeout_ms")) > 0);
+            if (json_object_get(r->body, "key") != NULL)
+                assert_int_equal(json_integer_value(json_object_get(r->body, "key")), 1);
+            id = json_integer_value(json_object_get(r->body, "msg_id"));
+            reply_free(r);
+            return id;
+        }
+        if (clock_mono_us() > until_us) {
+            show_logs(net);
+            fail_msg("no %s for %s", type, name);
+        }
+        net_step(net);
+    }
+}
+
+static int n_forwards(const struct net *net, const char *name, const char *type)
+{
+    int n = 0;
+
+    list_for_each(it, &net->replies)
+    {
+        const struct reply *r = list_entry(it, const struct reply, link);
+
+        n += strcmp(r->client, name) == 0 && strcmp(type_of(r->body), type) == 0;
+    }
+    return n;
+}
+
+static void answer(struct net *net, const char *name, json_int_t id, const char *rest)
+{
+    send_raw(net, 0,
+             "{\"src\":\"%s\",\"dest\":\"n1\",\"body\":{\"in_reply_to\":%lld,\"msg_id\":1,%s}}",
+             name, (long long)id, rest);
+}
+
+#define NOT_LEADER                                                                                 \
+    "\"type\":\"error\",\"code\":11,\"text\":\"t\",\"error\":\"not_leader\",\"definite\":true"
+#define DEFINITE                                                                                   \
+    "\"type\":\"error\",\"code\":11,\"text\":\"t\",\"error\":\"term_changed\",\"definite\":true"
+#define INDEFINITE                                                                                 \
+    "\"type\":\"error\",\"code\":13,\"text\":\"t\",\"error\":\"term_changed\",\"definite\":false"
+
+static void start_follower(struct net *net)
+{
+    static const char *const args[] = {"--election-ms", "30000", NULL};
+
+    start_one(net, args);
+    (void)expect(
+        net, ask(net, "c0", 0, "init", ",\"node_id\":\"n1\",\"node_ids\":[\"n1\",\"n2\",\"n3\"]"),
+        "init_ok");
+}
+
+static void maelstrom__only_what_did_not_happen_is_sent_again(void **state)
+{
+    struct net *net = *state;
+    const json_t *body;
+    json_int_t first;
+    json_int_t id;
+    uint64_t write_id;
+
+    start_follower(net);
+    /* A node forwards to this one, which knows no leader either: it is told at once. */
+    send_raw(
+        net, 0,
+        "{\"src\":\"n3\",\"dest\":\"n1\",\"body\":{\"type\":\"read\",\"msg_id\":77001,\"key\":1}}");
+    body = expect(net, 77001, "error");
+    assert_string_equal(json_string_value(json_object_get(body, "error")), "not_leader");
+    assert_true(json_is_null(json_object_get(body, "leader_id")));
+
+    lead(net, "n2", 5);
+    write_id = ask(net, "c1", 0, "write", ",\"key\":1,\"value\":[1.5,\"x\"]");
+    /* Behind it, of the same client: it waits however often the first is tried. */
+    (void)ask(net, "c1", 0, "write", ",\"key\":2,\"value\":2,\"timeout_ms\":60000");
+    first = await_forward(net, "n2", "write");
+    answer(net, "n2", first, NOT_LEADER);
+    id = await_forward(net, "n2", "write"); /* once more, under a number of its own */
+    assert_true(id != first);
+    answer(net, "n2", first, NOT_LEADER);           /* late, or twice: it means nothing */
+    answer(net, "n3", id, "\"type\":\"write_ok\""); /* not asked */
+    answer(net, "n2", id, DEFINITE);
+    id = await_forward(net, "n2", "write");
+    answer(net, "n2", id, INDEFINITE);
+    body = expect(net, write_id, "error");
+    assert_int_equal(code_of(body), 13);
+    assert_false(is_definite(body));
+    answer(net, "n2", id, "\"type\":\"write_ok\"");
+    (void)expect(net, ask(net, "c2", 0, "read", ",\"key\":1,\"timeout_ms\":400"), "error");
+    assert_int_equal(n_forwards(net, "n2", "write"), 1); /* the second one; never the first again */
+
+    /* What apply decided is an answer, not a reason to ask again. */
+    write_id = ask(net, "c3", 0, "cas", ",\"key\":1,\"from\":1,\"to\":2");
+    answer(net, "n2", await_forward(net, "n2", "cas"),
+           "\"type\":\"error\",\"code\":22,\"text\":\"t\",\"error\":\"precondition_failed\","
+           "\"definite\":true,"
+           "\"index\":9");
+    body = expect(net, write_id, "error");
+    assert_int_equal(code_of(body), 22);
+    assert_int_equal(json_integer_value(json_object_get(body, "index")), 9);
+}
+
+static void maelstrom__another_leader_gets_reads_but_no_writes(void **state)
+{
+    struct net *net = *state;
+    const json_t *body;
+    uint64_t write_id;
+    uint64_t read_id;
+    uint64_t compare_id;
+
+    start_follower(net);
+    lead(net, "n2", 5);
+    write_id = ask(net, "c1", 0, "write", ",\"key\":1,\"value\":1,\"timeout_ms\":1500");
+    read_id = ask(net, "c2", 0, "read_index", ",\"key\":1");
+    compare_id = ask(net, "c3", 0, "compare_read_methods", ",\"num_reads\":10,\"timeout_ms\":100");
+    (void)await_forward(net, "n2", "write");
+    (void)await_forward(net, "n2", "read_index");
+    (void)await_forward(net, "n2", "compare_read_methods");
+    lead(net, "n3", 6);
+    answer(
+        net, "n3", await_forward(net, "n3", "read_index"),
+        "\"type\":\"read_index_ok\",\"value\":7,\"read_at_index\":9,\"heartbeat_confirmed\":true,"
+        "\"linearizable\":true");
+    body = expect(net, read_id, "read_index_ok");
+    assert_int_equal(json_integer_value(json_object_get(body, "value")), 7);
+    body = expect(net, compare_id, "error"); /* what ran there is over */
+    assert_string_equal(json_string_value(json_object_get(body, "error")), "term_changed");
+    assert_int_equal(json_integer_value(json_object_get(body, "old_term")), 5);
+    assert_int_equal(json_integer_value(json_object_get(body, "term")), 6);
+    assert_string_equal(json_string_value(json_object_get(body, "leader_id")), "n3");
+    body = expect(net, write_id, "error");
+    assert_string_equal(json_string_value(json_object_get(body, "error")), "timeout");
+    assert_string_equal(json_string_value(json_object_get(body, "stage")), "forward");
+    assert_int_equal(code_of(body), 0);
+    assert_false(is_definite(body));
+    assert_int_equal(n_forwards(net, "n3", "write"), 0);
+}
+
 /* Cut off from the leader: what certainly did not happen is definite, what was sent is not. */
 static void maelstrom__what_cannot_be_known_is_not_definite(void **state)
 {
@@ -1348,6 +1543,7 @@ int main(void)
         TEST(maelstrom__a_read_without_a_leader_gets_no_line),
         TEST(maelstrom__compare_without_a_leader_gets_no_line),
         TEST(maelstrom__end_of_file_ends_it),
+        TEST(maelstrom__after_end_of_file_no_other_node_is_asked),
         TEST(maelstrom__a_group_of_one_answers_what_is_owed),
         TEST(maelstrom__requests_before_init_are_refused),
         TEST(maelstrom__a_wrong_init_is_refused_and_may_be_repeated),
@@ -1360,6 +1556,8 @@ int main(void)
         TEST(maelstrom__nothing_acknowledged_is_lost_with_the_leader),
         TEST(maelstrom__doubled_and_late_messages_do_no_harm),
         TEST(maelstrom__a_request_is_forwarded_once),
+        TEST(maelstrom__only_what_did_not_happen_is_sent_again),
+        TEST(maelstrom__another_leader_gets_reads_but_no_writes),
         TEST(maelstrom__what_cannot_be_known_is_not_definite),
         TEST(maelstrom__a_read_sees_the_write_sent_before_it),
         TEST(maelstrom__leadership_moves_when_it_is_asked_to),
