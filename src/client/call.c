@@ -202,6 +202,11 @@ static bool exchange(struct ridd *c, struct conn *conn, const struct call *call,
 
     if (build_line(call, msg_id, deadline_us, &line) != 0)
         return false;
+    if (clock_mono_us() >= deadline_us) { /* connecting took it all */
+        reply_fail(a->reply, RIDD_NO_ANSWER, true, "no time was left to ask %s", conn->to.text);
+        a->unreachable = true;
+        return true;
+    }
     result = conn_send(conn, line.data, line.len, deadline_us, &sent);
     if (result == CONN_OK)
         return await_reply(conn, call, msg_id, deadline_us, a);
@@ -553,10 +558,11 @@ struct ridd_reply *call_run(struct ridd *c, const struct call *call)
         n_attempts = 1;
         r = run_once(c, call, deadline_us);
     } else {
+        uint64_t reserve_us = min_u64(call->timeout_ms * UINT64_C(100), CLIENT_LAST_ATTEMPT_US);
         struct turns t = {.c = c,
                           .call = call,
                           .deadline_us = deadline_us,
-                          .retry_until_us = deadline_us,
+                          .retry_until_us = deadline_us - reserve_us,
                           .only_unreachable = true};
 
         if (call->timeout_ms > TIMEOUT_MS_MAX)

@@ -29,7 +29,11 @@ static_assert(RIDD_NAME_SIZE == NODE_NAME_BYTES_MAX + 1, "ridd.h spells the numb
 #define CLIENT_HINTS_MAX 3u
 /* A read gives no node more than half of what is left, so that a node which hangs does not eat the
  * whole call. */
-#define CLIENT_READ_SHARE          2u
+#define CLIENT_READ_SHARE 2u
+/* No further attempt begins with less than this left, or a tenth of the call's time if that is
+ * less: a write that leaves at the last moment only turns a certain failure into an unknown
+ * outcome. */
+#define CLIENT_LAST_ATTEMPT_US     20000u
 #define CLIENT_CONNECT_MS          1000u
 #define CLIENT_LONG_TIMEOUT_MS_MAX 86400000u
 

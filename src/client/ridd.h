@@ -32,7 +32,7 @@
  * Time: a call ends within its timeout, but for looking up host names, which libc cannot bound
  * (addresses are not looked up). Interrupted system calls are resumed with the time that is left.
  *
- * Source: docs/PROTOCOL.md; which attempt may follow which failure: READS R53, R54, R57. */
+ * Source: ridd-protocol(7), which also says what may be repeated after which failure. */
 #ifndef RIDD_H
 #define RIDD_H
 

@@ -576,7 +576,8 @@ static void finish_self(struct reading *rd, const char *id, bool need_self)
     }
     if (id == NULL) {
         if (need_self)
-            problem(rd, 0, "which node this is was not said: give --id NAME or 'id' in [node]");
+            problem(rd, 0, "which node this is was not said: give --id NAME or 'id' in [node]%s",
+                    rd->peers_cut || c->n_peers == 0 ? "" : list_peers(adv, c));
         return;
     }
     for (unsigned i = 0; i < c->n_peers; i++)

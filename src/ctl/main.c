@@ -41,7 +41,8 @@ static const struct verb verbs[] = {
     {"get", NULL, "KEY [--via METHOD] [--raw] [-v]", "read a key by any method",
      "Prints the value of KEY as JSON; with --raw a string loses its quotes. An absent\n"
      "key prints nothing and exits 3. METHOD is read_index, log, lease, follower or\n"
-     "local; by default the node asked chooses. local may be old.\n"
+     "local; by default the node asked chooses. local may be old; lease and follower are\n"
+     "refused by nodes of this version.\n"
      "\n"
      "  $ ridctl get leader --raw\n"
      "  n2\n"
@@ -92,12 +93,15 @@ static const struct verb verbs[] = {
      "  $ ridctl transfer n3\n"
      "  n3 leads\n",
      CTL_OPT_JSON, 0, 1, verb_transfer},
-    {"follower_read", NULL, "KEY [--raw] [-v]", "linearizable read from any node",
-     "Prints the value of KEY; the node asked gets an index from the leader.\n", READ_OPTIONS, 1, 1,
-     verb_follower_read},
-    {"lease_read", NULL, "KEY [--raw] [-v]", "read under the leader's lease",
-     "Prints the value of KEY; the leader asks nobody while its lease is valid.\n", READ_OPTIONS, 1,
-     1, verb_lease_read},
+    {"follower_read", NULL, "KEY [--raw] [-v]",
+     "linearizable read from any node (not in this version)",
+     "Prints the value of KEY; the node asked gets an index from the leader. Nodes of\n"
+     "this version refuse it: not_supported.\n",
+     READ_OPTIONS, 1, 1, verb_follower_read},
+    {"lease_read", NULL, "KEY [--raw] [-v]", "read under the leader's lease (not in this version)",
+     "Prints the value of KEY; the leader asks nobody while its lease is valid. Nodes of\n"
+     "this version refuse it: not_supported.\n",
+     READ_OPTIONS, 1, 1, verb_lease_read},
     {"local_read", NULL, "KEY [--raw] [-v]", "read that may be old, from any node",
      "Prints the value of KEY as the node asked has it, also without a leader.\n", READ_OPTIONS, 1,
      1, verb_local_read},
@@ -122,6 +126,8 @@ enum {
     OPT_METHODS,
     OPT_VERSION,
 };
+
+static const char letters[] = ":e:c:t:n:vh";
 
 static const struct option long_options[] = {
     {"endpoints", required_argument, NULL, 'e'},
@@ -151,7 +157,7 @@ static const struct {
     {CTL_OPT_VIA, "--via METHOD", "read_index, log, lease, follower, local"},
     {CTL_OPT_NUM_READS, "-n, --num-reads N", "reads of each method (100), at most 100000"},
     {CTL_OPT_CONCURRENCY, "--concurrency N", "reads at a time (1), at most 128"},
-    {CTL_OPT_METHODS, "--methods LIST", "also: lease_read, follower_read, local_read"},
+    {CTL_OPT_METHODS, "--methods LIST", "also: local_read (lease_read, follower_read)"},
     {CTL_OPT_CREATE, "--create", "an absent key becomes TO"},
     {CTL_OPT_RAW, "--raw", "print a string without quotes"},
     {CTL_OPT_INT_KEY, "--int-key", "KEY is an integer: 3 is not \"3\""},
@@ -163,7 +169,8 @@ static const struct {
 static const char common_options[] =
     "  -e, --endpoints LIST  HOST:PORT,HOST:PORT,... of the nodes' client ports\n"
     "  -c, --config FILE     take the nodes from this ridd.conf\n"
-    "  -t, --timeout MS      for the whole command (5000; status, ping: 1000 a node)\n"
+    "  -t, --timeout MS      for the whole command (5000; compare: none; status, ping:\n"
+    "                        1000 a node)\n"
     "  -h, --help            this; after a verb: help for the verb\n";
 
 /* ---- help ---- */
@@ -340,6 +347,8 @@ struct asked {
 
 static int take_option(struct ctl *ctl, struct asked *asked, int option)
 {
+    char letter[] = "-?";
+
     switch (option) {
     case 'e':
         ctl->endpoints_option = optarg;
@@ -397,10 +406,14 @@ static int take_option(struct ctl *ctl, struct asked *asked, int option)
         return report(ctl, CTL_EXIT_USAGE, "'%.60s' wants a value; see 'ridctl --help'",
                       ctl->args[optind - 1]);
     default:
+        /* A letter may stand in a word with others, which getopt is not done with. */
+        letter[1] = (char)optopt;
         return report(ctl, CTL_EXIT_USAGE,
                       "unknown option '%.60s'; see 'ridctl --help' (a value that begins with '-' "
                       "goes behind '--')",
-                      ctl->args[optind - 1]);
+                      optopt > 0 && optopt < OPT_JSON && strchr(&letters[1], optopt) == NULL
+                          ? letter
+                          : ctl->args[optind - 1]);
     }
 }
 
@@ -412,7 +425,7 @@ static int parse_options(struct ctl *ctl, int argc, char **argv, struct asked *a
     opterr = 0;
     ctl->args = argv;
     while (exit_code == CTL_EXIT_OK &&
-           (option = getopt_long(argc, argv, ":e:c:t:n:vh", long_options, NULL)) != -1)
+           (option = getopt_long(argc, argv, letters, long_options, NULL)) != -1)
         exit_code = take_option(ctl, asked, option);
     ctl->args = argv + optind;
     ctl->n_args = argc - optind;
@@ -422,18 +435,19 @@ static int parse_options(struct ctl *ctl, int argc, char **argv, struct asked *a
 static int check_options(const struct ctl *ctl, const struct asked *asked)
 {
     unsigned extra = asked->options & ~ctl->verb->options;
+    const char *space = ctl->verb->usage[0] != '\0' ? " " : "";
 
     for (size_t i = 0; i < sizeof(option_texts) / sizeof(option_texts[0]); i++)
         if (extra & option_texts[i].option)
             return report(ctl, CTL_EXIT_USAGE, "does not take '%s'; see 'ridctl %s --help'",
                           option_texts[i].name, ctl->verb->name);
     if (ctl->n_args < ctl->verb->args_min)
-        return report(ctl, CTL_EXIT_USAGE, "something is missing; usage: ridctl %s %s",
-                      ctl->verb->name, ctl->verb->usage);
+        return report(ctl, CTL_EXIT_USAGE, "something is missing; usage: ridctl %s%s%s",
+                      ctl->verb->name, space, ctl->verb->usage);
     if (ctl->n_args > ctl->verb->args_max)
         return report(ctl, CTL_EXIT_USAGE,
-                      "too many arguments, beginning with '%.60s'; usage: ridctl %s %s",
-                      ctl->args[ctl->verb->args_max], ctl->verb->name, ctl->verb->usage);
+                      "too many arguments, beginning with '%.60s'; usage: ridctl %s%s%s",
+                      ctl->args[ctl->verb->args_max], ctl->verb->name, space, ctl->verb->usage);
     return CTL_EXIT_OK;
 }
 

@@ -24,7 +24,7 @@ static const struct {
     {RIDD_BUSY, CTL_EXIT_AGAIN, "try again later"},
     {RIDD_NO_SPACE, CTL_EXIT_AGAIN, "delete keys or give the nodes more space"},
     {RIDD_SESSION_EXPIRED, CTL_EXIT_AGAIN, "open a new session"},
-    {RIDD_NOT_SUPPORTED, CTL_EXIT_USAGE, "that node's version does not have it"},
+    {RIDD_NOT_SUPPORTED, CTL_EXIT_USAGE, ""},
     {RIDD_MALFORMED, CTL_EXIT_USAGE, ""},
     {RIDD_TOO_LARGE, CTL_EXIT_USAGE, ""},
     {RIDD_KEY_NOT_FOUND, CTL_EXIT_NO_KEY, "--create would make it"},
@@ -88,6 +88,9 @@ int report_no_memory(const struct ctl *ctl)
 
 int report_exit_code(const struct ridd_reply *r)
 {
+    /* Nobody leads, and that did not change while there was time. */
+    if (r->status == RIDD_NOT_LEADER && r->leader_id[0] == '\0')
+        return CTL_EXIT_NO_QUORUM;
     return table[row_of(r->status)].exit_code;
 }
 
@@ -130,6 +133,6 @@ int report_failure(const struct ctl *ctl, const struct ridd_reply *r, const char
                        strlen(subject) > 100 ? "..." : "");
     if (r->code >= 0) /* the server's words do not say whose they are */
         (void)snprintf(where, sizeof(where), "%s says: ", r->endpoint);
-    return report(ctl, table[row].exit_code, "%s%s%s%s%s", what, where, r->text,
+    return report(ctl, report_exit_code(r), "%s%s%s%s%s", what, where, r->text,
                   next[0] != '\0' ? "; " : "", next);
 }

@@ -130,13 +130,14 @@ static int add_members(const struct ctl *ctl, struct rows *rows)
 struct verdict {
     unsigned n_up;
     const char *leader_id; /* borrowed; NULL: nobody knows one */
+    bool leader_is_up;     /* it answered, and says so itself */
     json_int_t term;
 };
 
 /* A deposed leader that has not heard of it yet has a lower term: the highest one counts. */
 static struct verdict judge(const struct rows *rows)
 {
-    struct verdict v = {0, NULL, 0};
+    struct verdict v = {0, NULL, false, 0};
 
     for (unsigned i = 0; i < rows->n; i++) {
         const json_t *s = rows->list[i].status;
@@ -148,10 +149,14 @@ static struct verdict judge(const struct rows *rows)
         v.n_up++;
         if (strcmp(str(s, "role", ""), "leader") == 0)
             leader_id = str(s, "node", leader_id);
+        if (term > v.term)
+            v.leader_is_up = false;
         if (term > v.term || (term == v.term && v.leader_id == NULL)) {
             v.term = term;
             v.leader_id = leader_id;
         }
+        if (term == v.term && strcmp(str(s, "role", ""), "leader") == 0)
+            v.leader_is_up = true;
     }
     return v;
 }
@@ -272,10 +277,11 @@ static int print_table(const struct ctl *ctl, const struct rows *rows, const str
         table_row(&t, &rows->list[i]);
     exit_code = table_print(&t, ctl);
     if (exit_code == CTL_EXIT_OK && v->n_up > 0) {
-        char leader[NODE_NAME_BYTES_MAX + 16] = "no leader";
+        char leader[NODE_NAME_BYTES_MAX + 48] = "no leader";
 
         if (v->leader_id != NULL)
-            (void)snprintf(leader, sizeof(leader), "leader %s", v->leader_id);
+            (void)snprintf(leader, sizeof(leader), "leader %s%s", v->leader_id,
+                           v->leader_is_up ? "" : " (which did not answer)");
         report_clean(leader);
         (void)printf("%u of %u nodes answered, %s, term %lld\n", v->n_up, rows->n, leader,
                      (long long)v->term);

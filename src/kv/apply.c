@@ -4,7 +4,8 @@
  * 0, which is how the record of last_applied cannot be reached by any command. A record is, little
  * endian: u32 crc32c (of the key, then of everything behind this word), u8 format (1), 3 zero
  * bytes, u64 create_index, u64 modify_index, u64 version, text. The meta record: u32 crc32c, u8
- * format, 3 zero bytes, u64 term, u64 index, u64 n_keys.
+ * format (2: with a digest), 3 zero bytes, u64 term, u64 index, u64 n_keys, u64 low and high half
+ * of the digest. A file with a meta record of format 1 is set aside and rebuilt from the log.
  *
  * What an entry does depends on the log and the records alone: never on the time, the node, or an
  * error that only one node sees. Such an error ends the transaction (RELIABILITY 1.6 rows 72, 73).
@@ -18,6 +19,7 @@
 #include "base/crc32c.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/mutant.h"
 #include "kv/kv_int.h"
 #include "wire/value.h"
 
@@ -25,7 +27,8 @@
 
 #define RECORD_FORMAT       1u
 #define RECORD_HEADER_BYTES 32u
-#define META_BYTES          32u
+#define META_FORMAT         2u
+#define META_BYTES          48u
 
 /* LMDB's default limit; a static library cannot be asked at compile time. */
 #define LMDB_KEY_BYTES_MAX 511u
@@ -57,7 +60,7 @@ static int damaged(struct kv *kv, struct wire_slice key, const char *what)
 }
 
 /* The record of key, checked. ret->mv_data is NULL when there is none. */
-static int record_get(struct kv *kv, MDB_txn *txn, struct wire_slice key, size_t len_min,
+static int record_get(struct kv *kv, MDB_txn *txn, struct wire_slice key, unsigned format,
                       MDB_val *ret)
 {
     MDB_val k = val_of(key);
@@ -71,11 +74,11 @@ static int record_get(struct kv *kv, MDB_txn *txn, struct wire_slice key, size_t
     if (rc != 0)
         return err_trace(kv_lmdb_fatal(kv, rc, "read a key"));
     p = ret->mv_data;
-    if (ret->mv_size < len_min)
+    if (ret->mv_size < RECORD_HEADER_BYTES)
         return damaged(kv, key, "it is too short");
-    if (get_u32(p) != record_crc(key, p, ret->mv_size))
+    if (!MUTANT(75) && get_u32(p) != record_crc(key, p, ret->mv_size))
         return damaged(kv, key, "its checksum is wrong");
-    if (p[4] != RECORD_FORMAT)
+    if (p[4] != format)
         return damaged(kv, key, "its format is unknown");
     return 0;
 }
@@ -84,7 +87,7 @@ static int value_get(struct kv *kv, MDB_txn *txn, struct wire_slice key, struct 
 {
     const unsigned char *p;
     MDB_val v;
-    int r = record_get(kv, txn, key, RECORD_HEADER_BYTES, &v);
+    int r = record_get(kv, txn, key, RECORD_FORMAT, &v);
 
     if (r != 0)
         return err_trace(r);
@@ -107,7 +110,7 @@ int kv_meta_get(struct kv *kv, MDB_txn *txn, struct kv_meta *ret_meta)
 {
     const unsigned char *p;
     MDB_val v;
-    int r = record_get(kv, txn, meta_slice, META_BYTES, &v);
+    int r = record_get(kv, txn, meta_slice, META_FORMAT, &v);
 
     if (r != 0)
         return err_trace(r);
@@ -121,6 +124,7 @@ int kv_meta_get(struct kv *kv, MDB_txn *txn, struct kv_meta *ret_meta)
     *ret_meta = (struct kv_meta){
         .last_applied = {.term = get_u64(p + 8), .index = get_u64(p + 16)},
         .n_keys = get_u64(p + 24),
+        .digest = {.high = get_u64(p + 40), .low = get_u64(p + 32)},
     };
     return 0;
 }
@@ -132,10 +136,14 @@ static int meta_put(struct kv *kv)
     MDB_val v = {sizeof(record), record};
     int rc;
 
-    record[4] = RECORD_FORMAT;
+    record[4] = META_FORMAT;
     put_u64(record + 8, kv->pending.last_applied.term);
     put_u64(record + 16, kv->pending.last_applied.index);
+    if (MUTANT(70) && kv->committed.last_applied.index != 0)
+        put_u64(record + 16, kv->committed.last_applied.index);
     put_u64(record + 24, kv->pending.n_keys);
+    put_u64(record + 32, kv->pending.digest.low);
+    put_u64(record + 40, kv->pending.digest.high);
     put_u32(record, record_crc(meta_slice, record, sizeof(record)));
     rc = mdb_put(kv->write_txn, kv->dbi, &k, &v, 0);
     return rc != 0 ? kv_lmdb_error(kv, rc, "record the applied index") : 0;
@@ -164,6 +172,20 @@ static bool is_counted(struct wire_slice key)
     return key.data[0] != KEY_TYPE_INTERNAL;
 }
 
+/* All of a record counts but its checksum and format. */
+static struct kv_digest record_digest(struct wire_slice key, const void *record, size_t len)
+{
+    return digest_record(key.data, key.len, (const unsigned char *)record + 8, len - 8);
+}
+
+/* The record that `old` was read from ceases to be. */
+static void digest_drop(struct kv *kv, struct wire_slice key, const struct command_value *old)
+{
+    if (old->exists)
+        digest_sub(&kv->pending.digest, record_digest(key, old->text.data - RECORD_HEADER_BYTES,
+                                                      RECORD_HEADER_BYTES + old->text.len));
+}
+
 static int value_put(struct kv *kv, struct wire_slice key, const struct command_value *old,
                      raft_index index, struct wire_slice text)
 {
@@ -174,6 +196,7 @@ static int value_put(struct kv *kv, struct wire_slice key, const struct command_
     unsigned char *p;
     int rc;
 
+    digest_drop(kv, key, old);
     /* From here on old->text is gone. */
     rc = mdb_put(kv->write_txn, kv->dbi, &k, &v, MDB_RESERVE);
     if (rc != 0)
@@ -186,20 +209,26 @@ static int value_put(struct kv *kv, struct wire_slice key, const struct command_
     put_u64(p + 24, version);
     memcpy(p + RECORD_HEADER_BYTES, text.data, text.len);
     put_u32(p, record_crc(key, p, v.mv_size));
+    digest_add(&kv->pending.digest, record_digest(key, p, v.mv_size));
     if (!old->exists && is_counted(key))
         kv->pending.n_keys++;
     return 0;
 }
 
-static int value_delete(struct kv *kv, struct wire_slice key, struct command_result *result)
+static int value_delete(struct kv *kv, struct wire_slice key, const struct command_value *old,
+                        struct command_result *result)
 {
     MDB_val k = val_of(key);
-    int rc = mdb_del(kv->write_txn, kv->dbi, &k, NULL);
+    int rc;
 
-    if (rc != 0 && rc != MDB_NOTFOUND)
+    result->existed = old->exists;
+    if (!old->exists)
+        return 0;
+    digest_drop(kv, key, old);
+    rc = mdb_del(kv->write_txn, kv->dbi, &k, NULL);
+    if (rc != 0)
         return kv_lmdb_error(kv, rc, "delete a key");
-    result->existed = rc == 0;
-    if (result->existed && is_counted(key)) {
+    if (is_counted(key)) {
         rid_assert(kv->pending.n_keys > 0);
         kv->pending.n_keys--;
     }
@@ -224,7 +253,9 @@ static int apply_cas(struct kv *kv, const struct command *c, const struct comman
         result->status = COMMAND_KEY_NOT_FOUND;
         return 0;
     }
-    if (old->exists && !wire_value_equal(c->from, old->text)) {
+    if (old->exists && (MUTANT(71) ? c->from.len != old->text.len ||
+                                         memcmp(c->from.data, old->text.data, c->from.len) != 0
+                                   : !wire_value_equal(c->from, old->text))) {
         result->status = COMMAND_PRECONDITION_FAILED;
         return 0;
     }
@@ -241,11 +272,11 @@ static int apply_command(struct kv *kv, const struct raft_entry *e, struct comma
         result->status = COMMAND_INVALID;
         return 0;
     }
-    if (c.op == COMMAND_DELETE)
-        return value_delete(kv, c.key, result);
     r = value_get(kv, kv->write_txn, c.key, &old);
     if (r != 0)
         return r > 0 ? err_origin(-EBADMSG) : err_trace(r);
+    if (c.op == COMMAND_DELETE)
+        return value_delete(kv, c.key, &old, result);
     if (c.op == COMMAND_CAS)
         return apply_cas(kv, &c, &old, result);
     return value_put(kv, c.key, &old, result->index, c.value);
@@ -276,7 +307,7 @@ int kv_apply(struct kv *kv, const struct raft_entry *e, struct command_result *r
     rid_assert(e->id.term >= kv->pending.last_applied.term);
     if (e->type == RAFT_ENTRY_COMMAND)
         r = apply_command(kv, e, &result);
-    if (r != 0) {
+    if (r != 0 && !MUTANT(72)) {
         kv->write_failed = true;
         return err_trace(r);
     }
@@ -338,8 +369,7 @@ int kv_commit(struct kv *kv)
         return err_trace(kv_lmdb_error(kv, rc, "commit"));
     }
     kv->committed = kv->pending;
-    atomic_store_explicit(&kv->n_keys, kv->committed.n_keys, memory_order_relaxed);
-    atomic_store_explicit(&kv->used_bytes, used, memory_order_relaxed);
+    kv_publish(kv, used);
     extend_file(kv);
     return 0;
 }

@@ -12,6 +12,7 @@
 #include "base/assert.h"
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "base/mutant.h"
 #include "kv/kv_int.h"
 #include "kv/mark.h"
 
@@ -29,6 +30,7 @@ static void kv_free(struct kv *kv)
         mdb_env_close(kv->env);
     if (kv->dir_fd >= 0)
         (void)close(kv->dir_fd);
+    (void)pthread_mutex_destroy(&kv->stats_lock);
     free(kv->dir);
     free(kv);
 }
@@ -135,6 +137,7 @@ static struct kv *kv_new(const struct kv_conf *conf)
     if (kv == NULL)
         return NULL;
     kv->dir_fd = -1;
+    (void)pthread_mutex_init(&kv->stats_lock, NULL); /* cannot fail without attributes */
     kv->incarnation = conf->incarnation;
     trust_boot_get(conf->boot_id, &kv->boot);
     kv->dir = strdup(conf->dir);
@@ -228,8 +231,7 @@ static int read_state(struct kv *kv)
         return err_fold(r);
     mdb_txn_reset(kv->read_txn);
     kv->pending = kv->committed;
-    atomic_store(&kv->n_keys, kv->committed.n_keys);
-    atomic_store(&kv->used_bytes, used);
+    kv_publish(kv, used);
     return 0;
 }
 
@@ -328,7 +330,7 @@ int kv_open(const struct kv_conf *conf, enum kv_trust *ret_trust, struct kv **re
     /* TRUST before CLEAN goes, so that a crash between them leaves one of the two. */
     if (r == 0)
         r = trust_record(kv->dir_fd, kv->incarnation, &kv->boot);
-    if (r == 0)
+    if (r == 0 && !MUTANT(74))
         r = mark_remove(kv->dir_fd, TRUST_CLEAN_NAME);
     if (r != 0)
         return err_trace(r);
@@ -375,12 +377,23 @@ struct raft_entry_id kv_last_applied(const struct kv *kv)
     return kv->committed.last_applied;
 }
 
+void kv_publish(struct kv *kv, uint64_t used_bytes)
+{
+    (void)pthread_mutex_lock(&kv->stats_lock);
+    kv->stats = (struct kv_stats){
+        .n_keys = kv->committed.n_keys,
+        .map_bytes = kv->map_bytes,
+        .used_bytes = used_bytes,
+        .digest = kv->committed.digest,
+        .digest_index = kv->committed.last_applied.index,
+    };
+    (void)pthread_mutex_unlock(&kv->stats_lock);
+}
+
 int kv_get_stats(struct kv *kv, struct kv_stats *ret_stats)
 {
-    *ret_stats = (struct kv_stats){
-        .n_keys = atomic_load(&kv->n_keys),
-        .map_bytes = kv->map_bytes,
-        .used_bytes = atomic_load(&kv->used_bytes),
-    };
+    (void)pthread_mutex_lock(&kv->stats_lock);
+    *ret_stats = kv->stats;
+    (void)pthread_mutex_unlock(&kv->stats_lock);
     return 0;
 }

@@ -62,12 +62,22 @@ int kv_read_begin(struct kv *kv, struct raft_entry_id *ret_last_applied);
 int kv_get(struct kv *kv, struct wire_slice key, struct command_value *ret_value);
 void kv_read_end(struct kv *kv);
 
+/* A number that equal states have in common and that different ones as good as never do: the sum modulo 2^128 of a hash
+ * of every record (key, create and modify index, version, text), internal ones included, last_applied not. Each entry
+ * adds the new record's hash and takes the old one's away, in the transaction that applies it, so it costs no walk and
+ * follows from the log alone. Nodes at the same index must have the same. Not against an attacker. DESIGN.md 6. */
+struct kv_digest {
+    uint64_t high;
+    uint64_t low;
+};
 struct kv_stats {
     uint64_t n_keys;     /* those that clients can name */
     uint64_t map_bytes;
     uint64_t used_bytes; /* of the map: pages that are in use, not those free to be used again */
+    struct kv_digest digest; /* of the state at ... */
+    raft_index digest_index;
 };
-/* As of the last commit. Any thread. */
+/* As of the last commit, all of one moment. Any thread. */
 int kv_get_stats(struct kv *kv, struct kv_stats *ret_stats);
 
 #endif

@@ -3,15 +3,18 @@
 #define RIDD_KV_KV_INT_H
 
 #include <lmdb.h>
+#include <pthread.h>
 #include <stdatomic.h>
 
+#include "kv/digest_int.h"
 #include "kv/kv.h"
 #include "kv/trust_int.h"
 
 /* The record under KV_META_KEY, put by each write transaction. */
 struct kv_meta {
     struct raft_entry_id last_applied;
-    uint64_t n_keys; /* those that clients can name */
+    uint64_t n_keys;       /* those that clients can name */
+    struct kv_digest digest; /* of all records but this one, after last_applied */
 };
 
 struct kv {
@@ -34,11 +37,12 @@ struct kv {
     MDB_txn *read_txn; /* owned; reset outside kv_read_begin .. kv_read_end */
     bool reading;
 
-    /* Both, and kv_get_stats(). */
+    /* Both. */
     atomic_bool distrusted;
-    atomic_uint_least64_t n_keys;
-    atomic_uint_least64_t used_bytes;
     uint64_t map_bytes;
+
+    pthread_mutex_t stats_lock; /* protects what follows: index and digest must be of one moment */
+    struct kv_stats stats;      /* as of the last commit */
 };
 
 /* Turns a code of LMDB into KV_E_FULL or -errno with err_text(); distrusts the file when the code
@@ -51,6 +55,8 @@ bool kv_lmdb_damage(int rc);
 
 /* Of the snapshot of txn: zeros when nothing was ever applied. 0, KV_E_DAMAGED, -errno. */
 int kv_meta_get(struct kv *kv, MDB_txn *txn, struct kv_meta *ret_meta);
+/* What kv_get_stats() tells from now on: kv->committed, and so many bytes. */
+void kv_publish(struct kv *kv, uint64_t used_bytes);
 /* Pages in use below txn, not counting those that are free to be used again. */
 int kv_used_bytes(struct kv *kv, MDB_txn *txn, uint64_t *ret_bytes);
 

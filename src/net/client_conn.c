@@ -199,6 +199,8 @@ static size_t take_lines(struct client_conn *c, const char *data, size_t len, un
         }
         at += n + 1;
         (*lines_left)--;
+        if (c->port != NULL)
+            c->port->lines_taken++;
     }
     return at;
 }
@@ -292,7 +294,7 @@ static void on_readable(evutil_socket_t unused, short what, void *ctx)
 
     (void)unused;
     (void)what;
-    if (c->dead || !c->reading)
+    if (c->dead || !c->reading || p->lines_taken >= CLIENT_PORT_LINES_PER_TURN)
         return;
     client_port_enter(p);
     read_socket(c);
@@ -500,8 +502,12 @@ struct buf *client_conn_out(struct client_conn *c)
 
 void client_conn_hold(struct client_conn *c)
 {
-    rid_assert(!c->dead);
     c->n_held++;
+    if (c->dead && c->n_held == 1 && c->port != NULL) {
+        /* Closed by this very callback, and not freed yet. */
+        list_remove(&c->node);
+        list_append(&c->port->orphans, &c->node);
+    }
 }
 
 void client_conn_release(struct client_conn *c)

@@ -14,6 +14,10 @@ static_assert(CLIENT_CHUNK_BYTES <= CLIENT_READ_BYTES_PER_TURN, "a turn reads at
 /* Lines handed up from one connection per turn; the rest waits for the next turn. Each may cost a
  * parse and an error. */
 #define CLIENT_LINES_PER_TURN 1024u
+/* Lines handed up from all connections between two flushes: some 10 ms of work, so that a flood of
+ * clients delays peers and timers by less than a heartbeat (RELIABILITY C10). Sockets beyond it are
+ * left readable for the next turn. */
+#define CLIENT_PORT_LINES_PER_TURN 32768u
 /* Output memory that a connection keeps between turns while it is busy. */
 #define CLIENT_OUT_KEEP_BYTES 4096u
 /* After its last line a connection that offended twice is given this long to read it. */
@@ -35,6 +39,7 @@ struct client_port {
     struct list dead;              /* freed by ev_work */
     struct list orphans;           /* dead, but a hold is out */
     unsigned char *chunk;          /* owned, CLIENT_CHUNK_BYTES */
+    unsigned lines_taken;          /* since the last flush */
     unsigned depth;                /* of callbacks; the port is not freed above 0 */
     bool quiesced;
     bool freed; /* client_port_free() was called: no callback any more */

@@ -292,6 +292,7 @@ bool client_port_idle(const struct client_port *p)
 
 void client_port_flush(struct client_port *p)
 {
+    p->lines_taken = 0;
     if (list_empty(&p->dirty))
         return;
     client_port_enter(p);

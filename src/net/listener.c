@@ -159,6 +159,20 @@ static void cleanup_listener_fn(struct net_listener **l)
     net_listener_free(*l);
 }
 
+static const char *what_next(int error)
+{
+    switch (error) {
+    case EADDRINUSE:
+        return "; 'ss -ltnp' shows which process has that port";
+    case EADDRNOTAVAIL:
+        return "; is this the host that [peers] gives this address to?";
+    case EACCES:
+        return "; ports below 1024 are for root";
+    default:
+        return "";
+    }
+}
+
 int net_listener_new(struct event_base *base, const char *addr, int priority,
                      net_accept_fn on_accept, void *ctx, struct net_listener **ret_listener)
 {
@@ -179,7 +193,8 @@ int net_listener_new(struct event_base *base, const char *addr, int priority,
     for (unsigned i = 0; i < n_addrs && l->fd < 0; i++)
         r = listen_on(&addrs[i], &l->fd);
     if (l->fd < 0)
-        return err_origin(err_say(r, "cannot listen on '%s': %s", addr, strerror(-r)));
+        return err_origin(
+            err_say(r, "cannot listen on '%s': %s%s", addr, strerror(-r), what_next(-r)));
     l->port = bound_port(l->fd);
     spare_open(l);
     l->ev_accept = event_new(base, l->fd, EV_READ | EV_PERSIST, on_acceptable, l);

@@ -13,6 +13,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/mutant.h"
 #include "net/peer_int.h"
 
 #include "base/banned.h"
@@ -85,9 +86,9 @@ static enum wire_refusal check_fixed_part(const struct peer_net *n, const struct
 {
     if (h->version != WIRE_PROTOCOL_VERSION)
         return WIRE_REFUSED_VERSION;
-    if (memcmp(h->cluster_id, n->conf.cluster_id, sizeof(h->cluster_id)) != 0)
+    if (!MUTANT(92) && memcmp(h->cluster_id, n->conf.cluster_id, sizeof(h->cluster_id)) != 0)
         return WIRE_REFUSED_CLUSTER;
-    if (h->to != n->conf.self)
+    if (!MUTANT(93) && h->to != n->conf.self)
         return WIRE_REFUSED_TO;
     return WIRE_REFUSED_NOT;
 }
@@ -127,7 +128,7 @@ static void refuse_caller(struct peer_conn *c, const struct wire_hello *h,
     reply.refused = (uint8_t)refusal;
     n->refused_any = true;
     n->refused_nonce = h->link_nonce;
-    (void)snprintf(text, sizeof(text), "we refuse: %s", wire_refusal_text(refusal));
+    (void)snprintf(text, sizeof(text), "we refuse: %s", wire_refusal_text(refusal, true));
     say_last_words(c, &reply);
     if (!told)
         n->ops.on_event(n->ops.ctx, PEER_EVENT_REFUSED, h->from, c->address, text);
@@ -171,7 +172,7 @@ static void refused_by_us(struct peer_conn *c, enum wire_refusal refusal)
 {
     char text[128];
 
-    (void)snprintf(text, sizeof(text), "we refuse: %s", wire_refusal_text(refusal));
+    (void)snprintf(text, sizeof(text), "we refuse: %s", wire_refusal_text(refusal, true));
     peer_net_lost(c, PEER_EVENT_REFUSED, text);
 }
 
@@ -190,7 +191,7 @@ static void on_reply_frame(struct peer_conn *c, const struct wire_frame *frame)
     /* Their reason first: what else they say may differ for that very reason. */
     if (h.refused != WIRE_REFUSED_NOT) {
         (void)snprintf(text, sizeof(text), "they refuse: %s",
-                       wire_refusal_text((enum wire_refusal)h.refused));
+                       wire_refusal_text((enum wire_refusal)h.refused, false));
         peer_net_lost(c, PEER_EVENT_REFUSED, text);
         return;
     }
@@ -268,20 +269,17 @@ static bool takes_frames(const struct peer_conn *c)
            c->state == PEER_CONN_UP;
 }
 
+/* Ends soon: there is at most one read of the bufferevent (16 KiB) besides the frame that it
+ * completed. */
 static void read_frames(struct peer_conn *c)
 {
     struct evbuffer *input = bufferevent_get_input(c->bev);
     struct wire_frame frame;
     int r;
 
-    for (unsigned i = 0; takes_frames(c); i++) {
+    while (takes_frames(c)) {
         const bool up = c->state == PEER_CONN_UP;
 
-        if (i == PEER_FRAMES_PER_TURN) {
-            bufferevent_trigger(c->bev, EV_READ,
-                                BEV_TRIG_IGNORE_WATERMARKS | BEV_TRIG_DEFER_CALLBACKS);
-            return;
-        }
         r = cut_frame(input, up ? PEER_IN_BYTES_MAX : PEER_HELLO_BYTES_MAX, &frame);
         if (r == WIRE_FRAME_E_SHORT)
             return;
@@ -297,6 +295,11 @@ static void read_frames(struct peer_conn *c)
     }
     if (c->state == PEER_CONN_LAST_WORDS)
         (void)evbuffer_drain(input, evbuffer_get_length(input));
+    /* A bufferevent at its high watermark calls us again and again until something was taken. While
+     * we wait for the other channel nothing is, so reading stops altogether; before, it is what
+     * notices the end of the connection. */
+    if (c->state == PEER_CONN_PAIRING && evbuffer_get_length(input) >= PEER_HELLO_BYTES_MAX)
+        (void)bufferevent_disable(c->bev, EV_READ);
 }
 
 /* ---- callbacks of libevent: nothing that they were given is freed here ---- */
@@ -326,6 +329,13 @@ static void on_end(struct peer_conn *c, short what, int error)
 {
     char text[128];
 
+    /* A connection that says nothing is a port scan or a health check; half a hello is worth a
+     * line. */
+    if (c->state == PEER_CONN_HELLO_AWAITED &&
+        evbuffer_get_length(bufferevent_get_input(c->bev)) > 0) {
+        peer_net_lost(c, PEER_EVENT_REFUSED, "closed in the middle of the handshake");
+        return;
+    }
     if ((what & BEV_EVENT_EOF) != 0)
         (void)snprintf(text, sizeof(text), "closed by the other side");
     else
@@ -473,6 +483,7 @@ void peer_conn_set_up(struct peer_conn *c)
     c->state = PEER_CONN_UP;
     c->deadline_us = 0;
     bufferevent_setwatermark(c->bev, EV_READ, 0, PEER_IN_BYTES_MAX);
+    (void)bufferevent_enable(c->bev, EV_READ);
     /* Frames may have come while the other channel was still shaking hands. */
     bufferevent_trigger(c->bev, EV_READ, BEV_TRIG_IGNORE_WATERMARKS | BEV_TRIG_DEFER_CALLBACKS);
 }

@@ -28,9 +28,8 @@
 #define PEER_HELLO_BYTES_MAX 512u
 /* The longest frame with its length word. */
 #define PEER_IN_BYTES_MAX (FRAME_BYTES_MAX + 4u)
-/* Frames handed up from one connection per turn. */
-#define PEER_FRAMES_PER_TURN 128u
-#define PEER_OUT_KEEP_BYTES  (64u << 10)
+/* Memory for a turn's output that is kept for the next. */
+#define PEER_OUT_KEEP_BYTES (64u << 10)
 
 #define PEER_CHANNELS 2
 

@@ -89,6 +89,11 @@ static void send_msg(void *ctx, const struct raft_msg *m)
         (void)wire_msg_encode(m, out);
 }
 
+static bool is_damage(int error)
+{
+    return error == -EBADMSG || error == KV_E_DAMAGED;
+}
+
 /* Nothing that is in memory may leave any more: no flush, no handler, no second try
  * (RELIABILITY 4.8). */
 static void fatal(void *ctx, int error, const char *what)
@@ -96,9 +101,13 @@ static void fatal(void *ctx, int error, const char *what)
     const char *text = err_text();
 
     (void)ctx;
-    log_event(LOG_ERROR, "fatal", "what='%s' error='%s' detail='%s' path='%s' action=exit_74", what,
-              error < 0 ? strerror(-error) : "refused", text, err_path());
-    _exit(EXIT_IO_ERROR);
+    /* What does not check is damage; everything else is the environment's failure. */
+    log_event(LOG_ERROR, "fatal", "what='%s' error=\"%s\" detail=\"%s\" path='%s' action=exit_%d",
+              what,
+              error < 0 ? strerror(-error)
+                        : (error == KV_E_FULL ? "no room in the map or on the disk" : "damaged"),
+              text, err_path(), is_damage(error) ? EXIT_DAMAGED : EXIT_IO_ERROR);
+    _exit(is_damage(error) ? EXIT_DAMAGED : EXIT_IO_ERROR);
 }
 
 void node_fill_replica_ops(struct node *n, struct replica_ops *ops)
@@ -205,6 +214,7 @@ static void service_status(void *ctx, struct wire_reply *w)
     struct node *n = ctx;
     struct store_stats log;
     struct kv_stats state = {0};
+    char digest[33];
     struct client_port_stats clients;
 
     store_get_stats(n->store, &log);
@@ -222,6 +232,10 @@ static void service_status(void *ctx, struct wire_reply *w)
         wire_reply_u64(w, "keys", state.n_keys);
         wire_reply_u64(w, "bytes", state.used_bytes);
         wire_reply_u64(w, "limit_bytes", state.map_bytes);
+        (void)snprintf(digest, sizeof(digest), "%016llx%016llx",
+                       (unsigned long long)state.digest.high, (unsigned long long)state.digest.low);
+        wire_reply_str(w, "digest", digest);
+        wire_reply_u64(w, "digest_index", state.digest_index);
         wire_reply_close_object(w);
     }
     wire_reply_open_object(w, "clients");
@@ -230,6 +244,61 @@ static void service_status(void *ctx, struct wire_reply *w)
     wire_reply_close_object(w);
     wire_reply_u64(w, "uptime_ms", (clock_mono_us() - n->started_us) / 1000u);
     wire_reply_u64(w, "rss_bytes", rss_bytes());
+}
+
+/* The room is looked at ten times a second, and earlier when what was written since could matter. A write counts
+ * from its proposal on, twice its size (pages of LMDB are not full), until two looks later it is surely part of what
+ * the state says of itself. */
+#define SPACE_LOOK_US      100000u
+#define STATE_FULL_PERCENT 90u
+#define STATE_ROOM_PERCENT 85u /* writes are taken again: no flapping at the edge */
+
+static void look_at_space(struct node *n, uint64_t now_us)
+{
+    struct store_stats log;
+    struct kv_stats state;
+
+    if (now_us >= n->space_due_us) {
+        n->space_due_us = now_us + SPACE_LOOK_US;
+        n->space_spent_before = n->space_spent;
+        n->space_spent = 0;
+    }
+    store_get_stats(n->store, &log);
+    n->log_is_full = log.no_space;
+    n->space_used = log.log_bytes;
+    n->space_limit = log.log_bytes;
+    if (!n->log_is_full && kv_get_stats(n->kv, &state) == 0) {
+        n->space_used = state.used_bytes;
+        n->space_limit = state.map_bytes;
+    }
+}
+
+static bool no_space(void *ctx, bool frees, size_t bytes, uint64_t *ret_used, uint64_t *ret_limit)
+{
+    struct node *n = ctx;
+    uint64_t now_us = clock_mono_us();
+    uint64_t coming = 2 * (n->space_spent + n->space_spent_before + bytes);
+    bool was_full = n->log_is_full || n->state_is_full;
+
+    if (now_us >= n->space_due_us || n->space_used + coming >= n->space_limit / 2)
+        look_at_space(n, now_us);
+    coming = 2 * (n->space_spent + n->space_spent_before + bytes);
+    n->state_is_full =
+        !n->log_is_full &&
+        n->space_used + coming >=
+            n->space_limit / 100u * (n->state_is_full ? STATE_ROOM_PERCENT : STATE_FULL_PERCENT);
+    if (!was_full && (n->log_is_full || n->state_is_full))
+        log_event(LOG_ERROR, "no_space", "what=%s used=%llu limit=%llu action=refuse_writes",
+                  n->log_is_full ? "log" : "map_size", (unsigned long long)n->space_used,
+                  (unsigned long long)n->space_limit);
+    else if (was_full && !n->log_is_full && !n->state_is_full)
+        log_event(LOG_INFO, "space_again", "used=%llu limit=%llu",
+                  (unsigned long long)n->space_used, (unsigned long long)n->space_limit);
+    if (!n->log_is_full && (frees || !n->state_is_full))
+        n->space_spent += bytes;
+    *ret_used = n->space_used;
+    *ret_limit = n->space_limit;
+    return n->log_is_full || (n->state_is_full && !frees);
 }
 
 void node_fill_service_ops(struct node *n, struct service_ops *ops)
@@ -243,7 +312,8 @@ void node_fill_service_ops(struct node *n, struct service_ops *ops)
                                 .status = service_status,
                                 .peer_connected = peer_connected,
                                 .record_bytes = record_bytes,
-                                .event = service_event};
+                                .event = service_event,
+                                .no_space = no_space};
 }
 
 /* ---- client port ---- */
@@ -326,7 +396,7 @@ static enum wire_refusal on_hello(void *ctx, const struct wire_hello *h)
     if (h->channel == WIRE_CHANNEL_PROBE)
         return WIRE_REFUSED_NOT; /* a question before --init: nothing is recorded */
     if (h->known_incarnation != 0 && h->known_incarnation != n->incarnation)
-        return WIRE_REFUSED_INCARNATION;
+        return WIRE_REFUSED_OURSELVES;
     e = identity_peer_check_and_record(n->dir, h->from, server->name, h->incarnation);
     if (e < 0)
         fatal(n, e, "cannot record the incarnation of a peer");

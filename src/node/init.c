@@ -21,8 +21,9 @@
 #define PROBE_MS 500u
 
 /* A peer whose log goes beyond the first entry belongs to a cluster that is at work: then this node
- * was a member, or a directory was lost, and an empty node under its name could vote twice. Returns
- * 0 or an exit code. */
+ * was a member, or a directory was lost, and an empty node under its name could vote twice. The
+ * same when a peer remembers an incarnation of it, whatever its log holds. Returns 0 or an exit
+ * code. */
 static int ask_peers(const struct conf *conf, const unsigned char cluster_id[16])
 {
     unsigned n_silent = 0;
@@ -45,7 +46,7 @@ static int ask_peers(const struct conf *conf, const unsigned char cluster_id[16]
         }
         if (reply.refused != WIRE_REFUSED_NOT) {
             fprintf(stderr, "ridd: %s at %s refuses this node: %s; nothing was made\n", p->name,
-                    p->peer_addr, wire_refusal_text((enum wire_refusal)reply.refused));
+                    p->peer_addr, wire_refusal_text((enum wire_refusal)reply.refused, false));
             return EXIT_CONF_ERROR;
         }
         if (reply.last_index > 1) {
@@ -53,11 +54,21 @@ static int ask_peers(const struct conf *conf, const unsigned char cluster_id[16]
                     "ridd: %s at %s has a log up to index %" PRIu64
                     ": this cluster is at work already, and an empty node "
                     "named %s could vote twice in one term; nothing was made\n"
-                    "ridd: if the disk of %s was lost, restore '%s' from before the loss, or make "
+                    "ridd: if the disk of %s was lost, restore '%s' from a copy no older than its "
+                    "last write, or make "
                     "the whole cluster anew: "
                     "stop every node, move every data directory away, then ridd --init on each\n",
                     p->name, p->peer_addr, reply.last_index, conf->self->name, conf->self->name,
                     conf->data_dir);
+            return EXIT_CONF_ERROR;
+        }
+        if (reply.known_incarnation != 0) {
+            fprintf(stderr,
+                    "ridd: %s at %s has met a node named %s before, with another data directory: "
+                    "it would refuse this one; nothing was made\n"
+                    "ridd: put that directory back as '%s', or make the whole cluster anew: "
+                    "stop every node, move every data directory away, then ridd --init on each\n",
+                    p->name, p->peer_addr, conf->self->name, conf->data_dir);
             return EXIT_CONF_ERROR;
         }
     }

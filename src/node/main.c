@@ -62,10 +62,8 @@ static const struct option options[] = {{"config", required_argument, NULL, 'c'}
 
 static int usage(const char *what, const char *arg)
 {
-    if (what != NULL)
-        fprintf(stderr, "ridd: %s%s%s%s\n", what, arg != NULL ? " '" : "", arg != NULL ? arg : "",
-                arg != NULL ? "'" : "");
-    fprintf(stderr, "%sridd: try ridd --help\n", usage_text);
+    fprintf(stderr, "ridd: %s%s%s%s; see 'ridd --help'\n", what, arg != NULL ? " '" : "",
+            arg != NULL ? arg : "", arg != NULL ? "'" : "");
     return EXIT_USAGE_ERROR;
 }
 
@@ -120,6 +118,7 @@ int main(int argc, char **argv)
     const char *id = NULL;
     const char *dump_dir = NULL;
     unsigned n_actions = 0;
+    char letter[] = "-?";
     int c;
 
     (void)umask(077);
@@ -158,7 +157,12 @@ int main(int argc, char **argv)
         case ':':
             return usage("this option needs an argument:", argv[optind - 1]);
         default:
-            return usage("unknown option", argv[optind - 1]);
+            /* A letter may stand in a word with others, which getopt is not done with. */
+            letter[1] = (char)optopt;
+            return usage("unknown option",
+                         optopt > 0 && optopt < OPT_INIT && strchr("cih", optopt) == NULL
+                             ? letter
+                             : argv[optind - 1]);
         }
     }
     if (optind < argc)

@@ -65,7 +65,7 @@ static void assert_context(void *ctx, char *buf, size_t size)
 
 static int fail(const char *event, int exit_code)
 {
-    log_event(LOG_ERROR, event, "error='%s' action=exit_%d", err_text(), exit_code);
+    log_event(LOG_ERROR, event, "error=\"%s\" action=exit_%d", err_text(), exit_code);
     return exit_code;
 }
 
@@ -146,7 +146,7 @@ static int open_log(struct node *n, struct store_recovered *recovered)
     case STORE_E_NO_LOG:
         (void)err_say(e,
                       "'%s/wal' holds no log, but this node had one: it may have voted and "
-                      "forgotten; bring it back as a new member",
+                      "forgotten; see LOST DISK in ridd(8)",
                       n->conf->data_dir);
         return fail("log_lost", EXIT_DAMAGED);
     default:
@@ -164,6 +164,29 @@ static int open_log(struct node *n, struct store_recovered *recovered)
               (unsigned long long)recovered->hard_state.current_term, recovered->n_segments,
               (unsigned long long)recovered->bytes_scanned);
     return 0;
+}
+
+/* What the state holds must be what the log holds: db/ and wal/ of two different copies would go
+ * on side by side, and nobody would notice (RELIABILITY 4.5 R9). */
+static int compare_state_and_log(const struct node *n, const struct store_recovered *recovered)
+{
+    struct raft_entry_id applied = kv_last_applied(n->kv);
+    raft_term term = 0;
+
+    if (applied.index == 0)
+        return 0;
+    for (size_t i = 0; i < recovered->n_terms && recovered->terms[i].first <= applied.index; i++)
+        term = recovered->terms[i].term;
+    if (applied.index <= recovered->last_index && applied.term == term)
+        return 0;
+    (void)err_say(
+        1,
+        "the state in '%s' ends with index %llu of term %llu, but in the log that entry is "
+        "of term %llu: they are not of the same copy; put back the whole data directory, "
+        "or move '%s' away: it is rebuilt from the log",
+        n->db_path, (unsigned long long)applied.index, (unsigned long long)applied.term,
+        (unsigned long long)term, n->db_path);
+    return fail("core_refused", EXIT_DAMAGED);
 }
 
 static int open_replica(struct node *n, const struct store_recovered *recovered)
@@ -290,7 +313,7 @@ static void on_reload(evutil_socket_t fd, short what, void *arg)
         return;
     e = conf_load(n->conf->path, n->self->name, true, fresh, &problems);
     if (e != 0) {
-        log_event(LOG_ERROR, "reload_refused", "line=%u error='%s' action=keep_old",
+        log_event(LOG_ERROR, "reload_refused", "line=%u error=\"%s\" action=keep_old",
                   problems.n > 0 ? problems.list[0].line : 0,
                   problems.n > 0 ? problems.list[0].text : err_text());
         conf_problems_done(&problems);
@@ -322,7 +345,7 @@ static void on_disk_failure(void *ctx, int error)
     (void)ctx;
     /* On the log thread. A failed write or fsync is final: what is on the disk is not known any
      * more (RELIABILITY 4.8). */
-    log_event(LOG_ERROR, "log_failed", "error='%s' detail='%s' action=exit_74",
+    log_event(LOG_ERROR, "log_failed", "error=\"%s\" detail=\"%s\" action=exit_74",
               error < 0 ? strerror(-error) : "refused", err_text());
     _exit(EXIT_IO_ERROR);
 }
@@ -412,12 +435,23 @@ static void arm_timer(struct node *n, uint64_t now_us)
     (void)event_add(n->timer, &tv);
 }
 
+/* A transfer is tried again as long as there is time: the first target may have died (DESIGN.md 7). */
+static bool still_handing_over(struct node *n, uint64_t now_us)
+{
+    if (now_us >= n->stop_deadline_us)
+        return false;
+    return replica_transferring(n->replica) ||
+           (raft_get_role(replica_raft(n->replica)) == RAFT_LEADER &&
+            replica_transfer(n->replica, 0, now_us) == 0);
+}
+
 static void stop_step(struct node *n, uint64_t now_us)
 {
     if (n->phase == NODE_TRANSFERRING) {
-        if (replica_transferring(n->replica) && now_us < n->stop_deadline_us)
+        if (still_handing_over(n, now_us))
             return;
         replica_quiesce(n->replica);
+        client_port_flush(n->client_port); /* what it answered */
         n->phase = NODE_DRAINING;
         n->stop_deadline_us = now_us + DRAIN_US;
     }
@@ -449,7 +483,7 @@ static void turn(struct node *n)
         stop_step(n, now_us);
 }
 
-static void close_node(struct node *n, bool clean)
+static void close_node(struct node *n)
 {
     /* The order undoes the opening: no more input, no more requests, the disk finishes, the state
      * is marked clean. */
@@ -459,8 +493,9 @@ static void close_node(struct node *n, bool clean)
         log_thread_stop(n->log_thread);
     replica_free(n->replica);
     service_free(n->service);
-    if (n->kv != NULL && kv_close(n->kv, clean) != 0)
-        log_event(LOG_WARNING, "state_not_clean", "error='%s' action=rebuild_at_start", err_text());
+    if (n->kv != NULL && kv_close(n->kv, true) != 0)
+        log_event(LOG_WARNING, "state_not_clean", "error=\"%s\" action=rebuild_at_start",
+                  err_text());
     if (n->store != NULL)
         store_close(n->store);
     if (n->vfs != NULL)
@@ -492,6 +527,8 @@ static int start(struct node *n)
         e = open_state(n);
     if (e == 0)
         e = open_log(n, &recovered);
+    if (e == 0)
+        e = compare_state_and_log(n, &recovered);
     if (e == 0)
         e = open_replica(n, &recovered);
     store_recovered_done(&recovered);
@@ -537,7 +574,9 @@ int node_run(const struct conf *conf, uint64_t started_us)
     err_reset();
     e = start(n);
     if (e != 0) {
-        close_node(n, false);
+        /* Nothing was applied. What the state says of the log may be the reason of the refusal, and
+         * must outlive the next boot: with its clean mark the state is believed then, too. */
+        close_node(n);
         return e;
     }
     n->watchdog_us = notify_watchdog_us();
@@ -554,7 +593,7 @@ int node_run(const struct conf *conf, uint64_t started_us)
         }
         turn(n);
     }
-    close_node(n, true);
+    close_node(n);
     log_event(LOG_INFO, "stopped", NULL);
     rid_assert_set_context(NULL, NULL);
     return 0;

@@ -56,7 +56,14 @@ struct node {
     raft_term shown_term;
     raft_node_id shown_leader;
     uint64_t status_due_us;
-    uint64_t watchdog_us; /* 0: none */
+    uint64_t space_due_us; /* when room is looked at again */
+    bool log_is_full;      /* the next segment cannot be prepared */
+    bool state_is_full;    /* the map is used beyond STATE_FULL_PERCENT */
+    uint64_t space_used;
+    uint64_t space_limit;
+    uint64_t space_spent;        /* bytes proposed in this tenth of a second */
+    uint64_t space_spent_before; /* and in the tenth of a second before that */
+    uint64_t watchdog_us;        /* 0: none */
     uint64_t watchdog_due_us;
     struct log_limit invalid_limit;
     struct log_limit refused_limit;

@@ -11,6 +11,8 @@ static void check_indexes(const struct raft *r)
     rid_assert(r->last_handed <= r->log.last_index);
     rid_assert(r->log.first_cached <= r->log.last_index + 1);
     rid_assert(r->log.first_cached <= r->last_handed + 1); /* what is not handed out is in memory */
+    /* What a truncation removed has not been handed out again yet. */
+    rid_assert(r->truncate_from == 0 || r->truncate_from == r->last_handed + 1);
     rid_assert(raft_log_last(&r->log).term <= r->hard_state.current_term);
     rid_assert(r->last_stored_batch <= r->last_batch);
 }

@@ -7,11 +7,14 @@
  * never calls out, but for two passive tables: log_read (entries no longer cached, called from
  * raft_ready() only) and the trace hook.
  *
- * Ownership: what goes in is copied. What raft_ready() hands out is borrowed and valid until the
- * next call of any raft_* function on the same object that takes a non-const pointer.
+ * Ownership: what goes in is copied. What raft_ready() hands out is borrowed and valid until the next
+ * raft_ready(), raft_step(), raft_applied() or raft_free() of the same object; raft_propose(), raft_read()
+ * and raft_stored() leave it alone.
  *
- * Errors: 0, or RAFT_E_* (state unchanged), or -ENOMEM (state unchanged). When memory fails inside
- * raft_ready() or raft_tick(), where there is nobody to refuse, the process stops by assertion.
+ * Errors: 0, or RAFT_E_* (state unchanged; raft_step() may have taken over a higher term before the rest
+ * of its message was found invalid), or -ENOMEM (state unchanged). When memory fails inside
+ * raft_ready(), raft_step() or raft_tick(), where there is nobody to refuse, the process stops by
+ * assertion.
  *
  * Thread: one owner at a time. Source: Raft dissertation
  * figure 3.1, 3.4-3.10, 4.2.3, 6.2, 6.4, 9.6, 10.2.1; READS.md R1-R26, R53-R61. Deviations from the

@@ -82,6 +82,8 @@ struct raft {
     struct raft_hard_state hard_state;
     raft_node_id leader_id;
     uint64_t leader_heard_us; /* last valid message of leader_id; means nothing while that is 0 */
+    raft_node_id
+        term_leader; /* who was seen to lead current_term, even when leader_id is forgotten */
     uint64_t election_due_us; /* follower and candidates */
 
     struct raft_config_at *configs; /* owned; ascending; the last one is in force */
@@ -187,6 +189,7 @@ bool raft_disk_is_stalled(const struct raft *r);
 uint64_t raft_now(struct raft *r, uint64_t now_us);
 
 /* election.c */
+bool raft_may_campaign(const struct raft *r);
 void raft_campaign(struct raft *r, bool pre, bool transfer);
 void raft_campaign_resend(struct raft *r, struct progress *p);
 void raft_count_votes(struct raft *r);
@@ -215,6 +218,8 @@ int raft_fill_appends(struct raft *r, struct progress *p);
 /* read.c */
 void raft_reads_fail(struct raft *r);
 void raft_maybe_open_round(struct raft *r);
+/* When the next round may open; UINT64_MAX: no read waits for one. */
+uint64_t raft_round_due_us(const struct raft *r);
 void raft_maybe_confirm(struct raft *r);
 void raft_floor_reads_release(struct raft *r);
 

@@ -1,15 +1,15 @@
-/* Linearizable reads without log writes: numbered rounds of heartbeats (READS R1, R5-R16, DESIGN.md
- * 4).
+/* Linearizable reads without log writes: numbered rounds of heartbeats (READS R1, R5-R16, DESIGN.md 4).
  *
- *   raft_read()        the read joins `pending`; nothing is sent
- *   raft_ready()       a round opens: its number is new, its index is commit_index *now*, every
- * pending read joins it, and a heartbeat with (term, round) leaves for every voter heartbeat_resp
- * acked_round of that voter grows; the quorum's order statistic is confirmed_round round <=
- * confirmed the read is confirmed: a quorum was still in our term after it arrived
+ *   raft_read()         the read joins `pending`; nothing is sent
+ *   raft_ready()        a round opens: its number is new, its index is commit_index *now*, every pending
+ *                       read joins it, and a heartbeat with (term, round) leaves for every voter
+ *   heartbeat_resp      acked_round of that voter grows; the quorum's order statistic is confirmed_round
+ *   round <= confirmed  the read is confirmed: a quorum was still in our term after it arrived
  *
  * A heartbeat that was in flight when a read arrived has a lower number and never counts (R6).
- * Acknowledgements are cumulative: a lost one is repaired by the next (R12). Any loss of role or
- * term fails all that is not handed out. */
+ * Acknowledgements are cumulative: a lost one is repaired by the next (R12). Any loss of role or term
+ * fails all that is not handed out. */
+#include "base/mutant.h"
 #include "raft/raft_int.h"
 
 /* Unless srtt says more: how old a round must be before another is opened beyond the window
@@ -46,16 +46,18 @@ int raft_read(struct raft *r, uint64_t ctx, raft_index min_index, uint64_t now_u
     int e;
 
     raft_now(r, now_us);
-    if (r->role != RAFT_LEADER)
+    if (r->role != RAFT_LEADER && !MUTANT(103))
         return RAFT_E_NOT_LEADER;
     if (r->n_reads + r->n_floor_reads >= RAFT_READS_PENDING_MAX)
         return RAFT_E_BUSY;
     rid_assert(min_index <= r->log.last_index);
+    if (MUTANT(98) && !raft_can_serve(r))
+        return 0;
     e = reads_reserve(r);
     if (e != 0)
         return e;
-    *read_at(r, r->n_reads) =
-        (struct read){.ctx = ctx, .min_index = min_index, .arrival_round = r->next_round - 1};
+    *read_at(r, r->n_reads) = (struct read){
+        .ctx = ctx, .min_index = min_index, .arrival_round = MUTANT(7) ? 0 : r->next_round - 1};
     r->n_reads++;
     return 0;
 }
@@ -70,13 +72,15 @@ static void fail_one(struct raft *r, uint64_t ctx)
  * loss wins (R17). */
 void raft_reads_fail(struct raft *r)
 {
-    for (size_t i = 0; i < r->n_done; i++)
+    if (MUTANT(12))
+        return;
+    for (size_t i = 0; !MUTANT(14) && i < r->n_done; i++)
         fail_one(r, r->done[i].ctx);
     for (size_t i = 0; i < r->n_floor_reads; i++)
         fail_one(r, r->floor_reads[i].ctx);
     for (size_t i = 0; i < r->n_reads; i++)
         fail_one(r, read_at(r, i)->ctx);
-    r->n_done = 0;
+    r->n_done = MUTANT(14) ? r->n_done : 0;
     r->n_floor_reads = 0;
     r->n_reads = 0;
     r->n_inflight = 0;
@@ -85,7 +89,7 @@ void raft_reads_fail(struct raft *r)
 
 static void finish(struct raft *r, const struct read *read)
 {
-    rid_assert(read->round > read->arrival_round);
+    rid_assert(MUTANT(8) || read->round > read->arrival_round);
     rid_assert(read->round <= r->confirmed_round);
     rid_assert(read->read_index <= r->commit_index);
     r->done = raft_grow(r, r->done, &r->done_size, r->n_done, sizeof(*r->done));
@@ -124,10 +128,10 @@ void raft_maybe_confirm(struct raft *r)
     if (r->is_voter)
         acked[n++] = r->next_round - 1;
     for (unsigned i = 0; i < r->n_progress; i++)
-        if (r->progress[i].role == RAFT_VOTER)
+        if (MUTANT(11) || r->progress[i].role == RAFT_VOTER)
             acked[n++] = r->progress[i].acked_round;
-    confirmed = raft_quorum_value(acked, n);
-    if (confirmed <= r->confirmed_round)
+    confirmed = MUTANT(5) ? r->next_round - 1 : raft_quorum_value(acked, n);
+    if (confirmed <= r->confirmed_round && !MUTANT(8))
         return;
     rid_assert(confirmed < r->next_round);
     rtt = r->now_us - r->round_opened_us[confirmed % ROUND_TIMES];
@@ -147,36 +151,40 @@ void raft_maybe_confirm(struct raft *r)
         r->reads_head = (r->reads_head + 1) & (r->reads_size - 1);
         r->n_reads--;
         r->n_inflight--;
+        if (MUTANT(102))
+            break;
     }
 }
 
-static bool may_open_round(const struct raft *r)
+uint64_t raft_round_due_us(const struct raft *r)
 {
     uint64_t n_open = r->next_round - 1 - r->confirmed_round;
     uint64_t patience =
         2 * r->round_srtt_us > ROUND_PATIENCE_US ? 2 * r->round_srtt_us : ROUND_PATIENCE_US;
 
+    /* The no-op gate (R14): before an entry of this term is committed, commit_index may be older
+     * than what an earlier leader acknowledged. Reads stay parked; they get their index and their
+     * round when the gate is open (R15). */
+    if (!raft_can_serve(r) || r->n_reads == r->n_inflight || n_open >= ROUND_TIMES)
+        return UINT64_MAX;
     if (n_open == 0)
-        return true;
-    if (n_open >= ROUND_TIMES)
-        return false;
+        return 0;
     /* Spaced, or both would be answered together and the second be wasted (READS 4.2). */
     if (n_open < r->rounds_max)
-        return r->now_us - r->last_round_us >= r->round_srtt_us / r->rounds_max;
-    return r->now_us - r->last_round_us >= patience &&
-           r->now_us - r->round_opened_us[(r->confirmed_round + 1) % ROUND_TIMES] >= patience;
+        return r->last_round_us + r->round_srtt_us / r->rounds_max;
+    /* One more when even the oldest has waited for long; last_round_us is not before it. */
+    return r->last_round_us + patience;
 }
 
 void raft_maybe_open_round(struct raft *r)
 {
     uint64_t round;
 
-    /* The no-op gate (R14): before an entry of this term is committed, commit_index may be older
-     * than what an earlier leader acknowledged. Reads stay parked; they get their index and their
-     * round when the gate is open (R15). */
-    if (!raft_can_serve(r) || r->n_reads == r->n_inflight || !may_open_round(r))
+    if (raft_round_due_us(r) > r->now_us)
         return;
     round = r->next_round++;
+    if (MUTANT(6) || MUTANT(7) ? round > r->confirmed_round + 1 : MUTANT(8) && round > 1)
+        round = --r->next_round - 1; /* the last one again */
     r->round_opened_us[round % ROUND_TIMES] = r->now_us;
     r->last_round_us = r->now_us;
     r->n_rounds_opened++;
@@ -184,12 +192,13 @@ void raft_maybe_open_round(struct raft *r)
         struct read *read = read_at(r, i);
 
         read->round = round;
-        read->read_index = r->commit_index;
+        read->read_index = MUTANT(9) && i > 0 ? read_at(r, 0)->read_index : r->commit_index;
     }
     r->n_inflight = r->n_reads;
     for (unsigned i = 0; i < r->n_progress; i++)
         if (r->progress[i].role == RAFT_VOTER)
-            r->progress[i].heartbeat_due = true;
+            r->progress[i].heartbeat_due = r->progress[i].link_up; /* else when it comes up */
     raft_trace(r, RAFT_TRACE_ROUND, 0, r->commit_index, NULL);
-    raft_maybe_confirm(r); /* a group of one is its own quorum (R20) */
+    if (!MUTANT(100))
+        raft_maybe_confirm(r); /* a group of one is its own quorum (R20) */
 }

@@ -3,6 +3,7 @@
  * Appends are built when ready is taken, so everything proposed in one turn shares messages. A
  * follower's acknowledgement names prev.index + number of entries of the message that it answers,
  * never its own last index: only that much is proven to be the leader's. */
+#include "base/mutant.h"
 #include "raft/raft_int.h"
 
 void raft_append_own(struct raft *r, enum raft_entry_type type, const void *data, size_t len)
@@ -18,7 +19,7 @@ void raft_append_own(struct raft *r, enum raft_entry_type type, const void *data
 void raft_commit_to(struct raft *r, raft_index index)
 {
     rid_assert(index <= r->log.last_index);
-    if (index <= r->commit_index)
+    if (index <= r->commit_index && !MUTANT(55))
         return;
     if (r->role == RAFT_LEADER) {
         for (raft_index i = r->commit_index + 1; i <= index; i++) {
@@ -41,19 +42,22 @@ void raft_maybe_commit(struct raft *r)
     raft_index index;
 
     if (r->is_voter)
-        match[n++] = r->last_stored;
+        match[n++] = MUTANT(50) ? r->log.last_index : r->last_stored;
     for (unsigned i = 0; i < r->n_progress; i++)
-        if (r->progress[i].role == RAFT_VOTER)
+        if (MUTANT(49) || r->progress[i].role == RAFT_VOTER)
             match[n++] = r->progress[i].match_index;
     index = raft_quorum_value(match, n);
     /* Nothing is committed here before it is on this node's own disk: then no read ever waits for
      * the leader's disk, and nothing is applied that this node could forget (DESIGN.md 3,
      * RELIABILITY I18). */
-    if (index > r->last_stored)
+    if (index > r->last_stored && !MUTANT(50) && !MUTANT(51))
         index = r->last_stored;
+    if (MUTANT(106) && raft_log_term(&r->log, r->commit_index + 1) != r->hard_state.current_term)
+        return;
     /* Only entries of the current term commit by counting; older ones come along with them (3.6.2).
      */
-    if (index > r->commit_index && raft_log_term(&r->log, index) == r->hard_state.current_term)
+    if (index > r->commit_index &&
+        (MUTANT(48) || raft_log_term(&r->log, index) == r->hard_state.current_term))
         raft_commit_to(r, index);
 }
 
@@ -81,7 +85,7 @@ static void refuse_append(struct raft *r, const struct raft_msg *m)
 
 static void truncate_log(struct raft *r, raft_index from)
 {
-    rid_assert(from > r->commit_index);
+    rid_assert(MUTANT(52) || from > r->commit_index);
     rid_assert(r->role != RAFT_LEADER);
     raft_log_truncate(&r->log, from);
     raft_config_truncate(r, from);
@@ -95,7 +99,7 @@ static void truncate_log(struct raft *r, raft_index from)
     for (size_t i = 0; i < r->n_marks; i++) {
         struct batch_mark *mark = &r->marks[(r->marks_head + i) & (r->marks_size - 1)];
 
-        if (mark->last_index >= from)
+        if (!MUTANT(45) && mark->last_index >= from)
             mark->last_index = from - 1;
     }
     raft_trace(r, RAFT_TRACE_TRUNCATED, 0, from, NULL);
@@ -139,10 +143,11 @@ int raft_handle_append(struct raft *r, const struct raft_msg *m)
 
         if (e->id.index > r->log.last_index)
             break;
-        if (raft_log_term(&r->log, e->id.index) == e->id.term)
+        if (raft_log_term(&r->log, e->id.index) == e->id.term &&
+            !(MUTANT(53) && e->id.index > r->commit_index))
             continue; /* late or repeated: never a reason to truncate what agrees (RELIABILITY row
                          19) */
-        if (e->id.index <= r->commit_index) {
+        if (!MUTANT(52) && e->id.index <= r->commit_index) {
             raft_trace(r, RAFT_TRACE_INVALID, m->from, e->id.index,
                        "it contradicts a committed entry");
             return RAFT_E_INVALID;
@@ -153,9 +158,15 @@ int raft_handle_append(struct raft *r, const struct raft_msg *m)
     for (unsigned i = 0; i < m->n_entries; i++)
         if (m->entries[i].id.index > r->log.last_index)
             take_entry(r, &m->entries[i]);
+    if (MUTANT(54) && match < r->log.last_index && match >= r->commit_index)
+        truncate_log(r, match + 1);
+    if (MUTANT(42))
+        resp.index = r->log.last_index;
     /* Only what this very message proved (RELIABILITY row 18). */
+    if (MUTANT(43))
+        match = r->log.last_index;
     raft_commit_to(r, m->leader_commit < match ? m->leader_commit : match);
-    raft_send(r, &r->msgs_after, &resp);
+    raft_send(r, MUTANT(41) ? &r->msgs : &r->msgs_after, &resp);
     return 0;
 }
 
@@ -175,7 +186,7 @@ void raft_progress_reset(struct raft *r, struct progress *p)
     p->next_index = r->log.last_index + 1;
     inflight_clear(p);
     p->probe_sent = false;
-    p->acked_round = 0;
+    p->acked_round = MUTANT(2) ? p->acked_round : 0;
     p->last_heard_us = r->now_us;
     p->append_heard_us = r->now_us;
     p->rtt_round = 0;
@@ -195,6 +206,8 @@ void raft_progress_probe(struct raft *r, struct progress *p)
 /* With each heartbeat: what was lost without the link going down is sent again. */
 void raft_maybe_resend(struct raft *r, struct progress *p)
 {
+    if (MUTANT(61))
+        return;
     if (p->state == PROGRESS_PROBE) {
         if (p->probe_sent && r->now_us - p->append_sent_us >= r->conf.heartbeat_us)
             p->probe_sent = false;
@@ -219,10 +232,11 @@ static void take_refusal(struct raft *r, struct progress *p, const struct raft_m
 {
     raft_index next;
 
-    if (m->index <= p->match_index)
+    if (m->index <= p->match_index && !MUTANT(63))
         return; /* late: the logs have agreed there since */
     if (m->index >= p->next_index || (p->state == PROGRESS_PROBE && m->index != p->next_index - 1))
-        return; /* late: an answer to an earlier probe, or to an append of an earlier term of ours */
+        return; /* late: an answer to an earlier probe, or to an append of an earlier term of ours
+                 */
     next = m->hint.index;
     if (m->hint.term != 0) {
         /* Where our log has that term, it may agree up to our last entry of it. */
@@ -233,7 +247,7 @@ static void take_refusal(struct raft *r, struct progress *p, const struct raft_m
     }
     if (next > m->index)
         next = m->index; /* always a step back */
-    if (next <= p->match_index)
+    if (next <= p->match_index && !MUTANT(63))
         next = p->match_index + 1;
     raft_progress_probe(r, p);
     p->next_index = next;
@@ -252,7 +266,7 @@ int raft_handle_append_resp(struct raft *r, struct progress *p, const struct raf
         take_refusal(r, p, m);
         return 0;
     }
-    if (m->index > p->match_index)
+    if (MUTANT(56) || m->index > p->match_index)
         p->match_index = m->index; /* late answers never lower it (RELIABILITY row 21) */
     while (p->n_inflight > 0 && p->inflight[p->inflight_head].last <= p->match_index) {
         p->inflight_bytes -= p->inflight[p->inflight_head].bytes;
@@ -328,7 +342,7 @@ int raft_fill_appends(struct raft *r, struct progress *p)
                 (p->next_index > r->log.last_index && p->match_index == r->log.last_index))
                 break;
         } else if (p->next_index > r->log.last_index || p->n_inflight == RAFT_INFLIGHT_MSGS_MAX ||
-                   p->inflight_bytes >= r->conf.inflight_bytes_max) {
+                   (!MUTANT(62) && p->inflight_bytes >= r->conf.inflight_bytes_max)) {
             break;
         }
         e = gather(r, p->next_index, &entries, &n, &bytes);

@@ -3,6 +3,7 @@
  *
  * Bytes behind a message come from the network: nothing here is asserted, everything is compared.
  */
+#include "base/mutant.h"
 #include "raft/raft_int.h"
 
 static int invalid(struct raft *r, const struct raft_msg *m, const char *text)
@@ -21,8 +22,8 @@ static bool entries_are_valid(const struct raft_msg *m)
         const struct raft_entry *e = &m->entries[i];
         struct raft_configuration c;
 
-        if (e->id.index != m->prev.index + 1 + i || e->id.term < term || e->id.term > m->term ||
-            e->id.term == 0 || e->len > ENTRY_BYTES_MAX)
+        if ((!MUTANT(60) && e->id.index != m->prev.index + 1 + i) || e->id.term < term ||
+            e->id.term > m->term || e->id.term == 0 || e->len > ENTRY_BYTES_MAX)
             return false;
         term = e->id.term;
         switch (e->type) {
@@ -68,6 +69,8 @@ static void answer_old_term(struct raft *r, const struct raft_msg *m)
 {
     struct raft_msg resp = {.to = m->from, .term = r->hard_state.current_term, .reject = true};
 
+    if (MUTANT(34))
+        return;
     switch (m->type) {
     case RAFT_MSG_PRE_VOTE:
     case RAFT_MSG_VOTE:
@@ -99,7 +102,8 @@ static int settle_term(struct raft *r, const struct raft_msg *m)
 {
     raft_term current = r->hard_state.current_term;
 
-    if (m->term < current) {
+    if (m->term < current && !(MUTANT(26) && m->type == RAFT_MSG_VOTE_RESP && !m->reject) &&
+        !(MUTANT(57) && m->type == RAFT_MSG_APPEND_RESP && !m->reject)) {
         /* A refused pre-vote may carry an old term; it still is an answer to this campaign. */
         if (m->type == RAFT_MSG_PRE_VOTE_RESP && m->reject)
             return GO_ON;
@@ -112,13 +116,13 @@ static int settle_term(struct raft *r, const struct raft_msg *m)
     case RAFT_MSG_PRE_VOTE:
         return GO_ON; /* asks about a term, changes none */
     case RAFT_MSG_PRE_VOTE_RESP:
-        if (!m->reject)
+        if (!m->reject || MUTANT(35))
             return GO_ON;
         break;
     case RAFT_MSG_VOTE:
         /* A live leader is not deposed by somebody who cannot hear it (4.2.3), unless it hands over
          * itself. */
-        if (!m->transfer && raft_hears_leader(r)) {
+        if (!MUTANT(32) && !m->transfer && raft_hears_leader(r)) {
             raft_trace(r, RAFT_TRACE_VOTE_REFUSED, m->from, 0, "a leader is heard");
             return DONE;
         }
@@ -147,7 +151,8 @@ static int hear_leader(struct raft *r, const struct raft_msg *m)
 {
     if (r->role == RAFT_LEADER)
         return invalid(r, m, "two leaders in one term");
-    if (r->leader_id != 0 && r->leader_id != m->from)
+    /* Also when the leader of this term, perhaps this node, is not followed any more. */
+    if (r->term_leader != 0 && r->term_leader != m->from)
         return invalid(r, m, "another leader in the same term");
     raft_become_follower(r, m->term, m->from, RAFT_LOSS_NONE, "leader heard");
     r->leader_heard_us = r->now_us;
@@ -163,15 +168,19 @@ static int handle_heartbeat(struct raft *r, const struct raft_msg *m)
 
     /* The leader clamped it to what it knows to be in our log (READS R30). */
     if (m->leader_commit > r->log.last_index)
-        return invalid(r, m, "commit index beyond what this log acknowledged");
+        return invalid(r, m, "this log lost entries that it had acknowledged");
     raft_commit_to(r, m->leader_commit);
-    raft_send(r, &r->msgs, &resp);
+    if (MUTANT(10) && (resp.round = m->round > r->last_round_us ? m->round : r->last_round_us) != 0)
+        r->last_round_us = resp.round; /* a field that followers do not use */
+    raft_send(r, MUTANT(101) ? &r->msgs_after : &r->msgs, &resp);
     return 0;
 }
 
 static int handle_heartbeat_resp(struct raft *r, struct progress *p, const struct raft_msg *m)
 {
-    if (m->reject)
+    uint64_t round = MUTANT(1) ? r->next_round - 1 : m->round;
+
+    if (m->reject && !MUTANT(104))
         return 0; /* late: it refused an older term of ours, and this node has been elected since */
     if (m->round >= r->next_round)
         return invalid(r, m, "an acknowledgement of a round that was never opened");
@@ -182,8 +191,8 @@ static int handle_heartbeat_resp(struct raft *r, struct progress *p, const struc
         p->srtt_us = p->srtt_us == 0 ? rtt : (p->srtt_us * 7 + rtt) / 8;
         p->rtt_round = 0;
     }
-    if (m->round > p->acked_round) {
-        p->acked_round = m->round;
+    if (round > p->acked_round) {
+        p->acked_round = round;
         raft_maybe_confirm(r);
     }
     return 0;

@@ -65,6 +65,7 @@ struct compare {
     uint64_t proposed;
     uint64_t acked;
     uint64_t begun_us; /* first counted read */
+    raft_term term;    /* of the whole run: that of the first write */
     bool is_right;     /* no violation yet */
     bool stopping;     /* nothing new begins */
     bool filling;      /* in fill(): completions do not recurse */
@@ -213,8 +214,10 @@ static void writer_written(struct replica_request *rr, const struct command_resu
     (void)result;
     c->writer_busy = false;
     c->acked = c->proposed;
-    if (c->begun_us == 0)
+    if (c->begun_us == 0) {
         c->begun_us = now_of(c);
+        c->term = c->session.last_write.term;
+    }
     fill(c);
     maybe_end(c);
 }
@@ -390,6 +393,24 @@ static void begin_read(struct compare *c, struct compare_read *read, enum method
     replica_submit(c->service->replica, &read->rr, read->begun_us);
 }
 
+/* A change of leadership ends the run (PROTOCOL.md 2), also when nothing was under way that could
+ * fail by it: what began now would wait, and be confirmed in another term than it began in. */
+static void stop_if_led_no_more(struct compare *c)
+{
+    const struct raft *raft = replica_raft(c->service->replica);
+    struct replica_failure f = {.error = WIRE_ERROR_ROLE_CHANGED,
+                                .old_term = c->term,
+                                .term = raft_get_term(raft),
+                                .leader_id = raft_get_leader(raft),
+                                .role = raft_get_role(raft)};
+
+    if (f.term != c->term)
+        f.error = WIRE_ERROR_TERM_CHANGED;
+    else if (raft_can_serve(raft))
+        return;
+    stop(c, &f);
+}
+
 /* Keeps `concurrency` reads and the writer busy. Submitting may complete things at once (refusals):
  * those come back here by the flag, not by recursion. */
 static void fill(struct compare *c)
@@ -397,6 +418,7 @@ static void fill(struct compare *c)
     if (c->filling)
         return;
     c->filling = true;
+    stop_if_led_no_more(c);
     for (uint32_t i = 0; i < c->concurrency && !c->stopping; i++) {
         enum method method;
         bool counted;

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "base/assert.h"
+#include "base/mutant.h"
 #include "replica/replica_int.h"
 
 #include "base/banned.h"
@@ -128,7 +129,7 @@ struct replica_request *replica_slot_take(struct replica *r, uint64_t ctx)
     uint32_t i = (uint32_t)ctx;
     struct replica_request *q;
 
-    if (i >= r->n_slots || r->slots[i].generation != (uint32_t)(ctx >> 32))
+    if (i >= r->n_slots || (!MUTANT(20) && r->slots[i].generation != (uint32_t)(ctx >> 32)))
         return NULL; /* timed out or cancelled since */
     q = r->slots[i].request;
     slot_free(r, i);
@@ -147,7 +148,7 @@ void replica_unlink(struct replica *r, struct replica_request *q)
         break;
     case REPLICA_ROUND:
         r->stats.n_in_round--;
-        if (q->slot < r->n_slots && r->slots[q->slot].request == q)
+        if (!MUTANT(99) && q->slot < r->n_slots && r->slots[q->slot].request == q)
             slot_free(r, q->slot);
         break;
     case REPLICA_CONFIRMED:
@@ -179,7 +180,7 @@ static void finish_failed(struct replica *r, struct replica_request *q, struct r
     f->reached = n_reached(r);
     f->needed = raft_configuration_n_voters(raft_get_configuration(r->raft)) / 2 + 1;
     /* A log read that fails changed nothing: like every read it is definite (PROTOCOL.md 5). */
-    f->after_append = q->stage == REPLICA_PROPOSED && q->kind == REPLICA_WRITE;
+    f->after_append = !MUTANT(67) && q->stage == REPLICA_PROPOSED && q->kind == REPLICA_WRITE;
     if (q->kind == REPLICA_WRITE)
         r->stats.n_writes_failed++;
     else
@@ -237,7 +238,6 @@ void replica_expire(struct replica *r)
     while (!list_empty(&due)) {
         struct replica_request *q = list_entry(due.next, struct replica_request, timer);
 
-        list_remove(&q->timer);
         replica_fail(r, q, n_reached(r) < needed ? WIRE_ERROR_NETWORK : WIRE_ERROR_TIMEOUT,
                      stage_name(q));
     }
@@ -260,8 +260,7 @@ static void propose(struct replica *r, struct replica_request *q)
     }
     q->entry = id;
     r->dirty = true;
-    if (q->stage == REPLICA_WAITING)
-        r->stats.n_waiting--;
+    r->stats.n_waiting--;
     list_remove(&q->link);
     q->stage = REPLICA_PROPOSED;
     r->stats.n_proposed++;
@@ -281,7 +280,8 @@ static void start_read(struct replica *r, struct replica_request *q)
 
     /* Only a write of this term can still be on its way; what an earlier term left is below the
      * no-op, or gone. */
-    if (q->session != NULL && q->session->last_write.term == raft_get_term(r->raft))
+    if (!MUTANT(17) && q->session != NULL &&
+        (MUTANT(18) || q->session->last_write.term == raft_get_term(r->raft)))
         floor = q->session->last_write.index;
     if (slot_new(r, q) != 0) {
         replica_fail(r, q, WIRE_ERROR_BUSY, NULL);
@@ -292,8 +292,7 @@ static void start_read(struct replica *r, struct replica_request *q)
         replica_fail(r, q, WIRE_ERROR_BUSY, NULL);
         return;
     }
-    if (q->stage == REPLICA_WAITING)
-        r->stats.n_waiting--;
+    r->stats.n_waiting--;
     list_remove(&q->link);
     q->stage = REPLICA_ROUND;
     r->dirty = true;
@@ -320,6 +319,8 @@ static bool other_leads(const struct replica *r)
 
 void replica_submit(struct replica *r, struct replica_request *q, uint64_t now_us)
 {
+    bool at_once;
+
     if (now_us > r->now_us)
         r->now_us = now_us;
     q->stage = REPLICA_IDLE;
@@ -339,20 +340,20 @@ void replica_submit(struct replica *r, struct replica_request *q, uint64_t now_u
         replica_fail(r, q, WIRE_ERROR_NOT_LEADER, NULL);
         return;
     }
-    if (q->deadline_us != UINT64_MAX)
-        timers_add(&r->timers, &q->timer, q->deadline_us);
-    if (list_empty(&r->waiting) && can_start(r)) {
-        start(r, q);
-        return;
-    }
     if (r->stats.n_waiting >= REQUESTS_MAX) {
-        timers_remove(&r->timers, &q->timer);
         replica_fail(r, q, WIRE_ERROR_BUSY, NULL);
         return;
     }
+    /* It waits first, if only for a moment: whatever refuses it then, replica_unlink() takes it out
+     * of its queue and out of the wheel. */
+    at_once = list_empty(&r->waiting) && can_start(r);
     q->stage = REPLICA_WAITING;
     r->stats.n_waiting++;
     list_append(&r->waiting, &q->link);
+    if (q->deadline_us != UINT64_MAX)
+        timers_add(&r->timers, &q->timer, q->deadline_us);
+    if (at_once)
+        start(r, q);
 }
 
 void replica_drain_waiting(struct replica *r)

@@ -6,13 +6,14 @@
  * answered and with what right; what the answer looks like is service.h's.
  *
  * Requests are structs of the host, linked into queues here until exactly one of their callbacks is
- * called: served, written or failed. A callback may free its request and submit new ones; it may
- * not call replica_turn(). Requests of one session are proposed in the order submitted, and a read
- * sees every write submitted before it on its session.
+ * called: served, written or failed. A callback may free its request, submit new ones and cancel
+ * others; it may not call replica_turn(). Requests of one session are proposed in the order
+ * submitted, and a read sees every write submitted before it on its session.
  *
  * Time: monotonic microseconds, given by the caller, never falling. Thread: one. Errors of the log
  * or the state are final: they go to ops.fatal, which must not return in a daemon; after it the
- * replica does nothing any more. Source: DESIGN.md 3, 4; READS R1, R16, R17, R58, R60;
+ * replica does nothing any more. Where it returns (a simulator), what callbacks wrote in that turn must
+ * not leave: the transaction it came from was not committed. Source: DESIGN.md 3, 4; READS R1, R16, R17, R58, R60;
  * dissertation 6.4, 10.2.1. */
 #ifndef RIDD_REPLICA_REPLICA_H
 #define RIDD_REPLICA_REPLICA_H

@@ -633,6 +633,31 @@ static void reply_session_expired(struct service_conn *c, const struct wire_requ
     service_end(c->service, &w, &q->origin);
 }
 
+/* Asked of the leader alone: it is the one that would append. */
+static bool refuse_for_space(struct service_conn *c, const struct wire_request *q)
+{
+    struct service *s = c->service;
+    uint64_t used = 0;
+    uint64_t limit = 0;
+    struct wire_reply w;
+    struct buf *out;
+
+    if (s->ops.no_space == NULL || raft_get_role(replica_raft(s->replica)) != RAFT_LEADER ||
+        !s->ops.no_space(s->ops.ctx, q->type == WIRE_REQ_DELETE, q->key.len + q->value.len, &used,
+                         &limit))
+        return false;
+    out = out_of(c);
+    if (out == NULL)
+        return true;
+    service_begin_error(
+        s, &w, out, &q->origin, WIRE_ERROR_NO_SPACE, false,
+        "no room for a write on the leader: enlarge its disk or map_size, or delete");
+    wire_reply_u64(&w, "used", used);
+    wire_reply_u64(&w, "limit", limit);
+    service_end(s, &w, &q->origin);
+    return true;
+}
+
 static void handle_write(struct service_conn *c, const struct wire_request *q)
 {
     struct command command = {
@@ -645,6 +670,8 @@ static void handle_write(struct service_conn *c, const struct wire_request *q)
         reply_session_expired(c, q);
         return;
     }
+    if (refuse_for_space(c, q))
+        return;
     req = service_request_new(c, q);
     if (req == NULL)
         return;

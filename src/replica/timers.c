@@ -44,7 +44,6 @@ void timers_expired(struct timers *t, uint64_t now_us,
         {
             if (deadline_of(it) <= now_us) {
                 list_remove(it);
-                t->n--;
                 list_append(due, it);
             }
         }

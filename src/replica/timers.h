@@ -24,7 +24,7 @@ void timers_init(struct timers *t, uint64_t now_us);
 void timers_add(struct timers *t, struct list *node, uint64_t deadline_us);
 void timers_remove(struct timers *t, struct list *node);
 /* Moves every node whose slot has passed into due; deadline_of() tells which of them are really
- * due. */
+ * due. They are timers_remove()d from there like any other. */
 void timers_expired(struct timers *t, uint64_t now_us,
                     uint64_t (*deadline_of)(const struct list *node), struct list *due);
 /* When to look again; UINT64_MAX when empty. */

@@ -75,21 +75,20 @@ static void report(struct log_thread *t, uint64_t number)
         continue;
 }
 
-/* Everything queued, then a slice of preparation. *ret_more: more to prepare. */
+/* What is queued, then a slice of preparation: under load, too, or the next segment would never be
+ * ready. */
 static int work_once(struct log_thread *t, bool *ret_more, bool *ret_idle_due)
 {
-    int r = 0;
+    uint64_t number = 0;
+    int r = store_work(t->store, &number);
 
-    while (r == 0 && store_has_work(t->store)) {
-        uint64_t number = 0;
-
-        r = store_work(t->store, &number);
-        if (r == 0 && number != 0) {
-            report(t, number);
-            *ret_idle_due = true;
-        }
+    if (r != 0)
+        return err_trace(r);
+    if (number != 0) {
+        report(t, number);
+        *ret_idle_due = true;
     }
-    return r != 0 ? err_trace(r) : err_trace(store_prepare(t->store, ret_more));
+    return err_trace(store_prepare(t->store, ret_more));
 }
 
 static bool no_space(struct log_thread *t)
@@ -107,13 +106,17 @@ static int run(struct log_thread *t)
     for (;;) {
         bool more = false;
         int r = work_once(t, &more, &idle_due);
+        bool stop =
+            stopping(t); /* before the look at the queue: all was submitted before the stop */
 
         if (r != 0)
             return err_trace(r);
         if (store_has_work(t->store))
             continue;
-        if (stopping(t))
-            return 0;
+        /* The last batch before a stop is the one that recovery would have to believe without
+         * evidence, perhaps for long: it gets its mark, too. */
+        if (stop)
+            return idle_due ? err_trace(store_idle(t->store)) : 0;
         if (more)
             continue;
         if (!idle_due) {

@@ -3,8 +3,8 @@
  *
  * After each durable batch it stores the number and writes to notify_fd (an eventfd, borrowed); the
  * loop reads the fd and asks log_thread_durable(). When store_work() fails the failure hook is
- * called on the log thread; it must not return (it ends the process with exit 74, RELIABILITY 4.8).
- */
+ * called on the log thread; it must not return (it ends the process with exit 74, RELIABILITY 4.8);
+ * where it does, in tests, the thread ends and nothing more becomes durable. */
 #ifndef RIDD_STORE_LOG_THREAD_H
 #define RIDD_STORE_LOG_THREAD_H
 
@@ -18,7 +18,7 @@ int log_thread_start(struct store *store, int notify_fd, void (*on_failure)(void
 void log_thread_wake(struct log_thread *t);
 /* Highest submitted number known durable. Any thread. */
 uint64_t log_thread_durable(struct log_thread *t);
-/* Finishes what is queued, then joins and frees. */
+/* Finishes what is queued, marks it, then joins and frees. */
 void log_thread_stop(struct log_thread *t);
 
 #endif

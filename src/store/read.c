@@ -51,10 +51,10 @@ static int find_run(struct store *s, raft_index from, raft_index to, struct run 
                                 .offset = p->offset,
                                 .next = p->index,
                                 .end = store_min_u64(to, next != 0 ? next - 1 : last)};
-        /* Go on where the last read ended, if that is in this run and the run is still the same
-         * one. */
-        if (rd->cursor_index == from && rd->cursor_generation == s->generation &&
-            rd->cursor_slot == p->slot && rd->cursor_offset > p->offset) {
+        /* Go on where the last read ended. A cursor that a truncation made stale stands before the
+         * point that the truncation left, because nothing is ever written before what was. */
+        if (rd->cursor_index == from && rd->cursor_slot == p->slot &&
+            rd->cursor_offset > p->offset) {
             ret_run->offset = rd->cursor_offset;
             ret_run->next = from;
         }
@@ -138,8 +138,8 @@ static int bad_record(const struct run *run, const char *what)
     return err_origin(err_say(
         -EBADMSG,
         "damaged log: '%016" PRIu64 ".wal' offset %" PRIu64 ", index %" PRIu64
-        ": %s; evidence: it was durable; look with 'ridd --dump-log DIR', then bring this node "
-        "back as a new member",
+        ": %s; evidence: it was durable; look with 'ridd --dump-log DIR', then see "
+        "LOST DISK in ridd(8)",
         run->seq, run->offset, run->next, what));
 }
 
@@ -230,11 +230,9 @@ int store_read(struct store *s, raft_index from, raft_index to, size_t bytes_max
     rid_assert(n_max > 0);
     while (next <= to && !sink.full && sink.n < n_max) {
         struct run run = {0};
-        uint64_t generation;
         int r;
 
         (void)pthread_mutex_lock(&s->lock);
-        generation = s->generation;
         if (next > from && next > s->last_index)
             to = s->last_index; /* all that is durable has been handed out */
         (void)pthread_mutex_unlock(&s->lock);
@@ -249,7 +247,6 @@ int store_read(struct store *s, raft_index from, raft_index to, size_t bytes_max
         s->rd.cursor_index = run.next;
         s->rd.cursor_slot = run.slot;
         s->rd.cursor_offset = (uint32_t)run.offset;
-        s->rd.cursor_generation = generation;
     }
     buf_reset(&s->rd.buf, 4 * STORE_READ_BYTES);
     *ret_n = sink.n;

@@ -1,18 +1,21 @@
 /* Recovery: which bytes of the folder are the log (RELIABILITY 4.5)?
  *
- * What a crash can leave, and how it is read here. "Stamping" writes header and opening batch into
- * a prepared file: .tmp                      store_create() did not finish: nothing yet. Removed.
- *   .prep, blank              prepared and never used. Removed.
- *   .prep, stamped or torn    the segment before it ended in a synced batch; nothing but the
- * opening batch can be in it, because it gets its name (rename, sync of the folder) before the
- * first real batch. Removed; a good header is evidence for the batch it names. last .wal, no data
- * batch  started and never used: the next start replaces it. last .wal, torn tail      batch g+1
- * was being written: cut (R5), unless there is evidence that it was synced (R4). other .wal, bytes
- * behind  torn tail or unused room of a segment that was last once. The header of the segment after
- *   what the next one names   it says where it ends; a later start cuts it to that.
- * Everything else is damage, and refused: a header that is not good, a missing or misnamed segment,
- * a size other than the header's in the last one, a defect before the end that the next header
- * names, a defect in an opening batch. */
+ * What a crash can leave, and how it is read here ("stamping" writes header and opening batch into a
+ * prepared file):
+ *   .tmp                        store_create() did not finish: nothing yet. Removed.
+ *   .prep, blank                prepared and never used. Removed.
+ *   .prep, stamped or torn      the segment before it ended in a synced batch; nothing but the opening
+ *                               batch can be in it, because it gets its name (rename, sync of the
+ *                               folder) before the first real batch. Removed; a good header is evidence
+ *                               for the batch it names.
+ *   last .wal, no data batch    started and never used: the next start replaces it.
+ *   last .wal, torn tail        batch g+1 was being written: cut (R5), unless there is evidence that it
+ *                               was synced (R4).
+ *   other .wal, bytes behind    torn tail or unused room of a segment that was last once. The header of
+ *   what the next one names     the segment after it says where it ends; a later start cuts it to that.
+ * Everything else is damage, and refused: a header that is not good, a missing or misnamed segment, a
+ * size other than the header's in the last one, a defect before the end that the next header names, a
+ * defect in an opening batch. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -23,11 +26,12 @@
 #include "base/cleanup.h"
 #include "base/crc32c.h"
 #include "base/err.h"
+#include "base/mutant.h"
 #include "store/store_int.h"
 
 #include "base/banned.h"
 
-#define WAY_OUT "look with 'ridd --dump-log DIR', then bring this node back as a new member"
+#define WAY_OUT "look with 'ridd --dump-log DIR', then see LOST DISK in ridd(8)"
 
 struct damage {
     const char *file;
@@ -197,7 +201,7 @@ static int check_identity(const struct recovery *rc, const char *name,
 {
     const char *what;
 
-    if (same_identity(&rc->conf, h))
+    if (MUTANT(96) || same_identity(&rc->conf, h))
         return 0;
     if (memcmp(rc->conf.cluster_id, h->cluster_id, sizeof(h->cluster_id)) != 0)
         what = "cluster";
@@ -206,7 +210,7 @@ static int check_identity(const struct recovery *rc, const char *name,
     return err_say(STORE_E_FOREIGN,
                    "'%s' belongs to another %s: the log's folder was mixed up; put back the folder "
                    "that belongs to "
-                   "this node, or bring it back as a new member",
+                   "this node, or see LOST DISK in ridd(8)",
                    name, what);
 }
 
@@ -259,7 +263,7 @@ static int check_sequence(struct recovery *rc)
         if (r != 0)
             return r;
         (void)store_name_parse(file->name, ".wal", &name_seq);
-        if (name_seq != file->header.seq) {
+        if (!MUTANT(108) && name_seq != file->header.seq) {
             (void)snprintf(what, sizeof(what), "the header says segment %" PRIu64,
                            file->header.seq);
             return refuse_file(rc, file->name, what, "a file was renamed or copied over another");
@@ -319,8 +323,13 @@ static int apply_entry(struct recovery *rc, uint32_t slot, const struct record *
         *ret_what = "an entry does not follow the one before it";
         return 1;
     }
-    if (rec->term == 0 || rec->term < log->last_term || rec->term > RAFT_INDEX_MAX) {
+    if (rec->term == 0 || rec->term < log->last_term) {
         *ret_what = "the term of an entry is lower than that of the one before it";
+        return 1;
+    }
+    /* A batch says its hard state before its entries. */
+    if (rec->term > log->hard_state.current_term) {
+        *ret_what = "the term of an entry is higher than that of the hard state before it";
         return 1;
     }
     if (rec->flags < RAFT_ENTRY_NOOP || rec->flags > RAFT_ENTRY_READ ||
@@ -364,7 +373,9 @@ static int apply_hard_state(struct log_state *log, const struct record *rec, con
         return 1;
     }
     hs.voted_for = get_u64(rec->data);
-    if (hs.current_term < log->hard_state.current_term)
+    if (hs.current_term > RAFT_INDEX_MAX)
+        *ret_what = "the term of a hard state is out of range";
+    else if (!MUTANT(89) && hs.current_term < log->hard_state.current_term)
         *ret_what = "the term of a hard state is lower than that of the one before it";
     else if (hs.current_term == log->hard_state.current_term && log->hard_state.voted_for != 0 &&
              hs.voted_for != log->hard_state.voted_for)
@@ -390,7 +401,8 @@ static int apply_record(struct recovery *rc, uint32_t slot, const struct record 
             *ret_what = "a truncation of the wrong form";
             return 1;
         }
-        truncate_log(log, rec->index);
+        if (!MUTANT(86))
+            truncate_log(log, rec->index);
         return 0;
     case RECORD_SNAPMARK:
         /* R9: where snapshot and log both have the entry, they must agree; a snapshot ahead of the
@@ -542,7 +554,7 @@ static int load_last(struct recovery *rc, const struct wal_file *file, bool *ret
     if (r != 0)
         return err_trace(r);
     r = recovery_load(vfs, f, file->file_bytes, &rc->image);
-    if (r == 0 && rc->live) {
+    if (r == 0 && rc->live && !MUTANT(88)) {
         crc = crc32c(0, rc->image.data, rc->image.len);
         len = rc->image.len;
         r = vfs->fdatasync(vfs->ctx, f);
@@ -659,14 +671,14 @@ static int judge_tail(struct recovery *rc, struct wal_file *file, const struct s
     scan_rest(img, offset, log->batch + 1, &rest);
     rc->bytes_scanned += img->len;
     d.to = rest.last_index;
-    if (rest.evidence) {
+    if (rest.evidence && !MUTANT(82)) {
         d.evidence = rest.evidence_text;
         return refuse(&d);
     }
     r = check_leftovers(rc, &d);
     if (r != 0)
         return r;
-    if (rc->conf.applied_index > log->last_index) {
+    if (!MUTANT(83) && rc->conf.applied_index > log->last_index) {
         (void)snprintf(evidence, sizeof(evidence),
                        "the state machine holds index %" PRIu64
                        ", and nothing is applied before it is durable here",
@@ -721,6 +733,8 @@ static int scan_last(struct recovery *rc, uint32_t slot)
         return err_trace(r);
     img = (struct segment_image){rc->image.data, rc->image.len, file->header.salt};
     rc->hard_state_before_last = log->hard_state;
+    if (MUTANT(76))
+        log->hard_state = (struct raft_hard_state){0};
     log->pace.fresh = true;
     log->chain = file->header.prev_chain;
     while ((r = scan_batch(&img, offset, batch, log->chain, &b, &defect)) == 0) {
@@ -749,6 +763,23 @@ static int scan_last(struct recovery *rc, uint32_t slot)
     rc->last_is_unused = slot > 0 && log->n_changes == changes &&
                          same_hard_state(&log->hard_state, &rc->hard_state_before_last);
     return judge_tail(rc, file, &img, offset, &defect, cache_lied);
+}
+
+/* Every log begins with the CONFIG entry that store_create() wrote: no truncation reaches it, because
+ * it counts as committed. */
+static int check_beginning(const struct recovery *rc)
+{
+    const struct log_state *log = &rc->log;
+
+    if (log->n_configs > 0 && log->configs[0].index == 1)
+        return 0;
+    return refuse(&(struct damage){.file = rc->files[0].name,
+                                   .offset = SEGMENT_HEADER_BYTES,
+                                   .batch = 1,
+                                   .from = 1,
+                                   .to = 1,
+                                   .what = "the first entry does not hold a configuration",
+                                   .evidence = "all its checksums are good"});
 }
 
 int recovery_run(struct recovery *rc, const struct store_conf *conf, bool live)
@@ -781,7 +812,8 @@ int recovery_run(struct recovery *rc, const struct store_conf *conf, bool live)
         if (r != 0)
             return r;
     }
-    return scan_last(rc, (uint32_t)(rc->n_files - 1));
+    r = scan_last(rc, (uint32_t)(rc->n_files - 1));
+    return r != 0 ? r : check_beginning(rc);
 }
 
 void recovery_done(struct recovery *rc)

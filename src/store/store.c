@@ -1,10 +1,11 @@
 /* Creating, opening and feeding the store. Opening recovers, then starts a new segment: nothing is
  * ever appended behind bytes that a crash may have touched (RELIABILITY R11). The order makes a
- * crash at any step harmless: 1 the torn bytes are copied for a person to look at, leftovers are
- * removed 2 the new segment is made durable under its name; its header says where the one before it
- * ends 3 the older segments are cut to that A last segment that says nothing new is replaced by the
- * new one under the same number (rename over it), so that a loop of restarts does not fill the
- * disk. */
+ * crash at any step harmless:
+ *   1 the torn bytes are copied for a person to look at, leftovers are removed
+ *   2 the new segment is made durable under its name; its header says where the one before it ends
+ *   3 the older segments are cut to that
+ * A last segment that says nothing new is replaced by the new one under the same number (rename over
+ * it), so that a loop of restarts does not fill the disk. */
 #include "store/store.h"
 
 #include <errno.h>
@@ -16,6 +17,7 @@
 #include "base/assert.h"
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "base/mutant.h"
 #include "store/store_int.h"
 
 #include "base/banned.h"
@@ -243,7 +245,7 @@ static int open_new_segment(struct store *s, const struct recovery *rc, size_t n
                                 .last_index = rc->log.last_index,
                                 .last_term = rc->log.last_term,
                                 .last_batch = rc->log.batch,
-                                .used = last->used,
+                                .used = last->used + (MUTANT(81) ? rc->torn_bytes : 0),
                                 .chain = rc->log.chain};
     struct vfs_file *f = NULL;
     char name[STORE_NAME_BYTES];
@@ -319,6 +321,8 @@ int store_open(const struct store_conf *conf, struct store_recovered *ret_recove
         .bytes_scanned = rc.bytes_scanned,
         .n_segments = s->n_segments,
     };
+    if (MUTANT(77))
+        ret_recovered->hard_state.voted_for = 0;
     memcpy(ret_recovered->torn_text, rc.torn_text, sizeof(ret_recovered->torn_text));
     *ret_store = take_ptr(s);
     return 0;

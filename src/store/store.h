@@ -81,10 +81,10 @@ int store_submit(struct store *s, const struct store_batch *b);
 int store_work(struct store *s, uint64_t *ret_number);
 /* Call when idle for some 5 ms after a sync: writes a SYNCMARK without fsync, once per batch. */
 int store_idle(struct store *s);
-/* A slice of preparing the next segment, once the active one is half full: some milliseconds at
- * most. Same thread as store_work(); call after having reported what that made durable, and again
- * while *ret_more. Without it all is as right, only rotation takes longer. A full disk is no error
- * here: stats.no_space says so until room is back. */
+/* A slice of preparing the next segment, once the active one is half full or while there is no room:
+ * some milliseconds at most. Same thread as store_work(); call after having reported what that made durable, and again
+ * while *ret_more. Without it all is as right, only rotation takes longer. A full disk or quota is no
+ * error here: stats.no_space says so until room is back. */
 int store_prepare(struct store *s, bool *ret_more);
 /* True while batches are queued. Any thread. */
 bool store_has_work(struct store *s);

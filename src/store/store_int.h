@@ -24,8 +24,10 @@
 /* No file of ours is larger (a segment, or one made larger for a batch); a larger one is refused
  * before it is read. */
 #define STORE_FILE_BYTES_MAX (1u << 30)
-/* Zeros written and synced per slice of preparation: what a batch may have to wait for. */
-#define STORE_PREPARE_BYTES (512u << 10)
+/* Zeros written and synced per slice of preparation, when nothing is queued and when a batch waits
+ * for it. */
+#define STORE_PREPARE_BYTES      (512u << 10)
+#define STORE_PREPARE_BUSY_BYTES (128u << 10)
 /* Copies of torn tails kept for a person to look at. */
 #define STORE_TORN_COPIES_MAX 4u
 /* Files of closed segments that store_read() keeps open. */
@@ -264,7 +266,6 @@ struct reader {
     raft_index cursor_index; /* 0: none */
     uint32_t cursor_slot;
     uint32_t cursor_offset;
-    uint64_t cursor_generation;
 };
 
 struct store {
@@ -280,7 +281,6 @@ struct store {
     uint32_t segments_size;
     struct log_index index; /* durable entries only */
     raft_index last_index;  /* durable */
-    uint64_t generation;    /* grows with each truncation */
     struct store_stats stats;
 
     struct writer w;

@@ -1,8 +1,9 @@
 /* The table of file operations under the log: the real one here, a virtual disk in the simulator.
  *
  * All paths are names relative to the directory that was opened (never absolute, never with "..").
- * Every call returns 0 or a value, or -errno. A file is an opaque handle. Used by the log thread,
- * and by the loop thread for pread only. */
+ * Every call returns 0 or a value, or -errno. A file is an opaque handle. Used by the log thread;
+ * by the loop thread at start and, while both run, for open, pread and close of handles of its own.
+ */
 #ifndef RIDD_STORE_VFS_H
 #define RIDD_STORE_VFS_H
 

@@ -3,13 +3,16 @@
  * record of batch k+1 on the disk proves that batch k was durable: recovery stands on that.
  *
  * Rotation, and what a crash at each step leaves:
- *   1 a batch with SEGMENT_END, synced       a last segment that ends; the next start opens a new
- * one 2 header and opening batch into .prep    a torn .prep, removed 3 fdatasync of it a stamped
- * .prep, removed; its header is evidence for batch 1 of this list 4 rename, sync of the folder a
- * last segment without data 5 the first batch of the new segment     a torn tail The next segment
- * is prepared in slices between batches from the moment the active one is half full. A slice writes
- * zeros and syncs them, so that no fdatasync of a batch has 64 MiB of them to push. When rotation
- * comes earlier, the rest stays allocated but unwritten: slower to write to, no less right. */
+ *   1 a batch with SEGMENT_END, synced         a last segment that ends; the next start opens a new one
+ *   2 header and opening batch into .prep      a torn .prep, removed
+ *   3 fdatasync of it                          a stamped .prep, removed; its header is evidence for the
+ *                                              batch of step 1
+ *   4 rename, sync of the folder               a last segment without data
+ *   5 the first batch of the new segment       a torn tail
+ * The next segment is prepared in slices between batches from the moment the active one is half full, or
+ * as soon as there is room again. A slice writes zeros and syncs them, so that no fdatasync of a batch
+ * has 64 MiB of them to push. When rotation comes earlier, the rest stays allocated but unwritten:
+ * slower to write to, no less right. */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -20,12 +23,13 @@
 #include "base/clock.h"
 #include "base/crc32c.h"
 #include "base/err.h"
+#include "base/mutant.h"
 #include "store/store_int.h"
 
 #include "base/banned.h"
 
 /* After a failed attempt to make room: calls left out before the next one, at most. */
-#define NO_SPACE_SKIP_MAX 64u
+#define NO_SPACE_SKIP_MAX 16u
 
 /* ---- files ---- */
 
@@ -144,7 +148,7 @@ static int write_batch(struct store *s)
                              .n_bytes = w->n_bytes,
                              .chain = w->chain,
                              .synced_batch = w->synced_batch,
-                             .commit_index = w->commit_index};
+                             .commit_index = MUTANT(110) ? 0 : w->commit_index};
     unsigned char data[BATCH_END_BYTES];
     uint64_t begin;
     uint64_t took;
@@ -165,9 +169,11 @@ static int write_batch(struct store *s)
     if (r != 0)
         return err_trace(r);
     begin = clock_mono_us();
-    r = s->conf.vfs->fdatasync(s->conf.vfs->ctx, w->file);
+    r = MUTANT(78) && w->batch % 2 == 0 ? 0 : s->conf.vfs->fdatasync(s->conf.vfs->ctx, w->file);
+    if (MUTANT(80) && r != 0)
+        r = s->conf.vfs->fdatasync(s->conf.vfs->ctx, w->file);
     took = clock_mono_us() - begin;
-    if (r != 0)
+    if (r != 0 && !MUTANT(79))
         return err_trace(r);
     (void)pthread_mutex_lock(&s->lock);
     s->stats.n_fsyncs++;
@@ -230,7 +236,7 @@ static int stamp_segment(struct store *s, uint64_t seq, const struct segment_pre
     segment_header_encode(&h, page);
     r = write_all(vfs, w->file, page, SEGMENT_HEADER_BYTES, 0);
     if (r == 0)
-        r = put_hard_state(w, &w->hard_state);
+        r = MUTANT(76) ? 0 : put_hard_state(w, &w->hard_state);
     if (r == 0 && first != NULL)
         r = put_entry(w, first);
     if (r == 0)
@@ -267,7 +273,7 @@ int store_start_segment(struct store *s, struct vfs_file *f, const char *name_no
         return err_trace(r);
     store_name_segment(name, seq);
     r = vfs->rename(vfs->ctx, name_now, name);
-    if (r == 0)
+    if (r == 0 && !MUTANT(87))
         r = vfs->sync_dir(vfs->ctx);
     if (r != 0)
         return err_trace(r);
@@ -278,6 +284,12 @@ int store_start_segment(struct store *s, struct vfs_file *f, const char *name_no
     s->stats.n_fsyncs++;
     (void)pthread_mutex_unlock(&s->lock);
     return err_trace(r);
+}
+
+/* A quota that is used up is a full disk, too. */
+static bool is_full(int r)
+{
+    return r == -ENOSPC || r == -EDQUOT;
 }
 
 static void set_no_space(struct store *s, bool no_space)
@@ -326,7 +338,9 @@ static int take_next_file(struct store *s, uint64_t need, struct vfs_file **ret_
         return err_trace(r);
     store_name_prepared(name, w->seq + 1);
     r = store_make_file(s->conf.vfs, name, size, 0, ret_file);
-    if (r == -ENOSPC) {
+    if (r == 0)
+        set_no_space(s, false);
+    if (is_full(r) && !MUTANT(109)) {
         set_no_space(s, true);
         size = store_max_u64(store_min_u64(s->conf.segment_first_bytes, size), least);
         r = store_make_file(s->conf.vfs, name, size, 0, ret_file);
@@ -483,7 +497,6 @@ static int publish(struct store *s, unsigned n_entries)
     for (size_t i = 0; r == 0 && i < w->n_ops; i++) {
         if (w->ops[i].truncate_from != 0) {
             log_index_truncate(&s->index, w->ops[i].truncate_from);
-            s->generation++;
         } else {
             log_index_add(&s->index, w->ops[i].point);
         }
@@ -606,7 +619,7 @@ static int prepare_no_space(struct store *s)
     struct writer *w = &s->w;
 
     w->no_space_tries++;
-    w->no_space_skip = w->no_space_tries < 6 ? 1u << w->no_space_tries : NO_SPACE_SKIP_MAX;
+    w->no_space_skip = w->no_space_tries < 4 ? 1u << w->no_space_tries : NO_SPACE_SKIP_MAX;
     set_no_space(s, true);
     return err_trace(drop_prepared(s));
 }
@@ -625,7 +638,7 @@ static int prepare_begin(struct store *s)
     w->next_size = store_max_u64(s->conf.segment_bytes, STORE_SEGMENT_OVERHEAD);
     w->next_filled = 0;
     r = store_make_file(s->conf.vfs, name, w->next_size, 0, &w->next_file);
-    if (r == -ENOSPC)
+    if (is_full(r))
         return err_trace(prepare_no_space(s));
     if (r != 0)
         return err_trace(r);
@@ -638,12 +651,13 @@ static int prepare_begin(struct store *s)
 static int prepare_fill(struct store *s)
 {
     struct writer *w = &s->w;
-    uint64_t to = store_min_u64(w->next_filled + STORE_PREPARE_BYTES, w->next_size);
+    uint64_t slice = store_has_work(s) ? STORE_PREPARE_BUSY_BYTES : STORE_PREPARE_BYTES;
+    uint64_t to = store_min_u64(w->next_filled + slice, w->next_size);
     int r = write_zeros(s->conf.vfs, w->next_file, w->next_filled, to);
 
     if (r == 0)
         r = s->conf.vfs->fdatasync(s->conf.vfs->ctx, w->next_file);
-    if (r == -ENOSPC)
+    if (is_full(r))
         return err_trace(prepare_no_space(s)); /* a file system that allocates at each write */
     if (r != 0)
         return err_trace(r);
@@ -660,7 +674,9 @@ int store_prepare(struct store *s, bool *ret_more)
     if (w->failed != 0)
         return err_trace(w->failed);
     *ret_more = false;
-    if (w->prepare == PREPARE_DONE || w->used < w->size / 2)
+    /* While there was no room, also before the half: new writes are refused meanwhile, so that half
+     * would never come, and only an attempt ends the state. This thread alone writes no_space. */
+    if (w->prepare == PREPARE_DONE || (w->used < w->size / 2 && !s->stats.no_space))
         return 0;
     w->failed = w->prepare == PREPARE_NONE ? prepare_begin(s) : prepare_fill(s);
     if (w->failed != 0)

@@ -22,6 +22,7 @@
 #include "base/bytes.h"
 #include "base/crc32c.h"
 #include "base/err.h"
+#include "base/mutant.h"
 
 #include "base/banned.h"
 
@@ -58,7 +59,10 @@ const char *wire_frame_error_text(int error)
     }
 }
 
-const char *wire_refusal_text(enum wire_refusal refusal)
+static const char lost_there[] = "its disk was lost: not the node known by this name";
+static const char lost_here[] = "our disk was lost: not the node it knew by our name";
+
+const char *wire_refusal_text(enum wire_refusal refusal, bool by_us)
 {
     switch (refusal) {
     case WIRE_REFUSED_NOT:
@@ -72,9 +76,13 @@ const char *wire_refusal_text(enum wire_refusal refusal)
     case WIRE_REFUSED_FROM:
         return "the node is not in the configuration";
     case WIRE_REFUSED_INCARNATION:
-        return "the node is not the one known under this name: its disk was lost";
+        return by_us ? lost_there : lost_here;
+    case WIRE_REFUSED_OURSELVES:
+        return by_us ? lost_here : lost_there;
     case WIRE_REFUSED_BUSY:
         return "too many connections";
+    case WIRE_REFUSALS_END:
+        break;
     }
     return "unknown refusal";
 }
@@ -187,7 +195,8 @@ int wire_frame_cut(const void *data, size_t len, struct wire_frame *ret, size_t 
         *ret_need = LENGTH_BYTES + length;
     if (len - LENGTH_BYTES < length)
         return WIRE_FRAME_E_SHORT;
-    if (crc32c(0, p + CRC_END, length + LENGTH_BYTES - CRC_END) != get_u32(p + LENGTH_BYTES))
+    if (!MUTANT(90) &&
+        crc32c(0, p + CRC_END, length + LENGTH_BYTES - CRC_END) != get_u32(p + LENGTH_BYTES))
         return WIRE_FRAME_E_CRC;
     if (!type_known(p[CRC_END]) || p[CRC_END + 1] != 0 || get_u16(p + CRC_END + 2) != 0)
         return WIRE_FRAME_E_TYPE;
@@ -245,7 +254,7 @@ static bool entries_ok(const struct raft_msg *m)
 
         if (e->type < RAFT_ENTRY_NOOP || e->type > RAFT_ENTRY_READ || e->len > ENTRY_BYTES_MAX)
             return false;
-        if (e->id.index != before.index + 1 || e->id.index > RAFT_INDEX_MAX)
+        if ((!MUTANT(91) && e->id.index != before.index + 1) || e->id.index > RAFT_INDEX_MAX)
             return false;
         /* Terms never fall along a log, and a leader has no entry of a later term than its own. */
         if (e->id.term == 0 || e->id.term < before.term || e->id.term > m->term)
@@ -474,7 +483,7 @@ int wire_hello_encode(const struct wire_hello *h, bool is_reply, struct buf *buf
     int r;
 
     rid_assert(h->channel >= WIRE_CHANNEL_CONTROL && h->channel <= WIRE_CHANNEL_PROBE);
-    rid_assert(h->refused <= WIRE_REFUSED_BUSY);
+    rid_assert(h->refused < WIRE_REFUSALS_END);
     rid_assert(is_reply || h->refused == WIRE_REFUSED_NOT);
     r = frame_open(buf, HELLO_WIRE_BYTES, &p);
     if (r != 0)
@@ -497,7 +506,7 @@ int wire_hello_encode(const struct wire_hello *h, bool is_reply, struct buf *buf
 
 static bool hello_ok(const struct wire_hello *h, bool is_reply)
 {
-    return h->from != 0 && h->last_index <= RAFT_INDEX_MAX && h->refused <= WIRE_REFUSED_BUSY &&
+    return h->from != 0 && h->last_index <= RAFT_INDEX_MAX && h->refused < WIRE_REFUSALS_END &&
            (is_reply || h->refused == WIRE_REFUSED_NOT);
 }
 

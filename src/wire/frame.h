@@ -50,8 +50,11 @@ enum wire_refusal {
     WIRE_REFUSED_FROM,        /* you are not in my configuration */
     WIRE_REFUSED_INCARNATION, /* you are not the one I knew under this name: its disk was lost */
     WIRE_REFUSED_BUSY,
+    WIRE_REFUSED_OURSELVES,   /* I am not the one you knew under my name: my disk was lost */
+    WIRE_REFUSALS_END,
 };
-const char *wire_refusal_text(enum wire_refusal refusal);
+/* "it" is the other side: what the refusing node says (by_us), and what the refused one tells its operator. */
+const char *wire_refusal_text(enum wire_refusal refusal, bool by_us);
 
 /* One frame cut from the front of a byte stream; payload is borrowed from data. */
 struct wire_frame {

@@ -174,7 +174,7 @@ static void *connection_thread(void *arg)
 {
     struct connection *c = arg;
     struct fake_server *s = c->server;
-    size_t size = 4u << 20;
+    size_t size = 16u << 20;
     char *data = malloc(size);
     size_t len = 0;
     bool go_on = data != NULL && greet(s, c->fd);
@@ -187,9 +187,10 @@ static void *connection_thread(void *arg)
             continue;
         if (n <= 0)
             break;
+        data[len + (size_t)n] = '\0';
+        newline = strchr(data + len, '\n');
         len += (size_t)n;
-        data[len] = '\0';
-        while (go_on && (newline = strchr(data, '\n')) != NULL) {
+        for (; go_on && newline != NULL; newline = strchr(data, '\n')) {
             *newline = '\0';
             go_on = answer(s, c->fd, data);
             len -= (size_t)(newline + 1 - data);
@@ -277,6 +278,12 @@ void fake_set_greeting(struct fake_server *s, const char *line, int and_close, u
     s->greeting = line;
     s->greeting_closes = and_close;
     s->greeting_times = times;
+    (void)pthread_mutex_unlock(&s->mutex);
+}
+
+void fake_publish(struct fake_server *s)
+{
+    (void)pthread_mutex_lock(&s->mutex); /* the threads take it before they look */
     (void)pthread_mutex_unlock(&s->mutex);
 }
 

@@ -34,6 +34,8 @@ struct fake_server *fake_start(const struct fake_step *steps, size_t n_steps);
 /* Sent on each new connection before anything is read (NULL: nothing). Before the first connection.
  */
 void fake_set_greeting(struct fake_server *s, const char *line, int and_close, unsigned times);
+/* After a change of what the steps point at, for the server's threads to see it. */
+void fake_publish(struct fake_server *s);
 void fake_stop(struct fake_server *s);
 /* "127.0.0.1:12345", lives as long as the server. */
 const char *fake_address(const struct fake_server *s);

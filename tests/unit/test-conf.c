@@ -203,7 +203,8 @@ static void conf__which_node_this_is(void **state)
     (void)state;
     text = problems_of(GOOD, strlen(GOOD), NULL, true);
     assert_string_equal(text,
-                        "f: which node this is was not said: give --id NAME or 'id' in [node]\n");
+                        "f: which node this is was not said: give --id NAME or 'id' in [node]; "
+                        "known: n1\n");
     free(text);
     text = problems_of(GOOD, strlen(GOOD), "n2", true);
     assert_string_equal(text, "f: --id 'n2' is not in [peers]; known: n1\n");

@@ -1,6 +1,8 @@
 /* kv: what entries do to the state, what readers see of it, and what happens at its bounds. */
 #include "unit/kv-fixture.h"
 
+#include "kv/digest_int.h"
+
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
@@ -384,6 +386,155 @@ static void kv__random_commands_match_a_model(void **state)
     model_check(f, model);
 }
 
+/* ---- digest ---- */
+
+static struct kv_digest digest_now(struct fixture *f)
+{
+    struct kv_stats stats;
+
+    assert_int_equal(kv_get_stats(f->kv, &stats), 0);
+    assert_true(stats.digest_index == kv_last_applied(f->kv).index);
+    return stats.digest;
+}
+
+static bool same(struct kv_digest a, struct kv_digest b)
+{
+    return a.low == b.low && a.high == b.high;
+}
+
+/* The hash of one record as a reader finds it, made from kv.h's words alone. */
+static struct kv_digest digest_of(struct fixture *f, const char *name)
+{
+    struct kv_digest d = {0, 0};
+    struct wire_key key = string_key(name);
+    struct command_value v;
+    struct raft_entry_id id;
+    struct buf b = BUF_INIT;
+
+    assert_int_equal(kv_read_begin(f->kv, &id), 0);
+    assert_int_equal(kv_get(f->kv, key_slice(&key), &v), 0);
+    if (v.exists) {
+        assert_int_equal(buf_add_u64(&b, v.create_index), 0);
+        assert_int_equal(buf_add_u64(&b, v.modify_index), 0);
+        assert_int_equal(buf_add_u64(&b, v.version), 0);
+        assert_int_equal(buf_add(&b, v.text.data, v.text.len), 0);
+        d = digest_record(key.bytes, key.len, b.data, b.len);
+    }
+    kv_read_end(f->kv);
+    buf_done(&b);
+    return d;
+}
+
+static void kv__digest_is_the_sum_over_the_records(void **state)
+{
+    struct fixture *f = *state;
+    struct prng prng = {7};
+
+    kv_up(f);
+    assert_true(same(digest_now(f), (struct kv_digest){0, 0}));
+    for (unsigned i = 0; i < 400; i++) {
+        struct kv_digest sum = {0, 0};
+        char name[8];
+        char value[600];
+
+        (void)snprintf(name, sizeof(name), "k%u", (unsigned)prng_below(&prng, 6));
+        (void)snprintf(value, sizeof(value), "\"%0*u\"", (int)prng_below(&prng, 500) + 1, i);
+        switch (prng_below(&prng, 4)) {
+        case 0:
+            (void)delete_one(f, name);
+            break;
+        case 1:
+            (void)cas_one(f, name, "1", value, prng_below(&prng, 2) != 0);
+            break;
+        default:
+            (void)write_one(f, name, value);
+            break;
+        }
+        for (unsigned k = 0; k < 6; k++) {
+            (void)snprintf(name, sizeof(name), "k%u", k);
+            digest_add(&sum, digest_of(f, name));
+        }
+        assert_true(same(digest_now(f), sum));
+        if (i % 50 == 49) {
+            kv_down(f, i % 100 == 99);
+            kv_up(f);
+            assert_true(same(digest_now(f), sum));
+        }
+    }
+    for (unsigned k = 0; k < 6; k++) {
+        char name[8];
+
+        (void)snprintf(name, sizeof(name), "k%u", k);
+        (void)delete_one(f, name);
+    }
+    assert_true(same(digest_now(f), (struct kv_digest){0, 0}));
+}
+
+static void kv__digest_sees_every_part_of_a_record(void **state)
+{
+    const struct {
+        const char *key;
+        const char *value;
+    } records[] = {{"", ""},
+                   {"", "a"},
+                   {"a", ""},
+                   {"a", "b"},
+                   {"ab", ""},
+                   {"", "ab"},
+                   {"b", "a"},
+                   {"a", "c"},
+                   {"0123456789abcdef", "x"},
+                   {"0123456789abcdef", "y"}};
+    const size_t n = sizeof(records) / sizeof(records[0]);
+
+    (void)state;
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < n; j++) {
+            struct kv_digest a = digest_record(records[i].key, strlen(records[i].key),
+                                               records[i].value, strlen(records[i].value));
+            struct kv_digest b = digest_record(records[j].key, strlen(records[j].key),
+                                               records[j].value, strlen(records[j].value));
+
+            assert_true(same(a, b) == (strcmp(records[i].key, records[j].key) == 0 &&
+                                       strcmp(records[i].value, records[j].value) == 0));
+        }
+}
+
+static void kv__digest_arithmetic_carries(void **state)
+{
+    struct kv_digest sum = {1, UINT64_MAX};
+    const struct kv_digest d = {0x8000000000000000u, 2};
+
+    (void)state;
+    digest_add(&sum, d);
+    assert_true(sum.high == 0x8000000000000002u && sum.low == 1);
+    digest_sub(&sum, d);
+    assert_true(sum.high == 1 && sum.low == UINT64_MAX);
+    digest_sub(&sum, (struct kv_digest){2, 0});
+    assert_true(sum.high == UINT64_MAX && sum.low == UINT64_MAX);
+}
+
+static void kv__digest_is_undone_with_its_transaction(void **state)
+{
+    struct fixture *f = *state;
+    struct kv_digest before;
+    struct wire_key key = string_key("x");
+    struct command c = command_write(key_slice(&key), "2");
+    struct command_result result;
+    raft_index index = 1;
+
+    kv_up(f);
+    write_one(f, "x", "1");
+    before = digest_now(f);
+    assert_int_equal(kv_begin(f->kv), 0);
+    assert_int_equal(apply_command(f, &index, &c, &result), 0);
+    kv_abort(f->kv);
+    assert_true(same(digest_now(f), before));
+    /* The same text again is a new record: its indexes differ. */
+    write_one(f, "x", "1");
+    assert_false(same(digest_now(f), before));
+}
+
 /* ---- bounds ---- */
 
 static void kv__a_full_map_applies_nothing(void **state)
@@ -583,6 +734,10 @@ int main(void)
         TEST(kv__kinds_of_keys_are_apart),
         TEST(kv__apply_get_sees_the_transaction),
         TEST(kv__random_commands_match_a_model),
+        TEST(kv__digest_is_the_sum_over_the_records),
+        TEST(kv__digest_sees_every_part_of_a_record),
+        TEST(kv__digest_arithmetic_carries),
+        TEST(kv__digest_is_undone_with_its_transaction),
         TEST(kv__a_full_map_applies_nothing),
         TEST(kv__a_short_but_whole_file_is_no_alarm),
         TEST(kv__a_reader_sees_one_instant_while_a_writer_writes),

@@ -78,6 +78,25 @@ static void raft__vote_is_sent_only_when_durable(void **state)
     assert_true(fx.nodes[1].disk.hard_state.voted_for == fx_id(&fx, 2));
 }
 
+/* The term stays, only the vote is new: that is a change to store as well. */
+static void raft__vote_within_the_current_term_is_stored(void **state)
+{
+    struct raft_msg m;
+
+    (void)state;
+    fx_init(&fx, 3, 0, 1);
+    fx_set_hard_state(&fx, 1, 5, 0);
+    fx.nodes[1].manual_store = true;
+    fx_start(&fx, 1);
+    m = make_vote(2, 1, 5);
+    fx_inject_ok(&fx, &m);
+    assert_int_equal(fx.nodes[1].n_batches, 1);
+    assert_int_equal(fx_count(&fx, 1, 2, RAFT_MSG_VOTE_RESP), 0);
+    fx_store_all(&fx, 1);
+    assert_false(fx_only(&fx, 1, 2, RAFT_MSG_VOTE_RESP)->reject);
+    assert_true(fx.nodes[1].disk.hard_state.voted_for == fx_id(&fx, 2));
+}
+
 /* Asked again while the first grant waits for the disk: the second answer waits as well. */
 static void raft__vote_asked_twice_waits_twice(void **state)
 {
@@ -131,6 +150,30 @@ static void raft__vote_request_is_sent_only_when_durable(void **state)
     assert_int_equal(fx_count(&fx, 1, FX_ANY, RAFT_MSG_VOTE), 0);
     fx_store_all(&fx, 1);
     assert_int_equal(fx_count(&fx, 1, FX_ANY, RAFT_MSG_VOTE), 2);
+}
+
+/* Nobody can have seen the request yet; but even a majority of the others does not make a leader
+ * before the own vote is on the disk: a leader's messages speak of it. */
+static void raft__nobody_leads_before_its_own_vote_is_durable(void **state)
+{
+    struct raft_msg m;
+
+    (void)state;
+    fx_init(&fx, 5, 0, 1);
+    fx.nodes[1].manual_store = true;
+    fx_start(&fx, 1);
+    fx_tick_deadline(&fx, 1);
+    for (unsigned j = 2; j <= 3; j++) {
+        m = fx_make(&fx, RAFT_MSG_PRE_VOTE_RESP, j, 1, 2);
+        fx_inject_ok(&fx, &m);
+    }
+    for (unsigned j = 2; j <= 5; j++) {
+        m = fx_make(&fx, RAFT_MSG_VOTE_RESP, j, 1, 2);
+        fx_inject_ok(&fx, &m);
+        assert_int_equal(fx_role(&fx, 1), RAFT_CANDIDATE);
+    }
+    fx_store_all(&fx, 1);
+    assert_int_equal(fx_role(&fx, 1), RAFT_LEADER);
 }
 
 /* The own vote counts when it is durable, not before: in a group of one nothing else would stop it.
@@ -845,15 +888,40 @@ static void raft__impossible_messages_are_refused_unchanged(void **state)
     fx_init(&fx, 1, 0, 1);
 }
 
+/* RELIABILITY P7: a peer that says the highest term there is. What we would send of a higher one,
+ * the encoder refuses by assertion and every peer as nonsense. */
+static void raft__no_campaign_beyond_the_last_term(void **state)
+{
+    struct raft_msg m;
+
+    (void)state;
+    fx_init(&fx, 3, 0, 1);
+    fx_start(&fx, 1);
+    m = fx_make(&fx, RAFT_MSG_VOTE_RESP, 2, 1, RAFT_INDEX_MAX);
+    m.reject = true;
+    fx_inject_ok(&fx, &m);
+    assert_true(fx_term(&fx, 1) == RAFT_INDEX_MAX);
+    m = fx_make(&fx, RAFT_MSG_TIMEOUT_NOW, 2, 1, RAFT_INDEX_MAX);
+    fx_inject_ok(&fx, &m);
+    for (unsigned k = 0; k < 5; k++)
+        fx_tick_deadline(&fx, 1);
+    assert_int_equal(fx_role(&fx, 1), RAFT_FOLLOWER);
+    assert_true(fx_term(&fx, 1) == RAFT_INDEX_MAX);
+    assert_int_equal(fx_count(&fx, 1, FX_ANY, FX_ANY), 0);
+}
+
 #define T(f) cmocka_unit_test_teardown(f, teardown)
 
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
+        T(raft__no_campaign_beyond_the_last_term),
         T(raft__vote_is_sent_only_when_durable),
+        T(raft__vote_within_the_current_term_is_stored),
         T(raft__vote_asked_twice_waits_twice),
         T(raft__vote_of_two_terms_wait_for_their_batches),
         T(raft__vote_request_is_sent_only_when_durable),
+        T(raft__nobody_leads_before_its_own_vote_is_durable),
         T(raft__single_voter_leads_and_commits_only_what_is_durable),
         T(raft__single_voter_with_a_learner_leads),
         T(raft__restart_keeps_the_vote),

@@ -113,6 +113,30 @@ static void raft__paper_leader_next_and_match_index_begin(void **state)
     assert_int_equal(fx_find(&fx, 1, 3, RAFT_MSG_APPEND)->m.prev.term, 2);
 }
 
+/* "Reinitialized after election": what a follower had acknowledged to an earlier leadership may be
+ * gone since. */
+static void raft__paper_leader_forgets_match_index_of_earlier_terms(void **state)
+{
+    struct raft_status s;
+
+    (void)state;
+    start_one(5, NULL, 0, 1);
+    fx_puppets_lead(&fx, 1);
+    (void)fx_propose(&fx, 1);
+    fx_puppet_ack(&fx, 2, 1, 3);
+    heartbeat(3, 5);
+    fx_puppets_elect(&fx, 1);
+    s = fx_status(&fx, 1);
+    for (unsigned j = 2; j <= 5; j++) {
+        assert_int_equal(fx_peer(&fx, &s, j)->match_index, 0);
+        assert_int_equal(fx_peer(&fx, &s, j)->next_index, 4);
+    }
+    fx_puppet_ack(&fx, 3, 1, 4);
+    assert_int_equal(fx_commit(&fx, 1), 2);
+    fx_puppet_ack(&fx, 4, 1, 4);
+    assert_int_equal(fx_commit(&fx, 1), 4);
+}
+
 /* ---- RequestVote, receiver ---- */
 
 /* 1. Reply false if term < current_term (3.3). */
@@ -1044,6 +1068,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         T(raft__paper_state_is_what_was_durable),
         T(raft__paper_leader_next_and_match_index_begin),
+        T(raft__paper_leader_forgets_match_index_of_earlier_terms),
         T(raft__paper_vote_of_a_lower_term_is_refused),
         T(raft__paper_vote_once_per_term),
         T(raft__paper_vote_refused_by_candidate_and_leader),

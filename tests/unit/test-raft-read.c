@@ -523,6 +523,68 @@ static void raft__patience_opens_one_round_more(void **state)
     assert_read(b, DONE);
 }
 
+/* A read that waits for that moment has a deadline: the host need not find out by chance. */
+static void raft__waiting_read_wakes_the_host(void **state)
+{
+    uint64_t opened;
+    uint64_t b;
+
+    (void)state;
+    lead(3, 0);
+    raft_set_rounds_max(fx_raft(&fx, 1), 1);
+    (void)fx_read(&fx, 1, 0);
+    opened = fx_status(&fx, 1).rounds_opened;
+    fx.now += 10;
+    b = fx_read(&fx, 1, 0);
+    assert_int_equal(fx_status(&fx, 1).rounds_opened, opened);
+    assert_true(raft_deadline_us(fx_raft(&fx, 1)) <= fx.now + 1000);
+    drop_all();
+    fx_tick_deadline(&fx, 1);
+    assert_int_equal(fx_status(&fx, 1).rounds_opened, opened + 1);
+    ack(3, fx_round_sent(&fx, 1, 3));
+    assert_read(b, DONE);
+}
+
+/* Nothing is sent over a link that is down. */
+static void raft__dead_links_get_no_heartbeats(void **state)
+{
+    (void)state;
+    lead(3, 0);
+    fx_link(&fx, 1, 2, false);
+    drop_all();
+    (void)fx_read(&fx, 1, 0);
+    (void)fx_propose(&fx, 1);
+    fx_tick_deadline(&fx, 1);
+    assert_int_equal(fx_count(&fx, 1, 2, FX_ANY), 0);
+    assert_true(fx_count(&fx, 1, 3, RAFT_MSG_HEARTBEAT) > 0);
+}
+
+/* Rounds that nobody answers are bounded too, and do not stand in the way of the next leadership.
+ */
+static void raft__unanswered_rounds_do_not_outlive_their_leadership(void **state)
+{
+    uint64_t opened = 0;
+    uint64_t a;
+
+    (void)state;
+    lead(3, 0);
+    for (unsigned k = 0; k < 300; k++) {
+        (void)fx_read(&fx, 1, 0);
+        fx.now += 1100;
+        ack(2, 0); /* the voters live, but the rounds are lost */
+        fx_tick(&fx, 1);
+        drop_all();
+    }
+    assert_true(fx_status(&fx, 1).rounds_opened < 200);
+    depose(5);
+    fx_puppets_lead(&fx, 1);
+    opened = fx_status(&fx, 1).rounds_opened;
+    a = fx_read(&fx, 1, 0);
+    assert_int_equal(fx_status(&fx, 1).rounds_opened, opened + 1);
+    ack(2, round_open());
+    assert_read(a, DONE);
+}
+
 /* Without waiting reads no round is opened, whatever time passes. */
 static void raft__idle_leader_opens_no_rounds(void **state)
 {
@@ -913,6 +975,7 @@ static void raft__reads_below_their_floor_fail_with_the_leadership(void **state)
     }
     assert_int_equal(fx_commit(&fx, 1), floor);
     assert_read(a, FAILED);
+    assert_int_equal(fx.nodes[1].loss_commit_index, floor - 1); /* the write's fate is not known */
 }
 
 /* Commit, confirmation and loss of the floor's entry in one turn: the loss wins here as well. */
@@ -1192,6 +1255,9 @@ int main(void)
         T(raft__reconnected_peer_gets_the_round_at_once),
         T(raft__rounds_outstanding_are_bounded),
         T(raft__patience_opens_one_round_more),
+        T(raft__waiting_read_wakes_the_host),
+        T(raft__dead_links_get_no_heartbeats),
+        T(raft__unanswered_rounds_do_not_outlive_their_leadership),
         T(raft__idle_leader_opens_no_rounds),
         T(raft__read_quorum_for_every_group_size),
         T(raft__learners_do_not_confirm_reads),

@@ -499,7 +499,7 @@ static void assert_same_hello(const struct wire_hello *a, const struct wire_hell
 static void frame__hello_comes_back(void **state)
 {
     (void)state;
-    for (unsigned refused = 0; refused <= WIRE_REFUSED_BUSY; refused++) {
+    for (unsigned refused = 0; refused < WIRE_REFUSALS_END; refused++) {
         cleanup_buf struct buf b = BUF_INIT;
         struct wire_hello h = hello;
         struct wire_hello back;
@@ -532,8 +532,8 @@ static void frame__hello_fields(void **state)
         {8, 1, 0, false},                 /* channel */
         {8, 1, WIRE_CHANNEL_PROBE, true}, /* " */
         {8, 1, 4, false},                 /* " */
-        {9, 1, WIRE_REFUSED_BUSY, true},  /* refused */
-        {9, 1, WIRE_REFUSED_BUSY + 1, false},
+        {9, 1, WIRE_REFUSALS_END - 1, true},  /* refused */
+        {9, 1, WIRE_REFUSALS_END, false},
         {26, 8, 0, false}, /* from: nobody */
         {26, 8, UINT64_MAX, true},
         {34, 8, 0, true},              /* to: the host compares it */
@@ -591,10 +591,18 @@ static void frame__texts(void **state)
     for (int i = 0; i <= WIRE_FRAME_E_PAYLOAD + 1; i++)
         for (int k = 0; k < i; k++)
             assert_string_not_equal(wire_frame_error_text(i), wire_frame_error_text(k));
-    for (unsigned i = 0; i <= WIRE_REFUSED_BUSY + 1u; i++)
-        for (unsigned k = 0; k < i; k++)
-            assert_string_not_equal(wire_refusal_text((enum wire_refusal)i),
-                                    wire_refusal_text((enum wire_refusal)k));
+    for (unsigned i = 0; i <= WIRE_REFUSALS_END; i++)
+        for (unsigned k = 0; k < i; k++) {
+            assert_string_not_equal(wire_refusal_text((enum wire_refusal)i, true),
+                                    wire_refusal_text((enum wire_refusal)k, true));
+            assert_string_not_equal(wire_refusal_text((enum wire_refusal)i, false),
+                                    wire_refusal_text((enum wire_refusal)k, false));
+        }
+    /* Whose disk it was depends on who reads. */
+    assert_non_null(strstr(wire_refusal_text(WIRE_REFUSED_INCARNATION, true), "its disk"));
+    assert_non_null(strstr(wire_refusal_text(WIRE_REFUSED_INCARNATION, false), "our disk"));
+    assert_non_null(strstr(wire_refusal_text(WIRE_REFUSED_OURSELVES, true), "our disk"));
+    assert_non_null(strstr(wire_refusal_text(WIRE_REFUSED_OURSELVES, false), "its disk"));
 }
 
 /* ---- random bytes ---- */

@@ -1,0 +1,26 @@
+/* The sum of hashes of kv.h's struct kv_digest, one record at a time. Pure, any thread. */
+#ifndef RIDD_KV_DIGEST_INT_H
+#define RIDD_KV_DIGEST_INT_H
+
+#include "kv/kv.h"
+
+/* MurmurHash3 (x64, 128 bits) of the key, carried on over the value: which bytes belong to which is
+ * part of it, because each part ends with its length. */
+struct kv_digest digest_record(const void *key, size_t key_len, const void *value,
+                               size_t value_len);
+
+static inline void digest_add(struct kv_digest *sum, struct kv_digest d)
+{
+    sum->low += d.low;
+    sum->high += d.high + (sum->low < d.low ? 1 : 0);
+}
+
+static inline void digest_sub(struct kv_digest *sum, struct kv_digest d)
+{
+    const uint64_t borrow = sum->low < d.low ? 1 : 0;
+
+    sum->low -= d.low;
+    sum->high -= d.high + borrow;
+}
+
+#endif

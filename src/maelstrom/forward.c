@@ -1,0 +1,561 @@
+/* Requests that only a leader can answer, at a node that may not lead.
+ *
+ *   request ─► WAITING ── this node can serve ─► the service
+ *                 ▲  └──── another node leads ──► SENT ── its answer ─► the client
+ *                 └──── it certainly did not happen ───┘
+ *
+ * What is sent is the request itself under a number of our own, with the time that is left and the
+ * name of the client in "forwarded_for". The receiver does each number at most once and never
+ * forwards it on. Every request has its deadline in both stages; a write that was sent and not
+ * answered by then has an unknown fate and is never sent again. The requests of one client keep
+ * their order: while a write of it is out, what it sent later waits. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/err.h"
+#include "maelstrom/maelstrom_int.h"
+#include "wire/value.h"
+
+#include "base/banned.h"
+
+/* compare_read_methods is not bound by timeout_ms; a lost answer must be forgotten some day all the
+ * same. */
+#define COMPARE_US 600000000u
+#define BUSY_MS    20u
+
+enum stage { WAITING, SENT };
+
+struct forward {
+    struct list link;  /* maelstrom.waiting or .sent */
+    struct list by_id; /* SENT */
+    struct list timer;
+    struct client *client;     /* borrowed: lives as long as it has forwards */
+    struct wire_origin origin; /* owned copy */
+    enum wire_request_type type;
+    enum stage stage;
+    uint64_t timeout_at_us; /* the client's */
+    uint64_t deadline_us;   /* that, or later */
+    uint64_t
+        not_before_us; /* WAITING: refused by who was taken for the leader; not sent again before */
+    uint32_t timeout_ms;
+    raft_node_id to; /* SENT */
+    raft_term term;  /* SENT: then */
+    uint64_t msg_id; /* SENT */
+    size_t len;
+    char line[]; /* as it came */
+};
+
+/* ---- kinds ---- */
+
+bool forward_wanted(const struct wire_request *q)
+{
+    switch ((int)q->type) { /* int: the rest is for default */
+    case WIRE_REQ_READ_INDEX:
+    case WIRE_REQ_READ_VIA_LOG:
+    case WIRE_REQ_COMPARE:
+    case WIRE_REQ_BATCH_READ_INDEX:
+    case WIRE_REQ_WRITE:
+    case WIRE_REQ_CAS:
+    case WIRE_REQ_DELETE:
+    case WIRE_REQ_TRANSFER_LEADER:
+        return true;
+    case WIRE_REQ_READ:
+        return q->via != WIRE_VIA_LOCAL;
+    default:
+        return false;
+    }
+}
+
+static bool is_write(enum wire_request_type type)
+{
+    return type == WIRE_REQ_WRITE || type == WIRE_REQ_CAS || type == WIRE_REQ_DELETE;
+}
+
+/* Once sent and not answered, it may have happened and may not. */
+static bool changes_something(enum wire_request_type type)
+{
+    return is_write(type) || type == WIRE_REQ_TRANSFER_LEADER;
+}
+
+/* May be begun once more after it was begun elsewhere: it only reads, and belongs to no leader in
+ * particular. */
+static bool is_plain_read(enum wire_request_type type)
+{
+    return !changes_something(type) && type != WIRE_REQ_COMPARE;
+}
+
+static bool can_serve(const struct maelstrom *m)
+{
+    return raft_can_serve(replica_raft(m->replica)) && !replica_transferring(m->replica);
+}
+
+/* ---- queues ---- */
+
+static uint64_t deadline_of(const struct list *node)
+{
+    return list_entry(node, const struct forward, timer)->deadline_us;
+}
+
+void forward_init(struct maelstrom *m)
+{
+    list_init(&m->waiting);
+    list_init(&m->sent);
+    for (unsigned i = 0; i < FORWARD_BUCKETS; i++)
+        list_init(&m->by_id[i]);
+    timers_init(&m->timers, m->now_us);
+    m->wake_us = UINT64_MAX;
+}
+
+static void forward_free(struct maelstrom *m, struct forward *f)
+{
+    struct client *c = f->client;
+
+    list_remove(&f->link);
+    list_remove(&f->by_id);
+    timers_remove(&m->timers, &f->timer);
+    if (f->stage == SENT && is_write(f->type))
+        c->n_writes_out--;
+    c->n_forwards--;
+    m->n_forwards--;
+    m->forward_bytes -= f->len;
+    wire_origin_done(&f->origin);
+    free(f);
+    clients_update(m, c);
+}
+
+void forward_done(struct maelstrom *m)
+{
+    while (!list_empty(&m->waiting))
+        forward_free(m, list_entry(m->waiting.next, struct forward, link));
+    while (!list_empty(&m->sent))
+        forward_free(m, list_entry(m->sent.next, struct forward, link));
+}
+
+static void set_deadline(struct maelstrom *m, struct forward *f, uint64_t deadline_us)
+{
+    timers_remove(&m->timers, &f->timer);
+    f->deadline_us = deadline_us;
+    timers_add(&m->timers, &f->timer, deadline_us);
+}
+
+/* Back into the queue: it certainly did not happen. A write goes in front of what its client sent
+ * after it, which waited for it. */
+static void back_to_waiting(struct maelstrom *m, struct forward *f, uint64_t not_before_us)
+{
+    if (is_write(f->type))
+        f->client->n_writes_out--;
+    list_remove(&f->by_id);
+    list_remove(&f->link);
+    list_append(m->waiting.next, &f->link);
+    f->stage = WAITING;
+    set_deadline(m, f, f->timeout_at_us);
+    f->not_before_us = not_before_us;
+    if (not_before_us < m->wake_us)
+        m->wake_us = not_before_us;
+}
+
+/* ---- failures of our own ---- */
+
+static unsigned n_reached(const struct maelstrom *m)
+{
+    unsigned n = 1;
+
+    for (unsigned i = 0; i < m->n_members; i++)
+        n += m->members[i].heard_us != 0 &&
+             m->now_us - m->members[i].heard_us <= m->conf->election_timeout_us;
+    return n;
+}
+
+static void begin_failure(struct maelstrom *m, struct wire_reply *w, const struct forward *f,
+                          enum wire_error error, const char *text)
+{
+    wire_reply_begin_error(w, &m->out, &f->origin, true, service_next_msg_id(m->service), error,
+                           f->stage == SENT && changes_something(f->type), text);
+}
+
+/* As the replica decides it: `network` when no quorum was heard within an election timeout. */
+static void fail_timeout(struct maelstrom *m, struct forward *f)
+{
+    const char *stage = f->stage == SENT ? "forward" : "leader";
+    const char *fate =
+        f->stage == SENT && changes_something(f->type) ? "; whether it happened is not known" : "";
+    unsigned reached = n_reached(m);
+    unsigned needed = m->n_members / 2 + 1;
+    struct wire_reply w;
+    char text[160];
+
+    if (reached < needed) {
+        (void)snprintf(text, sizeof(text), "no quorum: %u of the %u nodes needed were heard%s",
+                       reached, needed, fate);
+        begin_failure(m, &w, f, WIRE_ERROR_NETWORK, text);
+        wire_reply_u64(&w, "reached", reached);
+        wire_reply_u64(&w, "needed", needed);
+    } else {
+        (void)snprintf(text, sizeof(text), "no answer within %" PRIu32 " ms, waiting for %s%s",
+                       f->timeout_ms, stage, fate);
+        begin_failure(m, &w, f, WIRE_ERROR_TIMEOUT, text);
+        wire_reply_u64(&w, "timeout_ms", f->timeout_ms);
+        wire_reply_str(&w, "stage", stage);
+    }
+    (void)wire_reply_end(&w);
+    forward_free(m, f);
+}
+
+/* What runs at one leader does not outlive its leadership. */
+static void fail_leader_gone(struct maelstrom *m, struct forward *f)
+{
+    const struct raft *raft = replica_raft(m->replica);
+    const struct member *leader = maelstrom_member_of(m, raft_get_leader(raft));
+    struct wire_reply w;
+
+    begin_failure(m, &w, f, WIRE_ERROR_TERM_CHANGED, "the leader that was at work changed");
+    wire_reply_u64(&w, "old_term", f->term);
+    wire_reply_u64(&w, "term", raft_get_term(raft));
+    wire_reply_str(&w, "leader_id", leader != NULL ? leader->name : NULL);
+    (void)wire_reply_end(&w);
+    forward_free(m, f);
+}
+
+static void refuse_busy(struct maelstrom *m, const struct wire_request *q, uint64_t limit)
+{
+    struct wire_reply w;
+
+    wire_reply_begin_error(&w, &m->out, &q->origin, true, service_next_msg_id(m->service),
+                           WIRE_ERROR_BUSY, false, "too much is under way on this node; try again");
+    wire_reply_u64(&w, "limit", limit);
+    wire_reply_u64(&w, "retry_after_ms", BUSY_MS);
+    (void)wire_reply_end(&w);
+}
+
+/* ---- on their way ---- */
+
+/* The line decoded before; it may only fail for want of memory. */
+static bool decode_again(struct maelstrom *m, const struct forward *f, struct wire_request *q)
+{
+    struct wire_refused refused;
+
+    return wire_request_decode(service_decoder(m->service), f->line, f->len, q, &refused) == 0;
+}
+
+static uint32_t left_ms(const struct maelstrom *m, const struct forward *f)
+{
+    uint64_t us = f->timeout_at_us > m->now_us ? f->timeout_at_us - m->now_us : 0;
+    uint64_t ms = (us + 999u) / 1000u;
+
+    return ms == 0 ? 1 : (uint32_t)ms;
+}
+
+static void hand_over(struct maelstrom *m, struct forward *f)
+{
+    struct wire_request q;
+
+    if (!decode_again(m, f, &q))
+        return; /* it stays until its deadline */
+    q.timeout_ms = left_ms(m, f);
+    service_handle(f->client->conn, &q);
+    forward_free(m, f);
+}
+
+/* Known fields only: what is unknown is ignored anyway, and the number of fields is bounded. */
+static int add_fields(struct wire_reply *w, const json_t *body)
+{
+    static const char *const names[] = {
+        "key", "keys",      "value",       "from",    "to",      "create_if_not_exists",
+        "via", "num_reads", "concurrency", "methods", "verbose", "client",
+        "seq"};
+    cleanup_buf struct buf text = BUF_INIT;
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        const json_t *v = json_object_get(body, names[i]);
+        int e;
+
+        if (v == NULL)
+            continue;
+        buf_reset(&text, SIZE_MAX);
+        e = wire_value_encode(v, &text);
+        if (e < 0)
+            return e;
+        if (e == 0) /* otherwise it is no field of this request: those were decoded before */
+            wire_reply_value(w, names[i], (struct wire_slice){(const char *)text.data, text.len});
+    }
+    return 0;
+}
+
+static void send(struct maelstrom *m, struct forward *f, const struct member *leader)
+{
+    /* The writer of replies swaps the names. */
+    struct wire_origin there = {.envelope = true,
+                                .src = {leader->name, strlen(leader->name)},
+                                .dest = {m->self->name, strlen(m->self->name)}};
+    size_t before = m->out.len;
+    struct wire_request q;
+    struct wire_reply w;
+
+    if (!decode_again(m, f, &q))
+        return;
+    f->msg_id = service_next_msg_id(m->service);
+    wire_reply_begin(&w, &m->out, &there, true, f->msg_id, wire_request_type_name(q.type));
+    if (add_fields(&w, q.json) != 0) {
+        m->out.len = before;
+        return;
+    }
+    wire_reply_u64(&w, "timeout_ms", left_ms(m, f));
+    wire_reply_string(&w, "forwarded_for", f->origin.src.data, f->origin.src.len);
+    if (wire_reply_end(&w) != 0)
+        return;
+    f->stage = SENT;
+    if (f->type == WIRE_REQ_COMPARE)
+        set_deadline(m, f, m->now_us + COMPARE_US);
+    f->to = leader->id;
+    f->term = raft_get_term(replica_raft(m->replica));
+    if (is_write(f->type))
+        f->client->n_writes_out++;
+    list_remove(&f->link);
+    list_append(&m->sent, &f->link);
+    list_append(&m->by_id[f->msg_id % FORWARD_BUCKETS], &f->by_id);
+}
+
+/* In order of arrival; a client whose request stays behind holds its later ones, too. */
+static void pump(struct maelstrom *m)
+{
+    const struct raft *raft = replica_raft(m->replica);
+    bool serve = can_serve(m);
+    const struct member *leader =
+        raft_get_role(raft) != RAFT_LEADER ? maelstrom_member_of(m, raft_get_leader(raft)) : NULL;
+
+    m->wake_us = UINT64_MAX;
+    if (!serve && leader == NULL)
+        return;
+    m->pass++;
+    list_for_each_safe(it, &m->waiting)
+    {
+        struct forward *f = list_entry(it, struct forward, link);
+
+        if (f->client->held_pass == m->pass || f->client->n_writes_out > 0 ||
+            (!serve && f->not_before_us > m->now_us)) {
+            f->client->held_pass = m->pass;
+            if (f->not_before_us > m->now_us && f->not_before_us < m->wake_us)
+                m->wake_us = f->not_before_us;
+            continue;
+        }
+        if (serve)
+            hand_over(m, f);
+        else
+            send(m, f, leader);
+    }
+}
+
+void forward_request(struct maelstrom *m, struct client *c, const struct wire_request *q,
+                     const char *line, size_t len)
+{
+    struct forward *f;
+
+    if (c->n_forwards == 0 && can_serve(m)) {
+        service_handle(c->conn, q);
+        return;
+    }
+    if (m->n_forwards >= REQUESTS_MAX || m->forward_bytes + len > FORWARD_BYTES_MAX) {
+        refuse_busy(m, q, m->n_forwards >= REQUESTS_MAX ? REQUESTS_MAX : FORWARD_BYTES_MAX);
+        return;
+    }
+    f = calloc(1, sizeof(*f) + len);
+    if (f == NULL || wire_origin_copy(&q->origin, &f->origin) != 0) {
+        free(f);
+        refuse_busy(m, q, REQUESTS_MAX);
+        return;
+    }
+    list_init(&f->by_id);
+    list_init(&f->timer);
+    f->client = c;
+    f->type = q->type;
+    f->timeout_ms = q->timeout_ms;
+    f->timeout_at_us = m->now_us + (uint64_t)q->timeout_ms * 1000u;
+    f->len = len;
+    memcpy(f->line, line, len);
+    list_append(&m->waiting, &f->link);
+    set_deadline(m, f, f->timeout_at_us);
+    c->n_forwards++;
+    m->n_forwards++;
+    m->forward_bytes += len;
+    clients_update(m, c);
+}
+
+/* ---- answers ---- */
+
+static bool did_not_happen(const struct forward *f, const json_t *body)
+{
+    const char *type = json_string_value(json_object_get(body, "type"));
+    const char *name = json_string_value(json_object_get(body, "error"));
+    enum wire_error error = name != NULL ? wire_error_from_name(name) : WIRE_ERROR_NONE;
+
+    if (type == NULL || strcmp(type, "error") != 0 ||
+        !json_is_true(json_object_get(body, "definite")))
+        return false;
+    if (error == WIRE_ERROR_NOT_LEADER)
+        return true;
+    return (is_plain_read(f->type) || is_write(f->type)) &&
+           (error == WIRE_ERROR_TERM_CHANGED || error == WIRE_ERROR_ROLE_CHANGED ||
+            error == WIRE_ERROR_CANCELLED);
+}
+
+/* Names are written without escapes. */
+static bool is_plain_name(const char *name)
+{
+    return name[0] != '\0' && name[strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_")] == '\0';
+}
+
+static int add_value(struct wire_reply *w, const char *name, const json_t *v, struct buf *text)
+{
+    const char *member_name;
+    json_t *member;
+    size_t i;
+    int e;
+
+    buf_reset(text, SIZE_MAX);
+    e = wire_value_encode(v, text);
+    if (e == 0) {
+        wire_reply_value(w, name, (struct wire_slice){(const char *)text->data, text->len});
+        return 0;
+    }
+    if (e < 0)
+        return e;
+    /* Larger than one value may be: many together, in a list or in pairs. Depth was bounded by the
+     * parser. */
+    if (json_is_array(v)) {
+        wire_reply_open_array(w, name);
+        e = 0;
+        json_array_foreach(v, i, member)
+        {
+            if (e == 0)
+                e = add_value(w, NULL, member, text);
+        }
+        wire_reply_close_array(w);
+        return e;
+    }
+    if (!json_is_object(v))
+        return -EMSGSIZE;
+    wire_reply_open_object(w, name);
+    e = 0;
+    json_object_foreach((json_t *)(uintptr_t)v, member_name, member)
+    {
+        if (e == 0)
+            e = is_plain_name(member_name) ? add_value(w, member_name, member, text) : -EBADMSG;
+    }
+    wire_reply_close_object(w);
+    return e;
+}
+
+/* The body of an answer, as the leader wrote it, under the numbers of this node and its client. */
+static int pass_on(struct maelstrom *m, const struct forward *f, const json_t *body)
+{
+    const char *type = json_string_value(json_object_get(body, "type"));
+    cleanup_buf struct buf text = BUF_INIT;
+    size_t before = m->out.len;
+    struct wire_reply w;
+    const char *name;
+    json_t *v;
+    int e = 0;
+
+    if (type == NULL)
+        return -EBADMSG;
+    wire_reply_begin(&w, &m->out, &f->origin, true, service_next_msg_id(m->service), type);
+    json_object_foreach((json_t *)(uintptr_t)body, name, v)
+    {
+        if (e != 0 || strcmp(name, "type") == 0 || strcmp(name, "in_reply_to") == 0 ||
+            strcmp(name, "msg_id") == 0 || !is_plain_name(name))
+            continue;
+        e = add_value(&w, name, v, &text);
+    }
+    if (e == 0)
+        return wire_reply_end(&w);
+    m->out.len = before;
+    return e;
+}
+
+void forward_reply(struct maelstrom *m, const struct member *from, const json_t *body)
+{
+    const json_t *in_reply_to = json_object_get(body, "in_reply_to");
+    uint64_t msg_id = (uint64_t)json_integer_value(in_reply_to); /* 0 if it is no integer */
+    struct forward *f = NULL;
+
+    maelstrom_member_of(m, from->id)->heard_us = m->now_us;
+    list_for_each(it, &m->by_id[msg_id % FORWARD_BUCKETS])
+    {
+        f = list_entry(it, struct forward, by_id);
+        if (f->msg_id == msg_id && f->to == from->id)
+            break;
+        f = NULL;
+    }
+    if (f == NULL || !json_is_integer(in_reply_to))
+        return; /* late, or twice: it was answered before */
+    if (did_not_happen(f, body))
+        back_to_waiting(m, f, m->now_us + m->conf->heartbeat_us);
+    else if (pass_on(m, f, body) == 0)
+        forward_free(m, f);
+    /* Otherwise it cannot be told: the deadline tells it. */
+}
+
+bool forward_first_time(struct member *from, uint64_t msg_id)
+{
+    if (msg_id > from->seen_highest) {
+        uint64_t gap = msg_id - from->seen_highest;
+
+        for (uint64_t i = 1; i <= gap && i <= SEEN_MAX; i++) {
+            uint64_t at = (from->seen_highest + i) % SEEN_MAX;
+
+            from->seen[at / 64] &= ~((uint64_t)1 << (at % 64));
+        }
+        from->seen_highest = msg_id;
+    } else if (from->seen_highest - msg_id >= SEEN_MAX) {
+        return false; /* too old to be told: it may have been done */
+    }
+    if ((from->seen[msg_id % SEEN_MAX / 64] >> (msg_id % 64) & 1u) != 0)
+        return false;
+    from->seen[msg_id % SEEN_MAX / 64] |= (uint64_t)1 << (msg_id % 64);
+    return true;
+}
+
+/* ---- the turn ---- */
+
+/* Reads go to whoever leads now; what changes something waits for its answer, which may still come.
+ */
+static void leader_changed(struct maelstrom *m)
+{
+    list_for_each_safe(it, &m->sent)
+    {
+        struct forward *f = list_entry(it, struct forward, link);
+
+        if (f->to == m->leader_id || changes_something(f->type))
+            continue;
+        if (is_plain_read(f->type))
+            back_to_waiting(m, f, 0);
+        else if (m->leader_id != 0)
+            fail_leader_gone(m, f);
+    }
+}
+
+void forward_turn(struct maelstrom *m)
+{
+    struct list due = LIST_INIT(due);
+    raft_node_id leader_id = raft_get_leader(replica_raft(m->replica));
+
+    timers_expired(&m->timers, m->now_us, deadline_of, &due);
+    while (!list_empty(&due))
+        fail_timeout(m, list_entry(due.next, struct forward, timer));
+    if (leader_id != m->leader_id) {
+        m->leader_id = leader_id;
+        leader_changed(m);
+    }
+    if (!list_empty(&m->waiting))
+        pump(m);
+}
+
+uint64_t forward_deadline_us(const struct maelstrom *m)
+{
+    uint64_t timer = timers_next_us(&m->timers);
+
+    return timer < m->wake_us ? timer : m->wake_us;
+}

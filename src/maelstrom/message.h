@@ -1,0 +1,28 @@
+/* Messages between nodes as JSON: struct raft_msg to the body of an envelope and back.
+ *
+ * One type per message and every field by its name, so that a Lamport diagram can be read; the
+ * payload of an entry is Base64. Decoding is total: every field is looked at for type and range,
+ * what the numbers mean together is judged by raft_step(). ridd-maelstrom(1) has the list. Pure,
+ * any thread. */
+#ifndef RIDD_MAELSTROM_MESSAGE_H
+#define RIDD_MAELSTROM_MESSAGE_H
+
+#include <jansson.h>
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "raft/types.h"
+
+/* "append_entries"; NULL: no such message. */
+const char *message_type_name(enum raft_msg_type type);
+
+/* Appends the body, an object. 0 or -ENOMEM, then buf is unchanged. */
+int message_encode(const struct raft_msg *m, struct buf *buf);
+
+enum message_error { MESSAGE_E_INVALID = 1 };
+/* Entries and payloads come from the arena. 0; MESSAGE_E_INVALID, *ret_wrong names the field then;
+ * -ENOMEM. */
+int message_decode(const json_t *body, raft_node_id from, raft_node_id to, struct arena *arena,
+                   struct raft_msg *ret, const char **ret_wrong);
+
+#endif

@@ -1,0 +1,180 @@
+/* Preloaded into ridd by the chaos driver: it may make a sync fail or take long, and shift the wall
+ * clock, when the control file says so; and it sends the daemon's connections to its peers through
+ * the proxy.
+ *
+ * Why connect() is redirected here: all nodes share one configuration file, whose peer addresses
+ * are part of the cluster's identity, and each node listens on the address that the others dial.
+ * Addresses of a proxy in that file would be addresses nobody listens on; another file per node is
+ * another cluster. So the daemon dials the true port, and RIDD_SHIM_PORTS ("true=proxy,true=proxy")
+ * says where that leads from this node. Nothing in the daemon knows of it. Connections to other
+ * ports, or not to 127.0.0.1, are left alone. */
+#include <arpa/inet.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "shim.h"
+
+#define PORTS_MAX 16
+
+static struct shim_control *control;
+static struct {
+    unsigned short from;
+    unsigned short to;
+} ports[PORTS_MAX];
+static unsigned n_ports;
+
+static int (*real_connect)(int, const struct sockaddr *, socklen_t);
+static int (*real_fdatasync)(int);
+static int (*real_fsync)(int);
+static int (*real_clock_gettime)(clockid_t, struct timespec *);
+static int (*real_gettimeofday)(struct timeval *, void *);
+
+/* A function pointer out of dlsym()'s object pointer, the way POSIX shows it. */
+static void find(void *ret_function, const char *name)
+{
+    void *p = dlsym(RTLD_NEXT, name);
+
+    if (p == NULL)
+        abort();
+    memcpy(ret_function, &p, sizeof(p));
+}
+
+static void find_all(void)
+{
+    if (real_gettimeofday != NULL)
+        return;
+    find(&real_connect, "connect");
+    find(&real_fdatasync, "fdatasync");
+    find(&real_fsync, "fsync");
+    find(&real_clock_gettime, "clock_gettime");
+    find(&real_gettimeofday, "gettimeofday");
+}
+
+__attribute__((constructor)) static void begin(void)
+{
+    const char *path = getenv("RIDD_SHIM_CONTROL");
+    const char *map = getenv("RIDD_SHIM_PORTS");
+
+    find_all();
+    if (path != NULL) {
+        int fd = open(path, O_RDWR | O_CLOEXEC);
+        void *p = fd >= 0 ? mmap(NULL, sizeof(*control), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0)
+                          : MAP_FAILED;
+
+        if (p == MAP_FAILED)
+            _exit(125); /* a run that only seems to have faults would prove nothing */
+        (void)close(fd);
+        control = p;
+    }
+    while (map != NULL && *map != '\0' && n_ports < PORTS_MAX) {
+        char *end;
+
+        ports[n_ports].from = (unsigned short)strtoul(map, &end, 10);
+        if (*end != '=')
+            _exit(125);
+        ports[n_ports].to = (unsigned short)strtoul(end + 1, &end, 10);
+        n_ports++;
+        map = *end == ',' ? end + 1 : NULL;
+    }
+}
+
+int connect(int fd, const struct sockaddr *sa, socklen_t len)
+{
+    struct sockaddr_in in;
+
+    find_all();
+    if (sa->sa_family != AF_INET || len < sizeof(in))
+        return real_connect(fd, sa, len);
+    memcpy(&in, sa, sizeof(in));
+    for (unsigned i = 0; i < n_ports; i++) {
+        if (ntohs(in.sin_port) != ports[i].from || in.sin_addr.s_addr != htonl(INADDR_LOOPBACK))
+            continue;
+        in.sin_port = htons(ports[i].to);
+        if (control != NULL)
+            atomic_fetch_add(&control->n_redirected, 1);
+        break;
+    }
+    return real_connect(fd, (struct sockaddr *)&in, sizeof(in));
+}
+
+/* Delays, then true when the sync is to fail. */
+static int before_sync(void)
+{
+    unsigned left;
+    unsigned ms;
+
+    if (control == NULL)
+        return 0;
+    atomic_fetch_add(&control->n_syncs, 1);
+    ms = atomic_load(&control->slow_sync_ms);
+    while (ms > 0) { /* in steps, so that healing does not have to wait */
+        struct timespec ts = {0, (ms < 20 ? ms : 20) * 1000000L};
+
+        (void)nanosleep(&ts, NULL);
+        ms -= ms < 20 ? ms : 20;
+        if (atomic_load(&control->slow_sync_ms) == 0)
+            break;
+    }
+    left = atomic_load(&control->fail_sync);
+    while (left > 0 && !atomic_compare_exchange_weak(&control->fail_sync, &left, left - 1))
+        ;
+    if (left != 1)
+        return 0;
+    atomic_fetch_add(&control->n_failed, 1);
+    errno = EIO;
+    return 1;
+}
+
+int fdatasync(int fd)
+{
+    find_all();
+    return before_sync() ? -1 : real_fdatasync(fd);
+}
+
+int fsync(int fd)
+{
+    find_all();
+    return before_sync() ? -1 : real_fsync(fd);
+}
+
+int clock_gettime(clockid_t id, struct timespec *ts)
+{
+    int r;
+
+    find_all();
+    r = real_clock_gettime(id, ts);
+    if (r == 0 && control != NULL && (id == CLOCK_REALTIME || id == CLOCK_REALTIME_COARSE))
+        ts->tv_sec += (time_t)atomic_load(&control->clock_shift_s);
+    return r;
+}
+
+int gettimeofday(struct timeval *tv, void *zone)
+{
+    int r;
+
+    find_all();
+    r = real_gettimeofday(tv, zone);
+    if (r == 0 && control != NULL)
+        tv->tv_sec += (time_t)atomic_load(&control->clock_shift_s);
+    return r;
+}
+
+time_t time(time_t *ret)
+{
+    struct timespec ts;
+
+    if (clock_gettime(CLOCK_REALTIME, &ts) != 0)
+        return (time_t)-1;
+    if (ret != NULL)
+        *ret = ts.tv_sec;
+    return ts.tv_sec;
+}

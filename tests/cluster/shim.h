@@ -1,0 +1,21 @@
+/* What shim.c, loaded into a ridd process, and the driver that started it share: a file of this
+ * form that both have mapped, named by RIDD_SHIM_CONTROL. All zero: nothing is changed. */
+#ifndef RIDD_TESTS_CLUSTER_SHIM_H
+#define RIDD_TESTS_CLUSTER_SHIM_H
+
+#include <stdatomic.h>
+
+struct shim_control {
+    /* The n-th fdatasync() or fsync() from now fails with EIO, once; 0: none does. */
+    atomic_uint fail_sync;
+    /* Each of them takes so much longer. */
+    atomic_uint slow_sync_ms;
+    /* CLOCK_REALTIME is off by so much; other clocks are as they are. */
+    atomic_llong clock_shift_s;
+    /* What happened. */
+    atomic_ullong n_syncs;
+    atomic_ullong n_failed;
+    atomic_ullong n_redirected;
+};
+
+#endif

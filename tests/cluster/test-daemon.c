@@ -1,0 +1,502 @@
+/* ridd as a program: options, exit codes, what it says when it will not start, signals, systemd,
+ * and the identity of its data directory. */
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "cluster/harness.h"
+
+#include "base/banned.h"
+
+static void expect_text(const struct buf *out, const char *text)
+{
+    if (strstr((const char *)out->data, text) == NULL)
+        harness_fail("'%s' is missing in: %.600s", text, (const char *)out->data);
+}
+
+static void expect_code(int code, int want, const struct buf *out)
+{
+    if (code != want)
+        harness_fail("exit code %d, not %d: %.600s", code, want, (const char *)out->data);
+}
+
+/* ---- the command line ---- */
+
+CASE(daemon__usage)
+{
+    cleanup_buf struct buf out = BUF_INIT;
+
+    expect_code(run_ridd(NULL, NULL, &out, "--help", NULL), 0, &out);
+    expect_text(&out, "usage: ridd");
+    expect_text(&out, "Exit codes: 0, 64");
+    expect_code(run_ridd(NULL, NULL, &out, "--version", NULL), 0, &out);
+    expect_text(&out, "ridd ");
+    expect_code(run_ridd(NULL, NULL, &out, "--sing", NULL), 64, &out);
+    expect_text(&out, "ridd: unknown option '--sing'; see 'ridd --help'\n");
+    assert_ptr_equal(memchr(out.data, '\n', out.len), out.data + out.len - 1); /* one line */
+    expect_code(run_ridd(NULL, NULL, &out, "--init", "-xz", NULL), 64, &out);
+    expect_text(&out, "unknown option '-x'");
+    expect_code(run_ridd(NULL, NULL, &out, "--help=me", NULL), 64, &out);
+    expect_text(&out, "unknown option '--help=me'");
+    expect_code(run_ridd(NULL, NULL, &out, "--config", NULL), 64, &out);
+    expect_code(run_ridd(NULL, NULL, &out, "more", NULL), 64, &out);
+    expect_text(&out, "unexpected argument 'more'");
+    expect_code(run_ridd("/x", NULL, &out, "--init", "--check-config", NULL), 64, &out);
+    expect_text(&out, "only one of");
+    expect_code(run_ridd("/nowhere/ridd.conf", "n1", &out, NULL), 78, &out);
+    expect_text(&out, "cannot open '/nowhere/ridd.conf'");
+    expect_code(run_ridd(NULL, NULL, &out, "--dump-log", "/nowhere", NULL), 74, &out);
+    expect_text(&out, "cannot open '/nowhere'");
+}
+
+CASE(daemon__check_config_prints_all_problems)
+{
+    static const char wrong[] =
+        "[cluster]\nnam = x\n[peers]\nn1 = 127.0.0.1\n n2 = 127.0.0.1:1 127.0.0.1:2\n"
+        "[node]\ndata_dir = /x\nlog_level = loud\n[raft]\nheartbeat_ms = 0\n";
+    struct cluster *c = cluster_new(1, NULL);
+    cleanup_buf struct buf out = BUF_INIT;
+    char path[300];
+    char prefix[320];
+
+    expect_code(run_ridd(c->conf, "n1", &out, "--check-config", NULL), 0, &out);
+    expect_text(&out, "cluster test, 1 nodes");
+    (void)snprintf(path, sizeof(path), "%s/wrong.conf", c->dir);
+    file_write(path, wrong, sizeof(wrong) - 1);
+    expect_code(run_ridd(path, "n1", &out, "--check-config", NULL), 78, &out);
+    for (unsigned line = 1; line <= 10; line++) {
+        if (line == 3 || line == 6 || line == 7 || line == 9)
+            continue;
+        (void)snprintf(prefix, sizeof(prefix), "wrong.conf:%u: ", line);
+        expect_text(&out, prefix);
+    }
+    expect_text(&out, "did you mean 'name'?");
+    expect_code(run_ridd(path, "n1", &out, NULL), 78, &out); /* and does not start with it */
+    expect_code(run_ridd(c->conf, "n7", &out, "--check-config", NULL), 78, &out);
+    expect_text(&out, "n7");
+    expect_code(run_ridd(c->conf, NULL, &out, NULL), 78, &out); /* which node? */
+    cluster_free(c);
+}
+
+CASE(daemon__print_config_reads_back)
+{
+    struct cluster *c = cluster_new(3, "log_level = debug\n[limits]\nin_flight = 99\n");
+    cleanup_buf struct buf first = BUF_INIT;
+    cleanup_buf struct buf second = BUF_INIT;
+    char path[300];
+
+    expect_code(run_ridd(c->conf, "n2", &first, "--print-config", NULL), 0, &first);
+    expect_text(&first, "in_flight = 99");
+    expect_text(&first, "request_bytes = 1M");
+    (void)snprintf(path, sizeof(path), "%s/printed.conf", c->dir);
+    file_write(path, first.data, first.len);
+    expect_code(run_ridd(path, "n2", &second, "--print-config", NULL), 0, &second);
+    assert_string_equal((const char *)first.data, (const char *)second.data);
+    cluster_free(c);
+}
+
+/* ---- identity ---- */
+
+CASE(daemon__init)
+{
+    struct cluster *c = cluster_new(3, NULL);
+    cleanup_buf struct buf out = BUF_INIT;
+    char name[16];
+
+    /* Not made yet: says what to type, and makes nothing. */
+    expect_code(run_ridd(c->conf, "n1", &out, NULL), 78, &out);
+    expect_text(&out, "--init");
+    assert_int_not_equal(access(c->nodes[0].dir, F_OK), 0);
+    expect_code(run_ridd(c->conf, "n1", &out, "--init", NULL), 0, &out);
+    expect_code(run_ridd(c->conf, "n1", &out, "--init", NULL), 0, &out);
+    expect_text(&out, "already");
+    /* Another name for the same folder, and another cluster. */
+    (void)snprintf(name, sizeof(name), "n2");
+    assert_int_equal(rename(c->nodes[0].dir, c->nodes[1].dir), 0);
+    expect_code(run_ridd(c->conf, name, &out, "--init", NULL), 78, &out);
+    expect_text(&out, "belongs to node 'n1'");
+    expect_code(run_ridd(c->conf, name, &out, NULL), 78, &out);
+    assert_int_equal(rename(c->nodes[1].dir, c->nodes[0].dir), 0);
+    cluster_write_conf(c, "other", NULL);
+    expect_code(run_ridd(c->conf, "n1", &out, "--init", NULL), 78, &out);
+    expect_text(&out, "belongs to cluster");
+    expect_code(run_ridd(c->conf, "n1", &out, NULL), 78, &out);
+    cluster_write_conf(c, "test", NULL);
+    cluster_init(c);
+    cluster_start(c);
+    cluster_free(c);
+}
+
+/* A node that its peers have met, in a cluster that never had a quorum: their logs say nothing. */
+CASE(daemon__init_asks_who_is_remembered)
+{
+    struct cluster *c = cluster_new(5, NULL);
+    cleanup_buf struct buf out = BUF_INIT;
+
+    cluster_init(c);
+    node_start(c, 0);
+    node_start(c, 1);
+    node_wait_logged(c, 0, "event=peer_recorded peer=n2");
+    node_kill(c, 1);
+    tree_remove(c->nodes[1].dir, false);
+    expect_code(run_ridd(c->conf, "n2", &out, "--init", NULL), 78, &out);
+    expect_text(&out, "has met a node named n2 before");
+    assert_int_not_equal(access(c->nodes[1].dir, F_OK), 0);
+    cluster_free(c);
+}
+
+/* db/ and wal/ of two copies of one directory: same node, same incarnation, other entries. */
+CASE(daemon__state_of_another_copy_is_refused)
+{
+    struct cluster *c = cluster_new(1, NULL);
+    cleanup_buf struct buf first = BUF_INIT;
+    char path[300];
+    char db[300];
+    char kept[300];
+    struct client *cl;
+    char *line;
+
+    cluster_init(c);
+    (void)snprintf(path, sizeof(path), "%s/wal/0000000000000001.wal", c->nodes[0].dir);
+    (void)snprintf(db, sizeof(db), "%s/db", c->nodes[0].dir);
+    (void)snprintf(kept, sizeof(kept), "%s/kept", c->dir);
+    file_read(path, &first);
+    /* One history: index 2 of term 2, index 3 of term 3. */
+    cluster_start(c);
+    assert_int_equal(node_terminate(c, 0), 0);
+    cluster_start(c);
+    assert_int_equal(node_terminate(c, 0), 0);
+    assert_int_equal(rename(db, kept), 0);
+    /* Another: both of term 2. */
+    (void)snprintf(path, sizeof(path), "%s/wal", c->nodes[0].dir);
+    tree_remove(path, true);
+    (void)snprintf(path, sizeof(path), "%s/wal/0000000000000001.wal", c->nodes[0].dir);
+    file_write(path, first.data, first.len);
+    assert_int_equal(chmod(path, 0600), 0);
+    cluster_start(c);
+    cl = client_open(c, 0);
+    client_expect(cl, "{\"type\":\"write\",\"msg_id\":1,\"key\":\"a\",\"value\":1}",
+                  "<*>\"type\":\"write_ok\"<*>");
+    client_close(cl);
+    assert_int_equal(node_terminate(c, 0), 0);
+    tree_remove(db, false);
+    assert_int_equal(rename(kept, db), 0);
+    node_spawn(c, 0);
+    assert_int_equal(node_wait_exit(c, 0), 65);
+    line = node_log_line(c, 0, "event=core_refused");
+    assert_non_null(line);
+    assert_non_null(strstr(line, "not of the same copy"));
+    free(line);
+    /* The way out that it names. */
+    tree_remove(db, false);
+    cluster_start(c);
+    cluster_free(c);
+}
+
+CASE(daemon__strange_directories)
+{
+    struct cluster *c = cluster_new(1, NULL);
+    cleanup_buf struct buf out = BUF_INIT;
+    char path[300];
+
+    assert_int_equal(mkdir(c->nodes[0].dir, 0700), 0);
+    (void)snprintf(path, sizeof(path), "%s/photo.jpg", c->nodes[0].dir);
+    file_write(path, "x", 1);
+    expect_code(run_ridd(c->conf, "n1", &out, "--init", NULL), 78, &out);
+    expect_text(&out, "photo.jpg");
+    assert_int_equal(unlink(path), 0);
+    expect_code(run_ridd(c->conf, "n1", &out, "--init", NULL), 0, &out);
+    assert_int_equal(chmod(c->nodes[0].dir, 0755), 0);
+    expect_code(run_ridd(c->conf, "n1", &out, NULL), 78, &out);
+    expect_text(&out, "chmod 700");
+    assert_int_equal(chmod(c->nodes[0].dir, 0700), 0);
+    cluster_start(c);
+    assert_int_equal(node_terminate(c, 0), 0);
+    /* A log that is gone is not an empty one: this node may have voted. */
+    (void)snprintf(path, sizeof(path), "%s/wal", c->nodes[0].dir);
+    tree_remove(path, true);
+    expect_code(run_ridd(c->conf, "n1", &out, NULL), 65, &out);
+    cluster_free(c);
+}
+
+CASE(daemon__second_process_is_refused)
+{
+    struct cluster *c = cluster_up(1, NULL);
+    cleanup_buf struct buf out = BUF_INIT;
+    char pid[64];
+    int code = run_ridd(c->conf, "n1", &out, NULL);
+
+    assert_int_not_equal(code, 0);
+    (void)snprintf(pid, sizeof(pid), "in use by process %d", (int)c->nodes[0].pid);
+    expect_text(&out, pid);
+    assert_int_not_equal(run_ridd(c->conf, "n1", &out, "--init", NULL), 0);
+    expect_text(&out, pid);
+    assert_int_equal(node_terminate(c, 0), 0);
+    node_start(c, 0);
+    cluster_free(c);
+}
+
+/* A node that lost its disk could vote twice under its old name. */
+CASE(daemon__lost_disk)
+{
+    struct cluster *c = cluster_up(3, NULL);
+    unsigned lost = (cluster_leader(c) + 1) % 3;
+    const char *name = c->nodes[lost].name;
+    cleanup_buf struct buf out = BUF_INIT;
+    struct client *cl;
+
+    wait_until(node_log_lines(c, (lost + 1) % 3, "event=peer_recorded", name) > 0 &&
+                   node_log_lines(c, (lost + 2) % 3, "event=peer_recorded", name) > 0,
+               "the incarnation to be recorded");
+    node_kill(c, lost);
+    tree_remove(c->nodes[lost].dir, false);
+    expect_code(run_ridd(c->conf, name, &out, NULL), 78, &out);
+    expect_text(&out, "does not exist");
+    /* The peers are up: they know better. */
+    expect_code(run_ridd(c->conf, name, &out, "--init", NULL), 78, &out);
+    expect_text(&out, "has a log up to index");
+    expect_text(&out, "if the disk of");
+    assert_int_not_equal(access(c->nodes[lost].dir, F_OK), 0);
+    /* Nobody is up to ask: --init cannot know, but the handshake does. */
+    for (unsigned i = 0; i < 3; i++)
+        if (i != lost)
+            node_kill(c, i);
+    expect_code(run_ridd(c->conf, name, &out, "--init", NULL), 0, &out);
+    expect_text(&out, "did not answer");
+    for (unsigned i = 0; i < 3; i++)
+        node_start(c, i);
+    for (unsigned i = 0; i < 3; i++)
+        if (i != lost)
+            wait_until(node_log_lines(c, i, "event=peer_refused", "its disk was lost") > 0,
+                       "the refusal");
+    wait_until(node_log_lines(c, lost, "event=peer_refused", "our disk was lost") > 0,
+               "the refused to be told");
+    wait_until(({
+                   json_t *status = node_status(c, (lost + 1) % 3);
+                   bool ok = reply_str(status, "leader_id")[0] != '\0' &&
+                             strcmp(reply_str(status, "leader_id"), name) != 0;
+
+                   json_decref(status);
+                   ok;
+               }),
+               "the other two to go on");
+    cl = client_open(c, cluster_leader(c));
+    client_expect(cl, "{\"type\":\"write\",\"key\":1,\"value\":1}", "{\"type\":\"write_ok\"}");
+    client_close(cl);
+    cl = client_open(c, lost);
+    client_expect(
+        cl, "{\"type\":\"read_index\",\"key\":1,\"timeout_ms\":500}",
+        "{\"type\":\"error\",\"code\":11,<*>\"error\":\"network\",\"definite\":true,<*>}");
+    client_close(cl);
+    cluster_free(c);
+}
+
+CASE(daemon__clusters_refuse_each_other)
+{
+    struct cluster *c = cluster_new(3, NULL);
+
+    /* n3 was made from a file with another cluster name. */
+    for (unsigned i = 0; i < 2; i++)
+        assert_int_equal(run_ridd(c->conf, c->nodes[i].name, NULL, "--init", NULL), 0);
+    cluster_write_conf(c, "elsewhere", NULL);
+    assert_int_equal(run_ridd(c->conf, "n3", NULL, "--init", NULL), 0);
+    node_start(c, 2);
+    cluster_write_conf(c, "test", NULL);
+    node_start(c, 0);
+    node_start(c, 1);
+    assert_true(cluster_leader(c) < 2);
+    wait_until(node_log_lines(c, 2, "event=peer_refused", "another cluster") > 0 ||
+                   node_log_lines(c, 0, "event=peer_refused", "another cluster") > 0,
+               "the refusal");
+    {
+        json_t *status = node_status(c, 2);
+
+        assert_string_equal(reply_str(status, "leader_id"), "");
+        assert_string_equal(reply_str(status, "cluster"), "elsewhere");
+        json_decref(status);
+    }
+    cluster_free(c);
+}
+
+/* ---- ports ---- */
+
+CASE(daemon__port_in_use)
+{
+    struct cluster *c = cluster_new(1, NULL);
+    cleanup_buf struct buf out = BUF_INIT;
+    struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+
+    cluster_init(c);
+    for (unsigned i = 0; i < 2; i++) {
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        int one = 1;
+
+        in.sin_port = htons(i == 0 ? c->nodes[0].port : c->nodes[0].peer_port);
+        (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+        assert_int_equal(bind(fd, (struct sockaddr *)&in, sizeof(in)), 0);
+        assert_int_equal(listen(fd, 1), 0);
+        expect_code(run_ridd(c->conf, "n1", &out, NULL), 78, &out);
+        expect_text(&out, "event=cannot_listen error=\"cannot listen on '");
+        expect_text(&out, i == 0 ? c->nodes[0].addr : c->nodes[0].peer_addr);
+        expect_text(&out, "in use");
+        (void)close(fd);
+    }
+    cluster_start(c);
+    cluster_free(c);
+}
+
+/* ---- signals ---- */
+
+CASE(daemon__reload)
+{
+    struct cluster *c = cluster_up(1, NULL);
+    struct client *cl;
+
+    assert_int_equal(node_log_lines(c, 0, "level=debug", NULL), 0);
+    cluster_write_conf(c, "test", "log_level = debug\n[limits]\nrequest_bytes = 8K\n");
+    node_signal(c, 0, SIGHUP);
+    node_wait_logged(c, 0, "event=reloaded");
+    cl = client_open(c, 0);
+    client_expect(cl, "{\"type\":\"ping\"}", "{\"type\":\"pong\",<*>}");
+    client_close(cl);
+    node_wait_logged(c, 0, "event=client_closed"); /* a debug line */
+    {
+        cleanup_buf struct buf line = BUF_INIT;
+
+        cl = client_open(c, 0);
+        (void)buf_add_str(&line, "{\"x\":\"");
+        while (line.len < 9000)
+            (void)buf_add_u8(&line, 'x');
+        (void)buf_add(&line, "\"}", 3);
+        client_expect(cl, (const char *)line.data,
+                      "{\"type\":\"error\",\"code\":12,<*>\"limit\":8192,\"line\":1}");
+        client_close(cl);
+    }
+    cluster_write_conf(c, "test", "log_level = loud\n");
+    node_signal(c, 0, SIGHUP);
+    node_wait_logged(c, 0, "event=reload_refused");
+    {
+        char *line = node_log_line(c, 0, "event=reload_refused");
+
+        assert_non_null(strstr(line, "loud"));
+        assert_non_null(strstr(line, "action=keep_old"));
+        free(line);
+    }
+    cl = client_open(c, 0); /* still the old one: debug lines go on */
+    client_expect(cl, "{\"type\":\"write\",\"key\":1,\"value\":1}", "{\"type\":\"write_ok\"}");
+    client_close(cl);
+    wait_until(node_log_lines(c, 0, "event=client_closed", NULL) >= 3, "debug lines to go on");
+    cluster_write_conf(c, "test", NULL);
+    assert_int_equal(node_terminate(c, 0), 0);
+    cluster_free(c);
+}
+
+CASE(daemon__dumps_its_state)
+{
+    static const char *const events[] = {"event=state_core", "event=state_requests",
+                                         "event=state_log", "event=state_clients"};
+    struct cluster *c = cluster_up(3, NULL);
+
+    for (unsigned i = 0; i < 3; i++) {
+        node_signal(c, i, SIGUSR1);
+        for (size_t k = 0; k < sizeof(events) / sizeof(events[0]); k++)
+            node_wait_logged(c, i, events[k]);
+        wait_until(node_log_lines(c, i, "event=state_peer", NULL) == 2, "a line for each peer");
+    }
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(node_terminate(c, i), 0);
+    cluster_free(c);
+}
+
+CASE(daemon__interrupt_is_a_clean_end_too)
+{
+    struct cluster *c = cluster_up(1, NULL);
+
+    node_signal(c, 0, SIGINT);
+    assert_int_equal(node_wait_exit(c, 0), 0);
+    assert_true(node_logged(c, 0, "event=stopped"));
+    cluster_free(c);
+}
+
+/* ---- systemd ---- */
+
+/* Takes in messages until one holds `text`. */
+static void wait_notified(int fd, const char *text)
+{
+    uint64_t deadline = now_ms() + slow(WAIT_MS);
+    char message[1024];
+
+    while (now_ms() < deadline) {
+        struct pollfd p = {.fd = fd, .events = POLLIN};
+        ssize_t got;
+
+        if (poll(&p, 1, 50) <= 0)
+            continue;
+        got = recv(fd, message, sizeof(message) - 1, MSG_DONTWAIT);
+        if (got <= 0)
+            continue;
+        message[got] = '\0';
+        if (strstr(message, text) != NULL)
+            return;
+    }
+    harness_fail("systemd is not told '%s'", text);
+}
+
+CASE(daemon__tells_systemd)
+{
+    struct cluster *c = cluster_new(3, NULL);
+    struct sockaddr_un un = {.sun_family = AF_UNIX};
+    char notify[300];
+    char watchdog[] = "WATCHDOG_USEC=400000";
+    const char *env[] = {notify, watchdog, NULL};
+    cleanup_fd int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    assert_true((size_t)snprintf(un.sun_path, sizeof(un.sun_path), "%s/notify", c->dir) <
+                sizeof(un.sun_path));
+    (void)snprintf(notify, sizeof(notify), "NOTIFY_SOCKET=%s", un.sun_path);
+    assert_int_equal(bind(fd, (struct sockaddr *)&un, sizeof(un)), 0);
+    cluster_init(c);
+    c->env = env;
+    node_spawn(c, 0);
+    wait_notified(fd, "READY=1"); /* one of three: not at quorum */
+    wait_notified(fd, "WATCHDOG=1");
+    c->env = NULL;
+    cluster_start(c);
+    wait_notified(fd, "leader n");
+    node_signal(c, 0, SIGTERM);
+    wait_notified(fd, "STOPPING=1");
+    assert_int_equal(node_wait_exit(c, 0), 0);
+    cluster_free(c);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        HARNESS_TEST(daemon__usage),
+        HARNESS_TEST(daemon__check_config_prints_all_problems),
+        HARNESS_TEST(daemon__print_config_reads_back),
+        HARNESS_TEST(daemon__init),
+        HARNESS_TEST(daemon__init_asks_who_is_remembered),
+        HARNESS_TEST(daemon__state_of_another_copy_is_refused),
+        HARNESS_TEST(daemon__strange_directories),
+        HARNESS_TEST(daemon__second_process_is_refused),
+        HARNESS_TEST(daemon__lost_disk),
+        HARNESS_TEST(daemon__clusters_refuse_each_other),
+        HARNESS_TEST(daemon__port_in_use),
+        HARNESS_TEST(daemon__reload),
+        HARNESS_TEST(daemon__dumps_its_state),
+        HARNESS_TEST(daemon__interrupt_is_a_clean_end_too),
+        HARNESS_TEST(daemon__tells_systemd),
+    };
+
+    return harness_main(argc, argv, tests, NULL, NULL);
+}

@@ -1,0 +1,1346 @@
+/* Requests to replies: lines in, lines out, over replicas whose disks, network and clock the test
+ * moves. */
+#include "test-replica-util.h"
+
+#include <jansson.h>
+
+#include "replica/service.h"
+
+#define CONNS_MAX 8
+
+struct host;
+
+struct conn {
+    struct host *host;
+    int node;
+    struct service_conn *sc; /* NULL: closed */
+    struct buf out;
+    bool dead;  /* no output any more */
+    int n_held; /* owed replies, as the service says */
+    char *text; /* of the last take() */
+};
+
+struct host {
+    struct fx fx;
+    struct service *services[FX_NODES_MAX];
+    struct conn conns[CONNS_MAX];
+    bool is_full;
+    unsigned n_events;
+    char last_event[64];
+};
+
+/* ---- the host of the service ---- */
+
+static struct buf *host_out(void *ctx, void *conn)
+{
+    struct conn *c = conn;
+
+    (void)ctx;
+    return c->dead ? NULL : &c->out;
+}
+
+static void host_hold(void *ctx, void *conn)
+{
+    (void)ctx;
+    ((struct conn *)conn)->n_held++;
+}
+
+static void host_release(void *ctx, void *conn)
+{
+    (void)ctx;
+    ((struct conn *)conn)->n_held--;
+    assert_true(((struct conn *)conn)->n_held >= 0);
+}
+
+static uint64_t host_now(void *ctx)
+{
+    return ((struct host *)ctx)->fx.now_us;
+}
+
+static const char *host_client_addr(void *ctx, raft_node_id id)
+{
+    static const char *const addrs[] = {"10.0.0.1:7400", "10.0.0.2:7400", "10.0.0.3:7400"};
+    const struct host *h = ctx;
+
+    for (int i = 0; i < h->fx.n; i++)
+        if (h->fx.nodes[i].id == id)
+            return addrs[i];
+    return NULL;
+}
+
+static void host_status(void *ctx, struct wire_reply *w)
+{
+    (void)ctx;
+    wire_reply_u64(w, "of_the_host", 1);
+}
+
+static uint64_t host_record_bytes(void *ctx, size_t payload_len)
+{
+    (void)ctx;
+    return 100 + payload_len;
+}
+
+static void host_event(void *ctx, enum log_level level, const char *event, const char *text)
+{
+    struct host *h = ctx;
+
+    assert_int_equal(level, LOG_ERROR);
+    assert_non_null(text);
+    h->n_events++;
+    (void)snprintf(h->last_event, sizeof(h->last_event), "%s", event);
+}
+
+static bool host_no_space(void *ctx, bool frees, size_t bytes, uint64_t *ret_used,
+                          uint64_t *ret_limit)
+{
+    (void)bytes;
+    *ret_used = 95;
+    *ret_limit = 100;
+    return ((struct host *)ctx)->is_full && !frees;
+}
+
+static void host_init(struct host *h, int n)
+{
+    static const char *const names[] = {"n1", "n2", "n3"};
+    struct service_ops ops = {.ctx = h,
+                              .out = host_out,
+                              .hold = host_hold,
+                              .release = host_release,
+                              .now_us = host_now,
+                              .client_addr = host_client_addr,
+                              .status = host_status,
+                              .record_bytes = host_record_bytes,
+                              .event = host_event,
+                              .no_space = host_no_space};
+    const struct service_conf conf = {.cluster_name = "test", .seed = 5};
+
+    memset(h, 0, sizeof(*h));
+    fx_init(&h->fx, n);
+    for (int i = 0; i < n; i++) {
+        assert_int_equal(service_new(&conf, &ops, &h->services[i]), 0);
+        service_set_replica(h->services[i], h->fx.nodes[i].replica, names[i]);
+    }
+}
+
+static void conn_close(struct conn *c)
+{
+    service_conn_free(c->sc);
+    c->sc = NULL;
+    assert_int_equal(c->n_held, 0); /* what it was owed is forgotten, and counted so */
+}
+
+static void host_done(struct host *h)
+{
+    for (int i = 0; i < CONNS_MAX; i++) {
+        conn_close(&h->conns[i]);
+        buf_done(&h->conns[i].out);
+        free(h->conns[i].text);
+    }
+    for (int i = 0; i < h->fx.n; i++)
+        assert_int_equal(service_n_pending(h->services[i]), 0);
+    fx_done(&h->fx);
+    for (int i = 0; i < h->fx.n; i++)
+        service_free(h->services[i]);
+}
+
+static struct conn *conn_open(struct host *h, int node)
+{
+    for (int i = 0; i < CONNS_MAX; i++) {
+        struct conn *c = &h->conns[i];
+
+        if (c->host != NULL)
+            continue;
+        c->host = h;
+        c->node = node;
+        assert_int_equal(service_conn_new(h->services[node], c, &c->sc), 0);
+        return c;
+    }
+    fail_msg("too many connections");
+    return NULL;
+}
+
+static void say(struct conn *c, const char *line)
+{
+    service_line(c->sc, line, strlen(line), 7);
+}
+
+/* What came out since the last time; valid until the next. */
+static const char *take(struct conn *c)
+{
+    assert_int_equal(buf_add_u8(&c->out, '\0'), 0);
+    free(c->text);
+    c->text = strdup((const char *)c->out.data);
+    assert_non_null(c->text);
+    buf_reset(&c->out, 0);
+    return c->text;
+}
+
+static void settle(struct host *h)
+{
+    for (int i = 0; i < h->fx.n; i++)
+        service_turn(h->services[i], h->fx.now_us);
+    fx_settle(&h->fx);
+    for (int i = 0; i < h->fx.n; i++)
+        service_turn(h->services[i], h->fx.now_us);
+    fx_settle(&h->fx);
+}
+
+static void advance(struct host *h, uint64_t us)
+{
+    for (uint64_t t = 0; t < us; t += 10000) {
+        fx_advance(&h->fx, 10000);
+        settle(h);
+    }
+}
+
+static void expect_line(struct conn *c, const char *expected)
+{
+    const char *got = take(c);
+    size_t len = strlen(expected);
+
+    if (strncmp(got, expected, len) != 0 || strcmp(got + len, "\n") != 0)
+        fail_msg("got %s instead of %s", got, expected);
+}
+
+static void exchange(struct host *h, struct conn *c, const char *line, const char *expected)
+{
+    say(c, line);
+    settle(h);
+    expect_line(c, expected);
+}
+
+/* One line of the form of PROTOCOL.md 5, the fields in their order; extra: those of the row, in
+ * theirs. */
+static json_t *expect_error(struct conn *c, int msg_id, const char *error, int code, bool definite,
+                            const char *const *extra)
+{
+    static const char *const first[] = {"type", "in_reply_to", "code", "text", "error", "definite"};
+    const char *line = take(c);
+    json_t *root = json_loads(line, JSON_REJECT_DUPLICATES, NULL);
+    const char *name;
+    json_t *v;
+    size_t i = 0;
+
+    if (root == NULL || strchr(line, '\n') != line + strlen(line) - 1)
+        fail_msg("not one line: %s", line);
+    if (strcmp(json_string_value(json_object_get(root, "type")), "error") != 0 ||
+        strcmp(json_string_value(json_object_get(root, "error")), error) != 0 ||
+        json_integer_value(json_object_get(root, "code")) != code ||
+        json_is_true(json_object_get(root, "definite")) != definite ||
+        json_integer_value(json_object_get(root, "in_reply_to")) != msg_id)
+        fail_msg("expected %s, code %d, definite %d: %s", error, code, definite, line);
+    assert_true(json_string_length(json_object_get(root, "text")) > 0);
+    json_object_foreach(root, name, v)
+    {
+        const char *expected = i < 6 ? first[i] : (extra != NULL ? extra[i - 6] : NULL);
+
+        if (expected == NULL || strcmp(expected, name) != 0)
+            fail_msg("field %zu is '%s' instead of '%s'", i, name,
+                     expected != NULL ? expected : "the end");
+        i++;
+    }
+    if (extra != NULL && extra[i - 6] != NULL)
+        fail_msg("'%s' is missing: %s", extra[i - 6], line);
+    return root;
+}
+
+#define EXTRA(...) ((const char *const[]){__VA_ARGS__, NULL})
+
+static void isolate(struct host *h, int node)
+{
+    h->fx.cut[node] = true;
+    fx_lose(&h->fx);
+}
+
+static const char *str_of(const json_t *root, const char *name)
+{
+    const char *s = json_string_value(json_object_get(root, name));
+
+    return s != NULL ? s : "(none)";
+}
+
+static json_int_t int_of(const json_t *root, const char *name)
+{
+    return json_is_integer(json_object_get(root, name))
+               ? json_integer_value(json_object_get(root, name))
+               : -1;
+}
+
+/* ---- replies ---- */
+
+static void service__reads_have_exactly_their_fields(void **state)
+{
+    struct host h;
+    struct conn *c;
+
+    (void)state;
+    host_init(&h, 1);
+    c = conn_open(&h, 0);
+    assert_int_equal(fx_elect(&h.fx), 0);
+    exchange(&h, c,
+             "{\"type\":\"write\",\"msg_id\":1,\"key\":\"x\",\"value\":{\"b\":1.50,\"a\":[]}}",
+             "{\"type\":\"write_ok\",\"in_reply_to\":1}");
+    exchange(&h, c, "{\"type\":\"read_index\",\"msg_id\":2,\"key\":\"x\"}",
+             "{\"type\":\"read_index_ok\",\"in_reply_to\":2,\"value\":{\"b\":1.5,\"a\":[]},"
+             "\"read_at_index\":3,\"heartbeat_confirmed\":true,\"linearizable\":true}");
+    exchange(&h, c, "{\"type\":\"read_index\",\"key\":\"none\"}",
+             "{\"type\":\"read_index_ok\",\"value\":null,\"read_at_index\":3,"
+             "\"heartbeat_confirmed\":true,\"linearizable\":true}");
+    exchange(&h, c, "{\"type\":\"read\",\"msg_id\":3,\"key\":\"x\"}",
+             "{\"type\":\"read_ok\",\"in_reply_to\":3,\"value\":{\"b\":1.5,\"a\":[]}}");
+    exchange(&h, c, "{\"type\":\"local_read\",\"msg_id\":4,\"key\":\"x\"}",
+             "{\"type\":\"local_read_ok\",\"in_reply_to\":4,\"value\":{\"b\":1.5,\"a\":[]},"
+             "\"applied_index\":3,\"linearizable\":false}");
+    exchange(&h, c, "{\"type\":\"batch_read_index\",\"msg_id\":5,\"keys\":[\"x\",\"none\",7]}",
+             "{\"type\":\"batch_read_index_ok\",\"in_reply_to\":5,\"values\":["
+             "{\"key\":\"x\",\"value\":{\"b\":1.5,\"a\":[]}},{\"key\":\"none\",\"value\":null},"
+             "{\"key\":7,\"value\":null}],\"read_at_index\":3,\"heartbeat_confirmed\":true,"
+             "\"linearizable\":true}");
+    say(c, "{\"type\":\"read_via_log\",\"msg_id\":6,\"key\":\"x\"}");
+    h.fx.nodes[0].holds_store = true;
+    settle(&h);
+    fx_pass_time(&h.fx, 1230);
+    h.fx.nodes[0].holds_store = false;
+    settle(&h);
+    expect_line(c, "{\"type\":\"read_via_log_ok\",\"in_reply_to\":6,\"value\":{\"b\":1.5,\"a\":[]},"
+                   "\"log_index_used\":4,\"latency_ms\":1.23}");
+    exchange(
+        &h, c, "{\"type\":\"read\",\"msg_id\":7,\"key\":\"x\",\"via\":\"log\",\"verbose\":true}",
+        "{\"type\":\"read_ok\",\"in_reply_to\":7,\"value\":{\"b\":1.5,\"a\":[]},\"exists\":true,"
+        "\"create_index\":3,\"modify_index\":3,\"version\":1,\"term\":2,\"linearizable\":true}");
+    exchange(&h, c, "{\"type\":\"read\",\"msg_id\":8,\"key\":\"x\",\"via\":\"local\"}",
+             "{\"type\":\"read_ok\",\"in_reply_to\":8,\"value\":{\"b\":1.5,\"a\":[]}}");
+    exchange(&h, c, "{\"type\":\"read_index\",\"msg_id\":9,\"key\":\"none\",\"verbose\":true}",
+             "{\"type\":\"read_index_ok\",\"in_reply_to\":9,\"value\":null,\"read_at_index\":5,"
+             "\"heartbeat_confirmed\":true,\"linearizable\":true,\"exists\":false,\"read_index\":5,"
+             "\"round\":5,\"term\":2}");
+    say(c, "{\"type\":\"read\",\"msg_id\":10,\"key\":\"none\"}");
+    settle(&h);
+    json_decref(expect_error(c, 10, "key_not_found", 20, true, EXTRA("index")));
+    host_done(&h);
+}
+
+static void service__writes_have_exactly_their_fields(void **state)
+{
+    struct host h;
+    struct conn *c;
+
+    (void)state;
+    host_init(&h, 1);
+    c = conn_open(&h, 0);
+    assert_int_equal(fx_elect(&h.fx), 0);
+    exchange(&h, c, "{\"type\":\"write\",\"msg_id\":1,\"key\":1,\"value\":null,\"verbose\":true}",
+             "{\"type\":\"write_ok\",\"in_reply_to\":1,\"index\":3}");
+    exchange(&h, c,
+             "{\"type\":\"cas\",\"msg_id\":2,\"key\":1,\"from\":null,\"to\":{\"a\":1,\"b\":2}}",
+             "{\"type\":\"cas_ok\",\"in_reply_to\":2}");
+    exchange(&h, c,
+             "{\"type\":\"cas\",\"msg_id\":3,\"key\":1,\"from\":{\"b\":2,\"a\":1},\"to\":1,"
+             "\"verbose\":true}",
+             "{\"type\":\"cas_ok\",\"in_reply_to\":3,\"index\":5}");
+    say(c, "{\"type\":\"cas\",\"msg_id\":4,\"key\":1,\"from\":1.0,\"to\":2}");
+    settle(&h);
+    json_decref(expect_error(c, 4, "precondition_failed", 22, true, EXTRA("index")));
+    say(c, "{\"type\":\"cas\",\"msg_id\":5,\"key\":\"1\",\"from\":1,\"to\":2}");
+    settle(&h);
+    json_decref(expect_error(c, 5, "key_not_found", 20, true, EXTRA("index")));
+    exchange(&h, c,
+             "{\"type\":\"cas\",\"msg_id\":6,\"key\":\"1\",\"from\":1,\"to\":2,"
+             "\"create_if_not_exists\":true}",
+             "{\"type\":\"cas_ok\",\"in_reply_to\":6}");
+    exchange(&h, c, "{\"type\":\"delete\",\"msg_id\":7,\"key\":1}",
+             "{\"type\":\"delete_ok\",\"in_reply_to\":7,\"existed\":true}");
+    exchange(&h, c, "{\"type\":\"delete\",\"msg_id\":8,\"key\":1}",
+             "{\"type\":\"delete_ok\",\"in_reply_to\":8,\"existed\":false}");
+    say(c, "{\"type\":\"write\",\"msg_id\":9,\"key\":1,\"value\":1,\"client\":\"12\",\"seq\":1}");
+    json_decref(expect_error(c, 9, "session_expired", 13, false, EXTRA("client")));
+    host_done(&h);
+}
+
+static void service__envelopes_are_turned_round(void **state)
+{
+    static const char ping[] =
+        "{\"src\":\"c1\",\"dest\":\"n1\",\"body\":{\"type\":\"ping\",\"msg_id\":4}}";
+    struct host h;
+    struct conn *c;
+
+    (void)state;
+    host_init(&h, 1);
+    c = conn_open(&h, 0);
+    exchange(&h, c, ping,
+             "{\"src\":\"n1\",\"dest\":\"c1\",\"body\":{\"type\":\"pong\",\"in_reply_to\":4,"
+             "\"node\":\"n1\",\"role\":\"follower\",\"term\":1,\"applied_index\":0,\"msg_id\":0}}");
+    assert_true(service_next_msg_id(h.services[0]) == 1);
+    exchange(
+        &h, c, "{\"type\":\"ping\"}",
+        "{\"type\":\"pong\",\"node\":\"n1\",\"role\":\"follower\",\"term\":1,\"applied_index\":1}");
+    say(c, ping);
+    assert_non_null(strstr(take(c), "\"msg_id\":2}}"));
+    host_done(&h);
+}
+
+static void service__what_it_cannot_do_is_refused(void **state)
+{
+    static const char *const types[] = {
+        "\"type\":\"open_session\"",
+        "\"type\":\"snapshot\"",
+        "\"type\":\"follower_read\",\"key\":1",
+        "\"type\":\"lease_read\",\"key\":1",
+        "\"type\":\"read\",\"key\":1,\"via\":\"lease\"",
+        "\"type\":\"read\",\"key\":1,\"via\":\"follower\"",
+        "\"type\":\"compare_read_methods\",\"num_reads\":1,\"methods\":[\"lease_read\"]",
+        "\"type\":\"init\",\"node_id\":\"n1\",\"node_ids\":[\"n1\"]",
+        "\"type\":\"jump\\\"\\n\""};
+    struct host h;
+    struct conn *c;
+    json_t *error;
+
+    (void)state;
+    host_init(&h, 1);
+    c = conn_open(&h, 0);
+    assert_int_equal(fx_elect(&h.fx), 0);
+    for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+        char line[256];
+
+        (void)snprintf(line, sizeof(line), "{%s,\"msg_id\":%zu}", types[i], i);
+        say(c, line);
+        error = expect_error(c, (int)i, "not_supported", 10, true, EXTRA("request_type"));
+        assert_true(strlen(str_of(error, "request_type")) > 0);
+        json_decref(error);
+    }
+    say(c, "   \t\r");
+    say(c, "");
+    assert_string_equal(take(c), "");
+    say(c, "{\"type\":\"read\",\"msg_id\":3}");
+    json_decref(expect_error(c, 3, "malformed", 12, true, EXTRA("field")));
+    say(c, "rubbish");
+    assert_non_null(strstr(take(c), "\"error\":\"malformed\",\"definite\":true,\"line\":7}\n"));
+    service_line_too_long(c->sc, 12, 1000);
+    assert_non_null(
+        strstr(take(c), "\"error\":\"too_large\",\"definite\":true,\"limit\":1000,\"line\":12}\n"));
+    service_refuse_connection(h.services[0], &c->out, 5);
+    assert_non_null(strstr(
+        take(c), "\"error\":\"busy\",\"definite\":true,\"limit\":5,\"retry_after_ms\":1000}\n"));
+    assert_int_equal(service_n_pending(h.services[0]), 0);
+    host_done(&h);
+}
+
+static void service__without_a_replica_only_ping(void **state)
+{
+    struct host h;
+    struct conn *c;
+
+    (void)state;
+    host_init(&h, 1);
+    c = conn_open(&h, 0);
+    service_set_replica(h.services[0], NULL, NULL);
+    service_turn(h.services[0], h.fx.now_us);
+    say(c, "{\"type\":\"ping\",\"msg_id\":1}");
+    assert_non_null(
+        strstr(take(c), "{\"type\":\"pong\",\"in_reply_to\":1,\"node\":null,\"role\":null"));
+    say(c, "{\"type\":\"status\",\"msg_id\":2}");
+    json_decref(expect_error(c, 2, "not_supported", 10, true, EXTRA("request_type")));
+    say(c, "{\"type\":\"write\",\"msg_id\":3,\"key\":1,\"value\":1}");
+    json_decref(expect_error(c, 3, "not_supported", 10, true, EXTRA("request_type")));
+    host_done(&h);
+}
+
+static void service__status_and_members_need_no_leader(void **state)
+{
+    struct host h;
+    struct conn *c;
+    json_t *root;
+    int l;
+
+    (void)state;
+    host_init(&h, 3);
+    c = conn_open(&h, 0);
+    say(c, "{\"type\":\"status\",\"msg_id\":1}");
+    root = json_loads(take(c), 0, NULL);
+    assert_string_equal(str_of(root, "type"), "status_ok");
+    assert_string_equal(str_of(root, "node"), "n1");
+    assert_string_equal(str_of(root, "cluster"), "test");
+    assert_string_equal(str_of(root, "role"), "follower");
+    assert_true(json_is_null(json_object_get(root, "leader_id")));
+    assert_int_equal(json_array_size(json_object_get(root, "peers")), 2);
+    assert_int_equal(int_of(root, "of_the_host"), 1);
+    json_decref(root);
+    say(c, "{\"type\":\"members\",\"msg_id\":2}");
+    expect_line(
+        c,
+        "{\"type\":\"members_ok\",\"in_reply_to\":2,\"members\":["
+        "{\"id\":\"n1\",\"role\":\"voter\",\"peer_addr\":null,\"client_addr\":\"10.0.0.1:7400\"},"
+        "{\"id\":\"n2\",\"role\":\"voter\",\"peer_addr\":null,\"client_addr\":\"10.0.0.2:7400\"},"
+        "{\"id\":\"n3\",\"role\":\"voter\",\"peer_addr\":null,\"client_addr\":\"10.0.0.3:7400\"}]"
+        "}");
+    l = fx_elect(&h.fx);
+    advance(&h, 100000);
+    c = conn_open(&h, l);
+    say(c, "{\"type\":\"write\",\"msg_id\":3,\"key\":1,\"value\":1}");
+    say(c, "{\"type\":\"status\",\"msg_id\":4}");
+    root = json_loads(take(c), 0, NULL); /* at once; the write is not answered yet */
+    assert_string_equal(str_of(root, "role"), "leader");
+    assert_int_equal(int_of(root, "commit_index"), 2);
+    assert_int_equal(int_of(root, "last_log_index"), 3);
+    assert_int_equal(int_of(json_object_get(root, "writes"), "pending"), 1);
+    for (size_t i = 0; i < 2; i++) {
+        const json_t *peer = json_array_get(json_object_get(root, "peers"), i);
+
+        assert_int_equal(int_of(peer, "match_index"), 2);
+        assert_true(int_of(peer, "last_heard_ms") >= 0);
+    }
+    json_decref(root);
+    host_done(&h);
+}
+
+/* ---- every failure and its code: PROTOCOL.md 5 ---- */
+
+static void service__not_leader(void **state)
+{
+    struct host h;
+    struct conn *c;
+    json_t *error;
+    char line[256];
+    int l;
+    int f;
+
+    (void)state;
+    host_init(&h, 3);
+    l = fx_elect(&h.fx);
+    f = fx_other(&h.fx, l);
+    advance(&h, 60000);
+    c = conn_open(&h, f);
+    for (int i = 1; i <= 7; i++) {
+        static const char *const asks[] = {"",
+                                           "\"type\":\"read_index\",\"key\":1",
+                                           "\"type\":\"read_via_log\",\"key\":1",
+                                           "\"type\":\"batch_read_index\",\"keys\":[1]",
+                                           "\"type\":\"write\",\"key\":1,\"value\":1",
+                                           "\"type\":\"cas\",\"key\":1,\"from\":1,\"to\":1",
+                                           "\"type\":\"compare_read_methods\",\"num_reads\":1",
+                                           "\"type\":\"transfer_leader\""};
+
+        (void)snprintf(line, sizeof(line), "{%s,\"msg_id\":%d}", asks[i], i);
+        say(c, line);
+        error = expect_error(c, i, "not_leader", 11, true, EXTRA("leader_id", "leader_addr"));
+        (void)snprintf(line, sizeof(line), "n%d", l + 1);
+        assert_string_equal(str_of(error, "leader_id"), line);
+        (void)snprintf(line, sizeof(line), "10.0.0.%d:7400", l + 1);
+        assert_string_equal(str_of(error, "leader_addr"), line);
+        assert_non_null(strstr(str_of(error, "text"), line));
+        json_decref(error);
+    }
+    assert_int_equal(service_n_pending(h.services[f]), 0);
+    host_done(&h);
+}
+
+/* Four requests in the four ways to fail: two reads, a log read, a write after append. */
+static struct conn *ask_four(struct host *h, int l, const char *timeout)
+{
+    static const char *const asks[] = {"\"type\":\"read_index\",\"msg_id\":1,\"key\":1",
+                                       "\"type\":\"batch_read_index\",\"msg_id\":2,\"keys\":[1,2]",
+                                       "\"type\":\"read_via_log\",\"msg_id\":3,\"key\":1",
+                                       "\"type\":\"write\",\"msg_id\":4,\"key\":1,\"value\":1"};
+    struct conn *four = NULL;
+
+    for (int i = 0; i < 4; i++) {
+        struct conn *c = conn_open(h, l);
+        char line[256];
+
+        (void)snprintf(line, sizeof(line), "{%s%s}", asks[i], timeout);
+        say(c, line);
+        assert_string_equal(take(c), "");
+        assert_int_equal(c->n_held, 1);
+        if (i == 0)
+            four = c;
+    }
+    return four;
+}
+
+static void expect_four(struct conn *four, const char *error, int code, int code_after,
+                        const char *const *extra)
+{
+    for (int i = 0; i < 4; i++) {
+        json_decref(
+            expect_error(&four[i], i + 1, error, i == 3 ? code_after : code, i != 3, extra));
+        assert_int_equal(four[i].n_held, 0);
+    }
+}
+
+static void service__term_changed(void **state)
+{
+    struct host h;
+    struct conn *four;
+    int l;
+
+    (void)state;
+    host_init(&h, 3);
+    l = fx_elect(&h.fx);
+    isolate(&h, l);
+    four = ask_four(&h, l, "");
+    fx_turn(&h.fx, l);
+    fx_depose(&h.fx, l, fx_other(&h.fx, l));
+    fx_turn(&h.fx, l);
+    expect_four(four, "term_changed", 11, 13, EXTRA("old_term", "term", "leader_id"));
+    host_done(&h);
+}
+
+static void service__role_changed(void **state)
+{
+    struct host h;
+    struct conn *four;
+    int l;
+
+    (void)state;
+    host_init(&h, 3);
+    l = fx_elect(&h.fx);
+    isolate(&h, l);
+    four = ask_four(&h, l, "");
+    for (int i = 0; i < 100 && service_n_pending(h.services[l]) > 0; i++) {
+        fx_pass_time(&h.fx, 10000);
+        fx_turn(&h.fx, l);
+        fx_store(&h.fx, l);
+    }
+    expect_four(four, "role_changed", 11, 13, EXTRA("role", "leader_id"));
+    host_done(&h);
+}
+
+static void service__timeout(void **state)
+{
+    struct host h;
+    struct conn *four;
+    json_t *error;
+    struct conn *c;
+    int l;
+
+    (void)state;
+    host_init(&h, 3);
+    l = fx_elect(&h.fx);
+    isolate(&h, l);
+    four = ask_four(&h, l, ",\"timeout_ms\":100");
+    fx_turn(&h.fx, l);
+    fx_pass_time(&h.fx, 102000);
+    fx_ack_round(&h.fx, l, fx_other(&h.fx, l), 0); /* heard, but nothing confirmed */
+    fx_turn(&h.fx, l);
+    expect_four(four, "timeout", 0, 0, EXTRA("timeout_ms", "stage"));
+    host_done(&h);
+
+    /* Before append a write is definite, too: nothing has been done. */
+    host_init(&h, 1);
+    c = conn_open(&h, 0);
+    say(c, "{\"type\":\"write\",\"msg_id\":5,\"key\":1,\"value\":1,\"timeout_ms\":3}");
+    fx_turn(&h.fx, 0);
+    fx_pass_time(&h.fx, 5000);
+    fx_turn(&h.fx, 0);
+    error = expect_error(c, 5, "timeout", 0, true, EXTRA("timeout_ms", "stage"));
+    assert_int_equal(int_of(error, "timeout_ms"), 3);
+    assert_string_equal(str_of(error, "stage"), "leader");
+    json_decref(error);
+    host_done(&h);
+}
+
+static void service__network(void **state)
+{
+    struct host h;
+    struct conn *four;
+    struct conn *c;
+    json_t *error;
+    int l;
+
+    (void)state;
+    host_init(&h, 3);
+    l = fx_elect(&h.fx);
+    fx_advance(&h.fx, FX_HEARTBEAT_US);
+    isolate(&h, l);
+    while (raft_deadline_us(fx_raft(&h.fx, l)) - h.fx.now_us != 30000) {
+        fx_pass_time(&h.fx, 1000);
+        fx_turn(&h.fx, l);
+    }
+    for (int i = 0; i < 3; i++)
+        if (i != l)
+            fx_ack_round(&h.fx, l, i, 0);
+    four = ask_four(&h, l, ",\"timeout_ms\":505");
+    while (four[0].n_held > 0) {
+        fx_pass_time(&h.fx, 1000);
+        fx_turn(&h.fx, l);
+        fx_store(&h.fx, l);
+    }
+    expect_four(four, "network", 11, 0, EXTRA("reached", "needed"));
+    host_done(&h);
+
+    host_init(&h, 3);
+    isolate(&h, 0);
+    c = conn_open(&h, 0);
+    say(c, "{\"type\":\"write\",\"msg_id\":5,\"key\":1,\"value\":1,\"timeout_ms\":3}");
+    fx_turn(&h.fx, 0);
+    fx_pass_time(&h.fx, 5000);
+    fx_turn(&h.fx, 0);
+    error = expect_error(c, 5, "network", 11, true, EXTRA("reached", "needed"));
+    assert_int_equal(int_of(error, "reached"), 1);
+    assert_int_equal(int_of(error, "needed"), 2);
+    json_decref(error);
+    host_done(&h);
+}
+
+static void service__cancelled(void **state)
+{
+    struct host h;
+    struct conn *c;
+    struct conn *w;
+    json_t *error;
+    int l;
+
+    (void)state;
+    host_init(&h, 3);
+    l = fx_elect(&h.fx);
+    isolate(&h, l);
+    w = conn_open(&h, l);
+    say(w, "{\"type\":\"write\",\"msg_id\":1,\"key\":1,\"value\":1}");
+    fx_turn(&h.fx, l);
+    replica_quiesce(h.fx.nodes[l].replica);
+    c = conn_open(&h, l);
+    say(c, "{\"type\":\"write\",\"msg_id\":2,\"key\":1,\"value\":1}");
+    error = expect_error(c, 2, "cancelled", 14, true, EXTRA("by"));
+    assert_string_equal(str_of(error, "by"), "shutdown");
+    json_decref(error);
+    say(c, "{\"type\":\"read_index\",\"msg_id\":3,\"key\":1}");
+    json_decref(expect_error(c, 3, "cancelled", 14, true, EXTRA("by")));
+    /* The daemon ends before the write is committed. */
+    service_set_replica(h.services[l], NULL, NULL);
+    replica_free(h.fx.nodes[l].replica);
+    h.fx.nodes[l].replica = NULL;
+    json_decref(expect_error(w, 1, "cancelled", 13, false, EXTRA("by")));
+    host_done(&h);
+}
+
+static void service__busy_and_too_large(void **state)
+{
+    struct host h;
+    struct conn *c;
+    struct conn *d;
+    char *text = malloc(3u << 20);
+    char *line = malloc((3u << 20) + 256);
+    int l;
+
+    (void)state;
+    assert_non_null(text);
+    assert_non_null(line);
+    host_init(&h, 3);
+    l = fx_elect(&h.fx);
+    isolate(&h, l);
+    c = conn_open(&h, l);
+    d = conn_open(&h, l);
+    for (unsigned i = 0; i < REQUESTS_MAX; i++)
+        say(c, "{\"type\":\"read_index\",\"msg_id\":1,\"key\":1}");
+    assert_string_equal(take(c), "");
+    assert_int_equal(c->n_held, REQUESTS_MAX);
+    say(d, "{\"type\":\"read_index\",\"msg_id\":2,\"key\":1}");
+    json_decref(expect_error(d, 2, "busy", 11, true, EXTRA("limit", "retry_after_ms")));
+    conn_close(c);
+    /* Bytes that wait for a quorum. */
+    memset(text, 'a', 500000);
+    text[500000] = '\0';
+    for (int i = 0;; i++) {
+        assert_true(i < 100);
+        (void)snprintf(line, 600000, "{\"type\":\"write\",\"msg_id\":3,\"key\":1,\"value\":\"%s\"}",
+                       text);
+        say(d, line);
+        if (d->out.len > 0)
+            break;
+    }
+    json_decref(expect_error(d, 3, "busy", 11, true, EXTRA("limit", "retry_after_ms")));
+    host_done(&h);
+
+    /* A reply that no line may carry becomes an error, and nothing of it leaves. */
+    host_init(&h, 1);
+    assert_int_equal(fx_elect(&h.fx), 0);
+    c = conn_open(&h, 0);
+    for (int i = 0; i < 3; i++) {
+        (void)snprintf(line, 600000,
+                       "{\"type\":\"write\",\"msg_id\":%d,\"key\":%d,\"value\":\"%s\"}", i, i,
+                       text);
+        say(c, line);
+        settle(&h);
+        assert_non_null(strstr(take(c), "write_ok"));
+    }
+    say(c, "{\"type\":\"batch_read_index\",\"msg_id\":4,\"keys\":[0,1,2]}");
+    settle(&h);
+    json_decref(expect_error(c, 4, "too_large", 12, true, EXTRA("limit")));
+    say(c, "{\"type\":\"batch_read_index\",\"msg_id\":5,\"keys\":[0,1]}");
+    settle(&h);
+    assert_non_null(strstr(take(c), "batch_read_index_ok"));
+    host_done(&h);
+    free(text);
+    free(line);
+}
+
+static void service__no_space(void **state)
+{
+    struct host h;
+    struct conn *c;
+    json_t *error;
+    int l;
+
+    (void)state;
+    host_init(&h, 3);
+    l = fx_elect(&h.fx);
+    advance(&h, 60000);
+    c = conn_open(&h, l);
+    exchange(&h, c, "{\"type\":\"write\",\"key\":1,\"value\":1}", "{\"type\":\"write_ok\"}");
+    h.is_full = true;
+    say(c, "{\"type\":\"write\",\"msg_id\":1,\"key\":2,\"value\":1}");
+    error = expect_error(c, 1, "no_space", 14, true, EXTRA("used", "limit"));
+    assert_int_equal(int_of(error, "used"), 95);
+    assert_int_equal(int_of(error, "limit"), 100);
+    json_decref(error);
+    say(c, "{\"type\":\"cas\",\"msg_id\":2,\"key\":1,\"from\":1,\"to\":2}");
+    json_decref(expect_error(c, 2, "no_space", 14, true, EXTRA("used", "limit")));
+    /* Reads go on, and what gives room back. */
+    exchange(&h, c, "{\"type\":\"read\",\"key\":1}", "{\"type\":\"read_ok\",\"value\":1}");
+    exchange(&h, c, "{\"type\":\"delete\",\"key\":1}", "{\"type\":\"delete_ok\",\"existed\":true}");
+    /* Elsewhere the room of this node is nobody's business. */
+    c = conn_open(&h, fx_other(&h.fx, l));
+    say(c, "{\"type\":\"write\",\"msg_id\":3,\"key\":2,\"value\":1}");
+    json_decref(expect_error(c, 3, "not_leader", 11, true, EXTRA("leader_id", "leader_addr")));
+    host_done(&h);
+}
+
+static void service__a_damaged_value_is_internal(void **state)
+{
+    static const char *const asks[] = {
+        "{\"type\":\"read_index\",\"msg_id\":1,\"key\":1}",
+        "{\"type\":\"read_via_log\",\"msg_id\":1,\"key\":1}",
+        "{\"type\":\"batch_read_index\",\"msg_id\":1,\"keys\":[1,2]}",
+        "{\"type\":\"local_read\",\"msg_id\":1,\"key\":1}"};
+    struct host h;
+    struct conn *c;
+
+    (void)state;
+    host_init(&h, 1);
+    c = conn_open(&h, 0);
+    assert_int_equal(fx_elect(&h.fx), 0);
+    h.fx.nodes[0].fail_get = 2;
+    for (unsigned i = 0; i < 4; i++) {
+        say(c, asks[i]);
+        settle(&h);
+        json_decref(expect_error(c, 1, "internal", 14, true, EXTRA("ref")));
+        assert_int_equal(h.n_events, i + 1);
+        assert_string_equal(h.last_event, "read_failed");
+    }
+    host_done(&h);
+}
+
+/* ---- order ---- */
+
+static void service__a_connection_sees_its_own_writes(void **state)
+{
+    struct host h;
+    struct conn *c;
+    struct conn *other;
+    int l;
+    int f;
+
+    (void)state;
+    host_init(&h, 3);
+    l = fx_elect(&h.fx);
+    f = fx_other(&h.fx, l);
+    c = conn_open(&h, l);
+    other = conn_open(&h, l);
+    exchange(&h, c, "{\"type\":\"write\",\"key\":1,\"value\":\"old\"}", "{\"type\":\"write_ok\"}");
+    isolate(&h, l);
+    say(c, "{\"type\":\"write\",\"key\":1,\"value\":\"new\"}");
+    say(c, "{\"type\":\"read\",\"key\":1}");
+    say(other, "{\"type\":\"read\",\"key\":1}");
+    fx_turn(&h.fx, l);
+    fx_store(&h.fx, l);
+    fx_ack_round(&h.fx, l, f, fx_last_round(&h.fx, l));
+    fx_turn(&h.fx, l);
+    expect_line(other, "{\"type\":\"read_ok\",\"value\":\"old\"}");
+    assert_string_equal(take(c), "");
+    fx_ack_append(&h.fx, l, f, fx_last_index(&h.fx, l));
+    fx_turn(&h.fx, l);
+    assert_string_equal(take(c),
+                        "{\"type\":\"write_ok\"}\n{\"type\":\"read_ok\",\"value\":\"new\"}\n");
+    host_done(&h);
+}
+
+/* ---- connections that go away ---- */
+
+static void service__closing_forgets_requests_in_every_stage(void **state)
+{
+    struct host h;
+    struct conn *c;
+    int l;
+
+    (void)state;
+    /* Waiting for a leader. */
+    host_init(&h, 3);
+    c = conn_open(&h, 0);
+    say(c, "{\"type\":\"write\",\"key\":1,\"value\":1}");
+    say(c, "{\"type\":\"batch_read_index\",\"keys\":[1,2]}");
+    say(c, "{\"type\":\"local_read\",\"key\":1}");
+    say(c, "{\"type\":\"compare_read_methods\",\"num_reads\":5}");
+    assert_int_equal(c->n_held, 4);
+    conn_close(c);
+    l = fx_elect(&h.fx);
+    settle(&h);
+    /* In a round, in the log, in a transfer. */
+    h.fx.cut[l] = true;
+    c = conn_open(&h, l);
+    say(c, "{\"type\":\"read_index\",\"key\":1}");
+    fx_turn(&h.fx, l);
+    say(c, "{\"type\":\"read_index\",\"key\":1}");
+    say(c, "{\"type\":\"read_via_log\",\"key\":1}");
+    say(c, "{\"type\":\"write\",\"key\":1,\"value\":1}");
+    fx_turn(&h.fx, l);
+    say(c, "{\"type\":\"transfer_leader\"}");
+    assert_int_equal(c->n_held, 5);
+    conn_close(c);
+    assert_int_equal(service_n_pending(h.services[l]), 0);
+    fx_store(&h.fx, l);
+    fx_ack_round(&h.fx, l, fx_other(&h.fx, l), fx_last_round(&h.fx, l));
+    fx_turn(&h.fx, l);
+    service_turn(h.services[l], h.fx.now_us);
+    h.fx.cut[l] = false;
+    advance(&h, 2 * FX_ELECTION_US);
+    /* The write happened all the same. */
+    l = fx_leader(&h.fx);
+    c = conn_open(&h, l);
+    exchange(&h, c, "{\"type\":\"read\",\"key\":1}", "{\"type\":\"read_ok\",\"value\":1}");
+    host_done(&h);
+}
+
+static void service__without_an_output_nothing_is_written(void **state)
+{
+    static const char *const asks[] = {
+        "{\"type\":\"read_index\",\"key\":1}",
+        "{\"type\":\"batch_read_index\",\"keys\":[1]}",
+        "{\"type\":\"read_via_log\",\"key\":1}",
+        "{\"type\":\"write\",\"key\":1,\"value\":1}",
+        "{\"type\":\"local_read\",\"key\":1}",
+        "{\"type\":\"compare_read_methods\",\"num_reads\":2}",
+        "{\"type\":\"ping\"}",
+        "{\"type\":\"status\"}",
+        "{\"type\":\"members\"}",
+        "{\"type\":\"jump\"}",
+        "{\"type\":\"write\",\"key\":1,\"value\":1,\"client\":\"1\",\"seq\":1}",
+        "{\"type\":\"transfer_leader\",\"to\":\"n9\"}",
+        "{\"type\":\"init\",\"node_id\":\"a\",\"node_ids\":[\"a\"]}",
+        "rubbish"};
+    struct host h;
+    struct conn *c;
+
+    (void)state;
+    host_init(&h, 1);
+    c = conn_open(&h, 0);
+    assert_int_equal(fx_elect(&h.fx), 0);
+    c->dead = true;
+    for (size_t i = 0; i < sizeof(asks) / sizeof(asks[0]); i++) {
+        say(c, asks[i]);
+        settle(&h);
+        settle(&h);
+        assert_int_equal(c->n_held, 0);
+    }
+    service_line_too_long(c->sc, 1, 2);
+    assert_int_equal(c->out.len, 0);
+    host_done(&h);
+}
+
+/* ---- transfer ---- */
+
+static void service__leadership_is_handed_over(void **state)
+{
+    struct host h;
+    struct conn *c;
+    struct conn *d;
+    char line[128];
+    char expected[128];
+    int l;
+    int to;
+
+    (void)state;
+    host_init(&h, 3);
+    l = fx_elect(&h.fx);
+    to = fx_other(&h.fx, l);
+    c = conn_open(&h, l);
+    d = conn_open(&h, l);
+    say(c, "{\"type\":\"transfer_leader\",\"msg_id\":1,\"to\":\"n9\"}");
+    json_decref(expect_error(c, 1, "malformed", 12, true, EXTRA("field")));
+    (void)snprintf(line, sizeof(line), "{\"type\":\"transfer_leader\",\"msg_id\":2,\"to\":\"n%d\"}",
+                   l + 1);
+    (void)snprintf(expected, sizeof(expected),
+                   "{\"type\":\"transfer_leader_ok\",\"in_reply_to\":2,\"leader_id\":\"n%d\"}",
+                   l + 1);
+    exchange(&h, c, line, expected); /* it leads already */
+    (void)snprintf(line, sizeof(line), "{\"type\":\"transfer_leader\",\"msg_id\":3,\"to\":\"n%d\"}",
+                   to + 1);
+    say(c, line);
+    assert_string_equal(take(c), "");
+    say(d, "{\"type\":\"transfer_leader\",\"msg_id\":4}");
+    json_decref(expect_error(d, 4, "busy", 11, true, EXTRA("limit", "retry_after_ms")));
+    say(d, "{\"type\":\"write\",\"msg_id\":5,\"key\":1,\"value\":1}");
+    settle(&h);
+    advance(&h, 60000);
+    (void)snprintf(expected, sizeof(expected),
+                   "{\"type\":\"transfer_leader_ok\",\"in_reply_to\":3,\"leader_id\":\"n%d\"}",
+                   to + 1);
+    expect_line(c, expected);
+    json_decref(expect_error(d, 5, "not_leader", 11, true, EXTRA("leader_id", "leader_addr")));
+    host_done(&h);
+}
+
+static void service__a_transfer_that_fails_says_so(void **state)
+{
+    struct host h;
+    struct conn *c;
+    char line[128];
+    int l;
+    int to;
+
+    (void)state;
+    host_init(&h, 1);
+    assert_int_equal(fx_elect(&h.fx), 0);
+    c = conn_open(&h, 0);
+    say(c, "{\"type\":\"transfer_leader\",\"msg_id\":1}");
+    json_decref(expect_error(c, 1, "malformed", 12, true, EXTRA("field")));
+    assert_int_equal(c->n_held, 0);
+    host_done(&h);
+
+    host_init(&h, 3);
+    l = fx_elect(&h.fx);
+    to = fx_other(&h.fx, l);
+    h.fx.cut[to] = true;
+    c = conn_open(&h, l);
+    (void)snprintf(line, sizeof(line), "{\"type\":\"transfer_leader\",\"msg_id\":2,\"to\":\"n%d\"}",
+                   to + 1);
+    say(c, line);
+    assert_true(service_deadline_us(h.services[l]) == h.fx.now_us + 5000000);
+    advance(&h, FX_ELECTION_US + 100000);
+    json_decref(expect_error(c, 2, "timeout", 0, true, EXTRA("timeout_ms", "stage")));
+    assert_true(service_deadline_us(h.services[l]) == UINT64_MAX);
+    /* Shorter than the core's own patience. */
+    (void)snprintf(line, sizeof(line),
+                   "{\"type\":\"transfer_leader\",\"msg_id\":3,\"to\":\"n%d\",\"timeout_ms\":50}",
+                   to + 1);
+    say(c, line);
+    advance(&h, 60000);
+    json_decref(expect_error(c, 3, "timeout", 0, true, EXTRA("timeout_ms", "stage")));
+    host_done(&h);
+}
+
+/* ---- compare ---- */
+
+static json_t *compare_result(struct conn *c)
+{
+    json_t *root = json_loads(take(c), 0, NULL);
+
+    assert_string_equal(str_of(root, "type"), "compare_read_methods_ok");
+    return root;
+}
+
+static double number_of(const json_t *root, const char *name)
+{
+    const json_t *v = json_object_get(root, name);
+
+    assert_true(json_is_number(v));
+    return json_number_value(v);
+}
+
+static void service__compare_counts_what_it_did(void **state)
+{
+    struct host h;
+    struct conn *c;
+    json_t *root;
+    const json_t *methods;
+    int l;
+
+    (void)state;
+    host_init(&h, 3);
+    l = fx_elect(&h.fx);
+    c = conn_open(&h, l);
+    exchange(&h, c, "{\"type\":\"compare_read_methods\",\"msg_id\":1,\"num_reads\":50}",
+             "{\"type\":\"compare_read_methods_ok\",\"in_reply_to\":1,\"read_index_avg_ms\":0,"
+             "\"read_via_log_avg_ms\":0,\"both_linearizable\":true}");
+    assert_int_equal(c->n_held, 0);
+    say(c, "{\"type\":\"compare_read_methods\",\"msg_id\":2,\"num_reads\":40,\"concurrency\":8,"
+           "\"methods\":[\"local_read\"],\"verbose\":true}");
+    settle(&h);
+    root = compare_result(c);
+    assert_true(json_is_true(json_object_get(root, "both_linearizable")));
+    methods = json_object_get(root, "methods");
+    assert_int_equal(json_array_size(methods), 3);
+    for (size_t i = 0; i < 3; i++) {
+        static const char *const names[] = {"read_index", "read_via_log", "local_read"};
+        const json_t *m = json_array_get(methods, i);
+
+        assert_string_equal(str_of(m, "method"), names[i]);
+        assert_int_equal(int_of(m, "reads"), 40);
+        assert_int_equal(int_of(m, "log_entries"), i == 1 ? 40 : 0);
+        assert_int_equal(int_of(m, "log_bytes"), i == 1 ? 40 * 100 : 0);
+        assert_true(i == 1 ? int_of(m, "fsyncs") >= 1 && int_of(m, "fsyncs") <= 40
+                           : int_of(m, "fsyncs") == 0);
+        assert_true(i == 0 ? int_of(m, "quorum_rounds") >= 1 && int_of(m, "quorum_rounds") <= 40
+                           : int_of(m, "quorum_rounds") == 0);
+        assert_true(i == 2 || int_of(m, "stale") == 0);
+    }
+    assert_int_equal(int_of(root, "concurrency"), 8);
+    json_decref(root);
+    assert_int_equal(h.n_events, 0);
+    /* The key is nobody's: a client cannot name it. */
+    say(c, "{\"type\":\"read_index\",\"key\":\"compare\"}");
+    settle(&h);
+    assert_non_null(strstr(take(c), "\"value\":null"));
+    host_done(&h);
+}
+
+/* A group of one, one read at a time: each step of the disk ends exactly one log read, first the
+ * writer's number and the warm-up. So the latency of each counted one is known. */
+static void service__compare_measures_right(void **state)
+{
+    enum { WARM_UP = 8, N = 20 };
+    struct host h;
+    struct conn *c;
+    struct conn *watch;
+    json_t *root;
+    const json_t *m;
+    int steps = 0;
+
+    (void)state;
+    host_init(&h, 1);
+    assert_int_equal(fx_elect(&h.fx), 0);
+    settle(&h);
+    c = conn_open(&h, 0);
+    watch = conn_open(&h, 0);
+    h.fx.nodes[0].holds_store = true;
+    say(c, "{\"type\":\"compare_read_methods\",\"msg_id\":1,\"num_reads\":20,\"verbose\":true}");
+    while (c->n_held > 0) {
+        fx_turn(&h.fx, 0);
+        assert_true(++steps < 100);
+        if (steps == 1 + WARM_UP + 5) {
+            say(watch, "{\"type\":\"status\",\"msg_id\":9}");
+            root = json_loads(take(watch), 0, NULL);
+            assert_int_equal(int_of(json_object_get(root, "compare"), "total"), 2 * N);
+            assert_true(int_of(json_object_get(root, "compare"), "done") >= 4);
+            json_decref(root);
+        }
+        /* The k-th counted one: a permutation of 1 .. 20 ms. */
+        fx_pass_time(&h.fx, steps <= 1 + WARM_UP
+                                ? 500000
+                                : (uint64_t)((steps - 1 - WARM_UP) * 7 % N + 1) * 1000u);
+        fx_store(&h.fx, 0);
+        fx_turn(&h.fx, 0);
+    }
+    root = compare_result(c);
+    assert_true(json_is_true(json_object_get(root, "both_linearizable")));
+    assert_true(number_of(root, "read_via_log_avg_ms") == 10.5);
+    assert_true(number_of(root, "read_index_avg_ms") == 0);
+    m = json_array_get(json_object_get(root, "methods"), 1);
+    assert_true(number_of(m, "avg_ms") == 10.5);
+    assert_true(number_of(m, "p50_ms") == 10);
+    assert_true(number_of(m, "p95_ms") == 19);
+    assert_true(number_of(m, "p99_ms") == 20);
+    assert_true(number_of(m, "max_ms") == 20);
+    assert_int_equal(int_of(m, "fsyncs"), N);
+    assert_true(number_of(root, "elapsed_ms") > 0);
+    json_decref(root);
+    /* Afterwards status does not speak of it. */
+    say(watch, "{\"type\":\"status\"}");
+    assert_null(strstr(take(watch), "\"compare\""));
+    host_done(&h);
+}
+
+/* The verdict is earned: a state that gives old values, and one that invents some, are found out.
+ */
+static void service__compare_finds_a_lying_state(void **state)
+{
+    static const char *const planted[] = {"0", "18446744073709551615", "7", "\"x\"",
+                                          "123456789012345678901234567890"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(planted) / sizeof(planted[0]); i++) {
+        struct host h;
+        struct conn *c;
+        json_t *root;
+        int l;
+
+        host_init(&h, 3);
+        l = fx_elect(&h.fx);
+        c = conn_open(&h, l);
+        h.fx.nodes[l].planted = planted[i];
+        say(c,
+            "{\"type\":\"compare_read_methods\",\"msg_id\":1,\"num_reads\":10,\"verbose\":true}");
+        settle(&h);
+        root = compare_result(c);
+        assert_true(json_is_false(json_object_get(root, "both_linearizable")));
+        if (i == 0)
+            for (size_t k = 0; k < 2; k++)
+                assert_true(int_of(json_array_get(json_object_get(root, "methods"), k), "stale") >=
+                            10);
+        json_decref(root);
+        assert_true(h.n_events > 0);
+        assert_string_equal(h.last_event, "compare_violation");
+        /* The next run, with the truth, is judged anew. */
+        h.fx.nodes[l].planted = NULL;
+        say(c, "{\"type\":\"compare_read_methods\",\"msg_id\":2,\"num_reads\":10}");
+        settle(&h);
+        root = compare_result(c);
+        assert_true(json_is_true(json_object_get(root, "both_linearizable")));
+        json_decref(root);
+        host_done(&h);
+    }
+}
+
+/* Local reads promise nothing: their stale answers are counted, and do not spoil the verdict of the
+ * two. */
+static void service__compare_does_not_judge_local_reads(void **state)
+{
+    struct host h;
+    struct conn *c;
+    json_t *root;
+    int l;
+
+    (void)state;
+    host_init(&h, 3);
+    l = fx_elect(&h.fx);
+    c = conn_open(&h, l);
+    for (int run = 0; run < 20; run++) {
+        say(c,
+            "{\"type\":\"compare_read_methods\",\"msg_id\":1,\"num_reads\":30,\"concurrency\":16,"
+            "\"methods\":[\"local_read\"]}");
+        settle(&h);
+        root = compare_result(c);
+        assert_true(json_is_true(json_object_get(root, "both_linearizable")));
+        json_decref(root);
+    }
+    host_done(&h);
+}
+
+static void service__compare_ends_with_the_leadership(void **state)
+{
+    struct host h;
+    struct conn *c;
+    json_t *error;
+    int l;
+
+    (void)state;
+    host_init(&h, 3);
+    l = fx_elect(&h.fx);
+    c = conn_open(&h, l);
+    isolate(&h, l);
+    say(c, "{\"type\":\"compare_read_methods\",\"msg_id\":1,\"num_reads\":1000,\"concurrency\":4}");
+    fx_turn(&h.fx, l);
+    fx_store(&h.fx, l);
+    fx_ack_append(&h.fx, l, fx_other(&h.fx, l), fx_last_index(&h.fx, l));
+    fx_turn(&h.fx, l); /* reads are out */
+    fx_depose(&h.fx, l, fx_other(&h.fx, l));
+    fx_turn(&h.fx, l);
+    error = expect_error(c, 1, "term_changed", 11, true, EXTRA("old_term", "term", "leader_id"));
+    json_decref(error);
+    assert_int_equal(c->n_held, 0);
+    assert_true(replica_idle(h.fx.nodes[l].replica));
+    host_done(&h);
+
+    /* In the very first write: nobody can know, but the run as a whole only read. */
+    host_init(&h, 3);
+    l = fx_elect(&h.fx);
+    c = conn_open(&h, l);
+    isolate(&h, l);
+    say(c, "{\"type\":\"compare_read_methods\",\"msg_id\":2,\"num_reads\":1000}");
+    fx_turn(&h.fx, l);
+    fx_depose(&h.fx, l, fx_other(&h.fx, l));
+    fx_turn(&h.fx, l);
+    json_decref(
+        expect_error(c, 2, "term_changed", 11, true, EXTRA("old_term", "term", "leader_id")));
+    host_done(&h);
+
+    /* No leader at all: the first write is bound by timeout_ms. */
+    host_init(&h, 3);
+    isolate(&h, 0);
+    c = conn_open(&h, 0);
+    say(c, "{\"type\":\"compare_read_methods\",\"msg_id\":3,\"num_reads\":5,\"timeout_ms\":20}");
+    fx_turn(&h.fx, 0);
+    fx_pass_time(&h.fx, 22000);
+    fx_turn(&h.fx, 0);
+    json_decref(expect_error(c, 3, "network", 11, true, EXTRA("reached", "needed")));
+    host_done(&h);
+}
+
+static void service__compare_runs_one_at_a_time_and_stops_with_its_client(void **state)
+{
+    struct host h;
+    struct conn *c;
+    struct conn *d;
+    json_t *error;
+    int l;
+
+    (void)state;
+    host_init(&h, 3);
+    l = fx_elect(&h.fx);
+    for (int stage = 0; stage < 12; stage++) {
+        memset(&h.conns, 0, sizeof(h.conns));
+        c = conn_open(&h, l);
+        d = conn_open(&h, l);
+        say(c, "{\"type\":\"compare_read_methods\",\"msg_id\":1,\"num_reads\":1000,\"concurrency\":"
+               "16}");
+        say(d, "{\"type\":\"compare_read_methods\",\"msg_id\":2,\"num_reads\":5}");
+        error = expect_error(d, 2, "busy", 11, true, EXTRA("limit", "retry_after_ms"));
+        assert_int_equal(int_of(error, "limit"), 1);
+        json_decref(error);
+        for (int step = 0; step < stage; step++) {
+            (void)fx_deliver(&h.fx);
+            for (int i = 0; i < 3; i++) {
+                fx_turn(&h.fx, i);
+                fx_store(&h.fx, i);
+            }
+        }
+        assert_int_equal(c->n_held, 1);
+        conn_close(c);
+        assert_true(replica_idle(h.fx.nodes[l].replica));
+        advance(&h, 3 * FX_HEARTBEAT_US); /* what was proposed arrives; nobody waits for it */
+        assert_int_equal(fx_leader(&h.fx), l);
+        say(d, "{\"type\":\"compare_read_methods\",\"msg_id\":3,\"num_reads\":5}");
+        settle(&h);
+        json_decref(compare_result(d));
+        conn_close(d);
+        buf_done(&c->out);
+        buf_done(&d->out);
+        free(c->text);
+        free(d->text);
+    }
+    memset(&h.conns, 0, sizeof(h.conns));
+    host_done(&h);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(service__reads_have_exactly_their_fields),
+        cmocka_unit_test(service__writes_have_exactly_their_fields),
+        cmocka_unit_test(service__envelopes_are_turned_round),
+        cmocka_unit_test(service__what_it_cannot_do_is_refused),
+        cmocka_unit_test(service__without_a_replica_only_ping),
+        cmocka_unit_test(service__status_and_members_need_no_leader),
+        cmocka_unit_test(service__not_leader),
+        cmocka_unit_test(service__term_changed),
+        cmocka_unit_test(service__role_changed),
+        cmocka_unit_test(service__timeout),
+        cmocka_unit_test(service__network),
+        cmocka_unit_test(service__cancelled),
+        cmocka_unit_test(service__busy_and_too_large),
+        cmocka_unit_test(service__no_space),
+        cmocka_unit_test(service__a_damaged_value_is_internal),
+        cmocka_unit_test(service__a_connection_sees_its_own_writes),
+        cmocka_unit_test(service__closing_forgets_requests_in_every_stage),
+        cmocka_unit_test(service__without_an_output_nothing_is_written),
+        cmocka_unit_test(service__leadership_is_handed_over),
+        cmocka_unit_test(service__a_transfer_that_fails_says_so),
+        cmocka_unit_test(service__compare_counts_what_it_did),
+        cmocka_unit_test(service__compare_measures_right),
+        cmocka_unit_test(service__compare_finds_a_lying_state),
+        cmocka_unit_test(service__compare_does_not_judge_local_reads),
+        cmocka_unit_test(service__compare_ends_with_the_leadership),
+        cmocka_unit_test(service__compare_runs_one_at_a_time_and_stops_with_its_client),
+    };
+
+    return cmocka_run_group_tests_name("service", tests, NULL, NULL);
+}
