@@ -284,8 +284,6 @@ static void served(struct replica_request *q, const struct replica_view *view)
         check_value(s, op, &v);
     if (op->kind == OP_READ) {
         MARK(s, reads_confirmed);
-        if (raft_get_role(node_raft(n)) != RAFT_LEADER || raft_get_term(node_raft(n)) != view->term)
-            MARK(s, reads_of_deposed_leader);
         if (q->session != NULL && q->session->last_write.term == view->term)
             MARK(s, reads_floor);
     } else if (op->kind == OP_READ_LOG) {

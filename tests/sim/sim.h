@@ -112,32 +112,26 @@ struct sim_event {
 
 /* ---- coverage ---- */
 
-#define SIM_MARKS(X)                                                                               \
-    X(seeds_datagram)                                                                              \
-    X(seeds_connection)                                                                            \
-    X(seeds_lmdb)                                                                                  \
-    X(seeds_even) X(seeds_single) X(elections) X(elections_after_transfer) X(step_down_term)       \
-        X(step_down_role) X(truncated) X(truncated_durable) X(commit_by_newer_term) X(             \
-            probe_fallback) X(disk_batch) X(disk_batch_merged) X(disk_early) X(rotations)          \
-            X(log_read_from_disk) X(prepared_ahead) X(crash_process) X(crash_machine) X(           \
-                crash_in_write) X(crash_between_sync_and_report) X(crash_in_boot) X(torn_tail)     \
-                X(recovered_unacknowledged) X(boot_with_trusted_state) X(boot_with_older_state)    \
-                    X(boot_with_empty_state) X(sync_failed_clean_pages) X(sync_lied)               \
-                        X(sync_failed_reverted) X(disk_full) X(disk_full_at_boot) X(rot_refused)   \
-                            X(rot_harmless) X(rot_hidden_in_last_batch) X(rot_hit_running)         \
-                                X(wiped_refused) X(msg_lost) X(msg_duplicated) X(msg_replayed) X(  \
-                                    msg_reordered) X(msg_flipped) X(msg_cut) X(link_broken)        \
-                                    X(link_bytes_lost) X(link_old_after_new) X(link_half_open) X(  \
-                                        link_chunked) X(pipe_full) X(paused) X(suspended)          \
-                                        X(drift_changed) X(disk_stalled) X(leader_disk_stalled) X( \
-                                            reads_confirmed) X(reads_failed_by_loss)               \
-                                            X(reads_of_deposed_leader) X(reads_floor) X(reads_log) \
-                                                X(reads_local) X(writes_ok) X(writes_unknown)      \
-                                                    X(writes_unknown_applied) X(writes_refused)    \
-                                                        X(cas_failed) X(transfers) X(client_left)  \
-                                                            X(requests_waited)                     \
-                                                                X(healed_with_sick_minority)       \
-                                                                    X(out_for_ever)
+/* clang-format off */
+#define SIM_MARKS(X) \
+    X(seeds_datagram) X(seeds_connection) X(seeds_lmdb) X(seeds_even) X(seeds_single) \
+    X(elections) X(elections_after_transfer) X(step_down_term) X(step_down_role) \
+    X(truncated) X(truncated_durable) X(commit_by_newer_term) X(probe_fallback) \
+    X(disk_batch) X(disk_batch_merged) X(disk_early) X(rotations) X(log_read_from_disk) \
+    X(prepared_ahead) X(crash_process) X(crash_machine) X(crash_in_write) \
+    X(crash_between_sync_and_report) X(crash_in_boot) X(torn_tail) \
+    X(recovered_unacknowledged) X(boot_with_trusted_state) X(boot_with_older_state) \
+    X(boot_with_empty_state) X(sync_failed_clean_pages) X(sync_lied) X(sync_failed_reverted) \
+    X(disk_full) X(disk_full_at_boot) X(rot_refused) X(rot_harmless) \
+    X(rot_hidden_in_last_batch) X(rot_hit_running) X(wiped_refused) X(msg_lost) \
+    X(msg_duplicated) X(msg_replayed) X(msg_reordered) X(msg_flipped) X(msg_cut) \
+    X(link_broken) X(link_bytes_lost) X(link_old_after_new) X(link_half_open) \
+    X(link_chunked) X(pipe_full) X(paused) X(suspended) X(drift_changed) X(disk_stalled) \
+    X(leader_disk_stalled) X(reads_confirmed) X(reads_failed_by_loss) X(reads_floor) \
+    X(reads_log) X(reads_local) X(writes_ok) X(writes_unknown) X(writes_unknown_applied) \
+    X(writes_refused) X(cas_failed) X(transfers) X(client_left) X(requests_waited) \
+    X(healed_with_sick_minority) X(out_for_ever)
+/* clang-format on */
 
 enum sim_mark {
 #define X(name) MARK_##name,
