@@ -189,7 +189,9 @@ int node_dump_log(const char *dir)
     case 0:
         return 0;
     case STORE_E_DAMAGED:
-        fprintf(stderr, "ridd: %s\n", err_text()[0] != '\0' ? err_text() : "the log is damaged");
+        if (!isatty(STDOUT_FILENO)) /* on a terminal the verdict stands right above */
+            fprintf(stderr, "ridd: %s\n",
+                    err_text()[0] != '\0' ? err_text() : "the log is damaged");
         return EXIT_DAMAGED;
     case STORE_E_NO_LOG:
         fprintf(stderr, "ridd: '%s' holds no log; name a data directory or its wal folder\n", dir);

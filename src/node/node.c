@@ -547,7 +547,8 @@ static int start(struct node *n)
     }
     e = open_ports(n);
     if (e != 0)
-        return fail("cannot_listen", EXIT_CONF_ERROR);
+        /* A port in use may be free in a moment: systemd tries again. Another address never will be ours. */
+        return fail("cannot_listen", e == -EADDRINUSE ? EXIT_IO_ERROR : EXIT_CONF_ERROR);
     return 0;
 }
 

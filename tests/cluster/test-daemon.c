@@ -344,7 +344,7 @@ CASE(daemon__port_in_use)
         (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
         assert_int_equal(bind(fd, (struct sockaddr *)&in, sizeof(in)), 0);
         assert_int_equal(listen(fd, 1), 0);
-        expect_code(run_ridd(c->conf, "n1", &out, NULL), 78, &out);
+        expect_code(run_ridd(c->conf, "n1", &out, NULL), 74, &out);
         expect_text(&out, "event=cannot_listen error=\"cannot listen on '");
         expect_text(&out, i == 0 ? c->nodes[0].addr : c->nodes[0].peer_addr);
         expect_text(&out, "in use");
