@@ -31,6 +31,7 @@ struct sim_pipe {
     uint32_t to_boot;
     bool dead;      /* broken: nothing is added any more */
     bool scheduled; /* an EV_PIPE is on its way */
+    bool flipped;   /* a bit of it, some time */
     struct buf bytes;
     size_t head;
     struct buf received;
@@ -153,8 +154,9 @@ static void pipe_feed(struct sim *s, struct sim_pipe *p, size_t n)
     struct sim_node *to = &s->nodes[p->to];
     unsigned entity = link_entity(s, p->from, p->to);
     size_t done = 0;
-    bool flipped = flip(s, entity, p->bytes.data + p->head, n);
 
+    if (flip(s, entity, p->bytes.data + p->head, n))
+        p->flipped = true;
     (void)buf_add(&p->received, p->bytes.data + p->head, n);
     p->head += n;
     if (p->head == p->bytes.len) {
@@ -168,7 +170,7 @@ static void pipe_feed(struct sim *s, struct sim_pipe *p, size_t n)
         if (r == WIRE_FRAME_E_SHORT)
             break;
         if (r != 0) {
-            if (!flipped && s->p.flip_ppm == 0)
+            if (!p->flipped)
                 sim_fail(s, "wire", "a good stream is refused: %s", wire_frame_error_text(r));
             done = p->received.len;
             p->bytes.len = 0;
@@ -428,6 +430,21 @@ void net_link_event(struct sim *s, const struct sim_event *e)
             if (l->end_up[end])
                 tell_end(s, e->node, e->arg, false);
             tell_end(s, e->node, e->arg, true);
+        }
+    }
+}
+
+/* A flipped length word keeps a reader waiting for a frame that never ends: such a connection is made anew. */
+void net_heal(struct sim *s)
+{
+    bool found = true;
+
+    while (found) {
+        found = false;
+        for (struct sim_pipe *p = s->net.pipes; p != NULL && !found; p = p->next) {
+            found = p->flipped && !p->dead;
+            if (found)
+                net_break(s, p->from, p->to);
         }
     }
 }

@@ -249,6 +249,7 @@ static void heal(struct sim *s)
 
     TRACE(s, "a majority is healed");
     nemesis_heal(s);
+    net_heal(s);
     memcpy(s->p.weights, weights, sizeof(weights));
     s->p.delay_tail_ppm = 0;
     s->p.loss_ppm = 0;

@@ -564,6 +564,7 @@ void net_link_event(struct sim *s, const struct sim_event *e);
 void net_node_up(struct sim_node *n);
 void net_node_down(struct sim_node *n);
 void net_break(struct sim *s, unsigned a, unsigned b);
+void net_heal(struct sim *s);
 void net_event_free(const struct sim_event *e);
 void net_check(struct sim *s);
 
