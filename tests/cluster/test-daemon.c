@@ -155,6 +155,16 @@ CASE(daemon__init_asks_who_is_remembered)
 }
 
 /* db/ and wal/ of two copies of one directory: same node, same incarnation, other entries. */
+/* A linearizable read waits for the first entry of the term: it is applied then. */
+static void wait_for_no_op(struct cluster *c)
+{
+    struct client *cl = client_open(c, 0);
+
+    client_expect(cl, "{\"type\":\"read_index\",\"key\":\"none\"}",
+                  "{\"type\":\"read_index_ok\",<*>");
+    client_close(cl);
+}
+
 CASE(daemon__state_of_another_copy_is_refused)
 {
     struct cluster *c = cluster_new(1, NULL);
@@ -172,8 +182,10 @@ CASE(daemon__state_of_another_copy_is_refused)
     file_read(path, &first);
     /* One history: index 2 of term 2, index 3 of term 3. */
     cluster_start(c);
+    wait_for_no_op(c);
     assert_int_equal(node_terminate(c, 0), 0);
     cluster_start(c);
+    wait_for_no_op(c);
     assert_int_equal(node_terminate(c, 0), 0);
     assert_int_equal(rename(db, kept), 0);
     /* Another: both of term 2. */
