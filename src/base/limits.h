@@ -54,6 +54,8 @@ static_assert(FRAME_HEADER_BYTES + 256u + ENTRY_BYTES_MAX <= FRAME_BYTES_MAX, "a
 static_assert(RAFT_APPEND_BYTES_MAX + ENTRY_BYTES_MAX <= FRAME_BYTES_MAX, "so must a full append");
 /* Output waiting on one peer connection; beyond it frames for that peer are dropped and counted: Raft repeats them. */
 #define PEER_OUT_BYTES_MAX (8u << 20)
+/* A frame of the control channel carries no entries: some 100 bytes. A longer one closes the link. */
+#define PEER_CONTROL_FRAME_BYTES_MAX 4096u
 /* Connections that have not finished their handshake; beyond it new ones are closed (RELIABILITY P5). */
 #define PEER_HALF_OPEN_MAX 64u
 #define PEER_HANDSHAKE_US 5000000u

@@ -226,8 +226,10 @@ static void on_link_frame(struct peer_conn *c, const struct wire_frame *frame)
     }
 }
 
-/* One frame from the front of the input, contiguous. 0 or WIRE_FRAME_E_*. */
-static int cut_frame(struct evbuffer *input, size_t bytes_max, struct wire_frame *ret_frame)
+/* One frame from the front of the input, contiguous; at most bytes_max wait there, and a frame has at most
+ * frame_max. 0 or WIRE_FRAME_E_*. */
+static int cut_frame(struct evbuffer *input, size_t bytes_max, size_t frame_max,
+                     struct wire_frame *ret_frame)
 {
     const size_t have = evbuffer_get_length(input);
     const size_t head = have < FRAME_HEADER_BYTES ? have : FRAME_HEADER_BYTES;
@@ -243,7 +245,7 @@ static int cut_frame(struct evbuffer *input, size_t bytes_max, struct wire_frame
     if (data == NULL)
         return -ENOMEM;
     r = wire_frame_cut(data, head, ret_frame, &need);
-    if (r == WIRE_FRAME_E_SHORT && need > bytes_max)
+    if (r == WIRE_FRAME_E_SHORT && need > frame_max)
         return WIRE_FRAME_E_LENGTH;
     if (r != WIRE_FRAME_E_SHORT || need == 0 || need > have)
         return r;
@@ -279,8 +281,14 @@ static void read_frames(struct peer_conn *c)
 
     while (takes_frames(c)) {
         const bool up = c->state == PEER_CONN_UP;
+        const size_t bytes_max = up ? PEER_IN_BYTES_MAX : PEER_HELLO_BYTES_MAX;
 
-        r = cut_frame(input, up ? PEER_IN_BYTES_MAX : PEER_HELLO_BYTES_MAX, &frame);
+        /* A length word that was hit is noticed by the checksum of the whole frame, and on the control
+         * channel the rest of a large one would take for ever to come: heartbeats go unheard meanwhile. */
+        r = cut_frame(input, bytes_max,
+                      up && c->channel == WIRE_CHANNEL_CONTROL ? PEER_CONTROL_FRAME_BYTES_MAX
+                                                               : bytes_max,
+                      &frame);
         if (r == WIRE_FRAME_E_SHORT)
             return;
         if (r != 0) {

@@ -105,17 +105,20 @@ static void truncate_log(struct raft *r, raft_index from)
     raft_trace(r, RAFT_TRACE_TRUNCATED, 0, from, NULL);
 }
 
+static __attribute__((noinline)) void take_configuration(struct raft *r, const struct raft_entry *e)
+{
+    struct raft_configuration c;
+
+    if (raft_configuration_decode(e->data, e->len, &c) == 0) /* checked before it was accepted */
+        raft_config_push(r, e->id.index, &c);
+}
+
 static void take_entry(struct raft *r, const struct raft_entry *e)
 {
     /* Where there is nobody to refuse: a node without memory stops. */
     rid_assert(raft_log_append(&r->log, e) == 0);
-    if (e->type == RAFT_ENTRY_CONFIG) {
-        struct raft_configuration c;
-
-        if (raft_configuration_decode(e->data, e->len, &c) ==
-            0) /* checked before it was accepted */
-            raft_config_push(r, e->id.index, &c);
-    }
+    if (e->type == RAFT_ENTRY_CONFIG)
+        take_configuration(r, e);
 }
 
 int raft_handle_append(struct raft *r, const struct raft_msg *m)
