@@ -1,6 +1,5 @@
-/* Fuzz entry of the configuration file: any bytes either give problems that can be printed, or a
- * configuration that conf_print() writes so that it is read back equal. The unit test drives it
- * over mutations of good files; with -fsanitize=fuzzer it is a target of its own. */
+/* Configuration files: any bytes either give problems that can be printed, or a configuration that
+ * conf_print() writes so that it is read back equal. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,10 +7,12 @@
 
 #include "base/assert.h"
 #include "conf/conf.h"
+#include "fuzz/fuzz.h"
 
 #include "base/banned.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+const char fuzz_name[] = "conf";
+const unsigned fuzz_runs = 4000;
 
 static char *print(const struct conf *c, size_t *ret_len)
 {
@@ -82,5 +83,26 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     conf_problems_done(&ps);
     free(a);
     free(b);
+    return 0;
+}
+
+static const char *const seeds[] = {
+    "[cluster]\nname = c\n[peers]\nn1 = a:1 a:2\n",
+    "# three nodes\n[cluster]\nname = three-nodes\n\n[peers]\n"
+    "n1 = 127.0.0.1:7401 127.0.0.1:7400\nn2 = 127.0.0.1:7411 127.0.0.1:7410\n"
+    "n3 = 127.0.0.1:7421 127.0.0.1:7420\n\n[node]\nid = n1\ndata_dir = /var/lib/ridd/%i\n"
+    "map_size = 256M\nlog_level = debug\n[raft]\nheartbeat_ms = 50\nelection_ms = 500\n"
+    "[reads]\nrounds = 2\n[limits]\nrequest_bytes = 1M\nin_flight = 128\n"
+    "connections = 4096\n[log]\nsegment_size = 8M\n",
+    "[cluster]\r\nname=c\r\n[peers]\r\nn1=[2001:db8::1]:7401 host.example:7400 [::1]:7402\r\n",
+    "[cluster]\nname = c ; why\nname = d\n[peers]\n n1 = a:1 a:2\nn1 = a:1\n[nod]\nidd = x\n",
+    "[node]\nmap_size = 18446744073709551615G\nlog_level = loud\nid = n9\n",
+};
+
+int fuzz_seed(unsigned i, struct buf *buf)
+{
+    if (i >= sizeof(seeds) / sizeof(seeds[0]))
+        return 1;
+    rid_assert(buf_add_str(buf, seeds[i]) == 0);
     return 0;
 }

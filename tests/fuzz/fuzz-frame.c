@@ -8,7 +8,8 @@
 #include "wire/command.h"
 #include "wire/frame.h"
 
-const char fuzz_name[] = "wire-fuzz-frame";
+const char fuzz_name[] = "frame";
+const unsigned fuzz_runs = 8000;
 
 enum { MODE_STREAM, MODE_PAYLOAD, MODE_COMMAND, N_MODES };
 

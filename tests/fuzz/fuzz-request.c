@@ -10,7 +10,8 @@
 #include "wire/request_int.h"
 #include "wire/value.h"
 
-const char fuzz_name[] = "wire-fuzz-request";
+const char fuzz_name[] = "request";
+const unsigned fuzz_runs = 8000;
 
 static void check_line(const struct buf *b)
 {
