@@ -676,6 +676,7 @@ CASE(durability__catching_up_from_the_disk)
     unsigned node = a_follower(c);
     char last[64];
     char want[6100];
+    int n;
 
     node_kill(c, node);
     writers_init(&w, c, 4, 8, "h", 6000);
@@ -688,9 +689,9 @@ CASE(durability__catching_up_from_the_disk)
         if (w.fates[i] != FATE_ACKNOWLEDGED)
             continue;
         (void)snprintf(last, sizeof(last), "h%zu", i);
-        (void)snprintf(want, sizeof(want), "%zu:", i);
-        memset(want + strlen(want), '.', sizeof(want) - strlen(want));
-        want[strcspn(want, ".") + 6000] = '\0';
+        n = snprintf(want, sizeof(want), "%zu:", i);
+        memset(want + n, '.', 6000);
+        want[n + 6000] = '\0';
         expect_local(c, node, last, want);
     }
     node_kill(c, node); /* and reads its own back */
