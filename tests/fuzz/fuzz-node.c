@@ -239,7 +239,7 @@ static raft_node_id peer(const struct world *w, uint8_t b)
 {
     if (b >= 250)
         return b == 250 ? 0 : (b == 251 ? w->self : b);
-    return w->peers[b % (sizeof(w->peers) / sizeof(w->peers[0]))];
+    return w->peers[b % 6];
 }
 
 /* 0 or RAFT_E_INVALID, after which a daemon closes the link, and it comes up again. */
@@ -557,7 +557,7 @@ static void create(struct world *w, const uint8_t *head)
     cleanup_buf struct buf b = BUF_INIT;
 
     raft_configuration_init(&c);
-    for (unsigned i = 0; i < 7; i++) {
+    for (unsigned i = 0; i < 1 + PEERS; i++) {
         char name[8];
 
         (void)snprintf(name, sizeof(name), "n%u", i + 1);

@@ -14,7 +14,7 @@
 #define OUTBOX         32u
 #define HANDED_MOST    2048u
 #define WORKS_MOST     4u
-#define PEERS          6u
+#define PEERS          16u /* the core knows no more, and this node */
 #define STATE_KEYS_MAX 64u
 
 struct request {
@@ -65,7 +65,7 @@ struct world {
     struct raft_conf raft_conf;
     uint64_t now_us;
     struct steps steps;
-    raft_node_id peers[PEERS]; /* the last one is no member */
+    raft_node_id peers[PEERS]; /* n2, n3 and so on, members or not */
     raft_node_id self;
 
     bool faults; /* armed since the last boot */
