@@ -22,7 +22,6 @@
 #include <string.h>
 
 #include "base/assert.h"
-#include "base/bytes.h"
 #include "fuzz/fuzz.h"
 #include "fuzz/node-world.h"
 #include "raft/configuration.h"

@@ -7,7 +7,7 @@ OUT = fuzz-build
 SANITIZE = address,undefined
 FLAGS = -std=gnu11 -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=all -include config.h -I$(CONFIG) -I$(SRC)/src \
 	-I$(SRC)/tests $(CFLAGS_DEPS)
-# A small quarantine: the scripts allocate and free much, and the machine has caches.
+# A small quarantine: the scripts allocate and free much, and a large one costs more page faults than all else.
 ENV = ASAN_OPTIONS=quarantine_size_mb=8:malloc_context_size=8
 
 objects = $(patsubst $(SRC)/%.c,$(OUT)/%.o,$(foreach lib,$(1),$(wildcard $(SRC)/src/$(lib)/*.c)))

@@ -39,7 +39,7 @@ static inline bool steps_next(struct steps *s, uint8_t ret_step[STEP_BYTES])
  * under 0), the rest edges. */
 uint64_t steps_near(uint64_t base, uint8_t b);
 
-/* For seeds: one step, from a list of operands that ends where the initialiser does. */
+/* For seeds. */
 void steps_add(struct buf *buf, const uint8_t step[STEP_BYTES]);
 
 #endif
