@@ -231,7 +231,7 @@ static struct wire_key model_key(unsigned i)
         return key;
     }
     memset(s, 'k', sizeof(s));
-    (void)snprintf(s, 8, "%u", i);
+    (void)snprintf(s, 11, "%u", i);
     assert_int_equal(wire_key_set_string(&key, s, i % 3 == 1 ? strlen(s) : sizeof(s)), 0);
     return key;
 }
