@@ -651,10 +651,11 @@ int conf_parse(const char *path, const void *data, size_t len, const char *id, b
                 CONF_FILE_BYTES_MAX >> 10);
     } else {
         r = ini_parse_stream(read_line, &rd, take_pair, &rd);
+        /* The guard lets through nothing that inih refuses; if it does, nothing is taken on
+         * trust. */
         if (r == -2)
             rd.out_of_memory = true;
-        else if (r != 0) /* the guard lets through nothing that inih refuses; if it does, nothing is
-                            taken on trust */
+        else if (r != 0)
             problem(&rd, r > 0 ? (unsigned)r : 0, "not understood");
         finish(&rd, id, need_self);
     }

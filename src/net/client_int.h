@@ -53,9 +53,9 @@ struct client_conn {
     struct event *ev_read;  /* owned */
     struct event *ev_write; /* owned; made when the socket is full for the first time */
     void *user;
-    struct buf line;  /* the beginning of a line whose end has not come; no newline inside */
-    struct buf stash; /* read, and not yet cut because reading had to stop; the socket is not read
-                         meanwhile */
+    struct buf line; /* the beginning of a line whose end has not come; no newline inside */
+    /* read, and not yet cut because reading had to stop; the socket is not read meanwhile */
+    struct buf stash;
     size_t stash_pos;
     struct buf out;
     size_t out_pos; /* what is before it was sent */

@@ -226,8 +226,8 @@ static void on_link_frame(struct peer_conn *c, const struct wire_frame *frame)
     }
 }
 
-/* One frame from the front of the input, contiguous; at most bytes_max wait there, and a frame has at most
- * frame_max. 0 or WIRE_FRAME_E_*. */
+/* One frame from the front of the input, contiguous; at most bytes_max wait there, and a frame has
+ * at most frame_max. 0 or WIRE_FRAME_E_*. */
 static int cut_frame(struct evbuffer *input, size_t bytes_max, size_t frame_max,
                      struct wire_frame *ret_frame)
 {
@@ -283,8 +283,9 @@ static void read_frames(struct peer_conn *c)
         const bool up = c->state == PEER_CONN_UP;
         const size_t bytes_max = up ? PEER_IN_BYTES_MAX : PEER_HELLO_BYTES_MAX;
 
-        /* A length word that was hit is noticed by the checksum of the whole frame, and on the control
-         * channel the rest of a large one would take for ever to come: heartbeats go unheard meanwhile. */
+        /* A length word that was hit is noticed by the checksum of the whole frame, and on the
+         * control channel the rest of a large one would take for ever to come: heartbeats go
+         * unheard meanwhile. */
         r = cut_frame(input, bytes_max,
                       up && c->channel == WIRE_CHANNEL_CONTROL ? PEER_CONTROL_FRAME_BYTES_MAX
                                                                : bytes_max,

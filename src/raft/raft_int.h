@@ -82,8 +82,8 @@ struct raft {
     struct raft_hard_state hard_state;
     raft_node_id leader_id;
     uint64_t leader_heard_us; /* last valid message of leader_id; means nothing while that is 0 */
-    raft_node_id
-        term_leader; /* who was seen to lead current_term, even when leader_id is forgotten */
+    /* who was seen to lead current_term, even when leader_id is forgotten */
+    raft_node_id term_leader;
     uint64_t election_due_us; /* follower and candidates */
 
     struct raft_config_at *configs; /* owned; ascending; the last one is in force */
@@ -96,9 +96,9 @@ struct raft {
 
     struct raft_log log;
     raft_index commit_index;
-    raft_index last_applied;  /* told by raft_applied() */
-    raft_index last_emitted;  /* handed out in committed; last_applied <= last_emitted <=
-                                 min(commit_index, last_stored) */
+    raft_index last_applied; /* told by raft_applied() */
+    /* handed out in committed; last_applied <= last_emitted <= min(commit_index, last_stored) */
+    raft_index last_emitted;
     raft_index last_stored;   /* durable here */
     raft_index last_handed;   /* handed to the store; last_stored <= last_handed <= last_index */
     raft_index truncate_from; /* handed entries removed since the last batch; 0: none */
@@ -130,8 +130,8 @@ struct raft {
     size_t reads_head;
     size_t n_reads;
     size_t n_inflight;
-    struct read
-        *floor_reads; /* owned; confirmed by their round, waiting for commit_index >= min_index */
+    /* owned; confirmed by their round, waiting for commit_index >= min_index */
+    struct read *floor_reads;
     size_t n_floor_reads;
     size_t floor_reads_size;
     struct raft_read_done *done; /* owned; confirmed, not yet handed out */

@@ -1,14 +1,17 @@
-/* Linearizable reads without log writes: numbered rounds of heartbeats (READS R1, R5-R16, DESIGN.md 4).
+/* Linearizable reads without log writes: numbered rounds of heartbeats (READS R1, R5-R16,
+ * DESIGN.md 4).
  *
  *   raft_read()         the read joins `pending`; nothing is sent
- *   raft_ready()        a round opens: its number is new, its index is commit_index *now*, every pending
- *                       read joins it, and a heartbeat with (term, round) leaves for every voter
- *   heartbeat_resp      acked_round of that voter grows; the quorum's order statistic is confirmed_round
+ *   raft_ready()        a round opens: its number is new, its index is commit_index *now*, every
+ *                       pending read joins it, and a heartbeat with (term, round) leaves for every
+ *                       voter
+ *   heartbeat_resp      acked_round of that voter grows; the quorum's order statistic is
+ *                       confirmed_round
  *   round <= confirmed  the read is confirmed: a quorum was still in our term after it arrived
  *
  * A heartbeat that was in flight when a read arrived has a lower number and never counts (R6).
- * Acknowledgements are cumulative: a lost one is repaired by the next (R12). Any loss of role or term
- * fails all that is not handed out. */
+ * Acknowledgements are cumulative: a lost one is repaired by the next (R12). Any loss of role or
+ * term fails all that is not handed out. */
 #include "base/mutant.h"
 #include "raft/raft_int.h"
 

@@ -148,8 +148,8 @@ int raft_handle_append(struct raft *r, const struct raft_msg *m)
             break;
         if (raft_log_term(&r->log, e->id.index) == e->id.term &&
             !(MUTANT(53) && e->id.index > r->commit_index))
-            continue; /* late or repeated: never a reason to truncate what agrees (RELIABILITY row
-                         19) */
+            /* late or repeated: never a reason to truncate what agrees (RELIABILITY row 19) */
+            continue;
         if (!MUTANT(52) && e->id.index <= r->commit_index) {
             raft_trace(r, RAFT_TRACE_INVALID, m->from, e->id.index,
                        "it contradicts a committed entry");
@@ -237,9 +237,9 @@ static void take_refusal(struct raft *r, struct progress *p, const struct raft_m
 
     if (m->index <= p->match_index && !MUTANT(63))
         return; /* late: the logs have agreed there since */
+    /* late: an answer to an earlier probe, or to an append of an earlier term of ours */
     if (m->index >= p->next_index || (p->state == PROGRESS_PROBE && m->index != p->next_index - 1))
-        return; /* late: an answer to an earlier probe, or to an append of an earlier term of ours
-                 */
+        return;
     next = m->hint.index;
     if (m->hint.term != 0) {
         /* Where our log has that term, it may agree up to our last entry of it. */

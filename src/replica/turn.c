@@ -3,9 +3,12 @@
  *   core ──ready──► send msgs        nothing in them claims what is not durable
  *                   log_submit       entries go to the disk while the appends travel (10.2.1)
  *                   hold msgs_after  sent by replica_stored(), when their batch is durable
- *                   loss             unconfirmed requests fail before anything of this turn completes (R17)
- *                   apply            committed and durable here; results and log reads are answered from it
- *                   serve            confirmed reads whose anchor is applied, one read transaction for all */
+ *                   loss             unconfirmed requests fail before anything of this turn
+ *                                    completes (R17)
+ *                   apply            committed and durable here; results and log reads are
+ *                                    answered from it
+ *                   serve            confirmed reads whose anchor is applied, one read transaction
+ *                                    for all */
 #include <stdlib.h>
 
 #include "base/assert.h"

@@ -135,12 +135,12 @@ static int window_get(struct vfs *vfs, struct window *win, uint64_t offset, size
 
 static int bad_record(const struct run *run, const char *what)
 {
-    return err_origin(err_say(
-        -EBADMSG,
-        "damaged log: '%016" PRIu64 ".wal' offset %" PRIu64 ", index %" PRIu64
-        ": %s; evidence: it was durable; look with 'ridd --dump-log DIR', then see "
-        "LOST DISK in ridd(8)",
-        run->seq, run->offset, run->next, what));
+    return err_origin(
+        err_say(-EBADMSG,
+                "damaged log: '%016" PRIu64 ".wal' offset %" PRIu64 ", index %" PRIu64
+                ": %s; evidence: it was durable; look with 'ridd --dump-log DIR', then see "
+                "LOST DISK in ridd(8)",
+                run->seq, run->offset, run->next, what));
 }
 
 static int read_record(struct store *s, struct window *win, const struct run *run,

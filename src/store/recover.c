@@ -1,21 +1,24 @@
 /* Recovery: which bytes of the folder are the log (RELIABILITY 4.5)?
  *
- * What a crash can leave, and how it is read here ("stamping" writes header and opening batch into a
- * prepared file):
- *   .tmp                        store_create() did not finish: nothing yet. Removed.
- *   .prep, blank                prepared and never used. Removed.
- *   .prep, stamped or torn      the segment before it ended in a synced batch; nothing but the opening
- *                               batch can be in it, because it gets its name (rename, sync of the
- *                               folder) before the first real batch. Removed; a good header is evidence
- *                               for the batch it names.
- *   last .wal, no data batch    started and never used: the next start replaces it.
- *   last .wal, torn tail        batch g+1 was being written: cut (R5), unless there is evidence that it
- *                               was synced (R4).
- *   other .wal, bytes behind    torn tail or unused room of a segment that was last once. The header of
- *   what the next one names     the segment after it says where it ends; a later start cuts it to that.
- * Everything else is damage, and refused: a header that is not good, a missing or misnamed segment, a
- * size other than the header's in the last one, a defect before the end that the next header names, a
- * defect in an opening batch. */
+ * What a crash can leave, and how it is read here ("stamping" writes header and opening batch into
+ * a prepared file):
+ *
+ *   .tmp                       store_create() did not finish: nothing yet. Removed.
+ *   .prep, blank               prepared and never used. Removed.
+ *   .prep, stamped or torn     the segment before it ended in a synced batch; nothing but the
+ *                              opening batch can be in it, because it gets its name (rename, sync
+ *                              of the folder) before the first real batch. Removed; a good header
+ *                              is evidence for the batch it names.
+ *   last .wal, no data batch   started and never used: the next start replaces it.
+ *   last .wal, torn tail       batch g+1 was being written: cut (R5), unless there is evidence that
+ *                              it was synced (R4).
+ *   other .wal, bytes behind   torn tail or unused room of a segment that was last once. The header
+ *   what the next one names    of the segment after it says where it ends; a later start cuts it to
+ *                              that.
+ *
+ * Everything else is damage, and refused: a header that is not good, a missing or misnamed segment,
+ * a size other than the header's in the last one, a defect before the end that the next header
+ * names, a defect in an opening batch. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -765,8 +768,8 @@ static int scan_last(struct recovery *rc, uint32_t slot)
     return judge_tail(rc, file, &img, offset, &defect, cache_lied);
 }
 
-/* Every log begins with the CONFIG entry that store_create() wrote: no truncation reaches it, because
- * it counts as committed. */
+/* Every log begins with the CONFIG entry that store_create() wrote: no truncation reaches it,
+ * because it counts as committed. */
 static int check_beginning(const struct recovery *rc)
 {
     const struct log_state *log = &rc->log;

@@ -1,11 +1,13 @@
 /* Creating, opening and feeding the store. Opening recovers, then starts a new segment: nothing is
  * ever appended behind bytes that a crash may have touched (RELIABILITY R11). The order makes a
  * crash at any step harmless:
+ *
  *   1 the torn bytes are copied for a person to look at, leftovers are removed
  *   2 the new segment is made durable under its name; its header says where the one before it ends
  *   3 the older segments are cut to that
- * A last segment that says nothing new is replaced by the new one under the same number (rename over
- * it), so that a loop of restarts does not fill the disk. */
+ *
+ * A last segment that says nothing new is replaced by the new one under the same number (rename
+ * over it), so that a loop of restarts does not fill the disk. */
 #include "store/store.h"
 
 #include <errno.h>

@@ -1,13 +1,13 @@
 /* What the files of store/ share. See store.h for the contract, format_int.h for the bytes.
  *
- * scan.c    one segment in memory: batches, and what stands behind the last good one
- * recover.c all segments: the rules R1-R9 of RELIABILITY 4.5, read-only but for R10
- * store.c   create, open (recover, then a new segment), submit
- * write.c   batches, rotation, the preparation of the next segment
- * read.c    entries by index
- * index.c   where in the files an index stands
- * terms.c   which term an index is of
- * dump.c    everything as text */
+ *   scan.c    one segment in memory: batches, and what stands behind the last good one
+ *   recover.c all segments: the rules R1-R9 of RELIABILITY 4.5, read-only but for R10
+ *   store.c   create, open (recover, then a new segment), submit
+ *   write.c   batches, rotation, the preparation of the next segment
+ *   read.c    entries by index
+ *   index.c   where in the files an index stands
+ *   terms.c   which term an index is of
+ *   dump.c    everything as text */
 #ifndef RIDD_STORE_STORE_INT_H
 #define RIDD_STORE_STORE_INT_H
 
@@ -130,8 +130,8 @@ int scan_batch(const struct segment_image *img, uint64_t start, uint64_t batch, 
 struct scan_rest {
     uint64_t n_bytes;    /* up to the last byte that is not zero */
     bool only_sync_mark; /* one good SYNCMARK of the open batch and nothing else */
-    raft_index
-        first_index; /* of the entries of the defect batch whose headers are readable; 0: none */
+    /* of the entries of the defect batch whose headers are readable; 0: none */
+    raft_index first_index;
     raft_index last_index;
     bool evidence; /* the defect batch had been durable: */
     char evidence_text[128];

@@ -3,16 +3,18 @@
  * record of batch k+1 on the disk proves that batch k was durable: recovery stands on that.
  *
  * Rotation, and what a crash at each step leaves:
- *   1 a batch with SEGMENT_END, synced         a last segment that ends; the next start opens a new one
- *   2 header and opening batch into .prep      a torn .prep, removed
- *   3 fdatasync of it                          a stamped .prep, removed; its header is evidence for the
- *                                              batch of step 1
- *   4 rename, sync of the folder               a last segment without data
- *   5 the first batch of the new segment       a torn tail
- * The next segment is prepared in slices between batches from the moment the active one is half full, or
- * as soon as there is room again. A slice writes zeros and syncs them, so that no fdatasync of a batch
- * has 64 MiB of them to push. When rotation comes earlier, the rest stays allocated but unwritten:
- * slower to write to, no less right. */
+ *   1 a batch with SEGMENT_END, synced      a last segment that ends; the next start opens a new
+ *                                           one
+ *   2 header and opening batch into .prep   a torn .prep, removed
+ *   3 fdatasync of it                       a stamped .prep, removed; its header is evidence for
+ *                                           the batch of step 1
+ *   4 rename, sync of the folder            a last segment without data
+ *   5 the first batch of the new segment    a torn tail
+ *
+ * The next segment is prepared in slices between batches from the moment the active one is half
+ * full, or as soon as there is room again. A slice writes zeros and syncs them, so that no
+ * fdatasync of a batch has 64 MiB of them to push. When rotation comes earlier, the rest stays
+ * allocated but unwritten: slower to write to, no less right. */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>

@@ -3,17 +3,25 @@
  * encoded again byte for byte.
  *
  * Payloads, little endian:
+ *
  *   PRE_VOTE        u64 term, u64 prev term, u64 prev index
- *   VOTE            the same, u8 transfer
- *   *_VOTE_RESP     u64 term, u8 reject
- *   APPEND          u64 term, u64 prev term, u64 prev index, u64 leader_commit, u32 n, then n
- * times: u64 term, u64 index, u8 type, u32 len, data. The index is redundant: a sender that skips
- * an entry is caught here. APPEND_RESP     u64 term, u8 reject, u64 index, u64 hint term, u64 hint
- * index HEARTBEAT       u64 term, u64 round, u64 leader_commit HEARTBEAT_RESP  u64 term, u64 round,
- * u8 reject TIMEOUT_NOW     u64 term HELLO, _REPLY   u32 magic, u32 version, u8 channel, u8
- * refused, 16 bytes cluster id, u64 from, u64 to, u64 incarnation, u64 nonce, u64 last_index, u64
- * known incarnation. These bytes keep their meaning in every version, others may follow in later
- * ones: so an old node can say why it refuses a new one. */
+ *   VOTE            u64 term, u64 prev term, u64 prev index, u8 transfer
+ *   PRE_VOTE_RESP   u64 term, u8 reject
+ *   VOTE_RESP       u64 term, u8 reject
+ *   APPEND          u64 term, u64 prev term, u64 prev index, u64 leader_commit, u32 n,
+ *                   then n times: u64 term, u64 index, u8 type, u32 len, len bytes of data
+ *   APPEND_RESP     u64 term, u8 reject, u64 index, u64 hint term, u64 hint index
+ *   HEARTBEAT       u64 term, u64 round, u64 leader_commit
+ *   HEARTBEAT_RESP  u64 term, u64 round, u8 reject
+ *   TIMEOUT_NOW     u64 term
+ *   HELLO           u32 magic, u32 version, u8 channel, u8 refused, 16 bytes cluster id,
+ *   HELLO_REPLY     u64 from, u64 to, u64 incarnation, u64 nonce, u64 last_index,
+ *                   u64 known incarnation
+ *
+ * The index of an entry in an APPEND is redundant: a sender that skips an entry is caught here.
+ *
+ * The bytes of HELLO and HELLO_REPLY keep their meaning in every version, others may follow in
+ * later ones: so an old node can say why it refuses a new one. */
 #include "wire/frame.h"
 
 #include <errno.h>
