@@ -2,7 +2,6 @@
  *
  * Nothing here decides anything alone: elections are in election.c, the log in replicate.c, reads
  * in read.c, what goes out in ready.c, what comes in in step.c. */
-#include "base/mutant.h"
 #include "raft/raft_int.h"
 
 #include <errno.h>
@@ -74,7 +73,7 @@ struct progress *raft_progress(struct raft *r, raft_node_id id)
 
 bool raft_disk_is_stalled(const struct raft *r)
 {
-    return !MUTANT(40) && r->n_marks > 0 &&
+    return r->n_marks > 0 &&
            r->now_us - r->marks[r->marks_head].issued_us > r->conf.election_timeout_us;
 }
 
@@ -130,7 +129,7 @@ void raft_config_truncate(struct raft *r, raft_index from)
 {
     size_t n = r->n_configs;
 
-    while (!MUTANT(59) && r->n_configs > 1 && r->configs[r->n_configs - 1].index >= from)
+    while (r->n_configs > 1 && r->configs[r->n_configs - 1].index >= from)
         r->n_configs--;
     if (r->n_configs != n)
         rebuild_progress(r);
@@ -269,18 +268,17 @@ void raft_become_follower(struct raft *r, raft_term term, raft_node_id leader, e
         r->loss = loss;
         r->loss_term = r->hard_state.current_term;
         r->loss_commit_index = r->commit_index;
-        if (!MUTANT(13) || loss == RAFT_LOSS_TERM)
-            raft_reads_fail(r);
+        raft_reads_fail(r);
         if (r->transfer_to != 0) {
             r->transfer_to = 0;
             r->transfer_over = true;
         }
-        r->noop_index = MUTANT(4) ? r->noop_index : 0;
+        r->noop_index = 0;
         r->uncommitted_bytes = 0;
     }
     if (term > r->hard_state.current_term) {
         r->hard_state = (struct raft_hard_state){term, 0};
-        r->hard_state_dirty = !MUTANT(24);
+        r->hard_state_dirty = true;
         r->leader_id = 0;
         r->term_leader = 0;
     }
@@ -340,7 +338,7 @@ void raft_link(struct raft *r, raft_node_id peer, bool up, uint64_t now_us)
     p->rtt_round = 0;
     if (r->role == RAFT_LEADER) {
         raft_progress_probe(r, p);
-        p->heartbeat_due = up && !MUTANT(15); /* carries the highest open round (READS R12) */
+        p->heartbeat_due = up; /* carries the highest open round (READS R12) */
     } else if (up) {
         raft_campaign_resend(r, p);
     }
@@ -356,7 +354,7 @@ void raft_stored(struct raft *r, uint64_t batch, uint64_t now_us)
         const struct batch_mark *m = &r->marks[r->marks_head];
 
         if (m->last_index > r->last_stored)
-            r->last_stored = MUTANT(46) ? r->last_handed : m->last_index;
+            r->last_stored = m->last_index;
         r->last_stored_batch = m->batch;
         r->marks_head = (r->marks_head + 1) & (r->marks_size - 1);
         r->n_marks--;
@@ -397,7 +395,7 @@ int raft_propose(struct raft *r, enum raft_entry_type type, const void *data, si
         return RAFT_E_TOO_LARGE;
     if (!raft_can_serve(r))
         return RAFT_E_GATED;
-    if ((!MUTANT(38) && r->transfer_to != 0) || r->uncommitted_bytes > RAFT_UNCOMMITTED_BYTES_MAX)
+    if (r->transfer_to != 0 || r->uncommitted_bytes > RAFT_UNCOMMITTED_BYTES_MAX)
         return RAFT_E_BUSY;
     e = (struct raft_entry){
         {r->hard_state.current_term, r->log.last_index + 1}, type, (uint32_t)len, data};
@@ -464,7 +462,7 @@ raft_node_id raft_get_leader(const struct raft *r)
 bool raft_can_serve(const struct raft *r)
 {
     /* The no-op gate, as a comparison and not as a flag that somebody must reset (READS R14). */
-    return r->role == RAFT_LEADER && (MUTANT(3) || r->commit_index >= r->noop_index);
+    return r->role == RAFT_LEADER && r->commit_index >= r->noop_index;
 }
 
 raft_index raft_get_commit_index(const struct raft *r)
