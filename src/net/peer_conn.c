@@ -13,7 +13,6 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/err.h"
-#include "base/mutant.h"
 #include "net/peer_int.h"
 
 #include "base/banned.h"
@@ -86,9 +85,9 @@ static enum wire_refusal check_fixed_part(const struct peer_net *n, const struct
 {
     if (h->version != WIRE_PROTOCOL_VERSION)
         return WIRE_REFUSED_VERSION;
-    if (!MUTANT(92) && memcmp(h->cluster_id, n->conf.cluster_id, sizeof(h->cluster_id)) != 0)
+    if (memcmp(h->cluster_id, n->conf.cluster_id, sizeof(h->cluster_id)) != 0)
         return WIRE_REFUSED_CLUSTER;
-    if (!MUTANT(93) && h->to != n->conf.self)
+    if (h->to != n->conf.self)
         return WIRE_REFUSED_TO;
     return WIRE_REFUSED_NOT;
 }

@@ -1,11 +1,10 @@
 /* Insertion sort, descending: n is at most RAFT_SERVERS_MAX, and no subtraction of unsigned values
  * can go wrong. */
 #include "raft/quorum.h"
-#include "base/mutant.h"
 
 unsigned raft_quorum_size(unsigned n)
 {
-    return MUTANT(29) ? (n + 1) / 2 : n / 2 + 1;
+    return n / 2 + 1;
 }
 
 uint64_t raft_quorum_value(uint64_t *values, unsigned n)
@@ -16,7 +15,7 @@ uint64_t raft_quorum_value(uint64_t *values, unsigned n)
         uint64_t v = values[i];
         unsigned at = i;
 
-        while (at > 0 && (MUTANT(30) ? (int)(values[at - 1] - v) < 0 : values[at - 1] < v)) {
+        while (at > 0 && values[at - 1] < v) {
             values[at] = values[at - 1];
             at--;
         }

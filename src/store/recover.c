@@ -29,7 +29,6 @@
 #include "base/cleanup.h"
 #include "base/crc32c.h"
 #include "base/err.h"
-#include "base/mutant.h"
 #include "store/store_int.h"
 
 #include "base/banned.h"
@@ -204,7 +203,7 @@ static int check_identity(const struct recovery *rc, const char *name,
 {
     const char *what;
 
-    if (MUTANT(96) || same_identity(&rc->conf, h))
+    if (same_identity(&rc->conf, h))
         return 0;
     if (memcmp(rc->conf.cluster_id, h->cluster_id, sizeof(h->cluster_id)) != 0)
         what = "cluster";
@@ -266,7 +265,7 @@ static int check_sequence(struct recovery *rc)
         if (r != 0)
             return r;
         (void)store_name_parse(file->name, ".wal", &name_seq);
-        if (!MUTANT(108) && name_seq != file->header.seq) {
+        if (name_seq != file->header.seq) {
             (void)snprintf(what, sizeof(what), "the header says segment %" PRIu64,
                            file->header.seq);
             return refuse_file(rc, file->name, what, "a file was renamed or copied over another");
@@ -378,7 +377,7 @@ static int apply_hard_state(struct log_state *log, const struct record *rec, con
     hs.voted_for = get_u64(rec->data);
     if (hs.current_term > RAFT_INDEX_MAX)
         *ret_what = "the term of a hard state is out of range";
-    else if (!MUTANT(89) && hs.current_term < log->hard_state.current_term)
+    else if (hs.current_term < log->hard_state.current_term)
         *ret_what = "the term of a hard state is lower than that of the one before it";
     else if (hs.current_term == log->hard_state.current_term && log->hard_state.voted_for != 0 &&
              hs.voted_for != log->hard_state.voted_for)
@@ -404,8 +403,7 @@ static int apply_record(struct recovery *rc, uint32_t slot, const struct record 
             *ret_what = "a truncation of the wrong form";
             return 1;
         }
-        if (!MUTANT(86))
-            truncate_log(log, rec->index);
+        truncate_log(log, rec->index);
         return 0;
     case RECORD_SNAPMARK:
         /* R9: where snapshot and log both have the entry, they must agree; a snapshot ahead of the
@@ -557,7 +555,7 @@ static int load_last(struct recovery *rc, const struct wal_file *file, bool *ret
     if (r != 0)
         return err_trace(r);
     r = recovery_load(vfs, f, file->file_bytes, &rc->image);
-    if (r == 0 && rc->live && !MUTANT(88)) {
+    if (r == 0 && rc->live) {
         crc = crc32c(0, rc->image.data, rc->image.len);
         len = rc->image.len;
         r = vfs->fdatasync(vfs->ctx, f);
@@ -674,14 +672,14 @@ static int judge_tail(struct recovery *rc, struct wal_file *file, const struct s
     scan_rest(img, offset, log->batch + 1, &rest);
     rc->bytes_scanned += img->len;
     d.to = rest.last_index;
-    if (rest.evidence && !MUTANT(82)) {
+    if (rest.evidence) {
         d.evidence = rest.evidence_text;
         return refuse(&d);
     }
     r = check_leftovers(rc, &d);
     if (r != 0)
         return r;
-    if (!MUTANT(83) && rc->conf.applied_index > log->last_index) {
+    if (rc->conf.applied_index > log->last_index) {
         (void)snprintf(evidence, sizeof(evidence),
                        "the state machine holds index %" PRIu64
                        ", and nothing is applied before it is durable here",
@@ -736,8 +734,6 @@ static int scan_last(struct recovery *rc, uint32_t slot)
         return err_trace(r);
     img = (struct segment_image){rc->image.data, rc->image.len, file->header.salt};
     rc->hard_state_before_last = log->hard_state;
-    if (MUTANT(76))
-        log->hard_state = (struct raft_hard_state){0};
     log->pace.fresh = true;
     log->chain = file->header.prev_chain;
     while ((r = scan_batch(&img, offset, batch, log->chain, &b, &defect)) == 0) {

@@ -8,7 +8,6 @@
 
 #include "base/bytes.h"
 #include "base/crc32c.h"
-#include "base/mutant.h"
 #include "store/store_int.h"
 
 #include "base/banned.h"
@@ -28,8 +27,7 @@ static int scan_tail(const struct segment_image *img, const struct record *end, 
         return defect(ret_defect, offset, "the payload of a batch_end has the wrong form");
     if (b->tail.n_records != n_records || b->tail.n_bytes != offset - b->start)
         return defect(ret_defect, offset, "a batch_end counts other records than stand before it");
-    if (!MUTANT(84) &&
-        b->tail.chain != crc32c(chain, img->data + b->start, (size_t)(offset - b->start)))
+    if (b->tail.chain != crc32c(chain, img->data + b->start, (size_t)(offset - b->start)))
         return defect(ret_defect, offset, "the chain checksum of a batch_end is wrong");
     b->end = offset + record_bytes(end->len);
     b->last_index = end->index;

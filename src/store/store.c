@@ -19,7 +19,6 @@
 #include "base/assert.h"
 #include "base/cleanup.h"
 #include "base/err.h"
-#include "base/mutant.h"
 #include "store/store_int.h"
 
 #include "base/banned.h"
@@ -247,7 +246,7 @@ static int open_new_segment(struct store *s, const struct recovery *rc, size_t n
                                 .last_index = rc->log.last_index,
                                 .last_term = rc->log.last_term,
                                 .last_batch = rc->log.batch,
-                                .used = last->used + (MUTANT(81) ? rc->torn_bytes : 0),
+                                .used = last->used,
                                 .chain = rc->log.chain};
     struct vfs_file *f = NULL;
     char name[STORE_NAME_BYTES];
@@ -323,8 +322,6 @@ int store_open(const struct store_conf *conf, struct store_recovered *ret_recove
         .bytes_scanned = rc.bytes_scanned,
         .n_segments = s->n_segments,
     };
-    if (MUTANT(77))
-        ret_recovered->hard_state.voted_for = 0;
     memcpy(ret_recovered->torn_text, rc.torn_text, sizeof(ret_recovered->torn_text));
     *ret_store = take_ptr(s);
     return 0;

@@ -25,7 +25,6 @@
 #include "base/clock.h"
 #include "base/crc32c.h"
 #include "base/err.h"
-#include "base/mutant.h"
 #include "store/store_int.h"
 
 #include "base/banned.h"
@@ -150,7 +149,7 @@ static int write_batch(struct store *s)
                              .n_bytes = w->n_bytes,
                              .chain = w->chain,
                              .synced_batch = w->synced_batch,
-                             .commit_index = MUTANT(110) ? 0 : w->commit_index};
+                             .commit_index = w->commit_index};
     unsigned char data[BATCH_END_BYTES];
     uint64_t begin;
     uint64_t took;
@@ -171,11 +170,9 @@ static int write_batch(struct store *s)
     if (r != 0)
         return err_trace(r);
     begin = clock_mono_us();
-    r = MUTANT(78) && w->batch % 2 == 0 ? 0 : s->conf.vfs->fdatasync(s->conf.vfs->ctx, w->file);
-    if (MUTANT(80) && r != 0)
-        r = s->conf.vfs->fdatasync(s->conf.vfs->ctx, w->file);
+    r = s->conf.vfs->fdatasync(s->conf.vfs->ctx, w->file);
     took = clock_mono_us() - begin;
-    if (r != 0 && !MUTANT(79))
+    if (r != 0)
         return err_trace(r);
     (void)pthread_mutex_lock(&s->lock);
     s->stats.n_fsyncs++;
@@ -238,7 +235,7 @@ static int stamp_segment(struct store *s, uint64_t seq, const struct segment_pre
     segment_header_encode(&h, page);
     r = write_all(vfs, w->file, page, SEGMENT_HEADER_BYTES, 0);
     if (r == 0)
-        r = MUTANT(76) ? 0 : put_hard_state(w, &w->hard_state);
+        r = put_hard_state(w, &w->hard_state);
     if (r == 0 && first != NULL)
         r = put_entry(w, first);
     if (r == 0)
@@ -275,7 +272,7 @@ int store_start_segment(struct store *s, struct vfs_file *f, const char *name_no
         return err_trace(r);
     store_name_segment(name, seq);
     r = vfs->rename(vfs->ctx, name_now, name);
-    if (r == 0 && !MUTANT(87))
+    if (r == 0)
         r = vfs->sync_dir(vfs->ctx);
     if (r != 0)
         return err_trace(r);
@@ -342,7 +339,7 @@ static int take_next_file(struct store *s, uint64_t need, struct vfs_file **ret_
     r = store_make_file(s->conf.vfs, name, size, 0, ret_file);
     if (r == 0)
         set_no_space(s, false);
-    if (is_full(r) && !MUTANT(109)) {
+    if (is_full(r)) {
         set_no_space(s, true);
         size = store_max_u64(store_min_u64(s->conf.segment_first_bytes, size), least);
         r = store_make_file(s->conf.vfs, name, size, 0, ret_file);

@@ -30,7 +30,6 @@
 #include "base/bytes.h"
 #include "base/crc32c.h"
 #include "base/err.h"
-#include "base/mutant.h"
 
 #include "base/banned.h"
 
@@ -203,8 +202,7 @@ int wire_frame_cut(const void *data, size_t len, struct wire_frame *ret, size_t 
         *ret_need = LENGTH_BYTES + length;
     if (len - LENGTH_BYTES < length)
         return WIRE_FRAME_E_SHORT;
-    if (!MUTANT(90) &&
-        crc32c(0, p + CRC_END, length + LENGTH_BYTES - CRC_END) != get_u32(p + LENGTH_BYTES))
+    if (crc32c(0, p + CRC_END, length + LENGTH_BYTES - CRC_END) != get_u32(p + LENGTH_BYTES))
         return WIRE_FRAME_E_CRC;
     if (!type_known(p[CRC_END]) || p[CRC_END + 1] != 0 || get_u16(p + CRC_END + 2) != 0)
         return WIRE_FRAME_E_TYPE;
@@ -262,7 +260,7 @@ static bool entries_ok(const struct raft_msg *m)
 
         if (e->type < RAFT_ENTRY_NOOP || e->type > RAFT_ENTRY_READ || e->len > ENTRY_BYTES_MAX)
             return false;
-        if ((!MUTANT(91) && e->id.index != before.index + 1) || e->id.index > RAFT_INDEX_MAX)
+        if (e->id.index != before.index + 1 || e->id.index > RAFT_INDEX_MAX)
             return false;
         /* Terms never fall along a log, and a leader has no entry of a later term than its own. */
         if (e->id.term == 0 || e->id.term < before.term || e->id.term > m->term)
