@@ -112,12 +112,14 @@ enum count {
     N_CRASHES,
     N_CUTS,
     N_FROM_DISK,
+    N_EXPECTED,                 /* of those above, some in every few hundred seeds */
+    N_OVERWRITTEN = N_EXPECTED, /* one in millions; a transcript has it for certain */
     N_COUNTS
 };
 static const char *const count_names[N_COUNTS] = {
     "steps",     "delivered", "elections",      "committed",      "reads",
     "confirmed", "failed",    "by_old_leaders", "losses",         "truncations",
-    "transfers", "crashes",   "cuts",           "read_from_disk",
+    "transfers", "crashes",   "cuts",           "read_from_disk", "overwritten",
 };
 
 struct bag {
@@ -352,6 +354,32 @@ static void check_on_majority(raft_index index)
         fail("I6 committed is durable on a majority",
              "%" PRIu64 "/%" PRIu64 " is on %u disks of %u", bag.agreed[index].term, index, n,
              bag.n_voters);
+}
+
+/* I6 for one node: in the term in which an entry was committed, or a later one, nobody removes it.
+ *
+ * A node that has not reached that term may. It was not counted, for who is counted has answered in
+ * that term; it may hold the entry from the leader that wrote it, and take over it what a leader
+ * between the two sends late. So this is asked when the core truncates, in the term of then: a
+ * moment later the node may be in another one. What stays true of all together is
+ * check_on_majority(). */
+static void check_removal(struct node *n, const struct raft_trace *t)
+{
+    for (raft_index i = t->index; i <= bag.n_agreed && i <= n->disk.tail.n; i++) {
+        if (sim_log_term(&n->disk.tail, i) != bag.agreed[i].term)
+            return; /* nor does it hold any of those behind */
+        if (t->term >= bag.agreed[i].seen_in)
+            fail("I6 committed entries are never removed",
+                 "%s in term %" PRIu64 ": %" PRIu64 "/%" PRIu64 ", committed in %" PRIu64, n->name,
+                 t->term, bag.agreed[i].term, i, bag.agreed[i].seen_in);
+        bag.counts[N_OVERWRITTEN]++;
+    }
+}
+
+static void hear_core(void *ctx, const struct raft_trace *t)
+{
+    if (t->event == RAFT_TRACE_TRUNCATED)
+        check_removal(ctx, t);
 }
 
 /* I5 and I6, and the oracle for reads: what this node calls committed is what everybody does. */
@@ -707,14 +735,7 @@ static void take_ready(struct node *n)
     trace("ready %s", n->name);
     if (rd.log_error != 0)
         fail("harness", "the log reader failed");
-    if (rd.truncate_from != 0) {
-        bag.counts[N_TRUNCATIONS]++;
-        /* A correct disk never sees an agreed entry removed. */
-        for (raft_index i = rd.truncate_from; i <= bag.n_agreed && i <= n->disk.tail.n; i++)
-            if (sim_log_term(&n->disk.tail, i) == bag.agreed[i].term)
-                fail("I6 committed entries are never removed", "%s: %" PRIu64 "/%" PRIu64, n->name,
-                     bag.agreed[i].term, i);
-    }
+    bag.counts[N_TRUNCATIONS] += rd.truncate_from != 0;
     sim_disk_submit(&n->disk, &rd);
     if (rd.n_entries > 0)
         check_log_matching(n, rd.entries[0].id.index);
@@ -802,6 +823,8 @@ static void start(struct node *n)
     conf.append_bytes_max = bag.append_bytes_max;
     conf.inflight_bytes_max = bag.inflight_bytes_max;
     conf.log_reader = (struct raft_log_reader){.read = count_reads_from_disk, .ctx = &n->disk};
+    conf.trace = hear_core;
+    conf.trace_ctx = n;
     sim_disk_start(&n->disk, applied, &s);
     if (raft_new(&conf, &s.start, n->now_us, &n->raft) != 0)
         fail("raft_new", "%s does not start", n->name);
@@ -1525,6 +1548,25 @@ static void run_seed(uint64_t seed, bool with_trace)
     end();
 }
 
+/* Runs that once ended with a false alarm or an error. They keep their meaning only until the next
+ * change of the draws: what they show is written down as a transcript besides. */
+static void run_regressions(void)
+{
+    static const struct {
+        uint64_t seed;
+        uint64_t steps;
+    } known[] = {
+        {7057644, 3000}, /* commit-overwritten-elsewhere.txt */
+    };
+    uint64_t steps = steps_wanted;
+
+    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+        steps_wanted = known[i].steps;
+        run_seed(known[i].seed, false);
+    }
+    steps_wanted = steps;
+}
+
 static uint64_t number_or_die(const char *option, const char *text)
 {
     char *end_of;
@@ -1574,6 +1616,8 @@ int main(int argc, char **argv)
     printf("bag: seeds %" PRIu64 " to %" PRIu64 ", %" PRIu64 " steps each\n", from,
            from + n_seeds - 1, steps_wanted);
     rid_assert_set_context(assert_context, NULL);
+    if (argc == 1)
+        run_regressions();
     for (uint64_t i = 0; i < n_seeds; i++)
         run_seed(from + i, with_trace);
     printf("bag:");
@@ -1581,7 +1625,7 @@ int main(int argc, char **argv)
         printf(" %s=%" PRIu64, count_names[i], bag.counts[i]);
     printf("\n");
     /* A test that never meets the rare cases proves nothing about them. */
-    for (unsigned i = 0; n_seeds >= 200 && i < N_COUNTS; i++)
+    for (unsigned i = 0; n_seeds >= 200 && i < N_EXPECTED; i++)
         if (bag.counts[i] == 0) {
             fprintf(stderr, "bag: no %s in %" PRIu64 " seeds\n", count_names[i], n_seeds);
             return 1;

@@ -17,7 +17,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "replica/replica.h"
-#include "replica/service.h"
+#include "service/service.h"
 
 #include "base/banned.h"
 

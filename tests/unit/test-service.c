@@ -4,7 +4,7 @@
 
 #include <jansson.h>
 
-#include "replica/service.h"
+#include "service/service.h"
 
 #define CONNS_MAX 8
 
