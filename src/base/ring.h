@@ -1,22 +1,22 @@
 /* A typed queue in one growing block: pushed at the newest end, popped from the oldest.
  *
  * For: queues and lists whose items are looked at by their place, 0 being the oldest: what waits
- * for the disk, reads in a round, slots. An item costs no allocation once the block has grown; a list
- * that only grows and is cleared is the special case that never pops.
+ * for the disk, reads in a round, slots. An item costs no allocation once the block has grown; a
+ * list that only grows and is cleared is the special case that never pops.
  * Not for: removing from the middle, or items that must keep their address: pushing may move them
  * (base/list.h does both).
  * Units: items, not bytes.
  * Ownership: the ring owns its block and copies items in and out; what an item points at stays the
  * caller's. Pointers from _at() hold until the next push, reserve or done.
- * Errors: push and reserve return -ENOMEM, and the ring is as before. A place that does not exist is
- * an error of the programmer: it is asserted.
+ * Errors: push and reserve return -ENOMEM, and the ring is as before. A place that does not exist
+ * is an error of the programmer: it is asserted.
  * Thread: one at a time.
  * Source: the usual power-of-two ring; TAOCP 2.2.2.
  *
  * RING_DEFINE(held_ring, struct held_msg) makes `struct held_ring` and
  *
  *   void   held_ring_init(struct held_ring *q, struct mem mem)     empty; asks for no memory
- *   void   held_ring_done(struct held_ring *q)                     gives the block back; empty again
+ *   void   held_ring_done(struct held_ring *q)                     gives its block back; empty
  *   size_t held_ring_n(const struct held_ring *q)
  *   int    held_ring_reserve(struct held_ring *q, size_t more)     so many pushes cannot fail
  *   int    held_ring_push(struct held_ring *q, struct held_msg item)
