@@ -80,7 +80,7 @@ void node_peer_event(void *ctx, enum peer_event event, raft_node_id peer, const 
     switch (event) {
     case PEER_EVENT_UP:
         replica_link(n->replica, peer, true, clock_mono_us());
-        log_event(LOG_INFO, "peer_up", "peer=%s address=%s", name, addr_esc);
+        log_event(LOG_INFO, "peer_up", "peer=%s address=%s protocol=%s", name, addr_esc, text_esc);
         break;
     case PEER_EVENT_DOWN:
         if (n->replica != NULL)
