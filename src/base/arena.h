@@ -1,13 +1,15 @@
 /* A bump allocator: many small blocks, released together. Owned by one thread.
  *
- * arena_alloc() returns memory aligned to 16 bytes, valid until arena_reset() or arena_done(); NULL only when the given
- * allocator fails. arena_reset() keeps the first chunk, so that a loop settles without asking for memory. */
+ * arena_alloc() returns memory aligned to 16 bytes, valid until arena_reset() or arena_done(); NULL
+ * only when the given allocator fails. arena_reset() keeps the first chunk, so that a loop settles
+ * without asking for memory. */
 #ifndef RIDD_BASE_ARENA_H
 #define RIDD_BASE_ARENA_H
 
 #include <stddef.h>
 
-/* Where memory comes from. resize(ctx, NULL, n) allocates, resize(ctx, p, 0) frees and returns NULL, as realloc. */
+/* Where memory comes from. resize(ctx, NULL, n) allocates, resize(ctx, p, 0) frees and returns
+ * NULL, as realloc. */
 struct mem {
     void *(*resize)(void *ctx, void *ptr, size_t size);
     void *ctx;

@@ -1,4 +1,5 @@
-/* Functions that have a safer neighbour are compile errors. Include it last in a .c file's list of headers. */
+/* Functions that have a safer neighbour are compile errors. Include it last in a .c file's list of
+ * headers. */
 #ifndef RIDD_BASE_BANNED_H
 #define RIDD_BASE_BANNED_H
 

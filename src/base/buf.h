@@ -1,7 +1,8 @@
 /* A growing array of bytes with an owner. Owned by one thread.
  *
- * buf_reserve() gives room for n more bytes behind the used ones, or NULL when memory is out (the buffer is unchanged
- * then); buf_add*() return 0 or -ENOMEM. buf_consume() drops bytes from the front (memmove: keep it rare). */
+ * buf_reserve() gives room for n more bytes behind the used ones, or NULL when memory is out (the
+ * buffer is unchanged then); buf_add*() return 0 or -ENOMEM. buf_consume() drops bytes from the
+ * front (memmove: keep it rare). */
 #ifndef RIDD_BASE_BUF_H
 #define RIDD_BASE_BUF_H
 
@@ -14,7 +15,10 @@ struct buf {
     size_t size;
 };
 
-#define BUF_INIT {NULL, 0, 0}
+#define BUF_INIT                                                                                   \
+    {                                                                                              \
+        NULL, 0, 0                                                                                 \
+    }
 
 void buf_init(struct buf *b);
 void buf_done(struct buf *b);

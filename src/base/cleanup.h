@@ -1,5 +1,5 @@
-/* Ownership by the cleanup attribute: an owning local carries a mark and a value at once, and take_ptr()/take_fd()
- * hand it over. Never jump over a marked variable. */
+/* Ownership by the cleanup attribute: an owning local carries a mark and a value at once, and
+ * take_ptr()/take_fd() hand it over. Never jump over a marked variable. */
 #ifndef RIDD_BASE_CLEANUP_H
 #define RIDD_BASE_CLEANUP_H
 
@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* DEFINE_CLEANUP(peer, struct peer *, peer_free) makes cleanup_peer_fn; `#define cleanup_peer CLEANUP(peer)`. */
+/* DEFINE_CLEANUP(peer, struct peer *, peer_free) makes cleanup_peer_fn;
+ * `#define cleanup_peer CLEANUP(peer)` makes the mark. */
 #define CLEANUP(name) __attribute__((cleanup(cleanup_##name##_fn)))
 #define DEFINE_CLEANUP(name, type, destroy)                                                        \
     static inline void cleanup_##name##_fn(type *p)                                                \

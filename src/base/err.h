@@ -1,9 +1,10 @@
-/* Errors: 0 is done, < 0 is -errno (the environment failed; handed up unchanged, never matched on), > 0 is an outcome
- * of the called function's own enum (handled by its caller, never forwarded).
+/* Errors: 0 is done, < 0 is -errno (the environment failed; handed up unchanged, never matched on),
+ * > 0 is an outcome of the called function's own enum (handled by its caller, never forwarded).
  *
- * err_origin() marks where a negative error is born, err_trace() each place it passes, err_fold() turns an outcome that
- * nobody handles into -ENOTRECOVERABLE. The path is kept per thread and printed by err_path(). err_text() keeps a
- * sentence for the person: lower case, no full stop, what failed first, the subject in quotes. Any thread. */
+ * err_origin() marks where a negative error is born, err_trace() each place it passes, err_fold()
+ * turns an outcome that nobody handles into -ENOTRECOVERABLE. The path is kept per thread and
+ * printed by err_path(). err_text() keeps a sentence for the person: lower case, no full stop, what
+ * failed first, the subject in quotes. Any thread. */
 #ifndef RIDD_BASE_ERR_H
 #define RIDD_BASE_ERR_H
 
@@ -21,9 +22,11 @@ static inline int err_fold_at(int r, const char *file, int line, const char *fun
                  : err_note(r, file, line, func, 0);
 }
 
-/* Remembers a sentence for this thread and returns error, so that `return err_origin(err_say(-EIO, "..."))` reads well. */
+/* Remembers a sentence for this thread and returns error, so that
+ * `return err_origin(err_say(-EIO, "..."));` reads well. */
 int err_say(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* The sentence last remembered on this thread, or "" when there is none. Valid until the next err_say(). */
+/* The sentence last remembered on this thread, or "" when there is none. Valid until the next
+ * err_say(). */
 const char *err_text(void);
 /* "store.c:12 < main.c:40": origin first. Valid until the next err_* call on this thread. */
 const char *err_path(void);

@@ -1,4 +1,5 @@
-/* FNV-1a in 64 and 128 bits, with a finalizer. For identities and tables, not against an attacker. Pure. */
+/* FNV-1a in 64 and 128 bits, with a finalizer. For identities and tables, not against an attacker.
+ * Pure. */
 #ifndef RIDD_BASE_HASH_H
 #define RIDD_BASE_HASH_H
 

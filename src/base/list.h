@@ -1,5 +1,6 @@
-/* An intrusive, circular, doubly linked list. A head and a node are the same struct; an initialised node that is in no
- * list points at itself, so list_remove() is harmless on it. One owner thread. */
+/* An intrusive, circular, doubly linked list. A head and a node are the same struct; an
+ * initialised node that is in no list points at itself, so list_remove() is harmless on it. One
+ * owner thread. */
 #ifndef RIDD_BASE_LIST_H
 #define RIDD_BASE_LIST_H
 
@@ -12,8 +13,15 @@ struct list {
     struct list *prev;
 };
 
-#define LIST_INIT(name) {&(name), &(name)}
+#define LIST_INIT(name)                                                                            \
+    {                                                                                              \
+        &(name), &(name)                                                                           \
+    }
+/* The formatter takes the minus for a sign. */
+/* clang-format off */
 #define list_entry(ptr, type, member) ((type *)((uintptr_t)(ptr) - offsetof(type, member)))
+/* clang-format on */
+/* The list must not change inside the body. */
 #define list_for_each(it, head) for (struct list *it = (head)->next; it != (head); it = it->next)
 /* The current node may be removed or freed inside the body. */
 #define list_for_each_safe(it, head)                                                               \

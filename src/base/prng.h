@@ -22,7 +22,8 @@ static inline uint64_t prng_next(struct prng *p)
     return z ^ (z >> 31);
 }
 
-/* Uniform in 0 .. bound-1; bound 0 gives 0. The bias of the multiplication is below 2^-32 for the bounds used here. */
+/* Uniform in 0 .. bound-1; bound 0 gives 0. The bias of the multiplication is below 2^-32 for the
+ * bounds used here. */
 static inline uint64_t prng_below(struct prng *p, uint64_t bound)
 {
     return (uint64_t)(((unsigned __int128)prng_next(p) * bound) >> 64);

@@ -3,13 +3,14 @@
  * An attempt ends in an answer or in a failure, and every failure is either certain not to have
  * happened, or not.
  *
- *   reads           any failure that another try may help is tried again: a retry is a new read
- * (READS R53) writes          tried again only while nothing happened: not all of the request left
- * this host, or a server says so with code 11 (or was shutting down); otherwise
- * RIDD_OUTCOME_UNKNOWN, at once once            tried again only when it was not sent, or the node
- * did not lead
+ *   reads    any failure that another try may help is tried again: a retry is a new read
+ *            (READ-53)
+ *   writes   tried again only while nothing happened: not all of the request left this host, or a
+ *            server says so with code 11 (or was shutting down); otherwise RIDD_OUTCOME_UNKNOWN, at
+ *            once
+ *   once     tried again only when it was not sent, or the node did not lead
  *
- * A leader's address in `not_leader` is followed at once (READS R54: no back-off on a hint), also
+ * A leader's address in `not_leader` is followed at once (READ-54: no back-off on a hint), also
  * out of the list; three times in a row, because two nodes may each believe in the other. Otherwise
  * the endpoints of the list are tried in turn without a pause until each had its chance, then there
  * is one, with jitter, and a new turn begins. */
@@ -263,9 +264,9 @@ struct turns {
     struct ridd *c;
     const struct call *call;
     uint64_t deadline_us;
-    uint64_t
-        retry_until_us; /* no attempt begins later: a long wait for an answer is no long search */
-    uint32_t tried;     /* endpoints of the list since the last pause: one bit each */
+    /* no attempt begins later: a long wait for an answer is no long search */
+    uint64_t retry_until_us;
+    uint32_t tried; /* endpoints of the list since the last pause: one bit each */
     unsigned n_pauses;
     unsigned n_hints;        /* followed in a row */
     bool only_unreachable;   /* so far no endpoint could be connected to */

@@ -1,9 +1,12 @@
 /* What the files of libridd share; none of it is visible to the programs that link it (see
  * subdir.am).
  *
- * endpoint: "host:port" to its parts.  conn: one socket with deadlines.  slice: pieces of JSON
- * text, byte for byte. reply: a line to a struct ridd_reply.  request: calls to JSON.  call: which
- * attempt comes next, and when to stop. */
+ *   endpoint   "host:port" to its parts
+ *   conn       one socket with deadlines
+ *   slice      pieces of JSON text, byte for byte
+ *   reply      a line to a struct ridd_reply
+ *   request    calls to JSON
+ *   call       which attempt comes next, and when to stop */
 #ifndef RIDD_CLIENT_CLIENT_INT_H
 #define RIDD_CLIENT_CLIENT_INT_H
 
@@ -152,8 +155,8 @@ struct call {
     enum ridd_kind kind;
     unsigned timeout_ms;
     bool own_timeout; /* body says timeout_ms itself, or the server shall not hear of it */
-    const struct endpoint
-        *only; /* one attempt, there, on a connection of its own; NULL: the list */
+    /* one attempt, there, on a connection of its own; NULL: the list */
+    const struct endpoint *only;
 };
 struct ridd_reply *call_run(struct ridd *c, const struct call *call);
 

@@ -78,16 +78,16 @@ enum ridd_status {
     RIDD_TOO_LARGE = 14,
     RIDD_KEY_NOT_FOUND = 15,       /* cas on an absent key */
     RIDD_PRECONDITION_FAILED = 16, /* cas: the value differs */
-    RIDD_OTHER_ERROR =
-        17, /* an error whose name this library does not know; see server_name and code */
+    /* an error whose name this library does not know; see server_name and code */
+    RIDD_OTHER_ERROR = 17,
 
     RIDD_UNREACHABLE = 32, /* no connection to any endpoint: the request was never sent */
     RIDD_NO_ANSWER = 33,   /* the time ran out while waiting (never for a write that was sent) */
-    RIDD_DISCONNECTED =
-        34,              /* the connection broke while waiting (never for a write that was sent) */
+    /* the connection broke while waiting (never for a write that was sent) */
+    RIDD_DISCONNECTED = 34,
     RIDD_BAD_REPLY = 35, /* what came back is not the protocol (never for a write that was sent) */
-    RIDD_OUTCOME_UNKNOWN =
-        36,            /* a write that may or may not have happened, or may yet happen; see cause */
+    /* a write that may or may not have happened, or may yet happen; see cause */
+    RIDD_OUTCOME_UNKNOWN = 36,
     RIDD_INVALID = 37, /* an argument is wrong: nothing was sent; text says which */
     RIDD_NO_MEMORY = 38
 };
@@ -110,10 +110,10 @@ struct ridd;
 /* All zero means the defaults. */
 struct ridd_options {
     unsigned timeout_ms; /* for a whole call, all attempts included; 0: 5000; at most 60000 */
-    unsigned connect_timeout_ms; /* for one connection; 0: 1000; never more than what the call has
-                                    left */
-    unsigned flags;              /* RIDD_FLAG_* */
-    uint64_t seed;               /* of the jitter between attempts; 0: a fresh one */
+    /* for one connection; 0: 1000; never more than what the call has left */
+    unsigned connect_timeout_ms;
+    unsigned flags; /* RIDD_FLAG_* */
+    uint64_t seed;  /* of the jitter between attempts; 0: a fresh one */
 };
 
 /* endpoints: "host:port" or "[v6]:port", separated by commas or white space, at least one. Connects
@@ -144,13 +144,13 @@ struct ridd_item {
 struct ridd_reply {
     enum ridd_status status;
     enum ridd_status cause; /* what is behind RIDD_OUTCOME_UNKNOWN; otherwise equal to status */
-    int code;     /* the server's number (ridd-protocol(7)); -1 when the failure is not its word */
-    int definite; /* on failure, 1: the operation certainly did not happen and never will. On
-                     RIDD_OK 1 */
-    char text[RIDD_TEXT_SIZE]; /* on failure one sentence for a person, lower case, no full stop;
-                                  else "" */
-    char server_name[RIDD_NAME_SIZE];  /* the server's "error", also when this library does not know
-                                          it; else "" */
+    int code; /* the server's number (ridd-protocol(7)); -1 when the failure is not its word */
+    /* on failure, 1: the operation certainly did not happen and never will. On RIDD_OK 1 */
+    int definite;
+    /* on failure one sentence for a person, lower case, no full stop; else "" */
+    char text[RIDD_TEXT_SIZE];
+    /* the server's "error", also when this library does not know it; else "" */
+    char server_name[RIDD_NAME_SIZE];
     char leader_id[RIDD_NAME_SIZE];    /* from whoever named it, "" when nobody did */
     char endpoint[RIDD_ENDPOINT_SIZE]; /* who answered, or failed last; "" when nobody was asked */
     unsigned attempts;                 /* requests sent or connections tried */
@@ -164,8 +164,8 @@ struct ridd_reply {
     int exists;              /* reads: 1 when the key exists; delete: 1 when it did */
     int linearizable;        /* 1 only when the reply says so, or the read went through the log */
     int heartbeat_confirmed; /* 1 only when the reply says so */
-    uint64_t
-        index; /* of the state that was read, of the log marker, or of the write; 0: not said */
+    /* of the state that was read, of the log marker, or of the write; 0: not said */
+    uint64_t index;
     size_t n_items; /* batch */
     const struct ridd_item *items;
 

@@ -546,8 +546,7 @@ static void finish_timing(struct reading *rd)
 
     if (rd->key_bad[heartbeat] || rd->key_bad[election])
         return;
-    /* With less than three heartbeats to a timeout one lost message starts elections:
-     * RELIABILITY 1.1 row 8. */
+    /* With less than three heartbeats to a timeout one lost message starts elections (VOTE-8). */
     if (rd->c->heartbeat_us > rd->c->election_us / 3)
         problem(rd, line, "heartbeat_ms = %llu is more than a third of election_ms = %llu",
                 (unsigned long long)(rd->c->heartbeat_us / 1000),
@@ -651,10 +650,11 @@ int conf_parse(const char *path, const void *data, size_t len, const char *id, b
                 CONF_FILE_BYTES_MAX >> 10);
     } else {
         r = ini_parse_stream(read_line, &rd, take_pair, &rd);
+        /* The guard lets through nothing that inih refuses; if it does, nothing is taken on
+         * trust. */
         if (r == -2)
             rd.out_of_memory = true;
-        else if (r != 0) /* the guard lets through nothing that inih refuses; if it does, nothing is
-                            taken on trust */
+        else if (r != 0)
             problem(&rd, r > 0 ? (unsigned)r : 0, "not understood");
         finish(&rd, id, need_self);
     }

@@ -177,8 +177,8 @@ int table_print(struct table *t, const struct ctl *ctl);
 /* ---- ask.c: the same question to many nodes at once ---- */
 
 struct answer {
-    struct ridd_reply
-        *reply; /* owned; NULL: did not come back in time (a name that could not be looked up) */
+    /* owned; NULL: did not come back in time (a name that could not be looked up) */
+    struct ridd_reply *reply;
 };
 /* One thread and one connection per node, timeout_ms each. An exit code; on failure it has been
  * reported. */

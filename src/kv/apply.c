@@ -19,7 +19,6 @@
 #include "base/crc32c.h"
 #include "base/err.h"
 #include "base/log.h"
-#include "base/mutant.h"
 #include "kv/kv_int.h"
 #include "wire/value.h"
 
@@ -76,7 +75,7 @@ static int record_get(struct kv *kv, MDB_txn *txn, struct wire_slice key, unsign
     p = ret->mv_data;
     if (ret->mv_size < RECORD_HEADER_BYTES)
         return damaged(kv, key, "it is too short");
-    if (!MUTANT(75) && get_u32(p) != record_crc(key, p, ret->mv_size))
+    if (get_u32(p) != record_crc(key, p, ret->mv_size))
         return damaged(kv, key, "its checksum is wrong");
     if (p[4] != format)
         return damaged(kv, key, "its format is unknown");
@@ -139,8 +138,6 @@ static int meta_put(struct kv *kv)
     record[4] = META_FORMAT;
     put_u64(record + 8, kv->pending.last_applied.term);
     put_u64(record + 16, kv->pending.last_applied.index);
-    if (MUTANT(70) && kv->committed.last_applied.index != 0)
-        put_u64(record + 16, kv->committed.last_applied.index);
     put_u64(record + 24, kv->pending.n_keys);
     put_u64(record + 32, kv->pending.digest.low);
     put_u64(record + 40, kv->pending.digest.high);
@@ -253,9 +250,7 @@ static int apply_cas(struct kv *kv, const struct command *c, const struct comman
         result->status = COMMAND_KEY_NOT_FOUND;
         return 0;
     }
-    if (old->exists && (MUTANT(71) ? c->from.len != old->text.len ||
-                                         memcmp(c->from.data, old->text.data, c->from.len) != 0
-                                   : !wire_value_equal(c->from, old->text))) {
+    if (old->exists && !wire_value_equal(c->from, old->text)) {
         result->status = COMMAND_PRECONDITION_FAILED;
         return 0;
     }
@@ -307,7 +302,7 @@ int kv_apply(struct kv *kv, const struct raft_entry *e, struct command_result *r
     rid_assert(e->id.term >= kv->pending.last_applied.term);
     if (e->type == RAFT_ENTRY_COMMAND)
         r = apply_command(kv, e, &result);
-    if (r != 0 && !MUTANT(72)) {
+    if (r != 0) {
         kv->write_failed = true;
         return err_trace(r);
     }

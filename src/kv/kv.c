@@ -12,7 +12,6 @@
 #include "base/assert.h"
 #include "base/cleanup.h"
 #include "base/err.h"
-#include "base/mutant.h"
 #include "kv/kv_int.h"
 #include "kv/mark.h"
 
@@ -330,7 +329,7 @@ int kv_open(const struct kv_conf *conf, enum kv_trust *ret_trust, struct kv **re
     /* TRUST before CLEAN goes, so that a crash between them leaves one of the two. */
     if (r == 0)
         r = trust_record(kv->dir_fd, kv->incarnation, &kv->boot);
-    if (r == 0 && !MUTANT(74))
+    if (r == 0)
         r = mark_remove(kv->dir_fd, TRUST_CLEAN_NAME);
     if (r != 0)
         return err_trace(r);

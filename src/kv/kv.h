@@ -1,14 +1,17 @@
-/* The state machine on LMDB: keys and values, deterministic apply, last_applied in the same transaction.
+/* The state machine on LMDB: keys and values, deterministic apply, last_applied in the same
+ * transaction.
  *
- * Opened without sync: the log is what is durable. The file is trusted only by the rule of DESIGN.md 6: (a) boot id,
- * incarnation, device and inode of the data file are those recorded when it was opened, and an mdb_env_sync precedes
- * its first use; or (b) a clean-shutdown mark stands, which is removed and its directory fsynced before the first write
- * transaction. Anything else is moved aside unopened and the state is rebuilt from the log: kv_open() then reports
- * last_applied 0. LMDB has no page checksums, so each value carries a CRC32C that kv_get() checks.
+ * Opened without sync: the log is what is durable. The file is trusted only by the rule of
+ * DESIGN.md 6: (a) boot id, incarnation, device and inode of the data file are those recorded when
+ * it was opened, and an mdb_env_sync precedes its first use; or (b) a clean-shutdown mark stands,
+ * which is removed and its directory fsynced before the first write transaction. Anything else is
+ * moved aside unopened and the state is rebuilt from the log: kv_open() then reports last_applied
+ * 0. LMDB has no page checksums, so each value carries a CRC32C that kv_get() checks.
  *
- * Write side (kv_begin .. kv_commit) and read side may be used by different threads, each by one at a time; LMDB's
- * MDB_NOTLS is set. Values are borrowed from the transaction they were read in. Errors: -errno, all fatal for the node
- * (KV_E_* excepted). Source: DESIGN.md 6, RELIABILITY 4.6. */
+ * Write side (kv_begin .. kv_commit) and read side may be used by different threads, each by one
+ * at a time; LMDB's MDB_NOTLS is set. Values are borrowed from the transaction they were read
+ * in. Errors: -errno, all fatal for the node (KV_E_* excepted). Source: DESIGN.md 6, RELIABILITY
+ * 4.6. */
 #ifndef RIDD_KV_KV_H
 #define RIDD_KV_KV_H
 
@@ -23,35 +26,40 @@ enum kv_error {
 };
 
 struct kv_conf {
-    const char *dir;        /* absolute path of data/db; made when missing, mode 0700 */
+    const char *dir; /* absolute path of data/db; made when missing, mode 0700 */
     size_t map_size_bytes;
     uint64_t incarnation;
-    unsigned readers_max;   /* 0: 16 */
-    const char *boot_id;    /* NULL: the kernel's; a test gives its own, 36 characters */
+    unsigned readers_max; /* 0: 16 */
+    const char *boot_id;  /* NULL: the kernel's; a test gives its own, 36 characters */
 };
 enum kv_trust { KV_TRUSTED_SAME_BOOT, KV_TRUSTED_CLEAN, KV_NEW, KV_REBUILD };
 
-/* ret_trust says how the file was found; for KV_REBUILD err_text() says why it was not trusted. The old file is then
- * kept as data.mdb.old, one of them. -EPERM: the folder or the data file is open to others. */
+/* ret_trust says how the file was found; for KV_REBUILD err_text() says why it was not trusted. The
+ * old file is then kept as data.mdb.old, one of them. -EPERM: the folder or the data file is open
+ * to others. */
 int kv_open(const struct kv_conf *conf, enum kv_trust *ret_trust, struct kv **ret_kv);
-/* clean: sync, leave the clean-shutdown mark, durable at return. Otherwise just closes. NULL is accepted. Whatever is
- * returned, kv is gone; after an error there is no mark. Open transactions are dropped. */
+/* clean: sync, leave the clean-shutdown mark, durable at return. Otherwise just closes. NULL is
+ * accepted. Whatever is returned, kv is gone; after an error there is no mark. Open transactions
+ * are dropped. */
 int kv_close(struct kv *kv, bool clean);
 /* Of the last commit. Write side. */
 struct raft_entry_id kv_last_applied(const struct kv *kv);
-/* The file is wrong: the next kv_open() sets it aside and rebuilds, also after a crash. Done by itself when a checksum
- * or LMDB finds damage; for others who know better (a digest that differs). Any thread. 0 or -errno. */
+/* The file is wrong: the next kv_open() sets it aside and rebuilds, also after a crash. Done by
+ * itself when a checksum or LMDB finds damage; for others who know better (a digest that differs).
+ * Any thread. 0 or -errno. */
 int kv_distrust(struct kv *kv);
 
 /* ---- apply: one write transaction per batch ---- */
 int kv_begin(struct kv *kv);
-/* Entries in order, each exactly last_applied + 1 (asserted). NOOP, CONFIG and READ move last_applied only. 0, KV_E_FULL
- * (then kv_abort()), -errno (then kv_abort() too). A disk without space is KV_E_FULL as well. */
+/* Entries in order, each exactly last_applied + 1 (asserted). NOOP, CONFIG and READ move
+ * last_applied only. 0, KV_E_FULL (then kv_abort()), -errno (then kv_abort() too). A disk without
+ * space is KV_E_FULL as well. */
 int kv_apply(struct kv *kv, const struct raft_entry *e, struct command_result *ret_result);
-/* Inside the write transaction: the state at exactly the entry applied last. The value is borrowed until the next
- * kv_apply(). 0 (also when there is none), KV_E_DAMAGED, -errno. */
+/* Inside the write transaction: the state at exactly the entry applied last. The value is borrowed
+ * until the next kv_apply(). 0 (also when there is none), KV_E_DAMAGED, -errno. */
 int kv_apply_get(struct kv *kv, struct wire_slice key, struct command_value *ret_value);
-/* 0, KV_E_FULL, -errno. The transaction is over in any case; after an error nothing of it was applied. */
+/* 0, KV_E_FULL, -errno. The transaction is over in any case; after an error nothing of it was
+ * applied. */
 int kv_commit(struct kv *kv);
 /* Without a transaction: nothing to do. */
 void kv_abort(struct kv *kv);
@@ -62,16 +70,17 @@ int kv_read_begin(struct kv *kv, struct raft_entry_id *ret_last_applied);
 int kv_get(struct kv *kv, struct wire_slice key, struct command_value *ret_value);
 void kv_read_end(struct kv *kv);
 
-/* A number that equal states have in common and that different ones as good as never do: the sum modulo 2^128 of a hash
- * of every record (key, create and modify index, version, text), internal ones included, last_applied not. Each entry
- * adds the new record's hash and takes the old one's away, in the transaction that applies it, so it costs no walk and
- * follows from the log alone. Nodes at the same index must have the same. Not against an attacker. DESIGN.md 6. */
+/* A number that equal states have in common and that different ones as good as never do: the sum
+ * modulo 2^128 of a hash of every record (key, create and modify index, version, text), internal
+ * ones included, last_applied not. Each entry adds the new record's hash and takes the old one's
+ * away, in the transaction that applies it, so it costs no walk and follows from the log alone.
+ * Nodes at the same index must have the same. Not against an attacker. DESIGN.md 6. */
 struct kv_digest {
     uint64_t high;
     uint64_t low;
 };
 struct kv_stats {
-    uint64_t n_keys;     /* those that clients can name */
+    uint64_t n_keys; /* those that clients can name */
     uint64_t map_bytes;
     uint64_t used_bytes; /* of the map: pages that are in use, not those free to be used again */
     struct kv_digest digest; /* of the state at ... */

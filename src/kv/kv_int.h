@@ -13,7 +13,7 @@
 /* The record under KV_META_KEY, put by each write transaction. */
 struct kv_meta {
     struct raft_entry_id last_applied;
-    uint64_t n_keys;       /* those that clients can name */
+    uint64_t n_keys;         /* those that clients can name */
     struct kv_digest digest; /* of all records but this one, after last_applied */
 };
 

@@ -12,7 +12,6 @@
 #include "base/bytes.h"
 #include "base/cleanup.h"
 #include "base/err.h"
-#include "base/mutant.h"
 #include "kv/mark.h"
 
 #include "base/banned.h"
@@ -88,7 +87,7 @@ static int read_mark(int dir_fd, const char *name, const char *magic, void *buf,
 
 static bool same_boot(const unsigned char *trust, const struct trust_boot *boot)
 {
-    return MUTANT(73) || (boot->id[0] != '\0' && memcmp(trust, boot->id, TRUST_BOOT_ID_BYTES) == 0);
+    return boot->id[0] != '\0' && memcmp(trust, boot->id, TRUST_BOOT_ID_BYTES) == 0;
 }
 
 static int examine_clean(const unsigned char *clean, const struct stat *st, struct trust_verdict *v)

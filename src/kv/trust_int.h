@@ -4,21 +4,25 @@
  * size of the data file then. CLEAN stands between a clean close and the next open: incarnation,
  * size and last applied entry.
  *
- *     CLEAN valid, its size and incarnation fit           -> KV_TRUSTED_CLEAN
- *     else TRUST valid, this boot, this very file         -> KV_TRUSTED_SAME_BOOT, after a sync that
- *                                                            succeeds
- *     else no data file and no mark                       -> KV_NEW
- *     else                                                -> KV_REBUILD
- * A mark that is there but damaged or of another incarnation distrusts the file whatever the other one
- * says: somebody has been here.
+ *   CLEAN valid, its size and incarnation fit     -> KV_TRUSTED_CLEAN
+ *   else TRUST valid, this boot, this very file   -> KV_TRUSTED_SAME_BOOT, after a sync that
+ *                                                    succeeds
+ *   else no data file and no mark                 -> KV_NEW
+ *   else                                          -> KV_REBUILD
  *
- * Leftovers of a crash while opening, in the order of the steps:
- *   same boot: TRUST removed | synced | TRUST written      none, or a TRUST that is true: rebuilt, or
- *                                                          same boot
- *   clean: TRUST written | CLEAN removed                   both: clean; TRUST alone: same boot
- *   rebuilt: CLEAN, TRUST removed | renamed | created | TRUST written
- *                                                          a file without marks: rebuilt
- * and while closing: synced | CLEAN written                same boot or rebuilt; clean. */
+ * A mark that is there but damaged or of another incarnation distrusts the file whatever the other
+ * one says: somebody has been here.
+ *
+ * Leftovers of a crash, between the steps (|) of opening and closing, and what the next open finds:
+ *
+ *   same boot   TRUST removed | synced | TRUST written
+ *                   none, or a TRUST that is true: rebuilt, or same boot
+ *   clean       TRUST written | CLEAN removed
+ *                   both: clean; TRUST alone: same boot
+ *   rebuilt     CLEAN, TRUST removed | renamed | created | TRUST written
+ *                   a file without marks: rebuilt
+ *   closing     synced | CLEAN written
+ *                   same boot or rebuilt; clean */
 #ifndef RIDD_KV_TRUST_INT_H
 #define RIDD_KV_TRUST_INT_H
 

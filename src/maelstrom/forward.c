@@ -38,8 +38,8 @@ struct forward {
     enum stage stage;
     uint64_t timeout_at_us; /* the client's */
     uint64_t deadline_us;   /* that, or later */
-    uint64_t
-        not_before_us; /* WAITING: refused by who was taken for the leader; not sent again before */
+    /* WAITING: refused by who was taken for the leader; not sent again before */
+    uint64_t not_before_us;
     uint32_t timeout_ms;
     raft_node_id to; /* SENT */
     raft_term term;  /* SENT: then */

@@ -1,8 +1,9 @@
 /* One line: who sent it says what it is.
  *
  *   a member of the group   a message of the core; an answer to what was forwarded; a forwarded
- * request anybody else            a request nobody that can be told rubbish: nothing can be
- * answered, so it is reported and dropped */
+ *                           request
+ *   anybody else            a request
+ *   nobody that can be told rubbish: nothing can be answered, so it is reported and dropped */
 #include <errno.h>
 #include <string.h>
 

@@ -2,10 +2,11 @@
  * then the disk.
  *
  *   read         lines go into the replica or the queue of forwarded requests; nothing is answered
- * yet turn         everything that is due; replies and messages go into one buffer write what
- * standard output takes without waiting store_work   the log, in this thread: what the turn queued
- * becomes durable while its messages travel, and what had to wait for that leaves with the next
- * turn
+ *                yet
+ *   turn         everything that is due; replies and messages go into one buffer
+ *   write        what standard output takes without waiting
+ *   store_work   the log, in this thread: what the turn queued becomes durable while its messages
+ *                travel, and what had to wait for that leaves with the next turn
  *
  * Time passes for the replica only when standard input is empty: the clock is read first, then it
  * is looked whether a line has come in before. So no timer fires ahead of a line that was there. */

@@ -1,9 +1,8 @@
-/* Who may remove a folder is decided by its lock alone:
+/* Who may remove a folder is decided by its lock alone: the owner holds it until all but the lock
+ * file is gone, so a folder whose lock is free is abandoned.
  *
- *   the owner holds it until all but the lock file is gone; a folder whose lock is free is
- * abandoned. A new owner makes the folder, makes the lock file, locks it, and looks whether the
- * file is still there: somebody who tidies up may have come between, then it tries again with
- * another name. */
+ * A new owner makes the folder, makes the lock file, locks it, and looks whether the file is still
+ * there: somebody who tidies up may have come between, then it tries again with another name. */
 #include "maelstrom/workdir.h"
 
 #include <dirent.h>

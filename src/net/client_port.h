@@ -1,19 +1,21 @@
-/* The client port: newline-delimited lines over TCP (PROTOCOL.md 1), limits and back-pressure; decides nothing about
- * their content.
+/* The client port: newline-delimited lines over TCP (ridd-protocol(7)), limits and back-pressure;
+ * decides nothing about their content.
  *
- * Connections are plain libevent events, not bufferevents: one read per readiness, one writev per loop turn
- * (DESIGN.md 10). Lines are handed up inside the read callback; replies are added to a buffer and leave with
- * client_port_flush(), which the loop calls once per turn. All on the loop thread.
+ * Connections are plain libevent events, not bufferevents: one read per readiness, one writev per
+ * loop turn (with one request in flight they cost a third less). Lines are handed up inside the
+ * read callback; replies are added to a buffer and leave with client_port_flush(), which the loop
+ * calls once per turn. All on the loop thread.
  *
- * Who is owed what: the host calls client_conn_hold() for each line it will answer later and client_conn_release() when
- * the reply was added. Above in_flight held requests the socket is not read. At end of file (half-close) what is owed is
- * still answered, then the connection is closed. A connection whose output passes CLIENT_OUT_BYTES_HIGH is not read;
- * one that makes no progress for CLIENT_STUCK_US is closed. So output is bounded by that mark and what in_flight requests
- * may still add. A struct client_conn lives until on_closed returned *and* its last hold was released; replies to a dead
- * connection are dropped. Callbacks may call any function here, client_port_free() too: the memory then goes back in a
- * later turn of the loop.
+ * Who is owed what: the host calls client_conn_hold() for each line it will answer later and
+ * client_conn_release() when the reply was added. Above in_flight held requests the socket is not
+ * read. At end of file (half-close) what is owed is still answered, then the connection is closed.
+ * A connection whose output passes CLIENT_OUT_BYTES_HIGH is not read; one that makes no progress
+ * for CLIENT_STUCK_US is closed. So output is bounded by that mark and what in_flight requests may
+ * still add. A struct client_conn lives until on_closed returned *and* its last hold was released;
+ * replies to a dead connection are dropped. Callbacks may call any function here,
+ * client_port_free() too: the memory then goes back in a later turn of the loop.
  *
- * If the base has several priorities, everything here runs at the lowest (RELIABILITY 6.2 C10). */
+ * If the base has several priorities, everything here runs at the lowest (CLIENT-6). */
 #ifndef RIDD_NET_CLIENT_PORT_H
 #define RIDD_NET_CLIENT_PORT_H
 
@@ -30,9 +32,12 @@ struct client_conn;
 
 struct client_port_ops {
     void *ctx;
-    /* One line without its newline (and '\r'), not NUL-terminated, valid during the call. line_no counts from 1. */
-    void (*on_line)(void *ctx, struct client_conn *c, const char *line, size_t len, uint64_t line_no);
-    /* A line passed request_bytes: add an error; the port skips the rest, and closes after the second such line. */
+    /* One line without its newline (and '\r'), not NUL-terminated, valid during the call. line_no
+     * counts from 1. */
+    void (*on_line)(void *ctx, struct client_conn *c, const char *line, size_t len,
+                    uint64_t line_no);
+    /* A line passed request_bytes: add an error; the port skips the rest, and closes after the
+     * second such line. */
     void (*on_too_long)(void *ctx, struct client_conn *c, uint64_t line_no);
     /* The connection limit is reached: add one line to out, which is sent before closing. */
     void (*on_refused)(void *ctx, struct buf *out);
@@ -60,8 +65,8 @@ struct client_port_stats {
     uint64_t bytes_out;
 };
 
-/* addr is "host:port" or "[v6]:port"; a name may resolve to several addresses: the first that binds is used.
- * 0 or -errno with err_text(). */
+/* addr is "host:port" or "[v6]:port"; a name may resolve to several addresses: the first that binds
+ * is used. 0 or -errno with err_text(). */
 int client_port_new(struct event_base *base, const char *addr, const struct client_port_conf *conf,
                     const struct client_port_ops *ops, struct client_port **ret);
 /* New limits for connections opened from now on (SIGHUP). */
@@ -77,8 +82,8 @@ unsigned client_port_number(const struct client_port *p);
 /* Closes everything at once; on_closed is called for each connection. NULL is accepted. */
 void client_port_free(struct client_port *p);
 
-/* The output of a connection: append whole lines and nothing else. NULL once it is dead. To be asked for anew in each
- * turn: asking is what makes client_port_flush() look at the connection. */
+/* The output of a connection: append whole lines and nothing else. NULL once it is dead. To be
+ * asked for anew in each turn: asking is what makes client_port_flush() look at the connection. */
 struct buf *client_conn_out(struct client_conn *c);
 void client_conn_hold(struct client_conn *c);
 void client_conn_release(struct client_conn *c);

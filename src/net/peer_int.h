@@ -41,8 +41,8 @@ enum peer_conn_state {
     PEER_CONN_CONNECTING,
     PEER_CONN_HELLO_SENT,
     PEER_CONN_HELLO_AWAITED,
-    PEER_CONN_PAIRING, /* shook hands, waits for the other channel; frames that come already stay
-                          unread */
+    /* shook hands, waits for the other channel; frames that come already stay unread */
+    PEER_CONN_PAIRING,
     PEER_CONN_UP,
     PEER_CONN_LAST_WORDS, /* a reply is on its way out, then closed */
     PEER_CONN_DEAD,       /* detached; freed by net->ev_work */
@@ -57,7 +57,8 @@ struct peer_conn {
     uint64_t deadline_us; /* of connecting or shaking hands; 0 when up */
     enum wire_channel channel;
     enum peer_conn_state state;
-    bool half_open; /* accepted and counted in net->n_half_open */
+    unsigned version; /* of the protocol; agreed in the handshake */
+    bool half_open;   /* accepted and counted in net->n_half_open */
     char address[ADDRESS_BYTES_MAX + 1];
 };
 
@@ -72,8 +73,8 @@ struct peer {
     raft_node_id id;
     char address[ADDRESS_BYTES_MAX + 1];
     struct peer_link up; /* both connections or none */
-    struct peer_link
-        next; /* being made: dialled, or accepted while the old one may still look alive */
+    /* being made: dialled, or accepted while the old one may still look alive */
+    struct peer_link next;
     uint64_t up_since_us;
     struct buf out[PEER_CHANNELS];
     bool dropping[PEER_CHANNELS];

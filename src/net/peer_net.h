@@ -1,15 +1,19 @@
-/* Links to the other nodes on libevent bufferevents: dialling, handshake, two connections per pair, frames.
+/* Links to the other nodes on libevent bufferevents: dialling, handshake, two connections per pair,
+ * frames.
  *
- * Of each pair the node with the lower number dials. A link is up when its control and its log connection both finished
- * their handshake with the same nonce; when one dies both are closed, and the dialler tries again after a jittered
- * delay (50 ms doubling to 1 s). It moves frames and checks the handshake's fixed part (version, cluster, to); whether
- * the other side's name and incarnation are acceptable is asked of the host. Decides nothing about Raft. Loop thread only.
- * A new link of a peer replaces one that still looks alive when both of its connections shook hands: DOWN, then UP.
+ * Of each pair the node with the lower number dials. A link is up when its control and its log
+ * connection both finished their handshake with the same nonce; when one dies both are closed, and
+ * the dialler tries again after a jittered delay (50 ms doubling to 1 s). It moves frames and
+ * checks the handshake's fixed part (version, cluster, to); whether the other side's name and
+ * incarnation are acceptable is asked of the host. Decides nothing about Raft. Loop thread only. A
+ * new link of a peer replaces one that still looks alive when both of its connections shook hands:
+ * DOWN, then UP.
  *
- * Inside callbacks nothing that libevent handed in is freed (STYLE.md 4); they may call any function here, peer_net_free()
- * too: the memory then goes back in a later turn of the loop. If the base has several priorities, everything here runs at
- * the highest, 0 (RELIABILITY 6.2 C10). Addresses are best given as numbers: a name is asked of the resolver when it is
- * dialled, which blocks the loop. SIGPIPE is set to be ignored if nothing else was chosen. */
+ * Inside callbacks nothing that libevent handed in is freed (PEER-4); they may call any
+ * function here, peer_net_free() too: the memory then goes back in a later turn of the loop. If the
+ * base has several priorities, everything here runs at the highest, 0 (CLIENT-6).
+ * Addresses are best given as numbers: a name is asked of the resolver when it is dialled, which
+ * blocks the loop. SIGPIPE is set to be ignored if nothing else was chosen. */
 #ifndef RIDD_NET_PEER_NET_H
 #define RIDD_NET_PEER_NET_H
 
@@ -20,42 +24,48 @@
 struct peer_net;
 
 enum peer_event {
-    PEER_EVENT_UP,
-    PEER_EVENT_DOWN,    /* an established link was lost; text = why */
-    PEER_EVENT_REFUSED, /* a handshake was refused, by us or by them; text = why. Of a link that we dial: once per
-                         * outage and reason. peer is what the caller claims to be, 0 if it did not get so far */
-    PEER_EVENT_FAILED,  /* connect failed; text = why; reported once per outage */
-    PEER_EVENT_DROPPED, /* output passed PEER_OUT_BYTES_MAX: frames are dropped until half of it drained; reported once
-                         * for that time, by the next peer_net_flush() */
+    PEER_EVENT_UP,   /* text = the agreed version of the protocol */
+    PEER_EVENT_DOWN, /* an established link was lost; text = why */
+    /* a handshake was refused, by us or by them; text = why. Of a link that we dial: once per
+     * outage and reason. peer is what the caller claims to be, 0 if it did not get so far */
+    PEER_EVENT_REFUSED,
+    PEER_EVENT_FAILED, /* connect failed; text = why; reported once per outage */
+    /* output passed PEER_OUT_BYTES_MAX: frames are dropped until half of it drained; reported once
+     * for that time, by the next peer_net_flush() */
+    PEER_EVENT_DROPPED,
 };
 
 struct peer_net_ops {
     void *ctx;
-    /* Is this the node we know? Called for every handshake, dialled or accepted; must have recorded h->incarnation durably
-     * before it returns WIRE_REFUSED_NOT. Not called for a node that was not added (refused as FROM), nor for a probe,
-     * which is answered and changes nothing. */
+    /* Is this the node we know? Called for every handshake, dialled or accepted; must have recorded
+     * h->incarnation durably before it returns WIRE_REFUSED_NOT. Not called for a node that was not
+     * added (refused as FROM), nor for a probe, which is answered and changes nothing. */
     enum wire_refusal (*on_hello)(void *ctx, const struct wire_hello *h);
-    /* Our own side of a handshake or of the answer to a probe: fill last_index and known_incarnation of `to`. */
+    /* Our own side of a handshake or of the answer to a probe: fill last_index and
+     * known_incarnation of `to`. */
     void (*fill_hello)(void *ctx, raft_node_id to, struct wire_hello *h);
-    /* A whole, CRC-checked frame of an established link. Non-zero: close the link (text in err_text()). */
+    /* A whole, CRC-checked frame of an established link. Non-zero: close the link (text in
+     * err_text()). */
     int (*on_frame)(void *ctx, raft_node_id from, const struct wire_frame *frame);
-    void (*on_event)(void *ctx, enum peer_event event, raft_node_id peer, const char *address, const char *text);
+    void (*on_event)(void *ctx, enum peer_event event, raft_node_id peer, const char *address,
+                     const char *text);
 };
 
 struct peer_net_conf {
     unsigned char cluster_id[16];
     raft_node_id self;
     uint64_t incarnation;
-    uint64_t seed; /* nonces and jitter: different at each start */
+    uint64_t seed;         /* nonces and jitter: different at each start */
     uint64_t handshake_us; /* 0: PEER_HANDSHAKE_US */
 };
 
 int peer_net_new(struct event_base *base, const char *listen_addr, const struct peer_net_conf *conf,
                  const struct peer_net_ops *ops, struct peer_net **ret);
-/* A peer to keep a link with. 0 or -errno. Called again with another address: used from the next dial on. */
+/* A peer to keep a link with. 0 or -errno. Called again with another address: used from the next
+ * dial on. */
 int peer_net_add(struct peer_net *n, raft_node_id id, const char *addr);
-/* The buffer of that connection's output for this turn: append whole frames; NULL when the link is down or its queue is
- * full (the frame is dropped, Raft repeats). Sent by peer_net_flush(). */
+/* The buffer of that connection's output for this turn: append whole frames; NULL when the link is
+ * down or its queue is full (the frame is dropped, Raft repeats). Sent by peer_net_flush(). */
 struct buf *peer_net_out(struct peer_net *n, raft_node_id peer, enum wire_channel channel);
 void peer_net_flush(struct peer_net *n);
 bool peer_net_is_up(const struct peer_net *n, raft_node_id peer);
@@ -65,8 +75,10 @@ unsigned peer_net_number(const struct peer_net *n); /* listening port */
 /* Closes everything; no event is reported. NULL is accepted. */
 void peer_net_free(struct peer_net *n);
 
-/* Blocking, for `ridd --init`: connect, say hello on the probe channel, read the reply, all within timeout_ms.
- * 0, or -errno with err_text() (nobody there, no answer, not a ridd). A refusal is an answer: ret_reply->refused. */
-int peer_probe(const char *addr, const struct wire_hello *hello, unsigned timeout_ms, struct wire_hello *ret_reply);
+/* Blocking, for `ridd --init`: connect, say hello on the probe channel, read the reply, all within
+ * timeout_ms. 0, or -errno with err_text() (nobody there, no answer, not a ridd). A refusal is an
+ * answer: ret_reply->refused. */
+int peer_probe(const char *addr, const struct wire_hello *hello, unsigned timeout_ms,
+               struct wire_hello *ret_reply);
 
 #endif

@@ -80,7 +80,7 @@ void node_peer_event(void *ctx, enum peer_event event, raft_node_id peer, const 
     switch (event) {
     case PEER_EVENT_UP:
         replica_link(n->replica, peer, true, clock_mono_us());
-        log_event(LOG_INFO, "peer_up", "peer=%s address=%s", name, addr_esc);
+        log_event(LOG_INFO, "peer_up", "peer=%s address=%s protocol=%s", name, addr_esc, text_esc);
         break;
     case PEER_EVENT_DOWN:
         if (n->replica != NULL)
@@ -90,7 +90,8 @@ void node_peer_event(void *ctx, enum peer_event event, raft_node_id peer, const 
         break;
     case PEER_EVENT_REFUSED:
         if (log_limit_ok(&n->refused_limit, clock_mono_us(), &suppressed))
-            /* Rubbish from somebody without a name needs nobody's hand; a member that is refused does. */
+            /* Rubbish from somebody without a name needs nobody's hand; a member that is refused
+             * does. */
             log_event(peer != 0 ? LOG_ERROR : LOG_WARNING, "peer_refused",
                       "peer=%s address=%s why=%s suppressed=%llu", name, addr_esc, text_esc,
                       (unsigned long long)suppressed);

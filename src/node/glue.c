@@ -246,9 +246,9 @@ static void service_status(void *ctx, struct wire_reply *w)
     wire_reply_u64(w, "rss_bytes", rss_bytes());
 }
 
-/* The room is looked at ten times a second, and earlier when what was written since could matter. A write counts
- * from its proposal on, twice its size (pages of LMDB are not full), until two looks later it is surely part of what
- * the state says of itself. */
+/* The room is looked at ten times a second, and earlier when what was written since could matter. A
+ * write counts from its proposal on, twice its size (pages of LMDB are not full), until two looks
+ * later it is surely part of what the state says of itself. */
 #define SPACE_LOOK_US      100000u
 #define STATE_FULL_PERCENT 90u
 #define STATE_ROOM_PERCENT 85u /* writes are taken again: no flapping at the edge */

@@ -18,7 +18,6 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/log.h"
-#include "base/mutant.h"
 #include "kv/mark.h"
 
 #include "base/banned.h"
@@ -404,7 +403,7 @@ static int judge_nameless(const struct identity_dir *dir, const struct survey *s
 {
     const bool interrupted = s->has_init && (s->used[0] == '\0' || strcmp(s->used, "wal") == 0);
 
-    if (interrupted || MUTANT(97))
+    if (interrupted)
         return 0;
     if (s->used[0] != '\0')
         return err_say(
@@ -573,8 +572,7 @@ static int compare(const struct identity_dir *dir, const struct identity_conf *c
             "configuration ('%s --check-config')",
             PATH_SHOWN, dir->path, dir->identity.node_name, (int)NODE_NAME_BYTES_MAX,
             conf->node_name, dir->command);
-    if (MUTANT(95) || conf->cluster_id == NULL ||
-        memcmp(dir->identity.cluster_id, conf->cluster_id, 16) == 0)
+    if (conf->cluster_id == NULL || memcmp(dir->identity.cluster_id, conf->cluster_id, 16) == 0)
         return 0;
     hex(dir->identity.cluster_id, 16, have);
     hex(conf->cluster_id, 16, want);
@@ -802,7 +800,7 @@ int identity_peer_check_and_record(struct identity_dir *dir, raft_node_id id, co
     if (incarnation == 0 || !name_ok(name, strlen(name)) || id != raft_node_id_of_name(name))
         return err_say(IDENTITY_PEER_REFUSED, "peer %s shows no valid identity",
                        log_esc(esc, sizeof(esc), name, strlen(name)));
-    if (known != NULL && (MUTANT(94) || known->incarnation == incarnation))
+    if (known != NULL && known->incarnation == incarnation)
         return IDENTITY_PEER_KNOWN;
     if (known != NULL)
         return err_say(

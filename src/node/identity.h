@@ -1,4 +1,5 @@
-/* Who this data directory is: its identity, the lock on it, and the incarnations of the peers it has met.
+/* Who this data directory is: its identity, the lock on it, and the incarnations of the peers it
+ * has met.
  *
  *     data/          0700; the path may lead over links, nothing inside is a link
  *       LOCK         held with flock while the directory is in use; says the pid
@@ -7,32 +8,36 @@
  *       PEERS        the incarnation of each peer at the first handshake with it
  *       wal/ db/     0700; db/ is made by kv, wal/ filled by store
  *
- * The incarnation is random and made with the directory. A node that lost its disk gets another one, and its peers, who
- * remember the old, refuse it: it cannot come back under its name and vote again in a term in which it has voted
- * (RELIABILITY 1.5 row 61). So what is missing is never taken for new: IDENT without PEERS is damage, and wal/ or db/
- * with something in it but without IDENT is refused (RELIABILITY 4.5 R1). Does not read the log or the state, does not
- * know addresses.
+ * The incarnation is random and made with the directory. A node that lost its disk gets another
+ * one, and its peers, who remember the old, refuse it: it cannot come back under its name and vote
+ * again in a term in which it has voted (RELIABILITY 1.5 row 61). So what is missing is never taken
+ * for new: IDENT without PEERS is damage, and wal/ or db/ with something in it but without IDENT is
+ * refused (RELIABILITY 4.5 R1). Does not read the log or the state, does not know addresses.
  *
- * Leftovers of a crash in identity_create() .. identity_commit(), in the order of the steps: LOCK; INIT; wal/, db/;
- * PEERS; the first segment of the log; IDENT; INIT removed. Without IDENT, INIT says that all of it may be thrown away:
- * nobody has heard of that incarnation. With IDENT, INIT is what the next start removes.
+ * Leftovers of a crash in identity_create() .. identity_commit(), in the order of the steps: LOCK;
+ * INIT; wal/, db/; PEERS; the first segment of the log; IDENT; INIT removed. Without IDENT, INIT
+ * says that all of it may be thrown away: nobody has heard of that incarnation. With IDENT, INIT is
+ * what the next start removes.
  *
- * Files are checked, written and made durable as in kv/mark.h. Errors: 0, IDENTITY_E_* with a sentence in err_text()
- * that names the path, what is wrong and the next command; -errno. One thread. Source: DESIGN.md 7, RELIABILITY 4.2,
- * 6.3 F1-F2. */
+ * Files are checked, written and made durable as in kv/mark.h. Errors: 0, IDENTITY_E_* with a
+ * sentence in err_text() that names the path, what is wrong and the next command; -errno. One
+ * thread. Source: DESIGN.md 7, RELIABILITY 4.2, 6.3 F1-F2. */
 #ifndef RIDD_NODE_IDENTITY_H
 #define RIDD_NODE_IDENTITY_H
 
 #include "raft/types.h"
 
 enum identity_error {
-    IDENTITY_E_NOT_INITIALISED = 1, /* the directory is missing, empty, or its initialisation was interrupted */
-    IDENTITY_E_FOREIGN = 2,         /* another cluster or node; or, at --init, something that is not ridd's */
-    IDENTITY_E_DAMAGED = 3,         /* IDENT or PEERS cannot be believed */
-    IDENTITY_E_LOST = 4,            /* no IDENT, but wal/, db/, snap/ or PEERS hold something */
-    IDENTITY_E_LOCKED = 5,          /* another process uses it */
-    IDENTITY_E_ACCESS = 6,          /* owner, mode or kind of the directory or of something in it */
-    IDENTITY_E_EXISTS = 7,          /* identity_create(): it is this very node already; nothing was changed */
+    /* the directory is missing, empty, or its initialisation was interrupted */
+    IDENTITY_E_NOT_INITIALISED = 1,
+    /* another cluster or node; or, at --init, something that is not ridd's */
+    IDENTITY_E_FOREIGN = 2,
+    IDENTITY_E_DAMAGED = 3, /* IDENT or PEERS cannot be believed */
+    IDENTITY_E_LOST = 4,    /* no IDENT, but wal/, db/, snap/ or PEERS hold something */
+    IDENTITY_E_LOCKED = 5,  /* another process uses it */
+    IDENTITY_E_ACCESS = 6,  /* owner, mode or kind of the directory or of something in it */
+    /* identity_create(): it is this very node already; nothing was changed */
+    IDENTITY_E_EXISTS = 7,
 };
 /* What ridd exits with: 78, 78, 65, 65, 74, 78; 0 for IDENTITY_E_EXISTS; 74 for -errno. */
 int identity_exit_code(int error);
@@ -47,9 +52,11 @@ struct identity {
 
 struct identity_conf {
     const char *data_dir;
-    const unsigned char *cluster_id; /* 16 bytes. NULL at identity_open(): any, the caller compares */
+    /* 16 bytes. NULL at identity_open(): any, the caller compares */
+    const unsigned char *cluster_id;
     const char *node_name;
-    const char *command; /* how ridd was called, for the sentences: "ridd --config x.conf --id n1"; NULL: "ridd" */
+    /* how ridd was called, for the sentences: "ridd --config x.conf --id n1"; NULL: "ridd" */
+    const char *command;
 };
 
 struct identity_dir;
@@ -57,9 +64,10 @@ struct identity_dir;
 /* The directory of an initialised node, checked and locked until identity_close(). */
 int identity_open(const struct identity_conf *conf, struct identity_dir **ret_dir);
 
-/* First half of --init: makes the directory (its parent must be there), locks it, draws an incarnation, and leaves INIT,
- * an empty wal/, an empty db/ and PEERS. The caller then creates the log with that incarnation and calls
- * identity_commit(); until then nothing counts, and another identity_create() begins anew. */
+/* First half of --init: makes the directory (its parent must be there), locks it, draws an
+ * incarnation, and leaves INIT, an empty wal/, an empty db/ and PEERS. The caller then creates the
+ * log with that incarnation and calls identity_commit(); until then nothing counts, and another
+ * identity_create() begins anew. */
 int identity_create(const struct identity_conf *conf, struct identity_dir **ret_dir);
 /* Second half: IDENT is durable, the node exists. 0 or -errno. */
 int identity_commit(struct identity_dir *dir);
@@ -82,11 +90,12 @@ int identity_open_folder(const struct identity_dir *dir, const char *name);
 enum identity_peer {
     IDENTITY_PEER_KNOWN = 0,    /* the same as before: go on */
     IDENTITY_PEER_RECORDED = 1, /* met for the first time, durable at return: go on */
-    IDENTITY_PEER_REFUSED = 2,  /* another incarnation than the one recorded, or none: close; err_text() says which */
-    IDENTITY_PEER_FULL = 3,     /* IDENTITY_PEERS_MAX are known: close */
+    /* another incarnation than the one recorded, or none: close; err_text() says which */
+    IDENTITY_PEER_REFUSED = 2,
+    IDENTITY_PEER_FULL = 3, /* IDENTITY_PEERS_MAX are known: close */
 };
-/* At each handshake, before anything else the peer says is believed. enum identity_peer or -errno: then it is not known
- * whether the record is durable, and the process must end. */
+/* At each handshake, before anything else the peer says is believed. enum identity_peer or -errno:
+ * then it is not known whether the record is durable, and the process must end. */
 int identity_peer_check_and_record(struct identity_dir *dir, raft_node_id id, const char *name,
                                    uint64_t incarnation);
 /* What is recorded of a peer; 0: nothing. */

@@ -435,7 +435,8 @@ static void arm_timer(struct node *n, uint64_t now_us)
     (void)event_add(n->timer, &tv);
 }
 
-/* A transfer is tried again as long as there is time: the first target may have died (DESIGN.md 7). */
+/* A transfer is tried again as long as there is time: the first target may have died (DESIGN.md
+ * 7). */
 static bool still_handing_over(struct node *n, uint64_t now_us)
 {
     if (now_us >= n->stop_deadline_us)
@@ -547,7 +548,8 @@ static int start(struct node *n)
     }
     e = open_ports(n);
     if (e != 0)
-        /* A port in use may be free in a moment: systemd tries again. Another address never will be ours. */
+        /* A port in use may be free in a moment: systemd tries again. Another address never will be
+         * ours. */
         return fail("cannot_listen", e == -EADDRINUSE ? EXIT_IO_ERROR : EXIT_CONF_ERROR);
     return 0;
 }

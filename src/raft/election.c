@@ -1,30 +1,31 @@
 /* Elections: pre-vote (9.6), votes (3.4), what keeps a live leader from being deposed (4.2.3),
  * check-quorum, and the leader's clock. Votes and vote requests wait for the disk; pre-votes and
  * refusals promise nothing and do not. */
-#include "base/mutant.h"
 #include "raft/raft_int.h"
+
+/* raft_quorum_has: heard within one election timeout; this node hears itself. */
+static bool is_heard(const void *ctx, unsigned slot)
+{
+    const struct raft *r = ctx;
+    const struct progress *p = raft_progress_at(r, slot);
+    uint64_t silent_us;
+
+    if (p == NULL)
+        return true;
+    rid_assert(p->last_heard_us <= r->now_us);
+    silent_us = r->now_us - p->last_heard_us;
+    return silent_us <= r->conf.election_timeout_us;
+}
 
 unsigned raft_n_voters_heard(const struct raft *r)
 {
-    unsigned n = r->is_voter ? 1 : 0;
-
-    if (r->role != RAFT_LEADER)
-        return 0;
-    for (unsigned i = 0; i < r->n_progress; i++) {
-        const struct progress *p = &r->progress[i];
-        uint64_t silent_us = r->now_us - p->last_heard_us;
-
-        if (MUTANT(107))
-            silent_us = (uint32_t)silent_us;
-        n += p->role == RAFT_VOTER && silent_us <= r->conf.election_timeout_us;
-    }
-    return n;
+    return r->role == RAFT_LEADER ? raft_quorum_count(raft_get_configuration(r), is_heard, r) : 0;
 }
 
 bool raft_hears_leader(const struct raft *r)
 {
     if (r->role == RAFT_LEADER)
-        return raft_n_voters_heard(r) >= raft_quorum_size(r->n_voters);
+        return raft_quorum_reached(raft_get_configuration(r), is_heard, r);
     return r->leader_id != 0 && r->now_us - r->leader_heard_us < r->conf.election_timeout_us;
 }
 
@@ -39,7 +40,7 @@ static void request_vote(struct raft *r, struct progress *p)
 
     /* A vote request speaks of a term and of a vote of our own: both must be durable first
      * (RELIABILITY row 2). */
-    raft_send(r, pre || MUTANT(22) ? &r->msgs : &r->msgs_after, &m);
+    raft_send(r, pre ? &r->msgs : &r->msgs_after, &m);
 }
 
 bool raft_may_campaign(const struct raft *r)
@@ -59,8 +60,8 @@ void raft_campaign(struct raft *r, bool pre, bool transfer)
         r->term_leader = 0;
         r->hard_state.voted_for = r->conf.id;
         r->hard_state_dirty = true;
-        r->self_vote = MUTANT(23);
-        r->self_vote_pending = !MUTANT(23);
+        r->self_vote = false;
+        r->self_vote_pending = true;
         r->self_vote_batch = 0;
     }
     r->campaign_transfer = transfer;
@@ -72,7 +73,7 @@ void raft_campaign(struct raft *r, bool pre, bool transfer)
     raft_reset_election_timer(r);
     for (unsigned i = 0; i < r->n_progress; i++) {
         r->progress[i].vote = VOTE_NONE;
-        if (MUTANT(28) || r->progress[i].role == RAFT_VOTER)
+        if (r->progress[i].role == RAFT_VOTER)
             request_vote(r, &r->progress[i]);
     }
     raft_count_votes(r);
@@ -95,7 +96,6 @@ static void become_leader(struct raft *r)
     r->term_leader = r->conf.id;
     raft_become(r, RAFT_LEADER, "elected");
     /* Rounds go on counting through terms; those of an earlier leadership are closed. */
-    r->next_round = MUTANT(2) ? 1 : r->next_round;
     r->confirmed_round = r->next_round - 1;
     r->transfer_to = 0;
     for (unsigned i = 0; i < r->n_progress; i++) {
@@ -104,33 +104,42 @@ static void become_leader(struct raft *r)
     }
     r->heartbeat_due_us = r->now_us + r->conf.heartbeat_us;
     r->uncommitted_bytes = 0;
-    r->noop_index = MUTANT(4) && r->noop_index != 0 ? r->noop_index : r->log.last_index + 1;
+    r->noop_index = r->log.last_index + 1;
     raft_append_own(r, RAFT_ENTRY_NOOP, NULL, 0);
     raft_trace(r, RAFT_TRACE_LEADER, r->conf.id, r->noop_index, NULL);
 }
 
+/* raft_quorum_has: this campaign has its vote. */
+static bool has_granted(const void *ctx, unsigned slot)
+{
+    const struct raft *r = ctx;
+    const struct progress *p = raft_progress_at(r, slot);
+
+    return p != NULL ? p->vote == VOTE_GRANTED : r->self_vote;
+}
+
+/* raft_quorum_has: this campaign has its vote, or may get it. */
+static bool may_grant(const void *ctx, unsigned slot)
+{
+    const struct progress *p = raft_progress_at(ctx, slot);
+
+    return p == NULL || p->vote != VOTE_REFUSED;
+}
+
 void raft_count_votes(struct raft *r)
 {
-    unsigned granted = r->is_voter && r->self_vote ? 1 : 0;
-    unsigned refused = 0;
-    unsigned need = raft_quorum_size(r->n_voters);
+    const struct raft_configuration *c = raft_get_configuration(r);
 
     if (r->role != RAFT_PRE_CANDIDATE && r->role != RAFT_CANDIDATE)
         return;
-    for (unsigned i = 0; i < r->n_progress; i++) {
-        if (r->progress[i].role != RAFT_VOTER && !MUTANT(28))
-            continue;
-        granted += r->progress[i].vote == VOTE_GRANTED;
-        refused += r->progress[i].vote == VOTE_REFUSED;
-    }
-    if (granted >= need) {
+    if (raft_quorum_reached(c, has_granted, r)) {
         if (r->role == RAFT_PRE_CANDIDATE)
             raft_campaign(r, false, false);
         else if (r->self_vote)
             /* Not before the own vote is durable: a leader's messages speak of its term
              * (RELIABILITY I7). */
             become_leader(r);
-    } else if (refused > r->n_voters - need) {
+    } else if (!raft_quorum_reached(c, may_grant, r)) {
         raft_become_follower(r, r->hard_state.current_term, 0, RAFT_LOSS_NONE,
                              "a quorum refused its vote");
     }
@@ -140,8 +149,6 @@ static bool log_is_up_to_date(const struct raft *r, struct raft_entry_id theirs)
 {
     struct raft_entry_id ours = raft_log_last(&r->log);
 
-    if (MUTANT(27))
-        return theirs.index >= ours.index;
     return theirs.term > ours.term || (theirs.term == ours.term && theirs.index >= ours.index);
 }
 
@@ -157,10 +164,9 @@ void raft_handle_vote(struct raft *r, const struct raft_msg *m)
         why = "its term is old";
     else if (r->role == RAFT_LEADER)
         why = "this node leads";
-    else if (!MUTANT(31) && !m->transfer && raft_hears_leader(r))
+    else if (!m->transfer && raft_hears_leader(r))
         why = "a leader is heard";
-    else if (!MUTANT(25) && m->term == r->hard_state.current_term &&
-             r->hard_state.voted_for != m->from &&
+    else if (m->term == r->hard_state.current_term && r->hard_state.voted_for != m->from &&
              (r->hard_state.voted_for != 0 || r->leader_id != 0))
         why = "voted already";
     else if (!log_is_up_to_date(r, m->prev))
@@ -180,7 +186,7 @@ void raft_handle_vote(struct raft *r, const struct raft_msg *m)
         r->hard_state_dirty = true;
     }
     raft_reset_election_timer(r);
-    raft_send(r, MUTANT(21) ? &r->msgs : &r->msgs_after, &resp);
+    raft_send(r, &r->msgs_after, &resp);
 }
 
 /* Of the current term (VOTE_RESP), or of the term that would be next (PRE_VOTE_RESP granted). */
@@ -191,7 +197,7 @@ void raft_handle_vote_resp(struct raft *r, const struct raft_msg *m)
 
     if (p == NULL || r->role != (pre ? RAFT_PRE_CANDIDATE : RAFT_CANDIDATE))
         return;
-    if (!MUTANT(36) && pre && !m->reject && m->term != r->hard_state.current_term + 1)
+    if (pre && !m->reject && m->term != r->hard_state.current_term + 1)
         return; /* granted for another campaign */
     if (p->vote == VOTE_NONE)
         p->vote = m->reject ? VOTE_REFUSED : VOTE_GRANTED;
@@ -204,22 +210,22 @@ void raft_handle_timeout_now(struct raft *r, const struct raft_msg *m)
     /* Pre-vote would be refused by those who hear the leader that is handing over: straight to the
      * election. */
     if (r->role != RAFT_LEADER && raft_may_campaign(r))
-        raft_campaign(r, MUTANT(39), true);
+        raft_campaign(r, false, true);
 }
 
 /* Heartbeats, check-quorum (READS R18), the stalled disk, the end of a transfer. */
 void raft_leader_tick(struct raft *r)
 {
-    if (!MUTANT(37) && r->transfer_to != 0 && r->now_us >= r->transfer_deadline_us) {
+    if (r->transfer_to != 0 && r->now_us >= r->transfer_deadline_us) {
         raft_trace(r, RAFT_TRACE_TRANSFER, r->transfer_to, 0, "aborted");
         r->transfer_to = 0;
         r->transfer_over = true;
     }
-    if (!MUTANT(33) && raft_n_voters_heard(r) < raft_quorum_size(r->n_voters)) {
+    if (!raft_hears_leader(r)) {
         raft_become_follower(r, r->hard_state.current_term, 0, RAFT_LOSS_ROLE, "no quorum heard");
         return;
     }
-    if (raft_disk_is_stalled(r) && r->n_voters > 1) {
+    if (raft_disk_is_stalled(r) && raft_configuration_n_voters(raft_get_configuration(r)) > 1) {
         raft_become_follower(r, r->hard_state.current_term, 0, RAFT_LOSS_ROLE,
                              "the disk is stalled");
         return;

@@ -7,18 +7,17 @@
  * never calls out, but for two passive tables: log_read (entries no longer cached, called from
  * raft_ready() only) and the trace hook.
  *
- * Ownership: what goes in is copied. What raft_ready() hands out is borrowed and valid until the next
- * raft_ready(), raft_step(), raft_applied() or raft_free() of the same object; raft_propose(), raft_read()
- * and raft_stored() leave it alone.
+ * Ownership: what goes in is copied. What raft_ready() hands out is borrowed and valid until the
+ * next raft_ready(), raft_step(), raft_applied() or raft_free() of the same object; raft_propose(),
+ * raft_read() and raft_stored() leave it alone.
  *
- * Errors: 0, or RAFT_E_* (state unchanged; raft_step() may have taken over a higher term before the rest
- * of its message was found invalid), or -ENOMEM (state unchanged). When memory fails inside
+ * Errors: 0, or RAFT_E_* (state unchanged; raft_step() may have taken over a higher term before the
+ * rest of its message was found invalid), or -ENOMEM (state unchanged). When memory fails inside
  * raft_ready(), raft_step() or raft_tick(), where there is nobody to refuse, the process stops by
  * assertion.
  *
- * Thread: one owner at a time. Source: Raft dissertation
- * figure 3.1, 3.4-3.10, 4.2.3, 6.2, 6.4, 9.6, 10.2.1; READS.md R1-R26, R53-R61. Deviations from the
- * dissertation: src/raft/README. */
+ * Thread: one owner at a time. Source: Raft dissertation figure 3.1, 3.4-3.10, 4.2.3, 6.2, 6.4,
+ * 9.6, 10.2.1; READS.md R1-R26, R53-R61. Deviations from the dissertation: src/raft/README. */
 #ifndef RIDD_RAFT_RAFT_H
 #define RIDD_RAFT_RAFT_H
 
@@ -34,8 +33,8 @@ enum raft_error {
     RAFT_E_INVALID = 3, /* raft_step: the message cannot come from a correct peer; close the link */
     RAFT_E_NOT_MEMBER = 4, /* raft_transfer: the target is no voter, or this node itself */
     RAFT_E_TOO_LARGE = 5,  /* raft_propose: above ENTRY_BYTES_MAX */
-    RAFT_E_GATED =
-        6, /* raft_propose: no entry of this term is committed yet; ask again when ready says so */
+    /* raft_propose: no entry of this term is committed yet; ask again when ready says so */
+    RAFT_E_GATED = 6,
 };
 
 /*            tick: timeout          quorum of pre-votes        quorum of votes
@@ -114,8 +113,8 @@ struct raft_start {
     struct raft_hard_state hard_state;
     raft_index last_index;   /* of the log; entries 1 .. last_index are on disk */
     raft_index commit_index; /* highest commit index this node had recorded; <= last_index */
-    raft_index last_applied; /* of the state machine; <= commit_index is enforced by raising
-                                commit_index */
+    /* of the state machine; <= commit_index is enforced by raising commit_index */
+    raft_index last_applied;
     const struct raft_term_range *terms;
     size_t n_terms;
     const struct raft_config_at *configs; /* ascending; at least the one at index 1 */
@@ -194,8 +193,8 @@ struct raft_ready {
     raft_index truncate_from;          /* entries from here on are removed first; 0: none */
     const struct raft_entry *entries;
     unsigned n_entries;
-    raft_index
-        commit_index; /* always the current one; kept with the batch as a hint for the next start */
+    /* always the current one; kept with the batch as a hint for the next start */
+    raft_index commit_index;
 
     /* Send at once: nothing here claims anything that is not durable (heartbeat answers, READS R61;
      * the leader's own messages in its durable term; pre-votes; rejections). */
@@ -256,8 +255,8 @@ struct raft_status {
     raft_index last_index;
     raft_index last_stored;
     raft_index noop_index; /* 0 unless leader */
-    bool can_serve; /* leader with an entry of its term committed: raft_propose() and reads go
-                       through */
+    /* leader with an entry of its term committed: raft_propose() and reads go through */
+    bool can_serve;
     uint64_t rounds_opened; /* since the process started */
     uint64_t rounds_confirmed;
     unsigned n_reads_pending;

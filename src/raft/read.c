@@ -1,15 +1,17 @@
-/* Linearizable reads without log writes: numbered rounds of heartbeats (READS R1, R5-R16, DESIGN.md 4).
+/* Linearizable reads without log writes: numbered rounds of heartbeats (READS R1, R5-R16,
+ * DESIGN.md 4).
  *
  *   raft_read()         the read joins `pending`; nothing is sent
- *   raft_ready()        a round opens: its number is new, its index is commit_index *now*, every pending
- *                       read joins it, and a heartbeat with (term, round) leaves for every voter
- *   heartbeat_resp      acked_round of that voter grows; the quorum's order statistic is confirmed_round
+ *   raft_ready()        a round opens: its number is new, its index is commit_index *now*, every
+ *                       pending read joins it, and a heartbeat with (term, round) leaves for every
+ *                       voter
+ *   heartbeat_resp      acked_round of that voter grows; the quorum's order statistic is
+ *                       confirmed_round
  *   round <= confirmed  the read is confirmed: a quorum was still in our term after it arrived
  *
  * A heartbeat that was in flight when a read arrived has a lower number and never counts (R6).
- * Acknowledgements are cumulative: a lost one is repaired by the next (R12). Any loss of role or term
- * fails all that is not handed out. */
-#include "base/mutant.h"
+ * Acknowledgements are cumulative: a lost one is repaired by the next (R12). Any loss of role or
+ * term fails all that is not handed out. */
 #include "raft/raft_int.h"
 
 /* Unless srtt says more: how old a round must be before another is opened beyond the window
@@ -46,18 +48,16 @@ int raft_read(struct raft *r, uint64_t ctx, raft_index min_index, uint64_t now_u
     int e;
 
     raft_now(r, now_us);
-    if (r->role != RAFT_LEADER && !MUTANT(103))
+    if (r->role != RAFT_LEADER)
         return RAFT_E_NOT_LEADER;
     if (r->n_reads + r->n_floor_reads >= RAFT_READS_PENDING_MAX)
         return RAFT_E_BUSY;
     rid_assert(min_index <= r->log.last_index);
-    if (MUTANT(98) && !raft_can_serve(r))
-        return 0;
     e = reads_reserve(r);
     if (e != 0)
         return e;
-    *read_at(r, r->n_reads) = (struct read){
-        .ctx = ctx, .min_index = min_index, .arrival_round = MUTANT(7) ? 0 : r->next_round - 1};
+    *read_at(r, r->n_reads) =
+        (struct read){.ctx = ctx, .min_index = min_index, .arrival_round = r->next_round - 1};
     r->n_reads++;
     return 0;
 }
@@ -72,15 +72,13 @@ static void fail_one(struct raft *r, uint64_t ctx)
  * loss wins (R17). */
 void raft_reads_fail(struct raft *r)
 {
-    if (MUTANT(12))
-        return;
-    for (size_t i = 0; !MUTANT(14) && i < r->n_done; i++)
+    for (size_t i = 0; i < r->n_done; i++)
         fail_one(r, r->done[i].ctx);
     for (size_t i = 0; i < r->n_floor_reads; i++)
         fail_one(r, r->floor_reads[i].ctx);
     for (size_t i = 0; i < r->n_reads; i++)
         fail_one(r, read_at(r, i)->ctx);
-    r->n_done = MUTANT(14) ? r->n_done : 0;
+    r->n_done = 0;
     r->n_floor_reads = 0;
     r->n_reads = 0;
     r->n_inflight = 0;
@@ -89,7 +87,7 @@ void raft_reads_fail(struct raft *r)
 
 static void finish(struct raft *r, const struct read *read)
 {
-    rid_assert(MUTANT(8) || read->round > read->arrival_round);
+    rid_assert(read->round > read->arrival_round);
     rid_assert(read->round <= r->confirmed_round);
     rid_assert(read->read_index <= r->commit_index);
     r->done = raft_grow(r, r->done, &r->done_size, r->n_done, sizeof(*r->done));
@@ -117,21 +115,23 @@ void raft_floor_reads_release(struct raft *r)
     r->n_floor_reads = keep;
 }
 
+/* raft_quorum_get: the highest round that server acknowledged in this term. This node acknowledges
+ * every round it opens (READ-11). */
+static uint64_t acked_round(const void *ctx, unsigned slot)
+{
+    const struct raft *r = ctx;
+    const struct progress *p = raft_progress_at(r, slot);
+
+    return p != NULL ? p->acked_round : r->next_round - 1;
+}
+
 void raft_maybe_confirm(struct raft *r)
 {
-    uint64_t acked[RAFT_SERVERS_MAX + 1];
-    unsigned n = 0;
-    uint64_t confirmed;
+    uint64_t confirmed = raft_quorum_value(raft_get_configuration(r), acked_round, r);
     uint64_t rtt;
 
-    /* Voters only, and this node only if it is one (R9, R11, R22). */
-    if (r->is_voter)
-        acked[n++] = r->next_round - 1;
-    for (unsigned i = 0; i < r->n_progress; i++)
-        if (MUTANT(11) || r->progress[i].role == RAFT_VOTER)
-            acked[n++] = r->progress[i].acked_round;
-    confirmed = MUTANT(5) ? r->next_round - 1 : raft_quorum_value(acked, n);
-    if (confirmed <= r->confirmed_round && !MUTANT(8))
+    rid_assert(r->role == RAFT_LEADER);
+    if (confirmed <= r->confirmed_round)
         return;
     rid_assert(confirmed < r->next_round);
     rtt = r->now_us - r->round_opened_us[confirmed % ROUND_TIMES];
@@ -151,8 +151,6 @@ void raft_maybe_confirm(struct raft *r)
         r->reads_head = (r->reads_head + 1) & (r->reads_size - 1);
         r->n_reads--;
         r->n_inflight--;
-        if (MUTANT(102))
-            break;
     }
 }
 
@@ -183,8 +181,6 @@ void raft_maybe_open_round(struct raft *r)
     if (raft_round_due_us(r) > r->now_us)
         return;
     round = r->next_round++;
-    if (MUTANT(6) || MUTANT(7) ? round > r->confirmed_round + 1 : MUTANT(8) && round > 1)
-        round = --r->next_round - 1; /* the last one again */
     r->round_opened_us[round % ROUND_TIMES] = r->now_us;
     r->last_round_us = r->now_us;
     r->n_rounds_opened++;
@@ -192,13 +188,12 @@ void raft_maybe_open_round(struct raft *r)
         struct read *read = read_at(r, i);
 
         read->round = round;
-        read->read_index = MUTANT(9) && i > 0 ? read_at(r, 0)->read_index : r->commit_index;
+        read->read_index = r->commit_index;
     }
     r->n_inflight = r->n_reads;
     for (unsigned i = 0; i < r->n_progress; i++)
         if (r->progress[i].role == RAFT_VOTER)
             r->progress[i].heartbeat_due = r->progress[i].link_up; /* else when it comes up */
     raft_trace(r, RAFT_TRACE_ROUND, 0, r->commit_index, NULL);
-    if (!MUTANT(100))
-        raft_maybe_confirm(r); /* a group of one is its own quorum (R20) */
+    raft_maybe_confirm(r); /* a group of one is its own quorum (R20) */
 }

@@ -1,7 +1,6 @@
 /* What goes out, once per turn: what to store, what to send now, what to send when that is stored,
  * what to apply, which reads are confirmed and which have failed. Taking it moves the marks;
  * nothing is handed out twice. */
-#include "base/mutant.h"
 #include "raft/raft_int.h"
 
 static void fill_store(struct raft *r, struct raft_ready *ready)
@@ -28,7 +27,7 @@ static void fill_store(struct raft *r, struct raft_ready *ready)
     }
     ready->batch = ++r->last_batch;
     ready->hard_state_changed = r->hard_state_dirty;
-    ready->truncate_from = MUTANT(58) ? 0 : r->truncate_from;
+    ready->truncate_from = r->truncate_from;
     ready->n_entries = (unsigned)(r->log.last_index - r->last_handed);
     entries = arena_alloc(&r->arena, ready->n_entries * sizeof(*entries) + 1);
     rid_assert(entries != NULL);
@@ -65,8 +64,6 @@ static void fill_heartbeats(struct raft *r)
         if (!p->heartbeat_due)
             continue;
         p->heartbeat_due = false;
-        if (MUTANT(44) || MUTANT(105))
-            m.leader_commit = MUTANT(44) ? r->commit_index : 0;
         if (p->rtt_round == 0 && m.round > p->acked_round) {
             p->rtt_round = m.round;
             p->rtt_sent_us = r->now_us;
@@ -84,8 +81,6 @@ static int fill_committed(struct raft *r, struct raft_ready *ready)
     unsigned n_max = RAFT_COMMITTED_ENTRIES_MAX;
     unsigned n = 0;
 
-    if (MUTANT(51))
-        to = r->commit_index;
     if (to < from)
         return 0;
     if (to + 1 - from < n_max)
@@ -123,7 +118,7 @@ static void fill_reads(struct raft *r, struct raft_ready *ready)
     struct raft_read_done *done;
     uint64_t *failed;
 
-    rid_assert(MUTANT(14) || r->loss == RAFT_LOSS_NONE || r->n_done == 0);
+    rid_assert(r->loss == RAFT_LOSS_NONE || r->n_done == 0);
     if (r->n_done > 0) {
         done = arena_alloc(&r->arena, r->n_done * sizeof(*done));
         rid_assert(done != NULL);
@@ -178,7 +173,7 @@ void raft_ready(struct raft *r, uint64_t now_us, struct raft_ready *ret_ready)
     ready.n_msgs_after_store = r->out_after.n;
     /* Even without a batch of its own a message may speak of what an earlier, outstanding one
      * holds. */
-    ready.after_batch = r->n_marks > 0 && !MUTANT(47) ? r->last_batch : ready.batch;
+    ready.after_batch = r->n_marks > 0 ? r->last_batch : ready.batch;
     ready.loss = r->loss;
     ready.loss_term = r->loss_term;
     ready.loss_commit_index = r->loss_commit_index;

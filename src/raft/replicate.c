@@ -3,8 +3,26 @@
  * Appends are built when ready is taken, so everything proposed in one turn shares messages. A
  * follower's acknowledgement names prev.index + number of entries of the message that it answers,
  * never its own last index: only that much is proven to be the leader's. */
-#include "base/mutant.h"
 #include "raft/raft_int.h"
+
+/* Apart, for its large local: entries of other types do not pay for it. */
+static __attribute__((noinline)) void take_configuration(struct raft *r, const struct raft_entry *e)
+{
+    struct raft_configuration c;
+
+    /* Bytes of a peer were checked by raft_step(), before anything was done with the message. */
+    rid_assert(raft_configuration_decode(e->data, e->len, &c) == 0);
+    raft_config_push(r, e->id.index, &c);
+}
+
+/* A configuration is in force from the moment it stands in the log, committed or not (4.1). */
+static void take_entry(struct raft *r, const struct raft_entry *e)
+{
+    /* Where there is nobody to refuse: a node without memory stops. */
+    rid_assert(raft_log_append(&r->log, e) == 0);
+    if (e->type == RAFT_ENTRY_CONFIG)
+        take_configuration(r, e);
+}
 
 void raft_append_own(struct raft *r, enum raft_entry_type type, const void *data, size_t len)
 {
@@ -12,14 +30,14 @@ void raft_append_own(struct raft *r, enum raft_entry_type type, const void *data
         {r->hard_state.current_term, r->log.last_index + 1}, type, (uint32_t)len, data};
 
     rid_assert(r->role == RAFT_LEADER);
-    rid_assert(raft_log_append(&r->log, &e) == 0);
     r->uncommitted_bytes += raft_entry_bytes(&e);
+    take_entry(r, &e);
 }
 
 void raft_commit_to(struct raft *r, raft_index index)
 {
     rid_assert(index <= r->log.last_index);
-    if (index <= r->commit_index && !MUTANT(55))
+    if (index <= r->commit_index)
         return;
     if (r->role == RAFT_LEADER) {
         for (raft_index i = r->commit_index + 1; i <= index; i++) {
@@ -35,29 +53,29 @@ void raft_commit_to(struct raft *r, raft_index index)
         raft_floor_reads_release(r);
 }
 
+/* raft_quorum_get: up to where this leader's log is durable on that server. */
+static uint64_t durable_index(const void *ctx, unsigned slot)
+{
+    const struct raft *r = ctx;
+    const struct progress *p = raft_progress_at(r, slot);
+
+    return p != NULL ? p->match_index : r->last_stored;
+}
+
 void raft_maybe_commit(struct raft *r)
 {
-    uint64_t match[RAFT_SERVERS_MAX + 1];
-    unsigned n = 0;
-    raft_index index;
+    raft_index index = raft_quorum_value(raft_get_configuration(r), durable_index, r);
 
-    if (r->is_voter)
-        match[n++] = MUTANT(50) ? r->log.last_index : r->last_stored;
-    for (unsigned i = 0; i < r->n_progress; i++)
-        if (MUTANT(49) || r->progress[i].role == RAFT_VOTER)
-            match[n++] = r->progress[i].match_index;
-    index = raft_quorum_value(match, n);
+    rid_assert(r->role == RAFT_LEADER);
+    rid_assert(index <= r->log.last_index);
     /* Nothing is committed here before it is on this node's own disk: then no read ever waits for
      * the leader's disk, and nothing is applied that this node could forget (DESIGN.md 3,
      * RELIABILITY I18). */
-    if (index > r->last_stored && !MUTANT(50) && !MUTANT(51))
+    if (index > r->last_stored)
         index = r->last_stored;
-    if (MUTANT(106) && raft_log_term(&r->log, r->commit_index + 1) != r->hard_state.current_term)
-        return;
     /* Only entries of the current term commit by counting; older ones come along with them (3.6.2).
      */
-    if (index > r->commit_index &&
-        (MUTANT(48) || raft_log_term(&r->log, index) == r->hard_state.current_term))
+    if (index > r->commit_index && raft_log_term(&r->log, index) == r->hard_state.current_term)
         raft_commit_to(r, index);
 }
 
@@ -85,7 +103,7 @@ static void refuse_append(struct raft *r, const struct raft_msg *m)
 
 static void truncate_log(struct raft *r, raft_index from)
 {
-    rid_assert(MUTANT(52) || from > r->commit_index);
+    rid_assert(from > r->commit_index);
     rid_assert(r->role != RAFT_LEADER);
     raft_log_truncate(&r->log, from);
     raft_config_truncate(r, from);
@@ -99,26 +117,10 @@ static void truncate_log(struct raft *r, raft_index from)
     for (size_t i = 0; i < r->n_marks; i++) {
         struct batch_mark *mark = &r->marks[(r->marks_head + i) & (r->marks_size - 1)];
 
-        if (!MUTANT(45) && mark->last_index >= from)
+        if (mark->last_index >= from)
             mark->last_index = from - 1;
     }
     raft_trace(r, RAFT_TRACE_TRUNCATED, 0, from, NULL);
-}
-
-static __attribute__((noinline)) void take_configuration(struct raft *r, const struct raft_entry *e)
-{
-    struct raft_configuration c;
-
-    if (raft_configuration_decode(e->data, e->len, &c) == 0) /* checked before it was accepted */
-        raft_config_push(r, e->id.index, &c);
-}
-
-static void take_entry(struct raft *r, const struct raft_entry *e)
-{
-    /* Where there is nobody to refuse: a node without memory stops. */
-    rid_assert(raft_log_append(&r->log, e) == 0);
-    if (e->type == RAFT_ENTRY_CONFIG)
-        take_configuration(r, e);
 }
 
 int raft_handle_append(struct raft *r, const struct raft_msg *m)
@@ -146,11 +148,10 @@ int raft_handle_append(struct raft *r, const struct raft_msg *m)
 
         if (e->id.index > r->log.last_index)
             break;
-        if (raft_log_term(&r->log, e->id.index) == e->id.term &&
-            !(MUTANT(53) && e->id.index > r->commit_index))
-            continue; /* late or repeated: never a reason to truncate what agrees (RELIABILITY row
-                         19) */
-        if (!MUTANT(52) && e->id.index <= r->commit_index) {
+        if (raft_log_term(&r->log, e->id.index) == e->id.term)
+            /* late or repeated: never a reason to truncate what agrees (RELIABILITY row 19) */
+            continue;
+        if (e->id.index <= r->commit_index) {
             raft_trace(r, RAFT_TRACE_INVALID, m->from, e->id.index,
                        "it contradicts a committed entry");
             return RAFT_E_INVALID;
@@ -161,15 +162,9 @@ int raft_handle_append(struct raft *r, const struct raft_msg *m)
     for (unsigned i = 0; i < m->n_entries; i++)
         if (m->entries[i].id.index > r->log.last_index)
             take_entry(r, &m->entries[i]);
-    if (MUTANT(54) && match < r->log.last_index && match >= r->commit_index)
-        truncate_log(r, match + 1);
-    if (MUTANT(42))
-        resp.index = r->log.last_index;
     /* Only what this very message proved (RELIABILITY row 18). */
-    if (MUTANT(43))
-        match = r->log.last_index;
     raft_commit_to(r, m->leader_commit < match ? m->leader_commit : match);
-    raft_send(r, MUTANT(41) ? &r->msgs : &r->msgs_after, &resp);
+    raft_send(r, &r->msgs_after, &resp);
     return 0;
 }
 
@@ -189,7 +184,7 @@ void raft_progress_reset(struct raft *r, struct progress *p)
     p->next_index = r->log.last_index + 1;
     inflight_clear(p);
     p->probe_sent = false;
-    p->acked_round = MUTANT(2) ? p->acked_round : 0;
+    p->acked_round = 0;
     p->last_heard_us = r->now_us;
     p->append_heard_us = r->now_us;
     p->rtt_round = 0;
@@ -209,8 +204,6 @@ void raft_progress_probe(struct raft *r, struct progress *p)
 /* With each heartbeat: what was lost without the link going down is sent again. */
 void raft_maybe_resend(struct raft *r, struct progress *p)
 {
-    if (MUTANT(61))
-        return;
     if (p->state == PROGRESS_PROBE) {
         if (p->probe_sent && r->now_us - p->append_sent_us >= r->conf.heartbeat_us)
             p->probe_sent = false;
@@ -235,11 +228,11 @@ static void take_refusal(struct raft *r, struct progress *p, const struct raft_m
 {
     raft_index next;
 
-    if (m->index <= p->match_index && !MUTANT(63))
+    if (m->index <= p->match_index)
         return; /* late: the logs have agreed there since */
+    /* late: an answer to an earlier probe, or to an append of an earlier term of ours */
     if (m->index >= p->next_index || (p->state == PROGRESS_PROBE && m->index != p->next_index - 1))
-        return; /* late: an answer to an earlier probe, or to an append of an earlier term of ours
-                 */
+        return;
     next = m->hint.index;
     if (m->hint.term != 0) {
         /* Where our log has that term, it may agree up to our last entry of it. */
@@ -250,7 +243,7 @@ static void take_refusal(struct raft *r, struct progress *p, const struct raft_m
     }
     if (next > m->index)
         next = m->index; /* always a step back */
-    if (next <= p->match_index && !MUTANT(63))
+    if (next <= p->match_index)
         next = p->match_index + 1;
     raft_progress_probe(r, p);
     p->next_index = next;
@@ -269,7 +262,7 @@ int raft_handle_append_resp(struct raft *r, struct progress *p, const struct raf
         take_refusal(r, p, m);
         return 0;
     }
-    if (MUTANT(56) || m->index > p->match_index)
+    if (m->index > p->match_index)
         p->match_index = m->index; /* late answers never lower it (RELIABILITY row 21) */
     while (p->n_inflight > 0 && p->inflight[p->inflight_head].last <= p->match_index) {
         p->inflight_bytes -= p->inflight[p->inflight_head].bytes;
@@ -345,7 +338,7 @@ int raft_fill_appends(struct raft *r, struct progress *p)
                 (p->next_index > r->log.last_index && p->match_index == r->log.last_index))
                 break;
         } else if (p->next_index > r->log.last_index || p->n_inflight == RAFT_INFLIGHT_MSGS_MAX ||
-                   (!MUTANT(62) && p->inflight_bytes >= r->conf.inflight_bytes_max)) {
+                   p->inflight_bytes >= r->conf.inflight_bytes_max) {
             break;
         }
         e = gather(r, p->next_index, &entries, &n, &bytes);

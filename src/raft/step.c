@@ -3,7 +3,6 @@
  *
  * Bytes behind a message come from the network: nothing here is asserted, everything is compared.
  */
-#include "base/mutant.h"
 #include "raft/raft_int.h"
 
 static int invalid(struct raft *r, const struct raft_msg *m, const char *text)
@@ -29,8 +28,8 @@ static bool entries_are_valid(const struct raft_msg *m)
     for (unsigned i = 0; i < m->n_entries; i++) {
         const struct raft_entry *e = &m->entries[i];
 
-        if ((!MUTANT(60) && e->id.index != m->prev.index + 1 + i) || e->id.term < term ||
-            e->id.term > m->term || e->id.term == 0 || e->len > ENTRY_BYTES_MAX)
+        if (e->id.index != m->prev.index + 1 + i || e->id.term < term || e->id.term > m->term ||
+            e->id.term == 0 || e->len > ENTRY_BYTES_MAX)
             return false;
         term = e->id.term;
         switch (e->type) {
@@ -76,8 +75,6 @@ static void answer_old_term(struct raft *r, const struct raft_msg *m)
 {
     struct raft_msg resp = {.to = m->from, .term = r->hard_state.current_term, .reject = true};
 
-    if (MUTANT(34))
-        return;
     switch (m->type) {
     case RAFT_MSG_PRE_VOTE:
     case RAFT_MSG_VOTE:
@@ -109,8 +106,7 @@ static int settle_term(struct raft *r, const struct raft_msg *m)
 {
     raft_term current = r->hard_state.current_term;
 
-    if (m->term < current && !(MUTANT(26) && m->type == RAFT_MSG_VOTE_RESP && !m->reject) &&
-        !(MUTANT(57) && m->type == RAFT_MSG_APPEND_RESP && !m->reject)) {
+    if (m->term < current) {
         /* A refused pre-vote may carry an old term; it still is an answer to this campaign. */
         if (m->type == RAFT_MSG_PRE_VOTE_RESP && m->reject)
             return GO_ON;
@@ -123,13 +119,13 @@ static int settle_term(struct raft *r, const struct raft_msg *m)
     case RAFT_MSG_PRE_VOTE:
         return GO_ON; /* asks about a term, changes none */
     case RAFT_MSG_PRE_VOTE_RESP:
-        if (!m->reject || MUTANT(35))
+        if (!m->reject)
             return GO_ON;
         break;
     case RAFT_MSG_VOTE:
         /* A live leader is not deposed by somebody who cannot hear it (4.2.3), unless it hands over
          * itself. */
-        if (!MUTANT(32) && !m->transfer && raft_hears_leader(r)) {
+        if (!m->transfer && raft_hears_leader(r)) {
             raft_trace(r, RAFT_TRACE_VOTE_REFUSED, m->from, 0, "a leader is heard");
             return DONE;
         }
@@ -177,17 +173,15 @@ static int handle_heartbeat(struct raft *r, const struct raft_msg *m)
     if (m->leader_commit > r->log.last_index)
         return invalid(r, m, "this log lost entries that it had acknowledged");
     raft_commit_to(r, m->leader_commit);
-    if (MUTANT(10) && (resp.round = m->round > r->last_round_us ? m->round : r->last_round_us) != 0)
-        r->last_round_us = resp.round; /* a field that followers do not use */
-    raft_send(r, MUTANT(101) ? &r->msgs_after : &r->msgs, &resp);
+    raft_send(r, &r->msgs, &resp);
     return 0;
 }
 
 static int handle_heartbeat_resp(struct raft *r, struct progress *p, const struct raft_msg *m)
 {
-    uint64_t round = MUTANT(1) ? r->next_round - 1 : m->round;
+    uint64_t round = m->round;
 
-    if (m->reject && !MUTANT(104))
+    if (m->reject)
         return 0; /* late: it refused an older term of ours, and this node has been elected since */
     if (m->round >= r->next_round)
         return invalid(r, m, "an acknowledgement of a round that was never opened");

@@ -43,8 +43,8 @@ struct raft_entry {
     struct raft_entry_id id;
     enum raft_entry_type type;
     uint32_t len;
-    const void
-        *data; /* len bytes; lifetime as said where the entry is handed over; NULL when len is 0 */
+    /* len bytes; lifetime as said where the entry is handed over; NULL when len is 0 */
+    const void *data;
 };
 
 struct raft_hard_state {
@@ -68,23 +68,26 @@ enum raft_msg_type {
 /* clang-format off */
 /* One message. Fields that a type does not use are 0. `entries` is borrowed.
  *
- * PRE_VOTE        term = the term it would campaign in; prev = last entry of the asker's log
- * PRE_VOTE_RESP   reject = 0: term repeats the asked one; reject = 1: term is the answerer's own
- * VOTE            term; prev = last entry of the candidate's log; transfer: overrides "I hear a leader"
- * VOTE_RESP       term; reject
- * APPEND          term; prev = the entry before entries[0]; entries; leader_commit
- * APPEND_RESP     term; reject = 0: index = prev.index + number of entries of the APPEND answered,
- *                 durable here; reject = 1: index = the prev.index refused; hint = where the answerer's
- *                 log may agree: the first index of the conflicting term that is not committed, and that
- *                 term, or (last_index + 1, term 0) when its log is too short
- * HEARTBEAT       term; round = the highest round opened in this term; leader_commit, clamped to what
- *                 the receiver is known to hold (READS R30)
- * HEARTBEAT_RESP  term and round exactly as received (READS R8); reject = 1: term is the answerer's own,
- *                 higher
- * TIMEOUT_NOW     term: the receiver campaigns at once (3.10) */
+ *   PRE_VOTE        term = the term it would campaign in; prev = last entry of the asker's log
+ *   PRE_VOTE_RESP   reject = 0: term repeats the asked one; reject = 1: term is the answerer's own
+ *   VOTE            term; prev = last entry of the candidate's log; transfer: overrides "I hear a
+ *                   leader"
+ *   VOTE_RESP       term; reject
+ *   APPEND          term; prev = the entry before entries[0]; entries; leader_commit
+ *   APPEND_RESP     term; reject = 0: index = prev.index + number of entries of the APPEND
+ *                   answered, durable here; reject = 1: index = the prev.index refused; hint =
+ *                   where the answerer's log may agree: the first index of the conflicting term
+ *                   that is not committed, and that term, or (last_index + 1, term 0) when its log
+ *                   is too short
+ *   HEARTBEAT       term; round = the highest round opened in this term; leader_commit, clamped to
+ *                   what the receiver is known to hold (READS R30)
+ *   HEARTBEAT_RESP  term and round exactly as received (READS R8); reject = 1: term is the
+ *                   answerer's own, higher
+ *   TIMEOUT_NOW     term: the receiver campaigns at once (3.10) */
 /* clang-format on */
 struct raft_msg {
     enum raft_msg_type type;
+    uint16_t group; /* whose message it is: one group exists, 0 */
     raft_node_id from;
     raft_node_id to;
     raft_term term;

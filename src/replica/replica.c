@@ -10,7 +10,6 @@
 #include <stdlib.h>
 
 #include "base/assert.h"
-#include "base/mutant.h"
 #include "replica/replica_int.h"
 
 #include "base/banned.h"
@@ -129,7 +128,7 @@ struct replica_request *replica_slot_take(struct replica *r, uint64_t ctx)
     uint32_t i = (uint32_t)ctx;
     struct replica_request *q;
 
-    if (i >= r->n_slots || (!MUTANT(20) && r->slots[i].generation != (uint32_t)(ctx >> 32)))
+    if (i >= r->n_slots || r->slots[i].generation != (uint32_t)(ctx >> 32))
         return NULL; /* timed out or cancelled since */
     q = r->slots[i].request;
     slot_free(r, i);
@@ -148,7 +147,7 @@ void replica_unlink(struct replica *r, struct replica_request *q)
         break;
     case REPLICA_ROUND:
         r->stats.n_in_round--;
-        if (!MUTANT(99) && q->slot < r->n_slots && r->slots[q->slot].request == q)
+        if (q->slot < r->n_slots && r->slots[q->slot].request == q)
             slot_free(r, q->slot);
         break;
     case REPLICA_CONFIRMED:
@@ -180,7 +179,7 @@ static void finish_failed(struct replica *r, struct replica_request *q, struct r
     f->reached = n_reached(r);
     f->needed = raft_configuration_n_voters(raft_get_configuration(r->raft)) / 2 + 1;
     /* A log read that fails changed nothing: like every read it is definite (PROTOCOL.md 5). */
-    f->after_append = !MUTANT(67) && q->stage == REPLICA_PROPOSED && q->kind == REPLICA_WRITE;
+    f->after_append = q->stage == REPLICA_PROPOSED && q->kind == REPLICA_WRITE;
     if (q->kind == REPLICA_WRITE)
         r->stats.n_writes_failed++;
     else
@@ -280,8 +279,7 @@ static void start_read(struct replica *r, struct replica_request *q)
 
     /* Only a write of this term can still be on its way; what an earlier term left is below the
      * no-op, or gone. */
-    if (!MUTANT(17) && q->session != NULL &&
-        (MUTANT(18) || q->session->last_write.term == raft_get_term(r->raft)))
+    if (q->session != NULL && q->session->last_write.term == raft_get_term(r->raft))
         floor = q->session->last_write.index;
     if (slot_new(r, q) != 0) {
         replica_fail(r, q, WIRE_ERROR_BUSY, NULL);

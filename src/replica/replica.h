@@ -12,9 +12,9 @@
  *
  * Time: monotonic microseconds, given by the caller, never falling. Thread: one. Errors of the log
  * or the state are final: they go to ops.fatal, which must not return in a daemon; after it the
- * replica does nothing any more. Where it returns (a simulator), what callbacks wrote in that turn must
- * not leave: the transaction it came from was not committed. Source: DESIGN.md 3, 4; READS R1, R16, R17, R58, R60;
- * dissertation 6.4, 10.2.1. */
+ * replica does nothing any more. Where it returns (a simulator), what callbacks wrote in that turn
+ * must not leave: the transaction it came from was not committed. Source: DESIGN.md 3, 4; READS R1,
+ * R16, R17, R58, R60; dissertation 6.4, 10.2.1. */
 #ifndef RIDD_REPLICA_REPLICA_H
 #define RIDD_REPLICA_REPLICA_H
 
@@ -62,10 +62,10 @@ struct replica_view {
 };
 
 struct replica_failure {
-    enum wire_error error; /* NOT_LEADER, TERM_CHANGED, ROLE_CHANGED, TIMEOUT, NETWORK, BUSY,
-                              CANCELLED, TOO_LARGE */
-    bool after_append;     /* a write whose fate is unknown (PROTOCOL.md 5) */
-    raft_term old_term;    /* TERM_CHANGED */
+    /* NOT_LEADER, TERM_CHANGED, ROLE_CHANGED, TIMEOUT, NETWORK, BUSY, CANCELLED, TOO_LARGE */
+    enum wire_error error;
+    bool after_append;  /* a write whose fate is unknown (PROTOCOL.md 5) */
+    raft_term old_term; /* TERM_CHANGED */
     raft_term term;
     raft_node_id leader_id; /* 0: unknown */
     enum raft_role role;

@@ -3,13 +3,15 @@
  *   core ──ready──► send msgs        nothing in them claims what is not durable
  *                   log_submit       entries go to the disk while the appends travel (10.2.1)
  *                   hold msgs_after  sent by replica_stored(), when their batch is durable
- *                   loss             unconfirmed requests fail before anything of this turn completes (R17)
- *                   apply            committed and durable here; results and log reads are answered from it
- *                   serve            confirmed reads whose anchor is applied, one read transaction for all */
+ *                   loss             unconfirmed requests fail before anything of this turn
+ *                                    completes (R17)
+ *                   apply            committed and durable here; results and log reads are
+ *                                    answered from it
+ *                   serve            confirmed reads whose anchor is applied, one read transaction
+ *                                    for all */
 #include <stdlib.h>
 
 #include "base/assert.h"
-#include "base/mutant.h"
 #include "replica/replica_int.h"
 
 #include "base/banned.h"
@@ -29,7 +31,7 @@ static void send_msg(struct replica *r, const struct raft_msg *m)
 static void hold_msgs(struct replica *r, const struct raft_ready *ready)
 {
     for (unsigned i = 0; i < ready->n_msgs_after_store; i++) {
-        if (MUTANT(64) || ready->after_batch == 0) {
+        if (ready->after_batch == 0) {
             send_msg(r, &ready->msgs_after_store[i]);
             continue;
         }
@@ -59,7 +61,7 @@ void replica_stored(struct replica *r, uint64_t batch, uint64_t now_us)
         return;
     r->dirty = true;
     raft_stored(r->raft, batch, r->now_us);
-    while (r->n_held > 0 && r->held[r->held_head].after_batch <= batch + MUTANT(65)) {
+    while (r->n_held > 0 && r->held[r->held_head].after_batch <= batch) {
         struct raft_msg m = r->held[r->held_head].msg;
 
         r->held_head = (r->held_head + 1) & (r->held_size - 1);
@@ -80,7 +82,7 @@ static void handle_loss(struct replica *r, const struct raft_ready *ready)
         if (q != NULL)
             replica_fail_loss(r, q, ready);
     }
-    if (ready->loss == RAFT_LOSS_NONE || MUTANT(66))
+    if (ready->loss == RAFT_LOSS_NONE)
         return;
     r->transferring = false;
     /* What was committed in the term in which it was appended is certain and is answered when it is
@@ -89,8 +91,6 @@ static void handle_loss(struct replica *r, const struct raft_ready *ready)
     {
         struct replica_request *q = list_entry(it, struct replica_request, link);
 
-        if (MUTANT(19) && q->kind == REPLICA_READ_LOG)
-            continue;
         if (q->entry.term == ready->loss_term && q->entry.index > ready->loss_commit_index) {
             list_remove(&q->link);
             list_append(&lost, &q->link);
@@ -115,7 +115,7 @@ static void answer_applied(struct replica *r, const struct raft_entry *e,
         return;
     /* Index and term: the entry at this index is the one that was proposed, or the request would
      * have failed. */
-    rid_assert(q->entry.term == e->id.term || (MUTANT(19) && q->kind == REPLICA_READ_LOG));
+    rid_assert(q->entry.term == e->id.term);
     if (q->kind == REPLICA_WRITE) {
         r->stats.n_writes_done++;
         replica_unlink(r, q);
@@ -127,7 +127,7 @@ static void answer_applied(struct replica *r, const struct raft_entry *e,
                                     .read_index = e->id.index,
                                     .term = e->id.term,
                                     .entry = e->id,
-                                    .get = MUTANT(68) ? r->ops.state_get : r->ops.state_apply_get,
+                                    .get = r->ops.state_apply_get,
                                     .ctx = r->ops.ctx};
 
         r->stats.n_reads[REPLICA_READ_LOG]++;
@@ -161,7 +161,7 @@ static void apply(struct replica *r, const struct raft_ready *ready)
         return;
     }
     e = r->ops.state_commit(r->ops.ctx);
-    if (e != 0 && !MUTANT(69)) {
+    if (e != 0) {
         replica_fatal(r, e, "cannot commit to the state");
         return;
     }
@@ -186,7 +186,7 @@ static void take_confirmed(struct replica *r, const struct raft_ready *ready)
         r->stats.n_in_round--;
         r->stats.n_confirmed++;
         q->stage = REPLICA_CONFIRMED;
-        q->anchor = MUTANT(16) ? 0 : r->last_anchor;
+        q->anchor = r->last_anchor;
         q->round = done->round;
         q->arrival_round = done->arrival_round;
         q->term = done->term;

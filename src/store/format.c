@@ -9,7 +9,6 @@
 #include "base/assert.h"
 #include "base/bytes.h"
 #include "base/crc32c.h"
-#include "base/mutant.h"
 
 #include "base/banned.h"
 
@@ -161,7 +160,7 @@ int record_decode(const unsigned char *bytes, size_t avail, uint64_t salt, uint6
         *ret_record = r;
         return RECORD_E_LENGTH;
     }
-    if (!MUTANT(85) && get_u32(bytes + 12) != crc32c(0, bytes + RECORD_HEADER_BYTES, r.len)) {
+    if (get_u32(bytes + 12) != crc32c(0, bytes + RECORD_HEADER_BYTES, r.len)) {
         *ret_record = r;
         return RECORD_E_DATA;
     }

@@ -23,8 +23,8 @@
 struct store;
 
 enum store_error {
-    STORE_E_DAMAGED =
-        1, /* exit 65; err_text() says file, offset, batch, index range, evidence and the way out */
+    /* exit 65; err_text() says file, offset, batch, index range, evidence and the way out */
+    STORE_E_DAMAGED = 1,
     STORE_E_FOREIGN = 2, /* a segment of another cluster, node or incarnation: exit 78 */
     STORE_E_NO_LOG = 3,  /* the folder is empty: store_create() was never done */
 };
@@ -37,8 +37,8 @@ struct store_conf {
     uint64_t salt_seed;         /* for the random salt of new segments */
     size_t segment_first_bytes; /* STORE_SEGMENT_FIRST_BYTES, smaller in tests */
     size_t segment_bytes;       /* STORE_SEGMENT_BYTES */
-    raft_index
-        applied_index; /* what the trusted state machine holds: evidence for R4; 0: unknown */
+    /* what the trusted state machine holds: evidence for R4; 0: unknown */
+    raft_index applied_index;
 };
 
 /* Writes the first segment with hard state (term 1, no vote) and the CONFIG entry at index 1, term
@@ -81,10 +81,10 @@ int store_submit(struct store *s, const struct store_batch *b);
 int store_work(struct store *s, uint64_t *ret_number);
 /* Call when idle for some 5 ms after a sync: writes a SYNCMARK without fsync, once per batch. */
 int store_idle(struct store *s);
-/* A slice of preparing the next segment, once the active one is half full or while there is no room:
- * some milliseconds at most. Same thread as store_work(); call after having reported what that made durable, and again
- * while *ret_more. Without it all is as right, only rotation takes longer. A full disk or quota is no
- * error here: stats.no_space says so until room is back. */
+/* A slice of preparing the next segment, once the active one is half full or while there is no
+ * room: some milliseconds at most. Same thread as store_work(); call after having reported what
+ * that made durable, and again while *ret_more. Without it all is as right, only rotation takes
+ * longer. A full disk or quota is no error here: stats.no_space says so until room is back. */
 int store_prepare(struct store *s, bool *ret_more);
 /* True while batches are queued. Any thread. */
 bool store_has_work(struct store *s);

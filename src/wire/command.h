@@ -1,8 +1,9 @@
 /* Commands: the payload of COMMAND entries, keys as stored, results of applying.
  *
- * A command is: u8 version (1), u8 op, u8 flags, u8 0, u64 client, u64 seq (0 until sessions exist), u16 key length,
- * key, u32 value length, value, u32 from length, from. Values are compact JSON text (value.h). Decoding is total and
- * bounds-checked; slices are borrowed. Pure, any thread. */
+ * A command is: u8 version (1), u8 op, u8 flags, u8 0, u64 client, u64 seq (0 until sessions
+ * exist), u16 key length, key, u32 value length, value, u32 from length, from. Values are
+ * compact JSON text (value.h). Decoding is total and bounds-checked; slices are borrowed. Pure,
+ * any thread. */
 #ifndef RIDD_WIRE_COMMAND_H
 #define RIDD_WIRE_COMMAND_H
 
@@ -11,8 +12,8 @@
 #include "base/buf.h"
 #include "raft/types.h"
 
-/* A key as stored and compared: one byte of type, then the bytes of the string, or the int64 big endian with its sign
- * bit flipped (so that memcmp orders both). "3" and 3 are different keys. */
+/* A key as stored and compared: one byte of type, then the bytes of the string, or the int64 big
+ * endian with its sign bit flipped (so that memcmp orders both). "3" and 3 are different keys. */
 #define KEY_TYPE_INT      'i'
 #define KEY_TYPE_STRING   's'
 #define KEY_TYPE_INTERNAL '\1' /* no client can name one (compare_read_methods) */
@@ -44,15 +45,18 @@ struct command {
     struct wire_slice from;  /* cas only */
 };
 enum command_error { COMMAND_E_INVALID = 1 };
-int command_encode(const struct command *c, struct buf *buf);                /* 0, -ENOMEM */
-int command_decode(const void *data, size_t len, struct command *ret);       /* 0, COMMAND_E_INVALID */
+/* 0, -ENOMEM. */
+int command_encode(const struct command *c, struct buf *buf);
+/* 0, COMMAND_E_INVALID. */
+int command_decode(const void *data, size_t len, struct command *ret);
 
 /* What applying gave; decided by the log and the state alone. */
 enum command_status {
     COMMAND_OK = 0,
     COMMAND_KEY_NOT_FOUND = 1,       /* cas: error 20 */
     COMMAND_PRECONDITION_FAILED = 2, /* cas: error 22 */
-    COMMAND_INVALID = 3,             /* an entry that does not decode: applied as nothing, on every node */
+    /* an entry that does not decode: applied as nothing, on every node */
+    COMMAND_INVALID = 3,
 };
 struct command_result {
     enum command_status status;

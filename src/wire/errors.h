@@ -1,8 +1,10 @@
-/* The only place where a client error's name, code and definiteness meet (PROTOCOL.md 5). Pure, any thread.
+/* The only place where a client error's name, code and definiteness meet (PROTOCOL.md 5). Pure, any
+ * thread.
  *
  * X(symbol, name, code before append or of a read, definite then, code of a write after append)
- * A code of -1 means that the error cannot happen there. After append nothing is definite but the deterministic
- * failures of apply (20, 22). */
+ *
+ * A code of -1 means that the error cannot happen there. After append nothing is definite but the
+ * deterministic failures of apply (20, 22). */
 #ifndef RIDD_WIRE_ERRORS_H
 #define RIDD_WIRE_ERRORS_H
 

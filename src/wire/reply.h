@@ -1,8 +1,11 @@
-/* Replies: formatted directly into a buffer, one line each with its newline (PROTOCOL.md 2 to 5). Pure.
+/* Replies: formatted directly into a buffer, one line each with its newline (PROTOCOL.md 2 to 5).
+ * Pure.
  *
- * A reply is begun, gets its fields in order, and is ended; the writer adds type, in_reply_to, envelope and msg_id where
- * PROTOCOL.md 1 wants them. `spaced` is jansson's default form (": ", ", ") for stdin/stdout; TCP replies are compact.
- * `origin` must live until the end; NULL: bare, without in_reply_to. All return nothing: a failed allocation is remembered and wire_reply_end() gives -ENOMEM with the buffer as it was. */
+ * A reply is begun, gets its fields in order, and is ended; the writer adds type, in_reply_to,
+ * envelope and msg_id where PROTOCOL.md 1 wants them. `spaced` is jansson's default form (": ", ",
+ * ") for stdin/stdout; TCP replies are compact. `origin` must live until the end; NULL: bare,
+ * without in_reply_to. All return nothing: a failed allocation is remembered and wire_reply_end()
+ * gives -ENOMEM with the buffer as it was. */
 #ifndef RIDD_WIRE_REPLY_H
 #define RIDD_WIRE_REPLY_H
 
@@ -19,8 +22,8 @@ struct wire_reply {
     bool comma; /* a comma is due before the next member or element */
 };
 
-void wire_reply_begin(struct wire_reply *w, struct buf *buf, const struct wire_origin *origin, bool spaced,
-                      uint64_t own_msg_id, const char *type);
+void wire_reply_begin(struct wire_reply *w, struct buf *buf, const struct wire_origin *origin,
+                      bool spaced, uint64_t own_msg_id, const char *type);
 void wire_reply_u64(struct wire_reply *w, const char *name, uint64_t v);
 void wire_reply_i64(struct wire_reply *w, const char *name, int64_t v);
 void wire_reply_bool(struct wire_reply *w, const char *name, bool v);
@@ -43,12 +46,15 @@ int wire_reply_end(struct wire_reply *w);
 size_t wire_reply_len(const struct wire_reply *w);
 void wire_reply_undo(struct wire_reply *w);
 
-/* Begins an error: type, in_reply_to, code, text, error, definite are written; add what the row carries, then end. A pair
- * that errors.h does not know (code -1) is written as 13, not definite. */
-void wire_reply_begin_error(struct wire_reply *w, struct buf *buf, const struct wire_origin *origin, bool spaced,
-                            uint64_t own_msg_id, enum wire_error error, bool after_append, const char *text);
-/* The whole line for a request that could not be decoded; line_no is written (last) when no msg_id could be read. 0, -ENOMEM. */
-int wire_reply_refused(struct buf *buf, const struct wire_refused *refused, bool spaced, uint64_t own_msg_id,
-                       uint64_t line_no);
+/* Begins an error: type, in_reply_to, code, text, error, definite are written; add what the row
+ * carries, then end. A pair that errors.h does not know (code -1) is written as 13, not
+ * definite. */
+void wire_reply_begin_error(struct wire_reply *w, struct buf *buf, const struct wire_origin *origin,
+                            bool spaced, uint64_t own_msg_id, enum wire_error error,
+                            bool after_append, const char *text);
+/* The whole line for a request that could not be decoded; line_no is written (last) when no msg_id
+ * could be read. 0, -ENOMEM. */
+int wire_reply_refused(struct buf *buf, const struct wire_refused *refused, bool spaced,
+                       uint64_t own_msg_id, uint64_t line_no);
 
 #endif

@@ -1,11 +1,12 @@
 /* Client requests: one line of JSON to a struct (PROTOCOL.md 1 to 4).
  *
- * Total: any bytes give a request or an error that says what and where. Does no I/O. Depth is checked before jansson
- * parses (it recurses), duplicate keys, NUL, overflow and the counts of limits.h are refused. One decoder serves
- * both forms. Keep one struct wire_decoder per thread; what it returns is valid until the next decode.
- * Call json_object_seed(0) before threads start (RELIABILITY C3); the simulator seeds a constant. The first
- * wire_decoder_new() belongs there too: it sets jansson's allocator to malloc and free, noting failures, since jansson
- * itself overlooks some. */
+ * Total: any bytes give a request or an error that says what and where. Does no I/O. Depth is
+ * checked before jansson parses (it recurses), duplicate keys, NUL, overflow and the counts of
+ * limits.h are refused. One decoder serves both forms. Keep one struct wire_decoder per thread;
+ * what it returns is valid until the next decode. Call json_object_seed(0) before threads start
+ * (RELIABILITY C3); the simulator seeds a constant. The first wire_decoder_new() belongs there too:
+ * it sets jansson's allocator to malloc and free, noting failures, since jansson itself overlooks
+ * some. */
 #ifndef RIDD_WIRE_REQUEST_H
 #define RIDD_WIRE_REQUEST_H
 
@@ -38,7 +39,8 @@ enum wire_request_type {
 };
 const char *wire_request_type_name(enum wire_request_type type);
 
-enum wire_via { /* also bits of `methods` */
+/* How a read is asked for; the values are also the bits of `methods`. */
+enum wire_via {
     WIRE_VIA_DEFAULT = 0,
     WIRE_VIA_READ_INDEX = 1,
     WIRE_VIA_LOG = 2,
@@ -47,10 +49,12 @@ enum wire_via { /* also bits of `methods` */
     WIRE_VIA_LOCAL = 16,
 };
 
-/* src and dest of an envelope: 1 to this many bytes, otherwise `malformed`; they are copied for every request in flight. */
+/* src and dest of an envelope: 1 to this many bytes, otherwise `malformed`; they are copied for
+ * every request in flight. */
 #define WIRE_ENVELOPE_NAME_BYTES_MAX 255u
 
-/* What a reply must repeat. src and dest are the request's; slices into the decoder until wire_origin_copy(). */
+/* What a reply must repeat. src and dest are the request's; slices into the decoder until
+ * wire_origin_copy(). */
 struct wire_origin {
     bool envelope;
     bool has_msg_id;
@@ -58,7 +62,8 @@ struct wire_origin {
     struct wire_slice src;
     struct wire_slice dest;
 };
-/* A copy that owns its strings (one malloc, ret->src.data; NULL for the bare form); free with wire_origin_done(). */
+/* A copy that owns its strings (one malloc, ret->src.data; NULL for the bare form); free with
+ * wire_origin_done(). */
 int wire_origin_copy(const struct wire_origin *o, struct wire_origin *ret);
 void wire_origin_done(struct wire_origin *o);
 
@@ -69,43 +74,46 @@ struct wire_request {
     bool verbose;
     uint32_t timeout_ms; /* TIMEOUT_MS_DEFAULT when absent */
     struct wire_key key;
-    unsigned n_keys;             /* batch_read_index */
+    unsigned n_keys; /* batch_read_index */
     const struct wire_key *keys;
     struct wire_slice value; /* write: value; cas: to. Compact text */
     struct wire_slice from;  /* cas */
     bool create_if_not_exists;
-    enum wire_via via;       /* read */
-    uint32_t num_reads;      /* compare */
-    uint32_t concurrency;    /* compare; 1 when absent */
-    unsigned methods;        /* compare: WIRE_VIA_* bits besides the two */
+    enum wire_via via;    /* read */
+    uint32_t num_reads;   /* compare */
+    uint32_t concurrency; /* compare; 1 when absent */
+    unsigned methods;     /* compare: WIRE_VIA_* bits besides the two */
     bool has_session;
     uint64_t client;
     uint64_t seq;
-    struct wire_slice to;    /* transfer_leader: node name; absent: any */
-    struct wire_slice node_id;    /* init */
+    struct wire_slice to;      /* transfer_leader: node name; absent: any */
+    struct wire_slice node_id; /* init */
     unsigned n_node_ids;
     const struct wire_slice *node_ids;
-    const void *json;        /* the body, a json_t *, borrowed: for WIRE_REQ_PEER */
+    const void *json; /* the body, a json_t *, borrowed: for WIRE_REQ_PEER */
 };
 
 /* Why a line was refused; enough for the reply. */
 struct wire_refused {
-    enum wire_error error; /* MALFORMED or TOO_LARGE; of NOT_SUPPORTED, which a caller may fill in, field is the type */
+    /* MALFORMED or TOO_LARGE; of NOT_SUPPORTED, which a caller may fill in, field is the type */
+    enum wire_error error;
     struct wire_origin origin; /* has_msg_id only when it could be read */
-    char field[64];  /* "" when the line as a whole is at fault */
-    uint64_t limit;  /* the bound that was broken: bytes, keys, levels, or the largest number; 0: none */
-    char text[192];  /* lower case sentence for the person */
+    char field[64];            /* "" when the line as a whole is at fault */
+    /* the bound that was broken: bytes, keys, levels, or the largest number; 0: none */
+    uint64_t limit;
+    char text[192]; /* lower case sentence for the person */
 };
 
 struct wire_decoder;
 int wire_decoder_new(struct wire_decoder **ret);
 void wire_decoder_free(struct wire_decoder *d);
-/* Names of peer message types, for the Maelstrom node; borrowed as long as the decoder lives. The limit of keys in a value
- * does not hold for their bodies. */
+/* Names of peer message types, for the Maelstrom node; borrowed as long as the decoder lives. The
+ * limit of keys in a value does not hold for their bodies. */
 void wire_decoder_set_peer_types(struct wire_decoder *d, const char *const *names, size_t n);
-/* 0, or 1: *ret_refused says why, or -ENOMEM. A line holding only white space gives 2: ignore it. An unknown type is
- * decoded (WIRE_REQ_UNKNOWN, its other fields not looked at); *ret is garbage unless 0 was returned. */
-int wire_request_decode(struct wire_decoder *d, const char *line, size_t len, struct wire_request *ret,
-                        struct wire_refused *ret_refused);
+/* 0, or 1: *ret_refused says why, or -ENOMEM. A line holding only white space gives 2: ignore it.
+ * An unknown type is decoded (WIRE_REQ_UNKNOWN, its other fields not looked at); *ret is garbage
+ * unless 0 was returned. */
+int wire_request_decode(struct wire_decoder *d, const char *line, size_t len,
+                        struct wire_request *ret, struct wire_refused *ret_refused);
 
 #endif

@@ -1,8 +1,10 @@
 /* Most lines of a busy node are one of the single-key reads with type, msg_id and key and nothing
  * else, in plain ASCII:
- * {"type":"read_index","msg_id":N,"key":"x"}. They are taken apart here in one pass and without
- * memory. Whatever is unusual, wrong or merely doubtful is left to the full decoder, so that there
- * is one place that refuses. */
+ *
+ *     {"type":"read_index","msg_id":N,"key":"x"}
+ *
+ * They are taken apart here in one pass and without memory. Whatever is unusual, wrong or merely
+ * doubtful is left to the full decoder, so that there is one place that refuses. */
 #include "wire/request_int.h"
 
 #include "base/banned.h"

@@ -1,7 +1,8 @@
 /* Values: any JSON, kept as compact text that reads back equal (PROTOCOL.md 1). Pure, any thread.
  *
- * Compact text: no white space, members in the order sent, integers exact, reals in the shortest form that reads back
- * to the same double and still reads as a real ("1.0", "1e100"), strings with the shortest escapes, UTF-8 as it is. */
+ * Compact text: no white space, members in the order sent, integers exact, reals in the shortest
+ * form that reads back to the same double and still reads as a real ("1.0", "1e100"), strings with
+ * the shortest escapes, UTF-8 as it is. */
 #ifndef RIDD_WIRE_VALUE_H
 #define RIDD_WIRE_VALUE_H
 
@@ -17,12 +18,13 @@ enum wire_value_error {
 };
 /* Appends the compact text of v. 0, -ENOMEM or WIRE_VALUE_E_*; buf is unchanged on error. */
 int wire_value_encode(const json_t *v, struct buf *buf);
-/* JSON equality of two compact texts: member order does not matter, 1 and 1.0 differ, 0.0 and -0.0 do not. Texts that do
- * not parse (also: deeper or with more keys than a value may have) are equal only byte for byte. Asks for no memory,
- * so that it decides the same on every node; uses 64 KiB of stack. */
+/* JSON equality of two compact texts: member order does not matter, 1 and 1.0 differ, 0.0 and -0.0
+ * do not. Texts that do not parse (also: deeper or with more keys than a value may have) are equal
+ * only byte for byte. Asks for no memory, so that it decides the same on every node; uses 64 KiB of
+ * stack. */
 bool wire_value_equal(struct wire_slice a, struct wire_slice b);
-/* Appends a quoted, escaped JSON string. Bytes that are not UTF-8 become U+FFFD: the result is always JSON. 0 or -ENOMEM,
- * then buf is unchanged. */
+/* Appends a quoted, escaped JSON string. Bytes that are not UTF-8 become U+FFFD: the result is
+ * always JSON. 0 or -ENOMEM, then buf is unchanged. */
 int wire_string_encode(const char *s, size_t len, struct buf *buf);
 
 #endif

@@ -1,11 +1,13 @@
 /* The harness: a queue of message copies, a disk of arrays, and a dispatcher that checks each
  * raft_ready() against what this node, the other nodes and the whole history of the group allow.
- * Checks are written against the contract in raft/raft.h and RELIABILITY 2.6, not against the
+ * Checks are written against the contract in raft/raft.h and docs/RULES.md, not against the
  * implementation. */
 #include "raft-fixture.h"
 
 #include <errno.h>
 #include <inttypes.h>
+
+#include "raft/raft_int.h"
 
 #include "base/banned.h"
 
@@ -274,7 +276,8 @@ static struct fx_leader *leader_of(struct fx *fx, raft_term term)
 
 /* ---- invariants over the group ---- */
 
-/* I1, I2, I4: one leader per term, which only appends, and begins with everything committed before.
+/* VOTE-1, LOG-1, COMMIT-1: one leader per term, which only appends, and begins with everything
+ * committed before.
  */
 static void check_leader(struct fx *fx, unsigned i)
 {
@@ -311,7 +314,7 @@ static void check_leader(struct fx *fx, unsigned i)
     }
 }
 
-/* I8: what the leader believes of a follower is on that follower's disk. */
+/* LOG-5: what the leader believes of a follower is on that follower's disk. */
 static void check_progress(struct fx *fx, unsigned i)
 {
     struct raft_status s = fx_status(fx, i);
@@ -340,7 +343,7 @@ static void check_progress(struct fx *fx, unsigned i)
     }
 }
 
-/* I6 and the oracle of what is committed. */
+/* COMMIT-1 and the oracle of what is committed. */
 static void check_commit(struct fx *fx, unsigned i, raft_index commit_index)
 {
     struct fx_node *node = &fx->nodes[i];
@@ -348,17 +351,22 @@ static void check_commit(struct fx *fx, unsigned i, raft_index commit_index)
     FX_CHECK(commit_index >= node->commit_index, "%s: commit_index fell", node->name);
     FX_CHECK(commit_index <= fx_last(fx, i), "%s: commit_index above the log", node->name);
     if (commit_index > fx->n_commits) {
+        const struct raft_configuration *c = raft_get_configuration(node->r);
         unsigned holders = 0;
+        unsigned voters = 0;
 
-        for (unsigned j = 1; j <= fx->n_voters; j++) {
-            const struct fx_disk *d = &fx->nodes[j].disk;
+        for (unsigned k = 0; k < c->n; k++) {
+            const struct fx_disk *d = &fx->nodes[fx_of(fx, c->servers[k].id)].disk;
 
+            if (c->servers[k].role != RAFT_VOTER)
+                continue;
+            voters++;
             holders += d->n >= commit_index &&
                        d->log[commit_index - 1].id.term == raft_term_at(node->r, commit_index);
         }
-        FX_CHECK(has_puppets(fx) || holders > fx->n_voters / 2,
+        FX_CHECK(has_puppets(fx) || holders > voters / 2,
                  "%s commits %" PRIu64 ", durable on %u of %u", node->name, commit_index, holders,
-                 fx->n_voters);
+                 voters);
     }
     for (raft_index k = node->commit_index + 1; k <= commit_index; k++) {
         raft_term term = raft_term_at(node->r, k);
@@ -404,7 +412,7 @@ static void check_shape(const struct raft_msg *m)
     }
 }
 
-/* I7: at the moment of sending, what the message claims is on the disk. */
+/* COMMIT-8: at the moment of sending, what the message claims is on the disk. */
 static void check_durable(struct fx *fx, struct fx_node *node, const struct raft_msg *m)
 {
     const struct raft_hard_state *hs = &node->disk.hard_state;
@@ -807,7 +815,7 @@ static bool turn_once(struct fx *fx, struct fx_node *node)
         const struct raft_msg *m = &rd.msgs[k];
 
         check_shape(m);
-        if (m->type == RAFT_MSG_HEARTBEAT) { /* READS R30 */
+        if (m->type == RAFT_MSG_HEARTBEAT) { /* clamped (READ-30) */
             const struct raft_peer_status *p = fx_peer(fx, &s, fx_of(fx, m->to));
 
             FX_CHECK(p != NULL && m->leader_commit <= p->match_index,
@@ -967,6 +975,33 @@ void fx_add_config(struct fx *fx, unsigned i, raft_term term, const struct raft_
     disk_append(d, &e);
     if (term > d->hard_state.current_term)
         d->hard_state = (struct raft_hard_state){.current_term = term};
+}
+
+void fx_configuration(const struct fx *fx, const char *servers, struct raft_configuration *ret_c)
+{
+    raft_configuration_init(ret_c);
+    for (const char *s = servers; *s != '\0'; s++) {
+        bool learner = s[1] == 'l';
+        unsigned i = (unsigned)(*s - '0');
+
+        assert_true(i >= 1 && i <= fx->n);
+        assert_int_equal(raft_configuration_add(ret_c, fx->nodes[i].name,
+                                                learner ? RAFT_LEARNER : RAFT_VOTER, "127.0.0.1:1",
+                                                "127.0.0.1:2"),
+                         0);
+        s += learner;
+    }
+}
+
+raft_index fx_configure(struct fx *fx, unsigned i, const struct raft_configuration *c)
+{
+    cleanup_buf struct buf bytes = BUF_INIT;
+    raft_index index = fx_last(fx, i) + 1;
+
+    assert_int_equal(raft_configuration_encode(c, &bytes), 0);
+    raft_append_own(fx_raft(fx, i), RAFT_ENTRY_CONFIG, bytes.data, bytes.len);
+    maybe_turn(fx, i);
+    return index;
 }
 
 /* ---- start, crash ---- */

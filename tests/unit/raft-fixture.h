@@ -9,11 +9,12 @@
  *
  * After every call into a core raft_check() runs, and the fixture checks by itself: numbering of
  * batches, contiguous logs, one vote per term, terms and commit_index never fall, and the
- * invariants of RELIABILITY 2.6: one leader per term (I1), leaders only append (I2), logs of one
- * term are one log (I3), leader completeness (I4), applied entries equal everywhere (I5), commit
- * only what a majority holds durably (I6), durable before visible at every send (I7), match_index
- * never above what the follower holds (I8), reads not older than anything committed before they
- * arrived (I10), apply only what is durable here (I18). A violation fails the running test.
+ * invariants of docs/RULES.md: one leader per term (VOTE-1), leaders only append (LOG-1), logs of
+ * one term are one log (LOG-2), leader completeness (COMMIT-1), applied entries equal everywhere
+ * (STATE-1), commit only what a majority holds durably (COMMIT-1), durable before visible at every
+ * send (COMMIT-8), match_index never above what the follower holds (LOG-5), reads not older than
+ * anything committed before they arrived (READ-1), apply only what is durable here (COMMIT-7). A
+ * violation fails the running test.
  *
  * "Turn" below means: raft_ready() until nothing more is due, with its output dispatched. Every
  * helper that calls into a core ends with a turn of that node unless hold_turns is set. Everything
@@ -178,6 +179,12 @@ void fx_set_log(struct fx *fx, unsigned i, const raft_term *terms, unsigned n);
 void fx_set_hard_state(struct fx *fx, unsigned i, raft_term term, unsigned voted_for);
 /* Before fx_start(): appends a CONFIG entry to the disk. */
 void fx_add_config(struct fx *fx, unsigned i, raft_term term, const struct raft_configuration *c);
+
+/* "123l": n1 and n2 are voters, n3 is a learner. */
+void fx_configuration(const struct fx *fx, const char *servers, struct raft_configuration *ret_c);
+/* The leader i appends a CONFIG entry, whatever stands in it; its index. The core has no verb
+ * for that yet: the fixture reaches inside. */
+raft_index fx_configure(struct fx *fx, unsigned i, const struct raft_configuration *c);
 
 void fx_start(struct fx *fx, unsigned i); /* from the disk; links to all others are up */
 void fx_start_all(struct fx *fx);
