@@ -1,6 +1,7 @@
-/* The names that the parts of libridd share but do not export. An archive hides nothing by itself, and a program that
- * links it may have a buf_add() or a conn_open() of its own; so these begin with ridd_, like all that is exported. The
- * build puts this file in front of every part (subdir.am), and tests/unit/check-libridd names what is missing here. */
+/* The names that the parts of libridd share but do not export. An archive hides nothing by itself,
+ * and a program that links it may have a buf_add() or a conn_open() of its own; so these begin with
+ * ridd_, like all that is exported. The build puts this file in front of every part (subdir.am),
+ * and tests/unit/check-libridd names what is missing here. */
 #ifndef RIDD_CLIENT_NAMES_INT_H
 #define RIDD_CLIENT_NAMES_INT_H
 
