@@ -17,6 +17,8 @@
  *   trace.c       hash, lines, coverage marks, failure
  *   shrink.c      a failing run made smaller; scripts
  *   main.c        options, processes, counting
+ *   oracle.h      what the oracle keeps
+ *   profile.h     what a seed draws: the world, and what goes wrong
  *
  * Units: virtual time in nanoseconds, what nodes see in microseconds. Memory is libc's; when it is
  * out the run aborts. */
@@ -351,145 +353,8 @@ struct sim_client {
     char seen[SIM_KEYS_MAX][24];                /* text last read, for cas */
 };
 
-/* ---- the oracle ---- */
-
-struct oracle_entry {
-    raft_term term;
-    uint64_t chain;  /* of the committed log */
-    uint64_t op;     /* id, 0: none */
-    uint64_t digest; /* of the state after it */
-    uint8_t status;
-    bool existed;
-    bool applied; /* op, digest and the rest are known */
-};
-struct oracle_version {
-    raft_index index;
-    uint64_t hash; /* of the text */
-    bool exists;
-    raft_index create_index;
-    uint64_t version;
-};
-struct oracle_key {
-    struct oracle_version *versions; /* owned */
-    unsigned n;
-    unsigned size;
-};
-struct oracle_op { /* by id, in a table */
-    uint64_t id;
-    raft_index applied_at;
-    bool refused; /* it was said that it never happened */
-    bool unknown; /* nobody was told */
-};
-struct oracle {
-    struct oracle_entry *entries; /* owned; [0] is index 1 */
-    uint64_t size;
-    raft_index committed; /* by anybody */
-    raft_index applied;   /* by anybody */
-    raft_index shown;     /* acknowledged or read, by anybody */
-    struct oracle_key keys[SIM_KEYS_MAX];
-    uint64_t digest;
-    struct {
-        uint64_t key;
-        uint64_t chain;
-    } * matching; /* owned; (index, term) to chain */
-    size_t matching_size;
-    size_t n_matching;
-    struct {
-        raft_term term;
-        unsigned node;
-    } * leaders; /* owned; by term */
-    size_t n_leaders;
-    size_t leaders_size;
-    struct oracle_op *ops; /* owned; hash table */
-    size_t ops_size;
-    size_t n_ops;
-};
-
-/* ---- what may go wrong ---- */
-
-enum episode_kind {
-    EPISODE_ISOLATE,
-    EPISODE_ISOLATE_LEADER,
-    EPISODE_HALVES,
-    EPISODE_ONE_WAY_OUT,
-    EPISODE_ONE_WAY_IN,
-    EPISODE_BRIDGE,
-    EPISODE_RING,
-    EPISODE_RANDOM_CUTS,
-    EPISODE_CLOG,
-    EPISODE_FLAP,
-    EPISODE_LOSS,
-    EPISODE_BREAK_LINKS,
-    EPISODE_CRASH_PROCESS,
-    EPISODE_CRASH_MACHINE,
-    EPISODE_CRASH_LEADER,
-    EPISODE_CRASH_MAJORITY,
-    EPISODE_CRASH_ALL,
-    EPISODE_PAUSE,
-    EPISODE_PAUSE_LEADER,
-    EPISODE_SUSPEND,
-    EPISODE_DRIFT,
-    EPISODE_STALL,
-    EPISODE_STALL_LEADER,
-    EPISODE_SLOW_DISK,
-    EPISODE_SYNC_FAILS,
-    EPISODE_DISK_FULL,
-    EPISODE_ROT,
-    EPISODE_WIPE,
-    EPISODE_TRANSFER,
-    EPISODE_CALL_FAILS,
-    EPISODE_KIND_COUNT,
-};
-struct episode {
-    enum episode_kind kind;
-    uint64_t begin;
-    uint64_t length;
-    uint64_t draw; /* all its choices */
-    bool active;
-    bool flap_on;
-    unsigned node;                /* resolved when it begins */
-    uint64_t cuts[SIM_NODES_MAX]; /* bits of receivers, by sender */
-};
-
-struct profile {
-    unsigned n_nodes;
-    uint64_t election_us;
-    uint64_t heartbeat_us;
-    unsigned rounds_max;
-    size_t append_bytes_max;
-    size_t inflight_bytes_max;
-    size_t cache_bytes_max;
-    size_t segment_first_bytes;
-    size_t segment_bytes;
-    uint64_t delay_min_ns;
-    uint64_t delay_spread_ns;
-    unsigned delay_tail_ppm; /* of messages that take far longer */
-    unsigned loss_ppm;
-    unsigned dup_ppm;
-    unsigned replay_ppm;
-    unsigned flip_ppm;
-    unsigned break_ppm;
-    bool chunked;
-    bool old_after_new;
-    size_t pipe_bytes_max;
-    uint64_t disk_min_ns;
-    uint64_t disk_spread_ns;
-    unsigned disk_early_percent;
-    size_t disk_write_max;
-    uint64_t turn_lag_ns; /* 0: a turn after each event */
-    unsigned drift_ppm;
-    unsigned n_clients;
-    unsigned n_keys;
-    unsigned weights[OP_COUNT];
-    unsigned large_percent;
-    unsigned leave_ppm;
-    unsigned stray_percent; /* requests to any node */
-    uint64_t timeout_us;
-    uint64_t length_ns; /* of the part with faults */
-    uint64_t events;    /* and so many at most */
-    bool lmdb;
-    unsigned checkpoint; /* commits between older states */
-};
+#include "sim/oracle.h"
+#include "sim/profile.h"
 
 struct sim {
     struct sim_options options;
@@ -622,29 +487,6 @@ void clients_node_died(struct sim_node *n);
 /* The stored form of a key: OP_KEY_BYTES bytes. */
 #define OP_KEY_BYTES 7u
 const char *op_key(unsigned key);
-
-/* ---- nemesis.c ---- */
-void nemesis_plan(struct sim *s);
-void nemesis_event(struct sim *s, const struct sim_event *e);
-void nemesis_heal(struct sim *s);
-void nemesis_recut(struct sim *s);
-const char *episode_name(enum episode_kind kind);
-
-/* ---- invariants.c ---- */
-void oracle_init(struct sim *s);
-void oracle_done(struct sim *s);
-void oracle_trace(struct sim_node *n, const struct raft_trace *t);
-void oracle_submit(struct sim_node *n, const struct raft_ready *ready);
-void oracle_send(struct sim_node *n, const struct raft_msg *m);
-void oracle_apply(struct sim_node *n, const struct raft_entry *e,
-                  const struct command_result *result);
-void oracle_state(struct sim_node *n);
-void oracle_boot(struct sim_node *n, const struct store_recovered *r, struct raft_entry_id applied);
-void oracle_turn(struct sim_node *n);
-void oracle_end(struct sim *s);
-struct oracle_op *oracle_op(struct sim *s, uint64_t id);
-/* The value of a key in the state at index; NULL: none yet. */
-const struct oracle_version *oracle_value(struct sim *s, unsigned key, raft_index index);
 
 /* ---- run.c ---- */
 struct sim *run_new(const struct sim_options *options);
