@@ -14,6 +14,11 @@ struct oracle_entry {
     bool existed;
     bool applied; /* op, digest and the rest are known */
 };
+struct oracle_payload {
+    enum raft_entry_type type;
+    uint32_t len;
+    unsigned char data[];
+};
 struct oracle_version {
     raft_index index;
     uint64_t hash; /* of the text */
@@ -43,7 +48,8 @@ struct oracle {
     struct {
         uint64_t key;
         uint64_t chain;
-    } * matching; /* owned; (index, term) to chain */
+        struct oracle_payload *payload; /* owned; NULL when nobody will ask */
+    } * matching;                       /* owned; (index, term) to chain */
     size_t matching_size;
     size_t n_matching;
     struct {
@@ -70,6 +76,8 @@ void oracle_boot(struct sim_node *n, const struct store_recovered *r, struct raf
 void oracle_turn(struct sim_node *n);
 void oracle_end(struct sim *s);
 struct oracle_op *oracle_op(struct sim *s, uint64_t id);
+/* What an entry holds that somebody handed to its log; false: never seen. Borrowed. */
+bool oracle_entry_get(struct sim *s, raft_index index, raft_term term, struct raft_entry *ret);
 /* The value of a key in the state at index; NULL: none yet. */
 const struct oracle_version *oracle_value(struct sim *s, unsigned key, raft_index index);
 

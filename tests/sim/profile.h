@@ -38,6 +38,11 @@ enum episode_kind {
     EPISODE_WIPE,
     EPISODE_TRANSFER,
     EPISODE_CALL_FAILS,
+    EPISODE_CHASE_CUT, /* whoever leads, again and again */
+    EPISODE_CHASE_PAUSE,
+    EPISODE_CHASE_TRANSFER,
+    EPISODE_CRASH_STORED, /* between the disk's work and its report */
+    EPISODE_STATE_FAILS,
     EPISODE_KIND_COUNT,
 };
 struct episode {
@@ -53,6 +58,7 @@ struct episode {
 
 struct profile {
     unsigned n_nodes;
+    unsigned n_voters; /* the first of them; the others are learners */
     uint64_t election_us;
     uint64_t heartbeat_us;
     unsigned rounds_max;
@@ -69,6 +75,7 @@ struct profile {
     unsigned replay_ppm;
     unsigned flip_ppm;
     unsigned break_ppm;
+    unsigned piece_ppm; /* of appends: another legal piece of the leader's log beside it */
     bool chunked;
     bool old_after_new;
     size_t pipe_bytes_max;
@@ -83,7 +90,8 @@ struct profile {
     unsigned weights[OP_COUNT];
     unsigned large_percent;
     unsigned leave_ppm;
-    unsigned stray_percent; /* requests to any node */
+    unsigned stray_percent;  /* requests to any node */
+    unsigned reside_percent; /* clients that stay with a node whatever it answers */
     uint64_t timeout_us;
     uint64_t length_ns; /* of the part with faults */
     uint64_t events;    /* and so many at most */

@@ -11,8 +11,10 @@
  *   state.c       a node's state machine: a map in memory, or LMDB
  *   node.c        a node: birth, death, the turn, the replica's tables
  *   clients.c     who asks, and what the answers must satisfy (I10, I12, I13)
+ *   pieces.c      appends that a leader may send and hardly ever does
  *   nemesis.c     what goes wrong, and when
  *   invariants.c  the oracle: I1 to I9, I14 to I18
+ *   manners.c     the oracle again: what a node owes for what it was given
  *   run.c         one run from birth to the demand for progress (L1, L2)
  *   trace.c       hash, lines, coverage marks, failure
  *   shrink.c      a failing run made smaller; scripts
@@ -55,6 +57,7 @@ enum sim_stream {
     STREAM_NEMESIS,
     STREAM_CLOCK,
     STREAM_HEAL,
+    STREAM_PIECE,
     STREAM_COUNT,
 };
 
@@ -132,7 +135,9 @@ struct sim_event {
     X(leader_disk_stalled) X(reads_confirmed) X(reads_failed_by_loss) X(reads_floor) \
     X(reads_log) X(reads_local) X(writes_ok) X(writes_unknown) X(writes_unknown_applied) \
     X(writes_refused) X(cas_failed) X(transfers) X(client_left) X(requests_waited) \
-    X(healed_with_sick_minority) X(out_for_ever)
+    X(healed_with_sick_minority) X(out_for_ever) \
+    X(seeds_learner) X(seeds_pieces) X(seeds_all_faults) X(pieces) X(leader_chased) \
+    X(crash_stored) X(state_failed)
 /* clang-format on */
 
 enum sim_mark {
@@ -198,7 +203,10 @@ struct sim_wal {
     bool lied;
     bool rotten; /* bits were flipped, or files taken away */
     bool wiped;
-    unsigned failing; /* episodes in which errors of the disk are no surprise */
+    unsigned failing;          /* episodes in which errors of the disk are no surprise */
+    bool crash_stored;         /* the node dies before the next report of its disk */
+    bool crash_machine;        /* then */
+    raft_index durable_commit; /* noted with a durable batch */
 };
 
 /* ---- the state machine of a node ---- */
@@ -231,7 +239,9 @@ struct sim_state {
     unsigned n_commits;
     bool in_transaction;
     bool reading;
-    struct kv *kv; /* owned; NULL: the map is used */
+    bool fail_commit; /* the next one */
+    bool failed;      /* it has; the node must end */
+    struct kv *kv;    /* owned; NULL: the map is used */
     char dir[64];
     unsigned machine_boots;
 };
@@ -242,6 +252,21 @@ enum node_life { NODE_DOWN, NODE_UP, NODE_OUT };
 
 struct op;
 struct sim;
+
+/* What a node owes for what it was given, and what it has heard: see manners.c. */
+struct sim_manners {
+    unsigned owes_echo;      /* bits of leaders: an answer to their heartbeat */
+    unsigned owes_heartbeat; /* bits of peers: one because the link is new */
+    raft_term heard_term;    /* a leader of that term was heard last, */
+    uint64_t heard_us;       /* at that local time */
+    bool granted;            /* a vote or pre-vote, in this step */
+    bool led;                /* the last that was traced of its role */
+    enum raft_role role;     /* before the step, as all below */
+    raft_term term;
+    bool hears;
+    raft_index match; /* of the sender */
+    uint64_t acked_round;
+};
 
 struct sim_node {
     struct sim *sim;
@@ -279,6 +304,7 @@ struct sim_node {
     raft_index match[SIM_NODES_MAX]; /* of match_term */
     raft_term match_term;
     unsigned look;
+    struct sim_manners manners;
 };
 
 /* ---- network ---- */
@@ -343,6 +369,7 @@ struct sim_session {
 struct sim_client {
     bool on;
     bool open_loop;
+    bool resides;
     unsigned in_flight_max;
     unsigned n_in_flight;
     uint64_t interval_ns;
@@ -472,6 +499,9 @@ void node_input(struct sim_node *n); /* something went in: a turn is due */
 void node_turn(struct sim_node *n);
 void node_arm(struct sim_node *n, uint64_t deadline_local_us);
 struct sim_node *node_of_id(struct sim *s, raft_node_id id);
+bool node_is_voter(const struct sim_node *n);
+/* Of the voters. */
+unsigned node_quorum(const struct sim *s);
 /* The node that leads in the highest term among those up; NULL: none. */
 struct sim_node *node_leader(struct sim *s);
 const struct raft *node_raft(const struct sim_node *n);
@@ -487,6 +517,22 @@ void clients_node_died(struct sim_node *n);
 /* The stored form of a key: OP_KEY_BYTES bytes. */
 #define OP_KEY_BYTES 7u
 const char *op_key(unsigned key);
+
+/* ---- manners.c ---- */
+void manners_before(struct sim_node *n, const struct raft_msg *m);
+void manners_after(struct sim_node *n, const struct raft_msg *m);
+void manners_trace(struct sim_node *n, const struct raft_trace *t);
+void manners_send(struct sim_node *n, const struct raft_msg *m);
+void manners_link(struct sim_node *n, unsigned peer, bool up);
+void manners_ready(struct sim_node *n, const struct raft_ready *ready);
+void manners_turn(struct sim_node *n);
+/* Around the submission of a write: what manners_propose_begin() gave goes to ..._end(). */
+raft_index manners_propose_begin(struct sim_node *n);
+void manners_propose_end(struct sim_node *n, raft_index closed);
+
+/* ---- pieces.c ---- */
+/* Beside an append that a leader sends: perhaps another one that it may send. */
+void pieces_send(struct sim_node *n, const struct raft_msg *m);
 
 /* ---- run.c ---- */
 struct sim *run_new(const struct sim_options *options);
@@ -513,7 +559,7 @@ extern const char *const sim_op_names[OP_COUNT];
 /* ---- shrink.c ---- */
 #define SIM_STREAMS_FAULTS                                                                         \
     (UINT64_C(1) << STREAM_LOSS | UINT64_C(1) << STREAM_DUP | UINT64_C(1) << STREAM_REPLAY |       \
-     UINT64_C(1) << STREAM_FLIP)
+     UINT64_C(1) << STREAM_FLIP | UINT64_C(1) << STREAM_PIECE)
 void options_print(const struct sim_options *o, char *text, size_t size);
 /* One word, "name=value". False: not understood. */
 bool options_word(struct sim_options *o, const char *word);
