@@ -4,7 +4,7 @@
  *
  * Under systemd (JOURNAL_STREAM names standard error) lines carry a `<N>` priority and no ts.
  *
- * Only node/, maelstrom/ and ctl/ log above debug; the others return errors. Values from outside go
+ * Only engine/, node/, maelstrom/ and ctl/ log above debug; the others return errors. Values from outside go
  * through log_esc(). Control bytes that still reach a line are written as '?', so that one event is
  * one line. Any thread; the context is set by the loop thread. Lines go to standard error with one
  * write(2). */
