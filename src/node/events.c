@@ -23,7 +23,7 @@ void node_peer_event(void *ctx, enum peer_event event, raft_node_id peer, const 
     switch (event) {
     case PEER_EVENT_UP:
         replica_link(engine_replica(n->engine), peer, true, clock_mono_us());
-        log_event(LOG_INFO, "peer_up", "peer=%s address=%s", name, addr_esc);
+        log_event(LOG_INFO, "peer_up", "peer=%s address=%s protocol=%s", name, addr_esc, text_esc);
         break;
     case PEER_EVENT_DOWN:
         if (engine_replica(n->engine) != NULL)

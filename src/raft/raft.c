@@ -1,8 +1,8 @@
 /* One node of one group: time, links, batches, and what the host may ask for.
  *
  * Nothing here decides anything alone: the node is born in start.c, elections are in election.c,
- * roles in role.c, the log in replicate.c, reads in read.c, what goes out in ready.c, what comes in
- * in step.c. */
+ * roles in role.c, the log in replicate.c, reads in read.c, what goes out in ready.c, what comes
+ * in in step.c. */
 #include "raft/raft_int.h"
 
 #include <errno.h>

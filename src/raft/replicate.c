@@ -5,14 +5,33 @@
  * never its own last index: only that much is proven to be the leader's. */
 #include "raft/raft_int.h"
 
+/* Apart, for its large local: entries of other types do not pay for it. */
+static __attribute__((noinline)) void take_configuration(struct raft *r, const struct raft_entry *e)
+{
+    struct raft_configuration c;
+
+    /* Bytes of a peer were checked by raft_step(), before anything was done with the message. */
+    rid_assert(raft_configuration_decode(e->data, e->len, &c) == 0);
+    raft_config_push(r, e->id.index, &c);
+}
+
+/* A configuration is in force from the moment it stands in the log, committed or not (4.1). */
+static void take_entry(struct raft *r, const struct raft_entry *e)
+{
+    /* Where there is nobody to refuse: a node without memory stops. */
+    rid_assert(raft_log_append(&r->log, e) == 0);
+    if (e->type == RAFT_ENTRY_CONFIG)
+        take_configuration(r, e);
+}
+
 void raft_append_own(struct raft *r, enum raft_entry_type type, const void *data, size_t len)
 {
     struct raft_entry e = {
         {r->hard_state.current_term, r->log.last_index + 1}, type, (uint32_t)len, data};
 
     rid_assert(r->role == RAFT_LEADER);
-    rid_assert(raft_log_append(&r->log, &e) == 0);
     r->uncommitted_bytes += raft_entry_bytes(&e);
+    take_entry(r, &e);
 }
 
 void raft_commit_to(struct raft *r, raft_index index)
@@ -34,18 +53,21 @@ void raft_commit_to(struct raft *r, raft_index index)
         raft_floor_reads_release(r);
 }
 
+/* raft_quorum_get: up to where this leader's log is durable on that server. */
+static uint64_t durable_index(const void *ctx, unsigned slot)
+{
+    const struct raft *r = ctx;
+    const struct progress *p = raft_progress_at(r, slot);
+
+    return p != NULL ? p->match_index : r->last_stored;
+}
+
 void raft_maybe_commit(struct raft *r)
 {
-    uint64_t match[RAFT_SERVERS_MAX + 1];
-    unsigned n = 0;
-    raft_index index;
+    raft_index index = raft_quorum_value(raft_get_configuration(r), durable_index, r);
 
-    if (r->is_voter)
-        match[n++] = r->last_stored;
-    for (unsigned i = 0; i < r->n_progress; i++)
-        if (r->progress[i].role == RAFT_VOTER)
-            match[n++] = r->progress[i].match_index;
-    index = raft_quorum_value(match, n);
+    rid_assert(r->role == RAFT_LEADER);
+    rid_assert(index <= r->log.last_index);
     /* Nothing is committed here before it is on this node's own disk: then no read ever waits for
      * the leader's disk, and nothing is applied that this node could forget (DESIGN.md 3,
      * RELIABILITY I18). */
@@ -99,22 +121,6 @@ static void truncate_log(struct raft *r, raft_index from)
             mark->last_index = from - 1;
     }
     raft_trace(r, RAFT_TRACE_TRUNCATED, 0, from, NULL);
-}
-
-static __attribute__((noinline)) void take_configuration(struct raft *r, const struct raft_entry *e)
-{
-    struct raft_configuration c;
-
-    if (raft_configuration_decode(e->data, e->len, &c) == 0) /* checked before it was accepted */
-        raft_config_push(r, e->id.index, &c);
-}
-
-static void take_entry(struct raft *r, const struct raft_entry *e)
-{
-    /* Where there is nobody to refuse: a node without memory stops. */
-    rid_assert(raft_log_append(&r->log, e) == 0);
-    if (e->type == RAFT_ENTRY_CONFIG)
-        take_configuration(r, e);
 }
 
 int raft_handle_append(struct raft *r, const struct raft_msg *m)

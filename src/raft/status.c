@@ -29,6 +29,7 @@ raft_index raft_get_commit_index(const struct raft *r)
 
 const struct raft_configuration *raft_get_configuration(const struct raft *r)
 {
+    rid_assert(r->n_configs > 0);
     return &r->configs[r->n_configs - 1].configuration;
 }
 
@@ -53,7 +54,7 @@ void raft_get_status(const struct raft *r, struct raft_status *ret_status)
                             .rounds_opened = r->n_rounds_opened,
                             .rounds_confirmed = r->n_rounds_confirmed,
                             .n_reads_pending = (unsigned)(r->n_reads + r->n_floor_reads),
-                            .n_voters = r->n_voters,
+                            .n_voters = raft_configuration_n_voters(raft_get_configuration(r)),
                             .n_voters_heard = raft_n_voters_heard(r),
                             .transfer_to = r->transfer_to,
                             .n_peers = r->n_progress};

@@ -87,6 +87,7 @@ enum raft_msg_type {
 /* clang-format on */
 struct raft_msg {
     enum raft_msg_type type;
+    uint16_t group; /* whose message it is: one group exists, 0 */
     raft_node_id from;
     raft_node_id to;
     raft_term term;

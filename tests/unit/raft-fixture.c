@@ -7,6 +7,8 @@
 #include <errno.h>
 #include <inttypes.h>
 
+#include "raft/raft_int.h"
+
 #include "base/banned.h"
 
 #define FX_CHECK(cond, ...)                                                                        \
@@ -349,17 +351,22 @@ static void check_commit(struct fx *fx, unsigned i, raft_index commit_index)
     FX_CHECK(commit_index >= node->commit_index, "%s: commit_index fell", node->name);
     FX_CHECK(commit_index <= fx_last(fx, i), "%s: commit_index above the log", node->name);
     if (commit_index > fx->n_commits) {
+        const struct raft_configuration *c = raft_get_configuration(node->r);
         unsigned holders = 0;
+        unsigned voters = 0;
 
-        for (unsigned j = 1; j <= fx->n_voters; j++) {
-            const struct fx_disk *d = &fx->nodes[j].disk;
+        for (unsigned k = 0; k < c->n; k++) {
+            const struct fx_disk *d = &fx->nodes[fx_of(fx, c->servers[k].id)].disk;
 
+            if (c->servers[k].role != RAFT_VOTER)
+                continue;
+            voters++;
             holders += d->n >= commit_index &&
                        d->log[commit_index - 1].id.term == raft_term_at(node->r, commit_index);
         }
-        FX_CHECK(has_puppets(fx) || holders > fx->n_voters / 2,
+        FX_CHECK(has_puppets(fx) || holders > voters / 2,
                  "%s commits %" PRIu64 ", durable on %u of %u", node->name, commit_index, holders,
-                 fx->n_voters);
+                 voters);
     }
     for (raft_index k = node->commit_index + 1; k <= commit_index; k++) {
         raft_term term = raft_term_at(node->r, k);
@@ -968,6 +975,33 @@ void fx_add_config(struct fx *fx, unsigned i, raft_term term, const struct raft_
     disk_append(d, &e);
     if (term > d->hard_state.current_term)
         d->hard_state = (struct raft_hard_state){.current_term = term};
+}
+
+void fx_configuration(const struct fx *fx, const char *servers, struct raft_configuration *ret_c)
+{
+    raft_configuration_init(ret_c);
+    for (const char *s = servers; *s != '\0'; s++) {
+        bool learner = s[1] == 'l';
+        unsigned i = (unsigned)(*s - '0');
+
+        assert_true(i >= 1 && i <= fx->n);
+        assert_int_equal(raft_configuration_add(ret_c, fx->nodes[i].name,
+                                                learner ? RAFT_LEARNER : RAFT_VOTER, "127.0.0.1:1",
+                                                "127.0.0.1:2"),
+                         0);
+        s += learner;
+    }
+}
+
+raft_index fx_configure(struct fx *fx, unsigned i, const struct raft_configuration *c)
+{
+    cleanup_buf struct buf bytes = BUF_INIT;
+    raft_index index = fx_last(fx, i) + 1;
+
+    assert_int_equal(raft_configuration_encode(c, &bytes), 0);
+    raft_append_own(fx_raft(fx, i), RAFT_ENTRY_CONFIG, bytes.data, bytes.len);
+    maybe_turn(fx, i);
+    return index;
 }
 
 /* ---- start, crash ---- */

@@ -180,6 +180,12 @@ void fx_set_hard_state(struct fx *fx, unsigned i, raft_term term, unsigned voted
 /* Before fx_start(): appends a CONFIG entry to the disk. */
 void fx_add_config(struct fx *fx, unsigned i, raft_term term, const struct raft_configuration *c);
 
+/* "123l": n1 and n2 are voters, n3 is a learner. */
+void fx_configuration(const struct fx *fx, const char *servers, struct raft_configuration *ret_c);
+/* The leader i appends a CONFIG entry, whatever stands in it; its index. The core has no verb
+ * for that yet: the fixture reaches inside. */
+raft_index fx_configure(struct fx *fx, unsigned i, const struct raft_configuration *c);
+
 void fx_start(struct fx *fx, unsigned i); /* from the disk; links to all others are up */
 void fx_start_all(struct fx *fx);
 /* raft_new() alone: its result; *ret_raft as it. For refusals. */

@@ -25,7 +25,7 @@
 #include "base/crc32c.h"
 #include "base/err.h"
 #include "store/log_thread.h"
-#include "store/store_int.h"
+#include "store/recover_int.h"
 #include "unit/fake-disk.h"
 #include "unit/store-model.h"
 
