@@ -61,6 +61,10 @@ static void log_trace(struct engine *e, const struct raft_trace *t)
         log_event(LOG_DEBUG, "follower_probed", "peer=%s next_index=%llu", peer,
                   (unsigned long long)t->index);
         break;
+    case RAFT_TRACE_COMPACTED:
+        log_event(LOG_WARNING, "follower_too_far_behind", "peer=%s next_index=%llu action=wait",
+                  peer, (unsigned long long)t->index);
+        break;
     case RAFT_TRACE_INVALID:
         log_invalid(e, peer, text);
         break;

@@ -498,6 +498,7 @@ static void net_peer__nonces_pair(void **state)
 
 /* ---- handshakes ---- */
 
+/* Who is another than the handshake must name is refused before anything else is read (PEER-1). */
 static void net_peer__refused_handshakes(void **state)
 {
     const struct {
@@ -1071,6 +1072,7 @@ static void net_peer__drops_at_the_limit(void **state)
 
 /* ---- closing inside ---- */
 
+/* What a callback was given is not freed under it (PEER-4). */
 static void net_peer__closing_inside_callbacks(void **state)
 {
     (void)state;

@@ -154,6 +154,7 @@ static void frame__one_after_the_other(void **state)
     assert_int_equal(at, b.len);
 }
 
+/* Only entries and their answers go through the connection for data (PEER-3). */
 static void frame__channels(void **state)
 {
     (void)state;
@@ -220,6 +221,7 @@ static void frame__short_payload_is_refused_and_a_tail_ignored(void **state)
     }
 }
 
+/* The checksum stands before the decoder (WIRE-1). */
 static void frame__every_flipped_bit_is_noticed(void **state)
 {
     (void)state;
@@ -243,6 +245,7 @@ static void frame__every_flipped_bit_is_noticed(void **state)
     }
 }
 
+/* A length is compared with its bound before anything else (WIRE-1). */
 static void frame__lengths(void **state)
 {
     static const struct {
