@@ -116,7 +116,7 @@ static void on_work(evutil_socket_t unused, short what, void *ctx)
         list_remove(&c->resume);
         client_conn_resume(c);
     }
-    /* Beyond the bound of all clients together the rest is the first of the next turn (CLIENT-6). */
+    /* Beyond the bound of all together the rest is the first of the next turn (CLIENT-6). */
     list_splice(&todo, &p->resume);
     list_splice(&p->resume, &todo);
     if (!list_empty(&p->resume))
