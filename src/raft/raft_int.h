@@ -30,12 +30,13 @@ struct progress {
 
     enum progress_state state;
     raft_index match_index; /* durable there; never falls within a term */
-    raft_index next_index;  /* match_index < next_index <= last_index + 1 */
+    raft_index next_index;  /* match_index < next_index <= last_index + 1; may be below the base */
     struct inflight inflight[RAFT_INFLIGHT_MSGS_MAX];
     unsigned inflight_head;
     unsigned n_inflight;
     size_t inflight_bytes;
-    bool probe_sent;          /* PROBE: an append is out */
+    bool probe_sent;      /* PROBE: an append is out, or cannot be made */
+    bool needs_compacted; /* PROBE: next_index is no longer in the log, and the trace has said so */
     uint64_t append_sent_us;  /* last append */
     uint64_t append_heard_us; /* last answer to one */
 

@@ -16,31 +16,57 @@ void raft_conf_init(struct raft_conf *conf)
     conf->mem = mem_libc;
 }
 
-static bool start_is_valid(const struct raft_conf *conf, const struct raft_start *start)
+static bool conf_is_valid(const struct raft_conf *conf)
 {
-    raft_index first = 1;
-    raft_term term = 0;
+    return conf->id != 0 && conf->heartbeat_us > 0 &&
+           conf->election_timeout_us >= 3 * conf->heartbeat_us && conf->rounds_max > 0 &&
+           conf->rounds_max <= RAFT_ROUNDS_MAX * 4 && conf->log_reader.read != NULL;
+}
 
-    if (conf->id == 0 || conf->election_timeout_us < 3 * conf->heartbeat_us ||
-        conf->heartbeat_us == 0 || conf->rounds_max == 0 ||
-        conf->rounds_max > RAFT_ROUNDS_MAX * 4 || conf->log_reader.read == NULL ||
-        start->n_configs == 0 || start->configs[0].index != 1 || start->last_index < 1 ||
-        start->last_index > RAFT_INDEX_MAX || start->hard_state.current_term > RAFT_INDEX_MAX ||
-        start->n_terms == 0 || start->commit_index > start->last_index ||
-        start->last_applied > start->last_index)
+/* The runs begin behind the base, without a gap, and never fall below its term. */
+static bool terms_are_valid(const struct raft_start *start)
+{
+    raft_index next = start->base.index + 1;
+    raft_term term = start->base.term;
+
+    if ((start->n_terms == 0) != (start->last_index == start->base.index))
         return false;
     for (size_t i = 0; i < start->n_terms; i++) {
-        if (start->terms[i].term <= term ||
-            (i == 0 ? start->terms[i].first != 1 : start->terms[i].first <= first))
+        const struct raft_term_range *range = &start->terms[i];
+
+        if (i == 0 ? range->first != next : range->first < next)
             return false;
-        first = start->terms[i].first;
-        term = start->terms[i].term;
+        if (range->term == 0 || range->term < term || (i > 0 && range->term == term))
+            return false;
+        next = range->first + 1;
+        term = range->term;
     }
+    return next - 1 <= start->last_index && term <= start->hard_state.current_term;
+}
+
+/* The first is in force at the base: without it nobody could say what was, since the entry may be
+ * compacted. */
+static bool configs_are_valid(const struct raft_start *start)
+{
+    raft_index first_max = start->base.index > 0 ? start->base.index : 1;
+
+    if (start->n_configs == 0 || start->configs[0].index == 0 ||
+        start->configs[0].index > first_max)
+        return false;
     for (size_t i = 1; i < start->n_configs; i++)
         if (start->configs[i].index <= start->configs[i - 1].index)
             return false;
-    return first <= start->last_index && term <= start->hard_state.current_term &&
-           start->configs[start->n_configs - 1].index <= start->last_index;
+    return start->configs[start->n_configs - 1].index <= start->last_index;
+}
+
+static bool start_is_valid(const struct raft_start *start)
+{
+    return start->last_index >= 1 && start->last_index <= RAFT_INDEX_MAX &&
+           start->hard_state.current_term <= RAFT_INDEX_MAX &&
+           (start->base.index == 0) == (start->base.term == 0) &&
+           start->base.index <= start->last_applied && start->last_applied <= start->last_index &&
+           start->commit_index <= start->last_index && terms_are_valid(start) &&
+           configs_are_valid(start);
 }
 
 int raft_new(const struct raft_conf *conf, const struct raft_start *start, uint64_t now_us,
@@ -48,7 +74,7 @@ int raft_new(const struct raft_conf *conf, const struct raft_start *start, uint6
 {
     struct raft *r;
 
-    if (!start_is_valid(conf, start))
+    if (!conf_is_valid(conf) || !start_is_valid(start))
         return RAFT_E_INVALID;
     r = conf->mem.resize(conf->mem.ctx, NULL, sizeof(*r));
     if (r == NULL)
@@ -60,8 +86,8 @@ int raft_new(const struct raft_conf *conf, const struct raft_start *start, uint6
     arena_init(&r->arena, conf->mem);
     r->configs_size = start->n_configs + 1;
     r->configs = conf->mem.resize(conf->mem.ctx, NULL, r->configs_size * sizeof(*r->configs));
-    if (r->configs == NULL ||
-        raft_log_init(&r->log, conf->mem, start->terms, start->n_terms, start->last_index) != 0) {
+    if (r->configs == NULL || raft_log_init(&r->log, conf->mem, start->base, start->terms,
+                                            start->n_terms, start->last_index) != 0) {
         if (r->configs != NULL)
             conf->mem.resize(conf->mem.ctx, r->configs, 0);
         conf->mem.resize(conf->mem.ctx, r, 0);
@@ -73,6 +99,7 @@ int raft_new(const struct raft_conf *conf, const struct raft_start *start, uint6
     r->commit_index = start->commit_index > 1 ? start->commit_index : 1;
     if (r->commit_index < start->last_applied)
         r->commit_index = start->last_applied;
+    rid_assert(r->commit_index >= r->log.base.index); /* what is applied reaches it */
     r->last_applied = start->last_applied;
     r->last_emitted = start->last_applied;
     r->last_stored = start->last_index;

@@ -47,6 +47,7 @@ void raft_get_status(const struct raft *r, struct raft_status *ret_status)
                             .leader_id = r->leader_id,
                             .commit_index = r->commit_index,
                             .last_applied = r->last_applied,
+                            .base = r->log.base,
                             .last_index = r->log.last_index,
                             .last_stored = r->last_stored,
                             .noop_index = r->noop_index,

@@ -137,6 +137,8 @@ static int node_read(void *ctx, raft_index from, raft_index to, size_t bytes_max
     node->n_reader_calls++;
     if (node->reader_error != 0)
         return node->reader_error;
+    if (from <= node->disk.base)
+        return RAFT_LOG_E_COMPACTED;
     FX_CHECK(from >= 1 && from <= to && to <= node->disk.n && n_max > 0,
              "%s reads %" PRIu64 "..%" PRIu64 " of %" PRIu64, node->name, from, to, node->disk.n);
     for (unsigned k = 0; k < node->n_batches; k++)
@@ -247,6 +249,21 @@ raft_term fx_term_at(struct fx *fx, unsigned i, raft_index index)
     return raft_term_at(fx_raft(fx, i), index);
 }
 
+/* What the core has forgotten below its base the disk of the fixture still knows. */
+static raft_term node_term(struct fx *fx, unsigned i, raft_index index)
+{
+    const struct fx_node *node = &fx->nodes[i];
+    raft_term term = raft_term_at(node->r, index);
+
+    if (index >= fx_status(fx, i).base.index || index == 0) {
+        FX_CHECK(term != RAFT_TERM_COMPACTED, "%s: %" PRIu64 " is compacted", node->name, index);
+        return term;
+    }
+    FX_CHECK(term == RAFT_TERM_COMPACTED && index <= node->disk.n,
+             "%s: the term of %" PRIu64 ", below its base, is %" PRIu64, node->name, index, term);
+    return node->disk.log[index - 1].id.term;
+}
+
 unsigned fx_leader(struct fx *fx)
 {
     unsigned leader = 0;
@@ -295,17 +312,17 @@ static void check_leader(struct fx *fx, unsigned i)
         l = &fx->leaders[fx->n_leaders++];
         *l = (struct fx_leader){.term = term, .node = i};
         for (raft_index k = 1; k <= fx->n_commits && !has_puppets(fx); k++)
-            FX_CHECK(raft_term_at(r, k) == fx->commits[k - 1].term,
+            FX_CHECK(node_term(fx, i, k) == fx->commits[k - 1].term,
                      "n%u leads term %" PRIu64 " without the committed entry %" PRIu64, i, term, k);
     }
     FX_CHECK(l->node == i, "n%u and n%u both lead term %" PRIu64, l->node, i, term);
     FX_CHECK(last >= l->n, "leader n%u lost entries of its term", i);
     for (raft_index k = 1; k <= l->n; k = l->n - k > 64 ? k + 61 : k + 1)
-        FX_CHECK(raft_term_at(r, k) == l->terms[k - 1], "leader n%u changed entry %" PRIu64, i, k);
+        FX_CHECK(node_term(fx, i, k) == l->terms[k - 1], "leader n%u changed entry %" PRIu64, i, k);
     if (last > l->n) {
         l->terms = fx_grow(l->terms, last * sizeof(*l->terms));
         for (raft_index k = l->n + 1; k <= last; k++) {
-            l->terms[k - 1] = raft_term_at(r, k);
+            l->terms[k - 1] = node_term(fx, i, k);
             FX_CHECK(l->terms[k - 1] != 0 && l->terms[k - 1] <= term,
                      "leader n%u: entry %" PRIu64 " of term %" PRIu64 " in term %" PRIu64, i, k,
                      l->terms[k - 1], term);
@@ -337,8 +354,7 @@ static void check_progress(struct fx *fx, unsigned i)
         FX_CHECK(p->match_index <= node->disk.n,
                  "n%u: match %" PRIu64 " of n%u which holds %" PRIu64, i, p->match_index, j,
                  node->disk.n);
-        FX_CHECK(node->disk.log[p->match_index - 1].id.term ==
-                     raft_term_at(fx->nodes[i].r, p->match_index),
+        FX_CHECK(node->disk.log[p->match_index - 1].id.term == node_term(fx, i, p->match_index),
                  "n%u: match %" PRIu64 " of n%u has another term there", i, p->match_index, j);
     }
 }
@@ -362,14 +378,14 @@ static void check_commit(struct fx *fx, unsigned i, raft_index commit_index)
                 continue;
             voters++;
             holders += d->n >= commit_index &&
-                       d->log[commit_index - 1].id.term == raft_term_at(node->r, commit_index);
+                       d->log[commit_index - 1].id.term == node_term(fx, i, commit_index);
         }
         FX_CHECK(has_puppets(fx) || holders > voters / 2,
                  "%s commits %" PRIu64 ", durable on %u of %u", node->name, commit_index, holders,
                  voters);
     }
     for (raft_index k = node->commit_index + 1; k <= commit_index; k++) {
-        raft_term term = raft_term_at(node->r, k);
+        raft_term term = node_term(fx, i, k);
 
         FX_CHECK(term != 0, "%s commits %" PRIu64 " which it does not have", node->name, k);
         if (k > fx->n_commits) {
@@ -963,6 +979,23 @@ void fx_set_log(struct fx *fx, unsigned i, const raft_term *terms, unsigned n)
     }
 }
 
+void fx_compact(struct fx *fx, unsigned i, raft_index index)
+{
+    struct fx_disk *d = &fx->nodes[i].disk;
+
+    assert_true(index <= d->n);
+    assert_true(index <= fx->n_commits || fx->nodes[i].state == FX_PUPPET);
+    if (index > d->base)
+        d->base = index;
+    if (index > d->commit_index)
+        d->commit_index = index;
+    for (raft_index k = fx->n_commits + 1; k <= index; k++) { /* a log that a test has made up */
+        fx->commits = fx_grow(fx->commits, k * sizeof(*fx->commits));
+        fx->commits[k - 1] = (struct fx_commit){.term = d->log[k - 1].id.term};
+        fx->n_commits = k;
+    }
+}
+
 void fx_add_config(struct fx *fx, unsigned i, raft_term term, const struct raft_configuration *c)
 {
     cleanup_buf struct buf bytes = BUF_INIT;
@@ -1088,6 +1121,7 @@ int fx_try_start(struct fx *fx, unsigned i, raft_index last_applied, struct raft
     struct raft_term_range *terms = fx_alloc(d->n * sizeof(*terms));
     struct raft_config_at *configs = fx_alloc(d->n * sizeof(*configs));
     struct raft_start start = {.hard_state = d->hard_state,
+                               .base = {d->base > 0 ? d->log[d->base - 1].id.term : 0, d->base},
                                .last_index = d->n,
                                .commit_index = d->commit_index < d->n ? d->commit_index : d->n,
                                .last_applied = last_applied,
@@ -1098,7 +1132,8 @@ int fx_try_start(struct fx *fx, unsigned i, raft_index last_applied, struct raft
     for (raft_index k = 0; k < d->n; k++) {
         const struct raft_entry *e = &d->log[k];
 
-        if (start.n_terms == 0 || terms[start.n_terms - 1].term != e->id.term)
+        if (e->id.index > d->base &&
+            (start.n_terms == 0 || terms[start.n_terms - 1].term != e->id.term))
             terms[start.n_terms++] = (struct raft_term_range){e->id.term, e->id.index};
         if (e->type == RAFT_ENTRY_CONFIG) {
             struct raft_config_at *at = &configs[start.n_configs++];
@@ -1139,7 +1174,7 @@ static void start_at(struct fx *fx, unsigned i, raft_index last_applied)
 
 void fx_start(struct fx *fx, unsigned i)
 {
-    start_at(fx, i, 0);
+    start_at(fx, i, fx->nodes[i].disk.base);
 }
 
 void fx_start_all(struct fx *fx)
@@ -1167,7 +1202,7 @@ void fx_crash(struct fx *fx, unsigned i, unsigned keep)
 void fx_restart(struct fx *fx, unsigned i)
 {
     assert_int_equal(fx->nodes[i].state, FX_DOWN);
-    start_at(fx, i, 0);
+    start_at(fx, i, fx->nodes[i].disk.base);
 }
 
 /* ---- inputs ---- */

@@ -64,6 +64,7 @@ struct fx_disk {
     struct raft_entry *log; /* owned, each data too; log[i] has index i + 1 */
     raft_index n;
     raft_index commit_index;
+    raft_index base; /* the core is told that the log begins behind it; kept here for comparing */
 };
 
 enum fx_node_state { FX_PUPPET, FX_UP, FX_DOWN };
@@ -176,6 +177,9 @@ void fx_done(struct fx *fx);
 
 /* Before fx_start(): the log becomes entry 1 followed by one command for each term given. */
 void fx_set_log(struct fx *fx, unsigned i, const raft_term *terms, unsigned n);
+/* Of a node that does not run: its log begins behind index from the next start on, with a state
+ * machine that holds at least that much. A running node's reader says so at once. */
+void fx_compact(struct fx *fx, unsigned i, raft_index index);
 void fx_set_hard_state(struct fx *fx, unsigned i, raft_term term, unsigned voted_for);
 /* Before fx_start(): appends a CONFIG entry to the disk. */
 void fx_add_config(struct fx *fx, unsigned i, raft_term term, const struct raft_configuration *c);

@@ -994,6 +994,16 @@ static void random_step(struct prng *p)
     } else if (what < 986 && up) {
         fx_crash(&fx, i, (unsigned)prng_below(p, 3));
     } else if (node->state == FX_DOWN) {
+        if (prng_below(p, 2) != 0) {
+            /* Its log begins anywhere up to what everybody has: late messages reach below its
+             * base. */
+            raft_index all = UINT64_MAX;
+
+            for (unsigned k = 1; k <= fx.n; k++)
+                if (fx.nodes[k].disk.commit_index < all)
+                    all = fx.nodes[k].disk.commit_index;
+            fx_compact(&fx, i, prng_below(p, all + 1));
+        }
         fx_restart(&fx, i);
     }
 }
