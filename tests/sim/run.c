@@ -119,8 +119,9 @@ struct sim *run_new(const struct sim_options *options)
         n->sim = s;
         n->i = i;
         (void)snprintf(n->name, sizeof(n->name), "n%u", i + 1);
-        n->id = raft_node_id_of_name(n->name);
-        (void)raft_configuration_add(&s->configuration, n->name, RAFT_VOTER, "", "");
+        n->id = raft_founder_id(n->name);
+        (void)raft_configuration_add(&s->configuration, raft_founder_id(n->name), n->name,
+                                     RAFT_VOTER, "", "");
     }
     net_init(s);
     for (unsigned i = 0; i < s->p.n_nodes; i++)
