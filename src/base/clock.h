@@ -5,7 +5,7 @@
 #include <stdint.h>
 
 /* CLOCK_MONOTONIC in microseconds; read from the kernel at each call, never a cached loop time
- * (READS R44). */
+ * (READ-44). */
 uint64_t clock_mono_us(void);
 /* CLOCK_REALTIME in microseconds since 1970, for log lines and nothing else. */
 uint64_t clock_wall_us(void);

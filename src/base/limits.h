@@ -6,17 +6,17 @@
 
 /* ---- keys, values, commands ---- */
 
-/* PROTOCOL.md 1: a string key is 1 to 480 bytes; LMDB takes 511. Longer: `malformed`. */
+/* ridd-protocol(7): a string key is 1 to 480 bytes; LMDB takes 511. Longer: `malformed`. */
 #define KEY_STRING_BYTES_MAX 480u
 /* As stored: one byte of type before it. */
 #define KEY_BYTES_MAX (KEY_STRING_BYTES_MAX + 1u)
-/* PROTOCOL.md 1: a value as compact text. Larger: `too_large`. */
+/* ridd-protocol(7): a value as compact text. Larger: `too_large`. */
 #define VALUE_BYTES_MAX (512u << 10)
 /* A cas carries two values and a key. A larger command cannot be built, a larger entry is refused
  * by every decoder. */
 #define ENTRY_BYTES_MAX (2u * VALUE_BYTES_MAX + 4096u)
 /* Indexes and terms from the wire above this are nonsense: the frame is refused, the link closed
- * (RELIABILITY P7). */
+ * (WIRE-2). */
 #define RAFT_INDEX_MAX ((uint64_t)1 << 56)
 
 /* ---- the core ---- */
@@ -28,7 +28,7 @@
 #define NODE_NAME_BYTES_MAX 63u
 /* "[ipv6]:port" or a host name of 253 bytes with a port. */
 #define ADDRESS_BYTES_MAX 262u
-/* DESIGN.md 7: AppendEntries of at most 64 KiB unless one entry is larger. */
+/* AppendEntries of at most 64 KiB unless one entry is larger. */
 #define RAFT_APPEND_BYTES_MAX   (64u << 10)
 #define RAFT_APPEND_ENTRIES_MAX 512u
 /* Sent and not yet acknowledged, per follower; beyond it nothing more is sent to that follower. */
@@ -47,7 +47,7 @@
  * transaction. */
 #define RAFT_COMMITTED_ENTRIES_MAX 1024u
 #define RAFT_COMMITTED_BYTES_MAX   (4u << 20)
-/* Read rounds outstanding at once, K of DESIGN.md 4. */
+/* Read rounds outstanding at once (READ-65): more only cost messages. */
 #define RAFT_ROUNDS_MAX 2u
 
 /* ---- peer links ---- */
@@ -66,45 +66,45 @@ static_assert(RAFT_APPEND_BYTES_MAX + ENTRY_BYTES_MAX <= FRAME_BYTES_MAX, "so mu
 /* A frame of the control channel carries no entries: some 100 bytes. A longer one closes the
  * link. */
 #define PEER_CONTROL_FRAME_BYTES_MAX 4096u
-/* Connections that have not finished their handshake; beyond it new ones are closed (RELIABILITY
- * P5). */
+/* Connections that have not finished their handshake; beyond it new ones are closed
+ * (PEER-2). */
 #define PEER_HALF_OPEN_MAX 64u
 #define PEER_HANDSHAKE_US  5000000u
 
 /* ---- the client port ---- */
 
-/* PROTOCOL.md 1, [limits] request_bytes. Longer line: `too_large`, the rest is skipped; the second
+/* [limits] request_bytes (CLIENT-1). Longer line: `too_large`, the rest is skipped; the second
  * time: closed. */
 #define REQUEST_BYTES_DEFAULT (1u << 20)
 #define REQUEST_BYTES_MAX     (4u << 20)
 /* A larger reply becomes `too_large`. */
 #define REPLY_BYTES_MAX (1u << 20)
-/* PROTOCOL.md 1, [limits] in_flight: unanswered requests per connection; beyond it the socket is
+/* [limits] in_flight (CLIENT-4): unanswered requests per connection; beyond it the socket is
  * not read. */
 #define CLIENT_IN_FLIGHT_DEFAULT 128u
 #define CLIENT_IN_FLIGHT_MAX     4096u
 /* Unanswered requests of all clients; beyond it `busy`. */
 #define REQUESTS_MAX 65536u
 /* Replies not yet taken by the client: above the high mark it is not read from, below the low mark
- * it is again, and after CLIENT_STUCK_US without any progress it is closed (RELIABILITY C7). */
+ * it is again, and after CLIENT_STUCK_US without any progress it is closed (CLIENT-3). */
 #define CLIENT_OUT_BYTES_HIGH (4u << 20)
 #define CLIENT_OUT_BYTES_LOW  (1u << 20)
 #define CLIENT_STUCK_US       30000000u
-/* A line must be complete within this of its first byte (C6); a connection idle for longer than the
- * second is closed. */
+/* A line must be complete within this of its first byte (CLIENT-2); a connection idle for longer
+ * than the second is closed. */
 #define CLIENT_LINE_US 10000000u
 #define CLIENT_IDLE_US 300000000u
 /* Bytes read from one client per turn, so that one client cannot hold the loop. */
 #define CLIENT_READ_BYTES_PER_TURN (256u << 10)
 /* [limits] connections; beyond it new ones get one `busy` line and are closed. */
 #define CLIENT_CONNECTIONS_DEFAULT 4096u
-/* Descriptors kept for peers and the log, out of RLIMIT_NOFILE (C9). */
+/* Descriptors kept for peers and the log, out of RLIMIT_NOFILE (CLIENT-5). */
 #define FDS_RESERVED 64u
-/* PROTOCOL.md 1. Beyond: `malformed`. */
+/* ridd-protocol(7), WIRE-3. Beyond: `malformed`. */
 #define JSON_DEPTH_MAX        16u
 #define JSON_REQUEST_KEYS_MAX 32u
 #define JSON_VALUE_KEYS_MAX   1024u
-/* PROTOCOL.md 2: keys of one batch_read_index. */
+/* ridd-protocol(7): keys of one batch_read_index. */
 #define BATCH_KEYS_MAX          128u
 #define COMPARE_READS_MAX       100000u
 #define COMPARE_CONCURRENCY_MAX 128u

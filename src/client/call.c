@@ -4,13 +4,13 @@
  * happened, or not.
  *
  *   reads    any failure that another try may help is tried again: a retry is a new read
- *            (READS R53)
+ *            (READ-53)
  *   writes   tried again only while nothing happened: not all of the request left this host, or a
  *            server says so with code 11 (or was shutting down); otherwise RIDD_OUTCOME_UNKNOWN, at
  *            once
  *   once     tried again only when it was not sent, or the node did not lead
  *
- * A leader's address in `not_leader` is followed at once (READS R54: no back-off on a hint), also
+ * A leader's address in `not_leader` is followed at once (READ-54: no back-off on a hint), also
  * out of the list; three times in a row, because two nodes may each believe in the other. Otherwise
  * the endpoints of the list are tried in turn without a pause until each had its chance, then there
  * is one, with jitter, and a new turn begins. */

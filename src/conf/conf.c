@@ -546,8 +546,7 @@ static void finish_timing(struct reading *rd)
 
     if (rd->key_bad[heartbeat] || rd->key_bad[election])
         return;
-    /* With less than three heartbeats to a timeout one lost message starts elections:
-     * RELIABILITY 1.1 row 8. */
+    /* With less than three heartbeats to a timeout one lost message starts elections (VOTE-8). */
     if (rd->c->heartbeat_us > rd->c->election_us / 3)
         problem(rd, line, "heartbeat_ms = %llu is more than a third of election_ms = %llu",
                 (unsigned long long)(rd->c->heartbeat_us / 1000),

@@ -83,7 +83,7 @@ void conf_problems_print(const struct conf_problems *p, const char *path, FILE *
 void conf_print(const struct conf *c, FILE *out);
 /* The initial membership, all voters. */
 int conf_to_configuration(const struct conf *c, struct raft_configuration *ret);
-/* Hash of the cluster's name and the sorted `id peer-address` lines (DESIGN.md 7). */
+/* Hash of the cluster's name and the sorted `id peer-address` lines (IDENTITY-7). */
 void conf_cluster_id(const struct conf *c, unsigned char ret_id[16]);
 /* 1 to 63 of A-Z a-z 0-9 _ -: what a node or cluster may be called. */
 bool conf_name_ok(const char *name);

@@ -9,7 +9,7 @@
 #include "kv/kv.h"
 #include "maelstrom/maelstrom.h"
 #include "maelstrom/workdir.h"
-#include "replica/service.h"
+#include "service/service.h"
 #include "replica/timers.h"
 #include "store/store.h"
 

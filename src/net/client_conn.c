@@ -252,7 +252,7 @@ static void read_error(struct client_conn *c, int error)
 static void read_end(struct client_conn *c)
 {
     c->eof = true;
-    /* PROTOCOL.md 1: a last line without its newline counts. */
+    /* ridd-protocol(7): a last line without its newline counts. */
     if (c->line.len > 0 && may_take_lines(c))
         line_complete(c, NULL, 0);
 }

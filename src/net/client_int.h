@@ -15,7 +15,7 @@ static_assert(CLIENT_CHUNK_BYTES <= CLIENT_READ_BYTES_PER_TURN, "a turn reads at
  * parse and an error. */
 #define CLIENT_LINES_PER_TURN 1024u
 /* Lines handed up from all connections between two flushes: some 10 ms of work, so that a flood of
- * clients delays peers and timers by less than a heartbeat (RELIABILITY C10). Sockets beyond it are
+ * clients delays peers and timers by less than a heartbeat (CLIENT-6). Sockets beyond it are
  * left readable for the next turn. */
 #define CLIENT_PORT_LINES_PER_TURN 32768u
 /* Output memory that a connection keeps between turns while it is busy. */

@@ -1,10 +1,10 @@
-/* The client port: newline-delimited lines over TCP (PROTOCOL.md 1), limits and back-pressure;
+/* The client port: newline-delimited lines over TCP (ridd-protocol(7)), limits and back-pressure;
  * decides nothing about their content.
  *
  * Connections are plain libevent events, not bufferevents: one read per readiness, one writev per
- * loop turn (DESIGN.md 10). Lines are handed up inside the read callback; replies are added to a
- * buffer and leave with client_port_flush(), which the loop calls once per turn. All on the loop
- * thread.
+ * loop turn (with one request in flight they cost a third less). Lines are handed up inside the
+ * read callback; replies are added to a buffer and leave with client_port_flush(), which the loop
+ * calls once per turn. All on the loop thread.
  *
  * Who is owed what: the host calls client_conn_hold() for each line it will answer later and
  * client_conn_release() when the reply was added. Above in_flight held requests the socket is not
@@ -15,7 +15,7 @@
  * replies to a dead connection are dropped. Callbacks may call any function here,
  * client_port_free() too: the memory then goes back in a later turn of the loop.
  *
- * If the base has several priorities, everything here runs at the lowest (RELIABILITY 6.2 C10). */
+ * If the base has several priorities, everything here runs at the lowest (CLIENT-6). */
 #ifndef RIDD_NET_CLIENT_PORT_H
 #define RIDD_NET_CLIENT_PORT_H
 

@@ -1,4 +1,4 @@
-/* A listening socket that survives running out of descriptors (RELIABILITY 6.2 C9).
+/* A listening socket that survives running out of descriptors (CLIENT-5).
  *
  * A full table makes accept4() fail at once while the socket stays readable: a loop that only
  * ignores the error spins. So one descriptor is kept in reserve; it is given up for a moment to

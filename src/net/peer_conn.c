@@ -503,7 +503,7 @@ size_t peer_conn_out_bytes(const struct peer_conn *c)
 
 /* Empties out. When nothing waits before it, it is offered to the kernel directly: a bufferevent
  * alone would write in the next turn, after three more system calls, and a read round waits for
- * these bytes (DESIGN.md 10). Errors are left to the bufferevent, which meets them again. */
+ * these bytes. Errors are left to the bufferevent, which meets them again. */
 int peer_conn_send(struct peer_conn *c, struct buf *out)
 {
     size_t sent = 0;

@@ -9,9 +9,9 @@
  * new link of a peer replaces one that still looks alive when both of its connections shook hands:
  * DOWN, then UP.
  *
- * Inside callbacks nothing that libevent handed in is freed (STYLE.md 4); they may call any
+ * Inside callbacks nothing that libevent handed in is freed (PEER-4); they may call any
  * function here, peer_net_free() too: the memory then goes back in a later turn of the loop. If the
- * base has several priorities, everything here runs at the highest, 0 (RELIABILITY 6.2 C10).
+ * base has several priorities, everything here runs at the highest, 0 (CLIENT-6).
  * Addresses are best given as numbers: a name is asked of the resolver when it is dialled, which
  * blocks the loop. SIGPIPE is set to be ignored if nothing else was chosen. */
 #ifndef RIDD_NET_PEER_NET_H

@@ -12,7 +12,7 @@
 #include "node/identity.h"
 #include "node/node.h"
 #include "replica/replica.h"
-#include "replica/service.h"
+#include "service/service.h"
 #include "store/log_thread.h"
 #include "store/store.h"
 

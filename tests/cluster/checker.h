@@ -21,7 +21,7 @@
  * that may have happened is UNKNOWN; a read without an answer is left out. A cas that was refused
  * is OK with `result` CAS_MISSING or CAS_DIFFERS: it read.
  *
- * One thread. Memory that runs out ends the program. Source: RELIABILITY 3.4; Lowe, "Testing for
+ * One thread. Memory that runs out ends the program. Source: Lowe, "Testing for
  * linearizability" (2017). */
 #ifndef RIDD_TESTS_CLUSTER_CHECKER_H
 #define RIDD_TESTS_CLUSTER_CHECKER_H

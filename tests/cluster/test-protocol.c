@@ -1,4 +1,4 @@
-/* PROTOCOL.md, sentence by sentence, against real nodes: exact replies and the order of their
+/* ridd-protocol(7), sentence by sentence, against real nodes: exact replies and the order of their
  * fields, every error that a client can provoke, every limit, and what is no protocol at all. */
 #include <arpa/inet.h>
 #include <netinet/in.h>

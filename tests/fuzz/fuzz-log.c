@@ -376,7 +376,7 @@ static void idle_or_prepare(struct log_rig *rig, const uint8_t *s)
 
     if (r != 0) {
         rid_assert(rig->faults);
-        /* A disk that is only full is no error yet (RELIABILITY 4.8). */
+        /* A disk that is only full is no error yet (SPACE-1). */
         rid_assert(!rig->only_full || s[0] % N_OPS == OP_IDLE);
         crash(rig, s);
     } else if (s[0] % N_OPS == OP_IDLE) {

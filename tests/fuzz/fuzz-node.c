@@ -5,14 +5,14 @@
  * (raft_check()). What else is checked, and holds whatever the peers say:
  *   - what leaves encodes to a frame that decodes to the same message
  *   - what leaves is durable: votes, vote requests, a leader's term, acknowledged entries; and a
- *     crash forgets none of it (RELIABILITY I7)
+ *     crash forgets none of it (COMMIT-8)
  *   - what is applied is durable here, is what the log says, follows without a gap, and never has to
- *     be taken back after a crash (I18)
- *   - a leader has the votes of a quorum (I1)
+ *     be taken back after a crash (COMMIT-7)
+ *   - a leader has the votes of a quorum (VOTE-1)
  *   - what is committed was acknowledged by a quorum in this term, or said by a leader and proven by
- *     its message; what is acknowledged was proven (I6, I8)
+ *     its message; what is acknowledged was proven (COMMIT-1, LOG-5)
  *   - a linearizable read is anchored at or above all that was committed here when it was asked
- *     (I10), and a quorum answered its round; a write or log read stands behind it
+ *     (READ-1), and a quorum answered its round; a write or log read stands behind it
  *   - every request is answered once, or cancelled
  *   - without a fault of the disk nothing is fatal, and the log always opens again
  */

@@ -117,7 +117,7 @@ void judge_sent(struct world *w, const struct raft_msg *m)
     case RAFT_MSG_VOTE_RESP:
         rid_assert(m->reject || seen->candidate_term >= m->term);
         break;
-    case RAFT_MSG_HEARTBEAT: /* clamped to what the peer is known to hold (READS R30) */
+    case RAFT_MSG_HEARTBEAT: /* clamped to what the peer is known to hold (READ-30) */
         rid_assert(m->leader_commit == 0 || seen->acked.term == m->term);
         rid_assert(m->leader_commit <= seen->acked.index);
         break;

@@ -633,7 +633,7 @@ static void say_store(struct world *w, const struct raft_ready *rd)
     say(w, "%.*s", (int)b.len, (const char *)b.data);
 }
 
-/* Is the entry durable on this node, and the same one? Nothing is applied before that (DESIGN 3.4).
+/* Is the entry durable on this node, and the same one? Nothing is applied before that (COMMIT-7).
  */
 static void check_durable(const struct node *n, const struct raft_entry *e)
 {

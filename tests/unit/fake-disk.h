@@ -1,7 +1,7 @@
 /* A disk in memory behind the table of store/vfs.h, for tests and the simulator: it loses power,
  * fails, fills up, rots.
  *
- * Model (RELIABILITY 2.5). Every file has a durable content and a cached one. Writes and changes of
+ * Model. Every file has a durable content and a cached one. Writes and changes of
  * size go to the cache and are pending until fdatasync; names (create, rename, unlink) are pending
  * until sync_dir. A power cut decides for each sector of each pending write whether the disk holds
  * the old bytes, the new ones, those after some of the pending writes, or garbage, garbage only in

@@ -1,6 +1,6 @@
 /* The harness: a queue of message copies, a disk of arrays, and a dispatcher that checks each
  * raft_ready() against what this node, the other nodes and the whole history of the group allow.
- * Checks are written against the contract in raft/raft.h and RELIABILITY 2.6, not against the
+ * Checks are written against the contract in raft/raft.h and docs/RULES.md, not against the
  * implementation. */
 #include "raft-fixture.h"
 
@@ -274,7 +274,8 @@ static struct fx_leader *leader_of(struct fx *fx, raft_term term)
 
 /* ---- invariants over the group ---- */
 
-/* I1, I2, I4: one leader per term, which only appends, and begins with everything committed before.
+/* VOTE-1, LOG-1, COMMIT-1: one leader per term, which only appends, and begins with everything
+ * committed before.
  */
 static void check_leader(struct fx *fx, unsigned i)
 {
@@ -311,7 +312,7 @@ static void check_leader(struct fx *fx, unsigned i)
     }
 }
 
-/* I8: what the leader believes of a follower is on that follower's disk. */
+/* LOG-5: what the leader believes of a follower is on that follower's disk. */
 static void check_progress(struct fx *fx, unsigned i)
 {
     struct raft_status s = fx_status(fx, i);
@@ -340,7 +341,7 @@ static void check_progress(struct fx *fx, unsigned i)
     }
 }
 
-/* I6 and the oracle of what is committed. */
+/* COMMIT-1 and the oracle of what is committed. */
 static void check_commit(struct fx *fx, unsigned i, raft_index commit_index)
 {
     struct fx_node *node = &fx->nodes[i];
@@ -404,7 +405,7 @@ static void check_shape(const struct raft_msg *m)
     }
 }
 
-/* I7: at the moment of sending, what the message claims is on the disk. */
+/* COMMIT-8: at the moment of sending, what the message claims is on the disk. */
 static void check_durable(struct fx *fx, struct fx_node *node, const struct raft_msg *m)
 {
     const struct raft_hard_state *hs = &node->disk.hard_state;
@@ -807,7 +808,7 @@ static bool turn_once(struct fx *fx, struct fx_node *node)
         const struct raft_msg *m = &rd.msgs[k];
 
         check_shape(m);
-        if (m->type == RAFT_MSG_HEARTBEAT) { /* READS R30 */
+        if (m->type == RAFT_MSG_HEARTBEAT) { /* clamped (READ-30) */
             const struct raft_peer_status *p = fx_peer(fx, &s, fx_of(fx, m->to));
 
             FX_CHECK(p != NULL && m->leader_commit <= p->match_index,

@@ -9,11 +9,12 @@
  *
  * After every call into a core raft_check() runs, and the fixture checks by itself: numbering of
  * batches, contiguous logs, one vote per term, terms and commit_index never fall, and the
- * invariants of RELIABILITY 2.6: one leader per term (I1), leaders only append (I2), logs of one
- * term are one log (I3), leader completeness (I4), applied entries equal everywhere (I5), commit
- * only what a majority holds durably (I6), durable before visible at every send (I7), match_index
- * never above what the follower holds (I8), reads not older than anything committed before they
- * arrived (I10), apply only what is durable here (I18). A violation fails the running test.
+ * invariants of docs/RULES.md: one leader per term (VOTE-1), leaders only append (LOG-1), logs of
+ * one term are one log (LOG-2), leader completeness (COMMIT-1), applied entries equal everywhere
+ * (STATE-1), commit only what a majority holds durably (COMMIT-1), durable before visible at every
+ * send (COMMIT-8), match_index never above what the follower holds (LOG-5), reads not older than
+ * anything committed before they arrived (READ-1), apply only what is durable here (COMMIT-7). A
+ * violation fails the running test.
  *
  * "Turn" below means: raft_ready() until nothing more is due, with its output dispatched. Every
  * helper that calls into a core ends with a turn of that node unless hold_turns is set. Everything

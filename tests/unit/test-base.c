@@ -135,7 +135,7 @@ static void base__err_keeps_the_path(void **state)
     assert_int_equal(err_fold(0), 0);
 }
 
-/* RELIABILITY 6.2 C5: whatever comes from outside, one event is one line. */
+/* CLIENT-7: whatever comes from outside, one event is one line. */
 static void base__log_one_event_is_one_line(void **state)
 {
     char esc[LOG_ESC_BUF];

@@ -1,5 +1,4 @@
-/* kv: when a data file is believed, and what takes the trust away (DESIGN.md 6,
- * RELIABILITY 4.6, 6.3). */
+/* kv: when a data file is believed, and what takes the trust away (STATE-4). */
 #include "unit/kv-fixture.h"
 
 #include <dirent.h>
@@ -469,7 +468,7 @@ static void kv__old_copies_do_not_pile_up(void **state)
     assert_int_equal(n, 2 + 4); /* . .. data.mdb data.mdb.old lock.mdb TRUST */
 }
 
-/* DESIGN.md 6: the mark is gone, durably, before the first write transaction; the sync precedes the
+/* STATE-5: the mark is gone, durably, before the first write transaction; the sync precedes the
  * first use. */
 static void kv__marks_move_in_the_right_order(void **state)
 {
@@ -646,7 +645,7 @@ static void run_and_kill(struct fixture *f, raft_index at_least, raft_index *ret
     *ret_index = index;
 }
 
-/* RELIABILITY 1.6 row 72: last_applied and the data are of one transaction, whenever the process
+/* STATE-2: last_applied and the data are of one transaction, whenever the process
  * ends. */
 static void kv__a_killed_node_finds_its_state_again(void **state)
 {
@@ -706,7 +705,7 @@ static void damage_value(struct fixture *f)
     assert_true(found > 0);
 }
 
-/* LMDB has no page checksums (RELIABILITY 4.6). */
+/* LMDB has no page checksums; the record has one of its own (STATE-6). */
 static void kv__a_damaged_value_is_found_and_healed(void **state)
 {
     struct fixture *f = *state;
@@ -770,7 +769,7 @@ static void kv__distrust_makes_the_next_start_rebuild(void **state)
     assert_int_equal(f->trust, KV_TRUSTED_CLEAN);
 }
 
-/* RELIABILITY 6.3 F1, F2. */
+/* Files that others can read or write, and links, are refused (IDENTITY-4). */
 static void kv__files_open_to_others_are_refused(void **state)
 {
     struct fixture *f = *state;

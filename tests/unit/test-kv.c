@@ -117,7 +117,7 @@ static void kv__other_entries_only_move_last_applied(void **state)
     assert_int_equal(kv_last_applied(f->kv).term, 2);
 }
 
-/* RELIABILITY 1.6 row 73: what one node refuses, all refuse, and all go on. */
+/* STATE-3: what one node refuses, all refuse, and all go on. */
 static void kv__an_odd_command_is_applied_as_nothing(void **state)
 {
     struct fixture *f = *state;

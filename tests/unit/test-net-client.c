@@ -394,7 +394,7 @@ static void net_client__line_beyond_the_limit(void **state)
     }
 }
 
-/* RELIABILITY C1: a line without end costs no memory and is told once. */
+/* CLIENT-1: a line without end costs no memory and is told once. */
 static void net_client__endless_line(void **state)
 {
     struct client_port_conf conf = {.request_bytes = 10000};
@@ -574,7 +574,7 @@ static void net_client__one_client_cannot_hold_the_loop(void **state)
     host_close(&h);
 }
 
-/* RELIABILITY C7. */
+/* A client that does not read its replies is not read from, then closed (CLIENT-3). */
 static void net_client__client_that_never_reads(void **state)
 {
     const size_t reply = 256u << 10;
@@ -640,7 +640,7 @@ static void net_client__slow_reader_gets_everything(void **state)
 
 /* ---- time ---- */
 
-/* RELIABILITY C6: bytes keep coming, the line does not end. */
+/* CLIENT-2: bytes keep coming, the line does not end. */
 static void net_client__slow_loris(void **state)
 {
     struct client_port_conf conf = {.line_us = 150000};
@@ -797,7 +797,7 @@ static void net_client__limit_leaves_descriptors_for_others(void **state)
     (void)set_nofile(before);
 }
 
-/* RELIABILITY C9: more callers than descriptors. Those beyond get the line, and the loop does not
+/* CLIENT-5: more callers than descriptors. Those beyond get the line, and the loop does not
  * spin. */
 static void net_client__descriptors_run_out(void **state)
 {

@@ -791,7 +791,7 @@ static void net_peer__garbage_before_the_handshake(void **state)
     pair_done(&t);
 }
 
-/* RELIABILITY P5. */
+/* Connections that say nothing cost a place for a while, and places are few (PEER-2). */
 static void net_peer__silent_connections(void **state)
 {
     enum { N = PEER_HALF_OPEN_MAX + 10 };

@@ -1,5 +1,5 @@
-/* node: which directory may be this node's, and which peers are those it knew (RELIABILITY 4.2, 4.5
- * R1, 6.3 F1-F2). */
+/* node: which directory may be this node's, and which peers are those it knew (IDENTITY-1,
+ * IDENTITY-2, IDENTITY-4). */
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
@@ -406,7 +406,7 @@ static void identity__a_failure_at_any_step_leaves_a_clear_case(void **state)
     }
 }
 
-/* RELIABILITY 4.5 R1. */
+/* A directory with log or state and without IDENT is not a new one (DISK-1). */
 static void identity__a_lost_ident_is_not_a_new_node(void **state)
 {
     struct fixture *f = *state;
@@ -582,7 +582,7 @@ static void identity__a_second_process_is_told_the_pid(void **state)
     identity_close(open_node(f));
 }
 
-/* ---- owner and mode: RELIABILITY 6.3 F1 ---- */
+/* ---- owner and mode are nobody else's (IDENTITY-4) ---- */
 
 static void identity__files_open_to_others_are_refused(void **state)
 {
@@ -660,7 +660,7 @@ static void identity__nothing_inside_is_a_link(void **state)
     create_refused(f, IDENTITY_E_ACCESS, "install -d");
 }
 
-/* ---- peers: RELIABILITY 1.5 row 61 ---- */
+/* ---- the first incarnation of a peer is remembered (IDENTITY-2) ---- */
 
 static int meet(struct identity_dir *dir, const char *name, uint64_t incarnation)
 {

@@ -1,6 +1,5 @@
 /* Elections beyond figure 3.1: durability of votes, pre-vote and check-quorum together, learners,
- * restarts, and the shapes of partition that have kept other systems without a leader
- * (RELIABILITY 1.1). */
+ * restarts, and the shapes of partition that have kept other systems without a leader. */
 #include "raft-fixture.h"
 
 #include <errno.h>
@@ -56,7 +55,7 @@ static void pass_time(uint64_t us, unsigned answering)
     fx_tick(&fx, 1);
 }
 
-/* ---- durable before visible (RELIABILITY 1.1 rows 2, 3) ---- */
+/* ---- durable before visible (VOTE-3) ---- */
 
 static void raft__vote_is_sent_only_when_durable(void **state)
 {
@@ -255,7 +254,7 @@ static void raft__crash_before_the_vote_is_durable_frees_it(void **state)
     assert_false(fx_only(&fx, 1, 3, RAFT_MSG_VOTE_RESP)->reject);
 }
 
-/* A restarted leader is a follower: never "resume leading" (READS R10). */
+/* A restarted leader is a follower: never "resume leading" (READ-10). */
 static void raft__restart_of_a_leader_is_a_follower(void **state)
 {
     raft_term term;
@@ -356,7 +355,7 @@ static void raft__stranger_does_not_vote(void **state)
     assert_int_equal(fx_role(&fx, 1), RAFT_CANDIDATE);
 }
 
-/* ---- check-quorum (READS R18) ---- */
+/* ---- check-quorum (READ-18) ---- */
 
 static void raft__leader_without_a_quorum_steps_down(void **state)
 {
@@ -370,7 +369,7 @@ static void raft__leader_without_a_quorum_steps_down(void **state)
     assert_int_equal(fx.nodes[1].loss, RAFT_LOSS_ROLE);
     assert_int_equal(fx.nodes[1].loss_term, 2);
     assert_int_equal(fx.nodes[1].loss_commit_index, 2);
-    assert_true(raft_get_leader(fx_raft(&fx, 1)) == 0); /* it does not hint at itself (READS R54) */
+    assert_true(raft_get_leader(fx_raft(&fx, 1)) == 0); /* it does not hint at itself (READ-54) */
 }
 
 static void raft__leader_with_a_quorum_stays(void **state)
@@ -511,7 +510,7 @@ static void raft__chain_topology_has_one_steady_leader(void **state)
 }
 
 /* A leader that hears nobody but is heard by all: it must go, and a new one must come (check-quorum
- * with R18). */
+ * with READ-18). */
 static void raft__leader_with_one_way_links_is_replaced(void **state)
 {
     (void)state;
@@ -888,7 +887,7 @@ static void raft__impossible_messages_are_refused_unchanged(void **state)
     fx_init(&fx, 1, 0, 1);
 }
 
-/* RELIABILITY P7: a peer that says the highest term there is. What we would send of a higher one,
+/* TERM-3: a peer that says the highest term there is. What we would send of a higher one,
  * the encoder refuses by assertion and every peer as nonsense. */
 static void raft__no_campaign_beyond_the_last_term(void **state)
 {

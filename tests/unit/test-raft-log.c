@@ -1,6 +1,5 @@
 /* Replication: pipelining and its bounds, repair of logs, truncation against late completions of
- * the disk, what an acknowledgement proves, what commits, and what is read back from the disk
- * (RELIABILITY 1.2). */
+ * the disk, what an acknowledgement proves, what commits, and what is read back from the disk. */
 #include "raft-fixture.h"
 
 #include <errno.h>
@@ -482,7 +481,7 @@ static void raft__nonsense_refusals_do_not_confuse_a_probe(void **state)
 /* ---- what an acknowledgement proves ---- */
 
 /* The answer names prev + n, never the own last index: the tail may be another leader's
- * (RELIABILITY row 18). */
+ * (COMMIT-4). */
 static void raft__acknowledgement_names_only_what_the_message_proved(void **state)
 {
     static const raft_term log[] = {2, 2, 2, 2, 2, 2};
@@ -500,7 +499,7 @@ static void raft__acknowledgement_names_only_what_the_message_proved(void **stat
     assert_int_equal(fx_last(&fx, 1), 7); /* and the rest is left alone */
 }
 
-/* Late and repeated appends never truncate entries that agree (row 19). */
+/* Late and repeated appends never truncate entries that agree (LOG-3). */
 static void raft__late_appends_never_truncate_what_agrees(void **state)
 {
     static const raft_term terms[] = {2, 2, 2, 2, 2, 2};
@@ -521,7 +520,7 @@ static void raft__late_appends_never_truncate_what_agrees(void **state)
 }
 
 /* A new term by itself truncates nothing: an empty append of a later leader that agrees at prev
- * (row 19). */
+ * (LOG-3). */
 static void raft__new_leader_without_conflict_truncates_nothing(void **state)
 {
     static const raft_term log[] = {2, 2, 2};
@@ -622,7 +621,7 @@ static void raft__replaced_entries_may_be_committed_at_once(void **state)
     assert_int_equal(fx.nodes[1].disk.log[1].id.term, 3);
 }
 
-/* Nothing is applied before it is durable here, follower or leader (I18). */
+/* Nothing is applied before it is durable here, follower or leader (COMMIT-7). */
 static void raft__nothing_is_applied_before_it_is_durable_here(void **state)
 {
     static const raft_term terms[] = {2, 2};
@@ -675,7 +674,7 @@ static void raft__stored_covers_all_batches_before_it(void **state)
     assert_int_equal(fx_commit(&fx, 1), 42);
 }
 
-/* Heartbeats flow but the disk does not answer: the leader makes room (READS R51, src/raft/README).
+/* Heartbeats flow but the disk does not answer: the leader makes room (READ-51, src/raft/README).
  */
 static void raft__leader_with_a_stalled_disk_steps_down(void **state)
 {
@@ -911,7 +910,7 @@ static void raft__idle_followers_learn_what_is_committed(void **state)
 }
 
 /* A heartbeat that was under way while the receiver lost its tail to another leader cannot commit
- * it (READS R30). */
+ * it (READ-30). */
 static void raft__heartbeat_of_an_old_term_commits_nothing(void **state)
 {
     static const raft_term log[] = {2, 2};
@@ -1048,7 +1047,7 @@ static void raft__random_schedules_keep_the_invariants(void **state)
             fx_run(&fx, 2 * FX_HEARTBEAT_US);
             assert_int_equal(fx_read_state(&fx, read), FX_READ_DONE);
             for (unsigned i = 1; i <= fx.n; i++)
-                assert_int_equal(fx_n_reads(&fx, i, FX_READ_PENDING), 0); /* READS R56 */
+                assert_int_equal(fx_n_reads(&fx, i, FX_READ_PENDING), 0); /* READ-56 */
         }
         for (unsigned i = 1; i <= fx.n; i++) {
             n_truncated += fx.nodes[i].n_traces[RAFT_TRACE_TRUNCATED];

@@ -517,7 +517,7 @@ static void raft__paper_candidate_with_a_majority_leads(void **state)
     m = fx_make(&fx, RAFT_MSG_VOTE_RESP, 2, 1, 2);
     for (unsigned k = 0; k < 3; k++) /* the same voter again and again */
         fx_inject_ok(&fx, &m);
-    m = fx_make(&fx, RAFT_MSG_VOTE_RESP, 3, 1, 1); /* of an older term (RELIABILITY 1.1, 1) */
+    m = fx_make(&fx, RAFT_MSG_VOTE_RESP, 3, 1, 1); /* of an older term (VOTE-5) */
     fx_inject_ok(&fx, &m);
     m = fx_make(&fx, RAFT_MSG_VOTE_RESP, 4, 1, 2);
     m.reject = true;
@@ -1014,8 +1014,7 @@ static void raft__paper_pre_vote_refused_while_a_leader_is_heard(void **state)
     assert_false(answer(3, RAFT_MSG_PRE_VOTE_RESP).reject);
 }
 
-/* A refusal carries the answerer's term, or a node behind would ask for ever (RELIABILITY 1.1, 9).
- */
+/* A refusal carries the answerer's term, or a node behind would ask for ever (TERM-2). */
 static void raft__paper_pre_vote_of_an_old_term_is_told_the_new_one(void **state)
 {
     struct raft_msg m;

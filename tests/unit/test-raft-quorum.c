@@ -1,4 +1,4 @@
-/* The order statistic behind commit and read rounds, against its definition (READS R13: others got
+/* The order statistic behind commit and read rounds, against its definition (READ-13: others got
  * even counts and 64-bit comparisons wrong). */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -67,7 +67,7 @@ static void raft__quorum_value_equals_brute_force(void **state)
         check_all(alphabet, 4, n);
 }
 
-/* A comparator that subtracts, or that cuts to 32 bits, sorts these wrongly (READS B37). */
+/* A comparator that subtracts, or that cuts to 32 bits, sorts these wrongly (READ-13). */
 static void raft__quorum_value_compares_all_64_bits(void **state)
 {
     static const uint64_t alphabet[] = {1, (uint64_t)1 << 31, (uint64_t)1 << 32, (uint64_t)1 << 63,

@@ -1,6 +1,5 @@
-/* Linearizable reads: READS.md R1-R26 and R53-R58 as far as the core has a part in them; the tests
- * name the rule, and where it has one the bug (B..) of another system that the test would have
- * caught. Node 1 leads puppets unless a test says otherwise. */
+/* Linearizable reads: the READ rules of docs/RULES.md as far as the core has a part in them. Node 1
+ * leads puppets unless a test says otherwise. */
 #include "raft-fixture.h"
 
 #include <errno.h>
@@ -61,10 +60,10 @@ static void depose(raft_term term)
     fx_inject_ok(&fx, &m);
 }
 
-/* ---- R1, R5, R6, R7: rounds ---- */
+/* ---- rounds: READ-1, READ-5, READ-6, READ-7 ---- */
 
-/* R1, R5: a read is confirmed by a quorum's acknowledgement of a round opened after it; its index
- * is commit_index. */
+/* READ-1, READ-5: a read is confirmed by a quorum's acknowledgement of a round opened after it; its
+ * index is commit_index. */
 static void raft__read_is_confirmed_by_a_quorum_of_its_round(void **state)
 {
     uint64_t a;
@@ -86,7 +85,7 @@ static void raft__read_is_confirmed_by_a_quorum_of_its_round(void **state)
     assert_int_equal(fx_status(&fx, 1).rounds_confirmed, fx_status(&fx, 1).rounds_opened);
 }
 
-/* R6 (B31, B42): an acknowledgement of a heartbeat that was in flight when the read arrived does
+/* READ-6: an acknowledgement of a heartbeat that was in flight when the read arrived does
  * not count. */
 static void raft__heartbeat_in_flight_does_not_count(void **state)
 {
@@ -108,7 +107,7 @@ static void raft__heartbeat_in_flight_does_not_count(void **state)
     assert_read(b, DONE);
 }
 
-/* R6 with the periodic heartbeat: sent before the read arrives, answered after. */
+/* READ-6 with the periodic heartbeat: sent before the read arrives, answered after. */
 static void raft__periodic_heartbeat_in_flight_does_not_count(void **state)
 {
     uint64_t a;
@@ -131,8 +130,8 @@ static void raft__periodic_heartbeat_in_flight_does_not_count(void **state)
     fx_msg_done(&beat3);
 }
 
-/* R7, R5: a read that arrives after the turn of a round rides on the next; all of one turn share
- * one round, and a round is one heartbeat for each voter however many ride on it. */
+/* READ-7, READ-5: a read that arrives after the turn of a round rides on the next; all of one turn
+ * share one round, and a round is one heartbeat for each voter however many ride on it. */
 static void raft__thousand_reads_share_one_round(void **state)
 {
     uint64_t opened;
@@ -162,7 +161,7 @@ static void raft__thousand_reads_share_one_round(void **state)
     assert_int_equal(fx_status(&fx, 1).n_reads_pending, 0);
 }
 
-/* B44: that nothing was committed since the last confirmed read is no reason not to ask. */
+/* READ-1: that nothing was committed since the last confirmed read is no reason not to ask. */
 static void raft__equal_commit_index_is_no_confirmation(void **state)
 {
     uint64_t a;
@@ -180,7 +179,7 @@ static void raft__equal_commit_index_is_no_confirmation(void **state)
     assert_read(b, PENDING);
 }
 
-/* R5 (B1, B2): the caller's number means nothing. A repeated one gets a round of its own, and a
+/* READ-5: the caller's number means nothing. A repeated one gets a round of its own, and a
  * delayed acknowledgement of the first does not release what came later. */
 static void raft__repeated_ctx_is_a_new_read(void **state)
 {
@@ -260,7 +259,7 @@ static void raft__confirmed_round_is_the_quorums(void **state)
     assert_read(ctx[3], DONE);
 }
 
-/* B1, B39: duplicates of acknowledgements from before a pause release nothing new. */
+/* READ-9: duplicates of acknowledgements from before a pause release nothing new. */
 static void raft__duplicate_and_delayed_acknowledgements(void **state)
 {
     uint64_t a;
@@ -286,7 +285,7 @@ static void raft__duplicate_and_delayed_acknowledgements(void **state)
     assert_read(b, DONE);
 }
 
-/* R9: what does not count: an older term, a refusal, a stranger, an append's answer. */
+/* READ-9: what does not count: an older term, a refusal, a stranger, an append's answer. */
 static void raft__what_is_no_acknowledgement(void **state)
 {
     struct raft_msg m;
@@ -316,7 +315,7 @@ static void raft__what_is_no_acknowledgement(void **state)
     assert_read(a, DONE);
 }
 
-/* R9: a round that was never opened is refused, and does not count when that number is reached
+/* READ-9: a round that was never opened is refused, and does not count when that number is reached
  * later. */
 static void raft__acknowledgement_of_a_future_round_is_refused(void **state)
 {
@@ -336,7 +335,7 @@ static void raft__acknowledgement_of_a_future_round_is_refused(void **state)
     assert_read(b, PENDING);
 }
 
-/* R10: no round number comes twice within a term, and none of an earlier leadership counts. */
+/* READ-10: no round number comes twice within a term, and none of an earlier leadership counts. */
 static void raft__round_numbers_are_never_reused(void **state)
 {
     uint64_t high = 0;
@@ -370,7 +369,7 @@ static void raft__round_numbers_are_never_reused(void **state)
     assert_read(a, DONE);
 }
 
-/* R8 (B39): a follower echoes the pair of this message, not the highest it has seen. */
+/* READ-8: a follower echoes the pair of this message, not the highest it has seen. */
 static void raft__follower_echoes_exactly_what_it_received(void **state)
 {
     static const struct {
@@ -396,7 +395,7 @@ static void raft__follower_echoes_exactly_what_it_received(void **state)
     }
 }
 
-/* R61: the answer to a heartbeat never waits for the disk. */
+/* READ-61: the answer to a heartbeat never waits for the disk. */
 static void raft__heartbeat_answer_does_not_wait_for_the_disk(void **state)
 {
     struct raft_msg m;
@@ -417,7 +416,7 @@ static void raft__heartbeat_answer_does_not_wait_for_the_disk(void **state)
     assert_int_equal(fx_only(&fx, 1, 3, RAFT_MSG_HEARTBEAT_RESP)->term, 6);
 }
 
-/* DESIGN 3: and no read waits for the leader's disk either. */
+/* COMMIT-6: and no read waits for the leader's disk either. */
 static void raft__read_does_not_wait_for_the_leaders_disk(void **state)
 {
     uint64_t a;
@@ -431,7 +430,7 @@ static void raft__read_does_not_wait_for_the_leaders_disk(void **state)
     assert_int_equal(read_index(a), 2);
 }
 
-/* R12: a lost round is repaired by the next heartbeat, which carries the highest open round. */
+/* READ-12: a lost round is repaired by the next heartbeat, which carries the highest open round. */
 static void raft__heartbeats_carry_the_highest_open_round(void **state)
 {
     uint64_t a;
@@ -452,7 +451,7 @@ static void raft__heartbeats_carry_the_highest_open_round(void **state)
     assert_true(round_open() >= round);
 }
 
-/* R12: a new link is told the highest open round at once. */
+/* READ-12: a new link is told the highest open round at once. */
 static void raft__reconnected_peer_gets_the_round_at_once(void **state)
 {
     uint64_t a;
@@ -473,7 +472,7 @@ static void raft__reconnected_peer_gets_the_round_at_once(void **state)
     assert_read(a, DONE);
 }
 
-/* K rounds outstanding, not more (DESIGN 4); a confirmed one makes room at once. */
+/* K rounds outstanding, not more (READ-65); a confirmed one makes room at once. */
 static void raft__rounds_outstanding_are_bounded(void **state)
 {
     uint64_t opened;
@@ -601,9 +600,9 @@ static void raft__idle_leader_opens_no_rounds(void **state)
     assert_int_equal(fx_role(&fx, 1), RAFT_LEADER);
 }
 
-/* ---- R11, R13, R22: who is counted ---- */
+/* ---- who is counted: READ-11, READ-13, READ-22 ---- */
 
-/* R13 (B37): as many as a majority needs, the leader included, for every size. */
+/* READ-13: as many as a majority needs, the leader included, for every size. */
 static void raft__read_quorum_for_every_group_size(void **state)
 {
     (void)state;
@@ -624,7 +623,7 @@ static void raft__read_quorum_for_every_group_size(void **state)
     fx_init(&fx, 1, 0, 1);
 }
 
-/* R22 (B32): learners do not count. */
+/* READ-22: learners do not count. */
 static void raft__learners_do_not_confirm_reads(void **state)
 {
     uint64_t a;
@@ -639,7 +638,7 @@ static void raft__learners_do_not_confirm_reads(void **state)
     assert_read(a, DONE);
 }
 
-/* R21: one voter with learners. */
+/* READ-20: one voter with learners. */
 static void raft__single_voter_with_learners_confirms_alone(void **state)
 {
     uint64_t a;
@@ -650,7 +649,7 @@ static void raft__single_voter_with_learners_confirms_alone(void **state)
     assert_read(a, DONE);
 }
 
-/* R20 (B9, B38): a single voter needs no round trip, but the gate, also after a restart: the
+/* READ-20: a single voter needs no round trip, but the gate, also after a restart: the
  * recovered commit_index may be below what it had acknowledged. */
 static void raft__single_voter_after_a_restart_waits_for_its_no_op(void **state)
 {
@@ -682,7 +681,7 @@ static void raft__single_voter_after_a_restart_waits_for_its_no_op(void **state)
     assert_read(fx_read(&fx, 1, 0), DONE); /* at once */
 }
 
-/* ---- R14, R15: the start of a term ---- */
+/* ---- the start of a term: READ-14, READ-15 ---- */
 
 /* Reads of a new leader are parked until its no-op is committed; then they get their index and a
  * new round. */
@@ -720,7 +719,7 @@ static void raft__reads_are_parked_at_the_no_op_gate(void **state)
     assert_int_equal(read_index(b), fx_noop(&fx, 1));
 }
 
-/* R15, R16: what is parked at the gate fails with the leadership. */
+/* READ-15, READ-16: what is parked at the gate fails with the leadership. */
 static void raft__parked_reads_fail_with_the_leadership(void **state)
 {
     uint64_t a;
@@ -738,7 +737,7 @@ static void raft__parked_reads_fail_with_the_leadership(void **state)
     assert_int_equal(fx.nodes[1].n_reads_done, 0);
 }
 
-/* B40: the gate is a comparison, not a flag: the next leadership waits again. */
+/* READ-14: the gate is a comparison, not a flag: the next leadership waits again. */
 static void raft__gate_is_closed_again_in_the_next_term(void **state)
 {
     uint64_t a;
@@ -758,7 +757,7 @@ static void raft__gate_is_closed_again_in_the_next_term(void **state)
     assert_read(a, PENDING);
 }
 
-/* ---- R16, R17: losing the leadership ---- */
+/* ---- losing the leadership: READ-16, READ-17 ---- */
 
 /* A thousand pending reads, in all states, fail at once and once each; by a higher term. */
 static void raft__thousand_reads_fail_by_term(void **state)
@@ -783,7 +782,7 @@ static void raft__thousand_reads_fail_by_term(void **state)
     assert_int_equal(fx.nodes[1].n_losses, 1); /* told once */
 }
 
-/* The same within the term: no quorum is heard (R18). */
+/* The same within the term: no quorum is heard (READ-18). */
 static void raft__thousand_reads_fail_by_role(void **state)
 {
     uint64_t begin;
@@ -805,7 +804,7 @@ static void raft__thousand_reads_fail_by_role(void **state)
     assert_int_equal(fx_term(&fx, 1), 2);
 }
 
-/* R17 (B3): the confirming acknowledgement and the loss in one turn, in both orders: the loss wins.
+/* READ-17: the confirming acknowledgement and the loss in one turn, in both orders: the loss wins.
  */
 static void raft__loss_wins_over_confirmation_in_one_turn(void **state)
 {
@@ -867,7 +866,7 @@ static void raft__loss_by_role_wins_over_confirmation_in_one_turn(void **state)
     assert_int_equal(fx.nodes[1].loss, RAFT_LOSS_ROLE);
 }
 
-/* R16: a read that was handed out as confirmed is not taken back. */
+/* READ-16: a read that was handed out as confirmed is not taken back. */
 static void raft__confirmed_reads_stay_confirmed(void **state)
 {
     uint64_t a;
@@ -889,7 +888,7 @@ static void raft__confirmed_reads_stay_confirmed(void **state)
     fx_applied(&fx, 1, index); /* the follower applies it all the same */
 }
 
-/* R33: only a leader takes reads. */
+/* READ-33: only a leader takes reads. */
 static void raft__reads_are_refused_unless_leading(void **state)
 {
     struct raft_msg m;
@@ -910,7 +909,7 @@ static void raft__reads_are_refused_unless_leading(void **state)
     assert_int_equal(fx_try_read(&fx, 1, 1, 0), RAFT_E_NOT_LEADER);
 }
 
-/* ---- R58: the floor of the connection's own writes ---- */
+/* ---- the floor of the connection's own writes: READ-58 ---- */
 
 static void raft__read_waits_for_its_floor(void **state)
 {
@@ -954,7 +953,7 @@ static void raft__floor_alone_confirms_nothing(void **state)
     assert_true(read_index(a) >= floor);
 }
 
-/* A read that waits for its floor is unconfirmed: it fails with the leadership (DESIGN 4). */
+/* A read that waits for its floor is unconfirmed: it fails with the leadership (READ-58). */
 static void raft__reads_below_their_floor_fail_with_the_leadership(void **state)
 {
     raft_index floor;
@@ -1051,7 +1050,7 @@ static void raft__reads_are_bounded(void **state)
     fx.now += 2000;
     fx_tick(&fx, 1);
     ack(2, round_open());
-    assert_int_equal(fx_status(&fx, 1).n_reads_pending, 0); /* R56 */
+    assert_int_equal(fx_status(&fx, 1).n_reads_pending, 0); /* nothing leaks (READ-56) */
 }
 
 static void raft__reads_that_wait_for_floors_are_bounded_too(void **state)
@@ -1103,7 +1102,7 @@ static void raft__read_without_memory_changes_nothing(void **state)
     assert_int_equal(fx_n_reads(&fx, 1, DONE), fx.n_reads);
 }
 
-/* ---- transfer (R46, B53) ---- */
+/* ---- transfer (READ-46) ---- */
 
 /* Reads during a transfer are refused, or finish by the rules; they do not keep it alive, and fail
  * when it succeeds. */
@@ -1195,7 +1194,7 @@ static void raft__deposed_leader_confirms_nothing(void **state)
     fx_msg_done(&old[1]);
 }
 
-/* R18, R56: an isolated leader's reads do not hang for ever and nothing is left of them. */
+/* READ-18, READ-56: an isolated leader's reads do not hang for ever and nothing is left of them. */
 static void raft__isolated_leader_fails_its_reads(void **state)
 {
     uint64_t a;

@@ -268,7 +268,7 @@ static void replica__a_group_of_one_serves_itself(void **state)
     fx_done(&fx);
 }
 
-/* READS R14, R15: elected, but nothing of this term is committed yet. */
+/* READ-14, READ-15: elected, but nothing of this term is committed yet. */
 static bool no_appends(const struct fx *fx, const struct raft_msg *m)
 {
     (void)fx;
@@ -343,7 +343,7 @@ static void replica__others_name_the_leader(void **state)
 
 /* ---- writes ---- */
 
-/* DESIGN.md 3: acknowledged when a quorum has it durably, this node among it, and it is applied
+/* READ-3: acknowledged when a quorum has it durably, this node among it, and it is applied
  * here. */
 static void replica__a_write_waits_for_the_disks(void **state)
 {
@@ -506,8 +506,8 @@ static void replica__a_read_needs_a_round_opened_after_it_arrived(void **state)
     fx_turn(&fx, l);
     first = fx_last_round(&fx, l);
     assert_int_equal(a[0].rr.stage, REPLICA_ROUND);
-    /* The second arrives while the first round is out: its acknowledgement is not one for it (READS
-     * R6). */
+    /* The second arrives while the first round is out: its acknowledgement is not one for it
+     * (READ-6). */
     ask_read(&a[1], &fx, l, NULL, REPLICA_READ);
     fx_ack_round(&fx, l, f, first);
     fx_turn(&fx, l);
@@ -557,7 +557,7 @@ static void replica__reads_of_a_turn_share_a_round(void **state)
     fx_done(&fx);
 }
 
-/* READS R58: the floor. */
+/* The floor of a connection's own writes (READ-58). */
 static void replica__a_read_sees_the_write_sent_before_it(void **state)
 {
     struct ask a[4] = {{.command = BUF_INIT}};
@@ -626,7 +626,7 @@ static void replica__a_floor_of_an_earlier_term_holds_nothing_back(void **state)
     fx_done(&fx);
 }
 
-/* READS R60: the state at exactly the marker, although later entries are applied in the same
+/* READ-60: the state at exactly the marker, although later entries are applied in the same
  * transaction. */
 static void replica__log_reads_see_their_marker(void **state)
 {
@@ -717,7 +717,7 @@ static void replica__a_higher_term_fails_what_is_not_confirmed(void **state)
     fx_done(&fx);
 }
 
-/* READS R17: where both come in one turn, loss wins. */
+/* READ-17: where both come in one turn, loss wins. */
 static void replica__loss_comes_before_confirmation(void **state)
 {
     struct ask a = {.command = BUF_INIT};
@@ -767,7 +767,7 @@ static void replica__what_was_committed_is_answered_all_the_same(void **state)
     assert_string_equal(a[1].value, "1");
     expect_failed(&a[2], WIRE_ERROR_TERM_CHANGED, true);
     expect_failed(&a[3], WIRE_ERROR_TERM_CHANGED, false);
-    assert_true(a[2].order < a[0].order); /* first what is lost (READS R17) */
+    assert_true(a[2].order < a[0].order); /* first what is lost (READ-17) */
     ask_done(a, 4);
     fx_done(&fx);
 }

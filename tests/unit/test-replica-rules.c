@@ -17,7 +17,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "replica/replica.h"
-#include "replica/service.h"
+#include "service/service.h"
 
 #include "base/banned.h"
 
@@ -417,7 +417,7 @@ static void ask_write(struct rig *rig, struct ask *a, const char *text,
 
 /* ---- reads ---- */
 
-/* READS R1(d): one turn applies at most RAFT_COMMITTED_ENTRIES_MAX entries at a time, and a group
+/* READ-1: one turn applies at most RAFT_COMMITTED_ENTRIES_MAX entries at a time, and a group
  * of one confirms at once. So the read is confirmed when one slice of many is applied. */
 static void replica__a_read_waits_until_its_index_is_applied(void **state)
 {
@@ -443,7 +443,7 @@ static void replica__a_read_waits_until_its_index_is_applied(void **state)
     free(writes);
 }
 
-/* READS R58: on one session a read sees the write before it, although that is not acknowledged yet.
+/* READ-58: on one session a read sees the write before it, although that is not acknowledged yet.
  */
 static void replica__a_read_sees_the_writes_of_its_session(void **state)
 {
@@ -516,7 +516,7 @@ static void replica__writes_of_an_earlier_term_set_no_floor(void **state)
     rig_done(&rig);
 }
 
-/* READS R60: the marker is at an index where now another entry stands. */
+/* READ-60: the marker is at an index where now another entry stands. */
 static void replica__a_read_of_the_log_fails_with_its_marker(void **state)
 {
     struct ask read;
@@ -535,7 +535,7 @@ static void replica__a_read_of_the_log_fails_with_its_marker(void **state)
     rig_done(&rig);
 }
 
-/* READS R60: the state at exactly the marker's index. The write before it is in the same
+/* READ-60: the state at exactly the marker's index. The write before it is in the same
  * transaction, and the write behind it too. */
 static void replica__a_read_of_the_log_sees_the_state_at_its_marker(void **state)
 {
@@ -656,7 +656,7 @@ static void replica__a_state_that_cannot_commit_ends_the_node(void **state)
     rig_done(&rig);
 }
 
-/* RELIABILITY row 14: a pause of 2^32 us and a little is not a little. */
+/* CORE-2: a pause of 2^32 us and a little is not a little. */
 static void replica__a_leader_that_was_stopped_for_long_leads_no_more(void **state)
 {
     struct rig rig;
@@ -759,7 +759,7 @@ static void service__compare_finds_both_methods_right(void **state)
     }
 }
 
-/* PROTOCOL.md 5: the client may repeat the one, and not the other. */
+/* READ-57: the client may repeat the one, and not the other. */
 static void service__only_a_write_that_never_was_in_the_log_fails_definitely(void **state)
 {
     struct service_conn *c;

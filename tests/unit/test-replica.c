@@ -17,7 +17,7 @@
 
 #include "base/arena.h"
 #include "replica/replica.h"
-#include "replica/service.h"
+#include "service/service.h"
 #include "replica/timers.h"
 
 #include "base/banned.h"

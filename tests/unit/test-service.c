@@ -4,7 +4,7 @@
 
 #include <jansson.h>
 
-#include "replica/service.h"
+#include "service/service.h"
 
 #define CONNS_MAX 8
 
@@ -209,8 +209,8 @@ static void exchange(struct host *h, struct conn *c, const char *line, const cha
     expect_line(c, expected);
 }
 
-/* One line of the form of PROTOCOL.md 5, the fields in their order; extra: those of the row, in
- * theirs. */
+/* One line of the form of ridd-protocol(7), the fields in their order (WIRE-5); extra: those of the
+ * row, in theirs. */
 static json_t *expect_error(struct conn *c, int msg_id, const char *error, int code, bool definite,
                             const char *const *extra)
 {
@@ -493,7 +493,7 @@ static void service__status_and_members_need_no_leader(void **state)
     host_done(&h);
 }
 
-/* ---- every failure and its code: PROTOCOL.md 5 ---- */
+/* ---- every failure and its code, as in the table of ridd-protocol(7) (WIRE-6) ---- */
 
 static void service__not_leader(void **state)
 {

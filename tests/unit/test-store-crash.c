@@ -1,6 +1,6 @@
 /* store: power losses, rot and a model log. A log is driven by random batches on the fake disk;
  * after every loss it must open, hold at least what was reported durable, and nothing that was not
- * submitted (RELIABILITY 2.9, 4.5). The number of seeds can be raised: RIDD_STORE_SEEDS=100000. */
+ * submitted (DISK-20). The number of seeds can be raised: RIDD_STORE_SEEDS=100000. */
 #include <errno.h>
 #include <inttypes.h>
 #include <setjmp.h>
@@ -247,7 +247,7 @@ static void store__power_losses(void **state)
     assert_true(n_lost > seeds / 2);
 }
 
-/* ---- every call, many images: RELIABILITY 2.9 ---- */
+/* ---- a crash at every call of the disk, many images (DISK-20) ---- */
 
 #define IMAGES_PER_CALL 6
 
@@ -422,7 +422,7 @@ static void judge_rot(const struct rotten *t, struct fake_disk *disk, struct prn
         counts->whole++;
     } else if (!evidence && rec.torn_tail && model_equal_recovered(&t->before, &rec) &&
                model_equal_read(&t->before, s, 1, rec.last_index, p, &why)) {
-        counts->cut++; /* R12 */
+        counts->cut++; /* the doubt that remains, and is counted (DISK-12) */
     } else {
         rig_fail(&t->rig, "rot gave wrong content");
     }
@@ -561,7 +561,7 @@ static void store__cut_and_lost_files_are_refused(void **state)
 }
 
 /* A sector of zeros in what was durable: no sign of a torn write when more follows (the weak spot
- * of row 67). */
+ * of DISK-5). */
 static void store__zero_sectors_are_refused(void **state)
 {
     unsigned logs = n_seeds(60);

@@ -674,8 +674,8 @@ struct by_hand {
     raft_term last_term;
 };
 
-/* R7, R8, R9: checksums are good, and still it is nonsense. The log before: index 1 and 2, term 4,
- * vote for 5. */
+/* DISK-7, DISK-8, DISK-9: checksums are good, and still it is nonsense. The log before: index 1 and
+ * 2, term 4, vote for 5. */
 static void store__nonsense_with_good_checksums_is_refused(void **state)
 {
     static const unsigned char vote5[8] = {5};
@@ -757,7 +757,7 @@ static void store__nonsense_with_good_checksums_is_refused(void **state)
 
 /* ---- failures of the disk ---- */
 
-/* RELIABILITY 0.6: an error is final, and what was not durable does not come back as durable. */
+/* DISK-13: an error is final, and what was not durable does not come back as durable. */
 static void store__a_failed_sync_is_final(void **state)
 {
     static const enum fake_disk_sync_failure models[] = {FAKE_DISK_SYNC_PAGES_CLEAN,
@@ -784,7 +784,8 @@ static void store__a_failed_sync_is_final(void **state)
         assert_int_equal(store_prepare(l.store, &more), -EIO);
         assert_true(number == 77);
         assert_int_equal(l.n_writes, 0);
-        /* Only the process dies: with clean pages the cache still shows the lost batch (R10). */
+        /* Only the process dies: with clean pages the cache still shows the lost batch (DISK-10).
+         */
         store_close(l.store);
         l.store = NULL;
         fake_disk_restart(l.disk);
@@ -1461,7 +1462,7 @@ static void store__log_thread_hands_up_failures(void **state)
     real_end(&d);
 }
 
-/* RELIABILITY: a start on a small log is a matter of milliseconds, and writes no 64 MiB. */
+/* DISK-22: a start on a small log is a matter of milliseconds, and writes no 64 MiB. */
 static void store__starting_is_cheap(void **state)
 {
     struct real d;

@@ -317,7 +317,7 @@ static void frame__a_handshake_is_no_message(void **state)
     assert_int_equal(wire_hello_decode(&frame, &h), WIRE_FRAME_E_TYPE);
 }
 
-/* ---- bounds of fields (RELIABILITY P7): an offset into the payload, a value there, and the
+/* ---- bounds of fields (WIRE-2): an offset into the payload, a value there, and the
  * verdict ---- */
 
 struct field_case {

@@ -1,5 +1,5 @@
-/* wire/reply.h and wire/errors.h: the exact bytes of PROTOCOL.md, in both forms, and its table of
- * errors. */
+/* wire/reply.h and wire/errors.h: the exact bytes that ridd-protocol(7) promises (WIRE-5), in both
+ * forms, and its table of errors. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -283,7 +283,7 @@ static void reply__refused_lines(void **state)
         "\"error\":\"not_supported\",\"definite\":true,\"request_type\":\"fly\"}");
 }
 
-/* ---- the table of PROTOCOL.md 5, written down a second time ---- */
+/* ---- the table of errors (WIRE-6), written down a second time ---- */
 
 static const struct {
     const char *name;

@@ -754,7 +754,7 @@ static void request__counts_of_items(void **state)
         1);
 }
 
-/* RELIABILITY C3: any number of keys costs linear time, and is then refused. */
+/* WIRE-3: any number of keys costs linear time, and is then refused. */
 static void request__a_line_full_of_keys_is_refused(void **state)
 {
     (void)state;

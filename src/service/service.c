@@ -3,14 +3,15 @@
  *
  * What a reply claims comes from the view the replica hands over, never from a constant:
  * `heartbeat_confirmed` is round > arrival_round of this very read. */
-#include "replica/service.h"
+#include "service/service.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/assert.h"
-#include "replica/service_int.h"
+#include "raft/raft.h"
+#include "service/service_int.h"
 
 #include "base/banned.h"
 

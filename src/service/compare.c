@@ -13,7 +13,7 @@
 #include <string.h>
 
 #include "base/assert.h"
-#include "replica/service_int.h"
+#include "service/service_int.h"
 
 #include "base/banned.h"
 

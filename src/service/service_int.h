@@ -1,9 +1,9 @@
 /* The inside of the service, shared with compare.c. */
-#ifndef RIDD_REPLICA_SERVICE_INT_H
-#define RIDD_REPLICA_SERVICE_INT_H
+#ifndef RIDD_SERVICE_SERVICE_INT_H
+#define RIDD_SERVICE_SERVICE_INT_H
 
 #include "base/prng.h"
-#include "replica/service.h"
+#include "service/service.h"
 
 struct compare;
 

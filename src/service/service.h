@@ -6,8 +6,8 @@
  * the order and the floor of that connection. All on one thread. Requests of a closed connection
  * are forgotten; writes already in the log still happen. Limits: REQUESTS_MAX unanswered requests
  * in all, then `busy`. */
-#ifndef RIDD_REPLICA_SERVICE_H
-#define RIDD_REPLICA_SERVICE_H
+#ifndef RIDD_SERVICE_SERVICE_H
+#define RIDD_SERVICE_SERVICE_H
 
 #include "base/log.h"
 #include "replica/replica.h"
