@@ -1,4 +1,5 @@
-/* Every bound in one place: where the number comes from, and what happens at the limit. */
+/* Every bound in one place: where the number comes from, and what happens at the limit
+ * (CORE-4). */
 #ifndef RIDD_BASE_LIMITS_H
 #define RIDD_BASE_LIMITS_H
 

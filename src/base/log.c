@@ -139,6 +139,7 @@ void log_event(enum log_level level, const char *event, const char *format, ...)
     (void)!write(STDERR_FILENO, line, len);
 }
 
+/* One event is one line, whoever chose the bytes (CLIENT-7). */
 const char *log_esc(char *buf, size_t size, const void *s, size_t len)
 {
     const unsigned char *p = s;

@@ -7,7 +7,7 @@
  *            (READ-53)
  *   writes   tried again only while nothing happened: not all of the request left this host, or a
  *            server says so with code 11 (or was shutting down); otherwise RIDD_OUTCOME_UNKNOWN, at
- *            once
+ *            once (CLIENT-9)
  *   once     tried again only when it was not sent, or the node did not lead
  *
  * A leader's address in `not_leader` is followed at once (READ-54: no back-off on a hint), also

@@ -156,6 +156,10 @@ static void trace(void *ctx, const struct raft_trace *t)
         log_event(LOG_DEBUG, "follower_probed", "peer=%s next_index=%llu", peer,
                   (unsigned long long)t->index);
         break;
+    case RAFT_TRACE_COMPACTED:
+        log_event(LOG_WARNING, "follower_too_far_behind", "peer=%s next_index=%llu action=wait",
+                  peer, (unsigned long long)t->index);
+        break;
     case RAFT_TRACE_INVALID:
         if (log_limit_ok(&m->input_limit, m->now_us, &suppressed))
             log_event(LOG_WARNING, "message_refused",

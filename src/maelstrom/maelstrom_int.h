@@ -9,8 +9,8 @@
 #include "kv/kv.h"
 #include "maelstrom/maelstrom.h"
 #include "maelstrom/workdir.h"
-#include "service/service.h"
 #include "replica/timers.h"
+#include "service/service.h"
 #include "store/store.h"
 
 /* The longest line: an append of one entry of the largest size, in Base64, and a client's line with

@@ -17,6 +17,7 @@
 
 #include "base/banned.h"
 
+/* Beyond these bounds a connection is not read any more (CLIENT-3, CLIENT-4). */
 static bool over_limits(const struct client_conn *c)
 {
     return c->n_held >= c->in_flight || client_conn_out_bytes(c) > CLIENT_OUT_BYTES_HIGH;
@@ -84,7 +85,7 @@ void client_conn_settle(struct client_conn *c)
         c->line_us = clock_mono_us();
 }
 
-/* Closes it when everything owed was sent, or at least our half of it. */
+/* Closes it when everything owed was sent (CLIENT-10), or at least our half of it. */
 static void maybe_finish(struct client_conn *c)
 {
     if (c->dead || c->n_held > 0 || client_conn_out_bytes(c) > 0)
@@ -102,6 +103,7 @@ static void maybe_finish(struct client_conn *c)
 
 /* ---- lines ---- */
 
+/* Told once and skipped; the second one ends the connection (CLIENT-1). */
 static void line_too_long(struct client_conn *c)
 {
     struct client_port *p = c->port;
@@ -480,6 +482,8 @@ static bool longer_ago(uint64_t now_us, uint64_t since_us, uint64_t limit_us)
     return now_us > since_us && now_us - since_us > limit_us;
 }
 
+/* What stands still is closed: a line that does not end (CLIENT-2), output that nobody takes
+ * (CLIENT-3). */
 void client_conn_tick(struct client_conn *c, uint64_t now_us)
 {
     const struct client_port_conf *conf = &c->port->conf;

@@ -44,7 +44,8 @@ static struct wire_hello our_hello(const struct peer_conn *c, raft_node_id to)
 {
     const struct peer_net_conf *conf = &c->net->conf;
     struct wire_hello h = {
-        .version = WIRE_PROTOCOL_VERSION,
+        .version_highest = WIRE_VERSION_HIGHEST,
+        .version_lowest = WIRE_VERSION_LOWEST,
         .channel = c->channel,
         .from = conf->self,
         .to = to,
@@ -80,9 +81,13 @@ static void on_connected(struct peer_conn *c)
 }
 
 /* What both sides check of the other's hello. */
-static enum wire_refusal check_fixed_part(const struct peer_net *n, const struct wire_hello *h)
+static enum wire_refusal check_fixed_part(struct peer_conn *c, const struct wire_hello *h)
 {
-    if (h->version != WIRE_PROTOCOL_VERSION)
+    const struct peer_net *n = c->net;
+    const struct wire_hello ours = our_hello(c, h->from);
+
+    c->version = wire_version_agreed(&ours, h);
+    if (c->version == 0)
         return WIRE_REFUSED_VERSION;
     if (memcmp(h->cluster_id, n->conf.cluster_id, sizeof(h->cluster_id)) != 0)
         return WIRE_REFUSED_CLUSTER;
@@ -91,9 +96,10 @@ static enum wire_refusal check_fixed_part(const struct peer_net *n, const struct
     return WIRE_REFUSED_NOT;
 }
 
-static enum wire_refusal judge_caller(const struct peer_net *n, const struct wire_hello *h)
+static enum wire_refusal judge_caller(struct peer_conn *c, const struct wire_hello *h)
 {
-    enum wire_refusal refusal = check_fixed_part(n, h);
+    const struct peer_net *n = c->net;
+    enum wire_refusal refusal = check_fixed_part(c, h);
 
     if (refusal != WIRE_REFUSED_NOT)
         return refusal;
@@ -105,6 +111,18 @@ static enum wire_refusal judge_caller(const struct peer_net *n, const struct wir
     if (h->from > n->conf.self)
         return WIRE_REFUSED_FROM;
     return n->ops.on_hello(n->ops.ctx, h);
+}
+
+/* For the operator of this node: what does not fit in the hello of the other one. */
+static void say_refusal(char *text, size_t size, const struct wire_hello *h,
+                        enum wire_refusal refusal)
+{
+    if (refusal == WIRE_REFUSED_VERSION)
+        (void)snprintf(text, size, "we refuse: %s: it speaks %u to %u, we speak %u to %u",
+                       wire_refusal_text(refusal, true), h->version_lowest, h->version_highest,
+                       WIRE_VERSION_LOWEST, WIRE_VERSION_HIGHEST);
+    else
+        (void)snprintf(text, size, "we refuse: %s", wire_refusal_text(refusal, true));
 }
 
 /* Sent as a reply that is the last thing on this connection. */
@@ -126,7 +144,7 @@ static void refuse_caller(struct peer_conn *c, const struct wire_hello *h,
     reply.refused = (uint8_t)refusal;
     n->refused_any = true;
     n->refused_nonce = h->link_nonce;
-    (void)snprintf(text, sizeof(text), "we refuse: %s", wire_refusal_text(refusal, true));
+    say_refusal(text, sizeof(text), h, refusal);
     say_last_words(c, &reply);
     if (!told)
         n->ops.on_event(n->ops.ctx, PEER_EVENT_REFUSED, h->from, c->address, text);
@@ -145,7 +163,7 @@ static void on_hello_frame(struct peer_conn *c, const struct wire_frame *frame)
     }
     c->channel = h.channel;
     c->nonce = h.link_nonce;
-    refusal = judge_caller(n, &h);
+    refusal = judge_caller(c, &h);
     if (c->state == PEER_CONN_DEAD)
         return;
     if (refusal != WIRE_REFUSED_NOT) {
@@ -166,11 +184,12 @@ static void on_hello_frame(struct peer_conn *c, const struct wire_frame *frame)
         peer_net_shaken(n, peer_net_find(n, h.from), c);
 }
 
-static void refused_by_us(struct peer_conn *c, enum wire_refusal refusal)
+static void refused_by_us(struct peer_conn *c, const struct wire_hello *h,
+                          enum wire_refusal refusal)
 {
     char text[128];
 
-    (void)snprintf(text, sizeof(text), "we refuse: %s", wire_refusal_text(refusal, true));
+    say_refusal(text, sizeof(text), h, refusal);
     peer_net_lost(c, PEER_EVENT_REFUSED, text);
 }
 
@@ -193,7 +212,7 @@ static void on_reply_frame(struct peer_conn *c, const struct wire_frame *frame)
         peer_net_lost(c, PEER_EVENT_REFUSED, text);
         return;
     }
-    refusal = check_fixed_part(n, &h);
+    refusal = check_fixed_part(c, &h);
     if (refusal == WIRE_REFUSED_NOT && h.from != c->peer->id)
         refusal = WIRE_REFUSED_FROM;
     if (refusal == WIRE_REFUSED_NOT)
@@ -201,7 +220,7 @@ static void on_reply_frame(struct peer_conn *c, const struct wire_frame *frame)
     if (c->state == PEER_CONN_DEAD)
         return;
     if (refusal != WIRE_REFUSED_NOT)
-        refused_by_us(c, refusal);
+        refused_by_us(c, &h, refusal);
     else
         peer_net_shaken(n, c->peer, c);
 }

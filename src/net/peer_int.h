@@ -57,7 +57,8 @@ struct peer_conn {
     uint64_t deadline_us; /* of connecting or shaking hands; 0 when up */
     enum wire_channel channel;
     enum peer_conn_state state;
-    bool half_open; /* accepted and counted in net->n_half_open */
+    unsigned version; /* of the protocol; agreed in the handshake */
+    bool half_open;   /* accepted and counted in net->n_half_open */
     char address[ADDRESS_BYTES_MAX + 1];
 };
 

@@ -174,6 +174,7 @@ static void link_up(struct peer *p)
 {
     struct peer_net *n = p->net;
     const uint64_t nonce = p->next.nonce;
+    char version[8];
 
     if (!link_empty(&p->up))
         link_down(p, "replaced by a new connection of the same peer");
@@ -186,7 +187,8 @@ static void link_up(struct peer *p)
     p->refusal_told[0] = '\0';
     for (unsigned i = 0; i < PEER_CHANNELS; i++)
         peer_conn_set_up(p->up.conns[i]);
-    tell(n, PEER_EVENT_UP, p, p->up.conns[0]->address, "");
+    (void)snprintf(version, sizeof(version), "%u", p->up.conns[0]->version);
+    tell(n, PEER_EVENT_UP, p, p->up.conns[0]->address, version);
 }
 
 void peer_net_shaken(struct peer_net *n, struct peer *p, struct peer_conn *c)

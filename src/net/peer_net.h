@@ -24,7 +24,7 @@
 struct peer_net;
 
 enum peer_event {
-    PEER_EVENT_UP,
+    PEER_EVENT_UP,   /* text = the agreed version of the protocol */
     PEER_EVENT_DOWN, /* an established link was lost; text = why */
     /* a handshake was refused, by us or by them; text = why. Of a link that we dial: once per
      * outage and reason. peer is what the caller claims to be, 0 if it did not get so far */

@@ -52,6 +52,10 @@ void node_trace(void *ctx, const struct raft_trace *t)
         log_event(LOG_DEBUG, "follower_probed", "peer=%s next_index=%llu", peer,
                   (unsigned long long)t->index);
         break;
+    case RAFT_TRACE_COMPACTED:
+        log_event(LOG_WARNING, "follower_too_far_behind", "peer=%s next_index=%llu action=wait",
+                  peer, (unsigned long long)t->index);
+        break;
     case RAFT_TRACE_INVALID:
         if (log_limit_ok(&n->invalid_limit, clock_mono_us(), &suppressed))
             log_event(LOG_WARNING, "message_refused",
@@ -80,7 +84,7 @@ void node_peer_event(void *ctx, enum peer_event event, raft_node_id peer, const 
     switch (event) {
     case PEER_EVENT_UP:
         replica_link(n->replica, peer, true, clock_mono_us());
-        log_event(LOG_INFO, "peer_up", "peer=%s address=%s", name, addr_esc);
+        log_event(LOG_INFO, "peer_up", "peer=%s address=%s protocol=%s", name, addr_esc, text_esc);
         break;
     case PEER_EVENT_DOWN:
         if (n->replica != NULL)

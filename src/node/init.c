@@ -30,7 +30,8 @@ static int ask_peers(const struct conf *conf, const unsigned char cluster_id[16]
 
     for (unsigned i = 0; i < conf->n_peers; i++) {
         const struct conf_peer *p = &conf->peers[i];
-        struct wire_hello hello = {.version = WIRE_PROTOCOL_VERSION,
+        struct wire_hello hello = {.version_highest = WIRE_VERSION_HIGHEST,
+                                   .version_lowest = WIRE_VERSION_LOWEST,
                                    .channel = WIRE_CHANNEL_PROBE,
                                    .from = conf->self->id,
                                    .to = p->id,

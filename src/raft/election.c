@@ -3,25 +3,29 @@
  * refusals promise nothing and do not. */
 #include "raft/raft_int.h"
 
+/* raft_quorum_has: heard within one election timeout; this node hears itself. */
+static bool is_heard(const void *ctx, unsigned slot)
+{
+    const struct raft *r = ctx;
+    const struct progress *p = raft_progress_at(r, slot);
+    uint64_t silent_us;
+
+    if (p == NULL)
+        return true;
+    rid_assert(p->last_heard_us <= r->now_us);
+    silent_us = r->now_us - p->last_heard_us;
+    return silent_us <= r->conf.election_timeout_us;
+}
+
 unsigned raft_n_voters_heard(const struct raft *r)
 {
-    unsigned n = r->is_voter ? 1 : 0;
-
-    if (r->role != RAFT_LEADER)
-        return 0;
-    for (unsigned i = 0; i < r->n_progress; i++) {
-        const struct progress *p = &r->progress[i];
-        uint64_t silent_us = r->now_us - p->last_heard_us;
-
-        n += p->role == RAFT_VOTER && silent_us <= r->conf.election_timeout_us;
-    }
-    return n;
+    return r->role == RAFT_LEADER ? raft_quorum_count(raft_get_configuration(r), is_heard, r) : 0;
 }
 
 bool raft_hears_leader(const struct raft *r)
 {
     if (r->role == RAFT_LEADER)
-        return raft_n_voters_heard(r) >= raft_quorum_size(r->n_voters);
+        return raft_quorum_reached(raft_get_configuration(r), is_heard, r);
     return r->leader_id != 0 && r->now_us - r->leader_heard_us < r->conf.election_timeout_us;
 }
 
@@ -105,28 +109,37 @@ static void become_leader(struct raft *r)
     raft_trace(r, RAFT_TRACE_LEADER, r->conf.id, r->noop_index, NULL);
 }
 
+/* raft_quorum_has: this campaign has its vote. */
+static bool has_granted(const void *ctx, unsigned slot)
+{
+    const struct raft *r = ctx;
+    const struct progress *p = raft_progress_at(r, slot);
+
+    return p != NULL ? p->vote == VOTE_GRANTED : r->self_vote;
+}
+
+/* raft_quorum_has: this campaign has its vote, or may get it. */
+static bool may_grant(const void *ctx, unsigned slot)
+{
+    const struct progress *p = raft_progress_at(ctx, slot);
+
+    return p == NULL || p->vote != VOTE_REFUSED;
+}
+
 void raft_count_votes(struct raft *r)
 {
-    unsigned granted = r->is_voter && r->self_vote ? 1 : 0;
-    unsigned refused = 0;
-    unsigned need = raft_quorum_size(r->n_voters);
+    const struct raft_configuration *c = raft_get_configuration(r);
 
     if (r->role != RAFT_PRE_CANDIDATE && r->role != RAFT_CANDIDATE)
         return;
-    for (unsigned i = 0; i < r->n_progress; i++) {
-        if (r->progress[i].role != RAFT_VOTER)
-            continue;
-        granted += r->progress[i].vote == VOTE_GRANTED;
-        refused += r->progress[i].vote == VOTE_REFUSED;
-    }
-    if (granted >= need) {
+    if (raft_quorum_reached(c, has_granted, r)) {
         if (r->role == RAFT_PRE_CANDIDATE)
             raft_campaign(r, false, false);
         else if (r->self_vote)
             /* Not before the own vote is durable: a leader's messages speak of its term
              * (RELIABILITY I7). */
             become_leader(r);
-    } else if (refused > r->n_voters - need) {
+    } else if (!raft_quorum_reached(c, may_grant, r)) {
         raft_become_follower(r, r->hard_state.current_term, 0, RAFT_LOSS_NONE,
                              "a quorum refused its vote");
     }
@@ -208,11 +221,11 @@ void raft_leader_tick(struct raft *r)
         r->transfer_to = 0;
         r->transfer_over = true;
     }
-    if (raft_n_voters_heard(r) < raft_quorum_size(r->n_voters)) {
+    if (!raft_hears_leader(r)) {
         raft_become_follower(r, r->hard_state.current_term, 0, RAFT_LOSS_ROLE, "no quorum heard");
         return;
     }
-    if (raft_disk_is_stalled(r) && r->n_voters > 1) {
+    if (raft_disk_is_stalled(r) && raft_configuration_n_voters(raft_get_configuration(r)) > 1) {
         raft_become_follower(r, r->hard_state.current_term, 0, RAFT_LOSS_ROLE,
                              "the disk is stalled");
         return;

@@ -14,11 +14,14 @@ static struct raft_entry *slot(const struct raft_log *l, raft_index index)
     return &l->ring[index & (l->size - 1)];
 }
 
-int raft_log_init(struct raft_log *l, struct mem mem, const struct raft_term_range *terms,
-                  size_t n_terms, raft_index last_index)
+int raft_log_init(struct raft_log *l, struct mem mem, struct raft_entry_id base,
+                  const struct raft_term_range *terms, size_t n_terms, raft_index last_index)
 {
+    rid_assert(base.index <= last_index);
+    rid_assert((n_terms == 0) == (base.index == last_index));
     memset(l, 0, sizeof(*l));
     l->mem = mem;
+    l->base = base;
     l->last_index = last_index;
     l->first_cached = last_index + 1;
     if (n_terms > 0) {
@@ -112,7 +115,7 @@ int raft_log_append(struct raft_log *l, const struct raft_entry *e)
 
 void raft_log_truncate(struct raft_log *l, raft_index from)
 {
-    rid_assert(from >= 1);
+    rid_assert(from > l->base.index); /* what a snapshot covers is committed */
     if (from > l->last_index)
         return;
     for (raft_index i = from > l->first_cached ? from : l->first_cached; i <= l->last_index; i++)
@@ -124,12 +127,14 @@ void raft_log_truncate(struct raft_log *l, raft_index from)
         l->n_terms--;
 }
 
-/* The run that holds index; index is in 1 .. last_index. */
+/* The run that holds index, which is above the base and not behind the end. */
 static size_t find_run(const struct raft_log *l, raft_index index)
 {
     size_t low = 0;
     size_t high = l->n_terms;
 
+    rid_assert(high > 0);
+    rid_assert(index >= l->terms[0].first);
     /* Nearly every question is about the newest run. */
     if (l->terms[high - 1].first <= index)
         return high - 1;
@@ -146,8 +151,12 @@ static size_t find_run(const struct raft_log *l, raft_index index)
 
 raft_term raft_log_term(const struct raft_log *l, raft_index index)
 {
-    if (index == 0 || index > l->last_index)
-        return 0;
+    if (index < l->base.index)
+        return RAFT_TERM_COMPACTED;
+    if (index == l->base.index)
+        return l->base.term;
+    if (index > l->last_index)
+        return RAFT_TERM_NONE;
     return l->terms[find_run(l, index)].term;
 }
 
@@ -165,7 +174,8 @@ const struct raft_entry *raft_log_get(const struct raft_log *l, raft_index index
 
 raft_index raft_log_first_of_term(const struct raft_log *l, raft_index index)
 {
-    rid_assert(index >= 1 && index <= l->last_index);
+    rid_assert(index > l->base.index);
+    rid_assert(index <= l->last_index);
     return l->terms[find_run(l, index)].first;
 }
 
@@ -174,7 +184,7 @@ raft_index raft_log_last_not_above(const struct raft_log *l, raft_term term)
     for (size_t i = l->n_terms; i > 0; i--)
         if (l->terms[i - 1].term <= term)
             return i == l->n_terms ? l->last_index : l->terms[i].first - 1;
-    return 0;
+    return l->base.term <= term ? l->base.index : 0;
 }
 
 void raft_log_forget(struct raft_log *l, raft_index index)

@@ -1,25 +1,61 @@
-/* Insertion sort, descending: n is at most RAFT_SERVERS_MAX, and no subtraction of unsigned values
- * can go wrong. */
+/* An order statistic by insertion sort, descending: there are at most RAFT_SERVERS_MAX values,
+ * and a comparison of unsigned values cannot go wrong where their difference can. */
 #include "raft/quorum.h"
 
-unsigned raft_quorum_size(unsigned n)
+#include "base/assert.h"
+
+static_assert(RAFT_SERVERS_MAX <= 64, "the sort is quadratic");
+
+unsigned raft_quorum_size(const struct raft_configuration *c)
 {
+    unsigned n = raft_configuration_n_voters(c);
+
+    rid_assert(n <= RAFT_SERVERS_MAX);
     return n / 2 + 1;
 }
 
-uint64_t raft_quorum_value(uint64_t *values, unsigned n)
+/* Puts v where it belongs among the n values in descending order. */
+static void insert(uint64_t *values, unsigned n, uint64_t v)
 {
+    unsigned at = n;
+
+    while (at > 0 && values[at - 1] < v) {
+        values[at] = values[at - 1];
+        at--;
+    }
+    values[at] = v;
+}
+
+uint64_t raft_quorum_value(const struct raft_configuration *c, raft_quorum_get *get,
+                           const void *ctx)
+{
+    uint64_t values[RAFT_SERVERS_MAX];
+    unsigned n = 0;
+
+    rid_assert(c->n <= RAFT_SERVERS_MAX);
+    for (unsigned slot = 0; slot < c->n; slot++)
+        if (c->servers[slot].role == RAFT_VOTER)
+            insert(values, n++, get(ctx, slot));
     if (n == 0)
         return 0;
-    for (unsigned i = 1; i < n; i++) {
-        uint64_t v = values[i];
-        unsigned at = i;
+    rid_assert(raft_quorum_size(c) <= n);
+    return values[raft_quorum_size(c) - 1];
+}
 
-        while (at > 0 && values[at - 1] < v) {
-            values[at] = values[at - 1];
-            at--;
-        }
-        values[at] = v;
-    }
-    return values[raft_quorum_size(n) - 1];
+unsigned raft_quorum_count(const struct raft_configuration *c, raft_quorum_has *has,
+                           const void *ctx)
+{
+    unsigned n = 0;
+
+    rid_assert(c->n <= RAFT_SERVERS_MAX);
+    for (unsigned slot = 0; slot < c->n; slot++)
+        if (c->servers[slot].role == RAFT_VOTER && has(ctx, slot))
+            n++;
+    rid_assert(n <= c->n);
+    return n;
+}
+
+bool raft_quorum_reached(const struct raft_configuration *c, raft_quorum_has *has, const void *ctx)
+{
+    return raft_quorum_count(c, has, ctx) >= raft_quorum_size(c);
 }

@@ -47,10 +47,23 @@ enum raft_error {
 enum raft_role { RAFT_FOLLOWER, RAFT_PRE_CANDIDATE, RAFT_CANDIDATE, RAFT_LEADER };
 const char *raft_role_name(enum raft_role role);
 
-/* Entries from the disk, at most n_max, beginning with `from`, none above `to`; at least one, then
- * as many as fit bytes_max. Payloads are allocated from the arena. Called for indexes that
- * raft_stored() covered. 0 or -errno; an error is final for the node: raft_ready() hands it up in
- * ret->log_error. */
+/* clang-format off */
+/* What a reader of the log says besides 0 and -errno. */
+#define RAFT_LOG_ERRORS(X)                                                                         \
+    X(RAFT_LOG_E_COMPACTED, 1, "these entries are compacted: the log on disk begins behind them")
+/* clang-format on */
+enum raft_log_error {
+#define RAFT_LOG_ERROR(name, value, text) name = value,
+    RAFT_LOG_ERRORS(RAFT_LOG_ERROR)
+#undef RAFT_LOG_ERROR
+};
+const char *raft_log_error_text(int rc);
+
+/* Entries from the disk, at most n_max, beginning with `from`, none above `to`; at least one,
+ * then as many as fit bytes_max. Payloads are allocated from the arena. Called for indexes that
+ * raft_stored() covered. 0; RAFT_LOG_E_COMPACTED when `from` is no longer there, which is the
+ * end of nothing: the follower that needs it is not sent it; -errno, which is final for the
+ * node: raft_ready() hands it up in ret->log_error. */
 struct raft_log_reader {
     int (*read)(void *ctx, raft_index from, raft_index to, size_t bytes_max, struct arena *arena,
                 struct raft_entry *ret_entries, unsigned n_max, unsigned *ret_n);
@@ -70,6 +83,7 @@ enum raft_trace_event {
     RAFT_TRACE_CONFIGURATION, /* index */
     RAFT_TRACE_TRANSFER,      /* peer = target; text = started, sent, aborted */
     RAFT_TRACE_PROBE,         /* peer fell back to probing; index = next_index */
+    RAFT_TRACE_COMPACTED,     /* peer needs the entry at index, which is compacted */
     RAFT_TRACE_INVALID,       /* peer; text = what was wrong with its message */
 };
 struct raft_trace {
@@ -108,16 +122,24 @@ struct raft_config_at {
     raft_index index;
     struct raft_configuration configuration;
 };
-/* What was durable when the process started. Arrays are copied. */
+/* What was durable when the process started. Arrays are copied.
+ *
+ * The log begins behind `base`: the last entry that a snapshot covers, 0/0 when there is none.
+ * What is at or below it is committed and is in the state machine; its term is kept, because the
+ * first append behind it is checked against it (dissertation 5.1). */
 struct raft_start {
     struct raft_hard_state hard_state;
-    raft_index last_index;   /* of the log; entries 1 .. last_index are on disk */
+    struct raft_entry_id base;
+    raft_index last_index;   /* of the log; entries base.index + 1 .. last_index are on disk */
     raft_index commit_index; /* highest commit index this node had recorded; <= last_index */
-    /* of the state machine; <= commit_index is enforced by raising commit_index */
+    /* of the state machine; not below the base: what it lacks is gone; commit_index is raised to
+     * it */
     raft_index last_applied;
-    const struct raft_term_range *terms;
+    const struct raft_term_range *terms; /* ascending; the first begins at base.index + 1 */
     size_t n_terms;
-    const struct raft_config_at *configs; /* ascending; at least the one at index 1 */
+    /* Ascending. The first is the one in force at the base: at or below it, and at index 1 when
+     * there is no base. */
+    const struct raft_config_at *configs;
     size_t n_configs;
 };
 
@@ -225,7 +247,7 @@ struct raft_ready {
     raft_term loss_term;
     raft_index loss_commit_index;
     bool transfer_over; /* a transfer ended, one way or the other */
-    int log_error;      /* 0, or what log_reader.read returned: stop the node */
+    int log_error;      /* 0, or the -errno of log_reader.read: stop the node */
 };
 
 /* Everything that is due. Opens a read round when one is allowed: call it once at the end of each
@@ -252,6 +274,7 @@ struct raft_status {
     raft_node_id leader_id;
     raft_index commit_index;
     raft_index last_applied;
+    struct raft_entry_id base; /* the log begins behind it */
     raft_index last_index;
     raft_index last_stored;
     raft_index noop_index; /* 0 unless leader */
@@ -273,7 +296,8 @@ raft_node_id raft_get_leader(const struct raft *r); /* 0: unknown */
 bool raft_can_serve(const struct raft *r);
 raft_index raft_get_commit_index(const struct raft *r);
 const struct raft_configuration *raft_get_configuration(const struct raft *r);
-/* The term of an entry in the log; 0 when there is none at index. */
+/* The term of an entry in the log, or of its base; RAFT_TERM_COMPACTED below the base;
+ * RAFT_TERM_NONE at 0 and behind the end. */
 raft_term raft_term_at(const struct raft *r, raft_index index);
 
 /* All invariants of the core: of the state, and of the change since the last call. Asserts. For

@@ -30,12 +30,13 @@ struct progress {
 
     enum progress_state state;
     raft_index match_index; /* durable there; never falls within a term */
-    raft_index next_index;  /* match_index < next_index <= last_index + 1 */
+    raft_index next_index;  /* match_index < next_index <= last_index + 1; may be below the base */
     struct inflight inflight[RAFT_INFLIGHT_MSGS_MAX];
     unsigned inflight_head;
     unsigned n_inflight;
     size_t inflight_bytes;
-    bool probe_sent;          /* PROBE: an append is out */
+    bool probe_sent;      /* PROBE: an append is out, or cannot be made */
+    bool needs_compacted; /* PROBE: next_index is no longer in the log, and the trace has said so */
     uint64_t append_sent_us;  /* last append */
     uint64_t append_heard_us; /* last answer to one */
 
@@ -89,10 +90,12 @@ struct raft {
     struct raft_config_at *configs; /* owned; ascending; the last one is in force */
     size_t n_configs;
     size_t configs_size;
-    unsigned n_progress; /* the other servers, in the order of the configuration */
+    /* The other servers of the configuration in force, in its order and without this node;
+     * raft_progress_at() goes from the one to the other. */
+    unsigned n_progress;
     struct progress progress[RAFT_SERVERS_MAX];
-    bool is_voter; /* this node, in the configuration in force */
-    unsigned n_voters;
+    unsigned self_slot; /* this node in the configuration in force; its n: not named there */
+    bool is_voter;      /* this node, in the configuration in force */
 
     struct raft_log log;
     raft_index commit_index;
@@ -173,20 +176,25 @@ void raft_become(struct raft *r, enum raft_role role, const char *why);
  * was leading. */
 void raft_become_follower(struct raft *r, raft_term term, raft_node_id leader, enum raft_loss loss,
                           const char *why);
-struct progress *raft_progress(struct raft *r, raft_node_id id); /* NULL: no such server */
 void raft_trace(struct raft *r, enum raft_trace_event event, raft_node_id peer, raft_index index,
                 const char *text);
 void raft_send(struct raft *r, struct msg_queue *q, struct raft_msg *m); /* fills from; copies */
 void raft_reset_election_timer(struct raft *r);
-/* Takes over a CONFIG entry just appended, or falls back after a truncation. */
-void raft_config_push(struct raft *r, raft_index index, const struct raft_configuration *c);
-void raft_config_truncate(struct raft *r, raft_index from);
 /* A growing array: room for one more element of `width` bytes. Stops the process when memory is
  * out. */
 void *raft_grow(struct raft *r, void *list, size_t *size, size_t n, size_t width);
 /* The oldest outstanding batch is older than one election timeout (RELIABILITY row 76). */
 bool raft_disk_is_stalled(const struct raft *r);
 uint64_t raft_now(struct raft *r, uint64_t now_us);
+
+/* members.c */
+struct progress *raft_progress(struct raft *r, raft_node_id id); /* NULL: no such server */
+/* What is known of servers[slot] of the configuration in force; NULL: it is this node itself. */
+const struct progress *raft_progress_at(const struct raft *r, unsigned slot);
+/* Takes over a CONFIG entry just appended, or falls back after a truncation. Either way the commit
+ * index and the read rounds are looked at again with the quorum that counts now (READ-24). */
+void raft_config_push(struct raft *r, raft_index index, const struct raft_configuration *c);
+void raft_config_truncate(struct raft *r, raft_index from);
 
 /* election.c */
 bool raft_may_campaign(const struct raft *r);
@@ -202,6 +210,8 @@ unsigned raft_n_voters_heard(const struct raft *r);
 void raft_leader_tick(struct raft *r);
 
 /* replicate.c */
+/* Of the leader's own term; a CONFIG is in force from here on. Who may append one, and when, is
+ * decided before. */
 void raft_append_own(struct raft *r, enum raft_entry_type type, const void *data, size_t len);
 int raft_handle_append(struct raft *r, const struct raft_msg *m);
 int raft_handle_append_resp(struct raft *r, struct progress *p, const struct raft_msg *m);

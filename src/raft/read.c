@@ -115,20 +115,22 @@ void raft_floor_reads_release(struct raft *r)
     r->n_floor_reads = keep;
 }
 
+/* raft_quorum_get: the highest round that server acknowledged in this term. This node acknowledges
+ * every round it opens (READ-11). */
+static uint64_t acked_round(const void *ctx, unsigned slot)
+{
+    const struct raft *r = ctx;
+    const struct progress *p = raft_progress_at(r, slot);
+
+    return p != NULL ? p->acked_round : r->next_round - 1;
+}
+
 void raft_maybe_confirm(struct raft *r)
 {
-    uint64_t acked[RAFT_SERVERS_MAX + 1];
-    unsigned n = 0;
-    uint64_t confirmed;
+    uint64_t confirmed = raft_quorum_value(raft_get_configuration(r), acked_round, r);
     uint64_t rtt;
 
-    /* Voters only, and this node only if it is one (R9, R11, R22). */
-    if (r->is_voter)
-        acked[n++] = r->next_round - 1;
-    for (unsigned i = 0; i < r->n_progress; i++)
-        if (r->progress[i].role == RAFT_VOTER)
-            acked[n++] = r->progress[i].acked_round;
-    confirmed = raft_quorum_value(acked, n);
+    rid_assert(r->role == RAFT_LEADER);
     if (confirmed <= r->confirmed_round)
         return;
     rid_assert(confirmed < r->next_round);

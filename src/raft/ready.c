@@ -89,11 +89,15 @@ static int fill_committed(struct raft *r, struct raft_ready *ready)
     rid_assert(list != NULL);
     if (from < r->log.first_cached) {
         raft_index last = to < r->log.first_cached ? to : r->log.first_cached - 1;
-        int e = r->conf.log_reader.read(r->conf.log_reader.ctx, from, last,
-                                        RAFT_COMMITTED_BYTES_MAX, &r->arena, list, n_max, &n);
+        int rc = r->conf.log_reader.read(r->conf.log_reader.ctx, from, last,
+                                         RAFT_COMMITTED_BYTES_MAX, &r->arena, list, n_max, &n);
 
-        if (e != 0)
-            return e;
+        /* The log behind what is applied is never compacted: nobody could apply it any more. */
+        rid_assert(rc != RAFT_LOG_E_COMPACTED);
+        if (rc != 0)
+            return rc;
+        rid_assert(n >= 1);
+        rid_assert(n <= n_max);
     } else {
         size_t bytes = 0;
 

@@ -5,14 +5,33 @@
  * never its own last index: only that much is proven to be the leader's. */
 #include "raft/raft_int.h"
 
+/* Apart, for its large local: entries of other types do not pay for it. */
+static __attribute__((noinline)) void take_configuration(struct raft *r, const struct raft_entry *e)
+{
+    struct raft_configuration c;
+
+    /* Bytes of a peer were checked by raft_step(), before anything was done with the message. */
+    rid_assert(raft_configuration_decode(e->data, e->len, &c) == 0);
+    raft_config_push(r, e->id.index, &c);
+}
+
+/* A configuration is in force from the moment it stands in the log, committed or not (4.1). */
+static void take_entry(struct raft *r, const struct raft_entry *e)
+{
+    /* Where there is nobody to refuse: a node without memory stops. */
+    rid_assert(raft_log_append(&r->log, e) == 0);
+    if (e->type == RAFT_ENTRY_CONFIG)
+        take_configuration(r, e);
+}
+
 void raft_append_own(struct raft *r, enum raft_entry_type type, const void *data, size_t len)
 {
     struct raft_entry e = {
         {r->hard_state.current_term, r->log.last_index + 1}, type, (uint32_t)len, data};
 
     rid_assert(r->role == RAFT_LEADER);
-    rid_assert(raft_log_append(&r->log, &e) == 0);
     r->uncommitted_bytes += raft_entry_bytes(&e);
+    take_entry(r, &e);
 }
 
 void raft_commit_to(struct raft *r, raft_index index)
@@ -34,18 +53,21 @@ void raft_commit_to(struct raft *r, raft_index index)
         raft_floor_reads_release(r);
 }
 
+/* raft_quorum_get: up to where this leader's log is durable on that server. */
+static uint64_t durable_index(const void *ctx, unsigned slot)
+{
+    const struct raft *r = ctx;
+    const struct progress *p = raft_progress_at(r, slot);
+
+    return p != NULL ? p->match_index : r->last_stored;
+}
+
 void raft_maybe_commit(struct raft *r)
 {
-    uint64_t match[RAFT_SERVERS_MAX + 1];
-    unsigned n = 0;
-    raft_index index;
+    raft_index index = raft_quorum_value(raft_get_configuration(r), durable_index, r);
 
-    if (r->is_voter)
-        match[n++] = r->last_stored;
-    for (unsigned i = 0; i < r->n_progress; i++)
-        if (r->progress[i].role == RAFT_VOTER)
-            match[n++] = r->progress[i].match_index;
-    index = raft_quorum_value(match, n);
+    rid_assert(r->role == RAFT_LEADER);
+    rid_assert(index <= r->log.last_index);
     /* Nothing is committed here before it is on this node's own disk: then no read ever waits for
      * the leader's disk, and nothing is applied that this node could forget (DESIGN.md 3,
      * RELIABILITY I18). */
@@ -61,6 +83,8 @@ void raft_maybe_commit(struct raft *r)
 
 static void refuse_append(struct raft *r, const struct raft_msg *m)
 {
+    /* So it is above the base, which is committed: what is looked up below is there. */
+    rid_assert(m->prev.index > r->commit_index);
     struct raft_msg resp = {.type = RAFT_MSG_APPEND_RESP,
                             .to = m->from,
                             .term = r->hard_state.current_term,
@@ -101,20 +125,19 @@ static void truncate_log(struct raft *r, raft_index from)
     raft_trace(r, RAFT_TRACE_TRUNCATED, 0, from, NULL);
 }
 
-static __attribute__((noinline)) void take_configuration(struct raft *r, const struct raft_entry *e)
+/* Does e stand in our log? Everything at or below the base is committed, and a leader's entries
+ * agree with all that is committed (3.6.3): there the answer is yes without looking, which is as
+ * well, because there is nothing left to look at. */
+static bool is_in_log(const struct raft *r, struct raft_entry_id e)
 {
-    struct raft_configuration c;
-
-    if (raft_configuration_decode(e->data, e->len, &c) == 0) /* checked before it was accepted */
-        raft_config_push(r, e->id.index, &c);
+    return e.index < r->log.base.index || raft_log_term(&r->log, e.index) == e.term;
 }
 
-static void take_entry(struct raft *r, const struct raft_entry *e)
+/* What a correct leader cannot say of what is compacted: terms do not fall along a log, so nothing
+ * below the base is of a higher term than the base. */
+static bool contradicts_base(const struct raft *r, struct raft_entry_id e)
 {
-    /* Where there is nobody to refuse: a node without memory stops. */
-    rid_assert(raft_log_append(&r->log, e) == 0);
-    if (e->type == RAFT_ENTRY_CONFIG)
-        take_configuration(r, e);
+    return e.index < r->log.base.index && e.term > r->log.base.term;
 }
 
 int raft_handle_append(struct raft *r, const struct raft_msg *m)
@@ -125,8 +148,7 @@ int raft_handle_append(struct raft *r, const struct raft_msg *m)
                             .term = r->hard_state.current_term,
                             .index = match};
 
-    if (m->prev.index > r->log.last_index ||
-        raft_log_term(&r->log, m->prev.index) != m->prev.term) {
+    if (!is_in_log(r, m->prev) || contradicts_base(r, m->prev)) {
         if (m->prev.index <= r->commit_index) {
             raft_trace(r, RAFT_TRACE_INVALID, m->from, m->prev.index,
                        "it contradicts a committed entry");
@@ -142,7 +164,7 @@ int raft_handle_append(struct raft *r, const struct raft_msg *m)
 
         if (e->id.index > r->log.last_index)
             break;
-        if (raft_log_term(&r->log, e->id.index) == e->id.term)
+        if (is_in_log(r, e->id) && !contradicts_base(r, e->id))
             /* late or repeated: never a reason to truncate what agrees (RELIABILITY row 19) */
             continue;
         if (e->id.index <= r->commit_index) {
@@ -178,6 +200,7 @@ void raft_progress_reset(struct raft *r, struct progress *p)
     p->next_index = r->log.last_index + 1;
     inflight_clear(p);
     p->probe_sent = false;
+    p->needs_compacted = false;
     p->acked_round = 0;
     p->last_heard_us = r->now_us;
     p->append_heard_us = r->now_us;
@@ -276,7 +299,7 @@ int raft_handle_append_resp(struct raft *r, struct progress *p, const struct raf
 }
 
 /* Entries from `from` on for one append: cached ones, or from the disk up to where the cache
- * begins. */
+ * begins. 0, RAFT_LOG_E_COMPACTED, or the reader's -errno. */
 static int gather(struct raft *r, raft_index from, struct raft_entry **ret_entries, unsigned *ret_n,
                   size_t *ret_bytes)
 {
@@ -290,11 +313,13 @@ static int gather(struct raft *r, raft_index from, struct raft_entry **ret_entri
     list = arena_alloc(&r->arena, n_max * sizeof(*list) + 1);
     rid_assert(list != NULL);
     if (from < r->log.first_cached) {
-        int e = r->conf.log_reader.read(r->conf.log_reader.ctx, from, r->log.first_cached - 1,
-                                        r->conf.append_bytes_max, &r->arena, list, n_max, &n);
+        int rc = r->conf.log_reader.read(r->conf.log_reader.ctx, from, r->log.first_cached - 1,
+                                         r->conf.append_bytes_max, &r->arena, list, n_max, &n);
 
-        if (e != 0)
-            return e;
+        if (rc != 0)
+            return rc;
+        rid_assert(n >= 1); /* the reader's contract: else this follower would be asked for ever */
+        rid_assert(n <= n_max);
         for (unsigned i = 0; i < n; i++) {
             rid_assert(list[i].id.index == from + i);
             bytes += list[i].len;
@@ -315,46 +340,92 @@ static int gather(struct raft *r, raft_index from, struct raft_entry **ret_entri
     return 0;
 }
 
+/* What p needs next is not in the log any more, neither here nor on disk: it can be sent nothing
+ * until a snapshot has brought it to the base. It stays in probe and hears heartbeats; with each
+ * of them it is asked, by an append without entries, whether it has come to the base by some
+ * other way. */
+static void needs_compacted(struct raft *r, struct progress *p)
+{
+    raft_progress_probe(r, p);
+    if (!p->needs_compacted)
+        raft_trace(r, RAFT_TRACE_COMPACTED, p->id, p->next_index, NULL);
+    p->needs_compacted = true;
+    if (p->next_index <= r->log.base.index)
+        p->next_index = r->log.base.index + 1;
+    p->probe_sent = true; /* not before the next heartbeat: else refusals would chase each other */
+    p->append_sent_us = r->now_us;
+}
+
+/* PROBE: one at a time, until the logs are known to agree to the end. REPLICATE: as long as
+ * there is something to send and room under way. */
+static bool may_append(const struct raft *r, const struct progress *p)
+{
+    if (p->state == PROGRESS_PROBE)
+        return !p->probe_sent &&
+               (p->next_index <= r->log.last_index || p->match_index != r->log.last_index);
+    return p->next_index <= r->log.last_index && p->n_inflight < RAFT_INFLIGHT_MSGS_MAX &&
+           p->inflight_bytes < r->conf.inflight_bytes_max;
+}
+
+/* The entries from next_index on and the one before them. 0, RAFT_LOG_E_COMPACTED, or the reader's
+ * -errno. */
+static int make_append(struct raft *r, const struct progress *p, struct raft_msg *m,
+                       size_t *ret_bytes)
+{
+    struct raft_entry *entries = NULL;
+    int rc = 0;
+
+    *ret_bytes = 0;
+    m->prev.index = p->next_index - 1;
+    m->prev.term = raft_log_term(&r->log, m->prev.index);
+    if (m->prev.term == RAFT_TERM_COMPACTED)
+        return RAFT_LOG_E_COMPACTED;
+    if (!p->needs_compacted || p->state == PROGRESS_REPLICATE)
+        rc = gather(r, p->next_index, &entries, &m->n_entries, ret_bytes);
+    m->entries = entries;
+    return rc;
+}
+
+static void note_append(struct raft *r, struct progress *p, unsigned n, size_t bytes)
+{
+    struct inflight *f;
+
+    p->append_sent_us = r->now_us;
+    if (p->state == PROGRESS_PROBE) {
+        p->probe_sent = true;
+        return;
+    }
+    rid_assert(n > 0);
+    rid_assert(p->n_inflight < RAFT_INFLIGHT_MSGS_MAX);
+    p->needs_compacted = false;
+    if (p->n_inflight == 0)
+        p->append_heard_us = r->now_us; /* the time without an answer counts from here */
+    f = &p->inflight[(p->inflight_head + p->n_inflight) % RAFT_INFLIGHT_MSGS_MAX];
+    *f = (struct inflight){p->next_index + n - 1, (uint32_t)bytes};
+    p->n_inflight++;
+    p->inflight_bytes += bytes;
+    p->next_index += n;
+}
+
 int raft_fill_appends(struct raft *r, struct progress *p)
 {
-    while (p->link_up) {
+    rid_assert(r->role == RAFT_LEADER);
+    while (p->link_up && may_append(r, p)) {
         struct raft_msg m = {.type = RAFT_MSG_APPEND,
                              .to = p->id,
                              .term = r->hard_state.current_term,
                              .leader_commit = r->commit_index};
-        struct raft_entry *entries;
-        unsigned n;
         size_t bytes;
-        int e;
+        int rc = make_append(r, p, &m, &bytes);
 
-        if (p->state == PROGRESS_PROBE) {
-            if (p->probe_sent ||
-                (p->next_index > r->log.last_index && p->match_index == r->log.last_index))
-                break;
-        } else if (p->next_index > r->log.last_index || p->n_inflight == RAFT_INFLIGHT_MSGS_MAX ||
-                   p->inflight_bytes >= r->conf.inflight_bytes_max) {
+        if (rc == RAFT_LOG_E_COMPACTED) {
+            needs_compacted(r, p);
             break;
         }
-        e = gather(r, p->next_index, &entries, &n, &bytes);
-        if (e != 0)
-            return e;
-        m.prev =
-            (struct raft_entry_id){raft_log_term(&r->log, p->next_index - 1), p->next_index - 1};
-        m.entries = entries;
-        m.n_entries = n;
+        if (rc != 0)
+            return rc;
         raft_send(r, &r->msgs, &m);
-        p->append_sent_us = r->now_us;
-        if (p->state == PROGRESS_PROBE) {
-            p->probe_sent = true;
-            break;
-        }
-        if (p->n_inflight == 0)
-            p->append_heard_us = r->now_us; /* the time without an answer counts from here */
-        p->inflight[(p->inflight_head + p->n_inflight) % RAFT_INFLIGHT_MSGS_MAX] =
-            (struct inflight){p->next_index + n - 1, (uint32_t)bytes};
-        p->n_inflight++;
-        p->inflight_bytes += bytes;
-        p->next_index += n;
+        note_append(r, p, m.n_entries, bytes);
     }
     return 0;
 }

@@ -32,6 +32,12 @@ struct raft_entry_id {
     raft_index index;
 };
 
+/* Where there is no term to give: nothing stands at that index (or it is 0, before the first
+ * entry), and: an entry stood there, but the log begins behind it. No entry has either term;
+ * compare with these names, never by order. */
+#define RAFT_TERM_NONE      ((raft_term)0)
+#define RAFT_TERM_COMPACTED UINT64_MAX
+
 enum raft_entry_type {
     RAFT_ENTRY_NOOP = 1,    /* the first entry of a leader's term (READS R14) */
     RAFT_ENTRY_CONFIG = 2,  /* payload: configuration.h */
@@ -87,6 +93,7 @@ enum raft_msg_type {
 /* clang-format on */
 struct raft_msg {
     enum raft_msg_type type;
+    uint16_t group; /* whose message it is: one group exists, 0 */
     raft_node_id from;
     raft_node_id to;
     raft_term term;

@@ -11,13 +11,13 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/log.h"
-#include "store/store_int.h"
+#include "store/recover_int.h"
 
 #include "base/banned.h"
 
-static void cleanup_recovery_fn(struct recovery *rc)
+static void cleanup_recovery_fn(struct recovery *rv)
 {
-    recovery_done(rc);
+    recovery_done(rv);
 }
 #define cleanup_recovery __attribute__((cleanup(cleanup_recovery_fn)))
 
@@ -115,10 +115,10 @@ static uint64_t next_record(const struct segment_image *img, uint64_t offset, bo
     *ret_zeros = true;
     for (; offset < img->len; offset += 8) {
         struct record rec;
-        int r =
+        int rc =
             record_decode(img->data + offset, (size_t)(img->len - offset), img->salt, offset, &rec);
 
-        if (r == 0 || r == RECORD_E_LENGTH || r == RECORD_E_DATA)
+        if (rc == 0 || rc == RECORD_E_LENGTH || rc == RECORD_E_DATA)
             return offset;
         for (size_t i = 0; *ret_zeros && i < 8 && offset + i < img->len; i++)
             if (img->data[offset + i] != 0)
@@ -133,14 +133,14 @@ static void print_records(FILE *out, const struct segment_image *img)
 
     while (offset < img->len) {
         struct record rec = {0};
-        int r =
+        int rc =
             record_decode(img->data + offset, (size_t)(img->len - offset), img->salt, offset, &rec);
 
-        if (r == 0 || r == RECORD_E_DATA) {
-            print_record(out, offset, &rec, r);
+        if (rc == 0 || rc == RECORD_E_DATA) {
+            print_record(out, offset, &rec, rc);
             offset += record_bytes(rec.len);
-        } else if (r == RECORD_E_LENGTH) {
-            print_record(out, offset, &rec, r);
+        } else if (rc == RECORD_E_LENGTH) {
+            print_record(out, offset, &rec, rc);
             offset += 8;
         } else {
             bool zeros;
@@ -148,7 +148,7 @@ static void print_records(FILE *out, const struct segment_image *img)
 
             (void)fprintf(out, "offset=%" PRIu64 " %s bytes=%" PRIu64 "%s%s\n", offset,
                           zeros ? "zeros" : "unreadable", next - offset,
-                          zeros ? "" : " DAMAGED: ", zeros ? "" : record_error_text(r));
+                          zeros ? "" : " DAMAGED: ", zeros ? "" : record_error_text(rc));
             offset = next;
         }
     }
@@ -171,31 +171,31 @@ static void print_header(FILE *out, const struct wal_file *file, uint64_t file_b
                   h->prev_used, h->prev_last_batch, h->prev_last_index, h->prev_last_term);
 }
 
-static int dump_segment(const struct recovery *rc, struct wal_file *file, FILE *out)
+static int dump_segment(const struct recovery *rv, struct wal_file *file, FILE *out)
 {
-    struct vfs *vfs = rc->conf.vfs;
+    struct vfs *vfs = rv->conf.vfs;
     struct vfs_file *f = NULL;
     cleanup_buf struct buf image = BUF_INIT;
     struct segment_image img;
     int64_t size;
-    int r;
+    int rc;
 
-    r = vfs->open(vfs->ctx, file->name, O_RDONLY, &f);
-    if (r != 0)
-        return err_trace(r);
+    rc = vfs->open(vfs->ctx, file->name, O_RDONLY, &f);
+    if (rc != 0)
+        return err_trace(rc);
     size = vfs->size(vfs->ctx, f);
-    r = size < 0
-            ? (int)size
-            : recovery_load(vfs, f, store_min_u64((uint64_t)size, STORE_FILE_BYTES_MAX), &image);
+    rc = size < 0
+             ? (int)size
+             : recovery_load(vfs, f, store_min_u64((uint64_t)size, STORE_FILE_BYTES_MAX), &image);
     (void)vfs->close(vfs->ctx, f);
-    if (r != 0)
-        return err_trace(r);
-    r = image.len < SEGMENT_HEADER_BYTES ? SEGMENT_HEADER_E_MAGIC
-                                         : segment_header_decode(image.data, &file->header);
-    if (r != 0) {
+    if (rc != 0)
+        return err_trace(rc);
+    rc = image.len < SEGMENT_HEADER_BYTES ? SEGMENT_HEADER_E_MAGIC
+                                          : segment_header_decode(image.data, &file->header);
+    if (rc != 0) {
         /* Without the salt no record header can be told from noise. */
         (void)fprintf(out, "segment=%s file_bytes=%zu DAMAGED: %s; its records cannot be read\n",
-                      file->name, image.len, segment_header_error_text(r));
+                      file->name, image.len, segment_header_error_text(rc));
         return 0;
     }
     print_header(out, file, (uint64_t)size);
@@ -204,9 +204,9 @@ static int dump_segment(const struct recovery *rc, struct wal_file *file, FILE *
     return 0;
 }
 
-static void print_verdict(const struct recovery *rc, int verdict, FILE *out)
+static void print_verdict(const struct recovery *rv, int verdict, FILE *out)
 {
-    const struct log_state *log = &rc->log;
+    const struct log_state *log = &rv->log;
 
     switch (verdict) {
     case 0:
@@ -214,9 +214,9 @@ static void print_verdict(const struct recovery *rc, int verdict, FILE *out)
                       "verdict=%s batch=%" PRIu64 " last_index=%" PRIu64 " last_term=%" PRIu64
                       " commit_index=%" PRIu64 " current_term=%" PRIu64 " voted_for=%016" PRIx64
                       "%s%s\n",
-                      rc->torn_tail ? "torn_tail" : "clean", log->batch, log->last_index,
+                      rv->torn_tail ? "torn_tail" : "clean", log->batch, log->last_index,
                       log->last_term, log->commit_index, log->hard_state.current_term,
-                      log->hard_state.voted_for, rc->torn_tail ? ": " : "", rc->torn_text);
+                      log->hard_state.voted_for, rv->torn_tail ? ": " : "", rv->torn_text);
         break;
     case STORE_E_DAMAGED:
         (void)fprintf(out, "verdict=damaged: %s\n", err_text());
@@ -232,20 +232,20 @@ static void print_verdict(const struct recovery *rc, int verdict, FILE *out)
 
 int store_dump(const struct store_conf *conf, FILE *out)
 {
-    cleanup_recovery struct recovery rc = {0};
-    int verdict = recovery_run(&rc, conf, false);
+    cleanup_recovery struct recovery rv = {0};
+    int verdict = recovery_run(&rv, conf, false);
     char text[512];
 
     (void)snprintf(text, sizeof(text), "%s", err_text());
-    for (size_t i = 0; i < rc.n_files; i++) {
-        int r = dump_segment(&rc, &rc.files[i], out);
+    for (size_t i = 0; i < rv.n_files; i++) {
+        int rc = dump_segment(&rv, &rv.files[i], out);
 
-        if (r != 0)
-            return err_trace(r);
+        if (rc != 0)
+            return err_trace(rc);
     }
     if (verdict < 0)
         return err_trace(verdict);
     (void)err_say(0, "%s", text);
-    print_verdict(&rc, verdict, out);
+    print_verdict(&rv, verdict, out);
     return ferror(out) ? err_origin(err_say(-EIO, "cannot write the dump")) : verdict;
 }

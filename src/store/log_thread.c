@@ -38,7 +38,7 @@ struct log_thread {
 static void wait_kick(struct log_thread *t, long ns)
 {
     struct timespec until;
-    int r = 0;
+    int rc = 0;
 
     (void)pthread_mutex_lock(&t->lock);
     if (ns != 0) {
@@ -46,9 +46,9 @@ static void wait_kick(struct log_thread *t, long ns)
         until.tv_sec += (until.tv_nsec + ns) / 1000000000;
         until.tv_nsec = (until.tv_nsec + ns) % 1000000000;
     }
-    while (!t->kicked && !t->stop && r != ETIMEDOUT)
-        r = ns != 0 ? pthread_cond_timedwait(&t->wake, &t->lock, &until)
-                    : pthread_cond_wait(&t->wake, &t->lock);
+    while (!t->kicked && !t->stop && rc != ETIMEDOUT)
+        rc = ns != 0 ? pthread_cond_timedwait(&t->wake, &t->lock, &until)
+                     : pthread_cond_wait(&t->wake, &t->lock);
     t->kicked = false;
     (void)pthread_mutex_unlock(&t->lock);
 }
@@ -80,10 +80,10 @@ static void report(struct log_thread *t, uint64_t number)
 static int work_once(struct log_thread *t, bool *ret_more, bool *ret_idle_due)
 {
     uint64_t number = 0;
-    int r = store_work(t->store, &number);
+    int rc = store_work(t->store, &number);
 
-    if (r != 0)
-        return err_trace(r);
+    if (rc != 0)
+        return err_trace(rc);
     if (number != 0) {
         report(t, number);
         *ret_idle_due = true;
@@ -105,12 +105,12 @@ static int run(struct log_thread *t)
 
     for (;;) {
         bool more = false;
-        int r = work_once(t, &more, &idle_due);
+        int rc = work_once(t, &more, &idle_due);
         bool stop =
             stopping(t); /* before the look at the queue: all was submitted before the stop */
 
-        if (r != 0)
-            return err_trace(r);
+        if (rc != 0)
+            return err_trace(rc);
         if (store_has_work(t->store))
             continue;
         /* The last batch before a stop is the one that recovery would have to believe without
@@ -126,9 +126,9 @@ static int run(struct log_thread *t)
         wait_kick(t, SYNC_MARK_NS);
         if (store_has_work(t->store))
             continue;
-        r = store_idle(t->store);
-        if (r != 0)
-            return err_trace(r);
+        rc = store_idle(t->store);
+        if (rc != 0)
+            return err_trace(rc);
         idle_due = false;
     }
 }
@@ -136,10 +136,10 @@ static int run(struct log_thread *t)
 static void *thread_main(void *arg)
 {
     struct log_thread *t = arg;
-    int r = run(t);
+    int rc = run(t);
 
-    if (r != 0)
-        t->on_failure(t->failure_ctx, r);
+    if (rc != 0)
+        t->on_failure(t->failure_ctx, rc);
     return NULL;
 }
 
@@ -147,15 +147,15 @@ static int start_thread(struct log_thread *t)
 {
     sigset_t all;
     sigset_t saved;
-    int r;
+    int rc;
 
     /* Signals are the loop's. */
     (void)sigfillset(&all);
     (void)pthread_sigmask(SIG_SETMASK, &all, &saved);
-    r = pthread_create(&t->thread, NULL, thread_main, t);
+    rc = pthread_create(&t->thread, NULL, thread_main, t);
     (void)pthread_sigmask(SIG_SETMASK, &saved, NULL);
-    if (r != 0)
-        return err_origin(err_say(-r, "cannot start the log thread"));
+    if (rc != 0)
+        return err_origin(err_say(-rc, "cannot start the log thread"));
     (void)pthread_setname_np(t->thread, "ridd-log");
     return 0;
 }
@@ -165,7 +165,7 @@ int log_thread_start(struct store *store, int notify_fd, void (*on_failure)(void
 {
     struct log_thread *t = calloc(1, sizeof(*t));
     pthread_condattr_t attr;
-    int r;
+    int rc;
 
     if (t == NULL)
         return err_origin(-ENOMEM);
@@ -178,12 +178,12 @@ int log_thread_start(struct store *store, int notify_fd, void (*on_failure)(void
     (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     (void)pthread_cond_init(&t->wake, &attr);
     (void)pthread_condattr_destroy(&attr);
-    r = start_thread(t);
-    if (r != 0) {
+    rc = start_thread(t);
+    if (rc != 0) {
         (void)pthread_cond_destroy(&t->wake);
         (void)pthread_mutex_destroy(&t->lock);
         free(t);
-        return err_trace(r);
+        return err_trace(rc);
     }
     *ret = t;
     return 0;

@@ -72,7 +72,7 @@ static int open_slot(struct store *s, const struct run *run, struct vfs_file **r
     struct vfs *vfs = s->conf.vfs;
     struct read_file *oldest = &rd->files[0];
     char name[STORE_NAME_BYTES];
-    int r;
+    int rc;
 
     rd->clock++;
     for (unsigned i = 0; i < STORE_READ_FILES_MAX; i++) {
@@ -92,10 +92,10 @@ static int open_slot(struct store *s, const struct run *run, struct vfs_file **r
         oldest->file = NULL;
     }
     store_name_segment(name, run->seq);
-    r = vfs->open(vfs->ctx, name, O_RDONLY, &oldest->file);
-    if (r != 0) {
+    rc = vfs->open(vfs->ctx, name, O_RDONLY, &oldest->file);
+    if (rc != 0) {
         oldest->file = NULL;
-        return err_trace(r);
+        return err_trace(rc);
     }
     oldest->slot = run->slot;
     oldest->used_at = rd->clock;
@@ -148,19 +148,19 @@ static int read_record(struct store *s, struct window *win, const struct run *ru
 {
     const unsigned char *bytes;
     size_t avail;
-    int r = window_get(s->conf.vfs, win, run->offset, RECORD_HEADER_BYTES, &bytes, &avail);
+    int rc = window_get(s->conf.vfs, win, run->offset, RECORD_HEADER_BYTES, &bytes, &avail);
 
-    if (r != 0)
-        return err_trace(r);
-    r = record_decode(bytes, avail, run->salt, run->offset, ret_record);
-    if (r == RECORD_E_LENGTH && ret_record->len <= RECORD_PAYLOAD_MAX) {
-        r = window_get(s->conf.vfs, win, run->offset, record_bytes(ret_record->len), &bytes,
-                       &avail);
-        if (r != 0)
-            return err_trace(r);
-        r = record_decode(bytes, avail, run->salt, run->offset, ret_record);
+    if (rc != 0)
+        return err_trace(rc);
+    rc = record_decode(bytes, avail, run->salt, run->offset, ret_record);
+    if (rc == RECORD_E_LENGTH && ret_record->len <= RECORD_PAYLOAD_MAX) {
+        rc = window_get(s->conf.vfs, win, run->offset, record_bytes(ret_record->len), &bytes,
+                        &avail);
+        if (rc != 0)
+            return err_trace(rc);
+        rc = record_decode(bytes, avail, run->salt, run->offset, ret_record);
     }
-    return r > 0 ? bad_record(run, record_error_text(r)) : 0;
+    return rc > 0 ? bad_record(run, record_error_text(rc)) : 0;
 }
 
 static int take_entry(struct sink *sink, const struct record *rec)
@@ -189,18 +189,18 @@ static int take_entry(struct sink *sink, const struct record *rec)
 static int read_run(struct store *s, struct run *run, raft_index from, struct sink *sink)
 {
     struct window win = {.buf = &s->rd.buf};
-    int r = open_slot(s, run, &win.file);
+    int rc = open_slot(s, run, &win.file);
 
-    if (r != 0)
-        return err_trace(r);
+    if (rc != 0)
+        return err_trace(rc);
     win.buf->len = 0;
     win.start = run->offset;
     while (run->next <= run->end) {
         struct record rec = {0};
 
-        r = read_record(s, &win, run, &rec);
-        if (r != 0)
-            return err_trace(r);
+        rc = read_record(s, &win, run, &rec);
+        if (rc != 0)
+            return err_trace(rc);
         if (rec.type == RECORD_TRUNCATE || rec.type == RECORD_SEGMENT_END)
             return bad_record(run, "the entry is not where it was written");
         if (rec.type == RECORD_ENTRY) {
@@ -208,9 +208,9 @@ static int read_run(struct store *s, struct run *run, raft_index from, struct si
                 rec.flags > RAFT_ENTRY_READ || rec.len > ENTRY_BYTES_MAX)
                 return bad_record(run, "another entry stands there");
             if (rec.index >= from) {
-                r = take_entry(sink, &rec);
-                if (r != 0 || sink->full)
-                    return err_trace(r);
+                rc = take_entry(sink, &rec);
+                if (rc != 0 || sink->full)
+                    return err_trace(rc);
             }
             run->next++;
         }
@@ -230,7 +230,7 @@ int store_read(struct store *s, raft_index from, raft_index to, size_t bytes_max
     rid_assert(n_max > 0);
     while (next <= to && !sink.full && sink.n < n_max) {
         struct run run = {0};
-        int r;
+        int rc;
 
         (void)pthread_mutex_lock(&s->lock);
         if (next > from && next > s->last_index)
@@ -238,11 +238,11 @@ int store_read(struct store *s, raft_index from, raft_index to, size_t bytes_max
         (void)pthread_mutex_unlock(&s->lock);
         if (next > to)
             break;
-        r = find_run(s, next, to, &run);
-        if (r == 0)
-            r = read_run(s, &run, next, &sink);
-        if (r != 0)
-            return err_trace(r);
+        rc = find_run(s, next, to, &run);
+        if (rc == 0)
+            rc = read_run(s, &run, next, &sink);
+        if (rc != 0)
+            return err_trace(rc);
         next = run.next;
         s->rd.cursor_index = run.next;
         s->rd.cursor_slot = run.slot;

@@ -44,17 +44,17 @@ int scan_batch(const struct segment_image *img, uint64_t start, uint64_t batch, 
 
     while (offset < img->len) {
         struct record rec;
-        int r =
+        int rc =
             record_decode(img->data + offset, (size_t)(img->len - offset), img->salt, offset, &rec);
 
-        if (r != 0)
-            return defect(ret_defect, offset, record_error_text(r));
+        if (rc != 0)
+            return defect(ret_defect, offset, record_error_text(rc));
         if (rec.batch != batch)
             return defect(ret_defect, offset, "a record belongs to another batch");
         if (rec.type == RECORD_BATCH_END) {
-            r = scan_tail(img, &rec, offset, n_records, chain, &b, ret_defect);
-            if (r != 0)
-                return r;
+            rc = scan_tail(img, &rec, offset, n_records, chain, &b, ret_defect);
+            if (rc != 0)
+                return rc;
             *ret_batch = b;
             return 0;
         }
@@ -116,10 +116,10 @@ void scan_rest(const struct segment_image *img, uint64_t start, uint64_t batch,
     rest.only_sync_mark = rest.n_bytes > 0 && is_sync_mark(img, start, batch, rest.n_bytes);
     for (uint64_t offset = start; offset < start + rest.n_bytes; offset += 8) {
         struct record rec;
-        int r =
+        int rc =
             record_decode(img->data + offset, (size_t)(img->len - offset), img->salt, offset, &rec);
 
-        if (r == 0 || r == RECORD_E_LENGTH || r == RECORD_E_DATA)
+        if (rc == 0 || rc == RECORD_E_LENGTH || rc == RECORD_E_DATA)
             scan_found(&rec, offset, batch, &rest);
     }
     *ret_rest = rest;
@@ -129,10 +129,10 @@ bool scan_any(const struct segment_image *img, uint64_t start)
 {
     for (uint64_t offset = start; offset < img->len; offset += 8) {
         struct record rec;
-        int r =
+        int rc =
             record_decode(img->data + offset, (size_t)(img->len - offset), img->salt, offset, &rec);
 
-        if (r != RECORD_E_ZERO && r != RECORD_E_HEADER)
+        if (rc != RECORD_E_ZERO && rc != RECORD_E_HEADER)
             return true;
     }
     return false;

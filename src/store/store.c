@@ -19,16 +19,16 @@
 #include "base/assert.h"
 #include "base/cleanup.h"
 #include "base/err.h"
-#include "store/store_int.h"
+#include "store/recover_int.h"
 
 #include "base/banned.h"
 
 DEFINE_CLEANUP(store, struct store *, store_close);
 #define cleanup_store CLEANUP(store)
 
-static void cleanup_recovery_fn(struct recovery *rc)
+static void cleanup_recovery_fn(struct recovery *rv)
 {
-    recovery_done(rc);
+    recovery_done(rv);
 }
 #define cleanup_recovery __attribute__((cleanup(cleanup_recovery_fn)))
 
@@ -44,14 +44,14 @@ static int check_conf(const struct store_conf *conf)
 static int store_new(const struct store_conf *conf, struct store **ret_store)
 {
     struct store *s = calloc(1, sizeof(*s));
-    int r;
+    int rc;
 
     if (s == NULL)
         return err_origin(-ENOMEM);
-    r = pthread_mutex_init(&s->lock, NULL);
-    if (r != 0) {
+    rc = pthread_mutex_init(&s->lock, NULL);
+    if (rc != 0) {
         free(s);
-        return err_origin(-r);
+        return err_origin(-rc);
     }
     s->conf = *conf;
     s->queue_end = &s->queue;
@@ -116,16 +116,16 @@ static int create_look(void *arg, const char *name)
 static int create_clear(struct vfs *vfs)
 {
     struct create_scan c = {.vfs = vfs};
-    int r = vfs->list(vfs->ctx, create_look, &c);
+    int rc = vfs->list(vfs->ctx, create_look, &c);
 
-    if (r != 0)
-        return err_trace(r);
+    if (rc != 0)
+        return err_trace(rc);
     if (c.has_log)
         return err_origin(err_say(-EEXIST, "cannot create the log: its folder holds one already"));
     for (unsigned i = 0; i < c.n_tmp; i++) {
-        r = vfs->unlink(vfs->ctx, c.tmp[i]);
-        if (r != 0)
-            return err_trace(r);
+        rc = vfs->unlink(vfs->ctx, c.tmp[i]);
+        if (rc != 0)
+            return err_trace(rc);
     }
     return 0;
 }
@@ -141,20 +141,20 @@ int store_create(const struct store_conf *conf, const void *config_entry, size_t
     uint64_t size = STORE_SEGMENT_OVERHEAD + record_bytes(len);
     cleanup_store struct store *s = NULL;
     struct vfs_file *f = NULL;
-    int r;
+    int rc;
 
     rid_assert(len <= ENTRY_BYTES_MAX);
-    r = check_conf(conf);
-    if (r == 0)
-        r = create_clear(conf->vfs);
-    if (r == 0)
-        r = store_new(conf, &s);
+    rc = check_conf(conf);
+    if (rc == 0)
+        rc = create_clear(conf->vfs);
+    if (rc == 0)
+        rc = store_new(conf, &s);
     /* Just large enough: the first start opens a segment of its own. */
     size = (size + SEGMENT_HEADER_BYTES - 1) / SEGMENT_HEADER_BYTES * SEGMENT_HEADER_BYTES;
-    if (r == 0)
-        r = store_make_file(conf->vfs, name, size, size, &f);
-    if (r != 0)
-        return err_trace(r);
+    if (rc == 0)
+        rc = store_make_file(conf->vfs, name, size, size, &f);
+    if (rc != 0)
+        return err_trace(rc);
     s->w.batch = 1;
     s->w.hard_state.current_term = 1;
     s->w.commit_index = 1;
@@ -171,36 +171,36 @@ void store_recovered_done(struct store_recovered *r)
 }
 
 /* For a person to look at; that it fails is no reason not to start. */
-static void keep_torn_bytes(const struct recovery *rc, const struct wal_file *last)
+static void keep_torn_bytes(const struct recovery *rv, const struct wal_file *last)
 {
-    struct vfs *vfs = rc->conf.vfs;
+    struct vfs *vfs = rv->conf.vfs;
     struct vfs_file *f = NULL;
     char name[STORE_NAME_BYTES];
     struct iovec iov;
 
-    if (rc->torn_bytes == 0 || last->used + rc->torn_bytes > rc->image.len)
+    if (rv->torn_bytes == 0 || last->used + rv->torn_bytes > rv->image.len)
         return;
-    for (size_t i = 0; i + STORE_TORN_COPIES_MAX <= rc->n_torn_copies; i++) {
-        (void)snprintf(name, sizeof(name), "torn-%016" PRIu64, rc->torn_copies[i]);
+    for (size_t i = 0; i + STORE_TORN_COPIES_MAX <= rv->n_torn_copies; i++) {
+        (void)snprintf(name, sizeof(name), "torn-%016" PRIu64, rv->torn_copies[i]);
         (void)vfs->unlink(vfs->ctx, name);
     }
-    (void)snprintf(name, sizeof(name), "torn-%016" PRIu64, rc->log.batch + 1);
+    (void)snprintf(name, sizeof(name), "torn-%016" PRIu64, rv->log.batch + 1);
     if (vfs->open(vfs->ctx, name, O_RDWR | O_CREAT | O_EXCL, &f) != 0)
         return; /* kept by an earlier start that was interrupted */
     iov =
-        (struct iovec){.iov_base = rc->image.data + last->used, .iov_len = (size_t)rc->torn_bytes};
+        (struct iovec){.iov_base = rv->image.data + last->used, .iov_len = (size_t)rv->torn_bytes};
     (void)vfs->pwritev(vfs->ctx, f, &iov, 1, 0);
     (void)vfs->fdatasync(vfs->ctx, f);
     (void)vfs->close(vfs->ctx, f);
 }
 
-static int remove_leftovers(const struct recovery *rc)
+static int remove_leftovers(const struct recovery *rv)
 {
-    for (size_t i = 0; i < rc->n_leftovers; i++) {
-        int r = rc->conf.vfs->unlink(rc->conf.vfs->ctx, rc->leftovers[i]);
+    for (size_t i = 0; i < rv->n_leftovers; i++) {
+        int rc = rv->conf.vfs->unlink(rv->conf.vfs->ctx, rv->leftovers[i]);
 
-        if (r != 0)
-            return err_trace(r);
+        if (rc != 0)
+            return err_trace(rc);
     }
     return 0;
 }
@@ -208,51 +208,51 @@ static int remove_leftovers(const struct recovery *rc)
 static int cut_closed(struct vfs *vfs, const struct wal_file *file)
 {
     struct vfs_file *f = NULL;
-    int r;
+    int rc;
 
     if (file->file_bytes <= file->used)
         return 0;
-    r = vfs->open(vfs->ctx, file->name, O_RDWR, &f);
-    if (r != 0)
-        return err_trace(r);
-    r = vfs->truncate(vfs->ctx, f, file->used);
-    if (r == 0)
-        r = vfs->fdatasync(vfs->ctx, f);
+    rc = vfs->open(vfs->ctx, file->name, O_RDWR, &f);
+    if (rc != 0)
+        return err_trace(rc);
+    rc = vfs->truncate(vfs->ctx, f, file->used);
+    if (rc == 0)
+        rc = vfs->fdatasync(vfs->ctx, f);
     (void)vfs->close(vfs->ctx, f);
-    return err_trace(r);
+    return err_trace(rc);
 }
 
 /* The writer stands behind the last good batch; the number of a torn one is never used again. */
-static int writer_resume(struct store *s, const struct recovery *rc)
+static int writer_resume(struct store *s, const struct recovery *rv)
 {
     struct writer *w = &s->w;
 
-    w->batch = rc->log.batch + (rc->torn_bytes > 0 ? 2 : 1);
-    w->synced_batch = rc->log.batch;
-    w->hard_state = rc->log.hard_state;
-    w->last_index = rc->log.last_index;
-    w->last_term = rc->log.last_term;
-    w->commit_index = rc->log.commit_index;
-    s->submitted_last_index = rc->log.last_index;
-    s->last_index = rc->log.last_index;
-    return term_list_copy(&w->terms, &rc->log.terms) != 0 ? err_origin(-ENOMEM) : 0;
+    w->batch = rv->log.batch + (rv->torn_bytes > 0 ? 2 : 1);
+    w->synced_batch = rv->log.batch;
+    w->hard_state = rv->log.hard_state;
+    w->last_index = rv->log.last_index;
+    w->last_term = rv->log.last_term;
+    w->commit_index = rv->log.commit_index;
+    s->submitted_last_index = rv->log.last_index;
+    s->last_index = rv->log.last_index;
+    return term_list_copy(&w->terms, &rv->log.terms) != 0 ? err_origin(-ENOMEM) : 0;
 }
 
-static int open_new_segment(struct store *s, const struct recovery *rc, size_t n_kept)
+static int open_new_segment(struct store *s, const struct recovery *rv, size_t n_kept)
 {
-    const struct wal_file *last = &rc->files[rc->n_files - 1];
+    const struct wal_file *last = &rv->files[rv->n_files - 1];
     uint64_t size = store_max_u64(s->conf.segment_first_bytes, STORE_SEGMENT_OVERHEAD);
     struct segment_prev prev = {.seq = last->header.seq,
-                                .last_index = rc->log.last_index,
-                                .last_term = rc->log.last_term,
-                                .last_batch = rc->log.batch,
+                                .last_index = rv->log.last_index,
+                                .last_term = rv->log.last_term,
+                                .last_batch = rv->log.batch,
                                 .used = last->used,
-                                .chain = rc->log.chain};
+                                .chain = rv->log.chain};
     struct vfs_file *f = NULL;
     char name[STORE_NAME_BYTES];
-    int r;
+    int rc;
 
-    if (n_kept < rc->n_files)
+    if (n_kept < rv->n_files)
         prev = (struct segment_prev){.seq = last->header.prev_seq,
                                      .last_index = last->header.prev_last_index,
                                      .last_term = last->header.prev_last_term,
@@ -260,69 +260,69 @@ static int open_new_segment(struct store *s, const struct recovery *rc, size_t n
                                      .used = last->header.prev_used,
                                      .chain = last->header.prev_chain};
     store_name_prepared(name, prev.seq + 1);
-    r = store_make_file(s->conf.vfs, name, size, size, &f);
-    if (r != 0)
-        return err_trace(r);
+    rc = store_make_file(s->conf.vfs, name, size, size, &f);
+    if (rc != 0)
+        return err_trace(rc);
     return err_trace(store_start_segment(s, f, name, prev.seq + 1, size, &prev, NULL));
 }
 
-static int open_files(struct store *s, struct recovery *rc)
+static int open_files(struct store *s, struct recovery *rv)
 {
-    struct wal_file *last = &rc->files[rc->n_files - 1];
-    size_t n_kept = rc->n_files - (rc->last_is_unused ? 1 : 0);
-    int r;
+    struct wal_file *last = &rv->files[rv->n_files - 1];
+    size_t n_kept = rv->n_files - (rv->last_is_unused ? 1 : 0);
+    int rc;
 
     for (size_t i = 0; i < n_kept; i++) {
-        r = store_add_segment(s, rc->files[i].header.seq, rc->files[i].header.salt);
-        if (r != 0)
-            return err_trace(r);
-        s->stats.log_bytes += rc->files[i].used;
+        rc = store_add_segment(s, rv->files[i].header.seq, rv->files[i].header.salt);
+        if (rc != 0)
+            return err_trace(rc);
+        s->stats.log_bytes += rv->files[i].used;
     }
-    keep_torn_bytes(rc, last);
-    r = remove_leftovers(rc);
-    if (r == 0)
-        r = writer_resume(s, rc);
-    if (r == 0)
-        r = open_new_segment(s, rc, n_kept);
-    for (size_t i = 0; r == 0 && i < n_kept; i++)
-        r = cut_closed(s->conf.vfs, &rc->files[i]);
-    return err_trace(r);
+    keep_torn_bytes(rv, last);
+    rc = remove_leftovers(rv);
+    if (rc == 0)
+        rc = writer_resume(s, rv);
+    if (rc == 0)
+        rc = open_new_segment(s, rv, n_kept);
+    for (size_t i = 0; rc == 0 && i < n_kept; i++)
+        rc = cut_closed(s->conf.vfs, &rv->files[i]);
+    return err_trace(rc);
 }
 
 int store_open(const struct store_conf *conf, struct store_recovered *ret_recovered,
                struct store **ret_store)
 {
-    cleanup_recovery struct recovery rc = {0};
+    cleanup_recovery struct recovery rv = {0};
     cleanup_store struct store *s = NULL;
-    int r;
+    int rc;
 
     rid_assert(conf->node_id != 0);
-    r = check_conf(conf);
-    if (r != 0)
-        return err_trace(r);
-    r = recovery_run(&rc, conf, true);
-    if (r != 0)
-        return r; /* negative or an outcome of ours: the same enum */
-    r = store_new(conf, &s);
-    if (r == 0)
-        r = open_files(s, &rc);
-    if (r != 0)
-        return err_trace(r);
-    s->index = rc.log.index;
-    rc.log.index = (struct log_index){0};
+    rc = check_conf(conf);
+    if (rc != 0)
+        return err_trace(rc);
+    rc = recovery_run(&rv, conf, true);
+    if (rc != 0)
+        return rc; /* negative or an outcome of ours: the same enum */
+    rc = store_new(conf, &s);
+    if (rc == 0)
+        rc = open_files(s, &rv);
+    if (rc != 0)
+        return err_trace(rc);
+    s->index = rv.log.index;
+    rv.log.index = (struct log_index){0};
     *ret_recovered = (struct store_recovered){
-        .hard_state = rc.log.hard_state,
-        .last_index = rc.log.last_index,
-        .commit_index = rc.log.commit_index,
-        .terms = take_ptr(rc.log.terms.ranges),
-        .n_terms = rc.log.terms.n,
-        .configs = take_ptr(rc.log.configs),
-        .n_configs = rc.log.n_configs,
-        .torn_tail = rc.torn_tail,
-        .bytes_scanned = rc.bytes_scanned,
+        .hard_state = rv.log.hard_state,
+        .last_index = rv.log.last_index,
+        .commit_index = rv.log.commit_index,
+        .terms = take_ptr(rv.log.terms.ranges),
+        .n_terms = rv.log.terms.n,
+        .configs = take_ptr(rv.log.configs),
+        .n_configs = rv.log.n_configs,
+        .torn_tail = rv.torn_tail,
+        .bytes_scanned = rv.bytes_scanned,
         .n_segments = s->n_segments,
     };
-    memcpy(ret_recovered->torn_text, rc.torn_text, sizeof(ret_recovered->torn_text));
+    memcpy(ret_recovered->torn_text, rv.torn_text, sizeof(ret_recovered->torn_text));
     *ret_store = take_ptr(s);
     return 0;
 }

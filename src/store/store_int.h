@@ -1,13 +1,15 @@
 /* What the files of store/ share. See store.h for the contract, format_int.h for the bytes.
  *
- *   scan.c    one segment in memory: batches, and what stands behind the last good one
- *   recover.c all segments: the rules R1-R9 of RELIABILITY 4.5, read-only but for R10
- *   store.c   create, open (recover, then a new segment), submit
- *   write.c   batches, rotation, the preparation of the next segment
- *   read.c    entries by index
- *   index.c   where in the files an index stands
- *   terms.c   which term an index is of
- *   dump.c    everything as text */
+ *   scan.c      one segment in memory: batches, and what stands behind the last good one
+ *   folder.c    which files there are, and whose
+ *   replay.c    what the records of a batch say
+ *   recover.c   which bytes are the log; read-only but for making durable what will be trusted
+ *   store.c     create, open (recover, then a new segment), submit
+ *   write.c     batches, rotation, the preparation of the next segment
+ *   read.c      entries by index
+ *   index.c     where in the files an index stands
+ *   terms.c     which term an index is of
+ *   dump.c      everything as text */
 #ifndef RIDD_STORE_STORE_INT_H
 #define RIDD_STORE_STORE_INT_H
 
@@ -142,54 +144,6 @@ void scan_rest(const struct segment_image *img, uint64_t start, uint64_t batch,
 
 /* Is there a valid record header anywhere from start on? */
 bool scan_any(const struct segment_image *img, uint64_t start);
-
-/* ---- recover.c ---- */
-
-struct wal_file {
-    char name[STORE_NAME_BYTES];
-    struct segment_header header;
-    uint64_t file_bytes;
-    uint64_t used;
-};
-/* The log as the durable records tell it. */
-struct log_state {
-    struct raft_hard_state hard_state;
-    raft_index last_index;
-    raft_term last_term;
-    raft_index commit_index;
-    uint64_t batch; /* last good one */
-    uint32_t chain;
-    struct term_list terms;
-    struct raft_config_at *configs; /* owned */
-    size_t n_configs;
-    size_t configs_size;
-    uint64_t n_changes; /* entries and truncations seen */
-    struct log_index index;
-    struct index_pace pace;
-};
-struct recovery {
-    struct store_conf conf;
-    bool live; /* R10: make durable what will be trusted. Otherwise nothing is touched */
-    struct wal_file *files; /* owned; ascending by sequence */
-    size_t n_files;
-    char (*leftovers)[STORE_NAME_BYTES]; /* owned; .prep and .tmp, to be removed */
-    size_t n_leftovers;
-    uint64_t torn_copies[STORE_TORN_COPIES_MAX + 1]; /* the lowest numbers of torn-N, ascending */
-    size_t n_torn_copies;
-    struct log_state log;
-    struct raft_hard_state hard_state_before_last; /* at the end of the last segment but one */
-    bool last_is_unused; /* the last segment says nothing that those before it do not say */
-    bool torn_tail;
-    char torn_text[256];
-    uint64_t torn_bytes; /* behind the used ones of the last segment */
-    struct buf image;    /* the last segment read */
-    uint64_t bytes_scanned;
-};
-/* 0, STORE_E_*, -errno. Whatever it returns, recovery_done() is due. */
-int recovery_run(struct recovery *rc, const struct store_conf *conf, bool live);
-void recovery_done(struct recovery *rc);
-/* Reads up to max bytes of the file into b (emptied before). */
-int recovery_load(struct vfs *vfs, struct vfs_file *f, uint64_t max, struct buf *b);
 
 /* ---- the store ---- */
 

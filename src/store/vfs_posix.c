@@ -62,13 +62,13 @@ static int posix_open(void *ctx, const char *name, int flags, struct vfs_file **
 
 static int posix_close(void *ctx, struct vfs_file *f)
 {
-    int r = 0;
+    int rc = 0;
 
     (void)ctx;
     if (close(f->fd) != 0 && errno != EINTR)
-        r = posix_fail("close", "a file of the log");
+        rc = posix_fail("close", "a file of the log");
     free(f);
-    return r;
+    return rc;
 }
 
 static int64_t posix_pread(void *ctx, struct vfs_file *f, void *buf, size_t n, uint64_t offset)
@@ -129,13 +129,13 @@ static int posix_allocate(void *ctx, struct vfs_file *f, uint64_t size)
 
 static int posix_truncate(void *ctx, struct vfs_file *f, uint64_t size)
 {
-    int r;
+    int rc;
 
     (void)ctx;
     do {
-        r = ftruncate(f->fd, (off_t)size);
-    } while (r != 0 && errno == EINTR);
-    return r != 0 ? posix_fail("truncate", "a file of the log") : 0;
+        rc = ftruncate(f->fd, (off_t)size);
+    } while (rc != 0 && errno == EINTR);
+    return rc != 0 ? posix_fail("truncate", "a file of the log") : 0;
 }
 
 static int64_t posix_size(void *ctx, struct vfs_file *f)
@@ -183,7 +183,7 @@ static int posix_list(void *ctx, int (*each)(void *arg, const char *name), void 
     (void)take_fd(fd);
     for (;;) {
         struct dirent *entry;
-        int r;
+        int rc;
 
         errno = 0;
         entry = readdir(dir);
@@ -191,9 +191,9 @@ static int posix_list(void *ctx, int (*each)(void *arg, const char *name), void 
             return errno != 0 ? posix_fail("list", "the folder of the log") : 0;
         if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
             continue;
-        r = each(arg, entry->d_name);
-        if (r != 0)
-            return r;
+        rc = each(arg, entry->d_name);
+        if (rc != 0)
+            return rc;
     }
 }
 

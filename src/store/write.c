@@ -61,10 +61,10 @@ static int write_zeros(struct vfs *vfs, struct vfs_file *f, uint64_t from, uint6
 
     while (from < to) {
         size_t n = (size_t)store_min_u64(to - from, sizeof(zeros));
-        int r = write_all(vfs, f, zeros, n, from);
+        int rc = write_all(vfs, f, zeros, n, from);
 
-        if (r != 0)
-            return err_trace(r);
+        if (rc != 0)
+            return err_trace(rc);
         from += n;
     }
     return 0;
@@ -74,18 +74,18 @@ int store_make_file(struct vfs *vfs, const char *name, uint64_t size, uint64_t f
                     struct vfs_file **ret_file)
 {
     struct vfs_file *f = NULL;
-    int r;
+    int rc;
 
-    r = vfs->open(vfs->ctx, name, O_RDWR | O_CREAT | O_EXCL, &f);
-    if (r != 0)
-        return err_trace(r);
-    r = vfs->allocate(vfs->ctx, f, size);
-    if (r == 0)
-        r = write_zeros(vfs, f, 0, fill);
-    if (r != 0) {
+    rc = vfs->open(vfs->ctx, name, O_RDWR | O_CREAT | O_EXCL, &f);
+    if (rc != 0)
+        return err_trace(rc);
+    rc = vfs->allocate(vfs->ctx, f, size);
+    if (rc == 0)
+        rc = write_zeros(vfs, f, 0, fill);
+    if (rc != 0) {
         (void)vfs->close(vfs->ctx, f);
         (void)vfs->unlink(vfs->ctx, name);
-        return err_trace(r);
+        return err_trace(rc);
     }
     *ret_file = f;
     return 0;
@@ -96,10 +96,10 @@ int store_make_file(struct vfs *vfs, const char *name, uint64_t size, uint64_t f
 static int put_record(struct writer *w, const struct record *rec)
 {
     size_t at = w->out.len;
-    int r = record_encode(&w->out, w->salt, w->used + at, rec);
+    int rc = record_encode(&w->out, w->salt, w->used + at, rec);
 
-    if (r != 0)
-        return err_origin(r);
+    if (rc != 0)
+        return err_origin(rc);
     w->chain = crc32c(w->chain, w->out.data + at, w->out.len - at);
     w->n_records++;
     w->n_bytes += w->out.len - at;
@@ -153,27 +153,27 @@ static int write_batch(struct store *s)
     unsigned char data[BATCH_END_BYTES];
     uint64_t begin;
     uint64_t took;
-    int r;
+    int rc;
 
     batch_end_encode(&tail, data);
-    r = record_encode(&w->out, w->salt, w->used + w->out.len,
-                      &(struct record){.type = RECORD_BATCH_END,
-                                       .batch = w->batch,
-                                       .index = w->last_index,
-                                       .term = w->last_term,
-                                       .len = sizeof(data),
-                                       .data = data});
-    if (r != 0)
-        return err_origin(r);
+    rc = record_encode(&w->out, w->salt, w->used + w->out.len,
+                       &(struct record){.type = RECORD_BATCH_END,
+                                        .batch = w->batch,
+                                        .index = w->last_index,
+                                        .term = w->last_term,
+                                        .len = sizeof(data),
+                                        .data = data});
+    if (rc != 0)
+        return err_origin(rc);
     rid_assert(w->used + w->out.len <= w->size);
-    r = write_all(s->conf.vfs, w->file, w->out.data, w->out.len, w->used);
-    if (r != 0)
-        return err_trace(r);
+    rc = write_all(s->conf.vfs, w->file, w->out.data, w->out.len, w->used);
+    if (rc != 0)
+        return err_trace(rc);
     begin = clock_mono_us();
-    r = s->conf.vfs->fdatasync(s->conf.vfs->ctx, w->file);
+    rc = s->conf.vfs->fdatasync(s->conf.vfs->ctx, w->file);
     took = clock_mono_us() - begin;
-    if (r != 0)
-        return err_trace(r);
+    if (rc != 0)
+        return err_trace(rc);
     (void)pthread_mutex_lock(&s->lock);
     s->stats.n_fsyncs++;
     s->stats.last_fsync_us = took;
@@ -227,20 +227,20 @@ static int stamp_segment(struct store *s, uint64_t seq, const struct segment_pre
                                .prev_last_batch = prev->last_batch,
                                .prev_used = prev->used};
     cleanup_free unsigned char *page = malloc(SEGMENT_HEADER_BYTES);
-    int r;
+    int rc;
 
     if (page == NULL)
         return err_origin(-ENOMEM);
     memcpy(h.cluster_id, s->conf.cluster_id, sizeof(h.cluster_id));
     segment_header_encode(&h, page);
-    r = write_all(vfs, w->file, page, SEGMENT_HEADER_BYTES, 0);
-    if (r == 0)
-        r = put_hard_state(w, &w->hard_state);
-    if (r == 0 && first != NULL)
-        r = put_entry(w, first);
-    if (r == 0)
-        r = write_batch(s); /* its sync covers the header and the zeros */
-    return err_trace(r);
+    rc = write_all(vfs, w->file, page, SEGMENT_HEADER_BYTES, 0);
+    if (rc == 0)
+        rc = put_hard_state(w, &w->hard_state);
+    if (rc == 0 && first != NULL)
+        rc = put_entry(w, first);
+    if (rc == 0)
+        rc = write_batch(s); /* its sync covers the header and the zeros */
+    return err_trace(rc);
 }
 
 int store_start_segment(struct store *s, struct vfs_file *f, const char *name_now, uint64_t seq,
@@ -250,15 +250,15 @@ int store_start_segment(struct store *s, struct vfs_file *f, const char *name_no
     struct writer *w = &s->w;
     struct vfs *vfs = s->conf.vfs;
     char name[STORE_NAME_BYTES];
-    int r;
+    int rc;
 
     rid_assert(size >= STORE_SEGMENT_OVERHEAD);
     rid_assert(w->n_records == 0);
     if (w->file != NULL) {
-        r = vfs->close(vfs->ctx, w->file);
+        rc = vfs->close(vfs->ctx, w->file);
         w->file = f;
-        if (r != 0)
-            return err_trace(r);
+        if (rc != 0)
+            return err_trace(rc);
     }
     w->file = f;
     w->seq = seq;
@@ -267,28 +267,28 @@ int store_start_segment(struct store *s, struct vfs_file *f, const char *name_no
     w->used = SEGMENT_HEADER_BYTES;
     w->chain = prev->chain;
     w->pace = (struct index_pace){.fresh = true};
-    r = stamp_segment(s, seq, prev, first);
-    if (r != 0)
-        return err_trace(r);
+    rc = stamp_segment(s, seq, prev, first);
+    if (rc != 0)
+        return err_trace(rc);
     store_name_segment(name, seq);
-    r = vfs->rename(vfs->ctx, name_now, name);
-    if (r == 0)
-        r = vfs->sync_dir(vfs->ctx);
-    if (r != 0)
-        return err_trace(r);
+    rc = vfs->rename(vfs->ctx, name_now, name);
+    if (rc == 0)
+        rc = vfs->sync_dir(vfs->ctx);
+    if (rc != 0)
+        return err_trace(rc);
     (void)pthread_mutex_lock(&s->lock);
-    r = store_add_segment(s, seq, w->salt);
+    rc = store_add_segment(s, seq, w->salt);
     s->stats.n_segments = s->n_segments;
     s->stats.log_bytes += SEGMENT_HEADER_BYTES;
     s->stats.n_fsyncs++;
     (void)pthread_mutex_unlock(&s->lock);
-    return err_trace(r);
+    return err_trace(rc);
 }
 
 /* A quota that is used up is a full disk, too. */
-static bool is_full(int r)
+static bool is_full(int rc)
 {
-    return r == -ENOSPC || r == -EDQUOT;
+    return rc == -ENOSPC || rc == -EDQUOT;
 }
 
 static void set_no_space(struct store *s, bool no_space)
@@ -302,16 +302,16 @@ static int drop_prepared(struct store *s)
 {
     struct writer *w = &s->w;
     char name[STORE_NAME_BYTES];
-    int r = 0;
+    int rc = 0;
 
     if (w->next_file != NULL) {
-        r = s->conf.vfs->close(s->conf.vfs->ctx, take_ptr(w->next_file));
+        rc = s->conf.vfs->close(s->conf.vfs->ctx, take_ptr(w->next_file));
         store_name_prepared(name, w->seq + 1);
-        if (r == 0)
-            r = s->conf.vfs->unlink(s->conf.vfs->ctx, name);
+        if (rc == 0)
+            rc = s->conf.vfs->unlink(s->conf.vfs->ctx, name);
     }
     w->prepare = PREPARE_NONE;
-    return err_trace(r);
+    return err_trace(rc);
 }
 
 /* A file for the next segment with room for a batch of need bytes: the prepared one, a new one, or,
@@ -324,7 +324,7 @@ static int take_next_file(struct store *s, uint64_t need, struct vfs_file **ret_
     uint64_t least = STORE_SEGMENT_OVERHEAD + need;
     uint64_t size = store_max_u64(s->conf.segment_bytes, least);
     char name[STORE_NAME_BYTES];
-    int r;
+    int rc;
 
     if (w->next_file != NULL && w->next_size >= least) {
         *ret_file = take_ptr(w->next_file);
@@ -332,20 +332,20 @@ static int take_next_file(struct store *s, uint64_t need, struct vfs_file **ret_
         w->prepare = PREPARE_NONE;
         return 0;
     }
-    r = drop_prepared(s);
-    if (r != 0)
-        return err_trace(r);
+    rc = drop_prepared(s);
+    if (rc != 0)
+        return err_trace(rc);
     store_name_prepared(name, w->seq + 1);
-    r = store_make_file(s->conf.vfs, name, size, 0, ret_file);
-    if (r == 0)
+    rc = store_make_file(s->conf.vfs, name, size, 0, ret_file);
+    if (rc == 0)
         set_no_space(s, false);
-    if (is_full(r)) {
+    if (is_full(rc)) {
         set_no_space(s, true);
         size = store_max_u64(store_min_u64(s->conf.segment_first_bytes, size), least);
-        r = store_make_file(s->conf.vfs, name, size, 0, ret_file);
+        rc = store_make_file(s->conf.vfs, name, size, 0, ret_file);
     }
-    if (r != 0)
-        return err_trace(r);
+    if (rc != 0)
+        return err_trace(rc);
     *ret_size = size;
     return 0;
 }
@@ -358,15 +358,15 @@ static int rotate(struct store *s, uint64_t need)
     struct segment_prev prev;
     char name[STORE_NAME_BYTES];
     uint64_t size = 0;
-    int r;
+    int rc;
 
-    r = put_record(w, &(struct record){.type = RECORD_SEGMENT_END, .batch = w->batch});
-    if (r == 0)
-        r = write_batch(s);
-    if (r == 0)
-        r = take_next_file(s, need, &f, &size);
-    if (r != 0)
-        return err_trace(r);
+    rc = put_record(w, &(struct record){.type = RECORD_SEGMENT_END, .batch = w->batch});
+    if (rc == 0)
+        rc = write_batch(s);
+    if (rc == 0)
+        rc = take_next_file(s, need, &f, &size);
+    if (rc != 0)
+        return err_trace(rc);
     prev = (struct segment_prev){.seq = w->seq,
                                  .last_index = w->last_index,
                                  .last_term = w->last_term,
@@ -446,20 +446,20 @@ static int push_op(struct writer *w, struct index_op op)
 static int put_truncate(struct store *s, const struct submission *sub)
 {
     struct writer *w = &s->w;
-    int r;
+    int rc;
 
     rid_assert(sub->truncate_from <= w->last_index + 1);
-    r = push_op(w, (struct index_op){.truncate_from = sub->truncate_from});
-    if (r == 0)
-        r = put_record(w, &(struct record){.type = RECORD_TRUNCATE,
-                                           .batch = w->batch,
-                                           .index = sub->truncate_from});
+    rc = push_op(w, (struct index_op){.truncate_from = sub->truncate_from});
+    if (rc == 0)
+        rc = put_record(w, &(struct record){.type = RECORD_TRUNCATE,
+                                            .batch = w->batch,
+                                            .index = sub->truncate_from});
     w->pace.fresh = true;
     w->last_index = sub->truncate_from - 1;
     term_list_truncate(&w->terms, sub->truncate_from);
     w->last_term = term_list_at(&w->terms, w->last_index);
     w->commit_index = store_min_u64(w->commit_index, w->last_index);
-    return err_trace(r);
+    return err_trace(rc);
 }
 
 static int put_step(struct store *s, const struct submission *sub, unsigned step)
@@ -477,10 +477,10 @@ static int put_step(struct store *s, const struct submission *sub, unsigned step
     e = &sub->entries[step - 2];
     if (index_pace_take(&w->pace, offset)) {
         struct index_point p = {e->id.index, s->n_segments - 1, (uint32_t)offset};
-        int r = push_op(w, (struct index_op){.point = p});
+        int rc = push_op(w, (struct index_op){.point = p});
 
-        if (r != 0)
-            return err_trace(r);
+        if (rc != 0)
+            return err_trace(rc);
     }
     return err_trace(put_entry(w, e));
 }
@@ -489,48 +489,48 @@ static int put_step(struct store *s, const struct submission *sub, unsigned step
 static int publish(struct store *s, unsigned n_entries)
 {
     struct writer *w = &s->w;
-    int r;
+    int rc;
 
     (void)pthread_mutex_lock(&s->lock);
-    r = log_index_reserve(&s->index, w->n_ops);
-    for (size_t i = 0; r == 0 && i < w->n_ops; i++) {
+    rc = log_index_reserve(&s->index, w->n_ops);
+    for (size_t i = 0; rc == 0 && i < w->n_ops; i++) {
         if (w->ops[i].truncate_from != 0) {
             log_index_truncate(&s->index, w->ops[i].truncate_from);
         } else {
             log_index_add(&s->index, w->ops[i].point);
         }
     }
-    if (r == 0)
+    if (rc == 0)
         s->last_index = w->last_index;
     s->stats.n_entries += n_entries;
     (void)pthread_mutex_unlock(&s->lock);
     w->n_ops = 0;
-    return r != 0 ? err_origin(r) : 0;
+    return rc != 0 ? err_origin(rc) : 0;
 }
 
 static int write_run(struct store *s, struct cursor from, struct cursor to, uint64_t bytes)
 {
     struct writer *w = &s->w;
     unsigned n_entries = 0;
-    int r;
+    int rc;
 
     if (w->used + bytes + STORE_CLOSING_BYTES > w->size) {
-        r = rotate(s, bytes);
-        if (r != 0)
-            return err_trace(r);
+        rc = rotate(s, bytes);
+        if (rc != 0)
+            return err_trace(rc);
     }
     while (from.sub != to.sub || from.step != to.step) {
-        r = put_step(s, from.sub, from.step);
-        if (r != 0)
-            return err_trace(r);
+        rc = put_step(s, from.sub, from.step);
+        if (rc != 0)
+            return err_trace(rc);
         n_entries += from.step >= 2;
         /* The hint covers entries of its own submission: it goes with the last of them. */
         if (from.step + 1 == n_steps(from.sub))
             w->commit_index = store_max_u64(w->commit_index, from.sub->commit_index);
         cursor_next(&from);
     }
-    r = write_batch(s);
-    return r != 0 ? err_trace(r) : err_trace(publish(s, n_entries));
+    rc = write_batch(s);
+    return rc != 0 ? err_trace(rc) : err_trace(publish(s, n_entries));
 }
 
 static int work(struct store *s, struct submission *queue)
@@ -540,10 +540,10 @@ static int work(struct store *s, struct submission *queue)
     while (from.sub != NULL) {
         uint64_t bytes;
         struct cursor to = plan(from, &bytes);
-        int r = bytes > 0 ? write_run(s, from, to, bytes) : 0;
+        int rc = bytes > 0 ? write_run(s, from, to, bytes) : 0;
 
-        if (r != 0)
-            return err_trace(r);
+        if (rc != 0)
+            return err_trace(rc);
         from = to;
     }
     return 0;
@@ -627,7 +627,7 @@ static int prepare_begin(struct store *s)
 {
     struct writer *w = &s->w;
     char name[STORE_NAME_BYTES];
-    int r;
+    int rc;
 
     if (w->no_space_skip > 0) {
         w->no_space_skip--;
@@ -636,11 +636,11 @@ static int prepare_begin(struct store *s)
     store_name_prepared(name, w->seq + 1);
     w->next_size = store_max_u64(s->conf.segment_bytes, STORE_SEGMENT_OVERHEAD);
     w->next_filled = 0;
-    r = store_make_file(s->conf.vfs, name, w->next_size, 0, &w->next_file);
-    if (is_full(r))
+    rc = store_make_file(s->conf.vfs, name, w->next_size, 0, &w->next_file);
+    if (is_full(rc))
         return err_trace(prepare_no_space(s));
-    if (r != 0)
-        return err_trace(r);
+    if (rc != 0)
+        return err_trace(rc);
     w->no_space_tries = 0;
     set_no_space(s, false);
     w->prepare = PREPARE_FILLING;
@@ -652,14 +652,14 @@ static int prepare_fill(struct store *s)
     struct writer *w = &s->w;
     uint64_t slice = store_has_work(s) ? STORE_PREPARE_BUSY_BYTES : STORE_PREPARE_BYTES;
     uint64_t to = store_min_u64(w->next_filled + slice, w->next_size);
-    int r = write_zeros(s->conf.vfs, w->next_file, w->next_filled, to);
+    int rc = write_zeros(s->conf.vfs, w->next_file, w->next_filled, to);
 
-    if (r == 0)
-        r = s->conf.vfs->fdatasync(s->conf.vfs->ctx, w->next_file);
-    if (is_full(r))
+    if (rc == 0)
+        rc = s->conf.vfs->fdatasync(s->conf.vfs->ctx, w->next_file);
+    if (is_full(rc))
         return err_trace(prepare_no_space(s)); /* a file system that allocates at each write */
-    if (r != 0)
-        return err_trace(r);
+    if (rc != 0)
+        return err_trace(rc);
     w->next_filled = to;
     if (to == w->next_size)
         w->prepare = PREPARE_DONE;

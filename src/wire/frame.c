@@ -1,6 +1,6 @@
 /* One cursor reads, one pointer writes; what a message may say is judged in one place for both
- * directions, so that a frame that we would refuse is never sent, and one that we accept can be
- * encoded again byte for byte.
+ * directions, so that a frame that we would refuse is never sent, and what we know of one that we
+ * accept can be encoded again byte for byte.
  *
  * Payloads, little endian:
  *
@@ -14,14 +14,16 @@
  *   HEARTBEAT       u64 term, u64 round, u64 leader_commit
  *   HEARTBEAT_RESP  u64 term, u64 round, u8 reject
  *   TIMEOUT_NOW     u64 term
- *   HELLO           u32 magic, u32 version, u8 channel, u8 refused, 16 bytes cluster id,
- *   HELLO_REPLY     u64 from, u64 to, u64 incarnation, u64 nonce, u64 last_index,
- *                   u64 known incarnation
+ *   HELLO           u32 magic, u16 highest version, u16 lowest version (0: the same), u8 channel,
+ *   HELLO_REPLY     u8 refused, 16 bytes cluster id, u64 from, u64 to, u64 incarnation, u64 nonce,
+ *                   u64 last_index, u64 known incarnation
  *
  * The index of an entry in an APPEND is redundant: a sender that skips an entry is caught here.
  *
- * The bytes of HELLO and HELLO_REPLY keep their meaning in every version, others may follow in
- * later ones: so an old node can say why it refuses a new one. */
+ * All of these bytes must be there. Behind them a later version may have put more: they are not
+ * looked at, so a field that may not be overlooked needs a new version (frame.h), not only a place
+ * at the end. The bytes of HELLO and HELLO_REPLY keep their meaning in every version, so that an
+ * old node can say why it refuses a new one. */
 #include "wire/frame.h"
 
 #include <errno.h>
@@ -51,16 +53,7 @@ const char *wire_frame_error_text(int error)
     switch (error) {
     case 0:
         return "no error";
-    case WIRE_FRAME_E_SHORT:
-        return "the frame is not complete";
-    case WIRE_FRAME_E_LENGTH:
-        return "the length of the frame is out of range";
-    case WIRE_FRAME_E_CRC:
-        return "the checksum of the frame is wrong";
-    case WIRE_FRAME_E_TYPE:
-        return "unknown frame type, flags or group";
-    case WIRE_FRAME_E_PAYLOAD:
-        return "the payload of the frame is invalid";
+        WIRE_FRAME_ERRORS(OUTCOME_CASE)
     default:
         return "unknown frame error";
     }
@@ -75,7 +68,7 @@ const char *wire_refusal_text(enum wire_refusal refusal, bool by_us)
     case WIRE_REFUSED_NOT:
         return "accepted";
     case WIRE_REFUSED_VERSION:
-        return "the protocol version differs";
+        return "no common protocol version";
     case WIRE_REFUSED_CLUSTER:
         return "it belongs to another cluster";
     case WIRE_REFUSED_TO:
@@ -91,7 +84,15 @@ const char *wire_refusal_text(enum wire_refusal refusal, bool by_us)
     case WIRE_REFUSALS_END:
         break;
     }
-    return "unknown refusal";
+    return "a reason of a later version";
+}
+
+unsigned wire_version_agreed(const struct wire_hello *a, const struct wire_hello *b)
+{
+    unsigned highest =
+        a->version_highest < b->version_highest ? a->version_highest : b->version_highest;
+
+    return highest >= a->version_lowest && highest >= b->version_lowest ? highest : 0;
 }
 
 /* ---- reading and writing ---- */
@@ -120,6 +121,13 @@ static uint8_t take_u8(struct cursor *c)
     const unsigned char *p = take(c, 1);
 
     return p != NULL ? *p : 0;
+}
+
+static uint16_t take_u16(struct cursor *c)
+{
+    const unsigned char *p = take(c, 2);
+
+    return p != NULL ? get_u16(p) : 0;
 }
 
 static uint32_t take_u32(struct cursor *c)
@@ -159,6 +167,12 @@ static unsigned char *write_u8(unsigned char *p, uint8_t v)
 {
     *p = v;
     return p + 1;
+}
+
+static unsigned char *write_u16(unsigned char *p, uint16_t v)
+{
+    put_u16(p, v);
+    return p + 2;
 }
 
 static unsigned char *write_u32(unsigned char *p, uint32_t v)
@@ -204,9 +218,13 @@ int wire_frame_cut(const void *data, size_t len, struct wire_frame *ret, size_t 
         return WIRE_FRAME_E_SHORT;
     if (crc32c(0, p + CRC_END, length + LENGTH_BYTES - CRC_END) != get_u32(p + LENGTH_BYTES))
         return WIRE_FRAME_E_CRC;
-    if (!type_known(p[CRC_END]) || p[CRC_END + 1] != 0 || get_u16(p + CRC_END + 2) != 0)
+    if (!type_known(p[CRC_END]) || p[CRC_END + 1] != 0)
         return WIRE_FRAME_E_TYPE;
+    /* The handshake is between nodes, not between members of a group. */
+    if (p[CRC_END] >= WIRE_FRAME_HELLO && get_u16(p + CRC_END + 2) != WIRE_GROUP)
+        return WIRE_FRAME_E_GROUP;
     ret->type = p[CRC_END];
+    ret->group = get_u16(p + CRC_END + 2);
     ret->payload = p + FRAME_HEADER_BYTES;
     ret->payload_len = length - LENGTH_MIN;
     ret->total_len = LENGTH_BYTES + length;
@@ -227,7 +245,7 @@ static int frame_open(struct buf *buf, size_t payload_len, unsigned char **ret_p
     return 0;
 }
 
-static void frame_close(struct buf *buf, uint8_t type, const unsigned char *end)
+static void frame_close(struct buf *buf, uint8_t type, uint16_t group, const unsigned char *end)
 {
     unsigned char *p = buf->data + buf->len;
     size_t total = (size_t)(end - p);
@@ -235,7 +253,7 @@ static void frame_close(struct buf *buf, uint8_t type, const unsigned char *end)
     put_u32(p, (uint32_t)(total - LENGTH_BYTES));
     p[CRC_END] = type;
     p[CRC_END + 1] = 0;
-    put_u16(p + CRC_END + 2, 0);
+    put_u16(p + CRC_END + 2, group);
     put_u32(p + LENGTH_BYTES, crc32c(0, p + CRC_END, total - CRC_END));
     buf->len += total;
 }
@@ -383,14 +401,14 @@ int wire_msg_encode(const struct raft_msg *m, struct buf *buf)
 {
     unsigned char *p = NULL;
     size_t n;
-    int r;
+    int rc;
 
     rid_assert(msg_ok(m));
     n = payload_bytes(m);
-    r = frame_open(buf, n, &p);
-    if (r != 0)
-        return err_trace(r);
-    frame_close(buf, (uint8_t)m->type, write_payload(p, m));
+    rc = frame_open(buf, n, &p);
+    if (rc != 0)
+        return err_trace(rc);
+    frame_close(buf, (uint8_t)m->type, m->group, write_payload(p, m));
     return 0;
 }
 
@@ -466,16 +484,18 @@ int wire_msg_decode(const struct wire_frame *frame, raft_node_id from, raft_node
                     struct arena *arena, struct raft_msg *ret)
 {
     struct cursor c = {.p = frame->payload, .left = frame->payload_len, .ok = true};
-    struct raft_msg m = {.from = from, .to = to};
-    int r;
+    struct raft_msg m = {.group = frame->group, .from = from, .to = to};
+    int rc;
 
     if (frame->type < RAFT_MSG_PRE_VOTE || frame->type > RAFT_MSG_TYPE_MAX)
         return WIRE_FRAME_E_TYPE;
+    if (frame->group != WIRE_GROUP)
+        return WIRE_FRAME_E_GROUP;
     m.type = (enum raft_msg_type)frame->type;
-    r = take_payload(&c, arena, &m);
-    if (r != 0)
-        return r < 0 ? err_trace(r) : r;
-    if (!c.ok || c.left > 0 || !msg_ok(&m))
+    rc = take_payload(&c, arena, &m);
+    if (rc != 0)
+        return rc < 0 ? err_trace(rc) : rc;
+    if (!c.ok || !msg_ok(&m))
         return WIRE_FRAME_E_PAYLOAD;
     *ret = m;
     return 0;
@@ -486,16 +506,16 @@ int wire_msg_decode(const struct wire_frame *frame, raft_node_id from, raft_node
 int wire_hello_encode(const struct wire_hello *h, bool is_reply, struct buf *buf)
 {
     unsigned char *p = NULL;
-    int r;
+    int rc;
 
     rid_assert(h->channel >= WIRE_CHANNEL_CONTROL && h->channel <= WIRE_CHANNEL_PROBE);
-    rid_assert(h->refused < WIRE_REFUSALS_END);
     rid_assert(is_reply || h->refused == WIRE_REFUSED_NOT);
-    r = frame_open(buf, HELLO_WIRE_BYTES, &p);
-    if (r != 0)
-        return err_trace(r);
+    rc = frame_open(buf, HELLO_WIRE_BYTES, &p);
+    if (rc != 0)
+        return err_trace(rc);
     p = write_u32(p, HELLO_MAGIC);
-    p = write_u32(p, h->version);
+    p = write_u16(p, h->version_highest);
+    p = write_u16(p, h->version_lowest == h->version_highest ? 0 : h->version_lowest);
     p = write_u8(p, (uint8_t)h->channel);
     p = write_u8(p, h->refused);
     memcpy(p, h->cluster_id, sizeof(h->cluster_id));
@@ -506,13 +526,14 @@ int wire_hello_encode(const struct wire_hello *h, bool is_reply, struct buf *buf
     p = write_u64(p, h->link_nonce);
     p = write_u64(p, h->last_index);
     p = write_u64(p, h->known_incarnation);
-    frame_close(buf, is_reply ? WIRE_FRAME_HELLO_REPLY : WIRE_FRAME_HELLO, p);
+    frame_close(buf, is_reply ? WIRE_FRAME_HELLO_REPLY : WIRE_FRAME_HELLO, WIRE_GROUP, p);
     return 0;
 }
 
 static bool hello_ok(const struct wire_hello *h, bool is_reply)
 {
-    return h->from != 0 && h->last_index <= RAFT_INDEX_MAX && h->refused < WIRE_REFUSALS_END &&
+    /* A reason that this version does not know is a refusal all the same. */
+    return h->from != 0 && h->last_index <= RAFT_INDEX_MAX &&
            (is_reply || h->refused == WIRE_REFUSED_NOT);
 }
 
@@ -527,7 +548,10 @@ int wire_hello_decode(const struct wire_frame *frame, struct wire_hello *ret)
     if (frame->type != WIRE_FRAME_HELLO && frame->type != WIRE_FRAME_HELLO_REPLY)
         return WIRE_FRAME_E_TYPE;
     magic = take_u32(&c);
-    h.version = take_u32(&c);
+    h.version_highest = take_u16(&c);
+    h.version_lowest = take_u16(&c);
+    if (h.version_lowest == 0)
+        h.version_lowest = h.version_highest;
     channel = take_u8(&c);
     h.refused = take_u8(&c);
     cluster_id = take(&c, sizeof(h.cluster_id));
@@ -544,8 +568,6 @@ int wire_hello_decode(const struct wire_frame *frame, struct wire_hello *ret)
     h.channel = (enum wire_channel)channel;
     memcpy(h.cluster_id, cluster_id, sizeof(h.cluster_id));
     if (!hello_ok(&h, frame->type == WIRE_FRAME_HELLO_REPLY))
-        return WIRE_FRAME_E_PAYLOAD;
-    if (c.left > 0 && h.version <= WIRE_PROTOCOL_VERSION)
         return WIRE_FRAME_E_PAYLOAD;
     *ret = h;
     return 0;

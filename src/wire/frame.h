@@ -1,38 +1,66 @@
 /* Peer frames: bytes to messages and back.
  *
- * A frame is, little endian: u32 length (of what follows the length word: crc, type, flags, group,
- * payload), u32 crc32c (of everything behind it), u8 type, u8 flags (0), u16 group (0), payload.
- * Types below 32 are enum raft_msg_type, those from 32 on are the handshake. Does no I/O. Decoding
- * is total: any bytes give a message or WIRE_E_*, nothing is allocated before a length was compared
- * with its bound, no trailing bytes are accepted. Messages of group 0 only. Pure, any thread.
- * Source: DESIGN.md 7, RELIABILITY 6.1 P3, P6, P7. */
+ * For: what travels between two nodes, in both directions. docs/PEERS.md has the bytes, the
+ * handshake and what a later version may change; the head of frame.c has the payloads.
+ *
+ * Not for: clients (request.h, reply.h), the disk (src/store has its own format), I/O.
+ *
+ * A frame is, little endian: u32 length (of what follows the length word), u32 crc32c (of
+ * everything behind it), u8 type, u8 flags (0), u16 group, payload. Types below 32 are enum
+ * raft_msg_type, those from 32 on are the handshake. Decoding is total: any bytes give a message or
+ * WIRE_FRAME_E_*; nothing is allocated before a length was compared with its bound; what a later
+ * version added at the end of a payload is not looked at.
+ *
+ * Units: lengths in bytes, terms and indexes as in raft/types.h.
+ *
+ * Ownership: a decoded message borrows its payloads from the frame, which borrows the bytes that it
+ * was cut from; its entries array comes from the given arena. Encoders append to a buffer of the
+ * caller.
+ *
+ * Errors: WIRE_FRAME_E_* or -ENOMEM; *ret and the buffer are unchanged then.
+ *
+ * Thread: pure, any thread.
+ *
+ * Source: RELIABILITY 6.1 P3, P6, P7. */
 #ifndef RIDD_WIRE_FRAME_H
 #define RIDD_WIRE_FRAME_H
 
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/outcome.h"
 #include "raft/types.h"
 
-enum wire_frame_error {
-    WIRE_FRAME_E_SHORT = 1,  /* more bytes are needed: nothing was consumed */
-    WIRE_FRAME_E_LENGTH = 2, /* length above FRAME_BYTES_MAX or below the header */
-    WIRE_FRAME_E_CRC = 3,
-    WIRE_FRAME_E_TYPE = 4,    /* unknown type, flags or group */
-    WIRE_FRAME_E_PAYLOAD = 5, /* fields out of range, entries not contiguous, bytes left over */
-};
+/* SHORT: more bytes are needed, nothing was consumed. LENGTH: above FRAME_BYTES_MAX or below the
+ * header. PAYLOAD: it ends too early, a field is out of range, entries are not contiguous. */
+#define WIRE_FRAME_ERRORS(X)                                                                       \
+    X(WIRE_FRAME_E_SHORT, 1, "the frame is not complete")                                          \
+    X(WIRE_FRAME_E_LENGTH, 2, "the length of the frame is out of range")                           \
+    X(WIRE_FRAME_E_CRC, 3, "the checksum of the frame is wrong")                                   \
+    X(WIRE_FRAME_E_TYPE, 4, "unknown frame type or flags")                                         \
+    X(WIRE_FRAME_E_PAYLOAD, 5, "the payload of the frame is invalid")                              \
+    X(WIRE_FRAME_E_GROUP, 6, "the frame is for a group that this node does not have")
+enum wire_frame_error { WIRE_FRAME_ERRORS(OUTCOME_NUMBER) };
 const char *wire_frame_error_text(int error);
 
 #define WIRE_FRAME_HELLO       32u
 #define WIRE_FRAME_HELLO_REPLY 33u
 
+/* The one group that there is. */
+#define WIRE_GROUP 0u
+
 /* Two connections per pair; probe asks one question and closes (ridd --init). */
 enum wire_channel { WIRE_CHANNEL_CONTROL = 1, WIRE_CHANNEL_LOG = 2, WIRE_CHANNEL_PROBE = 3 };
 
-#define WIRE_PROTOCOL_VERSION 1u
+/* The versions of the protocol that this program speaks. A later one is needed when a frame gets a
+ * new type, or a field that may not be overlooked; a field that may be goes to the end of a payload
+ * and needs none. */
+#define WIRE_VERSION_LOWEST  1u
+#define WIRE_VERSION_HIGHEST 1u
 
 /* Both directions of the handshake carry the same fields. */
 struct wire_hello {
-    uint32_t version;
+    uint16_t version_highest;
+    uint16_t version_lowest; /* on the wire 0 says: the same as the highest */
     enum wire_channel channel;
     unsigned char cluster_id[16];
     raft_node_id from;
@@ -42,7 +70,8 @@ struct wire_hello {
     uint64_t link_nonce;
     raft_index last_index;      /* of from's log: what `--init` must know */
     uint64_t known_incarnation; /* what from has recorded of to; 0: nothing */
-    uint8_t refused;            /* in the reply: 0 accepted, otherwise enum wire_refusal */
+    /* in the reply: 0 accepted, otherwise enum wire_refusal, or a reason of a later version */
+    uint8_t refused;
 };
 enum wire_refusal {
     WIRE_REFUSED_NOT = 0,
@@ -58,10 +87,15 @@ enum wire_refusal {
 /* "it" is the other side: what the refusing node says (by_us), and what the refused one tells its
  * operator. */
 const char *wire_refusal_text(enum wire_refusal refusal, bool by_us);
+/* The version that two nodes speak with each other: the smaller of the highest ones. Both compute
+ * it from the two hellos, and the order of the arguments does not matter. 0: they have none in
+ * common, which is WIRE_REFUSED_VERSION. */
+unsigned wire_version_agreed(const struct wire_hello *a, const struct wire_hello *b);
 
 /* One frame cut from the front of a byte stream; payload is borrowed from data. */
 struct wire_frame {
     uint8_t type;
+    uint16_t group; /* of a handshake: WIRE_GROUP */
     const unsigned char *payload;
     size_t payload_len;
     size_t total_len; /* bytes to consume */
@@ -76,11 +110,12 @@ enum wire_channel wire_msg_channel(enum raft_msg_type type);
  * programmer's error. */
 int wire_msg_encode(const struct raft_msg *m, struct buf *buf);
 /* from and to are not on the wire of a link (the handshake named them) and are written from the
- * arguments. Entry payloads are borrowed from the frame, the entries array comes from the arena. 0,
- * WIRE_FRAME_E_TYPE/_PAYLOAD, -ENOMEM. */
+ * arguments. 0, WIRE_FRAME_E_TYPE/_PAYLOAD/_GROUP, -ENOMEM. */
 int wire_msg_decode(const struct wire_frame *frame, raft_node_id from, raft_node_id to,
                     struct arena *arena, struct raft_msg *ret);
 int wire_hello_encode(const struct wire_hello *h, bool is_reply, struct buf *buf);
+/* Whether the versions have one in common is left to the caller: also a hello of another version
+ * must be understood well enough to be refused in words. */
 int wire_hello_decode(const struct wire_frame *frame, struct wire_hello *ret);
 
 #endif

@@ -160,6 +160,14 @@ void sim_disk_put(struct sim_disk *d, raft_term term, enum raft_entry_type type,
         d->hard_state.current_term = d->tail_hard_state.current_term = term;
 }
 
+void sim_disk_compact(struct sim_disk *d, raft_index index)
+{
+    rid_assert(index <= d->commit_index);
+    rid_assert(index <= d->log.n);
+    if (index > d->base.index)
+        d->base = (struct raft_entry_id){.term = sim_log_term(&d->log, index), .index = index};
+}
+
 void sim_disk_submit(struct sim_disk *d, const struct raft_ready *ready)
 {
     struct sim_batch *b;
@@ -255,7 +263,8 @@ void sim_disk_start(struct sim_disk *d, raft_index last_applied, struct sim_star
     for (size_t i = 0; i < d->log.n; i++) {
         const struct sim_entry *e = &d->log.entries[i];
 
-        if (n_terms == 0 || s.terms[n_terms - 1].term != e->id.term) {
+        if (e->id.index > d->base.index &&
+            (n_terms == 0 || s.terms[n_terms - 1].term != e->id.term)) {
             s.terms = sim_realloc(s.terms, (n_terms + 1) * sizeof(*s.terms));
             s.terms[n_terms++] = (struct raft_term_range){.term = e->id.term, .first = e->id.index};
         }
@@ -268,6 +277,7 @@ void sim_disk_start(struct sim_disk *d, raft_index last_applied, struct sim_star
         }
     }
     s.start = (struct raft_start){.hard_state = d->hard_state,
+                                  .base = d->base,
                                   .last_index = d->log.n,
                                   .commit_index = d->commit_index,
                                   .last_applied = last_applied,
@@ -295,6 +305,8 @@ int sim_disk_read(void *ctx, raft_index from, raft_index to, size_t bytes_max, s
     rid_assert(from >= 1);
     rid_assert(from <= to);
     rid_assert(n_max > 0);
+    if (from <= d->base.index)
+        return RAFT_LOG_E_COMPACTED;
     for (raft_index i = from; i <= to && n < n_max; i++) {
         const struct sim_entry *e = sim_log_get(&d->log, i);
         const struct sim_entry *t = sim_log_get(&d->tail, i);

@@ -42,8 +42,9 @@ struct sim_batch {
 struct sim_disk {
     struct raft_hard_state hard_state; /* durable */
     raft_index commit_index;           /* durable hint */
-    struct sim_log log;                /* durable */
-    struct sim_log tail;               /* what log becomes when every submitted batch is done */
+    struct raft_entry_id base; /* durable; what is at or below it is not handed out any more */
+    struct sim_log log;        /* durable */
+    struct sim_log tail;       /* what log becomes when every submitted batch is done */
     struct raft_hard_state tail_hard_state;
     struct sim_batch *first; /* owned, oldest first */
     struct sim_batch *last;
@@ -73,6 +74,11 @@ void sim_disk_done(struct sim_disk *d);
 /* Straight into the durable image, for building a log before the first start. */
 void sim_disk_put(struct sim_disk *d, raft_term term, enum raft_entry_type type, const void *data,
                   size_t len);
+/* The log begins behind index from now on, as if a snapshot covered it: a running core learns it from
+ * its reader, the next start from its base. The image keeps the entries, for those that compare logs.
+ * index is committed here and below what the state machine will hold at the next start; an index at or
+ * below the base changes nothing. */
+void sim_disk_compact(struct sim_disk *d, raft_index index);
 /* Takes the store part of a ready. Nothing happens when it has no batch. */
 void sim_disk_submit(struct sim_disk *d, const struct raft_ready *ready);
 /* The oldest batch becomes durable; its number is returned, 0 when there is none. */

@@ -376,6 +376,7 @@ void oracle_trace(struct sim_node *n, const struct raft_trace *t)
     case RAFT_TRACE_VOTE_REFUSED:
     case RAFT_TRACE_CONFIGURATION:
     case RAFT_TRACE_TRANSFER:
+    case RAFT_TRACE_COMPACTED:
         break;
     case RAFT_TRACE_INVALID:
         sim_fail(s, "I0", "n%u finds a message of a correct peer invalid: %s", n->i + 1,

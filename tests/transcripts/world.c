@@ -171,6 +171,9 @@ static void on_trace(void *ctx, const struct raft_trace *t)
     case RAFT_TRACE_PROBE:
         say(w, "%s probes %s at %" PRIu64, n->name, peer, t->index);
         break;
+    case RAFT_TRACE_COMPACTED:
+        say(w, "%s has no entry %" PRIu64 " for %s any more", n->name, t->index, peer);
+        break;
     case RAFT_TRACE_INVALID:
         say(w, "%s finds a message of %s invalid", n->name, peer);
         break;
@@ -471,6 +474,25 @@ static void cmd_disk(struct world *w, const struct args *a)
     n->disk.commit_index = option_number(a, "commit", 1);
     n->disk.tail_hard_state = n->disk.hard_state;
     say_state(w, n);
+}
+
+/* compact n1 to=5
+ * The log of n1 begins behind 5 from now on: a running core learns it when it reads from the disk, a
+ * restarted one at its start. Up to there everything must be committed and stored. */
+static void cmd_compact(struct world *w, const struct args *a)
+{
+    struct node *n = arg_node(w, a, false);
+    raft_index to = option_number(a, "to", 0);
+
+    if (n == NULL)
+        return;
+    if (to <= n->disk.base.index || to > n->disk.commit_index || to > n->disk.log.n) {
+        say(w, "error: to= must be committed on the disk of %s", n->name);
+        return;
+    }
+    sim_disk_compact(&n->disk, to);
+    say(w, "%s log begins behind %" PRIu64 "/%" PRIu64, n->name, n->disk.base.term,
+        n->disk.base.index);
 }
 
 /* campaign n1
@@ -1032,7 +1054,9 @@ static void cmd_raft_log(struct world *w, const struct args *a)
         }
         raft_get_status(n->raft, &s);
         same = s.last_index == n->disk.log.n;
-        for (raft_index k = 1; k <= s.last_index; k++) {
+        if (s.base.index > 0)
+            (void)buf_add_format(&b, " (%" PRIu64 "/%" PRIu64 ")", s.base.term, s.base.index);
+        for (raft_index k = s.base.index + 1; k <= s.last_index; k++) {
             raft_term t = raft_term_at(n->raft, k);
 
             same = same && t == sim_log_term(&n->disk.log, k);
@@ -1132,14 +1156,31 @@ static const struct {
     const char *name;
     void (*run)(struct world *w, const struct args *a);
 } commands[] = {
-    {"add-nodes", cmd_add_nodes}, {"apply", cmd_apply},         {"campaign", cmd_campaign},
-    {"check", cmd_check},         {"crash", cmd_crash},         {"deliver", cmd_deliver},
-    {"disk", cmd_disk},           {"drop", cmd_drop},           {"duplicate", cmd_duplicate},
-    {"hold", cmd_hold},           {"link", cmd_link},           {"net", cmd_net},
-    {"propose", cmd_propose},     {"raft-log", cmd_raft_log},   {"raft-state", cmd_raft_state},
-    {"read", cmd_read},           {"ready", cmd_ready},         {"release", cmd_release},
-    {"restart", cmd_restart},     {"stabilize", cmd_stabilize}, {"status", cmd_status},
-    {"store", cmd_store},         {"tick", cmd_tick},           {"transfer", cmd_transfer},
+    {"add-nodes", cmd_add_nodes},
+    {"apply", cmd_apply},
+    {"campaign", cmd_campaign},
+    {"check", cmd_check},
+    {"compact", cmd_compact},
+    {"crash", cmd_crash},
+    {"deliver", cmd_deliver},
+    {"disk", cmd_disk},
+    {"drop", cmd_drop},
+    {"duplicate", cmd_duplicate},
+    {"hold", cmd_hold},
+    {"link", cmd_link},
+    {"net", cmd_net},
+    {"propose", cmd_propose},
+    {"raft-log", cmd_raft_log},
+    {"raft-state", cmd_raft_state},
+    {"read", cmd_read},
+    {"ready", cmd_ready},
+    {"release", cmd_release},
+    {"restart", cmd_restart},
+    {"stabilize", cmd_stabilize},
+    {"status", cmd_status},
+    {"store", cmd_store},
+    {"tick", cmd_tick},
+    {"transfer", cmd_transfer},
 };
 
 static void assert_context(void *ctx, char *buf, size_t size)

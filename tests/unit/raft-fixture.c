@@ -7,6 +7,8 @@
 #include <errno.h>
 #include <inttypes.h>
 
+#include "raft/raft_int.h"
+
 #include "base/banned.h"
 
 #define FX_CHECK(cond, ...)                                                                        \
@@ -135,6 +137,8 @@ static int node_read(void *ctx, raft_index from, raft_index to, size_t bytes_max
     node->n_reader_calls++;
     if (node->reader_error != 0)
         return node->reader_error;
+    if (from <= node->disk.base)
+        return RAFT_LOG_E_COMPACTED;
     FX_CHECK(from >= 1 && from <= to && to <= node->disk.n && n_max > 0,
              "%s reads %" PRIu64 "..%" PRIu64 " of %" PRIu64, node->name, from, to, node->disk.n);
     for (unsigned k = 0; k < node->n_batches; k++)
@@ -245,6 +249,21 @@ raft_term fx_term_at(struct fx *fx, unsigned i, raft_index index)
     return raft_term_at(fx_raft(fx, i), index);
 }
 
+/* What the core has forgotten below its base the disk of the fixture still knows. */
+static raft_term node_term(struct fx *fx, unsigned i, raft_index index)
+{
+    const struct fx_node *node = &fx->nodes[i];
+    raft_term term = raft_term_at(node->r, index);
+
+    if (index >= fx_status(fx, i).base.index || index == 0) {
+        FX_CHECK(term != RAFT_TERM_COMPACTED, "%s: %" PRIu64 " is compacted", node->name, index);
+        return term;
+    }
+    FX_CHECK(term == RAFT_TERM_COMPACTED && index <= node->disk.n,
+             "%s: the term of %" PRIu64 ", below its base, is %" PRIu64, node->name, index, term);
+    return node->disk.log[index - 1].id.term;
+}
+
 unsigned fx_leader(struct fx *fx)
 {
     unsigned leader = 0;
@@ -293,17 +312,17 @@ static void check_leader(struct fx *fx, unsigned i)
         l = &fx->leaders[fx->n_leaders++];
         *l = (struct fx_leader){.term = term, .node = i};
         for (raft_index k = 1; k <= fx->n_commits && !has_puppets(fx); k++)
-            FX_CHECK(raft_term_at(r, k) == fx->commits[k - 1].term,
+            FX_CHECK(node_term(fx, i, k) == fx->commits[k - 1].term,
                      "n%u leads term %" PRIu64 " without the committed entry %" PRIu64, i, term, k);
     }
     FX_CHECK(l->node == i, "n%u and n%u both lead term %" PRIu64, l->node, i, term);
     FX_CHECK(last >= l->n, "leader n%u lost entries of its term", i);
     for (raft_index k = 1; k <= l->n; k = l->n - k > 64 ? k + 61 : k + 1)
-        FX_CHECK(raft_term_at(r, k) == l->terms[k - 1], "leader n%u changed entry %" PRIu64, i, k);
+        FX_CHECK(node_term(fx, i, k) == l->terms[k - 1], "leader n%u changed entry %" PRIu64, i, k);
     if (last > l->n) {
         l->terms = fx_grow(l->terms, last * sizeof(*l->terms));
         for (raft_index k = l->n + 1; k <= last; k++) {
-            l->terms[k - 1] = raft_term_at(r, k);
+            l->terms[k - 1] = node_term(fx, i, k);
             FX_CHECK(l->terms[k - 1] != 0 && l->terms[k - 1] <= term,
                      "leader n%u: entry %" PRIu64 " of term %" PRIu64 " in term %" PRIu64, i, k,
                      l->terms[k - 1], term);
@@ -335,8 +354,7 @@ static void check_progress(struct fx *fx, unsigned i)
         FX_CHECK(p->match_index <= node->disk.n,
                  "n%u: match %" PRIu64 " of n%u which holds %" PRIu64, i, p->match_index, j,
                  node->disk.n);
-        FX_CHECK(node->disk.log[p->match_index - 1].id.term ==
-                     raft_term_at(fx->nodes[i].r, p->match_index),
+        FX_CHECK(node->disk.log[p->match_index - 1].id.term == node_term(fx, i, p->match_index),
                  "n%u: match %" PRIu64 " of n%u has another term there", i, p->match_index, j);
     }
 }
@@ -349,20 +367,25 @@ static void check_commit(struct fx *fx, unsigned i, raft_index commit_index)
     FX_CHECK(commit_index >= node->commit_index, "%s: commit_index fell", node->name);
     FX_CHECK(commit_index <= fx_last(fx, i), "%s: commit_index above the log", node->name);
     if (commit_index > fx->n_commits) {
+        const struct raft_configuration *c = raft_get_configuration(node->r);
         unsigned holders = 0;
+        unsigned voters = 0;
 
-        for (unsigned j = 1; j <= fx->n_voters; j++) {
-            const struct fx_disk *d = &fx->nodes[j].disk;
+        for (unsigned k = 0; k < c->n; k++) {
+            const struct fx_disk *d = &fx->nodes[fx_of(fx, c->servers[k].id)].disk;
 
+            if (c->servers[k].role != RAFT_VOTER)
+                continue;
+            voters++;
             holders += d->n >= commit_index &&
-                       d->log[commit_index - 1].id.term == raft_term_at(node->r, commit_index);
+                       d->log[commit_index - 1].id.term == node_term(fx, i, commit_index);
         }
-        FX_CHECK(has_puppets(fx) || holders > fx->n_voters / 2,
+        FX_CHECK(has_puppets(fx) || holders > voters / 2,
                  "%s commits %" PRIu64 ", durable on %u of %u", node->name, commit_index, holders,
-                 fx->n_voters);
+                 voters);
     }
     for (raft_index k = node->commit_index + 1; k <= commit_index; k++) {
-        raft_term term = raft_term_at(node->r, k);
+        raft_term term = node_term(fx, i, k);
 
         FX_CHECK(term != 0, "%s commits %" PRIu64 " which it does not have", node->name, k);
         if (k > fx->n_commits) {
@@ -956,6 +979,23 @@ void fx_set_log(struct fx *fx, unsigned i, const raft_term *terms, unsigned n)
     }
 }
 
+void fx_compact(struct fx *fx, unsigned i, raft_index index)
+{
+    struct fx_disk *d = &fx->nodes[i].disk;
+
+    assert_true(index <= d->n);
+    assert_true(index <= fx->n_commits || fx->nodes[i].state == FX_PUPPET);
+    if (index > d->base)
+        d->base = index;
+    if (index > d->commit_index)
+        d->commit_index = index;
+    for (raft_index k = fx->n_commits + 1; k <= index; k++) { /* a log that a test has made up */
+        fx->commits = fx_grow(fx->commits, k * sizeof(*fx->commits));
+        fx->commits[k - 1] = (struct fx_commit){.term = d->log[k - 1].id.term};
+        fx->n_commits = k;
+    }
+}
+
 void fx_add_config(struct fx *fx, unsigned i, raft_term term, const struct raft_configuration *c)
 {
     cleanup_buf struct buf bytes = BUF_INIT;
@@ -968,6 +1008,33 @@ void fx_add_config(struct fx *fx, unsigned i, raft_term term, const struct raft_
     disk_append(d, &e);
     if (term > d->hard_state.current_term)
         d->hard_state = (struct raft_hard_state){.current_term = term};
+}
+
+void fx_configuration(const struct fx *fx, const char *servers, struct raft_configuration *ret_c)
+{
+    raft_configuration_init(ret_c);
+    for (const char *s = servers; *s != '\0'; s++) {
+        bool learner = s[1] == 'l';
+        unsigned i = (unsigned)(*s - '0');
+
+        assert_true(i >= 1 && i <= fx->n);
+        assert_int_equal(raft_configuration_add(ret_c, fx->nodes[i].name,
+                                                learner ? RAFT_LEARNER : RAFT_VOTER, "127.0.0.1:1",
+                                                "127.0.0.1:2"),
+                         0);
+        s += learner;
+    }
+}
+
+raft_index fx_configure(struct fx *fx, unsigned i, const struct raft_configuration *c)
+{
+    cleanup_buf struct buf bytes = BUF_INIT;
+    raft_index index = fx_last(fx, i) + 1;
+
+    assert_int_equal(raft_configuration_encode(c, &bytes), 0);
+    raft_append_own(fx_raft(fx, i), RAFT_ENTRY_CONFIG, bytes.data, bytes.len);
+    maybe_turn(fx, i);
+    return index;
 }
 
 /* ---- start, crash ---- */
@@ -1054,6 +1121,7 @@ int fx_try_start(struct fx *fx, unsigned i, raft_index last_applied, struct raft
     struct raft_term_range *terms = fx_alloc(d->n * sizeof(*terms));
     struct raft_config_at *configs = fx_alloc(d->n * sizeof(*configs));
     struct raft_start start = {.hard_state = d->hard_state,
+                               .base = {d->base > 0 ? d->log[d->base - 1].id.term : 0, d->base},
                                .last_index = d->n,
                                .commit_index = d->commit_index < d->n ? d->commit_index : d->n,
                                .last_applied = last_applied,
@@ -1064,7 +1132,8 @@ int fx_try_start(struct fx *fx, unsigned i, raft_index last_applied, struct raft
     for (raft_index k = 0; k < d->n; k++) {
         const struct raft_entry *e = &d->log[k];
 
-        if (start.n_terms == 0 || terms[start.n_terms - 1].term != e->id.term)
+        if (e->id.index > d->base &&
+            (start.n_terms == 0 || terms[start.n_terms - 1].term != e->id.term))
             terms[start.n_terms++] = (struct raft_term_range){e->id.term, e->id.index};
         if (e->type == RAFT_ENTRY_CONFIG) {
             struct raft_config_at *at = &configs[start.n_configs++];
@@ -1105,7 +1174,7 @@ static void start_at(struct fx *fx, unsigned i, raft_index last_applied)
 
 void fx_start(struct fx *fx, unsigned i)
 {
-    start_at(fx, i, 0);
+    start_at(fx, i, fx->nodes[i].disk.base);
 }
 
 void fx_start_all(struct fx *fx)
@@ -1133,7 +1202,7 @@ void fx_crash(struct fx *fx, unsigned i, unsigned keep)
 void fx_restart(struct fx *fx, unsigned i)
 {
     assert_int_equal(fx->nodes[i].state, FX_DOWN);
-    start_at(fx, i, 0);
+    start_at(fx, i, fx->nodes[i].disk.base);
 }
 
 /* ---- inputs ---- */

@@ -7,14 +7,14 @@
  * node has a disk in memory: batches of raft_ready() wait until they are completed (at once, unless
  * manual_store is set), and a restart begins with what was completed.
  *
- * After every call into a core raft_check() runs, and the fixture checks by itself: numbering of
- * batches, contiguous logs, one vote per term, terms and commit_index never fall, and the
- * invariants of docs/RULES.md: one leader per term (VOTE-1), leaders only append (LOG-1), logs of
- * one term are one log (LOG-2), leader completeness (COMMIT-1), applied entries equal everywhere
- * (STATE-1), commit only what a majority holds durably (COMMIT-1), durable before visible at every
- * send (COMMIT-8), match_index never above what the follower holds (LOG-5), reads not older than
- * anything committed before they arrived (READ-1), apply only what is durable here (COMMIT-7). A
- * violation fails the running test.
+ * After every call into a core raft_check() runs (CORE-5), and the fixture checks by itself:
+ * numbering of batches, contiguous logs (LOG-4), one vote per term (VOTE-2), terms never fall
+ * (TERM-1), nor does commit_index (COMMIT-5), one leader per term (VOTE-1), leaders only append
+ * (LOG-1), logs of one term are one log (LOG-2), leader completeness (COMMIT-1), applied entries
+ * equal everywhere (STATE-1), commit only what a majority holds durably (COMMIT-1), durable before
+ * visible at every send (COMMIT-8), match_index never above what the follower holds (LOG-5), reads
+ * not older than anything committed before they arrived (READ-1), apply only what is durable here
+ * (COMMIT-7). A violation fails the running test.
  *
  * "Turn" below means: raft_ready() until nothing more is due, with its output dispatched. Every
  * helper that calls into a core ends with a turn of that node unless hold_turns is set. Everything
@@ -64,6 +64,7 @@ struct fx_disk {
     struct raft_entry *log; /* owned, each data too; log[i] has index i + 1 */
     raft_index n;
     raft_index commit_index;
+    raft_index base; /* the core is told that the log begins behind it; kept here for comparing */
 };
 
 enum fx_node_state { FX_PUPPET, FX_UP, FX_DOWN };
@@ -176,9 +177,18 @@ void fx_done(struct fx *fx);
 
 /* Before fx_start(): the log becomes entry 1 followed by one command for each term given. */
 void fx_set_log(struct fx *fx, unsigned i, const raft_term *terms, unsigned n);
+/* Of a node that does not run: its log begins behind index from the next start on, with a state
+ * machine that holds at least that much. A running node's reader says so at once. */
+void fx_compact(struct fx *fx, unsigned i, raft_index index);
 void fx_set_hard_state(struct fx *fx, unsigned i, raft_term term, unsigned voted_for);
 /* Before fx_start(): appends a CONFIG entry to the disk. */
 void fx_add_config(struct fx *fx, unsigned i, raft_term term, const struct raft_configuration *c);
+
+/* "123l": n1 and n2 are voters, n3 is a learner. */
+void fx_configuration(const struct fx *fx, const char *servers, struct raft_configuration *ret_c);
+/* The leader i appends a CONFIG entry, whatever stands in it; its index. The core has no verb
+ * for that yet: the fixture reaches inside. */
+raft_index fx_configure(struct fx *fx, unsigned i, const struct raft_configuration *c);
 
 void fx_start(struct fx *fx, unsigned i); /* from the disk; links to all others are up */
 void fx_start_all(struct fx *fx);

@@ -264,6 +264,7 @@ static void client__one_byte_at_a_time_is_a_reply_too(void **state)
 
 /* ---- hints ---- */
 
+/* Where an error names the leader there is nothing to wait for (READ-54). */
 static void client__a_hint_is_followed_out_of_the_list_and_remembered(void **state)
 {
     static const struct fake_step leader_steps[] = {{"write", FAKE_REPLY, WRITE_OK, 0},
@@ -362,6 +363,7 @@ static void client__a_hint_at_a_dead_node_leads_back_to_the_list(void **state)
 
 /* ---- what is tried again ---- */
 
+/* It may have happened, and would then happen twice (CLIENT-9). */
 static void client__a_lost_write_is_never_sent_again(void **state)
 {
     static const struct {
@@ -468,6 +470,7 @@ static void client__an_answer_is_an_answer(void **state)
     }
 }
 
+/* A read that failed changed nothing and is asked anew (READ-53). */
 static void client__a_read_survives_everything(void **state)
 {
     static const struct fake_step steps[] = {

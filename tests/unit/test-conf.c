@@ -338,6 +338,7 @@ static const struct {
     /* Relations. */
     {GOOD "[raft]\nheartbeat_ms = 167\n",
      "f:6: heartbeat_ms = 167 is more than a third of election_ms = 500\n"},
+    /* Three heartbeats to an election timeout, or one that is lost starts an election (VOTE-8). */
     {GOOD "[raft]\nelection_ms = 149\n",
      "f:6: heartbeat_ms = 50 is more than a third of election_ms = 149\n"},
     {GOOD "[raft]\nheartbeat_ms = 9999\nelection_ms = x\n",
@@ -503,6 +504,7 @@ static void id_of(const char *file, unsigned char ret_id[16])
     conf_cluster_id(&c, ret_id);
 }
 
+/* Lists that differ make clusters that differ (IDENTITY-7). */
 static void conf__cluster_id_is_name_and_peer_addresses(void **state)
 {
     unsigned char id[16];

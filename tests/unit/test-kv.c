@@ -65,6 +65,7 @@ static void kv__write_counts_versions(void **state)
     assert_int_equal(n_keys(f), 2);
 }
 
+/* Values are compared, not their bytes (STATE-8). */
 static void kv__cas_compares_as_json(void **state)
 {
     struct fixture *f = *state;
@@ -470,6 +471,7 @@ static void kv__digest_is_the_sum_over_the_records(void **state)
     assert_true(same(digest_now(f), (struct kv_digest){0, 0}));
 }
 
+/* Equal digests mean equal states (STATE-7). */
 static void kv__digest_sees_every_part_of_a_record(void **state)
 {
     const struct {

@@ -291,6 +291,7 @@ static void net_client__last_line_without_newline(void **state)
     host_close(h);
 }
 
+/* Who has closed the sending side gets all that is owed (CLIENT-10). */
 static void net_client__half_close_is_answered(void **state)
 {
     struct host *h = *state;
@@ -447,6 +448,7 @@ static void net_client__endless_line(void **state)
 
 /* ---- back-pressure ---- */
 
+/* Requests under way are bounded by not reading any more (CLIENT-4). */
 static void net_client__in_flight_stops_reading(void **state)
 {
     static char block[64 << 10];
@@ -565,7 +567,8 @@ static void net_client__random_cuts(void **state)
     host_close(h);
 }
 
-/* Short lines that cost no hold: a turn still ends, and the others get their share. */
+/* Short lines that cost no hold: a turn still ends, and the others get their share. Peers and
+ * timers have their turn before clients do (CLIENT-6). */
 static void net_client__one_client_cannot_hold_the_loop(void **state)
 {
     static char block[1 << 20];

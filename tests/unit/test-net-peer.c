@@ -307,7 +307,8 @@ static void frame_add(struct buf *b, const void *payload, size_t len)
 static struct wire_hello hello_of(raft_node_id from, raft_node_id to, enum wire_channel channel,
                                   uint64_t nonce)
 {
-    struct wire_hello h = {.version = WIRE_PROTOCOL_VERSION,
+    struct wire_hello h = {.version_highest = WIRE_VERSION_HIGHEST,
+                           .version_lowest = WIRE_VERSION_LOWEST,
                            .channel = channel,
                            .from = from,
                            .to = to,
@@ -580,6 +581,7 @@ static void net_peer__nonces_pair(void **state)
 
 /* ---- handshakes ---- */
 
+/* Who is another than the handshake must name is refused before anything else is read (PEER-1). */
 static void net_peer__refused_handshakes(void **state)
 {
     const struct {
@@ -587,24 +589,30 @@ static void net_peer__refused_handshakes(void **state)
         enum wire_refusal refusal;
         raft_node_id from;
         raft_node_id to;
-        uint32_t version;
+        uint16_t versions[2]; /* lowest, highest */
         enum wire_channel channel;
         bool other_cluster;
         enum wire_refusal verdict;
     } rows[] = {
-        {"version", WIRE_REFUSED_VERSION, LOW, HIGH, 2, 1, false, 0},
-        {"version 0", WIRE_REFUSED_VERSION, LOW, HIGH, 0, 2, false, 0},
-        {"cluster", WIRE_REFUSED_CLUSTER, LOW, HIGH, 1, 1, true, 0},
-        {"to", WIRE_REFUSED_TO, LOW, 21, 1, 1, false, 0},
-        {"to itself", WIRE_REFUSED_TO, LOW, LOW, 1, 2, false, 0},
-        {"from nobody", WIRE_REFUSED_FROM, 11, HIGH, 1, 1, false, 0},
-        {"from me", WIRE_REFUSED_FROM, HIGH, HIGH, 1, 1, false, 0},
-        {"from one that should be dialled", WIRE_REFUSED_FROM, 30, HIGH, 1, 1, false, 0},
-        {"the host: incarnation", WIRE_REFUSED_INCARNATION, LOW, HIGH, 1, 1, false,
+        {"a later version", WIRE_REFUSED_VERSION, LOW, HIGH, {2, 3}, 1, false, 0},
+        {"version 0", WIRE_REFUSED_VERSION, LOW, HIGH, {0, 0}, 2, false, 0},
+        {"cluster", WIRE_REFUSED_CLUSTER, LOW, HIGH, {1, 1}, 1, true, 0},
+        {"to", WIRE_REFUSED_TO, LOW, 21, {1, 1}, 1, false, 0},
+        {"to itself", WIRE_REFUSED_TO, LOW, LOW, {1, 1}, 2, false, 0},
+        {"from nobody", WIRE_REFUSED_FROM, 11, HIGH, {1, 1}, 1, false, 0},
+        {"from me", WIRE_REFUSED_FROM, HIGH, HIGH, {1, 1}, 1, false, 0},
+        {"from one that should be dialled", WIRE_REFUSED_FROM, 30, HIGH, {1, 1}, 1, false, 0},
+        {"the host: incarnation",
+         WIRE_REFUSED_INCARNATION,
+         LOW,
+         HIGH,
+         {1, 1},
+         1,
+         false,
          WIRE_REFUSED_INCARNATION},
-        {"the host: busy", WIRE_REFUSED_BUSY, LOW, HIGH, 1, 2, false, WIRE_REFUSED_BUSY},
-        {"probe: cluster", WIRE_REFUSED_CLUSTER, LOW, HIGH, 1, 3, true, 0},
-        {"probe: from nobody", WIRE_REFUSED_FROM, 11, HIGH, 1, 3, false, 0},
+        {"the host: busy", WIRE_REFUSED_BUSY, LOW, HIGH, {1, 1}, 2, false, WIRE_REFUSED_BUSY},
+        {"probe: cluster", WIRE_REFUSED_CLUSTER, LOW, HIGH, {1, 1}, 3, true, 0},
+        {"probe: from nobody", WIRE_REFUSED_FROM, 11, HIGH, {1, 1}, 3, false, 0},
     };
     struct pair *t = *state;
 
@@ -616,7 +624,8 @@ static void net_peer__refused_handshakes(void **state)
         struct wire_hello reply;
         struct raw c;
 
-        h.version = rows[i].version;
+        h.version_lowest = rows[i].versions[0];
+        h.version_highest = rows[i].versions[1];
         if (rows[i].other_cluster)
             h.cluster_id[15] ^= 1;
         t->high.verdict = rows[i].verdict;
@@ -635,6 +644,58 @@ static void net_peer__refused_handshakes(void **state)
         raw_close(&c);
     }
     assert_int_equal(t->high.n[PEER_EVENT_UP], 0);
+    pair_done(t);
+}
+
+/* Both directions of an upgrade: the other node speaks more than this one, and says more. */
+static void net_peer__a_newer_peer_is_spoken_to_in_the_common_version(void **state)
+{
+    struct pair *t = *state;
+    struct raw c[2];
+
+    high_open(t);
+    for (unsigned i = 0; i < 2; i++) {
+        struct wire_hello h = hello_of(LOW, HIGH, (enum wire_channel)(i + 1), 9);
+        cleanup_buf struct buf out = BUF_INIT;
+        struct wire_hello reply;
+
+        h.version_highest = WIRE_VERSION_HIGHEST + 7;
+        assert_int_equal(wire_hello_encode(&h, false, &out), 0);
+        assert_int_equal(buf_add(&out, "what comes later", 16), 0);
+        put_u32(out.data, (uint32_t)out.len - 4);
+        put_u32(out.data + 4, crc32c(0, out.data + 8, out.len - 8));
+        raw_connect(&c[i], peer_net_number(t->high.net));
+        raw_send(&t->pump, &c[i], out.data, out.len);
+        PUMP_UNTIL(&t->pump, raw_take_hello(&c[i], WIRE_FRAME_HELLO_REPLY, &reply));
+        assert_int_equal(reply.refused, WIRE_REFUSED_NOT);
+        assert_int_equal(reply.version_lowest, WIRE_VERSION_LOWEST);
+        assert_int_equal(reply.version_highest, WIRE_VERSION_HIGHEST);
+    }
+    PUMP_UNTIL(&t->pump, peer_net_is_up(t->high.net, LOW));
+    assert_string_equal(t->high.text[PEER_EVENT_UP], "1");
+    raw_link_close(c);
+    pair_done(t);
+}
+
+/* Nothing in common: the operator of either node reads what to do about it. */
+static void net_peer__versions_without_overlap_are_refused_in_words(void **state)
+{
+    struct wire_hello h = hello_of(LOW, HIGH, WIRE_CHANNEL_CONTROL, 9);
+    struct wire_hello reply;
+    struct pair *t = *state;
+    struct raw c;
+
+    high_open(t);
+    h.version_lowest = 5;
+    h.version_highest = 6;
+    raw_connect(&c, peer_net_number(t->high.net));
+    raw_hello(&t->pump, &c, &h, false);
+    PUMP_UNTIL(&t->pump, raw_take_hello(&c, WIRE_FRAME_HELLO_REPLY, &reply));
+    assert_int_equal(reply.refused, WIRE_REFUSED_VERSION);
+    PUMP_UNTIL(&t->pump, t->high.n[PEER_EVENT_REFUSED] == 1);
+    assert_string_equal(t->high.text[PEER_EVENT_REFUSED],
+                        "we refuse: no common protocol version: it speaks 5 to 6, we speak 1 to 1");
+    raw_close(&c);
     pair_done(t);
 }
 
@@ -733,7 +794,8 @@ static void net_peer__dialler_checks_replies(void **state)
         reply.link_nonce += i == 0;
         if (i == 1)
             reply.channel = WIRE_CHANNEL_CONTROL;
-        reply.version += i == 2;
+        if (i == 2)
+            reply.version_lowest = reply.version_highest = WIRE_VERSION_HIGHEST + 1;
         reply.cluster_id[3] ^= (unsigned char)(i == 3);
         reply.from += i == 4;
         reply.to += i == 5;
@@ -1093,6 +1155,7 @@ static void net_peer__drops_at_the_limit(void **state)
 
 /* ---- closing inside ---- */
 
+/* What a callback was given is not freed under it (PEER-4). */
 static void net_peer__closing_inside_callbacks(void **state)
 {
 
@@ -1291,6 +1354,8 @@ int main(void)
         CASE(net_peer__new_link_replaces_a_stale_one),
         CASE(net_peer__nonces_pair),
         CASE(net_peer__refused_handshakes),
+        CASE(net_peer__a_newer_peer_is_spoken_to_in_the_common_version),
+        CASE(net_peer__versions_without_overlap_are_refused_in_words),
         CASE(net_peer__both_sides_are_told),
         CASE(net_peer__dialler_checks_replies),
         CASE(net_peer__frames_before_the_second_reply),

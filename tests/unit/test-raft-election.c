@@ -214,6 +214,7 @@ static void raft__single_voter_with_a_learner_leads(void **state)
 
 /* ---- restarts ---- */
 
+/* A restart does not forget a vote (VOTE-2). */
 static void raft__restart_keeps_the_vote(void **state)
 {
     struct raft_msg m;
@@ -319,7 +320,7 @@ static void raft__learner_votes_do_not_count(void **state)
 }
 
 /* The candidate's configuration decides who votes: it may already know that this one is a voter
- * (etcd#10998). */
+ * (etcd#10998). It may be a voter already and not know it (VOTE-6). */
 static void raft__learner_answers_who_asks_it(void **state)
 {
     struct raft_msg m;
@@ -631,7 +632,8 @@ static void raft__transfer_to_a_dead_target_is_over_in_time(void **state)
 
 /* ---- configurations in the log ---- */
 
-/* The latest configuration in the log is in force, committed or not: three of five must vote. */
+/* The latest configuration in the log is in force, committed or not: three of five must vote. From
+ * the moment it is appended, and until it is truncated (MEMBER-4). */
 static void raft__latest_configuration_is_in_force(void **state)
 {
     struct raft_configuration c;
@@ -771,6 +773,8 @@ static void raft__new_gives_everything_back_without_memory(void **state)
 
 /* ---- what a correct peer cannot send ---- */
 
+/* What no correct peer sends is refused and changes nothing (CORE-3), a gap between entries for one
+ * (LOG-4). */
 static void raft__impossible_messages_are_refused_unchanged(void **state)
 {
     struct raft_msg m;

@@ -71,7 +71,7 @@ static void start_one(unsigned n, const raft_term *terms, unsigned n_terms, raft
 
 /* ---- pipelining ---- */
 
-/* Appends follow each other without waiting, each entry once, up to the bytes in flight. */
+/* Appends follow each other without waiting, each entry once, up to the bytes in flight (LOG-8). */
 static void raft__appends_are_pipelined_within_the_window(void **state)
 {
     raft_index next;
@@ -263,7 +263,7 @@ static void raft__ready_survives_proposals_reads_and_completions(void **state)
 
 /* ---- losses on the way ---- */
 
-/* An append that is lost while the link stays up is repeated. */
+/* An append that is lost while the link stays up is repeated (LOG-6). */
 static void raft__lost_append_is_repeated(void **state)
 {
     (void)state;
@@ -409,7 +409,8 @@ static void raft__short_log_is_filled_from_its_end(void **state)
     assert_true(fx_run_until(&fx, 5 * FX_ELECTION_US, fx_converged, NULL));
 }
 
-/* A refusal that is late, repeated or nonsense does not send a follower's progress astray. */
+/* A refusal that is late, repeated or nonsense does not send a follower's progress astray. What a
+ * follower was known to hold it still holds (LOG-5). */
 static void raft__late_refusals_are_ignored(void **state)
 {
     struct raft_msg m;
@@ -481,7 +482,7 @@ static void raft__nonsense_refusals_do_not_confuse_a_probe(void **state)
 /* ---- what an acknowledgement proves ---- */
 
 /* The answer names prev + n, never the own last index: the tail may be another leader's
- * (COMMIT-4). */
+ * (COMMIT-4). Not the end of the own log (LOG-7). */
 static void raft__acknowledgement_names_only_what_the_message_proved(void **state)
 {
     static const raft_term log[] = {2, 2, 2, 2, 2, 2};
@@ -554,7 +555,8 @@ static void raft__acknowledgement_waits_for_the_disk(void **state)
 /* ---- the disk is late ---- */
 
 /* etcd's async_storage_writes_append_aba_race: entry 2 of term 2 is under way to the disk, is
- * overwritten, and comes back. The completion of the first write says nothing about the third. */
+ * overwritten, and comes back. The completion of the first write says nothing about the third. A
+ * batch counts for those of its entries that are still there (COMMIT-9). */
 static void raft__stored_batch_of_a_truncated_entry_proves_nothing(void **state)
 {
     static const raft_term two[] = {2, 2};
@@ -737,7 +739,8 @@ static void raft__crash_loses_only_what_was_not_acknowledged(void **state)
 }
 
 /* The recorded commit_index is a hint that saves waiting: everything up to it is handed out at
- * once, from the disk. */
+ * once, from the disk. The commit index noted on disk is enough to serve again what was served
+ * (DISK-19). */
 static void raft__restart_applies_what_was_known_committed(void **state)
 {
     static const raft_term log[] = {1, 2, 2, 2};
@@ -895,7 +898,7 @@ static void raft__learner_replicates_without_counting(void **state)
     assert_int_equal(fx.nodes[4].committed_handed, fx_last(&fx, 4));
 }
 
-/* Followers learn of a commit with the next heartbeat at the latest, without new entries. */
+/* Followers learn of a commit with the next heartbeat at the latest, without new entries (READ-31). */
 static void raft__idle_followers_learn_what_is_committed(void **state)
 {
     (void)state;
@@ -991,6 +994,16 @@ static void random_step(struct prng *p)
     } else if (what < 986 && up) {
         fx_crash(&fx, i, (unsigned)prng_below(p, 3));
     } else if (node->state == FX_DOWN) {
+        if (prng_below(p, 2) != 0) {
+            /* Its log begins anywhere up to what everybody has: late messages reach below its
+             * base. */
+            raft_index all = UINT64_MAX;
+
+            for (unsigned k = 1; k <= fx.n; k++)
+                if (fx.nodes[k].disk.commit_index < all)
+                    all = fx.nodes[k].disk.commit_index;
+            fx_compact(&fx, i, prng_below(p, all + 1));
+        }
         fx_restart(&fx, i);
     }
 }

@@ -154,7 +154,7 @@ static void raft__paper_vote_of_a_lower_term_is_refused(void **state)
     assert_true(fx_status(&fx, 1).voted_for == 0);
 }
 
-/* 2. One vote per term, first come first served (3.4); the same candidate may ask again. */
+/* 2. One vote per term, first come first served (3.4); the same candidate may ask again (VOTE-2). */
 static void raft__paper_vote_once_per_term(void **state)
 {
     struct raft_msg m;
@@ -203,7 +203,7 @@ static void raft__paper_vote_refused_by_candidate_and_leader(void **state)
 }
 
 /* 2. and 3.6.1: the candidate's log must be at least as up-to-date: the later last term wins, then
- * the longer log. */
+ * the longer log. The last term counts before the length (VOTE-4). */
 static void raft__paper_vote_needs_an_up_to_date_log(void **state)
 {
     static const raft_term log[] = {1, 3, 3}; /* last: term 3, index 4 */
@@ -279,7 +279,7 @@ static void raft__paper_append_needs_the_previous_entry(void **state)
     assert_int_equal(fx_commit(&fx, 1), 1);
 }
 
-/* 3. A conflicting entry and all that follow it are deleted (3.5). */
+/* 3. A conflicting entry and all that follow it are deleted, and nothing else (3.5, LOG-3). */
 static void raft__paper_append_deletes_conflicting_entries(void **state)
 {
     static const raft_term log[] = {1, 2, 2, 2};
@@ -324,7 +324,8 @@ static void raft__paper_append_adds_only_what_is_new(void **state)
     assert_true(fx.nodes[1].batch_last <= batch + 1);
 }
 
-/* 5. commit_index = min(leader_commit, index of the last new entry) (3.5). */
+/* 5. commit_index = min(leader_commit, index of the last new entry) (3.5). No further than this
+ * message proved (COMMIT-4). */
 static void raft__paper_append_moves_commit_to_the_smaller(void **state)
 {
     static const raft_term log[] = {1, 2, 2, 2, 2};
@@ -695,7 +696,7 @@ static void raft__paper_leader_commits_with_a_majority(void **state)
 }
 
 /* 3.6.2, figure 8: an entry of an older term is not committed by counting replicas, but by a later
- * one of this term. */
+ * one of this term. Only entries of the leader's own term are counted (COMMIT-2). */
 static void raft__paper_figure_8_old_terms_do_not_commit_by_counting(void **state)
 {
     static const raft_term log[] = {2};
@@ -844,7 +845,7 @@ static void raft__paper_transfer_refuses_what_cannot_be(void **state)
 }
 
 /* TimeoutNow: the target campaigns at once, without a pre-vote, and its requests override "I hear a
- * leader" (3.10, 4.2.3). */
+ * leader" (3.10, 4.2.3). Who is told to take over does not ask first (VOTE-7). */
 static void raft__paper_timeout_now_starts_an_election_at_once(void **state)
 {
     struct raft_msg m;

@@ -8,7 +8,6 @@
 
 #include <cmocka.h>
 
-#include "base/limits.h"
 #include "base/prng.h"
 #include "raft/quorum.h"
 
@@ -31,26 +30,59 @@ static uint64_t brute_force(const uint64_t *values, unsigned n)
     return best;
 }
 
+/* A configuration of n voters with a learner before, between and behind them as far as there is
+ * room: what a learner has reached must not matter, so it has reached everything. */
+struct group {
+    struct raft_configuration c;
+    uint64_t values[RAFT_SERVERS_MAX]; /* by slot */
+    uint64_t bar;
+};
+
+static void group_of(struct group *g, const uint64_t *values, unsigned n)
+{
+    memset(g, 0, sizeof(*g));
+    for (unsigned i = 0; i < n; i++) {
+        if (g->c.n + (n - i) < RAFT_SERVERS_MAX) {
+            g->c.servers[g->c.n].role = RAFT_LEARNER;
+            g->values[g->c.n++] = UINT64_MAX;
+        }
+        g->c.servers[g->c.n].role = RAFT_VOTER;
+        g->values[g->c.n++] = values[i];
+    }
+}
+
+static uint64_t value_of(const void *ctx, unsigned slot)
+{
+    const struct group *g = ctx;
+
+    assert_int_equal(g->c.servers[slot].role, RAFT_VOTER);
+    return g->values[slot];
+}
+
+static bool is_at_the_bar(const void *ctx, unsigned slot)
+{
+    return value_of(ctx, slot) >= ((const struct group *)ctx)->bar;
+}
+
+static uint64_t quorum_value(const uint64_t *values, unsigned n)
+{
+    struct group g;
+
+    group_of(&g, values, n);
+    return raft_quorum_value(&g.c, value_of, &g);
+}
+
 static void check_all(const uint64_t *alphabet, unsigned n_alphabet, unsigned n)
 {
     uint64_t values[7];
-    uint64_t sorted[7];
     unsigned digits[7] = {0};
 
     for (;;) {
-        uint64_t sum = 0;
-        uint64_t sum_after = 0;
         unsigned k = 0;
 
-        for (unsigned i = 0; i < n; i++) {
-            values[i] = alphabet[digits[i]];
-            sum += values[i];
-        }
-        memcpy(sorted, values, sizeof(values));
-        assert_true(raft_quorum_value(sorted, n) == brute_force(values, n));
         for (unsigned i = 0; i < n; i++)
-            sum_after += sorted[i]; /* reordered perhaps, never changed */
-        assert_true(sum == sum_after);
+            values[i] = alphabet[digits[i]];
+        assert_true(quorum_value(values, n) == brute_force(values, n));
         while (k < n && ++digits[k] == n_alphabet)
             digits[k++] = 0;
         if (k == n)
@@ -87,20 +119,65 @@ static void raft__quorum_value_known_answers(void **state)
     uint64_t five[] = {1, 2, 3, 4, 5};
 
     (void)state;
-    assert_int_equal(raft_quorum_value(one, 1), 9);
-    assert_int_equal(raft_quorum_value(two, 2), 5);
-    assert_int_equal(raft_quorum_value(three, 3), 5);
-    assert_int_equal(raft_quorum_value(four, 4), 5);
-    assert_int_equal(raft_quorum_value(five, 5), 3);
+    assert_int_equal(quorum_value(one, 1), 9);
+    assert_int_equal(quorum_value(two, 2), 5);
+    assert_int_equal(quorum_value(three, 3), 5);
+    assert_int_equal(quorum_value(four, 4), 5);
+    assert_int_equal(quorum_value(five, 5), 3);
 }
 
 static void raft__quorum_value_of_nobody_is_zero(void **state)
 {
-    uint64_t values[1] = {7};
+    struct group g;
 
     (void)state;
-    assert_int_equal(raft_quorum_value(values, 0), 0);
-    assert_int_equal(values[0], 7);
+    group_of(&g, NULL, 0);
+    assert_int_equal(raft_quorum_value(&g.c, value_of, &g), 0);
+    assert_false(raft_quorum_reached(&g.c, is_at_the_bar, &g));
+    g.c.n = 1; /* a learner alone */
+    g.c.servers[0].role = RAFT_LEARNER;
+    assert_int_equal(raft_quorum_value(&g.c, value_of, &g), 0);
+    assert_false(raft_quorum_reached(&g.c, is_at_the_bar, &g));
+}
+
+/* Reached is what a majority reaches: the same question asked the other way. */
+static void raft__quorum_reached_agrees_with_the_value(void **state)
+{
+    struct prng p;
+
+    (void)state;
+    prng_init(&p, 11);
+    for (unsigned k = 0; k < 20000; k++) {
+        uint64_t values[RAFT_SERVERS_MAX];
+        unsigned n = 1 + (unsigned)prng_below(&p, RAFT_SERVERS_MAX);
+        unsigned reached = 0;
+        struct group g;
+
+        for (unsigned i = 0; i < n; i++)
+            values[i] = prng_below(&p, 5);
+        group_of(&g, values, n);
+        g.bar = prng_below(&p, 6);
+        for (unsigned i = 0; i < n; i++)
+            reached += values[i] >= g.bar;
+        assert_int_equal(raft_quorum_count(&g.c, is_at_the_bar, &g), reached);
+        assert_true(raft_quorum_reached(&g.c, is_at_the_bar, &g) == (2 * reached > n));
+        assert_true(raft_quorum_reached(&g.c, is_at_the_bar, &g) ==
+                    (brute_force(values, n) >= g.bar));
+    }
+}
+
+static void raft__quorum_size_is_the_smallest_majority(void **state)
+{
+    static const unsigned sizes[] = {1, 2, 2, 3, 3, 4, 4};
+    static const uint64_t values[7] = {0};
+
+    (void)state;
+    for (unsigned n = 1; n <= 7; n++) {
+        struct group g;
+
+        group_of(&g, values, n);
+        assert_int_equal(raft_quorum_size(&g.c), sizes[n - 1]);
+    }
 }
 
 static void raft__quorum_value_up_to_the_largest_group(void **state)
@@ -111,13 +188,11 @@ static void raft__quorum_value_up_to_the_largest_group(void **state)
     prng_init(&p, 7);
     for (unsigned k = 0; k < 20000; k++) {
         uint64_t values[RAFT_SERVERS_MAX];
-        uint64_t copy[RAFT_SERVERS_MAX];
         unsigned n = 1 + (unsigned)prng_below(&p, RAFT_SERVERS_MAX);
 
         for (unsigned i = 0; i < n; i++)
             values[i] = k % 2 != 0 ? prng_next(&p) : prng_below(&p, 5);
-        memcpy(copy, values, sizeof(values));
-        assert_true(raft_quorum_value(copy, n) == brute_force(values, n));
+        assert_true(quorum_value(values, n) == brute_force(values, n));
     }
 }
 
@@ -129,6 +204,8 @@ int main(void)
         cmocka_unit_test(raft__quorum_value_known_answers),
         cmocka_unit_test(raft__quorum_value_of_nobody_is_zero),
         cmocka_unit_test(raft__quorum_value_up_to_the_largest_group),
+        cmocka_unit_test(raft__quorum_reached_agrees_with_the_value),
+        cmocka_unit_test(raft__quorum_size_is_the_smallest_majority),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -430,6 +430,25 @@ static void raft__read_does_not_wait_for_the_leaders_disk(void **state)
     assert_int_equal(read_index(a), 2);
 }
 
+/* READ-37: reads that wait for a state which lags hold up no later round. */
+static void raft__lagging_apply_holds_up_no_round(void **state)
+{
+    uint64_t a;
+    raft_index index;
+
+    (void)state;
+    lead(3, 0);
+    fx.nodes[1].manual_apply = true;
+    index = fx_propose(&fx, 1).index;
+    fx_puppet_ack(&fx, 2, 1, index);
+    for (unsigned k = 0; k < 3; k++) {
+        a = fx_read(&fx, 1, 0);
+        ack(2, round_open());
+        assert_int_equal(read_index(a), index);
+        assert_true(fx_status(&fx, 1).last_applied < index);
+    }
+}
+
 /* READ-12: a lost round is repaired by the next heartbeat, which carries the highest open round. */
 static void raft__heartbeats_carry_the_highest_open_round(void **state)
 {
@@ -888,7 +907,7 @@ static void raft__confirmed_reads_stay_confirmed(void **state)
     fx_applied(&fx, 1, index); /* the follower applies it all the same */
 }
 
-/* READ-33: only a leader takes reads. */
+/* READ-33: only a leader takes reads. Whether it leads is asked of the core each time (READ-4). */
 static void raft__reads_are_refused_unless_leading(void **state)
 {
     struct raft_msg m;
@@ -1250,6 +1269,7 @@ int main(void)
         T(raft__follower_echoes_exactly_what_it_received),
         T(raft__heartbeat_answer_does_not_wait_for_the_disk),
         T(raft__read_does_not_wait_for_the_leaders_disk),
+        T(raft__lagging_apply_holds_up_no_round),
         T(raft__heartbeats_carry_the_highest_open_round),
         T(raft__reconnected_peer_gets_the_round_at_once),
         T(raft__rounds_outstanding_are_bounded),

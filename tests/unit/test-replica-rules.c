@@ -418,7 +418,8 @@ static void ask_write(struct rig *rig, struct ask *a, const char *text,
 /* ---- reads ---- */
 
 /* READ-1: one turn applies at most RAFT_COMMITTED_ENTRIES_MAX entries at a time, and a group
- * of one confirms at once. So the read is confirmed when one slice of many is applied. */
+ * of one confirms at once. So the read is confirmed when one slice of many is applied. Confirmed is
+ * not yet visible (READ-36). */
 static void replica__a_read_waits_until_its_index_is_applied(void **state)
 {
     const unsigned n = 2 * RAFT_COMMITTED_ENTRIES_MAX;
@@ -557,7 +558,7 @@ static void replica__a_read_of_the_log_sees_the_state_at_its_marker(void **state
 }
 
 /* A read timed out while its round was out; the next one got its place. The round of the first says
- * nothing of the second. */
+ * nothing of the second. A reply reaches the request that asked (READ-32). */
 static void replica__a_late_round_does_not_answer_the_next_read(void **state)
 {
     struct ask first;

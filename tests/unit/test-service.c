@@ -774,6 +774,7 @@ static void service__busy_and_too_large(void **state)
     free(line);
 }
 
+/* Refused for certain, and reads go on (SPACE-2). */
 static void service__no_space(void **state)
 {
     struct host h;
@@ -1150,7 +1151,7 @@ static void service__compare_measures_right(void **state)
 }
 
 /* The verdict is earned: a state that gives old values, and one that invents some, are found out.
- */
+ * That a method is linearizable is earned by each of its reads (CLIENT-8). */
 static void service__compare_finds_a_lying_state(void **state)
 {
     static const char *const planted[] = {"0", "18446744073709551615", "7", "\"x\"",

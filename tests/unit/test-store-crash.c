@@ -307,6 +307,7 @@ static void rig_begin(struct rig *rig, uint64_t seed)
     assert_true(rig_open(rig));
 }
 
+/* No name is relied on before its folder is synced (DISK-16). */
 static void store__every_call_may_be_the_last(void **state)
 {
     unsigned scripts = n_seeds(25);
@@ -444,6 +445,7 @@ static void flip_bits(struct fake_disk *disk, struct prng *p)
         fake_disk_flip(disk, name, prng_below(p, size), (unsigned)prng_below(p, 8));
 }
 
+/* Every record is read and compared at each start (DISK-3). */
 static void store__flipped_bits_are_refused(void **state)
 {
     unsigned logs = n_seeds(150);
@@ -509,7 +511,8 @@ static void store__evidence_saves_the_last_batch(void **state)
 }
 
 /* A file cut short, zeroed from somewhere on, or gone; one copied over another. What is zeroed at
- * the end of the last file is not among them: it leaves exactly what the disk held before. */
+ * the end of the last file is not among them: it leaves exactly what the disk held before. The
+ * headers say which segments there must be (DISK-2). */
 static void store__cut_and_lost_files_are_refused(void **state)
 {
     unsigned logs = n_seeds(100);
@@ -561,7 +564,7 @@ static void store__cut_and_lost_files_are_refused(void **state)
 }
 
 /* A sector of zeros in what was durable: no sign of a torn write when more follows (the weak spot
- * of DISK-5). */
+ * of DISK-5). Blank bytes look like the end, so what stands behind them is searched (DISK-6). */
 static void store__zero_sectors_are_refused(void **state)
 {
     unsigned logs = n_seeds(60);

@@ -25,7 +25,7 @@
 #include "base/crc32c.h"
 #include "base/err.h"
 #include "store/log_thread.h"
-#include "store/store_int.h"
+#include "store/recover_int.h"
 #include "unit/fake-disk.h"
 #include "unit/store-model.h"
 
@@ -69,6 +69,7 @@ static void store__header_round_trip(void **state)
     assert_int_equal(segment_header_decode(page, &got), SEGMENT_HEADER_E_BLANK);
 }
 
+/* Whatever of a record changes, its place included, a checksum notices (DISK-17). */
 static void store__record_round_trip(void **state)
 {
     unsigned char payload[300];
@@ -244,6 +245,8 @@ static bool has_file(const struct fake_disk *d, const char *suffix)
     return false;
 }
 
+/* Term and vote stand in every segment (DISK-15), the commit index with every batch (DISK-19), and
+ * the first entry is the configuration that all begin with (IDENTITY-6). */
 static void store__create_then_open(void **state)
 {
     struct log l;
@@ -283,6 +286,7 @@ static void store__create_then_open(void **state)
     log_end(&l);
 }
 
+/* No batch is written before the sync of the one before has returned (DISK-14). */
 static void store__group_commit_is_one_write_and_one_sync(void **state)
 {
     struct log l;
@@ -383,6 +387,7 @@ static void store__preparation_waits_for_the_half(void **state)
     log_end(&l);
 }
 
+/* Each start opens a segment, and an unused one goes (DISK-11). */
 static void store__a_restart_loop_does_not_fill_the_disk(void **state)
 {
     struct log l;
@@ -411,7 +416,8 @@ static void store__a_restart_loop_does_not_fill_the_disk(void **state)
     log_end(&l);
 }
 
-/* Crash after crash in mid-batch: the torn bytes are kept, the newest four copies of them. */
+/* Crash after crash in mid-batch: the torn bytes are kept, the newest four copies of them. What a
+ * crash tore is cut, kept aside and told (DISK-5, DISK-12). */
 static void store__torn_tails_are_kept_and_few(void **state)
 {
     unsigned char data[2000];
@@ -447,6 +453,8 @@ static void store__torn_tails_are_kept_and_few(void **state)
     log_end(&l);
 }
 
+/* A segment that another cluster, node or incarnation wrote is none of this log (IDENTITY-3), and a
+ * name is no more than a hint (DISK-2). */
 static void store__foreign_segments_are_refused(void **state)
 {
     struct log l;
@@ -471,7 +479,7 @@ static void store__foreign_segments_are_refused(void **state)
     log_end(&l);
 }
 
-/* What the person is told: file, offset, batch, index range, evidence, the next command. */
+/* What the person is told: file, offset, batch, index range, evidence, the next command (DISK-4). */
 static void store__damage_is_explained(void **state)
 {
     struct log l;
@@ -509,6 +517,7 @@ static void store__damage_is_explained(void **state)
     log_end(&l);
 }
 
+/* What the state has applied was durable here (DISK-4). */
 static void store__the_state_machine_is_evidence(void **state)
 {
     struct log l;
@@ -830,6 +839,7 @@ static void store__a_failed_call_is_handed_up(void **state)
     }
 }
 
+/* No room is a state that ends by itself, not an error (SPACE-1). */
 static void store__a_full_disk(void **state)
 {
     unsigned char data[1000] = {0};
@@ -1356,6 +1366,7 @@ static bool has_sync_mark(const struct real *d)
     return rest.only_sync_mark;
 }
 
+/* An idle log notes that its last batch was synced (DISK-18). */
 static void store__log_thread_marks_when_idle(void **state)
 {
     struct real d;

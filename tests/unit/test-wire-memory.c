@@ -140,7 +140,8 @@ static int encode_frames(void)
     const struct raft_entry e = {
         .id = {1, 1}, .type = RAFT_ENTRY_COMMAND, .len = sizeof(data), .data = data};
     const struct raft_msg m = {.type = RAFT_MSG_APPEND, .term = 1, .n_entries = 1, .entries = &e};
-    const struct wire_hello hello = {.version = 1, .channel = WIRE_CHANNEL_LOG, .from = 1};
+    const struct wire_hello hello = {
+        .version_highest = 1, .version_lowest = 1, .channel = WIRE_CHANNEL_LOG, .from = 1};
     const struct command c = {.op = COMMAND_WRITE, .key = {"sx", 2}, .value = {"1", 1}};
     cleanup_buf struct buf b = BUF_INIT;
     cleanup_buf struct buf frames = BUF_INIT;

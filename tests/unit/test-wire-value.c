@@ -143,6 +143,7 @@ static void assert_real_is_short_and_exact(double d)
     }
 }
 
+/* A value comes back equal (WIRE-4). */
 static void value__reals_read_back_to_the_same_bits(void **state)
 {
     struct prng p;
@@ -169,6 +170,7 @@ static void value__reals_read_back_to_the_same_bits(void **state)
     assert_real_is_short_and_exact(DBL_MIN);
 }
 
+/* A value comes back equal (WIRE-4). */
 static void value__strings_are_byte_for_byte(void **state)
 {
     struct prng p;

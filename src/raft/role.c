@@ -1,0 +1,68 @@
+/* The moves between roles: one table of what is allowed, one way down. */
+#include "raft/raft_int.h"
+
+void raft_reset_election_timer(struct raft *r)
+{
+    r->election_due_us =
+        r->now_us + r->conf.election_timeout_us + prng_below(&r->prng, r->conf.election_timeout_us);
+}
+
+void raft_become(struct raft *r, enum raft_role role, const char *why)
+{
+    static const bool allowed[4][4] = {
+        /* from \ to        follower  pre_cand.  candidate  leader */
+        [RAFT_FOLLOWER] = {true, true, true, false},
+        [RAFT_PRE_CANDIDATE] = {true, true, true, false},
+        [RAFT_CANDIDATE] = {true, true, true, true},
+        [RAFT_LEADER] = {true, false, false, false},
+    };
+
+    rid_assert(allowed[r->role][role]);
+    r->role = role;
+    raft_trace(r, RAFT_TRACE_ROLE, r->leader_id, 0, why);
+}
+
+void raft_become_follower(struct raft *r, raft_term term, raft_node_id leader, enum raft_loss loss,
+                          const char *why)
+{
+    enum raft_role was = r->role;
+    bool changed = was != RAFT_FOLLOWER || term > r->hard_state.current_term;
+
+    rid_assert(term >= r->hard_state.current_term);
+    if (was == RAFT_LEADER) {
+        rid_assert(loss != RAFT_LOSS_NONE);
+        /* Leadership cannot be lost, won and lost again between two readies: winning needs a vote
+         * that was stored. */
+        rid_assert(r->loss == RAFT_LOSS_NONE);
+        r->loss = loss;
+        r->loss_term = r->hard_state.current_term;
+        r->loss_commit_index = r->commit_index;
+        raft_reads_fail(r);
+        if (r->transfer_to != 0) {
+            r->transfer_to = 0;
+            r->transfer_over = true;
+        }
+        r->noop_index = 0;
+        r->uncommitted_bytes = 0;
+    }
+    if (term > r->hard_state.current_term) {
+        r->hard_state = (struct raft_hard_state){term, 0};
+        r->hard_state_dirty = true;
+        r->leader_id = 0;
+        r->term_leader = 0;
+    }
+    r->self_vote_pending = false;
+    r->self_vote = false;
+    r->campaign_transfer = false;
+    if (was != RAFT_FOLLOWER) {
+        r->leader_id = 0;
+        raft_reset_election_timer(r);
+    }
+    if (leader != 0 && r->leader_id != leader) {
+        r->leader_id = leader;
+        r->term_leader = leader;
+        raft_trace(r, RAFT_TRACE_LEADER, leader, 0, NULL);
+    }
+    if (changed)
+        raft_become(r, RAFT_FOLLOWER, why);
+}

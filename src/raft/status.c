@@ -1,0 +1,76 @@
+/* Looking: what the host may ask, without changing anything. */
+#include "raft/raft_int.h"
+
+enum raft_role raft_get_role(const struct raft *r)
+{
+    return r->role;
+}
+
+raft_term raft_get_term(const struct raft *r)
+{
+    return r->hard_state.current_term;
+}
+
+raft_node_id raft_get_leader(const struct raft *r)
+{
+    return r->leader_id;
+}
+
+bool raft_can_serve(const struct raft *r)
+{
+    /* The no-op gate, as a comparison and not as a flag that somebody must reset (READS R14). */
+    return r->role == RAFT_LEADER && r->commit_index >= r->noop_index;
+}
+
+raft_index raft_get_commit_index(const struct raft *r)
+{
+    return r->commit_index;
+}
+
+const struct raft_configuration *raft_get_configuration(const struct raft *r)
+{
+    rid_assert(r->n_configs > 0);
+    return &r->configs[r->n_configs - 1].configuration;
+}
+
+raft_term raft_term_at(const struct raft *r, raft_index index)
+{
+    return raft_log_term(&r->log, index);
+}
+
+void raft_get_status(const struct raft *r, struct raft_status *ret_status)
+{
+    struct raft_status s = {.id = r->conf.id,
+                            .role = r->role,
+                            .current_term = r->hard_state.current_term,
+                            .voted_for = r->hard_state.voted_for,
+                            .leader_id = r->leader_id,
+                            .commit_index = r->commit_index,
+                            .last_applied = r->last_applied,
+                            .base = r->log.base,
+                            .last_index = r->log.last_index,
+                            .last_stored = r->last_stored,
+                            .noop_index = r->noop_index,
+                            .can_serve = raft_can_serve(r),
+                            .rounds_opened = r->n_rounds_opened,
+                            .rounds_confirmed = r->n_rounds_confirmed,
+                            .n_reads_pending = (unsigned)(r->n_reads + r->n_floor_reads),
+                            .n_voters = raft_configuration_n_voters(raft_get_configuration(r)),
+                            .n_voters_heard = raft_n_voters_heard(r),
+                            .transfer_to = r->transfer_to,
+                            .n_peers = r->n_progress};
+
+    for (unsigned i = 0; i < r->n_progress; i++) {
+        const struct progress *p = &r->progress[i];
+
+        s.peers[i] = (struct raft_peer_status){.id = p->id,
+                                               .role = p->role,
+                                               .connected = p->link_up,
+                                               .match_index = p->match_index,
+                                               .next_index = p->next_index,
+                                               .acked_round = p->acked_round,
+                                               .last_heard_us = p->last_heard_us,
+                                               .srtt_us = p->srtt_us};
+    }
+    *ret_status = s;
+}

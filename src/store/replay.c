@@ -1,0 +1,199 @@
+/* What the records of a good batch say, in the order of the file: entries, term and vote,
+ * truncations. A batch whose checksums are good may still say what no correct node writes; that is
+ * damage too, and never an assertion. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "base/bytes.h"
+#include "base/err.h"
+#include "store/recover_int.h"
+
+#include "base/banned.h"
+
+static int push_config(struct log_state *log, raft_index index, const struct raft_configuration *c)
+{
+    if (log->n_configs == log->configs_size) {
+        size_t size = log->configs_size > 0 ? log->configs_size * 2 : 4;
+        struct raft_config_at *configs = realloc(log->configs, size * sizeof(*configs));
+
+        if (configs == NULL)
+            return err_origin(-ENOMEM);
+        log->configs = configs;
+        log->configs_size = size;
+    }
+    log->configs[log->n_configs].index = index;
+    log->configs[log->n_configs++].configuration = *c;
+    return 0;
+}
+
+/* R7. */
+static void truncate_log(struct log_state *log, raft_index from)
+{
+    term_list_truncate(&log->terms, from);
+    while (log->n_configs > 0 && log->configs[log->n_configs - 1].index >= from)
+        log->n_configs--;
+    log_index_truncate(&log->index, from);
+    log->pace.fresh = true;
+    log->n_changes++;
+    if (from <= log->last_index)
+        log->last_index = from - 1;
+    log->last_term = term_list_at(&log->terms, log->last_index);
+    if (log->commit_index > log->last_index)
+        log->commit_index = log->last_index;
+}
+
+/* The appliers return 0, -errno, or 1 with *ret_what when a record with good checksums says what no
+ * correct node writes. */
+static int apply_entry(struct recovery *rv, uint32_t slot, const struct record *rec,
+                       uint64_t offset, const char **ret_what)
+{
+    struct log_state *log = &rv->log;
+    int rc;
+
+    if (rec->index != log->last_index + 1 || rec->index > RAFT_INDEX_MAX) {
+        *ret_what = "an entry does not follow the one before it";
+        return 1;
+    }
+    if (rec->term == 0 || rec->term < log->last_term) {
+        *ret_what = "the term of an entry is lower than that of the one before it";
+        return 1;
+    }
+    /* A batch says its hard state before its entries. */
+    if (rec->term > log->hard_state.current_term) {
+        *ret_what = "the term of an entry is higher than that of the hard state before it";
+        return 1;
+    }
+    if (rec->flags < RAFT_ENTRY_NOOP || rec->flags > RAFT_ENTRY_READ ||
+        rec->len > ENTRY_BYTES_MAX) {
+        *ret_what = "an entry is of an unknown type or too large";
+        return 1;
+    }
+    if (rec->flags == RAFT_ENTRY_CONFIG) {
+        struct raft_configuration c;
+
+        rc = raft_configuration_decode(rec->data, rec->len, &c);
+        if (rc > 0) {
+            *ret_what = "an entry of type config does not hold a configuration";
+            return 1;
+        }
+        rc = rc < 0 ? rc : push_config(log, rec->index, &c);
+        if (rc != 0)
+            return err_trace(rc);
+    }
+    if (term_list_push(&log->terms, rec->term, rec->index) != 0)
+        return err_origin(-ENOMEM);
+    if (index_pace_take(&log->pace, offset)) {
+        if (log_index_reserve(&log->index, 1) != 0)
+            return err_origin(-ENOMEM);
+        log_index_add(&log->index, (struct index_point){rec->index, slot, (uint32_t)offset});
+    }
+    log->last_index = rec->index;
+    log->last_term = rec->term;
+    log->n_changes++;
+    return 0;
+}
+
+/* R8. */
+static int apply_hard_state(struct log_state *log, const struct record *rec, const char **ret_what)
+{
+    struct raft_hard_state hs = {.current_term = rec->term};
+
+    *ret_what = NULL;
+    if (rec->len != HARDSTATE_BYTES) {
+        *ret_what = "a hard state of the wrong length";
+        return 1;
+    }
+    hs.voted_for = get_u64(rec->data);
+    if (hs.current_term > RAFT_INDEX_MAX)
+        *ret_what = "the term of a hard state is out of range";
+    else if (hs.current_term < log->hard_state.current_term)
+        *ret_what = "the term of a hard state is lower than that of the one before it";
+    else if (hs.current_term == log->hard_state.current_term && log->hard_state.voted_for != 0 &&
+             hs.voted_for != log->hard_state.voted_for)
+        *ret_what = "a vote changes within its term";
+    if (*ret_what != NULL)
+        return 1;
+    log->hard_state = hs;
+    return 0;
+}
+
+static int apply_record(struct recovery *rv, uint32_t slot, const struct record *rec,
+                        uint64_t offset, const char **ret_what)
+{
+    struct log_state *log = &rv->log;
+
+    switch (rec->type) {
+    case RECORD_ENTRY:
+        return apply_entry(rv, slot, rec, offset, ret_what);
+    case RECORD_HARDSTATE:
+        return apply_hard_state(log, rec, ret_what);
+    case RECORD_TRUNCATE:
+        if (rec->index == 0 || rec->len != 0) {
+            *ret_what = "a truncation of the wrong form";
+            return 1;
+        }
+        truncate_log(log, rec->index);
+        return 0;
+    case RECORD_SNAPMARK:
+        /* R9: where snapshot and log both have the entry, they must agree; a snapshot ahead of the
+         * log is a gap. */
+        *ret_what = "a snapshot mark does not match the log";
+        return rec->len == SNAPMARK_BYTES && rec->index <= log->last_index && rec->term != 0 &&
+                       term_list_at(&log->terms, rec->index) == rec->term
+                   ? 0
+                   : 1;
+    case RECORD_CONFIG:
+    case RECORD_SYNCMARK:
+    case RECORD_SEGMENT_END:
+    case RECORD_BATCH_END:
+        return 0;
+    }
+    *ret_what = "a record of an unknown type";
+    return 1;
+}
+
+/* Everything in a batch whose checksums are good. *ret_closed: it held SEGMENT_END. */
+int replay_batch(struct recovery *rv, uint32_t slot, const struct segment_image *img,
+                 const struct scan_batch *b, bool *ret_closed)
+{
+    struct log_state *log = &rv->log;
+    const struct wal_file *file = &rv->files[slot];
+    raft_index before = log->last_index;
+    uint64_t batch = 0;
+
+    for (uint64_t offset = b->start; offset < b->end;) {
+        struct record rec = {0};
+        const char *what = NULL;
+        int rc =
+            record_decode(img->data + offset, (size_t)(img->len - offset), img->salt, offset, &rec);
+
+        if (rc == 0)
+            rc = apply_record(rv, slot, &rec, offset, &what);
+        if (rc < 0)
+            return err_trace(rc);
+        if (rc == 0 && rec.type == RECORD_BATCH_END &&
+            (rec.index != log->last_index || rec.term != log->last_term)) {
+            what = "a batch_end names another last entry than the batch leaves";
+            rc = 1;
+        }
+        if (rc != 0)
+            return recovery_refuse(
+                &(struct damage){.file = file->name,
+                                 .offset = offset,
+                                 .batch = rec.batch,
+                                 .from = before + 1,
+                                 .to = b->last_index,
+                                 .what = what != NULL ? what : record_error_text(rc),
+                                 .evidence = "all its checksums are good"});
+        if (rec.type == RECORD_SEGMENT_END)
+            *ret_closed = true;
+        batch = rec.batch;
+        offset += record_bytes(rec.len);
+    }
+    log->commit_index =
+        store_max_u64(log->commit_index, store_min_u64(b->tail.commit_index, log->last_index));
+    log->batch = batch;
+    log->chain = b->tail.chain;
+    return 0;
+}
