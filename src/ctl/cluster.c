@@ -13,7 +13,7 @@
 
 #include "base/banned.h"
 
-static const char *const usual_places[] = {"./ridd.conf", "/etc/ridd/ridd.conf"};
+static const char *const usual_places[] = {"./ridd.conf", RIDD_CONF_FILE};
 
 static const char *env(const char *name)
 {
@@ -105,10 +105,9 @@ int cluster_find(struct ctl *ctl)
     for (size_t i = 0; i < sizeof(usual_places) / sizeof(usual_places[0]); i++)
         if (access(usual_places[i], F_OK) == 0)
             return take_file(ctl, usual_places[i]);
-    return report(
-        ctl, CTL_EXIT_CONF,
-        "no cluster named: no ./ridd.conf, no /etc/ridd/ridd.conf; give --endpoints HOST:PORT,... "
-        "or --config FILE");
+    return report(ctl, CTL_EXIT_CONF,
+                  "no cluster named: no ./ridd.conf, no " RIDD_CONF_FILE
+                  "; give --endpoints HOST:PORT,... or --config FILE");
 }
 
 int cluster_open(struct ctl *ctl, struct ridd **ret_client)

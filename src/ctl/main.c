@@ -188,7 +188,7 @@ static void print_help(void)
         "      --version         print the version\n"
         "\n"
         "Without -e and -c the nodes are those of $RIDCTL_ENDPOINTS, of the file $RIDD_CONF,\n"
-        "of ./ridd.conf or of /etc/ridd/ridd.conf.\n"
+        "of ./ridd.conf or of " RIDD_CONF_FILE ".\n"
         "\n"
         "Examples:\n"
         "  ridctl put leader n2\n"

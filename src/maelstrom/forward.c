@@ -479,9 +479,11 @@ void forward_reply(struct maelstrom *m, const struct member *from, const json_t 
 {
     const json_t *in_reply_to = json_object_get(body, "in_reply_to");
     uint64_t msg_id = (uint64_t)json_integer_value(in_reply_to); /* 0 if it is no integer */
+    struct member *member = maelstrom_member_of(m, from->id);
     struct forward *f = NULL;
 
-    maelstrom_member_of(m, from->id)->heard_us = m->now_us;
+    rid_assert(member != NULL);
+    member->heard_us = m->now_us;
     list_for_each(it, &m->by_id[msg_id % FORWARD_BUCKETS])
     {
         f = list_entry(it, struct forward, by_id);

@@ -8,13 +8,11 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/exit_codes.h"
 #include "conf/conf.h"
-#include "node/exit_codes.h"
 #include "node/node.h"
 
 #include "base/banned.h"
-
-#define DEFAULT_CONF "/etc/ridd/ridd.conf"
 
 static const char usage_text[] =
     "usage: ridd [--config FILE] [--id NAME]             run a node\n"
@@ -27,7 +25,7 @@ static const char help_text[] =
     "ridd is one node of a small replicated key-value store: writes go through a Raft log,\n"
     "linearizable reads cost a shared network round trip (ReadIndex).\n"
     "\n"
-    "  -c, --config FILE    configuration of the whole cluster (default " DEFAULT_CONF ")\n"
+    "  -c, --config FILE    configuration of the whole cluster (default " RIDD_CONF_FILE ")\n"
     "  -i, --id NAME        which of its nodes this is (default: [node] id)\n"
     "      --init           make the data directory of a new node; again with the same identity: "
     "no harm\n"
@@ -114,7 +112,7 @@ int main(int argc, char **argv)
 {
     uint64_t started_us = clock_mono_us();
     enum action action = RUN;
-    const char *path = DEFAULT_CONF;
+    const char *path = RIDD_CONF_FILE;
     const char *id = NULL;
     const char *dump_dir = NULL;
     unsigned n_actions = 0;

@@ -1,9 +1,16 @@
-/* The inside of the service, shared with compare.c. */
+/* The inside of the service. Its files call each other in one direction only, the way the parts of
+ * this header are ordered, from the bottom up:
+ *
+ *   replies ◄─ admission ◄─ read, write, transfer ◄────────────────── lines ◄─ service
+ *                     ◄─ compare_measure ◄─ compare ◄─ cluster ◄──────┘ */
 #ifndef RIDD_SERVICE_SERVICE_INT_H
 #define RIDD_SERVICE_SERVICE_INT_H
 
 #include "base/prng.h"
 #include "service/service.h"
+
+/* When a client that was told `busy` should try again: a few batches of the disk from now. */
+#define RETRY_AFTER_MS 20u
 
 struct compare;
 
@@ -18,7 +25,6 @@ struct service {
     struct prng prng;
     struct list transfers;   /* struct request, waiting for the end of a transfer */
     struct compare *compare; /* owned; the run under way, or NULL */
-    struct log_limit internal_limit;
 };
 
 struct service_conn {
@@ -35,7 +41,6 @@ struct request {
     struct list link;          /* in conn->requests */
     struct list transfer_link; /* in service->transfers */
     enum wire_request_type type;
-    enum wire_via via;
     bool verbose;
     uint32_t timeout_ms;
     uint64_t arrived_us;
@@ -47,13 +52,13 @@ struct request {
     unsigned char key[]; /* stored form */
 };
 
-/* Takes one owed request; NULL when memory is out or REQUESTS_MAX is reached (it has been answered
- * then). */
-struct request *service_request_new(struct service_conn *c, const struct wire_request *q);
-void service_request_free(struct request *req);
-/* Writes the error that a failure of the replica means. */
-void service_write_failure(struct service *s, struct buf *out, const struct wire_origin *origin,
-                           const struct replica_failure *f, uint32_t timeout_ms);
+/* ---- replies.c ---- */
+
+/* Where replies of this connection go; NULL when nobody reads them any more. */
+struct buf *service_out(const struct service_conn *c);
+const char *service_name_of(const struct service *s, raft_node_id id); /* NULL: unknown */
+/* The number that a reply in an envelope carries, 0 for a bare one. */
+uint64_t service_msg_id_for(struct service *s, const struct wire_origin *origin);
 void service_begin(struct service *s, struct wire_reply *w, struct buf *out,
                    const struct wire_origin *origin, const char *type);
 void service_begin_error(struct service *s, struct wire_reply *w, struct buf *out,
@@ -61,13 +66,54 @@ void service_begin_error(struct service *s, struct wire_reply *w, struct buf *ou
                          const char *text);
 /* Ends the reply; what is too large, or lacks memory, becomes an error instead. */
 void service_end(struct service *s, struct wire_reply *w, const struct wire_origin *origin);
-const char *service_name_of(const struct service *s, raft_node_id id); /* NULL: unknown */
+/* Writes the error that a failure of the replica means. */
+void service_write_failure(struct service *s, struct buf *out, const struct wire_origin *origin,
+                           const struct replica_failure *f, uint32_t timeout_ms);
+void service_refuse_busy(struct service_conn *c, const struct wire_origin *origin, const char *text,
+                         uint64_t limit);
+/* `malformed`: the field is well-formed JSON with a value that means nothing here. */
+void service_refuse_field(struct service_conn *c, const struct wire_request *q, const char *field,
+                          const char *text);
+void service_refuse_type(struct service_conn *c, const struct wire_request *q, const char *text);
+void service_reply_key_not_found(struct request *req, struct buf *out, raft_index index);
 
+/* ---- admission.c ---- */
+
+/* Takes one owed request; NULL when memory is out or REQUESTS_MAX is reached (it has been answered
+ * then). */
+struct request *service_request_new(struct service_conn *c, const struct wire_request *q);
+void service_request_free(struct request *req);
+struct request *service_request_of(struct replica_request *rr);
+/* Answers with the error and frees the request: the `failed` of all that enter the replica. */
+void service_request_failed(struct replica_request *rr, const struct replica_failure *f);
+/* Answers `busy`, and frees: memory ran out after the request had been admitted. */
+void service_request_no_memory(struct request *req);
+void service_submit(struct request *req);
+/* True: there is no room for this write, and it has been answered. */
+bool service_refuse_for_space(struct service_conn *c, const struct wire_request *q);
+
+/* ---- the verbs: one function each answers, now or later ---- */
+
+/* read.c */
+void service_handle_read_index(struct service_conn *c, const struct wire_request *q);
+void service_handle_read_via_log(struct service_conn *c, const struct wire_request *q);
+void service_handle_local_read(struct service_conn *c, const struct wire_request *q);
+void service_handle_read(struct service_conn *c, const struct wire_request *q);
+void service_handle_batch(struct service_conn *c, const struct wire_request *q);
+/* write.c */
+void service_handle_write(struct service_conn *c, const struct wire_request *q);
+/* transfer.c */
+void service_handle_transfer(struct service_conn *c, const struct wire_request *q);
 /* compare.c */
-void compare_start(struct request *req, const struct wire_request *q);
-/* The client went away. */
+void service_handle_compare(struct service_conn *c, const struct wire_request *q);
+/* The client of this request went away: a run for it ends. */
 void compare_cancel(struct service *s, struct request *req);
 void compare_progress(const struct service *s, struct wire_reply *w);
 void compare_free(struct compare *c);
+/* cluster.c */
+void service_handle_ping(struct service_conn *c, const struct wire_request *q);
+void service_handle_status(struct service_conn *c, const struct wire_request *q);
+void service_handle_members(struct service_conn *c, const struct wire_request *q);
+void service_handle_init(struct service_conn *c, const struct wire_request *q);
 
 #endif

@@ -104,7 +104,9 @@ static void finish(struct sim *s, struct op *op)
         memcpy(c->seen[op->key], op->text, sizeof(op->text));
     if (op->ok && s->healing && s->stable_since != 0)
         s->ok_since_stable[op->kind]++;
-    if (op->ok && op->kind != OP_READ_LOCAL)
+    if (c->resides && !s->healing)
+        ; /* it stays where it is */
+    else if (op->ok && op->kind != OP_READ_LOCAL)
         c->guess = op->node;
     else if (op->hint != 0)
         c->guess = op->hint - 1;
@@ -225,13 +227,14 @@ static void check_round(struct sim *s, const struct op *op, const struct replica
                  " was committed there when it came",
                  view->read_index, op->commit);
     for (unsigned i = 0; i < s->p.n_nodes; i++)
-        count += i != op->node && s->nodes[i].echoed[op->node].term == view->term &&
+        count += i != op->node && node_is_voter(&s->nodes[i]) &&
+                 s->nodes[i].echoed[op->node].term == view->term &&
                  s->nodes[i].echoed[op->node].round >= view->round;
-    if (count < s->p.n_nodes / 2 + 1)
+    if (count < node_quorum(s))
         sim_fail(s, "I10r",
                  "a read was confirmed by round %" PRIu64 " of term %" PRIu64
-                 ", which %u of %u nodes have answered",
-                 view->round, view->term, count, s->p.n_nodes);
+                 ", which %u of %u voters have answered",
+                 view->round, view->term, count, s->p.n_voters);
 }
 
 static void check_linearizable(struct sim *s, const struct op *op, const struct replica_view *view)
@@ -390,7 +393,7 @@ static unsigned draw_node(struct sim *s, unsigned client, enum op_kind kind)
             node = (node + 1) % s->p.n_nodes;
         return kind != OP_READ_LOCAL && stray >= 10 ? c->guess : node;
     }
-    return kind == OP_READ_LOCAL || stray < s->p.stray_percent ? node : c->guess;
+    return kind == OP_READ_LOCAL || (stray < s->p.stray_percent && !c->resides) ? node : c->guess;
 }
 
 static void issue(struct sim *s, unsigned client)
@@ -474,6 +477,7 @@ void client_submit(struct sim *s, struct op *op)
         REPLICA_READ_LOG, REPLICA_READ_LOCAL, REPLICA_READ};
     struct sim_node *n = &s->nodes[op->node];
     struct sim_session *c = &s->clients[op->client].sessions[op->node];
+    raft_index closed;
     uint64_t now;
 
     if (n->life != NODE_UP || s->drained) {
@@ -503,7 +507,10 @@ void client_submit(struct sim *s, struct op *op)
                                            .served = served,
                                            .written = written,
                                            .failed = failed};
+    closed = is_write(op->kind) ? manners_propose_begin(n) : 0;
     replica_submit(n->replica, &op->request, now);
+    if (closed != 0)
+        manners_propose_end(n, closed);
     if (op->submitted && op->request.stage == REPLICA_WAITING)
         MARK(s, requests_waited);
     if (op->submitted)
@@ -521,6 +528,7 @@ void clients_init(struct sim *s)
 
         c->on = (s->options.clients_off >> i & 1) == 0;
         c->open_loop = sim_below(s, STREAM_CLIENT, i, 2) == 0;
+        c->resides = sim_below(s, STREAM_CLIENT, i, 100) < s->p.reside_percent;
         c->in_flight_max = 1u << sim_below(s, STREAM_CLIENT, i, 5);
         c->guess = (unsigned)sim_below(s, STREAM_CLIENT, i, s->p.n_nodes);
         c->interval_ns = s->p.length_ns * s->p.n_clients * 12 / s->p.events + 1;

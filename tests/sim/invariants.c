@@ -252,6 +252,27 @@ static void i1_one_leader(struct sim_node *n, raft_term term)
     }
 }
 
+/* I1 again: by voters. A later vote of a voter hides what it did in this term; one that is still of
+ * this term, or has not reached it, tells. */
+static void i1_elected(struct sim_node *n, raft_term term)
+{
+    struct sim *s = n->sim;
+    unsigned others = 0;
+
+    if (!node_is_voter(n))
+        sim_fail(s, "I1", "n%u is a learner and leads in term %" PRIu64, n->i + 1, term);
+    for (unsigned i = 0; i < s->p.n_voters; i++) {
+        const struct raft_hard_state *hs = &s->nodes[i].wal.durable_hard_state;
+
+        others += !s->nodes[i].damaged &&
+                  (hs->current_term < term || (hs->current_term == term && hs->voted_for != n->id));
+    }
+    if (others > s->p.n_voters - node_quorum(s))
+        sim_fail(s, "I1",
+                 "n%u leads in term %" PRIu64 ", and %u of %u voters have not voted for it",
+                 n->i + 1, term, others, s->p.n_voters);
+}
+
 /* I4: who leads has everything committed before. */
 static void i4_leader_is_complete(struct sim_node *n, raft_term term)
 {
@@ -274,6 +295,7 @@ static void leads(struct sim_node *n, const struct raft_trace *t)
     if (hs->current_term != t->term || hs->voted_for != n->id)
         sim_fail(n->sim, "I7", "n%u leads in term %" PRIu64 ", and its own vote is not on its disk",
                  n->i + 1, t->term);
+    i1_elected(n, t->term);
     i1_one_leader(n, t->term);
     i4_leader_is_complete(n, t->term);
 }
@@ -292,10 +314,10 @@ static void i6_commit_is_durable(struct sim_node *n, raft_index index, raft_term
                  "n%u commits %" PRIu64 " of term %" PRIu64 " by counting in term %" PRIu64,
                  n->i + 1, index, e->term, term);
     for (unsigned i = 0; i < s->p.n_nodes; i++)
-        count += holds(&s->nodes[i].wal.durable, index, e->chain);
-    if (count < s->p.n_nodes / 2 + 1)
-        sim_fail(s, "I6", "n%u commits %" PRIu64 ", which is durable on %u of %u nodes", n->i + 1,
-                 index, count, s->p.n_nodes);
+        count += node_is_voter(&s->nodes[i]) && holds(&s->nodes[i].wal.durable, index, e->chain);
+    if (count < node_quorum(s))
+        sim_fail(s, "I6", "n%u commits %" PRIu64 ", which is durable on %u of %u voters", n->i + 1,
+                 index, count, s->p.n_voters);
     if (!holds(&n->wal.durable, index, e->chain))
         sim_fail(s, "I6", "n%u commits %" PRIu64 ", which is not on its own disk", n->i + 1, index);
 }
@@ -395,12 +417,49 @@ static void i2_leader_appends_only(struct sim_node *n, const struct raft_ready *
                  ready->truncate_from);
 }
 
-/* I3: the same index and term, the same log up to there. */
-static void i3_logs_match(struct sim *s, unsigned node, raft_index index, raft_term term,
-                          uint64_t chain)
+static struct oracle_payload *payload_new(const struct raft_entry *e)
+{
+    struct oracle_payload *p = sim_alloc(sizeof(*p) + e->len);
+
+    p->type = e->type;
+    p->len = e->len;
+    if (e->len > 0)
+        memcpy(p->data, e->data, e->len);
+    return p;
+}
+
+static uint64_t entry_key(raft_index index, raft_term term)
+{
+    return index << 24 ^ term;
+}
+
+bool oracle_entry_get(struct sim *s, raft_index index, raft_term term, struct raft_entry *ret)
 {
     struct oracle *o = &s->oracle;
-    uint64_t key = index << 24 ^ term;
+    uint64_t key = entry_key(index, term);
+    size_t i;
+
+    if (o->matching_size == 0)
+        return false;
+    i = sim_mix(3, key) & (o->matching_size - 1);
+    while (o->matching[i].key != 0 && o->matching[i].key != key)
+        i = (i + 1) & (o->matching_size - 1);
+    if (o->matching[i].payload == NULL)
+        return false;
+    *ret = (struct raft_entry){.id = {.term = term, .index = index},
+                               .type = o->matching[i].payload->type,
+                               .len = o->matching[i].payload->len,
+                               .data = o->matching[i].payload->data};
+    return true;
+}
+
+/* I3: the same index and term, the same log up to there. */
+static void i3_logs_match(struct sim *s, unsigned node, const struct raft_entry *e, uint64_t chain)
+{
+    raft_index index = e->id.index;
+    raft_term term = e->id.term;
+    struct oracle *o = &s->oracle;
+    uint64_t key = entry_key(index, term);
     size_t i;
 
     if (o->n_matching * 2 >= o->matching_size) {
@@ -425,6 +484,8 @@ static void i3_logs_match(struct sim *s, unsigned node, raft_index index, raft_t
     if (o->matching[i].key == 0) {
         o->matching[i].key = key;
         o->matching[i].chain = chain;
+        if (s->p.piece_ppm > 0)
+            o->matching[i].payload = payload_new(e);
         o->n_matching++;
     } else if (o->matching[i].chain != chain) {
         sim_fail(s, "I3",
@@ -442,6 +503,7 @@ void oracle_submit(struct sim_node *n, const struct raft_ready *ready)
                           : w->tail.n;
     uint64_t chain = last > 0 ? w->tail.entries[last - 1].chain : 0;
 
+    manners_ready(n, ready);
     i2_leader_appends_only(n, ready);
     /* What is committed is looked at when it is traced: here a later commit may have come in the
      * same message. */
@@ -461,7 +523,7 @@ void oracle_submit(struct sim_node *n, const struct raft_ready *ready)
             sim_fail(s, "I3", "n%u hands %" PRIu64 " to its log behind %" PRIu64, n->i + 1,
                      e->id.index, last + i);
         chain = sim_mix(sim_mix(chain, e->id.term), shadow_content(e));
-        i3_logs_match(s, n->i, e->id.index, e->id.term, chain);
+        i3_logs_match(s, n->i, e, chain);
     }
 }
 
@@ -544,6 +606,7 @@ static void note_echo(struct sim_node *n, const struct raft_msg *m)
 void oracle_send(struct sim_node *n, const struct raft_msg *m)
 {
     note_echo(n, m);
+    manners_send(n, m);
     i7_durable_before_visible(n, m);
     i8_acks_what_agrees(n, m);
 }
@@ -562,6 +625,10 @@ void oracle_boot(struct sim_node *n, const struct store_recovered *r, struct raf
     if (applied.index > r->last_index)
         sim_fail(s, "I15", "the state of n%u holds %" PRIu64 ", its log %" PRIu64, n->i + 1,
                  applied.index, r->last_index);
+    /* B36: a restart does not go back behind what was noted. */
+    if (r->commit_index < n->wal.durable_commit && !n->damaged)
+        sim_fail(s, "I15", "n%u recovers the commit index %" PRIu64 ", and had noted %" PRIu64,
+                 n->i + 1, r->commit_index, n->wal.durable_commit);
     if (r->commit_index > s->oracle.committed && r->commit_index > 1)
         sim_fail(s, "I15",
                  "n%u recovers the commit index %" PRIu64 ", and %" PRIu64 " is committed",
@@ -611,6 +678,11 @@ static void i16_bounded(struct sim_node *n)
     if (raft_get_role(node_raft(n)) != RAFT_LEADER && st.n_in_round != 0)
         sim_fail(s, "I10s", "n%u does not lead, and %u reads wait for its round", n->i + 1,
                  st.n_in_round);
+    /* READS R17: nor is what was proposed kept, but for what is committed and not applied yet. */
+    if (raft_get_role(node_raft(n)) != RAFT_LEADER && st.n_proposed != 0 &&
+        replica_last_applied(n->replica) == raft_get_commit_index(node_raft(n)))
+        sim_fail(s, "I12", "n%u does not lead, and %u of its proposals have no end", n->i + 1,
+                 st.n_proposed);
     for (unsigned i = 0; i < s->p.n_clients; i++)
         flying += s->clients[i].n_in_flight;
     if (st.n_waiting + st.n_in_round + st.n_confirmed + st.n_proposed > flying)
@@ -627,10 +699,11 @@ void oracle_turn(struct sim_node *n)
     struct raft *r = replica_raft_mutable(n->replica);
 
     raft_check(r);
+    manners_turn(n);
     n->look++;
     if (raft_get_role(r) == RAFT_LEADER && n->look % 8 == 0)
         i8_progress(n);
-    if (n->look % (raft_get_role(r) == RAFT_LEADER ? 64 : 8) == 0)
+    if (n->look % (raft_get_role(r) == RAFT_LEADER ? 32 : 8) == 0)
         i16_bounded(n);
     if (raft_get_commit_index(r) > s->oracle.committed && s->oracle.committed > 0)
         sim_fail(s, "I6", "the commit index of n%u is %" PRIu64 ", and %" PRIu64 " is committed",
@@ -655,9 +728,10 @@ void oracle_end(struct sim *s)
     unsigned count = 0;
 
     for (unsigned i = 0; i < s->p.n_nodes; i++)
-        count += holds(&s->nodes[i].wal.durable, o->committed, entry(s, o->committed)->chain);
-    if (count < s->p.n_nodes / 2 + 1)
-        sim_fail(s, "I6", "at the end %" PRIu64 " is durable on %u nodes", o->committed, count);
+        count += node_is_voter(&s->nodes[i]) &&
+                 holds(&s->nodes[i].wal.durable, o->committed, entry(s, o->committed)->chain);
+    if (count < node_quorum(s))
+        sim_fail(s, "I6", "at the end %" PRIu64 " is durable on %u voters", o->committed, count);
 }
 
 void oracle_done(struct sim *s)
@@ -667,6 +741,8 @@ void oracle_done(struct sim *s)
     free(o->entries);
     for (unsigned i = 0; i < SIM_KEYS_MAX; i++)
         free(o->keys[i].versions);
+    for (size_t i = 0; i < o->matching_size; i++)
+        free(o->matching[i].payload);
     free(o->matching);
     free(o->leaders);
     free(o->ops);

@@ -9,14 +9,15 @@
 #include "base/banned.h"
 
 static const char *const names[EPISODE_KIND_COUNT] = {
-    "isolate",       "isolate_leader", "halves",       "one_way_out",
-    "one_way_in",    "bridge",         "ring",         "random_cuts",
-    "clog",          "flap",           "loss",         "break_links",
-    "crash_process", "crash_machine",  "crash_leader", "crash_majority",
-    "crash_all",     "pause",          "pause_leader", "suspend",
-    "drift",         "stall",          "stall_leader", "slow_disk",
-    "sync_fails",    "disk_full",      "rot",          "wipe",
-    "transfer",      "call_fails"};
+    "isolate",        "isolate_leader", "halves",       "one_way_out",
+    "one_way_in",     "bridge",         "ring",         "random_cuts",
+    "clog",           "flap",           "loss",         "break_links",
+    "crash_process",  "crash_machine",  "crash_leader", "crash_majority",
+    "crash_all",      "pause",          "pause_leader", "suspend",
+    "drift",          "stall",          "stall_leader", "slow_disk",
+    "sync_fails",     "disk_full",      "rot",          "wipe",
+    "transfer",       "call_fails",     "chase_cut",    "chase_pause",
+    "chase_transfer", "crash_stored",   "state_fails"};
 
 const char *episode_name(enum episode_kind kind)
 {
@@ -25,14 +26,25 @@ const char *episode_name(enum episode_kind kind)
 
 /* ---- the plan ---- */
 
+/* New leaders one after the other: logs that end differently, and reads that do not know it yet. */
+static bool is_chase(enum episode_kind kind)
+{
+    return kind == EPISODE_CHASE_CUT || kind == EPISODE_CHASE_PAUSE ||
+           kind == EPISODE_CHASE_TRANSFER;
+}
+
 void nemesis_plan(struct sim *s)
 {
-    uint64_t enabled = sim_draw(s, STREAM_NEMESIS, 0) | sim_draw(s, STREAM_NEMESIS, 0);
+    const uint64_t all = (UINT64_C(1) << EPISODE_KIND_COUNT) - 1;
+    uint64_t enabled = sim_draw(s, STREAM_NEMESIS, 0) & all;
     unsigned n = (unsigned)sim_below(s, STREAM_NEMESIS, 0, 24);
 
-    /* A third of the seeds knows all faults, the others a part of them. */
-    if (sim_below(s, STREAM_NEMESIS, 0, 3) == 0)
-        enabled = UINT64_MAX;
+    /* Faults hide each other: a node that crashes all the time has no long log. So each kind is off
+     * in half of the seeds; one seed in eight knows all. */
+    if (enabled == 0 || sim_below(s, STREAM_NEMESIS, 0, 8) == 0) {
+        MARK(s, seeds_all_faults);
+        enabled = all;
+    }
     for (unsigned i = 0; i < n; i++) {
         struct episode *e = &s->episodes[i];
         unsigned kind = (unsigned)sim_below(s, STREAM_NEMESIS, 1, EPISODE_KIND_COUNT);
@@ -46,6 +58,8 @@ void nemesis_plan(struct sim *s)
         e->length =
             s->p.election_us * 1000 *
             (1 + sim_below(s, STREAM_NEMESIS, 3, 1u << sim_below(s, STREAM_NEMESIS, 3, 8))) / 16;
+        if (is_chase(e->kind))
+            e->length = s->p.election_us * 1000 * (6 + e->draw % 40);
         if ((s->options.episodes_off >> i & 1) != 0)
             continue;
         sim_push_any(s, e->begin, EV_EPISODE_BEGIN, 0, (uint16_t)i, NULL);
@@ -81,6 +95,7 @@ static void cut_sets(struct sim *s, struct episode *e)
             case EPISODE_ISOLATE:
             case EPISODE_ISOLATE_LEADER:
             case EPISODE_FLAP:
+            case EPISODE_CHASE_CUT:
                 if (a == e->node)
                     cut_both(e, a, b);
                 break;
@@ -142,10 +157,12 @@ static bool may_damage(struct sim *s, struct sim_node *n)
 {
     if (n->damaged)
         return true;
-    if (s->n_damaged >= (s->p.n_nodes - 1) / 2)
-        return false;
+    if (node_is_voter(n)) { /* any number of learners may be lost */
+        if (s->n_damaged >= (s->p.n_voters - 1) / 2)
+            return false;
+        s->n_damaged++;
+    }
     n->damaged = true;
-    s->n_damaged++;
     return true;
 }
 
@@ -221,6 +238,13 @@ static void begin_disk(struct sim *s, struct episode *e, struct sim_node *n)
         if (may_damage(s, n))
             wal_rot(n, e->draw);
         break;
+    case EPISODE_CRASH_STORED:
+        n->wal.crash_stored = true;
+        n->wal.crash_machine = (e->draw >> 20 & 1) != 0;
+        break;
+    case EPISODE_STATE_FAILS:
+        n->state.fail_commit = n->life == NODE_UP;
+        break;
     case EPISODE_WIPE:
         if (n->life == NODE_OUT || !may_damage(s, n))
             break;
@@ -230,6 +254,30 @@ static void begin_disk(struct sim *s, struct episode *e, struct sim_node *n)
     default:
         break;
     }
+}
+
+/* The next one that leads. */
+static void chase(struct sim *s, struct episode *e)
+{
+    struct sim_node *n = node_leader(s);
+    uint64_t step = s->p.election_us * 1000 * (1 + sim_mix(e->draw, s->now) % 6) / 2;
+
+    if (n != NULL) {
+        MARK(s, leader_chased);
+        TRACE(s, "episode %u chases n%u", (unsigned)(e - s->episodes), n->i + 1);
+        e->node = n->i;
+        memset(e->cuts, 0, sizeof(e->cuts));
+        cut_sets(s, e);
+        if (e->kind == EPISODE_CHASE_PAUSE)
+            n->paused_until = s->now + step + s->p.election_us * 500;
+        if (e->kind == EPISODE_CHASE_TRANSFER &&
+            replica_transfer(n->replica, 0, clock_local_us(n)) == 0) {
+            MARK(s, transfers);
+            node_input(n);
+        }
+        nemesis_recut(s);
+    }
+    sim_push_any(s, s->now + step, EV_FLAP, 0, (uint16_t)(e - s->episodes), NULL);
 }
 
 static void begin(struct sim *s, struct episode *e)
@@ -258,6 +306,11 @@ static void begin(struct sim *s, struct episode *e)
     case EPISODE_FLAP:
         sim_push_any(s, s->now + e->length / 8, EV_FLAP, 0, (uint16_t)(e - s->episodes), NULL);
         break;
+    case EPISODE_CHASE_CUT:
+    case EPISODE_CHASE_PAUSE:
+    case EPISODE_CHASE_TRANSFER:
+        chase(s, e);
+        break;
     case EPISODE_LOSS:
         for (unsigned i = 0; i < s->p.n_nodes * s->p.n_nodes; i++)
             s->net.loss_ppm[i / s->p.n_nodes][i % s->p.n_nodes] =
@@ -279,7 +332,7 @@ static void begin(struct sim *s, struct episode *e)
         node_crash(n, (e->draw >> 20 & 1) != 0, e->length);
         break;
     case EPISODE_CRASH_MAJORITY:
-        crash_some(s, e, s->p.n_nodes / 2 + 1);
+        crash_some(s, e, node_quorum(s));
         break;
     case EPISODE_CRASH_ALL:
         crash_some(s, e, s->p.n_nodes);
@@ -356,6 +409,12 @@ static void end(struct sim *s, struct episode *e)
         fake_disk_set_capacity(n->wal.disk, 0);
         n->wal.failing--;
         break;
+    case EPISODE_CRASH_STORED:
+        n->wal.crash_stored = false;
+        break;
+    case EPISODE_STATE_FAILS:
+        n->state.fail_commit = false;
+        break;
     case EPISODE_ROT:
         /* So that somebody looks at it. */
         node_crash(n, false, e->length);
@@ -375,6 +434,8 @@ static void sick_turn(struct sim *s, unsigned i)
     s->sick_now[i] = s->sickness[i] == 3 ? !s->sick_now[i] : true;
     if (s->sickness[i] == 4)
         node_crash(n, (draw & 1) != 0, draw % (s->p.election_us * 3000));
+    if (s->sickness[i] == 7)
+        n->wal.stalled_until = s->now + s->p.election_us * UINT64_C(1000) * 1000;
     if (s->sickness[i] == 5 && n->life == NODE_UP)
         n->paused_until = s->now + draw % (s->p.election_us * 3000);
     nemesis_recut(s);
@@ -394,6 +455,8 @@ void nemesis_event(struct sim *s, const struct sim_event *e)
         begin(s, ep);
     } else if (e->kind == EV_EPISODE_END) {
         end(s, ep);
+    } else if (ep->active && is_chase(ep->kind)) {
+        chase(s, ep);
     } else if (ep->active) {
         ep->flap_on = !ep->flap_on;
         nemesis_recut(s);
@@ -425,7 +488,7 @@ static void heal_node(struct sim_node *n)
 /* A random majority is well from now on; the others may go on as they like. */
 void nemesis_heal(struct sim *s)
 {
-    unsigned n = s->p.n_nodes;
+    unsigned n = s->p.n_voters;
     unsigned count = n / 2 + 1 + (unsigned)sim_below(s, STREAM_HEAL, 0, n - n / 2);
     unsigned order[SIM_NODES_MAX];
 
@@ -445,6 +508,9 @@ void nemesis_heal(struct sim *s)
         s->core |= UINT64_C(1) << order[k];
         count--;
     }
+    for (; n < s->p.n_nodes; n++)
+        if (!s->nodes[n].damaged && sim_below(s, STREAM_HEAL, 3, 2) == 0)
+            s->core |= UINT64_C(1) << n;
     memset(s->net.clogged_until, 0, sizeof(s->net.clogged_until));
     memset(s->net.loss_ppm, 0, sizeof(s->net.loss_ppm));
     for (unsigned i = 0; i < n; i++) {
@@ -453,7 +519,7 @@ void nemesis_heal(struct sim *s)
             continue;
         }
         MARK(s, healed_with_sick_minority);
-        s->sickness[i] = (unsigned)sim_below(s, STREAM_HEAL, 2, 7);
+        s->sickness[i] = (unsigned)sim_below(s, STREAM_HEAL, 2, 8);
         for (unsigned j = 0; s->sickness[i] == 6 && j < n; j++) {
             s->net.loss_ppm[i][j] = 500000;
             s->net.loss_ppm[j][i] = 500000;

@@ -76,7 +76,9 @@ static int deliver(struct sim *s, unsigned from, unsigned to, const struct wire_
           from + 1, to + 1, raft_msg_type_name(m.type), m.term, m.prev.index, m.prev.term,
           m.n_entries, m.index, m.leader_commit, m.round, m.reject ? " reject" : "",
           m.transfer ? " transfer" : "");
+    manners_before(n, &m);
     r = replica_step(n->replica, &m, clock_local_us(n));
+    manners_after(n, &m);
     if (r != 0)
         sim_fail(s, "I0", "n%u refuses a %s of n%u, which is a correct peer", to + 1,
                  raft_msg_type_name(m.type), from + 1);
@@ -316,6 +318,7 @@ static void tell_end(struct sim *s, unsigned self, unsigned peer, bool up)
     l->end_up[end] = up;
     TRACE(s, "n%u sees the link to n%u %s", self + 1, peer + 1, up ? "up" : "down");
     replica_link(n->replica, s->nodes[peer].id, up, clock_local_us(n));
+    manners_link(n, peer, up);
     node_input(n);
 }
 

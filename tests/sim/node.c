@@ -37,12 +37,14 @@ static void send_msg(void *ctx, const struct raft_msg *m)
 
     oracle_send(n, m);
     net_send(n, m);
+    pieces_send(n, m);
 }
 
 static void trace(void *ctx, const struct raft_trace *t)
 {
     struct sim_node *n = ctx;
 
+    manners_trace(n, t);
     oracle_trace(n, t);
 }
 
@@ -52,9 +54,20 @@ static void fatal(void *ctx, int error, const char *what)
 
     n->fatal_error = error;
     n->fatal_what = what;
+    n->fatal_judged = n->fatal_judged || n->state.failed;
 }
 
 /* ---- looking ---- */
+
+bool node_is_voter(const struct sim_node *n)
+{
+    return n->i < n->sim->p.n_voters;
+}
+
+unsigned node_quorum(const struct sim *s)
+{
+    return s->p.n_voters / 2 + 1;
+}
 
 const struct raft *node_raft(const struct sim_node *n)
 {
@@ -236,6 +249,8 @@ void node_boot(struct sim_node *n)
     n->fatal_error = 0;
     n->fatal_judged = false;
     n->round = 0;
+    n->manners = (struct sim_manners){0};
+    n->state.failed = n->state.fail_commit = false;
     TRACE(s, "n%u is up: term %" PRIu64 " last %" PRIu64 " applied %" PRIu64, n->i + 1,
           raft_get_term(node_raft(n)), n->wal.tail.n, state_last_applied(n).index);
     net_node_up(n);

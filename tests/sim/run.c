@@ -45,6 +45,18 @@ static void profile_network(struct sim *s, struct profile *p)
     p->chunked = sim_below(s, STREAM_PROFILE, 2, 3) == 0;
     p->old_after_new = sim_below(s, STREAM_PROFILE, 2, 2) == 0;
     p->pipe_bytes_max = PICK(s, 4096, 65536, 1u << 20);
+    /* Half of the kinds are off, so that the others get further. */
+    if (sim_below(s, STREAM_PROFILE, 6, 8) > 0) {
+        unsigned *kinds[] = {&p->delay_tail_ppm, &p->loss_ppm,  &p->dup_ppm,
+                             &p->replay_ppm,     &p->break_ppm, &p->piece_ppm};
+
+        p->piece_ppm = (unsigned)PICK(s, 20000, 100000, 400000);
+        for (unsigned i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+            if (sim_below(s, STREAM_PROFILE, 6, 2) == 0)
+                *kinds[i] = 0;
+    }
+    if (p->piece_ppm > 0)
+        MARK(s, seeds_pieces);
 }
 
 static void profile_disk(struct sim *s, struct profile *p)
@@ -72,6 +84,7 @@ static void profile_load(struct sim *s, struct profile *p)
     p->large_percent = (unsigned)PICK(s, 0, 0, 3, 30);
     p->leave_ppm = (unsigned)PICK(s, 0, 2000, 30000);
     p->stray_percent = (unsigned)PICK(s, 2, 10, 50);
+    p->reside_percent = (unsigned)PICK(s, 0, 0, 30, 100);
     p->timeout_us = p->election_us * PICK(s, 1, 4, 16);
 }
 
@@ -82,10 +95,18 @@ static void draw_profile(struct sim *s)
     p->n_nodes = (unsigned)PICK(s, 1, 2, 3, 3, 3, 3, 3, 3, 3, 4, 4, 5, 5, 5, 6, 7);
     if (s->options.n_nodes != 0)
         p->n_nodes = s->options.n_nodes;
-    if (p->n_nodes == 1)
+    p->n_voters = p->n_nodes;
+    if (p->n_voters == 1)
         MARK(s, seeds_single);
-    if (p->n_nodes % 2 == 0)
+    if (p->n_voters % 2 == 0)
         MARK(s, seeds_even);
+    if (sim_below(s, STREAM_PROFILE, 5, 4) == 0 && s->options.n_nodes == 0) {
+        p->n_nodes += 1 + (unsigned)sim_below(s, STREAM_PROFILE, 5, 2);
+        if (p->n_nodes > SIM_NODES_MAX)
+            p->n_nodes = SIM_NODES_MAX;
+    }
+    if (p->n_nodes > p->n_voters)
+        MARK(s, seeds_learner);
     p->election_us = PICK(s, 30000, 100000, 500000);
     p->heartbeat_us = p->election_us / PICK(s, 3, 5, 10);
     p->rounds_max = 1 + (unsigned)sim_below(s, STREAM_PROFILE, 1, 4);
@@ -120,7 +141,8 @@ struct sim *run_new(const struct sim_options *options)
         n->i = i;
         (void)snprintf(n->name, sizeof(n->name), "n%u", i + 1);
         n->id = raft_node_id_of_name(n->name);
-        (void)raft_configuration_add(&s->configuration, n->name, RAFT_VOTER, "", "");
+        (void)raft_configuration_add(&s->configuration, n->name,
+                                     node_is_voter(n) ? RAFT_VOTER : RAFT_LEARNER, "", "");
     }
     net_init(s);
     for (unsigned i = 0; i < s->p.n_nodes; i++)
@@ -255,6 +277,7 @@ static void heal(struct sim *s)
     s->p.loss_ppm = 0;
     s->p.break_ppm = 0;
     s->p.flip_ppm = 0;
+    s->p.piece_ppm = 0;
     s->p.timeout_us = s->p.election_us * 8;
     for (unsigned i = 0; i < s->p.n_clients; i++) {
         s->clients[i].on = true;

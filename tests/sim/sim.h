@@ -11,12 +11,16 @@
  *   state.c       a node's state machine: a map in memory, or LMDB
  *   node.c        a node: birth, death, the turn, the replica's tables
  *   clients.c     who asks, and what the answers must satisfy (I10, I12, I13)
+ *   pieces.c      appends that a leader may send and hardly ever does
  *   nemesis.c     what goes wrong, and when
  *   invariants.c  the oracle: I1 to I9, I14 to I18
+ *   manners.c     the oracle again: what a node owes for what it was given
  *   run.c         one run from birth to the demand for progress (L1, L2)
  *   trace.c       hash, lines, coverage marks, failure
  *   shrink.c      a failing run made smaller; scripts
  *   main.c        options, processes, counting
+ *   oracle.h      what the oracle keeps
+ *   profile.h     what a seed draws: the world, and what goes wrong
  *
  * Units: virtual time in nanoseconds, what nodes see in microseconds. Memory is libc's; when it is
  * out the run aborts. */
@@ -53,6 +57,7 @@ enum sim_stream {
     STREAM_NEMESIS,
     STREAM_CLOCK,
     STREAM_HEAL,
+    STREAM_PIECE,
     STREAM_COUNT,
 };
 
@@ -130,7 +135,9 @@ struct sim_event {
     X(leader_disk_stalled) X(reads_confirmed) X(reads_failed_by_loss) X(reads_floor) \
     X(reads_log) X(reads_local) X(writes_ok) X(writes_unknown) X(writes_unknown_applied) \
     X(writes_refused) X(cas_failed) X(transfers) X(client_left) X(requests_waited) \
-    X(healed_with_sick_minority) X(out_for_ever)
+    X(healed_with_sick_minority) X(out_for_ever) \
+    X(seeds_learner) X(seeds_pieces) X(seeds_all_faults) X(pieces) X(leader_chased) \
+    X(crash_stored) X(state_failed)
 /* clang-format on */
 
 enum sim_mark {
@@ -196,7 +203,10 @@ struct sim_wal {
     bool lied;
     bool rotten; /* bits were flipped, or files taken away */
     bool wiped;
-    unsigned failing; /* episodes in which errors of the disk are no surprise */
+    unsigned failing;          /* episodes in which errors of the disk are no surprise */
+    bool crash_stored;         /* the node dies before the next report of its disk */
+    bool crash_machine;        /* then */
+    raft_index durable_commit; /* noted with a durable batch */
 };
 
 /* ---- the state machine of a node ---- */
@@ -229,7 +239,9 @@ struct sim_state {
     unsigned n_commits;
     bool in_transaction;
     bool reading;
-    struct kv *kv; /* owned; NULL: the map is used */
+    bool fail_commit; /* the next one */
+    bool failed;      /* it has; the node must end */
+    struct kv *kv;    /* owned; NULL: the map is used */
     char dir[64];
     unsigned machine_boots;
 };
@@ -240,6 +252,21 @@ enum node_life { NODE_DOWN, NODE_UP, NODE_OUT };
 
 struct op;
 struct sim;
+
+/* What a node owes for what it was given, and what it has heard: see manners.c. */
+struct sim_manners {
+    unsigned owes_echo;      /* bits of leaders: an answer to their heartbeat */
+    unsigned owes_heartbeat; /* bits of peers: one because the link is new */
+    raft_term heard_term;    /* a leader of that term was heard last, */
+    uint64_t heard_us;       /* at that local time */
+    bool granted;            /* a vote or pre-vote, in this step */
+    bool led;                /* the last that was traced of its role */
+    enum raft_role role;     /* before the step, as all below */
+    raft_term term;
+    bool hears;
+    raft_index match; /* of the sender */
+    uint64_t acked_round;
+};
 
 struct sim_node {
     struct sim *sim;
@@ -277,6 +304,7 @@ struct sim_node {
     raft_index match[SIM_NODES_MAX]; /* of match_term */
     raft_term match_term;
     unsigned look;
+    struct sim_manners manners;
 };
 
 /* ---- network ---- */
@@ -341,6 +369,7 @@ struct sim_session {
 struct sim_client {
     bool on;
     bool open_loop;
+    bool resides;
     unsigned in_flight_max;
     unsigned n_in_flight;
     uint64_t interval_ns;
@@ -351,145 +380,8 @@ struct sim_client {
     char seen[SIM_KEYS_MAX][24];                /* text last read, for cas */
 };
 
-/* ---- the oracle ---- */
-
-struct oracle_entry {
-    raft_term term;
-    uint64_t chain;  /* of the committed log */
-    uint64_t op;     /* id, 0: none */
-    uint64_t digest; /* of the state after it */
-    uint8_t status;
-    bool existed;
-    bool applied; /* op, digest and the rest are known */
-};
-struct oracle_version {
-    raft_index index;
-    uint64_t hash; /* of the text */
-    bool exists;
-    raft_index create_index;
-    uint64_t version;
-};
-struct oracle_key {
-    struct oracle_version *versions; /* owned */
-    unsigned n;
-    unsigned size;
-};
-struct oracle_op { /* by id, in a table */
-    uint64_t id;
-    raft_index applied_at;
-    bool refused; /* it was said that it never happened */
-    bool unknown; /* nobody was told */
-};
-struct oracle {
-    struct oracle_entry *entries; /* owned; [0] is index 1 */
-    uint64_t size;
-    raft_index committed; /* by anybody */
-    raft_index applied;   /* by anybody */
-    raft_index shown;     /* acknowledged or read, by anybody */
-    struct oracle_key keys[SIM_KEYS_MAX];
-    uint64_t digest;
-    struct {
-        uint64_t key;
-        uint64_t chain;
-    } * matching; /* owned; (index, term) to chain */
-    size_t matching_size;
-    size_t n_matching;
-    struct {
-        raft_term term;
-        unsigned node;
-    } * leaders; /* owned; by term */
-    size_t n_leaders;
-    size_t leaders_size;
-    struct oracle_op *ops; /* owned; hash table */
-    size_t ops_size;
-    size_t n_ops;
-};
-
-/* ---- what may go wrong ---- */
-
-enum episode_kind {
-    EPISODE_ISOLATE,
-    EPISODE_ISOLATE_LEADER,
-    EPISODE_HALVES,
-    EPISODE_ONE_WAY_OUT,
-    EPISODE_ONE_WAY_IN,
-    EPISODE_BRIDGE,
-    EPISODE_RING,
-    EPISODE_RANDOM_CUTS,
-    EPISODE_CLOG,
-    EPISODE_FLAP,
-    EPISODE_LOSS,
-    EPISODE_BREAK_LINKS,
-    EPISODE_CRASH_PROCESS,
-    EPISODE_CRASH_MACHINE,
-    EPISODE_CRASH_LEADER,
-    EPISODE_CRASH_MAJORITY,
-    EPISODE_CRASH_ALL,
-    EPISODE_PAUSE,
-    EPISODE_PAUSE_LEADER,
-    EPISODE_SUSPEND,
-    EPISODE_DRIFT,
-    EPISODE_STALL,
-    EPISODE_STALL_LEADER,
-    EPISODE_SLOW_DISK,
-    EPISODE_SYNC_FAILS,
-    EPISODE_DISK_FULL,
-    EPISODE_ROT,
-    EPISODE_WIPE,
-    EPISODE_TRANSFER,
-    EPISODE_CALL_FAILS,
-    EPISODE_KIND_COUNT,
-};
-struct episode {
-    enum episode_kind kind;
-    uint64_t begin;
-    uint64_t length;
-    uint64_t draw; /* all its choices */
-    bool active;
-    bool flap_on;
-    unsigned node;                /* resolved when it begins */
-    uint64_t cuts[SIM_NODES_MAX]; /* bits of receivers, by sender */
-};
-
-struct profile {
-    unsigned n_nodes;
-    uint64_t election_us;
-    uint64_t heartbeat_us;
-    unsigned rounds_max;
-    size_t append_bytes_max;
-    size_t inflight_bytes_max;
-    size_t cache_bytes_max;
-    size_t segment_first_bytes;
-    size_t segment_bytes;
-    uint64_t delay_min_ns;
-    uint64_t delay_spread_ns;
-    unsigned delay_tail_ppm; /* of messages that take far longer */
-    unsigned loss_ppm;
-    unsigned dup_ppm;
-    unsigned replay_ppm;
-    unsigned flip_ppm;
-    unsigned break_ppm;
-    bool chunked;
-    bool old_after_new;
-    size_t pipe_bytes_max;
-    uint64_t disk_min_ns;
-    uint64_t disk_spread_ns;
-    unsigned disk_early_percent;
-    size_t disk_write_max;
-    uint64_t turn_lag_ns; /* 0: a turn after each event */
-    unsigned drift_ppm;
-    unsigned n_clients;
-    unsigned n_keys;
-    unsigned weights[OP_COUNT];
-    unsigned large_percent;
-    unsigned leave_ppm;
-    unsigned stray_percent; /* requests to any node */
-    uint64_t timeout_us;
-    uint64_t length_ns; /* of the part with faults */
-    uint64_t events;    /* and so many at most */
-    bool lmdb;
-    unsigned checkpoint; /* commits between older states */
-};
+#include "sim/oracle.h"
+#include "sim/profile.h"
 
 struct sim {
     struct sim_options options;
@@ -607,6 +499,9 @@ void node_input(struct sim_node *n); /* something went in: a turn is due */
 void node_turn(struct sim_node *n);
 void node_arm(struct sim_node *n, uint64_t deadline_local_us);
 struct sim_node *node_of_id(struct sim *s, raft_node_id id);
+bool node_is_voter(const struct sim_node *n);
+/* Of the voters. */
+unsigned node_quorum(const struct sim *s);
 /* The node that leads in the highest term among those up; NULL: none. */
 struct sim_node *node_leader(struct sim *s);
 const struct raft *node_raft(const struct sim_node *n);
@@ -623,28 +518,21 @@ void clients_node_died(struct sim_node *n);
 #define OP_KEY_BYTES 7u
 const char *op_key(unsigned key);
 
-/* ---- nemesis.c ---- */
-void nemesis_plan(struct sim *s);
-void nemesis_event(struct sim *s, const struct sim_event *e);
-void nemesis_heal(struct sim *s);
-void nemesis_recut(struct sim *s);
-const char *episode_name(enum episode_kind kind);
+/* ---- manners.c ---- */
+void manners_before(struct sim_node *n, const struct raft_msg *m);
+void manners_after(struct sim_node *n, const struct raft_msg *m);
+void manners_trace(struct sim_node *n, const struct raft_trace *t);
+void manners_send(struct sim_node *n, const struct raft_msg *m);
+void manners_link(struct sim_node *n, unsigned peer, bool up);
+void manners_ready(struct sim_node *n, const struct raft_ready *ready);
+void manners_turn(struct sim_node *n);
+/* Around the submission of a write: what manners_propose_begin() gave goes to ..._end(). */
+raft_index manners_propose_begin(struct sim_node *n);
+void manners_propose_end(struct sim_node *n, raft_index closed);
 
-/* ---- invariants.c ---- */
-void oracle_init(struct sim *s);
-void oracle_done(struct sim *s);
-void oracle_trace(struct sim_node *n, const struct raft_trace *t);
-void oracle_submit(struct sim_node *n, const struct raft_ready *ready);
-void oracle_send(struct sim_node *n, const struct raft_msg *m);
-void oracle_apply(struct sim_node *n, const struct raft_entry *e,
-                  const struct command_result *result);
-void oracle_state(struct sim_node *n);
-void oracle_boot(struct sim_node *n, const struct store_recovered *r, struct raft_entry_id applied);
-void oracle_turn(struct sim_node *n);
-void oracle_end(struct sim *s);
-struct oracle_op *oracle_op(struct sim *s, uint64_t id);
-/* The value of a key in the state at index; NULL: none yet. */
-const struct oracle_version *oracle_value(struct sim *s, unsigned key, raft_index index);
+/* ---- pieces.c ---- */
+/* Beside an append that a leader sends: perhaps another one that it may send. */
+void pieces_send(struct sim_node *n, const struct raft_msg *m);
 
 /* ---- run.c ---- */
 struct sim *run_new(const struct sim_options *options);
@@ -671,7 +559,7 @@ extern const char *const sim_op_names[OP_COUNT];
 /* ---- shrink.c ---- */
 #define SIM_STREAMS_FAULTS                                                                         \
     (UINT64_C(1) << STREAM_LOSS | UINT64_C(1) << STREAM_DUP | UINT64_C(1) << STREAM_REPLAY |       \
-     UINT64_C(1) << STREAM_FLIP)
+     UINT64_C(1) << STREAM_FLIP | UINT64_C(1) << STREAM_PIECE)
 void options_print(const struct sim_options *o, char *text, size_t size);
 /* One word, "name=value". False: not understood. */
 bool options_word(struct sim_options *o, const char *word);

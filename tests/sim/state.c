@@ -4,6 +4,7 @@
  * After the death of the process the map is what it was at the last commit, an earlier commit, or
  * empty; after the death of the machine it is empty: what DESIGN.md 6 trusts. */
 #include <dirent.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -224,24 +225,6 @@ static int apply_get(void *ctx, struct wire_slice key, struct command_value *ret
     return map_get(&n->state.map, key, ret_value);
 }
 
-static int commit(void *ctx)
-{
-    struct sim_node *n = ctx;
-    struct sim_state *st = &n->state;
-    int r = 0;
-
-    if (st->kv != NULL) {
-        r = kv_commit(st->kv);
-    } else {
-        st->in_transaction = false;
-        if (++st->n_commits % n->sim->p.checkpoint == 0)
-            map_copy(&st->older, &st->map);
-    }
-    if (r == 0)
-        oracle_state(n);
-    return r;
-}
-
 static void undo(void *ctx)
 {
     struct sim_node *n = ctx;
@@ -259,6 +242,31 @@ static void undo(void *ctx)
     st->map.last_applied = st->backup.last_applied;
     st->map.digest = st->backup.digest;
     st->in_transaction = false;
+}
+
+static int commit(void *ctx)
+{
+    struct sim_node *n = ctx;
+    struct sim_state *st = &n->state;
+    int r = 0;
+
+    if (st->fail_commit) {
+        MARK(n->sim, state_failed);
+        st->fail_commit = false;
+        st->failed = true;
+        undo(n);
+        return -EIO;
+    }
+    if (st->kv != NULL) {
+        r = kv_commit(st->kv);
+    } else {
+        st->in_transaction = false;
+        if (++st->n_commits % n->sim->p.checkpoint == 0)
+            map_copy(&st->older, &st->map);
+    }
+    if (r == 0)
+        oracle_state(n);
+    return r;
 }
 
 static int read_begin(void *ctx, struct raft_entry_id *ret_last_applied)

@@ -69,6 +69,7 @@ static void advance(struct sim_node *n, uint64_t number)
                 w->last_work_from = w->first->truncate_from - 1;
         }
         shadow_batch_apply(&w->durable, &w->durable_hard_state, w->first);
+        w->durable_commit = w->first->commit_index;
         drop_first(w);
     }
 }
@@ -206,6 +207,12 @@ void wal_event(struct sim_node *n)
     if (r != 0) {
         disk_failed(n, r);
         node_input(n);
+        return;
+    }
+    if (number != 0 && w->crash_stored) {
+        MARK(s, crash_stored);
+        w->crash_stored = false;
+        node_crash(n, w->crash_machine, s->p.election_us * 100);
         return;
     }
     if (number != 0)

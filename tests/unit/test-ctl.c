@@ -525,9 +525,8 @@ static void ctl__the_cluster_is_found_in_order(void **state)
     (void)state;
     run("get", "k", NULL);
     EXPECT(78, "",
-           "ridctl: get: no cluster named: no ./ridd.conf, no /etc/ridd/ridd.conf; give "
-           "--endpoints HOST:PORT,... or "
-           "--config FILE\n");
+           "ridctl: get: no cluster named: no ./ridd.conf, no " RIDD_CONF_FILE
+           "; give --endpoints HOST:PORT,... or --config FILE\n");
     (void)snprintf(text, sizeof(text), peers, fake_address(a), "127.0.0.1:2");
     write_file("ridd.conf", text);
     run("get", "k", NULL);

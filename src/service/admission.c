@@ -1,0 +1,117 @@
+/* Who may enter: every request that waits for the replica is counted here and owes one reply.
+ *
+ * A request is refused before anything is asked of the replica: too many under way, no memory, no
+ * room on the disk. Once admitted it is answered by exactly one of its callbacks, or forgotten with
+ * its connection. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "service/service_int.h"
+
+#include "base/banned.h"
+
+struct request *service_request_new(struct service_conn *c, const struct wire_request *q)
+{
+    struct service *s = c->service;
+    struct request *req = NULL;
+
+    if (s->n_pending < REQUESTS_MAX)
+        req = malloc(sizeof(*req) + q->key.len);
+    if (req == NULL) {
+        service_refuse_busy(
+            c, &q->origin, "too many requests are under way on this node; try again", REQUESTS_MAX);
+        return NULL;
+    }
+    memset(req, 0, sizeof(*req));
+    list_init(&req->rr.link);
+    list_init(&req->rr.timer);
+    list_init(&req->transfer_link);
+    req->conn = c;
+    req->type = q->type;
+    req->verbose = q->verbose;
+    req->timeout_ms = q->timeout_ms;
+    req->arrived_us = s->ops.now_us(s->ops.ctx);
+    req->rr.deadline_us = req->arrived_us + (uint64_t)q->timeout_ms * 1000u;
+    req->rr.session = &c->session;
+    req->key_len = q->key.len;
+    memcpy(req->key, q->key.bytes, q->key.len);
+    if (wire_origin_copy(&q->origin, &req->origin) != 0) {
+        free(req);
+        service_refuse_busy(c, &q->origin, "this node is out of memory; try again", REQUESTS_MAX);
+        return NULL;
+    }
+    list_append(&c->requests, &req->link);
+    s->n_pending++;
+    if (s->ops.hold != NULL)
+        s->ops.hold(s->ops.ctx, c->host);
+    return req;
+}
+
+void service_request_free(struct request *req)
+{
+    struct service *s = req->conn->service;
+
+    list_remove(&req->link);
+    list_remove(&req->transfer_link);
+    wire_origin_done(&req->origin);
+    free(req->keys);
+    free(req->command);
+    s->n_pending--;
+    if (s->ops.release != NULL)
+        s->ops.release(s->ops.ctx, req->conn->host);
+    free(req);
+}
+
+struct request *service_request_of(struct replica_request *rr)
+{
+    return list_entry(rr, struct request, rr);
+}
+
+void service_request_failed(struct replica_request *rr, const struct replica_failure *f)
+{
+    struct request *req = service_request_of(rr);
+    struct buf *out = service_out(req->conn);
+
+    if (out != NULL)
+        service_write_failure(req->conn->service, out, &req->origin, f, req->timeout_ms);
+    service_request_free(req);
+}
+
+void service_request_no_memory(struct request *req)
+{
+    const struct replica_failure f = {.error = WIRE_ERROR_BUSY, .limit = REQUESTS_MAX};
+
+    service_request_failed(&req->rr, &f);
+}
+
+void service_submit(struct request *req)
+{
+    struct service *s = req->conn->service;
+
+    replica_submit(s->replica, &req->rr, req->arrived_us);
+}
+
+/* Asked of the leader alone: it is the one that would append. */
+bool service_refuse_for_space(struct service_conn *c, const struct wire_request *q)
+{
+    struct service *s = c->service;
+    uint64_t used = 0;
+    uint64_t limit = 0;
+    struct wire_reply w;
+    struct buf *out;
+
+    if (s->ops.no_space == NULL || raft_get_role(replica_raft(s->replica)) != RAFT_LEADER ||
+        !s->ops.no_space(s->ops.ctx, q->type == WIRE_REQ_DELETE, q->key.len + q->value.len, &used,
+                         &limit))
+        return false;
+    out = service_out(c);
+    if (out == NULL)
+        return true;
+    service_begin_error(
+        s, &w, out, &q->origin, WIRE_ERROR_NO_SPACE, false,
+        "no room for a write on the leader: enlarge its disk or map_size, or delete");
+    wire_reply_u64(&w, "used", used);
+    wire_reply_u64(&w, "limit", limit);
+    service_end(s, &w, &q->origin);
+    return true;
+}

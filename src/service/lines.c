@@ -1,0 +1,111 @@
+/* From a line to the one function that handles it. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "service/service_int.h"
+
+#include "base/banned.h"
+
+int service_decode(struct service_conn *c, const char *line, size_t len, uint64_t line_no,
+                   struct wire_request *ret_request)
+{
+    struct service *s = c->service;
+    struct wire_refused refused;
+    struct buf *out;
+    int rc = wire_request_decode(s->decoder, line, len, ret_request, &refused);
+
+    if (rc == 0 || rc == 2)
+        return rc;
+    if (rc < 0) {
+        memset(&refused, 0, sizeof(refused));
+        refused.error = WIRE_ERROR_BUSY;
+        (void)snprintf(refused.text, sizeof(refused.text), "this node is out of memory; try again");
+    }
+    out = service_out(c);
+    if (out != NULL)
+        (void)wire_reply_refused(out, &refused, s->conf.spaced,
+                                 service_msg_id_for(s, &refused.origin), line_no);
+    return 1;
+}
+
+#define NO_LEASE    "lease reads are not supported by this version; use read_index"
+#define NO_FOLLOWER "follower reads are not supported by this version; use read_index"
+
+/* Every type a client can name: who answers it, or why nobody does. */
+struct verb {
+    void (*handle)(struct service_conn *c, const struct wire_request *q);
+    const char *refusal;
+    bool without_replica; /* also before this node is anybody */
+};
+
+static const struct verb verbs[] = {
+    [WIRE_REQ_READ_INDEX] = {.handle = service_handle_read_index},
+    [WIRE_REQ_READ_VIA_LOG] = {.handle = service_handle_read_via_log},
+    [WIRE_REQ_COMPARE] = {.handle = service_handle_compare},
+    [WIRE_REQ_BATCH_READ_INDEX] = {.handle = service_handle_batch},
+    [WIRE_REQ_FOLLOWER_READ] = {.refusal = NO_FOLLOWER},
+    [WIRE_REQ_LEASE_READ] = {.refusal = NO_LEASE},
+    [WIRE_REQ_LOCAL_READ] = {.handle = service_handle_local_read},
+    [WIRE_REQ_READ] = {.handle = service_handle_read},
+    [WIRE_REQ_WRITE] = {.handle = service_handle_write},
+    [WIRE_REQ_CAS] = {.handle = service_handle_write},
+    [WIRE_REQ_DELETE] = {.handle = service_handle_write},
+    [WIRE_REQ_OPEN_SESSION] = {.refusal = "sessions are not supported by this version"},
+    [WIRE_REQ_INIT] = {.handle = service_handle_init, .without_replica = true},
+    [WIRE_REQ_PING] = {.handle = service_handle_ping, .without_replica = true},
+    [WIRE_REQ_STATUS] = {.handle = service_handle_status},
+    [WIRE_REQ_MEMBERS] = {.handle = service_handle_members},
+    [WIRE_REQ_TRANSFER_LEADER] = {.handle = service_handle_transfer},
+    [WIRE_REQ_SNAPSHOT] = {.refusal = "snapshots are not supported by this version"},
+    [WIRE_REQ_UNKNOWN] = {.refusal = "unknown request type"},
+    [WIRE_REQ_PEER] = {.refusal = "unknown request type"},
+};
+
+void service_handle(struct service_conn *c, const struct wire_request *q)
+{
+    const struct verb *verb;
+
+    rid_assert((size_t)q->type < sizeof(verbs) / sizeof(verbs[0]));
+    verb = &verbs[q->type];
+    rid_assert((verb->handle == NULL) != (verb->refusal == NULL));
+    if (c->service->replica == NULL && !verb->without_replica)
+        service_refuse_type(c, q, "send init first");
+    else if (verb->handle != NULL)
+        verb->handle(c, q);
+    else
+        service_refuse_type(c, q, verb->refusal);
+}
+
+void service_line(struct service_conn *c, const char *line, size_t len, uint64_t line_no)
+{
+    struct wire_request q;
+
+    if (service_decode(c, line, len, line_no, &q) == 0)
+        service_handle(c, &q);
+}
+
+void service_line_too_long(struct service_conn *c, uint64_t line_no, uint64_t limit)
+{
+    struct wire_refused refused = {.error = WIRE_ERROR_TOO_LARGE, .limit = limit};
+    struct buf *out = service_out(c);
+
+    if (out == NULL)
+        return;
+    (void)snprintf(refused.text, sizeof(refused.text),
+                   "the line is longer than %llu bytes; the rest of it is skipped",
+                   (unsigned long long)limit);
+    (void)wire_reply_refused(out, &refused, c->service->conf.spaced, 0, line_no);
+}
+
+void service_refuse_connection(struct service *s, struct buf *out, uint64_t limit)
+{
+    const struct wire_origin bare = {0};
+    struct wire_reply w;
+
+    service_begin_error(s, &w, out, &bare, WIRE_ERROR_BUSY, false,
+                        "too many connections; try again or another node");
+    wire_reply_u64(&w, "limit", limit);
+    wire_reply_u64(&w, "retry_after_ms", 1000);
+    service_end(s, &w, &bare);
+}

@@ -1,0 +1,234 @@
+/* Reads: one key by any method, or a batch of keys by one confirmation.
+ *
+ * What a reply claims comes from the view the replica hands over, never from a constant:
+ * `heartbeat_confirmed` is round > arrival_round of this very read. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "service/service_int.h"
+
+#include "base/banned.h"
+
+static void reply_internal(struct request *req, const char *what)
+{
+    struct service *s = req->conn->service;
+    struct buf *out = service_out(req->conn);
+    struct wire_reply w;
+
+    if (s->ops.event != NULL)
+        s->ops.event(s->ops.ctx, LOG_ERROR, "read_failed", what);
+    if (out == NULL)
+        return;
+    service_begin_error(s, &w, out, &req->origin, WIRE_ERROR_INTERNAL, false, what);
+    wire_reply_str(&w, "ref", "read_failed");
+    service_end(s, &w, &req->origin);
+}
+
+/* Facts of this read: a quorum acknowledged a round that was opened after it arrived, in the term
+ * it was served for. */
+static bool is_confirmed(const struct replica_view *view)
+{
+    return view->round > view->arrival_round && view->last_applied.index >= view->read_index;
+}
+
+static void verbose_value(struct wire_reply *w, const struct command_value *v)
+{
+    wire_reply_bool(w, "exists", v->exists);
+    if (v->exists) {
+        wire_reply_u64(w, "create_index", v->create_index);
+        wire_reply_u64(w, "modify_index", v->modify_index);
+        wire_reply_u64(w, "version", v->version);
+    }
+}
+
+/* Where the right of this read comes from. */
+static void verbose_anchor(struct wire_reply *w, enum replica_kind kind,
+                           const struct replica_view *view)
+{
+    if (kind == REPLICA_READ) {
+        wire_reply_u64(w, "read_index", view->read_index);
+        wire_reply_u64(w, "round", view->round);
+        wire_reply_u64(w, "term", view->term);
+    } else if (kind == REPLICA_READ_LOG) {
+        wire_reply_u64(w, "term", view->entry.term);
+        /* The marker was applied at its index, in its term. */
+        wire_reply_bool(w, "linearizable", true);
+    }
+}
+
+static void reply_read(struct request *req, struct buf *out, const struct replica_view *view,
+                       const struct command_value *v)
+{
+    struct service *s = req->conn->service;
+    struct wire_reply w;
+    bool confirmed = is_confirmed(view);
+
+    switch ((int)req->type) { /* int: the rest is for default */
+    case WIRE_REQ_READ:
+        if (!v->exists) {
+            service_reply_key_not_found(req, out, view->last_applied.index);
+            return;
+        }
+        service_begin(s, &w, out, &req->origin, "read_ok");
+        wire_reply_value(&w, "value", v->text);
+        break;
+    case WIRE_REQ_READ_VIA_LOG:
+        service_begin(s, &w, out, &req->origin, "read_via_log_ok");
+        wire_reply_value(&w, "value", v->text);
+        wire_reply_u64(&w, "log_index_used", view->entry.index);
+        wire_reply_ms(&w, "latency_ms", s->ops.now_us(s->ops.ctx) - req->arrived_us);
+        break;
+    case WIRE_REQ_LOCAL_READ:
+        service_begin(s, &w, out, &req->origin, "local_read_ok");
+        wire_reply_value(&w, "value", v->text);
+        wire_reply_u64(&w, "applied_index", view->last_applied.index);
+        wire_reply_bool(&w, "linearizable", false);
+        break;
+    default:
+        service_begin(s, &w, out, &req->origin, "read_index_ok");
+        wire_reply_value(&w, "value", v->text);
+        wire_reply_u64(&w, "read_at_index", view->last_applied.index);
+        wire_reply_bool(&w, "heartbeat_confirmed", confirmed);
+        wire_reply_bool(&w, "linearizable", confirmed);
+        break;
+    }
+    if (req->verbose) {
+        verbose_value(&w, v);
+        verbose_anchor(&w, req->rr.kind, view);
+    }
+    service_end(s, &w, &req->origin);
+}
+
+static void read_served(struct replica_request *rr, const struct replica_view *view)
+{
+    struct request *req = service_request_of(rr);
+    const struct wire_slice key = {(const char *)req->key, req->key_len};
+    struct buf *out = service_out(req->conn);
+    struct command_value v;
+
+    if (out != NULL) {
+        if (rr->kind == REPLICA_READ && !is_confirmed(view))
+            reply_internal(req, "a read came back without its confirmation");
+        else if (view->get(view->ctx, key, &v) != 0)
+            reply_internal(req, "the stored value is damaged");
+        else
+            reply_read(req, out, view, &v);
+    }
+    service_request_free(req);
+}
+
+/* False: a value could not be read; what was written is to be undone. */
+static bool batch_values(struct request *req, struct wire_reply *w, const struct replica_view *view)
+{
+    for (unsigned i = 0; i < req->n_keys; i++) {
+        const struct wire_key *key = &req->keys[i];
+        const struct wire_slice bytes = {(const char *)key->bytes, key->len};
+        struct command_value v;
+
+        if (view->get(view->ctx, bytes, &v) != 0)
+            return false;
+        wire_reply_open_object(w, NULL);
+        wire_reply_key(w, "key", key);
+        wire_reply_value(w, "value", v.text);
+        if (req->verbose)
+            verbose_value(w, &v);
+        wire_reply_close_object(w);
+    }
+    return true;
+}
+
+static void batch_served(struct replica_request *rr, const struct replica_view *view)
+{
+    struct request *req = service_request_of(rr);
+    struct service *s = req->conn->service;
+    struct buf *out = service_out(req->conn);
+    bool confirmed = is_confirmed(view);
+    struct wire_reply w;
+
+    if (out == NULL) {
+        service_request_free(req);
+        return;
+    }
+    service_begin(s, &w, out, &req->origin, "batch_read_index_ok");
+    wire_reply_open_array(&w, "values");
+    if (batch_values(req, &w, view)) {
+        wire_reply_close_array(&w);
+        wire_reply_u64(&w, "read_at_index", view->last_applied.index);
+        wire_reply_bool(&w, "heartbeat_confirmed", confirmed);
+        wire_reply_bool(&w, "linearizable", confirmed);
+        service_end(s, &w, &req->origin);
+    } else {
+        wire_reply_undo(&w);
+        reply_internal(req, "a stored value is damaged");
+    }
+    service_request_free(req);
+}
+
+static void read_by(struct service_conn *c, const struct wire_request *q, enum replica_kind kind)
+{
+    struct request *req = service_request_new(c, q);
+
+    if (req == NULL)
+        return;
+    req->rr.kind = kind;
+    req->rr.served = read_served;
+    req->rr.failed = service_request_failed;
+    service_submit(req);
+}
+
+void service_handle_read_index(struct service_conn *c, const struct wire_request *q)
+{
+    read_by(c, q, REPLICA_READ);
+}
+
+void service_handle_read_via_log(struct service_conn *c, const struct wire_request *q)
+{
+    read_by(c, q, REPLICA_READ_LOG);
+}
+
+void service_handle_local_read(struct service_conn *c, const struct wire_request *q)
+{
+    read_by(c, q, REPLICA_READ_LOCAL);
+}
+
+void service_handle_read(struct service_conn *c, const struct wire_request *q)
+{
+    switch (q->via) {
+    case WIRE_VIA_DEFAULT:
+    case WIRE_VIA_READ_INDEX:
+        read_by(c, q, REPLICA_READ);
+        break;
+    case WIRE_VIA_LOG:
+        read_by(c, q, REPLICA_READ_LOG);
+        break;
+    case WIRE_VIA_LOCAL:
+        read_by(c, q, REPLICA_READ_LOCAL);
+        break;
+    case WIRE_VIA_LEASE:
+        service_refuse_type(c, q, "lease reads are not supported by this version; use read_index");
+        break;
+    case WIRE_VIA_FOLLOWER:
+        service_refuse_type(c, q,
+                            "follower reads are not supported by this version; use read_index");
+        break;
+    }
+}
+
+void service_handle_batch(struct service_conn *c, const struct wire_request *q)
+{
+    struct request *req = service_request_new(c, q);
+
+    if (req == NULL)
+        return;
+    req->keys = malloc(q->n_keys * sizeof(*req->keys));
+    if (req->keys == NULL) {
+        service_request_no_memory(req);
+        return;
+    }
+    memcpy(req->keys, q->keys, q->n_keys * sizeof(*req->keys));
+    req->n_keys = q->n_keys;
+    req->rr.kind = REPLICA_READ;
+    req->rr.served = batch_served;
+    req->rr.failed = service_request_failed;
+    service_submit(req);
+}

@@ -1,0 +1,239 @@
+/* The words of a reply: how it begins and ends, and what each failure of the replica is called. The
+ * bottom of this folder: everything else writes through here. */
+#include <stdio.h>
+
+#include "service/service_int.h"
+
+#include "base/banned.h"
+
+struct buf *service_out(const struct service_conn *c)
+{
+    return c->service->ops.out(c->service->ops.ctx, c->host);
+}
+
+const char *service_name_of(const struct service *s, raft_node_id id)
+{
+    const struct raft_server *server;
+
+    if (s->replica == NULL || id == 0)
+        return NULL;
+    server = raft_configuration_get(raft_get_configuration(replica_raft(s->replica)), id);
+    return server != NULL ? server->name : NULL;
+}
+
+uint64_t service_msg_id_for(struct service *s, const struct wire_origin *origin)
+{
+    return origin->envelope ? s->next_msg_id++ : 0;
+}
+
+void service_begin(struct service *s, struct wire_reply *w, struct buf *out,
+                   const struct wire_origin *origin, const char *type)
+{
+    wire_reply_begin(w, out, origin, s->conf.spaced, service_msg_id_for(s, origin), type);
+}
+
+void service_begin_error(struct service *s, struct wire_reply *w, struct buf *out,
+                         const struct wire_origin *origin, enum wire_error error, bool after_append,
+                         const char *text)
+{
+    wire_reply_begin_error(w, out, origin, s->conf.spaced, service_msg_id_for(s, origin), error,
+                           after_append, text);
+}
+
+void service_end(struct service *s, struct wire_reply *w, const struct wire_origin *origin)
+{
+    struct buf *out = w->buf;
+
+    struct wire_reply error;
+
+    if (wire_reply_len(w) > REPLY_BYTES_MAX) {
+        wire_reply_undo(w);
+        wire_reply_begin_error(&error, out, origin, s->conf.spaced, w->own_msg_id,
+                               WIRE_ERROR_TOO_LARGE, false,
+                               "the reply would be larger than the limit");
+        wire_reply_u64(&error, "limit", REPLY_BYTES_MAX);
+        w = &error;
+    }
+    /* Without memory there is no reply; the client's own deadline tells it. */
+    (void)wire_reply_end(w);
+}
+
+static void leader_fields(struct service *s, struct wire_reply *w, raft_node_id leader_id,
+                          bool with_addr)
+{
+    const char *name = service_name_of(s, leader_id);
+
+    wire_reply_str(w, "leader_id", name);
+    if (with_addr)
+        wire_reply_str(w, "leader_addr",
+                       name != NULL && s->ops.client_addr != NULL
+                           ? s->ops.client_addr(s->ops.ctx, leader_id)
+                           : NULL);
+}
+
+static void not_leader_text(struct service *s, raft_node_id leader_id, char *text, size_t size)
+{
+    const char *name = service_name_of(s, leader_id);
+    const char *addr =
+        s->ops.client_addr != NULL ? s->ops.client_addr(s->ops.ctx, leader_id) : NULL;
+
+    if (name == NULL)
+        (void)snprintf(text, size, "not the leader, and none is known");
+    else if (addr == NULL)
+        (void)snprintf(text, size, "not the leader; try %s", name);
+    else
+        (void)snprintf(text, size, "not the leader; try %s at %s", name, addr);
+}
+
+static void failure_text(struct service *s, const struct replica_failure *f, uint32_t timeout_ms,
+                         char *text, size_t size)
+{
+    const char *fate = f->after_append ? "; whether the write happened is not known" : "";
+
+    switch ((int)f->error) { /* int: the rest is for default */
+    case WIRE_ERROR_NOT_LEADER:
+        not_leader_text(s, f->leader_id, text, size);
+        break;
+    case WIRE_ERROR_TERM_CHANGED:
+        (void)snprintf(text, size, "the term changed from %llu to %llu%s",
+                       (unsigned long long)f->old_term, (unsigned long long)f->term, fate);
+        break;
+    case WIRE_ERROR_ROLE_CHANGED:
+        (void)snprintf(text, size, "this node stopped leading in term %llu%s",
+                       (unsigned long long)f->old_term, fate);
+        break;
+    case WIRE_ERROR_TIMEOUT:
+        (void)snprintf(text, size, "no answer within %u ms, waiting for %s%s", timeout_ms,
+                       f->stage != NULL ? f->stage : "the cluster", fate);
+        break;
+    case WIRE_ERROR_NETWORK:
+        (void)snprintf(text, size, "no quorum: %u of the %u nodes needed were heard%s", f->reached,
+                       f->needed, fate);
+        break;
+    case WIRE_ERROR_CANCELLED:
+        (void)snprintf(text, size, "this node is shutting down%s", fate);
+        break;
+    case WIRE_ERROR_BUSY:
+        (void)snprintf(text, size, "too much is under way on this node; try again");
+        break;
+    case WIRE_ERROR_TOO_LARGE:
+        (void)snprintf(text, size, "the command is larger than a log entry may be");
+        break;
+    default:
+        (void)snprintf(text, size, "%s", wire_error_name(f->error));
+        break;
+    }
+}
+
+/* What the row of the error promises beside its text. */
+static void failure_fields(struct service *s, struct wire_reply *w, const struct replica_failure *f,
+                           uint32_t timeout_ms)
+{
+    switch ((int)f->error) { /* int: the rest is for default */
+    case WIRE_ERROR_NOT_LEADER:
+        leader_fields(s, w, f->leader_id, true);
+        break;
+    case WIRE_ERROR_TERM_CHANGED:
+        wire_reply_u64(w, "old_term", f->old_term);
+        wire_reply_u64(w, "term", f->term);
+        leader_fields(s, w, f->leader_id, false);
+        break;
+    case WIRE_ERROR_ROLE_CHANGED:
+        wire_reply_str(w, "role", raft_role_name(f->role));
+        leader_fields(s, w, f->leader_id, false);
+        break;
+    case WIRE_ERROR_TIMEOUT:
+        wire_reply_u64(w, "timeout_ms", timeout_ms);
+        wire_reply_str(w, "stage", f->stage);
+        break;
+    case WIRE_ERROR_NETWORK:
+        wire_reply_u64(w, "reached", f->reached);
+        wire_reply_u64(w, "needed", f->needed);
+        break;
+    case WIRE_ERROR_CANCELLED:
+        wire_reply_str(w, "by", "shutdown");
+        break;
+    case WIRE_ERROR_BUSY:
+        wire_reply_u64(w, "limit", f->limit);
+        wire_reply_u64(w, "retry_after_ms", RETRY_AFTER_MS);
+        break;
+    case WIRE_ERROR_TOO_LARGE:
+        wire_reply_u64(w, "limit", ENTRY_BYTES_MAX);
+        break;
+    default:
+        break;
+    }
+}
+
+void service_write_failure(struct service *s, struct buf *out, const struct wire_origin *origin,
+                           const struct replica_failure *f, uint32_t timeout_ms)
+{
+    struct wire_reply w;
+    char text[512];
+
+    failure_text(s, f, timeout_ms, text, sizeof(text));
+    service_begin_error(s, &w, out, origin, f->error, f->after_append, text);
+    failure_fields(s, &w, f, timeout_ms);
+    service_end(s, &w, origin);
+}
+
+void service_refuse_busy(struct service_conn *c, const struct wire_origin *origin, const char *text,
+                         uint64_t limit)
+{
+    struct buf *out = service_out(c);
+    struct wire_reply w;
+
+    if (out == NULL)
+        return;
+    service_begin_error(c->service, &w, out, origin, WIRE_ERROR_BUSY, false, text);
+    wire_reply_u64(&w, "limit", limit);
+    wire_reply_u64(&w, "retry_after_ms", RETRY_AFTER_MS);
+    service_end(c->service, &w, origin);
+}
+
+void service_reply_key_not_found(struct request *req, struct buf *out, raft_index index)
+{
+    struct service *s = req->conn->service;
+    struct wire_reply w;
+
+    service_begin_error(s, &w, out, &req->origin, WIRE_ERROR_KEY_NOT_FOUND, false, "no such key");
+    wire_reply_u64(&w, "index", index);
+    service_end(s, &w, &req->origin);
+}
+
+void service_refuse_field(struct service_conn *c, const struct wire_request *q, const char *field,
+                          const char *text)
+{
+    struct buf *out = service_out(c);
+    struct wire_reply w;
+
+    if (out == NULL)
+        return;
+    service_begin_error(c->service, &w, out, &q->origin, WIRE_ERROR_MALFORMED, false, text);
+    wire_reply_str(&w, "field", field);
+    service_end(c->service, &w, &q->origin);
+}
+
+void service_refuse_type(struct service_conn *c, const struct wire_request *q, const char *text)
+{
+    struct buf *out = service_out(c);
+    struct wire_reply w;
+
+    if (out == NULL)
+        return;
+    service_begin_error(c->service, &w, out, &q->origin, WIRE_ERROR_NOT_SUPPORTED, false, text);
+    wire_reply_string(&w, "request_type", q->type_name.data, q->type_name.len);
+    service_end(c->service, &w, &q->origin);
+}
+
+void service_fail(struct service_conn *c, const struct wire_origin *origin, enum wire_error error,
+                  const char *text)
+{
+    struct buf *out = service_out(c);
+    struct wire_reply w;
+
+    if (out == NULL)
+        return;
+    service_begin_error(c->service, &w, out, origin, error, false, text);
+    service_end(c->service, &w, origin);
+}

@@ -1,0 +1,124 @@
+/* Writes: a command is encoded, goes through the log, and is answered by what applying it gave. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "service/service_int.h"
+
+#include "base/banned.h"
+
+static const char *reply_type(enum wire_request_type type)
+{
+    if (type == WIRE_REQ_WRITE)
+        return "write_ok";
+    return type == WIRE_REQ_CAS ? "cas_ok" : "delete_ok";
+}
+
+static void reply_written(struct request *req, struct buf *out, const struct command_result *result)
+{
+    struct service *s = req->conn->service;
+    struct wire_reply w;
+
+    switch (result->status) {
+    case COMMAND_KEY_NOT_FOUND:
+        service_reply_key_not_found(req, out, result->index);
+        return;
+    case COMMAND_PRECONDITION_FAILED:
+        service_begin_error(s, &w, out, &req->origin, WIRE_ERROR_PRECONDITION_FAILED, false,
+                            "the value differs from 'from'");
+        wire_reply_u64(&w, "index", result->index);
+        service_end(s, &w, &req->origin);
+        return;
+    case COMMAND_INVALID:
+        service_begin_error(s, &w, out, &req->origin, WIRE_ERROR_INTERNAL, true,
+                            "the command could not be applied");
+        wire_reply_str(&w, "ref", "command_invalid");
+        service_end(s, &w, &req->origin);
+        return;
+    case COMMAND_OK:
+        break;
+    }
+    service_begin(s, &w, out, &req->origin, reply_type(req->type));
+    if (req->type == WIRE_REQ_DELETE)
+        wire_reply_bool(&w, "existed", result->existed);
+    if (req->verbose)
+        wire_reply_u64(&w, "index", result->index);
+    service_end(s, &w, &req->origin);
+}
+
+static void request_written(struct replica_request *rr, const struct command_result *result)
+{
+    struct request *req = service_request_of(rr);
+    struct buf *out = service_out(req->conn);
+
+    if (out != NULL)
+        reply_written(req, out, result);
+    service_request_free(req);
+}
+
+static void reply_session_expired(struct service_conn *c, const struct wire_request *q)
+{
+    struct buf *out = service_out(c);
+    struct wire_reply w;
+    char client[24];
+
+    if (out == NULL)
+        return;
+    (void)snprintf(client, sizeof(client), "%llu", (unsigned long long)q->client);
+    service_begin_error(c->service, &w, out, &q->origin, WIRE_ERROR_SESSION_EXPIRED, false,
+                        "no session has this client id; this version opens none");
+    wire_reply_str(&w, "client", client);
+    service_end(c->service, &w, &q->origin);
+}
+
+/* The command of the request, as it goes into the log: encoded into the shared scratch first, since
+ * its length is not known before. 0 or -ENOMEM. */
+static int encode_command(struct request *req, const struct wire_request *q)
+{
+    struct buf *scratch = &req->conn->service->scratch;
+    struct command command = {
+        .key = {(const char *)q->key.bytes, q->key.len}, .value = q->value, .from = q->from};
+    int rc;
+
+    if (q->type == WIRE_REQ_WRITE)
+        command.op = COMMAND_WRITE;
+    else
+        command.op = q->type == WIRE_REQ_CAS ? COMMAND_CAS : COMMAND_DELETE;
+    if (q->create_if_not_exists)
+        command.flags = COMMAND_FLAG_CREATE_IF_NOT_EXISTS;
+    buf_reset(scratch, 1u << 16);
+    rc = command_encode(&command, scratch);
+    if (rc != 0)
+        return rc;
+    req->command = malloc(scratch->len);
+    if (req->command == NULL)
+        return -ENOMEM;
+    memcpy(req->command, scratch->data, scratch->len);
+    req->rr.command = req->command;
+    req->rr.command_len = scratch->len;
+    return 0;
+}
+
+void service_handle_write(struct service_conn *c, const struct wire_request *q)
+{
+    struct request *req;
+
+    if (q->has_session) {
+        reply_session_expired(c, q);
+        return;
+    }
+    if (service_refuse_for_space(c, q))
+        return;
+    req = service_request_new(c, q);
+    if (req == NULL)
+        return;
+    if (encode_command(req, q) != 0) {
+        service_request_no_memory(req);
+        return;
+    }
+    req->rr.kind = REPLICA_WRITE;
+    req->rr.written = request_written;
+    req->rr.failed = service_request_failed;
+    service_submit(req);
+}

@@ -1,0 +1,233 @@
+/* The oracle again: what one node owes for what it was given.
+ *
+ * Breaking one of these rules leads to a violation of an invariant only when much else comes
+ * together; here the reason itself is looked at, in the step or the turn in which it happens. Each
+ * is a rule of the protocol that can be seen from outside the node: what it heard, what it answers,
+ * what it believes afterwards. */
+#include <inttypes.h>
+
+#include "sim/sim.h"
+
+#include "base/banned.h"
+
+/* ---- steps ---- */
+
+static const struct raft_peer_status *peer_status(const struct raft_status *st, raft_node_id id)
+{
+    for (unsigned i = 0; i < st->n_peers; i++)
+        if (st->peers[i].id == id)
+            return &st->peers[i];
+    return NULL;
+}
+
+static bool is_vote(const struct raft_msg *m)
+{
+    return m->type == RAFT_MSG_VOTE || m->type == RAFT_MSG_PRE_VOTE;
+}
+
+/* An answer that proves nothing: to an earlier term, or a refusal of a heartbeat. */
+static bool is_no_proof(const struct sim_node *n, const struct raft_msg *m)
+{
+    return (m->type == RAFT_MSG_APPEND_RESP && m->term < n->manners.term) ||
+           (m->type == RAFT_MSG_HEARTBEAT_RESP && (m->term < n->manners.term || m->reject));
+}
+
+void manners_before(struct sim_node *n, const struct raft_msg *m)
+{
+    struct sim_manners *w = &n->manners;
+    const struct raft *r = node_raft(n);
+    const struct raft_peer_status *p;
+    struct raft_status st;
+
+    w->role = raft_get_role(r);
+    w->term = raft_get_term(r);
+    w->granted = false;
+    w->hears = false;
+    if (is_vote(m) && w->role == RAFT_FOLLOWER && w->heard_term == w->term &&
+        clock_local_us(n) - w->heard_us < n->sim->p.election_us) {
+        raft_get_status(r, &st);
+        w->hears = st.leader_id != 0;
+    }
+    if (w->role == RAFT_LEADER && is_no_proof(n, m)) {
+        raft_get_status(r, &st);
+        p = peer_status(&st, m->from);
+        w->match = p != NULL ? p->match_index : 0;
+        w->acked_round = p != NULL ? p->acked_round : 0;
+    }
+}
+
+/* A live leader is not deposed by somebody who does not hear it (READS R19), and nobody gets a vote
+ * whose log ends before the voter's (row 7). */
+static void check_vote(struct sim_node *n, const struct raft_msg *m)
+{
+    struct sim *s = n->sim;
+    const struct raft *r = node_raft(n);
+    const struct sim_manners *w = &n->manners;
+    struct raft_status st;
+    raft_term last;
+
+    if (w->hears && !m->transfer && (w->granted || raft_get_term(r) != w->term))
+        sim_fail(s, "R19", "n%u hears a leader and %s a %s of term %" PRIu64, n->i + 1,
+                 w->granted ? "grants" : "takes the term of", raft_msg_type_name(m->type), m->term);
+    if (!w->granted)
+        return;
+    raft_get_status(r, &st);
+    last = raft_term_at(r, st.last_index);
+    if (m->prev.term < last || (m->prev.term == last && m->prev.index < st.last_index))
+        sim_fail(s, "I4",
+                 "n%u has a log up to %" PRIu64 " of term %" PRIu64
+                 " and grants a %s to one up to %" PRIu64 " of term %" PRIu64,
+                 n->i + 1, st.last_index, last, raft_msg_type_name(m->type), m->prev.index,
+                 m->prev.term);
+}
+
+/* What an answer to another term says is over (READS R9, row 1, row 21). */
+static void check_no_proof(struct sim_node *n, const struct raft_msg *m)
+{
+    const struct sim_manners *w = &n->manners;
+    const struct raft_peer_status *p;
+    struct raft_status st;
+
+    raft_get_status(node_raft(n), &st);
+    p = peer_status(&st, m->from);
+    if (st.role != RAFT_LEADER || st.current_term != w->term || p == NULL)
+        return;
+    if (p->match_index != w->match || p->acked_round != w->acked_round)
+        sim_fail(n->sim, "R9", "n%u leads term %" PRIu64 " and counts a %s of term %" PRIu64 "%s",
+                 n->i + 1, w->term, raft_msg_type_name(m->type), m->term,
+                 m->reject ? ", a refusal" : "");
+}
+
+void manners_after(struct sim_node *n, const struct raft_msg *m)
+{
+    struct sim_manners *w = &n->manners;
+    const struct raft *r = node_raft(n);
+    const struct sim_node *from = node_of_id(n->sim, m->from);
+    enum raft_role role = raft_get_role(r);
+
+    if (is_vote(m))
+        check_vote(n, m);
+    if (w->role == RAFT_LEADER && is_no_proof(n, m))
+        check_no_proof(n, m);
+    /* Pre-vote would be refused by those who hear the leader that hands over (B54). */
+    if (m->type == RAFT_MSG_TIMEOUT_NOW && w->role == RAFT_FOLLOWER && role == RAFT_PRE_CANDIDATE)
+        sim_fail(n->sim, "B54", "n%u is handed the leadership and asks for pre-votes", n->i + 1);
+    /* A pre-vote is for one campaign (row 1, row 10). */
+    if (m->type == RAFT_MSG_PRE_VOTE_RESP && !m->reject && m->term != w->term + 1 &&
+        (role != w->role || raft_get_term(r) != w->term))
+        sim_fail(n->sim, "I1", "n%u in term %" PRIu64 " counts a pre-vote for term %" PRIu64,
+                 n->i + 1, w->term, m->term);
+    if ((m->type != RAFT_MSG_HEARTBEAT && m->type != RAFT_MSG_APPEND) ||
+        m->term != raft_get_term(r) || role != RAFT_FOLLOWER)
+        return;
+    w->heard_term = m->term;
+    w->heard_us = clock_local_us(n);
+    if (m->type == RAFT_MSG_HEARTBEAT)
+        w->owes_echo |= 1u << from->i;
+}
+
+/* ---- turns ---- */
+
+void manners_trace(struct sim_node *n, const struct raft_trace *t)
+{
+    struct sim_manners *w = &n->manners;
+
+    if (t->event == RAFT_TRACE_VOTE_GRANTED)
+        w->granted = true;
+    if (t->event == RAFT_TRACE_LEADER && t->peer == n->id)
+        w->led = true;
+    if (t->event != RAFT_TRACE_ROLE || t->role == RAFT_LEADER)
+        return;
+    /* Nobody could take over from the only voter, and nobody else is missing to it. */
+    if (w->led && n->sim->p.n_voters == 1)
+        sim_fail(n->sim, "L1", "n%u is the only voter and gives up leading: %s", n->i + 1,
+                 t->text != NULL ? t->text : "");
+    w->led = false;
+}
+
+void manners_link(struct sim_node *n, unsigned peer, bool up)
+{
+    n->manners.owes_heartbeat &= ~(1u << peer);
+    if (up && raft_get_role(node_raft(n)) == RAFT_LEADER)
+        n->manners.owes_heartbeat |= 1u << peer;
+}
+
+/* Where loss and confirmation of reads meet in one turn, loss wins (READS R17). */
+void manners_ready(struct sim_node *n, const struct raft_ready *ready)
+{
+    if (ready->loss != RAFT_LOSS_NONE && ready->n_reads > 0)
+        sim_fail(n->sim, "R17", "n%u loses the leadership and confirms %u reads in one turn",
+                 n->i + 1, ready->n_reads);
+}
+
+/* A heartbeat tells as much of the commit index as its receiver is known to hold (READS R30). */
+static void check_heartbeat(struct sim_node *n, const struct raft_msg *m)
+{
+    const struct raft_peer_status *p;
+    struct raft_status st;
+    raft_index want;
+
+    raft_get_status(node_raft(n), &st);
+    p = peer_status(&st, m->to);
+    if (st.role != RAFT_LEADER || st.current_term != m->term || p == NULL)
+        return;
+    want = st.commit_index < p->match_index ? st.commit_index : p->match_index;
+    if (m->leader_commit != want)
+        sim_fail(n->sim, "R30", "n%u tells of the commit index %" PRIu64 ", and should of %" PRIu64,
+                 n->i + 1, m->leader_commit, want);
+}
+
+void manners_send(struct sim_node *n, const struct raft_msg *m)
+{
+    struct sim_manners *w = &n->manners;
+    const struct sim_node *to = node_of_id(n->sim, m->to);
+
+    if (to == NULL)
+        return; /* net_send() says so */
+    if (m->type == RAFT_MSG_HEARTBEAT_RESP)
+        w->owes_echo &= ~(1u << to->i);
+    if (m->type != RAFT_MSG_HEARTBEAT)
+        return;
+    w->owes_heartbeat &= ~(1u << to->i);
+    check_heartbeat(n, m);
+}
+
+/* R18: a leader that has not heard a quorum within an election timeout of its own clock knows it at
+ * the latest when it looks at that clock. Its own count must say so. */
+void manners_turn(struct sim_node *n)
+{
+    struct sim *s = n->sim;
+    struct sim_manners *w = &n->manners;
+
+    if (w->owes_echo != 0)
+        sim_fail(s, "R61", "n%u ends a turn without having answered a heartbeat", n->i + 1);
+    if (w->owes_heartbeat != 0 && raft_get_role(node_raft(n)) == RAFT_LEADER)
+        sim_fail(s, "R12", "n%u leads, has a new link, and sends no heartbeat over it", n->i + 1);
+    w->owes_heartbeat = 0;
+    if (n->state.failed)
+        sim_fail(s, "I14", "n%u goes on although its state could not be committed", n->i + 1);
+}
+
+/* ---- handing over ---- */
+
+/* While leadership is handed over nothing is added to the log (B53): the index behind which it is
+ * closed; 0: it is open. */
+raft_index manners_propose_begin(struct sim_node *n)
+{
+    struct raft_status st;
+
+    if (raft_get_role(node_raft(n)) != RAFT_LEADER)
+        return 0;
+    raft_get_status(node_raft(n), &st);
+    return st.transfer_to != 0 ? st.last_index : 0;
+}
+
+void manners_propose_end(struct sim_node *n, raft_index closed)
+{
+    struct raft_status st;
+
+    raft_get_status(node_raft(n), &st);
+    if (st.last_index != closed)
+        sim_fail(n->sim, "B53", "n%u hands over and takes a proposal at %" PRIu64, n->i + 1,
+                 st.last_index);
+}

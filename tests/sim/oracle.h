@@ -1,0 +1,84 @@
+/* The simulator's oracle: what it knows of the committed log and of the state at each index, whoever
+ * said it. invariants.c keeps it and asks it. Part of sim.h; not to be included alone. */
+#ifndef RIDD_TESTS_SIM_ORACLE_H
+#define RIDD_TESTS_SIM_ORACLE_H
+
+#include "sim/sim.h"
+
+struct oracle_entry {
+    raft_term term;
+    uint64_t chain;  /* of the committed log */
+    uint64_t op;     /* id, 0: none */
+    uint64_t digest; /* of the state after it */
+    uint8_t status;
+    bool existed;
+    bool applied; /* op, digest and the rest are known */
+};
+struct oracle_payload {
+    enum raft_entry_type type;
+    uint32_t len;
+    unsigned char data[];
+};
+struct oracle_version {
+    raft_index index;
+    uint64_t hash; /* of the text */
+    bool exists;
+    raft_index create_index;
+    uint64_t version;
+};
+struct oracle_key {
+    struct oracle_version *versions; /* owned */
+    unsigned n;
+    unsigned size;
+};
+struct oracle_op { /* by id, in a table */
+    uint64_t id;
+    raft_index applied_at;
+    bool refused; /* it was said that it never happened */
+    bool unknown; /* nobody was told */
+};
+struct oracle {
+    struct oracle_entry *entries; /* owned; [0] is index 1 */
+    uint64_t size;
+    raft_index committed; /* by anybody */
+    raft_index applied;   /* by anybody */
+    raft_index shown;     /* acknowledged or read, by anybody */
+    struct oracle_key keys[SIM_KEYS_MAX];
+    uint64_t digest;
+    struct {
+        uint64_t key;
+        uint64_t chain;
+        struct oracle_payload *payload; /* owned; NULL when nobody will ask */
+    } * matching;                       /* owned; (index, term) to chain */
+    size_t matching_size;
+    size_t n_matching;
+    struct {
+        raft_term term;
+        unsigned node;
+    } * leaders; /* owned; by term */
+    size_t n_leaders;
+    size_t leaders_size;
+    struct oracle_op *ops; /* owned; hash table */
+    size_t ops_size;
+    size_t n_ops;
+};
+
+/* ---- invariants.c ---- */
+void oracle_init(struct sim *s);
+void oracle_done(struct sim *s);
+void oracle_trace(struct sim_node *n, const struct raft_trace *t);
+void oracle_submit(struct sim_node *n, const struct raft_ready *ready);
+void oracle_send(struct sim_node *n, const struct raft_msg *m);
+void oracle_apply(struct sim_node *n, const struct raft_entry *e,
+                  const struct command_result *result);
+void oracle_state(struct sim_node *n);
+void oracle_boot(struct sim_node *n, const struct store_recovered *r, struct raft_entry_id applied);
+void oracle_turn(struct sim_node *n);
+void oracle_end(struct sim *s);
+struct oracle_op *oracle_op(struct sim *s, uint64_t id);
+/* What an entry holds that somebody handed to its log; false: never seen. Borrowed. */
+bool oracle_entry_get(struct sim *s, raft_index index, raft_term term, struct raft_entry *ret);
+/* The value of a key in the state at index; NULL: none yet. */
+const struct oracle_version *oracle_value(struct sim *s, unsigned key, raft_index index);
+
+#endif
