@@ -16,7 +16,7 @@
 
 static uint64_t deadline_of(const struct list *node)
 {
-    return list_entry(node, const struct replica_request, timer)->deadline_us;
+    return list_entry_const(node, struct replica_request, timer)->deadline_us;
 }
 
 /* ---- birth and death ---- */
