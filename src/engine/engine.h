@@ -113,6 +113,8 @@ struct engine_conf {
     const char *log_path;  /* the same in sentences */
     struct kv_conf kv;
     const struct engine_state *state; /* instead of kv; copied */
+    /* A node that its own log does not name may start: peers that lie can make such a log. */
+    bool may_be_stranger;
 };
 
 /* service: its conf, or NULL when ops->out is. Nothing is opened yet: until then the service
