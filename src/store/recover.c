@@ -270,7 +270,7 @@ static int judge_tail(struct recovery *rv, struct wal_file *file, const struct s
         d.evidence = evidence;
         return recovery_refuse(&d);
     }
-    /* Nothing proves that it was synced. Should that be wrong, a person can learn of it (DISK-12). */
+    /* Nothing proves that it was synced. Were that wrong, a person can learn of it (DISK-12). */
     if (rest.n_bytes > 0 && !rest.only_sync_mark) {
         rv->torn_tail = true;
         rv->torn_bytes = rest.n_bytes;
