@@ -518,17 +518,36 @@ static void remove_dir(const char *path)
     (void)rmdir(path);
 }
 
+/* Whatever a case has made of a node, it still ends when it is asked to, and well. */
+static bool ends_on_request(struct node *n)
+{
+    uint64_t until_us = clock_mono_us() + DEADLINE_US;
+    int status = 0;
+
+    (void)kill(n->pid, SIGTERM);
+    while (waitpid(n->pid, &status, WNOHANG) == 0) {
+        if (clock_mono_us() > until_us) {
+            (void)kill(n->pid, SIGKILL);
+            (void)waitpid(n->pid, &status, 0);
+            break;
+        }
+        (void)poll(NULL, 0, 1);
+    }
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+        print_message("%s ends with status %#x\n", n->name, (unsigned)status);
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
 static int teardown(void **state)
 {
     struct net *net = *state;
+    int rc = 0;
 
     for (int i = 0; i < NODES_MAX; i++) {
         struct node *n = &net->nodes[i];
 
-        if (n->pid > 0) {
-            (void)kill(n->pid, SIGKILL);
-            (void)waitpid(n->pid, NULL, 0);
-        }
+        if (n->pid > 0 && !ends_on_request(n))
+            rc = -1;
         node_forget(n);
     }
     while (!list_empty(&net->late)) {
@@ -541,7 +560,7 @@ static int teardown(void **state)
     while (!list_empty(&net->replies))
         reply_free(list_entry(net->replies.next, struct reply, link));
     remove_dir(test_dir);
-    return 0;
+    return rc;
 }
 
 static void start_one(struct net *net, const char *const *args)
