@@ -257,6 +257,7 @@ struct sim;
 struct sim_manners {
     unsigned owes_echo;      /* bits of leaders: an answer to their heartbeat */
     unsigned owes_heartbeat; /* bits of peers: one because the link is new */
+    unsigned owes_term;      /* bits of peers: that theirs is over */
     raft_term heard_term;    /* a leader of that term was heard last, */
     uint64_t heard_us;       /* at that local time */
     bool granted;            /* a vote or pre-vote, in this step */
