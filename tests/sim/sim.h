@@ -532,7 +532,7 @@ raft_index manners_propose_begin(struct sim_node *n);
 void manners_propose_end(struct sim_node *n, raft_index closed);
 
 /* ---- pieces.c ---- */
-/* Beside an append that a leader sends: perhaps another one that it may send. */
+/* Before a message of a leader: perhaps an append that it may send as well. */
 void pieces_send(struct sim_node *n, const struct raft_msg *m);
 
 /* ---- run.c ---- */

@@ -499,6 +499,10 @@ enum wal_boot wal_open(struct sim_node *n, raft_index applied, struct store_reco
     fake_disk_cut_after(w->disk, 0);
     if (ret->torn_tail)
         MARK(s, torn_tail);
+    /* What the state machine holds was in the log. */
+    if (ret->last_index < applied)
+        sim_fail(s, "I15", "n%u has applied %" PRIu64 ", and starts with a log up to %" PRIu64,
+                 n->i + 1, applied, ret->last_index);
     if (!settle_shadow(n, ret)) {
         if (hidden_rot(n, ret)) {
             MARK(s, rot_hidden_in_last_batch);
