@@ -8,7 +8,7 @@
  * of the digest. A file with a meta record of format 1 is set aside and rebuilt from the log.
  *
  * What an entry does depends on the log and the records alone: never on the time, the node, or an
- * error that only one node sees. Such an error ends the transaction (RELIABILITY 1.6 rows 72, 73).
+ * error that only one node sees. Such an error ends the transaction (STATE-3).
  */
 #include <errno.h>
 #include <sys/stat.h>
@@ -243,6 +243,7 @@ static bool is_sound(const struct command *c)
     return c->value.len > 0 && (c->op != COMMAND_CAS || c->from.len > 0);
 }
 
+/* Values are compared, not bytes (STATE-8). */
 static int apply_cas(struct kv *kv, const struct command *c, const struct command_value *old,
                      struct command_result *result)
 {

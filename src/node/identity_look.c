@@ -183,8 +183,8 @@ int identity_survey(const struct identity_dir *dir, struct identity_survey *ret)
     return 0;
 }
 
-/* A directory without IDENT. 0: it may be initialised. DISK-1: what is missing is not taken for
- * new. */
+/* A directory without IDENT. 0: it may be initialised. What is missing is not taken for new
+ * (DISK-1). */
 int identity_judge_nameless(const struct identity_dir *dir, const struct identity_survey *s)
 {
     const bool interrupted = s->has_init && (s->used[0] == '\0' || strcmp(s->used, "wal") == 0);
