@@ -98,6 +98,24 @@ static void check_no_proof(struct sim_node *n, const struct raft_msg *m)
                  m->reject ? ", a refusal" : "");
 }
 
+/* A newer term is learned from whatever comes of it, but from questions: a pre-vote asks about a term
+ * that nobody need be in, and a vote may be refused unheard (row 9). */
+static void check_term(struct sim_node *n, const struct raft_msg *m)
+{
+    bool question = m->type == RAFT_MSG_PRE_VOTE || m->type == RAFT_MSG_VOTE ||
+                    (m->type == RAFT_MSG_PRE_VOTE_RESP && !m->reject);
+
+    if (!question && m->term > raft_get_term(node_raft(n)))
+        sim_fail(n->sim, "row 9", "n%u hears a %s of term %" PRIu64 " and stays in term %" PRIu64,
+                 n->i + 1, raft_msg_type_name(m->type), m->term, raft_get_term(node_raft(n)));
+}
+
+static bool wants_answer(enum raft_msg_type type)
+{
+    return type == RAFT_MSG_PRE_VOTE || type == RAFT_MSG_VOTE || type == RAFT_MSG_APPEND ||
+           type == RAFT_MSG_HEARTBEAT;
+}
+
 void manners_after(struct sim_node *n, const struct raft_msg *m)
 {
     struct sim_manners *w = &n->manners;
@@ -105,6 +123,9 @@ void manners_after(struct sim_node *n, const struct raft_msg *m)
     const struct sim_node *from = node_of_id(n->sim, m->from);
     enum raft_role role = raft_get_role(r);
 
+    check_term(n, m);
+    if (wants_answer(m->type) && m->term < w->term)
+        w->owes_term |= 1u << from->i;
     if (is_vote(m))
         check_vote(n, m);
     if (w->role == RAFT_LEADER && is_no_proof(n, m))
@@ -177,6 +198,38 @@ static void check_heartbeat(struct sim_node *n, const struct raft_msg *m)
                  n->i + 1, m->leader_commit, want);
 }
 
+/* I16, row 41: no append leaves while as much is under way as may be. What is under way begins behind
+ * what is known to be there, and is one run of appends each behind the one before: a run that was
+ * given up was not heard of for long. */
+static void check_flight(struct sim_node *n, const struct raft_msg *m, unsigned to)
+{
+    typeof(&n->manners.flight[0]) f = &n->manners.flight[to];
+    const struct shadow_log *log = &n->wal.tail;
+    raft_index last = m->prev.index < log->n ? m->prev.index : log->n;
+    const struct raft_peer_status *p;
+    struct raft_status st;
+    raft_index from;
+
+    if (f->term != m->term || f->end != m->prev.index)
+        f->from = m->prev.index + 1;
+    f->term = m->term;
+    f->end = m->prev.index + m->n_entries;
+    if (m->n_entries == 0 || f->from < 2 || last < f->from ||
+        log->entries[last - 1].bytes - log->entries[f->from - 2].bytes <
+            n->sim->p.inflight_bytes_max)
+        return;
+    raft_get_status(node_raft(n), &st);
+    p = peer_status(&st, m->to);
+    if (st.role != RAFT_LEADER || st.current_term != m->term || p == NULL)
+        return;
+    from = p->match_index >= f->from ? p->match_index + 1 : f->from;
+    f->from = from;
+    if (last >= from &&
+        log->entries[last - 1].bytes - log->entries[from - 2].bytes >= n->sim->p.inflight_bytes_max)
+        sim_fail(n->sim, "I16", "n%u sends on while %" PRIu64 " bytes are under way to n%u",
+                 n->i + 1, log->entries[last - 1].bytes - log->entries[from - 2].bytes, to + 1);
+}
+
 void manners_send(struct sim_node *n, const struct raft_msg *m)
 {
     struct sim_manners *w = &n->manners;
@@ -184,16 +237,19 @@ void manners_send(struct sim_node *n, const struct raft_msg *m)
 
     if (to == NULL)
         return; /* net_send() says so */
+    if (!wants_answer(m->type) && m->reject)
+        w->owes_term &= ~(1u << to->i);
     if (m->type == RAFT_MSG_HEARTBEAT_RESP)
         w->owes_echo &= ~(1u << to->i);
+    if (m->type == RAFT_MSG_APPEND)
+        check_flight(n, m, to->i);
     if (m->type != RAFT_MSG_HEARTBEAT)
         return;
     w->owes_heartbeat &= ~(1u << to->i);
     check_heartbeat(n, m);
 }
 
-/* R18: a leader that has not heard a quorum within an election timeout of its own clock knows it at
- * the latest when it looks at that clock. Its own count must say so. */
+/* What is owed is owed in the same turn, whatever the disk does. */
 void manners_turn(struct sim_node *n)
 {
     struct sim *s = n->sim;
@@ -201,6 +257,9 @@ void manners_turn(struct sim_node *n)
 
     if (w->owes_echo != 0)
         sim_fail(s, "R61", "n%u ends a turn without having answered a heartbeat", n->i + 1);
+    if (w->owes_term != 0)
+        sim_fail(s, "row 9", "n%u ends a turn without having told a peer that its term is over",
+                 n->i + 1);
     if (w->owes_heartbeat != 0 && raft_get_role(node_raft(n)) == RAFT_LEADER)
         sim_fail(s, "R12", "n%u leads, has a new link, and sends no heartbeat over it", n->i + 1);
     w->owes_heartbeat = 0;

@@ -163,6 +163,7 @@ struct shadow_entry {
     raft_term term;
     uint64_t content; /* hash of type and payload */
     uint64_t chain;   /* hash of entries 1 .. this one */
+    uint64_t bytes;   /* of payloads, of entries 1 .. this one */
 };
 /* entries[0] is index 1. */
 struct shadow_log {
@@ -176,7 +177,7 @@ struct shadow_batch {
     raft_index truncate_from;
     raft_index commit_index;
     uint64_t n_added;
-    struct shadow_entry *added; /* owned */
+    struct shadow_entry *added; /* owned; chain unused, bytes of the entry alone */
     struct shadow_batch *next;
 };
 
@@ -258,6 +259,7 @@ struct sim;
 struct sim_manners {
     unsigned owes_echo;      /* bits of leaders: an answer to their heartbeat */
     unsigned owes_heartbeat; /* bits of peers: one because the link is new */
+    unsigned owes_term;      /* bits of peers: that theirs is over */
     raft_term heard_term;    /* a leader of that term was heard last, */
     uint64_t heard_us;       /* at that local time */
     bool granted;            /* a vote or pre-vote, in this step */
@@ -267,6 +269,11 @@ struct sim_manners {
     bool hears;
     raft_index match; /* of the sender */
     uint64_t acked_round;
+    struct {
+        raft_term term;
+        raft_index from;
+        raft_index end;
+    } flight[SIM_NODES_MAX]; /* by receiver: the run of appends each behind the one before */
 };
 
 struct sim_node {
@@ -541,7 +548,7 @@ raft_index manners_propose_begin(struct sim_node *n);
 void manners_propose_end(struct sim_node *n, raft_index closed);
 
 /* ---- pieces.c ---- */
-/* Beside an append that a leader sends: perhaps another one that it may send. */
+/* Before a message of a leader: perhaps an append that it may send as well. */
 void pieces_send(struct sim_node *n, const struct raft_msg *m);
 
 /* ---- run.c ---- */
