@@ -23,127 +23,6 @@ static bool holds(const struct shadow_log *l, raft_index index, uint64_t chain)
     return e != NULL && e->chain == chain;
 }
 
-/* ---- the committed log and the model ---- */
-
-static struct oracle_entry *entry(struct sim *s, raft_index index)
-{
-    struct oracle *o = &s->oracle;
-
-    if (index > o->size) {
-        uint64_t size = o->size > 0 ? o->size * 2 : 1024;
-
-        while (size < index)
-            size *= 2;
-        o->entries = sim_realloc_n(o->entries, size, sizeof(*o->entries));
-        memset(&o->entries[o->size], 0, (size - o->size) * sizeof(*o->entries));
-        o->size = size;
-    }
-    return &o->entries[index - 1];
-}
-
-struct oracle_op *oracle_op(struct sim *s, uint64_t id)
-{
-    struct oracle *o = &s->oracle;
-    size_t i;
-
-    if (o->n_ops * 2 >= o->ops_size) {
-        struct oracle_op *old = o->ops;
-        size_t old_size = o->ops_size;
-
-        o->ops_size = old_size > 0 ? old_size * 2 : 1024;
-        o->ops = sim_alloc(o->ops_size * sizeof(*o->ops));
-        for (size_t j = 0; j < old_size; j++) {
-            if (old[j].id == 0)
-                continue;
-            i = sim_mix(7, old[j].id) & (o->ops_size - 1);
-            while (o->ops[i].id != 0)
-                i = (i + 1) & (o->ops_size - 1);
-            o->ops[i] = old[j];
-        }
-        free(old);
-    }
-    i = sim_mix(7, id) & (o->ops_size - 1);
-    while (o->ops[i].id != 0 && o->ops[i].id != id)
-        i = (i + 1) & (o->ops_size - 1);
-    if (o->ops[i].id == 0) {
-        o->ops[i].id = id;
-        o->n_ops++;
-    }
-    return &o->ops[i];
-}
-
-const struct oracle_version *oracle_value(struct sim *s, unsigned key, raft_index index)
-{
-    const struct oracle_key *k = &s->oracle.keys[key];
-
-    for (unsigned i = k->n; i > 0; i--)
-        if (k->versions[i - 1].index <= index)
-            return &k->versions[i - 1];
-    return NULL;
-}
-
-static uint64_t version_digest(unsigned key, const struct oracle_version *v)
-{
-    if (v == NULL || !v->exists)
-        return 0;
-    return state_key_digest(op_key(key), OP_KEY_BYTES, v->hash, v->create_index, v->index,
-                            v->version);
-}
-
-static void model_set(struct sim *s, unsigned key, struct oracle_version v)
-{
-    struct oracle_key *k = &s->oracle.keys[key];
-    const struct oracle_version *old = k->n > 0 ? &k->versions[k->n - 1] : NULL;
-
-    s->oracle.digest -= version_digest(key, old);
-    if (v.exists) {
-        v.create_index = old != NULL && old->exists ? old->create_index : v.index;
-        v.version = old != NULL && old->exists ? old->version + 1 : 1;
-    }
-    s->oracle.digest += version_digest(key, &v);
-    if (k->n == k->size) {
-        k->size = k->size > 0 ? k->size * 2 : 64;
-        k->versions = sim_realloc_n(k->versions, k->size, sizeof(*k->versions));
-    }
-    k->versions[k->n++] = v;
-}
-
-/* The sequential model: what the command at index must give. */
-static void model_apply(struct sim *s, const struct raft_entry *e, struct oracle_entry *o)
-{
-    const struct oracle_version *old;
-    struct command c;
-    unsigned key;
-    bool exists;
-
-    o->status = COMMAND_INVALID;
-    if (command_decode(e->data, e->len, &c) != 0 || c.key.len != OP_KEY_BYTES)
-        return;
-    key = (unsigned)((c.key.data[5] - '0') * 10 + (c.key.data[6] - '0'));
-    o->op = c.client << 32 | c.seq;
-    o->status = COMMAND_OK;
-    old = oracle_value(s, key, e->id.index);
-    exists = old != NULL && old->exists;
-    if (c.op == COMMAND_DELETE) {
-        o->existed = exists;
-        if (exists)
-            model_set(s, key, (struct oracle_version){.index = e->id.index});
-        return;
-    }
-    if (c.op == COMMAND_CAS) {
-        if (!exists && (c.flags & COMMAND_FLAG_CREATE_IF_NOT_EXISTS) == 0)
-            o->status = COMMAND_KEY_NOT_FOUND;
-        else if (exists && sim_hash_bytes(1, c.from.data, c.from.len) != old->hash)
-            o->status = COMMAND_PRECONDITION_FAILED;
-        if (o->status != COMMAND_OK)
-            return;
-    }
-    model_set(s, key,
-              (struct oracle_version){.index = e->id.index,
-                                      .exists = true,
-                                      .hash = sim_hash_bytes(1, c.value.data, c.value.len)});
-}
-
 /* CLIENT-9: nothing happens twice; and what was refused does not happen. */
 static void i12_once(struct sim *s, const struct oracle_entry *o, raft_index index)
 {
@@ -186,7 +65,7 @@ static void i5_i18_applied(struct sim_node *n, const struct raft_entry *e)
     if (index > s->oracle.committed)
         sim_fail(s, "STATE-1", "n%u applies %" PRIu64 ", which nobody has committed", n->i + 1,
                  index);
-    o = entry(s, index);
+    o = oracle_entry(s, index);
     if (durable == NULL)
         sim_fail(s, "COMMIT-7", "n%u applies %" PRIu64 ", and its disk holds %" PRIu64, n->i + 1,
                  index, n->wal.durable.n);
@@ -207,14 +86,14 @@ void oracle_apply(struct sim_node *n, const struct raft_entry *e,
     struct oracle_entry *o;
 
     i5_i18_applied(n, e);
-    o = entry(s, e->id.index);
+    o = oracle_entry(s, e->id.index);
     if (!o->applied) {
         if (e->id.index != s->oracle.applied + 1)
             sim_fail(s, "STATE-1",
                      "n%u applies %" PRIu64 " first of all, and %" PRIu64 " is missing", n->i + 1,
                      e->id.index, s->oracle.applied + 1);
         if (e->type == RAFT_ENTRY_COMMAND) {
-            model_apply(s, e, o);
+            oracle_model_apply(s, e, o);
             i12_once(s, o, e->id.index);
         }
         o->digest = s->oracle.digest;
@@ -283,9 +162,9 @@ static void i4_leader_is_complete(struct sim_node *n, raft_term term)
     raft_index committed = s->oracle.committed;
 
     /* Of earlier terms: a late leader of an old term may lack what a newer one has committed. */
-    while (committed > 0 && entry(s, committed)->term >= term)
+    while (committed > 0 && oracle_entry(s, committed)->term >= term)
         committed--;
-    if (committed > 0 && !holds(&n->wal.tail, committed, entry(s, committed)->chain))
+    if (committed > 0 && !holds(&n->wal.tail, committed, oracle_entry(s, committed)->chain))
         sim_fail(s, "COMMIT-1",
                  "n%u leads in term %" PRIu64 " without the committed entry %" PRIu64, n->i + 1,
                  term, committed);
@@ -346,7 +225,7 @@ static void commits(struct sim_node *n, const struct raft_trace *t)
                  "n%u follows and commits %" PRIu64 ", beyond every leader's %" PRIu64, n->i + 1,
                  t->index, o->committed);
     for (raft_index i = o->committed + 1; i <= t->index; i++) {
-        struct oracle_entry *e = entry(s, i);
+        struct oracle_entry *e = oracle_entry(s, i);
         const struct shadow_entry *mine = at(&n->wal.tail, i);
 
         if (mine == NULL)
@@ -356,7 +235,8 @@ static void commits(struct sim_node *n, const struct raft_trace *t)
             MARK(s, commit_by_newer_term);
     }
     /* COMMIT-1 again, backwards: the log that was committed is a prefix of this one. */
-    if (o->committed > 0 && !holds(&n->wal.tail, o->committed, entry(s, o->committed)->chain))
+    if (o->committed > 0 &&
+        !holds(&n->wal.tail, o->committed, oracle_entry(s, o->committed)->chain))
         sim_fail(s, "COMMIT-1",
                  "n%u commits %" PRIu64 " on another log than the one committed up to %" PRIu64,
                  n->i + 1, t->index, o->committed);
@@ -424,49 +304,13 @@ static void i2_leader_appends_only(struct sim_node *n, const struct raft_ready *
                  ready->truncate_from);
 }
 
-static struct oracle_payload *payload_new(const struct raft_entry *e)
-{
-    struct oracle_payload *p = sim_alloc(sizeof(*p) + e->len);
-
-    p->type = e->type;
-    p->len = e->len;
-    if (e->len > 0)
-        memcpy(p->data, e->data, e->len);
-    return p;
-}
-
-static uint64_t entry_key(raft_index index, raft_term term)
-{
-    return index << 24 ^ term;
-}
-
-bool oracle_entry_get(struct sim *s, raft_index index, raft_term term, struct raft_entry *ret)
-{
-    struct oracle *o = &s->oracle;
-    uint64_t key = entry_key(index, term);
-    size_t i;
-
-    if (o->matching_size == 0)
-        return false;
-    i = sim_mix(3, key) & (o->matching_size - 1);
-    while (o->matching[i].key != 0 && o->matching[i].key != key)
-        i = (i + 1) & (o->matching_size - 1);
-    if (o->matching[i].payload == NULL)
-        return false;
-    *ret = (struct raft_entry){.id = {.term = term, .index = index},
-                               .type = o->matching[i].payload->type,
-                               .len = o->matching[i].payload->len,
-                               .data = o->matching[i].payload->data};
-    return true;
-}
-
 /* LOG-2: the same index and term, the same log up to there. */
 static void i3_logs_match(struct sim *s, unsigned node, const struct raft_entry *e, uint64_t chain)
 {
     raft_index index = e->id.index;
     raft_term term = e->id.term;
     struct oracle *o = &s->oracle;
-    uint64_t key = entry_key(index, term);
+    uint64_t key = oracle_entry_key(index, term);
     size_t i;
 
     if (o->n_matching * 2 >= o->matching_size) {
@@ -492,7 +336,7 @@ static void i3_logs_match(struct sim *s, unsigned node, const struct raft_entry 
         o->matching[i].key = key;
         o->matching[i].chain = chain;
         if (s->p.piece_ppm > 0)
-            o->matching[i].payload = payload_new(e);
+            o->matching[i].payload = oracle_payload_new(e);
         o->n_matching++;
     } else if (o->matching[i].chain != chain) {
         sim_fail(s, "LOG-2",
@@ -728,7 +572,8 @@ void oracle_turn(struct sim_node *n)
 void oracle_init(struct sim *s)
 {
     /* The CONFIG entry counts as committed. */
-    *entry(s, 1) = (struct oracle_entry){.term = 1, .chain = s->nodes[0].wal.tail.entries[0].chain};
+    *oracle_entry(s, 1) =
+        (struct oracle_entry){.term = 1, .chain = s->nodes[0].wal.tail.entries[0].chain};
     s->oracle.committed = 1;
 }
 
@@ -739,8 +584,8 @@ void oracle_end(struct sim *s)
     unsigned count = 0;
 
     for (unsigned i = 0; i < s->p.n_nodes; i++)
-        count += node_is_voter(&s->nodes[i]) &&
-                 holds(&s->nodes[i].wal.durable, o->committed, entry(s, o->committed)->chain);
+        count += node_is_voter(&s->nodes[i]) && holds(&s->nodes[i].wal.durable, o->committed,
+                                                      oracle_entry(s, o->committed)->chain);
     if (count < node_quorum(s))
         sim_fail(s, "COMMIT-1", "at the end %" PRIu64 " is durable on %u voters", o->committed,
                  count);

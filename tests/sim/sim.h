@@ -19,7 +19,7 @@
  *   trace.c       hash, lines, coverage marks, failure
  *   shrink.c      a failing run made smaller; scripts
  *   main.c        options, processes, counting
- *   oracle.h      what the oracle keeps
+ *   oracle.c      what the oracle keeps
  *   profile.h     what a seed draws: the world, and what goes wrong
  *
  * Units: virtual time in nanoseconds, what nodes see in microseconds. Memory is libc's; when it is
