@@ -56,7 +56,9 @@ struct fx_node {
     struct fx_value values[FX_KEYS_MAX];
     unsigned n_values;
     struct raft_entry_id applied;
-    const char *planted; /* every read returns this text instead */
+    const char *planted;       /* every read returns this text instead */
+    const char *planted_apply; /* only reads inside the transaction that applies do */
+    const char *planted_read;  /* only the others do */
     bool is_reading;
     bool is_writing;
     int fail_begin;
@@ -333,16 +335,19 @@ static inline int fx_apply(void *ctx, const struct raft_entry *e, struct command
     return 0;
 }
 
-static inline int fx_look(struct fx_node *n, struct wire_slice key, struct command_value *ret)
+static inline int fx_look(struct fx_node *n, struct wire_slice key, const char *planted,
+                          struct command_value *ret)
 {
     const struct fx_value *v = fx_find(n, key);
 
     if (n->fail_get != 0)
         return n->fail_get;
     memset(ret, 0, sizeof(*ret));
-    if (n->planted != NULL) {
+    if (n->planted != NULL)
+        planted = n->planted;
+    if (planted != NULL) {
         ret->exists = true;
-        ret->text = (struct wire_slice){n->planted, strlen(n->planted)};
+        ret->text = (struct wire_slice){planted, strlen(planted)};
     } else if (v != NULL) {
         ret->exists = true;
         ret->text = (struct wire_slice){v->text, v->len};
@@ -358,7 +363,7 @@ static inline int fx_apply_get(void *ctx, struct wire_slice key, struct command_
     struct fx_node *n = ctx;
 
     assert_true(n->is_writing);
-    return fx_look(n, key, ret);
+    return fx_look(n, key, n->planted_apply, ret);
 }
 
 static inline int fx_commit(void *ctx)
@@ -392,7 +397,7 @@ static inline int fx_get(void *ctx, struct wire_slice key, struct command_value 
     struct fx_node *n = ctx;
 
     assert_true(n->is_reading); /* within the transaction, never outside */
-    return fx_look(n, key, ret);
+    return fx_look(n, key, n->planted_read, ret);
 }
 
 static inline void fx_read_end(void *ctx)
