@@ -10,9 +10,6 @@
 
 #include <stdint.h>
 
-#define MAELSTROM_EXIT_USAGE 64
-#define MAELSTROM_EXIT_IO    74
-
 struct maelstrom_conf {
     uint64_t heartbeat_us;
     uint64_t election_timeout_us; /* randomised to 1..2 times this */

@@ -86,13 +86,13 @@ static void begin(uint64_t seed, bool with_trace)
 
         memset(n, 0, sizeof(*n));
         (void)snprintf(n->name, sizeof(n->name), "n%u", i + 1);
-        n->id = raft_node_id_of_name(n->name);
+        n->id = raft_founder_id(n->name);
         n->slot = i;
         n->voter = i < bag.n_voters;
         n->rate = 1;
         n->now_us = bag_chance(500) ? prng_next(&bag.prng) >> 2 : 0;
-        rid_assert(raft_configuration_add(&c, n->name, n->voter ? RAFT_VOTER : RAFT_LEARNER,
-                                          n->name, "") == 0);
+        rid_assert(raft_configuration_add(&c, raft_founder_id(n->name), n->name,
+                                          n->voter ? RAFT_VOTER : RAFT_LEARNER, n->name, "") == 0);
     }
     rid_assert(raft_configuration_encode(&c, &bytes) == 0);
     bag_trace("seed %" PRIu64 ": %u voters, %u nodes, %u rounds", seed, bag.n_voters, bag.n_nodes,

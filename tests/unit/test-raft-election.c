@@ -643,7 +643,9 @@ static void raft__latest_configuration_is_in_force(void **state)
     fx_init(&fx, 5, 0, 1);
     raft_configuration_init(&c); /* at first n1 .. n3 */
     for (unsigned i = 1; i <= 3; i++)
-        assert_int_equal(raft_configuration_add(&c, fx.nodes[i].name, RAFT_VOTER, "a:1", "b:1"), 0);
+        assert_int_equal(raft_configuration_add(&c, raft_founder_id(fx.nodes[i].name),
+                                                fx.nodes[i].name, RAFT_VOTER, "a:1", "b:1"),
+                         0);
     fx_add_config(&fx, 1, 1, &c);
     fx_add_config(&fx, 1, 2, &fx.configuration); /* index 3: five voters, not committed */
     fx_start(&fx, 1);
@@ -674,7 +676,9 @@ static void raft__node_outside_the_configuration_does_not_campaign(void **state)
     fx_init(&fx, 3, 0, 1);
     raft_configuration_init(&c);
     for (unsigned i = 2; i <= 3; i++)
-        assert_int_equal(raft_configuration_add(&c, fx.nodes[i].name, RAFT_VOTER, "a:1", "b:1"), 0);
+        assert_int_equal(raft_configuration_add(&c, raft_founder_id(fx.nodes[i].name),
+                                                fx.nodes[i].name, RAFT_VOTER, "a:1", "b:1"),
+                         0);
     fx_add_config(&fx, 1, 2, &c);
     fx_start(&fx, 1);
     fx_run(&fx, 10 * FX_ELECTION_US);
