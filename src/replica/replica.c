@@ -30,6 +30,7 @@ int replica_new(const struct replica_conf *conf, const struct replica_ops *ops, 
         return -ENOMEM;
     r->ops = *ops;
     r->id = conf->raft.id;
+    r->group = conf->group;
     r->now_us = now_us;
     r->election_timeout_us = conf->raft.election_timeout_us;
     timers_init(&r->timers, now_us);
@@ -101,6 +102,7 @@ int replica_step(struct replica *r, const struct raft_msg *m, uint64_t now_us)
 {
     int rc;
 
+    rid_assert(m->group == r->group);
     replica_now(r, now_us);
     if (r->dead)
         return 0;
@@ -160,6 +162,11 @@ void replica_get_stats(const struct replica *r, struct replica_stats *ret)
     ret->n_confirmed =
         replica_n(r, REPLICA_CONFIRMED) + replica_n(r, REPLICA_EXACT) + replica_n(r, REPLICA_LOCAL);
     ret->n_proposed = replica_n(r, REPLICA_PROPOSED) + replica_n(r, REPLICA_LOST);
+}
+
+uint16_t replica_group(const struct replica *r)
+{
+    return r->group;
 }
 
 const struct raft *replica_raft(const struct replica *r)

@@ -34,6 +34,7 @@ struct replica {
     struct replica_ops ops;
     struct raft *raft; /* owned */
     raft_node_id id;
+    uint16_t group;
     struct timers timers;
     bool dead; /* after fatal */
     bool quiesced;

@@ -21,6 +21,8 @@
 
 static void send_msg(struct replica *r, const struct raft_msg *m)
 {
+    rid_assert(m->group == r->group);
+    rid_assert(m->to != r->id);
     r->stats.n_msgs_sent++;
     r->ops.send(r->ops.ctx, m);
 }

@@ -52,8 +52,7 @@ static int rig_get(void *ctx, struct wire_slice key, struct command_value *ret_v
     assert_int_equal(key.len, rig->c->key.len);
     *ret_value = (struct command_value){0};
     if (rig->text != NULL)
-        *ret_value =
-            (struct command_value){.exists = true, .text = {rig->text, strlen(rig->text)}};
+        *ret_value = (struct command_value){.exists = true, .text = {rig->text, strlen(rig->text)}};
     return rig->get_error;
 }
 
