@@ -77,7 +77,7 @@ const char *identity_list_next(DIR *list)
     return e != NULL ? e->d_name : NULL;
 }
 
-/* Everything below fd, down to `depth` more folders (RELIABILITY 6.3 F1). A file system's
+/* Everything below fd, down to `depth` more folders (IDENTITY-4). A file system's
  * lost+found is root's. */
 int identity_check_tree(const char *path, int fd, unsigned depth)
 {
@@ -183,8 +183,8 @@ int identity_survey(const struct identity_dir *dir, struct identity_survey *ret)
     return 0;
 }
 
-/* A directory without IDENT. 0: it may be initialised. RELIABILITY 4.5 R1: what is missing is not
- * taken for new. */
+/* A directory without IDENT. 0: it may be initialised. What is missing is not taken for new
+ * (DISK-1). */
 int identity_judge_nameless(const struct identity_dir *dir, const struct identity_survey *s)
 {
     const bool interrupted = s->has_init && (s->used[0] == '\0' || strcmp(s->used, "wal") == 0);

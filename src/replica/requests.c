@@ -116,7 +116,7 @@ void replica_cancel(struct replica *r, struct replica_request *q)
 
 static uint64_t deadline_of(const struct list *node)
 {
-    return list_entry(node, const struct replica_request, timer)->deadline_us;
+    return list_entry_const(node, struct replica_request, timer)->deadline_us;
 }
 
 /* What it waited for, as the error says it. */
