@@ -37,7 +37,8 @@ int service_new(const struct service_conf *conf, const struct service_ops *ops,
 
 void service_set_replica(struct service *s, struct replica *replica, const char *node_name)
 {
-    rid_assert(replica_group(replica) == s->conf.group);
+    if (replica != NULL)
+        rid_assert(replica_group(replica) == s->conf.group);
     s->replica = replica;
     s->conf.node_name = node_name;
 }
