@@ -26,6 +26,12 @@ int replica_new(const struct replica_conf *conf, const struct replica_ops *ops, 
     struct raft_conf raft_conf = conf->raft;
     int rc;
 
+    rid_assert(ops->log_submit != NULL);
+    rid_assert(ops->state_apply != NULL);
+    rid_assert(ops->state_apply_get != NULL);
+    rid_assert(ops->state_get != NULL);
+    rid_assert(ops->send != NULL);
+    rid_assert(ops->fatal != NULL);
     if (r == NULL)
         return -ENOMEM;
     r->ops = *ops;
@@ -69,6 +75,7 @@ void replica_free(struct replica *r)
 
 void replica_fatal(struct replica *r, int error, const char *what)
 {
+    rid_assert(error != 0);
     if (r->dead)
         return;
     r->dead = true; /* before the hook: no message leaves any more */
@@ -118,6 +125,7 @@ int replica_step(struct replica *r, const struct raft_msg *m, uint64_t now_us)
 
 void replica_link(struct replica *r, raft_node_id peer, bool up, uint64_t now_us)
 {
+    rid_assert(peer != r->id);
     replica_now(r, now_us);
     r->dirty = true;
     raft_link(r->raft, peer, up, r->now_us);
@@ -130,9 +138,11 @@ int replica_transfer(struct replica *r, raft_node_id to, uint64_t now_us)
     replica_now(r, now_us);
     rc = raft_transfer(r->raft, to, r->now_us);
     r->dirty = true;
-    if (rc == 0)
-        r->transferring = true;
-    return rc;
+    if (rc != 0)
+        return rc;
+    rid_assert(raft_get_role(r->raft) == RAFT_LEADER);
+    r->transferring = true;
+    return 0;
 }
 
 /* ---- looking ---- */
