@@ -198,6 +198,38 @@ static void check_heartbeat(struct sim_node *n, const struct raft_msg *m)
                  n->i + 1, m->leader_commit, want);
 }
 
+/* I16, row 41: no append leaves while as much is under way as may be. What is under way begins behind
+ * what is known to be there, and is one run of appends each behind the one before: a run that was
+ * given up was not heard of for long. */
+static void check_flight(struct sim_node *n, const struct raft_msg *m, unsigned to)
+{
+    typeof(&n->manners.flight[0]) f = &n->manners.flight[to];
+    const struct shadow_log *log = &n->wal.tail;
+    raft_index last = m->prev.index < log->n ? m->prev.index : log->n;
+    const struct raft_peer_status *p;
+    struct raft_status st;
+    raft_index from;
+
+    if (f->term != m->term || f->end != m->prev.index)
+        f->from = m->prev.index + 1;
+    f->term = m->term;
+    f->end = m->prev.index + m->n_entries;
+    if (m->n_entries == 0 || f->from < 2 || last < f->from ||
+        log->entries[last - 1].bytes - log->entries[f->from - 2].bytes <
+            n->sim->p.inflight_bytes_max)
+        return;
+    raft_get_status(node_raft(n), &st);
+    p = peer_status(&st, m->to);
+    if (st.role != RAFT_LEADER || st.current_term != m->term || p == NULL)
+        return;
+    from = p->match_index >= f->from ? p->match_index + 1 : f->from;
+    f->from = from;
+    if (last >= from &&
+        log->entries[last - 1].bytes - log->entries[from - 2].bytes >= n->sim->p.inflight_bytes_max)
+        sim_fail(n->sim, "I16", "n%u sends on while %" PRIu64 " bytes are under way to n%u",
+                 n->i + 1, log->entries[last - 1].bytes - log->entries[from - 2].bytes, to + 1);
+}
+
 void manners_send(struct sim_node *n, const struct raft_msg *m)
 {
     struct sim_manners *w = &n->manners;
@@ -209,6 +241,8 @@ void manners_send(struct sim_node *n, const struct raft_msg *m)
         w->owes_term &= ~(1u << to->i);
     if (m->type == RAFT_MSG_HEARTBEAT_RESP)
         w->owes_echo &= ~(1u << to->i);
+    if (m->type == RAFT_MSG_APPEND)
+        check_flight(n, m, to->i);
     if (m->type != RAFT_MSG_HEARTBEAT)
         return;
     w->owes_heartbeat &= ~(1u << to->i);

@@ -163,6 +163,7 @@ struct shadow_entry {
     raft_term term;
     uint64_t content; /* hash of type and payload */
     uint64_t chain;   /* hash of entries 1 .. this one */
+    uint64_t bytes;   /* of payloads, of entries 1 .. this one */
 };
 /* entries[0] is index 1. */
 struct shadow_log {
@@ -176,7 +177,7 @@ struct shadow_batch {
     raft_index truncate_from;
     raft_index commit_index;
     uint64_t n_added;
-    struct shadow_entry *added; /* owned */
+    struct shadow_entry *added; /* owned; chain unused, bytes of the entry alone */
     struct shadow_batch *next;
 };
 
@@ -268,6 +269,11 @@ struct sim_manners {
     bool hears;
     raft_index match; /* of the sender */
     uint64_t acked_round;
+    struct {
+        raft_term term;
+        raft_index from;
+        raft_index end;
+    } flight[SIM_NODES_MAX]; /* by receiver: the run of appends each behind the one before */
 };
 
 struct sim_node {

@@ -22,16 +22,19 @@ uint64_t shadow_content(const struct raft_entry *e)
     return sim_hash_bytes((uint64_t)e->type, e->data, e->len);
 }
 
-static void shadow_push(struct shadow_log *l, raft_term term, uint64_t content)
+static void shadow_push(struct shadow_log *l, raft_term term, uint64_t content, uint64_t len)
 {
     uint64_t before = l->n > 0 ? l->entries[l->n - 1].chain : 0;
+    uint64_t bytes = l->n > 0 ? l->entries[l->n - 1].bytes : 0;
 
     if (l->n == l->size) {
         l->size = l->size > 0 ? l->size * 2 : 256;
         l->entries = sim_realloc_n(l->entries, l->size, sizeof(*l->entries));
     }
-    l->entries[l->n++] = (struct shadow_entry){
-        .term = term, .content = content, .chain = sim_mix(sim_mix(before, term), content)};
+    l->entries[l->n++] = (struct shadow_entry){.term = term,
+                                               .content = content,
+                                               .chain = sim_mix(sim_mix(before, term), content),
+                                               .bytes = bytes + len};
 }
 
 static void shadow_batch_apply(struct shadow_log *l, struct raft_hard_state *hs,
@@ -40,7 +43,7 @@ static void shadow_batch_apply(struct shadow_log *l, struct raft_hard_state *hs,
     if (b->truncate_from != 0 && l->n >= b->truncate_from)
         l->n = b->truncate_from - 1;
     for (uint64_t i = 0; i < b->n_added; i++)
-        shadow_push(l, b->added[i].term, b->added[i].content);
+        shadow_push(l, b->added[i].term, b->added[i].content, b->added[i].bytes);
     *hs = b->hard_state;
 }
 
@@ -88,6 +91,7 @@ int wal_submit(struct sim_node *n, const struct raft_ready *ready)
     for (unsigned i = 0; i < ready->n_entries; i++) {
         b->added[i].term = ready->entries[i].id.term;
         b->added[i].content = shadow_content(&ready->entries[i]);
+        b->added[i].bytes = ready->entries[i].len;
     }
     if (w->last != NULL)
         w->last->next = b;
@@ -340,8 +344,8 @@ void wal_create(struct sim_node *n)
         sim_fail(s, "setup", "store_create gave %d: %s", r, err_text());
     e.data = config.data;
     e.len = (uint32_t)config.len;
-    shadow_push(&w->tail, 1, shadow_content(&e));
-    shadow_push(&w->durable, 1, shadow_content(&e));
+    shadow_push(&w->tail, 1, shadow_content(&e), e.len);
+    shadow_push(&w->durable, 1, shadow_content(&e), e.len);
     w->durable_hard_state = (struct raft_hard_state){1, 0};
     w->tail_hard_state = w->durable_hard_state;
 }
@@ -393,7 +397,8 @@ static bool settle_shadow(struct sim_node *n, const struct store_recovered *r)
     w->last_work_hard_state = w->durable_hard_state;
     w->tail.n = 0;
     for (uint64_t i = 0; i < w->durable.n; i++)
-        shadow_push(&w->tail, w->durable.entries[i].term, w->durable.entries[i].content);
+        shadow_push(&w->tail, w->durable.entries[i].term, w->durable.entries[i].content,
+                    w->durable.entries[i].bytes - (i > 0 ? w->durable.entries[i - 1].bytes : 0));
     w->tail_hard_state = w->durable_hard_state;
     return true;
 }
