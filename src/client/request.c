@@ -323,8 +323,8 @@ static struct ridd_reply *request(struct ridd *client, const char *endpoint, con
         reply_fail(r, RIDD_INVALID, true, "%s", endpoint == NULL ? "no endpoint given" : why);
         return r;
     }
-    if (timeout_ms > CLIENT_LONG_TIMEOUT_MS_MAX) {
-        reply_fail(r, RIDD_INVALID, true, "timeout_ms is at most %u", CLIENT_LONG_TIMEOUT_MS_MAX);
+    if (timeout_ms > CALL_LONG_TIMEOUT_MS_MAX) {
+        reply_fail(r, RIDD_INVALID, true, "timeout_ms is at most %u", CALL_LONG_TIMEOUT_MS_MAX);
         return r;
     }
     if (timeout_ms > 0)

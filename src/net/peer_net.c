@@ -18,9 +18,6 @@
 
 #include "base/banned.h"
 
-#define TICK_US_MIN 5000u
-#define TICK_US_MAX 500000u
-
 static const struct timeval at_once = {0, 0};
 
 static struct timeval timeval_of(uint64_t us)
@@ -258,37 +255,37 @@ static int resolve(struct peer *p)
     struct net_addr addrs[NET_ADDRS_MAX];
     unsigned n_addrs;
     uint64_t pause_us;
-    int r;
+    int rc;
 
     if (p->n_addrs > 0 && (p->numeric || now_us < p->resolve_after_us))
         return 0;
     if (now_us < p->resolve_after_us)
         return err_origin(err_say(-EAGAIN, "cannot resolve '%s'", p->address));
-    r = net_addr_resolve(p->address, false, addrs, &n_addrs);
+    rc = net_addr_resolve(p->address, false, addrs, &n_addrs);
     pause_us = (clock_mono_us() - now_us) * 100;
     p->resolve_after_us =
         clock_mono_us() + (pause_us > PEER_RESOLVE_US ? pause_us : PEER_RESOLVE_US);
-    if (r == 0) {
+    if (rc == 0) {
         memcpy(p->addrs, addrs, sizeof(addrs[0]) * n_addrs);
         p->n_addrs = n_addrs;
     }
-    return p->n_addrs > 0 ? 0 : err_trace(r); /* what was known before is better than nothing */
+    return p->n_addrs > 0 ? 0 : err_trace(rc); /* what was known before is better than nothing */
 }
 
 static int dial(struct peer *p)
 {
     const struct net_addr *addr;
-    int r;
+    int rc;
 
-    r = resolve(p);
-    if (r != 0)
-        return err_trace(r);
+    rc = resolve(p);
+    if (rc != 0)
+        return err_trace(rc);
     addr = &p->addrs[p->n_dials++ % p->n_addrs];
     p->next.nonce = prng_next(&p->net->prng);
     for (unsigned i = 0; i < PEER_CHANNELS; i++) {
-        r = peer_conn_dial(p, (enum wire_channel)(i + 1), p->next.nonce, addr, &p->next.conns[i]);
-        if (r != 0)
-            return err_trace(r);
+        rc = peer_conn_dial(p, (enum wire_channel)(i + 1), p->next.nonce, addr, &p->next.conns[i]);
+        if (rc != 0)
+            return err_trace(rc);
     }
     return 0;
 }
@@ -391,7 +388,7 @@ int peer_net_new(struct event_base *base, const char *listen_addr, const struct 
     CLEANUP(net) struct peer_net *n = calloc(1, sizeof(*n));
     struct timeval period;
     uint64_t us;
-    int r;
+    int rc;
 
     if (n == NULL)
         return err_origin(err_say(-ENOMEM, "cannot open the peer port: out of memory"));
@@ -406,14 +403,16 @@ int peer_net_new(struct event_base *base, const char *listen_addr, const struct 
     list_init(&n->conns);
     list_init(&n->dead);
     us = n->conf.handshake_us / 8;
-    period = timeval_of(us < TICK_US_MIN ? TICK_US_MIN : us > TICK_US_MAX ? TICK_US_MAX : us);
+    period = timeval_of(us < PEER_TICK_US_MIN   ? PEER_TICK_US_MIN
+                        : us > PEER_TICK_US_MAX ? PEER_TICK_US_MAX
+                                                : us);
     n->ev_tick = event_new(base, -1, EV_PERSIST, on_tick, n);
     n->ev_work = event_new(base, -1, 0, on_work, n);
     if (n->ev_tick == NULL || n->ev_work == NULL || event_add(n->ev_tick, &period) != 0)
         return err_origin(err_say(-ENOMEM, "cannot open the peer port: out of memory"));
-    r = net_listener_new(base, listen_addr, 0, on_accept, n, &n->listener);
-    if (r != 0)
-        return err_trace(r);
+    rc = net_listener_new(base, listen_addr, 0, on_accept, n, &n->listener);
+    if (rc != 0)
+        return err_trace(rc);
     ignore_sigpipe();
     *ret = take_ptr(n);
     return 0;
@@ -446,17 +445,17 @@ int peer_net_add(struct peer_net *n, raft_node_id id, const char *addr)
 {
     struct peer *p = peer_net_find(n, id);
     bool numeric;
-    int r;
+    int rc;
 
-    r = net_addr_check(addr, &numeric);
-    if (r != 0)
-        return err_trace(r);
+    rc = net_addr_check(addr, &numeric);
+    if (rc != 0)
+        return err_trace(rc);
     if (p != NULL && strcmp(p->address, addr) == 0)
         return 0;
     if (p == NULL) {
-        r = peer_new(n, id, &p);
-        if (r != 0)
-            return err_trace(r);
+        rc = peer_new(n, id, &p);
+        if (rc != 0)
+            return err_trace(rc);
         rid_assert(p != NULL);
     }
     (void)snprintf(p->address, sizeof(p->address), "%s", addr);
