@@ -10,6 +10,7 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
+#include "base/assert.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/err.h"
@@ -70,6 +71,7 @@ static void on_connected(struct peer_conn *c)
     struct peer_net *n = c->net;
     struct wire_hello h = our_hello(c, c->peer->id);
 
+    rid_assert(c->state == PEER_CONN_CONNECTING);
     c->state = PEER_CONN_HELLO_SENT;
     c->deadline_us = clock_mono_us() + n->conf.handshake_us;
     n->ops.fill_hello(n->ops.ctx, c->peer->id, &h);
@@ -468,8 +470,10 @@ int peer_conn_dial(struct peer *p, enum wire_channel channel, uint64_t nonce,
 
 static void no_longer_half_open(struct peer_conn *c)
 {
-    if (c->half_open)
+    if (c->half_open) {
+        rid_assert(c->net->n_half_open > 0);
         c->net->n_half_open--;
+    }
     c->half_open = false;
 }
 
@@ -502,6 +506,7 @@ void peer_conn_free(struct peer_conn *c)
 
 void peer_conn_set_up(struct peer_conn *c)
 {
+    rid_assert(c->state == PEER_CONN_PAIRING);
     no_longer_half_open(c);
     c->state = PEER_CONN_UP;
     c->deadline_us = 0;
@@ -524,6 +529,7 @@ int peer_conn_send(struct peer_conn *c, struct buf *out)
     size_t sent = 0;
     ssize_t n;
 
+    rid_assert(c->state != PEER_CONN_DEAD);
     if (peer_conn_out_bytes(c) == 0) {
         n = send(bufferevent_getfd(c->bev), out->data, out->len, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (n > 0)

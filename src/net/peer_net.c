@@ -153,6 +153,8 @@ static void link_down(struct peer *p, const char *why)
 {
     char address[ADDRESS_BYTES_MAX + 1];
 
+    rid_assert(p->up.conns[0] != NULL);
+    rid_assert(p->up.conns[1] != NULL);
     (void)snprintf(address, sizeof(address), "%s", p->up.conns[0]->address);
     link_close(&p->up);
     for (unsigned i = 0; i < PEER_CHANNELS; i++) {
@@ -177,6 +179,7 @@ static void link_up(struct peer *p)
         link_down(p, "replaced by a new connection of the same peer");
     if (n->freed || p->next.nonce != nonce || link_empty(&p->next))
         return; /* the host closed it while it was told of the old one */
+    rid_assert(link_empty(&p->up));
     p->up = p->next;
     p->next = (struct peer_link){0};
     p->up_since_us = clock_mono_us();
@@ -192,7 +195,9 @@ void peer_net_shaken(struct peer_net *n, struct peer *p, struct peer_conn *c)
 {
     const unsigned i = (unsigned)c->channel - 1;
 
-    (void)n;
+    rid_assert(p != NULL);
+    rid_assert(p->net == n);
+    rid_assert(c->channel == WIRE_CHANNEL_CONTROL || c->channel == WIRE_CHANNEL_LOG);
     c->state = PEER_CONN_PAIRING;
     if (c->peer == NULL) {
         /* Accepted. The newest attempt wins; what is left of an older one is of no use to its
@@ -280,6 +285,9 @@ static int dial(struct peer *p)
     rc = resolve(p);
     if (rc != 0)
         return err_trace(rc);
+    rid_assert(dials(p));
+    rid_assert(link_empty(&p->next));
+    rid_assert(p->n_addrs > 0);
     addr = &p->addrs[p->n_dials++ % p->n_addrs];
     p->next.nonce = prng_next(&p->net->prng);
     for (unsigned i = 0; i < PEER_CHANNELS; i++) {
@@ -392,6 +400,9 @@ int peer_net_new(struct event_base *base, const char *listen_addr, const struct 
 
     if (n == NULL)
         return err_origin(err_say(-ENOMEM, "cannot open the peer port: out of memory"));
+    rid_assert(conf->self != 0);
+    rid_assert(ops->on_hello != NULL);
+    rid_assert(ops->on_frame != NULL);
     n->base = base;
     n->ops = *ops;
     n->conf = *conf;
