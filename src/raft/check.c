@@ -51,7 +51,7 @@ static void check_leader(const struct raft *r)
 
         rid_assert(p->match_index < p->next_index);
         rid_assert(p->next_index <= r->log.last_index + 1);
-        rid_assert(p->acked_round < r->next_round);
+        rid_assert(p->acked_round < r->rounds.next);
         rid_assert(p->n_inflight <= RAFT_INFLIGHT_MSGS_MAX);
         for (unsigned j = 0; j < p->n_inflight; j++) {
             const struct inflight *f =
@@ -70,34 +70,34 @@ static void check_reads(const struct raft *r)
     uint64_t round = 0;
     raft_index index = 0;
 
-    rid_assert(r->n_inflight <= r->n_reads);
-    rid_assert(r->confirmed_round < r->next_round);
-    rid_assert(r->n_reads + r->n_floor_reads <= RAFT_READS_PENDING_MAX);
+    rid_assert(r->reads.n_inflight <= r->reads.n);
+    rid_assert(r->rounds.confirmed < r->rounds.next);
+    rid_assert(raft_read_queue_n_waiting(&r->reads) <= RAFT_READS_PENDING_MAX);
     if (r->role != RAFT_LEADER) {
-        rid_assert(r->n_reads == 0);
-        rid_assert(r->n_floor_reads == 0);
+        rid_assert(r->reads.n == 0);
+        rid_assert(r->reads.n_floors == 0);
         rid_assert(r->noop_index == 0);
         rid_assert(r->transfer_to == 0);
         return;
     }
-    for (size_t i = 0; i < r->n_reads; i++) {
-        const struct read *read = &r->reads[(r->reads_head + i) & (r->reads_size - 1)];
+    for (size_t i = 0; i < r->reads.n; i++) {
+        const struct read *read = raft_read_queue_at(&r->reads, i);
 
-        if (i >= r->n_inflight) {
+        if (i >= r->reads.n_inflight) {
             rid_assert(read->round == 0);
             continue;
         }
         rid_assert(read->round > read->arrival_round);
-        rid_assert(read->round > r->confirmed_round);
-        rid_assert(read->round < r->next_round);
+        rid_assert(read->round > r->rounds.confirmed);
+        rid_assert(read->round < r->rounds.next);
         rid_assert(read->round >= round);
         rid_assert(read->read_index >= index);
         rid_assert(read->read_index >= r->noop_index);
         round = read->round;
         index = read->read_index;
     }
-    for (size_t i = 0; i < r->n_floor_reads; i++)
-        rid_assert(r->floor_reads[i].min_index > r->commit_index);
+    for (size_t i = 0; i < r->reads.n_floors; i++)
+        rid_assert(r->reads.floors[i].min_index > r->commit_index);
 }
 
 void raft_check(struct raft *r)
@@ -113,7 +113,7 @@ void raft_check(struct raft *r)
     /* Change since the last call. */
     rid_assert(r->hard_state.current_term >= r->check_term);
     rid_assert(r->commit_index >= r->check_commit);
-    rid_assert(r->next_round >= r->check_round);
+    rid_assert(r->rounds.next >= r->check_round);
     if (r->hard_state.current_term == r->check_term) {
         rid_assert(r->check_vote == 0 || r->hard_state.voted_for == r->check_vote);
         rid_assert(r->check_leader == 0 || r->leader_id == 0 || r->leader_id == r->check_leader);
@@ -125,5 +125,5 @@ void raft_check(struct raft *r)
     r->check_term = r->hard_state.current_term;
     r->check_vote = r->hard_state.voted_for;
     r->check_commit = r->commit_index;
-    r->check_round = r->next_round;
+    r->check_round = r->rounds.next;
 }

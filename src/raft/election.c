@@ -88,21 +88,27 @@ void raft_campaign_resend(struct raft *r, struct progress *p)
         request_vote(r, p);
 }
 
+/* Everybody is due a heartbeat, and the broadcast opens a round of its own: its answers prove
+ * how fresh this leadership is, also when no read asks (READ-66). */
+static void broadcast_heartbeats(struct raft *r)
+{
+    for (unsigned i = 0; i < r->n_progress; i++)
+        r->progress[i].heartbeat_due = r->progress[i].link_up;
+    r->rounds.due = r->n_progress > 0;
+    r->heartbeat_due_us = r->now_us + r->conf.heartbeat_us;
+}
+
 static void become_leader(struct raft *r)
 {
-    rid_assert(r->n_reads == 0);
-    rid_assert(r->n_floor_reads == 0);
+    rid_assert(raft_read_queue_n_waiting(&r->reads) == 0);
     r->leader_id = r->conf.id;
     r->term_leader = r->conf.id;
     raft_become(r, RAFT_LEADER, "elected");
-    /* Rounds go on counting through terms; those of an earlier leadership are closed. */
-    r->confirmed_round = r->next_round - 1;
+    raft_rounds_begin_term(&r->rounds);
     r->transfer_to = 0;
-    for (unsigned i = 0; i < r->n_progress; i++) {
+    for (unsigned i = 0; i < r->n_progress; i++)
         raft_progress_reset(r, &r->progress[i]);
-        r->progress[i].heartbeat_due = true;
-    }
-    r->heartbeat_due_us = r->now_us + r->conf.heartbeat_us;
+    broadcast_heartbeats(r);
     r->uncommitted_bytes = 0;
     r->noop_index = r->log.last_index + 1;
     raft_append_own(r, RAFT_ENTRY_NOOP, NULL, 0);
@@ -232,9 +238,7 @@ void raft_leader_tick(struct raft *r)
     }
     if (r->now_us < r->heartbeat_due_us)
         return;
-    r->heartbeat_due_us = r->now_us + r->conf.heartbeat_us;
-    for (unsigned i = 0; i < r->n_progress; i++) {
-        r->progress[i].heartbeat_due = r->progress[i].link_up;
+    broadcast_heartbeats(r);
+    for (unsigned i = 0; i < r->n_progress; i++)
         raft_maybe_resend(r, &r->progress[i]);
-    }
 }

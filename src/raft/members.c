@@ -91,7 +91,8 @@ void raft_config_push(struct raft *r, raft_index index, const struct raft_config
 {
     rid_assert(index <= r->log.last_index);
     rid_assert(r->n_configs == 0 || r->configs[r->n_configs - 1].index < index);
-    r->configs = raft_grow(r, r->configs, &r->configs_size, r->n_configs, sizeof(*r->configs));
+    r->configs =
+        raft_grow(r->conf.mem, r->configs, &r->configs_size, r->n_configs, sizeof(*r->configs));
     r->configs[r->n_configs].index = index;
     r->configs[r->n_configs].configuration = *c;
     r->n_configs++;

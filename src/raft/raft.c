@@ -14,13 +14,13 @@ uint64_t raft_now(struct raft *r, uint64_t now_us)
     return r->now_us;
 }
 
-void *raft_grow(struct raft *r, void *list, size_t *size, size_t n, size_t width)
+void *raft_grow(struct mem mem, void *list, size_t *size, size_t n, size_t width)
 {
     size_t want = *size > 0 ? *size * 2 : 16;
 
     if (n < *size)
         return list;
-    list = r->conf.mem.resize(r->conf.mem.ctx, list, want * width);
+    list = mem.resize(mem.ctx, list, want * width);
     rid_assert(list !=
                NULL); /* out of memory where nobody can be refused: stop, Raft survives that */
     *size = want;
@@ -35,7 +35,7 @@ void raft_trace(struct raft *r, enum raft_trace_event event, raft_node_id peer, 
                            .term = r->hard_state.current_term,
                            .index = index,
                            .peer = peer,
-                           .round = r->next_round - 1,
+                           .round = raft_rounds_last(&r->rounds),
                            .text = text};
 
     if (r->conf.trace != NULL)
@@ -46,7 +46,7 @@ void raft_send(struct raft *r, struct msg_queue *q, struct raft_msg *m)
 {
     size_t size = q->size;
 
-    q->list = raft_grow(r, q->list, &size, q->n, sizeof(*q->list));
+    q->list = raft_grow(r->conf.mem, q->list, &size, q->n, sizeof(*q->list));
     q->size = (unsigned)size;
     m->from = r->conf.id;
     q->list[q->n++] = *m;
@@ -199,5 +199,5 @@ void raft_set_rounds_max(struct raft *r, unsigned rounds_max)
 {
     rid_assert(rounds_max >= 1);
     rid_assert(rounds_max <= RAFT_ROUNDS_MAX * 4);
-    r->rounds_max = rounds_max;
+    r->rounds.max = rounds_max;
 }

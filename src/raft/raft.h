@@ -280,7 +280,8 @@ struct raft_status {
     raft_index noop_index; /* 0 unless leader */
     /* leader with an entry of its term committed: raft_propose() and reads go through */
     bool can_serve;
-    uint64_t rounds_opened; /* since the process started */
+    uint64_t round;         /* the highest opened, for reads or by a periodic heartbeat */
+    uint64_t rounds_opened; /* for reads, since the process started */
     uint64_t rounds_confirmed;
     unsigned n_reads_pending;
     unsigned n_voters;

@@ -59,7 +59,7 @@ static void fill_heartbeats(struct raft *r)
             /* Clamped to what it is known to hold (READS R30). */
             .leader_commit = r->commit_index < p->match_index ? r->commit_index : p->match_index,
             /* Always the highest open round: a lost one is repaired by the next (R12). */
-            .round = r->next_round - 1};
+            .round = raft_rounds_last(&r->rounds)};
 
         if (!p->heartbeat_due)
             continue;
@@ -119,25 +119,26 @@ static int fill_committed(struct raft *r, struct raft_ready *ready)
 
 static void fill_reads(struct raft *r, struct raft_ready *ready)
 {
+    struct read_queue *q = &r->reads;
     struct raft_read_done *done;
     uint64_t *failed;
 
-    rid_assert(r->loss == RAFT_LOSS_NONE || r->n_done == 0);
-    if (r->n_done > 0) {
-        done = arena_alloc(&r->arena, r->n_done * sizeof(*done));
+    rid_assert(r->loss == RAFT_LOSS_NONE || q->n_done == 0);
+    if (q->n_done > 0) {
+        done = arena_alloc(&r->arena, q->n_done * sizeof(*done));
         rid_assert(done != NULL);
-        memcpy(done, r->done, r->n_done * sizeof(*done));
+        memcpy(done, q->done, q->n_done * sizeof(*done));
         ready->reads = done;
-        ready->n_reads = (unsigned)r->n_done;
-        r->n_done = 0;
+        ready->n_reads = (unsigned)q->n_done;
+        q->n_done = 0;
     }
-    if (r->n_failed > 0) {
-        failed = arena_alloc(&r->arena, r->n_failed * sizeof(*failed));
+    if (q->n_failed > 0) {
+        failed = arena_alloc(&r->arena, q->n_failed * sizeof(*failed));
         rid_assert(failed != NULL);
-        memcpy(failed, r->failed, r->n_failed * sizeof(*failed));
+        memcpy(failed, q->failed, q->n_failed * sizeof(*failed));
         ready->reads_failed = failed;
-        ready->n_reads_failed = (unsigned)r->n_failed;
-        r->n_failed = 0;
+        ready->n_reads_failed = (unsigned)q->n_failed;
+        q->n_failed = 0;
     }
 }
 

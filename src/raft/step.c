@@ -183,7 +183,7 @@ static int handle_heartbeat_resp(struct raft *r, struct progress *p, const struc
 
     if (m->reject)
         return 0; /* late: it refused an older term of ours, and this node has been elected since */
-    if (m->round >= r->next_round)
+    if (m->round > raft_rounds_last(&r->rounds))
         return invalid(r, m, "an acknowledgement of a round that was never opened");
     p->last_heard_us = r->now_us;
     if (p->rtt_round != 0 && m->round >= p->rtt_round) {

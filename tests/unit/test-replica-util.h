@@ -630,7 +630,7 @@ static inline uint64_t fx_last_round(const struct fx *fx, int i)
     struct raft_status st;
 
     raft_get_status(fx_raft(fx, i), &st);
-    return st.rounds_opened;
+    return st.round;
 }
 
 static inline raft_index fx_last_index(const struct fx *fx, int i)
