@@ -22,13 +22,12 @@
 
 static const struct timeval at_once = {0, 0};
 
-static void socket_options(int fd)
+static void socket_options(int fd, unsigned user_timeout_ms)
 {
     const int on = 1;
     const int idle_s = 2;
     const int interval_s = 1;
     const int n_probes = 3;
-    const int user_timeout_ms = PEER_USER_TIMEOUT_MS;
 
     /* None of these is needed for correctness: without them a dead link is only noticed later. */
     net_socket_nodelay(fd);
@@ -407,7 +406,7 @@ static int conn_new(struct peer_net *n, int fd, struct peer_conn **ret_conn)
     }
     c->net = n;
     list_init(&c->node);
-    socket_options(fd);
+    socket_options(fd, n->conf.user_timeout_ms);
     (void)bufferevent_priority_set(c->bev, 0);
     bufferevent_setwatermark(c->bev, EV_READ, 0, PEER_HELLO_BYTES_MAX);
     bufferevent_setcb(c->bev, on_readable, on_drained, on_bev_event, c);

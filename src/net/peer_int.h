@@ -20,7 +20,7 @@
 #define PEER_CONNECT_US 2000000u
 /* Unacknowledged or untaken for this long: the kernel gives the connection up. Heartbeats make sure
  * that there is data. */
-#define PEER_USER_TIMEOUT_MS 3000
+#define PEER_USER_TIMEOUT_MS 3000u
 /* A name is asked of the resolver again at the earliest after this, or after a hundred times what
  * it took the last time: a slow resolver holds the loop for at most a hundredth of the time. */
 #define PEER_RESOLVE_US 5000000u

@@ -400,6 +400,8 @@ int peer_net_new(struct event_base *base, const char *listen_addr, const struct 
     n->conf = *conf;
     if (n->conf.handshake_us == 0)
         n->conf.handshake_us = PEER_HANDSHAKE_US;
+    if (n->conf.user_timeout_ms == 0)
+        n->conf.user_timeout_ms = PEER_USER_TIMEOUT_MS;
     prng_init(&n->prng, conf->seed);
     list_init(&n->conns);
     list_init(&n->dead);

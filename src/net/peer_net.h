@@ -55,8 +55,9 @@ struct peer_net_conf {
     unsigned char cluster_id[16];
     raft_node_id self;
     uint64_t incarnation;
-    uint64_t seed;         /* nonces and jitter: different at each start */
-    uint64_t handshake_us; /* 0: PEER_HANDSHAKE_US */
+    uint64_t seed;            /* nonces and jitter: different at each start */
+    uint64_t handshake_us;    /* 0: PEER_HANDSHAKE_US */
+    unsigned user_timeout_ms; /* 0: PEER_USER_TIMEOUT_MS */
 };
 
 int peer_net_new(struct event_base *base, const char *listen_addr, const struct peer_net_conf *conf,
