@@ -248,6 +248,27 @@ static void raft__answer_from_beyond_the_ring_is_not_measured(void **state)
     assert_true(fx_raft(&fx, 1)->rounds.srtt_us > srtt);
 }
 
+/* A refusal of an older term of ours that comes late, when this node has been elected since: its sender
+ * is not heard by it, and no round is acknowledged. */
+static void raft__late_refusal_is_not_heard(void **state)
+{
+    struct raft_msg m;
+    uint64_t confirmed;
+
+    (void)state;
+    lead(3, 0);
+    confirmed = fx_raft(&fx, 1)->rounds.confirmed;
+    m = fx_make(&fx, RAFT_MSG_HEARTBEAT_RESP, 2, 1, fx_term(&fx, 1));
+    m.round = beat();
+    m.reject = true;
+    fx.now += FX_ELECTION_US - FX_HEARTBEAT_US;
+    fx_inject_ok(&fx, &m);
+    assert_int_equal(fx_raft(&fx, 1)->rounds.confirmed, confirmed);
+    fx.now++;
+    fx_tick(&fx, 1);
+    assert_int_equal(fx_role(&fx, 1), RAFT_FOLLOWER);
+}
+
 /* Numbers go on through terms; what an earlier leadership opened confirms nothing in a later one. */
 static void raft__rounds_of_an_earlier_term_are_closed(void **state)
 {
@@ -279,6 +300,7 @@ int main(void)
         TEST(read_and_heartbeat_of_one_turn_share_a_round),
         TEST(repeated_number_keeps_its_time),
         TEST(answer_from_beyond_the_ring_is_not_measured),
+        TEST(late_refusal_is_not_heard),
         TEST(rounds_of_an_earlier_term_are_closed),
 #undef TEST
     };
