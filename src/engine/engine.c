@@ -222,6 +222,11 @@ static int open_replica(struct engine *e, const struct engine_conf *conf,
     return 0;
 }
 
+static bool is_member(const struct engine *e, raft_node_id id)
+{
+    return raft_configuration_get(raft_get_configuration(engine_raft(e)), id) != NULL;
+}
+
 int engine_open(struct engine *e, const struct engine_conf *conf)
 {
     struct store_recovered recovered = {0};
@@ -239,8 +244,7 @@ int engine_open(struct engine *e, const struct engine_conf *conf)
     if (rc == 0)
         rc = open_replica(e, conf, &recovered);
     store_recovered_done(&recovered);
-    if (rc == 0 &&
-        raft_configuration_get(raft_get_configuration(engine_raft(e)), conf->raft.id) == NULL)
+    if (rc == 0 && !conf->may_be_stranger && !is_member(e, conf->raft.id))
         rc = err_say(ENGINE_E_NOT_MEMBER, "the log's configuration does not name '%s'",
                      conf->node_name);
     if (rc == 0 && e->service != NULL)

@@ -41,7 +41,7 @@ struct client *clients_get(struct maelstrom *m, struct wire_slice name)
     c = calloc(1, sizeof(*c) + name.len);
     if (c == NULL)
         return NULL;
-    if (service_conn_new(m->service, c, &c->conn) != 0) {
+    if (service_conn_new(engine_service(m->engine), c, &c->conn) != 0) {
         free(c);
         return NULL;
     }

@@ -89,14 +89,15 @@ static bool is_plain_read(enum wire_request_type type)
 
 static bool can_serve(const struct maelstrom *m)
 {
-    return raft_can_serve(replica_raft(m->replica)) && !replica_transferring(m->replica);
+    return raft_can_serve(engine_raft(m->engine)) &&
+           !replica_transferring(engine_replica(m->engine));
 }
 
 /* ---- queues ---- */
 
 static uint64_t deadline_of(const struct list *node)
 {
-    return list_entry(node, const struct forward, timer)->deadline_us;
+    return list_entry_const(node, struct forward, timer)->deadline_us;
 }
 
 void forward_init(struct maelstrom *m)
@@ -172,7 +173,8 @@ static unsigned n_reached(const struct maelstrom *m)
 static void begin_failure(struct maelstrom *m, struct wire_reply *w, const struct forward *f,
                           enum wire_error error, const char *text)
 {
-    wire_reply_begin_error(w, &m->out, &f->origin, true, service_next_msg_id(m->service), error,
+    wire_reply_begin_error(w, &m->out, &f->origin, true,
+                           service_next_msg_id(engine_service(m->engine)), error,
                            f->stage == SENT && changes_something(f->type), text);
 }
 
@@ -207,7 +209,7 @@ static void fail_timeout(struct maelstrom *m, struct forward *f)
 /* What runs at one leader does not outlive its leadership. */
 static void fail_leader_gone(struct maelstrom *m, struct forward *f)
 {
-    const struct raft *raft = replica_raft(m->replica);
+    const struct raft *raft = engine_raft(m->engine);
     const struct member *leader = maelstrom_member_of(m, raft_get_leader(raft));
     struct wire_reply w;
 
@@ -223,8 +225,9 @@ static void refuse_busy(struct maelstrom *m, const struct wire_request *q, uint6
 {
     struct wire_reply w;
 
-    wire_reply_begin_error(&w, &m->out, &q->origin, true, service_next_msg_id(m->service),
-                           WIRE_ERROR_BUSY, false, "too much is under way on this node; try again");
+    wire_reply_begin_error(&w, &m->out, &q->origin, true,
+                           service_next_msg_id(engine_service(m->engine)), WIRE_ERROR_BUSY, false,
+                           "too much is under way on this node; try again");
     wire_reply_u64(&w, "limit", limit);
     wire_reply_u64(&w, "retry_after_ms", BUSY_MS);
     (void)wire_reply_end(&w);
@@ -237,7 +240,8 @@ static bool decode_again(struct maelstrom *m, const struct forward *f, struct wi
 {
     struct wire_refused refused;
 
-    return wire_request_decode(service_decoder(m->service), f->line, f->len, q, &refused) == 0;
+    return wire_request_decode(service_decoder(engine_service(m->engine)), f->line, f->len, q,
+                               &refused) == 0;
 }
 
 static uint32_t left_ms(const struct maelstrom *m, const struct forward *f)
@@ -296,7 +300,7 @@ static void send(struct maelstrom *m, struct forward *f, const struct member *le
 
     if (!decode_again(m, f, &q))
         return;
-    f->msg_id = service_next_msg_id(m->service);
+    f->msg_id = service_next_msg_id(engine_service(m->engine));
     wire_reply_begin(&w, &m->out, &there, true, f->msg_id, wire_request_type_name(q.type));
     if (add_fields(&w, q.json) != 0) {
         m->out.len = before;
@@ -310,7 +314,7 @@ static void send(struct maelstrom *m, struct forward *f, const struct member *le
     if (f->type == WIRE_REQ_COMPARE)
         set_deadline(m, f, m->now_us + COMPARE_US);
     f->to = leader->id;
-    f->term = raft_get_term(replica_raft(m->replica));
+    f->term = raft_get_term(engine_raft(m->engine));
     if (is_write(f->type))
         f->client->n_writes_out++;
     list_remove(&f->link);
@@ -321,7 +325,7 @@ static void send(struct maelstrom *m, struct forward *f, const struct member *le
 /* In order of arrival; a client whose request stays behind holds its later ones, too. */
 static void pump(struct maelstrom *m)
 {
-    const struct raft *raft = replica_raft(m->replica);
+    const struct raft *raft = engine_raft(m->engine);
     bool serve = can_serve(m);
     const struct member *leader =
         raft_get_role(raft) != RAFT_LEADER ? maelstrom_member_of(m, raft_get_leader(raft)) : NULL;
@@ -461,7 +465,8 @@ static int pass_on(struct maelstrom *m, const struct forward *f, const json_t *b
 
     if (type == NULL)
         return -EBADMSG;
-    wire_reply_begin(&w, &m->out, &f->origin, true, service_next_msg_id(m->service), type);
+    wire_reply_begin(&w, &m->out, &f->origin, true, service_next_msg_id(engine_service(m->engine)),
+                     type);
     json_object_foreach((json_t *)(uintptr_t)body, name, v)
     {
         if (e != 0 || strcmp(name, "type") == 0 || strcmp(name, "in_reply_to") == 0 ||
@@ -542,7 +547,7 @@ static void leader_changed(struct maelstrom *m)
 void forward_turn(struct maelstrom *m)
 {
     struct list due = LIST_INIT(due);
-    raft_node_id leader_id = raft_get_leader(replica_raft(m->replica));
+    raft_node_id leader_id = raft_get_leader(engine_raft(m->engine));
 
     timers_expired(&m->timers, m->now_us, deadline_of, &due);
     while (!list_empty(&due))

@@ -1,6 +1,5 @@
 /* A ridd replica over standard input and output, one JSON envelope per line: a node for Maelstrom,
- * or for anything else that carries lines between processes (PROTOCOL.md 1, 3, 4;
- * ridd-maelstrom(1)).
+ * or for anything else that carries lines between processes (ridd-protocol(7), ridd-maelstrom(1)).
  *
  * maelstrom_run() reads until end of file or a signal and returns the exit code. It does not return
  * after an error that ends the node: it removes its temporary folder and exits. One per process,
@@ -9,9 +8,6 @@
 #define RIDD_MAELSTROM_MAELSTROM_H
 
 #include <stdint.h>
-
-#define MAELSTROM_EXIT_USAGE 64
-#define MAELSTROM_EXIT_IO    74
 
 struct maelstrom_conf {
     uint64_t heartbeat_us;

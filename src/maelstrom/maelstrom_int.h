@@ -6,12 +6,10 @@
 
 #include "base/arena.h"
 #include "base/log.h"
-#include "kv/kv.h"
+#include "engine/engine.h"
 #include "maelstrom/maelstrom.h"
 #include "maelstrom/workdir.h"
 #include "replica/timers.h"
-#include "service/service.h"
-#include "store/store.h"
 
 /* The longest line: an append of one entry of the largest size, in Base64, and a client's line with
  * a blank behind each comma. What is longer is skipped. */
@@ -77,13 +75,9 @@ struct maelstrom {
     const struct member *self; /* NULL before init */
 
     struct workdir dir;
-    struct vfs *vfs;
     int wal_fd;
-    struct store *store;
-    struct kv *kv;
-    struct replica *replica;
-    struct service *service;
-    struct arena arena; /* entries of the message being decoded */
+    struct engine *engine; /* its replica is there after init */
+    struct arena arena;    /* entries of the message being decoded */
 
     struct list clients[CLIENT_BUCKETS];
     struct list idle;
@@ -106,14 +100,15 @@ struct maelstrom {
 };
 
 /* Ends the process: the folder goes first. */
-_Noreturn void maelstrom_die(struct maelstrom *m, const char *event, int error);
+_Noreturn void maelstrom_exit(struct maelstrom *m, int exit_code);
+/* The same, with a line for the log. */
+_Noreturn void maelstrom_die(struct maelstrom *m, const char *what, int error);
 struct member *maelstrom_member(struct maelstrom *m, struct wire_slice name); /* NULL: none */
 struct member *maelstrom_member_of(struct maelstrom *m, raft_node_id id);
 size_t maelstrom_out_pending(const struct maelstrom *m);
 
 /* glue.c */
-void glue_fill_replica_ops(struct maelstrom *m, struct replica_ops *ops);
-void glue_fill_service_ops(struct maelstrom *m, struct service_ops *ops);
+void glue_fill_engine_ops(struct maelstrom *m, struct engine_ops *ops);
 
 /* init.c: service_ops.init, and its undoing. */
 const char *init_handle(void *ctx, const struct wire_request *q);

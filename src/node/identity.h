@@ -10,9 +10,9 @@
  *
  * The incarnation is random and made with the directory. A node that lost its disk gets another
  * one, and its peers, who remember the old, refuse it: it cannot come back under its name and vote
- * again in a term in which it has voted (RELIABILITY 1.5 row 61). So what is missing is never taken
+ * again in a term in which it has voted (IDENTITY-2). So what is missing is never taken
  * for new: IDENT without PEERS is damage, and wal/ or db/ with something in it but without IDENT is
- * refused (RELIABILITY 4.5 R1). Does not read the log or the state, does not know addresses.
+ * refused (DISK-1). Does not read the log or the state, does not know addresses.
  *
  * Leftovers of a crash in identity_create() .. identity_commit(), in the order of the steps: LOCK;
  * INIT; wal/, db/; PEERS; the first segment of the log; IDENT; INIT removed. Without IDENT, INIT
@@ -21,7 +21,7 @@
  *
  * Files are checked, written and made durable as in kv/mark.h. Errors: 0, IDENTITY_E_* with a
  * sentence in err_text() that names the path, what is wrong and the next command; -errno. One
- * thread. Source: DESIGN.md 7, RELIABILITY 4.2, 6.3 F1-F2. */
+ * thread. Source: IDENTITY-1, IDENTITY-2, IDENTITY-4. */
 #ifndef RIDD_NODE_IDENTITY_H
 #define RIDD_NODE_IDENTITY_H
 

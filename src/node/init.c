@@ -11,6 +11,7 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/exit_codes.h"
+#include "engine/engine.h"
 #include "net/peer_net.h"
 #include "node/identity.h"
 #include "node/node.h"
@@ -83,33 +84,31 @@ static int ask_peers(const struct conf *conf, const unsigned char cluster_id[16]
 static int make_log(const struct conf *conf, const struct identity_dir *dir,
                     const unsigned char cluster_id[16])
 {
-    struct store_conf store = {.node_id = conf->self->id,
-                               .incarnation = identity_get(dir)->incarnation,
-                               .segment_first_bytes = STORE_SEGMENT_FIRST_BYTES,
-                               .segment_bytes = conf->segment_bytes};
+    struct engine_conf engine = {.log = {.node_id = conf->self->id,
+                                         .incarnation = identity_get(dir)->incarnation,
+                                         .segment_first_bytes = STORE_SEGMENT_FIRST_BYTES,
+                                         .segment_bytes = conf->segment_bytes}};
+    uint64_t *salt = &engine.log.salt_seed;
     struct raft_configuration members;
     cleanup_buf struct buf entry = BUF_INIT;
     cleanup_fd int wal_fd = identity_open_folder(dir, "wal");
-    int e;
+    int rc;
 
     if (wal_fd < 0)
         return err_say(wal_fd, "cannot open '%s/wal': %s", conf->data_dir, strerror(-wal_fd));
-    memcpy(store.cluster_id, cluster_id, sizeof(store.cluster_id));
-    if (getrandom(&store.salt_seed, sizeof(store.salt_seed), 0) != (ssize_t)sizeof(store.salt_seed))
+    memcpy(engine.log.cluster_id, cluster_id, sizeof(engine.log.cluster_id));
+    if (getrandom(salt, sizeof(*salt), 0) != (ssize_t)sizeof(*salt))
         return err_say(-EIO, "no random bytes from the kernel");
     if (conf_to_configuration(conf, &members) != 0 ||
         raft_configuration_encode(&members, &entry) != 0)
         return err_say(-EINVAL, "[peers] gives no valid membership");
-    e = vfs_posix_new(wal_fd, &store.vfs);
-    if (e != 0)
-        return err_say(e, "cannot use '%s/wal': %s", conf->data_dir, strerror(-e));
     err_reset();
-    e = store_create(&store, entry.data, entry.len);
-    vfs_posix_free(store.vfs);
-    if (e != 0 && err_text()[0] == '\0')
-        (void)err_say(e, "cannot make the log in '%s/wal': %s", conf->data_dir,
-                      e < 0 ? strerror(-e) : "refused");
-    return e;
+    engine.log_fd = wal_fd;
+    rc = engine_create_log(&engine, entry.data, entry.len);
+    if (rc != 0 && err_text()[0] == '\0')
+        (void)err_say(rc, "cannot make the log in '%s/wal': %s", conf->data_dir,
+                      rc < 0 ? strerror(-rc) : "refused");
+    return rc;
 }
 
 int node_init(const struct conf *conf)

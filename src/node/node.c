@@ -32,9 +32,10 @@
 
 #include "base/banned.h"
 
-#define TRANSFER_US                                                                                \
-    5000000u /* DESIGN.md 7: at SIGTERM leadership is handed over for at most this long */
-#define DRAIN_US 10000000u /* then what is owed is answered for at most this long */
+/* At SIGTERM leadership is handed over for at most this long. */
+#define TRANSFER_US 5000000u
+/* Then what is owed is answered for at most this long. */
+#define DRAIN_US 10000000u
 
 static uint64_t random_u64(void)
 {
@@ -133,7 +134,7 @@ static int open_engine(struct node *n)
     return rc != 0 ? fail(engine_refusal_text(rc), engine_refusal_exit_code(rc)) : 0;
 }
 
-/* A peer list that differs from the log's is reported, not obeyed (DESIGN.md 7). */
+/* A peer list that differs from the log's is reported, not obeyed (IDENTITY-5). */
 static void compare_members(const struct node *n)
 {
     const struct raft_configuration *c = raft_get_configuration(engine_raft(n->engine));
@@ -324,8 +325,7 @@ static void arm_timer(struct node *n, uint64_t now_us)
     (void)event_add(n->timer, &tv);
 }
 
-/* A transfer is tried again as long as there is time: the first target may have died (DESIGN.md
- * 7). */
+/* A transfer is tried again as long as there is time: the first target may have died. */
 static bool still_handing_over(struct node *n, uint64_t now_us)
 {
     if (now_us >= n->stop_deadline_us)

@@ -2,7 +2,7 @@
  *
  * node_run() opens identity, state and log, listens, and serves until SIGTERM or SIGINT; it returns
  * the exit code. It logs what an operator must know. One per process. Thread: the caller's becomes
- * the loop thread. DESIGN.md 2, 7. */
+ * the loop thread. */
 #ifndef RIDD_NODE_NODE_H
 #define RIDD_NODE_NODE_H
 

@@ -90,9 +90,22 @@ struct replica_session {
 enum replica_stage {
     REPLICA_IDLE,    /* not submitted, or done */
     REPLICA_WAITING, /* for a leader, the gate, the end of a transfer: nothing has been appended */
-    REPLICA_ROUND,   /* in the core, not confirmed */
-    REPLICA_CONFIRMED, /* read: waits for last_applied */
+    REPLICA_ASKED,   /* read: its anchor is not confirmed */
+    REPLICA_CONFIRMED, /* read: waits until its anchor is applied */
+    REPLICA_EXACT,     /* log read: its marker is committed, and applied in this turn */
+    REPLICA_LOCAL,     /* local read: for this turn */
     REPLICA_PROPOSED,  /* write, log read: in the log */
+    REPLICA_LOST,      /* proposed, and the leadership is lost: about to fail */
+};
+#define REPLICA_STAGES 8u
+
+/* What gives a read its right: an index, and the proof that it may be answered from there. */
+struct replica_anchor {
+    raft_index index;
+    raft_term term;             /* READ: of the round; READ_LOG: of the marker */
+    uint64_t round;             /* READ: the confirmed round, > arrival_round */
+    uint64_t arrival_round;     /* READ: highest round open when the core was asked */
+    struct raft_entry_id entry; /* READ_LOG: the marker */
 };
 
 struct replica_request {
@@ -108,14 +121,11 @@ struct replica_request {
 
     /* The replica's own. */
     enum replica_stage stage;
-    struct list link;  /* in one queue */
+    struct list link;  /* in the queue of its stage */
     struct list timer; /* in the wheel */
     uint32_t slot;
-    struct raft_entry_id entry;
-    raft_index anchor;
-    uint64_t round;
-    uint64_t arrival_round;
-    raft_term term;
+    struct raft_entry_id entry;   /* PROPOSED */
+    struct replica_anchor anchor; /* CONFIRMED, EXACT */
 };
 
 struct replica_conf {
@@ -137,8 +147,8 @@ void replica_cancel(struct replica *r, struct replica_request *q);
 int replica_step(struct replica *r, const struct raft_msg *m, uint64_t now_us);
 void replica_stored(struct replica *r, uint64_t batch, uint64_t now_us);
 void replica_link(struct replica *r, raft_node_id peer, bool up, uint64_t now_us);
-/* done(ctx, ok) is called once: this node stopped leading, or the transfer was given up. 0 or
- * RAFT_E_*. */
+/* 0: it has begun, and replica_transferring() says until when: this node stopped leading, or gave
+ * it up. RAFT_E_*: nothing has begun. Nobody is called back. */
 int replica_transfer(struct replica *r, raft_node_id to, uint64_t now_us);
 bool replica_transferring(const struct replica *r);
 /* Fails every waiting request with CANCELLED and every new one too (shutdown). Proposed ones may
@@ -151,6 +161,10 @@ bool replica_idle(const struct replica *r);
 void replica_turn(struct replica *r, uint64_t now_us);
 /* When the turn must be called even if nothing happens. */
 uint64_t replica_deadline_us(const struct replica *r);
+
+/* What must always hold, with a walk through every queue: for tests and the simulator. A few
+ * comparisons of it run at the end of each turn anyway. */
+void replica_check(const struct replica *r);
 
 /* ---- looking ---- */
 struct replica_stats {

@@ -15,7 +15,7 @@
 
 #include "base/banned.h"
 
-/* After a sync without more work: the sync mark (RELIABILITY 4.4). */
+/* After a sync without more work: the sync mark (DISK-18). */
 #define SYNC_MARK_NS 5000000
 /* How often a full disk is tried again while nothing else happens. */
 #define NO_SPACE_NS 1000000000

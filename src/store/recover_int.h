@@ -31,7 +31,7 @@ struct log_state {
 };
 struct recovery {
     struct store_conf conf;
-    bool live; /* R10: make durable what will be trusted. Otherwise nothing is touched */
+    bool live; /* DISK-10: make durable what will be trusted. Otherwise nothing is touched */
     struct wal_file *files; /* owned; ascending by sequence */
     size_t n_files;
     char (*leftovers)[STORE_NAME_BYTES]; /* owned; .prep and .tmp, to be removed */
@@ -75,7 +75,7 @@ int recovery_note_name(void *arg, const char *name);
 /* STORE_E_FOREIGN unless the header is of the cluster, node and incarnation that were asked for. */
 int recovery_check_identity(const struct recovery *rv, const char *name,
                             const struct segment_header *h);
-/* R2: reads all headers; they are a gapless sequence. */
+/* DISK-2: reads all headers; they are a gapless sequence. */
 int recovery_check_sequence(struct recovery *rv);
 
 /* ---- replay.c ---- */

@@ -128,7 +128,7 @@ enum scan_error { SCAN_E_DEFECT = 1 };
 int scan_batch(const struct segment_image *img, uint64_t start, uint64_t batch, uint32_t chain,
                struct scan_batch *ret_batch, struct scan_defect *ret_defect);
 
-/* What stands behind the last good batch: RELIABILITY R4, R6. */
+/* What stands behind the last good batch (DISK-4, DISK-6). */
 struct scan_rest {
     uint64_t n_bytes;    /* up to the last byte that is not zero */
     bool only_sync_mark; /* one good SYNCMARK of the open batch and nothing else */

@@ -1,4 +1,4 @@
-/* The only place where a client error's name, code and definiteness meet (PROTOCOL.md 5). Pure, any
+/* The only place where a client error's name, code and definiteness meet (WIRE-6). Pure, any
  * thread.
  *
  * X(symbol, name, code before append or of a read, definite then, code of a write after append)

@@ -1,9 +1,9 @@
-/* Replies: formatted directly into a buffer, one line each with its newline (PROTOCOL.md 2 to 5).
- * Pure.
+/* Replies: formatted directly into a buffer, one line each with its newline (ridd-protocol(7),
+ * WIRE-5). Pure.
  *
  * A reply is begun, gets its fields in order, and is ended; the writer adds type, in_reply_to,
- * envelope and msg_id where PROTOCOL.md 1 wants them. `spaced` is jansson's default form (": ", ",
- * ") for stdin/stdout; TCP replies are compact. `origin` must live until the end; NULL: bare,
+ * envelope and msg_id where ridd-protocol(7) wants them. `spaced` is jansson's default form (": ",
+ * ", ") for stdin/stdout; TCP replies are compact. `origin` must live until the end; NULL: bare,
  * without in_reply_to. All return nothing: a failed allocation is remembered and wire_reply_end()
  * gives -ENOMEM with the buffer as it was. */
 #ifndef RIDD_WIRE_REPLY_H

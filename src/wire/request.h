@@ -1,10 +1,10 @@
-/* Client requests: one line of JSON to a struct (PROTOCOL.md 1 to 4).
+/* Client requests: one line of JSON to a struct (ridd-protocol(7)).
  *
  * Total: any bytes give a request or an error that says what and where. Does no I/O. Depth is
  * checked before jansson parses (it recurses), duplicate keys, NUL, overflow and the counts of
  * limits.h are refused. One decoder serves both forms. Keep one struct wire_decoder per thread;
  * what it returns is valid until the next decode. Call json_object_seed(0) before threads start
- * (RELIABILITY C3); the simulator seeds a constant. The first wire_decoder_new() belongs there too:
+ * (WIRE-3); the simulator seeds a constant. The first wire_decoder_new() belongs there too:
  * it sets jansson's allocator to malloc and free, noting failures, since jansson itself overlooks
  * some. */
 #ifndef RIDD_WIRE_REQUEST_H

@@ -1,4 +1,4 @@
-/* Values: any JSON, kept as compact text that reads back equal (PROTOCOL.md 1). Pure, any thread.
+/* Values: any JSON, kept as compact text that reads back equal (WIRE-4). Pure, any thread.
  *
  * Compact text: no white space, members in the order sent, integers exact, reals in the shortest
  * form that reads back to the same double and still reads as a real ("1.0", "1e100"), strings with

@@ -261,10 +261,12 @@ static void check_linearizable(struct sim *s, const struct op *op, const struct 
                  index);
 }
 
+static struct sim *the_sim; /* callbacks know their node only by number */
+
 static void served(struct replica_request *q, const struct replica_view *view)
 {
     struct op *op = op_of(q);
-    struct sim_node *n = view->ctx;
+    struct sim_node *n = &the_sim->nodes[op->node];
     struct sim *s = n->sim;
     struct sim_session *c = &s->clients[op->client].sessions[op->node];
     struct command_value v;
@@ -296,8 +298,6 @@ static void served(struct replica_request *q, const struct replica_view *view)
     }
     reply(n, op);
 }
-
-static struct sim *the_sim; /* callbacks without a view know their node only by number */
 
 static void written(struct replica_request *q, const struct command_result *result)
 {

@@ -699,6 +699,7 @@ void oracle_turn(struct sim_node *n)
     struct raft *r = replica_raft_mutable(n->replica);
 
     raft_check(r);
+    replica_check(n->replica);
     manners_turn(n);
     n->look++;
     if (raft_get_role(r) == RAFT_LEADER && n->look % 8 == 0)

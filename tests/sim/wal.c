@@ -77,13 +77,6 @@ static void advance(struct sim_node *n, uint64_t number)
 int wal_submit(struct sim_node *n, const struct raft_ready *ready)
 {
     struct sim_wal *w = &n->wal;
-    struct store_batch batch = {.number = ready->batch,
-                                .has_hard_state = ready->hard_state_changed,
-                                .hard_state = ready->hard_state,
-                                .truncate_from = ready->truncate_from,
-                                .entries = ready->entries,
-                                .n_entries = ready->n_entries,
-                                .commit_index = ready->commit_index};
     struct shadow_batch *b = sim_alloc(sizeof(*b));
 
     *b = (struct shadow_batch){.number = ready->batch,
@@ -102,7 +95,7 @@ int wal_submit(struct sim_node *n, const struct raft_ready *ready)
         w->first = b;
     w->last = b;
     shadow_batch_apply(&w->tail, &w->tail_hard_state, b);
-    return store_submit(w->store, &batch);
+    return engine_log_submit(n->engine, ready);
 }
 
 /* ---- the log thread ---- */
@@ -300,8 +293,7 @@ void wal_crash(struct sim_node *n, bool machine)
         (void)do_work(n, &number);
     }
     fake_disk_cut_now(w->disk);
-    store_close(w->store);
-    w->store = NULL;
+    node_close(n);
     if (fake_disk_n_open(w->disk) != 0)
         sim_fail(s, "I16", "n%u leaves %u files open", n->i + 1, fake_disk_n_open(w->disk));
     if (machine)
@@ -358,7 +350,6 @@ void wal_done(struct sim_node *n)
 {
     struct sim_wal *w = &n->wal;
 
-    store_close(w->store);
     fake_disk_free(w->disk);
     while (w->first != NULL)
         drop_first(w);
@@ -434,11 +425,11 @@ static enum wal_boot refused(struct sim_node *n, int error)
     struct sim_wal *w = &n->wal;
 
     TRACE(s, "n%u refuses to start: %s", n->i + 1, err_text());
-    if (error == STORE_E_NO_LOG && w->wiped) {
+    if (error == ENGINE_E_LOG_LOST && w->wiped) {
         MARK(s, wiped_refused);
         return WAL_REFUSED;
     }
-    if (error == STORE_E_DAMAGED && (w->rotten || w->lied)) {
+    if (error == ENGINE_E_LOG_DAMAGED && (w->rotten || w->lied)) {
         MARK(s, rot_refused);
         return WAL_REFUSED;
     }
@@ -456,68 +447,81 @@ static bool hidden_rot(const struct sim_node *n, const struct store_recovered *r
             same_hard_state(&r->hard_state, &w->last_work_hard_state));
 }
 
-enum wal_boot wal_open(struct sim_node *n, raft_index applied, struct store_recovered *ret)
+bool wal_may_open(struct sim_node *n, struct store_conf *ret_conf)
 {
     struct sim *s = n->sim;
     struct sim_wal *w = &n->wal;
     bool cut = sim_below(s, STREAM_CRASH, 16 + n->i, 6) == 0;
-    struct store_conf conf;
-    int r;
 
     if (w->lied) {
         /* Success was said of what never reached the disk, then a sync failed: its owner throws it
          * away. */
-        return WAL_REFUSED;
+        return false;
     }
-    fill_conf(n, &conf);
-    conf.applied_index = applied;
+    fill_conf(n, ret_conf);
     if (cut)
         fake_disk_cut_after(w->disk, 1 + sim_below(s, STREAM_CRASH, 16 + n->i, 12));
-    r = store_open(&conf, ret, &w->store);
-    if (r > 0)
-        return refused(n, r);
-    if (r < 0) {
-        bool machine = sim_below(s, STREAM_CRASH, 16 + n->i, 2) == 0;
+    return true;
+}
 
-        if (!fake_disk_is_off(w->disk) && w->failing == 0)
-            sim_fail(s, "I15", "n%u cannot open its log (%d): %s", n->i + 1, r, err_text());
-        MARK(s, crash_in_boot);
-        if (!fake_disk_is_off(w->disk))
-            MARK(s, disk_full_at_boot);
-        fake_disk_cut_now(w->disk);
-        if (fake_disk_n_open(w->disk) != 0)
-            sim_fail(s, "I16", "n%u leaves %u files open after a failed start", n->i + 1,
-                     fake_disk_n_open(w->disk));
-        if (machine) {
-            fake_disk_power_on(w->disk, NULL);
-            state_crash(n, true);
-        } else {
-            fake_disk_restart(w->disk);
-        }
-        return WAL_AGAIN;
+enum wal_boot wal_not_open(struct sim_node *n, int refusal)
+{
+    struct sim *s = n->sim;
+    struct sim_wal *w = &n->wal;
+    bool machine;
+
+    if (refusal == ENGINE_E_HOST)
+        return WAL_REFUSED; /* wal_recovered() has judged */
+    if (refusal != ENGINE_E_LOG)
+        return refused(n, refusal);
+    machine = sim_below(s, STREAM_CRASH, 16 + n->i, 2) == 0;
+    if (!fake_disk_is_off(w->disk) && w->failing == 0)
+        sim_fail(s, "I15", "n%u cannot open its log: %s", n->i + 1, err_text());
+    MARK(s, crash_in_boot);
+    if (!fake_disk_is_off(w->disk))
+        MARK(s, disk_full_at_boot);
+    fake_disk_cut_now(w->disk);
+    if (fake_disk_n_open(w->disk) != 0)
+        sim_fail(s, "I16", "n%u leaves %u files open after a failed start", n->i + 1,
+                 fake_disk_n_open(w->disk));
+    if (machine) {
+        fake_disk_power_on(w->disk, NULL);
+        state_crash(n, true);
+    } else {
+        fake_disk_restart(w->disk);
     }
+    return WAL_AGAIN;
+}
+
+int wal_recovered(struct sim_node *n, const struct store_recovered *r)
+{
+    struct sim *s = n->sim;
+    struct sim_wal *w = &n->wal;
+
+    w->store = engine_store(n->engine);
     fake_disk_cut_after(w->disk, 0);
-    if (ret->torn_tail)
+    if (r->torn_tail)
         MARK(s, torn_tail);
-    if (!settle_shadow(n, ret)) {
-        if (hidden_rot(n, ret)) {
+    /* What the state machine holds was in the log. */
+    if (r->last_index < state_last_applied(n).index)
+        sim_fail(s, "I15", "n%u has applied %" PRIu64 ", and starts with a log up to %" PRIu64,
+                 n->i + 1, state_last_applied(n).index, r->last_index);
+    if (!settle_shadow(n, r)) {
+        if (hidden_rot(n, r)) {
             MARK(s, rot_hidden_in_last_batch);
-            store_recovered_done(ret);
-            store_close(w->store);
-            w->store = NULL;
-            return WAL_REFUSED;
+            return 1;
         }
         sim_fail(s, "I15",
                  "n%u starts with term %" PRIu64 ", vote %" PRIx64 ", log up to %" PRIu64
                  ", but term %" PRIu64 ", vote %" PRIx64 ", %" PRIu64 " were durable%s",
-                 n->i + 1, ret->hard_state.current_term, ret->hard_state.voted_for, ret->last_index,
+                 n->i + 1, r->hard_state.current_term, r->hard_state.voted_for, r->last_index,
                  w->durable_hard_state.current_term, w->durable_hard_state.voted_for, w->durable.n,
-                 ret->torn_tail ? ret->torn_text : "");
+                 r->torn_tail ? r->torn_text : "");
     }
     if (w->rotten)
         MARK(s, rot_harmless);
     read_all(n);
-    return WAL_OK;
+    return 0;
 }
 
 /* ---- damage ---- */

@@ -505,7 +505,7 @@ static void replica__a_read_needs_a_round_opened_after_it_arrived(void **state)
     ask_read(&a[0], &fx, l, NULL, REPLICA_READ);
     fx_turn(&fx, l);
     first = fx_last_round(&fx, l);
-    assert_int_equal(a[0].rr.stage, REPLICA_ROUND);
+    assert_int_equal(a[0].rr.stage, REPLICA_ASKED);
     /* The second arrives while the first round is out: its acknowledgement is not one for it
      * (READ-6). */
     ask_read(&a[1], &fx, l, NULL, REPLICA_READ);
@@ -583,7 +583,7 @@ static void replica__a_read_sees_the_write_sent_before_it(void **state)
     assert_string_equal(a[2].value, "1");
     assert_true(pending(&a[0]));
     assert_true(pending(&a[1])); /* confirmed, but below its floor */
-    assert_int_equal(a[1].rr.stage, REPLICA_ROUND);
+    assert_int_equal(a[1].rr.stage, REPLICA_ASKED);
     fx_ack_append(&fx, l, f, fx_last_index(&fx, l));
     fx_turn(&fx, l);
     assert_int_equal(a[0].n_written, 1);

@@ -256,6 +256,7 @@ static void turn(struct rig *rig)
 {
     replica_turn(rig->r, rig->now);
     raft_check(replica_raft_mutable(rig->r));
+    replica_check(rig->r);
 }
 
 static void store(struct rig *rig)

@@ -506,6 +506,7 @@ static inline void fx_turn(struct fx *fx, int i)
 
     replica_turn(n->replica, fx->now_us);
     raft_check(replica_raft_mutable(n->replica));
+    replica_check(n->replica);
     assert_false(n->is_reading);
     assert_false(n->is_writing);
 }

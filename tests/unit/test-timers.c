@@ -29,7 +29,7 @@ static uint64_t latest_us(const struct node *node)
 
 static uint64_t deadline_of(const struct list *node)
 {
-    return list_entry(node, const struct node, timer)->deadline_us;
+    return list_entry_const(node, struct node, timer)->deadline_us;
 }
 
 static unsigned expire(struct timers *t, uint64_t now_us)
