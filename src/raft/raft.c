@@ -49,6 +49,7 @@ void raft_send(struct raft *r, struct msg_queue *q, struct raft_msg *m)
     q->list = raft_grow(r->conf.mem, q->list, &size, q->n, sizeof(*q->list));
     q->size = (unsigned)size;
     m->from = r->conf.id;
+    m->group = r->conf.group;
     q->list[q->n++] = *m;
 }
 
@@ -60,9 +61,8 @@ bool raft_disk_is_stalled(const struct raft *r)
 
 /* ---- time and links ---- */
 
-void raft_tick(struct raft *r, uint64_t now_us)
+static void tick(struct raft *r)
 {
-    raft_now(r, now_us);
     if (r->role == RAFT_LEADER) {
         raft_leader_tick(r);
         return;
@@ -75,6 +75,13 @@ void raft_tick(struct raft *r, uint64_t now_us)
     }
     r->leader_id = 0;
     raft_campaign(r, true, false);
+}
+
+void raft_tick(struct raft *r, uint64_t now_us)
+{
+    raft_now(r, now_us);
+    tick(r);
+    raft_check_rest(r);
 }
 
 uint64_t raft_deadline_us(const struct raft *r)
@@ -102,6 +109,7 @@ void raft_link(struct raft *r, raft_node_id peer, bool up, uint64_t now_us)
     } else if (up) {
         raft_campaign_resend(r, p);
     }
+    raft_check_rest(r);
 }
 
 /* ---- batches ---- */
@@ -126,6 +134,7 @@ void raft_stored(struct raft *r, uint64_t batch, uint64_t now_us)
     }
     if (r->role == RAFT_LEADER)
         raft_maybe_commit(r);
+    raft_check_rest(r);
 }
 
 void raft_applied(struct raft *r, raft_index index)
@@ -139,16 +148,16 @@ void raft_applied(struct raft *r, raft_index index)
         while (r->log.cached_bytes > r->conf.cache_bytes_max && r->log.first_cached <= keep_from)
             raft_log_forget(&r->log, r->log.first_cached);
     }
+    raft_check_rest(r);
 }
 
 /* ---- asking ---- */
 
-int raft_propose(struct raft *r, enum raft_entry_type type, const void *data, size_t len,
-                 struct raft_entry_id *ret_id)
+static int propose(struct raft *r, enum raft_entry_type type, const void *data, size_t len,
+                   struct raft_entry_id *ret_id)
 {
     struct raft_entry e;
 
-    rid_assert(type == RAFT_ENTRY_COMMAND || type == RAFT_ENTRY_READ);
     if (r->role != RAFT_LEADER)
         return RAFT_E_NOT_LEADER;
     if (len > ENTRY_BYTES_MAX)
@@ -164,6 +173,18 @@ int raft_propose(struct raft *r, enum raft_entry_type type, const void *data, si
     r->uncommitted_bytes += raft_entry_bytes(&e);
     *ret_id = e.id;
     return 0;
+}
+
+int raft_propose(struct raft *r, enum raft_entry_type type, const void *data, size_t len,
+                 struct raft_entry_id *ret_id)
+{
+    int rc;
+
+    rid_assert(type == RAFT_ENTRY_COMMAND || type == RAFT_ENTRY_READ);
+    rid_assert(data != NULL || len == 0);
+    rc = propose(r, type, data, len, ret_id);
+    raft_check_rest(r);
+    return rc;
 }
 
 int raft_transfer(struct raft *r, raft_node_id to, uint64_t now_us)
@@ -192,6 +213,7 @@ int raft_transfer(struct raft *r, raft_node_id to, uint64_t now_us)
     r->transfer_sent = false;
     raft_trace(r, RAFT_TRACE_TRANSFER, best->id, 0, "started");
     raft_maybe_timeout_now(r, best);
+    raft_check_rest(r);
     return 0;
 }
 

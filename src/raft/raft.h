@@ -98,6 +98,7 @@ struct raft_trace {
 
 struct raft_conf {
     raft_node_id id;
+    uint16_t group;               /* messages of another are invalid; one exists, 0 */
     uint64_t election_timeout_us; /* randomised to 1..2 times this; at least 3 * heartbeat_us */
     uint64_t heartbeat_us;
     uint64_t seed;
@@ -207,6 +208,7 @@ struct raft_read_done {
 };
 
 struct raft_ready {
+    uint16_t group; /* that of raft_conf: of this batch, of each message, of each read */
     /* Store: 0 = nothing. Numbers grow by one. The order within a batch is: truncate, then hard
      * state, then entries. */
     uint64_t batch;
@@ -301,8 +303,9 @@ const struct raft_configuration *raft_get_configuration(const struct raft *r);
  * RAFT_TERM_NONE at 0 and behind the end. */
 raft_term raft_term_at(const struct raft *r, raft_index index);
 
-/* All invariants of the core: of the state, and of the change since the last call. Asserts. For
- * tests, the simulator, and builds with RIDD_CHECK. Costs O(peers + reads). */
+/* All invariants of the core. Asserts. For tests and the simulator: it costs O(entries in
+ * memory, peers, reads). Those that cost nothing, and those about change, are looked at in every
+ * build at the end of each call that changes something. */
 void raft_check(struct raft *r);
 
 #endif

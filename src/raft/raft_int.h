@@ -65,6 +65,23 @@ struct msg_queue {
     unsigned size;
 };
 
+/* What the last call left, for the rules about change. */
+struct seen {
+    enum raft_role role;
+    raft_term term;
+    raft_node_id voted_for;
+    raft_node_id term_leader;
+    raft_index commit_index;
+    raft_index last_applied;
+    raft_index last_index;
+    raft_index base_index;
+    raft_index noop_index;
+    uint64_t next_round;
+    uint64_t confirmed_round;
+    uint64_t last_stored_batch;
+    uint64_t now_us;
+};
+
 struct raft {
     struct raft_conf conf;
     uint64_t now_us; /* of the latest call */
@@ -114,7 +131,7 @@ struct raft {
     /* Leader only. */
     raft_index noop_index;
     uint64_t heartbeat_due_us;
-    size_t uncommitted_bytes;
+    size_t uncommitted_bytes; /* of the entries from noop_index on that are not committed */
     raft_node_id transfer_to;
     uint64_t transfer_deadline_us;
     bool transfer_sent;
@@ -132,12 +149,7 @@ struct raft {
     raft_index loss_commit_index;
     bool transfer_over;
 
-    /* For raft_check(): what the last call saw. */
-    raft_term check_term;
-    raft_node_id check_vote;
-    raft_index check_commit;
-    raft_node_id check_leader;
-    uint64_t check_round;
+    struct seen seen;
 };
 
 /* raft.c */
@@ -194,6 +206,12 @@ void raft_maybe_timeout_now(struct raft *r, struct progress *p);
 /* Queues what p may be sent now; entries come from the cache or the log reader. 0 or the reader's
  * error. */
 int raft_fill_appends(struct raft *r, struct progress *p);
+
+/* invariants.c */
+/* At the end of every call that changes something: the rules that can be looked at in constant
+ * time, and those about the change since the last such call. */
+void raft_check_rest(struct raft *r);
+void raft_seen_take(struct raft *r);
 
 /* read.c */
 void raft_reads_fail(struct raft *r);

@@ -20,6 +20,7 @@ int raft_read(struct raft *r, uint64_t ctx, raft_index min_index, uint64_t now_u
 {
     struct read read = {
         .ctx = ctx, .min_index = min_index, .arrival_round = raft_rounds_last(&r->rounds)};
+    int rc;
 
     raft_now(r, now_us);
     if (r->role != RAFT_LEADER)
@@ -27,7 +28,9 @@ int raft_read(struct raft *r, uint64_t ctx, raft_index min_index, uint64_t now_u
     if (raft_read_queue_n_waiting(&r->reads) >= RAFT_READS_PENDING_MAX)
         return RAFT_E_BUSY;
     rid_assert(min_index <= r->log.last_index);
-    return raft_read_queue_add(&r->reads, &read);
+    rc = raft_read_queue_add(&r->reads, &read);
+    raft_check_rest(r);
+    return rc;
 }
 
 /* Everything not handed out yet, confirmed or not: where loss and confirmation meet in one turn,

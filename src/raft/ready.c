@@ -170,6 +170,7 @@ void raft_ready(struct raft *r, uint64_t now_us, struct raft_ready *ret_ready)
     fill_reads(r, &ready);
     hand_out(&r->msgs, &r->out);
     hand_out(&r->msgs_after, &r->out_after);
+    ready.group = r->conf.group;
     ready.hard_state = r->hard_state;
     ready.commit_index = r->commit_index;
     ready.msgs = r->out.list;
@@ -187,4 +188,5 @@ void raft_ready(struct raft *r, uint64_t now_us, struct raft_ready *ret_ready)
     r->loss = RAFT_LOSS_NONE;
     r->transfer_over = false;
     *ret_ready = ready;
+    raft_check_rest(r);
 }

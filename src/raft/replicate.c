@@ -36,15 +36,20 @@ void raft_append_own(struct raft *r, enum raft_entry_type type, const void *data
 
 void raft_commit_to(struct raft *r, raft_index index)
 {
+    raft_index from = r->commit_index + 1;
+
     rid_assert(index <= r->log.last_index);
     if (index <= r->commit_index)
         return;
     if (r->role == RAFT_LEADER) {
-        for (raft_index i = r->commit_index + 1; i <= index; i++) {
+        /* What was inherited from earlier leaders was never counted; our own is never forgotten
+         * before it is committed. */
+        for (raft_index i = from < r->noop_index ? r->noop_index : from; i <= index; i++) {
             const struct raft_entry *e = raft_log_get(&r->log, i);
-            size_t bytes = e != NULL ? raft_entry_bytes(e) : 0;
 
-            r->uncommitted_bytes -= bytes < r->uncommitted_bytes ? bytes : r->uncommitted_bytes;
+            rid_assert(e != NULL);
+            rid_assert(r->uncommitted_bytes >= raft_entry_bytes(e));
+            r->uncommitted_bytes -= raft_entry_bytes(e);
         }
     }
     r->commit_index = index;

@@ -108,10 +108,9 @@ int raft_new(const struct raft_conf *conf, const struct raft_start *start, uint6
     raft_rounds_init(&r->rounds, conf->rounds_max);
     for (size_t i = 0; i < start->n_configs; i++)
         raft_config_push(r, start->configs[i].index, &start->configs[i].configuration);
-    r->check_term = r->hard_state.current_term;
-    r->check_vote = r->hard_state.voted_for;
-    r->check_commit = r->commit_index;
     raft_reset_election_timer(r);
+    raft_seen_take(r);
+    raft_check_rest(r);
     *ret_raft = r;
     return 0;
 }

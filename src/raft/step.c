@@ -52,6 +52,8 @@ static const char *what_is_wrong(const struct raft *r, const struct raft_msg *m)
 {
     if (m->to != r->conf.id || m->from == r->conf.id || m->from == 0)
         return "wrong sender or receiver";
+    if (m->group != r->conf.group)
+        return "another group";
     if (m->term == 0 || m->term > RAFT_INDEX_MAX || m->prev.index > RAFT_INDEX_MAX ||
         m->prev.term > m->term || (m->prev.index == 0) != (m->prev.term == 0) ||
         m->leader_commit > RAFT_INDEX_MAX || m->index > RAFT_INDEX_MAX ||
@@ -199,26 +201,11 @@ static int handle_heartbeat_resp(struct raft *r, struct progress *p, const struc
     return 0;
 }
 
-int raft_step(struct raft *r, const struct raft_msg *m, uint64_t now_us)
+/* A message of the current term, or one about another that changes none. */
+static int serve(struct raft *r, const struct raft_msg *m)
 {
-    const char *wrong;
-    struct progress *p;
-    int settled;
+    struct progress *p = raft_progress(r, m->from);
 
-    raft_now(r, now_us);
-    wrong = what_is_wrong(r, m);
-    if (wrong != NULL)
-        return invalid(r, m, wrong);
-    settled = settle_term(r, m);
-    if (settled != GO_ON)
-        return settled == DONE ? 0 : settled;
-    if (is_from_leader(m->type)) {
-        int e = hear_leader(r, m);
-
-        if (e != 0)
-            return e;
-    }
-    p = raft_progress(r, m->from);
     switch (m->type) {
     case RAFT_MSG_PRE_VOTE:
     case RAFT_MSG_VOTE:
@@ -242,4 +229,28 @@ int raft_step(struct raft *r, const struct raft_msg *m, uint64_t now_us)
         return 0;
     }
     return invalid(r, m, "unknown type");
+}
+
+static int step(struct raft *r, const struct raft_msg *m)
+{
+    const char *wrong = what_is_wrong(r, m);
+    int rc;
+
+    if (wrong != NULL)
+        return invalid(r, m, wrong);
+    rc = settle_term(r, m);
+    if (rc != GO_ON)
+        return rc == DONE ? 0 : rc;
+    rc = is_from_leader(m->type) ? hear_leader(r, m) : 0;
+    return rc != 0 ? rc : serve(r, m);
+}
+
+int raft_step(struct raft *r, const struct raft_msg *m, uint64_t now_us)
+{
+    int rc;
+
+    raft_now(r, now_us);
+    rc = step(r, m);
+    raft_check_rest(r);
+    return rc;
 }

@@ -1,6 +1,6 @@
-/* Numbers and times of heartbeat rounds (READ-66): every periodic heartbeat opens a round of its own, which
- * stands outside the window of the reads, and a time is that of the round asked about or unknown. Node 1
- * leads puppets. */
+/* Numbers and times of heartbeat rounds (READ-66): every periodic heartbeat opens a round of its
+ * own, which stands outside the window of the reads, and a time is that of the round asked about
+ * or unknown. Node 1 leads puppets. */
 #include "raft-fixture.h"
 
 #include "raft/raft_int.h"
@@ -155,8 +155,8 @@ static void raft__heartbeats_stand_outside_the_window(void **state)
     assert_int_equal(fx_read_state(&fx, a), FX_READ_DONE);
 }
 
-/* A read that waits for the window waits also when a heartbeat goes: the round of the heartbeat is not
- * its own, but confirms what was opened before it. */
+/* A read that waits for the window waits also when a heartbeat goes: the round of the heartbeat
+ * is not its own, but confirms what was opened before it. */
 static void raft__heartbeat_carries_no_read_that_waits_for_the_window(void **state)
 {
     uint64_t round;
@@ -227,7 +227,8 @@ static void raft__repeated_number_keeps_its_time(void **state)
     assert_int_equal(before, after);
 }
 
-/* A voter more than a ring of rounds behind: its answer counts, and is not taken for a quick one. */
+/* A voter more than a ring of rounds behind: its answer counts, and is not taken for a quick
+ * one. */
 static void raft__answer_from_beyond_the_ring_is_not_measured(void **state)
 {
     uint64_t first;
@@ -248,8 +249,8 @@ static void raft__answer_from_beyond_the_ring_is_not_measured(void **state)
     assert_true(fx_raft(&fx, 1)->rounds.srtt_us > srtt);
 }
 
-/* A refusal of an older term of ours that comes late, when this node has been elected since: its sender
- * is not heard by it, and no round is acknowledged. */
+/* A refusal of an older term of ours that comes late, when this node has been elected since: its
+ * sender is not heard by it, and no round is acknowledged. */
 static void raft__late_refusal_is_not_heard(void **state)
 {
     struct raft_msg m;
@@ -269,7 +270,8 @@ static void raft__late_refusal_is_not_heard(void **state)
     assert_int_equal(fx_role(&fx, 1), RAFT_FOLLOWER);
 }
 
-/* Numbers go on through terms; what an earlier leadership opened confirms nothing in a later one. */
+/* Numbers go on through terms; what an earlier leadership opened confirms nothing in a later
+ * one. */
 static void raft__rounds_of_an_earlier_term_are_closed(void **state)
 {
     struct raft_msg m;
