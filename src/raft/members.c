@@ -73,6 +73,7 @@ static void rebuild_progress(struct raft *r)
             take_server(r, &r->progress[r->n_progress++], s, find(old, n_old, s->id));
         }
     }
+    rid_assert(r->n_progress + (r->self_slot < c->n ? 1 : 0) == c->n);
 }
 
 /* A quorum that shrinks may have been reached already, by entries and rounds that nobody will
@@ -104,6 +105,7 @@ void raft_config_truncate(struct raft *r, raft_index from)
 {
     size_t n = r->n_configs;
 
+    rid_assert(from > r->log.base.index); /* what the base covers is committed */
     while (r->n_configs > 1 && r->configs[r->n_configs - 1].index >= from)
         r->n_configs--;
     rid_assert(r->n_configs >= 1);

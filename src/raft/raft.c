@@ -18,6 +18,8 @@ void *raft_grow(struct mem mem, void *list, size_t *size, size_t n, size_t width
 {
     size_t want = *size > 0 ? *size * 2 : 16;
 
+    rid_assert(n <= *size);
+    rid_assert(width > 0);
     if (n < *size)
         return list;
     list = mem.resize(mem.ctx, list, want * width);
@@ -46,6 +48,8 @@ void raft_send(struct raft *r, struct msg_queue *q, struct raft_msg *m)
 {
     size_t size = q->size;
 
+    rid_assert(m->to != 0);
+    rid_assert(m->to != r->conf.id); /* nobody writes to himself */
     q->list = raft_grow(r->conf.mem, q->list, &size, q->n, sizeof(*q->list));
     q->size = (unsigned)size;
     m->from = r->conf.id;
@@ -98,6 +102,7 @@ void raft_link(struct raft *r, raft_node_id peer, bool up, uint64_t now_us)
 {
     struct progress *p = raft_progress(r, peer);
 
+    rid_assert(peer != r->conf.id);
     raft_now(r, now_us);
     if (p == NULL)
         return;
@@ -105,7 +110,7 @@ void raft_link(struct raft *r, raft_node_id peer, bool up, uint64_t now_us)
     p->rtt_round = 0;
     if (r->role == RAFT_LEADER) {
         raft_progress_probe(r, p);
-        p->heartbeat_due = up; /* carries the highest open round (READS R12) */
+        p->heartbeat_due = up; /* carries the highest open round (READ-12) */
     } else if (up) {
         raft_campaign_resend(r, p);
     }
@@ -118,6 +123,7 @@ void raft_stored(struct raft *r, uint64_t batch, uint64_t now_us)
 {
     raft_now(r, now_us);
     rid_assert(batch <= r->last_batch);
+    rid_assert(batch >= r->last_stored_batch);
     while (r->n_marks > 0 && r->marks[r->marks_head].batch <= batch) {
         const struct batch_mark *m = &r->marks[r->marks_head];
 
@@ -208,6 +214,7 @@ int raft_transfer(struct raft *r, raft_node_id to, uint64_t now_us)
     }
     if (best == NULL)
         return RAFT_E_NOT_MEMBER;
+    rid_assert(best->role == RAFT_VOTER);
     r->transfer_to = best->id;
     r->transfer_deadline_us = r->now_us + r->conf.election_timeout_us;
     r->transfer_sent = false;

@@ -52,7 +52,7 @@ struct progress {
 
 /* One outstanding batch: when it is durable, so is the log up to last_index. Truncation lowers
  * last_index, because what replaces the removed entries belongs to a later batch: that is how a
- * batch number maps to the (index, term) pairs which are still in the log (DESIGN.md 2). */
+ * batch number maps to the (index, term) pairs which are still in the log (COMMIT-9). */
 struct batch_mark {
     uint64_t batch;
     raft_index last_index;
@@ -165,7 +165,7 @@ void raft_reset_election_timer(struct raft *r);
 /* A growing array: room for one more element of `width` bytes. Stops the process when memory is
  * out. */
 void *raft_grow(struct mem mem, void *list, size_t *size, size_t n, size_t width);
-/* The oldest outstanding batch is older than one election timeout (RELIABILITY row 76). */
+/* The oldest outstanding batch is older than one election timeout (READ-51). */
 bool raft_disk_is_stalled(const struct raft *r);
 uint64_t raft_now(struct raft *r, uint64_t now_us);
 

@@ -2,15 +2,16 @@
  *
  *   raft_read()         the read joins `pending`; nothing is sent
  *   raft_ready()        a round opens: its number is new, its index is commit_index *now*, every
- *                       pending read joins it, and a heartbeat with (term, round) leaves for every
+ *                       pending read joins it, and a heartbeat with (term, round) leaves for
+ *                       every
  *                       voter
  *   heartbeat_resp      acked_round of that voter grows; the quorum's order statistic is
  *                       confirmed_round
  *   round <= confirmed  the read is confirmed: a quorum was still in our term after it arrived
  *
- * A heartbeat that was in flight when a read arrived has a lower number and never counts (R6).
- * Acknowledgements are cumulative: a lost one is repaired by the next (R12). Any loss of role or
- * term fails all that is not handed out. */
+ * A heartbeat that was in flight when a read arrived has a lower number and never counts
+ * (READ-6). Acknowledgements are cumulative: a lost one is repaired by the next (READ-12). Any
+ * loss of role or term fails all that is not handed out. */
 #include "raft/raft_int.h"
 
 /* Unless srtt says more: how old a round must be before another is opened beyond the window. */
@@ -38,6 +39,7 @@ int raft_read(struct raft *r, uint64_t ctx, raft_index min_index, uint64_t now_u
 void raft_reads_fail(struct raft *r)
 {
     raft_read_queue_fail_all(&r->reads);
+    rid_assert(raft_read_queue_n_waiting(&r->reads) == 0);
     r->rounds.n_open = 0;
 }
 
@@ -65,6 +67,7 @@ void raft_floor_reads_release(struct raft *r)
     struct read_queue *q = &r->reads;
     size_t keep = 0;
 
+    rid_assert(r->role == RAFT_LEADER);
     for (size_t i = 0; i < q->n_floors; i++) {
         if (q->floors[i].min_index <= r->commit_index)
             finish(r, &q->floors[i]);
@@ -141,6 +144,7 @@ uint64_t raft_round_due_us(const struct raft *r)
  * and its index is commit_index now (READ-2). */
 static void join(struct raft *r, uint64_t round)
 {
+    rid_assert(raft_can_serve(r)); /* the gate (READ-14) */
     raft_read_queue_join(&r->reads, round, r->commit_index);
     r->rounds.n_open++;
     r->rounds.n_opened++;

@@ -32,6 +32,8 @@ size_t raft_read_queue_n_waiting(const struct read_queue *q)
 
 struct read *raft_read_queue_at(const struct read_queue *q, size_t i)
 {
+    rid_assert(i <= q->n);
+    rid_assert(q->size > 0);
     return &q->list[(q->head + i) & (q->size - 1)];
 }
 

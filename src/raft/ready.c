@@ -56,9 +56,9 @@ static void fill_heartbeats(struct raft *r)
             .type = RAFT_MSG_HEARTBEAT,
             .to = p->id,
             .term = r->hard_state.current_term,
-            /* Clamped to what it is known to hold (READS R30). */
+            /* Clamped to what it is known to hold (READ-30). */
             .leader_commit = r->commit_index < p->match_index ? r->commit_index : p->match_index,
-            /* Always the highest open round: a lost one is repaired by the next (R12). */
+            /* Always the highest open round: a lost one is repaired by the next (READ-12). */
             .round = raft_rounds_last(&r->rounds)};
 
         if (!p->heartbeat_due)
@@ -110,9 +110,11 @@ static int fill_committed(struct raft *r, struct raft_ready *ready)
             list[n++] = *e;
         }
     }
+    rid_assert(list[0].id.index == from);
     ready->committed = list;
     ready->n_committed = n;
     r->last_emitted += n;
+    rid_assert(r->last_emitted <= to);
     ready->more_committed = r->last_emitted < to;
     return 0;
 }
@@ -146,6 +148,7 @@ static void hand_out(struct msg_queue *from, struct msg_queue *to)
 {
     struct msg_queue empty = *to;
 
+    rid_assert(from != to);
     empty.n = 0;
     *to = *from;
     *from = empty;
@@ -154,19 +157,19 @@ static void hand_out(struct msg_queue *from, struct msg_queue *to)
 void raft_ready(struct raft *r, uint64_t now_us, struct raft_ready *ret_ready)
 {
     struct raft_ready ready = {0};
-    int e = 0;
+    int rc = 0;
 
     raft_now(r, now_us);
     arena_reset(&r->arena);
     if (r->role == RAFT_LEADER) {
         raft_maybe_open_round(r);
         fill_heartbeats(r);
-        for (unsigned i = 0; e == 0 && i < r->n_progress; i++)
-            e = raft_fill_appends(r, &r->progress[i]);
+        for (unsigned i = 0; rc == 0 && i < r->n_progress; i++)
+            rc = raft_fill_appends(r, &r->progress[i]);
     }
     fill_store(r, &ready);
-    if (e == 0)
-        e = fill_committed(r, &ready);
+    if (rc == 0)
+        rc = fill_committed(r, &ready);
     fill_reads(r, &ready);
     hand_out(&r->msgs, &r->out);
     hand_out(&r->msgs_after, &r->out_after);
@@ -184,7 +187,7 @@ void raft_ready(struct raft *r, uint64_t now_us, struct raft_ready *ret_ready)
     ready.loss_term = r->loss_term;
     ready.loss_commit_index = r->loss_commit_index;
     ready.transfer_over = r->transfer_over;
-    ready.log_error = e;
+    ready.log_error = rc;
     r->loss = RAFT_LOSS_NONE;
     r->transfer_over = false;
     *ret_ready = ready;

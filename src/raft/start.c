@@ -95,7 +95,7 @@ int raft_new(const struct raft_conf *conf, const struct raft_start *start, uint6
     }
     r->role = RAFT_FOLLOWER;
     r->hard_state = start->hard_state;
-    /* The first CONFIG entry counts as committed (DESIGN.md 7). */
+    /* The first CONFIG entry is the same on every founder: it counts as committed. */
     r->commit_index = start->commit_index > 1 ? start->commit_index : 1;
     if (r->commit_index < start->last_applied)
         r->commit_index = start->last_applied;

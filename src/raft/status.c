@@ -18,7 +18,7 @@ raft_node_id raft_get_leader(const struct raft *r)
 
 bool raft_can_serve(const struct raft *r)
 {
-    /* The no-op gate, as a comparison and not as a flag that somebody must reset (READS R14). */
+    /* The no-op gate, as a comparison and not as a flag that somebody must reset (READ-14). */
     return r->role == RAFT_LEADER && r->commit_index >= r->noop_index;
 }
 
@@ -61,6 +61,7 @@ void raft_get_status(const struct raft *r, struct raft_status *ret_status)
                             .transfer_to = r->transfer_to,
                             .n_peers = r->n_progress};
 
+    rid_assert(r->n_progress <= RAFT_SERVERS_MAX);
     for (unsigned i = 0; i < r->n_progress; i++) {
         const struct progress *p = &r->progress[i];
 

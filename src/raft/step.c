@@ -77,6 +77,7 @@ static void answer_old_term(struct raft *r, const struct raft_msg *m)
 {
     struct raft_msg resp = {.to = m->from, .term = r->hard_state.current_term, .reject = true};
 
+    rid_assert(m->term < r->hard_state.current_term);
     switch (m->type) {
     case RAFT_MSG_PRE_VOTE:
     case RAFT_MSG_VOTE:
@@ -154,12 +155,14 @@ static int settle_term(struct raft *r, const struct raft_msg *m)
 /* A message of the leader of the current term. */
 static int hear_leader(struct raft *r, const struct raft_msg *m)
 {
+    rid_assert(m->term == r->hard_state.current_term);
     if (r->role == RAFT_LEADER)
         return invalid(r, m, "two leaders in one term");
     /* Also when the leader of this term, perhaps this node, is not followed any more. */
     if (r->term_leader != 0 && r->term_leader != m->from)
         return invalid(r, m, "another leader in the same term");
     raft_become_follower(r, m->term, m->from, RAFT_LOSS_NONE, "leader heard");
+    rid_assert(r->leader_id == m->from);
     r->leader_heard_us = r->now_us;
     raft_reset_election_timer(r);
     return 0;
@@ -167,11 +170,13 @@ static int hear_leader(struct raft *r, const struct raft_msg *m)
 
 static int handle_heartbeat(struct raft *r, const struct raft_msg *m)
 {
-    /* Answered at once, with exactly what was received (READS R8, R61). */
+    rid_assert(r->role == RAFT_FOLLOWER);
+    rid_assert(m->term == r->hard_state.current_term);
+    /* Answered at once, with exactly what was received (READ-8, READ-61). */
     struct raft_msg resp = {
         .type = RAFT_MSG_HEARTBEAT_RESP, .to = m->from, .term = m->term, .round = m->round};
 
-    /* The leader clamped it to what it knows to be in our log (READS R30). */
+    /* The leader clamped it to what it knows to be in our log (READ-30). */
     if (m->leader_commit > r->log.last_index)
         return invalid(r, m, "this log lost entries that it had acknowledged");
     raft_commit_to(r, m->leader_commit);
@@ -183,6 +188,8 @@ static int handle_heartbeat_resp(struct raft *r, struct progress *p, const struc
 {
     uint64_t round = m->round;
 
+    rid_assert(r->role == RAFT_LEADER);
+    rid_assert(p->id == m->from);
     if (m->reject)
         return 0; /* late: it refused an older term of ours, and this node has been elected since */
     if (m->round > raft_rounds_last(&r->rounds))
@@ -206,6 +213,8 @@ static int serve(struct raft *r, const struct raft_msg *m)
 {
     struct progress *p = raft_progress(r, m->from);
 
+    rid_assert(m->to == r->conf.id);
+    rid_assert(m->group == r->conf.group);
     switch (m->type) {
     case RAFT_MSG_PRE_VOTE:
     case RAFT_MSG_VOTE:

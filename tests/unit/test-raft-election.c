@@ -672,6 +672,17 @@ static void raft__message_of_another_group_is_invalid(void **state)
     assert_int_equal(fx_only(&fx, 1, 2, RAFT_MSG_HEARTBEAT_RESP)->group, 0);
 }
 
+static void raft__outcomes_have_texts(void **state)
+{
+    (void)state;
+    fx_init(&fx, 1, 0, 1);
+    for (int rc = RAFT_E_NOT_LEADER; rc <= RAFT_E_GATED; rc++)
+        assert_string_not_equal(raft_error_text(rc), "unknown");
+    assert_string_equal(raft_error_text(0), "unknown");
+    assert_string_not_equal(raft_log_error_text(RAFT_LOG_E_COMPACTED), "unknown");
+    assert_string_equal(raft_log_error_text(0), "unknown");
+}
+
 /* What a node sends is of its own group. */
 static void raft__messages_carry_the_group(void **state)
 {
@@ -1038,6 +1049,7 @@ int main(void)
         T(raft__lone_voter_leads_on_while_its_disk_stalls),
         T(raft__message_of_another_group_is_invalid),
         T(raft__messages_carry_the_group),
+        T(raft__outcomes_have_texts),
         T(raft__latest_configuration_is_in_force),
         T(raft__node_outside_the_configuration_does_not_campaign),
         T(raft__new_refuses_what_contradicts_itself),
