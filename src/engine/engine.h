@@ -16,8 +16,8 @@
  * sentence in err_text(); then only engine_free() is left. A failure later is final: ops.end is
  * called, and nothing that is in memory may leave any more.
  * Thread: one, the host's loop; ops.end may also be called on the log thread.
- * Source: dissertation 3.5 and 10.2.1 for the order of disk and messages; rules DISK-9 (state
- * and log are of one copy) and the SPACE family. */
+ * Source: dissertation 3.5 and 10.2.1 for the order of disk and messages; DISK-4 and DISK-9 (what a
+ * start refuses), DISK-13 (a failed write is final), SPACE-2 (when writes are refused). */
 #ifndef RIDD_ENGINE_ENGINE_H
 #define RIDD_ENGINE_ENGINE_H
 

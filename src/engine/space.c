@@ -7,7 +7,9 @@
  *
  * Room is looked at ten times a second, and earlier when what was written since could matter: each
  * look costs a read transaction. A write counts from its proposal on, twice its size (pages of LMDB
- * are not full), until two looks later it is surely part of what the state says of itself. */
+ * are not full), until two looks later it is surely part of what the state says of itself.
+ *
+ * SPACE-1, SPACE-2. */
 #include "engine/engine_int.h"
 
 #include "base/banned.h"

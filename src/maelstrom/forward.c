@@ -274,15 +274,15 @@ static int add_fields(struct wire_reply *w, const json_t *body)
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         const json_t *v = json_object_get(body, names[i]);
-        int e;
+        int rc;
 
         if (v == NULL)
             continue;
         buf_reset(&text, SIZE_MAX);
-        e = wire_value_encode(v, &text);
-        if (e < 0)
-            return e;
-        if (e == 0) /* otherwise it is no field of this request: those were decoded before */
+        rc = wire_value_encode(v, &text);
+        if (rc < 0)
+            return rc;
+        if (rc == 0) /* otherwise it is no field of this request: those were decoded before */
             wire_reply_value(w, names[i], (struct wire_slice){(const char *)text.data, text.len});
     }
     return 0;
@@ -416,40 +416,40 @@ static int add_value(struct wire_reply *w, const char *name, const json_t *v, st
     const char *member_name;
     json_t *member;
     size_t i;
-    int e;
+    int rc;
 
     buf_reset(text, SIZE_MAX);
-    e = wire_value_encode(v, text);
-    if (e == 0) {
+    rc = wire_value_encode(v, text);
+    if (rc == 0) {
         wire_reply_value(w, name, (struct wire_slice){(const char *)text->data, text->len});
         return 0;
     }
-    if (e < 0)
-        return e;
+    if (rc < 0)
+        return rc;
     /* Larger than one value may be: many together, in a list or in pairs. Depth was bounded by the
      * parser. */
     if (json_is_array(v)) {
         wire_reply_open_array(w, name);
-        e = 0;
+        rc = 0;
         json_array_foreach(v, i, member)
         {
-            if (e == 0)
-                e = add_value(w, NULL, member, text);
+            if (rc == 0)
+                rc = add_value(w, NULL, member, text);
         }
         wire_reply_close_array(w);
-        return e;
+        return rc;
     }
     if (!json_is_object(v))
         return -EMSGSIZE;
     wire_reply_open_object(w, name);
-    e = 0;
+    rc = 0;
     json_object_foreach((json_t *)(uintptr_t)v, member_name, member)
     {
-        if (e == 0)
-            e = is_plain_name(member_name) ? add_value(w, member_name, member, text) : -EBADMSG;
+        if (rc == 0)
+            rc = is_plain_name(member_name) ? add_value(w, member_name, member, text) : -EBADMSG;
     }
     wire_reply_close_object(w);
-    return e;
+    return rc;
 }
 
 /* The body of an answer, as the leader wrote it, under the numbers of this node and its client. */
@@ -461,7 +461,7 @@ static int pass_on(struct maelstrom *m, const struct forward *f, const json_t *b
     struct wire_reply w;
     const char *name;
     json_t *v;
-    int e = 0;
+    int rc = 0;
 
     if (type == NULL)
         return -EBADMSG;
@@ -469,15 +469,15 @@ static int pass_on(struct maelstrom *m, const struct forward *f, const json_t *b
                      type);
     json_object_foreach((json_t *)(uintptr_t)body, name, v)
     {
-        if (e != 0 || strcmp(name, "type") == 0 || strcmp(name, "in_reply_to") == 0 ||
+        if (rc != 0 || strcmp(name, "type") == 0 || strcmp(name, "in_reply_to") == 0 ||
             strcmp(name, "msg_id") == 0 || !is_plain_name(name))
             continue;
-        e = add_value(&w, name, v, &text);
+        rc = add_value(&w, name, v, &text);
     }
-    if (e == 0)
+    if (rc == 0)
         return wire_reply_end(&w);
     m->out.len = before;
-    return e;
+    return rc;
 }
 
 void forward_reply(struct maelstrom *m, const struct member *from, const json_t *body)

@@ -49,15 +49,15 @@ static const char *take_membership(struct maelstrom *m, const struct wire_reques
 
     raft_configuration_init(ret);
     for (unsigned i = 0; i < q->n_node_ids; i++) {
-        int e = RAFT_CONFIGURATION_E_INVALID;
+        int rc = RAFT_CONFIGURATION_E_INVALID;
 
         if (copy_name(q->node_ids[i], name))
-            e = raft_configuration_add(ret, raft_founder_id(name), name, RAFT_VOTER, "", "");
-        if (e == RAFT_CONFIGURATION_E_DUPLICATE) {
+            rc = raft_configuration_add(ret, raft_founder_id(name), name, RAFT_VOTER, "", "");
+        if (rc == RAFT_CONFIGURATION_E_DUPLICATE) {
             (void)snprintf(m->text, sizeof(m->text), "'node_ids' names '%s' twice", name);
             return m->text;
         }
-        if (e != 0)
+        if (rc != 0)
             return "'node_ids' holds a name that no node may have: 1 to 63 printable characters "
                    "without blanks";
     }

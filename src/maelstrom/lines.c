@@ -50,13 +50,13 @@ static void raft_message(struct maelstrom *m, struct member *from, const struct 
 {
     struct raft_msg msg;
     const char *wrong = "";
-    int e;
+    int rc;
 
     arena_reset(&m->arena);
-    e = message_decode(q->json, from->id, m->self->id, &m->arena, &msg, &wrong);
-    if (e == MESSAGE_E_INVALID)
+    rc = message_decode(q->json, from->id, m->self->id, &m->arena, &msg, &wrong);
+    if (rc == MESSAGE_E_INVALID)
         drop(m, "no valid message of a node", wrong, line, len);
-    else if (e != 0)
+    else if (rc != 0)
         drop(m, "out of memory", "", line, len);
     else if (replica_step(engine_replica(m->engine), &msg, m->now_us) != 0)
         drop(m, "no correct node sends this message", from->name, line, len);
@@ -216,16 +216,16 @@ void lines_handle(struct maelstrom *m, const char *line, size_t len)
     struct wire_request q;
     struct wire_refused refused = {0};
     struct member *from;
-    int e =
+    int rc =
         wire_request_decode(service_decoder(engine_service(m->engine)), line, len, &q, &refused);
 
-    if (e == 2)
+    if (rc == 2)
         return;
-    if (e == 1) {
+    if (rc == 1) {
         refused_line(m, &refused, line, len);
         return;
     }
-    if (e != 0) {
+    if (rc != 0) {
         drop(m, "out of memory", "", line, len);
         return;
     }

@@ -1,9 +1,15 @@
-/* A ridd replica over standard input and output, one JSON envelope per line: a node for Maelstrom,
- * or for anything else that carries lines between processes (ridd-protocol(7), ridd-maelstrom(1)).
+/* A ridd replica over standard input and output, one JSON envelope per line.
  *
- * maelstrom_run() reads until end of file or a signal and returns the exit code. It does not return
- * after an error that ends the node: it removes its temporary folder and exits. One per process,
- * one thread. */
+ * For: a node under Maelstrom, or under anything else that carries lines between processes
+ * (ridd-maelstrom(1)).
+ * Not for: a cluster that must survive: its log goes with the process. Its lines for clients are
+ * those of the daemon (ridd-protocol(7)), its lines between nodes are its own.
+ * Units: microseconds.
+ * Ownership: conf is borrowed during the call.
+ * Errors: maelstrom_run() reads until end of file or a signal and returns the exit code. After an
+ * error that ends the node it does not return: it removes its temporary folder and exits.
+ * Thread: one; one node per process.
+ * Source: the Maelstrom protocol; ridd-protocol(7). */
 #ifndef RIDD_MAELSTROM_MAELSTROM_H
 #define RIDD_MAELSTROM_MAELSTROM_H
 

@@ -129,21 +129,21 @@ static int make_once(const char *base, struct workdir *w)
 {
     int n = snprintf(w->path, sizeof(w->path), "%s%s" PREFIX "XXXXXX", base,
                      base[strlen(base) - 1] == '/' ? "" : "/");
-    int e;
+    int rc;
 
     if (n < 0 || (size_t)n >= sizeof(w->path) - 64) { /* room for names inside */
         w->path[0] = '\0';
         return -ENAMETOOLONG;
     }
     if (mkdtemp(w->path) == NULL) {
-        e = -errno;
+        rc = -errno;
         w->path[0] = '\0';
-        return e;
+        return rc;
     }
-    e = take(w);
-    if (e != 0)
+    rc = take(w);
+    if (rc != 0)
         workdir_remove(w);
-    return e;
+    return rc;
 }
 
 int workdir_make(struct workdir *w)
@@ -151,7 +151,7 @@ int workdir_make(struct workdir *w)
     const char *env = secure_getenv("TMPDIR");
     const char *base = env != NULL && env[0] != '\0' ? env : "/tmp";
     cleanup_free char *real = realpath(base, NULL);
-    int e = 1;
+    int rc = 1;
 
     *w = (struct workdir)WORKDIR_INIT;
     if (real == NULL) {
@@ -161,13 +161,13 @@ int workdir_make(struct workdir *w)
             err_say(-error, "cannot use '%s' for temporary files: %s", base, strerror(error)));
     }
     sweep(real);
-    for (unsigned i = 0; e == 1 && i < TRIES_MAX; i++)
-        e = make_once(real, w);
-    if (e == 1)
-        e = -EAGAIN;
-    return e == 0 ? 0
-                  : err_origin(err_say(e, "cannot make a temporary folder in '%s': %s", real,
-                                       strerror(-e)));
+    for (unsigned i = 0; rc == 1 && i < TRIES_MAX; i++)
+        rc = make_once(real, w);
+    if (rc == 1)
+        rc = -EAGAIN;
+    return rc == 0 ? 0
+                   : err_origin(err_say(rc, "cannot make a temporary folder in '%s': %s", real,
+                                        strerror(-rc)));
 }
 
 int workdir_open_folder(const struct workdir *w, const char *name)

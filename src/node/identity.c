@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <libgen.h>
 #include <limits.h>
+#include <string.h>
 #include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
@@ -15,7 +16,6 @@
 #include "base/assert.h"
 #include "base/cleanup.h"
 #include "base/err.h"
-#include "base/exit_codes.h"
 #include "kv/mark.h"
 #include "node/identity_int.h"
 
@@ -37,19 +37,27 @@ void identity_close(struct identity_dir *dir)
 DEFINE_CLEANUP(identity_dir, struct identity_dir *, identity_close);
 #define cleanup_identity_dir CLEANUP(identity_dir)
 
+const char *identity_error_text(int error)
+{
+    switch (error) {
+#define IDENTITY_ERROR_TEXT(name, number, text, code)                                              \
+    case name:                                                                                     \
+        return text;
+        IDENTITY_ERRORS(IDENTITY_ERROR_TEXT)
+    default:
+        return error < 0 ? strerror(-error) : "?";
+    }
+}
+
 int identity_exit_code(int error)
 {
     switch (error) {
     case 0:
-    case IDENTITY_E_EXISTS:
         return 0;
-    case IDENTITY_E_NOT_INITIALISED:
-    case IDENTITY_E_FOREIGN:
-    case IDENTITY_E_ACCESS:
-        return EXIT_CONF_ERROR;
-    case IDENTITY_E_DAMAGED:
-    case IDENTITY_E_LOST:
-        return EXIT_DAMAGED;
+#define IDENTITY_ERROR_CODE(name, number, text, code)                                              \
+    case name:                                                                                     \
+        return code;
+        IDENTITY_ERRORS(IDENTITY_ERROR_CODE)
     default:
         return EXIT_IO_ERROR;
     }

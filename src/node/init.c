@@ -120,38 +120,38 @@ int node_init(const struct conf *conf)
                                      .node_name = conf->self->name,
                                      .command = command};
     struct identity_dir *dir = NULL;
-    int e;
+    int rc;
 
     (void)snprintf(command, sizeof(command), "ridd --config %s --id %s", conf->path,
                    conf->self->name);
     conf_cluster_id(conf, cluster_id);
-    e = identity_open(&identity, &dir);
-    if (e == 0 || e == IDENTITY_E_LOCKED) {
-        if (e != 0) {
+    rc = identity_open(&identity, &dir);
+    if (rc == 0 || rc == IDENTITY_E_LOCKED) {
+        if (rc != 0) {
             fprintf(stderr, "ridd: %s\n", err_text());
-            return identity_exit_code(e);
+            return identity_exit_code(rc);
         }
         identity_close(dir);
         printf("ridd: '%s' belongs to node %s of cluster %s already; nothing to do\n",
                conf->data_dir, conf->self->name, conf->cluster_name);
         return 0;
     }
-    if (e != IDENTITY_E_NOT_INITIALISED) {
+    if (rc != IDENTITY_E_NOT_INITIALISED) {
         fprintf(stderr, "ridd: %s\n", err_text());
-        return identity_exit_code(e);
+        return identity_exit_code(rc);
     }
-    e = ask_peers(conf, cluster_id);
-    if (e != 0)
-        return e;
-    e = identity_create(&identity, &dir);
-    if (e != 0) {
+    rc = ask_peers(conf, cluster_id);
+    if (rc != 0)
+        return rc;
+    rc = identity_create(&identity, &dir);
+    if (rc != 0) {
         fprintf(stderr, "ridd: %s\n", err_text());
-        return identity_exit_code(e);
+        return identity_exit_code(rc);
     }
-    e = make_log(conf, dir, cluster_id);
-    if (e == 0)
-        e = identity_commit(dir);
-    if (e != 0)
+    rc = make_log(conf, dir, cluster_id);
+    if (rc == 0)
+        rc = identity_commit(dir);
+    if (rc != 0)
         fprintf(stderr, "ridd: %s\n", err_text());
     else
         printf("ridd: made '%s' for node %s of cluster %s (%u nodes); start it with: ridd --config "
@@ -159,7 +159,7 @@ int node_init(const struct conf *conf)
                conf->data_dir, conf->self->name, conf->cluster_name, conf->n_peers, conf->path,
                conf->self->name);
     identity_close(dir);
-    return e == 0 ? 0 : identity_exit_code(e);
+    return rc == 0 ? 0 : identity_exit_code(rc);
 }
 
 int node_dump_log(const char *dir)
@@ -168,24 +168,24 @@ int node_dump_log(const char *dir)
                                .segment_bytes = STORE_SEGMENT_BYTES};
     cleanup_fd int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     cleanup_fd int wal_fd = -1;
-    int e;
+    int rc;
 
     if (fd < 0) {
         fprintf(stderr, "ridd: cannot open '%s': %s\n", dir, strerror(errno));
         return EXIT_IO_ERROR;
     }
     wal_fd = openat(fd, "wal", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-    e = vfs_posix_new(wal_fd >= 0 ? wal_fd : fd, &store.vfs);
-    if (e != 0) {
-        fprintf(stderr, "ridd: cannot use '%s': %s\n", dir, strerror(-e));
+    rc = vfs_posix_new(wal_fd >= 0 ? wal_fd : fd, &store.vfs);
+    if (rc != 0) {
+        fprintf(stderr, "ridd: cannot use '%s': %s\n", dir, strerror(-rc));
         return EXIT_IO_ERROR;
     }
     err_reset();
-    e = store_dump(&store, stdout);
+    rc = store_dump(&store, stdout);
     vfs_posix_free(store.vfs);
     if (fflush(stdout) != 0)
-        e = -errno;
-    switch (e) {
+        rc = -errno;
+    switch (rc) {
     case 0:
         return 0;
     case STORE_E_DAMAGED:
@@ -198,7 +198,7 @@ int node_dump_log(const char *dir)
         return EXIT_CONF_ERROR;
     default:
         fprintf(stderr, "ridd: cannot read the log in '%s': %s\n", dir,
-                err_text()[0] != '\0' ? err_text() : (e < 0 ? strerror(-e) : "refused"));
+                err_text()[0] != '\0' ? err_text() : (rc < 0 ? strerror(-rc) : "refused"));
         return EXIT_IO_ERROR;
     }
 }
