@@ -132,7 +132,7 @@ static void truncate_log(struct raft *r, raft_index from)
 
 /* Does e stand in our log? Everything at or below the base is committed, and a leader's entries
  * agree with all that is committed (3.6.3): there the answer is yes without looking, which is as
- * well, because there is nothing left to look at. */
+ * well, because there is nothing left to look at (LOG-9). */
 static bool is_in_log(const struct raft *r, struct raft_entry_id e)
 {
     return e.index < r->log.base.index || raft_log_term(&r->log, e.index) == e.term;
