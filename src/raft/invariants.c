@@ -93,7 +93,7 @@ static void check_clocks(const struct raft *r)
         rid_assert(r->election_due_us <= r->now_us + 2 * r->conf.election_timeout_us);
 }
 
-static void check_reads(const struct raft *r)
+void raft_check_reads(const struct raft *r)
 {
     const struct read_queue *q = &r->reads;
 
@@ -160,7 +160,7 @@ void raft_check_rest(struct raft *r)
     check_bytes(r);
     check_role(r);
     check_clocks(r);
-    check_reads(r);
+    raft_check_reads(r);
     check_change(r, &r->seen);
     raft_seen_take(r);
 }

@@ -30,7 +30,7 @@ int raft_read(struct raft *r, uint64_t ctx, raft_index min_index, uint64_t now_u
         return RAFT_E_BUSY;
     rid_assert(min_index <= r->log.last_index);
     rc = raft_read_queue_add(&r->reads, &read);
-    raft_check_rest(r);
+    raft_check_reads(r);
     return rc;
 }
 
