@@ -443,6 +443,7 @@ static int add_value(struct wire_reply *w, const char *name, const json_t *v, st
         return -EMSGSIZE;
     wire_reply_open_object(w, name);
     rc = 0;
+    /* NOLINTNEXTLINE(performance-no-int-to-ptr): jansson's iterators are not const */
     json_object_foreach((json_t *)(uintptr_t)v, member_name, member)
     {
         if (rc == 0)
@@ -467,6 +468,7 @@ static int pass_on(struct maelstrom *m, const struct forward *f, const json_t *b
         return -EBADMSG;
     wire_reply_begin(&w, &m->out, &f->origin, true, service_next_msg_id(engine_service(m->engine)),
                      type);
+    /* NOLINTNEXTLINE(performance-no-int-to-ptr): jansson's iterators are not const */
     json_object_foreach((json_t *)(uintptr_t)body, name, v)
     {
         if (rc != 0 || strcmp(name, "type") == 0 || strcmp(name, "in_reply_to") == 0 ||
