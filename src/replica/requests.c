@@ -5,7 +5,8 @@
  *                ├─────► PROPOSED ───────────► written                   (write)
  *   submit ─► LOCAL ─────────────────────────► served                    (local read)
  *
- * A request is in the queue of its stage and in no other, and leaves it by exactly one callback. */
+ * A request is in the queue of its stage and in no other, and leaves it by exactly one callback
+ * (READ-56). */
 #include <stdlib.h>
 
 #include "base/assert.h"
@@ -69,13 +70,15 @@ static void finish_failed(struct replica *r, struct replica_request *q, struct r
     f->role = raft_get_role(r->raft);
     f->reached = raft_quorum_count(c, is_heard, r);
     f->needed = raft_quorum_size(c);
-    /* A log read that fails changed nothing: like every read it is definite. */
+    /* Definite is only what certainly did not happen and never will (READ-57). A log read that
+     * fails changed nothing: like every read it is definite. */
     f->after_append = in_log && q->kind == REPLICA_WRITE;
     if (q->kind == REPLICA_WRITE)
         r->stats.n_writes_failed++;
     else
         r->stats.n_reads_failed++;
     replica_unlink(r, q);
+    rid_assert(list_empty(&q->timer));
     q->failed(q, f);
 }
 
@@ -139,6 +142,7 @@ static const char *stage_name(enum replica_stage stage)
     return names[stage];
 }
 
+/* At its deadline a request ends with an error and never with a value (READ-53). */
 void replica_expire(struct replica *r)
 {
     const struct raft_configuration *c = raft_get_configuration(r->raft);
@@ -149,6 +153,8 @@ void replica_expire(struct replica *r)
         struct replica_request *q = list_entry(due.next, struct replica_request, timer);
         bool heard = raft_quorum_reached(c, is_heard, r);
 
+        rid_assert(q->stage != REPLICA_IDLE);
+        rid_assert(q->deadline_us <= r->now_us);
         replica_fail(r, q, heard ? WIRE_ERROR_TIMEOUT : WIRE_ERROR_NETWORK, stage_name(q->stage));
     }
 }
@@ -164,6 +170,8 @@ static void start(struct replica *r, struct replica_request *q)
         replica_fail(r, q, error, NULL);
 }
 
+/* Asked of the core each time: a remembered "I lead" goes on being true on the wrong side of a
+ * partition (READ-4). */
 static bool can_start(const struct replica *r)
 {
     return raft_can_serve(r->raft) && !r->transferring;
@@ -179,6 +187,7 @@ static void submit_to_leader(struct replica *r, struct replica_request *q)
 {
     bool at_once = replica_n(r, REPLICA_WAITING) == 0 && can_start(r);
 
+    rid_assert(q->stage == REPLICA_IDLE);
     if (replica_n(r, REPLICA_WAITING) == 0 && other_leads(r)) {
         replica_fail(r, q, WIRE_ERROR_NOT_LEADER, NULL);
         return;
@@ -219,6 +228,8 @@ void replica_submit(struct replica *r, struct replica_request *q, uint64_t now_u
     start(r, q);
 }
 
+/* While nobody is known to lead they wait until their deadline; they are neither answered from old
+ * state nor swallowed (READ-33). */
 void replica_drain_waiting(struct replica *r)
 {
     while (replica_n(r, REPLICA_WAITING) > 0) {
@@ -238,6 +249,7 @@ void replica_quiesce(struct replica *r)
     r->quiesced = true;
     replica_fail_stage(r, REPLICA_WAITING);
     replica_fail_stage(r, REPLICA_LOCAL);
+    rid_assert(replica_n(r, REPLICA_WAITING) == 0);
 }
 
 bool replica_idle(const struct replica *r)

@@ -127,7 +127,7 @@ static void judge_failure(struct sim_node *n, int error)
     const struct sim_wal *w = &n->wal;
 
     if (w->failing == 0 && !w->rotten && !w->lied && !fake_disk_is_off(w->disk))
-        sim_fail(n->sim, "I17",
+        sim_fail(n->sim, "DISK-21",
                  "the log of n%u failed (%d: %s) and nothing was wrong with its disk", n->i + 1,
                  error, err_text());
 }
@@ -258,7 +258,7 @@ int wal_read(struct sim_node *n, raft_index from, raft_index to, size_t bytes_ma
     MARK(n->sim, log_read_from_disk);
     if (r != 0) {
         if (!w->rotten && w->failing == 0 && !w->lied)
-            sim_fail(n->sim, "I17", "n%u cannot read %" PRIu64 " (%d: %s) from a good disk",
+            sim_fail(n->sim, "DISK-21", "n%u cannot read %" PRIu64 " (%d: %s) from a good disk",
                      n->i + 1, from, r, err_text());
         MARK(n->sim, rot_hit_running);
         n->fatal_judged = true;
@@ -270,7 +270,7 @@ int wal_read(struct sim_node *n, raft_index from, raft_index to, size_t bytes_ma
             e->id.index <= w->durable.n ? &w->durable.entries[e->id.index - 1] : NULL;
 
         if (known == NULL || known->term != e->id.term || known->content != shadow_content(e))
-            sim_fail(n->sim, "I15",
+            sim_fail(n->sim, "DISK-20",
                      "n%u read an entry %" PRIu64 " of term %" PRIu64
                      " that is not what was stored",
                      n->i + 1, e->id.index, e->id.term);
@@ -299,7 +299,7 @@ void wal_crash(struct sim_node *n, bool machine)
     fake_disk_cut_now(w->disk);
     node_close(n);
     if (fake_disk_n_open(w->disk) != 0)
-        sim_fail(s, "I16", "n%u leaves %u files open", n->i + 1, fake_disk_n_open(w->disk));
+        sim_fail(s, "CORE-4", "n%u leaves %u files open", n->i + 1, fake_disk_n_open(w->disk));
     if (machine)
         fake_disk_power_on(w->disk, NULL);
     else
@@ -375,7 +375,7 @@ static bool matches(const struct shadow_log *l, const struct raft_hard_state *hs
            l->entries[l->n - 1].term == term;
 }
 
-/* I15: what was found is what was durable, and perhaps some more of what was submitted. The shadow
+/* DISK-20: what was found is what was durable, and perhaps some more of what was submitted. The shadow
  * becomes it. False: neither. */
 static bool settle_shadow(struct sim_node *n, const struct store_recovered *r)
 {
@@ -417,7 +417,7 @@ static void read_all(struct sim_node *n)
         if (wal_read(n, from, n->wal.durable.n, 1u << 16, &arena, entries, 64, &got) != 0)
             break; /* rot; wal_read() has judged */
         if (got == 0)
-            sim_fail(n->sim, "I15", "n%u reads nothing at %" PRIu64, n->i + 1, from);
+            sim_fail(n->sim, "DISK-20", "n%u reads nothing at %" PRIu64, n->i + 1, from);
         from += got;
         arena_reset(&arena);
     }
@@ -438,7 +438,7 @@ static enum wal_boot refused(struct sim_node *n, int error)
         MARK(s, rot_refused);
         return WAL_REFUSED;
     }
-    sim_fail(s, "I17", "n%u refuses an undamaged disk (%d): %s", n->i + 1, error, err_text());
+    sim_fail(s, "DISK-21", "n%u refuses an undamaged disk (%d): %s", n->i + 1, error, err_text());
 }
 
 /* The known hole (docs/ARCHITECTURE.md): damage of only the last batch looks like a torn write.
@@ -481,13 +481,13 @@ enum wal_boot wal_not_open(struct sim_node *n, int refusal)
         return refused(n, refusal);
     machine = sim_below(s, STREAM_CRASH, 16 + n->i, 2) == 0;
     if (!fake_disk_is_off(w->disk) && w->failing == 0)
-        sim_fail(s, "I15", "n%u cannot open its log: %s", n->i + 1, err_text());
+        sim_fail(s, "DISK-20", "n%u cannot open its log: %s", n->i + 1, err_text());
     MARK(s, crash_in_boot);
     if (!fake_disk_is_off(w->disk))
         MARK(s, disk_full_at_boot);
     fake_disk_cut_now(w->disk);
     if (fake_disk_n_open(w->disk) != 0)
-        sim_fail(s, "I16", "n%u leaves %u files open after a failed start", n->i + 1,
+        sim_fail(s, "CORE-4", "n%u leaves %u files open after a failed start", n->i + 1,
                  fake_disk_n_open(w->disk));
     if (machine) {
         fake_disk_power_on(w->disk, NULL);
@@ -509,14 +509,14 @@ int wal_recovered(struct sim_node *n, const struct store_recovered *r)
         MARK(s, torn_tail);
     /* What the state machine holds was in the log. */
     if (r->last_index < state_last_applied(n).index)
-        sim_fail(s, "I15", "n%u has applied %" PRIu64 ", and starts with a log up to %" PRIu64,
+        sim_fail(s, "DISK-20", "n%u has applied %" PRIu64 ", and starts with a log up to %" PRIu64,
                  n->i + 1, state_last_applied(n).index, r->last_index);
     if (!settle_shadow(n, r)) {
         if (hidden_rot(n, r)) {
             MARK(s, rot_hidden_in_last_batch);
             return 1;
         }
-        sim_fail(s, "I15",
+        sim_fail(s, "DISK-20",
                  "n%u starts with term %" PRIu64 ", vote %" PRIx64 ", log up to %" PRIu64
                  ", but term %" PRIu64 ", vote %" PRIx64 ", %" PRIu64 " were durable%s",
                  n->i + 1, r->hard_state.current_term, r->hard_state.voted_for, r->last_index,
