@@ -17,9 +17,12 @@ struct list {
     {                                                                                              \
         &(name), &(name)                                                                           \
     }
-/* The formatter takes the minus for a sign. */
+/* The object that `ptr` is the node of. It stays a pointer all the way: made of a number it would
+ * belong to no object for a compiler or an analyser. (The formatter takes the minus for a sign.) */
 /* clang-format off */
-#define list_entry(ptr, type, member) ((type *)((uintptr_t)(ptr) - offsetof(type, member)))
+#define list_entry(ptr, type, member) ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
+#define list_entry_const(ptr, type, member)                                                        \
+    ((const type *)(const void *)((const char *)(ptr) - offsetof(type, member)))
 /* clang-format on */
 /* The list must not change inside the body. */
 #define list_for_each(it, head) for (struct list *it = (head)->next; it != (head); it = it->next)

@@ -55,8 +55,10 @@ static void say_errno(char *why, size_t why_size, const struct endpoint *to, int
 {
     char text[128];
     const char *s = strerror_r(error, text, sizeof(text)); /* GNU's */
-    char first = s[0] >= 'A' && s[0] <= 'Z' ? (char)(s[0] - 'A' + 'a') : s[0];
+    char first = s[0];
 
+    if (first >= 'A' && first <= 'Z')
+        first = (char)(first - 'A' + 'a');
     (void)snprintf(why, why_size, "cannot connect to %s: %c%s", to->text, first,
                    s + (s[0] != '\0'));
 }

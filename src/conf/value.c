@@ -162,7 +162,7 @@ const char *conf_normal_address(const char *addr, char *ret)
     char host[HOST_BYTES_MAX + 1];
     char port[6];
     char text[INET6_ADDRSTRLEN];
-    struct in6_addr v6;
+    struct in6_addr v6 = {0};
     struct in_addr v4;
 
     if (conf_split_address(addr, host, sizeof(host), port, sizeof(port)) != 0)

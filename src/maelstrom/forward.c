@@ -97,7 +97,7 @@ static bool can_serve(const struct maelstrom *m)
 
 static uint64_t deadline_of(const struct list *node)
 {
-    return list_entry(node, const struct forward, timer)->deadline_us;
+    return list_entry_const(node, struct forward, timer)->deadline_us;
 }
 
 void forward_init(struct maelstrom *m)

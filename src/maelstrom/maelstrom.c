@@ -114,7 +114,7 @@ static void take_lines(struct maelstrom *m)
         m->in_scanned = 0;
     }
     if (m->in.len == 0)
-        buf_reset(&m->in, 4 * READ_BYTES);
+        buf_reset(&m->in, (size_t)4 * READ_BYTES);
 }
 
 static bool is_ready(int fd, short events)
@@ -187,7 +187,7 @@ static void write_output(struct maelstrom *m)
         m->out_written += (size_t)written;
     }
     if (maelstrom_out_pending(m) == 0) {
-        buf_reset(&m->out, 4 * READ_BYTES);
+        buf_reset(&m->out, (size_t)4 * READ_BYTES);
         m->out_written = 0;
     } else if (m->out_written > PEER_OUT_BYTES_MAX) {
         buf_consume(&m->out, m->out_written);

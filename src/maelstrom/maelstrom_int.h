@@ -102,7 +102,7 @@ struct maelstrom {
 /* Ends the process: the folder goes first. */
 _Noreturn void maelstrom_exit(struct maelstrom *m, int exit_code);
 /* The same, with a line for the log. */
-_Noreturn void maelstrom_die(struct maelstrom *m, const char *event, int error);
+_Noreturn void maelstrom_die(struct maelstrom *m, const char *what, int error);
 struct member *maelstrom_member(struct maelstrom *m, struct wire_slice name); /* NULL: none */
 struct member *maelstrom_member_of(struct maelstrom *m, raft_node_id id);
 size_t maelstrom_out_pending(const struct maelstrom *m);

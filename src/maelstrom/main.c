@@ -64,8 +64,8 @@ static int take_ms(const char *s, uint64_t *ret_us)
 
 int main(int argc, char **argv)
 {
-    struct maelstrom_conf conf = {.heartbeat_us = MAELSTROM_HEARTBEAT_MS * 1000u,
-                                  .election_timeout_us = MAELSTROM_ELECTION_MS * 1000u};
+    struct maelstrom_conf conf = {.heartbeat_us = MAELSTROM_HEARTBEAT_MS * UINT64_C(1000),
+                                  .election_timeout_us = MAELSTROM_ELECTION_MS * UINT64_C(1000)};
     enum log_level level;
     int c;
 

@@ -192,7 +192,7 @@ static int take_entry(const json_t *v, struct arena *arena, struct raft_entry *e
     e->data = NULL;
     if (data == NULL)
         return 0;
-    if (text_len == 0 || text_len > (ENTRY_BYTES_MAX + 2) / 3 * 4)
+    if (text_len == 0 || text_len > (size_t)(ENTRY_BYTES_MAX + 2) / 3 * 4)
         return MESSAGE_E_INVALID;
     bytes = arena_alloc(arena, base64_bytes_max(text_len));
     if (bytes == NULL)

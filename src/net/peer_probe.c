@@ -132,7 +132,7 @@ int peer_probe(const char *addr, const struct wire_hello *hello, unsigned timeou
     const uint64_t deadline_us = clock_mono_us() + (uint64_t)timeout_ms * 1000u;
     struct net_addr addrs[NET_ADDRS_MAX];
     struct wire_hello question = *hello;
-    struct wire_hello reply;
+    struct wire_hello reply = {0};
     unsigned n_addrs;
     int r;
 

@@ -26,6 +26,7 @@ const struct anchor_provider *anchor_provider_of(enum replica_kind kind)
 
 static void wait_until_reached(struct replica *r, struct replica_request *q)
 {
+    rid_assert(q->stage == REPLICA_ASKED);
     /* The proof of an anchor is about what is committed. */
     rid_assert(q->anchor.index <= raft_get_commit_index(r->raft));
     /* Anchors are committed indexes, so waiting for a later one is right too, and keeps the queue
@@ -40,6 +41,8 @@ static void wait_for_exactly(struct replica *r, struct replica_request *q)
 {
     const struct replica_request *last = replica_last(r, REPLICA_EXACT);
 
+    rid_assert(q->stage == REPLICA_PROPOSED);
+    rid_assert(q->anchor.entry.index == q->anchor.index);
     rid_assert(q->anchor.index > r->last_applied);
     if (last != NULL)
         rid_assert(last->anchor.index < q->anchor.index);
@@ -84,6 +87,8 @@ void anchors_confirm(struct replica *r, const struct raft_ready *ready)
 
 static void serve(struct replica *r, struct replica_request *q, struct replica_view *view)
 {
+    rid_assert(q->stage == REPLICA_CONFIRMED || q->stage == REPLICA_EXACT ||
+               q->stage == REPLICA_LOCAL);
     rid_assert(q->anchor.index <= view->last_applied.index);
     view->read_index = q->anchor.index;
     view->round = q->anchor.round;
@@ -104,6 +109,7 @@ void anchors_serve_exact(struct replica *r, const struct raft_entry *e)
 
     if (q == NULL || q->anchor.index != e->id.index)
         return;
+    rid_assert(q->anchor.entry.term == e->id.term);
     serve(r, q, &view);
 }
 
@@ -127,6 +133,7 @@ void anchors_serve(struct replica *r)
         replica_fatal(r, rc, "cannot read the state");
         return;
     }
+    rid_assert(view.last_applied.index >= r->last_applied);
     while (first_is_reached(r, view.last_applied.index))
         serve(r, replica_first(r, REPLICA_CONFIRMED), &view);
     /* What callbacks submit meanwhile stands behind these, and waits for the next turn. */

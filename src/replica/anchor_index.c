@@ -20,6 +20,7 @@ static int slot_take(struct replica *r, struct replica_request *q)
 
         if (rc != 0)
             return rc;
+        rid_assert(r->n_slots_used == slot_ring_n(&r->slots) - 1); /* it grows only when full */
         i = (uint32_t)slot_ring_n(&r->slots) - 1;
     } else {
         r->first_free = slot_ring_at(&r->slots, i)->next_free;
@@ -36,6 +37,7 @@ static void slot_free(struct replica *r, uint32_t i)
     struct read_slot *slot = slot_ring_at(&r->slots, i);
 
     rid_assert(slot->request != NULL);
+    rid_assert(r->n_slots_used > 0);
     slot->request = NULL;
     slot->generation++;
     slot->next_free = r->first_free;
@@ -70,6 +72,7 @@ static raft_index floor_of(const struct replica *r, const struct replica_request
 
 static enum wire_error ask(struct replica *r, struct replica_request *q)
 {
+    rid_assert(q->stage == REPLICA_WAITING);
     if (slot_take(r, q) != 0)
         return WIRE_ERROR_BUSY;
     if (raft_read(r->raft, slot_ctx(r, q->slot), floor_of(r, q), r->now_us) != 0) {
@@ -105,6 +108,9 @@ static void confirm(struct replica *r, const struct raft_ready *ready)
 
         if (q == NULL)
             continue;
+        rid_assert(q->stage == REPLICA_ASKED);
+        /* Loss came first: what is confirmed now is so in the term of this node (READ-9). */
+        rid_assert(done->term == raft_get_term(r->raft));
         /* The round was opened after the read arrived (READ-6). */
         rid_assert(done->round > done->arrival_round);
         slot_free(r, q->slot);

@@ -17,8 +17,10 @@ enum wire_error proposals_add(struct replica *r, struct replica_request *q,
     struct raft_entry_id id;
     int rc = raft_propose(r->raft, type, data, len, &id);
 
+    rid_assert(q->stage == REPLICA_WAITING);
     if (rc != 0)
         return rc == RAFT_E_TOO_LARGE ? WIRE_ERROR_TOO_LARGE : WIRE_ERROR_BUSY;
+    rid_assert(id.term == raft_get_term(r->raft));
     if (last != NULL)
         rid_assert(last->entry.index < id.index);
     q->entry = id;
@@ -36,6 +38,8 @@ enum wire_error proposals_add_write(struct replica *r, struct replica_request *q
 
     if (error != WIRE_ERROR_NONE)
         return error;
+    if (q->session != NULL && q->session->last_write.term == q->entry.term)
+        rid_assert(q->session->last_write.index < q->entry.index);
     r->stats.n_writes_proposed++;
     if (q->session != NULL)
         q->session->last_write = q->entry;
@@ -53,6 +57,7 @@ void proposals_lose(struct replica *r, const struct raft_ready *ready)
         if (q->entry.term == ready->loss_term && q->entry.index > ready->loss_commit_index)
             replica_move(r, q, REPLICA_LOST);
     }
+    rid_assert(ready->loss_term <= raft_get_term(r->raft));
     /* From the front: a callback may cancel any other of them. */
     while (replica_n(r, REPLICA_LOST) > 0)
         replica_fail_loss(r, replica_first(r, REPLICA_LOST), ready);

@@ -26,10 +26,17 @@ int replica_new(const struct replica_conf *conf, const struct replica_ops *ops, 
     struct raft_conf raft_conf = conf->raft;
     int rc;
 
+    rid_assert(ops->log_submit != NULL);
+    rid_assert(ops->state_apply != NULL);
+    rid_assert(ops->state_apply_get != NULL);
+    rid_assert(ops->state_get != NULL);
+    rid_assert(ops->send != NULL);
+    rid_assert(ops->fatal != NULL);
     if (r == NULL)
         return -ENOMEM;
     r->ops = *ops;
     r->id = conf->raft.id;
+    r->group = conf->group;
     r->now_us = now_us;
     r->election_timeout_us = conf->raft.election_timeout_us;
     timers_init(&r->timers, now_us);
@@ -68,6 +75,7 @@ void replica_free(struct replica *r)
 
 void replica_fatal(struct replica *r, int error, const char *what)
 {
+    rid_assert(error != 0);
     if (r->dead)
         return;
     r->dead = true; /* before the hook: no message leaves any more */
@@ -101,6 +109,7 @@ int replica_step(struct replica *r, const struct raft_msg *m, uint64_t now_us)
 {
     int rc;
 
+    rid_assert(m->group == r->group);
     replica_now(r, now_us);
     if (r->dead)
         return 0;
@@ -116,6 +125,7 @@ int replica_step(struct replica *r, const struct raft_msg *m, uint64_t now_us)
 
 void replica_link(struct replica *r, raft_node_id peer, bool up, uint64_t now_us)
 {
+    rid_assert(peer != r->id);
     replica_now(r, now_us);
     r->dirty = true;
     raft_link(r->raft, peer, up, r->now_us);
@@ -128,9 +138,11 @@ int replica_transfer(struct replica *r, raft_node_id to, uint64_t now_us)
     replica_now(r, now_us);
     rc = raft_transfer(r->raft, to, r->now_us);
     r->dirty = true;
-    if (rc == 0)
-        r->transferring = true;
-    return rc;
+    if (rc != 0)
+        return rc;
+    rid_assert(raft_get_role(r->raft) == RAFT_LEADER);
+    r->transferring = true;
+    return 0;
 }
 
 /* ---- looking ---- */
@@ -160,6 +172,11 @@ void replica_get_stats(const struct replica *r, struct replica_stats *ret)
     ret->n_confirmed =
         replica_n(r, REPLICA_CONFIRMED) + replica_n(r, REPLICA_EXACT) + replica_n(r, REPLICA_LOCAL);
     ret->n_proposed = replica_n(r, REPLICA_PROPOSED) + replica_n(r, REPLICA_LOST);
+}
+
+uint16_t replica_group(const struct replica *r)
+{
+    return r->group;
 }
 
 const struct raft *replica_raft(const struct replica *r)

@@ -1,20 +1,26 @@
-/* One replica: joins the core, a log and a state machine; the turn that handles `ready`; the queues
- * of waiting requests.
+/* One replica of one group: the core, a log and a state machine joined; the turn that handles
+ * `ready`; the queues of waiting requests.
  *
- * It knows no libevent, no files, no LMDB, no JSON: the host gives it tables of functions. The
- * daemon, the Maelstrom node and the simulator link the same code. It decides when a request is
- * answered and with what right; what the answer looks like is service.h's.
+ * For: every host of the protocol. The daemon, the Maelstrom node, the simulator and the fuzzers
+ * link the same code and give it tables of functions. It decides when a request is answered and
+ * with what right.
+ * Not for: libevent, files, LMDB, clocks, JSON. What an answer looks like is service.h's.
+ * Units: monotonic microseconds, given by the caller; an earlier one than before counts as that
+ * one.
+ * Ownership: requests are structs of the host, linked into queues here until exactly one of their
+ * callbacks is called: served, written or failed. A callback may free its request, submit new ones
+ * and cancel others; it may not call replica_turn(). What a view points at holds during the
+ * callback.
+ * Errors: a request fails by its callback. Those of the log or the state are final: they go to
+ * ops.fatal, which must not return in a daemon; after it the replica does nothing any more. Where
+ * it returns (a simulator), what callbacks wrote in that turn must not leave: the transaction it
+ * came from was not committed.
+ * Thread: one.
+ * Source: dissertation 6.4 and 10.2.1; READ-1 (what gives a read its right), READ-16, READ-17 (loss
+ * before completion), READ-60 (a read of the log sees exactly its index).
  *
- * Requests are structs of the host, linked into queues here until exactly one of their callbacks is
- * called: served, written or failed. A callback may free its request, submit new ones and cancel
- * others; it may not call replica_turn(). Requests of one session are proposed in the order
- * submitted, and a read sees every write submitted before it on its session.
- *
- * Time: monotonic microseconds, given by the caller, never falling. Thread: one. Errors of the log
- * or the state are final: they go to ops.fatal, which must not return in a daemon; after it the
- * replica does nothing any more. Where it returns (a simulator), what callbacks wrote in that turn
- * must not leave: the transaction it came from was not committed. Source: DESIGN.md 3, 4; READS R1,
- * R16, R17, R58, R60; dissertation 6.4, 10.2.1. */
+ * Requests of one session are proposed in the order submitted, and a read sees every write
+ * submitted before it on its session (READ-58). */
 #ifndef RIDD_REPLICA_REPLICA_H
 #define RIDD_REPLICA_REPLICA_H
 
@@ -129,6 +135,7 @@ struct replica_request {
 };
 
 struct replica_conf {
+    uint16_t group;        /* whose log, state and messages these are: one group exists, 0 */
     struct raft_conf raft; /* log_reader and trace are set by replica_new() */
     struct raft_start start;
 };
@@ -143,7 +150,8 @@ void replica_free(struct replica *r);
 void replica_submit(struct replica *r, struct replica_request *q, uint64_t now_us);
 /* Forgets a request without a callback (its client is gone). A proposed write still happens. */
 void replica_cancel(struct replica *r, struct replica_request *q);
-/* 0 or RAFT_E_INVALID: close the link. */
+/* Of this group: whoever has several hands each message to its own. 0 or RAFT_E_INVALID: close the
+ * link. */
 int replica_step(struct replica *r, const struct raft_msg *m, uint64_t now_us);
 void replica_stored(struct replica *r, uint64_t batch, uint64_t now_us);
 void replica_link(struct replica *r, raft_node_id peer, bool up, uint64_t now_us);
@@ -185,6 +193,7 @@ struct replica_stats {
     uint64_t n_entry_bytes_proposed;
 };
 void replica_get_stats(const struct replica *r, struct replica_stats *ret);
+uint16_t replica_group(const struct replica *r);
 const struct raft *replica_raft(const struct replica *r);
 struct raft *
 replica_raft_mutable(struct replica *r); /* for raft_check() and raft_set_rounds_max() */

@@ -34,6 +34,7 @@ struct replica {
     struct replica_ops ops;
     struct raft *raft; /* owned */
     raft_node_id id;
+    uint16_t group;
     struct timers timers;
     bool dead; /* after fatal */
     bool quiesced;
@@ -53,8 +54,9 @@ struct replica {
     uint32_t first_free;    /* SLOT_NONE: none */
     unsigned n_slots_used;  /* as many as reads are in a round */
 
-    struct held_ring held; /* by batch */
-    uint64_t stored_batch; /* highest that is durable; nothing held waits for it any more */
+    struct held_ring held;    /* by batch */
+    uint64_t submitted_batch; /* highest that was handed to the log */
+    uint64_t stored_batch;    /* highest that is durable; nothing held waits for it any more */
 
     struct {
         raft_node_id id;

@@ -76,6 +76,7 @@ static void finish_failed(struct replica *r, struct replica_request *q, struct r
     else
         r->stats.n_reads_failed++;
     replica_unlink(r, q);
+    rid_assert(list_empty(&q->timer));
     q->failed(q, f);
 }
 
@@ -116,7 +117,7 @@ void replica_cancel(struct replica *r, struct replica_request *q)
 
 static uint64_t deadline_of(const struct list *node)
 {
-    return list_entry(node, const struct replica_request, timer)->deadline_us;
+    return list_entry_const(node, struct replica_request, timer)->deadline_us;
 }
 
 /* What it waited for, as the error says it. */
@@ -149,6 +150,8 @@ void replica_expire(struct replica *r)
         struct replica_request *q = list_entry(due.next, struct replica_request, timer);
         bool heard = raft_quorum_reached(c, is_heard, r);
 
+        rid_assert(q->stage != REPLICA_IDLE);
+        rid_assert(q->deadline_us <= r->now_us);
         replica_fail(r, q, heard ? WIRE_ERROR_TIMEOUT : WIRE_ERROR_NETWORK, stage_name(q->stage));
     }
 }
@@ -179,6 +182,7 @@ static void submit_to_leader(struct replica *r, struct replica_request *q)
 {
     bool at_once = replica_n(r, REPLICA_WAITING) == 0 && can_start(r);
 
+    rid_assert(q->stage == REPLICA_IDLE);
     if (replica_n(r, REPLICA_WAITING) == 0 && other_leads(r)) {
         replica_fail(r, q, WIRE_ERROR_NOT_LEADER, NULL);
         return;
@@ -238,6 +242,7 @@ void replica_quiesce(struct replica *r)
     r->quiesced = true;
     replica_fail_stage(r, REPLICA_WAITING);
     replica_fail_stage(r, REPLICA_LOCAL);
+    rid_assert(replica_n(r, REPLICA_WAITING) == 0);
 }
 
 bool replica_idle(const struct replica *r)

@@ -21,6 +21,8 @@
 
 static void send_msg(struct replica *r, const struct raft_msg *m)
 {
+    rid_assert(m->group == r->group);
+    rid_assert(m->to != r->id);
     r->stats.n_msgs_sent++;
     r->ops.send(r->ops.ctx, m);
 }
@@ -32,6 +34,8 @@ static void hold_msg(struct replica *r, uint64_t after_batch, const struct raft_
     int rc;
 
     rid_assert(after_batch > r->stored_batch);
+    rid_assert(after_batch <= r->submitted_batch);
+    rid_assert(m->n_entries == 0); /* what it borrowed would be gone by then */
     if (held_ring_n(&r->held) > 0)
         rid_assert(held_ring_last(&r->held)->after_batch <= after_batch);
     rc = held_ring_push(&r->held, (struct held_msg){after_batch, *m});
@@ -54,6 +58,7 @@ void replica_stored(struct replica *r, uint64_t batch, uint64_t now_us)
     if (r->dead)
         return;
     rid_assert(batch >= r->stored_batch);
+    rid_assert(batch <= r->submitted_batch);
     r->stored_batch = batch;
     r->dirty = true;
     raft_stored(r->raft, batch, r->now_us);
@@ -75,6 +80,10 @@ static void apply(struct replica *r, const struct raft_ready *ready)
 
     if (ready->n_committed == 0)
         return;
+    /* Each entry once, in order, and only what is durable here. */
+    rid_assert(ready->committed[0].id.index == r->last_applied + 1);
+    rid_assert(ready->committed[0].id.index + ready->n_committed - 1 <=
+               raft_get_commit_index(r->raft));
     rc = r->ops.state_begin(r->ops.ctx);
     for (unsigned i = 0; rc == 0 && i < ready->n_committed; i++) {
         struct command_result result = {0};
@@ -96,6 +105,7 @@ static void apply(struct replica *r, const struct raft_ready *ready)
         replica_fatal(r, rc, "cannot commit to the state");
         return;
     }
+    rid_assert(replica_n(r, REPLICA_EXACT) == 0);
     r->last_applied = index;
     raft_applied(r->raft, index);
 }
@@ -108,7 +118,11 @@ static bool send_and_store(struct replica *r, const struct raft_ready *ready)
     for (unsigned i = 0; i < ready->n_msgs; i++)
         send_msg(r, &ready->msgs[i]);
     if (ready->batch != 0) {
-        int rc = r->ops.log_submit(r->ops.ctx, ready);
+        int rc;
+
+        rid_assert(ready->batch > r->submitted_batch);
+        r->submitted_batch = ready->batch;
+        rc = r->ops.log_submit(r->ops.ctx, ready);
 
         if (rc != 0) {
             replica_fatal(r, rc, "cannot hand entries to the log");
@@ -149,6 +163,8 @@ static void take_ready(struct replica *r)
     if (r->dead)
         return;
     replica_drain_waiting(r);
+    if (ready.more_committed)
+        rid_assert(ready.n_committed > 0); /* else the turn would go round for nothing */
     r->more = ready.more_committed;
 }
 

@@ -101,7 +101,9 @@ static int check_prepared(struct recovery *rv, const char *name, struct damage *
                    h.prev_last_batch, h.prev_last_index);
     d->to = h.prev_last_index;
     d->evidence = evidence;
-    return recovery_refuse(d);
+    rc = recovery_refuse(d);
+    d->evidence = NULL; /* it stood on this stack */
+    return rc;
 }
 
 static int check_leftovers(struct recovery *rv, struct damage *d)
@@ -319,7 +321,7 @@ static int scan_last(struct recovery *rv, uint32_t slot)
     rv->hard_state_before_last = log->hard_state;
     log->pace.fresh = true;
     log->chain = file->header.prev_chain;
-    while ((rc = scan_batch(&img, offset, batch, log->chain, &b, &defect)) == 0) {
+    while (scan_batch(&img, offset, batch, log->chain, &b, &defect) == 0) {
         rc = replay_batch(rv, slot, &img, &b, &closed);
         if (rc != 0)
             return rc;

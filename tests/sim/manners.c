@@ -98,6 +98,24 @@ static void check_no_proof(struct sim_node *n, const struct raft_msg *m)
                  m->reject ? ", a refusal" : "");
 }
 
+/* A newer term is learned from whatever comes of it, but from questions: a pre-vote asks about a term
+ * that nobody need be in, and a vote may be refused unheard (row 9). */
+static void check_term(struct sim_node *n, const struct raft_msg *m)
+{
+    bool question = m->type == RAFT_MSG_PRE_VOTE || m->type == RAFT_MSG_VOTE ||
+                    (m->type == RAFT_MSG_PRE_VOTE_RESP && !m->reject);
+
+    if (!question && m->term > raft_get_term(node_raft(n)))
+        sim_fail(n->sim, "row 9", "n%u hears a %s of term %" PRIu64 " and stays in term %" PRIu64,
+                 n->i + 1, raft_msg_type_name(m->type), m->term, raft_get_term(node_raft(n)));
+}
+
+static bool wants_answer(enum raft_msg_type type)
+{
+    return type == RAFT_MSG_PRE_VOTE || type == RAFT_MSG_VOTE || type == RAFT_MSG_APPEND ||
+           type == RAFT_MSG_HEARTBEAT;
+}
+
 void manners_after(struct sim_node *n, const struct raft_msg *m)
 {
     struct sim_manners *w = &n->manners;
@@ -105,6 +123,9 @@ void manners_after(struct sim_node *n, const struct raft_msg *m)
     const struct sim_node *from = node_of_id(n->sim, m->from);
     enum raft_role role = raft_get_role(r);
 
+    check_term(n, m);
+    if (wants_answer(m->type) && m->term < w->term)
+        w->owes_term |= 1u << from->i;
     if (is_vote(m))
         check_vote(n, m);
     if (w->role == RAFT_LEADER && is_no_proof(n, m))
@@ -184,6 +205,8 @@ void manners_send(struct sim_node *n, const struct raft_msg *m)
 
     if (to == NULL)
         return; /* net_send() says so */
+    if (!wants_answer(m->type) && m->reject)
+        w->owes_term &= ~(1u << to->i);
     if (m->type == RAFT_MSG_HEARTBEAT_RESP)
         w->owes_echo &= ~(1u << to->i);
     if (m->type != RAFT_MSG_HEARTBEAT)
@@ -192,8 +215,7 @@ void manners_send(struct sim_node *n, const struct raft_msg *m)
     check_heartbeat(n, m);
 }
 
-/* R18: a leader that has not heard a quorum within an election timeout of its own clock knows it at
- * the latest when it looks at that clock. Its own count must say so. */
+/* What is owed is owed in the same turn, whatever the disk does. */
 void manners_turn(struct sim_node *n)
 {
     struct sim *s = n->sim;
@@ -201,6 +223,9 @@ void manners_turn(struct sim_node *n)
 
     if (w->owes_echo != 0)
         sim_fail(s, "R61", "n%u ends a turn without having answered a heartbeat", n->i + 1);
+    if (w->owes_term != 0)
+        sim_fail(s, "row 9", "n%u ends a turn without having told a peer that its term is over",
+                 n->i + 1);
     if (w->owes_heartbeat != 0 && raft_get_role(node_raft(n)) == RAFT_LEADER)
         sim_fail(s, "R12", "n%u leads, has a new link, and sends no heartbeat over it", n->i + 1);
     w->owes_heartbeat = 0;

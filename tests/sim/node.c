@@ -36,9 +36,9 @@ static void send_msg(void *ctx, const struct raft_msg *m)
 {
     struct sim_node *n = ctx;
 
+    pieces_send(n, m);
     oracle_send(n, m);
     net_send(n, m);
-    pieces_send(n, m);
 }
 
 static void trace(void *ctx, const struct raft_trace *t)

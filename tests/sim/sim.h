@@ -258,6 +258,7 @@ struct sim;
 struct sim_manners {
     unsigned owes_echo;      /* bits of leaders: an answer to their heartbeat */
     unsigned owes_heartbeat; /* bits of peers: one because the link is new */
+    unsigned owes_term;      /* bits of peers: that theirs is over */
     raft_term heard_term;    /* a leader of that term was heard last, */
     uint64_t heard_us;       /* at that local time */
     bool granted;            /* a vote or pre-vote, in this step */
@@ -541,7 +542,7 @@ raft_index manners_propose_begin(struct sim_node *n);
 void manners_propose_end(struct sim_node *n, raft_index closed);
 
 /* ---- pieces.c ---- */
-/* Beside an append that a leader sends: perhaps another one that it may send. */
+/* Before a message of a leader: perhaps an append that it may send as well. */
 void pieces_send(struct sim_node *n, const struct raft_msg *m);
 
 /* ---- run.c ---- */

@@ -502,6 +502,10 @@ int wal_recovered(struct sim_node *n, const struct store_recovered *r)
     fake_disk_cut_after(w->disk, 0);
     if (r->torn_tail)
         MARK(s, torn_tail);
+    /* What the state machine holds was in the log. */
+    if (r->last_index < state_last_applied(n).index)
+        sim_fail(s, "I15", "n%u has applied %" PRIu64 ", and starts with a log up to %" PRIu64,
+                 n->i + 1, state_last_applied(n).index, r->last_index);
     if (!settle_shadow(n, r)) {
         if (hidden_rot(n, r)) {
             MARK(s, rot_hidden_in_last_batch);

@@ -1407,6 +1407,45 @@ static void replica__it_counts_and_says_when_it_is_due(void **state)
     fx_done(&fx);
 }
 
+/* Two reads of one round, of which the first has a floor that is committed meanwhile: the second is
+ * confirmed with a lower index, and is queued behind the first all the same. */
+static void replica__anchors_are_waited_for_in_order(void **state)
+{
+    struct replica_session session = {{0, 0}};
+    struct ask a[3] = {{.command = BUF_INIT}};
+    struct fx fx;
+    raft_index last;
+    int l;
+
+    (void)state;
+    fx_init(&fx, 3);
+    l = fx_elect(&fx);
+    isolate(&fx, l);
+    propose_many(&fx, l, BACKLOG); /* so that one turn does not apply it all */
+    ask_write(&a[0], &fx, l, &session, "1");
+    ask_read(&a[1], &fx, l, &session, REPLICA_READ);
+    ask_read(&a[2], &fx, l, NULL, REPLICA_READ);
+    fx_turn(&fx, l);
+    fx_store(&fx, l);
+    last = fx_last_index(&fx, l);
+    fx_ack_append(&fx, l, fx_other(&fx, l), last);
+    fx_ack_round(&fx, l, fx_other(&fx, l), fx_last_round(&fx, l));
+    fx_turn(&fx, l);
+    assert_true(replica_last_applied(fx.nodes[l].replica) < last);
+    for (unsigned i = 1; i < 3; i++) {
+        assert_int_equal(a[i].rr.stage, REPLICA_CONFIRMED);
+        assert_int_equal(a[i].rr.anchor.index, last);
+    }
+    while (pending(&a[2]))
+        fx_turn(&fx, l);
+    assert_int_equal(a[0].order + 1, a[1].order);
+    assert_int_equal(a[1].order + 1, a[2].order);
+    assert_string_equal(a[1].value, "1");
+    assert_string_equal(a[2].value, "1");
+    ask_done(a, 3);
+    fx_done(&fx);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1442,6 +1481,7 @@ int main(void)
         cmocka_unit_test(replica__there_are_bounds),
         cmocka_unit_test(replica__errors_of_log_and_state_are_final),
         cmocka_unit_test(replica__it_counts_and_says_when_it_is_due),
+        cmocka_unit_test(replica__anchors_are_waited_for_in_order),
     };
 
     return cmocka_run_group_tests_name("replica-requests", tests, NULL, NULL);
