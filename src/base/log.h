@@ -1,6 +1,6 @@
 /* Structured logging: one line per event, `key=value`, the fixed keys first:
  *
- * ts=... level=info node=n1 term=3 role=leader event=role_changed from=candidate
+ *     ts=... level=info node=n1 term=3 role=leader event=role_changed from=candidate
  *
  * Under systemd (JOURNAL_STREAM names standard error) lines carry a `<N>` priority and no ts.
  *

@@ -12,8 +12,8 @@
 #include "base/assert.h"
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "base/mark.h"
 #include "kv/kv_int.h"
-#include "kv/mark.h"
 
 #include "base/banned.h"
 
