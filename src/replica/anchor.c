@@ -1,7 +1,8 @@
 /* One continuation for all reads: from a confirmed anchor to the answer.
  *
  * Reads with an anchor wait in the order of their anchors, so that serving looks at the first one
- * only. What a read may claim is copied from its anchor into the view, never made up here. */
+ * only. They wait apart from those that have none yet: a slow apply holds up no round (READ-37).
+ * What a read may claim is copied from its anchor into the view, never made up here. */
 #include "replica/anchor_int.h"
 
 #include "base/assert.h"

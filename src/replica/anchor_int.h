@@ -12,8 +12,8 @@
  *                                  failed
  *
  * An anchor exists only once it is confirmed; before that the read fails with any loss of role or
- * term (READ-17), afterwards it is answered whatever becomes of this node's role: its index is
- * committed. A provider that cannot confirm must never guess.
+ * term (READ-16, READ-17), afterwards it is answered whatever becomes of this node's role: its
+ * index is committed. A provider that cannot confirm must never guess.
  *
  * Another provider (a lease, a leader asked by a follower, an index that a session brings) is one
  * file with these functions and one entry in the table of anchor.c. */

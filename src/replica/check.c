@@ -1,6 +1,6 @@
 /* What must always hold of a replica. The cheap part runs at the end of every turn in every build:
- * a stopped node is what the protocol survives, a wrong one is not. The walk through the queues is
- * for tests and the simulator. */
+ * a stopped node is what the protocol survives, a wrong one is not (CORE-5). The walk through the
+ * queues is for tests and the simulator. */
 #include "base/assert.h"
 #include "replica/anchor_int.h"
 #include "replica/replica_int.h"

@@ -74,6 +74,7 @@ void proposals_applied(struct replica *r, const struct raft_entry *e,
      * have failed. */
     rid_assert(q->entry.term == e->id.term);
     rid_assert(q->kind == REPLICA_WRITE);
+    /* Committed and applied here, not committed alone: the client's next read sees it (READ-3). */
     r->stats.n_writes_done++;
     replica_unlink(r, q);
     q->written(q, result);

@@ -5,7 +5,8 @@
  *                ├─────► PROPOSED ───────────► written                   (write)
  *   submit ─► LOCAL ─────────────────────────► served                    (local read)
  *
- * A request is in the queue of its stage and in no other, and leaves it by exactly one callback. */
+ * A request is in the queue of its stage and in no other, and leaves it by exactly one callback
+ * (READ-56). */
 #include <stdlib.h>
 
 #include "base/assert.h"
@@ -69,7 +70,8 @@ static void finish_failed(struct replica *r, struct replica_request *q, struct r
     f->role = raft_get_role(r->raft);
     f->reached = raft_quorum_count(c, is_heard, r);
     f->needed = raft_quorum_size(c);
-    /* A log read that fails changed nothing: like every read it is definite. */
+    /* Definite is only what certainly did not happen and never will (READ-57). A log read that
+     * fails changed nothing: like every read it is definite. */
     f->after_append = in_log && q->kind == REPLICA_WRITE;
     if (q->kind == REPLICA_WRITE)
         r->stats.n_writes_failed++;
@@ -140,6 +142,7 @@ static const char *stage_name(enum replica_stage stage)
     return names[stage];
 }
 
+/* At its deadline a request ends with an error and never with a value (READ-53). */
 void replica_expire(struct replica *r)
 {
     const struct raft_configuration *c = raft_get_configuration(r->raft);
@@ -167,6 +170,8 @@ static void start(struct replica *r, struct replica_request *q)
         replica_fail(r, q, error, NULL);
 }
 
+/* Asked of the core each time: a remembered "I lead" goes on being true on the wrong side of a
+ * partition (READ-4). */
 static bool can_start(const struct replica *r)
 {
     return raft_can_serve(r->raft) && !r->transferring;
@@ -223,6 +228,8 @@ void replica_submit(struct replica *r, struct replica_request *q, uint64_t now_u
     start(r, q);
 }
 
+/* While nobody is known to lead they wait until their deadline; they are neither answered from old
+ * state nor swallowed (READ-33). */
 void replica_drain_waiting(struct replica *r)
 {
     while (replica_n(r, REPLICA_WAITING) > 0) {

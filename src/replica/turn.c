@@ -106,6 +106,7 @@ static void apply(struct replica *r, const struct raft_ready *ready)
         return;
     }
     rid_assert(replica_n(r, REPLICA_EXACT) == 0);
+    /* Only now can readers see it (READ-36). */
     r->last_applied = index;
     raft_applied(r->raft, index);
 }

@@ -143,7 +143,7 @@ void node_turn(struct sim_node *n)
     if (n->fatal_error != 0) {
         TRACE(s, "n%u ends: %s (%d)", n->i + 1, n->fatal_what, n->fatal_error);
         if (!n->fatal_judged)
-            sim_fail(s, "I17", "n%u ends although nothing is wrong: %s (%d: %s)", n->i + 1,
+            sim_fail(s, "DISK-21", "n%u ends although nothing is wrong: %s (%d: %s)", n->i + 1,
                      n->fatal_what, n->fatal_error, err_text());
         node_crash(n, sim_below(s, STREAM_CRASH, 32 + n->i, 3) == 0,
                    20 * SIM_MS + sim_below(s, STREAM_CRASH, 32 + n->i, 400 * SIM_MS));
@@ -190,7 +190,7 @@ void node_out(struct sim_node *n)
     TRACE(s, "n%u is out for ever", n->i + 1);
     MARK(s, out_for_ever);
     if (!n->damaged)
-        sim_fail(s, "I17", "n%u stays out and nothing was wrong with it", n->i + 1);
+        sim_fail(s, "DISK-21", "n%u stays out and nothing was wrong with it", n->i + 1);
     n->life = NODE_OUT;
     n->boot++;
 }
@@ -253,7 +253,7 @@ static bool open_engine(struct sim_node *n, enum wal_boot *ret_how)
     rid_assert(rc == 0);
     rc = engine_open(n->engine, &conf);
     if (rc == ENGINE_E_CONTRADICTION || rc == ENGINE_E_NOT_MEMBER || rc == ENGINE_E_MEMORY)
-        sim_fail(n->sim, "I15", "n%u cannot start with what it recovered: %s", n->i + 1,
+        sim_fail(n->sim, "DISK-20", "n%u cannot start with what it recovered: %s", n->i + 1,
                  err_text());
     if (rc != 0) {
         node_close(n);

@@ -84,6 +84,5 @@ void pieces_send(struct sim_node *n, const struct raft_msg *m)
     piece.n_entries = fill(n, piece.prev.index, last, entries);
     if (sim_below(s, STREAM_PIECE, n->i, 4) == 0)
         piece.leader_commit -= sim_below(s, STREAM_PIECE, n->i, piece.leader_commit + 1);
-    oracle_send(n, &piece);
     net_send(n, &piece);
 }

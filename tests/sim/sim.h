@@ -2,24 +2,24 @@
  *
  * One seed is one run: some nodes of the real raft, replica, store and wire code over a virtual
  * clock, network and disk, clients, a nemesis, and an oracle that looks after every event. Nothing
- * but the seed and the options decides anything: no time, no address, no thread. RELIABILITY.md
- * section 2 is the plan; invariants carry its numbers.
+ * but the seed and the options decides anything: no time, no address, no thread. A
+ * violation carries the name of a rule of docs/RULES.md.
  *
  *   clock.c       the heap of events, draws, the clocks of the nodes
  *   net.c         messages and connections between nodes: bytes, cut, lost, late, twice
  *   wal.c         a node's log on a virtual disk, its crashes and failures, what of it is durable
  *   state.c       a node's state machine: a map in memory, or LMDB
  *   node.c        a node: birth, death, the turn, the replica's tables
- *   clients.c     who asks, and what the answers must satisfy (I10, I12, I13)
+ *   clients.c     who asks, and what the answers must satisfy (READ-1, CLIENT-9, READ-58)
  *   pieces.c      appends that a leader may send and hardly ever does
  *   nemesis.c     what goes wrong, and when
- *   invariants.c  the oracle: I1 to I9, I14 to I18
+ *   invariants.c  the oracle: terms, logs, disks, commits, states, limits
  *   manners.c     the oracle again: what a node owes for what it was given
- *   run.c         one run from birth to the demand for progress (L1, L2)
+ *   run.c         one run from birth to the demand for progress (LIVE-1, LIVE-2)
  *   trace.c       hash, lines, coverage marks, failure
  *   shrink.c      a failing run made smaller; scripts
  *   main.c        options, processes, counting
- *   oracle.h      what the oracle keeps
+ *   oracle.c      what the oracle keeps
  *   profile.h     what a seed draws: the world, and what goes wrong
  *
  * Units: virtual time in nanoseconds, what nodes see in microseconds. Memory is libc's; when it is
@@ -163,6 +163,7 @@ struct shadow_entry {
     raft_term term;
     uint64_t content; /* hash of type and payload */
     uint64_t chain;   /* hash of entries 1 .. this one */
+    uint64_t bytes;   /* of payloads, of entries 1 .. this one */
 };
 /* entries[0] is index 1. */
 struct shadow_log {
@@ -176,7 +177,7 @@ struct shadow_batch {
     raft_index truncate_from;
     raft_index commit_index;
     uint64_t n_added;
-    struct shadow_entry *added; /* owned */
+    struct shadow_entry *added; /* owned; chain unused, bytes of the entry alone */
     struct shadow_batch *next;
 };
 
@@ -268,6 +269,11 @@ struct sim_manners {
     bool hears;
     raft_index match; /* of the sender */
     uint64_t acked_round;
+    struct {
+        raft_term term;
+        raft_index from;
+        raft_index end;
+    } flight[SIM_NODES_MAX]; /* by receiver: the run of appends each behind the one before */
 };
 
 struct sim_node {

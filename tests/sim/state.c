@@ -2,7 +2,7 @@
  * on LMDB in one seed of some fifty.
  *
  * After the death of the process the map is what it was at the last commit, an earlier commit, or
- * empty; after the death of the machine it is empty: what DESIGN.md 6 trusts. */
+ * empty; after the death of the machine it is empty: what STATE-4 trusts. */
 #include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -189,7 +189,7 @@ static int apply(void *ctx, const struct raft_entry *e, struct command_result *r
     } else {
         rid_assert(st->in_transaction);
         if (e->id.index != st->map.last_applied.index + 1)
-            sim_fail(n->sim, "I5", "n%u applies %llu behind %llu", n->i + 1,
+            sim_fail(n->sim, "STATE-1", "n%u applies %llu behind %llu", n->i + 1,
                      (unsigned long long)e->id.index,
                      (unsigned long long)st->map.last_applied.index);
         *ret_result = (struct command_result){.status = COMMAND_OK, .index = e->id.index};

@@ -499,7 +499,7 @@ static void client__a_node_that_hangs_does_not_eat_a_read(void **state)
     static const struct fake_step steps[] = {{NULL, FAKE_REPLY, READ_OK, 0}};
     struct fake_server *hung = fake_start(STEPS(silent));
     struct fake_server *s = fake_start(STEPS(steps));
-    struct ridd *c = open_two(fake_address(hung), fake_address(s), 1000);
+    struct ridd *c = open_two(fake_address(hung), fake_address(s), 4000);
 
     (void)state;
     expect_read(c, RIDD_OK);

@@ -160,6 +160,21 @@ static void expect_at(int exit_code, const char *out, const char *err, int line)
 }
 #define EXPECT(exit_code, out, err) expect_at((exit_code), (out), (err), __LINE__)
 
+/* A call that is repeated until its time is up begins its last attempt shortly before that. On a busy
+ * machine that attempt's answer comes too late, which is another result; then there is more time. */
+static const char *const patience_ms[] = {"150", "600", "2400", "9600", "38400"};
+
+/* Runs `ridctl -e address -t TIME` and these words. */
+static void run_patiently(const char *address, int exit_code, const char *err, const char *verb,
+                          const char *key, const char *value)
+{
+    for (size_t i = 0; i < sizeof(patience_ms) / sizeof(patience_ms[0]); i++) {
+        run("-e", address, "-t", patience_ms[i], verb, key, value, NULL);
+        if (result.exit_code == exit_code && matches(result.err, err))
+            return;
+    }
+}
+
 /* ---- reads ---- */
 
 #define READ_OK(value)                                                                             \
@@ -375,7 +390,7 @@ static void ctl__failures_have_a_line_and_a_number(void **state)
         const struct fake_step steps[] = {{NULL, rows[i].action, rows[i].reply, 0}};
         struct fake_server *s = fake_start(STEPS(steps));
 
-        run("-e", fake_address(s), "-t", "150", "put", "k", "v", NULL);
+        run_patiently(fake_address(s), rows[i].exit_code, rows[i].err, "put", "k", "v");
         EXPECT(rows[i].exit_code, "", rows[i].err);
         fake_stop(s);
     }
@@ -384,6 +399,9 @@ static void ctl__failures_have_a_line_and_a_number(void **state)
 static void ctl__a_read_that_fails_says_why(void **state)
 {
     static const struct fake_step silent[] = {{NULL, FAKE_SILENT, NULL, 0}};
+    static const char no_protocol[] =
+        "ridctl: read_index: 'k': 127.0.0.1:* does not speak the protocol: not a JSON object; is "
+        "that the client port of ridd?\n";
     static const struct fake_step garbage[] = {{NULL, FAKE_REPLY, "HTTP/1.1 400 Bad Request\r", 0}};
     struct fake_server *s = fake_start(STEPS(silent));
     char dead[32];
@@ -404,11 +422,8 @@ static void ctl__a_read_that_fails_says_why(void **state)
            "ridctl: *\n");
     fake_stop(s);
     s = fake_start(STEPS(garbage));
-    run("-e", fake_address(s), "--timeout=2500", "read_index", "k", NULL);
-    EXPECT(69, "",
-           "ridctl: read_index: 'k': 127.0.0.1:* does not speak the protocol: not a JSON object; "
-           "is that the client "
-           "port of ridd?\n");
+    run_patiently(fake_address(s), 69, no_protocol, "read_index", "k", NULL);
+    EXPECT(69, "", no_protocol);
     fake_stop(s);
     run("-e", dead, "get", "k", NULL);
     EXPECT(69, "",
@@ -767,7 +782,7 @@ static void ctl__members_ping_transfer(void **state)
     EXPECT(0, "n2 leads\n", "");
     run("-e", list, "transfer", "n9", NULL);
     EXPECT(64, "", "ridctl: transfer: 'n9': 127.0.0.1:* says: words of the server\n");
-    run("-e", fake_address(s), "-t", "200", "transfer", "n8", NULL);
+    run_patiently(fake_address(s), 2, "ridctl: transfer: 'n8': *\n", "transfer", "n8", NULL);
     EXPECT(2, "", "ridctl: transfer: 'n8': *\n"); /* nobody leads */
     fake_stop(s);
     (void)close(fd);
