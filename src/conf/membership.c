@@ -35,12 +35,14 @@ void conf_cluster_id(const struct conf *c, unsigned char ret_id[16])
     /* peers are sorted by name, addresses have one spelling: the order and the writing in the file
      * do not matter. */
     n = snprintf(text, sizeof(text), "%s\n", c->cluster_name);
-    rid_assert(n > 0 && (size_t)n < sizeof(text));
+    rid_assert(n > 0);
+    rid_assert((size_t)n < sizeof(text));
     at = (size_t)n;
     for (unsigned i = 0; i < c->n_peers; i++) {
         n = snprintf(text + at, sizeof(text) - at, "%s %s\n", c->peers[i].name,
                      c->peers[i].peer_addr);
-        rid_assert(n > 0 && (size_t)n < sizeof(text) - at);
+        rid_assert(n > 0);
+        rid_assert((size_t)n < sizeof(text) - at);
         at += (size_t)n;
     }
     hash_fnv128(text, at, ret_id);

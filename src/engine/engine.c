@@ -13,13 +13,10 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/exit_codes.h"
+#include "base/limits.h"
 #include "engine/engine_int.h"
 
 #include "base/banned.h"
-
-/* Messages that no correct node sends: five lines in ten seconds. */
-#define INVALID_WINDOW_US 10000000u
-#define INVALID_BURST     5u
 
 const char *engine_refusal_text(int refusal)
 {
@@ -57,7 +54,8 @@ int engine_new(const struct engine_ops *ops, const struct service_conf *service,
     if (e == NULL)
         return err_origin(-ENOMEM);
     e->ops = *ops;
-    e->invalid_limit = (struct log_limit){.window_us = INVALID_WINDOW_US, .burst = INVALID_BURST};
+    e->invalid_limit =
+        (struct log_limit){.window_us = INVALID_LOG_WINDOW_US, .burst = INVALID_LOG_BURST};
     if (service != NULL) {
         engine_fill_service_ops(e, &service_ops);
         rc = service_new(service, &service_ops, &e->service);

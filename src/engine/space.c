@@ -10,13 +10,10 @@
  * are not full), until two looks later it is surely part of what the state says of itself.
  *
  * SPACE-1, SPACE-2. */
+#include "base/limits.h"
 #include "engine/engine_int.h"
 
 #include "base/banned.h"
-
-#define SPACE_LOOK_US      100000u
-#define STATE_FULL_PERCENT 90u
-#define STATE_ROOM_PERCENT 85u /* writes are taken again: no flapping at the edge */
 
 static void look(struct engine *e, uint64_t now_us)
 {

@@ -29,8 +29,6 @@
 #define META_FORMAT         2u
 #define META_BYTES          48u
 
-/* LMDB's default limit; a static library cannot be asked at compile time. */
-#define LMDB_KEY_BYTES_MAX 511u
 static_assert(KEY_BYTES_MAX <= LMDB_KEY_BYTES_MAX, "every key must fit LMDB");
 static_assert(ENTRY_BYTES_MAX + RECORD_HEADER_BYTES < UINT32_MAX,
               "LMDB's values have 32-bit lengths");

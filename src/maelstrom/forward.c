@@ -21,11 +21,6 @@
 
 #include "base/banned.h"
 
-/* compare_read_methods is not bound by timeout_ms; a lost answer must be forgotten some day all the
- * same. */
-#define COMPARE_US 600000000u
-#define BUSY_MS    20u
-
 enum stage { WAITING, SENT };
 
 struct forward {
@@ -229,7 +224,7 @@ static void refuse_busy(struct maelstrom *m, const struct wire_request *q, uint6
                            service_next_msg_id(engine_service(m->engine)), WIRE_ERROR_BUSY, false,
                            "too much is under way on this node; try again");
     wire_reply_u64(&w, "limit", limit);
-    wire_reply_u64(&w, "retry_after_ms", BUSY_MS);
+    wire_reply_u64(&w, "retry_after_ms", MAELSTROM_BUSY_MS);
     (void)wire_reply_end(&w);
 }
 
@@ -312,7 +307,7 @@ static void send(struct maelstrom *m, struct forward *f, const struct member *le
         return;
     f->stage = SENT;
     if (f->type == WIRE_REQ_COMPARE)
-        set_deadline(m, f, m->now_us + COMPARE_US);
+        set_deadline(m, f, m->now_us + MAELSTROM_COMPARE_US);
     f->to = leader->id;
     f->term = raft_get_term(engine_raft(m->engine));
     if (is_write(f->type))
@@ -361,8 +356,9 @@ void forward_request(struct maelstrom *m, struct client *c, const struct wire_re
         service_handle(c->conn, q);
         return;
     }
-    if (m->n_forwards >= REQUESTS_MAX || m->forward_bytes + len > FORWARD_BYTES_MAX) {
-        refuse_busy(m, q, m->n_forwards >= REQUESTS_MAX ? REQUESTS_MAX : FORWARD_BYTES_MAX);
+    if (m->n_forwards >= REQUESTS_MAX || m->forward_bytes + len > MAELSTROM_FORWARD_BYTES_MAX) {
+        refuse_busy(m, q,
+                    m->n_forwards >= REQUESTS_MAX ? REQUESTS_MAX : MAELSTROM_FORWARD_BYTES_MAX);
         return;
     }
     f = calloc(1, sizeof(*f) + len);
@@ -521,18 +517,18 @@ bool forward_first_time(struct member *from, uint64_t msg_id)
     if (msg_id > from->seen_highest) {
         uint64_t gap = msg_id - from->seen_highest;
 
-        for (uint64_t i = 1; i <= gap && i <= SEEN_MAX; i++) {
-            uint64_t at = (from->seen_highest + i) % SEEN_MAX;
+        for (uint64_t i = 1; i <= gap && i <= MAELSTROM_SEEN_MAX; i++) {
+            uint64_t at = (from->seen_highest + i) % MAELSTROM_SEEN_MAX;
 
             from->seen[at / 64] &= ~((uint64_t)1 << (at % 64));
         }
         from->seen_highest = msg_id;
-    } else if (from->seen_highest - msg_id >= SEEN_MAX) {
+    } else if (from->seen_highest - msg_id >= MAELSTROM_SEEN_MAX) {
         return false; /* too old to be told: it may have been done */
     }
-    if ((from->seen[msg_id % SEEN_MAX / 64] >> (msg_id % 64) & 1u) != 0)
+    if ((from->seen[msg_id % MAELSTROM_SEEN_MAX / 64] >> (msg_id % 64) & 1u) != 0)
         return false;
-    from->seen[msg_id % SEEN_MAX / 64] |= (uint64_t)1 << (msg_id % 64);
+    from->seen[msg_id % MAELSTROM_SEEN_MAX / 64] |= (uint64_t)1 << (msg_id % 64);
     return true;
 }
 

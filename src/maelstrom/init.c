@@ -18,9 +18,6 @@
 
 #include "base/banned.h"
 
-#define MAP_BYTES     ((size_t)1 << 30) /* the file grows with what is in it */
-#define SEGMENT_BYTES ((size_t)16 << 20)
-
 static uint64_t random_u64(void)
 {
     uint64_t v;
@@ -74,7 +71,7 @@ static int fill_members(struct maelstrom *m, const char *self)
 
         *member = (struct member){.id = m->membership.servers[i].id,
                                   .name = m->membership.servers[i].name};
-        member->seen = calloc(SEEN_MAX / 64, sizeof(*member->seen));
+        member->seen = calloc(MAELSTROM_SEEN_MAX / 64, sizeof(*member->seen));
         m->n_members++;
         if (member->seen == NULL ||
             wire_string_encode(member->name, strlen(member->name), &json) != 0 ||
@@ -93,15 +90,16 @@ static void fill_conf(struct maelstrom *m, struct engine_conf *conf, const struc
 {
     uint64_t incarnation = random_u64();
 
-    *conf = (struct engine_conf){.node_name = m->self->name,
-                                 .log = {.node_id = m->self->id,
-                                         .incarnation = incarnation,
-                                         .salt_seed = random_u64(),
-                                         .segment_first_bytes = STORE_SEGMENT_FIRST_BYTES,
-                                         .segment_bytes = SEGMENT_BYTES},
-                                 .log_fd = m->wal_fd,
-                                 .log_path = "wal",
-                                 .kv = {.map_size_bytes = MAP_BYTES, .incarnation = incarnation}};
+    *conf = (struct engine_conf){
+        .node_name = m->self->name,
+        .log = {.node_id = m->self->id,
+                .incarnation = incarnation,
+                .salt_seed = random_u64(),
+                .segment_first_bytes = STORE_SEGMENT_FIRST_BYTES,
+                .segment_bytes = MAELSTROM_SEGMENT_BYTES},
+        .log_fd = m->wal_fd,
+        .log_path = "wal",
+        .kv = {.map_size_bytes = MAELSTROM_MAP_BYTES, .incarnation = incarnation}};
     hash_fnv128(entry->data, entry->len, conf->log.cluster_id);
     raft_conf_init(&conf->raft);
     conf->raft.id = m->self->id;

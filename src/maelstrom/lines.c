@@ -32,7 +32,7 @@ void lines_too_long(struct maelstrom *m)
 {
     char detail[64];
 
-    (void)snprintf(detail, sizeof(detail), "more than %u bytes", LINE_BYTES_MAX);
+    (void)snprintf(detail, sizeof(detail), "more than %u bytes", MAELSTROM_LINE_BYTES_MAX);
     drop(m, "too long", detail, "", 0);
 }
 
@@ -143,7 +143,7 @@ static void from_client(struct maelstrom *m, const struct wire_request *q, const
     c = clients_get(m, q->origin.src);
     if (c == NULL) {
         struct wire_refused refused = {
-            .error = WIRE_ERROR_BUSY, .origin = q->origin, .limit = CLIENTS_MAX};
+            .error = WIRE_ERROR_BUSY, .origin = q->origin, .limit = MAELSTROM_CLIENTS_MAX};
 
         (void)snprintf(refused.text, sizeof(refused.text),
                        "too many clients are owed answers by this node; try again");

@@ -29,8 +29,6 @@
 #include "base/banned.h"
 
 #define READ_BYTES (64u << 10)
-/* After end of file: how long the reader may take for what was written. */
-#define LAST_WRITE_US 10000000u
 
 static volatile sig_atomic_t stop_signal;
 
@@ -83,7 +81,7 @@ struct member *maelstrom_member_of(struct maelstrom *m, raft_node_id id)
 static void take_line(struct maelstrom *m, const char *line, size_t len)
 {
     m->line_no++;
-    if (m->in_skipping || len > LINE_BYTES_MAX)
+    if (m->in_skipping || len > MAELSTROM_LINE_BYTES_MAX)
         lines_too_long(m);
     else
         lines_handle(m, line, len);
@@ -108,7 +106,7 @@ static void take_lines(struct maelstrom *m)
     }
     buf_consume(&m->in, done);
     m->in_scanned -= done;
-    if (m->in.len > LINE_BYTES_MAX) { /* the line that begins here is too long already */
+    if (m->in.len > MAELSTROM_LINE_BYTES_MAX) { /* the line that begins here is too long already */
         m->in_skipping = true;
         m->in.len = 0;
         m->in_scanned = 0;
@@ -139,7 +137,7 @@ static void drain_input(struct maelstrom *m)
         ssize_t n;
 
         m->now_us = clock_mono_us();
-        if (!reads_input(m) || total >= IN_BYTES_PER_TURN ||
+        if (!reads_input(m) || total >= MAELSTROM_IN_BYTES_PER_TURN ||
             !is_ready(STDIN_FILENO, POLLIN)) /* also at its end, and after an error */
             return;
         to = buf_reserve(&m->in, READ_BYTES);
@@ -267,7 +265,7 @@ static void loop(struct maelstrom *m, const sigset_t *mask)
         log_event(LOG_INFO, "stopping", "signal=%d", (int)stop_signal);
         return;
     }
-    for (uint64_t until_us = clock_mono_us() + LAST_WRITE_US;
+    for (uint64_t until_us = clock_mono_us() + MAELSTROM_LAST_WRITE_US;
          stop_signal == 0 && maelstrom_out_pending(m) > 0 && clock_mono_us() < until_us;) {
         wait_for_something(m, until_us, mask);
         write_output(m);

@@ -19,9 +19,6 @@ struct maelstrom_conf {
     uint64_t heartbeat_us;
     uint64_t election_timeout_us; /* randomised to 1..2 times this */
 };
-/* Messages may travel for a while here, and a person reads them: slower than over TCP. */
-#define MAELSTROM_HEARTBEAT_MS 100u
-#define MAELSTROM_ELECTION_MS  1000u
 
 int maelstrom_run(const struct maelstrom_conf *conf);
 

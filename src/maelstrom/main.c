@@ -12,8 +12,6 @@
 
 #include "base/banned.h"
 
-#define MS_MAX 60000ul
-
 static const char usage_text[] =
     "usage: ridd-maelstrom [--heartbeat-ms N] [--election-ms N] [--log-level LEVEL]\n"
     "       ridd-maelstrom --version | --help\n";
@@ -56,7 +54,7 @@ static int take_ms(const char *s, uint64_t *ret_us)
 
     errno = 0;
     v = strtoul(s, &end, 10);
-    if (s[0] < '0' || s[0] > '9' || *end != '\0' || errno != 0 || v < 1 || v > MS_MAX)
+    if (s[0] < '0' || s[0] > '9' || *end != '\0' || errno != 0 || v < 1 || v > MAELSTROM_MS_MAX)
         return -EINVAL;
     *ret_us = (uint64_t)v * 1000u;
     return 0;

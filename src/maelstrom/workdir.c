@@ -15,16 +15,12 @@
 
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "base/limits.h"
 
 #include "base/banned.h"
 
 #define PREFIX    "ridd-maelstrom-"
 #define LOCK_NAME "lock"
-/* The tree is two levels deep; anything deeper is not ours. */
-#define DEPTH_MAX 4u
-/* Abandoned folders looked at per start. */
-#define SWEEP_MAX 256u
-#define TRIES_MAX 16u
 
 /* ---- removing ---- */
 
@@ -45,7 +41,7 @@ static void empty_folder(int fd, const char *except, unsigned depth)
             (except != NULL && strcmp(d->d_name, except) == 0))
             continue;
         if (unlinkat(fd, d->d_name, 0) != 0 && (errno == EISDIR || errno == EPERM) &&
-            depth < DEPTH_MAX) {
+            depth < WORKDIR_DEPTH_MAX) {
             int sub = openat(fd, d->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
             if (sub >= 0) {
@@ -84,7 +80,7 @@ static void sweep(const char *base)
     const struct dirent *d;
     unsigned n = 0;
 
-    while (dir != NULL && n < SWEEP_MAX && (d = readdir(dir)) != NULL) {
+    while (dir != NULL && n < WORKDIR_SWEEP_MAX && (d = readdir(dir)) != NULL) {
         if (strncmp(d->d_name, PREFIX, strlen(PREFIX)) != 0)
             continue;
         n++;
@@ -161,7 +157,7 @@ int workdir_make(struct workdir *w)
             err_say(-error, "cannot use '%s' for temporary files: %s", base, strerror(error)));
     }
     sweep(real);
-    for (unsigned i = 0; rc == 1 && i < TRIES_MAX; i++)
+    for (unsigned i = 0; rc == 1 && i < WORKDIR_TRIES_MAX; i++)
         rc = make_once(real, w);
     if (rc == 1)
         rc = -EAGAIN;

@@ -98,9 +98,6 @@ int identity_open_folder(const struct identity_dir *dir, const char *name);
 
 /* ---- peers ---- */
 
-/* Names of peers of all times. Beyond: no new peer is accepted. */
-#define IDENTITY_PEERS_MAX 256u
-
 enum identity_peer {
     IDENTITY_PEER_KNOWN = 0,    /* the same as before: go on */
     IDENTITY_PEER_RECORDED = 1, /* met for the first time, durable at return: go on */

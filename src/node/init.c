@@ -19,8 +19,6 @@
 
 #include "base/banned.h"
 
-#define PROBE_MS 500u
-
 /* A peer whose log goes beyond the first entry belongs to a cluster that is at work: then this node
  * was a member, or a directory was lost, and an empty node under its name could vote twice. The
  * same when a peer remembers an incarnation of it, whatever its log holds. Returns 0 or an exit
@@ -42,7 +40,7 @@ static int ask_peers(const struct conf *conf, const unsigned char cluster_id[16]
         if (p == conf->self)
             continue;
         memcpy(hello.cluster_id, cluster_id, sizeof(hello.cluster_id));
-        if (peer_probe(p->peer_addr, &hello, PROBE_MS, &reply) != 0) {
+        if (peer_probe(p->peer_addr, &hello, INIT_PROBE_MS, &reply) != 0) {
             n_silent++;
             continue;
         }

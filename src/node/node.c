@@ -32,11 +32,6 @@
 
 #include "base/banned.h"
 
-/* At SIGTERM leadership is handed over for at most this long. */
-#define TRANSFER_US 5000000u
-/* Then what is owed is answered for at most this long. */
-#define DRAIN_US 10000000u
-
 static uint64_t random_u64(void)
 {
     uint64_t v;

@@ -15,10 +15,6 @@
 
 #include "base/banned.h"
 
-/* Readies taken in one turn: a follower far behind applies in slices and the loop goes on in
- * between. */
-#define READIES_PER_TURN 16u
-
 static void send_msg(struct replica *r, const struct raft_msg *m)
 {
     rid_assert(m->group == r->group);

@@ -25,12 +25,10 @@
 #include "base/clock.h"
 #include "base/crc32c.h"
 #include "base/err.h"
+#include "base/limits.h"
 #include "store/store_int.h"
 
 #include "base/banned.h"
-
-/* After a failed attempt to make room: calls left out before the next one, at most. */
-#define NO_SPACE_SKIP_MAX 16u
 
 /* ---- files ---- */
 
@@ -621,7 +619,7 @@ static int prepare_no_space(struct store *s)
     struct writer *w = &s->w;
 
     w->no_space_tries++;
-    w->no_space_skip = w->no_space_tries < 4 ? 1u << w->no_space_tries : NO_SPACE_SKIP_MAX;
+    w->no_space_skip = w->no_space_tries < 4 ? 1u << w->no_space_tries : STORE_NO_SPACE_SKIP_MAX;
     set_no_space(s, true);
     return err_trace(drop_prepared(s));
 }

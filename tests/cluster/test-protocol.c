@@ -1135,7 +1135,8 @@ CASE(protocol__errors_without_a_leader)
  * certain. */
 CASE(protocol__errors_without_a_quorum)
 {
-    struct cluster *c = cluster_up(3, NULL);
+    /* Long enough that the requests are there before it steps down, on a busy machine too. */
+    struct cluster *c = cluster_up(3, "[raft]\nelection_ms = 2000\n");
     unsigned leader = cluster_leader(c);
     struct client *cl = client_open(c, leader);
     unsigned n = 0;

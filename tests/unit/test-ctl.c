@@ -718,13 +718,13 @@ static void ctl__a_node_that_hangs_costs_status_its_time_once(void **state)
         used += (size_t)snprintf(list + used, sizeof(list) - used, ",%s", fake_address(hung[i]));
     }
     (void)clock_gettime(CLOCK_MONOTONIC, &before);
-    run("-e", list, "-t", "500", "status", NULL);
+    run("-e", list, "-t", "2000", "status", NULL);
     (void)clock_gettime(CLOCK_MONOTONIC, &after);
     EXPECT(0,
            "NODE *\nn1 *\n?     down: no answer from *\n?     down: no answer from *\n*"
            "1 of 13 nodes answered, leader n1, term 3\n",
            "");
-    assert_true(after.tv_sec - before.tv_sec < 4); /* one after the other they would take 6 s */
+    assert_true(after.tv_sec - before.tv_sec < 15); /* one after the other: 24 s */
     for (size_t i = 0; i < 12; i++)
         fake_stop(hung[i]);
     fake_stop(s);
@@ -947,9 +947,9 @@ static void ctl__raw_passes_lines_both_ways(void **state)
     run("-e", fake_address(s), "raw", NULL);
     EXPECT(0, "", "");
     input = "{\"msg_id\":5}\nhangs\n";
-    run("-e", fake_address(s), "-t", "200", "raw", NULL);
+    run("-e", fake_address(s), "-t", "1500", "raw", NULL);
     EXPECT(75, "{\"in_reply_to\":5}\n",
-           "ridctl: raw: 127.0.0.1:* still owes an answer after 200 ms of silence; give --timeout "
+           "ridctl: raw: 127.0.0.1:* still owes an answer after 1500 ms of silence; give --timeout "
            "more\n");
     input = NULL;
     run("-e", "127.0.0.1:1", "raw", NULL);
