@@ -540,7 +540,7 @@ uint64_t fx_last_round(const struct fx *fx, int i)
     struct raft_status st;
 
     raft_get_status(fx_raft(fx, i), &st);
-    return st.rounds_opened;
+    return st.round;
 }
 
 raft_index fx_last_index(const struct fx *fx, int i)
