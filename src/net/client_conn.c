@@ -39,7 +39,7 @@ static bool has_stash(const struct client_conn *c)
 
 static bool may_take_lines(const struct client_conn *c)
 {
-    return !c->dead && !c->ending && !c->port->quiesced;
+    return !c->dead && !c->ending && c->port != NULL && !c->port->quiesced;
 }
 
 static void set_reading(struct client_conn *c, bool on)

@@ -147,6 +147,7 @@ static unsigned bound_port(int fd)
         return 0;
     if (sa.ss_family == AF_INET)
         return ntohs(((struct sockaddr_in *)(void *)&sa)->sin_port);
+    /* NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage): getsockname() has filled it */
     return ntohs(((struct sockaddr_in6 *)(void *)&sa)->sin6_port);
 }
 

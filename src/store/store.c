@@ -48,10 +48,10 @@ static int store_new(const struct store_conf *conf, struct store **ret_store)
 
     if (s == NULL)
         return err_origin(-ENOMEM);
-    rc = pthread_mutex_init(&s->lock, NULL);
+    rc = -pthread_mutex_init(&s->lock, NULL);
     if (rc != 0) {
         free(s);
-        return err_origin(-rc);
+        return err_origin(rc);
     }
     s->conf = *conf;
     s->queue_end = &s->queue;

@@ -394,6 +394,7 @@ static unsigned n_steps(const struct submission *sub)
 
 static size_t step_bytes(const struct submission *sub, unsigned step)
 {
+    rid_assert(sub != NULL);
     if (step == 0)
         return sub->truncate_from != 0 ? record_bytes(0) : 0;
     if (step == 1)

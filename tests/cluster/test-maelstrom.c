@@ -31,8 +31,9 @@
 
 #define NODES_MAX    3
 #define DEADLINE_US  60000000u /* of anything: the machine may be slow */
-#define ELECTION_MS  "300"
-#define HEARTBEAT_MS "60"
+/* On a busy machine a process may wait half a second for its turn: a leader must outlive that. */
+#define ELECTION_MS  "1500"
+#define HEARTBEAT_MS "100"
 
 struct node {
     pid_t pid; /* 0: none */
