@@ -502,6 +502,28 @@ CASE(daemon__dumps_its_state)
     cluster_free(c);
 }
 
+/* What the core does can be followed at the level debug, and only there. */
+CASE(daemon__debug_follows_the_core)
+{
+    struct cluster *c = cluster_up(3, "log_level = debug\n");
+    unsigned leader = cluster_leader(c);
+    unsigned granted = 0;
+    unsigned other;
+
+    for (unsigned i = 0; i < 3; i++)
+        granted += node_log_lines(c, i, "event=vote_granted", "level=debug");
+    assert_true(granted > 0);
+    other = (leader + 1) % 3;
+    assert_int_equal(node_terminate(c, other), 0);
+    cluster_write_conf(c, "test", NULL);
+    node_start(c, other);
+    (void)cluster_settle(c);
+    assert_int_equal(node_log_lines(c, other, "level=debug", NULL), 0);
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(node_terminate(c, i), 0);
+    cluster_free(c);
+}
+
 CASE(daemon__interrupt_is_a_clean_end_too)
 {
     struct cluster *c = cluster_up(1, NULL);
@@ -616,6 +638,7 @@ int main(int argc, char **argv)
         HARNESS_TEST(daemon__reload),
         HARNESS_TEST(daemon__reload_without_a_file),
         HARNESS_TEST(daemon__dumps_its_state),
+        HARNESS_TEST(daemon__debug_follows_the_core),
         HARNESS_TEST(daemon__interrupt_is_a_clean_end_too),
         HARNESS_TEST(daemon__a_second_signal_ends_it_now),
         HARNESS_TEST(daemon__tells_systemd),

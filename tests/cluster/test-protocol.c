@@ -971,6 +971,9 @@ CASE(protocol__no_space)
     make_write(&line, "again", 10000);
     client_expect(cl, (const char *)line.data, "{\"type\":\"write_ok\",\"in_reply_to\":1}");
     client_close(cl);
+    assert_true(node_logged(c, 0, "event=no_space what=map_size"));
+    node_wait_logged(c, 0, "event=space_again");
+    assert_int_equal(node_terminate(c, 0), 0);
     cluster_free(c);
 }
 
