@@ -216,9 +216,9 @@ void lines_handle(struct maelstrom *m, const char *line, size_t len)
     struct member *from;
     int e = wire_request_decode(service_decoder(m->service), line, len, &q, &refused);
 
-    if (e == 2)
+    if (e == WIRE_REQUEST_BLANK)
         return;
-    if (e == 1) {
+    if (e == WIRE_REQUEST_REFUSED) {
         refused_line(m, &refused, line, len);
         return;
     }
