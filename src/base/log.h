@@ -1,13 +1,13 @@
 /* Structured logging: one line per event, `key=value`, the fixed keys first:
  *
- *     ts=... level=info node=n1 term=3 role=leader event=role_changed from=candidate
+ * ts=... level=info node=n1 term=3 role=leader event=role_changed from=candidate
  *
  * Under systemd (JOURNAL_STREAM names standard error) lines carry a `<N>` priority and no ts.
  *
- * Only node/, maelstrom/ and ctl/ log above debug; the others return errors. Values from outside go
- * through log_esc(). Control bytes that still reach a line are written as '?', so that one event is
- * one line. Any thread; the context is set by the loop thread. Lines go to standard error with one
- * write(2). */
+ * Only engine/, node/, maelstrom/ and ctl/ log above debug; the others return errors. Values from
+ * outside go through log_esc(). Control bytes that still reach a line are written as '?', so that
+ * one event is one line. Any thread; the context is set by the loop thread. Lines go to standard
+ * error with one write(2). */
 #ifndef RIDD_BASE_LOG_H
 #define RIDD_BASE_LOG_H
 

@@ -298,7 +298,7 @@ static void take_peer(struct reading *rd, const char *name, const char *value)
                     c->peers[i].line);
             return;
         }
-        if (c->peers[i].id == raft_node_id_of_name(name)) {
+        if (c->peers[i].id == raft_founder_id(name)) {
             problem(
                 rd, rd->line,
                 "peers '%s' and '%s' (line %u) get the same number from their names: rename one",
@@ -316,7 +316,7 @@ static void take_peer(struct reading *rd, const char *name, const char *value)
     p = &c->peers[c->n_peers++];
     memset(p, 0, sizeof(*p));
     (void)snprintf(p->name, sizeof(p->name), "%s", name);
-    p->id = raft_node_id_of_name(name);
+    p->id = raft_founder_id(name);
     p->line = rd->line;
 
     if (has_hash_comment(value)) {

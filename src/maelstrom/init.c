@@ -52,7 +52,7 @@ static const char *take_membership(struct maelstrom *m, const struct wire_reques
         int e = RAFT_CONFIGURATION_E_INVALID;
 
         if (copy_name(q->node_ids[i], name))
-            e = raft_configuration_add(ret, name, RAFT_VOTER, "", "");
+            e = raft_configuration_add(ret, raft_founder_id(name), name, RAFT_VOTER, "", "");
         if (e == RAFT_CONFIGURATION_E_DUPLICATE) {
             (void)snprintf(m->text, sizeof(m->text), "'node_ids' names '%s' twice", name);
             return m->text;

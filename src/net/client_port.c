@@ -110,12 +110,17 @@ static void on_work(evutil_socket_t unused, short what, void *ctx)
         client_conn_free(list_entry(p->dead.next, struct client_conn, node));
     /* What becomes due meanwhile waits for the next turn. */
     list_splice(&todo, &p->resume);
-    while (!list_empty(&todo)) {
+    while (!list_empty(&todo) && p->lines_taken < CLIENT_PORT_LINES_PER_TURN) {
         struct client_conn *c = list_entry(todo.next, struct client_conn, resume);
 
         list_remove(&c->resume);
         client_conn_resume(c);
     }
+    /* Beyond the bound of all together the rest is the first of the next turn (CLIENT-6). */
+    list_splice(&todo, &p->resume);
+    list_splice(&p->resume, &todo);
+    if (!list_empty(&p->resume))
+        client_port_wake(p);
     client_port_leave(p);
 }
 

@@ -1,5 +1,5 @@
-/* Everything the daemon tells its operator while it runs. Each event's name is stable and listed in
- * ridd(8). */
+/* What the daemon tells its operator about its ports and peers while it runs; about the node itself
+ * the engine speaks. Each event's name is stable and listed in ridd(8). */
 #include "base/clock.h"
 #include "base/log.h"
 #include "node/node_int.h"
@@ -7,72 +7,11 @@
 
 #include "base/banned.h"
 
-const char *node_name_of(const struct node *n, raft_node_id id)
-{
-    const struct raft_server *server = NULL;
-
-    if (n->replica != NULL && id != 0)
-        server = raft_configuration_get(raft_get_configuration(replica_raft(n->replica)), id);
-    return server != NULL ? server->name : (id == 0 ? "none" : "?");
-}
-
-void node_trace(void *ctx, const struct raft_trace *t)
-{
-    struct node *n = ctx;
-    const char *peer = node_name_of(n, t->peer);
-    const char *text = t->text != NULL ? t->text : "";
-    uint64_t suppressed;
-
-    switch (t->event) {
-    case RAFT_TRACE_ROLE:
-        log_set_role(raft_role_name(t->role), t->term);
-        log_event(t->role == RAFT_PRE_CANDIDATE ? LOG_DEBUG : LOG_INFO, "role_changed", "why='%s'",
-                  text);
-        break;
-    case RAFT_TRACE_LEADER:
-        log_set_role(raft_role_name(t->role), t->term);
-        log_event(LOG_INFO, "leader_changed", "leader=%s", peer);
-        break;
-    case RAFT_TRACE_VOTE_GRANTED:
-        log_event(LOG_DEBUG, "vote_granted", "peer=%s kind='%s'", peer, text);
-        break;
-    case RAFT_TRACE_VOTE_REFUSED:
-        log_event(LOG_DEBUG, "vote_refused", "peer=%s why='%s'", peer, text);
-        break;
-    case RAFT_TRACE_TRUNCATED:
-        log_event(LOG_INFO, "log_truncated", "from_index=%llu", (unsigned long long)t->index);
-        break;
-    case RAFT_TRACE_CONFIGURATION:
-        log_event(LOG_INFO, "configuration", "index=%llu", (unsigned long long)t->index);
-        break;
-    case RAFT_TRACE_TRANSFER:
-        log_event(LOG_INFO, "leader_transfer", "to=%s state=%s", peer, text);
-        break;
-    case RAFT_TRACE_PROBE:
-        log_event(LOG_DEBUG, "follower_probed", "peer=%s next_index=%llu", peer,
-                  (unsigned long long)t->index);
-        break;
-    case RAFT_TRACE_COMPACTED:
-        log_event(LOG_WARNING, "follower_too_far_behind", "peer=%s next_index=%llu action=wait",
-                  peer, (unsigned long long)t->index);
-        break;
-    case RAFT_TRACE_INVALID:
-        if (log_limit_ok(&n->invalid_limit, clock_mono_us(), &suppressed))
-            log_event(LOG_WARNING, "message_refused",
-                      "peer=%s why='%s' suppressed=%llu action=close_link", peer, text,
-                      (unsigned long long)suppressed);
-        break;
-    case RAFT_TRACE_COMMIT:
-    case RAFT_TRACE_ROUND:
-        break; /* many a second; status counts them */
-    }
-}
-
 void node_peer_event(void *ctx, enum peer_event event, raft_node_id peer, const char *address,
                      const char *text)
 {
     struct node *n = ctx;
-    const char *name = node_name_of(n, peer);
+    const char *name = engine_name_of(n->engine, peer);
     char addr_esc[LOG_ESC_BUF];
     char text_esc[LOG_ESC_BUF];
     uint64_t suppressed;
@@ -83,12 +22,12 @@ void node_peer_event(void *ctx, enum peer_event event, raft_node_id peer, const 
                   text != NULL ? strlen(text) : 0);
     switch (event) {
     case PEER_EVENT_UP:
-        replica_link(n->replica, peer, true, clock_mono_us());
+        replica_link(engine_replica(n->engine), peer, true, clock_mono_us());
         log_event(LOG_INFO, "peer_up", "peer=%s address=%s protocol=%s", name, addr_esc, text_esc);
         break;
     case PEER_EVENT_DOWN:
-        if (n->replica != NULL)
-            replica_link(n->replica, peer, false, clock_mono_us());
+        if (engine_replica(n->engine) != NULL)
+            replica_link(engine_replica(n->engine), peer, false, clock_mono_us());
         log_event(LOG_WARNING, "peer_down", "peer=%s address=%s why=%s action=reconnect", name,
                   addr_esc, text_esc);
         break;
@@ -113,7 +52,7 @@ void node_peer_event(void *ctx, enum peer_event event, raft_node_id peer, const 
 
 void node_show(struct node *n, bool force)
 {
-    const struct raft *raft = replica_raft(n->replica);
+    const struct raft *raft = engine_raft(n->engine);
     uint64_t now_us = clock_mono_us();
     char text[256];
 
@@ -127,8 +66,8 @@ void node_show(struct node *n, bool force)
     log_set_role(raft_role_name(n->shown_role), n->shown_term);
     (void)snprintf(text, sizeof(text), "STATUS=%s in term %llu, leader %s, %llu entries applied",
                    raft_role_name(n->shown_role), (unsigned long long)n->shown_term,
-                   node_name_of(n, n->shown_leader),
-                   (unsigned long long)replica_last_applied(n->replica));
+                   engine_name_of(n->engine, n->shown_leader),
+                   (unsigned long long)replica_last_applied(engine_replica(n->engine)));
     notify_send(text);
 }
 
@@ -139,15 +78,15 @@ void node_dump_state(struct node *n)
     struct store_stats log;
     struct client_port_stats clients;
 
-    raft_get_status(replica_raft(n->replica), &st);
-    replica_get_stats(n->replica, &stats);
-    store_get_stats(n->store, &log);
+    raft_get_status(engine_raft(n->engine), &st);
+    replica_get_stats(engine_replica(n->engine), &stats);
+    store_get_stats(engine_store(n->engine), &log);
     client_port_get_stats(n->client_port, &clients);
     log_event(LOG_INFO, "state_core",
               "leader=%s voted_for=%s commit_index=%llu applied_index=%llu last_index=%llu "
               "durable_index=%llu "
               "rounds_opened=%llu rounds_confirmed=%llu voters=%u heard=%u",
-              node_name_of(n, st.leader_id), node_name_of(n, st.voted_for),
+              engine_name_of(n->engine, st.leader_id), engine_name_of(n->engine, st.voted_for),
               (unsigned long long)st.commit_index, (unsigned long long)st.last_applied,
               (unsigned long long)st.last_index, (unsigned long long)st.last_stored,
               (unsigned long long)st.rounds_opened, (unsigned long long)st.rounds_confirmed,
@@ -171,10 +110,10 @@ void node_dump_state(struct node *n)
               clients.n_open, (unsigned long long)clients.n_accepted,
               (unsigned long long)clients.n_refused, (unsigned long long)clients.n_closed_slow);
     for (unsigned i = 0; i < st.n_peers; i++)
-        log_event(LOG_INFO, "state_peer",
-                  "peer=%s connected=%d match_index=%llu next_index=%llu rtt_us=%llu",
-                  node_name_of(n, st.peers[i].id), peer_net_is_up(n->peer_net, st.peers[i].id),
-                  (unsigned long long)st.peers[i].match_index,
-                  (unsigned long long)st.peers[i].next_index,
-                  (unsigned long long)st.peers[i].srtt_us);
+        log_event(
+            LOG_INFO, "state_peer",
+            "peer=%s connected=%d match_index=%llu next_index=%llu rtt_us=%llu",
+            engine_name_of(n->engine, st.peers[i].id), peer_net_is_up(n->peer_net, st.peers[i].id),
+            (unsigned long long)st.peers[i].match_index, (unsigned long long)st.peers[i].next_index,
+            (unsigned long long)st.peers[i].srtt_us);
 }

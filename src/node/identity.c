@@ -171,7 +171,7 @@ static bool ident_decode(const unsigned char *bytes, size_t len, struct identity
     id.node_id = get_u64(bytes + 16);
     id.incarnation = get_u64(bytes + 24);
     id.created_s = get_u64(bytes + 32);
-    if (id.node_id != raft_node_id_of_name(id.node_name) || id.incarnation == 0)
+    if (id.node_id != raft_founder_id(id.node_name) || id.incarnation == 0)
         return false;
     *ret = id;
     return true;
@@ -217,7 +217,7 @@ static bool peers_decode(const unsigned char *bytes, size_t len, struct identity
         peer->id = get_u64(p);
         peer->incarnation = get_u64(p + 8);
         p = get_name(p + 16, (size_t)(end - p) - 16, peer->name);
-        if (p == NULL || peer->id != raft_node_id_of_name(peer->name) || peer->incarnation == 0 ||
+        if (p == NULL || peer->id != raft_founder_id(peer->name) || peer->incarnation == 0 ||
             peer_find(dir->peers, i, peer->id) != NULL)
             return false;
     }
@@ -748,7 +748,7 @@ int identity_create(const struct identity_conf *conf, struct identity_dir **ret_
         return err_trace(r);
     memcpy(dir->identity.cluster_id, conf->cluster_id, 16);
     (void)snprintf(dir->identity.node_name, sizeof(dir->identity.node_name), "%s", conf->node_name);
-    dir->identity.node_id = raft_node_id_of_name(conf->node_name);
+    dir->identity.node_id = raft_founder_id(conf->node_name);
     (void)clock_gettime(CLOCK_REALTIME, &now);
     dir->identity.created_s = (uint64_t)now.tv_sec;
     r = fill_dir(dir);
@@ -797,7 +797,7 @@ int identity_peer_check_and_record(struct identity_dir *dir, raft_node_id id, co
     struct peer *peer;
     int r;
 
-    if (incarnation == 0 || !name_ok(name, strlen(name)) || id != raft_node_id_of_name(name))
+    if (incarnation == 0 || !name_ok(name, strlen(name)) || id != raft_founder_id(name))
         return err_say(IDENTITY_PEER_REFUSED, "peer %s shows no valid identity",
                        log_esc(esc, sizeof(esc), name, strlen(name)));
     if (known != NULL && known->incarnation == incarnation)

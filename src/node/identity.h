@@ -44,7 +44,7 @@ int identity_exit_code(int error);
 
 struct identity {
     unsigned char cluster_id[16];
-    raft_node_id node_id; /* raft_node_id_of_name(node_name) */
+    raft_node_id node_id; /* raft_founder_id(node_name) */
     char node_name[NODE_NAME_BYTES_MAX + 1];
     uint64_t incarnation; /* never 0 */
     uint64_t created_s;   /* wall clock, for people */

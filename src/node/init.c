@@ -10,8 +10,8 @@
 
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "base/exit_codes.h"
 #include "net/peer_net.h"
-#include "node/exit_codes.h"
 #include "node/identity.h"
 #include "node/node.h"
 #include "store/store.h"

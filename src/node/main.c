@@ -8,8 +8,8 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/exit_codes.h"
 #include "conf/conf.h"
-#include "node/exit_codes.h"
 #include "node/node.h"
 
 #include "base/banned.h"

@@ -1,8 +1,8 @@
 /* The loop: wait for something, let the callbacks take it in, then one turn, then one flush.
  *
  *   event_base_loop(ONCE)   lines and frames go into the replica; nothing is answered yet
- *   log_thread_durable()    which batch reached the disk
- *   replica_turn()          everything that is due: messages, log, apply, answers
+ *   engine_turn()           which batch reached the disk, then everything that is due: messages,
+ *                           log, apply, answers
  *   *_flush()               what the turn wrote leaves, once per connection
  *
  * So a round of heartbeats serves all reads that arrived in one iteration, and a confirmation that
@@ -25,8 +25,8 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/exit_codes.h"
 #include "base/log.h"
-#include "node/exit_codes.h"
 #include "node/node_int.h"
 #include "node/notify.h"
 
@@ -50,15 +50,8 @@ static uint64_t random_u64(void)
 static void assert_context(void *ctx, char *buf, size_t size)
 {
     const struct node *n = ctx;
-    const struct raft *raft;
 
-    if (n->replica == NULL)
-        return;
-    raft = replica_raft(n->replica);
-    (void)snprintf(buf, size, "node %s term %llu role %s commit %llu applied %llu", n->self->name,
-                   (unsigned long long)raft_get_term(raft), raft_role_name(raft_get_role(raft)),
-                   (unsigned long long)raft_get_commit_index(raft),
-                   (unsigned long long)replica_last_applied(n->replica));
+    engine_describe(n->engine, buf, size);
 }
 
 /* ---- opening ---- */
@@ -96,137 +89,54 @@ static int open_dir(struct node *n)
     return 0;
 }
 
-static int open_state(struct node *n)
+static int make_engine(struct node *n)
 {
-    static const char *const found[] = {[KV_TRUSTED_SAME_BOOT] = "same_boot",
-                                        [KV_TRUSTED_CLEAN] = "clean",
-                                        [KV_NEW] = "new",
-                                        [KV_REBUILD] = "rebuild"};
-    struct kv_conf conf = {.dir = n->db_path,
-                           .map_size_bytes = n->conf->map_size_bytes,
-                           .incarnation = n->incarnation};
-    enum kv_trust trust;
-    int e = kv_open(&conf, &trust, &n->kv);
+    struct service_conf conf = {
+        .node_name = n->self->name, .cluster_name = n->conf->cluster_name, .seed = random_u64()};
+    struct engine_ops ops;
+    int rc;
 
-    if (e != 0) {
-        if (err_text()[0] == '\0')
-            (void)err_say(e, "cannot open the state in '%s'", n->db_path);
-        return fail("state_refused", EXIT_IO_ERROR);
+    node_fill_engine_ops(n, &ops);
+    rc = engine_new(&ops, &conf, &n->engine);
+    if (rc != 0) {
+        (void)err_say(rc, "out of memory");
+        return fail("core_refused", EXIT_IO_ERROR);
     }
-    log_event(trust == KV_REBUILD ? LOG_WARNING : LOG_INFO, "state_opened",
-              "found=%s applied_index=%llu%s%s%s", found[trust],
-              (unsigned long long)kv_last_applied(n->kv).index, trust == KV_REBUILD ? " why='" : "",
-              trust == KV_REBUILD ? err_text() : "",
-              trust == KV_REBUILD ? "' action=replay_log" : "");
     return 0;
 }
 
-static int open_log(struct node *n, struct store_recovered *recovered)
+static int open_engine(struct node *n)
 {
-    struct store_conf conf = {.node_id = n->self->id,
-                              .incarnation = n->incarnation,
-                              .salt_seed = random_u64(),
-                              .segment_first_bytes = STORE_SEGMENT_FIRST_BYTES,
-                              .segment_bytes = n->conf->segment_bytes,
-                              .applied_index = kv_last_applied(n->kv).index};
-    int e = vfs_posix_new(n->wal_fd, &n->vfs);
+    char log_path[PATH_MAX + 8];
+    struct engine_conf conf = {.node_name = n->self->name,
+                               .log = {.node_id = n->self->id,
+                                       .incarnation = n->incarnation,
+                                       .salt_seed = random_u64(),
+                                       .segment_first_bytes = STORE_SEGMENT_FIRST_BYTES,
+                                       .segment_bytes = n->conf->segment_bytes},
+                               .log_fd = n->wal_fd,
+                               .log_path = log_path,
+                               .kv = {.dir = n->db_path,
+                                      .map_size_bytes = n->conf->map_size_bytes,
+                                      .incarnation = n->incarnation}};
+    int rc;
 
-    if (e != 0)
-        return fail("log_refused", EXIT_IO_ERROR);
-    conf.vfs = n->vfs;
-    conf_cluster_id(n->conf, conf.cluster_id);
-    e = store_open(&conf, recovered, &n->store);
-    switch (e) {
-    case 0:
-        break;
-    case STORE_E_DAMAGED:
-        return fail("log_damaged", EXIT_DAMAGED);
-    case STORE_E_FOREIGN:
-        return fail("log_foreign", EXIT_CONF_ERROR);
-    case STORE_E_NO_LOG:
-        (void)err_say(e,
-                      "'%s/wal' holds no log, but this node had one: it may have voted and "
-                      "forgotten; see LOST DISK in ridd(8)",
-                      n->conf->data_dir);
-        return fail("log_lost", EXIT_DAMAGED);
-    default:
-        if (err_text()[0] == '\0')
-            (void)err_say(e, "cannot open the log in '%s/wal': %s", n->conf->data_dir,
-                          e < 0 ? strerror(-e) : "refused");
-        return fail("log_refused", EXIT_IO_ERROR);
-    }
-    if (recovered->torn_tail)
-        log_event(LOG_WARNING, "log_torn_tail", "what='%s' action=cut", recovered->torn_text);
-    log_event(LOG_INFO, "log_opened",
-              "last_index=%llu commit_index=%llu term=%llu segments=%u bytes=%llu",
-              (unsigned long long)recovered->last_index,
-              (unsigned long long)recovered->commit_index,
-              (unsigned long long)recovered->hard_state.current_term, recovered->n_segments,
-              (unsigned long long)recovered->bytes_scanned);
-    return 0;
-}
-
-/* What the state holds must be what the log holds: db/ and wal/ of two different copies would go
- * on side by side, and nobody would notice (RELIABILITY 4.5 R9). */
-static int compare_state_and_log(const struct node *n, const struct store_recovered *recovered)
-{
-    struct raft_entry_id applied = kv_last_applied(n->kv);
-    raft_term term = 0;
-
-    if (applied.index == 0)
-        return 0;
-    for (size_t i = 0; i < recovered->n_terms && recovered->terms[i].first <= applied.index; i++)
-        term = recovered->terms[i].term;
-    if (applied.index <= recovered->last_index && applied.term == term)
-        return 0;
-    (void)err_say(
-        1,
-        "the state in '%s' ends with index %llu of term %llu, but in the log that entry is "
-        "of term %llu: they are not of the same copy; put back the whole data directory, "
-        "or move '%s' away: it is rebuilt from the log",
-        n->db_path, (unsigned long long)applied.index, (unsigned long long)applied.term,
-        (unsigned long long)term, n->db_path);
-    return fail("core_refused", EXIT_DAMAGED);
-}
-
-static int open_replica(struct node *n, const struct store_recovered *recovered)
-{
-    struct replica_conf conf = {.start = {.hard_state = recovered->hard_state,
-                                          .last_index = recovered->last_index,
-                                          .commit_index = recovered->commit_index,
-                                          .last_applied = kv_last_applied(n->kv).index,
-                                          .terms = recovered->terms,
-                                          .n_terms = recovered->n_terms,
-                                          .configs = recovered->configs,
-                                          .n_configs = recovered->n_configs}};
-    struct replica_ops ops;
-    int e;
-
+    (void)snprintf(log_path, sizeof(log_path), "%s/wal", n->conf->data_dir);
+    conf_cluster_id(n->conf, conf.log.cluster_id);
     raft_conf_init(&conf.raft);
     conf.raft.id = n->self->id;
     conf.raft.election_timeout_us = n->conf->election_us;
     conf.raft.heartbeat_us = n->conf->heartbeat_us;
     conf.raft.rounds_max = n->conf->rounds_max;
     conf.raft.seed = random_u64();
-    node_fill_replica_ops(n, &ops);
-    e = replica_new(&conf, &ops, clock_mono_us(), &n->replica);
-    if (e != 0) {
-        (void)err_say(e, e < 0 ? "out of memory"
-                               : "the log, the state and the configuration contradict each other");
-        return fail("core_refused", e < 0 ? EXIT_IO_ERROR : EXIT_DAMAGED);
-    }
-    if (raft_configuration_get(raft_get_configuration(replica_raft(n->replica)), n->self->id) ==
-        NULL) {
-        (void)err_say(1, "the log's configuration does not name '%s'", n->self->name);
-        return fail("core_refused", EXIT_CONF_ERROR);
-    }
-    return 0;
+    rc = engine_open(n->engine, &conf);
+    return rc != 0 ? fail(engine_refusal_text(rc), engine_refusal_exit_code(rc)) : 0;
 }
 
 /* A peer list that differs from the log's is reported, not obeyed (DESIGN.md 7). */
 static void compare_members(const struct node *n)
 {
-    const struct raft_configuration *c = raft_get_configuration(replica_raft(n->replica));
+    const struct raft_configuration *c = raft_get_configuration(engine_raft(n->engine));
 
     for (unsigned i = 0; i < node_conf(n)->n_peers; i++)
         if (raft_configuration_get(c, node_conf(n)->peers[i].id) == NULL)
@@ -247,7 +157,7 @@ static void compare_members(const struct node *n)
 
 static int add_peers(struct node *n)
 {
-    const struct raft_configuration *c = raft_get_configuration(replica_raft(n->replica));
+    const struct raft_configuration *c = raft_get_configuration(engine_raft(n->engine));
 
     for (unsigned i = 0; i < c->n; i++) {
         int e;
@@ -269,7 +179,7 @@ static void on_durable(evutil_socket_t fd, short what, void *arg)
 
     (void)what;
     (void)arg;
-    (void)!read(fd, &count, sizeof(count)); /* the turn asks log_thread_durable() */
+    (void)!read(fd, &count, sizeof(count)); /* the turn asks what is durable */
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
@@ -294,8 +204,8 @@ static void on_stop(evutil_socket_t fd, short what, void *arg)
     client_port_quiesce(n->client_port);
     n->phase = NODE_TRANSFERRING;
     n->stop_deadline_us = clock_mono_us() + TRANSFER_US;
-    if (raft_get_role(replica_raft(n->replica)) == RAFT_LEADER)
-        (void)replica_transfer(n->replica, 0,
+    if (raft_get_role(engine_raft(n->engine)) == RAFT_LEADER)
+        (void)replica_transfer(engine_replica(n->engine), 0,
                                clock_mono_us()); /* nobody to hand over to: drain at once */
 }
 
@@ -326,7 +236,7 @@ static void on_reload(evutil_socket_t fd, short what, void *arg)
     log_set_level(fresh->log_level);
     node_client_conf(fresh, &limits);
     client_port_set_conf(n->client_port, &limits);
-    raft_set_rounds_max(replica_raft_mutable(n->replica), fresh->rounds_max);
+    raft_set_rounds_max(replica_raft_mutable(engine_replica(n->engine)), fresh->rounds_max);
     compare_members(n);
     (void)add_peers(n);
     log_event(LOG_INFO, "reloaded",
@@ -338,16 +248,6 @@ static void on_dump(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     node_dump_state(arg);
-}
-
-static void on_disk_failure(void *ctx, int error)
-{
-    (void)ctx;
-    /* On the log thread. A failed write or fsync is final: what is on the disk is not known any
-     * more (RELIABILITY 4.8). */
-    log_event(LOG_ERROR, "log_failed", "error=\"%s\" detail=\"%s\" action=exit_74",
-              error < 0 ? strerror(-error) : "refused", err_text());
-    _exit(EXIT_IO_ERROR);
 }
 
 static int open_loop(struct node *n)
@@ -384,9 +284,6 @@ static int open_loop(struct node *n)
 
 static int open_ports(struct node *n)
 {
-    struct service_conf service_conf = {
-        .node_name = n->self->name, .cluster_name = n->conf->cluster_name, .seed = random_u64()};
-    struct service_ops service_ops;
     struct client_port_ops client_ops;
     struct client_port_conf client_conf;
     struct peer_net_ops peer_ops;
@@ -394,11 +291,6 @@ static int open_ports(struct node *n)
         .self = n->self->id, .incarnation = n->incarnation, .seed = random_u64()};
     int e;
 
-    node_fill_service_ops(n, &service_ops);
-    e = service_new(&service_conf, &service_ops, &n->service);
-    if (e != 0)
-        return e;
-    service_set_replica(n->service, n->replica, n->self->name);
     node_fill_peer_ops(n, &peer_ops);
     conf_cluster_id(n->conf, peer_conf.cluster_id);
     e = peer_net_new(n->base, n->self->peer_addr, &peer_conf, &peer_ops, &n->peer_net);
@@ -416,13 +308,10 @@ static int open_ports(struct node *n)
 
 static void arm_timer(struct node *n, uint64_t now_us)
 {
-    uint64_t due = replica_deadline_us(n->replica);
-    uint64_t service = service_deadline_us(n->service);
+    uint64_t due = engine_deadline_us(n->engine);
     uint64_t wait;
     struct timeval tv;
 
-    if (service < due)
-        due = service;
     if (n->phase != NODE_RUNNING && n->stop_deadline_us < due)
         due = n->stop_deadline_us;
     if (n->watchdog_us != 0 && n->watchdog_due_us < due)
@@ -441,9 +330,9 @@ static bool still_handing_over(struct node *n, uint64_t now_us)
 {
     if (now_us >= n->stop_deadline_us)
         return false;
-    return replica_transferring(n->replica) ||
-           (raft_get_role(replica_raft(n->replica)) == RAFT_LEADER &&
-            replica_transfer(n->replica, 0, now_us) == 0);
+    return replica_transferring(engine_replica(n->engine)) ||
+           (raft_get_role(engine_raft(n->engine)) == RAFT_LEADER &&
+            replica_transfer(engine_replica(n->engine), 0, now_us) == 0);
 }
 
 static void stop_step(struct node *n, uint64_t now_us)
@@ -451,13 +340,13 @@ static void stop_step(struct node *n, uint64_t now_us)
     if (n->phase == NODE_TRANSFERRING) {
         if (still_handing_over(n, now_us))
             return;
-        replica_quiesce(n->replica);
+        replica_quiesce(engine_replica(n->engine));
         client_port_flush(n->client_port); /* what it answered */
         n->phase = NODE_DRAINING;
         n->stop_deadline_us = now_us + DRAIN_US;
     }
     if (n->phase == NODE_DRAINING &&
-        ((client_port_idle(n->client_port) && replica_idle(n->replica)) ||
+        ((client_port_idle(n->client_port) && replica_idle(engine_replica(n->engine))) ||
          now_us >= n->stop_deadline_us))
         n->phase = NODE_STOPPED;
 }
@@ -465,14 +354,8 @@ static void stop_step(struct node *n, uint64_t now_us)
 static void turn(struct node *n)
 {
     uint64_t now_us = clock_mono_us();
-    uint64_t durable = log_thread_durable(n->log_thread);
 
-    if (durable != n->durable) {
-        n->durable = durable;
-        replica_stored(n->replica, durable, now_us);
-    }
-    service_turn(n->service, now_us);
-    replica_turn(n->replica, now_us);
+    engine_turn(n->engine, now_us);
     peer_net_flush(n->peer_net);
     client_port_flush(n->client_port);
     node_show(n, false);
@@ -490,17 +373,8 @@ static void close_node(struct node *n)
      * is marked clean. */
     client_port_free(n->client_port);
     peer_net_free(n->peer_net);
-    if (n->log_thread != NULL)
-        log_thread_stop(n->log_thread);
-    replica_free(n->replica);
-    service_free(n->service);
-    if (n->kv != NULL && kv_close(n->kv, true) != 0)
-        log_event(LOG_WARNING, "state_not_clean", "error=\"%s\" action=rebuild_at_start",
-                  err_text());
-    if (n->store != NULL)
-        store_close(n->store);
-    if (n->vfs != NULL)
-        vfs_posix_free(n->vfs);
+    engine_free(n->engine, true);
+    n->engine = NULL;
     for (size_t i = 0; i < sizeof(n->signals) / sizeof(n->signals[0]); i++)
         if (n->signals[i] != NULL)
             event_free(n->signals[i]);
@@ -521,18 +395,12 @@ static void close_node(struct node *n)
 
 static int start(struct node *n)
 {
-    struct store_recovered recovered = {0};
     int e = open_dir(n);
 
     if (e == 0)
-        e = open_state(n);
+        e = make_engine(n);
     if (e == 0)
-        e = open_log(n, &recovered);
-    if (e == 0)
-        e = compare_state_and_log(n, &recovered);
-    if (e == 0)
-        e = open_replica(n, &recovered);
-    store_recovered_done(&recovered);
+        e = open_engine(n);
     if (e != 0)
         return e;
     compare_members(n);
@@ -541,7 +409,7 @@ static int start(struct node *n)
         (void)err_say(e, "cannot make the event loop");
         return fail("loop_failed", EXIT_IO_ERROR);
     }
-    e = log_thread_start(n->store, n->durable_fd, on_disk_failure, n, &n->log_thread);
+    e = engine_start_log_thread(n->engine, n->durable_fd);
     if (e != 0) {
         (void)err_say(e, "cannot start the log thread: %s", strerror(-e));
         return fail("log_refused", EXIT_IO_ERROR);
@@ -561,7 +429,6 @@ int node_run(const struct conf *conf, uint64_t started_us)
                         .durable_fd = -1,
                         .wal_fd = -1,
                         .started_us = started_us,
-                        .invalid_limit = {.window_us = 10000000u, .burst = 5},
                         .refused_limit = {.window_us = 10000000u, .burst = 5}};
     struct node *n = &node;
     int e;

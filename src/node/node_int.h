@@ -6,15 +6,11 @@
 
 #include "base/arena.h"
 #include "conf/conf.h"
-#include "kv/kv.h"
+#include "engine/engine.h"
 #include "net/client_port.h"
 #include "net/peer_net.h"
 #include "node/identity.h"
 #include "node/node.h"
-#include "replica/replica.h"
-#include "service/service.h"
-#include "store/log_thread.h"
-#include "store/store.h"
 
 enum node_phase {
     NODE_RUNNING,
@@ -29,13 +25,8 @@ struct node {
     struct conf *reloaded;        /* owned; after SIGHUP: newer limits and addresses */
     struct identity_dir *dir;
     uint64_t incarnation;
-    struct vfs *vfs;
-    struct store *store;
-    struct log_thread *log_thread;
+    struct engine *engine;
     int durable_fd; /* eventfd of the log thread */
-    struct kv *kv;
-    struct replica *replica;
-    struct service *service;
     struct client_port *client_port;
     struct peer_net *peer_net;
     struct event_base *base;
@@ -47,7 +38,6 @@ struct node {
     enum node_phase phase;
     uint64_t stop_deadline_us;
     uint64_t started_us;
-    uint64_t durable; /* batch already told to the replica */
     int wal_fd;
     char db_path[PATH_MAX];
     int exit_code;
@@ -56,31 +46,20 @@ struct node {
     raft_term shown_term;
     raft_node_id shown_leader;
     uint64_t status_due_us;
-    uint64_t space_due_us; /* when room is looked at again */
-    bool log_is_full;      /* the next segment cannot be prepared */
-    bool state_is_full;    /* the map is used beyond STATE_FULL_PERCENT */
-    uint64_t space_used;
-    uint64_t space_limit;
-    uint64_t space_spent;        /* bytes proposed in this tenth of a second */
-    uint64_t space_spent_before; /* and in the tenth of a second before that */
-    uint64_t watchdog_us;        /* 0: none */
+    uint64_t watchdog_us; /* 0: none */
     uint64_t watchdog_due_us;
-    struct log_limit invalid_limit;
     struct log_limit refused_limit;
 };
 
 /* events.c: what happened, as log lines. */
-void node_trace(void *ctx, const struct raft_trace *t);
 void node_peer_event(void *ctx, enum peer_event event, raft_node_id peer, const char *address,
                      const char *text);
 void node_dump_state(struct node *n);
-const char *node_name_of(const struct node *n, raft_node_id id); /* "?" when unknown */
 /* STATUS= and the fixed keys of log lines follow role, term and leader. */
 void node_show(struct node *n, bool force);
 
 /* glue.c: tables of functions between the modules. */
-void node_fill_replica_ops(struct node *n, struct replica_ops *ops);
-void node_fill_service_ops(struct node *n, struct service_ops *ops);
+void node_fill_engine_ops(struct node *n, struct engine_ops *ops);
 void node_fill_client_ops(struct node *n, struct client_port_ops *ops);
 void node_fill_peer_ops(struct node *n, struct peer_net_ops *ops);
 void node_client_conf(const struct conf *conf, struct client_port_conf *ret);

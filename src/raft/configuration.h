@@ -1,8 +1,18 @@
 /* Who belongs to the group: voters and learners, and the bytes of a CONFIG entry.
  *
- * Plain values, copied freely. servers[] is sorted by name, so that equal memberships have equal
- * bytes; names and numbers are unique. Decoding validates everything: the bytes may come from a
- * disk or a peer. Pure, any thread. */
+ * For: what stands in a CONFIG entry, who is asked and who is counted, addresses to dial.
+ * Not for: when a configuration is in force (that is the log's), what is known of a server
+ * (struct progress).
+ * Units: addresses are texts of the host, not looked into.
+ * Ownership: plain values, copied freely.
+ * Errors: RAFT_CONFIGURATION_E_* and -ENOMEM; what was to be changed or written is unchanged
+ * then. Decoding validates everything: the bytes may come from a disk or a peer.
+ * Thread: any; pure.
+ * Source: dissertation 4.1; rules MEMBER-4 and MEMBER-5.
+ *
+ * servers[] is sorted by name, so that equal memberships have equal bytes. Names and ids are
+ * unique in one configuration. The id is what the core knows a server by: a value given by
+ * whoever adds the server, never computed here, so that a name can come back as another server. */
 #ifndef RIDD_RAFT_CONFIGURATION_H
 #define RIDD_RAFT_CONFIGURATION_H
 
@@ -24,16 +34,23 @@ struct raft_configuration {
     struct raft_server servers[RAFT_SERVERS_MAX];
 };
 
-/* Outcomes. */
+/* clang-format off */
+#define RAFT_CONFIGURATION_ERRORS(X)                                                               \
+    X(RAFT_CONFIGURATION_E_FULL,      1, "there is no room for another server")                    \
+    X(RAFT_CONFIGURATION_E_DUPLICATE, 2, "its name or its id is there already")                    \
+    X(RAFT_CONFIGURATION_E_INVALID,   3, "an id, a name or bytes that cannot be")
+/* clang-format on */
 enum raft_configuration_error {
-    RAFT_CONFIGURATION_E_FULL = 1,      /* RAFT_SERVERS_MAX reached */
-    RAFT_CONFIGURATION_E_DUPLICATE = 2, /* name or number already there */
-    RAFT_CONFIGURATION_E_INVALID = 3, /* empty or overlong name, bytes that are no configuration */
+#define RAFT_CONFIGURATION_ERROR(name, value, text) name = value,
+    RAFT_CONFIGURATION_ERRORS(RAFT_CONFIGURATION_ERROR)
+#undef RAFT_CONFIGURATION_ERROR
 };
+const char *raft_configuration_error_text(int rc);
 
 void raft_configuration_init(struct raft_configuration *c);
-/* Keeps servers[] sorted; id is computed from the name. c is unchanged on error. */
-int raft_configuration_add(struct raft_configuration *c, const char *name,
+/* Keeps servers[] sorted. The id is the caller's: raft_founder_id(name) where a cluster is
+ * founded. c is unchanged on error. */
+int raft_configuration_add(struct raft_configuration *c, raft_node_id id, const char *name,
                            enum raft_server_role role, const char *peer_addr,
                            const char *client_addr);
 /* NULL when absent. */

@@ -18,9 +18,11 @@ typedef uint64_t raft_term;
 typedef uint64_t raft_index;
 typedef uint64_t raft_node_id; /* 0 is nobody */
 
-/* The number of a node is a function of its name alone, so that no table of numbers can differ
- * between nodes. */
-static inline raft_node_id raft_node_id_of_name(const char *name)
+/* The id of a founder, who has no incarnation before it: a function of its name alone, so that
+ * all founders write the same first configuration without asking each other. Whoever comes
+ * later, or comes back with an empty disk, gets another from the configuration that adds it
+ * (MEMBER-5): the core takes ids from configurations and never computes one. */
+static inline raft_node_id raft_founder_id(const char *name)
 {
     uint64_t h = hash_fnv64(name, strlen(name));
 

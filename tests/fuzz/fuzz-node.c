@@ -265,7 +265,7 @@ static void config_entry(struct world *w, uint8_t which, struct raft_entry *e)
         char name[8];
 
         (void)snprintf(name, sizeof(name), "n%u", i + 1);
-        rid_assert(raft_configuration_add(&c, name,
+        rid_assert(raft_configuration_add(&c, raft_founder_id(name), name,
                                           (which >> (i % 3)) & 32 ? RAFT_LEARNER : RAFT_VOTER,
                                           "a:1", "") == 0);
     }
@@ -561,12 +561,13 @@ static void create(struct world *w, const uint8_t *head)
 
         (void)snprintf(name, sizeof(name), "n%u", i + 1);
         if (i > 0)
-            w->peers[i - 1] = raft_node_id_of_name(name);
+            w->peers[i - 1] = raft_founder_id(name);
         else
-            w->self = raft_node_id_of_name(name);
+            w->self = raft_founder_id(name);
         if (i < n)
-            rid_assert(raft_configuration_add(&c, name, i == learner ? RAFT_LEARNER : RAFT_VOTER,
-                                              "a:1", "b:2") == 0);
+            rid_assert(raft_configuration_add(&c, raft_founder_id(name), name,
+                                              i == learner ? RAFT_LEARNER : RAFT_VOTER, "a:1",
+                                              "b:2") == 0);
     }
     rid_assert(raft_configuration_encode(&c, &b) == 0);
     w->disk = fake_disk_new(head[0]);

@@ -90,6 +90,7 @@ static void act_piece(void)
     struct node *to = &bag.nodes[bag_below(bag.n_nodes)];
     const struct sim_log *log;
     struct raft_msg m;
+    size_t back; /* entries from the base, if there is one, to the end */
 
     if (n == NULL || to == n)
         return;
@@ -100,7 +101,8 @@ static void act_piece(void)
                           .term = raft_get_term(n->raft),
                           .leader_commit = raft_get_commit_index(n->raft),
                           .entries = entries};
-    m.prev = log->entries[log->n - 1 - bag_below(log->n < 8 ? log->n : 8)].id;
+    back = log->n - (n->disk.base.index > 0 ? n->disk.base.index - 1 : 0);
+    m.prev = log->entries[log->n - 1 - bag_below(back < 8 ? back : 8)].id;
     for (unsigned many = (unsigned)bag_below(5);
          m.n_entries < many && m.prev.index + m.n_entries < log->n; m.n_entries++) {
         const struct sim_entry *e = &log->entries[m.prev.index + m.n_entries];

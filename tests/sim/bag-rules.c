@@ -6,6 +6,13 @@
 
 /* ---- rules ---- */
 
+raft_term bag_term_at(const struct node *n, raft_index index)
+{
+    raft_term term = raft_term_at(n->raft, index);
+
+    return term != RAFT_TERM_COMPACTED ? term : sim_log_term(&n->disk.tail, index);
+}
+
 /* I1: at most one leader per term, and not the same one twice (READS R10). */
 static void check_election_safety(struct node *n)
 {
@@ -56,7 +63,7 @@ static void check_leader_completeness(const struct node *n, raft_index from)
     raft_term term = raft_get_term(n->raft);
 
     for (raft_index i = from; i <= bag.n_agreed; i++)
-        if (bag.agreed[i].seen_in < term && raft_term_at(n->raft, i) != bag.agreed[i].term)
+        if (bag.agreed[i].seen_in < term && bag_term_at(n, i) != bag.agreed[i].term)
             bag_fail("I4 leader completeness",
                      "%s leads term %" PRIu64 " without %" PRIu64 "/%" PRIu64
                      ", committed in %" PRIu64,
@@ -117,9 +124,9 @@ static void check_commit(struct node *n)
         bag_fail("harness", "more than %u entries", INDEXES_MAX);
     for (; n->verified < commit; n->verified++) {
         raft_index i = n->verified + 1;
-        raft_term t = raft_term_at(n->raft, i);
+        raft_term t = bag_term_at(n, i);
 
-        if (t == 0)
+        if (t == RAFT_TERM_NONE)
             bag_fail("commit_index <= last_index", "%s commits %" PRIu64, n->name, i);
         if (i <= bag.n_agreed) {
             if (bag.agreed[i].term != t)
@@ -175,11 +182,11 @@ void bag_check_send(const struct node *n, const struct raft_msg *m)
         /* And it is what the leader has there, not whatever lies behind the proven part. */
         if (own_term && to->raft != NULL && raft_get_role(to->raft) == RAFT_LEADER &&
             raft_get_term(to->raft) == m->term &&
-            raft_term_at(to->raft, m->index) != sim_log_term(&d->log, m->index))
+            bag_term_at(to, m->index) != sim_log_term(&d->log, m->index))
             bag_fail("acknowledged is what the leader sent",
                      "%s acknowledges %" PRIu64 " with %" PRIu64 ", %s has %" PRIu64 " there",
                      n->name, m->index, sim_log_term(&d->log, m->index), to->name,
-                     raft_term_at(to->raft, m->index));
+                     bag_term_at(to, m->index));
         break;
     case RAFT_MSG_APPEND:
     case RAFT_MSG_HEARTBEAT:
@@ -216,7 +223,7 @@ void bag_check_match(struct node *n)
         n->match_index[p->slot] = match;
         if (match == 0 || p->disk.hard_state.current_term > s.current_term)
             continue;
-        if (sim_log_term(&p->disk.log, match) != raft_term_at(n->raft, match))
+        if (sim_log_term(&p->disk.log, match) != bag_term_at(n, match))
             bag_fail("I8 match_index is durable", "%s believes %s to hold %" PRIu64, n->name,
                      p->name, match);
     }

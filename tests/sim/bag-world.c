@@ -297,6 +297,9 @@ void bag_start(struct node *n)
     /* Or, when only the process died, it is ahead of the commit index that was recorded. */
     if (n->applied > n->disk.commit_index && bag_chance(500))
         applied = n->applied;
+    /* What is compacted it has, or nobody could ever tell it. */
+    if (applied < n->disk.base.index)
+        applied = n->disk.base.index;
     raft_conf_init(&conf);
     conf.id = n->id;
     conf.election_timeout_us = ELECTION_US;

@@ -25,17 +25,46 @@
 #include "base/banned.h"
 
 static const char *const count_names[N_COUNTS] = {
-    "steps",     "delivered", "elections",      "committed",      "reads",
-    "confirmed", "failed",    "by_old_leaders", "losses",         "truncations",
-    "transfers", "crashes",   "cuts",           "read_from_disk", "overwritten",
+    "steps",  "delivered",      "elections", "committed",   "reads",     "confirmed",
+    "failed", "by_old_leaders", "losses",    "truncations", "transfers", "crashes",
+    "cuts",   "read_from_disk", "bases",     "overwritten",
 };
 
 /* ---- a run ---- */
+
+/* A log that other leaders wrote, the same on every disk up to `committed`; behind it each disk has
+ * more or less of what the last of them sent. In one seed of three, and then the logs begin behind
+ * a base: one for all, or each its own. Nobody lacks what another has compacted, so liveness is owed
+ * as ever. Drawn apart from the other dice, which fall as they did before there were bases. */
+static void write_history(struct prng *prng)
+{
+    raft_index committed = 2 + prng_below(prng, 20);
+    raft_index same_base = 1 + prng_below(prng, committed);
+    bool same = prng_below(prng, 2) == 0;
+    raft_term terms[32] = {0, 1};
+
+    for (raft_index i = 2; i < 32; i++)
+        terms[i] = i <= committed ? terms[i - 1] + prng_below(prng, 3) / 2 : terms[committed];
+    for (raft_index i = 2; i <= committed; i++)
+        bag.agreed[i] = (struct agreed){.term = terms[i], .seen_in = terms[committed]};
+    bag.n_agreed = committed;
+    for (unsigned i = 0; i < bag.n_nodes; i++) {
+        struct sim_disk *d = &bag.nodes[i].disk;
+        raft_index last = committed + prng_below(prng, 4);
+
+        for (raft_index k = 2; k <= last; k++)
+            sim_disk_put(d, terms[k], RAFT_ENTRY_COMMAND, &k, sizeof(k));
+        d->commit_index = committed;
+        sim_disk_compact(d, same ? same_base : 1 + prng_below(prng, committed));
+        bag.counts[N_BASES]++;
+    }
+}
 
 static void begin(uint64_t seed, bool with_trace)
 {
     cleanup_buf struct buf bytes = BUF_INIT;
     struct raft_configuration c;
+    struct prng history;
 
     bag.seed = seed;
     bag.step = 0;
@@ -57,13 +86,13 @@ static void begin(uint64_t seed, bool with_trace)
 
         memset(n, 0, sizeof(*n));
         (void)snprintf(n->name, sizeof(n->name), "n%u", i + 1);
-        n->id = raft_node_id_of_name(n->name);
+        n->id = raft_founder_id(n->name);
         n->slot = i;
         n->voter = i < bag.n_voters;
         n->rate = 1;
         n->now_us = bag_chance(500) ? prng_next(&bag.prng) >> 2 : 0;
-        rid_assert(raft_configuration_add(&c, n->name, n->voter ? RAFT_VOTER : RAFT_LEARNER,
-                                          n->name, "") == 0);
+        rid_assert(raft_configuration_add(&c, raft_founder_id(n->name), n->name,
+                                          n->voter ? RAFT_VOTER : RAFT_LEARNER, n->name, "") == 0);
     }
     rid_assert(raft_configuration_encode(&c, &bytes) == 0);
     bag_trace("seed %" PRIu64 ": %u voters, %u nodes, %u rounds", seed, bag.n_voters, bag.n_nodes,
@@ -74,8 +103,12 @@ static void begin(uint64_t seed, bool with_trace)
         sim_disk_init(&n->disk);
         sim_disk_put(&n->disk, 1, RAFT_ENTRY_CONFIG, bytes.data, bytes.len);
         n->disk.commit_index = 1;
-        bag_check_log_matching(n, 1);
     }
+    prng_init(&history, seed * 0x9e3779b97f4a7c15u + 2);
+    if (prng_below(&history, 3) == 0)
+        write_history(&history);
+    for (unsigned i = 0; i < bag.n_nodes; i++)
+        bag_check_log_matching(&bag.nodes[i], 1);
     for (unsigned i = 0; i < bag.n_nodes; i++)
         bag_start(&bag.nodes[i]);
     /* Half of the runs need not wait for their first election. */

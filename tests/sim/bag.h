@@ -99,6 +99,7 @@ enum count {
     N_CRASHES,
     N_CUTS,
     N_FROM_DISK,
+    N_BASES,
     N_EXPECTED,                 /* of those above, some in every few hundred seeds */
     N_OVERWRITTEN = N_EXPECTED, /* one in millions; a transcript has it for certain */
     N_COUNTS
@@ -175,6 +176,9 @@ void bag_set_cut(struct node *a, struct node *b, bool cut);
 void bag_heal(void);
 
 /* ---- bag-rules.c ---- */
+/* Of an entry in n's log; where its core has forgotten it because a snapshot would cover it, the
+ * disk's image has not. */
+raft_term bag_term_at(const struct node *n, raft_index index);
 void bag_check_log_matching(const struct node *n, raft_index from);
 void bag_check_on_majority(raft_index index);
 void bag_check_send(const struct node *n, const struct raft_msg *m);

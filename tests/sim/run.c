@@ -140,8 +140,8 @@ struct sim *run_new(const struct sim_options *options)
         n->sim = s;
         n->i = i;
         (void)snprintf(n->name, sizeof(n->name), "n%u", i + 1);
-        n->id = raft_node_id_of_name(n->name);
-        (void)raft_configuration_add(&s->configuration, n->name,
+        n->id = raft_founder_id(n->name);
+        (void)raft_configuration_add(&s->configuration, n->id, n->name,
                                      node_is_voter(n) ? RAFT_VOTER : RAFT_LEARNER, "", "");
     }
     net_init(s);

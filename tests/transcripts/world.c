@@ -414,12 +414,13 @@ static void cmd_add_nodes(struct world *w, const struct args *a)
 
         *node = (struct node){.world = w, .number = i + 1};
         (void)snprintf(node->name, sizeof(node->name), "n%u", i + 1);
-        node->id = raft_node_id_of_name(node->name);
+        node->id = raft_founder_id(node->name);
         node->role = (learners != NULL && in_list(learners, node->name)) ||
                              (voters != NULL && !in_list(voters, node->name))
                          ? RAFT_LEARNER
                          : RAFT_VOTER;
-        rid_assert(raft_configuration_add(&c, node->name, node->role, node->name, "") == 0);
+        rid_assert(raft_configuration_add(&c, raft_founder_id(node->name), node->name, node->role,
+                                          node->name, "") == 0);
     }
     rid_assert(raft_configuration_encode(&c, &bytes) == 0);
     w->n_nodes = (unsigned)n;

@@ -21,9 +21,12 @@ const void *model_config(size_t *ret_len)
 
     if (config_len == 0) {
         raft_configuration_init(&c);
-        rid_assert(raft_configuration_add(&c, "n1", RAFT_VOTER, "10.0.0.1:7401", "") == 0);
-        rid_assert(raft_configuration_add(&c, "n2", RAFT_VOTER, "10.0.0.2:7401", "") == 0);
-        rid_assert(raft_configuration_add(&c, "n3", RAFT_LEARNER, "10.0.0.3:7401", "") == 0);
+        rid_assert(raft_configuration_add(&c, raft_founder_id("n1"), "n1", RAFT_VOTER,
+                                          "10.0.0.1:7401", "") == 0);
+        rid_assert(raft_configuration_add(&c, raft_founder_id("n2"), "n2", RAFT_VOTER,
+                                          "10.0.0.2:7401", "") == 0);
+        rid_assert(raft_configuration_add(&c, raft_founder_id("n3"), "n3", RAFT_LEARNER,
+                                          "10.0.0.3:7401", "") == 0);
         rid_assert(raft_configuration_encode(&c, &b) == 0);
         rid_assert(b.len <= sizeof(config_bytes));
         memcpy(config_bytes, b.data, b.len);
@@ -36,7 +39,7 @@ const void *model_config(size_t *ret_len)
 void model_conf(struct store_conf *conf, struct vfs *vfs, size_t first_bytes, size_t bytes)
 {
     *conf = (struct store_conf){.vfs = vfs,
-                                .node_id = raft_node_id_of_name("n1"),
+                                .node_id = raft_founder_id("n1"),
                                 .incarnation = 77,
                                 .salt_seed = 12345,
                                 .segment_first_bytes = first_bytes,

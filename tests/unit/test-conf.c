@@ -114,7 +114,7 @@ static void conf__defaults_are_those_of_the_manual(void **state)
     assert_string_equal(c.cluster_name, "c");
     assert_int_equal(c.n_peers, 1);
     assert_ptr_equal(c.self, &c.peers[0]);
-    assert_true(c.self->id == raft_node_id_of_name("n1"));
+    assert_true(c.self->id == raft_founder_id("n1"));
     assert_int_equal(c.self->line, 4);
     assert_string_equal(c.self->http_addr, "");
     assert_string_equal(c.data_dir, "/var/lib/ridd/n1");

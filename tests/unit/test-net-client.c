@@ -577,6 +577,32 @@ static void net_client__one_client_cannot_hold_the_loop(void **state)
     host_close(&h);
 }
 
+/* Nor can all clients together: what they may hand up in one turn is bounded, so that peers and
+ * timers wait for less than a heartbeat (CLIENT-6). */
+static void net_client__all_clients_cannot_hold_the_loop(void **state)
+{
+    static char block[8192];
+    static struct raw flood[80];
+    const unsigned n_flood = sizeof(flood) / sizeof(flood[0]);
+    struct client_port_conf conf = {.in_flight = 4};
+    struct host h;
+
+    (void)state;
+    memset(block, '\n', sizeof(block));
+    for (size_t i = 0; i < sizeof(block); i += 2)
+        block[i] = 'f';
+    host_open(&h, &conf);
+    for (unsigned i = 0; i < n_flood; i++)
+        host_connect(&h, &flood[i]);
+    for (unsigned i = 0; i < n_flood; i++)
+        assert_int_equal(raw_send_some(&flood[i], block, sizeof(block)), sizeof(block));
+    PUMP_UNTIL(&h.pump, h.n_lines == n_flood * sizeof(block) / 2);
+    assert_true(h.n_lines_turn_max < 32768 + 1024); /* the last connection ends its own share */
+    for (unsigned i = 0; i < n_flood; i++)
+        raw_close(&flood[i]);
+    host_close(&h);
+}
+
 /* A client that does not read its replies is not read from, then closed (CLIENT-3). */
 static void net_client__client_that_never_reads(void **state)
 {
@@ -1197,6 +1223,7 @@ int main(void)
         cmocka_unit_test(net_client__hysteresis),
         cmocka_unit_test(net_client__random_cuts),
         cmocka_unit_test(net_client__one_client_cannot_hold_the_loop),
+        cmocka_unit_test(net_client__all_clients_cannot_hold_the_loop),
         cmocka_unit_test(net_client__client_that_never_reads),
         cmocka_unit_test(net_client__slow_reader_gets_everything),
         cmocka_unit_test(net_client__slow_loris),

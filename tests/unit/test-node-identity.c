@@ -250,7 +250,7 @@ static void identity__is_made_once_and_found_again(void **state)
     assert_true(id->incarnation == incarnation);
     assert_memory_equal(id->cluster_id, f->cluster_id, 16);
     assert_string_equal(id->node_name, "n1");
-    assert_true(id->node_id == raft_node_id_of_name("n1"));
+    assert_true(id->node_id == raft_founder_id("n1"));
     assert_true(id->created_s > 1600000000u);
     assert_string_equal(identity_path(dir), f->data);
     assert_true(identity_fd(dir) >= 0);
@@ -450,7 +450,7 @@ static void identity__damage_is_refused(void **state)
     assert_int_equal(identity_exit_code(IDENTITY_E_DAMAGED), 65);
     make_node(f);
     dir = open_node(f);
-    assert_int_equal(identity_peer_check_and_record(dir, raft_node_id_of_name("n2"), "n2", 22),
+    assert_int_equal(identity_peer_check_and_record(dir, raft_founder_id("n2"), "n2", 22),
                      IDENTITY_PEER_RECORDED);
     identity_close(dir);
     for (size_t i = 0; i < 2; i++) {
@@ -478,7 +478,7 @@ static void identity__nonsense_with_a_checksum_is_refused(void **state)
     struct fixture *f = *state;
     unsigned char ident[104] = {0};
     unsigned char peers[4 + 2 * 19];
-    uint64_t id = raft_node_id_of_name("n1");
+    uint64_t id = raft_founder_id("n1");
     int fd;
 
     make_node(f);
@@ -515,7 +515,7 @@ static void identity__nonsense_with_a_checksum_is_refused(void **state)
 
     put_u32(peers, 2);
     for (size_t i = 0; i < 2; i++) {
-        put_u64(peers + 4 + i * 19, raft_node_id_of_name("n2"));
+        put_u64(peers + 4 + i * 19, raft_founder_id("n2"));
         put_u64(peers + 12 + i * 19, 5);
         peers[20 + i * 19] = 2;
         memcpy(peers + 21 + i * 19, "n2", 2);
@@ -664,7 +664,7 @@ static void identity__nothing_inside_is_a_link(void **state)
 
 static int meet(struct identity_dir *dir, const char *name, uint64_t incarnation)
 {
-    return identity_peer_check_and_record(dir, raft_node_id_of_name(name), name, incarnation);
+    return identity_peer_check_and_record(dir, raft_founder_id(name), name, incarnation);
 }
 
 static void identity__a_peer_keeps_its_first_incarnation(void **state)
@@ -674,7 +674,7 @@ static void identity__a_peer_keeps_its_first_incarnation(void **state)
 
     make_node(f);
     dir = open_node(f);
-    assert_true(identity_peer_incarnation(dir, raft_node_id_of_name("n2")) == 0);
+    assert_true(identity_peer_incarnation(dir, raft_founder_id("n2")) == 0);
     assert_int_equal(meet(dir, "n2", 22), IDENTITY_PEER_RECORDED);
     assert_int_equal(meet(dir, "n2", 22), IDENTITY_PEER_KNOWN);
     assert_int_equal(meet(dir, "n3", 33), IDENTITY_PEER_RECORDED);
@@ -687,12 +687,12 @@ static void identity__a_peer_keeps_its_first_incarnation(void **state)
     assert_int_equal(meet(dir, "n2", 0), IDENTITY_PEER_REFUSED);
     assert_int_equal(meet(dir, "n2", 22), IDENTITY_PEER_KNOWN);
     assert_int_equal(meet(dir, "n3", 33), IDENTITY_PEER_KNOWN);
-    assert_true(identity_peer_incarnation(dir, raft_node_id_of_name("n3")) == 33);
+    assert_true(identity_peer_incarnation(dir, raft_founder_id("n3")) == 33);
     /* No name, a number that is not the name's, a name that would break a log line. */
     assert_int_equal(meet(dir, "", 1), IDENTITY_PEER_REFUSED);
     assert_int_equal(meet(dir, "n\n4", 1), IDENTITY_PEER_REFUSED);
     assert_null(strchr(err_text(), '\n'));
-    assert_int_equal(identity_peer_check_and_record(dir, raft_node_id_of_name("n4"), "n5", 1),
+    assert_int_equal(identity_peer_check_and_record(dir, raft_founder_id("n4"), "n5", 1),
                      IDENTITY_PEER_REFUSED);
     identity_close(dir);
 }
@@ -709,7 +709,7 @@ static void identity__a_peer_is_not_met_before_it_is_recorded(void **state)
         fail_at = at;
         assert_int_equal(meet(dir, "n2", 22), -EIO);
         fail_at = 0;
-        assert_true(identity_peer_incarnation(dir, raft_node_id_of_name("n2")) == 0);
+        assert_true(identity_peer_incarnation(dir, raft_founder_id("n2")) == 0);
     }
     assert_int_equal(meet(dir, "n2", 22), IDENTITY_PEER_RECORDED);
     identity_close(dir);

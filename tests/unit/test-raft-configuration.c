@@ -17,7 +17,9 @@
 
 static void add(struct raft_configuration *c, const char *name, enum raft_server_role role)
 {
-    assert_int_equal(raft_configuration_add(c, name, role, "10.0.0.1:7401", "10.0.0.1:7400"), 0);
+    assert_int_equal(raft_configuration_add(c, raft_founder_id(name), name, role, "10.0.0.1:7401",
+                                            "10.0.0.1:7400"),
+                     0);
 }
 
 static void make(struct raft_configuration *c)
@@ -25,7 +27,8 @@ static void make(struct raft_configuration *c)
     raft_configuration_init(c);
     add(c, "n2", RAFT_VOTER);
     add(c, "n1", RAFT_VOTER);
-    assert_int_equal(raft_configuration_add(c, "n3", RAFT_LEARNER, "[::1]:7401", ""), 0);
+    assert_int_equal(
+        raft_configuration_add(c, raft_founder_id("n3"), "n3", RAFT_LEARNER, "[::1]:7401", ""), 0);
 }
 
 static void assert_same(const struct raft_configuration *a, const struct raft_configuration *b)
@@ -51,7 +54,9 @@ static void assert_valid(const struct raft_configuration *c)
         assert_non_null(memchr(s->peer_addr, 0, sizeof(s->peer_addr)));
         assert_non_null(memchr(s->client_addr, 0, sizeof(s->client_addr)));
         assert_true(s->name[0] != '\0');
-        assert_true(s->id == raft_node_id_of_name(s->name));
+        assert_true(s->id != 0);
+        for (unsigned j = 0; j < i; j++)
+            assert_true(c->servers[j].id != s->id);
         if (i > 0)
             assert_true(strcmp(c->servers[i - 1].name, s->name) < 0);
     }
@@ -78,16 +83,16 @@ static void raft__configuration_finds_by_number_and_name(void **state)
 
     (void)state;
     make(&c);
-    assert_string_equal(raft_configuration_get(&c, raft_node_id_of_name("n2"))->name, "n2");
+    assert_string_equal(raft_configuration_get(&c, raft_founder_id("n2"))->name, "n2");
     assert_ptr_equal(raft_configuration_get_name(&c, "n3"),
-                     raft_configuration_get(&c, raft_node_id_of_name("n3")));
-    assert_null(raft_configuration_get(&c, raft_node_id_of_name("n4")));
+                     raft_configuration_get(&c, raft_founder_id("n3")));
+    assert_null(raft_configuration_get(&c, raft_founder_id("n4")));
     assert_null(raft_configuration_get(&c, 0));
     assert_null(raft_configuration_get_name(&c, "n"));
     assert_null(raft_configuration_get_name(&c, ""));
     raft_configuration_init(&c);
     assert_int_equal(c.n, 0);
-    assert_null(raft_configuration_get(&c, raft_node_id_of_name("n1")));
+    assert_null(raft_configuration_get(&c, raft_founder_id("n1")));
     assert_int_equal(raft_configuration_n_voters(&c), 0);
 }
 
@@ -99,9 +104,92 @@ static void raft__configuration_refuses_duplicates_unchanged(void **state)
     (void)state;
     make(&c);
     before = c;
-    assert_int_equal(raft_configuration_add(&c, "n2", RAFT_LEARNER, "a:1", "b:2"),
-                     RAFT_CONFIGURATION_E_DUPLICATE);
+    assert_int_equal(
+        raft_configuration_add(&c, raft_founder_id("n2"), "n2", RAFT_LEARNER, "a:1", "b:2"),
+        RAFT_CONFIGURATION_E_DUPLICATE);
+    assert_int_equal(raft_configuration_add(&c, 77, "n2", RAFT_LEARNER, "a:1", "b:2"),
+                     RAFT_CONFIGURATION_E_DUPLICATE); /* the name alone */
+    assert_int_equal(
+        raft_configuration_add(&c, raft_founder_id("n2"), "n4", RAFT_LEARNER, "a:1", "b:2"),
+        RAFT_CONFIGURATION_E_DUPLICATE); /* the id alone */
+    assert_int_equal(raft_configuration_add(&c, 0, "n4", RAFT_LEARNER, "a:1", "b:2"),
+                     RAFT_CONFIGURATION_E_INVALID); /* 0 is nobody */
     assert_memory_equal(&c, &before, sizeof(c));
+}
+
+/* The id is what the configuration says, not what the name would give (MEMBER-5). */
+static void raft__configuration_keeps_the_id_it_was_given(void **state)
+{
+    cleanup_buf struct buf founder = BUF_INIT;
+    cleanup_buf struct buf later = BUF_INIT;
+    struct raft_configuration c;
+    struct raft_configuration d;
+
+    (void)state;
+    raft_configuration_init(&c);
+    add(&c, "n1", RAFT_VOTER);
+    assert_int_equal(raft_configuration_encode(&c, &founder), 0);
+    raft_configuration_init(&c);
+    assert_int_equal(raft_configuration_add(&c, 0x1122334455667788u, "n1", RAFT_VOTER,
+                                            "10.0.0.1:7401", "10.0.0.1:7400"),
+                     0);
+    assert_int_equal(raft_configuration_encode(&c, &later), 0);
+    assert_int_equal(founder.len, later.len);
+    assert_true(memcmp(founder.data, later.data, founder.len) != 0);
+    assert_int_equal(raft_configuration_decode(later.data, later.len, &d), 0);
+    assert_true(d.servers[0].id == 0x1122334455667788u);
+    assert_null(raft_configuration_get(&d, raft_founder_id("n1")));
+}
+
+/* The bytes that version 1 wrote: no ids, everybody a founder. They stand in logs and must be
+ * read for ever. */
+static void raft__configuration_of_version_1_is_read(void **state)
+{
+    static const unsigned char v1[] = {1,   0, 2, 0, /* */
+                                       1,   2, 3, 0, 3, 0, 'n', '1', 'a', ':', '1', 'b', ':',
+                                       '1', 2, 2, 3, 0, 0, 0,   'n', '2', 'a', ':', '2'};
+    cleanup_buf struct buf now = BUF_INIT;
+    struct raft_configuration c;
+    struct raft_configuration d;
+
+    (void)state;
+    assert_int_equal(raft_configuration_decode(v1, sizeof(v1), &c), 0);
+    assert_int_equal(c.n, 2);
+    assert_true(c.servers[0].id == raft_founder_id("n1"));
+    assert_true(c.servers[1].id == raft_founder_id("n2"));
+    assert_int_equal(c.servers[1].role, RAFT_LEARNER);
+    assert_string_equal(c.servers[0].client_addr, "b:1");
+    assert_string_equal(c.servers[1].peer_addr, "a:2");
+    for (size_t len = 0; len < sizeof(v1); len++)
+        assert_int_equal(raft_configuration_decode(v1, len, &d), RAFT_CONFIGURATION_E_INVALID);
+    assert_int_equal(raft_configuration_encode(&c, &now), 0);
+    assert_int_equal(now.data[0], 2); /* it is written as version 2 from then on */
+    assert_int_equal(raft_configuration_decode(now.data, now.len, &d), 0);
+    assert_same(&c, &d);
+}
+
+static void raft__configuration_of_a_later_version_is_refused(void **state)
+{
+    cleanup_buf struct buf bytes = BUF_INIT;
+    struct raft_configuration c;
+
+    (void)state;
+    make(&c);
+    assert_int_equal(raft_configuration_encode(&c, &bytes), 0);
+    bytes.data[0] = 3;
+    assert_int_equal(raft_configuration_decode(bytes.data, bytes.len, &c),
+                     RAFT_CONFIGURATION_E_INVALID);
+    bytes.data[0] = 0;
+    assert_int_equal(raft_configuration_decode(bytes.data, bytes.len, &c),
+                     RAFT_CONFIGURATION_E_INVALID);
+}
+
+static void raft__configuration_outcomes_have_texts(void **state)
+{
+    (void)state;
+    for (int rc = RAFT_CONFIGURATION_E_FULL; rc <= RAFT_CONFIGURATION_E_INVALID; rc++)
+        assert_string_not_equal(raft_configuration_error_text(rc), "unknown");
+    assert_string_equal(raft_configuration_error_text(0), "unknown");
 }
 
 static void raft__configuration_refuses_bad_names_and_addresses(void **state)
@@ -118,18 +206,22 @@ static void raft__configuration_refuses_bad_names_and_addresses(void **state)
     name[sizeof(name) - 1] = '\0';
     memset(addr, '1', sizeof(addr));
     addr[sizeof(addr) - 1] = '\0';
-    assert_int_equal(raft_configuration_add(&c, "", RAFT_VOTER, "a:1", "b:2"),
+    assert_int_equal(raft_configuration_add(&c, raft_founder_id(""), "", RAFT_VOTER, "a:1", "b:2"),
                      RAFT_CONFIGURATION_E_INVALID);
-    assert_int_equal(raft_configuration_add(&c, name, RAFT_VOTER, "a:1", "b:2"),
-                     RAFT_CONFIGURATION_E_INVALID);
-    assert_int_equal(raft_configuration_add(&c, "n4", RAFT_VOTER, addr, "b:2"),
-                     RAFT_CONFIGURATION_E_INVALID);
-    assert_int_equal(raft_configuration_add(&c, "n4", RAFT_VOTER, "a:1", addr),
-                     RAFT_CONFIGURATION_E_INVALID);
+    assert_int_equal(
+        raft_configuration_add(&c, raft_founder_id(name), name, RAFT_VOTER, "a:1", "b:2"),
+        RAFT_CONFIGURATION_E_INVALID);
+    assert_int_equal(
+        raft_configuration_add(&c, raft_founder_id("n4"), "n4", RAFT_VOTER, addr, "b:2"),
+        RAFT_CONFIGURATION_E_INVALID);
+    assert_int_equal(
+        raft_configuration_add(&c, raft_founder_id("n4"), "n4", RAFT_VOTER, "a:1", addr),
+        RAFT_CONFIGURATION_E_INVALID);
     assert_memory_equal(&c, &before, sizeof(c));
     name[NODE_NAME_BYTES_MAX] = '\0';
     addr[ADDRESS_BYTES_MAX] = '\0';
-    assert_int_equal(raft_configuration_add(&c, name, RAFT_VOTER, addr, addr), 0);
+    assert_int_equal(
+        raft_configuration_add(&c, raft_founder_id(name), name, RAFT_VOTER, addr, addr), 0);
     assert_valid(&c);
 }
 
@@ -148,8 +240,9 @@ static void raft__configuration_is_bounded(void **state)
     }
     assert_valid(&c);
     before = c;
-    assert_int_equal(raft_configuration_add(&c, "zz", RAFT_VOTER, "a:1", "b:2"),
-                     RAFT_CONFIGURATION_E_FULL);
+    assert_int_equal(
+        raft_configuration_add(&c, raft_founder_id("zz"), "zz", RAFT_VOTER, "a:1", "b:2"),
+        RAFT_CONFIGURATION_E_FULL);
     assert_memory_equal(&c, &before, sizeof(c));
 }
 
@@ -207,9 +300,9 @@ static void raft__configuration_largest_survives(void **state)
         name[sizeof(name) - 1] = '\0';
         memset(addr, '0' + (int)i, sizeof(addr) - 1);
         addr[sizeof(addr) - 1] = '\0';
-        assert_int_equal(
-            raft_configuration_add(&c, name, i % 2 != 0 ? RAFT_VOTER : RAFT_LEARNER, addr, addr),
-            0);
+        assert_int_equal(raft_configuration_add(&c, raft_founder_id(name), name,
+                                                i % 2 != 0 ? RAFT_VOTER : RAFT_LEARNER, addr, addr),
+                         0);
     }
     assert_int_equal(raft_configuration_encode(&c, &bytes), 0);
     assert_true(bytes.len <= ENTRY_BYTES_MAX);
@@ -242,6 +335,8 @@ static bool decode_is_total(const unsigned char *data, size_t len)
     }
     assert_valid(&d);
     assert_int_equal(raft_configuration_encode(&d, &again), 0);
+    if (data[0] != again.data[0])
+        return true; /* an older version, which is not written any more */
     assert_int_equal(again.len, len);
     assert_memory_equal(again.data, data, len);
     return true;
@@ -340,6 +435,10 @@ int main(void)
         cmocka_unit_test(raft__configuration_is_sorted_by_name),
         cmocka_unit_test(raft__configuration_finds_by_number_and_name),
         cmocka_unit_test(raft__configuration_refuses_duplicates_unchanged),
+        cmocka_unit_test(raft__configuration_keeps_the_id_it_was_given),
+        cmocka_unit_test(raft__configuration_of_version_1_is_read),
+        cmocka_unit_test(raft__configuration_of_a_later_version_is_refused),
+        cmocka_unit_test(raft__configuration_outcomes_have_texts),
         cmocka_unit_test(raft__configuration_refuses_bad_names_and_addresses),
         cmocka_unit_test(raft__configuration_is_bounded),
         cmocka_unit_test(raft__configuration_order_of_adding_does_not_matter),

@@ -643,7 +643,9 @@ static void raft__latest_configuration_is_in_force(void **state)
     fx_init(&fx, 5, 0, 1);
     raft_configuration_init(&c); /* at first n1 .. n3 */
     for (unsigned i = 1; i <= 3; i++)
-        assert_int_equal(raft_configuration_add(&c, fx.nodes[i].name, RAFT_VOTER, "a:1", "b:1"), 0);
+        assert_int_equal(raft_configuration_add(&c, raft_founder_id(fx.nodes[i].name),
+                                                fx.nodes[i].name, RAFT_VOTER, "a:1", "b:1"),
+                         0);
     fx_add_config(&fx, 1, 1, &c);
     fx_add_config(&fx, 1, 2, &fx.configuration); /* index 3: five voters, not committed */
     fx_start(&fx, 1);
@@ -674,7 +676,9 @@ static void raft__node_outside_the_configuration_does_not_campaign(void **state)
     fx_init(&fx, 3, 0, 1);
     raft_configuration_init(&c);
     for (unsigned i = 2; i <= 3; i++)
-        assert_int_equal(raft_configuration_add(&c, fx.nodes[i].name, RAFT_VOTER, "a:1", "b:1"), 0);
+        assert_int_equal(raft_configuration_add(&c, raft_founder_id(fx.nodes[i].name),
+                                                fx.nodes[i].name, RAFT_VOTER, "a:1", "b:1"),
+                         0);
     fx_add_config(&fx, 1, 2, &c);
     fx_start(&fx, 1);
     fx_run(&fx, 10 * FX_ELECTION_US);
@@ -739,6 +743,30 @@ static void raft__new_refuses_what_contradicts_itself(void **state)
     raft_free(r);
     raft_free(NULL);
     assert_int_equal(fx.nodes[1].n_live, 0);
+}
+
+/* The entry that every log begins with is the same everywhere and counts as committed, also where
+ * nothing was noted of it (IDENTITY-6). */
+static void raft__first_configuration_counts_as_committed(void **state)
+{
+    struct raft_config_at at = {.index = 1};
+    struct raft_term_range range = {1, 1};
+    struct raft_start start = {.hard_state = {.current_term = 1},
+                               .last_index = 1,
+                               .terms = &range,
+                               .n_terms = 1,
+                               .configs = &at,
+                               .n_configs = 1};
+    struct raft_status status;
+    struct raft *r = NULL;
+
+    (void)state;
+    fx_init(&fx, 3, 0, 1);
+    at.configuration = fx.configuration;
+    assert_int_equal(raft_new(&fx.nodes[1].conf, &start, 1, &r), 0);
+    raft_get_status(r, &status);
+    assert_int_equal(status.commit_index, 1);
+    raft_free(r);
 }
 
 /* Every allocation may fail: -ENOMEM, and nothing is leaked. */
@@ -952,6 +980,7 @@ int main(void)
         T(raft__latest_configuration_is_in_force),
         T(raft__node_outside_the_configuration_does_not_campaign),
         T(raft__new_refuses_what_contradicts_itself),
+        T(raft__first_configuration_counts_as_committed),
         T(raft__new_gives_everything_back_without_memory),
         T(raft__impossible_messages_are_refused_unchanged),
     };

@@ -898,7 +898,8 @@ static void raft__learner_replicates_without_counting(void **state)
     assert_int_equal(fx.nodes[4].committed_handed, fx_last(&fx, 4));
 }
 
-/* Followers learn of a commit with the next heartbeat at the latest, without new entries (READ-31). */
+/* Followers learn of a commit with the next heartbeat at the latest, without new entries
+ * (READ-31). */
 static void raft__idle_followers_learn_what_is_committed(void **state)
 {
     (void)state;

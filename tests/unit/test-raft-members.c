@@ -278,6 +278,139 @@ static void raft__votes_are_counted_by_the_newest_configuration(void **state)
     fx_init(&fx, 1, 0, 1);
 }
 
+/* ---- names that come back ---- */
+
+/* n1, n2 and a server called "n3" under the id of node i: 3 is the founder, 4 the one that came
+ * back under the name with an empty disk. */
+static void configuration_with_n3_of(unsigned i, struct raft_configuration *ret_c)
+{
+    fx_configuration(&fx, "12", ret_c);
+    assert_int_equal(raft_configuration_add(ret_c, fx_id(&fx, i), "n3", RAFT_VOTER, "127.0.0.1:1",
+                                            "127.0.0.1:2"),
+                     0);
+}
+
+static void lead_with_founder_n3(void)
+{
+    lead(4, "123");
+}
+
+/* The new one holds nothing: it must not count for what the dead one had acknowledged, and is
+ * sent the log from where it says (MEMBER-5). In one entry that exchanges the two, and over two
+ * entries. */
+static void raft__returned_name_inherits_no_match_index(void **state)
+{
+    (void)state;
+    for (unsigned exchange = 0; exchange < 2; exchange++) {
+        struct raft_configuration c;
+        struct raft_status s;
+        struct raft_entry_id e;
+
+        lead_with_founder_n3();
+        e = fx_propose(&fx, 1);
+        fx.nodes[1].manual_store = true;
+        fx_puppet_ack(&fx, 3, 1, fx_last(&fx, 1)); /* the dead one had everything */
+        (void)fx_propose(&fx, 1);
+        fx_puppet_ack(&fx, 3, 1, fx_last(&fx, 1));
+        if (exchange == 0)
+            (void)configure("12");
+        configuration_with_n3_of(4, &c);
+        (void)fx_configure(&fx, 1, &c);
+        s = fx_status(&fx, 1);
+        assert_null(fx_peer(&fx, &s, 3));
+        assert_int_equal(fx_peer(&fx, &s, 4)->match_index, 0);
+        e.index = fx_last(&fx, 1);
+        fx_store_all(&fx, 1);
+        assert_true(fx_commit(&fx, 1) < e.index); /* n1 alone of three */
+        fx_puppet_ack(&fx, 3, 1, e.index);        /* the dead one's answer arrives late */
+        assert_true(fx_commit(&fx, 1) < e.index);
+        fx_puppet_ack(&fx, 4, 1, e.index);
+        assert_int_equal(fx_commit(&fx, 1), e.index);
+        fx_done(&fx);
+    }
+    fx_init(&fx, 1, 0, 1);
+}
+
+/* Its refusals are taken, not thrown away as late: it catches up. */
+static void raft__returned_name_is_sent_the_log_from_its_start(void **state)
+{
+    struct raft_configuration c;
+    struct raft_msg no;
+
+    (void)state;
+    lead_with_founder_n3();
+    fx_puppet_ack(&fx, 3, 1, fx_propose(&fx, 1).index);
+    configuration_with_n3_of(4, &c);
+    drop_all();
+    (void)fx_configure(&fx, 1, &c);
+    no = fx_make(&fx, RAFT_MSG_APPEND_RESP, 4, 1, fx_term(&fx, 1));
+    no.index = fx_find(&fx, 1, 4, RAFT_MSG_APPEND)->m.prev.index;
+    no.reject = true;
+    no.hint.index = 2; /* it holds the first entry alone */
+    drop_all();
+    fx_inject_ok(&fx, &no);
+    assert_int_equal(fx_find(&fx, 1, 4, RAFT_MSG_APPEND)->m.prev.index, 1);
+}
+
+static void raft__returned_name_inherits_no_acknowledged_round(void **state)
+{
+    struct raft_configuration c;
+    uint64_t round;
+    uint64_t a;
+
+    (void)state;
+    lead(5, "1235");
+    a = fx_read(&fx, 1, 0);
+    round = fx_round_sent(&fx, 1, 2);
+    ack_round(3, round);
+    assert_read(a, FX_READ_PENDING); /* two of four */
+    fx_configuration(&fx, "12", &c);
+    assert_int_equal(
+        raft_configuration_add(&c, fx_id(&fx, 4), "n3", RAFT_VOTER, "127.0.0.1:1", "127.0.0.1:2"),
+        0);
+    (void)fx_configure(&fx, 1, &c); /* n1, n2 and the one that came back */
+    assert_read(a, FX_READ_PENDING);
+    ack_round(3, round);
+    assert_read(a, FX_READ_PENDING);
+    assert_true(fx_round_sent(&fx, 1, 4) >= round); /* it was told the open round */
+    ack_round(4, round);
+    assert_read(a, FX_READ_DONE);
+}
+
+/* A vote that its predecessor gave in this term is not its own. */
+static void raft__returned_name_inherits_no_vote(void **state)
+{
+    struct raft_configuration c;
+    struct raft_msg m;
+
+    (void)state;
+    fx_init(&fx, 5, 0, 1);
+    configuration_with_n3_of(4, &c);
+    fx_add_config(&fx, 1, 1, &c);
+    fx_start(&fx, 1);
+    /* As voter: who had the vote of the dead one's term is not the new one. */
+    m = fx_make(&fx, RAFT_MSG_VOTE, 3, 1, 5);
+    m.prev = (struct raft_entry_id){1, 9};
+    fx_inject_ok(&fx, &m);
+    assert_false(fx_only(&fx, 1, 3, RAFT_MSG_VOTE_RESP)->reject);
+    m = fx_make(&fx, RAFT_MSG_VOTE, 4, 1, 5);
+    m.prev = (struct raft_entry_id){1, 9};
+    fx_inject_ok(&fx, &m);
+    assert_true(fx_only(&fx, 1, 4, RAFT_MSG_VOTE_RESP)->reject);
+    /* As candidate: the dead one's late grant is nobody's. */
+    drop_all();
+    fx_tick_deadline(&fx, 1);
+    m = fx_make(&fx, RAFT_MSG_PRE_VOTE_RESP, 3, 1, 6);
+    fx_inject_ok(&fx, &m);
+    assert_int_equal(fx_role(&fx, 1), RAFT_PRE_CANDIDATE);
+    m = fx_make(&fx, RAFT_MSG_PRE_VOTE_RESP, 4, 1, 6);
+    fx_inject_ok(&fx, &m);
+    assert_int_equal(fx_role(&fx, 1), RAFT_CANDIDATE);
+    m = fx_make(&fx, RAFT_MSG_VOTE_RESP, 3, 1, 6);
+    fx_inject_ok(&fx, &m);
+    assert_int_equal(fx_role(&fx, 1), RAFT_CANDIDATE);
+}
+
 /* ---- the whole ---- */
 
 static void change(const char *servers)
@@ -344,6 +477,10 @@ int main(void)
         TEST(removed_server_does_not_count_for_rounds),
         TEST(role_decides_at_the_moment_of_use),
         TEST(votes_are_counted_by_the_newest_configuration),
+        TEST(returned_name_inherits_no_match_index),
+        TEST(returned_name_is_sent_the_log_from_its_start),
+        TEST(returned_name_inherits_no_acknowledged_round),
+        TEST(returned_name_inherits_no_vote),
         TEST(group_grows_and_shrinks),
 #undef TEST
     };

@@ -154,7 +154,8 @@ static void raft__paper_vote_of_a_lower_term_is_refused(void **state)
     assert_true(fx_status(&fx, 1).voted_for == 0);
 }
 
-/* 2. One vote per term, first come first served (3.4); the same candidate may ask again (VOTE-2). */
+/* 2. One vote per term, first come first served (3.4); the same candidate may ask again
+ * (VOTE-2). */
 static void raft__paper_vote_once_per_term(void **state)
 {
     struct raft_msg m;

@@ -230,11 +230,12 @@ static void rig_init(struct rig *rig, unsigned n_voters)
         char name[16];
 
         (void)snprintf(name, sizeof(name), "n%u", i);
-        assert_int_equal(
-            raft_configuration_add(&config.configuration, name, RAFT_VOTER, "a:1", "a:2"), 0);
+        assert_int_equal(raft_configuration_add(&config.configuration, raft_founder_id(name), name,
+                                                RAFT_VOTER, "a:1", "a:2"),
+                         0);
     }
     raft_conf_init(&conf.raft);
-    conf.raft.id = raft_node_id_of_name("n1");
+    conf.raft.id = raft_founder_id("n1");
     conf.raft.election_timeout_us = ELECTION_US;
     conf.raft.heartbeat_us = HEARTBEAT_US;
     conf.raft.seed = 1;
@@ -265,8 +266,8 @@ static void store(struct rig *rig)
 
 static void from_n2(struct rig *rig, struct raft_msg m)
 {
-    m.from = raft_node_id_of_name("n2");
-    m.to = raft_node_id_of_name("n1");
+    m.from = raft_founder_id("n2");
+    m.to = raft_founder_id("n1");
     assert_int_equal(replica_step(rig->r, &m, rig->now), 0);
 }
 

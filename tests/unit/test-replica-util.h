@@ -468,11 +468,11 @@ static inline void fx_init(struct fx *fx, int n)
     fx->last = &fx->first;
     raft_configuration_init(&c);
     for (int i = 0; i < n; i++)
-        assert_int_equal(raft_configuration_add(&c, names[i], RAFT_VOTER, "", names[i]), 0);
+        assert_int_equal(raft_configuration_add(&c, raft_founder_id(names[i]), names[i], RAFT_VOTER, "", names[i]), 0);
     for (int i = 0; i < n; i++) {
         fx->nodes[i].fx = fx;
         fx->nodes[i].i = i;
-        fx->nodes[i].id = raft_node_id_of_name(names[i]);
+        fx->nodes[i].id = raft_founder_id(names[i]);
     }
     for (int i = 0; i < n; i++)
         fx_start_node(fx, i, &c);

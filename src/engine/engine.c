@@ -1,0 +1,358 @@
+/* Birth, turn and death of a node, and what must be right before it starts.
+ *
+ * The order of opening: the state first, since what it has applied is evidence for the log's
+ * recovery (entries that were applied were durable here); then the log; then both are compared;
+ * then the replica starts from what they say. */
+#include "engine/engine.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "base/exit_codes.h"
+#include "engine/engine_int.h"
+
+#include "base/banned.h"
+
+/* Messages that no correct node sends: five lines in ten seconds. */
+#define INVALID_WINDOW_US 10000000u
+#define INVALID_BURST     5u
+
+const char *engine_refusal_text(int refusal)
+{
+    switch (refusal) {
+#define ENGINE_REFUSAL_TEXT(name, number, event, code)                                             \
+    case name:                                                                                     \
+        return event;
+        ENGINE_REFUSALS(ENGINE_REFUSAL_TEXT)
+    default:
+        return "core_refused";
+    }
+}
+
+int engine_refusal_exit_code(int refusal)
+{
+    switch (refusal) {
+#define ENGINE_REFUSAL_CODE(name, number, event, code)                                             \
+    case name:                                                                                     \
+        return code;
+        ENGINE_REFUSALS(ENGINE_REFUSAL_CODE)
+    default:
+        return EXIT_IO_ERROR;
+    }
+}
+
+/* A host with a trace of its own writes the lines itself. */
+static bool logs(const struct engine *e)
+{
+    return e->ops.trace == NULL;
+}
+
+int engine_new(const struct engine_ops *ops, const struct service_conf *service,
+               struct engine **ret)
+{
+    cleanup_free struct engine *e = calloc(1, sizeof(*e));
+    struct service_ops service_ops;
+    int rc;
+
+    rid_assert((service != NULL) == (ops->out != NULL));
+    rid_assert(ops->trace != NULL || ops->invalid_action != NULL);
+    if (e == NULL)
+        return err_origin(-ENOMEM);
+    e->ops = *ops;
+    e->invalid_limit = (struct log_limit){.window_us = INVALID_WINDOW_US, .burst = INVALID_BURST};
+    if (service != NULL) {
+        engine_fill_service_ops(e, &service_ops);
+        rc = service_new(service, &service_ops, &e->service);
+        if (rc != 0)
+            return err_trace(rc);
+    }
+    *ret = take_ptr(e);
+    return 0;
+}
+
+int engine_create_log(const struct engine_conf *conf, const void *config_entry, size_t len)
+{
+    struct store_conf log = conf->log;
+    struct vfs *vfs = NULL;
+    int rc = 0;
+
+    if (log.vfs == NULL)
+        rc = vfs_posix_new(conf->log_fd, &vfs);
+    if (rc != 0)
+        return err_trace(rc);
+    if (vfs != NULL)
+        log.vfs = vfs;
+    rc = store_create(&log, config_entry, len);
+    if (vfs != NULL)
+        vfs_posix_free(vfs);
+    return err_trace(rc);
+}
+
+/* ---- opening ---- */
+
+static int open_state(struct engine *e, const struct engine_conf *conf)
+{
+    static const char *const found[] = {[KV_TRUSTED_SAME_BOOT] = "same_boot",
+                                        [KV_TRUSTED_CLEAN] = "clean",
+                                        [KV_NEW] = "new",
+                                        [KV_REBUILD] = "rebuild"};
+    enum kv_trust trust;
+    int rc;
+
+    if (conf->state != NULL) {
+        e->state = *conf->state;
+        return 0;
+    }
+    rc = kv_open(&conf->kv, &trust, &e->kv);
+    if (rc != 0) {
+        if (err_text()[0] == '\0')
+            (void)err_say(rc, "cannot open the state in '%s'", conf->kv.dir);
+        return ENGINE_E_STATE;
+    }
+    engine_state_of_kv(e->kv, &e->state);
+    if (logs(e))
+        log_event(trust == KV_REBUILD ? LOG_WARNING : LOG_INFO, "state_opened",
+                  "found=%s applied_index=%llu%s%s%s", found[trust],
+                  (unsigned long long)kv_last_applied(e->kv).index,
+                  trust == KV_REBUILD ? " why='" : "", trust == KV_REBUILD ? err_text() : "",
+                  trust == KV_REBUILD ? "' action=replay_log" : "");
+    return 0;
+}
+
+static int refuse_log(const struct engine_conf *conf, int rc)
+{
+    switch (rc) {
+    case STORE_E_DAMAGED:
+        return ENGINE_E_LOG_DAMAGED;
+    case STORE_E_FOREIGN:
+        return ENGINE_E_LOG_FOREIGN;
+    case STORE_E_NO_LOG:
+        return err_say(ENGINE_E_LOG_LOST,
+                       "'%s' holds no log, but this node had one: it may have voted and forgotten; "
+                       "see LOST DISK in ridd(8)",
+                       conf->log_path);
+    default:
+        if (err_text()[0] == '\0')
+            (void)err_say(rc, "cannot open the log in '%s': %s", conf->log_path,
+                          rc < 0 ? strerror(-rc) : "refused");
+        return ENGINE_E_LOG;
+    }
+}
+
+static int open_log(struct engine *e, const struct engine_conf *conf,
+                    struct store_recovered *recovered)
+{
+    struct store_conf log = conf->log;
+    int rc = 0;
+
+    log.applied_index = e->state.last_applied(e->state.ctx).index;
+    if (log.vfs == NULL) {
+        rc = vfs_posix_new(conf->log_fd, &e->vfs);
+        if (rc != 0)
+            return ENGINE_E_LOG;
+        log.vfs = e->vfs;
+    }
+    rc = store_open(&log, recovered, &e->store);
+    if (rc != 0)
+        return refuse_log(conf, rc);
+    if (!logs(e))
+        return 0;
+    if (recovered->torn_tail)
+        log_event(LOG_WARNING, "log_torn_tail", "what='%s' action=cut", recovered->torn_text);
+    log_event(LOG_INFO, "log_opened",
+              "last_index=%llu commit_index=%llu term=%llu segments=%u bytes=%llu",
+              (unsigned long long)recovered->last_index,
+              (unsigned long long)recovered->commit_index,
+              (unsigned long long)recovered->hard_state.current_term, recovered->n_segments,
+              (unsigned long long)recovered->bytes_scanned);
+    return 0;
+}
+
+/* What the state holds must be what the log holds: db/ and wal/ of two different copies would go
+ * on side by side, and nobody would notice (DISK-9). */
+static int compare_state_and_log(const struct engine *e, const struct engine_conf *conf,
+                                 const struct store_recovered *recovered)
+{
+    struct raft_entry_id applied = e->state.last_applied(e->state.ctx);
+    const char *db = conf->kv.dir != NULL ? conf->kv.dir : "";
+    raft_term term = 0;
+
+    if (applied.index == 0)
+        return 0;
+    for (size_t i = 0; i < recovered->n_terms && recovered->terms[i].first <= applied.index; i++)
+        term = recovered->terms[i].term;
+    if (applied.index <= recovered->last_index && applied.term == term)
+        return 0;
+    return err_say(
+        ENGINE_E_CONTRADICTION,
+        "the state in '%s' ends with index %llu of term %llu, but in the log that entry is "
+        "of term %llu: they are not of the same copy; put back the whole data directory, "
+        "or move '%s' away: it is rebuilt from the log",
+        db, (unsigned long long)applied.index, (unsigned long long)applied.term,
+        (unsigned long long)term, db);
+}
+
+static int open_replica(struct engine *e, const struct engine_conf *conf,
+                        const struct store_recovered *recovered)
+{
+    struct replica_conf replica = {
+        .raft = conf->raft,
+        .start = {.hard_state = recovered->hard_state,
+                  .last_index = recovered->last_index,
+                  .commit_index = recovered->commit_index,
+                  .last_applied = e->state.last_applied(e->state.ctx).index,
+                  .terms = recovered->terms,
+                  .n_terms = recovered->n_terms,
+                  .configs = recovered->configs,
+                  .n_configs = recovered->n_configs}};
+    struct replica_ops ops;
+    int rc;
+
+    engine_fill_replica_ops(e, &ops);
+    rc = replica_new(&replica, &ops, e->ops.now_us(e->ops.ctx), &e->replica);
+    if (rc < 0)
+        return err_say(ENGINE_E_MEMORY, "out of memory");
+    if (rc > 0)
+        return err_say(ENGINE_E_CONTRADICTION,
+                       "the log, the state and the configuration contradict each other");
+    return 0;
+}
+
+int engine_open(struct engine *e, const struct engine_conf *conf)
+{
+    struct store_recovered recovered = {0};
+    int rc;
+
+    rid_assert(e->replica == NULL);
+    e->node_name = conf->node_name;
+    rc = open_state(e, conf);
+    if (rc == 0)
+        rc = open_log(e, conf, &recovered);
+    if (rc == 0 && e->ops.recovered != NULL && e->ops.recovered(e->ops.ctx, &recovered) != 0)
+        rc = ENGINE_E_HOST;
+    if (rc == 0)
+        rc = compare_state_and_log(e, conf, &recovered);
+    if (rc == 0)
+        rc = open_replica(e, conf, &recovered);
+    store_recovered_done(&recovered);
+    if (rc == 0 &&
+        raft_configuration_get(raft_get_configuration(engine_raft(e)), conf->raft.id) == NULL)
+        rc = err_say(ENGINE_E_NOT_MEMBER, "the log's configuration does not name '%s'",
+                     conf->node_name);
+    if (rc == 0 && e->service != NULL)
+        service_set_replica(e->service, e->replica, conf->node_name);
+    return rc;
+}
+
+int engine_start_log_thread(struct engine *e, int notify_fd)
+{
+    return log_thread_start(e->store, notify_fd, engine_log_failed, e, &e->log_thread);
+}
+
+/* ---- the loop ---- */
+
+void engine_turn(struct engine *e, uint64_t now_us)
+{
+    uint64_t durable = e->log_thread != NULL ? log_thread_durable(e->log_thread) : e->durable;
+
+    if (durable != e->durable) {
+        e->durable = durable;
+        replica_stored(e->replica, durable, now_us);
+    }
+    if (e->service != NULL)
+        service_turn(e->service, now_us);
+    replica_turn(e->replica, now_us);
+}
+
+void engine_work(struct engine *e, uint64_t now_us)
+{
+    uint64_t number = 0;
+    bool more;
+    int rc;
+
+    if (!store_has_work(e->store))
+        return;
+    err_reset();
+    rc = store_work(e->store, &number);
+    if (rc == 0)
+        rc = store_prepare(e->store, &more);
+    if (rc != 0)
+        engine_log_failed(e, rc);
+    else
+        replica_stored(e->replica, number, now_us);
+}
+
+uint64_t engine_deadline_us(const struct engine *e)
+{
+    uint64_t due = replica_deadline_us(e->replica);
+    uint64_t other = e->service != NULL ? service_deadline_us(e->service) : UINT64_MAX;
+
+    return other < due ? other : due;
+}
+
+/* ---- the end ---- */
+
+void engine_stop(struct engine *e)
+{
+    if (e->log_thread != NULL)
+        log_thread_stop(e->log_thread);
+    e->log_thread = NULL;
+    replica_free(e->replica);
+    e->replica = NULL;
+}
+
+void engine_free(struct engine *e, bool clean)
+{
+    if (e == NULL)
+        return;
+    engine_stop(e);
+    if (e->service != NULL)
+        service_free(e->service);
+    if (e->kv != NULL && kv_close(e->kv, clean) != 0 && clean)
+        log_event(LOG_WARNING, "state_not_clean", "error=\"%s\" action=rebuild_at_start",
+                  err_text());
+    if (e->store != NULL)
+        store_close(e->store);
+    if (e->vfs != NULL)
+        vfs_posix_free(e->vfs);
+    free(e);
+}
+
+/* ---- looking ---- */
+
+struct replica *engine_replica(const struct engine *e)
+{
+    return e->replica;
+}
+
+const struct raft *engine_raft(const struct engine *e)
+{
+    return replica_raft(e->replica);
+}
+
+struct service *engine_service(const struct engine *e)
+{
+    return e->service;
+}
+
+struct store *engine_store(const struct engine *e)
+{
+    return e->store;
+}
+
+void engine_describe(const struct engine *e, char *buf, size_t size)
+{
+    const struct raft *raft;
+
+    if (e == NULL || e->replica == NULL)
+        return;
+    raft = replica_raft(e->replica);
+    (void)snprintf(buf, size, "node %s term %llu role %s commit %llu applied %llu", e->node_name,
+                   (unsigned long long)raft_get_term(raft), raft_role_name(raft_get_role(raft)),
+                   (unsigned long long)raft_get_commit_index(raft),
+                   (unsigned long long)replica_last_applied(e->replica));
+}

@@ -1,0 +1,160 @@
+/* A node without its surroundings: log, state machine, replica and service joined, once for
+ * every host.
+ *
+ * For: any program that runs a replica: the daemon, ridd-maelstrom, the simulator, the node
+ * fuzzer. What a node does about itself is decided here: what its log and its state must have in
+ * common before it starts, what ends it and with which exit code, when it takes no more writes
+ * for lack of room, what it tells its operator, which fields of `status` speak of the disk.
+ * Not for: how anything gets in or out. A host has the sockets, or the lines of standard input,
+ * or the virtual network, the loop and the clock. Nothing about Raft or reads is decided here:
+ * that is raft/ and replica/.
+ * Units: microseconds of one monotonic clock, bytes.
+ * Ownership: the engine owns all that it opens, until engine_free(). Strings, descriptors, the
+ * vfs and the tables' contexts are the host's, and must outlive it.
+ * Errors: engine_new() gives 0 or -errno; engine_open() 0 or enum engine_refusal, with a
+ * sentence in err_text(); then only engine_free() is left. A failure later is final: ops.end is
+ * called, and nothing that is in memory may leave any more.
+ * Thread: one, the host's loop; ops.end may also be called on the log thread.
+ * Source: dissertation 3.5 and 10.2.1 for the order of disk and messages; rules DISK-9 (state
+ * and log are of one copy) and the SPACE family. */
+#ifndef RIDD_ENGINE_ENGINE_H
+#define RIDD_ENGINE_ENGINE_H
+
+#include "kv/kv.h"
+#include "raft/raft.h"
+#include "replica/replica.h"
+#include "service/service.h"
+#include "store/store.h"
+
+struct engine;
+
+/* Why a node may not start: number, event in the log, exit code. LOST: there was a log, and it
+ * is gone. FOREIGN: it is another node's. CONTRADICTION: state and log are not of one copy.
+ * NOT_MEMBER: the log does not name this node. HOST: ops.recovered said so. */
+/* clang-format off */
+#define ENGINE_REFUSALS(X)                                          \
+    X(ENGINE_E_STATE,         1, "state_refused", EXIT_IO_ERROR)    \
+    X(ENGINE_E_LOG,           2, "log_refused",   EXIT_IO_ERROR)    \
+    X(ENGINE_E_LOG_DAMAGED,   3, "log_damaged",   EXIT_DAMAGED)     \
+    X(ENGINE_E_LOG_FOREIGN,   4, "log_foreign",   EXIT_CONF_ERROR)  \
+    X(ENGINE_E_LOG_LOST,      5, "log_lost",      EXIT_DAMAGED)     \
+    X(ENGINE_E_CONTRADICTION, 6, "core_refused",  EXIT_DAMAGED)     \
+    X(ENGINE_E_NOT_MEMBER,    7, "core_refused",  EXIT_CONF_ERROR)  \
+    X(ENGINE_E_MEMORY,        8, "core_refused",  EXIT_IO_ERROR)    \
+    X(ENGINE_E_HOST,          9, "core_refused",  EXIT_IO_ERROR)
+/* clang-format on */
+#define ENGINE_REFUSAL_ENUM(name, number, event, code) name = number,
+enum engine_refusal { ENGINE_REFUSALS(ENGINE_REFUSAL_ENUM) };
+/* "log_lost": the name of the event that a host logs. */
+const char *engine_refusal_text(int refusal);
+int engine_refusal_exit_code(int refusal);
+
+/* Why a running node must end. */
+struct engine_end {
+    int exit_code;
+    int error; /* -errno, or an outcome of the state */
+    const char *what;
+};
+
+/* A state machine in place of kv, with the contracts of kv.h: a simulator has its own. */
+struct engine_state {
+    void *ctx;
+    struct raft_entry_id (*last_applied)(void *ctx);
+    int (*begin)(void *ctx);
+    int (*apply)(void *ctx, const struct raft_entry *e, struct command_result *ret_result);
+    int (*apply_get)(void *ctx, struct wire_slice key, struct command_value *ret_value);
+    int (*commit)(void *ctx);
+    void (*abort)(void *ctx);
+    int (*read_begin)(void *ctx, struct raft_entry_id *ret_last_applied);
+    int (*get)(void *ctx, struct wire_slice key, struct command_value *ret_value);
+    void (*read_end)(void *ctx);
+};
+
+/* What the engine asks of its host. Those marked may be NULL. */
+struct engine_ops {
+    void *ctx;
+    uint64_t (*now_us)(void *ctx);
+    /* A message to a peer, as replica_ops.send. */
+    void (*send)(void *ctx, const struct raft_msg *m);
+    /* The node cannot go on; it was logged. In a process of its own this does not return:
+     * nothing is flushed, nothing tried again. Where it returns, the engine does nothing any
+     * more. */
+    void (*end)(void *ctx, const struct engine_end *end);
+    /* NULL: what happens becomes log lines. Otherwise the engine writes no line at all. */
+    void (*trace)(void *ctx, const struct raft_trace *t);
+    /* What the host does with one whose message no correct node sends: "close_link". */
+    const char *invalid_action;
+
+    /* For who looks at what passes; NULL: straight to the log. They hand on to engine_log_submit()
+     * and store_read(). */
+    int (*log_submit)(void *ctx, const struct raft_ready *ready);
+    int (*log_read)(void *ctx, raft_index from, raft_index to, size_t bytes_max,
+                    struct arena *arena, struct raft_entry *ret_entries, unsigned n_max,
+                    unsigned *ret_n);
+    /* The log is open, nothing was made of it yet. Other than 0: do not start. NULL: go on. */
+    int (*recovered)(void *ctx, const struct store_recovered *r);
+
+    /* Clients, as in service_ops; `out` NULL: this host has no clients, and there is no service. */
+    struct buf *(*out)(void *ctx, void *conn);
+    void (*hold)(void *ctx, void *conn);
+    void (*release)(void *ctx, void *conn);
+    const char *(*client_addr)(void *ctx, raft_node_id id); /* or NULL */
+    bool (*peer_connected)(void *ctx, raft_node_id id);     /* or NULL */
+    void (*status)(void *ctx, struct wire_reply *w);        /* the host's own fields; or NULL */
+    const char *(*init)(void *ctx, const struct wire_request *q); /* or NULL */
+};
+
+struct engine_conf {
+    const char *node_name;
+    struct raft_conf raft; /* id, seed, times, bounds; the engine sets its tables */
+    struct store_conf log; /* vfs NULL: log_fd says where; applied_index is the engine's */
+    int log_fd;            /* the folder of the log; borrowed */
+    const char *log_path;  /* the same in sentences */
+    struct kv_conf kv;
+    const struct engine_state *state; /* instead of kv; copied */
+};
+
+/* service: its conf, or NULL when ops->out is. Nothing is opened yet: until then the service
+ * answers only what needs no replica. */
+int engine_new(const struct engine_ops *ops, const struct service_conf *service,
+               struct engine **ret);
+/* The log of a new node, with its first configuration as entry 1; durable at return. 0 or
+ * -errno. */
+int engine_create_log(const struct engine_conf *conf, const void *config_entry, size_t len);
+/* State, log, their comparison, the replica. Once. */
+int engine_open(struct engine *e, const struct engine_conf *conf);
+/* The disk on a thread of its own; notify_fd, an eventfd, becomes readable when a batch is durable.
+ * Without it the host calls engine_work(), or is the log thread itself (store.h). 0 or -errno. */
+int engine_start_log_thread(struct engine *e, int notify_fd);
+/* No batch is taken any more, those queued are finished, waiting requests are failed; log and state
+ * stay open. Further calls do nothing. */
+void engine_stop(struct engine *e);
+/* clean: the state is marked so that the next start believes it. NULL is accepted. */
+void engine_free(struct engine *e, bool clean);
+
+/* ---- the loop ---- */
+
+/* Once after everything that came in: what became durable, what is due, what goes out. */
+void engine_turn(struct engine *e, uint64_t now_us);
+/* Without a log thread: what is queued becomes durable, in the caller's time. */
+void engine_work(struct engine *e, uint64_t now_us);
+/* When the turn must be taken even if nothing happens; UINT64_MAX: never. */
+uint64_t engine_deadline_us(const struct engine *e);
+/* What ops.log_submit hands on to. 0 or -errno. */
+int engine_log_submit(struct engine *e, const struct raft_ready *ready);
+
+/* ---- looking ---- */
+
+/* NULL before engine_open(). */
+struct replica *engine_replica(const struct engine *e);
+const struct raft *engine_raft(const struct engine *e);
+struct service *engine_service(const struct engine *e); /* NULL: none */
+struct store *engine_store(const struct engine *e);     /* NULL: not open */
+/* By the configuration in force; "?" when unknown, "none" for 0. */
+const char *engine_name_of(const struct engine *e, raft_node_id id);
+/* One line for whoever reads of a failed assertion; empty before engine_open(). */
+void engine_describe(const struct engine *e, char *buf, size_t size);
+/* Logs an end in the words of ops.end, for a host whose own surroundings fail; the exit code. */
+int engine_log_end(int error, const char *what);
+
+#endif

@@ -1,0 +1,52 @@
+/* The inside of the engine, shared by its files. */
+#ifndef RIDD_ENGINE_ENGINE_INT_H
+#define RIDD_ENGINE_ENGINE_INT_H
+
+#include "base/log.h"
+#include "engine/engine.h"
+#include "store/log_thread.h"
+
+/* space.c: how much room there is, and what was proposed since that was looked at. */
+struct space {
+    uint64_t due_us;    /* when room is looked at again */
+    bool log_is_full;   /* the next segment cannot be prepared */
+    bool state_is_full; /* the map is used beyond STATE_FULL_PERCENT */
+    uint64_t used;
+    uint64_t limit;
+    uint64_t spent;        /* bytes proposed in this tenth of a second */
+    uint64_t spent_before; /* and in the tenth of a second before that */
+};
+
+struct engine {
+    struct engine_ops ops;
+    const char *node_name; /* borrowed */
+    struct vfs *vfs;       /* owned; NULL: the host's is used */
+    struct store *store;
+    struct log_thread *log_thread; /* NULL: none */
+    uint64_t durable;              /* batch of the log thread already told to the replica */
+    struct engine_state state;
+    struct kv *kv; /* NULL: the host's own state */
+    struct replica *replica;
+    struct service *service;
+    struct space space;
+    struct log_limit invalid_limit;
+};
+
+/* tables.c: what replica and service call. */
+void engine_fill_replica_ops(struct engine *e, struct replica_ops *ops);
+void engine_fill_service_ops(struct engine *e, struct service_ops *ops);
+
+/* state.c */
+void engine_state_of_kv(struct kv *kv, struct engine_state *ret);
+
+/* space.c, as service_ops.no_space */
+bool engine_no_space(void *ctx, bool frees, size_t bytes, uint64_t *ret_used, uint64_t *ret_limit);
+
+/* events.c */
+void engine_trace(void *ctx, const struct raft_trace *t);
+/* As replica_ops.fatal. */
+void engine_fatal(void *ctx, int error, const char *what);
+/* As the failure hook of log_thread_start(). */
+void engine_log_failed(void *ctx, int error);
+
+#endif

@@ -1,0 +1,135 @@
+/* What a node tells its operator about itself, and how it ends. The name of each event is stable
+ * and listed in ridd(8). */
+#include <errno.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/exit_codes.h"
+#include "engine/engine_int.h"
+
+#include "base/banned.h"
+
+const char *engine_name_of(const struct engine *e, raft_node_id id)
+{
+    const struct raft_server *server = NULL;
+
+    if (e->replica != NULL && id != 0)
+        server = raft_configuration_get(raft_get_configuration(replica_raft(e->replica)), id);
+    return server != NULL ? server->name : (id == 0 ? "none" : "?");
+}
+
+static void log_invalid(struct engine *e, const char *peer, const char *text)
+{
+    uint64_t suppressed;
+
+    if (log_limit_ok(&e->invalid_limit, e->ops.now_us(e->ops.ctx), &suppressed))
+        log_event(LOG_WARNING, "message_refused", "peer=%s why='%s' suppressed=%llu action=%s",
+                  peer, text, (unsigned long long)suppressed, e->ops.invalid_action);
+}
+
+static void log_trace(struct engine *e, const struct raft_trace *t)
+{
+    const char *peer = engine_name_of(e, t->peer);
+    const char *text = t->text != NULL ? t->text : "";
+
+    switch (t->event) {
+    case RAFT_TRACE_ROLE:
+        log_set_role(raft_role_name(t->role), t->term);
+        log_event(t->role == RAFT_PRE_CANDIDATE ? LOG_DEBUG : LOG_INFO, "role_changed", "why='%s'",
+                  text);
+        break;
+    case RAFT_TRACE_LEADER:
+        log_set_role(raft_role_name(t->role), t->term);
+        log_event(LOG_INFO, "leader_changed", "leader=%s", peer);
+        break;
+    case RAFT_TRACE_VOTE_GRANTED:
+        log_event(LOG_DEBUG, "vote_granted", "peer=%s kind='%s'", peer, text);
+        break;
+    case RAFT_TRACE_VOTE_REFUSED:
+        log_event(LOG_DEBUG, "vote_refused", "peer=%s why='%s'", peer, text);
+        break;
+    case RAFT_TRACE_TRUNCATED:
+        log_event(LOG_INFO, "log_truncated", "from_index=%llu", (unsigned long long)t->index);
+        break;
+    case RAFT_TRACE_CONFIGURATION:
+        log_event(LOG_INFO, "configuration", "index=%llu", (unsigned long long)t->index);
+        break;
+    case RAFT_TRACE_TRANSFER:
+        log_event(LOG_INFO, "leader_transfer", "to=%s state=%s", peer, text);
+        break;
+    case RAFT_TRACE_PROBE:
+        log_event(LOG_DEBUG, "follower_probed", "peer=%s next_index=%llu", peer,
+                  (unsigned long long)t->index);
+        break;
+    case RAFT_TRACE_COMPACTED:
+        log_event(LOG_WARNING, "follower_too_far_behind", "peer=%s next_index=%llu action=wait",
+                  peer, (unsigned long long)t->index);
+        break;
+    case RAFT_TRACE_INVALID:
+        log_invalid(e, peer, text);
+        break;
+    case RAFT_TRACE_COMMIT:
+    case RAFT_TRACE_ROUND:
+        break; /* many a second; status counts them */
+    }
+}
+
+void engine_trace(void *ctx, const struct raft_trace *t)
+{
+    struct engine *e = ctx;
+
+    if (e->ops.trace != NULL)
+        e->ops.trace(e->ops.ctx, t);
+    else
+        log_trace(e, t);
+}
+
+/* ---- the end ---- */
+
+/* What does not check is damage; everything else is the environment's failure, and may be gone
+ * at the next start. */
+static int exit_code_of(int error)
+{
+    return error == -EBADMSG || error == KV_E_DAMAGED ? EXIT_DAMAGED : EXIT_IO_ERROR;
+}
+
+static const char *error_text(int error)
+{
+    if (error < 0)
+        return strerror(-error);
+    return error == KV_E_FULL ? "no room in the map or on the disk" : "damaged";
+}
+
+int engine_log_end(int error, const char *what)
+{
+    const char *text = err_text();
+
+    log_event(LOG_ERROR, "fatal", "what='%s' error=\"%s\" detail=\"%s\" path='%s' action=exit_%d",
+              what, error_text(error), text, err_path(), exit_code_of(error));
+    return exit_code_of(error);
+}
+
+void engine_fatal(void *ctx, int error, const char *what)
+{
+    struct engine *e = ctx;
+    struct engine_end end = {.exit_code = exit_code_of(error), .error = error, .what = what};
+
+    if (e->ops.trace == NULL)
+        (void)engine_log_end(error, what);
+    e->ops.end(e->ops.ctx, &end);
+}
+
+/* A failed write or sync is final, and never damage: what is on the disk is not known any more,
+ * so nothing is believed, nothing tried again (a second fsync may say that all is well when it
+ * is not). */
+void engine_log_failed(void *ctx, int error)
+{
+    struct engine *e = ctx;
+    struct engine_end end = {
+        .exit_code = EXIT_IO_ERROR, .error = error, .what = "cannot write the log"};
+
+    if (e->ops.trace == NULL)
+        log_event(LOG_ERROR, "log_failed", "error=\"%s\" detail=\"%s\" action=exit_%d",
+                  error < 0 ? strerror(-error) : "refused", err_text(), end.exit_code);
+    e->ops.end(e->ops.ctx, &end);
+}

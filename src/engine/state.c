@@ -1,0 +1,63 @@
+/* kv as a table of functions. */
+#include "engine/engine_int.h"
+
+#include "base/banned.h"
+
+static struct raft_entry_id state_last_applied(void *ctx)
+{
+    return kv_last_applied(ctx);
+}
+
+static int state_begin(void *ctx)
+{
+    return kv_begin(ctx);
+}
+
+static int state_apply(void *ctx, const struct raft_entry *e, struct command_result *ret_result)
+{
+    return kv_apply(ctx, e, ret_result);
+}
+
+static int state_apply_get(void *ctx, struct wire_slice key, struct command_value *ret_value)
+{
+    return kv_apply_get(ctx, key, ret_value);
+}
+
+static int state_commit(void *ctx)
+{
+    return kv_commit(ctx);
+}
+
+static void state_abort(void *ctx)
+{
+    kv_abort(ctx);
+}
+
+static int state_read_begin(void *ctx, struct raft_entry_id *ret_last_applied)
+{
+    return kv_read_begin(ctx, ret_last_applied);
+}
+
+static int state_get(void *ctx, struct wire_slice key, struct command_value *ret_value)
+{
+    return kv_get(ctx, key, ret_value);
+}
+
+static void state_read_end(void *ctx)
+{
+    kv_read_end(ctx);
+}
+
+void engine_state_of_kv(struct kv *kv, struct engine_state *ret)
+{
+    *ret = (struct engine_state){.ctx = kv,
+                                 .last_applied = state_last_applied,
+                                 .begin = state_begin,
+                                 .apply = state_apply,
+                                 .apply_get = state_apply_get,
+                                 .commit = state_commit,
+                                 .abort = state_abort,
+                                 .read_begin = state_read_begin,
+                                 .get = state_get,
+                                 .read_end = state_read_end};
+}

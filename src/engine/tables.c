@@ -1,0 +1,254 @@
+/* The tables of functions that join the modules: who calls whom, and nothing decided.
+ *
+ * The state's functions and the host's are called through the engine, one call more: replica has
+ * one context for log, state and host. */
+#include "engine/engine_int.h"
+#include "wire/reply.h"
+
+#include "base/banned.h"
+
+/* ---- the log ---- */
+
+int engine_log_submit(struct engine *e, const struct raft_ready *ready)
+{
+    const struct store_batch b = {.number = ready->batch,
+                                  .has_hard_state = ready->hard_state_changed,
+                                  .hard_state = ready->hard_state,
+                                  .truncate_from = ready->truncate_from,
+                                  .entries = ready->entries,
+                                  .n_entries = ready->n_entries,
+                                  .commit_index = ready->commit_index};
+    int rc = store_submit(e->store, &b);
+
+    if (rc == 0 && e->log_thread != NULL)
+        log_thread_wake(e->log_thread);
+    return rc;
+}
+
+static int log_submit(void *ctx, const struct raft_ready *ready)
+{
+    struct engine *e = ctx;
+
+    if (e->ops.log_submit != NULL)
+        return e->ops.log_submit(e->ops.ctx, ready);
+    return engine_log_submit(e, ready);
+}
+
+static int log_read(void *ctx, raft_index from, raft_index to, size_t bytes_max,
+                    struct arena *arena, struct raft_entry *ret_entries, unsigned n_max,
+                    unsigned *ret_n)
+{
+    struct engine *e = ctx;
+
+    if (e->ops.log_read != NULL)
+        return e->ops.log_read(e->ops.ctx, from, to, bytes_max, arena, ret_entries, n_max, ret_n);
+    return store_read(e->store, from, to, bytes_max, arena, ret_entries, n_max, ret_n);
+}
+
+/* ---- the state ---- */
+
+static int state_begin(void *ctx)
+{
+    struct engine *e = ctx;
+
+    return e->state.begin(e->state.ctx);
+}
+
+static int state_apply(void *ctx, const struct raft_entry *entry, struct command_result *ret_result)
+{
+    struct engine *e = ctx;
+
+    return e->state.apply(e->state.ctx, entry, ret_result);
+}
+
+static int state_apply_get(void *ctx, struct wire_slice key, struct command_value *ret_value)
+{
+    struct engine *e = ctx;
+
+    return e->state.apply_get(e->state.ctx, key, ret_value);
+}
+
+static int state_commit(void *ctx)
+{
+    struct engine *e = ctx;
+
+    return e->state.commit(e->state.ctx);
+}
+
+static void state_abort(void *ctx)
+{
+    struct engine *e = ctx;
+
+    e->state.abort(e->state.ctx);
+}
+
+static int state_read_begin(void *ctx, struct raft_entry_id *ret_last_applied)
+{
+    struct engine *e = ctx;
+
+    return e->state.read_begin(e->state.ctx, ret_last_applied);
+}
+
+static int state_get(void *ctx, struct wire_slice key, struct command_value *ret_value)
+{
+    struct engine *e = ctx;
+
+    return e->state.get(e->state.ctx, key, ret_value);
+}
+
+static void state_read_end(void *ctx)
+{
+    struct engine *e = ctx;
+
+    e->state.read_end(e->state.ctx);
+}
+
+/* ---- the replica ---- */
+
+static void send_msg(void *ctx, const struct raft_msg *m)
+{
+    struct engine *e = ctx;
+
+    e->ops.send(e->ops.ctx, m);
+}
+
+void engine_fill_replica_ops(struct engine *e, struct replica_ops *ops)
+{
+    *ops = (struct replica_ops){.ctx = e,
+                                .log_submit = log_submit,
+                                .log_reader = {log_read, e},
+                                .state_begin = state_begin,
+                                .state_apply = state_apply,
+                                .state_apply_get = state_apply_get,
+                                .state_commit = state_commit,
+                                .state_abort = state_abort,
+                                .state_read_begin = state_read_begin,
+                                .state_get = state_get,
+                                .state_read_end = state_read_end,
+                                .send = send_msg,
+                                .trace = engine_trace,
+                                .fatal = engine_fatal};
+}
+
+/* ---- the service ---- */
+
+static struct buf *service_out(void *ctx, void *conn)
+{
+    struct engine *e = ctx;
+
+    return e->ops.out(e->ops.ctx, conn);
+}
+
+static void service_hold(void *ctx, void *conn)
+{
+    struct engine *e = ctx;
+
+    e->ops.hold(e->ops.ctx, conn);
+}
+
+static void service_release(void *ctx, void *conn)
+{
+    struct engine *e = ctx;
+
+    e->ops.release(e->ops.ctx, conn);
+}
+
+static uint64_t service_now(void *ctx)
+{
+    struct engine *e = ctx;
+
+    return e->ops.now_us(e->ops.ctx);
+}
+
+static const char *client_addr(void *ctx, raft_node_id id)
+{
+    struct engine *e = ctx;
+
+    return e->ops.client_addr != NULL ? e->ops.client_addr(e->ops.ctx, id) : NULL;
+}
+
+static bool peer_connected(void *ctx, raft_node_id id)
+{
+    struct engine *e = ctx;
+
+    return e->ops.peer_connected(e->ops.ctx, id);
+}
+
+static uint64_t record_bytes(void *ctx, size_t payload_len)
+{
+    (void)ctx;
+    return store_record_bytes(payload_len);
+}
+
+static void service_event(void *ctx, enum log_level level, const char *event, const char *text)
+{
+    (void)ctx;
+    log_event(level, event, "what='%s'", text);
+}
+
+static const char *service_init(void *ctx, const struct wire_request *q)
+{
+    struct engine *e = ctx;
+
+    return e->ops.init(e->ops.ctx, q);
+}
+
+static void status_log(const struct engine *e, struct wire_reply *w)
+{
+    struct store_stats log;
+
+    store_get_stats(e->store, &log);
+    wire_reply_open_object(w, "log");
+    wire_reply_u64(w, "fsyncs", log.n_fsyncs);
+    wire_reply_u64(w, "bytes", log.log_bytes);
+    wire_reply_u64(w, "bytes_written", log.bytes_written);
+    wire_reply_u64(w, "segments", log.n_segments);
+    wire_reply_u64(w, "last_fsync_us", log.last_fsync_us);
+    wire_reply_u64(w, "max_fsync_us", log.max_fsync_us);
+    wire_reply_close_object(w);
+}
+
+static void status_state(const struct engine *e, struct wire_reply *w)
+{
+    struct kv_stats state = {0};
+    char digest[33];
+
+    if (e->kv == NULL || kv_get_stats(e->kv, &state) != 0)
+        return;
+    wire_reply_open_object(w, "state");
+    wire_reply_u64(w, "keys", state.n_keys);
+    wire_reply_u64(w, "bytes", state.used_bytes);
+    wire_reply_u64(w, "limit_bytes", state.map_bytes);
+    (void)snprintf(digest, sizeof(digest), "%016llx%016llx", (unsigned long long)state.digest.high,
+                   (unsigned long long)state.digest.low);
+    wire_reply_str(w, "digest", digest);
+    wire_reply_u64(w, "digest_index", state.digest_index);
+    wire_reply_close_object(w);
+}
+
+static void service_status(void *ctx, struct wire_reply *w)
+{
+    struct engine *e = ctx;
+
+    status_log(e, w);
+    status_state(e, w);
+    if (e->ops.status != NULL)
+        e->ops.status(e->ops.ctx, w);
+}
+
+void engine_fill_service_ops(struct engine *e, struct service_ops *ops)
+{
+    *ops = (struct service_ops){.ctx = e,
+                                .out = service_out,
+                                .hold = service_hold,
+                                .release = service_release,
+                                .now_us = service_now,
+                                .client_addr = client_addr,
+                                .status = service_status,
+                                .peer_connected =
+                                    e->ops.peer_connected != NULL ? peer_connected : NULL,
+                                .record_bytes = record_bytes,
+                                .event = service_event,
+                                .no_space = engine_no_space,
+                                .init = e->ops.init != NULL ? service_init : NULL};
+}
