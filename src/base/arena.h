@@ -1,8 +1,14 @@
-/* A bump allocator: many small blocks, released together. Owned by one thread.
+/* A bump allocator: many small blocks, released together.
  *
- * arena_alloc() returns memory aligned to 16 bytes, valid until arena_reset() or arena_done(); NULL
- * only when the given allocator fails. arena_reset() keeps the first chunk, so that a loop settles
- * without asking for memory. */
+ * For: what lives as long as one turn or one request: decoded entries, keys, texts.
+ * Not for: blocks that are freed one by one, or that outlive the reset.
+ * Units: bytes.
+ * Ownership: the arena owns its chunks, which come from the allocator given at _init. A block is
+ * the caller's until arena_reset() or arena_done(), is aligned to 16 bytes, and is never freed
+ * alone. arena_reset() keeps the first chunk, so that a loop settles without asking for memory.
+ * Errors: NULL only when the given allocator fails; the arena is as before.
+ * Thread: one at a time.
+ * Source: the usual region allocator (Hanson, 1990). */
 #ifndef RIDD_BASE_ARENA_H
 #define RIDD_BASE_ARENA_H
 

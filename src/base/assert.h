@@ -1,9 +1,14 @@
 /* Assertions that stay on in release builds.
  *
- * For errors of the programmer only; bytes from the disk or the network are validated and refused,
- * never asserted. rid_assert() prints the expression, the place and what the context hook adds
- * (node, term, role, indexes), then aborts: a stopped node is what Raft survives, a wrong one is
- * not. Any thread. */
+ * For: errors of the programmer. rid_assert() prints the expression, the place and what the
+ * context hook adds (node, term, role, indexes), then aborts: a stopped node is what Raft
+ * survives, a wrong one is not. One condition for each, so that the line says which one failed.
+ * Not for: bytes from the disk or the network, which are validated and refused; nor for memory,
+ * disk or kernel that fail, which are errors.
+ * Errors: none; it returns or the process ends.
+ * Thread: any; the hook is called on the thread that failed.
+ * Source: a safety system states what it relies on and checks it where it runs.
+ * Obvious: units, ownership. */
 #ifndef RIDD_BASE_ASSERT_H
 #define RIDD_BASE_ASSERT_H
 

@@ -1,5 +1,10 @@
-/* Functions that have a safer neighbour are compile errors. Include it last in a .c file's list of
- * headers. */
+/* Functions that have a safer neighbour are compile errors.
+ *
+ * For: every .c file of src, included last, so that headers of the system may use them.
+ * Not for: headers.
+ * Errors: at compile time, with the name of the function in the message.
+ * Source: the idea of git's banned.h.
+ * Obvious: units, ownership, thread. */
 #ifndef RIDD_BASE_BANNED_H
 #define RIDD_BASE_BANNED_H
 

@@ -1,8 +1,15 @@
-/* A growing array of bytes with an owner. Owned by one thread.
+/* A growing array of bytes with an owner.
  *
- * buf_reserve() gives room for n more bytes behind the used ones, or NULL when memory is out (the
- * buffer is unchanged then); buf_add*() return 0 or -ENOMEM. buf_consume() drops bytes from the
- * front (memmove: keep it rare). */
+ * For: bytes that are put together piece by piece, or come in pieces: frames, lines, replies.
+ * Not for: queues (buf_consume() moves what remains: keep it rare), or text that has a bound.
+ * Units: bytes.
+ * Ownership: the buffer owns its memory until buf_done(); buf_reserve() gives room for n more bytes
+ * behind the used ones, which is valid until the next call on this buffer. The caller adds to len
+ * what it has written there.
+ * Errors: buf_reserve() is NULL and buf_add*() -ENOMEM when memory is out; the buffer is unchanged
+ * then.
+ * Thread: one at a time.
+ * Obvious: source. */
 #ifndef RIDD_BASE_BUF_H
 #define RIDD_BASE_BUF_H
 

@@ -1,4 +1,10 @@
-/* Little-endian integers at unaligned places. Pure; the caller has checked the bounds. */
+/* Little-endian integers at unaligned places.
+ *
+ * For: every format of ours, on disk and between nodes, so that both are alike on all machines.
+ * Not for: checking that the bytes are there: the caller has compared the length before.
+ * Units: put_uN and get_uN move N bits.
+ * Errors: none; a place beyond the end is an error of the programmer that nothing here can see.
+ * Obvious: ownership, thread, source. */
 #ifndef RIDD_BASE_BYTES_H
 #define RIDD_BASE_BYTES_H
 

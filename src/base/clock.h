@@ -1,4 +1,12 @@
-/* Clocks. The core never calls these: time is its argument. Any thread. */
+/* The clocks of the kernel.
+ *
+ * For: hosts, which hand the time on as an argument.
+ * Not for: the core, which is told the time, and never for a cached time of a loop: a lease and a
+ * read round need the time of now (READ-44).
+ * Units: microseconds.
+ * Errors: none: the two clocks exist on every kernel that runs us.
+ * Thread: any.
+ * Obvious: ownership, source. */
 #ifndef RIDD_BASE_CLOCK_H
 #define RIDD_BASE_CLOCK_H
 

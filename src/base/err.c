@@ -6,6 +6,10 @@
 #include <stdio.h>
 #include <string.h>
 
+/* An analyser is given other ones (err.h). */
+#undef err_note
+#undef err_say
+
 static _Thread_local char text[512];
 static _Thread_local char path[512];
 static _Thread_local size_t path_len;

@@ -1,10 +1,18 @@
-/* Errors: 0 is done, < 0 is -errno (the environment failed; handed up unchanged, never matched on),
- * > 0 is an outcome of the called function's own enum (handled by its caller, never forwarded).
+/* The path and the words of an error.
  *
- * err_origin() marks where a negative error is born, err_trace() each place it passes, err_fold()
- * turns an outcome that nobody handles into -ENOTRECOVERABLE. The path is kept per thread and
- * printed by err_path(). err_text() keeps a sentence for the person: lower case, no full stop, what
- * failed first, the subject in quotes. Any thread. */
+ * For: functions that return 0 (done), < 0 (-errno: the environment failed, handed up unchanged and
+ * never matched on) or > 0 (an outcome of the called function's own enum, handled by its caller and
+ * never forwarded). err_origin() marks where a negative error is born, err_trace() each place it
+ * passes; err_path() prints that path. err_text() keeps a sentence for the person: lower case, no
+ * full stop, what failed first, the subject in quotes.
+ * Not for: outcomes, whose words stand with their enum (base/outcome.h). An outcome that a caller
+ * cannot handle goes through err_fold(), which turns it into -ENOTRECOVERABLE.
+ * Ownership: path and sentence are kept per thread; what is returned is valid until the next call
+ * on that thread that changes it.
+ * Errors: none of its own; what is too long is cut.
+ * Thread: any; each sees its own.
+ * Source: the way of dbus-broker's error.c.
+ * Obvious: units. */
 #ifndef RIDD_BASE_ERR_H
 #define RIDD_BASE_ERR_H
 
@@ -12,14 +20,14 @@
 
 int err_note(int error, const char *file, int line, const char *func, int is_origin);
 
-#define err_origin(r) err_note((r), __FILE__, __LINE__, __func__, 1)
-#define err_trace(r)  err_note((r), __FILE__, __LINE__, __func__, 0)
-#define err_fold(r)   err_fold_at((r), __FILE__, __LINE__, __func__)
+#define err_origin(rc) err_note((rc), __FILE__, __LINE__, __func__, 1)
+#define err_trace(rc)  err_note((rc), __FILE__, __LINE__, __func__, 0)
+#define err_fold(rc)   err_fold_at((rc), __FILE__, __LINE__, __func__)
 
-static inline int err_fold_at(int r, const char *file, int line, const char *func)
+static inline int err_fold_at(int rc, const char *file, int line, const char *func)
 {
-    return r > 0 ? err_note(-131 /* ENOTRECOVERABLE */, file, line, func, 1)
-                 : err_note(r, file, line, func, 0);
+    return rc > 0 ? err_note(-131 /* ENOTRECOVERABLE */, file, line, func, 1)
+                  : err_note(rc, file, line, func, 0);
 }
 
 /* Remembers a sentence for this thread and returns error, so that
@@ -31,5 +39,12 @@ const char *err_text(void);
 /* "store.c:12 < main.c:40": origin first. Valid until the next err_* call on this thread. */
 const char *err_path(void);
 void err_reset(void);
+
+/* An analyser that sees one file at a time must know that these return what they are given, or it
+ * takes a failure for a success. */
+#ifdef __clang_analyzer__
+#define err_note(error, ...) (error)
+#define err_say(error, ...)  (error)
+#endif
 
 #endif

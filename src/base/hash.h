@@ -1,5 +1,13 @@
-/* FNV-1a in 64 and 128 bits, with a finalizer. For identities and tables, not against an attacker.
- * Pure. */
+/* FNV-1a in 64 and 128 bits, with a finalizer.
+ *
+ * For: identities made of names, and tables.
+ * Not for: an attacker: collisions can be made.
+ * Units: bytes.
+ * Errors: none.
+ * Thread: any; pure.
+ * Source: draft-eastlake-fnv; the finalizer is that of MurmurHash3. What is stored or sent by its
+ * value may never change.
+ * Obvious: ownership. */
 #ifndef RIDD_BASE_HASH_H
 #define RIDD_BASE_HASH_H
 

@@ -1,9 +1,24 @@
-/* Every bound in one place: where the number comes from, and what happens at the limit
- * (CORE-4). */
+/* Every bound on size, count and time that protects something: where the number comes from, and
+ * what happens at the limit (CORE-4).
+ *
+ * For: the reader who asks how much, how many or how long at most; relations between bounds are
+ * asserted here. By folder, in the order of the layers.
+ * Not for: the widths of formats (they stand beside the format that they describe, and change only
+ * with its version), the room of text buffers and first sizes of what grows, numbers that the
+ * installed header ridd.h promises, and exit codes. tools/check-limits knows these by name and
+ * refuses any other number defined outside of this file.
+ * Units: at the end of each name: _BYTES, _US, _MS, _NS, _PERCENT; without one it is a count.
+ * Ownership: none, these are numbers.
+ * Errors: none.
+ * Thread: any.
+ * Source: said at each number; ridd-protocol(7) and the rules of docs/RULES.md where clients and
+ * peers can see them. */
 #ifndef RIDD_BASE_LIMITS_H
 #define RIDD_BASE_LIMITS_H
 
 #include <assert.h>
+#include <stddef.h>
+#include <stdint.h>
 
 /* ---- keys, values, commands ---- */
 
@@ -19,6 +34,9 @@
 /* Indexes and terms from the wire above this are nonsense: the frame is refused, the link closed
  * (WIRE-2). */
 #define RAFT_INDEX_MAX ((uint64_t)1 << 56)
+
+/* What is looked at of a text for a log line; the rest is cut off and marked. */
+#define LOG_ESC_BYTES_MAX 64
 
 /* ---- the core ---- */
 
@@ -50,6 +68,9 @@
 #define RAFT_COMMITTED_BYTES_MAX   (4u << 20)
 /* Read rounds outstanding at once (READ-65): more only cost messages. */
 #define RAFT_ROUNDS_MAX 2u
+/* Readies taken in one turn: a follower far behind applies in slices and the loop goes on in
+ * between. */
+#define READIES_PER_TURN 16u
 
 /* ---- peer links ---- */
 
@@ -70,7 +91,50 @@ static_assert(RAFT_APPEND_BYTES_MAX + ENTRY_BYTES_MAX <= FRAME_BYTES_MAX, "so mu
 /* Connections that have not finished their handshake; beyond it new ones are closed
  * (PEER-2). */
 #define PEER_HALF_OPEN_MAX 64u
-#define PEER_HANDSHAKE_US  5000000u
+/* From the connection to the end of the handshake, and from the first channel's to the second's:
+ * some election timeouts. Beyond it both connections of the attempt are closed; the dialler comes
+ * again. */
+#define PEER_HANDSHAKE_US 5000000u
+/* A first SYN and one repeat; then it is better to start anew than to wait for the kernel's next
+ * repeat. */
+#define PEER_CONNECT_US 2000000u
+/* Delay before a peer is dialled again: doubling, a random part of its upper half. A link that was
+ * up for PEER_STABLE_US starts over. */
+#define PEER_BACKOFF_US_MIN 50000u
+#define PEER_BACKOFF_US_MAX 1000000u
+#define PEER_STABLE_US      2000000u
+/* Unacknowledged or untaken for this long: the kernel gives the connection up. Heartbeats make sure
+ * that there is data. */
+#define PEER_USER_TIMEOUT_MS 3000u
+/* A name is asked of the resolver again at the earliest after this, or after a hundred times what
+ * it took the last time: a slow resolver holds the loop for at most a hundredth of the time. */
+#define PEER_RESOLVE_US 5000000u
+/* Deadlines of handshakes are looked at each eighth of PEER_HANDSHAKE_US, within these. */
+#define PEER_TICK_US_MIN 5000u
+#define PEER_TICK_US_MAX 500000u
+/* A hello has some 80 bytes and may grow. Nobody who has not shaken hands makes us keep more than
+ * this: a longer frame closes the connection. */
+#define PEER_HELLO_BYTES_MAX 512u
+/* The longest frame with its length word: what one connection may keep of its input. */
+#define PEER_IN_BYTES_MAX (FRAME_BYTES_MAX + 4u)
+/* What one more read may add before libevent notices that reading is suspended; input beyond both
+ * closes the link. */
+#define PEER_IN_SLACK_BYTES (64u << 10)
+/* Memory for a turn's output that is kept for the next; what is more is given back. */
+#define PEER_OUT_KEEP_BYTES (64u << 10)
+
+/* ---- sockets of both ports ---- */
+
+/* Addresses of one name; more are ignored. */
+#define NET_ADDRS_MAX 8u
+/* Connections that the kernel keeps for accept(2); beyond it callers are not answered and repeat
+ * their SYN. */
+#define NET_BACKLOG 1024
+/* Connections accepted per listener and loop turn; the rest wait in the kernel's queue for the next
+ * one. */
+#define NET_ACCEPTS_PER_TURN 64u
+/* How long the listener sleeps for want of a descriptor when nothing of ours gives one back. */
+#define NET_ACCEPT_RETRY_US 200000
 
 /* ---- the client port ---- */
 
@@ -97,6 +161,25 @@ static_assert(RAFT_APPEND_BYTES_MAX + ENTRY_BYTES_MAX <= FRAME_BYTES_MAX, "so mu
 #define CLIENT_IDLE_US 300000000u
 /* Bytes read from one client per turn, so that one client cannot hold the loop. */
 #define CLIENT_READ_BYTES_PER_TURN (256u << 10)
+/* One read(2). The buffer is shared by all connections of a port; up to CLIENT_READ_BYTES_PER_TURN
+ * is read in such pieces while they come back full. */
+#define CLIENT_CHUNK_BYTES (64u << 10)
+/* Lines handed up from one connection per turn; the rest waits for the next turn. Each may cost a
+ * parse and an error. */
+#define CLIENT_LINES_PER_TURN 1024u
+/* Lines handed up from all connections between two flushes: some 10 ms of work, so that a flood of
+ * clients delays peers and timers by less than a heartbeat (CLIENT-6). Sockets beyond it are
+ * left readable for the next turn. */
+#define CLIENT_PORT_LINES_PER_TURN 32768u
+/* Output memory that a connection keeps between turns while it is busy; an idle one keeps none. */
+#define CLIENT_OUT_KEEP_BYTES 4096u
+/* After its last line a connection that offended twice is given this long to read it; then it is
+ * closed. */
+#define CLIENT_LINGER_US 2000000u
+/* The timer need not be exact: each deadline is met within an eighth of the shortest, and at most a
+ * second. */
+#define CLIENT_TICK_US_MIN 5000u
+#define CLIENT_TICK_US_MAX 1000000u
 /* [limits] connections; beyond it new ones get one `busy` line and are closed. */
 #define CLIENT_CONNECTIONS_DEFAULT 4096u
 /* Descriptors kept for peers and the log, out of RLIMIT_NOFILE (CLIENT-5). */
@@ -111,6 +194,18 @@ static_assert(RAFT_APPEND_BYTES_MAX + ENTRY_BYTES_MAX <= FRAME_BYTES_MAX, "so mu
 #define COMPARE_CONCURRENCY_MAX 128u
 #define TIMEOUT_MS_DEFAULT      5000u
 #define TIMEOUT_MS_MAX          60000u
+/* ridd-protocol(7): the numbers that a double holds exactly. Beyond: `malformed`. */
+#define MSG_ID_MAX (((uint64_t)1 << 53) - 1)
+/* src and dest of an envelope: 1 to this many bytes, otherwise `malformed`; they are copied for
+ * every request in flight. */
+#define WIRE_ENVELOPE_NAME_BYTES_MAX 255u
+/* Memory for the text of a request that is kept for the next; what is more is given back. */
+#define WIRE_TEXT_KEEP_BYTES (128u << 10)
+/* When a client that was told `busy` should try again: a few batches of the disk from now. */
+#define RETRY_AFTER_MS 20u
+/* Of one read within a run of compare_read_methods: far beyond any step-down. Beyond it the run
+ * ends with the reason. */
+#define COMPARE_DEADLINE_US 60000000u
 
 /* ---- the log ---- */
 
@@ -118,5 +213,158 @@ static_assert(RAFT_APPEND_BYTES_MAX + ENTRY_BYTES_MAX <= FRAME_BYTES_MAX, "so mu
 #define STORE_SEGMENT_FIRST_BYTES (1u << 20)
 #define STORE_SEGMENT_BYTES       (64u << 20)
 #define STORE_BATCH_BYTES_MAX     (8u << 20)
+/* No file of ours is larger (a segment, or one made larger for a batch); a larger one is refused
+ * before it is read. */
+#define STORE_FILE_BYTES_MAX (1u << 30)
+/* Zeros written and synced per slice of preparation, when nothing is queued and when a batch waits
+ * for it. */
+#define STORE_PREPARE_BYTES      (512u << 10)
+#define STORE_PREPARE_BUSY_BYTES (128u << 10)
+/* Copies of torn tails kept for a person to look at; beyond it no further copy is made. */
+#define STORE_TORN_COPIES_MAX 4u
+/* Files of closed segments that store_read() keeps open; the one used longest ago gives way. */
+#define STORE_READ_FILES_MAX 8u
+/* What store_read() takes from a file at once. */
+#define STORE_READ_BYTES (64u << 10)
+/* Memory for building batches that is kept from one to the next; what is more is given back. */
+#define STORE_KEEP_BYTES (1u << 20)
+/* Quiet after a sync for this long: the mark is written that says how far the log was synced
+ * (DISK-18). */
+#define STORE_SYNC_MARK_NS 5000000
+/* How often a full disk is tried again while nothing else happens. */
+#define STORE_NO_SPACE_NS 1000000000
+/* After a failed attempt to make room: calls left out before the next one, at most. */
+#define STORE_NO_SPACE_SKIP_MAX 16u
+
+/* ---- the state ---- */
+
+/* LMDB's default limit; a static library cannot be asked at compile time. Keys of ours are shorter
+ * by their own bound. */
+#define LMDB_KEY_BYTES_MAX 511u
+static_assert(KEY_BYTES_MAX <= LMDB_KEY_BYTES_MAX, "LMDB must take every key");
+/* Read transactions open at once; beyond it one more fails. The loop opens one at a time. */
+#define KV_READERS_DEFAULT 16u
+/* Small durable files (kv/mark.h): a larger payload cannot be written, a larger file is damaged. */
+#define MARK_BYTES_MAX (64u << 10)
+/* Their names are constants of ours; a longer one is refused as a programmer's error. */
+#define MARK_NAME_BYTES_MAX 32u
+
+/* ---- policies of a node ---- */
+
+/* Messages that no correct node sends: five lines in ten seconds, the rest is counted. */
+#define INVALID_LOG_WINDOW_US 10000000u
+#define INVALID_LOG_BURST     5u
+/* How often the free space is looked at, and how full of its map the state may be: above the first
+ * only what makes room is taken, below the second writes are taken again, so that it does not flap
+ * at the edge. */
+#define SPACE_LOOK_US      100000u
+#define STATE_FULL_PERCENT 90u
+#define STATE_ROOM_PERCENT 85u
+static_assert(STATE_ROOM_PERCENT < STATE_FULL_PERCENT, "a gap against flapping");
+/* Names of peers of all times. Beyond: no new peer is accepted. */
+#define IDENTITY_PEERS_MAX 256u
+/* ridd --init asks each peer for at most this long whether it knows this node already. */
+#define INIT_PROBE_MS 500u
+/* At SIGTERM leadership is handed over for at most the first, then what is owed is answered for at
+ * most the second; then the node ends all the same. */
+#define TRANSFER_US 5000000u
+#define DRAIN_US    10000000u
+
+/* ---- configuration ---- */
+
+/* A configuration is a page or two; more is the wrong file: one problem. */
+#define CONF_FILE_BYTES_MAX (256u << 10)
+/* Beyond it the rest is summed up in one line. */
+#define CONF_PROBLEMS_MAX 100u
+/* After %i is replaced; conf_print() must fit it into one line of the file, which inih bounds at
+ * 197 bytes. A longer one is a problem. */
+#define CONF_DATA_DIR_BYTES_MAX 180u
+/* ridd.conf(5), read rounds: more only cost messages. A larger number is a problem. */
+#define CONF_ROUNDS_MAX 8u
+/* Half an address space: 1T where pointers are wide, 1G where they are not. A larger map is a
+ * problem. */
+#define CONF_MAP_BYTES_MAX (sizeof(size_t) > 4 ? (uint64_t)1 << 40 : (uint64_t)1 << 30)
+/* For "did you mean": a longer word is like none. */
+#define CONF_WORD_BYTES_MAX 64u
+/* A host name in full (RFC 1035); a longer one is a problem. */
+#define HOST_BYTES_MAX 253u
+
+/* ---- libridd ---- */
+
+/* The longest line taken from a server: REPLY_BYTES_MAX is what it promises, the rest is for
+ * envelopes of the future. Beyond it the connection is closed (RIDD_BAD_REPLY). */
+#define CALL_LINE_BYTES_MAX (REPLY_BYTES_MAX + (64u << 10))
+/* Between attempts: 10 ms at first, doubled up to 400 ms, half of it to one and a half times as
+ * much by chance, so that clients that failed together do not come back together. */
+#define CALL_BACKOFF_US_MIN 10000u
+#define CALL_BACKOFF_US_MAX 400000u
+/* Hints followed at once; a longer chain is two nodes that each believe in the other, and waits in
+ * between. */
+#define CALL_HINTS_MAX 3u
+/* A read gives no node more than half of what is left, so that a node which hangs does not eat the
+ * whole call. */
+#define CALL_READ_SHARE 2u
+/* No further attempt begins with less than this left, or a tenth of the call's time if that is
+ * less: a write that leaves at the last moment only turns a certain failure into an unknown
+ * outcome. */
+#define CALL_LAST_ATTEMPT_US 20000u
+/* One address of one node, within the call's own time; then the next is tried. */
+#define CALL_CONNECT_MS 1000u
+/* A day, for runs that measure. A longer timeout is RIDD_INVALID. */
+#define CALL_LONG_TIMEOUT_MS_MAX 86400000u
+
+/* ---- ridctl ---- */
+
+/* How long `status`, `ping` and `members` wait for one node, and beyond the nodes' own time for
+ * starting threads on a busy machine. A node that is later is shown as silent. */
+#define CTL_ASK_MS       1000u
+#define CTL_ASK_GRACE_MS 500u
+/* The widest table of a verb; asserted. */
+#define TABLE_COLUMNS_MAX 16
+/* The longest that a run of `compare` may take before ridctl gives up on it, and how often it shows
+ * how far it got. */
+#define CTL_COMPARE_TIMEOUT_MS 86400000u
+#define CTL_PROGRESS_EVERY_MS  200u
+/* `raw`: standard input is not read while this much waits for the server. */
+#define CTL_RAW_OUT_BYTES_MAX (256u << 10)
+/* `write -`: the server's bound holds for compact text; with room for blanks a larger input is a
+ * mistake, and told as one. */
+#define CTL_STDIN_BYTES_MAX ((size_t)4 * VALUE_BYTES_MAX)
+
+/* ---- the Maelstrom host ---- */
+
+/* The longest line: an append of one entry of the largest size, in Base64, and a client's line with
+ * a blank behind each comma. What is longer is skipped. */
+#define MAELSTROM_LINE_BYTES_MAX (4u << 20)
+/* Read before the turn is taken although more is there: a flood does not hold the loop for ever. */
+#define MAELSTROM_IN_BYTES_PER_TURN (8u << 20)
+/* Clients whose order is kept; beyond it those that are owed nothing are forgotten, then `busy`. */
+#define MAELSTROM_CLIENTS_MAX 4096u
+/* Lines of requests that wait for a leader, or for its answer; beyond it `busy`. */
+#define MAELSTROM_FORWARD_BYTES_MAX (64u << 20)
+/* Numbers of forwarded requests that are remembered per node, so that none is done twice. */
+#define MAELSTROM_SEEN_MAX 65536u
+/* compare_read_methods is not bound by timeout_ms; a lost answer must be forgotten some day all the
+ * same. */
+#define MAELSTROM_COMPARE_US 600000000u
+/* A forwarded request that was refused as `busy` is sent again after this. */
+#define MAELSTROM_BUSY_MS 20u
+/* After end of file: how long the reader may take for what was written. */
+#define MAELSTROM_LAST_WRITE_US 10000000u
+/* A run lasts minutes: one map (its file grows with what is in it) and small segments; what does
+ * not fit is refused as by any node that is full. */
+#define MAELSTROM_MAP_BYTES     ((size_t)1 << 30)
+#define MAELSTROM_SEGMENT_BYTES ((size_t)16 << 20)
+/* Messages may travel for a while here, and a person reads them: slower than over TCP. */
+#define MAELSTROM_HEARTBEAT_MS 100u
+#define MAELSTROM_ELECTION_MS  1000u
+/* Of the options that set these two; a larger number is a usage error. */
+#define MAELSTROM_MS_MAX 60000ul
+/* The tree of a work folder is two levels deep; anything deeper is not ours and stays. */
+#define WORKDIR_DEPTH_MAX 4u
+/* Abandoned folders looked at per start; the next start looks at the rest. */
+#define WORKDIR_SWEEP_MAX 256u
+/* Names tried for a new folder; then the start fails. */
+#define WORKDIR_TRIES_MAX 16u
 
 #endif

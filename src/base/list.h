@@ -1,6 +1,14 @@
-/* An intrusive, circular, doubly linked list. A head and a node are the same struct; an
- * initialised node that is in no list points at itself, so list_remove() is harmless on it. One
- * owner thread. */
+/* An intrusive, circular, doubly linked list.
+ *
+ * For: objects that are in a list as long as they live, and leave it from the middle.
+ * Not for: values, which go by place (base/ring.h).
+ * Ownership: the list owns nothing; who frees an object takes it out first. A head and a node are
+ * the same struct; an initialised node that is in no list points at itself, so that list_remove()
+ * is harmless on it.
+ * Errors: none. A node that was never initialised is an error of the programmer.
+ * Thread: one at a time.
+ * Source: the lists of Linux and BSD.
+ * Obvious: units. */
 #ifndef RIDD_BASE_LIST_H
 #define RIDD_BASE_LIST_H
 
@@ -17,9 +25,12 @@ struct list {
     {                                                                                              \
         &(name), &(name)                                                                           \
     }
-/* The formatter takes the minus for a sign. */
+/* The object that `ptr` is the node of. It stays a pointer all the way: made of a number it would
+ * belong to no object for a compiler or an analyser. (The formatter takes the minus for a sign.) */
 /* clang-format off */
-#define list_entry(ptr, type, member) ((type *)((uintptr_t)(ptr) - offsetof(type, member)))
+#define list_entry(ptr, type, member) ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
+#define list_entry_const(ptr, type, member)                                                        \
+    ((const type *)(const void *)((const char *)(ptr) - offsetof(type, member)))
 /* clang-format on */
 /* The list must not change inside the body. */
 #define list_for_each(it, head) for (struct list *it = (head)->next; it != (head); it = it->next)

@@ -60,16 +60,17 @@ static bool to_journal(void)
 {
     static _Atomic int known; /* 0 not looked yet, 1 yes, 2 no */
     const char *env;
+    char *end = NULL;
     unsigned long long dev;
-    unsigned long long ino;
     struct stat st;
     bool yes;
 
     if (known != 0)
         return known == 1;
     env = getenv("JOURNAL_STREAM");
-    yes = env != NULL && sscanf(env, "%llu:%llu", &dev, &ino) == 2 &&
-          fstat(STDERR_FILENO, &st) == 0 && st.st_dev == dev && st.st_ino == ino;
+    dev = env != NULL ? strtoull(env, &end, 10) : 0;
+    yes = env != NULL && *end == ':' && fstat(STDERR_FILENO, &st) == 0 && st.st_dev == dev &&
+          st.st_ino == strtoull(end + 1, NULL, 10);
     known = yes ? 1 : 2;
     return yes;
 }

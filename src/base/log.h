@@ -1,19 +1,26 @@
 /* Structured logging: one line per event, `key=value`, the fixed keys first:
  *
- * ts=... level=info node=n1 term=3 role=leader event=role_changed from=candidate
+ *     ts=... level=info node=n1 term=3 role=leader event=role_changed from=candidate
  *
- * Under systemd (JOURNAL_STREAM names standard error) lines carry a `<N>` priority and no ts.
- *
- * Only engine/, node/, maelstrom/ and ctl/ log above debug; the others return errors. Values from
- * outside go through log_esc(). Control bytes that still reach a line are written as '?', so that
- * one event is one line. Any thread; the context is set by the loop thread. Lines go to standard
- * error with one write(2). */
+ * For: events that an operator looks for by their name. Under systemd (JOURNAL_STREAM names
+ * standard error) lines carry a `<N>` priority and no ts.
+ * Not for: reporting an error to the caller: a function logs or returns, not both, and folders
+ * other than engine/, node/, maelstrom/ and ctl/ do not log above debug.
+ * Units: bytes of text; windows in microseconds.
+ * Ownership: strings are read during the call and not kept. Values from outside go through
+ * log_esc(), into room that the caller owns; control bytes that still reach a line are written as
+ * '?', so that one event is one line.
+ * Errors: a line that cannot be written is lost, with one write(2) for each.
+ * Thread: any; the context is set by the loop thread.
+ * Source: the habits of systemd and logfmt. */
 #ifndef RIDD_BASE_LOG_H
 #define RIDD_BASE_LOG_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "base/limits.h"
 
 enum log_level { LOG_ERROR, LOG_WARNING, LOG_INFO, LOG_DEBUG };
 
@@ -30,7 +37,6 @@ void log_set_role(const char *role, uint64_t term);
 void log_event(enum log_level level, const char *event, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-#define LOG_ESC_BYTES_MAX 64
 /* Quotes up to 64 bytes of s into buf: printable ASCII as it is, the rest as \xNN, cut with "...".
  * Returns buf. */
 const char *log_esc(char *buf, size_t size, const void *s, size_t len);

@@ -1,4 +1,12 @@
-/* SplitMix64: a seed in, a repeatable sequence out. Not for secrets. Pure. */
+/* SplitMix64: a seed in, a repeatable sequence out.
+ *
+ * For: jitter, nonces, tests and simulations that must repeat.
+ * Not for: secrets.
+ * Units: prng_below(n) gives 0 to n - 1.
+ * Errors: none; a bound of 0 is an error of the programmer.
+ * Thread: one at a time for each generator.
+ * Source: Steele, Lea and Flood, 2014.
+ * Obvious: ownership. */
 #ifndef RIDD_BASE_PRNG_H
 #define RIDD_BASE_PRNG_H
 

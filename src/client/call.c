@@ -66,7 +66,7 @@ enum ridd_status ridd_open(const char *endpoints, const struct ridd_options *opt
         return RIDD_INVALID;
     c->timeout_ms = options->timeout_ms > 0 ? options->timeout_ms : TIMEOUT_MS_DEFAULT;
     c->connect_timeout_ms =
-        options->connect_timeout_ms > 0 ? options->connect_timeout_ms : CLIENT_CONNECT_MS;
+        options->connect_timeout_ms > 0 ? options->connect_timeout_ms : CALL_CONNECT_MS;
     c->flags = options->flags;
     c->next_msg_id = 1;
     conn_init(&c->conn);
@@ -147,7 +147,7 @@ static void fail_after_send(struct ridd_reply *r, const struct call *call,
                    (unsigned long long)(waited_us + 500) / 1000);
     else if (result == CONN_E_TOO_LONG)
         reply_fail(r, RIDD_BAD_REPLY, call->kind == RIDD_KIND_READ,
-                   "%s sent a line longer than %u bytes", to->text, CLIENT_LINE_BYTES_MAX);
+                   "%s sent a line longer than %u bytes", to->text, CALL_LINE_BYTES_MAX);
     else
         reply_fail(r, RIDD_DISCONNECTED, call->kind == RIDD_KIND_READ,
                    "%s closed the connection before it answered", to->text);
@@ -404,7 +404,7 @@ static void sleep_until(uint64_t until_us)
 static bool pause_with_jitter(struct turns *t, unsigned at_least_ms)
 {
     unsigned shift = t->n_pauses < 6 ? t->n_pauses : 6;
-    uint64_t base_us = min_u64((uint64_t)CLIENT_BACKOFF_US_MIN << shift, CLIENT_BACKOFF_US_MAX);
+    uint64_t base_us = min_u64((uint64_t)CALL_BACKOFF_US_MIN << shift, CALL_BACKOFF_US_MAX);
     uint64_t us = base_us / 2 + prng_below(&t->c->prng, base_us + 1);
     uint64_t until_us;
 
@@ -433,7 +433,7 @@ static bool go_on(struct turns *t, const struct attempt *a)
         return pause_with_jitter(t, a->hint.retry_after_ms);
     if (next == NEXT_TRY_HINT) {
         aimed = aim_at_hint(c, a);
-        if (aimed && t->n_hints++ < CLIENT_HINTS_MAX)
+        if (aimed && t->n_hints++ < CALL_HINTS_MAX)
             return true;
     }
     if (!aimed && aim_at_untried(t))
@@ -452,7 +452,7 @@ static uint64_t attempt_deadline_us(const struct turns *t, uint64_t now_us)
 {
     if (t->call->kind != RIDD_KIND_READ || (t->c->n_endpoints < 2 && !t->c->has_hint))
         return t->deadline_us;
-    return t->deadline_us - (t->deadline_us - now_us) / CLIENT_READ_SHARE;
+    return t->deadline_us - (t->deadline_us - now_us) / CALL_READ_SHARE;
 }
 
 static void keep_best(struct turns *t, struct attempt *a)
@@ -559,7 +559,7 @@ struct ridd_reply *call_run(struct ridd *c, const struct call *call)
         n_attempts = 1;
         r = run_once(c, call, deadline_us);
     } else {
-        uint64_t reserve_us = min_u64(call->timeout_ms * UINT64_C(100), CLIENT_LAST_ATTEMPT_US);
+        uint64_t reserve_us = min_u64(call->timeout_ms * UINT64_C(100), CALL_LAST_ATTEMPT_US);
         struct turns t = {.c = c,
                           .call = call,
                           .deadline_us = deadline_us,

@@ -20,26 +20,6 @@
 static_assert(RIDD_ENDPOINT_SIZE == ADDRESS_BYTES_MAX + 1, "ridd.h spells the number out");
 static_assert(RIDD_NAME_SIZE == NODE_NAME_BYTES_MAX + 1, "ridd.h spells the number out");
 
-/* The longest line taken from a server: REPLY_BYTES_MAX is what it promises, the rest is for
- * envelopes of the future. Beyond it the connection is closed (RIDD_BAD_REPLY). */
-#define CLIENT_LINE_BYTES_MAX (REPLY_BYTES_MAX + (64u << 10))
-/* Between attempts: 10 ms at first, doubled up to 400 ms, half of it to one and a half times as
- * much by chance, so that clients that failed together do not come back together. */
-#define CLIENT_BACKOFF_US_MIN 10000u
-#define CLIENT_BACKOFF_US_MAX 400000u
-/* Hints followed at once; a longer chain is two nodes that each believe in the other, and waits in
- * between. */
-#define CLIENT_HINTS_MAX 3u
-/* A read gives no node more than half of what is left, so that a node which hangs does not eat the
- * whole call. */
-#define CLIENT_READ_SHARE 2u
-/* No further attempt begins with less than this left, or a tenth of the call's time if that is
- * less: a write that leaves at the last moment only turns a certain failure into an unknown
- * outcome. */
-#define CLIENT_LAST_ATTEMPT_US     20000u
-#define CLIENT_CONNECT_MS          1000u
-#define CLIENT_LONG_TIMEOUT_MS_MAX 86400000u
-
 /* ---- endpoint.c ---- */
 
 struct endpoint {
@@ -66,7 +46,7 @@ enum conn_result {
     CONN_E_UNREACHABLE = 1, /* conn_open: why says more */
     CONN_E_TIMEOUT = 2,
     CONN_E_CLOSED = 3,   /* end of file or a broken connection */
-    CONN_E_TOO_LONG = 4, /* a line above CLIENT_LINE_BYTES_MAX */
+    CONN_E_TOO_LONG = 4, /* a line above CALL_LINE_BYTES_MAX */
     CONN_E_MEMORY = 5,
 };
 void conn_init(struct conn *c);

@@ -55,8 +55,10 @@ static void say_errno(char *why, size_t why_size, const struct endpoint *to, int
 {
     char text[128];
     const char *s = strerror_r(error, text, sizeof(text)); /* GNU's */
-    char first = s[0] >= 'A' && s[0] <= 'Z' ? (char)(s[0] - 'A' + 'a') : s[0];
+    char first = s[0];
 
+    if (first >= 'A' && first <= 'Z')
+        first = (char)(first - 'A' + 'a');
     (void)snprintf(why, why_size, "cannot connect to %s: %c%s", to->text, first,
                    s + (s[0] != '\0'));
 }
@@ -130,20 +132,20 @@ enum conn_result conn_open(struct conn *c, const struct endpoint *to, uint64_t d
                              .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV};
     struct addrinfo *list = NULL;
     int error = ETIMEDOUT;
-    int r;
+    int rc;
 
     conn_close(c);
     /* First as an address, which asks nobody. */
-    r = getaddrinfo(to->host, to->port, &hints, &list);
-    if (r == EAI_NONAME) {
+    rc = getaddrinfo(to->host, to->port, &hints, &list);
+    if (rc == EAI_NONAME) {
         hints.ai_flags = AI_NUMERICSERV | AI_ADDRCONFIG;
-        r = getaddrinfo(to->host, to->port, &hints, &list);
+        rc = getaddrinfo(to->host, to->port, &hints, &list);
     }
-    if (r == EAI_MEMORY)
+    if (rc == EAI_MEMORY)
         return CONN_E_MEMORY;
-    if (r != 0) {
+    if (rc != 0) {
         (void)snprintf(why, why_size, "cannot find the address of %s: %s", to->text,
-                       gai_strerror(r));
+                       gai_strerror(rc));
         return CONN_E_UNREACHABLE;
     }
     for (const struct addrinfo *ai = list; ai != NULL && c->fd < 0; ai = ai->ai_next) {
@@ -269,7 +271,7 @@ enum conn_result conn_line(struct conn *c, uint64_t deadline_us, const char **re
             }
             drop_taken(c);
         }
-        if (c->in.len > CLIENT_LINE_BYTES_MAX)
+        if (c->in.len > CALL_LINE_BYTES_MAX)
             return CONN_E_TOO_LONG;
         r = receive(c, deadline_us);
         if (r != CONN_OK)

@@ -14,9 +14,11 @@
 DEFINE_CLEANUP(json, json_t *, json_decref);
 #define cleanup_json CLEANUP(json)
 
-/* What a builder says: 0, or a reply that ends the call. */
-#define BUILD_NO_MEMORY (-ENOMEM)
-#define BUILD_INVALID   1
+/* What a builder says besides 0: why there is no request to send. */
+enum build {
+    BUILD_NO_MEMORY = -ENOMEM,
+    BUILD_INVALID = 1, /* what was given cannot be asked */
+};
 
 enum ridd_status ridd_json_string(const char *text, size_t len, char **ret_json)
 {
@@ -323,8 +325,8 @@ static struct ridd_reply *request(struct ridd *client, const char *endpoint, con
         reply_fail(r, RIDD_INVALID, true, "%s", endpoint == NULL ? "no endpoint given" : why);
         return r;
     }
-    if (timeout_ms > CLIENT_LONG_TIMEOUT_MS_MAX) {
-        reply_fail(r, RIDD_INVALID, true, "timeout_ms is at most %u", CLIENT_LONG_TIMEOUT_MS_MAX);
+    if (timeout_ms > CALL_LONG_TIMEOUT_MS_MAX) {
+        reply_fail(r, RIDD_INVALID, true, "timeout_ms is at most %u", CALL_LONG_TIMEOUT_MS_MAX);
         return r;
     }
     if (timeout_ms > 0)

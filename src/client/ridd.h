@@ -4,7 +4,7 @@
  * the leader, follows hints, waits out elections, and never sends a write twice unless the first
  * one certainly did not happen.
  *
- * Not: a pool (one connection, one request at a time per struct ridd), an event loop, a cache.
+ * Not for: a pool (one connection, one request at a time per struct ridd), an event loop, a cache.
  *
  *     struct ridd *c;
  *     if (ridd_open("10.0.0.1:7400,10.0.0.2:7400,10.0.0.3:7400", NULL, &c) != RIDD_OK)
@@ -27,7 +27,7 @@
  * Errors: every failure is a status. A call never ends the process, raises no signal (SIGPIPE
  * included), prints nothing, and leaves the struct ridd fit for the next call.
  *
- * Threads: one thread at a time per struct ridd; different ones are independent. Nothing is global.
+ * Thread: one thread at a time per struct ridd; different ones are independent. Nothing is global.
  *
  * Time: a call ends within its timeout, but for looking up host names, which libc cannot bound
  * (addresses are not looked up). Interrupted system calls are resumed with the time that is left.

@@ -108,7 +108,7 @@ int slice_compact(struct slice text, struct buf *buf)
 
     while (at < text.len) {
         size_t start = at;
-        int r;
+        int rc;
 
         if (is_space(text.data[at])) {
             at++;
@@ -119,9 +119,9 @@ int slice_compact(struct slice text, struct buf *buf)
         else
             while (at < text.len && !is_space(text.data[at]) && text.data[at] != '"')
                 at++;
-        r = buf_add(buf, text.data + start, at - start);
-        if (r != 0)
-            return r;
+        rc = buf_add(buf, text.data + start, at - start);
+        if (rc != 0)
+            return rc;
     }
     return 0;
 }

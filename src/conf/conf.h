@@ -1,12 +1,21 @@
 /* The configuration file: parse, check, print. One file serves the whole cluster; which node this
  * is comes from the caller.
  *
- * inih silently turns an indented key into a second value, splits long lines and reports only the
- * first error; the guard here counts lines itself, feeds ini_parse_stream() and refuses those,
- * duplicates and unknown keys, and reports *all* problems with line numbers and the nearest known
- * name. Does not touch the data directory. Any thread.
- *
- * Addresses are kept in one spelling: host names in lower case, IPv6 as inet_ntop() writes it. */
+ * For: reading it with *all* its problems at once, each with its line and the nearest known name,
+ * and printing what is in force. inih silently turns an indented key into a second value, splits
+ * long lines and reports only the first error; the guard here counts lines itself, feeds
+ * ini_parse_stream() and refuses those, duplicates and unknown keys.
+ * Not for: the data directory, the resolver, listening: what a value means in the world is for who
+ * uses it. Nothing is logged.
+ * Units: milliseconds and sizes with K, M, G in the file; microseconds and bytes here, as names
+ * say. Addresses are kept in one spelling: host names in lower case, IPv6 as inet_ntop() writes
+ * it.
+ * Ownership: struct conf owns nothing outside of itself, and self points into it: it is not copied
+ * by assignment. Problems are the caller's until conf_problems_done().
+ * Errors: -errno when the file cannot be read, err_text() says which; CONF_E_PROBLEMS when it can
+ * be and must be mended. Nothing is written to *ret unless 0 is returned.
+ * Thread: any; nothing is global.
+ * Source: ridd.conf(5). */
 #ifndef RIDD_CONF_CONF_H
 #define RIDD_CONF_CONF_H
 
@@ -18,15 +27,6 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "raft/configuration.h"
-
-/* A configuration is a page or two; more is the wrong file: one problem. */
-#define CONF_FILE_BYTES_MAX (256u << 10)
-/* Beyond it the rest is summed up in one line. */
-#define CONF_PROBLEMS_MAX 100u
-/* After %i is replaced; conf_print() must fit it into one line of the file, which inih bounds at
- * 197 bytes. */
-#define CONF_DATA_DIR_BYTES_MAX 180u
-#define CONF_ROUNDS_MAX         8u
 
 struct conf_peer {
     char name[NODE_NAME_BYTES_MAX + 1];

@@ -2,6 +2,7 @@
 #ifndef RIDD_CONF_CONF_INT_H
 #define RIDD_CONF_CONF_INT_H
 
+#include "base/limits.h"
 #include "conf/conf.h"
 
 enum conf_section {
@@ -52,7 +53,11 @@ const char *conf_log_level_name(enum log_level level);
 #define CONF_SIZE_BUF 24
 /* "64M": the largest suffix that divides it. */
 const char *conf_format_size(char buf[CONF_SIZE_BUF], uint64_t bytes);
-/* 0; 1: not a number; 2: a number, but over UINT64_MAX. */
+enum conf_number {
+    CONF_NUMBER_NONE = 1,  /* not a number */
+    CONF_NUMBER_TOO_LARGE, /* a number, but over UINT64_MAX */
+};
+/* 0 or enum conf_number; *ret_value is written only on 0. */
 int conf_parse_number(const char *s, bool with_suffix, uint64_t *ret_value);
 /* Checks an address and writes it in its one spelling; NULL, or what is wrong with it. ret holds
  * ADDRESS_BYTES_MAX + 1. */

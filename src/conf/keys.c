@@ -19,8 +19,6 @@ const char *const conf_section_names[CONF_N_SECTIONS] = {
 #define KIB ((uint64_t)1 << 10)
 #define MIB ((uint64_t)1 << 20)
 #define GIB ((uint64_t)1 << 30)
-/* Half an address space: 1T where pointers are wide, 1G where they are not. */
-#define MAP_BYTES_MAX (sizeof(size_t) > 4 ? 1024 * GIB : GIB)
 /* LMDB and the log count in pages. */
 #define PAGE_BYTES 4096u
 
@@ -30,7 +28,7 @@ const struct conf_key conf_keys[CONF_N_KEYS] = {
     {CONF_CLUSTER, "name", CONF_KIND_NAME, AT(cluster_name), 0, 0, 0, 0},
     {CONF_NODE, "id", CONF_KIND_SELF, 0, 0, 0, 0, 0},
     {CONF_NODE, "data_dir", CONF_KIND_DIR, AT(data_dir), 0, 0, 0, 0},
-    {CONF_NODE, "map_size", CONF_KIND_SIZE, AT(map_size_bytes), GIB, MIB, MAP_BYTES_MAX,
+    {CONF_NODE, "map_size", CONF_KIND_SIZE, AT(map_size_bytes), GIB, MIB, CONF_MAP_BYTES_MAX,
      PAGE_BYTES},
     {CONF_NODE, "log_level", CONF_KIND_LEVEL, AT(log_level), LOG_INFO, LOG_ERROR, LOG_DEBUG, 0},
     {CONF_RAFT, "heartbeat_ms", CONF_KIND_MS, AT(heartbeat_us), 50, 1, 10000, 0},

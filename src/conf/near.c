@@ -4,11 +4,10 @@
 #include <ctype.h>
 #include <string.h>
 
+#include "base/limits.h"
 #include "conf/conf_int.h"
 
 #include "base/banned.h"
-
-#define WORD_MAX 64u
 
 static size_t min3(size_t a, size_t b, size_t c)
 {
@@ -24,7 +23,7 @@ static int same(char a, char b)
 
 static size_t distance(const char *a, size_t n, const char *b, size_t m)
 {
-    size_t rows[3][WORD_MAX + 1];
+    size_t rows[3][CONF_WORD_BYTES_MAX + 1];
     size_t *before = rows[0];
     size_t *above = rows[1];
     size_t *row = rows[2];
@@ -56,14 +55,14 @@ const char *conf_near(const char *word, const char *const *names, size_t n)
     const char *best = NULL;
     size_t best_distance = SIZE_MAX;
 
-    if (len == 0 || len > WORD_MAX)
+    if (len == 0 || len > CONF_WORD_BYTES_MAX)
         return NULL;
     for (size_t i = 0; i < n; i++) {
         size_t name_len = strlen(names[i]);
         size_t limit = name_len / 3 > 1 ? name_len / 3 : 1;
         size_t d;
 
-        if (name_len > WORD_MAX)
+        if (name_len > CONF_WORD_BYTES_MAX)
             continue;
         d = distance(word, len, names[i], name_len);
         if (d <= limit && d < best_distance && d < len) {

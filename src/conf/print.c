@@ -1,9 +1,7 @@
-/* Writing: the configuration in force, and the two identities made from it. */
+/* Writing: the configuration in force. */
 #include <stdio.h>
 #include <string.h>
 
-#include "base/assert.h"
-#include "base/hash.h"
 #include "conf/conf_int.h"
 
 #include "base/banned.h"
@@ -51,24 +49,4 @@ void conf_print(const struct conf *c, FILE *out)
                           p->http_addr[0] != '\0' ? " " : "", p->http_addr);
         }
     }
-}
-
-void conf_cluster_id(const struct conf *c, unsigned char ret_id[16])
-{
-    char text[(RAFT_SERVERS_MAX + 1) * (NODE_NAME_BYTES_MAX + ADDRESS_BYTES_MAX + 2) + 1];
-    size_t at = 0;
-    int n;
-
-    /* peers are sorted by name, addresses have one spelling: the order and the writing in the file
-     * do not matter. */
-    n = snprintf(text, sizeof(text), "%s\n", c->cluster_name);
-    rid_assert(n > 0 && (size_t)n < sizeof(text));
-    at = (size_t)n;
-    for (unsigned i = 0; i < c->n_peers; i++) {
-        n = snprintf(text + at, sizeof(text) - at, "%s %s\n", c->peers[i].name,
-                     c->peers[i].peer_addr);
-        rid_assert(n > 0 && (size_t)n < sizeof(text) - at);
-        at += (size_t)n;
-    }
-    hash_fnv128(text, at, ret_id);
 }

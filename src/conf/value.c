@@ -10,8 +10,6 @@
 
 #include "base/banned.h"
 
-#define HOST_BYTES_MAX 253u
-
 bool conf_name_ok(const char *name)
 {
     size_t len = strlen(name);
@@ -50,7 +48,7 @@ int conf_parse_number(const char *s, bool with_suffix, uint64_t *ret_value)
     bool over = false;
 
     if (*s < '0' || *s > '9')
-        return 1;
+        return CONF_NUMBER_NONE;
     for (; *s >= '0' && *s <= '9'; s++)
         over |= __builtin_mul_overflow(value, (uint64_t)10, &value) ||
                 __builtin_add_overflow(value, (uint64_t)(*s - '0'), &value);
@@ -59,15 +57,15 @@ int conf_parse_number(const char *s, bool with_suffix, uint64_t *ret_value)
         const char *suffix = strchr(suffixes, *s);
 
         if (suffix == NULL)
-            return 1;
+            return CONF_NUMBER_NONE;
         for (const char *p = suffixes; p <= suffix; p++)
             over |= __builtin_mul_overflow(value, (uint64_t)1024, &value);
         s++;
     }
     if (*s != '\0')
-        return 1;
+        return CONF_NUMBER_NONE;
     if (over)
-        return 2;
+        return CONF_NUMBER_TOO_LARGE;
     *ret_value = value;
     return 0;
 }
@@ -162,7 +160,7 @@ const char *conf_normal_address(const char *addr, char *ret)
     char host[HOST_BYTES_MAX + 1];
     char port[6];
     char text[INET6_ADDRSTRLEN];
-    struct in6_addr v6;
+    struct in6_addr v6 = {0};
     struct in_addr v4;
 
     if (conf_split_address(addr, host, sizeof(host), port, sizeof(port)) != 0)

@@ -12,9 +12,6 @@
 
 #include "base/banned.h"
 
-/* Beyond the nodes' own time: for starting threads on a busy machine. */
-#define ASK_GRACE_MS 500u
-
 struct ask {
     pthread_mutex_t mutex;
     pthread_cond_t changed; /* on CLOCK_MONOTONIC */
@@ -117,7 +114,7 @@ static bool ask_start(struct ask *ask, unsigned place, const char *endpoint)
 /* Until all have answered, or the time is over. */
 static void ask_wait(struct ask *ask)
 {
-    uint64_t until_us = clock_mono_us() + (ask->timeout_ms + ASK_GRACE_MS) * UINT64_C(1000);
+    uint64_t until_us = clock_mono_us() + (ask->timeout_ms + CTL_ASK_GRACE_MS) * UINT64_C(1000);
     struct timespec until = {.tv_sec = (time_t)(until_us / 1000000u),
                              .tv_nsec = (long)(until_us % 1000000u) * 1000};
 

@@ -70,21 +70,21 @@ static int take_file(struct ctl *ctl, const char *path)
 {
     static struct conf conf; /* large, and needed once */
     struct conf_problems problems = {0, NULL};
-    int r = conf_load(path, NULL, false, &conf, &problems);
+    int rc = conf_load(path, NULL, false, &conf, &problems);
 
-    if (r < 0)
+    if (rc < 0)
         return report(ctl, CTL_EXIT_CONF, "%s; give --endpoints HOST:PORT,... or --config FILE",
-                      err_text()[0] != '\0' ? err_text() : strerror(-r));
-    if (r != 0) {
+                      err_text()[0] != '\0' ? err_text() : strerror(-rc));
+    if (rc != 0) {
         size_t n = problems.n;
 
         if (n > 0)
-            r = report(ctl, CTL_EXIT_CONF, "%s:%u: %s%s; 'ridd --check-config' shows all", path,
-                       problems.list[0].line, problems.list[0].text, n > 1 ? " (and more)" : "");
+            rc = report(ctl, CTL_EXIT_CONF, "%s:%u: %s%s; 'ridd --check-config' shows all", path,
+                        problems.list[0].line, problems.list[0].text, n > 1 ? " (and more)" : "");
         else
-            r = report(ctl, CTL_EXIT_CONF, "'%s' is not a usable configuration", path);
+            rc = report(ctl, CTL_EXIT_CONF, "'%s' is not a usable configuration", path);
         conf_problems_done(&problems);
-        return r;
+        return rc;
     }
     conf_problems_done(&problems);
     if (conf.n_peers == 0)
@@ -113,11 +113,11 @@ int cluster_find(struct ctl *ctl)
 int cluster_open(struct ctl *ctl, struct ridd **ret_client)
 {
     struct ridd_options options = {.timeout_ms = ctl->timeout_ms, .flags = RIDD_FLAG_IMPATIENT};
-    int r = cluster_find(ctl);
+    int rc = cluster_find(ctl);
     char why[RIDD_TEXT_SIZE];
 
-    if (r != CTL_EXIT_OK)
-        return r;
+    if (rc != CTL_EXIT_OK)
+        return rc;
     if (ridd_check_endpoints(ctl->endpoints, why, sizeof(why)) != RIDD_OK) /* out of the file */
         return report(ctl, CTL_EXIT_CONF, "%s", why);
     if (ridd_open(ctl->endpoints, &options, ret_client) != RIDD_OK)

@@ -1,6 +1,6 @@
 /* What the verbs of ridctl share.
  *
- * A verb is one entry of the table in main.c: its names, its options, its help and a function that
+ * A verb is one entry of the table in verbs.c: its names, its options, its help and a function that
  * gets a struct ctl and returns an exit code. A verb prints its result on standard output and,
  * through report.c, at most one line of error on standard error: what, where, next step. Everything
  * here lives until the process ends. */
@@ -30,9 +30,6 @@ enum ctl_exit {
     CTL_EXIT_AGAIN = 75,
     CTL_EXIT_CONF = 78,
 };
-
-/* How long `status`, `ping` and `members` wait for one node. */
-#define CTL_ASK_MS 1000u
 
 /* Options that only some verbs take: bits of struct verb's `options`. */
 enum ctl_option {
@@ -158,7 +155,6 @@ int doc_print(struct doc *d, const struct ctl *ctl);
 
 /* ---- table.c ---- */
 
-#define TABLE_COLUMNS_MAX 16
 struct table {
     unsigned n_columns;
     uint32_t right;   /* bit per column: numbers */

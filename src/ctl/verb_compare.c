@@ -17,9 +17,6 @@
 DEFINE_CLEANUP(json, json_t *, json_decref);
 #define cleanup_json CLEANUP(json)
 
-/* The longest that a run may take before ridctl gives up on it. */
-#define COMPARE_TIMEOUT_MS 86400000u
-#define PROGRESS_EVERY_MS  200u
 #define PROGRESS_BAR_WIDTH 40
 
 /* ---- the bar ---- */
@@ -65,7 +62,7 @@ static bool poll_node(struct ridd *client, const char *endpoint)
 /* False: finished. */
 static bool progress_wait(struct progress *p)
 {
-    uint64_t until_us = clock_mono_us() + PROGRESS_EVERY_MS * UINT64_C(1000);
+    uint64_t until_us = clock_mono_us() + CTL_PROGRESS_EVERY_MS * UINT64_C(1000);
     struct timespec until = {.tv_sec = (time_t)(until_us / 1000000u),
                              .tv_nsec = (long)(until_us % 1000000u) * 1000};
     bool finished;
@@ -318,7 +315,7 @@ int verb_compare(struct ctl *ctl)
         return exit_code;
     progress_start(&progress, ctl);
     r = ridd_request(client, (const char *)request.data, RIDD_KIND_ONCE,
-                     ctl->timeout_ms != 0 ? ctl->timeout_ms : COMPARE_TIMEOUT_MS);
+                     ctl->timeout_ms != 0 ? ctl->timeout_ms : CTL_COMPARE_TIMEOUT_MS);
     progress_stop(&progress);
     exit_code = r->status == RIDD_OK ? print_reply(ctl, r) : report_failure(ctl, r, NULL);
     ridd_reply_free(r);

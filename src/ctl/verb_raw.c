@@ -13,9 +13,6 @@
 
 #include "base/banned.h"
 
-/* Standard input is not read while this much waits for the server. */
-#define RAW_OUT_BYTES_MAX (256u << 10)
-
 struct raw {
     const struct ctl *ctl;
     const char *endpoint;
@@ -115,7 +112,7 @@ static int pump(struct raw *raw, unsigned timeout_ms)
     while (exit_code == CTL_EXIT_OK && !end) {
         struct pollfd p[2] = {
             {.fd = raw->fd, .events = (short)(POLLIN | (raw->out.len > 0 ? POLLOUT : 0))},
-            {.fd = raw->input_ended || raw->out.len >= RAW_OUT_BYTES_MAX ? -1 : STDIN_FILENO,
+            {.fd = raw->input_ended || raw->out.len >= CTL_RAW_OUT_BYTES_MAX ? -1 : STDIN_FILENO,
              .events = POLLIN},
         };
         int n = poll(p, 2, raw->half_closed ? (int)timeout_ms : -1);

@@ -10,9 +10,6 @@
 
 #include "base/banned.h"
 
-/* The server's bound holds for compact text; with room for blanks a larger input is a mistake. */
-#define STDIN_BYTES_MAX ((size_t)4 * VALUE_BYTES_MAX)
-
 /* All of standard input, without its last newline. */
 static int read_stdin(const struct ctl *ctl, struct buf *ret)
 {
@@ -30,9 +27,10 @@ static int read_stdin(const struct ctl *ctl, struct buf *ret)
         if (n == 0)
             break;
         ret->len += (size_t)n;
-        if (ret->len > STDIN_BYTES_MAX)
+        if (ret->len > CTL_STDIN_BYTES_MAX)
             return report(ctl, CTL_EXIT_USAGE,
-                          "the value on standard input is longer than %zu bytes", STDIN_BYTES_MAX);
+                          "the value on standard input is longer than %zu bytes",
+                          CTL_STDIN_BYTES_MAX);
     }
     if (ret->len > 0 && ret->data[ret->len - 1] == '\n')
         ret->len--;

@@ -13,13 +13,10 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/exit_codes.h"
+#include "base/limits.h"
 #include "engine/engine_int.h"
 
 #include "base/banned.h"
-
-/* Messages that no correct node sends: five lines in ten seconds. */
-#define INVALID_WINDOW_US 10000000u
-#define INVALID_BURST     5u
 
 const char *engine_refusal_text(int refusal)
 {
@@ -63,7 +60,8 @@ int engine_new(const struct engine_ops *ops, const struct service_conf *service,
     if (e == NULL)
         return err_origin(-ENOMEM);
     e->ops = *ops;
-    e->invalid_limit = (struct log_limit){.window_us = INVALID_WINDOW_US, .burst = INVALID_BURST};
+    e->invalid_limit =
+        (struct log_limit){.window_us = INVALID_LOG_WINDOW_US, .burst = INVALID_LOG_BURST};
     if (service != NULL) {
         engine_fill_service_ops(e, &service_ops);
         rc = service_new(service, &service_ops, &e->service);
@@ -222,6 +220,11 @@ static int open_replica(struct engine *e, const struct engine_conf *conf,
     return 0;
 }
 
+static bool is_member(const struct engine *e, raft_node_id id)
+{
+    return raft_configuration_get(raft_get_configuration(engine_raft(e)), id) != NULL;
+}
+
 int engine_open(struct engine *e, const struct engine_conf *conf)
 {
     struct store_recovered recovered = {0};
@@ -239,8 +242,7 @@ int engine_open(struct engine *e, const struct engine_conf *conf)
     if (rc == 0)
         rc = open_replica(e, conf, &recovered);
     store_recovered_done(&recovered);
-    if (rc == 0 &&
-        raft_configuration_get(raft_get_configuration(engine_raft(e)), conf->raft.id) == NULL)
+    if (rc == 0 && !conf->may_be_stranger && !is_member(e, conf->raft.id))
         rc = err_say(ENGINE_E_NOT_MEMBER, "the log's configuration does not name '%s'",
                      conf->node_name);
     if (rc == 0 && e->service != NULL)

@@ -9,14 +9,15 @@
  * or the virtual network, the loop and the clock. Nothing about Raft or reads is decided here:
  * that is raft/ and replica/.
  * Units: microseconds of one monotonic clock, bytes.
- * Ownership: the engine owns all that it opens, until engine_free(). Strings, descriptors, the
- * vfs and the tables' contexts are the host's, and must outlive it.
+ * Ownership: the engine owns all that it opens, until engine_free(). Descriptors, the
+ * vfs, the tables' contexts and node_name are the host's and must outlive it, the other strings
+ * the call.
  * Errors: engine_new() gives 0 or -errno; engine_open() 0 or enum engine_refusal, with a
  * sentence in err_text(); then only engine_free() is left. A failure later is final: ops.end is
  * called, and nothing that is in memory may leave any more.
  * Thread: one, the host's loop; ops.end may also be called on the log thread.
- * Source: dissertation 3.5 and 10.2.1 for the order of disk and messages; rules DISK-9 (state
- * and log are of one copy) and the SPACE family. */
+ * Source: dissertation 3.5 and 10.2.1 for the order of disk and messages; DISK-4 and DISK-9 (what a
+ * start refuses), DISK-13 (a failed write is final), SPACE-2 (when writes are refused). */
 #ifndef RIDD_ENGINE_ENGINE_H
 #define RIDD_ENGINE_ENGINE_H
 
@@ -112,6 +113,8 @@ struct engine_conf {
     const char *log_path;  /* the same in sentences */
     struct kv_conf kv;
     const struct engine_state *state; /* instead of kv; copied */
+    /* A node that its own log does not name may start: peers that lie can make such a log. */
+    bool may_be_stranger;
 };
 
 /* service: its conf, or NULL when ops->out is. Nothing is opened yet: until then the service

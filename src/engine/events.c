@@ -119,9 +119,9 @@ void engine_fatal(void *ctx, int error, const char *what)
     e->ops.end(e->ops.ctx, &end);
 }
 
-/* A failed write or sync is final, and never damage: what is on the disk is not known any more,
- * so nothing is believed, nothing tried again (a second fsync may say that all is well when it
- * is not). */
+/* DISK-13: a failed write or sync is final, and never damage: what is on the disk is not known any
+ * more, so nothing is believed, nothing tried again (a second fsync may say that all is well when
+ * it is not). */
 void engine_log_failed(void *ctx, int error)
 {
     struct engine *e = ctx;

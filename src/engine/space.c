@@ -7,14 +7,13 @@
  *
  * Room is looked at ten times a second, and earlier when what was written since could matter: each
  * look costs a read transaction. A write counts from its proposal on, twice its size (pages of LMDB
- * are not full), until two looks later it is surely part of what the state says of itself. */
+ * are not full), until two looks later it is surely part of what the state says of itself.
+ *
+ * SPACE-1, SPACE-2. */
+#include "base/limits.h"
 #include "engine/engine_int.h"
 
 #include "base/banned.h"
-
-#define SPACE_LOOK_US      100000u
-#define STATE_FULL_PERCENT 90u
-#define STATE_ROOM_PERCENT 85u /* writes are taken again: no flapping at the edge */
 
 static void look(struct engine *e, uint64_t now_us)
 {

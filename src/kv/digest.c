@@ -66,6 +66,7 @@ static struct kv_digest murmur(struct kv_digest seed, const void *data, size_t l
     return (struct kv_digest){.high = h2, .low = h1};
 }
 
+/* Sums of these are equal where states are (STATE-7). */
 struct kv_digest digest_record(const void *key, size_t key_len, const void *value, size_t value_len)
 {
     return murmur(murmur((struct kv_digest){0, 0}, key, key_len), value, value_len);

@@ -12,12 +12,11 @@
 #include "base/assert.h"
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "base/limits.h"
 #include "kv/kv_int.h"
 #include "kv/mark.h"
 
 #include "base/banned.h"
-
-#define READERS_DEFAULT 16u
 
 static void kv_free(struct kv *kv)
 {
@@ -160,8 +159,8 @@ static int open_env(struct kv *kv, const struct kv_conf *conf)
     if (rc == 0)
         rc = mdb_env_set_mapsize(kv->env, map_size);
     if (rc == 0)
-        rc = mdb_env_set_maxreaders(kv->env,
-                                    conf->readers_max != 0 ? conf->readers_max : READERS_DEFAULT);
+        rc = mdb_env_set_maxreaders(kv->env, conf->readers_max != 0 ? conf->readers_max
+                                                                    : KV_READERS_DEFAULT);
     if (rc == 0)
         rc = mdb_env_open(kv->env, kv->dir, MDB_NOSYNC | MDB_NOTLS, 0600);
     if (rc == 0)

@@ -1,17 +1,17 @@
 /* The state machine on LMDB: keys and values, deterministic apply, last_applied in the same
  * transaction.
  *
- * Opened without sync: the log is what is durable. The file is trusted only by the rule of
- * DESIGN.md 6: (a) boot id, incarnation, device and inode of the data file are those recorded when
- * it was opened, and an mdb_env_sync precedes its first use; or (b) a clean-shutdown mark stands,
- * which is removed and its directory fsynced before the first write transaction. Anything else is
- * moved aside unopened and the state is rebuilt from the log: kv_open() then reports last_applied
- * 0. LMDB has no page checksums, so each value carries a CRC32C that kv_get() checks.
+ * Opened without sync: the log is what is durable. The file is trusted only by STATE-4: (a) boot
+ * id, incarnation, device and inode of the data file are those recorded when it was opened, and an
+ * mdb_env_sync precedes its first use; or (b) a clean-shutdown mark stands, which is removed and
+ * its directory fsynced before the first write transaction. Anything else is moved aside unopened
+ * and the state is rebuilt from the log: kv_open() then reports last_applied 0. LMDB has no page
+ * checksums, so each value carries a CRC32C that kv_get() checks.
  *
  * Write side (kv_begin .. kv_commit) and read side may be used by different threads, each by one
  * at a time; LMDB's MDB_NOTLS is set. Values are borrowed from the transaction they were read
- * in. Errors: -errno, all fatal for the node (KV_E_* excepted). Source: DESIGN.md 6, RELIABILITY
- * 4.6. */
+ * in. Errors: -errno, all fatal for the node (KV_E_* excepted). Source: STATE-2, STATE-4, STATE-6.
+ */
 #ifndef RIDD_KV_KV_H
 #define RIDD_KV_KV_H
 
@@ -74,7 +74,7 @@ void kv_read_end(struct kv *kv);
  * modulo 2^128 of a hash of every record (key, create and modify index, version, text), internal
  * ones included, last_applied not. Each entry adds the new record's hash and takes the old one's
  * away, in the transaction that applies it, so it costs no walk and follows from the log alone.
- * Nodes at the same index must have the same. Not against an attacker. DESIGN.md 6. */
+ * Nodes at the same index must have the same. Not against an attacker (STATE-7). */
 struct kv_digest {
     uint64_t high;
     uint64_t low;

@@ -12,10 +12,9 @@
 #include "base/cleanup.h"
 #include "base/crc32c.h"
 #include "base/err.h"
+#include "base/limits.h"
 
 #include "base/banned.h"
-
-#define NAME_BYTES_MAX 32u
 
 static int say_errno(const char *what, const char *name)
 {
@@ -63,11 +62,11 @@ int mark_write(int dir_fd, const char *name, const char magic[MARK_MAGIC_BYTES],
 {
     cleanup_free unsigned char *bytes = NULL;
     cleanup_fd int fd = -1;
-    char tmp[NAME_BYTES_MAX + sizeof(".tmp")];
+    char tmp[MARK_NAME_BYTES_MAX + sizeof(".tmp")];
     size_t total = len + MARK_OVERHEAD_BYTES;
 
     rid_assert(len <= MARK_BYTES_MAX);
-    rid_assert(strlen(name) <= NAME_BYTES_MAX);
+    rid_assert(strlen(name) <= MARK_NAME_BYTES_MAX);
     bytes = malloc(total);
     if (bytes == NULL)
         return err_origin(err_say(-ENOMEM, "cannot write '%s': out of memory", name));

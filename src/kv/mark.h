@@ -17,8 +17,6 @@
 
 #define MARK_MAGIC_BYTES    8u
 #define MARK_OVERHEAD_BYTES (MARK_MAGIC_BYTES + 4u)
-/* A larger payload cannot be written, a larger file is damaged. */
-#define MARK_BYTES_MAX (64u << 10)
 
 enum mark_error {
     MARK_E_MISSING = 1,

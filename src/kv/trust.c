@@ -163,6 +163,7 @@ int trust_examine(int dir_fd, uint64_t incarnation, const struct trust_boot *boo
     return rebuild(ret_verdict, "no '%s' tells when '%s' was opened", TRUST_NAME, TRUST_DATA_NAME);
 }
 
+/* What is not believed is moved away, never opened (STATE-4). */
 int trust_set_aside(int dir_fd)
 {
     int r;

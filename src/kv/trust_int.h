@@ -1,8 +1,8 @@
-/* Whether the data file may be opened at all (DESIGN.md 6), decided without opening it.
+/* Whether the data file may be opened at all (STATE-4), decided without opening it.
  *
  * Two mark files beside it. TRUST is written at each open: the boot, incarnation, device, inode and
  * size of the data file then. CLEAN stands between a clean close and the next open: incarnation,
- * size and last applied entry.
+ * size and last applied entry; it is gone, durably, before the first change (STATE-5).
  *
  *   CLEAN valid, its size and incarnation fit     -> KV_TRUSTED_CLEAN
  *   else TRUST valid, this boot, this very file   -> KV_TRUSTED_SAME_BOOT, after a sync that

@@ -25,8 +25,8 @@ int base64_encode(const void *data, size_t len, struct buf *buf)
         group |= n > 2 ? (uint32_t)p[i + 2] : 0;
         *out++ = alphabet[group >> 18];
         *out++ = alphabet[group >> 12 & 63];
-        *out++ = n > 1 ? alphabet[group >> 6 & 63] : '=';
-        *out++ = n > 2 ? alphabet[group & 63] : '=';
+        *out++ = (char)(n > 1 ? alphabet[group >> 6 & 63] : '=');
+        *out++ = (char)(n > 2 ? alphabet[group & 63] : '=');
     }
     buf->len += (len + 2) / 3 * 4;
     return 0;

@@ -1,7 +1,11 @@
-/* Base64 as in RFC 4648 section 4, with padding. Pure, any thread.
+/* Base64 with padding.
  *
- * Decoding is strict: one payload has one spelling (no white space, no missing padding, no stray
- * bits). */
+ * For: bytes of entries inside JSON. Decoding is strict: one payload has one spelling (no white
+ * space, no missing padding, no stray bits).
+ * Not for: text from people, who may wrap lines.
+ * Thread: any; pure.
+ * Source: RFC 4648 section 4.
+ * Obvious: units, ownership, errors. */
 #ifndef RIDD_MAELSTROM_BASE64_H
 #define RIDD_MAELSTROM_BASE64_H
 

@@ -33,7 +33,7 @@ struct client *clients_get(struct maelstrom *m, struct wire_slice name)
         if (c->name_len == name.len && memcmp(c->name, name.data, name.len) == 0)
             return c;
     }
-    if (m->n_clients >= CLIENTS_MAX) {
+    if (m->n_clients >= MAELSTROM_CLIENTS_MAX) {
         if (list_empty(&m->idle))
             return NULL;
         forget(m, list_entry(m->idle.next, struct client, idle));
@@ -41,7 +41,7 @@ struct client *clients_get(struct maelstrom *m, struct wire_slice name)
     c = calloc(1, sizeof(*c) + name.len);
     if (c == NULL)
         return NULL;
-    if (service_conn_new(m->service, c, &c->conn) != 0) {
+    if (service_conn_new(engine_service(m->engine), c, &c->conn) != 0) {
         free(c);
         return NULL;
     }

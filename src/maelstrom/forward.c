@@ -21,11 +21,6 @@
 
 #include "base/banned.h"
 
-/* compare_read_methods is not bound by timeout_ms; a lost answer must be forgotten some day all the
- * same. */
-#define COMPARE_US 600000000u
-#define BUSY_MS    20u
-
 enum stage { WAITING, SENT };
 
 struct forward {
@@ -89,14 +84,15 @@ static bool is_plain_read(enum wire_request_type type)
 
 static bool can_serve(const struct maelstrom *m)
 {
-    return raft_can_serve(replica_raft(m->replica)) && !replica_transferring(m->replica);
+    return raft_can_serve(engine_raft(m->engine)) &&
+           !replica_transferring(engine_replica(m->engine));
 }
 
 /* ---- queues ---- */
 
 static uint64_t deadline_of(const struct list *node)
 {
-    return list_entry(node, const struct forward, timer)->deadline_us;
+    return list_entry_const(node, struct forward, timer)->deadline_us;
 }
 
 void forward_init(struct maelstrom *m)
@@ -172,7 +168,8 @@ static unsigned n_reached(const struct maelstrom *m)
 static void begin_failure(struct maelstrom *m, struct wire_reply *w, const struct forward *f,
                           enum wire_error error, const char *text)
 {
-    wire_reply_begin_error(w, &m->out, &f->origin, true, service_next_msg_id(m->service), error,
+    wire_reply_begin_error(w, &m->out, &f->origin, true,
+                           service_next_msg_id(engine_service(m->engine)), error,
                            f->stage == SENT && changes_something(f->type), text);
 }
 
@@ -207,7 +204,7 @@ static void fail_timeout(struct maelstrom *m, struct forward *f)
 /* What runs at one leader does not outlive its leadership. */
 static void fail_leader_gone(struct maelstrom *m, struct forward *f)
 {
-    const struct raft *raft = replica_raft(m->replica);
+    const struct raft *raft = engine_raft(m->engine);
     const struct member *leader = maelstrom_member_of(m, raft_get_leader(raft));
     struct wire_reply w;
 
@@ -223,10 +220,11 @@ static void refuse_busy(struct maelstrom *m, const struct wire_request *q, uint6
 {
     struct wire_reply w;
 
-    wire_reply_begin_error(&w, &m->out, &q->origin, true, service_next_msg_id(m->service),
-                           WIRE_ERROR_BUSY, false, "too much is under way on this node; try again");
+    wire_reply_begin_error(&w, &m->out, &q->origin, true,
+                           service_next_msg_id(engine_service(m->engine)), WIRE_ERROR_BUSY, false,
+                           "too much is under way on this node; try again");
     wire_reply_u64(&w, "limit", limit);
-    wire_reply_u64(&w, "retry_after_ms", BUSY_MS);
+    wire_reply_u64(&w, "retry_after_ms", MAELSTROM_BUSY_MS);
     (void)wire_reply_end(&w);
 }
 
@@ -237,7 +235,8 @@ static bool decode_again(struct maelstrom *m, const struct forward *f, struct wi
 {
     struct wire_refused refused;
 
-    return wire_request_decode(service_decoder(m->service), f->line, f->len, q, &refused) == 0;
+    return wire_request_decode(service_decoder(engine_service(m->engine)), f->line, f->len, q,
+                               &refused) == 0;
 }
 
 static uint32_t left_ms(const struct maelstrom *m, const struct forward *f)
@@ -270,15 +269,15 @@ static int add_fields(struct wire_reply *w, const json_t *body)
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         const json_t *v = json_object_get(body, names[i]);
-        int e;
+        int rc;
 
         if (v == NULL)
             continue;
         buf_reset(&text, SIZE_MAX);
-        e = wire_value_encode(v, &text);
-        if (e < 0)
-            return e;
-        if (e == 0) /* otherwise it is no field of this request: those were decoded before */
+        rc = wire_value_encode(v, &text);
+        if (rc < 0)
+            return rc;
+        if (rc == 0) /* otherwise it is no field of this request: those were decoded before */
             wire_reply_value(w, names[i], (struct wire_slice){(const char *)text.data, text.len});
     }
     return 0;
@@ -296,7 +295,7 @@ static void send(struct maelstrom *m, struct forward *f, const struct member *le
 
     if (!decode_again(m, f, &q))
         return;
-    f->msg_id = service_next_msg_id(m->service);
+    f->msg_id = service_next_msg_id(engine_service(m->engine));
     wire_reply_begin(&w, &m->out, &there, true, f->msg_id, wire_request_type_name(q.type));
     if (add_fields(&w, q.json) != 0) {
         m->out.len = before;
@@ -308,9 +307,9 @@ static void send(struct maelstrom *m, struct forward *f, const struct member *le
         return;
     f->stage = SENT;
     if (f->type == WIRE_REQ_COMPARE)
-        set_deadline(m, f, m->now_us + COMPARE_US);
+        set_deadline(m, f, m->now_us + MAELSTROM_COMPARE_US);
     f->to = leader->id;
-    f->term = raft_get_term(replica_raft(m->replica));
+    f->term = raft_get_term(engine_raft(m->engine));
     if (is_write(f->type))
         f->client->n_writes_out++;
     list_remove(&f->link);
@@ -321,7 +320,7 @@ static void send(struct maelstrom *m, struct forward *f, const struct member *le
 /* In order of arrival; a client whose request stays behind holds its later ones, too. */
 static void pump(struct maelstrom *m)
 {
-    const struct raft *raft = replica_raft(m->replica);
+    const struct raft *raft = engine_raft(m->engine);
     bool serve = can_serve(m);
     const struct member *leader =
         raft_get_role(raft) != RAFT_LEADER ? maelstrom_member_of(m, raft_get_leader(raft)) : NULL;
@@ -357,8 +356,9 @@ void forward_request(struct maelstrom *m, struct client *c, const struct wire_re
         service_handle(c->conn, q);
         return;
     }
-    if (m->n_forwards >= REQUESTS_MAX || m->forward_bytes + len > FORWARD_BYTES_MAX) {
-        refuse_busy(m, q, m->n_forwards >= REQUESTS_MAX ? REQUESTS_MAX : FORWARD_BYTES_MAX);
+    if (m->n_forwards >= REQUESTS_MAX || m->forward_bytes + len > MAELSTROM_FORWARD_BYTES_MAX) {
+        refuse_busy(m, q,
+                    m->n_forwards >= REQUESTS_MAX ? REQUESTS_MAX : MAELSTROM_FORWARD_BYTES_MAX);
         return;
     }
     f = calloc(1, sizeof(*f) + len);
@@ -412,40 +412,41 @@ static int add_value(struct wire_reply *w, const char *name, const json_t *v, st
     const char *member_name;
     json_t *member;
     size_t i;
-    int e;
+    int rc;
 
     buf_reset(text, SIZE_MAX);
-    e = wire_value_encode(v, text);
-    if (e == 0) {
+    rc = wire_value_encode(v, text);
+    if (rc == 0) {
         wire_reply_value(w, name, (struct wire_slice){(const char *)text->data, text->len});
         return 0;
     }
-    if (e < 0)
-        return e;
+    if (rc < 0)
+        return rc;
     /* Larger than one value may be: many together, in a list or in pairs. Depth was bounded by the
      * parser. */
     if (json_is_array(v)) {
         wire_reply_open_array(w, name);
-        e = 0;
+        rc = 0;
         json_array_foreach(v, i, member)
         {
-            if (e == 0)
-                e = add_value(w, NULL, member, text);
+            if (rc == 0)
+                rc = add_value(w, NULL, member, text);
         }
         wire_reply_close_array(w);
-        return e;
+        return rc;
     }
     if (!json_is_object(v))
         return -EMSGSIZE;
     wire_reply_open_object(w, name);
-    e = 0;
+    rc = 0;
+    /* NOLINTNEXTLINE(performance-no-int-to-ptr): jansson's iterators are not const */
     json_object_foreach((json_t *)(uintptr_t)v, member_name, member)
     {
-        if (e == 0)
-            e = is_plain_name(member_name) ? add_value(w, member_name, member, text) : -EBADMSG;
+        if (rc == 0)
+            rc = is_plain_name(member_name) ? add_value(w, member_name, member, text) : -EBADMSG;
     }
     wire_reply_close_object(w);
-    return e;
+    return rc;
 }
 
 /* The body of an answer, as the leader wrote it, under the numbers of this node and its client. */
@@ -457,22 +458,24 @@ static int pass_on(struct maelstrom *m, const struct forward *f, const json_t *b
     struct wire_reply w;
     const char *name;
     json_t *v;
-    int e = 0;
+    int rc = 0;
 
     if (type == NULL)
         return -EBADMSG;
-    wire_reply_begin(&w, &m->out, &f->origin, true, service_next_msg_id(m->service), type);
+    wire_reply_begin(&w, &m->out, &f->origin, true, service_next_msg_id(engine_service(m->engine)),
+                     type);
+    /* NOLINTNEXTLINE(performance-no-int-to-ptr): jansson's iterators are not const */
     json_object_foreach((json_t *)(uintptr_t)body, name, v)
     {
-        if (e != 0 || strcmp(name, "type") == 0 || strcmp(name, "in_reply_to") == 0 ||
+        if (rc != 0 || strcmp(name, "type") == 0 || strcmp(name, "in_reply_to") == 0 ||
             strcmp(name, "msg_id") == 0 || !is_plain_name(name))
             continue;
-        e = add_value(&w, name, v, &text);
+        rc = add_value(&w, name, v, &text);
     }
-    if (e == 0)
+    if (rc == 0)
         return wire_reply_end(&w);
     m->out.len = before;
-    return e;
+    return rc;
 }
 
 void forward_reply(struct maelstrom *m, const struct member *from, const json_t *body)
@@ -505,18 +508,18 @@ bool forward_first_time(struct member *from, uint64_t msg_id)
     if (msg_id > from->seen_highest) {
         uint64_t gap = msg_id - from->seen_highest;
 
-        for (uint64_t i = 1; i <= gap && i <= SEEN_MAX; i++) {
-            uint64_t at = (from->seen_highest + i) % SEEN_MAX;
+        for (uint64_t i = 1; i <= gap && i <= MAELSTROM_SEEN_MAX; i++) {
+            uint64_t at = (from->seen_highest + i) % MAELSTROM_SEEN_MAX;
 
             from->seen[at / 64] &= ~((uint64_t)1 << (at % 64));
         }
         from->seen_highest = msg_id;
-    } else if (from->seen_highest - msg_id >= SEEN_MAX) {
+    } else if (from->seen_highest - msg_id >= MAELSTROM_SEEN_MAX) {
         return false; /* too old to be told: it may have been done */
     }
-    if ((from->seen[msg_id % SEEN_MAX / 64] >> (msg_id % 64) & 1u) != 0)
+    if ((from->seen[msg_id % MAELSTROM_SEEN_MAX / 64] >> (msg_id % 64) & 1u) != 0)
         return false;
-    from->seen[msg_id % SEEN_MAX / 64] |= (uint64_t)1 << (msg_id % 64);
+    from->seen[msg_id % MAELSTROM_SEEN_MAX / 64] |= (uint64_t)1 << (msg_id % 64);
     return true;
 }
 
@@ -542,7 +545,7 @@ static void leader_changed(struct maelstrom *m)
 void forward_turn(struct maelstrom *m)
 {
     struct list due = LIST_INIT(due);
-    raft_node_id leader_id = raft_get_leader(replica_raft(m->replica));
+    raft_node_id leader_id = raft_get_leader(engine_raft(m->engine));
 
     timers_expired(&m->timers, m->now_us, deadline_of, &due);
     while (!list_empty(&due))

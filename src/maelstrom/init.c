@@ -18,9 +18,6 @@
 
 #include "base/banned.h"
 
-#define MAP_BYTES     ((size_t)1 << 30) /* the file grows with what is in it */
-#define SEGMENT_BYTES ((size_t)16 << 20)
-
 static uint64_t random_u64(void)
 {
     uint64_t v;
@@ -49,15 +46,15 @@ static const char *take_membership(struct maelstrom *m, const struct wire_reques
 
     raft_configuration_init(ret);
     for (unsigned i = 0; i < q->n_node_ids; i++) {
-        int e = RAFT_CONFIGURATION_E_INVALID;
+        int rc = RAFT_CONFIGURATION_E_INVALID;
 
         if (copy_name(q->node_ids[i], name))
-            e = raft_configuration_add(ret, raft_founder_id(name), name, RAFT_VOTER, "", "");
-        if (e == RAFT_CONFIGURATION_E_DUPLICATE) {
+            rc = raft_configuration_add(ret, raft_founder_id(name), name, RAFT_VOTER, "", "");
+        if (rc == RAFT_CONFIGURATION_E_DUPLICATE) {
             (void)snprintf(m->text, sizeof(m->text), "'node_ids' names '%s' twice", name);
             return m->text;
         }
-        if (e != 0)
+        if (rc != 0)
             return "'node_ids' holds a name that no node may have: 1 to 63 printable characters "
                    "without blanks";
     }
@@ -74,7 +71,7 @@ static int fill_members(struct maelstrom *m, const char *self)
 
         *member = (struct member){.id = m->membership.servers[i].id,
                                   .name = m->membership.servers[i].name};
-        member->seen = calloc(SEEN_MAX / 64, sizeof(*member->seen));
+        member->seen = calloc(MAELSTROM_SEEN_MAX / 64, sizeof(*member->seen));
         m->n_members++;
         if (member->seen == NULL ||
             wire_string_encode(member->name, strlen(member->name), &json) != 0 ||
@@ -89,78 +86,57 @@ static int fill_members(struct maelstrom *m, const char *self)
 
 /* ---- log, state, replica ---- */
 
-static int open_log(struct maelstrom *m, uint64_t incarnation, struct store_recovered *recovered)
+static void fill_conf(struct maelstrom *m, struct engine_conf *conf, const struct buf *entry)
 {
-    struct store_conf conf = {.node_id = m->self->id,
-                              .incarnation = incarnation,
-                              .salt_seed = random_u64(),
-                              .segment_first_bytes = STORE_SEGMENT_FIRST_BYTES,
-                              .segment_bytes = SEGMENT_BYTES};
-    cleanup_buf struct buf entry = BUF_INIT;
-    int e = raft_configuration_encode(&m->membership, &entry);
+    uint64_t incarnation = random_u64();
 
-    if (e != 0)
-        return e;
-    hash_fnv128(entry.data, entry.len, conf.cluster_id);
+    *conf = (struct engine_conf){
+        .node_name = m->self->name,
+        .log = {.node_id = m->self->id,
+                .incarnation = incarnation,
+                .salt_seed = random_u64(),
+                .segment_first_bytes = STORE_SEGMENT_FIRST_BYTES,
+                .segment_bytes = MAELSTROM_SEGMENT_BYTES},
+        .log_fd = m->wal_fd,
+        .log_path = "wal",
+        .kv = {.map_size_bytes = MAELSTROM_MAP_BYTES, .incarnation = incarnation}};
+    hash_fnv128(entry->data, entry->len, conf->log.cluster_id);
+    raft_conf_init(&conf->raft);
+    conf->raft.id = m->self->id;
+    conf->raft.election_timeout_us = m->conf->election_timeout_us;
+    conf->raft.heartbeat_us = m->conf->heartbeat_us;
+    conf->raft.seed = random_u64();
+}
+
+/* 0, -errno, or enum engine_refusal. */
+static int open_all(struct maelstrom *m)
+{
+    cleanup_buf struct buf entry = BUF_INIT;
+    char db_path[PATH_MAX];
+    struct engine_conf conf;
+    int rc = raft_configuration_encode(&m->membership, &entry);
+
+    if (rc == 0)
+        rc = workdir_make(&m->dir);
+    if (rc != 0)
+        return rc;
     m->wal_fd = workdir_open_folder(&m->dir, "wal");
     if (m->wal_fd < 0)
         return m->wal_fd;
-    e = vfs_posix_new(m->wal_fd, &m->vfs);
-    if (e != 0)
-        return e;
-    conf.vfs = m->vfs;
-    e = store_create(&conf, entry.data, entry.len);
-    return e == 0 ? store_open(&conf, recovered, &m->store) : e;
-}
-
-static int open_state(struct maelstrom *m, uint64_t incarnation)
-{
-    char path[PATH_MAX];
-    struct kv_conf conf = {.dir = path, .map_size_bytes = MAP_BYTES, .incarnation = incarnation};
-    enum kv_trust trust;
-
-    if (snprintf(path, sizeof(path), "%s/db", m->dir.path) >= (int)sizeof(path))
+    if (snprintf(db_path, sizeof(db_path), "%s/db", m->dir.path) >= (int)sizeof(db_path))
         return -ENAMETOOLONG;
-    return kv_open(&conf, &trust, &m->kv);
+    fill_conf(m, &conf, &entry);
+    conf.kv.dir = db_path;
+    rc = engine_create_log(&conf, entry.data, entry.len);
+    return rc == 0 ? engine_open(m->engine, &conf) : rc;
 }
 
-static int open_replica(struct maelstrom *m, const struct store_recovered *recovered)
+/* The node cannot be: its group goes on without it. */
+static _Noreturn void refuse(struct maelstrom *m, int refusal)
 {
-    struct replica_conf conf = {.start = {.hard_state = recovered->hard_state,
-                                          .last_index = recovered->last_index,
-                                          .commit_index = recovered->commit_index,
-                                          .last_applied = kv_last_applied(m->kv).index,
-                                          .terms = recovered->terms,
-                                          .n_terms = recovered->n_terms,
-                                          .configs = recovered->configs,
-                                          .n_configs = recovered->n_configs}};
-    struct replica_ops ops;
-
-    raft_conf_init(&conf.raft);
-    conf.raft.id = m->self->id;
-    conf.raft.election_timeout_us = m->conf->election_timeout_us;
-    conf.raft.heartbeat_us = m->conf->heartbeat_us;
-    conf.raft.seed = random_u64();
-    glue_fill_replica_ops(m, &ops);
-    return replica_new(&conf, &ops, m->now_us, &m->replica);
-}
-
-static int open_all(struct maelstrom *m)
-{
-    struct store_recovered recovered = {0};
-    uint64_t incarnation = random_u64();
-    int e = workdir_make(&m->dir);
-
-    if (e == 0)
-        e = open_log(m, incarnation, &recovered);
-    if (e == 0)
-        e = open_state(m, incarnation);
-    m->now_us =
-        clock_mono_us(); /* the disk took its time: the first election is counted from here */
-    if (e == 0)
-        e = open_replica(m, &recovered);
-    store_recovered_done(&recovered);
-    return e;
+    log_event(LOG_ERROR, engine_refusal_text(refusal), "error=\"%s\" action=exit_%d", err_text(),
+              engine_refusal_exit_code(refusal));
+    maelstrom_exit(m, engine_refusal_exit_code(refusal));
 }
 
 const char *init_handle(void *ctx, const struct wire_request *q)
@@ -168,7 +144,7 @@ const char *init_handle(void *ctx, const struct wire_request *q)
     struct maelstrom *m = ctx;
     char self[NODE_NAME_BYTES_MAX + 1];
     const char *wrong;
-    int e;
+    int rc;
 
     if (m->self != NULL) {
         (void)snprintf(m->text, sizeof(m->text),
@@ -182,27 +158,22 @@ const char *init_handle(void *ctx, const struct wire_request *q)
     if (wrong != NULL)
         return wrong;
     err_reset();
-    e = fill_members(m, self);
-    if (e == 0)
-        e = open_all(m);
-    if (e != 0)
-        maelstrom_die(m, "cannot start the replica", e);
+    rc = fill_members(m, self);
+    if (rc == 0)
+        rc = open_all(m);
+    if (rc > 0)
+        refuse(m, rc);
+    if (rc != 0)
+        maelstrom_die(m, "cannot start the replica", rc);
+    m->now_us = clock_mono_us(); /* the disk took its time */
     log_set_node(m->self->name);
-    log_set_role("follower", raft_get_term(replica_raft(m->replica)));
-    service_set_replica(m->service, m->replica, m->self->name);
+    log_set_role("follower", raft_get_term(engine_raft(m->engine)));
     log_event(LOG_INFO, "initialised", "nodes=%u folder='%s'", m->n_members, m->dir.path);
     return NULL;
 }
 
 void init_undo(struct maelstrom *m)
 {
-    replica_free(m->replica);
-    if (m->kv != NULL)
-        (void)kv_close(m->kv, false);
-    if (m->store != NULL)
-        store_close(m->store);
-    if (m->vfs != NULL)
-        vfs_posix_free(m->vfs);
     if (m->wal_fd >= 0)
         (void)close(m->wal_fd);
     for (unsigned i = 0; i < m->n_members; i++)

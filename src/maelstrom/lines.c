@@ -32,7 +32,7 @@ void lines_too_long(struct maelstrom *m)
 {
     char detail[64];
 
-    (void)snprintf(detail, sizeof(detail), "more than %u bytes", LINE_BYTES_MAX);
+    (void)snprintf(detail, sizeof(detail), "more than %u bytes", MAELSTROM_LINE_BYTES_MAX);
     drop(m, "too long", detail, "", 0);
 }
 
@@ -50,15 +50,15 @@ static void raft_message(struct maelstrom *m, struct member *from, const struct 
 {
     struct raft_msg msg;
     const char *wrong = "";
-    int e;
+    int rc;
 
     arena_reset(&m->arena);
-    e = message_decode(q->json, from->id, m->self->id, &m->arena, &msg, &wrong);
-    if (e == MESSAGE_E_INVALID)
+    rc = message_decode(q->json, from->id, m->self->id, &m->arena, &msg, &wrong);
+    if (rc == MESSAGE_E_INVALID)
         drop(m, "no valid message of a node", wrong, line, len);
-    else if (e != 0)
+    else if (rc != 0)
         drop(m, "out of memory", "", line, len);
-    else if (replica_step(m->replica, &msg, m->now_us) != 0)
+    else if (replica_step(engine_replica(m->engine), &msg, m->now_us) != 0)
         drop(m, "no correct node sends this message", from->name, line, len);
     else
         from->heard_us = m->now_us;
@@ -69,7 +69,7 @@ static void raft_message(struct maelstrom *m, struct member *from, const struct 
 static void forwarded_request(struct maelstrom *m, struct member *from,
                               const struct wire_request *q)
 {
-    const struct raft *raft = replica_raft(m->replica);
+    const struct raft *raft = engine_raft(m->engine);
     const struct member *leader = maelstrom_member_of(m, raft_get_leader(raft));
     struct client *c;
     struct wire_reply w;
@@ -83,7 +83,8 @@ static void forwarded_request(struct maelstrom *m, struct member *from,
         service_handle(c->conn, q);
         return;
     }
-    wire_reply_begin_error(&w, &m->out, &q->origin, true, service_next_msg_id(m->service),
+    wire_reply_begin_error(&w, &m->out, &q->origin, true,
+                           service_next_msg_id(engine_service(m->engine)),
                            c != NULL ? WIRE_ERROR_NOT_LEADER : WIRE_ERROR_BUSY, false,
                            c != NULL ? "not the leader" : "this node is out of memory; try again");
     if (c != NULL) {
@@ -112,7 +113,8 @@ static void from_member(struct maelstrom *m, struct member *from, const struct w
 
 static void refuse(struct maelstrom *m, const struct wire_refused *refused)
 {
-    (void)wire_reply_refused(&m->out, refused, true, service_next_msg_id(m->service), m->line_no);
+    (void)wire_reply_refused(&m->out, refused, true, service_next_msg_id(engine_service(m->engine)),
+                             m->line_no);
 }
 
 static void refuse_length(struct maelstrom *m, const struct wire_request *q)
@@ -141,7 +143,7 @@ static void from_client(struct maelstrom *m, const struct wire_request *q, const
     c = clients_get(m, q->origin.src);
     if (c == NULL) {
         struct wire_refused refused = {
-            .error = WIRE_ERROR_BUSY, .origin = q->origin, .limit = CLIENTS_MAX};
+            .error = WIRE_ERROR_BUSY, .origin = q->origin, .limit = MAELSTROM_CLIENTS_MAX};
 
         (void)snprintf(refused.text, sizeof(refused.text),
                        "too many clients are owed answers by this node; try again");
@@ -214,15 +216,16 @@ void lines_handle(struct maelstrom *m, const char *line, size_t len)
     struct wire_request q;
     struct wire_refused refused = {0};
     struct member *from;
-    int e = wire_request_decode(service_decoder(m->service), line, len, &q, &refused);
+    int rc =
+        wire_request_decode(service_decoder(engine_service(m->engine)), line, len, &q, &refused);
 
-    if (e == WIRE_REQUEST_BLANK)
+    if (rc == WIRE_REQUEST_BLANK)
         return;
-    if (e == WIRE_REQUEST_REFUSED) {
+    if (rc == WIRE_REQUEST_REFUSED) {
         refused_line(m, &refused, line, len);
         return;
     }
-    if (e != 0) {
+    if (rc != 0) {
         drop(m, "out of memory", "", line, len);
         return;
     }

@@ -5,7 +5,7 @@
  *                yet
  *   turn         everything that is due; replies and messages go into one buffer
  *   write        what standard output takes without waiting
- *   store_work   the log, in this thread: what the turn queued becomes durable while its messages
+ *   engine_work  the log, in this thread: what the turn queued becomes durable while its messages
  *                travel, and what had to wait for that leaves with the next turn
  *
  * Time passes for the replica only when standard input is empty: the clock is read first, then it
@@ -29,8 +29,6 @@
 #include "base/banned.h"
 
 #define READ_BYTES (64u << 10)
-/* After end of file: how long the reader may take for what was written. */
-#define LAST_WRITE_US 10000000u
 
 static volatile sig_atomic_t stop_signal;
 
@@ -41,31 +39,22 @@ static void on_stop(int signal_number)
 
 /* ---- the end ---- */
 
+void maelstrom_exit(struct maelstrom *m, int exit_code)
+{
+    workdir_remove(&m->dir);
+    _exit(exit_code);
+}
+
 void maelstrom_die(struct maelstrom *m, const char *what, int error)
 {
-    char text_esc[LOG_ESC_BUF];
-    const char *text =
-        err_text()[0] != '\0' ? err_text() : (error < 0 ? strerror(-error) : "refused");
-
-    log_event(LOG_ERROR, "fatal", "what='%s' error=%s path='%s' action=exit_%d", what,
-              log_esc(text_esc, sizeof(text_esc), text, strlen(text)), err_path(),
-              MAELSTROM_EXIT_IO);
-    workdir_remove(&m->dir);
-    _exit(MAELSTROM_EXIT_IO);
+    maelstrom_exit(m, engine_log_end(error, what));
 }
 
 static void assert_context(void *ctx, char *buf, size_t size)
 {
     const struct maelstrom *m = ctx;
-    const struct raft *raft;
 
-    if (m->replica == NULL)
-        return;
-    raft = replica_raft(m->replica);
-    (void)snprintf(buf, size, "node %s term %llu role %s commit %llu applied %llu", m->self->name,
-                   (unsigned long long)raft_get_term(raft), raft_role_name(raft_get_role(raft)),
-                   (unsigned long long)raft_get_commit_index(raft),
-                   (unsigned long long)replica_last_applied(m->replica));
+    engine_describe(m->engine, buf, size);
 }
 
 /* ---- members ---- */
@@ -92,7 +81,7 @@ struct member *maelstrom_member_of(struct maelstrom *m, raft_node_id id)
 static void take_line(struct maelstrom *m, const char *line, size_t len)
 {
     m->line_no++;
-    if (m->in_skipping || len > LINE_BYTES_MAX)
+    if (m->in_skipping || len > MAELSTROM_LINE_BYTES_MAX)
         lines_too_long(m);
     else
         lines_handle(m, line, len);
@@ -117,13 +106,13 @@ static void take_lines(struct maelstrom *m)
     }
     buf_consume(&m->in, done);
     m->in_scanned -= done;
-    if (m->in.len > LINE_BYTES_MAX) { /* the line that begins here is too long already */
+    if (m->in.len > MAELSTROM_LINE_BYTES_MAX) { /* the line that begins here is too long already */
         m->in_skipping = true;
         m->in.len = 0;
         m->in_scanned = 0;
     }
     if (m->in.len == 0)
-        buf_reset(&m->in, 4 * READ_BYTES);
+        buf_reset(&m->in, (size_t)4 * READ_BYTES);
 }
 
 static bool is_ready(int fd, short events)
@@ -148,7 +137,7 @@ static void drain_input(struct maelstrom *m)
         ssize_t n;
 
         m->now_us = clock_mono_us();
-        if (!reads_input(m) || total >= IN_BYTES_PER_TURN ||
+        if (!reads_input(m) || total >= MAELSTROM_IN_BYTES_PER_TURN ||
             !is_ready(STDIN_FILENO, POLLIN)) /* also at its end, and after an error */
             return;
         to = buf_reserve(&m->in, READ_BYTES);
@@ -196,7 +185,7 @@ static void write_output(struct maelstrom *m)
         m->out_written += (size_t)written;
     }
     if (maelstrom_out_pending(m) == 0) {
-        buf_reset(&m->out, 4 * READ_BYTES);
+        buf_reset(&m->out, (size_t)4 * READ_BYTES);
         m->out_written = 0;
     } else if (m->out_written > PEER_OUT_BYTES_MAX) {
         buf_consume(&m->out, m->out_written);
@@ -208,29 +197,17 @@ static void write_output(struct maelstrom *m)
 
 static void take_turn(struct maelstrom *m)
 {
-    if (m->replica == NULL)
+    if (engine_replica(m->engine) == NULL)
         return;
     if (!m->ending)
         forward_turn(m);
-    service_turn(m->service, m->now_us);
-    replica_turn(m->replica, m->now_us);
+    engine_turn(m->engine, m->now_us);
 }
 
 static void work_log(struct maelstrom *m)
 {
-    uint64_t number = 0;
-    bool more;
-    int e;
-
-    if (m->store == NULL || !store_has_work(m->store))
-        return;
-    err_reset();
-    e = store_work(m->store, &number);
-    if (e == 0)
-        e = store_prepare(m->store, &more);
-    if (e != 0) /* what is on the disk is not known any more (RELIABILITY 4.8) */
-        maelstrom_die(m, "cannot write the log", e);
-    replica_stored(m->replica, number, m->now_us);
+    if (engine_replica(m->engine) != NULL)
+        engine_work(m->engine, m->now_us);
 }
 
 static uint64_t deadline_us(const struct maelstrom *m)
@@ -238,11 +215,9 @@ static uint64_t deadline_us(const struct maelstrom *m)
     uint64_t due;
     uint64_t other;
 
-    if (m->replica == NULL)
+    if (engine_replica(m->engine) == NULL)
         return UINT64_MAX;
-    due = replica_deadline_us(m->replica);
-    other = service_deadline_us(m->service);
-    due = other < due ? other : due;
+    due = engine_deadline_us(m->engine);
     other = forward_deadline_us(m);
     return other < due ? other : due;
 }
@@ -270,7 +245,8 @@ static bool is_over(const struct maelstrom *m)
 {
     if (!m->eof)
         return false;
-    return m->n_members != 1 || (m->n_forwards == 0 && service_n_pending(m->service) == 0);
+    return m->n_members != 1 ||
+           (m->n_forwards == 0 && service_n_pending(engine_service(m->engine)) == 0);
 }
 
 static void loop(struct maelstrom *m, const sigset_t *mask)
@@ -289,7 +265,7 @@ static void loop(struct maelstrom *m, const sigset_t *mask)
         log_event(LOG_INFO, "stopping", "signal=%d", (int)stop_signal);
         return;
     }
-    for (uint64_t until_us = clock_mono_us() + LAST_WRITE_US;
+    for (uint64_t until_us = clock_mono_us() + MAELSTROM_LAST_WRITE_US;
          stop_signal == 0 && maelstrom_out_pending(m) > 0 && clock_mono_us() < until_us;) {
         wait_for_something(m, until_us, mask);
         write_output(m);
@@ -328,21 +304,21 @@ static int make(struct maelstrom *m)
         "write_ok", "cas_ok",  "delete_ok",     "transfer_leader_ok", "compare_read_methods_ok"};
     static const char *types[RAFT_MSG_TYPE_MAX + sizeof(answers) / sizeof(answers[0])];
     struct service_conf conf = {.cluster_name = "maelstrom", .spaced = true};
-    struct service_ops ops;
+    struct engine_ops ops;
     size_t n = 0;
-    int e;
+    int rc;
 
     if (getrandom(&conf.seed, sizeof(conf.seed), 0) != (ssize_t)sizeof(conf.seed))
         conf.seed = clock_mono_us();
-    glue_fill_service_ops(m, &ops);
-    e = service_new(&conf, &ops, &m->service);
-    if (e != 0)
-        return e;
+    glue_fill_engine_ops(m, &ops);
+    rc = engine_new(&ops, &conf, &m->engine);
+    if (rc != 0)
+        return rc;
     for (int type = RAFT_MSG_PRE_VOTE; type <= (int)RAFT_MSG_TYPE_MAX; type++)
         types[n++] = message_type_name((enum raft_msg_type)type);
     for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++)
         types[n++] = answers[i];
-    wire_decoder_set_peer_types(service_decoder(m->service), types, n);
+    wire_decoder_set_peer_types(service_decoder(engine_service(m->engine)), types, n);
     return 0;
 }
 
@@ -350,8 +326,9 @@ static void undo(struct maelstrom *m)
 {
     forward_done(m);
     clients_done(m);
+    engine_free(m->engine, false); /* nobody will come back to its log */
+    m->engine = NULL;
     init_undo(m);
-    service_free(m->service);
     arena_done(&m->arena);
     buf_done(&m->in);
     buf_done(&m->out);
@@ -362,7 +339,7 @@ int maelstrom_run(const struct maelstrom_conf *conf)
     static struct maelstrom maelstrom;
     struct maelstrom *m = &maelstrom;
     sigset_t mask;
-    int e;
+    int rc;
 
     *m = (struct maelstrom){.conf = conf,
                             .now_us = clock_mono_us(),
@@ -381,9 +358,9 @@ int maelstrom_run(const struct maelstrom_conf *conf)
     rid_assert_set_context(assert_context, m);
     catch_signals(&mask);
     err_reset();
-    e = make(m);
-    if (e != 0)
-        maelstrom_die(m, "cannot start", e);
+    rc = make(m);
+    if (rc != 0)
+        maelstrom_die(m, "cannot start", rc);
     loop(m, &mask);
     rid_assert_set_context(NULL, NULL);
     undo(m);

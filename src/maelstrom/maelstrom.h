@@ -1,25 +1,24 @@
-/* A ridd replica over standard input and output, one JSON envelope per line: a node for Maelstrom,
- * or for anything else that carries lines between processes (PROTOCOL.md 1, 3, 4;
- * ridd-maelstrom(1)).
+/* A ridd replica over standard input and output, one JSON envelope per line.
  *
- * maelstrom_run() reads until end of file or a signal and returns the exit code. It does not return
- * after an error that ends the node: it removes its temporary folder and exits. One per process,
- * one thread. */
+ * For: a node under Maelstrom, or under anything else that carries lines between processes
+ * (ridd-maelstrom(1)).
+ * Not for: a cluster that must survive: its log goes with the process. Its lines for clients are
+ * those of the daemon (ridd-protocol(7)), its lines between nodes are its own.
+ * Units: microseconds.
+ * Ownership: conf is borrowed during the call.
+ * Errors: maelstrom_run() reads until end of file or a signal and returns the exit code. After an
+ * error that ends the node it does not return: it removes its temporary folder and exits.
+ * Thread: one; one node per process.
+ * Source: the Maelstrom protocol; ridd-protocol(7). */
 #ifndef RIDD_MAELSTROM_MAELSTROM_H
 #define RIDD_MAELSTROM_MAELSTROM_H
 
 #include <stdint.h>
 
-#define MAELSTROM_EXIT_USAGE 64
-#define MAELSTROM_EXIT_IO    74
-
 struct maelstrom_conf {
     uint64_t heartbeat_us;
     uint64_t election_timeout_us; /* randomised to 1..2 times this */
 };
-/* Messages may travel for a while here, and a person reads them: slower than over TCP. */
-#define MAELSTROM_HEARTBEAT_MS 100u
-#define MAELSTROM_ELECTION_MS  1000u
 
 int maelstrom_run(const struct maelstrom_conf *conf);
 

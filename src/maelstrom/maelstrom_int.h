@@ -5,31 +5,20 @@
 #include <jansson.h>
 
 #include "base/arena.h"
+#include "base/limits.h"
 #include "base/log.h"
-#include "kv/kv.h"
+#include "engine/engine.h"
 #include "maelstrom/maelstrom.h"
 #include "maelstrom/workdir.h"
 #include "replica/timers.h"
-#include "service/service.h"
-#include "store/store.h"
 
-/* The longest line: an append of one entry of the largest size, in Base64, and a client's line with
- * a blank behind each comma. What is longer is skipped. */
-#define LINE_BYTES_MAX (4u << 20)
 static_assert((RAFT_APPEND_BYTES_MAX + ENTRY_BYTES_MAX) / 3 * 4 + RAFT_APPEND_ENTRIES_MAX * 128u <
-                  LINE_BYTES_MAX,
+                  MAELSTROM_LINE_BYTES_MAX,
               "an append must fit a line");
-static_assert(2u * REQUEST_BYTES_DEFAULT + 4096u < LINE_BYTES_MAX, "so must a forwarded request");
-/* Read before the turn is taken although more is there: a flood does not hold the loop for ever. */
-#define IN_BYTES_PER_TURN (8u << 20)
-/* Clients whose order is kept; beyond it those that are owed nothing are forgotten, then `busy`. */
-#define CLIENTS_MAX    4096u
-#define CLIENT_BUCKETS 1024u
-/* Lines of requests that wait for a leader, or for its answer; beyond it `busy`. */
-#define FORWARD_BYTES_MAX (64u << 20)
-#define FORWARD_BUCKETS   1024u
-/* Numbers of forwarded requests that are remembered per node, so that none is done twice. */
-#define SEEN_MAX 65536u
+static_assert(2u * REQUEST_BYTES_DEFAULT + 4096u < MAELSTROM_LINE_BYTES_MAX,
+              "so must a forwarded request");
+#define CLIENT_BUCKETS  1024u
+#define FORWARD_BUCKETS 1024u
 
 /* One sender of requests: a client, or another node that forwards. Order and floor are kept for
  * each. */
@@ -51,7 +40,9 @@ struct member {
     char json[2 * NODE_NAME_BYTES_MAX + 3];
     uint64_t heard_us;     /* 0: never */
     uint64_t seen_highest; /* of its forwarded requests */
-    uint64_t *seen; /* owned; bit i % SEEN_MAX: number i was seen, seen_highest - SEEN_MAX < i */
+    /* owned; bit i % MAELSTROM_SEEN_MAX: number i was seen, of the last MAELSTROM_SEEN_MAX up to
+     * seen_highest */
+    uint64_t *seen;
 };
 
 struct maelstrom {
@@ -77,13 +68,9 @@ struct maelstrom {
     const struct member *self; /* NULL before init */
 
     struct workdir dir;
-    struct vfs *vfs;
     int wal_fd;
-    struct store *store;
-    struct kv *kv;
-    struct replica *replica;
-    struct service *service;
-    struct arena arena; /* entries of the message being decoded */
+    struct engine *engine; /* its replica is there after init */
+    struct arena arena;    /* entries of the message being decoded */
 
     struct list clients[CLIENT_BUCKETS];
     struct list idle;
@@ -106,14 +93,15 @@ struct maelstrom {
 };
 
 /* Ends the process: the folder goes first. */
-_Noreturn void maelstrom_die(struct maelstrom *m, const char *event, int error);
+_Noreturn void maelstrom_exit(struct maelstrom *m, int exit_code);
+/* The same, with a line for the log. */
+_Noreturn void maelstrom_die(struct maelstrom *m, const char *what, int error);
 struct member *maelstrom_member(struct maelstrom *m, struct wire_slice name); /* NULL: none */
 struct member *maelstrom_member_of(struct maelstrom *m, raft_node_id id);
 size_t maelstrom_out_pending(const struct maelstrom *m);
 
 /* glue.c */
-void glue_fill_replica_ops(struct maelstrom *m, struct replica_ops *ops);
-void glue_fill_service_ops(struct maelstrom *m, struct service_ops *ops);
+void glue_fill_engine_ops(struct maelstrom *m, struct engine_ops *ops);
 
 /* init.c: service_ops.init, and its undoing. */
 const char *init_handle(void *ctx, const struct wire_request *q);
@@ -124,7 +112,7 @@ void lines_handle(struct maelstrom *m, const char *line, size_t len);
 void lines_too_long(struct maelstrom *m);
 
 /* clients.c */
-/* Made when new. NULL: CLIENTS_MAX are owed something, or no memory. */
+/* Made when new. NULL: MAELSTROM_CLIENTS_MAX are owed something, or no memory. */
 struct client *clients_get(struct maelstrom *m, struct wire_slice name);
 /* After a change of n_owed or n_forwards. */
 void clients_update(struct maelstrom *m, struct client *c);

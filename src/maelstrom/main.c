@@ -6,12 +6,11 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/exit_codes.h"
 #include "base/log.h"
 #include "maelstrom/maelstrom.h"
 
 #include "base/banned.h"
-
-#define MS_MAX 60000ul
 
 static const char usage_text[] =
     "usage: ridd-maelstrom [--heartbeat-ms N] [--election-ms N] [--log-level LEVEL]\n"
@@ -30,7 +29,7 @@ static const char help_text[] =
     "  -h, --help            print this\n"
     "\n"
     "Its log lies in a folder below $TMPDIR (or /tmp) that goes with the process.\n"
-    "Exit codes: 0, 64 usage, 74 I/O error. Manual: ridd-maelstrom(1).\n";
+    "Exit codes: 0, 64 usage, 65 damaged data, 74 I/O error. Manual: ridd-maelstrom(1).\n";
 
 enum { OPT_HEARTBEAT = 256, OPT_ELECTION, OPT_LOG_LEVEL, OPT_VERSION };
 
@@ -45,7 +44,7 @@ static int usage(const char *what, const char *arg)
 {
     fprintf(stderr, "ridd-maelstrom: %s '%s'\n%sridd-maelstrom: try ridd-maelstrom --help\n", what,
             arg, usage_text);
-    return MAELSTROM_EXIT_USAGE;
+    return EXIT_USAGE_ERROR;
 }
 
 static int take_ms(const char *s, uint64_t *ret_us)
@@ -55,7 +54,7 @@ static int take_ms(const char *s, uint64_t *ret_us)
 
     errno = 0;
     v = strtoul(s, &end, 10);
-    if (s[0] < '0' || s[0] > '9' || *end != '\0' || errno != 0 || v < 1 || v > MS_MAX)
+    if (s[0] < '0' || s[0] > '9' || *end != '\0' || errno != 0 || v < 1 || v > MAELSTROM_MS_MAX)
         return -EINVAL;
     *ret_us = (uint64_t)v * 1000u;
     return 0;
@@ -63,8 +62,8 @@ static int take_ms(const char *s, uint64_t *ret_us)
 
 int main(int argc, char **argv)
 {
-    struct maelstrom_conf conf = {.heartbeat_us = MAELSTROM_HEARTBEAT_MS * 1000u,
-                                  .election_timeout_us = MAELSTROM_ELECTION_MS * 1000u};
+    struct maelstrom_conf conf = {.heartbeat_us = MAELSTROM_HEARTBEAT_MS * UINT64_C(1000),
+                                  .election_timeout_us = MAELSTROM_ELECTION_MS * UINT64_C(1000)};
     enum log_level level;
     int c;
 

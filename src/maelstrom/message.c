@@ -94,43 +94,43 @@ static int add_field(struct buf *buf, const struct field *f, const struct raft_m
 
 static int add_entry(struct buf *buf, const struct raft_entry *e)
 {
-    int r = buf_add_format(buf, "{\"index\": %" PRIu64 ", \"term\": %" PRIu64 ", \"type\": \"%s\"",
-                           e->id.index, e->id.term, raft_entry_type_name(e->type));
+    int rc = buf_add_format(buf, "{\"index\": %" PRIu64 ", \"term\": %" PRIu64 ", \"type\": \"%s\"",
+                            e->id.index, e->id.term, raft_entry_type_name(e->type));
 
-    if (r == 0 && e->len > 0) {
-        r = buf_add_str(buf, ", \"data\": \"");
-        if (r == 0)
-            r = base64_encode(e->data, e->len, buf);
-        if (r == 0)
-            r = buf_add_u8(buf, '"');
+    if (rc == 0 && e->len > 0) {
+        rc = buf_add_str(buf, ", \"data\": \"");
+        if (rc == 0)
+            rc = base64_encode(e->data, e->len, buf);
+        if (rc == 0)
+            rc = buf_add_u8(buf, '"');
     }
-    return r == 0 ? buf_add_u8(buf, '}') : r;
+    return rc == 0 ? buf_add_u8(buf, '}') : rc;
 }
 
 int message_encode(const struct raft_msg *m, struct buf *buf)
 {
     const struct layout *layout = &layouts[m->type];
     size_t before = buf->len;
-    int r = buf_add_format(buf, "{\"type\": \"%s\"", layout->type);
+    int rc = buf_add_format(buf, "{\"type\": \"%s\"", layout->type);
 
-    for (size_t i = 0; r == 0 && i < FIELDS_MAX && layout->fields[i].name != NULL; i++)
-        r = add_field(buf, &layout->fields[i], m);
-    if (r == 0 && layout->has_entries) {
-        r = buf_add_str(buf, ", \"entries\": [");
-        for (unsigned i = 0; r == 0 && i < m->n_entries; i++) {
+    for (size_t i = 0; rc == 0 && i < FIELDS_MAX && layout->fields[i].name != NULL; i++)
+        rc = add_field(buf, &layout->fields[i], m);
+    if (rc == 0 && layout->has_entries) {
+        rc = buf_add_str(buf, ", \"entries\": [");
+        for (unsigned i = 0; rc == 0 && i < m->n_entries; i++) {
             if (i > 0)
-                r = buf_add_str(buf, ", ");
-            if (r == 0)
-                r = add_entry(buf, &m->entries[i]);
+                rc = buf_add_str(buf, ", ");
+            if (rc == 0)
+                rc = add_entry(buf, &m->entries[i]);
         }
-        if (r == 0)
-            r = buf_add_u8(buf, ']');
+        if (rc == 0)
+            rc = buf_add_u8(buf, ']');
     }
-    if (r == 0)
-        r = buf_add_u8(buf, '}');
-    if (r != 0)
+    if (rc == 0)
+        rc = buf_add_u8(buf, '}');
+    if (rc != 0)
         buf->len = before;
-    return r;
+    return rc;
 }
 
 /* ---- in ---- */
@@ -192,7 +192,7 @@ static int take_entry(const json_t *v, struct arena *arena, struct raft_entry *e
     e->data = NULL;
     if (data == NULL)
         return 0;
-    if (text_len == 0 || text_len > (ENTRY_BYTES_MAX + 2) / 3 * 4)
+    if (text_len == 0 || text_len > (size_t)(ENTRY_BYTES_MAX + 2) / 3 * 4)
         return MESSAGE_E_INVALID;
     bytes = arena_alloc(arena, base64_bytes_max(text_len));
     if (bytes == NULL)
@@ -217,10 +217,10 @@ static int take_entries(const json_t *v, struct arena *arena, struct raft_msg *m
     if (entries == NULL)
         return -ENOMEM;
     for (size_t i = 0; i < n; i++) {
-        int r = take_entry(json_array_get(v, i), arena, &entries[i]);
+        int rc = take_entry(json_array_get(v, i), arena, &entries[i]);
 
-        if (r != 0)
-            return r;
+        if (rc != 0)
+            return rc;
     }
     m->entries = entries;
     m->n_entries = (unsigned)n;
@@ -249,11 +249,11 @@ int message_decode(const json_t *body, raft_node_id from, raft_node_id to, struc
             return MESSAGE_E_INVALID;
     }
     if (layout->has_entries) {
-        int r = take_entries(json_object_get(body, "entries"), arena, &m);
+        int rc = take_entries(json_object_get(body, "entries"), arena, &m);
 
         *ret_wrong = "entries";
-        if (r != 0)
-            return r;
+        if (rc != 0)
+            return rc;
     }
     *ret = m;
     return 0;

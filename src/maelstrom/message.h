@@ -1,9 +1,15 @@
 /* Messages between nodes as JSON: struct raft_msg to the body of an envelope and back.
  *
- * One type per message and every field by its name, so that a Lamport diagram can be read; the
- * payload of an entry is Base64. Decoding is total: every field is looked at for type and range,
- * what the numbers mean together is judged by raft_step(). ridd-maelstrom(1) has the list. Pure,
- * any thread. */
+ * For: people who read a run: one type per message and every field by its name, so that a Lamport
+ * diagram can be read; the payload of an entry is Base64.
+ * Not for: judging a message. Decoding is total: every field is looked at for type and range; what
+ * the numbers mean together is judged by raft_step().
+ * Units: as in raft_msg.
+ * Ownership: what is decoded lives in the caller's arena.
+ * Errors: 0, MESSAGE_E_INVALID (then *ret_wrong names the field), -ENOMEM; the buffer is unchanged
+ * after one.
+ * Thread: any; pure.
+ * Source: ridd-maelstrom(1) has the list. */
 #ifndef RIDD_MAELSTROM_MESSAGE_H
 #define RIDD_MAELSTROM_MESSAGE_H
 

@@ -15,16 +15,12 @@
 
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "base/limits.h"
 
 #include "base/banned.h"
 
 #define PREFIX    "ridd-maelstrom-"
 #define LOCK_NAME "lock"
-/* The tree is two levels deep; anything deeper is not ours. */
-#define DEPTH_MAX 4u
-/* Abandoned folders looked at per start. */
-#define SWEEP_MAX 256u
-#define TRIES_MAX 16u
 
 /* ---- removing ---- */
 
@@ -45,7 +41,7 @@ static void empty_folder(int fd, const char *except, unsigned depth)
             (except != NULL && strcmp(d->d_name, except) == 0))
             continue;
         if (unlinkat(fd, d->d_name, 0) != 0 && (errno == EISDIR || errno == EPERM) &&
-            depth < DEPTH_MAX) {
+            depth < WORKDIR_DEPTH_MAX) {
             int sub = openat(fd, d->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
             if (sub >= 0) {
@@ -84,7 +80,7 @@ static void sweep(const char *base)
     const struct dirent *d;
     unsigned n = 0;
 
-    while (dir != NULL && n < SWEEP_MAX && (d = readdir(dir)) != NULL) {
+    while (dir != NULL && n < WORKDIR_SWEEP_MAX && (d = readdir(dir)) != NULL) {
         if (strncmp(d->d_name, PREFIX, strlen(PREFIX)) != 0)
             continue;
         n++;
@@ -129,21 +125,21 @@ static int make_once(const char *base, struct workdir *w)
 {
     int n = snprintf(w->path, sizeof(w->path), "%s%s" PREFIX "XXXXXX", base,
                      base[strlen(base) - 1] == '/' ? "" : "/");
-    int e;
+    int rc;
 
     if (n < 0 || (size_t)n >= sizeof(w->path) - 64) { /* room for names inside */
         w->path[0] = '\0';
         return -ENAMETOOLONG;
     }
     if (mkdtemp(w->path) == NULL) {
-        e = -errno;
+        rc = -errno;
         w->path[0] = '\0';
-        return e;
+        return rc;
     }
-    e = take(w);
-    if (e != 0)
+    rc = take(w);
+    if (rc != 0)
         workdir_remove(w);
-    return e;
+    return rc;
 }
 
 int workdir_make(struct workdir *w)
@@ -151,7 +147,7 @@ int workdir_make(struct workdir *w)
     const char *env = secure_getenv("TMPDIR");
     const char *base = env != NULL && env[0] != '\0' ? env : "/tmp";
     cleanup_free char *real = realpath(base, NULL);
-    int e = 1;
+    int rc = 1;
 
     *w = (struct workdir)WORKDIR_INIT;
     if (real == NULL) {
@@ -161,13 +157,13 @@ int workdir_make(struct workdir *w)
             err_say(-error, "cannot use '%s' for temporary files: %s", base, strerror(error)));
     }
     sweep(real);
-    for (unsigned i = 0; e == 1 && i < TRIES_MAX; i++)
-        e = make_once(real, w);
-    if (e == 1)
-        e = -EAGAIN;
-    return e == 0 ? 0
-                  : err_origin(err_say(e, "cannot make a temporary folder in '%s': %s", real,
-                                       strerror(-e)));
+    for (unsigned i = 0; rc == 1 && i < WORKDIR_TRIES_MAX; i++)
+        rc = make_once(real, w);
+    if (rc == 1)
+        rc = -EAGAIN;
+    return rc == 0 ? 0
+                   : err_origin(err_say(rc, "cannot make a temporary folder in '%s': %s", real,
+                                        strerror(-rc)));
 }
 
 int workdir_open_folder(const struct workdir *w, const char *name)

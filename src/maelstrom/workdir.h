@@ -1,9 +1,15 @@
 /* The folder below $TMPDIR (or /tmp) that holds the log and the state of this process, and goes
  * with it.
  *
- * Mode 0700, made by mkdtemp, with a lock on the file "lock" inside as long as its owner lives. A
- * harness may kill a node without warning; what such a node left behind, told by its free lock, is
- * removed by the next one that starts. One thread. */
+ * For: a node that must not come back under its name, and leaves nothing behind. Mode 0700, made by
+ * mkdtemp, with a lock on the file "lock" inside as long as its owner lives. A harness may kill a
+ * node without warning; what such a node left behind, told by its free lock, is removed by the next
+ * one that starts.
+ * Not for: data that anybody wants to keep.
+ * Ownership: the struct is the caller's; what it names is removed by workdir_remove() alone.
+ * Errors: 0 or -errno with err_text(); after one there is no folder.
+ * Thread: one.
+ * Obvious: units, source. */
 #ifndef RIDD_MAELSTROM_WORKDIR_H
 #define RIDD_MAELSTROM_WORKDIR_H
 

@@ -96,11 +96,11 @@ int net_addr_check(const char *text, bool *ret_numeric)
 {
     struct address_parts parts;
     struct addrinfo *list = NULL;
-    int r;
+    int rc;
 
-    r = address_split(text, &parts);
-    if (r != 0)
-        return err_trace(r);
+    rc = address_split(text, &parts);
+    if (rc != 0)
+        return err_trace(rc);
     *ret_numeric = ask(&parts, AI_NUMERICHOST, &list) == 0;
     if (list != NULL)
         freeaddrinfo(list);
@@ -114,17 +114,17 @@ int net_addr_resolve(const char *text, bool listening, struct net_addr addrs[NET
     struct address_parts parts;
     struct addrinfo *list = NULL;
     unsigned n = 0;
-    int r;
+    int rc;
 
-    r = address_split(text, &parts);
-    if (r != 0)
-        return err_trace(r);
-    r = ask(&parts, passive | AI_NUMERICHOST, &list);
-    if (r == EAI_NONAME)
-        r = ask(&parts, passive, &list);
-    if (r != 0)
+    rc = address_split(text, &parts);
+    if (rc != 0)
+        return err_trace(rc);
+    rc = ask(&parts, passive | AI_NUMERICHOST, &list);
+    if (rc == EAI_NONAME)
+        rc = ask(&parts, passive, &list);
+    if (rc != 0)
         return err_origin(
-            err_say(resolver_errno(r), "cannot resolve '%s': %s", text, gai_strerror(r)));
+            err_say(resolver_errno(rc), "cannot resolve '%s': %s", text, gai_strerror(rc)));
     for (struct addrinfo *a = list; a != NULL && n < NET_ADDRS_MAX; a = a->ai_next) {
         if ((a->ai_family != AF_INET && a->ai_family != AF_INET6) ||
             a->ai_addrlen > sizeof(addrs[n].sa))

@@ -39,7 +39,7 @@ static bool has_stash(const struct client_conn *c)
 
 static bool may_take_lines(const struct client_conn *c)
 {
-    return !c->dead && !c->ending && !c->port->quiesced;
+    return !c->dead && !c->ending && c->port != NULL && !c->port->quiesced;
 }
 
 static void set_reading(struct client_conn *c, bool on)
@@ -475,6 +475,13 @@ static void die_slow(struct client_conn *c, const char *why)
     client_conn_die(c, why);
 }
 
+/* since_us may lie after now_us: a callback of the same tick, with which another connection was
+ * closed, may have used this one a moment after the tick looked at the clock. */
+static bool longer_ago(uint64_t now_us, uint64_t since_us, uint64_t limit_us)
+{
+    return now_us > since_us && now_us - since_us > limit_us;
+}
+
 /* What stands still is closed: a line that does not end (CLIENT-2), output that nobody takes
  * (CLIENT-3). */
 void client_conn_tick(struct client_conn *c, uint64_t now_us)
@@ -482,13 +489,13 @@ void client_conn_tick(struct client_conn *c, uint64_t now_us)
     const struct client_port_conf *conf = &c->port->conf;
     const bool waits = client_conn_out_bytes(c) > 0;
 
-    if (c->linger_us != 0 && now_us - c->linger_us > CLIENT_LINGER_US)
+    if (c->linger_us != 0 && longer_ago(now_us, c->linger_us, CLIENT_LINGER_US))
         client_conn_die(c, "lines too long");
-    else if (waits && c->stuck_us != 0 && now_us - c->stuck_us > conf->stuck_us)
+    else if (waits && c->stuck_us != 0 && longer_ago(now_us, c->stuck_us, conf->stuck_us))
         die_slow(c, "output not taken");
-    else if (c->line_us != 0 && now_us - c->line_us > conf->line_us)
+    else if (c->line_us != 0 && longer_ago(now_us, c->line_us, conf->line_us))
         die_slow(c, "line not completed in time");
-    else if (!waits && c->n_held == 0 && now_us - c->active_us > conf->idle_us)
+    else if (!waits && c->n_held == 0 && longer_ago(now_us, c->active_us, conf->idle_us))
         die_slow(c, "idle");
     else if (!waits)
         buf_reset(&c->out, 0);

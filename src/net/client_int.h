@@ -7,21 +7,7 @@
 #include "net/client_port.h"
 #include "net/net_int.h"
 
-/* One read(2). The buffer is shared by all connections of a port; up to CLIENT_READ_BYTES_PER_TURN
- * is read in such pieces while they come back full. */
-#define CLIENT_CHUNK_BYTES (64u << 10)
 static_assert(CLIENT_CHUNK_BYTES <= CLIENT_READ_BYTES_PER_TURN, "a turn reads at least one piece");
-/* Lines handed up from one connection per turn; the rest waits for the next turn. Each may cost a
- * parse and an error. */
-#define CLIENT_LINES_PER_TURN 1024u
-/* Lines handed up from all connections between two flushes: some 10 ms of work, so that a flood of
- * clients delays peers and timers by less than a heartbeat (CLIENT-6). Sockets beyond it are
- * left readable for the next turn. */
-#define CLIENT_PORT_LINES_PER_TURN 32768u
-/* Output memory that a connection keeps between turns while it is busy. */
-#define CLIENT_OUT_KEEP_BYTES 4096u
-/* After its last line a connection that offended twice is given this long to read it. */
-#define CLIENT_LINGER_US 2000000u
 
 struct client_port {
     struct event_base *base; /* borrowed */

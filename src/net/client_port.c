@@ -14,13 +14,9 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/limits.h"
 
 #include "base/banned.h"
-
-/* The timer need not be exact: each deadline is met within an eighth of the shortest, and at most a
- * second. */
-#define TICK_US_MIN 5000u
-#define TICK_US_MAX 1000000u
 
 static const struct timeval at_once = {0, 0};
 
@@ -226,7 +222,7 @@ void client_port_set_conf(struct client_port *p, const struct client_port_conf *
         own->stuck_us = CLIENT_STUCK_US;
     p->limit = (unsigned)min_u64(own->connections, fd_limit());
     us = min_u64(own->line_us, min_u64(own->idle_us, own->stuck_us)) / 8;
-    us = us < TICK_US_MIN ? TICK_US_MIN : min_u64(us, TICK_US_MAX);
+    us = us < CLIENT_TICK_US_MIN ? CLIENT_TICK_US_MIN : min_u64(us, CLIENT_TICK_US_MAX);
     period.tv_sec = (time_t)(us / 1000000u);
     period.tv_usec = (suseconds_t)(us % 1000000u);
     (void)event_add(p->ev_tick, &period);
@@ -245,7 +241,7 @@ int client_port_new(struct event_base *base, const char *addr, const struct clie
                     const struct client_port_ops *ops, struct client_port **ret)
 {
     CLEANUP(port) struct client_port *p = calloc(1, sizeof(*p));
-    int r;
+    int rc;
 
     if (p == NULL)
         return err_origin(err_say(-ENOMEM, "cannot open the client port: out of memory"));
@@ -264,9 +260,9 @@ int client_port_new(struct event_base *base, const char *addr, const struct clie
         event_priority_set(p->ev_tick, p->priority) != 0 ||
         event_priority_set(p->ev_work, p->priority) != 0)
         return err_origin(err_say(-ENOMEM, "cannot open the client port: out of memory"));
-    r = net_listener_new(base, addr, p->priority, on_accept, p, &p->listener);
-    if (r != 0)
-        return err_trace(r);
+    rc = net_listener_new(base, addr, p->priority, on_accept, p, &p->listener);
+    if (rc != 0)
+        return err_trace(rc);
     client_port_set_conf(p, conf);
     *ret = take_ptr(p);
     return 0;

@@ -1,21 +1,24 @@
-/* The client port: newline-delimited lines over TCP (ridd-protocol(7)), limits and back-pressure;
- * decides nothing about their content.
+/* The client port: newline-delimited lines over TCP (ridd-protocol(7)), limits and back-pressure.
  *
- * Connections are plain libevent events, not bufferevents: one read per readiness, one writev per
- * loop turn (with one request in flight they cost a third less). Lines are handed up inside the
- * read callback; replies are added to a buffer and leave with client_port_flush(), which the loop
- * calls once per turn. All on the loop thread.
- *
- * Who is owed what: the host calls client_conn_hold() for each line it will answer later and
- * client_conn_release() when the reply was added. Above in_flight held requests the socket is not
- * read. At end of file (half-close) what is owed is still answered, then the connection is closed.
- * A connection whose output passes CLIENT_OUT_BYTES_HIGH is not read; one that makes no progress
- * for CLIENT_STUCK_US is closed. So output is bounded by that mark and what in_flight requests may
- * still add. A struct client_conn lives until on_closed returned *and* its last hold was released;
- * replies to a dead connection are dropped. Callbacks may call any function here,
- * client_port_free() too: the memory then goes back in a later turn of the loop.
- *
- * If the base has several priorities, everything here runs at the lowest (CLIENT-6). */
+ * For: handing lines up and replies down. Connections are plain libevent events, not bufferevents:
+ * one read per readiness, one writev per loop turn (with one request in flight they cost a third
+ * less). Lines are handed up inside the read callback; replies are added to a buffer and leave
+ * with client_port_flush(), which the loop calls once per turn.
+ * Not for: what a line means: nothing is decided about its content.
+ * Units: bytes and microseconds, as names say.
+ * Ownership: the host calls client_conn_hold() for each line it will answer later and
+ * client_conn_release() when the reply was added. A struct client_conn lives until on_closed
+ * returned *and* its last hold was released; replies to a dead connection are dropped. Callbacks
+ * may call any function here, client_port_free() too: the memory then goes back in a later turn of
+ * the loop.
+ * Errors: 0 or -errno with err_text(). What a client does wrong, or too slowly, closes its
+ * connection only. Above in_flight held requests the socket is not read. At end of file
+ * (half-close) what is owed is still answered, then the connection is closed. A connection whose
+ * output passes CLIENT_OUT_BYTES_HIGH is not read; one that makes no progress for CLIENT_STUCK_US
+ * is closed. So output is bounded by that mark and what in_flight requests may still add.
+ * Thread: the loop's only. If the base has several priorities, everything here runs at the lowest
+ * (CLIENT-6).
+ * Source: ridd-protocol(7); the CLIENT rules of docs/RULES.md. */
 #ifndef RIDD_NET_CLIENT_PORT_H
 #define RIDD_NET_CLIENT_PORT_H
 

@@ -15,10 +15,6 @@
 
 #include "base/banned.h"
 
-#define BACKLOG 1024
-/* How long to wait for a descriptor when nothing of ours gives one back. */
-#define RETRY_US 200000
-
 struct net_listener {
     struct event *ev_accept; /* owned */
     struct event *ev_retry;  /* owned */
@@ -52,7 +48,7 @@ static int accept_one(struct net_listener *l, struct sockaddr_storage *sa)
 
 static void sleep_until_retry(struct net_listener *l)
 {
-    const struct timeval delay = {0, RETRY_US};
+    const struct timeval delay = {0, NET_ACCEPT_RETRY_US};
 
     if (l->fd < 0)
         return;
@@ -136,7 +132,7 @@ static int listen_on(const struct net_addr *addr, int *ret_fd)
         return -errno;
     if (bind(fd, (const struct sockaddr *)&addr->sa, addr->len) != 0)
         return -errno;
-    if (listen(fd, BACKLOG) != 0)
+    if (listen(fd, NET_BACKLOG) != 0)
         return -errno;
     *ret_fd = take_fd(fd);
     return 0;
@@ -151,6 +147,7 @@ static unsigned bound_port(int fd)
         return 0;
     if (sa.ss_family == AF_INET)
         return ntohs(((struct sockaddr_in *)(void *)&sa)->sin_port);
+    /* NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage): getsockname() has filled it */
     return ntohs(((struct sockaddr_in6 *)(void *)&sa)->sin6_port);
 }
 
@@ -179,7 +176,7 @@ int net_listener_new(struct event_base *base, const char *addr, int priority,
     CLEANUP(listener) struct net_listener *l = calloc(1, sizeof(*l));
     struct net_addr addrs[NET_ADDRS_MAX];
     unsigned n_addrs;
-    int r;
+    int rc;
 
     if (l == NULL)
         return err_origin(err_say(-ENOMEM, "cannot listen on '%s': out of memory", addr));
@@ -187,14 +184,14 @@ int net_listener_new(struct event_base *base, const char *addr, int priority,
     l->spare_fd = -1;
     l->on_accept = on_accept;
     l->ctx = ctx;
-    r = net_addr_resolve(addr, true, addrs, &n_addrs);
-    if (r != 0)
-        return err_trace(r);
+    rc = net_addr_resolve(addr, true, addrs, &n_addrs);
+    if (rc != 0)
+        return err_trace(rc);
     for (unsigned i = 0; i < n_addrs && l->fd < 0; i++)
-        r = listen_on(&addrs[i], &l->fd);
+        rc = listen_on(&addrs[i], &l->fd);
     if (l->fd < 0)
         return err_origin(
-            err_say(r, "cannot listen on '%s': %s%s", addr, strerror(-r), what_next(-r)));
+            err_say(rc, "cannot listen on '%s': %s%s", addr, strerror(-rc), what_next(-rc)));
     l->port = bound_port(l->fd);
     spare_open(l);
     l->ev_accept = event_new(base, l->fd, EV_READ | EV_PERSIST, on_acceptable, l);

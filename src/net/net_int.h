@@ -16,13 +16,6 @@
 /* "[ffff:...:ffff%scope]:65535" */
 #define NET_ADDRESS_TEXT 80
 
-/* More addresses of one name are ignored. */
-#define NET_ADDRS_MAX 8u
-
-/* Connections accepted per listener and loop turn; the rest wait in the kernel's queue for the next
- * one. */
-#define NET_ACCEPTS_PER_TURN 64u
-
 struct net_addr {
     struct sockaddr_storage sa;
     socklen_t len;

@@ -10,6 +10,7 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
+#include "base/assert.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/err.h"
@@ -17,18 +18,14 @@
 
 #include "base/banned.h"
 
-/* What one more read may add before a suspension is noticed. */
-#define INPUT_SLACK_BYTES (64u << 10)
-
 static const struct timeval at_once = {0, 0};
 
-static void socket_options(int fd)
+static void socket_options(int fd, unsigned user_timeout_ms)
 {
     const int on = 1;
     const int idle_s = 2;
     const int interval_s = 1;
     const int n_probes = 3;
-    const int user_timeout_ms = PEER_USER_TIMEOUT_MS;
 
     /* None of these is needed for correctness: without them a dead link is only noticed later. */
     net_socket_nodelay(fd);
@@ -61,11 +58,11 @@ static struct wire_hello our_hello(const struct peer_conn *c, raft_node_id to)
 static int send_hello(struct peer_conn *c, const struct wire_hello *h, bool is_reply)
 {
     cleanup_buf struct buf out = BUF_INIT;
-    int r;
+    int rc;
 
-    r = wire_hello_encode(h, is_reply, &out);
-    if (r != 0)
-        return err_trace(r);
+    rc = wire_hello_encode(h, is_reply, &out);
+    if (rc != 0)
+        return err_trace(rc);
     return peer_conn_send(c, &out);
 }
 
@@ -74,6 +71,7 @@ static void on_connected(struct peer_conn *c)
     struct peer_net *n = c->net;
     struct wire_hello h = our_hello(c, c->peer->id);
 
+    rid_assert(c->state == PEER_CONN_CONNECTING);
     c->state = PEER_CONN_HELLO_SENT;
     c->deadline_us = clock_mono_us() + n->conf.handshake_us;
     n->ops.fill_hello(n->ops.ctx, c->peer->id, &h);
@@ -253,20 +251,20 @@ static int cut_frame(struct evbuffer *input, size_t bytes_max, size_t frame_max,
     const size_t head = have < FRAME_HEADER_BYTES ? have : FRAME_HEADER_BYTES;
     const unsigned char *data;
     size_t need = 0;
-    int r;
+    int rc;
 
-    if (have > bytes_max + INPUT_SLACK_BYTES)
+    if (have > bytes_max + PEER_IN_SLACK_BYTES)
         return WIRE_FRAME_E_LENGTH;
     if (have == 0)
         return WIRE_FRAME_E_SHORT;
     data = evbuffer_pullup(input, (ev_ssize_t)head);
     if (data == NULL)
         return -ENOMEM;
-    r = wire_frame_cut(data, head, ret_frame, &need);
-    if (r == WIRE_FRAME_E_SHORT && need > frame_max)
+    rc = wire_frame_cut(data, head, ret_frame, &need);
+    if (rc == WIRE_FRAME_E_SHORT && need > frame_max)
         return WIRE_FRAME_E_LENGTH;
-    if (r != WIRE_FRAME_E_SHORT || need == 0 || need > have)
-        return r;
+    if (rc != WIRE_FRAME_E_SHORT || need == 0 || need > have)
+        return rc;
     data = evbuffer_pullup(input, (ev_ssize_t)need);
     if (data == NULL)
         return -ENOMEM;
@@ -295,7 +293,7 @@ static void read_frames(struct peer_conn *c)
 {
     struct evbuffer *input = bufferevent_get_input(c->bev);
     struct wire_frame frame;
-    int r;
+    int rc;
 
     while (takes_frames(c)) {
         const bool up = c->state == PEER_CONN_UP;
@@ -304,15 +302,15 @@ static void read_frames(struct peer_conn *c)
         /* A length word that was hit is noticed by the checksum of the whole frame, and on the
          * control channel the rest of a large one would take for ever to come: heartbeats go
          * unheard meanwhile. */
-        r = cut_frame(input, bytes_max,
-                      up && c->channel == WIRE_CHANNEL_CONTROL ? PEER_CONTROL_FRAME_BYTES_MAX
-                                                               : bytes_max,
-                      &frame);
-        if (r == WIRE_FRAME_E_SHORT)
+        rc = cut_frame(input, bytes_max,
+                       up && c->channel == WIRE_CHANNEL_CONTROL ? PEER_CONTROL_FRAME_BYTES_MAX
+                                                                : bytes_max,
+                       &frame);
+        if (rc == WIRE_FRAME_E_SHORT)
             return;
-        if (r != 0) {
+        if (rc != 0) {
             peer_net_lost(c, up ? PEER_EVENT_FAILED : PEER_EVENT_REFUSED,
-                          r < 0 ? "out of memory" : wire_frame_error_text(r));
+                          rc < 0 ? "out of memory" : wire_frame_error_text(rc));
             return;
         }
         handle_frame(c, &frame);
@@ -407,7 +405,7 @@ static int conn_new(struct peer_net *n, int fd, struct peer_conn **ret_conn)
     }
     c->net = n;
     list_init(&c->node);
-    socket_options(fd);
+    socket_options(fd, n->conf.user_timeout_ms);
     (void)bufferevent_priority_set(c->bev, 0);
     bufferevent_setwatermark(c->bev, EV_READ, 0, PEER_HELLO_BYTES_MAX);
     bufferevent_setcb(c->bev, on_readable, on_drained, on_bev_event, c);
@@ -420,11 +418,11 @@ static int conn_new(struct peer_net *n, int fd, struct peer_conn **ret_conn)
 int peer_conn_accept(struct peer_net *n, int fd, const struct sockaddr_storage *sa)
 {
     struct peer_conn *c;
-    int r;
+    int rc;
 
-    r = conn_new(n, fd, &c);
-    if (r != 0)
-        return err_trace(r);
+    rc = conn_new(n, fd, &c);
+    if (rc != 0)
+        return err_trace(rc);
     c->state = PEER_CONN_HELLO_AWAITED;
     c->half_open = true;
     n->n_half_open++;
@@ -446,14 +444,14 @@ int peer_conn_dial(struct peer *p, enum wire_channel channel, uint64_t nonce,
 {
     CLEANUP(conn) struct peer_conn *c = NULL;
     int fd;
-    int r;
+    int rc;
 
     fd = socket(addr->sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return err_origin(err_say(-errno, "cannot open a socket: %s", strerror(errno)));
-    r = conn_new(p->net, fd, &c);
-    if (r != 0)
-        return err_trace(r);
+    rc = conn_new(p->net, fd, &c);
+    if (rc != 0)
+        return err_trace(rc);
     c->state = PEER_CONN_CONNECTING;
     c->peer = p;
     c->channel = channel;
@@ -462,9 +460,9 @@ int peer_conn_dial(struct peer *p, enum wire_channel channel, uint64_t nonce,
         clock_mono_us() +
         (PEER_CONNECT_US < p->net->conf.handshake_us ? PEER_CONNECT_US : p->net->conf.handshake_us);
     (void)snprintf(c->address, sizeof(c->address), "%s", p->address);
-    r = connect_to(c, addr);
-    if (r != 0)
-        return err_trace(r);
+    rc = connect_to(c, addr);
+    if (rc != 0)
+        return err_trace(rc);
     list_append(&p->net->conns, &c->node);
     *ret_conn = take_ptr(c);
     return 0;
@@ -472,8 +470,10 @@ int peer_conn_dial(struct peer *p, enum wire_channel channel, uint64_t nonce,
 
 static void no_longer_half_open(struct peer_conn *c)
 {
-    if (c->half_open)
+    if (c->half_open) {
+        rid_assert(c->net->n_half_open > 0);
         c->net->n_half_open--;
+    }
     c->half_open = false;
 }
 
@@ -506,6 +506,7 @@ void peer_conn_free(struct peer_conn *c)
 
 void peer_conn_set_up(struct peer_conn *c)
 {
+    rid_assert(c->state == PEER_CONN_PAIRING);
     no_longer_half_open(c);
     c->state = PEER_CONN_UP;
     c->deadline_us = 0;
@@ -528,6 +529,7 @@ int peer_conn_send(struct peer_conn *c, struct buf *out)
     size_t sent = 0;
     ssize_t n;
 
+    rid_assert(c->state != PEER_CONN_DEAD);
     if (peer_conn_out_bytes(c) == 0) {
         n = send(bufferevent_getfd(c->bev), out->data, out->len, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (n > 0)

@@ -10,27 +10,6 @@
 #include "net/net_int.h"
 #include "net/peer_net.h"
 
-/* Delay before a peer is dialled again: doubling, a random part of its upper half. A link that was
- * up for long enough starts over. */
-#define PEER_BACKOFF_US_MIN 50000u
-#define PEER_BACKOFF_US_MAX 1000000u
-#define PEER_STABLE_US      2000000u
-/* A first SYN and one repeat; then it is better to start anew than to wait for the kernel's next
- * repeat. */
-#define PEER_CONNECT_US 2000000u
-/* Unacknowledged or untaken for this long: the kernel gives the connection up. Heartbeats make sure
- * that there is data. */
-#define PEER_USER_TIMEOUT_MS 3000
-/* A name is asked of the resolver again at the earliest after this, or after a hundred times what
- * it took the last time: a slow resolver holds the loop for at most a hundredth of the time. */
-#define PEER_RESOLVE_US 5000000u
-/* Nobody who has not shaken hands makes us keep more than this. */
-#define PEER_HELLO_BYTES_MAX 512u
-/* The longest frame with its length word. */
-#define PEER_IN_BYTES_MAX (FRAME_BYTES_MAX + 4u)
-/* Memory for a turn's output that is kept for the next. */
-#define PEER_OUT_KEEP_BYTES (64u << 10)
-
 #define PEER_CHANNELS 2
 
 /*   dialled:  CONNECTING -> HELLO_SENT -> PAIRING -> UP

@@ -18,9 +18,6 @@
 
 #include "base/banned.h"
 
-#define TICK_US_MIN 5000u
-#define TICK_US_MAX 500000u
-
 static const struct timeval at_once = {0, 0};
 
 static struct timeval timeval_of(uint64_t us)
@@ -156,6 +153,8 @@ static void link_down(struct peer *p, const char *why)
 {
     char address[ADDRESS_BYTES_MAX + 1];
 
+    rid_assert(p->up.conns[0] != NULL);
+    rid_assert(p->up.conns[1] != NULL);
     (void)snprintf(address, sizeof(address), "%s", p->up.conns[0]->address);
     link_close(&p->up);
     for (unsigned i = 0; i < PEER_CHANNELS; i++) {
@@ -180,6 +179,7 @@ static void link_up(struct peer *p)
         link_down(p, "replaced by a new connection of the same peer");
     if (n->freed || p->next.nonce != nonce || link_empty(&p->next))
         return; /* the host closed it while it was told of the old one */
+    rid_assert(link_empty(&p->up));
     p->up = p->next;
     p->next = (struct peer_link){0};
     p->up_since_us = clock_mono_us();
@@ -195,7 +195,9 @@ void peer_net_shaken(struct peer_net *n, struct peer *p, struct peer_conn *c)
 {
     const unsigned i = (unsigned)c->channel - 1;
 
-    (void)n;
+    rid_assert(p != NULL);
+    rid_assert(p->net == n);
+    rid_assert(c->channel == WIRE_CHANNEL_CONTROL || c->channel == WIRE_CHANNEL_LOG);
     c->state = PEER_CONN_PAIRING;
     if (c->peer == NULL) {
         /* Accepted. The newest attempt wins; what is left of an older one is of no use to its
@@ -258,37 +260,40 @@ static int resolve(struct peer *p)
     struct net_addr addrs[NET_ADDRS_MAX];
     unsigned n_addrs;
     uint64_t pause_us;
-    int r;
+    int rc;
 
     if (p->n_addrs > 0 && (p->numeric || now_us < p->resolve_after_us))
         return 0;
     if (now_us < p->resolve_after_us)
         return err_origin(err_say(-EAGAIN, "cannot resolve '%s'", p->address));
-    r = net_addr_resolve(p->address, false, addrs, &n_addrs);
+    rc = net_addr_resolve(p->address, false, addrs, &n_addrs);
     pause_us = (clock_mono_us() - now_us) * 100;
     p->resolve_after_us =
         clock_mono_us() + (pause_us > PEER_RESOLVE_US ? pause_us : PEER_RESOLVE_US);
-    if (r == 0) {
+    if (rc == 0) {
         memcpy(p->addrs, addrs, sizeof(addrs[0]) * n_addrs);
         p->n_addrs = n_addrs;
     }
-    return p->n_addrs > 0 ? 0 : err_trace(r); /* what was known before is better than nothing */
+    return p->n_addrs > 0 ? 0 : err_trace(rc); /* what was known before is better than nothing */
 }
 
 static int dial(struct peer *p)
 {
     const struct net_addr *addr;
-    int r;
+    int rc;
 
-    r = resolve(p);
-    if (r != 0)
-        return err_trace(r);
+    rc = resolve(p);
+    if (rc != 0)
+        return err_trace(rc);
+    rid_assert(dials(p));
+    rid_assert(link_empty(&p->next));
+    rid_assert(p->n_addrs > 0);
     addr = &p->addrs[p->n_dials++ % p->n_addrs];
     p->next.nonce = prng_next(&p->net->prng);
     for (unsigned i = 0; i < PEER_CHANNELS; i++) {
-        r = peer_conn_dial(p, (enum wire_channel)(i + 1), p->next.nonce, addr, &p->next.conns[i]);
-        if (r != 0)
-            return err_trace(r);
+        rc = peer_conn_dial(p, (enum wire_channel)(i + 1), p->next.nonce, addr, &p->next.conns[i]);
+        if (rc != 0)
+            return err_trace(rc);
     }
     return 0;
 }
@@ -391,27 +396,34 @@ int peer_net_new(struct event_base *base, const char *listen_addr, const struct 
     CLEANUP(net) struct peer_net *n = calloc(1, sizeof(*n));
     struct timeval period;
     uint64_t us;
-    int r;
+    int rc;
 
     if (n == NULL)
         return err_origin(err_say(-ENOMEM, "cannot open the peer port: out of memory"));
+    rid_assert(conf->self != 0);
+    rid_assert(ops->on_hello != NULL);
+    rid_assert(ops->on_frame != NULL);
     n->base = base;
     n->ops = *ops;
     n->conf = *conf;
     if (n->conf.handshake_us == 0)
         n->conf.handshake_us = PEER_HANDSHAKE_US;
+    if (n->conf.user_timeout_ms == 0)
+        n->conf.user_timeout_ms = PEER_USER_TIMEOUT_MS;
     prng_init(&n->prng, conf->seed);
     list_init(&n->conns);
     list_init(&n->dead);
     us = n->conf.handshake_us / 8;
-    period = timeval_of(us < TICK_US_MIN ? TICK_US_MIN : us > TICK_US_MAX ? TICK_US_MAX : us);
+    period = timeval_of(us < PEER_TICK_US_MIN   ? PEER_TICK_US_MIN
+                        : us > PEER_TICK_US_MAX ? PEER_TICK_US_MAX
+                                                : us);
     n->ev_tick = event_new(base, -1, EV_PERSIST, on_tick, n);
     n->ev_work = event_new(base, -1, 0, on_work, n);
     if (n->ev_tick == NULL || n->ev_work == NULL || event_add(n->ev_tick, &period) != 0)
         return err_origin(err_say(-ENOMEM, "cannot open the peer port: out of memory"));
-    r = net_listener_new(base, listen_addr, 0, on_accept, n, &n->listener);
-    if (r != 0)
-        return err_trace(r);
+    rc = net_listener_new(base, listen_addr, 0, on_accept, n, &n->listener);
+    if (rc != 0)
+        return err_trace(rc);
     ignore_sigpipe();
     *ret = take_ptr(n);
     return 0;
@@ -444,17 +456,17 @@ int peer_net_add(struct peer_net *n, raft_node_id id, const char *addr)
 {
     struct peer *p = peer_net_find(n, id);
     bool numeric;
-    int r;
+    int rc;
 
-    r = net_addr_check(addr, &numeric);
-    if (r != 0)
-        return err_trace(r);
+    rc = net_addr_check(addr, &numeric);
+    if (rc != 0)
+        return err_trace(rc);
     if (p != NULL && strcmp(p->address, addr) == 0)
         return 0;
     if (p == NULL) {
-        r = peer_new(n, id, &p);
-        if (r != 0)
-            return err_trace(r);
+        rc = peer_new(n, id, &p);
+        if (rc != 0)
+            return err_trace(rc);
         rid_assert(p != NULL);
     }
     (void)snprintf(p->address, sizeof(p->address), "%s", addr);

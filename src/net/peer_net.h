@@ -1,19 +1,25 @@
 /* Links to the other nodes on libevent bufferevents: dialling, handshake, two connections per pair,
  * frames.
  *
- * Of each pair the node with the lower number dials. A link is up when its control and its log
- * connection both finished their handshake with the same nonce; when one dies both are closed, and
- * the dialler tries again after a jittered delay (50 ms doubling to 1 s). It moves frames and
- * checks the handshake's fixed part (version, cluster, to); whether the other side's name and
- * incarnation are acceptable is asked of the host. Decides nothing about Raft. Loop thread only. A
- * new link of a peer replaces one that still looks alive when both of its connections shook hands:
- * DOWN, then UP.
- *
- * Inside callbacks nothing that libevent handed in is freed (PEER-4); they may call any
- * function here, peer_net_free() too: the memory then goes back in a later turn of the loop. If the
- * base has several priorities, everything here runs at the highest, 0 (CLIENT-6).
- * Addresses are best given as numbers: a name is asked of the resolver when it is dialled, which
- * blocks the loop. SIGPIPE is set to be ignored if nothing else was chosen. */
+ * For: frames that go to a peer while there is a link, and news of links. Of each pair the node
+ * with the lower number dials. A link is up when its control and its log connection both finished
+ * their handshake with the same nonce; when one dies both are closed, and the dialler tries again
+ * after a jittered delay (50 ms doubling to 1 s). A new link of a peer replaces one that still
+ * looks alive when both of its connections shook hands: DOWN, then UP.
+ * Not for: Raft, about which nothing is decided here; delivery, since frames may be dropped (Raft
+ * repeats); judging who a caller is: the handshake's fixed part (version, cluster, to) is checked,
+ * whether the other side's name and incarnation are acceptable is asked of the host.
+ * Units: as names say; an index of a channel is its number less 1.
+ * Ownership: the event_base is borrowed and must outlive the net. The buffer of peer_net_out() is
+ * the net's, for this turn. What callbacks are given is valid during the call. Inside callbacks
+ * nothing that libevent handed in is freed (PEER-4); they may call any function here,
+ * peer_net_free() too: the memory then goes back in a later turn of the loop.
+ * Errors: 0 or -errno with err_text(), and nothing is changed; a failure of one link is an event.
+ * SIGPIPE is set to be ignored if nothing else was chosen.
+ * Thread: the loop's only. If the base has several priorities, everything here runs at the
+ * highest, 0 (CLIENT-6). Addresses are best given as numbers: a name is asked of the resolver when
+ * it is dialled, which blocks the loop.
+ * Source: the PEER rules of docs/RULES.md; frames are those of wire/frame.h. */
 #ifndef RIDD_NET_PEER_NET_H
 #define RIDD_NET_PEER_NET_H
 
@@ -55,8 +61,9 @@ struct peer_net_conf {
     unsigned char cluster_id[16];
     raft_node_id self;
     uint64_t incarnation;
-    uint64_t seed;         /* nonces and jitter: different at each start */
-    uint64_t handshake_us; /* 0: PEER_HANDSHAKE_US */
+    uint64_t seed;            /* nonces and jitter: different at each start */
+    uint64_t handshake_us;    /* 0: PEER_HANDSHAKE_US */
+    unsigned user_timeout_ms; /* 0: PEER_USER_TIMEOUT_MS */
 };
 
 int peer_net_new(struct event_base *base, const char *listen_addr, const struct peer_net_conf *conf,

@@ -12,23 +12,20 @@
 
 #include "base/banned.h"
 
-/* A reply is a small frame; whoever sends more is no ridd. */
-#define REPLY_BYTES_MAX_PROBE 512u
-
 static int wait_for(int fd, short events, uint64_t deadline_us)
 {
     struct pollfd pfd = {.fd = fd, .events = events};
     uint64_t now_us;
-    int r;
+    int rc;
 
     for (;;) {
         now_us = clock_mono_us();
         if (now_us >= deadline_us)
             return -ETIMEDOUT;
-        r = poll(&pfd, 1, (int)((deadline_us - now_us) / 1000u) + 1);
-        if (r > 0)
+        rc = poll(&pfd, 1, (int)((deadline_us - now_us) / 1000u) + 1);
+        if (rc > 0)
             return 0;
-        if (r < 0 && errno != EINTR)
+        if (rc < 0 && errno != EINTR)
             return -errno;
     }
 }
@@ -38,7 +35,7 @@ static int connect_until(const struct net_addr *addr, uint64_t deadline_us, int 
     cleanup_fd int fd = -1;
     int error = 0;
     socklen_t len = sizeof(error);
-    int r;
+    int rc;
 
     fd = socket(addr->sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
@@ -46,9 +43,9 @@ static int connect_until(const struct net_addr *addr, uint64_t deadline_us, int 
     if (connect(fd, (const struct sockaddr *)&addr->sa, addr->len) != 0) {
         if (errno != EINPROGRESS)
             return -errno;
-        r = wait_for(fd, POLLOUT, deadline_us);
-        if (r != 0)
-            return r;
+        rc = wait_for(fd, POLLOUT, deadline_us);
+        if (rc != 0)
+            return rc;
         if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0)
             return -errno;
         if (error != 0)
@@ -62,12 +59,12 @@ static int send_until(int fd, const struct buf *out, uint64_t deadline_us)
 {
     size_t at = 0;
     ssize_t n;
-    int r;
+    int rc;
 
     while (at < out->len) {
-        r = wait_for(fd, POLLOUT, deadline_us);
-        if (r != 0)
-            return r;
+        rc = wait_for(fd, POLLOUT, deadline_us);
+        if (rc != 0)
+            return rc;
         n = send(fd, out->data + at, out->len - at, MSG_NOSIGNAL);
         if (n < 0 && errno != EAGAIN && errno != EINTR)
             return -errno;
@@ -79,21 +76,21 @@ static int send_until(int fd, const struct buf *out, uint64_t deadline_us)
 
 static int reply_until(int fd, uint64_t deadline_us, struct wire_hello *ret_reply)
 {
-    unsigned char in[REPLY_BYTES_MAX_PROBE];
+    unsigned char in[PEER_HELLO_BYTES_MAX];
     struct wire_frame frame;
     size_t len = 0;
     ssize_t n;
-    int r;
+    int rc;
 
     for (;;) {
-        r = wire_frame_cut(in, len, &frame, NULL);
-        if (r == 0)
+        rc = wire_frame_cut(in, len, &frame, NULL);
+        if (rc == 0)
             break;
-        if (r != WIRE_FRAME_E_SHORT || len == sizeof(in))
+        if (rc != WIRE_FRAME_E_SHORT || len == sizeof(in))
             return -EPROTO;
-        r = wait_for(fd, POLLIN, deadline_us);
-        if (r != 0)
-            return r;
+        rc = wait_for(fd, POLLIN, deadline_us);
+        if (rc != 0)
+            return rc;
         n = recv(fd, in + len, sizeof(in) - len, 0);
         if (n == 0)
             return -ECONNRESET;
@@ -112,18 +109,18 @@ static int ask(const struct net_addr *addr, const struct wire_hello *hello, uint
 {
     cleanup_buf struct buf out = BUF_INIT;
     cleanup_fd int fd = -1;
-    int r;
+    int rc;
 
-    r = wire_hello_encode(hello, false, &out);
-    if (r == 0)
-        r = connect_until(addr, deadline_us, &fd);
-    if (r == 0)
-        r = send_until(fd, &out, deadline_us);
-    if (r == 0)
-        r = reply_until(fd, deadline_us, ret_reply);
-    if (r == 0 && ret_reply->link_nonce != hello->link_nonce)
-        r = -EPROTO;
-    return r;
+    rc = wire_hello_encode(hello, false, &out);
+    if (rc == 0)
+        rc = connect_until(addr, deadline_us, &fd);
+    if (rc == 0)
+        rc = send_until(fd, &out, deadline_us);
+    if (rc == 0)
+        rc = reply_until(fd, deadline_us, ret_reply);
+    if (rc == 0 && ret_reply->link_nonce != hello->link_nonce)
+        rc = -EPROTO;
+    return rc;
 }
 
 int peer_probe(const char *addr, const struct wire_hello *hello, unsigned timeout_ms,
@@ -132,26 +129,26 @@ int peer_probe(const char *addr, const struct wire_hello *hello, unsigned timeou
     const uint64_t deadline_us = clock_mono_us() + (uint64_t)timeout_ms * 1000u;
     struct net_addr addrs[NET_ADDRS_MAX];
     struct wire_hello question = *hello;
-    struct wire_hello reply;
+    struct wire_hello reply = {0};
     unsigned n_addrs;
-    int r;
+    int rc;
 
     question.channel = WIRE_CHANNEL_PROBE;
-    r = net_addr_resolve(addr, false, addrs, &n_addrs);
-    if (r != 0)
-        return err_trace(r);
-    r = -ETIMEDOUT;
+    rc = net_addr_resolve(addr, false, addrs, &n_addrs);
+    if (rc != 0)
+        return err_trace(rc);
+    rc = -ETIMEDOUT;
     for (unsigned i = 0; i < n_addrs; i++) {
         /* The time left is shared by the addresses left, so that one that is silent does not take
          * it all. */
         const uint64_t now_us = clock_mono_us();
         const uint64_t left_us = deadline_us > now_us ? deadline_us - now_us : 0;
 
-        r = ask(&addrs[i], &question, now_us + left_us / (n_addrs - i), &reply);
-        if (r == 0) {
+        rc = ask(&addrs[i], &question, now_us + left_us / (n_addrs - i), &reply);
+        if (rc == 0) {
             *ret_reply = reply;
             return 0;
         }
     }
-    return err_origin(err_say(r, "no answer from '%s': %s", addr, strerror(-r)));
+    return err_origin(err_say(rc, "no answer from '%s': %s", addr, strerror(-rc)));
 }

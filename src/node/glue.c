@@ -201,7 +201,7 @@ static enum wire_refusal on_hello(void *ctx, const struct wire_hello *h)
     struct node *n = ctx;
     const struct raft_server *server =
         raft_configuration_get(raft_get_configuration(engine_raft(n->engine)), h->from);
-    int e;
+    int rc;
 
     if (server == NULL)
         return WIRE_REFUSED_FROM;
@@ -209,16 +209,16 @@ static enum wire_refusal on_hello(void *ctx, const struct wire_hello *h)
         return WIRE_REFUSED_NOT; /* a question before --init: nothing is recorded */
     if (h->known_incarnation != 0 && h->known_incarnation != n->incarnation)
         return WIRE_REFUSED_OURSELVES;
-    e = identity_peer_check_and_record(n->dir, h->from, server->name, h->incarnation);
-    if (e < 0)
+    rc = identity_peer_check_and_record(n->dir, h->from, server->name, h->incarnation);
+    if (rc < 0)
         /* Whether it is on the disk is not known: another peer could come under that name. */
-        _exit(engine_log_end(e, "cannot record the incarnation of a peer"));
-    if (e == IDENTITY_PEER_RECORDED)
+        _exit(engine_log_end(rc, "cannot record the incarnation of a peer"));
+    if (rc == IDENTITY_PEER_RECORDED)
         log_event(LOG_INFO, "peer_recorded", "peer=%s incarnation=%016llx", server->name,
                   (unsigned long long)h->incarnation);
-    if (e == IDENTITY_PEER_FULL)
+    if (rc == IDENTITY_PEER_FULL)
         return WIRE_REFUSED_BUSY;
-    return e == IDENTITY_PEER_REFUSED ? WIRE_REFUSED_INCARNATION : WIRE_REFUSED_NOT;
+    return rc == IDENTITY_PEER_REFUSED ? WIRE_REFUSED_INCARNATION : WIRE_REFUSED_NOT;
 }
 
 static void fill_hello(void *ctx, raft_node_id to, struct wire_hello *h)
@@ -235,12 +235,12 @@ static int on_frame(void *ctx, raft_node_id from, const struct wire_frame *frame
 {
     struct node *n = ctx;
     struct raft_msg m;
-    int e;
+    int rc;
 
     arena_reset(&n->arena);
-    e = wire_msg_decode(frame, from, n->self->id, &n->arena, &m);
-    if (e != 0)
-        return err_say(1, "a frame does not decode: %s", wire_frame_error_text(e));
+    rc = wire_msg_decode(frame, from, n->self->id, &n->arena, &m);
+    if (rc != 0)
+        return err_say(1, "a frame does not decode: %s", wire_frame_error_text(rc));
     if (replica_step(engine_replica(n->engine), &m, clock_mono_us()) != 0)
         return err_say(1, "a message that no correct node sends");
     return 0;

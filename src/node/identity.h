@@ -1,45 +1,58 @@
 /* Who this data directory is: its identity, the lock on it, and the incarnations of the peers it
  * has met.
  *
- *     data/          0700; the path may lead over links, nothing inside is a link
- *       LOCK         held with flock while the directory is in use; says the pid
- *       INIT         an initialisation is under way or was interrupted: this was never a node
- *       IDENT        cluster id, node id and name, incarnation, time of creation; written once
- *       PEERS        the incarnation of each peer at the first handshake with it
- *       wal/ db/     0700; db/ is made by kv, wal/ filled by store
+ * data/          0700; the path may lead over links, nothing inside is a link LOCK         held
+ * with flock while the directory is in use; says the pid INIT         an initialisation is under
+ * way or was interrupted: this was never a node IDENT        cluster id, node id and name,
+ * incarnation, time of creation; written once PEERS        the incarnation of each peer at the
+ * first handshake with it wal/ db/     0700; db/ is made by kv, wal/ filled by store
  *
  * The incarnation is random and made with the directory. A node that lost its disk gets another
  * one, and its peers, who remember the old, refuse it: it cannot come back under its name and vote
- * again in a term in which it has voted (RELIABILITY 1.5 row 61). So what is missing is never taken
- * for new: IDENT without PEERS is damage, and wal/ or db/ with something in it but without IDENT is
- * refused (RELIABILITY 4.5 R1). Does not read the log or the state, does not know addresses.
+ * again in a term in which it has voted (IDENTITY-2). So what is missing is never taken for new:
+ * IDENT without PEERS is damage, and wal/ or db/ with something in it but without IDENT is refused
+ * (DISK-1).
  *
  * Leftovers of a crash in identity_create() .. identity_commit(), in the order of the steps: LOCK;
  * INIT; wal/, db/; PEERS; the first segment of the log; IDENT; INIT removed. Without IDENT, INIT
  * says that all of it may be thrown away: nobody has heard of that incarnation. With IDENT, INIT is
  * what the next start removes.
  *
- * Files are checked, written and made durable as in kv/mark.h. Errors: 0, IDENTITY_E_* with a
- * sentence in err_text() that names the path, what is wrong and the next command; -errno. One
- * thread. Source: DESIGN.md 7, RELIABILITY 4.2, 6.3 F1-F2. */
+ * For: the daemon and `ridd --init`.
+ * Not for: log and state, which it does not read, and addresses, which it does not know.
+ * Units: created_s in seconds of the wall clock.
+ * Ownership: identity_dir is the caller's until identity_close(); what it hands out is borrowed
+ * from it.
+ * Errors: 0, IDENTITY_E_* with a sentence in err_text() that names the path, what is wrong and the
+ * next command; -errno. Files are checked, written and made durable as in kv/mark.h: after an error
+ * there is the old one or the new one.
+ * Thread: one.
+ * Source: IDENTITY-1, IDENTITY-2, IDENTITY-4, DISK-1. */
 #ifndef RIDD_NODE_IDENTITY_H
 #define RIDD_NODE_IDENTITY_H
 
+#include "base/exit_codes.h"
 #include "raft/types.h"
 
-enum identity_error {
-    /* the directory is missing, empty, or its initialisation was interrupted */
-    IDENTITY_E_NOT_INITIALISED = 1,
-    /* another cluster or node; or, at --init, something that is not ridd's */
-    IDENTITY_E_FOREIGN = 2,
-    IDENTITY_E_DAMAGED = 3, /* IDENT or PEERS cannot be believed */
-    IDENTITY_E_LOST = 4,    /* no IDENT, but wal/, db/, snap/ or PEERS hold something */
-    IDENTITY_E_LOCKED = 5,  /* another process uses it */
-    IDENTITY_E_ACCESS = 6,  /* owner, mode or kind of the directory or of something in it */
-    /* identity_create(): it is this very node already; nothing was changed */
-    IDENTITY_E_EXISTS = 7,
-};
-/* What ridd exits with: 78, 78, 65, 65, 74, 78; 0 for IDENTITY_E_EXISTS; 74 for -errno. */
+/* Number, words, and what ridd exits with. NOT_INITIALISED: missing, empty, or its initialisation
+ * was interrupted. FOREIGN: another cluster or node; at --init, something that is not ridd's. LOST:
+ * no IDENT, but wal/, db/, snap/ or PEERS hold something. ACCESS: owner, mode or kind of the
+ * directory or of something in it. EXISTS: at --init, it is this very node already; nothing was
+ * changed. */
+/* clang-format off */
+#define IDENTITY_ERRORS(X)                                                                   \
+    X(IDENTITY_E_NOT_INITIALISED, 1, "it was not initialised",          EXIT_CONF_ERROR)     \
+    X(IDENTITY_E_FOREIGN,         2, "it is another node's",            EXIT_CONF_ERROR)     \
+    X(IDENTITY_E_DAMAGED,         3, "its identity cannot be believed", EXIT_DAMAGED)        \
+    X(IDENTITY_E_LOST,            4, "it has lost its identity",        EXIT_DAMAGED)        \
+    X(IDENTITY_E_LOCKED,          5, "another process uses it",         EXIT_IO_ERROR)       \
+    X(IDENTITY_E_ACCESS,          6, "it is open to others, or closed", EXIT_CONF_ERROR)     \
+    X(IDENTITY_E_EXISTS,          7, "it is initialised already",       0)
+/* clang-format on */
+#define IDENTITY_ERROR_ENUM(name, number, text, code) name = number,
+enum identity_error { IDENTITY_ERRORS(IDENTITY_ERROR_ENUM) };
+const char *identity_error_text(int error);
+/* 0 for 0; EXIT_IO_ERROR for -errno. */
 int identity_exit_code(int error);
 
 struct identity {
@@ -83,9 +96,6 @@ const char *identity_path(const struct identity_dir *dir); /* absolute, without 
 int identity_open_folder(const struct identity_dir *dir, const char *name);
 
 /* ---- peers ---- */
-
-/* Names of peers of all times. Beyond: no new peer is accepted. */
-#define IDENTITY_PEERS_MAX 256u
 
 enum identity_peer {
     IDENTITY_PEER_KNOWN = 0,    /* the same as before: go on */

@@ -11,14 +11,13 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/exit_codes.h"
+#include "engine/engine.h"
 #include "net/peer_net.h"
 #include "node/identity.h"
 #include "node/node.h"
 #include "store/store.h"
 
 #include "base/banned.h"
-
-#define PROBE_MS 500u
 
 /* A peer whose log goes beyond the first entry belongs to a cluster that is at work: then this node
  * was a member, or a directory was lost, and an empty node under its name could vote twice. The
@@ -41,7 +40,7 @@ static int ask_peers(const struct conf *conf, const unsigned char cluster_id[16]
         if (p == conf->self)
             continue;
         memcpy(hello.cluster_id, cluster_id, sizeof(hello.cluster_id));
-        if (peer_probe(p->peer_addr, &hello, PROBE_MS, &reply) != 0) {
+        if (peer_probe(p->peer_addr, &hello, INIT_PROBE_MS, &reply) != 0) {
             n_silent++;
             continue;
         }
@@ -83,33 +82,31 @@ static int ask_peers(const struct conf *conf, const unsigned char cluster_id[16]
 static int make_log(const struct conf *conf, const struct identity_dir *dir,
                     const unsigned char cluster_id[16])
 {
-    struct store_conf store = {.node_id = conf->self->id,
-                               .incarnation = identity_get(dir)->incarnation,
-                               .segment_first_bytes = STORE_SEGMENT_FIRST_BYTES,
-                               .segment_bytes = conf->segment_bytes};
+    struct engine_conf engine = {.log = {.node_id = conf->self->id,
+                                         .incarnation = identity_get(dir)->incarnation,
+                                         .segment_first_bytes = STORE_SEGMENT_FIRST_BYTES,
+                                         .segment_bytes = conf->segment_bytes}};
+    uint64_t *salt = &engine.log.salt_seed;
     struct raft_configuration members;
     cleanup_buf struct buf entry = BUF_INIT;
     cleanup_fd int wal_fd = identity_open_folder(dir, "wal");
-    int e;
+    int rc;
 
     if (wal_fd < 0)
         return err_say(wal_fd, "cannot open '%s/wal': %s", conf->data_dir, strerror(-wal_fd));
-    memcpy(store.cluster_id, cluster_id, sizeof(store.cluster_id));
-    if (getrandom(&store.salt_seed, sizeof(store.salt_seed), 0) != (ssize_t)sizeof(store.salt_seed))
+    memcpy(engine.log.cluster_id, cluster_id, sizeof(engine.log.cluster_id));
+    if (getrandom(salt, sizeof(*salt), 0) != (ssize_t)sizeof(*salt))
         return err_say(-EIO, "no random bytes from the kernel");
     if (conf_to_configuration(conf, &members) != 0 ||
         raft_configuration_encode(&members, &entry) != 0)
         return err_say(-EINVAL, "[peers] gives no valid membership");
-    e = vfs_posix_new(wal_fd, &store.vfs);
-    if (e != 0)
-        return err_say(e, "cannot use '%s/wal': %s", conf->data_dir, strerror(-e));
     err_reset();
-    e = store_create(&store, entry.data, entry.len);
-    vfs_posix_free(store.vfs);
-    if (e != 0 && err_text()[0] == '\0')
-        (void)err_say(e, "cannot make the log in '%s/wal': %s", conf->data_dir,
-                      e < 0 ? strerror(-e) : "refused");
-    return e;
+    engine.log_fd = wal_fd;
+    rc = engine_create_log(&engine, entry.data, entry.len);
+    if (rc != 0 && err_text()[0] == '\0')
+        (void)err_say(rc, "cannot make the log in '%s/wal': %s", conf->data_dir,
+                      rc < 0 ? strerror(-rc) : "refused");
+    return rc;
 }
 
 int node_init(const struct conf *conf)
@@ -121,38 +118,38 @@ int node_init(const struct conf *conf)
                                      .node_name = conf->self->name,
                                      .command = command};
     struct identity_dir *dir = NULL;
-    int e;
+    int rc;
 
     (void)snprintf(command, sizeof(command), "ridd --config %s --id %s", conf->path,
                    conf->self->name);
     conf_cluster_id(conf, cluster_id);
-    e = identity_open(&identity, &dir);
-    if (e == 0 || e == IDENTITY_E_LOCKED) {
-        if (e != 0) {
+    rc = identity_open(&identity, &dir);
+    if (rc == 0 || rc == IDENTITY_E_LOCKED) {
+        if (rc != 0) {
             fprintf(stderr, "ridd: %s\n", err_text());
-            return identity_exit_code(e);
+            return identity_exit_code(rc);
         }
         identity_close(dir);
         printf("ridd: '%s' belongs to node %s of cluster %s already; nothing to do\n",
                conf->data_dir, conf->self->name, conf->cluster_name);
         return 0;
     }
-    if (e != IDENTITY_E_NOT_INITIALISED) {
+    if (rc != IDENTITY_E_NOT_INITIALISED) {
         fprintf(stderr, "ridd: %s\n", err_text());
-        return identity_exit_code(e);
+        return identity_exit_code(rc);
     }
-    e = ask_peers(conf, cluster_id);
-    if (e != 0)
-        return e;
-    e = identity_create(&identity, &dir);
-    if (e != 0) {
+    rc = ask_peers(conf, cluster_id);
+    if (rc != 0)
+        return rc;
+    rc = identity_create(&identity, &dir);
+    if (rc != 0) {
         fprintf(stderr, "ridd: %s\n", err_text());
-        return identity_exit_code(e);
+        return identity_exit_code(rc);
     }
-    e = make_log(conf, dir, cluster_id);
-    if (e == 0)
-        e = identity_commit(dir);
-    if (e != 0)
+    rc = make_log(conf, dir, cluster_id);
+    if (rc == 0)
+        rc = identity_commit(dir);
+    if (rc != 0)
         fprintf(stderr, "ridd: %s\n", err_text());
     else
         printf("ridd: made '%s' for node %s of cluster %s (%u nodes); start it with: ridd --config "
@@ -160,7 +157,7 @@ int node_init(const struct conf *conf)
                conf->data_dir, conf->self->name, conf->cluster_name, conf->n_peers, conf->path,
                conf->self->name);
     identity_close(dir);
-    return e == 0 ? 0 : identity_exit_code(e);
+    return rc == 0 ? 0 : identity_exit_code(rc);
 }
 
 int node_dump_log(const char *dir)
@@ -169,24 +166,24 @@ int node_dump_log(const char *dir)
                                .segment_bytes = STORE_SEGMENT_BYTES};
     cleanup_fd int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     cleanup_fd int wal_fd = -1;
-    int e;
+    int rc;
 
     if (fd < 0) {
         fprintf(stderr, "ridd: cannot open '%s': %s\n", dir, strerror(errno));
         return EXIT_IO_ERROR;
     }
     wal_fd = openat(fd, "wal", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-    e = vfs_posix_new(wal_fd >= 0 ? wal_fd : fd, &store.vfs);
-    if (e != 0) {
-        fprintf(stderr, "ridd: cannot use '%s': %s\n", dir, strerror(-e));
+    rc = vfs_posix_new(wal_fd >= 0 ? wal_fd : fd, &store.vfs);
+    if (rc != 0) {
+        fprintf(stderr, "ridd: cannot use '%s': %s\n", dir, strerror(-rc));
         return EXIT_IO_ERROR;
     }
     err_reset();
-    e = store_dump(&store, stdout);
+    rc = store_dump(&store, stdout);
     vfs_posix_free(store.vfs);
     if (fflush(stdout) != 0)
-        e = -errno;
-    switch (e) {
+        rc = -errno;
+    switch (rc) {
     case 0:
         return 0;
     case STORE_E_DAMAGED:
@@ -202,7 +199,7 @@ int node_dump_log(const char *dir)
         return EXIT_CONF_ERROR;
     default:
         fprintf(stderr, "ridd: cannot read the log in '%s': %s\n", dir,
-                err_text()[0] != '\0' ? err_text() : (e < 0 ? strerror(-e) : "refused"));
+                err_text()[0] != '\0' ? err_text() : (rc < 0 ? strerror(-rc) : "refused"));
         return EXIT_IO_ERROR;
     }
 }

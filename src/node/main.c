@@ -70,18 +70,18 @@ static int act(enum action action, const char *path, const char *id, uint64_t st
     struct conf *conf = calloc(1, sizeof(*conf));
     struct conf_problems problems = {0};
     int code = 0;
-    int e;
+    int rc;
 
     if (conf == NULL) {
         fprintf(stderr, "ridd: out of memory\n");
         return EXIT_IO_ERROR;
     }
     err_reset();
-    e = conf_load(path, id, action == RUN || action == INIT || id != NULL, conf, &problems);
-    if (e == CONF_E_PROBLEMS) {
+    rc = conf_load(path, id, action == RUN || action == INIT || id != NULL, conf, &problems);
+    if (rc == CONF_E_PROBLEMS) {
         conf_problems_print(&problems, path, stderr);
         code = EXIT_CONF_ERROR;
-    } else if (e != 0) {
+    } else if (rc != 0) {
         fprintf(stderr, "ridd: %s; name the file with --config\n", err_text());
         code = EXIT_CONF_ERROR;
     } else {

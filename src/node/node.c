@@ -32,10 +32,6 @@
 
 #include "base/banned.h"
 
-#define TRANSFER_US                                                                                \
-    5000000u /* DESIGN.md 7: at SIGTERM leadership is handed over for at most this long */
-#define DRAIN_US 10000000u /* then what is owed is answered for at most this long */
-
 static uint64_t random_u64(void)
 {
     uint64_t v;
@@ -70,14 +66,17 @@ static int open_dir(struct node *n)
                                  .cluster_id = cluster_id,
                                  .node_name = n->self->name,
                                  .command = command};
-    int e;
+    int rc;
 
     conf_cluster_id(n->conf, cluster_id);
     (void)snprintf(command, sizeof(command), "ridd --config %s --id %s", n->conf->path,
                    n->self->name);
-    e = identity_open(&conf, &n->dir);
-    if (e != 0)
-        return fail("identity_refused", identity_exit_code(e));
+    rc = identity_open(&conf, &n->dir);
+    if (rc != 0 && err_text()[0] == '\0')
+        (void)err_say(rc, "the data directory '%s': %s", n->conf->data_dir,
+                      identity_error_text(rc));
+    if (rc != 0)
+        return fail("identity_refused", identity_exit_code(rc));
     n->incarnation = identity_get(n->dir)->incarnation;
     (void)snprintf(n->db_path, sizeof(n->db_path), "%s/db", identity_path(n->dir));
     n->wal_fd = identity_open_folder(n->dir, "wal");
@@ -133,7 +132,7 @@ static int open_engine(struct node *n)
     return rc != 0 ? fail(engine_refusal_text(rc), engine_refusal_exit_code(rc)) : 0;
 }
 
-/* A peer list that differs from the log's is reported, not obeyed (DESIGN.md 7). */
+/* A peer list that differs from the log's is reported, not obeyed (IDENTITY-5). */
 static void compare_members(const struct node *n)
 {
     const struct raft_configuration *c = raft_get_configuration(engine_raft(n->engine));
@@ -160,13 +159,13 @@ static int add_peers(struct node *n)
     const struct raft_configuration *c = raft_get_configuration(engine_raft(n->engine));
 
     for (unsigned i = 0; i < c->n; i++) {
-        int e;
+        int rc;
 
         if (c->servers[i].id == n->self->id)
             continue;
-        e = peer_net_add(n->peer_net, c->servers[i].id, node_peer_addr(n, c->servers[i].id));
-        if (e != 0)
-            return e;
+        rc = peer_net_add(n->peer_net, c->servers[i].id, node_peer_addr(n, c->servers[i].id));
+        if (rc != 0)
+            return rc;
     }
     return 0;
 }
@@ -215,14 +214,14 @@ static void on_reload(evutil_socket_t fd, short what, void *arg)
     struct conf_problems problems = {0};
     struct conf *fresh = calloc(1, sizeof(*fresh));
     struct client_port_conf limits;
-    int e;
+    int rc;
 
     (void)fd;
     (void)what;
     if (fresh == NULL)
         return;
-    e = conf_load(n->conf->path, n->self->name, true, fresh, &problems);
-    if (e != 0) {
+    rc = conf_load(n->conf->path, n->self->name, true, fresh, &problems);
+    if (rc != 0) {
         log_event(LOG_ERROR, "reload_refused", "line=%u error=\"%s\" action=keep_old",
                   problems.n > 0 ? problems.list[0].line : 0,
                   problems.n > 0 ? problems.list[0].text : err_text());
@@ -289,18 +288,18 @@ static int open_ports(struct node *n)
     struct peer_net_ops peer_ops;
     struct peer_net_conf peer_conf = {
         .self = n->self->id, .incarnation = n->incarnation, .seed = random_u64()};
-    int e;
+    int rc;
 
     node_fill_peer_ops(n, &peer_ops);
     conf_cluster_id(n->conf, peer_conf.cluster_id);
-    e = peer_net_new(n->base, n->self->peer_addr, &peer_conf, &peer_ops, &n->peer_net);
-    if (e != 0)
-        return e;
+    rc = peer_net_new(n->base, n->self->peer_addr, &peer_conf, &peer_ops, &n->peer_net);
+    if (rc != 0)
+        return rc;
     node_fill_client_ops(n, &client_ops);
     node_client_conf(n->conf, &client_conf);
-    e = client_port_new(n->base, n->self->client_addr, &client_conf, &client_ops, &n->client_port);
-    if (e != 0)
-        return e;
+    rc = client_port_new(n->base, n->self->client_addr, &client_conf, &client_ops, &n->client_port);
+    if (rc != 0)
+        return rc;
     return add_peers(n);
 }
 
@@ -324,8 +323,7 @@ static void arm_timer(struct node *n, uint64_t now_us)
     (void)event_add(n->timer, &tv);
 }
 
-/* A transfer is tried again as long as there is time: the first target may have died (DESIGN.md
- * 7). */
+/* A transfer is tried again as long as there is time: the first target may have died. */
 static bool still_handing_over(struct node *n, uint64_t now_us)
 {
     if (now_us >= n->stop_deadline_us)
@@ -395,30 +393,30 @@ static void close_node(struct node *n)
 
 static int start(struct node *n)
 {
-    int e = open_dir(n);
+    int rc = open_dir(n);
 
-    if (e == 0)
-        e = make_engine(n);
-    if (e == 0)
-        e = open_engine(n);
-    if (e != 0)
-        return e;
+    if (rc == 0)
+        rc = make_engine(n);
+    if (rc == 0)
+        rc = open_engine(n);
+    if (rc != 0)
+        return rc;
     compare_members(n);
-    e = open_loop(n);
-    if (e != 0) {
-        (void)err_say(e, "cannot make the event loop");
+    rc = open_loop(n);
+    if (rc != 0) {
+        (void)err_say(rc, "cannot make the event loop");
         return fail("loop_failed", EXIT_IO_ERROR);
     }
-    e = engine_start_log_thread(n->engine, n->durable_fd);
-    if (e != 0) {
-        (void)err_say(e, "cannot start the log thread: %s", strerror(-e));
+    rc = engine_start_log_thread(n->engine, n->durable_fd);
+    if (rc != 0) {
+        (void)err_say(rc, "cannot start the log thread: %s", strerror(-rc));
         return fail("log_refused", EXIT_IO_ERROR);
     }
-    e = open_ports(n);
-    if (e != 0)
+    rc = open_ports(n);
+    if (rc != 0)
         /* A port in use may be free in a moment: systemd tries again. Another address never will be
          * ours. */
-        return fail("cannot_listen", e == -EADDRINUSE ? EXIT_IO_ERROR : EXIT_CONF_ERROR);
+        return fail("cannot_listen", rc == -EADDRINUSE ? EXIT_IO_ERROR : EXIT_CONF_ERROR);
     return 0;
 }
 
@@ -431,7 +429,7 @@ int node_run(const struct conf *conf, uint64_t started_us)
                         .started_us = started_us,
                         .refused_limit = {.window_us = 10000000u, .burst = 5}};
     struct node *n = &node;
-    int e;
+    int rc;
 
     log_set_node(n->self->name);
     log_set_role("starting", 0);
@@ -442,12 +440,12 @@ int node_run(const struct conf *conf, uint64_t started_us)
     if (geteuid() == 0)
         log_event(LOG_WARNING, "running_as_root", "why='a user of its own is safer'");
     err_reset();
-    e = start(n);
-    if (e != 0) {
+    rc = start(n);
+    if (rc != 0) {
         /* Nothing was applied. What the state says of the log may be the reason of the refusal, and
          * must outlive the next boot: with its clean mark the state is believed then, too. */
         close_node(n);
-        return e;
+        return rc;
     }
     n->watchdog_us = notify_watchdog_us();
     node_show(n, true);

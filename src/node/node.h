@@ -1,8 +1,15 @@
-/* The daemon: one node's loop, its disk, its ports, its signals.
+/* The daemon: one node's loop, its ports, its signals, its data directory.
  *
- * node_run() opens identity, state and log, listens, and serves until SIGTERM or SIGINT; it returns
- * the exit code. It logs what an operator must know. One per process. Thread: the caller's becomes
- * the loop thread. DESIGN.md 2, 7. */
+ * For: main.c, and a program that wants to be one node of a cluster over TCP.
+ * Not for: what a node decides about itself (engine/), and reading options or the file (main.c,
+ * conf/).
+ * Units: microseconds of clock_mono_us().
+ * Ownership: conf is borrowed and outlives the call.
+ * Errors: each function returns the exit code of the process and has told the operator why: in the
+ * log while it runs, on standard error before that.
+ * Thread: the caller's becomes the loop thread; one node per process, since signals, the log's
+ * context and the watchdog are the process's.
+ * Source: ridd(8). */
 #ifndef RIDD_NODE_NODE_H
 #define RIDD_NODE_NODE_H
 

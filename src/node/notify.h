@@ -1,7 +1,10 @@
 /* The notification protocol of systemd: one datagram to $NOTIFY_SOCKET, nothing when it is not set.
  *
- * Never blocks and never fails loudly: a daemon without systemd is as good. Loop thread. Source:
- * sd_notify(3). */
+ * For: telling a supervisor that this node is ready, stopping, alive.
+ * Not for: anything that must arrive. It never blocks and never fails loudly: a daemon without
+ * systemd is as good.
+ * Source: sd_notify(3).
+ * Obvious: units, ownership, errors, thread. */
 #ifndef RIDD_NODE_NOTIFY_H
 #define RIDD_NODE_NOTIFY_H
 

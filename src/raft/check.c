@@ -1,30 +1,15 @@
-/* What must hold whenever the core is at rest, and what may never change backwards (STYLE.md 6). */
+/* What must hold whenever the core is at rest, and cannot be told in constant time: for tests,
+ * which call it after every step. The daemon does not contain it; invariants.c it does. */
 #include "raft/raft_int.h"
-
-static void check_indexes(const struct raft *r)
-{
-    rid_assert(r->commit_index <= r->log.last_index);
-    rid_assert(r->last_applied <= r->last_emitted);
-    rid_assert(r->last_emitted <= r->commit_index);
-    rid_assert(r->last_emitted <= r->last_stored); /* applied only what is durable here (I18) */
-    rid_assert(r->last_stored <= r->last_handed);
-    rid_assert(r->last_handed <= r->log.last_index);
-    rid_assert(r->log.first_cached <= r->log.last_index + 1);
-    rid_assert(r->log.first_cached <= r->last_handed + 1); /* what is not handed out is in memory */
-    /* What a truncation removed has not been handed out again yet. */
-    rid_assert(r->truncate_from == 0 || r->truncate_from == r->last_handed + 1);
-    rid_assert(raft_log_last(&r->log).term <= r->hard_state.current_term);
-    rid_assert(r->last_stored_batch <= r->last_batch);
-}
 
 static void check_log(const struct raft *r)
 {
-    raft_term term = 0;
-    raft_index first = 0;
+    raft_term term = r->log.base.term;
+    raft_index first = r->log.base.index;
 
     for (size_t i = 0; i < r->log.n_terms; i++) {
-        rid_assert(r->log.terms[i].term > term);
-        rid_assert(r->log.terms[i].first > first);
+        rid_assert(i == 0 ? r->log.terms[i].term >= term : r->log.terms[i].term > term);
+        rid_assert(i == 0 ? r->log.terms[i].first == first + 1 : r->log.terms[i].first > first);
         term = r->log.terms[i].term;
         first = r->log.terms[i].first;
     }
@@ -36,94 +21,107 @@ static void check_log(const struct raft *r)
         rid_assert(a->batch < b->batch);
         rid_assert(b->last_index <= r->last_handed);
     }
+    for (size_t i = 1; i < r->n_configs; i++)
+        rid_assert(r->configs[i].index > r->configs[i - 1].index);
 }
 
-static void check_leader(const struct raft *r)
+/* The sums that are kept, made again: a byte that is counted twice or never given back shows at
+ * once. */
+static void check_bytes(const struct raft *r)
 {
-    rid_assert(r->leader_id == r->conf.id);
-    rid_assert(r->noop_index >= 1);
-    rid_assert(raft_log_term(&r->log, r->noop_index) == r->hard_state.current_term);
-    rid_assert(r->self_vote || !r->is_voter);
-    rid_assert(!r->self_vote_pending);
-    for (unsigned i = 0; i < r->n_progress; i++) {
-        const struct progress *p = &r->progress[i];
-        size_t bytes = 0;
+    size_t cached = 0;
+    size_t uncommitted = 0;
 
-        rid_assert(p->match_index < p->next_index);
-        rid_assert(p->next_index <= r->log.last_index + 1);
-        rid_assert(p->acked_round < r->next_round);
-        rid_assert(p->n_inflight <= RAFT_INFLIGHT_MSGS_MAX);
-        for (unsigned j = 0; j < p->n_inflight; j++) {
-            const struct inflight *f =
-                &p->inflight[(p->inflight_head + j) % RAFT_INFLIGHT_MSGS_MAX];
+    for (raft_index i = r->log.first_cached; i <= r->log.last_index; i++) {
+        const struct raft_entry *e = raft_log_get(&r->log, i);
 
-            rid_assert(f->last < p->next_index);
-            rid_assert(f->last > p->match_index);
-            bytes += f->bytes;
-        }
-        rid_assert(bytes == p->inflight_bytes);
+        rid_assert(e != NULL);
+        rid_assert(e->id.index == i);
+        rid_assert(e->id.term == raft_log_term(&r->log, i));
+        cached += raft_entry_bytes(e);
+        if (r->role == RAFT_LEADER && i > r->commit_index && i >= r->noop_index)
+            uncommitted += raft_entry_bytes(e);
     }
+    rid_assert(cached == r->log.cached_bytes);
+    rid_assert(uncommitted == r->uncommitted_bytes);
+}
+
+/* The servers of the configuration in force, each in its place. */
+static void check_members(const struct raft *r)
+{
+    const struct raft_configuration *c = raft_get_configuration(r);
+    unsigned n = 0;
+
+    for (unsigned slot = 0; slot < c->n; slot++) {
+        const struct raft_server *s = &c->servers[slot];
+
+        if (s->id == r->conf.id) {
+            rid_assert(slot == r->self_slot);
+            rid_assert(r->is_voter == (s->role == RAFT_VOTER));
+            continue;
+        }
+        rid_assert(raft_progress_at(r, slot) == &r->progress[n]);
+        rid_assert(r->progress[n].id == s->id);
+        rid_assert(r->progress[n].role == s->role);
+        n++;
+    }
+    rid_assert(n == r->n_progress);
+}
+
+static void check_progress(const struct raft *r, const struct progress *p)
+{
+    size_t bytes = 0;
+
+    rid_assert(p->match_index < p->next_index);
+    rid_assert(p->next_index <= r->log.last_index + 1);
+    rid_assert(p->acked_round < r->rounds.next);
+    rid_assert(p->n_inflight <= RAFT_INFLIGHT_MSGS_MAX);
+    for (unsigned j = 0; j < p->n_inflight; j++) {
+        const struct inflight *f = &p->inflight[(p->inflight_head + j) % RAFT_INFLIGHT_MSGS_MAX];
+
+        rid_assert(f->last < p->next_index);
+        rid_assert(f->last > p->match_index);
+        bytes += f->bytes;
+    }
+    rid_assert(bytes == p->inflight_bytes);
 }
 
 static void check_reads(const struct raft *r)
 {
+    const struct read_queue *q = &r->reads;
+    unsigned n_rounds = 0;
     uint64_t round = 0;
     raft_index index = 0;
 
-    rid_assert(r->n_inflight <= r->n_reads);
-    rid_assert(r->confirmed_round < r->next_round);
-    rid_assert(r->n_reads + r->n_floor_reads <= RAFT_READS_PENDING_MAX);
-    if (r->role != RAFT_LEADER) {
-        rid_assert(r->n_reads == 0);
-        rid_assert(r->n_floor_reads == 0);
-        rid_assert(r->noop_index == 0);
-        rid_assert(r->transfer_to == 0);
-        return;
-    }
-    for (size_t i = 0; i < r->n_reads; i++) {
-        const struct read *read = &r->reads[(r->reads_head + i) & (r->reads_size - 1)];
+    for (size_t i = 0; i < q->n; i++) {
+        const struct read *read = raft_read_queue_at(q, i);
 
-        if (i >= r->n_inflight) {
+        if (i >= q->n_inflight) {
             rid_assert(read->round == 0);
             continue;
         }
         rid_assert(read->round > read->arrival_round);
-        rid_assert(read->round > r->confirmed_round);
-        rid_assert(read->round < r->next_round);
+        rid_assert(read->round > r->rounds.confirmed);
+        rid_assert(read->round < r->rounds.next);
         rid_assert(read->round >= round);
         rid_assert(read->read_index >= index);
         rid_assert(read->read_index >= r->noop_index);
+        n_rounds += read->round != round;
         round = read->round;
         index = read->read_index;
     }
-    for (size_t i = 0; i < r->n_floor_reads; i++)
-        rid_assert(r->floor_reads[i].min_index > r->commit_index);
+    rid_assert(n_rounds == r->rounds.n_open);
+    for (size_t i = 0; i < q->n_floors; i++)
+        rid_assert(q->floors[i].min_index > r->commit_index);
 }
 
 void raft_check(struct raft *r)
 {
-    check_indexes(r);
+    raft_check_rest(r);
     check_log(r);
+    check_bytes(r);
+    check_members(r);
     check_reads(r);
-    if (r->role == RAFT_LEADER)
-        check_leader(r);
-    rid_assert(r->n_configs >= 1);
-    rid_assert(r->configs[r->n_configs - 1].index <= r->log.last_index);
-
-    /* Change since the last call. */
-    rid_assert(r->hard_state.current_term >= r->check_term);
-    rid_assert(r->commit_index >= r->check_commit);
-    rid_assert(r->next_round >= r->check_round);
-    if (r->hard_state.current_term == r->check_term) {
-        rid_assert(r->check_vote == 0 || r->hard_state.voted_for == r->check_vote);
-        rid_assert(r->check_leader == 0 || r->leader_id == 0 || r->leader_id == r->check_leader);
-        if (r->leader_id != 0)
-            r->check_leader = r->leader_id;
-    } else {
-        r->check_leader = r->leader_id;
-    }
-    r->check_term = r->hard_state.current_term;
-    r->check_vote = r->hard_state.voted_for;
-    r->check_commit = r->commit_index;
-    r->check_round = r->next_round;
+    for (unsigned i = 0; r->role == RAFT_LEADER && i < r->n_progress; i++)
+        check_progress(r, &r->progress[i]);
 }

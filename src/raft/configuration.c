@@ -43,6 +43,7 @@ int raft_configuration_add(struct raft_configuration *c, raft_node_id id, const 
     struct raft_server *s;
     unsigned at = 0;
 
+    rid_assert(c->n <= RAFT_SERVERS_MAX);
     if (id == 0 || name[0] == '\0' || !text_is_valid(name, strlen(name), NODE_NAME_BYTES_MAX) ||
         !text_is_valid(peer_addr, strlen(peer_addr), ADDRESS_BYTES_MAX) ||
         !text_is_valid(client_addr, strlen(client_addr), ADDRESS_BYTES_MAX) ||
@@ -54,6 +55,7 @@ int raft_configuration_add(struct raft_configuration *c, raft_node_id id, const 
         return RAFT_CONFIGURATION_E_FULL;
     while (at < c->n && strcmp(c->servers[at].name, name) < 0)
         at++;
+    rid_assert(at <= c->n);
     memmove(&c->servers[at + 1], &c->servers[at], (c->n - at) * sizeof(c->servers[0]));
     s = &c->servers[at];
     memset(s, 0, sizeof(*s));
@@ -69,6 +71,7 @@ int raft_configuration_add(struct raft_configuration *c, raft_node_id id, const 
 const struct raft_server *raft_configuration_get(const struct raft_configuration *c,
                                                  raft_node_id id)
 {
+    rid_assert(c->n <= RAFT_SERVERS_MAX);
     for (unsigned i = 0; i < c->n; i++)
         if (c->servers[i].id == id)
             return &c->servers[i];
@@ -78,6 +81,7 @@ const struct raft_server *raft_configuration_get(const struct raft_configuration
 const struct raft_server *raft_configuration_get_name(const struct raft_configuration *c,
                                                       const char *name)
 {
+    rid_assert(c->n <= RAFT_SERVERS_MAX);
     for (unsigned i = 0; i < c->n; i++)
         if (strcmp(c->servers[i].name, name) == 0)
             return &c->servers[i];
@@ -90,6 +94,7 @@ unsigned raft_configuration_n_voters(const struct raft_configuration *c)
 
     for (unsigned i = 0; i < c->n; i++)
         n += c->servers[i].role == RAFT_VOTER;
+    rid_assert(n <= RAFT_SERVERS_MAX);
     return n;
 }
 
@@ -108,6 +113,11 @@ static unsigned char *put_text(unsigned char *p, const char *text)
 
 static unsigned char *put_server(unsigned char *p, const struct raft_server *s)
 {
+    rid_assert(s->id != 0); /* raft_configuration_add() has seen to all of it */
+    rid_assert(s->name[0] != '\0');
+    rid_assert(strlen(s->name) <= NODE_NAME_BYTES_MAX);
+    rid_assert(strlen(s->peer_addr) <= ADDRESS_BYTES_MAX);
+    rid_assert(strlen(s->client_addr) <= ADDRESS_BYTES_MAX);
     p[0] = (unsigned char)s->role;
     p[1] = (unsigned char)strlen(s->name);
     put_u16(p + 2, (uint16_t)strlen(s->peer_addr));

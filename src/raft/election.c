@@ -38,20 +38,25 @@ static void request_vote(struct raft *r, struct progress *p)
                          .prev = raft_log_last(&r->log),
                          .transfer = r->campaign_transfer};
 
+    rid_assert(p->role == RAFT_VOTER);
+    rid_assert(r->role == RAFT_PRE_CANDIDATE || r->role == RAFT_CANDIDATE);
     /* A vote request speaks of a term and of a vote of our own: both must be durable first
-     * (RELIABILITY row 2). */
+     * (VOTE-3). */
     raft_send(r, pre ? &r->msgs : &r->msgs_after, &m);
 }
 
 bool raft_may_campaign(const struct raft *r)
 {
     /* No term of ours is one that everybody refuses: a peer may have told us the last one there is
-     * (RELIABILITY P7). */
+     * (TERM-3). */
     return r->is_voter && !raft_disk_is_stalled(r) && r->hard_state.current_term < RAFT_INDEX_MAX;
 }
 
 void raft_campaign(struct raft *r, bool pre, bool transfer)
 {
+    rid_assert(r->is_voter);
+    rid_assert(r->role != RAFT_LEADER);
+    rid_assert(r->hard_state.current_term < RAFT_INDEX_MAX);
     if (pre) {
         r->self_vote = true; /* costs nothing: no term and no vote changes */
         r->self_vote_pending = false;
@@ -88,24 +93,34 @@ void raft_campaign_resend(struct raft *r, struct progress *p)
         request_vote(r, p);
 }
 
+/* Everybody is due a heartbeat, and the broadcast opens a round of its own: its answers prove
+ * how fresh this leadership is, also when no read asks (READ-66). */
+static void broadcast_heartbeats(struct raft *r)
+{
+    rid_assert(r->role == RAFT_LEADER);
+    for (unsigned i = 0; i < r->n_progress; i++)
+        r->progress[i].heartbeat_due = r->progress[i].link_up;
+    r->rounds.due = r->n_progress > 0;
+    r->heartbeat_due_us = r->now_us + r->conf.heartbeat_us;
+}
+
 static void become_leader(struct raft *r)
 {
-    rid_assert(r->n_reads == 0);
-    rid_assert(r->n_floor_reads == 0);
+    rid_assert(r->is_voter); /* only voters campaign, and a change of that ends the campaign */
+    rid_assert(r->hard_state.voted_for == r->conf.id);
+    rid_assert(raft_read_queue_n_waiting(&r->reads) == 0);
     r->leader_id = r->conf.id;
     r->term_leader = r->conf.id;
     raft_become(r, RAFT_LEADER, "elected");
-    /* Rounds go on counting through terms; those of an earlier leadership are closed. */
-    r->confirmed_round = r->next_round - 1;
+    raft_rounds_begin_term(&r->rounds);
     r->transfer_to = 0;
-    for (unsigned i = 0; i < r->n_progress; i++) {
+    for (unsigned i = 0; i < r->n_progress; i++)
         raft_progress_reset(r, &r->progress[i]);
-        r->progress[i].heartbeat_due = true;
-    }
-    r->heartbeat_due_us = r->now_us + r->conf.heartbeat_us;
+    broadcast_heartbeats(r);
     r->uncommitted_bytes = 0;
     r->noop_index = r->log.last_index + 1;
     raft_append_own(r, RAFT_ENTRY_NOOP, NULL, 0);
+    rid_assert(r->noop_index == r->log.last_index);
     raft_trace(r, RAFT_TRACE_LEADER, r->conf.id, r->noop_index, NULL);
 }
 
@@ -137,7 +152,7 @@ void raft_count_votes(struct raft *r)
             raft_campaign(r, false, false);
         else if (r->self_vote)
             /* Not before the own vote is durable: a leader's messages speak of its term
-             * (RELIABILITY I7). */
+             * (VOTE-3). */
             become_leader(r);
     } else if (!raft_quorum_reached(c, may_grant, r)) {
         raft_become_follower(r, r->hard_state.current_term, 0, RAFT_LOSS_NONE,
@@ -181,6 +196,7 @@ void raft_handle_vote(struct raft *r, const struct raft_msg *m)
     }
     if (r->role != RAFT_FOLLOWER)
         raft_become_follower(r, m->term, 0, RAFT_LOSS_NONE, "voted for another candidate");
+    rid_assert(m->term == r->hard_state.current_term);
     if (r->hard_state.voted_for != m->from) {
         r->hard_state.voted_for = m->from;
         r->hard_state_dirty = true;
@@ -206,16 +222,17 @@ void raft_handle_vote_resp(struct raft *r, const struct raft_msg *m)
 
 void raft_handle_timeout_now(struct raft *r, const struct raft_msg *m)
 {
-    (void)m;
+    rid_assert(m->term == r->hard_state.current_term);
     /* Pre-vote would be refused by those who hear the leader that is handing over: straight to the
      * election. */
     if (r->role != RAFT_LEADER && raft_may_campaign(r))
         raft_campaign(r, false, true);
 }
 
-/* Heartbeats, check-quorum (READS R18), the stalled disk, the end of a transfer. */
+/* Heartbeats, check-quorum (READ-18), the stalled disk, the end of a transfer. */
 void raft_leader_tick(struct raft *r)
 {
+    rid_assert(r->role == RAFT_LEADER);
     if (r->transfer_to != 0 && r->now_us >= r->transfer_deadline_us) {
         raft_trace(r, RAFT_TRACE_TRANSFER, r->transfer_to, 0, "aborted");
         r->transfer_to = 0;
@@ -232,9 +249,7 @@ void raft_leader_tick(struct raft *r)
     }
     if (r->now_us < r->heartbeat_due_us)
         return;
-    r->heartbeat_due_us = r->now_us + r->conf.heartbeat_us;
-    for (unsigned i = 0; i < r->n_progress; i++) {
-        r->progress[i].heartbeat_due = r->progress[i].link_up;
+    broadcast_heartbeats(r);
+    for (unsigned i = 0; i < r->n_progress; i++)
         raft_maybe_resend(r, &r->progress[i]);
-    }
 }

@@ -11,6 +11,7 @@
 
 static struct raft_entry *slot(const struct raft_log *l, raft_index index)
 {
+    rid_assert(l->size > 0);
     return &l->ring[index & (l->size - 1)];
 }
 
@@ -39,8 +40,11 @@ static void drop_payload(struct raft_log *l, raft_index index)
 {
     struct raft_entry *e = slot(l, index);
 
+    rid_assert(e->id.index == index);
+    rid_assert(l->cached_bytes >= raft_entry_bytes(e));
     l->cached_bytes -= raft_entry_bytes(e);
     if (e->len > 0)
+        /* NOLINTNEXTLINE(performance-no-int-to-ptr): the log owns what it shows as const */
         l->mem.resize(l->mem.ctx, (void *)(uintptr_t)e->data, 0);
     e->data = NULL;
     e->len = 0;
@@ -125,6 +129,7 @@ void raft_log_truncate(struct raft_log *l, raft_index from)
         l->first_cached = from;
     while (l->n_terms > 0 && l->terms[l->n_terms - 1].first >= from)
         l->n_terms--;
+    rid_assert((l->n_terms == 0) == (l->last_index == l->base.index));
 }
 
 /* The run that holds index, which is above the base and not behind the end. */
@@ -146,6 +151,7 @@ static size_t find_run(const struct raft_log *l, raft_index index)
         else
             high = middle;
     }
+    rid_assert(l->terms[low].first <= index);
     return low;
 }
 
@@ -169,6 +175,7 @@ const struct raft_entry *raft_log_get(const struct raft_log *l, raft_index index
 {
     if (index < l->first_cached || index > l->last_index)
         return NULL;
+    rid_assert(slot(l, index)->id.index == index);
     return slot(l, index);
 }
 
@@ -189,6 +196,7 @@ raft_index raft_log_last_not_above(const struct raft_log *l, raft_term term)
 
 void raft_log_forget(struct raft_log *l, raft_index index)
 {
+    rid_assert(l->first_cached > l->base.index);
     while (l->first_cached <= index && l->first_cached <= l->last_index) {
         drop_payload(l, l->first_cached);
         l->first_cached++;

@@ -73,6 +73,7 @@ static void rebuild_progress(struct raft *r)
             take_server(r, &r->progress[r->n_progress++], s, find(old, n_old, s->id));
         }
     }
+    rid_assert(r->n_progress + (r->self_slot < c->n ? 1 : 0) == c->n);
 }
 
 /* A quorum that shrinks may have been reached already, by entries and rounds that nobody will
@@ -91,7 +92,8 @@ void raft_config_push(struct raft *r, raft_index index, const struct raft_config
 {
     rid_assert(index <= r->log.last_index);
     rid_assert(r->n_configs == 0 || r->configs[r->n_configs - 1].index < index);
-    r->configs = raft_grow(r, r->configs, &r->configs_size, r->n_configs, sizeof(*r->configs));
+    r->configs =
+        raft_grow(r->conf.mem, r->configs, &r->configs_size, r->n_configs, sizeof(*r->configs));
     r->configs[r->n_configs].index = index;
     r->configs[r->n_configs].configuration = *c;
     r->n_configs++;
@@ -103,6 +105,7 @@ void raft_config_truncate(struct raft *r, raft_index from)
 {
     size_t n = r->n_configs;
 
+    rid_assert(from > r->log.base.index); /* what the base covers is committed */
     while (r->n_configs > 1 && r->configs[r->n_configs - 1].index >= from)
         r->n_configs--;
     rid_assert(r->n_configs >= 1);

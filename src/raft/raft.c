@@ -14,13 +14,15 @@ uint64_t raft_now(struct raft *r, uint64_t now_us)
     return r->now_us;
 }
 
-void *raft_grow(struct raft *r, void *list, size_t *size, size_t n, size_t width)
+void *raft_grow(struct mem mem, void *list, size_t *size, size_t n, size_t width)
 {
     size_t want = *size > 0 ? *size * 2 : 16;
 
+    rid_assert(n <= *size);
+    rid_assert(width > 0);
     if (n < *size)
         return list;
-    list = r->conf.mem.resize(r->conf.mem.ctx, list, want * width);
+    list = mem.resize(mem.ctx, list, want * width);
     rid_assert(list !=
                NULL); /* out of memory where nobody can be refused: stop, Raft survives that */
     *size = want;
@@ -35,7 +37,7 @@ void raft_trace(struct raft *r, enum raft_trace_event event, raft_node_id peer, 
                            .term = r->hard_state.current_term,
                            .index = index,
                            .peer = peer,
-                           .round = r->next_round - 1,
+                           .round = raft_rounds_last(&r->rounds),
                            .text = text};
 
     if (r->conf.trace != NULL)
@@ -46,9 +48,12 @@ void raft_send(struct raft *r, struct msg_queue *q, struct raft_msg *m)
 {
     size_t size = q->size;
 
-    q->list = raft_grow(r, q->list, &size, q->n, sizeof(*q->list));
+    rid_assert(m->to != 0);
+    rid_assert(m->to != r->conf.id); /* nobody writes to himself */
+    q->list = raft_grow(r->conf.mem, q->list, &size, q->n, sizeof(*q->list));
     q->size = (unsigned)size;
     m->from = r->conf.id;
+    m->group = r->conf.group;
     q->list[q->n++] = *m;
 }
 
@@ -60,9 +65,8 @@ bool raft_disk_is_stalled(const struct raft *r)
 
 /* ---- time and links ---- */
 
-void raft_tick(struct raft *r, uint64_t now_us)
+static void tick(struct raft *r)
 {
-    raft_now(r, now_us);
     if (r->role == RAFT_LEADER) {
         raft_leader_tick(r);
         return;
@@ -75,6 +79,13 @@ void raft_tick(struct raft *r, uint64_t now_us)
     }
     r->leader_id = 0;
     raft_campaign(r, true, false);
+}
+
+void raft_tick(struct raft *r, uint64_t now_us)
+{
+    raft_now(r, now_us);
+    tick(r);
+    raft_check_rest(r);
 }
 
 uint64_t raft_deadline_us(const struct raft *r)
@@ -91,6 +102,7 @@ void raft_link(struct raft *r, raft_node_id peer, bool up, uint64_t now_us)
 {
     struct progress *p = raft_progress(r, peer);
 
+    rid_assert(peer != r->conf.id);
     raft_now(r, now_us);
     if (p == NULL)
         return;
@@ -98,10 +110,11 @@ void raft_link(struct raft *r, raft_node_id peer, bool up, uint64_t now_us)
     p->rtt_round = 0;
     if (r->role == RAFT_LEADER) {
         raft_progress_probe(r, p);
-        p->heartbeat_due = up; /* carries the highest open round (READS R12) */
+        p->heartbeat_due = up; /* carries the highest open round (READ-12) */
     } else if (up) {
         raft_campaign_resend(r, p);
     }
+    raft_check_rest(r);
 }
 
 /* ---- batches ---- */
@@ -110,6 +123,7 @@ void raft_stored(struct raft *r, uint64_t batch, uint64_t now_us)
 {
     raft_now(r, now_us);
     rid_assert(batch <= r->last_batch);
+    rid_assert(batch >= r->last_stored_batch);
     while (r->n_marks > 0 && r->marks[r->marks_head].batch <= batch) {
         const struct batch_mark *m = &r->marks[r->marks_head];
 
@@ -126,6 +140,7 @@ void raft_stored(struct raft *r, uint64_t batch, uint64_t now_us)
     }
     if (r->role == RAFT_LEADER)
         raft_maybe_commit(r);
+    raft_check_rest(r);
 }
 
 void raft_applied(struct raft *r, raft_index index)
@@ -139,16 +154,16 @@ void raft_applied(struct raft *r, raft_index index)
         while (r->log.cached_bytes > r->conf.cache_bytes_max && r->log.first_cached <= keep_from)
             raft_log_forget(&r->log, r->log.first_cached);
     }
+    raft_check_rest(r);
 }
 
 /* ---- asking ---- */
 
-int raft_propose(struct raft *r, enum raft_entry_type type, const void *data, size_t len,
-                 struct raft_entry_id *ret_id)
+static int propose(struct raft *r, enum raft_entry_type type, const void *data, size_t len,
+                   struct raft_entry_id *ret_id)
 {
     struct raft_entry e;
 
-    rid_assert(type == RAFT_ENTRY_COMMAND || type == RAFT_ENTRY_READ);
     if (r->role != RAFT_LEADER)
         return RAFT_E_NOT_LEADER;
     if (len > ENTRY_BYTES_MAX)
@@ -164,6 +179,18 @@ int raft_propose(struct raft *r, enum raft_entry_type type, const void *data, si
     r->uncommitted_bytes += raft_entry_bytes(&e);
     *ret_id = e.id;
     return 0;
+}
+
+int raft_propose(struct raft *r, enum raft_entry_type type, const void *data, size_t len,
+                 struct raft_entry_id *ret_id)
+{
+    int rc;
+
+    rid_assert(type == RAFT_ENTRY_COMMAND || type == RAFT_ENTRY_READ);
+    rid_assert(data != NULL || len == 0);
+    rc = propose(r, type, data, len, ret_id);
+    raft_check_rest(r);
+    return rc;
 }
 
 int raft_transfer(struct raft *r, raft_node_id to, uint64_t now_us)
@@ -187,11 +214,13 @@ int raft_transfer(struct raft *r, raft_node_id to, uint64_t now_us)
     }
     if (best == NULL)
         return RAFT_E_NOT_MEMBER;
+    rid_assert(best->role == RAFT_VOTER);
     r->transfer_to = best->id;
     r->transfer_deadline_us = r->now_us + r->conf.election_timeout_us;
     r->transfer_sent = false;
     raft_trace(r, RAFT_TRACE_TRANSFER, best->id, 0, "started");
     raft_maybe_timeout_now(r, best);
+    raft_check_rest(r);
     return 0;
 }
 
@@ -199,5 +228,5 @@ void raft_set_rounds_max(struct raft *r, unsigned rounds_max)
 {
     rid_assert(rounds_max >= 1);
     rid_assert(rounds_max <= RAFT_ROUNDS_MAX * 4);
-    r->rounds_max = rounds_max;
+    r->rounds.max = rounds_max;
 }

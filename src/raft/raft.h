@@ -1,23 +1,26 @@
 /* The pure consensus core of one node of one group: messages, proposals, reads and time go in, a
  * `ready` comes out.
  *
- * It decides elections, replication, commit and the confirmation of linearizable reads. It does not
- * do I/O, keep threads, read clocks or draw randomness: time is an argument (monotonic
- * microseconds, never falling), the seed is a parameter, memory comes from the given allocator. It
- * never calls out, but for two passive tables: log_read (entries no longer cached, called from
- * raft_ready() only) and the trace hook.
- *
+ * For: elections, replication, commit, the confirmation of linearizable reads, leader transfer.
+ * Not for: I/O, threads, clocks, randomness, the state machine, deciding who may become a
+ * member. It never calls out, but for two passive tables: log_reader (entries no longer in
+ * memory, called from raft_ready() only) and the trace hook.
+ * Units: times in microseconds of a monotonic clock of the host, given as an argument and never
+ * falling (a smaller one is taken for the last); sizes in bytes; ids of servers as the
+ * configuration gives them, 0 is nobody.
  * Ownership: what goes in is copied. What raft_ready() hands out is borrowed and valid until the
- * next raft_ready(), raft_step(), raft_applied() or raft_free() of the same object; raft_propose(),
- * raft_read() and raft_stored() leave it alone.
- *
- * Errors: 0, or RAFT_E_* (state unchanged; raft_step() may have taken over a higher term before the
- * rest of its message was found invalid), or -ENOMEM (state unchanged). When memory fails inside
- * raft_ready(), raft_step() or raft_tick(), where there is nobody to refuse, the process stops by
- * assertion.
- *
- * Thread: one owner at a time. Source: Raft dissertation figure 3.1, 3.4-3.10, 4.2.3, 6.2, 6.4,
- * 9.6, 10.2.1; READS.md R1-R26, R53-R61. Deviations from the dissertation: src/raft/README. */
+ * next raft_ready(), raft_step(), raft_applied() or raft_free() of the same object;
+ * raft_propose(), raft_read() and raft_stored() leave it alone. Memory comes from the given
+ * allocator.
+ * Errors: 0, or RAFT_E_* (state unchanged; raft_step() may have taken over a higher term before
+ * the rest of its message was found invalid), or -ENOMEM (state unchanged). When memory fails
+ * inside raft_ready(), raft_step() or raft_tick(), where there is nobody to refuse, the process
+ * stops by assertion; so it does when an invariant of the core is broken, at the end of each
+ * call.
+ * Thread: one owner at a time.
+ * Source: Raft dissertation figure 3.1, 3.4-3.10, 4.2.3, 5.1, 6.2, 6.4, 9.6, 10.2.1; rules READ,
+ * VOTE, TERM, LOG, COMMIT, MEMBER of docs/RULES.md. Deviations from the dissertation:
+ * src/raft/README. */
 #ifndef RIDD_RAFT_RAFT_H
 #define RIDD_RAFT_RAFT_H
 
@@ -27,15 +30,26 @@
 
 struct raft;
 
+/* clang-format off */
+/* NOT_LEADER   raft_propose, raft_read, raft_transfer BUSY         a bound of limits.h is
+ * reached, or a transfer is under way INVALID      raft_step: close the link; raft_new: the
+ * start contradicts itself NOT_MEMBER   raft_transfer: the target is no voter, or this node
+ * itself TOO_LARGE    raft_propose: above ENTRY_BYTES_MAX GATED        raft_propose: no entry of
+ * this term is committed yet; ask again when can_serve says so */
+#define RAFT_ERRORS(X)                                                                             \
+    X(RAFT_E_NOT_LEADER, 1, "this node does not lead")                                             \
+    X(RAFT_E_BUSY,       2, "a bound is reached, or leadership is being handed over")              \
+    X(RAFT_E_INVALID,    3, "no correct peer or host can say that")                                \
+    X(RAFT_E_NOT_MEMBER, 4, "the target is no other voter")                                        \
+    X(RAFT_E_TOO_LARGE,  5, "the entry is too large")                                              \
+    X(RAFT_E_GATED,      6, "no entry of this term is committed yet")
+/* clang-format on */
 enum raft_error {
-    RAFT_E_NOT_LEADER = 1, /* raft_propose, raft_read, raft_transfer */
-    RAFT_E_BUSY = 2,       /* a bound of limits.h is reached, or a transfer is under way */
-    RAFT_E_INVALID = 3, /* raft_step: the message cannot come from a correct peer; close the link */
-    RAFT_E_NOT_MEMBER = 4, /* raft_transfer: the target is no voter, or this node itself */
-    RAFT_E_TOO_LARGE = 5,  /* raft_propose: above ENTRY_BYTES_MAX */
-    /* raft_propose: no entry of this term is committed yet; ask again when ready says so */
-    RAFT_E_GATED = 6,
+#define RAFT_ERROR(name, value, text) name = value,
+    RAFT_ERRORS(RAFT_ERROR)
+#undef RAFT_ERROR
 };
+const char *raft_error_text(int rc);
 
 /*            tick: timeout          quorum of pre-votes        quorum of votes
  *  FOLLOWER ───────────────► PRE_CANDIDATE ─────────► CANDIDATE ─────────► LEADER
@@ -98,6 +112,7 @@ struct raft_trace {
 
 struct raft_conf {
     raft_node_id id;
+    uint16_t group;               /* messages of another are invalid; one exists, 0 */
     uint64_t election_timeout_us; /* randomised to 1..2 times this; at least 3 * heartbeat_us */
     uint64_t heartbeat_us;
     uint64_t seed;
@@ -160,7 +175,7 @@ uint64_t raft_deadline_us(const struct raft *r);
 int raft_step(struct raft *r, const struct raft_msg *m, uint64_t now_us);
 
 /* The link to a peer came up or went down: appends in flight are lost then; a new link is probed at
- * once and told the highest open round (READS R12). Unknown peers are ignored. */
+ * once and told the highest open round (READ-12). Unknown peers are ignored. */
 void raft_link(struct raft *r, raft_node_id peer, bool up, uint64_t now_us);
 
 /* Append an entry of type COMMAND or READ; the payload is copied. It leaves and is stored with the
@@ -170,9 +185,9 @@ int raft_propose(struct raft *r, enum raft_entry_type type, const void *data, si
 
 /* Ask for a linearizable read. `ctx` comes back in ready.reads once a quorum has acknowledged a
  * round opened after this call in the same term, and an entry of this term was committed before its
- * index was sampled (READS R1, R5, R14); or in ready.reads_failed. Until then it is parked.
+ * index was sampled (READ-1, READ-5, READ-14); or in ready.reads_failed. Until then it is parked.
  * `min_index` is the floor that the connection's own earlier writes of this term set (0: none): the
- * read is confirmed only when commit_index has reached it too (READS R58). RAFT_E_NOT_LEADER,
+ * read is confirmed only when commit_index has reached it too (READ-58). RAFT_E_NOT_LEADER,
  * RAFT_E_BUSY at RAFT_READS_PENDING_MAX. */
 int raft_read(struct raft *r, uint64_t ctx, raft_index min_index, uint64_t now_us);
 
@@ -207,6 +222,7 @@ struct raft_read_done {
 };
 
 struct raft_ready {
+    uint16_t group; /* that of raft_conf: of this batch, of each message, of each read */
     /* Store: 0 = nothing. Numbers grow by one. The order within a batch is: truncate, then hard
      * state, then entries. */
     uint64_t batch;
@@ -218,7 +234,7 @@ struct raft_ready {
     /* always the current one; kept with the batch as a hint for the next start */
     raft_index commit_index;
 
-    /* Send at once: nothing here claims anything that is not durable (heartbeat answers, READS R61;
+    /* Send at once: nothing here claims anything that is not durable (heartbeat answers, READ-61;
      * the leader's own messages in its durable term; pre-votes; rejections). */
     const struct raft_msg *msgs;
     unsigned n_msgs;
@@ -233,7 +249,7 @@ struct raft_ready {
     unsigned n_committed;
     bool more_committed; /* bounded: call raft_ready() again */
 
-    /* Reads. When loss is set, no read is in `reads` (READS R17) and reads_failed holds every
+    /* Reads. When loss is set, no read is in `reads` (READ-17) and reads_failed holds every
      * unconfirmed one. */
     const struct raft_read_done *reads;
     unsigned n_reads;
@@ -280,7 +296,8 @@ struct raft_status {
     raft_index noop_index; /* 0 unless leader */
     /* leader with an entry of its term committed: raft_propose() and reads go through */
     bool can_serve;
-    uint64_t rounds_opened; /* since the process started */
+    uint64_t round;         /* the highest opened, for reads or by a periodic heartbeat */
+    uint64_t rounds_opened; /* for reads, since the process started */
     uint64_t rounds_confirmed;
     unsigned n_reads_pending;
     unsigned n_voters;
@@ -300,8 +317,9 @@ const struct raft_configuration *raft_get_configuration(const struct raft *r);
  * RAFT_TERM_NONE at 0 and behind the end. */
 raft_term raft_term_at(const struct raft *r, raft_index index);
 
-/* All invariants of the core: of the state, and of the change since the last call. Asserts. For
- * tests, the simulator, and builds with RIDD_CHECK. Costs O(peers + reads). */
+/* All invariants of the core. Asserts. For tests and the simulator: it costs O(entries in
+ * memory, peers, reads). Those that cost nothing, and those about change, are looked at in every
+ * build at the end of each call that changes something. */
 void raft_check(struct raft *r);
 
 #endif

@@ -8,6 +8,8 @@
 #include "raft/log_int.h"
 #include "raft/quorum.h"
 #include "raft/raft.h"
+#include "raft/read_queue_int.h"
+#include "raft/rounds_int.h"
 
 enum vote { VOTE_NONE, VOTE_GRANTED, VOTE_REFUSED };
 
@@ -48,17 +50,9 @@ struct progress {
     uint64_t srtt_us;
 };
 
-struct read {
-    uint64_t ctx;
-    raft_index min_index;
-    raft_index read_index; /* of its round */
-    uint64_t round;        /* 0: pending, in no round yet */
-    uint64_t arrival_round;
-};
-
 /* One outstanding batch: when it is durable, so is the log up to last_index. Truncation lowers
  * last_index, because what replaces the removed entries belongs to a later batch: that is how a
- * batch number maps to the (index, term) pairs which are still in the log (DESIGN.md 2). */
+ * batch number maps to the (index, term) pairs which are still in the log (COMMIT-9). */
 struct batch_mark {
     uint64_t batch;
     raft_index last_index;
@@ -71,7 +65,22 @@ struct msg_queue {
     unsigned size;
 };
 
-#define ROUND_TIMES 64u /* rounds outstanding at the very most; a power of two */
+/* What the last call left, for the rules about change. */
+struct seen {
+    enum raft_role role;
+    raft_term term;
+    raft_node_id voted_for;
+    raft_node_id term_leader;
+    raft_index commit_index;
+    raft_index last_applied;
+    raft_index last_index;
+    raft_index base_index;
+    raft_index noop_index;
+    uint64_t next_round;
+    uint64_t confirmed_round;
+    uint64_t last_stored_batch;
+    uint64_t now_us;
+};
 
 struct raft {
     struct raft_conf conf;
@@ -122,35 +131,13 @@ struct raft {
     /* Leader only. */
     raft_index noop_index;
     uint64_t heartbeat_due_us;
-    size_t uncommitted_bytes;
+    size_t uncommitted_bytes; /* of the entries from noop_index on that are not committed */
     raft_node_id transfer_to;
     uint64_t transfer_deadline_us;
     bool transfer_sent;
 
-    /* Reads: one ring, oldest first; the first n_inflight of the n_reads are in a round. */
-    struct read *reads; /* owned */
-    size_t reads_size;
-    size_t reads_head;
-    size_t n_reads;
-    size_t n_inflight;
-    /* owned; confirmed by their round, waiting for commit_index >= min_index */
-    struct read *floor_reads;
-    size_t n_floor_reads;
-    size_t floor_reads_size;
-    struct raft_read_done *done; /* owned; confirmed, not yet handed out */
-    size_t n_done;
-    size_t done_size;
-    uint64_t *failed; /* owned; ctx */
-    size_t n_failed;
-    size_t failed_size;
-    uint64_t next_round; /* never reset in the life of the process (READS R10) */
-    uint64_t confirmed_round;
-    uint64_t round_opened_us[ROUND_TIMES];
-    uint64_t last_round_us;
-    uint64_t round_srtt_us;
-    unsigned rounds_max;
-    uint64_t n_rounds_opened;
-    uint64_t n_rounds_confirmed;
+    struct read_queue reads; /* empty unless leader, but for what is to be handed out */
+    struct rounds rounds;
 
     struct msg_queue msgs;
     struct msg_queue msgs_after;
@@ -162,12 +149,7 @@ struct raft {
     raft_index loss_commit_index;
     bool transfer_over;
 
-    /* For raft_check(): what the last call saw. */
-    raft_term check_term;
-    raft_node_id check_vote;
-    raft_index check_commit;
-    raft_node_id check_leader;
-    uint64_t check_round;
+    struct seen seen;
 };
 
 /* raft.c */
@@ -182,8 +164,8 @@ void raft_send(struct raft *r, struct msg_queue *q, struct raft_msg *m); /* fill
 void raft_reset_election_timer(struct raft *r);
 /* A growing array: room for one more element of `width` bytes. Stops the process when memory is
  * out. */
-void *raft_grow(struct raft *r, void *list, size_t *size, size_t n, size_t width);
-/* The oldest outstanding batch is older than one election timeout (RELIABILITY row 76). */
+void *raft_grow(struct mem mem, void *list, size_t *size, size_t n, size_t width);
+/* The oldest outstanding batch is older than one election timeout (READ-51). */
 bool raft_disk_is_stalled(const struct raft *r);
 uint64_t raft_now(struct raft *r, uint64_t now_us);
 
@@ -224,6 +206,15 @@ void raft_maybe_timeout_now(struct raft *r, struct progress *p);
 /* Queues what p may be sent now; entries come from the cache or the log reader. 0 or the reader's
  * error. */
 int raft_fill_appends(struct raft *r, struct progress *p);
+
+/* invariants.c */
+/* At the end of every call that changes something: the rules that can be looked at in constant
+ * time, and those about the change since the last such call. */
+void raft_check_rest(struct raft *r);
+void raft_seen_take(struct raft *r);
+/* Those of the reads alone: the end of raft_read(), which changes nothing else and is called
+ * most. */
+void raft_check_reads(const struct raft *r);
 
 /* read.c */
 void raft_reads_fail(struct raft *r);

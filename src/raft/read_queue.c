@@ -25,16 +25,6 @@ void raft_read_queue_free(struct read_queue *q)
     raft_read_queue_init(q, q->mem);
 }
 
-size_t raft_read_queue_n_waiting(const struct read_queue *q)
-{
-    return q->n + q->n_floors;
-}
-
-struct read *raft_read_queue_at(const struct read_queue *q, size_t i)
-{
-    return &q->list[(q->head + i) & (q->size - 1)];
-}
-
 static int reserve(struct read_queue *q)
 {
     size_t size = q->size > 0 ? q->size * 2 : LIST_SIZE_MIN;

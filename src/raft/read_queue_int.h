@@ -11,6 +11,7 @@
 #define RIDD_RAFT_READ_QUEUE_INT_H
 
 #include "base/arena.h"
+#include "base/assert.h"
 #include "raft/raft.h"
 
 struct read {
@@ -42,9 +43,17 @@ struct read_queue {
 void raft_read_queue_init(struct read_queue *q, struct mem mem);
 void raft_read_queue_free(struct read_queue *q);
 /* Neither confirmed nor failed: what counts for the bound. */
-size_t raft_read_queue_n_waiting(const struct read_queue *q);
+static inline size_t raft_read_queue_n_waiting(const struct read_queue *q)
+{
+    return q->n + q->n_floors;
+}
 /* The i-th of the list, from 0. */
-struct read *raft_read_queue_at(const struct read_queue *q, size_t i);
+static inline struct read *raft_read_queue_at(const struct read_queue *q, size_t i)
+{
+    rid_assert(i <= q->n);
+    rid_assert(q->size > 0);
+    return &q->list[(q->head + i) & (q->size - 1)];
+}
 /* Behind all others, pending. 0 or -ENOMEM (unchanged). */
 int raft_read_queue_add(struct read_queue *q, const struct read *read);
 /* Every pending read joins a round that is being opened. */

@@ -56,10 +56,10 @@ static void fill_heartbeats(struct raft *r)
             .type = RAFT_MSG_HEARTBEAT,
             .to = p->id,
             .term = r->hard_state.current_term,
-            /* Clamped to what it is known to hold (READS R30). */
+            /* Clamped to what it is known to hold (READ-30). */
             .leader_commit = r->commit_index < p->match_index ? r->commit_index : p->match_index,
-            /* Always the highest open round: a lost one is repaired by the next (R12). */
-            .round = r->next_round - 1};
+            /* Always the highest open round: a lost one is repaired by the next (READ-12). */
+            .round = raft_rounds_last(&r->rounds)};
 
         if (!p->heartbeat_due)
             continue;
@@ -110,34 +110,37 @@ static int fill_committed(struct raft *r, struct raft_ready *ready)
             list[n++] = *e;
         }
     }
+    rid_assert(list[0].id.index == from);
     ready->committed = list;
     ready->n_committed = n;
     r->last_emitted += n;
+    rid_assert(r->last_emitted <= to);
     ready->more_committed = r->last_emitted < to;
     return 0;
 }
 
 static void fill_reads(struct raft *r, struct raft_ready *ready)
 {
+    struct read_queue *q = &r->reads;
     struct raft_read_done *done;
     uint64_t *failed;
 
-    rid_assert(r->loss == RAFT_LOSS_NONE || r->n_done == 0);
-    if (r->n_done > 0) {
-        done = arena_alloc(&r->arena, r->n_done * sizeof(*done));
+    rid_assert(r->loss == RAFT_LOSS_NONE || q->n_done == 0);
+    if (q->n_done > 0) {
+        done = arena_alloc(&r->arena, q->n_done * sizeof(*done));
         rid_assert(done != NULL);
-        memcpy(done, r->done, r->n_done * sizeof(*done));
+        memcpy(done, q->done, q->n_done * sizeof(*done));
         ready->reads = done;
-        ready->n_reads = (unsigned)r->n_done;
-        r->n_done = 0;
+        ready->n_reads = (unsigned)q->n_done;
+        q->n_done = 0;
     }
-    if (r->n_failed > 0) {
-        failed = arena_alloc(&r->arena, r->n_failed * sizeof(*failed));
+    if (q->n_failed > 0) {
+        failed = arena_alloc(&r->arena, q->n_failed * sizeof(*failed));
         rid_assert(failed != NULL);
-        memcpy(failed, r->failed, r->n_failed * sizeof(*failed));
+        memcpy(failed, q->failed, q->n_failed * sizeof(*failed));
         ready->reads_failed = failed;
-        ready->n_reads_failed = (unsigned)r->n_failed;
-        r->n_failed = 0;
+        ready->n_reads_failed = (unsigned)q->n_failed;
+        q->n_failed = 0;
     }
 }
 
@@ -145,6 +148,7 @@ static void hand_out(struct msg_queue *from, struct msg_queue *to)
 {
     struct msg_queue empty = *to;
 
+    rid_assert(from != to);
     empty.n = 0;
     *to = *from;
     *from = empty;
@@ -153,22 +157,23 @@ static void hand_out(struct msg_queue *from, struct msg_queue *to)
 void raft_ready(struct raft *r, uint64_t now_us, struct raft_ready *ret_ready)
 {
     struct raft_ready ready = {0};
-    int e = 0;
+    int rc = 0;
 
     raft_now(r, now_us);
     arena_reset(&r->arena);
     if (r->role == RAFT_LEADER) {
         raft_maybe_open_round(r);
         fill_heartbeats(r);
-        for (unsigned i = 0; e == 0 && i < r->n_progress; i++)
-            e = raft_fill_appends(r, &r->progress[i]);
+        for (unsigned i = 0; rc == 0 && i < r->n_progress; i++)
+            rc = raft_fill_appends(r, &r->progress[i]);
     }
     fill_store(r, &ready);
-    if (e == 0)
-        e = fill_committed(r, &ready);
+    if (rc == 0)
+        rc = fill_committed(r, &ready);
     fill_reads(r, &ready);
     hand_out(&r->msgs, &r->out);
     hand_out(&r->msgs_after, &r->out_after);
+    ready.group = r->conf.group;
     ready.hard_state = r->hard_state;
     ready.commit_index = r->commit_index;
     ready.msgs = r->out.list;
@@ -182,8 +187,9 @@ void raft_ready(struct raft *r, uint64_t now_us, struct raft_ready *ret_ready)
     ready.loss_term = r->loss_term;
     ready.loss_commit_index = r->loss_commit_index;
     ready.transfer_over = r->transfer_over;
-    ready.log_error = e;
+    ready.log_error = rc;
     r->loss = RAFT_LOSS_NONE;
     r->transfer_over = false;
     *ret_ready = ready;
+    raft_check_rest(r);
 }

@@ -36,15 +36,20 @@ void raft_append_own(struct raft *r, enum raft_entry_type type, const void *data
 
 void raft_commit_to(struct raft *r, raft_index index)
 {
+    raft_index from = r->commit_index + 1;
+
     rid_assert(index <= r->log.last_index);
     if (index <= r->commit_index)
         return;
     if (r->role == RAFT_LEADER) {
-        for (raft_index i = r->commit_index + 1; i <= index; i++) {
+        /* What was inherited from earlier leaders was never counted; our own is never forgotten
+         * before it is committed. */
+        for (raft_index i = from < r->noop_index ? r->noop_index : from; i <= index; i++) {
             const struct raft_entry *e = raft_log_get(&r->log, i);
-            size_t bytes = e != NULL ? raft_entry_bytes(e) : 0;
 
-            r->uncommitted_bytes -= bytes < r->uncommitted_bytes ? bytes : r->uncommitted_bytes;
+            rid_assert(e != NULL);
+            rid_assert(r->uncommitted_bytes >= raft_entry_bytes(e));
+            r->uncommitted_bytes -= raft_entry_bytes(e);
         }
     }
     r->commit_index = index;
@@ -69,8 +74,8 @@ void raft_maybe_commit(struct raft *r)
     rid_assert(r->role == RAFT_LEADER);
     rid_assert(index <= r->log.last_index);
     /* Nothing is committed here before it is on this node's own disk: then no read ever waits for
-     * the leader's disk, and nothing is applied that this node could forget (DESIGN.md 3,
-     * RELIABILITY I18). */
+     * the leader's disk, and nothing is applied that this node could forget (COMMIT-6,
+     * COMMIT-7). */
     if (index > r->last_stored)
         index = r->last_stored;
     /* Only entries of the current term commit by counting; older ones come along with them (3.6.2).
@@ -127,7 +132,7 @@ static void truncate_log(struct raft *r, raft_index from)
 
 /* Does e stand in our log? Everything at or below the base is committed, and a leader's entries
  * agree with all that is committed (3.6.3): there the answer is yes without looking, which is as
- * well, because there is nothing left to look at. */
+ * well, because there is nothing left to look at (LOG-9). */
 static bool is_in_log(const struct raft *r, struct raft_entry_id e)
 {
     return e.index < r->log.base.index || raft_log_term(&r->log, e.index) == e.term;
@@ -148,6 +153,9 @@ int raft_handle_append(struct raft *r, const struct raft_msg *m)
                             .term = r->hard_state.current_term,
                             .index = match};
 
+    rid_assert(r->role == RAFT_FOLLOWER);
+    rid_assert(m->term == r->hard_state.current_term);
+    rid_assert(m->from == r->leader_id);
     if (!is_in_log(r, m->prev) || contradicts_base(r, m->prev)) {
         if (m->prev.index <= r->commit_index) {
             raft_trace(r, RAFT_TRACE_INVALID, m->from, m->prev.index,
@@ -165,7 +173,7 @@ int raft_handle_append(struct raft *r, const struct raft_msg *m)
         if (e->id.index > r->log.last_index)
             break;
         if (is_in_log(r, e->id) && !contradicts_base(r, e->id))
-            /* late or repeated: never a reason to truncate what agrees (RELIABILITY row 19) */
+            /* late or repeated: never a reason to truncate what agrees (LOG-3) */
             continue;
         if (e->id.index <= r->commit_index) {
             raft_trace(r, RAFT_TRACE_INVALID, m->from, e->id.index,
@@ -178,7 +186,7 @@ int raft_handle_append(struct raft *r, const struct raft_msg *m)
     for (unsigned i = 0; i < m->n_entries; i++)
         if (m->entries[i].id.index > r->log.last_index)
             take_entry(r, &m->entries[i]);
-    /* Only what this very message proved (RELIABILITY row 18). */
+    /* Only what this very message proved (COMMIT-4). */
     raft_commit_to(r, m->leader_commit < match ? m->leader_commit : match);
     raft_send(r, &r->msgs_after, &resp);
     return 0;
@@ -234,6 +242,7 @@ void raft_maybe_timeout_now(struct raft *r, struct progress *p)
     struct raft_msg m = {
         .type = RAFT_MSG_TIMEOUT_NOW, .to = p->id, .term = r->hard_state.current_term};
 
+    rid_assert(r->role == RAFT_LEADER);
     if (r->transfer_to != p->id || r->transfer_sent || p->match_index != r->log.last_index)
         return;
     r->transfer_sent = true;
@@ -245,6 +254,7 @@ static void take_refusal(struct raft *r, struct progress *p, const struct raft_m
 {
     raft_index next;
 
+    rid_assert(m->reject);
     if (m->index <= p->match_index)
         return; /* late: the logs have agreed there since */
     /* late: an answer to an earlier probe, or to an append of an earlier term of ours */
@@ -263,11 +273,15 @@ static void take_refusal(struct raft *r, struct progress *p, const struct raft_m
     if (next <= p->match_index)
         next = p->match_index + 1;
     raft_progress_probe(r, p);
+    rid_assert(next > p->match_index);
+    rid_assert(next <= r->log.last_index + 1);
     p->next_index = next;
 }
 
 int raft_handle_append_resp(struct raft *r, struct progress *p, const struct raft_msg *m)
 {
+    rid_assert(r->role == RAFT_LEADER);
+    rid_assert(p->id == m->from);
     if (!m->reject && m->index > r->log.last_index) {
         raft_trace(r, RAFT_TRACE_INVALID, m->from, m->index,
                    "it acknowledges entries that were never sent");
@@ -280,7 +294,7 @@ int raft_handle_append_resp(struct raft *r, struct progress *p, const struct raf
         return 0;
     }
     if (m->index > p->match_index)
-        p->match_index = m->index; /* late answers never lower it (RELIABILITY row 21) */
+        p->match_index = m->index; /* late answers never lower it (LOG-5) */
     while (p->n_inflight > 0 && p->inflight[p->inflight_head].last <= p->match_index) {
         p->inflight_bytes -= p->inflight[p->inflight_head].bytes;
         p->inflight_head = (p->inflight_head + 1) % RAFT_INFLIGHT_MSGS_MAX;
@@ -308,6 +322,8 @@ static int gather(struct raft *r, raft_index from, struct raft_entry **ret_entri
     unsigned n = 0;
     unsigned n_max = RAFT_APPEND_ENTRIES_MAX;
 
+    rid_assert(from > r->log.base.index);
+    rid_assert(from <= r->log.last_index + 1);
     if (r->log.last_index + 1 - from < n_max)
         n_max = (unsigned)(r->log.last_index + 1 - from);
     list = arena_alloc(&r->arena, n_max * sizeof(*list) + 1);

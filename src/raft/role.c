@@ -29,6 +29,7 @@ void raft_become_follower(struct raft *r, raft_term term, raft_node_id leader, e
     bool changed = was != RAFT_FOLLOWER || term > r->hard_state.current_term;
 
     rid_assert(term >= r->hard_state.current_term);
+    rid_assert(leader != r->conf.id);
     if (was == RAFT_LEADER) {
         rid_assert(loss != RAFT_LOSS_NONE);
         /* Leadership cannot be lost, won and lost again between two readies: winning needs a vote
@@ -65,4 +66,5 @@ void raft_become_follower(struct raft *r, raft_term term, raft_node_id leader, e
     }
     if (changed)
         raft_become(r, RAFT_FOLLOWER, why);
+    rid_assert(r->role == RAFT_FOLLOWER);
 }

@@ -95,7 +95,7 @@ int raft_new(const struct raft_conf *conf, const struct raft_start *start, uint6
     }
     r->role = RAFT_FOLLOWER;
     r->hard_state = start->hard_state;
-    /* The first CONFIG entry counts as committed (DESIGN.md 7). */
+    /* The first CONFIG entry is the same on every founder: it counts as committed. */
     r->commit_index = start->commit_index > 1 ? start->commit_index : 1;
     if (r->commit_index < start->last_applied)
         r->commit_index = start->last_applied;
@@ -104,14 +104,13 @@ int raft_new(const struct raft_conf *conf, const struct raft_start *start, uint6
     r->last_emitted = start->last_applied;
     r->last_stored = start->last_index;
     r->last_handed = start->last_index;
-    r->next_round = 1;
-    r->rounds_max = conf->rounds_max;
+    raft_read_queue_init(&r->reads, conf->mem);
+    raft_rounds_init(&r->rounds, conf->rounds_max);
     for (size_t i = 0; i < start->n_configs; i++)
         raft_config_push(r, start->configs[i].index, &start->configs[i].configuration);
-    r->check_term = r->hard_state.current_term;
-    r->check_vote = r->hard_state.voted_for;
-    r->check_commit = r->commit_index;
     raft_reset_election_timer(r);
+    raft_seen_take(r);
+    raft_check_rest(r);
     *ret_raft = r;
     return 0;
 }
@@ -119,23 +118,20 @@ int raft_new(const struct raft_conf *conf, const struct raft_start *start, uint6
 void raft_free(struct raft *r)
 {
     struct mem mem;
-    void *owned[10];
+    void *owned[6];
 
     if (r == NULL)
         return;
     mem = r->conf.mem;
     raft_log_done(&r->log);
+    raft_read_queue_free(&r->reads);
     arena_done(&r->arena);
     owned[0] = r->configs;
     owned[1] = r->marks;
-    owned[2] = r->reads;
-    owned[3] = r->floor_reads;
-    owned[4] = r->done;
-    owned[5] = r->failed;
-    owned[6] = r->msgs.list;
-    owned[7] = r->msgs_after.list;
-    owned[8] = r->out.list;
-    owned[9] = r->out_after.list;
+    owned[2] = r->msgs.list;
+    owned[3] = r->msgs_after.list;
+    owned[4] = r->out.list;
+    owned[5] = r->out_after.list;
     for (size_t i = 0; i < sizeof(owned) / sizeof(owned[0]); i++)
         if (owned[i] != NULL)
             mem.resize(mem.ctx, owned[i], 0);

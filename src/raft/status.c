@@ -18,7 +18,7 @@ raft_node_id raft_get_leader(const struct raft *r)
 
 bool raft_can_serve(const struct raft *r)
 {
-    /* The no-op gate, as a comparison and not as a flag that somebody must reset (READS R14). */
+    /* The no-op gate, as a comparison and not as a flag that somebody must reset (READ-14). */
     return r->role == RAFT_LEADER && r->commit_index >= r->noop_index;
 }
 
@@ -52,14 +52,16 @@ void raft_get_status(const struct raft *r, struct raft_status *ret_status)
                             .last_stored = r->last_stored,
                             .noop_index = r->noop_index,
                             .can_serve = raft_can_serve(r),
-                            .rounds_opened = r->n_rounds_opened,
-                            .rounds_confirmed = r->n_rounds_confirmed,
-                            .n_reads_pending = (unsigned)(r->n_reads + r->n_floor_reads),
+                            .round = raft_rounds_last(&r->rounds),
+                            .rounds_opened = r->rounds.n_opened,
+                            .rounds_confirmed = r->rounds.n_confirmed,
+                            .n_reads_pending = (unsigned)raft_read_queue_n_waiting(&r->reads),
                             .n_voters = raft_configuration_n_voters(raft_get_configuration(r)),
                             .n_voters_heard = raft_n_voters_heard(r),
                             .transfer_to = r->transfer_to,
                             .n_peers = r->n_progress};
 
+    rid_assert(r->n_progress <= RAFT_SERVERS_MAX);
     for (unsigned i = 0; i < r->n_progress; i++) {
         const struct progress *p = &r->progress[i];
 

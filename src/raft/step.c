@@ -52,6 +52,8 @@ static const char *what_is_wrong(const struct raft *r, const struct raft_msg *m)
 {
     if (m->to != r->conf.id || m->from == r->conf.id || m->from == 0)
         return "wrong sender or receiver";
+    if (m->group != r->conf.group)
+        return "another group";
     if (m->term == 0 || m->term > RAFT_INDEX_MAX || m->prev.index > RAFT_INDEX_MAX ||
         m->prev.term > m->term || (m->prev.index == 0) != (m->prev.term == 0) ||
         m->leader_commit > RAFT_INDEX_MAX || m->index > RAFT_INDEX_MAX ||
@@ -75,6 +77,7 @@ static void answer_old_term(struct raft *r, const struct raft_msg *m)
 {
     struct raft_msg resp = {.to = m->from, .term = r->hard_state.current_term, .reject = true};
 
+    rid_assert(m->term < r->hard_state.current_term);
     switch (m->type) {
     case RAFT_MSG_PRE_VOTE:
     case RAFT_MSG_VOTE:
@@ -152,12 +155,14 @@ static int settle_term(struct raft *r, const struct raft_msg *m)
 /* A message of the leader of the current term. */
 static int hear_leader(struct raft *r, const struct raft_msg *m)
 {
+    rid_assert(m->term == r->hard_state.current_term);
     if (r->role == RAFT_LEADER)
         return invalid(r, m, "two leaders in one term");
     /* Also when the leader of this term, perhaps this node, is not followed any more. */
     if (r->term_leader != 0 && r->term_leader != m->from)
         return invalid(r, m, "another leader in the same term");
     raft_become_follower(r, m->term, m->from, RAFT_LOSS_NONE, "leader heard");
+    rid_assert(r->leader_id == m->from);
     r->leader_heard_us = r->now_us;
     raft_reset_election_timer(r);
     return 0;
@@ -165,11 +170,13 @@ static int hear_leader(struct raft *r, const struct raft_msg *m)
 
 static int handle_heartbeat(struct raft *r, const struct raft_msg *m)
 {
-    /* Answered at once, with exactly what was received (READS R8, R61). */
+    rid_assert(r->role == RAFT_FOLLOWER);
+    rid_assert(m->term == r->hard_state.current_term);
+    /* Answered at once, with exactly what was received (READ-8, READ-61). */
     struct raft_msg resp = {
         .type = RAFT_MSG_HEARTBEAT_RESP, .to = m->from, .term = m->term, .round = m->round};
 
-    /* The leader clamped it to what it knows to be in our log (READS R30). */
+    /* The leader clamped it to what it knows to be in our log (READ-30). */
     if (m->leader_commit > r->log.last_index)
         return invalid(r, m, "this log lost entries that it had acknowledged");
     raft_commit_to(r, m->leader_commit);
@@ -181,9 +188,11 @@ static int handle_heartbeat_resp(struct raft *r, struct progress *p, const struc
 {
     uint64_t round = m->round;
 
+    rid_assert(r->role == RAFT_LEADER);
+    rid_assert(p->id == m->from);
     if (m->reject)
         return 0; /* late: it refused an older term of ours, and this node has been elected since */
-    if (m->round >= r->next_round)
+    if (m->round > raft_rounds_last(&r->rounds))
         return invalid(r, m, "an acknowledgement of a round that was never opened");
     p->last_heard_us = r->now_us;
     if (p->rtt_round != 0 && m->round >= p->rtt_round) {
@@ -199,26 +208,13 @@ static int handle_heartbeat_resp(struct raft *r, struct progress *p, const struc
     return 0;
 }
 
-int raft_step(struct raft *r, const struct raft_msg *m, uint64_t now_us)
+/* A message of the current term, or one about another that changes none. */
+static int serve(struct raft *r, const struct raft_msg *m)
 {
-    const char *wrong;
-    struct progress *p;
-    int settled;
+    struct progress *p = raft_progress(r, m->from);
 
-    raft_now(r, now_us);
-    wrong = what_is_wrong(r, m);
-    if (wrong != NULL)
-        return invalid(r, m, wrong);
-    settled = settle_term(r, m);
-    if (settled != GO_ON)
-        return settled == DONE ? 0 : settled;
-    if (is_from_leader(m->type)) {
-        int e = hear_leader(r, m);
-
-        if (e != 0)
-            return e;
-    }
-    p = raft_progress(r, m->from);
+    rid_assert(m->to == r->conf.id);
+    rid_assert(m->group == r->conf.group);
     switch (m->type) {
     case RAFT_MSG_PRE_VOTE:
     case RAFT_MSG_VOTE:
@@ -242,4 +238,28 @@ int raft_step(struct raft *r, const struct raft_msg *m, uint64_t now_us)
         return 0;
     }
     return invalid(r, m, "unknown type");
+}
+
+static int step(struct raft *r, const struct raft_msg *m)
+{
+    const char *wrong = what_is_wrong(r, m);
+    int rc;
+
+    if (wrong != NULL)
+        return invalid(r, m, wrong);
+    rc = settle_term(r, m);
+    if (rc != GO_ON)
+        return rc == DONE ? 0 : rc;
+    rc = is_from_leader(m->type) ? hear_leader(r, m) : 0;
+    return rc != 0 ? rc : serve(r, m);
+}
+
+int raft_step(struct raft *r, const struct raft_msg *m, uint64_t now_us)
+{
+    int rc;
+
+    raft_now(r, now_us);
+    rc = step(r, m);
+    raft_check_rest(r);
+    return rc;
 }

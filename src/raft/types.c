@@ -43,6 +43,18 @@ const char *raft_entry_type_name(enum raft_entry_type type)
     return "unknown";
 }
 
+const char *raft_error_text(int rc)
+{
+    switch ((enum raft_error)rc) {
+#define RAFT_ERROR(name, value, text)                                                              \
+    case name:                                                                                     \
+        return text;
+        RAFT_ERRORS(RAFT_ERROR)
+#undef RAFT_ERROR
+    }
+    return "unknown";
+}
+
 const char *raft_log_error_text(int rc)
 {
     switch ((enum raft_log_error)rc) {

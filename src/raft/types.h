@@ -1,8 +1,15 @@
-/* The words that every layer shares: terms, indexes, entries, messages between nodes.
+/* The words that every layer shares: terms, indexes, ids, entries, messages between nodes.
  *
- * Plain data, no behaviour. Units: times in microseconds, sizes in bytes. Source: Raft dissertation
- * figure 3.1 and sections 3.10 (transfer), 6.4 (reads), 9.6 (pre-vote), 10.2.1 (writing to disk in
- * parallel). */
+ * For: what passes between the core and those around it.
+ * Not for: behaviour; how it looks on the wire or on disk.
+ * Units: indexes count entries from 1; sizes are bytes; a group number names one of several
+ * groups of a process, of which there is one, 0.
+ * Ownership: plain values; pointers in them are borrowed for as long as the function that hands
+ * them over says.
+ * Errors: none.
+ * Thread: any.
+ * Source: Raft dissertation figure 3.1 and sections 3.10 (transfer), 6.4 (reads), 9.6
+ * (pre-vote), 10.2.1 (writing to disk in parallel). */
 #ifndef RIDD_RAFT_TYPES_H
 #define RIDD_RAFT_TYPES_H
 
@@ -41,10 +48,10 @@ struct raft_entry_id {
 #define RAFT_TERM_COMPACTED UINT64_MAX
 
 enum raft_entry_type {
-    RAFT_ENTRY_NOOP = 1,    /* the first entry of a leader's term (READS R14) */
+    RAFT_ENTRY_NOOP = 1,    /* the first entry of a leader's term (READ-14) */
     RAFT_ENTRY_CONFIG = 2,  /* payload: configuration.h */
     RAFT_ENTRY_COMMAND = 3, /* payload: wire/command.h; opaque to the core */
-    RAFT_ENTRY_READ = 4,    /* marker of a log read, no payload (READS R60) */
+    RAFT_ENTRY_READ = 4,    /* marker of a log read, no payload (READ-60) */
 };
 
 struct raft_entry {
@@ -88,8 +95,8 @@ enum raft_msg_type {
  *                   that is not committed, and that term, or (last_index + 1, term 0) when its log
  *                   is too short
  *   HEARTBEAT       term; round = the highest round opened in this term; leader_commit, clamped to
- *                   what the receiver is known to hold (READS R30)
- *   HEARTBEAT_RESP  term and round exactly as received (READS R8); reject = 1: term is the
+ *                   what the receiver is known to hold (READ-30)
+ *   HEARTBEAT_RESP  term and round exactly as received (READ-8); reject = 1: term is the
  *                   answerer's own, higher
  *   TIMEOUT_NOW     term: the receiver campaigns at once (3.10) */
 /* clang-format on */

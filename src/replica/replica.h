@@ -1,20 +1,26 @@
-/* One replica: joins the core, a log and a state machine; the turn that handles `ready`; the queues
- * of waiting requests.
+/* One replica of one group: the core, a log and a state machine joined; the turn that handles
+ * `ready`; the queues of waiting requests.
  *
- * It knows no libevent, no files, no LMDB, no JSON: the host gives it tables of functions. The
- * daemon, the Maelstrom node and the simulator link the same code. It decides when a request is
- * answered and with what right; what the answer looks like is service.h's.
+ * For: every host of the protocol. The daemon, the Maelstrom node, the simulator and the fuzzers
+ * link the same code and give it tables of functions. It decides when a request is answered and
+ * with what right.
+ * Not for: libevent, files, LMDB, clocks, JSON. What an answer looks like is service.h's.
+ * Units: monotonic microseconds, given by the caller; an earlier one than before counts as that
+ * one.
+ * Ownership: requests are structs of the host, linked into queues here until exactly one of their
+ * callbacks is called: served, written or failed. A callback may free its request, submit new ones
+ * and cancel others; it may not call replica_turn(). What a view points at holds during the
+ * callback.
+ * Errors: a request fails by its callback. Those of the log or the state are final: they go to
+ * ops.fatal, which must not return in a daemon; after it the replica does nothing any more. Where
+ * it returns (a simulator), what callbacks wrote in that turn must not leave: the transaction it
+ * came from was not committed.
+ * Thread: one.
+ * Source: dissertation 6.4 and 10.2.1; READ-1 (what gives a read its right), READ-16, READ-17 (loss
+ * before completion), READ-60 (a read of the log sees exactly its index).
  *
- * Requests are structs of the host, linked into queues here until exactly one of their callbacks is
- * called: served, written or failed. A callback may free its request, submit new ones and cancel
- * others; it may not call replica_turn(). Requests of one session are proposed in the order
- * submitted, and a read sees every write submitted before it on its session.
- *
- * Time: monotonic microseconds, given by the caller, never falling. Thread: one. Errors of the log
- * or the state are final: they go to ops.fatal, which must not return in a daemon; after it the
- * replica does nothing any more. Where it returns (a simulator), what callbacks wrote in that turn
- * must not leave: the transaction it came from was not committed. Source: DESIGN.md 3, 4; READS R1,
- * R16, R17, R58, R60; dissertation 6.4, 10.2.1. */
+ * Requests of one session are proposed in the order submitted, and a read sees every write
+ * submitted before it on its session (READ-58). */
 #ifndef RIDD_REPLICA_REPLICA_H
 #define RIDD_REPLICA_REPLICA_H
 
@@ -90,9 +96,22 @@ struct replica_session {
 enum replica_stage {
     REPLICA_IDLE,    /* not submitted, or done */
     REPLICA_WAITING, /* for a leader, the gate, the end of a transfer: nothing has been appended */
-    REPLICA_ROUND,   /* in the core, not confirmed */
-    REPLICA_CONFIRMED, /* read: waits for last_applied */
+    REPLICA_ASKED,   /* read: its anchor is not confirmed */
+    REPLICA_CONFIRMED, /* read: waits until its anchor is applied */
+    REPLICA_EXACT,     /* log read: its marker is committed, and applied in this turn */
+    REPLICA_LOCAL,     /* local read: for this turn */
     REPLICA_PROPOSED,  /* write, log read: in the log */
+    REPLICA_LOST,      /* proposed, and the leadership is lost: about to fail */
+};
+#define REPLICA_STAGES 8u
+
+/* What gives a read its right: an index, and the proof that it may be answered from there. */
+struct replica_anchor {
+    raft_index index;
+    raft_term term;             /* READ: of the round; READ_LOG: of the marker */
+    uint64_t round;             /* READ: the confirmed round, > arrival_round */
+    uint64_t arrival_round;     /* READ: highest round open when the core was asked */
+    struct raft_entry_id entry; /* READ_LOG: the marker */
 };
 
 struct replica_request {
@@ -108,17 +127,15 @@ struct replica_request {
 
     /* The replica's own. */
     enum replica_stage stage;
-    struct list link;  /* in one queue */
+    struct list link;  /* in the queue of its stage */
     struct list timer; /* in the wheel */
     uint32_t slot;
-    struct raft_entry_id entry;
-    raft_index anchor;
-    uint64_t round;
-    uint64_t arrival_round;
-    raft_term term;
+    struct raft_entry_id entry;   /* PROPOSED */
+    struct replica_anchor anchor; /* CONFIRMED, EXACT */
 };
 
 struct replica_conf {
+    uint16_t group;        /* whose log, state and messages these are: one group exists, 0 */
     struct raft_conf raft; /* log_reader and trace are set by replica_new() */
     struct raft_start start;
 };
@@ -133,12 +150,13 @@ void replica_free(struct replica *r);
 void replica_submit(struct replica *r, struct replica_request *q, uint64_t now_us);
 /* Forgets a request without a callback (its client is gone). A proposed write still happens. */
 void replica_cancel(struct replica *r, struct replica_request *q);
-/* 0 or RAFT_E_INVALID: close the link. */
+/* Of this group: whoever has several hands each message to its own. 0 or RAFT_E_INVALID: close the
+ * link. */
 int replica_step(struct replica *r, const struct raft_msg *m, uint64_t now_us);
 void replica_stored(struct replica *r, uint64_t batch, uint64_t now_us);
 void replica_link(struct replica *r, raft_node_id peer, bool up, uint64_t now_us);
-/* done(ctx, ok) is called once: this node stopped leading, or the transfer was given up. 0 or
- * RAFT_E_*. */
+/* 0: it has begun, and replica_transferring() says until when: this node stopped leading, or gave
+ * it up. RAFT_E_*: nothing has begun. Nobody is called back. */
 int replica_transfer(struct replica *r, raft_node_id to, uint64_t now_us);
 bool replica_transferring(const struct replica *r);
 /* Fails every waiting request with CANCELLED and every new one too (shutdown). Proposed ones may
@@ -151,6 +169,10 @@ bool replica_idle(const struct replica *r);
 void replica_turn(struct replica *r, uint64_t now_us);
 /* When the turn must be called even if nothing happens. */
 uint64_t replica_deadline_us(const struct replica *r);
+
+/* What must always hold, with a walk through every queue: for tests and the simulator. A few
+ * comparisons of it run at the end of each turn anyway. */
+void replica_check(const struct replica *r);
 
 /* ---- looking ---- */
 struct replica_stats {
@@ -171,6 +193,7 @@ struct replica_stats {
     uint64_t n_entry_bytes_proposed;
 };
 void replica_get_stats(const struct replica *r, struct replica_stats *ret);
+uint16_t replica_group(const struct replica *r);
 const struct raft *replica_raft(const struct replica *r);
 struct raft *
 replica_raft_mutable(struct replica *r); /* for raft_check() and raft_set_rounds_max() */

@@ -2,6 +2,7 @@
 #ifndef RIDD_REPLICA_REPLICA_INT_H
 #define RIDD_REPLICA_REPLICA_INT_H
 
+#include "base/ring.h"
 #include "replica/replica.h"
 #include "replica/timers.h"
 
@@ -10,18 +11,30 @@ struct held_msg {
     uint64_t after_batch;
     struct raft_msg msg;
 };
+RING_DEFINE(held_ring, struct held_msg);
 
 /* Where a read in the core finds its way back; the generation keeps a late answer from reaching the
  * next tenant. */
 struct read_slot {
-    struct replica_request *request; /* NULL: free, or cancelled */
+    struct replica_request *request; /* NULL: free */
     uint32_t generation;
-    uint32_t next_free;
+    uint32_t next_free; /* SLOT_NONE: the last one */
+};
+RING_DEFINE(slot_ring, struct read_slot);
+#define SLOT_NONE UINT32_MAX
+
+/* One stage of waiting; the count stands beside the list so that the two can be held against each
+ * other. */
+struct request_queue {
+    struct list list; /* struct replica_request, by link */
+    unsigned n;
 };
 
 struct replica {
     struct replica_ops ops;
     struct raft *raft; /* owned */
+    raft_node_id id;
+    uint16_t group;
     struct timers timers;
     bool dead; /* after fatal */
     bool quiesced;
@@ -31,21 +44,19 @@ struct replica {
     uint64_t now_us;
     uint64_t election_timeout_us;
 
-    struct list waiting;   /* REPLICA_WAITING, in order of arrival */
-    struct list confirmed; /* REPLICA_CONFIRMED, anchors never fall */
-    struct list local;     /* REPLICA_READ_LOCAL, for this turn */
-    struct list proposed;  /* REPLICA_PROPOSED, by index */
-    raft_index last_anchor;
+    /* By stage; that of REPLICA_IDLE stays empty. WAITING in order of arrival, PROPOSED and LOST by
+     * index, CONFIRMED and EXACT by anchor. Moved between by replica_move() only. */
+    struct request_queue queues[REPLICA_STAGES];
+    raft_index last_anchor; /* of CONFIRMED, now or ever: never falls */
     raft_index last_applied;
 
-    struct read_slot *slots; /* owned */
-    uint32_t n_slots;
-    uint32_t first_free; /* n_slots: none */
+    struct slot_ring slots; /* never popped: a slot keeps its place */
+    uint32_t first_free;    /* SLOT_NONE: none */
+    unsigned n_slots_used;  /* as many as reads are in a round */
 
-    struct held_msg *held; /* owned ring */
-    size_t held_size;
-    size_t held_head;
-    size_t n_held;
+    struct held_ring held;    /* by batch */
+    uint64_t submitted_batch; /* highest that was handed to the log */
+    uint64_t stored_batch;    /* highest that is durable; nothing held waits for it any more */
 
     struct {
         raft_node_id id;
@@ -53,19 +64,65 @@ struct replica {
     } heard[RAFT_SERVERS_MAX]; /* last message of any kind */
     unsigned n_heard;
 
-    struct replica_stats stats;
+    struct replica_stats stats; /* the n_ of queues are filled in by replica_get_stats() */
 };
 
+static inline unsigned replica_n(const struct replica *r, enum replica_stage stage)
+{
+    return r->queues[stage].n;
+}
+
+/* NULL: none. */
+static inline struct replica_request *replica_first(const struct replica *r,
+                                                    enum replica_stage stage)
+{
+    const struct list *list = &r->queues[stage].list;
+
+    return list_empty(list) ? NULL : list_entry(list->next, struct replica_request, link);
+}
+
+static inline struct replica_request *replica_last(const struct replica *r,
+                                                   enum replica_stage stage)
+{
+    const struct list *list = &r->queues[stage].list;
+
+    return list_empty(list) ? NULL : list_entry(list->prev, struct replica_request, link);
+}
+
 void replica_fatal(struct replica *r, int error, const char *what);
+/* Time never falls, whatever a caller says. */
+void replica_now(struct replica *r, uint64_t now_us);
+
+/* ---- requests.c ---- */
+
+/* From the queue of its stage to the end of another. */
+void replica_move(struct replica *r, struct replica_request *q, enum replica_stage to);
 /* Takes it out of its queue and its timer; the stage is idle afterwards. */
 void replica_unlink(struct replica *r, struct replica_request *q);
 void replica_fail(struct replica *r, struct replica_request *q, enum wire_error error,
                   const char *stage);
 void replica_fail_loss(struct replica *r, struct replica_request *q,
                        const struct raft_ready *ready);
-struct replica_request *replica_slot_take(struct replica *r, uint64_t ctx);
+/* CANCELLED for everything in this stage. */
+void replica_fail_stage(struct replica *r, enum replica_stage stage);
 /* Waiting requests: on when this node can serve, failed when another leads. */
 void replica_drain_waiting(struct replica *r);
 void replica_expire(struct replica *r);
+
+/* ---- proposals.c ---- */
+
+/* Appends for q, which is then in PROPOSED; or why not: nothing was appended, q is where it was. */
+enum wire_error proposals_add(struct replica *r, struct replica_request *q,
+                              enum raft_entry_type type, const void *data, size_t len);
+enum wire_error proposals_add_write(struct replica *r, struct replica_request *q);
+void proposals_lose(struct replica *r, const struct raft_ready *ready);
+/* e has been applied, with this result: its write, if it is one of this node, is answered. */
+void proposals_applied(struct replica *r, const struct raft_entry *e,
+                       const struct command_result *result);
+
+/* ---- check.c ---- */
+
+/* What must hold after every turn, as far as a few comparisons tell. In every build. */
+void replica_check_turn(const struct replica *r);
 
 #endif

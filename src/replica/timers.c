@@ -2,6 +2,8 @@
  */
 #include "replica/timers.h"
 
+#include "base/assert.h"
+
 void timers_init(struct timers *t, uint64_t now_us)
 {
     for (unsigned i = 0; i < TIMERS_SLOTS; i++)
@@ -14,6 +16,7 @@ void timers_add(struct timers *t, struct list *node, uint64_t deadline_us)
 {
     uint64_t tick = deadline_us / TIMERS_TICK_US + 1; /* never early */
 
+    rid_assert(list_empty(node));
     if (tick < t->tick)
         tick = t->tick;
     list_append(&t->slots[tick % TIMERS_SLOTS], node);
@@ -24,6 +27,7 @@ void timers_remove(struct timers *t, struct list *node)
 {
     if (list_empty(node))
         return;
+    rid_assert(t->n > 0);
     list_remove(node);
     t->n--;
 }

@@ -1,8 +1,15 @@
-/* Deadlines of requests: a hashed wheel of one-millisecond slots, O(1) to add and remove. Owned by
- * one thread.
+/* Deadlines of requests: a hashed wheel of one-millisecond slots.
  *
- * A node further away than one turn of the wheel stays in its slot until its turn comes. Nothing is
- * called here: timers_expired() hands out what is due, earliest slot first. */
+ * For: thousands of deadlines of which nearly all are taken back before they come: to add and to
+ * remove is O(1).
+ * Not for: calling anybody: timers_expired() hands out what is due, earliest slot first. A node
+ * further away than one turn of the wheel stays in its slot until its turn comes.
+ * Units: microseconds in, slots of TIMERS_TICK_US inside; never early, late by up to one slot.
+ * Ownership: nodes are the caller's, linked in until they are removed or handed out; they may not
+ * move or go meanwhile.
+ * Errors: none; no memory is asked for.
+ * Thread: one.
+ * Source: Varghese and Lauck, Hashed and Hierarchical Timing Wheels, scheme 6. */
 #ifndef RIDD_REPLICA_TIMERS_H
 #define RIDD_REPLICA_TIMERS_H
 

@@ -10,6 +10,8 @@
 
 #include "base/banned.h"
 
+/* Bounded in all by the definite answer `busy`; on one connection by not reading it, which is the
+ * host's part (CLIENT-4). */
 struct request *service_request_new(struct service_conn *c, const struct wire_request *q)
 {
     struct service *s = c->service;
@@ -91,7 +93,8 @@ void service_submit(struct request *req)
     replica_submit(s->replica, &req->rr, req->arrived_us);
 }
 
-/* Asked of the leader alone: it is the one that would append. */
+/* Refused while there is still room for what was accepted before; reads and deletes go on
+ * (SPACE-2). Asked of the leader alone: it is the one that would append. */
 bool service_refuse_for_space(struct service_conn *c, const struct wire_request *q)
 {
     struct service *s = c->service;

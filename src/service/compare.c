@@ -16,8 +16,6 @@
 
 /* No client can name this key. */
 #define COMPARE_KEY "compare"
-/* Of one read within a run: far beyond any step-down. */
-#define COMPARE_DEADLINE_US 60000000u
 
 static void fill(struct compare *c);
 

@@ -78,7 +78,7 @@ static void violation(struct compare *c, const char *what)
 {
     struct service *s = c->service;
 
-    c->is_right = false;
+    c->is_right = false; /* both_linearizable is earned by every read of the run (CLIENT-8) */
     if (s->ops.event != NULL)
         s->ops.event(s->ops.ctx, LOG_ERROR, "compare_violation", what);
 }

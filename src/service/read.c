@@ -1,7 +1,7 @@
 /* Reads: one key by any method, or a batch of keys by one confirmation.
  *
- * What a reply claims comes from the view the replica hands over, never from a constant:
- * `heartbeat_confirmed` is round > arrival_round of this very read. */
+ * What a reply claims was measured for this very read: it comes from the view that the replica
+ * hands over, never from a constant (CLIENT-8). `heartbeat_confirmed` is round > arrival_round. */
 #include <stdlib.h>
 #include <string.h>
 

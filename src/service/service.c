@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/assert.h"
 #include "raft/raft.h"
 #include "service/service_int.h"
 
@@ -36,6 +37,8 @@ int service_new(const struct service_conf *conf, const struct service_ops *ops,
 
 void service_set_replica(struct service *s, struct replica *replica, const char *node_name)
 {
+    if (replica != NULL)
+        rid_assert(replica_group(replica) == s->conf.group);
     s->replica = replica;
     s->conf.node_name = node_name;
 }

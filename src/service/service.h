@@ -1,11 +1,18 @@
-/* Requests to replies: one line of JSON in, replica requests in between, one line of JSON out
- * (PROTOCOL.md).
+/* Requests to replies: one line of JSON in, requests of the replica in between, one line of JSON
+ * out, as ridd-protocol(7) has them.
  *
- * Serves both the client port and stdin/stdout. It knows nothing of sockets: the host gives it
- * output buffers. One service per node; one struct service_conn per client connection, which keeps
- * the order and the floor of that connection. All on one thread. Requests of a closed connection
- * are forgotten; writes already in the log still happen. Limits: REQUESTS_MAX unanswered requests
- * in all, then `busy`. */
+ * For: the client port and stdin/stdout alike. One service per node; one struct service_conn per
+ * client connection, which keeps the order and the floor of that connection.
+ * Not for: sockets: the host gives output buffers, and says when one is gone. No right to answer is
+ * decided here; that is replica.h's.
+ * Units: microseconds, monotonic; bytes.
+ * Ownership: the replica is borrowed, and must be set before and outlive every request but `init`
+ * and `ping`. A request belongs to its connection: closing it forgets its requests without a reply;
+ * writes that are in the log still happen. Lines are borrowed during the call.
+ * Errors: 0 or -ENOMEM of the _new functions; everything else is a reply. REQUESTS_MAX unanswered
+ * requests in all, then `busy`.
+ * Thread: one, that of the replica.
+ * Source: ridd-protocol(7). */
 #ifndef RIDD_SERVICE_SERVICE_H
 #define RIDD_SERVICE_SERVICE_H
 
@@ -42,6 +49,7 @@ struct service_ops {
 };
 
 struct service_conf {
+    uint16_t group;           /* whose requests these are; that of the replica */
     const char *node_name;    /* borrowed; may be set later by service_set_replica() */
     const char *cluster_name; /* borrowed */
     bool spaced;              /* jansson's default form, for stdin/stdout */

@@ -9,9 +9,6 @@
 #include "base/prng.h"
 #include "service/service.h"
 
-/* When a client that was told `busy` should try again: a few batches of the disk from now. */
-#define RETRY_AFTER_MS 20u
-
 struct compare;
 
 struct service {

@@ -11,6 +11,8 @@
 
 #include "base/banned.h"
 
+/* Whatever is damaged stops the node here: nothing is guessed, no vote and no acknowledgement
+ * leaves (DISK-21). */
 int recovery_refuse(const struct damage *d)
 {
     char range[64];
@@ -159,6 +161,7 @@ static bool same_identity(const struct store_conf *conf, const struct segment_he
            conf->node_id == h->node_id && conf->incarnation == h->incarnation;
 }
 
+/* A segment that another cluster, node or incarnation wrote is none of this log (IDENTITY-3). */
 int recovery_check_identity(const struct recovery *rv, const char *name,
                             const struct segment_header *h)
 {
@@ -239,7 +242,7 @@ static int take_base(struct recovery *rv)
     return 0;
 }
 
-/* By header: numbers follow one another, and each says which one was before it. */
+/* DISK-2: a gapless sequence from the first segment on, by header. */
 int recovery_check_sequence(struct recovery *rv)
 {
     char what[128];

@@ -1,5 +1,4 @@
-/* The bytes of a segment: one header page, then records, 8-byte aligned, little endian
- * (RELIABILITY 4.3, 4.4).
+/* The bytes of a segment: one header page, then records, 8-byte aligned, little endian (DISK-17).
  *
  * Segment header, 4096 bytes, zero where nothing is said:
  *      0 "RIDDWAL1"            8 u32 version         12 u32 crc of the page with this field 0

@@ -15,11 +15,6 @@
 
 #include "base/banned.h"
 
-/* After a sync without more work: the sync mark (RELIABILITY 4.4). */
-#define SYNC_MARK_NS 5000000
-/* How often a full disk is tried again while nothing else happens. */
-#define NO_SPACE_NS 1000000000
-
 struct log_thread {
     struct store *store; /* borrowed */
     int notify_fd;       /* borrowed */
@@ -120,10 +115,10 @@ static int run(struct log_thread *t)
         if (more)
             continue;
         if (!idle_due) {
-            wait_kick(t, no_space(t) ? NO_SPACE_NS : 0);
+            wait_kick(t, no_space(t) ? STORE_NO_SPACE_NS : 0);
             continue;
         }
-        wait_kick(t, SYNC_MARK_NS);
+        wait_kick(t, STORE_SYNC_MARK_NS);
         if (store_has_work(t->store))
             continue;
         rc = store_idle(t->store);

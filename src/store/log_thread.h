@@ -3,7 +3,7 @@
  *
  * After each durable batch it stores the number and writes to notify_fd (an eventfd, borrowed); the
  * loop reads the fd and asks log_thread_durable(). When store_work() fails the failure hook is
- * called on the log thread; it must not return (it ends the process with exit 74, RELIABILITY 4.8);
+ * called on the log thread; it must not return (it ends the process with exit 74, DISK-13);
  * where it does, in tests, the thread ends and nothing more becomes durable. */
 #ifndef RIDD_STORE_LOG_THREAD_H
 #define RIDD_STORE_LOG_THREAD_H

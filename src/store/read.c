@@ -146,8 +146,8 @@ static int bad_record(const struct run *run, const char *what)
 static int read_record(struct store *s, struct window *win, const struct run *run,
                        struct record *ret_record)
 {
-    const unsigned char *bytes;
-    size_t avail;
+    const unsigned char *bytes = NULL;
+    size_t avail = 0;
     int rc = window_get(s->conf.vfs, win, run->offset, RECORD_HEADER_BYTES, &bytes, &avail);
 
     if (rc != 0)
@@ -252,7 +252,7 @@ int store_read(struct store *s, raft_index from, raft_index to, size_t bytes_max
         s->rd.cursor_slot = run.slot;
         s->rd.cursor_offset = (uint32_t)run.offset;
     }
-    buf_reset(&s->rd.buf, 4 * STORE_READ_BYTES);
+    buf_reset(&s->rd.buf, (size_t)4 * STORE_READ_BYTES);
     *ret_n = sink.n;
     return 0;
 }

@@ -1,4 +1,4 @@
-/* Recovery: which bytes of the folder are the log (RELIABILITY 4.5)?
+/* Recovery: which bytes of the folder are the log (DISK-3)?
  *
  * What a crash can leave, and how it is read here ("stamping" writes header and opening batch into
  * a prepared file):
@@ -10,8 +10,8 @@
  *                              of the folder) before the first real batch. Removed; a good header
  *                              is evidence for the batch it names.
  *   last .wal, no data batch   started and never used: the next start replaces it.
- *   last .wal, torn tail       batch g+1 was being written: cut (R5), unless there is evidence that
- *                              it was synced (R4).
+ *   last .wal, torn tail       batch g+1 was being written: cut (DISK-5), unless there is
+ *                              evidence that it was synced (DISK-4).
  *   other .wal, bytes behind   torn tail or unused room of a segment that was last once. The header
  *   what the next one names    of the segment after it says where it ends; a later start cuts it to
  *                              that.
@@ -103,7 +103,9 @@ static int check_prepared(struct recovery *rv, const char *name, struct damage *
                    h.prev_last_batch, h.prev_last_index);
     d->to = h.prev_last_index;
     d->evidence = evidence;
-    return recovery_refuse(d);
+    rc = recovery_refuse(d);
+    d->evidence = NULL; /* it stood on this stack */
+    return rc;
 }
 
 static int check_leftovers(struct recovery *rv, struct damage *d)
@@ -129,7 +131,7 @@ static struct segment_image image_of(const struct recovery *rv, uint64_t salt)
     return (struct segment_image){rv->image.data, rv->image.len, salt, rv->conf.group};
 }
 
-/* R10: after a failed or missing sync the cache may hold bytes that are not on the disk. What is
+/* DISK-10: after a failed or missing sync the cache may hold bytes that are not on the disk. What is
  * dirty is written, what is clean is dropped and read again; only bytes that come from the disk are
  * trusted. */
 static int load_last(struct recovery *rv, const struct wal_file *file, bool *ret_cache_lied)
@@ -246,7 +248,8 @@ static bool same_hard_state(const struct raft_hard_state *a, const struct raft_h
     return a->current_term == b->current_term && a->voted_for == b->voted_for;
 }
 
-/* R4, R5, R6: behind the last good batch. */
+/* Behind the last good batch: damage (DISK-4), a torn tail (DISK-5), or an end that is searched
+ * first (DISK-6). */
 static int judge_tail(struct recovery *rv, struct wal_file *file, const struct segment_image *img,
                       uint64_t offset, const struct scan_defect *defect, bool cache_lied)
 {
@@ -279,6 +282,7 @@ static int judge_tail(struct recovery *rv, struct wal_file *file, const struct s
         d.evidence = evidence;
         return recovery_refuse(&d);
     }
+    /* Nothing proves that it was synced. Were that wrong, a person can learn of it (DISK-12). */
     if (rest.n_bytes > 0 && !rest.only_sync_mark) {
         rv->torn_tail = true;
         rv->torn_bytes = rest.n_bytes;
@@ -327,7 +331,7 @@ static int scan_last(struct recovery *rv, uint32_t slot)
     rv->hard_state_before_last = log->hard_state;
     log->pace.fresh = true;
     log->chain = file->header.prev_chain;
-    while ((rc = scan_batch(&img, offset, batch, log->chain, &b, &defect)) == 0) {
+    while (scan_batch(&img, offset, batch, log->chain, &b, &defect) == 0) {
         rc = replay_batch(rv, slot, &img, &b, &closed);
         if (rc != 0)
             return rc;
@@ -385,6 +389,7 @@ static int check_beginning(const struct recovery *rv)
     return recovery_refuse(&d);
 }
 
+/* What it hands on is what was last durable: term, vote and every acknowledged entry (DISK-20). */
 int recovery_run(struct recovery *rv, const struct store_conf *conf, bool live)
 {
     uint64_t seq;

@@ -32,7 +32,7 @@ struct log_state {
 };
 struct recovery {
     struct store_conf conf;
-    bool live; /* R10: make durable what will be trusted. Otherwise nothing is touched */
+    bool live; /* DISK-10: make durable what will be trusted. Otherwise nothing is touched */
     struct wal_file *files; /* owned; ascending by sequence */
     size_t n_files;
     char (*leftovers)[STORE_NAME_BYTES]; /* owned; .prep and .tmp, to be removed */

@@ -28,7 +28,7 @@ static int push_config(struct log_state *log, raft_index index, const struct raf
     return 0;
 }
 
-/* R7. */
+/* What a truncation removed stays removed, whatever its index (DISK-7). */
 static void truncate_log(struct log_state *log, raft_index from)
 {
     term_list_truncate(&log->terms, from);
@@ -100,7 +100,7 @@ static int apply_entry(struct recovery *rv, uint32_t slot, const struct record *
     return 0;
 }
 
-/* R8. */
+/* The last one wins; a term that falls or a second vote in a term is damage (DISK-8). */
 static int apply_hard_state(struct log_state *log, const struct record *rec, const char **ret_what)
 {
     struct raft_hard_state hs = {.current_term = rec->term};
@@ -143,8 +143,8 @@ static int apply_record(struct recovery *rv, uint32_t slot, const struct record 
         truncate_log(log, rec->index);
         return 0;
     case RECORD_SNAPMARK:
-        /* R9: where snapshot and log both have the entry, they must agree; a snapshot ahead of the
-         * log is a gap. */
+        /* DISK-9: where snapshot and log both have the entry, they must agree; a snapshot ahead of
+         * the log is a gap. */
         *ret_what = "a snapshot mark does not match the log";
         return rec->len == SNAPMARK_BYTES && rec->index <= log->last_index && rec->term != 0 &&
                        term_list_at(&log->terms, rec->index) == rec->term

@@ -78,7 +78,7 @@ int scan_batch(const struct segment_image *img, uint64_t start, uint64_t batch, 
 
 /* A valid header in the region behind the last good batch: what does it prove? A record that says
  * that this batch was synced is of the next batch at the earliest, so the number in the header
- * tells all (R4). */
+ * tells all (DISK-4). */
 static void scan_found(const struct record *rec, uint64_t offset, uint64_t batch,
                        struct scan_rest *rest)
 {

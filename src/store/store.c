@@ -1,5 +1,5 @@
 /* Creating, opening and feeding the store. Opening recovers, then starts a new segment: nothing is
- * ever appended behind bytes that a crash may have touched (RELIABILITY R11). The order makes a
+ * ever appended behind bytes that a crash may have touched (DISK-11). The order makes a
  * crash at any step harmless:
  *
  *   1 the torn bytes are copied for a person to look at, leftovers are removed
@@ -48,10 +48,10 @@ static int store_new(const struct store_conf *conf, struct store **ret_store)
 
     if (s == NULL)
         return err_origin(-ENOMEM);
-    rc = pthread_mutex_init(&s->lock, NULL);
+    rc = -pthread_mutex_init(&s->lock, NULL);
     if (rc != 0) {
         free(s);
-        return err_origin(-rc);
+        return err_origin(rc);
     }
     s->conf = *conf;
     s->queue_end = &s->queue;
@@ -240,6 +240,7 @@ static int writer_resume(struct store *s, const struct recovery *rv)
     return term_list_copy(&w->terms, &rv->log.terms) != 0 ? err_origin(-ENOMEM) : 0;
 }
 
+/* Small, so that a start costs milliseconds (DISK-22), and never behind old bytes (DISK-11). */
 static int open_new_segment(struct store *s, const struct recovery *rv, size_t n_kept)
 {
     const struct wal_file *last = &rv->files[rv->n_files - 1];

@@ -1,7 +1,7 @@
 /* The durable log: entries and hard state in one stream of segments; the only code of ours that
  * calls fsync on it.
  *
- * store_open() recovers (RELIABILITY 4.5 R1-R11). store_submit() copies a batch into a queue and
+ * store_open() recovers (DISK-2 to DISK-11). store_submit() copies a batch into a queue and
  * returns at once; store_work() takes everything queued, writes it as one batch with one pwritev
  * and makes it durable with one fdatasync, and says up to which submitted number all is durable.
  * Nothing of a later batch is written before the fdatasync of the one before it has returned 0. A
@@ -10,8 +10,8 @@
  * Ownership: submitted bytes are copied. Threads: store_submit() and store_read() from the loop
  * thread; store_work(), store_prepare() and store_idle() from one other thread (or the same, in the
  * simulator); what they share is behind one mutex inside. Errors: -errno; any error of store_work()
- * is final: the caller ends the process with exit 74 and never retries. Units: bytes. Source:
- * RELIABILITY.md 4.2-4.8. */
+ * is final: the caller ends the process with exit 74 and never retries. Units: bytes. Source: the
+ * DISK rules of docs/RULES.md. */
 #ifndef RIDD_STORE_STORE_H
 #define RIDD_STORE_STORE_H
 
@@ -43,7 +43,7 @@ struct store_conf {
     uint64_t salt_seed;         /* for the random salt of new segments */
     size_t segment_first_bytes; /* STORE_SEGMENT_FIRST_BYTES, smaller in tests */
     size_t segment_bytes;       /* STORE_SEGMENT_BYTES */
-    /* what the trusted state machine holds: evidence for R4; 0: unknown */
+    /* what the trusted state machine holds: evidence for DISK-4; 0: unknown */
     raft_index applied_index;
     /* What a snapshot covers: the log may begin with any entry up to the one behind it, and must
      * have the snapshot's last entry with this term. 0/0: no snapshot, it begins with entry 1. */
@@ -118,7 +118,8 @@ struct store_stats {
     uint64_t max_fsync_us;
     unsigned n_segments;
     uint64_t log_bytes; /* used bytes of all segments */
-    bool no_space; /* the next segment could not be prepared: refuse new writes (RELIABILITY 4.8) */
+    /* The next segment could not be prepared: refuse new writes (SPACE-1). */
+    bool no_space;
 };
 void store_get_stats(struct store *s, struct store_stats *ret_stats);
 

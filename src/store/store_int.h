@@ -23,21 +23,6 @@
 /* One point of the in-memory index per so many bytes of log: a read passes over at most this much
  * to find its entry. */
 #define STORE_INDEX_BYTES (32u << 10)
-/* No file of ours is larger (a segment, or one made larger for a batch); a larger one is refused
- * before it is read. */
-#define STORE_FILE_BYTES_MAX (1u << 30)
-/* Zeros written and synced per slice of preparation, when nothing is queued and when a batch waits
- * for it. */
-#define STORE_PREPARE_BYTES      (512u << 10)
-#define STORE_PREPARE_BUSY_BYTES (128u << 10)
-/* Copies of torn tails kept for a person to look at. */
-#define STORE_TORN_COPIES_MAX 4u
-/* Files of closed segments that store_read() keeps open. */
-#define STORE_READ_FILES_MAX 8u
-/* What store_read() takes from a file at once. */
-#define STORE_READ_BYTES (64u << 10)
-/* Memory for building batches that is kept from one to the next. */
-#define STORE_KEEP_BYTES (1u << 20)
 
 #define STORE_NAME_BYTES 40u
 
@@ -132,7 +117,7 @@ enum scan_error { SCAN_E_DEFECT = 1 };
 int scan_batch(const struct segment_image *img, uint64_t start, uint64_t batch, uint32_t chain,
                struct scan_batch *ret_batch, struct scan_defect *ret_defect);
 
-/* What stands behind the last good batch: RELIABILITY R4, R6. */
+/* What stands behind the last good batch (DISK-4, DISK-6). */
 struct scan_rest {
     uint64_t n_bytes;    /* up to the last byte that is not zero */
     bool only_sync_mark; /* one good SYNCMARK of the open batch and nothing else */

@@ -1,5 +1,5 @@
 /* The real file operations. Every name is a single component below one directory; files are opened
- * with O_NOFOLLOW and O_CLOEXEC and made with mode 0600 (RELIABILITY F1, F2). EINTR is repeated
+ * with O_NOFOLLOW and O_CLOEXEC and made with mode 0600 (IDENTITY-4). EINTR is repeated
  * here, except for fdatasync and fsync: what an interrupted sync did is unknown, so it counts as
  * failed. */
 #include "store/vfs.h"

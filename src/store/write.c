@@ -25,12 +25,10 @@
 #include "base/clock.h"
 #include "base/crc32c.h"
 #include "base/err.h"
+#include "base/limits.h"
 #include "store/store_int.h"
 
 #include "base/banned.h"
-
-/* After a failed attempt to make room: calls left out before the next one, at most. */
-#define NO_SPACE_SKIP_MAX 16u
 
 /* ---- files ---- */
 
@@ -114,7 +112,7 @@ static int put_hard_state(struct writer *w, const struct raft_hard_state *hs)
 {
     unsigned char data[HARDSTATE_BYTES];
 
-    /* RELIABILITY 4.5 R8, before it is written as after it is read. */
+    /* No term falls and no vote changes (DISK-8): before it is written as after it is read. */
     rid_assert(hs->current_term >= w->hard_state.current_term);
     rid_assert(hs->current_term > w->hard_state.current_term || w->hard_state.voted_for == 0 ||
                hs->voted_for == w->hard_state.voted_for);
@@ -145,7 +143,8 @@ static int put_entry(struct writer *w, const struct raft_entry *e)
 }
 
 /* The BATCH_END, then the batch goes out: one write, one sync. On success the next batch is open.
- */
+ * One batch: the commit index goes with it as a hint (DISK-19), and the next is not begun before
+ * the sync of this one has returned (DISK-14). */
 static int write_batch(struct store *s)
 {
     struct writer *w = &s->w;
@@ -248,6 +247,8 @@ static int stamp_segment(struct store *s, uint64_t seq, const struct segment_pre
     return err_trace(rc);
 }
 
+/* Every segment begins with term and vote (DISK-15), and nobody relies on its name before the
+ * folder is synced (DISK-16). */
 int store_start_segment(struct store *s, struct vfs_file *f, const char *name_now, uint64_t seq,
                         uint64_t size, const struct segment_prev *prev,
                         const struct raft_entry *first)
@@ -320,8 +321,8 @@ static int drop_prepared(struct store *s)
 }
 
 /* A file for the next segment with room for a batch of need bytes: the prepared one, a new one, or,
- * when the disk is nearly full, a small one (RELIABILITY 4.8: only when that fails too is it an
- * error). */
+ * when the disk is nearly full, a small one (only when that fails too is there no space: SPACE-1).
+ */
 static int take_next_file(struct store *s, uint64_t need, struct vfs_file **ret_file,
                           uint64_t *ret_size)
 {
@@ -398,6 +399,7 @@ static unsigned n_steps(const struct submission *sub)
 
 static size_t step_bytes(const struct submission *sub, unsigned step)
 {
+    rid_assert(sub != NULL);
     if (step == 0)
         return sub->truncate_from != 0 ? record_bytes(0) : 0;
     if (step == 1)
@@ -617,13 +619,13 @@ int store_idle(struct store *s)
 
 /* ---- preparation of the next segment ---- */
 
-/* Not an error yet: RELIABILITY 4.8. The state ends by itself when an attempt succeeds. */
+/* Not an error yet (SPACE-1). The state ends by itself when an attempt succeeds. */
 static int prepare_no_space(struct store *s)
 {
     struct writer *w = &s->w;
 
     w->no_space_tries++;
-    w->no_space_skip = w->no_space_tries < 4 ? 1u << w->no_space_tries : NO_SPACE_SKIP_MAX;
+    w->no_space_skip = w->no_space_tries < 4 ? 1u << w->no_space_tries : STORE_NO_SPACE_SKIP_MAX;
     set_no_space(s, true);
     return err_trace(drop_prepared(s));
 }

@@ -258,7 +258,7 @@ static void frame_close(struct buf *buf, uint8_t type, uint16_t group, const uns
     buf->len += total;
 }
 
-/* ---- what a message may say (RELIABILITY P7) ---- */
+/* ---- what a message may say (WIRE-2) ---- */
 
 /* Index 0 is the place before the first entry and has term 0; nothing else has. */
 static bool id_ok(struct raft_entry_id id)
@@ -267,6 +267,7 @@ static bool id_ok(struct raft_entry_id id)
            (id.term == 0) == (id.index == 0);
 }
 
+/* Entries follow each other and the entry before them without a gap (LOG-4). */
 static bool entries_ok(const struct raft_msg *m)
 {
     struct raft_entry_id before = m->prev;
@@ -315,6 +316,8 @@ static bool msg_ok(const struct raft_msg *m)
     return false;
 }
 
+/* Votes and heartbeats have a connection of their own, or they would come too late behind data
+ * (PEER-3). */
 enum wire_channel wire_msg_channel(enum raft_msg_type type)
 {
     return type == RAFT_MSG_APPEND || type == RAFT_MSG_APPEND_RESP ? WIRE_CHANNEL_LOG

@@ -21,7 +21,7 @@
  *
  * Thread: pure, any thread.
  *
- * Source: RELIABILITY 6.1 P3, P6, P7. */
+ * Source: PEER-1, WIRE-1, WIRE-2. */
 #ifndef RIDD_WIRE_FRAME_H
 #define RIDD_WIRE_FRAME_H
 

@@ -180,7 +180,7 @@ void wire_reply_ms(struct wire_reply *w, const char *name, uint64_t us)
         p[0] = (char)('0' + fraction / 100);
         p[1] = (char)('0' + fraction / 10 % 10);
         p[2] = (char)('0' + fraction % 10);
-        while (end[-1] == '0')
+        while (end - 1 > p && end[-1] == '0')
             end--;
         *--p = '.';
     }

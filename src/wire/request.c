@@ -15,9 +15,6 @@
 
 #include "base/banned.h"
 
-/* Memory kept between requests. */
-#define TEXT_KEEP_BYTES (128u << 10)
-
 /* ---- the table of types ---- */
 
 struct request_kind {
@@ -121,7 +118,7 @@ static void decoder_reset(struct wire_decoder *d)
 {
     json_decref(d->root);
     d->root = NULL;
-    buf_reset(&d->text, TEXT_KEEP_BYTES);
+    buf_reset(&d->text, WIRE_TEXT_KEEP_BYTES);
 }
 
 int wire_origin_copy(const struct wire_origin *o, struct wire_origin *ret)
@@ -148,6 +145,7 @@ int wire_origin_copy(const struct wire_origin *o, struct wire_origin *ret)
 
 void wire_origin_done(struct wire_origin *o)
 {
+    /* NOLINTNEXTLINE(performance-no-int-to-ptr): the owner of what it shows as const */
     free((void *)(uintptr_t)o->src.data); /* the owner of both strings */
     *o = (struct wire_origin){0};
 }

@@ -62,10 +62,6 @@ enum wire_via {
     WIRE_VIA_LOCAL = 16,
 };
 
-/* src and dest of an envelope: 1 to this many bytes, otherwise `malformed`; they are copied for
- * every request in flight. */
-#define WIRE_ENVELOPE_NAME_BYTES_MAX 255u
-
 /* What a reply must repeat. src and dest are the request's; slices into the decoder until
  * wire_origin_copy(). */
 struct wire_origin {

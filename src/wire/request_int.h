@@ -27,8 +27,6 @@ struct wire_decoder {
 #define FIELD_TO      128u
 #define FIELD_INIT    256u
 
-#define MSG_ID_MAX (((uint64_t)1 << 53) - 1)
-
 /* WIRE_REQ_UNKNOWN: none of ours. */
 enum wire_request_type wire_request_type_find(const char *name, size_t len);
 unsigned wire_request_type_fields(enum wire_request_type type);

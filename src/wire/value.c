@@ -203,6 +203,7 @@ static int encode_any(struct encoder *e, const json_t *v, unsigned depth);
 
 static int encode_object(struct encoder *e, const json_t *v, unsigned depth)
 {
+    /* NOLINTNEXTLINE(performance-no-int-to-ptr): jansson's iterators are not const */
     json_t *object = (json_t *)(uintptr_t)v; /* jansson's iterators are not const */
     int rc = buf_add_u8(e->buf, '{');
 

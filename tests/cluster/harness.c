@@ -578,9 +578,10 @@ void cluster_write_conf(struct cluster *c, const char *cluster_name, const char 
     for (unsigned i = 0; i < c->n; i++)
         (void)buf_add_format(&text, "%s = %s %s\n", c->nodes[i].name, c->nodes[i].peer_addr,
                              c->nodes[i].addr);
-    (void)buf_add_format(&text, "\n[raft]\nheartbeat_ms = %u\nelection_ms = %u\n",
-                         (unsigned)(slowness > 1 ? 100 : 40),
-                         (unsigned)(slowness > 1 ? 1000 : 300));
+    if (extra == NULL || strstr(extra, "[raft]") == NULL)
+        (void)buf_add_format(&text, "\n[raft]\nheartbeat_ms = %u\nelection_ms = %u\n",
+                             (unsigned)(slowness > 1 ? 100 : 40),
+                             (unsigned)(slowness > 1 ? 1000 : 300));
     (void)buf_add_format(&text, "\n[node]\ndata_dir = %s/%%i\n%s", c->dir,
                          extra != NULL ? extra : "");
     file_write(c->conf, text.data, text.len);

@@ -98,7 +98,8 @@ struct cluster {
 };
 
 /* Folder, ports, configuration; nothing is made or started. extra: more lines of configuration,
- * which may begin with keys of [node], or NULL. */
+ * which may begin with keys of [node], or NULL. With a section [raft] of its own it replaces the
+ * short times that the harness gives. */
 struct cluster *cluster_new(unsigned n, const char *extra);
 void cluster_write_conf(struct cluster *c, const char *cluster_name, const char *extra);
 /* ridd --init for all. */

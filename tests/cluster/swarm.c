@@ -415,10 +415,36 @@ static void verify_value(const struct writers *w, const json_t *item, size_t i)
         harness_fail("'%s%zu' has a value that nobody wrote", w->prefix, i);
 }
 
+/* Asks until it is answered: a read may be repeated, and on a busy machine the leader may step down
+ * between two of them. The caller decrefs. */
+static json_t *read_back(struct cluster *c, struct client **cl, const char *ask)
+{
+    const uint64_t deadline = now_ms() + slow(2 * WAIT_MS);
+    char why[200] = "no answer";
+
+    while (now_ms() < deadline) {
+        const char *line;
+        json_t *reply;
+
+        if (*cl == NULL)
+            *cl = client_open(c, cluster_leader(c));
+        client_send(*cl, ask);
+        line = client_recv_within(*cl, (unsigned)slow(WAIT_MS));
+        reply = line != NULL ? json_loads(line, 0, NULL) : NULL;
+        if (reply_is(reply, "batch_read_index_ok"))
+            return reply;
+        if (reply != NULL)
+            (void)snprintf(why, sizeof(why), "%s", reply_str(reply, "text"));
+        json_decref(reply);
+        client_close(*cl);
+        *cl = NULL;
+    }
+    harness_fail("cannot read back: %s", why);
+}
+
 void writers_verify(struct writers *w, struct cluster *c)
 {
-    unsigned leader = cluster_leader(c);
-    struct client *cl = client_open(c, leader);
+    struct client *cl = NULL;
     size_t step = w->value_bytes > 4096 ? 16 : 128;
 
     for (size_t from = 0; from < w->n; from += step) {
@@ -431,15 +457,16 @@ void writers_verify(struct writers *w, struct cluster *c)
         for (size_t i = from; i < to; i++)
             (void)buf_add_format(&ask, "%s\"%s%zu\"", i > from ? "," : "", w->prefix, i);
         (void)buf_add(&ask, "]}", 3);
-        reply = client_ask_json(cl, (const char *)ask.data);
+        reply = read_back(c, &cl, (const char *)ask.data);
         values = json_object_get(reply, "values");
-        if (!reply_is(reply, "batch_read_index_ok") || json_array_size(values) != to - from)
-            harness_fail("cannot read back: %s", reply_str(reply, "text"));
+        if (json_array_size(values) != to - from)
+            harness_fail("a batch of %zu keys has %zu values", to - from, json_array_size(values));
         for (size_t i = from; i < to; i++)
             verify_value(w, json_array_get(values, i - from), i);
         json_decref(reply);
     }
-    client_close(cl);
+    if (cl != NULL)
+        client_close(cl);
 }
 
 void writers_done(struct writers *w)

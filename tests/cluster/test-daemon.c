@@ -368,6 +368,56 @@ CASE(daemon__port_in_use)
 
 /* ---- signals ---- */
 
+/* An address that is not of this host never will be: a restart changes nothing, a person must look. */
+CASE(daemon__address_of_another_host)
+{
+    struct cluster *c = cluster_new(1, NULL);
+    cleanup_buf struct buf out = BUF_INIT;
+    char addr[sizeof(c->nodes[0].addr)];
+
+    cluster_init(c);
+    memcpy(addr, c->nodes[0].addr, sizeof(addr));
+    (void)snprintf(c->nodes[0].addr, sizeof(c->nodes[0].addr), "192.0.2.1:7400");
+    cluster_write_conf(c, "test", NULL);
+    expect_code(run_ridd(c->conf, "n1", &out, NULL), 78, &out);
+    expect_text(&out, "event=cannot_listen error=\"cannot listen on '192.0.2.1:7400'");
+    memcpy(c->nodes[0].addr, addr, sizeof(addr));
+    cluster_write_conf(c, "test", NULL);
+    cluster_start(c); /* the refused start has left nothing behind */
+    cluster_free(c);
+}
+
+CASE(daemon__dump_log_has_a_verdict)
+{
+    struct cluster *c = cluster_up(1, NULL);
+    struct client *cl = client_open(c, 0);
+    cleanup_buf struct buf out = BUF_INIT;
+    char wal[280];
+    char path[600];
+    char **names;
+    unsigned n;
+
+    client_expect(cl, "{\"type\":\"write\",\"key\":1,\"value\":1}", "{\"type\":\"write_ok\"}");
+    client_close(cl);
+    assert_int_equal(node_terminate(c, 0), 0);
+    expect_code(run_ridd(NULL, NULL, &out, "--dump-log", c->nodes[0].dir, NULL), 0, &out);
+    (void)snprintf(wal, sizeof(wal), "%s/wal", c->nodes[0].dir);
+    expect_code(run_ridd(NULL, NULL, &out, "--dump-log", wal, NULL), 0, &out);
+    expect_code(run_ridd(NULL, NULL, &out, "--dump-log", c->dir, NULL), 78, &out);
+    expect_text(&out, "holds no log");
+    /* One bit of the first record: what was durable cannot be read, and that is no torn tail. */
+    n = folder_list(wal, &names);
+    assert_true(n > 0);
+    (void)snprintf(path, sizeof(path), "%s/%s", wal, names[0]);
+    names_free(names, n);
+    file_xor(path, file_size(path) > 4200 ? 4196 : file_size(path) / 2, 0x10);
+    expect_code(run_ridd(NULL, NULL, &out, "--dump-log", c->nodes[0].dir, NULL), 65, &out);
+    expect_text(&out, "ridd: ");
+    expect_code(run_ridd(c->conf, "n1", &out, NULL), 65, &out);
+    expect_text(&out, "action=exit_65");
+    cluster_free(c);
+}
+
 CASE(daemon__reload)
 {
     struct cluster *c = cluster_up(1, NULL);
@@ -412,6 +462,29 @@ CASE(daemon__reload)
     cluster_free(c);
 }
 
+CASE(daemon__reload_without_a_file)
+{
+    struct cluster *c = cluster_up(1, NULL);
+    char away[320];
+
+    (void)snprintf(away, sizeof(away), "%s.away", c->conf);
+    assert_int_equal(rename(c->conf, away), 0);
+    node_signal(c, 0, SIGHUP);
+    node_wait_logged(c, 0, "event=reload_refused");
+    {
+        char *line = node_log_line(c, 0, "event=reload_refused");
+
+        assert_non_null(strstr(line, "cannot open"));
+        assert_non_null(strstr(line, "action=keep_old"));
+        free(line);
+    }
+    assert_int_equal(rename(away, c->conf), 0);
+    node_signal(c, 0, SIGHUP);
+    node_wait_logged(c, 0, "event=reloaded");
+    assert_int_equal(node_terminate(c, 0), 0);
+    cluster_free(c);
+}
+
 CASE(daemon__dumps_its_state)
 {
     static const char *const events[] = {"event=state_core", "event=state_requests",
@@ -436,6 +509,40 @@ CASE(daemon__interrupt_is_a_clean_end_too)
     node_signal(c, 0, SIGINT);
     assert_int_equal(node_wait_exit(c, 0), 0);
     assert_true(node_logged(c, 0, "event=stopped"));
+    cluster_free(c);
+}
+
+/* A client that takes none of its answers is waited for, but not after a second signal. */
+CASE(daemon__a_second_signal_ends_it_now)
+{
+    const size_t size = 500u << 10;
+    struct cluster *c = cluster_up(1, NULL);
+    struct client *cl = client_open(c, 0);
+    cleanup_buf struct buf text = BUF_INIT;
+
+    (void)buf_add_str(&text, "{\"type\":\"write\",\"key\":1,\"value\":\"");
+    for (size_t i = 0; i < size; i++)
+        (void)buf_add_u8(&text, 'x');
+    (void)buf_add(&text, "\"}", 3);
+    client_expect(cl, (const char *)text.data, "{\"type\":\"write_ok\"}");
+    /* Far more than the sockets hold between them. */
+    text.len = 0;
+    for (int i = 0; i < 60; i++)
+        (void)buf_add_str(&text, "{\"type\":\"read\",\"key\":1}\n");
+    (void)client_push(cl, text.data, text.len, 1000);
+    {
+        struct client *other = client_open(c, 0); /* what was sent before is under way by then */
+
+        client_expect(other, "{\"type\":\"read\",\"key\":2}", "{\"type\":\"error\",<*>}");
+        client_close(other);
+    }
+    node_signal(c, 0, SIGTERM);
+    node_wait_logged(c, 0, "event=stopping ");
+    node_signal(c, 0, SIGTERM);
+    assert_int_equal(node_wait_exit(c, 0), 0);
+    assert_true(node_logged(c, 0, "event=stopping_now"));
+    assert_true(node_logged(c, 0, "event=stopped"));
+    client_close(cl);
     cluster_free(c);
 }
 
@@ -504,9 +611,13 @@ int main(int argc, char **argv)
         HARNESS_TEST(daemon__lost_disk),
         HARNESS_TEST(daemon__clusters_refuse_each_other),
         HARNESS_TEST(daemon__port_in_use),
+        HARNESS_TEST(daemon__address_of_another_host),
+        HARNESS_TEST(daemon__dump_log_has_a_verdict),
         HARNESS_TEST(daemon__reload),
+        HARNESS_TEST(daemon__reload_without_a_file),
         HARNESS_TEST(daemon__dumps_its_state),
         HARNESS_TEST(daemon__interrupt_is_a_clean_end_too),
+        HARNESS_TEST(daemon__a_second_signal_ends_it_now),
         HARNESS_TEST(daemon__tells_systemd),
     };
 

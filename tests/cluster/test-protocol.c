@@ -1135,11 +1135,14 @@ CASE(protocol__errors_without_a_leader)
  * certain. */
 CASE(protocol__errors_without_a_quorum)
 {
-    struct cluster *c = cluster_up(3, NULL);
+    /* Long enough that the requests are there before it steps down, on a busy machine too. */
+    struct cluster *c = cluster_up(3, "[raft]\nelection_ms = 2000\n");
     unsigned leader = cluster_leader(c);
     struct client *cl = client_open(c, leader);
     unsigned n = 0;
 
+    /* Elected is not yet serving: what comes before its first entry is committed waits for that. */
+    (void)client_ask(cl, "{\"type\":\"read_index\",\"key\":1}");
     node_stop(c, (leader + 1) % 3);
     node_stop(c, (leader + 2) % 3);
     client_send(cl, "{\"type\":\"write\",\"msg_id\":1,\"key\":1,\"value\":1,\"timeout_ms\":50}");

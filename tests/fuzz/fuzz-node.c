@@ -357,7 +357,7 @@ static void message(struct world *w, const uint8_t *s)
         break;
     case RAFT_MSG_HEARTBEAT_RESP:
         m.reject = (s[4] & 1) != 0;
-        m.round = steps_near(st.rounds_opened, s[12]);
+        m.round = steps_near(st.round, s[12]);
         break;
     case RAFT_MSG_TIMEOUT_NOW:
         break;

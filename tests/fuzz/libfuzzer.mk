@@ -23,7 +23,7 @@ log_PARTS = $(call tests,fuzz/fuzz-log fuzz/log-damage fuzz/steps unit/fake-disk
 	$(call objects,store raft base)
 log_FLAGS = -max_len=1600
 node_PARTS = $(call tests,fuzz/fuzz-node fuzz/node-judge fuzz/node-world fuzz/steps unit/fake-disk) \
-	$(call objects,replica wire store raft base)
+	$(call objects,engine service replica kv wire store raft base)
 node_FLAGS = -max_len=1600
 
 programs = $(TARGETS:%=$(OUT)/fuzz-%)

@@ -200,6 +200,7 @@ void judge(struct world *w)
     struct raft_status st;
 
     raft_check(replica_raft_mutable(w->replica));
+    replica_check(w->replica);
     raft_get_status(replica_raft(w->replica), &st);
     rid_assert(st.last_applied == w->n_applied);
     judge_leader(w, &st);

@@ -12,6 +12,15 @@
 
 /* ---- the state machine ---- */
 
+static struct raft_entry_id state_last_applied(void *ctx)
+{
+    const struct world *w = ctx;
+
+    if (w->n_applied == 0)
+        return (struct raft_entry_id){0};
+    return (struct raft_entry_id){w->applied[w->n_applied - 1].term, w->n_applied};
+}
+
 static int state_begin(void *ctx)
 {
     struct world *w = ctx;
@@ -132,9 +141,7 @@ static int state_read_begin(void *ctx, struct raft_entry_id *ret_last_applied)
     rid_assert(!w->in_transaction);
     rid_assert(!w->in_read);
     w->in_read = true;
-    *ret_last_applied = (struct raft_entry_id){0};
-    if (w->n_applied > 0)
-        *ret_last_applied = (struct raft_entry_id){w->applied[w->n_applied - 1].term, w->n_applied};
+    *ret_last_applied = state_last_applied(w);
     return 0;
 }
 
@@ -159,13 +166,6 @@ static void state_read_end(void *ctx)
 static int log_submit(void *ctx, const struct raft_ready *ready)
 {
     struct world *w = ctx;
-    struct store_batch b = {.number = ready->batch,
-                            .has_hard_state = ready->hard_state_changed,
-                            .hard_state = ready->hard_state,
-                            .truncate_from = ready->truncate_from,
-                            .entries = ready->entries,
-                            .n_entries = ready->n_entries,
-                            .commit_index = ready->commit_index};
 
     rid_assert(ready->truncate_from == 0 || ready->truncate_from > w->n_applied);
     if (ready->truncate_from != 0 && w->promised_last >= ready->truncate_from)
@@ -180,16 +180,7 @@ static int log_submit(void *ctx, const struct raft_ready *ready)
     w->handed[w->n_handed++] = (struct handed){.number = ready->batch,
                                                .hard_state = ready->hard_state,
                                                .last = ready->n_entries > 0 ? w->handed_last : 0};
-    return store_submit(w->store, &b);
-}
-
-static int log_read(void *ctx, raft_index from, raft_index to, size_t bytes_max,
-                    struct arena *arena, struct raft_entry *ret_entries, unsigned n_max,
-                    unsigned *ret_n)
-{
-    struct world *w = ctx;
-
-    return store_read(w->store, from, to, bytes_max, arena, ret_entries, n_max, ret_n);
+    return engine_log_submit(w->engine, ready);
 }
 
 /* The vote in that term, or a later term: that binds this node no less. */
@@ -324,75 +315,95 @@ static void send_msg(void *ctx, const struct raft_msg *m)
     w->n_sent++;
 }
 
-static void on_fatal(void *ctx, int error, const char *what)
+static uint64_t now_us(void *ctx)
+{
+    return ((struct world *)ctx)->now_us;
+}
+
+static void trace(void *ctx, const struct raft_trace *t)
+{
+    (void)ctx;
+    (void)t;
+}
+
+static void on_end(void *ctx, const struct engine_end *end)
 {
     struct world *w = ctx;
 
-    (void)error;
-    (void)what;
+    (void)end;
     rid_assert(w->faults);
     w->dead = true;
 }
 
 /* ---- life and death ---- */
 
-void world_boot(struct world *w)
+/* What the log has kept is all that was promised. */
+static int on_recovered(void *ctx, const struct store_recovered *rec)
 {
-    struct store_recovered rec = {0};
-    struct replica_ops ops = {.ctx = w,
-                              .log_submit = log_submit,
-                              .log_reader = {log_read, w},
-                              .state_begin = state_begin,
-                              .state_apply = state_apply,
-                              .state_apply_get = state_apply_get,
-                              .state_commit = state_commit,
-                              .state_abort = state_abort,
-                              .state_read_begin = state_read_begin,
-                              .state_get = state_get,
-                              .state_read_end = state_read_end,
-                              .send = send_msg,
-                              .fatal = on_fatal};
-    struct replica_conf conf = {.raft = w->raft_conf};
+    struct world *w = ctx;
 
-    rid_assert(store_open(&w->store_conf, &rec, &w->store) == 0);
-    rid_assert(rec.hard_state.current_term >= w->promised.current_term);
-    rid_assert(rec.hard_state.current_term > w->promised.current_term ||
-               w->promised.voted_for == 0 || rec.hard_state.voted_for == w->promised.voted_for);
-    rid_assert(rec.last_index >= w->promised_last);
-    rid_assert(rec.last_index >= w->n_applied);
-    conf.start = (struct raft_start){.hard_state = rec.hard_state,
-                                     .last_index = rec.last_index,
-                                     .commit_index = rec.commit_index,
-                                     .last_applied = w->n_applied,
-                                     .terms = rec.terms,
-                                     .n_terms = rec.n_terms,
-                                     .configs = rec.configs,
-                                     .n_configs = rec.n_configs};
-    rid_assert(replica_new(&conf, &ops, w->now_us, &w->replica) == 0);
+    rid_assert(rec->hard_state.current_term >= w->promised.current_term);
+    rid_assert(rec->hard_state.current_term > w->promised.current_term ||
+               w->promised.voted_for == 0 || rec->hard_state.voted_for == w->promised.voted_for);
+    rid_assert(rec->last_index >= w->promised_last);
+    rid_assert(rec->last_index >= w->n_applied);
     w->n_handed = 0;
     w->n_durable = 0;
-    note_state(w, rec.hard_state);
-    w->handed_last = rec.last_index;
-    w->durable_most = rec.last_index;
+    note_state(w, rec->hard_state);
+    w->handed_last = rec->last_index;
+    w->durable_most = rec->last_index;
     w->durable_own = (struct raft_entry_id){0};
+    return 0;
+}
+
+void world_boot(struct world *w)
+{
+    const struct engine_ops ops = {.ctx = w,
+                                   .now_us = now_us,
+                                   .send = send_msg,
+                                   .end = on_end,
+                                   .trace = trace,
+                                   .log_submit = log_submit,
+                                   .recovered = on_recovered};
+    const struct engine_state state = {.ctx = w,
+                                       .last_applied = state_last_applied,
+                                       .begin = state_begin,
+                                       .apply = state_apply,
+                                       .apply_get = state_apply_get,
+                                       .commit = state_commit,
+                                       .abort = state_abort,
+                                       .read_begin = state_read_begin,
+                                       .get = state_get,
+                                       .read_end = state_read_end};
+    const struct engine_conf conf = {.node_name = "n1",
+                                     .raft = w->raft_conf,
+                                     .log = w->store_conf,
+                                     .log_path = "wal",
+                                     .state = &state,
+                                     .may_be_stranger = true};
+
+    rid_assert(engine_new(&ops, NULL, &w->engine) == 0);
+    rid_assert(engine_open(w->engine, &conf) == 0);
+    w->store = engine_store(w->engine);
+    w->replica = engine_replica(w->engine);
     w->n_works = 0;
     memset(w->seen, 0, sizeof(w->seen));
     w->dead = false;
     w->faults = false;
     w->n_sent = 0;
     memset(w->sessions, 0, sizeof(w->sessions));
-    store_recovered_done(&rec);
 }
 
 void world_stop(struct world *w)
 {
-    replica_free(w->replica);
+    engine_stop(w->engine);
     w->replica = NULL;
     w->in_transaction = false;
     w->in_read = false;
     for (unsigned i = 0; i < REQUESTS_MOST; i++)
         rid_assert(!w->requests[i].live); /* all are answered, the last ones by `cancelled` */
-    store_close(w->store);
+    engine_free(w->engine, false);
+    w->engine = NULL;
     w->store = NULL;
     rid_assert(fake_disk_n_open(w->disk) == 0);
 }
@@ -422,7 +433,7 @@ void world_crash(struct world *w, const uint8_t *s)
 
 void world_turn(struct world *w, const uint8_t *s)
 {
-    replica_turn(w->replica, w->now_us);
+    engine_turn(w->engine, w->now_us);
     if (w->dead)
         world_crash(w, s);
 }

@@ -4,8 +4,7 @@
 #define RIDD_TESTS_FUZZ_NODE_WORLD_H
 
 #include "fuzz/steps.h"
-#include "replica/replica.h"
-#include "store/store.h"
+#include "engine/engine.h"
 #include "unit/fake-disk.h"
 
 #define STEPS_MAX      200u
@@ -60,8 +59,9 @@ struct seen {
 struct world {
     struct fake_disk *disk;
     struct store_conf store_conf;
-    struct store *store;
-    struct replica *replica;
+    struct engine *engine;   /* owned; NULL while down */
+    struct store *store;     /* the engine's */
+    struct replica *replica; /* the engine's */
     struct raft_conf raft_conf;
     uint64_t now_us;
     struct steps steps;

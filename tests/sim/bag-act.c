@@ -81,7 +81,7 @@ static void act_tick(void)
 
 /* Another append that a leader may send: any piece of its log, behind any entry of it. The core of
  * a leader finds the place where logs agree in few steps and hardly ever sends such a one, but the
- * follower's rules hold for all (RELIABILITY 1.2 row 18: it may acknowledge and commit only what
+ * follower's rules hold for all (COMMIT-4, LOG-7: it may acknowledge and commit only what
  * this message proves). */
 static void act_piece(void)
 {

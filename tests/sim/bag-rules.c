@@ -1,4 +1,4 @@
-/* What must hold in the bag test: each rule of RELIABILITY 2.6 that can be seen from outside a core
+/* What must hold in the bag test: each rule of docs/RULES.md that can be seen from outside a core
  * has a function here. */
 #include "sim/bag.h"
 
@@ -13,7 +13,7 @@ raft_term bag_term_at(const struct node *n, raft_index index)
     return term != RAFT_TERM_COMPACTED ? term : sim_log_term(&n->disk.tail, index);
 }
 
-/* I1: at most one leader per term, and not the same one twice (READS R10). */
+/* VOTE-1: at most one leader per term, and not the same one twice (READ-10). */
 static void check_election_safety(struct node *n)
 {
     raft_term term = raft_get_term(n->raft);
@@ -29,11 +29,11 @@ static void check_election_safety(struct node *n)
         return;
     }
     if (bag.leaders[term].id != n->id || bag.leaders[term].incarnation != n->incarnation)
-        bag_fail("I1 election safety", "%s and %s both led term %" PRIu64, n->name,
+        bag_fail("VOTE-1 election safety", "%s and %s both led term %" PRIu64, n->name,
                  bag_name_of(NULL, bag.leaders[term].id), term);
 }
 
-/* I3: an entry, named by index and term, has one content and one history. */
+/* LOG-2: an entry, named by index and term, has one content and one history. */
 void bag_check_log_matching(const struct node *n, raft_index from)
 {
     for (raft_index i = from; i <= n->disk.tail.n; i++) {
@@ -51,26 +51,26 @@ void bag_check_log_matching(const struct node *n, raft_index from)
         if (s->seed != bag.seed)
             *s = (struct hash_slot){.id = e->id, .hash = e->hash, .seed = bag.seed};
         else if (s->hash != e->hash)
-            bag_fail("I3 log matching",
+            bag_fail("LOG-2 log matching",
                      "%s holds another %" PRIu64 "/%" PRIu64 " or another history", n->name,
                      e->id.term, e->id.index);
     }
 }
 
-/* I4: a leader of a later term holds all that was committed before. */
+/* COMMIT-1: a leader of a later term holds all that was committed before. */
 static void check_leader_completeness(const struct node *n, raft_index from)
 {
     raft_term term = raft_get_term(n->raft);
 
     for (raft_index i = from; i <= bag.n_agreed; i++)
         if (bag.agreed[i].seen_in < term && bag_term_at(n, i) != bag.agreed[i].term)
-            bag_fail("I4 leader completeness",
+            bag_fail("COMMIT-1 leader completeness",
                      "%s leads term %" PRIu64 " without %" PRIu64 "/%" PRIu64
                      ", committed in %" PRIu64,
                      n->name, term, bag.agreed[i].term, i, bag.agreed[i].seen_in);
 }
 
-/* I6: what is committed is on the disks of a majority of the voters. */
+/* COMMIT-1: what is committed is on the disks of a majority of the voters. */
 void bag_check_on_majority(raft_index index)
 {
     unsigned n = 0;
@@ -79,12 +79,12 @@ void bag_check_on_majority(raft_index index)
         n += bag.nodes[i].voter &&
              sim_log_term(&bag.nodes[i].disk.log, index) == bag.agreed[index].term;
     if (2 * n <= bag.n_voters)
-        bag_fail("I6 committed is durable on a majority",
+        bag_fail("COMMIT-1 committed is durable on a majority",
                  "%" PRIu64 "/%" PRIu64 " is on %u disks of %u", bag.agreed[index].term, index, n,
                  bag.n_voters);
 }
 
-/* I6 for one node: in the term in which an entry was committed, or a later one, nobody removes it.
+/* COMMIT-1 for one node: in the term in which an entry was committed, or a later one, nobody removes it.
  *
  * A node that has not reached that term may. It was not counted, for who is counted has answered in
  * that term; it may hold the entry from the leader that wrote it, and take over it what a leader
@@ -97,7 +97,7 @@ static void check_removal(struct node *n, const struct raft_trace *t)
         if (sim_log_term(&n->disk.tail, i) != bag.agreed[i].term)
             return; /* nor does it hold any of those behind */
         if (t->term >= bag.agreed[i].seen_in)
-            bag_fail("I6 committed entries are never removed",
+            bag_fail("COMMIT-1 committed entries are never removed",
                      "%s in term %" PRIu64 ": %" PRIu64 "/%" PRIu64 ", committed in %" PRIu64,
                      n->name, t->term, bag.agreed[i].term, i, bag.agreed[i].seen_in);
         bag.counts[N_OVERWRITTEN]++;
@@ -110,7 +110,7 @@ void bag_hear_core(void *ctx, const struct raft_trace *t)
         check_removal(ctx, t);
 }
 
-/* I5 and I6, and the oracle for reads: what this node calls committed is what everybody does. */
+/* STATE-1 and COMMIT-1, and the oracle for reads: what this node calls committed is what everybody does. */
 static void check_commit(struct node *n)
 {
     raft_index commit = raft_get_commit_index(n->raft);
@@ -130,7 +130,7 @@ static void check_commit(struct node *n)
             bag_fail("commit_index <= last_index", "%s commits %" PRIu64, n->name, i);
         if (i <= bag.n_agreed) {
             if (bag.agreed[i].term != t)
-                bag_fail("I5 state machine safety",
+                bag_fail("STATE-1 state machine safety",
                          "%s commits %" PRIu64 "/%" PRIu64 ", others %" PRIu64 "/%" PRIu64, n->name,
                          t, i, bag.agreed[i].term, i);
             continue;
@@ -146,7 +146,7 @@ static void check_commit(struct node *n)
                 check_leader_completeness(&bag.nodes[i], old + 1);
 }
 
-/* I7: durable before visible. Answers to heartbeats, pre-votes and refusals are exempt (READS R61).
+/* COMMIT-8: durable before visible. Answers to heartbeats, pre-votes and refusals are exempt (READ-61).
  */
 void bag_check_send(const struct node *n, const struct raft_msg *m)
 {
@@ -155,7 +155,7 @@ void bag_check_send(const struct node *n, const struct raft_msg *m)
     bool own_term = d->hard_state.current_term == m->term;
 
     if (m->from != n->id || to == n)
-        bag_fail("I7 durable before visible", "%s sends in the name of another", n->name);
+        bag_fail("COMMIT-8 durable before visible", "%s sends in the name of another", n->name);
     switch (m->type) {
     case RAFT_MSG_PRE_VOTE:
     case RAFT_MSG_PRE_VOTE_RESP:
@@ -163,22 +163,22 @@ void bag_check_send(const struct node *n, const struct raft_msg *m)
         return;
     case RAFT_MSG_VOTE:
         if (own_term && d->hard_state.voted_for != n->id)
-            bag_fail("I7 durable before visible", "%s asks for votes before its own is durable",
-                     n->name);
+            bag_fail("COMMIT-8 durable before visible",
+                     "%s asks for votes before its own is durable", n->name);
         break;
     case RAFT_MSG_VOTE_RESP:
         if (m->reject)
             return;
         if (own_term && d->hard_state.voted_for != m->to)
-            bag_fail("I7 durable before visible", "%s grants %s a vote that is not durable",
+            bag_fail("COMMIT-8 durable before visible", "%s grants %s a vote that is not durable",
                      n->name, to->name);
         break;
     case RAFT_MSG_APPEND_RESP:
         if (m->reject)
             return;
         if (own_term && d->log.n < m->index)
-            bag_fail("I7 durable before visible", "%s acknowledges %" PRIu64 " of %zu durable",
-                     n->name, m->index, d->log.n);
+            bag_fail("COMMIT-8 durable before visible",
+                     "%s acknowledges %" PRIu64 " of %zu durable", n->name, m->index, d->log.n);
         /* And it is what the leader has there, not whatever lies behind the proven part. */
         if (own_term && to->raft != NULL && raft_get_role(to->raft) == RAFT_LEADER &&
             raft_get_term(to->raft) == m->term &&
@@ -192,16 +192,17 @@ void bag_check_send(const struct node *n, const struct raft_msg *m)
     case RAFT_MSG_HEARTBEAT:
     case RAFT_MSG_TIMEOUT_NOW:
         if (own_term && d->hard_state.voted_for != n->id)
-            bag_fail("I7 durable before visible", "%s leads before its vote is durable", n->name);
+            bag_fail("COMMIT-8 durable before visible", "%s leads before its vote is durable",
+                     n->name);
         break;
     }
     if (d->hard_state.current_term < m->term)
-        bag_fail("I7 durable before visible",
+        bag_fail("COMMIT-8 durable before visible",
                  "%s sends %s in term %" PRIu64 " while term %" PRIu64 " is durable", n->name,
                  raft_msg_type_name(m->type), m->term, d->hard_state.current_term);
 }
 
-/* I8: what a leader believes a follower to hold is on that follower's disk. */
+/* LOG-5: what a leader believes a follower to hold is on that follower's disk. */
 void bag_check_match(struct node *n)
 {
     struct raft_status s;
@@ -217,23 +218,23 @@ void bag_check_match(struct node *n)
         raft_index match = s.peers[i].match_index;
 
         if (match < n->match_index[p->slot])
-            bag_fail("I8 match_index never falls within a term",
+            bag_fail("LOG-5 match_index never falls within a term",
                      "%s: %s %" PRIu64 " after %" PRIu64, n->name, p->name, match,
                      n->match_index[p->slot]);
         n->match_index[p->slot] = match;
         if (match == 0 || p->disk.hard_state.current_term > s.current_term)
             continue;
         if (sim_log_term(&p->disk.log, match) != bag_term_at(n, match))
-            bag_fail("I8 match_index is durable", "%s believes %s to hold %" PRIu64, n->name,
+            bag_fail("LOG-5 match_index is durable", "%s believes %s to hold %" PRIu64, n->name,
                      p->name, match);
     }
-    /* A leader commits only what is durable on itself too (DESIGN 3.4). */
+    /* A leader commits only what is durable on itself too (COMMIT-6). */
     if (s.commit_index > n->disk.log.n)
-        bag_fail("I18 committed by a leader is durable on it", "%s: %" PRIu64 " of %zu", n->name,
-                 s.commit_index, n->disk.log.n);
+        bag_fail("COMMIT-7 committed by a leader is durable on it", "%s: %" PRIu64 " of %zu",
+                 n->name, s.commit_index, n->disk.log.n);
 }
 
-/* I18, I5: applied in order, once, and only what is committed and durable here. */
+/* COMMIT-7, STATE-1: applied in order, once, and only what is committed and durable here. */
 void bag_check_apply(struct node *n, const struct raft_entry *e)
 {
     const struct sim_entry *d = sim_log_get(&n->disk.log, e->id.index);
@@ -243,11 +244,11 @@ void bag_check_apply(struct node *n, const struct raft_entry *e)
                  n->emitted);
     n->emitted = e->id.index;
     if (d == NULL || d->id.term != e->id.term)
-        bag_fail("I18 nothing applied before it is durable", "%s: %" PRIu64 "/%" PRIu64, n->name,
-                 e->id.term, e->id.index);
+        bag_fail("COMMIT-7 nothing applied before it is durable", "%s: %" PRIu64 "/%" PRIu64,
+                 n->name, e->id.term, e->id.index);
     if (e->id.index > bag.n_agreed || bag.agreed[e->id.index].term != e->id.term)
-        bag_fail("I5 state machine safety", "%s applies %" PRIu64 "/%" PRIu64, n->name, e->id.term,
-                 e->id.index);
+        bag_fail("STATE-1 state machine safety", "%s applies %" PRIu64 "/%" PRIu64, n->name,
+                 e->id.term, e->id.index);
     if (e->type != d->type || e->len != sim_entry_len(d) ||
         (e->len > 0 && memcmp(e->data, sim_entry_data(d), e->len) != 0))
         bag_fail("applied is what was stored", "%s: %" PRIu64 "/%" PRIu64, n->name, e->id.term,
@@ -265,8 +266,8 @@ bool bag_take_read(struct node *n, uint64_t ctx, struct read *ret_read)
     return false;
 }
 
-/* I10: a read returns at least what anybody had committed when it was asked (READS R1, R6, R10,
- * R14). */
+/* READ-1: a read returns at least what anybody had committed when it was asked (READ-6, READ-10,
+ * READ-14). */
 void bag_check_read(struct node *n, const struct raft_read_done *done)
 {
     struct read read;
@@ -275,26 +276,26 @@ void bag_check_read(struct node *n, const struct raft_read_done *done)
         bag_fail("a read is answered once", "%s answers read %" PRIu64, n->name, done->ctx);
     bag.counts[N_READS_CONFIRMED]++;
     if (done->read_index < read.floor)
-        bag_fail("I10 linearizable reads",
+        bag_fail("READ-1 linearizable reads",
                  "%s answers read %" PRIu64 " at %" PRIu64 "; %" PRIu64
                  " was committed when it was asked",
                  n->name, done->ctx, done->read_index, read.floor);
     if (done->read_index > bag.n_agreed || done->read_index > raft_get_commit_index(n->raft))
         bag_fail("a read index is committed", "%s: %" PRIu64, n->name, done->read_index);
     if (done->round <= done->arrival_round)
-        bag_fail("R6 no round in flight", "%s: round %" PRIu64 " arrived in %" PRIu64, n->name,
+        bag_fail("READ-6 no round in flight", "%s: round %" PRIu64 " arrived in %" PRIu64, n->name,
                  done->round, done->arrival_round);
     if (done->term != read.term)
-        bag_fail("R16 a read ends with its term", "%s: %" PRIu64 " asked in %" PRIu64, n->name,
+        bag_fail("READ-16 a read ends with its term", "%s: %" PRIu64 " asked in %" PRIu64, n->name,
                  done->term, read.term);
-    /* The connection's own writes (READS R58). */
+    /* The connection's own writes (READ-58). */
     if (read.min_index > done->read_index ||
         (read.min_index != 0 && bag.agreed[read.min_index].term != read.term))
-        bag_fail("R58 own writes", "%s: floor %" PRIu64 ", answered at %" PRIu64, n->name,
+        bag_fail("READ-58 own writes", "%s: floor %" PRIu64 ", answered at %" PRIu64, n->name,
                  read.min_index, done->read_index);
 }
 
-/* R16, R17: with the leadership go the reads, and no answer comes in the same breath. */
+/* READ-16, READ-17: with the leadership go the reads, and no answer comes in the same breath. */
 void bag_check_loss(struct node *n, const struct raft_ready *rd)
 {
     raft_term term = raft_get_term(n->raft);
@@ -307,7 +308,7 @@ void bag_check_loss(struct node *n, const struct raft_ready *rd)
     if (rd->loss != RAFT_LOSS_NONE) {
         bag.counts[N_LOSSES]++;
         if (rd->n_reads > 0)
-            bag_fail("R17 loss wins over completion", "%s: %u reads", n->name, rd->n_reads);
+            bag_fail("READ-17 loss wins over completion", "%s: %u reads", n->name, rd->n_reads);
         if (n->led_term != 0 && rd->loss_commit_index < n->led_commit)
             bag_fail("loss_commit_index", "%s: %" PRIu64 " after %" PRIu64, n->name,
                      rd->loss_commit_index, n->led_commit);
@@ -329,15 +330,16 @@ void bag_check_loss(struct node *n, const struct raft_ready *rd)
     }
     raft_get_status(n->raft, &s);
     if (s.n_reads_pending != n->n_reads)
-        bag_fail("R56 no read is forgotten", "%s: %u pending, %u unanswered", n->name,
+        bag_fail("READ-56 no read is forgotten", "%s: %u pending, %u unanswered", n->name,
                  s.n_reads_pending, n->n_reads);
     if (!leads && n->n_reads > 0)
-        bag_fail("R16 reads fail with the leadership", "%s: %u unanswered", n->name, n->n_reads);
+        bag_fail("READ-16 reads fail with the leadership", "%s: %u unanswered", n->name,
+                 n->n_reads);
     n->led_term = leads ? term : 0;
     n->led_commit = raft_get_commit_index(n->raft);
 }
 
-/* R18: a leader that has not heard a quorum for an election timeout of its own clock has stepped
+/* READ-18: a leader that has not heard a quorum for an election timeout of its own clock has stepped
  * down when it looks at that clock. */
 void bag_check_quorum_heard(const struct node *n)
 {
@@ -348,8 +350,8 @@ void bag_check_quorum_heard(const struct node *n)
     for (unsigned i = 0; i < bag.n_nodes; i++)
         heard += i != n->slot && bag.nodes[i].voter && n->now_us - n->heard_us[i] <= ELECTION_US;
     if (2 * heard <= bag.n_voters)
-        bag_fail("R18 check-quorum", "%s leads term %" PRIu64 " and hears %u voters of %u", n->name,
-                 raft_get_term(n->raft), heard, bag.n_voters);
+        bag_fail("READ-18 check-quorum", "%s leads term %" PRIu64 " and hears %u voters of %u",
+                 n->name, raft_get_term(n->raft), heard, bag.n_voters);
 }
 
 void bag_note_heard(struct node *n, const struct raft_msg *m)

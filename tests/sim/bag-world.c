@@ -192,7 +192,7 @@ void bag_store_one(struct node *n)
     if (batch == 0)
         return;
     bag_trace("store %s batch %" PRIu64, n->name, batch);
-    /* What a majority held, and some node committed, stays (RELIABILITY I6). */
+    /* What a majority held, and some node committed, stays (COMMIT-1). */
     for (raft_index i = n->disk.log.n + 1; i <= old && i <= bag.n_agreed; i++)
         bag_check_on_majority(i);
     for (size_t i = 0; i < n->n_held; i++) {

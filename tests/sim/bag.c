@@ -6,7 +6,7 @@
  * nodes than on others; take a ready; complete a batch; propose; read; hand leadership over; crash;
  * restart; break links; cut nodes off. There is more disorder than TCP and a working host would
  * allow, and never more than Raft promises to survive. After each step every rule of
- * RELIABILITY 2.6 that can be seen from outside is checked; each has a function in bag-rules.c.
+ * docs/RULES.md that can be seen from outside is checked; each has a function in bag-rules.c.
  * At the end everything is healed and delivered in order: then a leader, a write and a read on
  * every node are owed.
  *
@@ -169,7 +169,7 @@ static bool all_applied(raft_index index)
     return true;
 }
 
-/* L1, L2: a leader, a write on every node, and a read, within 40 election timeouts of everybody's
+/* LIVE-1, LIVE-2: a leader, a write on every node, and a read, within 40 election timeouts of everybody's
  * time. Half of the runs tell the cores that their links are new; the others must repair silently
  * lost messages by themselves. */
 static void check_liveness(void)
@@ -240,7 +240,7 @@ static void check_liveness(void)
                 bag.nodes[i].name, raft_role_name(s.role), s.current_term, s.commit_index,
                 s.last_applied, s.last_index, s.last_stored, s.n_reads_pending);
     }
-    bag_fail("L1, L2 liveness", "written %" PRIu64 ", read %s", written,
+    bag_fail("LIVE-1, LIVE-2 liveness", "written %" PRIu64 ", read %s", written,
              asked ? "asked" : "not asked");
 }
 

@@ -1,10 +1,10 @@
 /* Who asks: some clients, each with one connection to each node, in open or closed loop, on a few
  * hot keys.
  *
- * I10: a read answered as linearizable shows a state that has everything acknowledged or shown to
+ * READ-1: a read answered as linearizable shows a state that has everything acknowledged or shown to
  * anybody before the read was submitted, and the value is that of a sequential model at that index.
  * A write answered with OK is in the committed log where it says; one answered with a definite
- * failure is never there. I13: a read sees what was written before it on its connection. */
+ * failure is never there. READ-58: a read sees what was written before it on its connection. */
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -61,13 +61,13 @@ static bool is_write(enum op_kind kind)
 
 /* ---- what an operation ends with ---- */
 
-/* I6, I12: who is told that nothing happened is told the truth. */
+/* COMMIT-1, CLIENT-9: who is told that nothing happened is told the truth. */
 static void check_definite(struct sim *s, const struct op *op)
 {
     struct oracle_op *known = oracle_op(s, op->id);
 
     if (known->applied_at != 0)
-        sim_fail(s, "I6", "a write was refused as never having happened, and is at %" PRIu64,
+        sim_fail(s, "COMMIT-1", "a write was refused as never having happened, and is at %" PRIu64,
                  known->applied_at);
     known->refused = true;
     MARK(s, writes_refused);
@@ -79,11 +79,12 @@ static void check_written(struct sim *s, const struct op *op)
     const struct sim_session *c = &s->clients[op->client].sessions[op->node];
 
     if (op->index > s->oracle.committed || e->op != op->id)
-        sim_fail(s, "I6", "a write is acknowledged at %" PRIu64 ", where another is", op->index);
-    /* I13: later reads of the same connection have seen it. */
+        sim_fail(s, "COMMIT-1", "a write is acknowledged at %" PRIu64 ", where another is",
+                 op->index);
+    /* READ-58: later reads of the same connection have seen it. */
     for (unsigned i = 0; i < c->n_reads && i < 16; i++)
         if (c->reads[i].order > op->order && c->reads[i].index < op->index)
-            sim_fail(s, "I13",
+            sim_fail(s, "READ-58",
                      "a read at %" PRIu64
                      " misses the write before it on its connection, at %" PRIu64,
                      c->reads[i].index, op->index);
@@ -165,7 +166,7 @@ void clients_node_died(struct sim_node *n)
     for (unsigned i = 0; i < s->p.n_clients; i++)
         for (op = s->clients[i].flying; op != NULL; op = op->next)
             if (op->submitted && op->node == n->i)
-                sim_fail(s, "I16", "a request of c%u was forgotten by n%u", i + 1, n->i + 1);
+                sim_fail(s, "CORE-4", "a request of c%u was forgotten by n%u", i + 1, n->i + 1);
 }
 
 static void reply(struct sim_node *n, struct op *op)
@@ -192,14 +193,14 @@ static void check_value(struct sim *s, struct op *op, const struct command_value
     bool exists = want != NULL && want->exists;
 
     if (v->exists != exists)
-        sim_fail(s, "I10v", "key %u %s in the state %" PRIu64 ", it should%s be", op->key,
+        sim_fail(s, "READ-1", "key %u %s in the state %" PRIu64 ", it should%s be", op->key,
                  v->exists ? "is" : "is not", op->index, exists ? "" : " not");
     if (!exists)
         return;
     if (sim_hash_bytes(1, v->text.data, v->text.len) != want->hash ||
         v->create_index != want->create_index || v->modify_index != want->index ||
         v->version != want->version)
-        sim_fail(s, "I10v",
+        sim_fail(s, "READ-1",
                  "key %u in the state %" PRIu64 " is of %" PRIu64 " version %" PRIu64
                  ", it should be of %" PRIu64 " version %" PRIu64,
                  op->key, op->index, v->modify_index, v->version, want->index, want->version);
@@ -209,7 +210,7 @@ static void check_value(struct sim *s, struct op *op, const struct command_value
     }
 }
 
-/* What makes a ReadIndex right (READS R1, R5, R6): its round was opened after the read came, a
+/* What makes a ReadIndex right (READ-1, READ-5, READ-6): its round was opened after the read came, a
  * quorum was still in the leader's term when it answered that round, and its index is not below the
  * commit index of then. The consequence is looked at above; the reason here, which is seen far more
  * often. */
@@ -218,11 +219,11 @@ static void check_round(struct sim *s, const struct op *op, const struct replica
     unsigned count = 1;
 
     if (view->round <= view->arrival_round || view->round <= op->round)
-        sim_fail(s, "I10r",
+        sim_fail(s, "READ-6",
                  "a read rode on round %" PRIu64 ", and %" PRIu64 " was open when it came",
                  view->round, op->round);
     if (view->read_index < op->commit)
-        sim_fail(s, "I10r",
+        sim_fail(s, "READ-6",
                  "a read was given the index %" PRIu64 ", and %" PRIu64
                  " was committed there when it came",
                  view->read_index, op->commit);
@@ -231,7 +232,7 @@ static void check_round(struct sim *s, const struct op *op, const struct replica
                  s->nodes[i].echoed[op->node].term == view->term &&
                  s->nodes[i].echoed[op->node].round >= view->round;
     if (count < node_quorum(s))
-        sim_fail(s, "I10r",
+        sim_fail(s, "READ-6",
                  "a read was confirmed by round %" PRIu64 " of term %" PRIu64
                  ", which %u of %u voters have answered",
                  view->round, view->term, count, s->p.n_voters);
@@ -242,29 +243,31 @@ static void check_linearizable(struct sim *s, const struct op *op, const struct 
     raft_index index = view->last_applied.index;
 
     if (index < op->floor)
-        sim_fail(s, "I10",
+        sim_fail(s, "READ-1",
                  "a %s shows the state %" PRIu64 ", but %" PRIu64
                  " was known to somebody before it was asked",
                  sim_op_names[op->kind], index, op->floor);
     if (view->read_index < op->floor)
-        sim_fail(s, "I10a",
+        sim_fail(s, "READ-2",
                  "a %s was given the index %" PRIu64 ", but %" PRIu64
                  " was known to somebody before it was asked",
                  sim_op_names[op->kind], view->read_index, op->floor);
     if (view->read_index > index)
-        sim_fail(s, "I10", "a %s of index %" PRIu64 " is served from the state %" PRIu64,
+        sim_fail(s, "READ-1", "a %s of index %" PRIu64 " is served from the state %" PRIu64,
                  sim_op_names[op->kind], view->read_index, index);
     if (op->kind == OP_READ)
         check_round(s, op, view);
     if (op->kind == OP_READ_LOG && view->entry.index != index)
-        sim_fail(s, "I10", "a log read of %" PRIu64 " shows the state %" PRIu64, view->entry.index,
-                 index);
+        sim_fail(s, "READ-1", "a log read of %" PRIu64 " shows the state %" PRIu64,
+                 view->entry.index, index);
 }
+
+static struct sim *the_sim; /* callbacks know their node only by number */
 
 static void served(struct replica_request *q, const struct replica_view *view)
 {
     struct op *op = op_of(q);
-    struct sim_node *n = view->ctx;
+    struct sim_node *n = &the_sim->nodes[op->node];
     struct sim *s = n->sim;
     struct sim_session *c = &s->clients[op->client].sessions[op->node];
     struct command_value v;
@@ -273,7 +276,7 @@ static void served(struct replica_request *q, const struct replica_view *view)
     op->ok = true;
     op->index = view->last_applied.index;
     if (op->index > s->oracle.committed)
-        sim_fail(s, "I5", "n%u shows the state %" PRIu64 ", which is not committed", n->i + 1,
+        sim_fail(s, "STATE-1", "n%u shows the state %" PRIu64 ", which is not committed", n->i + 1,
                  op->index);
     if (op->kind != OP_READ_LOCAL) {
         check_linearizable(s, op, view);
@@ -296,8 +299,6 @@ static void served(struct replica_request *q, const struct replica_view *view)
     }
     reply(n, op);
 }
-
-static struct sim *the_sim; /* callbacks without a view know their node only by number */
 
 static void written(struct replica_request *q, const struct command_result *result)
 {

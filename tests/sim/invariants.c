@@ -1,4 +1,4 @@
-/* The oracle: what RELIABILITY.md 2.6 asks for, one function per invariant, each a few steps per
+/* The oracle: the invariants of docs/RULES.md, one function per invariant, each a few steps per
  * event.
  *
  * It hears of everything at the edges of the code under test: what is traced, handed to the log,
@@ -23,128 +23,7 @@ static bool holds(const struct shadow_log *l, raft_index index, uint64_t chain)
     return e != NULL && e->chain == chain;
 }
 
-/* ---- the committed log and the model ---- */
-
-static struct oracle_entry *entry(struct sim *s, raft_index index)
-{
-    struct oracle *o = &s->oracle;
-
-    if (index > o->size) {
-        uint64_t size = o->size > 0 ? o->size * 2 : 1024;
-
-        while (size < index)
-            size *= 2;
-        o->entries = sim_realloc_n(o->entries, size, sizeof(*o->entries));
-        memset(&o->entries[o->size], 0, (size - o->size) * sizeof(*o->entries));
-        o->size = size;
-    }
-    return &o->entries[index - 1];
-}
-
-struct oracle_op *oracle_op(struct sim *s, uint64_t id)
-{
-    struct oracle *o = &s->oracle;
-    size_t i;
-
-    if (o->n_ops * 2 >= o->ops_size) {
-        struct oracle_op *old = o->ops;
-        size_t old_size = o->ops_size;
-
-        o->ops_size = old_size > 0 ? old_size * 2 : 1024;
-        o->ops = sim_alloc(o->ops_size * sizeof(*o->ops));
-        for (size_t j = 0; j < old_size; j++) {
-            if (old[j].id == 0)
-                continue;
-            i = sim_mix(7, old[j].id) & (o->ops_size - 1);
-            while (o->ops[i].id != 0)
-                i = (i + 1) & (o->ops_size - 1);
-            o->ops[i] = old[j];
-        }
-        free(old);
-    }
-    i = sim_mix(7, id) & (o->ops_size - 1);
-    while (o->ops[i].id != 0 && o->ops[i].id != id)
-        i = (i + 1) & (o->ops_size - 1);
-    if (o->ops[i].id == 0) {
-        o->ops[i].id = id;
-        o->n_ops++;
-    }
-    return &o->ops[i];
-}
-
-const struct oracle_version *oracle_value(struct sim *s, unsigned key, raft_index index)
-{
-    const struct oracle_key *k = &s->oracle.keys[key];
-
-    for (unsigned i = k->n; i > 0; i--)
-        if (k->versions[i - 1].index <= index)
-            return &k->versions[i - 1];
-    return NULL;
-}
-
-static uint64_t version_digest(unsigned key, const struct oracle_version *v)
-{
-    if (v == NULL || !v->exists)
-        return 0;
-    return state_key_digest(op_key(key), OP_KEY_BYTES, v->hash, v->create_index, v->index,
-                            v->version);
-}
-
-static void model_set(struct sim *s, unsigned key, struct oracle_version v)
-{
-    struct oracle_key *k = &s->oracle.keys[key];
-    const struct oracle_version *old = k->n > 0 ? &k->versions[k->n - 1] : NULL;
-
-    s->oracle.digest -= version_digest(key, old);
-    if (v.exists) {
-        v.create_index = old != NULL && old->exists ? old->create_index : v.index;
-        v.version = old != NULL && old->exists ? old->version + 1 : 1;
-    }
-    s->oracle.digest += version_digest(key, &v);
-    if (k->n == k->size) {
-        k->size = k->size > 0 ? k->size * 2 : 64;
-        k->versions = sim_realloc_n(k->versions, k->size, sizeof(*k->versions));
-    }
-    k->versions[k->n++] = v;
-}
-
-/* The sequential model: what the command at index must give. */
-static void model_apply(struct sim *s, const struct raft_entry *e, struct oracle_entry *o)
-{
-    const struct oracle_version *old;
-    struct command c;
-    unsigned key;
-    bool exists;
-
-    o->status = COMMAND_INVALID;
-    if (command_decode(e->data, e->len, &c) != 0 || c.key.len != OP_KEY_BYTES)
-        return;
-    key = (unsigned)((c.key.data[5] - '0') * 10 + (c.key.data[6] - '0'));
-    o->op = c.client << 32 | c.seq;
-    o->status = COMMAND_OK;
-    old = oracle_value(s, key, e->id.index);
-    exists = old != NULL && old->exists;
-    if (c.op == COMMAND_DELETE) {
-        o->existed = exists;
-        if (exists)
-            model_set(s, key, (struct oracle_version){.index = e->id.index});
-        return;
-    }
-    if (c.op == COMMAND_CAS) {
-        if (!exists && (c.flags & COMMAND_FLAG_CREATE_IF_NOT_EXISTS) == 0)
-            o->status = COMMAND_KEY_NOT_FOUND;
-        else if (exists && sim_hash_bytes(1, c.from.data, c.from.len) != old->hash)
-            o->status = COMMAND_PRECONDITION_FAILED;
-        if (o->status != COMMAND_OK)
-            return;
-    }
-    model_set(s, key,
-              (struct oracle_version){.index = e->id.index,
-                                      .exists = true,
-                                      .hash = sim_hash_bytes(1, c.value.data, c.value.len)});
-}
-
-/* I12: nothing happens twice; and what was refused does not happen. */
+/* CLIENT-9: nothing happens twice; and what was refused does not happen. */
 static void i12_once(struct sim *s, const struct oracle_entry *o, raft_index index)
 {
     struct oracle_op *op;
@@ -153,17 +32,17 @@ static void i12_once(struct sim *s, const struct oracle_entry *o, raft_index ind
         return;
     op = oracle_op(s, o->op);
     if (op->applied_at != 0)
-        sim_fail(s, "I12", "the write at %" PRIu64 " was applied at %" PRIu64 " already", index,
-                 op->applied_at);
+        sim_fail(s, "CLIENT-9", "the write at %" PRIu64 " was applied at %" PRIu64 " already",
+                 index, op->applied_at);
     if (op->refused)
-        sim_fail(s, "I6",
+        sim_fail(s, "COMMIT-1",
                  "a write that was refused as never having happened is applied at %" PRIu64, index);
     if (op->unknown)
         MARK(s, writes_unknown_applied);
     op->applied_at = index;
 }
 
-/* I14: equal states at equal indexes. */
+/* STATE-7: equal states at equal indexes. */
 void oracle_state(struct sim_node *n)
 {
     struct sim *s = n->sim;
@@ -171,10 +50,11 @@ void oracle_state(struct sim_node *n)
     uint64_t digest = state_digest(n);
 
     if (digest != 0 && index > 0 && digest != s->oracle.entries[index - 1].digest)
-        sim_fail(s, "I14", "the state of n%u at %" PRIu64 " is not the model's", n->i + 1, index);
+        sim_fail(s, "STATE-7", "the state of n%u at %" PRIu64 " is not the model's", n->i + 1,
+                 index);
 }
 
-/* I5: everybody applies the committed log. I18: and only what its own disk holds. */
+/* STATE-1: everybody applies the committed log. COMMIT-7: and only what its own disk holds. */
 static void i5_i18_applied(struct sim_node *n, const struct raft_entry *e)
 {
     struct sim *s = n->sim;
@@ -183,16 +63,17 @@ static void i5_i18_applied(struct sim_node *n, const struct raft_entry *e)
     const struct oracle_entry *o;
 
     if (index > s->oracle.committed)
-        sim_fail(s, "I5", "n%u applies %" PRIu64 ", which nobody has committed", n->i + 1, index);
-    o = entry(s, index);
-    if (durable == NULL)
-        sim_fail(s, "I18", "n%u applies %" PRIu64 ", and its disk holds %" PRIu64, n->i + 1, index,
-                 n->wal.durable.n);
-    if (durable->term != e->id.term || durable->content != shadow_content(e))
-        sim_fail(s, "I18", "n%u applies another entry %" PRIu64 " than its disk holds", n->i + 1,
+        sim_fail(s, "STATE-1", "n%u applies %" PRIu64 ", which nobody has committed", n->i + 1,
                  index);
+    o = oracle_entry(s, index);
+    if (durable == NULL)
+        sim_fail(s, "COMMIT-7", "n%u applies %" PRIu64 ", and its disk holds %" PRIu64, n->i + 1,
+                 index, n->wal.durable.n);
+    if (durable->term != e->id.term || durable->content != shadow_content(e))
+        sim_fail(s, "COMMIT-7", "n%u applies another entry %" PRIu64 " than its disk holds",
+                 n->i + 1, index);
     if (o->chain != durable->chain || o->term != e->id.term)
-        sim_fail(s, "I5",
+        sim_fail(s, "STATE-1",
                  "n%u applies entry %" PRIu64 " of term %" PRIu64
                  ", the committed one is of term %" PRIu64,
                  n->i + 1, index, e->id.term, o->term);
@@ -205,13 +86,14 @@ void oracle_apply(struct sim_node *n, const struct raft_entry *e,
     struct oracle_entry *o;
 
     i5_i18_applied(n, e);
-    o = entry(s, e->id.index);
+    o = oracle_entry(s, e->id.index);
     if (!o->applied) {
         if (e->id.index != s->oracle.applied + 1)
-            sim_fail(s, "I5", "n%u applies %" PRIu64 " first of all, and %" PRIu64 " is missing",
-                     n->i + 1, e->id.index, s->oracle.applied + 1);
+            sim_fail(s, "STATE-1",
+                     "n%u applies %" PRIu64 " first of all, and %" PRIu64 " is missing", n->i + 1,
+                     e->id.index, s->oracle.applied + 1);
         if (e->type == RAFT_ENTRY_COMMAND) {
-            model_apply(s, e, o);
+            oracle_model_apply(s, e, o);
             i12_once(s, o, e->id.index);
         }
         o->digest = s->oracle.digest;
@@ -221,14 +103,14 @@ void oracle_apply(struct sim_node *n, const struct raft_entry *e,
     if (e->type == RAFT_ENTRY_COMMAND &&
         (result->status != (enum command_status)o->status || result->existed != o->existed ||
          result->index != e->id.index))
-        sim_fail(s, "I14", "n%u has result %d at %" PRIu64 ", the model %d", n->i + 1,
+        sim_fail(s, "STATE-7", "n%u has result %d at %" PRIu64 ", the model %d", n->i + 1,
                  (int)result->status, e->id.index, (int)o->status);
     n->applied = e->id.index;
 }
 
 /* ---- what is traced ---- */
 
-/* I1: one leader per term. */
+/* VOTE-1: one leader per term. */
 static void i1_one_leader(struct sim_node *n, raft_term term)
 {
     struct sim *s = n->sim;
@@ -236,7 +118,7 @@ static void i1_one_leader(struct sim_node *n, raft_term term)
 
     for (size_t i = o->n_leaders; i > 0 && o->leaders[i - 1].term >= term; i--)
         if (o->leaders[i - 1].term == term)
-            sim_fail(s, "I1", "n%u and n%u lead in term %" PRIu64, o->leaders[i - 1].node + 1,
+            sim_fail(s, "VOTE-1", "n%u and n%u lead in term %" PRIu64, o->leaders[i - 1].node + 1,
                      n->i + 1, term);
     if (o->n_leaders == o->leaders_size) {
         o->leaders_size = o->leaders_size > 0 ? o->leaders_size * 2 : 64;
@@ -252,7 +134,7 @@ static void i1_one_leader(struct sim_node *n, raft_term term)
     }
 }
 
-/* I1 again: by voters. A later vote of a voter hides what it did in this term; one that is still of
+/* VOTE-1 again: by voters. A later vote of a voter hides what it did in this term; one that is still of
  * this term, or has not reached it, tells. */
 static void i1_elected(struct sim_node *n, raft_term term)
 {
@@ -260,7 +142,7 @@ static void i1_elected(struct sim_node *n, raft_term term)
     unsigned others = 0;
 
     if (!node_is_voter(n))
-        sim_fail(s, "I1", "n%u is a learner and leads in term %" PRIu64, n->i + 1, term);
+        sim_fail(s, "VOTE-1", "n%u is a learner and leads in term %" PRIu64, n->i + 1, term);
     for (unsigned i = 0; i < s->p.n_voters; i++) {
         const struct raft_hard_state *hs = &s->nodes[i].wal.durable_hard_state;
 
@@ -268,23 +150,24 @@ static void i1_elected(struct sim_node *n, raft_term term)
                   (hs->current_term < term || (hs->current_term == term && hs->voted_for != n->id));
     }
     if (others > s->p.n_voters - node_quorum(s))
-        sim_fail(s, "I1",
+        sim_fail(s, "VOTE-1",
                  "n%u leads in term %" PRIu64 ", and %u of %u voters have not voted for it",
                  n->i + 1, term, others, s->p.n_voters);
 }
 
-/* I4: who leads has everything committed before. */
+/* COMMIT-1: who leads has everything committed before. */
 static void i4_leader_is_complete(struct sim_node *n, raft_term term)
 {
     struct sim *s = n->sim;
     raft_index committed = s->oracle.committed;
 
     /* Of earlier terms: a late leader of an old term may lack what a newer one has committed. */
-    while (committed > 0 && entry(s, committed)->term >= term)
+    while (committed > 0 && oracle_entry(s, committed)->term >= term)
         committed--;
-    if (committed > 0 && !holds(&n->wal.tail, committed, entry(s, committed)->chain))
-        sim_fail(s, "I4", "n%u leads in term %" PRIu64 " without the committed entry %" PRIu64,
-                 n->i + 1, term, committed);
+    if (committed > 0 && !holds(&n->wal.tail, committed, oracle_entry(s, committed)->chain))
+        sim_fail(s, "COMMIT-1",
+                 "n%u leads in term %" PRIu64 " without the committed entry %" PRIu64, n->i + 1,
+                 term, committed);
 }
 
 static void leads(struct sim_node *n, const struct raft_trace *t)
@@ -293,14 +176,15 @@ static void leads(struct sim_node *n, const struct raft_trace *t)
 
     MARK(n->sim, elections);
     if (hs->current_term != t->term || hs->voted_for != n->id)
-        sim_fail(n->sim, "I7", "n%u leads in term %" PRIu64 ", and its own vote is not on its disk",
-                 n->i + 1, t->term);
+        sim_fail(n->sim, "COMMIT-8",
+                 "n%u leads in term %" PRIu64 ", and its own vote is not on its disk", n->i + 1,
+                 t->term);
     i1_elected(n, t->term);
     i1_one_leader(n, t->term);
     i4_leader_is_complete(n, t->term);
 }
 
-/* I6: what is committed is on a majority of the disks, the leader's too, and of its own term. */
+/* COMMIT-1: what is committed is on a majority of the disks, the leader's too, and of its own term. */
 static void i6_commit_is_durable(struct sim_node *n, raft_index index, raft_term term)
 {
     struct sim *s = n->sim;
@@ -308,18 +192,19 @@ static void i6_commit_is_durable(struct sim_node *n, raft_index index, raft_term
     unsigned count = 0;
 
     if (e == NULL)
-        sim_fail(s, "I6", "n%u commits %" PRIu64 ", which it has not", n->i + 1, index);
+        sim_fail(s, "COMMIT-1", "n%u commits %" PRIu64 ", which it has not", n->i + 1, index);
     if (e->term != term)
-        sim_fail(s, "I6",
+        sim_fail(s, "COMMIT-1",
                  "n%u commits %" PRIu64 " of term %" PRIu64 " by counting in term %" PRIu64,
                  n->i + 1, index, e->term, term);
     for (unsigned i = 0; i < s->p.n_nodes; i++)
         count += node_is_voter(&s->nodes[i]) && holds(&s->nodes[i].wal.durable, index, e->chain);
     if (count < node_quorum(s))
-        sim_fail(s, "I6", "n%u commits %" PRIu64 ", which is durable on %u of %u voters", n->i + 1,
-                 index, count, s->p.n_voters);
+        sim_fail(s, "COMMIT-1", "n%u commits %" PRIu64 ", which is durable on %u of %u voters",
+                 n->i + 1, index, count, s->p.n_voters);
     if (!holds(&n->wal.durable, index, e->chain))
-        sim_fail(s, "I6", "n%u commits %" PRIu64 ", which is not on its own disk", n->i + 1, index);
+        sim_fail(s, "COMMIT-1", "n%u commits %" PRIu64 ", which is not on its own disk", n->i + 1,
+                 index);
 }
 
 static void commits(struct sim_node *n, const struct raft_trace *t)
@@ -328,29 +213,31 @@ static void commits(struct sim_node *n, const struct raft_trace *t)
     struct oracle *o = &s->oracle;
 
     if (t->index < n->commit)
-        sim_fail(s, "I6", "the commit index of n%u falls from %" PRIu64 " to %" PRIu64, n->i + 1,
-                 n->commit, t->index);
+        sim_fail(s, "COMMIT-1", "the commit index of n%u falls from %" PRIu64 " to %" PRIu64,
+                 n->i + 1, n->commit, t->index);
     n->commit = t->index;
     if (t->role == RAFT_LEADER)
         i6_commit_is_durable(n, t->index, t->term);
     if (t->index <= o->committed)
         return;
     if (t->role != RAFT_LEADER)
-        sim_fail(s, "I6", "n%u follows and commits %" PRIu64 ", beyond every leader's %" PRIu64,
-                 n->i + 1, t->index, o->committed);
+        sim_fail(s, "COMMIT-1",
+                 "n%u follows and commits %" PRIu64 ", beyond every leader's %" PRIu64, n->i + 1,
+                 t->index, o->committed);
     for (raft_index i = o->committed + 1; i <= t->index; i++) {
-        struct oracle_entry *e = entry(s, i);
+        struct oracle_entry *e = oracle_entry(s, i);
         const struct shadow_entry *mine = at(&n->wal.tail, i);
 
         if (mine == NULL)
-            sim_fail(s, "I6", "n%u commits %" PRIu64 ", which it has not", n->i + 1, i);
+            sim_fail(s, "COMMIT-1", "n%u commits %" PRIu64 ", which it has not", n->i + 1, i);
         *e = (struct oracle_entry){.term = mine->term, .chain = mine->chain};
         if (mine->term < t->term)
             MARK(s, commit_by_newer_term);
     }
-    /* I6 again, backwards: the log that was committed is a prefix of this one. */
-    if (o->committed > 0 && !holds(&n->wal.tail, o->committed, entry(s, o->committed)->chain))
-        sim_fail(s, "I6",
+    /* COMMIT-1 again, backwards: the log that was committed is a prefix of this one. */
+    if (o->committed > 0 &&
+        !holds(&n->wal.tail, o->committed, oracle_entry(s, o->committed)->chain))
+        sim_fail(s, "COMMIT-1",
                  "n%u commits %" PRIu64 " on another log than the one committed up to %" PRIu64,
                  n->i + 1, t->index, o->committed);
     o->committed = t->index;
@@ -374,7 +261,7 @@ void oracle_trace(struct sim_node *n, const struct raft_trace *t)
     case RAFT_TRACE_TRUNCATED:
         MARK(s, truncated);
         if (t->index <= n->commit)
-            sim_fail(s, "I6", "n%u truncates from %" PRIu64 ", and %" PRIu64 " is committed",
+            sim_fail(s, "COMMIT-1", "n%u truncates from %" PRIu64 ", and %" PRIu64 " is committed",
                      n->i + 1, t->index, n->commit);
         break;
     case RAFT_TRACE_ROUND:
@@ -401,65 +288,29 @@ void oracle_trace(struct sim_node *n, const struct raft_trace *t)
     case RAFT_TRACE_COMPACTED:
         break;
     case RAFT_TRACE_INVALID:
-        sim_fail(s, "I0", "n%u finds a message of a correct peer invalid: %s", n->i + 1,
+        sim_fail(s, "CORE-3", "n%u finds a message of a correct peer invalid: %s", n->i + 1,
                  t->text != NULL ? t->text : "");
     }
 }
 
 /* ---- what is handed to the log ---- */
 
-/* I2: a leader only appends. */
+/* LOG-1: a leader only appends. */
 static void i2_leader_appends_only(struct sim_node *n, const struct raft_ready *ready)
 {
     if (n->replica != NULL && raft_get_role(node_raft(n)) == RAFT_LEADER &&
         ready->truncate_from != 0)
-        sim_fail(n->sim, "I2", "n%u leads and removes entries from %" PRIu64, n->i + 1,
+        sim_fail(n->sim, "LOG-1", "n%u leads and removes entries from %" PRIu64, n->i + 1,
                  ready->truncate_from);
 }
 
-static struct oracle_payload *payload_new(const struct raft_entry *e)
-{
-    struct oracle_payload *p = sim_alloc(sizeof(*p) + e->len);
-
-    p->type = e->type;
-    p->len = e->len;
-    if (e->len > 0)
-        memcpy(p->data, e->data, e->len);
-    return p;
-}
-
-static uint64_t entry_key(raft_index index, raft_term term)
-{
-    return index << 24 ^ term;
-}
-
-bool oracle_entry_get(struct sim *s, raft_index index, raft_term term, struct raft_entry *ret)
-{
-    struct oracle *o = &s->oracle;
-    uint64_t key = entry_key(index, term);
-    size_t i;
-
-    if (o->matching_size == 0)
-        return false;
-    i = sim_mix(3, key) & (o->matching_size - 1);
-    while (o->matching[i].key != 0 && o->matching[i].key != key)
-        i = (i + 1) & (o->matching_size - 1);
-    if (o->matching[i].payload == NULL)
-        return false;
-    *ret = (struct raft_entry){.id = {.term = term, .index = index},
-                               .type = o->matching[i].payload->type,
-                               .len = o->matching[i].payload->len,
-                               .data = o->matching[i].payload->data};
-    return true;
-}
-
-/* I3: the same index and term, the same log up to there. */
+/* LOG-2: the same index and term, the same log up to there. */
 static void i3_logs_match(struct sim *s, unsigned node, const struct raft_entry *e, uint64_t chain)
 {
     raft_index index = e->id.index;
     raft_term term = e->id.term;
     struct oracle *o = &s->oracle;
-    uint64_t key = entry_key(index, term);
+    uint64_t key = oracle_entry_key(index, term);
     size_t i;
 
     if (o->n_matching * 2 >= o->matching_size) {
@@ -485,10 +336,10 @@ static void i3_logs_match(struct sim *s, unsigned node, const struct raft_entry 
         o->matching[i].key = key;
         o->matching[i].chain = chain;
         if (s->p.piece_ppm > 0)
-            o->matching[i].payload = payload_new(e);
+            o->matching[i].payload = oracle_payload_new(e);
         o->n_matching++;
     } else if (o->matching[i].chain != chain) {
-        sim_fail(s, "I3",
+        sim_fail(s, "LOG-2",
                  "n%u has another log up to %" PRIu64 " of term %" PRIu64 " than somebody had",
                  node + 1, index, term);
     }
@@ -508,19 +359,19 @@ void oracle_submit(struct sim_node *n, const struct raft_ready *ready)
     /* What is committed is looked at when it is traced: here a later commit may have come in the
      * same message. */
     if (ready->truncate_from != 0 && ready->truncate_from <= n->applied)
-        sim_fail(s, "I6", "n%u removes %" PRIu64 " from its disk, and has applied %" PRIu64,
+        sim_fail(s, "COMMIT-1", "n%u removes %" PRIu64 " from its disk, and has applied %" PRIu64,
                  n->i + 1, ready->truncate_from, n->applied);
     if (ready->hard_state.current_term < w->tail_hard_state.current_term ||
         (ready->hard_state.current_term == w->tail_hard_state.current_term &&
          w->tail_hard_state.voted_for != 0 &&
          ready->hard_state.voted_for != w->tail_hard_state.voted_for))
-        sim_fail(s, "I1", "n%u changes its vote, or its term falls, in term %" PRIu64, n->i + 1,
+        sim_fail(s, "VOTE-1", "n%u changes its vote, or its term falls, in term %" PRIu64, n->i + 1,
                  ready->hard_state.current_term);
     for (unsigned i = 0; i < ready->n_entries; i++) {
         const struct raft_entry *e = &ready->entries[i];
 
         if (e->id.index != last + 1 + i)
-            sim_fail(s, "I3", "n%u hands %" PRIu64 " to its log behind %" PRIu64, n->i + 1,
+            sim_fail(s, "LOG-2", "n%u hands %" PRIu64 " to its log behind %" PRIu64, n->i + 1,
                      e->id.index, last + i);
         chain = sim_mix(sim_mix(chain, e->id.term), shadow_content(e));
         i3_logs_match(s, n->i, e, chain);
@@ -529,8 +380,8 @@ void oracle_submit(struct sim_node *n, const struct raft_ready *ready)
 
 /* ---- what is sent ---- */
 
-/* I7: no message claims what its sender's disk does not hold. Heartbeat answers, refusals and
- * pre-votes claim nothing (READS R61). */
+/* COMMIT-8: no message claims what its sender's disk does not hold. Heartbeat answers, refusals and
+ * pre-votes claim nothing (READ-61). */
 static void i7_durable_before_visible(struct sim_node *n, const struct raft_msg *m)
 {
     struct sim *s = n->sim;
@@ -555,22 +406,24 @@ static void i7_durable_before_visible(struct sim_node *n, const struct raft_msg 
         break;
     }
     if (hs->current_term < m->term)
-        sim_fail(s, "I7", "n%u sends a %s of term %" PRIu64 ", and its disk knows term %" PRIu64,
-                 n->i + 1, name, m->term, hs->current_term);
+        sim_fail(s, "COMMIT-8",
+                 "n%u sends a %s of term %" PRIu64 ", and its disk knows term %" PRIu64, n->i + 1,
+                 name, m->term, hs->current_term);
     if (hs->current_term > m->term)
         return; /* it was true while it was of that term, and came late */
     if (m->type == RAFT_MSG_VOTE_RESP && hs->voted_for != m->to)
-        sim_fail(s, "I7", "n%u gives a vote in term %" PRIu64 " that is not on its disk", n->i + 1,
-                 m->term);
-    if (m->type == RAFT_MSG_VOTE && hs->voted_for != n->id)
-        sim_fail(s, "I7", "n%u asks for votes in term %" PRIu64 " and its own is not on its disk",
+        sim_fail(s, "COMMIT-8", "n%u gives a vote in term %" PRIu64 " that is not on its disk",
                  n->i + 1, m->term);
+    if (m->type == RAFT_MSG_VOTE && hs->voted_for != n->id)
+        sim_fail(s, "COMMIT-8",
+                 "n%u asks for votes in term %" PRIu64 " and its own is not on its disk", n->i + 1,
+                 m->term);
     if (m->type == RAFT_MSG_APPEND_RESP && m->index > w->durable.n)
-        sim_fail(s, "I7", "n%u acknowledges %" PRIu64 ", and its disk holds %" PRIu64, n->i + 1,
-                 m->index, w->durable.n);
+        sim_fail(s, "COMMIT-8", "n%u acknowledges %" PRIu64 ", and its disk holds %" PRIu64,
+                 n->i + 1, m->index, w->durable.n);
 }
 
-/* I8: an acknowledgement names only what agrees with the leader's log. */
+/* LOG-5: an acknowledgement names only what agrees with the leader's log. */
 static void i8_acks_what_agrees(struct sim_node *n, const struct raft_msg *m)
 {
     struct sim *s = n->sim;
@@ -586,8 +439,8 @@ static void i8_acks_what_agrees(struct sim_node *n, const struct raft_msg *m)
     mine = at(&n->wal.durable, m->index);
     theirs = at(&leader->wal.tail, m->index);
     if (mine == NULL || theirs == NULL || mine->chain != theirs->chain)
-        sim_fail(s, "I8", "n%u acknowledges %" PRIu64 ", where the log of n%u is another", n->i + 1,
-                 m->index, leader->i + 1);
+        sim_fail(s, "LOG-5", "n%u acknowledges %" PRIu64 ", where the log of n%u is another",
+                 n->i + 1, m->index, leader->i + 1);
 }
 
 static void note_echo(struct sim_node *n, const struct raft_msg *m)
@@ -613,24 +466,24 @@ void oracle_send(struct sim_node *n, const struct raft_msg *m)
 
 /* ---- starts ---- */
 
-/* I15: beside what wal.c compares. */
+/* DISK-20: beside what wal.c compares. */
 void oracle_boot(struct sim_node *n, const struct store_recovered *r, struct raft_entry_id applied)
 {
     struct sim *s = n->sim;
 
     if (r->hard_state.current_term < n->boot_term)
-        sim_fail(s, "I15", "n%u starts in term %" PRIu64 ", and was in %" PRIu64, n->i + 1,
+        sim_fail(s, "DISK-20", "n%u starts in term %" PRIu64 ", and was in %" PRIu64, n->i + 1,
                  r->hard_state.current_term, n->boot_term);
     n->boot_term = r->hard_state.current_term;
     if (applied.index > r->last_index)
-        sim_fail(s, "I15", "the state of n%u holds %" PRIu64 ", its log %" PRIu64, n->i + 1,
+        sim_fail(s, "DISK-20", "the state of n%u holds %" PRIu64 ", its log %" PRIu64, n->i + 1,
                  applied.index, r->last_index);
-    /* B36: a restart does not go back behind what was noted. */
+    /* DISK-19: a restart does not go back behind what was noted. */
     if (r->commit_index < n->wal.durable_commit && !n->damaged)
-        sim_fail(s, "I15", "n%u recovers the commit index %" PRIu64 ", and had noted %" PRIu64,
+        sim_fail(s, "DISK-20", "n%u recovers the commit index %" PRIu64 ", and had noted %" PRIu64,
                  n->i + 1, r->commit_index, n->wal.durable_commit);
     if (r->commit_index > s->oracle.committed && r->commit_index > 1)
-        sim_fail(s, "I15",
+        sim_fail(s, "DISK-20",
                  "n%u recovers the commit index %" PRIu64 ", and %" PRIu64 " is committed",
                  n->i + 1, r->commit_index, s->oracle.committed);
     n->commit = r->commit_index;
@@ -641,7 +494,7 @@ void oracle_boot(struct sim_node *n, const struct store_recovered *r, struct raf
 
 /* ---- turns ---- */
 
-/* I8: what a leader believes of a follower is on that follower's disk, and never falls. */
+/* LOG-5: what a leader believes of a follower is on that follower's disk, and never falls. */
 static void i8_progress(struct sim_node *n)
 {
     struct sim *s = n->sim;
@@ -654,19 +507,19 @@ static void i8_progress(struct sim_node *n)
         const struct shadow_entry *mine = at(&n->wal.tail, match);
 
         if (n->match_term == st.current_term && match < n->match[peer->i])
-            sim_fail(s, "I8", "n%u lowers what it knows of n%u from %" PRIu64 " to %" PRIu64,
+            sim_fail(s, "LOG-5", "n%u lowers what it knows of n%u from %" PRIu64 " to %" PRIu64,
                      n->i + 1, peer->i + 1, n->match[peer->i], match);
         n->match[peer->i] = match;
         if (match > 0 && mine != NULL &&
             peer->wal.durable_hard_state.current_term == st.current_term &&
             peer->life != NODE_OUT && !holds(&peer->wal.durable, match, mine->chain))
-            sim_fail(s, "I8", "n%u believes that n%u holds %" PRIu64 ", and its disk does not",
+            sim_fail(s, "LOG-5", "n%u believes that n%u holds %" PRIu64 ", and its disk does not",
                      n->i + 1, peer->i + 1, match);
     }
     n->match_term = st.current_term;
 }
 
-/* I16: within the limits. */
+/* CORE-4: within the limits. */
 static void i16_bounded(struct sim_node *n)
 {
     struct sim *s = n->sim;
@@ -674,22 +527,22 @@ static void i16_bounded(struct sim_node *n)
     unsigned flying = 0;
 
     replica_get_stats(n->replica, &st);
-    /* READS R16: what is not confirmed ends with the leadership. */
+    /* READ-16: what is not confirmed ends with the leadership. */
     if (raft_get_role(node_raft(n)) != RAFT_LEADER && st.n_in_round != 0)
-        sim_fail(s, "I10s", "n%u does not lead, and %u reads wait for its round", n->i + 1,
+        sim_fail(s, "READ-16", "n%u does not lead, and %u reads wait for its round", n->i + 1,
                  st.n_in_round);
-    /* READS R17: nor is what was proposed kept, but for what is committed and not applied yet. */
+    /* READ-17: nor is what was proposed kept, but for what is committed and not applied yet. */
     if (raft_get_role(node_raft(n)) != RAFT_LEADER && st.n_proposed != 0 &&
         replica_last_applied(n->replica) == raft_get_commit_index(node_raft(n)))
-        sim_fail(s, "I12", "n%u does not lead, and %u of its proposals have no end", n->i + 1,
+        sim_fail(s, "CLIENT-9", "n%u does not lead, and %u of its proposals have no end", n->i + 1,
                  st.n_proposed);
     for (unsigned i = 0; i < s->p.n_clients; i++)
         flying += s->clients[i].n_in_flight;
     if (st.n_waiting + st.n_in_round + st.n_confirmed + st.n_proposed > flying)
-        sim_fail(s, "I16", "n%u counts %u requests, and %u were made", n->i + 1,
+        sim_fail(s, "CORE-4", "n%u counts %u requests, and %u were made", n->i + 1,
                  st.n_waiting + st.n_in_round + st.n_confirmed + st.n_proposed, flying);
     if (fake_disk_n_open(n->wal.disk) > 16)
-        sim_fail(s, "I16", "n%u has %u files open", n->i + 1, fake_disk_n_open(n->wal.disk));
+        sim_fail(s, "CORE-4", "n%u has %u files open", n->i + 1, fake_disk_n_open(n->wal.disk));
     net_check(s);
 }
 
@@ -699,6 +552,7 @@ void oracle_turn(struct sim_node *n)
     struct raft *r = replica_raft_mutable(n->replica);
 
     raft_check(r);
+    replica_check(n->replica);
     manners_turn(n);
     n->look++;
     if (raft_get_role(r) == RAFT_LEADER && n->look % 8 == 0)
@@ -706,8 +560,9 @@ void oracle_turn(struct sim_node *n)
     if (n->look % (raft_get_role(r) == RAFT_LEADER ? 32 : 8) == 0)
         i16_bounded(n);
     if (raft_get_commit_index(r) > s->oracle.committed && s->oracle.committed > 0)
-        sim_fail(s, "I6", "the commit index of n%u is %" PRIu64 ", and %" PRIu64 " is committed",
-                 n->i + 1, raft_get_commit_index(r), s->oracle.committed);
+        sim_fail(s, "COMMIT-1",
+                 "the commit index of n%u is %" PRIu64 ", and %" PRIu64 " is committed", n->i + 1,
+                 raft_get_commit_index(r), s->oracle.committed);
     if (raft_get_term(r) != n->last_term)
         n->last_term = raft_get_term(r);
 }
@@ -717,21 +572,23 @@ void oracle_turn(struct sim_node *n)
 void oracle_init(struct sim *s)
 {
     /* The CONFIG entry counts as committed. */
-    *entry(s, 1) = (struct oracle_entry){.term = 1, .chain = s->nodes[0].wal.tail.entries[0].chain};
+    *oracle_entry(s, 1) =
+        (struct oracle_entry){.term = 1, .chain = s->nodes[0].wal.tail.entries[0].chain};
     s->oracle.committed = 1;
 }
 
-/* I6 at the end: a majority of the disks holds everything that was committed. */
+/* COMMIT-1 at the end: a majority of the disks holds everything that was committed. */
 void oracle_end(struct sim *s)
 {
     struct oracle *o = &s->oracle;
     unsigned count = 0;
 
     for (unsigned i = 0; i < s->p.n_nodes; i++)
-        count += node_is_voter(&s->nodes[i]) &&
-                 holds(&s->nodes[i].wal.durable, o->committed, entry(s, o->committed)->chain);
+        count += node_is_voter(&s->nodes[i]) && holds(&s->nodes[i].wal.durable, o->committed,
+                                                      oracle_entry(s, o->committed)->chain);
     if (count < node_quorum(s))
-        sim_fail(s, "I6", "at the end %" PRIu64 " is durable on %u voters", o->committed, count);
+        sim_fail(s, "COMMIT-1", "at the end %" PRIu64 " is durable on %u voters", o->committed,
+                 count);
 }
 
 void oracle_done(struct sim *s)

@@ -56,8 +56,8 @@ void manners_before(struct sim_node *n, const struct raft_msg *m)
     }
 }
 
-/* A live leader is not deposed by somebody who does not hear it (READS R19), and nobody gets a vote
- * whose log ends before the voter's (row 7). */
+/* A live leader is not deposed by somebody who does not hear it (READ-19), and nobody gets a vote
+ * whose log ends before the voter's (VOTE-4). */
 static void check_vote(struct sim_node *n, const struct raft_msg *m)
 {
     struct sim *s = n->sim;
@@ -67,21 +67,21 @@ static void check_vote(struct sim_node *n, const struct raft_msg *m)
     raft_term last;
 
     if (w->hears && !m->transfer && (w->granted || raft_get_term(r) != w->term))
-        sim_fail(s, "R19", "n%u hears a leader and %s a %s of term %" PRIu64, n->i + 1,
+        sim_fail(s, "READ-19", "n%u hears a leader and %s a %s of term %" PRIu64, n->i + 1,
                  w->granted ? "grants" : "takes the term of", raft_msg_type_name(m->type), m->term);
     if (!w->granted)
         return;
     raft_get_status(r, &st);
     last = raft_term_at(r, st.last_index);
     if (m->prev.term < last || (m->prev.term == last && m->prev.index < st.last_index))
-        sim_fail(s, "I4",
+        sim_fail(s, "VOTE-4",
                  "n%u has a log up to %" PRIu64 " of term %" PRIu64
                  " and grants a %s to one up to %" PRIu64 " of term %" PRIu64,
                  n->i + 1, st.last_index, last, raft_msg_type_name(m->type), m->prev.index,
                  m->prev.term);
 }
 
-/* What an answer to another term says is over (READS R9, row 1, row 21). */
+/* What an answer to another term says is over (READ-9, LOG-5). */
 static void check_no_proof(struct sim_node *n, const struct raft_msg *m)
 {
     const struct sim_manners *w = &n->manners;
@@ -93,9 +93,27 @@ static void check_no_proof(struct sim_node *n, const struct raft_msg *m)
     if (st.role != RAFT_LEADER || st.current_term != w->term || p == NULL)
         return;
     if (p->match_index != w->match || p->acked_round != w->acked_round)
-        sim_fail(n->sim, "R9", "n%u leads term %" PRIu64 " and counts a %s of term %" PRIu64 "%s",
-                 n->i + 1, w->term, raft_msg_type_name(m->type), m->term,
-                 m->reject ? ", a refusal" : "");
+        sim_fail(n->sim, "READ-9",
+                 "n%u leads term %" PRIu64 " and counts a %s of term %" PRIu64 "%s", n->i + 1,
+                 w->term, raft_msg_type_name(m->type), m->term, m->reject ? ", a refusal" : "");
+}
+
+/* A newer term is learned from whatever comes of it, but from questions: a pre-vote asks about a term
+ * that nobody need be in, and a vote may be refused unheard (TERM-2). */
+static void check_term(struct sim_node *n, const struct raft_msg *m)
+{
+    bool question = m->type == RAFT_MSG_PRE_VOTE || m->type == RAFT_MSG_VOTE ||
+                    (m->type == RAFT_MSG_PRE_VOTE_RESP && !m->reject);
+
+    if (!question && m->term > raft_get_term(node_raft(n)))
+        sim_fail(n->sim, "TERM-2", "n%u hears a %s of term %" PRIu64 " and stays in term %" PRIu64,
+                 n->i + 1, raft_msg_type_name(m->type), m->term, raft_get_term(node_raft(n)));
+}
+
+static bool wants_answer(enum raft_msg_type type)
+{
+    return type == RAFT_MSG_PRE_VOTE || type == RAFT_MSG_VOTE || type == RAFT_MSG_APPEND ||
+           type == RAFT_MSG_HEARTBEAT;
 }
 
 void manners_after(struct sim_node *n, const struct raft_msg *m)
@@ -105,17 +123,20 @@ void manners_after(struct sim_node *n, const struct raft_msg *m)
     const struct sim_node *from = node_of_id(n->sim, m->from);
     enum raft_role role = raft_get_role(r);
 
+    check_term(n, m);
+    if (wants_answer(m->type) && m->term < w->term)
+        w->owes_term |= 1u << from->i;
     if (is_vote(m))
         check_vote(n, m);
     if (w->role == RAFT_LEADER && is_no_proof(n, m))
         check_no_proof(n, m);
-    /* Pre-vote would be refused by those who hear the leader that hands over (B54). */
+    /* Pre-vote would be refused by those who hear the leader that hands over (VOTE-7). */
     if (m->type == RAFT_MSG_TIMEOUT_NOW && w->role == RAFT_FOLLOWER && role == RAFT_PRE_CANDIDATE)
-        sim_fail(n->sim, "B54", "n%u is handed the leadership and asks for pre-votes", n->i + 1);
-    /* A pre-vote is for one campaign (row 1, row 10). */
+        sim_fail(n->sim, "VOTE-7", "n%u is handed the leadership and asks for pre-votes", n->i + 1);
+    /* A pre-vote is for one campaign (VOTE-5). */
     if (m->type == RAFT_MSG_PRE_VOTE_RESP && !m->reject && m->term != w->term + 1 &&
         (role != w->role || raft_get_term(r) != w->term))
-        sim_fail(n->sim, "I1", "n%u in term %" PRIu64 " counts a pre-vote for term %" PRIu64,
+        sim_fail(n->sim, "VOTE-5", "n%u in term %" PRIu64 " counts a pre-vote for term %" PRIu64,
                  n->i + 1, w->term, m->term);
     if ((m->type != RAFT_MSG_HEARTBEAT && m->type != RAFT_MSG_APPEND) ||
         m->term != raft_get_term(r) || role != RAFT_FOLLOWER)
@@ -140,7 +161,7 @@ void manners_trace(struct sim_node *n, const struct raft_trace *t)
         return;
     /* Nobody could take over from the only voter, and nobody else is missing to it. */
     if (w->led && n->sim->p.n_voters == 1)
-        sim_fail(n->sim, "L1", "n%u is the only voter and gives up leading: %s", n->i + 1,
+        sim_fail(n->sim, "READ-20", "n%u is the only voter and gives up leading: %s", n->i + 1,
                  t->text != NULL ? t->text : "");
     w->led = false;
 }
@@ -152,15 +173,15 @@ void manners_link(struct sim_node *n, unsigned peer, bool up)
         n->manners.owes_heartbeat |= 1u << peer;
 }
 
-/* Where loss and confirmation of reads meet in one turn, loss wins (READS R17). */
+/* Where loss and confirmation of reads meet in one turn, loss wins (READ-17). */
 void manners_ready(struct sim_node *n, const struct raft_ready *ready)
 {
     if (ready->loss != RAFT_LOSS_NONE && ready->n_reads > 0)
-        sim_fail(n->sim, "R17", "n%u loses the leadership and confirms %u reads in one turn",
+        sim_fail(n->sim, "READ-17", "n%u loses the leadership and confirms %u reads in one turn",
                  n->i + 1, ready->n_reads);
 }
 
-/* A heartbeat tells as much of the commit index as its receiver is known to hold (READS R30). */
+/* A heartbeat tells as much of the commit index as its receiver is known to hold (READ-30, READ-31). */
 static void check_heartbeat(struct sim_node *n, const struct raft_msg *m)
 {
     const struct raft_peer_status *p;
@@ -173,8 +194,41 @@ static void check_heartbeat(struct sim_node *n, const struct raft_msg *m)
         return;
     want = st.commit_index < p->match_index ? st.commit_index : p->match_index;
     if (m->leader_commit != want)
-        sim_fail(n->sim, "R30", "n%u tells of the commit index %" PRIu64 ", and should of %" PRIu64,
-                 n->i + 1, m->leader_commit, want);
+        sim_fail(n->sim, "READ-30",
+                 "n%u tells of the commit index %" PRIu64 ", and should of %" PRIu64, n->i + 1,
+                 m->leader_commit, want);
+}
+
+/* LOG-8: no append leaves while as much is under way as may be. What is under way begins behind
+ * what is known to be there, and is one run of appends each behind the one before: a run that was
+ * given up was not heard of for long. */
+static void check_flight(struct sim_node *n, const struct raft_msg *m, unsigned to)
+{
+    typeof(&n->manners.flight[0]) f = &n->manners.flight[to];
+    const struct shadow_log *log = &n->wal.tail;
+    raft_index last = m->prev.index < log->n ? m->prev.index : log->n;
+    const struct raft_peer_status *p;
+    struct raft_status st;
+    raft_index from;
+
+    if (f->term != m->term || f->end != m->prev.index)
+        f->from = m->prev.index + 1;
+    f->term = m->term;
+    f->end = m->prev.index + m->n_entries;
+    if (m->n_entries == 0 || f->from < 2 || last < f->from ||
+        log->entries[last - 1].bytes - log->entries[f->from - 2].bytes <
+            n->sim->p.inflight_bytes_max)
+        return;
+    raft_get_status(node_raft(n), &st);
+    p = peer_status(&st, m->to);
+    if (st.role != RAFT_LEADER || st.current_term != m->term || p == NULL)
+        return;
+    from = p->match_index >= f->from ? p->match_index + 1 : f->from;
+    f->from = from;
+    if (last >= from &&
+        log->entries[last - 1].bytes - log->entries[from - 2].bytes >= n->sim->p.inflight_bytes_max)
+        sim_fail(n->sim, "LOG-8", "n%u sends on while %" PRIu64 " bytes are under way to n%u",
+                 n->i + 1, log->entries[last - 1].bytes - log->entries[from - 2].bytes, to + 1);
 }
 
 void manners_send(struct sim_node *n, const struct raft_msg *m)
@@ -184,33 +238,40 @@ void manners_send(struct sim_node *n, const struct raft_msg *m)
 
     if (to == NULL)
         return; /* net_send() says so */
+    if (!wants_answer(m->type) && m->reject)
+        w->owes_term &= ~(1u << to->i);
     if (m->type == RAFT_MSG_HEARTBEAT_RESP)
         w->owes_echo &= ~(1u << to->i);
+    if (m->type == RAFT_MSG_APPEND)
+        check_flight(n, m, to->i);
     if (m->type != RAFT_MSG_HEARTBEAT)
         return;
     w->owes_heartbeat &= ~(1u << to->i);
     check_heartbeat(n, m);
 }
 
-/* R18: a leader that has not heard a quorum within an election timeout of its own clock knows it at
- * the latest when it looks at that clock. Its own count must say so. */
+/* What is owed is owed in the same turn, whatever the disk does. */
 void manners_turn(struct sim_node *n)
 {
     struct sim *s = n->sim;
     struct sim_manners *w = &n->manners;
 
     if (w->owes_echo != 0)
-        sim_fail(s, "R61", "n%u ends a turn without having answered a heartbeat", n->i + 1);
+        sim_fail(s, "READ-61", "n%u ends a turn without having answered a heartbeat", n->i + 1);
+    if (w->owes_term != 0)
+        sim_fail(s, "TERM-2", "n%u ends a turn without having told a peer that its term is over",
+                 n->i + 1);
     if (w->owes_heartbeat != 0 && raft_get_role(node_raft(n)) == RAFT_LEADER)
-        sim_fail(s, "R12", "n%u leads, has a new link, and sends no heartbeat over it", n->i + 1);
+        sim_fail(s, "READ-12", "n%u leads, has a new link, and sends no heartbeat over it",
+                 n->i + 1);
     w->owes_heartbeat = 0;
     if (n->state.failed)
-        sim_fail(s, "I14", "n%u goes on although its state could not be committed", n->i + 1);
+        sim_fail(s, "STATE-3", "n%u goes on although its state could not be committed", n->i + 1);
 }
 
 /* ---- handing over ---- */
 
-/* While leadership is handed over nothing is added to the log (B53): the index behind which it is
+/* While leadership is handed over nothing is added to the log (READ-46): the index behind which it is
  * closed; 0: it is open. */
 raft_index manners_propose_begin(struct sim_node *n)
 {
@@ -228,6 +289,6 @@ void manners_propose_end(struct sim_node *n, raft_index closed)
 
     raft_get_status(node_raft(n), &st);
     if (st.last_index != closed)
-        sim_fail(n->sim, "B53", "n%u hands over and takes a proposal at %" PRIu64, n->i + 1,
+        sim_fail(n->sim, "READ-46", "n%u hands over and takes a proposal at %" PRIu64, n->i + 1,
                  st.last_index);
 }

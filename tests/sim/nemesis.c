@@ -235,8 +235,12 @@ static void begin_disk(struct sim *s, struct episode *e, struct sim_node *n)
                                                 (e->draw >> 24) % (2 * s->p.segment_bytes));
         break;
     case EPISODE_ROT:
-        if (may_damage(s, n))
-            wal_rot(n, e->draw);
+        if (!may_damage(s, n))
+            break;
+        /* Or when nothing is written behind it any more: then only the state machine knows. */
+        if ((e->draw >> 59 & 1) != 0)
+            node_crash(n, false, e->length);
+        wal_rot(n, e->draw);
         break;
     case EPISODE_CRASH_STORED:
         n->wal.crash_stored = true;

@@ -80,7 +80,7 @@ static int deliver(struct sim *s, unsigned from, unsigned to, const struct wire_
     r = replica_step(n->replica, &m, clock_local_us(n));
     manners_after(n, &m);
     if (r != 0)
-        sim_fail(s, "I0", "n%u refuses a %s of n%u, which is a correct peer", to + 1,
+        sim_fail(s, "CORE-3", "n%u refuses a %s of n%u, which is a correct peer", to + 1,
                  raft_msg_type_name(m.type), from + 1);
     node_input(n);
     return 0;
@@ -291,7 +291,7 @@ void net_send(struct sim_node *from, const struct raft_msg *m)
     const struct sim_node *to = node_of_id(s, m->to);
 
     if (to == NULL)
-        sim_fail(s, "I7", "n%u sends to nobody", from->i + 1);
+        sim_fail(s, "COMMIT-8", "n%u sends to nobody", from->i + 1);
     s->net.out.len = 0;
     if (wire_msg_encode(m, &s->net.out) != 0)
         sim_fail(s, "wire", "n%u cannot encode", from->i + 1);
@@ -497,10 +497,10 @@ void net_done(struct sim *s)
     arena_done(&s->net.arena);
 }
 
-/* I16: no more on the way than a sender may keep. */
+/* CORE-4: no more on the way than a sender may keep. */
 void net_check(struct sim *s)
 {
     for (const struct sim_pipe *p = s->net.pipes; p != NULL; p = p->next)
         if (p->bytes.len - p->head > s->p.pipe_bytes_max + FRAME_BYTES_MAX)
-            sim_fail(s, "I16", "%zu bytes wait for n%u", p->bytes.len - p->head, p->to + 1);
+            sim_fail(s, "CORE-4", "%zu bytes wait for n%u", p->bytes.len - p->head, p->to + 1);
 }

@@ -1,13 +1,14 @@
-/* A node: the real replica between the virtual log, state, network and clock. */
+/* A node: the real engine between the virtual log, state, network and clock. */
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "base/assert.h"
 #include "base/err.h"
 #include "sim/sim.h"
 
 #include "base/banned.h"
 
-/* ---- the tables of the replica ---- */
+/* ---- what the engine asks of its host ---- */
 
 static int log_submit(void *ctx, const struct raft_ready *ready)
 {
@@ -35,9 +36,9 @@ static void send_msg(void *ctx, const struct raft_msg *m)
 {
     struct sim_node *n = ctx;
 
+    pieces_send(n, m);
     oracle_send(n, m);
     net_send(n, m);
-    pieces_send(n, m);
 }
 
 static void trace(void *ctx, const struct raft_trace *t)
@@ -48,12 +49,27 @@ static void trace(void *ctx, const struct raft_trace *t)
     oracle_trace(n, t);
 }
 
-static void fatal(void *ctx, int error, const char *what)
+static uint64_t now_us(void *ctx)
+{
+    return clock_local_us(ctx);
+}
+
+static int recovered(void *ctx, const struct store_recovered *r)
+{
+    struct sim_node *n = ctx;
+    int rc = wal_recovered(n, r);
+
+    if (rc == 0)
+        oracle_boot(n, r, state_last_applied(n));
+    return rc;
+}
+
+static void end(void *ctx, const struct engine_end *why)
 {
     struct sim_node *n = ctx;
 
-    n->fatal_error = error;
-    n->fatal_what = what;
+    n->fatal_error = why->error;
+    n->fatal_what = why->what;
     n->fatal_judged = n->fatal_judged || n->state.failed;
 }
 
@@ -123,11 +139,11 @@ void node_turn(struct sim_node *n)
         return;
     s->n_turns++;
     if (n->fatal_error == 0)
-        replica_turn(n->replica, clock_local_us(n));
+        engine_turn(n->engine, clock_local_us(n));
     if (n->fatal_error != 0) {
         TRACE(s, "n%u ends: %s (%d)", n->i + 1, n->fatal_what, n->fatal_error);
         if (!n->fatal_judged)
-            sim_fail(s, "I17", "n%u ends although nothing is wrong: %s (%d: %s)", n->i + 1,
+            sim_fail(s, "DISK-21", "n%u ends although nothing is wrong: %s (%d: %s)", n->i + 1,
                      n->fatal_what, n->fatal_error, err_text());
         node_crash(n, sim_below(s, STREAM_CRASH, 32 + n->i, 3) == 0,
                    20 * SIM_MS + sim_below(s, STREAM_CRASH, 32 + n->i, 400 * SIM_MS));
@@ -162,8 +178,7 @@ void node_init(struct sim *s, unsigned i)
 void node_done(struct sim_node *n)
 {
     n->dying = true;
-    replica_free(n->replica);
-    n->replica = NULL;
+    node_close(n);
     wal_done(n);
     state_done(n);
 }
@@ -175,7 +190,7 @@ void node_out(struct sim_node *n)
     TRACE(s, "n%u is out for ever", n->i + 1);
     MARK(s, out_for_ever);
     if (!n->damaged)
-        sim_fail(s, "I17", "n%u stays out and nothing was wrong with it", n->i + 1);
+        sim_fail(s, "DISK-21", "n%u stays out and nothing was wrong with it", n->i + 1);
     n->life = NODE_OUT;
     n->boot++;
 }
@@ -184,9 +199,12 @@ static void raft_conf_fill(struct sim_node *n, struct raft_conf *c)
 {
     struct sim *s = n->sim;
 
+    /* One draw for each life, not for each attempt at one. */
+    if (n->seed == 0)
+        n->seed = sim_draw(s, STREAM_TURN, 16 + n->i);
     raft_conf_init(c);
     c->id = n->id;
-    c->seed = sim_draw(s, STREAM_TURN, 16 + n->i);
+    c->seed = n->seed;
     c->election_timeout_us = s->p.election_us;
     c->heartbeat_us = s->p.heartbeat_us;
     c->rounds_max = s->p.rounds_max;
@@ -203,23 +221,56 @@ static void boot_later(struct sim_node *n)
              EV_BOOT, n, 0, NULL);
 }
 
+void node_close(struct sim_node *n)
+{
+    engine_free(n->engine, false);
+    n->engine = NULL;
+    n->replica = NULL;
+    n->wal.store = NULL;
+}
+
+/* Whether the engine of the next life is there; otherwise *ret_how says what becomes of the node. */
+static bool open_engine(struct sim_node *n, enum wal_boot *ret_how)
+{
+    const struct engine_ops ops = {.ctx = n,
+                                   .now_us = now_us,
+                                   .send = send_msg,
+                                   .end = end,
+                                   .trace = trace,
+                                   .log_submit = log_submit,
+                                   .log_read = log_read,
+                                   .recovered = recovered};
+    struct engine_state state;
+    struct engine_conf conf = {.node_name = n->name, .log_path = "wal", .state = &state};
+    int rc;
+
+    *ret_how = WAL_REFUSED;
+    if (!wal_may_open(n, &conf.log))
+        return false;
+    raft_conf_fill(n, &conf.raft);
+    state_fill(n, &state);
+    rc = engine_new(&ops, NULL, &n->engine);
+    rid_assert(rc == 0);
+    rc = engine_open(n->engine, &conf);
+    if (rc == ENGINE_E_CONTRADICTION || rc == ENGINE_E_NOT_MEMBER || rc == ENGINE_E_MEMORY)
+        sim_fail(n->sim, "DISK-20", "n%u cannot start with what it recovered: %s", n->i + 1,
+                 err_text());
+    if (rc != 0) {
+        node_close(n);
+        *ret_how = wal_not_open(n, rc);
+        return false;
+    }
+    n->replica = engine_replica(n->engine);
+    return true;
+}
+
 void node_boot(struct sim_node *n)
 {
     struct sim *s = n->sim;
-    struct store_recovered rec = {0};
-    struct replica_conf conf;
-    struct replica_ops ops = {.ctx = n,
-                              .log_submit = log_submit,
-                              .log_reader = {log_read, n},
-                              .send = send_msg,
-                              .trace = trace,
-                              .fatal = fatal};
     enum wal_boot how;
-    int r;
 
     state_open(n);
-    how = wal_open(n, state_last_applied(n).index, &rec);
-    if (how != WAL_OK) {
+    if (!open_engine(n, &how)) {
         state_crash(n, false);
         if (how == WAL_AGAIN)
             boot_later(n);
@@ -227,21 +278,7 @@ void node_boot(struct sim_node *n)
             node_out(n);
         return;
     }
-    oracle_boot(n, &rec, state_last_applied(n));
-    raft_conf_fill(n, &conf.raft);
-    conf.start = (struct raft_start){.hard_state = rec.hard_state,
-                                     .last_index = rec.last_index,
-                                     .commit_index = rec.commit_index,
-                                     .last_applied = state_last_applied(n).index,
-                                     .terms = rec.terms,
-                                     .n_terms = rec.n_terms,
-                                     .configs = rec.configs,
-                                     .n_configs = rec.n_configs};
-    state_fill_ops(n, &ops);
-    r = replica_new(&conf, &ops, clock_local_us(n), &n->replica);
-    store_recovered_done(&rec);
-    if (r != 0)
-        sim_fail(s, "I15", "n%u cannot start with what it recovered (%d)", n->i + 1, r);
+    n->seed = 0;
     n->life = NODE_UP;
     n->boot++;
     n->tick_at = 0;
@@ -269,7 +306,7 @@ void node_crash(struct sim_node *n, bool machine, uint64_t restart_after)
     else
         MARK(s, crash_process);
     n->dying = true;
-    replica_free(n->replica);
+    engine_stop(n->engine);
     n->replica = NULL;
     n->dying = false;
     n->life = NODE_DOWN;

@@ -75,6 +75,14 @@ void oracle_state(struct sim_node *n);
 void oracle_boot(struct sim_node *n, const struct store_recovered *r, struct raft_entry_id applied);
 void oracle_turn(struct sim_node *n);
 void oracle_end(struct sim *s);
+
+/* ---- oracle.c ---- */
+/* Of the committed log; made when it is not there yet. */
+struct oracle_entry *oracle_entry(struct sim *s, raft_index index);
+/* The sequential model: what the command at index must give. */
+void oracle_model_apply(struct sim *s, const struct raft_entry *e, struct oracle_entry *o);
+uint64_t oracle_entry_key(raft_index index, raft_term term);
+struct oracle_payload *oracle_payload_new(const struct raft_entry *e);
 struct oracle_op *oracle_op(struct sim *s, uint64_t id);
 /* What an entry holds that somebody handed to its log; false: never seen. Borrowed. */
 bool oracle_entry_get(struct sim *s, raft_index index, raft_term term, struct raft_entry *ret);

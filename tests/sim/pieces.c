@@ -5,12 +5,22 @@
  * it, in any order, as often as it likes, with any commit index up to its own. A follower's rules
  * hold for all of them - what it acknowledges and commits is what this very message proved, what
  * agrees is never truncated - and only such messages tell whether it keeps them. So the driver
- * slips them in, made from what the leader has handed to its log. */
+ * slips them in before its other messages, made from what it has handed to its log. */
 #include "sim/sim.h"
 
 #include "base/banned.h"
 
 #define PIECE_ENTRIES_MAX 6u
+
+/* Up to where the two logs are one; both begin with the same entry. */
+static raft_index agree_up_to(const struct shadow_log *a, const struct shadow_log *b)
+{
+    raft_index i = a->n < b->n ? a->n : b->n;
+
+    while (i > 1 && a->entries[i - 1].chain != b->entries[i - 1].chain)
+        i--;
+    return i;
+}
 
 static raft_index draw_prev(struct sim *s, unsigned leader, raft_index last)
 {
@@ -19,7 +29,8 @@ static raft_index draw_prev(struct sim *s, unsigned leader, raft_index last)
     return last - sim_below(s, STREAM_PIECE, leader, back);
 }
 
-static unsigned fill(struct sim_node *n, raft_index prev, struct raft_entry *ret_entries)
+static unsigned fill(struct sim_node *n, raft_index prev, raft_index last,
+                     struct raft_entry *ret_entries)
 {
     struct sim *s = n->sim;
     const struct shadow_log *log = &n->wal.tail;
@@ -27,7 +38,7 @@ static unsigned fill(struct sim_node *n, raft_index prev, struct raft_entry *ret
     unsigned count = 0;
     size_t bytes = 0;
 
-    for (; count < n_max && prev + count < log->n; count++) {
+    for (; count < n_max && prev + count < last; count++) {
         raft_index index = prev + count + 1;
 
         if (!oracle_entry_get(s, index, log->entries[index - 1].term, &ret_entries[count]))
@@ -44,11 +55,14 @@ void pieces_send(struct sim_node *n, const struct raft_msg *m)
     struct sim *s = n->sim;
     const struct raft *r = node_raft(n);
     struct raft_entry entries[PIECE_ENTRIES_MAX];
+    const struct sim_node *receiver;
     struct raft_msg piece;
+    raft_index last = n->wal.tail.n;
     unsigned to;
 
-    if (m->type != RAFT_MSG_APPEND || raft_get_role(r) != RAFT_LEADER ||
-        raft_get_term(r) != m->term || !sim_chance(s, STREAM_PIECE, n->i, s->p.piece_ppm))
+    if ((m->type != RAFT_MSG_APPEND && m->type != RAFT_MSG_HEARTBEAT) ||
+        raft_get_role(r) != RAFT_LEADER || raft_get_term(r) != m->term ||
+        !sim_chance(s, STREAM_PIECE, n->i, s->p.piece_ppm))
         return;
     MARK(s, pieces);
     piece = (struct raft_msg){.type = RAFT_MSG_APPEND,
@@ -60,11 +74,15 @@ void pieces_send(struct sim_node *n, const struct raft_msg *m)
     to = (unsigned)sim_below(s, STREAM_PIECE, n->i, 2 * s->p.n_nodes);
     if (to < s->p.n_nodes && to != n->i)
         piece.to = s->nodes[to].id;
-    piece.prev.index = draw_prev(s, n->i, n->wal.tail.n);
+    /* Most of all one that ends before the receiver's log turns into another: it proves nothing of
+     * what stands behind. */
+    receiver = node_of_id(s, piece.to);
+    if (sim_below(s, STREAM_PIECE, n->i, 2) == 0)
+        last = agree_up_to(&n->wal.tail, &receiver->wal.tail);
+    piece.prev.index = draw_prev(s, n->i, last);
     piece.prev.term = n->wal.tail.entries[piece.prev.index - 1].term;
-    piece.n_entries = fill(n, piece.prev.index, entries);
+    piece.n_entries = fill(n, piece.prev.index, last, entries);
     if (sim_below(s, STREAM_PIECE, n->i, 4) == 0)
         piece.leader_commit -= sim_below(s, STREAM_PIECE, n->i, piece.leader_commit + 1);
-    oracle_send(n, &piece);
     net_send(n, &piece);
 }

@@ -1,7 +1,7 @@
 /* One run: what the seed makes of the world, the loop, and at the end the demand for progress.
  *
- * L1: when a majority is well, one leader within a bound, and the same one for twenty election
- * timeouts, while the others may go on being sick. L2: writes and reads of each mode are answered,
+ * LIVE-1: when a majority is well, one leader within a bound, and the same one for twenty election
+ * timeouts, while the others may go on being sick. LIVE-2: writes and reads of each mode are answered,
  * and the healthy become equal. */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -323,7 +323,7 @@ static bool look(struct sim *s)
         if (core_is_equal(s))
             return true;
         if (s->now > s->stable_since + DRAIN_ELECTIONS * election_ns)
-            sim_fail(s, "L2", "the healthy nodes do not become equal");
+            sim_fail(s, "LIVE-2", "the healthy nodes do not become equal");
         return false;
     }
     /* It may be a sick one, as long as it is well enough to lead. */
@@ -340,9 +340,9 @@ static bool look(struct sim *s)
     if (!s->drained && s->now - s->healed_at > LEADER_ELECTIONS * election_ns)
         sim_fail(
             s,
-            leader == NULL                                              ? "L1"
-            : s->now - s->stable_since < STABLE_ELECTIONS * election_ns ? "L1"
-                                                                        : "L2",
+            leader == NULL                                              ? "LIVE-1"
+            : s->now - s->stable_since < STABLE_ELECTIONS * election_ns ? "LIVE-1"
+                                                                        : "LIVE-2",
             "no progress with a healthy majority: leader %s, stable for %.3f s, answered: %" PRIu64
             " writes %" PRIu64 " reads %" PRIu64 " log reads %" PRIu64 " local reads",
             leader != NULL ? leader->name : "none",
@@ -375,7 +375,7 @@ void run_seed(struct sim *s)
         if (s->healing && s->now >= s->next_look && look(s))
             break;
         if (most != 0 && s->n_events > most)
-            sim_fail(s, "L2", "too many events for so little progress");
+            sim_fail(s, "LIVE-2", "too many events for so little progress");
     }
     oracle_end(s);
     trace_watch(NULL);

@@ -2,24 +2,24 @@
  *
  * One seed is one run: some nodes of the real raft, replica, store and wire code over a virtual
  * clock, network and disk, clients, a nemesis, and an oracle that looks after every event. Nothing
- * but the seed and the options decides anything: no time, no address, no thread. RELIABILITY.md
- * section 2 is the plan; invariants carry its numbers.
+ * but the seed and the options decides anything: no time, no address, no thread. A
+ * violation carries the name of a rule of docs/RULES.md.
  *
  *   clock.c       the heap of events, draws, the clocks of the nodes
  *   net.c         messages and connections between nodes: bytes, cut, lost, late, twice
  *   wal.c         a node's log on a virtual disk, its crashes and failures, what of it is durable
  *   state.c       a node's state machine: a map in memory, or LMDB
  *   node.c        a node: birth, death, the turn, the replica's tables
- *   clients.c     who asks, and what the answers must satisfy (I10, I12, I13)
+ *   clients.c     who asks, and what the answers must satisfy (READ-1, CLIENT-9, READ-58)
  *   pieces.c      appends that a leader may send and hardly ever does
  *   nemesis.c     what goes wrong, and when
- *   invariants.c  the oracle: I1 to I9, I14 to I18
+ *   invariants.c  the oracle: terms, logs, disks, commits, states, limits
  *   manners.c     the oracle again: what a node owes for what it was given
- *   run.c         one run from birth to the demand for progress (L1, L2)
+ *   run.c         one run from birth to the demand for progress (LIVE-1, LIVE-2)
  *   trace.c       hash, lines, coverage marks, failure
  *   shrink.c      a failing run made smaller; scripts
  *   main.c        options, processes, counting
- *   oracle.h      what the oracle keeps
+ *   oracle.c      what the oracle keeps
  *   profile.h     what a seed draws: the world, and what goes wrong
  *
  * Units: virtual time in nanoseconds, what nodes see in microseconds. Memory is libc's; when it is
@@ -27,6 +27,7 @@
 #ifndef RIDD_TESTS_SIM_H
 #define RIDD_TESTS_SIM_H
 
+#include "engine/engine.h"
 #include "replica/replica.h"
 #include "store/store.h"
 #include "unit/fake-disk.h"
@@ -162,6 +163,7 @@ struct shadow_entry {
     raft_term term;
     uint64_t content; /* hash of type and payload */
     uint64_t chain;   /* hash of entries 1 .. this one */
+    uint64_t bytes;   /* of payloads, of entries 1 .. this one */
 };
 /* entries[0] is index 1. */
 struct shadow_log {
@@ -175,13 +177,13 @@ struct shadow_batch {
     raft_index truncate_from;
     raft_index commit_index;
     uint64_t n_added;
-    struct shadow_entry *added; /* owned */
+    struct shadow_entry *added; /* owned; chain unused, bytes of the entry alone */
     struct shadow_batch *next;
 };
 
 struct sim_wal {
     struct fake_disk *disk; /* owned */
-    struct store *store;    /* owned; NULL while down */
+    struct store *store;    /* the engine's; NULL while down */
     struct shadow_log tail; /* what was submitted */
     struct raft_hard_state tail_hard_state;
     struct shadow_log durable; /* what fdatasync has promised */
@@ -257,6 +259,7 @@ struct sim;
 struct sim_manners {
     unsigned owes_echo;      /* bits of leaders: an answer to their heartbeat */
     unsigned owes_heartbeat; /* bits of peers: one because the link is new */
+    unsigned owes_term;      /* bits of peers: that theirs is over */
     raft_term heard_term;    /* a leader of that term was heard last, */
     uint64_t heard_us;       /* at that local time */
     bool granted;            /* a vote or pre-vote, in this step */
@@ -266,6 +269,11 @@ struct sim_manners {
     bool hears;
     raft_index match; /* of the sender */
     uint64_t acked_round;
+    struct {
+        raft_term term;
+        raft_index from;
+        raft_index end;
+    } flight[SIM_NODES_MAX]; /* by receiver: the run of appends each behind the one before */
 };
 
 struct sim_node {
@@ -279,7 +287,9 @@ struct sim_node {
     struct sim_clock clock;
     uint64_t paused_until;
     bool suspended;
-    struct replica *replica; /* owned; NULL while down */
+    struct engine *engine;   /* owned; NULL while down */
+    struct replica *replica; /* the engine's; NULL while down */
+    uint64_t seed;           /* of the core in its next life; 0: none was drawn */
     bool dying;
     int fatal_error;
     const char *fatal_what;
@@ -472,7 +482,12 @@ void wal_kick(struct sim_node *n);
 void wal_event(struct sim_node *n);
 void wal_idle_event(struct sim_node *n);
 void wal_crash(struct sim_node *n, bool machine);
-enum wal_boot wal_open(struct sim_node *n, raft_index applied, struct store_recovered *ret);
+/* False: nothing of this log is believed any more. Else what the store is opened with. */
+bool wal_may_open(struct sim_node *n, struct store_conf *ret_conf);
+/* As engine_ops.recovered: what was found is compared with what must have been found. */
+int wal_recovered(struct sim_node *n, const struct store_recovered *r);
+/* After a failed engine_open(), the engine being gone: what becomes of the node. */
+enum wal_boot wal_not_open(struct sim_node *n, int refusal);
 void wal_rot(struct sim_node *n, uint64_t draw);
 void wal_wipe(struct sim_node *n);
 
@@ -487,12 +502,14 @@ struct raft_entry_id state_last_applied(const struct sim_node *n);
 uint64_t state_digest(const struct sim_node *n);
 uint64_t state_key_digest(const void *key, size_t len, uint64_t text_hash, raft_index create_index,
                           raft_index modify_index, uint64_t version);
-void state_fill_ops(struct sim_node *n, struct replica_ops *ops);
+void state_fill(struct sim_node *n, struct engine_state *ret);
 
 /* ---- node.c ---- */
 void node_init(struct sim *s, unsigned i);
 void node_done(struct sim_node *n);
 void node_boot(struct sim_node *n);
+/* Its log and its engine are let go. */
+void node_close(struct sim_node *n);
 void node_crash(struct sim_node *n, bool machine, uint64_t restart_after);
 void node_out(struct sim_node *n);
 void node_input(struct sim_node *n); /* something went in: a turn is due */
@@ -531,7 +548,7 @@ raft_index manners_propose_begin(struct sim_node *n);
 void manners_propose_end(struct sim_node *n, raft_index closed);
 
 /* ---- pieces.c ---- */
-/* Beside an append that a leader sends: perhaps another one that it may send. */
+/* Before a message of a leader: perhaps an append that it may send as well. */
 void pieces_send(struct sim_node *n, const struct raft_msg *m);
 
 /* ---- run.c ---- */

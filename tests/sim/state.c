@@ -2,7 +2,7 @@
  * on LMDB in one seed of some fifty.
  *
  * After the death of the process the map is what it was at the last commit, an earlier commit, or
- * empty; after the death of the machine it is empty: what DESIGN.md 6 trusts. */
+ * empty; after the death of the machine it is empty: what STATE-4 trusts. */
 #include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -189,7 +189,7 @@ static int apply(void *ctx, const struct raft_entry *e, struct command_result *r
     } else {
         rid_assert(st->in_transaction);
         if (e->id.index != st->map.last_applied.index + 1)
-            sim_fail(n->sim, "I5", "n%u applies %llu behind %llu", n->i + 1,
+            sim_fail(n->sim, "STATE-1", "n%u applies %llu behind %llu", n->i + 1,
                      (unsigned long long)e->id.index,
                      (unsigned long long)st->map.last_applied.index);
         *ret_result = (struct command_result){.status = COMMAND_OK, .index = e->id.index};
@@ -299,22 +299,28 @@ static void read_end(void *ctx)
     n->state.reading = false;
 }
 
-void state_fill_ops(struct sim_node *n, struct replica_ops *ops)
-{
-    (void)n;
-    ops->state_begin = begin;
-    ops->state_apply = apply;
-    ops->state_apply_get = apply_get;
-    ops->state_commit = commit;
-    ops->state_abort = undo;
-    ops->state_read_begin = read_begin;
-    ops->state_get = get;
-    ops->state_read_end = read_end;
-}
-
 struct raft_entry_id state_last_applied(const struct sim_node *n)
 {
     return n->state.kv != NULL ? kv_last_applied(n->state.kv) : n->state.map.last_applied;
+}
+
+static struct raft_entry_id last_applied(void *ctx)
+{
+    return state_last_applied(ctx);
+}
+
+void state_fill(struct sim_node *n, struct engine_state *ret)
+{
+    *ret = (struct engine_state){.ctx = n,
+                                 .last_applied = last_applied,
+                                 .begin = begin,
+                                 .apply = apply,
+                                 .apply_get = apply_get,
+                                 .commit = commit,
+                                 .abort = undo,
+                                 .read_begin = read_begin,
+                                 .get = get,
+                                 .read_end = read_end};
 }
 
 /* 0: not known (LMDB keeps none). */

@@ -22,16 +22,19 @@ uint64_t shadow_content(const struct raft_entry *e)
     return sim_hash_bytes((uint64_t)e->type, e->data, e->len);
 }
 
-static void shadow_push(struct shadow_log *l, raft_term term, uint64_t content)
+static void shadow_push(struct shadow_log *l, raft_term term, uint64_t content, uint64_t len)
 {
     uint64_t before = l->n > 0 ? l->entries[l->n - 1].chain : 0;
+    uint64_t bytes = l->n > 0 ? l->entries[l->n - 1].bytes : 0;
 
     if (l->n == l->size) {
         l->size = l->size > 0 ? l->size * 2 : 256;
         l->entries = sim_realloc_n(l->entries, l->size, sizeof(*l->entries));
     }
-    l->entries[l->n++] = (struct shadow_entry){
-        .term = term, .content = content, .chain = sim_mix(sim_mix(before, term), content)};
+    l->entries[l->n++] = (struct shadow_entry){.term = term,
+                                               .content = content,
+                                               .chain = sim_mix(sim_mix(before, term), content),
+                                               .bytes = bytes + len};
 }
 
 static void shadow_batch_apply(struct shadow_log *l, struct raft_hard_state *hs,
@@ -40,7 +43,7 @@ static void shadow_batch_apply(struct shadow_log *l, struct raft_hard_state *hs,
     if (b->truncate_from != 0 && l->n >= b->truncate_from)
         l->n = b->truncate_from - 1;
     for (uint64_t i = 0; i < b->n_added; i++)
-        shadow_push(l, b->added[i].term, b->added[i].content);
+        shadow_push(l, b->added[i].term, b->added[i].content, b->added[i].bytes);
     *hs = b->hard_state;
 }
 
@@ -77,13 +80,6 @@ static void advance(struct sim_node *n, uint64_t number)
 int wal_submit(struct sim_node *n, const struct raft_ready *ready)
 {
     struct sim_wal *w = &n->wal;
-    struct store_batch batch = {.number = ready->batch,
-                                .has_hard_state = ready->hard_state_changed,
-                                .hard_state = ready->hard_state,
-                                .truncate_from = ready->truncate_from,
-                                .entries = ready->entries,
-                                .n_entries = ready->n_entries,
-                                .commit_index = ready->commit_index};
     struct shadow_batch *b = sim_alloc(sizeof(*b));
 
     *b = (struct shadow_batch){.number = ready->batch,
@@ -95,6 +91,7 @@ int wal_submit(struct sim_node *n, const struct raft_ready *ready)
     for (unsigned i = 0; i < ready->n_entries; i++) {
         b->added[i].term = ready->entries[i].id.term;
         b->added[i].content = shadow_content(&ready->entries[i]);
+        b->added[i].bytes = ready->entries[i].len;
     }
     if (w->last != NULL)
         w->last->next = b;
@@ -102,7 +99,7 @@ int wal_submit(struct sim_node *n, const struct raft_ready *ready)
         w->first = b;
     w->last = b;
     shadow_batch_apply(&w->tail, &w->tail_hard_state, b);
-    return store_submit(w->store, &batch);
+    return engine_log_submit(n->engine, ready);
 }
 
 /* ---- the log thread ---- */
@@ -130,7 +127,7 @@ static void judge_failure(struct sim_node *n, int error)
     const struct sim_wal *w = &n->wal;
 
     if (w->failing == 0 && !w->rotten && !w->lied && !fake_disk_is_off(w->disk))
-        sim_fail(n->sim, "I17",
+        sim_fail(n->sim, "DISK-21",
                  "the log of n%u failed (%d: %s) and nothing was wrong with its disk", n->i + 1,
                  error, err_text());
 }
@@ -261,7 +258,7 @@ int wal_read(struct sim_node *n, raft_index from, raft_index to, size_t bytes_ma
     MARK(n->sim, log_read_from_disk);
     if (r != 0) {
         if (!w->rotten && w->failing == 0 && !w->lied)
-            sim_fail(n->sim, "I17", "n%u cannot read %" PRIu64 " (%d: %s) from a good disk",
+            sim_fail(n->sim, "DISK-21", "n%u cannot read %" PRIu64 " (%d: %s) from a good disk",
                      n->i + 1, from, r, err_text());
         MARK(n->sim, rot_hit_running);
         n->fatal_judged = true;
@@ -273,7 +270,7 @@ int wal_read(struct sim_node *n, raft_index from, raft_index to, size_t bytes_ma
             e->id.index <= w->durable.n ? &w->durable.entries[e->id.index - 1] : NULL;
 
         if (known == NULL || known->term != e->id.term || known->content != shadow_content(e))
-            sim_fail(n->sim, "I15",
+            sim_fail(n->sim, "DISK-20",
                      "n%u read an entry %" PRIu64 " of term %" PRIu64
                      " that is not what was stored",
                      n->i + 1, e->id.index, e->id.term);
@@ -300,10 +297,9 @@ void wal_crash(struct sim_node *n, bool machine)
         (void)do_work(n, &number);
     }
     fake_disk_cut_now(w->disk);
-    store_close(w->store);
-    w->store = NULL;
+    node_close(n);
     if (fake_disk_n_open(w->disk) != 0)
-        sim_fail(s, "I16", "n%u leaves %u files open", n->i + 1, fake_disk_n_open(w->disk));
+        sim_fail(s, "CORE-4", "n%u leaves %u files open", n->i + 1, fake_disk_n_open(w->disk));
     if (machine)
         fake_disk_power_on(w->disk, NULL);
     else
@@ -348,8 +344,8 @@ void wal_create(struct sim_node *n)
         sim_fail(s, "setup", "store_create gave %d: %s", r, err_text());
     e.data = config.data;
     e.len = (uint32_t)config.len;
-    shadow_push(&w->tail, 1, shadow_content(&e));
-    shadow_push(&w->durable, 1, shadow_content(&e));
+    shadow_push(&w->tail, 1, shadow_content(&e), e.len);
+    shadow_push(&w->durable, 1, shadow_content(&e), e.len);
     w->durable_hard_state = (struct raft_hard_state){1, 0};
     w->tail_hard_state = w->durable_hard_state;
 }
@@ -358,7 +354,6 @@ void wal_done(struct sim_node *n)
 {
     struct sim_wal *w = &n->wal;
 
-    store_close(w->store);
     fake_disk_free(w->disk);
     while (w->first != NULL)
         drop_first(w);
@@ -380,7 +375,7 @@ static bool matches(const struct shadow_log *l, const struct raft_hard_state *hs
            l->entries[l->n - 1].term == term;
 }
 
-/* I15: what was found is what was durable, and perhaps some more of what was submitted. The shadow
+/* DISK-20: what was found is what was durable, and perhaps some more of what was submitted. The shadow
  * becomes it. False: neither. */
 static bool settle_shadow(struct sim_node *n, const struct store_recovered *r)
 {
@@ -402,7 +397,8 @@ static bool settle_shadow(struct sim_node *n, const struct store_recovered *r)
     w->last_work_hard_state = w->durable_hard_state;
     w->tail.n = 0;
     for (uint64_t i = 0; i < w->durable.n; i++)
-        shadow_push(&w->tail, w->durable.entries[i].term, w->durable.entries[i].content);
+        shadow_push(&w->tail, w->durable.entries[i].term, w->durable.entries[i].content,
+                    w->durable.entries[i].bytes - (i > 0 ? w->durable.entries[i - 1].bytes : 0));
     w->tail_hard_state = w->durable_hard_state;
     return true;
 }
@@ -421,7 +417,7 @@ static void read_all(struct sim_node *n)
         if (wal_read(n, from, n->wal.durable.n, 1u << 16, &arena, entries, 64, &got) != 0)
             break; /* rot; wal_read() has judged */
         if (got == 0)
-            sim_fail(n->sim, "I15", "n%u reads nothing at %" PRIu64, n->i + 1, from);
+            sim_fail(n->sim, "DISK-20", "n%u reads nothing at %" PRIu64, n->i + 1, from);
         from += got;
         arena_reset(&arena);
     }
@@ -434,15 +430,15 @@ static enum wal_boot refused(struct sim_node *n, int error)
     struct sim_wal *w = &n->wal;
 
     TRACE(s, "n%u refuses to start: %s", n->i + 1, err_text());
-    if (error == STORE_E_NO_LOG && w->wiped) {
+    if (error == ENGINE_E_LOG_LOST && w->wiped) {
         MARK(s, wiped_refused);
         return WAL_REFUSED;
     }
-    if (error == STORE_E_DAMAGED && (w->rotten || w->lied)) {
+    if (error == ENGINE_E_LOG_DAMAGED && (w->rotten || w->lied)) {
         MARK(s, rot_refused);
         return WAL_REFUSED;
     }
-    sim_fail(s, "I17", "n%u refuses an undamaged disk (%d): %s", n->i + 1, error, err_text());
+    sim_fail(s, "DISK-21", "n%u refuses an undamaged disk (%d): %s", n->i + 1, error, err_text());
 }
 
 /* The known hole (docs/ARCHITECTURE.md): damage of only the last batch looks like a torn write.
@@ -456,68 +452,81 @@ static bool hidden_rot(const struct sim_node *n, const struct store_recovered *r
             same_hard_state(&r->hard_state, &w->last_work_hard_state));
 }
 
-enum wal_boot wal_open(struct sim_node *n, raft_index applied, struct store_recovered *ret)
+bool wal_may_open(struct sim_node *n, struct store_conf *ret_conf)
 {
     struct sim *s = n->sim;
     struct sim_wal *w = &n->wal;
     bool cut = sim_below(s, STREAM_CRASH, 16 + n->i, 6) == 0;
-    struct store_conf conf;
-    int r;
 
     if (w->lied) {
         /* Success was said of what never reached the disk, then a sync failed: its owner throws it
          * away. */
-        return WAL_REFUSED;
+        return false;
     }
-    fill_conf(n, &conf);
-    conf.applied_index = applied;
+    fill_conf(n, ret_conf);
     if (cut)
         fake_disk_cut_after(w->disk, 1 + sim_below(s, STREAM_CRASH, 16 + n->i, 12));
-    r = store_open(&conf, ret, &w->store);
-    if (r > 0)
-        return refused(n, r);
-    if (r < 0) {
-        bool machine = sim_below(s, STREAM_CRASH, 16 + n->i, 2) == 0;
+    return true;
+}
 
-        if (!fake_disk_is_off(w->disk) && w->failing == 0)
-            sim_fail(s, "I15", "n%u cannot open its log (%d): %s", n->i + 1, r, err_text());
-        MARK(s, crash_in_boot);
-        if (!fake_disk_is_off(w->disk))
-            MARK(s, disk_full_at_boot);
-        fake_disk_cut_now(w->disk);
-        if (fake_disk_n_open(w->disk) != 0)
-            sim_fail(s, "I16", "n%u leaves %u files open after a failed start", n->i + 1,
-                     fake_disk_n_open(w->disk));
-        if (machine) {
-            fake_disk_power_on(w->disk, NULL);
-            state_crash(n, true);
-        } else {
-            fake_disk_restart(w->disk);
-        }
-        return WAL_AGAIN;
+enum wal_boot wal_not_open(struct sim_node *n, int refusal)
+{
+    struct sim *s = n->sim;
+    struct sim_wal *w = &n->wal;
+    bool machine;
+
+    if (refusal == ENGINE_E_HOST)
+        return WAL_REFUSED; /* wal_recovered() has judged */
+    if (refusal != ENGINE_E_LOG)
+        return refused(n, refusal);
+    machine = sim_below(s, STREAM_CRASH, 16 + n->i, 2) == 0;
+    if (!fake_disk_is_off(w->disk) && w->failing == 0)
+        sim_fail(s, "DISK-20", "n%u cannot open its log: %s", n->i + 1, err_text());
+    MARK(s, crash_in_boot);
+    if (!fake_disk_is_off(w->disk))
+        MARK(s, disk_full_at_boot);
+    fake_disk_cut_now(w->disk);
+    if (fake_disk_n_open(w->disk) != 0)
+        sim_fail(s, "CORE-4", "n%u leaves %u files open after a failed start", n->i + 1,
+                 fake_disk_n_open(w->disk));
+    if (machine) {
+        fake_disk_power_on(w->disk, NULL);
+        state_crash(n, true);
+    } else {
+        fake_disk_restart(w->disk);
     }
+    return WAL_AGAIN;
+}
+
+int wal_recovered(struct sim_node *n, const struct store_recovered *r)
+{
+    struct sim *s = n->sim;
+    struct sim_wal *w = &n->wal;
+
+    w->store = engine_store(n->engine);
     fake_disk_cut_after(w->disk, 0);
-    if (ret->torn_tail)
+    if (r->torn_tail)
         MARK(s, torn_tail);
-    if (!settle_shadow(n, ret)) {
-        if (hidden_rot(n, ret)) {
+    /* What the state machine holds was in the log. */
+    if (r->last_index < state_last_applied(n).index)
+        sim_fail(s, "DISK-20", "n%u has applied %" PRIu64 ", and starts with a log up to %" PRIu64,
+                 n->i + 1, state_last_applied(n).index, r->last_index);
+    if (!settle_shadow(n, r)) {
+        if (hidden_rot(n, r)) {
             MARK(s, rot_hidden_in_last_batch);
-            store_recovered_done(ret);
-            store_close(w->store);
-            w->store = NULL;
-            return WAL_REFUSED;
+            return 1;
         }
-        sim_fail(s, "I15",
+        sim_fail(s, "DISK-20",
                  "n%u starts with term %" PRIu64 ", vote %" PRIx64 ", log up to %" PRIu64
                  ", but term %" PRIu64 ", vote %" PRIx64 ", %" PRIu64 " were durable%s",
-                 n->i + 1, ret->hard_state.current_term, ret->hard_state.voted_for, ret->last_index,
+                 n->i + 1, r->hard_state.current_term, r->hard_state.voted_for, r->last_index,
                  w->durable_hard_state.current_term, w->durable_hard_state.voted_for, w->durable.n,
-                 ret->torn_tail ? ret->torn_text : "");
+                 r->torn_tail ? r->torn_text : "");
     }
     if (w->rotten)
         MARK(s, rot_harmless);
     read_all(n);
-    return WAL_OK;
+    return 0;
 }
 
 /* ---- damage ---- */

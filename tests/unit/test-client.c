@@ -299,7 +299,7 @@ static void client__two_nodes_that_name_each_other_are_not_asked_for_ever(void *
     struct fake_step steps_b[] = {{NULL, FAKE_REPLY, hint_a, 0}};
     struct fake_server *a = fake_start(STEPS(steps_a));
     struct fake_server *b = fake_start(STEPS(steps_b));
-    struct ridd *c = open_two(fake_address(a), fake_address(b), 400);
+    struct ridd *c = open_two(fake_address(a), fake_address(b), 2000);
 
     (void)state;
     not_leader(hint_a, sizeof(hint_a), fake_address(a));
@@ -394,7 +394,7 @@ static void client__a_lost_write_is_never_sent_again(void **state)
         const struct fake_step steps[] = {{NULL, rows[i].action, rows[i].reply, 0}};
         struct fake_server *a = fake_start(STEPS(steps));
         struct fake_server *b = fake_start(STEPS(steps));
-        struct ridd *c = open_two(fake_address(a), fake_address(b), 300);
+        struct ridd *c = open_two(fake_address(a), fake_address(b), 1500);
 
         expect_write(c, RIDD_OUTCOME_UNKNOWN, rows[i].cause, 0);
         assert_int_equal(fake_count(a, NULL), 1);
@@ -499,7 +499,7 @@ static void client__a_node_that_hangs_does_not_eat_a_read(void **state)
     static const struct fake_step steps[] = {{NULL, FAKE_REPLY, READ_OK, 0}};
     struct fake_server *hung = fake_start(STEPS(silent));
     struct fake_server *s = fake_start(STEPS(steps));
-    struct ridd *c = open_two(fake_address(hung), fake_address(s), 1000);
+    struct ridd *c = open_two(fake_address(hung), fake_address(s), 4000);
 
     (void)state;
     expect_read(c, RIDD_OK);
@@ -664,7 +664,7 @@ static void client__a_missing_quorum_says_more_than_a_dead_node(void **state)
     char dead[32];
     int fd = fake_refusing_port(dead, sizeof(dead));
     struct fake_server *s = fake_start(STEPS(steps));
-    struct ridd *c = open_two(fake_address(s), dead, 300);
+    struct ridd *c = open_two(fake_address(s), dead, 1500);
 
     (void)state;
     expect_read(c, RIDD_NETWORK);

@@ -141,15 +141,51 @@ static void host_open(struct host *h, const struct client_port_conf *conf)
     assert_true(client_port_number(h->port) > 0);
 }
 
+/* Does nothing to a host that is down already. */
+static void host_take_down(struct host *h)
+{
+    if (h->pump.base == NULL)
+        return;
+    client_port_free(h->port);
+    h->port = NULL;
+    for (unsigned i = 0; i < h->n_held; i++)
+        client_conn_release(h->held[i]);
+    h->n_held = 0;
+    buf_done(&h->lines);
+    pump_done(&h->pump);
+}
+
 static void host_close(struct host *h)
 {
     client_port_free(h->port);
     h->port = NULL;
     assert_int_equal(h->n_closed, h->n_opened);
-    for (unsigned i = 0; i < h->n_held; i++)
-        client_conn_release(h->held[i]);
-    buf_done(&h->lines);
-    pump_done(&h->pump);
+    host_take_down(h);
+}
+
+/* One for all cases and not on their stacks, so that it can be taken down after a case that
+ * failed in the middle. */
+static int case_setup(void **state)
+{
+    static struct host host;
+
+    memset(&host, 0, sizeof(host));
+    before_case_note();
+    *state = &host;
+    return 0;
+}
+
+static int case_teardown(void **state)
+{
+    struct host *h = *state;
+    const bool ended = h->pump.base == NULL;
+    unsigned n_left;
+
+    host_take_down(h);
+    n_left = after_case_sweep();
+    if (ended && n_left > 0)
+        print_error("%u descriptors were left\n", n_left);
+    return ended && n_left > 0 ? -1 : 0;
 }
 
 /* Answers and releases the oldest held line. */
@@ -197,127 +233,122 @@ static struct client_port_stats stats(const struct host *h)
 static void net_client__single_bytes(void **state)
 {
     const char text[] = "one\r\ntwo\n";
-    struct host h;
+    struct host *h = *state;
     struct raw c;
 
-    (void)state;
-    host_open(&h, &small);
-    host_connect(&h, &c);
+    host_open(h, &small);
+    host_connect(h, &c);
     for (size_t i = 0; i < sizeof(text) - 1; i++) {
-        const uint64_t before = stats(&h).bytes_in;
+        const uint64_t before = stats(h).bytes_in;
 
-        raw_send(&h.pump, &c, text + i, 1);
-        PUMP_UNTIL(&h.pump, stats(&h).bytes_in == before + 1);
-        assert_int_equal(h.n_lines, i < 4 ? 0 : i < 8 ? 1 : 2);
+        raw_send(&h->pump, &c, text + i, 1);
+        PUMP_UNTIL(&h->pump, stats(h).bytes_in == before + 1);
+        assert_int_equal(h->n_lines, i < 4 ? 0 : i < 8 ? 1 : 2);
     }
-    assert_lines(&h, "1:one\n2:two\n");
+    assert_lines(h, "1:one\n2:two\n");
     raw_close(&c);
-    host_close(&h);
+    host_close(h);
 }
 
 static void net_client__many_lines_in_one_write(void **state)
 {
     const char text[] = "a\nb\r\n\n\r\n c \nd\re\n\0z\npart";
     const char expected[] = "1:a\n2:b\n5: c \n6:d\re\n7:\0z\n";
-    struct host h;
+    struct host *h = *state;
     struct raw c;
 
-    (void)state;
-    host_open(&h, &small);
-    host_connect(&h, &c);
-    raw_send(&h.pump, &c, text, sizeof(text) - 1);
-    PUMP_UNTIL(&h.pump, h.n_lines == 5);
-    assert_int_equal(h.lines.len, sizeof(expected) - 1);
-    assert_memory_equal(h.lines.data, expected, sizeof(expected) - 1);
-    raw_send(&h.pump, &c, "ial\n", 4);
-    PUMP_UNTIL(&h.pump, h.n_lines == 6);
-    assert_memory_equal(h.lines.data + h.lines.len - 10, "8:partial\n", 10);
+    host_open(h, &small);
+    host_connect(h, &c);
+    raw_send(&h->pump, &c, text, sizeof(text) - 1);
+    PUMP_UNTIL(&h->pump, h->n_lines == 5);
+    assert_int_equal(h->lines.len, sizeof(expected) - 1);
+    assert_memory_equal(h->lines.data, expected, sizeof(expected) - 1);
+    raw_send(&h->pump, &c, "ial\n", 4);
+    PUMP_UNTIL(&h->pump, h->n_lines == 6);
+    assert_memory_equal(h->lines.data + h->lines.len - 10, "8:partial\n", 10);
     raw_close(&c);
-    PUMP_UNTIL(&h.pump, h.n_closed == 1);
-    assert_string_equal(h.why, "end of file");
-    host_close(&h);
+    PUMP_UNTIL(&h->pump, h->n_closed == 1);
+    assert_string_equal(h->why, "end of file");
+    host_close(h);
 }
 
 static void net_client__last_line_without_newline(void **state)
 {
-    struct host h;
+    struct host *h = *state;
     struct raw c;
 
-    (void)state;
-    host_open(&h, &small);
-    h.answer_bytes = 3;
-    host_connect(&h, &c);
-    raw_send(&h.pump, &c, "first\nlast", 10);
+    host_open(h, &small);
+    h->answer_bytes = 3;
+    host_connect(h, &c);
+    raw_send(&h->pump, &c, "first\nlast", 10);
     assert_int_equal(shutdown(c.fd, SHUT_WR), 0);
-    PUMP_UNTIL(&h.pump, raw_read(&c));
-    assert_lines(&h, "1:first\n2:last\n");
+    PUMP_UNTIL(&h->pump, raw_read(&c));
+    assert_lines(h, "1:first\n2:last\n");
     assert_true(c.eof);
     assert_in(&c, "rr\nrr\n");
-    assert_int_equal(h.n_closed, 1);
+    assert_int_equal(h->n_closed, 1);
     raw_close(&c);
-    host_close(&h);
+    host_close(h);
 }
 
 /* Who has closed the sending side gets all that is owed (CLIENT-10). */
 static void net_client__half_close_is_answered(void **state)
 {
-    struct host h;
+    struct host *h = *state;
     struct raw c;
 
-    (void)state;
-    host_open(&h, &small);
-    h.hold = true;
-    host_connect(&h, &c);
-    raw_send(&h.pump, &c, "a\nb\nc\n", 6);
+    host_open(h, &small);
+    h->hold = true;
+    host_connect(h, &c);
+    raw_send(&h->pump, &c, "a\nb\nc\n", 6);
     assert_int_equal(shutdown(c.fd, SHUT_WR), 0);
-    PUMP_UNTIL(&h.pump, h.n_held == 3);
-    pump_for(&h.pump, 30000);
-    assert_int_equal(h.n_closed, 0);
-    assert_false(client_port_idle(h.port));
-    settle_one(&h);
-    settle_one(&h);
-    PUMP_UNTIL(&h.pump, raw_in(&c) == 6);
-    pump_for(&h.pump, 30000);
-    assert_int_equal(h.n_closed, 0);
+    PUMP_UNTIL(&h->pump, h->n_held == 3);
+    pump_for(&h->pump, 30000);
+    assert_int_equal(h->n_closed, 0);
+    assert_false(client_port_idle(h->port));
+    settle_one(h);
+    settle_one(h);
+    PUMP_UNTIL(&h->pump, raw_in(&c) == 6);
+    pump_for(&h->pump, 30000);
+    assert_int_equal(h->n_closed, 0);
     /* The last one is released without an answer: the connection ends all the same. */
-    client_conn_release(h.held[0]);
-    h.n_held = 0;
-    PUMP_UNTIL(&h.pump, raw_read(&c));
+    client_conn_release(h->held[0]);
+    h->n_held = 0;
+    PUMP_UNTIL(&h->pump, raw_read(&c));
     assert_true(c.eof);
     assert_in(&c, "rr\nrr\n");
-    assert_int_equal(h.n_closed, 1);
-    assert_true(client_port_idle(h.port));
+    assert_int_equal(h->n_closed, 1);
+    assert_true(client_port_idle(h->port));
     raw_close(&c);
-    host_close(&h);
+    host_close(h);
 }
 
 /* More lines than in_flight before the end of file: all are answered. */
 static void net_client__half_close_beyond_in_flight(void **state)
 {
-    struct host h;
+    struct host *h = *state;
     struct raw c;
     struct buf text = BUF_INIT;
 
-    (void)state;
-    host_open(&h, &small);
-    h.hold = true;
-    host_connect(&h, &c);
+    host_open(h, &small);
+    h->hold = true;
+    host_connect(h, &c);
     for (int i = 0; i < 50; i++)
         assert_int_equal(buf_add_format(&text, "%d%s", i, i < 49 ? "\n" : ""), 0);
-    raw_send(&h.pump, &c, text.data, text.len);
+    raw_send(&h->pump, &c, text.data, text.len);
     assert_int_equal(shutdown(c.fd, SHUT_WR), 0);
     for (int i = 0; i < 50; i++) {
-        PUMP_UNTIL(&h.pump, h.n_held > 0);
-        assert_true(h.n_held <= 4);
-        settle_one(&h);
+        PUMP_UNTIL(&h->pump, h->n_held > 0);
+        assert_true(h->n_held <= 4);
+        settle_one(h);
     }
-    PUMP_UNTIL(&h.pump, raw_read(&c));
+    PUMP_UNTIL(&h->pump, raw_read(&c));
     assert_true(c.eof);
     assert_int_equal(c.in.len, 150);
-    assert_int_equal(h.n_lines, 50);
+    assert_int_equal(h->n_lines, 50);
     buf_done(&text);
     raw_close(&c);
-    host_close(&h);
+    host_close(h);
 }
 
 /* ---- the limit of a line ---- */
@@ -342,23 +373,22 @@ static void net_client__line_of_exactly_the_limit(void **state)
 {
     const size_t pieces[] = {400, 7, 1};
 
-    (void)state;
     for (size_t i = 0; i < 3; i++) {
-        struct host h;
+        struct host *h = *state;
         struct raw c;
 
-        host_open(&h, &small);
-        host_connect(&h, &c);
-        send_line_of(&h, &c, 100, "\n", pieces[i]);
-        send_line_of(&h, &c, 100, "\r\n", pieces[i]);
-        send_line_of(&h, &c, 100, "", pieces[i]);
+        host_open(h, &small);
+        host_connect(h, &c);
+        send_line_of(h, &c, 100, "\n", pieces[i]);
+        send_line_of(h, &c, 100, "\r\n", pieces[i]);
+        send_line_of(h, &c, 100, "", pieces[i]);
         assert_int_equal(shutdown(c.fd, SHUT_WR), 0);
-        PUMP_UNTIL(&h.pump, h.n_closed == 1);
-        assert_int_equal(h.n_lines, 3);
-        assert_int_equal(h.n_too_long, 0);
-        assert_int_equal(h.lines.len, 3 * (2 + 100 + 1));
+        PUMP_UNTIL(&h->pump, h->n_closed == 1);
+        assert_int_equal(h->n_lines, 3);
+        assert_int_equal(h->n_too_long, 0);
+        assert_int_equal(h->lines.len, 3 * (2 + 100 + 1));
         raw_close(&c);
-        host_close(&h);
+        host_close(h);
     }
 }
 
@@ -366,32 +396,31 @@ static void net_client__line_beyond_the_limit(void **state)
 {
     const size_t pieces[] = {400, 7, 1};
 
-    (void)state;
     for (size_t i = 0; i < 3; i++) {
-        struct host h;
+        struct host *h = *state;
         struct raw c;
 
-        host_open(&h, &small);
-        host_connect(&h, &c);
+        host_open(h, &small);
+        host_connect(h, &c);
         /* Told while the line is still coming in. */
-        send_line_of(&h, &c, 102, "", pieces[i]);
-        PUMP_UNTIL(&h.pump, h.n_too_long == 1);
-        send_line_of(&h, &c, 300, "\n", pieces[i]);
-        send_line_of(&h, &c, 0, "good\n", pieces[i]);
-        PUMP_UNTIL(&h.pump, h.n_lines == 1);
-        assert_lines(&h, "2:good\n");
-        PUMP_UNTIL(&h.pump, raw_in(&c) == 7);
-        assert_int_equal(h.n_closed, 0);
+        send_line_of(h, &c, 102, "", pieces[i]);
+        PUMP_UNTIL(&h->pump, h->n_too_long == 1);
+        send_line_of(h, &c, 300, "\n", pieces[i]);
+        send_line_of(h, &c, 0, "good\n", pieces[i]);
+        PUMP_UNTIL(&h->pump, h->n_lines == 1);
+        assert_lines(h, "2:good\n");
+        PUMP_UNTIL(&h->pump, raw_in(&c) == 7);
+        assert_int_equal(h->n_closed, 0);
         /* The second offence closes, and the error still arrives although we went on sending. */
-        send_line_of(&h, &c, 101, "\nnever\n", pieces[i]);
-        PUMP_UNTIL(&h.pump, raw_read(&c));
+        send_line_of(h, &c, 101, "\nnever\n", pieces[i]);
+        PUMP_UNTIL(&h->pump, raw_read(&c));
         assert_true(c.eof);
         assert_in(&c, "long 1\nlong 3\n");
-        assert_int_equal(h.n_lines, 1);
+        assert_int_equal(h->n_lines, 1);
         raw_close(&c);
-        PUMP_UNTIL(&h.pump, h.n_closed == 1);
-        assert_int_equal(stats(&h).n_too_long, 2);
-        host_close(&h);
+        PUMP_UNTIL(&h->pump, h->n_closed == 1);
+        assert_int_equal(stats(h).n_too_long, 2);
+        host_close(h);
     }
 }
 
@@ -400,22 +429,21 @@ static void net_client__endless_line(void **state)
 {
     struct client_port_conf conf = {.request_bytes = 10000};
     static char block[1 << 20];
-    struct host h;
+    struct host *h = *state;
     struct raw c;
 
-    (void)state;
     memset(block, 'y', sizeof(block));
-    host_open(&h, &conf);
-    host_connect(&h, &c);
+    host_open(h, &conf);
+    host_connect(h, &c);
     for (int i = 0; i < 20; i++)
-        raw_send(&h.pump, &c, block, sizeof(block));
-    PUMP_UNTIL(&h.pump, stats(&h).bytes_in == 20u << 20);
-    assert_int_equal(h.n_too_long, 1);
-    raw_send(&h.pump, &c, "\nok\n", 4);
-    PUMP_UNTIL(&h.pump, h.n_lines == 1);
-    assert_lines(&h, "2:ok\n");
+        raw_send(&h->pump, &c, block, sizeof(block));
+    PUMP_UNTIL(&h->pump, stats(h).bytes_in == 20u << 20);
+    assert_int_equal(h->n_too_long, 1);
+    raw_send(&h->pump, &c, "\nok\n", 4);
+    PUMP_UNTIL(&h->pump, h->n_lines == 1);
+    assert_lines(h, "2:ok\n");
     raw_close(&c);
-    host_close(&h);
+    host_close(h);
 }
 
 /* ---- back-pressure ---- */
@@ -424,74 +452,72 @@ static void net_client__endless_line(void **state)
 static void net_client__in_flight_stops_reading(void **state)
 {
     static char block[64 << 10];
-    struct host h;
+    struct host *h = *state;
     struct raw c;
     size_t sent = 0;
     size_t n;
 
-    (void)state;
     for (size_t i = 0; i < sizeof(block); i += 4)
         memcpy(block + i, "abc\n", 4);
-    host_open(&h, &small);
-    h.hold = true;
-    host_connect(&h, &c);
+    host_open(h, &small);
+    h->hold = true;
+    host_connect(h, &c);
     /* Until the kernel takes no more although the loop turns. */
     for (int idle = 0; idle < 30;) {
         n = raw_send_some(&c, block, sizeof(block));
         sent += n - n % 4;
         if (n % 4 != 0) {
-            raw_send(&h.pump, &c, &"abc\n"[n % 4], 4 - n % 4);
+            raw_send(&h->pump, &c, &"abc\n"[n % 4], 4 - n % 4);
             sent += 4;
         }
         idle = n > 0 ? 0 : idle + 1;
-        pump_turn(&h.pump);
+        pump_turn(&h->pump);
     }
-    assert_int_equal(h.n_lines, 4);
+    assert_int_equal(h->n_lines, 4);
     assert_true(sent > 1 << 20);
-    assert_true(stats(&h).bytes_in <= CLIENT_READ_BYTES_PER_TURN);
+    assert_true(stats(h).bytes_in <= CLIENT_READ_BYTES_PER_TURN);
     /* One reply opens one place of four, the gap. */
-    settle_one(&h);
-    PUMP_UNTIL(&h.pump, h.n_lines == 5);
-    assert_int_equal(h.n_held, 4);
+    settle_one(h);
+    PUMP_UNTIL(&h->pump, h->n_lines == 5);
+    assert_int_equal(h->n_held, 4);
     /* And now everything. */
-    while (h.n_lines < sent / 4) {
-        const unsigned before = h.n_lines;
+    while (h->n_lines < sent / 4) {
+        const unsigned before = h->n_lines;
 
-        while (h.n_held > 0)
-            settle_one(&h);
-        PUMP_UNTIL(&h.pump, h.n_lines > before);
+        while (h->n_held > 0)
+            settle_one(h);
+        PUMP_UNTIL(&h->pump, h->n_lines > before);
         (void)raw_in(&c);
-        buf_reset(&h.lines, 1 << 20);
+        buf_reset(&h->lines, 1 << 20);
         if (before > 20000)
-            h.hold = false; /* fast from here on */
+            h->hold = false; /* fast from here on */
     }
-    assert_int_equal(h.n_lines, sent / 4);
-    assert_int_equal(stats(&h).bytes_in, sent);
+    assert_int_equal(h->n_lines, sent / 4);
+    assert_int_equal(stats(h).bytes_in, sent);
     raw_close(&c);
-    host_close(&h);
+    host_close(h);
 }
 
 static void net_client__hysteresis(void **state)
 {
     struct client_port_conf conf = {.in_flight = 8};
-    struct host h;
+    struct host *h = *state;
     struct raw c;
 
-    (void)state;
-    host_open(&h, &conf);
-    h.hold = true;
-    host_connect(&h, &c);
+    host_open(h, &conf);
+    h->hold = true;
+    host_connect(h, &c);
     for (int i = 0; i < 20; i++)
-        raw_send(&h.pump, &c, "x\n", 2);
-    PUMP_UNTIL(&h.pump, h.n_lines == 8);
-    pump_for(&h.pump, 20000);
-    settle_one(&h);
-    pump_for(&h.pump, 20000);
-    assert_int_equal(h.n_lines, 8);
-    settle_one(&h);
-    PUMP_UNTIL(&h.pump, h.n_lines == 10);
+        raw_send(&h->pump, &c, "x\n", 2);
+    PUMP_UNTIL(&h->pump, h->n_lines == 8);
+    pump_for(&h->pump, 20000);
+    settle_one(h);
+    pump_for(&h->pump, 20000);
+    assert_int_equal(h->n_lines, 8);
+    settle_one(h);
+    PUMP_UNTIL(&h->pump, h->n_lines == 10);
     raw_close(&c);
-    host_close(&h);
+    host_close(h);
 }
 
 /* Lines of random length in random pieces, held and released at random: all arrive, once and in
@@ -502,12 +528,11 @@ static void net_client__random_cuts(void **state)
     struct buf text = BUF_INIT;
     struct buf expected = BUF_INIT;
     struct prng r;
-    struct host h;
+    struct host *h = *state;
     struct raw c;
     unsigned n_lines = 0;
     size_t at = 0;
 
-    (void)state;
     prng_init(&r, 42);
     while (text.len < 3u << 20) {
         size_t len = prng_below(&r, 10) == 0 ? prng_below(&r, 90000) + 1 : prng_below(&r, 100) + 1;
@@ -521,25 +546,25 @@ static void net_client__random_cuts(void **state)
         n_lines++;
         assert_int_equal(buf_add_format(&expected, "%u:%.*s\n", n_lines, (int)len, p), 0);
     }
-    host_open(&h, &conf);
-    host_connect(&h, &c);
-    while (h.n_lines < n_lines) {
+    host_open(h, &conf);
+    host_connect(h, &c);
+    while (h->n_lines < n_lines) {
         size_t piece = prng_below(&r, 3) == 0 ? prng_below(&r, 200000) : prng_below(&r, 300);
 
         if (piece > text.len - at)
             piece = text.len - at;
         at += raw_send_some(&c, text.data + at, piece);
-        h.hold = prng_below(&r, 2) == 0;
-        pump_turn(&h.pump);
-        while (h.n_held > 0 && prng_below(&r, 3) != 0)
-            settle_one(&h);
+        h->hold = prng_below(&r, 2) == 0;
+        pump_turn(&h->pump);
+        while (h->n_held > 0 && prng_below(&r, 3) != 0)
+            settle_one(h);
     }
-    assert_int_equal(h.lines.len, expected.len);
-    assert_memory_equal(h.lines.data, expected.data, expected.len);
+    assert_int_equal(h->lines.len, expected.len);
+    assert_memory_equal(h->lines.data, expected.data, expected.len);
     buf_done(&text);
     buf_done(&expected);
     raw_close(&c);
-    host_close(&h);
+    host_close(h);
 }
 
 /* Short lines that cost no hold: a turn still ends, and the others get their share. Peers and
@@ -548,33 +573,32 @@ static void net_client__one_client_cannot_hold_the_loop(void **state)
 {
     static char block[1 << 20];
     struct client_port_conf conf = {.in_flight = 4};
-    struct host h;
+    struct host *h = *state;
     struct raw flood;
     struct raw other;
     unsigned before;
 
-    (void)state;
     memset(block, '\n', sizeof(block));
     for (size_t i = 0; i < sizeof(block); i += 2)
         block[i] = 'f';
-    host_open(&h, &conf);
-    host_connect(&h, &flood);
-    host_connect(&h, &other);
+    host_open(h, &conf);
+    host_connect(h, &flood);
+    host_connect(h, &other);
     for (size_t at = 0; at < sizeof(block);) {
         at += raw_send_some(&flood, block + at, sizeof(block) - at);
-        pump_turn(&h.pump);
+        pump_turn(&h->pump);
     }
-    before = h.n_lines;
-    raw_send(&h.pump, &other, "other\n", 6);
+    before = h->n_lines;
+    raw_send(&h->pump, &other, "other\n", 6);
     for (int i = 0; i < 5; i++)
-        pump_turn(&h.pump);
-    assert_non_null(memmem(h.lines.data, h.lines.len, ":other\n", 7));
-    assert_true(h.n_lines - before < 8 * 1024 + 1);
-    PUMP_UNTIL(&h.pump, h.n_lines == sizeof(block) / 2 + 1);
-    assert_true(h.n_lines_turn_max <= 1024 + 1);
+        pump_turn(&h->pump);
+    assert_non_null(memmem(h->lines.data, h->lines.len, ":other\n", 7));
+    assert_true(h->n_lines - before < 8 * 1024 + 1);
+    PUMP_UNTIL(&h->pump, h->n_lines == sizeof(block) / 2 + 1);
+    assert_true(h->n_lines_turn_max <= 1024 + 1);
     raw_close(&flood);
     raw_close(&other);
-    host_close(&h);
+    host_close(h);
 }
 
 /* Nor can all clients together: what they may hand up in one turn is bounded, so that peers and
@@ -585,58 +609,61 @@ static void net_client__all_clients_cannot_hold_the_loop(void **state)
     static struct raw flood[80];
     const unsigned n_flood = sizeof(flood) / sizeof(flood[0]);
     struct client_port_conf conf = {.in_flight = 4};
-    struct host h;
+    struct host *h = *state;
 
-    (void)state;
     memset(block, '\n', sizeof(block));
     for (size_t i = 0; i < sizeof(block); i += 2)
         block[i] = 'f';
-    host_open(&h, &conf);
+    host_open(h, &conf);
     for (unsigned i = 0; i < n_flood; i++)
-        host_connect(&h, &flood[i]);
+        host_connect(h, &flood[i]);
     for (unsigned i = 0; i < n_flood; i++)
         assert_int_equal(raw_send_some(&flood[i], block, sizeof(block)), sizeof(block));
-    PUMP_UNTIL(&h.pump, h.n_lines == n_flood * sizeof(block) / 2);
-    assert_true(h.n_lines_turn_max < 32768 + 1024); /* the last connection ends its own share */
+    PUMP_UNTIL(&h->pump, h->n_lines == n_flood * sizeof(block) / 2);
+    assert_true(h->n_lines_turn_max < 32768 + 1024); /* the last connection ends its own share */
     for (unsigned i = 0; i < n_flood; i++)
         raw_close(&flood[i]);
-    host_close(&h);
+    host_close(h);
 }
 
 /* A client that does not read its replies is not read from, then closed (CLIENT-3). */
 static void net_client__client_that_never_reads(void **state)
 {
     const size_t reply = 256u << 10;
-    struct client_port_conf conf = {.stuck_us = 200000, .in_flight = 128};
-    struct host h;
+    struct client_port_conf conf = {.stuck_us = FAR_US, .in_flight = 128};
+    struct host *h = *state;
     struct raw c;
     size_t out_max = 0;
     size_t sent = 0;
-    uint64_t start_us;
 
-    (void)state;
-    host_open(&h, &conf);
-    h.answer_bytes = reply;
-    host_connect(&h, &c);
-    start_us = clock_mono_us();
-    while (h.n_closed == 0) {
+    host_open(h, &conf);
+    h->answer_bytes = reply;
+    host_connect(h, &c);
+    /* Until no more of it is read although the loop turns. */
+    for (unsigned idle = 0; idle < 100;) {
+        const unsigned before = h->n_lines;
+        struct buf *out;
+
         sent += raw_send_some(&c, "get\n", 4);
-        pump_turn(&h.pump);
-        if (h.n_closed == 0) {
-            struct buf *out = client_conn_out(h.last);
-
-            out_max = out->len > out_max ? out->len : out_max;
-        }
-        assert_true(clock_mono_us() - start_us < WAIT_US);
+        pump_turn(&h->pump);
+        assert_int_equal(h->n_closed, 0);
+        out = client_conn_out(h->last);
+        out_max = out->len > out_max ? out->len : out_max;
+        idle = h->n_lines > before ? 0 : idle + 1;
     }
-    assert_string_equal(h.why, "output not taken");
+    time_passes(FAR_US);
+    pump_for(&h->pump, 20000);
+    assert_int_equal(h->n_closed, 0);
+    time_passes(1);
+    PUMP_UNTIL(&h->pump, h->n_closed == 1);
+    assert_string_equal(h->why, "output not taken");
     /* buf->len counts what was sent and not yet moved out, at most as much again. */
     assert_true(out_max > CLIENT_OUT_BYTES_HIGH);
     assert_true(out_max <= 2 * (CLIENT_OUT_BYTES_HIGH + reply));
-    assert_true(h.n_lines < sent / 4 || h.n_lines < 100);
-    assert_int_equal(stats(&h).n_closed_slow, 1);
+    assert_true(h->n_lines < sent / 4 || h->n_lines < 100);
+    assert_int_equal(stats(h).n_closed_slow, 1);
     raw_close(&c);
-    host_close(&h);
+    host_close(h);
 }
 
 /* Above the high mark it is not read, below the low mark it is, and every byte arrives. */
@@ -645,26 +672,25 @@ static void net_client__slow_reader_gets_everything(void **state)
     const size_t reply = 100000;
     const unsigned n = 300;
     struct client_port_conf conf = {.in_flight = 128};
-    struct host h;
+    struct host *h = *state;
     struct raw c;
     unsigned n_sent = 0;
 
-    (void)state;
-    host_open(&h, &conf);
-    h.answer_bytes = reply;
-    host_connect(&h, &c);
+    host_open(h, &conf);
+    h->answer_bytes = reply;
+    host_connect(h, &c);
     while (n_sent < n) {
         n_sent += raw_send_some(&c, "g\n", 2) == 2;
-        pump_turn(&h.pump);
+        pump_turn(&h->pump);
     }
-    pump_for(&h.pump, 20000);
-    assert_true(h.n_lines < n);
-    PUMP_UNTIL(&h.pump, raw_in(&c) == n * reply);
-    assert_int_equal(h.n_lines, n);
-    assert_int_equal(stats(&h).bytes_out, n * reply);
-    assert_true(client_port_idle(h.port));
+    pump_for(&h->pump, 20000);
+    assert_true(h->n_lines < n);
+    PUMP_UNTIL(&h->pump, raw_in(&c) == n * reply);
+    assert_int_equal(h->n_lines, n);
+    assert_int_equal(stats(h).bytes_out, n * reply);
+    assert_true(client_port_idle(h->port));
     raw_close(&c);
-    host_close(&h);
+    host_close(h);
 }
 
 /* ---- time ---- */
@@ -672,95 +698,158 @@ static void net_client__slow_reader_gets_everything(void **state)
 /* CLIENT-2: bytes keep coming, the line does not end. */
 static void net_client__slow_loris(void **state)
 {
-    struct client_port_conf conf = {.line_us = 150000};
-    struct host h;
+    struct client_port_conf conf = {.line_us = FAR_US};
+    struct host *h = *state;
     struct raw c;
-    uint64_t start_us;
 
-    (void)state;
-    host_open(&h, &conf);
-    host_connect(&h, &c);
-    raw_send(&h.pump, &c, "whole\n", 6);
-    PUMP_UNTIL(&h.pump, h.n_lines == 1);
-    start_us = clock_mono_us();
-    PUMP_UNTIL(&h.pump, (raw_send_some(&c, "x", 1), h.n_closed == 1));
-    assert_true(clock_mono_us() - start_us >= 150000);
-    assert_string_equal(h.why, "line not completed in time");
-    assert_int_equal(stats(&h).n_closed_slow, 1);
+    host_open(h, &conf);
+    host_connect(h, &c);
+    raw_send(&h->pump, &c, "whole\n", 6);
+    PUMP_UNTIL(&h->pump, h->n_lines == 1);
+    raw_send(&h->pump, &c, "x", 1);
+    PUMP_UNTIL(&h->pump, stats(h).bytes_in == 7);
+    time_passes(FAR_US);
+    raw_send(&h->pump, &c, "x", 1);
+    PUMP_UNTIL(&h->pump, stats(h).bytes_in == 8);
+    assert_int_equal(h->n_closed, 0);
+    time_passes(1);
+    PUMP_UNTIL(&h->pump, h->n_closed == 1);
+    assert_string_equal(h->why, "line not completed in time");
+    assert_int_equal(stats(h).n_closed_slow, 1);
     raw_close(&c);
-    host_close(&h);
+    host_close(h);
+}
+
+/* A line that is late, as the proof that the port looked at the clock: who is still open after
+ * late_end() was looked at by the same tick and found in time. */
+static void late_begin(struct host *h, struct raw *late)
+{
+    host_connect(h, late);
+    raw_send(&h->pump, late, "l", 1);
+    PUMP_UNTIL(&h->pump, stats(h).bytes_in == 1);
+}
+
+static void late_end(struct host *h, struct raw *late)
+{
+    time_passes((uint64_t)FAR_US + 1);
+    PUMP_UNTIL(&h->pump, h->n_closed > 0);
+    assert_int_equal(h->n_closed, 1);
+    PUMP_UNTIL(&h->pump, raw_read(late));
+    raw_close(late);
 }
 
 /* Nor is one whose beginning came before we stopped reading for the sake of the output. */
 static void net_client__line_behind_output_is_not_late(void **state)
 {
     const size_t reply = 12u << 20; /* more than the kernel takes */
-    struct client_port_conf conf = {.line_us = 80000};
-    struct host h;
+    struct client_port_conf conf = {.line_us = FAR_US, .stuck_us = 10 * (uint64_t)FAR_US};
+    struct host *h = *state;
     struct raw c;
+    struct raw late;
 
-    (void)state;
-    host_open(&h, &conf);
-    host_connect(&h, &c);
-    raw_send(&h.pump, &c, "b", 1);
-    PUMP_UNTIL(&h.pump, stats(&h).bytes_in == 1);
-    answer(h.last, reply);
-    pump_for(&h.pump, 200000);
-    assert_int_equal(h.n_closed, 0);
-    raw_send(&h.pump, &c, "c\n", 2);
-    PUMP_UNTIL(&h.pump, raw_in(&c) == reply && h.n_lines == 1);
-    assert_lines(&h, "1:bc\n");
+    host_open(h, &conf);
+    late_begin(h, &late);
+    host_connect(h, &c);
+    raw_send(&h->pump, &c, "b", 1);
+    PUMP_UNTIL(&h->pump, stats(h).bytes_in == 2);
+    answer(h->last, reply);
+    pump_turn(&h->pump);
+    late_end(h, &late);
+    raw_send(&h->pump, &c, "c\n", 2);
+    PUMP_UNTIL(&h->pump, raw_in(&c) == reply && h->n_lines == 1);
+    assert_lines(h, "1:bc\n");
     raw_close(&c);
-    host_close(&h);
+    host_close(h);
 }
 
 /* A line that waits behind our own limit is not late. */
 static void net_client__paused_line_is_not_late(void **state)
 {
-    struct client_port_conf conf = {.line_us = 80000, .in_flight = 1};
-    struct host h;
+    struct client_port_conf conf = {.line_us = FAR_US, .in_flight = 1};
+    struct host *h = *state;
     struct raw c;
+    struct raw late;
 
-    (void)state;
-    host_open(&h, &conf);
-    h.hold = true;
-    host_connect(&h, &c);
-    raw_send(&h.pump, &c, "a\nb", 3);
-    PUMP_UNTIL(&h.pump, h.n_lines == 1);
-    pump_for(&h.pump, 200000);
-    assert_int_equal(h.n_closed, 0);
-    settle_one(&h);
-    raw_send(&h.pump, &c, "c\n", 2);
-    PUMP_UNTIL(&h.pump, h.n_lines == 2);
-    assert_lines(&h, "1:a\n2:bc\n");
+    host_open(h, &conf);
+    late_begin(h, &late);
+    h->hold = true;
+    host_connect(h, &c);
+    raw_send(&h->pump, &c, "a\nb", 3);
+    PUMP_UNTIL(&h->pump, h->n_lines == 1);
+    late_end(h, &late);
+    settle_one(h);
+    raw_send(&h->pump, &c, "c\n", 2);
+    PUMP_UNTIL(&h->pump, h->n_lines == 2);
+    assert_lines(h, "1:a\n2:bc\n");
     raw_close(&c);
-    host_close(&h);
+    host_close(h);
 }
 
 static void net_client__idle(void **state)
 {
-    struct client_port_conf conf = {.idle_us = 120000};
-    struct host h;
+    struct client_port_conf conf = {.idle_us = FAR_US};
+    struct host *h = *state;
     struct raw quiet;
     struct raw owed;
 
-    (void)state;
-    host_open(&h, &conf);
-    host_connect(&h, &quiet);
-    host_connect(&h, &owed);
-    h.hold = true;
-    raw_send(&h.pump, &owed, "x\n", 2);
-    PUMP_UNTIL(&h.pump, h.n_held == 1);
-    PUMP_UNTIL(&h.pump, h.n_closed == 1);
-    assert_string_equal(h.why, "idle");
-    PUMP_UNTIL(&h.pump, raw_read(&quiet));
-    pump_for(&h.pump, 200000);
-    assert_int_equal(h.n_closed, 1);
-    settle_one(&h);
-    PUMP_UNTIL(&h.pump, h.n_closed == 2);
+    host_open(h, &conf);
+    host_connect(h, &quiet);
+    host_connect(h, &owed);
+    h->hold = true;
+    raw_send(&h->pump, &owed, "x\n", 2);
+    PUMP_UNTIL(&h->pump, h->n_held == 1);
+    time_passes((uint64_t)FAR_US + 1);
+    /* One and the same tick looks at both. */
+    PUMP_UNTIL(&h->pump, h->n_closed > 0);
+    assert_int_equal(h->n_closed, 1);
+    assert_string_equal(h->why, "idle");
+    PUMP_UNTIL(&h->pump, raw_read(&quiet));
+    settle_one(h);
+    PUMP_UNTIL(&h->pump, raw_in(&owed) == 3);
+    time_passes((uint64_t)FAR_US + 1);
+    PUMP_UNTIL(&h->pump, h->n_closed == 2);
     raw_close(&quiet);
     raw_close(&owed);
-    host_close(&h);
+    host_close(h);
+}
+
+static struct client_conn *used_inside[2];
+
+static void act_use_others(struct host *h, struct client_conn *c)
+{
+    (void)c;
+    time_passes(1);
+    answer(used_inside[0], 3);
+    answer(used_inside[1], 3);
+    client_port_flush(h->port);
+}
+
+/* A tick closes one connection, and the host uses that moment to write to the others, before and
+ * behind it in the order of the tick: what was used after the tick looked at the clock is not old. */
+static void net_client__used_during_the_tick_is_not_idle(void **state)
+{
+    struct client_port_conf conf = {.idle_us = FAR_US};
+    struct host *h = *state;
+    struct raw c[3];
+
+    host_open(h, &conf);
+    for (int i = 0; i < 3; i++) {
+        host_connect(h, &c[i]);
+        if (i != 1)
+            used_inside[i / 2] = h->last;
+    }
+    h->act = act_use_others;
+    h->inside = INSIDE_CLOSED;
+    time_passes((uint64_t)FAR_US + 1);
+    raw_send(&h->pump, &c[0], "a\n", 2);
+    raw_send(&h->pump, &c[2], "c\n", 2);
+    PUMP_UNTIL(&h->pump, h->n_closed > 0);
+    assert_int_equal(h->n_lines, 2);
+    assert_int_equal(h->n_closed, 1);
+    PUMP_UNTIL(&h->pump, raw_in(&c[0]) == 3 && raw_in(&c[2]) == 3);
+    for (int i = 0; i < 3; i++)
+        raw_close(&c[i]);
+    host_close(h);
 }
 
 /* ---- many connections ---- */
@@ -768,30 +857,29 @@ static void net_client__idle(void **state)
 static void net_client__connection_limit(void **state)
 {
     struct client_port_conf conf = {.connections = 2};
-    struct host h;
+    struct host *h = *state;
     struct raw c[4];
 
-    (void)state;
-    host_open(&h, &conf);
-    host_connect(&h, &c[0]);
-    host_connect(&h, &c[1]);
+    host_open(h, &conf);
+    host_connect(h, &c[0]);
+    host_connect(h, &c[1]);
     for (int i = 2; i < 4; i++) {
-        raw_connect(&c[i], client_port_number(h.port));
+        raw_connect(&c[i], client_port_number(h->port));
         (void)raw_send_some(&c[i], "early\n", 6); /* unread when it is closed */
-        PUMP_UNTIL(&h.pump, raw_read(&c[i]));
+        PUMP_UNTIL(&h->pump, raw_read(&c[i]));
         assert_in(&c[i], BUSY_LINE);
         raw_close(&c[i]);
     }
-    assert_int_equal(stats(&h).n_refused, 2);
-    assert_int_equal(stats(&h).n_open, 2);
+    assert_int_equal(stats(h).n_refused, 2);
+    assert_int_equal(stats(h).n_open, 2);
     raw_close(&c[0]);
-    PUMP_UNTIL(&h.pump, h.n_closed == 1);
-    host_connect(&h, &c[2]);
-    raw_send(&h.pump, &c[2], "in\n", 3);
-    PUMP_UNTIL(&h.pump, h.n_lines == 1);
+    PUMP_UNTIL(&h->pump, h->n_closed == 1);
+    host_connect(h, &c[2]);
+    raw_send(&h->pump, &c[2], "in\n", 3);
+    PUMP_UNTIL(&h->pump, h->n_lines == 1);
     raw_close(&c[1]);
     raw_close(&c[2]);
-    host_close(&h);
+    host_close(h);
 }
 
 static rlim_t set_nofile(rlim_t n)
@@ -810,19 +898,18 @@ static void net_client__limit_leaves_descriptors_for_others(void **state)
 {
     const rlim_t before = set_nofile(FDS_RESERVED + PEER_HALF_OPEN_MAX + 3);
     struct client_port_conf conf = {.connections = 1000};
-    struct host h;
+    struct host *h = *state;
     struct raw c[4];
 
-    (void)state;
-    host_open(&h, &conf);
+    host_open(h, &conf);
     for (int i = 0; i < 3; i++)
-        host_connect(&h, &c[i]);
-    raw_connect(&c[3], client_port_number(h.port));
-    PUMP_UNTIL(&h.pump, raw_read(&c[3]));
+        host_connect(h, &c[i]);
+    raw_connect(&c[3], client_port_number(h->port));
+    PUMP_UNTIL(&h->pump, raw_read(&c[3]));
     assert_in(&c[3], BUSY_LINE);
     for (int i = 0; i < 4; i++)
         raw_close(&c[i]);
-    host_close(&h);
+    host_close(h);
     (void)set_nofile(before);
 }
 
@@ -833,27 +920,26 @@ static void net_client__descriptors_run_out(void **state)
     enum { N = 40 };
     struct client_port_conf conf = {.connections = 1000};
     const rlim_t before = set_nofile(4096);
-    struct host h;
+    struct host *h = *state;
     struct raw c[N];
     struct sockaddr_in sa;
     unsigned n_refused = 0;
     int fd_max = 0;
 
-    (void)state;
-    host_open(&h, &conf);
+    host_open(h, &conf);
     for (int i = 0; i < N; i++) {
         raw_adopt(&c[i], socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
         fd_max = c[i].fd > fd_max ? c[i].fd : fd_max;
     }
     (void)set_nofile((rlim_t)fd_max + 1 + 10);
-    sa = raw_loopback(client_port_number(h.port));
+    sa = raw_loopback(client_port_number(h->port));
     for (int i = 0; i < N; i++) {
         int r = connect(c[i].fd, (const struct sockaddr *)&sa, sizeof(sa));
 
         assert_true(r == 0 || errno == EINPROGRESS);
     }
-    PUMP_UNTIL(&h.pump, stats(&h).n_accepted + stats(&h).n_refused == N);
-    assert_int_equal(stats(&h).n_accepted, 10);
+    PUMP_UNTIL(&h->pump, stats(h).n_accepted + stats(h).n_refused == N);
+    assert_int_equal(stats(h).n_accepted, 10);
     for (int i = 0; i < N; i++) {
         if (!raw_read(&c[i]))
             continue;
@@ -861,7 +947,7 @@ static void net_client__descriptors_run_out(void **state)
         assert_in(&c[i], BUSY_LINE);
     }
     assert_int_equal(n_refused, N - 10);
-    assert_true(pump_cpu_us(&h.pump, 100000) < 50000);
+    assert_true(pump_cpu_us(&h->pump, 100000) < 50000);
 
     /* Not even the emergency descriptor helps: asleep until the timer, then well again. */
     (void)set_nofile(3);
@@ -869,17 +955,17 @@ static void net_client__descriptors_run_out(void **state)
         if (c[i].eof)
             raw_close(&c[i]);
     (void)set_nofile((rlim_t)fd_max + 1 + 10);
-    raw_connect(&c[N - 1], client_port_number(h.port));
+    raw_connect(&c[N - 1], client_port_number(h->port));
     (void)set_nofile(3);
-    assert_true(pump_cpu_us(&h.pump, 100000) < 50000);
-    assert_int_equal(h.n_opened, 10);
+    assert_true(pump_cpu_us(&h->pump, 100000) < 50000);
+    assert_int_equal(h->n_opened, 10);
     (void)set_nofile(before);
-    PUMP_UNTIL(&h.pump, h.n_opened == 11);
-    raw_send(&h.pump, &c[N - 1], "in\n", 3);
-    PUMP_UNTIL(&h.pump, h.n_lines == 1);
+    PUMP_UNTIL(&h->pump, h->n_opened == 11);
+    raw_send(&h->pump, &c[N - 1], "in\n", 3);
+    PUMP_UNTIL(&h->pump, h->n_lines == 1);
     for (int i = 0; i < N; i++)
         raw_close(&c[i]);
-    host_close(&h);
+    host_close(h);
 }
 
 static void net_client__idle_connections_cost_little(void **state)
@@ -889,10 +975,9 @@ static void net_client__idle_connections_cost_little(void **state)
     struct client_port_conf conf = {.connections = N};
     struct raw *c = calloc(N, sizeof(*c));
     struct rlimit rl;
-    struct host h;
+    struct host *h = *state;
     size_t used;
 
-    (void)state;
     assert_non_null(c);
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &rl), 0);
     if (rl.rlim_cur < 2 * N + 500) {
@@ -901,31 +986,31 @@ static void net_client__idle_connections_cost_little(void **state)
         (void)set_nofile(before);
         return;
     }
-    host_open(&h, &conf);
-    h.answer_bytes = 2000;
+    host_open(h, &conf);
+    h->answer_bytes = 2000;
     used = mallinfo2().uordblks;
     for (int i = 0; i < N; i++)
-        host_connect(&h, &c[i]);
+        host_connect(h, &c[i]);
     /* Each was used once. */
     for (int i = 0; i < N; i++) {
-        raw_send(&h.pump, &c[i], "hello", 5);
-        raw_send(&h.pump, &c[i], " there\n", 7);
+        raw_send(&h->pump, &c[i], "hello", 5);
+        raw_send(&h->pump, &c[i], " there\n", 7);
     }
-    PUMP_UNTIL(&h.pump, h.n_lines == N);
+    PUMP_UNTIL(&h->pump, h->n_lines == N);
     for (int i = 0; i < N; i++) {
-        PUMP_UNTIL(&h.pump, raw_in(&c[i]) == 2000);
+        PUMP_UNTIL(&h->pump, raw_in(&c[i]) == 2000);
         buf_done(&c[i].in);
     }
-    buf_done(&h.lines);
+    buf_done(&h->lines);
     if (!TEST_SANITIZED) {
-        PUMP_UNTIL(&h.pump, (mallinfo2().uordblks - used) / N < 1024);
+        PUMP_UNTIL(&h->pump, (mallinfo2().uordblks - used) / N < 1024);
         print_message("bytes per idle connection: %zu\n", (mallinfo2().uordblks - used) / N);
     }
-    assert_int_equal(stats(&h).n_open, N);
+    assert_int_equal(stats(h).n_open, N);
     for (int i = 0; i < N; i++)
         raw_close(&c[i]);
-    PUMP_UNTIL(&h.pump, h.n_closed == N);
-    host_close(&h);
+    PUMP_UNTIL(&h->pump, h->n_closed == N);
+    host_close(h);
     free(c);
     (void)set_nofile(before);
 }
@@ -975,33 +1060,32 @@ static void net_client__closing_inside_callbacks(void **state)
 {
     static char text[1000];
 
-    (void)state;
     memset(text, 'z', sizeof(text));
     memcpy(text, "a\nb\nc\n", 6);
     memcpy(text + 500, "\nd\ne\nf\n", 7);
     for (size_t a = 0; a < 4; a++) {
         for (int where = INSIDE_LINE; where <= INSIDE_CLOSED; where++) {
             for (int hold = 0; hold < 2; hold++) {
-                struct host h;
+                struct host *h = *state;
                 struct raw c;
                 struct raw other;
 
-                host_open(&h, &small);
-                host_connect(&h, &other);
-                h.hold = hold == 1;
-                h.act = acts[a];
-                h.inside = (enum inside)where;
-                raw_connect(&c, client_port_number(h.port));
+                host_open(h, &small);
+                host_connect(h, &other);
+                h->hold = hold == 1;
+                h->act = acts[a];
+                h->inside = (enum inside)where;
+                raw_connect(&c, client_port_number(h->port));
                 (void)raw_send_some(&c, text, sizeof(text));
                 if (where == INSIDE_CLOSED)
                     raw_close(&c);
                 /* Where the act cannot come because a hold is in the way, give way. */
-                PUMP_UNTIL(&h.pump,
-                           (h.n_held > 0 ? settle_one(&h) : (void)0, h.inside == INSIDE_NOTHING));
-                pump_for(&h.pump, 3000);
+                PUMP_UNTIL(&h->pump,
+                           (h->n_held > 0 ? settle_one(h) : (void)0, h->inside == INSIDE_NOTHING));
+                pump_for(&h->pump, 3000);
                 raw_close(&c);
                 raw_close(&other);
-                host_close(&h); /* a port freed inside is gone by now; holds outlive it */
+                host_close(h); /* a port freed inside is gone by now; holds outlive it */
             }
         }
     }
@@ -1018,144 +1102,138 @@ static void act_close_victim(struct host *h, struct client_conn *c)
 
 static void net_client__closes_another_inside(void **state)
 {
-    struct host h;
+    struct host *h = *state;
     struct raw a;
     struct raw b;
 
-    (void)state;
-    host_open(&h, &small);
-    host_connect(&h, &a);
-    victim = h.last;
-    host_connect(&h, &b);
+    host_open(h, &small);
+    host_connect(h, &a);
+    victim = h->last;
+    host_connect(h, &b);
     /* Both have lines and output waiting when one closes the other. */
-    h.answer_bytes = 5;
+    h->answer_bytes = 5;
     (void)raw_send_some(&a, "a\n", 2);
     (void)raw_send_some(&b, "b\n", 2);
-    PUMP_UNTIL(&h.pump, h.n_lines == 2);
-    h.act = act_close_victim;
-    h.inside = INSIDE_LINE;
+    PUMP_UNTIL(&h->pump, h->n_lines == 2);
+    h->act = act_close_victim;
+    h->inside = INSIDE_LINE;
     (void)raw_send_some(&b, "b\n", 2);
     (void)raw_send_some(&a, "a\n", 2);
-    PUMP_UNTIL(&h.pump, h.n_closed == 1);
-    assert_string_equal(h.why, "victim");
-    PUMP_UNTIL(&h.pump, raw_read(&a));
-    raw_send(&h.pump, &b, "b\n", 2);
-    PUMP_UNTIL(&h.pump, h.n_lines >= 4);
+    PUMP_UNTIL(&h->pump, h->n_closed == 1);
+    assert_string_equal(h->why, "victim");
+    PUMP_UNTIL(&h->pump, raw_read(&a));
+    raw_send(&h->pump, &b, "b\n", 2);
+    PUMP_UNTIL(&h->pump, h->n_lines >= 4);
     raw_close(&a);
     raw_close(&b);
-    host_close(&h);
+    host_close(h);
 }
 
 static void net_client__holds_outlive_the_connection(void **state)
 {
-    struct host h;
+    struct host *h = *state;
     struct raw c;
 
-    (void)state;
-    host_open(&h, &small);
-    h.hold = true;
-    host_connect(&h, &c);
-    raw_send(&h.pump, &c, "a\nb\nc\n", 6);
-    PUMP_UNTIL(&h.pump, h.n_held == 3);
-    client_conn_close(h.last, "gone");
-    assert_int_equal(h.n_closed, 1);
-    assert_true(client_port_idle(h.port));
-    pump_for(&h.pump, 5000);
-    assert_null(client_conn_out(h.held[0]));
-    assert_ptr_equal(client_conn_user(h.held[0]), &h);
-    assert_true(strncmp(client_conn_address(h.held[0]), "127.0.0.1:", 10) == 0);
-    settle_one(&h);
-    pump_for(&h.pump, 5000);
-    client_port_free(h.port);
-    h.port = NULL;
-    assert_null(client_conn_out(h.held[0]));
-    settle_one(&h);
+    host_open(h, &small);
+    h->hold = true;
+    host_connect(h, &c);
+    raw_send(&h->pump, &c, "a\nb\nc\n", 6);
+    PUMP_UNTIL(&h->pump, h->n_held == 3);
+    client_conn_close(h->last, "gone");
+    assert_int_equal(h->n_closed, 1);
+    assert_true(client_port_idle(h->port));
+    pump_for(&h->pump, 5000);
+    assert_null(client_conn_out(h->held[0]));
+    assert_ptr_equal(client_conn_user(h->held[0]), h);
+    assert_true(strncmp(client_conn_address(h->held[0]), "127.0.0.1:", 10) == 0);
+    settle_one(h);
+    pump_for(&h->pump, 5000);
+    client_port_free(h->port);
+    h->port = NULL;
+    assert_null(client_conn_out(h->held[0]));
+    settle_one(h);
     raw_close(&c);
-    host_close(&h); /* releases the last one */
+    host_close(h); /* releases the last one */
 }
 
 static void net_client__reset_while_owed(void **state)
 {
     const struct linger hard = {1, 0};
-    struct host h;
+    struct host *h = *state;
     struct raw c;
 
-    (void)state;
-    host_open(&h, &small);
-    h.hold = true;
-    host_connect(&h, &c);
-    raw_send(&h.pump, &c, "a\n", 2);
-    PUMP_UNTIL(&h.pump, h.n_held == 1);
+    host_open(h, &small);
+    h->hold = true;
+    host_connect(h, &c);
+    raw_send(&h->pump, &c, "a\n", 2);
+    PUMP_UNTIL(&h->pump, h->n_held == 1);
     assert_int_equal(setsockopt(c.fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard)), 0);
     raw_close(&c);
-    PUMP_UNTIL(&h.pump, h.n_closed == 1);
-    assert_non_null(strstr(h.why, "cannot read"));
-    settle_one(&h);
-    host_close(&h);
+    PUMP_UNTIL(&h->pump, h->n_closed == 1);
+    assert_non_null(strstr(h->why, "cannot read"));
+    settle_one(h);
+    host_close(h);
 }
 
 static void net_client__quiesce(void **state)
 {
-    struct host h;
+    struct host *h = *state;
     struct raw c;
     struct sockaddr_in sa;
     int fd;
 
-    (void)state;
-    host_open(&h, &small);
-    h.hold = true;
-    host_connect(&h, &c);
-    raw_send(&h.pump, &c, "a\n", 2);
-    PUMP_UNTIL(&h.pump, h.n_held == 1);
-    client_port_quiesce(h.port);
-    raw_send(&h.pump, &c, "b\n", 2);
-    pump_for(&h.pump, 20000);
-    assert_int_equal(h.n_lines, 1);
-    assert_false(client_port_idle(h.port));
-    sa = raw_loopback(client_port_number(h.port));
+    host_open(h, &small);
+    h->hold = true;
+    host_connect(h, &c);
+    raw_send(&h->pump, &c, "a\n", 2);
+    PUMP_UNTIL(&h->pump, h->n_held == 1);
+    client_port_quiesce(h->port);
+    raw_send(&h->pump, &c, "b\n", 2);
+    pump_for(&h->pump, 20000);
+    assert_int_equal(h->n_lines, 1);
+    assert_false(client_port_idle(h->port));
+    sa = raw_loopback(client_port_number(h->port));
     fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_int_equal(connect(fd, (const struct sockaddr *)&sa, sizeof(sa)), -1);
     assert_int_equal(errno, ECONNREFUSED);
     (void)close(fd);
-    settle_one(&h);
-    assert_false(client_port_idle(h.port));
-    PUMP_UNTIL(&h.pump, raw_in(&c) == 3);
-    assert_true(client_port_idle(h.port));
+    settle_one(h);
+    assert_false(client_port_idle(h->port));
+    PUMP_UNTIL(&h->pump, raw_in(&c) == 3);
+    assert_true(client_port_idle(h->port));
     raw_close(&c);
-    host_close(&h);
+    host_close(h);
 }
 
 static void net_client__new_conf_is_for_new_connections(void **state)
 {
     struct client_port_conf conf = small;
-    struct host h;
+    struct host *h = *state;
     struct raw a;
     struct raw b;
 
-    (void)state;
-    host_open(&h, &conf);
-    host_connect(&h, &a);
+    host_open(h, &conf);
+    host_connect(h, &a);
     conf.request_bytes = 10;
-    client_port_set_conf(h.port, &conf);
-    host_connect(&h, &b);
-    send_line_of(&h, &a, 50, "\n", 400);
-    PUMP_UNTIL(&h.pump, h.n_lines == 1);
-    send_line_of(&h, &b, 50, "\n", 400);
-    PUMP_UNTIL(&h.pump, h.n_too_long == 1);
+    client_port_set_conf(h->port, &conf);
+    host_connect(h, &b);
+    send_line_of(h, &a, 50, "\n", 400);
+    PUMP_UNTIL(&h->pump, h->n_lines == 1);
+    send_line_of(h, &b, 50, "\n", 400);
+    PUMP_UNTIL(&h->pump, h->n_too_long == 1);
     raw_close(&a);
     raw_close(&b);
-    host_close(&h);
+    host_close(h);
 }
 
 static void net_client__nodelay_and_cloexec(void **state)
 {
-    struct host h;
+    struct host *h = *state;
     struct raw c;
     int n_found = 0;
 
-    (void)state;
-    host_open(&h, &small);
-    host_connect(&h, &c);
+    host_open(h, &small);
+    host_connect(h, &c);
     for (int fd = 3; fd < 64; fd++) {
         struct sockaddr_in sa;
         socklen_t len = sizeof(sa);
@@ -1172,7 +1250,7 @@ static void net_client__nodelay_and_cloexec(void **state)
     }
     assert_true(n_found >= 1);
     raw_close(&c);
-    host_close(&h);
+    host_close(h);
 }
 
 static void net_client__addresses(void **state)
@@ -1208,40 +1286,43 @@ static void net_client__addresses(void **state)
     event_base_free(base);
 }
 
+#define CASE(name) cmocka_unit_test_setup_teardown(name, case_setup, case_teardown)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(net_client__single_bytes),
-        cmocka_unit_test(net_client__many_lines_in_one_write),
-        cmocka_unit_test(net_client__last_line_without_newline),
-        cmocka_unit_test(net_client__half_close_is_answered),
-        cmocka_unit_test(net_client__half_close_beyond_in_flight),
-        cmocka_unit_test(net_client__line_of_exactly_the_limit),
-        cmocka_unit_test(net_client__line_beyond_the_limit),
-        cmocka_unit_test(net_client__endless_line),
-        cmocka_unit_test(net_client__in_flight_stops_reading),
-        cmocka_unit_test(net_client__hysteresis),
-        cmocka_unit_test(net_client__random_cuts),
-        cmocka_unit_test(net_client__one_client_cannot_hold_the_loop),
-        cmocka_unit_test(net_client__all_clients_cannot_hold_the_loop),
-        cmocka_unit_test(net_client__client_that_never_reads),
-        cmocka_unit_test(net_client__slow_reader_gets_everything),
-        cmocka_unit_test(net_client__slow_loris),
-        cmocka_unit_test(net_client__paused_line_is_not_late),
-        cmocka_unit_test(net_client__line_behind_output_is_not_late),
-        cmocka_unit_test(net_client__idle),
-        cmocka_unit_test(net_client__connection_limit),
-        cmocka_unit_test(net_client__limit_leaves_descriptors_for_others),
-        cmocka_unit_test(net_client__descriptors_run_out),
-        cmocka_unit_test(net_client__idle_connections_cost_little),
-        cmocka_unit_test(net_client__closing_inside_callbacks),
-        cmocka_unit_test(net_client__closes_another_inside),
-        cmocka_unit_test(net_client__holds_outlive_the_connection),
-        cmocka_unit_test(net_client__reset_while_owed),
-        cmocka_unit_test(net_client__quiesce),
-        cmocka_unit_test(net_client__new_conf_is_for_new_connections),
-        cmocka_unit_test(net_client__nodelay_and_cloexec),
-        cmocka_unit_test(net_client__addresses),
+        CASE(net_client__single_bytes),
+        CASE(net_client__many_lines_in_one_write),
+        CASE(net_client__last_line_without_newline),
+        CASE(net_client__half_close_is_answered),
+        CASE(net_client__half_close_beyond_in_flight),
+        CASE(net_client__line_of_exactly_the_limit),
+        CASE(net_client__line_beyond_the_limit),
+        CASE(net_client__endless_line),
+        CASE(net_client__in_flight_stops_reading),
+        CASE(net_client__hysteresis),
+        CASE(net_client__random_cuts),
+        CASE(net_client__one_client_cannot_hold_the_loop),
+        CASE(net_client__all_clients_cannot_hold_the_loop),
+        CASE(net_client__client_that_never_reads),
+        CASE(net_client__slow_reader_gets_everything),
+        CASE(net_client__slow_loris),
+        CASE(net_client__paused_line_is_not_late),
+        CASE(net_client__line_behind_output_is_not_late),
+        CASE(net_client__idle),
+        CASE(net_client__used_during_the_tick_is_not_idle),
+        CASE(net_client__connection_limit),
+        CASE(net_client__limit_leaves_descriptors_for_others),
+        CASE(net_client__descriptors_run_out),
+        CASE(net_client__idle_connections_cost_little),
+        CASE(net_client__closing_inside_callbacks),
+        CASE(net_client__closes_another_inside),
+        CASE(net_client__holds_outlive_the_connection),
+        CASE(net_client__reset_while_owed),
+        CASE(net_client__quiesce),
+        CASE(net_client__new_conf_is_for_new_connections),
+        CASE(net_client__nodelay_and_cloexec),
+        CASE(net_client__addresses),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

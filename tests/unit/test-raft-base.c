@@ -1,5 +1,6 @@
 /* A log that begins above 1: what is at or below its base is committed and compacted, and
- * "compacted" is another answer than "there is none". Node 1 is real, the others are puppets. */
+ * "compacted" is another answer than "there is none" (LOG-9). Node 1 is real, the others are
+ * puppets. */
 #include "raft-fixture.h"
 
 #include "raft/log_int.h"

@@ -630,6 +630,75 @@ static void raft__transfer_to_a_dead_target_is_over_in_time(void **state)
     assert_true(fx_run_until(&fx, 10 * FX_ELECTION_US, fx_converged, NULL));
 }
 
+/* A leader of several hands over when its disk stalls, because another may have a better one.
+ * There is no other here: resigning would only add an election to the wait. */
+static void raft__lone_voter_leads_on_while_its_disk_stalls(void **state)
+{
+    struct raft_entry_id e;
+
+    (void)state;
+    fx_init(&fx, 1, 1, 1); /* a learner does not change that */
+    fx_start(&fx, 1);
+    fx_elect(&fx, 1);
+    fx.nodes[1].manual_store = true;
+    e = fx_propose(&fx, 1);
+    for (unsigned k = 0; k < 10; k++) {
+        fx.now += FX_ELECTION_US;
+        fx_tick(&fx, 1);
+        assert_int_equal(fx_role(&fx, 1), RAFT_LEADER);
+    }
+    assert_true(fx_commit(&fx, 1) < e.index); /* nothing is committed that no disk holds */
+    fx_store_all(&fx, 1);
+    assert_int_equal(fx_commit(&fx, 1), e.index);
+    assert_int_equal(fx_term(&fx, 1), 2);
+}
+
+/* One group exists; a message for another is nobody's here, whatever its term. */
+static void raft__message_of_another_group_is_invalid(void **state)
+{
+    struct raft_msg m;
+
+    (void)state;
+    fx_init(&fx, 3, 0, 1);
+    fx_start(&fx, 1);
+    m = fx_make(&fx, RAFT_MSG_HEARTBEAT, 2, 1, 7);
+    m.group = 1;
+    assert_int_equal(fx_inject(&fx, &m), RAFT_E_INVALID);
+    assert_int_equal(fx_term(&fx, 1), 1);
+    assert_int_equal(fx_count(&fx, 1, 2, FX_ANY), 0);
+    m.group = 0;
+    assert_int_equal(fx_inject(&fx, &m), 0);
+    assert_int_equal(fx_term(&fx, 1), 7);
+    assert_int_equal(fx_only(&fx, 1, 2, RAFT_MSG_HEARTBEAT_RESP)->group, 0);
+}
+
+static void raft__outcomes_have_texts(void **state)
+{
+    (void)state;
+    fx_init(&fx, 1, 0, 1);
+    for (int rc = RAFT_E_NOT_LEADER; rc <= RAFT_E_GATED; rc++)
+        assert_string_not_equal(raft_error_text(rc), "unknown");
+    assert_string_equal(raft_error_text(0), "unknown");
+    assert_string_not_equal(raft_log_error_text(RAFT_LOG_E_COMPACTED), "unknown");
+    assert_string_equal(raft_log_error_text(0), "unknown");
+}
+
+/* What a node sends is of its own group. */
+static void raft__messages_carry_the_group(void **state)
+{
+    struct raft_msg m;
+
+    (void)state;
+    fx_init(&fx, 3, 0, 1);
+    fx.nodes[1].conf.group = 5;
+    fx_start(&fx, 1);
+    m = fx_make(&fx, RAFT_MSG_HEARTBEAT, 2, 1, 7);
+    assert_int_equal(fx_inject(&fx, &m), RAFT_E_INVALID);
+    m.group = 5;
+    assert_int_equal(fx_inject(&fx, &m), 0);
+    assert_int_equal(fx_only(&fx, 1, 2, RAFT_MSG_HEARTBEAT_RESP)->group, 5);
+}
+
 /* ---- configurations in the log ---- */
 
 /* The latest configuration in the log is in force, committed or not: three of five must vote. From
@@ -977,6 +1046,10 @@ int main(void)
         T(raft__late_timeout_now_does_no_harm),
         T(raft__timeout_now_at_a_learner_does_nothing),
         T(raft__transfer_to_a_dead_target_is_over_in_time),
+        T(raft__lone_voter_leads_on_while_its_disk_stalls),
+        T(raft__message_of_another_group_is_invalid),
+        T(raft__messages_carry_the_group),
+        T(raft__outcomes_have_texts),
         T(raft__latest_configuration_is_in_force),
         T(raft__node_outside_the_configuration_does_not_campaign),
         T(raft__new_refuses_what_contradicts_itself),

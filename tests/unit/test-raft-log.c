@@ -932,6 +932,62 @@ static void raft__heartbeat_of_an_old_term_commits_nothing(void **state)
     assert_true(fx_commit(&fx, 1) <= 3);
 }
 
+/* What is stored here and not committed stays in memory, however small the cache: a leader
+ * commits from it, and followers are sent it without a look at the disk. */
+static void raft__cache_keeps_what_is_not_committed(void **state)
+{
+    raft_index committed;
+    struct raft_status s;
+
+    (void)state;
+    fx_init(&fx, 3, 0, 1);
+    fx.nodes[1].conf.cache_bytes_max = 0;
+    fx_start(&fx, 1);
+    fx_puppets_lead(&fx, 1);
+    committed = fx_commit(&fx, 1);
+    for (unsigned k = 0; k < 20; k++)
+        (void)fx_propose(&fx, 1); /* stored at once */
+    s = fx_status(&fx, 1);
+    assert_int_equal(s.last_stored, committed + 20);
+    raft_applied(fx_raft(&fx, 1), s.last_applied); /* where the cache is looked at */
+    (void)fx_drop(&fx, FX_ANY, FX_ANY, FX_ANY);
+    fx.nodes[1].n_reader_calls = 0;
+    fx_link(&fx, 1, 2, false);
+    fx_link(&fx, 1, 2, true);
+    fx_puppet_ack(&fx, 2, 1, committed); /* and on from there, all twenty */
+    assert_true(fx_count(&fx, 1, 2, RAFT_MSG_APPEND) > 0);
+    assert_int_equal(fx.nodes[1].n_reader_calls, 0);
+    fx_puppet_ack(&fx, 2, 1, committed + 20);
+    assert_int_equal(fx_commit(&fx, 1), committed + 20);
+}
+
+/* The bound on what is not committed is one on what is not committed now: whatever is committed
+ * gives its bytes back, also when much more than the bound has gone through. */
+static void raft__committed_bytes_are_given_back(void **state)
+{
+    static unsigned char data[VALUE_BYTES_MAX];
+    struct raft_entry_id id;
+    size_t total = 0;
+
+    (void)state;
+    fx_init(&fx, 3, 0, 1);
+    fx.nodes[1].conf.cache_bytes_max = 0;
+    fx_start(&fx, 1);
+    fx_puppets_lead(&fx, 1);
+    while (total < 3 * (size_t)RAFT_UNCOMMITTED_BYTES_MAX) {
+        fx.hold_turns = true;
+        for (unsigned k = 0; k < 16; k++) {
+            assert_int_equal(fx_try_propose(&fx, 1, data, sizeof(data), &id), 0);
+            total += sizeof(data);
+        }
+        fx.hold_turns = false;
+        fx_turn(&fx, 1);
+        fx_puppet_ack(&fx, 2, 1, id.index);
+        assert_int_equal(fx_commit(&fx, 1), id.index);
+        (void)fx_drop(&fx, FX_ANY, FX_ANY, FX_ANY);
+    }
+}
+
 /* ---- all of it at random ---- */
 
 static void random_step(struct prng *p)
@@ -1128,6 +1184,8 @@ int main(void)
         T(raft__learner_replicates_without_counting),
         T(raft__idle_followers_learn_what_is_committed),
         T(raft__heartbeat_of_an_old_term_commits_nothing),
+        T(raft__cache_keeps_what_is_not_committed),
+        T(raft__committed_bytes_are_given_back),
         T(raft__random_schedules_keep_the_invariants),
     };
 

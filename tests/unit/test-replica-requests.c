@@ -278,6 +278,7 @@ static bool no_appends(const struct fx *fx, const struct raft_msg *m)
 static void replica__the_gate_parks_requests(void **state)
 {
     struct ask a[3] = {{.command = BUF_INIT}};
+    struct raft_status st;
     struct fx fx;
     int l = -1;
 
@@ -298,7 +299,8 @@ static void replica__the_gate_parks_requests(void **state)
     fx_settle(&fx);
     for (int i = 0; i < 3; i++)
         assert_int_equal(a[i].rr.stage, REPLICA_WAITING);
-    assert_int_equal(fx_last_round(&fx, l), 0);
+    raft_get_status(fx_raft(&fx, l), &st);
+    assert_int_equal(st.rounds_opened, 0); /* none for a read */
     fx.pass = NULL;
     fx_advance(&fx, 2 * FX_HEARTBEAT_US);
     fx_settle(&fx);
@@ -505,7 +507,7 @@ static void replica__a_read_needs_a_round_opened_after_it_arrived(void **state)
     ask_read(&a[0], &fx, l, NULL, REPLICA_READ);
     fx_turn(&fx, l);
     first = fx_last_round(&fx, l);
-    assert_int_equal(a[0].rr.stage, REPLICA_ROUND);
+    assert_int_equal(a[0].rr.stage, REPLICA_ASKED);
     /* The second arrives while the first round is out: its acknowledgement is not one for it
      * (READ-6). */
     ask_read(&a[1], &fx, l, NULL, REPLICA_READ);
@@ -583,7 +585,7 @@ static void replica__a_read_sees_the_write_sent_before_it(void **state)
     assert_string_equal(a[2].value, "1");
     assert_true(pending(&a[0]));
     assert_true(pending(&a[1])); /* confirmed, but below its floor */
-    assert_int_equal(a[1].rr.stage, REPLICA_ROUND);
+    assert_int_equal(a[1].rr.stage, REPLICA_ASKED);
     fx_ack_append(&fx, l, f, fx_last_index(&fx, l));
     fx_turn(&fx, l);
     assert_int_equal(a[0].n_written, 1);
@@ -1407,6 +1409,45 @@ static void replica__it_counts_and_says_when_it_is_due(void **state)
     fx_done(&fx);
 }
 
+/* Two reads of one round, of which the first has a floor that is committed meanwhile: the second is
+ * confirmed with a lower index, and is queued behind the first all the same. */
+static void replica__anchors_are_waited_for_in_order(void **state)
+{
+    struct replica_session session = {{0, 0}};
+    struct ask a[3] = {{.command = BUF_INIT}};
+    struct fx fx;
+    raft_index last;
+    int l;
+
+    (void)state;
+    fx_init(&fx, 3);
+    l = fx_elect(&fx);
+    isolate(&fx, l);
+    propose_many(&fx, l, BACKLOG); /* so that one turn does not apply it all */
+    ask_write(&a[0], &fx, l, &session, "1");
+    ask_read(&a[1], &fx, l, &session, REPLICA_READ);
+    ask_read(&a[2], &fx, l, NULL, REPLICA_READ);
+    fx_turn(&fx, l);
+    fx_store(&fx, l);
+    last = fx_last_index(&fx, l);
+    fx_ack_append(&fx, l, fx_other(&fx, l), last);
+    fx_ack_round(&fx, l, fx_other(&fx, l), fx_last_round(&fx, l));
+    fx_turn(&fx, l);
+    assert_true(replica_last_applied(fx.nodes[l].replica) < last);
+    for (unsigned i = 1; i < 3; i++) {
+        assert_int_equal(a[i].rr.stage, REPLICA_CONFIRMED);
+        assert_int_equal(a[i].rr.anchor.index, last);
+    }
+    while (pending(&a[2]))
+        fx_turn(&fx, l);
+    assert_int_equal(a[0].order + 1, a[1].order);
+    assert_int_equal(a[1].order + 1, a[2].order);
+    assert_string_equal(a[1].value, "1");
+    assert_string_equal(a[2].value, "1");
+    ask_done(a, 3);
+    fx_done(&fx);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1442,6 +1483,7 @@ int main(void)
         cmocka_unit_test(replica__there_are_bounds),
         cmocka_unit_test(replica__errors_of_log_and_state_are_final),
         cmocka_unit_test(replica__it_counts_and_says_when_it_is_due),
+        cmocka_unit_test(replica__anchors_are_waited_for_in_order),
     };
 
     return cmocka_run_group_tests_name("replica-requests", tests, NULL, NULL);

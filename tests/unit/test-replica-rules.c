@@ -256,6 +256,7 @@ static void turn(struct rig *rig)
 {
     replica_turn(rig->r, rig->now);
     raft_check(replica_raft_mutable(rig->r));
+    replica_check(rig->r);
 }
 
 static void store(struct rig *rig)
@@ -302,7 +303,7 @@ static void n2_has_round(struct rig *rig, uint64_t round)
 
 static uint64_t round_of(const struct rig *rig)
 {
-    return status(rig).rounds_opened;
+    return status(rig).round;
 }
 
 /* n1 leads, its no-op is committed and applied; n2 is the other half of its quorum. */

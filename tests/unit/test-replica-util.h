@@ -56,7 +56,9 @@ struct fx_node {
     struct fx_value values[FX_KEYS_MAX];
     unsigned n_values;
     struct raft_entry_id applied;
-    const char *planted; /* every read returns this text instead */
+    const char *planted;       /* every read returns this text instead */
+    const char *planted_apply; /* only reads inside the transaction that applies do */
+    const char *planted_read;  /* only the others do */
     bool is_reading;
     bool is_writing;
     int fail_begin;
@@ -88,557 +90,58 @@ struct fx {
 
 /* ---- network ---- */
 
-static inline int fx_index_of(const struct fx *fx, raft_node_id id)
-{
-    for (int i = 0; i < fx->n; i++)
-        if (fx->nodes[i].id == id)
-            return i;
-    fail_msg("no such node");
-    return -1;
-}
-
-static inline void fx_msg_free(struct fx_msg *msg)
-{
-    for (unsigned i = 0; i < msg->m.n_entries; i++)
-        free((void *)(uintptr_t)msg->m.entries[i].data);
-    free((void *)(uintptr_t)msg->m.entries);
-    free(msg);
-}
-
-static inline void fx_copy_entry(const struct raft_entry *from, struct raft_entry *to)
-{
-    *to = *from;
-    to->data = NULL;
-    if (from->len > 0) {
-        void *data = malloc(from->len);
-
-        assert_non_null(data);
-        memcpy(data, from->data, from->len);
-        to->data = data;
-    }
-}
-
-static inline void fx_send(void *ctx, const struct raft_msg *m)
-{
-    struct fx_node *n = ctx;
-    struct fx *fx = n->fx;
-    struct fx_msg *msg = calloc(1, sizeof(*msg));
-    int to = fx_index_of(fx, m->to);
-
-    assert_non_null(msg);
-    n->n_sent++;
-    assert_true(m->from == n->id);
-    msg->m = *m;
-    if (m->n_entries > 0) {
-        struct raft_entry *entries = calloc(m->n_entries, sizeof(*entries));
-
-        assert_non_null(entries);
-        for (unsigned i = 0; i < m->n_entries; i++)
-            fx_copy_entry(&m->entries[i], &entries[i]);
-        msg->m.entries = entries;
-    }
-    if (fx->cut[n->i] || fx->cut[to] || (fx->pass != NULL && !fx->pass(fx, m))) {
-        fx_msg_free(msg);
-        return;
-    }
-    *fx->last = msg;
-    fx->last = &msg->next;
-}
-
 /* Forgets what is under way. */
-static inline void fx_lose(struct fx *fx)
-{
-    while (fx->first != NULL) {
-        struct fx_msg *msg = fx->first;
-
-        fx->first = msg->next;
-        fx_msg_free(msg);
-    }
-    fx->last = &fx->first;
-}
-
+void fx_lose(struct fx *fx);
 /* What is under way now arrives, in order. Returns how many messages that were. */
-static inline unsigned fx_deliver(struct fx *fx)
-{
-    struct fx_msg *msg = fx->first;
-    unsigned n = 0;
-
-    fx->first = NULL;
-    fx->last = &fx->first;
-    while (msg != NULL) {
-        struct fx_msg *next = msg->next;
-
-        assert_int_equal(
-            replica_step(fx->nodes[fx_index_of(fx, msg->m.to)].replica, &msg->m, fx->now_us), 0);
-        fx_msg_free(msg);
-        msg = next;
-        n++;
-    }
-    return n;
-}
-
+unsigned fx_deliver(struct fx *fx);
 /* How many of a type are under way. */
-static inline unsigned fx_n_under_way(const struct fx *fx, enum raft_msg_type type)
-{
-    unsigned n = 0;
-
-    for (const struct fx_msg *msg = fx->first; msg != NULL; msg = msg->next)
-        n += msg->m.type == type;
-    return n;
-}
+unsigned fx_n_under_way(const struct fx *fx, enum raft_msg_type type);
 
 /* ---- log ---- */
 
-static inline int fx_log_submit(void *ctx, const struct raft_ready *ready)
-{
-    struct fx_node *n = ctx;
-
-    if (n->fail_submit != 0)
-        return n->fail_submit;
-    assert_true(ready->batch == n->submitted + 1);
-    n->submitted = ready->batch;
-    if (ready->truncate_from != 0) {
-        assert_true(ready->truncate_from <= n->log_last);
-        while (n->log_last >= ready->truncate_from)
-            free((void *)(uintptr_t)n->log[--n->log_last].data);
-    }
-    for (unsigned i = 0; i < ready->n_entries; i++) {
-        assert_true(ready->entries[i].id.index == n->log_last + 1);
-        if (n->log_last == n->log_size) {
-            n->log_size = n->log_size > 0 ? n->log_size * 2 : 256;
-            n->log = realloc(n->log, n->log_size * sizeof(*n->log));
-            assert_non_null(n->log);
-        }
-        fx_copy_entry(&ready->entries[i], &n->log[n->log_last++]);
-    }
-    return 0;
-}
-
-static inline int fx_log_read(void *ctx, raft_index from, raft_index to, size_t bytes_max,
-                              struct arena *arena, struct raft_entry *ret_entries, unsigned n_max,
-                              unsigned *ret_n)
-{
-    const struct fx_node *n = ctx;
-    size_t bytes = 0;
-    unsigned k = 0;
-
-    (void)arena;
-    assert_true(from >= 1 && from <= to && to <= n->log_last);
-    while (k < n_max && from + k <= to && (k == 0 || bytes < bytes_max)) {
-        ret_entries[k] = n->log[from + k - 1]; /* what is in there stays */
-        bytes += ret_entries[k++].len;
-    }
-    *ret_n = k;
-    return 0;
-}
-
 /* Every batch up to this one is durable. */
-static inline void fx_store_to(struct fx *fx, int i, uint64_t batch)
-{
-    struct fx_node *n = &fx->nodes[i];
-
-    assert_true(batch <= n->submitted);
-    if (batch == n->stored)
-        return;
-    n->stored = batch;
-    replica_stored(n->replica, batch, fx->now_us);
-}
-
-static inline void fx_store(struct fx *fx, int i)
-{
-    fx_store_to(fx, i, fx->nodes[i].submitted);
-}
+void fx_store_to(struct fx *fx, int i, uint64_t batch);
+void fx_store(struct fx *fx, int i);
 
 /* ---- state ---- */
 
-static inline struct fx_value *fx_find(struct fx_node *n, struct wire_slice key)
-{
-    for (unsigned i = 0; i < n->n_values; i++)
-        if (n->values[i].key_len == key.len && memcmp(n->values[i].key, key.data, key.len) == 0)
-            return &n->values[i];
-    return NULL;
-}
-
-static inline void fx_set(struct fx_node *n, struct wire_slice key, struct wire_slice text,
-                          raft_index index)
-{
-    struct fx_value *v = fx_find(n, key);
-
-    if (v == NULL) {
-        assert_true(n->n_values < FX_KEYS_MAX);
-        v = &n->values[n->n_values++];
-        memset(v, 0, sizeof(*v));
-        memcpy(v->key, key.data, key.len);
-        v->key_len = key.len;
-        v->create_index = index;
-    }
-    free(v->text);
-    v->text = malloc(text.len + 1);
-    assert_non_null(v->text);
-    memcpy(v->text, text.data, text.len);
-    v->text[text.len] = '\0';
-    v->len = text.len;
-    v->modify_index = index;
-    v->version++;
-}
-
-static inline int fx_begin(void *ctx)
-{
-    struct fx_node *n = ctx;
-
-    assert_false(n->is_writing);
-    n->is_writing = n->fail_begin == 0;
-    return n->fail_begin;
-}
-
-static inline int fx_apply(void *ctx, const struct raft_entry *e, struct command_result *ret)
-{
-    struct fx_node *n = ctx;
-    struct command c;
-    struct fx_value *v;
-
-    assert_true(n->is_writing);
-    assert_true(e->id.index == n->applied.index + 1);
-    if (n->fail_apply != 0)
-        return n->fail_apply;
-    n->applied = e->id;
-    *ret = (struct command_result){.index = e->id.index};
-    if (e->type != RAFT_ENTRY_COMMAND)
-        return 0;
-    if (command_decode(e->data, e->len, &c) != 0) {
-        ret->status = COMMAND_INVALID;
-        return 0;
-    }
-    v = fx_find(n, c.key);
-    switch (c.op) {
-    case COMMAND_WRITE:
-        fx_set(n, c.key, c.value, e->id.index);
-        break;
-    case COMMAND_CAS:
-        if (v == NULL && (c.flags & COMMAND_FLAG_CREATE_IF_NOT_EXISTS) == 0)
-            ret->status = COMMAND_KEY_NOT_FOUND;
-        else if (v != NULL && !wire_value_equal(c.from, (struct wire_slice){v->text, v->len}))
-            ret->status = COMMAND_PRECONDITION_FAILED;
-        else
-            fx_set(n, c.key, c.value, e->id.index);
-        break;
-    case COMMAND_DELETE:
-        ret->existed = v != NULL;
-        if (v != NULL) {
-            free(v->text);
-            *v = n->values[--n->n_values];
-        }
-        break;
-    }
-    return 0;
-}
-
-static inline int fx_look(struct fx_node *n, struct wire_slice key, struct command_value *ret)
-{
-    const struct fx_value *v = fx_find(n, key);
-
-    if (n->fail_get != 0)
-        return n->fail_get;
-    memset(ret, 0, sizeof(*ret));
-    if (n->planted != NULL) {
-        ret->exists = true;
-        ret->text = (struct wire_slice){n->planted, strlen(n->planted)};
-    } else if (v != NULL) {
-        ret->exists = true;
-        ret->text = (struct wire_slice){v->text, v->len};
-        ret->create_index = v->create_index;
-        ret->modify_index = v->modify_index;
-        ret->version = v->version;
-    }
-    return 0;
-}
-
-static inline int fx_apply_get(void *ctx, struct wire_slice key, struct command_value *ret)
-{
-    struct fx_node *n = ctx;
-
-    assert_true(n->is_writing);
-    return fx_look(n, key, ret);
-}
-
-static inline int fx_commit(void *ctx)
-{
-    struct fx_node *n = ctx;
-
-    assert_true(n->is_writing);
-    n->is_writing = false;
-    return n->fail_commit;
-}
-
-static inline void fx_abort(void *ctx)
-{
-    ((struct fx_node *)ctx)->is_writing = false;
-}
-
-static inline int fx_read_begin(void *ctx, struct raft_entry_id *ret_last_applied)
-{
-    struct fx_node *n = ctx;
-
-    assert_false(n->is_reading);
-    if (n->fail_read != 0)
-        return n->fail_read;
-    n->is_reading = true;
-    *ret_last_applied = n->applied;
-    return 0;
-}
-
-static inline int fx_get(void *ctx, struct wire_slice key, struct command_value *ret)
-{
-    struct fx_node *n = ctx;
-
-    assert_true(n->is_reading); /* within the transaction, never outside */
-    return fx_look(n, key, ret);
-}
-
-static inline void fx_read_end(void *ctx)
-{
-    struct fx_node *n = ctx;
-
-    assert_true(n->is_reading);
-    n->is_reading = false;
-}
-
-static inline void fx_fatal(void *ctx, int error, const char *what)
-{
-    struct fx_node *n = ctx;
-
-    assert_non_null(what);
-    n->n_fatal++;
-    n->fatal_error = error;
-}
+/* What this node's state holds under the key; NULL: nothing. */
+struct fx_value *fx_find(struct fx_node *n, struct wire_slice key);
 
 /* ---- birth and death ---- */
 
-static inline void fx_start_node(struct fx *fx, int i, const struct raft_configuration *c)
-{
-    static const struct raft_term_range terms[] = {{1, 1}};
-    struct raft_config_at config = {.index = 1, .configuration = *c};
-    struct fx_node *n = &fx->nodes[i];
-    struct replica_conf conf = {.start = {.hard_state = {1, 0},
-                                          .last_index = 1,
-                                          .commit_index = 1,
-                                          .terms = terms,
-                                          .n_terms = 1,
-                                          .configs = &config,
-                                          .n_configs = 1}};
-    struct replica_ops ops = {.ctx = n,
-                              .log_submit = fx_log_submit,
-                              .log_reader = {fx_log_read, n},
-                              .state_begin = fx_begin,
-                              .state_apply = fx_apply,
-                              .state_apply_get = fx_apply_get,
-                              .state_commit = fx_commit,
-                              .state_abort = fx_abort,
-                              .state_read_begin = fx_read_begin,
-                              .state_get = fx_get,
-                              .state_read_end = fx_read_end,
-                              .send = fx_send,
-                              .fatal = fx_fatal};
-    cleanup_buf struct buf payload = BUF_INIT;
-    struct raft_entry first = {.id = {1, 1}, .type = RAFT_ENTRY_CONFIG};
-
-    assert_int_equal(raft_configuration_encode(c, &payload), 0);
-    first.data = payload.data;
-    first.len = (uint32_t)payload.len;
-    n->log_size = 256;
-    n->log = calloc(n->log_size, sizeof(*n->log));
-    assert_non_null(n->log);
-    fx_copy_entry(&first, &n->log[n->log_last++]);
-    raft_conf_init(&conf.raft);
-    conf.raft.id = n->id;
-    conf.raft.seed = 7u + (unsigned)i;
-    conf.raft.election_timeout_us = FX_ELECTION_US;
-    conf.raft.heartbeat_us = FX_HEARTBEAT_US;
-    assert_int_equal(replica_new(&conf, &ops, fx->now_us, &n->replica), 0);
-}
-
-static inline void fx_init(struct fx *fx, int n)
-{
-    static const char *const names[] = {"n1", "n2", "n3"};
-    struct raft_configuration c;
-
-    memset(fx, 0, sizeof(*fx));
-    fx->n = n;
-    fx->now_us = 1000000;
-    fx->last = &fx->first;
-    raft_configuration_init(&c);
-    for (int i = 0; i < n; i++)
-        assert_int_equal(raft_configuration_add(&c, raft_founder_id(names[i]), names[i], RAFT_VOTER, "", names[i]), 0);
-    for (int i = 0; i < n; i++) {
-        fx->nodes[i].fx = fx;
-        fx->nodes[i].i = i;
-        fx->nodes[i].id = raft_founder_id(names[i]);
-    }
-    for (int i = 0; i < n; i++)
-        fx_start_node(fx, i, &c);
-}
-
-static inline void fx_done(struct fx *fx)
-{
-    for (int i = 0; i < fx->n; i++) {
-        struct fx_node *n = &fx->nodes[i];
-
-        replica_free(n->replica);
-        while (n->log_last > 0)
-            free((void *)(uintptr_t)n->log[--n->log_last].data);
-        free(n->log);
-        for (unsigned k = 0; k < n->n_values; k++)
-            free(n->values[k].text);
-    }
-    fx_lose(fx);
-}
+/* n1 .. nN, all voters; nobody leads yet. */
+void fx_init(struct fx *fx, int n);
+void fx_done(struct fx *fx);
 
 /* ---- driving ---- */
 
-static inline const struct raft *fx_raft(const struct fx *fx, int i)
-{
-    return replica_raft(fx->nodes[i].replica);
-}
-
-static inline void fx_turn(struct fx *fx, int i)
-{
-    struct fx_node *n = &fx->nodes[i];
-
-    replica_turn(n->replica, fx->now_us);
-    raft_check(replica_raft_mutable(n->replica));
-    assert_false(n->is_reading);
-    assert_false(n->is_writing);
-}
-
+const struct raft *fx_raft(const struct fx *fx, int i);
+/* One turn, and everything that must hold after it. */
+void fx_turn(struct fx *fx, int i);
 /* Until nothing moves any more at this time: turns, disks that are not held, messages. */
-static inline void fx_settle(struct fx *fx)
-{
-    for (int rounds = 0; rounds < 10000; rounds++) {
-        bool moved = fx_deliver(fx) > 0;
-
-        for (int i = 0; i < fx->n; i++) {
-            struct fx_node *n = &fx->nodes[i];
-
-            fx_turn(fx, i);
-            if (!n->holds_store && n->stored != n->submitted && n->n_fatal == 0) {
-                fx_store(fx, i);
-                moved = true;
-            }
-            moved = moved || fx->first != NULL ||
-                    (replica_deadline_us(n->replica) == 0 && n->n_fatal == 0);
-        }
-        if (!moved)
-            return;
-    }
-    fail_msg("it never settles");
-}
-
+void fx_settle(struct fx *fx);
 /* In steps, so that nobody misses a heartbeat. */
-static inline void fx_advance(struct fx *fx, uint64_t us)
-{
-    uint64_t until_us = fx->now_us + us;
-
-    while (fx->now_us < until_us) {
-        fx->now_us += until_us - fx->now_us < 10000u ? until_us - fx->now_us : 10000u;
-        fx_settle(fx);
-    }
-}
-
+void fx_advance(struct fx *fx, uint64_t us);
 /* Without anybody being told: the next turn sees it. */
-static inline void fx_pass_time(struct fx *fx, uint64_t us)
-{
-    fx->now_us += us;
-}
-
+void fx_pass_time(struct fx *fx, uint64_t us);
 /* A leader that can serve; -1: none. */
-static inline int fx_leader(const struct fx *fx)
-{
-    for (int i = 0; i < fx->n; i++)
-        if (!fx->cut[i] && raft_can_serve(fx_raft(fx, i)))
-            return i;
-    return -1;
-}
-
-static inline int fx_elect(struct fx *fx)
-{
-    for (int i = 0; i < 1000; i++) {
-        if (fx_leader(fx) >= 0)
-            return fx_leader(fx);
-        fx_advance(fx, 10000);
-    }
-    fail_msg("nobody is elected");
-    return -1;
-}
-
-static inline int fx_other(const struct fx *fx, int i)
-{
-    return (i + 1) % fx->n;
-}
+int fx_leader(const struct fx *fx);
+int fx_elect(struct fx *fx);
+int fx_other(const struct fx *fx, int i);
 
 /* ---- messages by hand ---- */
 
 /* As if a leader of a higher term had sent a heartbeat: this one steps down in the next turn. Only
  * for a node that is cut off from then on: there is no such leader. */
-static inline void fx_depose(struct fx *fx, int i, int by)
-{
-    struct raft_msg m = {.type = RAFT_MSG_HEARTBEAT,
-                         .from = fx->nodes[by].id,
-                         .to = fx->nodes[i].id,
-                         .term = raft_get_term(fx_raft(fx, i)) + 1};
-
-    assert_int_equal(replica_step(fx->nodes[i].replica, &m, fx->now_us), 0);
-}
-
+void fx_depose(struct fx *fx, int i, int by);
 /* As if `by` had refused something in a higher term: nobody is known to lead it. */
-static inline void fx_outdate(struct fx *fx, int i, int by)
-{
-    struct raft_msg m = {.type = RAFT_MSG_HEARTBEAT_RESP,
-                         .from = fx->nodes[by].id,
-                         .to = fx->nodes[i].id,
-                         .term = raft_get_term(fx_raft(fx, i)) + 1,
-                         .reject = true};
-
-    assert_int_equal(replica_step(fx->nodes[i].replica, &m, fx->now_us), 0);
-}
-
+void fx_outdate(struct fx *fx, int i, int by);
 /* The acknowledgement of a round by `from`. */
-static inline void fx_ack_round(struct fx *fx, int i, int from, uint64_t round)
-{
-    struct raft_msg m = {.type = RAFT_MSG_HEARTBEAT_RESP,
-                         .from = fx->nodes[from].id,
-                         .to = fx->nodes[i].id,
-                         .term = raft_get_term(fx_raft(fx, i)),
-                         .round = round};
-
-    assert_int_equal(replica_step(fx->nodes[i].replica, &m, fx->now_us), 0);
-}
-
+void fx_ack_round(struct fx *fx, int i, int from, uint64_t round);
 /* The acknowledgement of entries by `from`. */
-static inline void fx_ack_append(struct fx *fx, int i, int from, raft_index index)
-{
-    struct raft_msg m = {.type = RAFT_MSG_APPEND_RESP,
-                         .from = fx->nodes[from].id,
-                         .to = fx->nodes[i].id,
-                         .term = raft_get_term(fx_raft(fx, i)),
-                         .index = index};
-
-    assert_int_equal(replica_step(fx->nodes[i].replica, &m, fx->now_us), 0);
-}
-
-static inline uint64_t fx_last_round(const struct fx *fx, int i)
-{
-    struct raft_status st;
-
-    raft_get_status(fx_raft(fx, i), &st);
-    return st.rounds_opened;
-}
-
-static inline raft_index fx_last_index(const struct fx *fx, int i)
-{
-    struct raft_status st;
-
-    raft_get_status(fx_raft(fx, i), &st);
-    return st.last_index;
-}
+void fx_ack_append(struct fx *fx, int i, int from, raft_index index);
+uint64_t fx_last_round(const struct fx *fx, int i);
+raft_index fx_last_index(const struct fx *fx, int i);
 
 #endif

@@ -180,6 +180,7 @@ static void turn(struct rig *rig)
 {
     replica_turn(rig->r, rig->now);
     raft_check(replica_raft_mutable(rig->r));
+    replica_check(rig->r);
 }
 
 static void store(struct rig *rig)
@@ -433,7 +434,7 @@ static void replica__compare_ends_with_the_leadership(void **state)
         raft_get_status(replica_raft(rig.r), &st);
         from_n2(&rig, (struct raft_msg){.type = RAFT_MSG_HEARTBEAT_RESP,
                                         .term = term_of(&rig),
-                                        .round = st.rounds_opened});
+                                        .round = st.round});
         turn(&rig);
     }
     assert_int_equal(service_n_pending(s), 0);

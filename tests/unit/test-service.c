@@ -1191,6 +1191,38 @@ static void service__compare_finds_a_lying_state(void **state)
     }
 }
 
+/* Either method alone: what the other one saw does not cover for it. */
+static void service__compare_finds_the_method_that_lies(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) {
+        struct host h;
+        struct conn *c;
+        json_t *root;
+        const json_t *methods;
+        int l;
+
+        host_init(&h, 3);
+        l = fx_elect(&h.fx);
+        c = conn_open(&h, l);
+        if (i == 0)
+            h.fx.nodes[l].planted_read = "0";
+        else
+            h.fx.nodes[l].planted_apply = "0";
+        say(c,
+            "{\"type\":\"compare_read_methods\",\"msg_id\":1,\"num_reads\":10,\"verbose\":true}");
+        settle(&h);
+        root = compare_result(c);
+        methods = json_object_get(root, "methods");
+        assert_true(json_is_false(json_object_get(root, "both_linearizable")));
+        for (unsigned k = 0; k < 2; k++)
+            assert_true((int_of(json_array_get(methods, k), "stale") >= 10) == (k == i));
+        assert_string_equal(h.last_event, "compare_violation");
+        json_decref(root);
+        host_done(&h);
+    }
+}
+
 /* Local reads promise nothing: their stale answers are counted, and do not spoil the verdict of the
  * two. */
 static void service__compare_does_not_judge_local_reads(void **state)
@@ -1338,6 +1370,7 @@ int main(void)
         cmocka_unit_test(service__compare_counts_what_it_did),
         cmocka_unit_test(service__compare_measures_right),
         cmocka_unit_test(service__compare_finds_a_lying_state),
+        cmocka_unit_test(service__compare_finds_the_method_that_lies),
         cmocka_unit_test(service__compare_does_not_judge_local_reads),
         cmocka_unit_test(service__compare_ends_with_the_leadership),
         cmocka_unit_test(service__compare_runs_one_at_a_time_and_stops_with_its_client),

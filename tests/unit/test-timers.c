@@ -29,7 +29,7 @@ static uint64_t latest_us(const struct node *node)
 
 static uint64_t deadline_of(const struct list *node)
 {
-    return list_entry(node, const struct node, timer)->deadline_us;
+    return list_entry_const(node, struct node, timer)->deadline_us;
 }
 
 static unsigned expire(struct timers *t, uint64_t now_us)
@@ -120,6 +120,7 @@ static void timers__following_the_next_time_finds_each(void **state)
     timers_init(&t, now_us);
     for (unsigned i = 0; i < 3; i++) {
         nodes[i].deadline_us = deadlines[i];
+        list_init(&nodes[i].timer);
         timers_add(&t, &nodes[i].timer, deadlines[i]);
     }
     for (unsigned i = 0; i < 3; i++) {
@@ -144,6 +145,7 @@ static void timers__a_long_pause_hands_out_everything(void **state)
     timers_init(&t, 0);
     for (unsigned i = 0; i < N_NODES; i++) {
         nodes[i].deadline_us = 1 + i * 7919u;
+        list_init(&nodes[i].timer);
         timers_add(&t, &nodes[i].timer, nodes[i].deadline_us);
     }
     assert_int_equal(expire(&t, UINT64_MAX / 2), N_NODES);

@@ -1,0 +1,107 @@
+/* What can only be judged when the whole file is read: what is missing, which node this is, and
+ * how values stand to each other. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "conf/reading_int.h"
+
+#include "base/banned.h"
+
+static size_t key_at(enum conf_section section, const char *name)
+{
+    const struct conf_key *k = conf_find_key(section, name);
+
+    rid_assert(k != NULL);
+    return (size_t)(k - conf_keys);
+}
+
+static int peer_order(const void *a, const void *b)
+{
+    const struct conf_peer *p = a;
+    const struct conf_peer *q = b;
+
+    return strcmp(p->name, q->name);
+}
+
+static void finish_timing(struct reading *rd)
+{
+    size_t heartbeat = key_at(CONF_RAFT, "heartbeat_ms");
+    size_t election = key_at(CONF_RAFT, "election_ms");
+    unsigned line =
+        rd->key_lines[heartbeat] != 0 ? rd->key_lines[heartbeat] : rd->key_lines[election];
+
+    if (rd->key_bad[heartbeat] || rd->key_bad[election])
+        return;
+    /* With less than three heartbeats to a timeout one lost message starts elections (VOTE-8). */
+    if (rd->c->heartbeat_us > rd->c->election_us / 3)
+        conf_problem_add(rd, line, "heartbeat_ms = %llu is more than a third of election_ms = %llu",
+                         (unsigned long long)(rd->c->heartbeat_us / 1000),
+                         (unsigned long long)(rd->c->election_us / 1000));
+}
+
+static void finish_self(struct reading *rd, const char *id, bool need_self)
+{
+    struct conf *c = rd->c;
+    size_t id_key = key_at(CONF_NODE, "id");
+    char dir[PATH_MAX];
+    char esc[LOG_ESC_BUF];
+    char adv[CONF_ADVICE_BUF];
+    const char *wrong;
+    unsigned line = 0;
+    const char *source = "--id";
+
+    if (id == NULL) {
+        if (rd->key_bad[id_key])
+            return;
+        if (rd->id[0] != '\0') {
+            id = rd->id;
+            line = rd->key_lines[id_key];
+            source = "id";
+        }
+    }
+    if (id == NULL) {
+        if (need_self)
+            conf_problem_add(rd, 0,
+                             "which node this is was not said: give --id NAME or 'id' in [node]%s",
+                             rd->peers_cut || c->n_peers == 0 ? "" : conf_list_peers(adv, c));
+        return;
+    }
+    for (unsigned i = 0; i < c->n_peers; i++)
+        if (strcmp(c->peers[i].name, id) == 0)
+            c->self = &c->peers[i];
+    if (c->self == NULL) {
+        if (need_self && !rd->peers_cut && c->n_peers > 0)
+            conf_problem_add(rd, line, "%s %s is not in [peers]%s", source,
+                             log_esc(esc, sizeof(esc), id, strlen(id)), conf_list_peers(adv, c));
+        return;
+    }
+    wrong = conf_expand_dir(c->data_dir, c->self->name, dir, sizeof(dir));
+    if (wrong != NULL)
+        conf_problem_add(rd, rd->key_lines[key_at(CONF_NODE, "data_dir")],
+                         "data_dir for node '%s' %s", c->self->name, wrong);
+    else
+        (void)snprintf(c->data_dir, sizeof(c->data_dir), "%s", dir);
+}
+
+void conf_finish(struct reading *rd, const char *id, bool need_self)
+{
+    struct conf *c = rd->c;
+
+    if (rd->section_lines[CONF_CLUSTER] == 0 && !rd->section_meant[CONF_CLUSTER])
+        conf_problem_add(rd, 0,
+                         "section [cluster] is missing: it names the cluster ('name = example')");
+    else if (rd->section_lines[CONF_CLUSTER] != 0 &&
+             rd->key_lines[key_at(CONF_CLUSTER, "name")] == 0)
+        conf_problem_add(rd, rd->section_lines[CONF_CLUSTER], "[cluster] has no 'name'");
+    if (rd->section_lines[CONF_PEERS] == 0 && !rd->section_meant[CONF_PEERS])
+        conf_problem_add(
+            rd, 0, "section [peers] is missing: one line per node ('n1 = host:port host:port')");
+    else if (rd->section_lines[CONF_PEERS] != 0 && !rd->peers_any)
+        conf_problem_add(rd, rd->section_lines[CONF_PEERS], "[peers] names no node");
+    if (c->n_peers > 1)
+        qsort(c->peers, c->n_peers, sizeof(c->peers[0]), peer_order);
+    finish_timing(rd);
+    finish_self(rd, id, need_self);
+}

@@ -1,0 +1,221 @@
+/* The options of ridctl: what each sets, and which of them a verb takes. */
+#include <errno.h>
+#include <getopt.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ctl/command_line_int.h"
+
+#include "base/banned.h"
+
+/* Options with no letter of their own. */
+enum {
+    OPT_JSON = 256,
+    OPT_RAW,
+    OPT_VIA,
+    OPT_CREATE,
+    OPT_INT_KEY,
+    OPT_JSON_VALUE,
+    OPT_CONCURRENCY,
+    OPT_METHODS,
+    OPT_VERSION,
+};
+
+static const char letters[] = ":e:c:t:n:vh";
+
+static const struct option long_options[] = {
+    {"endpoints", required_argument, NULL, 'e'},
+    {"config", required_argument, NULL, 'c'},
+    {"timeout", required_argument, NULL, 't'},
+    {"num-reads", required_argument, NULL, 'n'},
+    {"verbose", no_argument, NULL, 'v'},
+    {"help", no_argument, NULL, 'h'},
+    {"json", no_argument, NULL, OPT_JSON},
+    {"raw", no_argument, NULL, OPT_RAW},
+    {"via", required_argument, NULL, OPT_VIA},
+    {"create", no_argument, NULL, OPT_CREATE},
+    {"int-key", no_argument, NULL, OPT_INT_KEY},
+    {"json-value", no_argument, NULL, OPT_JSON_VALUE},
+    {"concurrency", required_argument, NULL, OPT_CONCURRENCY},
+    {"methods", required_argument, NULL, OPT_METHODS},
+    {"version", no_argument, NULL, OPT_VERSION},
+    {NULL, 0, NULL, 0},
+};
+
+const struct option_text ctl_option_texts[] = {
+    {CTL_OPT_VIA, "--via METHOD", "read_index, log, lease, follower, local"},
+    {CTL_OPT_NUM_READS, "-n, --num-reads N", "reads of each method (100), at most 100000"},
+    {CTL_OPT_CONCURRENCY, "--concurrency N", "reads at a time (1), at most 128"},
+    {CTL_OPT_METHODS, "--methods LIST", "also: local_read (lease_read, follower_read)"},
+    {CTL_OPT_CREATE, "--create", "an absent key becomes TO"},
+    {CTL_OPT_RAW, "--raw", "print a string without quotes"},
+    {CTL_OPT_INT_KEY, "--int-key", "KEY is an integer: 3 is not \"3\""},
+    {CTL_OPT_JSON_VALUE, "--json-value", "values are JSON, not strings"},
+    {CTL_OPT_VERBOSE, "-v, --verbose", "say on standard error how it came about"},
+    {CTL_OPT_JSON, "--json", "one JSON document on standard output"},
+};
+const size_t ctl_n_option_texts = sizeof(ctl_option_texts) / sizeof(ctl_option_texts[0]);
+
+static bool parse_number(const char *s, unsigned max, unsigned *ret)
+{
+    unsigned long v;
+    char *end;
+
+    if (s[0] < '0' || s[0] > '9')
+        return false;
+    errno = 0;
+    v = strtoul(s, &end, 10);
+    if (errno != 0 || *end != '\0' || v == 0 || v > max)
+        return false;
+    *ret = (unsigned)v;
+    return true;
+}
+
+static int take_number(const struct ctl *ctl, const char *name, const char *arg, unsigned max,
+                       unsigned *ret)
+{
+    if (parse_number(arg, max, ret))
+        return CTL_EXIT_OK;
+    return report(ctl, CTL_EXIT_USAGE, "%s takes a number from 1 to %u, not '%.40s'", name, max,
+                  arg);
+}
+
+static int take_via(struct ctl *ctl, const char *arg)
+{
+    static const struct {
+        const char *name;
+        enum ridd_via via;
+    } names[] = {
+        {"read_index", RIDD_VIA_READ_INDEX}, {"log", RIDD_VIA_LOG},
+        {"lease", RIDD_VIA_LEASE},           {"follower", RIDD_VIA_FOLLOWER},
+        {"local", RIDD_VIA_LOCAL},           {"read_via_log", RIDD_VIA_LOG},
+        {"lease_read", RIDD_VIA_LEASE},      {"follower_read", RIDD_VIA_FOLLOWER},
+        {"local_read", RIDD_VIA_LOCAL},
+    };
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (ctl_same_name(arg, names[i].name)) {
+            ctl->via = names[i].via;
+            return CTL_EXIT_OK;
+        }
+    return report(ctl, CTL_EXIT_USAGE,
+                  "no such method '%.60s'; --via takes read_index, log, lease, follower, local",
+                  arg);
+}
+
+/* An option without a value: what it sets, and the bit that a verb must list. */
+static const struct {
+    int option;
+    unsigned bit;
+    size_t offset; /* of the bool in struct ctl */
+} flags[] = {
+    {'v', CTL_OPT_VERBOSE, offsetof(struct ctl, verbose)},
+    {OPT_JSON, CTL_OPT_JSON, offsetof(struct ctl, json)},
+    {OPT_RAW, CTL_OPT_RAW, offsetof(struct ctl, raw)},
+    {OPT_CREATE, CTL_OPT_CREATE, offsetof(struct ctl, create)},
+    {OPT_INT_KEY, CTL_OPT_INT_KEY, offsetof(struct ctl, int_key)},
+    {OPT_JSON_VALUE, CTL_OPT_JSON_VALUE, offsetof(struct ctl, json_value)},
+};
+
+static bool take_flag(struct ctl *ctl, struct asked *asked, int option)
+{
+    for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
+        if (flags[i].option != option)
+            continue;
+        asked->options |= flags[i].bit;
+        *(bool *)((char *)ctl + flags[i].offset) = true;
+        return true;
+    }
+    return false;
+}
+
+static int report_unknown_option(const struct ctl *ctl)
+{
+    char letter[] = "-?";
+    const char *given = ctl->args[optind - 1];
+
+    /* A letter may stand in a word with others, which getopt is not done with. */
+    letter[1] = (char)optopt;
+    if (optopt > 0 && optopt < OPT_JSON && strchr(&letters[1], optopt) == NULL)
+        given = letter;
+    return report(ctl, CTL_EXIT_USAGE,
+                  "unknown option '%.60s'; see 'ridctl --help' (a value that begins with '-' "
+                  "goes behind '--')",
+                  given);
+}
+
+static int take_option(struct ctl *ctl, struct asked *asked, int option)
+{
+    if (take_flag(ctl, asked, option))
+        return CTL_EXIT_OK;
+    switch (option) {
+    case 'e':
+        ctl->endpoints_option = optarg;
+        return CTL_EXIT_OK;
+    case 'c':
+        ctl->config_option = optarg;
+        return CTL_EXIT_OK;
+    case 't':
+        return take_number(ctl, "--timeout", optarg, TIMEOUT_MS_MAX, &ctl->timeout_ms);
+    case 'n':
+        asked->options |= CTL_OPT_NUM_READS;
+        return take_number(ctl, "--num-reads", optarg, COMPARE_READS_MAX, &ctl->num_reads);
+    case 'h':
+        asked->help = true;
+        return CTL_EXIT_OK;
+    case OPT_VIA:
+        asked->options |= CTL_OPT_VIA;
+        return take_via(ctl, optarg);
+    case OPT_CONCURRENCY:
+        asked->options |= CTL_OPT_CONCURRENCY;
+        return take_number(ctl, "--concurrency", optarg, COMPARE_CONCURRENCY_MAX,
+                           &ctl->concurrency);
+    case OPT_METHODS:
+        asked->options |= CTL_OPT_METHODS;
+        ctl->methods = optarg;
+        return CTL_EXIT_OK;
+    case OPT_VERSION:
+        asked->version = true;
+        return CTL_EXIT_OK;
+    case ':':
+        return report(ctl, CTL_EXIT_USAGE, "'%.60s' wants a value; see 'ridctl --help'",
+                      ctl->args[optind - 1]);
+    default:
+        return report_unknown_option(ctl);
+    }
+}
+
+int ctl_parse_options(struct ctl *ctl, int argc, char **argv, struct asked *ret_asked)
+{
+    int exit_code = CTL_EXIT_OK;
+    int option;
+
+    opterr = 0;
+    ctl->args = argv;
+    while (exit_code == CTL_EXIT_OK &&
+           (option = getopt_long(argc, argv, letters, long_options, NULL)) != -1)
+        exit_code = take_option(ctl, ret_asked, option);
+    ctl->args = argv + optind;
+    ctl->n_args = argc - optind;
+    return exit_code;
+}
+
+int ctl_check_options(const struct ctl *ctl, const struct asked *asked)
+{
+    unsigned extra = asked->options & ~ctl->verb->options;
+    const char *space = ctl->verb->usage[0] != '\0' ? " " : "";
+
+    for (size_t i = 0; i < ctl_n_option_texts; i++)
+        if (extra & ctl_option_texts[i].option)
+            return report(ctl, CTL_EXIT_USAGE, "does not take '%s'; see 'ridctl %s --help'",
+                          ctl_option_texts[i].name, ctl->verb->name);
+    if (ctl->n_args < ctl->verb->args_min)
+        return report(ctl, CTL_EXIT_USAGE, "something is missing; usage: ridctl %s%s%s",
+                      ctl->verb->name, space, ctl->verb->usage);
+    if (ctl->n_args > ctl->verb->args_max)
+        return report(ctl, CTL_EXIT_USAGE,
+                      "too many arguments, beginning with '%.60s'; usage: ridctl %s%s%s",
+                      ctl->args[ctl->verb->args_max], ctl->verb->name, space, ctl->verb->usage);
+    return CTL_EXIT_OK;
+}

@@ -1,0 +1,176 @@
+/* The verbs of ridctl, and which one a word names. What a verb does is in its own file. */
+#include <string.h>
+
+#include "ctl/command_line_int.h"
+
+#include "base/banned.h"
+
+#define READ_OPTIONS (CTL_OPT_RAW | CTL_OPT_INT_KEY | CTL_OPT_JSON | CTL_OPT_VERBOSE)
+
+const struct verb ctl_verbs[] = {
+    {"read_index", NULL, "KEY [--raw] [-v]", "linearizable read without a log write",
+     "Prints the value of KEY. The leader confirms with a quorum that it still leads, on\n"
+     "a round that thousands of reads share, and writes nothing to its log.\n"
+     "\n"
+     "  $ ridctl read_index leader\n"
+     "  \"n2\"\n"
+     "  $ ridctl read_index leader --json\n"
+     "  {\"key\":\"leader\",\"exists\":true,\"value\":\"n2\",...,\"linearizable\":true,...}\n",
+     READ_OPTIONS, 1, 1, verb_read_index},
+    {"read_via_log", NULL, "KEY [--raw] [-v]", "linearizable read that pays for a log entry",
+     "Prints the value of KEY as it was when a marker of this read was applied. The\n"
+     "marker goes through the log of a quorum: the classic way, and the slow one.\n"
+     "\n"
+     "  $ ridctl read_via_log leader\n"
+     "  \"n2\"\n",
+     READ_OPTIONS, 1, 1, verb_read_via_log},
+    {"compare", "compare_read_methods", "[-n READS] [--concurrency N] [--methods LIST]",
+     "measure the read methods on this cluster",
+     "Lets the leader read by each method, in random order, while it keeps writing, and\n"
+     "prints what each cost, and whether every read was linearizable (exit code 1 when\n"
+     "not). It takes as long as it takes; a bar shows how far it is on a terminal.\n"
+     "\n"
+     "  $ ridctl compare -n 1000 --methods local_read\n",
+     CTL_OPT_NUM_READS | CTL_OPT_CONCURRENCY | CTL_OPT_METHODS | CTL_OPT_JSON, 0, 0, verb_compare},
+    {"get", NULL, "KEY [--via METHOD] [--raw] [-v]", "read a key by any method",
+     "Prints the value of KEY as JSON; with --raw a string loses its quotes. An absent\n"
+     "key prints nothing and exits 3. METHOD is read_index, log, lease, follower or\n"
+     "local; by default the node asked chooses. local may be old; lease and follower are\n"
+     "refused by nodes of this version.\n"
+     "\n"
+     "  $ ridctl get leader --raw\n"
+     "  n2\n"
+     "  $ ridctl get leader --via local -v\n",
+     READ_OPTIONS | CTL_OPT_VIA, 1, 1, verb_get},
+    {"put", "write", "KEY VALUE|- [--json-value]", "write a key",
+     "Stores VALUE, a string, or any JSON with --json-value. `-` takes it from standard\n"
+     "input, without its last newline. Prints nothing when it worked.\n"
+     "\n"
+     "  $ ridctl put leader n2\n"
+     "  $ ridctl put limits '{\"cpu\":2}' --json-value\n"
+     "  $ ridctl put motd - < motd.txt\n",
+     CTL_OPT_INT_KEY | CTL_OPT_JSON_VALUE | CTL_OPT_JSON | CTL_OPT_VERBOSE, 2, 2, verb_put},
+    {"del", "delete", "KEY", "delete a key",
+     "Prints nothing when it worked; exits 3 when there was nothing to delete.\n"
+     "\n"
+     "  $ ridctl del leader\n",
+     CTL_OPT_INT_KEY | CTL_OPT_JSON | CTL_OPT_VERBOSE, 1, 1, verb_del},
+    {"cas", NULL, "KEY FROM TO [--create] [--json-value]", "write a key if it has a certain value",
+     "Replaces FROM by TO in one step. Exits 4 when the value is not FROM, 3 when there\n"
+     "is no such key; with --create an absent key becomes TO.\n"
+     "\n"
+     "  $ ridctl cas leader n2 n3\n"
+     "  $ ridctl cas counter 41 42 --json-value\n",
+     CTL_OPT_INT_KEY | CTL_OPT_JSON_VALUE | CTL_OPT_CREATE | CTL_OPT_JSON | CTL_OPT_VERBOSE, 3, 3,
+     verb_cas},
+    {"batch", "batch_read_index", "KEY...", "read up to 128 keys at one index",
+     "Prints a line per key. All values are of the same moment.\n"
+     "\n"
+     "  $ ridctl batch leader limits motd\n",
+     CTL_OPT_INT_KEY | CTL_OPT_JSON | CTL_OPT_VERBOSE, 1, (int)BATCH_KEYS_MAX, verb_batch},
+    {"status", NULL, "", "a table of all nodes, up or down",
+     "Asks every node at once, one second each (--timeout changes that); needs no\n"
+     "leader. Nodes that were not named are found through those that answer. Exits 2\n"
+     "when no node knows a leader, 69 when none answered.\n"
+     "\n"
+     "  $ ridctl status\n"
+     "  $ ridctl status --json | jq '.nodes[].status.term'\n",
+     CTL_OPT_JSON, 0, 0, verb_status},
+    {"members", NULL, "", "who belongs to the cluster",
+     "Prints the membership as the node asked knows it.\n", CTL_OPT_JSON, 0, 0, verb_members},
+    {"ping", NULL, "", "ask each node for a sign of life",
+     "Asks every node at once, one second each. Exits 0 when any answered.\n", CTL_OPT_JSON, 0, 0,
+     verb_ping},
+    {"transfer", "transfer_leader", "[NODE]", "hand the leadership over",
+     "Makes NODE the leader, or the node that is furthest.\n"
+     "\n"
+     "  $ ridctl transfer n3\n"
+     "  n3 leads\n",
+     CTL_OPT_JSON, 0, 1, verb_transfer},
+    {"follower_read", NULL, "KEY [--raw] [-v]",
+     "linearizable read from any node (not in this version)",
+     "Prints the value of KEY; the node asked gets an index from the leader. Nodes of\n"
+     "this version refuse it: not_supported.\n",
+     READ_OPTIONS, 1, 1, verb_follower_read},
+    {"lease_read", NULL, "KEY [--raw] [-v]", "read under the leader's lease (not in this version)",
+     "Prints the value of KEY; the leader asks nobody while its lease is valid. Nodes of\n"
+     "this version refuse it: not_supported.\n",
+     READ_OPTIONS, 1, 1, verb_lease_read},
+    {"local_read", NULL, "KEY [--raw] [-v]", "read that may be old, from any node",
+     "Prints the value of KEY as the node asked has it, also without a leader.\n", READ_OPTIONS, 1,
+     1, verb_local_read},
+    {"raw", NULL, "", "speak the protocol: lines from standard input",
+     "Sends the lines of standard input to the first node that accepts, and prints its\n"
+     "replies as they come. At the end of the input it waits for what is owed.\n"
+     "\n"
+     "  $ echo '{\"type\":\"ping\",\"msg_id\":1}' | ridctl raw\n",
+     0, 0, 0, verb_raw},
+};
+const size_t ctl_n_verbs = sizeof(ctl_verbs) / sizeof(ctl_verbs[0]);
+
+bool ctl_same_name(const char *given, const char *name)
+{
+    size_t i;
+
+    if (name == NULL)
+        return false;
+    for (i = 0; given[i] != '\0'; i++)
+        if ((given[i] == '-' ? '_' : given[i]) != name[i])
+            return false;
+    return name[i] == '\0';
+}
+
+const struct verb *ctl_find_verb(const char *given)
+{
+    for (size_t i = 0; i < ctl_n_verbs; i++)
+        if (ctl_same_name(given, ctl_verbs[i].name) || ctl_same_name(given, ctl_verbs[i].alias))
+            return &ctl_verbs[i];
+    return NULL;
+}
+
+/* Letters to add, drop or change; names longer than the table are far away. */
+static size_t distance(const char *a, const char *b)
+{
+    size_t row[32];
+    size_t n = strlen(b);
+
+    if (strlen(a) > 31 || n > 31)
+        return 31;
+    for (size_t j = 0; j <= n; j++)
+        row[j] = j;
+    for (size_t i = 1; a[i - 1] != '\0'; i++) {
+        size_t diagonal = row[0];
+
+        row[0] = i;
+        for (size_t j = 1; j <= n; j++) {
+            size_t best = diagonal + (a[i - 1] != b[j - 1]);
+
+            diagonal = row[j];
+            if (row[j] + 1 < best)
+                best = row[j] + 1;
+            if (row[j - 1] + 1 < best)
+                best = row[j - 1] + 1;
+            row[j] = best;
+        }
+    }
+    return row[n];
+}
+
+int ctl_report_unknown_verb(const struct ctl *ctl, const char *given)
+{
+    const char *nearest = NULL;
+    size_t least = 3;
+
+    for (size_t i = 0; i < ctl_n_verbs; i++) {
+        size_t d = distance(given, ctl_verbs[i].name);
+
+        if (d < least) {
+            least = d;
+            nearest = ctl_verbs[i].name;
+        }
+    }
+    if (nearest != NULL)
+        return report(ctl, CTL_EXIT_USAGE, "no such verb '%.60s'; did you mean '%s'?", given,
+                      nearest);
+    return report(ctl, CTL_EXIT_USAGE, "no such verb '%.60s'; 'ridctl --help' lists them", given);
+}

@@ -1,0 +1,166 @@
+/* What must hold whenever the core is at rest, as far as it can be told in constant time. It
+ * runs at the end of every call that changes something, in every build (CORE-5): a node that
+ * breaks it stops, and a stopped node is what Raft survives. What costs more is in check.c, for
+ * tests. */
+#include "raft/raft_int.h"
+
+static void check_log(const struct raft *r)
+{
+    const struct raft_log *l = &r->log;
+
+    rid_assert(l->base.index <= r->last_applied); /* a snapshot's state is applied */
+    rid_assert(l->base.index < l->first_cached);
+    rid_assert(l->first_cached <= l->last_index + 1);
+    rid_assert(l->first_cached <= r->last_handed + 1); /* what is not handed out is in memory */
+    rid_assert(raft_log_last(l).term <= r->hard_state.current_term);
+    rid_assert((l->n_terms == 0) == (l->base.index == l->last_index));
+    rid_assert(r->n_configs >= 1);
+    rid_assert(r->configs[r->n_configs - 1].index <= l->last_index);
+}
+
+static void check_indexes(const struct raft *r)
+{
+    rid_assert(r->commit_index <= r->log.last_index);
+    rid_assert(r->last_applied <= r->last_emitted);
+    rid_assert(r->last_emitted <= r->commit_index);
+    rid_assert(r->last_emitted <=
+               r->last_stored); /* applied only what is durable here (COMMIT-7) */
+    rid_assert(r->last_stored <= r->last_handed);
+    rid_assert(r->last_handed <= r->log.last_index);
+    /* What a truncation removed has not been handed out again yet. */
+    rid_assert(r->truncate_from == 0 || r->truncate_from == r->last_handed + 1);
+    rid_assert(r->truncate_from == 0 || r->truncate_from > r->last_emitted);
+}
+
+/* Every batch that is issued and not durable has its mark; without one there is nothing to wait
+ * for. */
+static void check_batches(const struct raft *r)
+{
+    rid_assert(r->last_stored_batch <= r->last_batch);
+    rid_assert(r->n_marks == r->last_batch - r->last_stored_batch);
+    rid_assert(r->n_marks <= r->marks_size);
+    rid_assert(r->n_marks > 0 || r->last_stored == r->last_handed);
+    rid_assert(r->self_vote_batch <= r->last_batch);
+}
+
+/* Bytes that are accounted and never given back would make a leader answer "busy" for ever, or
+ * keep its cache empty; a sum over the entries is for tests, but nothing of nothing is nothing,
+ * and every entry counts for something. */
+static void check_bytes(const struct raft *r)
+{
+    raft_index n_cached = r->log.last_index + 1 - r->log.first_cached;
+    raft_index from = r->commit_index < r->noop_index ? r->noop_index : r->commit_index + 1;
+    raft_index n_uncommitted = r->role == RAFT_LEADER ? r->log.last_index + 1 - from : 0;
+
+    rid_assert(r->log.cached_bytes >= n_cached * sizeof(struct raft_entry));
+    rid_assert(n_cached > 0 || r->log.cached_bytes == 0);
+    rid_assert(r->uncommitted_bytes >= n_uncommitted * sizeof(struct raft_entry));
+    rid_assert(n_uncommitted > 0 || r->uncommitted_bytes == 0);
+    /* A proposal is taken up to the bound and may pass it by itself; no-op and CONFIG ask
+     * nobody. */
+    rid_assert(r->uncommitted_bytes <= RAFT_UNCOMMITTED_BYTES_MAX + 3 * (size_t)ENTRY_BYTES_MAX);
+}
+
+static void check_role(const struct raft *r)
+{
+    rid_assert(r->hard_state.current_term <= RAFT_INDEX_MAX);
+    rid_assert(r->leader_id == 0 || r->leader_id == r->term_leader);
+    rid_assert(!r->self_vote_pending || r->role == RAFT_CANDIDATE);
+    if (r->role == RAFT_LEADER) {
+        rid_assert(r->leader_id == r->conf.id);
+        rid_assert(r->noop_index > r->log.base.index);
+        rid_assert(raft_log_term(&r->log, r->noop_index) == r->hard_state.current_term);
+        rid_assert(r->self_vote);
+        return;
+    }
+    rid_assert(r->leader_id != r->conf.id);
+    rid_assert(r->noop_index == 0);
+    rid_assert(r->transfer_to == 0);
+    if (r->role == RAFT_CANDIDATE)
+        rid_assert(r->hard_state.voted_for == r->conf.id);
+    if (r->role != RAFT_FOLLOWER) {
+        rid_assert(r->leader_id == 0);
+        rid_assert(r->is_voter);
+    }
+}
+
+/* A clock that is ahead of now by more than its longest time would never ring. */
+static void check_clocks(const struct raft *r)
+{
+    if (r->role == RAFT_LEADER)
+        rid_assert(r->heartbeat_due_us <= r->now_us + r->conf.heartbeat_us);
+    else
+        rid_assert(r->election_due_us <= r->now_us + 2 * r->conf.election_timeout_us);
+}
+
+void raft_check_reads(const struct raft *r)
+{
+    const struct read_queue *q = &r->reads;
+
+    rid_assert(r->rounds.confirmed < r->rounds.next);
+    rid_assert(q->n_inflight <= q->n);
+    rid_assert(r->rounds.n_open <= q->n_inflight);
+    rid_assert((r->rounds.n_open == 0) == (q->n_inflight == 0));
+    rid_assert(raft_read_queue_n_waiting(q) <= RAFT_READS_PENDING_MAX);
+    rid_assert(r->loss == RAFT_LOSS_NONE || q->n_done == 0); /* loss wins (READ-17) */
+    if (r->role != RAFT_LEADER)
+        rid_assert(raft_read_queue_n_waiting(q) == 0);
+    if (q->n_inflight > 0) {
+        /* The oldest is still waiting; the newest is in a round that was opened. */
+        rid_assert(raft_read_queue_at(q, 0)->round > r->rounds.confirmed);
+        rid_assert(raft_read_queue_at(q, q->n_inflight - 1)->round < r->rounds.next);
+        rid_assert(raft_read_queue_at(q, 0)->read_index >= r->noop_index);
+    }
+}
+
+/* What may never go back, and within a term never change: one vote, one leader, a leader's log
+ * that only grows behind one no-op. */
+static void check_change(const struct raft *r, const struct seen *before)
+{
+    rid_assert(r->hard_state.current_term >= before->term);
+    rid_assert(r->commit_index >= before->commit_index);
+    rid_assert(r->last_applied >= before->last_applied);
+    rid_assert(r->log.base.index >= before->base_index);
+    rid_assert(r->rounds.next >= before->next_round);
+    rid_assert(r->rounds.confirmed >= before->confirmed_round);
+    rid_assert(r->last_stored_batch >= before->last_stored_batch);
+    rid_assert(r->now_us >= before->now_us);
+    if (r->hard_state.current_term != before->term)
+        return;
+    rid_assert(before->voted_for == 0 || r->hard_state.voted_for == before->voted_for);
+    rid_assert(before->term_leader == 0 || r->term_leader == before->term_leader);
+    if (before->role == RAFT_LEADER && r->role == RAFT_LEADER) {
+        rid_assert(r->noop_index == before->noop_index);
+        rid_assert(r->log.last_index >= before->last_index);
+    }
+}
+
+void raft_seen_take(struct raft *r)
+{
+    r->seen = (struct seen){.role = r->role,
+                            .term = r->hard_state.current_term,
+                            .voted_for = r->hard_state.voted_for,
+                            .term_leader = r->term_leader,
+                            .commit_index = r->commit_index,
+                            .last_applied = r->last_applied,
+                            .last_index = r->log.last_index,
+                            .base_index = r->log.base.index,
+                            .noop_index = r->noop_index,
+                            .next_round = r->rounds.next,
+                            .confirmed_round = r->rounds.confirmed,
+                            .last_stored_batch = r->last_stored_batch,
+                            .now_us = r->now_us};
+}
+
+void raft_check_rest(struct raft *r)
+{
+    check_log(r);
+    check_indexes(r);
+    check_batches(r);
+    check_bytes(r);
+    check_role(r);
+    check_clocks(r);
+    raft_check_reads(r);
+    check_change(r, &r->seen);
+    raft_seen_take(r);
+}

@@ -1,0 +1,144 @@
+/* One continuation for all reads: from a confirmed anchor to the answer.
+ *
+ * Reads with an anchor wait in the order of their anchors, so that serving looks at the first one
+ * only. They wait apart from those that have none yet: a slow apply holds up no round (READ-37).
+ * What a read may claim is copied from its anchor into the view, never made up here. */
+#include "replica/anchor_int.h"
+
+#include "base/assert.h"
+#include "replica/replica_int.h"
+
+#include "base/banned.h"
+
+static const struct anchor_provider *const providers[] = {
+    [REPLICA_READ] = &anchor_index,
+    [REPLICA_READ_LOG] = &anchor_log,
+    [REPLICA_READ_LOCAL] = &anchor_local,
+};
+#define N_PROVIDERS (sizeof(providers) / sizeof(providers[0]))
+static_assert(REPLICA_WRITE >= N_PROVIDERS, "every kind before the writes is a read");
+
+const struct anchor_provider *anchor_provider_of(enum replica_kind kind)
+{
+    return (size_t)kind < N_PROVIDERS ? providers[kind] : NULL;
+}
+
+/* ---- confirmed ---- */
+
+static void wait_until_reached(struct replica *r, struct replica_request *q)
+{
+    rid_assert(q->stage == REPLICA_ASKED);
+    /* The proof of an anchor is about what is committed. */
+    rid_assert(q->anchor.index <= raft_get_commit_index(r->raft));
+    /* Anchors are committed indexes, so waiting for a later one is right too, and keeps the queue
+     * in order. */
+    if (q->anchor.index > r->last_anchor)
+        r->last_anchor = q->anchor.index;
+    q->anchor.index = r->last_anchor;
+    replica_move(r, q, REPLICA_CONFIRMED);
+}
+
+static void wait_for_exactly(struct replica *r, struct replica_request *q)
+{
+    const struct replica_request *last = replica_last(r, REPLICA_EXACT);
+
+    rid_assert(q->stage == REPLICA_PROPOSED);
+    rid_assert(q->anchor.entry.index == q->anchor.index);
+    rid_assert(q->anchor.index > r->last_applied);
+    if (last != NULL)
+        rid_assert(last->anchor.index < q->anchor.index);
+    replica_move(r, q, REPLICA_EXACT);
+}
+
+void anchor_confirmed(struct replica *r, struct replica_request *q, const struct replica_anchor *a)
+{
+    const struct anchor_provider *p = anchor_provider_of(q->kind);
+
+    rid_assert(p != NULL);
+    rid_assert((p->use == ANCHOR_NONE) == (a->index == 0));
+    q->anchor = *a;
+    switch (p->use) {
+    case ANCHOR_NONE:
+        replica_move(r, q, REPLICA_LOCAL);
+        break;
+    case ANCHOR_REACHED:
+        wait_until_reached(r, q);
+        break;
+    case ANCHOR_EXACT:
+        wait_for_exactly(r, q);
+        break;
+    }
+}
+
+void anchors_lose(struct replica *r, const struct raft_ready *ready)
+{
+    for (unsigned i = 0; i < N_PROVIDERS; i++)
+        if (providers[i]->lose != NULL)
+            providers[i]->lose(r, ready);
+}
+
+void anchors_confirm(struct replica *r, const struct raft_ready *ready)
+{
+    for (unsigned i = 0; i < N_PROVIDERS; i++)
+        if (providers[i]->confirm != NULL)
+            providers[i]->confirm(r, ready);
+}
+
+/* ---- served ---- */
+
+static void serve(struct replica *r, struct replica_request *q, struct replica_view *view)
+{
+    rid_assert(q->stage == REPLICA_CONFIRMED || q->stage == REPLICA_EXACT ||
+               q->stage == REPLICA_LOCAL);
+    rid_assert(q->anchor.index <= view->last_applied.index);
+    view->read_index = q->anchor.index;
+    view->round = q->anchor.round;
+    view->arrival_round = q->anchor.arrival_round;
+    view->term = q->anchor.term;
+    view->entry = q->anchor.entry;
+    r->stats.n_reads[q->kind]++;
+    replica_unlink(r, q);
+    q->served(q, view);
+}
+
+/* The state at exactly the anchor's index, inside the transaction that applied it (READ-60). */
+void anchors_serve_exact(struct replica *r, const struct raft_entry *e)
+{
+    struct replica_view view = {
+        .last_applied = e->id, .get = r->ops.state_apply_get, .ctx = r->ops.ctx};
+    struct replica_request *q = replica_first(r, REPLICA_EXACT);
+
+    if (q == NULL || q->anchor.index != e->id.index)
+        return;
+    rid_assert(q->anchor.entry.term == e->id.term);
+    serve(r, q, &view);
+}
+
+static bool first_is_reached(const struct replica *r, raft_index last_applied)
+{
+    const struct replica_request *q = replica_first(r, REPLICA_CONFIRMED);
+
+    return q != NULL && q->anchor.index <= last_applied;
+}
+
+void anchors_serve(struct replica *r)
+{
+    struct replica_view view = {.get = r->ops.state_get, .ctx = r->ops.ctx};
+    unsigned n_local = replica_n(r, REPLICA_LOCAL);
+    int rc;
+
+    if (n_local == 0 && !first_is_reached(r, r->last_applied))
+        return;
+    rc = r->ops.state_read_begin(r->ops.ctx, &view.last_applied);
+    if (rc != 0) {
+        replica_fatal(r, rc, "cannot read the state");
+        return;
+    }
+    rid_assert(view.last_applied.index >= r->last_applied);
+    while (first_is_reached(r, view.last_applied.index))
+        serve(r, replica_first(r, REPLICA_CONFIRMED), &view);
+    /* What callbacks submit meanwhile stands behind these, and waits for the next turn. */
+    for (; n_local > 0 && replica_n(r, REPLICA_LOCAL) > 0; n_local--)
+        serve(r, replica_first(r, REPLICA_LOCAL), &view);
+    r->ops.state_read_end(r->ops.ctx);
+}

@@ -1,0 +1,261 @@
+/* Requests and where they wait.
+ *
+ *   submit ─► WAITING ─► ASKED ─► CONFIRMED ─► served                    (ReadIndex)
+ *                ├─────► PROPOSED ─► EXACT ──► served                    (read of the log)
+ *                ├─────► PROPOSED ───────────► written                   (write)
+ *   submit ─► LOCAL ─────────────────────────► served                    (local read)
+ *
+ * A request is in the queue of its stage and in no other, and leaves it by exactly one callback
+ * (READ-56). */
+#include <stdlib.h>
+
+#include "base/assert.h"
+#include "raft/quorum.h"
+#include "replica/anchor_int.h"
+#include "replica/replica_int.h"
+
+#include "base/banned.h"
+
+static_assert(REPLICA_LOST + 1 == REPLICA_STAGES, "one queue for each stage");
+
+void replica_move(struct replica *r, struct replica_request *q, enum replica_stage to)
+{
+    rid_assert(q->stage < REPLICA_STAGES);
+    if (q->stage != REPLICA_IDLE) {
+        rid_assert(r->queues[q->stage].n > 0);
+        r->queues[q->stage].n--;
+    }
+    /* In no other: it is taken out of whatever it is in, and an idle one is in none. */
+    rid_assert((q->stage == REPLICA_IDLE) == list_empty(&q->link));
+    list_remove(&q->link);
+    q->stage = to;
+    if (to == REPLICA_IDLE)
+        return;
+    list_append(&r->queues[to].list, &q->link);
+    r->queues[to].n++;
+}
+
+void replica_unlink(struct replica *r, struct replica_request *q)
+{
+    if (q->stage == REPLICA_IDLE)
+        return;
+    if (q->stage == REPLICA_ASKED)
+        anchor_provider_of(q->kind)->forget(r, q);
+    replica_move(r, q, REPLICA_IDLE);
+    timers_remove(&r->timers, &q->timer);
+}
+
+/* ---- ends ---- */
+
+static bool is_heard(const void *ctx, unsigned slot)
+{
+    const struct replica *r = ctx;
+    raft_node_id id = raft_get_configuration(r->raft)->servers[slot].id;
+
+    if (id == r->id)
+        return true;
+    for (unsigned i = 0; i < r->n_heard; i++)
+        if (r->heard[i].id == id)
+            return r->now_us - r->heard[i].heard_us <= r->election_timeout_us;
+    return false;
+}
+
+static void finish_failed(struct replica *r, struct replica_request *q, struct replica_failure *f)
+{
+    const struct raft_configuration *c = raft_get_configuration(r->raft);
+    bool in_log = q->stage == REPLICA_PROPOSED || q->stage == REPLICA_LOST;
+
+    f->term = raft_get_term(r->raft);
+    f->leader_id = raft_get_leader(r->raft);
+    f->role = raft_get_role(r->raft);
+    f->reached = raft_quorum_count(c, is_heard, r);
+    f->needed = raft_quorum_size(c);
+    /* Definite is only what certainly did not happen and never will (READ-57). A log read that
+     * fails changed nothing: like every read it is definite. */
+    f->after_append = in_log && q->kind == REPLICA_WRITE;
+    if (q->kind == REPLICA_WRITE)
+        r->stats.n_writes_failed++;
+    else
+        r->stats.n_reads_failed++;
+    replica_unlink(r, q);
+    rid_assert(list_empty(&q->timer));
+    q->failed(q, f);
+}
+
+void replica_fail(struct replica *r, struct replica_request *q, enum wire_error error,
+                  const char *stage)
+{
+    struct replica_failure f = {.error = error, .stage = stage};
+
+    rid_assert(error != WIRE_ERROR_NONE);
+    if (error == WIRE_ERROR_BUSY)
+        f.limit = RAFT_READS_PENDING_MAX;
+    finish_failed(r, q, &f);
+}
+
+void replica_fail_loss(struct replica *r, struct replica_request *q, const struct raft_ready *ready)
+{
+    struct replica_failure f = {.error = ready->loss == RAFT_LOSS_TERM ? WIRE_ERROR_TERM_CHANGED
+                                                                       : WIRE_ERROR_ROLE_CHANGED,
+                                .old_term = ready->loss_term};
+
+    /* Whoever has a confirmed anchor keeps its right. */
+    rid_assert(q->stage == REPLICA_ASKED || q->stage == REPLICA_LOST);
+    finish_failed(r, q, &f);
+}
+
+void replica_fail_stage(struct replica *r, enum replica_stage stage)
+{
+    while (replica_n(r, stage) > 0)
+        replica_fail(r, replica_first(r, stage), WIRE_ERROR_CANCELLED, NULL);
+}
+
+void replica_cancel(struct replica *r, struct replica_request *q)
+{
+    replica_unlink(r, q);
+}
+
+/* ---- deadlines ---- */
+
+static uint64_t deadline_of(const struct list *node)
+{
+    return list_entry_const(node, struct replica_request, timer)->deadline_us;
+}
+
+/* What it waited for, as the error says it. */
+static const char *stage_name(enum replica_stage stage)
+{
+    /* clang-format off */
+    static const char *const names[REPLICA_STAGES] = {
+        [REPLICA_IDLE]      = "leader",
+        [REPLICA_WAITING]   = "leader",
+        [REPLICA_ASKED]     = "round",
+        [REPLICA_CONFIRMED] = "apply",
+        [REPLICA_EXACT]     = "apply",
+        [REPLICA_LOCAL]     = "apply",
+        [REPLICA_PROPOSED]  = "commit",
+        [REPLICA_LOST]      = "commit",
+    };
+    /* clang-format on */
+
+    rid_assert(stage < REPLICA_STAGES);
+    return names[stage];
+}
+
+/* At its deadline a request ends with an error and never with a value (READ-53). */
+void replica_expire(struct replica *r)
+{
+    const struct raft_configuration *c = raft_get_configuration(r->raft);
+    struct list due = LIST_INIT(due);
+
+    timers_expired(&r->timers, r->now_us, deadline_of, &due);
+    while (!list_empty(&due)) {
+        struct replica_request *q = list_entry(due.next, struct replica_request, timer);
+        bool heard = raft_quorum_reached(c, is_heard, r);
+
+        rid_assert(q->stage != REPLICA_IDLE);
+        rid_assert(q->deadline_us <= r->now_us);
+        replica_fail(r, q, heard ? WIRE_ERROR_TIMEOUT : WIRE_ERROR_NETWORK, stage_name(q->stage));
+    }
+}
+
+/* ---- beginnings ---- */
+
+static void start(struct replica *r, struct replica_request *q)
+{
+    const struct anchor_provider *p = anchor_provider_of(q->kind);
+    enum wire_error error = p != NULL ? p->ask(r, q) : proposals_add_write(r, q);
+
+    if (error != WIRE_ERROR_NONE)
+        replica_fail(r, q, error, NULL);
+}
+
+/* Asked of the core each time: a remembered "I lead" goes on being true on the wrong side of a
+ * partition (READ-4). */
+static bool can_start(const struct replica *r)
+{
+    return raft_can_serve(r->raft) && !r->transferring;
+}
+
+static bool other_leads(const struct replica *r)
+{
+    return raft_get_role(r->raft) != RAFT_LEADER && raft_get_leader(r->raft) != 0;
+}
+
+/* Writes, and the reads whose anchor only a leader has. */
+static void submit_to_leader(struct replica *r, struct replica_request *q)
+{
+    bool at_once = replica_n(r, REPLICA_WAITING) == 0 && can_start(r);
+
+    rid_assert(q->stage == REPLICA_IDLE);
+    if (replica_n(r, REPLICA_WAITING) == 0 && other_leads(r)) {
+        replica_fail(r, q, WIRE_ERROR_NOT_LEADER, NULL);
+        return;
+    }
+    if (replica_n(r, REPLICA_WAITING) >= REQUESTS_MAX) {
+        replica_fail(r, q, WIRE_ERROR_BUSY, NULL);
+        return;
+    }
+    /* It waits first, if only for a moment: whatever refuses it then, replica_unlink() takes it out
+     * of its queue and out of the wheel. */
+    replica_move(r, q, REPLICA_WAITING);
+    if (q->deadline_us != UINT64_MAX)
+        timers_add(&r->timers, &q->timer, q->deadline_us);
+    if (at_once)
+        start(r, q);
+}
+
+void replica_submit(struct replica *r, struct replica_request *q, uint64_t now_us)
+{
+    const struct anchor_provider *p = anchor_provider_of(q->kind);
+
+    rid_assert(q->failed != NULL);
+    rid_assert(p != NULL ? q->served != NULL : q->written != NULL);
+    replica_now(r, now_us);
+    q->stage = REPLICA_IDLE;
+    list_init(&q->link);
+    list_init(&q->timer);
+    if (r->quiesced || r->dead) {
+        replica_fail(r, q, WIRE_ERROR_CANCELLED, NULL);
+        return;
+    }
+    if (p == NULL || p->by_leader) {
+        submit_to_leader(r, q);
+        return;
+    }
+    if (p->use != ANCHOR_NONE && q->deadline_us != UINT64_MAX)
+        timers_add(&r->timers, &q->timer, q->deadline_us);
+    start(r, q);
+}
+
+/* While nobody is known to lead they wait until their deadline; they are neither answered from old
+ * state nor swallowed (READ-33). */
+void replica_drain_waiting(struct replica *r)
+{
+    while (replica_n(r, REPLICA_WAITING) > 0) {
+        struct replica_request *q = replica_first(r, REPLICA_WAITING);
+
+        if (can_start(r))
+            start(r, q);
+        else if (other_leads(r))
+            replica_fail(r, q, WIRE_ERROR_NOT_LEADER, NULL);
+        else
+            break;
+    }
+}
+
+void replica_quiesce(struct replica *r)
+{
+    r->quiesced = true;
+    replica_fail_stage(r, REPLICA_WAITING);
+    replica_fail_stage(r, REPLICA_LOCAL);
+    rid_assert(replica_n(r, REPLICA_WAITING) == 0);
+}
+
+bool replica_idle(const struct replica *r)
+{
+    for (unsigned i = 0; i < REPLICA_STAGES; i++)
+        if (r->queues[i].n > 0)
+            return false;
+    return true;
+}

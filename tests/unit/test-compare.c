@@ -1,0 +1,319 @@
+/* compare_read_methods: what makes an answer wrong, each thing alone. A run over a whole cluster
+ * never sees most of them, so a check that went missing would go unnoticed there. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/prng.h"
+#include "service/compare_int.h"
+
+#include "base/banned.h"
+
+#define ACKED    40u /* when the read began */
+#define PROPOSED 44u /* when it ended */
+#define TERM     7u
+
+struct rig {
+    struct service *service;
+    struct compare *c;
+    const char *text; /* what the state says; NULL: no such key */
+    int get_error;
+    uint64_t now_us;
+    unsigned n_events;
+    char last[128];
+};
+
+static void rig_event(void *ctx, enum log_level level, const char *event, const char *text)
+{
+    struct rig *rig = ctx;
+
+    assert_int_equal(level, LOG_ERROR);
+    assert_string_equal(event, "compare_violation");
+    rig->n_events++;
+    (void)snprintf(rig->last, sizeof(rig->last), "%s", text);
+}
+
+static uint64_t rig_now(void *ctx)
+{
+    return ((struct rig *)ctx)->now_us;
+}
+
+static int rig_get(void *ctx, struct wire_slice key, struct command_value *ret_value)
+{
+    struct rig *rig = ctx;
+
+    assert_int_equal(key.len, rig->c->key.len);
+    *ret_value = (struct command_value){0};
+    if (rig->text != NULL)
+        *ret_value = (struct command_value){.exists = true, .text = {rig->text, strlen(rig->text)}};
+    return rig->get_error;
+}
+
+static void rig_init(struct rig *rig)
+{
+    const struct service_conf conf = {.node_name = "n1", .cluster_name = "c", .seed = 3};
+    const struct service_ops ops = {.ctx = rig, .now_us = rig_now, .event = rig_event};
+
+    memset(rig, 0, sizeof(*rig));
+    assert_int_equal(service_new(&conf, &ops, &rig->service), 0);
+    rig->c = calloc(1, sizeof(*rig->c));
+    assert_non_null(rig->c);
+    rig->c->service = rig->service;
+    rig->c->is_right = true;
+    rig->c->acked = ACKED + 2;
+    rig->c->proposed = PROPOSED;
+    wire_key_set_internal(&rig->c->key, "compare");
+    assert_int_equal(compare_measure_init(rig->c, 10, true), 0);
+}
+
+static void rig_done(struct rig *rig)
+{
+    compare_free(rig->c);
+    service_free(rig->service);
+}
+
+/* A read that nothing is wrong with. */
+static struct compare_read read_of(enum compare_method method)
+{
+    return (struct compare_read){.method = method, .counted = true, .acked = ACKED, .term = TERM};
+}
+
+static struct replica_view view_of(struct rig *rig)
+{
+    return (struct replica_view){
+        .round = 9, .arrival_round = 8, .term = TERM, .get = rig_get, .ctx = rig};
+}
+
+static void assert_right(struct rig *rig)
+{
+    assert_true(rig->c->is_right);
+    assert_int_equal(rig->n_events, 0);
+}
+
+static void assert_wrong(struct rig *rig, const char *why)
+{
+    assert_false(rig->c->is_right);
+    assert_int_equal(rig->n_events, 1);
+    assert_non_null(strstr(rig->last, why));
+    rig->c->is_right = true;
+    rig->n_events = 0;
+}
+
+static const enum compare_method promising[] = {COMPARE_INDEX, COMPARE_LOG};
+
+/* From the last value acknowledged before it began to the last proposed before it ended: right. */
+static void compare__every_value_in_between_is_right(void **state)
+{
+    struct rig rig;
+
+    (void)state;
+    rig_init(&rig);
+    for (unsigned method = 0; method < COMPARE_METHODS; method++) {
+        for (unsigned value = ACKED; value <= PROPOSED; value++) {
+            const struct compare_read read = read_of((enum compare_method)method);
+            const struct replica_view view = view_of(&rig);
+            char text[24];
+
+            (void)snprintf(text, sizeof(text), "%u", value);
+            rig.text = text;
+            compare_judge(rig.c, &read, &view);
+            assert_right(&rig);
+            assert_int_equal(rig.c->methods[method].n_stale, 0);
+        }
+    }
+    rig_done(&rig);
+}
+
+/* READ-1: one less than what was acknowledged is stale, by either method; one more than was ever
+ * proposed comes from nowhere. */
+static void compare__values_of_both_methods_are_held_against_the_writer(void **state)
+{
+    struct rig rig;
+
+    (void)state;
+    rig_init(&rig);
+    for (size_t i = 0; i < 2; i++) {
+        const struct compare_read read = read_of(promising[i]);
+        const struct replica_view view = view_of(&rig);
+
+        rig.text = "39";
+        compare_judge(rig.c, &read, &view);
+        assert_wrong(&rig, "less than the last value acknowledged");
+        assert_int_equal(rig.c->methods[promising[i]].n_stale, 1);
+        rig.text = "45";
+        compare_judge(rig.c, &read, &view);
+        assert_wrong(&rig, "never proposed");
+        assert_int_equal(rig.c->methods[promising[i]].n_stale, 1);
+    }
+    rig_done(&rig);
+}
+
+/* READ-9: what was confirmed in another term than it began in has passed through a loss of
+ * leadership, and should have failed. */
+static void compare__the_term_of_both_methods_is_checked(void **state)
+{
+    struct rig rig;
+
+    (void)state;
+    rig_init(&rig);
+    rig.text = "40";
+    for (size_t i = 0; i < 2; i++) {
+        const struct compare_read read = read_of(promising[i]);
+        struct replica_view view = view_of(&rig);
+
+        view.term = TERM + 1;
+        compare_judge(rig.c, &read, &view);
+        assert_wrong(&rig, "another term");
+        view.term = TERM - 1;
+        compare_judge(rig.c, &read, &view);
+        assert_wrong(&rig, "another term");
+    }
+    rig_done(&rig);
+}
+
+/* READ-6: a round that was open when the read arrived proves nothing about it. A read of the log has
+ * no round. */
+static void compare__the_round_of_a_read_index_is_checked(void **state)
+{
+    const struct compare_read index = read_of(COMPARE_INDEX);
+    const struct compare_read log = read_of(COMPARE_LOG);
+    struct replica_view view;
+    struct rig rig;
+
+    (void)state;
+    rig_init(&rig);
+    rig.text = "40";
+    view = view_of(&rig);
+    view.round = view.arrival_round;
+    compare_judge(rig.c, &index, &view);
+    assert_wrong(&rig, "open when it arrived");
+    view.round = 0;
+    view.arrival_round = 0;
+    compare_judge(rig.c, &index, &view);
+    assert_wrong(&rig, "open when it arrived");
+    compare_judge(rig.c, &log, &view);
+    assert_right(&rig);
+    rig_done(&rig);
+}
+
+static void compare__what_cannot_be_read_back_is_wrong(void **state)
+{
+    static const char *const texts[] = {NULL, "123456789012345678901234567890"};
+    struct rig rig;
+
+    (void)state;
+    rig_init(&rig);
+    for (unsigned method = 0; method < COMPARE_METHODS; method++) {
+        const struct compare_read read = read_of((enum compare_method)method);
+        const struct replica_view view = view_of(&rig);
+
+        for (size_t i = 0; i < 2; i++) {
+            rig.text = texts[i];
+            compare_judge(rig.c, &read, &view);
+            assert_wrong(&rig, "could not be read back");
+        }
+        rig.text = "40";
+        rig.get_error = 1;
+        compare_judge(rig.c, &read, &view);
+        assert_wrong(&rig, "could not be read back");
+        rig.get_error = 0;
+    }
+    rig_done(&rig);
+}
+
+/* A local read promises nothing: it is counted as stale, and nobody is blamed. */
+static void compare__local_reads_are_counted_not_judged(void **state)
+{
+    const struct compare_read read = read_of(COMPARE_LOCAL);
+    struct replica_view view;
+    struct rig rig;
+
+    (void)state;
+    rig_init(&rig);
+    view = view_of(&rig);
+    view.term = 0;
+    view.round = 0;
+    rig.text = "39";
+    compare_judge(rig.c, &read, &view);
+    assert_right(&rig);
+    assert_int_equal(rig.c->methods[COMPARE_LOCAL].n_stale, 1);
+    rig_done(&rig);
+}
+
+/* Log batches by the turn of the marker, rounds by their number: what is shared is counted once. */
+static void compare__cost_is_counted_once(void **state)
+{
+    struct compare_read index = read_of(COMPARE_INDEX);
+    struct compare_read log = read_of(COMPARE_LOG);
+    struct replica_view view;
+    struct rig rig;
+
+    (void)state;
+    rig_init(&rig);
+    view = view_of(&rig);
+    rig.now_us = 1000;
+    for (unsigned i = 0; i < 6; i++) {
+        log.turn = 3 + i / 3;
+        view.round = 20 + i / 2;
+        log.begun_us = index.begun_us = 1000 - 100 * i;
+        compare_count(rig.c, &log, &view);
+        compare_count(rig.c, &index, &view);
+    }
+    assert_int_equal(rig.c->done, 12);
+    assert_int_equal(rig.c->methods[COMPARE_LOG].n_entries, 6);
+    assert_int_equal(rig.c->methods[COMPARE_LOG].n_batches, 2);
+    assert_int_equal(rig.c->methods[COMPARE_LOG].n_rounds, 0);
+    assert_int_equal(rig.c->methods[COMPARE_INDEX].n_rounds, 3);
+    assert_int_equal(rig.c->methods[COMPARE_INDEX].n_entries, 0);
+    assert_int_equal(rig.c->methods[COMPARE_INDEX].sum_us, 1500);
+    assert_int_equal(rig.c->methods[COMPARE_INDEX].us[5], 500);
+    rig_done(&rig);
+}
+
+/* As many of each method as were ordered, the uncounted ones first. */
+static void compare__picks_what_was_ordered(void **state)
+{
+    unsigned counted[COMPARE_METHODS] = {0};
+    unsigned warm_up[COMPARE_METHODS] = {0};
+    enum compare_method method;
+    bool is_counted;
+    struct rig rig;
+    bool any = false;
+
+    (void)state;
+    rig_init(&rig);
+    assert_int_equal(rig.c->total, 30);
+    while (compare_pick(rig.c, &method, &is_counted)) {
+        assert_true(is_counted || !any);
+        any = any || is_counted;
+        (is_counted ? counted : warm_up)[method]++;
+    }
+    for (unsigned i = 0; i < COMPARE_METHODS; i++) {
+        assert_int_equal(counted[i], 10);
+        assert_int_equal(warm_up[i], 8);
+    }
+    rig_done(&rig);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(compare__every_value_in_between_is_right),
+        cmocka_unit_test(compare__values_of_both_methods_are_held_against_the_writer),
+        cmocka_unit_test(compare__the_term_of_both_methods_is_checked),
+        cmocka_unit_test(compare__the_round_of_a_read_index_is_checked),
+        cmocka_unit_test(compare__what_cannot_be_read_back_is_wrong),
+        cmocka_unit_test(compare__local_reads_are_counted_not_judged),
+        cmocka_unit_test(compare__cost_is_counted_once),
+        cmocka_unit_test(compare__picks_what_was_ordered),
+    };
+
+    return cmocka_run_group_tests_name("compare", tests, NULL, NULL);
+}
