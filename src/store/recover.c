@@ -131,9 +131,9 @@ static struct segment_image image_of(const struct recovery *rv, uint64_t salt)
     return (struct segment_image){rv->image.data, rv->image.len, salt, rv->conf.group};
 }
 
-/* DISK-10: after a failed or missing sync the cache may hold bytes that are not on the disk. What is
- * dirty is written, what is clean is dropped and read again; only bytes that come from the disk are
- * trusted. */
+/* DISK-10: after a failed or missing sync the cache may hold bytes that are not on the disk. What
+ * is dirty is written, what is clean is dropped and read again; only bytes that come from the disk
+ * are trusted. */
 static int load_last(struct recovery *rv, const struct wal_file *file, bool *ret_cache_lied)
 {
     struct vfs *vfs = rv->conf.vfs;
