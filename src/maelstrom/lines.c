@@ -219,9 +219,9 @@ void lines_handle(struct maelstrom *m, const char *line, size_t len)
     int rc =
         wire_request_decode(service_decoder(engine_service(m->engine)), line, len, &q, &refused);
 
-    if (rc == 2)
+    if (rc == WIRE_REQUEST_BLANK)
         return;
-    if (rc == 1) {
+    if (rc == WIRE_REQUEST_REFUSED) {
         refused_line(m, &refused, line, len);
         return;
     }

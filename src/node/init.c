@@ -191,6 +191,9 @@ int node_dump_log(const char *dir)
             fprintf(stderr, "ridd: %s\n",
                     err_text()[0] != '\0' ? err_text() : "the log is damaged");
         return EXIT_DAMAGED;
+    case STORE_E_NEWER:
+        fprintf(stderr, "ridd: %s\n", err_text());
+        return EXIT_CONF_ERROR;
     case STORE_E_NO_LOG:
         fprintf(stderr, "ridd: '%s' holds no log; name a data directory or its wal folder\n", dir);
         return EXIT_CONF_ERROR;

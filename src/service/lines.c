@@ -15,7 +15,7 @@ int service_decode(struct service_conn *c, const char *line, size_t len, uint64_
     struct buf *out;
     int rc = wire_request_decode(s->decoder, line, len, ret_request, &refused);
 
-    if (rc == 0 || rc == 2)
+    if (rc == 0 || rc == WIRE_REQUEST_BLANK)
         return rc;
     if (rc < 0) {
         memset(&refused, 0, sizeof(refused));
@@ -26,7 +26,7 @@ int service_decode(struct service_conn *c, const char *line, size_t len, uint64_
     if (out != NULL)
         (void)wire_reply_refused(out, &refused, s->conf.spaced,
                                  service_msg_id_for(s, &refused.origin), line_no);
-    return 1;
+    return WIRE_REQUEST_REFUSED;
 }
 
 #define NO_LEASE    "lease reads are not supported by this version; use read_index"

@@ -71,6 +71,8 @@ static void print_record(FILE *out, uint64_t offset, const struct record *rec, i
 {
     (void)fprintf(out, "offset=%" PRIu64 " batch=%" PRIu64 " %s", offset, rec->batch,
                   record_type_name(rec->type));
+    if (rec->group != 0)
+        (void)fprintf(out, " group=%u", rec->group);
     switch (rec->type) {
     case RECORD_ENTRY:
         print_entry(out, rec);
@@ -104,7 +106,8 @@ static void print_record(FILE *out, uint64_t offset, const struct record *rec, i
         break;
     }
     if (error != 0)
-        (void)fprintf(out, " DAMAGED: %s", record_error_text(error));
+        (void)fprintf(out, " %s: %s", error == RECORD_E_NEWER ? "NEWER" : "DAMAGED",
+                      record_error_text(error));
     (void)fputc('\n', out);
 }
 
@@ -118,7 +121,7 @@ static uint64_t next_record(const struct segment_image *img, uint64_t offset, bo
         int rc =
             record_decode(img->data + offset, (size_t)(img->len - offset), img->salt, offset, &rec);
 
-        if (rc == 0 || rc == RECORD_E_LENGTH || rc == RECORD_E_DATA)
+        if (rc != RECORD_E_ZERO && rc != RECORD_E_HEADER)
             return offset;
         for (size_t i = 0; *ret_zeros && i < 8 && offset + i < img->len; i++)
             if (img->data[offset + i] != 0)
@@ -139,7 +142,7 @@ static void print_records(FILE *out, const struct segment_image *img)
         if (rc == 0 || rc == RECORD_E_DATA) {
             print_record(out, offset, &rec, rc);
             offset += record_bytes(rec.len);
-        } else if (rc == RECORD_E_LENGTH) {
+        } else if (rc == RECORD_E_LENGTH || rc == RECORD_E_NEWER) {
             print_record(out, offset, &rec, rc);
             offset += 8;
         } else {
@@ -194,12 +197,13 @@ static int dump_segment(const struct recovery *rv, struct wal_file *file, FILE *
                                           : segment_header_decode(image.data, &file->header);
     if (rc != 0) {
         /* Without the salt no record header can be told from noise. */
-        (void)fprintf(out, "segment=%s file_bytes=%zu DAMAGED: %s; its records cannot be read\n",
-                      file->name, image.len, segment_header_error_text(rc));
+        (void)fprintf(out, "segment=%s file_bytes=%zu %s: %s; its records cannot be read\n",
+                      file->name, image.len, rc == SEGMENT_HEADER_E_VERSION ? "NEWER" : "DAMAGED",
+                      segment_header_error_text(rc));
         return 0;
     }
     print_header(out, file, (uint64_t)size);
-    img = (struct segment_image){image.data, image.len, file->header.salt};
+    img = (struct segment_image){image.data, image.len, file->header.salt, rv->conf.group};
     print_records(out, &img);
     return 0;
 }
@@ -210,6 +214,9 @@ static void print_verdict(const struct recovery *rv, int verdict, FILE *out)
 
     switch (verdict) {
     case 0:
+        if (log->terms.base.index != 0)
+            (void)fprintf(out, "begins_behind_index=%" PRIu64 " term=%" PRIu64 "\n",
+                          log->terms.base.index, log->terms.base.term);
         (void)fprintf(out,
                       "verdict=%s batch=%" PRIu64 " last_index=%" PRIu64 " last_term=%" PRIu64
                       " commit_index=%" PRIu64 " current_term=%" PRIu64 " voted_for=%016" PRIx64
@@ -223,6 +230,9 @@ static void print_verdict(const struct recovery *rv, int verdict, FILE *out)
         break;
     case STORE_E_FOREIGN:
         (void)fprintf(out, "verdict=foreign: %s\n", err_text());
+        break;
+    case STORE_E_NEWER:
+        (void)fprintf(out, "verdict=newer: %s\n", err_text());
         break;
     default:
         (void)fprintf(out, "verdict=no_log: %s\n", err_text());

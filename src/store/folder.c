@@ -40,6 +40,15 @@ int recovery_refuse_file(const struct recovery *rv, const char *file, const char
                                             .evidence = evidence});
 }
 
+int recovery_refuse_newer(const char *file, uint64_t offset, const char *what)
+{
+    return err_say(STORE_E_NEWER,
+                   "'%s' offset %" PRIu64
+                   ": %s: a later version of ridd wrote it; start that version, or a later "
+                   "one; nothing was changed",
+                   file, offset, what);
+}
+
 /* ---- names ---- */
 
 void store_name_segment(char name[STORE_NAME_BYTES], uint64_t seq)
@@ -191,12 +200,45 @@ static int read_header(struct recovery *rv, struct wal_file *file)
         return recovery_refuse_file(rv, file->name, "the file is shorter than a segment header",
                                     "a segment is complete before it gets its name");
     rc = segment_header_decode(rv->image.data, &file->header);
+    if (rc == SEGMENT_HEADER_E_VERSION)
+        return recovery_refuse_newer(file->name, 0, segment_header_error_text(rc));
     if (rc != 0)
         return recovery_refuse_file(rv, file->name, segment_header_error_text(rc),
                                     "a segment is complete before it gets its name");
     if (file->file_bytes > STORE_FILE_BYTES_MAX || file->header.size > STORE_FILE_BYTES_MAX)
         return recovery_refuse_file(rv, file->name, "the file is larger than any segment",
                                     "its size");
+    return 0;
+}
+
+/* Where does the log begin? What was before the first segment that is left must be covered by a
+ * snapshot: the front is removed in whole segments, and only when a snapshot has it (DISK-23). */
+static int take_base(struct recovery *rv)
+{
+    const struct segment_header *h = &rv->files[0].header;
+    const struct raft_entry_id base = {.term = h->prev_last_term, .index = h->prev_last_index};
+    struct log_state *log = &rv->log;
+    char what[128];
+
+    if (h->first_index != base.index + 1 || (base.index == 0) != (h->seq == 1) ||
+        (base.term == 0) != (base.index == 0) || h->first_batch <= h->prev_last_batch ||
+        (h->seq == 1 && h->first_batch != 1) || base.index > RAFT_INDEX_MAX)
+        return recovery_refuse_file(rv, rv->files[0].name,
+                                    "the first segment contradicts itself about where it begins",
+                                    "its header");
+    if (base.index > rv->conf.snapshot.index) {
+        (void)snprintf(what, sizeof(what), "%s: the log begins at index %" PRIu64,
+                       rv->conf.snapshot.index == 0 ? "segment 1 is missing"
+                                                    : "a segment is missing",
+                       h->first_index);
+        return recovery_refuse_file(rv, rv->files[0].name, what,
+                                    "no snapshot covers what was before it");
+    }
+    log->terms.base = base;
+    log->last_index = base.index;
+    log->last_term = base.term;
+    log->commit_index = base.index;
+    log->batch = h->prev_last_batch;
     return 0;
 }
 
@@ -207,6 +249,7 @@ int recovery_check_sequence(struct recovery *rv)
 
     for (size_t i = 0; i < rv->n_files; i++) {
         struct wal_file *file = &rv->files[i];
+        uint64_t seq;
         uint64_t name_seq = 0;
         int rc = read_header(rv, file);
 
@@ -227,11 +270,12 @@ int recovery_check_sequence(struct recovery *rv)
             return recovery_refuse_file(rv, file->name, what,
                                         "a file was renamed or copied over another");
         }
-        if (file->header.seq != i + 1 || file->header.prev_seq != i) {
-            (void)snprintf(what, sizeof(what), "segment %zu is missing", i + 1);
+        seq = rv->files[0].header.seq + i;
+        if (file->header.seq != seq || file->header.prev_seq != seq - 1) {
+            (void)snprintf(what, sizeof(what), "segment %" PRIu64 " is missing", seq);
             return recovery_refuse_file(rv, file->name, what,
-                                        "segments are numbered without a gap from 1 on");
+                                        "segments are numbered without a gap");
         }
     }
-    return 0;
+    return take_base(rv);
 }

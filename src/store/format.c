@@ -89,14 +89,7 @@ int segment_header_decode(const unsigned char page[SEGMENT_HEADER_BYTES],
 const char *segment_header_error_text(int error)
 {
     switch (error) {
-    case SEGMENT_HEADER_E_BLANK:
-        return "the segment header is blank";
-    case SEGMENT_HEADER_E_MAGIC:
-        return "the segment header does not begin with RIDDWAL1";
-    case SEGMENT_HEADER_E_CRC:
-        return "the checksum of the segment header is wrong";
-    case SEGMENT_HEADER_E_VERSION:
-        return "the segment is of a format version that this program does not know";
+        SEGMENT_HEADER_ERRORS(OUTCOME_CASE)
     default:
         return "the segment header is good";
     }
@@ -124,6 +117,7 @@ int record_encode(struct buf *b, uint64_t salt, uint64_t offset, const struct re
     memset(p, 0, RECORD_HEADER_BYTES);
     p[4] = (unsigned char)r->type;
     p[5] = r->flags;
+    put_u16(p + 6, r->group);
     put_u32(p + 8, r->len);
     put_u32(p + 12, crc32c(0, r->data, r->len));
     put_u64(p + 16, r->batch);
@@ -146,16 +140,21 @@ int record_decode(const unsigned char *bytes, size_t avail, uint64_t salt, uint6
         return all_zero(bytes, avail) ? RECORD_E_ZERO : RECORD_E_HEADER;
     /* The cheap looks first: the search for valid headers in a damaged region tries every 8 bytes.
      */
-    if (bytes[4] == 0 || bytes[4] > RECORD_TYPE_MAX || get_u16(bytes + 6) != 0)
+    if (bytes[4] == 0 || bytes[4] > RECORD_TYPE_LIMIT)
         return all_zero(bytes, RECORD_HEADER_BYTES) ? RECORD_E_ZERO : RECORD_E_HEADER;
     if (get_u32(bytes) != record_crc(bytes, salt, offset))
         return RECORD_E_HEADER;
     r.type = (enum record_type)bytes[4];
     r.flags = bytes[5];
+    r.group = get_u16(bytes + 6);
     r.len = get_u32(bytes + 8);
     r.batch = get_u64(bytes + 16);
     r.index = get_u64(bytes + 24);
     r.term = get_u64(bytes + 32);
+    if (r.type > RECORD_TYPE_MAX) {
+        *ret_record = r;
+        return RECORD_E_NEWER;
+    }
     if (r.len > RECORD_PAYLOAD_MAX || record_bytes(r.len) > avail) {
         *ret_record = r;
         return RECORD_E_LENGTH;
@@ -188,14 +187,7 @@ const char *record_type_name(enum record_type type)
 const char *record_error_text(int error)
 {
     switch (error) {
-    case RECORD_E_ZERO:
-        return "zeros where a record should begin";
-    case RECORD_E_HEADER:
-        return "the checksum of a record header is wrong";
-    case RECORD_E_LENGTH:
-        return "a record is longer than the room it stands in";
-    case RECORD_E_DATA:
-        return "the checksum of a record's payload is wrong";
+        RECORD_ERRORS(OUTCOME_CASE)
     default:
         return "the record is good";
     }

@@ -10,7 +10,7 @@
  *
  * Record, 40 bytes and the payload, padded with zeros to 8:
  *      0 u32 hdr_crc: CRC32C(salt, file offset, the 36 bytes that follow)
- *      4 u8 type      5 u8 flags (of an ENTRY: its raft_entry_type)      6 u16 zero
+ *      4 u8 type      5 u8 flags (of an ENTRY: its raft_entry_type)      6 u16 group
  *      8 u32 len     12 u32 data_crc of the payload
  *     16 u64 batch   24 u64 index   32 u64 term
  *
@@ -37,6 +37,7 @@
 
 #include "base/buf.h"
 #include "base/limits.h"
+#include "base/outcome.h"
 #include "raft/types.h"
 
 #define SEGMENT_HEADER_BYTES 4096u
@@ -61,6 +62,8 @@ enum record_type {
     RECORD_SYNCMARK = 8,
 };
 #define RECORD_TYPE_MAX RECORD_SYNCMARK
+/* No version will ever use a type above this: what has one is no record. */
+#define RECORD_TYPE_LIMIT 31u
 
 struct segment_header {
     unsigned char cluster_id[16];
@@ -80,12 +83,13 @@ struct segment_header {
     uint64_t prev_used;
 };
 
-enum segment_header_error {
-    SEGMENT_HEADER_E_BLANK = 1, /* all zero */
-    SEGMENT_HEADER_E_MAGIC = 2,
-    SEGMENT_HEADER_E_CRC = 3,
-    SEGMENT_HEADER_E_VERSION = 4,
-};
+#define SEGMENT_HEADER_ERRORS(X)                                                                   \
+    X(SEGMENT_HEADER_E_BLANK, 1, "the segment header is blank")                                    \
+    X(SEGMENT_HEADER_E_MAGIC, 2, "the segment header does not begin with RIDDWAL1")                \
+    X(SEGMENT_HEADER_E_CRC, 3, "the checksum of the segment header is wrong")                      \
+    X(SEGMENT_HEADER_E_VERSION, 4,                                                                 \
+      "the segment is of a format version that this program does not know")
+enum segment_header_error { SEGMENT_HEADER_ERRORS(OUTCOME_NUMBER) };
 
 void segment_header_encode(const struct segment_header *h,
                            unsigned char page[SEGMENT_HEADER_BYTES]);
@@ -96,6 +100,7 @@ const char *segment_header_error_text(int error);
 struct record {
     enum record_type type;
     uint8_t flags;
+    uint16_t group;
     uint32_t len;
     uint64_t batch;
     raft_index index;
@@ -103,12 +108,15 @@ struct record {
     const unsigned char *data; /* borrowed; len bytes */
 };
 
-enum record_error {
-    RECORD_E_ZERO = 1,   /* the header is all zero: nothing was written here */
-    RECORD_E_HEADER = 2, /* its checksum or a fixed field is wrong */
-    RECORD_E_LENGTH = 3, /* valid header, but the payload does not fit where it stands */
-    RECORD_E_DATA = 4,   /* valid header, wrong payload checksum */
-};
+/* ZERO: nothing was written here. HEADER: also when a fixed field is wrong. With LENGTH, DATA and
+ * NEWER the header is valid. */
+#define RECORD_ERRORS(X)                                                                           \
+    X(RECORD_E_ZERO, 1, "zeros where a record should begin")                                       \
+    X(RECORD_E_HEADER, 2, "the checksum of a record header is wrong")                              \
+    X(RECORD_E_LENGTH, 3, "a record is longer than the room it stands in")                         \
+    X(RECORD_E_DATA, 4, "the checksum of a record's payload is wrong")                             \
+    X(RECORD_E_NEWER, 5, "a record is of a type that this version does not know")
+enum record_error { RECORD_ERRORS(OUTCOME_NUMBER) };
 
 /* Bytes that a record with a payload of len takes. */
 static inline size_t record_bytes(size_t len)
@@ -119,8 +127,8 @@ static inline size_t record_bytes(size_t len)
 /* Appends the record for file offset `offset`. 0 or -ENOMEM. */
 int record_encode(struct buf *b, uint64_t salt, uint64_t offset, const struct record *r);
 /* `bytes` is what stands at file offset `offset`, `avail` how much of it there is. On
- * RECORD_E_LENGTH and RECORD_E_DATA *ret_record holds the header fields all the same (data NULL).
- */
+ * RECORD_E_LENGTH, RECORD_E_DATA and RECORD_E_NEWER *ret_record holds the header fields all the
+ * same (data NULL). */
 int record_decode(const unsigned char *bytes, size_t avail, uint64_t salt, uint64_t offset,
                   struct record *ret_record);
 /* "entry", "hard_state", ...; "unknown". */

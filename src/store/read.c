@@ -204,8 +204,9 @@ static int read_run(struct store *s, struct run *run, raft_index from, struct si
         if (rec.type == RECORD_TRUNCATE || rec.type == RECORD_SEGMENT_END)
             return bad_record(run, "the entry is not where it was written");
         if (rec.type == RECORD_ENTRY) {
-            if (rec.index != run->next || rec.flags < RAFT_ENTRY_NOOP ||
-                rec.flags > RAFT_ENTRY_READ || rec.len > ENTRY_BYTES_MAX)
+            if (rec.index != run->next || rec.group != s->conf.group ||
+                rec.flags < RAFT_ENTRY_NOOP || rec.flags > RAFT_ENTRY_READ ||
+                rec.len > ENTRY_BYTES_MAX)
                 return bad_record(run, "another entry stands there");
             if (rec.index >= from) {
                 rc = take_entry(sink, &rec);
@@ -226,8 +227,11 @@ int store_read(struct store *s, raft_index from, raft_index to, size_t bytes_max
         .arena = arena, .entries = ret_entries, .n_max = n_max, .bytes_max = bytes_max};
     raft_index next = from;
 
-    rid_assert(from >= 1 && from <= to);
+    rid_assert(from >= 1);
+    rid_assert(from <= to);
     rid_assert(n_max > 0);
+    if (from <= s->base.index)
+        return STORE_E_COMPACTED;
     while (next <= to && !sink.full && sink.n < n_max) {
         struct run run = {0};
         int rc;

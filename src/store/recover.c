@@ -84,12 +84,14 @@ static int check_prepared(struct recovery *rv, const char *name, struct damage *
     int rc;
 
     rc = load_prepared(rv, name, &b, &h, &header);
+    if (rc == 0 && header == SEGMENT_HEADER_E_VERSION)
+        return recovery_refuse_newer(name, 0, segment_header_error_text(header));
     if (rc != 0 || header != 0)
         return err_trace(rc);
     rc = recovery_check_identity(rv, name, &h);
     if (rc != 0)
         return rc;
-    img = (struct segment_image){b.data, b.len, h.salt};
+    img = (struct segment_image){b.data, b.len, h.salt, rv->conf.group};
     if (scan_any(&img, SEGMENT_HEADER_BYTES + STORE_OPENING_BYTES))
         return recovery_refuse_file(
             rv, name, "a prepared segment holds records",
@@ -122,6 +124,12 @@ static int check_leftovers(struct recovery *rv, struct damage *d)
 }
 
 /* ---- segments ---- */
+
+/* The segment that was read last. */
+static struct segment_image image_of(const struct recovery *rv, uint64_t salt)
+{
+    return (struct segment_image){rv->image.data, rv->image.len, salt, rv->conf.group};
+}
 
 /* DISK-10: after a failed or missing sync the cache may hold bytes that are not on the disk. What
  * is dirty is written, what is clean is dropped and read again; only bytes that come from the disk
@@ -193,7 +201,7 @@ static int scan_closed(struct recovery *rv, uint32_t slot)
     rc = load_closed(rv, file, next->prev_used);
     if (rc != 0)
         return err_trace(rc);
-    img = (struct segment_image){rv->image.data, rv->image.len, file->header.salt};
+    img = image_of(rv, file->header.salt);
     log->pace.fresh = true;
     log->chain = file->header.prev_chain;
     for (uint64_t batch = file->header.first_batch; offset < next->prev_used; batch++) {
@@ -202,6 +210,8 @@ static int scan_closed(struct recovery *rv, uint32_t slot)
         bool closed = false;
 
         rc = scan_batch(&img, offset, batch, log->chain, &b, &defect);
+        if (rc != 0 && defect.newer)
+            return recovery_refuse_newer(file->name, defect.offset, defect.what);
         if (rc != 0) {
             struct scan_rest rest;
 
@@ -317,7 +327,7 @@ static int scan_last(struct recovery *rv, uint32_t slot)
     rc = load_last(rv, file, &cache_lied);
     if (rc != 0)
         return err_trace(rc);
-    img = (struct segment_image){rv->image.data, rv->image.len, file->header.salt};
+    img = image_of(rv, file->header.salt);
     rv->hard_state_before_last = log->hard_state;
     log->pace.fresh = true;
     log->chain = file->header.prev_chain;
@@ -328,11 +338,13 @@ static int scan_last(struct recovery *rv, uint32_t slot)
         offset = b.end;
         batch++;
         if (closed) {
-            defect = (struct scan_defect){offset, "bytes behind the end of a segment"};
+            defect = (struct scan_defect){offset, "bytes behind the end of a segment", false};
             break;
         }
     }
     file->used = offset;
+    if (defect.newer)
+        return recovery_refuse_newer(file->name, defect.offset, defect.what);
     if (offset == SEGMENT_HEADER_BYTES) {
         struct damage d = {.file = file->name,
                            .offset = defect.offset,
@@ -349,21 +361,32 @@ static int scan_last(struct recovery *rv, uint32_t slot)
     return judge_tail(rv, file, &img, offset, &defect, cache_lied);
 }
 
-/* Every log begins with the CONFIG entry that store_create() wrote: no truncation reaches it,
- * because it counts as committed. */
+/* A whole log begins with the CONFIG entry that store_create() wrote: no truncation reaches it,
+ * because it counts as committed. One whose front was removed must have the entry that the snapshot
+ * ends with, of the same term: otherwise they are not of one history (DISK-9, DISK-23). */
 static int check_beginning(const struct recovery *rv)
 {
     const struct log_state *log = &rv->log;
+    const struct raft_entry_id snapshot = rv->conf.snapshot;
+    struct damage d = {.file = rv->files[0].name,
+                       .offset = SEGMENT_HEADER_BYTES,
+                       .batch = rv->files[0].header.first_batch,
+                       .from = log->terms.base.index + 1,
+                       .to = log->terms.base.index + 1,
+                       .evidence = "all its checksums are good"};
 
-    if (log->n_configs > 0 && log->configs[0].index == 1)
+    if (log->terms.base.index == 0 && (log->n_configs == 0 || log->configs[0].index != 1)) {
+        d.what = "the first entry does not hold a configuration";
+        return recovery_refuse(&d);
+    }
+    if (snapshot.index <= log->last_index &&
+        (snapshot.index < log->terms.base.index ||
+         term_list_at(&log->terms, snapshot.index) == snapshot.term))
         return 0;
-    return recovery_refuse(&(struct damage){.file = rv->files[0].name,
-                                            .offset = SEGMENT_HEADER_BYTES,
-                                            .batch = 1,
-                                            .from = 1,
-                                            .to = 1,
-                                            .what = "the first entry does not hold a configuration",
-                                            .evidence = "all its checksums are good"});
+    d.what = snapshot.index > log->last_index ? "the log ends before the snapshot does"
+                                              : "the snapshot ends with an entry of another term";
+    d.to = snapshot.index;
+    return recovery_refuse(&d);
 }
 
 /* What it hands on is what was last durable: term, vote and every acknowledged entry (DISK-20). */
@@ -389,10 +412,6 @@ int recovery_run(struct recovery *rv, const struct store_conf *conf, bool live)
     rc = recovery_check_sequence(rv);
     if (rc != 0)
         return rc;
-    if (rv->files[0].header.first_batch != 1 || rv->files[0].header.first_index != 1)
-        return recovery_refuse_file(rv, rv->files[0].name,
-                                    "the first segment does not begin with batch 1 and index 1",
-                                    "its header");
     for (uint32_t slot = 0; slot + 1 < rv->n_files; slot++) {
         rc = scan_closed(rv, slot);
         if (rc != 0)

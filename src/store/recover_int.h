@@ -16,6 +16,7 @@ struct wal_file {
 /* The log as the durable records tell it. */
 struct log_state {
     struct raft_hard_state hard_state;
+    /* terms.base: the log begins behind it */
     raft_index last_index;
     raft_term last_term;
     raft_index commit_index;
@@ -70,12 +71,15 @@ int recovery_refuse(const struct damage *d);
 /* The same for a file as a whole. */
 int recovery_refuse_file(const struct recovery *rv, const char *file, const char *what,
                          const char *evidence);
+/* STORE_E_NEWER: `what` stands at this offset of the file. */
+int recovery_refuse_newer(const char *file, uint64_t offset, const char *what);
 /* For vfs.list: takes down what is of the log. 0, STORE_E_DAMAGED, -errno. */
 int recovery_note_name(void *arg, const char *name);
 /* STORE_E_FOREIGN unless the header is of the cluster, node and incarnation that were asked for. */
 int recovery_check_identity(const struct recovery *rv, const char *name,
                             const struct segment_header *h);
-/* DISK-2: reads all headers; they are a gapless sequence. */
+/* DISK-2: reads all headers; they are a gapless sequence, from 1 on or from where a snapshot lets
+ * the log begin: then what is before the first entry is in rv->log. */
 int recovery_check_sequence(struct recovery *rv);
 
 /* ---- replay.c ---- */

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "base/assert.h"
 #include "base/bytes.h"
 #include "base/err.h"
 #include "store/recover_int.h"
@@ -43,8 +44,10 @@ static void truncate_log(struct log_state *log, raft_index from)
         log->commit_index = log->last_index;
 }
 
-/* The appliers return 0, -errno, or 1 with *ret_what when a record with good checksums says what no
- * correct node writes. */
+/* What the appliers say besides 0 and -errno, with *ret_what: a record with good checksums says
+ * what no correct node writes, or what only a later version understands. */
+enum replay_outcome { REPLAY_E_NONSENSE = 1, REPLAY_E_NEWER = 2 };
+
 static int apply_entry(struct recovery *rv, uint32_t slot, const struct record *rec,
                        uint64_t offset, const char **ret_what)
 {
@@ -53,21 +56,24 @@ static int apply_entry(struct recovery *rv, uint32_t slot, const struct record *
 
     if (rec->index != log->last_index + 1 || rec->index > RAFT_INDEX_MAX) {
         *ret_what = "an entry does not follow the one before it";
-        return 1;
+        return REPLAY_E_NONSENSE;
     }
     if (rec->term == 0 || rec->term < log->last_term) {
         *ret_what = "the term of an entry is lower than that of the one before it";
-        return 1;
+        return REPLAY_E_NONSENSE;
     }
     /* A batch says its hard state before its entries. */
     if (rec->term > log->hard_state.current_term) {
         *ret_what = "the term of an entry is higher than that of the hard state before it";
-        return 1;
+        return REPLAY_E_NONSENSE;
     }
-    if (rec->flags < RAFT_ENTRY_NOOP || rec->flags > RAFT_ENTRY_READ ||
-        rec->len > ENTRY_BYTES_MAX) {
-        *ret_what = "an entry is of an unknown type or too large";
-        return 1;
+    if (rec->flags > RAFT_ENTRY_READ) {
+        *ret_what = "an entry is of a type that this version does not know";
+        return REPLAY_E_NEWER;
+    }
+    if (rec->flags < RAFT_ENTRY_NOOP || rec->len > ENTRY_BYTES_MAX) {
+        *ret_what = "an entry has no type or is too large";
+        return REPLAY_E_NONSENSE;
     }
     if (rec->flags == RAFT_ENTRY_CONFIG) {
         struct raft_configuration c;
@@ -75,7 +81,7 @@ static int apply_entry(struct recovery *rv, uint32_t slot, const struct record *
         rc = raft_configuration_decode(rec->data, rec->len, &c);
         if (rc > 0) {
             *ret_what = "an entry of type config does not hold a configuration";
-            return 1;
+            return REPLAY_E_NONSENSE;
         }
         rc = rc < 0 ? rc : push_config(log, rec->index, &c);
         if (rc != 0)
@@ -102,7 +108,7 @@ static int apply_hard_state(struct log_state *log, const struct record *rec, con
     *ret_what = NULL;
     if (rec->len != HARDSTATE_BYTES) {
         *ret_what = "a hard state of the wrong length";
-        return 1;
+        return REPLAY_E_NONSENSE;
     }
     hs.voted_for = get_u64(rec->data);
     if (hs.current_term > RAFT_INDEX_MAX)
@@ -113,7 +119,7 @@ static int apply_hard_state(struct log_state *log, const struct record *rec, con
              hs.voted_for != log->hard_state.voted_for)
         *ret_what = "a vote changes within its term";
     if (*ret_what != NULL)
-        return 1;
+        return REPLAY_E_NONSENSE;
     log->hard_state = hs;
     return 0;
 }
@@ -129,9 +135,10 @@ static int apply_record(struct recovery *rv, uint32_t slot, const struct record 
     case RECORD_HARDSTATE:
         return apply_hard_state(log, rec, ret_what);
     case RECORD_TRUNCATE:
-        if (rec->index == 0 || rec->len != 0) {
+        /* What is at or below the base is committed. */
+        if (rec->index <= log->terms.base.index || rec->len != 0) {
             *ret_what = "a truncation of the wrong form";
-            return 1;
+            return REPLAY_E_NONSENSE;
         }
         truncate_log(log, rec->index);
         return 0;
@@ -142,7 +149,7 @@ static int apply_record(struct recovery *rv, uint32_t slot, const struct record 
         return rec->len == SNAPMARK_BYTES && rec->index <= log->last_index && rec->term != 0 &&
                        term_list_at(&log->terms, rec->index) == rec->term
                    ? 0
-                   : 1;
+                   : REPLAY_E_NONSENSE;
     case RECORD_CONFIG:
     case RECORD_SYNCMARK:
     case RECORD_SEGMENT_END:
@@ -150,7 +157,7 @@ static int apply_record(struct recovery *rv, uint32_t slot, const struct record 
         return 0;
     }
     *ret_what = "a record of an unknown type";
-    return 1;
+    return REPLAY_E_NONSENSE;
 }
 
 /* Everything in a batch whose checksums are good. *ret_closed: it held SEGMENT_END. */
@@ -165,27 +172,29 @@ int replay_batch(struct recovery *rv, uint32_t slot, const struct segment_image 
     for (uint64_t offset = b->start; offset < b->end;) {
         struct record rec = {0};
         const char *what = NULL;
-        int rc =
-            record_decode(img->data + offset, (size_t)(img->len - offset), img->salt, offset, &rec);
+        int rc;
 
-        if (rc == 0)
-            rc = apply_record(rv, slot, &rec, offset, &what);
+        rc =
+            record_decode(img->data + offset, (size_t)(img->len - offset), img->salt, offset, &rec);
+        rid_assert(rc == 0); /* scan_batch() looked at every record */
+        rc = apply_record(rv, slot, &rec, offset, &what);
         if (rc < 0)
             return err_trace(rc);
         if (rc == 0 && rec.type == RECORD_BATCH_END &&
             (rec.index != log->last_index || rec.term != log->last_term)) {
             what = "a batch_end names another last entry than the batch leaves";
-            rc = 1;
+            rc = REPLAY_E_NONSENSE;
         }
+        if (rc == REPLAY_E_NEWER)
+            return recovery_refuse_newer(file->name, offset, what);
         if (rc != 0)
-            return recovery_refuse(
-                &(struct damage){.file = file->name,
-                                 .offset = offset,
-                                 .batch = rec.batch,
-                                 .from = before + 1,
-                                 .to = b->last_index,
-                                 .what = what != NULL ? what : record_error_text(rc),
-                                 .evidence = "all its checksums are good"});
+            return recovery_refuse(&(struct damage){.file = file->name,
+                                                    .offset = offset,
+                                                    .batch = rec.batch,
+                                                    .from = before + 1,
+                                                    .to = b->last_index,
+                                                    .what = what,
+                                                    .evidence = "all its checksums are good"});
         if (rec.type == RECORD_SEGMENT_END)
             *ret_closed = true;
         batch = rec.batch;

@@ -14,8 +14,15 @@
 
 static int defect(struct scan_defect *ret, uint64_t offset, const char *what)
 {
-    ret->offset = offset;
-    ret->what = what;
+    *ret = (struct scan_defect){.offset = offset, .what = what};
+    return SCAN_E_DEFECT;
+}
+
+/* A header with a good checksum, in its place: whoever wrote it meant it. Cut as a torn tail, it
+ * would be gone (DISK-24). */
+static int newer(struct scan_defect *ret, uint64_t offset, const char *what)
+{
+    *ret = (struct scan_defect){.offset = offset, .what = what, .newer = true};
     return SCAN_E_DEFECT;
 }
 
@@ -47,8 +54,13 @@ int scan_batch(const struct segment_image *img, uint64_t start, uint64_t batch, 
         int rc =
             record_decode(img->data + offset, (size_t)(img->len - offset), img->salt, offset, &rec);
 
+        if (rc == RECORD_E_NEWER)
+            return newer(ret_defect, offset, record_error_text(rc));
         if (rc != 0)
             return defect(ret_defect, offset, record_error_text(rc));
+        if (rec.group != img->group)
+            return newer(ret_defect, offset,
+                         "a record is of a group that this version does not have");
         if (rec.batch != batch)
             return defect(ret_defect, offset, "a record belongs to another batch");
         if (rec.type == RECORD_BATCH_END) {
@@ -119,7 +131,7 @@ void scan_rest(const struct segment_image *img, uint64_t start, uint64_t batch,
         int rc =
             record_decode(img->data + offset, (size_t)(img->len - offset), img->salt, offset, &rec);
 
-        if (rc == 0 || rc == RECORD_E_LENGTH || rc == RECORD_E_DATA)
+        if (rc != RECORD_E_ZERO && rc != RECORD_E_HEADER)
             scan_found(&rec, offset, batch, &rest);
     }
     *ret_rest = rest;

@@ -55,6 +55,7 @@ static int store_new(const struct store_conf *conf, struct store **ret_store)
     }
     s->conf = *conf;
     s->queue_end = &s->queue;
+    s->w.group = conf->group;
     prng_init(&s->w.salts, conf->salt_seed);
     *ret_store = s;
     return 0;
@@ -235,6 +236,7 @@ static int writer_resume(struct store *s, const struct recovery *rv)
     w->commit_index = rv->log.commit_index;
     s->submitted_last_index = rv->log.last_index;
     s->last_index = rv->log.last_index;
+    s->base = rv->log.terms.base;
     return term_list_copy(&w->terms, &rv->log.terms) != 0 ? err_origin(-ENOMEM) : 0;
 }
 
@@ -313,6 +315,7 @@ int store_open(const struct store_conf *conf, struct store_recovered *ret_recove
     rv.log.index = (struct log_index){0};
     *ret_recovered = (struct store_recovered){
         .hard_state = rv.log.hard_state,
+        .base = rv.log.terms.base,
         .last_index = rv.log.last_index,
         .commit_index = rv.log.commit_index,
         .terms = take_ptr(rv.log.terms.ranges),
@@ -369,6 +372,7 @@ int store_submit(struct store *s, const struct store_batch *b)
     rid_assert(b->number > s->submitted_number);
     s->submitted_number = b->number;
     if (b->truncate_from != 0) {
+        rid_assert(b->truncate_from > s->base.index);
         rid_assert(b->truncate_from <= s->submitted_last_index + 1);
         s->submitted_last_index = b->truncate_from - 1;
     }
@@ -398,6 +402,17 @@ void store_get_stats(struct store *s, struct store_stats *ret_stats)
     (void)pthread_mutex_lock(&s->lock);
     *ret_stats = s->stats;
     (void)pthread_mutex_unlock(&s->lock);
+}
+
+const char *store_error_text(int error)
+{
+    switch (error) {
+    case 0:
+        return "done";
+        STORE_ERRORS(OUTCOME_CASE)
+    default:
+        return "unknown outcome";
+    }
 }
 
 size_t store_record_bytes(size_t payload_len)

@@ -17,17 +17,23 @@
 
 #include <stdio.h>
 
+#include "base/outcome.h"
 #include "raft/raft.h"
 #include "store/vfs.h"
 
 struct store;
 
-enum store_error {
-    /* exit 65; err_text() says file, offset, batch, index range, evidence and the way out */
-    STORE_E_DAMAGED = 1,
-    STORE_E_FOREIGN = 2, /* a segment of another cluster, node or incarnation: exit 78 */
-    STORE_E_NO_LOG = 3,  /* the folder is empty: store_create() was never done */
-};
+/* DAMAGED: exit 65; err_text() says file, offset, batch, index range, evidence and the way out.
+ * FOREIGN: exit 78. NO_LOG: the folder is empty, store_create() was never done. NEWER: exit 78, and
+ * nothing was changed: the later version can go on. COMPACTED: of store_read() only. */
+#define STORE_ERRORS(X)                                                                            \
+    X(STORE_E_DAMAGED, 1, "the log is damaged")                                                    \
+    X(STORE_E_FOREIGN, 2, "the log belongs to another cluster, node or incarnation")               \
+    X(STORE_E_NO_LOG, 3, "there is no log")                                                        \
+    X(STORE_E_NEWER, 4, "the log was written by a later version")                                  \
+    X(STORE_E_COMPACTED, 5, "the entry is compacted: the log begins behind it")
+enum store_error { STORE_ERRORS(OUTCOME_NUMBER) };
+const char *store_error_text(int error);
 
 struct store_conf {
     struct vfs *vfs; /* below data/wal; borrowed */
@@ -39,6 +45,10 @@ struct store_conf {
     size_t segment_bytes;       /* STORE_SEGMENT_BYTES */
     /* what the trusted state machine holds: evidence for DISK-4; 0: unknown */
     raft_index applied_index;
+    /* What a snapshot covers: the log may begin with any entry up to the one behind it, and must
+     * have the snapshot's last entry with this term. 0/0: no snapshot, it begins with entry 1. */
+    struct raft_entry_id snapshot;
+    uint16_t group; /* of every record: one group exists, 0 */
 };
 
 /* Writes the first segment with hard state (term 1, no vote) and the CONFIG entry at index 1, term
@@ -47,11 +57,14 @@ int store_create(const struct store_conf *conf, const void *config_entry, size_t
 
 struct store_recovered {
     struct raft_hard_state hard_state;
+    /* The log begins behind it: 0/0, or the last entry that was removed from its front. */
+    struct raft_entry_id base;
     raft_index last_index;
     raft_index commit_index;       /* highest recorded in a durable batch */
-    struct raft_term_range *terms; /* owned */
+    struct raft_term_range *terms; /* owned; the first begins behind the base */
     size_t n_terms;
-    struct raft_config_at *configs; /* owned; those still in the log */
+    /* owned; those in the log: the one in force at a base is the snapshot's to know */
+    struct raft_config_at *configs;
     size_t n_configs;
     bool torn_tail;      /* a tail was cut: */
     char torn_text[256]; /* what and where, for one warning */
@@ -89,7 +102,9 @@ int store_prepare(struct store *s, bool *ret_more);
 /* True while batches are queued. Any thread. */
 bool store_has_work(struct store *s);
 
-/* For raft_log_reader: same contract. */
+/* For raft_log_reader: entries from `from` on, at most n_max, none above `to`; at least one, then
+ * as many as fit bytes_max; payloads from the arena. 0; STORE_E_COMPACTED when the log begins
+ * behind `from`; -ERANGE when it ends before it; -EBADMSG when what was durable cannot be read. */
 int store_read(struct store *s, raft_index from, raft_index to, size_t bytes_max,
                struct arena *arena, struct raft_entry *ret_entries, unsigned n_max,
                unsigned *ret_n);

@@ -80,13 +80,15 @@ void log_index_done(struct log_index *ix);
 
 /* Which term each index is of: one range per term. */
 struct term_list {
+    struct raft_entry_id base;      /* before the first one; 0/0: the log begins with entry 1 */
     struct raft_term_range *ranges; /* owned; ascending */
     size_t n;
     size_t size;
 };
 int term_list_push(struct term_list *t, raft_term term, raft_index index); /* 0 or -ENOMEM */
 void term_list_truncate(struct term_list *t, raft_index from);
-/* The term of the entry at index, which must not be above the last one; 0 when there is none. */
+/* The term of the entry at index, which must not be above the last one; also of the base. 0 when
+ * there is none: below the base, and at 0. */
 raft_term term_list_at(const struct term_list *t, raft_index index);
 int term_list_copy(struct term_list *t, const struct term_list *from);
 
@@ -96,10 +98,12 @@ struct segment_image {
     const unsigned char *data; /* borrowed; data[0] is file offset 0 */
     size_t len;
     uint64_t salt;
+    uint16_t group; /* that its records must have */
 };
 struct scan_defect {
     uint64_t offset;
     const char *what;
+    bool newer; /* written by a later version: neither torn nor damaged */
 };
 struct scan_batch {
     uint64_t start;
@@ -158,6 +162,7 @@ enum prepare_state { PREPARE_NONE, PREPARE_FILLING, PREPARE_DONE };
 /* The log thread's own. */
 struct writer {
     int failed;            /* the first error: final */
+    uint16_t group;        /* of all records */
     struct vfs_file *file; /* owned; the active segment */
     uint64_t seq;
     uint64_t salt;
@@ -218,8 +223,9 @@ struct store {
     struct store_segment *segments; /* owned; by slot; grows only */
     uint32_t n_segments;
     uint32_t segments_size;
-    struct log_index index; /* durable entries only */
-    raft_index last_index;  /* durable */
+    struct log_index index;    /* durable entries only */
+    struct raft_entry_id base; /* never changes */
+    raft_index last_index;     /* durable */
     struct store_stats stats;
 
     struct writer w;

@@ -33,11 +33,12 @@ raft_term term_list_at(const struct term_list *t, raft_index index)
     for (size_t i = t->n; i > 0; i--)
         if (t->ranges[i - 1].first <= index)
             return t->ranges[i - 1].term;
-    return 0;
+    return index == t->base.index ? t->base.term : 0;
 }
 
 int term_list_copy(struct term_list *t, const struct term_list *from)
 {
+    t->base = from->base;
     for (size_t i = 0; i < from->n; i++)
         if (term_list_push(t, from->ranges[i].term, from->ranges[i].first) != 0)
             return -ENOMEM;

@@ -94,7 +94,11 @@ int store_make_file(struct vfs *vfs, const char *name, uint64_t size, uint64_t f
 static int put_record(struct writer *w, const struct record *rec)
 {
     size_t at = w->out.len;
-    int rc = record_encode(&w->out, w->salt, w->used + at, rec);
+    struct record of_group = *rec;
+    int rc;
+
+    of_group.group = w->group;
+    rc = record_encode(&w->out, w->salt, w->used + at, &of_group);
 
     if (rc != 0)
         return err_origin(rc);
@@ -157,6 +161,7 @@ static int write_batch(struct store *s)
     batch_end_encode(&tail, data);
     rc = record_encode(&w->out, w->salt, w->used + w->out.len,
                        &(struct record){.type = RECORD_BATCH_END,
+                                        .group = w->group,
                                         .batch = w->batch,
                                         .index = w->last_index,
                                         .term = w->last_term,

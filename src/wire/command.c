@@ -23,7 +23,7 @@ static_assert(COMMAND_FIXED_BYTES + KEY_BYTES_MAX + 2u * VALUE_BYTES_MAX <= ENTR
 int wire_key_set_string(struct wire_key *key, const char *s, size_t len)
 {
     if (len == 0 || len > KEY_STRING_BYTES_MAX)
-        return 1;
+        return WIRE_KEY_E_LENGTH;
     key->bytes[0] = KEY_TYPE_STRING;
     memcpy(key->bytes + 1, s, len);
     key->len = (uint16_t)(len + 1);
@@ -153,6 +153,8 @@ int command_decode(const void *data, size_t len, struct command *ret)
     struct wire_slice head;
     struct command c = {0};
 
+    if (len > 0 && (unsigned char)rest.data[0] > COMMAND_VERSION)
+        return COMMAND_E_NEWER;
     if (!cut(&rest, 22, &head) || head.data[0] != (char)COMMAND_VERSION || head.data[3] != 0)
         return COMMAND_E_INVALID;
     c.op = (enum command_op)(unsigned char)head.data[1];
@@ -166,4 +168,15 @@ int command_decode(const void *data, size_t len, struct command *ret)
         return COMMAND_E_INVALID;
     *ret = c;
     return 0;
+}
+
+const char *command_error_text(int error)
+{
+    switch (error) {
+    case 0:
+        return "done";
+        COMMAND_ERRORS(OUTCOME_CASE)
+    default:
+        return "unknown outcome";
+    }
 }

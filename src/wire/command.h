@@ -1,15 +1,29 @@
 /* Commands: the payload of COMMAND entries, keys as stored, results of applying.
  *
- * A command is: u8 version (1), u8 op, u8 flags, u8 0, u64 client, u64 seq (0 until sessions
- * exist), u16 key length, key, u32 value length, value, u32 from length, from. Values are
- * compact JSON text (value.h). Decoding is total and bounds-checked; slices are borrowed. Pure,
- * any thread. */
+ * For: what the log carries for the state machine. A command is, little endian: u8 version (1), u8
+ * op, u8 flags, u8 0, u64 client, u64 seq (0 until sessions exist), u16 key length, key, u32 value
+ * length, value, u32 from length, from. Values are compact JSON text (value.h). Decoding is total:
+ * any bytes give a command or an outcome, and one command has one encoding.
+ *
+ * Not for: doing them (src/kv).
+ *
+ * Units: lengths in bytes.
+ *
+ * Ownership: slices borrow from the bytes that were decoded; results borrow from the view that they
+ * came from.
+ *
+ * Errors: COMMAND_E_* or -ENOMEM; the buffer is unchanged then.
+ *
+ * Thread: pure, any thread.
+ *
+ * Source: STATE-3: what a command does depends on it and the state alone. */
 #ifndef RIDD_WIRE_COMMAND_H
 #define RIDD_WIRE_COMMAND_H
 
 #include <stdbool.h>
 
 #include "base/buf.h"
+#include "base/outcome.h"
 #include "raft/types.h"
 
 /* A key as stored and compared: one byte of type, then the bytes of the string, or the int64 big
@@ -21,7 +35,8 @@ struct wire_key {
     uint16_t len;
     unsigned char bytes[KEY_BYTES_MAX];
 };
-/* 0 or 1: empty, longer than KEY_STRING_BYTES_MAX. UTF-8 was checked by the JSON decoder. */
+enum wire_key_error { WIRE_KEY_E_LENGTH = 1 }; /* empty, or above KEY_STRING_BYTES_MAX */
+/* 0, WIRE_KEY_E_LENGTH. UTF-8 was checked by the JSON decoder. */
 int wire_key_set_string(struct wire_key *key, const char *s, size_t len);
 void wire_key_set_int(struct wire_key *key, int64_t v);
 void wire_key_set_internal(struct wire_key *key, const char *name);
@@ -44,10 +59,15 @@ struct command {
     struct wire_slice value; /* write: value; cas: to; else absent */
     struct wire_slice from;  /* cas only */
 };
-enum command_error { COMMAND_E_INVALID = 1 };
+#define COMMAND_ERRORS(X)                                                                          \
+    X(COMMAND_E_INVALID, 1, "these bytes are no command")                                          \
+    X(COMMAND_E_NEWER, 2, "the command is of a version that this program does not know")
+enum command_error { COMMAND_ERRORS(OUTCOME_NUMBER) };
+const char *command_error_text(int error);
 /* 0, -ENOMEM. */
 int command_encode(const struct command *c, struct buf *buf);
-/* 0, COMMAND_E_INVALID. */
+/* 0, COMMAND_E_INVALID, COMMAND_E_NEWER: what it is to do is not known here, so that to apply it as
+ * nothing would be another state than the one on nodes that do know. */
 int command_decode(const void *data, size_t len, struct command *ret);
 
 /* What applying gave; decided by the log and the state alone. */

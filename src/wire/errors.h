@@ -1,10 +1,19 @@
-/* The only place where a client error's name, code and definiteness meet (WIRE-6). Pure, any
- * thread.
+/* The only place where a client error's name, code and definiteness meet (WIRE-6).
+ *
+ * For: what a reply says of a failure.
  *
  * X(symbol, name, code before append or of a read, definite then, code of a write after append)
  *
  * A code of -1 means that the error cannot happen there. After append nothing is definite but the
- * deterministic failures of apply (20, 22). */
+ * deterministic failures of apply (20, 22): the write may have happened, or may yet happen.
+ *
+ * Not for: outcomes of functions (base/outcome.h), exit codes of processes.
+ *
+ * Thread: pure, any thread.
+ *
+ * Source: ridd-protocol(7), ERRORS.
+ *
+ * Obvious: units, ownership, errors. */
 #ifndef RIDD_WIRE_ERRORS_H
 #define RIDD_WIRE_ERRORS_H
 

@@ -21,9 +21,9 @@
  * The index of an entry in an APPEND is redundant: a sender that skips an entry is caught here.
  *
  * All of these bytes must be there. Behind them a later version may have put more: they are not
- * looked at, so a field that may not be overlooked needs a new version (frame.h), not only a place
- * at the end. The bytes of HELLO and HELLO_REPLY keep their meaning in every version, so that an
- * old node can say why it refuses a new one. */
+ * looked at (WIRE-7), so a field that may not be overlooked needs a new version (frame.h), not only
+ * a place at the end. The bytes of HELLO and HELLO_REPLY keep their meaning in every version, so
+ * that an old node can say why it refuses a new one. */
 #include "wire/frame.h"
 
 #include <errno.h>

@@ -88,8 +88,8 @@ enum wire_refusal {
  * operator. */
 const char *wire_refusal_text(enum wire_refusal refusal, bool by_us);
 /* The version that two nodes speak with each other: the smaller of the highest ones. Both compute
- * it from the two hellos, and the order of the arguments does not matter. 0: they have none in
- * common, which is WIRE_REFUSED_VERSION. */
+ * it from the two hellos, and the order of the arguments does not matter (PEER-5). 0: they have
+ * none in common, which is WIRE_REFUSED_VERSION. */
 unsigned wire_version_agreed(const struct wire_hello *a, const struct wire_hello *b);
 
 /* One frame cut from the front of a byte stream; payload is borrowed from data. */

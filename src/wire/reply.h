@@ -1,11 +1,22 @@
-/* Replies: formatted directly into a buffer, one line each with its newline (ridd-protocol(7),
- * WIRE-5). Pure.
+/* Replies: formatted directly into a buffer, one line each with its newline (WIRE-5).
  *
- * A reply is begun, gets its fields in order, and is ended; the writer adds type, in_reply_to,
- * envelope and msg_id where ridd-protocol(7) wants them. `spaced` is jansson's default form (": ",
- * ", ") for stdin/stdout; TCP replies are compact. `origin` must live until the end; NULL: bare,
- * without in_reply_to. All return nothing: a failed allocation is remembered and wire_reply_end()
- * gives -ENOMEM with the buffer as it was. */
+ * For: what a client reads. A reply is begun, gets its fields in order, and is ended; the writer
+ * adds type, in_reply_to, envelope and msg_id where they belong. `spaced` is the form with a blank
+ * behind colons and commas, for standard output; replies over TCP are compact.
+ *
+ * Not for: deciding anything. What a reply claims is the caller's to know.
+ *
+ * Ownership: `origin` is borrowed until the end; NULL: bare, without in_reply_to. Texts are copied
+ * at once.
+ *
+ * Errors: writers return nothing: a failed allocation is remembered, and wire_reply_end() gives
+ * -ENOMEM with the buffer as it was at the beginning.
+ *
+ * Thread: pure, any thread; one reply at a time per buffer.
+ *
+ * Source: ridd-protocol(7).
+ *
+ * Obvious: units. */
 #ifndef RIDD_WIRE_REPLY_H
 #define RIDD_WIRE_REPLY_H
 

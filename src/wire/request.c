@@ -181,7 +181,7 @@ int wire_refuse(struct wire_decoder *d, enum wire_error error, const char *field
     va_start(ap, format);
     (void)vsnprintf(refused->text, sizeof(refused->text), format, ap);
     va_end(ap);
-    return 1;
+    return WIRE_REQUEST_REFUSED;
 }
 
 /* ---- parsing ---- */
@@ -300,16 +300,16 @@ static int check_name(struct wire_decoder *d, const char *field)
 static int check_envelope(struct wire_decoder *d)
 {
     const json_t *body = json_object_get(d->root, "body");
-    int r;
+    int rc;
 
     if (json_object_size(d->root) > JSON_REQUEST_KEYS_MAX)
         return wire_refuse(d, WIRE_ERROR_MALFORMED, NULL, JSON_REQUEST_KEYS_MAX,
                            "the envelope has more than %u keys", JSON_REQUEST_KEYS_MAX);
-    r = check_name(d, "src");
-    if (r == 0)
-        r = check_name(d, "dest");
-    if (r != 0)
-        return r;
+    rc = check_name(d, "src");
+    if (rc == 0)
+        rc = check_name(d, "dest");
+    if (rc != 0)
+        return rc;
     if (body == NULL)
         return wire_refuse(d, WIRE_ERROR_MALFORMED, "body", 0, "'body' is missing in the envelope");
     if (!json_is_object(body))
@@ -398,43 +398,43 @@ static int decode_tree(struct wire_decoder *d, struct wire_request *ret)
 {
     bool envelope = is_envelope(d->root);
     json_t *body = envelope ? json_object_get(d->root, "body") : d->root;
-    int r;
+    int rc;
 
     read_origin(d->root, body, &ret->origin);
-    r = envelope ? check_envelope(d) : 0;
-    if (r == 0)
-        r = check_msg_id(d, body);
-    if (r == 0)
-        r = take_type(d, body, ret);
-    if (r == 0 && envelope)
-        r = check_value_keys(d, d->root, body);
-    if (r != 0)
-        return r;
+    rc = envelope ? check_envelope(d) : 0;
+    if (rc == 0)
+        rc = check_msg_id(d, body);
+    if (rc == 0)
+        rc = take_type(d, body, ret);
+    if (rc == 0 && envelope)
+        rc = check_value_keys(d, d->root, body);
+    if (rc != 0)
+        return rc;
     ret->json = body;
     if (ret->type == WIRE_REQ_PEER) /* the host's own format and bounds */
         return 0;
-    r = check_value_keys(d, body, NULL);
-    if (r != 0 || ret->type == WIRE_REQ_UNKNOWN)
-        return r;
+    rc = check_value_keys(d, body, NULL);
+    if (rc != 0 || ret->type == WIRE_REQ_UNKNOWN)
+        return rc;
     return wire_request_take_fields(d, body, ret);
 }
 
 int wire_request_decode_json(struct wire_decoder *d, const char *line, size_t len,
                              struct wire_request *ret, struct wire_refused *ret_refused)
 {
-    int r;
+    int rc;
 
     decoder_reset(d);
     d->refused = ret_refused;
     memset(ret, 0, sizeof(*ret));
     ret->timeout_ms = TIMEOUT_MS_DEFAULT;
     ret->concurrency = 1;
-    r = parse(d, line, len);
-    if (r == 0)
-        r = decode_tree(d, ret);
-    if (r == 1)
+    rc = parse(d, line, len);
+    if (rc == 0)
+        rc = decode_tree(d, ret);
+    if (rc == WIRE_REQUEST_REFUSED)
         ret_refused->origin = ret->origin;
-    return r < 0 ? err_trace(r) : r;
+    return rc < 0 ? err_trace(rc) : rc;
 }
 
 static bool is_blank(const char *line, size_t len)
@@ -452,6 +452,17 @@ int wire_request_decode(struct wire_decoder *d, const char *line, size_t len,
     if (wire_request_decode_fast(line, len, ret))
         return 0;
     if (is_blank(line, len))
-        return 2;
+        return WIRE_REQUEST_BLANK;
     return wire_request_decode_json(d, line, len, ret, ret_refused);
+}
+
+const char *wire_request_outcome_text(int outcome)
+{
+    switch (outcome) {
+    case 0:
+        return "decoded";
+        WIRE_REQUEST_OUTCOMES(OUTCOME_CASE)
+    default:
+        return "unknown outcome";
+    }
 }

@@ -1,17 +1,30 @@
-/* Client requests: one line of JSON to a struct (ridd-protocol(7)).
+/* Client requests: one line of JSON to a struct.
  *
- * Total: any bytes give a request or an error that says what and where. Does no I/O. Depth is
- * checked before jansson parses (it recurses), duplicate keys, NUL, overflow and the counts of
- * limits.h are refused. One decoder serves both forms. Keep one struct wire_decoder per thread;
- * what it returns is valid until the next decode. Call json_object_seed(0) before threads start
- * (WIRE-3); the simulator seeds a constant. The first wire_decoder_new() belongs there too:
- * it sets jansson's allocator to malloc and free, noting failures, since jansson itself overlooks
- * some. */
+ * For: both forms of a request, bare and in an envelope. Total: any bytes give a request or a
+ * refusal that says what and where (WIRE-3). Depth is looked at before jansson parses, because it
+ * recurses; duplicate keys, NUL, overflow and the counts of limits.h are refused.
+ *
+ * Not for: serving them; does no I/O.
+ *
+ * Units: lengths in bytes, timeouts in milliseconds.
+ *
+ * Ownership: what a decoder returns points into the decoder, and is valid until its next decode;
+ * what must live longer is copied (wire_origin_copy()).
+ *
+ * Errors: WIRE_REQUEST_* or -ENOMEM.
+ *
+ * Thread: one decoder per thread. Before threads start, call json_object_seed(0) (the hash of keys
+ * must not be known from outside; the simulator seeds a constant), and make the first decoder: it
+ * sets jansson's allocator to malloc and free, noting failures, since jansson itself overlooks
+ * some.
+ *
+ * Source: ridd-protocol(7). */
 #ifndef RIDD_WIRE_REQUEST_H
 #define RIDD_WIRE_REQUEST_H
 
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/outcome.h"
 #include "wire/command.h"
 #include "wire/errors.h"
 
@@ -106,9 +119,14 @@ void wire_decoder_free(struct wire_decoder *d);
 /* Names of peer message types, for the Maelstrom node; borrowed as long as the decoder lives. The
  * limit of keys in a value does not hold for their bodies. */
 void wire_decoder_set_peer_types(struct wire_decoder *d, const char *const *names, size_t n);
-/* 0, or 1: *ret_refused says why, or -ENOMEM. A line holding only white space gives 2: ignore it.
- * An unknown type is decoded (WIRE_REQ_UNKNOWN, its other fields not looked at); *ret is garbage
- * unless 0 was returned. */
+/* REFUSED: *ret_refused says why. BLANK: only white space, which is nothing and gets no answer. */
+#define WIRE_REQUEST_OUTCOMES(X)                                                                   \
+    X(WIRE_REQUEST_REFUSED, 1, "the line is refused")                                              \
+    X(WIRE_REQUEST_BLANK, 2, "the line is blank")
+enum wire_request_outcome { WIRE_REQUEST_OUTCOMES(OUTCOME_NUMBER) };
+const char *wire_request_outcome_text(int outcome);
+/* 0, WIRE_REQUEST_REFUSED, WIRE_REQUEST_BLANK, -ENOMEM. An unknown type is decoded
+ * (WIRE_REQ_UNKNOWN, its other fields not looked at); *ret is garbage unless 0 was returned. */
 int wire_request_decode(struct wire_decoder *d, const char *line, size_t len,
                         struct wire_request *ret, struct wire_refused *ret_refused);
 

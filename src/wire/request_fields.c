@@ -47,11 +47,11 @@ static int take_count32(struct wire_decoder *d, const json_t *body, const char *
                         uint32_t *ret)
 {
     uint64_t v = *ret;
-    int r = take_count(d, body, field, max, &v);
+    int rc = take_count(d, body, field, max, &v);
 
-    if (r == 0)
+    if (rc == 0)
         *ret = (uint32_t)v;
-    return r;
+    return rc;
 }
 
 /* ---- keys ---- */
@@ -91,12 +91,12 @@ static int take_keys(struct wire_decoder *d, const json_t *body, struct wire_req
                            "'keys' must be an array of 1 to %u keys", BATCH_KEYS_MAX);
     for (size_t i = 0; i < n; i++) {
         char field[32];
-        int r;
+        int rc;
 
         (void)snprintf(field, sizeof(field), "keys[%zu]", i);
-        r = key_from_json(d, json_array_get(v, i), field, &d->keys[i]);
-        if (r != 0)
-            return r;
+        rc = key_from_json(d, json_array_get(v, i), field, &d->keys[i]);
+        if (rc != 0)
+            return rc;
     }
     ret->keys = d->keys;
     ret->n_keys = (unsigned)n;
@@ -111,14 +111,14 @@ static int take_value(struct wire_decoder *d, const json_t *body, const char *fi
 {
     const json_t *v = json_object_get(body, field);
     size_t before = d->text.len;
-    int r;
+    int rc;
 
     if (v == NULL)
         return refuse_missing(d, field);
-    r = wire_value_encode(v, &d->text);
-    if (r < 0)
-        return err_trace(r);
-    switch (r) {
+    rc = wire_value_encode(v, &d->text);
+    if (rc < 0)
+        return err_trace(rc);
+    switch (rc) {
     case 0:
         *ret_len = d->text.len - before;
         return 0;
@@ -136,21 +136,21 @@ static int take_value(struct wire_decoder *d, const json_t *body, const char *fi
 
 static int take_write(struct wire_decoder *d, const json_t *body, struct wire_request *ret)
 {
-    int r = take_value(d, body, "value", &ret->value.len);
+    int rc = take_value(d, body, "value", &ret->value.len);
 
-    if (r == 0)
+    if (rc == 0)
         ret->value.data = (const char *)d->text.data;
-    return r;
+    return rc;
 }
 
 static int take_cas(struct wire_decoder *d, const json_t *body, struct wire_request *ret)
 {
-    int r = take_value(d, body, "from", &ret->from.len);
+    int rc = take_value(d, body, "from", &ret->from.len);
 
-    if (r == 0)
-        r = take_value(d, body, "to", &ret->value.len);
-    if (r != 0)
-        return r;
+    if (rc == 0)
+        rc = take_value(d, body, "to", &ret->value.len);
+    if (rc != 0)
+        return rc;
     ret->from.data = (const char *)d->text.data;
     ret->value.data = ret->from.data + ret->from.len;
     return take_bool(d, body, "create_if_not_exists", &ret->create_if_not_exists);
@@ -256,14 +256,14 @@ static int take_methods(struct wire_decoder *d, const json_t *body, struct wire_
 
 static int take_compare(struct wire_decoder *d, const json_t *body, struct wire_request *ret)
 {
-    int r;
+    int rc;
 
     if (json_object_get(body, "num_reads") == NULL)
         return refuse_missing(d, "num_reads");
-    r = take_count32(d, body, "num_reads", COMPARE_READS_MAX, &ret->num_reads);
-    if (r == 0)
-        r = take_count32(d, body, "concurrency", COMPARE_CONCURRENCY_MAX, &ret->concurrency);
-    return r != 0 ? r : take_methods(d, body, ret);
+    rc = take_count32(d, body, "num_reads", COMPARE_READS_MAX, &ret->num_reads);
+    if (rc == 0)
+        rc = take_count32(d, body, "concurrency", COMPARE_CONCURRENCY_MAX, &ret->concurrency);
+    return rc != 0 ? rc : take_methods(d, body, ret);
 }
 
 /* ---- names of nodes ---- */
@@ -295,10 +295,10 @@ static int take_init(struct wire_decoder *d, const json_t *body, struct wire_req
 {
     const json_t *v = json_object_get(body, "node_ids");
     size_t n = json_array_size(v);
-    int r = take_node_name(d, json_object_get(body, "node_id"), "node_id", &ret->node_id);
+    int rc = take_node_name(d, json_object_get(body, "node_id"), "node_id", &ret->node_id);
 
-    if (r != 0)
-        return r;
+    if (rc != 0)
+        return rc;
     if (v == NULL)
         return refuse_missing(d, "node_ids");
     if (n < 1 || n > RAFT_SERVERS_MAX)
@@ -308,9 +308,9 @@ static int take_init(struct wire_decoder *d, const json_t *body, struct wire_req
         char field[32];
 
         (void)snprintf(field, sizeof(field), "node_ids[%zu]", i);
-        r = take_node_name(d, json_array_get(v, i), field, &d->node_ids[i]);
-        if (r != 0)
-            return r;
+        rc = take_node_name(d, json_array_get(v, i), field, &d->node_ids[i]);
+        if (rc != 0)
+            return rc;
     }
     ret->node_ids = d->node_ids;
     ret->n_node_ids = (unsigned)n;
@@ -330,12 +330,12 @@ int wire_request_take_fields(struct wire_decoder *d, const json_t *body, struct 
         {FIELD_TO, take_to},   {FIELD_SESSION, take_session}, {FIELD_INIT, take_init},
     };
     unsigned fields = wire_request_type_fields(ret->type);
-    int r = take_count32(d, body, "timeout_ms", TIMEOUT_MS_MAX, &ret->timeout_ms);
+    int rc = take_count32(d, body, "timeout_ms", TIMEOUT_MS_MAX, &ret->timeout_ms);
 
-    if (r == 0)
-        r = take_bool(d, body, "verbose", &ret->verbose);
-    for (size_t i = 0; r == 0 && i < sizeof(takers) / sizeof(takers[0]); i++)
+    if (rc == 0)
+        rc = take_bool(d, body, "verbose", &ret->verbose);
+    for (size_t i = 0; rc == 0 && i < sizeof(takers) / sizeof(takers[0]); i++)
         if (fields & takers[i].field)
-            r = takers[i].take(d, body, ret);
-    return r;
+            rc = takers[i].take(d, body, ret);
+    return rc;
 }

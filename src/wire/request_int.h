@@ -31,11 +31,12 @@ struct wire_decoder {
 enum wire_request_type wire_request_type_find(const char *name, size_t len);
 unsigned wire_request_type_fields(enum wire_request_type type);
 
-/* Fills d->refused but for origin; field NULL: the whole line. Returns 1. */
+/* Fills d->refused but for origin; field NULL: the whole line. Returns WIRE_REQUEST_REFUSED. */
 int wire_refuse(struct wire_decoder *d, enum wire_error error, const char *field, uint64_t limit,
                 const char *format, ...) __attribute__((format(printf, 5, 6)));
 
-/* The fields of body that ret->type may carry, and the common ones. 0, 1 or -ENOMEM. */
+/* The fields of body that ret->type may carry, and the common ones. 0, WIRE_REQUEST_REFUSED,
+ * -ENOMEM. */
 int wire_request_take_fields(struct wire_decoder *d, const json_t *body, struct wire_request *ret);
 
 /* A strict scanner for the commonest lines. False: it has no opinion, use the other. */

@@ -67,23 +67,23 @@ int wire_string_encode(const char *s, size_t len, struct buf *buf)
     const char *end = s + len;
     size_t start = buf->len;
     char text[8];
-    int r = buf_add_u8(buf, '"');
+    int rc = buf_add_u8(buf, '"');
 
-    while (r == 0) {
+    while (rc == 0) {
         const char *plain = plain_end(s, end);
 
-        r = buf_add(buf, s, (size_t)(plain - s));
+        rc = buf_add(buf, s, (size_t)(plain - s));
         s = plain;
-        if (r != 0 || s == end)
+        if (rc != 0 || s == end)
             break;
-        r = buf_add(buf, text, escape((unsigned char)*s, text));
+        rc = buf_add(buf, text, escape((unsigned char)*s, text));
         s++;
     }
-    if (r == 0)
-        r = buf_add_u8(buf, '"');
-    if (r != 0) {
+    if (rc == 0)
+        rc = buf_add_u8(buf, '"');
+    if (rc != 0) {
         buf->len = start;
-        return err_origin(r);
+        return err_origin(rc);
     }
     return 0;
 }
@@ -205,38 +205,38 @@ static int encode_object(struct encoder *e, const json_t *v, unsigned depth)
 {
     /* NOLINTNEXTLINE(performance-no-int-to-ptr): jansson's iterators are not const */
     json_t *object = (json_t *)(uintptr_t)v; /* jansson's iterators are not const */
-    int r = buf_add_u8(e->buf, '{');
+    int rc = buf_add_u8(e->buf, '{');
 
     e->n_keys += (unsigned)json_object_size(v);
     if (e->n_keys > JSON_VALUE_KEYS_MAX)
         return WIRE_VALUE_E_KEYS;
-    for (void *it = json_object_iter(object); r == 0 && it != NULL;) {
+    for (void *it = json_object_iter(object); rc == 0 && it != NULL;) {
         const char *name = json_object_iter_key(it);
 
-        r = wire_string_encode(name, strlen(name), e->buf);
-        if (r == 0)
-            r = buf_add_u8(e->buf, ':');
-        if (r == 0)
-            r = encode_any(e, json_object_iter_value(it), depth);
+        rc = wire_string_encode(name, strlen(name), e->buf);
+        if (rc == 0)
+            rc = buf_add_u8(e->buf, ':');
+        if (rc == 0)
+            rc = encode_any(e, json_object_iter_value(it), depth);
         it = json_object_iter_next(object, it);
-        if (r == 0 && it != NULL)
-            r = buf_add_u8(e->buf, ',');
+        if (rc == 0 && it != NULL)
+            rc = buf_add_u8(e->buf, ',');
     }
-    return r != 0 ? r : buf_add_u8(e->buf, '}');
+    return rc != 0 ? rc : buf_add_u8(e->buf, '}');
 }
 
 static int encode_array(struct encoder *e, const json_t *v, unsigned depth)
 {
     size_t n = json_array_size(v);
-    int r = buf_add_u8(e->buf, '[');
+    int rc = buf_add_u8(e->buf, '[');
 
-    for (size_t i = 0; r == 0 && i < n; i++) {
+    for (size_t i = 0; rc == 0 && i < n; i++) {
         if (i > 0)
-            r = buf_add_u8(e->buf, ',');
-        if (r == 0)
-            r = encode_any(e, json_array_get(v, i), depth);
+            rc = buf_add_u8(e->buf, ',');
+        if (rc == 0)
+            rc = encode_any(e, json_array_get(v, i), depth);
     }
-    return r != 0 ? r : buf_add_u8(e->buf, ']');
+    return rc != 0 ? rc : buf_add_u8(e->buf, ']');
 }
 
 static int encode_integer(struct encoder *e, const json_t *v)
@@ -268,28 +268,28 @@ static int encode_scalar(struct encoder *e, const json_t *v)
 
 static int encode_any(struct encoder *e, const json_t *v, unsigned depth)
 {
-    int r;
+    int rc;
 
     if (json_is_object(v) || json_is_array(v)) {
         if (depth == 0)
             return WIRE_VALUE_E_DEPTH;
-        r = json_is_object(v) ? encode_object(e, v, depth - 1) : encode_array(e, v, depth - 1);
+        rc = json_is_object(v) ? encode_object(e, v, depth - 1) : encode_array(e, v, depth - 1);
     } else {
-        r = encode_scalar(e, v);
+        rc = encode_scalar(e, v);
     }
-    if (r == 0 && e->buf->len - e->start > VALUE_BYTES_MAX)
+    if (rc == 0 && e->buf->len - e->start > VALUE_BYTES_MAX)
         return WIRE_VALUE_E_TOO_LARGE;
-    return r;
+    return rc;
 }
 
 int wire_value_encode(const json_t *v, struct buf *buf)
 {
     struct encoder e = {.buf = buf, .start = buf->len};
-    int r = encode_any(&e, v, JSON_DEPTH_MAX);
+    int rc = encode_any(&e, v, JSON_DEPTH_MAX);
 
-    if (r != 0)
+    if (rc != 0)
         buf->len = e.start;
-    return r < 0 ? err_trace(r) : r;
+    return rc < 0 ? err_trace(rc) : rc;
 }
 
 /* ---- equality ---- */
@@ -317,10 +317,10 @@ static struct wire_slice slice_between(const char *from, const char *to)
 
 static int slice_order(struct wire_slice a, struct wire_slice b)
 {
-    int r = memcmp(a.data, b.data, a.len < b.len ? a.len : b.len);
+    int rc = memcmp(a.data, b.data, a.len < b.len ? a.len : b.len);
 
-    if (r != 0)
-        return r;
+    if (rc != 0)
+        return rc;
     return (a.len > b.len) - (a.len < b.len);
 }
 
@@ -475,4 +475,15 @@ bool wire_value_equal(struct wire_slice a, struct wire_slice b)
     c.a.n = 0;
     c.b.n = 0;
     return compare_any(&c, a, b);
+}
+
+const char *wire_value_error_text(int error)
+{
+    switch (error) {
+    case 0:
+        return "done";
+        WIRE_VALUE_ERRORS(OUTCOME_CASE)
+    default:
+        return "unknown outcome";
+    }
 }

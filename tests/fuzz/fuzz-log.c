@@ -261,9 +261,11 @@ static bool open_log(struct log_rig *rig)
     }
     rid_assert(!comparable || r == verdict);
     if (r != 0) {
-        rid_assert(r == STORE_E_DAMAGED || r == STORE_E_FOREIGN || r == STORE_E_NO_LOG);
+        rid_assert(r == STORE_E_DAMAGED || r == STORE_E_FOREIGN || r == STORE_E_NO_LOG ||
+                   r == STORE_E_NEWER);
         rid_assert(rig->trust != HONEST);
         rid_assert(rig->trust == FORGED || r != STORE_E_FOREIGN);
+        rid_assert(rig->trust == FORGED || r != STORE_E_NEWER);
         rid_assert(r != STORE_E_DAMAGED || strstr(err_text(), "ridd --dump-log") != NULL);
         check_text(err_text(), strlen(err_text()));
         rid_assert(fake_disk_n_open(rig->disk) == 0);

@@ -121,12 +121,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     rid_assert(wire_decoder_new(&d) == 0);
     wire_decoder_set_peer_types(d, peer_types, 1);
     r = wire_request_decode(d, line, size, &request, &refused);
-    rid_assert(r >= 0 && r <= 2);
+    rid_assert(r == 0 || r == WIRE_REQUEST_REFUSED || r == WIRE_REQUEST_BLANK);
     if (r == 0) {
         check_request(&request);
         check_reply(&request, false);
         check_reply(&request, true);
-    } else if (r == 1) {
+    } else if (r == WIRE_REQUEST_REFUSED) {
         check_refused(&refused, false);
         check_refused(&refused, true);
     }

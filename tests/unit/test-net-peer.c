@@ -677,7 +677,7 @@ static void net_peer__a_newer_peer_is_spoken_to_in_the_common_version(void **sta
     pair_done(t);
 }
 
-/* Nothing in common: the operator of either node reads what to do about it. */
+/* Nothing in common (PEER-5): the operator of either node reads what to do about it. */
 static void net_peer__versions_without_overlap_are_refused_in_words(void **state)
 {
     struct wire_hello h = hello_of(LOW, HIGH, WIRE_CHANNEL_CONTROL, 9);

@@ -27,6 +27,7 @@
 #include "store/log_thread.h"
 #include "store/recover_int.h"
 #include "unit/fake-disk.h"
+#include "unit/store-forge.h"
 #include "unit/store-model.h"
 
 /* ---- the bytes ---- */
@@ -631,50 +632,6 @@ static void store__segments_of_another_copy_are_refused(void **state)
 
 /* ---- batches written by hand ---- */
 
-/* Appends a well-formed batch of these records to the last segment, which must be closed by the
- * store. */
-static void append_by_hand(struct log *l, const struct record *recs, unsigned n,
-                           raft_index last_index, raft_term last_term)
-{
-    struct recovery rc;
-    struct wal_file *file;
-    cleanup_buf struct buf b = BUF_INIT;
-    cleanup_free unsigned char *bytes = NULL;
-    unsigned char payload[BATCH_END_BYTES];
-    struct batch_end end = {.n_records = n};
-    size_t size;
-
-    store_close(l->store);
-    l->store = NULL;
-    assert_int_equal(recovery_run(&rc, &l->conf, false), 0);
-    file = &rc.files[rc.n_files - 1];
-    for (unsigned i = 0; i < n; i++) {
-        struct record rec = recs[i];
-
-        rec.batch = rc.log.batch + 1;
-        assert_int_equal(record_encode(&b, file->header.salt, file->used + b.len, &rec), 0);
-    }
-    end.n_bytes = b.len;
-    end.chain = crc32c(rc.log.chain, b.data, b.len);
-    end.synced_batch = rc.log.batch;
-    end.commit_index = 1;
-    batch_end_encode(&end, payload);
-    assert_int_equal(record_encode(&b, file->header.salt, file->used + b.len,
-                                   &(struct record){.type = RECORD_BATCH_END,
-                                                    .batch = rc.log.batch + 1,
-                                                    .index = last_index,
-                                                    .term = last_term,
-                                                    .len = sizeof(payload),
-                                                    .data = payload}),
-                     0);
-    bytes = malloc(file->file_bytes);
-    assert_non_null(bytes);
-    memcpy(bytes, fake_disk_bytes(l->disk, file->name, &size), file->file_bytes);
-    memcpy(bytes + file->used, b.data, b.len);
-    fake_disk_put(l->disk, file->name, bytes, size);
-    recovery_done(&rc);
-}
-
 struct by_hand {
     const char *what; /* NULL: must open */
     struct record rec[2];
@@ -708,7 +665,7 @@ static void store__nonsense_with_good_checksums_is_refused(void **state)
          1,
          3,
          3},
-        {"unknown type", {{.type = RECORD_ENTRY, .flags = 9, .index = 3, .term = 4}}, 1, 3, 4},
+        {"no type", {{.type = RECORD_ENTRY, .flags = 0, .index = 3, .term = 4}}, 1, 3, 4},
         {"not hold a configuration",
          {{.type = RECORD_ENTRY, .flags = RAFT_ENTRY_CONFIG, .index = 3, .term = 4}},
          1,
@@ -755,7 +712,9 @@ static void store__nonsense_with_good_checksums_is_refused(void **state)
         submit_hard_state(&l, 4, 5);
         submit(&l, 4, "x", 1);
         work_all(&l);
-        append_by_hand(&l, c->rec, c->n, c->last_index, c->last_term);
+        settle(&l);
+        forge_batch(l.disk, &l.conf, c->rec, c->n,
+                    &(struct raft_entry_id){c->last_term, c->last_index});
         r = reopen(&l);
         if (r != (c->what == NULL ? 0 : STORE_E_DAMAGED) ||
             (c->what != NULL && strstr(err_text(), c->what) == NULL))
@@ -1070,7 +1029,8 @@ static void store__dump(void **state)
         store_submit(l.store, &(struct store_batch){.number = ++l.number, .truncate_from = 3}), 0);
     l.last = 2;
     work_all(&l);
-    append_by_hand(&l, recs, 2, 2, 3);
+    settle(&l);
+    forge_batch(l.disk, &l.conf, recs, 2, &(struct raft_entry_id){3, 2});
     calls = fake_disk_n_calls(l.disk);
     conf = l.conf;
     conf.node_id = 0; /* any identity */
@@ -1360,7 +1320,7 @@ static bool has_sync_mark(const struct real *d)
     assert_int_equal(d->vfs->open(d->vfs->ctx, file->name, O_RDONLY, &f), 0);
     assert_int_equal(recovery_load(d->vfs, f, file->file_bytes, &b), 0);
     (void)d->vfs->close(d->vfs->ctx, f);
-    img = (struct segment_image){b.data, b.len, file->header.salt};
+    img = (struct segment_image){b.data, b.len, file->header.salt, 0};
     scan_rest(&img, file->used, rc.log.batch + 1, &rest);
     recovery_done(&rc);
     return rest.only_sync_mark;

@@ -165,7 +165,7 @@ static void poke_all(const struct command *c, const struct poke *pokes, size_t n
 static void command__every_field_is_checked(void **state)
 {
     static const struct poke of_write[] = {
-        {0, 0, false},     {0, 2, false}, /* version */
+        {0, 0, false}, /* version */
         {1, 0, false},     {1, 2, false},     {1, 3, false},
         {1, 4, false},     {1, 255, false}, /* op */
         {2, 1, false},     {2, 2, false},   /* flags belong to cas */
@@ -188,6 +188,28 @@ static void command__every_field_is_checked(void **state)
     (void)state;
     poke_all(&write, of_write, sizeof(of_write) / sizeof(of_write[0]));
     poke_all(&cas, of_cas, sizeof(of_cas) / sizeof(of_cas[0]));
+}
+
+/* Whatever else it says: what a later version means is not for this one to judge (DISK-24). */
+static void command__a_later_version_is_another_outcome(void **state)
+{
+    const struct command c = {.op = COMMAND_WRITE, .key = {"sx", 2}, .value = {"1", 1}};
+
+    (void)state;
+    for (unsigned version = 2; version < 256; version += version < 4 ? 1 : 84)
+        for (size_t len = 1; len < 60; len += 3) {
+            cleanup_buf struct buf b = BUF_INIT;
+            struct command back;
+
+            assert_int_equal(command_encode(&c, &b), 0);
+            assert_int_equal(buf_add(&b, "and what came later, of any length", 34), 0);
+            assert_true(len <= b.len);
+            b.data[0] = (unsigned char)version;
+            assert_int_equal(command_decode(b.data, len, &back), COMMAND_E_NEWER);
+        }
+    for (int i = 0; i <= COMMAND_E_NEWER + 1; i++)
+        for (int k = 0; k < i; k++)
+            assert_string_not_equal(command_error_text(i), command_error_text(k));
 }
 
 static void command__sizes(void **state)
@@ -267,6 +289,7 @@ int main(void)
         cmocka_unit_test(command__there_and_back),
         cmocka_unit_test(command__bytes_are_fixed),
         cmocka_unit_test(command__every_field_is_checked),
+        cmocka_unit_test(command__a_later_version_is_another_outcome),
         cmocka_unit_test(command__sizes),
         cmocka_unit_test(command__mutations_are_refused_or_mean_the_same_bytes),
     };

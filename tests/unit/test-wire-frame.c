@@ -192,7 +192,7 @@ static void frame__short_at_every_byte(void **state)
 }
 
 /* Cut the payload and mend length and checksum: the message itself must notice. What a later version
- * added at the end, whatever it is, changes nothing. */
+ * added at the end, whatever it is, changes nothing (WIRE-7). */
 static void frame__short_payload_is_refused_and_a_tail_ignored(void **state)
 {
     (void)state;
@@ -321,7 +321,7 @@ static void frame__types_and_flags(void **state)
     assert_int_equal(wire_frame_cut(b.data, b.len, &frame, NULL), 0);
 }
 
-/* The frame is whole, so it can be cut; the message in it is for somebody who is not here. */
+/* The frame is whole, so it can be cut; the message in it is for somebody who is not here (WIRE-7). */
 static void frame__another_group_is_refused_in_words(void **state)
 {
     (void)state;
@@ -646,6 +646,7 @@ static void frame__hello_of_one_version_has_the_first_bytes(void **state)
     assert_int_equal(h.version_lowest, 2);
 }
 
+/* PEER-5, seen from both sides. */
 static void frame__the_agreed_version_is_the_smaller_of_the_highest(void **state)
 {
     static const struct {

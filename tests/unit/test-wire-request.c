@@ -316,18 +316,21 @@ static void request__peer_types(void **state)
     assert_int_equal(decode_n((char *)b.data, b.len), 0);
     assert_int_equal(request.type, WIRE_REQ_PEER);
     wire_decoder_set_peer_types(decoder, NULL, 0);
-    assert_int_equal(decode_n((char *)b.data, b.len), 1);
+    assert_int_equal(decode_n((char *)b.data, b.len), WIRE_REQUEST_REFUSED);
     assert_string_equal(refused.field, "x");
 }
 
 static void request__blank_lines_are_ignored(void **state)
 {
     (void)state;
-    assert_int_equal(decode(""), 2);
-    assert_int_equal(decode(" "), 2);
-    assert_int_equal(decode("\r"), 2);
-    assert_int_equal(decode(" \t\r\n"), 2);
-    assert_int_equal(decode_n("\0", 1), 1);
+    assert_int_equal(decode(""), WIRE_REQUEST_BLANK);
+    assert_int_equal(decode(" "), WIRE_REQUEST_BLANK);
+    assert_int_equal(decode("\r"), WIRE_REQUEST_BLANK);
+    assert_int_equal(decode(" \t\r\n"), WIRE_REQUEST_BLANK);
+    assert_int_equal(decode_n("\0", 1), WIRE_REQUEST_REFUSED);
+    for (int i = 0; i <= WIRE_REQUEST_BLANK + 1; i++)
+        for (int k = 0; k < i; k++)
+            assert_string_not_equal(wire_request_outcome_text(i), wire_request_outcome_text(k));
 }
 
 /* ---- what is wrong ---- */
@@ -546,9 +549,10 @@ static void request__a_refusal_in_an_envelope_goes_back(void **state)
     assert_true(refused.origin.envelope);
     assert_slice(refused.origin.src, "c1");
     assert_slice(refused.origin.dest, "n1");
-    assert_int_equal(decode("{\"src\":\"c1\",\"dest\":\"n1\",\"body\":7}"), 1);
+    assert_int_equal(decode("{\"src\":\"c1\",\"dest\":\"n1\",\"body\":7}"), WIRE_REQUEST_REFUSED);
     assert_true(refused.origin.envelope);
-    assert_int_equal(decode("{\"dest\":\"n1\",\"body\":{\"msg_id\":7,\"type\":\"ping\"}}"), 1);
+    assert_int_equal(decode("{\"dest\":\"n1\",\"body\":{\"msg_id\":7,\"type\":\"ping\"}}"),
+                     WIRE_REQUEST_REFUSED);
     assert_false(refused.origin.envelope); /* nobody to send it to */
 }
 
@@ -581,13 +585,15 @@ static void request__key_length(void **state)
 
         assert_int_equal(decode_repeated(head, "k", KEY_STRING_BYTES_MAX, "\"}"), 0);
         assert_int_equal(request.key.len, KEY_BYTES_MAX);
-        assert_int_equal(decode_repeated(head, "k", KEY_STRING_BYTES_MAX + 1, "\"}"), 1);
+        assert_int_equal(decode_repeated(head, "k", KEY_STRING_BYTES_MAX + 1, "\"}"),
+                         WIRE_REQUEST_REFUSED);
         assert_int_equal(refused.limit, KEY_STRING_BYTES_MAX);
         assert_true(refused.origin.has_msg_id);
         assert_text("a long key");
         /* Bytes count, not characters. */
         assert_int_equal(decode_repeated(head, "\xc3\xa4", KEY_STRING_BYTES_MAX / 2, "\"}"), 0);
-        assert_int_equal(decode_repeated(head, "\xc3\xa4", KEY_STRING_BYTES_MAX / 2 + 1, "\"}"), 1);
+        assert_int_equal(decode_repeated(head, "\xc3\xa4", KEY_STRING_BYTES_MAX / 2 + 1, "\"}"),
+                         WIRE_REQUEST_REFUSED);
         assert_int_equal(decode_repeated(head, "\\u00e4", KEY_STRING_BYTES_MAX / 2, "\"}"), 0);
     }
     assert_int_equal(decode(READ("\"key\":9223372036854775807")), 0);
@@ -604,19 +610,20 @@ static void request__value_size(void **state)
     (void)state;
     assert_int_equal(decode_repeated(write, "v", VALUE_BYTES_MAX - 2, "\"}"), 0);
     assert_int_equal(request.value.len, VALUE_BYTES_MAX);
-    assert_int_equal(decode_repeated(write, "v", VALUE_BYTES_MAX - 1, "\"}"), 1);
+    assert_int_equal(decode_repeated(write, "v", VALUE_BYTES_MAX - 1, "\"}"), WIRE_REQUEST_REFUSED);
     assert_int_equal(refused.error, WIRE_ERROR_TOO_LARGE);
     assert_int_equal(refused.limit, VALUE_BYTES_MAX);
     assert_string_equal(refused.field, "value");
     assert_true(refused.origin.has_msg_id);
     assert_text("a large value");
-    assert_int_equal(decode_repeated(cas, "v", VALUE_BYTES_MAX - 1, "\"}"), 1);
+    assert_int_equal(decode_repeated(cas, "v", VALUE_BYTES_MAX - 1, "\"}"), WIRE_REQUEST_REFUSED);
     assert_int_equal(refused.error, WIRE_ERROR_TOO_LARGE);
     assert_string_equal(refused.field, "to");
     /* The compact text counts: an escape that is not needed costs nothing, and white space neither.
      */
     assert_int_equal(decode_repeated(write, "\\/", VALUE_BYTES_MAX - 2, "\"}"), 0);
-    assert_int_equal(decode_repeated(write, "\\/", VALUE_BYTES_MAX - 1, "\"}"), 1);
+    assert_int_equal(decode_repeated(write, "\\/", VALUE_BYTES_MAX - 1, "\"}"),
+                     WIRE_REQUEST_REFUSED);
     assert_int_equal(decode_repeated("{\"type\":\"write\",\"key\":\"x\",\"value\":[1", " ",
                                      VALUE_BYTES_MAX, "]}"),
                      0);
@@ -650,14 +657,14 @@ static void request__depth(void **state)
                "[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]}}"),
         1);
     /* Far beyond what a recursive parser survives. */
-    assert_int_equal(decode_repeated("", "[", 1000000, ""), 1);
+    assert_int_equal(decode_repeated("", "[", 1000000, ""), WIRE_REQUEST_REFUSED);
     assert_int_equal(refused.limit, JSON_DEPTH_MAX);
-    assert_int_equal(decode_repeated("", "{\"a\":", 200000, ""), 1);
+    assert_int_equal(decode_repeated("", "{\"a\":", 200000, ""), WIRE_REQUEST_REFUSED);
     assert_int_equal(refused.limit, JSON_DEPTH_MAX);
-    assert_int_equal(decode("]]][[]]"), 1);
+    assert_int_equal(decode("]]][[]]"), WIRE_REQUEST_REFUSED);
     assert_int_equal(refused.limit, 0);
     /* Closing more than was opened opens nothing. */
-    assert_int_equal(decode_repeated("]]]]", "[", 17, ""), 1);
+    assert_int_equal(decode_repeated("]]]]", "[", 17, ""), WIRE_REQUEST_REFUSED);
     assert_int_equal(refused.limit, JSON_DEPTH_MAX);
 }
 
@@ -684,27 +691,28 @@ static void request__counts_of_keys(void **state)
 
     (void)state;
     assert_int_equal(decode_with_keys(bare, JSON_REQUEST_KEYS_MAX - 2, "}"), 0);
-    assert_int_equal(decode_with_keys(bare, JSON_REQUEST_KEYS_MAX - 1, "}"), 1);
+    assert_int_equal(decode_with_keys(bare, JSON_REQUEST_KEYS_MAX - 1, "}"), WIRE_REQUEST_REFUSED);
     assert_int_equal(refused.limit, JSON_REQUEST_KEYS_MAX);
     assert_true(refused.origin.has_msg_id);
     assert_text("many keys");
     assert_int_equal(decode_with_keys(body, JSON_REQUEST_KEYS_MAX - 2, "}}"), 0);
-    assert_int_equal(decode_with_keys(body, JSON_REQUEST_KEYS_MAX - 1, "}}"), 1);
+    assert_int_equal(decode_with_keys(body, JSON_REQUEST_KEYS_MAX - 1, "}}"), WIRE_REQUEST_REFUSED);
     assert_true(refused.origin.has_msg_id && refused.origin.envelope);
     assert_int_equal(decode_with_keys(envelope, JSON_REQUEST_KEYS_MAX - 3, "}"), 0);
-    assert_int_equal(decode_with_keys(envelope, JSON_REQUEST_KEYS_MAX - 2, "}"), 1);
+    assert_int_equal(decode_with_keys(envelope, JSON_REQUEST_KEYS_MAX - 2, "}"),
+                     WIRE_REQUEST_REFUSED);
     assert_true(refused.origin.has_msg_id && refused.origin.envelope);
     assert_text("many keys in the envelope");
 
     assert_int_equal(decode_with_keys(value, JSON_VALUE_KEYS_MAX - 1, "}}"), 0);
-    assert_int_equal(decode_with_keys(value, JSON_VALUE_KEYS_MAX, "}}"), 1);
+    assert_int_equal(decode_with_keys(value, JSON_VALUE_KEYS_MAX, "}}"), WIRE_REQUEST_REFUSED);
     assert_int_equal(refused.error, WIRE_ERROR_MALFORMED);
     assert_string_equal(refused.field, "value");
     assert_int_equal(refused.limit, JSON_VALUE_KEYS_MAX);
     assert_true(refused.origin.has_msg_id);
     assert_text("many keys in a value");
     assert_int_equal(decode_with_keys(other, JSON_VALUE_KEYS_MAX - 1, "}]}"), 0);
-    assert_int_equal(decode_with_keys(other, JSON_VALUE_KEYS_MAX, "}]}"), 1);
+    assert_int_equal(decode_with_keys(other, JSON_VALUE_KEYS_MAX, "}]}"), WIRE_REQUEST_REFUSED);
     assert_string_equal(refused.field, "other");
 }
 
@@ -720,7 +728,8 @@ static void request__a_long_field_name_is_cut(void **state)
         add_repeated(&b, "\xc3\xa4", 100);
         add_repeated(&b, "\":{\"\":0", 1);
         assert_int_equal(buf_add_u8(&b, 0), 0);
-        assert_int_equal(decode_with_keys((const char *)b.data, JSON_VALUE_KEYS_MAX, "}}"), 1);
+        assert_int_equal(decode_with_keys((const char *)b.data, JSON_VALUE_KEYS_MAX, "}}"),
+                         WIRE_REQUEST_REFUSED);
         assert_int_equal(strlen(refused.field), n_ascii == 1 ? 63 : 62);
         assert_memory_equal(refused.field + strlen(refused.field) - 2, "\xc3\xa4", 2);
         assert_text("a long name");
@@ -735,10 +744,10 @@ static void request__counts_of_items(void **state)
     (void)state;
     assert_int_equal(decode_repeated(batch, ",\"k\"", BATCH_KEYS_MAX - 1, "]}"), 0);
     assert_int_equal(request.n_keys, BATCH_KEYS_MAX);
-    assert_int_equal(decode_repeated(batch, ",\"k\"", BATCH_KEYS_MAX, "]}"), 1);
+    assert_int_equal(decode_repeated(batch, ",\"k\"", BATCH_KEYS_MAX, "]}"), WIRE_REQUEST_REFUSED);
     assert_string_equal(refused.field, "keys");
     assert_int_equal(decode_repeated(init, ",\"m\"", RAFT_SERVERS_MAX - 1, "]}"), 0);
-    assert_int_equal(decode_repeated(init, ",\"m\"", RAFT_SERVERS_MAX, "]}"), 1);
+    assert_int_equal(decode_repeated(init, ",\"m\"", RAFT_SERVERS_MAX, "]}"), WIRE_REQUEST_REFUSED);
     assert_string_equal(refused.field, "node_ids");
     assert_int_equal(
         decode_repeated("{\"type\":\"transfer_leader\",\"to\":\"", "n", NODE_NAME_BYTES_MAX, "\"}"),
@@ -758,7 +767,7 @@ static void request__counts_of_items(void **state)
 static void request__a_line_full_of_keys_is_refused(void **state)
 {
     (void)state;
-    assert_int_equal(decode_with_keys("{\"type\":\"ping\"", 80000, "}"), 1);
+    assert_int_equal(decode_with_keys("{\"type\":\"ping\"", 80000, "}"), WIRE_REQUEST_REFUSED);
     assert_int_equal(refused.limit, JSON_REQUEST_KEYS_MAX);
 }
 
@@ -961,7 +970,7 @@ static void request__cut_at_every_byte(void **state)
             cleanup_buf struct buf b = BUF_INIT;
             json_t *reply;
 
-            assert_int_equal(decode_n(lines[i], len), 1);
+            assert_int_equal(decode_n(lines[i], len), WIRE_REQUEST_REFUSED);
             assert_int_equal(wire_reply_refused(&b, &refused, false, 0, 3), 0);
             reply = json_loadb((char *)b.data, b.len, JSON_REJECT_DUPLICATES, NULL);
             assert_int_equal(json_integer_value(json_object_get(reply, "code")), 12);
