@@ -244,7 +244,8 @@ static_assert(RAFT_APPEND_BYTES_MAX + ENTRY_BYTES_MAX <= FRAME_BYTES_MAX, "so mu
 static_assert(KEY_BYTES_MAX <= LMDB_KEY_BYTES_MAX, "LMDB must take every key");
 /* Read transactions open at once; beyond it one more fails. The loop opens one at a time. */
 #define KV_READERS_DEFAULT 16u
-/* Small durable files (kv/mark.h): a larger payload cannot be written, a larger file is damaged. */
+/* Small durable files (base/mark.h): a larger payload cannot be written, a larger file is
+ * damaged. */
 #define MARK_BYTES_MAX (64u << 10)
 /* Their names are constants of ours; a longer one is refused as a programmer's error. */
 #define MARK_NAME_BYTES_MAX 32u

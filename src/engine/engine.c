@@ -42,12 +42,6 @@ int engine_refusal_exit_code(int refusal)
     }
 }
 
-/* A host with a trace of its own writes the lines itself. */
-static bool logs(const struct engine *e)
-{
-    return e->ops.trace == NULL;
-}
-
 int engine_new(const struct engine_ops *ops, const struct service_conf *service,
                struct engine **ret)
 {
@@ -112,7 +106,7 @@ static int open_state(struct engine *e, const struct engine_conf *conf)
         return ENGINE_E_STATE;
     }
     engine_state_of_kv(e->kv, &e->state);
-    if (logs(e))
+    if (engine_logs(e))
         log_event(trust == KV_REBUILD ? LOG_WARNING : LOG_INFO, "state_opened",
                   "found=%s applied_index=%llu%s%s%s", found[trust],
                   (unsigned long long)kv_last_applied(e->kv).index,
@@ -157,7 +151,7 @@ static int open_log(struct engine *e, const struct engine_conf *conf,
     rc = store_open(&log, recovered, &e->store);
     if (rc != 0)
         return refuse_log(conf, rc);
-    if (!logs(e))
+    if (!engine_logs(e))
         return 0;
     if (recovered->torn_tail)
         log_event(LOG_WARNING, "log_torn_tail", "what='%s' action=cut", recovered->torn_text);
@@ -314,7 +308,7 @@ void engine_free(struct engine *e, bool clean)
     engine_stop(e);
     if (e->service != NULL)
         service_free(e->service);
-    if (e->kv != NULL && kv_close(e->kv, clean) != 0 && clean)
+    if (e->kv != NULL && kv_close(e->kv, clean) != 0 && clean && engine_logs(e))
         log_event(LOG_WARNING, "state_not_clean", "error=\"%s\" action=rebuild_at_start",
                   err_text());
     if (e->store != NULL)

@@ -32,6 +32,12 @@ struct engine {
     struct log_limit invalid_limit;
 };
 
+/* A host with a trace of its own writes the lines itself. */
+static inline bool engine_logs(const struct engine *e)
+{
+    return e->ops.trace == NULL;
+}
+
 /* tables.c: what replica and service call. */
 void engine_fill_replica_ops(struct engine *e, struct replica_ops *ops);
 void engine_fill_service_ops(struct engine *e, struct service_ops *ops);

@@ -114,7 +114,7 @@ void engine_fatal(void *ctx, int error, const char *what)
     struct engine *e = ctx;
     struct engine_end end = {.exit_code = exit_code_of(error), .error = error, .what = what};
 
-    if (e->ops.trace == NULL)
+    if (engine_logs(e))
         (void)engine_log_end(error, what);
     e->ops.end(e->ops.ctx, &end);
 }
@@ -128,7 +128,7 @@ void engine_log_failed(void *ctx, int error)
     struct engine_end end = {
         .exit_code = EXIT_IO_ERROR, .error = error, .what = "cannot write the log"};
 
-    if (e->ops.trace == NULL)
+    if (engine_logs(e))
         log_event(LOG_ERROR, "log_failed", "error=\"%s\" detail=\"%s\" action=exit_%d",
                   error < 0 ? strerror(-error) : "refused", err_text(), end.exit_code);
     e->ops.end(e->ops.ctx, &end);

@@ -30,7 +30,11 @@ static void look(struct engine *e, uint64_t now_us)
     s->log_is_full = log.no_space;
     s->used = log.log_bytes;
     s->limit = log.log_bytes;
-    if (!s->log_is_full && e->kv != NULL && kv_get_stats(e->kv, &state) == 0) {
+    if (s->log_is_full)
+        return;
+    if (e->kv == NULL) { /* a host's own state has no limit that is known here */
+        s->limit = UINT64_MAX;
+    } else if (kv_get_stats(e->kv, &state) == 0) {
         s->used = state.used_bytes;
         s->limit = state.map_bytes;
     }
@@ -68,7 +72,8 @@ bool engine_no_space(void *ctx, bool frees, size_t bytes, uint64_t *ret_used, ui
     if (now_us >= s->due_us || s->used + coming(s, bytes) >= s->limit / 2)
         look(e, now_us);
     s->state_is_full = !s->log_is_full && s->used + coming(s, bytes) >= s->limit / 100u * percent;
-    say_change(s, was_full);
+    if (engine_logs(e))
+        say_change(s, was_full);
     if (!s->log_is_full && (frees || !s->state_is_full))
         s->spent += bytes;
     *ret_used = s->used;

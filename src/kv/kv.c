@@ -13,8 +13,8 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/limits.h"
+#include "base/mark.h"
 #include "kv/kv_int.h"
-#include "kv/mark.h"
 
 #include "base/banned.h"
 

@@ -12,7 +12,7 @@
 #include "base/bytes.h"
 #include "base/cleanup.h"
 #include "base/err.h"
-#include "kv/mark.h"
+#include "base/mark.h"
 
 #include "base/banned.h"
 

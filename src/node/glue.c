@@ -1,6 +1,7 @@
 /* The tables of functions that join the modules: who calls whom, and nothing decided. */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -84,19 +85,20 @@ static bool peer_connected(void *ctx, raft_node_id id)
     return peer_net_is_up(((struct node *)ctx)->peer_net, id);
 }
 
-/* Resident memory, as the kernel counts it. */
+/* Resident memory, as the kernel counts it: the second number of the line. */
 static uint64_t rss_bytes(void)
 {
     FILE *f = fopen("/proc/self/statm", "re");
-    unsigned long long size = 0;
-    unsigned long long resident = 0;
-    int got;
+    char line[128] = "";
+    const char *second;
 
     if (f == NULL)
         return 0;
-    got = fscanf(f, "%llu %llu", &size, &resident);
+    if (fgets(line, sizeof(line), f) == NULL)
+        line[0] = '\0';
     (void)fclose(f);
-    return got == 2 ? resident * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
+    second = strchr(line, ' ');
+    return second != NULL ? strtoull(second, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
 }
 
 static void service_status(void *ctx, struct wire_reply *w)

@@ -16,7 +16,7 @@
 #include "base/assert.h"
 #include "base/cleanup.h"
 #include "base/err.h"
-#include "kv/mark.h"
+#include "base/mark.h"
 #include "node/identity_int.h"
 
 #include "base/banned.h"

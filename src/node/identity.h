@@ -1,11 +1,12 @@
 /* Who this data directory is: its identity, the lock on it, and the incarnations of the peers it
  * has met.
  *
- * data/          0700; the path may lead over links, nothing inside is a link LOCK         held
- * with flock while the directory is in use; says the pid INIT         an initialisation is under
- * way or was interrupted: this was never a node IDENT        cluster id, node id and name,
- * incarnation, time of creation; written once PEERS        the incarnation of each peer at the
- * first handshake with it wal/ db/     0700; db/ is made by kv, wal/ filled by store
+ *     data/          0700; the path may lead over links, nothing inside is a link
+ *       LOCK         held with flock while the directory is in use; says the pid
+ *       INIT         an initialisation is under way or was interrupted: this was never a node
+ *       IDENT        cluster id, node id and name, incarnation, time of creation; written once
+ *       PEERS        the incarnation of each peer at the first handshake with it
+ *       wal/ db/     0700; db/ is made by kv, wal/ filled by store
  *
  * The incarnation is random and made with the directory. A node that lost its disk gets another
  * one, and its peers, who remember the old, refuse it: it cannot come back under its name and vote
@@ -24,8 +25,8 @@
  * Ownership: identity_dir is the caller's until identity_close(); what it hands out is borrowed
  * from it.
  * Errors: 0, IDENTITY_E_* with a sentence in err_text() that names the path, what is wrong and the
- * next command; -errno. Files are checked, written and made durable as in kv/mark.h: after an error
- * there is the old one or the new one.
+ * next command; -errno. Files are checked, written and made durable as in base/mark.h: after an
+ * error there is the old one or the new one.
  * Thread: one.
  * Source: IDENTITY-1, IDENTITY-2, IDENTITY-4, DISK-1. */
 #ifndef RIDD_NODE_IDENTITY_H

@@ -5,7 +5,7 @@
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/log.h"
-#include "kv/mark.h"
+#include "base/mark.h"
 #include "node/identity_int.h"
 
 #include "base/banned.h"

@@ -9,7 +9,7 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/log.h"
-#include "kv/mark.h"
+#include "base/mark.h"
 #include "node/identity_int.h"
 
 #include "base/banned.h"

@@ -14,9 +14,9 @@ static void check_log(const struct raft *r)
         first = r->log.terms[i].first;
     }
     rid_assert(first <= r->log.last_index);
-    for (size_t i = 1; i < r->n_marks; i++) {
-        const struct batch_mark *a = &r->marks[(r->marks_head + i - 1) & (r->marks_size - 1)];
-        const struct batch_mark *b = &r->marks[(r->marks_head + i) & (r->marks_size - 1)];
+    for (size_t i = 1; i < mark_ring_n(&r->marks); i++) {
+        const struct batch_mark *a = mark_ring_at(&r->marks, i - 1);
+        const struct batch_mark *b = mark_ring_at(&r->marks, i);
 
         rid_assert(a->batch < b->batch);
         rid_assert(b->last_index <= r->last_handed);
@@ -93,7 +93,7 @@ static void check_reads(const struct raft *r)
     uint64_t round = 0;
     raft_index index = 0;
 
-    for (size_t i = 0; i < q->n; i++) {
+    for (size_t i = 0; i < read_ring_n(&q->list); i++) {
         const struct read *read = raft_read_queue_at(q, i);
 
         if (i >= q->n_inflight) {
@@ -111,8 +111,8 @@ static void check_reads(const struct raft *r)
         index = read->read_index;
     }
     rid_assert(n_rounds == r->rounds.n_open);
-    for (size_t i = 0; i < q->n_floors; i++)
-        rid_assert(q->floors[i].min_index > r->commit_index);
+    for (size_t i = 0; i < read_ring_n(&q->floors); i++)
+        rid_assert(read_ring_at(&q->floors, i)->min_index > r->commit_index);
 }
 
 void raft_check(struct raft *r)

@@ -37,9 +37,8 @@ static void check_indexes(const struct raft *r)
 static void check_batches(const struct raft *r)
 {
     rid_assert(r->last_stored_batch <= r->last_batch);
-    rid_assert(r->n_marks == r->last_batch - r->last_stored_batch);
-    rid_assert(r->n_marks <= r->marks_size);
-    rid_assert(r->n_marks > 0 || r->last_stored == r->last_handed);
+    rid_assert(mark_ring_n(&r->marks) == r->last_batch - r->last_stored_batch);
+    rid_assert(mark_ring_n(&r->marks) > 0 || r->last_stored == r->last_handed);
     rid_assert(r->self_vote_batch <= r->last_batch);
 }
 
@@ -52,6 +51,7 @@ static void check_bytes(const struct raft *r)
     raft_index from = r->commit_index < r->noop_index ? r->noop_index : r->commit_index + 1;
     raft_index n_uncommitted = r->role == RAFT_LEADER ? r->log.last_index + 1 - from : 0;
 
+    rid_assert(entry_ring_n(&r->log.cache) == n_cached);
     rid_assert(r->log.cached_bytes >= n_cached * sizeof(struct raft_entry));
     rid_assert(n_cached > 0 || r->log.cached_bytes == 0);
     rid_assert(r->uncommitted_bytes >= n_uncommitted * sizeof(struct raft_entry));
@@ -98,11 +98,12 @@ void raft_check_reads(const struct raft *r)
     const struct read_queue *q = &r->reads;
 
     rid_assert(r->rounds.confirmed < r->rounds.next);
-    rid_assert(q->n_inflight <= q->n);
+    rid_assert(q->n_inflight <= read_ring_n(&q->list));
     rid_assert(r->rounds.n_open <= q->n_inflight);
     rid_assert((r->rounds.n_open == 0) == (q->n_inflight == 0));
     rid_assert(raft_read_queue_n_waiting(q) <= RAFT_READS_PENDING_MAX);
-    rid_assert(r->loss == RAFT_LOSS_NONE || q->n_done == 0); /* loss wins (READ-17) */
+    rid_assert(r->loss == RAFT_LOSS_NONE ||
+               read_done_ring_n(&q->done) == 0); /* loss wins (READ-17) */
     if (r->role != RAFT_LEADER)
         rid_assert(raft_read_queue_n_waiting(q) == 0);
     if (q->n_inflight > 0) {

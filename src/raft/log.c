@@ -6,13 +6,12 @@
 
 #include "base/assert.h"
 
-#define RING_SIZE_MIN  64u
 #define TERMS_SIZE_MIN 8u
 
 static struct raft_entry *slot(const struct raft_log *l, raft_index index)
 {
-    rid_assert(l->size > 0);
-    return &l->ring[index & (l->size - 1)];
+    rid_assert(index >= l->first_cached);
+    return entry_ring_at(&l->cache, index - l->first_cached);
 }
 
 int raft_log_init(struct raft_log *l, struct mem mem, struct raft_entry_id base,
@@ -22,6 +21,7 @@ int raft_log_init(struct raft_log *l, struct mem mem, struct raft_entry_id base,
     rid_assert((n_terms == 0) == (base.index == last_index));
     memset(l, 0, sizeof(*l));
     l->mem = mem;
+    entry_ring_init(&l->cache, mem);
     l->base = base;
     l->last_index = last_index;
     l->first_cached = last_index + 1;
@@ -54,30 +54,10 @@ void raft_log_done(struct raft_log *l)
 {
     for (raft_index i = l->first_cached; i <= l->last_index; i++)
         drop_payload(l, i);
-    if (l->ring != NULL)
-        l->mem.resize(l->mem.ctx, l->ring, 0);
+    entry_ring_done(&l->cache);
     if (l->terms != NULL)
         l->mem.resize(l->mem.ctx, l->terms, 0);
     memset(l, 0, sizeof(*l));
-}
-
-static int grow_ring(struct raft_log *l)
-{
-    size_t size = l->size > 0 ? l->size * 2 : RING_SIZE_MIN;
-    struct raft_entry *ring;
-
-    if (l->last_index + 1 - l->first_cached < l->size)
-        return 0;
-    ring = l->mem.resize(l->mem.ctx, NULL, size * sizeof(*ring));
-    if (ring == NULL)
-        return -ENOMEM;
-    for (raft_index i = l->first_cached; i <= l->last_index; i++)
-        ring[i & (size - 1)] = *slot(l, i);
-    if (l->ring != NULL)
-        l->mem.resize(l->mem.ctx, l->ring, 0);
-    l->ring = ring;
-    l->size = size;
-    return 0;
 }
 
 static int grow_terms(struct raft_log *l)
@@ -101,7 +81,7 @@ int raft_log_append(struct raft_log *l, const struct raft_entry *e)
 
     rid_assert(e->id.index == l->last_index + 1);
     rid_assert(e->id.term >= raft_log_term(l, l->last_index));
-    if (grow_ring(l) != 0 || grow_terms(l) != 0)
+    if (entry_ring_reserve(&l->cache, 1) != 0 || grow_terms(l) != 0)
         return -ENOMEM;
     if (e->len > 0) {
         data = l->mem.resize(l->mem.ctx, NULL, e->len);
@@ -112,7 +92,7 @@ int raft_log_append(struct raft_log *l, const struct raft_entry *e)
     if (l->n_terms == 0 || l->terms[l->n_terms - 1].term != e->id.term)
         l->terms[l->n_terms++] = (struct raft_term_range){e->id.term, e->id.index};
     l->last_index = e->id.index;
-    *slot(l, e->id.index) = (struct raft_entry){e->id, e->type, e->len, data};
+    (void)entry_ring_push(&l->cache, (struct raft_entry){e->id, e->type, e->len, data}); /* room */
     l->cached_bytes += raft_entry_bytes(e);
     return 0;
 }
@@ -127,6 +107,7 @@ void raft_log_truncate(struct raft_log *l, raft_index from)
     l->last_index = from - 1;
     if (l->first_cached > from)
         l->first_cached = from;
+    entry_ring_truncate(&l->cache, from - l->first_cached);
     while (l->n_terms > 0 && l->terms[l->n_terms - 1].first >= from)
         l->n_terms--;
     rid_assert((l->n_terms == 0) == (l->last_index == l->base.index));
@@ -199,6 +180,7 @@ void raft_log_forget(struct raft_log *l, raft_index index)
     rid_assert(l->first_cached > l->base.index);
     while (l->first_cached <= index && l->first_cached <= l->last_index) {
         drop_payload(l, l->first_cached);
+        entry_ring_drop(&l->cache, 1);
         l->first_cached++;
     }
 }

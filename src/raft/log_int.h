@@ -9,15 +9,16 @@
 #ifndef RIDD_RAFT_LOG_INT_H
 #define RIDD_RAFT_LOG_INT_H
 
-#include "base/arena.h"
+#include "base/ring.h"
 #include "raft/raft.h"
+
+RING_DEFINE(entry_ring, struct raft_entry);
 
 struct raft_log {
     struct mem mem;
     struct raft_entry_id
         base;                /* everything at or below it is committed; base.index <= last_index */
-    struct raft_entry *ring; /* owned; size is a power of two; entry i at ring[i & (size - 1)] */
-    size_t size;
+    struct entry_ring cache; /* entries first_cached .. last_index, in order */
     raft_index first_cached; /* above the base; last_index + 1 when nothing is cached */
     raft_index last_index;
     size_t cached_bytes;

@@ -59,8 +59,8 @@ void raft_send(struct raft *r, struct msg_queue *q, struct raft_msg *m)
 
 bool raft_disk_is_stalled(const struct raft *r)
 {
-    return r->n_marks > 0 &&
-           r->now_us - r->marks[r->marks_head].issued_us > r->conf.election_timeout_us;
+    return mark_ring_n(&r->marks) > 0 &&
+           r->now_us - mark_ring_at(&r->marks, 0)->issued_us > r->conf.election_timeout_us;
 }
 
 /* ---- time and links ---- */
@@ -124,14 +124,12 @@ void raft_stored(struct raft *r, uint64_t batch, uint64_t now_us)
     raft_now(r, now_us);
     rid_assert(batch <= r->last_batch);
     rid_assert(batch >= r->last_stored_batch);
-    while (r->n_marks > 0 && r->marks[r->marks_head].batch <= batch) {
-        const struct batch_mark *m = &r->marks[r->marks_head];
+    while (mark_ring_n(&r->marks) > 0 && mark_ring_at(&r->marks, 0)->batch <= batch) {
+        const struct batch_mark m = mark_ring_pop(&r->marks);
 
-        if (m->last_index > r->last_stored)
-            r->last_stored = m->last_index;
-        r->last_stored_batch = m->batch;
-        r->marks_head = (r->marks_head + 1) & (r->marks_size - 1);
-        r->n_marks--;
+        if (m.last_index > r->last_stored)
+            r->last_stored = m.last_index;
+        r->last_stored_batch = m.batch;
     }
     if (r->self_vote_pending && r->self_vote_batch != 0 && r->self_vote_batch <= batch) {
         r->self_vote_pending = false;

@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "base/prng.h"
+#include "base/ring.h"
 #include "raft/log_int.h"
 #include "raft/quorum.h"
 #include "raft/raft.h"
@@ -58,6 +59,7 @@ struct batch_mark {
     raft_index last_index;
     uint64_t issued_us;
 };
+RING_DEFINE(mark_ring, struct batch_mark);
 
 struct msg_queue {
     struct raft_msg *list; /* owned */
@@ -118,10 +120,7 @@ struct raft {
 
     uint64_t last_batch;        /* issued */
     uint64_t last_stored_batch; /* durable */
-    struct batch_mark *marks;   /* owned ring of the outstanding ones, by batch number */
-    size_t marks_size;
-    size_t marks_head;
-    size_t n_marks;
+    struct mark_ring marks;     /* of the outstanding ones, by batch number */
 
     bool self_vote_pending;   /* own vote waits for the disk */
     uint64_t self_vote_batch; /* 0: its batch is not issued yet */

@@ -68,13 +68,15 @@ void raft_floor_reads_release(struct raft *r)
     size_t keep = 0;
 
     rid_assert(r->role == RAFT_LEADER);
-    for (size_t i = 0; i < q->n_floors; i++) {
-        if (q->floors[i].min_index <= r->commit_index)
-            finish(r, &q->floors[i]);
+    for (size_t i = 0; i < read_ring_n(&q->floors); i++) {
+        const struct read *read = read_ring_at(&q->floors, i);
+
+        if (read->min_index <= r->commit_index)
+            finish(r, read);
         else
-            q->floors[keep++] = q->floors[i];
+            *read_ring_at(&q->floors, keep++) = *read;
     }
-    q->n_floors = keep;
+    read_ring_truncate(&q->floors, keep);
 }
 
 /* raft_quorum_get: the highest round that server acknowledged in this term. This node acknowledges
@@ -129,7 +131,8 @@ uint64_t raft_round_due_us(const struct raft *r)
     /* The no-op gate (READ-14): before an entry of this term is committed, commit_index may be
      * older than what an earlier leader acknowledged. Reads stay parked; they get their index
      * and their round when the gate is open (READ-15). */
-    if (!raft_can_serve(r) || r->reads.n == r->reads.n_inflight || s->n_open >= ROUND_TIMES)
+    if (!raft_can_serve(r) || read_ring_n(&r->reads.list) == r->reads.n_inflight ||
+        s->n_open >= ROUND_TIMES)
         return UINT64_MAX;
     if (s->n_open == 0)
         return 0;

@@ -1,4 +1,4 @@
-/* The reads of a leader on their way from raft_read() to the host, as values in arrays.
+/* The reads of a leader on their way from raft_read() to the host, as values in rings.
  *
  *   list    those without an index (pending) behind those in a round (in flight), oldest first
  *   floors  confirmed by their round, but below the index that their connection's own writes set
@@ -10,8 +10,7 @@
 #ifndef RIDD_RAFT_READ_QUEUE_INT_H
 #define RIDD_RAFT_READ_QUEUE_INT_H
 
-#include "base/arena.h"
-#include "base/assert.h"
+#include "base/ring.h"
 #include "raft/raft.h"
 
 struct read {
@@ -22,22 +21,16 @@ struct read {
     uint64_t arrival_round; /* the highest round open when it arrived; below its own */
 };
 
+RING_DEFINE(read_ring, struct read);
+RING_DEFINE(read_done_ring, struct raft_read_done);
+RING_DEFINE(read_failed_ring, uint64_t); /* ctx */
+
 struct read_queue {
-    struct mem mem;
-    struct read *list; /* owned ring; size is a power of two */
-    size_t size;
-    size_t head;
-    size_t n;
-    size_t n_inflight;   /* the first of the n */
-    struct read *floors; /* owned */
-    size_t n_floors;
-    size_t floors_size;
-    struct raft_read_done *done; /* owned */
-    size_t n_done;
-    size_t done_size;
-    uint64_t *failed; /* owned; ctx */
-    size_t n_failed;
-    size_t failed_size;
+    struct read_ring list;
+    size_t n_inflight; /* the first of the list */
+    struct read_ring floors;
+    struct read_done_ring done;
+    struct read_failed_ring failed;
 };
 
 void raft_read_queue_init(struct read_queue *q, struct mem mem);
@@ -45,14 +38,12 @@ void raft_read_queue_free(struct read_queue *q);
 /* Neither confirmed nor failed: what counts for the bound. */
 static inline size_t raft_read_queue_n_waiting(const struct read_queue *q)
 {
-    return q->n + q->n_floors;
+    return read_ring_n(&q->list) + read_ring_n(&q->floors);
 }
 /* The i-th of the list, from 0. */
 static inline struct read *raft_read_queue_at(const struct read_queue *q, size_t i)
 {
-    rid_assert(i <= q->n);
-    rid_assert(q->size > 0);
-    return &q->list[(q->head + i) & (q->size - 1)];
+    return read_ring_at(&q->list, i);
 }
 /* Behind all others, pending. 0 or -ENOMEM (unchanged). */
 int raft_read_queue_add(struct read_queue *q, const struct read *read);

@@ -6,25 +6,10 @@
 static void fill_store(struct raft *r, struct raft_ready *ready)
 {
     struct raft_entry *entries;
-    struct batch_mark *mark;
-    size_t size = r->marks_size;
+    int rc;
 
     if (!r->hard_state_dirty && r->truncate_from == 0 && r->last_handed == r->log.last_index)
         return;
-    if (r->n_marks == r->marks_size) {
-        struct batch_mark *marks;
-
-        size = size > 0 ? size * 2 : 16;
-        marks = r->conf.mem.resize(r->conf.mem.ctx, NULL, size * sizeof(*marks));
-        rid_assert(marks != NULL);
-        for (size_t i = 0; i < r->n_marks; i++)
-            marks[i] = r->marks[(r->marks_head + i) & (r->marks_size - 1)];
-        if (r->marks != NULL)
-            r->conf.mem.resize(r->conf.mem.ctx, r->marks, 0);
-        r->marks = marks;
-        r->marks_size = size;
-        r->marks_head = 0;
-    }
     ready->batch = ++r->last_batch;
     ready->hard_state_changed = r->hard_state_dirty;
     ready->truncate_from = r->truncate_from;
@@ -38,9 +23,8 @@ static void fill_store(struct raft *r, struct raft_ready *ready)
         entries[i] = *e;
     }
     ready->entries = entries;
-    mark = &r->marks[(r->marks_head + r->n_marks) & (r->marks_size - 1)];
-    *mark = (struct batch_mark){ready->batch, r->log.last_index, r->now_us};
-    r->n_marks++;
+    rc = mark_ring_push(&r->marks, (struct batch_mark){ready->batch, r->log.last_index, r->now_us});
+    rid_assert(rc == 0);
     if (r->self_vote_pending && r->self_vote_batch == 0)
         r->self_vote_batch = ready->batch;
     r->last_handed = r->log.last_index;
@@ -122,25 +106,27 @@ static int fill_committed(struct raft *r, struct raft_ready *ready)
 static void fill_reads(struct raft *r, struct raft_ready *ready)
 {
     struct read_queue *q = &r->reads;
+    size_t n_done = read_done_ring_n(&q->done);
+    size_t n_failed = read_failed_ring_n(&q->failed);
     struct raft_read_done *done;
     uint64_t *failed;
 
-    rid_assert(r->loss == RAFT_LOSS_NONE || q->n_done == 0);
-    if (q->n_done > 0) {
-        done = arena_alloc(&r->arena, q->n_done * sizeof(*done));
+    rid_assert(r->loss == RAFT_LOSS_NONE || n_done == 0);
+    if (n_done > 0) {
+        done = arena_alloc(&r->arena, n_done * sizeof(*done));
         rid_assert(done != NULL);
-        memcpy(done, q->done, q->n_done * sizeof(*done));
+        read_done_ring_copy(&q->done, 0, n_done, done);
+        read_done_ring_truncate(&q->done, 0);
         ready->reads = done;
-        ready->n_reads = (unsigned)q->n_done;
-        q->n_done = 0;
+        ready->n_reads = (unsigned)n_done;
     }
-    if (q->n_failed > 0) {
-        failed = arena_alloc(&r->arena, q->n_failed * sizeof(*failed));
+    if (n_failed > 0) {
+        failed = arena_alloc(&r->arena, n_failed * sizeof(*failed));
         rid_assert(failed != NULL);
-        memcpy(failed, q->failed, q->n_failed * sizeof(*failed));
+        read_failed_ring_copy(&q->failed, 0, n_failed, failed);
+        read_failed_ring_truncate(&q->failed, 0);
         ready->reads_failed = failed;
-        ready->n_reads_failed = (unsigned)q->n_failed;
-        q->n_failed = 0;
+        ready->n_reads_failed = (unsigned)n_failed;
     }
 }
 
@@ -182,7 +168,7 @@ void raft_ready(struct raft *r, uint64_t now_us, struct raft_ready *ret_ready)
     ready.n_msgs_after_store = r->out_after.n;
     /* Even without a batch of its own a message may speak of what an earlier, outstanding one
      * holds. */
-    ready.after_batch = r->n_marks > 0 ? r->last_batch : ready.batch;
+    ready.after_batch = mark_ring_n(&r->marks) > 0 ? r->last_batch : ready.batch;
     ready.loss = r->loss;
     ready.loss_term = r->loss_term;
     ready.loss_commit_index = r->loss_commit_index;

@@ -121,8 +121,8 @@ static void truncate_log(struct raft *r, raft_index from)
     }
     if (r->last_stored >= from)
         r->last_stored = from - 1;
-    for (size_t i = 0; i < r->n_marks; i++) {
-        struct batch_mark *mark = &r->marks[(r->marks_head + i) & (r->marks_size - 1)];
+    for (size_t i = 0; i < mark_ring_n(&r->marks); i++) {
+        struct batch_mark *mark = mark_ring_at(&r->marks, i);
 
         if (mark->last_index >= from)
             mark->last_index = from - 1;

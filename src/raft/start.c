@@ -105,6 +105,7 @@ int raft_new(const struct raft_conf *conf, const struct raft_start *start, uint6
     r->last_stored = start->last_index;
     r->last_handed = start->last_index;
     raft_read_queue_init(&r->reads, conf->mem);
+    mark_ring_init(&r->marks, conf->mem);
     raft_rounds_init(&r->rounds, conf->rounds_max);
     for (size_t i = 0; i < start->n_configs; i++)
         raft_config_push(r, start->configs[i].index, &start->configs[i].configuration);
@@ -118,20 +119,20 @@ int raft_new(const struct raft_conf *conf, const struct raft_start *start, uint6
 void raft_free(struct raft *r)
 {
     struct mem mem;
-    void *owned[6];
+    void *owned[5];
 
     if (r == NULL)
         return;
     mem = r->conf.mem;
     raft_log_done(&r->log);
     raft_read_queue_free(&r->reads);
+    mark_ring_done(&r->marks);
     arena_done(&r->arena);
     owned[0] = r->configs;
-    owned[1] = r->marks;
-    owned[2] = r->msgs.list;
-    owned[3] = r->msgs_after.list;
-    owned[4] = r->out.list;
-    owned[5] = r->out_after.list;
+    owned[1] = r->msgs.list;
+    owned[2] = r->msgs_after.list;
+    owned[3] = r->out.list;
+    owned[4] = r->out_after.list;
     for (size_t i = 0; i < sizeof(owned) / sizeof(owned[0]); i++)
         if (owned[i] != NULL)
             mem.resize(mem.ctx, owned[i], 0);

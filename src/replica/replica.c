@@ -36,7 +36,7 @@ int replica_new(const struct replica_conf *conf, const struct replica_ops *ops, 
         return -ENOMEM;
     r->ops = *ops;
     r->id = conf->raft.id;
-    r->group = conf->group;
+    r->group = conf->raft.group;
     r->now_us = now_us;
     r->election_timeout_us = conf->raft.election_timeout_us;
     timers_init(&r->timers, now_us);
@@ -109,7 +109,6 @@ int replica_step(struct replica *r, const struct raft_msg *m, uint64_t now_us)
 {
     int rc;
 
-    rid_assert(m->group == r->group);
     replica_now(r, now_us);
     if (r->dead)
         return 0;

@@ -135,8 +135,7 @@ struct replica_request {
 };
 
 struct replica_conf {
-    uint16_t group;        /* whose log, state and messages these are: one group exists, 0 */
-    struct raft_conf raft; /* log_reader and trace are set by replica_new() */
+    struct raft_conf raft; /* its group is the replica's; log_reader and trace are set here */
     struct raft_start start;
 };
 
@@ -150,8 +149,7 @@ void replica_free(struct replica *r);
 void replica_submit(struct replica *r, struct replica_request *q, uint64_t now_us);
 /* Forgets a request without a callback (its client is gone). A proposed write still happens. */
 void replica_cancel(struct replica *r, struct replica_request *q);
-/* Of this group: whoever has several hands each message to its own. 0 or RAFT_E_INVALID: close the
- * link. */
+/* 0 or RAFT_E_INVALID, also for a message of another group: close the link. */
 int replica_step(struct replica *r, const struct raft_msg *m, uint64_t now_us);
 void replica_stored(struct replica *r, uint64_t batch, uint64_t now_us);
 void replica_link(struct replica *r, raft_node_id peer, bool up, uint64_t now_us);

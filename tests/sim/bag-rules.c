@@ -307,6 +307,8 @@ void bag_check_loss(struct node *n, const struct raft_ready *rd)
         bag_fail("leadership is not lost in silence", "%s led term %" PRIu64, n->name, n->led_term);
     if (rd->loss != RAFT_LOSS_NONE) {
         bag.counts[N_LOSSES]++;
+        if (bag.n_voters == 1)
+            bag_fail("READ-20 the only voter needs nobody", "%s gives up leading", n->name);
         if (rd->n_reads > 0)
             bag_fail("READ-17 loss wins over completion", "%s: %u reads", n->name, rd->n_reads);
         if (n->led_term != 0 && rd->loss_commit_index < n->led_commit)

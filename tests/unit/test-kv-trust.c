@@ -15,7 +15,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/prng.h"
-#include "kv/mark.h"
+#include "base/mark.h"
 
 /* A state with five entries, closed. */
 static void make_state(struct fixture *f, bool clean)

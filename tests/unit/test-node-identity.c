@@ -20,7 +20,7 @@
 
 #include "base/bytes.h"
 #include "base/err.h"
-#include "kv/mark.h"
+#include "base/mark.h"
 #include "node/identity.h"
 
 #define COMMAND "ridd --config x.conf --id n1"

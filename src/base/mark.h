@@ -8,10 +8,20 @@
  * owns, is MARK_E_ACCESS: what it says is not used.
  *
  * File: magic[8], payload, u32 crc32c of both, little endian. Names are relative to dir_fd, at most
- * 32 bytes. Any thread; two writers of one name must not meet. Errors: MARK_E_* with err_text(),
- * nothing was read then; -errno. */
-#ifndef RIDD_KV_MARK_H
-#define RIDD_KV_MARK_H
+ * 32 bytes.
+ *
+ * For: what must be known before log and state are looked at: identity, peers, whether a state may
+ * be believed.
+ * Not for: anything that is written often, or that grows: each write costs two syncs.
+ * Units: bytes of the payload.
+ * Ownership: dir_fd and buffers are the caller's.
+ * Errors: MARK_E_* with err_text(), nothing was read then; -errno: a write may or may not have
+ * happened, and is not known to be durable.
+ * Thread: any; two writers of one name must not meet.
+ * Source: DISK-16 (a folder is synced before anything relies on a name), IDENTITY-4 (closed to all
+ * others). */
+#ifndef RIDD_BASE_MARK_H
+#define RIDD_BASE_MARK_H
 
 #include <stddef.h>
 

@@ -1,6 +1,6 @@
 /* The file is built in memory and written in one go; what a reader accepts is exactly what a writer
  * made. */
-#include "kv/mark.h"
+#include "base/mark.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,0 +1,601 @@
+/* The engine by itself: a group of one over a disk in memory, with kv in a folder or a state of the
+ * test's own. What a start refuses, what ends a node and with which exit code, when writes are
+ * refused for lack of room, what status says of the disk. Time is a number. */
+#include <dirent.h>
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/exit_codes.h"
+#include "engine/engine.h"
+#include "unit/fake-disk.h"
+
+#define MIB ((uint64_t)1 << 20)
+
+struct host {
+    uint64_t now_us;
+    struct fake_disk *disk;
+    char folder[32]; /* of kv */
+    struct engine_conf conf;
+    struct engine *engine;
+    struct service_conn *conn;
+    struct buf out;
+    char *text; /* of the last take() */
+
+    /* The host's answers. */
+    int says_recovered; /* ops.recovered returns it */
+    unsigned n_ends;
+    struct engine_end end;
+
+    /* A state of the test's own. */
+    struct engine_state state;
+    struct raft_entry_id applied;
+    int fail_apply;
+};
+
+/* kv_get_stats() comes here (tests/unit/engine.am), so that a test says how full the map is. */
+static uint64_t used_bytes; /* 0: what kv says */
+static const uint64_t map_bytes = 100 * MIB;
+
+int __real_kv_get_stats(struct kv *kv, struct kv_stats *ret_stats);
+int __wrap_kv_get_stats(struct kv *kv, struct kv_stats *ret_stats);
+int __wrap_kv_get_stats(struct kv *kv, struct kv_stats *ret_stats)
+{
+    int rc = __real_kv_get_stats(kv, ret_stats);
+
+    if (used_bytes != 0) {
+        ret_stats->used_bytes = used_bytes;
+        ret_stats->map_bytes = map_bytes;
+    }
+    return rc;
+}
+
+/* ---- what the engine asks of its host ---- */
+
+static uint64_t host_now(void *ctx)
+{
+    return ((struct host *)ctx)->now_us;
+}
+
+static void host_send(void *ctx, const struct raft_msg *m)
+{
+    (void)ctx;
+    (void)m;
+    fail_msg("a group of one sends nothing");
+}
+
+static void host_end(void *ctx, const struct engine_end *end)
+{
+    struct host *h = ctx;
+
+    h->n_ends++;
+    h->end = *end;
+}
+
+static void host_trace(void *ctx, const struct raft_trace *t)
+{
+    (void)ctx;
+    (void)t;
+}
+
+static int host_recovered(void *ctx, const struct store_recovered *r)
+{
+    const struct host *h = ctx;
+
+    assert_true(r->last_index >= 1);
+    assert_non_null(engine_store(h->engine));
+    assert_null(engine_replica(h->engine));
+    return h->says_recovered;
+}
+
+static struct buf *host_out(void *ctx, void *conn)
+{
+    (void)conn;
+    return &((struct host *)ctx)->out;
+}
+
+static void host_owes(void *ctx, void *conn)
+{
+    (void)ctx;
+    (void)conn;
+}
+
+static void host_status(void *ctx, struct wire_reply *w)
+{
+    (void)ctx;
+    wire_reply_u64(w, "of_the_host", 1);
+}
+
+/* ---- a state that does what the test says ---- */
+
+static struct raft_entry_id own_last_applied(void *ctx)
+{
+    return ((struct host *)ctx)->applied;
+}
+
+static int own_begin(void *ctx)
+{
+    (void)ctx;
+    return 0;
+}
+
+static int own_apply(void *ctx, const struct raft_entry *e, struct command_result *ret_result)
+{
+    struct host *h = ctx;
+
+    if (h->fail_apply != 0)
+        return h->fail_apply;
+    h->applied = e->id;
+    *ret_result = (struct command_result){.index = e->id.index};
+    return 0;
+}
+
+static int own_get(void *ctx, struct wire_slice key, struct command_value *ret_value)
+{
+    (void)ctx;
+    (void)key;
+    *ret_value = (struct command_value){0};
+    return 0;
+}
+
+static int own_commit(void *ctx)
+{
+    (void)ctx;
+    return 0;
+}
+
+static void own_nothing(void *ctx)
+{
+    (void)ctx;
+}
+
+static int own_read_begin(void *ctx, struct raft_entry_id *ret_last_applied)
+{
+    *ret_last_applied = own_last_applied(ctx);
+    return 0;
+}
+
+/* ---- birth and death ---- */
+
+static void host_init(struct host *h)
+{
+    *h = (struct host){.now_us = 1000000};
+    used_bytes = 0;
+    buf_init(&h->out);
+    h->disk = fake_disk_new(7);
+    (void)snprintf(h->folder, sizeof(h->folder), "/tmp/ridd-engine-XXXXXX");
+    assert_non_null(mkdtemp(h->folder));
+    h->state = (struct engine_state){.ctx = h,
+                                     .last_applied = own_last_applied,
+                                     .begin = own_begin,
+                                     .apply = own_apply,
+                                     .apply_get = own_get,
+                                     .commit = own_commit,
+                                     .abort = own_nothing,
+                                     .read_begin = own_read_begin,
+                                     .get = own_get,
+                                     .read_end = own_nothing};
+    h->conf = (struct engine_conf){
+        .node_name = "n1",
+        .log = {.vfs = fake_disk_vfs(h->disk),
+                .cluster_id = "a test",
+                .node_id = raft_founder_id("n1"),
+                .incarnation = 5,
+                .segment_first_bytes = 1u << 16,
+                .segment_bytes = 1u << 18},
+        .log_path = "data/wal",
+        .kv = {.dir = h->folder, .map_size_bytes = 8u << 20, .incarnation = 5}};
+    raft_conf_init(&h->conf.raft);
+    h->conf.raft.id = h->conf.log.node_id;
+    h->conf.raft.seed = 3;
+}
+
+static void make_log_naming(struct host *h, const char *name)
+{
+    struct raft_configuration c;
+    cleanup_buf struct buf b = BUF_INIT;
+
+    raft_configuration_init(&c);
+    assert_int_equal(raft_configuration_add(&c, raft_founder_id(name), name, RAFT_VOTER, "", ""),
+                     0);
+    assert_int_equal(raft_configuration_encode(&c, &b), 0);
+    assert_int_equal(engine_create_log(&h->conf, b.data, b.len), 0);
+}
+
+/* The result of engine_open(). */
+static int open_it(struct host *h)
+{
+    const struct engine_ops ops = {.ctx = h,
+                                   .now_us = host_now,
+                                   .send = host_send,
+                                   .end = host_end,
+                                   .trace = host_trace,
+                                   .recovered = host_recovered,
+                                   .out = host_out,
+                                   .hold = host_owes,
+                                   .release = host_owes,
+                                   .status = host_status};
+    const struct service_conf service = {.cluster_name = "test", .seed = 1};
+
+    assert_int_equal(engine_new(&ops, &service, &h->engine), 0);
+    return engine_open(h->engine, &h->conf);
+}
+
+static void close_it(struct host *h)
+{
+    service_conn_free(h->conn);
+    h->conn = NULL;
+    engine_free(h->engine, true);
+    h->engine = NULL;
+    assert_int_equal(fake_disk_n_open(h->disk), 0);
+}
+
+static void remove_folder(const char *path)
+{
+    DIR *dir = opendir(path);
+    struct dirent *e;
+
+    assert_non_null(dir);
+    while ((e = readdir(dir)) != NULL)
+        (void)unlinkat(dirfd(dir), e->d_name, 0);
+    (void)closedir(dir);
+    assert_int_equal(rmdir(path), 0);
+}
+
+static void host_done(struct host *h)
+{
+    close_it(h);
+    fake_disk_free(h->disk);
+    remove_folder(h->folder);
+    buf_done(&h->out);
+    free(h->text);
+}
+
+/* Until nothing moves any more at this time. */
+static void settle(struct host *h)
+{
+    for (int i = 0; i < 20; i++) {
+        engine_turn(h->engine, h->now_us);
+        engine_work(h->engine, h->now_us);
+    }
+}
+
+static void advance(struct host *h, uint64_t us)
+{
+    h->now_us += us;
+    settle(h);
+}
+
+static void lead(struct host *h)
+{
+    for (int i = 0; i < 100 && !raft_can_serve(engine_raft(h->engine)); i++)
+        advance(h, 100000);
+    assert_true(raft_can_serve(engine_raft(h->engine)));
+    assert_int_equal(service_conn_new(engine_service(h->engine), h, &h->conn), 0);
+}
+
+static void start(struct host *h)
+{
+    host_init(h);
+    make_log_naming(h, "n1");
+    assert_int_equal(open_it(h), 0);
+    lead(h);
+}
+
+/* What is answered; valid until the next. */
+static const char *ask(struct host *h, const char *line)
+{
+    service_line(h->conn, line, strlen(line), 1);
+    settle(h);
+    assert_int_equal(buf_add_u8(&h->out, '\0'), 0);
+    free(h->text);
+    h->text = strdup((const char *)h->out.data);
+    assert_non_null(h->text);
+    buf_reset(&h->out, 0);
+    return h->text;
+}
+
+static bool says(const char *text, const char *part)
+{
+    return strstr(text, part) != NULL;
+}
+
+/* Whether a write of so many bytes was taken; otherwise it was refused for lack of room. */
+static bool takes(struct host *h, size_t bytes)
+{
+    char *line = malloc(bytes + 100);
+    const char *reply;
+    int n;
+
+    assert_non_null(line);
+    n = snprintf(line, bytes + 100, "{\"type\":\"write\",\"msg_id\":1,\"key\":1,\"value\":\"");
+    memset(line + n, 'x', bytes);
+    memcpy(line + n + bytes, "\"}", 3);
+    reply = ask(h, line);
+    free(line);
+    assert_true(says(reply, "\"write_ok\"") || says(reply, "\"no_space\""));
+    return says(reply, "\"write_ok\"");
+}
+
+/* The map is used so far, and was looked at: what was on its way is part of it. */
+static void use(struct host *h, uint64_t bytes)
+{
+    used_bytes = bytes;
+    advance(h, 300000);
+}
+
+/* ---- starting ---- */
+
+static void engine__a_node_comes_back_with_what_it_had(void **state)
+{
+    struct host h;
+
+    (void)state;
+    start(&h);
+    assert_true(says(ask(&h, "{\"type\":\"write\",\"key\":\"a\",\"value\":41}"), "write_ok"));
+    close_it(&h);
+    assert_int_equal(open_it(&h), 0);
+    assert_true(engine_raft(h.engine) != NULL);
+    lead(&h);
+    assert_true(says(ask(&h, "{\"type\":\"read\",\"key\":\"a\"}"), "\"value\":41"));
+    assert_int_equal(h.n_ends, 0);
+    host_done(&h);
+}
+
+static void engine__status_speaks_of_log_and_state(void **state)
+{
+    struct host h;
+    const char *reply;
+
+    (void)state;
+    start(&h);
+    reply = ask(&h, "{\"type\":\"status\"}");
+    assert_true(says(reply, "\"log\":{\"fsyncs\":"));
+    assert_true(says(reply, "\"segments\":"));
+    assert_true(says(reply, "\"state\":{\"keys\":0,"));
+    assert_true(says(reply, "\"digest\":\""));
+    assert_true(says(reply, "\"digest_index\":2"));
+    assert_true(says(reply, "\"of_the_host\":1"));
+    host_done(&h);
+}
+
+static void expect_refusal(struct host *h, int refusal, const char *event, int exit_code)
+{
+    assert_int_equal(open_it(h), refusal);
+    assert_string_equal(engine_refusal_text(refusal), event);
+    assert_int_equal(engine_refusal_exit_code(refusal), exit_code);
+    close_it(h);
+}
+
+/* The log is gone, but there was one: a node that has voted and forgotten (DISK-1). */
+static void engine__no_log_is_refused(void **state)
+{
+    struct host h;
+
+    (void)state;
+    host_init(&h);
+    expect_refusal(&h, ENGINE_E_LOG_LOST, "log_lost", EXIT_DAMAGED);
+    host_done(&h);
+}
+
+/* IDENTITY-3. */
+static void engine__the_log_of_another_life_is_refused(void **state)
+{
+    struct host h;
+
+    (void)state;
+    host_init(&h);
+    make_log_naming(&h, "n1");
+    h.conf.log.incarnation++;
+    expect_refusal(&h, ENGINE_E_LOG_FOREIGN, "log_foreign", EXIT_CONF_ERROR);
+    host_done(&h);
+}
+
+/* DISK-9: state and log of two different copies would go on side by side. */
+static void engine__state_and_log_must_agree(void **state)
+{
+    struct host h;
+
+    (void)state;
+    host_init(&h);
+    make_log_naming(&h, "n1");
+    h.conf.state = &h.state;
+    h.applied = (struct raft_entry_id){2, 1};
+    expect_refusal(&h, ENGINE_E_CONTRADICTION, "core_refused", EXIT_DAMAGED);
+    h.applied = (struct raft_entry_id){1, 1};
+    assert_int_equal(open_it(&h), 0);
+    host_done(&h);
+}
+
+/* What the state has applied was durable in the log once (DISK-4). */
+static void engine__a_state_ahead_of_the_log_is_refused(void **state)
+{
+    struct host h;
+
+    (void)state;
+    host_init(&h);
+    make_log_naming(&h, "n1");
+    h.conf.state = &h.state;
+    h.applied = (struct raft_entry_id){1, 2};
+    expect_refusal(&h, ENGINE_E_LOG_DAMAGED, "log_damaged", EXIT_DAMAGED);
+    host_done(&h);
+}
+
+static void engine__a_stranger_to_its_log_is_refused(void **state)
+{
+    struct host h;
+
+    (void)state;
+    host_init(&h);
+    make_log_naming(&h, "n2");
+    expect_refusal(&h, ENGINE_E_NOT_MEMBER, "core_refused", EXIT_CONF_ERROR);
+    h.conf.may_be_stranger = true;
+    assert_int_equal(open_it(&h), 0);
+    host_done(&h);
+}
+
+static void engine__the_host_may_refuse(void **state)
+{
+    struct host h;
+
+    (void)state;
+    host_init(&h);
+    make_log_naming(&h, "n1");
+    h.says_recovered = 1;
+    assert_int_equal(open_it(&h), ENGINE_E_HOST);
+    assert_null(engine_replica(h.engine));
+    host_done(&h);
+}
+
+static void engine__no_state_is_refused(void **state)
+{
+    struct host h;
+
+    (void)state;
+    host_init(&h);
+    make_log_naming(&h, "n1");
+    h.conf.kv.dir = "/nowhere/at/all";
+    expect_refusal(&h, ENGINE_E_STATE, "state_refused", EXIT_IO_ERROR);
+    host_done(&h);
+}
+
+/* ---- the end ---- */
+
+/* Once, and what waited for that batch never leaves (DISK-13). */
+static void engine__a_failed_sync_ends_the_node(void **state)
+{
+    struct host h;
+
+    (void)state;
+    start(&h);
+    fake_disk_fail_sync(h.disk, 1, FAKE_DISK_SYNC_REVERT);
+    service_line(h.conn, "{\"type\":\"write\",\"key\":1,\"value\":1}", 34, 1);
+    engine_turn(h.engine, h.now_us);
+    engine_work(h.engine, h.now_us);
+    assert_int_equal(h.n_ends, 1);
+    assert_int_equal(h.end.exit_code, EXIT_IO_ERROR);
+    assert_true(h.end.error < 0);
+    assert_non_null(h.end.what);
+    engine_turn(h.engine, h.now_us);
+    assert_int_equal(h.out.len, 0);
+    host_done(&h);
+}
+
+static void expect_end(int error, int exit_code)
+{
+    struct host h;
+
+    host_init(&h);
+    make_log_naming(&h, "n1");
+    h.conf.state = &h.state;
+    assert_int_equal(open_it(&h), 0);
+    lead(&h);
+    h.fail_apply = error;
+    (void)ask(&h, "{\"type\":\"write\",\"key\":1,\"value\":1}");
+    assert_int_equal(h.n_ends, 1);
+    assert_int_equal(h.end.error, error);
+    assert_int_equal(h.end.exit_code, exit_code);
+    host_done(&h);
+}
+
+/* Damage stays damage at the next start; anything else may be gone by then. */
+static void engine__damage_and_failures_have_their_codes(void **state)
+{
+    (void)state;
+    expect_end(KV_E_DAMAGED, EXIT_DAMAGED);
+    expect_end(-EBADMSG, EXIT_DAMAGED);
+    expect_end(KV_E_FULL, EXIT_IO_ERROR);
+    expect_end(-EIO, EXIT_IO_ERROR);
+}
+
+/* ---- room (SPACE-2) ---- */
+
+static void engine__writes_stop_while_there_is_room_left(void **state)
+{
+    struct host h;
+
+    (void)state;
+    start(&h);
+    use(&h, 89 * MIB);
+    assert_true(takes(&h, 100));
+    use(&h, 91 * MIB);
+    assert_false(takes(&h, 100));
+    host_done(&h);
+}
+
+static void engine__writes_begin_again_lower_down(void **state)
+{
+    struct host h;
+
+    (void)state;
+    start(&h);
+    use(&h, 91 * MIB);
+    assert_false(takes(&h, 100));
+    use(&h, 88 * MIB);
+    assert_false(takes(&h, 100));
+    use(&h, 84 * MIB);
+    assert_true(takes(&h, 100));
+    use(&h, 88 * MIB);
+    assert_true(takes(&h, 100));
+    host_done(&h);
+}
+
+/* What was proposed since the room was looked at is not in the state yet. */
+static void engine__what_is_on_its_way_counts(void **state)
+{
+    struct host h;
+    unsigned n = 0;
+
+    (void)state;
+    start(&h);
+    use(&h, 90 * MIB - 1000000);
+    while (n < 20 && takes(&h, 100000))
+        n++;
+    /* Each counts twice its size: the fifth would pass the mark. */
+    assert_int_equal(n, 4);
+    host_done(&h);
+}
+
+static void engine__deletes_are_taken_when_full(void **state)
+{
+    struct host h;
+
+    (void)state;
+    start(&h);
+    use(&h, 91 * MIB);
+    assert_false(takes(&h, 100));
+    assert_true(says(ask(&h, "{\"type\":\"delete\",\"key\":1}"), "delete_ok"));
+    assert_true(says(ask(&h, "{\"type\":\"read\",\"key\":1}"), "\"type\":\"error\""));
+    host_done(&h);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(engine__a_node_comes_back_with_what_it_had),
+        cmocka_unit_test(engine__status_speaks_of_log_and_state),
+        cmocka_unit_test(engine__no_log_is_refused),
+        cmocka_unit_test(engine__the_log_of_another_life_is_refused),
+        cmocka_unit_test(engine__state_and_log_must_agree),
+        cmocka_unit_test(engine__a_state_ahead_of_the_log_is_refused),
+        cmocka_unit_test(engine__a_stranger_to_its_log_is_refused),
+        cmocka_unit_test(engine__the_host_may_refuse),
+        cmocka_unit_test(engine__no_state_is_refused),
+        cmocka_unit_test(engine__a_failed_sync_ends_the_node),
+        cmocka_unit_test(engine__damage_and_failures_have_their_codes),
+        cmocka_unit_test(engine__writes_stop_while_there_is_room_left),
+        cmocka_unit_test(engine__writes_begin_again_lower_down),
+        cmocka_unit_test(engine__what_is_on_its_way_counts),
+        cmocka_unit_test(engine__deletes_are_taken_when_full)};
+
+    return cmocka_run_group_tests_name("engine", tests, NULL, NULL);
+}
