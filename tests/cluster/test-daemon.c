@@ -14,6 +14,7 @@
 
 #include "base/cleanup.h"
 #include "cluster/harness.h"
+#include "cluster/shim.h"
 
 #include "base/banned.h"
 
@@ -568,6 +569,58 @@ CASE(daemon__a_second_signal_ends_it_now)
     cluster_free(c);
 }
 
+/* A sync of the log that fails is final (DISK-13): exit 74, no answer, and nothing of the write is
+ * promised; the next start is a whole one. */
+CASE(daemon__a_failed_sync_is_the_end)
+{
+    static const struct shim_control nothing;
+    const unsigned next = 1;
+    const char *build = getenv("top_builddir");
+    const char *asan = getenv("ASAN_OPTIONS");
+    struct cluster *c = cluster_new(1, NULL);
+    char path[4096];
+    char preload[4200];
+    char control[300];
+    char shim[400];
+    char options[600];
+    const char *env[] = {preload, shim, options, NULL};
+    struct client *cl;
+
+    (void)snprintf(path, sizeof(path), "%s/tests/cluster/shim.so", build != NULL ? build : ".");
+    (void)snprintf(control, sizeof(control), "%s/n1.shim", c->dir);
+    file_write(control, &nothing, sizeof(nothing));
+    {
+        cleanup_free char *real = realpath(path, NULL);
+
+        assert_non_null(real);
+        (void)snprintf(preload, sizeof(preload), "LD_PRELOAD=%s", real);
+    }
+    (void)snprintf(shim, sizeof(shim), "RIDD_SHIM_CONTROL=%s", control);
+    /* The sanitizer wants to be loaded first, which a preloaded library makes impossible. */
+    (void)snprintf(options, sizeof(options), "ASAN_OPTIONS=%s%sverify_asan_link_order=0",
+                   asan != NULL ? asan : "", asan != NULL ? ":" : "");
+    cluster_init(c);
+    c->env = env;
+    cluster_start(c);
+    cl = client_open(c, 0);
+    client_expect(cl, "{\"type\":\"write\",\"key\":1,\"value\":1}", "{\"type\":\"write_ok\"}");
+    file_patch(control, offsetof(struct shim_control, fail_sync), &next, sizeof(next));
+    client_send(cl, "{\"type\":\"write\",\"key\":1,\"value\":2}");
+    client_expect_end(cl);
+    assert_int_equal(node_wait_exit(c, 0), 74);
+    assert_true(node_logged(c, 0, "event=log_failed"));
+    assert_true(node_logged(c, 0, "action=exit_74"));
+    client_close(cl);
+    c->env = NULL;
+    cluster_start(c);
+    cl = client_open(c, 0);
+    client_expect(cl, "{\"type\":\"read_index\",\"key\":1}",
+                  "{\"type\":\"read_index_ok\",\"value\":<n>,<*>}");
+    client_close(cl);
+    assert_int_equal(node_terminate(c, 0), 0);
+    cluster_free(c);
+}
+
 /* ---- systemd ---- */
 
 /* Takes in messages until one holds `text`. */
@@ -641,6 +694,7 @@ int main(int argc, char **argv)
         HARNESS_TEST(daemon__debug_follows_the_core),
         HARNESS_TEST(daemon__interrupt_is_a_clean_end_too),
         HARNESS_TEST(daemon__a_second_signal_ends_it_now),
+        HARNESS_TEST(daemon__a_failed_sync_is_the_end),
         HARNESS_TEST(daemon__tells_systemd),
     };
 

@@ -886,6 +886,13 @@ static void client__names_are_those_of_the_protocol(void **state)
     assert_string_equal(ridd_status_name(RIDD_NOT_LEADER), "not_leader");
     assert_string_equal(ridd_status_name(RIDD_PRECONDITION_FAILED), "precondition_failed");
     assert_string_equal(ridd_status_name(RIDD_OUTCOME_UNKNOWN), "outcome_unknown");
+    assert_string_equal(ridd_status_name(RIDD_OTHER_ERROR), "other_error");
+    assert_string_equal(ridd_status_name(RIDD_UNREACHABLE), "unreachable");
+    assert_string_equal(ridd_status_name(RIDD_NO_ANSWER), "no_answer");
+    assert_string_equal(ridd_status_name(RIDD_DISCONNECTED), "disconnected");
+    assert_string_equal(ridd_status_name(RIDD_BAD_REPLY), "bad_reply");
+    assert_string_equal(ridd_status_name(RIDD_INVALID), "invalid");
+    assert_string_equal(ridd_status_name(RIDD_NO_MEMORY), "no_memory");
     assert_string_equal(ridd_status_name((enum ridd_status)1234), "unknown");
     assert_string_equal(ridd_via_name(RIDD_VIA_LOCAL), "local");
     assert_null(ridd_via_name((enum ridd_via) - 1));
