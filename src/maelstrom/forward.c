@@ -17,6 +17,7 @@
 #include "base/assert.h"
 #include "base/err.h"
 #include "maelstrom/maelstrom_int.h"
+#include "raft/quorum.h"
 #include "wire/value.h"
 
 #include "base/banned.h"
@@ -155,14 +156,19 @@ static void back_to_waiting(struct maelstrom *m, struct forward *f, uint64_t not
 
 /* ---- failures of our own ---- */
 
-static unsigned n_reached(const struct maelstrom *m)
+/* raft_quorum_has: that server was heard within one election timeout. */
+static bool is_heard(const void *ctx, unsigned slot)
 {
-    unsigned n = 1;
+    const struct maelstrom *m = ctx;
+    raft_node_id id = raft_get_configuration(engine_raft(m->engine))->servers[slot].id;
 
+    if (id == m->self->id)
+        return true;
     for (unsigned i = 0; i < m->n_members; i++)
-        n += m->members[i].heard_us != 0 &&
-             m->now_us - m->members[i].heard_us <= m->conf->election_timeout_us;
-    return n;
+        if (m->members[i].id == id)
+            return m->members[i].heard_us != 0 &&
+                   m->now_us - m->members[i].heard_us <= m->conf->election_timeout_us;
+    return false;
 }
 
 static void begin_failure(struct maelstrom *m, struct wire_reply *w, const struct forward *f,
@@ -179,8 +185,9 @@ static void fail_timeout(struct maelstrom *m, struct forward *f)
     const char *stage = f->stage == SENT ? "forward" : "leader";
     const char *fate =
         f->stage == SENT && changes_something(f->type) ? "; whether it happened is not known" : "";
-    unsigned reached = n_reached(m);
-    unsigned needed = m->n_members / 2 + 1;
+    const struct raft_configuration *c = raft_get_configuration(engine_raft(m->engine));
+    unsigned reached = raft_quorum_count(c, is_heard, m);
+    unsigned needed = raft_quorum_size(c);
     struct wire_reply w;
     char text[160];
 
