@@ -399,7 +399,6 @@ static unsigned n_steps(const struct submission *sub)
 
 static size_t step_bytes(const struct submission *sub, unsigned step)
 {
-    rid_assert(sub != NULL);
     if (step == 0)
         return sub->truncate_from != 0 ? record_bytes(0) : 0;
     if (step == 1)
@@ -527,6 +526,7 @@ static int write_run(struct store *s, struct cursor from, struct cursor to, uint
             return err_trace(rc);
     }
     while (from.sub != to.sub || from.step != to.step) {
+        rid_assert(from.sub != NULL); /* `to` lies ahead in the same queue */
         rc = put_step(s, from.sub, from.step);
         if (rc != 0)
             return err_trace(rc);
