@@ -44,7 +44,7 @@ void err_reset(void);
  * takes a failure for a success. */
 #ifdef __clang_analyzer__
 #define err_note(error, ...) (error)
-#define err_say(error, ...)  (error)
+#define err_say(error, ...)  ((void)err_say(0, __VA_ARGS__), (error))
 #endif
 
 #endif
