@@ -61,6 +61,7 @@ static void say_change(const struct space *s, bool was_full)
                   (unsigned long long)s->limit);
 }
 
+/* Refused while there still is room for what was accepted before (SPACE-2). */
 bool engine_no_space(void *ctx, bool frees, size_t bytes, uint64_t *ret_used, uint64_t *ret_limit)
 {
     struct engine *e = ctx;

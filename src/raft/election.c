@@ -22,6 +22,7 @@ unsigned raft_n_voters_heard(const struct raft *r)
     return r->role == RAFT_LEADER ? raft_quorum_count(raft_get_configuration(r), is_heard, r) : 0;
 }
 
+/* While this is true every vote is refused, the real one too (READ-19). */
 bool raft_hears_leader(const struct raft *r)
 {
     if (r->role == RAFT_LEADER)
@@ -104,6 +105,7 @@ static void broadcast_heartbeats(struct raft *r)
     r->heartbeat_due_us = r->now_us + r->conf.heartbeat_us;
 }
 
+/* Nobody else leads in this term: a quorum gave its one vote of it to this node (VOTE-1). */
 static void become_leader(struct raft *r)
 {
     rid_assert(r->is_voter); /* only voters campaign, and a change of that ends the campaign */
@@ -160,6 +162,7 @@ void raft_count_votes(struct raft *r)
     }
 }
 
+/* The later last term wins, then the longer log (VOTE-4). */
 static bool log_is_up_to_date(const struct raft *r, struct raft_entry_id theirs)
 {
     struct raft_entry_id ours = raft_log_last(&r->log);
@@ -167,7 +170,9 @@ static bool log_is_up_to_date(const struct raft *r, struct raft_entry_id theirs)
     return theirs.term > ours.term || (theirs.term == ours.term && theirs.index >= ours.index);
 }
 
-/* PRE_VOTE of any term; VOTE of the current one (step.c has raised ours before). */
+/* PRE_VOTE of any term; VOTE of the current one (step.c has raised ours before). One vote in a term
+ * (VOTE-2), and whoever is asked answers, learners too: they may be voters already and not know it
+ * (VOTE-6). */
 void raft_handle_vote(struct raft *r, const struct raft_msg *m)
 {
     bool pre = m->type == RAFT_MSG_PRE_VOTE;
@@ -205,7 +210,8 @@ void raft_handle_vote(struct raft *r, const struct raft_msg *m)
     raft_send(r, &r->msgs_after, &resp);
 }
 
-/* Of the current term (VOTE_RESP), or of the term that would be next (PRE_VOTE_RESP granted). */
+/* Of the current term (VOTE_RESP), or of the term that would be next (PRE_VOTE_RESP granted). An
+ * answer counts for the campaign it was given for, and no other (VOTE-5). */
 void raft_handle_vote_resp(struct raft *r, const struct raft_msg *m)
 {
     struct progress *p = raft_progress(r, m->from);
@@ -220,6 +226,7 @@ void raft_handle_vote_resp(struct raft *r, const struct raft_msg *m)
     raft_count_votes(r);
 }
 
+/* Straight to the election, and the requests say why (VOTE-7). */
 void raft_handle_timeout_now(struct raft *r, const struct raft_msg *m)
 {
     rid_assert(m->term == r->hard_state.current_term);

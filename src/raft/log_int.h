@@ -1,8 +1,8 @@
 /* The log as the core sees it: the terms of all entries, run-length coded, and the newest
  * entries themselves.
  *
- * It begins behind its base, the last entry that a snapshot covers (0/0: none). The term of the
- * base is known, that of what is below it is not: "compacted", which is another answer than
+ * It begins behind its base, the last entry that a snapshot covers (LOG-9; 0/0: none). The term of
+ * the base is known, that of what is below it is not: "compacted", which is another answer than
  * "there is none".
  *
  * Entries below first_cached are on disk only (raft_log_reader). Payloads are owned. No I/O. */

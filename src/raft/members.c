@@ -101,6 +101,7 @@ void raft_config_push(struct raft *r, raft_index index, const struct raft_config
     configuration_changed(r);
 }
 
+/* A configuration ends with its entry (MEMBER-4). */
 void raft_config_truncate(struct raft *r, raft_index from)
 {
     size_t n = r->n_configs;

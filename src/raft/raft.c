@@ -191,6 +191,7 @@ int raft_propose(struct raft *r, enum raft_entry_type type, const void *data, si
     return rc;
 }
 
+/* No proposals from now on, reads go on, and after an election timeout it is over (READ-46). */
 int raft_transfer(struct raft *r, raft_node_id to, uint64_t now_us)
 {
     struct progress *best = NULL;

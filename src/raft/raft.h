@@ -4,9 +4,9 @@
  * For: elections, replication, commit, the confirmation of linearizable reads, leader transfer.
  * Not for: I/O, threads, clocks, randomness, the state machine, deciding who may become a
  * member. It never calls out, but for two passive tables: log_reader (entries no longer in
- * memory, called from raft_ready() only) and the trace hook.
+ * memory, called from raft_ready() only) and the trace hook (CORE-1).
  * Units: times in microseconds of a monotonic clock of the host, given as an argument and never
- * falling (a smaller one is taken for the last); sizes in bytes; ids of servers as the
+ * falling (a smaller one is taken for the last; CORE-2); sizes in bytes; ids of servers as the
  * configuration gives them, 0 is nobody.
  * Ownership: what goes in is copied. What raft_ready() hands out is borrowed and valid until the
  * next raft_ready(), raft_step(), raft_applied() or raft_free() of the same object;

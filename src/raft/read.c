@@ -35,7 +35,7 @@ int raft_read(struct raft *r, uint64_t ctx, raft_index min_index, uint64_t now_u
 }
 
 /* Everything not handed out yet, confirmed or not: where loss and confirmation meet in one turn,
- * loss wins (READ-17). */
+ * loss wins (READ-17). Each leaves once, and nothing of it is left behind (READ-56). */
 void raft_reads_fail(struct raft *r)
 {
     raft_read_queue_fail_all(&r->reads);
@@ -155,6 +155,8 @@ static void join(struct raft *r, uint64_t round)
     raft_trace(r, RAFT_TRACE_ROUND, 0, r->commit_index, NULL);
 }
 
+/* The one place where a round opens: no byte of it has left, so all that wait join it (READ-7),
+ * with the commit index of this moment (READ-2). */
 void raft_maybe_open_round(struct raft *r)
 {
     bool reads = raft_round_due_us(r) <= r->now_us;

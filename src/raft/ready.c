@@ -3,6 +3,7 @@
  * nothing is handed out twice. */
 #include "raft/raft_int.h"
 
+/* A batch has a number, and it is the number that the disk reports (COMMIT-9). */
 static void fill_store(struct raft *r, struct raft_ready *ready)
 {
     struct raft_entry *entries;
@@ -32,6 +33,7 @@ static void fill_store(struct raft *r, struct raft_ready *ready)
     r->hard_state_dirty = false;
 }
 
+/* Each tells the commit index too, so that idle followers go on applying (READ-31). */
 static void fill_heartbeats(struct raft *r)
 {
     for (unsigned i = 0; i < r->n_progress; i++) {
@@ -166,8 +168,8 @@ void raft_ready(struct raft *r, uint64_t now_us, struct raft_ready *ret_ready)
     ready.n_msgs = r->out.n;
     ready.msgs_after_store = r->out_after.list;
     ready.n_msgs_after_store = r->out_after.n;
-    /* Even without a batch of its own a message may speak of what an earlier, outstanding one
-     * holds. */
+    /* What a message claims is on the disk before it leaves (COMMIT-8). Even without a batch of its
+     * own it may speak of what an earlier, outstanding one holds. */
     ready.after_batch = mark_ring_n(&r->marks) > 0 ? r->last_batch : ready.batch;
     ready.loss = r->loss;
     ready.loss_term = r->loss_term;

@@ -2,7 +2,7 @@
  *
  * Appends are built when ready is taken, so everything proposed in one turn shares messages. A
  * follower's acknowledgement names prev.index + number of entries of the message that it answers,
- * never its own last index: only that much is proven to be the leader's. */
+ * never its own last index: only that much is proven to be the leader's (LOG-7). */
 #include "raft/raft_int.h"
 
 /* Apart, for its large local: entries of other types do not pay for it. */
@@ -24,6 +24,7 @@ static void take_entry(struct raft *r, const struct raft_entry *e)
         take_configuration(r, e);
 }
 
+/* The only way into a leader's own log, and there is none out of it (LOG-1). */
 void raft_append_own(struct raft *r, enum raft_entry_type type, const void *data, size_t len)
 {
     struct raft_entry e = {
@@ -34,6 +35,7 @@ void raft_append_own(struct raft *r, enum raft_entry_type type, const void *data
     take_entry(r, &e);
 }
 
+/* Never falls (COMMIT-5), and what it covers is on a quorum's disks for ever (COMMIT-1). */
 void raft_commit_to(struct raft *r, raft_index index)
 {
     raft_index from = r->commit_index + 1;
@@ -78,8 +80,9 @@ void raft_maybe_commit(struct raft *r)
      * COMMIT-7). */
     if (index > r->last_stored)
         index = r->last_stored;
-    /* Only entries of the current term commit by counting; older ones come along with them (3.6.2).
-     */
+    /* Only entries of the current term commit by counting; older ones come along with them
+     * (COMMIT-2, 3.6.2). The index that a quorum holds comes first, then its term: a search for the
+     * first entry of this term would stop at an older one for ever (COMMIT-3). */
     if (index > r->commit_index && raft_log_term(&r->log, index) == r->hard_state.current_term)
         raft_commit_to(r, index);
 }
@@ -108,6 +111,7 @@ static void refuse_append(struct raft *r, const struct raft_msg *m)
     raft_send(r, &r->msgs, &resp);
 }
 
+/* Only where a received entry has another term, and never at or below commit_index (LOG-3). */
 static void truncate_log(struct raft *r, raft_index from)
 {
     rid_assert(from > r->commit_index);
@@ -226,7 +230,8 @@ void raft_progress_probe(struct raft *r, struct progress *p)
     p->probe_sent = false;
 }
 
-/* With each heartbeat: what was lost without the link going down is sent again. */
+/* With each heartbeat: an append that was lost without the link going down is noticed by nobody, so
+ * what is not acknowledged is sent again (LOG-6). */
 void raft_maybe_resend(struct raft *r, struct progress *p)
 {
     if (p->state == PROGRESS_PROBE) {
@@ -373,7 +378,8 @@ static void needs_compacted(struct raft *r, struct progress *p)
 }
 
 /* PROBE: one at a time, until the logs are known to agree to the end. REPLICATE: as long as
- * there is something to send and room under way. */
+ * there is something to send and room under way. What is under way to one follower is bounded
+ * (LOG-8). */
 static bool may_append(const struct raft *r, const struct progress *p)
 {
     if (p->state == PROGRESS_PROBE)

@@ -22,6 +22,7 @@ void raft_become(struct raft *r, enum raft_role role, const char *why)
     raft_trace(r, RAFT_TRACE_ROLE, r->leader_id, 0, why);
 }
 
+/* A term never falls (TERM-1). */
 void raft_become_follower(struct raft *r, raft_term term, raft_node_id leader, enum raft_loss loss,
                           const char *why)
 {

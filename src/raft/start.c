@@ -95,7 +95,8 @@ int raft_new(const struct raft_conf *conf, const struct raft_start *start, uint6
     }
     r->role = RAFT_FOLLOWER;
     r->hard_state = start->hard_state;
-    /* The first CONFIG entry is the same on every founder: it counts as committed. */
+    /* The first CONFIG entry is the same on every founder: it counts as committed
+     * (IDENTITY-6). */
     r->commit_index = start->commit_index > 1 ? start->commit_index : 1;
     if (r->commit_index < start->last_applied)
         r->commit_index = start->last_applied;

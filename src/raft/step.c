@@ -19,6 +19,8 @@ static __attribute__((noinline)) bool configuration_is_valid(const struct raft_e
     return raft_configuration_decode(e->data, e->len, &c) == 0;
 }
 
+/* Entries of one log follow each other, and the entry before them: then two logs that share the
+ * last share all (LOG-2, LOG-4). */
 static bool entries_are_valid(const struct raft_msg *m)
 {
     raft_term term = m->prev.term;
@@ -48,6 +50,7 @@ static bool entries_are_valid(const struct raft_msg *m)
     return true;
 }
 
+/* What no correct peer sends is refused, and changes nothing (CORE-3). */
 static const char *what_is_wrong(const struct raft *r, const struct raft_msg *m)
 {
     if (m->to != r->conf.id || m->from == r->conf.id || m->from == 0)
@@ -105,6 +108,7 @@ static void answer_old_term(struct raft *r, const struct raft_msg *m)
 /* What settle_term() says besides RAFT_E_INVALID. */
 enum { GO_ON = 0, DONE = -1 };
 
+/* Who is behind is told, who is ahead is followed (TERM-2). */
 static int settle_term(struct raft *r, const struct raft_msg *m)
 {
     raft_term current = r->hard_state.current_term;

@@ -25,6 +25,8 @@ const struct anchor_provider *anchor_provider_of(enum replica_kind kind)
 
 /* ---- confirmed ---- */
 
+/* Confirmed reads wait in a queue of their own, so that slow applying holds up no round (READ-37).
+ */
 static void wait_until_reached(struct replica *r, struct replica_request *q)
 {
     rid_assert(q->stage == REPLICA_ASKED);
@@ -86,6 +88,7 @@ void anchors_confirm(struct replica *r, const struct raft_ready *ready)
 
 /* ---- served ---- */
 
+/* The state is there when its index is published (READ-36). */
 static void serve(struct replica *r, struct replica_request *q, struct replica_view *view)
 {
     rid_assert(q->stage == REPLICA_CONFIRMED || q->stage == REPLICA_EXACT ||

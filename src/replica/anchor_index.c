@@ -45,6 +45,7 @@ static void slot_free(struct replica *r, uint32_t i)
     r->n_slots_used--;
 }
 
+/* The generation keeps a late answer from the next tenant of the slot (READ-32). */
 static uint64_t slot_ctx(const struct replica *r, uint32_t i)
 {
     return (uint64_t)slot_ring_at(&r->slots, i)->generation << 32 | i;

@@ -63,6 +63,7 @@ void proposals_lose(struct replica *r, const struct raft_ready *ready)
         replica_fail_loss(r, replica_first(r, REPLICA_LOST), ready);
 }
 
+/* Answered only now: committed, and applied where the next read may come (READ-3). */
 void proposals_applied(struct replica *r, const struct raft_entry *e,
                        const struct command_result *result)
 {

@@ -70,7 +70,7 @@ struct replica_view {
 struct replica_failure {
     /* NOT_LEADER, TERM_CHANGED, ROLE_CHANGED, TIMEOUT, NETWORK, BUSY, CANCELLED, TOO_LARGE */
     enum wire_error error;
-    bool after_append;  /* a write whose fate is unknown (PROTOCOL.md 5) */
+    bool after_append;  /* a write whose fate is unknown (READ-57) */
     raft_term old_term; /* TERM_CHANGED */
     raft_term term;
     raft_node_id leader_id; /* 0: unknown */

@@ -177,6 +177,7 @@ static bool can_start(const struct replica *r)
     return raft_can_serve(r->raft) && !r->transferring;
 }
 
+/* Refused with the leader's name; while nobody leads the request waits instead (READ-33). */
 static bool other_leads(const struct replica *r)
 {
     return raft_get_role(r->raft) != RAFT_LEADER && raft_get_leader(r->raft) != 0;

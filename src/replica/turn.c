@@ -4,7 +4,7 @@
  *                   log_submit       entries go to the disk while the appends travel (10.2.1)
  *                   hold msgs_after  sent by replica_stored(), when their batch is durable
  *                   loss             unconfirmed requests fail before anything of this turn
- *                                    completes (R17)
+ *                                    completes (READ-17)
  *                   apply            committed and durable here; results and log reads are
  *                                    answered from it
  *                   serve            confirmed reads whose anchor is applied, one read transaction
@@ -68,7 +68,7 @@ void replica_stored(struct replica *r, uint64_t batch, uint64_t now_us)
 /* ---- apply ---- */
 
 /* Replies are added to buffers that leave after the turn; should the commit fail, the node ends
- * before they do. */
+ * before they do. Every node applies these, in this order, once (STATE-1). */
 static void apply(struct replica *r, const struct raft_ready *ready)
 {
     raft_index index = 0;

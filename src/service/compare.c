@@ -1,5 +1,4 @@
-/* compare_read_methods: every method on the same key, side by side, each read checked (PROTOCOL.md
- * 2).
+/* compare_read_methods: every method on the same key, side by side, each read checked (CLIENT-8).
  *
  * The key is internal: no client can name it. One writer keeps raising the number in it through the
  * log while the reads run, and compare_measure.c holds each answer against it. The numbers of one
@@ -179,7 +178,7 @@ static void begin_read(struct compare *c, struct compare_read *read, enum compar
     replica_submit(c->service->replica, &read->rr, read->begun_us);
 }
 
-/* A change of leadership ends the run (PROTOCOL.md 2), also when nothing was under way that could
+/* A change of leadership ends the run, also when nothing was under way that could
  * fail by it: what began now would wait, and be confirmed in another term than it began in. */
 static void stop_if_led_no_more(struct compare *c)
 {

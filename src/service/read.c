@@ -25,7 +25,8 @@ static void reply_internal(struct request *req, const char *what)
 }
 
 /* Facts of this read: a quorum acknowledged a round that was opened after it arrived, in the term
- * it was served for. */
+ * it was served for. A fact of this read: a round higher than any that was open when it came
+ * (CLIENT-8). */
 static bool is_confirmed(const struct replica_view *view)
 {
     return view->round > view->arrival_round && view->last_applied.index >= view->read_index;
