@@ -128,8 +128,8 @@ int kv_meta_get(struct kv *kv, MDB_txn *txn, struct kv_meta *ret_meta)
     return 0;
 }
 
-/* Whoever goes back to an earlier version (DISK-24), or gives a group the file of another (STATE-9),
- * must not find the state moved aside for that. */
+/* Whoever goes back to an earlier version (DISK-24), or gives a group the file of another
+ * (STATE-9), must not find the state moved aside for that. */
 int kv_meta_is_ours(const struct kv *kv, MDB_txn *txn)
 {
     MDB_val k = val_of(meta_slice);
