@@ -16,11 +16,11 @@ int conf_to_configuration(const struct conf *c, struct raft_configuration *ret)
     raft_configuration_init(&cfg);
     for (unsigned i = 0; i < c->n_peers; i++) {
         const struct conf_peer *p = &c->peers[i];
-        int r = raft_configuration_add(&cfg, raft_founder_id(p->name), p->name, RAFT_VOTER,
-                                       p->peer_addr, p->client_addr);
+        int rc = raft_configuration_add(&cfg, raft_founder_id(p->name), p->name, RAFT_VOTER,
+                                        p->peer_addr, p->client_addr);
 
-        if (r != 0) /* conf_load() has refused duplicates and too many */
-            return err_fold(r);
+        if (rc != 0) /* conf_load() has refused duplicates and too many */
+            return err_fold(rc);
     }
     *ret = cfg;
     return 0;

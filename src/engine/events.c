@@ -97,7 +97,7 @@ static const char *error_text(int error)
 {
     if (error < 0)
         return strerror(-error);
-    return error == KV_E_FULL ? "no room in the map or on the disk" : "damaged";
+    return kv_error_text(error);
 }
 
 int engine_log_end(int error, const char *what)

@@ -4,8 +4,9 @@
  * 0, which is how the record of last_applied cannot be reached by any command. A record is, little
  * endian: u32 crc32c (of the key, then of everything behind this word), u8 format (1), 3 zero
  * bytes, u64 create_index, u64 modify_index, u64 version, text. The meta record: u32 crc32c, u8
- * format (2: with a digest), 3 zero bytes, u64 term, u64 index, u64 n_keys, u64 low and high half
- * of the digest. A file with a meta record of format 1 is set aside and rebuilt from the log.
+ * format (2: with a digest), u8 zero, u16 group, u64 term, u64 index, u64 n_keys, u64 low and high
+ * half of the digest. A file with a meta record of format 1 is set aside and rebuilt from the log;
+ * one of a later format is refused (DISK-24).
  *
  * What an entry does depends on the log and the records alone: never on the time, the node, or an
  * error that only one node sees. Such an error ends the transaction (STATE-3).
@@ -85,10 +86,10 @@ static int value_get(struct kv *kv, MDB_txn *txn, struct wire_slice key, struct 
 {
     const unsigned char *p;
     MDB_val v;
-    int r = record_get(kv, txn, key, RECORD_FORMAT, &v);
+    int rc = record_get(kv, txn, key, RECORD_FORMAT, &v);
 
-    if (r != 0)
-        return err_trace(r);
+    if (rc != 0)
+        return err_trace(rc);
     if (v.mv_data == NULL) {
         *ret = (struct command_value){0};
         return 0;
@@ -108,10 +109,10 @@ int kv_meta_get(struct kv *kv, MDB_txn *txn, struct kv_meta *ret_meta)
 {
     const unsigned char *p;
     MDB_val v;
-    int r = record_get(kv, txn, meta_slice, META_FORMAT, &v);
+    int rc = record_get(kv, txn, meta_slice, META_FORMAT, &v);
 
-    if (r != 0)
-        return err_trace(r);
+    if (rc != 0)
+        return err_trace(rc);
     if (v.mv_data == NULL) {
         *ret_meta = (struct kv_meta){0};
         return 0;
@@ -127,6 +128,30 @@ int kv_meta_get(struct kv *kv, MDB_txn *txn, struct kv_meta *ret_meta)
     return 0;
 }
 
+/* Whoever goes back to an earlier version (DISK-24), or gives a group the file of another
+ * (STATE-9), must not find the state moved aside for that. */
+int kv_meta_is_ours(const struct kv *kv, MDB_txn *txn)
+{
+    MDB_val k = val_of(meta_slice);
+    const unsigned char *p;
+    MDB_val v;
+
+    if (mdb_get(txn, kv->dbi, &k, &v) != 0 || v.mv_size < RECORD_HEADER_BYTES)
+        return 0;
+    p = v.mv_data;
+    if (get_u32(p) != record_crc(meta_slice, p, v.mv_size))
+        return 0;
+    if (p[4] > META_FORMAT)
+        return err_origin(err_say(-EPROTONOSUPPORT,
+                                  "the state in '%s' was written by a later version: its format is "
+                                  "%u, this one knows %u",
+                                  kv->dir, p[4], META_FORMAT));
+    if (get_u16(p + 6) != kv->group)
+        return err_origin(err_say(-EINVAL, "the state in '%s' is that of group %u, not of group %u",
+                                  kv->dir, get_u16(p + 6), kv->group));
+    return 0;
+}
+
 static int meta_put(struct kv *kv)
 {
     unsigned char record[META_BYTES] = {0};
@@ -135,6 +160,7 @@ static int meta_put(struct kv *kv)
     int rc;
 
     record[4] = META_FORMAT;
+    put_u16(record + 6, kv->group);
     put_u64(record + 8, kv->pending.last_applied.term);
     put_u64(record + 16, kv->pending.last_applied.index);
     put_u64(record + 24, kv->pending.n_keys);
@@ -261,15 +287,15 @@ static int apply_command(struct kv *kv, const struct raft_entry *e, struct comma
 {
     struct command_value old = {0};
     struct command c;
-    int r;
+    int rc;
 
     if (command_decode(e->data, e->len, &c) != 0 || !is_sound(&c)) {
         result->status = COMMAND_INVALID;
         return 0;
     }
-    r = value_get(kv, kv->write_txn, c.key, &old);
-    if (r != 0)
-        return r > 0 ? err_origin(-EBADMSG) : err_trace(r);
+    rc = value_get(kv, kv->write_txn, c.key, &old);
+    if (rc != 0)
+        return rc > 0 ? err_origin(-EBADMSG) : err_trace(rc);
     if (c.op == COMMAND_DELETE)
         return value_delete(kv, c.key, &old, result);
     if (c.op == COMMAND_CAS)
@@ -294,17 +320,17 @@ int kv_begin(struct kv *kv)
 int kv_apply(struct kv *kv, const struct raft_entry *e, struct command_result *ret_result)
 {
     struct command_result result = {.status = COMMAND_OK, .index = e->id.index};
-    int r = 0;
+    int rc = 0;
 
     rid_assert(kv->write_txn != NULL);
     rid_assert(!kv->write_failed);
     rid_assert(e->id.index == kv->pending.last_applied.index + 1);
     rid_assert(e->id.term >= kv->pending.last_applied.term);
     if (e->type == RAFT_ENTRY_COMMAND)
-        r = apply_command(kv, e, &result);
-    if (r != 0) {
+        rc = apply_command(kv, e, &result);
+    if (rc != 0) {
         kv->write_failed = true;
-        return err_trace(r);
+        return err_trace(rc);
     }
     kv->pending.last_applied = e->id;
     *ret_result = result;
@@ -341,8 +367,8 @@ static void extend_file(struct kv *kv)
 int kv_commit(struct kv *kv)
 {
     uint64_t used = 0;
+    int code;
     int rc;
-    int r;
 
     rid_assert(kv->write_txn != NULL);
     rid_assert(!kv->write_failed);
@@ -350,18 +376,18 @@ int kv_commit(struct kv *kv)
         kv_abort(kv);
         return 0;
     }
-    r = meta_put(kv);
-    if (r == 0)
-        r = kv_used_bytes(kv, kv->write_txn, &used);
-    if (r != 0) {
-        kv_abort(kv);
-        return err_trace(r);
-    }
-    rc = mdb_txn_commit(kv->write_txn);
-    kv->write_txn = NULL; /* freed, whatever became of it */
+    rc = meta_put(kv);
+    if (rc == 0)
+        rc = kv_used_bytes(kv, kv->write_txn, &used);
     if (rc != 0) {
+        kv_abort(kv);
+        return err_trace(rc);
+    }
+    code = mdb_txn_commit(kv->write_txn);
+    kv->write_txn = NULL; /* freed, whatever became of it */
+    if (code != 0) {
         kv->pending = kv->committed;
-        return err_trace(kv_lmdb_error(kv, rc, "commit"));
+        return err_trace(kv_lmdb_error(kv, code, "commit"));
     }
     kv->committed = kv->pending;
     kv_publish(kv, used);
@@ -383,17 +409,17 @@ void kv_abort(struct kv *kv)
 int kv_read_begin(struct kv *kv, struct raft_entry_id *ret_last_applied)
 {
     struct kv_meta meta;
+    int code;
     int rc;
-    int r;
 
     rid_assert(!kv->reading);
-    rc = mdb_txn_renew(kv->read_txn);
-    if (rc != 0)
-        return err_trace(kv_lmdb_fatal(kv, rc, "begin a read"));
-    r = kv_meta_get(kv, kv->read_txn, &meta);
-    if (r != 0) {
+    code = mdb_txn_renew(kv->read_txn);
+    if (code != 0)
+        return err_trace(kv_lmdb_fatal(kv, code, "begin a read"));
+    rc = kv_meta_get(kv, kv->read_txn, &meta);
+    if (rc != 0) {
         mdb_txn_reset(kv->read_txn);
-        return r > 0 ? err_origin(-EBADMSG) : err_trace(r);
+        return rc > 0 ? err_origin(-EBADMSG) : err_trace(rc);
     }
     kv->reading = true;
     *ret_last_applied = meta.last_applied;

@@ -18,6 +18,14 @@
 
 #include "base/banned.h"
 
+const char *kv_error_text(int rc)
+{
+    switch (rc) {
+        KV_ERRORS(OUTCOME_CASE)
+    }
+    return "unknown";
+}
+
 static void kv_free(struct kv *kv)
 {
     if (kv->write_txn != NULL)
@@ -58,13 +66,13 @@ int kv_lmdb_error(struct kv *kv, int rc, const char *what)
                               kv->dir, mdb_strerror(rc)));
 }
 
-int kv_lmdb_fatal(struct kv *kv, int rc, const char *what)
+int kv_lmdb_fatal(struct kv *kv, int code, const char *what)
 {
-    int r = kv_lmdb_error(kv, rc, what);
+    int rc = kv_lmdb_error(kv, code, what);
 
-    if (r == KV_E_FULL)
-        return err_origin(rc > 0 ? -rc : -ENOSPC);
-    return err_trace(r);
+    if (rc == KV_E_FULL)
+        return err_origin(code > 0 ? -code : -ENOSPC);
+    return err_trace(rc);
 }
 
 int kv_distrust(struct kv *kv)
@@ -106,10 +114,10 @@ static int open_dir(struct kv *kv)
     int error;
 
     if (mkdir(kv->dir, 0700) == 0) {
-        int r = sync_parent(kv->dir);
+        int rc = sync_parent(kv->dir);
 
-        if (r != 0)
-            return err_trace(r);
+        if (rc != 0)
+            return err_trace(rc);
     } else if (errno != EEXIST) {
         error = errno;
         return err_origin(err_say(-error, "cannot make '%s': %s", kv->dir, strerror(error)));
@@ -137,6 +145,7 @@ static struct kv *kv_new(const struct kv_conf *conf)
     kv->dir_fd = -1;
     (void)pthread_mutex_init(&kv->stats_lock, NULL); /* cannot fail without attributes */
     kv->incarnation = conf->incarnation;
+    kv->group = conf->group;
     trust_boot_get(conf->boot_id, &kv->boot);
     kv->dir = strdup(conf->dir);
     return kv->dir != NULL ? take_ptr(kv) : NULL;
@@ -203,30 +212,44 @@ static int check_length(struct kv *kv, bool *ret_ok)
     return 0;
 }
 
+/* Asked before the first change to folder or file: what is refused stays as it was (DISK-24). */
+static int check_owner(struct kv *kv)
+{
+    MDB_txn *txn = NULL;
+    int rc = 0;
+
+    if (mdb_txn_begin(kv->env, NULL, MDB_RDONLY, &txn) != 0)
+        return 0; /* read_state() says what is wrong */
+    if (mdb_dbi_open(txn, NULL, 0, &kv->dbi) == 0)
+        rc = kv_meta_is_ours(kv, txn);
+    mdb_txn_abort(txn);
+    return rc;
+}
+
 /* Reads where the state stands and leaves kv->read_txn reset. 0, KV_E_DAMAGED, -errno. */
 static int read_state(struct kv *kv)
 {
     uint64_t used = 0;
     MDB_stat stat;
+    int code;
     int rc;
-    int r;
 
-    rc = mdb_txn_begin(kv->env, NULL, MDB_RDONLY, &kv->read_txn);
-    if (rc == 0)
-        rc = mdb_dbi_open(kv->read_txn, NULL, 0, &kv->dbi);
-    if (rc == 0)
-        rc = mdb_stat(kv->read_txn, kv->dbi, &stat);
+    code = mdb_txn_begin(kv->env, NULL, MDB_RDONLY, &kv->read_txn);
+    if (code == 0)
+        code = mdb_dbi_open(kv->read_txn, NULL, 0, &kv->dbi);
+    if (code == 0)
+        code = mdb_stat(kv->read_txn, kv->dbi, &stat);
+    if (code != 0)
+        return kv_lmdb_damage(code) ? err_say(KV_E_DAMAGED, "%s", mdb_strerror(code))
+                                    : err_trace(kv_lmdb_fatal(kv, code, "read"));
+    rc = kv_meta_get(kv, kv->read_txn, &kv->committed);
     if (rc != 0)
-        return kv_lmdb_damage(rc) ? err_say(KV_E_DAMAGED, "%s", mdb_strerror(rc))
-                                  : err_trace(kv_lmdb_fatal(kv, rc, "read"));
-    r = kv_meta_get(kv, kv->read_txn, &kv->committed);
-    if (r != 0)
-        return err_trace(r);
+        return err_trace(rc);
     if (kv->committed.last_applied.index == 0 && stat.ms_entries > 0)
         return err_say(KV_E_DAMAGED, "it holds keys but does not say up to which entry");
-    r = kv_used_bytes(kv, kv->read_txn, &used);
-    if (r != 0)
-        return err_fold(r);
+    rc = kv_used_bytes(kv, kv->read_txn, &used);
+    if (rc != 0)
+        return err_fold(rc);
     mdb_txn_reset(kv->read_txn);
     kv->pending = kv->committed;
     kv_publish(kv, used);
@@ -244,34 +267,37 @@ static void doubt(struct trust_verdict *v, const char *why)
 static int open_trusted(struct kv *kv, const struct kv_conf *conf, struct trust_verdict *v)
 {
     bool long_enough = false;
+    int code;
     int rc;
-    int r;
 
-    rc = open_env(kv, conf);
-    if (rc == 0)
-        rc = check_length(kv, &long_enough);
-    if (rc != 0) {
-        if (!kv_lmdb_damage(rc))
-            return err_trace(kv_lmdb_fatal(kv, rc, "open the state"));
-        doubt(v, mdb_strerror(rc));
+    code = open_env(kv, conf);
+    if (code == 0)
+        code = check_length(kv, &long_enough);
+    if (code != 0) {
+        if (!kv_lmdb_damage(code))
+            return err_trace(kv_lmdb_fatal(kv, code, "open the state"));
+        doubt(v, mdb_strerror(code));
     } else if (!long_enough) {
         doubt(v, "'" TRUST_DATA_NAME "' is shorter than what it holds");
     } else {
+        rc = check_owner(kv);
+        if (rc != 0)
+            return err_trace(rc);
         if (v->trust == KV_TRUSTED_SAME_BOOT) {
             /* The kernel reports a failed write-back once. Were TRUST still there after a sync that
              * failed, the next start would sync with success and believe pages that never reached
              * the disk. */
-            r = mark_remove(kv->dir_fd, TRUST_NAME);
-            if (r != 0)
-                return err_trace(r);
-            rc = mdb_env_sync(kv->env, 1);
+            rc = mark_remove(kv->dir_fd, TRUST_NAME);
             if (rc != 0)
-                return err_trace(kv_lmdb_fatal(kv, rc, "sync the state"));
+                return err_trace(rc);
+            code = mdb_env_sync(kv->env, 1);
+            if (code != 0)
+                return err_trace(kv_lmdb_fatal(kv, code, "sync the state"));
         }
-        r = read_state(kv);
-        if (r < 0 && !atomic_load(&kv->distrusted))
-            return err_trace(r);
-        if (r != 0)
+        rc = read_state(kv);
+        if (rc < 0 && !atomic_load(&kv->distrusted))
+            return err_trace(rc);
+        if (rc != 0)
             doubt(v, err_text());
         else if (v->trust == KV_TRUSTED_CLEAN &&
                  (kv->committed.last_applied.index != v->clean_id.index ||
@@ -286,30 +312,30 @@ static int open_trusted(struct kv *kv, const struct kv_conf *conf, struct trust_
 static int open_fresh(struct kv *kv, const struct kv_conf *conf)
 {
     bool long_enough = false;
+    int code;
     int rc;
-    int r;
 
-    r = trust_set_aside(kv->dir_fd);
-    if (r != 0)
-        return err_trace(r);
+    rc = trust_set_aside(kv->dir_fd);
+    if (rc != 0)
+        return err_trace(rc);
     kv->committed = (struct kv_meta){0};
     atomic_store(&kv->distrusted, false);
-    rc = open_env(kv, conf);
-    if (rc == 0)
-        rc = check_length(kv, &long_enough);
-    if (rc != 0)
-        return err_trace(kv_lmdb_fatal(kv, rc, "make a new state"));
+    code = open_env(kv, conf);
+    if (code == 0)
+        code = check_length(kv, &long_enough);
+    if (code != 0)
+        return err_trace(kv_lmdb_fatal(kv, code, "make a new state"));
     if (!long_enough)
         return err_origin(err_say(-EIO, "a new state in '%s' is damaged", kv->dir));
-    r = read_state(kv);
-    return err_fold(r);
+    rc = read_state(kv);
+    return err_fold(rc);
 }
 
 int kv_open(const struct kv_conf *conf, enum kv_trust *ret_trust, struct kv **ret_kv)
 {
     cleanup_kv struct kv *kv = NULL;
     struct trust_verdict v;
-    int r;
+    int rc;
 
     rid_assert(conf->dir[0] == '/');
     rid_assert(conf->map_size_bytes > 0);
@@ -317,21 +343,21 @@ int kv_open(const struct kv_conf *conf, enum kv_trust *ret_trust, struct kv **re
     kv = kv_new(conf);
     if (kv == NULL)
         return err_origin(err_say(-ENOMEM, "cannot open '%s': out of memory", conf->dir));
-    r = open_dir(kv);
-    if (r != 0)
-        return err_trace(r);
-    r = trust_examine(kv->dir_fd, kv->incarnation, &kv->boot, &v);
-    if (r == 0 && (v.trust == KV_TRUSTED_SAME_BOOT || v.trust == KV_TRUSTED_CLEAN))
-        r = open_trusted(kv, conf, &v);
-    if (r == 0 && (v.trust == KV_REBUILD || v.trust == KV_NEW))
-        r = open_fresh(kv, conf);
+    rc = open_dir(kv);
+    if (rc != 0)
+        return err_trace(rc);
+    rc = trust_examine(kv->dir_fd, kv->incarnation, &kv->boot, &v);
+    if (rc == 0 && (v.trust == KV_TRUSTED_SAME_BOOT || v.trust == KV_TRUSTED_CLEAN))
+        rc = open_trusted(kv, conf, &v);
+    if (rc == 0 && (v.trust == KV_REBUILD || v.trust == KV_NEW))
+        rc = open_fresh(kv, conf);
     /* TRUST before CLEAN goes, so that a crash between them leaves one of the two. */
-    if (r == 0)
-        r = trust_record(kv->dir_fd, kv->incarnation, &kv->boot);
-    if (r == 0)
-        r = mark_remove(kv->dir_fd, TRUST_CLEAN_NAME);
-    if (r != 0)
-        return err_trace(r);
+    if (rc == 0)
+        rc = trust_record(kv->dir_fd, kv->incarnation, &kv->boot);
+    if (rc == 0)
+        rc = mark_remove(kv->dir_fd, TRUST_CLEAN_NAME);
+    if (rc != 0)
+        return err_trace(rc);
     if (v.trust == KV_REBUILD)
         (void)err_say(0, "the state in '%s' is not trusted and rebuilt from the log: %s", kv->dir,
                       v.why);
@@ -359,15 +385,15 @@ static int close_clean(struct kv *kv)
 
 int kv_close(struct kv *kv, bool clean)
 {
-    int r = 0;
+    int rc = 0;
 
     if (kv == NULL)
         return 0;
     kv_abort(kv);
     if (clean)
-        r = close_clean(kv);
+        rc = close_clean(kv);
     kv_free(kv);
-    return err_trace(r);
+    return err_trace(rc);
 }
 
 struct raft_entry_id kv_last_applied(const struct kv *kv)

@@ -1,34 +1,47 @@
 /* The state machine on LMDB: keys and values, deterministic apply, last_applied in the same
- * transaction.
+ * transaction (STATE-2).
  *
- * Opened without sync: the log is what is durable. The file is trusted only by STATE-4: (a) boot
+ * Opened without sync: the log is what is durable. The file is believed only by STATE-4: (a) boot
  * id, incarnation, device and inode of the data file are those recorded when it was opened, and an
  * mdb_env_sync precedes its first use; or (b) a clean-shutdown mark stands, which is removed and
  * its directory fsynced before the first write transaction. Anything else is moved aside unopened
  * and the state is rebuilt from the log: kv_open() then reports last_applied 0. LMDB has no page
- * checksums, so each value carries a CRC32C that kv_get() checks.
+ * checksums, so each value carries a CRC32C that kv_get() checks (STATE-6). docs/STORAGE.md has
+ * the bytes.
  *
- * Write side (kv_begin .. kv_commit) and read side may be used by different threads, each by one
- * at a time; LMDB's MDB_NOTLS is set. Values are borrowed from the transaction they were read
- * in. Errors: -errno, all fatal for the node (KV_E_* excepted). Source: STATE-2, STATE-4, STATE-6.
- */
+ * For: the state of one group on one node; nothing else reads or writes the data file.
+ * Not for: durability, which is the log's; old versions of a value; deciding what may be proposed
+ * or when there is too little room (engine/).
+ * Units: bytes; indexes of the log.
+ * Ownership: kv owns folder and file while it is open. Values are borrowed from the transaction
+ * they were read in.
+ * Errors: KV_E_*, and -errno with err_text(), which is fatal for the node; after one of them in a
+ * write transaction nothing of that transaction was applied. A file of another group, or of a
+ * later version, is refused and left as it is (DISK-24).
+ * Thread: the write side (kv_begin .. kv_commit) and the read side may be used by different
+ * threads, each by one at a time; LMDB's MDB_NOTLS is set.
+ * Source: STATE-2 to STATE-9. */
 #ifndef RIDD_KV_KV_H
 #define RIDD_KV_KV_H
 
+#include "base/outcome.h"
 #include "raft/types.h"
 #include "wire/command.h"
 
 struct kv;
 
-enum kv_error {
-    KV_E_FULL = 1,    /* the map is full: nothing of this transaction was applied */
-    KV_E_DAMAGED = 2, /* a value's checksum is wrong */
-};
+/* FULL: nothing of this transaction was applied. DAMAGED: a checksum is wrong. */
+#define KV_ERRORS(X)                                                                               \
+    X(KV_E_FULL, 1, "no room in the map or on the disk")                                           \
+    X(KV_E_DAMAGED, 2, "damaged")
+enum kv_error { KV_ERRORS(OUTCOME_NUMBER) };
+const char *kv_error_text(int rc);
 
 struct kv_conf {
     const char *dir; /* absolute path of data/db; made when missing, mode 0700 */
     size_t map_size_bytes;
     uint64_t incarnation;
+    uint16_t group; /* whose state it is: one group exists, 0; another one has a file of its own */
     unsigned readers_max; /* 0: 16 */
     const char *boot_id;  /* NULL: the kernel's; a test gives its own, 36 characters */
 };

@@ -75,14 +75,14 @@ static int read_mark(int dir_fd, const char *name, const char *magic, void *buf,
                      bool *ret_there)
 {
     size_t n = 0;
-    int r = mark_read(dir_fd, name, magic, buf, len, &n);
+    int rc = mark_read(dir_fd, name, magic, buf, len, &n);
 
-    *ret_there = r == 0;
-    if (r == MARK_E_MISSING)
+    *ret_there = rc == 0;
+    if (rc == MARK_E_MISSING)
         return 0;
-    if (r == 0 && n != len)
+    if (rc == 0 && n != len)
         return err_say(MARK_E_DAMAGED, "'%s' is damaged: it is too short", name);
-    return r;
+    return rc;
 }
 
 static bool same_boot(const unsigned char *trust, const struct trust_boot *boot)
@@ -124,15 +124,15 @@ int trust_examine(int dir_fd, uint64_t incarnation, const struct trust_boot *boo
     bool has_trust = false;
     bool has_clean = false;
     struct stat st;
-    int r;
+    int rc;
 
     *ret_verdict = (struct trust_verdict){.trust = KV_REBUILD};
-    r = read_mark(dir_fd, TRUST_NAME, TRUST_MAGIC, trust, sizeof(trust), &has_trust);
-    if (r == 0)
-        r = read_mark(dir_fd, TRUST_CLEAN_NAME, CLEAN_MAGIC, clean, sizeof(clean), &has_clean);
-    if (r < 0)
-        return err_trace(r);
-    if (r > 0)
+    rc = read_mark(dir_fd, TRUST_NAME, TRUST_MAGIC, trust, sizeof(trust), &has_trust);
+    if (rc == 0)
+        rc = read_mark(dir_fd, TRUST_CLEAN_NAME, CLEAN_MAGIC, clean, sizeof(clean), &has_clean);
+    if (rc < 0)
+        return err_trace(rc);
+    if (rc > 0)
         return rebuild(ret_verdict, "%s", err_text());
 
     if (fstatat(dir_fd, TRUST_DATA_NAME, &st, AT_SYMLINK_NOFOLLOW) != 0) {
@@ -166,14 +166,14 @@ int trust_examine(int dir_fd, uint64_t incarnation, const struct trust_boot *boo
 /* What is not believed is moved away, never opened (STATE-4). */
 int trust_set_aside(int dir_fd)
 {
-    int r;
+    int rc;
 
     /* The marks first: none may ever stand beside a file that it does not speak of. */
-    r = mark_remove(dir_fd, TRUST_CLEAN_NAME);
-    if (r == 0)
-        r = mark_remove(dir_fd, TRUST_NAME);
-    if (r != 0)
-        return err_trace(r);
+    rc = mark_remove(dir_fd, TRUST_CLEAN_NAME);
+    if (rc == 0)
+        rc = mark_remove(dir_fd, TRUST_NAME);
+    if (rc != 0)
+        return err_trace(rc);
     if (renameat(dir_fd, TRUST_DATA_NAME, dir_fd, TRUST_OLD_NAME) != 0 && errno != ENOENT)
         return say_errno("set aside", TRUST_DATA_NAME);
     if (unlinkat(dir_fd, TRUST_LOCK_NAME, 0) != 0 && errno != ENOENT)

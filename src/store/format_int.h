@@ -26,8 +26,8 @@
  *      SYNCMARK     0, 0                   u64 synced_batch
  *
  * The chain is CRC32C over all bytes of the batch before its BATCH_END, seeded with the chain of
- * the batch before; the first batch of a segment is seeded with prev_chain. Pure. Bytes come from a
- * disk: everything is validated. */
+ * the batch before; the first batch of a segment is seeded with prev_chain. docs/STORAGE.md has the
+ * rest of what stands on the disk. Pure. Bytes come from a disk: everything is validated. */
 #ifndef RIDD_STORE_FORMAT_INT_H
 #define RIDD_STORE_FORMAT_INT_H
 

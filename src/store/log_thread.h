@@ -1,10 +1,17 @@
-/* The log thread: runs store_work() whenever something is queued, store_idle() when nothing was for
- * 5 ms.
+/* The log thread: runs store_work() whenever something is queued, and store_idle() when nothing was
+ * for 5 ms.
  *
- * After each durable batch it stores the number and writes to notify_fd (an eventfd, borrowed); the
- * loop reads the fd and asks log_thread_durable(). When store_work() fails the failure hook is
- * called on the log thread; it must not return (it ends the process with exit 74, DISK-13);
- * where it does, in tests, the thread ends and nothing more becomes durable. */
+ * For: a loop that never waits for a disk. After each durable batch the thread stores the number
+ * and writes to notify_fd; the loop reads the fd and asks log_thread_durable().
+ * Not for: what is written; that is store.h's. Hosts whose time is not real call store_work()
+ * themselves.
+ * Units: numbers of batches as they were submitted.
+ * Ownership: store and notify_fd (an eventfd) are borrowed, and outlive the thread.
+ * Errors: -errno when there can be no thread. When store_work() fails the failure hook is called on
+ * the log thread; it must not return (it ends the process with exit 74, DISK-13). Where it does, in
+ * tests, the thread ends and nothing more becomes durable.
+ * Thread: all calls from the loop thread.
+ * Source: dissertation 10.2.1 (writing to disk in parallel); DISK-14. */
 #ifndef RIDD_STORE_LOG_THREAD_H
 #define RIDD_STORE_LOG_THREAD_H
 

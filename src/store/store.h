@@ -1,17 +1,22 @@
-/* The durable log: entries and hard state in one stream of segments; the only code of ours that
- * calls fsync on it.
+/* The durable log: entries and hard state in one stream of segments.
  *
  * store_open() recovers (DISK-2 to DISK-11). store_submit() copies a batch into a queue and
  * returns at once; store_work() takes everything queued, writes it as one batch with one pwritev
  * and makes it durable with one fdatasync, and says up to which submitted number all is durable.
- * Nothing of a later batch is written before the fdatasync of the one before it has returned 0. A
- * torn tail is cut and reported; damage before it refuses to open.
+ * Nothing of a later batch is written before the fdatasync of the one before it has returned 0
+ * (DISK-14). A torn tail is cut and reported; damage before it refuses to open. docs/STORAGE.md has
+ * the bytes, and what a crash at each step leaves.
  *
- * Ownership: submitted bytes are copied. Threads: store_submit() and store_read() from the loop
- * thread; store_work(), store_prepare() and store_idle() from one other thread (or the same, in the
- * simulator); what they share is behind one mutex inside. Errors: -errno; any error of store_work()
- * is final: the caller ends the process with exit 74 and never retries. Units: bytes. Source: the
- * DISK rules of docs/RULES.md. */
+ * For: term, vote and entries that a node may speak of; the only code that syncs them.
+ * Not for: the state machine, what an entry means, and when a message may leave (replica/).
+ * Units: bytes; indexes and numbers of batches.
+ * Ownership: submitted bytes are copied; what is read is allocated from the caller's arena.
+ * Errors: STORE_E_* with err_text() from opening and reading, and -errno. Any error of store_work()
+ * is final: the caller ends the process with exit 74 and never retries (DISK-13).
+ * Thread: store_submit() and store_read() from the loop thread; store_work(), store_prepare() and
+ * store_idle() from one other thread (or the same, in the simulator); what they share is behind one
+ * mutex inside.
+ * Source: the DISK rules of docs/RULES.md; dissertation 3.8 and 10.2.1. */
 #ifndef RIDD_STORE_STORE_H
 #define RIDD_STORE_STORE_H
 

@@ -23,7 +23,7 @@
  * All of these bytes must be there. Behind them a later version may have put more: they are not
  * looked at (WIRE-7), so a field that may not be overlooked needs a new version (frame.h), not only
  * a place at the end. The bytes of HELLO and HELLO_REPLY keep their meaning in every version, so
- * that an old node can say why it refuses a new one. */
+ * that an old node can say why it refuses a new one. docs/PEERS.md is the whole of it. */
 #include "wire/frame.h"
 
 #include <errno.h>

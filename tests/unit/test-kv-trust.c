@@ -12,10 +12,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <lmdb.h>
+
 #include "base/buf.h"
+#include "base/bytes.h"
+#include "base/crc32c.h"
 #include "base/err.h"
-#include "base/prng.h"
 #include "base/mark.h"
+#include "base/prng.h"
 
 /* A state with five entries, closed. */
 static void make_state(struct fixture *f, bool clean)
@@ -468,8 +472,90 @@ static void kv__old_copies_do_not_pile_up(void **state)
     assert_int_equal(n, 2 + 4); /* . .. data.mdb data.mdb.old lock.mdb TRUST */
 }
 
+/* STATE-9: one file belongs to one group. Refused, and nothing of it is moved: the next start with the
+ * right group finds it as it was. */
+static void kv__another_groups_state_is_refused_and_kept(void **state)
+{
+    struct fixture *f = *state;
+    enum kv_trust trust;
+
+    for (int clean = 0; clean < 2; clean++) {
+        make_state(f, clean != 0);
+        f->conf.group = 1;
+        assert_int_equal(kv_open(&f->conf, &trust, &f->kv), -EINVAL);
+        assert_non_null(strstr(err_text(), "group 0, not of group 1"));
+        assert_null(f->kv);
+        f->conf.group = 0;
+        assert_int_equal(kv_open(&f->conf, &trust, &f->kv), 0);
+        assert_int_equal(trust, clean ? KV_TRUSTED_CLEAN : KV_TRUSTED_SAME_BOOT);
+        assert_true(kv_last_applied(f->kv).index > 0);
+        kv_down(f, false);
+        wipe(f->dir);
+    }
+}
+
+/* The group is in the record that says how far the state has come. */
+static void kv__a_group_finds_its_own_state_again(void **state)
+{
+    struct fixture *f = *state;
+
+    f->conf.group = 7;
+    make_state(f, true);
+    kv_up(f);
+    assert_true(kv_last_applied(f->kv).index > 0);
+    kv_down(f, true);
+}
+
+/* What a later version would leave: the record that says how far the state has come is of a format
+ * that nobody knows yet, and its checksum is good. */
+static void write_a_later_format(struct fixture *f)
+{
+    char key_text[] = "\0meta";
+    MDB_val key = {sizeof(key_text) - 1, key_text};
+    unsigned char record[48];
+    MDB_env *env;
+    MDB_txn *txn;
+    MDB_dbi dbi;
+    MDB_val v;
+
+    assert_int_equal(mdb_env_create(&env), 0);
+    assert_int_equal(mdb_env_open(env, f->dir, MDB_NOSYNC, 0600), 0);
+    assert_int_equal(mdb_txn_begin(env, NULL, 0, &txn), 0);
+    assert_int_equal(mdb_dbi_open(txn, NULL, 0, &dbi), 0);
+    assert_int_equal(mdb_get(txn, dbi, &key, &v), 0);
+    assert_int_equal(v.mv_size, sizeof(record));
+    memcpy(record, v.mv_data, sizeof(record));
+    record[4] = 3;
+    put_u32(record, crc32c(crc32c(0, key.mv_data, key.mv_size), record + 4, sizeof(record) - 4));
+    v = (MDB_val){sizeof(record), record};
+    assert_int_equal(mdb_put(txn, dbi, &key, &v, 0), 0);
+    assert_int_equal(mdb_txn_commit(txn), 0);
+    mdb_env_close(env);
+}
+
+/* DISK-24: who goes back to an earlier version is told so, and loses nothing. */
+static void kv__a_later_version_is_refused_and_kept(void **state)
+{
+    struct fixture *f = *state;
+    enum kv_trust trust;
+    ino_t before;
+
+    make_state(f, false);
+    write_a_later_format(f);
+    before = ino_of(f, "data.mdb");
+    for (unsigned tries = 0; tries < 2; tries++) {
+        assert_int_equal(kv_open(&f->conf, &trust, &f->kv), -EPROTONOSUPPORT);
+        assert_non_null(strstr(err_text(), "written by a later version"));
+        assert_null(f->kv);
+    }
+    assert_true(ino_of(f, "data.mdb") == before);
+    assert_true(there(f, "TRUST"));
+    assert_false(there(f, "data.mdb.old"));
+}
+
 /* STATE-5: the mark is gone, durably, before the first write transaction; the sync precedes the
- * first use. */
+ * first use. (The first "read" only asks whose the file is and of which version: nothing is made of
+ * it.) */
 static void kv__marks_move_in_the_right_order(void **state)
 {
     struct fixture *f = *state;
@@ -479,7 +565,8 @@ static void kv__marks_move_in_the_right_order(void **state)
     kv_up(f);
     assert_int_equal(kv_begin(f->kv), 0);
     watching = false;
-    assert_string_equal(events, "open;read;fsync;rename TRUST;syncdir;unlink CLEAN;syncdir;write;");
+    assert_string_equal(events,
+                        "open;read;read;fsync;rename TRUST;syncdir;unlink CLEAN;syncdir;write;");
     kv_abort(f->kv);
 
     watch();
@@ -492,8 +579,8 @@ static void kv__marks_move_in_the_right_order(void **state)
     kv_up(f);
     assert_int_equal(kv_begin(f->kv), 0);
     watching = false;
-    assert_string_equal(events, "open;unlink TRUST;syncdir;sync;read;fsync;rename TRUST;syncdir;"
-                                "syncdir;write;");
+    assert_string_equal(events, "open;read;unlink TRUST;syncdir;sync;read;fsync;rename TRUST;"
+                                "syncdir;syncdir;write;");
     kv_abort(f->kv);
     kv_down(f, false);
 
@@ -859,6 +946,9 @@ int main(void)
         TEST(kv__what_still_is_trusted),
         TEST(kv__garbage_is_never_shown_to_lmdb),
         TEST(kv__old_copies_do_not_pile_up),
+        TEST(kv__another_groups_state_is_refused_and_kept),
+        TEST(kv__a_group_finds_its_own_state_again),
+        TEST(kv__a_later_version_is_refused_and_kept),
         TEST(kv__marks_move_in_the_right_order),
         TEST(kv__a_crash_while_opening_or_closing_loses_no_truth),
         TEST(kv__a_failed_sync_ends_the_trust),
