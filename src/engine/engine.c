@@ -122,6 +122,8 @@ static int refuse_log(const struct engine_conf *conf, int rc)
         return ENGINE_E_LOG_DAMAGED;
     case STORE_E_FOREIGN:
         return ENGINE_E_LOG_FOREIGN;
+    case STORE_E_NEWER:
+        return ENGINE_E_LOG_NEWER; /* a restart does not help: another program must be started */
     case STORE_E_NO_LOG:
         return err_say(ENGINE_E_LOG_LOST,
                        "'%s' holds no log, but this node had one: it may have voted and forgotten; "

@@ -199,10 +199,13 @@ int raft_configuration_decode(const void *data, size_t len, struct raft_configur
     unsigned version;
     unsigned n;
 
-    if (len < CONFIGURATION_HEADER_BYTES || in.p[0] < 1 || in.p[0] > CONFIGURATION_VERSION ||
-        in.p[1] != 0)
+    if (len < CONFIGURATION_HEADER_BYTES)
         return RAFT_CONFIGURATION_E_INVALID;
     version = in.p[0];
+    if (version > CONFIGURATION_VERSION)
+        return RAFT_CONFIGURATION_E_NEWER; /* nothing is known of what follows */
+    if (version < 1 || in.p[1] != 0)
+        return RAFT_CONFIGURATION_E_INVALID;
     n = get_u16(in.p + 2);
     if (n == 0 || n > RAFT_SERVERS_MAX)
         return RAFT_CONFIGURATION_E_INVALID;

@@ -38,7 +38,8 @@ struct raft_configuration {
 #define RAFT_CONFIGURATION_ERRORS(X)                                                               \
     X(RAFT_CONFIGURATION_E_FULL,      1, "there is no room for another server")                    \
     X(RAFT_CONFIGURATION_E_DUPLICATE, 2, "its name or its id is there already")                    \
-    X(RAFT_CONFIGURATION_E_INVALID,   3, "an id, a name or bytes that cannot be")
+    X(RAFT_CONFIGURATION_E_INVALID,   3, "an id, a name or bytes that cannot be")                  \
+    X(RAFT_CONFIGURATION_E_NEWER,     4, "the bytes are of a later version")
 /* clang-format on */
 enum raft_configuration_error {
 #define RAFT_CONFIGURATION_ERROR(name, value, text) name = value,

@@ -79,6 +79,10 @@ static int apply_entry(struct recovery *rv, uint32_t slot, const struct record *
         struct raft_configuration c;
 
         rc = raft_configuration_decode(rec->data, rec->len, &c);
+        if (rc == RAFT_CONFIGURATION_E_NEWER) {
+            *ret_what = "a configuration is of a format that this version does not know";
+            return REPLAY_E_NEWER;
+        }
         if (rc > 0) {
             *ret_what = "an entry of type config does not hold a configuration";
             return REPLAY_E_NONSENSE;

@@ -15,6 +15,7 @@
 
 #include <cmocka.h>
 
+#include "base/err.h"
 #include "base/exit_codes.h"
 #include "engine/engine.h"
 #include "unit/fake-disk.h"
@@ -387,6 +388,22 @@ static void engine__no_log_is_refused(void **state)
     host_done(&h);
 }
 
+/* Neither damage nor an I/O error, after which a supervisor would start it again and again
+ * (DISK-24). */
+static void engine__the_log_of_a_later_version_is_refused(void **state)
+{
+    struct host h;
+
+    (void)state;
+    host_init(&h);
+    h.conf.log.group = 3;
+    make_log_naming(&h, "n1");
+    h.conf.log.group = 0;
+    expect_refusal(&h, ENGINE_E_LOG_NEWER, "log_refused", EXIT_CONF_ERROR);
+    assert_non_null(strstr(err_text(), "start that version"));
+    host_done(&h);
+}
+
 /* IDENTITY-3. */
 static void engine__the_log_of_another_life_is_refused(void **state)
 {
@@ -584,6 +601,7 @@ int main(void)
         cmocka_unit_test(engine__a_node_comes_back_with_what_it_had),
         cmocka_unit_test(engine__status_speaks_of_log_and_state),
         cmocka_unit_test(engine__no_log_is_refused),
+        cmocka_unit_test(engine__the_log_of_a_later_version_is_refused),
         cmocka_unit_test(engine__the_log_of_another_life_is_refused),
         cmocka_unit_test(engine__state_and_log_must_agree),
         cmocka_unit_test(engine__a_state_ahead_of_the_log_is_refused),

@@ -384,6 +384,13 @@ static void store__records_of_a_later_version_are_refused(void **state)
         {{.type = RECORD_SYNCMARK, .group = UINT16_MAX}, "a group"},
         {{.type = RECORD_ENTRY, .flags = RAFT_ENTRY_READ + 1, .index = 3, .term = 1},
          "an entry is of a type"},
+        {{.type = RECORD_ENTRY,
+          .flags = RAFT_ENTRY_CONFIG,
+          .index = 3,
+          .term = 1,
+          .len = 4,
+          .data = (const unsigned char *)"\3\0\1\0"},
+         "a configuration is of a format"},
     };
 
     (void)state;
