@@ -103,7 +103,8 @@ static int open_state(struct engine *e, const struct engine_conf *conf)
     if (rc != 0) {
         if (err_text()[0] == '\0')
             (void)err_say(rc, "cannot open the state in '%s'", conf->kv.dir);
-        return ENGINE_E_STATE;
+        /* Of a later version or another group: a restart does not help. */
+        return rc == KV_E_NEWER || rc == KV_E_FOREIGN ? ENGINE_E_STATE_OTHER : ENGINE_E_STATE;
     }
     engine_state_of_kv(e->kv, &e->state);
     if (engine_logs(e))

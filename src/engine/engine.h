@@ -43,7 +43,8 @@ struct engine;
     X(ENGINE_E_NOT_MEMBER,    7, "core_refused",  EXIT_CONF_ERROR)  \
     X(ENGINE_E_MEMORY,        8, "core_refused",  EXIT_IO_ERROR)    \
     X(ENGINE_E_HOST,          9, "core_refused",  EXIT_IO_ERROR)    \
-    X(ENGINE_E_LOG_NEWER,    10, "log_refused",   EXIT_CONF_ERROR)
+    X(ENGINE_E_LOG_NEWER,    10, "log_refused",   EXIT_CONF_ERROR)  \
+    X(ENGINE_E_STATE_OTHER,  11, "state_refused", EXIT_CONF_ERROR)
 /* clang-format on */
 #define ENGINE_REFUSAL_ENUM(name, number, event, code) name = number,
 enum engine_refusal { ENGINE_REFUSALS(ENGINE_REFUSAL_ENUM) };

@@ -142,13 +142,13 @@ int kv_meta_is_ours(const struct kv *kv, MDB_txn *txn)
     if (get_u32(p) != record_crc(meta_slice, p, v.mv_size))
         return 0;
     if (p[4] > META_FORMAT)
-        return err_origin(err_say(-EPROTONOSUPPORT,
-                                  "the state in '%s' was written by a later version: its format is "
-                                  "%u, this one knows %u",
-                                  kv->dir, p[4], META_FORMAT));
+        return err_say(KV_E_NEWER,
+                       "the state in '%s' was written by a later version: its format is "
+                       "%u, this one knows %u",
+                       kv->dir, p[4], META_FORMAT);
     if (get_u16(p + 6) != kv->group)
-        return err_origin(err_say(-EINVAL, "the state in '%s' is that of group %u, not of group %u",
-                                  kv->dir, get_u16(p + 6), kv->group));
+        return err_say(KV_E_FOREIGN, "the state in '%s' is that of group %u, not of group %u",
+                       kv->dir, get_u16(p + 6), kv->group);
     return 0;
 }
 

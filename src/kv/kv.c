@@ -282,7 +282,7 @@ static int open_trusted(struct kv *kv, const struct kv_conf *conf, struct trust_
     } else {
         rc = check_owner(kv);
         if (rc != 0)
-            return err_trace(rc);
+            return rc;
         if (v->trust == KV_TRUSTED_SAME_BOOT) {
             /* The kernel reports a failed write-back once. Were TRUST still there after a sync that
              * failed, the next start would sync with success and believe pages that never reached

@@ -30,10 +30,13 @@
 
 struct kv;
 
-/* FULL: nothing of this transaction was applied. DAMAGED: a checksum is wrong. */
+/* FULL: nothing of this transaction was applied. DAMAGED: a checksum is wrong. NEWER and FOREIGN:
+ * of kv_open() only, which has changed nothing then. */
 #define KV_ERRORS(X)                                                                               \
     X(KV_E_FULL, 1, "no room in the map or on the disk")                                           \
-    X(KV_E_DAMAGED, 2, "damaged")
+    X(KV_E_DAMAGED, 2, "damaged")                                                                  \
+    X(KV_E_NEWER, 3, "the state was written by a later version")                                   \
+    X(KV_E_FOREIGN, 4, "the state is that of another group")
 enum kv_error { KV_ERRORS(OUTCOME_NUMBER) };
 const char *kv_error_text(int rc);
 
@@ -49,7 +52,7 @@ enum kv_trust { KV_TRUSTED_SAME_BOOT, KV_TRUSTED_CLEAN, KV_NEW, KV_REBUILD };
 
 /* ret_trust says how the file was found; for KV_REBUILD err_text() says why it was not trusted. The
  * old file is then kept as data.mdb.old, one of them. -EPERM: the folder or the data file is open
- * to others. */
+ * to others. KV_E_NEWER, KV_E_FOREIGN. */
 int kv_open(const struct kv_conf *conf, enum kv_trust *ret_trust, struct kv **ret_kv);
 /* clean: sync, leave the clean-shutdown mark, durable at return. Otherwise just closes. NULL is
  * accepted. Whatever is returned, kv is gone; after an error there is no mark. Open transactions

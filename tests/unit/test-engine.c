@@ -404,6 +404,31 @@ static void engine__the_log_of_a_later_version_is_refused(void **state)
     host_done(&h);
 }
 
+/* The same of the state (STATE-9). */
+static void engine__the_state_of_another_group_is_refused(void **state)
+{
+    const struct raft_entry first = {{1, 1}, RAFT_ENTRY_NOOP, 0, NULL};
+    struct command_result result;
+    enum kv_trust trust;
+    struct kv_conf conf;
+    struct kv *kv;
+    struct host h;
+
+    (void)state;
+    host_init(&h);
+    make_log_naming(&h, "n1");
+    conf = h.conf.kv;
+    conf.group = 3;
+    assert_int_equal(kv_open(&conf, &trust, &kv), 0);
+    assert_int_equal(kv_begin(kv), 0);
+    assert_int_equal(kv_apply(kv, &first, &result), 0);
+    assert_int_equal(kv_commit(kv), 0);
+    assert_int_equal(kv_close(kv, true), 0);
+    expect_refusal(&h, ENGINE_E_STATE_OTHER, "state_refused", EXIT_CONF_ERROR);
+    assert_non_null(strstr(err_text(), "of group 3, not of group 0"));
+    host_done(&h);
+}
+
 /* IDENTITY-3. */
 static void engine__the_log_of_another_life_is_refused(void **state)
 {
@@ -602,6 +627,7 @@ int main(void)
         cmocka_unit_test(engine__status_speaks_of_log_and_state),
         cmocka_unit_test(engine__no_log_is_refused),
         cmocka_unit_test(engine__the_log_of_a_later_version_is_refused),
+        cmocka_unit_test(engine__the_state_of_another_group_is_refused),
         cmocka_unit_test(engine__the_log_of_another_life_is_refused),
         cmocka_unit_test(engine__state_and_log_must_agree),
         cmocka_unit_test(engine__a_state_ahead_of_the_log_is_refused),
