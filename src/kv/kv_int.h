@@ -50,7 +50,7 @@ struct kv {
  * speaks of damage. */
 int kv_lmdb_error(struct kv *kv, int rc, const char *what);
 /* The same where being full is no outcome: always -errno. */
-int kv_lmdb_fatal(struct kv *kv, int rc, const char *what);
+int kv_lmdb_fatal(struct kv *kv, int code, const char *what);
 /* Speaks of damage in the file, not of the environment or the caller. */
 bool kv_lmdb_damage(int rc);
 

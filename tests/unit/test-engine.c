@@ -429,7 +429,8 @@ static void engine__the_state_of_another_group_is_refused(void **state)
     host_done(&h);
 }
 
-/* IDENTITY-3. */
+/* Cluster, node and incarnation in the headers are compared: another log is not one's own
+ * (IDENTITY-3). */
 static void engine__the_log_of_another_life_is_refused(void **state)
 {
     struct host h;
