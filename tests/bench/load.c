@@ -1,8 +1,8 @@
 /* A load generator for the client port: C connections with P requests in flight each, for S
  * seconds, one thread.
  *
- *   tests/bench/load --addr 127.0.0.1:7400 --connections 50 --in-flight 16 --seconds 5 --op
- * read_index
+ *     tests/bench/load --addr 127.0.0.1:7400 --connections 50 --in-flight 16 --seconds 5 \
+ *                      --op read_index
  *
  * Every reply is matched to its request and timed from the moment the request was handed to the
  * kernel; errors are counted by their name. It prints one line of figures. Plain epoll: it must

@@ -1,10 +1,12 @@
 /* The simulator as a program: which seeds, in how many processes, and what to say about them.
  *
- *     sim                               what `make check` runs: the scripts of regress/, then
- * RIDD_SIM_SEEDS seeds, some of them twice sim --seeds 1-100000 --jobs 2 --stats sim --hours 8
- * --jobs 2            fresh seeds until then sim --seed 17 --trace             one seed, each event
- * in a line; the same run, always sim --seed 17 --shrink new.sim    a smaller run that breaks the
- * same rule sim --script tests/sim/regress/x.sim
+ *     sim                                    what `make check` runs: the scripts of regress/, then
+ *                                            RIDD_SIM_SEEDS seeds, some of them twice
+ *     sim --seeds 1-100000 --jobs 2 --stats
+ *     sim --hours 8 --jobs 2                 fresh seeds until then
+ *     sim --seed 17 --trace                  one seed, each event in a line; always the same run
+ *     sim --seed 17 --shrink new.sim         a smaller run that breaks the same rule
+ *     sim --script tests/sim/regress/x.sim
  *
  * Exit status: 0 all is well, 1 a rule was broken (the first one ends everything), 64 usage. */
 #include <dirent.h>
