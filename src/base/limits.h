@@ -220,7 +220,7 @@ static_assert(RAFT_APPEND_BYTES_MAX + ENTRY_BYTES_MAX <= FRAME_BYTES_MAX, "so mu
  * for it. */
 #define STORE_PREPARE_BYTES      (512u << 10)
 #define STORE_PREPARE_BUSY_BYTES (128u << 10)
-/* Copies of torn tails kept for a person to look at; beyond it no further copy is made. */
+/* Copies of torn tails kept for a person to look at; beyond it the oldest makes room. */
 #define STORE_TORN_COPIES_MAX 4u
 /* Files of closed segments that store_read() keeps open; the one used longest ago gives way. */
 #define STORE_READ_FILES_MAX 8u
