@@ -29,7 +29,7 @@ void buf_reset(struct buf *b, size_t keep_bytes)
         buf_done(b);
 }
 
-void *buf_reserve(struct buf *b, size_t n)
+void *buf_grow(struct buf *b, size_t n)
 {
     size_t need;
     size_t size = b->size > 0 ? b->size : 64;
@@ -47,18 +47,6 @@ void *buf_reserve(struct buf *b, size_t n)
         b->size = size;
     }
     return b->data + b->len;
-}
-
-int buf_add(struct buf *b, const void *data, size_t len)
-{
-    void *p = buf_reserve(b, len);
-
-    if (p == NULL)
-        return -ENOMEM;
-    if (len > 0)
-        memcpy(p, data, len);
-    b->len += len;
-    return 0;
 }
 
 int buf_add_str(struct buf *b, const char *s)

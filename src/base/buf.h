@@ -13,8 +13,10 @@
 #ifndef RIDD_BASE_BUF_H
 #define RIDD_BASE_BUF_H
 
+#include <errno.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 struct buf {
     unsigned char *data; /* owned */
@@ -31,8 +33,24 @@ void buf_init(struct buf *b);
 void buf_done(struct buf *b);
 /* Empties it; memory above keep_bytes goes back. */
 void buf_reset(struct buf *b, size_t keep_bytes);
-void *buf_reserve(struct buf *b, size_t n);
-int buf_add(struct buf *b, const void *data, size_t len);
+/* buf_reserve() where there is not room enough, or may not be. */
+void *buf_grow(struct buf *b, size_t n);
+/* A reply is some thirty of these two, and hardly one of them grows: that way is inline. */
+static inline void *buf_reserve(struct buf *b, size_t n)
+{
+    return n < b->size - b->len ? b->data + b->len : buf_grow(b, n);
+}
+static inline int buf_add(struct buf *b, const void *data, size_t len)
+{
+    void *p = buf_reserve(b, len);
+
+    if (p == NULL)
+        return -ENOMEM;
+    if (len > 0)
+        memcpy(p, data, len);
+    b->len += len;
+    return 0;
+}
 int buf_add_str(struct buf *b, const char *s);
 int buf_add_u8(struct buf *b, uint8_t v);
 int buf_add_u16(struct buf *b, uint16_t v);

@@ -5,7 +5,6 @@
 #ifndef RIDD_CLIENT_NAMES_INT_H
 #define RIDD_CLIENT_NAMES_INT_H
 
-#define buf_add             ridd_private_buf_add
 #define buf_add_format      ridd_private_buf_add_format
 #define buf_add_str         ridd_private_buf_add_str
 #define buf_add_u16         ridd_private_buf_add_u16
@@ -14,8 +13,8 @@
 #define buf_add_u8          ridd_private_buf_add_u8
 #define buf_consume         ridd_private_buf_consume
 #define buf_done            ridd_private_buf_done
+#define buf_grow            ridd_private_buf_grow
 #define buf_init            ridd_private_buf_init
-#define buf_reserve         ridd_private_buf_reserve
 #define buf_reset           ridd_private_buf_reset
 #define call_run            ridd_private_call_run
 #define clock_mono_us       ridd_private_clock_mono_us

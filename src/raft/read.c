@@ -52,6 +52,7 @@ static void finish(struct raft *r, const struct read *read)
                                   .term = r->hard_state.current_term};
 
     rid_assert(read->round <= r->rounds.confirmed);
+    rid_assert(read->round > read->arrival_round); /* no round that was open already (READ-6) */
     rid_assert(read->read_index >= r->noop_index); /* sampled behind the gate (READ-14) */
     if (done.read_index < read->min_index)
         done.read_index = read->min_index;

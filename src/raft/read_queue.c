@@ -23,12 +23,6 @@ void raft_read_queue_free(struct read_queue *q)
     q->n_inflight = 0;
 }
 
-int raft_read_queue_add(struct read_queue *q, const struct read *read)
-{
-    rid_assert(read->round == 0);
-    return read_ring_push(&q->list, *read);
-}
-
 void raft_read_queue_join(struct read_queue *q, uint64_t round, raft_index read_index)
 {
     size_t n = read_ring_n(&q->list);
@@ -43,28 +37,12 @@ void raft_read_queue_join(struct read_queue *q, uint64_t round, raft_index read_
     q->n_inflight = n;
 }
 
-struct read raft_read_queue_pop(struct read_queue *q)
-{
-    rid_assert(q->n_inflight > 0);
-    q->n_inflight--;
-    return read_ring_pop(&q->list);
-}
-
 void raft_read_queue_add_floor(struct read_queue *q, const struct read *read)
 {
     int rc;
 
     rid_assert(read->round != 0);
     rc = read_ring_push(&q->floors, *read);
-    rid_assert(rc == 0);
-}
-
-void raft_read_queue_add_done(struct read_queue *q, const struct raft_read_done *done)
-{
-    int rc;
-
-    rid_assert(done->round > done->arrival_round); /* no round that was open already (READ-6) */
-    rc = read_done_ring_push(&q->done, *done);
     rid_assert(rc == 0);
 }
 

@@ -10,6 +10,7 @@
 #ifndef RIDD_RAFT_READ_QUEUE_INT_H
 #define RIDD_RAFT_READ_QUEUE_INT_H
 
+#include "base/assert.h"
 #include "base/ring.h"
 #include "raft/raft.h"
 
@@ -46,13 +47,28 @@ static inline struct read *raft_read_queue_at(const struct read_queue *q, size_t
     return read_ring_at(&q->list, i);
 }
 /* Behind all others, pending. 0 or -ENOMEM (unchanged). */
-int raft_read_queue_add(struct read_queue *q, const struct read *read);
+static inline int raft_read_queue_add(struct read_queue *q, const struct read *read)
+{
+    rid_assert(read->round == 0);
+    return read_ring_push(&q->list, *read);
+}
 /* Every pending read joins a round that is being opened. */
 void raft_read_queue_join(struct read_queue *q, uint64_t round, raft_index read_index);
 /* The oldest in flight leaves the list. */
-struct read raft_read_queue_pop(struct read_queue *q);
+static inline struct read raft_read_queue_pop(struct read_queue *q)
+{
+    rid_assert(q->n_inflight > 0);
+    q->n_inflight--;
+    return read_ring_pop(&q->list);
+}
 void raft_read_queue_add_floor(struct read_queue *q, const struct read *read);
-void raft_read_queue_add_done(struct read_queue *q, const struct raft_read_done *done);
+/* done stays until the host takes it; a lack of memory has nobody left to refuse. */
+static inline void raft_read_queue_add_done(struct read_queue *q, const struct raft_read_done *done)
+{
+    int rc = read_done_ring_push(&q->done, *done);
+
+    rid_assert(rc == 0);
+}
 /* Everything that is not handed out has failed, confirmed or not. */
 void raft_read_queue_fail_all(struct read_queue *q);
 

@@ -39,7 +39,7 @@ static void slot_free(struct replica *r, uint32_t i)
     rid_assert(slot->request != NULL);
     rid_assert(r->n_slots_used > 0);
     slot->request = NULL;
-    slot->generation++;
+    slot->generation++; /* a late answer will not fit */
     slot->next_free = r->first_free;
     r->first_free = i;
     r->n_slots_used--;
@@ -55,11 +55,12 @@ static uint64_t slot_ctx(const struct replica *r, uint32_t i)
 static struct replica_request *slot_find(const struct replica *r, uint64_t ctx)
 {
     uint32_t i = (uint32_t)ctx;
+    const struct read_slot *slot;
 
-    if (i >= slot_ring_n(&r->slots) ||
-        slot_ring_at(&r->slots, i)->generation != (uint32_t)(ctx >> 32))
+    if (i >= slot_ring_n(&r->slots))
         return NULL;
-    return slot_ring_at(&r->slots, i)->request;
+    slot = slot_ring_at(&r->slots, i);
+    return slot->generation == (uint32_t)(ctx >> 32) ? slot->request : NULL;
 }
 
 /* What the connection's own earlier writes put under its reads: a write of this term can still be
@@ -73,7 +74,7 @@ static raft_index floor_of(const struct replica *r, const struct replica_request
 
 static enum wire_error ask(struct replica *r, struct replica_request *q)
 {
-    rid_assert(q->stage == REPLICA_WAITING);
+    rid_assert(q->stage == REPLICA_IDLE || q->stage == REPLICA_WAITING);
     if (slot_take(r, q) != 0)
         return WIRE_ERROR_BUSY;
     if (raft_read(r->raft, slot_ctx(r, q->slot), floor_of(r, q), r->now_us) != 0) {

@@ -6,7 +6,7 @@
  * differs, and that is what a provider is; the other two are anchor.c, once.
  *
  *                      ask()                 anchor_confirmed()             applied
- *   read ── WAITING ─────────► ASKED/PROPOSED ──────────────► CONFIRMED ────────────► served
+ *   read ─ (WAITING) ────────► ASKED/PROPOSED ──────────────► CONFIRMED ────────────► served
  *                                    │ lose()                 or EXACT
  *                                    ▼
  *                                  failed

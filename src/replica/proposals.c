@@ -17,7 +17,7 @@ enum wire_error proposals_add(struct replica *r, struct replica_request *q,
     struct raft_entry_id id;
     int rc = raft_propose(r->raft, type, data, len, &id);
 
-    rid_assert(q->stage == REPLICA_WAITING);
+    rid_assert(q->stage == REPLICA_IDLE || q->stage == REPLICA_WAITING);
     if (rc != 0)
         return rc == RAFT_E_TOO_LARGE ? WIRE_ERROR_TOO_LARGE : WIRE_ERROR_BUSY;
     rid_assert(id.term == raft_get_term(r->raft));

@@ -2,6 +2,7 @@
 #ifndef RIDD_REPLICA_REPLICA_INT_H
 #define RIDD_REPLICA_REPLICA_INT_H
 
+#include "base/assert.h"
 #include "base/ring.h"
 #include "replica/replica.h"
 #include "replica/timers.h"
@@ -96,7 +97,22 @@ void replica_now(struct replica *r, uint64_t now_us);
 /* ---- requests.c ---- */
 
 /* From the queue of its stage to the end of another. */
-void replica_move(struct replica *r, struct replica_request *q, enum replica_stage to);
+static inline void replica_move(struct replica *r, struct replica_request *q, enum replica_stage to)
+{
+    rid_assert(q->stage < REPLICA_STAGES);
+    /* In no other: it is taken out of the one it is in, and an idle one is in none. */
+    rid_assert((q->stage == REPLICA_IDLE) == list_empty(&q->link));
+    if (q->stage != REPLICA_IDLE) {
+        rid_assert(r->queues[q->stage].n > 0);
+        r->queues[q->stage].n--;
+        list_remove(&q->link);
+    }
+    q->stage = to;
+    if (to != REPLICA_IDLE) {
+        r->queues[to].n++;
+        list_append(&r->queues[to].list, &q->link);
+    }
+}
 /* Takes it out of its queue and its timer; the stage is idle afterwards. */
 void replica_unlink(struct replica *r, struct replica_request *q);
 void replica_fail(struct replica *r, struct replica_request *q, enum wire_error error,

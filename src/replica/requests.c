@@ -1,9 +1,11 @@
 /* Requests and where they wait.
  *
- *   submit ─► WAITING ─► ASKED ─► CONFIRMED ─► served                    (ReadIndex)
- *                ├─────► PROPOSED ─► EXACT ──► served                    (read of the log)
- *                ├─────► PROPOSED ───────────► written                   (write)
- *   submit ─► LOCAL ─────────────────────────► served                    (local read)
+ *   submit ─► (WAITING) ─► ASKED ─► CONFIRMED ─► served                  (ReadIndex)
+ *                  ├─────► PROPOSED ─► EXACT ──► served                  (read of the log)
+ *                  ├─────► PROPOSED ───────────► written                 (write)
+ *   submit ─► LOCAL ───────────────────────────► served                  (local read)
+ *
+ * It waits only while this node cannot serve; most begin at once.
  *
  * A request is in the queue of its stage and in no other, and leaves it by exactly one callback
  * (READ-56). */
@@ -17,23 +19,6 @@
 #include "base/banned.h"
 
 static_assert(REPLICA_LOST + 1 == REPLICA_STAGES, "one queue for each stage");
-
-void replica_move(struct replica *r, struct replica_request *q, enum replica_stage to)
-{
-    rid_assert(q->stage < REPLICA_STAGES);
-    if (q->stage != REPLICA_IDLE) {
-        rid_assert(r->queues[q->stage].n > 0);
-        r->queues[q->stage].n--;
-    }
-    /* In no other: it is taken out of whatever it is in, and an idle one is in none. */
-    rid_assert((q->stage == REPLICA_IDLE) == list_empty(&q->link));
-    list_remove(&q->link);
-    q->stage = to;
-    if (to == REPLICA_IDLE)
-        return;
-    list_append(&r->queues[to].list, &q->link);
-    r->queues[to].n++;
-}
 
 void replica_unlink(struct replica *r, struct replica_request *q)
 {
@@ -161,13 +146,23 @@ void replica_expire(struct replica *r)
 
 /* ---- beginnings ---- */
 
-static void start(struct replica *r, struct replica_request *q)
+/* False: it was refused, and is gone. */
+static bool start(struct replica *r, struct replica_request *q)
 {
     const struct anchor_provider *p = anchor_provider_of(q->kind);
     enum wire_error error = p != NULL ? p->ask(r, q) : proposals_add_write(r, q);
 
     if (error != WIRE_ERROR_NONE)
         replica_fail(r, q, error, NULL);
+    return error == WIRE_ERROR_NONE;
+}
+
+/* A local read is served in this turn. */
+static void start_at_once(struct replica *r, struct replica_request *q)
+{
+    rid_assert(q->stage == REPLICA_IDLE);
+    if (start(r, q) && q->stage != REPLICA_LOCAL && q->deadline_us != UINT64_MAX)
+        timers_add(&r->timers, &q->timer, q->deadline_us);
 }
 
 /* Asked of the core each time: a remembered "I lead" goes on being true on the wrong side of a
@@ -186,24 +181,25 @@ static bool other_leads(const struct replica *r)
 /* Writes, and the reads whose anchor only a leader has. */
 static void submit_to_leader(struct replica *r, struct replica_request *q)
 {
-    bool at_once = replica_n(r, REPLICA_WAITING) == 0 && can_start(r);
+    unsigned n = replica_n(r, REPLICA_WAITING);
 
     rid_assert(q->stage == REPLICA_IDLE);
-    if (replica_n(r, REPLICA_WAITING) == 0 && other_leads(r)) {
+    /* Behind those that wait, so that requests begin in the order in which they came. */
+    if (n == 0 && can_start(r)) {
+        start_at_once(r, q);
+        return;
+    }
+    if (n == 0 && other_leads(r)) {
         replica_fail(r, q, WIRE_ERROR_NOT_LEADER, NULL);
         return;
     }
-    if (replica_n(r, REPLICA_WAITING) >= REQUESTS_MAX) {
+    if (n >= REQUESTS_MAX) {
         replica_fail(r, q, WIRE_ERROR_BUSY, NULL);
         return;
     }
-    /* It waits first, if only for a moment: whatever refuses it then, replica_unlink() takes it out
-     * of its queue and out of the wheel. */
     replica_move(r, q, REPLICA_WAITING);
     if (q->deadline_us != UINT64_MAX)
         timers_add(&r->timers, &q->timer, q->deadline_us);
-    if (at_once)
-        start(r, q);
 }
 
 void replica_submit(struct replica *r, struct replica_request *q, uint64_t now_us)
@@ -224,9 +220,7 @@ void replica_submit(struct replica *r, struct replica_request *q, uint64_t now_u
         submit_to_leader(r, q);
         return;
     }
-    if (p->use != ANCHOR_NONE && q->deadline_us != UINT64_MAX)
-        timers_add(&r->timers, &q->timer, q->deadline_us);
-    start(r, q);
+    start_at_once(r, q);
 }
 
 /* While nobody is known to lead they wait until their deadline; they are neither answered from old
