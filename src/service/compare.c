@@ -204,6 +204,12 @@ static void fill(struct compare *c)
         return;
     c->filling = true;
     stop_if_led_no_more(c);
+    /* While the leadership is being handed over nothing begins: it would wait in the replica, and
+     * where this node is elected again be confirmed in another term than it began in, rightly. */
+    if (replica_transferring(c->service->replica)) {
+        c->filling = false;
+        return;
+    }
     for (uint32_t i = 0; i < c->concurrency && !c->stopping; i++) {
         enum compare_method method;
         bool counted;
@@ -219,6 +225,16 @@ static void fill(struct compare *c)
     if (!c->stopping && !c->writer_busy && c->n_busy > 0 && prng_below(&c->service->prng, 4) == 0)
         write_next(c);
     c->filling = false;
+}
+
+void compare_turn(struct service *s)
+{
+    struct compare *c = s->compare;
+
+    if (c == NULL || c->begun_us == 0 || c->n_busy > 0 || c->writer_busy)
+        return;
+    fill(c);
+    maybe_end(c);
 }
 
 /* ---- the beginning ---- */

@@ -105,6 +105,8 @@ void service_handle_transfer(struct service_conn *c, const struct wire_request *
 void service_handle_compare(struct service_conn *c, const struct wire_request *q);
 /* The client of this request went away: a run for it ends. */
 void compare_cancel(struct service *s, struct request *req);
+/* In every turn: a run that paused for a transfer goes on, or ends with the leadership. */
+void compare_turn(struct service *s);
 void compare_progress(const struct service *s, struct wire_reply *w);
 void compare_free(struct compare *c);
 /* cluster.c */

@@ -98,6 +98,7 @@ void service_turn(struct service *s, uint64_t now_us)
 
     if (s->replica == NULL)
         return;
+    compare_turn(s);
     raft = replica_raft(s->replica);
     list_for_each_safe(it, &s->transfers)
     {

@@ -1298,6 +1298,69 @@ static void service__compare_ends_with_the_leadership(void **state)
     host_done(&h);
 }
 
+/* A run pauses while the leadership is being handed over: what began then would be confirmed in
+ * another term, rightly, and be called a violation. */
+static void service__compare_waits_for_the_end_of_a_transfer(void **state)
+{
+    struct host h;
+    struct conn *c;
+    struct conn *d;
+    json_t *root;
+    char line[128];
+    int l;
+    int to;
+
+    (void)state;
+    /* Given up: the run goes on and ends right. */
+    host_init(&h, 3);
+    l = fx_elect(&h.fx);
+    to = fx_other(&h.fx, l);
+    c = conn_open(&h, l);
+    d = conn_open(&h, l);
+    say(c, "{\"type\":\"compare_read_methods\",\"msg_id\":1,\"num_reads\":200}");
+    for (int i = 0; i < 20; i++) {
+        (void)fx_deliver(&h.fx);
+        for (int node = 0; node < 3; node++) {
+            fx_turn(&h.fx, node);
+            fx_store(&h.fx, node);
+        }
+    }
+    h.fx.cut[to] = true;
+    (void)snprintf(line, sizeof(line), "{\"type\":\"transfer_leader\",\"msg_id\":2,\"to\":\"n%d\"}",
+                   to + 1);
+    say(d, line);
+    settle(&h);
+    assert_int_equal(c->n_held, 1);
+    assert_true(replica_idle(h.fx.nodes[l].replica)); /* nothing waits in the replica */
+    advance(&h, FX_ELECTION_US + 100000);
+    json_decref(expect_error(d, 2, "timeout", 0, true, EXTRA("timeout_ms", "stage")));
+    root = compare_result(c);
+    assert_true(json_is_true(json_object_get(root, "both_linearizable")));
+    json_decref(root);
+
+    /* Another leads: the run is over, though nothing of it was under way. */
+    h.fx.cut[to] = false;
+    advance(&h, FX_ELECTION_US);
+    assert_int_equal(fx_leader(&h.fx), l);
+    say(c, "{\"type\":\"compare_read_methods\",\"msg_id\":3,\"num_reads\":200}");
+    for (int i = 0; i < 20; i++) {
+        (void)fx_deliver(&h.fx);
+        for (int node = 0; node < 3; node++) {
+            fx_turn(&h.fx, node);
+            fx_store(&h.fx, node);
+        }
+    }
+    say(d, line);
+    settle(&h);
+    advance(&h, 60000);
+    root = json_loads(take(c), 0, NULL);
+    assert_string_equal(str_of(root, "type"), "error");
+    assert_string_equal(str_of(root, "error"), "term_changed");
+    json_decref(root);
+    assert_string_equal(h.last_event, "");
+    host_done(&h);
+}
+
 static void service__compare_runs_one_at_a_time_and_stops_with_its_client(void **state)
 {
     struct host h;
@@ -1373,6 +1436,7 @@ int main(void)
         cmocka_unit_test(service__compare_finds_the_method_that_lies),
         cmocka_unit_test(service__compare_does_not_judge_local_reads),
         cmocka_unit_test(service__compare_ends_with_the_leadership),
+        cmocka_unit_test(service__compare_waits_for_the_end_of_a_transfer),
         cmocka_unit_test(service__compare_runs_one_at_a_time_and_stops_with_its_client),
     };
 
