@@ -152,6 +152,10 @@ void doc_ms(struct doc *d, const char *name, uint64_t us);
 void doc_raw(struct doc *d, const char *name, const char *json, size_t len);
 /* Prints it with a newline and frees it. An exit code; on failure it has been reported. */
 int doc_print(struct doc *d, const struct ctl *ctl);
+/* "key", as it was named on the command line: a string, or with --int-key a number. */
+void doc_key(struct doc *d, const struct ctl *ctl, const char *key);
+/* What every answer of one call ends with, the closing bracket, and doc_print(). */
+int doc_print_call(struct doc *d, const struct ctl *ctl, const struct ridd_reply *r);
 
 /* ---- table.c ---- */
 

@@ -104,3 +104,20 @@ int doc_print(struct doc *d, const struct ctl *ctl)
     buf_done(&d->buf);
     return failed ? report_no_memory(ctl) : CTL_EXIT_OK;
 }
+
+void doc_key(struct doc *d, const struct ctl *ctl, const char *key)
+{
+    if (ctl->int_key)
+        doc_raw(d, "key", key, strlen(key));
+    else
+        doc_str(d, "key", key);
+}
+
+int doc_print_call(struct doc *d, const struct ctl *ctl, const struct ridd_reply *r)
+{
+    doc_str(d, "endpoint", r->endpoint);
+    doc_u64(d, "attempts", r->attempts);
+    doc_ms(d, "elapsed_ms", r->elapsed_us);
+    doc_close(d, '}');
+    return doc_print(d, ctl);
+}

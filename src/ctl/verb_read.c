@@ -38,10 +38,7 @@ static int print_read_json(const struct ctl *ctl, const struct ridd_reply *r, co
     struct doc d = DOC_INIT;
 
     doc_open(&d, NULL, '{');
-    if (ctl->int_key)
-        doc_raw(&d, "key", key, strlen(key));
-    else
-        doc_str(&d, "key", key);
+    doc_key(&d, ctl, key);
     doc_bool(&d, "exists", r->exists != 0);
     doc_raw(&d, "value", r->value, r->value_len);
     doc_str(&d, "method", method_of(via));
@@ -51,11 +48,7 @@ static int print_read_json(const struct ctl *ctl, const struct ridd_reply *r, co
         doc_bool(&d, "linearizable", r->linearizable != 0);
     if (via == RIDD_VIA_READ_INDEX)
         doc_bool(&d, "heartbeat_confirmed", r->heartbeat_confirmed != 0);
-    doc_str(&d, "endpoint", r->endpoint);
-    doc_u64(&d, "attempts", r->attempts);
-    doc_ms(&d, "elapsed_ms", r->elapsed_us);
-    doc_close(&d, '}');
-    return doc_print(&d, ctl);
+    return doc_print_call(&d, ctl, r);
 }
 
 static int print_read(const struct ctl *ctl, const struct ridd_reply *r, const char *key,
@@ -146,11 +139,7 @@ static int print_batch_json(const struct ctl *ctl, const struct ridd_reply *r)
     doc_u64(&d, "index", r->index);
     doc_bool(&d, "linearizable", r->linearizable != 0);
     doc_bool(&d, "heartbeat_confirmed", r->heartbeat_confirmed != 0);
-    doc_str(&d, "endpoint", r->endpoint);
-    doc_u64(&d, "attempts", r->attempts);
-    doc_ms(&d, "elapsed_ms", r->elapsed_us);
-    doc_close(&d, '}');
-    return doc_print(&d, ctl);
+    return doc_print_call(&d, ctl, r);
 }
 
 /* Values can be long and are shown whole, so the key's column alone is aligned. */

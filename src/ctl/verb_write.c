@@ -70,20 +70,13 @@ static int print_write_json(const struct ctl *ctl, const struct ridd_reply *r, c
     struct doc d = DOC_INIT;
 
     doc_open(&d, NULL, '{');
-    if (ctl->int_key)
-        doc_raw(&d, "key", key, strlen(key));
-    else
-        doc_str(&d, "key", key);
+    doc_key(&d, ctl, key);
     doc_bool(&d, "ok", true);
     if (strcmp(ctl->verb->name, "del") == 0)
         doc_bool(&d, "existed", r->exists != 0);
     if (r->index != 0)
         doc_u64(&d, "index", r->index);
-    doc_str(&d, "endpoint", r->endpoint);
-    doc_u64(&d, "attempts", r->attempts);
-    doc_ms(&d, "elapsed_ms", r->elapsed_us);
-    doc_close(&d, '}');
-    return doc_print(&d, ctl);
+    return doc_print_call(&d, ctl, r);
 }
 
 /* Reports a finished write and frees what it needed. */
