@@ -93,6 +93,13 @@ static void check_clocks(const struct raft *r)
         rid_assert(r->election_due_us <= r->now_us + 2 * r->conf.election_timeout_us);
 }
 
+void raft_check_log(const struct raft *r)
+{
+    check_log(r);
+    check_indexes(r);
+    check_bytes(r);
+}
+
 void raft_check_reads(const struct raft *r)
 {
     const struct read_queue *q = &r->reads;
@@ -155,10 +162,8 @@ void raft_seen_take(struct raft *r)
 
 void raft_check_rest(struct raft *r)
 {
-    check_log(r);
-    check_indexes(r);
+    raft_check_log(r);
     check_batches(r);
-    check_bytes(r);
     check_role(r);
     check_clocks(r);
     raft_check_reads(r);

@@ -187,7 +187,7 @@ int raft_propose(struct raft *r, enum raft_entry_type type, const void *data, si
     rid_assert(type == RAFT_ENTRY_COMMAND || type == RAFT_ENTRY_READ);
     rid_assert(data != NULL || len == 0);
     rc = propose(r, type, data, len, ret_id);
-    raft_check_rest(r);
+    raft_check_log(r);
     return rc;
 }
 

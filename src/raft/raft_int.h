@@ -211,6 +211,9 @@ int raft_fill_appends(struct raft *r, struct progress *p);
  * time, and those about the change since the last such call. */
 void raft_check_rest(struct raft *r);
 void raft_seen_take(struct raft *r);
+/* Those of the log alone: the end of raft_propose(), which only appends. A write would pay for the
+ * others what it pays for itself; they wait for the ready that follows. */
+void raft_check_log(const struct raft *r);
 /* Those of the reads alone: the end of raft_read(), which changes nothing else and is called
  * most. */
 void raft_check_reads(const struct raft *r);

@@ -203,17 +203,15 @@ static void proxy__dribbles(void **state)
     const struct proxy_fault fault = {.dribble = true};
     struct rig *r = *state;
     struct proxy_stats stats;
-    unsigned char part[64];
 
     join(r);
     proxy_set(r->proxy, 0, 1, &fault);
     for (uint32_t i = 0; i < 5; i++)
         send_frame(r->near, TYPE_DATA, i);
-    assert_int_equal(recv(r->far, part, sizeof(part), 0), 1);
-    for (unsigned i = 1; i < 16; i++)
-        assert_int_equal(recv(r->far, part, 1, 0), 1);
-    for (uint32_t i = 1; i < 5; i++)
+    for (uint32_t i = 0; i < 5; i++)
         expect_frame(r->far, i);
+    /* Each byte was sent alone. How many of them wait when this test is given the processor again
+     * is not the proxy's business. */
     proxy_get_stats(r->proxy, &stats);
     assert_int_equal(stats.n_dribbled, 5 * 16);
 }
