@@ -283,13 +283,28 @@ static int apply_cas(struct kv *kv, const struct command *c, const struct comman
     return value_put(kv, c->key, old, result->index, c->value);
 }
 
+/* Nodes that know this version do something for the entry. One that passed it over would have
+ * another state from here on, and nobody would be told (STATE-10). */
+static int refuse_newer(const struct raft_entry *e)
+{
+    return err_say(KV_E_COMMAND_NEWER,
+                   "log entry %llu holds a command of version %u, this ridd knows version %u: a "
+                   "later version of ridd wrote it; install that version, or a later one; the "
+                   "entry was not applied",
+                   (unsigned long long)e->id.index, *(const unsigned char *)e->data,
+                   COMMAND_VERSION);
+}
+
 static int apply_command(struct kv *kv, const struct raft_entry *e, struct command_result *result)
 {
     struct command_value old = {0};
     struct command c;
     int rc;
 
-    if (command_decode(e->data, e->len, &c) != 0 || !is_sound(&c)) {
+    rc = command_decode(e->data, e->len, &c);
+    if (rc == COMMAND_E_NEWER)
+        return refuse_newer(e);
+    if (rc != 0 || !is_sound(&c)) {
         result->status = COMMAND_INVALID;
         return 0;
     }
