@@ -80,8 +80,8 @@ struct engine_ops {
     /* A message to a peer, as replica_ops.send. */
     void (*send)(void *ctx, const struct raft_msg *m);
     /* The node cannot go on; it was logged. In a process of its own this does not return:
-     * nothing is flushed, nothing tried again. Where it returns, the engine does nothing any
-     * more. */
+     * nothing is flushed, nothing tried again. Where it returns, the host asks nothing of the
+     * engine any more but to be freed. */
     void (*end)(void *ctx, const struct engine_end *end);
     /* NULL: what happens becomes log lines. Otherwise the engine writes no line at all. */
     void (*trace)(void *ctx, const struct raft_trace *t);

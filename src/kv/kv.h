@@ -21,7 +21,7 @@
  * that is not believed is moved aside unopened, whoever wrote it.
  * Thread: the write side (kv_begin .. kv_commit) and the read side may be used by different
  * threads, each by one at a time; LMDB's MDB_NOTLS is set.
- * Source: STATE-2 to STATE-9. */
+ * Source: STATE-2 to STATE-10. */
 #ifndef RIDD_KV_KV_H
 #define RIDD_KV_KV_H
 
@@ -32,12 +32,14 @@
 struct kv;
 
 /* FULL: nothing of this transaction was applied. DAMAGED: a checksum is wrong. NEWER and FOREIGN:
- * of kv_open() only, which has changed nothing then. */
+ * of kv_open() only, which has changed nothing then. COMMAND_NEWER: of kv_apply() only; what the
+ * entry does is not known here, and is not guessed (STATE-10). */
 #define KV_ERRORS(X)                                                                               \
     X(KV_E_FULL, 1, "no room in the map or on the disk")                                           \
     X(KV_E_DAMAGED, 2, "damaged")                                                                  \
     X(KV_E_NEWER, 3, "the state was written by a later version")                                   \
-    X(KV_E_FOREIGN, 4, "the state is that of another group")
+    X(KV_E_FOREIGN, 4, "the state is that of another group")                                       \
+    X(KV_E_COMMAND_NEWER, 5, "the log holds a command of a later version")
 enum kv_error { KV_ERRORS(OUTCOME_NUMBER) };
 const char *kv_error_text(int rc);
 
@@ -69,8 +71,8 @@ int kv_distrust(struct kv *kv);
 /* ---- apply: one write transaction per batch ---- */
 int kv_begin(struct kv *kv);
 /* Entries in order, each exactly last_applied + 1 (asserted). NOOP, CONFIG and READ move
- * last_applied only. 0, KV_E_FULL (then kv_abort()), -errno (then kv_abort() too). A disk without
- * space is KV_E_FULL as well. */
+ * last_applied only. 0, KV_E_FULL, KV_E_COMMAND_NEWER, -errno; after each but 0 kv_abort(). A disk
+ * without space is KV_E_FULL as well. Bytes that no version gave a meaning are COMMAND_INVALID. */
 int kv_apply(struct kv *kv, const struct raft_entry *e, struct command_result *ret_result);
 /* Inside the write transaction: the state at exactly the entry applied last. The value is borrowed
  * until the next kv_apply(). 0 (also when there is none), KV_E_DAMAGED, -errno. */

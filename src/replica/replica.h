@@ -38,7 +38,8 @@ struct replica_ops {
      * replica_stored() follows with ready->batch, later, never from inside. 0 or -errno. */
     int (*log_submit)(void *ctx, const struct raft_ready *ready);
     struct raft_log_reader log_reader;
-    /* The state machine, with the contracts of kv.h. 0, > 0 (full, damaged) or -errno. */
+    /* The state machine, with the contracts of kv.h. 0, > 0 (full, damaged, an entry of a
+     * later version) or -errno. */
     int (*state_begin)(void *ctx);
     int (*state_apply)(void *ctx, const struct raft_entry *e, struct command_result *ret_result);
     int (*state_apply_get)(void *ctx, struct wire_slice key, struct command_value *ret_value);

@@ -10,7 +10,6 @@
 
 #include "base/banned.h"
 
-#define COMMAND_VERSION     1u
 #define COMMAND_FIXED_BYTES (4u + 8u + 8u + 2u + 4u + 4u)
 #define KEY_INT_BYTES       9u
 #define SIGN_BIT            ((uint64_t)1 << 63)

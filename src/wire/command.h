@@ -50,6 +50,9 @@ struct wire_slice {
 enum command_op { COMMAND_WRITE = 1, COMMAND_CAS = 2, COMMAND_DELETE = 3 };
 #define COMMAND_FLAG_CREATE_IF_NOT_EXISTS 1u /* cas only */
 
+/* The first byte of a command: what this program writes, and the latest that it can do. */
+#define COMMAND_VERSION 1u
+
 struct command {
     enum command_op op;
     uint8_t flags;
@@ -75,7 +78,7 @@ enum command_status {
     COMMAND_OK = 0,
     COMMAND_KEY_NOT_FOUND = 1,       /* cas: error 20 */
     COMMAND_PRECONDITION_FAILED = 2, /* cas: error 22 */
-    /* an entry that does not decode: applied as nothing, on every node */
+    /* bytes that are no command of a known version: applied as nothing, on every node */
     COMMAND_INVALID = 3,
 };
 struct command_result {

@@ -126,15 +126,19 @@ static void map_put(struct sim_state *st, const struct command *c, raft_index in
     st->map.digest += key_digest(k);
 }
 
-static void map_apply(struct sim_state *st, const struct raft_entry *e,
-                      struct command_result *result)
+/* 0 or KV_E_COMMAND_NEWER, as kv_apply(). */
+static int map_apply(struct sim_state *st, const struct raft_entry *e,
+                     struct command_result *result)
 {
     struct map_key *k;
     struct command c;
+    int rc = command_decode(e->data, e->len, &c);
 
-    if (command_decode(e->data, e->len, &c) != 0) {
+    if (rc == COMMAND_E_NEWER)
+        return KV_E_COMMAND_NEWER;
+    if (rc != 0) {
         result->status = COMMAND_INVALID;
-        return;
+        return 0;
     }
     k = map_find(&st->map, c.key);
     if (k != NULL && !k->value.exists)
@@ -142,7 +146,7 @@ static void map_apply(struct sim_state *st, const struct raft_entry *e,
     switch (c.op) {
     case COMMAND_WRITE:
         map_put(st, &c, e->id.index);
-        return;
+        return 0;
     case COMMAND_CAS:
         if (k == NULL && (c.flags & COMMAND_FLAG_CREATE_IF_NOT_EXISTS) == 0)
             result->status = COMMAND_KEY_NOT_FOUND;
@@ -151,7 +155,7 @@ static void map_apply(struct sim_state *st, const struct raft_entry *e,
             result->status = COMMAND_PRECONDITION_FAILED;
         else
             map_put(st, &c, e->id.index);
-        return;
+        return 0;
     case COMMAND_DELETE:
         result->existed = k != NULL;
         if (k != NULL) {
@@ -159,8 +163,9 @@ static void map_apply(struct sim_state *st, const struct raft_entry *e,
             st->map.digest -= key_digest(k);
             k->value.exists = false;
         }
-        return;
+        return 0;
     }
+    return 0;
 }
 
 static int begin(void *ctx)
@@ -194,8 +199,9 @@ static int apply(void *ctx, const struct raft_entry *e, struct command_result *r
                      (unsigned long long)st->map.last_applied.index);
         *ret_result = (struct command_result){.status = COMMAND_OK, .index = e->id.index};
         if (e->type == RAFT_ENTRY_COMMAND)
-            map_apply(st, e, ret_result);
-        st->map.last_applied = e->id;
+            r = map_apply(st, e, ret_result);
+        if (r == 0)
+            st->map.last_applied = e->id;
     }
     if (r == 0)
         oracle_apply(n, e, ret_result);

@@ -703,7 +703,60 @@ static void engine__damage_and_failures_have_their_codes(void **state)
     expect_end(KV_E_DAMAGED, EXIT_DAMAGED);
     expect_end(-EBADMSG, EXIT_DAMAGED);
     expect_end(KV_E_FULL, EXIT_IO_ERROR);
+    expect_end(KV_E_COMMAND_NEWER, EXIT_CONF_ERROR);
     expect_end(-EIO, EXIT_IO_ERROR);
+}
+
+static void no_answer(struct replica_request *q, const struct command_result *result)
+{
+    (void)q;
+    (void)result;
+    fail_msg("what was not applied was answered");
+}
+
+static void at_the_end(struct replica_request *q, const struct replica_failure *f)
+{
+    (void)q;
+    assert_int_equal(f->error, WIRE_ERROR_CANCELLED);
+}
+
+/* STATE-10: in a cluster of mixed versions the log may hold what this program cannot do. The node
+ * ends in front of that entry, now and at every later start, until another program is installed. */
+static void engine__a_command_of_a_later_version_ends_the_node(void **state)
+{
+    static const unsigned char later[] = {COMMAND_VERSION + 1, 'n', 'e', 'w'};
+    struct replica_request q = {.kind = REPLICA_WRITE,
+                                .deadline_us = UINT64_MAX,
+                                .command = later,
+                                .command_len = sizeof(later),
+                                .written = no_answer,
+                                .failed = at_the_end};
+    raft_index applied;
+    struct host h;
+
+    (void)state;
+    start(&h);
+    assert_true(says(ask(&h, "{\"type\":\"write\",\"key\":\"a\",\"value\":41}"), "write_ok"));
+    applied = replica_last_applied(engine_replica(h.engine));
+    replica_submit(engine_replica(h.engine), &q, h.now_us);
+    for (unsigned life = 1; life <= 3; life++) {
+        char entry[64];
+
+        err_reset();
+        for (int i = 0; i < 100 && h.n_ends < life; i++)
+            advance(&h, 100000);
+        assert_int_equal(h.n_ends, life);
+        assert_int_equal(h.end.error, KV_E_COMMAND_NEWER);
+        assert_int_equal(h.end.exit_code, EXIT_CONF_ERROR);
+        (void)snprintf(entry, sizeof(entry), "log entry %llu holds a command of version %u",
+                       (unsigned long long)applied + 1, COMMAND_VERSION + 1);
+        assert_true(says(err_text(), entry));
+        assert_true(says(err_text(), "install that version"));
+        assert_int_equal(replica_last_applied(engine_replica(h.engine)), applied);
+        close_it(&h);
+        assert_int_equal(open_it(&h), 0);
+    }
+    host_done(&h);
 }
 
 /* ---- room (SPACE-2) ---- */
@@ -788,6 +841,7 @@ int main(void)
         cmocka_unit_test(engine__no_state_is_refused),
         cmocka_unit_test(engine__a_failed_sync_ends_the_node),
         cmocka_unit_test(engine__damage_and_failures_have_their_codes),
+        cmocka_unit_test(engine__a_command_of_a_later_version_ends_the_node),
         cmocka_unit_test(engine__writes_stop_while_there_is_room_left),
         cmocka_unit_test(engine__writes_begin_again_lower_down),
         cmocka_unit_test(engine__what_is_on_its_way_counts),
