@@ -4,8 +4,8 @@
  * size of the data file then. CLEAN stands between a clean close and the next open: incarnation,
  * size and last applied entry; it is gone, durably, before the first change (STATE-5).
  *
- *   a mark of a later version                     -> refused: KV_E_NEWER, nothing is moved (DISK-24)
- *   else CLEAN valid, its size and incarnation fit     -> KV_TRUSTED_CLEAN
+ *   a mark of a later version                     -> refused, nothing is moved (DISK-24)
+ *   else CLEAN valid, size and incarnation fit    -> KV_TRUSTED_CLEAN
  *   else TRUST valid, this boot, this very file   -> KV_TRUSTED_SAME_BOOT, after a sync that
  *                                                    succeeds
  *   else no data file and no mark                 -> KV_NEW
