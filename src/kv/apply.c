@@ -1,12 +1,15 @@
 /* Transactions and records.
  *
  * One tree, LMDB's unnamed one. A key is stored as wire/command.h has it; its first byte is never
- * 0, which is how the record of last_applied cannot be reached by any command. A record is, little
- * endian: u32 crc32c (of the key, then of everything behind this word), u8 format (1), 3 zero
- * bytes, u64 create_index, u64 modify_index, u64 version, text. The meta record: u32 crc32c, u8
- * format (2: with a digest), u8 zero, u16 group, u64 term, u64 index, u64 n_keys, u64 low and high
- * half of the digest. A file with a meta record of format 1 is set aside and rebuilt from the log;
- * one of a later format is refused (DISK-24).
+ * 0, which is how the record of last_applied cannot be reached by any command. Little endian:
+ *
+ *   a key's record   u32 crc32c (of the key, then of everything behind this word), u8 format (1),
+ *                    3 zero bytes, u64 create_index, u64 modify_index, u64 version, text
+ *   the meta record  u32 crc32c (likewise), u8 format (2: with a digest), u8 zero, u16 group,
+ *                    u64 term, u64 index, u64 n_keys, u64 low and high half of the digest
+ *
+ * A file with a meta record of format 1 is set aside and rebuilt from the log; one of a later
+ * format is refused (DISK-24).
  *
  * What an entry does depends on the log and the records alone: never on the time, the node, or an
  * error that only one node sees. Such an error ends the transaction (STATE-3).

@@ -1,7 +1,10 @@
 /* What must hold whenever the core is at rest, as far as it can be told in constant time. It
- * runs at the end of every call that changes something, in every build (CORE-5): a node that
- * breaks it stops, and a stopped node is what Raft survives. What costs more is in check.c, for
- * tests. */
+ * runs in every build (CORE-5): a node that breaks it stops, and a stopped node is what Raft
+ * survives. What costs more is in check.c, for tests.
+ *
+ * Each call that changes something ends with all of it, but for the two that are made once for
+ * every request: raft_propose() ends with the rules about the log, raft_read() with those about
+ * reads, which is what they can break; the ready behind them ends with all. */
 #include "raft/raft_int.h"
 
 static void check_log(const struct raft *r)
@@ -23,8 +26,8 @@ static void check_indexes(const struct raft *r)
     rid_assert(r->commit_index <= r->log.last_index);
     rid_assert(r->last_applied <= r->last_emitted);
     rid_assert(r->last_emitted <= r->commit_index);
-    rid_assert(r->last_emitted <=
-               r->last_stored); /* applied only what is durable here (COMMIT-7) */
+    /* Applied only what is durable here (COMMIT-7). */
+    rid_assert(r->last_emitted <= r->last_stored);
     rid_assert(r->last_stored <= r->last_handed);
     rid_assert(r->last_handed <= r->log.last_index);
     /* What a truncation removed has not been handed out again yet. */

@@ -16,8 +16,8 @@ RING_DEFINE(entry_ring, struct raft_entry);
 
 struct raft_log {
     struct mem mem;
-    struct raft_entry_id
-        base;                /* everything at or below it is committed; base.index <= last_index */
+    /* everything at or below it is committed; base.index <= last_index */
+    struct raft_entry_id base;
     struct entry_ring cache; /* entries first_cached .. last_index, in order */
     raft_index first_cached; /* above the base; last_index + 1 when nothing is cached */
     raft_index last_index;

@@ -23,8 +23,8 @@ void *raft_grow(struct mem mem, void *list, size_t *size, size_t n, size_t width
     if (n < *size)
         return list;
     list = mem.resize(mem.ctx, list, want * width);
-    rid_assert(list !=
-               NULL); /* out of memory where nobody can be refused: stop, Raft survives that */
+    /* Out of memory where nobody can be refused: stop, Raft survives that. */
+    rid_assert(list != NULL);
     *size = want;
     return list;
 }

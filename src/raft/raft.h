@@ -9,14 +9,13 @@
  * falling (a smaller one is taken for the last; CORE-2); sizes in bytes; ids of servers as the
  * configuration gives them, 0 is nobody.
  * Ownership: what goes in is copied. What raft_ready() hands out is borrowed and valid until the
- * next raft_ready(), raft_step(), raft_applied() or raft_free() of the same object;
- * raft_propose(), raft_read() and raft_stored() leave it alone. Memory comes from the given
- * allocator.
+ * next raft_ready(), raft_step(), raft_applied() or raft_free() of the same object; the other
+ * calls leave it alone. Memory comes from the given allocator.
  * Errors: 0, or RAFT_E_* (state unchanged; raft_step() may have taken over a higher term before
  * the rest of its message was found invalid), or -ENOMEM (state unchanged). When memory fails
  * inside raft_ready(), raft_step() or raft_tick(), where there is nobody to refuse, the process
- * stops by assertion; so it does when an invariant of the core is broken, at the end of each
- * call.
+ * stops by assertion; so it does when an invariant of the core is found broken: each call that
+ * changes something ends with those that it could break (invariants.c).
  * Thread: one owner at a time.
  * Source: Raft dissertation figure 3.1, 3.4-3.10, 4.2.3, 5.1, 6.2, 6.4, 9.6, 10.2.1; rules READ,
  * VOTE, TERM, LOG, COMMIT, MEMBER of docs/RULES.md. Deviations from the dissertation:
@@ -31,11 +30,13 @@
 struct raft;
 
 /* clang-format off */
-/* NOT_LEADER   raft_propose, raft_read, raft_transfer BUSY         a bound of limits.h is
- * reached, or a transfer is under way INVALID      raft_step: close the link; raft_new: the
- * start contradicts itself NOT_MEMBER   raft_transfer: the target is no voter, or this node
- * itself TOO_LARGE    raft_propose: above ENTRY_BYTES_MAX GATED        raft_propose: no entry of
- * this term is committed yet; ask again when can_serve says so */
+/* NOT_LEADER   raft_propose, raft_read, raft_transfer
+ * BUSY         a bound of limits.h is reached, or a transfer is under way
+ * INVALID      raft_step: close the link; raft_new: the start contradicts itself
+ * NOT_MEMBER   raft_transfer: the target is no voter, or this node itself
+ * TOO_LARGE    raft_propose: above ENTRY_BYTES_MAX
+ * GATED        raft_propose: no entry of this term is committed yet; ask again when
+ *              raft_can_serve() says so */
 #define RAFT_ERRORS(X)                                                                             \
     X(RAFT_E_NOT_LEADER, 1, "this node does not lead")                                             \
     X(RAFT_E_BUSY,       2, "a bound is reached, or leadership is being handed over")              \

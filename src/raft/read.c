@@ -3,8 +3,7 @@
  *   raft_read()         the read joins `pending`; nothing is sent
  *   raft_ready()        a round opens: its number is new, its index is commit_index *now*, every
  *                       pending read joins it, and a heartbeat with (term, round) leaves for
- *                       every
- *                       voter
+ *                       every voter
  *   heartbeat_resp      acked_round of that voter grows; the quorum's order statistic is
  *                       confirmed_round
  *   round <= confirmed  the read is confirmed: a quorum was still in our term after it arrived

@@ -14,8 +14,9 @@
  *   HEARTBEAT       u64 term, u64 round, u64 leader_commit
  *   HEARTBEAT_RESP  u64 term, u64 round, u8 reject
  *   TIMEOUT_NOW     u64 term
- *   HELLO           u32 magic, u16 highest version, u16 lowest version (0: the same), u8 channel,
- *   HELLO_REPLY     u8 refused, 16 bytes cluster id, u64 from, u64 to, u64 incarnation, u64 nonce,
+ *   HELLO, HELLO_REPLY
+ *                   u32 magic, u16 highest version, u16 lowest version (0: the same), u8 channel,
+ *                   u8 refused, 16 bytes cluster id, u64 from, u64 to, u64 incarnation, u64 nonce,
  *                   u64 last_index, u64 known incarnation
  *
  * The index of an entry in an APPEND is redundant: a sender that skips an entry is caught here.

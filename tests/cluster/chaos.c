@@ -1,10 +1,10 @@
 /* Real ridd processes under attack, and whether what their clients saw can be explained.
  *
- *     chaos [--minutes M] [--seed N] [--nodes N] [--clients N] [--pipeline D] [--faults LIST]
- * [--quiet]
+ *     chaos [--minutes M] [--seed N] [--nodes N] [--clients N] [--pipeline D]
+ *           [--faults LIST] [--quiet]
  *
- * The time is divided into runs of about a minute, each with a new cluster, a seed of its own (N, N
- * + 1, ...) and an end: all faults stop, one leader must be found, the states of all nodes must be
+ * The time is divided into runs of about a minute, each with a new cluster, a seed of its own
+ * (N, N + 1, ...) and an end: all faults stop, one leader must be found, the states of all nodes must be
  * equal at equal index, every acknowledged write must be there, and both judges of checker.h must
  * agree that the history is linearizable. One run in five is without any fault, and all others have
  * periods without.

@@ -388,10 +388,12 @@ static bool matches(struct world *w, const struct args *a, const struct raft_msg
 
 /* ---- commands ---- */
 
-/* add-nodes 3                         n1, n2, n3: voters with empty logs, running, all links up
- * add-nodes 4 learners=n4 stopped     not started: `disk` may build a log first, `restart` starts
- * them add-nodes 3 rounds=1 append-bytes=200 inflight-bytes=400 cache-bytes=0   bounds of every
- * node Only voters= or learners= is needed; the rest is the other kind. */
+/* add-nodes 3                      n1, n2, n3: voters with empty logs, running, all links up
+ * add-nodes 4 learners=n4 stopped  not started: `disk` may build a log first, `restart` starts them
+ * add-nodes 3 rounds=1 append-bytes=200 inflight-bytes=400 cache-bytes=0
+ *                                  bounds of every node
+ *
+ * Only voters= or learners= is needed; the rest is the other kind. */
 static void cmd_add_nodes(struct world *w, const struct args *a)
 {
     cleanup_buf struct buf bytes = BUF_INIT;
@@ -837,8 +839,9 @@ static unsigned deliver(struct world *w, const struct args *a)
     return n;
 }
 
-/* deliver                                        all messages now under way, in the order of
- * sending deliver from=n1 to=n2,n3 type=append count=1 deliver to=n1 reorder newest first */
+/* deliver                  all messages now under way, in the order of sending
+ * deliver from=n1 to=n2,n3 type=append count=1
+ * deliver to=n1 reorder    newest first */
 static void cmd_deliver(struct world *w, const struct args *a)
 {
     if (deliver(w, a) == 0)
@@ -928,9 +931,9 @@ static void cmd_crash(struct world *w, const struct args *a)
     say_state(w, n);
 }
 
-/* restart n1               starts from what is durable; its state machine had applied what was
- * committed there restart n1 applied=1     or less, when the state was lost and is built again from
- * the log */
+/* restart n1              starts from what is durable; its state machine had applied what was
+ *                         committed there
+ * restart n1 applied=1    or less, when the state was lost and is built again from the log */
 static void cmd_restart(struct world *w, const struct args *a)
 {
     for (unsigned k = 0; k < w->n_nodes; k++) {

@@ -47,8 +47,8 @@ uint64_t fake_disk_n_calls(const struct fake_disk *d);
 
 struct fake_disk_cut {
     unsigned sector_bytes;   /* 512 or 4096 */
-    unsigned keep_percent;   /* chance that a pending sector, size or name is kept; the rest: lost,
-                                part, garbage */
+    /* chance that a pending sector, size or name is kept; the rest: lost, part, garbage */
+    unsigned keep_percent;
     unsigned garble_percent; /* of the sectors not kept: garbage instead of old bytes */
 };
 /* What a machine finds after the cut: pending things are decided, the cache is the disk. Turns the
@@ -62,8 +62,8 @@ void fake_disk_restart(struct fake_disk *d);
 
 enum fake_disk_sync_failure {
     FAKE_DISK_SYNC_PAGES_CLEAN, /* error; pages clean, cache new, disk old: ext4 ordered, XFS */
-    FAKE_DISK_SYNC_NEXT,   /* success although nothing reached the disk, error at the next one: ext4
-                              data mode */
+    /* success although nothing reached the disk, error at the next one: ext4 data mode */
+    FAKE_DISK_SYNC_NEXT,
     FAKE_DISK_SYNC_REVERT, /* error; cache and disk old: Btrfs */
 };
 /* The n-th fdatasync or sync_dir from now fails (0: none). A failed sync_dir leaves the names

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -11,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -18,6 +20,7 @@
 #include "base/err.h"
 #include "base/exit_codes.h"
 #include "engine/engine_int.h"
+#include "store/store_int.h"
 #include "unit/fake-disk.h"
 
 #define MIB ((uint64_t)1 << 20)
@@ -475,6 +478,149 @@ static void engine__a_state_ahead_of_the_log_is_refused(void **state)
     host_done(&h);
 }
 
+/* ---- a log whose front was removed (DISK-23) ---- */
+
+struct compacted {
+    struct host h;
+    struct raft_entry_id base;
+    struct raft_config_at config; /* in force at the base */
+};
+
+/* A node of one writes past its second segment; both then go, as one who compacts will do it. Its
+ * state is the test's own and ends with the base. */
+static void begin_compacted(struct compacted *c)
+{
+    struct host *h = &c->h;
+    struct segment_header header;
+    char name[STORE_NAME_BYTES];
+    size_t size;
+
+    host_init(h);
+    h->conf.log.segment_bytes = 1u << 16;
+    make_log_naming(h, "n1");
+    h->conf.state = &h->state;
+    assert_int_equal(open_it(h), 0);
+    lead(h);
+    for (int i = 0; i < 8; i++)
+        assert_true(takes(h, 20000));
+    c->config = (struct raft_config_at){1, *raft_get_configuration(engine_raft(h->engine))};
+    close_it(h);
+    for (uint64_t seq = 1; seq <= 2; seq++) {
+        store_name_segment(name, seq);
+        fake_disk_remove(h->disk, name);
+    }
+    store_name_segment(name, 3);
+    assert_int_equal(segment_header_decode(fake_disk_bytes(h->disk, name, &size), &header), 0);
+    c->base = (struct raft_entry_id){header.prev_last_term, header.prev_last_index};
+    assert_true(c->base.index > 2);
+    h->conf.log.snapshot = c->base;
+    h->conf.base_config = &c->config;
+    h->applied = c->base;
+}
+
+static void engine__a_log_may_begin_behind_its_base(void **state)
+{
+    struct compacted c;
+    struct raft_status status;
+
+    (void)state;
+    begin_compacted(&c);
+    assert_int_equal(open_it(&c.h), 0);
+    raft_get_status(engine_raft(c.h.engine), &status);
+    assert_true(status.base.index == c.base.index && status.base.term == c.base.term);
+    lead(&c.h); /* what is behind the base is applied */
+    assert_true(c.h.applied.index > c.base.index + 1);
+    assert_true(takes(&c.h, 100));
+    host_done(&c.h);
+}
+
+/* The state that ends with the base has its term of it, or is of another copy (DISK-9). */
+static void engine__a_state_at_the_base_has_its_term(void **state)
+{
+    struct compacted c;
+
+    (void)state;
+    begin_compacted(&c);
+    c.h.applied.term++;
+    expect_refusal(&c.h, ENGINE_E_CONTRADICTION, "core_refused", EXIT_DAMAGED);
+    assert_non_null(strstr(err_text(), "not of the same copy"));
+    /* Its entries are gone: what made it cannot be had from the log. */
+    assert_null(strstr(err_text(), "rebuilt from the log"));
+    host_done(&c.h);
+}
+
+static void engine__a_state_behind_the_base_is_refused(void **state)
+{
+    struct compacted c;
+
+    (void)state;
+    begin_compacted(&c);
+    c.h.applied = (struct raft_entry_id){1, c.base.index - 1};
+    expect_refusal(&c.h, ENGINE_E_CONTRADICTION, "core_refused", EXIT_DAMAGED);
+    assert_non_null(strstr(err_text(), "cannot be rebuilt"));
+    assert_non_null(strstr(err_text(), "LOST DISK"));
+    /* A state that was moved away, too. */
+    c.h.applied = (struct raft_entry_id){0, 0};
+    expect_refusal(&c.h, ENGINE_E_CONTRADICTION, "core_refused", EXIT_DAMAGED);
+    assert_non_null(strstr(err_text(), "cannot be rebuilt"));
+    host_done(&c.h);
+}
+
+/* To the core it is its own outcome, by its own number, and the end of nothing. */
+static void engine__reading_what_was_removed_is_the_cores_outcome(void **state)
+{
+    struct raft_entry entry;
+    struct compacted c;
+    struct arena arena;
+    unsigned n = 0;
+
+    (void)state;
+    begin_compacted(&c);
+    assert_int_equal(open_it(&c.h), 0);
+    arena_init(&arena, mem_libc);
+    for (raft_index i = 1; i <= c.base.index; i++)
+        assert_int_equal(engine_log_read(c.h.engine, i, i, 1, &arena, &entry, 1, &n),
+                         RAFT_LOG_E_COMPACTED);
+    assert_int_equal(
+        engine_log_read(c.h.engine, c.base.index + 1, c.base.index + 1, 1, &arena, &entry, 1, &n),
+        0);
+    assert_true(n == 1 && entry.id.index == c.base.index + 1);
+    assert_true(engine_log_read(c.h.engine, 1000, 1000, 1, &arena, &entry, 1, &n) < 0);
+    arena_done(&arena);
+    host_done(&c.h);
+}
+
+/* One group in three places: a host that says two is stopped before it opens anything. */
+static void engine__one_group_or_none(void **state)
+{
+    (void)state;
+    for (unsigned how = 0; how < 3; how++) {
+        pid_t pid = fork();
+        int status;
+
+        assert_true(pid >= 0);
+        if (pid == 0) {
+            struct host h;
+
+            (void)signal(SIGABRT, SIG_DFL);
+            (void)close(STDERR_FILENO);
+            host_init(&h);
+            (void)rmdir(h.folder); /* nobody is left to do it */
+            if (how == 0)
+                h.conf.raft.group = 3;
+            else if (how == 1)
+                h.conf.log.group = 3;
+            else
+                h.conf.kv.group = 3;
+            (void)open_it(&h);
+            _exit(0);
+        }
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_true(WIFSIGNALED(status));
+        assert_int_equal(WTERMSIG(status), SIGABRT);
+    }
+}
+
 static void engine__a_stranger_to_its_log_is_refused(void **state)
 {
     struct host h;
@@ -857,6 +1003,11 @@ int main(void)
         cmocka_unit_test(engine__the_log_of_another_life_is_refused),
         cmocka_unit_test(engine__state_and_log_must_agree),
         cmocka_unit_test(engine__a_state_ahead_of_the_log_is_refused),
+        cmocka_unit_test(engine__a_log_may_begin_behind_its_base),
+        cmocka_unit_test(engine__a_state_at_the_base_has_its_term),
+        cmocka_unit_test(engine__a_state_behind_the_base_is_refused),
+        cmocka_unit_test(engine__reading_what_was_removed_is_the_cores_outcome),
+        cmocka_unit_test(engine__one_group_or_none),
         cmocka_unit_test(engine__a_stranger_to_its_log_is_refused),
         cmocka_unit_test(engine__the_host_may_refuse),
         cmocka_unit_test(engine__no_state_is_refused),
