@@ -522,7 +522,11 @@ static void value__scan_takes_what_json_is(void **state)
         {"?", -1},
     };
 
+    static const char whole[] = "\"\\u1234\"";
+
     (void)state;
+    for (size_t len = 0; len < sizeof(whole) - 1; len++) /* what stands behind the end is not it */
+        assert_null(json_scan_value(whole, whole + len, 3));
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         const size_t len = strlen(cases[i].text);
         char *bytes = malloc(len > 0 ? len : 1); /* exact, for the sanitizers */
