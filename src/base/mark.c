@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -93,16 +94,12 @@ int mark_write(int dir_fd, const char *name, const char magic[MARK_MAGIC_BYTES],
     return 0;
 }
 
-int mark_read(int dir_fd, const char *name, const char magic[MARK_MAGIC_BYTES], void *buf,
-              size_t size, size_t *ret_len)
+/* *ret_size: of the whole file. 0, MARK_E_MISSING, MARK_E_DAMAGED, MARK_E_ACCESS, -errno. */
+static int open_mark(int dir_fd, const char *name, int *ret_fd, size_t *ret_size)
 {
-    cleanup_free unsigned char *bytes = NULL;
     cleanup_fd int fd = -1;
     struct stat st;
-    size_t total;
-    ssize_t n;
 
-    rid_assert(size <= MARK_BYTES_MAX);
     /* O_NONBLOCK: a fifo of that name must not hold us up. */
     fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0 && errno == ENOENT)
@@ -123,21 +120,71 @@ int mark_read(int dir_fd, const char *name, const char magic[MARK_MAGIC_BYTES], 
     if ((st.st_mode & 077) != 0)
         return err_say(MARK_E_ACCESS, "'%s' has mode %04o, others may use it: it must be 0600",
                        name, (unsigned)st.st_mode & 07777u);
-    total = (size_t)st.st_size;
-    if (st.st_size < (off_t)MARK_OVERHEAD_BYTES || st.st_size > (off_t)(size + MARK_OVERHEAD_BYTES))
+    if (st.st_size < (off_t)MARK_OVERHEAD_BYTES ||
+        st.st_size > (off_t)(MARK_BYTES_MAX + MARK_OVERHEAD_BYTES))
         return err_say(MARK_E_DAMAGED, "'%s' is damaged: it has %lld bytes", name,
                        (long long)st.st_size);
+    *ret_size = (size_t)st.st_size;
+    *ret_fd = fd;
+    fd = -1;
+    return 0;
+}
+
+/* The same name with a higher digit. */
+static bool is_later(const unsigned char *bytes, const char *magic)
+{
+    const size_t last = MARK_MAGIC_BYTES - 1;
+
+    return memcmp(bytes, magic, last) == 0 && bytes[last] > (unsigned char)magic[last] &&
+           bytes[last] <= '9';
+}
+
+/* A later version may have made the payload longer or shorter, but it, too, ends with the checksum:
+ * without a good one a higher digit is a byte that fell over (DISK-24). */
+static int check_bytes(const char *name, const char *magic, const unsigned char *bytes,
+                       size_t total, size_t size)
+{
+    const bool sound = get_u32(bytes + total - 4) == crc32c(0, bytes, total - 4);
+
+    if (sound && is_later(bytes, magic))
+        return err_say(MARK_E_NEWER,
+                       "'%s' was written by a later version of ridd: it begins with '%.7s%c', this "
+                       "one knows '%.8s'; start that version, or a later one; nothing was changed",
+                       name, magic, bytes[MARK_MAGIC_BYTES - 1], magic);
+    if (total > size + MARK_OVERHEAD_BYTES)
+        return err_say(MARK_E_DAMAGED, "'%s' is damaged: it has %zu bytes", name, total);
+    if (memcmp(bytes, magic, MARK_MAGIC_BYTES) != 0)
+        return err_say(MARK_E_DAMAGED, "'%s' is damaged: it does not begin with '%.8s'", name,
+                       magic);
+    if (!sound)
+        return err_say(MARK_E_DAMAGED, "'%s' is damaged: its checksum is wrong", name);
+    return 0;
+}
+
+int mark_read(int dir_fd, const char *name, const char magic[MARK_MAGIC_BYTES], void *buf,
+              size_t size, size_t *ret_len)
+{
+    cleanup_free unsigned char *bytes = NULL;
+    cleanup_fd int fd = -1;
+    size_t total = 0;
+    ssize_t n;
+    int rc;
+
+    rid_assert(size <= MARK_BYTES_MAX);
+    rc = open_mark(dir_fd, name, &fd, &total);
+    if (rc != 0)
+        return rc;
     bytes = malloc(total);
     if (bytes == NULL)
         return err_origin(err_say(-ENOMEM, "cannot read '%s': out of memory", name));
     n = read_all(fd, bytes, total);
     if (n < 0)
         return say_errno("read", name);
-    if ((size_t)n != total || memcmp(bytes, magic, MARK_MAGIC_BYTES) != 0)
-        return err_say(MARK_E_DAMAGED, "'%s' is damaged: it does not begin with '%.8s'", name,
-                       magic);
-    if (get_u32(bytes + total - 4) != crc32c(0, bytes, total - 4))
-        return err_say(MARK_E_DAMAGED, "'%s' is damaged: its checksum is wrong", name);
+    if ((size_t)n != total)
+        return err_say(MARK_E_DAMAGED, "'%s' is damaged: it became shorter", name);
+    rc = check_bytes(name, magic, bytes, total, size);
+    if (rc != 0)
+        return rc;
     *ret_len = total - MARK_OVERHEAD_BYTES;
     if (*ret_len > 0)
         memcpy(buf, bytes + MARK_MAGIC_BYTES, *ret_len);

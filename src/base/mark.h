@@ -8,7 +8,9 @@
  * owns, is MARK_E_ACCESS: what it says is not used.
  *
  * File: magic[8], payload, u32 crc32c of both, little endian. Names are relative to dir_fd, at most
- * 32 bytes.
+ * 32 bytes. The magic ends with the digit of the version. Every later version keeps this frame,
+ * whatever it makes of the payload: a higher digit with a good checksum is MARK_E_NEWER and no
+ * damage (DISK-24).
  *
  * For: what must be known before log and state are looked at: identity, peers, whether a state may
  * be believed.
@@ -32,6 +34,7 @@ enum mark_error {
     MARK_E_MISSING = 1,
     MARK_E_DAMAGED = 2, /* no regular file, wrong size, magic or checksum */
     MARK_E_ACCESS = 3,  /* mode or owner */
+    MARK_E_NEWER = 4,   /* of a later version; the words say what to do */
 };
 
 int mark_write(int dir_fd, const char *name, const char magic[MARK_MAGIC_BYTES], const void *data,

@@ -133,7 +133,7 @@ static int refuse_log(const struct engine_conf *conf, int rc)
     default:
         if (err_text()[0] == '\0')
             (void)err_say(rc, "cannot open the log in '%s': %s", conf->log_path,
-                          rc < 0 ? strerror(-rc) : "refused");
+                          rc < 0 ? strerror(-rc) : store_error_text(rc));
         return ENGINE_E_LOG;
     }
 }
@@ -167,15 +167,31 @@ static int open_log(struct engine *e, const struct engine_conf *conf,
     return 0;
 }
 
+/* Entries that the state lacks are applied from the log, which has none up to its base: a state
+ * that ends before it, or a new one, can never be brought to it (DISK-23). */
+static int refuse_behind_base(struct raft_entry_id applied, struct raft_entry_id base,
+                              const char *db)
+{
+    return err_say(ENGINE_E_CONTRADICTION,
+                   "the state in '%s' ends with index %llu, but the log begins behind index %llu: "
+                   "what lies between was removed from it, so that the state cannot be rebuilt; "
+                   "put back the whole data directory, or give the node's place to a new one: see "
+                   "LOST DISK in ridd(8)",
+                   db, (unsigned long long)applied.index, (unsigned long long)base.index);
+}
+
 /* What the state holds must be what the log holds: db/ and wal/ of two different copies would go
- * on side by side, and nobody would notice (DISK-9). */
+ * on side by side, and nobody would notice (DISK-9). Where the state ends with the log's base, the
+ * term is the one that the log kept of it. */
 static int compare_state_and_log(const struct engine *e, const struct engine_conf *conf,
                                  const struct store_recovered *recovered)
 {
     struct raft_entry_id applied = e->state.last_applied(e->state.ctx);
     const char *db = conf->kv.dir != NULL ? conf->kv.dir : "";
-    raft_term term = 0;
+    raft_term term = recovered->base.term;
 
+    if (applied.index < recovered->base.index)
+        return refuse_behind_base(applied, recovered->base, db);
     if (applied.index == 0)
         return 0;
     for (size_t i = 0; i < recovered->n_terms && recovered->terms[i].first <= applied.index; i++)
@@ -185,30 +201,50 @@ static int compare_state_and_log(const struct engine *e, const struct engine_con
     return err_say(
         ENGINE_E_CONTRADICTION,
         "the state in '%s' ends with index %llu of term %llu, but in the log that entry is "
-        "of term %llu: they are not of the same copy; put back the whole data directory, "
-        "or move '%s' away: it is rebuilt from the log",
+        "of term %llu: they are not of the same copy; put back the whole data directory%s",
         db, (unsigned long long)applied.index, (unsigned long long)applied.term,
-        (unsigned long long)term, db);
+        (unsigned long long)term,
+        recovered->base.index == 0 ? ", or move that folder away: it is rebuilt from the log" : "");
+}
+
+/* Those in the log, and before them the one in force at its base. 0 or -ENOMEM. */
+static int list_configs(const struct engine_conf *conf, const struct store_recovered *recovered,
+                        struct raft_config_at **ret, size_t *ret_n)
+{
+    struct raft_config_at *list = calloc(recovered->n_configs + 1, sizeof(*list));
+    size_t n = 0;
+
+    if (list == NULL)
+        return err_origin(-ENOMEM);
+    if (recovered->base.index > 0 && conf->base_config != NULL)
+        list[n++] = *conf->base_config;
+    for (size_t i = 0; i < recovered->n_configs; i++)
+        list[n++] = recovered->configs[i];
+    *ret = list;
+    *ret_n = n;
+    return 0;
 }
 
 static int open_replica(struct engine *e, const struct engine_conf *conf,
                         const struct store_recovered *recovered)
 {
+    cleanup_free struct raft_config_at *configs = NULL;
     struct replica_conf replica = {
         .raft = conf->raft,
         .start = {.hard_state = recovered->hard_state,
+                  .base = recovered->base,
                   .last_index = recovered->last_index,
                   .commit_index = recovered->commit_index,
                   .last_applied = e->state.last_applied(e->state.ctx).index,
                   .terms = recovered->terms,
-                  .n_terms = recovered->n_terms,
-                  .configs = recovered->configs,
-                  .n_configs = recovered->n_configs}};
+                  .n_terms = recovered->n_terms}};
     struct replica_ops ops;
-    int rc;
+    int rc = list_configs(conf, recovered, &configs, &replica.start.n_configs);
 
+    replica.start.configs = configs;
     engine_fill_replica_ops(e, &ops);
-    rc = replica_new(&replica, &ops, e->ops.now_us(e->ops.ctx), &e->replica);
+    if (rc == 0)
+        rc = replica_new(&replica, &ops, e->ops.now_us(e->ops.ctx), &e->replica);
     if (rc < 0)
         return err_say(ENGINE_E_MEMORY, "out of memory");
     if (rc > 0)
@@ -228,6 +264,9 @@ int engine_open(struct engine *e, const struct engine_conf *conf)
     int rc;
 
     rid_assert(e->replica == NULL);
+    /* The host says it, no disk: a file of another group is refused by whoever reads it. */
+    rid_assert(conf->log.group == conf->raft.group);
+    rid_assert(conf->state != NULL || conf->kv.group == conf->raft.group);
     e->node_name = conf->node_name;
     rc = open_state(e, conf);
     if (rc == 0)

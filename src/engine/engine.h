@@ -89,7 +89,7 @@ struct engine_ops {
     const char *invalid_action;
 
     /* For who looks at what passes; NULL: straight to the log. They hand on to engine_log_submit()
-     * and store_read(). */
+     * and engine_log_read(). */
     int (*log_submit)(void *ctx, const struct raft_ready *ready);
     int (*log_read)(void *ctx, raft_index from, raft_index to, size_t bytes_max,
                     struct arena *arena, struct raft_entry *ret_entries, unsigned n_max,
@@ -113,7 +113,10 @@ struct engine_conf {
     struct store_conf log; /* vfs NULL: log_fd says where; applied_index is the engine's */
     int log_fd;            /* the folder of the log; borrowed */
     const char *log_path;  /* the same in sentences */
-    struct kv_conf kv;
+    /* The configuration in force where the log begins, when it begins above entry 1: log.snapshot
+     * has it, and the log not any more. NULL: no snapshot. Borrowed for the call. */
+    const struct raft_config_at *base_config;
+    struct kv_conf kv;                /* its group, the log's and raft's are one */
     const struct engine_state *state; /* instead of kv; copied */
     /* A node that its own log does not name may start: peers that lie can make such a log. */
     bool may_be_stranger;
@@ -147,6 +150,11 @@ void engine_work(struct engine *e, uint64_t now_us);
 uint64_t engine_deadline_us(const struct engine *e);
 /* What ops.log_submit hands on to. 0 or -errno. */
 int engine_log_submit(struct engine *e, const struct raft_ready *ready);
+/* What ops.log_read hands on to, with the contract of raft_log_reader: 0, RAFT_LOG_E_COMPACTED,
+ * -errno. */
+int engine_log_read(struct engine *e, raft_index from, raft_index to, size_t bytes_max,
+                    struct arena *arena, struct raft_entry *ret_entries, unsigned n_max,
+                    unsigned *ret_n);
 
 /* ---- looking ---- */
 

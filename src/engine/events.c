@@ -133,6 +133,7 @@ void engine_log_failed(void *ctx, int error)
 
     if (engine_logs(e))
         log_event(LOG_ERROR, "log_failed", "error=\"%s\" detail=\"%s\" action=exit_%d",
-                  error < 0 ? strerror(-error) : "refused", err_text(), end.exit_code);
+                  error < 0 ? strerror(-error) : store_error_text(error), err_text(),
+                  end.exit_code);
     e->ops.end(e->ops.ctx, &end);
 }

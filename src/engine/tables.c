@@ -2,6 +2,7 @@
  *
  * The state's functions and the host's are called through the engine, one call more: replica has
  * one context for log, state and host. */
+#include "base/assert.h"
 #include "engine/engine_int.h"
 #include "wire/reply.h"
 
@@ -34,6 +35,21 @@ static int log_submit(void *ctx, const struct raft_ready *ready)
     return engine_log_submit(e, ready);
 }
 
+/* Each module numbers its outcomes for itself: STORE_E_DAMAGED and RAFT_LOG_E_COMPACTED are both 1.
+ * So none goes up as it is; and of those of the store reading has one alone, since what cannot be
+ * read is -EBADMSG there. */
+int engine_log_read(struct engine *e, raft_index from, raft_index to, size_t bytes_max,
+                    struct arena *arena, struct raft_entry *ret_entries, unsigned n_max,
+                    unsigned *ret_n)
+{
+    int rc = store_read(e->store, from, to, bytes_max, arena, ret_entries, n_max, ret_n);
+
+    if (rc == STORE_E_COMPACTED)
+        return RAFT_LOG_E_COMPACTED;
+    rid_assert(rc <= 0);
+    return rc;
+}
+
 static int log_read(void *ctx, raft_index from, raft_index to, size_t bytes_max,
                     struct arena *arena, struct raft_entry *ret_entries, unsigned n_max,
                     unsigned *ret_n)
@@ -42,7 +58,7 @@ static int log_read(void *ctx, raft_index from, raft_index to, size_t bytes_max,
 
     if (e->ops.log_read != NULL)
         return e->ops.log_read(e->ops.ctx, from, to, bytes_max, arena, ret_entries, n_max, ret_n);
-    return store_read(e->store, from, to, bytes_max, arena, ret_entries, n_max, ret_n);
+    return engine_log_read(e, from, to, bytes_max, arena, ret_entries, n_max, ret_n);
 }
 
 /* ---- the state ---- */

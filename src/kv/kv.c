@@ -212,6 +212,15 @@ static int check_length(struct kv *kv, bool *ret_ok)
     return 0;
 }
 
+/* The mark's own words, and the folder it is in. */
+static int say_newer_mark(const struct kv *kv)
+{
+    char why[256];
+
+    (void)snprintf(why, sizeof(why), "%s", err_text());
+    return err_say(KV_E_NEWER, "the state in '%s': %s", kv->dir, why);
+}
+
 /* Asked before the first change to folder or file: what is refused stays as it was (DISK-24). */
 static int check_owner(struct kv *kv)
 {
@@ -347,6 +356,8 @@ int kv_open(const struct kv_conf *conf, enum kv_trust *ret_trust, struct kv **re
     if (rc != 0)
         return err_trace(rc);
     rc = trust_examine(kv->dir_fd, kv->incarnation, &kv->boot, &v);
+    if (rc == KV_E_NEWER)
+        return say_newer_mark(kv);
     if (rc == 0 && (v.trust == KV_TRUSTED_SAME_BOOT || v.trust == KV_TRUSTED_CLEAN))
         rc = open_trusted(kv, conf, &v);
     if (rc == 0 && (v.trust == KV_REBUILD || v.trust == KV_NEW))

@@ -17,8 +17,9 @@
  * they were read in.
  * Errors: KV_E_*, and -errno with err_text(), which is fatal for the node; after one of them in a
  * write transaction nothing of that transaction was applied. A file that its marks speak for and
- * that is of another group or a later version is refused and left as it is (DISK-24, STATE-9); one
- * that is not believed is moved aside unopened, whoever wrote it.
+ * that is of another group or a later version is refused and left as it is (DISK-24, STATE-9), and
+ * so is one whose marks are of a later version; one that is not believed is moved aside unopened,
+ * whoever wrote it.
  * Thread: the write side (kv_begin .. kv_commit) and the read side may be used by different
  * threads, each by one at a time; LMDB's MDB_NOTLS is set.
  * Source: STATE-2 to STATE-10. */

@@ -85,6 +85,22 @@ static int read_mark(int dir_fd, const char *name, const char *magic, void *buf,
     return rc;
 }
 
+/* A mark of a later version is no damage: that version left the state, and can go on with it
+ * (DISK-24). Asked of both marks before anything else, because one that is damaged would have the
+ * file set aside. 0, KV_E_NEWER, -errno. */
+static int refuse_newer(int dir_fd)
+{
+    unsigned char bytes[TRUST_BYTES > CLEAN_BYTES ? TRUST_BYTES : CLEAN_BYTES];
+    size_t n = 0;
+    int rc = mark_read(dir_fd, TRUST_NAME, TRUST_MAGIC, bytes, sizeof(bytes), &n);
+
+    if (rc >= 0 && rc != MARK_E_NEWER)
+        rc = mark_read(dir_fd, TRUST_CLEAN_NAME, CLEAN_MAGIC, bytes, sizeof(bytes), &n);
+    if (rc < 0)
+        return err_trace(rc);
+    return rc == MARK_E_NEWER ? KV_E_NEWER : 0;
+}
+
 static bool same_boot(const unsigned char *trust, const struct trust_boot *boot)
 {
     return boot->id[0] != '\0' && memcmp(trust, boot->id, TRUST_BOOT_ID_BYTES) == 0;
@@ -127,6 +143,9 @@ int trust_examine(int dir_fd, uint64_t incarnation, const struct trust_boot *boo
     int rc;
 
     *ret_verdict = (struct trust_verdict){.trust = KV_REBUILD};
+    rc = refuse_newer(dir_fd);
+    if (rc != 0)
+        return err_trace(rc);
     rc = read_mark(dir_fd, TRUST_NAME, TRUST_MAGIC, trust, sizeof(trust), &has_trust);
     if (rc == 0)
         rc = read_mark(dir_fd, TRUST_CLEAN_NAME, CLEAN_MAGIC, clean, sizeof(clean), &has_clean);

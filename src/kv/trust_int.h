@@ -4,7 +4,8 @@
  * size of the data file then. CLEAN stands between a clean close and the next open: incarnation,
  * size and last applied entry; it is gone, durably, before the first change (STATE-5).
  *
- *   CLEAN valid, its size and incarnation fit     -> KV_TRUSTED_CLEAN
+ *   a mark of a later version                     -> refused, nothing is moved (DISK-24)
+ *   else CLEAN valid, size and incarnation fit    -> KV_TRUSTED_CLEAN
  *   else TRUST valid, this boot, this very file   -> KV_TRUSTED_SAME_BOOT, after a sync that
  *                                                    succeeds
  *   else no data file and no mark                 -> KV_NEW
@@ -47,8 +48,8 @@ struct trust_verdict {
     char why[256];                 /* KV_REBUILD: what was wrong */
     struct raft_entry_id clean_id; /* KV_TRUSTED_CLEAN: what the file must hold */
 };
-/* 0 or -errno: the data file or a mark cannot be looked at, or the data file is open to others
- * (-EPERM). */
+/* 0; KV_E_NEWER with err_text(): a mark is of a later version, and all is left as it is; -errno:
+ * the data file or a mark cannot be looked at, or the data file is open to others (-EPERM). */
 int trust_examine(int dir_fd, uint64_t incarnation, const struct trust_boot *boot,
                   struct trust_verdict *ret_verdict);
 /* The data file and what belongs to it is no longer in the way of a new one; one old copy is kept.

@@ -39,7 +39,8 @@
  * was interrupted. FOREIGN: another cluster or node; at --init, something that is not ridd's. LOST:
  * no IDENT, but wal/, db/, snap/ or PEERS hold something. ACCESS: owner, mode or kind of the
  * directory or of something in it. EXISTS: at --init, it is this very node already; nothing was
- * changed. */
+ * changed. NEWER: IDENT, PEERS or INIT is of a later version, which can go on with it; nothing was
+ * changed (DISK-24). */
 /* clang-format off */
 #define IDENTITY_ERRORS(X)                                                                   \
     X(IDENTITY_E_NOT_INITIALISED, 1, "it was not initialised",          EXIT_CONF_ERROR)     \
@@ -48,7 +49,8 @@
     X(IDENTITY_E_LOST,            4, "it has lost its identity",        EXIT_DAMAGED)        \
     X(IDENTITY_E_LOCKED,          5, "another process uses it",         EXIT_IO_ERROR)       \
     X(IDENTITY_E_ACCESS,          6, "it is open to others, or closed", EXIT_CONF_ERROR)     \
-    X(IDENTITY_E_EXISTS,          7, "it is initialised already",       0)
+    X(IDENTITY_E_EXISTS,          7, "it is initialised already",       0)                   \
+    X(IDENTITY_E_NEWER,           8, "a later version made it",         EXIT_CONF_ERROR)
 /* clang-format on */
 #define IDENTITY_ERROR_ENUM(name, number, text, code) name = number,
 enum identity_error { IDENTITY_ERRORS(IDENTITY_ERROR_ENUM) };

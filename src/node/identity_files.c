@@ -133,12 +133,14 @@ static bool peers_decode(const unsigned char *bytes, size_t len, struct identity
 
 /* ---- the files ---- */
 
-/* Turns an outcome of mark_read() of IDENT or PEERS into one of ours. */
-static int say_mark(const struct identity_dir *dir, int rc)
+/* Turns an outcome of mark_read() into one of ours. */
+int identity_say_mark(const struct identity_dir *dir, int rc)
 {
     char why[256];
 
     (void)snprintf(why, sizeof(why), "%s", err_text()); /* err_say() must not read what it writes */
+    if (rc == MARK_E_NEWER)
+        return err_say(IDENTITY_E_NEWER, "'%.*s': %s", PATH_SHOWN, dir->path, why);
     return err_say(
         rc == MARK_E_ACCESS ? IDENTITY_E_ACCESS : IDENTITY_E_DAMAGED,
         "'%.*s' is damaged: %s; put that file back from a copy of the same directory, or give "
@@ -154,7 +156,7 @@ int identity_read_ident(struct identity_dir *dir)
 
     if (rc == 0 && !ident_decode(bytes, len, &dir->identity))
         rc = err_say(MARK_E_DAMAGED, "'IDENT' makes no sense");
-    return rc > 0 ? say_mark(dir, rc) : err_trace(rc);
+    return rc > 0 ? identity_say_mark(dir, rc) : err_trace(rc);
 }
 
 int identity_write_ident(const struct identity_dir *dir)
@@ -173,7 +175,7 @@ int identity_read_peers(struct identity_dir *dir)
 
     if (rc == 0 && !peers_decode(bytes, len, dir))
         rc = err_say(MARK_E_DAMAGED, "'PEERS' makes no sense");
-    return rc > 0 ? say_mark(dir, rc) : err_trace(rc);
+    return rc > 0 ? identity_say_mark(dir, rc) : err_trace(rc);
 }
 
 int identity_write_peers(const struct identity_dir *dir)

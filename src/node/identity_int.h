@@ -62,6 +62,8 @@ int identity_judge_nameless(const struct identity_dir *dir, const struct identit
 
 /* identity_files.c: IDENT and PEERS. 0, IDENTITY_E_*, -errno. */
 
+/* rc of mark_read(), above 0, as an outcome of ours: the words name the folder, too. */
+int identity_say_mark(const struct identity_dir *dir, int rc);
 bool identity_name_ok(const char *name, size_t len);
 struct peer *identity_peer_find(struct peer *peers, unsigned n, raft_node_id id);
 int identity_read_ident(struct identity_dir *dir);

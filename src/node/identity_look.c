@@ -179,6 +179,9 @@ int identity_survey(const struct identity_dir *dir, struct identity_survey *ret)
     rc = mark_read(dir->fd, INIT_NAME, INIT_MAGIC, NULL, 0, &len);
     if (rc < 0)
         return err_trace(rc);
+    /* What a later version began is not ours to throw away. */
+    if (rc == MARK_E_NEWER)
+        return identity_say_mark(dir, rc);
     ret->has_init = rc == 0;
     return 0;
 }

@@ -189,7 +189,7 @@ int node_dump_log(const char *dir)
     case STORE_E_DAMAGED:
         if (!isatty(STDOUT_FILENO)) /* on a terminal the verdict stands right above */
             fprintf(stderr, "ridd: %s\n",
-                    err_text()[0] != '\0' ? err_text() : "the log is damaged");
+                    err_text()[0] != '\0' ? err_text() : store_error_text(rc));
         return EXIT_DAMAGED;
     case STORE_E_NEWER:
         fprintf(stderr, "ridd: %s\n", err_text());
@@ -199,7 +199,8 @@ int node_dump_log(const char *dir)
         return EXIT_CONF_ERROR;
     default:
         fprintf(stderr, "ridd: cannot read the log in '%s': %s\n", dir,
-                err_text()[0] != '\0' ? err_text() : (rc < 0 ? strerror(-rc) : "refused"));
+                err_text()[0] != '\0' ? err_text()
+                                      : (rc < 0 ? strerror(-rc) : store_error_text(rc)));
         return EXIT_IO_ERROR;
     }
 }

@@ -253,7 +253,7 @@ int wal_read(struct sim_node *n, raft_index from, raft_index to, size_t bytes_ma
              struct arena *arena, struct raft_entry *ret_entries, unsigned n_max, unsigned *ret_n)
 {
     struct sim_wal *w = &n->wal;
-    int r = store_read(w->store, from, to, bytes_max, arena, ret_entries, n_max, ret_n);
+    int r = engine_log_read(n->engine, from, to, bytes_max, arena, ret_entries, n_max, ret_n);
 
     MARK(n->sim, log_read_from_disk);
     if (r != 0) {

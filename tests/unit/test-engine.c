@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -11,13 +12,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "base/err.h"
 #include "base/exit_codes.h"
-#include "engine/engine.h"
+#include "engine/engine_int.h"
+#include "store/store_int.h"
 #include "unit/fake-disk.h"
 
 #define MIB ((uint64_t)1 << 20)
@@ -34,6 +37,7 @@ struct host {
 
     /* The host's answers. */
     int says_recovered; /* ops.recovered returns it */
+    bool logs;          /* what happens becomes log lines, as in a daemon */
     unsigned n_ends;
     struct engine_end end;
 
@@ -219,7 +223,8 @@ static int open_it(struct host *h)
                                    .now_us = host_now,
                                    .send = host_send,
                                    .end = host_end,
-                                   .trace = host_trace,
+                                   .trace = h->logs ? NULL : host_trace,
+                                   .invalid_action = "close_link",
                                    .recovered = host_recovered,
                                    .out = host_out,
                                    .hold = host_owes,
@@ -473,6 +478,149 @@ static void engine__a_state_ahead_of_the_log_is_refused(void **state)
     host_done(&h);
 }
 
+/* ---- a log whose front was removed (DISK-23) ---- */
+
+struct compacted {
+    struct host h;
+    struct raft_entry_id base;
+    struct raft_config_at config; /* in force at the base */
+};
+
+/* A node of one writes past its second segment; both then go, as one who compacts will do it. Its
+ * state is the test's own and ends with the base. */
+static void begin_compacted(struct compacted *c)
+{
+    struct host *h = &c->h;
+    struct segment_header header;
+    char name[STORE_NAME_BYTES];
+    size_t size;
+
+    host_init(h);
+    h->conf.log.segment_bytes = 1u << 16;
+    make_log_naming(h, "n1");
+    h->conf.state = &h->state;
+    assert_int_equal(open_it(h), 0);
+    lead(h);
+    for (int i = 0; i < 8; i++)
+        assert_true(takes(h, 20000));
+    c->config = (struct raft_config_at){1, *raft_get_configuration(engine_raft(h->engine))};
+    close_it(h);
+    for (uint64_t seq = 1; seq <= 2; seq++) {
+        store_name_segment(name, seq);
+        fake_disk_remove(h->disk, name);
+    }
+    store_name_segment(name, 3);
+    assert_int_equal(segment_header_decode(fake_disk_bytes(h->disk, name, &size), &header), 0);
+    c->base = (struct raft_entry_id){header.prev_last_term, header.prev_last_index};
+    assert_true(c->base.index > 2);
+    h->conf.log.snapshot = c->base;
+    h->conf.base_config = &c->config;
+    h->applied = c->base;
+}
+
+static void engine__a_log_may_begin_behind_its_base(void **state)
+{
+    struct compacted c;
+    struct raft_status status;
+
+    (void)state;
+    begin_compacted(&c);
+    assert_int_equal(open_it(&c.h), 0);
+    raft_get_status(engine_raft(c.h.engine), &status);
+    assert_true(status.base.index == c.base.index && status.base.term == c.base.term);
+    lead(&c.h); /* what is behind the base is applied */
+    assert_true(c.h.applied.index > c.base.index + 1);
+    assert_true(takes(&c.h, 100));
+    host_done(&c.h);
+}
+
+/* The state that ends with the base has its term of it, or is of another copy (DISK-9). */
+static void engine__a_state_at_the_base_has_its_term(void **state)
+{
+    struct compacted c;
+
+    (void)state;
+    begin_compacted(&c);
+    c.h.applied.term++;
+    expect_refusal(&c.h, ENGINE_E_CONTRADICTION, "core_refused", EXIT_DAMAGED);
+    assert_non_null(strstr(err_text(), "not of the same copy"));
+    /* Its entries are gone: what made it cannot be had from the log. */
+    assert_null(strstr(err_text(), "rebuilt from the log"));
+    host_done(&c.h);
+}
+
+static void engine__a_state_behind_the_base_is_refused(void **state)
+{
+    struct compacted c;
+
+    (void)state;
+    begin_compacted(&c);
+    c.h.applied = (struct raft_entry_id){1, c.base.index - 1};
+    expect_refusal(&c.h, ENGINE_E_CONTRADICTION, "core_refused", EXIT_DAMAGED);
+    assert_non_null(strstr(err_text(), "cannot be rebuilt"));
+    assert_non_null(strstr(err_text(), "LOST DISK"));
+    /* A state that was moved away, too. */
+    c.h.applied = (struct raft_entry_id){0, 0};
+    expect_refusal(&c.h, ENGINE_E_CONTRADICTION, "core_refused", EXIT_DAMAGED);
+    assert_non_null(strstr(err_text(), "cannot be rebuilt"));
+    host_done(&c.h);
+}
+
+/* To the core it is its own outcome, by its own number, and the end of nothing. */
+static void engine__reading_what_was_removed_is_the_cores_outcome(void **state)
+{
+    struct raft_entry entry;
+    struct compacted c;
+    struct arena arena;
+    unsigned n = 0;
+
+    (void)state;
+    begin_compacted(&c);
+    assert_int_equal(open_it(&c.h), 0);
+    arena_init(&arena, mem_libc);
+    for (raft_index i = 1; i <= c.base.index; i++)
+        assert_int_equal(engine_log_read(c.h.engine, i, i, 1, &arena, &entry, 1, &n),
+                         RAFT_LOG_E_COMPACTED);
+    assert_int_equal(
+        engine_log_read(c.h.engine, c.base.index + 1, c.base.index + 1, 1, &arena, &entry, 1, &n),
+        0);
+    assert_true(n == 1 && entry.id.index == c.base.index + 1);
+    assert_true(engine_log_read(c.h.engine, 1000, 1000, 1, &arena, &entry, 1, &n) < 0);
+    arena_done(&arena);
+    host_done(&c.h);
+}
+
+/* One group in three places: a host that says two is stopped before it opens anything. */
+static void engine__one_group_or_none(void **state)
+{
+    (void)state;
+    for (unsigned how = 0; how < 3; how++) {
+        pid_t pid = fork();
+        int status;
+
+        assert_true(pid >= 0);
+        if (pid == 0) {
+            struct host h;
+
+            (void)signal(SIGABRT, SIG_DFL);
+            (void)close(STDERR_FILENO);
+            host_init(&h);
+            (void)rmdir(h.folder); /* nobody is left to do it */
+            if (how == 0)
+                h.conf.raft.group = 3;
+            else if (how == 1)
+                h.conf.log.group = 3;
+            else
+                h.conf.kv.group = 3;
+            (void)open_it(&h);
+            _exit(0);
+        }
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_true(WIFSIGNALED(status));
+        assert_int_equal(WTERMSIG(status), SIGABRT);
+    }
+}
+
 static void engine__a_stranger_to_its_log_is_refused(void **state)
 {
     struct host h;
@@ -559,6 +707,176 @@ static void engine__damage_and_failures_have_their_codes(void **state)
     expect_end(KV_E_FULL, EXIT_IO_ERROR);
     expect_end(KV_E_COMMAND_NEWER, EXIT_CONF_ERROR);
     expect_end(-EIO, EXIT_IO_ERROR);
+}
+
+/* What an I/O error keeps from being read is not lost: a restart may help. */
+static void engine__a_log_that_cannot_be_opened_is_refused(void **state)
+{
+    struct host h;
+
+    (void)state;
+    host_init(&h);
+    make_log_naming(&h, "n1");
+    fake_disk_fail_call(h.disk, 1, -EIO);
+    err_reset();
+    expect_refusal(&h, ENGINE_E_LOG, "log_refused", EXIT_IO_ERROR);
+    assert_true(err_text()[0] != '\0');
+    assert_int_equal(open_it(&h), 0);
+    host_done(&h);
+}
+
+static void engine__it_describes_itself(void **state)
+{
+    char text[256] = "nothing yet";
+    char expected[256];
+    struct host h;
+
+    (void)state;
+    engine_describe(NULL, text, sizeof(text));
+    assert_string_equal(text, "nothing yet");
+    start(&h);
+    assert_true(says(ask(&h, "{\"type\":\"write\",\"key\":1,\"value\":1}"), "write_ok"));
+    (void)snprintf(expected, sizeof(expected), "node n1 term %llu role leader commit 3 applied 3",
+                   (unsigned long long)raft_get_term(engine_raft(h.engine)));
+    engine_describe(h.engine, text, sizeof(text));
+    assert_string_equal(text, expected);
+    host_done(&h);
+}
+
+/* ---- what it tells its operator ---- */
+
+struct capture {
+    int saved;
+    FILE *file;
+};
+
+static struct capture capture_begin(void)
+{
+    struct capture c = {.saved = dup(STDERR_FILENO), .file = tmpfile()};
+
+    assert_non_null(c.file);
+    (void)dup2(fileno(c.file), STDERR_FILENO);
+    return c;
+}
+
+static void capture_end(struct capture *c, char *ret, size_t size)
+{
+    size_t n;
+
+    (void)dup2(c->saved, STDERR_FILENO);
+    (void)close(c->saved);
+    rewind(c->file);
+    n = fread(ret, 1, size - 1, c->file);
+    ret[n] = '\0';
+    (void)fclose(c->file);
+}
+
+static void expect_says(const char *text, const char *part)
+{
+    if (!says(text, part))
+        fail_msg("'%s' is not in:\n%s", part, text);
+}
+
+/* The names and fields are those of ridd(8): others look for them. */
+static void engine__events_have_their_lines(void **state)
+{
+    static const struct {
+        struct raft_trace t;
+        const char *line;
+    } cases[] = {
+        {{.event = RAFT_TRACE_VOTE_GRANTED, .text = "vote"},
+         "event=vote_granted peer=none kind='vote'"},
+        {{.event = RAFT_TRACE_VOTE_REFUSED, .text = "its log"},
+         "event=vote_refused peer=none why='its log'"},
+        {{.event = RAFT_TRACE_TRUNCATED, .index = 8}, "event=log_truncated from_index=8"},
+        {{.event = RAFT_TRACE_TRANSFER, .peer = 99, .text = "begun"},
+         "event=leader_transfer to=? state=begun"},
+        {{.event = RAFT_TRACE_PROBE, .index = 4}, "event=follower_probed peer=none next_index=4"},
+        {{.event = RAFT_TRACE_COMPACTED, .index = 5},
+         "event=follower_too_far_behind peer=none next_index=5 action=wait"},
+        {{.event = RAFT_TRACE_INVALID, .text = "odd"},
+         "event=message_refused peer=none why='odd' suppressed=0 action=close_link"},
+    };
+    char text[8192];
+    struct capture c;
+    struct host h;
+
+    (void)state;
+    host_init(&h);
+    h.logs = true;
+    make_log_naming(&h, "n1");
+    log_set_level(LOG_DEBUG);
+    c = capture_begin();
+    assert_int_equal(open_it(&h), 0);
+    lead(&h);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        engine_trace(h.engine, &cases[i].t);
+    capture_end(&c, text, sizeof(text));
+    log_set_level(LOG_INFO);
+    expect_says(text, "event=state_opened found=new applied_index=0\n");
+    expect_says(text, "event=log_opened last_index=1 commit_index=");
+    expect_says(text, "event=role_changed");
+    expect_says(text, "event=leader_changed leader=n1\n");
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        expect_says(text, cases[i].line);
+    host_done(&h);
+}
+
+/* What does not fit the limit of the log lines is counted in the next one that does. */
+static void engine__odd_messages_do_not_fill_the_log(void **state)
+{
+    const struct raft_trace odd = {.event = RAFT_TRACE_INVALID, .text = "odd"};
+    char expected[64];
+    char text[65536];
+    unsigned n = 0;
+    struct capture c;
+    struct host h;
+
+    (void)state;
+    host_init(&h);
+    h.logs = true;
+    make_log_naming(&h, "n1");
+    c = capture_begin();
+    assert_int_equal(open_it(&h), 0);
+    for (int i = 0; i < 1000; i++)
+        engine_trace(h.engine, &odd);
+    h.now_us += INVALID_LOG_WINDOW_US;
+    engine_trace(h.engine, &odd);
+    capture_end(&c, text, sizeof(text));
+    for (const char *p = text; (p = strstr(p, "event=message_refused")) != NULL; p++)
+        n++;
+    assert_int_equal(n, INVALID_LOG_BURST + 1);
+    (void)snprintf(expected, sizeof(expected), "suppressed=%u ",
+                   1000 - (unsigned)INVALID_LOG_BURST);
+    expect_says(text, expected);
+    host_done(&h);
+}
+
+static void expect_last_words(int error, const char *error_text, int exit_code)
+{
+    char expected[256];
+    char text[2048];
+    struct capture c = capture_begin();
+
+    err_reset();
+    (void)err_say(error, "the detail");
+    assert_int_equal(engine_log_end(error, "cannot do it"), exit_code);
+    capture_end(&c, text, sizeof(text));
+    (void)snprintf(expected, sizeof(expected),
+                   "event=fatal what='cannot do it' error=\"%s\" detail=\"the detail\"",
+                   error_text);
+    expect_says(text, expected);
+    (void)snprintf(expected, sizeof(expected), " action=exit_%d\n", exit_code);
+    expect_says(text, expected);
+}
+
+static void engine__the_last_line_says_why(void **state)
+{
+    (void)state;
+    expect_last_words(-EIO, "Input/output error", EXIT_IO_ERROR);
+    expect_last_words(KV_E_DAMAGED, "damaged", EXIT_DAMAGED);
+    expect_last_words(KV_E_COMMAND_NEWER, "the log holds a command of a later version",
+                      EXIT_CONF_ERROR);
 }
 
 static void no_answer(struct replica_request *q, const struct command_result *result)
@@ -685,12 +1003,22 @@ int main(void)
         cmocka_unit_test(engine__the_log_of_another_life_is_refused),
         cmocka_unit_test(engine__state_and_log_must_agree),
         cmocka_unit_test(engine__a_state_ahead_of_the_log_is_refused),
+        cmocka_unit_test(engine__a_log_may_begin_behind_its_base),
+        cmocka_unit_test(engine__a_state_at_the_base_has_its_term),
+        cmocka_unit_test(engine__a_state_behind_the_base_is_refused),
+        cmocka_unit_test(engine__reading_what_was_removed_is_the_cores_outcome),
+        cmocka_unit_test(engine__one_group_or_none),
         cmocka_unit_test(engine__a_stranger_to_its_log_is_refused),
         cmocka_unit_test(engine__the_host_may_refuse),
         cmocka_unit_test(engine__no_state_is_refused),
         cmocka_unit_test(engine__a_failed_sync_ends_the_node),
         cmocka_unit_test(engine__damage_and_failures_have_their_codes),
         cmocka_unit_test(engine__a_command_of_a_later_version_ends_the_node),
+        cmocka_unit_test(engine__a_log_that_cannot_be_opened_is_refused),
+        cmocka_unit_test(engine__it_describes_itself),
+        cmocka_unit_test(engine__events_have_their_lines),
+        cmocka_unit_test(engine__odd_messages_do_not_fill_the_log),
+        cmocka_unit_test(engine__the_last_line_says_why),
         cmocka_unit_test(engine__writes_stop_while_there_is_room_left),
         cmocka_unit_test(engine__writes_begin_again_lower_down),
         cmocka_unit_test(engine__what_is_on_its_way_counts),

@@ -553,6 +553,52 @@ static void kv__a_later_version_is_refused_and_kept(void **state)
     assert_false(there(f, "data.mdb.old"));
 }
 
+/* The same said by a mark, which may have become longer. Whatever the other mark is, nothing is moved
+ * (DISK-24); and a higher digit without a good checksum is damage as ever. */
+static void kv__marks_of_a_later_version_are_refused(void **state)
+{
+    static const struct {
+        const char *name;
+        const char *magic;
+        bool clean;
+    } rows[] = {{"TRUST", "RIDDTRU2", false},
+                {"TRUST", "RIDDTRU9", true},
+                {"CLEAN", "RIDDCLN2", false},
+                {"CLEAN", "RIDDCLN3", true}};
+    struct fixture *f = *state;
+    unsigned char payload[300] = {7};
+    enum kv_trust trust;
+    ino_t before;
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        int fd;
+
+        make_state(f, rows[i].clean);
+        if (rows[i].clean) /* the other one is damaged */
+            flip(f, strcmp(rows[i].name, "TRUST") == 0 ? "CLEAN" : "TRUST", 20);
+        before = ino_of(f, "data.mdb");
+        fd = open(f->dir, O_RDONLY | O_DIRECTORY);
+        assert_true(fd >= 0);
+        assert_int_equal(mark_write(fd, rows[i].name, rows[i].magic, payload, 100 * i), 0);
+        for (unsigned tries = 0; tries < 2; tries++) {
+            assert_int_equal(kv_open(&f->conf, &trust, &f->kv), KV_E_NEWER);
+            assert_non_null(strstr(err_text(), rows[i].name));
+            assert_non_null(strstr(err_text(), f->dir));
+            assert_non_null(strstr(err_text(), "start that version"));
+            assert_null(f->kv);
+        }
+        assert_true(ino_of(f, "data.mdb") == before);
+        assert_true(there(f, rows[i].name));
+        assert_false(there(f, "data.mdb.old"));
+        flip(f, rows[i].name, 9);
+        assert_int_equal(kv_open(&f->conf, &trust, &f->kv), 0);
+        assert_int_equal(trust, KV_REBUILD);
+        kv_down(f, false);
+        wipe(f->dir);
+        (void)close(fd);
+    }
+}
+
 /* STATE-5: the mark is gone, durably, before the first write transaction; the sync precedes the
  * first use. (The first "read" only asks whose the file is and of which version: nothing is made of
  * it.) */
@@ -922,6 +968,17 @@ static void kv__marks_are_whole_or_refused(void **state)
             flip(f, "M", (off_t)at);
         }
     }
+    /* An earlier version of ours reads it: of any length, but not without its checksum. */
+    assert_int_equal(mark_write(fd, "M", "TESTMAG2", bytes, sizeof(bytes)), 0);
+    assert_int_equal(mark_read(fd, "M", "TESTMAG1", got, 0, &len), MARK_E_NEWER);
+    assert_int_equal(mark_read(fd, "M", "TESTMAG1", got, sizeof(got), &len), MARK_E_NEWER);
+    assert_int_equal(mark_read(fd, "M", "TESTMAG3", got, sizeof(got), &len), MARK_E_DAMAGED);
+    assert_int_equal(mark_read(fd, "M", "TEXTMAG1", got, sizeof(got), &len), MARK_E_DAMAGED);
+    flip(f, "M", 8);
+    assert_int_equal(mark_read(fd, "M", "TESTMAG1", got, sizeof(got), &len), MARK_E_DAMAGED);
+    assert_int_equal(mark_write(fd, "M", "TESTMAGX", bytes, 10), 0);
+    assert_int_equal(mark_read(fd, "M", "TESTMAG1", got, sizeof(got), &len), MARK_E_DAMAGED);
+    assert_int_equal(mark_write(fd, "M", "TESTMAG1", bytes, sizeof(bytes)), 0);
     /* More than the reader expects. */
     assert_int_equal(mark_read(fd, "M", "TESTMAG1", got, sizeof(got) - 1, &len), MARK_E_DAMAGED);
     assert_int_equal(mark_remove(fd, "M"), 0);
@@ -949,6 +1006,7 @@ int main(void)
         TEST(kv__another_groups_state_is_refused_and_kept),
         TEST(kv__a_group_finds_its_own_state_again),
         TEST(kv__a_later_version_is_refused_and_kept),
+        TEST(kv__marks_of_a_later_version_are_refused),
         TEST(kv__marks_move_in_the_right_order),
         TEST(kv__a_crash_while_opening_or_closing_loses_no_truth),
         TEST(kv__a_failed_sync_ends_the_trust),

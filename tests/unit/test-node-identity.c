@@ -536,6 +536,48 @@ static void identity__nonsense_with_a_checksum_is_refused(void **state)
     (void)close(fd);
 }
 
+/* A later version is no damage: it can go on with what it left. Nothing is changed, whatever the
+ * length, and --init throws nothing away (DISK-24). */
+static void identity__files_of_a_later_version_are_refused(void **state)
+{
+    static const char *const files[][3] = {{"IDENT", "RIDDIDN1", "RIDDIDN2"},
+                                           {"PEERS", "RIDDPEE1", "RIDDPEE2"},
+                                           {"INIT", "RIDDINI1", "RIDDINI2"}};
+    struct fixture *f = *state;
+    unsigned char payload[200] = {1};
+    size_t len = 0;
+    int fd;
+
+    assert_int_equal(identity_exit_code(IDENTITY_E_NEWER), EXIT_CONF_ERROR);
+    make_node(f);
+    fd = open(f->data, O_RDONLY | O_DIRECTORY);
+    assert_true(fd >= 0);
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+        unsigned char kept[4096];
+        size_t kept_len = 0;
+        const bool had = strcmp(files[i][0], "INIT") != 0;
+
+        if (had)
+            assert_int_equal(mark_read(fd, files[i][0], files[i][1], kept, sizeof(kept), &kept_len),
+                             0);
+        assert_int_equal(mark_write(fd, files[i][0], files[i][2], payload, 60 * i), 0);
+        refused(f, IDENTITY_E_NEWER, files[i][0]);
+        refused(f, IDENTITY_E_NEWER, "start that version");
+        if (i != 1) /* --init does not read PEERS of a node that is there */
+            create_refused(f, IDENTITY_E_NEWER, "start that version");
+        assert_int_equal(mark_read(fd, files[i][0], files[i][2], payload, sizeof(payload), &len),
+                         0);
+        assert_int_equal(len, 60 * i);
+        if (had)
+            assert_int_equal(mark_write(fd, files[i][0], files[i][1], kept, kept_len), 0);
+    }
+    /* An initialisation that a later version did not finish. */
+    assert_int_equal(mark_remove(fd, "IDENT"), 0);
+    create_refused(f, IDENTITY_E_NEWER, "'INIT'");
+    refused(f, IDENTITY_E_NEWER, "'INIT'");
+    (void)close(fd);
+}
+
 /* ---- one process at a time ---- */
 
 static void identity__a_second_process_is_told_the_pid(void **state)
@@ -752,6 +794,7 @@ int main(void)
         TEST(identity__a_lost_ident_is_not_a_new_node),
         TEST(identity__damage_is_refused),
         TEST(identity__nonsense_with_a_checksum_is_refused),
+        TEST(identity__files_of_a_later_version_are_refused),
         TEST(identity__a_second_process_is_told_the_pid),
         TEST(identity__files_open_to_others_are_refused),
         TEST(identity__nothing_inside_is_a_link),
