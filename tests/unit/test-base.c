@@ -1,17 +1,23 @@
 /* base: checksums, buffers, arenas, lists, errors and what may reach a log line. */
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "base/arena.h"
+#include "base/assert.h"
 #include "base/buf.h"
 #include "base/bytes.h"
 #include "base/crc32c.h"
@@ -19,6 +25,7 @@
 #include "base/hash.h"
 #include "base/list.h"
 #include "base/log.h"
+#include "base/mark.h"
 #include "base/prng.h"
 
 static void base__crc32c_known_values(void **state)
@@ -200,6 +207,117 @@ static void base__prng_repeats_and_stays_below(void **state)
     assert_true(hash_fnv64("n1", 2) != hash_fnv64("n2", 2));
 }
 
+static void context_of_a_node(void *ctx, char *buf, size_t size)
+{
+    (void)snprintf(buf, size, "node %s term 7", (const char *)ctx);
+}
+
+/* What a process says that fails an assertion; it must be ended by SIGABRT. */
+static size_t said_by_failing(const char *expr, char *ret, size_t size)
+{
+    static char name[] = "n2";
+    int pipe_fds[2];
+    int status = 0;
+    size_t len = 0;
+    ssize_t n;
+    pid_t pid;
+
+    assert_int_equal(pipe(pipe_fds), 0);
+    pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        (void)signal(SIGABRT, SIG_DFL);
+        (void)dup2(pipe_fds[1], STDERR_FILENO);
+        rid_assert_set_context(context_of_a_node, name);
+        if (expr != NULL)
+            rid_assert_fail(expr, "some/file.c", 12, "some_function");
+        rid_assert(pid == 0); /* holds, and says nothing */
+        rid_assert(pid == 1);
+        _exit(0);
+    }
+    (void)close(pipe_fds[1]);
+    while ((n = read(pipe_fds[0], ret + len, size - 1 - len)) > 0)
+        len += (size_t)n;
+    ret[len] = '\0';
+    (void)close(pipe_fds[0]);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFSIGNALED(status));
+    assert_int_equal(WTERMSIG(status), SIGABRT);
+    return len;
+}
+
+/* One line, with what the node was doing: often all that is left of it. */
+static void base__a_failed_assertion_says_where_and_what_node(void **state)
+{
+    char text[4096];
+    char expr[1000];
+
+    (void)state;
+    (void)said_by_failing(NULL, text, sizeof(text));
+    assert_true(strncmp(text, "ridd: assertion 'pid == 1' failed at ", 37) == 0);
+    assert_non_null(strstr(text, "test-base.c:"));
+    assert_non_null(strstr(text, " in said_by_failing: node n2 term 7\n"));
+    memset(expr, 'x', sizeof(expr) - 1);
+    expr[sizeof(expr) - 1] = '\0';
+    assert_true(said_by_failing(expr, text, sizeof(text)) < 800); /* cut, not run over */
+    assert_non_null(strstr(text, "'xxxx"));
+}
+
+/* A name that is not a file of one's own is told from a file that is damaged inside. */
+static void base__a_mark_is_a_file_of_ones_own(void **state)
+{
+    char folder[] = "/tmp/ridd-mark-XXXXXX";
+    char got[8];
+    size_t len = 0;
+    int fd;
+
+    (void)state;
+    assert_non_null(mkdtemp(folder));
+    fd = open(folder, O_RDONLY | O_DIRECTORY);
+    assert_true(fd >= 0);
+    assert_int_equal(mark_write(fd, "M", "TESTMAG1", "old", 3), 0);
+
+    assert_int_equal(symlinkat("M", fd, "LINK"), 0);
+    assert_int_equal(mark_read(fd, "LINK", "TESTMAG1", got, sizeof(got), &len), MARK_E_DAMAGED);
+    assert_non_null(strstr(err_text(), "'LINK' is no regular file"));
+    assert_int_equal(mkfifoat(fd, "FIFO", 0600), 0);
+    assert_int_equal(mark_read(fd, "FIFO", "TESTMAG1", got, sizeof(got), &len), MARK_E_DAMAGED);
+    assert_non_null(strstr(err_text(), "'FIFO' is no regular file"));
+    assert_int_equal(mark_read(fd, "M/below", "TESTMAG1", got, sizeof(got), &len), -ENOTDIR);
+    assert_non_null(strstr(err_text(), "open"));
+
+    assert_int_equal(fchmodat(fd, "M", 0640, 0), 0);
+    assert_int_equal(mark_read(fd, "M", "TESTMAG1", got, sizeof(got), &len), MARK_E_ACCESS);
+    assert_non_null(strstr(err_text(), "mode 0640"));
+    assert_int_equal(fchmodat(fd, "M", 0600, 0), 0);
+    if (geteuid() == 0) { /* only root can give a file away */
+        assert_int_equal(fchownat(fd, "M", 4711, (gid_t)-1, 0), 0);
+        assert_int_equal(mark_read(fd, "M", "TESTMAG1", got, sizeof(got), &len), MARK_E_ACCESS);
+        assert_non_null(strstr(err_text(), "belongs to user 4711"));
+        assert_int_equal(fchownat(fd, "M", 0, (gid_t)-1, 0), 0);
+    }
+
+    /* Where a new one cannot be put, the old one stays. */
+    assert_int_equal(mkdirat(fd, "M.tmp", 0700), 0);
+    assert_true(mark_write(fd, "M", "TESTMAG1", "new", 3) < 0);
+    assert_non_null(strstr(err_text(), "M.tmp"));
+    assert_int_equal(mark_read(fd, "M", "TESTMAG1", got, sizeof(got), &len), 0);
+    assert_memory_equal(got, "old", 3);
+    assert_int_equal(mkdirat(fd, "D", 0700), 0);
+    assert_int_equal(mark_write(fd, "D", "TESTMAG1", "new", 3), -EISDIR);
+    assert_non_null(strstr(err_text(), "rename to"));
+    assert_true(mark_remove(fd, "D") < 0);
+
+    (void)unlinkat(fd, "D.tmp", 0);
+    (void)unlinkat(fd, "D", AT_REMOVEDIR);
+    (void)unlinkat(fd, "M.tmp", AT_REMOVEDIR);
+    (void)unlinkat(fd, "M", 0);
+    (void)unlinkat(fd, "LINK", 0);
+    (void)unlinkat(fd, "FIFO", 0);
+    (void)close(fd);
+    assert_int_equal(rmdir(folder), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -213,6 +331,8 @@ int main(void)
         cmocka_unit_test(base__log_one_event_is_one_line),
         cmocka_unit_test(base__log_limit_counts_what_it_drops),
         cmocka_unit_test(base__prng_repeats_and_stays_below),
+        cmocka_unit_test(base__a_failed_assertion_says_where_and_what_node),
+        cmocka_unit_test(base__a_mark_is_a_file_of_ones_own),
     };
 
     return cmocka_run_group_tests_name("base", tests, NULL, NULL);

@@ -19,7 +19,7 @@
 
 #include "base/err.h"
 #include "base/exit_codes.h"
-#include "engine/engine.h"
+#include "engine/engine_int.h"
 #include "store/store_int.h"
 #include "unit/fake-disk.h"
 
@@ -37,6 +37,7 @@ struct host {
 
     /* The host's answers. */
     int says_recovered; /* ops.recovered returns it */
+    bool logs;          /* what happens becomes log lines, as in a daemon */
     unsigned n_ends;
     struct engine_end end;
 
@@ -222,7 +223,8 @@ static int open_it(struct host *h)
                                    .now_us = host_now,
                                    .send = host_send,
                                    .end = host_end,
-                                   .trace = host_trace,
+                                   .trace = h->logs ? NULL : host_trace,
+                                   .invalid_action = "close_link",
                                    .recovered = host_recovered,
                                    .out = host_out,
                                    .hold = host_owes,
@@ -707,6 +709,176 @@ static void engine__damage_and_failures_have_their_codes(void **state)
     expect_end(-EIO, EXIT_IO_ERROR);
 }
 
+/* What an I/O error keeps from being read is not lost: a restart may help. */
+static void engine__a_log_that_cannot_be_opened_is_refused(void **state)
+{
+    struct host h;
+
+    (void)state;
+    host_init(&h);
+    make_log_naming(&h, "n1");
+    fake_disk_fail_call(h.disk, 1, -EIO);
+    err_reset();
+    expect_refusal(&h, ENGINE_E_LOG, "log_refused", EXIT_IO_ERROR);
+    assert_true(err_text()[0] != '\0');
+    assert_int_equal(open_it(&h), 0);
+    host_done(&h);
+}
+
+static void engine__it_describes_itself(void **state)
+{
+    char text[256] = "nothing yet";
+    char expected[256];
+    struct host h;
+
+    (void)state;
+    engine_describe(NULL, text, sizeof(text));
+    assert_string_equal(text, "nothing yet");
+    start(&h);
+    assert_true(says(ask(&h, "{\"type\":\"write\",\"key\":1,\"value\":1}"), "write_ok"));
+    (void)snprintf(expected, sizeof(expected), "node n1 term %llu role leader commit 3 applied 3",
+                   (unsigned long long)raft_get_term(engine_raft(h.engine)));
+    engine_describe(h.engine, text, sizeof(text));
+    assert_string_equal(text, expected);
+    host_done(&h);
+}
+
+/* ---- what it tells its operator ---- */
+
+struct capture {
+    int saved;
+    FILE *file;
+};
+
+static struct capture capture_begin(void)
+{
+    struct capture c = {.saved = dup(STDERR_FILENO), .file = tmpfile()};
+
+    assert_non_null(c.file);
+    (void)dup2(fileno(c.file), STDERR_FILENO);
+    return c;
+}
+
+static void capture_end(struct capture *c, char *ret, size_t size)
+{
+    size_t n;
+
+    (void)dup2(c->saved, STDERR_FILENO);
+    (void)close(c->saved);
+    rewind(c->file);
+    n = fread(ret, 1, size - 1, c->file);
+    ret[n] = '\0';
+    (void)fclose(c->file);
+}
+
+static void expect_says(const char *text, const char *part)
+{
+    if (!says(text, part))
+        fail_msg("'%s' is not in:\n%s", part, text);
+}
+
+/* The names and fields are those of ridd(8): others look for them. */
+static void engine__events_have_their_lines(void **state)
+{
+    static const struct {
+        struct raft_trace t;
+        const char *line;
+    } cases[] = {
+        {{.event = RAFT_TRACE_VOTE_GRANTED, .text = "vote"},
+         "event=vote_granted peer=none kind='vote'"},
+        {{.event = RAFT_TRACE_VOTE_REFUSED, .text = "its log"},
+         "event=vote_refused peer=none why='its log'"},
+        {{.event = RAFT_TRACE_TRUNCATED, .index = 8}, "event=log_truncated from_index=8"},
+        {{.event = RAFT_TRACE_TRANSFER, .peer = 99, .text = "begun"},
+         "event=leader_transfer to=? state=begun"},
+        {{.event = RAFT_TRACE_PROBE, .index = 4}, "event=follower_probed peer=none next_index=4"},
+        {{.event = RAFT_TRACE_COMPACTED, .index = 5},
+         "event=follower_too_far_behind peer=none next_index=5 action=wait"},
+        {{.event = RAFT_TRACE_INVALID, .text = "odd"},
+         "event=message_refused peer=none why='odd' suppressed=0 action=close_link"},
+    };
+    char text[8192];
+    struct capture c;
+    struct host h;
+
+    (void)state;
+    host_init(&h);
+    h.logs = true;
+    make_log_naming(&h, "n1");
+    log_set_level(LOG_DEBUG);
+    c = capture_begin();
+    assert_int_equal(open_it(&h), 0);
+    lead(&h);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        engine_trace(h.engine, &cases[i].t);
+    capture_end(&c, text, sizeof(text));
+    log_set_level(LOG_INFO);
+    expect_says(text, "event=state_opened found=new applied_index=0\n");
+    expect_says(text, "event=log_opened last_index=1 commit_index=");
+    expect_says(text, "event=role_changed");
+    expect_says(text, "event=leader_changed leader=n1\n");
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        expect_says(text, cases[i].line);
+    host_done(&h);
+}
+
+/* What does not fit the limit of the log lines is counted in the next one that does. */
+static void engine__odd_messages_do_not_fill_the_log(void **state)
+{
+    const struct raft_trace odd = {.event = RAFT_TRACE_INVALID, .text = "odd"};
+    char expected[64];
+    char text[65536];
+    unsigned n = 0;
+    struct capture c;
+    struct host h;
+
+    (void)state;
+    host_init(&h);
+    h.logs = true;
+    make_log_naming(&h, "n1");
+    c = capture_begin();
+    assert_int_equal(open_it(&h), 0);
+    for (int i = 0; i < 1000; i++)
+        engine_trace(h.engine, &odd);
+    h.now_us += INVALID_LOG_WINDOW_US;
+    engine_trace(h.engine, &odd);
+    capture_end(&c, text, sizeof(text));
+    for (const char *p = text; (p = strstr(p, "event=message_refused")) != NULL; p++)
+        n++;
+    assert_int_equal(n, INVALID_LOG_BURST + 1);
+    (void)snprintf(expected, sizeof(expected), "suppressed=%u ",
+                   1000 - (unsigned)INVALID_LOG_BURST);
+    expect_says(text, expected);
+    host_done(&h);
+}
+
+static void expect_last_words(int error, const char *error_text, int exit_code)
+{
+    char expected[256];
+    char text[2048];
+    struct capture c = capture_begin();
+
+    err_reset();
+    (void)err_say(error, "the detail");
+    assert_int_equal(engine_log_end(error, "cannot do it"), exit_code);
+    capture_end(&c, text, sizeof(text));
+    (void)snprintf(expected, sizeof(expected),
+                   "event=fatal what='cannot do it' error=\"%s\" detail=\"the detail\"",
+                   error_text);
+    expect_says(text, expected);
+    (void)snprintf(expected, sizeof(expected), " action=exit_%d\n", exit_code);
+    expect_says(text, expected);
+}
+
+static void engine__the_last_line_says_why(void **state)
+{
+    (void)state;
+    expect_last_words(-EIO, "Input/output error", EXIT_IO_ERROR);
+    expect_last_words(KV_E_DAMAGED, "damaged", EXIT_DAMAGED);
+    expect_last_words(KV_E_COMMAND_NEWER, "the log holds a command of a later version",
+                      EXIT_CONF_ERROR);
+}
+
 static void no_answer(struct replica_request *q, const struct command_result *result)
 {
     (void)q;
@@ -842,6 +1014,11 @@ int main(void)
         cmocka_unit_test(engine__a_failed_sync_ends_the_node),
         cmocka_unit_test(engine__damage_and_failures_have_their_codes),
         cmocka_unit_test(engine__a_command_of_a_later_version_ends_the_node),
+        cmocka_unit_test(engine__a_log_that_cannot_be_opened_is_refused),
+        cmocka_unit_test(engine__it_describes_itself),
+        cmocka_unit_test(engine__events_have_their_lines),
+        cmocka_unit_test(engine__odd_messages_do_not_fill_the_log),
+        cmocka_unit_test(engine__the_last_line_says_why),
         cmocka_unit_test(engine__writes_stop_while_there_is_room_left),
         cmocka_unit_test(engine__writes_begin_again_lower_down),
         cmocka_unit_test(engine__what_is_on_its_way_counts),

@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "base/limits.h"
 #include "net/client_port.h"
+#include "net/net_int.h"
 
 #define BUSY_LINE "busy\n"
 
@@ -1288,6 +1289,31 @@ static void net_client__addresses(void **state)
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, case_setup, case_teardown)
 
+/* A log line names an address as a configuration would. */
+static void net_client__addresses_read_as_they_are_written(void **state)
+{
+    static const char *const same[] = {"127.0.0.1:7400", "[::1]:65535", "[2001:db8::7]:1"};
+    struct net_addr addrs[NET_ADDRS_MAX];
+    struct sockaddr_storage other = {.ss_family = AF_UNIX};
+    char text[128];
+    unsigned n = 0;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(same) / sizeof(same[0]); i++) {
+        assert_int_equal(net_addr_resolve(same[i], false, addrs, &n), 0);
+        assert_int_equal(n, 1);
+        net_addr_format(&addrs[0].sa, text, sizeof(text));
+        assert_string_equal(text, same[i]);
+    }
+    assert_int_equal(net_addr_resolve("[::ffff:10.1.2.3]:80", false, addrs, &n), 0);
+    net_addr_format(&addrs[0].sa, text, sizeof(text));
+    assert_string_equal(text, "10.1.2.3:80");
+    net_addr_format(&other, text, sizeof(text));
+    assert_string_equal(text, "unknown");
+    assert_int_equal(net_addr_resolve("no port", false, addrs, &n), -EINVAL);
+    assert_non_null(strstr(err_text(), "is not host:port"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1323,6 +1349,7 @@ int main(void)
         CASE(net_client__new_conf_is_for_new_connections),
         CASE(net_client__nodelay_and_cloexec),
         CASE(net_client__addresses),
+        CASE(net_client__addresses_read_as_they_are_written),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,7 +4,7 @@
 
 #include <jansson.h>
 
-#include "service/service.h"
+#include "service/service_int.h"
 
 #define CONNS_MAX 8
 
@@ -1407,6 +1407,53 @@ static void service__compare_runs_one_at_a_time_and_stops_with_its_client(void *
     host_done(&h);
 }
 
+/* Each failure that a replica can report has a sentence and the fields of its row, and says when the
+ * fate of a write is not known. */
+static void service__every_failure_has_its_words(void **state)
+{
+    const struct {
+        struct replica_failure f;
+        int code;
+        const char *text;
+        const char *const *extra;
+    } cases[] = {
+        {{.error = WIRE_ERROR_BUSY, .limit = 77}, 11, "too much is under way",
+         EXTRA("limit", "retry_after_ms")},
+        {{.error = WIRE_ERROR_TOO_LARGE}, 12, "larger than a log entry", EXTRA("limit")},
+        {{.error = WIRE_ERROR_TIMEOUT, .after_append = true, .stage = "commit"}, 0,
+         "waiting for commit; whether the write happened is not known",
+         EXTRA("timeout_ms", "stage")},
+        {{.error = WIRE_ERROR_NETWORK, .reached = 1, .needed = 2}, 11, "1 of the 2 nodes needed",
+         EXTRA("reached", "needed")},
+        {{.error = WIRE_ERROR_CANCELLED}, 14, "shutting down", EXTRA("by")},
+        {{.error = WIRE_ERROR_INTERNAL}, 14, "internal", NULL},
+    };
+    const struct wire_origin origin = {.has_msg_id = true, .msg_id = 9};
+    struct host h;
+    struct conn *c;
+
+    (void)state;
+    host_init(&h, 1);
+    c = conn_open(&h, 0);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        json_t *root;
+
+        service_write_failure(h.services[0], &c->out, &origin, &cases[i].f, 1234);
+        root = expect_error(c, 9, wire_error_name(cases[i].f.error), cases[i].code,
+                            !cases[i].f.after_append, cases[i].extra);
+        if (strstr(str_of(root, "text"), cases[i].text) == NULL)
+            fail_msg("'%s' does not say '%s'", str_of(root, "text"), cases[i].text);
+        if (cases[i].f.error == WIRE_ERROR_BUSY)
+            assert_int_equal(int_of(root, "limit"), 77);
+        if (cases[i].f.error == WIRE_ERROR_TOO_LARGE)
+            assert_int_equal(int_of(root, "limit"), ENTRY_BYTES_MAX);
+        if (cases[i].f.error == WIRE_ERROR_TIMEOUT)
+            assert_int_equal(int_of(root, "timeout_ms"), 1234);
+        json_decref(root);
+    }
+    host_done(&h);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1438,6 +1485,7 @@ int main(void)
         cmocka_unit_test(service__compare_ends_with_the_leadership),
         cmocka_unit_test(service__compare_waits_for_the_end_of_a_transfer),
         cmocka_unit_test(service__compare_runs_one_at_a_time_and_stops_with_its_client),
+        cmocka_unit_test(service__every_failure_has_its_words),
     };
 
     return cmocka_run_group_tests_name("service", tests, NULL, NULL);

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "base/prng.h"
+#include "wire/json_scan_int.h"
 #include "wire/value.h"
 
 #define PARSE_FLAGS (JSON_DECODE_ANY | JSON_REJECT_DUPLICATES)
@@ -490,6 +491,56 @@ static void value__equality_of_the_deepest_nesting(void **state)
     }
 }
 
+static void value__errors_have_texts(void **state)
+{
+    (void)state;
+    assert_string_equal(wire_value_error_text(0), "done");
+    assert_non_null(strstr(wire_value_error_text(WIRE_VALUE_E_TOO_LARGE), "VALUE_BYTES_MAX"));
+    assert_non_null(strstr(wire_value_error_text(WIRE_VALUE_E_KEYS), "JSON_VALUE_KEYS_MAX"));
+    assert_non_null(strstr(wire_value_error_text(WIRE_VALUE_E_DEPTH), "JSON_DEPTH_MAX"));
+    assert_string_equal(wire_value_error_text(99), "unknown outcome");
+}
+
+/* The scan ends where the value does, and takes no more than jansson would: a request that is read
+ * the quick way may not be taken when the slow way refuses it. */
+static void value__scan_takes_what_json_is(void **state)
+{
+    static const struct {
+        const char *text;
+        int len; /* of the value at its start; -1: there is none */
+    } cases[] = {
+        {"0", 1},           {"-0", 2},           {"12,", 2},       {"-1.5e+10]", 8},
+        {"1E-3 ", 4},       {"2e5", 3},          {"-", -1},        {"1.", -1},
+        {"1.e5", -1},       {"1e", -1},          {"1e+", -1},      {"1e-x", -1},
+        {".5", -1},         {"+1", -1},          {"\"\"", 2},      {"\"a\\n\"x", 5},
+        {"\"\\u00eF\"", 8}, {"\"\\u00g0\"", -1}, {"\"\\u12", -1},  {"\"\\u123", -1},
+        {"\"\\", -1},       {"\"\\x\"", -1},     {"\"open", -1},   {"\"a\nb\"", -1},
+        {"\"\xff\"", -1},   {"true", 4},         {"tru", -1},      {"false,", 5},
+        {"nul", -1},        {"[]", 2},           {"[1,2]", 5},     {"[1,]", -1},
+        {"[1", -1},         {"{\"a\":[]}}", 8},  {"{\"a\"}", -1},  {"{\"a\":1;", -1},
+        {"{1:2}", -1},      {"[[[]]]", 6},       {"[[[[]]]]", -1}, {"", -1},
+        {"?", -1},
+    };
+
+    static const char whole[] = "\"\\u1234\"";
+
+    (void)state;
+    for (size_t len = 0; len < sizeof(whole) - 1; len++) /* what stands behind the end is not it */
+        assert_null(json_scan_value(whole, whole + len, 3));
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const size_t len = strlen(cases[i].text);
+        char *bytes = malloc(len > 0 ? len : 1); /* exact, for the sanitizers */
+        const char *end;
+
+        assert_non_null(bytes);
+        memcpy(bytes, cases[i].text, len);
+        end = json_scan_value(bytes, bytes + len, 3);
+        if ((end == NULL) != (cases[i].len < 0) || (end != NULL && end - bytes != cases[i].len))
+            fail_msg("'%s' ends at %td", cases[i].text, end != NULL ? end - bytes : (ptrdiff_t)-1);
+        free(bytes);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -502,6 +553,8 @@ int main(void)
         cmocka_unit_test(value__equality_agrees_with_jansson),
         cmocka_unit_test(value__equality_of_the_widest_object),
         cmocka_unit_test(value__equality_of_the_deepest_nesting),
+        cmocka_unit_test(value__errors_have_texts),
+        cmocka_unit_test(value__scan_takes_what_json_is),
     };
 
     return cmocka_run_group_tests_name("wire-value", tests, NULL, NULL);
