@@ -746,6 +746,35 @@ static void client__connect_hands_out_a_socket(void **state)
     fake_stop(s);
 }
 
+/* A name that cannot be one is never asked of a server of names (its label is too long). It says so,
+ * and does not keep the next endpoint from being asked. */
+static void client__a_name_without_an_address_is_told(void **state)
+{
+    static const struct fake_step steps[] = {{NULL, FAKE_REPLY, READ_OK, 0}};
+    struct fake_server *s = fake_start(STEPS(steps));
+    char name[80];
+    char list[256];
+    struct ridd_reply *r;
+    struct ridd *c;
+
+    (void)state;
+    memset(name, 'n', 70);
+    (void)snprintf(name + 70, sizeof(name) - 70, ":7400");
+    c = open_with(name, 300, 0);
+    r = ridd_get(c, ridd_key("x"), RIDD_VIA_READ_INDEX);
+    assert_int_equal(r->status, RIDD_UNREACHABLE);
+    assert_int_equal(r->definite, 1);
+    assert_non_null(strstr(r->text, "cannot find the address of nnnn"));
+    ridd_reply_free(r);
+    ridd_close(c);
+    (void)snprintf(list, sizeof(list), "%s,%s", name, fake_address(s));
+    c = open_with(list, 5000, 0);
+    expect_read(c, RIDD_OK);
+    assert_int_equal(fake_count(s, NULL), 1);
+    ridd_close(c);
+    fake_stop(s);
+}
+
 /* ---- arguments ---- */
 
 static void expect_invalid(struct ridd_reply *r)
@@ -976,6 +1005,7 @@ int main(void)
         cmocka_unit_test(client__a_request_once_is_not_repeated),
         cmocka_unit_test(client__connect_hands_out_a_socket),
         cmocka_unit_test(client__wrong_arguments_are_told_and_not_sent),
+        cmocka_unit_test(client__a_name_without_an_address_is_told),
         cmocka_unit_test(client__endpoints_are_checked),
         cmocka_unit_test(client__strings_become_json),
         cmocka_unit_test(client__texts_of_servers_are_cleaned),

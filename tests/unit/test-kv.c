@@ -188,6 +188,17 @@ static void kv__a_command_of_a_later_version_is_refused(void **state)
     assert_int_equal(n_keys(f), 1);
 }
 
+/* Each stands in a log line alone: no two may read alike. */
+static void kv__outcomes_have_texts(void **state)
+{
+    (void)state;
+    for (int a = 1; a <= KV_E_COMMAND_NEWER; a++) {
+        assert_string_not_equal(kv_error_text(a), kv_error_text(99));
+        for (int b = 1; b < a; b++)
+            assert_string_not_equal(kv_error_text(a), kv_error_text(b));
+    }
+}
+
 static void kv__kinds_of_keys_are_apart(void **state)
 {
     struct fixture *f = *state;
@@ -771,6 +782,7 @@ int main(void)
         TEST(kv__other_entries_only_move_last_applied),
         TEST(kv__an_odd_command_is_applied_as_nothing),
         TEST(kv__a_command_of_a_later_version_is_refused),
+        TEST(kv__outcomes_have_texts),
         TEST(kv__kinds_of_keys_are_apart),
         TEST(kv__apply_get_sees_the_transaction),
         TEST(kv__random_commands_match_a_model),
