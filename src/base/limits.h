@@ -348,8 +348,6 @@ static_assert(STATE_ROOM_PERCENT < STATE_FULL_PERCENT, "a gap against flapping")
 /* compare_read_methods is not bound by timeout_ms; a lost answer must be forgotten some day all the
  * same. */
 #define MAELSTROM_COMPARE_US 600000000u
-/* A forwarded request that was refused as `busy` is sent again after this. */
-#define MAELSTROM_BUSY_MS 20u
 /* After end of file: how long the reader may take for what was written. */
 #define MAELSTROM_LAST_WRITE_US 10000000u
 /* A run lasts minutes: one map (its file grows with what is in it) and small segments; what does

@@ -34,7 +34,7 @@ enum ridd_status ridd_check_endpoints(const char *endpoints, char *text, size_t 
     char why[RIDD_TEXT_SIZE] = "no endpoint given: write host:port,host:port";
     unsigned n;
 
-    if (endpoints != NULL && endpoint_parse_list(endpoints, list, &n, why, sizeof(why)) == 0)
+    if (endpoints != NULL && endpoint_parse_list(endpoints, list, &n, why, sizeof(why)))
         return RIDD_OK;
     if (size > 0)
         (void)snprintf(text, size, "%s", why);
@@ -62,7 +62,7 @@ enum ridd_status ridd_open(const char *endpoints, const struct ridd_options *opt
     if (options == NULL)
         options = &defaults;
     if (endpoints == NULL || options->timeout_ms > TIMEOUT_MS_MAX ||
-        endpoint_parse_list(endpoints, c->endpoints, &c->n_endpoints, why, sizeof(why)) != 0)
+        !endpoint_parse_list(endpoints, c->endpoints, &c->n_endpoints, why, sizeof(why)))
         return RIDD_INVALID;
     c->timeout_ms = options->timeout_ms > 0 ? options->timeout_ms : TIMEOUT_MS_DEFAULT;
     c->connect_timeout_ms =
@@ -361,8 +361,8 @@ static bool aim_at_hint(struct ridd *c, const struct attempt *a)
 
     if (a->hint.leader_addr[0] == '\0' || strcmp(a->hint.leader_addr, a->reply->endpoint) == 0)
         return false;
-    if (endpoint_parse(a->hint.leader_addr, strlen(a->hint.leader_addr), &leader, why,
-                       sizeof(why)) != 0)
+    if (!endpoint_parse(a->hint.leader_addr, strlen(a->hint.leader_addr), &leader, why,
+                        sizeof(why)))
         return false;
     place = place_of(c, leader.text);
     if (place >= 0) {

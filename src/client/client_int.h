@@ -27,10 +27,10 @@ struct endpoint {
     char host[RIDD_ENDPOINT_SIZE]; /* without brackets */
     char port[8];
 };
-/* 0, or 1 with a sentence in why. */
-int endpoint_parse(const char *s, size_t len, struct endpoint *ret, char *why, size_t why_size);
-int endpoint_parse_list(const char *s, struct endpoint ret[RIDD_ENDPOINTS_MAX], unsigned *ret_n,
-                        char *why, size_t why_size);
+/* False: with a sentence in why. */
+bool endpoint_parse(const char *s, size_t len, struct endpoint *ret, char *why, size_t why_size);
+bool endpoint_parse_list(const char *s, struct endpoint ret[RIDD_ENDPOINTS_MAX], unsigned *ret_n,
+                         char *why, size_t why_size);
 
 /* ---- conn.c ---- */
 

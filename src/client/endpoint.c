@@ -43,7 +43,7 @@ static bool host_ok(const char *s, size_t len, bool in_brackets)
     return true;
 }
 
-int endpoint_parse(const char *s, size_t len, struct endpoint *ret, char *why, size_t why_size)
+bool endpoint_parse(const char *s, size_t len, struct endpoint *ret, char *why, size_t why_size)
 {
     const char *colon = memrchr(s, ':', len);
     const char *host = s;
@@ -55,18 +55,18 @@ int endpoint_parse(const char *s, size_t len, struct endpoint *ret, char *why, s
     if (len >= sizeof(ret->text)) {
         (void)snprintf(why, why_size, "endpoint '%.*s...' is longer than %zu bytes", shown, s,
                        sizeof(ret->text) - 1);
-        return 1;
+        return false;
     }
     if (colon == NULL) {
         (void)snprintf(why, why_size, "endpoint '%.*s' has no port: write host:port", shown, s);
-        return 1;
+        return false;
     }
     host_len = (size_t)(colon - s);
     port_len = len - host_len - 1;
     if (in_brackets) {
         if (host_len < 2 || s[host_len - 1] != ']') {
             (void)snprintf(why, why_size, "endpoint '%.*s' is not [address]:port", shown, s);
-            return 1;
+            return false;
         }
         host++;
         host_len -= 2;
@@ -74,25 +74,25 @@ int endpoint_parse(const char *s, size_t len, struct endpoint *ret, char *why, s
         (void)snprintf(why, why_size,
                        "endpoint '%.*s' has more than one colon: write [address]:port for IPv6",
                        shown, s);
-        return 1;
+        return false;
     }
     if (!host_ok(host, host_len, in_brackets)) {
         (void)snprintf(why, why_size, "endpoint '%.*s' has no usable host", shown, s);
-        return 1;
+        return false;
     }
     if (!port_ok(colon + 1, port_len)) {
         (void)snprintf(why, why_size, "endpoint '%.*s' has no port from 1 to 65535", shown, s);
-        return 1;
+        return false;
     }
     memset(ret, 0, sizeof(*ret));
     memcpy(ret->text, s, len);
     memcpy(ret->host, host, host_len);
     memcpy(ret->port, colon + 1, port_len);
-    return 0;
+    return true;
 }
 
-int endpoint_parse_list(const char *s, struct endpoint ret[RIDD_ENDPOINTS_MAX], unsigned *ret_n,
-                        char *why, size_t why_size)
+bool endpoint_parse_list(const char *s, struct endpoint ret[RIDD_ENDPOINTS_MAX], unsigned *ret_n,
+                         char *why, size_t why_size)
 {
     unsigned n = 0;
 
@@ -107,8 +107,8 @@ int endpoint_parse_list(const char *s, struct endpoint ret[RIDD_ENDPOINTS_MAX], 
             break;
         while (s[len] != '\0' && !is_separator(s[len]))
             len++;
-        if (endpoint_parse(s, len, &e, why, why_size) != 0)
-            return 1;
+        if (!endpoint_parse(s, len, &e, why, why_size))
+            return false;
         s += len;
         for (unsigned i = 0; i < n; i++)
             seen = seen || strcmp(ret[i].text, e.text) == 0;
@@ -116,14 +116,14 @@ int endpoint_parse_list(const char *s, struct endpoint ret[RIDD_ENDPOINTS_MAX], 
             continue;
         if (n == RIDD_ENDPOINTS_MAX) {
             (void)snprintf(why, why_size, "more than %d endpoints", RIDD_ENDPOINTS_MAX);
-            return 1;
+            return false;
         }
         ret[n++] = e;
     }
     if (n == 0) {
         (void)snprintf(why, why_size, "no endpoint given: write host:port,host:port");
-        return 1;
+        return false;
     }
     *ret_n = n;
-    return 0;
+    return true;
 }

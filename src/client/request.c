@@ -321,7 +321,7 @@ static struct ridd_reply *request(struct ridd *client, const char *endpoint, con
         return r;
     call = call_for(client, kind, expect);
     if (at && (endpoint == NULL ||
-               endpoint_parse(endpoint, strlen(endpoint), &only, why, sizeof(why)) != 0)) {
+               !endpoint_parse(endpoint, strlen(endpoint), &only, why, sizeof(why)))) {
         reply_fail(r, RIDD_INVALID, true, "%s", endpoint == NULL ? "no endpoint given" : why);
         return r;
     }

@@ -8,6 +8,9 @@
 
 #include "base/banned.h"
 
+/* What a handler of inih returns; at 0 inih would stop. */
+#define INIH_GO_ON 1
+
 bool conf_has_hash_comment(const char *value)
 {
     for (const char *p = value; *p != '\0'; p++)
@@ -126,30 +129,28 @@ static bool take_key(struct reading *rd, const struct conf_key *k, const char *v
     return take_number(rd, k, value);
 }
 
-int conf_take_pair(void *user, const char *inih_section, const char *name, const char *value)
+static void take_pair(struct reading *rd, const char *name, const char *value)
 {
-    struct reading *rd = user;
     char esc[LOG_ESC_BUF];
     const struct conf_key *k = NULL;
     size_t at = 0;
 
-    (void)inih_section;
     if (rd->section == CONF_SECTION_NONE) {
         conf_problem_add(rd, rd->line, "key %s stands before the first section header",
                          log_esc(esc, sizeof(esc), name, strlen(name)));
-        return 1;
+        return;
     }
     if (rd->section != CONF_PEERS) {
         k = conf_find_key(rd->section, name);
         if (k == NULL) {
             unknown_key(rd, name);
-            return 1;
+            return;
         }
         at = (size_t)(k - conf_keys);
         if (rd->key_lines[at] != 0) {
             conf_problem_add(rd, rd->line, "key '%s' stands twice, first on line %u", name,
                              rd->key_lines[at]);
-            return 1;
+            return;
         }
         rd->key_lines[at] = rd->line;
     }
@@ -160,8 +161,14 @@ int conf_take_pair(void *user, const char *inih_section, const char *name, const
     else if (*value == '\0')
         conf_problem_add(rd, rd->line, "key '%s' has no value", name);
     else if (take_key(rd, k, value))
-        return 1;
+        return;
     if (k != NULL)
         rd->key_bad[at] = true;
-    return 1;
+}
+
+int conf_take_pair(void *user, const char *inih_section, const char *name, const char *value)
+{
+    (void)inih_section; /* known from its header, which the guard saw */
+    take_pair(user, name, value);
+    return INIH_GO_ON;
 }

@@ -62,7 +62,7 @@ bool conf_has_hash_comment(const char *value);
 /* NULL: there is none of that name. */
 const struct conf_key *conf_find_key(enum conf_section section, const char *name);
 /* What inih understood of the line that conf_read_line() gave it last. Problems are kept in the
- * reading, so it always goes on: 1. */
+ * reading, so inih is always told to go on. */
 int conf_take_pair(void *user, const char *inih_section, const char *name, const char *value);
 /* A line of [peers]. */
 void conf_take_peer(struct reading *rd, const char *name, const char *value);

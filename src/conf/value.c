@@ -113,8 +113,8 @@ static bool is_host(const char *host)
     return true;
 }
 
-int conf_split_address(const char *addr, char *ret_host, size_t host_size, char *ret_port,
-                       size_t port_size)
+bool conf_split_address(const char *addr, char *ret_host, size_t host_size, char *ret_port,
+                        size_t port_size)
 {
     const char *host = addr;
     const char *colon;
@@ -128,31 +128,31 @@ int conf_split_address(const char *addr, char *ret_host, size_t host_size, char 
         const char *close = strchr(addr, ']');
 
         if (close == NULL || close[1] != ':')
-            return 1;
+            return false;
         host = addr + 1;
         host_len = (size_t)(close - host);
         colon = close + 1;
     } else {
         colon = strchr(addr, ':');
         if (colon == NULL)
-            return 1;
+            return false;
         host_len = (size_t)(colon - addr);
     }
     if (host_len >= sizeof(copy) || host_len >= host_size)
-        return 1;
+        return false;
     memcpy(copy, host, host_len);
     copy[host_len] = '\0';
     if (*addr == '[' ? !is_ipv6(copy, &v6) : !is_host(copy))
-        return 1;
+        return false;
 
     port_len = strlen(colon + 1);
     if (colon[1] == '0' || port_len > 5 || port_len >= port_size)
-        return 1;
+        return false;
     if (conf_parse_number(colon + 1, false, &port) != 0 || port > 65535)
-        return 1;
+        return false;
     memcpy(ret_host, copy, host_len + 1);
     memcpy(ret_port, colon + 1, port_len + 1);
-    return 0;
+    return true;
 }
 
 const char *conf_normal_address(const char *addr, char *ret)
@@ -163,7 +163,7 @@ const char *conf_normal_address(const char *addr, char *ret)
     struct in6_addr v6 = {0};
     struct in_addr v4;
 
-    if (conf_split_address(addr, host, sizeof(host), port, sizeof(port)) != 0)
+    if (!conf_split_address(addr, host, sizeof(host), port, sizeof(port)))
         return "is not an address: host:port or [ipv6]:port, port 1 to 65535";
     if (*addr == '[') {
         (void)is_ipv6(host, &v6);

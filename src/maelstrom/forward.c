@@ -10,14 +10,11 @@
  * answered by then has an unknown fate and is never sent again. The requests of one client keep
  * their order: while a write of it is out, what it sent later waits. */
 #include <errno.h>
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/assert.h"
 #include "base/err.h"
 #include "maelstrom/maelstrom_int.h"
-#include "raft/quorum.h"
 #include "wire/value.h"
 
 #include "base/banned.h"
@@ -81,12 +78,6 @@ static bool changes_something(enum wire_request_type type)
 static bool is_plain_read(enum wire_request_type type)
 {
     return !changes_something(type) && type != WIRE_REQ_COMPARE;
-}
-
-static bool can_serve(const struct maelstrom *m)
-{
-    return raft_can_serve(engine_raft(m->engine)) &&
-           !replica_transferring(engine_replica(m->engine));
 }
 
 /* ---- queues ---- */
@@ -156,55 +147,17 @@ static void back_to_waiting(struct maelstrom *m, struct forward *f, uint64_t not
 
 /* ---- failures of our own ---- */
 
-/* raft_quorum_has: that server was heard within one election timeout. */
-static bool is_heard(const void *ctx, unsigned slot)
-{
-    const struct maelstrom *m = ctx;
-    raft_node_id id = raft_get_configuration(engine_raft(m->engine))->servers[slot].id;
-
-    if (id == m->self->id)
-        return true;
-    for (unsigned i = 0; i < m->n_members; i++)
-        if (m->members[i].id == id)
-            return m->members[i].heard_us != 0 &&
-                   m->now_us - m->members[i].heard_us <= m->conf->election_timeout_us;
-    return false;
-}
-
-static void begin_failure(struct maelstrom *m, struct wire_reply *w, const struct forward *f,
-                          enum wire_error error, const char *text)
-{
-    wire_reply_begin_error(w, &m->out, &f->origin, true,
-                           service_next_msg_id(engine_service(m->engine)), error,
-                           f->stage == SENT && changes_something(f->type), text);
-}
-
-/* As the replica decides it: `network` when no quorum was heard within an election timeout. */
+/* The replica says whether this is a timeout or the network, and the service has the words for it:
+ * a client is told the same whoever kept its request. */
 static void fail_timeout(struct maelstrom *m, struct forward *f)
 {
-    const char *stage = f->stage == SENT ? "forward" : "leader";
-    const char *fate =
-        f->stage == SENT && changes_something(f->type) ? "; whether it happened is not known" : "";
-    const struct raft_configuration *c = raft_get_configuration(engine_raft(m->engine));
-    unsigned reached = raft_quorum_count(c, is_heard, m);
-    unsigned needed = raft_quorum_size(c);
-    struct wire_reply w;
-    char text[160];
+    struct replica_failure failure;
 
-    if (reached < needed) {
-        (void)snprintf(text, sizeof(text), "no quorum: %u of the %u nodes needed were heard%s",
-                       reached, needed, fate);
-        begin_failure(m, &w, f, WIRE_ERROR_NETWORK, text);
-        wire_reply_u64(&w, "reached", reached);
-        wire_reply_u64(&w, "needed", needed);
-    } else {
-        (void)snprintf(text, sizeof(text), "no answer within %" PRIu32 " ms, waiting for %s%s",
-                       f->timeout_ms, stage, fate);
-        begin_failure(m, &w, f, WIRE_ERROR_TIMEOUT, text);
-        wire_reply_u64(&w, "timeout_ms", f->timeout_ms);
-        wire_reply_str(&w, "stage", stage);
-    }
-    (void)wire_reply_end(&w);
+    replica_deadline_failure(engine_replica(m->engine), f->stage == SENT ? "forward" : "leader",
+                             m->now_us, &failure);
+    failure.after_append = f->stage == SENT && changes_something(f->type);
+    service_write_failure(engine_service(m->engine), &m->out, &f->origin, &failure, "it",
+                          f->timeout_ms);
     forward_free(m, f);
 }
 
@@ -215,7 +168,10 @@ static void fail_leader_gone(struct maelstrom *m, struct forward *f)
     const struct member *leader = maelstrom_member_of(m, raft_get_leader(raft));
     struct wire_reply w;
 
-    begin_failure(m, &w, f, WIRE_ERROR_TERM_CHANGED, "the leader that was at work changed");
+    wire_reply_begin_error(&w, &m->out, &f->origin, true,
+                           service_next_msg_id(engine_service(m->engine)), WIRE_ERROR_TERM_CHANGED,
+                           f->stage == SENT && changes_something(f->type),
+                           "the leader that was at work changed");
     wire_reply_u64(&w, "old_term", f->term);
     wire_reply_u64(&w, "term", raft_get_term(raft));
     wire_reply_str(&w, "leader_id", leader != NULL ? leader->name : NULL);
@@ -225,14 +181,10 @@ static void fail_leader_gone(struct maelstrom *m, struct forward *f)
 
 static void refuse_busy(struct maelstrom *m, const struct wire_request *q, uint64_t limit)
 {
-    struct wire_reply w;
+    struct replica_failure failure = {.error = WIRE_ERROR_BUSY, .limit = limit};
 
-    wire_reply_begin_error(&w, &m->out, &q->origin, true,
-                           service_next_msg_id(engine_service(m->engine)), WIRE_ERROR_BUSY, false,
-                           "too much is under way on this node; try again");
-    wire_reply_u64(&w, "limit", limit);
-    wire_reply_u64(&w, "retry_after_ms", MAELSTROM_BUSY_MS);
-    (void)wire_reply_end(&w);
+    service_write_failure(engine_service(m->engine), &m->out, &q->origin, &failure, "it",
+                          q->timeout_ms);
 }
 
 /* ---- on their way ---- */
@@ -328,7 +280,7 @@ static void send(struct maelstrom *m, struct forward *f, const struct member *le
 static void pump(struct maelstrom *m)
 {
     const struct raft *raft = engine_raft(m->engine);
-    bool serve = can_serve(m);
+    bool serve = replica_can_serve(engine_replica(m->engine));
     const struct member *leader =
         raft_get_role(raft) != RAFT_LEADER ? maelstrom_member_of(m, raft_get_leader(raft)) : NULL;
 
@@ -359,7 +311,7 @@ void forward_request(struct maelstrom *m, struct client *c, const struct wire_re
 {
     struct forward *f;
 
-    if (c->n_forwards == 0 && can_serve(m)) {
+    if (c->n_forwards == 0 && replica_can_serve(engine_replica(m->engine))) {
         service_handle(c->conn, q);
         return;
     }
@@ -498,11 +450,9 @@ void forward_reply(struct maelstrom *m, const struct member *from, const json_t 
 {
     const json_t *in_reply_to = json_object_get(body, "in_reply_to");
     uint64_t msg_id = (uint64_t)json_integer_value(in_reply_to); /* 0 if it is no integer */
-    struct member *member = maelstrom_member_of(m, from->id);
     struct forward *f = NULL;
 
-    rid_assert(member != NULL);
-    member->heard_us = m->now_us;
+    replica_hear(engine_replica(m->engine), from->id, m->now_us);
     list_for_each(it, &m->by_id[msg_id % FORWARD_BUCKETS])
     {
         f = list_entry(it, struct forward, by_id);

@@ -80,11 +80,9 @@ static uint64_t now_us(void *ctx)
 /* There are no links: a node that was heard lately is there. */
 static bool peer_connected(void *ctx, raft_node_id id)
 {
-    struct maelstrom *m = ctx;
-    const struct member *peer = maelstrom_member_of(m, id);
+    const struct maelstrom *m = ctx;
 
-    return peer != NULL && peer->heard_us != 0 &&
-           m->now_us - peer->heard_us <= m->conf->election_timeout_us;
+    return replica_hears(engine_replica(m->engine), id, m->now_us);
 }
 
 static void service_status(void *ctx, struct wire_reply *w)

@@ -60,8 +60,6 @@ static void raft_message(struct maelstrom *m, struct member *from, const struct 
         drop(m, "out of memory", "", line, len);
     else if (replica_step(engine_replica(m->engine), &msg, m->now_us) != 0)
         drop(m, "no correct node sends this message", from->name, line, len);
-    else
-        from->heard_us = m->now_us;
 }
 
 /* Forwarded by `from`, which took this node for the leader. It is not forwarded again: if this node
@@ -77,7 +75,7 @@ static void forwarded_request(struct maelstrom *m, struct member *from,
     /* A write that the network delivers twice must not be done twice. */
     if (!q->origin.has_msg_id || !forward_first_time(from, q->origin.msg_id))
         return;
-    from->heard_us = m->now_us;
+    replica_hear(engine_replica(m->engine), from->id, m->now_us);
     c = clients_get(m, q->origin.src);
     if (c != NULL && (raft_get_role(raft) == RAFT_LEADER || !forward_wanted(q))) {
         service_handle(c->conn, q);

@@ -38,7 +38,6 @@ struct member {
     raft_node_id id;
     const char *name; /* borrowed from the membership */
     char json[2 * NODE_NAME_BYTES_MAX + 3];
-    uint64_t heard_us;     /* 0: never */
     uint64_t seen_highest; /* of its forwarded requests */
     /* owned; bit i % MAELSTROM_SEEN_MAX: number i was seen, of the last MAELSTROM_SEEN_MAX up to
      * seen_highest */

@@ -237,7 +237,7 @@ static void on_link_frame(struct peer_conn *c, const struct wire_frame *frame)
         return;
     }
     err_reset();
-    if (n->ops.on_frame(n->ops.ctx, c->peer->id, frame) != 0) {
+    if (n->ops.on_frame(n->ops.ctx, c->peer->id, frame) != PEER_FRAME_TAKEN) {
         (void)snprintf(text, sizeof(text), "frame refused: %s", err_text());
         peer_net_lost(c, PEER_EVENT_FAILED, text);
     }

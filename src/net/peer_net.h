@@ -41,6 +41,12 @@ enum peer_event {
     PEER_EVENT_DROPPED,
 };
 
+/* What becomes of a frame of an established link. */
+enum peer_frame {
+    PEER_FRAME_TAKEN = 0,
+    PEER_FRAME_REFUSED = 1, /* the link is closed; err_text() says why */
+};
+
 struct peer_net_ops {
     void *ctx;
     /* Is this the node we know? Called for every handshake, dialled or accepted; must have recorded
@@ -50,8 +56,7 @@ struct peer_net_ops {
     /* Our own side of a handshake or of the answer to a probe: fill last_index and
      * known_incarnation of `to`. */
     void (*fill_hello)(void *ctx, raft_node_id to, struct wire_hello *h);
-    /* A whole, CRC-checked frame of an established link. Non-zero: close the link (text in
-     * err_text()). */
+    /* A whole, CRC-checked frame of an established link: enum peer_frame. */
     int (*on_frame)(void *ctx, raft_node_id from, const struct wire_frame *frame);
     void (*on_event)(void *ctx, enum peer_event event, raft_node_id peer, const char *address,
                      const char *text);

@@ -1,12 +1,10 @@
 /* The tables of functions that join the modules: who calls whom, and nothing decided. */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/err.h"
-#include "base/exit_codes.h"
 #include "base/log.h"
 #include "node/node_int.h"
 
@@ -198,31 +196,6 @@ void node_client_conf(const struct conf *conf, struct client_port_conf *ret)
 
 /* ---- peers ---- */
 
-static enum wire_refusal on_hello(void *ctx, const struct wire_hello *h)
-{
-    struct node *n = ctx;
-    const struct raft_server *server =
-        raft_configuration_get(raft_get_configuration(engine_raft(n->engine)), h->from);
-    int rc;
-
-    if (server == NULL)
-        return WIRE_REFUSED_FROM;
-    if (h->channel == WIRE_CHANNEL_PROBE)
-        return WIRE_REFUSED_NOT; /* a question before --init: nothing is recorded */
-    if (h->known_incarnation != 0 && h->known_incarnation != n->incarnation)
-        return WIRE_REFUSED_OURSELVES;
-    rc = identity_peer_check_and_record(n->dir, h->from, server->name, h->incarnation);
-    if (rc < 0)
-        /* Whether it is on the disk is not known: another peer could come under that name. */
-        _exit(engine_log_end(rc, "cannot record the incarnation of a peer"));
-    if (rc == IDENTITY_PEER_RECORDED)
-        log_event(LOG_INFO, "peer_recorded", "peer=%s incarnation=%016llx", server->name,
-                  (unsigned long long)h->incarnation);
-    if (rc == IDENTITY_PEER_FULL)
-        return WIRE_REFUSED_BUSY;
-    return rc == IDENTITY_PEER_REFUSED ? WIRE_REFUSED_INCARNATION : WIRE_REFUSED_NOT;
-}
-
 static void fill_hello(void *ctx, raft_node_id to, struct wire_hello *h)
 {
     struct node *n = ctx;
@@ -242,16 +215,17 @@ static int on_frame(void *ctx, raft_node_id from, const struct wire_frame *frame
     arena_reset(&n->arena);
     rc = wire_msg_decode(frame, from, n->self->id, &n->arena, &m);
     if (rc != 0)
-        return err_say(1, "a frame does not decode: %s", wire_frame_error_text(rc));
+        return err_say(PEER_FRAME_REFUSED, "a frame does not decode: %s",
+                       wire_frame_error_text(rc));
     if (replica_step(engine_replica(n->engine), &m, clock_mono_us()) != 0)
-        return err_say(1, "a message that no correct node sends");
+        return err_say(PEER_FRAME_REFUSED, "a message that no correct node sends");
     return 0;
 }
 
 void node_fill_peer_ops(struct node *n, struct peer_net_ops *ops)
 {
     *ops = (struct peer_net_ops){.ctx = n,
-                                 .on_hello = on_hello,
+                                 .on_hello = node_admit,
                                  .fill_hello = fill_hello,
                                  .on_frame = on_frame,
                                  .on_event = node_peer_event};

@@ -51,6 +51,9 @@ struct node {
     struct log_limit refused_limit;
 };
 
+/* admit.c, as peer_net_ops.on_hello. Ends the process when it cannot be recorded who came. */
+enum wire_refusal node_admit(void *ctx, const struct wire_hello *h);
+
 /* events.c: what happened, as log lines. */
 void node_peer_event(void *ctx, enum peer_event event, raft_node_id peer, const char *address,
                      const char *text);

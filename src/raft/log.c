@@ -4,9 +4,8 @@
 
 #include <errno.h>
 
+#include "base/array.h"
 #include "base/assert.h"
-
-#define TERMS_SIZE_MIN 8u
 
 static struct raft_entry *slot(const struct raft_log *l, raft_index index)
 {
@@ -62,16 +61,12 @@ void raft_log_done(struct raft_log *l)
 
 static int grow_terms(struct raft_log *l)
 {
-    size_t size = l->terms_size > 0 ? l->terms_size * 2 : TERMS_SIZE_MIN;
-    struct raft_term_range *terms;
+    struct raft_term_range *terms =
+        array_reserve(l->mem, l->terms, &l->terms_size, l->n_terms, 1, sizeof(*terms));
 
-    if (l->n_terms < l->terms_size)
-        return 0;
-    terms = l->mem.resize(l->mem.ctx, l->terms, size * sizeof(*terms));
     if (terms == NULL)
         return -ENOMEM;
     l->terms = terms;
-    l->terms_size = size;
     return 0;
 }
 

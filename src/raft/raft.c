@@ -17,16 +17,9 @@ uint64_t raft_now(struct raft *r, uint64_t now_us)
 
 void *raft_grow(struct mem mem, void *list, size_t *size, size_t n, size_t width)
 {
-    size_t want = *size > 0 ? *size * 2 : 16;
-
-    rid_assert(n <= *size);
-    rid_assert(width > 0);
-    if (n < *size)
-        return list;
-    list = mem.resize(mem.ctx, list, want * width);
+    list = array_reserve(mem, list, size, n, 1, width);
     /* Out of memory where nobody can be refused: stop, Raft survives that. */
     rid_assert(list != NULL);
-    *size = want;
     return list;
 }
 

@@ -3,6 +3,7 @@
 #ifndef RIDD_RAFT_RAFT_INT_H
 #define RIDD_RAFT_RAFT_INT_H
 
+#include "base/array.h"
 #include "base/assert.h"
 #include "base/prng.h"
 #include "base/ring.h"
@@ -161,7 +162,7 @@ void raft_trace(struct raft *r, enum raft_trace_event event, raft_node_id peer, 
                 const char *text);
 void raft_send(struct raft *r, struct msg_queue *q, struct raft_msg *m); /* fills from; copies */
 void raft_reset_election_timer(struct raft *r);
-/* A growing array: room for one more element of `width` bytes. Stops the process when memory is
+/* array_reserve() for one more where nobody can be refused: stops the process when memory is
  * out. */
 void *raft_grow(struct mem mem, void *list, size_t *size, size_t n, size_t width);
 /* The oldest outstanding batch is older than one election timeout (READ-51). */

@@ -90,9 +90,10 @@ void replica_now(struct replica *r, uint64_t now_us)
         r->now_us = now_us;
 }
 
-static void hear(struct replica *r, raft_node_id from)
+void replica_hear(struct replica *r, raft_node_id from, uint64_t now_us)
 {
     rid_assert(from != r->id);
+    replica_now(r, now_us);
     for (unsigned i = 0; i < r->n_heard; i++) {
         if (r->heard[i].id == from) {
             r->heard[i].heard_us = r->now_us;
@@ -118,7 +119,7 @@ int replica_step(struct replica *r, const struct raft_msg *m, uint64_t now_us)
     if (rc != 0)
         r->stats.n_msgs_invalid++;
     else
-        hear(r, m->from);
+        replica_hear(r, m->from, now_us);
     return rc;
 }
 
@@ -145,6 +146,18 @@ int replica_transfer(struct replica *r, raft_node_id to, uint64_t now_us)
 }
 
 /* ---- looking ---- */
+
+bool replica_hears(const struct replica *r, raft_node_id id, uint64_t now_us)
+{
+    if (now_us < r->now_us)
+        now_us = r->now_us;
+    if (id == r->id)
+        return true;
+    for (unsigned i = 0; i < r->n_heard; i++)
+        if (r->heard[i].id == id)
+            return now_us - r->heard[i].heard_us <= r->election_timeout_us;
+    return false;
+}
 
 bool replica_transferring(const struct replica *r)
 {

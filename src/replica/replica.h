@@ -79,7 +79,7 @@ struct replica_failure {
     unsigned reached; /* NETWORK: nodes heard within one election timeout, this one included */
     unsigned needed;
     uint64_t limit;    /* BUSY */
-    const char *stage; /* TIMEOUT: "leader", "round", "commit", "apply" */
+    const char *stage; /* TIMEOUT: "leader", "round", "commit", "apply", or the host's word */
 };
 
 enum replica_kind {
@@ -154,10 +154,22 @@ void replica_cancel(struct replica *r, struct replica_request *q);
 int replica_step(struct replica *r, const struct raft_msg *m, uint64_t now_us);
 void replica_stored(struct replica *r, uint64_t batch, uint64_t now_us);
 void replica_link(struct replica *r, raft_node_id peer, bool up, uint64_t now_us);
+/* The host heard something valid of this node beside the messages that it hands to
+ * replica_step(). */
+void replica_hear(struct replica *r, raft_node_id from, uint64_t now_us);
 /* 0: it has begun, and replica_transferring() says until when: this node stopped leading, or gave
  * it up. RAFT_E_*: nothing has begun. Nobody is called back. */
 int replica_transfer(struct replica *r, raft_node_id to, uint64_t now_us);
 bool replica_transferring(const struct replica *r);
+/* A write, or a read whose anchor only a leader has, would begin now and not wait. */
+bool replica_can_serve(const struct replica *r);
+/* Something valid came from this node within one election timeout; of itself: always. */
+bool replica_hears(const struct replica *r, raft_node_id id, uint64_t now_us);
+/* What a request says that is not answered at its deadline, for hosts that keep requests of their
+ * own: TIMEOUT, but NETWORK when no quorum was heard within one election timeout. `stage` is what
+ * it waited for; borrowed. */
+void replica_deadline_failure(struct replica *r, const char *stage, uint64_t now_us,
+                              struct replica_failure *ret_failure);
 /* Fails every waiting request with CANCELLED and every new one too (shutdown). Proposed ones may
  * still finish. */
 void replica_quiesce(struct replica *r);

@@ -32,29 +32,31 @@ void replica_unlink(struct replica *r, struct replica_request *q)
 
 /* ---- ends ---- */
 
+/* raft_quorum_has */
 static bool is_heard(const void *ctx, unsigned slot)
 {
     const struct replica *r = ctx;
-    raft_node_id id = raft_get_configuration(r->raft)->servers[slot].id;
 
-    if (id == r->id)
-        return true;
-    for (unsigned i = 0; i < r->n_heard; i++)
-        if (r->heard[i].id == id)
-            return r->now_us - r->heard[i].heard_us <= r->election_timeout_us;
-    return false;
+    return replica_hears(r, raft_get_configuration(r->raft)->servers[slot].id, r->now_us);
 }
 
-static void finish_failed(struct replica *r, struct replica_request *q, struct replica_failure *f)
+/* What a failure says of this node, whatever failed. */
+static void look_around(const struct replica *r, struct replica_failure *f)
 {
     const struct raft_configuration *c = raft_get_configuration(r->raft);
-    bool in_log = q->stage == REPLICA_PROPOSED || q->stage == REPLICA_LOST;
 
     f->term = raft_get_term(r->raft);
     f->leader_id = raft_get_leader(r->raft);
     f->role = raft_get_role(r->raft);
     f->reached = raft_quorum_count(c, is_heard, r);
     f->needed = raft_quorum_size(c);
+}
+
+static void finish_failed(struct replica *r, struct replica_request *q, struct replica_failure *f)
+{
+    bool in_log = q->stage == REPLICA_PROPOSED || q->stage == REPLICA_LOST;
+
+    look_around(r, f);
     /* Definite is only what certainly did not happen and never will (READ-57). A log read that
      * fails changed nothing: like every read it is definite. */
     f->after_append = in_log && q->kind == REPLICA_WRITE;
@@ -127,20 +129,31 @@ static const char *stage_name(enum replica_stage stage)
     return names[stage];
 }
 
+/* Whoever asks may be ahead of the last turn: what was heard then is not heard for ever. */
+void replica_deadline_failure(struct replica *r, const char *stage, uint64_t now_us,
+                              struct replica_failure *ret_failure)
+{
+    replica_now(r, now_us);
+    *ret_failure = (struct replica_failure){.stage = stage};
+    look_around(r, ret_failure);
+    ret_failure->error =
+        ret_failure->reached >= ret_failure->needed ? WIRE_ERROR_TIMEOUT : WIRE_ERROR_NETWORK;
+}
+
 /* At its deadline a request ends with an error and never with a value (READ-53). */
 void replica_expire(struct replica *r)
 {
-    const struct raft_configuration *c = raft_get_configuration(r->raft);
     struct list due = LIST_INIT(due);
 
     timers_expired(&r->timers, r->now_us, deadline_of, &due);
     while (!list_empty(&due)) {
         struct replica_request *q = list_entry(due.next, struct replica_request, timer);
-        bool heard = raft_quorum_reached(c, is_heard, r);
+        struct replica_failure f;
 
         rid_assert(q->stage != REPLICA_IDLE);
         rid_assert(q->deadline_us <= r->now_us);
-        replica_fail(r, q, heard ? WIRE_ERROR_TIMEOUT : WIRE_ERROR_NETWORK, stage_name(q->stage));
+        replica_deadline_failure(r, stage_name(q->stage), r->now_us, &f);
+        finish_failed(r, q, &f);
     }
 }
 
@@ -167,7 +180,7 @@ static void start_at_once(struct replica *r, struct replica_request *q)
 
 /* Asked of the core each time: a remembered "I lead" goes on being true on the wrong side of a
  * partition (READ-4). */
-static bool can_start(const struct replica *r)
+bool replica_can_serve(const struct replica *r)
 {
     return raft_can_serve(r->raft) && !r->transferring;
 }
@@ -185,7 +198,7 @@ static void submit_to_leader(struct replica *r, struct replica_request *q)
 
     rid_assert(q->stage == REPLICA_IDLE);
     /* Behind those that wait, so that requests begin in the order in which they came. */
-    if (n == 0 && can_start(r)) {
+    if (n == 0 && replica_can_serve(r)) {
         start_at_once(r, q);
         return;
     }
@@ -230,7 +243,7 @@ void replica_drain_waiting(struct replica *r)
     while (replica_n(r, REPLICA_WAITING) > 0) {
         struct replica_request *q = replica_first(r, REPLICA_WAITING);
 
-        if (can_start(r))
+        if (replica_can_serve(r))
             start(r, q);
         else if (other_leads(r))
             replica_fail(r, q, WIRE_ERROR_NOT_LEADER, NULL);

@@ -75,7 +75,8 @@ void service_request_failed(struct replica_request *rr, const struct replica_fai
     struct buf *out = service_out(req->conn);
 
     if (out != NULL)
-        service_write_failure(req->conn->service, out, &req->origin, f, req->timeout_ms);
+        service_write_failure(req->conn->service, out, &req->origin, f, "the write",
+                              req->timeout_ms);
     service_request_free(req);
 }
 

@@ -43,7 +43,8 @@ static void maybe_end(struct compare *c)
         struct buf *out = service_out(c->req->conn);
 
         if (out != NULL && c->failure.error != WIRE_ERROR_NONE)
-            service_write_failure(s, out, &c->req->origin, &c->failure, c->req->timeout_ms);
+            service_write_failure(s, out, &c->req->origin, &c->failure, "the write",
+                                  c->req->timeout_ms);
         else if (out != NULL)
             compare_reply(c, out);
         service_request_free(c->req);

@@ -85,11 +85,13 @@ static void not_leader_text(struct service *s, raft_node_id leader_id, char *tex
         (void)snprintf(text, size, "not the leader; try %s at %s", name, addr);
 }
 
-static void failure_text(struct service *s, const struct replica_failure *f, uint32_t timeout_ms,
-                         char *text, size_t size)
+static void failure_text(struct service *s, const struct replica_failure *f, const char *what,
+                         uint32_t timeout_ms, char *text, size_t size)
 {
-    const char *fate = f->after_append ? "; whether the write happened is not known" : "";
+    char fate[64] = "";
 
+    if (f->after_append)
+        (void)snprintf(fate, sizeof(fate), "; whether %s happened is not known", what);
     switch ((int)f->error) { /* int: the rest is for default */
     case WIRE_ERROR_NOT_LEADER:
         not_leader_text(s, f->leader_id, text, size);
@@ -166,12 +168,12 @@ static void failure_fields(struct service *s, struct wire_reply *w, const struct
 }
 
 void service_write_failure(struct service *s, struct buf *out, const struct wire_origin *origin,
-                           const struct replica_failure *f, uint32_t timeout_ms)
+                           const struct replica_failure *f, const char *what, uint32_t timeout_ms)
 {
     struct wire_reply w;
     char text[512];
 
-    failure_text(s, f, timeout_ms, text, sizeof(text));
+    failure_text(s, f, what, timeout_ms, text, sizeof(text));
     service_begin_error(s, &w, out, origin, f->error, f->after_append, text);
     failure_fields(s, &w, f, timeout_ms);
     service_end(s, &w, origin);

@@ -81,6 +81,10 @@ void service_refuse_connection(struct service *s, struct buf *out, uint64_t limi
 /* An error reply by name: for forwarding hosts. */
 void service_fail(struct service_conn *c, const struct wire_origin *origin, enum wire_error error,
                   const char *text);
+/* Writes the error that a failure of the replica means; `what` may have happened or not: "the
+ * write", as the text calls it. Also for hosts that keep requests of their own. */
+void service_write_failure(struct service *s, struct buf *out, const struct wire_origin *origin,
+                           const struct replica_failure *f, const char *what, uint32_t timeout_ms);
 struct wire_decoder *service_decoder(struct service *s);
 uint64_t service_next_msg_id(struct service *s);
 

@@ -63,9 +63,6 @@ void service_begin_error(struct service *s, struct wire_reply *w, struct buf *ou
                          const char *text);
 /* Ends the reply; what is too large, or lacks memory, becomes an error instead. */
 void service_end(struct service *s, struct wire_reply *w, const struct wire_origin *origin);
-/* Writes the error that a failure of the replica means. */
-void service_write_failure(struct service *s, struct buf *out, const struct wire_origin *origin,
-                           const struct replica_failure *f, uint32_t timeout_ms);
 void service_refuse_busy(struct service_conn *c, const struct wire_origin *origin, const char *text,
                          uint64_t limit);
 /* `malformed`: the field is well-formed JSON with a value that means nothing here. */

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/err.h"
 #include "store/recover_int.h"
 
@@ -113,7 +114,7 @@ static int note_segment(struct recovery *rv, const char *name)
                        "the log's folder, or "
                        "give it back its name; " RECOVERY_WAY_OUT,
                        name);
-    files = realloc(rv->files, (rv->n_files + 1) * sizeof(*files));
+    files = array_reserve(mem_libc, rv->files, &rv->files_size, rv->n_files, 1, sizeof(*files));
     if (files == NULL)
         return err_origin(-ENOMEM);
     rv->files = files;
@@ -131,7 +132,8 @@ static int note_leftover(struct recovery *rv, const char *name)
 
     if (strlen(name) >= STORE_NAME_BYTES)
         return 0; /* not one of ours */
-    leftovers = realloc(rv->leftovers, (rv->n_leftovers + 1) * sizeof(*leftovers));
+    leftovers = array_reserve(mem_libc, rv->leftovers, &rv->leftovers_size, rv->n_leftovers, 1,
+                              sizeof(*leftovers));
     if (leftovers == NULL)
         return err_origin(-ENOMEM);
     rv->leftovers = leftovers;

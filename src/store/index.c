@@ -4,6 +4,7 @@
  * one point to the next the file holds living entries only. */
 #include <errno.h>
 
+#include "base/array.h"
 #include "base/assert.h"
 #include "store/store_int.h"
 
@@ -20,18 +21,14 @@ bool index_pace_take(struct index_pace *p, uint64_t offset)
 
 int log_index_reserve(struct log_index *ix, size_t n)
 {
-    size_t size = ix->size > 0 ? ix->size : 64;
     struct index_point *points;
 
-    if (ix->n + n <= ix->size)
+    if (n == 0)
         return 0;
-    while (size < ix->n + n)
-        size *= 2;
-    points = realloc(ix->points, size * sizeof(*points));
+    points = array_reserve(mem_libc, ix->points, &ix->size, ix->n, n, sizeof(*points));
     if (points == NULL)
         return -ENOMEM;
     ix->points = points;
-    ix->size = size;
     return 0;
 }
 

@@ -35,8 +35,10 @@ struct recovery {
     bool live; /* DISK-10: make durable what will be trusted. Otherwise nothing is touched */
     struct wal_file *files; /* owned; ascending by sequence */
     size_t n_files;
+    size_t files_size;
     char (*leftovers)[STORE_NAME_BYTES]; /* owned; .prep and .tmp, to be removed */
     size_t n_leftovers;
+    size_t leftovers_size;
     uint64_t torn_copies[STORE_TORN_COPIES_MAX + 1]; /* the lowest numbers of torn-N, ascending */
     size_t n_torn_copies;
     struct log_state log;

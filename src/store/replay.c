@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "base/array.h"
 #include "base/assert.h"
 #include "base/bytes.h"
 #include "base/err.h"
@@ -14,15 +15,12 @@
 
 static int push_config(struct log_state *log, raft_index index, const struct raft_configuration *c)
 {
-    if (log->n_configs == log->configs_size) {
-        size_t size = log->configs_size > 0 ? log->configs_size * 2 : 4;
-        struct raft_config_at *configs = realloc(log->configs, size * sizeof(*configs));
+    struct raft_config_at *configs = array_reserve(mem_libc, log->configs, &log->configs_size,
+                                                   log->n_configs, 1, sizeof(*configs));
 
-        if (configs == NULL)
-            return err_origin(-ENOMEM);
-        log->configs = configs;
-        log->configs_size = size;
-    }
+    if (configs == NULL)
+        return err_origin(-ENOMEM);
+    log->configs = configs;
     log->configs[log->n_configs].index = index;
     log->configs[log->n_configs++].configuration = *c;
     return 0;

@@ -222,7 +222,7 @@ struct store {
     raft_index submitted_last_index;
     struct store_segment *segments; /* owned; by slot; grows only */
     uint32_t n_segments;
-    uint32_t segments_size;
+    size_t segments_size;
     struct log_index index;    /* durable entries only */
     struct raft_entry_id base; /* never changes */
     raft_index last_index;     /* durable */

@@ -1,23 +1,21 @@
 /* Terms by index, as ranges: a log has few terms and many entries. */
 #include <errno.h>
 
+#include "base/array.h"
 #include "store/store_int.h"
 
 #include "base/banned.h"
 
 int term_list_push(struct term_list *t, raft_term term, raft_index index)
 {
+    struct raft_term_range *ranges;
+
     if (t->n > 0 && t->ranges[t->n - 1].term == term)
         return 0;
-    if (t->n == t->size) {
-        size_t size = t->size > 0 ? t->size * 2 : 16;
-        struct raft_term_range *ranges = realloc(t->ranges, size * sizeof(*ranges));
-
-        if (ranges == NULL)
-            return -ENOMEM;
-        t->ranges = ranges;
-        t->size = size;
-    }
+    ranges = array_reserve(mem_libc, t->ranges, &t->size, t->n, 1, sizeof(*ranges));
+    if (ranges == NULL)
+        return -ENOMEM;
+    t->ranges = ranges;
     t->ranges[t->n++] = (struct raft_term_range){.term = term, .first = index};
     return 0;
 }

@@ -19,6 +19,7 @@
 #include <fcntl.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/assert.h"
 #include "base/bytes.h"
 #include "base/cleanup.h"
@@ -199,15 +200,12 @@ static int write_batch(struct store *s)
 
 int store_add_segment(struct store *s, uint64_t seq, uint64_t salt)
 {
-    if (s->n_segments == s->segments_size) {
-        uint32_t size = s->segments_size > 0 ? s->segments_size * 2 : 16;
-        struct store_segment *segments = realloc(s->segments, size * sizeof(*segments));
+    struct store_segment *segments = array_reserve(mem_libc, s->segments, &s->segments_size,
+                                                   s->n_segments, 1, sizeof(*segments));
 
-        if (segments == NULL)
-            return err_origin(-ENOMEM);
-        s->segments = segments;
-        s->segments_size = size;
-    }
+    if (segments == NULL)
+        return err_origin(-ENOMEM);
+    s->segments = segments;
     s->segments[s->n_segments++] = (struct store_segment){.seq = seq, .salt = salt};
     return 0;
 }
@@ -436,15 +434,11 @@ static struct cursor plan(struct cursor from, uint64_t *ret_bytes)
 
 static int push_op(struct writer *w, struct index_op op)
 {
-    if (w->n_ops == w->ops_size) {
-        size_t size = w->ops_size > 0 ? w->ops_size * 2 : 64;
-        struct index_op *ops = realloc(w->ops, size * sizeof(*ops));
+    struct index_op *ops = array_reserve(mem_libc, w->ops, &w->ops_size, w->n_ops, 1, sizeof(*ops));
 
-        if (ops == NULL)
-            return err_origin(-ENOMEM);
-        w->ops = ops;
-        w->ops_size = size;
-    }
+    if (ops == NULL)
+        return err_origin(-ENOMEM);
+    w->ops = ops;
     w->ops[w->n_ops++] = op;
     return 0;
 }

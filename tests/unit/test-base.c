@@ -17,6 +17,7 @@
 #include <cmocka.h>
 
 #include "base/arena.h"
+#include "base/array.h"
 #include "base/assert.h"
 #include "base/buf.h"
 #include "base/bytes.h"
@@ -84,6 +85,46 @@ static void base__buf_grows_and_consumes(void **state)
     assert_int_equal(b.len, 0);
     assert_null(buf_reserve(&b, SIZE_MAX - 10));
     assert_int_equal(buf_add(&b, "x", too_much), -ENOMEM);
+}
+
+/* An allocator that fails on order. */
+static void *fickle_resize(void *ctx, void *ptr, size_t size)
+{
+    return *(const bool *)ctx ? NULL : mem_libc.resize(NULL, ptr, size);
+}
+
+static void base__arrays_grow_and_are_kept_when_they_cannot(void **state)
+{
+    bool fails = false;
+    struct mem mem = {fickle_resize, &fails};
+    uint32_t *array = NULL;
+    size_t size = 0;
+    size_t n = 0;
+
+    (void)state;
+    while (n < 1000) {
+        array = array_reserve(mem, array, &size, n, 1, sizeof(*array));
+        assert_non_null(array);
+        assert_true(size > n);
+        array[n] = (uint32_t)n;
+        n++;
+    }
+    assert_true(size < 2 * n + 16);
+    fails = true;
+    assert_ptr_equal(array_reserve(mem, array, &size, n, size - n, sizeof(*array)), array);
+    n = size;
+    assert_null(array_reserve(mem, array, &size, n, 1, sizeof(*array)));
+    fails = false;
+    /* More than there are addresses, by the sum and by the product. */
+    assert_null(array_reserve(mem, array, &size, n, SIZE_MAX, sizeof(*array)));
+    assert_null(array_reserve(mem, array, &size, n, SIZE_MAX / 8, 4096));
+    assert_int_equal(size, n);
+    for (size_t i = 0; i < 1000; i++)
+        assert_int_equal(array[i], i);
+    array = array_reserve(mem, array, &size, n, 5000, sizeof(*array));
+    assert_non_null(array);
+    assert_true(size >= n + 5000);
+    free(array);
 }
 
 static void base__arena_blocks_are_apart_and_aligned(void **state)
@@ -325,6 +366,7 @@ int main(void)
         cmocka_unit_test(base__crc32c_both_variants_agree),
         cmocka_unit_test(base__bytes_are_little_endian),
         cmocka_unit_test(base__buf_grows_and_consumes),
+        cmocka_unit_test(base__arrays_grow_and_are_kept_when_they_cannot),
         cmocka_unit_test(base__arena_blocks_are_apart_and_aligned),
         cmocka_unit_test(base__list_remove_twice_is_harmless),
         cmocka_unit_test(base__err_keeps_the_path),

@@ -1034,6 +1034,39 @@ static void replica__without_a_quorum_it_is_the_network(void **state)
     fx_done(&fx);
 }
 
+/* A host that keeps requests of its own asks before the turn: what the replica heard is as old then
+ * as the host's clock says, not as it was in the last turn. */
+static void replica__a_host_asks_whether_it_is_the_network(void **state)
+{
+    struct replica_failure failure;
+    struct replica *r;
+    raft_node_id other;
+    uint64_t late_us;
+    struct fx fx;
+    int l;
+
+    (void)state;
+    fx_init(&fx, 3);
+    l = fx_elect(&fx);
+    r = fx.nodes[l].replica;
+    other = fx.nodes[fx_other(&fx, l)].id;
+    late_us = fx.now_us + FX_ELECTION_US;
+    replica_hear(r, other, fx.now_us);
+    assert_true(replica_hears(r, other, late_us));
+    assert_false(replica_hears(r, other, late_us + 1));
+    assert_true(replica_hears(r, fx.nodes[l].id, late_us + 1));
+    replica_deadline_failure(r, "forward", late_us, &failure);
+    assert_int_equal(failure.error, WIRE_ERROR_TIMEOUT);
+    assert_string_equal(failure.stage, "forward");
+    assert_int_equal(failure.term, raft_get_term(fx_raft(&fx, l)));
+    assert_false(failure.after_append);
+    replica_deadline_failure(r, "forward", late_us + 1, &failure);
+    assert_int_equal(failure.error, WIRE_ERROR_NETWORK);
+    assert_int_equal(failure.reached, 1);
+    assert_int_equal(failure.needed, 2);
+    fx_done(&fx);
+}
+
 /* A read that timed out leaves its place; the late confirmation must not be the next one's. */
 static void replica__a_late_confirmation_finds_nobody(void **state)
 {
@@ -1474,6 +1507,7 @@ int main(void)
         cmocka_unit_test(replica__timeouts_name_the_stage),
         cmocka_unit_test(replica__a_confirmed_read_has_a_deadline_too),
         cmocka_unit_test(replica__without_a_quorum_it_is_the_network),
+        cmocka_unit_test(replica__a_host_asks_whether_it_is_the_network),
         cmocka_unit_test(replica__a_late_confirmation_finds_nobody),
         cmocka_unit_test(replica__cancelled_requests_are_forgotten),
         cmocka_unit_test(replica__shutting_down_refuses_and_finishes),

@@ -1438,7 +1438,7 @@ static void service__every_failure_has_its_words(void **state)
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         json_t *root;
 
-        service_write_failure(h.services[0], &c->out, &origin, &cases[i].f, 1234);
+        service_write_failure(h.services[0], &c->out, &origin, &cases[i].f, "the write", 1234);
         root = expect_error(c, 9, wire_error_name(cases[i].f.error), cases[i].code,
                             !cases[i].f.after_append, cases[i].extra);
         if (strstr(str_of(root, "text"), cases[i].text) == NULL)
