@@ -11,6 +11,8 @@ static uint64_t clock_us(clockid_t id)
     return (uint64_t)ts.tv_sec * 1000000u + (uint64_t)ts.tv_nsec / 1000u;
 }
 
+/* Asked of the kernel each time: after a pause a time that was kept is as old as the pause
+ * (READ-44). */
 uint64_t clock_mono_us(void)
 {
     return clock_us(CLOCK_MONOTONIC);

@@ -289,6 +289,7 @@ static unsigned rank_of(const struct attempt *a)
 
 enum next { NEXT_STOP, NEXT_TRY_HINT, NEXT_TRY_OTHER, NEXT_PAUSE_HERE };
 
+/* Only a read is sent again where the server is not certain that nothing happened (CLIENT-9). */
 static enum next next_for_server_error(const struct call *call, const struct ridd_reply *r)
 {
     bool is_read = call->kind == RIDD_KIND_READ;
@@ -316,6 +317,7 @@ static enum next next_for_server_error(const struct call *call, const struct rid
     }
 }
 
+/* A write that left this host whole and was not answered may have happened (CLIENT-9). */
 static enum next next_for(const struct call *call, const struct attempt *a)
 {
     if (a->from_server)

@@ -26,6 +26,7 @@ int conf_to_configuration(const struct conf *c, struct raft_configuration *ret)
     return 0;
 }
 
+/* Two nodes that were started with different lists are nodes of two clusters (IDENTITY-7). */
 void conf_cluster_id(const struct conf *c, unsigned char ret_id[16])
 {
     char text[(RAFT_SERVERS_MAX + 1) * (NODE_NAME_BYTES_MAX + ADDRESS_BYTES_MAX + 2) + 1];

@@ -9,7 +9,8 @@
  * look costs a read transaction. A write counts from its proposal on, twice its size (pages of LMDB
  * are not full), until two looks later it is surely part of what the state says of itself.
  *
- * SPACE-1, SPACE-2. */
+ * A full disk is a state that ends by itself (SPACE-1), and in it new writes are refused,
+ * definitely, while reads and elections go on (SPACE-2). */
 #include "base/limits.h"
 #include "engine/engine_int.h"
 

@@ -61,7 +61,8 @@ static int damaged(struct kv *kv, struct wire_slice key, const char *what)
                    log_esc(esc, sizeof(esc), key.data, key.len), kv->dir, what);
 }
 
-/* The record of key, checked. ret->mv_data is NULL when there is none. */
+/* The record of key, its checksum compared each time that it is read (STATE-6). ret->mv_data is
+ * NULL when there is none. */
 static int record_get(struct kv *kv, MDB_txn *txn, struct wire_slice key, unsigned format,
                       MDB_val *ret)
 {
@@ -155,6 +156,7 @@ int kv_meta_is_ours(const struct kv *kv, MDB_txn *txn)
     return 0;
 }
 
+/* What was applied last, in the transaction that holds what it changed (STATE-2). */
 static int meta_put(struct kv *kv)
 {
     unsigned char record[META_BYTES] = {0};

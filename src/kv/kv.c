@@ -362,7 +362,8 @@ int kv_open(const struct kv_conf *conf, enum kv_trust *ret_trust, struct kv **re
         rc = open_trusted(kv, conf, &v);
     if (rc == 0 && (v.trust == KV_REBUILD || v.trust == KV_NEW))
         rc = open_fresh(kv, conf);
-    /* TRUST before CLEAN goes, so that a crash between them leaves one of the two. */
+    /* TRUST before CLEAN goes, so that a crash between them leaves one of the two. CLEAN is gone
+     * before the first change: no start may believe what that leaves half done (STATE-5). */
     if (rc == 0)
         rc = trust_record(kv->dir_fd, kv->incarnation, &kv->boot);
     if (rc == 0)

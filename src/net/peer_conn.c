@@ -79,7 +79,8 @@ static void on_connected(struct peer_conn *c)
         peer_net_lost(c, PEER_EVENT_FAILED, "out of memory");
 }
 
-/* What both sides check of the other's hello. */
+/* What both sides check of the other's hello, before anything else of that connection is read
+ * (PEER-1). */
 static enum wire_refusal check_fixed_part(struct peer_conn *c, const struct wire_hello *h)
 {
     const struct peer_net *n = c->net;
@@ -415,6 +416,7 @@ static int conn_new(struct peer_net *n, int fd, struct peer_conn **ret_conn)
     return 0;
 }
 
+/* One that says nothing costs little: it has a deadline and is one of few (PEER-2). */
 int peer_conn_accept(struct peer_net *n, int fd, const struct sockaddr_storage *sa)
 {
     struct peer_conn *c;
@@ -477,6 +479,8 @@ static void no_longer_half_open(struct peer_conn *c)
     c->half_open = false;
 }
 
+/* Callers may stand in a callback that was given c: it is only marked dead here, and freed from an
+ * event of its own (PEER-4). */
 void peer_conn_detach(struct peer_conn *c)
 {
     if (c->state == PEER_CONN_DEAD)

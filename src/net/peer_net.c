@@ -361,6 +361,7 @@ static void on_tick(evutil_socket_t unused, short what, void *ctx)
     peer_net_leave(n);
 }
 
+/* Those that have not shaken hands are few (PEER-2). */
 static void on_accept(void *ctx, int fd, const struct sockaddr_storage *sa, bool last_fd)
 {
     struct peer_net *n = ctx;

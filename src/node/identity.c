@@ -173,6 +173,7 @@ static void hex(const unsigned char *bytes, size_t n, char *ret_text)
         (void)snprintf(ret_text + 2 * i, 3, "%02x", bytes[i]);
 }
 
+/* The directory of another node or cluster is refused (IDENTITY-1). */
 static int compare(const struct identity_dir *dir, const struct identity_conf *conf)
 {
     char have[33];

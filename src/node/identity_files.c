@@ -196,6 +196,8 @@ uint64_t identity_peer_incarnation(const struct identity_dir *dir, raft_node_id 
     return 0;
 }
 
+/* The first incarnation that was met is written down before it is let in, and no other is from then
+ * on (IDENTITY-2). */
 int identity_peer_check_and_record(struct identity_dir *dir, raft_node_id id, const char *name,
                                    uint64_t incarnation)
 {

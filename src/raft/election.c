@@ -249,6 +249,8 @@ void raft_leader_tick(struct raft *r)
         raft_become_follower(r, r->hard_state.current_term, 0, RAFT_LOSS_ROLE, "no quorum heard");
         return;
     }
+    /* Somebody else with a disk that works may lead; where there is nobody else nothing would be
+     * won (READ-51). */
     if (raft_disk_is_stalled(r) && raft_configuration_n_voters(raft_get_configuration(r)) > 1) {
         raft_become_follower(r, r->hard_state.current_term, 0, RAFT_LOSS_ROLE,
                              "the disk is stalled");

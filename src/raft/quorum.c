@@ -6,6 +6,7 @@
 
 static_assert(RAFT_SERVERS_MAX <= 64, "the sort is quadratic");
 
+/* More than half, also of an even number (READ-13). */
 unsigned raft_quorum_size(const struct raft_configuration *c)
 {
     unsigned n = raft_configuration_n_voters(c);
@@ -26,6 +27,7 @@ static void insert(uint64_t *values, unsigned n, uint64_t v)
     values[at] = v;
 }
 
+/* Compared, never subtracted (READ-13). Learners are not asked (READ-22). */
 uint64_t raft_quorum_value(const struct raft_configuration *c, raft_quorum_get *get,
                            const void *ctx)
 {
@@ -42,6 +44,7 @@ uint64_t raft_quorum_value(const struct raft_configuration *c, raft_quorum_get *
     return values[raft_quorum_size(c) - 1];
 }
 
+/* Learners are not asked (READ-22). */
 unsigned raft_quorum_count(const struct raft_configuration *c, raft_quorum_has *has,
                            const void *ctx)
 {

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 
+/* In 64 bits, and never back (CORE-2). */
 uint64_t raft_now(struct raft *r, uint64_t now_us)
 {
     if (now_us > r->now_us)

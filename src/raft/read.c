@@ -13,7 +13,8 @@
  * loss of role or term fails all that is not handed out. */
 #include "raft/raft_int.h"
 
-/* Unless srtt says more: how old a round must be before another is opened beyond the window. */
+/* Unless srtt says more: how old the newest round must be before another is opened beyond the
+ * window. */
 #define ROUND_PATIENCE_US 1000u
 
 int raft_read(struct raft *r, uint64_t ctx, raft_index min_index, uint64_t now_us)
@@ -33,8 +34,9 @@ int raft_read(struct raft *r, uint64_t ctx, raft_index min_index, uint64_t now_u
     return rc;
 }
 
-/* Everything not handed out yet, confirmed or not: where loss and confirmation meet in one turn,
- * loss wins (READ-17). Each leaves once, and nothing of it is left behind (READ-56). */
+/* Any loss of the role or change of the term ends here (READ-16). Everything not handed out yet,
+ * confirmed or not: where loss and confirmation meet in one turn, loss wins (READ-17). Each leaves
+ * once, and nothing of it is left behind (READ-56). */
 void raft_reads_fail(struct raft *r)
 {
     raft_read_queue_fail_all(&r->reads);
@@ -139,7 +141,8 @@ uint64_t raft_round_due_us(const struct raft *r)
     /* Spaced, or both would be answered together and the second be wasted. */
     if (s->n_open < s->max)
         return s->last_us + s->srtt_us / s->max;
-    /* One more when even the oldest has waited for long; last_us is not before it. */
+    /* One more when even the newest has waited for long, and so all that are out: their answers
+     * were lost, or come later than they used to (READ-65). */
     return s->last_us + patience;
 }
 

@@ -190,7 +190,7 @@ int raft_handle_append(struct raft *r, const struct raft_msg *m)
     for (unsigned i = 0; i < m->n_entries; i++)
         if (m->entries[i].id.index > r->log.last_index)
             take_entry(r, &m->entries[i]);
-    /* Only what this very message proved (COMMIT-4). */
+    /* Only what this very message proved is committed (COMMIT-4) and acknowledged (LOG-7). */
     raft_commit_to(r, m->leader_commit < match ? m->leader_commit : match);
     raft_send(r, &r->msgs_after, &resp);
     return 0;

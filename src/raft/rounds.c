@@ -25,6 +25,8 @@ uint64_t raft_rounds_last(const struct rounds *s)
     return s->next - 1;
 }
 
+/* A number of our own (READ-5), never given before while the process lives, whatever became of
+ * terms and roles since (READ-10). */
 uint64_t raft_rounds_open(struct rounds *s, uint64_t now_us)
 {
     uint64_t round = s->next++;

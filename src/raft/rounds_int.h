@@ -31,9 +31,9 @@ struct rounds {
     uint64_t srtt_us; /* from opening to confirmation, smoothed; 0: not measured */
 
     /* Those that carry reads. */
-    unsigned max;      /* outstanding at once, unless the oldest has waited for long */
+    unsigned max;      /* outstanding at once, unless even the newest has waited for long */
     unsigned n_open;   /* opened and not confirmed; at most ROUND_TIMES */
-    uint64_t last_us;  /* when the last one was opened */
+    uint64_t last_us;  /* when the newest was opened */
     uint64_t n_opened; /* since the process started */
     uint64_t n_confirmed;
 };

@@ -1,8 +1,8 @@
 /* The inside of the service. Its files call each other in one direction only, the way the parts of
  * this header are ordered, from the bottom up:
  *
- *   replies ◄─ admission ◄─ read, write, transfer ◄────────────────── lines ◄─ service
- *                     ◄─ compare_measure ◄─ compare ◄─ cluster ◄──────┘ */
+ *   replies ◄─ admission ◄─ read, write ◄────────────────────────────────── lines ◄─ service
+ *                     ◄─ compare_measure ◄─ compare ◄─ transfer, cluster ◄───┘ */
 #ifndef RIDD_SERVICE_SERVICE_INT_H
 #define RIDD_SERVICE_SERVICE_INT_H
 

@@ -95,6 +95,8 @@ const char *segment_header_error_text(int error)
     }
 }
 
+/* Good only in the segment and at the place that it was written for: stale bytes are no record
+ * (DISK-17). */
 static uint32_t record_crc(const unsigned char header[RECORD_HEADER_BYTES], uint64_t salt,
                            uint64_t offset)
 {

@@ -42,6 +42,8 @@ static int scan_tail(const struct segment_image *img, const struct record *end, 
     return 0;
 }
 
+/* Every record is looked at, so that a defect lies in the first batch behind the last good one
+ * (DISK-3). */
 int scan_batch(const struct segment_image *img, uint64_t start, uint64_t batch, uint32_t chain,
                struct scan_batch *ret_batch, struct scan_defect *ret_defect)
 {

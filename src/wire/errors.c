@@ -1,4 +1,4 @@
-/* Everything is looked up in the one table of errors.h. */
+/* Everything is looked up in the one table of errors.h (WIRE-6). */
 #include "wire/errors.h"
 
 #include <stddef.h>

@@ -88,6 +88,7 @@ const char *wire_refusal_text(enum wire_refusal refusal, bool by_us)
     return "a reason of a later version";
 }
 
+/* Both sides work it out from the same two hellos, and come to the same (PEER-5). */
 unsigned wire_version_agreed(const struct wire_hello *a, const struct wire_hello *b)
 {
     unsigned highest =
@@ -201,6 +202,7 @@ static bool type_known(uint8_t type)
            type == WIRE_FRAME_HELLO_REPLY;
 }
 
+/* The length before memory is taken for it, the checksum before anything is believed (WIRE-1). */
 int wire_frame_cut(const void *data, size_t len, struct wire_frame *ret, size_t *ret_need)
 {
     const unsigned char *p = data;
@@ -290,6 +292,8 @@ static bool entries_ok(const struct raft_msg *m)
     return true;
 }
 
+/* Whether numbers can be what they are said to be: nonsense is refused here, so that nobody further
+ * in asserts it (WIRE-2). */
 static bool msg_ok(const struct raft_msg *m)
 {
     if (m->term > RAFT_INDEX_MAX)
@@ -499,6 +503,8 @@ int wire_msg_decode(const struct wire_frame *frame, raft_node_id from, raft_node
     rc = take_payload(&c, arena, &m);
     if (rc != 0)
         return rc < 0 ? err_trace(rc) : rc;
+    /* What is known must be there and be possible (WIRE-1); what stands behind it is of a later
+     * version, and not looked at (WIRE-7). */
     if (!c.ok || !msg_ok(&m))
         return WIRE_FRAME_E_PAYLOAD;
     *ret = m;

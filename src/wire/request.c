@@ -207,6 +207,7 @@ static const char *parse_problem(enum json_error_code code)
     }
 }
 
+/* The depth is bounded before a tree is built (WIRE-3). */
 static int parse(struct wire_decoder *d, const char *line, size_t len)
 {
     json_error_t error = {0};

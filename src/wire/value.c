@@ -158,6 +158,7 @@ static char *write_run(char *p, const char *text, int n)
     return p + n;
 }
 
+/* In the fewest digits that are read back as this very double (WIRE-4). */
 static int real_encode(double v, struct buf *buf)
 {
     struct decimal d = {.digits = "0", .n = 1, .point = 1};

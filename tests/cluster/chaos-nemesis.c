@@ -579,6 +579,7 @@ static void fault_full(struct nemesis *m, int leader)
     }
 }
 
+/* Nobody may care: what needs a time reads the monotonic clock (READ-44). */
 static void fault_clock(struct nemesis *m)
 {
     static const long long jumps_s[] = {3600, -3600, 86400 * 365 * 20, -86400 * 365 * 20, 2, -2};

@@ -61,7 +61,7 @@ enum fault_kind {
     FAULT_SLOW,  /* syncs that take long */
     FAULT_ERROR, /* a sync that fails */
     FAULT_FULL,  /* no space */
-    FAULT_CLOCK, /* the wall clock jumps, and nobody should care (READ-44) */
+    FAULT_CLOCK, /* the wall clock jumps */
     N_FAULTS
 };
 extern const char *const fault_names[N_FAULTS];
