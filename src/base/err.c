@@ -46,6 +46,13 @@ int err_say(int error, const char *format, ...)
     return error;
 }
 
+int err_say_errno(const char *what, const char *name)
+{
+    int error = errno;
+
+    return err_say(-error, "cannot %s '%s': %s", what, name, strerror(error));
+}
+
 const char *err_text(void)
 {
     return text;

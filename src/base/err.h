@@ -33,6 +33,9 @@ static inline int err_fold_at(int rc, const char *file, int line, const char *fu
 /* Remembers a sentence for this thread and returns error, so that
  * `return err_origin(err_say(-EIO, "..."));` reads well. */
 int err_say(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* -errno, born here, with the sentence "cannot WHAT 'NAME': why". */
+#define err_origin_errno(what, name) err_origin(err_say_errno((what), (name)))
+int err_say_errno(const char *what, const char *name);
 /* The sentence last remembered on this thread, or "" when there is none. Valid until the next
  * err_say(). */
 const char *err_text(void);

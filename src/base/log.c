@@ -27,6 +27,11 @@ void log_set_level(enum log_level level)
     level_max = (int)level;
 }
 
+const char *log_level_name(enum log_level level)
+{
+    return level_names[level];
+}
+
 bool log_level_from_name(const char *name, enum log_level *ret_level)
 {
     for (int i = 0; i <= LOG_DEBUG; i++) {

@@ -27,6 +27,7 @@ enum log_level { LOG_ERROR, LOG_WARNING, LOG_INFO, LOG_DEBUG };
 /* error: someone must act; warning: degraded; info: role and membership; debug: the rest. Default:
  * info. */
 void log_set_level(enum log_level level);
+const char *log_level_name(enum log_level level);
 bool log_level_from_name(const char *name, enum log_level *ret_level);
 bool log_wanted(enum log_level level);
 /* Shown as node= term= role=; strings are borrowed and must outlive the logging. Empty node: the

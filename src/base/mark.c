@@ -17,13 +17,6 @@
 
 #include "base/banned.h"
 
-static int say_errno(const char *what, const char *name)
-{
-    int error = errno;
-
-    return err_origin(err_say(-error, "cannot %s '%s': %s", what, name, strerror(error)));
-}
-
 static int write_all(int fd, const unsigned char *data, size_t len)
 {
     while (len > 0) {
@@ -79,18 +72,18 @@ int mark_write(int dir_fd, const char *name, const char magic[MARK_MAGIC_BYTES],
     (void)snprintf(tmp, sizeof(tmp), "%s.tmp", name);
     /* What an earlier crash left; made anew, so that its mode is ours. */
     if (unlinkat(dir_fd, tmp, 0) != 0 && errno != ENOENT)
-        return say_errno("remove", tmp);
+        return err_origin_errno("remove", tmp);
     fd = openat(dir_fd, tmp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
-        return say_errno("create", tmp);
+        return err_origin_errno("create", tmp);
     if (write_all(fd, bytes, total) != 0)
-        return say_errno("write", tmp);
+        return err_origin_errno("write", tmp);
     if (fsync(fd) != 0)
-        return say_errno("sync", tmp);
+        return err_origin_errno("sync", tmp);
     if (renameat(dir_fd, tmp, dir_fd, name) != 0)
-        return say_errno("rename to", name);
+        return err_origin_errno("rename to", name);
     if (fsync(dir_fd) != 0)
-        return say_errno("sync the directory of", name);
+        return err_origin_errno("sync the directory of", name);
     return 0;
 }
 
@@ -109,9 +102,9 @@ static int open_mark(int dir_fd, const char *name, int *ret_fd, size_t *ret_size
     if (fd < 0 && errno == EACCES)
         return err_say(MARK_E_ACCESS, "'%s' may not be read", name);
     if (fd < 0)
-        return say_errno("open", name);
+        return err_origin_errno("open", name);
     if (fstat(fd, &st) != 0)
-        return say_errno("stat", name);
+        return err_origin_errno("stat", name);
     if (!S_ISREG(st.st_mode))
         return err_say(MARK_E_DAMAGED, "'%s' is no regular file", name);
     if (st.st_uid != geteuid())
@@ -179,7 +172,7 @@ int mark_read(int dir_fd, const char *name, const char magic[MARK_MAGIC_BYTES], 
         return err_origin(err_say(-ENOMEM, "cannot read '%s': out of memory", name));
     n = read_all(fd, bytes, total);
     if (n < 0)
-        return say_errno("read", name);
+        return err_origin_errno("read", name);
     if ((size_t)n != total)
         return err_say(MARK_E_DAMAGED, "'%s' is damaged: it became shorter", name);
     rc = check_bytes(name, magic, bytes, total, size);
@@ -194,10 +187,10 @@ int mark_read(int dir_fd, const char *name, const char magic[MARK_MAGIC_BYTES], 
 int mark_remove(int dir_fd, const char *name)
 {
     if (unlinkat(dir_fd, name, 0) != 0 && errno != ENOENT)
-        return say_errno("remove", name);
+        return err_origin_errno("remove", name);
     /* Missing, too: a process that was killed between unlink and fsync leaves a name that a power
      * loss brings back. */
     if (fsync(dir_fd) != 0)
-        return say_errno("sync the directory of", name);
+        return err_origin_errno("sync the directory of", name);
     return 0;
 }

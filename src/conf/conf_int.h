@@ -48,7 +48,6 @@ extern const struct conf_key conf_keys[CONF_N_KEYS];
 void conf_set_defaults(struct conf *c);
 void conf_number_set(struct conf *c, const struct conf_key *k, uint64_t value);
 uint64_t conf_number_get(const struct conf *c, const struct conf_key *k);
-const char *conf_log_level_name(enum log_level level);
 
 #define CONF_SIZE_BUF 24
 /* "64M": the largest suffix that divides it. */

@@ -126,10 +126,3 @@ void conf_set_defaults(struct conf *c)
         if (conf_keys[i].max != 0)
             conf_number_set(c, &conf_keys[i], conf_keys[i].value);
 }
-
-const char *conf_log_level_name(enum log_level level)
-{
-    static const char *const names[] = {"error", "warning", "info", "debug"};
-
-    return names[level];
-}

@@ -114,7 +114,7 @@ static bool take_key(struct reading *rd, const struct conf_key *k, const char *v
             char adv[CONF_ADVICE_BUF];
 
             for (unsigned i = 0; i <= LOG_DEBUG; i++)
-                names[i] = conf_log_level_name((enum log_level)i);
+                names[i] = log_level_name((enum log_level)i);
             conf_problem_add(rd, rd->line, "%s = %s is unknown%s", k->name, esc,
                              conf_advice(adv, value, names, LOG_DEBUG + 1));
             return false;

@@ -21,7 +21,7 @@ static void print_key(const struct conf *c, const struct conf_key *k, FILE *out)
     case CONF_KIND_DIR:
         break;
     case CONF_KIND_LEVEL:
-        text = conf_log_level_name((enum log_level)conf_number_get(c, k));
+        text = log_level_name((enum log_level)conf_number_get(c, k));
         break;
     case CONF_KIND_SIZE:
         text = conf_format_size(size, conf_number_get(c, k));

@@ -42,6 +42,22 @@ int engine_refusal_exit_code(int refusal)
     }
 }
 
+enum engine_refusal engine_refusal_of_log(int rc)
+{
+    switch (rc) {
+    case STORE_E_DAMAGED:
+        return ENGINE_E_LOG_DAMAGED;
+    case STORE_E_FOREIGN:
+        return ENGINE_E_LOG_FOREIGN;
+    case STORE_E_NEWER:
+        return ENGINE_E_LOG_NEWER; /* a restart does not help: another program must be started */
+    case STORE_E_NO_LOG:
+        return ENGINE_E_LOG_LOST;
+    default:
+        return ENGINE_E_LOG;
+    }
+}
+
 int engine_new(const struct engine_ops *ops, const struct service_conf *service,
                struct engine **ret)
 {
@@ -118,24 +134,17 @@ static int open_state(struct engine *e, const struct engine_conf *conf)
 
 static int refuse_log(const struct engine_conf *conf, int rc)
 {
-    switch (rc) {
-    case STORE_E_DAMAGED:
-        return ENGINE_E_LOG_DAMAGED;
-    case STORE_E_FOREIGN:
-        return ENGINE_E_LOG_FOREIGN;
-    case STORE_E_NEWER:
-        return ENGINE_E_LOG_NEWER; /* a restart does not help: another program must be started */
-    case STORE_E_NO_LOG:
-        return err_say(ENGINE_E_LOG_LOST,
+    enum engine_refusal refusal = engine_refusal_of_log(rc);
+
+    if (refusal == ENGINE_E_LOG_LOST)
+        return err_say(refusal,
                        "'%s' holds no log, but this node had one: it may have voted and forgotten; "
                        "see LOST DISK in ridd(8)",
                        conf->log_path);
-    default:
-        if (err_text()[0] == '\0')
-            (void)err_say(rc, "cannot open the log in '%s': %s", conf->log_path,
-                          rc < 0 ? strerror(-rc) : store_error_text(rc));
-        return ENGINE_E_LOG;
-    }
+    if (refusal == ENGINE_E_LOG && err_text()[0] == '\0')
+        (void)err_say(rc, "cannot open the log in '%s': %s", conf->log_path,
+                      rc < 0 ? strerror(-rc) : store_error_text(rc));
+    return refusal;
 }
 
 static int open_log(struct engine *e, const struct engine_conf *conf,

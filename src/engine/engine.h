@@ -51,6 +51,8 @@ enum engine_refusal { ENGINE_REFUSALS(ENGINE_REFUSAL_ENUM) };
 /* "log_lost": the name of the event that a host logs. */
 const char *engine_refusal_text(int refusal);
 int engine_refusal_exit_code(int refusal);
+/* What is refused when the log says this: STORE_E_* or -errno, not 0. */
+enum engine_refusal engine_refusal_of_log(int rc);
 
 /* Why a running node must end. */
 struct engine_end {

@@ -62,13 +62,6 @@ __attribute__((format(printf, 2, 3))) static int rebuild(struct trust_verdict *v
     return 0;
 }
 
-static int say_errno(const char *what, const char *name)
-{
-    int error = errno;
-
-    return err_origin(err_say(-error, "cannot %s '%s': %s", what, name, strerror(error)));
-}
-
 /* Reads a mark of exactly len bytes. *ret_there is false when there is none; MARK_E_* when it
  * cannot be believed. */
 static int read_mark(int dir_fd, const char *name, const char *magic, void *buf, size_t len,
@@ -156,7 +149,7 @@ int trust_examine(int dir_fd, uint64_t incarnation, const struct trust_boot *boo
 
     if (fstatat(dir_fd, TRUST_DATA_NAME, &st, AT_SYMLINK_NOFOLLOW) != 0) {
         if (errno != ENOENT)
-            return say_errno("stat", TRUST_DATA_NAME);
+            return err_origin_errno("stat", TRUST_DATA_NAME);
         if (has_trust || has_clean)
             return rebuild(ret_verdict, "'%s' is missing", TRUST_DATA_NAME);
         ret_verdict->trust = KV_NEW;
@@ -194,11 +187,11 @@ int trust_set_aside(int dir_fd)
     if (rc != 0)
         return err_trace(rc);
     if (renameat(dir_fd, TRUST_DATA_NAME, dir_fd, TRUST_OLD_NAME) != 0 && errno != ENOENT)
-        return say_errno("set aside", TRUST_DATA_NAME);
+        return err_origin_errno("set aside", TRUST_DATA_NAME);
     if (unlinkat(dir_fd, TRUST_LOCK_NAME, 0) != 0 && errno != ENOENT)
-        return say_errno("remove", TRUST_LOCK_NAME);
+        return err_origin_errno("remove", TRUST_LOCK_NAME);
     if (fsync(dir_fd) != 0)
-        return say_errno("sync the directory of", TRUST_DATA_NAME);
+        return err_origin_errno("sync the directory of", TRUST_DATA_NAME);
     return 0;
 }
 
@@ -209,7 +202,7 @@ int trust_record(int dir_fd, uint64_t incarnation, const struct trust_boot *boot
     struct stat st;
 
     if (fstatat(dir_fd, TRUST_DATA_NAME, &st, AT_SYMLINK_NOFOLLOW) != 0)
-        return say_errno("stat", TRUST_DATA_NAME);
+        return err_origin_errno("stat", TRUST_DATA_NAME);
     memcpy(trust, boot->id, strlen(boot->id));
     put_u64(p, incarnation);
     put_u64(p + 8, (uint64_t)st.st_dev);
@@ -224,7 +217,7 @@ int trust_record_clean(int dir_fd, uint64_t incarnation, struct raft_entry_id id
     struct stat st;
 
     if (fstatat(dir_fd, TRUST_DATA_NAME, &st, AT_SYMLINK_NOFOLLOW) != 0)
-        return say_errno("stat", TRUST_DATA_NAME);
+        return err_origin_errno("stat", TRUST_DATA_NAME);
     put_u64(clean, incarnation);
     put_u64(clean + 8, (uint64_t)st.st_size);
     put_u64(clean + 16, id.term);

@@ -7,25 +7,16 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/seed.h"
 #include "maelstrom/maelstrom_int.h"
 #include "wire/value.h"
 
 #include "base/banned.h"
-
-static uint64_t random_u64(void)
-{
-    uint64_t v;
-
-    if (getrandom(&v, sizeof(v), 0) != (ssize_t)sizeof(v))
-        v = ((uint64_t)getpid() << 32) ^ (uint64_t)(uintptr_t)&v;
-    return v;
-}
 
 /* ---- who belongs to the group ---- */
 
@@ -88,13 +79,13 @@ static int fill_members(struct maelstrom *m, const char *self)
 
 static void fill_conf(struct maelstrom *m, struct engine_conf *conf, const struct buf *entry)
 {
-    uint64_t incarnation = random_u64();
+    uint64_t incarnation = seed_fresh();
 
     *conf = (struct engine_conf){
         .node_name = m->self->name,
         .log = {.node_id = m->self->id,
                 .incarnation = incarnation,
-                .salt_seed = random_u64(),
+                .salt_seed = seed_fresh(),
                 .segment_first_bytes = STORE_SEGMENT_FIRST_BYTES,
                 .segment_bytes = MAELSTROM_SEGMENT_BYTES},
         .log_fd = m->wal_fd,
@@ -105,7 +96,7 @@ static void fill_conf(struct maelstrom *m, struct engine_conf *conf, const struc
     conf->raft.id = m->self->id;
     conf->raft.election_timeout_us = m->conf->election_timeout_us;
     conf->raft.heartbeat_us = m->conf->heartbeat_us;
-    conf->raft.seed = random_u64();
+    conf->raft.seed = seed_fresh();
 }
 
 /* 0, -errno, or enum engine_refusal. */

@@ -17,12 +17,12 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/seed.h"
 #include "maelstrom/maelstrom_int.h"
 #include "maelstrom/message.h"
 
@@ -303,13 +303,11 @@ static int make(struct maelstrom *m)
         "error",    "read_ok", "read_index_ok", "read_via_log_ok",    "batch_read_index_ok",
         "write_ok", "cas_ok",  "delete_ok",     "transfer_leader_ok", "compare_read_methods_ok"};
     static const char *types[RAFT_MSG_TYPE_MAX + sizeof(answers) / sizeof(answers[0])];
-    struct service_conf conf = {.cluster_name = "maelstrom", .spaced = true};
+    struct service_conf conf = {.cluster_name = "maelstrom", .spaced = true, .seed = seed_fresh()};
     struct engine_ops ops;
     size_t n = 0;
     int rc;
 
-    if (getrandom(&conf.seed, sizeof(conf.seed), 0) != (ssize_t)sizeof(conf.seed))
-        conf.seed = clock_mono_us();
     glue_fill_engine_ops(m, &ops);
     rc = engine_new(&ops, &conf, &m->engine);
     if (rc != 0)

@@ -160,6 +160,30 @@ int node_init(const struct conf *conf)
     return rc == 0 ? 0 : identity_exit_code(rc);
 }
 
+/* Why the log was not printed, or cannot be believed. */
+static void say_dump(const char *dir, int rc)
+{
+    const char *text = err_text();
+
+    if (text[0] == '\0')
+        text = rc < 0 ? strerror(-rc) : store_error_text(rc);
+    switch (rc) {
+    case STORE_E_DAMAGED:
+        if (!isatty(STDOUT_FILENO)) /* on a terminal the verdict stands right above */
+            fprintf(stderr, "ridd: %s\n", text);
+        break;
+    case STORE_E_NEWER:
+        fprintf(stderr, "ridd: %s\n", text);
+        break;
+    case STORE_E_NO_LOG:
+        fprintf(stderr, "ridd: '%s' holds no log; name a data directory or its wal folder\n", dir);
+        break;
+    default:
+        fprintf(stderr, "ridd: cannot read the log in '%s': %s\n", dir, text);
+        break;
+    }
+}
+
 int node_dump_log(const char *dir)
 {
     struct store_conf store = {.segment_first_bytes = STORE_SEGMENT_FIRST_BYTES,
@@ -183,24 +207,10 @@ int node_dump_log(const char *dir)
     vfs_posix_free(store.vfs);
     if (fflush(stdout) != 0)
         rc = -errno;
-    switch (rc) {
-    case 0:
+    if (rc == 0)
         return 0;
-    case STORE_E_DAMAGED:
-        if (!isatty(STDOUT_FILENO)) /* on a terminal the verdict stands right above */
-            fprintf(stderr, "ridd: %s\n",
-                    err_text()[0] != '\0' ? err_text() : store_error_text(rc));
-        return EXIT_DAMAGED;
-    case STORE_E_NEWER:
-        fprintf(stderr, "ridd: %s\n", err_text());
-        return EXIT_CONF_ERROR;
-    case STORE_E_NO_LOG:
-        fprintf(stderr, "ridd: '%s' holds no log; name a data directory or its wal folder\n", dir);
-        return EXIT_CONF_ERROR;
-    default:
-        fprintf(stderr, "ridd: cannot read the log in '%s': %s\n", dir,
-                err_text()[0] != '\0' ? err_text()
-                                      : (rc < 0 ? strerror(-rc) : store_error_text(rc)));
-        return EXIT_IO_ERROR;
-    }
+    say_dump(dir, rc);
+    /* Who names a folder without a log is mistaken; only a node whose log is gone has lost it. */
+    return rc == STORE_E_NO_LOG ? EXIT_CONF_ERROR
+                                : engine_refusal_exit_code(engine_refusal_of_log(rc));
 }

@@ -14,7 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -27,19 +26,11 @@
 #include "base/err.h"
 #include "base/exit_codes.h"
 #include "base/log.h"
+#include "base/seed.h"
 #include "node/node_int.h"
 #include "node/notify.h"
 
 #include "base/banned.h"
-
-static uint64_t random_u64(void)
-{
-    uint64_t v;
-
-    if (getrandom(&v, sizeof(v), 0) != (ssize_t)sizeof(v))
-        v = clock_mono_us() ^ (uint64_t)getpid() << 32;
-    return v;
-}
 
 /* ---- context for assertions ---- */
 
@@ -91,7 +82,7 @@ static int open_dir(struct node *n)
 static int make_engine(struct node *n)
 {
     struct service_conf conf = {
-        .node_name = n->self->name, .cluster_name = n->conf->cluster_name, .seed = random_u64()};
+        .node_name = n->self->name, .cluster_name = n->conf->cluster_name, .seed = seed_fresh()};
     struct engine_ops ops;
     int rc;
 
@@ -110,7 +101,7 @@ static int open_engine(struct node *n)
     struct engine_conf conf = {.node_name = n->self->name,
                                .log = {.node_id = n->self->id,
                                        .incarnation = n->incarnation,
-                                       .salt_seed = random_u64(),
+                                       .salt_seed = seed_fresh(),
                                        .segment_first_bytes = STORE_SEGMENT_FIRST_BYTES,
                                        .segment_bytes = n->conf->segment_bytes},
                                .log_fd = n->wal_fd,
@@ -127,7 +118,7 @@ static int open_engine(struct node *n)
     conf.raft.election_timeout_us = n->conf->election_us;
     conf.raft.heartbeat_us = n->conf->heartbeat_us;
     conf.raft.rounds_max = n->conf->rounds_max;
-    conf.raft.seed = random_u64();
+    conf.raft.seed = seed_fresh();
     rc = engine_open(n->engine, &conf);
     return rc != 0 ? fail(engine_refusal_text(rc), engine_refusal_exit_code(rc)) : 0;
 }
@@ -287,7 +278,7 @@ static int open_ports(struct node *n)
     struct client_port_conf client_conf;
     struct peer_net_ops peer_ops;
     struct peer_net_conf peer_conf = {
-        .self = n->self->id, .incarnation = n->incarnation, .seed = random_u64()};
+        .self = n->self->id, .incarnation = n->incarnation, .seed = seed_fresh()};
     int rc;
 
     node_fill_peer_ops(n, &peer_ops);

@@ -129,7 +129,7 @@ struct store_stats {
 void store_get_stats(struct store *s, struct store_stats *ret_stats);
 
 /* Prints every record readably, one line each, then a verdict line; goes on behind damage as far as
- * it can. 0: clean or torn tail; STORE_E_DAMAGED; -errno. Opens read-only, repairs nothing. With
+ * it can. 0: clean or torn tail; STORE_E_*; -errno. Opens read-only, repairs nothing. With
  * conf->node_id 0 identity is read from the first segment and not checked. */
 int store_dump(const struct store_conf *conf, FILE *out);
 
