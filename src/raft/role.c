@@ -57,6 +57,8 @@ void raft_become_follower(struct raft *r, raft_term term, raft_node_id leader, e
     r->self_vote = false;
     r->campaign_transfer = false;
     if (was != RAFT_FOLLOWER) {
+        /* Who led and hears no quorum does not name itself to those who ask for the leader
+         * (READ-54). */
         r->leader_id = 0;
         raft_reset_election_timer(r);
     }

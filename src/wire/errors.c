@@ -1,4 +1,4 @@
-/* Everything is looked up in the one table of errors.h (WIRE-6). */
+/* Everything is looked up in the one table of errors.h. */
 #include "wire/errors.h"
 
 #include <stddef.h>
@@ -21,6 +21,7 @@ static const struct error_row rows[] = {[WIRE_ERROR_NONE] = {"none", -1, false, 
 };
 #define N_ROWS (sizeof(rows) / sizeof(rows[0]))
 
+/* Name, code and definiteness have no other place to come from (WIRE-6). */
 static const struct error_row *row_of(enum wire_error error)
 {
     return (size_t)error < N_ROWS ? &rows[error] : &rows[WIRE_ERROR_NONE];

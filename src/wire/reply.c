@@ -222,6 +222,7 @@ void wire_reply_close_array(struct wire_reply *w)
     close_bracket(w, "]");
 }
 
+/* What every reply begins with, in the order of the protocol (WIRE-5). */
 void wire_reply_begin(struct wire_reply *w, struct buf *buf, const struct wire_origin *origin,
                       bool spaced, uint64_t own_msg_id, const char *type)
 {
