@@ -47,6 +47,11 @@
 #define NODE_NAME_BYTES_MAX 63u
 /* "[ipv6]:port" or a host name of 253 bytes with a port. */
 #define ADDRESS_BYTES_MAX 262u
+/* ridd.conf(5), [raft]: what holds when nothing is said. On a local network a heartbeat takes below
+ * a millisecond; ten of them to a timeout leave room for a slow disk or a busy machine (VOTE-8). */
+#define RAFT_HEARTBEAT_US_DEFAULT 50000u
+#define RAFT_ELECTION_US_DEFAULT  500000u
+static_assert(RAFT_HEARTBEAT_US_DEFAULT <= RAFT_ELECTION_US_DEFAULT / 3, "three to a timeout");
 /* AppendEntries of at most 64 KiB unless one entry is larger. */
 #define RAFT_APPEND_BYTES_MAX   (64u << 10)
 #define RAFT_APPEND_ENTRIES_MAX 512u
@@ -68,6 +73,9 @@
 #define RAFT_COMMITTED_BYTES_MAX   (4u << 20)
 /* Read rounds outstanding at once (READ-65): more only cost messages. */
 #define RAFT_ROUNDS_MAX 2u
+/* How old the newest round must be at least before one is opened beyond those, unless twice the
+ * smoothed round trip says more: several round trips of a local network (READ-65). */
+#define RAFT_ROUND_PATIENCE_US 1000u
 /* Readies taken in one turn: a follower far behind applies in slices and the loop goes on in
  * between. */
 #define READIES_PER_TURN 16u
@@ -139,7 +147,9 @@ static_assert(RAFT_APPEND_BYTES_MAX + ENTRY_BYTES_MAX <= FRAME_BYTES_MAX, "so mu
 /* ---- the client port ---- */
 
 /* [limits] request_bytes (CLIENT-1). Longer line: `too_large`, the rest is skipped; the second
- * time: closed. */
+ * time: closed. Below the least, which holds any request without a long value, the configuration
+ * has a problem. */
+#define REQUEST_BYTES_MIN     (1u << 10)
 #define REQUEST_BYTES_DEFAULT (1u << 20)
 #define REQUEST_BYTES_MAX     (4u << 20)
 /* A larger reply becomes `too_large`. */
@@ -180,8 +190,12 @@ static_assert(RAFT_APPEND_BYTES_MAX + ENTRY_BYTES_MAX <= FRAME_BYTES_MAX, "so mu
  * second. */
 #define CLIENT_TICK_US_MIN 5000u
 #define CLIENT_TICK_US_MAX 1000000u
-/* [limits] connections; beyond it new ones get one `busy` line and are closed. */
+/* [limits] connections; beyond it new ones get one `busy` line and are closed. Beyond the most,
+ * more than one address of clients has ports, the configuration has a problem. */
 #define CLIENT_CONNECTIONS_DEFAULT 4096u
+#define CLIENT_CONNECTIONS_MAX     65536u
+/* When whoever got that line should try again: connections last longer than requests. */
+#define CONNECTIONS_RETRY_AFTER_MS 1000u
 /* Descriptors kept for peers and the log, out of RLIMIT_NOFILE (CLIENT-5). */
 #define FDS_RESERVED 64u
 /* ridd-protocol(7), WIRE-3. Beyond: `malformed`. */
@@ -206,6 +220,11 @@ static_assert(RAFT_APPEND_BYTES_MAX + ENTRY_BYTES_MAX <= FRAME_BYTES_MAX, "so mu
 /* Of one read within a run of compare_read_methods: far beyond any step-down. Beyond it the run
  * ends with the reason. */
 #define COMPARE_DEADLINE_US 60000000u
+/* Reads of each method that are not counted: they pay for cold caches and a first round trip that
+ * nothing is known of. More of them would only make a run longer. */
+#define COMPARE_WARM_UP_READS 8u
+/* Memory for the encoding of a command that is kept for the next; what is more is given back. */
+#define SERVICE_SCRATCH_KEEP_BYTES (64u << 10)
 
 /* ---- the log ---- */
 
@@ -213,9 +232,14 @@ static_assert(RAFT_APPEND_BYTES_MAX + ENTRY_BYTES_MAX <= FRAME_BYTES_MAX, "so mu
 #define STORE_SEGMENT_FIRST_BYTES (1u << 20)
 #define STORE_SEGMENT_BYTES       (64u << 20)
 #define STORE_BATCH_BYTES_MAX     (8u << 20)
+/* [log] segment_size: at least the first segment's, and at most what a file of ours may have.
+ * Beyond them the configuration has a problem. */
+#define STORE_SEGMENT_BYTES_MIN STORE_SEGMENT_FIRST_BYTES
+#define STORE_SEGMENT_BYTES_MAX (1u << 30)
 /* No file of ours is larger (a segment, or one made larger for a batch); a larger one is refused
  * before it is read. */
 #define STORE_FILE_BYTES_MAX (1u << 30)
+static_assert(STORE_SEGMENT_BYTES_MAX <= STORE_FILE_BYTES_MAX, "every segment can be read back");
 /* Zeros written and synced per slice of preparation, when nothing is queued and when a batch waits
  * for it. */
 #define STORE_PREPARE_BYTES      (512u << 10)
@@ -255,6 +279,14 @@ static_assert(KEY_BYTES_MAX <= LMDB_KEY_BYTES_MAX, "LMDB must take every key");
 /* Messages that no correct node sends: five lines in ten seconds, the rest is counted. */
 #define INVALID_LOG_WINDOW_US 10000000u
 #define INVALID_LOG_BURST     5u
+/* Peers that are refused: five lines in ten seconds, the rest is counted; they come again and
+ * again. */
+#define REFUSED_LOG_WINDOW_US 10000000u
+#define REFUSED_LOG_BURST     5u
+/* The loop wakes at least this often, whatever is due. */
+#define NODE_WAIT_US_MAX 1000000u
+/* How old STATUS= of systemd may be while role, term and leader stay the same. */
+#define NODE_STATUS_US 10000000u
 /* How often the free space is looked at, and how full of its map the state may be: above the first
  * only what makes room is taken, below the second writes are taken again, so that it does not flap
  * at the edge. */
@@ -280,11 +312,19 @@ static_assert(STATE_ROOM_PERCENT < STATE_FULL_PERCENT, "a gap against flapping")
 /* After %i is replaced; conf_print() must fit it into one line of the file, which inih bounds at
  * 197 bytes. A longer one is a problem. */
 #define CONF_DATA_DIR_BYTES_MAX 180u
+/* ridd.conf(5), [raft]: from what a fast machine can keep up with to what a person would wait for.
+ * Beyond them is a problem. */
+#define CONF_HEARTBEAT_MS_MIN 1u
+#define CONF_HEARTBEAT_MS_MAX 10000u
+#define CONF_ELECTION_MS_MIN  10u
+#define CONF_ELECTION_MS_MAX  60000u
 /* ridd.conf(5), read rounds: more only cost messages. A larger number is a problem. */
 #define CONF_ROUNDS_MAX 8u
-/* Half an address space: 1T where pointers are wide, 1G where they are not. A larger map is a
- * problem. */
-#define CONF_MAP_BYTES_MAX (sizeof(size_t) > 4 ? (uint64_t)1 << 40 : (uint64_t)1 << 30)
+/* [node] map_size. The most is half an address space: 1T where pointers are wide, 1G where they are
+ * not; below the least next to nothing would fit. Beyond them is a problem. */
+#define CONF_MAP_BYTES_MIN     ((uint64_t)1 << 20)
+#define CONF_MAP_BYTES_DEFAULT ((uint64_t)1 << 30)
+#define CONF_MAP_BYTES_MAX     (sizeof(size_t) > 4 ? (uint64_t)1 << 40 : (uint64_t)1 << 30)
 /* For "did you mean": a longer word is like none. */
 #define CONF_WORD_BYTES_MAX 64u
 /* A host name in full (RFC 1035); a longer one is a problem. */
@@ -311,6 +351,16 @@ static_assert(STATE_ROOM_PERCENT < STATE_FULL_PERCENT, "a gap against flapping")
 #define CALL_LAST_ATTEMPT_US 20000u
 /* One address of one node, within the call's own time; then the next is tried. */
 #define CALL_CONNECT_MS 1000u
+/* Of the time that a call has left the server is told a tenth less, at most this: it must answer
+ * before nobody listens any more. */
+#define CALL_SERVER_RESERVE_US 100000u
+/* One wait in poll(2), whose argument is an int; a longer one is made of several. */
+#define CALL_POLL_MS_MAX 60000
+/* A server that is `busy` for longer is asked again after this. */
+#define CALL_RETRY_AFTER_MS_MAX 60000u
+/* Codes of errors: Maelstrom's have two digits, those of a user at least four. A larger one is none
+ * and counts as the code of what may have happened or not. */
+#define CALL_ERROR_CODE_MAX 99999
 /* A day, for runs that measure. A longer timeout is RIDD_INVALID. */
 #define CALL_LONG_TIMEOUT_MS_MAX 86400000u
 
@@ -326,6 +376,8 @@ static_assert(STATE_ROOM_PERCENT < STATE_FULL_PERCENT, "a gap against flapping")
  * how far it got. */
 #define CTL_COMPARE_TIMEOUT_MS 86400000u
 #define CTL_PROGRESS_EVERY_MS  200u
+/* One read(2) of standard input, and one recv(2) of `raw`. */
+#define CTL_CHUNK_BYTES (64u << 10)
 /* `raw`: standard input is not read while this much waits for the server. */
 #define CTL_RAW_OUT_BYTES_MAX (256u << 10)
 /* `write -`: the server's bound holds for compact text; with room for blanks a larger input is a
@@ -337,6 +389,11 @@ static_assert(STATE_ROOM_PERCENT < STATE_FULL_PERCENT, "a gap against flapping")
 /* The longest line: an append of one entry of the largest size, in Base64, and a client's line with
  * a blank behind each comma. What is longer is skipped. */
 #define MAELSTROM_LINE_BYTES_MAX (4u << 20)
+/* Lines that are dropped, and messages that are for want of room: so many lines of log in a second,
+ * the rest is counted. The first kind comes from a person at the keyboard, too. */
+#define MAELSTROM_LOG_WINDOW_US   1000000u
+#define MAELSTROM_INPUT_LOG_BURST 20u
+#define MAELSTROM_DROP_LOG_BURST  5u
 /* Read before the turn is taken although more is there: a flood does not hold the loop for ever. */
 #define MAELSTROM_IN_BYTES_PER_TURN (8u << 20)
 /* Clients whose order is kept; beyond it those that are owed nothing are forgotten, then `busy`. */

@@ -121,7 +121,7 @@ static unsigned server_timeout_ms(uint64_t deadline_us)
 {
     uint64_t now_us = clock_mono_us();
     uint64_t left_us = deadline_us > now_us ? deadline_us - now_us : 0;
-    uint64_t ms = (left_us - min_u64(left_us / 10, 100000)) / 1000;
+    uint64_t ms = (left_us - min_u64(left_us / 10, CALL_SERVER_RESERVE_US)) / 1000;
 
     return ms == 0 ? 1 : (unsigned)min_u64(ms, TIMEOUT_MS_MAX);
 }

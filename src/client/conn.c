@@ -40,11 +40,11 @@ static enum conn_result conn_wait(int fd, short events, uint64_t deadline_us)
         struct pollfd p = {.fd = fd, .events = events};
         uint64_t now_us = clock_mono_us();
         uint64_t left_ms = deadline_us > now_us ? (deadline_us - now_us + 999) / 1000 : 0;
-        int n = poll(&p, 1, left_ms > 60000 ? 60000 : (int)left_ms);
+        int n = poll(&p, 1, left_ms > CALL_POLL_MS_MAX ? CALL_POLL_MS_MAX : (int)left_ms);
 
         if (n > 0)
             return CONN_OK;
-        if (n == 0 && left_ms <= 60000)
+        if (n == 0 && left_ms <= CALL_POLL_MS_MAX)
             return CONN_E_TIMEOUT;
         if (n < 0 && errno != EINTR && errno != EAGAIN)
             return CONN_E_CLOSED;

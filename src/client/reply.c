@@ -325,15 +325,16 @@ static void read_error(struct ridd_reply *r, const json_t *o, struct reply_hint 
                text[0] != '\0'   ? text
                : name[0] != '\0' ? name
                                  : "the server gave no reason");
-    r->code =
-        json_is_integer(code) && json_integer_value(code) >= 0 && json_integer_value(code) < 100000
-            ? (int)json_integer_value(code)
-            : 13; /* indefinite: always safe */
+    r->code = json_is_integer(code) && json_integer_value(code) >= 0 &&
+                      json_integer_value(code) <= CALL_ERROR_CODE_MAX
+                  ? (int)json_integer_value(code)
+                  : 13; /* indefinite: always safe */
     r->index = get_u64(o, "index");
     set_text(r->server_name, sizeof(r->server_name), name);
     set_text(r->leader_id, sizeof(r->leader_id), get_string(o, "leader_id"));
     set_text(hint->leader_addr, sizeof(hint->leader_addr), get_string(o, "leader_addr"));
-    hint->retry_after_ms = retry_after_ms > 60000 ? 60000 : (unsigned)retry_after_ms;
+    hint->retry_after_ms = retry_after_ms > CALL_RETRY_AFTER_MS_MAX ? CALL_RETRY_AFTER_MS_MAX
+                                                                    : (unsigned)retry_after_ms;
 }
 
 enum reply_result reply_parse(struct ridd_reply *r, const char *line, size_t len, uint64_t msg_id,

@@ -16,9 +16,6 @@ const char *const conf_section_names[CONF_N_SECTIONS] = {
     [CONF_LOG] = "log",         [CONF_HTTP] = "http",
 };
 
-#define KIB ((uint64_t)1 << 10)
-#define MIB ((uint64_t)1 << 20)
-#define GIB ((uint64_t)1 << 30)
 /* LMDB and the log count in pages. */
 #define PAGE_BYTES 4096u
 
@@ -28,20 +25,23 @@ const struct conf_key conf_keys[CONF_N_KEYS] = {
     {CONF_CLUSTER, "name", CONF_KIND_NAME, AT(cluster_name), 0, 0, 0, 0},
     {CONF_NODE, "id", CONF_KIND_SELF, 0, 0, 0, 0, 0},
     {CONF_NODE, "data_dir", CONF_KIND_DIR, AT(data_dir), 0, 0, 0, 0},
-    {CONF_NODE, "map_size", CONF_KIND_SIZE, AT(map_size_bytes), GIB, MIB, CONF_MAP_BYTES_MAX,
-     PAGE_BYTES},
+    {CONF_NODE, "map_size", CONF_KIND_SIZE, AT(map_size_bytes), CONF_MAP_BYTES_DEFAULT,
+     CONF_MAP_BYTES_MIN, CONF_MAP_BYTES_MAX, PAGE_BYTES},
     {CONF_NODE, "log_level", CONF_KIND_LEVEL, AT(log_level), LOG_INFO, LOG_ERROR, LOG_DEBUG, 0},
-    {CONF_RAFT, "heartbeat_ms", CONF_KIND_MS, AT(heartbeat_us), 50, 1, 10000, 0},
-    {CONF_RAFT, "election_ms", CONF_KIND_MS, AT(election_us), 500, 10, 60000, 0},
-    {CONF_READS, "rounds", CONF_KIND_UNSIGNED, AT(rounds_max), 2, 1, CONF_ROUNDS_MAX, 0},
-    {CONF_LIMITS, "request_bytes", CONF_KIND_SIZE, AT(request_bytes), REQUEST_BYTES_DEFAULT, KIB,
-     REQUEST_BYTES_MAX, 0},
+    {CONF_RAFT, "heartbeat_ms", CONF_KIND_MS, AT(heartbeat_us), RAFT_HEARTBEAT_US_DEFAULT / 1000,
+     CONF_HEARTBEAT_MS_MIN, CONF_HEARTBEAT_MS_MAX, 0},
+    {CONF_RAFT, "election_ms", CONF_KIND_MS, AT(election_us), RAFT_ELECTION_US_DEFAULT / 1000,
+     CONF_ELECTION_MS_MIN, CONF_ELECTION_MS_MAX, 0},
+    {CONF_READS, "rounds", CONF_KIND_UNSIGNED, AT(rounds_max), RAFT_ROUNDS_MAX, 1, CONF_ROUNDS_MAX,
+     0},
+    {CONF_LIMITS, "request_bytes", CONF_KIND_SIZE, AT(request_bytes), REQUEST_BYTES_DEFAULT,
+     REQUEST_BYTES_MIN, REQUEST_BYTES_MAX, 0},
     {CONF_LIMITS, "in_flight", CONF_KIND_UNSIGNED, AT(in_flight), CLIENT_IN_FLIGHT_DEFAULT, 1,
      CLIENT_IN_FLIGHT_MAX, 0},
     {CONF_LIMITS, "connections", CONF_KIND_UNSIGNED, AT(connections), CLIENT_CONNECTIONS_DEFAULT, 1,
-     65536, 0},
-    {CONF_LOG, "segment_size", CONF_KIND_SIZE, AT(segment_bytes), STORE_SEGMENT_BYTES, MIB, GIB,
-     PAGE_BYTES},
+     CLIENT_CONNECTIONS_MAX, 0},
+    {CONF_LOG, "segment_size", CONF_KIND_SIZE, AT(segment_bytes), STORE_SEGMENT_BYTES,
+     STORE_SEGMENT_BYTES_MIN, STORE_SEGMENT_BYTES_MAX, PAGE_BYTES},
 };
 
 void conf_number_set(struct conf *c, const struct conf_key *k, uint64_t value)

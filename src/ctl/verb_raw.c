@@ -43,12 +43,12 @@ static int write_all(const void *data, size_t len)
 /* Each step: CTL_EXIT_OK to go on, otherwise the end, reported. */
 static int take_input(struct raw *raw)
 {
-    void *p = buf_reserve(&raw->out, 65536);
+    void *p = buf_reserve(&raw->out, CTL_CHUNK_BYTES);
     ssize_t n;
 
     if (p == NULL)
         return report_no_memory(raw->ctl);
-    n = read(STDIN_FILENO, p, 65536);
+    n = read(STDIN_FILENO, p, CTL_CHUNK_BYTES);
     if (n > 0)
         raw->out.len += (size_t)n;
     else if (n == 0)
@@ -77,7 +77,7 @@ static int send_output(struct raw *raw)
 /* *ret_end: the server closed its side. */
 static int take_replies(struct raw *raw, bool *ret_end)
 {
-    char data[65536];
+    char data[CTL_CHUNK_BYTES];
     ssize_t n = recv(raw->fd, data, sizeof(data), 0);
 
     if (n > 0)

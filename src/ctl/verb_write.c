@@ -14,12 +14,12 @@
 static int read_stdin(const struct ctl *ctl, struct buf *ret)
 {
     for (;;) {
-        void *p = buf_reserve(ret, 65536);
+        void *p = buf_reserve(ret, CTL_CHUNK_BYTES);
         ssize_t n;
 
         if (p == NULL)
             return report_no_memory(ctl);
-        n = read(STDIN_FILENO, p, 65536);
+        n = read(STDIN_FILENO, p, CTL_CHUNK_BYTES);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)

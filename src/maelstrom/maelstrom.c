@@ -339,12 +339,13 @@ int maelstrom_run(const struct maelstrom_conf *conf)
     sigset_t mask;
     int rc;
 
-    *m = (struct maelstrom){.conf = conf,
-                            .now_us = clock_mono_us(),
-                            .dir = WORKDIR_INIT,
-                            .wal_fd = -1,
-                            .input_limit = {.window_us = 1000000u, .burst = 20},
-                            .drop_limit = {.window_us = 1000000u, .burst = 5}};
+    *m = (struct maelstrom){
+        .conf = conf,
+        .now_us = clock_mono_us(),
+        .dir = WORKDIR_INIT,
+        .wal_fd = -1,
+        .input_limit = {.window_us = MAELSTROM_LOG_WINDOW_US, .burst = MAELSTROM_INPUT_LOG_BURST},
+        .drop_limit = {.window_us = MAELSTROM_LOG_WINDOW_US, .burst = MAELSTROM_DROP_LOG_BURST}};
     buf_init(&m->in);
     buf_init(&m->out);
     arena_init(&m->arena, mem_libc);

@@ -62,7 +62,7 @@ void node_show(struct node *n, bool force)
     n->shown_role = raft_get_role(raft);
     n->shown_term = raft_get_term(raft);
     n->shown_leader = raft_get_leader(raft);
-    n->status_due_us = now_us + 10000000u;
+    n->status_due_us = now_us + NODE_STATUS_US;
     log_set_role(raft_role_name(n->shown_role), n->shown_term);
     (void)snprintf(text, sizeof(text), "STATUS=%s in term %llu, leader %s, %llu entries applied",
                    raft_role_name(n->shown_role), (unsigned long long)n->shown_term,

@@ -307,8 +307,8 @@ static void arm_timer(struct node *n, uint64_t now_us)
     if (n->watchdog_us != 0 && n->watchdog_due_us < due)
         due = n->watchdog_due_us;
     wait = due > now_us ? due - now_us : 0;
-    if (wait > 1000000u)
-        wait = 1000000u;
+    if (wait > NODE_WAIT_US_MAX)
+        wait = NODE_WAIT_US_MAX;
     tv.tv_sec = (time_t)(wait / 1000000u);
     tv.tv_usec = (suseconds_t)(wait % 1000000u);
     (void)event_add(n->timer, &tv);
@@ -413,12 +413,13 @@ static int start(struct node *n)
 
 int node_run(const struct conf *conf, uint64_t started_us)
 {
-    struct node node = {.conf = conf,
-                        .self = conf->self,
-                        .durable_fd = -1,
-                        .wal_fd = -1,
-                        .started_us = started_us,
-                        .refused_limit = {.window_us = 10000000u, .burst = 5}};
+    struct node node = {
+        .conf = conf,
+        .self = conf->self,
+        .durable_fd = -1,
+        .wal_fd = -1,
+        .started_us = started_us,
+        .refused_limit = {.window_us = REFUSED_LOG_WINDOW_US, .burst = REFUSED_LOG_BURST}};
     struct node *n = &node;
     int rc;
 

@@ -13,10 +13,6 @@
  * loss of role or term fails all that is not handed out. */
 #include "raft/raft_int.h"
 
-/* Unless srtt says more: how old the newest round must be before another is opened beyond the
- * window. */
-#define ROUND_PATIENCE_US 1000u
-
 int raft_read(struct raft *r, uint64_t ctx, raft_index min_index, uint64_t now_us)
 {
     struct read read = {
@@ -128,7 +124,8 @@ void raft_maybe_confirm(struct raft *r)
 uint64_t raft_round_due_us(const struct raft *r)
 {
     const struct rounds *s = &r->rounds;
-    uint64_t patience = 2 * s->srtt_us > ROUND_PATIENCE_US ? 2 * s->srtt_us : ROUND_PATIENCE_US;
+    uint64_t patience =
+        2 * s->srtt_us > RAFT_ROUND_PATIENCE_US ? 2 * s->srtt_us : RAFT_ROUND_PATIENCE_US;
 
     /* The no-op gate (READ-14): before an entry of this term is committed, commit_index may be
      * older than what an earlier leader acknowledged. Reads stay parked; they get their index

@@ -7,8 +7,8 @@
 void raft_conf_init(struct raft_conf *conf)
 {
     memset(conf, 0, sizeof(*conf));
-    conf->election_timeout_us = 500000;
-    conf->heartbeat_us = 50000;
+    conf->election_timeout_us = RAFT_ELECTION_US_DEFAULT;
+    conf->heartbeat_us = RAFT_HEARTBEAT_US_DEFAULT;
     conf->rounds_max = RAFT_ROUNDS_MAX;
     conf->append_bytes_max = RAFT_APPEND_BYTES_MAX;
     conf->inflight_bytes_max = RAFT_INFLIGHT_BYTES_MAX;

@@ -102,7 +102,7 @@ static void write_next(struct compare *c)
     command.value.len =
         (size_t)snprintf(text, sizeof(text), "%llu", (unsigned long long)c->proposed);
     command.value.data = text;
-    buf_reset(scratch, 1u << 16);
+    buf_reset(scratch, SERVICE_SCRATCH_KEEP_BYTES);
     if (command_encode(&command, scratch) != 0 || scratch->len > sizeof(c->command)) {
         const struct replica_failure f = {.error = WIRE_ERROR_BUSY, .limit = REQUESTS_MAX};
 

@@ -13,7 +13,6 @@
 #include "base/banned.h"
 
 /* Reads of each method that are not counted: the first ones pay for caches and the first round. */
-#define COMPARE_WARM_UP 8u
 
 static const char *const method_names[COMPARE_METHODS] = {"read_index", "read_via_log",
                                                           "local_read"};
@@ -28,7 +27,7 @@ int compare_measure_init(struct compare *c, uint32_t num_reads, bool with_local)
 
         if (!m->wanted)
             continue;
-        m->warm_up_left = COMPARE_WARM_UP;
+        m->warm_up_left = COMPARE_WARM_UP_READS;
         m->left = num_reads;
         m->last_turn = UINT64_MAX;
         c->total += num_reads;

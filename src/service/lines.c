@@ -106,6 +106,6 @@ void service_refuse_connection(struct service *s, struct buf *out, uint64_t limi
     service_begin_error(s, &w, out, &bare, WIRE_ERROR_BUSY, false,
                         "too many connections; try again or another node");
     wire_reply_u64(&w, "limit", limit);
-    wire_reply_u64(&w, "retry_after_ms", 1000);
+    wire_reply_u64(&w, "retry_after_ms", CONNECTIONS_RETRY_AFTER_MS);
     service_end(s, &w, &bare);
 }

@@ -87,7 +87,7 @@ static int encode_command(struct request *req, const struct wire_request *q)
         command.op = q->type == WIRE_REQ_CAS ? COMMAND_CAS : COMMAND_DELETE;
     if (q->create_if_not_exists)
         command.flags = COMMAND_FLAG_CREATE_IF_NOT_EXISTS;
-    buf_reset(scratch, 1u << 16);
+    buf_reset(scratch, SERVICE_SCRATCH_KEEP_BYTES);
     rc = command_encode(&command, scratch);
     if (rc != 0)
         return rc;
