@@ -118,8 +118,7 @@ static int open_mark(int dir_fd, const char *name, int *ret_fd, size_t *ret_size
         return err_say(MARK_E_DAMAGED, "'%s' is damaged: it has %lld bytes", name,
                        (long long)st.st_size);
     *ret_size = (size_t)st.st_size;
-    *ret_fd = fd;
-    fd = -1;
+    *ret_fd = take_fd(fd);
     return 0;
 }
 
@@ -167,6 +166,7 @@ int mark_read(int dir_fd, const char *name, const char magic[MARK_MAGIC_BYTES], 
     rc = open_mark(dir_fd, name, &fd, &total);
     if (rc != 0)
         return rc;
+    rid_assert(total >= MARK_OVERHEAD_BYTES); /* so said open_mark() */
     bytes = malloc(total);
     if (bytes == NULL)
         return err_origin(err_say(-ENOMEM, "cannot read '%s': out of memory", name));

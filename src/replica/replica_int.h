@@ -87,6 +87,7 @@ static inline struct replica_request *replica_last(const struct replica *r,
 {
     const struct list *list = &r->queues[stage].list;
 
+    rid_assert(list->prev != NULL); /* a ring has no end: NULL below says that it is empty */
     return list_empty(list) ? NULL : list_entry(list->prev, struct replica_request, link);
 }
 
