@@ -391,8 +391,10 @@ CASE(daemon__address_of_another_host)
 CASE(daemon__dump_log_has_a_verdict)
 {
     struct cluster *c = cluster_up(1, NULL);
+    struct cluster *other = cluster_up(1, NULL);
     struct client *cl = client_open(c, 0);
     cleanup_buf struct buf out = BUF_INIT;
+    cleanup_buf struct buf segment = BUF_INIT;
     char wal[280];
     char path[600];
     char **names;
@@ -401,11 +403,21 @@ CASE(daemon__dump_log_has_a_verdict)
     client_expect(cl, "{\"type\":\"write\",\"key\":1,\"value\":1}", "{\"type\":\"write_ok\"}");
     client_close(cl);
     assert_int_equal(node_terminate(c, 0), 0);
+    assert_int_equal(node_terminate(other, 0), 0);
     expect_code(run_ridd(NULL, NULL, &out, "--dump-log", c->nodes[0].dir, NULL), 0, &out);
     (void)snprintf(wal, sizeof(wal), "%s/wal", c->nodes[0].dir);
     expect_code(run_ridd(NULL, NULL, &out, "--dump-log", wal, NULL), 0, &out);
     expect_code(run_ridd(NULL, NULL, &out, "--dump-log", c->dir, NULL), 78, &out);
     expect_text(&out, "holds no log");
+    /* A segment of another cluster among its own: the exit code is that of a start. */
+    (void)snprintf(path, sizeof(path), "%s/wal/0000000000000001.wal", other->nodes[0].dir);
+    file_read(path, &segment);
+    (void)snprintf(path, sizeof(path), "%s/0000000000000009.wal", wal);
+    file_write(path, segment.data, segment.len);
+    expect_code(run_ridd(NULL, NULL, &out, "--dump-log", wal, NULL), 78, &out);
+    expect_text(&out, "cannot read the log in");
+    expect_text(&out, "belongs to another cluster");
+    assert_int_equal(unlink(path), 0);
     /* One bit of the first record: what was durable cannot be read, and that is no torn tail. */
     n = folder_list(wal, &names);
     assert_true(n > 0);
@@ -416,6 +428,7 @@ CASE(daemon__dump_log_has_a_verdict)
     expect_text(&out, "ridd: ");
     expect_code(run_ridd(c->conf, "n1", &out, NULL), 65, &out);
     expect_text(&out, "action=exit_65");
+    cluster_free(other);
     cluster_free(c);
 }
 
