@@ -300,11 +300,22 @@ static void client__two_nodes_that_name_each_other_are_not_asked_for_ever(void *
     struct fake_server *a = fake_start(STEPS(steps_a));
     struct fake_server *b = fake_start(STEPS(steps_b));
     struct ridd *c = open_two(fake_address(a), fake_address(b), 2000);
+    struct ridd_reply *r;
 
     (void)state;
     not_leader(hint_a, sizeof(hint_a), fake_address(a));
     not_leader(hint_b, sizeof(hint_b), fake_address(b));
-    expect_write(c, RIDD_NOT_LEADER, RIDD_NOT_LEADER, 1);
+    r = ridd_put(c, ridd_key("x"), "1");
+    /* On a busy machine the last attempt may find its node too late to answer in what is left of
+     * the time: then the fate of that one is not known. */
+    if (r->status != RIDD_OUTCOME_UNKNOWN) {
+        assert_int_equal(r->status, RIDD_NOT_LEADER);
+        assert_int_equal(r->cause, RIDD_NOT_LEADER);
+        assert_int_equal(r->definite, 1);
+    } else {
+        assert_int_equal(r->cause, RIDD_TIMEOUT);
+    }
+    ridd_reply_free(r);
     assert_true(fake_count(a, NULL) + fake_count(b, NULL) >= 4);
     assert_true(fake_count(a, NULL) + fake_count(b, NULL) <= 60);
     ridd_close(c);
