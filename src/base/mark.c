@@ -87,11 +87,10 @@ int mark_write(int dir_fd, const char *name, const char magic[MARK_MAGIC_BYTES],
     return 0;
 }
 
-/* *ret_size: of the whole file. 0, MARK_E_MISSING, MARK_E_DAMAGED, MARK_E_ACCESS, -errno. */
-static int open_mark(int dir_fd, const char *name, int *ret_fd, size_t *ret_size)
+/* 0, MARK_E_MISSING, MARK_E_DAMAGED, MARK_E_ACCESS, -errno. */
+static int open_mark(int dir_fd, const char *name, int *ret_fd, struct stat *ret_st)
 {
     cleanup_fd int fd = -1;
-    struct stat st;
 
     /* O_NONBLOCK: a fifo of that name must not hold us up. */
     fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
@@ -103,23 +102,29 @@ static int open_mark(int dir_fd, const char *name, int *ret_fd, size_t *ret_size
         return err_say(MARK_E_ACCESS, "'%s' may not be read", name);
     if (fd < 0)
         return err_origin_errno("open", name);
-    if (fstat(fd, &st) != 0)
+    if (fstat(fd, ret_st) != 0)
         return err_origin_errno("stat", name);
-    if (!S_ISREG(st.st_mode))
+    if (!S_ISREG(ret_st->st_mode))
         return err_say(MARK_E_DAMAGED, "'%s' is no regular file", name);
-    if (st.st_uid != geteuid())
-        return err_say(MARK_E_ACCESS, "'%s' belongs to user %u, not to user %u", name,
-                       (unsigned)st.st_uid, (unsigned)geteuid());
-    if ((st.st_mode & 077) != 0)
-        return err_say(MARK_E_ACCESS, "'%s' has mode %04o, others may use it: it must be 0600",
-                       name, (unsigned)st.st_mode & 07777u);
-    if (st.st_size < (off_t)MARK_OVERHEAD_BYTES ||
-        st.st_size > (off_t)(MARK_BYTES_MAX + MARK_OVERHEAD_BYTES))
-        return err_say(MARK_E_DAMAGED, "'%s' is damaged: it has %lld bytes", name,
-                       (long long)st.st_size);
-    *ret_size = (size_t)st.st_size;
     *ret_fd = take_fd(fd);
     return 0;
+}
+
+static int check_access(const char *name, const struct stat *st)
+{
+    if (st->st_uid != geteuid())
+        return err_say(MARK_E_ACCESS, "'%s' belongs to user %u, not to user %u", name,
+                       (unsigned)st->st_uid, (unsigned)geteuid());
+    if ((st->st_mode & 077) != 0)
+        return err_say(MARK_E_ACCESS, "'%s' has mode %04o, others may use it: it must be 0600",
+                       name, (unsigned)st->st_mode & 07777u);
+    return 0;
+}
+
+static bool has_a_marks_size(const struct stat *st)
+{
+    return st->st_size >= (off_t)MARK_OVERHEAD_BYTES &&
+           st->st_size <= (off_t)(MARK_BYTES_MAX + MARK_OVERHEAD_BYTES);
 }
 
 /* The same name with a higher digit. */
@@ -133,16 +138,21 @@ static bool is_later(const unsigned char *bytes, const char *magic)
 
 /* A later version may have made the payload longer or shorter, but it, too, ends with the checksum:
  * without a good one a higher digit is a byte that fell over (DISK-24). */
-static int check_bytes(const char *name, const char *magic, const unsigned char *bytes,
-                       size_t total, size_t size)
+static int check_bytes(const char *name, const char *magic, const struct stat *st,
+                       const unsigned char *bytes, size_t total, size_t size)
 {
     const bool sound = get_u32(bytes + total - 4) == crc32c(0, bytes, total - 4);
+    int rc;
 
+    /* Before mode and owner: what another version wrote is not ours to judge, or to remove. */
     if (sound && is_later(bytes, magic))
         return err_say(MARK_E_NEWER,
                        "'%s' was written by a later version of ridd: it begins with '%.7s%c', this "
                        "one knows '%.8s'; start that version, or a later one; nothing was changed",
                        name, magic, bytes[MARK_MAGIC_BYTES - 1], magic);
+    rc = check_access(name, st);
+    if (rc != 0)
+        return rc;
     if (total > size + MARK_OVERHEAD_BYTES)
         return err_say(MARK_E_DAMAGED, "'%s' is damaged: it has %zu bytes", name, total);
     if (memcmp(bytes, magic, MARK_MAGIC_BYTES) != 0)
@@ -158,15 +168,22 @@ int mark_read(int dir_fd, const char *name, const char magic[MARK_MAGIC_BYTES], 
 {
     cleanup_free unsigned char *bytes = NULL;
     cleanup_fd int fd = -1;
-    size_t total = 0;
+    struct stat st;
+    size_t total;
     ssize_t n;
     int rc;
 
     rid_assert(size <= MARK_BYTES_MAX);
-    rc = open_mark(dir_fd, name, &fd, &total);
+    rc = open_mark(dir_fd, name, &fd, &st);
+    if (rc == 0 && !has_a_marks_size(&st)) {
+        rc = check_access(name, &st);
+        if (rc == 0)
+            rc = err_say(MARK_E_DAMAGED, "'%s' is damaged: it has %lld bytes", name,
+                         (long long)st.st_size);
+    }
     if (rc != 0)
         return rc;
-    rid_assert(total >= MARK_OVERHEAD_BYTES); /* so said open_mark() */
+    total = (size_t)st.st_size;
     bytes = malloc(total);
     if (bytes == NULL)
         return err_origin(err_say(-ENOMEM, "cannot read '%s': out of memory", name));
@@ -175,7 +192,7 @@ int mark_read(int dir_fd, const char *name, const char magic[MARK_MAGIC_BYTES], 
         return err_origin_errno("read", name);
     if ((size_t)n != total)
         return err_say(MARK_E_DAMAGED, "'%s' is damaged: it became shorter", name);
-    rc = check_bytes(name, magic, bytes, total, size);
+    rc = check_bytes(name, magic, &st, bytes, total, size);
     if (rc != 0)
         return rc;
     *ret_len = total - MARK_OVERHEAD_BYTES;

@@ -159,6 +159,11 @@ bool replica_hears(const struct replica *r, raft_node_id id, uint64_t now_us)
     return false;
 }
 
+bool replica_quiesced(const struct replica *r)
+{
+    return r->quiesced;
+}
+
 bool replica_transferring(const struct replica *r)
 {
     return r->transferring;

@@ -161,6 +161,7 @@ void replica_hear(struct replica *r, raft_node_id from, uint64_t now_us);
  * it up. RAFT_E_*: nothing has begun. Nobody is called back. */
 int replica_transfer(struct replica *r, raft_node_id to, uint64_t now_us);
 bool replica_transferring(const struct replica *r);
+bool replica_quiesced(const struct replica *r); /* replica_quiesce() was called */
 /* A write, or a read whose anchor only a leader has, would begin now and not wait. */
 bool replica_can_serve(const struct replica *r);
 /* Something valid came from this node within one election timeout; of itself: always. */

@@ -206,8 +206,9 @@ static void fill(struct compare *c)
     c->filling = true;
     stop_if_led_no_more(c);
     /* While the leadership is being handed over nothing begins: it would wait in the replica, and
-     * where this node is elected again be confirmed in another term than it began in, rightly. */
-    if (replica_transferring(c->service->replica)) {
+     * where this node is elected again be confirmed in another term than it began in, rightly.
+     * While this node is shutting down, what begins is refused, and that ends the run. */
+    if (replica_transferring(c->service->replica) && !replica_quiesced(c->service->replica)) {
         c->filling = false;
         return;
     }

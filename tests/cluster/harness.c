@@ -405,19 +405,35 @@ void node_spawn(struct cluster *c, unsigned i)
     node->stopped = false;
 }
 
-static void wait_ready(struct cluster *c, unsigned i)
+/* False: it has ended. */
+static bool wait_ready_or_exit(struct cluster *c, unsigned i, int *ret_code)
 {
     struct node *node = &c->nodes[i];
     uint64_t deadline = now_ms() + slow(WAIT_MS);
-    int code;
 
     while (!node_logged(c, i, " event=ready ")) {
-        if (has_exited(node, &code))
-            harness_fail("%s ended with exit code %d instead of becoming ready", node->name, code);
+        if (has_exited(node, ret_code))
+            return false;
         if (now_ms() > deadline)
             harness_fail("%s does not become ready", node->name);
         pause_briefly();
     }
+    return true;
+}
+
+static void wait_ready(struct cluster *c, unsigned i)
+{
+    int code;
+
+    if (!wait_ready_or_exit(c, i, &code))
+        harness_fail("%s ended with exit code %d instead of becoming ready", c->nodes[i].name,
+                     code);
+}
+
+bool node_try_start(struct cluster *c, unsigned i, int *ret_code)
+{
+    node_spawn(c, i);
+    return wait_ready_or_exit(c, i, ret_code);
 }
 
 void node_start(struct cluster *c, unsigned i)

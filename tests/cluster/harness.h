@@ -119,6 +119,8 @@ int cluster_find(const struct cluster *c, const char *name); /* -1: none */
 
 void node_spawn(struct cluster *c, unsigned i);    /* does not wait */
 void node_start(struct cluster *c, unsigned i);    /* waits for event=ready */
+/* Waits for event=ready or the end; false: it ended, with this exit code. */
+bool node_try_start(struct cluster *c, unsigned i, int *ret_code);
 void node_kill(struct cluster *c, unsigned i);     /* SIGKILL */
 int node_terminate(struct cluster *c, unsigned i); /* SIGTERM; exit code */
 int node_wait_exit(struct cluster *c, unsigned i); /* exit code, or 128 + signal */

@@ -532,28 +532,52 @@ CASE(durability__torn_tail)
     end(&w, c);
 }
 
+/* Flips a bit at the very end of a dead node's log and starts it. False: of that batch something is
+ * applied already, which the start knew and refused. How large the last batch is, and how much of
+ * it was known to be committed, nobody can say beforehand. The bit is put back then. */
+static bool start_without_last_batch(struct cluster *c, unsigned node)
+{
+    char path[2 * PATH_MAX];
+    uint64_t at = end_of_log(c, node, path, sizeof(path));
+    char *line;
+    int code;
+
+    file_xor(path, at - 3, 0x55);
+    if (node_try_start(c, node, &code))
+        return true;
+    assert_int_equal(code, 65);
+    line = node_log_line(c, node, "event=log_damaged");
+    assert_non_null(line);
+    assert_non_null(strstr(line, "the state machine holds index"));
+    free(line);
+    file_xor(path, at - 3, 0x55);
+    return false;
+}
+
 /* The disk loses the very end of what was acknowledged. It looks like a torn tail; the leader that
  * was told of it refuses to take it back, the next one mends it. */
 CASE(durability__last_batch_lost)
 {
     struct cluster *c = cluster_up(3, NULL);
     struct writers w;
-    char path[2 * PATH_MAX];
     char ask[128];
     struct client *cl;
     unsigned leader;
     unsigned node;
-    uint64_t at;
+    unsigned tries = 0;
 
     writers_init(&w, c, 4, 8, "l", 100);
     writers_run(&w, 100);
     leader = cluster_leader(c);
     node = (leader + 1) % 3;
     node_kill(c, node);
-    at = end_of_log(c, node, path, sizeof(path));
-    file_xor(path, at - 3, 0x55);
     writers_run(&w, 100);
-    node_start(c, node);
+    while (!start_without_last_batch(c, node)) {
+        assert_true(++tries < 50);
+        node_start(c, node);
+        writers_run(&w, 50);
+        node_kill(c, node);
+    }
     assert_int_equal(node_log_lines(c, node, "level=warning", "event=log_torn_tail"), 1);
     leader = cluster_leader(c);
     if (leader != (node + 1) % 3) {

@@ -331,6 +331,11 @@ static void base__a_mark_is_a_file_of_ones_own(void **state)
     assert_int_equal(mark_read(fd, "M", "TESTMAG1", got, sizeof(got), &len), MARK_E_ACCESS);
     assert_non_null(strstr(err_text(), "mode 0640"));
     assert_int_equal(fchmodat(fd, "M", 0600, 0), 0);
+    /* What a later version wrote is so whatever its mode: it is not ours to remove. */
+    assert_int_equal(mark_write(fd, "LATER", "TESTMAG2", "abc", 3), 0);
+    assert_int_equal(fchmodat(fd, "LATER", 0640, 0), 0);
+    assert_int_equal(mark_read(fd, "LATER", "TESTMAG1", got, sizeof(got), &len), MARK_E_NEWER);
+    assert_int_equal(mark_remove(fd, "LATER"), 0);
     if (geteuid() == 0) { /* only root can give a file away */
         assert_int_equal(fchownat(fd, "M", 4711, (gid_t)-1, 0), 0);
         assert_int_equal(mark_read(fd, "M", "TESTMAG1", got, sizeof(got), &len), MARK_E_ACCESS);

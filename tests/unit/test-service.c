@@ -1338,10 +1338,32 @@ static void service__compare_waits_for_the_end_of_a_transfer(void **state)
     assert_true(json_is_true(json_object_get(root, "both_linearizable")));
     json_decref(root);
 
+    /* This node shuts down: a run that pauses is told so at once, like every request. */
+    say(c, "{\"type\":\"compare_read_methods\",\"msg_id\":4,\"num_reads\":200}");
+    for (int i = 0; i < 20; i++) {
+        (void)fx_deliver(&h.fx);
+        for (int node = 0; node < 3; node++) {
+            fx_turn(&h.fx, node);
+            fx_store(&h.fx, node);
+        }
+    }
+    say(d, line);
+    settle(&h);
+    assert_int_equal(c->n_held, 1);
+    assert_true(replica_transferring(h.fx.nodes[l].replica));
+    replica_quiesce(h.fx.nodes[l].replica);
+    service_turn(h.services[l], h.fx.now_us);
+    json_decref(expect_error(c, 4, "cancelled", 14, true, EXTRA("by")));
+    host_done(&h);
+
     /* Another leads: the run is over, though nothing of it was under way. */
-    h.fx.cut[to] = false;
-    advance(&h, FX_ELECTION_US);
-    assert_int_equal(fx_leader(&h.fx), l);
+    host_init(&h, 3);
+    l = fx_elect(&h.fx);
+    to = fx_other(&h.fx, l);
+    c = conn_open(&h, l);
+    d = conn_open(&h, l);
+    (void)snprintf(line, sizeof(line), "{\"type\":\"transfer_leader\",\"msg_id\":2,\"to\":\"n%d\"}",
+                   to + 1);
     say(c, "{\"type\":\"compare_read_methods\",\"msg_id\":3,\"num_reads\":200}");
     for (int i = 0; i < 20; i++) {
         (void)fx_deliver(&h.fx);
