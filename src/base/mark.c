@@ -168,7 +168,7 @@ int mark_read(int dir_fd, const char *name, const char magic[MARK_MAGIC_BYTES], 
 {
     cleanup_free unsigned char *bytes = NULL;
     cleanup_fd int fd = -1;
-    struct stat st;
+    struct stat st = {0};
     size_t total;
     ssize_t n;
     int rc;
