@@ -5,7 +5,7 @@
  * return, and a crash at any point leaves the old file or the new one, and perhaps a NAME.tmp,
  * which nobody reads and the next write replaces. Files are 0600 and are neither written nor read
  * through a symbolic link. A file that anybody else may write to or read, or that another user
- * owns, is MARK_E_ACCESS: what it says is not used.
+ * owns, is MARK_E_ACCESS: what it says is not used, but for its version, which is looked at first.
  *
  * File: magic[8], payload, u32 crc32c of both, little endian. Names are relative to dir_fd, at most
  * 32 bytes. The magic ends with the digit of the version. Every later version keeps this frame,

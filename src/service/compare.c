@@ -179,8 +179,8 @@ static void begin_read(struct compare *c, struct compare_read *read, enum compar
     replica_submit(c->service->replica, &read->rr, read->begun_us);
 }
 
-/* A change of leadership ends the run, also when nothing was under way that could
- * fail by it: what began now would wait, and be confirmed in another term than it began in. */
+/* A change of leadership ends the run, also when nothing was under way that could fail by it: what
+ * began now would wait, and be confirmed in another term than it began in. */
 static void stop_if_led_no_more(struct compare *c)
 {
     const struct raft *raft = replica_raft(c->service->replica);

@@ -12,8 +12,6 @@
 
 #include "base/banned.h"
 
-/* Reads of each method that are not counted: the first ones pay for caches and the first round. */
-
 static const char *const method_names[COMPARE_METHODS] = {"read_index", "read_via_log",
                                                           "local_read"};
 

@@ -24,9 +24,8 @@ static void reply_internal(struct request *req, const char *what)
     service_end(s, &w, &req->origin);
 }
 
-/* Facts of this read: a quorum acknowledged a round that was opened after it arrived, in the term
- * it was served for. A fact of this read: a round higher than any that was open when it came
- * (CLIENT-8). */
+/* A fact of this read (CLIENT-8): a quorum acknowledged a round that is higher than any that was
+ * open when it came, in the term it was served for. */
 static bool is_confirmed(const struct replica_view *view)
 {
     return view->round > view->arrival_round && view->last_applied.index >= view->read_index;

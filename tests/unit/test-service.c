@@ -185,6 +185,18 @@ static void settle(struct host *h)
     fx_settle(&h->fx);
 }
 
+/* So many turns of every node, and no more: what they began is still under way. */
+static void run_turns(struct host *h, int n)
+{
+    for (int i = 0; i < n; i++) {
+        (void)fx_deliver(&h->fx);
+        for (int node = 0; node < h->fx.n; node++) {
+            fx_turn(&h->fx, node);
+            fx_store(&h->fx, node);
+        }
+    }
+}
+
 static void advance(struct host *h, uint64_t us)
 {
     for (uint64_t t = 0; t < us; t += 10000) {
@@ -1318,13 +1330,7 @@ static void service__compare_waits_for_the_end_of_a_transfer(void **state)
     c = conn_open(&h, l);
     d = conn_open(&h, l);
     say(c, "{\"type\":\"compare_read_methods\",\"msg_id\":1,\"num_reads\":200}");
-    for (int i = 0; i < 20; i++) {
-        (void)fx_deliver(&h.fx);
-        for (int node = 0; node < 3; node++) {
-            fx_turn(&h.fx, node);
-            fx_store(&h.fx, node);
-        }
-    }
+    run_turns(&h, 20);
     h.fx.cut[to] = true;
     (void)snprintf(line, sizeof(line), "{\"type\":\"transfer_leader\",\"msg_id\":2,\"to\":\"n%d\"}",
                    to + 1);
@@ -1340,13 +1346,7 @@ static void service__compare_waits_for_the_end_of_a_transfer(void **state)
 
     /* This node shuts down: a run that pauses is told so at once, like every request. */
     say(c, "{\"type\":\"compare_read_methods\",\"msg_id\":4,\"num_reads\":200}");
-    for (int i = 0; i < 20; i++) {
-        (void)fx_deliver(&h.fx);
-        for (int node = 0; node < 3; node++) {
-            fx_turn(&h.fx, node);
-            fx_store(&h.fx, node);
-        }
-    }
+    run_turns(&h, 20);
     say(d, line);
     settle(&h);
     assert_int_equal(c->n_held, 1);
@@ -1365,13 +1365,7 @@ static void service__compare_waits_for_the_end_of_a_transfer(void **state)
     (void)snprintf(line, sizeof(line), "{\"type\":\"transfer_leader\",\"msg_id\":2,\"to\":\"n%d\"}",
                    to + 1);
     say(c, "{\"type\":\"compare_read_methods\",\"msg_id\":3,\"num_reads\":200}");
-    for (int i = 0; i < 20; i++) {
-        (void)fx_deliver(&h.fx);
-        for (int node = 0; node < 3; node++) {
-            fx_turn(&h.fx, node);
-            fx_store(&h.fx, node);
-        }
-    }
+    run_turns(&h, 20);
     say(d, line);
     settle(&h);
     advance(&h, 60000);
@@ -1404,13 +1398,7 @@ static void service__compare_runs_one_at_a_time_and_stops_with_its_client(void *
         error = expect_error(d, 2, "busy", 11, true, EXTRA("limit", "retry_after_ms"));
         assert_int_equal(int_of(error, "limit"), 1);
         json_decref(error);
-        for (int step = 0; step < stage; step++) {
-            (void)fx_deliver(&h.fx);
-            for (int i = 0; i < 3; i++) {
-                fx_turn(&h.fx, i);
-                fx_store(&h.fx, i);
-            }
-        }
+        run_turns(&h, stage);
         assert_int_equal(c->n_held, 1);
         conn_close(c);
         assert_true(replica_idle(h.fx.nodes[l].replica));
