@@ -54,6 +54,16 @@ void client_conn_mark_dirty(struct client_conn *c)
         list_append(&c->port->dirty, &c->dirty);
 }
 
+/* A stash stays, unused: client_lines_take() may be walking over it. */
+void client_conn_end(struct client_conn *c, const char *why)
+{
+    if (c->dead || c->ending)
+        return;
+    c->ending = true;
+    c->ending_why = why;
+    client_conn_mark_dirty(c);
+}
+
 void client_conn_settle(struct client_conn *c)
 {
     bool go_on;
@@ -86,7 +96,7 @@ static void maybe_finish(struct client_conn *c)
     if (c->dead || c->n_held > 0 || client_conn_out_bytes(c) > 0)
         return;
     if (c->eof) {
-        client_conn_die(c, c->ending ? "lines too long" : "end of file");
+        client_conn_die(c, c->ending ? c->ending_why : "end of file");
     } else if (c->ending && c->linger_us == 0) {
         /* Closing with unread input would make the kernel reset the connection, and the error line
          * with it. */
@@ -380,7 +390,7 @@ void client_conn_tick(struct client_conn *c, uint64_t now_us)
     const bool waits = client_conn_out_bytes(c) > 0;
 
     if (c->linger_us != 0 && longer_ago(now_us, c->linger_us, CLIENT_LINGER_US))
-        client_conn_die(c, "lines too long");
+        client_conn_die(c, c->ending_why);
     else if (waits && c->stuck_us != 0 && longer_ago(now_us, c->stuck_us, conf->stuck_us))
         die_slow(c, "output not taken");
     else if (c->line_us != 0 && longer_ago(now_us, c->line_us, conf->line_us))

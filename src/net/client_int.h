@@ -43,6 +43,8 @@ struct client_conn {
     /* read, and not yet cut because reading had to stop; the socket is not read meanwhile */
     struct buf stash;
     size_t stash_pos;
+    size_t n_blank;         /* white space at the beginning of the line that is being read */
+    const char *ending_why; /* while ending */
     struct buf out;
     size_t out_pos; /* what is before it was sent */
     size_t request_bytes;
@@ -60,6 +62,9 @@ struct client_conn {
     bool blocked;  /* ev_write is added */
     bool paused;   /* in_flight or CLIENT_OUT_BYTES_HIGH was reached, and the low mark not yet */
     bool skipping; /* the rest of a line that was too long */
+    bool greeted;  /* it began as ours do (CLIENT-11) */
+    bool judged;   /* the line that is being read is known to be ours; from here on its bytes are
+                      not looked at */
     bool ending;   /* no more lines are taken; closed once what is owed was sent */
     bool eof;
     char address[NET_ADDRESS_TEXT];
@@ -86,6 +91,8 @@ void client_conn_tick(struct client_conn *c, uint64_t now_us);
 
 /* Beyond these bounds a connection is not read any more (CLIENT-3, CLIENT-4). */
 bool client_conn_over_limits(const struct client_conn *c);
+/* No more lines are taken; closed once what is owed was sent. */
+void client_conn_end(struct client_conn *c, const char *why);
 /* The next flush looks at it. */
 void client_conn_mark_dirty(struct client_conn *c);
 
