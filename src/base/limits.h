@@ -20,6 +20,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* ---- the time of a turn ---- */
+
+/* TIME-1: within a turn the clock is read after so many steps (some microseconds each) or so many
+ * bytes that they touched (some tens of microseconds): reading it costs 1 % of that, and nobody
+ * runs over the end by more than a fraction of a millisecond. */
+#define SLICE_STEPS 8u
+#define SLICE_BYTES (64u << 10)
+
 /* ---- keys, values, commands ---- */
 
 /* ridd-protocol(7): a string key is 1 to 480 bytes; LMDB takes 511. Longer: `malformed`. */
