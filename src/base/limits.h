@@ -20,6 +20,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* ---- the time of a turn ---- */
+
+/* TIME-1: within a turn the clock is read after so many steps (some microseconds each) or so many
+ * bytes that they touched (some tens of microseconds): reading it costs 1 % of that, and nobody
+ * runs over the end by more than a fraction of a millisecond. */
+#define SLICE_STEPS 8u
+#define SLICE_BYTES (64u << 10)
+
 /* ---- keys, values, commands ---- */
 
 /* ridd-protocol(7): a string key is 1 to 480 bytes; LMDB takes 511. Longer: `malformed`. */
@@ -268,6 +276,11 @@ static_assert(STORE_SEGMENT_BYTES_MAX <= STORE_FILE_BYTES_MAX, "every segment ca
 static_assert(KEY_BYTES_MAX <= LMDB_KEY_BYTES_MAX, "LMDB must take every key");
 /* Read transactions open at once; beyond it one more fails. The loop opens one at a time. */
 #define KV_READERS_DEFAULT 16u
+/* Nodes compare the digests of their states at equal indexes, so each remembers some. A node that
+ * is more than 16 * 1,024 entries behind finds none in common: nothing is compared until it is
+ * nearer. */
+#define KV_DIGEST_EVERY 1024u
+#define KV_DIGESTS_KEPT 16u
 /* Small durable files (base/mark.h): a larger payload cannot be written, a larger file is
  * damaged. */
 #define MARK_BYTES_MAX (64u << 10)
