@@ -385,6 +385,14 @@ static_assert(STATE_ROOM_PERCENT < STATE_FULL_PERCENT, "a gap against flapping")
 #define CTL_ASK_GRACE_MS 500u
 /* The widest table of a verb; asserted. */
 #define TABLE_COLUMNS_MAX 16
+/* `status`: what all nodes have against themselves and each other. Four each is more than was ever
+ * seen at once; what comes behind is not shown, the verdict is the same. A text is one line of a
+ * terminal or three; a longer one is cut. */
+#define VERDICT_REASONS_MAX 128u
+#define VERDICT_TEXT_BYTES  255u
+/* `status`: a node that lacks more entries than this is behind. What is under way while the leader
+ * is busy lies below: some thousand small entries fill all that one link may have in flight. */
+#define VERDICT_BEHIND_ENTRIES 10000
 /* The longest that a run of `compare` may take before ridctl gives up on it, and how often it shows
  * how far it got. */
 #define CTL_COMPARE_TIMEOUT_MS 86400000u
