@@ -289,6 +289,11 @@ static_assert(STORE_SEGMENT_BYTES_MAX <= STORE_FILE_BYTES_MAX, "every segment ca
 static_assert(KEY_BYTES_MAX <= LMDB_KEY_BYTES_MAX, "LMDB must take every key");
 /* Read transactions open at once; beyond it one more fails. The loop opens one at a time. */
 #define KV_READERS_DEFAULT 16u
+/* Nodes compare the digests of their states at equal indexes, so each remembers some. A node that
+ * is more than 16 * 1,024 entries behind finds none in common: nothing is compared until it is
+ * nearer. */
+#define KV_DIGEST_EVERY 1024u
+#define KV_DIGESTS_KEPT 16u
 /* Small durable files (base/mark.h): a larger payload cannot be written, a larger file is
  * damaged. */
 #define MARK_BYTES_MAX (64u << 10)
@@ -393,6 +398,14 @@ static_assert(STATE_ROOM_PERCENT < STATE_FULL_PERCENT, "a gap against flapping")
 #define CTL_ASK_GRACE_MS 500u
 /* The widest table of a verb; asserted. */
 #define TABLE_COLUMNS_MAX 16
+/* `status`: what all nodes have against themselves and each other. Four each is more than was ever
+ * seen at once; what comes behind is not shown, the verdict is the same. A text is one line of a
+ * terminal or three; a longer one is cut. */
+#define VERDICT_REASONS_MAX 128u
+#define VERDICT_TEXT_BYTES  255u
+/* `status`: a node that lacks more entries than this is behind. What is under way while the leader
+ * is busy lies below: some thousand small entries fill all that one link may have in flight. */
+#define VERDICT_BEHIND_ENTRIES 10000
 /* The longest that a run of `compare` may take before ridctl gives up on it, and how often it shows
  * how far it got. */
 #define CTL_COMPARE_TIMEOUT_MS 86400000u
