@@ -69,6 +69,19 @@ static_assert(RAFT_HEARTBEAT_US_DEFAULT <= RAFT_ELECTION_US_DEFAULT / 3, "three 
 /* Bytes of entries appended by this leader and not committed; beyond it raft_propose() says
  * RAFT_E_BUSY. */
 #define RAFT_UNCOMMITTED_BYTES_MAX (32u << 20)
+/* How many of the last syncs of the own disk a core looks at: enough that a hiccup among them does
+ * not count, few enough that a disk which has become fast again is soon known to be. */
+#define RAFT_DISK_SYNCS 8u
+/* An election makes two syncs one after the other, and each may find one under way: so many syncs
+ * must fit into the time that it is given (VOTE-9). */
+#define RAFT_PATIENCE_SYNCS 4u
+/* That time is at most so many election timeouts, however slow the disk is: a disk that stands
+ * still must be noticed some day. Disks of up to two election timeouts to a sync still elect. */
+#define RAFT_PATIENCE_MAX 8u
+/* What may wait for the own disk, however slow it is: an entry of the largest size. Above it the
+ * bound is what the disk does in the time after which it counts as stalled, at most
+ * RAFT_UNCOMMITTED_BYTES_MAX; beyond it raft_propose() says RAFT_E_BUSY (DISK-30). */
+#define RAFT_DISK_BYTES_MIN (1u << 20)
 /* Reads not yet confirmed; beyond it raft_read() says RAFT_E_BUSY. 128 in flight on 512
  * connections. */
 #define RAFT_READS_PENDING_MAX 65536u
