@@ -7,6 +7,16 @@
 
 #include "base/banned.h"
 
+/* A text that is ours, in quotes; its length is its own matter. The names in it are clean. */
+static const char *quoted(char *buf, size_t size, const char *text)
+{
+    (void)snprintf(buf, size, "\"%s\"", text != NULL ? text : "");
+    for (char *p = buf + 1; *p != '\0' && p[1] != '\0'; p++)
+        if (*p == '"' || (unsigned char)*p < 0x20)
+            *p = '?';
+    return buf;
+}
+
 void node_peer_event(void *ctx, enum peer_event event, raft_node_id peer, const char *address,
                      const char *text)
 {
@@ -14,6 +24,7 @@ void node_peer_event(void *ctx, enum peer_event event, raft_node_id peer, const 
     const char *name = engine_name_of(n->engine, peer);
     char addr_esc[LOG_ESC_BUF];
     char text_esc[LOG_ESC_BUF];
+    char why[512];
     uint64_t suppressed;
 
     (void)log_esc(addr_esc, sizeof(addr_esc), address != NULL ? address : "",
@@ -24,6 +35,7 @@ void node_peer_event(void *ctx, enum peer_event event, raft_node_id peer, const 
     case PEER_EVENT_UP:
         replica_link(engine_replica(n->engine), peer, true, clock_mono_us());
         log_event(LOG_INFO, "peer_up", "peer=%s address=%s protocol=%s", name, addr_esc, text_esc);
+        node_warn_differences(n, peer);
         break;
     case PEER_EVENT_DOWN:
         if (engine_replica(n->engine) != NULL)
@@ -36,8 +48,8 @@ void node_peer_event(void *ctx, enum peer_event event, raft_node_id peer, const 
             /* Rubbish from somebody without a name needs nobody's hand; a member that is refused
              * does. */
             log_event(peer != 0 ? LOG_ERROR : LOG_WARNING, "peer_refused",
-                      "peer=%s address=%s why=%s suppressed=%llu", name, addr_esc, text_esc,
-                      (unsigned long long)suppressed);
+                      "peer=%s address=%s why=%s suppressed=%llu", name, addr_esc,
+                      quoted(why, sizeof(why), text), (unsigned long long)suppressed);
         break;
     case PEER_EVENT_FAILED:
         log_event(LOG_WARNING, "peer_unreachable", "peer=%s address=%s why=%s action=retry", name,

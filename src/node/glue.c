@@ -101,7 +101,7 @@ static uint64_t rss_bytes(void)
 
 static void service_status(void *ctx, struct wire_reply *w)
 {
-    const struct node *n = ctx;
+    struct node *n = ctx;
     struct client_port_stats clients;
 
     client_port_get_stats(n->client_port, &clients);
@@ -111,6 +111,7 @@ static void service_status(void *ctx, struct wire_reply *w)
     wire_reply_close_object(w);
     wire_reply_u64(w, "uptime_ms", (clock_mono_us() - n->started_us) / 1000u);
     wire_reply_u64(w, "rss_bytes", rss_bytes());
+    node_about_status(n, w);
 }
 
 void node_fill_engine_ops(struct node *n, struct engine_ops *ops)

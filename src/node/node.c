@@ -282,6 +282,7 @@ static int open_ports(struct node *n)
     int rc;
 
     node_fill_peer_ops(n, &peer_ops);
+    node_about(n->conf, &peer_conf.about);
     conf_cluster_id(n->conf, peer_conf.cluster_id);
     rc = peer_net_new(n->base, n->self->peer_addr, &peer_conf, &peer_ops, &n->peer_net);
     if (rc != 0)

@@ -19,6 +19,11 @@ enum node_phase {
     NODE_STOPPED,
 };
 
+struct peer_about {
+    raft_node_id id;
+    struct wire_about about;
+};
+
 struct node {
     const struct conf *conf;      /* borrowed; the file as first read */
     const struct conf_peer *self; /* in conf */
@@ -49,10 +54,18 @@ struct node {
     uint64_t watchdog_us; /* 0: none */
     uint64_t watchdog_due_us;
     struct log_limit refused_limit;
+    unsigned n_abouts;
+    struct peer_about abouts[RAFT_SERVERS_MAX]; /* what peers said when they were let in */
 };
 
 /* admit.c, as peer_net_ops.on_hello. Ends the process when it cannot be recorded who came. */
 enum wire_refusal node_admit(void *ctx, const struct wire_hello *h);
+
+/* about.c: what the hello says of this node, what theirs said, and what status tells of both. */
+void node_about(const struct conf *conf, struct wire_about *ret);
+void node_heard_about(struct node *n, const struct wire_hello *h);
+void node_warn_differences(struct node *n, raft_node_id peer);
+void node_about_status(struct node *n, struct wire_reply *w);
 
 /* events.c: what happened, as log lines. */
 void node_peer_event(void *ctx, enum peer_event event, raft_node_id peer, const char *address,

@@ -35,14 +35,20 @@ static void status_peers(struct service *s, struct wire_reply *w, const struct r
         wire_reply_open_object(w, NULL);
         wire_reply_str(w, "id", server != NULL ? server->name : NULL);
         wire_reply_str(w, "address", server != NULL ? server->peer_addr : NULL);
+        wire_reply_str(w, "role", p->role == RAFT_VOTER ? "voter" : "learner");
         wire_reply_bool(w, "connected",
                         s->ops.peer_connected != NULL ? s->ops.peer_connected(s->ops.ctx, p->id)
                                                       : p->connected);
         /* Only a leader knows these. */
-        if (leads)
+        if (leads) {
+            wire_reply_bool(w, "heard", p->heard);
             wire_reply_u64(w, "match_index", p->match_index);
-        else
+            wire_reply_u64(w, "behind_entries", st->last_index - p->match_index);
+        } else {
+            wire_reply_null(w, "heard");
             wire_reply_null(w, "match_index");
+            wire_reply_null(w, "behind_entries");
+        }
         if (leads && p->srtt_us != 0)
             wire_reply_u64(w, "rtt_us", p->srtt_us);
         else
@@ -95,6 +101,7 @@ void service_handle_status(struct service_conn *c, const struct wire_request *q)
     wire_reply_str(&w, "role", raft_role_name(st.role));
     wire_reply_u64(&w, "term", st.current_term);
     wire_reply_str(&w, "leader_id", service_name_of(s, st.leader_id));
+    wire_reply_bool(&w, "serving", st.can_serve);
     wire_reply_u64(&w, "commit_index", st.commit_index);
     wire_reply_u64(&w, "applied_index", replica_last_applied(s->replica));
     wire_reply_u64(&w, "last_log_index", st.last_index);

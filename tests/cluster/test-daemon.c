@@ -327,8 +327,8 @@ CASE(daemon__clusters_refuse_each_other)
     node_start(c, 0);
     node_start(c, 1);
     assert_true(cluster_leader(c) < 2);
-    wait_until(node_log_lines(c, 2, "event=peer_refused", "another cluster") > 0 ||
-                   node_log_lines(c, 0, "event=peer_refused", "another cluster") > 0,
+    wait_until(node_log_lines(c, 2, "event=peer_refused", "it belongs to cluster 'test'") > 0 ||
+                   node_log_lines(c, 0, "event=peer_refused", "it belongs to cluster 'else") > 0,
                "the refusal");
     {
         json_t *status = node_status(c, 2);
