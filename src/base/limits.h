@@ -69,6 +69,19 @@ static_assert(RAFT_HEARTBEAT_US_DEFAULT <= RAFT_ELECTION_US_DEFAULT / 3, "three 
 /* Bytes of entries appended by this leader and not committed; beyond it raft_propose() says
  * RAFT_E_BUSY. */
 #define RAFT_UNCOMMITTED_BYTES_MAX (32u << 20)
+/* How many of the last syncs of the own disk a core looks at: enough that a hiccup among them does
+ * not count, few enough that a disk which has become fast again is soon known to be. */
+#define RAFT_DISK_SYNCS 8u
+/* An election makes two syncs one after the other, and each may find one under way: so many syncs
+ * must fit into the time that it is given (VOTE-9). */
+#define RAFT_PATIENCE_SYNCS 4u
+/* That time is at most so many election timeouts, however slow the disk is: a disk that stands
+ * still must be noticed some day. Disks of up to two election timeouts to a sync still elect. */
+#define RAFT_PATIENCE_MAX 8u
+/* What may wait for the own disk, however slow it is: an entry of the largest size. Above it the
+ * bound is what the disk does in the time after which it counts as stalled, at most
+ * RAFT_UNCOMMITTED_BYTES_MAX; beyond it raft_propose() says RAFT_E_BUSY (DISK-30). */
+#define RAFT_DISK_BYTES_MIN (1u << 20)
 /* Reads not yet confirmed; beyond it raft_read() says RAFT_E_BUSY. 128 in flight on 512
  * connections. */
 #define RAFT_READS_PENDING_MAX 65536u
@@ -393,6 +406,14 @@ static_assert(STATE_ROOM_PERCENT < STATE_FULL_PERCENT, "a gap against flapping")
 #define CTL_ASK_GRACE_MS 500u
 /* The widest table of a verb; asserted. */
 #define TABLE_COLUMNS_MAX 16
+/* `status`: what all nodes have against themselves and each other. Four each is more than was ever
+ * seen at once; what comes behind is not shown, the verdict is the same. A text is one line of a
+ * terminal or three; a longer one is cut. */
+#define VERDICT_REASONS_MAX 128u
+#define VERDICT_TEXT_BYTES  255u
+/* `status`: a node that lacks more entries than this is behind. What is under way while the leader
+ * is busy lies below: some thousand small entries fill all that one link may have in flight. */
+#define VERDICT_BEHIND_ENTRIES 10000
 /* The longest that a run of `compare` may take before ridctl gives up on it, and how often it shows
  * how far it got. */
 #define CTL_COMPARE_TIMEOUT_MS 86400000u
