@@ -186,6 +186,28 @@ int raft_propose(struct raft *r, enum raft_entry_type type, const void *data, si
 }
 
 /* No proposals from now on, reads go on, and after an election timeout it is over (READ-46). */
+void raft_begin_transfer(struct raft *r, struct progress *to)
+{
+    rid_assert(r->role == RAFT_LEADER);
+    rid_assert(r->transfer_to == 0);
+    rid_assert(to->role == RAFT_VOTER);
+    r->transfer_to = to->id;
+    r->transfer_deadline_us = r->now_us + r->conf.election_timeout_us;
+    r->transfer_sent = false;
+    raft_trace(r, RAFT_TRACE_TRANSFER, to->id, 0, "started");
+    raft_maybe_timeout_now(r, to);
+}
+
+/* When the choice is free: one that is there, then the fittest, then the one that is furthest. */
+static bool is_better_target(const struct progress *p, const struct progress *than)
+{
+    if (p->link_up != than->link_up)
+        return p->link_up;
+    if (raft_fitness_of(p) != raft_fitness_of(than))
+        return raft_fitness_of(p) < raft_fitness_of(than);
+    return p->match_index > than->match_index;
+}
+
 int raft_transfer(struct raft *r, raft_node_id to, uint64_t now_us)
 {
     struct progress *best = NULL;
@@ -200,19 +222,14 @@ int raft_transfer(struct raft *r, raft_node_id to, uint64_t now_us)
 
         if (p->role != RAFT_VOTER || (to != 0 && p->id != to))
             continue;
-        /* When the choice is free: one that is there, then the one that is furthest. */
-        if (best == NULL || (p->link_up && !best->link_up) ||
-            (p->link_up == best->link_up && p->match_index > best->match_index))
+        if (best == NULL || is_better_target(p, best))
             best = p;
     }
     if (best == NULL)
         return RAFT_E_NOT_MEMBER;
-    rid_assert(best->role == RAFT_VOTER);
-    r->transfer_to = best->id;
-    r->transfer_deadline_us = r->now_us + r->conf.election_timeout_us;
-    r->transfer_sent = false;
-    raft_trace(r, RAFT_TRACE_TRANSFER, best->id, 0, "started");
-    raft_maybe_timeout_now(r, best);
+    if (raft_fitness_of(best) == RAFT_UNFIT)
+        return RAFT_E_UNFIT; /* it would refuse, and proposals would wait for nothing */
+    raft_begin_transfer(r, best);
     raft_check_rest(r);
     return 0;
 }
