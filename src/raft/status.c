@@ -28,9 +28,9 @@ enum raft_fitness raft_get_fitness(const struct raft *r)
     return r->fitness;
 }
 
-raft_node_id raft_get_transfer(const struct raft *r)
+bool raft_is_transferring(const struct raft *r)
 {
-    return r->transfer_to;
+    return r->transfer_to != 0;
 }
 
 raft_index raft_get_commit_index(const struct raft *r)

@@ -164,7 +164,7 @@ bool replica_quiesced(const struct replica *r)
 
 bool replica_transferring(const struct replica *r)
 {
-    return raft_get_transfer(r->raft) != 0;
+    return raft_is_transferring(r->raft);
 }
 
 uint64_t replica_deadline_us(const struct replica *r)
