@@ -60,6 +60,10 @@
 #define RAFT_HEARTBEAT_US_DEFAULT 50000u
 #define RAFT_ELECTION_US_DEFAULT  500000u
 static_assert(RAFT_HEARTBEAT_US_DEFAULT <= RAFT_ELECTION_US_DEFAULT / 3, "three to a timeout");
+/* Election timeouts of silence before a node that is parked, or unfit, campaigns of itself: those
+ * that are better have begun within two, and had time for a second try (FIT-2, FIT-3). */
+#define RAFT_PARKED_TIMEOUTS 2u
+#define RAFT_UNFIT_TIMEOUTS  4u
 /* AppendEntries of at most 64 KiB unless one entry is larger. */
 #define RAFT_APPEND_BYTES_MAX   (64u << 10)
 #define RAFT_APPEND_ENTRIES_MAX 512u
