@@ -8,16 +8,17 @@
  *
  * The format is that of LMDB 0.9 (data version 1), in the machine's own byte order and word size:
  *
- *   page      word pgno, u16 pad, u16 flags, u16 lower and u16 upper end of the free space (of the
- *             first overflow page: u32 number of pages), then u16 offsets of nodes, in order of keys
+ *   page      word pgno, u16 pad, u16 flags, u16 lower and u16 upper end of the free space (of
+ *             the first overflow page: u32 number of pages), then u16 offsets of nodes, in order
+ *             of keys
  *   node      u16 lo, u16 hi, u16 flags, u16 length of the key, key, data. Leaf: lo and hi are the
- *             length of the data; flag 1: the data is the number of the first overflow page. Branch:
- *             lo, hi and, of 64-bit words, flags are the number of the child; the first key says
- *             nothing. Nodes have even lengths and lie from `upper` to the page's end
- *   pages 0, 1  the heads, used in turn by odd and even transactions: u32 magic, u32 version, word
+ *             length of the data; flag 1: the data is the number of the first overflow page.
+ *             Branch: lo, hi and, of 64-bit words, flags are the number of the child; the first
+ *             key says nothing. Nodes have even lengths and lie from `upper` to the page's end
+ *   pages 0, 1  the heads, used in turn by even and odd transactions: u32 magic, u32 version, word
  *             address, word map size, the two trees (free pages, keys), word last page, word txnid
- *   tree      u32 pad (of the first: the page size), u16 flags, u16 depth, words: branch pages, leaf
- *             pages, overflow pages, entries, root
+ *   tree      u32 pad (of the first: the page size), u16 flags, u16 depth, words: branch pages,
+ *             leaf pages, overflow pages, entries, root
  *   free list key: the transaction (a word) that freed them; data: word n, n page numbers, falling
  *
  * Errors: 0, KV_E_DAMAGED with err_text() (page and what is wrong with it; also when it cannot be
