@@ -20,6 +20,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* ---- the time of a turn ---- */
+
+/* TIME-1: within a turn the clock is read after so many steps (some microseconds each) or so many
+ * bytes that they touched (some tens of microseconds): reading it costs 1 % of that, and nobody
+ * runs over the end by more than a fraction of a millisecond. */
+#define SLICE_STEPS 8u
+#define SLICE_BYTES (64u << 10)
+
 /* ---- keys, values, commands ---- */
 
 /* ridd-protocol(7): a string key is 1 to 480 bytes; LMDB takes 511. Longer: `malformed`. */
@@ -67,6 +75,19 @@ static_assert(RAFT_HEARTBEAT_US_DEFAULT <= RAFT_ELECTION_US_DEFAULT / 3, "three 
 /* Bytes of entries appended by this leader and not committed; beyond it raft_propose() says
  * RAFT_E_BUSY. */
 #define RAFT_UNCOMMITTED_BYTES_MAX (32u << 20)
+/* How many of the last syncs of the own disk a core looks at: enough that a hiccup among them does
+ * not count, few enough that a disk which has become fast again is soon known to be. */
+#define RAFT_DISK_SYNCS 8u
+/* An election makes two syncs one after the other, and each may find one under way: so many syncs
+ * must fit into the time that it is given (VOTE-9). */
+#define RAFT_PATIENCE_SYNCS 4u
+/* That time is at most so many election timeouts, however slow the disk is: a disk that stands
+ * still must be noticed some day. Disks of up to two election timeouts to a sync still elect. */
+#define RAFT_PATIENCE_MAX 8u
+/* What may wait for the own disk, however slow it is: an entry of the largest size. Above it the
+ * bound is what the disk does in the time after which it counts as stalled, at most
+ * RAFT_UNCOMMITTED_BYTES_MAX; beyond it raft_propose() says RAFT_E_BUSY (DISK-30). */
+#define RAFT_DISK_BYTES_MIN (1u << 20)
 /* Reads not yet confirmed; beyond it raft_read() says RAFT_E_BUSY. 128 in flight on 512
  * connections. */
 #define RAFT_READS_PENDING_MAX 65536u
@@ -274,6 +295,11 @@ static_assert(STORE_SEGMENT_BYTES_MAX <= STORE_FILE_BYTES_MAX, "every segment ca
 static_assert(KEY_BYTES_MAX <= LMDB_KEY_BYTES_MAX, "LMDB must take every key");
 /* Read transactions open at once; beyond it one more fails. The loop opens one at a time. */
 #define KV_READERS_DEFAULT 16u
+/* Nodes compare the digests of their states at equal indexes, so each remembers some. A node that
+ * is more than 16 * 1,024 entries behind finds none in common: nothing is compared until it is
+ * nearer. */
+#define KV_DIGEST_EVERY 1024u
+#define KV_DIGESTS_KEPT 16u
 /* Small durable files (base/mark.h): a larger payload cannot be written, a larger file is
  * damaged. */
 #define MARK_BYTES_MAX (64u << 10)
@@ -380,6 +406,14 @@ static_assert(STATE_ROOM_PERCENT < STATE_FULL_PERCENT, "a gap against flapping")
 #define CTL_ASK_GRACE_MS 500u
 /* The widest table of a verb; asserted. */
 #define TABLE_COLUMNS_MAX 16
+/* `status`: what all nodes have against themselves and each other. Four each is more than was ever
+ * seen at once; what comes behind is not shown, the verdict is the same. A text is one line of a
+ * terminal or three; a longer one is cut. */
+#define VERDICT_REASONS_MAX 128u
+#define VERDICT_TEXT_BYTES  255u
+/* `status`: a node that lacks more entries than this is behind. What is under way while the leader
+ * is busy lies below: some thousand small entries fill all that one link may have in flight. */
+#define VERDICT_BEHIND_ENTRIES 10000
 /* The longest that a run of `compare` may take before ridctl gives up on it, and how often it shows
  * how far it got. */
 #define CTL_COMPARE_TIMEOUT_MS 86400000u

@@ -353,6 +353,7 @@ int kv_apply(struct kv *kv, const struct raft_entry *e, struct command_result *r
         return err_trace(rc);
     }
     kv->pending.last_applied = e->id;
+    digest_note(&kv->pending_ring, e->id.index, kv->pending.digest);
     *ret_result = result;
     return 0;
 }
@@ -384,6 +385,13 @@ static void extend_file(struct kv *kv)
         kv->file_pages = info.me_last_pgno + 1;
 }
 
+/* What the transaction did in memory never happened. */
+static void undo(struct kv *kv)
+{
+    kv->pending = kv->committed;
+    kv->pending_ring = kv->committed_ring;
+}
+
 int kv_commit(struct kv *kv)
 {
     uint64_t used = 0;
@@ -406,10 +414,11 @@ int kv_commit(struct kv *kv)
     code = mdb_txn_commit(kv->write_txn);
     kv->write_txn = NULL; /* freed, whatever became of it */
     if (code != 0) {
-        kv->pending = kv->committed;
+        undo(kv);
         return err_trace(kv_lmdb_error(kv, code, "commit"));
     }
     kv->committed = kv->pending;
+    kv->committed_ring = kv->pending_ring;
     kv_publish(kv, used);
     extend_file(kv);
     return 0;
@@ -421,7 +430,7 @@ void kv_abort(struct kv *kv)
         mdb_txn_abort(kv->write_txn);
     kv->write_txn = NULL;
     kv->write_failed = false;
-    kv->pending = kv->committed;
+    undo(kv);
 }
 
 /* ---- read ---- */

@@ -143,6 +143,9 @@ static struct kv *kv_new(const struct kv_conf *conf)
     if (kv == NULL)
         return NULL;
     kv->dir_fd = -1;
+    kv->conf = *conf;
+    kv->conf.dir = NULL;
+    kv->conf.boot_id = NULL;
     (void)pthread_mutex_init(&kv->stats_lock, NULL); /* cannot fail without attributes */
     kv->incarnation = conf->incarnation;
     kv->group = conf->group;
@@ -328,6 +331,8 @@ static int open_fresh(struct kv *kv, const struct kv_conf *conf)
     if (rc != 0)
         return err_trace(rc);
     kv->committed = (struct kv_meta){0};
+    kv->committed_ring = (struct digest_ring){0};
+    kv->pending_ring = kv->committed_ring;
     atomic_store(&kv->distrusted, false);
     code = open_env(kv, conf);
     if (code == 0)
@@ -378,6 +383,25 @@ int kv_open(const struct kv_conf *conf, enum kv_trust *ret_trust, struct kv **re
     return 0;
 }
 
+/* The marks go first: a crash at any point leaves a file that nothing speaks for,
+ * and the next start rebuilds (STATE-4). */
+int kv_rebuild(struct kv *kv)
+{
+    int rc;
+
+    rid_assert(kv->write_txn == NULL);
+    rid_assert(!kv->reading);
+    rc = kv_distrust(kv);
+    close_env(kv);
+    if (rc == 0)
+        rc = open_fresh(kv, &kv->conf);
+    if (rc == 0)
+        rc = trust_record(kv->dir_fd, kv->incarnation, &kv->boot);
+    if (rc != 0)
+        atomic_store(&kv->distrusted, true);
+    return err_trace(rc);
+}
+
 static int close_clean(struct kv *kv)
 {
     int rc;
@@ -411,6 +435,22 @@ int kv_close(struct kv *kv, bool clean)
 struct raft_entry_id kv_last_applied(const struct kv *kv)
 {
     return kv->committed.last_applied;
+}
+
+bool kv_digest_at(const struct kv *kv, raft_index index, struct kv_digest *ret_digest)
+{
+    const size_t place = index / KV_DIGEST_EVERY % KV_DIGESTS_KEPT;
+
+    if (index == 0)
+        return false;
+    if (index == kv->committed.last_applied.index) {
+        *ret_digest = kv->committed.digest;
+        return true;
+    }
+    if (kv->committed_ring.at[place].index != index)
+        return false;
+    *ret_digest = kv->committed_ring.at[place].digest;
+    return true;
 }
 
 void kv_publish(struct kv *kv, uint64_t used_bytes)

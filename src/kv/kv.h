@@ -22,7 +22,7 @@
  * whoever wrote it.
  * Thread: the write side (kv_begin .. kv_commit) and the read side may be used by different
  * threads, each by one at a time; LMDB's MDB_NOTLS is set.
- * Source: STATE-2 to STATE-10. */
+ * Source: STATE-2 to STATE-11. */
 #ifndef RIDD_KV_KV_H
 #define RIDD_KV_KV_H
 
@@ -69,6 +69,13 @@ struct raft_entry_id kv_last_applied(const struct kv *kv);
  * Any thread. 0 or -errno. */
 int kv_distrust(struct kv *kv);
 
+/* What kv holds is not believed any more and is to be made again from the log, without an end of
+ * the process: the file is set aside as kv_open() would do it, an empty one takes its place, and
+ * last_applied is 0. No transaction may be open, on either side. 0; -errno is final: nothing is
+ * open then, and only kv_close() is left. The next kv_open() rebuilds, unless not even the mark
+ * that speaks for the old file could be removed. Write side. */
+int kv_rebuild(struct kv *kv);
+
 /* ---- apply: one write transaction per batch ---- */
 int kv_begin(struct kv *kv);
 /* Entries in order, each exactly last_applied + 1 (asserted). NOOP, CONFIG and READ move
@@ -99,6 +106,9 @@ struct kv_digest {
     uint64_t high;
     uint64_t low;
 };
+/* Of another version is made in another way: equal states have different numbers then, and nothing
+ * follows from comparing them. */
+#define KV_DIGEST_VERSION 1u
 struct kv_stats {
     uint64_t n_keys; /* those that clients can name */
     uint64_t map_bytes;
@@ -108,5 +118,11 @@ struct kv_stats {
 };
 /* As of the last commit, all of one moment. Any thread. */
 int kv_get_stats(struct kv *kv, struct kv_stats *ret_stats);
+/* The digest right after the entry of that index, for comparing nodes of which one is behind. Known
+ * are, as of the last commit, that of the last applied entry and those of the last KV_DIGESTS_KEPT
+ * entries whose index is a multiple of KV_DIGEST_EVERY and that were applied since this kv was
+ * opened; taken at exactly that entry, also in the middle of a batch (STATE-11). False: not known.
+ * Write side. */
+bool kv_digest_at(const struct kv *kv, raft_index index, struct kv_digest *ret_digest);
 
 #endif

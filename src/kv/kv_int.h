@@ -18,8 +18,9 @@ struct kv_meta {
 };
 
 struct kv {
-    char *dir;  /* owned */
-    int dir_fd; /* owned */
+    struct kv_conf conf; /* a copy without its texts */
+    char *dir;           /* owned */
+    int dir_fd;          /* owned */
     uint64_t incarnation;
     uint16_t group;
     struct trust_boot boot;
@@ -32,7 +33,11 @@ struct kv {
     bool write_failed;  /* the transaction can only be aborted */
     struct kv_meta committed;
     struct kv_meta pending; /* equals committed outside a transaction */
-    uint64_t file_pages;    /* the data file is at least this long */
+    /* Of the same moments. Not on disk: after a start the last applied entry is what the others
+     * have, too, and the next round index comes. */
+    struct digest_ring committed_ring;
+    struct digest_ring pending_ring;
+    uint64_t file_pages; /* the data file is at least this long */
 
     /* Read side. */
     MDB_txn *read_txn; /* owned; reset outside kv_read_begin .. kv_read_end */

@@ -4,7 +4,8 @@
  * one read per readiness, one writev per loop turn (with one request in flight they cost a third
  * less). Lines are handed up inside the read callback; replies are added to a buffer and leave
  * with client_port_flush(), which the loop calls once per turn.
- * Not for: what a line means: nothing is decided about its content.
+ * Not for: what a line means: of its content only the first bytes are looked at, and only for
+ * whether the other side speaks this protocol at all.
  * Units: bytes and microseconds, as names say.
  * Ownership: the host calls client_conn_hold() for each line it will answer later and
  * client_conn_release() when the reply was added. A struct client_conn lives until on_closed
@@ -42,6 +43,10 @@ struct client_port_ops {
     /* A line passed request_bytes: add an error; the port skips the rest, and closes after the
      * second such line. */
     void (*on_too_long)(void *ctx, struct client_conn *c, uint64_t line_no);
+    /* The connection does not begin as one of ours does, or a line begins with a method of HTTP:
+     * add an error. Nothing behind it is looked at, and the connection is closed. NULL: nobody
+     * minds. */
+    void (*on_foreign)(void *ctx, struct client_conn *c, uint64_t line_no);
     /* The connection limit is reached: add one line to out, which is sent before closing. */
     void (*on_refused)(void *ctx, struct buf *out);
     void (*on_opened)(void *ctx, struct client_conn *c); /* may set user data */
@@ -64,6 +69,7 @@ struct client_port_stats {
     uint64_t n_refused;
     uint64_t n_closed_slow; /* line, idle or stuck */
     uint64_t n_too_long;
+    uint64_t n_foreign;
     uint64_t bytes_in;
     uint64_t bytes_out;
 };

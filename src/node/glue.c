@@ -159,6 +159,15 @@ static void on_too_long(void *ctx, struct client_conn *c, uint64_t line_no)
         service_line_too_long(sc, line_no, node_conf(n)->request_bytes);
 }
 
+static void on_foreign(void *ctx, struct client_conn *c, uint64_t line_no)
+{
+    struct service_conn *sc = client_conn_user(c);
+
+    (void)ctx;
+    if (sc != NULL)
+        service_line_foreign(sc, line_no);
+}
+
 static void on_refused(void *ctx, struct buf *out)
 {
     struct node *n = ctx;
@@ -181,6 +190,7 @@ void node_fill_client_ops(struct node *n, struct client_port_ops *ops)
     *ops = (struct client_port_ops){.ctx = n,
                                     .on_line = on_line,
                                     .on_too_long = on_too_long,
+                                    .on_foreign = on_foreign,
                                     .on_refused = on_refused,
                                     .on_opened = on_opened,
                                     .on_closed = on_closed};

@@ -42,6 +42,8 @@ static void check_batches(const struct raft *r)
     rid_assert(r->last_stored_batch <= r->last_batch);
     rid_assert(mark_ring_n(&r->marks) == r->last_batch - r->last_stored_batch);
     rid_assert(mark_ring_n(&r->marks) > 0 || r->last_stored == r->last_handed);
+    rid_assert(mark_ring_n(&r->marks) > 0 || r->disk.outstanding_bytes == 0);
+    rid_assert(r->disk.moved_us <= r->now_us);
     rid_assert(r->self_vote_batch <= r->last_batch);
 }
 
@@ -93,7 +95,8 @@ static void check_clocks(const struct raft *r)
     if (r->role == RAFT_LEADER)
         rid_assert(r->heartbeat_due_us <= r->now_us + r->conf.heartbeat_us);
     else
-        rid_assert(r->election_due_us <= r->now_us + 2 * r->conf.election_timeout_us);
+        rid_assert(r->election_due_us <=
+                   r->now_us + 2 * RAFT_PATIENCE_MAX * r->conf.election_timeout_us);
 }
 
 void raft_check_log(const struct raft *r)

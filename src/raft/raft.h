@@ -197,7 +197,8 @@ int raft_propose(struct raft *r, enum raft_entry_type type, const void *data, si
  * RAFT_E_BUSY at RAFT_READS_PENDING_MAX. */
 int raft_read(struct raft *r, uint64_t ctx, raft_index min_index, uint64_t now_us);
 
-/* Batch `batch` of an earlier ready, and so every batch before it, is durable. */
+/* Batch `batch` of an earlier ready, and so every batch before it, is durable. The same number
+ * again: a part of the next one is, so that a disk which moves is known to move (READ-51). */
 void raft_stored(struct raft *r, uint64_t batch, uint64_t now_us);
 
 /* The state machine holds everything up to index. */
@@ -322,6 +323,8 @@ enum raft_role raft_get_role(const struct raft *r);
 raft_term raft_get_term(const struct raft *r);
 raft_node_id raft_get_leader(const struct raft *r); /* 0: unknown */
 bool raft_can_serve(const struct raft *r);
+/* Leadership is being handed over, because somebody asked or because the disk is stalled. */
+bool raft_is_transferring(const struct raft *r);
 raft_index raft_get_commit_index(const struct raft *r);
 const struct raft_configuration *raft_get_configuration(const struct raft *r);
 /* The term of an entry in the log, or of its base; RAFT_TERM_COMPACTED below the base;

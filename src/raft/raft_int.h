@@ -59,8 +59,22 @@ struct batch_mark {
     uint64_t batch;
     raft_index last_index;
     uint64_t issued_us;
+    size_t bytes;
+    size_t queued_bytes; /* outstanding when it was issued, its own included */
 };
 RING_DEFINE(mark_ring, struct batch_mark);
+
+/* disk.c: what is known of this node's own disk. */
+struct disk {
+    uint64_t moved_us;               /* when it last said that it had done something; 0: never */
+    size_t outstanding_bytes;        /* of the batches that have a mark */
+    size_t proposed_bytes;           /* proposed since the last batch was issued */
+    size_t window_bytes;             /* beyond so many outstanding bytes nothing is proposed */
+    uint64_t syncs[RAFT_DISK_SYNCS]; /* how long the last ones took */
+    unsigned n_syncs;
+    unsigned next_sync;
+    bool handed_over; /* leadership was offered to somebody else since it last moved */
+};
 
 struct msg_queue {
     struct raft_msg *list; /* owned */
@@ -124,6 +138,9 @@ struct raft {
     uint64_t last_batch;        /* issued */
     uint64_t last_stored_batch; /* durable */
     struct mark_ring marks;     /* of the outstanding ones, by batch number */
+    struct disk disk;
+    /* candidacies in a row that ran out of time: votes come later than the timeout allows */
+    unsigned n_late_elections;
 
     bool self_vote_pending;   /* own vote waits for the disk */
     uint64_t self_vote_batch; /* 0: its batch is not issued yet */
@@ -167,9 +184,28 @@ void raft_reset_election_timer(struct raft *r);
 /* array_reserve() for one more where nobody can be refused: stops the process when memory is
  * out. */
 void *raft_grow(struct mem mem, void *list, size_t *size, size_t n, size_t width);
-/* The oldest outstanding batch is older than one election timeout (READ-51). */
-bool raft_disk_is_stalled(const struct raft *r);
 uint64_t raft_now(struct raft *r, uint64_t now_us);
+/* Leadership is offered to `to`; none may be under way. */
+void raft_begin_transfer(struct raft *r, struct progress *to);
+
+/* disk.c */
+/* A batch goes to the store; the log up to its end is handed over with it. */
+void raft_disk_issue(struct raft *r, uint64_t batch, size_t bytes);
+/* The disk said that it did something; before the marks of what it did are taken away. */
+void raft_disk_moved(struct raft *r);
+/* This batch, whose mark is gone, is durable. */
+void raft_disk_done(struct raft *r, const struct batch_mark *m);
+/* How long nothing has come back although something is outstanding; 0: nothing is. */
+uint64_t raft_disk_silent_us(const struct raft *r);
+/* Longer than the disk takes by all that is known of it (READ-51). */
+bool raft_disk_is_stalled(const struct raft *r);
+/* What one sync takes here; 0: not known. */
+uint64_t raft_disk_sync_us(const struct raft *r);
+/* How long a candidate waits for its votes, and a leader for its disk: the election timeout, or
+ * what the disk needs (VOTE-9). */
+uint64_t raft_disk_patience_us(const struct raft *r);
+/* A proposal may be added to what waits for the disk. */
+bool raft_disk_takes_more(const struct raft *r);
 
 /* members.c */
 struct progress *raft_progress(struct raft *r, raft_node_id id); /* NULL: no such server */

@@ -7,7 +7,7 @@
 static void fill_store(struct raft *r, struct raft_ready *ready)
 {
     struct raft_entry *entries;
-    int rc;
+    size_t bytes = 0;
 
     if (!r->hard_state_dirty && r->truncate_from == 0 && r->last_handed == r->log.last_index)
         return;
@@ -22,10 +22,10 @@ static void fill_store(struct raft *r, struct raft_ready *ready)
 
         rid_assert(e != NULL); /* what is not stored is never dropped from memory */
         entries[i] = *e;
+        bytes += raft_entry_bytes(e);
     }
     ready->entries = entries;
-    rc = mark_ring_push(&r->marks, (struct batch_mark){ready->batch, r->log.last_index, r->now_us});
-    rid_assert(rc == 0);
+    raft_disk_issue(r, ready->batch, bytes);
     if (r->self_vote_pending && r->self_vote_batch == 0)
         r->self_vote_batch = ready->batch;
     r->last_handed = r->log.last_index;

@@ -3,8 +3,9 @@
 
 void raft_reset_election_timer(struct raft *r)
 {
-    r->election_due_us =
-        r->now_us + r->conf.election_timeout_us + prng_below(&r->prng, r->conf.election_timeout_us);
+    uint64_t patience_us = raft_disk_patience_us(r);
+
+    r->election_due_us = r->now_us + patience_us + prng_below(&r->prng, patience_us);
 }
 
 void raft_become(struct raft *r, enum raft_role role, const char *why)

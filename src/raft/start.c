@@ -107,6 +107,7 @@ int raft_new(const struct raft_conf *conf, const struct raft_start *start, uint6
     r->last_emitted = start->last_applied;
     r->last_stored = start->last_index;
     r->last_handed = start->last_index;
+    r->disk.window_bytes = RAFT_UNCOMMITTED_BYTES_MAX;
     raft_read_queue_init(&r->reads, conf->mem);
     mark_ring_init(&r->marks, conf->mem);
     raft_rounds_init(&r->rounds, conf->rounds_max);

@@ -22,6 +22,11 @@ bool raft_can_serve(const struct raft *r)
     return r->role == RAFT_LEADER && r->commit_index >= r->noop_index;
 }
 
+bool raft_is_transferring(const struct raft *r)
+{
+    return r->transfer_to != 0;
+}
+
 raft_index raft_get_commit_index(const struct raft *r)
 {
     return r->commit_index;

@@ -197,6 +197,7 @@ static int hear_leader(struct raft *r, const struct raft_msg *m)
     raft_become_follower(r, m->term, m->from, RAFT_LOSS_NONE, "leader heard");
     rid_assert(r->leader_id == m->from);
     r->leader_heard_us = r->now_us;
+    r->n_late_elections = 0;
     raft_reset_election_timer(r);
     return 0;
 }

@@ -182,7 +182,7 @@ static void start_at_once(struct replica *r, struct replica_request *q)
  * partition (READ-4). */
 bool replica_can_serve(const struct replica *r)
 {
-    return raft_can_serve(r->raft) && !r->transferring;
+    return raft_can_serve(r->raft) && !r->transferring && !raft_is_transferring(r->raft);
 }
 
 /* Refused with the leader's name; while nobody leads the request waits instead (READ-33). */
