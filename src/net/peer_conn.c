@@ -135,7 +135,7 @@ static void say_last_words(struct peer_conn *c, const struct wire_hello *reply)
 
 /* Whoever asks by a probe, and whoever is refused, may be anybody who reaches the port, and says an
  * id that stands in every configuration. An incarnation is all that tells a member from a stranger:
- * told to one it would let him speak in a member's name (PEER-6). That something is known of the
+ * told to one it would let him speak in a member's name (PEER-7). That something is known of the
  * name is all that `ridd --init` needs. */
 static void forget_incarnations(struct wire_hello *reply)
 {
@@ -418,6 +418,7 @@ static int conn_new(struct peer_net *n, int fd, struct peer_conn **ret_conn)
     }
     c->net = n;
     list_init(&c->node);
+    list_init(&c->half_open);
     socket_options(fd, n->conf.user_timeout_ms);
     (void)bufferevent_priority_set(c->bev, 0);
     bufferevent_setwatermark(c->bev, EV_READ, 0, PEER_HELLO_BYTES_MAX);
@@ -438,7 +439,8 @@ int peer_conn_accept(struct peer_net *n, int fd, const struct sockaddr_storage *
     if (rc != 0)
         return err_trace(rc);
     c->state = PEER_CONN_HELLO_AWAITED;
-    c->half_open = true;
+    c->host = net_host_of(sa);
+    list_append(&n->half_open, &c->half_open);
     n->n_half_open++;
     c->deadline_us = clock_mono_us() + n->conf.handshake_us;
     net_addr_format(sa, c->address, sizeof(c->address));
@@ -484,11 +486,11 @@ int peer_conn_dial(struct peer *p, enum wire_channel channel, uint64_t nonce,
 
 static void no_longer_half_open(struct peer_conn *c)
 {
-    if (c->half_open) {
-        rid_assert(c->net->n_half_open > 0);
-        c->net->n_half_open--;
-    }
-    c->half_open = false;
+    if (!peer_conn_is_half_open(c))
+        return;
+    rid_assert(c->net->n_half_open > 0);
+    c->net->n_half_open--;
+    list_remove(&c->half_open);
 }
 
 /* Callers may stand in a callback that was given c: it is only marked dead here, and freed from an

@@ -57,7 +57,7 @@ enum wire_channel { WIRE_CHANNEL_CONTROL = 1, WIRE_CHANNEL_LOG = 2, WIRE_CHANNEL
 #define WIRE_VERSION_LOWEST  1u
 #define WIRE_VERSION_HIGHEST 1u
 
-/* In the answer to a probe: "something is recorded, and you are not told what" (PEER-6). A drawn
+/* In the answer to a probe: "something is recorded, and you are not told what" (PEER-7). A drawn
  * incarnation that is equal to it, one of 2^64, would do no harm: nobody compares with it. */
 #define WIRE_INCARNATION_WITHHELD UINT64_C(1)
 
