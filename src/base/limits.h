@@ -43,7 +43,7 @@
  * (WIRE-2). */
 #define RAFT_INDEX_MAX ((uint64_t)1 << 56)
 /* TERM-4: the own term rises by at most this for one message, so that one forged frame cannot use
- * up the terms; elections that were missed by the million are caught up with in a few heartbeats. */
+ * up the terms; elections missed by the million are caught up with in a few heartbeats. */
 #define RAFT_TERM_STEP_MAX ((uint64_t)1 << 20)
 /* TERM-3: with fewer terms left than this an event and `status` say so: a million messages of the
  * largest step before the end, and at an election a millisecond still 34 years. */
