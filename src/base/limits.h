@@ -60,6 +60,10 @@
 #define RAFT_HEARTBEAT_US_DEFAULT 50000u
 #define RAFT_ELECTION_US_DEFAULT  500000u
 static_assert(RAFT_HEARTBEAT_US_DEFAULT <= RAFT_ELECTION_US_DEFAULT / 3, "three to a timeout");
+/* Election timeouts of silence before a node that is parked, or unfit, campaigns of itself: those
+ * that are better have begun within two, and had time for a second try (FIT-2, FIT-3). */
+#define RAFT_PARKED_TIMEOUTS 2u
+#define RAFT_UNFIT_TIMEOUTS  4u
 /* AppendEntries of at most 64 KiB unless one entry is larger. */
 #define RAFT_APPEND_BYTES_MAX   (64u << 10)
 #define RAFT_APPEND_ENTRIES_MAX 512u
@@ -117,9 +121,11 @@ static_assert(RAFT_APPEND_BYTES_MAX + ENTRY_BYTES_MAX <= FRAME_BYTES_MAX, "so mu
 /* A frame of the control channel carries no entries: some 100 bytes. A longer one closes the
  * link. */
 #define PEER_CONTROL_FRAME_BYTES_MAX 4096u
-/* Connections that have not finished their handshake; beyond it new ones are closed
- * (PEER-2). */
-#define PEER_HALF_OPEN_MAX 64u
+/* Connections that have not finished their handshake, in all and of one host; beyond either the
+ * oldest goes (PEER-2, PEER-6): sixteen nodes with two channels each, twice. */
+#define PEER_HALF_OPEN_MAX      64u
+#define PEER_HALF_OPEN_HOST_MAX 16u
+static_assert(2 * PEER_HALF_OPEN_HOST_MAX <= PEER_HALF_OPEN_MAX, "one host takes no majority");
 /* From the connection to the end of the handshake, and from the first channel's to the second's:
  * some election timeouts. Beyond it both connections of the attempt are closed; the dialler comes
  * again. */
@@ -162,6 +168,9 @@ static_assert(RAFT_APPEND_BYTES_MAX + ENTRY_BYTES_MAX <= FRAME_BYTES_MAX, "so mu
 /* Connections accepted per listener and loop turn; the rest wait in the kernel's queue for the next
  * one. */
 #define NET_ACCEPTS_PER_TURN 64u
+/* Lists among which hosts with connections are found: some tens of hosts to each at the most
+ * connections. */
+#define NET_SOURCE_BUCKETS 1024u
 /* How long the listener sleeps for want of a descriptor when nothing of ours gives one back. */
 #define NET_ACCEPT_RETRY_US 200000
 
@@ -213,8 +222,11 @@ static_assert(RAFT_APPEND_BYTES_MAX + ENTRY_BYTES_MAX <= FRAME_BYTES_MAX, "so mu
 #define CLIENT_TICK_US_MAX 1000000u
 /* [limits] connections; beyond it new ones get one `busy` line and are closed. Beyond the most,
  * more than one address of clients has ports, the configuration has a problem. */
-#define CLIENT_CONNECTIONS_DEFAULT 4096u
+#define CLIENT_CONNECTIONS_DEFAULT 10000u
 #define CLIENT_CONNECTIONS_MAX     65536u
+/* What one host may have of them unless [limits] connections_per_address says otherwise: a proxy or
+ * a load generator finds room, and the rest is for the others (CLIENT-12). */
+#define CLIENT_HOST_PERCENT 75u
 /* When whoever got that line should try again: connections last longer than requests. */
 #define CONNECTIONS_RETRY_AFTER_MS 1000u
 /* Descriptors kept for peers and the log, out of RLIMIT_NOFILE (CLIENT-5). */
@@ -295,6 +307,9 @@ static_assert(STORE_SEGMENT_BYTES_MAX <= STORE_FILE_BYTES_MAX, "every segment ca
 static_assert(KEY_BYTES_MAX <= LMDB_KEY_BYTES_MAX, "LMDB must take every key");
 /* Read transactions open at once; beyond it one more fails. The loop opens one at a time. */
 #define KV_READERS_DEFAULT 16u
+/* The start reads the state once through; so much of it is asked of the kernel in the order of the
+ * file, the rest page by page as the keys lead. */
+#define KV_READ_AHEAD_BYTES (1024u << 20)
 /* Nodes compare the digests of their states at equal indexes, so each remembers some. A node that
  * is more than 16 * 1,024 entries behind finds none in common: nothing is compared until it is
  * nearer. */

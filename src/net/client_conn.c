@@ -320,6 +320,9 @@ int client_conn_new(struct client_port *p, int fd, const struct sockaddr_storage
     c->in_flight = p->conf.in_flight;
     c->active_us = clock_mono_us();
     net_addr_format(sa, c->address, sizeof(c->address));
+    c->source = net_sources_take(&p->sources, sa);
+    if (c->source == NULL)
+        return err_origin(-ENOMEM);
     c->ev_read = event_new(p->base, fd, EV_READ | EV_PERSIST, on_readable, c);
     if (c->ev_read == NULL || event_priority_set(c->ev_read, p->priority) != 0)
         return err_origin(-ENOMEM);
@@ -340,6 +343,7 @@ void client_conn_free(struct client_conn *c)
         event_free(c->ev_write);
     if (c->fd >= 0)
         (void)close(c->fd);
+    net_sources_give(c->source);
     buf_done(&c->line);
     buf_done(&c->stash);
     buf_done(&c->out);
@@ -364,6 +368,7 @@ void client_conn_die(struct client_conn *c, const char *why)
     list_remove(&c->node);
     list_append(c->n_held > 0 ? &p->orphans : &p->dead, &c->node);
     p->stats.n_open--;
+    net_sources_give(take_ptr(c->source));
     client_port_wake(p);
     net_listener_resume(p->listener);
     p->ops.on_closed(p->ops.ctx, c, why);

@@ -14,7 +14,7 @@ struct client_port {
     struct client_port_ops ops;
     struct client_port_conf conf; /* no zeros */
     struct client_port_stats stats;
-    unsigned limit; /* connections; conf.connections or what RLIMIT_NOFILE allows */
+    struct net_sources sources;
     int priority;
     struct net_listener *listener; /* owned */
     struct event *ev_tick;         /* owned; the one timer of all connections */
@@ -36,8 +36,9 @@ struct client_conn {
     struct list node;         /* in port->conns, dead or orphans */
     struct list dirty;
     struct list resume;
-    struct event *ev_read;  /* owned */
-    struct event *ev_write; /* owned; made when the socket is full for the first time */
+    struct event *ev_read;     /* owned */
+    struct event *ev_write;    /* owned; made when the socket is full for the first time */
+    struct net_source *source; /* counted there */
     void *user;
     struct buf line; /* the beginning of a line whose end has not come; no newline inside */
     /* read, and not yet cut because reading had to stop; the socket is not read meanwhile */

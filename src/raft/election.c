@@ -118,6 +118,7 @@ static void become_leader(struct raft *r)
     raft_become(r, RAFT_LEADER, "elected");
     raft_rounds_begin_term(&r->rounds);
     r->transfer_to = 0;
+    r->hand_over_us = r->now_us;
     for (unsigned i = 0; i < r->n_progress; i++)
         raft_progress_reset(r, &r->progress[i]);
     broadcast_heartbeats(r);
@@ -228,13 +229,14 @@ void raft_handle_vote_resp(struct raft *r, const struct raft_msg *m)
     raft_count_votes(r);
 }
 
-/* Straight to the election, and the requests say why (VOTE-7). */
+/* Straight to the election, and the requests say why (VOTE-7). An unfit node is no leader to be had
+ * for the asking (FIT-3); who asked gives up after an election timeout, and was told before. */
 void raft_handle_timeout_now(struct raft *r, const struct raft_msg *m)
 {
     rid_assert(m->term == r->hard_state.current_term);
     /* Pre-vote would be refused by those who hear the leader that is handing over: straight to the
      * election. */
-    if (r->role != RAFT_LEADER && raft_may_campaign(r))
+    if (r->role != RAFT_LEADER && raft_may_campaign(r) && r->fitness != RAFT_UNFIT)
         raft_campaign(r, false, true);
 }
 
@@ -253,7 +255,7 @@ static struct progress *successor(struct raft *r)
         struct progress *p = &r->progress[i];
         bool heard = r->now_us - p->last_heard_us <= r->conf.election_timeout_us;
 
-        if (p->role == RAFT_VOTER && p->link_up && heard &&
+        if (p->role == RAFT_VOTER && p->link_up && heard && raft_fitness_of(p) != RAFT_UNFIT &&
             (best == NULL || p->match_index > best->match_index))
             best = p;
     }
@@ -279,7 +281,8 @@ static void give_up_for_disk(struct raft *r)
     raft_begin_transfer(r, to);
 }
 
-/* Heartbeats, check-quorum (READ-18), the stalled disk, the end of a transfer. */
+/* Heartbeats, check-quorum (READ-18), the stalled disk, the end of a transfer, one that is better.
+ */
 void raft_leader_tick(struct raft *r)
 {
     rid_assert(r->role == RAFT_LEADER);
@@ -296,7 +299,7 @@ void raft_leader_tick(struct raft *r)
         give_up_for_disk(r);
     if (r->role != RAFT_LEADER)
         return;
-    if (r->now_us < r->heartbeat_due_us)
+    if (!raft_fitness_tick(r) || r->now_us < r->heartbeat_due_us)
         return;
     broadcast_heartbeats(r);
     for (unsigned i = 0; i < r->n_progress; i++)

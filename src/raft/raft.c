@@ -188,6 +188,7 @@ int raft_propose(struct raft *r, enum raft_entry_type type, const void *data, si
     return rc;
 }
 
+/* No proposals from now on, reads go on, and after an election timeout it is over (READ-46). */
 void raft_begin_transfer(struct raft *r, struct progress *to)
 {
     rid_assert(r->role == RAFT_LEADER);
@@ -200,7 +201,16 @@ void raft_begin_transfer(struct raft *r, struct progress *to)
     raft_maybe_timeout_now(r, to);
 }
 
-/* No proposals from now on, reads go on, and after an election timeout it is over (READ-46). */
+/* When the choice is free: one that is there, then the fittest, then the one that is furthest. */
+static bool is_better_target(const struct progress *p, const struct progress *than)
+{
+    if (p->link_up != than->link_up)
+        return p->link_up;
+    if (raft_fitness_of(p) != raft_fitness_of(than))
+        return raft_fitness_of(p) < raft_fitness_of(than);
+    return p->match_index > than->match_index;
+}
+
 int raft_transfer(struct raft *r, raft_node_id to, uint64_t now_us)
 {
     struct progress *best = NULL;
@@ -215,13 +225,13 @@ int raft_transfer(struct raft *r, raft_node_id to, uint64_t now_us)
 
         if (p->role != RAFT_VOTER || (to != 0 && p->id != to))
             continue;
-        /* When the choice is free: one that is there, then the one that is furthest. */
-        if (best == NULL || (p->link_up && !best->link_up) ||
-            (p->link_up == best->link_up && p->match_index > best->match_index))
+        if (best == NULL || is_better_target(p, best))
             best = p;
     }
     if (best == NULL)
         return RAFT_E_NOT_MEMBER;
+    if (raft_fitness_of(best) == RAFT_UNFIT)
+        return RAFT_E_UNFIT; /* it would refuse, and proposals would wait for nothing */
     raft_begin_transfer(r, best);
     raft_check_rest(r);
     return 0;

@@ -50,6 +50,8 @@ struct progress {
     uint64_t rtt_round; /* the round being timed; 0: none */
     uint64_t rtt_sent_us;
     uint64_t srtt_us;
+
+    uint32_t note_flags; /* the latest it said to this node; 0: nothing */
 };
 
 /* One outstanding batch: when it is durable, so is the log up to last_index. Truncation lowers
@@ -145,9 +147,14 @@ struct raft {
     bool self_vote;           /* own (pre-)vote counts */
     bool campaign_transfer;   /* this campaign was ordered by TIMEOUT_NOW */
 
+    enum raft_fitness fitness;
+    struct raft_note note; /* what goes with heartbeats and answers, the core's flags included */
+
     /* Leader only. */
     raft_index noop_index;
     uint64_t heartbeat_due_us;
+    uint64_t hand_over_us;    /* not fit: when a target is looked for again */
+    uint64_t step_down_us;    /* became unfit while it led; UINT64_MAX: did not */
     size_t uncommitted_bytes; /* of the entries from noop_index on that are not committed */
     raft_node_id transfer_to;
     uint64_t transfer_deadline_us;
@@ -226,6 +233,15 @@ void raft_handle_timeout_now(struct raft *r, const struct raft_msg *m);
 bool raft_hears_leader(const struct raft *r);
 unsigned raft_n_voters_heard(const struct raft *r);
 void raft_leader_tick(struct raft *r);
+
+/* fitness.c */
+/* Election timeouts that pass before this node campaigns of itself. */
+unsigned raft_patience(const struct raft *r);
+enum raft_fitness raft_fitness_of(const struct progress *p);
+/* A leader that is not fit hands over when a better one is there. */
+void raft_look_for_better(struct raft *r);
+/* The same with the clock: or it gives up. False: it leads no more. */
+bool raft_fitness_tick(struct raft *r);
 
 /* replicate.c */
 /* Of the leader's own term; a CONFIG is in force from here on. Who may append one, and when, is

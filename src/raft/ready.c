@@ -45,7 +45,8 @@ static void fill_heartbeats(struct raft *r)
             /* Clamped to what it is known to hold (READ-30). */
             .leader_commit = r->commit_index < p->match_index ? r->commit_index : p->match_index,
             /* Always the highest open round: a lost one is repaired by the next (READ-12). */
-            .round = raft_rounds_last(&r->rounds)};
+            .round = raft_rounds_last(&r->rounds),
+            .note = r->note};
 
         if (!p->heartbeat_due)
             continue;

@@ -180,11 +180,15 @@ static int handle_heartbeat(struct raft *r, const struct raft_msg *m)
     /* Answered at once, with exactly what was received (READ-8, READ-61). */
     struct raft_msg resp = {
         .type = RAFT_MSG_HEARTBEAT_RESP, .to = m->from, .term = m->term, .round = m->round};
+    struct progress *p = raft_progress(r, m->from);
 
     /* The leader clamped it to what it knows to be in our log (READ-30). */
     if (m->leader_commit > r->log.last_index)
         return invalid(r, m, "this log lost entries that it had acknowledged");
     raft_commit_to(r, m->leader_commit);
+    if (p != NULL)
+        p->note_flags = m->note.flags;
+    resp.note = r->note;
     raft_send(r, &r->msgs, &resp);
     return 0;
 }
@@ -206,6 +210,9 @@ static int handle_heartbeat_resp(struct raft *r, struct progress *p, const struc
         p->srtt_us = p->srtt_us == 0 ? rtt : (p->srtt_us * 7 + rtt) / 8;
         p->rtt_round = 0;
     }
+    /* A late answer says what was; the newest one counts. */
+    if (round >= p->acked_round)
+        p->note_flags = m->note.flags;
     if (round > p->acked_round) {
         p->acked_round = round;
         raft_maybe_confirm(r);

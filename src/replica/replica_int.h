@@ -39,7 +39,6 @@ struct replica {
     struct timers timers;
     bool dead; /* after fatal */
     bool quiesced;
-    bool transferring;
     bool dirty; /* something went into the core since the last ready */
     bool more;  /* the last ready left committed entries behind */
     uint64_t now_us;

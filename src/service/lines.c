@@ -110,13 +110,14 @@ void service_line_foreign(struct service_conn *c, uint64_t line_no)
     (void)wire_reply_refused(out, &refused, c->service->conf.spaced, 0, line_no);
 }
 
-void service_refuse_connection(struct service *s, struct buf *out, uint64_t limit)
+void service_refuse_connection(struct service *s, struct buf *out, uint64_t limit, bool of_host)
 {
     const struct wire_origin bare = {0};
     struct wire_reply w;
 
     service_begin_error(s, &w, out, &bare, WIRE_ERROR_BUSY, false,
-                        "too many connections; try again or another node");
+                        of_host ? "too many connections from this address; try again"
+                                : "too many connections; try again or another node");
     wire_reply_u64(&w, "limit", limit);
     wire_reply_u64(&w, "retry_after_ms", CONNECTIONS_RETRY_AFTER_MS);
     service_end(s, &w, &bare);

@@ -23,6 +23,8 @@ struct host {
     unsigned n_lines_turn_max;
     unsigned n_too_long;
     unsigned n_foreign;
+    unsigned refused_limit;
+    bool refused_of_host;
     unsigned n_opened;
     unsigned n_closed;
     char why[128];
@@ -97,9 +99,12 @@ static void on_foreign(void *ctx, struct client_conn *c, uint64_t line_no)
         buf_add_format(client_conn_out(c), "foreign %llu\n", (unsigned long long)line_no), 0);
 }
 
-static void on_refused(void *ctx, struct buf *out)
+static void on_refused(void *ctx, struct buf *out, unsigned limit, bool of_host)
 {
-    (void)ctx;
+    struct host *h = ctx;
+
+    h->refused_limit = limit;
+    h->refused_of_host = of_host;
     assert_int_equal(buf_add_str(out, BUSY_LINE), 0);
 }
 
@@ -1005,6 +1010,8 @@ static void net_client__connection_limit(void **state)
     }
     assert_int_equal(stats(h).n_refused, 2);
     assert_int_equal(stats(h).n_open, 2);
+    assert_int_equal(h->refused_limit, 2);
+    assert_false(h->refused_of_host);
     raw_close(&c[0]);
     PUMP_UNTIL(&h->pump, h->n_closed == 1);
     host_connect(h, &c[2]);
@@ -1013,6 +1020,65 @@ static void net_client__connection_limit(void **state)
     raw_close(&c[1]);
     raw_close(&c[2]);
     host_close(h);
+}
+
+/* One host takes what it can: the others still get in (CLIENT-12), and it does, too, when it gives
+ * one back. */
+static void net_client__one_host_cannot_take_all(void **state)
+{
+    struct client_port_conf conf = {.connections = 8};
+    struct host *h = *state;
+    struct raw c[8];
+    struct raw more;
+
+    host_open(h, &conf);
+    assert_int_equal(stats(h).limit_host, 6);
+    for (unsigned i = 0; i < 6; i++) {
+        raw_connect_from(&c[i], client_port_number(h->port), 1);
+        PUMP_UNTIL(&h->pump, h->n_opened == i + 1);
+    }
+    raw_connect_from(&more, client_port_number(h->port), 1);
+    PUMP_UNTIL(&h->pump, raw_read(&more));
+    assert_in(&more, BUSY_LINE);
+    assert_int_equal(h->refused_limit, 6);
+    assert_true(h->refused_of_host);
+    raw_close(&more);
+    for (unsigned i = 6; i < 8; i++) {
+        raw_connect_from(&c[i], client_port_number(h->port), i);
+        PUMP_UNTIL(&h->pump, h->n_opened == i + 1);
+    }
+    raw_connect_from(&more, client_port_number(h->port), 9);
+    PUMP_UNTIL(&h->pump, raw_read(&more));
+    assert_int_equal(h->refused_limit, 8);
+    assert_false(h->refused_of_host);
+    raw_close(&more);
+    raw_close(&c[0]);
+    PUMP_UNTIL(&h->pump, h->n_closed == 1);
+    raw_connect_from(&c[0], client_port_number(h->port), 1);
+    PUMP_UNTIL(&h->pump, h->n_opened == 9);
+    for (unsigned i = 0; i < 8; i++)
+        raw_close(&c[i]);
+    PUMP_UNTIL(&h->pump, h->n_closed == 9);
+    host_close(h);
+}
+
+static void net_client__hosts_are_told_apart(void **state)
+{
+    static const char *const texts[] = {"10.1.2.3:1",        "[::ffff:10.1.2.3]:2",
+                                        "10.1.2.4:1",        "[2001:db8::1]:1",
+                                        "[2001:db8::f:2]:9", "[2001:db8:0:1::1]:1"};
+    static const unsigned same_as[] = {0, 0, 2, 3, 3, 5};
+    struct net_addr addrs[NET_ADDRS_MAX];
+    uint64_t hosts[6];
+    unsigned n;
+
+    (void)state;
+    for (unsigned i = 0; i < 6; i++) {
+        assert_int_equal(net_addr_resolve(texts[i], false, addrs, &n), 0);
+        hosts[i] = net_host_of(&addrs[0].sa);
+        for (unsigned j = 0; j < i; j++)
+            assert_int_equal(hosts[i] == hosts[j], same_as[i] == same_as[j]);
+    }
 }
 
 static rlim_t set_nofile(rlim_t n)
@@ -1040,6 +1106,7 @@ static void net_client__limit_leaves_descriptors_for_others(void **state)
     raw_connect(&c[3], client_port_number(h->port));
     PUMP_UNTIL(&h->pump, raw_read(&c[3]));
     assert_in(&c[3], BUSY_LINE);
+    assert_int_equal(h->refused_limit, 3); /* the limit that held, not the one that was asked for */
     for (int i = 0; i < 4; i++)
         raw_close(&c[i]);
     host_close(h);
@@ -1105,7 +1172,7 @@ static void net_client__idle_connections_cost_little(void **state)
 {
     enum { N = 2000 };
     const rlim_t before = set_nofile(2 * N + 500);
-    struct client_port_conf conf = {.connections = N};
+    struct client_port_conf conf = {.connections = N, .connections_per_host = N};
     struct raw *c = calloc(N, sizeof(*c));
     struct rlimit rl;
     struct host *h = *state;
@@ -1474,6 +1541,8 @@ int main(void)
         CASE(net_client__idle),
         CASE(net_client__used_during_the_tick_is_not_idle),
         CASE(net_client__connection_limit),
+        CASE(net_client__one_host_cannot_take_all),
+        CASE(net_client__hosts_are_told_apart),
         CASE(net_client__limit_leaves_descriptors_for_others),
         CASE(net_client__descriptors_run_out),
         CASE(net_client__idle_connections_cost_little),
