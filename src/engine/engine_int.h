@@ -3,6 +3,7 @@
 #define RIDD_ENGINE_ENGINE_INT_H
 
 #include "base/log.h"
+#include "base/slice.h"
 #include "engine/engine.h"
 #include "store/log_thread.h"
 
@@ -36,6 +37,7 @@ struct engine {
     struct service *service;
     struct space space;
     struct disk_said disk;
+    uint64_t share_us; /* of a turn: for taking in what waits in the links */
     struct log_limit invalid_limit;
 };
 
