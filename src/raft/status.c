@@ -75,6 +75,10 @@ void raft_get_status(const struct raft *r, struct raft_status *ret_status)
                             .patience_us = raft_disk_patience_us(r),
                             .disk_silent_us = raft_disk_silent_us(r),
                             .disk_outstanding_bytes = r->disk.outstanding_bytes,
+                            .far_peer = r->far_peer,
+                            .far_term = r->far_term,
+                            .terms_run_out =
+                                RAFT_INDEX_MAX - r->hard_state.current_term < RAFT_TERMS_LEFT_FEW,
                             .n_peers = r->n_progress};
 
     rid_assert(r->n_progress <= RAFT_SERVERS_MAX);
