@@ -492,7 +492,7 @@ static void judge_space(struct judging *j, const struct verdict_node *node)
 static void judge_disk(struct judging *j, const struct verdict_node *node)
 {
     const json_t *disk = json_object_get(node->status, "disk");
-    json_int_t election_ms = num(node->status, "election_ms");
+    json_int_t election_ms = num(disk, "election_ms");
 
     if (!json_is_true(json_object_get(disk, "slow")))
         return;

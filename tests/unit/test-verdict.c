@@ -237,8 +237,8 @@ static const struct verdict_case {
               "\"full\":null,\"parked\":false},\"warnings\":[],\"refused_by\":[]"),
        0},
       {"n2",
-       FOLLOWER2(",\"state\":{\"verdict\":\"damaged\"},\"election_ms\":500,"
-                 "\"disk\":{\"slow\":true,\"fsync_p99_us\":310000}"),
+       FOLLOWER2(",\"state\":{\"verdict\":\"damaged\"},"
+                 "\"disk\":{\"election_ms\":500,\"slow\":true,\"fsync_p99_us\":310000}"),
        0},
       {"n3",
        FOLLOWER3(",\"space\":{\"full\":\"log\",\"used_bytes\":104857600,\"limit_bytes\":105906176,"
