@@ -16,6 +16,7 @@
 #include "base/limits.h"
 #include "base/mark.h"
 #include "kv/kv_int.h"
+#include "kv/scrub_int.h"
 #include "kv/walk_int.h"
 
 #include "base/banned.h"
@@ -38,6 +39,7 @@ static void kv_free(struct kv *kv)
         mdb_env_close(kv->env);
     if (kv->dir_fd >= 0)
         (void)close(kv->dir_fd);
+    scrub_free(kv->scrub);
     (void)pthread_mutex_destroy(&kv->stats_lock);
     free(kv->dir);
     free(kv);
@@ -153,7 +155,8 @@ static struct kv *kv_new(const struct kv_conf *conf)
     kv->group = conf->group;
     trust_boot_get(conf->boot_id, &kv->boot);
     kv->dir = strdup(conf->dir);
-    return kv->dir != NULL ? take_ptr(kv) : NULL;
+    kv->scrub = scrub_new();
+    return kv->dir != NULL && kv->scrub != NULL ? take_ptr(kv) : NULL;
 }
 
 /* 0, or a code of LMDB: kv->env is set whenever it has to be closed. */
@@ -336,6 +339,7 @@ static int open_fresh(struct kv *kv, const struct kv_conf *conf)
     kv->committed = (struct kv_meta){0};
     kv->committed_ring = (struct digest_ring){0};
     kv->pending_ring = kv->committed_ring;
+    scrub_forget_file(kv->scrub);
     atomic_store(&kv->distrusted, false);
     code = open_env(kv, conf);
     if (code == 0)

@@ -86,6 +86,23 @@ int kv_distrust(struct kv *kv);
  * that speaks for the old file could be removed. Write side. */
 int kv_rebuild(struct kv *kv);
 
+/* The file of a running node is read through again and again, in slices (STATE-13). */
+struct kv_scrub_progress {
+    uint64_t passes;  /* completed since kv_open() or kv_rebuild() */
+    unsigned percent; /* of the pass at hand, roughly */
+    uint64_t bytes;   /* read by this call; 0: a disk is waited for, or the state is empty */
+    bool waits;       /* the next page has to come from the disk, and was asked for */
+};
+/* Reads about so many bytes more, one long value or page at least, and nothing that is not in
+ * memory (unless it did not come for a long time). A pass that reaches the end compares number of
+ * keys and digest, added up from the pages, with the running ones; the next call begins a new one.
+ * 0; KV_E_DAMAGED with err_text(): the file is distrusted; -errno. No write transaction may be
+ * open. Write side. */
+int kv_scrub_step(struct kv *kv, size_t bytes, struct kv_scrub_progress *ret);
+/* The pass at hand is dropped: the next step begins one, all of which reads the file as it is from
+ * now on. */
+void kv_scrub_restart(struct kv *kv);
+
 /* ---- apply: one write transaction per batch ---- */
 int kv_begin(struct kv *kv);
 /* Entries in order, each exactly last_applied + 1 (asserted). NOOP, CONFIG and READ move
