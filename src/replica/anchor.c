@@ -124,13 +124,32 @@ static bool first_is_reached(const struct replica *r, raft_index last_applied)
     return q != NULL && q->anchor.index <= last_applied;
 }
 
+/* What callbacks submit meanwhile stands behind these, and waits for the next turn. Both kinds get
+ * on by one in each step: neither can keep the other from its turn (TIME-1). */
+static void serve_those_here(struct replica *r, struct replica_view *view)
+{
+    unsigned n_local = replica_n(r, REPLICA_LOCAL);
+    bool reached = first_is_reached(r, view->last_applied.index);
+
+    replica_share(r, &r->answering);
+    while (reached || n_local > 0) {
+        if (reached)
+            serve(r, replica_first(r, REPLICA_CONFIRMED), view);
+        if (n_local > 0 && replica_n(r, REPLICA_LOCAL) > 0)
+            serve(r, replica_first(r, REPLICA_LOCAL), view);
+        if (replica_spent(r, &r->answering))
+            return;
+        n_local -= n_local > 0;
+        reached = first_is_reached(r, view->last_applied.index);
+    }
+}
+
 void anchors_serve(struct replica *r)
 {
     struct replica_view view = {.get = r->ops.state_get, .ctx = r->ops.ctx};
-    unsigned n_local = replica_n(r, REPLICA_LOCAL);
     int rc;
 
-    if (n_local == 0 && !first_is_reached(r, r->last_applied))
+    if (replica_n(r, REPLICA_LOCAL) == 0 && !first_is_reached(r, r->last_applied))
         return;
     rc = r->ops.state_read_begin(r->ops.ctx, &view.last_applied);
     if (rc != 0) {
@@ -138,10 +157,6 @@ void anchors_serve(struct replica *r)
         return;
     }
     rid_assert(view.last_applied.index >= r->last_applied);
-    while (first_is_reached(r, view.last_applied.index))
-        serve(r, replica_first(r, REPLICA_CONFIRMED), &view);
-    /* What callbacks submit meanwhile stands behind these, and waits for the next turn. */
-    for (; n_local > 0 && replica_n(r, REPLICA_LOCAL) > 0; n_local--)
-        serve(r, replica_first(r, REPLICA_LOCAL), &view);
+    serve_those_here(r, &view);
     r->ops.state_read_end(r->ops.ctx);
 }
