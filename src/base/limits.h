@@ -348,6 +348,16 @@ static_assert(KEY_BYTES_MAX <= LMDB_KEY_BYTES_MAX, "LMDB must take every key");
 #define STATE_FULL_PERCENT 90u
 #define STATE_ROOM_PERCENT 85u
 static_assert(STATE_ROOM_PERCENT < STATE_FULL_PERCENT, "a gap against flapping");
+/* The state of a running node is read through in slices of so many bytes, each a fraction of a
+ * millisecond in the loop, one after the other at the rate of [state] scrub, with a pause between
+ * two passes. A pass that was asked for is not held to the rate. A page that comes from the disk
+ * is asked for again after a while. */
+#define SCRUB_SLICE_BYTES      (128u << 10)
+#define SCRUB_PAUSE_US         10000000u
+#define SCRUB_HURRY_US         1000u
+#define SCRUB_WAIT_US          2000u
+#define CONF_SCRUB_MIB_DEFAULT 4u
+#define CONF_SCRUB_MIB_MAX     1024u
 /* Names of peers of all times. Beyond: no new peer is accepted. */
 #define IDENTITY_PEERS_MAX 256u
 /* ridd --init asks each peer for at most this long whether it knows this node already. */

@@ -13,7 +13,9 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/exit_codes.h"
 #include "base/limits.h"
+#include "base/log.h"
 #include "base/mark.h"
 #include "kv/kv_int.h"
 #include "kv/scrub_int.h"
@@ -50,9 +52,18 @@ DEFINE_CLEANUP(kv, struct kv *, kv_free);
 
 bool kv_lmdb_damage(int rc)
 {
-    return rc == MDB_CORRUPTED || rc == MDB_PAGE_NOTFOUND || rc == MDB_INVALID ||
-           rc == MDB_VERSION_MISMATCH || rc == MDB_PANIC || rc == MDB_CURSOR_FULL ||
-           rc == MDB_PAGE_FULL || rc == MDB_INCOMPATIBLE;
+    switch (rc) {
+    case MDB_MAP_FULL: /* bounds of ours, or of the environment */
+    case MDB_DBS_FULL:
+    case MDB_READERS_FULL:
+    case MDB_TLS_FULL:
+    case MDB_TXN_FULL:
+    case MDB_MAP_RESIZED:
+    case MDB_BAD_RSLOT:
+        return false;
+    default: /* also what only pages that contradict one another can bring about */
+        return rc < 0;
+    }
 }
 
 int kv_lmdb_error(struct kv *kv, int rc, const char *what)
@@ -86,13 +97,22 @@ int kv_distrust(struct kv *kv)
     return err_trace(mark_remove(kv->dir_fd, TRUST_NAME));
 }
 
-/* LMDB found its own structure broken and is about to abort. */
+bool kv_is_distrusted(const struct kv *kv)
+{
+    return atomic_load(&kv->distrusted);
+}
+
+/* LMDB found its own structure broken, in the middle of whatever it did, and must not return. That
+ * is damage of the state, not a bug, and the log has it all: an exit after which the next start
+ * rebuilds, not an abort (STATE-14). */
 static void on_lmdb_assert(MDB_env *env, const char *text)
 {
     struct kv *kv = mdb_env_get_userctx(env);
 
     (void)kv_distrust(kv);
-    rid_assert_fail(text, kv->dir, 0, "lmdb");
+    log_event(LOG_ERROR, "state_damaged", "why=\"%s\" action=exit_%d next_start=rebuild", text,
+              EXIT_IO_ERROR);
+    _exit(EXIT_IO_ERROR);
 }
 
 static int sync_parent(const char *dir)

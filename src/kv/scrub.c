@@ -31,7 +31,7 @@ void scrub_forget_file(struct scrub *s)
     if (s->file.fd >= 0)
         (void)close(s->file.fd);
     page_cursor_free(&s->cursor);
-    *s = (struct scrub){.file = {.fd = -1, .name = TRUST_DATA_NAME}};
+    *s = (struct scrub){.file = {.fd = -1, .name = TRUST_DATA_NAME}, .passes = s->passes};
 }
 
 void scrub_free(struct scrub *s)

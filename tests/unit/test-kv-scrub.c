@@ -5,11 +5,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/buf.h"
 #include "base/bytes.h"
 #include "base/err.h"
+#include "base/exit_codes.h"
+#include "kv/record_int.h"
 
 /* Steps until one more pass than `done` has ended, or something is found. */
 static int scrub_pass(struct fixture *f, size_t bytes, uint64_t done)
@@ -226,9 +229,9 @@ static void kv_scrub__small_states_pass(void **state)
     assert_int_equal(scrub_pass(f, 4096, 4), 0);
     assert_int_equal(kv_rebuild(f->kv), 0);
     assert_int_equal(kv_scrub_step(f->kv, 4096, &progress), 0);
-    assert_int_equal(progress.passes, 1);
+    assert_int_equal(progress.passes, 6);
     write_one(f, "b", "1");
-    assert_int_equal(scrub_pass(f, 4096, 1), 0);
+    assert_int_equal(scrub_pass(f, 4096, 6), 0);
 }
 
 /* A page that has to come from the disk is asked for, and the step ends: the loop does not wait
@@ -256,12 +259,87 @@ static void kv_scrub__a_cold_file_is_asked_for(void **state)
     free_example(&x);
 }
 
+/* A record that is whole, but not the one that was applied: only the sum tells. */
+static void kv_scrub__a_sound_but_wrong_record_is_found(void **state)
+{
+    struct fixture *f = *state;
+    char name[NAME_BYTES + 1];
+    struct wire_key key;
+    struct example x;
+    char path[5000];
+    unsigned i = 0;
+    size_t len;
+    int fd;
+
+    make_example(f, &x, 5);
+    while (x.values[i] == NULL || strlen(x.values[i]) < 50 || strlen(x.values[i]) > 1000)
+        i++;
+    len = strlen(x.values[i]);
+    name_of(i, name);
+    key = string_key(name);
+    kv_up(f);
+    path_of(f, "data.mdb", path, sizeof(path));
+    fd = open(path, O_RDWR);
+    assert_true(fd >= 0);
+    for (size_t at = 0; at + len < x.len; at++)
+        if (memcmp(x.data + at, x.values[i], len) == 0) {
+            unsigned char *record = x.data + at - RECORD_HEADER_BYTES;
+
+            record[RECORD_HEADER_BYTES + 5] ^= 1;
+            put_u32(record, record_crc(key_slice(&key), record, RECORD_HEADER_BYTES + len));
+            assert_true(pwrite(fd, record, RECORD_HEADER_BYTES + len, record - x.data) > 0);
+        }
+    (void)close(fd);
+    assert_int_equal(scrub_pass(f, 4096, 0), KV_E_DAMAGED);
+    assert_non_null(strstr(err_text(), "digest"));
+    free_example(&x);
+}
+
+/* STATE-14: LMDB meets an inner page without children and would abort. */
+static void kv_scrub__an_assertion_of_lmdb_is_damage(void **state)
+{
+    struct fixture *f = *state;
+    static struct map map;
+    struct example x;
+    int status;
+    pid_t pid;
+
+    make_example(f, &x, 1);
+    make_map(f, &map);
+    kv_up(f);
+    for (size_t page = 2; page < map.n_pages; page++)
+        for (unsigned bit = 0; map.kind[page] == BRANCH && bit < 16; bit++) {
+            const unsigned lower = get_u16(x.data + page * PAGE + 12);
+
+            if (((lower ^ 16) >> bit & 1) != 0)
+                flip_bit(f, 8 * (page * PAGE + 12) + bit);
+        }
+    pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        const struct wire_key key = string_key("x");
+        struct raft_entry_id id;
+        struct command_value v;
+
+        if (kv_read_begin(f->kv, &id) == 0)
+            (void)kv_get(f->kv, key_slice(&key), &v);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), EXIT_IO_ERROR);
+    assert_false(there(f, "TRUST"));
+    free_example(&x);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(kv_scrub__changes_raise_no_alarm),
         TEST(kv_scrub__a_flip_is_found_by_the_next_pass),
         TEST(kv_scrub__a_hidden_key_is_found_after_it_was_made_again),
+        TEST(kv_scrub__a_sound_but_wrong_record_is_found),
+        TEST(kv_scrub__an_assertion_of_lmdb_is_damage),
         TEST(kv_scrub__small_states_pass),
         TEST(kv_scrub__a_cold_file_is_asked_for),
     };
