@@ -72,6 +72,8 @@ int engine_new(const struct engine_ops *ops, const struct service_conf *service,
     e->ops = *ops;
     e->invalid_limit =
         (struct log_limit){.window_us = INVALID_LOG_WINDOW_US, .burst = INVALID_LOG_BURST};
+    e->term_limit = e->invalid_limit;
+    e->terms_left_limit = (struct log_limit){.window_us = TERMS_LOG_WINDOW_US, .burst = 1};
     if (service != NULL) {
         engine_fill_service_ops(e, &service_ops);
         rc = service_new(service, &service_ops, &e->service);
@@ -158,6 +160,7 @@ static int open_log(struct engine *e, const struct engine_conf *conf,
     int rc = 0;
 
     log.applied_index = e->state.last_applied(e->state.ctx).index;
+    log.batch_us = conf->raft.election_timeout_us / STORE_BATCHES_PER_ELECTION;
     if (log.vfs == NULL) {
         rc = vfs_posix_new(conf->log_fd, &e->vfs);
         if (rc != 0)
@@ -325,16 +328,19 @@ uint64_t engine_drain(struct engine *e, bool (*take)(void *ctx))
 
 void engine_turn(struct engine *e, uint64_t now_us)
 {
-    uint64_t durable = e->log_thread != NULL ? log_thread_durable(e->log_thread) : e->durable;
+    uint64_t durable = 0;
+    uint64_t n_done = e->log_thread != NULL ? log_thread_done(e->log_thread, &durable) : e->n_done;
 
-    if (durable != e->durable) {
-        e->durable = durable;
+    /* The same number again when only a part of the next is durable: the disk moves (READ-51). */
+    if (n_done != e->n_done) {
+        e->n_done = n_done;
         replica_stored(e->replica, durable, now_us);
     }
     if (e->service != NULL)
         service_turn(e->service, now_us);
     replica_turn(e->replica, now_us);
     engine_scrub_turn(e, now_us);
+    engine_disk_turn(e, now_us);
 }
 
 void engine_work(struct engine *e, uint64_t now_us)
