@@ -3,7 +3,6 @@
  * end. */
 #include "base/log.h"
 #include "node/node_int.h"
-#include "wire/reply.h"
 
 #include "base/banned.h"
 
