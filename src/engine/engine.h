@@ -110,6 +110,7 @@ struct engine_ops {
     void (*hold)(void *ctx, void *conn);
     void (*release)(void *ctx, void *conn);
     const char *(*client_addr)(void *ctx, raft_node_id id); /* or NULL */
+    const char *(*peer_addr)(void *ctx, raft_node_id id);   /* or NULL */
     bool (*peer_connected)(void *ctx, raft_node_id id);     /* or NULL */
     void (*status)(void *ctx, struct wire_reply *w);        /* the host's own fields; or NULL */
     const char *(*init)(void *ctx, const struct wire_request *q); /* or NULL */

@@ -192,6 +192,13 @@ static const char *client_addr(void *ctx, raft_node_id id)
     return e->ops.client_addr != NULL ? e->ops.client_addr(e->ops.ctx, id) : NULL;
 }
 
+static const char *peer_addr(void *ctx, raft_node_id id)
+{
+    struct engine *e = ctx;
+
+    return e->ops.peer_addr != NULL ? e->ops.peer_addr(e->ops.ctx, id) : NULL;
+}
+
 static bool peer_connected(void *ctx, raft_node_id id)
 {
     struct engine *e = ctx;
@@ -291,6 +298,7 @@ void engine_fill_service_ops(struct engine *e, struct service_ops *ops)
                                 .release = service_release,
                                 .now_us = now_us,
                                 .client_addr = client_addr,
+                                .peer_addr = peer_addr,
                                 .status = service_status,
                                 .peer_connected =
                                     e->ops.peer_connected != NULL ? peer_connected : NULL,

@@ -588,9 +588,16 @@ void peer_net_flush(struct peer_net *n)
     peer_net_leave(n);
 }
 
-void peer_net_set_about(struct peer_net *n, const struct wire_about *about)
+bool peer_net_set_about(struct peer_net *n, const struct wire_about *about)
 {
+    const struct wire_about *old = &n->conf.about;
+    const bool same =
+        strcmp(old->cluster_name, about->cluster_name) == 0 &&
+        old->n_settings == about->n_settings &&
+        memcmp(old->settings, about->settings, about->n_settings * sizeof(about->settings[0])) == 0;
+
     n->conf.about = *about;
+    return !same;
 }
 
 bool peer_net_is_up(const struct peer_net *n, raft_node_id peer)

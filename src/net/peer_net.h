@@ -90,8 +90,8 @@ struct peer_refusal {
     char cluster_name[NODE_NAME_BYTES_MAX + 1]; /* the peer's; "": it did not say */
 };
 bool peer_net_refusal(const struct peer_net *n, raft_node_id peer, struct peer_refusal *ret);
-/* For the hellos that follow. */
-void peer_net_set_about(struct peer_net *n, const struct wire_about *about);
+/* For the hellos that follow. False: it says nothing new. */
+bool peer_net_set_about(struct peer_net *n, const struct wire_about *about);
 /* Close the link now; DOWN is reported before this returns. It is dialled again later. */
 void peer_net_close(struct peer_net *n, raft_node_id peer, const char *why);
 unsigned peer_net_number(const struct peer_net *n); /* listening port */

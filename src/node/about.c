@@ -42,7 +42,7 @@ void node_heard_about(struct node *n, const struct wire_hello *h)
 /* ---- settings that differ ---- */
 
 /* What is in force here: times and map_size as the process began, limits as they were read last. */
-static void in_force(const struct node *n, struct wire_about *ret)
+void node_about_in_force(const struct node *n, struct wire_about *ret)
 {
     node_about(n->conf, ret);
     ret->settings[3] = node_conf(n)->request_bytes;
@@ -58,7 +58,7 @@ void node_warn_differences(struct node *n, raft_node_id peer)
     const struct peer_about *a = find(n, peer);
     struct wire_about ours;
 
-    in_force(n, &ours);
+    node_about_in_force(n, &ours);
     for (unsigned i = 0; a != NULL && i < N_SETTINGS; i++)
         if (differs(&ours, a, i))
             log_event(LOG_WARNING, "settings_differ", "peer=%s key=%s here=%llu there=%llu",
@@ -157,7 +157,7 @@ void node_about_status(struct node *n, struct wire_reply *w)
     char hash[WIRE_CLUSTER_HASH_BUF];
     struct wire_about ours;
 
-    in_force(n, &ours);
+    node_about_in_force(n, &ours);
     wire_cluster_hash(identity_get(n->dir)->cluster_id, hash);
     wire_reply_str(w, "cluster_hash", hash);
     wire_reply_u64(w, "heartbeat_ms", ours.settings[0]);

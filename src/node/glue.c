@@ -60,27 +60,40 @@ static uint64_t now_us(void *ctx)
     return clock_mono_us();
 }
 
+/* Of a file that was read later a peer may be gone; a member is still reached where it was. */
+static const struct conf_peer *peer_in_file(const struct node *n, raft_node_id id)
+{
+    const struct conf *files[] = {node_conf(n), n->conf};
+
+    for (unsigned f = 0; f < 2; f++)
+        for (unsigned i = 0; i < files[f]->n_peers; i++)
+            if (files[f]->peers[i].id == id)
+                return &files[f]->peers[i];
+    return NULL;
+}
+
 const char *node_client_addr(void *ctx, raft_node_id id)
 {
     const struct node *n = ctx;
+    const struct conf_peer *p = peer_in_file(n, id);
     const struct raft_server *server;
 
-    for (unsigned i = 0; i < node_conf(n)->n_peers; i++)
-        if (node_conf(n)->peers[i].id == id)
-            return node_conf(n)->peers[i].client_addr;
+    if (p != NULL)
+        return p->client_addr;
     server = raft_configuration_get(raft_get_configuration(engine_raft(n->engine)), id);
     return server != NULL && server->client_addr[0] != '\0' ? server->client_addr : NULL;
 }
 
-const char *node_peer_addr(const struct node *n, raft_node_id id)
+const char *node_peer_addr(void *ctx, raft_node_id id)
 {
+    const struct node *n = ctx;
+    const struct conf_peer *p = peer_in_file(n, id);
     const struct raft_server *server;
 
-    for (unsigned i = 0; i < node_conf(n)->n_peers; i++)
-        if (node_conf(n)->peers[i].id == id)
-            return node_conf(n)->peers[i].peer_addr;
+    if (p != NULL)
+        return p->peer_addr;
     server = raft_configuration_get(raft_get_configuration(engine_raft(n->engine)), id);
-    return server != NULL ? server->peer_addr : NULL;
+    return server != NULL && server->peer_addr[0] != '\0' ? server->peer_addr : NULL;
 }
 
 static bool peer_connected(void *ctx, raft_node_id id)
@@ -133,6 +146,7 @@ void node_fill_engine_ops(struct node *n, struct engine_ops *ops)
                                .hold = service_hold,
                                .release = service_release,
                                .client_addr = node_client_addr,
+                               .peer_addr = node_peer_addr,
                                .peer_connected = peer_connected,
                                .status = service_status};
 }

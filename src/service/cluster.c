@@ -21,6 +21,16 @@ void service_handle_ping(struct service_conn *c, const struct wire_request *q)
     service_end(s, &w, &q->origin);
 }
 
+/* The host knows better than the log, which may be older than the last move, or never knew. */
+static const char *peer_addr_of(const struct service *s, const struct raft_server *server)
+{
+    const char *addr = s->ops.peer_addr != NULL ? s->ops.peer_addr(s->ops.ctx, server->id) : NULL;
+
+    if (addr != NULL)
+        return addr;
+    return server->peer_addr[0] != '\0' ? server->peer_addr : NULL;
+}
+
 static void status_peers(struct service *s, struct wire_reply *w, const struct raft_status *st,
                          uint64_t now_us)
 {
@@ -34,7 +44,7 @@ static void status_peers(struct service *s, struct wire_reply *w, const struct r
 
         wire_reply_open_object(w, NULL);
         wire_reply_str(w, "id", server != NULL ? server->name : NULL);
-        wire_reply_str(w, "address", server != NULL ? server->peer_addr : NULL);
+        wire_reply_str(w, "address", server != NULL ? peer_addr_of(s, server) : NULL);
         wire_reply_str(w, "role", p->role == RAFT_VOTER ? "voter" : "learner");
         wire_reply_bool(w, "connected",
                         s->ops.peer_connected != NULL ? s->ops.peer_connected(s->ops.ctx, p->id)
@@ -134,7 +144,7 @@ void service_handle_members(struct service_conn *c, const struct wire_request *q
         wire_reply_open_object(&w, NULL);
         wire_reply_str(&w, "id", server->name);
         wire_reply_str(&w, "role", server->role == RAFT_VOTER ? "voter" : "learner");
-        wire_reply_str(&w, "peer_addr", server->peer_addr[0] != '\0' ? server->peer_addr : NULL);
+        wire_reply_str(&w, "peer_addr", peer_addr_of(s, server));
         wire_reply_str(
             &w, "client_addr",
             addr != NULL ? addr : (server->client_addr[0] != '\0' ? server->client_addr : NULL));

@@ -34,6 +34,8 @@ struct service_ops {
     uint64_t (*now_us)(void *ctx);
     /* Where clients reach a node; NULL: unknown, or stdin/stdout. */
     const char *(*client_addr)(void *ctx, raft_node_id id);
+    /* Where its peers reach it; NULL: what the log says, or stdin/stdout. May be NULL. */
+    const char *(*peer_addr)(void *ctx, raft_node_id id);
     /* Fields of status that only the host knows, appended at the end; may be NULL. */
     void (*status)(void *ctx, struct wire_reply *w);
     bool (*peer_connected)(void *ctx, raft_node_id id);

@@ -276,8 +276,8 @@ CASE(daemon__lost_disk)
     expect_text(&out, "does not exist");
     /* The peers are up: they know better. */
     expect_code(run_ridd(c->conf, name, &out, "--init", NULL), 78, &out);
-    expect_text(&out, "has a log up to index");
-    expect_text(&out, "if the disk of");
+    expect_text(&out, "has met a node named");
+    expect_text(&out, "put that directory back");
     assert_int_not_equal(access(c->nodes[lost].dir, F_OK), 0);
     /* Nobody is up to ask: --init cannot know, but the handshake does. */
     for (unsigned i = 0; i < 3; i++)

@@ -1,13 +1,19 @@
 /* What an operator is told of a real cluster: the verdict of `ridctl status` while something is
  * wrong, and what nodes say of each other. */
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "cluster/harness.h"
+#include "conf/conf.h"
+#include "wire/frame.h"
 
 #include "base/banned.h"
 
@@ -199,6 +205,266 @@ CASE(words__different_times_are_a_warning_on_both_sides)
     cluster_free(c);
 }
 
+/* ---- who the cluster is ---- */
+
+/* The two ports of a node in each other's place: other addresses, and nobody else's. */
+static void move_node(struct cluster *c, unsigned i, const char *extra)
+{
+    struct node *node = &c->nodes[i];
+    uint16_t port = node->port;
+
+    node->port = node->peer_port;
+    node->peer_port = port;
+    (void)snprintf(node->peer_addr, sizeof(node->peer_addr), "127.0.0.1:%u", node->peer_port);
+    (void)snprintf(node->addr, sizeof(node->addr), "127.0.0.1:%u", node->port);
+    cluster_write_conf(c, "test", extra);
+}
+
+static void write_one(struct cluster *c)
+{
+    struct client *cl = client_open(c, cluster_leader(c));
+
+    client_expect(cl, "{\"type\":\"write\",\"key\":1,\"value\":1}", "{\"type\":\"write_ok\"}");
+    client_close(cl);
+}
+
+/* Moves each node in turn, while the others run: it was exit code 78. */
+static void move_all_in_turn(struct cluster *c)
+{
+    cleanup_buf struct buf out = BUF_INIT;
+
+    for (unsigned i = 0; i < c->n; i++) {
+        char taken[64];
+        char waiting[64];
+
+        write_one(c);
+        assert_int_equal(node_terminate(c, i), 0);
+        move_node(c, i, NULL);
+        (void)snprintf(taken, sizeof(taken), "taken=\"[peers] %s\"", c->nodes[i].name);
+        for (unsigned k = 0; k < c->n; k++) {
+            unsigned before = node_log_lines(c, k, "event=reloaded", taken);
+
+            if (k == i)
+                continue;
+            node_signal(c, k, SIGHUP);
+            wait_until(node_log_lines(c, k, "event=reloaded", taken) > before, "the new address");
+            (void)snprintf(waiting, sizeof(waiting), "[peers] %s", c->nodes[k].name);
+            assert_int_equal(node_log_lines(c, k, "event=reload_not_taken", waiting), 0);
+        }
+        node_start(c, i);
+        wait_for_verdict(c, &out, 0);
+    }
+    write_one(c);
+    (void)cluster_settle(c);
+}
+
+/* IDENTITY-7: the addresses follow the file. */
+CASE(words__addresses_are_no_part_of_the_cluster)
+{
+    struct cluster *c = cluster_up(3, NULL);
+
+    move_all_in_turn(c);
+    cluster_free(c);
+}
+
+/* A peer of a cluster that an earlier version made, as far as --init asks it. */
+static pid_t old_peer(const struct cluster *c, unsigned i, const unsigned char cluster_id[16])
+{
+    struct sockaddr_in sin = {.sin_family = AF_INET, .sin_port = htons(c->nodes[i].peer_port)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int one = 1;
+    pid_t pid;
+
+    sin.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+    assert_int_equal(bind(fd, (const struct sockaddr *)&sin, sizeof(sin)), 0);
+    assert_int_equal(listen(fd, 8), 0);
+    pid = fork();
+    assert_true(pid >= 0);
+    if (pid > 0) {
+        (void)close(fd);
+        return pid;
+    }
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    for (;;) {
+        cleanup_buf struct buf out = BUF_INIT;
+        cleanup_fd int conn = accept(fd, NULL, NULL);
+        unsigned char in[PEER_HELLO_BYTES_MAX];
+        struct wire_frame frame;
+        struct wire_hello h;
+        size_t len = 0;
+        ssize_t n = 1;
+
+        while (n > 0 && wire_frame_cut(in, len, &frame, NULL) != 0) {
+            n = recv(conn, in + len, sizeof(in) - len, 0);
+            len += n > 0 ? (size_t)n : 0;
+        }
+        if (n <= 0 || wire_hello_decode(&frame, &h) != 0)
+            continue;
+        if (memcmp(h.cluster_id, cluster_id, 16) != 0)
+            h.refused = WIRE_REFUSED_CLUSTER;
+        memcpy(h.cluster_id, cluster_id, 16);
+        h.to = h.from;
+        h.from = raft_founder_id(c->nodes[i].name);
+        h.last_index = h.refused == 0 ? 1 : 0;
+        h.about = (struct wire_about){.n_settings = 0};
+        if (wire_hello_encode(&h, true, &out) == 0)
+            (void)send(conn, out.data, out.len, MSG_NOSIGNAL);
+    }
+}
+
+/* An existing directory keeps its 16 bytes. Those of earlier versions are a hash with addresses in
+ * it, and such a cluster goes on, moves, and takes a founder that was never made. */
+CASE(words__a_cluster_of_an_earlier_version_goes_on)
+{
+    struct cluster *c = cluster_new(3, NULL);
+    static struct conf conf;
+    struct raft_configuration members;
+    struct conf_problems problems = {0, NULL};
+    unsigned char id[16];
+    char hash[WIRE_CLUSTER_HASH_BUF];
+    cleanup_buf struct buf out = BUF_INIT;
+
+    assert_int_equal(conf_load(c->conf, NULL, false, &conf, &problems), 0);
+    assert_int_equal(conf_to_configuration(&conf, true, &members), 0);
+    conf_first_id("test", &members, id);
+    wire_cluster_hash(id, hash);
+    for (unsigned i = 0; i < 2; i++) {
+        pid_t pid = old_peer(c, 1 - i, id);
+
+        expect_code(run_ridd(c->conf, c->nodes[i].name, &out, "--init", NULL), 0, &out);
+        assert_int_equal(kill(pid, SIGKILL), 0);
+        assert_int_equal(waitpid(pid, NULL, 0), pid);
+        expect_code(run_ridd(c->conf, c->nodes[i].name, &out, "--init", NULL), 0, &out);
+        expect_text(&out, "nothing to do");
+    }
+    node_start(c, 0);
+    node_start(c, 1);
+    write_one(c);
+    /* The third one asks real nodes: all answer, and none has met it. */
+    expect_code(run_ridd(c->conf, "n3", &out, "--init", NULL), 0, &out);
+    node_start(c, 2);
+    wait_for_verdict(c, &out, 0);
+    for (unsigned i = 0; i < 3; i++) {
+        json_t *status = node_status(c, i);
+
+        assert_string_equal(reply_str(status, "cluster_hash"), hash);
+        json_decref(status);
+    }
+    move_all_in_turn(c);
+    /* And no other cluster's file is taken for its own. */
+    assert_int_equal(node_terminate(c, 0), 0);
+    cluster_write_conf(c, "other", NULL);
+    expect_code(run_ridd(c->conf, "n1", &out, NULL), 78, &out);
+    expect_text(&out,
+                "belongs to another cluster, of n1, n2, n3; the configuration describes cluster "
+                "'other' of n1, n2, n3");
+    cluster_free(c);
+}
+
+/* Runs `ridd --init` of all nodes at the same time. */
+static void init_all_at_once(struct cluster *c)
+{
+    pid_t pids[CLUSTER_NODES_MAX];
+
+    for (unsigned i = 0; i < c->n; i++) {
+        pids[i] = fork();
+        assert_true(pids[i] >= 0);
+        if (pids[i] == 0) {
+            (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+            if (freopen("/dev/null", "w", stdout) == NULL)
+                _exit(126);
+            (void)execl(ridd_path(), "ridd", "--config", c->conf, "--id", c->nodes[i].name,
+                        "--init", (char *)NULL);
+            _exit(127);
+        }
+    }
+    for (unsigned i = 0; i < c->n; i++) {
+        int status;
+
+        assert_int_equal(waitpid(pids[i], &status, 0), pids[i]);
+        if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+            harness_fail("--init of %s: status %d", c->nodes[i].name, status);
+    }
+}
+
+CASE(words__init_of_all_at_once_makes_one_cluster)
+{
+    for (unsigned n = 3; n <= 5; n += 2) {
+        struct cluster *c = cluster_new(n, NULL);
+        cleanup_buf struct buf out = BUF_INIT;
+
+        init_all_at_once(c);
+        cluster_start(c);
+        wait_for_verdict(c, &out, 0);
+        write_one(c);
+        (void)cluster_settle(c);
+        cluster_free(c);
+    }
+}
+
+/* IDENTITY-8: founders may be made while the first ones are at work, and never twice. */
+CASE(words__the_last_founders_come_late)
+{
+    struct cluster *c = cluster_new(5, NULL);
+    cleanup_buf struct buf out = BUF_INIT;
+
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(run_ridd(c->conf, c->nodes[i].name, NULL, "--init", NULL), 0);
+    for (unsigned i = 0; i < 3; i++)
+        node_start(c, i);
+    write_one(c);
+    /* Two that may have met each other, and nobody else: with one more they are a quorum. */
+    node_stop(c, 2);
+    expect_code(run_ridd(c->conf, "n4", &out, "--init", NULL), 78, &out);
+    expect_text(&out, "start the peers that do not answer");
+    node_continue(c, 2);
+    for (unsigned i = 3; i < 5; i++) {
+        expect_code(run_ridd(c->conf, c->nodes[i].name, &out, "--init", NULL), 0, &out);
+        node_start(c, i);
+        wait_until(node_log_lines(c, 0, "event=peer_recorded", c->nodes[i].name) > 0 &&
+                       node_log_lines(c, 1, "event=peer_recorded", c->nodes[i].name) > 0,
+                   "the incarnation to be recorded");
+    }
+    wait_for_verdict(c, &out, 0);
+    /* A lost disk is not a founder that was never made, and neither is a silent one. */
+    node_kill(c, 3);
+    node_kill(c, 4);
+    tree_remove(c->nodes[3].dir, false);
+    expect_code(run_ridd(c->conf, "n4", &out, "--init", NULL), 78, &out);
+    expect_text(&out, "has met a node named n4 before");
+    cluster_free(c);
+}
+
+/* IDENTITY-9 */
+CASE(words__reload_says_what_it_did_not_take)
+{
+    struct cluster *c = cluster_up(1, NULL);
+    char *line;
+
+    cluster_write_conf(c, "test",
+                       "map_size = 2G\n[limits]\nrequest_bytes = 8K\n[raft]\nheartbeat_ms = 100\n"
+                       "election_ms = 900\n");
+    node_signal(c, 0, SIGHUP);
+    node_wait_logged(c, 0, "event=reload_not_taken");
+    line = node_log_line(c, 0, "event=reload_not_taken");
+    assert_non_null(
+        strstr(line, "keys=\"[node] map_size, [raft] heartbeat_ms, [raft] election_ms\""));
+    assert_non_null(strstr(line, "action=at_next_start"));
+    free(line);
+    line = node_log_line(c, 0, "event=reloaded");
+    assert_non_null(strstr(line, "taken=\"[limits] request_bytes\""));
+    free(line);
+    cluster_write_conf(c, "elsewhere", NULL);
+    node_signal(c, 0, SIGHUP);
+    node_wait_logged(c, 0, "keys=\"[cluster] name\" action=none why='it describes another cluster");
+    move_node(c, 0, NULL);
+    node_signal(c, 0, SIGHUP);
+    node_wait_logged(c, 0, "keys=\"[peers] n1\" action=at_next_start");
+    move_node(c, 0, NULL); /* back, for the harness */
+    cluster_free(c);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -208,6 +474,11 @@ int main(int argc, char **argv)
         HARNESS_TEST(words__a_busy_node_is_not_absent),
         HARNESS_TEST(words__two_clusters_are_split),
         HARNESS_TEST(words__different_times_are_a_warning_on_both_sides),
+        HARNESS_TEST(words__addresses_are_no_part_of_the_cluster),
+        HARNESS_TEST(words__a_cluster_of_an_earlier_version_goes_on),
+        HARNESS_TEST(words__init_of_all_at_once_makes_one_cluster),
+        HARNESS_TEST(words__the_last_founders_come_late),
+        HARNESS_TEST(words__reload_says_what_it_did_not_take),
     };
 
     return harness_main(argc, argv, tests, NULL, NULL);
