@@ -391,7 +391,7 @@ CASE(daemon__address_of_another_host)
 CASE(daemon__dump_log_has_a_verdict)
 {
     struct cluster *c = cluster_up(1, NULL);
-    struct cluster *other = cluster_up(1, NULL);
+    struct cluster *other = cluster_new(1, NULL);
     struct client *cl = client_open(c, 0);
     cleanup_buf struct buf out = BUF_INIT;
     cleanup_buf struct buf segment = BUF_INIT;
@@ -400,6 +400,9 @@ CASE(daemon__dump_log_has_a_verdict)
     char **names;
     unsigned n;
 
+    cluster_write_conf(other, "elsewhere", NULL);
+    cluster_init(other);
+    cluster_start(other);
     client_expect(cl, "{\"type\":\"write\",\"key\":1,\"value\":1}", "{\"type\":\"write_ok\"}");
     client_close(cl);
     assert_int_equal(node_terminate(c, 0), 0);
