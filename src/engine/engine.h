@@ -109,6 +109,7 @@ struct engine_ops {
     struct buf *(*out)(void *ctx, void *conn);
     void (*hold)(void *ctx, void *conn);
     void (*release)(void *ctx, void *conn);
+    const char *(*conn_address)(void *ctx, void *conn);     /* or NULL */
     const char *(*client_addr)(void *ctx, raft_node_id id); /* or NULL */
     const char *(*peer_addr)(void *ctx, raft_node_id id);   /* or NULL */
     bool (*peer_connected)(void *ctx, raft_node_id id);     /* or NULL */

@@ -192,6 +192,13 @@ static const char *client_addr(void *ctx, raft_node_id id)
     return e->ops.client_addr != NULL ? e->ops.client_addr(e->ops.ctx, id) : NULL;
 }
 
+static const char *conn_address(void *ctx, void *conn)
+{
+    struct engine *e = ctx;
+
+    return e->ops.conn_address(e->ops.ctx, conn);
+}
+
 static const char *peer_addr(void *ctx, raft_node_id id)
 {
     struct engine *e = ctx;
@@ -297,6 +304,7 @@ void engine_fill_service_ops(struct engine *e, struct service_ops *ops)
                                 .hold = service_hold,
                                 .release = service_release,
                                 .now_us = now_us,
+                                .conn_address = e->ops.conn_address != NULL ? conn_address : NULL,
                                 .client_addr = client_addr,
                                 .peer_addr = peer_addr,
                                 .status = service_status,

@@ -48,6 +48,12 @@ static void service_hold(void *ctx, void *conn)
     client_conn_hold(conn);
 }
 
+static const char *service_conn_address(void *ctx, void *conn)
+{
+    (void)ctx;
+    return client_conn_address(conn);
+}
+
 static void service_release(void *ctx, void *conn)
 {
     (void)ctx;
@@ -145,6 +151,7 @@ void node_fill_engine_ops(struct node *n, struct engine_ops *ops)
                                .out = service_out,
                                .hold = service_hold,
                                .release = service_release,
+                               .conn_address = service_conn_address,
                                .client_addr = node_client_addr,
                                .peer_addr = node_peer_addr,
                                .peer_connected = peer_connected,

@@ -31,6 +31,8 @@ struct service_ops {
     struct buf *(*out)(void *ctx, void *conn);
     void (*hold)(void *ctx, void *conn);
     void (*release)(void *ctx, void *conn);
+    /* What a connection is called, for other clients to read; may be NULL. */
+    const char *(*conn_address)(void *ctx, void *conn);
     uint64_t (*now_us)(void *ctx);
     /* Where clients reach a node; NULL: unknown, or stdin/stdout. */
     const char *(*client_addr)(void *ctx, raft_node_id id);

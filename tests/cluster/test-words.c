@@ -172,7 +172,7 @@ CASE(words__two_clusters_are_split)
     node_start(c, 0);
     node_start(c, 1);
     expect_verdict(c, &out, 7, "SPLIT: 3 of 3 nodes answered");
-    expect_text(&out, "  n3: belongs to cluster 'elsewhere', n1 to 'test'\n");
+    expect_text(&out, "  n3: belongs to cluster 'elsewhere', the configuration describes 'test'\n");
     /* STATUS-3: and the nodes say so, too, on both sides. */
     wait_until(node_log_lines(c, 2, "event=peer_refused", "cluster 'test', we to 'elsewhere'") > 0,
                "the refusal on one side");
@@ -202,6 +202,44 @@ CASE(words__different_times_are_a_warning_on_both_sides)
     wait_for_verdict(c, &out, 6);
     expect_text(&out, "  n1: election_ms is 1000 here, 1300 on n2\n");
     expect_text(&out, "  n2: election_ms is 1300 here, 1000 on n1\n");
+    cluster_free(c);
+}
+
+/* ---- compare ---- */
+
+static bool is_comparing(struct cluster *c, unsigned i)
+{
+    json_t *status = node_status(c, i);
+    bool is = json_object_get(status, "compare") != NULL;
+
+    json_decref(status);
+    return is;
+}
+
+/* It went on at the leader when its client had gone, and others were told "busy; try again". */
+CASE(words__a_comparison_ends_with_its_client)
+{
+    struct cluster *c = cluster_up(3, NULL);
+    unsigned leader = cluster_leader(c);
+    cleanup_buf struct buf out = BUF_INIT;
+    char path[512];
+    pid_t pid;
+
+    (void)snprintf(path, sizeof(path), "%.*sridctl", (int)(strlen(ridd_path()) - 4), ridd_path());
+    pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+        (void)execl(path, "ridctl", "--config", c->conf, "compare", "-n", "100000", (char *)NULL);
+        _exit(127);
+    }
+    wait_until(is_comparing(c, leader), "the run to begin");
+    expect_code(run_ridctl(c, &out, "compare", NULL), 75, &out);
+    expect_text(&out, "another comparison is under way: ");
+    expect_text(&out, " of 200000 reads are done, for 127.0.0.1:");
+    assert_int_equal(kill(pid, SIGINT), 0);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    wait_until(!is_comparing(c, leader), "the run to end");
     cluster_free(c);
 }
 
@@ -474,6 +512,7 @@ int main(int argc, char **argv)
         HARNESS_TEST(words__a_busy_node_is_not_absent),
         HARNESS_TEST(words__two_clusters_are_split),
         HARNESS_TEST(words__different_times_are_a_warning_on_both_sides),
+        HARNESS_TEST(words__a_comparison_ends_with_its_client),
         HARNESS_TEST(words__addresses_are_no_part_of_the_cluster),
         HARNESS_TEST(words__a_cluster_of_an_earlier_version_goes_on),
         HARNESS_TEST(words__init_of_all_at_once_makes_one_cluster),
