@@ -34,10 +34,11 @@ struct page_file {
     int fd;           /* borrowed */
     const char *name; /* borrowed; in sentences */
     size_t page_bytes;
-    uint64_t n_pages;    /* all that the newest head speaks of; the file has them */
-    uint64_t *seen;      /* owned by the caller; a bit for each page; NULL: not asked */
-    uint64_t bytes_read; /* since the caller set it to 0 */
-    bool nowait;         /* what is not in memory is asked for, and the answer is -EAGAIN */
+    uint64_t n_pages;      /* all that the newest head speaks of; the file has them */
+    uint64_t *seen;        /* owned by the caller; a bit for each page; NULL: not asked */
+    const uint64_t *taken; /* borrowed; pages that no tree may lead to; NULL: not asked */
+    uint64_t bytes_read;   /* since the caller set it to 0 */
+    bool nowait;           /* what is not in memory is asked for, and the answer is -EAGAIN */
 };
 
 struct page_tree {

@@ -118,7 +118,7 @@ static void flip_bit(struct fixture *f, size_t bit)
  * answered otherwise for it. */
 static void kv_scrub__a_flip_is_found_by_the_next_pass(void **state)
 {
-    static const unsigned n_of_kind[N_KINDS] = {60, 150, 150, 60, 0, 20};
+    static const unsigned n_of_kind[N_KINDS] = {60, 150, 150, 60, 80, 20};
     const char *factor = getenv("KV_FLIPS");
     struct fixture *f = *state;
     unsigned found[N_KINDS] = {0};
@@ -161,6 +161,42 @@ static void kv_scrub__a_flip_is_found_by_the_next_pass(void **state)
     assert_true(found[BRANCH] > 0);
     assert_true(found[LEAF] > 0);
     assert_true(found[LONG] > 0);
+    assert_true(found[FREE_LIST] > 0);
+    free_example(&x);
+}
+
+struct flipping {
+    struct fixture *f;
+    const struct example *x;
+    unsigned turn;
+    unsigned tried;
+};
+
+static void flip_number(void *ctx, size_t bit)
+{
+    struct flipping *flipping = ctx;
+
+    if (flipping->turn++ % 4 != 0)
+        return;
+    restore(flipping->f, flipping->x);
+    kv_up(flipping->f);
+    flip_bit(flipping->f, bit);
+    assert_int_equal(scrub_pass(flipping->f, 10000, 0), KV_E_DAMAGED);
+    kv_down(flipping->f, false);
+    flipping->tried++;
+}
+
+/* Before anything is written over it. */
+static void kv_scrub__a_used_page_that_is_listed_as_free_is_found(void **state)
+{
+    static struct map map;
+    struct example x;
+    struct flipping flipping = {.f = *state, .x = &x};
+
+    make_example(flipping.f, &x, 7);
+    make_map(flipping.f, &map);
+    each_free_page_to_be_used(&x, &map, flip_number, &flipping);
+    assert_true(flipping.tried > 10);
     free_example(&x);
 }
 
@@ -444,6 +480,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(kv_scrub__changes_raise_no_alarm),
         TEST(kv_scrub__a_flip_is_found_by_the_next_pass),
+        TEST(kv_scrub__a_used_page_that_is_listed_as_free_is_found),
         TEST(kv_scrub__a_hidden_key_is_found_after_it_was_made_again),
         TEST(kv_scrub__a_sound_but_wrong_record_is_found),
         TEST(kv_scrub__an_assertion_of_lmdb_is_damage),
