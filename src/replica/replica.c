@@ -32,8 +32,12 @@ int replica_new(const struct replica_conf *conf, const struct replica_ops *ops, 
     rid_assert(ops->state_get != NULL);
     rid_assert(ops->send != NULL);
     rid_assert(ops->fatal != NULL);
-    if (r == NULL)
+    if (r != NULL)
+        r->results = calloc(RAFT_COMMITTED_ENTRIES_MAX, sizeof(*r->results));
+    if (r == NULL || r->results == NULL) {
+        free(r);
         return -ENOMEM;
+    }
     r->ops = *ops;
     r->id = conf->raft.id;
     r->group = conf->raft.group;
@@ -51,6 +55,7 @@ int replica_new(const struct replica_conf *conf, const struct replica_ops *ops, 
     raft_conf.trace_ctx = r;
     rc = raft_new(&raft_conf, &conf->start, now_us, &r->raft);
     if (rc != 0) {
+        free(r->results);
         free(r);
         return rc;
     }
@@ -70,6 +75,7 @@ void replica_free(struct replica *r)
     raft_free(r->raft);
     slot_ring_done(&r->slots);
     held_ring_done(&r->held);
+    free(r->results);
     free(r);
 }
 
@@ -159,6 +165,11 @@ bool replica_hears(const struct replica *r, raft_node_id id, uint64_t now_us)
     return false;
 }
 
+bool replica_is_parked(const struct replica *r)
+{
+    return r->parked;
+}
+
 bool replica_quiesced(const struct replica *r)
 {
     return r->quiesced;
@@ -177,7 +188,8 @@ uint64_t replica_deadline_us(const struct replica *r)
     if (r->dirty || r->more || replica_n(r, REPLICA_LOCAL) > 0)
         return 0;
     timer = timers_next_us(&r->timers);
-
+    if (r->parked && r->park_until_us < timer)
+        timer = r->park_until_us;
     return raft < timer ? raft : timer;
 }
 

@@ -6,7 +6,7 @@
  *                   loss             unconfirmed requests fail before anything of this turn
  *                                    completes (READ-17)
  *                   apply            committed and durable here; results and log reads are
- *                                    answered from it
+ *                                    answered from it (apply.c)
  *                   serve            confirmed reads whose anchor is applied, one read transaction
  *                                    for all */
 #include "base/assert.h"
@@ -65,48 +65,6 @@ void replica_stored(struct replica *r, uint64_t batch, uint64_t now_us)
     }
 }
 
-/* ---- apply ---- */
-
-/* Replies are added to buffers that leave after the turn; should the commit fail, the node ends
- * before they do. Every node applies these, in this order, once (STATE-1). */
-static void apply(struct replica *r, const struct raft_ready *ready)
-{
-    raft_index index = 0;
-    int rc;
-
-    if (ready->n_committed == 0)
-        return;
-    /* Each entry once, in order, and only what is durable here. */
-    rid_assert(ready->committed[0].id.index == r->last_applied + 1);
-    rid_assert(ready->committed[0].id.index + ready->n_committed - 1 <=
-               raft_get_commit_index(r->raft));
-    rc = r->ops.state_begin(r->ops.ctx);
-    for (unsigned i = 0; rc == 0 && i < ready->n_committed; i++) {
-        struct command_result result = {0};
-
-        rc = r->ops.state_apply(r->ops.ctx, &ready->committed[i], &result);
-        if (rc == 0) {
-            index = ready->committed[i].id.index;
-            proposals_applied(r, &ready->committed[i], &result);
-            anchors_serve_exact(r, &ready->committed[i]);
-        }
-    }
-    if (rc != 0) {
-        r->ops.state_abort(r->ops.ctx);
-        replica_fatal(r, rc, "cannot apply to the state");
-        return;
-    }
-    rc = r->ops.state_commit(r->ops.ctx);
-    if (rc != 0) {
-        replica_fatal(r, rc, "cannot commit to the state");
-        return;
-    }
-    rid_assert(replica_n(r, REPLICA_EXACT) == 0);
-    /* Only now can readers see it (READ-36). */
-    r->last_applied = index;
-    raft_applied(r->raft, index);
-}
-
 /* ---- the turn ---- */
 
 /* What goes out: nothing in it claims what is not durable. False: the node is at its end. */
@@ -153,7 +111,7 @@ static void take_ready(struct replica *r)
         return;
     fail_the_lost(r, &ready);
     anchors_confirm(r, &ready);
-    apply(r, &ready);
+    apply_committed(r, &ready);
     if (r->dead)
         return;
     anchors_serve(r);
@@ -162,7 +120,7 @@ static void take_ready(struct replica *r)
     replica_drain_waiting(r);
     if (ready.more_committed)
         rid_assert(ready.n_committed > 0); /* else the turn would go round for nothing */
-    r->more = ready.more_committed;
+    r->more = ready.more_committed && !r->parked;
 }
 
 void replica_turn(struct replica *r, uint64_t now_us)
@@ -176,6 +134,7 @@ void replica_turn(struct replica *r, uint64_t now_us)
     if (raft_deadline_us(r->raft) <= r->now_us)
         raft_tick(r->raft, r->now_us);
     replica_expire(r);
+    apply_unpark(r);
     replica_drain_waiting(r);
     do
         take_ready(r);

@@ -17,11 +17,12 @@
  *   HELLO, HELLO_REPLY
  *                   u32 magic, u16 highest version, u16 lowest version (0: the same), u8 channel,
  *                   u8 refused, 16 bytes cluster id, u64 from, u64 to, u64 incarnation, u64 nonce,
- *                   u64 last_index, u64 known incarnation
+ *                   u64 last_index, u64 known incarnation, u8 latest version of commands
  *
  * The index of an entry in an APPEND is redundant: a sender that skips an entry is caught here.
  *
- * All of these bytes must be there. Behind them a later version may have put more: they are not
+ * All of these bytes must be there, but for the last one of a hello, which stands for 1 where it is
+ * missing. Behind them a later version may have put more: they are not
  * looked at (WIRE-7), so a field that may not be overlooked needs a new version (frame.h), not only
  * a place at the end. The bytes of HELLO and HELLO_REPLY keep their meaning in every version, so
  * that an old node can say why it refuses a new one. docs/PEERS.md is the whole of it. */
@@ -42,7 +43,7 @@
 #define ENTRY_WIRE_BYTES  21u
 #define APPEND_WIRE_BYTES 36u
 #define HELLO_MAGIC       0x44444952u /* "RIDD" */
-#define HELLO_WIRE_BYTES  74u
+#define HELLO_WIRE_BYTES  75u
 
 static_assert(RAFT_APPEND_ENTRIES_MAX * ENTRY_WIRE_BYTES + APPEND_WIRE_BYTES + FRAME_HEADER_BYTES +
                       RAFT_APPEND_BYTES_MAX + ENTRY_BYTES_MAX <=
@@ -536,6 +537,7 @@ int wire_hello_encode(const struct wire_hello *h, bool is_reply, struct buf *buf
     p = write_u64(p, h->link_nonce);
     p = write_u64(p, h->last_index);
     p = write_u64(p, h->known_incarnation);
+    p = write_u8(p, h->command_version);
     frame_close(buf, is_reply ? WIRE_FRAME_HELLO_REPLY : WIRE_FRAME_HELLO, WIRE_GROUP, p);
     return 0;
 }
@@ -577,6 +579,7 @@ int wire_hello_decode(const struct wire_frame *frame, struct wire_hello *ret)
         return WIRE_FRAME_E_PAYLOAD;
     h.channel = (enum wire_channel)channel;
     memcpy(h.cluster_id, cluster_id, sizeof(h.cluster_id));
+    h.command_version = c.left > 0 ? take_u8(&c) : 1;
     if (!hello_ok(&h, frame->type == WIRE_FRAME_HELLO_REPLY))
         return WIRE_FRAME_E_PAYLOAD;
     *ret = h;
