@@ -20,6 +20,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* ---- the time of a turn ---- */
+
+/* TIME-1: within a turn the clock is read after so many steps (some microseconds each) or so many
+ * bytes that they touched (some tens of microseconds): reading it costs 1 % of that, and nobody
+ * runs over the end by more than a fraction of a millisecond. */
+#define SLICE_STEPS 8u
+#define SLICE_BYTES (64u << 10)
+
 /* ---- keys, values, commands ---- */
 
 /* ridd-protocol(7): a string key is 1 to 480 bytes; LMDB takes 511. Longer: `malformed`. */
@@ -52,6 +60,10 @@
 #define RAFT_HEARTBEAT_US_DEFAULT 50000u
 #define RAFT_ELECTION_US_DEFAULT  500000u
 static_assert(RAFT_HEARTBEAT_US_DEFAULT <= RAFT_ELECTION_US_DEFAULT / 3, "three to a timeout");
+/* Election timeouts of silence before a node that is parked, or unfit, campaigns of itself: those
+ * that are better have begun within two, and had time for a second try (FIT-2, FIT-3). */
+#define RAFT_PARKED_TIMEOUTS 2u
+#define RAFT_UNFIT_TIMEOUTS  4u
 /* AppendEntries of at most 64 KiB unless one entry is larger. */
 #define RAFT_APPEND_BYTES_MAX   (64u << 10)
 #define RAFT_APPEND_ENTRIES_MAX 512u
@@ -61,6 +73,19 @@ static_assert(RAFT_HEARTBEAT_US_DEFAULT <= RAFT_ELECTION_US_DEFAULT / 3, "three 
 /* Bytes of entries appended by this leader and not committed; beyond it raft_propose() says
  * RAFT_E_BUSY. */
 #define RAFT_UNCOMMITTED_BYTES_MAX (32u << 20)
+/* How many of the last syncs of the own disk a core looks at: enough that a hiccup among them does
+ * not count, few enough that a disk which has become fast again is soon known to be. */
+#define RAFT_DISK_SYNCS 8u
+/* An election makes two syncs one after the other, and each may find one under way: so many syncs
+ * must fit into the time that it is given (VOTE-9). */
+#define RAFT_PATIENCE_SYNCS 4u
+/* That time is at most so many election timeouts, however slow the disk is: a disk that stands
+ * still must be noticed some day. Disks of up to two election timeouts to a sync still elect. */
+#define RAFT_PATIENCE_MAX 8u
+/* What may wait for the own disk, however slow it is: an entry of the largest size. Above it the
+ * bound is what the disk does in the time after which it counts as stalled, at most
+ * RAFT_UNCOMMITTED_BYTES_MAX; beyond it raft_propose() says RAFT_E_BUSY (DISK-30). */
+#define RAFT_DISK_BYTES_MIN (1u << 20)
 /* Reads not yet confirmed; beyond it raft_read() says RAFT_E_BUSY. 128 in flight on 512
  * connections. */
 #define RAFT_READS_PENDING_MAX 65536u
@@ -96,9 +121,11 @@ static_assert(RAFT_APPEND_BYTES_MAX + ENTRY_BYTES_MAX <= FRAME_BYTES_MAX, "so mu
 /* A frame of the control channel carries no entries: some 100 bytes. A longer one closes the
  * link. */
 #define PEER_CONTROL_FRAME_BYTES_MAX 4096u
-/* Connections that have not finished their handshake; beyond it new ones are closed
- * (PEER-2). */
-#define PEER_HALF_OPEN_MAX 64u
+/* Connections that have not finished their handshake, in all and of one host; beyond either the
+ * oldest goes (PEER-2, PEER-6): sixteen nodes with two channels each, twice. */
+#define PEER_HALF_OPEN_MAX      64u
+#define PEER_HALF_OPEN_HOST_MAX 16u
+static_assert(2 * PEER_HALF_OPEN_HOST_MAX <= PEER_HALF_OPEN_MAX, "one host takes no majority");
 /* From the connection to the end of the handshake, and from the first channel's to the second's:
  * some election timeouts. Beyond it both connections of the attempt are closed; the dialler comes
  * again. */
@@ -141,6 +168,9 @@ static_assert(RAFT_APPEND_BYTES_MAX + ENTRY_BYTES_MAX <= FRAME_BYTES_MAX, "so mu
 /* Connections accepted per listener and loop turn; the rest wait in the kernel's queue for the next
  * one. */
 #define NET_ACCEPTS_PER_TURN 64u
+/* Lists among which hosts with connections are found: some tens of hosts to each at the most
+ * connections. */
+#define NET_SOURCE_BUCKETS 1024u
 /* How long the listener sleeps for want of a descriptor when nothing of ours gives one back. */
 #define NET_ACCEPT_RETRY_US 200000
 
@@ -192,8 +222,11 @@ static_assert(RAFT_APPEND_BYTES_MAX + ENTRY_BYTES_MAX <= FRAME_BYTES_MAX, "so mu
 #define CLIENT_TICK_US_MAX 1000000u
 /* [limits] connections; beyond it new ones get one `busy` line and are closed. Beyond the most,
  * more than one address of clients has ports, the configuration has a problem. */
-#define CLIENT_CONNECTIONS_DEFAULT 4096u
+#define CLIENT_CONNECTIONS_DEFAULT 10000u
 #define CLIENT_CONNECTIONS_MAX     65536u
+/* What one host may have of them unless [limits] connections_per_address says otherwise: a proxy or
+ * a load generator finds room, and the rest is for the others (CLIENT-12). */
+#define CLIENT_HOST_PERCENT 75u
 /* When whoever got that line should try again: connections last longer than requests. */
 #define CONNECTIONS_RETRY_AFTER_MS 1000u
 /* Descriptors kept for peers and the log, out of RLIMIT_NOFILE (CLIENT-5). */
@@ -268,8 +301,8 @@ static_assert(STORE_SEGMENT_BYTES_MAX <= STORE_FILE_BYTES_MAX, "every segment ca
 static_assert(KEY_BYTES_MAX <= LMDB_KEY_BYTES_MAX, "LMDB must take every key");
 /* Read transactions open at once; beyond it one more fails. The loop opens one at a time. */
 #define KV_READERS_DEFAULT 16u
-/* Entries that changed nothing are not stored one by one; so many a start applies again at most, and
- * on a full disk more. */
+/* Entries that changed nothing are not stored one by one; so many a start applies again at most,
+ * and on a full disk more. */
 #define KV_UNSTORED_MAX 1024u
 /* What a record counts of the quota beside its key and text: its header of 32 bytes, and what LMDB
  * needs for it in a page that is two thirds full. The same on every node, for ever. */
@@ -283,6 +316,14 @@ static_assert(KEY_BYTES_MAX <= LMDB_KEY_BYTES_MAX, "LMDB must take every key");
 #define KV_MAP_QUOTAS     8u
 #define KV_MAP_BYTES_MIN  (16u << 20)
 #define KV_MAP_ROOM_BYTES (64u << 20)
+/* The start reads the state once through; so much of it is asked of the kernel in the order of the
+ * file, the rest page by page as the keys lead. */
+#define KV_READ_AHEAD_BYTES (1024u << 20)
+/* Nodes compare the digests of their states at equal indexes, so each remembers some. A node that
+ * is more than 16 * 1,024 entries behind finds none in common: nothing is compared until it is
+ * nearer. */
+#define KV_DIGEST_EVERY 1024u
+#define KV_DIGESTS_KEPT 16u
 /* Small durable files (base/mark.h): a larger payload cannot be written, a larger file is
  * damaged. */
 #define MARK_BYTES_MAX (64u << 10)
@@ -386,6 +427,14 @@ static_assert(KEY_BYTES_MAX <= LMDB_KEY_BYTES_MAX, "LMDB must take every key");
 #define CTL_ASK_GRACE_MS 500u
 /* The widest table of a verb; asserted. */
 #define TABLE_COLUMNS_MAX 16
+/* `status`: what all nodes have against themselves and each other. Four each is more than was ever
+ * seen at once; what comes behind is not shown, the verdict is the same. A text is one line of a
+ * terminal or three; a longer one is cut. */
+#define VERDICT_REASONS_MAX 128u
+#define VERDICT_TEXT_BYTES  255u
+/* `status`: a node that lacks more entries than this is behind. What is under way while the leader
+ * is busy lies below: some thousand small entries fill all that one link may have in flight. */
+#define VERDICT_BEHIND_ENTRIES 10000
 /* The longest that a run of `compare` may take before ridctl gives up on it, and how often it shows
  * how far it got. */
 #define CTL_COMPARE_TIMEOUT_MS 86400000u

@@ -53,7 +53,8 @@ struct conf {
     size_t request_bytes;
     unsigned in_flight;
     unsigned connections;
-    size_t segment_bytes; /* [log] segment_size */
+    unsigned connections_per_address; /* 0: CLIENT_HOST_PERCENT of connections */
+    size_t segment_bytes;             /* [log] segment_size */
 };
 
 struct conf_problem {

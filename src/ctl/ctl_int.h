@@ -23,6 +23,8 @@ enum ctl_exit {
     CTL_EXIT_NO_KEY = 3,
     CTL_EXIT_PRECONDITION = 4,
     CTL_EXIT_UNKNOWN = 5,
+    CTL_EXIT_DEGRADED = 6, /* status */
+    CTL_EXIT_SPLIT = 7,    /* status */
     CTL_EXIT_USAGE = 64,
     CTL_EXIT_NOBODY = 69,
     CTL_EXIT_SYSTEM = 71, /* no memory, no thread */

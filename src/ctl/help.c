@@ -34,8 +34,9 @@ void ctl_print_help(void)
         "  ridctl status --json | jq .leader_id\n"
         "\n"
         "Exit codes: 0 ok, 1 compare: not linearizable, 2 no quorum, 3 no such key,\n"
-        "4 precondition failed, 5 outcome of a write unknown, 64 usage, 69 nobody answered,\n"
-        "71 out of memory, 74 cannot write the output, 75 try again, 78 configuration.\n"
+        "4 precondition failed, 5 outcome of a write unknown, 6 status: degraded, 7 status:\n"
+        "split, 64 usage, 69 nobody answered, 71 out of memory, 74 cannot write the output,\n"
+        "75 try again, 78 configuration.\n"
         "\n"
         "'ridctl VERB --help' says more about a verb; so do ridctl(1), ridd-protocol(7).\n",
         common_options);

@@ -1,12 +1,13 @@
-/* A table of all nodes, each asked at the same time. Nodes that the command line does not name are
- * found through the membership that the first answering node tells, so that one address is enough
- * to see the whole cluster. */
+/* The verdict, then a table of all nodes, each asked at the same time. Nodes that the command line
+ * does not name are found through the membership that the first answering node tells, so that one
+ * address is enough to see the whole cluster. */
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
 #include "ctl/ctl_int.h"
+#include "ctl/verdict.h"
 
 #include "base/banned.h"
 
@@ -125,46 +126,44 @@ static int add_members(const struct ctl *ctl, struct rows *rows)
     return n_missing > 0 ? ask_rows(ctl, missing, n_missing, rows) : CTL_EXIT_OK;
 }
 
-/* ---- what the rows say together ---- */
-
-struct verdict {
-    unsigned n_up;
-    const char *leader_id; /* borrowed; NULL: nobody knows one */
-    bool leader_is_up;     /* it answered, and says so itself */
-    json_int_t term;
-};
-
-/* A deposed leader that has not heard of it yet has a lower term: the highest one counts. */
-static struct verdict judge(const struct rows *rows)
-{
-    struct verdict v = {0, NULL, false, 0};
-
-    for (unsigned i = 0; i < rows->n; i++) {
-        const json_t *s = rows->list[i].status;
-        json_int_t term = json_integer_value(json_object_get(s, "term"));
-        const char *leader_id = str(s, "leader_id", NULL);
-
-        if (s == NULL)
-            continue;
-        v.n_up++;
-        if (strcmp(str(s, "role", ""), "leader") == 0)
-            leader_id = str(s, "node", leader_id);
-        if (term > v.term)
-            v.leader_is_up = false;
-        if (term > v.term || (term == v.term && v.leader_id == NULL)) {
-            v.term = term;
-            v.leader_id = leader_id;
-        }
-        if (term == v.term && strcmp(str(s, "role", ""), "leader") == 0)
-            v.leader_is_up = true;
-    }
-    return v;
-}
-
 static const char *down_reason(const struct row *row)
 {
     return row->reply != NULL ? row->reply->text
                               : "no answer: its address could not be looked up in time";
+}
+
+static bool is_busy(const struct row *row)
+{
+    return row->status == NULL && row->reply != NULL && row->reply->status == RIDD_BUSY;
+}
+
+static void judge(const struct rows *rows, struct verdict *ret)
+{
+    struct verdict_node nodes[RIDD_ENDPOINTS_MAX];
+
+    for (unsigned i = 0; i < rows->n; i++) {
+        const struct row *row = &rows->list[i];
+
+        nodes[i] = (struct verdict_node){.name = row->node.name,
+                                         .endpoint = row->node.endpoint,
+                                         .status = row->status,
+                                         .failure = row->reply != NULL ? row->reply->status
+                                                                       : RIDD_NO_ANSWER,
+                                         .text = down_reason(row)};
+    }
+    verdict_judge(nodes, rows->n, ret);
+}
+
+/* 0 for OK alone (STATUS-1). Who has nobody to ask knows nothing about the cluster: that is
+ * another answer than a cluster without a quorum. */
+static int exit_code_of(const struct verdict *v)
+{
+    static const int codes[] = {[VERDICT_OK] = CTL_EXIT_OK,
+                                [VERDICT_DEGRADED] = CTL_EXIT_DEGRADED,
+                                [VERDICT_NO_QUORUM] = CTL_EXIT_NO_QUORUM,
+                                [VERDICT_SPLIT] = CTL_EXIT_SPLIT};
+
+    return v->n_answered > 0 ? codes[v->kind] : CTL_EXIT_NOBODY;
 }
 
 /* ---- output ---- */
@@ -245,7 +244,7 @@ static void table_row(struct table *t, const struct row *row)
 
     table_cell(t, "%s", row->node.name[0] != '\0' ? row->node.name : "?");
     if (s == NULL) {
-        table_rest(t, "down: %s", down_reason(row));
+        table_rest(t, "%s", is_busy(row) ? "busy" : "down"); /* why stands above the table */
         return;
     }
     table_cell(t, "%s", str(s, "role", "-"));
@@ -262,7 +261,25 @@ static void table_row(struct table *t, const struct row *row)
     table_cell(t, "%s", row->node.endpoint);
 }
 
-static int print_table(const struct ctl *ctl, const struct rows *rows, const struct verdict *v)
+static void print_verdict(const struct verdict *v)
+{
+    char line[VERDICT_TEXT_BYTES + 1];
+
+    verdict_line(v, line, sizeof(line));
+    report_clean(line);
+    (void)printf("%s\n", line);
+    for (unsigned i = 0; i < v->n_reasons; i++) {
+        const struct verdict_reason *r = &v->reasons[i];
+        char text[NODE_NAME_BYTES_MAX + VERDICT_TEXT_BYTES + RIDD_ENDPOINT_SIZE];
+
+        (void)snprintf(text, sizeof(text), "%s: %s", r->node[0] != '\0' ? r->node : r->endpoint,
+                       r->text);
+        report_clean(text);
+        (void)printf("  %s\n", text);
+    }
+}
+
+static int print_table(const struct ctl *ctl, const struct rows *rows)
 {
     static const char *const headers[] = {"NODE",    "ROLE",    "TERM",   "LEADER", "COMMIT",
                                           "APPLIED", "DURABLE", "PEERS",  "READS",  "READS/S",
@@ -270,23 +287,45 @@ static int print_table(const struct ctl *ctl, const struct rows *rows, const str
     const uint32_t right = 1u << 2 | 1u << 4 | 1u << 5 | 1u << 6 | 1u << 7 | 1u << 8 | 1u << 9 |
                            1u << 10 | 1u << 11 | 1u << 12;
     struct table t;
-    int exit_code;
 
     table_init(&t, sizeof(headers) / sizeof(headers[0]), right, headers);
     for (unsigned i = 0; i < rows->n; i++)
         table_row(&t, &rows->list[i]);
-    exit_code = table_print(&t, ctl);
-    if (exit_code == CTL_EXIT_OK && v->n_up > 0) {
-        char leader[NODE_NAME_BYTES_MAX + 48] = "no leader";
+    return table_print(&t, ctl);
+}
 
-        if (v->leader_id != NULL)
-            (void)snprintf(leader, sizeof(leader), "leader %s%s", v->leader_id,
-                           v->leader_is_up ? "" : " (which did not answer)");
-        report_clean(leader);
-        (void)printf("%u of %u nodes answered, %s, term %lld\n", v->n_up, rows->n, leader,
-                     (long long)v->term);
+static void json_str_or_null(struct doc *d, const char *name, const char *s)
+{
+    if (s[0] != '\0')
+        doc_str(d, name, s);
+    else
+        doc_null(d, name);
+}
+
+static void json_verdict(struct doc *d, const struct verdict *v)
+{
+    doc_str(d, "verdict", verdict_name(v->kind));
+    if (v->survives >= 0)
+        doc_int(d, "survives", v->survives);
+    else
+        doc_null(d, "survives");
+    doc_open(d, "reasons", '[');
+    for (unsigned i = 0; i < v->n_reasons; i++) {
+        const struct verdict_reason *r = &v->reasons[i];
+
+        doc_open(d, NULL, '{');
+        json_str_or_null(d, "node", r->node);
+        json_str_or_null(d, "endpoint", r->endpoint);
+        doc_str(d, "reason", verdict_why_name(r->why));
+        doc_str(d, "text", r->text);
+        doc_close(d, '}');
     }
-    return exit_code;
+    doc_close(d, ']');
+    doc_u64(d, "answered", v->n_answered);
+    doc_u64(d, "nodes_total", v->n_nodes);
+    json_str_or_null(d, "leader_id", v->leader);
+    doc_bool(d, "leader_answered", v->leader_answered);
+    doc_int(d, "term", v->term);
 }
 
 static int print_json(const struct ctl *ctl, const struct rows *rows, const struct verdict *v)
@@ -294,24 +333,15 @@ static int print_json(const struct ctl *ctl, const struct rows *rows, const stru
     struct doc d = DOC_INIT;
 
     doc_open(&d, NULL, '{');
-    doc_u64(&d, "answered", v->n_up);
-    doc_u64(&d, "nodes_total", rows->n);
-    if (v->leader_id != NULL)
-        doc_str(&d, "leader_id", v->leader_id);
-    else
-        doc_null(&d, "leader_id");
-    doc_int(&d, "term", v->term);
+    json_verdict(&d, v);
     doc_open(&d, "nodes", '[');
     for (unsigned i = 0; i < rows->n; i++) {
         const struct row *row = &rows->list[i];
 
         doc_open(&d, NULL, '{');
-        if (row->node.name[0] != '\0')
-            doc_str(&d, "node", row->node.name);
-        else
-            doc_null(&d, "node");
+        json_str_or_null(&d, "node", row->node.name);
         doc_str(&d, "endpoint", row->node.endpoint);
-        doc_bool(&d, "up", row->status != NULL);
+        doc_bool(&d, "up", row->status != NULL || is_busy(row));
         if (row->status != NULL) {
             doc_raw(&d, "status", row->reply->json, row->reply->json_len);
         } else {
@@ -326,31 +356,40 @@ static int print_json(const struct ctl *ctl, const struct rows *rows, const stru
     return doc_print(&d, ctl);
 }
 
+/* 0, or the exit code of an output that could not be made. */
+static int print_all(const struct ctl *ctl, const struct rows *rows, const struct verdict *v)
+{
+    if (ctl->json)
+        return print_json(ctl, rows, v);
+    print_verdict(v);
+    return print_table(ctl, rows);
+}
+
 int verb_status(struct ctl *ctl)
 {
     struct rows *rows;
-    struct verdict v;
+    struct verdict *v;
     int exit_code = cluster_find(ctl);
 
     if (exit_code != CTL_EXIT_OK)
         return exit_code;
     rows = calloc(1, sizeof(*rows));
-    if (rows == NULL)
-        return report_no_memory(ctl);
-    exit_code = ask_rows(ctl, ctl->nodes, ctl->n_nodes, rows);
+    v = calloc(1, sizeof(*v));
+    if (rows == NULL || v == NULL)
+        exit_code = report_no_memory(ctl);
+    if (exit_code == CTL_EXIT_OK)
+        exit_code = ask_rows(ctl, ctl->nodes, ctl->n_nodes, rows);
     if (exit_code == CTL_EXIT_OK)
         exit_code = add_members(ctl, rows);
     if (exit_code == CTL_EXIT_OK) {
-        v = judge(rows);
-        exit_code = ctl->json ? print_json(ctl, rows, &v) : print_table(ctl, rows, &v);
-        if (exit_code == CTL_EXIT_OK && v.n_up == 0)
-            exit_code = report(ctl, CTL_EXIT_NOBODY,
-                               "none of %u nodes answered; is ridd running there?", rows->n);
-        else if (exit_code == CTL_EXIT_OK && v.leader_id == NULL)
-            exit_code = report(ctl, CTL_EXIT_NO_QUORUM,
-                               "no node knows a leader; wait for an election, or start more nodes");
+        judge(rows, v);
+        exit_code = print_all(ctl, rows, v);
+        if (exit_code == CTL_EXIT_OK)
+            exit_code = exit_code_of(v);
     }
-    rows_done(rows);
+    if (rows != NULL)
+        rows_done(rows);
     free(rows);
+    free(v);
     return exit_code;
 }

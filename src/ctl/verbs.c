@@ -68,13 +68,18 @@ const struct verb ctl_verbs[] = {
      "\n"
      "  $ ridctl batch leader limits motd\n",
      CTL_OPT_INT_KEY | CTL_OPT_JSON | CTL_OPT_VERBOSE, 1, (int)BATCH_KEYS_MAX, verb_batch},
-    {"status", NULL, "", "a table of all nodes, up or down",
+    {"status", NULL, "", "is the cluster well? a verdict, and a table of all nodes",
      "Asks every node at once, one second each (--timeout changes that); needs no\n"
-     "leader. Nodes that were not named are found through those that answer. Exits 2\n"
-     "when no node knows a leader, 69 when none answered.\n"
+     "leader. Nodes that were not named are found through those that answer. The first\n"
+     "line is the verdict; below it stands what is wrong with which node.\n"
      "\n"
-     "  $ ridctl status\n"
-     "  $ ridctl status --json | jq '.nodes[].status.term'\n",
+     "  OK         0  nobody has anything to complain about\n"
+     "  DEGRADED   6  it works, and something is wrong\n"
+     "  NO QUORUM  2  no leader that hears a quorum (69 when nobody answered)\n"
+     "  SPLIT      7  the nodes belong to different clusters, or two lead in one term\n"
+     "\n"
+     "  $ ridctl status || page someone\n"
+     "  $ ridctl status --json | jq -r '.verdict, .reasons[].text'\n",
      CTL_OPT_JSON, 0, 0, verb_status},
     {"members", NULL, "", "who belongs to the cluster",
      "Prints the membership as the node asked knows it.\n", CTL_OPT_JSON, 0, 0, verb_members},

@@ -122,6 +122,7 @@ static int open_state(struct engine *e, const struct engine_conf *conf)
                                         [KV_NEW] = "new",
                                         [KV_REBUILD] = "rebuild"};
     struct kv_conf kv = conf->kv;
+    struct kv_opening opening;
     enum kv_trust trust;
     int rc;
 
@@ -139,11 +140,14 @@ static int open_state(struct engine *e, const struct engine_conf *conf)
         return rc == KV_E_NEWER || rc == KV_E_FOREIGN ? ENGINE_E_STATE_OTHER : ENGINE_E_STATE;
     }
     engine_state_of_kv(e->kv, &e->state);
+    opening = kv_get_opening(e->kv);
     if (engine_logs(e))
         log_event(trust == KV_REBUILD ? LOG_WARNING : LOG_INFO, "state_opened",
-                  "found=%s applied_index=%llu%s%s%s", found[trust],
-                  (unsigned long long)kv_last_applied(e->kv).index,
-                  trust == KV_REBUILD ? " why='" : "", trust == KV_REBUILD ? err_text() : "",
+                  "found=%s applied_index=%llu keys=%llu verify_ms=%llu open_ms=%llu%s%s%s",
+                  found[trust], (unsigned long long)kv_last_applied(e->kv).index,
+                  (unsigned long long)opening.n_keys, (unsigned long long)opening.walk_us / 1000,
+                  (unsigned long long)opening.open_us / 1000, trust == KV_REBUILD ? " why='" : "",
+                  trust == KV_REBUILD ? err_text() : "",
                   trust == KV_REBUILD ? "' action=replay_log" : "");
     return 0;
 }

@@ -110,7 +110,7 @@ struct engine_ops {
     /* The latest version of a command that the node is known to understand, 0: nothing is known of
      * it yet. NULL: all nodes are of this program's version. */
     unsigned (*command_version)(void *ctx, raft_node_id id);
-    void (*status)(void *ctx, struct wire_reply *w);        /* the host's own fields; or NULL */
+    void (*status)(void *ctx, struct wire_reply *w); /* the host's own fields; or NULL */
     const char *(*init)(void *ctx, const struct wire_request *q); /* or NULL */
 };
 
@@ -123,7 +123,7 @@ struct engine_conf {
     /* The configuration in force where the log begins, when it begins above entry 1: log.snapshot
      * has it, and the log not any more. NULL: no snapshot. Borrowed for the call. */
     const struct raft_config_at *base_config;
-    struct kv_conf kv;                /* its group, the log's and raft's are one */
+    struct kv_conf kv; /* its group, the log's and raft's are one */
     /* The limit that this node, when it leads, gives the state (SPACE-5); 0: it leaves it alone. */
     uint64_t quota_bytes;
     const struct engine_state *state; /* instead of kv; copied */

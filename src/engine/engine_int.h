@@ -28,8 +28,8 @@ struct engine {
     struct engine_ops ops;
     const char *node_name; /* borrowed */
     raft_node_id id;
-    bool reading; /* between state.read_begin and state.read_end */
-    struct vfs *vfs;       /* owned; NULL: the host's is used */
+    bool reading;    /* between state.read_begin and state.read_end */
+    struct vfs *vfs; /* owned; NULL: the host's is used */
     struct store *store;
     struct log_thread *log_thread; /* NULL: none */
     uint64_t durable;              /* batch of the log thread already told to the replica */

@@ -3,9 +3,9 @@
  * Three things can be full, and they are told apart because other things help:
  *
  *   quota   the state holds as many live bytes as the cluster has agreed on. Deleting helps. The
- *           limit is part of the state, set by an entry of the log (SPACE-5); here it is only looked
- *           at early, with what is in flight, so that the log does not fill with writes that the
- *           apply would refuse. The apply decides.
+ *           limit is part of the state, set by an entry of the log (SPACE-5); here it is only
+ *           looked at early, with what is in flight, so that the log does not fill with writes
+ *           that the apply would refuse. The apply decides.
  *   log     the disk has no room for the log's next segment (SPACE-1)
  *   state   the disk had no room for what is committed: the apply is parked until it has (SPACE-6)
  *

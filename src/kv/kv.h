@@ -6,8 +6,9 @@
  * mdb_env_sync precedes its first use; or (b) a clean-shutdown mark stands, which is removed and
  * its directory fsynced before the first write transaction. Anything else is moved aside unopened
  * and the state is rebuilt from the log: kv_open() then reports last_applied 0. LMDB has no page
- * checksums, so each value carries a CRC32C that kv_get() checks (STATE-6). docs/STORAGE.md has
- * the bytes.
+ * checksums, so each value carries a CRC32C that kv_get() checks (STATE-6); and a file that is
+ * believed is read through first, page by page, by a checker of our own (STATE-12). docs/STORAGE.md
+ * has the bytes.
  *
  * For: the state of one group on one node; nothing else reads or writes the data file.
  * Not for: durability, which is the log's; old versions of a value; deciding what may be proposed
@@ -22,7 +23,7 @@
  * whoever wrote it.
  * Thread: the write side (kv_begin .. kv_commit) and the read side may be used by different
  * threads, each by one at a time; LMDB's MDB_NOTLS is set.
- * Source: STATE-2 to STATE-10. */
+ * Source: STATE-2 to STATE-12. */
 #ifndef RIDD_KV_KV_H
 #define RIDD_KV_KV_H
 
@@ -36,7 +37,7 @@ struct kv;
  * of kv_open() only, which has changed nothing then. COMMAND_NEWER: of kv_apply() only; what the
  * entry does is not known here, and is not guessed (STATE-10). */
 #define KV_ERRORS(X)                                                                               \
-    X(KV_E_FULL, 1, "no room on the disk, or no addresses for a larger map")                                           \
+    X(KV_E_FULL, 1, "no room on the disk, or no addresses for a larger map")                       \
     X(KV_E_DAMAGED, 2, "damaged")                                                                  \
     X(KV_E_NEWER, 3, "the state was written by a later version")                                   \
     X(KV_E_FOREIGN, 4, "the state is that of another group")                                       \
@@ -65,12 +66,28 @@ int kv_open(const struct kv_conf *conf, enum kv_trust *ret_trust, struct kv **re
  * accepted. Whatever is returned, kv is gone; after an error there is no mark. Open transactions
  * are dropped. */
 int kv_close(struct kv *kv, bool clean);
+/* What the open cost: a file that its marks speak for is read whole, before LMDB sees it and
+ * before anything is served. Zeros of the walk: there was none. */
+struct kv_opening {
+    uint64_t n_keys; /* found by the walk */
+    uint64_t bytes;  /* read by it */
+    uint64_t walk_us;
+    uint64_t open_us; /* all of kv_open(), the walk included */
+};
+struct kv_opening kv_get_opening(const struct kv *kv);
 /* Of the last commit. Write side. */
 struct raft_entry_id kv_last_applied(const struct kv *kv);
 /* The file is wrong: the next kv_open() sets it aside and rebuilds, also after a crash. Done by
  * itself when a checksum or LMDB finds damage; for others who know better (a digest that differs).
  * Any thread. 0 or -errno. */
 int kv_distrust(struct kv *kv);
+
+/* What kv holds is not believed any more and is to be made again from the log, without an end of
+ * the process: the file is set aside as kv_open() would do it, an empty one takes its place, and
+ * last_applied is 0. No transaction may be open, on either side. 0; -errno is final: nothing is
+ * open then, and only kv_close() is left. The next kv_open() rebuilds, unless not even the mark
+ * that speaks for the old file could be removed. Write side. */
+int kv_rebuild(struct kv *kv);
 
 /* ---- apply: one write transaction per batch ---- */
 int kv_begin(struct kv *kv);
@@ -104,8 +121,11 @@ struct kv_digest {
     uint64_t high;
     uint64_t low;
 };
+/* Of another version is made in another way: equal states have different numbers then, and nothing
+ * follows from comparing them. */
+#define KV_DIGEST_VERSION 1u
 struct kv_stats {
-    uint64_t n_keys; /* those that clients can name */
+    uint64_t n_keys;      /* those that clients can name */
     uint64_t live_bytes;  /* keys and texts of all records, and KV_RECORD_OVERHEAD for each */
     uint64_t limit_bytes; /* what those may be, as the log says; 0: anything */
     uint64_t map_bytes;
@@ -115,5 +135,11 @@ struct kv_stats {
 };
 /* As of the last commit, all of one moment. Any thread. */
 int kv_get_stats(struct kv *kv, struct kv_stats *ret_stats);
+/* The digest right after the entry of that index, for comparing nodes of which one is behind. Known
+ * are, as of the last commit, that of the last applied entry and those of the last KV_DIGESTS_KEPT
+ * entries whose index is a multiple of KV_DIGEST_EVERY and that were applied since this kv was
+ * opened; taken at exactly that entry, also in the middle of a batch (STATE-11). False: not known.
+ * Write side. */
+bool kv_digest_at(const struct kv *kv, raft_index index, struct kv_digest *ret_digest);
 
 #endif

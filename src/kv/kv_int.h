@@ -15,16 +15,18 @@ struct kv_meta {
     struct raft_entry_id last_applied;
     uint64_t n_keys;         /* those that clients can name */
     uint64_t live_bytes;     /* of all records but this one (SPACE-4) */
-    uint64_t limit_bytes;    /* what they may be; 0: anything. The record of the limit says it, too */
+    uint64_t limit_bytes;    /* what they may be; 0: anything. A record says it, too */
     struct kv_digest digest; /* of all records but this one, after last_applied */
 };
 
 struct kv {
-    char *dir;  /* owned */
-    int dir_fd; /* owned */
+    struct kv_conf conf; /* a copy without its texts */
+    char *dir;           /* owned */
+    int dir_fd;          /* owned */
     uint64_t incarnation;
     uint16_t group;
     struct trust_boot boot;
+    struct kv_opening opening;
     MDB_env *env; /* owned */
     MDB_dbi dbi;
     size_t page_bytes;
@@ -35,7 +37,11 @@ struct kv {
     struct kv_meta committed;
     struct kv_meta pending; /* equals committed outside a transaction */
     bool wrote;             /* the transaction changed a record */
-    uint64_t file_pages;    /* the data file is at least this long */
+    /* Of the same moments. Not on disk: after a start the last applied entry is what the others
+     * have, too, and the next round index comes. */
+    struct digest_ring committed_ring;
+    struct digest_ring pending_ring;
+    uint64_t file_pages; /* the data file is at least this long */
 
     /* Read side. */
     MDB_txn *read_txn; /* owned; reset outside kv_read_begin .. kv_read_end */
@@ -45,7 +51,7 @@ struct kv {
     atomic_bool distrusted;
     uint64_t map_bytes;
     size_t map_bytes_max;      /* 0: as much as the kernel gives */
-    pthread_rwlock_t map_lock; /* held to read by whoever has a read transaction, to write to remap */
+    pthread_rwlock_t map_lock; /* read: by who has a read transaction; write: to remap */
 
     pthread_mutex_t stats_lock; /* protects what follows: index and digest must be of one moment */
     struct kv_stats stats;      /* as of the last commit */
@@ -64,10 +70,6 @@ bool kv_lmdb_damage(int rc);
 
 /* Of the snapshot of txn: zeros when nothing was ever applied. 0, KV_E_DAMAGED, -errno. */
 int kv_meta_get(struct kv *kv, MDB_txn *txn, struct kv_meta *ret_meta);
-/* 0; KV_E_NEWER or KV_E_FOREIGN with err_text() when the snapshot of txn is of a later version or
- * another group: then nothing may be made of it, and nothing done to it. Damage is left to
- * kv_meta_get(). */
-int kv_meta_is_ours(const struct kv *kv, MDB_txn *txn);
 /* What kv_get_stats() tells from now on: kv->committed, and so many bytes. */
 void kv_publish(struct kv *kv, uint64_t used_bytes);
 /* The same where nothing was written: only what was applied last is another. */

@@ -18,7 +18,7 @@
 #include "base/banned.h"
 
 /* Beyond these bounds a connection is not read any more (CLIENT-3, CLIENT-4). */
-static bool over_limits(const struct client_conn *c)
+bool client_conn_over_limits(const struct client_conn *c)
 {
     return c->n_held >= c->in_flight || client_conn_out_bytes(c) > CLIENT_OUT_BYTES_HIGH;
 }
@@ -37,11 +37,6 @@ static bool has_stash(const struct client_conn *c)
     return c->stash.len > c->stash_pos;
 }
 
-static bool may_take_lines(const struct client_conn *c)
-{
-    return !c->dead && !c->ending && c->port != NULL && !c->port->quiesced;
-}
-
 static void set_reading(struct client_conn *c, bool on)
 {
     if (on == c->reading)
@@ -53,10 +48,20 @@ static void set_reading(struct client_conn *c, bool on)
         client_conn_die(c, "cannot watch the socket");
 }
 
-static void mark_dirty(struct client_conn *c)
+void client_conn_mark_dirty(struct client_conn *c)
 {
     if (list_empty(&c->dirty))
         list_append(&c->port->dirty, &c->dirty);
+}
+
+/* A stash stays, unused: client_lines_take() may be walking over it. */
+void client_conn_end(struct client_conn *c, const char *why)
+{
+    if (c->dead || c->ending)
+        return;
+    c->ending = true;
+    c->ending_why = why;
+    client_conn_mark_dirty(c);
 }
 
 void client_conn_settle(struct client_conn *c)
@@ -65,11 +70,11 @@ void client_conn_settle(struct client_conn *c)
 
     if (c->dead)
         return;
-    if (!c->paused && over_limits(c))
+    if (!c->paused && client_conn_over_limits(c))
         c->paused = true;
     else if (c->paused && well_below_limits(c))
         c->paused = false;
-    go_on = !c->paused && may_take_lines(c);
+    go_on = !c->paused && client_conn_may_take_lines(c);
     if (go_on && has_stash(c) && list_empty(&c->resume)) {
         list_append(&c->port->resume, &c->resume);
         client_port_wake(c->port);
@@ -91,7 +96,7 @@ static void maybe_finish(struct client_conn *c)
     if (c->dead || c->n_held > 0 || client_conn_out_bytes(c) > 0)
         return;
     if (c->eof) {
-        client_conn_die(c, c->ending ? "lines too long" : "end of file");
+        client_conn_die(c, c->ending ? c->ending_why : "end of file");
     } else if (c->ending && c->linger_us == 0) {
         /* Closing with unread input would make the kernel reset the connection, and the error line
          * with it. */
@@ -101,116 +106,12 @@ static void maybe_finish(struct client_conn *c)
     }
 }
 
-/* ---- lines ---- */
-
-/* Told once and skipped; the second one ends the connection (CLIENT-1). */
-static void line_too_long(struct client_conn *c)
-{
-    struct client_port *p = c->port;
-
-    buf_reset(&c->line, 0);
-    c->n_too_long++;
-    p->stats.n_too_long++;
-    p->ops.on_too_long(p->ops.ctx, c, c->line_no);
-    if (c->n_too_long >= 2 && !c->dead) {
-        c->ending = true; /* a stash stays, unused: take_lines() may be walking over it */
-        mark_dirty(c);
-    }
-}
-
-static bool is_too_long(const struct client_conn *c, size_t len, char last)
-{
-    return len > c->request_bytes && (len > c->request_bytes + 1 || last != '\r');
-}
-
-static void line_hand_up(struct client_conn *c, const char *line, size_t len)
-{
-    struct client_port *p = c->port;
-
-    c->line_no++;
-    c->line_us = 0;
-    if (len > 0 && is_too_long(c, len, line[len - 1])) {
-        line_too_long(c);
-        return;
-    }
-    if (len > 0 && line[len - 1] == '\r')
-        len--;
-    if (len > 0)
-        p->ops.on_line(p->ops.ctx, c, line, len, c->line_no);
-}
-
-/* The newline of a line whose beginning is in c->line; tail is the rest of it. */
-static void line_complete(struct client_conn *c, const char *tail, size_t len)
-{
-    /* Compared before anything is copied: c->line is within the limit, the tail within one chunk.
-     */
-    if (len > 0 && is_too_long(c, c->line.len + len, tail[len - 1])) {
-        c->line_no++;
-        c->line_us = 0;
-        line_too_long(c);
-        return;
-    }
-    if (buf_add(&c->line, tail, len) != 0) {
-        client_conn_die(c, "out of memory");
-        return;
-    }
-    line_hand_up(c, (const char *)c->line.data, c->line.len);
-    if (!c->dead)
-        buf_reset(&c->line, 0);
-}
-
-/* Bytes without a newline at the end of what was read. */
-static void line_begin(struct client_conn *c, const char *data, size_t len)
-{
-    if (c->skipping || len == 0)
-        return;
-    if (is_too_long(c, c->line.len + len, data[len - 1])) {
-        c->line_no++;
-        c->skipping = true;
-        line_too_long(c);
-        return;
-    }
-    if (buf_add(&c->line, data, len) != 0)
-        client_conn_die(c, "out of memory");
-}
-
-/* Cuts lines from data, at most *lines_left of them, and returns the bytes that were dealt with:
- * fewer than len when a limit was reached. */
-static size_t take_lines(struct client_conn *c, const char *data, size_t len, unsigned *lines_left)
-{
-    const char *newline;
-    size_t at = 0;
-    size_t n;
-
-    while (at < len) {
-        if (!may_take_lines(c) || over_limits(c) || *lines_left == 0)
-            return at;
-        newline = memchr(data + at, '\n', len - at);
-        if (newline == NULL) {
-            line_begin(c, data + at, len - at);
-            return len;
-        }
-        n = (size_t)(newline - (data + at));
-        if (c->skipping) {
-            c->skipping = false;
-            c->line_us = 0;
-        } else if (c->line.len > 0) {
-            line_complete(c, data + at, n);
-        } else {
-            line_hand_up(c, data + at, n);
-        }
-        at += n + 1;
-        (*lines_left)--;
-        if (c->port != NULL)
-            c->port->lines_taken++;
-    }
-    return at;
-}
+/* ---- what was read ---- */
 
 static void take_chunk(struct client_conn *c, size_t len, unsigned *lines_left)
 {
     const unsigned char *chunk = c->port->chunk;
-    size_t taken = take_lines(c, (const char *)chunk, len, lines_left);
+    size_t taken = client_lines_take(c, (const char *)chunk, len, lines_left);
 
     if (taken == len || c->dead || c->ending)
         return;
@@ -226,10 +127,10 @@ void client_conn_resume(struct client_conn *c)
     unsigned lines_left = CLIENT_LINES_PER_TURN;
     size_t taken;
 
-    if (!has_stash(c) || !may_take_lines(c))
+    if (!has_stash(c) || !client_conn_may_take_lines(c))
         return;
-    taken = take_lines(c, (const char *)c->stash.data + c->stash_pos, c->stash.len - c->stash_pos,
-                       &lines_left);
+    taken = client_lines_take(c, (const char *)c->stash.data + c->stash_pos,
+                              c->stash.len - c->stash_pos, &lines_left);
     if (c->dead)
         return;
     c->stash_pos += taken;
@@ -255,8 +156,7 @@ static void read_end(struct client_conn *c)
 {
     c->eof = true;
     /* ridd-protocol(7): a last line without its newline counts. */
-    if (c->line.len > 0 && may_take_lines(c))
-        line_complete(c, NULL, 0);
+    client_lines_end(c);
 }
 
 static void read_socket(struct client_conn *c)
@@ -281,7 +181,7 @@ static void read_socket(struct client_conn *c)
         p->stats.bytes_in += (uint64_t)n;
         if (!c->ending)
             take_chunk(c, (size_t)n, &lines_left);
-        if (c->dead || (size_t)n < CLIENT_CHUNK_BYTES || has_stash(c) || over_limits(c))
+        if (c->dead || (size_t)n < CLIENT_CHUNK_BYTES || has_stash(c) || client_conn_over_limits(c))
             break;
         budget -= (size_t)n;
     }
@@ -420,6 +320,9 @@ int client_conn_new(struct client_port *p, int fd, const struct sockaddr_storage
     c->in_flight = p->conf.in_flight;
     c->active_us = clock_mono_us();
     net_addr_format(sa, c->address, sizeof(c->address));
+    c->source = net_sources_take(&p->sources, sa);
+    if (c->source == NULL)
+        return err_origin(-ENOMEM);
     c->ev_read = event_new(p->base, fd, EV_READ | EV_PERSIST, on_readable, c);
     if (c->ev_read == NULL || event_priority_set(c->ev_read, p->priority) != 0)
         return err_origin(-ENOMEM);
@@ -440,6 +343,7 @@ void client_conn_free(struct client_conn *c)
         event_free(c->ev_write);
     if (c->fd >= 0)
         (void)close(c->fd);
+    net_sources_give(c->source);
     buf_done(&c->line);
     buf_done(&c->stash);
     buf_done(&c->out);
@@ -464,6 +368,7 @@ void client_conn_die(struct client_conn *c, const char *why)
     list_remove(&c->node);
     list_append(c->n_held > 0 ? &p->orphans : &p->dead, &c->node);
     p->stats.n_open--;
+    net_sources_give(take_ptr(c->source));
     client_port_wake(p);
     net_listener_resume(p->listener);
     p->ops.on_closed(p->ops.ctx, c, why);
@@ -490,7 +395,7 @@ void client_conn_tick(struct client_conn *c, uint64_t now_us)
     const bool waits = client_conn_out_bytes(c) > 0;
 
     if (c->linger_us != 0 && longer_ago(now_us, c->linger_us, CLIENT_LINGER_US))
-        client_conn_die(c, "lines too long");
+        client_conn_die(c, c->ending_why);
     else if (waits && c->stuck_us != 0 && longer_ago(now_us, c->stuck_us, conf->stuck_us))
         die_slow(c, "output not taken");
     else if (c->line_us != 0 && longer_ago(now_us, c->line_us, conf->line_us))
@@ -507,7 +412,7 @@ struct buf *client_conn_out(struct client_conn *c)
 {
     if (c->dead)
         return NULL;
-    mark_dirty(c);
+    client_conn_mark_dirty(c);
     return &c->out;
 }
 
@@ -531,7 +436,7 @@ void client_conn_release(struct client_conn *c)
         client_port_enter(p);
         /* The flush of this turn sends the reply and, if it was the last one owed, closes. */
         if (c->n_held == 0 && (c->eof || c->ending))
-            mark_dirty(c);
+            client_conn_mark_dirty(c);
         client_conn_settle(c);
         client_port_leave(p);
     } else if (c->n_held == 0 && c->port != NULL) {

@@ -1,5 +1,5 @@
-/* The two halves of the client port: client_port.c accepts, times and frees; client_conn.c reads
- * and writes. */
+/* The parts of the client port: client_port.c accepts, times and frees; client_conn.c reads and
+ * writes; client_lines.c cuts lines from what was read. */
 #ifndef RIDD_NET_CLIENT_INT_H
 #define RIDD_NET_CLIENT_INT_H
 
@@ -14,7 +14,7 @@ struct client_port {
     struct client_port_ops ops;
     struct client_port_conf conf; /* no zeros */
     struct client_port_stats stats;
-    unsigned limit; /* connections; conf.connections or what RLIMIT_NOFILE allows */
+    struct net_sources sources;
     int priority;
     struct net_listener *listener; /* owned */
     struct event *ev_tick;         /* owned; the one timer of all connections */
@@ -36,13 +36,16 @@ struct client_conn {
     struct list node;         /* in port->conns, dead or orphans */
     struct list dirty;
     struct list resume;
-    struct event *ev_read;  /* owned */
-    struct event *ev_write; /* owned; made when the socket is full for the first time */
+    struct event *ev_read;     /* owned */
+    struct event *ev_write;    /* owned; made when the socket is full for the first time */
+    struct net_source *source; /* counted there */
     void *user;
     struct buf line; /* the beginning of a line whose end has not come; no newline inside */
     /* read, and not yet cut because reading had to stop; the socket is not read meanwhile */
     struct buf stash;
     size_t stash_pos;
+    size_t n_blank;         /* white space at the beginning of the line that is being read */
+    const char *ending_why; /* while ending */
     struct buf out;
     size_t out_pos; /* what is before it was sent */
     size_t request_bytes;
@@ -60,6 +63,9 @@ struct client_conn {
     bool blocked;  /* ev_write is added */
     bool paused;   /* in_flight or CLIENT_OUT_BYTES_HIGH was reached, and the low mark not yet */
     bool skipping; /* the rest of a line that was too long */
+    bool greeted;  /* it began as ours do (CLIENT-11) */
+    bool judged;   /* the line that is being read is known to be ours; from here on its bytes are
+                      not looked at */
     bool ending;   /* no more lines are taken; closed once what is owed was sent */
     bool eof;
     char address[NET_ADDRESS_TEXT];
@@ -83,6 +89,24 @@ void client_conn_write(struct client_conn *c);
 void client_conn_settle(struct client_conn *c);
 /* What the clock says about it: gives memory back, or closes it. */
 void client_conn_tick(struct client_conn *c, uint64_t now_us);
+
+/* Beyond these bounds a connection is not read any more (CLIENT-3, CLIENT-4). */
+bool client_conn_over_limits(const struct client_conn *c);
+/* No more lines are taken; closed once what is owed was sent. */
+void client_conn_end(struct client_conn *c, const char *why);
+/* The next flush looks at it. */
+void client_conn_mark_dirty(struct client_conn *c);
+
+/* Cuts lines from data, at most *lines_left of them, and returns the bytes that were dealt with:
+ * fewer than len when a limit was reached. */
+size_t client_lines_take(struct client_conn *c, const char *data, size_t len, unsigned *lines_left);
+/* The stream ended: a last line without its newline counts. */
+void client_lines_end(struct client_conn *c);
+
+static inline bool client_conn_may_take_lines(const struct client_conn *c)
+{
+    return !c->dead && !c->ending && c->port != NULL && !c->port->quiesced;
+}
 
 static inline size_t client_conn_out_bytes(const struct client_conn *c)
 {

@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/limits.h"
+#include "base/seed.h"
 
 #include "base/banned.h"
 
@@ -140,12 +141,12 @@ static void on_tick(evutil_socket_t unused, short what, void *ctx)
     client_port_leave(p);
 }
 
-static void refuse(struct client_port *p, int fd)
+static void refuse(struct client_port *p, int fd, unsigned limit, bool of_host)
 {
     cleanup_buf struct buf out = BUF_INIT;
 
     p->stats.n_refused++;
-    p->ops.on_refused(p->ops.ctx, &out);
+    p->ops.on_refused(p->ops.ctx, &out, limit, of_host);
     if (out.len > 0 && send(fd, out.data, out.len, MSG_NOSIGNAL) > 0)
         (void)shutdown(fd, SHUT_WR);
     /* Unread input would turn the close into a reset, which may overtake the line. */
@@ -174,8 +175,12 @@ static void on_accept(void *ctx, int fd, const struct sockaddr_storage *sa, bool
     struct client_port *p = ctx;
 
     client_port_enter(p);
-    if (last_fd || p->stats.n_open >= p->limit)
-        refuse(p, fd);
+    if (last_fd)
+        refuse(p, fd, p->stats.n_open, false); /* so many it was that there were descriptors for */
+    else if (p->stats.n_open >= p->stats.limit)
+        refuse(p, fd, p->stats.limit, false);
+    else if (net_sources_count(&p->sources, sa) >= p->stats.limit_host)
+        refuse(p, fd, p->stats.limit_host, true);
     else
         conn_open(p, fd, sa);
     client_port_leave(p);
@@ -185,15 +190,28 @@ static void on_accept(void *ctx, int fd, const struct sockaddr_storage *sa, bool
 
 /* Peers, even half-open ones, and the log must find a descriptor however many clients there are: a
  * log that cannot open its next segment stops the node. */
+#define FDS_BESIDE_CLIENTS (FDS_RESERVED + PEER_HALF_OPEN_MAX)
+
+uint64_t client_port_fds(unsigned connections)
+{
+    return (uint64_t)connections + FDS_BESIDE_CLIENTS;
+}
+
 static unsigned fd_limit(void)
 {
-    const rlim_t reserved = FDS_RESERVED + PEER_HALF_OPEN_MAX;
+    const rlim_t reserved = FDS_BESIDE_CLIENTS;
     struct rlimit rl;
 
     if (getrlimit(RLIMIT_NOFILE, &rl) != 0 || rl.rlim_cur == RLIM_INFINITY ||
         rl.rlim_cur > UINT32_MAX)
         return UINT32_MAX;
     return rl.rlim_cur > reserved ? (unsigned)(rl.rlim_cur - reserved) : 1;
+}
+
+/* At least one: whoever is alone may connect. */
+static unsigned host_share(unsigned limit)
+{
+    return limit - limit * (100 - CLIENT_HOST_PERCENT) / 100;
 }
 
 static uint64_t min_u64(uint64_t a, uint64_t b)
@@ -220,7 +238,9 @@ void client_port_set_conf(struct client_port *p, const struct client_port_conf *
         own->idle_us = CLIENT_IDLE_US;
     if (own->stuck_us == 0)
         own->stuck_us = CLIENT_STUCK_US;
-    p->limit = (unsigned)min_u64(own->connections, fd_limit());
+    p->stats.limit = (unsigned)min_u64(own->connections, fd_limit());
+    p->stats.limit_host =
+        own->connections_per_host != 0 ? own->connections_per_host : host_share(p->stats.limit);
     us = min_u64(own->line_us, min_u64(own->idle_us, own->stuck_us)) / 8;
     us = us < CLIENT_TICK_US_MIN ? CLIENT_TICK_US_MIN : min_u64(us, CLIENT_TICK_US_MAX);
     period.tv_sec = (time_t)(us / 1000000u);
@@ -247,6 +267,7 @@ int client_port_new(struct event_base *base, const char *addr, const struct clie
         return err_origin(err_say(-ENOMEM, "cannot open the client port: out of memory"));
     p->base = base;
     p->ops = *ops;
+    net_sources_init(&p->sources, seed_fresh());
     p->priority = event_base_get_npriorities(base) - 1;
     list_init(&p->conns);
     list_init(&p->dirty);

@@ -4,7 +4,8 @@
  * one read per readiness, one writev per loop turn (with one request in flight they cost a third
  * less). Lines are handed up inside the read callback; replies are added to a buffer and leave
  * with client_port_flush(), which the loop calls once per turn.
- * Not for: what a line means: nothing is decided about its content.
+ * Not for: what a line means: of its content only the first bytes are looked at, and only for
+ * whether the other side speaks this protocol at all.
  * Units: bytes and microseconds, as names say.
  * Ownership: the host calls client_conn_hold() for each line it will answer later and
  * client_conn_release() when the reply was added. A struct client_conn lives until on_closed
@@ -42,8 +43,13 @@ struct client_port_ops {
     /* A line passed request_bytes: add an error; the port skips the rest, and closes after the
      * second such line. */
     void (*on_too_long)(void *ctx, struct client_conn *c, uint64_t line_no);
-    /* The connection limit is reached: add one line to out, which is sent before closing. */
-    void (*on_refused)(void *ctx, struct buf *out);
+    /* The connection does not begin as one of ours does, or a line begins with a method of HTTP:
+     * add an error. Nothing behind it is looked at, and the connection is closed. NULL: nobody
+     * minds. */
+    void (*on_foreign)(void *ctx, struct client_conn *c, uint64_t line_no);
+    /* A limit of connections is reached, that of one host or that of all, whose number is given:
+     * add one line to out, which is sent before closing. */
+    void (*on_refused)(void *ctx, struct buf *out, unsigned limit, bool of_host);
     void (*on_opened)(void *ctx, struct client_conn *c); /* may set user data */
     void (*on_closed)(void *ctx, struct client_conn *c, const char *why);
 };
@@ -53,17 +59,21 @@ struct client_port_conf {
     size_t request_bytes; /* line limit */
     unsigned in_flight;   /* per connection */
     unsigned connections; /* at once; what RLIMIT_NOFILE leaves beside peers and log may be less */
-    uint64_t line_us;     /* a line must be complete within this of its first byte */
-    uint64_t idle_us;     /* nothing sent, nothing owed: closed */
-    uint64_t stuck_us;    /* output waits and the client takes none of it: closed */
+    unsigned connections_per_host; /* 0: CLIENT_HOST_PERCENT of what holds */
+    uint64_t line_us;              /* a line must be complete within this of its first byte */
+    uint64_t idle_us;              /* nothing sent, nothing owed: closed */
+    uint64_t stuck_us;             /* output waits and the client takes none of it: closed */
 };
 
 struct client_port_stats {
     unsigned n_open;
+    unsigned limit; /* connections; that of the configuration or what RLIMIT_NOFILE allows */
+    unsigned limit_host;
     uint64_t n_accepted;
     uint64_t n_refused;
     uint64_t n_closed_slow; /* line, idle or stuck */
     uint64_t n_too_long;
+    uint64_t n_foreign;
     uint64_t bytes_in;
     uint64_t bytes_out;
 };
@@ -80,6 +90,8 @@ void client_port_quiesce(struct client_port *p);
 bool client_port_idle(const struct client_port *p);
 void client_port_flush(struct client_port *p);
 void client_port_get_stats(const struct client_port *p, struct client_port_stats *ret);
+/* Descriptors that a process needs for so many connections, beside peers and log. */
+uint64_t client_port_fds(unsigned connections);
 /* The port it listens on (for addr with port 0). */
 unsigned client_port_number(const struct client_port *p);
 /* Closes everything at once; on_closed is called for each connection. NULL is accepted. */

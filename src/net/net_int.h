@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 
 #include "base/limits.h"
+#include "base/list.h"
 
 /* "[ffff:...:ffff%scope]:65535" */
 #define NET_ADDRESS_TEXT 80
@@ -32,6 +33,29 @@ int net_addr_resolve(const char *text, bool listening, struct net_addr addrs[NET
 void net_addr_format(const struct sockaddr_storage *sa, char *buf, size_t size);
 
 void net_socket_nodelay(int fd);
+
+/* ---- source.c ---- */
+
+/* What tells one host from another: an IPv4 address, or the first half of an IPv6 one, all of whose
+ * second half a host has to itself. */
+uint64_t net_host_of(const struct sockaddr_storage *sa);
+
+/* One host with connections. */
+struct net_source {
+    struct list link;
+    uint64_t host;
+    unsigned n;
+};
+struct net_sources {
+    uint64_t seed; /* else a stranger with many addresses could choose the longest chain */
+    struct list buckets[NET_SOURCE_BUCKETS];
+};
+void net_sources_init(struct net_sources *s, uint64_t seed);
+/* Connections that this host has now. */
+unsigned net_sources_count(struct net_sources *s, const struct sockaddr_storage *sa);
+/* One more; given back with net_sources_give(). NULL without memory. */
+struct net_source *net_sources_take(struct net_sources *s, const struct sockaddr_storage *sa);
+void net_sources_give(struct net_source *source); /* NULL is accepted */
 
 /* fd is non-blocking, close-on-exec and owned by the callee. last_fd: it stands where the emergency
  * descriptor stood and must be closed before returning. The callback may call net_listener_stop(),

@@ -406,6 +406,7 @@ static int conn_new(struct peer_net *n, int fd, struct peer_conn **ret_conn)
     }
     c->net = n;
     list_init(&c->node);
+    list_init(&c->half_open);
     socket_options(fd, n->conf.user_timeout_ms);
     (void)bufferevent_priority_set(c->bev, 0);
     bufferevent_setwatermark(c->bev, EV_READ, 0, PEER_HELLO_BYTES_MAX);
@@ -426,7 +427,8 @@ int peer_conn_accept(struct peer_net *n, int fd, const struct sockaddr_storage *
     if (rc != 0)
         return err_trace(rc);
     c->state = PEER_CONN_HELLO_AWAITED;
-    c->half_open = true;
+    c->host = net_host_of(sa);
+    list_append(&n->half_open, &c->half_open);
     n->n_half_open++;
     c->deadline_us = clock_mono_us() + n->conf.handshake_us;
     net_addr_format(sa, c->address, sizeof(c->address));
@@ -472,11 +474,11 @@ int peer_conn_dial(struct peer *p, enum wire_channel channel, uint64_t nonce,
 
 static void no_longer_half_open(struct peer_conn *c)
 {
-    if (c->half_open) {
-        rid_assert(c->net->n_half_open > 0);
-        c->net->n_half_open--;
-    }
-    c->half_open = false;
+    if (!peer_conn_is_half_open(c))
+        return;
+    rid_assert(c->net->n_half_open > 0);
+    c->net->n_half_open--;
+    list_remove(&c->half_open);
 }
 
 /* Callers may stand in a callback that was given c: it is only marked dead here, and freed from an

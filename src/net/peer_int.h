@@ -36,8 +36,9 @@ struct peer_conn {
     uint64_t deadline_us; /* of connecting or shaking hands; 0 when up */
     enum wire_channel channel;
     enum peer_conn_state state;
-    unsigned version; /* of the protocol; agreed in the handshake */
-    bool half_open;   /* accepted and counted in net->n_half_open */
+    unsigned version;      /* of the protocol; agreed in the handshake */
+    struct list half_open; /* accepted and not up: in net->half_open, counted there */
+    uint64_t host;         /* of one that was accepted */
     char address[ADDRESS_BYTES_MAX + 1];
 };
 
@@ -82,6 +83,7 @@ struct peer_net {
     struct list dead;
     struct peer *peers[RAFT_SERVERS_MAX]; /* owned */
     unsigned n_peers;
+    struct list half_open; /* oldest first */
     unsigned n_half_open;
     bool refused_any;
     uint64_t refused_nonce; /* the second connection of a refused link makes no second event */
@@ -91,6 +93,10 @@ struct peer_net {
 
 void peer_net_enter(struct peer_net *n);
 void peer_net_leave(struct peer_net *n);
+static inline bool peer_conn_is_half_open(const struct peer_conn *c)
+{
+    return !list_empty(&c->half_open);
+}
 struct peer *peer_net_find(const struct peer_net *n, raft_node_id id);
 
 /* Owns fd at once. */

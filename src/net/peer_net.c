@@ -334,7 +334,7 @@ static void deadline_passed(struct peer_conn *c)
     else if (c->state == PEER_CONN_CONNECTING)
         peer_net_lost(c, PEER_EVENT_FAILED, "cannot connect: no answer in time");
     else
-        peer_net_lost(c, c->half_open ? PEER_EVENT_REFUSED : PEER_EVENT_FAILED,
+        peer_net_lost(c, peer_conn_is_half_open(c) ? PEER_EVENT_REFUSED : PEER_EVENT_FAILED,
                       "handshake not finished in time");
 }
 
@@ -361,15 +361,55 @@ static void on_tick(evutil_socket_t unused, short what, void *ctx)
     peer_net_leave(n);
 }
 
-/* Those that have not shaken hands are few (PEER-2). */
+/* The oldest that has not shaken hands, of this host or of any (0); NULL: there is none. One that
+ * waits for its other channel is a peer's, and those are few of themselves. */
+static struct peer_conn *oldest_half_open(const struct peer_net *n, uint64_t host)
+{
+    list_for_each(it, &n->half_open)
+    {
+        struct peer_conn *c = list_entry(it, struct peer_conn, half_open);
+
+        if (c->state != PEER_CONN_PAIRING && (host == 0 || c->host == host))
+            return c;
+    }
+    return NULL;
+}
+
+static unsigned n_half_open_of(const struct peer_net *n, uint64_t host)
+{
+    unsigned count = 0;
+
+    list_for_each(it, &n->half_open) if (list_entry(it, struct peer_conn, half_open)->host == host)
+        count++;
+    return count;
+}
+
+/* Those that have not shaken hands are few (PEER-2), and the oldest of them goes first: a peer says
+ * its hello at once, so that silent strangers do not lock it out (PEER-6). */
+static void make_room(struct peer_net *n, uint64_t host)
+{
+    struct peer_conn *c = NULL;
+
+    if (n_half_open_of(n, host) >= PEER_HALF_OPEN_HOST_MAX)
+        c = oldest_half_open(n, host);
+    else if (n->n_half_open >= PEER_HALF_OPEN_MAX)
+        c = oldest_half_open(n, 0);
+    if (c != NULL)
+        peer_net_lost(c, PEER_EVENT_REFUSED, "newer connections came before its handshake");
+}
+
 static void on_accept(void *ctx, int fd, const struct sockaddr_storage *sa, bool last_fd)
 {
     struct peer_net *n = ctx;
 
-    if (last_fd || n->n_half_open >= PEER_HALF_OPEN_MAX)
+    peer_net_enter(n);
+    if (!last_fd)
+        make_room(n, net_host_of(sa));
+    if (last_fd || n->freed || n->n_half_open >= PEER_HALF_OPEN_MAX)
         (void)close(fd);
     else
         (void)peer_conn_accept(n, fd, sa); /* owns fd in any case; without memory it is closed */
+    peer_net_leave(n);
 }
 
 /* ---- the interface ---- */
@@ -414,6 +454,7 @@ int peer_net_new(struct event_base *base, const char *listen_addr, const struct 
     prng_init(&n->prng, conf->seed);
     list_init(&n->conns);
     list_init(&n->dead);
+    list_init(&n->half_open);
     us = n->conf.handshake_us / 8;
     period = timeval_of(us < PEER_TICK_US_MIN   ? PEER_TICK_US_MIN
                         : us > PEER_TICK_US_MAX ? PEER_TICK_US_MAX

@@ -28,9 +28,8 @@ static enum wire_refusal record(struct node *n, const struct raft_server *server
     return rc == IDENTITY_PEER_REFUSED ? WIRE_REFUSED_INCARNATION : WIRE_REFUSED_NOT;
 }
 
-/* Heard in each handshake, dialled or accepted: the last word counts, since a node may go back to an
- * earlier version. Members that are gone make room for new ones by being the same ids again, or
- * never: what does not fit is not known. */
+/* Heard in each handshake, dialled or accepted: the last word counts, since a node may go back to
+ * an earlier version. What does not fit is not known. */
 static void note_commands(struct node *n, const struct wire_hello *h)
 {
     for (unsigned i = 0; i < RAFT_SERVERS_MAX; i++) {

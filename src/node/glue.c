@@ -108,6 +108,8 @@ static void service_status(void *ctx, struct wire_reply *w)
     wire_reply_open_object(w, "clients");
     wire_reply_u64(w, "open", clients.n_open);
     wire_reply_u64(w, "accepted", clients.n_accepted);
+    wire_reply_u64(w, "refused", clients.n_refused);
+    wire_reply_u64(w, "limit", clients.limit);
     wire_reply_close_object(w);
     wire_reply_u64(w, "uptime_ms", (clock_mono_us() - n->started_us) / 1000u);
     wire_reply_u64(w, "rss_bytes", rss_bytes());
@@ -160,11 +162,20 @@ static void on_too_long(void *ctx, struct client_conn *c, uint64_t line_no)
         service_line_too_long(sc, line_no, node_conf(n)->request_bytes);
 }
 
-static void on_refused(void *ctx, struct buf *out)
+static void on_foreign(void *ctx, struct client_conn *c, uint64_t line_no)
+{
+    struct service_conn *sc = client_conn_user(c);
+
+    (void)ctx;
+    if (sc != NULL)
+        service_line_foreign(sc, line_no);
+}
+
+static void on_refused(void *ctx, struct buf *out, unsigned limit, bool of_host)
 {
     struct node *n = ctx;
 
-    service_refuse_connection(engine_service(n->engine), out, node_conf(n)->connections);
+    service_refuse_connection(engine_service(n->engine), out, limit, of_host);
 }
 
 static void on_closed(void *ctx, struct client_conn *c, const char *why)
@@ -182,6 +193,7 @@ void node_fill_client_ops(struct node *n, struct client_port_ops *ops)
     *ops = (struct client_port_ops){.ctx = n,
                                     .on_line = on_line,
                                     .on_too_long = on_too_long,
+                                    .on_foreign = on_foreign,
                                     .on_refused = on_refused,
                                     .on_opened = on_opened,
                                     .on_closed = on_closed};
@@ -193,6 +205,7 @@ void node_client_conf(const struct conf *conf, struct client_port_conf *ret)
     ret->request_bytes = conf->request_bytes;
     ret->in_flight = conf->in_flight;
     ret->connections = conf->connections;
+    ret->connections_per_host = conf->connections_per_address;
 }
 
 /* ---- peers ---- */

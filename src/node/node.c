@@ -271,6 +271,26 @@ static int open_loop(struct node *n)
     return 0;
 }
 
+/* A descriptor for each connection: as far as this process may it takes what it was told to, and
+ * says before anybody is refused that it is not enough. */
+static void raise_fd_limit(const struct conf *conf)
+{
+    const uint64_t needed = client_port_fds(conf->connections);
+    struct rlimit rl;
+
+    if (getrlimit(RLIMIT_NOFILE, &rl) != 0 || rl.rlim_cur >= needed)
+        return;
+    rl.rlim_cur = rl.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &rl) == 0 && rl.rlim_cur >= needed)
+        return;
+    (void)getrlimit(RLIMIT_NOFILE, &rl);
+    log_event(
+        LOG_WARNING, "descriptors_few",
+        "limit=%llu connections=%u needed=%llu "
+        "why='fewer clients than [limits] connections will be taken' action=raise_LimitNOFILE",
+        (unsigned long long)rl.rlim_cur, conf->connections, (unsigned long long)needed);
+}
+
 static int open_ports(struct node *n)
 {
     struct client_port_ops client_ops;
@@ -285,6 +305,7 @@ static int open_ports(struct node *n)
     rc = peer_net_new(n->base, n->self->peer_addr, &peer_conf, &peer_ops, &n->peer_net);
     if (rc != 0)
         return rc;
+    raise_fd_limit(n->conf);
     node_fill_client_ops(n, &client_ops);
     node_client_conf(n->conf, &client_conf);
     rc = client_port_new(n->base, n->self->client_addr, &client_conf, &client_ops, &n->client_port);

@@ -6,6 +6,7 @@ static void check_log(const struct raft *r)
 {
     raft_term term = r->log.base.term;
     raft_index first = r->log.base.index;
+    size_t bytes = 0;
 
     for (size_t i = 0; i < r->log.n_terms; i++) {
         rid_assert(i == 0 ? r->log.terms[i].term >= term : r->log.terms[i].term > term);
@@ -14,6 +15,9 @@ static void check_log(const struct raft *r)
         first = r->log.terms[i].first;
     }
     rid_assert(first <= r->log.last_index);
+    for (size_t i = 0; i < mark_ring_n(&r->marks); i++)
+        bytes += mark_ring_at(&r->marks, i)->bytes;
+    rid_assert(bytes == r->disk.outstanding_bytes);
     for (size_t i = 1; i < mark_ring_n(&r->marks); i++) {
         const struct batch_mark *a = mark_ring_at(&r->marks, i - 1);
         const struct batch_mark *b = mark_ring_at(&r->marks, i);

@@ -113,9 +113,12 @@ static void become_leader(struct raft *r)
     rid_assert(raft_read_queue_n_waiting(&r->reads) == 0);
     r->leader_id = r->conf.id;
     r->term_leader = r->conf.id;
+    r->n_late_elections = 0;
+    r->disk.handed_over = false;
     raft_become(r, RAFT_LEADER, "elected");
     raft_rounds_begin_term(&r->rounds);
     r->transfer_to = 0;
+    r->hand_over_us = r->now_us;
     for (unsigned i = 0; i < r->n_progress; i++)
         raft_progress_reset(r, &r->progress[i]);
     broadcast_heartbeats(r);
@@ -226,17 +229,60 @@ void raft_handle_vote_resp(struct raft *r, const struct raft_msg *m)
     raft_count_votes(r);
 }
 
-/* Straight to the election, and the requests say why (VOTE-7). */
+/* Straight to the election, and the requests say why (VOTE-7). An unfit node is no leader to be had
+ * for the asking (FIT-3); who asked gives up after an election timeout, and was told before. */
 void raft_handle_timeout_now(struct raft *r, const struct raft_msg *m)
 {
     rid_assert(m->term == r->hard_state.current_term);
     /* Pre-vote would be refused by those who hear the leader that is handing over: straight to the
      * election. */
-    if (r->role != RAFT_LEADER && raft_may_campaign(r))
+    if (r->role != RAFT_LEADER && raft_may_campaign(r) && r->fitness != RAFT_UNFIT)
         raft_campaign(r, false, true);
 }
 
-/* Heartbeats, check-quorum (READ-18), the stalled disk, the end of a transfer. */
+/* raft_quorum_has: heard, and not this node. */
+static bool is_heard_other(const void *ctx, unsigned slot)
+{
+    return raft_progress_at(ctx, slot) != NULL && is_heard(ctx, slot);
+}
+
+/* The voter that could lead soonest of those that are heard; NULL: none. */
+static struct progress *successor(struct raft *r)
+{
+    struct progress *best = NULL;
+
+    for (unsigned i = 0; i < r->n_progress; i++) {
+        struct progress *p = &r->progress[i];
+        bool heard = r->now_us - p->last_heard_us <= r->conf.election_timeout_us;
+
+        if (p->role == RAFT_VOTER && p->link_up && heard && raft_fitness_of(p) != RAFT_UNFIT &&
+            (best == NULL || p->match_index > best->match_index))
+            best = p;
+    }
+    return best;
+}
+
+/* Heartbeats of a leader go on while its disk stands still, so nobody replaces it, and nothing is
+ * committed. Who has all that is needed takes over without a gap; only when that has failed is the
+ * leadership dropped. Where nobody can be elected without this very disk, as when it is alone,
+ * nothing would be won and the reads would be lost, too (READ-51). */
+static void give_up_for_disk(struct raft *r)
+{
+    struct progress *to = successor(r);
+
+    if (r->transfer_to != 0 || !raft_quorum_reached(raft_get_configuration(r), is_heard_other, r))
+        return;
+    if (to == NULL || r->disk.handed_over) {
+        raft_become_follower(r, r->hard_state.current_term, 0, RAFT_LOSS_ROLE,
+                             "the disk is stalled");
+        return;
+    }
+    r->disk.handed_over = true;
+    raft_begin_transfer(r, to);
+}
+
+/* Heartbeats, check-quorum (READ-18), the stalled disk, the end of a transfer, one that is better.
+ */
 void raft_leader_tick(struct raft *r)
 {
     rid_assert(r->role == RAFT_LEADER);
@@ -249,14 +295,11 @@ void raft_leader_tick(struct raft *r)
         raft_become_follower(r, r->hard_state.current_term, 0, RAFT_LOSS_ROLE, "no quorum heard");
         return;
     }
-    /* Somebody else with a disk that works may lead; where there is nobody else nothing would be
-     * won (READ-51). */
-    if (raft_disk_is_stalled(r) && raft_configuration_n_voters(raft_get_configuration(r)) > 1) {
-        raft_become_follower(r, r->hard_state.current_term, 0, RAFT_LOSS_ROLE,
-                             "the disk is stalled");
+    if (raft_disk_is_stalled(r))
+        give_up_for_disk(r);
+    if (r->role != RAFT_LEADER)
         return;
-    }
-    if (r->now_us < r->heartbeat_due_us)
+    if (!raft_fitness_tick(r) || r->now_us < r->heartbeat_due_us)
         return;
     broadcast_heartbeats(r);
     for (unsigned i = 0; i < r->n_progress; i++)

@@ -42,6 +42,8 @@ static void check_batches(const struct raft *r)
     rid_assert(r->last_stored_batch <= r->last_batch);
     rid_assert(mark_ring_n(&r->marks) == r->last_batch - r->last_stored_batch);
     rid_assert(mark_ring_n(&r->marks) > 0 || r->last_stored == r->last_handed);
+    rid_assert(mark_ring_n(&r->marks) > 0 || r->disk.outstanding_bytes == 0);
+    rid_assert(r->disk.moved_us <= r->now_us);
     rid_assert(r->self_vote_batch <= r->last_batch);
 }
 
@@ -64,6 +66,19 @@ static void check_bytes(const struct raft *r)
     rid_assert(r->uncommitted_bytes <= RAFT_UNCOMMITTED_BYTES_MAX + 3 * (size_t)ENTRY_BYTES_MAX);
 }
 
+/* What the others are told of this node is what it is; and an unfit leader has no read in a round,
+ * nor one that is confirmed (FIT-4). */
+static void check_fitness(const struct raft *r)
+{
+    bool unfit = r->fitness == RAFT_UNFIT;
+
+    rid_assert(((r->note.flags & RAFT_NOTE_UNFIT) != 0) == unfit);
+    rid_assert(((r->note.flags & RAFT_NOTE_PARKED) != 0) == (r->fitness == RAFT_PARKED));
+    rid_assert(!unfit || !raft_can_serve(r));
+    rid_assert(!unfit || r->reads.n_inflight == 0);
+    rid_assert(!unfit || read_done_ring_n(&r->reads.done) == 0);
+}
+
 static void check_role(const struct raft *r)
 {
     rid_assert(r->hard_state.current_term <= RAFT_INDEX_MAX);
@@ -74,9 +89,11 @@ static void check_role(const struct raft *r)
         rid_assert(r->noop_index > r->log.base.index);
         rid_assert(raft_log_term(&r->log, r->noop_index) == r->hard_state.current_term);
         rid_assert(r->self_vote);
+        rid_assert(r->step_down_us == UINT64_MAX || r->fitness == RAFT_UNFIT);
         return;
     }
     rid_assert(r->leader_id != r->conf.id);
+    rid_assert(r->step_down_us == UINT64_MAX);
     rid_assert(r->noop_index == 0);
     rid_assert(r->transfer_to == 0);
     if (r->role == RAFT_CANDIDATE)
@@ -93,7 +110,8 @@ static void check_clocks(const struct raft *r)
     if (r->role == RAFT_LEADER)
         rid_assert(r->heartbeat_due_us <= r->now_us + r->conf.heartbeat_us);
     else
-        rid_assert(r->election_due_us <= r->now_us + 2 * r->conf.election_timeout_us);
+        rid_assert(r->election_due_us <= r->now_us + (raft_patience(r) + 1) * RAFT_PATIENCE_MAX *
+                                                         r->conf.election_timeout_us);
 }
 
 void raft_check_log(const struct raft *r)
@@ -168,6 +186,7 @@ void raft_check_rest(struct raft *r)
     raft_check_log(r);
     check_batches(r);
     check_role(r);
+    check_fitness(r);
     check_clocks(r);
     raft_check_reads(r);
     check_change(r, &r->seen);

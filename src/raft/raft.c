@@ -51,12 +51,6 @@ void raft_send(struct raft *r, struct msg_queue *q, struct raft_msg *m)
     q->list[q->n++] = *m;
 }
 
-bool raft_disk_is_stalled(const struct raft *r)
-{
-    return mark_ring_n(&r->marks) > 0 &&
-           r->now_us - mark_ring_at(&r->marks, 0)->issued_us > r->conf.election_timeout_us;
-}
-
 /* ---- time and links ---- */
 
 static void tick(struct raft *r)
@@ -72,6 +66,10 @@ static void tick(struct raft *r)
         return;
     }
     r->leader_id = 0;
+    /* Nobody refused it, and the votes did not come in time: on slow disks they will not come in
+     * the same time again (VOTE-9). */
+    if (r->role == RAFT_CANDIDATE)
+        r->n_late_elections++;
     raft_campaign(r, true, false);
 }
 
@@ -125,12 +123,14 @@ void raft_stored(struct raft *r, uint64_t batch, uint64_t now_us)
     raft_now(r, now_us);
     rid_assert(batch <= r->last_batch);
     rid_assert(batch >= r->last_stored_batch);
+    raft_disk_moved(r);
     while (mark_ring_n(&r->marks) > 0 && mark_ring_at(&r->marks, 0)->batch <= batch) {
         const struct batch_mark m = mark_ring_pop(&r->marks);
 
         if (m.last_index > r->last_stored)
             r->last_stored = m.last_index;
         r->last_stored_batch = m.batch;
+        raft_disk_done(r, &m);
     }
     if (r->self_vote_pending && r->self_vote_batch != 0 && r->self_vote_batch <= batch) {
         r->self_vote_pending = false;
@@ -139,7 +139,7 @@ void raft_stored(struct raft *r, uint64_t batch, uint64_t now_us)
     }
     if (r->role == RAFT_LEADER)
         raft_maybe_commit(r);
-    /* Whoever applies nothing for now takes entries all the same: memory must not grow with them. */
+    /* Who applies nothing for now takes entries all the same: memory must not grow with them. */
     if (r->held)
         bound_cache(r, r->last_stored);
     raft_check_rest(r);
@@ -176,11 +176,14 @@ static int propose(struct raft *r, enum raft_entry_type type, const void *data, 
         return RAFT_E_GATED;
     if (r->transfer_to != 0 || r->uncommitted_bytes > RAFT_UNCOMMITTED_BYTES_MAX)
         return RAFT_E_BUSY;
+    if (!raft_disk_takes_more(r))
+        return RAFT_E_BUSY;
     e = (struct raft_entry){
         {r->hard_state.current_term, r->log.last_index + 1}, type, (uint32_t)len, data};
     if (raft_log_append(&r->log, &e) != 0)
         return -ENOMEM;
     r->uncommitted_bytes += raft_entry_bytes(&e);
+    r->disk.proposed_bytes += raft_entry_bytes(&e);
     *ret_id = e.id;
     return 0;
 }
@@ -198,6 +201,28 @@ int raft_propose(struct raft *r, enum raft_entry_type type, const void *data, si
 }
 
 /* No proposals from now on, reads go on, and after an election timeout it is over (READ-46). */
+void raft_begin_transfer(struct raft *r, struct progress *to)
+{
+    rid_assert(r->role == RAFT_LEADER);
+    rid_assert(r->transfer_to == 0);
+    rid_assert(to->role == RAFT_VOTER);
+    r->transfer_to = to->id;
+    r->transfer_deadline_us = r->now_us + r->conf.election_timeout_us;
+    r->transfer_sent = false;
+    raft_trace(r, RAFT_TRACE_TRANSFER, to->id, 0, "started");
+    raft_maybe_timeout_now(r, to);
+}
+
+/* When the choice is free: one that is there, then the fittest, then the one that is furthest. */
+static bool is_better_target(const struct progress *p, const struct progress *than)
+{
+    if (p->link_up != than->link_up)
+        return p->link_up;
+    if (raft_fitness_of(p) != raft_fitness_of(than))
+        return raft_fitness_of(p) < raft_fitness_of(than);
+    return p->match_index > than->match_index;
+}
+
 int raft_transfer(struct raft *r, raft_node_id to, uint64_t now_us)
 {
     struct progress *best = NULL;
@@ -212,19 +237,14 @@ int raft_transfer(struct raft *r, raft_node_id to, uint64_t now_us)
 
         if (p->role != RAFT_VOTER || (to != 0 && p->id != to))
             continue;
-        /* When the choice is free: one that is there, then the one that is furthest. */
-        if (best == NULL || (p->link_up && !best->link_up) ||
-            (p->link_up == best->link_up && p->match_index > best->match_index))
+        if (best == NULL || is_better_target(p, best))
             best = p;
     }
     if (best == NULL)
         return RAFT_E_NOT_MEMBER;
-    rid_assert(best->role == RAFT_VOTER);
-    r->transfer_to = best->id;
-    r->transfer_deadline_us = r->now_us + r->conf.election_timeout_us;
-    r->transfer_sent = false;
-    raft_trace(r, RAFT_TRACE_TRANSFER, best->id, 0, "started");
-    raft_maybe_timeout_now(r, best);
+    if (raft_fitness_of(best) == RAFT_UNFIT)
+        return RAFT_E_UNFIT; /* it would refuse, and proposals would wait for nothing */
+    raft_begin_transfer(r, best);
     raft_check_rest(r);
     return 0;
 }

@@ -18,7 +18,7 @@
  * changes something ends with those that it could break (invariants.c).
  * Thread: one owner at a time.
  * Source: Raft dissertation figure 3.1, 3.4-3.10, 4.2.3, 5.1, 6.2, 6.4, 9.6, 10.2.1; rules READ,
- * VOTE, TERM, LOG, COMMIT, MEMBER of docs/RULES.md. Deviations from the dissertation:
+ * VOTE, TERM, LOG, COMMIT, MEMBER, FIT of docs/RULES.md. Deviations from the dissertation:
  * src/raft/README. */
 #ifndef RIDD_RAFT_RAFT_H
 #define RIDD_RAFT_RAFT_H
@@ -35,15 +35,17 @@ struct raft;
  * INVALID      raft_step: close the link; raft_new: the start contradicts itself
  * NOT_MEMBER   raft_transfer: the target is no voter, or this node itself
  * TOO_LARGE    raft_propose: above ENTRY_BYTES_MAX
- * GATED        raft_propose: no entry of this term is committed yet; ask again when
- *              raft_can_serve() says so */
+ * GATED        raft_propose: no entry of this term is committed yet, or the node is unfit; ask
+ *              again when raft_can_serve() says so
+ * UNFIT        raft_transfer: the target said that it is */
 #define RAFT_ERRORS(X)                                                                             \
     X(RAFT_E_NOT_LEADER, 1, "this node does not lead")                                             \
     X(RAFT_E_BUSY,       2, "a bound is reached, or leadership is being handed over")              \
     X(RAFT_E_INVALID,    3, "no correct peer or host can say that")                                \
     X(RAFT_E_NOT_MEMBER, 4, "the target is no other voter")                                        \
     X(RAFT_E_TOO_LARGE,  5, "the entry is too large")                                              \
-    X(RAFT_E_GATED,      6, "no entry of this term is committed yet")
+    X(RAFT_E_GATED,      6, "no entry of this term is committed yet")                              \
+    X(RAFT_E_UNFIT,      7, "the target's state is being rebuilt: it cannot lead")
 /* clang-format on */
 enum raft_error {
 #define RAFT_ERROR(name, value, text) name = value,
@@ -192,7 +194,8 @@ int raft_propose(struct raft *r, enum raft_entry_type type, const void *data, si
  * RAFT_E_BUSY at RAFT_READS_PENDING_MAX. */
 int raft_read(struct raft *r, uint64_t ctx, raft_index min_index, uint64_t now_us);
 
-/* Batch `batch` of an earlier ready, and so every batch before it, is durable. */
+/* Batch `batch` of an earlier ready, and so every batch before it, is durable. The same number
+ * again: a part of the next one is, so that a disk which moves is known to move (READ-51). */
 void raft_stored(struct raft *r, uint64_t batch, uint64_t now_us);
 
 /* The state machine holds everything up to index. */
@@ -201,10 +204,29 @@ void raft_stored(struct raft *r, uint64_t batch, uint64_t now_us);
 void raft_hold_committed(struct raft *r, bool hold);
 void raft_applied(struct raft *r, raft_index index);
 
-/* Hand leadership to `to` (0: the voter that is furthest). Proposals are refused with RAFT_E_BUSY
- * until it is over: this node stops leading, or one election timeout has passed
- * (ready.transfer_over tells). */
+/* Hand leadership to `to` (0: of the voters that are there the fittest, and of those the furthest).
+ * Proposals are refused with RAFT_E_BUSY until it is over: this node stops leading, or one election
+ * timeout has passed (ready.transfer_over tells). */
 int raft_transfer(struct raft *r, raft_node_id to, uint64_t now_us);
+
+/* What this node is worth as a leader, from now on; it votes, stores and acknowledges whatever it
+ * is (FIT-1), and tells the others with its heartbeats and their answers.
+ *
+ * PARKED: it campaigns of itself only after RAFT_PARKED_TIMEOUTS of silence; leading it hands over
+ * to a fit voter that has caught up, and leads on while there is none (FIT-2).
+ * UNFIT: all reads fail at once, and it serves nothing (raft_can_serve()). Leading, it hands over,
+ * and steps down after an election timeout, at once when no other voter exists. It refuses
+ * TIMEOUT_NOW. It campaigns after RAFT_UNFIT_TIMEOUTS of silence, when nobody better could: then it
+ * leads without serving, so that the others get what it alone may hold, and hands over to the first
+ * that has it (FIT-3). Said again to an unfit leader: it hands over or steps down as above. */
+void raft_set_fitness(struct raft *r, enum raft_fitness fitness, uint64_t now_us);
+/* What goes with heartbeats and their answers from now on; its flags in RAFT_NOTE_CORE are the
+ * core's. Copied. */
+void raft_set_note(struct raft *r, const struct raft_note *note);
+/* The state machine was emptied, or put back: it holds everything up to `applied` and no more.
+ * Committed entries behind it are handed out again. Only while this node does not lead; not below
+ * the base, nor above what was applied (asserted). */
+void raft_rewind(struct raft *r, raft_index applied);
 
 /* How many rounds may be outstanding: the host lowers it to 1 while its loop is the bottleneck. */
 void raft_set_rounds_max(struct raft *r, unsigned rounds_max);
@@ -285,10 +307,14 @@ struct raft_peer_status {
     uint64_t acked_round;
     uint64_t last_heard_us; /* 0: never */
     uint64_t srtt_us;       /* 0: not measured */
+    /* The latest it said to this node, by an answer to a leader or by a leader's heartbeat. */
+    bool fitness_said; /* false: nothing yet, or it is of the version before; it counts as fit */
+    enum raft_fitness fitness;
 };
 struct raft_status {
     raft_node_id id;
     enum raft_role role;
+    enum raft_fitness fitness;
     raft_term current_term;
     raft_node_id voted_for;
     raft_node_id leader_id;
@@ -298,7 +324,7 @@ struct raft_status {
     raft_index last_index;
     raft_index last_stored;
     raft_index noop_index; /* 0 unless leader */
-    /* leader with an entry of its term committed: raft_propose() and reads go through */
+    /* leader with an entry of its term committed, not unfit: raft_propose() and reads go through */
     bool can_serve;
     uint64_t round;         /* the highest opened, for reads or by a periodic heartbeat */
     uint64_t rounds_opened; /* for reads, since the process started */
@@ -314,7 +340,11 @@ void raft_get_status(const struct raft *r, struct raft_status *ret_status);
 enum raft_role raft_get_role(const struct raft *r);
 raft_term raft_get_term(const struct raft *r);
 raft_node_id raft_get_leader(const struct raft *r); /* 0: unknown */
+enum raft_fitness raft_get_fitness(const struct raft *r);
 bool raft_can_serve(const struct raft *r);
+/* Leadership is being handed over, because somebody asked, the disk is stalled,
+ * or this node is not fit. */
+bool raft_is_transferring(const struct raft *r);
 raft_index raft_get_commit_index(const struct raft *r);
 const struct raft_configuration *raft_get_configuration(const struct raft *r);
 /* The term of an entry in the log, or of its base; RAFT_TERM_COMPACTED below the base;

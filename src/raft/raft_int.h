@@ -50,6 +50,8 @@ struct progress {
     uint64_t rtt_round; /* the round being timed; 0: none */
     uint64_t rtt_sent_us;
     uint64_t srtt_us;
+
+    uint32_t note_flags; /* the latest it said to this node; 0: nothing */
 };
 
 /* One outstanding batch: when it is durable, so is the log up to last_index. Truncation lowers
@@ -59,8 +61,22 @@ struct batch_mark {
     uint64_t batch;
     raft_index last_index;
     uint64_t issued_us;
+    size_t bytes;
+    size_t queued_bytes; /* outstanding when it was issued, its own included */
 };
 RING_DEFINE(mark_ring, struct batch_mark);
+
+/* disk.c: what is known of this node's own disk. */
+struct disk {
+    uint64_t moved_us;               /* when it last said that it had done something; 0: never */
+    size_t outstanding_bytes;        /* of the batches that have a mark */
+    size_t proposed_bytes;           /* proposed since the last batch was issued */
+    size_t window_bytes;             /* beyond so many outstanding bytes nothing is proposed */
+    uint64_t syncs[RAFT_DISK_SYNCS]; /* how long the last ones took */
+    unsigned n_syncs;
+    unsigned next_sync;
+    bool handed_over; /* leadership was offered to somebody else since it last moved */
+};
 
 struct msg_queue {
     struct raft_msg *list; /* owned */
@@ -115,7 +131,7 @@ struct raft {
     /* handed out in committed; last_applied <= last_emitted <= min(commit_index, last_stored) */
     raft_index last_emitted;
     raft_index last_stored;   /* durable here */
-    bool held; /* nothing is handed out in committed: raft_hold_committed() */
+    bool held;                /* nothing is handed out in committed: raft_hold_committed() */
     raft_index last_handed;   /* handed to the store; last_stored <= last_handed <= last_index */
     raft_index truncate_from; /* handed entries removed since the last batch; 0: none */
     bool hard_state_dirty;
@@ -123,15 +139,23 @@ struct raft {
     uint64_t last_batch;        /* issued */
     uint64_t last_stored_batch; /* durable */
     struct mark_ring marks;     /* of the outstanding ones, by batch number */
+    struct disk disk;
+    /* candidacies in a row that ran out of time: votes come later than the timeout allows */
+    unsigned n_late_elections;
 
     bool self_vote_pending;   /* own vote waits for the disk */
     uint64_t self_vote_batch; /* 0: its batch is not issued yet */
     bool self_vote;           /* own (pre-)vote counts */
     bool campaign_transfer;   /* this campaign was ordered by TIMEOUT_NOW */
 
+    enum raft_fitness fitness;
+    struct raft_note note; /* what goes with heartbeats and answers, the core's flags included */
+
     /* Leader only. */
     raft_index noop_index;
     uint64_t heartbeat_due_us;
+    uint64_t hand_over_us;    /* not fit: when a target is looked for again */
+    uint64_t step_down_us;    /* became unfit while it led; UINT64_MAX: did not */
     size_t uncommitted_bytes; /* of the entries from noop_index on that are not committed */
     raft_node_id transfer_to;
     uint64_t transfer_deadline_us;
@@ -166,9 +190,28 @@ void raft_reset_election_timer(struct raft *r);
 /* array_reserve() for one more where nobody can be refused: stops the process when memory is
  * out. */
 void *raft_grow(struct mem mem, void *list, size_t *size, size_t n, size_t width);
-/* The oldest outstanding batch is older than one election timeout (READ-51). */
-bool raft_disk_is_stalled(const struct raft *r);
 uint64_t raft_now(struct raft *r, uint64_t now_us);
+/* Leadership is offered to `to`; none may be under way. */
+void raft_begin_transfer(struct raft *r, struct progress *to);
+
+/* disk.c */
+/* A batch goes to the store; the log up to its end is handed over with it. */
+void raft_disk_issue(struct raft *r, uint64_t batch, size_t bytes);
+/* The disk said that it did something; before the marks of what it did are taken away. */
+void raft_disk_moved(struct raft *r);
+/* This batch, whose mark is gone, is durable. */
+void raft_disk_done(struct raft *r, const struct batch_mark *m);
+/* How long nothing has come back although something is outstanding; 0: nothing is. */
+uint64_t raft_disk_silent_us(const struct raft *r);
+/* Longer than the disk takes by all that is known of it (READ-51). */
+bool raft_disk_is_stalled(const struct raft *r);
+/* What one sync takes here; 0: not known. */
+uint64_t raft_disk_sync_us(const struct raft *r);
+/* How long a candidate waits for its votes, and a leader for its disk: the election timeout, or
+ * what the disk needs (VOTE-9). */
+uint64_t raft_disk_patience_us(const struct raft *r);
+/* A proposal may be added to what waits for the disk. */
+bool raft_disk_takes_more(const struct raft *r);
 
 /* members.c */
 struct progress *raft_progress(struct raft *r, raft_node_id id); /* NULL: no such server */
@@ -191,6 +234,15 @@ void raft_handle_timeout_now(struct raft *r, const struct raft_msg *m);
 bool raft_hears_leader(const struct raft *r);
 unsigned raft_n_voters_heard(const struct raft *r);
 void raft_leader_tick(struct raft *r);
+
+/* fitness.c */
+/* Election timeouts that pass before this node campaigns of itself. */
+unsigned raft_patience(const struct raft *r);
+enum raft_fitness raft_fitness_of(const struct progress *p);
+/* A leader that is not fit hands over when a better one is there. */
+void raft_look_for_better(struct raft *r);
+/* The same with the clock: or it gives up. False: it leads no more. */
+bool raft_fitness_tick(struct raft *r);
 
 /* replicate.c */
 /* Of the leader's own term; a CONFIG is in force from here on. Who may append one, and when, is

@@ -7,7 +7,7 @@
 static void fill_store(struct raft *r, struct raft_ready *ready)
 {
     struct raft_entry *entries;
-    int rc;
+    size_t bytes = 0;
 
     if (!r->hard_state_dirty && r->truncate_from == 0 && r->last_handed == r->log.last_index)
         return;
@@ -22,10 +22,10 @@ static void fill_store(struct raft *r, struct raft_ready *ready)
 
         rid_assert(e != NULL); /* what is not stored is never dropped from memory */
         entries[i] = *e;
+        bytes += raft_entry_bytes(e);
     }
     ready->entries = entries;
-    rc = mark_ring_push(&r->marks, (struct batch_mark){ready->batch, r->log.last_index, r->now_us});
-    rid_assert(rc == 0);
+    raft_disk_issue(r, ready->batch, bytes);
     if (r->self_vote_pending && r->self_vote_batch == 0)
         r->self_vote_batch = ready->batch;
     r->last_handed = r->log.last_index;
@@ -45,7 +45,8 @@ static void fill_heartbeats(struct raft *r)
             /* Clamped to what it is known to hold (READ-30). */
             .leader_commit = r->commit_index < p->match_index ? r->commit_index : p->match_index,
             /* Always the highest open round: a lost one is repaired by the next (READ-12). */
-            .round = raft_rounds_last(&r->rounds)};
+            .round = raft_rounds_last(&r->rounds),
+            .note = r->note};
 
         if (!p->heartbeat_due)
             continue;

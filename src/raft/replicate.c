@@ -217,6 +217,7 @@ void raft_progress_reset(struct raft *r, struct progress *p)
     p->last_heard_us = r->now_us;
     p->append_heard_us = r->now_us;
     p->rtt_round = 0;
+    p->note_flags = 0; /* what it said to another leader may be long ago */
 }
 
 void raft_progress_probe(struct raft *r, struct progress *p)
@@ -313,6 +314,7 @@ int raft_handle_append_resp(struct raft *r, struct progress *p, const struct raf
     if (p->next_index <= p->match_index)
         p->next_index = p->match_index + 1;
     raft_maybe_commit(r);
+    raft_look_for_better(r);
     raft_maybe_timeout_now(r, p);
     return 0;
 }

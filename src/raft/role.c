@@ -3,8 +3,10 @@
 
 void raft_reset_election_timer(struct raft *r)
 {
+    uint64_t patience_us = raft_disk_patience_us(r);
+
     r->election_due_us =
-        r->now_us + r->conf.election_timeout_us + prng_below(&r->prng, r->conf.election_timeout_us);
+        r->now_us + raft_patience(r) * patience_us + prng_below(&r->prng, patience_us);
 }
 
 void raft_become(struct raft *r, enum raft_role role, const char *why)
@@ -45,6 +47,7 @@ void raft_become_follower(struct raft *r, raft_term term, raft_node_id leader, e
             r->transfer_over = true;
         }
         r->noop_index = 0;
+        r->step_down_us = UINT64_MAX;
         r->uncommitted_bytes = 0;
     }
     if (term > r->hard_state.current_term) {

@@ -105,6 +105,9 @@ int raft_new(const struct raft_conf *conf, const struct raft_start *start, uint6
     r->last_emitted = start->last_applied;
     r->last_stored = start->last_index;
     r->last_handed = start->last_index;
+    r->step_down_us = UINT64_MAX;
+    raft_set_note(r, &r->note); /* fit, and nothing else to say yet */
+    r->disk.window_bytes = RAFT_UNCOMMITTED_BYTES_MAX;
     raft_read_queue_init(&r->reads, conf->mem);
     mark_ring_init(&r->marks, conf->mem);
     raft_rounds_init(&r->rounds, conf->rounds_max);

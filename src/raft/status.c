@@ -18,8 +18,19 @@ raft_node_id raft_get_leader(const struct raft *r)
 
 bool raft_can_serve(const struct raft *r)
 {
-    /* The no-op gate, as a comparison and not as a flag that somebody must reset (READ-14). */
-    return r->role == RAFT_LEADER && r->commit_index >= r->noop_index;
+    /* The no-op gate, as a comparison and not as a flag that somebody must reset (READ-14). An
+     * unfit leader serves nothing, however far it is (FIT-4). */
+    return r->role == RAFT_LEADER && r->commit_index >= r->noop_index && r->fitness != RAFT_UNFIT;
+}
+
+enum raft_fitness raft_get_fitness(const struct raft *r)
+{
+    return r->fitness;
+}
+
+bool raft_is_transferring(const struct raft *r)
+{
+    return r->transfer_to != 0;
 }
 
 raft_index raft_get_commit_index(const struct raft *r)
@@ -42,6 +53,7 @@ void raft_get_status(const struct raft *r, struct raft_status *ret_status)
 {
     struct raft_status s = {.id = r->conf.id,
                             .role = r->role,
+                            .fitness = r->fitness,
                             .current_term = r->hard_state.current_term,
                             .voted_for = r->hard_state.voted_for,
                             .leader_id = r->leader_id,
@@ -72,7 +84,9 @@ void raft_get_status(const struct raft *r, struct raft_status *ret_status)
                                                .next_index = p->next_index,
                                                .acked_round = p->acked_round,
                                                .last_heard_us = p->last_heard_us,
-                                               .srtt_us = p->srtt_us};
+                                               .srtt_us = p->srtt_us,
+                                               .fitness_said = p->note_flags != 0,
+                                               .fitness = raft_fitness_of(p)};
     }
     *ret_status = s;
 }

@@ -168,6 +168,7 @@ static int hear_leader(struct raft *r, const struct raft_msg *m)
     raft_become_follower(r, m->term, m->from, RAFT_LOSS_NONE, "leader heard");
     rid_assert(r->leader_id == m->from);
     r->leader_heard_us = r->now_us;
+    r->n_late_elections = 0;
     raft_reset_election_timer(r);
     return 0;
 }
@@ -179,11 +180,15 @@ static int handle_heartbeat(struct raft *r, const struct raft_msg *m)
     /* Answered at once, with exactly what was received (READ-8, READ-61). */
     struct raft_msg resp = {
         .type = RAFT_MSG_HEARTBEAT_RESP, .to = m->from, .term = m->term, .round = m->round};
+    struct progress *p = raft_progress(r, m->from);
 
     /* The leader clamped it to what it knows to be in our log (READ-30). */
     if (m->leader_commit > r->log.last_index)
         return invalid(r, m, "this log lost entries that it had acknowledged");
     raft_commit_to(r, m->leader_commit);
+    if (p != NULL)
+        p->note_flags = m->note.flags;
+    resp.note = r->note;
     raft_send(r, &r->msgs, &resp);
     return 0;
 }
@@ -205,6 +210,9 @@ static int handle_heartbeat_resp(struct raft *r, struct progress *p, const struc
         p->srtt_us = p->srtt_us == 0 ? rtt : (p->srtt_us * 7 + rtt) / 8;
         p->rtt_round = 0;
     }
+    /* A late answer says what was; the newest one counts. */
+    if (round >= p->acked_round)
+        p->note_flags = m->note.flags;
     if (round > p->acked_round) {
         p->acked_round = round;
         raft_maybe_confirm(r);

@@ -43,6 +43,19 @@ const char *raft_entry_type_name(enum raft_entry_type type)
     return "unknown";
 }
 
+const char *raft_fitness_name(enum raft_fitness fitness)
+{
+    switch (fitness) {
+    case RAFT_FIT:
+        return "fit";
+    case RAFT_PARKED:
+        return "parked";
+    case RAFT_UNFIT:
+        return "unfit";
+    }
+    return "unknown";
+}
+
 const char *raft_error_text(int rc)
 {
     switch ((enum raft_error)rc) {

@@ -80,6 +80,38 @@ enum raft_msg_type {
 };
 #define RAFT_MSG_TYPE_MAX RAFT_MSG_TIMEOUT_NOW
 
+/* Whether a node should lead. It is about the state machine, never about the log: whatever it is,
+ * a node votes, stores and acknowledges, for its log is checked apart (FIT-1).
+ *
+ *   FIT     nothing speaks against it
+ *   PARKED  it cannot apply for now, for want of room: others are better, but better it than
+ *           nobody
+ *   UNFIT   its state is damaged, wrong or being rebuilt: what it would answer may be false */
+enum raft_fitness { RAFT_FIT, RAFT_PARKED, RAFT_UNFIT };
+const char *raft_fitness_name(enum raft_fitness fitness); /* "fit", "parked", "unfit" */
+
+/* The digest of the state machine at exactly that index. Opaque to the core. */
+struct raft_digest_at {
+    raft_index index; /* 0: none */
+    uint64_t high;
+    uint64_t low;
+};
+
+/* What a node says of itself with every heartbeat and every answer to one. SAID stands in each that
+ * was written at all: a node of the version before says nothing, and counts as fit. The core
+ * writes and reads SAID, PARKED and UNFIT; the rest is the host's and passes through unread. Flags
+ * that are not known here are no error. */
+#define RAFT_NOTE_SAID   1u
+#define RAFT_NOTE_PARKED 2u
+#define RAFT_NOTE_UNFIT  4u
+#define RAFT_NOTE_CORE   (RAFT_NOTE_SAID | RAFT_NOTE_PARKED | RAFT_NOTE_UNFIT)
+struct raft_note {
+    uint32_t flags;
+    uint32_t digest_version; /* of both digests; 0: there are none */
+    uint64_t check;          /* engine/agree.c */
+    struct raft_digest_at digests[2];
+};
+
 /* clang-format off */
 /* One message. Fields that a type does not use are 0. `entries` is borrowed.
  *
@@ -95,9 +127,9 @@ enum raft_msg_type {
  *                   that is not committed, and that term, or (last_index + 1, term 0) when its log
  *                   is too short
  *   HEARTBEAT       term; round = the highest round opened in this term; leader_commit, clamped to
- *                   what the receiver is known to hold (READ-30)
+ *                   what the receiver is known to hold (READ-30); note
  *   HEARTBEAT_RESP  term and round exactly as received (READ-8); reject = 1: term is the
- *                   answerer's own, higher
+ *                   answerer's own, higher; note (none when it refuses)
  *   TIMEOUT_NOW     term: the receiver campaigns at once (3.10) */
 /* clang-format on */
 struct raft_msg {
@@ -115,6 +147,7 @@ struct raft_msg {
     bool transfer;
     unsigned n_entries;
     const struct raft_entry *entries;
+    struct raft_note note;
 };
 
 const char *

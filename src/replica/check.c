@@ -12,7 +12,7 @@ static void check_waiting(const struct replica *r)
 {
     if (replica_n(r, REPLICA_WAITING) == 0)
         return;
-    rid_assert(r->transferring || !raft_can_serve(r->raft));
+    rid_assert(!replica_can_serve(r));
     if (raft_get_role(r->raft) != RAFT_LEADER)
         rid_assert(raft_get_leader(r->raft) == 0);
     rid_assert(!r->quiesced);

@@ -144,11 +144,9 @@ int replica_transfer(struct replica *r, raft_node_id to, uint64_t now_us)
     replica_now(r, now_us);
     rc = raft_transfer(r->raft, to, r->now_us);
     r->dirty = true;
-    if (rc != 0)
-        return rc;
-    rid_assert(raft_get_role(r->raft) == RAFT_LEADER);
-    r->transferring = true;
-    return 0;
+    if (rc == 0)
+        rid_assert(raft_get_role(r->raft) == RAFT_LEADER);
+    return rc;
 }
 
 /* ---- looking ---- */
@@ -177,7 +175,7 @@ bool replica_quiesced(const struct replica *r)
 
 bool replica_transferring(const struct replica *r)
 {
-    return r->transferring;
+    return raft_is_transferring(r->raft);
 }
 
 uint64_t replica_deadline_us(const struct replica *r)

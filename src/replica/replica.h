@@ -92,7 +92,7 @@ struct replica_failure {
     enum raft_role role;
     unsigned reached; /* NETWORK: nodes heard within one election timeout, this one included */
     unsigned needed;
-    uint64_t limit;    /* BUSY */
+    uint64_t limit;                /* BUSY */
     struct replica_no_space space; /* NO_SPACE */
     const char *stage; /* TIMEOUT: "leader", "round", "commit", "apply", or the host's word */
 };

@@ -39,15 +39,14 @@ struct replica {
     struct timers timers;
     bool dead; /* after fatal */
     bool quiesced;
-    bool transferring;
     bool dirty; /* something went into the core since the last ready */
     bool more;  /* the last ready left committed entries behind */
     /* The state had no room for what comes next: entries wait in the core until the next attempt,
      * UINT64_MAX: under way. Ends with the first run that is committed (SPACE-6). */
     bool parked;
     uint64_t park_until_us;
-    struct replica_no_space no_space;  /* why may_propose refused last */
-    struct command_result *results;    /* owned; of the run that is being applied */
+    struct replica_no_space no_space; /* why may_propose refused last */
+    struct command_result *results;   /* owned; of the run that is being applied */
     uint64_t now_us;
     uint64_t election_timeout_us;
 

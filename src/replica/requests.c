@@ -181,10 +181,10 @@ static void start_at_once(struct replica *r, struct replica_request *q)
 }
 
 /* Asked of the core each time: a remembered "I lead" goes on being true on the wrong side of a
- * partition (READ-4). */
+ * partition (READ-4), and the core also hands over by itself (FIT-2). */
 bool replica_can_serve(const struct replica *r)
 {
-    return raft_can_serve(r->raft) && !r->transferring;
+    return raft_can_serve(r->raft) && !raft_is_transferring(r->raft);
 }
 
 /* Refused with the leader's name; while nobody leads the request waits instead (READ-33). */

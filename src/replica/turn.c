@@ -92,8 +92,6 @@ static bool send_and_store(struct replica *r, const struct raft_ready *ready)
 static void fail_the_lost(struct replica *r, const struct raft_ready *ready)
 {
     anchors_lose(r, ready);
-    if (ready->loss != RAFT_LOSS_NONE || ready->transfer_over)
-        r->transferring = false;
     proposals_lose(r, ready);
 }
 

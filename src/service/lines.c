@@ -98,13 +98,26 @@ void service_line_too_long(struct service_conn *c, uint64_t line_no, uint64_t li
     (void)wire_reply_refused(out, &refused, c->service->conf.spaced, 0, line_no);
 }
 
-void service_refuse_connection(struct service *s, struct buf *out, uint64_t limit)
+void service_line_foreign(struct service_conn *c, uint64_t line_no)
+{
+    struct wire_refused refused = {.error = WIRE_ERROR_MALFORMED};
+    struct buf *out = service_out(c);
+
+    if (out == NULL)
+        return;
+    (void)snprintf(refused.text, sizeof(refused.text),
+                   "this is no request: one is a JSON object on a line; the connection is closed");
+    (void)wire_reply_refused(out, &refused, c->service->conf.spaced, 0, line_no);
+}
+
+void service_refuse_connection(struct service *s, struct buf *out, uint64_t limit, bool of_host)
 {
     const struct wire_origin bare = {0};
     struct wire_reply w;
 
     service_begin_error(s, &w, out, &bare, WIRE_ERROR_BUSY, false,
-                        "too many connections; try again or another node");
+                        of_host ? "too many connections from this address; try again"
+                                : "too many connections; try again or another node");
     wire_reply_u64(&w, "limit", limit);
     wire_reply_u64(&w, "retry_after_ms", CONNECTIONS_RETRY_AFTER_MS);
     service_end(s, &w, &bare);

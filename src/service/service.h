@@ -73,8 +73,11 @@ int service_decode(struct service_conn *c, const char *line, size_t len, uint64_
 void service_handle(struct service_conn *c, const struct wire_request *q);
 /* The line passed request_bytes. */
 void service_line_too_long(struct service_conn *c, uint64_t line_no, uint64_t limit);
-/* For a connection that is refused: one busy line. */
-void service_refuse_connection(struct service *s, struct buf *out, uint64_t limit);
+/* The other side does not speak this protocol; the connection is closed. */
+void service_line_foreign(struct service_conn *c, uint64_t line_no);
+/* For a connection that is refused: one busy line.
+ * of_host: the limit that holds is that of one host, not that of all. */
+void service_refuse_connection(struct service *s, struct buf *out, uint64_t limit, bool of_host);
 /* An error reply by name: for forwarding hosts. */
 void service_fail(struct service_conn *c, const struct wire_origin *origin, enum wire_error error,
                   const char *text);

@@ -1,9 +1,9 @@
 /* Commands: the payload of COMMAND entries, keys as stored, results of applying.
  *
- * For: what the log carries for the state machine. A command is, little endian: u8 version (1, or 2), u8
- * op, u8 flags, u8 0, u64 client, u64 seq (0 until sessions exist), u16 key length, key, u32 value
- * length, value, u32 from length, from. Values are compact JSON text (value.h). Decoding is total:
- * any bytes give a command or an outcome, and one command has one encoding.
+ * For: what the log carries for the state machine. A command is, little endian: u8 version (1 or
+ * 2), u8 op, u8 flags, u8 0, u64 client, u64 seq (0 until sessions exist), u16 key length, key,
+ * u32 value length, value, u32 from length, from. Values are compact JSON text (value.h). Decoding
+ * is total: any bytes give a command or an outcome, and one command has one encoding.
  *
  * Not for: doing them (src/kv).
  *

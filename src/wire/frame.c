@@ -11,8 +11,10 @@
  *   APPEND          u64 term, u64 prev term, u64 prev index, u64 leader_commit, u32 n,
  *                   then n times: u64 term, u64 index, u8 type, u32 len, len bytes of data
  *   APPEND_RESP     u64 term, u8 reject, u64 index, u64 hint term, u64 hint index
- *   HEARTBEAT       u64 term, u64 round, u64 leader_commit
- *   HEARTBEAT_RESP  u64 term, u64 round, u8 reject
+ *   HEARTBEAT       u64 term, u64 round, u64 leader_commit, then perhaps a note
+ *   HEARTBEAT_RESP  u64 term, u64 round, u8 reject, then perhaps a note
+ *     note          u32 flags, u32 version of the digests, u64 check,
+ *                   then twice: u64 index, u64 digest high, u64 digest low
  *   TIMEOUT_NOW     u64 term
  *   HELLO, HELLO_REPLY
  *                   u32 magic, u16 highest version, u16 lowest version (0: the same), u8 channel,
@@ -21,11 +23,12 @@
  *
  * The index of an entry in an APPEND is redundant: a sender that skips an entry is caught here.
  *
- * All of these bytes must be there, but for the last one of a hello, which stands for 1 where it is
- * missing. Behind them a later version may have put more: they are not
- * looked at (WIRE-7), so a field that may not be overlooked needs a new version (frame.h), not only
- * a place at the end. The bytes of HELLO and HELLO_REPLY keep their meaning in every version, so
- * that an old node can say why it refuses a new one. docs/PEERS.md is the whole of it. */
+ * All of these bytes must be there, but for the note, which a node of an earlier version does not
+ * write: it is there whole, or nothing is; and for the last byte of a hello, which was not
+ * always there. Behind them a later version may have put more: they are not looked at
+ * (WIRE-7), so a field that may not be overlooked needs a new version (frame.h), not only a place
+ * at the end. The bytes of HELLO and HELLO_REPLY keep their meaning in every version,
+ * so that an old node can say why it refuses a new one. docs/PEERS.md is the whole of it. */
 #include "wire/frame.h"
 
 #include <errno.h>
@@ -42,8 +45,9 @@
 #define CRC_END           8u /* the checksum covers all from here */
 #define ENTRY_WIRE_BYTES  21u
 #define APPEND_WIRE_BYTES 36u
+#define NOTE_WIRE_BYTES   64u
 #define HELLO_MAGIC       0x44444952u /* "RIDD" */
-#define HELLO_WIRE_BYTES  75u
+#define HELLO_WIRE_BYTES  74u
 
 static_assert(RAFT_APPEND_ENTRIES_MAX * ENTRY_WIRE_BYTES + APPEND_WIRE_BYTES + FRAME_HEADER_BYTES +
                       RAFT_APPEND_BYTES_MAX + ENTRY_BYTES_MAX <=
@@ -293,6 +297,17 @@ static bool entries_ok(const struct raft_msg *m)
     return true;
 }
 
+/* Where nothing is said, nothing is there: such a message has one encoding, that of the version
+ * before. */
+static bool note_ok(const struct raft_note *note)
+{
+    static const struct raft_note none;
+
+    if ((note->flags & RAFT_NOTE_SAID) == 0)
+        return memcmp(note, &none, sizeof(none)) == 0;
+    return note->digests[0].index <= RAFT_INDEX_MAX && note->digests[1].index <= RAFT_INDEX_MAX;
+}
+
 /* Whether numbers can be what they are said to be: nonsense is refused here, so that nobody further
  * in asserts it (WIRE-2). */
 static bool msg_ok(const struct raft_msg *m)
@@ -311,13 +326,14 @@ static bool msg_ok(const struct raft_msg *m)
         return m->index <= RAFT_INDEX_MAX && m->hint.index <= RAFT_INDEX_MAX &&
                m->hint.term <= RAFT_INDEX_MAX;
     case RAFT_MSG_HEARTBEAT:
-        return m->term > 0 && m->leader_commit <= RAFT_INDEX_MAX;
+        return m->term > 0 && m->leader_commit <= RAFT_INDEX_MAX && note_ok(&m->note);
+    case RAFT_MSG_HEARTBEAT_RESP:
+        return note_ok(&m->note); /* a node that never voted may answer with term 0 */
     case RAFT_MSG_TIMEOUT_NOW:
         return m->term > 0;
     case RAFT_MSG_PRE_VOTE_RESP:
     case RAFT_MSG_VOTE_RESP:
-    case RAFT_MSG_HEARTBEAT_RESP:
-        return true; /* a node that never voted may answer with term 0 */
+        return true; /* the same */
     }
     return false;
 }
@@ -332,14 +348,20 @@ enum wire_channel wire_msg_channel(enum raft_msg_type type)
 
 /* ---- messages ---- */
 
+static size_t note_bytes(const struct raft_note *note)
+{
+    return (note->flags & RAFT_NOTE_SAID) != 0 ? NOTE_WIRE_BYTES : 0;
+}
+
 static size_t payload_bytes(const struct raft_msg *m)
 {
     size_t n = APPEND_WIRE_BYTES;
 
     switch (m->type) {
     case RAFT_MSG_PRE_VOTE:
-    case RAFT_MSG_HEARTBEAT:
         return 24;
+    case RAFT_MSG_HEARTBEAT:
+        return 24 + note_bytes(&m->note);
     case RAFT_MSG_VOTE:
         return 25;
     case RAFT_MSG_PRE_VOTE_RESP:
@@ -352,7 +374,7 @@ static size_t payload_bytes(const struct raft_msg *m)
     case RAFT_MSG_APPEND_RESP:
         return 33;
     case RAFT_MSG_HEARTBEAT_RESP:
-        return 17;
+        return 17 + note_bytes(&m->note);
     case RAFT_MSG_TIMEOUT_NOW:
         return 8;
     }
@@ -377,6 +399,21 @@ static unsigned char *write_append(unsigned char *p, const struct raft_msg *m)
     return p;
 }
 
+static unsigned char *write_note(unsigned char *p, const struct raft_note *note)
+{
+    if ((note->flags & RAFT_NOTE_SAID) == 0)
+        return p;
+    p = write_u32(p, note->flags);
+    p = write_u32(p, note->digest_version);
+    p = write_u64(p, note->check);
+    for (unsigned i = 0; i < 2; i++) {
+        p = write_u64(p, note->digests[i].index);
+        p = write_u64(p, note->digests[i].high);
+        p = write_u64(p, note->digests[i].low);
+    }
+    return p;
+}
+
 static unsigned char *write_payload(unsigned char *p, const struct raft_msg *m)
 {
     p = write_u64(p, m->term);
@@ -396,10 +433,10 @@ static unsigned char *write_payload(unsigned char *p, const struct raft_msg *m)
         return write_id(p, m->hint);
     case RAFT_MSG_HEARTBEAT:
         p = write_u64(p, m->round);
-        return write_u64(p, m->leader_commit);
+        return write_note(write_u64(p, m->leader_commit), &m->note);
     case RAFT_MSG_HEARTBEAT_RESP:
         p = write_u64(p, m->round);
-        return write_u8(p, m->reject);
+        return write_note(write_u8(p, m->reject), &m->note);
     case RAFT_MSG_TIMEOUT_NOW:
         return p;
     }
@@ -451,6 +488,24 @@ static int take_entries(struct cursor *c, struct arena *arena, struct raft_msg *
     return 0;
 }
 
+/* A node of an earlier version ends before it (WIRE-7). */
+static void take_note(struct cursor *c, struct raft_note *note)
+{
+    if (c->left == 0)
+        return;
+    note->flags = take_u32(c);
+    note->digest_version = take_u32(c);
+    note->check = take_u64(c);
+    for (unsigned i = 0; i < 2; i++) {
+        note->digests[i].index = take_u64(c);
+        note->digests[i].high = take_u64(c);
+        note->digests[i].low = take_u64(c);
+    }
+    /* Who writes a note says so in it. */
+    if ((note->flags & RAFT_NOTE_SAID) == 0)
+        c->ok = false;
+}
+
 static int take_payload(struct cursor *c, struct arena *arena, struct raft_msg *m)
 {
     m->term = take_u64(c);
@@ -478,10 +533,12 @@ static int take_payload(struct cursor *c, struct arena *arena, struct raft_msg *
     case RAFT_MSG_HEARTBEAT:
         m->round = take_u64(c);
         m->leader_commit = take_u64(c);
+        take_note(c, &m->note);
         return 0;
     case RAFT_MSG_HEARTBEAT_RESP:
         m->round = take_u64(c);
         m->reject = take_bool(c);
+        take_note(c, &m->note);
         return 0;
     case RAFT_MSG_TIMEOUT_NOW:
         return 0;
@@ -521,7 +578,7 @@ int wire_hello_encode(const struct wire_hello *h, bool is_reply, struct buf *buf
 
     rid_assert(h->channel >= WIRE_CHANNEL_CONTROL && h->channel <= WIRE_CHANNEL_PROBE);
     rid_assert(is_reply || h->refused == WIRE_REFUSED_NOT);
-    rc = frame_open(buf, HELLO_WIRE_BYTES, &p);
+    rc = frame_open(buf, HELLO_WIRE_BYTES + (h->command_version != 0 ? 1 : 0), &p);
     if (rc != 0)
         return err_trace(rc);
     p = write_u32(p, HELLO_MAGIC);
@@ -537,7 +594,8 @@ int wire_hello_encode(const struct wire_hello *h, bool is_reply, struct buf *buf
     p = write_u64(p, h->link_nonce);
     p = write_u64(p, h->last_index);
     p = write_u64(p, h->known_incarnation);
-    p = write_u8(p, h->command_version);
+    if (h->command_version != 0)
+        p = write_u8(p, h->command_version);
     frame_close(buf, is_reply ? WIRE_FRAME_HELLO_REPLY : WIRE_FRAME_HELLO, WIRE_GROUP, p);
     return 0;
 }
@@ -579,7 +637,7 @@ int wire_hello_decode(const struct wire_frame *frame, struct wire_hello *ret)
         return WIRE_FRAME_E_PAYLOAD;
     h.channel = (enum wire_channel)channel;
     memcpy(h.cluster_id, cluster_id, sizeof(h.cluster_id));
-    h.command_version = c.left > 0 ? take_u8(&c) : 1;
+    h.command_version = c.left > 0 ? take_u8(&c) : 0;
     if (!hello_ok(&h, frame->type == WIRE_FRAME_HELLO_REPLY))
         return WIRE_FRAME_E_PAYLOAD;
     *ret = h;

@@ -72,7 +72,7 @@ struct wire_hello {
     uint64_t known_incarnation; /* what from has recorded of to; 0: nothing */
     /* in the reply: 0 accepted, otherwise enum wire_refusal, or a reason of a later version */
     uint8_t refused;
-    /* The latest version of a command that from understands; one that does not say it: 1. */
+    /* The latest version of a command that from understands; 0: it does not say, and knows 1. */
     uint8_t command_version;
 };
 enum wire_refusal {

@@ -125,6 +125,18 @@ static const struct raft_msg msgs[] = {
     {.type = RAFT_MSG_APPEND_RESP, .term = 5, .reject = true, .index = 9, .hint = {2, 3}},
     {.type = RAFT_MSG_HEARTBEAT, .term = 5, .round = 4, .leader_commit = 10},
     {.type = RAFT_MSG_HEARTBEAT_RESP, .term = 5, .round = 77},
+    {.type = RAFT_MSG_HEARTBEAT,
+     .term = 5,
+     .round = 4,
+     .leader_commit = 10,
+     .note = {.flags = RAFT_NOTE_SAID | RAFT_NOTE_PARKED,
+              .digest_version = 1,
+              .check = 3,
+              .digests = {{1024, 5, 6}, {1027, 7, 8}}}},
+    {.type = RAFT_MSG_HEARTBEAT_RESP,
+     .term = 5,
+     .round = 77,
+     .note = {.flags = RAFT_NOTE_SAID | RAFT_NOTE_UNFIT}},
     {.type = RAFT_MSG_TIMEOUT_NOW, .term = 2},
 };
 #define N_MSGS ((unsigned)(sizeof(msgs) / sizeof(msgs[0])))

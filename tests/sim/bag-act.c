@@ -237,8 +237,41 @@ static void act_transfer(void)
     r = raft_transfer(n->raft, to, n->now_us);
     bag_trace("transfer %s to %s: %d", n->name, bag_name_of(NULL, to), r);
     bag.counts[N_TRANSFERS] += r == 0;
-    if (r != 0 && r != RAFT_E_BUSY && r != RAFT_E_NOT_MEMBER)
+    if (r != 0 && r != RAFT_E_BUSY && r != RAFT_E_NOT_MEMBER && r != RAFT_E_UNFIT)
         bag_fail("raft_transfer", "%s: %d", n->name, r);
+    bag_after_input(n);
+}
+
+/* More often good than bad, but all may be bad at once: then nobody serves, and nothing is lost
+ * (FIT-1, FIT-3). */
+static void act_fitness(void)
+{
+    struct node *n = bag_chance(300) ? bag_any_leader() : bag_any_node();
+    enum raft_fitness f = bag_chance(500) ? RAFT_FIT : (bag_chance(300) ? RAFT_PARKED : RAFT_UNFIT);
+
+    if (n == NULL)
+        return;
+    bag_trace("fitness %s %s", n->name, raft_fitness_name(f));
+    n->was_unfit |= f == RAFT_UNFIT;
+    bag.counts[N_UNFIT] += f == RAFT_UNFIT;
+    raft_set_fitness(n->raft, f, n->now_us);
+    bag_after_input(n);
+}
+
+/* Its state machine is put back, or begins again; what is committed is handed out once more (FIT-5). */
+static void act_rewind(void)
+{
+    struct node *n = bag_any_node();
+    raft_index base;
+
+    if (n == NULL || raft_get_role(n->raft) == RAFT_LEADER)
+        return;
+    base = n->disk.base.index;
+    n->applied = bag_chance(500) ? base : base + bag_below(n->applied - base + 1);
+    n->emitted = n->applied;
+    bag_trace("rewind %s to %" PRIu64, n->name, n->applied);
+    bag.counts[N_REWINDS]++;
+    raft_rewind(n->raft, n->applied);
     bag_after_input(n);
 }
 
@@ -435,6 +468,7 @@ void bag_act(void)
         {bag.odds.restart, act_restart},   {bag.odds.link, act_link},
         {bag.odds.transfer, act_transfer}, {bag.odds.nemesis, act_nemesis},
         {bag.odds.jump, act_jump},         {bag.odds.piece, act_piece},
+        {bag.odds.fitness, act_fitness},   {bag.odds.rewind, act_rewind},
     };
     size_t n = sizeof(actions) / sizeof(actions[0]);
     unsigned sum = 0;

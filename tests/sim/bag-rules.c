@@ -106,8 +106,16 @@ static void check_removal(struct node *n, const struct raft_trace *t)
 
 void bag_hear_core(void *ctx, const struct raft_trace *t)
 {
+    const struct node *n = ctx;
+
     if (t->event == RAFT_TRACE_TRUNCATED)
         check_removal(ctx, t);
+    if (n->raft == NULL)
+        return; /* it is being born */
+    if (t->event == RAFT_TRACE_ROLE && t->role == RAFT_LEADER)
+        bag.counts[N_UNFIT_LEADERS] += raft_get_fitness(n->raft) == RAFT_UNFIT;
+    if (t->event == RAFT_TRACE_TRANSFER && strcmp(t->text, "started") == 0)
+        bag.counts[N_HANDED_OVER] += raft_get_fitness(n->raft) != RAFT_FIT;
 }
 
 /* STATE-1 and COMMIT-1, and the oracle for reads: what this node calls committed is what everybody does. */
@@ -272,6 +280,9 @@ void bag_check_read(struct node *n, const struct raft_read_done *done)
 {
     struct read read;
 
+    if (raft_get_fitness(n->raft) == RAFT_UNFIT)
+        bag_fail("FIT-4 an unfit node answers nothing", "%s answers read %" PRIu64, n->name,
+                 done->ctx);
     if (!bag_take_read(n, done->ctx, &read))
         bag_fail("a read is answered once", "%s answers read %" PRIu64, n->name, done->ctx);
     bag.counts[N_READS_CONFIRMED]++;
@@ -307,7 +318,7 @@ void bag_check_loss(struct node *n, const struct raft_ready *rd)
         bag_fail("leadership is not lost in silence", "%s led term %" PRIu64, n->name, n->led_term);
     if (rd->loss != RAFT_LOSS_NONE) {
         bag.counts[N_LOSSES]++;
-        if (bag.n_voters == 1)
+        if (bag.n_voters == 1 && !n->was_unfit)
             bag_fail("READ-20 the only voter needs nobody", "%s gives up leading", n->name);
         if (rd->n_reads > 0)
             bag_fail("READ-17 loss wins over completion", "%s: %u reads", n->name, rd->n_reads);

@@ -246,6 +246,7 @@ void bag_take_ready(struct node *n)
         bag.counts[N_READS_FAILED]++;
     }
     bag_check_loss(n, &rd);
+    n->was_unfit = raft_get_fitness(n->raft) == RAFT_UNFIT;
     bag_check_match(n);
     bag_look(n);
     trace_node(n);
@@ -319,6 +320,7 @@ void bag_start(struct node *n)
     n->emitted = n->applied = applied;
     n->verified = 0;
     n->incarnation++;
+    n->was_unfit = false;
     n->led_term = 0;
     n->led_commit = 0;
     n->last_own = (struct raft_entry_id){0};

@@ -25,9 +25,10 @@
 #include "base/banned.h"
 
 static const char *const count_names[N_COUNTS] = {
-    "steps",  "delivered",      "elections", "committed",   "reads",     "confirmed",
-    "failed", "by_old_leaders", "losses",    "truncations", "transfers", "crashes",
-    "cuts",   "read_from_disk", "bases",     "overwritten",
+    "steps",     "delivered",     "elections",      "committed",      "reads",
+    "confirmed", "failed",        "by_old_leaders", "losses",         "truncations",
+    "transfers", "crashes",       "cuts",           "read_from_disk", "bases",
+    "unfit",     "unfit_leaders", "handed_over",    "rewinds",        "overwritten",
 };
 
 /* ---- a run ---- */
@@ -107,6 +108,12 @@ static void begin(uint64_t seed, bool with_trace)
     prng_init(&history, seed * 0x9e3779b97f4a7c15u + 2);
     if (prng_below(&history, 3) == 0)
         write_history(&history);
+    /* In every other seed states are lost while their nodes run; drawn apart, too. */
+    bag.odds.fitness = bag.odds.rewind = 0;
+    if (prng_below(&history, 2) == 0) {
+        bag.odds.fitness = 1 + (unsigned)prng_below(&history, 12);
+        bag.odds.rewind = 1 + (unsigned)prng_below(&history, 6);
+    }
     for (unsigned i = 0; i < bag.n_nodes; i++)
         bag_check_log_matching(&bag.nodes[i], 1);
     for (unsigned i = 0; i < bag.n_nodes; i++)
@@ -169,6 +176,22 @@ static bool all_applied(raft_index index)
     return true;
 }
 
+/* One voter at least is fit or parked at the end: that is all that progress needs (FIT-3). The others stay
+ * what they are. */
+static void end_unfitness(void)
+{
+    bool found = bag.odds.fitness == 0;
+
+    for (unsigned i = 0; i < bag.n_voters; i++)
+        found |= raft_get_fitness(bag.nodes[i].raft) != RAFT_UNFIT;
+    if (!found) {
+        struct node *n = &bag.nodes[bag_below(bag.n_voters)];
+
+        raft_set_fitness(n->raft, bag_chance(500) ? RAFT_FIT : RAFT_PARKED, n->now_us);
+        bag_look(n);
+    }
+}
+
 /* LIVE-1, LIVE-2: a leader, a write on every node, and a read, within 40 election timeouts of everybody's
  * time. Half of the runs tell the cores that their links are new; the others must repair silently
  * lost messages by themselves. */
@@ -185,6 +208,7 @@ static void check_liveness(void)
         if (bag.nodes[i].raft == NULL)
             bag_start(&bag.nodes[i]);
     bag_heal();
+    end_unfitness();
     if (bag_chance(500))
         for (unsigned i = 0; i < bag.n_nodes; i++)
             for (unsigned j = i + 1; j < bag.n_nodes; j++) {
@@ -218,6 +242,7 @@ static void check_liveness(void)
             if (raft_propose(n->raft, RAFT_ENTRY_COMMAND, "end", 3, &id) == 0) {
                 n->last_own = id;
                 written = id.index;
+                asked = false; /* of an earlier leader, perhaps */
             }
             continue;
         }

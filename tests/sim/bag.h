@@ -54,6 +54,7 @@ struct node {
     size_t n_held;
     struct read reads[READS_MAX];
     unsigned n_reads;
+    bool was_unfit;                /* at some time since the last ready */
     raft_term led_term;            /* led at the last look; 0: did not lead */
     raft_index led_commit;         /* then */
     struct raft_entry_id last_own; /* last proposal */
@@ -77,6 +78,7 @@ struct hash_slot {
 struct odds {
     unsigned deliver, tick, ready, store, propose, read, drop, again, apply;
     unsigned crash, restart, link, transfer, nemesis, jump, piece;
+    unsigned fitness, rewind;
     unsigned in_order, late, late_comes, leak, ready_at_once, store_at_once, apply_at_once;
     unsigned append_lost;  /* of appends alone: logs that differ are what elections must settle */
     unsigned answers_late; /* of answers to heartbeats: what a stale read is made of */
@@ -100,6 +102,10 @@ enum count {
     N_CUTS,
     N_FROM_DISK,
     N_BASES,
+    N_UNFIT,         /* a node became it */
+    N_UNFIT_LEADERS, /* elected while it was */
+    N_HANDED_OVER,   /* transfers that a core began by itself */
+    N_REWINDS,
     N_EXPECTED,                 /* of those above, some in every few hundred seeds */
     N_OVERWRITTEN = N_EXPECTED, /* one in millions; a transcript has it for certain */
     N_COUNTS

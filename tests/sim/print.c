@@ -64,4 +64,8 @@ void sim_print_msg(struct buf *b, const struct raft_msg *m, sim_name_fn name, vo
         add(b, " hint=%" PRIu64 "/%" PRIu64, m->hint.term, m->hint.index);
     if (m->transfer)
         add(b, " transfer");
+    if ((m->note.flags & RAFT_NOTE_UNFIT) != 0)
+        add(b, " unfit");
+    else if ((m->note.flags & RAFT_NOTE_PARKED) != 0)
+        add(b, " parked");
 }

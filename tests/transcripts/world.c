@@ -125,9 +125,11 @@ static void say_state(struct world *w, struct node *n)
     raft_get_status(n->raft, &s);
     say(w,
         "%s %s term=%" PRIu64 " vote=%s leader=%s commit=%" PRIu64 " applied=%" PRIu64
-        " last=%" PRIu64 " stored=%" PRIu64,
+        " last=%" PRIu64 " stored=%" PRIu64 "%s%s",
         n->name, raft_role_name(s.role), s.current_term, name_of(w, s.voted_for),
-        name_of(w, s.leader_id), s.commit_index, s.last_applied, s.last_index, s.last_stored);
+        name_of(w, s.leader_id), s.commit_index, s.last_applied, s.last_index, s.last_stored,
+        s.fitness != RAFT_FIT ? " " : "",
+        s.fitness != RAFT_FIT ? raft_fitness_name(s.fitness) : "");
 }
 
 /* Lines that tell what a core decided, indented below the command that made it decide. */
@@ -371,6 +373,8 @@ static const char *error_name(int r)
         return "too large";
     case RAFT_E_GATED:
         return "gated";
+    case RAFT_E_UNFIT:
+        return "unfit";
     default:
         return "failed";
     }
@@ -993,6 +997,31 @@ static void cmd_transfer(struct world *w, const struct args *a)
         say(w, "%s refuses the transfer: %s", n->name, error_name(r));
 }
 
+/* fitness n1 unfit     or parked, or fit: what its state machine is worth */
+static void cmd_fitness(struct world *w, const struct args *a)
+{
+    struct node *n = arg_node(w, a, true);
+
+    if (n == NULL)
+        return;
+    for (unsigned f = RAFT_FIT; f <= RAFT_UNFIT; f++)
+        if (a->n > 2 && strcmp(a->v[2], raft_fitness_name((enum raft_fitness)f)) == 0)
+            raft_set_fitness(n->raft, (enum raft_fitness)f, n->now_us);
+    say_state(w, n);
+}
+
+/* rewind n1 1          its state machine is empty up to there, and is given the rest again */
+static void cmd_rewind(struct world *w, const struct args *a)
+{
+    struct node *n = arg_node(w, a, true);
+
+    if (n == NULL || a->n < 3)
+        return;
+    n->committed = n->applied = strtoull(a->v[2], NULL, 10);
+    raft_rewind(n->raft, n->applied);
+    say_state(w, n);
+}
+
 /* stabilize            ready, store, deliver, over and over, until nothing is left; no time passes
  * stabilize n1,n2      only these nodes, and the messages between them
  * stabilize quiet      without telling */
@@ -1099,9 +1128,11 @@ static void cmd_status(struct world *w, const struct args *a)
     for (unsigned i = 0; i < s.n_peers; i++) {
         const struct raft_peer_status *p = &s.peers[i];
 
-        say(w, "  %s %s %s match=%" PRIu64 " next=%" PRIu64 " acked_round=%" PRIu64,
+        say(w, "  %s %s %s match=%" PRIu64 " next=%" PRIu64 " acked_round=%" PRIu64 "%s%s",
             name_of(w, p->id), p->role == RAFT_VOTER ? "voter" : "learner",
-            p->connected ? "connected" : "away", p->match_index, p->next_index, p->acked_round);
+            p->connected ? "connected" : "away", p->match_index, p->next_index, p->acked_round,
+            p->fitness != RAFT_FIT ? " " : "",
+            p->fitness != RAFT_FIT ? raft_fitness_name(p->fitness) : "");
     }
 }
 
@@ -1170,6 +1201,7 @@ static const struct {
     {"disk", cmd_disk},
     {"drop", cmd_drop},
     {"duplicate", cmd_duplicate},
+    {"fitness", cmd_fitness},
     {"hold", cmd_hold},
     {"link", cmd_link},
     {"net", cmd_net},
@@ -1180,6 +1212,7 @@ static const struct {
     {"ready", cmd_ready},
     {"release", cmd_release},
     {"restart", cmd_restart},
+    {"rewind", cmd_rewind},
     {"stabilize", cmd_stabilize},
     {"status", cmd_status},
     {"store", cmd_store},

@@ -777,7 +777,8 @@ static void take_reads(struct fx *fx, struct fx_node *node, const struct raft_re
 
         FX_CHECK(read != NULL, "%s: fails read %" PRIu64 " which is not pending", node->name,
                  rd->reads_failed[k]);
-        FX_CHECK(rd->loss != RAFT_LOSS_NONE, "%s: fails reads without a loss", node->name);
+        FX_CHECK(rd->loss != RAFT_LOSS_NONE || raft_get_fitness(node->r) == RAFT_UNFIT,
+                 "%s: fails reads without a loss", node->name);
         read->state = FX_READ_FAILED;
         node->n_reads_failed++;
     }

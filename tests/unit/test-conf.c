@@ -98,6 +98,7 @@ static void assert_conf_equal(const struct conf *a, const struct conf *b)
     assert_int_equal(a->request_bytes, b->request_bytes);
     assert_int_equal(a->in_flight, b->in_flight);
     assert_int_equal(a->connections, b->connections);
+    assert_int_equal(a->connections_per_address, b->connections_per_address);
     assert_int_equal(a->segment_bytes, b->segment_bytes);
 }
 
@@ -125,7 +126,8 @@ static void conf__defaults_are_those_of_the_manual(void **state)
     assert_int_equal(c.rounds_max, 2);
     assert_int_equal(c.request_bytes, 1u << 20);
     assert_int_equal(c.in_flight, 128);
-    assert_int_equal(c.connections, 4096);
+    assert_int_equal(c.connections, 10000);
+    assert_int_equal(c.connections_per_address, 0);
     assert_int_equal(c.segment_bytes, 64u << 20);
 }
 
@@ -152,6 +154,7 @@ static void conf__every_key_is_read(void **state)
                            "request_bytes = 4096\n"
                            "in_flight = 1\n"
                            "connections = 10\n"
+                           "connections_per_address = 9\n"
                            "[log]\n"
                            "segment_size = 1M\n"
                            "[http]\n"
@@ -171,6 +174,7 @@ static void conf__every_key_is_read(void **state)
     assert_int_equal(c.request_bytes, 4096);
     assert_int_equal(c.in_flight, 1);
     assert_int_equal(c.connections, 10);
+    assert_int_equal(c.connections_per_address, 9);
     assert_int_equal(c.segment_bytes, 1u << 20);
     assert_string_equal(c.cluster_name, "x-Y_9");
     assert_string_equal(c.peers[0].name, "n1"); /* sorted */
@@ -691,7 +695,8 @@ static void conf__printed_file_reads_back_equal(void **state)
         "1052672\ndata_dir = /x y/%i/%i\n"
         "log_level = error\n[raft]\nheartbeat_ms = 1\nelection_ms = 60000\n[reads]\nrounds = "
         "1\n[limits]\n"
-        "request_bytes = 1025\nin_flight = 4096\nconnections = 65536\n[log]\nsegment_size = 1G\n",
+        "request_bytes = 1025\nin_flight = 4096\nconnections = 65536\nconnections_per_address = "
+        "3\n[log]\nsegment_size = 1G\n",
     };
     static const char *const ids[] = {NULL, "n1"};
     struct conf_problems ps;

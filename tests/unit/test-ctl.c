@@ -662,39 +662,50 @@ static void ctl__status_shows_all_nodes(void **state)
     (void)snprintf(list, sizeof(list), "%s,%s", fake_address(s), dead); /* n2 is found through n1 */
     run("-e", list, "status", NULL);
     (void)snprintf(want, sizeof(want),
+                   "DEGRADED: survives no more failure; 2 of 3 nodes answered, leader n1, term 3\n"
+                   "  n3: unreachable: cannot connect to %s: connection refused\n"
+                   "  n2: hears no leader\n"
                    "NODE  ROLE      TERM  LEADER  COMMIT  APPLIED  DURABLE  PEERS  READS  READS/S  "
                    "WRITES  FSYNCS  UPTIME  ADDRESS\n"
                    "n1    leader       3  n1        1200     1200     1201    1/2    124      2.0  "
                    "    55      44   1m02s  %s\n"
-                   "n3    down: cannot connect to %s: connection refused\n"
+                   "n3    down\n"
                    "n2    follower     3  -            -        -        -      -      -        -  "
-                   "     -       -       -  %s\n"
-                   "2 of 3 nodes answered, leader n1, term 3\n",
-                   fake_address(s), dead, fake_address(other));
-    EXPECT(0, want, "");
+                   "     -       -       -  %s\n",
+                   dead, fake_address(s), fake_address(other));
+    EXPECT(6, want, "");
     run("-e", fake_address(s), "status", "--json", NULL);
-    EXPECT(0,
-           "{\"answered\":2,\"nodes_total\":3,\"leader_id\":\"n1\",\"term\":3,\"nodes\":[{\"node\":"
-           "\"n1\",\"endpoint\":"
-           "\"127.0.0.1:*\",\"up\":true,\"status\":{\"type\":\"status_ok\",*}},{\"node\":\"n2\",*},"
-           "{\"node\":\"n3\","
-           "\"endpoint\":\"127.0.0.1:*\",\"up\":false,\"error\":\"unreachable\",\"text\":\"cannot "
-           "connect to *: "
-           "connection refused\"}]}\n",
-           "");
+    EXPECT(
+        6,
+        "{\"verdict\":\"degraded\",\"survives\":0,\"reasons\":[{\"node\":\"n2\",\"endpoint\":"
+        "\"127.0.0.1:*\",\"reason\":\"no_leader\",\"text\":\"hears no leader\"},{\"node\":\"n3\","
+        "\"endpoint\":\"127.0.0.1:*\",\"reason\":\"unreachable\",\"text\":\"unreachable: cannot "
+        "*\"}"
+        "],\"answered\":2,\"nodes_total\":3,\"leader_id\":\"n1\",\"leader_answered\":true,"
+        "\"term\":3,\"nodes\":[{\"node\":\"n1\",\"endpoint\":"
+        "\"127.0.0.1:*\",\"up\":true,\"status\":{\"type\":\"status_ok\",*}},{\"node\":\"n2\",*},"
+        "{\"node\":\"n3\","
+        "\"endpoint\":\"127.0.0.1:*\",\"up\":false,\"error\":\"unreachable\",\"text\":\"cannot "
+        "connect to *: "
+        "connection refused\"}]}\n",
+        "");
     run("-e", fake_address(other), "status", NULL);
-    EXPECT(2, "NODE *\nn2 *\n1 of 1 nodes answered, no leader, term 3\n",
-           "ridctl: status: no node knows a leader; wait for an election, or start more nodes\n");
+    EXPECT(2, "NO QUORUM: 1 of 1 nodes answered, no leader, term 3\nNODE *\nn2 *\n", "");
     run("-e", dead, "status", NULL);
-    EXPECT(69, "NODE *\n?     down: cannot connect to 127.0.0.1:*: connection refused\n",
-           "ridctl: status: none of 1 nodes answered; is ridd running there?\n");
+    EXPECT(69,
+           "NO QUORUM: 0 of 1 nodes answered\n"
+           "  127.0.0.1:*: unreachable: cannot connect to 127.0.0.1:*: connection refused\n"
+           "NODE *\n?     down\n",
+           "");
     fake_stop(s);
     fake_stop(other);
     (void)close(fd);
     /* A follower believes in its leader for a while after that has died. */
     s = fake_start(STEPS(bereft));
     run("-e", fake_address(s), "status", NULL);
-    EXPECT(0, "NODE *\nn2 *\n1 of 1 nodes answered, leader n1 (which did not answer), term 3\n",
+    EXPECT(2,
+           "NO QUORUM: 1 of 1 nodes answered, leader n1, which did not answer, term 3\n*NODE *\n"
+           "n2 *\n",
            "");
     fake_stop(s);
 }
@@ -720,14 +731,42 @@ static void ctl__a_node_that_hangs_costs_status_its_time_once(void **state)
     (void)clock_gettime(CLOCK_MONOTONIC, &before);
     run("-e", list, "-t", "2000", "status", NULL);
     (void)clock_gettime(CLOCK_MONOTONIC, &after);
-    EXPECT(0,
-           "NODE *\nn1 *\n?     down: no answer from *\n?     down: no answer from *\n*"
-           "1 of 13 nodes answered, leader n1, term 3\n",
-           "");
+    EXPECT(
+        6,
+        "DEGRADED: survives no more failure; 1 of 13 nodes answered, leader n1, term 3\n  "
+        "127.0.0.1:*: unreachable: no "
+        "answer from *\nNODE *\nn1 *\n?     down\n?     down\n",
+        "");
     assert_true(after.tv_sec - before.tv_sec < 15); /* one after the other: 24 s */
     for (size_t i = 0; i < 12; i++)
         fake_stop(hung[i]);
     fake_stop(s);
+}
+
+/* STATUS-1: a node that is busy lives. */
+static void ctl__a_busy_node_is_not_absent(void **state)
+{
+    static const struct fake_step steps[] = {
+        {"\"status\"", FAKE_REPLY, STATUS("n1", "leader", ""), 0},
+        {"\"members\"", FAKE_CLOSE, NULL, 0}};
+    static const struct fake_step full[] = {
+        {NULL, FAKE_REPLY_AND_CLOSE,
+         "{\"type\":\"error\",\"code\":11,\"text\":\"too many connections; try again\",\"error\":"
+         "\"busy\",\"definite\":true,\"limit\":64,\"retry_after_ms\":1000}",
+         0}};
+    struct fake_server *s = fake_start(STEPS(steps));
+    struct fake_server *busy = fake_start(STEPS(full));
+    char list[80];
+
+    (void)state;
+    (void)snprintf(list, sizeof(list), "%s,%s", fake_address(s), fake_address(busy));
+    run("-e", list, "status", NULL);
+    EXPECT(6,
+           "DEGRADED: survives no more failure; 2 of 2 nodes answered (1 busy), leader n1, term 3\n"
+           "  127.0.0.1:*: busy: too many connections; try again\n*NODE *\nn1 *\n?     busy\n",
+           "");
+    fake_stop(s);
+    fake_stop(busy);
 }
 
 static void ctl__members_ping_transfer(void **state)
@@ -1002,6 +1041,7 @@ int main(void)
         cmocka_unit_test(ctl__help_helps),
         cmocka_unit_test(ctl__a_full_disk_is_not_success),
         cmocka_unit_test(ctl__status_shows_all_nodes),
+        cmocka_unit_test(ctl__a_busy_node_is_not_absent),
         cmocka_unit_test(ctl__a_node_that_hangs_costs_status_its_time_once),
         cmocka_unit_test(ctl__members_ping_transfer),
         cmocka_unit_test(ctl__compare_measures_and_judges),

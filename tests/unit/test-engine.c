@@ -808,7 +808,7 @@ static void engine__events_have_their_lines(void **state)
         engine_trace(h.engine, &cases[i].t);
     capture_end(&c, text, sizeof(text));
     log_set_level(LOG_INFO);
-    expect_says(text, "event=state_opened found=new applied_index=0\n");
+    expect_says(text, "event=state_opened found=new applied_index=0 keys=0 verify_ms=0 open_ms=");
     expect_says(text, "event=log_opened last_index=1 commit_index=");
     expect_says(text, "event=role_changed");
     expect_says(text, "event=leader_changed leader=n1\n");

@@ -22,6 +22,9 @@ struct host {
     unsigned n_lines_turn;
     unsigned n_lines_turn_max;
     unsigned n_too_long;
+    unsigned n_foreign;
+    unsigned refused_limit;
+    bool refused_of_host;
     unsigned n_opened;
     unsigned n_closed;
     char why[128];
@@ -87,9 +90,21 @@ static void on_too_long(void *ctx, struct client_conn *c, uint64_t line_no)
     maybe_act(h, INSIDE_TOO_LONG, c);
 }
 
-static void on_refused(void *ctx, struct buf *out)
+static void on_foreign(void *ctx, struct client_conn *c, uint64_t line_no)
 {
-    (void)ctx;
+    struct host *h = ctx;
+
+    h->n_foreign++;
+    assert_int_equal(
+        buf_add_format(client_conn_out(c), "foreign %llu\n", (unsigned long long)line_no), 0);
+}
+
+static void on_refused(void *ctx, struct buf *out, unsigned limit, bool of_host)
+{
+    struct host *h = ctx;
+
+    h->refused_limit = limit;
+    h->refused_of_host = of_host;
     assert_int_equal(buf_add_str(out, BUSY_LINE), 0);
 }
 
@@ -127,11 +142,13 @@ static void turn(void *ctx)
 
 static const struct client_port_conf small = {.request_bytes = 100, .in_flight = 4};
 
-static void host_open(struct host *h, const struct client_port_conf *conf)
+/* Lines of any kind are taken; host_open_strict() is for those who mind. */
+static void host_open_as(struct host *h, const struct client_port_conf *conf, bool strict)
 {
     const struct client_port_ops ops = {.ctx = h,
                                         .on_line = on_line,
                                         .on_too_long = on_too_long,
+                                        .on_foreign = strict ? on_foreign : NULL,
                                         .on_refused = on_refused,
                                         .on_opened = on_opened,
                                         .on_closed = on_closed};
@@ -140,6 +157,16 @@ static void host_open(struct host *h, const struct client_port_conf *conf)
     pump_init(&h->pump, turn, h);
     assert_int_equal(client_port_new(h->pump.base, "127.0.0.1:0", conf, &ops, &h->port), 0);
     assert_true(client_port_number(h->port) > 0);
+}
+
+static void host_open(struct host *h, const struct client_port_conf *conf)
+{
+    host_open_as(h, conf, false);
+}
+
+static void host_open_strict(struct host *h, const struct client_port_conf *conf)
+{
+    host_open_as(h, conf, true);
 }
 
 /* Does nothing to a host that is down already. */
@@ -289,6 +316,116 @@ static void net_client__last_line_without_newline(void **state)
     assert_in(&c, "rr\nrr\n");
     assert_int_equal(h->n_closed, 1);
     raw_close(&c);
+    host_close(h);
+}
+
+/* ---- who speaks something else (CLIENT-11) ---- */
+
+/* One connection that sends text, in pieces of so many bytes; what it got until its end. */
+static void assert_foreign(struct host *h, const char *text, size_t len, size_t piece,
+                           const char *lines, const char *replies)
+{
+    const unsigned n_closed = h->n_closed;
+    struct raw c;
+
+    buf_reset(&h->lines, 0);
+    host_connect(h, &c);
+    for (size_t at = 0; at < len; at += piece) {
+        const uint64_t before = stats(h).bytes_in;
+        const size_t n = len - at < piece ? len - at : piece;
+
+        raw_send(&h->pump, &c, text + at, n);
+        PUMP_UNTIL(&h->pump, stats(h).bytes_in == before + n);
+        turn(h);
+    }
+    PUMP_UNTIL(&h->pump, raw_read(&c));
+    assert_true(c.eof);
+    assert_in(&c, replies);
+    assert_lines(h, lines);
+    raw_close(&c);
+    PUMP_UNTIL(&h->pump, h->n_closed == n_closed + 1);
+    assert_string_equal(h->why, "not our protocol");
+}
+
+static void net_client__foreign_first_line(void **state)
+{
+    static const char *const texts[] = {
+        "POST / HTTP/1.1\r\nContent-Type: text/plain\r\n\r\n{\"type\":\"write\"}\n",
+        "\r\n \t\r\nhello\n{\"type\":\"ping\"}\n",
+        "[{\"type\":\"write\"}]\n{\"type\":\"write\"}\n",
+        "\x16\x03\x01\n{\"type\":\"write\"}\n",
+        "\"x\"\n",
+        "x", /* seen from the first byte, without an end of line */
+    };
+    struct host *h = *state;
+
+    host_open_strict(h, &small);
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        const char *expected = i == 1 ? "foreign 3\n" : "foreign 1\n";
+
+        assert_foreign(h, texts[i], strlen(texts[i]), 1000, i == 1 ? "2: \t\n" : "", expected);
+        assert_foreign(h, texts[i], strlen(texts[i]), 1, i == 1 ? "2: \t\n" : "", expected);
+    }
+    assert_int_equal(stats(h).n_foreign, 2 * sizeof(texts) / sizeof(texts[0]));
+    host_close(h);
+}
+
+/* At any time, and before the line ends: one that never ends is a method all the same. */
+static void net_client__foreign_line_later(void **state)
+{
+    static const char *const methods[] = {"GET",     "HEAD",    "POST",  "PUT",   "DELETE",
+                                          "CONNECT", "OPTIONS", "TRACE", "PATCH", "PRI"};
+    struct host *h = *state;
+    char text[256];
+
+    host_open_strict(h, &small);
+    for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {
+        (void)snprintf(text, sizeof(text), "{1\nGETX\n[\n  %s /\n{2}\n", methods[i]);
+        assert_foreign(h, text, strlen(text), 1000, "1:{1\n2:GETX\n3:[\n", "foreign 4\n");
+        assert_foreign(h, text, strlen(text), 1, "1:{1\n2:GETX\n3:[\n", "foreign 4\n");
+        (void)snprintf(text, sizeof(text), "{\n%s ", methods[i]);
+        assert_foreign(h, text, strlen(text), 1000, "1:{\n", "foreign 2\n");
+        assert_foreign(h, text, strlen(text), 1, "1:{\n", "foreign 2\n");
+    }
+    host_close(h);
+}
+
+/* Too long for its limit while nobody knows yet what it is: nothing behind it runs. */
+static void net_client__foreign_behind_too_much_space(void **state)
+{
+    char text[512];
+    struct host *h = *state;
+
+    host_open_strict(h, &small);
+    memset(text, ' ', sizeof(text));
+    memcpy(text + 300, "x\n{}\n", 6);
+    assert_foreign(h, text, 306, 50, "", "foreign 1\n");
+    host_close(h);
+}
+
+/* What is owed when a foreign line comes is still answered, and malformed lines close nothing. */
+static void net_client__foreign_line_behind_owed_ones(void **state)
+{
+    struct host *h = *state;
+    struct raw c;
+
+    host_open_strict(h, &small);
+    h->hold = true;
+    host_connect(h, &c);
+    raw_send(&h->pump, &c, " {a\n}\n7\nGE\n", 11);
+    PUMP_UNTIL(&h->pump, h->n_held == 4);
+    settle_one(h);
+    raw_send(&h->pump, &c, "PUT /x\n{b}\n", 11);
+    PUMP_UNTIL(&h->pump, h->n_foreign == 1);
+    pump_for(&h->pump, 30000);
+    assert_int_equal(h->n_closed, 0);
+    for (unsigned i = 0; i < 3; i++)
+        settle_one(h);
+    PUMP_UNTIL(&h->pump, raw_read(&c));
+    assert_in(&c, "rr\nforeign 5\nrr\nrr\nrr\n");
+    assert_lines(h, "1: {a\n2:}\n3:7\n4:GE\n");
+    raw_close(&c);
+    PUMP_UNTIL(&h->pump, h->n_closed == 1);
     host_close(h);
 }
 
@@ -873,6 +1010,8 @@ static void net_client__connection_limit(void **state)
     }
     assert_int_equal(stats(h).n_refused, 2);
     assert_int_equal(stats(h).n_open, 2);
+    assert_int_equal(h->refused_limit, 2);
+    assert_false(h->refused_of_host);
     raw_close(&c[0]);
     PUMP_UNTIL(&h->pump, h->n_closed == 1);
     host_connect(h, &c[2]);
@@ -881,6 +1020,65 @@ static void net_client__connection_limit(void **state)
     raw_close(&c[1]);
     raw_close(&c[2]);
     host_close(h);
+}
+
+/* One host takes what it can: the others still get in (CLIENT-12), and it does, too, when it gives
+ * one back. */
+static void net_client__one_host_cannot_take_all(void **state)
+{
+    struct client_port_conf conf = {.connections = 8};
+    struct host *h = *state;
+    struct raw c[8];
+    struct raw more;
+
+    host_open(h, &conf);
+    assert_int_equal(stats(h).limit_host, 6);
+    for (unsigned i = 0; i < 6; i++) {
+        raw_connect_from(&c[i], client_port_number(h->port), 1);
+        PUMP_UNTIL(&h->pump, h->n_opened == i + 1);
+    }
+    raw_connect_from(&more, client_port_number(h->port), 1);
+    PUMP_UNTIL(&h->pump, raw_read(&more));
+    assert_in(&more, BUSY_LINE);
+    assert_int_equal(h->refused_limit, 6);
+    assert_true(h->refused_of_host);
+    raw_close(&more);
+    for (unsigned i = 6; i < 8; i++) {
+        raw_connect_from(&c[i], client_port_number(h->port), i);
+        PUMP_UNTIL(&h->pump, h->n_opened == i + 1);
+    }
+    raw_connect_from(&more, client_port_number(h->port), 9);
+    PUMP_UNTIL(&h->pump, raw_read(&more));
+    assert_int_equal(h->refused_limit, 8);
+    assert_false(h->refused_of_host);
+    raw_close(&more);
+    raw_close(&c[0]);
+    PUMP_UNTIL(&h->pump, h->n_closed == 1);
+    raw_connect_from(&c[0], client_port_number(h->port), 1);
+    PUMP_UNTIL(&h->pump, h->n_opened == 9);
+    for (unsigned i = 0; i < 8; i++)
+        raw_close(&c[i]);
+    PUMP_UNTIL(&h->pump, h->n_closed == 9);
+    host_close(h);
+}
+
+static void net_client__hosts_are_told_apart(void **state)
+{
+    static const char *const texts[] = {"10.1.2.3:1",        "[::ffff:10.1.2.3]:2",
+                                        "10.1.2.4:1",        "[2001:db8::1]:1",
+                                        "[2001:db8::f:2]:9", "[2001:db8:0:1::1]:1"};
+    static const unsigned same_as[] = {0, 0, 2, 3, 3, 5};
+    struct net_addr addrs[NET_ADDRS_MAX];
+    uint64_t hosts[6];
+    unsigned n;
+
+    (void)state;
+    for (unsigned i = 0; i < 6; i++) {
+        assert_int_equal(net_addr_resolve(texts[i], false, addrs, &n), 0);
+        hosts[i] = net_host_of(&addrs[0].sa);
+        for (unsigned j = 0; j < i; j++)
+            assert_int_equal(hosts[i] == hosts[j], same_as[i] == same_as[j]);
+    }
 }
 
 static rlim_t set_nofile(rlim_t n)
@@ -908,6 +1106,7 @@ static void net_client__limit_leaves_descriptors_for_others(void **state)
     raw_connect(&c[3], client_port_number(h->port));
     PUMP_UNTIL(&h->pump, raw_read(&c[3]));
     assert_in(&c[3], BUSY_LINE);
+    assert_int_equal(h->refused_limit, 3); /* the limit that held, not the one that was asked for */
     for (int i = 0; i < 4; i++)
         raw_close(&c[i]);
     host_close(h);
@@ -973,7 +1172,7 @@ static void net_client__idle_connections_cost_little(void **state)
 {
     enum { N = 2000 };
     const rlim_t before = set_nofile(2 * N + 500);
-    struct client_port_conf conf = {.connections = N};
+    struct client_port_conf conf = {.connections = N, .connections_per_host = N};
     struct raw *c = calloc(N, sizeof(*c));
     struct rlimit rl;
     struct host *h = *state;
@@ -1322,6 +1521,10 @@ int main(void)
         CASE(net_client__last_line_without_newline),
         CASE(net_client__half_close_is_answered),
         CASE(net_client__half_close_beyond_in_flight),
+        CASE(net_client__foreign_first_line),
+        CASE(net_client__foreign_line_later),
+        CASE(net_client__foreign_behind_too_much_space),
+        CASE(net_client__foreign_line_behind_owed_ones),
         CASE(net_client__line_of_exactly_the_limit),
         CASE(net_client__line_beyond_the_limit),
         CASE(net_client__endless_line),
@@ -1338,6 +1541,8 @@ int main(void)
         CASE(net_client__idle),
         CASE(net_client__used_during_the_tick_is_not_idle),
         CASE(net_client__connection_limit),
+        CASE(net_client__one_host_cannot_take_all),
+        CASE(net_client__hosts_are_told_apart),
         CASE(net_client__limit_leaves_descriptors_for_others),
         CASE(net_client__descriptors_run_out),
         CASE(net_client__idle_connections_cost_little),

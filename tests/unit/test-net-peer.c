@@ -935,7 +935,7 @@ static void net_peer__garbage_before_the_handshake(void **state)
 /* Connections that say nothing cost a place for a while, and places are few (PEER-2). */
 static void net_peer__silent_connections(void **state)
 {
-    enum { N = PEER_HALF_OPEN_MAX + 10 };
+    enum { N = PEER_HALF_OPEN_HOST_MAX + 10 };
     struct raw *c = calloc(N, sizeof(*c));
     struct raw link[2];
     struct pair *t = *state;
@@ -946,19 +946,20 @@ static void net_peer__silent_connections(void **state)
     raw_link(t, link, 9); /* one that is up does not count */
     for (unsigned i = 0; i < N; i++)
         raw_connect(&c[i], peer_net_number(t->high.net));
-    PUMP_UNTIL(&t->pump, raw_read(&c[N - 1]));
+    PUMP_UNTIL(&t->pump, t->high.n[PEER_EVENT_REFUSED] == 10);
+    PUMP_UNTIL(&t->pump, raw_read(&c[9]));
     for (unsigned i = 0; i < N; i++)
         n_closed += raw_read(&c[i]);
     assert_int_equal(n_closed, 10);
     /* One drips a byte at a time, which does not help it. */
     time_passes(FAR_US - 1);
-    (void)raw_send_some(&c[0], "\x52", 1);
+    (void)raw_send_some(&c[N - 1], "\x52", 1);
     pump_for(&t->pump, 20000);
-    assert_int_equal(t->high.n[PEER_EVENT_REFUSED], 0);
+    assert_int_equal(t->high.n[PEER_EVENT_REFUSED], 10);
     time_passes(1);
     for (unsigned i = 0; i < N; i++)
         PUMP_UNTIL(&t->pump, raw_read(&c[i]));
-    assert_int_equal(t->high.n[PEER_EVENT_REFUSED], PEER_HALF_OPEN_MAX);
+    assert_int_equal(t->high.n[PEER_EVENT_REFUSED], N);
     assert_non_null(strstr(t->high.text[PEER_EVENT_REFUSED], "not finished in time"));
     assert_true(peer_net_is_up(t->high.net, LOW));
     raw_link_close(link);
@@ -973,6 +974,41 @@ static void net_peer__silent_connections(void **state)
     raw_link_close(link);
     for (unsigned i = 0; i < N; i++)
         raw_close(&c[i]);
+    free(c);
+    pair_done(t);
+}
+
+/* A hundred that say nothing, of one host or of many: a peer shakes hands all the same (PEER-6), and
+ * keeps its link when more of them come. */
+static void net_peer__strangers_do_not_lock_peers_out(void **state)
+{
+    enum { N = 100 };
+    struct raw *c = calloc(N, sizeof(*c));
+    struct raw link[2];
+    struct pair *t = *state;
+
+    assert_non_null(c);
+    high_open(t);
+    for (unsigned hosts = 1; hosts <= 50; hosts += 49) {
+        const unsigned refused = t->high.n[PEER_EVENT_REFUSED];
+
+        for (unsigned i = 0; i < N; i++) {
+            raw_connect_from(&c[i], peer_net_number(t->high.net), 1 + i % hosts);
+            if (i == N / 2)
+                raw_link(t, link, hosts);
+        }
+        PUMP_UNTIL(&t->pump, t->high.n[PEER_EVENT_REFUSED] - refused ==
+                                 N - (hosts == 1 ? PEER_HALF_OPEN_HOST_MAX : PEER_HALF_OPEN_MAX));
+        assert_true(peer_net_is_up(t->high.net, LOW));
+        raw_link_close(link);
+        PUMP_UNTIL(&t->pump, !peer_net_is_up(t->high.net, LOW));
+        raw_link(t, link, 1000 + hosts);
+        raw_link_close(link);
+        for (unsigned i = 0; i < N; i++)
+            raw_close(&c[i]);
+        PUMP_UNTIL(&t->pump, !peer_net_is_up(t->high.net, LOW));
+        pump_for(&t->pump, 20000);
+    }
     free(c);
     pair_done(t);
 }
@@ -1363,6 +1399,7 @@ int main(void)
         CASE(net_peer__silent_acceptor_times_out),
         CASE(net_peer__garbage_before_the_handshake),
         CASE(net_peer__silent_connections),
+        CASE(net_peer__strangers_do_not_lock_peers_out),
         CASE(net_peer__frames_in_random_cuts),
         CASE(net_peer__largest_frame),
         CASE(net_peer__bad_frames_close_the_link),

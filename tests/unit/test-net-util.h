@@ -235,15 +235,24 @@ static inline void raw_adopt(struct raw *c, int fd)
     assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
 }
 
-static inline void raw_connect(struct raw *c, unsigned port)
+/* From 127.0.0.host. */
+static inline void raw_connect_from(struct raw *c, unsigned port, unsigned host)
 {
     const struct sockaddr_in sa = raw_loopback(port);
+    const struct sockaddr_in from = {.sin_family = AF_INET,
+                                     .sin_addr.s_addr = htonl(0x7f000000u + host)};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
     assert_true(fd >= 0);
+    assert_int_equal(bind(fd, (const struct sockaddr *)&from, sizeof(from)), 0);
     /* Loopback: the kernel of the other side answers, its loop need not run. */
     assert_int_equal(connect(fd, (const struct sockaddr *)&sa, sizeof(sa)), 0);
     raw_adopt(c, fd);
+}
+
+static inline void raw_connect(struct raw *c, unsigned port)
+{
+    raw_connect_from(c, port, 1);
 }
 
 static inline void raw_close(struct raw *c)

@@ -393,6 +393,7 @@ static void service__what_it_cannot_do_is_refused(void **state)
         "\"type\":\"init\",\"node_id\":\"n1\",\"node_ids\":[\"n1\"]",
         "\"type\":\"jump\\\"\\n\""};
     struct host h;
+    const char *text;
     struct conn *c;
     json_t *error;
 
@@ -419,9 +420,15 @@ static void service__what_it_cannot_do_is_refused(void **state)
     service_line_too_long(c->sc, 12, 1000);
     assert_non_null(
         strstr(take(c), "\"error\":\"too_large\",\"definite\":true,\"limit\":1000,\"line\":12}\n"));
-    service_refuse_connection(h.services[0], &c->out, 5);
+    service_line_foreign(c->sc, 13);
+    assert_non_null(strstr(take(c), "\"error\":\"malformed\",\"definite\":true,\"line\":13}\n"));
+    service_refuse_connection(h.services[0], &c->out, 5, false);
     assert_non_null(strstr(
         take(c), "\"error\":\"busy\",\"definite\":true,\"limit\":5,\"retry_after_ms\":1000}\n"));
+    service_refuse_connection(h.services[0], &c->out, 4, true);
+    text = take(c);
+    assert_non_null(strstr(text, "from this address"));
+    assert_non_null(strstr(text, "\"limit\":4,"));
     assert_int_equal(service_n_pending(h.services[0]), 0);
     host_done(&h);
 }
@@ -1434,13 +1441,18 @@ static void service__every_failure_has_its_words(void **state)
         const char *text;
         const char *const *extra;
     } cases[] = {
-        {{.error = WIRE_ERROR_BUSY, .limit = 77}, 11, "too much is under way",
+        {{.error = WIRE_ERROR_BUSY, .limit = 77},
+         11,
+         "too much is under way",
          EXTRA("limit", "retry_after_ms")},
         {{.error = WIRE_ERROR_TOO_LARGE}, 12, "larger than a log entry", EXTRA("limit")},
-        {{.error = WIRE_ERROR_TIMEOUT, .after_append = true, .stage = "commit"}, 0,
+        {{.error = WIRE_ERROR_TIMEOUT, .after_append = true, .stage = "commit"},
+         0,
          "waiting for commit; whether the write happened is not known",
          EXTRA("timeout_ms", "stage")},
-        {{.error = WIRE_ERROR_NETWORK, .reached = 1, .needed = 2}, 11, "1 of the 2 nodes needed",
+        {{.error = WIRE_ERROR_NETWORK, .reached = 1, .needed = 2},
+         11,
+         "1 of the 2 nodes needed",
          EXTRA("reached", "needed")},
         {{.error = WIRE_ERROR_CANCELLED}, 14, "shutting down", EXTRA("by")},
         {{.error = WIRE_ERROR_INTERNAL}, 14, "internal", NULL},

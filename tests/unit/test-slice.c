@@ -1,0 +1,99 @@
+/* A share of a turn's time (TIME-1): when it ends, and how often the clock is asked. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "base/limits.h"
+#include "base/slice.h"
+
+struct clock {
+    uint64_t now_us;
+    uint64_t step_us; /* how far it goes on each time that it is read */
+    unsigned n_read;
+};
+
+static uint64_t read_clock(void *ctx)
+{
+    struct clock *c = ctx;
+
+    c->n_read++;
+    c->now_us += c->step_us;
+    return c->now_us;
+}
+
+static void slice__reads_the_clock_every_few_steps(void **state)
+{
+    struct clock c = {.now_us = 1000};
+    struct slice s;
+
+    (void)state;
+    slice_begin(&s, read_clock, &c, 2000);
+    assert_int_equal(c.n_read, 0);
+    for (unsigned i = 0; i < 10 * SLICE_STEPS; i++)
+        assert_false(slice_spent(&s));
+    assert_int_equal(c.n_read, 10);
+}
+
+static void slice__long_steps_read_the_clock_sooner(void **state)
+{
+    struct clock c = {.now_us = 1000};
+    struct slice s;
+
+    (void)state;
+    slice_begin(&s, read_clock, &c, 2000);
+    slice_charge(&s, SLICE_BYTES / 2);
+    assert_false(slice_spent(&s));
+    assert_int_equal(c.n_read, 0);
+    slice_charge(&s, SLICE_BYTES / 2);
+    assert_false(slice_spent(&s));
+    assert_int_equal(c.n_read, 1);
+    /* More than is left, as often as you like: nothing wraps around. */
+    slice_charge(&s, SIZE_MAX);
+    slice_charge(&s, SIZE_MAX);
+    c.now_us = 2000;
+    assert_true(slice_spent(&s));
+    assert_int_equal(c.n_read, 2);
+}
+
+static void slice__ends_at_its_end_and_stays_spent(void **state)
+{
+    struct clock c = {.now_us = 1000, .step_us = 250};
+    struct slice s;
+    unsigned n = 1;
+
+    (void)state;
+    slice_begin(&s, read_clock, &c, 2000);
+    while (!slice_spent(&s))
+        n++;
+    /* Four looks, at 1250, 1500, 1750 and 2000. */
+    assert_int_equal(n, 4 * SLICE_STEPS);
+    assert_int_equal(c.n_read, 4);
+    c.now_us = 0;
+    assert_true(slice_spent(&s));
+    assert_int_equal(c.n_read, 4);
+}
+
+static void slice__without_end_never_is_spent(void **state)
+{
+    struct clock c = {.now_us = UINT64_MAX - 1};
+    struct slice s;
+
+    (void)state;
+    slice_begin(&s, read_clock, &c, UINT64_MAX);
+    for (unsigned i = 0; i < 100; i++)
+        assert_false(slice_spent(&s));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(slice__reads_the_clock_every_few_steps),
+        cmocka_unit_test(slice__long_steps_read_the_clock_sooner),
+        cmocka_unit_test(slice__ends_at_its_end_and_stays_spent),
+        cmocka_unit_test(slice__without_end_never_is_spent),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
