@@ -299,6 +299,7 @@ int engine_open(struct engine *e, const struct engine_conf *conf)
     e->node_name = conf->node_name;
     e->id = conf->raft.id;
     e->space.quota_bytes = conf->quota_bytes;
+    e->share_us = conf->raft.heartbeat_us / 2 / TURN_SHARES;
     rc = open_state(e, conf);
     if (rc == 0)
         rc = open_log(e, conf, &recovered);
@@ -323,6 +324,21 @@ int engine_start_log_thread(struct engine *e, int notify_fd)
 }
 
 /* ---- the loop ---- */
+
+/* The clock before the links, every time (TIME-3). */
+uint64_t engine_drain(struct engine *e, bool (*take)(void *ctx))
+{
+    uint64_t now_us = e->ops.now_us(e->ops.ctx);
+    struct slice share;
+
+    slice_begin(&share, e->ops.now_us, e->ops.ctx, now_us + e->share_us);
+    while (take(e->ops.ctx)) {
+        now_us = e->ops.now_us(e->ops.ctx);
+        if (slice_look(&share))
+            break;
+    }
+    return now_us;
+}
 
 void engine_turn(struct engine *e, uint64_t now_us)
 {
@@ -354,6 +370,12 @@ void engine_work(struct engine *e, uint64_t now_us)
         engine_log_failed(e, rc);
     else
         replica_stored(e->replica, number, now_us);
+}
+
+bool engine_is_due(const struct engine *e, uint64_t now_us)
+{
+    return replica_is_due(e->replica, now_us) ||
+           (e->service != NULL && service_deadline_us(e->service) <= now_us);
 }
 
 uint64_t engine_deadline_us(const struct engine *e)

@@ -3,6 +3,7 @@
 #define RIDD_ENGINE_ENGINE_INT_H
 
 #include "base/log.h"
+#include "base/slice.h"
 #include "engine/engine.h"
 #include "store/log_thread.h"
 
@@ -38,6 +39,7 @@ struct engine {
     struct replica *replica;
     struct service *service;
     struct space space;
+    uint64_t share_us; /* of a turn: for taking in what waits in the links */
     struct log_limit invalid_limit;
 };
 

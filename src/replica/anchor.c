@@ -111,8 +111,7 @@ static bool first_is_exact(const struct replica *r)
     return q != NULL && q->anchor.index <= r->last_applied;
 }
 
-/* The state at exactly the anchor's index (READ-60): a run ends with the last marker before a
- * command, so what was applied behind this one changed nothing. */
+/* The state at exactly the anchor's index (READ-60): the run that was committed ends with it. */
 void anchors_serve_exact(struct replica *r)
 {
     struct replica_view view = {.get = r->ops.state_get, .ctx = r->ops.ctx};
@@ -127,12 +126,9 @@ void anchors_serve_exact(struct replica *r)
         return;
     }
     rid_assert(id.index == r->last_applied);
-    while (first_is_exact(r)) {
-        struct replica_request *q = replica_first(r, REPLICA_EXACT);
-
-        view.last_applied = q->anchor.entry;
-        serve(r, q, &view);
-    }
+    view.last_applied = id;
+    while (first_is_exact(r))
+        serve(r, replica_first(r, REPLICA_EXACT), &view);
     r->ops.state_read_end(r->ops.ctx);
 }
 
@@ -143,13 +139,32 @@ static bool first_is_reached(const struct replica *r, raft_index last_applied)
     return q != NULL && q->anchor.index <= last_applied;
 }
 
+/* What callbacks submit meanwhile stands behind these, and waits for the next turn. Both kinds get
+ * on by one in each step: neither can keep the other from its turn (TIME-1). */
+static void serve_those_here(struct replica *r, struct replica_view *view)
+{
+    unsigned n_local = replica_n(r, REPLICA_LOCAL);
+    bool reached = first_is_reached(r, view->last_applied.index);
+
+    replica_share(r, &r->answering);
+    while (reached || n_local > 0) {
+        if (reached)
+            serve(r, replica_first(r, REPLICA_CONFIRMED), view);
+        if (n_local > 0 && replica_n(r, REPLICA_LOCAL) > 0)
+            serve(r, replica_first(r, REPLICA_LOCAL), view);
+        if (replica_spent(r, &r->answering))
+            return;
+        n_local -= n_local > 0;
+        reached = first_is_reached(r, view->last_applied.index);
+    }
+}
+
 void anchors_serve(struct replica *r)
 {
     struct replica_view view = {.get = r->ops.state_get, .ctx = r->ops.ctx};
-    unsigned n_local = replica_n(r, REPLICA_LOCAL);
     int rc;
 
-    if (n_local == 0 && !first_is_reached(r, r->last_applied))
+    if (replica_n(r, REPLICA_LOCAL) == 0 && !first_is_reached(r, r->last_applied))
         return;
     rc = r->ops.state_read_begin(r->ops.ctx, &view.last_applied);
     if (rc != 0) {
@@ -157,10 +172,6 @@ void anchors_serve(struct replica *r)
         return;
     }
     rid_assert(view.last_applied.index >= r->last_applied);
-    while (first_is_reached(r, view.last_applied.index))
-        serve(r, replica_first(r, REPLICA_CONFIRMED), &view);
-    /* What callbacks submit meanwhile stands behind these, and waits for the next turn. */
-    for (; n_local > 0 && replica_n(r, REPLICA_LOCAL) > 0; n_local--)
-        serve(r, replica_first(r, REPLICA_LOCAL), &view);
+    serve_those_here(r, &view);
     r->ops.state_read_end(r->ops.ctx);
 }

@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "base/ring.h"
+#include "base/slice.h"
 #include "replica/replica.h"
 #include "replica/timers.h"
 
@@ -47,8 +48,12 @@ struct replica {
     uint64_t park_until_us;
     struct replica_no_space no_space; /* why may_propose refused last */
     struct command_result *results;   /* owned; of the run that is being applied */
+    bool cut;                         /* the last turn ended with its time, not with its work */
     uint64_t now_us;
     uint64_t election_timeout_us;
+    uint64_t share_us;     /* of a turn, for each of the two below */
+    struct slice applying; /* of this turn; without a clock until it has begun */
+    struct slice answering;
 
     /* By stage; that of REPLICA_IDLE stays empty. WAITING in order of arrival, PROPOSED and LOST by
      * index, CONFIRMED and EXACT by anchor. Moved between by replica_move() only. */
@@ -97,6 +102,10 @@ static inline struct replica_request *replica_last(const struct replica *r,
 }
 
 void replica_fatal(struct replica *r, int error, const char *what);
+/* Before the first step of work under this share, as often as there is some in a turn. */
+void replica_share(struct replica *r, struct slice *share);
+/* After each step: stop? Then the next turn goes on. */
+bool replica_spent(struct replica *r, struct slice *share);
 /* Time never falls, whatever a caller says. */
 void replica_now(struct replica *r, uint64_t now_us);
 
