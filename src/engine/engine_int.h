@@ -41,6 +41,8 @@ struct engine {
     struct space space;
     uint64_t share_us; /* of a turn: for taking in what waits in the links */
     struct log_limit invalid_limit;
+    struct log_limit term_limit;
+    struct log_limit terms_left_limit;
 };
 
 /* A host with a trace of its own writes the lines itself. */
