@@ -25,6 +25,12 @@ struct space {
     struct buf command;
 };
 
+/* disk.c: what was said of the disk last. */
+struct disk_said {
+    uint64_t due_us; /* when it is looked at again */
+    bool said_slow;
+};
+
 struct engine {
     struct engine_ops ops;
     const char *node_name; /* borrowed */
@@ -33,12 +39,13 @@ struct engine {
     struct vfs *vfs; /* owned; NULL: the host's is used */
     struct store *store;
     struct log_thread *log_thread; /* NULL: none */
-    uint64_t durable;              /* batch of the log thread already told to the replica */
+    uint64_t n_done;               /* of the log thread already told to the replica */
     struct engine_state state;
     struct kv *kv; /* NULL: the host's own state */
     struct replica *replica;
     struct service *service;
     struct space space;
+    struct disk_said disk;
     uint64_t share_us; /* of a turn: for taking in what waits in the links */
     struct log_limit invalid_limit;
     struct log_limit term_limit;
@@ -66,6 +73,10 @@ void engine_space_submitted(struct engine *e, const struct raft_ready *ready);
 void engine_space_applied(struct engine *e, const struct raft_entry *entry);
 void engine_space_turn(struct engine *e, uint64_t now_us);
 void engine_space_status(const struct engine *e, struct wire_reply *w);
+
+/* disk.c */
+void engine_disk_status(const struct engine *e, struct wire_reply *w);
+void engine_disk_turn(struct engine *e, uint64_t now_us);
 
 /* events.c */
 void engine_trace(void *ctx, const struct raft_trace *t);

@@ -291,6 +291,7 @@ static void service_status(void *ctx, struct wire_reply *w)
     struct engine *e = ctx;
 
     status_log(e, w);
+    engine_disk_status(e, w);
     status_state(e, w);
     engine_space_status(e, w);
     status_terms(e, w);
