@@ -378,13 +378,6 @@ static_assert(KEY_BYTES_MAX <= LMDB_KEY_BYTES_MAX, "LMDB must take every key");
 #define DISK_SLOW_PERCENT 60u
 #define DISK_LOOK_US      1000000u
 #define DISK_SAY_US       10000000u
-/* How often the free space is looked at, and how full of its map the state may be: above the first
- * only what makes room is taken, below the second writes are taken again, so that it does not flap
- * at the edge. */
-#define SPACE_LOOK_US      100000u
-#define STATE_FULL_PERCENT 90u
-#define STATE_ROOM_PERCENT 85u
-static_assert(STATE_ROOM_PERCENT < STATE_FULL_PERCENT, "a gap against flapping");
 /* Names of peers of all times. Beyond: no new peer is accepted. */
 #define IDENTITY_PEERS_MAX 256u
 /* ridd --init asks each peer for at most this long whether it knows this node already. */
