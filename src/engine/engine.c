@@ -304,6 +304,7 @@ int engine_open(struct engine *e, const struct engine_conf *conf)
     e->space.quota_bytes = conf->quota_bytes;
     e->share_us = conf->raft.heartbeat_us / 2 / TURN_SHARES;
     rc = open_state(e, conf);
+    engine_scrub_begin(e, rc == 0 ? conf->scrub_mib_per_s : 0, e->ops.now_us(e->ops.ctx));
     if (rc == 0)
         rc = open_log(e, conf, &recovered);
     if (rc == 0 && e->ops.recovered != NULL && e->ops.recovered(e->ops.ctx, &recovered) != 0)
@@ -357,6 +358,7 @@ void engine_turn(struct engine *e, uint64_t now_us)
         service_turn(e->service, now_us);
     engine_space_turn(e, now_us);
     replica_turn(e->replica, now_us);
+    engine_scrub_turn(e, now_us);
     engine_disk_turn(e, now_us);
 }
 
@@ -389,6 +391,8 @@ uint64_t engine_deadline_us(const struct engine *e)
     uint64_t due = replica_deadline_us(e->replica);
     uint64_t other = e->service != NULL ? service_deadline_us(e->service) : UINT64_MAX;
 
+    due = other < due ? other : due;
+    other = engine_scrub_deadline_us(e);
     return other < due ? other : due;
 }
 

@@ -75,6 +75,9 @@ struct engine_state {
     void (*read_end)(void *ctx);
     /* What counts of the limit, and the limit, 0: none. NULL: this state has none. */
     void (*space)(void *ctx, uint64_t *ret_live_bytes, uint64_t *ret_limit_bytes);
+    /* kv_scrub_step() and kv_scrub_restart(); both NULL: there is nothing to read through. */
+    int (*scrub)(void *ctx, size_t bytes, struct kv_scrub_progress *ret);
+    void (*scrub_restart)(void *ctx);
 };
 
 /* What the engine asks of its host. Those marked may be NULL. */
@@ -130,6 +133,7 @@ struct engine_conf {
     /* The limit that this node, when it leads, gives the state (SPACE-5); 0: it leaves it alone. */
     uint64_t quota_bytes;
     const struct engine_state *state; /* instead of kv; copied */
+    unsigned scrub_mib_per_s;         /* how fast a running state is read through; 0: it is not */
     /* A node that its own log does not name may start: peers that lie can make such a log. */
     bool may_be_stranger;
 };

@@ -109,7 +109,8 @@ static int open_engine(struct node *n)
                                .log_fd = n->wal_fd,
                                .log_path = log_path,
                                .kv = {.dir = n->db_path, .incarnation = n->incarnation},
-                               .quota_bytes = n->conf->map_size_bytes};
+                               .quota_bytes = n->conf->map_size_bytes,
+                               .scrub_mib_per_s = n->conf->scrub_mib};
     int rc;
 
     (void)snprintf(log_path, sizeof(log_path), "%s/wal", n->conf->data_dir);
