@@ -106,6 +106,7 @@ struct engine_ops {
     struct buf *(*out)(void *ctx, void *conn);
     void (*hold)(void *ctx, void *conn);
     void (*release)(void *ctx, void *conn);
+    struct memory_conn *(*memory)(void *ctx, void *conn);   /* or NULL */
     const char *(*client_addr)(void *ctx, raft_node_id id); /* or NULL */
     bool (*peer_connected)(void *ctx, raft_node_id id);     /* or NULL */
     void (*status)(void *ctx, struct wire_reply *w);        /* the host's own fields; or NULL */
