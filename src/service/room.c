@@ -62,14 +62,15 @@ static uint64_t deadline_of(const struct list *node)
 void service_expire_waiting(struct service *s, uint64_t now_us)
 {
     struct list due = LIST_INIT(due);
-    struct replica_failure f;
+    /* Nothing held it up but its client: no quorum, no disk. */
+    const struct replica_failure f = {.error = WIRE_ERROR_TIMEOUT,
+                                      .stage = "its replies to be read"};
 
     timers_expired(&s->waiting, now_us, deadline_of, &due);
     while (!list_empty(&due)) {
         struct request *req = list_entry(due.next, struct request, rr.timer);
 
         service_stop_waiting(req);
-        replica_deadline_failure(s->replica, "its replies to be read", now_us, &f);
         service_request_failed(&req->rr, &f);
     }
 }

@@ -1621,7 +1621,8 @@ static void service__what_waits_for_room_ends(void **state)
     conn_close(c[1]);
     assert_int_equal(service_n_pending(h.services[0]), 1);
     advance(&h, 110000);
-    error = expect_error(c[0], 5, "timeout", 0, true, EXTRA("timeout_ms", "stage"));
+    error = expect_error(c[0], 5, "timeout", 0, true, EXTRA("timeout_ms", "stage", "cause"));
+    assert_string_equal(str_of(error, "cause"), "(none)");
     assert_non_null(strstr(str_of(error, "text"), "replies to be read"));
     json_decref(error);
     assert_int_equal(service_n_pending(h.services[0]), 0);
