@@ -48,6 +48,25 @@ static void state_read_end(void *ctx)
     kv_read_end(ctx);
 }
 
+static void state_space(void *ctx, uint64_t *ret_live_bytes, uint64_t *ret_limit_bytes)
+{
+    struct kv_stats stats = {0};
+
+    (void)kv_get_stats(ctx, &stats); /* never fails */
+    *ret_live_bytes = stats.live_bytes;
+    *ret_limit_bytes = stats.limit_bytes;
+}
+
+static int state_scrub(void *ctx, size_t bytes, struct kv_scrub_progress *ret)
+{
+    return kv_scrub_step(ctx, bytes, ret);
+}
+
+static void state_scrub_restart(void *ctx)
+{
+    kv_scrub_restart(ctx);
+}
+
 void engine_state_of_kv(struct kv *kv, struct engine_state *ret)
 {
     *ret = (struct engine_state){.ctx = kv,
@@ -59,5 +78,8 @@ void engine_state_of_kv(struct kv *kv, struct engine_state *ret)
                                  .abort = state_abort,
                                  .read_begin = state_read_begin,
                                  .get = state_get,
-                                 .read_end = state_read_end};
+                                 .read_end = state_read_end,
+                                 .space = state_space,
+                                 .scrub = state_scrub,
+                                 .scrub_restart = state_scrub_restart};
 }

@@ -13,9 +13,12 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/exit_codes.h"
 #include "base/limits.h"
+#include "base/log.h"
 #include "base/mark.h"
 #include "kv/kv_int.h"
+#include "kv/scrub_int.h"
 #include "kv/shown_int.h"
 #include "kv/walk_int.h"
 
@@ -39,6 +42,8 @@ static void kv_free(struct kv *kv)
         mdb_env_close(kv->env);
     if (kv->dir_fd >= 0)
         (void)close(kv->dir_fd);
+    (void)pthread_rwlock_destroy(&kv->map_lock);
+    scrub_free(kv->scrub);
     (void)pthread_mutex_destroy(&kv->stats_lock);
     free(kv->dir);
     free(kv);
@@ -49,15 +54,24 @@ DEFINE_CLEANUP(kv, struct kv *, kv_free);
 
 bool kv_lmdb_damage(int rc)
 {
-    return rc == MDB_CORRUPTED || rc == MDB_PAGE_NOTFOUND || rc == MDB_INVALID ||
-           rc == MDB_VERSION_MISMATCH || rc == MDB_PANIC || rc == MDB_CURSOR_FULL ||
-           rc == MDB_PAGE_FULL || rc == MDB_INCOMPATIBLE;
+    switch (rc) {
+    case MDB_MAP_FULL: /* bounds of ours, or of the environment */
+    case MDB_DBS_FULL:
+    case MDB_READERS_FULL:
+    case MDB_TLS_FULL:
+    case MDB_TXN_FULL:
+    case MDB_MAP_RESIZED:
+    case MDB_BAD_RSLOT:
+        return false;
+    default: /* also what only pages that contradict one another can bring about */
+        return rc < 0;
+    }
 }
 
 int kv_lmdb_error(struct kv *kv, int rc, const char *what)
 {
     if (rc == MDB_MAP_FULL)
-        return err_say(KV_E_FULL, "cannot %s in '%s': all %llu bytes of map_size are in use", what,
+        return err_say(KV_E_FULL, "cannot %s in '%s': all %llu bytes of the map are in use", what,
                        kv->dir, (unsigned long long)kv->map_bytes);
     if (rc == ENOSPC || rc == EDQUOT)
         return err_say(KV_E_FULL, "cannot %s in '%s': %s", what, kv->dir, strerror(rc));
@@ -85,13 +99,22 @@ int kv_distrust(struct kv *kv)
     return err_trace(mark_remove(kv->dir_fd, TRUST_NAME));
 }
 
-/* LMDB found its own structure broken and is about to abort. */
+bool kv_is_distrusted(const struct kv *kv)
+{
+    return atomic_load(&kv->distrusted);
+}
+
+/* LMDB found its own structure broken, in the middle of whatever it did, and must not return. That
+ * is damage of the state, not a bug, and the log has it all: an exit after which the next start
+ * rebuilds, not an abort (STATE-14). */
 static void on_lmdb_assert(MDB_env *env, const char *text)
 {
     struct kv *kv = mdb_env_get_userctx(env);
 
     (void)kv_distrust(kv);
-    rid_assert_fail(text, kv->dir, 0, "lmdb");
+    log_event(LOG_ERROR, "state_damaged", "why=\"%s\" action=exit_%d next_start=rebuild", text,
+              EXIT_IO_ERROR);
+    _exit(EXIT_IO_ERROR);
 }
 
 static int sync_parent(const char *dir)
@@ -150,18 +173,19 @@ static struct kv *kv_new(const struct kv_conf *conf)
     kv->conf.dir = NULL;
     kv->conf.boot_id = NULL;
     (void)pthread_mutex_init(&kv->stats_lock, NULL); /* cannot fail without attributes */
+    (void)pthread_rwlock_init(&kv->map_lock, NULL);
+    kv->map_bytes_max = conf->map_bytes_max;
     kv->incarnation = conf->incarnation;
     kv->group = conf->group;
     trust_boot_get(conf->boot_id, &kv->boot);
     kv->dir = strdup(conf->dir);
-    return kv->dir != NULL ? take_ptr(kv) : NULL;
+    kv->scrub = scrub_new();
+    return kv->dir != NULL && kv->scrub != NULL ? take_ptr(kv) : NULL;
 }
 
 /* 0, or a code of LMDB: kv->env is set whenever it has to be closed. */
-static int open_env(struct kv *kv, const struct kv_conf *conf)
+static int open_env_of(struct kv *kv, const struct kv_conf *conf, size_t map_size)
 {
-    size_t os_page = (size_t)sysconf(_SC_PAGESIZE);
-    size_t map_size = (conf->map_size_bytes + os_page - 1) / os_page * os_page;
     MDB_envinfo info;
     MDB_stat stat;
     int rc;
@@ -187,6 +211,21 @@ static int open_env(struct kv *kv, const struct kv_conf *conf)
     kv->map_bytes = info.me_mapsize;
     kv->page_bytes = stat.ms_psize;
     return 0;
+}
+
+static void close_env(struct kv *kv);
+
+/* The same, with as large a map as there are addresses for. */
+static int open_env(struct kv *kv, const struct kv_conf *conf)
+{
+    size_t map_size = kv_map_first(conf);
+    int rc = open_env_of(kv, conf, map_size);
+
+    while (rc == ENOMEM && (map_size = kv_map_smaller(map_size)) != 0) {
+        close_env(kv);
+        rc = open_env_of(kv, conf, map_size);
+    }
+    return rc;
 }
 
 static void close_env(struct kv *kv)
@@ -337,6 +376,7 @@ static int open_fresh(struct kv *kv, const struct kv_conf *conf)
     kv->committed = (struct kv_meta){0};
     kv->committed_ring = (struct digest_ring){0};
     kv->pending_ring = kv->committed_ring;
+    scrub_forget_file(kv->scrub);
     atomic_store(&kv->distrusted, false);
     code = open_env(kv, conf);
     if (code == 0)
@@ -418,13 +458,16 @@ static int close_clean(struct kv *kv)
         return err_origin(err_say(
             -EBADMSG, "the state in '%s' was found damaged: it is rebuilt at the next start",
             kv->dir));
+    rc = kv_store_applied(kv);
+    if (rc != 0)
+        return err_trace(rc);
     rc = mdb_env_sync(kv->env, 1);
     if (rc != 0) {
         (void)kv_distrust(kv);
         return err_trace(kv_lmdb_fatal(kv, rc, "sync the state"));
     }
     close_env(kv);
-    return err_trace(trust_record_clean(kv->dir_fd, kv->incarnation, kv->committed.last_applied));
+    return err_trace(trust_record_clean(kv->dir_fd, kv->incarnation, kv->stored));
 }
 
 int kv_close(struct kv *kv, bool clean)
@@ -469,13 +512,25 @@ bool kv_digest_at(const struct kv *kv, raft_index index, struct kv_digest *ret_d
 void kv_publish(struct kv *kv, uint64_t used_bytes)
 {
     (void)pthread_mutex_lock(&kv->stats_lock);
+    kv->stored = kv->committed.last_applied;
+    kv->applied = kv->committed.last_applied;
     kv->stats = (struct kv_stats){
         .n_keys = kv->committed.n_keys,
+        .live_bytes = kv->committed.live_bytes,
+        .limit_bytes = kv->committed.limit_bytes,
         .map_bytes = kv->map_bytes,
         .used_bytes = used_bytes,
         .digest = kv->committed.digest,
         .digest_index = kv->committed.last_applied.index,
     };
+    (void)pthread_mutex_unlock(&kv->stats_lock);
+}
+
+void kv_publish_applied(struct kv *kv)
+{
+    (void)pthread_mutex_lock(&kv->stats_lock);
+    kv->applied = kv->committed.last_applied;
+    kv->stats.digest_index = kv->applied.index;
     (void)pthread_mutex_unlock(&kv->stats_lock);
 }
 

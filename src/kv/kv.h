@@ -23,7 +23,7 @@
  * whoever wrote it.
  * Thread: the write side (kv_begin .. kv_commit) and the read side may be used by different
  * threads, each by one at a time; LMDB's MDB_NOTLS is set.
- * Source: STATE-2 to STATE-12. */
+ * Source: STATE-2 to STATE-14. */
 #ifndef RIDD_KV_KV_H
 #define RIDD_KV_KV_H
 
@@ -37,7 +37,7 @@ struct kv;
  * of kv_open() only, which has changed nothing then. COMMAND_NEWER: of kv_apply() only; what the
  * entry does is not known here, and is not guessed (STATE-10). */
 #define KV_ERRORS(X)                                                                               \
-    X(KV_E_FULL, 1, "no room in the map or on the disk")                                           \
+    X(KV_E_FULL, 1, "no room on the disk, or no addresses for a larger map")                       \
     X(KV_E_DAMAGED, 2, "damaged")                                                                  \
     X(KV_E_NEWER, 3, "the state was written by a later version")                                   \
     X(KV_E_FOREIGN, 4, "the state is that of another group")                                       \
@@ -47,7 +47,10 @@ const char *kv_error_text(int rc);
 
 struct kv_conf {
     const char *dir; /* absolute path of data/db; made when missing, mode 0700 */
+    /* Addresses that are asked for at first. The map is no quota: it grows by itself, up to
+     * map_bytes_max, 0: as far as the kernel gives addresses. */
     size_t map_size_bytes;
+    size_t map_bytes_max;
     uint64_t incarnation;
     uint16_t group; /* whose state it is: one group exists, 0; another one has a file of its own */
     unsigned readers_max; /* 0: 16 */
@@ -82,6 +85,7 @@ struct raft_entry_id kv_last_applied(const struct kv *kv);
  * itself when a checksum or LMDB finds damage; for others who know better (a digest that differs).
  * Any thread. 0 or -errno. */
 int kv_distrust(struct kv *kv);
+bool kv_is_distrusted(const struct kv *kv);
 
 /* What kv holds is not believed any more and is to be made again from the log, without an end of
  * the process: the file is set aside as kv_open() would do it, an empty one takes its place, and
@@ -90,12 +94,31 @@ int kv_distrust(struct kv *kv);
  * that speaks for the old file could be removed. Write side. */
 int kv_rebuild(struct kv *kv);
 
+/* The file of a running node is read through again and again, in slices (STATE-13). */
+struct kv_scrub_progress {
+    uint64_t passes;  /* completed since kv_open() */
+    unsigned percent; /* of the pass at hand, roughly */
+    uint64_t bytes;   /* read by this call; 0: a disk is waited for, or the state is empty */
+    bool waits;       /* the next page has to come from the disk, and was asked for */
+};
+/* Reads about so many bytes more, one long value or page at least, and nothing that is not in
+ * memory (unless it did not come for a long time). A pass that reaches the end compares number of
+ * keys and digest, added up from the pages, with the running ones; the next call begins a new one.
+ * 0; KV_E_DAMAGED with err_text(): the file is distrusted; -errno. No write transaction may be
+ * open. Write side. */
+int kv_scrub_step(struct kv *kv, size_t bytes, struct kv_scrub_progress *ret);
+/* The pass at hand is dropped: the next step begins one, all of which reads the file as it is from
+ * now on. */
+void kv_scrub_restart(struct kv *kv);
+
 /* ---- apply: one write transaction per batch ---- */
 int kv_begin(struct kv *kv);
 /* Entries in order, each exactly last_applied + 1 (asserted). NOOP, CONFIG and READ move
  * last_applied only. 0, KV_E_FULL, KV_E_COMMAND_NEWER, -errno; after each but 0 kv_abort(). A disk
  * without space is KV_E_FULL as well. Bytes that no version gave a meaning are COMMAND_INVALID. */
 int kv_apply(struct kv *kv, const struct raft_entry *e, struct command_result *ret_result);
+/* What a record of such a key and text counts of the limit. */
+uint64_t kv_record_bytes(size_t key_len, size_t text_len);
 /* Inside the write transaction: the state at exactly the entry applied last. The value is borrowed
  * until the next kv_apply(). 0 (also when there is none), KV_E_DAMAGED, -errno. */
 int kv_apply_get(struct kv *kv, struct wire_slice key, struct command_value *ret_value);
@@ -124,7 +147,9 @@ struct kv_digest {
  * follows from comparing them. */
 #define KV_DIGEST_VERSION 1u
 struct kv_stats {
-    uint64_t n_keys; /* those that clients can name */
+    uint64_t n_keys;      /* those that clients can name */
+    uint64_t live_bytes;  /* keys and texts of all records, and KV_RECORD_OVERHEAD for each */
+    uint64_t limit_bytes; /* what those may be, as the log says; 0: anything */
     uint64_t map_bytes;
     uint64_t used_bytes; /* of the map: pages that are in use, not those free to be used again */
     struct kv_digest digest; /* of the state at ... */

@@ -32,13 +32,18 @@ int replica_new(const struct replica_conf *conf, const struct replica_ops *ops, 
     rid_assert(ops->state_get != NULL);
     rid_assert(ops->send != NULL);
     rid_assert(ops->fatal != NULL);
-    if (r == NULL)
+    if (r != NULL)
+        r->results = calloc(RAFT_COMMITTED_ENTRIES_MAX, sizeof(*r->results));
+    if (r == NULL || r->results == NULL) {
+        free(r);
         return -ENOMEM;
+    }
     r->ops = *ops;
     r->id = conf->raft.id;
     r->group = conf->raft.group;
     r->now_us = now_us;
     r->election_timeout_us = conf->raft.election_timeout_us;
+    r->leader_seen_us = now_us;
     r->share_us = conf->raft.heartbeat_us / 2 / TURN_SHARES;
     timers_init(&r->timers, now_us);
     for (unsigned i = 0; i < REPLICA_STAGES; i++)
@@ -52,6 +57,7 @@ int replica_new(const struct replica_conf *conf, const struct replica_ops *ops, 
     raft_conf.trace_ctx = r;
     rc = raft_new(&raft_conf, &conf->start, now_us, &r->raft);
     if (rc != 0) {
+        free(r->results);
         free(r);
         return rc;
     }
@@ -71,6 +77,7 @@ void replica_free(struct replica *r)
     raft_free(r->raft);
     slot_ring_done(&r->slots);
     held_ring_done(&r->held);
+    free(r->results);
     free(r);
 }
 
@@ -163,6 +170,16 @@ int replica_transfer(struct replica *r, raft_node_id to, uint64_t now_us)
 
 /* ---- looking ---- */
 
+bool replica_heard_within(const struct replica *r, raft_node_id id, uint64_t us)
+{
+    if (id == r->id)
+        return true;
+    for (unsigned i = 0; i < r->n_heard; i++)
+        if (r->heard[i].id == id)
+            return r->now_us - r->heard[i].heard_us <= us;
+    return false;
+}
+
 bool replica_hears(const struct replica *r, raft_node_id id, uint64_t now_us)
 {
     if (now_us < r->now_us)
@@ -173,6 +190,23 @@ bool replica_hears(const struct replica *r, raft_node_id id, uint64_t now_us)
         if (r->heard[i].id == id)
             return now_us - r->heard[i].heard_us <= r->election_timeout_us;
     return false;
+}
+
+bool replica_is_parked(const struct replica *r)
+{
+    return r->parked;
+}
+
+const char *replica_cause_name(enum replica_cause cause)
+{
+    switch (cause) {
+#define REPLICA_CAUSE_NAME(name, text)                                                             \
+    case REPLICA_CAUSE_##name:                                                                     \
+        return text;
+        REPLICA_CAUSES(REPLICA_CAUSE_NAME)
+#undef REPLICA_CAUSE_NAME
+    }
+    return NULL;
 }
 
 bool replica_quiesced(const struct replica *r)
@@ -190,6 +224,8 @@ static uint64_t timer_us(const struct replica *r)
     uint64_t raft = raft_deadline_us(r->raft);
     uint64_t timer = timers_next_us(&r->timers);
 
+    if (r->parked && r->park_until_us < timer)
+        timer = r->park_until_us;
     return raft < timer ? raft : timer;
 }
 

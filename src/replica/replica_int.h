@@ -42,11 +42,18 @@ struct replica {
     bool quiesced;
     bool dirty; /* something went into the core since the last ready */
     bool more;  /* the last ready left committed entries behind */
-    bool cut;   /* the last turn ended with its time, not with its work */
+    /* The state had no room for what comes next: entries wait in the core until the next attempt,
+     * UINT64_MAX: under way. Ends with the first run that is committed (SPACE-6). */
+    bool parked;
+    uint64_t park_until_us;
+    struct replica_no_space no_space; /* why may_propose refused last */
+    struct command_result *results;   /* owned; of the run that is being applied */
+    bool cut;                         /* the last turn ended with its time, not with its work */
     uint64_t now_us;
     uint64_t election_timeout_us;
-    uint64_t share_us;     /* of a turn, for each of the two below */
-    struct slice applying; /* of this turn; without a clock until it has begun */
+    uint64_t leader_seen_us; /* when somebody was known to lead last */
+    uint64_t share_us;       /* of a turn, for each of the two below */
+    struct slice applying;   /* of this turn; without a clock until it has begun */
     struct slice answering;
 
     /* By stage; that of REPLICA_IDLE stays empty. WAITING in order of arrival, PROPOSED and LOST by
@@ -100,6 +107,8 @@ void replica_fatal(struct replica *r, int error, const char *what);
 void replica_share(struct replica *r, struct slice *share);
 /* After each step: stop? Then the next turn goes on. */
 bool replica_spent(struct replica *r, struct slice *share);
+/* Something valid came from this node within so long of the last input; of itself: always. */
+bool replica_heard_within(const struct replica *r, raft_node_id id, uint64_t us);
 /* Time never falls, whatever a caller says. */
 void replica_now(struct replica *r, uint64_t now_us);
 
@@ -133,6 +142,13 @@ void replica_fail_stage(struct replica *r, enum replica_stage stage);
 /* Waiting requests: on when this node can serve, failed when another leads. */
 void replica_drain_waiting(struct replica *r);
 void replica_expire(struct replica *r);
+
+/* ---- apply.c ---- */
+
+/* In the turn: what is committed is applied and answered; without room it parks. */
+void apply_committed(struct replica *r, const struct raft_ready *ready);
+/* Before a ready: is the next attempt due? */
+void apply_unpark(struct replica *r);
 
 /* ---- proposals.c ---- */
 

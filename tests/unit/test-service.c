@@ -24,7 +24,6 @@ struct host {
     struct fx fx;
     struct service *services[FX_NODES_MAX];
     struct conn conns[CONNS_MAX];
-    bool is_full;
     unsigned n_events;
     char last_event[64];
 };
@@ -90,15 +89,6 @@ static void host_event(void *ctx, enum log_level level, const char *event, const
     (void)snprintf(h->last_event, sizeof(h->last_event), "%s", event);
 }
 
-static bool host_no_space(void *ctx, bool frees, size_t bytes, uint64_t *ret_used,
-                          uint64_t *ret_limit)
-{
-    (void)bytes;
-    *ret_used = 95;
-    *ret_limit = 100;
-    return ((struct host *)ctx)->is_full && !frees;
-}
-
 static void host_init(struct host *h, int n)
 {
     static const char *const names[] = {"n1", "n2", "n3"};
@@ -110,8 +100,7 @@ static void host_init(struct host *h, int n)
                               .client_addr = host_client_addr,
                               .status = host_status,
                               .record_bytes = host_record_bytes,
-                              .event = host_event,
-                              .no_space = host_no_space};
+                              .event = host_event};
     const struct service_conf conf = {.cluster_name = "test", .seed = 5};
 
     memset(h, 0, sizeof(*h));
@@ -641,7 +630,7 @@ static void service__timeout(void **state)
     fx_pass_time(&h.fx, 102000);
     fx_ack_round(&h.fx, l, fx_other(&h.fx, l), 0); /* heard, but nothing confirmed */
     fx_turn(&h.fx, l);
-    expect_four(four, "timeout", 0, 0, EXTRA("timeout_ms", "stage"));
+    expect_four(four, "timeout", 0, 0, EXTRA("timeout_ms", "stage", "cause"));
     host_done(&h);
 
     /* Before append a write is definite, too: nothing has been done. */
@@ -651,7 +640,7 @@ static void service__timeout(void **state)
     fx_turn(&h.fx, 0);
     fx_pass_time(&h.fx, 5000);
     fx_turn(&h.fx, 0);
-    error = expect_error(c, 5, "timeout", 0, true, EXTRA("timeout_ms", "stage"));
+    error = expect_error(c, 5, "timeout", 0, true, EXTRA("timeout_ms", "stage", "cause"));
     assert_int_equal(int_of(error, "timeout_ms"), 3);
     assert_string_equal(str_of(error, "stage"), "leader");
     json_decref(error);
@@ -807,17 +796,35 @@ static void service__no_space(void **state)
     advance(&h, 60000);
     c = conn_open(&h, l);
     exchange(&h, c, "{\"type\":\"write\",\"key\":1,\"value\":1}", "{\"type\":\"write_ok\"}");
-    h.is_full = true;
+    h.fx.nodes[l].no_space = "quota";
     say(c, "{\"type\":\"write\",\"msg_id\":1,\"key\":2,\"value\":1}");
-    error = expect_error(c, 1, "no_space", 14, true, EXTRA("used", "limit"));
+    error = expect_error(c, 1, "no_space", 14, true, EXTRA("used", "limit", "what"));
+    assert_string_equal(str_of(error, "what"), "quota");
+    assert_non_null(strstr(str_of(error, "text"), "delete keys"));
     assert_int_equal(int_of(error, "used"), 95);
     assert_int_equal(int_of(error, "limit"), 100);
     json_decref(error);
     say(c, "{\"type\":\"cas\",\"msg_id\":2,\"key\":1,\"from\":1,\"to\":2}");
-    json_decref(expect_error(c, 2, "no_space", 14, true, EXTRA("used", "limit")));
-    /* Reads go on, and what gives room back. */
+    json_decref(expect_error(c, 2, "no_space", 14, true, EXTRA("used", "limit", "what")));
+    /* What helps is said: against a full log deleting does not. */
+    h.fx.nodes[l].no_space = "log";
+    say(c, "{\"type\":\"delete\",\"msg_id\":3,\"key\":1}");
+    error = expect_error(c, 3, "no_space", 14, true, EXTRA("used", "limit", "what"));
+    assert_non_null(strstr(str_of(error, "text"), "deleting keys does not help"));
+    json_decref(error);
+    /* Reads go on. */
     exchange(&h, c, "{\"type\":\"read\",\"key\":1}", "{\"type\":\"read_ok\",\"value\":1}");
-    exchange(&h, c, "{\"type\":\"delete\",\"key\":1}", "{\"type\":\"delete_ok\",\"existed\":true}");
+    h.fx.nodes[l].no_space = NULL;
+    /* Decided at apply it is as definite, although it was appended. */
+    h.fx.nodes[l].says_no_space = true;
+    say(c, "{\"type\":\"write\",\"msg_id\":4,\"key\":2,\"value\":1}");
+    settle(&h);
+    error = expect_error(c, 4, "no_space", 14, true, EXTRA("used", "limit", "what"));
+    assert_string_equal(str_of(error, "what"), "quota");
+    assert_int_equal(int_of(error, "limit"), 7);
+    json_decref(error);
+    h.fx.nodes[l].says_no_space = false;
+    h.fx.nodes[l].no_space = "quota";
     /* Elsewhere the room of this node is nobody's business. */
     c = conn_open(&h, fx_other(&h.fx, l));
     say(c, "{\"type\":\"write\",\"msg_id\":3,\"key\":2,\"value\":1}");
@@ -1036,7 +1043,7 @@ static void service__a_transfer_that_fails_says_so(void **state)
     say(c, line);
     assert_true(service_deadline_us(h.services[l]) == h.fx.now_us + 5000000);
     advance(&h, FX_ELECTION_US + 100000);
-    json_decref(expect_error(c, 2, "timeout", 0, true, EXTRA("timeout_ms", "stage")));
+    json_decref(expect_error(c, 2, "timeout", 0, true, EXTRA("timeout_ms", "stage", "cause")));
     assert_true(service_deadline_us(h.services[l]) == UINT64_MAX);
     /* Shorter than the core's own patience. */
     (void)snprintf(line, sizeof(line),
@@ -1044,7 +1051,7 @@ static void service__a_transfer_that_fails_says_so(void **state)
                    to + 1);
     say(c, line);
     advance(&h, 60000);
-    json_decref(expect_error(c, 3, "timeout", 0, true, EXTRA("timeout_ms", "stage")));
+    json_decref(expect_error(c, 3, "timeout", 0, true, EXTRA("timeout_ms", "stage", "cause")));
     host_done(&h);
 }
 
@@ -1346,7 +1353,7 @@ static void service__compare_waits_for_the_end_of_a_transfer(void **state)
     assert_int_equal(c->n_held, 1);
     assert_true(replica_idle(h.fx.nodes[l].replica)); /* nothing waits in the replica */
     advance(&h, FX_ELECTION_US + 100000);
-    json_decref(expect_error(d, 2, "timeout", 0, true, EXTRA("timeout_ms", "stage")));
+    json_decref(expect_error(d, 2, "timeout", 0, true, EXTRA("timeout_ms", "stage", "cause")));
     root = compare_result(c);
     assert_true(json_is_true(json_object_get(root, "both_linearizable")));
     json_decref(root);
@@ -1442,7 +1449,32 @@ static void service__every_failure_has_its_words(void **state)
         {{.error = WIRE_ERROR_TIMEOUT, .after_append = true, .stage = "commit"},
          0,
          "waiting for commit; whether the write happened is not known",
-         EXTRA("timeout_ms", "stage")},
+         EXTRA("timeout_ms", "stage", "cause")},
+        {{.error = WIRE_ERROR_TIMEOUT,
+          .stage = "leader",
+          .cause = REPLICA_CAUSE_OWN_DISK,
+          .sync_us = 310000,
+          .election_us = 500000},
+         0,
+         "waiting for leader: the disk of this node is slow, 310 ms for a sync, election 500 ms",
+         EXTRA("timeout_ms", "stage", "cause")},
+        {{.error = WIRE_ERROR_TIMEOUT,
+          .after_append = true,
+          .stage = "commit",
+          .cause = REPLICA_CAUSE_PEERS_DISKS,
+          .reached = 3},
+         0,
+         "waiting for commit: 3 nodes are heard and have not stored it, their disks may be slow; "
+         "whether the write happened is not known",
+         EXTRA("timeout_ms", "stage", "cause")},
+        {{.error = WIRE_ERROR_TIMEOUT,
+          .stage = "leader",
+          .cause = REPLICA_CAUSE_NO_LEADER,
+          .reached = 2,
+          .no_leader_us = 1500000},
+         0,
+         "waiting for leader: 2 nodes are heard, none has been elected for 1500 ms",
+         EXTRA("timeout_ms", "stage", "cause")},
         {{.error = WIRE_ERROR_NETWORK, .reached = 1, .needed = 2},
          11,
          "1 of the 2 nodes needed",
