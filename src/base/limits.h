@@ -340,6 +340,7 @@ static_assert(KEY_BYTES_MAX <= LMDB_KEY_BYTES_MAX, "LMDB must take every key");
 /* The start reads the state once through; so much of it is asked of the kernel in the order of the
  * file, the rest page by page as the keys lead. */
 #define KV_READ_AHEAD_BYTES (1024u << 20)
+#define KV_READ_AHEAD_STEP  (128u << 10)
 /* The scrub reads only what is in memory, and asks the kernel for the rest. A page that was asked
  * for so often and is still not there is waited for: memory is short, and the loop would ask for
  * ever. */

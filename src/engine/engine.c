@@ -148,9 +148,9 @@ static int open_state(struct engine *e, const struct engine_conf *conf)
                   "found=%s applied_index=%llu keys=%llu verify_ms=%llu open_ms=%llu%s%s%s",
                   found[trust], (unsigned long long)kv_last_applied(e->kv).index,
                   (unsigned long long)opening.n_keys, (unsigned long long)opening.walk_us / 1000,
-                  (unsigned long long)opening.open_us / 1000, trust == KV_REBUILD ? " why='" : "",
+                  (unsigned long long)opening.open_us / 1000, trust == KV_REBUILD ? " why=\"" : "",
                   trust == KV_REBUILD ? err_text() : "",
-                  trust == KV_REBUILD ? "' action=replay_log" : "");
+                  trust == KV_REBUILD ? "\" action=replay_log" : "");
     return 0;
 }
 
