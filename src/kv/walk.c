@@ -52,6 +52,7 @@ int walk_item(const struct kv *kv, const struct page_item *item, struct walk_sum
         return record_meta(item->data, item->len, meta) ? 0
                                                         : record_damaged(key, "it makes no sense");
     digest_add(&sum->digest, record_digest(key, item->data, item->len));
+    sum->live_bytes += kv_record_bytes(key.len, item->len - RECORD_HEADER_BYTES);
     if (record_is_counted(key))
         sum->n_keys++;
     return 0;
@@ -87,6 +88,10 @@ static int walk_keys(struct walk *w)
         return err_say(KV_E_DAMAGED, "'%s' has %llu keys, and says that it has %llu",
                        TRUST_DATA_NAME, (unsigned long long)w->sum.n_keys,
                        (unsigned long long)w->meta.n_keys);
+    if (w->sum.live_bytes != w->meta.live_bytes)
+        return err_say(KV_E_DAMAGED, "'%s' holds %llu bytes, and says that it holds %llu",
+                       TRUST_DATA_NAME, (unsigned long long)w->sum.live_bytes,
+                       (unsigned long long)w->meta.live_bytes);
     if (!digest_equal(w->sum.digest, w->meta.digest))
         return err_say(KV_E_DAMAGED, "the keys and values of '%s' have another digest than it says",
                        TRUST_DATA_NAME);
