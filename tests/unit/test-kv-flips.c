@@ -79,7 +79,7 @@ static void try_flip(struct fixture *f, struct example *x, const struct map *map
 static void kv_flips__none_is_answered_wrongly(void **state)
 {
     static const unsigned n_of_kind[N_KINDS] = {300, 300, 300, 120, 250, 40};
-    const char *factor = getenv("KV_FLIPS");
+    const char *factor = getenv("RIDD_KV_FLIPS");
     struct fixture *f = *state;
     struct tally tally = {0};
     unsigned all = 0;
@@ -108,7 +108,7 @@ static void kv_flips__none_is_answered_wrongly(void **state)
 /* Where separators part keys: the flips that a random one seldom hits. */
 static void kv_flips__separators(void **state)
 {
-    const unsigned step = getenv("KV_FLIPS") != NULL ? 1 : 7;
+    const unsigned step = getenv("RIDD_KV_FLIPS") != NULL ? 1 : 7;
     struct fixture *f = *state;
     struct tally tally = {0};
     static struct map map;
@@ -229,7 +229,7 @@ static void spoil_page(struct prng *p, const struct example *x, unsigned char *p
  * finds each number that is used unchecked.) */
 static void kv_flips__a_walk_survives_any_file(void **state)
 {
-    const char *factor = getenv("KV_FLIPS");
+    const char *factor = getenv("RIDD_KV_FLIPS");
     const unsigned rounds = 1500 * (factor != NULL ? (unsigned)atoi(factor) : 1);
     struct fixture *f = *state;
     unsigned n_damaged = 0;

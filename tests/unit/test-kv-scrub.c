@@ -68,7 +68,7 @@ static void given_up(struct fixture *f, struct prng *p)
  * them for damage. */
 static void kv_scrub__changes_raise_no_alarm(void **state)
 {
-    const char *factor = getenv("KV_SEEDS");
+    const char *factor = getenv("RIDD_KV_SEEDS");
     const unsigned n_seeds = factor != NULL ? (unsigned)atoi(factor) : 20;
     struct fixture *f = *state;
 
@@ -119,7 +119,7 @@ static void flip_bit(struct fixture *f, size_t bit)
 static void kv_scrub__a_flip_is_found_by_the_next_pass(void **state)
 {
     static const unsigned n_of_kind[N_KINDS] = {60, 150, 150, 60, 80, 20};
-    const char *factor = getenv("KV_FLIPS");
+    const char *factor = getenv("RIDD_KV_FLIPS");
     struct fixture *f = *state;
     unsigned found[N_KINDS] = {0};
     static struct map map;
@@ -305,7 +305,7 @@ static int read_all(struct fixture *f, const struct example *x)
 /* STATE-15: between the flip and the pass that finds it nothing is called absent that is there. */
 static void kv_scrub__no_flip_makes_a_key_absent(void **state)
 {
-    const char *factor = getenv("KV_FLIPS");
+    const char *factor = getenv("RIDD_KV_FLIPS");
     const unsigned n = 400 * (factor != NULL ? (unsigned)atoi(factor) : 1);
     struct fixture *f = *state;
     unsigned found[4] = {0};
