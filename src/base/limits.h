@@ -42,6 +42,12 @@
 /* Indexes and terms from the wire above this are nonsense: the frame is refused, the link closed
  * (WIRE-2). */
 #define RAFT_INDEX_MAX ((uint64_t)1 << 56)
+/* TERM-4: the own term rises by at most this for one message, so that one forged frame cannot use
+ * up the terms; elections that were missed by the million are caught up with in a few heartbeats. */
+#define RAFT_TERM_STEP_MAX ((uint64_t)1 << 20)
+/* TERM-3: with fewer terms left than this an event and `status` say so: a million messages of the
+ * largest step before the end, and at an election a millisecond still 34 years. */
+#define RAFT_TERMS_LEFT_FEW ((uint64_t)1 << 40)
 
 /* What is looked at of a text for a log line; the rest is cut off and marked. */
 #define LOG_ESC_BYTES_MAX 64
@@ -317,6 +323,8 @@ static_assert(KEY_BYTES_MAX <= LMDB_KEY_BYTES_MAX, "LMDB must take every key");
 /* Messages that no correct node sends: five lines in ten seconds, the rest is counted. */
 #define INVALID_LOG_WINDOW_US 10000000u
 #define INVALID_LOG_BURST     5u
+/* That the terms run out: one line in a minute, for as long as it is so. */
+#define TERMS_LOG_WINDOW_US 60000000u
 /* Peers that are refused: five lines in ten seconds, the rest is counted; they come again and
  * again. */
 #define REFUSED_LOG_WINDOW_US 10000000u

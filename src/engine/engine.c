@@ -72,6 +72,8 @@ int engine_new(const struct engine_ops *ops, const struct service_conf *service,
     e->ops = *ops;
     e->invalid_limit =
         (struct log_limit){.window_us = INVALID_LOG_WINDOW_US, .burst = INVALID_LOG_BURST};
+    e->term_limit = e->invalid_limit;
+    e->terms_left_limit = (struct log_limit){.window_us = TERMS_LOG_WINDOW_US, .burst = 1};
     if (service != NULL) {
         engine_fill_service_ops(e, &service_ops);
         rc = service_new(service, &service_ops, &e->service);

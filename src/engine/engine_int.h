@@ -30,6 +30,8 @@ struct engine {
     struct service *service;
     struct space space;
     struct log_limit invalid_limit;
+    struct log_limit term_limit;
+    struct log_limit terms_left_limit;
 };
 
 /* A host with a trace of its own writes the lines itself. */

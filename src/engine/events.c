@@ -27,6 +27,33 @@ static void log_invalid(struct engine *e, const char *peer, const char *text)
                   peer, text, (unsigned long long)suppressed, e->ops.invalid_action);
 }
 
+/* TERM-4: by name and terms, because nobody but an operator can tell a stranger that invents terms
+ * from a node that was away. ERROR where it met a group that has a leader: no correct node can be
+ * so far above it. */
+static void log_term_far(struct engine *e, const char *peer, const struct raft_trace *t)
+{
+    uint64_t suppressed;
+
+    if (log_limit_ok(&e->term_limit, e->ops.now_us(e->ops.ctx), &suppressed))
+        log_event(t->event == RAFT_TRACE_TERM_REFUSED ? LOG_ERROR : LOG_WARNING, "term_far_above",
+                  "peer=%s told_term=%llu own_term=%llu suppressed=%llu action=%s", peer,
+                  (unsigned long long)t->heard_term, (unsigned long long)t->term,
+                  (unsigned long long)suppressed,
+                  t->event == RAFT_TRACE_TERM_REFUSED ? "drop" : "drop_and_climb");
+}
+
+/* TERM-3: long before the last one. Nothing gives terms back, so an operator needs the time. */
+static void log_terms_left(struct engine *e, raft_term term)
+{
+    uint64_t suppressed;
+
+    if (RAFT_INDEX_MAX - term < RAFT_TERMS_LEFT_FEW &&
+        log_limit_ok(&e->terms_left_limit, e->ops.now_us(e->ops.ctx), &suppressed))
+        log_event(LOG_ERROR, "terms_run_out",
+                  "term=%llu left=%llu action='find out who sent such terms'",
+                  (unsigned long long)term, (unsigned long long)(RAFT_INDEX_MAX - term));
+}
+
 static void log_trace(struct engine *e, const struct raft_trace *t)
 {
     const char *peer = engine_name_of(e, t->peer);
@@ -37,6 +64,7 @@ static void log_trace(struct engine *e, const struct raft_trace *t)
         log_set_role(raft_role_name(t->role), t->term);
         log_event(t->role == RAFT_PRE_CANDIDATE ? LOG_DEBUG : LOG_INFO, "role_changed", "why='%s'",
                   text);
+        log_terms_left(e, t->term);
         break;
     case RAFT_TRACE_LEADER:
         log_set_role(raft_role_name(t->role), t->term);
@@ -67,6 +95,10 @@ static void log_trace(struct engine *e, const struct raft_trace *t)
         break;
     case RAFT_TRACE_INVALID:
         log_invalid(e, peer, text);
+        break;
+    case RAFT_TRACE_TERM_REFUSED:
+    case RAFT_TRACE_TERM_CLIMB:
+        log_term_far(e, peer, t);
         break;
     case RAFT_TRACE_COMMIT:
     case RAFT_TRACE_ROUND:

@@ -242,12 +242,30 @@ static void status_state(const struct engine *e, struct wire_reply *w)
     wire_reply_close_object(w);
 }
 
+/* What the bounds on terms have met (TERM-3, TERM-4): null and false in every sound cluster. */
+static void status_terms(const struct engine *e, struct wire_reply *w)
+{
+    struct raft_status st;
+
+    raft_get_status(engine_raft(e), &st);
+    if (st.far_term != 0) {
+        wire_reply_open_object(w, "term_refused");
+        wire_reply_str(w, "id", engine_name_of(e, st.far_peer));
+        wire_reply_u64(w, "term", st.far_term);
+        wire_reply_close_object(w);
+    } else {
+        wire_reply_null(w, "term_refused");
+    }
+    wire_reply_bool(w, "terms_run_out", st.terms_run_out);
+}
+
 static void service_status(void *ctx, struct wire_reply *w)
 {
     struct engine *e = ctx;
 
     status_log(e, w);
     status_state(e, w);
+    status_terms(e, w);
     if (e->ops.status != NULL)
         e->ops.status(e->ops.ctx, w);
 }

@@ -133,6 +133,16 @@ static void say_last_words(struct peer_conn *c, const struct wire_hello *reply)
         peer_conn_detach(c);
 }
 
+/* Whoever asks by a probe, and whoever is refused, may be anybody who reaches the port, and says an
+ * id that stands in every configuration. An incarnation is all that tells a member from a stranger:
+ * told to one it would let him speak in a member's name (PEER-7). That something is known of the
+ * name is all that `ridd --init` needs. */
+static void forget_incarnations(struct wire_hello *reply)
+{
+    reply->incarnation = 0;
+    reply->known_incarnation = reply->known_incarnation != 0 ? WIRE_INCARNATION_WITHHELD : 0;
+}
+
 static void refuse_caller(struct peer_conn *c, const struct wire_hello *h,
                           enum wire_refusal refusal)
 {
@@ -142,6 +152,7 @@ static void refuse_caller(struct peer_conn *c, const struct wire_hello *h,
     char text[128];
 
     reply.refused = (uint8_t)refusal;
+    forget_incarnations(&reply);
     n->refused_any = true;
     n->refused_nonce = h->link_nonce;
     say_refusal(text, sizeof(text), h, refusal);
@@ -175,6 +186,7 @@ static void on_hello_frame(struct peer_conn *c, const struct wire_frame *frame)
     if (c->state == PEER_CONN_DEAD)
         return;
     if (h.channel == WIRE_CHANNEL_PROBE) {
+        forget_incarnations(&reply);
         say_last_words(c, &reply);
         return;
     }

@@ -147,6 +147,8 @@ void raft_check_reads(const struct raft *r)
 static void check_change(const struct raft *r, const struct seen *before)
 {
     rid_assert(r->hard_state.current_term >= before->term);
+    /* One step for a message, and one more when it tells this node to campaign (TERM-4). */
+    rid_assert(r->hard_state.current_term - before->term <= r->conf.term_step_max + 1);
     rid_assert(r->commit_index >= before->commit_index);
     rid_assert(r->last_applied >= before->last_applied);
     rid_assert(r->log.base.index >= before->base_index);

@@ -101,12 +101,16 @@ enum raft_trace_event {
     RAFT_TRACE_TRANSFER,      /* peer = target; text = started, sent, aborted */
     RAFT_TRACE_PROBE,         /* peer fell back to probing; index = next_index */
     RAFT_TRACE_COMPACTED,     /* peer needs the entry at index, which is compacted */
-    RAFT_TRACE_INVALID,       /* peer; text = what was wrong with its message */
+    /* peer told heard_term, too far above ours (TERM-4): while a leader is heard, */
+    RAFT_TRACE_TERM_REFUSED,
+    RAFT_TRACE_TERM_CLIMB, /* and while none is: ours rises by one step */
+    RAFT_TRACE_INVALID,    /* peer; text = what was wrong with its message */
 };
 struct raft_trace {
     enum raft_trace_event event;
     enum raft_role role;
     raft_term term;
+    raft_term heard_term; /* TERM_REFUSED, TERM_CLIMB; else 0 */
     raft_index index;
     raft_node_id peer;
     uint64_t round;
@@ -123,6 +127,7 @@ struct raft_conf {
     size_t append_bytes_max;   /* RAFT_APPEND_BYTES_MAX, smaller in tests */
     size_t inflight_bytes_max; /* RAFT_INFLIGHT_BYTES_MAX, smaller in tests */
     size_t cache_bytes_max;    /* RAFT_CACHE_BYTES_MAX, smaller in tests */
+    raft_term term_step_max;   /* RAFT_TERM_STEP_MAX, smaller in tests; at least 1 */
     struct mem mem;
     struct raft_log_reader log_reader;
     void (*trace)(void *ctx, const struct raft_trace *t); /* may be NULL; must not call back */
@@ -330,6 +335,11 @@ struct raft_status {
     unsigned n_voters;
     unsigned n_voters_heard; /* leader: voters heard within one election timeout, itself included */
     raft_node_id transfer_to;
+    /* Who told a term too far above ours last, and which, since the process started (TERM-4);
+     * 0: nobody. */
+    raft_node_id far_peer;
+    raft_term far_term;
+    bool terms_run_out; /* fewer than RAFT_TERMS_LEFT_FEW are left (TERM-3) */
     unsigned n_peers;
     struct raft_peer_status peers[RAFT_SERVERS_MAX];
 };

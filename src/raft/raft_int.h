@@ -134,6 +134,8 @@ struct raft {
     raft_index last_handed;   /* handed to the store; last_stored <= last_handed <= last_index */
     raft_index truncate_from; /* handed entries removed since the last batch; 0: none */
     bool hard_state_dirty;
+    raft_node_id far_peer; /* told far_term last, which was too far above ours; 0: nobody */
+    raft_term far_term;
 
     uint64_t last_batch;        /* issued */
     uint64_t last_stored_batch; /* durable */

@@ -13,6 +13,7 @@ void raft_conf_init(struct raft_conf *conf)
     conf->append_bytes_max = RAFT_APPEND_BYTES_MAX;
     conf->inflight_bytes_max = RAFT_INFLIGHT_BYTES_MAX;
     conf->cache_bytes_max = RAFT_CACHE_BYTES_MAX;
+    conf->term_step_max = RAFT_TERM_STEP_MAX;
     conf->mem = mem_libc;
 }
 
@@ -20,7 +21,8 @@ static bool conf_is_valid(const struct raft_conf *conf)
 {
     return conf->id != 0 && conf->heartbeat_us > 0 &&
            conf->election_timeout_us >= 3 * conf->heartbeat_us && conf->rounds_max > 0 &&
-           conf->rounds_max <= RAFT_ROUNDS_MAX * 4 && conf->log_reader.read != NULL;
+           conf->rounds_max <= RAFT_ROUNDS_MAX * 4 && conf->term_step_max > 0 &&
+           conf->log_reader.read != NULL;
 }
 
 /* The runs begin behind the base, without a gap, and never fall below its term. */

@@ -71,6 +71,10 @@ void raft_get_status(const struct raft *r, struct raft_status *ret_status)
                             .n_voters = raft_configuration_n_voters(raft_get_configuration(r)),
                             .n_voters_heard = raft_n_voters_heard(r),
                             .transfer_to = r->transfer_to,
+                            .far_peer = r->far_peer,
+                            .far_term = r->far_term,
+                            .terms_run_out =
+                                RAFT_INDEX_MAX - r->hard_state.current_term < RAFT_TERMS_LEFT_FEW,
                             .n_peers = r->n_progress};
 
     rid_assert(r->n_progress <= RAFT_SERVERS_MAX);

@@ -108,7 +108,32 @@ static void answer_old_term(struct raft *r, const struct raft_msg *m)
 /* What settle_term() says besides RAFT_E_INVALID. */
 enum { GO_ON = 0, DONE = -1 };
 
-/* Who is behind is told, who is ahead is followed (TERM-2). */
+/* A term so far above ours is no accident of elections that were missed: somebody invents terms, or
+ * this node was away for a million of them. Followed at once, one frame could use up the terms of
+ * the whole group, durably; never followed, a node that joins late would be shut out for ever. So
+ * the message is dropped, and while no leader of the own term is heard the own term climbs by one
+ * step: that is what a timeout could do, too, promises nothing and breaks nothing (TERM-4). */
+static void bound_climb(struct raft *r, const struct raft_msg *m)
+{
+    raft_term current = r->hard_state.current_term;
+    bool heard = raft_hears_leader(r);
+    struct raft_trace t = {.event = heard ? RAFT_TRACE_TERM_REFUSED : RAFT_TRACE_TERM_CLIMB,
+                           .role = r->role,
+                           .term = current,
+                           .heard_term = m->term,
+                           .peer = m->from};
+
+    rid_assert(m->term - current > r->conf.term_step_max);
+    r->far_peer = m->from;
+    r->far_term = m->term;
+    if (r->conf.trace != NULL)
+        r->conf.trace(r->conf.trace_ctx, &t);
+    if (!heard)
+        raft_become_follower(r, current + r->conf.term_step_max, 0, RAFT_LOSS_TERM,
+                             "a term far above was told");
+}
+
+/* Who is behind is told, who is ahead is followed (TERM-2), as far as one step goes (TERM-4). */
 static int settle_term(struct raft *r, const struct raft_msg *m)
 {
     raft_term current = r->hard_state.current_term;
@@ -150,6 +175,10 @@ static int settle_term(struct raft *r, const struct raft_msg *m)
     case RAFT_MSG_HEARTBEAT:
     case RAFT_MSG_TIMEOUT_NOW:
         break;
+    }
+    if (m->term - current > r->conf.term_step_max) {
+        bound_climb(r, m);
+        return DONE;
     }
     raft_become_follower(r, m->term, is_from_leader(m->type) ? m->from : 0, RAFT_LOSS_TERM,
                          "higher term seen");

@@ -57,6 +57,10 @@ enum wire_channel { WIRE_CHANNEL_CONTROL = 1, WIRE_CHANNEL_LOG = 2, WIRE_CHANNEL
 #define WIRE_VERSION_LOWEST  1u
 #define WIRE_VERSION_HIGHEST 1u
 
+/* In the answer to a probe: "something is recorded, and you are not told what" (PEER-7). A drawn
+ * incarnation that is equal to it, one of 2^64, would do no harm: nobody compares with it. */
+#define WIRE_INCARNATION_WITHHELD UINT64_C(1)
+
 /* Both directions of the handshake carry the same fields. */
 struct wire_hello {
     uint16_t version_highest;
@@ -68,8 +72,9 @@ struct wire_hello {
     uint64_t incarnation; /* of from */
     /* chosen by the dialler; the same on the two connections of one link, repeated in the reply */
     uint64_t link_nonce;
-    raft_index last_index;      /* of from's log: what `--init` must know */
-    uint64_t known_incarnation; /* what from has recorded of to; 0: nothing */
+    raft_index last_index; /* of from's log: what `--init` must know */
+    /* what from has recorded of to; 0: nothing. To a probe WIRE_INCARNATION_WITHHELD instead */
+    uint64_t known_incarnation;
     /* in the reply: 0 accepted, otherwise enum wire_refusal, or a reason of a later version */
     uint8_t refused;
 };

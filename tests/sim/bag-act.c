@@ -115,6 +115,36 @@ static void act_piece(void)
     bag_net_add(n, &m);
 }
 
+/* A stranger in a member's name, with a term that is too far above anybody's (TERM-4). What he
+ * could do with a term that is possible is beyond what Raft promises to survive. */
+static void act_forge(void)
+{
+    static const struct {
+        enum raft_msg_type type;
+        bool reject;
+    } kinds[] = {{RAFT_MSG_VOTE, false},          {RAFT_MSG_APPEND, false},
+                 {RAFT_MSG_HEARTBEAT, false},     {RAFT_MSG_TIMEOUT_NOW, false},
+                 {RAFT_MSG_PRE_VOTE_RESP, true},  {RAFT_MSG_VOTE_RESP, true},
+                 {RAFT_MSG_APPEND_RESP, true},    {RAFT_MSG_HEARTBEAT_RESP, true}};
+    struct node *n = bag_any_node();
+    struct node *from = &bag.nodes[bag_below(bag.n_nodes)];
+    unsigned kind = (unsigned)bag_below(sizeof(kinds) / sizeof(kinds[0]));
+    struct raft_msg m;
+
+    if (n == NULL || n == from)
+        return;
+    m = (struct raft_msg){.type = kinds[kind].type,
+                          .from = from->id,
+                          .to = n->id,
+                          .term = raft_get_term(n->raft) + bag.term_step + 1 + bag_below(1000),
+                          .reject = kinds[kind].reject,
+                          .transfer = kinds[kind].type == RAFT_MSG_VOTE};
+    if (m.type == RAFT_MSG_VOTE || m.type == RAFT_MSG_APPEND)
+        m.prev = (struct raft_entry_id){1, 1};
+    bag.counts[N_FORGED]++;
+    bag_give(&m);
+}
+
 /* One node was asleep. */
 static void act_jump(void)
 {
@@ -468,6 +498,7 @@ void bag_act(void)
         {bag.odds.restart, act_restart},   {bag.odds.link, act_link},
         {bag.odds.transfer, act_transfer}, {bag.odds.nemesis, act_nemesis},
         {bag.odds.jump, act_jump},         {bag.odds.piece, act_piece},
+        {bag.odds.forge, act_forge},
         {bag.odds.fitness, act_fitness},   {bag.odds.rewind, act_rewind},
     };
     size_t n = sizeof(actions) / sizeof(actions[0]);

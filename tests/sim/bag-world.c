@@ -310,6 +310,7 @@ void bag_start(struct node *n)
     conf.cache_bytes_max = bag.cache_bytes_max;
     conf.append_bytes_max = bag.append_bytes_max;
     conf.inflight_bytes_max = bag.inflight_bytes_max;
+    conf.term_step_max = bag.term_step;
     conf.log_reader = (struct raft_log_reader){.read = count_reads_from_disk, .ctx = &n->disk};
     conf.trace = bag_hear_core;
     conf.trace_ctx = n;
@@ -353,12 +354,15 @@ void bag_crash(struct node *n)
 void bag_give(struct raft_msg *m)
 {
     struct node *n = bag_node_of_id(m->to);
+    raft_term term;
     int r;
 
     if (n->raft == NULL)
         return;
     bag_trace_msg("deliver", m);
+    term = raft_get_term(n->raft);
     r = raft_step(n->raft, m, n->now_us);
+    bag_check_climb(n, m, term);
     if (r != 0)
         bag_fail("a correct peer is never refused", "%s returns %d to %s of %s", n->name, r,
                  raft_msg_type_name(m->type), bag_name_of(NULL, m->from));

@@ -28,7 +28,8 @@ static const char *const count_names[N_COUNTS] = {
     "steps",     "delivered",     "elections",      "committed",      "reads",
     "confirmed", "failed",        "by_old_leaders", "losses",         "truncations",
     "transfers", "crashes",       "cuts",           "read_from_disk", "bases",
-    "unfit",     "unfit_leaders", "handed_over",    "rewinds",        "overwritten",
+    "unfit",     "unfit_leaders", "handed_over",    "rewinds",        "forged",
+    "climbed",   "overwritten",
 };
 
 /* ---- a run ---- */
@@ -59,6 +60,17 @@ static void write_history(struct prng *prng)
         sim_disk_compact(d, same ? same_base : 1 + prng_below(prng, committed));
         bag.counts[N_BASES]++;
     }
+}
+
+/* In one seed of eight somebody invents terms, and the step is small, so that it matters. Drawn
+ * apart, too. */
+static void draw_forgery(uint64_t seed)
+{
+    struct prng prng;
+
+    prng_init(&prng, seed * 0x9e3779b97f4a7c15u + 3);
+    bag.odds.forge = prng_below(&prng, 8) == 0 ? 1 + (unsigned)prng_below(&prng, 15) : 0;
+    bag.term_step = bag.odds.forge > 0 ? 4 + prng_below(&prng, 8) : RAFT_TERM_STEP_MAX;
 }
 
 static void begin(uint64_t seed, bool with_trace)
@@ -105,6 +117,7 @@ static void begin(uint64_t seed, bool with_trace)
         sim_disk_put(&n->disk, 1, RAFT_ENTRY_CONFIG, bytes.data, bytes.len);
         n->disk.commit_index = 1;
     }
+    draw_forgery(seed);
     prng_init(&history, seed * 0x9e3779b97f4a7c15u + 2);
     if (prng_below(&history, 3) == 0)
         write_history(&history);
@@ -168,10 +181,13 @@ static void settle(void)
     }
 }
 
-static bool all_applied(raft_index index)
+/* But for those that forged messages brought too far above the leader, who are shut out (TERM-4).
+ */
+static bool all_applied(raft_index index, raft_term leader_term)
 {
     for (unsigned i = 0; i < bag.n_nodes; i++)
-        if (bag.nodes[i].applied < index)
+        if (bag.nodes[i].applied < index &&
+            raft_get_term(bag.nodes[i].raft) <= leader_term + bag.term_step)
             return false;
     return true;
 }
@@ -237,7 +253,9 @@ static void check_liveness(void)
         if (written == 0 || bag.agreed[written].term != n->last_own.term) {
             struct raft_entry_id id;
 
-            if (written != 0 && written > bag.n_agreed)
+            /* What a leader took that was deposed all the while need never be committed. */
+            if (written > bag.n_agreed && n->last_own.index == written &&
+                raft_term_at(n->raft, written) == n->last_own.term)
                 continue;
             if (raft_propose(n->raft, RAFT_ENTRY_COMMAND, "end", 3, &id) == 0) {
                 n->last_own = id;
@@ -252,7 +270,7 @@ static void check_liveness(void)
             asked = true;
             continue;
         }
-        if (all_applied(written) && bag.counts[N_READS_CONFIRMED] > confirmed)
+        if (all_applied(written, raft_get_term(n->raft)) && bag.counts[N_READS_CONFIRMED] > confirmed)
             return;
     }
     for (unsigned i = 0; i < bag.n_nodes; i++) {

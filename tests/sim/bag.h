@@ -18,7 +18,7 @@
 #define NODES_MAX    6u
 #define BAG_MAX      160u
 #define LATE_MAX     120u
-#define TERMS_MAX    4096u
+#define TERMS_MAX    16384u
 #define INDEXES_MAX  4096u
 #define READS_MAX    512u
 #define HASHES       8192u /* a power of two */
@@ -78,7 +78,7 @@ struct hash_slot {
 struct odds {
     unsigned deliver, tick, ready, store, propose, read, drop, again, apply;
     unsigned crash, restart, link, transfer, nemesis, jump, piece;
-    unsigned fitness, rewind;
+    unsigned fitness, rewind, forge;
     unsigned in_order, late, late_comes, leak, ready_at_once, store_at_once, apply_at_once;
     unsigned append_lost;  /* of appends alone: logs that differ are what elections must settle */
     unsigned answers_late; /* of answers to heartbeats: what a stale read is made of */
@@ -106,6 +106,8 @@ enum count {
     N_UNFIT_LEADERS, /* elected while it was */
     N_HANDED_OVER,   /* transfers that a core began by itself */
     N_REWINDS,
+    N_FORGED,
+    N_CLIMBED,
     N_EXPECTED,                 /* of those above, some in every few hundred seeds */
     N_OVERWRITTEN = N_EXPECTED, /* one in millions; a transcript has it for certain */
     N_COUNTS
@@ -125,6 +127,7 @@ struct bag {
     size_t cache_bytes_max;
     size_t append_bytes_max;
     size_t inflight_bytes_max;
+    raft_term term_step;
     bool links_told; /* cuts are told to the cores */
     bool cut[NODES_MAX][NODES_MAX];
     bool broken[NODES_MAX][NODES_MAX]; /* the last thing a core was told of this link is `down` */
@@ -193,6 +196,7 @@ void bag_check_apply(struct node *n, const struct raft_entry *e);
 void bag_check_read(struct node *n, const struct raft_read_done *done);
 void bag_check_loss(struct node *n, const struct raft_ready *rd);
 void bag_check_quorum_heard(const struct node *n);
+void bag_check_climb(const struct node *n, const struct raft_msg *m, raft_term before);
 bool bag_take_read(struct node *n, uint64_t ctx, struct read *ret_read);
 void bag_note_heard(struct node *n, const struct raft_msg *m);
 /* The core's trace hook; ctx is the node. */

@@ -58,6 +58,7 @@ struct world {
     size_t append_bytes_max;
     size_t inflight_bytes_max;
     size_t cache_bytes_max;
+    raft_term term_step_max;
     struct buf *out; /* borrowed, during world_run() */
     bool quiet;
     unsigned indent;
@@ -176,6 +177,11 @@ static void on_trace(void *ctx, const struct raft_trace *t)
     case RAFT_TRACE_COMPACTED:
         say(w, "%s has no entry %" PRIu64 " for %s any more", n->name, t->index, peer);
         break;
+    case RAFT_TRACE_TERM_REFUSED:
+    case RAFT_TRACE_TERM_CLIMB:
+        say(w, "%s %s term %" PRIu64 " of %s", n->name,
+            t->event == RAFT_TRACE_TERM_CLIMB ? "climbs towards" : "refuses", t->heard_term, peer);
+        break;
     case RAFT_TRACE_INVALID:
         say(w, "%s finds a message of %s invalid", n->name, peer);
         break;
@@ -235,6 +241,8 @@ static void node_start(struct world *w, struct node *n, raft_index applied)
         conf.inflight_bytes_max = w->inflight_bytes_max;
     if (w->cache_bytes_max != 0)
         conf.cache_bytes_max = w->cache_bytes_max;
+    if (w->term_step_max != 0)
+        conf.term_step_max = w->term_step_max;
     conf.log_reader = (struct raft_log_reader){.read = sim_disk_read, .ctx = &n->disk};
     conf.trace = on_trace;
     conf.trace_ctx = n;
@@ -413,6 +421,7 @@ static void cmd_add_nodes(struct world *w, const struct args *a)
     w->append_bytes_max = option_number(a, "append-bytes", 0);
     w->inflight_bytes_max = option_number(a, "inflight-bytes", 0);
     w->cache_bytes_max = option_number(a, "cache-bytes", 0);
+    w->term_step_max = option_number(a, "term-step", 0);
     raft_configuration_init(&c);
     for (unsigned i = 0; i < n; i++) {
         struct node *node = &w->nodes[i];

@@ -796,6 +796,13 @@ static void engine__events_have_their_lines(void **state)
          "event=follower_too_far_behind peer=none next_index=5 action=wait"},
         {{.event = RAFT_TRACE_INVALID, .text = "odd"},
          "event=message_refused peer=none why='odd' suppressed=0 action=close_link"},
+        {{.event = RAFT_TRACE_TERM_REFUSED, .term = 3, .heard_term = 99},
+         "level=error event=term_far_above peer=none told_term=99 own_term=3 suppressed=0 action=drop\n"},
+        {{.event = RAFT_TRACE_TERM_CLIMB, .term = 3, .heard_term = 99},
+         "level=warning event=term_far_above peer=none told_term=99 own_term=3 suppressed=0 "
+         "action=drop_and_climb\n"},
+        {{.event = RAFT_TRACE_ROLE, .term = RAFT_INDEX_MAX - RAFT_TERMS_LEFT_FEW + 1},
+         "level=error event=terms_run_out term=72056494526300161 left=1099511627775 "},
     };
     char text[8192];
     struct capture c;
