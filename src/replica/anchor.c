@@ -108,7 +108,7 @@ static void serve(struct replica *r, struct replica_request *q, struct replica_v
 void anchors_serve_exact(struct replica *r, const struct raft_entry *e)
 {
     struct replica_view view = {
-        .last_applied = e->id, .get = r->ops.state_apply_get, .ctx = r->ops.ctx};
+        .last_applied = e->id, .get = replica_state_apply_get, .ctx = r};
     struct replica_request *q = replica_first(r, REPLICA_EXACT);
 
     if (q == NULL || q->anchor.index != e->id.index)
@@ -126,22 +126,26 @@ static bool first_is_reached(const struct replica *r, raft_index last_applied)
 
 void anchors_serve(struct replica *r)
 {
-    struct replica_view view = {.get = r->ops.state_get, .ctx = r->ops.ctx};
+    struct replica_view view = {.get = replica_state_get, .ctx = r};
     unsigned n_local = replica_n(r, REPLICA_LOCAL);
     int rc;
 
+    /* Not from a state that is not believed, nor from one that is behind what it has shown
+     * (FIT-6). */
+    if (!replica_state_is_good(r))
+        return;
     if (n_local == 0 && !first_is_reached(r, r->last_applied))
         return;
     rc = r->ops.state_read_begin(r->ops.ctx, &view.last_applied);
     if (rc != 0) {
-        replica_fatal(r, rc, "cannot read the state");
+        replica_state_failed(r, rc, "cannot read the state");
         return;
     }
     rid_assert(view.last_applied.index >= r->last_applied);
-    while (first_is_reached(r, view.last_applied.index))
+    while (first_is_reached(r, view.last_applied.index) && !r->damaged)
         serve(r, replica_first(r, REPLICA_CONFIRMED), &view);
     /* What callbacks submit meanwhile stands behind these, and waits for the next turn. */
-    for (; n_local > 0 && replica_n(r, REPLICA_LOCAL) > 0; n_local--)
+    for (; n_local > 0 && replica_n(r, REPLICA_LOCAL) > 0 && !r->damaged; n_local--)
         serve(r, replica_first(r, REPLICA_LOCAL), &view);
     r->ops.state_read_end(r->ops.ctx);
 }

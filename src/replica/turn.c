@@ -81,7 +81,7 @@ static void apply(struct replica *r, const struct raft_ready *ready)
     rid_assert(ready->committed[0].id.index + ready->n_committed - 1 <=
                raft_get_commit_index(r->raft));
     rc = r->ops.state_begin(r->ops.ctx);
-    for (unsigned i = 0; rc == 0 && i < ready->n_committed; i++) {
+    for (unsigned i = 0; rc == 0 && !r->damaged && i < ready->n_committed; i++) {
         struct command_result result = {0};
 
         rc = r->ops.state_apply(r->ops.ctx, &ready->committed[i], &result);
@@ -91,14 +91,15 @@ static void apply(struct replica *r, const struct raft_ready *ready)
             anchors_serve_exact(r, &ready->committed[i]);
         }
     }
-    if (rc != 0) {
+    if (rc != 0 || r->damaged) { /* or a read of this very state found it out */
         r->ops.state_abort(r->ops.ctx);
-        replica_fatal(r, rc, "cannot apply to the state");
+        if (rc != 0)
+            replica_state_failed(r, rc, "cannot apply to the state");
         return;
     }
     rc = r->ops.state_commit(r->ops.ctx);
     if (rc != 0) {
-        replica_fatal(r, rc, "cannot commit to the state");
+        replica_state_failed(r, rc, "cannot commit to the state");
         return;
     }
     rid_assert(replica_n(r, REPLICA_EXACT) == 0);
@@ -150,16 +151,18 @@ static void take_ready(struct replica *r)
     if (!send_and_store(r, &ready))
         return;
     fail_the_lost(r, &ready);
+    if (r->rebuild == REBUILD_WANTED)
+        ready.n_committed = 0; /* not onto what is damaged; the rewind hands it out again (FIT-6) */
     anchors_confirm(r, &ready);
     apply(r, &ready);
     if (r->dead)
         return;
+    replica_rebuild_step(r);
     anchors_serve(r);
+    replica_rebuild_step(r);
     if (r->dead)
         return;
     replica_drain_waiting(r);
-    if (ready.more_committed)
-        rid_assert(ready.n_committed > 0); /* else the turn would go round for nothing */
     r->more = ready.more_committed;
 }
 
