@@ -22,11 +22,20 @@
 
 /* ---- the time of a turn ---- */
 
-/* TIME-1: within a turn the clock is read after so many steps (some microseconds each) or so many
- * bytes that they touched (some tens of microseconds): reading it costs 1 % of that, and nobody
- * runs over the end by more than a fraction of a millisecond. */
-#define SLICE_STEPS 8u
-#define SLICE_BYTES (64u << 10)
+/* TIME-1: within a turn the clock is read after so many steps (some microseconds each) or so
+ * many bytes that they touched (some tens of microseconds): reading it costs 1 % of that. Where
+ * that many steps took longer than the third, it is read after each: nobody runs over the end
+ * by more than one long step. */
+#define SLICE_STEPS    8u
+#define SLICE_BYTES    (64u << 10)
+#define SLICE_QUICK_US 200u
+/* TIME-1: a turn has half a heartbeat, so that one that is due leaves before the next is; a
+ * third of it for each that can find more work than that: clients, apply, and answers. What
+ * none of them uses is left over for peers and the disk, which bring no more than a few sockets
+ * hold. */
+#define TURN_SHARES 3u
+/* Classes of the daemon's events: peers, everything else, clients (CLIENT-6). */
+#define NODE_PRIORITIES 3
 
 /* ---- keys, values, commands ---- */
 
@@ -43,7 +52,7 @@
  * (WIRE-2). */
 #define RAFT_INDEX_MAX ((uint64_t)1 << 56)
 /* TERM-4: the own term rises by at most this for one message, so that one forged frame cannot use
- * up the terms; elections that were missed by the million are caught up with in a few heartbeats. */
+ * up the terms; elections missed by the million are caught up with in a few heartbeats. */
 #define RAFT_TERM_STEP_MAX ((uint64_t)1 << 20)
 /* TERM-3: with fewer terms left than this an event and `status` say so: a million messages of the
  * largest step before the end, and at an election a millisecond still 34 years. */
@@ -310,6 +319,9 @@ static_assert(STORE_SEGMENT_BYTES_MAX <= STORE_FILE_BYTES_MAX, "every segment ca
 static_assert(KEY_BYTES_MAX <= LMDB_KEY_BYTES_MAX, "LMDB must take every key");
 /* Read transactions open at once; beyond it one more fails. The loop opens one at a time. */
 #define KV_READERS_DEFAULT 16u
+/* The start reads the state once through; so much of it is asked of the kernel in the order of the
+ * file, the rest page by page as the keys lead. */
+#define KV_READ_AHEAD_BYTES (1024u << 20)
 /* Nodes compare the digests of their states at equal indexes, so each remembers some. A node that
  * is more than 16 * 1,024 entries behind finds none in common: nothing is compared until it is
  * nearer. */
@@ -451,8 +463,6 @@ static_assert(STATE_ROOM_PERCENT < STATE_FULL_PERCENT, "a gap against flapping")
 #define MAELSTROM_LOG_WINDOW_US   1000000u
 #define MAELSTROM_INPUT_LOG_BURST 20u
 #define MAELSTROM_DROP_LOG_BURST  5u
-/* Read before the turn is taken although more is there: a flood does not hold the loop for ever. */
-#define MAELSTROM_IN_BYTES_PER_TURN (8u << 20)
 /* Clients whose order is kept; beyond it those that are owed nothing are forgotten, then `busy`. */
 #define MAELSTROM_CLIENTS_MAX 4096u
 /* Lines of requests that wait for a leader, or for its answer; beyond it `busy`. */

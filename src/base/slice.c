@@ -10,7 +10,8 @@ void slice_begin(struct slice *s, uint64_t (*now_us)(void *ctx), void *ctx, uint
     *s = (struct slice){.now_us = now_us,
                         .ctx = ctx,
                         .end_us = end_us,
-                        .steps_left = SLICE_STEPS,
+                        .steps = 1,
+                        .steps_left = 1,
                         .bytes_left = SLICE_BYTES};
 }
 
@@ -21,10 +22,19 @@ void slice_charge(struct slice *s, size_t bytes)
 
 bool slice_look(struct slice *s)
 {
-    s->steps_left = SLICE_STEPS;
+    uint64_t now_us;
+
+    /* Once spent it stays so, also when its clock falls: others have counted on the rest. */
+    if (s->spent || s->now_us == NULL)
+        return s->spent;
+    now_us = s->now_us(s->ctx);
+    if (now_us - s->looked_us >= SLICE_QUICK_US)
+        s->steps = 1;
+    else if (s->steps < SLICE_STEPS)
+        s->steps *= 2;
+    s->looked_us = now_us;
+    s->steps_left = s->steps;
     s->bytes_left = SLICE_BYTES;
-    /* Once spent it stays so: what begins with the answer must not go on because of a clock that
-     * fell. */
-    s->spent = s->spent || s->now_us(s->ctx) >= s->end_us;
+    s->spent = now_us >= s->end_us;
     return s->spent;
 }

@@ -110,6 +110,7 @@ static int open_state(struct engine *e, const struct engine_conf *conf)
                                         [KV_TRUSTED_CLEAN] = "clean",
                                         [KV_NEW] = "new",
                                         [KV_REBUILD] = "rebuild"};
+    struct kv_opening opening;
     enum kv_trust trust;
     int rc;
 
@@ -125,11 +126,14 @@ static int open_state(struct engine *e, const struct engine_conf *conf)
         return rc == KV_E_NEWER || rc == KV_E_FOREIGN ? ENGINE_E_STATE_OTHER : ENGINE_E_STATE;
     }
     engine_state_of_kv(e->kv, &e->state);
+    opening = kv_get_opening(e->kv);
     if (engine_logs(e))
         log_event(trust == KV_REBUILD ? LOG_WARNING : LOG_INFO, "state_opened",
-                  "found=%s applied_index=%llu%s%s%s", found[trust],
-                  (unsigned long long)kv_last_applied(e->kv).index,
-                  trust == KV_REBUILD ? " why='" : "", trust == KV_REBUILD ? err_text() : "",
+                  "found=%s applied_index=%llu keys=%llu verify_ms=%llu open_ms=%llu%s%s%s",
+                  found[trust], (unsigned long long)kv_last_applied(e->kv).index,
+                  (unsigned long long)opening.n_keys, (unsigned long long)opening.walk_us / 1000,
+                  (unsigned long long)opening.open_us / 1000, trust == KV_REBUILD ? " why='" : "",
+                  trust == KV_REBUILD ? err_text() : "",
                   trust == KV_REBUILD ? "' action=replay_log" : "");
     return 0;
 }
@@ -279,6 +283,7 @@ int engine_open(struct engine *e, const struct engine_conf *conf)
     rid_assert(conf->log.group == conf->raft.group);
     rid_assert(conf->state != NULL || conf->kv.group == conf->raft.group);
     e->node_name = conf->node_name;
+    e->share_us = conf->raft.heartbeat_us / 2 / TURN_SHARES;
     rc = open_state(e, conf);
     if (rc == 0)
         rc = open_log(e, conf, &recovered);
@@ -303,6 +308,21 @@ int engine_start_log_thread(struct engine *e, int notify_fd)
 }
 
 /* ---- the loop ---- */
+
+/* The clock before the links, every time (TIME-3). */
+uint64_t engine_drain(struct engine *e, bool (*take)(void *ctx))
+{
+    uint64_t now_us = e->ops.now_us(e->ops.ctx);
+    struct slice share;
+
+    slice_begin(&share, e->ops.now_us, e->ops.ctx, now_us + e->share_us);
+    while (take(e->ops.ctx)) {
+        now_us = e->ops.now_us(e->ops.ctx);
+        if (slice_look(&share))
+            break;
+    }
+    return now_us;
+}
 
 void engine_turn(struct engine *e, uint64_t now_us)
 {
@@ -333,6 +353,12 @@ void engine_work(struct engine *e, uint64_t now_us)
         engine_log_failed(e, rc);
     else
         replica_stored(e->replica, number, now_us);
+}
+
+bool engine_is_due(const struct engine *e, uint64_t now_us)
+{
+    return replica_is_due(e->replica, now_us) ||
+           (e->service != NULL && service_deadline_us(e->service) <= now_us);
 }
 
 uint64_t engine_deadline_us(const struct engine *e)

@@ -81,6 +81,9 @@ struct engine_ops {
     uint64_t (*now_us)(void *ctx);
     /* A message to a peer, as replica_ops.send. */
     void (*send)(void *ctx, const struct raft_msg *m);
+    /* What was sent leaves now, as far as the links take it without waiting (TIME-2). NULL: the
+     * host does so after the turn, which is enough where a turn takes no time. */
+    void (*flush)(void *ctx);
     /* The node cannot go on; it was logged. In a process of its own this does not return:
      * nothing is flushed, nothing tried again. Where it returns, the host asks nothing of the
      * engine any more but to be freed. */
@@ -144,12 +147,20 @@ void engine_free(struct engine *e, bool clean);
 
 /* ---- the loop ---- */
 
-/* Once after everything that came in: what became durable, what is due, what goes out. */
+/* The time of the next turn: one at which nothing waited in the host's links any more (TIME-3). The
+ * clock is read first and the links are looked at afterwards, again and again while that brings
+ * something, and for a share of a turn at most. So no timer fires, and no silence is judged, ahead
+ * of a message that was there. take() takes in what there is without waiting; false: nothing. */
+uint64_t engine_drain(struct engine *e, bool (*take)(void *ctx));
+/* Once after everything that came in: what became durable, what is due, what goes out. When
+ * engine_is_due(), now_us must be what engine_drain() said, where reading or a turn takes time. */
 void engine_turn(struct engine *e, uint64_t now_us);
 /* Without a log thread: what is queued becomes durable, in the caller's time. */
 void engine_work(struct engine *e, uint64_t now_us);
 /* When the turn must be taken even if nothing happens; UINT64_MAX: never. */
 uint64_t engine_deadline_us(const struct engine *e);
+/* Is anything due that time alone brings: a heartbeat, an election, the end of a request's time? */
+bool engine_is_due(const struct engine *e, uint64_t now_us);
 /* What ops.log_submit hands on to. 0 or -errno. */
 int engine_log_submit(struct engine *e, const struct raft_ready *ready);
 /* What ops.log_read hands on to, with the contract of raft_log_reader: 0, RAFT_LOG_E_COMPACTED,

@@ -3,6 +3,7 @@
 #define RIDD_ENGINE_ENGINE_INT_H
 
 #include "base/log.h"
+#include "base/slice.h"
 #include "engine/engine.h"
 #include "store/log_thread.h"
 
@@ -29,6 +30,7 @@ struct engine {
     struct replica *replica;
     struct service *service;
     struct space space;
+    uint64_t share_us; /* of a turn: for taking in what waits in the links */
     struct log_limit invalid_limit;
     struct log_limit term_limit;
     struct log_limit terms_left_limit;

@@ -128,6 +128,20 @@ static void send_msg(void *ctx, const struct raft_msg *m)
     e->ops.send(e->ops.ctx, m);
 }
 
+static void flush(void *ctx)
+{
+    struct engine *e = ctx;
+
+    e->ops.flush(e->ops.ctx);
+}
+
+static uint64_t now_us(void *ctx)
+{
+    struct engine *e = ctx;
+
+    return e->ops.now_us(e->ops.ctx);
+}
+
 void engine_fill_replica_ops(struct engine *e, struct replica_ops *ops)
 {
     *ops = (struct replica_ops){.ctx = e,
@@ -142,6 +156,8 @@ void engine_fill_replica_ops(struct engine *e, struct replica_ops *ops)
                                 .state_get = state_get,
                                 .state_read_end = state_read_end,
                                 .send = send_msg,
+                                .flush = e->ops.flush != NULL ? flush : NULL,
+                                .now_us = now_us,
                                 .trace = engine_trace,
                                 .fatal = engine_fatal};
 }
@@ -167,13 +183,6 @@ static void service_release(void *ctx, void *conn)
     struct engine *e = ctx;
 
     e->ops.release(e->ops.ctx, conn);
-}
-
-static uint64_t service_now(void *ctx)
-{
-    struct engine *e = ctx;
-
-    return e->ops.now_us(e->ops.ctx);
 }
 
 static const char *client_addr(void *ctx, raft_node_id id)
@@ -276,7 +285,7 @@ void engine_fill_service_ops(struct engine *e, struct service_ops *ops)
                                 .out = service_out,
                                 .hold = service_hold,
                                 .release = service_release,
-                                .now_us = service_now,
+                                .now_us = now_us,
                                 .client_addr = client_addr,
                                 .status = service_status,
                                 .peer_connected =

@@ -1,16 +1,5 @@
 /* Transactions and records.
  *
- * One tree, LMDB's unnamed one. A key is stored as wire/command.h has it; its first byte is never
- * 0, which is how the record of last_applied cannot be reached by any command. Little endian:
- *
- *   a key's record   u32 crc32c (of the key, then of everything behind this word), u8 format (1),
- *                    3 zero bytes, u64 create_index, u64 modify_index, u64 version, text
- *   the meta record  u32 crc32c (likewise), u8 format (2: with a digest), u8 zero, u16 group,
- *                    u64 term, u64 index, u64 n_keys, u64 low and high half of the digest
- *
- * A file with a meta record of format 1 is set aside and rebuilt from the log; one of a later
- * format is refused (DISK-24).
- *
  * What an entry does depends on the log and the records alone: never on the time, the node, or an
  * error that only one node sees. Such an error ends the transaction (STATE-3).
  */
@@ -20,36 +9,19 @@
 
 #include "base/assert.h"
 #include "base/bytes.h"
-#include "base/crc32c.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "kv/kv_int.h"
+#include "kv/record_int.h"
 #include "wire/value.h"
 
 #include "base/banned.h"
-
-#define RECORD_FORMAT       1u
-#define RECORD_HEADER_BYTES 32u
-#define META_FORMAT         2u
-#define META_BYTES          48u
-
-static_assert(KEY_BYTES_MAX <= LMDB_KEY_BYTES_MAX, "every key must fit LMDB");
-static_assert(ENTRY_BYTES_MAX + RECORD_HEADER_BYTES < UINT32_MAX,
-              "LMDB's values have 32-bit lengths");
-
-static const char meta_key[] = "\0meta";
-static const struct wire_slice meta_slice = {meta_key, sizeof(meta_key) - 1};
 
 /* LMDB's MDB_val is not const, though it only reads what a key points to; const goes by way of a
  * number. */
 static MDB_val val_of(struct wire_slice s)
 {
     return (MDB_val){s.len, (void *)(uintptr_t)s.data}; /* NOLINT(performance-no-int-to-ptr) */
-}
-
-static uint32_t record_crc(struct wire_slice key, const unsigned char *record, size_t len)
-{
-    return crc32c(crc32c(0, key.data, key.len), record + 4, len - 4);
 }
 
 static int damaged(struct kv *kv, struct wire_slice key, const char *what)
@@ -68,6 +40,7 @@ static int record_get(struct kv *kv, MDB_txn *txn, struct wire_slice key, unsign
 {
     MDB_val k = val_of(key);
     const unsigned char *p;
+    const char *defect;
     int rc = mdb_get(txn, kv->dbi, &k, ret);
 
     if (rc == MDB_NOTFOUND) {
@@ -77,13 +50,8 @@ static int record_get(struct kv *kv, MDB_txn *txn, struct wire_slice key, unsign
     if (rc != 0)
         return err_trace(kv_lmdb_fatal(kv, rc, "read a key"));
     p = ret->mv_data;
-    if (ret->mv_size < RECORD_HEADER_BYTES)
-        return damaged(kv, key, "it is too short");
-    if (get_u32(p) != record_crc(key, p, ret->mv_size))
-        return damaged(kv, key, "its checksum is wrong");
-    if (p[4] != format)
-        return damaged(kv, key, "its format is unknown");
-    return 0;
+    defect = record_defect(key, p, ret->mv_size, format);
+    return defect != NULL ? damaged(kv, key, defect) : 0;
 }
 
 static int value_get(struct kv *kv, MDB_txn *txn, struct wire_slice key, struct command_value *ret)
@@ -111,9 +79,8 @@ static int value_get(struct kv *kv, MDB_txn *txn, struct wire_slice key, struct 
 
 int kv_meta_get(struct kv *kv, MDB_txn *txn, struct kv_meta *ret_meta)
 {
-    const unsigned char *p;
     MDB_val v;
-    int rc = record_get(kv, txn, meta_slice, META_FORMAT, &v);
+    int rc = record_get(kv, txn, record_meta_key, META_FORMAT, &v);
 
     if (rc != 0)
         return err_trace(rc);
@@ -121,38 +88,8 @@ int kv_meta_get(struct kv *kv, MDB_txn *txn, struct kv_meta *ret_meta)
         *ret_meta = (struct kv_meta){0};
         return 0;
     }
-    p = v.mv_data;
-    if (v.mv_size != META_BYTES || get_u64(p + 16) == 0)
-        return damaged(kv, meta_slice, "it makes no sense");
-    *ret_meta = (struct kv_meta){
-        .last_applied = {.term = get_u64(p + 8), .index = get_u64(p + 16)},
-        .n_keys = get_u64(p + 24),
-        .digest = {.high = get_u64(p + 40), .low = get_u64(p + 32)},
-    };
-    return 0;
-}
-
-/* Whoever goes back to an earlier version (DISK-24), or gives a group the file of another
- * (STATE-9), must not find the state moved aside for that. */
-int kv_meta_is_ours(const struct kv *kv, MDB_txn *txn)
-{
-    MDB_val k = val_of(meta_slice);
-    const unsigned char *p;
-    MDB_val v;
-
-    if (mdb_get(txn, kv->dbi, &k, &v) != 0 || v.mv_size < RECORD_HEADER_BYTES)
-        return 0;
-    p = v.mv_data;
-    if (get_u32(p) != record_crc(meta_slice, p, v.mv_size))
-        return 0;
-    if (p[4] > META_FORMAT)
-        return err_say(KV_E_NEWER,
-                       "the state in '%s' was written by a later version: its format is "
-                       "%u, this one knows %u",
-                       kv->dir, p[4], META_FORMAT);
-    if (get_u16(p + 6) != kv->group)
-        return err_say(KV_E_FOREIGN, "the state in '%s' is that of group %u, not of group %u",
-                       kv->dir, get_u16(p + 6), kv->group);
+    if (!record_meta(v.mv_data, v.mv_size, ret_meta))
+        return damaged(kv, record_meta_key, "it makes no sense");
     return 0;
 }
 
@@ -160,7 +97,7 @@ int kv_meta_is_ours(const struct kv *kv, MDB_txn *txn)
 static int meta_put(struct kv *kv)
 {
     unsigned char record[META_BYTES] = {0};
-    MDB_val k = val_of(meta_slice);
+    MDB_val k = val_of(record_meta_key);
     MDB_val v = {sizeof(record), record};
     int rc;
 
@@ -171,7 +108,7 @@ static int meta_put(struct kv *kv)
     put_u64(record + 24, kv->pending.n_keys);
     put_u64(record + 32, kv->pending.digest.low);
     put_u64(record + 40, kv->pending.digest.high);
-    put_u32(record, record_crc(meta_slice, record, sizeof(record)));
+    put_u32(record, record_crc(record_meta_key, record, sizeof(record)));
     rc = mdb_put(kv->write_txn, kv->dbi, &k, &v, 0);
     return rc != 0 ? kv_lmdb_error(kv, rc, "record the applied index") : 0;
 }
@@ -193,17 +130,6 @@ int kv_used_bytes(struct kv *kv, MDB_txn *txn, uint64_t *ret_bytes)
 }
 
 /* ---- apply ---- */
-
-static bool is_counted(struct wire_slice key)
-{
-    return key.data[0] != KEY_TYPE_INTERNAL;
-}
-
-/* All of a record counts but its checksum and format. */
-static struct kv_digest record_digest(struct wire_slice key, const void *record, size_t len)
-{
-    return digest_record(key.data, key.len, (const unsigned char *)record + 8, len - 8);
-}
 
 /* The record that `old` was read from ceases to be. */
 static void digest_drop(struct kv *kv, struct wire_slice key, const struct command_value *old)
@@ -237,7 +163,7 @@ static int value_put(struct kv *kv, struct wire_slice key, const struct command_
     memcpy(p + RECORD_HEADER_BYTES, text.data, text.len);
     put_u32(p, record_crc(key, p, v.mv_size));
     digest_add(&kv->pending.digest, record_digest(key, p, v.mv_size));
-    if (!old->exists && is_counted(key))
+    if (!old->exists && record_is_counted(key))
         kv->pending.n_keys++;
     return 0;
 }
@@ -255,7 +181,7 @@ static int value_delete(struct kv *kv, struct wire_slice key, const struct comma
     rc = mdb_del(kv->write_txn, kv->dbi, &k, NULL);
     if (rc != 0)
         return kv_lmdb_error(kv, rc, "delete a key");
-    if (is_counted(key)) {
+    if (record_is_counted(key)) {
         rid_assert(kv->pending.n_keys > 0);
         kv->pending.n_keys--;
     }

@@ -24,6 +24,11 @@ static inline void digest_sub(struct kv_digest *sum, struct kv_digest d)
     sum->high -= d.high + borrow;
 }
 
+static inline bool digest_equal(struct kv_digest a, struct kv_digest b)
+{
+    return a.low == b.low && a.high == b.high;
+}
+
 /* Digests at round indexes, the newest of each place. Index 0: none. */
 struct digest_ring {
     struct {

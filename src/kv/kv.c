@@ -11,10 +11,12 @@
 
 #include "base/assert.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/limits.h"
 #include "base/mark.h"
 #include "kv/kv_int.h"
+#include "kv/walk_int.h"
 
 #include "base/banned.h"
 
@@ -224,20 +226,6 @@ static int say_newer_mark(const struct kv *kv)
     return err_say(KV_E_NEWER, "the state in '%s': %s", kv->dir, why);
 }
 
-/* Asked before the first change to folder or file: what is refused stays as it was (DISK-24). */
-static int check_owner(struct kv *kv)
-{
-    MDB_txn *txn = NULL;
-    int rc = 0;
-
-    if (mdb_txn_begin(kv->env, NULL, MDB_RDONLY, &txn) != 0)
-        return 0; /* read_state() says what is wrong */
-    if (mdb_dbi_open(txn, NULL, 0, &kv->dbi) == 0)
-        rc = kv_meta_is_ours(kv, txn);
-    mdb_txn_abort(txn);
-    return rc;
-}
-
 /* Reads where the state stands and leaves kv->read_txn reset. 0, KV_E_DAMAGED, -errno. */
 static int read_state(struct kv *kv)
 {
@@ -274,9 +262,8 @@ static void doubt(struct trust_verdict *v, const char *why)
     (void)snprintf(v->why, sizeof(v->why), "%s", why);
 }
 
-/* Opens a file that its marks speak for. Its contents may still contradict them: then v becomes
- * KV_REBUILD and nothing is open. */
-static int open_trusted(struct kv *kv, const struct kv_conf *conf, struct trust_verdict *v)
+/* LMDB's own view of a file that the walk found whole. Damage becomes a doubt. */
+static int open_walked(struct kv *kv, const struct kv_conf *conf, struct trust_verdict *v)
 {
     bool long_enough = false;
     int code;
@@ -289,36 +276,52 @@ static int open_trusted(struct kv *kv, const struct kv_conf *conf, struct trust_
         if (!kv_lmdb_damage(code))
             return err_trace(kv_lmdb_fatal(kv, code, "open the state"));
         doubt(v, mdb_strerror(code));
-    } else if (!long_enough) {
-        doubt(v, "'" TRUST_DATA_NAME "' is shorter than what it holds");
-    } else {
-        rc = check_owner(kv);
-        if (rc != 0)
-            return rc;
-        if (v->trust == KV_TRUSTED_SAME_BOOT) {
-            /* The kernel reports a failed write-back once. Were TRUST still there after a sync that
-             * failed, the next start would sync with success and believe pages that never reached
-             * the disk. */
-            rc = mark_remove(kv->dir_fd, TRUST_NAME);
-            if (rc != 0)
-                return err_trace(rc);
-            code = mdb_env_sync(kv->env, 1);
-            if (code != 0)
-                return err_trace(kv_lmdb_fatal(kv, code, "sync the state"));
-        }
-        rc = read_state(kv);
-        if (rc < 0 && !atomic_load(&kv->distrusted))
-            return err_trace(rc);
-        if (rc != 0)
-            doubt(v, err_text());
-        else if (v->trust == KV_TRUSTED_CLEAN &&
-                 (kv->committed.last_applied.index != v->clean_id.index ||
-                  kv->committed.last_applied.term != v->clean_id.term))
-            doubt(v, "'" TRUST_DATA_NAME "' is not the one that was closed");
+        return 0;
     }
+    if (!long_enough) {
+        doubt(v, "'" TRUST_DATA_NAME "' is shorter than what it holds");
+        return 0;
+    }
+    if (v->trust == KV_TRUSTED_SAME_BOOT) {
+        /* The kernel reports a failed write-back once. Were TRUST still there after a sync that
+         * failed, the next start would sync with success and believe pages that never reached
+         * the disk. */
+        rc = mark_remove(kv->dir_fd, TRUST_NAME);
+        if (rc != 0)
+            return err_trace(rc);
+        code = mdb_env_sync(kv->env, 1);
+        if (code != 0)
+            return err_trace(kv_lmdb_fatal(kv, code, "sync the state"));
+    }
+    rc = read_state(kv);
+    if (rc < 0 && !atomic_load(&kv->distrusted))
+        return err_trace(rc);
+    if (rc != 0)
+        doubt(v, err_text());
+    else if (v->trust == KV_TRUSTED_CLEAN &&
+             (kv->committed.last_applied.index != v->clean_id.index ||
+              kv->committed.last_applied.term != v->clean_id.term))
+        doubt(v, "'" TRUST_DATA_NAME "' is not the one that was closed");
+    return 0;
+}
+
+/* Opens a file that its marks speak for. Its contents may still contradict them, or themselves:
+ * then v becomes KV_REBUILD and nothing is open. The walk comes before LMDB, which would follow a
+ * damaged page wherever it leads (STATE-12), and before the first change to folder or file: what is
+ * refused stays as it was (DISK-24). */
+static int open_trusted(struct kv *kv, const struct kv_conf *conf, struct trust_verdict *v)
+{
+    int rc = walk_file(kv, &kv->opening);
+
+    if (rc == KV_E_DAMAGED) {
+        doubt(v, err_text());
+        return 0;
+    }
+    if (rc == 0)
+        rc = open_walked(kv, conf, v);
     if (v->trust == KV_REBUILD)
         close_env(kv);
-    return 0;
+    return rc < 0 ? err_trace(rc) : rc;
 }
 
 static int open_fresh(struct kv *kv, const struct kv_conf *conf)
@@ -347,6 +350,7 @@ static int open_fresh(struct kv *kv, const struct kv_conf *conf)
 
 int kv_open(const struct kv_conf *conf, enum kv_trust *ret_trust, struct kv **ret_kv)
 {
+    const uint64_t begin_us = clock_mono_us();
     cleanup_kv struct kv *kv = NULL;
     struct trust_verdict v;
     int rc;
@@ -378,6 +382,7 @@ int kv_open(const struct kv_conf *conf, enum kv_trust *ret_trust, struct kv **re
     if (v.trust == KV_REBUILD)
         (void)err_say(0, "the state in '%s' is not trusted and rebuilt from the log: %s", kv->dir,
                       v.why);
+    kv->opening.open_us = clock_mono_us() - begin_us;
     *ret_trust = v.trust;
     *ret_kv = take_ptr(kv);
     return 0;
@@ -430,6 +435,11 @@ int kv_close(struct kv *kv, bool clean)
         rc = close_clean(kv);
     kv_free(kv);
     return err_trace(rc);
+}
+
+struct kv_opening kv_get_opening(const struct kv *kv)
+{
+    return kv->opening;
 }
 
 struct raft_entry_id kv_last_applied(const struct kv *kv)

@@ -6,8 +6,9 @@
  * mdb_env_sync precedes its first use; or (b) a clean-shutdown mark stands, which is removed and
  * its directory fsynced before the first write transaction. Anything else is moved aside unopened
  * and the state is rebuilt from the log: kv_open() then reports last_applied 0. LMDB has no page
- * checksums, so each value carries a CRC32C that kv_get() checks (STATE-6). docs/STORAGE.md has
- * the bytes.
+ * checksums, so each value carries a CRC32C that kv_get() checks (STATE-6); and a file that is
+ * believed is read through first, page by page, by a checker of our own (STATE-12). docs/STORAGE.md
+ * has the bytes.
  *
  * For: the state of one group on one node; nothing else reads or writes the data file.
  * Not for: durability, which is the log's; old versions of a value; deciding what may be proposed
@@ -22,7 +23,7 @@
  * whoever wrote it.
  * Thread: the write side (kv_begin .. kv_commit) and the read side may be used by different
  * threads, each by one at a time; LMDB's MDB_NOTLS is set.
- * Source: STATE-2 to STATE-11. */
+ * Source: STATE-2 to STATE-12. */
 #ifndef RIDD_KV_KV_H
 #define RIDD_KV_KV_H
 
@@ -62,6 +63,15 @@ int kv_open(const struct kv_conf *conf, enum kv_trust *ret_trust, struct kv **re
  * accepted. Whatever is returned, kv is gone; after an error there is no mark. Open transactions
  * are dropped. */
 int kv_close(struct kv *kv, bool clean);
+/* What the open cost: a file that its marks speak for is read whole, before LMDB sees it and
+ * before anything is served. Zeros of the walk: there was none. */
+struct kv_opening {
+    uint64_t n_keys; /* found by the walk */
+    uint64_t bytes;  /* read by it */
+    uint64_t walk_us;
+    uint64_t open_us; /* all of kv_open(), the walk included */
+};
+struct kv_opening kv_get_opening(const struct kv *kv);
 /* Of the last commit. Write side. */
 struct raft_entry_id kv_last_applied(const struct kv *kv);
 /* The file is wrong: the next kv_open() sets it aside and rebuilds, also after a crash. Done by

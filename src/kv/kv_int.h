@@ -24,6 +24,7 @@ struct kv {
     uint64_t incarnation;
     uint16_t group;
     struct trust_boot boot;
+    struct kv_opening opening;
     MDB_env *env; /* owned */
     MDB_dbi dbi;
     size_t page_bytes;
@@ -61,10 +62,6 @@ bool kv_lmdb_damage(int rc);
 
 /* Of the snapshot of txn: zeros when nothing was ever applied. 0, KV_E_DAMAGED, -errno. */
 int kv_meta_get(struct kv *kv, MDB_txn *txn, struct kv_meta *ret_meta);
-/* 0; KV_E_NEWER or KV_E_FOREIGN with err_text() when the snapshot of txn is of a later version or
- * another group: then nothing may be made of it, and nothing done to it. Damage is left to
- * kv_meta_get(). */
-int kv_meta_is_ours(const struct kv *kv, MDB_txn *txn);
 /* What kv_get_stats() tells from now on: kv->committed, and so many bytes. */
 void kv_publish(struct kv *kv, uint64_t used_bytes);
 /* Pages in use below txn, not counting those that are free to be used again. */

@@ -8,8 +8,8 @@
  *   engine_work  the log, in this thread: what the turn queued becomes durable while its messages
  *                travel, and what had to wait for that leaves with the next turn
  *
- * Time passes for the replica only when standard input is empty: the clock is read first, then it
- * is looked whether a line has come in before. So no timer fires ahead of a line that was there. */
+ * Time passes for the replica only when standard input is empty, or was read for as long as a turn
+ * may (engine_drain()): no timer fires ahead of a line that was there (TIME-3). */
 #include "maelstrom/maelstrom.h"
 
 #include <errno.h>
@@ -127,37 +127,33 @@ static bool reads_input(const struct maelstrom *m)
     return !m->eof && maelstrom_out_pending(m) <= CLIENT_OUT_BYTES_HIGH;
 }
 
-/* Until there is nothing more to read at the time that the turn will have. */
-static void drain_input(struct maelstrom *m)
+/* One read, if there is something: as the take() of engine_drain(). */
+static bool take_input(void *ctx)
 {
-    size_t total = 0;
+    struct maelstrom *m = ctx;
+    void *to;
+    ssize_t n;
 
-    for (;;) {
-        void *to;
-        ssize_t n;
+    m->now_us = clock_mono_us();
+    if (!reads_input(m) || !is_ready(STDIN_FILENO, POLLIN)) /* also at its end, after an error */
+        return false;
+    to = buf_reserve(&m->in, READ_BYTES);
+    if (to == NULL)
+        maelstrom_die(m, "no memory for a line", -ENOMEM);
+    n = read(STDIN_FILENO, to, READ_BYTES);
+    if (n < 0 && (errno == EINTR || errno == EAGAIN))
+        return false;
+    if (n < 0) {
+        int error = errno;
 
-        m->now_us = clock_mono_us();
-        if (!reads_input(m) || total >= MAELSTROM_IN_BYTES_PER_TURN ||
-            !is_ready(STDIN_FILENO, POLLIN)) /* also at its end, and after an error */
-            return;
-        to = buf_reserve(&m->in, READ_BYTES);
-        if (to == NULL)
-            maelstrom_die(m, "no memory for a line", -ENOMEM);
-        n = read(STDIN_FILENO, to, READ_BYTES);
-        if (n < 0 && (errno == EINTR || errno == EAGAIN))
-            return;
-        if (n < 0) {
-            int error = errno;
-
-            maelstrom_die(m, "cannot read standard input", -error);
-        }
-        m->in.len += (size_t)n;
-        total += (size_t)n;
-        m->eof = n == 0;
-        take_lines(m);
-        if (m->eof && m->in.len > 0) /* the last line, without a newline */
-            take_line(m, (const char *)m->in.data, m->in.len);
+        maelstrom_die(m, "cannot read standard input", -error);
     }
+    m->in.len += (size_t)n;
+    m->eof = n == 0;
+    take_lines(m);
+    if (m->eof && m->in.len > 0) /* the last line, without a newline */
+        take_line(m, (const char *)m->in.data, m->in.len);
+    return true;
 }
 
 /* ---- standard output ---- */
@@ -253,7 +249,7 @@ static void loop(struct maelstrom *m, const sigset_t *mask)
 {
     while (stop_signal == 0) {
         wait_for_something(m, deadline_us(m), mask);
-        drain_input(m);
+        m->now_us = engine_drain(m->engine, take_input);
         m->ending = m->eof && m->n_members != 1;
         take_turn(m);
         write_output(m);

@@ -22,6 +22,11 @@ static void send_msg(void *ctx, const struct raft_msg *m)
         (void)wire_msg_encode(m, out);
 }
 
+static void flush(void *ctx)
+{
+    peer_net_flush(((struct node *)ctx)->peer_net);
+}
+
 /* Nothing that is in memory may leave any more: no flush, no handler, no second try. */
 static void end(void *ctx, const struct engine_end *why)
 {
@@ -120,6 +125,7 @@ void node_fill_engine_ops(struct node *n, struct engine_ops *ops)
     *ops = (struct engine_ops){.ctx = n,
                                .now_us = now_us,
                                .send = send_msg,
+                               .flush = flush,
                                .end = end,
                                .invalid_action = "close_link",
                                .out = service_out,
@@ -225,6 +231,7 @@ static int on_frame(void *ctx, raft_node_id from, const struct wire_frame *frame
     struct raft_msg m;
     int rc;
 
+    n->n_frames++;
     arena_reset(&n->arena);
     rc = wire_msg_decode(frame, from, n->self->id, &n->arena, &m);
     if (rc != 0)

@@ -1,9 +1,11 @@
 /* The loop: wait for something, let the callbacks take it in, then one turn, then one flush.
  *
- *   event_base_loop(ONCE)   lines and frames go into the replica; nothing is answered yet
+ *   event_base_loop(ONCE)   frames, then the disk, timers and signals, then lines of clients, for
+ *                           their share of the turn: all go in; nothing is answered yet
+ *   engine_drain()          when a timer is due: frames that came meanwhile go in before it
  *   engine_turn()           which batch reached the disk, then everything that is due: messages,
- *                           log, apply, answers
- *   *_flush()               what the turn wrote leaves, once per connection
+ *                           which leave at once, log, apply, answers
+ *   *_flush()               what else the turn wrote leaves, once per connection
  *
  * So a round of heartbeats serves all reads that arrived in one iteration, and a confirmation that
  * came in with the loss of leadership is seen after it. */
@@ -255,6 +257,10 @@ static int open_loop(struct node *n)
                                 EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST);
     n->base = event_base_new_with_config(config);
     event_config_free(config);
+    /* Peers first, clients last, everything else between: libevent takes the class in the
+     * middle for what has none (CLIENT-6). */
+    if (n->base != NULL && event_base_priority_init(n->base, NODE_PRIORITIES) != 0)
+        return -ENOMEM;
     n->durable_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (n->base == NULL || n->durable_fd < 0)
         return -ENOMEM;
@@ -361,13 +367,29 @@ static void stop_step(struct node *n, uint64_t now_us)
         n->phase = NODE_STOPPED;
 }
 
+/* Frames that wait in the sockets, as far as one look finds them; lines of clients only within what
+ * is left of their share. */
+static bool take_frames(void *ctx)
+{
+    struct node *n = ctx;
+    uint64_t before = n->n_frames;
+
+    (void)event_base_loop(n->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+    return n->n_frames != before;
+}
+
 static void turn(struct node *n)
 {
     uint64_t now_us = clock_mono_us();
 
+    /* Clients and a long turn before them took their time: what peers have said meanwhile is heard
+     * before anybody is called silent (TIME-3). */
+    if (engine_is_due(n->engine, now_us))
+        now_us = engine_drain(n->engine, take_frames);
     engine_turn(n->engine, now_us);
     peer_net_flush(n->peer_net);
     client_port_flush(n->client_port);
+    n->clients.now_us = NULL;
     node_show(n, false);
     if (n->watchdog_us != 0 && now_us >= n->watchdog_due_us) {
         notify_send("WATCHDOG=1");
@@ -461,6 +483,7 @@ int node_run(const struct conf *conf, uint64_t started_us)
         return rc;
     }
     n->watchdog_us = notify_watchdog_us();
+    n->share_us = conf->heartbeat_us / 2 / TURN_SHARES;
     node_show(n, true);
     log_event(LOG_INFO, "ready", "client=%s peer=%s startup_ms=%.1f", n->self->client_addr,
               n->self->peer_addr, (double)(clock_mono_us() - started_us) / 1000.0);

@@ -5,6 +5,7 @@
 #include <event2/event.h>
 
 #include "base/arena.h"
+#include "base/slice.h"
 #include "conf/conf.h"
 #include "engine/engine.h"
 #include "net/client_port.h"
@@ -33,7 +34,10 @@ struct node {
     struct event *durable_event;
     struct event *timer;
     struct event *signals[4];
-    struct arena arena; /* entries of the frame being decoded */
+    struct arena arena;   /* entries of the frame being decoded */
+    struct slice clients; /* the share of this turn for lines; without a clock until the first */
+    uint64_t share_us;
+    uint64_t n_frames; /* of peers, since the start */
 
     enum node_phase phase;
     uint64_t stop_deadline_us;

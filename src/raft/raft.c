@@ -149,6 +149,14 @@ void raft_applied(struct raft *r, raft_index index)
     raft_check_rest(r);
 }
 
+/* The entries are in the log: nothing is kept of them here, and nothing can have changed, since
+ * they are committed. */
+void raft_take_back(struct raft *r)
+{
+    r->last_emitted = r->last_applied;
+    raft_check_rest(r);
+}
+
 /* ---- asking ---- */
 
 static int propose(struct raft *r, enum raft_entry_type type, const void *data, size_t len,

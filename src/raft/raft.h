@@ -205,6 +205,9 @@ void raft_stored(struct raft *r, uint64_t batch, uint64_t now_us);
 
 /* The state machine holds everything up to index. */
 void raft_applied(struct raft *r, raft_index index);
+/* What was handed out and is not applied will not be, this time: the next ready hands it out
+ * again. */
+void raft_take_back(struct raft *r);
 
 /* Hand leadership to `to` (0: of the voters that are there the fittest, and of those the furthest).
  * Proposals are refused with RAFT_E_BUSY until it is over: this node stops leading, or one election

@@ -107,8 +107,7 @@ static void serve(struct replica *r, struct replica_request *q, struct replica_v
 /* The state at exactly the anchor's index, inside the transaction that applied it (READ-60). */
 void anchors_serve_exact(struct replica *r, const struct raft_entry *e)
 {
-    struct replica_view view = {
-        .last_applied = e->id, .get = replica_state_apply_get, .ctx = r};
+    struct replica_view view = {.last_applied = e->id, .get = replica_state_apply_get, .ctx = r};
     struct replica_request *q = replica_first(r, REPLICA_EXACT);
 
     if (q == NULL || q->anchor.index != e->id.index)
@@ -124,17 +123,36 @@ static bool first_is_reached(const struct replica *r, raft_index last_applied)
     return q != NULL && q->anchor.index <= last_applied;
 }
 
+/* What callbacks submit meanwhile stands behind these, and waits for the next turn. Both kinds get
+ * on by one in each step: neither can keep the other from its turn (TIME-1). */
+static void serve_those_here(struct replica *r, struct replica_view *view)
+{
+    unsigned n_local = replica_n(r, REPLICA_LOCAL);
+    bool reached = first_is_reached(r, view->last_applied.index);
+
+    replica_share(r, &r->answering);
+    while ((reached || n_local > 0) && !r->damaged) {
+        if (reached)
+            serve(r, replica_first(r, REPLICA_CONFIRMED), view);
+        if (n_local > 0 && replica_n(r, REPLICA_LOCAL) > 0 && !r->damaged)
+            serve(r, replica_first(r, REPLICA_LOCAL), view);
+        if (replica_spent(r, &r->answering))
+            return;
+        n_local -= n_local > 0;
+        reached = first_is_reached(r, view->last_applied.index);
+    }
+}
+
 void anchors_serve(struct replica *r)
 {
     struct replica_view view = {.get = replica_state_get, .ctx = r};
-    unsigned n_local = replica_n(r, REPLICA_LOCAL);
     int rc;
 
     /* Not from a state that is not believed, nor from one that is behind what it has shown
      * (FIT-6). */
     if (!replica_state_is_good(r))
         return;
-    if (n_local == 0 && !first_is_reached(r, r->last_applied))
+    if (replica_n(r, REPLICA_LOCAL) == 0 && !first_is_reached(r, r->last_applied))
         return;
     rc = r->ops.state_read_begin(r->ops.ctx, &view.last_applied);
     if (rc != 0) {
@@ -142,10 +160,6 @@ void anchors_serve(struct replica *r)
         return;
     }
     rid_assert(view.last_applied.index >= r->last_applied);
-    while (first_is_reached(r, view.last_applied.index) && !r->damaged)
-        serve(r, replica_first(r, REPLICA_CONFIRMED), &view);
-    /* What callbacks submit meanwhile stands behind these, and waits for the next turn. */
-    for (; n_local > 0 && replica_n(r, REPLICA_LOCAL) > 0 && !r->damaged; n_local--)
-        serve(r, replica_first(r, REPLICA_LOCAL), &view);
+    serve_those_here(r, &view);
     r->ops.state_read_end(r->ops.ctx);
 }

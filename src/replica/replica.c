@@ -40,6 +40,7 @@ int replica_new(const struct replica_conf *conf, const struct replica_ops *ops, 
     r->group = conf->raft.group;
     r->now_us = now_us;
     r->election_timeout_us = conf->raft.election_timeout_us;
+    r->share_us = conf->raft.heartbeat_us / 2 / TURN_SHARES;
     timers_init(&r->timers, now_us);
     for (unsigned i = 0; i < REPLICA_STAGES; i++)
         list_init(&r->queues[i].list);
@@ -81,6 +82,23 @@ void replica_fatal(struct replica *r, int error, const char *what)
         return;
     r->dead = true; /* before the hook: no message leaves any more */
     r->ops.fatal(r->ops.ctx, error, what);
+}
+
+/* ---- the time of a turn ---- */
+
+/* From the first time in a turn on: one that is not used costs no look at the clock. */
+void replica_share(struct replica *r, struct slice *share)
+{
+    if (r->ops.now_us != NULL && share->now_us == NULL)
+        slice_begin(share, r->ops.now_us, r->ops.ctx, r->ops.now_us(r->ops.ctx) + r->share_us);
+}
+
+bool replica_spent(struct replica *r, struct slice *share)
+{
+    if (r->ops.now_us == NULL || !slice_spent(share))
+        return false;
+    r->cut = true;
+    return true;
 }
 
 /* ---- inputs ---- */
@@ -171,18 +189,28 @@ bool replica_transferring(const struct replica *r)
     return raft_is_transferring(r->raft);
 }
 
-uint64_t replica_deadline_us(const struct replica *r)
+static uint64_t timer_us(const struct replica *r)
 {
     uint64_t raft = raft_deadline_us(r->raft);
-    uint64_t timer;
+    uint64_t timer = timers_next_us(&r->timers);
 
-    if (r->dirty || r->more || (replica_n(r, REPLICA_LOCAL) > 0 && replica_state_is_good(r)))
-        return 0;
     if (r->rebuild == REBUILD_WANTED && r->rebuild_due_us > r->now_us && r->rebuild_due_us < raft)
         raft = r->rebuild_due_us;
-    timer = timers_next_us(&r->timers);
 
     return raft < timer ? raft : timer;
+}
+
+bool replica_is_due(const struct replica *r, uint64_t now_us)
+{
+    return timer_us(r) <= now_us;
+}
+
+uint64_t replica_deadline_us(const struct replica *r)
+{
+    if (r->dirty || r->more || r->cut ||
+        (replica_n(r, REPLICA_LOCAL) > 0 && replica_state_is_good(r)))
+        return 0;
+    return timer_us(r);
 }
 
 void replica_get_stats(const struct replica *r, struct replica_stats *ret)

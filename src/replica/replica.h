@@ -64,6 +64,11 @@ struct replica_ops {
     /* What happened in the core, for log lines. */
     void (*trace)(void *ctx, const struct raft_trace *t);
     void (*fatal)(void *ctx, int error, const char *what);
+    /* Messages were sent and work follows: they leave now (TIME-2). May be NULL. */
+    void (*flush)(void *ctx);
+    /* Read again while a turn runs, so that it ends in time (TIME-1). NULL: a turn does all
+     * that it finds. */
+    uint64_t (*now_us)(void *ctx);
 };
 
 /* What a served request may look at; valid during the callback only. */
@@ -207,9 +212,14 @@ void replica_quiesce(struct replica *r);
 bool replica_idle(const struct replica *r);
 
 /* ---- the turn: once at the end of each loop iteration ---- */
+/* At now_us everything that had come from peers was taken in before: what is due at that time is
+ * done, silence is judged (TIME-3). Applying and answering stop after their share of half a
+ * heartbeat; then the deadline is 0, and the next turn goes on with them (TIME-1). */
 void replica_turn(struct replica *r, uint64_t now_us);
 /* When the turn must be called even if nothing happens. */
 uint64_t replica_deadline_us(const struct replica *r);
+/* Is anything due that time alone brings? */
+bool replica_is_due(const struct replica *r, uint64_t now_us);
 
 /* What must always hold, with a walk through every queue: for tests and the simulator. A few
  * comparisons of it run at the end of each turn anyway. */

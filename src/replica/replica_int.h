@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "base/ring.h"
+#include "base/slice.h"
 #include "replica/replica.h"
 #include "replica/timers.h"
 
@@ -49,8 +50,12 @@ struct replica {
     bool quiesced;
     bool dirty; /* something went into the core since the last ready */
     bool more;  /* the last ready left committed entries behind */
+    bool cut;   /* the last turn ended with its time, not with its work */
     uint64_t now_us;
     uint64_t election_timeout_us;
+    uint64_t share_us;     /* of a turn, for each of the two below */
+    struct slice applying; /* of this turn; without a clock until it has begun */
+    struct slice answering;
 
     /* By stage; that of REPLICA_IDLE stays empty. WAITING in order of arrival, PROPOSED and LOST by
      * index, CONFIRMED and EXACT by anchor. Moved between by replica_move() only. */
@@ -99,6 +104,10 @@ static inline struct replica_request *replica_last(const struct replica *r,
 }
 
 void replica_fatal(struct replica *r, int error, const char *what);
+/* Before the first step of work under this share, as often as there is some in a turn. */
+void replica_share(struct replica *r, struct slice *share);
+/* After each step: stop? Then the next turn goes on. */
+bool replica_spent(struct replica *r, struct slice *share);
 /* Time never falls, whatever a caller says. */
 void replica_now(struct replica *r, uint64_t now_us);
 

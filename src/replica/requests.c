@@ -84,11 +84,9 @@ void replica_fail(struct replica *r, struct replica_request *q, enum wire_error 
 
 void replica_fail_loss(struct replica *r, struct replica_request *q, const struct raft_ready *ready)
 {
-    struct replica_failure f = {.error = ready->loss == RAFT_LOSS_TERM ? WIRE_ERROR_TERM_CHANGED
-                                                                       : WIRE_ERROR_ROLE_CHANGED,
-                                .old_term = ready->loss != RAFT_LOSS_NONE
-                                                ? ready->loss_term
-                                                : raft_get_term(r->raft)};
+    struct replica_failure f = {
+        .error = ready->loss == RAFT_LOSS_TERM ? WIRE_ERROR_TERM_CHANGED : WIRE_ERROR_ROLE_CHANGED,
+        .old_term = ready->loss != RAFT_LOSS_NONE ? ready->loss_term : raft_get_term(r->raft)};
 
     /* Whoever has a confirmed anchor keeps its right. */
     rid_assert(q->stage == REPLICA_ASKED || q->stage == REPLICA_LOST);
@@ -144,12 +142,25 @@ void replica_deadline_failure(struct replica *r, const char *stage, uint64_t now
         ret_failure->reached >= ret_failure->needed ? WIRE_ERROR_TIMEOUT : WIRE_ERROR_NETWORK;
 }
 
+/* The next tick of the wheel finds them again. */
+static void put_back(struct replica *r, struct list *due)
+{
+    while (!list_empty(due)) {
+        struct replica_request *q = list_entry(due->next, struct replica_request, timer);
+
+        timers_remove(&r->timers, &q->timer);
+        timers_add(&r->timers, &q->timer, q->deadline_us);
+    }
+}
+
 /* At its deadline a request ends with an error and never with a value (READ-53). */
 void replica_expire(struct replica *r)
 {
     struct list due = LIST_INIT(due);
 
     timers_expired(&r->timers, r->now_us, deadline_of, &due);
+    if (!list_empty(&due))
+        replica_share(r, &r->answering);
     while (!list_empty(&due)) {
         struct replica_request *q = list_entry(due.next, struct replica_request, timer);
         struct replica_failure f;
@@ -158,7 +169,10 @@ void replica_expire(struct replica *r)
         rid_assert(q->deadline_us <= r->now_us);
         replica_deadline_failure(r, stage_name(q->stage), r->now_us, &f);
         finish_failed(r, q, &f);
+        if (replica_spent(r, &r->answering))
+            break;
     }
+    put_back(r, &due);
 }
 
 /* ---- beginnings ---- */
@@ -250,14 +264,19 @@ void replica_submit(struct replica *r, struct replica_request *q, uint64_t now_u
  * state nor swallowed (READ-33). */
 void replica_drain_waiting(struct replica *r)
 {
-    while (replica_n(r, REPLICA_WAITING) > 0) {
-        struct replica_request *q = replica_first(r, REPLICA_WAITING);
+    struct replica_request *q = replica_first(r, REPLICA_WAITING);
 
+    if (q != NULL)
+        replica_share(r, &r->answering);
+    for (; q != NULL; q = replica_first(r, REPLICA_WAITING)) {
+        slice_charge(&r->answering, q->kind == REPLICA_WRITE ? q->command_len : 0);
         if (replica_can_serve(r))
             start(r, q);
         else if (other_leads(r))
             replica_fail(r, q, WIRE_ERROR_NOT_LEADER, NULL);
         else
+            break;
+        if (replica_spent(r, &r->answering))
             break;
     }
 }

@@ -8,7 +8,11 @@
  *                   apply            committed and durable here; results and log reads are
  *                                    answered from it
  *                   serve            confirmed reads whose anchor is applied, one read transaction
- *                                    for all */
+ *                                    for all
+ *
+ * Applying and answering each stop when their own share of the turn's time is spent, after one step
+ * at least: so neither can keep the other from getting on, and the next turn goes on where they
+ * stopped (TIME-1). */
 #include "base/assert.h"
 #include "replica/anchor_int.h"
 #include "replica/replica_int.h"
@@ -67,8 +71,21 @@ void replica_stored(struct replica *r, uint64_t batch, uint64_t now_us)
 
 /* ---- apply ---- */
 
+/* Committed entries are in the log of this node, so that what its share of the turn is too
+ * short for waits there, and is handed out again. Log reads whose markers are among them stay
+ * in EXACT: they have their proof, whatever becomes of the leadership. */
+static void leave_the_rest(struct replica *r, const struct raft_ready *ready, raft_index applied)
+{
+    if (applied == ready->committed[ready->n_committed - 1].id.index)
+        return;
+    rid_assert(r->cut);
+    raft_take_back(r->raft);
+    r->more = true;
+}
+
 /* Replies are added to buffers that leave after the turn; should the commit fail, the node ends
- * before they do. Every node applies these, in this order, once (STATE-1). */
+ * before they do. Every node applies these, in this order, once (STATE-1); how many of them in one
+ * transaction is a matter of time (TIME-1), and changes no state. */
 static void apply(struct replica *r, const struct raft_ready *ready)
 {
     raft_index index = 0;
@@ -76,6 +93,7 @@ static void apply(struct replica *r, const struct raft_ready *ready)
 
     if (ready->n_committed == 0)
         return;
+    replica_share(r, &r->applying);
     /* Each entry once, in order, and only what is durable here. */
     rid_assert(ready->committed[0].id.index == r->last_applied + 1);
     rid_assert(ready->committed[0].id.index + ready->n_committed - 1 <=
@@ -89,6 +107,9 @@ static void apply(struct replica *r, const struct raft_ready *ready)
             index = ready->committed[i].id.index;
             proposals_applied(r, &ready->committed[i], &result);
             anchors_serve_exact(r, &ready->committed[i]);
+            slice_charge(&r->applying, ready->committed[i].len);
+            if (replica_spent(r, &r->applying))
+                break;
         }
     }
     if (rc != 0 || r->damaged) { /* or a read of this very state found it out */
@@ -102,10 +123,10 @@ static void apply(struct replica *r, const struct raft_ready *ready)
         replica_state_failed(r, rc, "cannot commit to the state");
         return;
     }
-    rid_assert(replica_n(r, REPLICA_EXACT) == 0);
     /* Only now can readers see it (READ-36). */
     r->last_applied = index;
     raft_applied(r->raft, index);
+    leave_the_rest(r, ready, index);
 }
 
 /* ---- the turn ---- */
@@ -128,6 +149,9 @@ static bool send_and_store(struct replica *r, const struct raft_ready *ready)
         }
     }
     hold_msgs(r, ready);
+    /* Heartbeats and their answers wait for no work of this turn (TIME-2). */
+    if (r->ops.flush != NULL)
+        r->ops.flush(r->ops.ctx);
     return true;
 }
 
@@ -151,9 +175,15 @@ static void take_ready(struct replica *r)
     if (!send_and_store(r, &ready))
         return;
     fail_the_lost(r, &ready);
-    if (r->rebuild == REBUILD_WANTED)
-        ready.n_committed = 0; /* not onto what is damaged; the rewind hands it out again (FIT-6) */
+    if (r->rebuild == REBUILD_WANTED) {
+        /* Not onto what is damaged; the rewind hands it out again (FIT-6). */
+        ready.n_committed = 0;
+        ready.more_committed = false;
+    }
     anchors_confirm(r, &ready);
+    if (ready.more_committed)
+        rid_assert(ready.n_committed > 0); /* else the turn would go round for nothing */
+    r->more = ready.more_committed;
     apply(r, &ready);
     if (r->dead)
         return;
@@ -163,7 +193,6 @@ static void take_ready(struct replica *r)
     if (r->dead)
         return;
     replica_drain_waiting(r);
-    r->more = ready.more_committed;
 }
 
 void replica_turn(struct replica *r, uint64_t now_us)
@@ -174,13 +203,16 @@ void replica_turn(struct replica *r, uint64_t now_us)
     if (r->dead)
         return;
     r->stats.n_turns++;
+    r->cut = false;
+    r->applying.now_us = NULL;
+    r->answering.now_us = NULL;
     if (raft_deadline_us(r->raft) <= r->now_us)
         raft_tick(r->raft, r->now_us);
     replica_expire(r);
     replica_drain_waiting(r);
     do
         take_ready(r);
-    while (!r->dead && (r->more || r->dirty) && ++n < READIES_PER_TURN);
+    while (!r->dead && !r->cut && (r->more || r->dirty) && ++n < READIES_PER_TURN);
     if (!r->dead)
         replica_check_turn(r);
 }

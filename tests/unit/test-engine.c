@@ -45,6 +45,9 @@ struct host {
     struct engine_state state;
     struct raft_entry_id applied;
     int fail_apply;
+
+    unsigned n_waiting; /* in the host's links */
+    uint64_t looked_us; /* when it was last looked at them */
 };
 
 /* kv_get_stats() comes here (tests/unit/engine.am), so that a test says how full the map is. */
@@ -820,7 +823,7 @@ static void engine__events_have_their_lines(void **state)
         engine_trace(h.engine, &cases[i].t);
     capture_end(&c, text, sizeof(text));
     log_set_level(LOG_INFO);
-    expect_says(text, "event=state_opened found=new applied_index=0\n");
+    expect_says(text, "event=state_opened found=new applied_index=0 keys=0 verify_ms=0 open_ms=");
     expect_says(text, "event=log_opened last_index=1 commit_index=");
     expect_says(text, "event=role_changed");
     expect_says(text, "event=leader_changed leader=n1\n");
@@ -999,6 +1002,72 @@ static void engine__deletes_are_taken_when_full(void **state)
     host_done(&h);
 }
 
+/* ---- time ---- */
+
+/* A look takes a while, whether something was there or not. */
+static bool take_one(void *ctx)
+{
+    struct host *h = ctx;
+    bool there = h->n_waiting > 0;
+
+    h->looked_us = h->now_us;
+    h->n_waiting -= there;
+    h->now_us += 100;
+    return there;
+}
+
+/* TIME-3: at the time that it says, the links had been read. */
+static void engine__nothing_waits_at_the_time_of_a_turn(void **state)
+{
+    struct host h;
+    uint64_t now_us;
+
+    (void)state;
+    start(&h);
+    for (unsigned n = 0; n < 4; n++) {
+        h.n_waiting = n;
+        now_us = engine_drain(h.engine, take_one);
+        assert_int_equal(h.n_waiting, 0);
+        assert_true(now_us <= h.looked_us);
+        assert_int_equal(now_us, h.looked_us);
+    }
+    host_done(&h);
+}
+
+/* Somebody who never stops talking holds up no turn. */
+static void engine__looks_at_the_links_for_a_share_only(void **state)
+{
+    struct host h;
+    uint64_t from_us;
+
+    (void)state;
+    start(&h);
+    h.n_waiting = UINT32_MAX;
+    from_us = h.now_us;
+    (void)engine_drain(h.engine, take_one);
+    assert_true(h.now_us - from_us >= h.conf.raft.heartbeat_us / 2 / TURN_SHARES);
+    assert_true(h.now_us - from_us <= h.conf.raft.heartbeat_us / 2);
+    host_done(&h);
+}
+
+static void engine__only_time_makes_something_due(void **state)
+{
+    struct host h;
+
+    (void)state;
+    start(&h);
+    assert_false(engine_is_due(h.engine, h.now_us));
+    h.now_us += h.conf.raft.heartbeat_us;
+    assert_true(engine_is_due(h.engine, h.now_us));
+    settle(&h);
+    assert_false(engine_is_due(h.engine, h.now_us));
+    /* Work that waits is done at once, but it is not due. */
+    replica_link(engine_replica(h.engine), raft_founder_id("n2"), true, h.now_us);
+    assert_int_equal(engine_deadline_us(h.engine), 0);
+    assert_false(engine_is_due(h.engine, h.now_us));
+    host_done(&h);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1029,7 +1098,10 @@ int main(void)
         cmocka_unit_test(engine__writes_stop_while_there_is_room_left),
         cmocka_unit_test(engine__writes_begin_again_lower_down),
         cmocka_unit_test(engine__what_is_on_its_way_counts),
-        cmocka_unit_test(engine__deletes_are_taken_when_full)};
+        cmocka_unit_test(engine__deletes_are_taken_when_full),
+        cmocka_unit_test(engine__nothing_waits_at_the_time_of_a_turn),
+        cmocka_unit_test(engine__looks_at_the_links_for_a_share_only),
+        cmocka_unit_test(engine__only_time_makes_something_due)};
 
     return cmocka_run_group_tests_name("engine", tests, NULL, NULL);
 }

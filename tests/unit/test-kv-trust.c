@@ -325,12 +325,12 @@ static void kv__one_broken_condition_is_enough_to_rebuild(void **state)
         {"copied", false, copy_data, "copied or replaced", false, false},
         {"data missing", false, spoil_data_missing, "'data.mdb' is missing", false, true},
         {"data cut", false, spoil_data_cut, "shorter than when", false, false},
-        {"data cut a page", false, spoil_data_cut_a_page, "shorter than what", true, false},
+        {"data cut a page", false, spoil_data_cut_a_page, "the file ends", false, false},
         {"data link", false, spoil_data_link, "no regular file", false, false},
-        {"data head", false, spoil_data_head, "MDB_INVALID", true, false},
-        {"data meta", false, spoil_data_meta, "checksum", true, false},
-        {"data pages", false, spoil_data_pages, "MDB_CORRUPTED", true, false},
-        {"clean: pages", true, spoil_data_pages, "MDB_CORRUPTED", true, false},
+        {"data head", false, spoil_data_head, "page 0 of", false, false},
+        {"data meta", false, spoil_data_meta, "checksum", false, false},
+        {"data pages", false, spoil_data_pages, "bears the number", false, false},
+        {"clean: pages", true, spoil_data_pages, "bears the number", false, false},
         {"clean garbage", false, spoil_clean_garbage, "'CLEAN' is damaged", false, false},
         {"clean: byte", true, spoil_clean_byte, "'CLEAN' is damaged", false, false},
         {"clean: trust byte", true, spoil_trust_byte, "'TRUST' is damaged", false, false},
@@ -342,7 +342,7 @@ static void kv__one_broken_condition_is_enough_to_rebuild(void **state)
         {"clean: link", true, spoil_data_link, "no regular file", false, false},
         {"clean: index", true, spoil_clean_index, "not the one that was closed", true, false},
         {"clean: term", true, spoil_clean_term, "not the one that was closed", true, false},
-        {"clean: head", true, spoil_data_head, "MDB_INVALID", true, false},
+        {"clean: head", true, spoil_data_head, "page 0 of", false, false},
         {"clean: no mark, boot", true, spoil_clean_missing_and_boot, "started anew", false, false},
     };
     struct fixture *f = *state;
@@ -600,8 +600,7 @@ static void kv__marks_of_a_later_version_are_refused(void **state)
 }
 
 /* STATE-5: the mark is gone, durably, before the first write transaction; the sync precedes the
- * first use. (The first "read" only asks whose the file is and of which version: nothing is made of
- * it.) */
+ * first use. */
 static void kv__marks_move_in_the_right_order(void **state)
 {
     struct fixture *f = *state;
@@ -612,7 +611,7 @@ static void kv__marks_move_in_the_right_order(void **state)
     assert_int_equal(kv_begin(f->kv), 0);
     watching = false;
     assert_string_equal(events,
-                        "open;read;read;fsync;rename TRUST;syncdir;unlink CLEAN;syncdir;write;");
+                        "open;read;fsync;rename TRUST;syncdir;unlink CLEAN;syncdir;write;");
     kv_abort(f->kv);
 
     watch();
@@ -625,7 +624,7 @@ static void kv__marks_move_in_the_right_order(void **state)
     kv_up(f);
     assert_int_equal(kv_begin(f->kv), 0);
     watching = false;
-    assert_string_equal(events, "open;read;unlink TRUST;syncdir;sync;read;fsync;rename TRUST;"
+    assert_string_equal(events, "open;unlink TRUST;syncdir;sync;read;fsync;rename TRUST;"
                                 "syncdir;syncdir;write;");
     kv_abort(f->kv);
     kv_down(f, false);
@@ -851,9 +850,9 @@ static void kv__a_damaged_value_is_found_and_healed(void **state)
     struct kv *kv;
 
     make_state(f, false);
-    damage_value(f);
     kv_up(f);
     assert_int_equal(f->trust, KV_TRUSTED_SAME_BOOT);
+    damage_value(f);
     write_one(f, "y", "1");
     assert_int_equal(kv_read_begin(f->kv, &id), 0);
     assert_int_equal(kv_get(f->kv, key_slice(&key), &v), KV_E_DAMAGED);
@@ -872,9 +871,9 @@ static void kv__a_damaged_value_is_found_and_healed(void **state)
 
     /* Writing over it would hide that this node was about to answer otherwise than the others. */
     make_state(f, true);
-    damage_value(f);
     kv_up(f);
     assert_int_equal(f->trust, KV_TRUSTED_CLEAN);
+    damage_value(f);
     index = kv_last_applied(f->kv).index;
     assert_int_equal(kv_begin(f->kv), 0);
     assert_int_equal(kv_apply_get(f->kv, key_slice(&key), &v), KV_E_DAMAGED);

@@ -215,6 +215,7 @@ static int fx_apply(void *ctx, const struct raft_entry *e, struct command_result
     if (n->fail_apply != 0)
         return n->fail_apply;
     n->applied = e->id;
+    n->fx->now_us += n->apply_us;
     *ret = (struct command_result){.index = e->id.index};
     if (e->type != RAFT_ENTRY_COMMAND)
         return 0;
@@ -251,6 +252,7 @@ static int fx_look(struct fx_node *n, struct wire_slice key, const char *planted
 {
     const struct fx_value *v = fx_find(n, key);
 
+    n->fx->now_us += n->get_us;
     if (n->fail_get != 0)
         return n->fail_get;
     memset(ret, 0, sizeof(*ret));
@@ -355,6 +357,19 @@ static void fx_fatal(void *ctx, int error, const char *what)
     n->fatal_error = error;
 }
 
+static void fx_flush(void *ctx)
+{
+    struct fx_node *n = ctx;
+
+    n->n_flushed = n->n_sent;
+    n->flushed_before = n->applied.index;
+}
+
+static uint64_t fx_now(void *ctx)
+{
+    return ((struct fx_node *)ctx)->fx->now_us;
+}
+
 /* ---- birth and death ---- */
 
 static void fx_start_node(struct fx *fx, int i, const struct raft_configuration *c)
@@ -383,7 +398,9 @@ static void fx_start_node(struct fx *fx, int i, const struct raft_configuration 
                               .state_is_damaged = fx_is_damaged,
                               .state_rebuild = fx_rebuild,
                               .send = fx_send,
-                              .fatal = fx_fatal};
+                              .fatal = fx_fatal,
+                              .flush = fx_flush,
+                              .now_us = fx_now};
     cleanup_buf struct buf payload = BUF_INIT;
     struct raft_entry first = {.id = {1, 1}, .type = RAFT_ENTRY_CONFIG};
 

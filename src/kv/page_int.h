@@ -1,0 +1,104 @@
+/* LMDB's file, read and checked by ourselves.
+ *
+ * LMDB has no checksums and follows whatever it finds: a flipped bit in an inner page hides keys, a
+ * wrong length sends it beyond the file. So a file is looked at with pread() before LMDB may trust
+ * it (walk.c), and again while it is in use (scrub.c). Nothing of it is believed: each number is
+ * compared with its bounds before it is used, keys must ascend and lie within the bounds that
+ * the pages above gave, nodes must fill their page without gap or overlap.
+ *
+ * The format is that of LMDB 0.9 (data version 1), in the machine's own byte order and word size:
+ *
+ *   page      word pgno, u16 pad, u16 flags, u16 lower and u16 upper end of the free space (of
+ *             the first overflow page: u32 number of pages), then u16 offsets of nodes, in order
+ *             of keys
+ *   node      u16 lo, u16 hi, u16 flags, u16 length of the key, key, data. Leaf: lo and hi are the
+ *             length of the data; flag 1: the data is the number of the first overflow page.
+ *             Branch: lo, hi and, of 64-bit words, flags are the number of the child; the first
+ *             key says nothing. Nodes have even lengths and lie from `upper` to the page's end
+ *   pages 0, 1  the heads, used in turn by even and odd transactions: u32 magic, u32 version, word
+ *             address, word map size, the two trees (free pages, keys), word last page, word txnid
+ *   tree      u32 pad (of the first: the page size), u16 flags, u16 depth, words: branch pages,
+ *             leaf pages, overflow pages, entries, root
+ *   free list key: the transaction (a word) that freed them; data: word n, n page numbers, falling
+ *
+ * Errors: 0, KV_E_DAMAGED with err_text() (page and what is wrong with it; also when it cannot be
+ * read), -errno (memory). Thread: one at a time. */
+#ifndef RIDD_KV_PAGE_INT_H
+#define RIDD_KV_PAGE_INT_H
+
+#include "kv/kv.h"
+
+#define PAGE_DEPTH_MAX 32u /* LMDB's own */
+
+struct page_file {
+    int fd;           /* borrowed */
+    const char *name; /* borrowed; in sentences */
+    size_t page_bytes;
+    uint64_t n_pages;    /* all that the newest head speaks of; the file has them */
+    uint64_t *seen;      /* owned by the caller; a bit for each page; NULL: not asked */
+    uint64_t bytes_read; /* since the caller set it to 0 */
+};
+
+struct page_tree {
+    bool is_free_list;
+    unsigned depth; /* 0: empty */
+    uint64_t branch_pages;
+    uint64_t leaf_pages;
+    uint64_t overflow_pages;
+    uint64_t entries;
+    uint64_t root;
+};
+
+struct page_head {
+    uint64_t txnid;
+    struct page_tree free_list;
+    struct page_tree keys;
+};
+
+/* Both heads, of which the newest counts; sets page_bytes and n_pages. */
+int page_read_head(struct page_file *f, struct page_head *ret);
+/* Marks so many pages from pgno on; one that was marked before is damage. */
+int page_see(struct page_file *f, uint64_t pgno, uint64_t n);
+/* KV_E_DAMAGED with the sentence. */
+int page_damaged(const struct page_file *f, uint64_t pgno, const char *what);
+
+/* A word as LMDB stores it. */
+uint64_t page_word(const unsigned char *p);
+#define PAGE_WORD_BYTES sizeof(size_t)
+
+struct page_level {
+    unsigned char *bytes; /* owned */
+    uint64_t pgno;
+    unsigned n;           /* nodes */
+    unsigned at;          /* leaf: the next one; branch: the one that leads down */
+    struct wire_slice lo; /* lo <= all keys below < hi; data NULL: no bound */
+    struct wire_slice hi;
+};
+
+/* Goes through a tree in order of keys. Each page that it comes by is checked whole. */
+struct page_cursor {
+    struct page_file *file;
+    struct page_tree tree; /* what the head says */
+    struct page_tree met;  /* what was met */
+    struct page_level levels[PAGE_DEPTH_MAX];
+    bool at_end;
+    unsigned char *big; /* owned; the overflow pages of the last item */
+    size_t big_size;
+};
+
+struct page_item {
+    struct wire_slice key;
+    const unsigned char *data;
+    size_t len;
+};
+
+/* c was zeroed, or used before: then its memory is used again. */
+int page_cursor_first(struct page_cursor *c, struct page_file *f, const struct page_tree *tree);
+/* At the first key behind `key`. */
+int page_cursor_after(struct page_cursor *c, struct page_file *f, const struct page_tree *tree,
+                      struct wire_slice key);
+/* Valid until the next call; key.data NULL: there are no more. */
+int page_cursor_next(struct page_cursor *c, struct page_item *ret);
+void page_cursor_free(struct page_cursor *c);
+
+#endif

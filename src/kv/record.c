@@ -1,0 +1,80 @@
+/* The bytes of a record: what LMDB holds under a key, with no word about LMDB.
+ *
+ * One tree, LMDB's unnamed one. A key is stored as wire/command.h has it; its first byte is never
+ * 0, which is how the record of last_applied cannot be reached by any command. Little endian:
+ *
+ *   a key's record   u32 crc32c (of the key, then of everything behind this word), u8 format (1),
+ *                    3 zero bytes, u64 create_index, u64 modify_index, u64 version, text
+ *   the meta record  u32 crc32c (likewise), u8 format (2: with a digest), u8 zero, u16 group,
+ *                    u64 term, u64 index, u64 n_keys, u64 low and high half of the digest
+ *
+ * A file with a meta record of format 1 is set aside and rebuilt from the log; one of a later
+ * format is refused (DISK-24).
+ */
+#include "kv/record_int.h"
+
+#include "base/bytes.h"
+#include "base/crc32c.h"
+#include "base/err.h"
+#include "kv/kv_int.h"
+
+#include "base/banned.h"
+
+static_assert(KEY_BYTES_MAX <= LMDB_KEY_BYTES_MAX, "every key must fit LMDB");
+static_assert(ENTRY_BYTES_MAX + RECORD_HEADER_BYTES < UINT32_MAX,
+              "LMDB's values have 32-bit lengths");
+
+static const char meta_key[] = "\0meta";
+const struct wire_slice record_meta_key = {meta_key, sizeof(meta_key) - 1};
+
+uint32_t record_crc(struct wire_slice key, const unsigned char *record, size_t len)
+{
+    return crc32c(crc32c(0, key.data, key.len), record + 4, len - 4);
+}
+
+/* The checksum is compared each time that a record is read (STATE-6). */
+const char *record_defect(struct wire_slice key, const unsigned char *record, size_t len,
+                          unsigned format)
+{
+    if (len < RECORD_HEADER_BYTES)
+        return "it is too short";
+    if (get_u32(record) != record_crc(key, record, len))
+        return "its checksum is wrong";
+    if (record[4] != format)
+        return "its format is unknown";
+    return NULL;
+}
+
+struct kv_digest record_digest(struct wire_slice key, const void *record, size_t len)
+{
+    return digest_record(key.data, key.len, (const unsigned char *)record + 8, len - 8);
+}
+
+bool record_meta(const unsigned char *record, size_t len, struct kv_meta *ret_meta)
+{
+    if (len != META_BYTES || get_u64(record + 16) == 0)
+        return false;
+    *ret_meta = (struct kv_meta){
+        .last_applied = {.term = get_u64(record + 8), .index = get_u64(record + 16)},
+        .n_keys = get_u64(record + 24),
+        .digest = {.high = get_u64(record + 40), .low = get_u64(record + 32)},
+    };
+    return true;
+}
+
+/* Whoever goes back to an earlier version (DISK-24), or gives a group the file of another
+ * (STATE-9), must not find the state moved aside for that. */
+int record_meta_is_ours(const struct kv *kv, const unsigned char *record, size_t len)
+{
+    if (len < RECORD_HEADER_BYTES || get_u32(record) != record_crc(record_meta_key, record, len))
+        return 0;
+    if (record[4] > META_FORMAT)
+        return err_say(KV_E_NEWER,
+                       "the state in '%s' was written by a later version: its format is "
+                       "%u, this one knows %u",
+                       kv->dir, record[4], META_FORMAT);
+    if (get_u16(record + 6) != kv->group)
+        return err_say(KV_E_FOREIGN, "the state in '%s' is that of group %u, not of group %u",
+                       kv->dir, get_u16(record + 6), kv->group);
+    return 0;
+}

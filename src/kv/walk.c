@@ -1,0 +1,195 @@
+#include "kv/walk_int.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "kv/record_int.h"
+
+#include "base/banned.h"
+
+struct walk {
+    const struct kv *kv;
+    struct page_file file;
+    struct page_head head;
+    struct page_cursor cursor;
+    struct kv_meta meta; /* as stored; zeros: there is none */
+    struct walk_sum sum; /* as counted */
+};
+
+static int record_damaged(struct wire_slice key, const char *what)
+{
+    char esc[LOG_ESC_BUF];
+
+    return err_say(KV_E_DAMAGED, "the record of %s in '%s' is damaged: %s",
+                   log_esc(esc, sizeof(esc), key.data, key.len), TRUST_DATA_NAME, what);
+}
+
+int walk_item(const struct kv *kv, const struct page_item *item, struct walk_sum *sum,
+              struct kv_meta *meta)
+{
+    const struct wire_slice key = item->key;
+    const bool is_meta =
+        key.len == record_meta_key.len && memcmp(key.data, record_meta_key.data, key.len) == 0;
+    const char *defect;
+    int rc;
+
+    if (is_meta) {
+        /* Before anything is called damage: what a later version wrote looks like it. */
+        rc = record_meta_is_ours(kv, item->data, item->len);
+        if (rc != 0)
+            return rc;
+    }
+    defect = record_defect(key, item->data, item->len, is_meta ? META_FORMAT : RECORD_FORMAT);
+    if (defect != NULL)
+        return record_damaged(key, defect);
+    if (is_meta)
+        return record_meta(item->data, item->len, meta) ? 0
+                                                        : record_damaged(key, "it makes no sense");
+    digest_add(&sum->digest, record_digest(key, item->data, item->len));
+    if (record_is_counted(key))
+        sum->n_keys++;
+    return 0;
+}
+
+static bool pages_agree(const struct page_tree *met, const struct page_tree *said)
+{
+    return met->branch_pages == said->branch_pages && met->leaf_pages == said->leaf_pages &&
+           met->overflow_pages == said->overflow_pages && met->entries == said->entries;
+}
+
+static int walk_keys(struct walk *w)
+{
+    struct page_item item;
+    int rc;
+
+    rc = page_cursor_first(&w->cursor, &w->file, &w->head.keys);
+    while (rc == 0) {
+        rc = page_cursor_next(&w->cursor, &item);
+        if (rc == 0 && item.key.data == NULL)
+            break;
+        if (rc == 0)
+            rc = walk_item(w->kv, &item, &w->sum, &w->meta);
+    }
+    if (rc != 0)
+        return rc;
+    if (!pages_agree(&w->cursor.met, &w->head.keys))
+        return err_say(KV_E_DAMAGED, "'%s' has other numbers of pages and keys than its head says",
+                       TRUST_DATA_NAME);
+    if (w->meta.last_applied.index == 0 && w->head.keys.entries > 0)
+        return err_say(KV_E_DAMAGED, "it holds keys but does not say up to which entry");
+    if (w->sum.n_keys != w->meta.n_keys)
+        return err_say(KV_E_DAMAGED, "'%s' has %llu keys, and says that it has %llu",
+                       TRUST_DATA_NAME, (unsigned long long)w->sum.n_keys,
+                       (unsigned long long)w->meta.n_keys);
+    if (!digest_equal(w->sum.digest, w->meta.digest))
+        return err_say(KV_E_DAMAGED, "the keys and values of '%s' have another digest than it says",
+                       TRUST_DATA_NAME);
+    return 0;
+}
+
+/* One entry of the list of free pages: LMDB will write over these. The room for the numbers may
+ * be larger than needed only when there are none. */
+static int walk_free_entry(struct walk *w, const struct page_item *item)
+{
+    const uint64_t txnid = page_word((const unsigned char *)item->key.data);
+    uint64_t before = w->file.n_pages;
+    uint64_t n;
+
+    if (txnid == 0 || txnid > w->head.txnid || item->len < PAGE_WORD_BYTES ||
+        item->len % PAGE_WORD_BYTES != 0)
+        return err_say(KV_E_DAMAGED, "the list of free pages in '%s' makes no sense",
+                       TRUST_DATA_NAME);
+    n = page_word(item->data);
+    if (n != 0 && n != item->len / PAGE_WORD_BYTES - 1)
+        return err_say(KV_E_DAMAGED,
+                       "the list of free pages in '%s' has another length than it says",
+                       TRUST_DATA_NAME);
+    for (uint64_t i = 1; i <= n; i++) {
+        const uint64_t pgno = page_word(item->data + i * PAGE_WORD_BYTES);
+        int rc;
+
+        if (pgno >= before)
+            return page_damaged(&w->file, pgno, "it stands in the wrong place of the free pages");
+        rc = page_see(&w->file, pgno, 1);
+        if (rc != 0)
+            return rc;
+        before = pgno;
+    }
+    return 0;
+}
+
+static int walk_free_list(struct walk *w)
+{
+    struct page_item item;
+    int rc;
+
+    rc = page_cursor_first(&w->cursor, &w->file, &w->head.free_list);
+    while (rc == 0) {
+        rc = page_cursor_next(&w->cursor, &item);
+        if (rc == 0 && item.key.data == NULL)
+            break;
+        if (rc == 0)
+            rc = walk_free_entry(w, &item);
+    }
+    if (rc == 0 && !pages_agree(&w->cursor.met, &w->head.free_list))
+        return err_say(KV_E_DAMAGED, "'%s' has other numbers of free pages than its head says",
+                       TRUST_DATA_NAME);
+    return rc;
+}
+
+/* Keys lie scattered: read in the order of the file, a disk gives it ten times as fast. */
+static void ask_ahead(const struct page_file *f)
+{
+    const uint64_t bytes = f->n_pages * f->page_bytes;
+
+    (void)posix_fadvise(f->fd, 0,
+                        (off_t)(bytes < KV_READ_AHEAD_BYTES ? bytes : KV_READ_AHEAD_BYTES),
+                        POSIX_FADV_WILLNEED);
+}
+
+static int walk_all(struct walk *w)
+{
+    cleanup_free uint64_t *seen = NULL;
+    int rc;
+
+    rc = page_read_head(&w->file, &w->head);
+    if (rc != 0)
+        return rc;
+    seen = calloc(w->file.n_pages / 64 + 1, sizeof(*seen));
+    if (seen == NULL)
+        return err_origin(-ENOMEM);
+    w->file.seen = seen;
+    ask_ahead(&w->file);
+    rc = walk_keys(w);
+    if (rc == 0)
+        rc = walk_free_list(w);
+    page_cursor_free(&w->cursor);
+    w->file.seen = NULL;
+    return rc;
+}
+
+/* STATE-12. */
+int walk_file(const struct kv *kv, struct kv_opening *ret)
+{
+    const uint64_t begin_us = clock_mono_us();
+    struct walk w = {.kv = kv, .file = {.name = TRUST_DATA_NAME}};
+    cleanup_fd int fd = -1;
+    int rc;
+
+    fd = openat(kv->dir_fd, TRUST_DATA_NAME, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return err_origin_errno("open", TRUST_DATA_NAME);
+    w.file.fd = fd;
+    rc = walk_all(&w);
+    if (rc != 0)
+        return rc < 0 ? err_trace(rc) : rc;
+    *ret = (struct kv_opening){
+        .n_keys = w.sum.n_keys, .bytes = w.file.bytes_read, .walk_us = clock_mono_us() - begin_us};
+    return 0;
+}

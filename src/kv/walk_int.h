@@ -1,0 +1,24 @@
+/* The walk over the whole data file at the open, before LMDB sees it (STATE-12). */
+#ifndef RIDD_KV_WALK_INT_H
+#define RIDD_KV_WALK_INT_H
+
+#include "kv/kv_int.h"
+#include "kv/page_int.h"
+
+/* What a walk adds up from the pages. */
+struct walk_sum {
+    uint64_t n_keys; /* those that clients can name */
+    struct kv_digest digest;
+};
+/* One record more; meta is set when it is that of the meta record. 0, KV_E_DAMAGED, KV_E_NEWER,
+ * KV_E_FOREIGN. */
+int walk_item(const struct kv *kv, const struct page_item *item, struct walk_sum *sum,
+              struct kv_meta *meta);
+
+/* Reads every page of data.mdb in kv's folder that is in use or listed as free, without changing
+ * anything: digest and number of keys, recomputed from keys and values, are those that are stored,
+ * and no page is used twice, or used and free. 0; KV_E_DAMAGED with err_text(); KV_E_NEWER or
+ * KV_E_FOREIGN; -errno: nothing was found out. */
+int walk_file(const struct kv *kv, struct kv_opening *ret);
+
+#endif

@@ -1,0 +1,506 @@
+/* kv: damage of a file that nothing was running on. Whatever bits are flipped, the start either
+ * finds it, or all that is answered afterwards is what it was (STATE-12). */
+#include "unit/kv-fixture.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/bytes.h"
+#include "base/err.h"
+#include "base/prng.h"
+#include "kv/page_int.h"
+#include "kv/record_int.h"
+#include "kv/walk_int.h"
+
+#define N_NAMES    900u
+#define NAME_BYTES 300u /* few to a page, so that there are several levels */
+#define PAGE       4096u
+
+/* ---- the state that is damaged ---- */
+
+struct example {
+    unsigned char *data;
+    size_t len;
+    unsigned char clean[256];
+    size_t clean_len;
+    struct kv_stats stats;
+    char *values[N_NAMES]; /* NULL: no such key */
+    uint64_t modified[N_NAMES];
+};
+
+static void name_of(unsigned i, char name[NAME_BYTES + 1])
+{
+    memset(name, 'a' + (int)(i % 13), NAME_BYTES);
+    (void)snprintf(name, NAME_BYTES + 1, "%03u", i * 7919 % N_NAMES);
+    name[3] = '-';
+    name[NAME_BYTES] = '\0';
+}
+
+static char *value_of(struct prng *p, size_t len)
+{
+    char *text = malloc(len + 3);
+
+    assert_non_null(text);
+    text[0] = '"';
+    for (size_t i = 1; i <= len; i++)
+        text[i] = (char)('a' + prng_below(p, 26));
+    text[len + 1] = '"';
+    text[len + 2] = '\0';
+    return text;
+}
+
+static size_t some_length(struct prng *p)
+{
+    switch (prng_below(p, 16)) {
+    case 0:
+        return 3000 + (size_t)prng_below(p, 3000);
+    case 1:
+        return 9000 + (size_t)prng_below(p, 20000);
+    default:
+        return (size_t)prng_below(p, 200);
+    }
+}
+
+static void change(struct fixture *f, struct example *x, struct prng *p, raft_index *index,
+                   unsigned i, bool removes)
+{
+    struct command_result result;
+    char name[NAME_BYTES + 1];
+    struct wire_key key;
+    struct command c;
+
+    name_of(i, name);
+    key = string_key(name);
+    free(x->values[i]);
+    x->values[i] = removes ? NULL : value_of(p, some_length(p));
+    if (removes)
+        c = (struct command){.op = COMMAND_DELETE, .key = key_slice(&key)};
+    else
+        c = command_write(key_slice(&key), x->values[i]);
+    assert_int_equal(apply_command(f, index, &c, &result), 0);
+    x->modified[i] = *index;
+}
+
+/* Several levels, long values, many free pages. */
+static void make_example(struct fixture *f, struct example *x, uint64_t seed)
+{
+    raft_index index = 0;
+    struct prng p;
+
+    prng_init(&p, seed);
+    memset(x, 0, sizeof(*x));
+    skip_fsync = true;
+    kv_up(f);
+    for (unsigned round = 0; round < 60; round++) {
+        assert_int_equal(kv_begin(f->kv), 0);
+        for (unsigned i = 0; i < 50; i++)
+            change(f, x, &p, &index, (unsigned)prng_below(&p, N_NAMES),
+                   round > 20 && prng_below(&p, 3) == 0);
+        assert_int_equal(kv_commit(f->kv), 0);
+    }
+    assert_int_equal(kv_get_stats(f->kv, &x->stats), 0);
+    kv_down(f, true);
+    x->len = (size_t)size_of(f, "data.mdb");
+    x->data = malloc(x->len);
+    assert_non_null(x->data);
+    assert_int_equal(slurp(f, "data.mdb", x->data, x->len), x->len);
+    x->clean_len = slurp(f, "CLEAN", x->clean, sizeof(x->clean));
+}
+
+static void free_example(struct example *x)
+{
+    free(x->data);
+    for (unsigned i = 0; i < N_NAMES; i++)
+        free(x->values[i]);
+}
+
+static void restore(struct fixture *f, const struct example *x)
+{
+    spill(f, "data.mdb", x->data, x->len);
+    spill(f, "CLEAN", x->clean, x->clean_len);
+}
+
+/* All keys, those that are there and those that are not, read as before. */
+static bool reads_the_same(struct fixture *f, const struct example *x)
+{
+    struct raft_entry_id id;
+    struct kv_stats stats;
+    bool same = true;
+
+    assert_int_equal(kv_get_stats(f->kv, &stats), 0);
+    if (memcmp(&stats.digest, &x->stats.digest, sizeof(stats.digest)) != 0 ||
+        stats.n_keys != x->stats.n_keys || stats.digest_index != x->stats.digest_index ||
+        kv_last_applied(f->kv).index != x->stats.digest_index)
+        return false;
+    if (kv_read_begin(f->kv, &id) != 0)
+        return false;
+    for (unsigned i = 0; same && i < N_NAMES; i++) {
+        const char *expected = x->values[i];
+        char name[NAME_BYTES + 1];
+        struct command_value v;
+        struct wire_key key;
+
+        name_of(i, name);
+        key = string_key(name);
+        same = kv_get(f->kv, key_slice(&key), &v) == 0 && v.exists == (expected != NULL);
+        if (same && expected != NULL)
+            same = v.text.len == strlen(expected) && v.modify_index == x->modified[i] &&
+                   memcmp(v.text.data, expected, v.text.len) == 0;
+    }
+    kv_read_end(f->kv);
+    return same;
+}
+
+/* What was not found does no harm later either: the file is written to, closed, read through. */
+static bool stays_sound(struct fixture *f, const struct example *x, uint64_t seed)
+{
+    raft_index index = kv_last_applied(f->kv).index;
+    struct example y = *x;
+    struct prng p;
+    bool sound;
+
+    prng_init(&p, seed);
+    for (unsigned i = 0; i < N_NAMES; i++)
+        y.values[i] = x->values[i] != NULL ? strdup(x->values[i]) : NULL;
+    for (unsigned round = 0; round < 4; round++) {
+        if (kv_begin(f->kv) != 0)
+            return false;
+        for (unsigned i = 0; i < 30; i++)
+            change(f, &y, &p, &index, (unsigned)prng_below(&p, N_NAMES), prng_below(&p, 3) == 0);
+        if (kv_commit(f->kv) != 0)
+            return false;
+    }
+    assert_int_equal(kv_get_stats(f->kv, &y.stats), 0);
+    kv_down(f, true);
+    kv_up(f);
+    sound = f->trust == KV_TRUSTED_CLEAN && reads_the_same(f, &y);
+    for (unsigned i = 0; i < N_NAMES; i++)
+        free(y.values[i]);
+    return sound;
+}
+
+/* ---- pages by what they are for ---- */
+
+enum kind { HEAD, BRANCH, LEAF, LONG, FREE_LIST, FREE, N_KINDS };
+static const char *const kind_names[] = {"head", "branch", "leaf", "overflow", "list of free pages",
+                                         "free"};
+
+struct map {
+    unsigned n_pages;
+    unsigned char kind[1u << 16];
+};
+
+static void mark_tree(struct page_file *file, const struct page_tree *tree, struct map *map)
+{
+    struct page_cursor c = {0};
+    struct page_item item;
+
+    assert_int_equal(page_cursor_first(&c, file, tree), 0);
+    for (;;) {
+        assert_int_equal(page_cursor_next(&c, &item), 0);
+        if (item.key.data == NULL)
+            break;
+        for (unsigned l = 0; l < tree->depth; l++)
+            map->kind[c.levels[l].pgno] =
+                tree->is_free_list ? FREE_LIST : (l + 1 < tree->depth ? BRANCH : LEAF);
+        if (item.data == c.big) {
+            uint64_t pgno = 0;
+
+            for (uint64_t i = 2; i < file->n_pages; i++)
+                if ((file->seen[i / 64] >> (i % 64) & 1) != 0 && map->kind[i] == FREE)
+                    map->kind[pgno = i] = tree->is_free_list ? FREE_LIST : LONG;
+        }
+    }
+    page_cursor_free(&c);
+}
+
+static void make_map(struct fixture *f, struct map *map)
+{
+    uint64_t seen[1024] = {0};
+    struct page_file file = {.name = "data.mdb", .seen = seen};
+    struct page_head head;
+    char path[5000];
+
+    path_of(f, "data.mdb", path, sizeof(path));
+    file.fd = open(path, O_RDONLY);
+    assert_true(file.fd >= 0);
+    assert_int_equal(page_read_head(&file, &head), 0);
+    assert_int_equal(file.page_bytes, PAGE);
+    assert_true(head.keys.depth >= 3);
+    assert_true(head.keys.overflow_pages > 20);
+    assert_true(head.free_list.entries > 1);
+    map->n_pages = (unsigned)file.n_pages;
+    assert_true(map->n_pages < sizeof(map->kind));
+    memset(map->kind, FREE, sizeof(map->kind));
+    map->kind[0] = map->kind[1] = HEAD;
+    mark_tree(&file, &head.keys, map);
+    mark_tree(&file, &head.free_list, map);
+    (void)close(file.fd);
+}
+
+/* ---- flips ---- */
+
+struct tally {
+    unsigned tried[N_KINDS];
+    unsigned found[N_KINDS];
+};
+
+static void try_flip(struct fixture *f, struct example *x, const struct map *map, size_t bit,
+                     struct tally *tally)
+{
+    const enum kind kind = map->kind[bit / 8 / PAGE];
+    bool wrong = false;
+
+    x->data[bit / 8] ^= (unsigned char)(1u << (bit % 8));
+    restore(f, x);
+    x->data[bit / 8] ^= (unsigned char)(1u << (bit % 8));
+    kv_up(f);
+    tally->tried[kind]++;
+    if (f->trust == KV_REBUILD) {
+        tally->found[kind]++;
+        wrong = kv_last_applied(f->kv).index != 0;
+    } else {
+        wrong = !reads_the_same(f, x) || (bit % 5 == 0 && !stays_sound(f, x, bit));
+    }
+    if (wrong)
+        fail_msg("a flipped bit %u of byte %u of page %u (%s) is answered wrongly: %s",
+                 (unsigned)(bit % 8), (unsigned)(bit / 8 % PAGE), (unsigned)(bit / 8 / PAGE),
+                 kind_names[kind], err_text());
+    kv_down(f, false);
+}
+
+static size_t some_bit(struct prng *p, const struct map *map, enum kind kind)
+{
+    size_t page;
+    size_t at;
+
+    do
+        page = (size_t)prng_below(p, map->n_pages);
+    while (map->kind[page] != kind);
+    /* Half of them where pages are described, not filled. */
+    at = (size_t)prng_below(p, prng_below(p, 2) == 0 ? 64 : PAGE);
+    return (page * PAGE + at) * 8 + (size_t)prng_below(p, 8);
+}
+
+static void kv_flips__none_is_answered_wrongly(void **state)
+{
+    static const unsigned n_of_kind[N_KINDS] = {300, 300, 300, 120, 250, 40};
+    const char *factor = getenv("KV_FLIPS");
+    struct fixture *f = *state;
+    struct tally tally = {0};
+    unsigned all = 0;
+    struct example x;
+    static struct map map;
+    struct prng p;
+
+    make_example(f, &x, 1);
+    make_map(f, &map);
+    prng_init(&p, 2);
+    for (enum kind kind = HEAD; kind < N_KINDS; kind++)
+        for (unsigned i = 0; i < n_of_kind[kind] * (factor != NULL ? (unsigned)atoi(factor) : 1);
+             i++)
+            try_flip(f, &x, &map, some_bit(&p, &map, kind), &tally);
+    for (enum kind kind = HEAD; kind < N_KINDS; kind++) {
+        print_message("%u flips in pages of kind '%s', %u found, the rest without effect\n",
+                      tally.tried[kind], kind_names[kind], tally.found[kind]);
+        all += tally.tried[kind];
+        if (kind != FREE)
+            assert_true(tally.found[kind] > 0);
+    }
+    assert_true(all >= 1000);
+    free_example(&x);
+}
+
+/* Where separators part keys: the flips that a random one seldom hits. */
+static void kv_flips__separators(void **state)
+{
+    const unsigned step = getenv("KV_FLIPS") != NULL ? 1 : 7;
+    struct fixture *f = *state;
+    struct tally tally = {0};
+    static struct map map;
+    unsigned turn = 0;
+    struct example x;
+
+    make_example(f, &x, 6);
+    make_map(f, &map);
+    for (size_t page = 2; page < map.n_pages; page++) {
+        const unsigned char *p = x.data + page * PAGE;
+
+        for (size_t i = 1; map.kind[page] == BRANCH && 16 + 2 * i < get_u16(p + 12); i++)
+            for (unsigned bit = 0; bit < 24; bit++)
+                if (turn++ % step == 0) /* digits of the key, behind its byte of type */
+                    try_flip(f, &x, &map, 8 * (page * PAGE + get_u16(p + 16 + 2 * i) + 9) + bit,
+                             &tally);
+    }
+    print_message("%u flips of separators, %u found\n", tally.tried[BRANCH], tally.found[BRANCH]);
+    assert_true(tally.found[BRANCH] > 0);
+    free_example(&x);
+}
+
+/* A page is listed as free that is in use: it would be written over some time later. */
+static void kv_flips__numbers_of_free_pages(void **state)
+{
+    struct fixture *f = *state;
+    struct tally tally = {0};
+    static struct map map;
+    struct example x;
+
+    make_example(f, &x, 7);
+    make_map(f, &map);
+    for (size_t page = 2; page < map.n_pages; page++) {
+        const unsigned char *p = x.data + page * PAGE;
+
+        for (size_t i = 0;
+             map.kind[page] == FREE_LIST && get_u16(p + 10) == 2 && 16 + 2 * i < get_u16(p + 12);
+             i++) {
+            const size_t list = get_u16(p + 16 + 2 * i) + 16u; /* inline ones */
+            const size_t n = (get_u16(p + list - 12) & 1) != 0 ? 0 : (size_t)get_u64(p + list);
+
+            for (size_t k = 1; k <= n; k++)
+                for (unsigned bit = 0; bit < 10; bit++) {
+                    const uint64_t to = get_u64(p + list + 8 * k) ^ (uint64_t)1 << bit;
+
+                    /* In its place, so that order alone does not tell. */
+                    if (to < map.n_pages && to >= 2 && map.kind[to] != FREE &&
+                        (k == 1 || to < get_u64(p + list + 8 * (k - 1))) &&
+                        (k == n || to > get_u64(p + list + 8 * (k + 1))))
+                        try_flip(f, &x, &map, 8 * (page * PAGE + list + 8 * k) + bit, &tally);
+                }
+        }
+    }
+    print_message("%u flips of numbers of free pages, all found\n", tally.tried[FREE_LIST]);
+    assert_true(tally.tried[FREE_LIST] > 10);
+    assert_int_equal(tally.found[FREE_LIST], tally.tried[FREE_LIST]);
+    free_example(&x);
+}
+
+/* A record that is whole, but not the one that was applied: as if an older page had come back. The
+ * sum over all of them is what differs. */
+static void kv_flips__a_sound_but_wrong_record_is_found(void **state)
+{
+    struct fixture *f = *state;
+    struct example x;
+    unsigned forged = 0;
+
+    make_example(f, &x, 5);
+    for (unsigned i = 0; i < N_NAMES && forged < 5; i++) {
+        const size_t len = x.values[i] != NULL ? strlen(x.values[i]) : 0;
+        char name[NAME_BYTES + 1];
+        unsigned char *record;
+        struct wire_key key;
+
+        if (len < 50 || len > 1000)
+            continue;
+        name_of(i, name);
+        key = string_key(name);
+        for (size_t at = 0; at + len < x.len; at++)
+            if (memcmp(x.data + at, x.values[i], len) == 0) {
+                record = x.data + at - RECORD_HEADER_BYTES;
+                record[RECORD_HEADER_BYTES + 5] ^= 1;
+                put_u32(record, record_crc(key_slice(&key), record, RECORD_HEADER_BYTES + len));
+            }
+        restore(f, &x);
+        kv_up(f);
+        assert_int_equal(f->trust, KV_REBUILD);
+        assert_non_null(strstr(err_text(), "digest"));
+        kv_down(f, false);
+        forged++;
+    }
+    assert_int_equal(forged, 5);
+    free_example(&x);
+}
+
+/* ---- worse than flips ---- */
+
+static void spoil_page(struct prng *p, const struct example *x, unsigned char *page)
+{
+    const size_t n_pages = x->len / PAGE;
+    const size_t at = (size_t)prng_below(p, prng_below(p, 2) == 0 ? 64 : PAGE - 8);
+
+    switch (prng_below(p, 5)) {
+    case 0: /* another page, or an older state of this one */
+        memcpy(page, x->data + (size_t)prng_below(p, n_pages) * PAGE, PAGE);
+        break;
+    case 1:
+        for (size_t i = at; i < PAGE; i++)
+            page[i] = (unsigned char)prng_next(p);
+        break;
+    case 2:
+        memset(page + at, prng_below(p, 2) == 0 ? 0 : 255, (size_t)prng_below(p, PAGE - at));
+        break;
+    case 3: /* a number that another place of the file has */
+        memcpy(page + at, x->data + (size_t)prng_below(p, x->len - 8), 8);
+        break;
+    default:
+        page[at] = (unsigned char)prng_next(p);
+        break;
+    }
+}
+
+/* The walk reads whatever stands there, and ends: 0 or damage. (With the address sanitizer this
+ * finds each number that is used unchecked.) */
+static void kv_flips__a_walk_survives_any_file(void **state)
+{
+    const char *factor = getenv("KV_FLIPS");
+    const unsigned rounds = 1500 * (factor != NULL ? (unsigned)atoi(factor) : 1);
+    struct fixture *f = *state;
+    unsigned n_damaged = 0;
+    struct example x;
+    struct kv kv = {.dir = f->dir};
+    char path[5000];
+    struct prng p;
+    int fd;
+
+    make_example(f, &x, 3);
+    path_of(f, "data.mdb", path, sizeof(path));
+    fd = open(path, O_RDWR);
+    kv.dir_fd = open(f->dir, O_RDONLY | O_DIRECTORY);
+    assert_true(fd >= 0);
+    assert_true(kv.dir_fd >= 0);
+    prng_init(&p, 4);
+    for (unsigned i = 0; i < rounds; i++) {
+        const unsigned n = 1 + (unsigned)prng_below(&p, 3);
+        struct kv_opening opening;
+        size_t at[3];
+        int rc;
+
+        for (unsigned k = 0; k < n; k++) {
+            unsigned char page[PAGE];
+
+            at[k] = (size_t)prng_below(&p, x.len / PAGE) * PAGE;
+            if (at[k] < 2 * PAGE && prng_below(&p, 4) != 0)
+                at[k] += 2 * PAGE;
+            memcpy(page, x.data + at[k], PAGE);
+            spoil_page(&p, &x, page);
+            assert_int_equal(pwrite(fd, page, PAGE, (off_t)at[k]), PAGE);
+        }
+        if (prng_below(&p, 20) == 0)
+            assert_int_equal(ftruncate(fd, (off_t)prng_below(&p, x.len)), 0);
+        rc = walk_file(&kv, &opening);
+        assert_true(rc == 0 || rc == KV_E_DAMAGED || rc == KV_E_NEWER || rc == KV_E_FOREIGN);
+        n_damaged += rc != 0;
+        assert_int_equal(ftruncate(fd, (off_t)x.len), 0);
+        assert_int_equal(pwrite(fd, x.data, x.len, 0), (ssize_t)x.len);
+    }
+    print_message("%u of %u damaged files were found out\n", n_damaged, rounds);
+    assert_true(n_damaged > rounds / 4);
+    (void)close(kv.dir_fd);
+    (void)close(fd);
+    free_example(&x);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(kv_flips__none_is_answered_wrongly), TEST(kv_flips__separators),
+        TEST(kv_flips__numbers_of_free_pages),    TEST(kv_flips__a_sound_but_wrong_record_is_found),
+        TEST(kv_flips__a_walk_survives_any_file),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
