@@ -18,6 +18,13 @@ struct space {
     uint64_t spent_before; /* and in the tenth of a second before that */
 };
 
+/* agree.c */
+struct agree {
+    bool is_parked;
+    bool is_set_aside;   /* what was damaged or not believed; the state that is there is new */
+    bool was_rebuilding; /* when last looked at */
+};
+
 struct engine {
     struct engine_ops ops;
     const char *node_name; /* borrowed */
@@ -30,6 +37,7 @@ struct engine {
     struct replica *replica;
     struct service *service;
     struct space space;
+    struct agree agree;
     uint64_t share_us; /* of a turn: for taking in what waits in the links */
     struct log_limit invalid_limit;
     struct log_limit term_limit;
@@ -51,6 +59,18 @@ void engine_state_of_kv(struct kv *kv, struct engine_state *ret);
 
 /* space.c, as service_ops.no_space */
 bool engine_no_space(void *ctx, bool frees, size_t bytes, uint64_t *ret_used, uint64_t *ret_limit);
+
+/* agree.c */
+/* When the replica is there. */
+void engine_agree_begin(struct engine *e);
+void engine_agree_turn(struct engine *e, uint64_t now_us);
+/* What the state says of itself is wrong, whoever found it; `why` is for the log. */
+void engine_state_damaged(struct engine *e, const char *why);
+/* As replica_ops.state_is_damaged and .state_rebuild. */
+bool engine_state_is_damaged(void *ctx, int rc, const char *what);
+int engine_state_rebuild(void *ctx);
+/* status: "good", "damaged", "rebuilding". */
+const char *engine_verdict(const struct engine *e);
 
 /* events.c */
 void engine_trace(void *ctx, const struct raft_trace *t);

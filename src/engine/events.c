@@ -118,14 +118,15 @@ void engine_trace(void *ctx, const struct raft_trace *t)
 
 /* ---- the end ---- */
 
-/* What does not check is damage; what a later version wrote is there for ever, and only another
+/* What does not check in the log is damage, and a damaged state that cannot be made again here is
+ * at the next start (FIT-7); what a later version wrote is there for ever, and only another
  * program can go on (STATE-10); everything else is the environment's failure, and may be gone at
  * the next start. */
 static int exit_code_of(int error)
 {
     if (error == KV_E_COMMAND_NEWER)
         return EXIT_CONF_ERROR;
-    return error == -EBADMSG || error == KV_E_DAMAGED ? EXIT_DAMAGED : EXIT_IO_ERROR;
+    return error == -EBADMSG ? EXIT_DAMAGED : EXIT_IO_ERROR;
 }
 
 static const char *error_text(int error)

@@ -48,6 +48,21 @@ static void state_read_end(void *ctx)
     kv_read_end(ctx);
 }
 
+static int state_rebuild(void *ctx)
+{
+    return kv_rebuild(ctx);
+}
+
+static bool state_digest_at(void *ctx, raft_index index, struct raft_digest_at *ret)
+{
+    struct kv_digest digest;
+
+    if (!kv_digest_at(ctx, index, &digest))
+        return false;
+    *ret = (struct raft_digest_at){index, digest.high, digest.low};
+    return true;
+}
+
 void engine_state_of_kv(struct kv *kv, struct engine_state *ret)
 {
     *ret = (struct engine_state){.ctx = kv,
@@ -59,5 +74,8 @@ void engine_state_of_kv(struct kv *kv, struct engine_state *ret)
                                  .abort = state_abort,
                                  .read_begin = state_read_begin,
                                  .get = state_get,
-                                 .read_end = state_read_end};
+                                 .read_end = state_read_end,
+                                 .rebuild = state_rebuild,
+                                 .digest_at = state_digest_at,
+                                 .digest_version = KV_DIGEST_VERSION};
 }

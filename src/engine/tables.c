@@ -160,6 +160,10 @@ void engine_fill_replica_ops(struct engine *e, struct replica_ops *ops)
                                 .now_us = now_us,
                                 .trace = engine_trace,
                                 .fatal = engine_fatal};
+    if (e->state.rebuild != NULL) {
+        ops->state_is_damaged = engine_state_is_damaged;
+        ops->state_rebuild = engine_state_rebuild;
+    }
 }
 
 /* ---- the service ---- */
@@ -248,6 +252,7 @@ static void status_state(const struct engine *e, struct wire_reply *w)
                    (unsigned long long)state.digest.low);
     wire_reply_str(w, "digest", digest);
     wire_reply_u64(w, "digest_index", state.digest_index);
+    wire_reply_str(w, "verdict", engine_verdict(e));
     wire_reply_close_object(w);
 }
 

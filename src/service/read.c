@@ -99,8 +99,8 @@ static void reply_read(struct request *req, struct buf *out, const struct replic
     service_end(s, &w, &req->origin);
 }
 
-/* rc: what reading gave; with 0 the reply is written. A damaged record is no answer, and no reason to
- * say so again and again: the next leader's state is another (FIT-7). */
+/* rc: what reading gave; with 0 the reply is written. A damaged record is no answer, and no reason
+ * to say so again and again: the next leader's state is another (FIT-7). */
 static void finish_read(struct request *req, const struct buf *out, int rc)
 {
     if (rc != 0 && replica_read_failed(req->conn->service->replica, &req->rr))
