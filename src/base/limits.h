@@ -291,6 +291,12 @@ static_assert(2 * PEER_HALF_OPEN_HOST_MAX <= PEER_HALF_OPEN_MAX, "one host takes
  * before it is read. */
 #define STORE_FILE_BYTES_MAX (1u << 30)
 static_assert(STORE_SEGMENT_BYTES_MAX <= STORE_FILE_BYTES_MAX, "every segment can be read back");
+/* A batch of the disk takes at most so long, as measured, however much is queued: then what it did
+ * is known, and the next is begun. It may have this much at least, whatever the disk does. */
+#define STORE_BATCH_BYTES_MIN      (256u << 10)
+#define STORE_BATCHES_PER_ELECTION 4u
+/* Times of syncs are forgotten after once to twice this. */
+#define STORE_SYNC_WINDOW_US 30000000u
 /* Zeros written and synced per slice of preparation, when nothing is queued and when a batch waits
  * for it. */
 #define STORE_PREPARE_BYTES      (512u << 10)
@@ -348,6 +354,12 @@ static_assert(KEY_BYTES_MAX <= LMDB_KEY_BYTES_MAX, "LMDB must take every key");
 #define NODE_WAIT_US_MAX 1000000u
 /* How old STATUS= of systemd may be while role, term and leader stay the same. */
 #define NODE_STATUS_US 10000000u
+/* A sync that takes more of the election timeout than this is slow: two of them, as an election
+ * needs, do not fit into it (DISK-32). How often that is looked at, and how soon after one line
+ * about it the next may follow. */
+#define DISK_SLOW_PERCENT 60u
+#define DISK_LOOK_US      1000000u
+#define DISK_SAY_US       10000000u
 /* How often the free space is looked at, and how full of its map the state may be: above the first
  * only what makes room is taken, below the second writes are taken again, so that it does not flap
  * at the edge. */

@@ -161,6 +161,7 @@ static int open_log(struct engine *e, const struct engine_conf *conf,
     int rc = 0;
 
     log.applied_index = e->state.last_applied(e->state.ctx).index;
+    log.batch_us = conf->raft.election_timeout_us / STORE_BATCHES_PER_ELECTION;
     if (log.vfs == NULL) {
         rc = vfs_posix_new(conf->log_fd, &e->vfs);
         if (rc != 0)
@@ -328,16 +329,19 @@ uint64_t engine_drain(struct engine *e, bool (*take)(void *ctx))
 
 void engine_turn(struct engine *e, uint64_t now_us)
 {
-    uint64_t durable = e->log_thread != NULL ? log_thread_durable(e->log_thread) : e->durable;
+    uint64_t durable = 0;
+    uint64_t n_done = e->log_thread != NULL ? log_thread_done(e->log_thread, &durable) : e->n_done;
 
-    if (durable != e->durable) {
-        e->durable = durable;
+    /* The same number again when only a part of the next is durable: the disk moves (READ-51). */
+    if (n_done != e->n_done) {
+        e->n_done = n_done;
         replica_stored(e->replica, durable, now_us);
     }
     if (e->service != NULL)
         service_turn(e->service, now_us);
     replica_turn(e->replica, now_us);
     engine_agree_turn(e, now_us);
+    engine_disk_turn(e, now_us);
 }
 
 void engine_work(struct engine *e, uint64_t now_us)

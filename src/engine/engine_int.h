@@ -25,19 +25,26 @@ struct agree {
     bool was_rebuilding; /* when last looked at */
 };
 
+/* disk.c: what was said of the disk last. */
+struct disk_said {
+    uint64_t due_us; /* when it is looked at again */
+    bool said_slow;
+};
+
 struct engine {
     struct engine_ops ops;
     const char *node_name; /* borrowed */
     struct vfs *vfs;       /* owned; NULL: the host's is used */
     struct store *store;
     struct log_thread *log_thread; /* NULL: none */
-    uint64_t durable;              /* batch of the log thread already told to the replica */
+    uint64_t n_done;               /* of the log thread already told to the replica */
     struct engine_state state;
     struct kv *kv; /* NULL: the host's own state */
     struct replica *replica;
     struct service *service;
     struct space space;
     struct agree agree;
+    struct disk_said disk;
     uint64_t share_us; /* of a turn: for taking in what waits in the links */
     struct log_limit invalid_limit;
     struct log_limit term_limit;
@@ -71,6 +78,10 @@ bool engine_state_is_damaged(void *ctx, int rc, const char *what);
 int engine_state_rebuild(void *ctx);
 /* status: "good", "damaged", "rebuilding". */
 const char *engine_verdict(const struct engine *e);
+
+/* disk.c */
+void engine_disk_status(const struct engine *e, struct wire_reply *w);
+void engine_disk_turn(struct engine *e, uint64_t now_us);
 
 /* events.c */
 void engine_trace(void *ctx, const struct raft_trace *t);

@@ -278,6 +278,7 @@ static void service_status(void *ctx, struct wire_reply *w)
     struct engine *e = ctx;
 
     status_log(e, w);
+    engine_disk_status(e, w);
     status_state(e, w);
     status_terms(e, w);
     if (e->ops.status != NULL)

@@ -338,6 +338,10 @@ struct raft_status {
     unsigned n_voters;
     unsigned n_voters_heard; /* leader: voters heard within one election timeout, itself included */
     raft_node_id transfer_to;
+    uint64_t election_timeout_us; /* as configured */
+    uint64_t patience_us;         /* what elections and the disk are given: VOTE-9 */
+    uint64_t disk_silent_us;      /* how long the disk has not answered; 0: nothing is asked */
+    size_t disk_outstanding_bytes;
     /* Who told a term too far above ours last, and which, since the process started (TERM-4);
      * 0: nobody. */
     raft_node_id far_peer;

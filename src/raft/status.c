@@ -71,6 +71,10 @@ void raft_get_status(const struct raft *r, struct raft_status *ret_status)
                             .n_voters = raft_configuration_n_voters(raft_get_configuration(r)),
                             .n_voters_heard = raft_n_voters_heard(r),
                             .transfer_to = r->transfer_to,
+                            .election_timeout_us = r->conf.election_timeout_us,
+                            .patience_us = raft_disk_patience_us(r),
+                            .disk_silent_us = raft_disk_silent_us(r),
+                            .disk_outstanding_bytes = r->disk.outstanding_bytes,
                             .far_peer = r->far_peer,
                             .far_term = r->far_term,
                             .terms_run_out =

@@ -34,8 +34,8 @@ const char *wire_value_error_text(int error);
 int wire_value_encode(const json_t *v, struct buf *buf);
 /* JSON equality of two compact texts: member order does not matter, 1 and 1.0 differ, 0.0 and -0.0
  * do not. Texts that do not parse (also: deeper or with more keys than a value may have) are equal
- * only byte for byte. Asks for no memory, so that it decides the same on every node; uses 64 KiB of
- * stack. */
+ * only byte for byte. Asks for no memory, so that it decides the same on every node, and looks at
+ * each byte a few times, however deep it is nested; uses 56 KiB of stack. */
 bool wire_value_equal(struct wire_slice a, struct wire_slice b);
 /* Appends a quoted, escaped JSON string. Bytes that are not UTF-8 become U+FFFD: the result is
  * always JSON. 0 or -ENOMEM, then buf is unchanged. */

@@ -964,6 +964,59 @@ static void engine__events_have_their_lines(void **state)
     host_done(&h);
 }
 
+static unsigned count_lines(const char *text, const char *part)
+{
+    unsigned n = 0;
+
+    for (const char *p = text; (p = strstr(p, part)) != NULL; p++)
+        n++;
+    return n;
+}
+
+/* A batch that the disk does not answer for 0.7 election timeouts: slow in `status`, and in the
+ * log, once; and well again when it has (DISK-32). */
+static void engine__a_slow_disk_is_told(void **state)
+{
+    const char *ask_status = "{\"type\":\"status\"}";
+    char text[16384];
+    struct capture c;
+    struct host h;
+
+    (void)state;
+    host_init(&h);
+    h.logs = true;
+    make_log_naming(&h, "n1");
+    assert_int_equal(open_it(&h), 0);
+    lead(&h);
+    assert_true(says(ask(&h, ask_status), "\"disk\":{\"fsync_p50_us\":"));
+    assert_true(says(h.text, "\"outstanding_bytes\":0,\"oldest_append_ms\":0,"
+                             "\"election_ms\":500,\"patience_ms\":500,\"slow\":false}"));
+    c = capture_begin();
+    service_line(h.conn, "{\"type\":\"write\",\"key\":1,\"value\":2}", 34, 1);
+    engine_turn(h.engine, h.now_us);
+    for (int i = 0; i < 7; i++) {
+        h.now_us += 50000;
+        engine_turn(h.engine, h.now_us);
+    }
+    service_line(h.conn, ask_status, strlen(ask_status), 1);
+    assert_int_equal(buf_add_u8(&h.out, '\0'), 0);
+    assert_true(says((const char *)h.out.data, "\"oldest_append_ms\":350,"));
+    assert_true(says((const char *)h.out.data, "\"slow\":true}"));
+    assert_false(says((const char *)h.out.data, "\"outstanding_bytes\":0,"));
+    buf_reset(&h.out, 0);
+    for (int i = 0; i < 40; i++) {
+        h.now_us += 50000;
+        engine_turn(h.engine, h.now_us);
+    }
+    advance(&h, 50000);
+    for (int i = 0; i < 40; i++)
+        advance(&h, 500000);
+    capture_end(&c, text, sizeof(text));
+    assert_int_equal(count_lines(text, "event=disk_slow "), 1);
+    assert_int_equal(count_lines(text, "event=disk_fine "), 1);
+    host_done(&h);
+}
+
 /* What does not fit the limit of the log lines is counted in the next one that does. */
 static void engine__odd_messages_do_not_fill_the_log(void **state)
 {
@@ -1205,6 +1258,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(engine__a_node_comes_back_with_what_it_had),
         cmocka_unit_test(engine__status_speaks_of_log_and_state),
+        cmocka_unit_test(engine__a_slow_disk_is_told),
         cmocka_unit_test(engine__no_log_is_refused),
         cmocka_unit_test(engine__the_log_of_a_later_version_is_refused),
         cmocka_unit_test(engine__the_state_of_another_group_is_refused),

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -491,6 +492,52 @@ static void value__equality_of_the_deepest_nesting(void **state)
     }
 }
 
+/* Nested so deep, with the one difference at the end. */
+static void make_nested(struct buf *b, unsigned depth, char last)
+{
+    buf_reset(b, SIZE_MAX);
+    for (unsigned i = 0; i < depth; i++)
+        assert_int_equal(buf_add_str(b, "["), 0);
+    for (unsigned i = 0; i < 100000; i++)
+        assert_int_equal(buf_add_str(b, "12,"), 0);
+    assert_int_equal(buf_add_u8(b, (uint8_t)last), 0);
+    for (unsigned i = 0; i < depth; i++)
+        assert_int_equal(buf_add_str(b, "]"), 0);
+}
+
+/* CPU time of this thread; the least of several attempts. */
+static uint64_t compare_ns(unsigned depth)
+{
+    cleanup_buf struct buf a = BUF_INIT;
+    cleanup_buf struct buf b = BUF_INIT;
+    uint64_t least_ns = UINT64_MAX;
+
+    make_nested(&a, depth, '1');
+    make_nested(&b, depth, '2');
+    for (int i = 0; i < 9; i++) {
+        struct timespec from;
+        struct timespec to;
+        uint64_t ns;
+
+        (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &from);
+        assert_false(wire_value_equal((struct wire_slice){(char *)a.data, a.len},
+                                      (struct wire_slice){(char *)b.data, b.len}));
+        (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &to);
+        ns = (uint64_t)(to.tv_sec - from.tv_sec) * 1000000000u + (uint64_t)to.tv_nsec -
+             (uint64_t)from.tv_nsec;
+        if (ns < least_ns)
+            least_ns = ns;
+    }
+    return least_ns;
+}
+
+/* TIME-4: it was fourteen times as much. A ratio, not a time limit. */
+static void value__equality_costs_bytes_and_not_depth(void **state)
+{
+    (void)state;
+    assert_true(compare_ns(JSON_DEPTH_MAX - 1) < 4 * compare_ns(1));
+}
+
 static void value__errors_have_texts(void **state)
 {
     (void)state;
@@ -553,6 +600,7 @@ int main(void)
         cmocka_unit_test(value__equality_agrees_with_jansson),
         cmocka_unit_test(value__equality_of_the_widest_object),
         cmocka_unit_test(value__equality_of_the_deepest_nesting),
+        cmocka_unit_test(value__equality_costs_bytes_and_not_depth),
         cmocka_unit_test(value__errors_have_texts),
         cmocka_unit_test(value__scan_takes_what_json_is),
     };
