@@ -328,6 +328,10 @@ static_assert(KEY_BYTES_MAX <= LMDB_KEY_BYTES_MAX, "LMDB must take every key");
 /* The start reads the state once through; so much of it is asked of the kernel in the order of the
  * file, the rest page by page as the keys lead. */
 #define KV_READ_AHEAD_BYTES (1024u << 20)
+/* The scrub reads only what is in memory, and asks the kernel for the rest. A page that was asked
+ * for so often and is still not there is waited for: memory is short, and the loop would ask for
+ * ever. */
+#define KV_SCRUB_ASKS_MAX 100u
 /* Nodes compare the digests of their states at equal indexes, so each remembers some. A node that
  * is more than 16 * 1,024 entries behind finds none in common: nothing is compared until it is
  * nearer. */
@@ -367,6 +371,16 @@ static_assert(KEY_BYTES_MAX <= LMDB_KEY_BYTES_MAX, "LMDB must take every key");
 #define STATE_FULL_PERCENT 90u
 #define STATE_ROOM_PERCENT 85u
 static_assert(STATE_ROOM_PERCENT < STATE_FULL_PERCENT, "a gap against flapping");
+/* The state of a running node is read through in slices of so many bytes, each a fraction of a
+ * millisecond in the loop, one after the other at the rate of [state] scrub, with a pause between
+ * two passes. A pass that was asked for is not held to the rate. A page that comes from the disk
+ * is asked for again after a while. */
+#define SCRUB_SLICE_BYTES      (128u << 10)
+#define SCRUB_PAUSE_US         10000000u
+#define SCRUB_HURRY_US         1000u
+#define SCRUB_WAIT_US          2000u
+#define CONF_SCRUB_MIB_DEFAULT 4u
+#define CONF_SCRUB_MIB_MAX     1024u
 /* Names of peers of all times. Beyond: no new peer is accepted. */
 #define IDENTITY_PEERS_MAX 256u
 /* ridd --init asks each peer for at most this long whether it knows this node already. */

@@ -2,7 +2,7 @@
  *
  * Damage that is found here, by whoever finds it, makes the node unfit: others lead, nothing is
  * answered from the state, and it is made again from the log while the node votes and stores. A
- * damaged state beside a good log is never the end of a node (FIT-7). */
+ * damaged state beside a good log is never the end of a node (FIT-7, STATE-14). */
 #include <errno.h>
 
 #include "base/assert.h"
@@ -105,6 +105,7 @@ int engine_state_rebuild(void *ctx)
         return err_trace(rc);
     rid_assert(e->state.last_applied(e->state.ctx).index == 0);
     e->agree.is_set_aside = true;
+    engine_scrub_again(e, e->ops.now_us(e->ops.ctx));
     return 0;
 }
 

@@ -288,6 +288,7 @@ int engine_open(struct engine *e, const struct engine_conf *conf)
     e->node_name = conf->node_name;
     e->share_us = conf->raft.heartbeat_us / 2 / TURN_SHARES;
     rc = open_state(e, conf);
+    engine_scrub_begin(e, rc == 0 ? conf->scrub_mib_per_s : 0, e->ops.now_us(e->ops.ctx));
     if (rc == 0)
         rc = open_log(e, conf, &recovered);
     if (rc == 0 && e->ops.recovered != NULL && e->ops.recovered(e->ops.ctx, &recovered) != 0)
@@ -341,6 +342,7 @@ void engine_turn(struct engine *e, uint64_t now_us)
         service_turn(e->service, now_us);
     replica_turn(e->replica, now_us);
     engine_agree_turn(e, now_us);
+    engine_scrub_turn(e, now_us);
     engine_disk_turn(e, now_us);
 }
 
@@ -373,6 +375,8 @@ uint64_t engine_deadline_us(const struct engine *e)
     uint64_t due = replica_deadline_us(e->replica);
     uint64_t other = e->service != NULL ? service_deadline_us(e->service) : UINT64_MAX;
 
+    due = other < due ? other : due;
+    other = engine_scrub_deadline_us(e);
     return other < due ? other : due;
 }
 

@@ -80,6 +80,9 @@ struct engine_state {
     /* kv_digest_at(), and the version of its digests. NULL and 0: it has none. */
     bool (*digest_at)(void *ctx, raft_index index, struct raft_digest_at *ret);
     uint32_t digest_version;
+    /* kv_scrub_step() and kv_scrub_restart(); both NULL: there is nothing to read through. */
+    int (*scrub)(void *ctx, size_t bytes, struct kv_scrub_progress *ret);
+    void (*scrub_restart)(void *ctx);
 };
 
 /* What the engine asks of its host. Those marked may be NULL. */
@@ -130,6 +133,7 @@ struct engine_conf {
     const struct raft_config_at *base_config;
     struct kv_conf kv;                /* its group, the log's and raft's are one */
     const struct engine_state *state; /* instead of kv; copied */
+    unsigned scrub_mib_per_s;         /* how fast a running state is read through; 0: it is not */
     /* A node that its own log does not name may start: peers that lie can make such a log. */
     bool may_be_stranger;
 };

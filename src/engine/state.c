@@ -63,6 +63,16 @@ static bool state_digest_at(void *ctx, raft_index index, struct raft_digest_at *
     return true;
 }
 
+static int state_scrub(void *ctx, size_t bytes, struct kv_scrub_progress *ret)
+{
+    return kv_scrub_step(ctx, bytes, ret);
+}
+
+static void state_scrub_restart(void *ctx)
+{
+    kv_scrub_restart(ctx);
+}
+
 void engine_state_of_kv(struct kv *kv, struct engine_state *ret)
 {
     *ret = (struct engine_state){.ctx = kv,
@@ -77,5 +87,7 @@ void engine_state_of_kv(struct kv *kv, struct engine_state *ret)
                                  .read_end = state_read_end,
                                  .rebuild = state_rebuild,
                                  .digest_at = state_digest_at,
-                                 .digest_version = KV_DIGEST_VERSION};
+                                 .digest_version = KV_DIGEST_VERSION,
+                                 .scrub = state_scrub,
+                                 .scrub_restart = state_scrub_restart};
 }

@@ -253,6 +253,9 @@ static void status_state(const struct engine *e, struct wire_reply *w)
     wire_reply_str(w, "digest", digest);
     wire_reply_u64(w, "digest_index", state.digest_index);
     wire_reply_str(w, "verdict", engine_verdict(e));
+    wire_reply_u64(w, "digest_version", KV_DIGEST_VERSION);
+    wire_reply_u64(w, "scrub_percent", e->scrub.percent);
+    wire_reply_u64(w, "scrubbed_s_ago", (e->ops.now_us(e->ops.ctx) - e->scrub.good_us) / 1000000u);
     wire_reply_close_object(w);
 }
 

@@ -28,6 +28,19 @@ enum raft_fitness raft_get_fitness(const struct raft *r)
     return r->fitness;
 }
 
+uint64_t raft_get_patience_us(const struct raft *r)
+{
+    return raft_disk_patience_us(r);
+}
+
+uint64_t raft_get_sync_us(const struct raft *r)
+{
+    uint64_t took_us = raft_disk_sync_us(r);
+    uint64_t silent_us = raft_disk_silent_us(r);
+
+    return took_us > silent_us ? took_us : silent_us;
+}
+
 bool raft_is_transferring(const struct raft *r)
 {
     return r->transfer_to != 0;

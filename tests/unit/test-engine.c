@@ -844,6 +844,121 @@ static void engine__damage_and_failures_have_their_codes(void **state)
     expect_end(-EIO, EXIT_IO_ERROR);
 }
 
+/* Every copy of a text in the file of the state. */
+static void spoil_state(struct host *h, const char *text)
+{
+    static char bytes[1u << 20];
+    char path[64];
+    size_t n;
+    FILE *file;
+    unsigned found = 0;
+
+    (void)snprintf(path, sizeof(path), "%s/data.mdb", h->folder);
+    file = fopen(path, "r+b");
+    assert_non_null(file);
+    n = fread(bytes, 1, sizeof(bytes), file);
+    for (size_t i = 0; i + strlen(text) <= n; i++)
+        if (memcmp(bytes + i, text, strlen(text)) == 0) {
+            assert_int_equal(fseek(file, (long)i + 1, SEEK_SET), 0);
+            assert_int_equal(fputc(bytes[i + 1] ^ 4, file), bytes[i + 1] ^ 4);
+            found++;
+        }
+    assert_int_equal(fclose(file), 0);
+    assert_true(found > 0);
+}
+
+/* Once it is known: until the log has given it all again. */
+static bool is_found(struct host *h)
+{
+    char path[64];
+
+    (void)snprintf(path, sizeof(path), "%s/data.mdb.old", h->folder);
+    return strcmp(engine_verdict(h->engine), "good") != 0 || access(path, F_OK) == 0;
+}
+
+/* STATE-14, FIT-7: the log is good, so it has it all again, and nothing ends. */
+static void expect_rebuilt(struct host *h)
+{
+    assert_true(is_found(h));
+    advance(h, 1000);
+    assert_int_equal(h->n_ends, 0);
+    assert_string_equal(engine_verdict(h->engine), "good");
+    lead_again(h);
+    assert_true(says(ask(h, "{\"type\":\"read_index\",\"msg_id\":1,\"key\":\"a\"}"), "some words"));
+    host_done(h);
+}
+
+static void start_and_write(struct host *h, unsigned scrub_mib_per_s)
+{
+    host_init(h);
+    h->conf.scrub_mib_per_s = scrub_mib_per_s;
+    make_log_naming(h, "n1");
+    assert_int_equal(open_it(h), 0);
+    lead(h);
+    assert_true(
+        says(ask(h, "{\"type\":\"write\",\"msg_id\":1,\"key\":\"a\",\"value\":\"some words\"}"),
+             "write_ok"));
+}
+
+/* STATE-13: nobody reads the key; the pass that comes by finds it. */
+static void engine__damage_of_a_running_state_is_found(void **state)
+{
+    struct host h;
+
+    (void)state;
+    start_and_write(&h, 4);
+    advance(&h, SCRUB_PAUSE_US);
+    assert_true(engine_scrub_passes(h.engine) > 0);
+    spoil_state(&h, "some words");
+    for (unsigned i = 0; !is_found(&h) && i < 100; i++) {
+        h.now_us += SCRUB_PAUSE_US / 50;
+        engine_turn(h.engine, h.now_us);
+    }
+    expect_rebuilt(&h);
+}
+
+/* Without a rate nothing is read, until somebody asks. */
+static void engine__a_scrub_can_be_asked_for(void **state)
+{
+    struct host h;
+
+    (void)state;
+    start_and_write(&h, 0);
+    spoil_state(&h, "some words");
+    advance(&h, 10 * SCRUB_PAUSE_US);
+    assert_int_equal(h.n_ends, 0);
+    assert_int_equal(engine_scrub_passes(h.engine), 0);
+    engine_scrub_now(h.engine);
+    assert_int_equal(engine_scrub_deadline_us(h.engine), 0);
+    engine_turn(h.engine, h.now_us);
+    expect_rebuilt(&h);
+
+    start_and_write(&h, 0);
+    engine_scrub_now(h.engine);
+    engine_turn(h.engine, h.now_us);
+    assert_int_equal(h.n_ends, 0);
+    assert_int_equal(engine_scrub_passes(h.engine), 1);
+    assert_true(engine_scrub_deadline_us(h.engine) == UINT64_MAX);
+    host_done(&h);
+}
+
+static void engine__a_damaged_record_is_no_end_for_good(void **state)
+{
+    static const char cas[] =
+        "{\"type\":\"cas\",\"msg_id\":1,\"key\":\"a\",\"from\":\"x\",\"to\":1}";
+    struct host h;
+
+    (void)state;
+    start_and_write(&h, 0);
+    spoil_state(&h, "some words");
+    service_line(h.conn, cas, strlen(cas), 1);
+    for (unsigned i = 0; !is_found(&h) && i < 20; i++) {
+        engine_turn(h.engine, h.now_us);
+        engine_work(h.engine, h.now_us);
+    }
+    expect_rebuilt(&h);
+}
+
 /* What an I/O error keeps from being read is not lost: a restart may help. */
 static void engine__a_log_that_cannot_be_opened_is_refused(void **state)
 {
@@ -1280,6 +1395,9 @@ int main(void)
         cmocka_unit_test(engine__a_damaged_kv_is_made_again_in_place),
         cmocka_unit_test(engine__a_state_set_aside_at_the_start_is_unfit),
         cmocka_unit_test(engine__parked_and_unfit),
+        cmocka_unit_test(engine__damage_of_a_running_state_is_found),
+        cmocka_unit_test(engine__a_scrub_can_be_asked_for),
+        cmocka_unit_test(engine__a_damaged_record_is_no_end_for_good),
         cmocka_unit_test(engine__a_command_of_a_later_version_ends_the_node),
         cmocka_unit_test(engine__a_log_that_cannot_be_opened_is_refused),
         cmocka_unit_test(engine__it_describes_itself),
