@@ -18,7 +18,7 @@ static enum raft_fitness fitness_of(const struct engine *e)
 {
     if (replica_rebuilding(e->replica))
         return RAFT_UNFIT;
-    return e->agree.is_parked ? RAFT_PARKED : RAFT_FIT;
+    return e->agree.is_parked || replica_is_parked(e->replica) ? RAFT_PARKED : RAFT_FIT;
 }
 
 static void settle_fitness(struct engine *e, uint64_t now_us)

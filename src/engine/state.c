@@ -63,6 +63,15 @@ static bool state_digest_at(void *ctx, raft_index index, struct raft_digest_at *
     return true;
 }
 
+static void state_space(void *ctx, uint64_t *ret_live_bytes, uint64_t *ret_limit_bytes)
+{
+    struct kv_stats stats = {0};
+
+    (void)kv_get_stats(ctx, &stats); /* never fails */
+    *ret_live_bytes = stats.live_bytes;
+    *ret_limit_bytes = stats.limit_bytes;
+}
+
 static int state_scrub(void *ctx, size_t bytes, struct kv_scrub_progress *ret)
 {
     return kv_scrub_step(ctx, bytes, ret);
@@ -88,6 +97,7 @@ void engine_state_of_kv(struct kv *kv, struct engine_state *ret)
                                  .rebuild = state_rebuild,
                                  .digest_at = state_digest_at,
                                  .digest_version = KV_DIGEST_VERSION,
+                                 .space = state_space,
                                  .scrub = state_scrub,
                                  .scrub_restart = state_scrub_restart};
 }

@@ -7,8 +7,8 @@
  *
  * From the first step on the node is unfit: the core hands its leadership on, and takes no reads
  * (FIT-4). Nothing is answered from the state before it has applied again what it had applied
- * before, or a client would see it go back in time (FIT-6). What is committed meanwhile is left
- * alone, not applied to what is damaged: the rewind hands it out again. Votes, entries and
+ * before, or a client would see it go back in time (FIT-6). What is committed meanwhile is held
+ * back, not applied to what is damaged: the rewind hands it out. Votes, entries and
  * acknowledgements go on as if nothing had happened (FIT-1). */
 #include "base/assert.h"
 #include "base/limits.h"
@@ -63,6 +63,9 @@ void replica_rebuild(struct replica *r, uint64_t now_us)
         return;
     r->rebuild = REBUILD_WANTED;
     r->dirty = true;
+    r->parked = false; /* there is nothing to find room for until it is empty */
+    r->more = false;
+    raft_hold_committed(r->raft, true);
     raft_set_fitness(r->raft, RAFT_UNFIT, r->now_us);
     fail_reads(r, REPLICA_CONFIRMED);
     fail_reads(r, REPLICA_EXACT);
@@ -122,13 +125,6 @@ int replica_state_get(void *ctx, struct wire_slice key, struct command_value *re
     return heard(r, r->ops.state_get(r->ops.ctx, key, ret_value));
 }
 
-int replica_state_apply_get(void *ctx, struct wire_slice key, struct command_value *ret_value)
-{
-    struct replica *r = ctx;
-
-    return heard(r, r->ops.state_apply_get(r->ops.ctx, key, ret_value));
-}
-
 bool replica_read_failed(struct replica *r, struct replica_request *q)
 {
     rid_assert(q->stage == REPLICA_IDLE); /* its `served` was called, and asks for another end */
@@ -157,6 +153,7 @@ static void empty(struct replica *r)
         return;
     }
     raft_rewind(r->raft, 0);
+    raft_hold_committed(r->raft, false);
     r->last_applied = 0;
     r->rebuild = REBUILDING;
     r->rebuilt_at = target;

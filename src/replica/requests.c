@@ -107,6 +107,8 @@ void replica_fail(struct replica *r, struct replica_request *q, enum wire_error 
         f.limit = RAFT_READS_PENDING_MAX;
     if (error == WIRE_ERROR_ROLE_CHANGED)
         f.old_term = raft_get_term(r->raft);
+    if (error == WIRE_ERROR_NO_SPACE)
+        f.space = r->no_space;
     finish_failed(r, q, &f);
 }
 

@@ -124,10 +124,32 @@ static void read_served(struct replica_request *rr, const struct replica_view *v
             reply_internal(req, "a read came back without its confirmation");
         else
             rc = view->get(view->ctx, key, &v);
-        if (rc == 0 && is_right)
+        if (rc == 0 && is_right) {
+            if (service_wait_for_room(req, out, v.text.len))
+                return;
             reply_read(req, out, view, &v);
+        }
     }
     finish_read(req, out, rc);
+}
+
+/* The values alone, by their lengths: nothing is copied before it is known that it fits. What
+ * view->get said of the first that could not be read, or 0. */
+static int batch_measure(struct request *req, const struct replica_view *view, size_t *ret_bytes)
+{
+    size_t bytes = 0;
+
+    for (unsigned i = 0; i < req->n_keys && bytes <= REPLY_BYTES_MAX; i++) {
+        const struct wire_slice key = {(const char *)req->keys[i].bytes, req->keys[i].len};
+        struct command_value v;
+        int rc = view->get(view->ctx, key, &v);
+
+        if (rc != 0)
+            return rc;
+        bytes += v.text.len + req->keys[i].len;
+    }
+    *ret_bytes = bytes;
+    return 0;
 }
 
 /* What view->get said of the first value that could not be read; 0: all are written. */
@@ -151,19 +173,13 @@ static int batch_values(struct request *req, struct wire_reply *w, const struct 
     return 0;
 }
 
-static void batch_served(struct replica_request *rr, const struct replica_view *view)
+static int reply_batch(struct request *req, struct buf *out, const struct replica_view *view)
 {
-    struct request *req = service_request_of(rr);
     struct service *s = req->conn->service;
-    struct buf *out = service_out(req->conn);
     bool confirmed = is_confirmed(view);
     struct wire_reply w;
     int rc;
 
-    if (out == NULL) {
-        service_request_free(req);
-        return;
-    }
     service_begin(s, &w, out, &req->origin, "batch_read_index_ok");
     wire_reply_open_array(&w, "values");
     rc = batch_values(req, &w, view);
@@ -176,12 +192,33 @@ static void batch_served(struct replica_request *rr, const struct replica_view *
         wire_reply_bool(&w, "linearizable", confirmed);
         service_end(s, &w, &req->origin);
     }
+    return rc;
+}
+
+static void batch_served(struct replica_request *rr, const struct replica_view *view)
+{
+    struct request *req = service_request_of(rr);
+    struct service *s = req->conn->service;
+    struct buf *out = service_out(req->conn);
+    size_t bytes = 0;
+    int rc = 0;
+
+    if (out != NULL)
+        rc = batch_measure(req, view, &bytes);
+    if (out != NULL && rc == 0) {
+        if (bytes > REPLY_BYTES_MAX)
+            service_reply_too_large(s, out, &req->origin, service_msg_id_for(s, &req->origin));
+        else if (service_wait_for_room(req, out, bytes + req->n_keys * SERVICE_ITEM_BYTES))
+            return;
+        else
+            rc = reply_batch(req, out, view);
+    }
     finish_read(req, out, rc);
 }
 
 static void read_by(struct service_conn *c, const struct wire_request *q, enum replica_kind kind)
 {
-    struct request *req = service_request_new(c, q);
+    struct request *req = service_request_new(c, q, 0);
 
     if (req == NULL)
         return;
@@ -231,7 +268,7 @@ void service_handle_read(struct service_conn *c, const struct wire_request *q)
 
 void service_handle_batch(struct service_conn *c, const struct wire_request *q)
 {
-    struct request *req = service_request_new(c, q);
+    struct request *req = service_request_new(c, q, 0);
 
     if (req == NULL)
         return;
