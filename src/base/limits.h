@@ -396,6 +396,10 @@ static_assert(KEY_BYTES_MAX <= LMDB_KEY_BYTES_MAX, "LMDB must take every key");
  * for so often and is still not there is waited for: memory is short, and the loop would ask for
  * ever. */
 #define KV_SCRUB_ASKS_MAX 100u
+/* A list of free pages that is longer than so many pages itself, or a file of more pages, is not
+ * held against what the scrub reads: it would have to be read anew after every transaction. */
+#define KV_SCRUB_LIST_PAGES_MAX 64u
+#define KV_SCRUB_PAGES_MAX      (4u << 20)
 /* Nodes compare the digests of their states at equal indexes, so each remembers some. A node that
  * is more than 16 * 1,024 entries behind finds none in common: nothing is compared until it is
  * nearer. */
