@@ -16,6 +16,7 @@
 #define buf_grow            ridd_private_buf_grow
 #define buf_init            ridd_private_buf_init
 #define buf_reset           ridd_private_buf_reset
+#define buf_size_with       ridd_private_buf_size_with
 #define call_run            ridd_private_call_run
 #define clock_mono_us       ridd_private_clock_mono_us
 #define clock_wall_us       ridd_private_clock_wall_us
@@ -23,6 +24,7 @@
 #define conn_init           ridd_private_conn_init
 #define conn_line           ridd_private_conn_line
 #define conn_open           ridd_private_conn_open
+#define conn_reset_on_close ridd_private_conn_reset_on_close
 #define conn_send           ridd_private_conn_send
 #define conn_stale          ridd_private_conn_stale
 #define endpoint_parse      ridd_private_endpoint_parse

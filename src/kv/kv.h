@@ -7,8 +7,9 @@
  * its directory fsynced before the first write transaction. Anything else is moved aside unopened
  * and the state is rebuilt from the log: kv_open() then reports last_applied 0. LMDB has no page
  * checksums, so each value carries a CRC32C that kv_get() checks (STATE-6); and a file that is
- * believed is read through first, page by page, by a checker of our own (STATE-12). docs/STORAGE.md
- * has the bytes.
+ * believed is read through first, page by page, by a checker of our own (STATE-12), which also goes
+ * the way to each key that is not there before that is said (STATE-15). docs/STORAGE.md has the
+ * bytes.
  *
  * For: the state of one group on one node; nothing else reads or writes the data file.
  * Not for: durability, which is the log's; old versions of a value; deciding what may be proposed
@@ -23,7 +24,7 @@
  * whoever wrote it.
  * Thread: the write side (kv_begin .. kv_commit) and the read side may be used by different
  * threads, each by one at a time; LMDB's MDB_NOTLS is set.
- * Source: STATE-2 to STATE-14. */
+ * Source: STATE-2 to STATE-15. */
 #ifndef RIDD_KV_KV_H
 #define RIDD_KV_KV_H
 
@@ -37,7 +38,7 @@ struct kv;
  * of kv_open() only, which has changed nothing then. COMMAND_NEWER: of kv_apply() only; what the
  * entry does is not known here, and is not guessed (STATE-10). */
 #define KV_ERRORS(X)                                                                               \
-    X(KV_E_FULL, 1, "no room in the map or on the disk")                                           \
+    X(KV_E_FULL, 1, "no room on the disk, or no addresses for a larger map")                       \
     X(KV_E_DAMAGED, 2, "damaged")                                                                  \
     X(KV_E_NEWER, 3, "the state was written by a later version")                                   \
     X(KV_E_FOREIGN, 4, "the state is that of another group")                                       \
@@ -47,7 +48,10 @@ const char *kv_error_text(int rc);
 
 struct kv_conf {
     const char *dir; /* absolute path of data/db; made when missing, mode 0700 */
+    /* Addresses that are asked for at first. The map is no quota: it grows by itself, up to
+     * map_bytes_max, 0: as far as the kernel gives addresses. */
     size_t map_size_bytes;
+    size_t map_bytes_max;
     uint64_t incarnation;
     uint16_t group; /* whose state it is: one group exists, 0; another one has a file of its own */
     unsigned readers_max; /* 0: 16 */
@@ -72,6 +76,10 @@ struct kv_opening {
     uint64_t open_us; /* all of kv_open(), the walk included */
 };
 struct kv_opening kv_get_opening(const struct kv *kv);
+/* An index that this node had applied once, says a state that is not believed otherwise, now or at
+ * an earlier start: the log that it belongs to reaches it, or has lost entries (DISK-41). 0:
+ * nothing says so. */
+raft_index kv_shown_index(const struct kv *kv);
 /* Of the last commit. Write side. */
 struct raft_entry_id kv_last_applied(const struct kv *kv);
 /* The file is wrong: the next kv_open() sets it aside and rebuilds, also after a crash. Done by
@@ -110,6 +118,8 @@ int kv_begin(struct kv *kv);
  * last_applied only. 0, KV_E_FULL, KV_E_COMMAND_NEWER, -errno; after each but 0 kv_abort(). A disk
  * without space is KV_E_FULL as well. Bytes that no version gave a meaning are COMMAND_INVALID. */
 int kv_apply(struct kv *kv, const struct raft_entry *e, struct command_result *ret_result);
+/* What a record of such a key and text counts of the limit. */
+uint64_t kv_record_bytes(size_t key_len, size_t text_len);
 /* Inside the write transaction: the state at exactly the entry applied last. The value is borrowed
  * until the next kv_apply(). 0 (also when there is none), KV_E_DAMAGED, -errno. */
 int kv_apply_get(struct kv *kv, struct wire_slice key, struct command_value *ret_value);
@@ -138,7 +148,9 @@ struct kv_digest {
  * follows from comparing them. */
 #define KV_DIGEST_VERSION 1u
 struct kv_stats {
-    uint64_t n_keys; /* those that clients can name */
+    uint64_t n_keys;      /* those that clients can name */
+    uint64_t live_bytes;  /* keys and texts of all records, and KV_RECORD_OVERHEAD for each */
+    uint64_t limit_bytes; /* what those may be, as the log says; 0: anything */
     uint64_t map_bytes;
     uint64_t used_bytes; /* of the map: pages that are in use, not those free to be used again */
     struct kv_digest digest; /* of the state at ... */

@@ -52,6 +52,7 @@ int walk_item(const struct kv *kv, const struct page_item *item, struct walk_sum
         return record_meta(item->data, item->len, meta) ? 0
                                                         : record_damaged(key, "it makes no sense");
     digest_add(&sum->digest, record_digest(key, item->data, item->len));
+    sum->live_bytes += kv_record_bytes(key.len, item->len - RECORD_HEADER_BYTES);
     if (record_is_counted(key))
         sum->n_keys++;
     return 0;
@@ -87,6 +88,10 @@ static int walk_keys(struct walk *w)
         return err_say(KV_E_DAMAGED, "'%s' has %llu keys, and says that it has %llu",
                        TRUST_DATA_NAME, (unsigned long long)w->sum.n_keys,
                        (unsigned long long)w->meta.n_keys);
+    if (w->sum.live_bytes != w->meta.live_bytes)
+        return err_say(KV_E_DAMAGED, "'%s' holds %llu bytes, and says that it holds %llu",
+                       TRUST_DATA_NAME, (unsigned long long)w->sum.live_bytes,
+                       (unsigned long long)w->meta.live_bytes);
     if (!digest_equal(w->sum.digest, w->meta.digest))
         return err_say(KV_E_DAMAGED, "the keys and values of '%s' have another digest than it says",
                        TRUST_DATA_NAME);
@@ -95,28 +100,27 @@ static int walk_keys(struct walk *w)
 
 /* One entry of the list of free pages: LMDB will write over these. The room for the numbers may
  * be larger than needed only when there are none. */
-static int walk_free_entry(struct walk *w, const struct page_item *item)
+static int walk_free_entry(struct page_file *file, uint64_t txnid_max, const struct page_item *item)
 {
     const uint64_t txnid = page_word((const unsigned char *)item->key.data);
-    uint64_t before = w->file.n_pages;
+    uint64_t before = file->n_pages;
     uint64_t n;
 
-    if (txnid == 0 || txnid > w->head.txnid || item->len < PAGE_WORD_BYTES ||
+    if (txnid == 0 || txnid > txnid_max || item->len < PAGE_WORD_BYTES ||
         item->len % PAGE_WORD_BYTES != 0)
-        return err_say(KV_E_DAMAGED, "the list of free pages in '%s' makes no sense",
-                       TRUST_DATA_NAME);
+        return err_say(KV_E_DAMAGED, "the list of free pages in '%s' makes no sense", file->name);
     n = page_word(item->data);
     if (n != 0 && n != item->len / PAGE_WORD_BYTES - 1)
         return err_say(KV_E_DAMAGED,
                        "the list of free pages in '%s' has another length than it says",
-                       TRUST_DATA_NAME);
+                       file->name);
     for (uint64_t i = 1; i <= n; i++) {
         const uint64_t pgno = page_word(item->data + i * PAGE_WORD_BYTES);
         int rc;
 
         if (pgno >= before)
-            return page_damaged(&w->file, pgno, "it stands in the wrong place of the free pages");
-        rc = page_see(&w->file, pgno, 1);
+            return page_damaged(file, pgno, "it stands in the wrong place of the free pages");
+        rc = page_see(file, pgno, 1);
         if (rc != 0)
             return rc;
         before = pgno;
@@ -124,33 +128,34 @@ static int walk_free_entry(struct walk *w, const struct page_item *item)
     return 0;
 }
 
-static int walk_free_list(struct walk *w)
+int walk_free_list(struct page_file *file, struct page_cursor *cursor, const struct page_head *head)
 {
     struct page_item item;
     int rc;
 
-    rc = page_cursor_first(&w->cursor, &w->file, &w->head.free_list);
+    rc = page_cursor_first(cursor, file, &head->free_list);
     while (rc == 0) {
-        rc = page_cursor_next(&w->cursor, &item);
+        rc = page_cursor_next(cursor, &item);
         if (rc == 0 && item.key.data == NULL)
             break;
         if (rc == 0)
-            rc = walk_free_entry(w, &item);
+            rc = walk_free_entry(file, head->txnid, &item);
     }
-    if (rc == 0 && !pages_agree(&w->cursor.met, &w->head.free_list))
+    if (rc == 0 && !pages_agree(&cursor->met, &head->free_list))
         return err_say(KV_E_DAMAGED, "'%s' has other numbers of free pages than its head says",
-                       TRUST_DATA_NAME);
+                       file->name);
     return rc;
 }
 
-/* Keys lie scattered: read in the order of the file, a disk gives it ten times as fast. */
+/* Keys lie scattered: read in the order of the file, a disk gives it ten times as fast. The kernel
+ * takes no more than some hundred kilobytes of what it is asked for at a time. */
 static void ask_ahead(const struct page_file *f)
 {
     const uint64_t bytes = f->n_pages * f->page_bytes;
+    const uint64_t end = bytes < KV_READ_AHEAD_BYTES ? bytes : KV_READ_AHEAD_BYTES;
 
-    (void)posix_fadvise(f->fd, 0,
-                        (off_t)(bytes < KV_READ_AHEAD_BYTES ? bytes : KV_READ_AHEAD_BYTES),
-                        POSIX_FADV_WILLNEED);
+    for (uint64_t at = 0; at < end; at += KV_READ_AHEAD_STEP)
+        (void)posix_fadvise(f->fd, (off_t)at, KV_READ_AHEAD_STEP, POSIX_FADV_WILLNEED);
 }
 
 static int walk_all(struct walk *w)
@@ -168,7 +173,7 @@ static int walk_all(struct walk *w)
     ask_ahead(&w->file);
     rc = walk_keys(w);
     if (rc == 0)
-        rc = walk_free_list(w);
+        rc = walk_free_list(&w->file, &w->cursor, &w->head);
     page_cursor_free(&w->cursor);
     w->file.seen = NULL;
     return rc;

@@ -7,6 +7,7 @@
 
 /* What a walk adds up from the pages. */
 struct walk_sum {
+    uint64_t live_bytes;
     uint64_t n_keys; /* those that clients can name */
     struct kv_digest digest;
 };
@@ -14,6 +15,11 @@ struct walk_sum {
  * KV_E_FOREIGN. */
 int walk_item(const struct kv *kv, const struct page_item *item, struct walk_sum *sum,
               struct kv_meta *meta);
+
+/* The list of free pages: in order, of this file, none twice, by file->seen, which is marked with
+ * them and with the pages that hold the list. 0, KV_E_DAMAGED, -errno. */
+int walk_free_list(struct page_file *file, struct page_cursor *cursor,
+                   const struct page_head *head);
 
 /* Reads every page of data.mdb in kv's folder that is in use or listed as free, without changing
  * anything: digest and number of keys, recomputed from keys and values, are those that are stored,

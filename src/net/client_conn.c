@@ -4,7 +4,7 @@
  * one event.
  *
  * client_conn_settle() derives from the state whether the socket is read. Nothing recurses: a
- * release or a write that lets a paused connection go on only puts it on the port's resume list. */
+ * release or a write that lets a paused connection go on only gives it a turn. */
 #include "net/client_int.h"
 
 #include <errno.h>
@@ -17,19 +17,36 @@
 
 #include "base/banned.h"
 
-/* Beyond these bounds a connection is not read any more (CLIENT-3, CLIENT-4). */
+/* What the host keeps of it: requests and commands under way. */
+static size_t held_bytes(const struct client_conn *c)
+{
+    return c->memory.requests.used - c->in_charged + c->memory.commands.used;
+}
+
+/* While memory is tight it takes no more from those who do not read (CLIENT-14). */
+static bool owes_too_much(const struct client_conn *c, size_t out)
+{
+    return out > CLIENT_OUT_BYTES_FREE && client_port_is_tight(c->port);
+}
+
+/* Beyond these bounds a connection is not read any more (CLIENT-3, CLIENT-4, CLIENT-13). */
 bool client_conn_over_limits(const struct client_conn *c)
 {
-    return c->n_held >= c->in_flight || client_conn_out_bytes(c) > CLIENT_OUT_BYTES_HIGH;
+    const size_t out = client_conn_out_bytes(c);
+
+    return c->n_held >= c->in_flight || out > CLIENT_OUT_BYTES_HIGH ||
+           held_bytes(c) > CLIENT_HELD_BYTES_HIGH || owes_too_much(c, out);
 }
 
 /* A quarter of in_flight must be free again, so that a pipelining client is not stopped and started
  * for each reply. */
 static bool well_below_limits(const struct client_conn *c)
 {
+    const size_t out = client_conn_out_bytes(c);
     unsigned gap = c->in_flight / 4 > 0 ? c->in_flight / 4 : 1;
 
-    return c->n_held + gap <= c->in_flight && client_conn_out_bytes(c) <= CLIENT_OUT_BYTES_LOW;
+    return c->n_held + gap <= c->in_flight && out <= CLIENT_OUT_BYTES_LOW &&
+           held_bytes(c) <= CLIENT_HELD_BYTES_LOW && !owes_too_much(c, out);
 }
 
 static bool has_stash(const struct client_conn *c)
@@ -64,19 +81,35 @@ void client_conn_end(struct client_conn *c, const char *why)
     client_conn_mark_dirty(c);
 }
 
+void client_conn_account(struct client_conn *c)
+{
+    const size_t in = c->line.size + c->stash.size;
+
+    budget_set(&c->memory.replies, c->out.size);
+    if (in > c->in_charged)
+        budget_take(&c->memory.requests, in - c->in_charged);
+    else if (in < c->in_charged)
+        budget_give(&c->memory.requests, c->in_charged - in);
+    c->in_charged = in;
+}
+
 void client_conn_settle(struct client_conn *c)
 {
     bool go_on;
 
     if (c->dead)
         return;
+    if (c->memory.replies.used != c->out.size || c->in_charged != c->line.size + c->stash.size)
+        client_conn_account(c);
+    if (c->memory.waits && list_empty(&c->starved))
+        list_append(&c->port->starved, &c->starved);
     if (!c->paused && client_conn_over_limits(c))
         c->paused = true;
     else if (c->paused && well_below_limits(c))
         c->paused = false;
     go_on = !c->paused && client_conn_may_take_lines(c);
-    if (go_on && has_stash(c) && list_empty(&c->resume)) {
-        list_append(&c->port->resume, &c->resume);
+    if (go_on && has_stash(c) && list_empty(&c->turn)) {
+        client_turns_add(c);
         client_port_wake(c->port);
     }
     /* A connection that lingers is read only to see its end. */
@@ -108,10 +141,10 @@ static void maybe_finish(struct client_conn *c)
 
 /* ---- what was read ---- */
 
-static void take_chunk(struct client_conn *c, size_t len, unsigned *lines_left)
+static void take_chunk(struct client_conn *c, size_t len)
 {
     const unsigned char *chunk = c->port->chunk;
-    size_t taken = client_lines_take(c, (const char *)chunk, len, lines_left);
+    size_t taken = client_lines_take(c, (const char *)chunk, len);
 
     if (taken == len || c->dead || c->ending)
         return;
@@ -122,15 +155,14 @@ static void take_chunk(struct client_conn *c, size_t len, unsigned *lines_left)
         client_conn_die(c, "out of memory");
 }
 
-void client_conn_resume(struct client_conn *c)
+static void resume(struct client_conn *c)
 {
-    unsigned lines_left = CLIENT_LINES_PER_TURN;
     size_t taken;
 
-    if (!has_stash(c) || !client_conn_may_take_lines(c))
+    if (!client_conn_may_take_lines(c))
         return;
     taken = client_lines_take(c, (const char *)c->stash.data + c->stash_pos,
-                              c->stash.len - c->stash_pos, &lines_left);
+                              c->stash.len - c->stash_pos);
     if (c->dead)
         return;
     c->stash_pos += taken;
@@ -162,28 +194,27 @@ static void read_end(struct client_conn *c)
 static void read_socket(struct client_conn *c)
 {
     struct client_port *p = c->port;
-    size_t budget = CLIENT_READ_BYTES_PER_TURN;
-    unsigned lines_left = CLIENT_LINES_PER_TURN;
+    const size_t chunk =
+        client_port_is_tight(p) ? CLIENT_CHUNK_TIGHT_BYTES : (size_t)CLIENT_CHUNK_BYTES;
     ssize_t n;
 
-    while (budget >= CLIENT_CHUNK_BYTES) {
-        n = recv(c->fd, p->chunk, CLIENT_CHUNK_BYTES, 0);
+    while (p->share > 0) {
+        n = recv(c->fd, p->chunk, chunk, 0);
         if (n < 0) {
             if (errno != EAGAIN && errno != EINTR)
                 read_error(c, errno);
             break;
         }
-        c->active_us = clock_mono_us();
+        c->active_us = p->now_us;
         if (n == 0) {
             read_end(c);
             break;
         }
         p->stats.bytes_in += (uint64_t)n;
         if (!c->ending)
-            take_chunk(c, (size_t)n, &lines_left);
-        if (c->dead || (size_t)n < CLIENT_CHUNK_BYTES || has_stash(c) || client_conn_over_limits(c))
+            take_chunk(c, (size_t)n);
+        if (c->dead || (size_t)n < chunk || has_stash(c) || client_conn_over_limits(c))
             break;
-        budget -= (size_t)n;
     }
     client_conn_settle(c);
     maybe_finish(c);
@@ -196,11 +227,21 @@ static void on_readable(evutil_socket_t unused, short what, void *ctx)
 
     (void)unused;
     (void)what;
-    if (c->dead || !c->reading || p->lines_taken >= CLIENT_PORT_LINES_PER_TURN)
+    if (c->dead || !c->reading || !list_empty(&c->turn))
         return;
-    client_port_enter(p);
-    read_socket(c);
-    client_port_leave(p);
+    client_turns_add(c);
+    /* Behind the others that are readable in this turn. */
+    event_active(p->ev_work, EV_TIMEOUT, 0);
+}
+
+void client_conn_serve(struct client_conn *c)
+{
+    if (c->dead)
+        return;
+    if (has_stash(c))
+        resume(c);
+    else if (c->reading)
+        read_socket(c);
 }
 
 /* ---- writing ---- */
@@ -247,10 +288,12 @@ static void out_consume(struct client_conn *c, size_t n)
 
 static void write_socket(struct client_conn *c)
 {
+    const size_t out = client_conn_out_bytes(c);
+    const size_t piece = out < CLIENT_SEND_BYTES ? out : CLIENT_SEND_BYTES;
     char why[96];
     ssize_t n;
 
-    n = send(c->fd, c->out.data + c->out_pos, client_conn_out_bytes(c), MSG_NOSIGNAL);
+    n = send(c->fd, c->out.data + c->out_pos, piece, MSG_NOSIGNAL);
     if (n < 0 && errno != EAGAIN && errno != EINTR) {
         (void)snprintf(why, sizeof(why), "cannot write: %s", strerror(errno));
         client_conn_die(c, why);
@@ -258,6 +301,8 @@ static void write_socket(struct client_conn *c)
     }
     if (n > 0) {
         c->port->stats.bytes_out += (uint64_t)n;
+        c->port->sent += (size_t)n;
+        client_turns_charge(c, (uint64_t)n / CLIENT_SEND_BYTES_PER_US);
         c->active_us = clock_mono_us();
         c->stuck_us = 0;
         out_consume(c, (size_t)n);
@@ -278,7 +323,7 @@ static void on_writable(evutil_socket_t unused, short what, void *ctx)
 
     (void)unused;
     (void)what;
-    if (c->dead || !c->blocked)
+    if (c->dead || !c->blocked || p->sent >= CLIENT_SEND_BYTES_PER_TURN)
         return;
     client_port_enter(p);
     write_socket(c);
@@ -315,7 +360,9 @@ int client_conn_new(struct client_port *p, int fd, const struct sockaddr_storage
     c->fd = fd;
     list_init(&c->node);
     list_init(&c->dirty);
-    list_init(&c->resume);
+    list_init(&c->turn);
+    list_init(&c->starved);
+    memory_conn_init(&c->memory, p->conf.memory);
     c->request_bytes = p->conf.request_bytes;
     c->in_flight = p->conf.in_flight;
     c->active_us = clock_mono_us();
@@ -336,7 +383,8 @@ void client_conn_free(struct client_conn *c)
         return;
     list_remove(&c->node);
     list_remove(&c->dirty);
-    list_remove(&c->resume);
+    list_remove(&c->turn);
+    list_remove(&c->starved);
     if (c->ev_read != NULL)
         event_free(c->ev_read);
     if (c->ev_write != NULL)
@@ -347,6 +395,9 @@ void client_conn_free(struct client_conn *c)
     buf_done(&c->line);
     buf_done(&c->stash);
     buf_done(&c->out);
+    client_conn_account(c);
+    rid_assert(c->memory.requests.used == 0);
+    rid_assert(c->memory.commands.used == 0);
     free(c);
 }
 
@@ -364,7 +415,8 @@ void client_conn_die(struct client_conn *c, const char *why)
         (void)event_del(c->ev_write);
     (void)close(take_fd(c->fd));
     list_remove(&c->dirty);
-    list_remove(&c->resume);
+    list_remove(&c->turn);
+    list_remove(&c->starved);
     list_remove(&c->node);
     list_append(c->n_held > 0 ? &p->orphans : &p->dead, &c->node);
     p->stats.n_open--;
@@ -404,6 +456,7 @@ void client_conn_tick(struct client_conn *c, uint64_t now_us)
         die_slow(c, "idle");
     else if (!waits)
         buf_reset(&c->out, 0);
+    client_conn_account(c);
 }
 
 /* ---- the host's side ---- */
@@ -414,6 +467,11 @@ struct buf *client_conn_out(struct client_conn *c)
         return NULL;
     client_conn_mark_dirty(c);
     return &c->out;
+}
+
+struct memory_conn *client_conn_memory(struct client_conn *c)
+{
+    return &c->memory;
 }
 
 void client_conn_hold(struct client_conn *c)

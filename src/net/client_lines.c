@@ -113,6 +113,27 @@ static void line_complete(struct client_conn *c, const char *tail, size_t len)
         buf_reset(&c->line, 0);
 }
 
+/* Lines that are long and not whole are charged, and refused like requests when too many bytes are
+ * under way; waiting would hold the very bytes that the rest of a line sets free (CLIENT-13). */
+static bool no_memory_for_line(const struct client_conn *c, size_t len)
+{
+    const size_t after = buf_size_with(&c->line, len);
+
+    return after > CLIENT_LINE_FREE_BYTES && after > c->line.size &&
+           !budget_may(&c->memory.requests, after - c->line.size);
+}
+
+static void line_overloaded(struct client_conn *c)
+{
+    struct client_port *p = c->port;
+
+    buf_reset(&c->line, 0);
+    c->line_no++;
+    c->skipping = true;
+    p->stats.n_overloaded++;
+    p->ops.on_overloaded(p->ops.ctx, c, c->line_no);
+}
+
 /* Bytes without a newline at the end of what was read. */
 static void line_begin(struct client_conn *c, const char *data, size_t len)
 {
@@ -123,24 +144,30 @@ static void line_begin(struct client_conn *c, const char *data, size_t len)
         pieces_too_long(c);
         return;
     }
+    if (no_memory_for_line(c, len)) {
+        line_overloaded(c);
+        return;
+    }
     if (buf_add(&c->line, data, len) != 0)
         client_conn_die(c, "out of memory");
     else
         (void)refuse_foreign(c, (const char *)c->line.data, c->line.len);
 }
 
-size_t client_lines_take(struct client_conn *c, const char *data, size_t len, unsigned *lines_left)
+size_t client_lines_take(struct client_conn *c, const char *data, size_t len)
 {
     const char *newline;
     size_t at = 0;
     size_t n;
 
     while (at < len) {
-        if (!client_conn_may_take_lines(c) || client_conn_over_limits(c) || *lines_left == 0)
+        if (!client_conn_may_take_lines(c) || client_conn_over_limits(c) || c->port->share == 0)
             return at;
         newline = memchr(data + at, '\n', len - at);
         if (newline == NULL) {
             line_begin(c, data + at, len - at);
+            if (c->port != NULL)
+                client_turns_step(c, len - at);
             return len;
         }
         n = (size_t)(newline - (data + at));
@@ -153,9 +180,8 @@ size_t client_lines_take(struct client_conn *c, const char *data, size_t len, un
         }
         line_end(c);
         at += n + 1;
-        (*lines_left)--;
         if (c->port != NULL)
-            c->port->lines_taken++;
+            client_turns_step(c, n);
     }
     return at;
 }

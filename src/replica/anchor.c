@@ -104,17 +104,32 @@ static void serve(struct replica *r, struct replica_request *q, struct replica_v
     q->served(q, view);
 }
 
-/* The state at exactly the anchor's index, inside the transaction that applied it (READ-60). */
-void anchors_serve_exact(struct replica *r, const struct raft_entry *e)
+static bool first_is_exact(const struct replica *r)
 {
-    struct replica_view view = {
-        .last_applied = e->id, .get = r->ops.state_apply_get, .ctx = r->ops.ctx};
-    struct replica_request *q = replica_first(r, REPLICA_EXACT);
+    const struct replica_request *q = replica_first(r, REPLICA_EXACT);
 
-    if (q == NULL || q->anchor.index != e->id.index)
+    return q != NULL && q->anchor.index <= r->last_applied;
+}
+
+/* The state at exactly the anchor's index (READ-60): the run that was committed ends with it. */
+void anchors_serve_exact(struct replica *r)
+{
+    struct replica_view view = {.get = replica_state_get, .ctx = r};
+    struct raft_entry_id id;
+    int rc;
+
+    if (!first_is_exact(r))
         return;
-    rid_assert(q->anchor.entry.term == e->id.term);
-    serve(r, q, &view);
+    rc = r->ops.state_read_begin(r->ops.ctx, &id);
+    if (rc != 0) {
+        replica_state_failed(r, rc, "cannot read the state");
+        return;
+    }
+    rid_assert(id.index == r->last_applied);
+    view.last_applied = id;
+    while (first_is_exact(r) && !r->damaged)
+        serve(r, replica_first(r, REPLICA_EXACT), &view);
+    r->ops.state_read_end(r->ops.ctx);
 }
 
 static bool first_is_reached(const struct replica *r, raft_index last_applied)
@@ -132,10 +147,10 @@ static void serve_those_here(struct replica *r, struct replica_view *view)
     bool reached = first_is_reached(r, view->last_applied.index);
 
     replica_share(r, &r->answering);
-    while (reached || n_local > 0) {
+    while ((reached || n_local > 0) && !r->damaged) {
         if (reached)
             serve(r, replica_first(r, REPLICA_CONFIRMED), view);
-        if (n_local > 0 && replica_n(r, REPLICA_LOCAL) > 0)
+        if (n_local > 0 && replica_n(r, REPLICA_LOCAL) > 0 && !r->damaged)
             serve(r, replica_first(r, REPLICA_LOCAL), view);
         if (replica_spent(r, &r->answering))
             return;
@@ -146,14 +161,18 @@ static void serve_those_here(struct replica *r, struct replica_view *view)
 
 void anchors_serve(struct replica *r)
 {
-    struct replica_view view = {.get = r->ops.state_get, .ctx = r->ops.ctx};
+    struct replica_view view = {.get = replica_state_get, .ctx = r};
     int rc;
 
+    /* Not from a state that is not believed, nor from one that is behind what it has shown
+     * (FIT-6). */
+    if (!replica_state_is_good(r))
+        return;
     if (replica_n(r, REPLICA_LOCAL) == 0 && !first_is_reached(r, r->last_applied))
         return;
     rc = r->ops.state_read_begin(r->ops.ctx, &view.last_applied);
     if (rc != 0) {
-        replica_fatal(r, rc, "cannot read the state");
+        replica_state_failed(r, rc, "cannot read the state");
         return;
     }
     rid_assert(view.last_applied.index >= r->last_applied);

@@ -24,6 +24,7 @@
 #define FX_ELECTION_US  500000u
 #define FX_HEARTBEAT_US 50000u
 #define FX_KEYS_MAX     8
+#define FX_DAMAGED      2 /* what the state says of itself when it is to be rebuilt */
 
 struct fx;
 
@@ -57,8 +58,13 @@ struct fx_node {
     unsigned n_values;
     struct raft_entry_id applied;
     const char *planted;       /* every read returns this text instead */
-    const char *planted_apply; /* only reads inside the transaction that applies do */
+    const char *planted_apply; /* only reads right behind a marker do */
     const char *planted_read;  /* only the others do */
+    bool last_is_marker;       /* of what was committed, and nothing was read since */
+    bool reads_marker;
+    struct raft_entry_id applied_before; /* the transaction */
+    bool says_no_space;                  /* every command's result */
+    const char *no_space;                /* nothing may be appended for a write: what is full */
     bool is_reading;
     bool is_writing;
     int fail_begin;
@@ -66,6 +72,11 @@ struct fx_node {
     int fail_commit;
     int fail_read;
     int fail_get;
+
+    int fail_rebuild;
+    unsigned n_damaged;
+    unsigned n_rebuilds;
+    bool stays_unfit; /* else the host makes it fit when it is rebuilt */
 
     unsigned n_fatal;
     int fatal_error;

@@ -342,6 +342,7 @@ static const struct wire_hello hello = {
     .link_nonce = UINT64_MAX,
     .last_index = 5,
     .known_incarnation = 6,
+    .command_version = 9,
 };
 
 static void frame__types_and_flags(void **state)
@@ -578,6 +579,7 @@ static void assert_same_hello(const struct wire_hello *a, const struct wire_hell
     assert_true(a->incarnation == b->incarnation && a->link_nonce == b->link_nonce);
     assert_true(a->last_index == b->last_index && a->known_incarnation == b->known_incarnation);
     assert_int_equal(a->refused, b->refused);
+    assert_int_equal(a->command_version, b->command_version);
 }
 
 static void frame__hello_comes_back(void **state)
@@ -669,6 +671,10 @@ static void frame__hello_of_a_later_version_may_be_longer(void **state)
             frame.payload_len = len;
             assert_int_equal(wire_hello_decode(&frame, &back), WIRE_FRAME_E_PAYLOAD);
         }
+        /* Of a node that knows nothing of it. */
+        frame.payload_len = 74;
+        assert_int_equal(wire_hello_decode(&frame, &back), 0);
+        assert_int_equal(back.command_version, 0);
     }
 }
 
@@ -737,7 +743,7 @@ static void frame__hello_of_one_version_has_the_first_bytes(void **state)
 
     (void)state;
     assert_int_equal(wire_hello_encode(&h, false, &b), 0);
-    assert_int_equal(b.len, FRAME_HEADER_BYTES + 74);
+    assert_int_equal(b.len, FRAME_HEADER_BYTES + 75);
     assert_memory_equal(b.data + FRAME_HEADER_BYTES, "RIDD\1\0\0\0", 8);
     buf_reset(&b, 0);
     h.version_highest = 0x203;
