@@ -58,6 +58,9 @@ struct replica_ops {
     int (*state_read_begin)(void *ctx, struct raft_entry_id *ret_last_applied);
     int (*state_get)(void *ctx, struct wire_slice key, struct command_value *ret_value);
     void (*state_read_end)(void *ctx);
+    /* May these entries of a leader be taken into the log? False: as if the message were lost, but
+     * for its sender being heard. NULL: always. */
+    bool (*may_store)(void *ctx, const struct raft_msg *m);
     /* May this be appended now, by a leader? False: it is refused with NO_SPACE. Asked of every
      * write and marker right before it is (SPACE-2). NULL: always. */
     bool (*may_propose)(void *ctx, const struct replica_request *q, struct replica_no_space *ret);

@@ -25,11 +25,10 @@
 #include "base/banned.h"
 
 static const char *const count_names[N_COUNTS] = {
-    "steps",     "delivered",     "elections",      "committed",      "reads",
-    "confirmed", "failed",        "by_old_leaders", "losses",         "truncations",
-    "transfers", "crashes",       "cuts",           "read_from_disk", "bases",
-    "unfit",     "unfit_leaders", "handed_over",    "rewinds",        "forged",
-    "climbed",   "overwritten",
+    "steps",   "delivered",      "elections", "committed",   "reads",         "confirmed",
+    "failed",  "by_old_leaders", "losses",    "truncations", "transfers",     "crashes",
+    "cuts",    "read_from_disk", "bases",     "unfit",       "unfit_leaders", "handed_over",
+    "rewinds", "forged",         "climbed",   "overwritten",
 };
 
 /* ---- a run ---- */
@@ -270,7 +269,8 @@ static void check_liveness(void)
             asked = true;
             continue;
         }
-        if (all_applied(written, raft_get_term(n->raft)) && bag.counts[N_READS_CONFIRMED] > confirmed)
+        if (all_applied(written, raft_get_term(n->raft)) &&
+            bag.counts[N_READS_CONFIRMED] > confirmed)
             return;
     }
     for (unsigned i = 0; i < bag.n_nodes; i++) {

@@ -200,8 +200,8 @@ struct sim_wal {
     uint64_t work_queued; /* batches in the work under way */
     bool idle_due;
     uint64_t stalled_until;
-    unsigned slow; /* times */
-    uint64_t slow_ns; /* at least so long a sync; 0: as the seed says */
+    unsigned slow;     /* times */
+    uint64_t slow_ns;  /* at least so long a sync; 0: as the seed says */
     uint64_t reported; /* number last told to the replica */
     uint64_t n_syncs;
     uint64_t lie_at; /* n_syncs of the fdatasync that will lie; 0: none */

@@ -409,8 +409,7 @@ static bool settle_part(struct sim_node *n, const struct store_recovered *r)
     term = part.n_added > 0 ? part.added[part.n_added - 1].term : w->durable.entries[kept - 1].term;
     if (part.n_added == 0 && same_hard_state(&w->durable_hard_state, &r->hard_state))
         part.hard_state = w->durable_hard_state;
-    if (term != r->terms[r->n_terms - 1].term ||
-        !same_hard_state(&part.hard_state, &r->hard_state))
+    if (term != r->terms[r->n_terms - 1].term || !same_hard_state(&part.hard_state, &r->hard_state))
         return false;
     shadow_batch_apply(&w->durable, &w->durable_hard_state, &part);
     MARK(n->sim, recovered_part);

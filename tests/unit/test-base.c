@@ -200,7 +200,8 @@ static void base__log_one_event_is_one_line(void **state)
     assert_int_equal(pipe(pipe_fds), 0);
     saved = dup(STDERR_FILENO);
     (void)dup2(pipe_fds[1], STDERR_FILENO);
-    log_event(LOG_ERROR, "test", "a=%s raw=%s", log_esc(esc, sizeof(esc), all, sizeof(all)), "x\ny\x1b[31m");
+    log_event(LOG_ERROR, "test", "a=%s raw=%s", log_esc(esc, sizeof(esc), all, sizeof(all)),
+              "x\ny\x1b[31m");
     (void)dup2(saved, STDERR_FILENO);
     (void)close(saved);
     n = read(pipe_fds[0], line, sizeof(line) - 1);
