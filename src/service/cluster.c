@@ -51,6 +51,8 @@ static void status_peers(struct service *s, struct wire_reply *w, const struct r
             wire_reply_u64(w, "last_heard_ms", (now_us - p->last_heard_us) / 1000u);
         else
             wire_reply_null(w, "last_heard_ms");
+        /* Null as well of a node of a version that does not say. */
+        wire_reply_str(w, "fit", p->fitness_said ? raft_fitness_name(p->fitness) : NULL);
         wire_reply_close_object(w);
     }
     wire_reply_close_array(w);
@@ -73,6 +75,19 @@ static void status_requests(struct wire_reply *w, const struct raft_status *st,
     wire_reply_u64(w, "applied", stats->n_writes_done);
     wire_reply_u64(w, "failed", stats->n_writes_failed);
     wire_reply_u64(w, "pending", stats->n_proposed);
+    wire_reply_close_object(w);
+}
+
+static void status_memory(const struct memory *m, struct wire_reply *w)
+{
+    if (m == NULL)
+        return;
+    wire_reply_open_object(w, "memory");
+    wire_reply_u64(w, "limit_bytes", m->all.limit);
+    wire_reply_u64(w, "used_bytes", m->all.used);
+    wire_reply_u64(w, "replies_bytes", m->replies.used);
+    wire_reply_u64(w, "requests_bytes", m->requests.used);
+    wire_reply_u64(w, "commands_bytes", m->commands.used);
     wire_reply_close_object(w);
 }
 
@@ -102,6 +117,7 @@ void service_handle_status(struct service_conn *c, const struct wire_request *q)
     status_peers(s, &w, &st, s->ops.now_us(s->ops.ctx));
     status_requests(&w, &st, &stats);
     wire_reply_u64(&w, "waiting", stats.n_waiting);
+    status_memory(s->conf.memory, &w);
     compare_progress(s, &w);
     if (s->ops.status != NULL)
         s->ops.status(s->ops.ctx, &w);

@@ -14,6 +14,7 @@
 #ifndef RIDD_STORE_STORE_INT_H
 #define RIDD_STORE_STORE_INT_H
 
+#include <errno.h>
 #include <pthread.h>
 
 #include "base/buf.h"
@@ -45,6 +46,9 @@ static_assert(2 * ENTRY_BYTES_MAX <= STORE_BATCH_BYTES_MAX, "an entry fits a bat
 
 void store_name_segment(char name[STORE_NAME_BYTES], uint64_t seq);  /* 0000000000000012.wal */
 void store_name_prepared(char name[STORE_NAME_BYTES], uint64_t seq); /* 0000000000000012.prep */
+/* newest-0000000000000012, empty: segment 12 is there under its name, durably. */
+#define STORE_NEWEST_PREFIX "newest-"
+void store_name_newest(char name[STORE_NAME_BYTES], uint64_t seq);
 /* The number in "NNNNNNNNNNNNNNNN<suffix>"; false when name is not of this form. */
 bool store_name_parse(const char *name, const char *suffix, uint64_t *ret_seq);
 
@@ -168,6 +172,7 @@ struct writer {
     uint16_t group;        /* of all records */
     struct vfs_file *file; /* owned; the active segment */
     uint64_t seq;
+    uint64_t newest_seq; /* newest-N says so on the disk; 0: none */
     uint64_t salt;
     uint64_t size;
     uint64_t used; /* end of what is written, an unsynced SYNCMARK included */
@@ -287,6 +292,12 @@ int store_room_keep_reserve(struct store *s);
 void store_room_publish(struct store *s);
 
 uint64_t store_now_us(const struct store *s);
+
+/* A quota that is used up is a full disk, too. */
+static inline bool store_is_full(int rc)
+{
+    return rc == -ENOSPC || rc == -EDQUOT;
+}
 
 static inline uint64_t store_max_u64(uint64_t a, uint64_t b)
 {
