@@ -60,6 +60,17 @@
 
 /* What is looked at of a text for a log line; the rest is cut off and marked. */
 #define LOG_ESC_BYTES_MAX 64
+/* One line of log, its end included; a longer one is cut. */
+#define LOG_LINE_BYTES_MAX 1024u
+/* Lines that wait for whoever reads standard error; beyond it they are dropped and counted
+ * (LOOP-1). A start that goes wrong writes some ten lines, a stormy minute some hundred. */
+#define LOG_RING_BYTES (256u << 10)
+/* Written at once: a pipe takes so much in one piece (PIPE_BUF), or other writers' lines come
+ * between. */
+#define LOG_PIECE_BYTES 4096u
+static_assert(LOG_LINE_BYTES_MAX <= LOG_PIECE_BYTES, "a line is never cut in two");
+/* How long a process that ends waits for its last lines to be read. */
+#define LOG_FLUSH_MS 1000
 
 /* ---- the core ---- */
 
@@ -363,6 +374,9 @@ static_assert(KEY_BYTES_MAX <= LMDB_KEY_BYTES_MAX, "LMDB must take every key");
 #define INVALID_LOG_BURST     5u
 /* That the terms run out: one line in a minute, for as long as it is so. */
 #define TERMS_LOG_WINDOW_US 60000000u
+/* Links of one peer that come and go: eight lines in ten seconds, the rest is counted. */
+#define PEER_LOG_WINDOW_US 10000000u
+#define PEER_LOG_BURST     8u
 /* Peers that are refused: five lines in ten seconds, the rest is counted; they come again and
  * again. */
 #define REFUSED_LOG_WINDOW_US 10000000u
@@ -393,6 +407,8 @@ static_assert(KEY_BYTES_MAX <= LMDB_KEY_BYTES_MAX, "LMDB must take every key");
 #define SCRUB_WAIT_US          2000u
 #define CONF_SCRUB_MIB_DEFAULT 4u
 #define CONF_SCRUB_MIB_MAX     1024u
+/* systemd's watchdog is answered twice in its time; a shorter time than this counts as this. */
+#define WATCHDOG_US_MIN 10000u
 /* Names of peers of all times. Beyond: no new peer is accepted. */
 #define IDENTITY_PEERS_MAX 256u
 /* ridd --init asks each peer for at most this long whether it knows this node already. */

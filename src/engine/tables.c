@@ -226,7 +226,7 @@ static uint64_t record_bytes(void *ctx, size_t payload_len)
 static void service_event(void *ctx, enum log_level level, const char *event, const char *text)
 {
     (void)ctx;
-    log_event(level, event, "what='%s'", text);
+    log_event(level, event, "what=\"%s\"", text);
 }
 
 static const char *service_init(void *ctx, const struct wire_request *q)
