@@ -328,9 +328,25 @@ static_assert(STORE_SEGMENT_BYTES_MAX <= STORE_FILE_BYTES_MAX, "every segment ca
 static_assert(KEY_BYTES_MAX <= LMDB_KEY_BYTES_MAX, "LMDB must take every key");
 /* Read transactions open at once; beyond it one more fails. The loop opens one at a time. */
 #define KV_READERS_DEFAULT 16u
+/* Entries that changed nothing are not stored one by one; so many a start applies again at most,
+ * and on a full disk more. */
+#define KV_UNSTORED_MAX 1024u
+/* What a record counts of the quota beside its key and text: its header of 32 bytes, and what LMDB
+ * needs for it in a page that is two thirds full. The same on every node, for ever. */
+#define KV_RECORD_OVERHEAD 64u
+/* LMDB's map is address space (SPACE-3): so much is asked for at first, or eight times the quota if
+ * that is more; where the kernel gives less (ulimit -v) half of it, down to the least. It is made
+ * larger before a transaction that would find less than the room left: four times what the largest
+ * batch of entries, 4 MiB and as many pages for keys here and there, can write. */
+#define KV_MAP_BYTES      (sizeof(size_t) > 4 ? (uint64_t)64 << 30 : (uint64_t)512 << 20)
+#define KV_MAP_BYTES_MAX  (sizeof(size_t) > 4 ? (uint64_t)1 << 45 : (uint64_t)1 << 30)
+#define KV_MAP_QUOTAS     8u
+#define KV_MAP_BYTES_MIN  (16u << 20)
+#define KV_MAP_ROOM_BYTES (64u << 20)
 /* The start reads the state once through; so much of it is asked of the kernel in the order of the
  * file, the rest page by page as the keys lead. */
 #define KV_READ_AHEAD_BYTES (1024u << 20)
+#define KV_READ_AHEAD_STEP  (128u << 10)
 /* The scrub reads only what is in memory, and asks the kernel for the rest. A page that was asked
  * for so often and is still not there is waited for: memory is short, and the loop would ask for
  * ever. */
@@ -361,19 +377,18 @@ static_assert(KEY_BYTES_MAX <= LMDB_KEY_BYTES_MAX, "LMDB must take every key");
 #define NODE_WAIT_US_MAX 1000000u
 /* How old STATUS= of systemd may be while role, term and leader stay the same. */
 #define NODE_STATUS_US 10000000u
+/* How often the free space is looked at, and a leader's limit of the state is compared. */
+#define SPACE_LOOK_US 100000u
+/* An entry that sets the limit and is not applied by then is proposed again. */
+#define SPACE_LIMIT_US 5000000u
+/* How long an apply that found no room waits before the next attempt. */
+#define STATE_RETRY_US 100000u
 /* A sync that takes more of the election timeout than this is slow: two of them, as an election
  * needs, do not fit into it (DISK-32). How often that is looked at, and how soon after one line
  * about it the next may follow. */
 #define DISK_SLOW_PERCENT 60u
 #define DISK_LOOK_US      1000000u
 #define DISK_SAY_US       10000000u
-/* How often the free space is looked at, and how full of its map the state may be: above the first
- * only what makes room is taken, below the second writes are taken again, so that it does not flap
- * at the edge. */
-#define SPACE_LOOK_US      100000u
-#define STATE_FULL_PERCENT 90u
-#define STATE_ROOM_PERCENT 85u
-static_assert(STATE_ROOM_PERCENT < STATE_FULL_PERCENT, "a gap against flapping");
 /* The state of a running node is read through in slices of so many bytes, each a fraction of a
  * millisecond in the loop, one after the other at the rate of [state] scrub, with a pause between
  * two passes. A pass that was asked for is not held to the rate. A page that comes from the disk
@@ -503,9 +518,9 @@ static_assert(STATE_ROOM_PERCENT < STATE_FULL_PERCENT, "a gap against flapping")
 #define MAELSTROM_COMPARE_US 600000000u
 /* After end of file: how long the reader may take for what was written. */
 #define MAELSTROM_LAST_WRITE_US 10000000u
-/* A run lasts minutes: one map (its file grows with what is in it) and small segments; what does
- * not fit is refused as by any node that is full. */
-#define MAELSTROM_MAP_BYTES     ((size_t)1 << 30)
+/* A run lasts minutes: a state of this size and small segments; what does not fit is refused as by
+ * any node that is full. */
+#define MAELSTROM_QUOTA_BYTES   ((uint64_t)1 << 30)
 #define MAELSTROM_SEGMENT_BYTES ((size_t)16 << 20)
 /* Messages may travel for a while here, and a person reads them: slower than over TCP. */
 #define MAELSTROM_HEARTBEAT_MS 100u

@@ -33,6 +33,7 @@ static int log_submit(void *ctx, const struct raft_ready *ready)
 {
     struct engine *e = ctx;
 
+    engine_space_submitted(e, ready);
     if (e->ops.log_submit != NULL)
         return e->ops.log_submit(e->ops.ctx, ready);
     return engine_log_submit(e, ready);
@@ -72,18 +73,30 @@ static int log_read(void *ctx, raft_index from, raft_index to, size_t bytes_max,
 
 /* ---- the state ---- */
 
+/* One outcome of the state has a meaning for the replica, under a name of its own; the others pass
+ * through it to engine_fatal() as they are. */
+static int of_replica(int rc)
+{
+    static_assert(REPLICA_STATE_E_FULL == (int)KV_E_FULL, "no other outcome has this number");
+    return rc;
+}
+
 static int state_begin(void *ctx)
 {
     struct engine *e = ctx;
 
-    return e->state.begin(e->state.ctx);
+    return of_replica(e->state.begin(e->state.ctx));
 }
 
 static int state_apply(void *ctx, const struct raft_entry *entry, struct command_result *ret_result)
 {
     struct engine *e = ctx;
 
-    return e->state.apply(e->state.ctx, entry, ret_result);
+    int rc = e->state.apply(e->state.ctx, entry, ret_result);
+
+    if (rc == 0)
+        engine_space_applied(e, entry);
+    return of_replica(rc);
 }
 
 static int state_apply_get(void *ctx, struct wire_slice key, struct command_value *ret_value)
@@ -97,7 +110,7 @@ static int state_commit(void *ctx)
 {
     struct engine *e = ctx;
 
-    return e->state.commit(e->state.ctx);
+    return of_replica(e->state.commit(e->state.ctx));
 }
 
 static void state_abort(void *ctx)
@@ -111,7 +124,10 @@ static int state_read_begin(void *ctx, struct raft_entry_id *ret_last_applied)
 {
     struct engine *e = ctx;
 
-    return e->state.read_begin(e->state.ctx, ret_last_applied);
+    int rc = e->state.read_begin(e->state.ctx, ret_last_applied);
+
+    e->reading = rc == 0;
+    return rc;
 }
 
 static int state_get(void *ctx, struct wire_slice key, struct command_value *ret_value)
@@ -125,6 +141,7 @@ static void state_read_end(void *ctx)
 {
     struct engine *e = ctx;
 
+    e->reading = false;
     e->state.read_end(e->state.ctx);
 }
 
@@ -164,6 +181,7 @@ void engine_fill_replica_ops(struct engine *e, struct replica_ops *ops)
                                 .state_read_begin = state_read_begin,
                                 .state_get = state_get,
                                 .state_read_end = state_read_end,
+                                .may_propose = engine_may_propose,
                                 .send = send_msg,
                                 .flush = e->ops.flush != NULL ? flush : NULL,
                                 .now_us = now_us,
@@ -252,7 +270,7 @@ static void status_state(const struct engine *e, struct wire_reply *w)
     wire_reply_open_object(w, "state");
     wire_reply_u64(w, "keys", state.n_keys);
     wire_reply_u64(w, "bytes", state.used_bytes);
-    wire_reply_u64(w, "limit_bytes", state.map_bytes);
+    wire_reply_u64(w, "limit_bytes", state.limit_bytes);
     (void)snprintf(digest, sizeof(digest), "%016llx%016llx", (unsigned long long)state.digest.high,
                    (unsigned long long)state.digest.low);
     wire_reply_str(w, "digest", digest);
@@ -287,6 +305,7 @@ static void service_status(void *ctx, struct wire_reply *w)
     status_log(e, w);
     engine_disk_status(e, w);
     status_state(e, w);
+    engine_space_status(e, w);
     status_terms(e, w);
     if (e->ops.status != NULL)
         e->ops.status(e->ops.ctx, w);
@@ -305,6 +324,5 @@ void engine_fill_service_ops(struct engine *e, struct service_ops *ops)
                                     e->ops.peer_connected != NULL ? peer_connected : NULL,
                                 .record_bytes = record_bytes,
                                 .event = service_event,
-                                .no_space = engine_no_space,
                                 .init = e->ops.init != NULL ? service_init : NULL};
 }

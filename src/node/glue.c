@@ -133,6 +133,7 @@ void node_fill_engine_ops(struct node *n, struct engine_ops *ops)
                                .release = service_release,
                                .client_addr = node_client_addr,
                                .peer_connected = peer_connected,
+                               .command_version = node_command_version,
                                .status = service_status};
 }
 
@@ -223,6 +224,7 @@ static void fill_hello(void *ctx, raft_node_id to, struct wire_hello *h)
     raft_get_status(engine_raft(n->engine), &st);
     h->last_index = st.last_index;
     h->known_incarnation = identity_peer_incarnation(n->dir, to);
+    h->command_version = COMMAND_VERSION;
 }
 
 static int on_frame(void *ctx, raft_node_id from, const struct wire_frame *frame)

@@ -108,9 +108,8 @@ static int open_engine(struct node *n)
                                        .segment_bytes = n->conf->segment_bytes},
                                .log_fd = n->wal_fd,
                                .log_path = log_path,
-                               .kv = {.dir = n->db_path,
-                                      .map_size_bytes = n->conf->map_size_bytes,
-                                      .incarnation = n->incarnation},
+                               .kv = {.dir = n->db_path, .incarnation = n->incarnation},
+                               .quota_bytes = n->conf->map_size_bytes,
                                .scrub_mib_per_s = n->conf->scrub_mib};
     int rc;
 

@@ -52,11 +52,18 @@ struct node {
     uint64_t status_due_us;
     uint64_t watchdog_us; /* 0: none */
     uint64_t watchdog_due_us;
+    struct {
+        raft_node_id id; /* 0: free */
+        unsigned version;
+    } commands[RAFT_SERVERS_MAX]; /* what each node said last that it understands */
     struct log_limit refused_limit;
 };
 
 /* admit.c, as peer_net_ops.on_hello. Ends the process when it cannot be recorded who came. */
 enum wire_refusal node_admit(void *ctx, const struct wire_hello *h);
+
+/* admit.c, as engine_ops.command_version. */
+unsigned node_command_version(void *ctx, raft_node_id id);
 
 /* events.c: what happened, as log lines. */
 void node_peer_event(void *ctx, enum peer_event event, raft_node_id peer, const char *address,

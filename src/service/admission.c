@@ -93,29 +93,3 @@ void service_submit(struct request *req)
 
     replica_submit(s->replica, &req->rr, req->arrived_us);
 }
-
-/* Refused while there is still room for what was accepted before; reads and deletes go on
- * (SPACE-2). Asked of the leader alone: it is the one that would append. */
-bool service_refuse_for_space(struct service_conn *c, const struct wire_request *q)
-{
-    struct service *s = c->service;
-    uint64_t used = 0;
-    uint64_t limit = 0;
-    struct wire_reply w;
-    struct buf *out;
-
-    if (s->ops.no_space == NULL || raft_get_role(replica_raft(s->replica)) != RAFT_LEADER ||
-        !s->ops.no_space(s->ops.ctx, q->type == WIRE_REQ_DELETE, q->key.len + q->value.len, &used,
-                         &limit))
-        return false;
-    out = service_out(c);
-    if (out == NULL)
-        return true;
-    service_begin_error(
-        s, &w, out, &q->origin, WIRE_ERROR_NO_SPACE, false,
-        "no room for a write on the leader: enlarge its disk or map_size, or delete");
-    wire_reply_u64(&w, "used", used);
-    wire_reply_u64(&w, "limit", limit);
-    service_end(s, &w, &q->origin);
-    return true;
-}

@@ -85,6 +85,19 @@ static void not_leader_text(struct service *s, raft_node_id leader_id, char *tex
         (void)snprintf(text, size, "not the leader; try %s at %s", name, addr);
 }
 
+/* Other things help against each. */
+static const char *no_space_text(const char *what)
+{
+    if (strcmp(what, "log") == 0)
+        return "no room for a write: the disk of the leader's log is full; make room there, or "
+               "enlarge it (deleting keys does not help)";
+    if (strcmp(what, "state") == 0)
+        return "no room for a write: the disk of the leader's state is full; make room there, or "
+               "enlarge it (deleting keys does not help)";
+    return "no room for a write: the cluster holds as much as map_size allows; delete keys, or "
+           "enlarge map_size on all nodes";
+}
+
 /* What holds it up, and so what would help (CLIENT-30). */
 static void cause_text(const struct replica_failure *f, char *text, size_t size)
 {
@@ -145,6 +158,9 @@ static void failure_text(struct service *s, const struct replica_failure *f, con
     case WIRE_ERROR_BUSY:
         (void)snprintf(text, size, "too much is under way on this node; try again");
         break;
+    case WIRE_ERROR_NO_SPACE:
+        (void)snprintf(text, size, "%s", no_space_text(f->space.what));
+        break;
     case WIRE_ERROR_TOO_LARGE:
         (void)snprintf(text, size, "the command is larger than a log entry may be");
         break;
@@ -186,6 +202,11 @@ static void failure_fields(struct service *s, struct wire_reply *w, const struct
     case WIRE_ERROR_BUSY:
         wire_reply_u64(w, "limit", f->limit);
         wire_reply_u64(w, "retry_after_ms", RETRY_AFTER_MS);
+        break;
+    case WIRE_ERROR_NO_SPACE:
+        wire_reply_u64(w, "used", f->space.used);
+        wire_reply_u64(w, "limit", f->space.limit);
+        wire_reply_str(w, "what", f->space.what);
         break;
     case WIRE_ERROR_TOO_LARGE:
         wire_reply_u64(w, "limit", ENTRY_BYTES_MAX);

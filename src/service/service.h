@@ -40,9 +40,6 @@ struct service_ops {
     /* Bytes that an entry with this payload takes in the log. */
     uint64_t (*record_bytes)(void *ctx, size_t payload_len);
     void (*event)(void *ctx, enum log_level level, const char *event, const char *text);
-    /* True when a new write of so many bytes must be refused for lack of room (SPACE-2);
-     * frees: it is a delete. May be NULL: never. */
-    bool (*no_space)(void *ctx, bool frees, size_t bytes, uint64_t *ret_used, uint64_t *ret_limit);
     /* `init`, stdin/stdout only: NULL elsewhere. Returns 0 when the node is now this one, else a
      * text for the error. */
     const char *(*init)(void *ctx, const struct wire_request *q);

@@ -83,8 +83,6 @@ void service_request_failed(struct replica_request *rr, const struct replica_fai
 /* Answers `busy`, and frees: memory ran out after the request had been admitted. */
 void service_request_no_memory(struct request *req);
 void service_submit(struct request *req);
-/* True: there is no room for this write, and it has been answered. */
-bool service_refuse_for_space(struct service_conn *c, const struct wire_request *q);
 
 /* ---- the verbs: one function each answers, now or later ---- */
 

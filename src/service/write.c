@@ -15,6 +15,17 @@ static const char *reply_type(enum wire_request_type type)
     return type == WIRE_REQ_CAS ? "cas_ok" : "delete_ok";
 }
 
+/* Decided at apply, on every node alike: certainly not done, although it was appended. */
+static void reply_no_space(struct request *req, struct buf *out,
+                           const struct command_result *result)
+{
+    const struct replica_failure f = {
+        .error = WIRE_ERROR_NO_SPACE,
+        .space = {.what = "quota", .used = result->used_bytes, .limit = result->limit_bytes}};
+
+    service_write_failure(req->conn->service, out, &req->origin, &f, "the write", req->timeout_ms);
+}
+
 static void reply_written(struct request *req, struct buf *out, const struct command_result *result)
 {
     struct service *s = req->conn->service;
@@ -29,6 +40,9 @@ static void reply_written(struct request *req, struct buf *out, const struct com
                             "the value differs from 'from'");
         wire_reply_u64(&w, "index", result->index);
         service_end(s, &w, &req->origin);
+        return;
+    case COMMAND_NO_SPACE:
+        reply_no_space(req, out, result);
         return;
     case COMMAND_INVALID:
         service_begin_error(s, &w, out, &req->origin, WIRE_ERROR_INTERNAL, true,
@@ -108,8 +122,6 @@ void service_handle_write(struct service_conn *c, const struct wire_request *q)
         reply_session_expired(c, q);
         return;
     }
-    if (service_refuse_for_space(c, q))
-        return;
     req = service_request_new(c, q);
     if (req == NULL)
         return;

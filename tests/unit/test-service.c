@@ -24,7 +24,6 @@ struct host {
     struct fx fx;
     struct service *services[FX_NODES_MAX];
     struct conn conns[CONNS_MAX];
-    bool is_full;
     unsigned n_events;
     char last_event[64];
 };
@@ -90,15 +89,6 @@ static void host_event(void *ctx, enum log_level level, const char *event, const
     (void)snprintf(h->last_event, sizeof(h->last_event), "%s", event);
 }
 
-static bool host_no_space(void *ctx, bool frees, size_t bytes, uint64_t *ret_used,
-                          uint64_t *ret_limit)
-{
-    (void)bytes;
-    *ret_used = 95;
-    *ret_limit = 100;
-    return ((struct host *)ctx)->is_full && !frees;
-}
-
 static void host_init(struct host *h, int n)
 {
     static const char *const names[] = {"n1", "n2", "n3"};
@@ -110,8 +100,7 @@ static void host_init(struct host *h, int n)
                               .client_addr = host_client_addr,
                               .status = host_status,
                               .record_bytes = host_record_bytes,
-                              .event = host_event,
-                              .no_space = host_no_space};
+                              .event = host_event};
     const struct service_conf conf = {.cluster_name = "test", .seed = 5};
 
     memset(h, 0, sizeof(*h));
@@ -807,17 +796,35 @@ static void service__no_space(void **state)
     advance(&h, 60000);
     c = conn_open(&h, l);
     exchange(&h, c, "{\"type\":\"write\",\"key\":1,\"value\":1}", "{\"type\":\"write_ok\"}");
-    h.is_full = true;
+    h.fx.nodes[l].no_space = "quota";
     say(c, "{\"type\":\"write\",\"msg_id\":1,\"key\":2,\"value\":1}");
-    error = expect_error(c, 1, "no_space", 14, true, EXTRA("used", "limit"));
+    error = expect_error(c, 1, "no_space", 14, true, EXTRA("used", "limit", "what"));
+    assert_string_equal(str_of(error, "what"), "quota");
+    assert_non_null(strstr(str_of(error, "text"), "delete keys"));
     assert_int_equal(int_of(error, "used"), 95);
     assert_int_equal(int_of(error, "limit"), 100);
     json_decref(error);
     say(c, "{\"type\":\"cas\",\"msg_id\":2,\"key\":1,\"from\":1,\"to\":2}");
-    json_decref(expect_error(c, 2, "no_space", 14, true, EXTRA("used", "limit")));
-    /* Reads go on, and what gives room back. */
+    json_decref(expect_error(c, 2, "no_space", 14, true, EXTRA("used", "limit", "what")));
+    /* What helps is said: against a full log deleting does not. */
+    h.fx.nodes[l].no_space = "log";
+    say(c, "{\"type\":\"delete\",\"msg_id\":3,\"key\":1}");
+    error = expect_error(c, 3, "no_space", 14, true, EXTRA("used", "limit", "what"));
+    assert_non_null(strstr(str_of(error, "text"), "deleting keys does not help"));
+    json_decref(error);
+    /* Reads go on. */
     exchange(&h, c, "{\"type\":\"read\",\"key\":1}", "{\"type\":\"read_ok\",\"value\":1}");
-    exchange(&h, c, "{\"type\":\"delete\",\"key\":1}", "{\"type\":\"delete_ok\",\"existed\":true}");
+    h.fx.nodes[l].no_space = NULL;
+    /* Decided at apply it is as definite, although it was appended. */
+    h.fx.nodes[l].says_no_space = true;
+    say(c, "{\"type\":\"write\",\"msg_id\":4,\"key\":2,\"value\":1}");
+    settle(&h);
+    error = expect_error(c, 4, "no_space", 14, true, EXTRA("used", "limit", "what"));
+    assert_string_equal(str_of(error, "what"), "quota");
+    assert_int_equal(int_of(error, "limit"), 7);
+    json_decref(error);
+    h.fx.nodes[l].says_no_space = false;
+    h.fx.nodes[l].no_space = "quota";
     /* Elsewhere the room of this node is nobody's business. */
     c = conn_open(&h, fx_other(&h.fx, l));
     say(c, "{\"type\":\"write\",\"msg_id\":3,\"key\":2,\"value\":1}");
