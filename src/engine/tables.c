@@ -212,6 +212,13 @@ static void service_release(void *ctx, void *conn)
     e->ops.release(e->ops.ctx, conn);
 }
 
+static struct memory_conn *service_memory(void *ctx, void *conn)
+{
+    struct engine *e = ctx;
+
+    return e->ops.memory(e->ops.ctx, conn);
+}
+
 static const char *client_addr(void *ctx, raft_node_id id)
 {
     struct engine *e = ctx;
@@ -317,6 +324,7 @@ void engine_fill_service_ops(struct engine *e, struct service_ops *ops)
                                 .out = service_out,
                                 .hold = service_hold,
                                 .release = service_release,
+                                .memory = e->ops.memory != NULL ? service_memory : NULL,
                                 .now_us = now_us,
                                 .client_addr = client_addr,
                                 .status = service_status,
