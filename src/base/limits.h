@@ -221,6 +221,54 @@ static_assert(2 * PEER_HALF_OPEN_HOST_MAX <= PEER_HALF_OPEN_MAX, "one host takes
 #define CLIENT_OUT_BYTES_HIGH (4u << 20)
 #define CLIENT_OUT_BYTES_LOW  (1u << 20)
 #define CLIENT_STUCK_US       30000000u
+static_assert(REPLY_BYTES_MAX <= CLIENT_OUT_BYTES_LOW, "below the low mark any reply fits");
+/* Replies owed by a connection that counts as owing nothing: what is kept back from slow readers is
+ * for these (CLIENT-14). */
+#define CLIENT_OUT_BYTES_FREE (64u << 10)
+/* Requests and commands of one connection that are under way: above the high mark it is not read,
+ * below the low mark it is again (CLIENT-13). Any request fits below. */
+#define CLIENT_HELD_BYTES_HIGH (8u << 20)
+#define CLIENT_HELD_BYTES_LOW  (2u << 20)
+static_assert(REQUEST_BYTES_MAX < CLIENT_HELD_BYTES_HIGH, "one request never stops its own");
+/* [limits] memory: what clients may cost this process in all; the most is what one machine may
+ * have, the least what a few connections need. Beyond it requests are `overloaded`. */
+#define MEMORY_BYTES_DEFAULT ((uint64_t)256 << 20)
+#define MEMORY_BYTES_MIN     ((uint64_t)16 << 20)
+#define MEMORY_BYTES_MAX     (sizeof(size_t) > 4 ? (uint64_t)1 << 40 : (uint64_t)1 << 30)
+/* Of that: each kind below the whole, so that none of them shuts out the others. */
+#define MEMORY_REPLIES_PERCENT  75u
+#define MEMORY_REQUESTS_PERCENT 40u
+#define MEMORY_COMMANDS_PERCENT 50u
+/* Used for more than this it is tight: little is read at once, and who owes most goes if it has not
+ * read for MEMORY_QUIET_US; looked at this often. */
+#define MEMORY_TIGHT_PERCENT 85u
+#define MEMORY_QUIET_US      1000000u
+#define MEMORY_LOOK_US       100000u
+/* One read(2) while memory is tight: the rest of it may have to be kept. */
+#define CLIENT_CHUNK_TIGHT_BYTES (4u << 10)
+/* Blocks of this and more are mappings of their own: what the allocator begins with. */
+#define MALLOC_MAPPED_BYTES (128 << 10)
+/* So much less is charged than at the peak, and this long after the last time: what is free in the
+ * heap is given back, but for so much of it. Takes milliseconds for a hundred megabytes. */
+#define MEMORY_TRIM_BYTES     (8u << 20)
+#define MEMORY_TRIM_US        1000000u
+#define MEMORY_TRIM_PAD_BYTES (1u << 20)
+/* Connections that wait for room and are looked at per turn. */
+#define CLIENT_STARVED_PER_TURN 256u
+/* The longest beginning of a line that is kept however tight memory is: most requests. */
+#define CLIENT_LINE_FREE_BYTES (4u << 10)
+/* When a client that was told `overloaded` should try again: slow readers are closed within a
+ * second or two. */
+#define OVERLOADED_RETRY_AFTER_MS 500u
+/* What a reply takes beside its value, reserved when its request is admitted; a reply below it
+ * always finds room. */
+#define SERVICE_REPLY_BYTES 1024u
+/* A value up to this is part of that, and is copied without asking. */
+#define SERVICE_REPLY_FREE_BYTES 512u
+/* What an item of a reply takes beside key and value: names and punctuation. */
+#define SERVICE_ITEM_BYTES 128u
+/* What the allocator adds to a block. */
+#define MALLOC_BYTES 16u
 /* A line must be complete within this of its first byte (CLIENT-2); a connection idle for longer
  * than the second is closed. */
 #define CLIENT_LINE_US 10000000u
@@ -313,6 +361,12 @@ static_assert(STORE_SEGMENT_BYTES_MAX <= STORE_FILE_BYTES_MAX, "every segment ca
 #define STORE_TORN_COPIES_MAX 4u
 /* Files of closed segments that store_read() keeps open; the one used longest ago gives way. */
 #define STORE_READ_FILES_MAX 8u
+/* Old entries that are read ahead: what one window holds, and how many there are, more than the
+ * places of the log where somebody may read (each follower, and apply). Together at most some
+ * 6 MiB, and an entry of the largest size for each; beyond it whoever asks waits for a window. */
+#define STORE_WINDOW_BYTES   (256u << 10)
+#define STORE_WINDOW_ENTRIES 1024u
+#define STORE_WINDOWS_MAX    24u
 /* What store_read() takes from a file at once. */
 #define STORE_READ_BYTES (64u << 10)
 /* Memory for building batches that is kept from one to the next; what is more is given back. */

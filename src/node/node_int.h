@@ -35,6 +35,9 @@ struct node {
     struct event *durable_event;
     struct event *timer;
     struct event *signals[4];
+    struct memory memory; /* what clients cost */
+    size_t memory_peak;   /* since it was last trimmed */
+    uint64_t memory_trimmed_us;
     struct arena arena;   /* entries of the frame being decoded */
     struct slice clients; /* the share of this turn for lines; without a clock until the first */
     uint64_t share_us;
@@ -74,11 +77,15 @@ void node_dump_state(struct node *n);
 /* STATUS= and the fixed keys of log lines follow role, term and leader. */
 void node_show(struct node *n, bool force);
 
+/* memory.c: before the engine is made, and once per turn. */
+void node_memory_begin(struct node *n);
+void node_memory_turn(struct node *n, uint64_t now_us);
+
 /* glue.c: tables of functions between the modules. */
 void node_fill_engine_ops(struct node *n, struct engine_ops *ops);
 void node_fill_client_ops(struct node *n, struct client_port_ops *ops);
 void node_fill_peer_ops(struct node *n, struct peer_net_ops *ops);
-void node_client_conf(const struct conf *conf, struct client_port_conf *ret);
+void node_client_conf(struct node *n, struct client_port_conf *ret);
 /* The configuration in force: the file as it was last read without a problem. */
 static inline const struct conf *node_conf(const struct node *n)
 {
