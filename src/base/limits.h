@@ -170,6 +170,12 @@ static_assert(2 * PEER_HALF_OPEN_HOST_MAX <= PEER_HALF_OPEN_MAX, "one host takes
 /* A name is asked of the resolver again at the earliest after this, or after a hundred times what
  * it took the last time: a slow resolver holds the loop for at most a hundredth of the time. */
 #define PEER_RESOLVE_US 5000000u
+/* Names asked for at once in a process, each by a thread; beyond it the question fails, and is
+ * asked again with the next attempt. */
+#define LOOKUPS_MAX 32u
+/* A name server that has not answered after this counts as silent: the attempt failed, and the
+ * answer is still taken when it comes. */
+#define PEER_LOOKUP_US 5000000u
 /* Deadlines of handshakes are looked at each eighth of PEER_HANDSHAKE_US, within these. */
 #define PEER_TICK_US_MIN 5000u
 #define PEER_TICK_US_MAX 500000u
