@@ -165,6 +165,17 @@ static void act_ready(void)
         bag_take_ready(n);
 }
 
+static void act_loaded(void)
+{
+    struct node *n = bag_any_node();
+
+    if (n == NULL || !n->read_asked)
+        return;
+    bag_log_loaded(n);
+    if (bag_chance(bag.odds.ready_at_once))
+        bag_take_ready(n);
+}
+
 static void act_store(void)
 {
     struct node *n = bag_any_node();
@@ -497,9 +508,9 @@ void bag_act(void)
         {bag.odds.apply, act_apply},       {bag.odds.crash, act_crash},
         {bag.odds.restart, act_restart},   {bag.odds.link, act_link},
         {bag.odds.transfer, act_transfer}, {bag.odds.nemesis, act_nemesis},
-        {bag.odds.jump, act_jump},         {bag.odds.piece, act_piece},
-        {bag.odds.forge, act_forge},       {bag.odds.fitness, act_fitness},
-        {bag.odds.rewind, act_rewind},
+        {bag.odds.loaded, act_loaded},     {bag.odds.jump, act_jump},
+        {bag.odds.piece, act_piece},       {bag.odds.forge, act_forge},
+        {bag.odds.fitness, act_fitness},   {bag.odds.rewind, act_rewind},
     };
     size_t n = sizeof(actions) / sizeof(actions[0]);
     unsigned sum = 0;
