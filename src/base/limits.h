@@ -400,9 +400,13 @@ static_assert(STORE_SEGMENT_BYTES_MAX <= STORE_FILE_BYTES_MAX, "every segment ca
  * (DISK-18). */
 #define STORE_SYNC_MARK_NS 5000000
 /* How often a full disk is tried again while nothing else happens. */
-#define STORE_NO_SPACE_NS 1000000000
+#define STORE_NO_SPACE_NS 100000000
 /* After a failed attempt to make room: calls left out before the next one, at most. */
-#define STORE_NO_SPACE_SKIP_MAX 16u
+#define STORE_NO_SPACE_SKIP_MAX 8u
+/* Kept for term, vote, no-op and configuration where the disk is full: a follower takes no entries
+ * that would need it, and a start that finds nothing else opens a segment of half of it: cutting
+ * the one before gives that much back. */
+#define STORE_KEPT_BYTES (64u << 10)
 
 /* ---- the state ---- */
 
