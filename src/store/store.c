@@ -402,6 +402,11 @@ int store_submit(struct store *s, const struct store_batch *b)
     return 0;
 }
 
+struct raft_entry_id store_base(const struct store *s)
+{
+    return s->base;
+}
+
 bool store_has_work(struct store *s)
 {
     bool has;

@@ -211,7 +211,7 @@ struct read_file {
     uint32_t slot;
     uint64_t used_at;
 };
-/* The loop thread's own. */
+/* Of whoever calls store_read(). */
 struct reader {
     struct read_file files[STORE_READ_FILES_MAX];
     uint64_t clock;
