@@ -438,8 +438,9 @@ static unsigned n_half_open_of(const struct peer_net *n, uint64_t host)
     return count;
 }
 
-/* The oldest of this host that has not shaken hands; NULL: all have, or have only just come and may
- * be about to. One that waits for its other channel is a peer's, and those are few of themselves. */
+/* The oldest of this host that has not shaken hands; NULL: all have, or have only just come and
+ * may be about to. One that waits for its other channel is a peer's, and those are few of
+ * themselves. */
 static struct peer_conn *oldest_half_open(const struct peer_net *n, uint64_t host)
 {
     const uint64_t now_us = clock_mono_us();
