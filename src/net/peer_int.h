@@ -40,7 +40,8 @@ struct peer_conn {
     enum peer_conn_state state;
     unsigned version;      /* of the protocol; agreed in the handshake */
     struct list half_open; /* accepted and not up: in net->half_open, counted there */
-    uint64_t host;         /* of one that was accepted */
+    uint64_t host;         /* of one that was accepted, and when */
+    uint64_t accepted_us;
     char address[ADDRESS_BYTES_MAX + 1];
 };
 
@@ -73,6 +74,8 @@ struct peer {
     struct net_addr addrs[NET_ADDRS_MAX];
     unsigned n_addrs;
     uint64_t resolve_after_us;
+    struct lookup *lookup; /* owned; the name is being asked for; NULL: it is not */
+    bool waits_for_name;   /* no address is known meanwhile: dialled when there is an answer */
 };
 
 struct peer_net {
@@ -82,6 +85,8 @@ struct peer_net {
     struct prng prng;
     struct net_listener *listener; /* owned */
     struct event *ev_tick;         /* owned; deadlines of handshakes */
+    int names_fd;                  /* owned; eventfd: some name has an answer */
+    struct event *ev_names;        /* owned */
     struct event *ev_work;         /* owned; zero timeout: frees */
     struct list conns;             /* the tick rotates it */
     struct list dead;

@@ -12,6 +12,7 @@
 #include "net/peer_net.h"
 #include "node/identity.h"
 #include "node/node.h"
+#include "node/peer_lines.h"
 
 enum node_phase {
     NODE_RUNNING,
@@ -68,6 +69,7 @@ struct node {
     struct log_limit refused_limit;
     unsigned n_abouts;
     struct peer_about abouts[RAFT_SERVERS_MAX]; /* what peers said when they were let in */
+    struct peer_lines peer_lines;
 };
 
 /* ask_peers.c: whether the node may be made. cluster_id becomes first_id where the peers belong to
