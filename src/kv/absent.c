@@ -13,6 +13,7 @@ void absent_forget_file(struct absent *a)
     if (a->is_open)
         (void)close(a->file.fd);
     page_cursor_free(&a->cursor);
+    taken_free(&a->taken);
     *a = (struct absent){0};
 }
 
@@ -57,6 +58,8 @@ static int check(struct kv *kv, struct absent *a, struct wire_slice key, uint64_
         rc = read_head(a, &head);
     if (rc == 0 && txnid != 0 && head.txnid != txnid)
         return 0;
+    if (rc == 0)
+        rc = taken_list(&a->taken, &a->file, &a->cursor, &head);
     if (rc == 0)
         rc = page_cursor_after(&a->cursor, &a->file, &head.keys, key);
     if (rc == 0)
