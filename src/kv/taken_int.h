@@ -11,11 +11,12 @@
 struct taken {
     uint64_t *bits; /* owned */
     uint64_t words;
-    uint64_t txnid; /* of the head that they were read from; 0: read them again */
+    uint64_t txnid; /* of the head they were read from; 0: read them again */
 };
 
 /* Reads the list of that head unless it was read before, and sets file->taken. A list that is too
- * long is left out: file->taken is NULL then. The cursor is used for it. 0, KV_E_DAMAGED, -errno. */
+ * long is left out: file->taken is NULL then. The cursor is used for it. 0, KV_E_DAMAGED,
+ * -errno. */
 int taken_list(struct taken *t, struct page_file *file, struct page_cursor *cursor,
                const struct page_head *head);
 void taken_free(struct taken *t);
