@@ -1,8 +1,5 @@
 #include "kv/absent_int.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include "base/err.h"
 #include "kv/walk_int.h"
 
@@ -10,21 +7,9 @@
 
 void absent_forget_file(struct absent *a)
 {
-    if (a->is_open)
-        (void)close(a->file.fd);
     page_cursor_free(&a->cursor);
     taken_free(&a->taken);
     *a = (struct absent){0};
-}
-
-static int open_file(const struct kv *kv, struct absent *a)
-{
-    if (a->is_open)
-        return 0;
-    a->file.name = TRUST_DATA_NAME;
-    a->file.fd = openat(kv->dir_fd, TRUST_DATA_NAME, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-    a->is_open = a->file.fd >= 0;
-    return a->is_open ? 0 : err_origin_errno("open", TRUST_DATA_NAME);
 }
 
 /* Both records beside the place must be good: their checksums are of their keys, too. */
@@ -52,7 +37,7 @@ static int check(struct kv *kv, struct absent *a, struct wire_slice key, uint64_
 {
     struct page_head head;
     bool is_there = false;
-    int rc = open_file(kv, a);
+    int rc = kv_page_file(kv, &a->file);
 
     if (rc == 0)
         rc = read_head(a, &head);

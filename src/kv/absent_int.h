@@ -9,12 +9,11 @@
 
 #include "kv/taken_int.h"
 
-/* One for the read side, one for the write side. Zeroed: nothing is open. */
+/* One for the read side, one for the write side. Zeroed: new. */
 struct absent {
     struct page_file file;
     struct page_cursor cursor;
     struct taken taken;
-    bool is_open;
 };
 
 struct kv;

@@ -7,9 +7,7 @@
 #include "kv/scrub_int.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "base/assert.h"
 #include "base/err.h"
@@ -19,20 +17,14 @@
 
 struct scrub *scrub_new(void)
 {
-    struct scrub *s = calloc(1, sizeof(*s));
-
-    if (s != NULL)
-        s->file.fd = -1;
-    return s;
+    return calloc(1, sizeof(struct scrub));
 }
 
 void scrub_forget_file(struct scrub *s)
 {
-    if (s->file.fd >= 0)
-        (void)close(s->file.fd);
     page_cursor_free(&s->cursor);
     taken_free(&s->taken);
-    *s = (struct scrub){.file = {.fd = -1, .name = TRUST_DATA_NAME}, .passes = s->passes};
+    *s = (struct scrub){.passes = s->passes};
 }
 
 void scrub_free(struct scrub *s)
@@ -46,15 +38,6 @@ void scrub_free(struct scrub *s)
 void kv_scrub_restart(struct kv *kv)
 {
     kv->scrub->runs = false;
-}
-
-static int open_file(struct kv *kv, struct scrub *s)
-{
-    if (s->file.fd >= 0)
-        return 0;
-    s->file.name = TRUST_DATA_NAME;
-    s->file.fd = openat(kv->dir_fd, TRUST_DATA_NAME, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-    return s->file.fd >= 0 ? 0 : err_origin_errno("open", TRUST_DATA_NAME);
 }
 
 static void begin_pass(struct scrub *s)
@@ -156,7 +139,7 @@ int kv_scrub_step(struct kv *kv, size_t bytes, struct kv_scrub_progress *ret)
     int rc;
 
     rid_assert(kv->write_txn == NULL);
-    rc = open_file(kv, s);
+    rc = kv_page_file(kv, &s->file);
     if (rc != 0)
         return err_trace(rc);
     if (!s->runs)

@@ -14,7 +14,7 @@
 #include "kv/walk_int.h"
 
 struct scrub {
-    struct page_file file; /* its descriptor is owned; -1: not open */
+    struct page_file file;
     struct page_cursor cursor;
     struct taken taken;
     bool runs;

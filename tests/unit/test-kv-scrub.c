@@ -482,6 +482,29 @@ static void kv_scrub__small_states_pass(void **state)
     assert_int_equal(scrub_pass(f, 4096, 6), 0);
 }
 
+/* What LMDB has open is what is answered from, whatever somebody puts under the name. */
+static void kv_scrub__reads_the_file_that_is_open(void **state)
+{
+    struct fixture *f = *state;
+    struct raft_entry_id id;
+    char from[5000];
+    char to[5000];
+    struct command_value v;
+    struct wire_key key = string_key("b");
+
+    kv_up(f);
+    write_one(f, "a", "1");
+    path_of(f, "data.mdb", from, sizeof(from));
+    path_of(f, "elsewhere", to, sizeof(to));
+    assert_int_equal(rename(from, to), 0);
+    spill(f, "data.mdb", "nothing", 7);
+    assert_int_equal(scrub_pass(f, 4096, 0), 0);
+    assert_int_equal(kv_read_begin(f->kv, &id), 0);
+    assert_int_equal(kv_get(f->kv, key_slice(&key), &v), 0);
+    assert_false(v.exists);
+    kv_read_end(f->kv);
+}
+
 /* A page that has to come from the disk is asked for, and the step ends: the loop does not wait
  * for a disk. In the end all was read. */
 static void kv_scrub__a_cold_file_is_asked_for(void **state)
@@ -593,6 +616,7 @@ int main(void)
         TEST(kv_scrub__no_flip_makes_a_key_absent),
         TEST(kv_scrub__an_older_copy_of_a_page_is_no_absence),
         TEST(kv_scrub__small_states_pass),
+        TEST(kv_scrub__reads_the_file_that_is_open),
         TEST(kv_scrub__a_cold_file_is_asked_for),
     };
 
