@@ -261,6 +261,10 @@ static_assert(2 * PEER_HALF_OPEN_HOST_MAX <= PEER_HALF_OPEN_MAX, "one host takes
 /* src and dest of an envelope: 1 to this many bytes, otherwise `malformed`; they are copied for
  * every request in flight. */
 #define WIRE_ENVELOPE_NAME_BYTES_MAX 255u
+/* No tree is built of a longer line: in it values, and what else is longer than the second, are
+ * taken as text (TIME-4). A tree of so many bytes takes some milliseconds. */
+#define WIRE_TREE_BYTES  (16u << 10)
+#define WIRE_LARGE_BYTES 256u
 /* Memory for the text of a request that is kept for the next; what is more is given back. */
 #define WIRE_TEXT_KEEP_BYTES (128u << 10)
 /* When a client that was told `busy` should try again: a few batches of the disk from now. */
