@@ -292,6 +292,12 @@ static_assert(2 * PEER_HALF_OPEN_HOST_MAX <= PEER_HALF_OPEN_MAX, "one host takes
  * before it is read. */
 #define STORE_FILE_BYTES_MAX (1u << 30)
 static_assert(STORE_SEGMENT_BYTES_MAX <= STORE_FILE_BYTES_MAX, "every segment can be read back");
+/* A batch of the disk takes at most so long, as measured, however much is queued: then what it did
+ * is known, and the next is begun. It may have this much at least, whatever the disk does. */
+#define STORE_BATCH_BYTES_MIN      (256u << 10)
+#define STORE_BATCHES_PER_ELECTION 4u
+/* Times of syncs are forgotten after once to twice this. */
+#define STORE_SYNC_WINDOW_US 30000000u
 /* Zeros written and synced per slice of preparation, when nothing is queued and when a batch waits
  * for it. */
 #define STORE_PREPARE_BYTES      (512u << 10)
@@ -323,6 +329,10 @@ static_assert(KEY_BYTES_MAX <= LMDB_KEY_BYTES_MAX, "LMDB must take every key");
 /* The start reads the state once through; so much of it is asked of the kernel in the order of the
  * file, the rest page by page as the keys lead. */
 #define KV_READ_AHEAD_BYTES (1024u << 20)
+/* The scrub reads only what is in memory, and asks the kernel for the rest. A page that was asked
+ * for so often and is still not there is waited for: memory is short, and the loop would ask for
+ * ever. */
+#define KV_SCRUB_ASKS_MAX 100u
 /* Nodes compare the digests of their states at equal indexes, so each remembers some. A node that
  * is more than 16 * 1,024 entries behind finds none in common: nothing is compared until it is
  * nearer. */
@@ -349,6 +359,12 @@ static_assert(KEY_BYTES_MAX <= LMDB_KEY_BYTES_MAX, "LMDB must take every key");
 #define NODE_WAIT_US_MAX 1000000u
 /* How old STATUS= of systemd may be while role, term and leader stay the same. */
 #define NODE_STATUS_US 10000000u
+/* A sync that takes more of the election timeout than this is slow: two of them, as an election
+ * needs, do not fit into it (DISK-32). How often that is looked at, and how soon after one line
+ * about it the next may follow. */
+#define DISK_SLOW_PERCENT 60u
+#define DISK_LOOK_US      1000000u
+#define DISK_SAY_US       10000000u
 /* How often the free space is looked at, and how full of its map the state may be: above the first
  * only what makes room is taken, below the second writes are taken again, so that it does not flap
  * at the edge. */
@@ -356,6 +372,16 @@ static_assert(KEY_BYTES_MAX <= LMDB_KEY_BYTES_MAX, "LMDB must take every key");
 #define STATE_FULL_PERCENT 90u
 #define STATE_ROOM_PERCENT 85u
 static_assert(STATE_ROOM_PERCENT < STATE_FULL_PERCENT, "a gap against flapping");
+/* The state of a running node is read through in slices of so many bytes, each a fraction of a
+ * millisecond in the loop, one after the other at the rate of [state] scrub, with a pause between
+ * two passes. A pass that was asked for is not held to the rate. A page that comes from the disk
+ * is asked for again after a while. */
+#define SCRUB_SLICE_BYTES      (128u << 10)
+#define SCRUB_PAUSE_US         10000000u
+#define SCRUB_HURRY_US         1000u
+#define SCRUB_WAIT_US          2000u
+#define CONF_SCRUB_MIB_DEFAULT 4u
+#define CONF_SCRUB_MIB_MAX     1024u
 /* Names of peers of all times. Beyond: no new peer is accepted. */
 #define IDENTITY_PEERS_MAX 256u
 /* ridd --init asks each peer for at most this long whether it knows this node already. */

@@ -55,6 +55,7 @@ struct conf {
     unsigned connections;
     unsigned connections_per_address; /* 0: CLIENT_HOST_PERCENT of connections */
     size_t segment_bytes;             /* [log] segment_size */
+    unsigned scrub_mib;               /* [state] scrub, MiB a second */
 };
 
 struct conf_problem {

@@ -13,6 +13,7 @@ enum conf_section {
     CONF_READS,
     CONF_LIMITS,
     CONF_LOG,
+    CONF_STATE,
     CONF_HTTP,
     CONF_N_SECTIONS,
     CONF_SECTION_NONE,    /* before the first header */
@@ -41,7 +42,7 @@ struct conf_key {
     uint64_t max;
     uint64_t multiple; /* of this; 0: any */
 };
-#define CONF_N_KEYS 13u
+#define CONF_N_KEYS 14u
 extern const struct conf_key conf_keys[CONF_N_KEYS];
 #define CONF_DATA_DIR_DEFAULT "/var/lib/ridd/%i"
 

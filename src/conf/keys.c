@@ -13,7 +13,7 @@
 const char *const conf_section_names[CONF_N_SECTIONS] = {
     [CONF_CLUSTER] = "cluster", [CONF_PEERS] = "peers", [CONF_NODE] = "node",
     [CONF_RAFT] = "raft",       [CONF_READS] = "reads", [CONF_LIMITS] = "limits",
-    [CONF_LOG] = "log",         [CONF_HTTP] = "http",
+    [CONF_LOG] = "log",         [CONF_STATE] = "state", [CONF_HTTP] = "http",
 };
 
 /* LMDB and the log count in pages. */
@@ -44,6 +44,8 @@ const struct conf_key conf_keys[CONF_N_KEYS] = {
      CLIENT_CONNECTIONS_MAX, 0},
     {CONF_LOG, "segment_size", CONF_KIND_SIZE, AT(segment_bytes), STORE_SEGMENT_BYTES,
      STORE_SEGMENT_BYTES_MIN, STORE_SEGMENT_BYTES_MAX, PAGE_BYTES},
+    {CONF_STATE, "scrub", CONF_KIND_UNSIGNED, AT(scrub_mib), CONF_SCRUB_MIB_DEFAULT, 0,
+     CONF_SCRUB_MIB_MAX, 0},
 };
 
 void conf_number_set(struct conf *c, const struct conf_key *k, uint64_t value)

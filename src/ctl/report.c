@@ -16,7 +16,7 @@ static const struct {
     {RIDD_NOT_LEADER, CTL_EXIT_AGAIN, "try again; 'ridctl status' shows who leads"},
     {RIDD_TERM_CHANGED, CTL_EXIT_AGAIN, "the leader changed meanwhile: try again"},
     {RIDD_ROLE_CHANGED, CTL_EXIT_AGAIN, "the leader changed meanwhile: try again"},
-    {RIDD_TIMEOUT, CTL_EXIT_AGAIN, "try again with a larger --timeout; see 'ridctl status'"},
+    {RIDD_TIMEOUT, CTL_EXIT_AGAIN, "try a larger --timeout; 'ridctl status' shows slow disks"},
     {RIDD_NETWORK, CTL_EXIT_NO_QUORUM, "start more nodes; 'ridctl status' shows which are down"},
     {RIDD_INTERNAL, CTL_EXIT_AGAIN, "see the log of that node"},
     {RIDD_CANCELLED, CTL_EXIT_AGAIN, "try again"},

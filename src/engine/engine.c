@@ -160,6 +160,7 @@ static int open_log(struct engine *e, const struct engine_conf *conf,
     int rc = 0;
 
     log.applied_index = e->state.last_applied(e->state.ctx).index;
+    log.batch_us = conf->raft.election_timeout_us / STORE_BATCHES_PER_ELECTION;
     if (log.vfs == NULL) {
         rc = vfs_posix_new(conf->log_fd, &e->vfs);
         if (rc != 0)
@@ -285,6 +286,7 @@ int engine_open(struct engine *e, const struct engine_conf *conf)
     e->node_name = conf->node_name;
     e->share_us = conf->raft.heartbeat_us / 2 / TURN_SHARES;
     rc = open_state(e, conf);
+    engine_scrub_begin(e, rc == 0 ? conf->scrub_mib_per_s : 0, e->ops.now_us(e->ops.ctx));
     if (rc == 0)
         rc = open_log(e, conf, &recovered);
     if (rc == 0 && e->ops.recovered != NULL && e->ops.recovered(e->ops.ctx, &recovered) != 0)
@@ -326,15 +328,19 @@ uint64_t engine_drain(struct engine *e, bool (*take)(void *ctx))
 
 void engine_turn(struct engine *e, uint64_t now_us)
 {
-    uint64_t durable = e->log_thread != NULL ? log_thread_durable(e->log_thread) : e->durable;
+    uint64_t durable = 0;
+    uint64_t n_done = e->log_thread != NULL ? log_thread_done(e->log_thread, &durable) : e->n_done;
 
-    if (durable != e->durable) {
-        e->durable = durable;
+    /* The same number again when only a part of the next is durable: the disk moves (READ-51). */
+    if (n_done != e->n_done) {
+        e->n_done = n_done;
         replica_stored(e->replica, durable, now_us);
     }
     if (e->service != NULL)
         service_turn(e->service, now_us);
     replica_turn(e->replica, now_us);
+    engine_scrub_turn(e, now_us);
+    engine_disk_turn(e, now_us);
 }
 
 void engine_work(struct engine *e, uint64_t now_us)
@@ -366,6 +372,8 @@ uint64_t engine_deadline_us(const struct engine *e)
     uint64_t due = replica_deadline_us(e->replica);
     uint64_t other = e->service != NULL ? service_deadline_us(e->service) : UINT64_MAX;
 
+    due = other < due ? other : due;
+    other = engine_scrub_deadline_us(e);
     return other < due ? other : due;
 }
 

@@ -73,6 +73,9 @@ struct engine_state {
     int (*read_begin)(void *ctx, struct raft_entry_id *ret_last_applied);
     int (*get)(void *ctx, struct wire_slice key, struct command_value *ret_value);
     void (*read_end)(void *ctx);
+    /* kv_scrub_step() and kv_scrub_restart(); both NULL: there is nothing to read through. */
+    int (*scrub)(void *ctx, size_t bytes, struct kv_scrub_progress *ret);
+    void (*scrub_restart)(void *ctx);
 };
 
 /* What the engine asks of its host. Those marked may be NULL. */
@@ -123,6 +126,7 @@ struct engine_conf {
     const struct raft_config_at *base_config;
     struct kv_conf kv;                /* its group, the log's and raft's are one */
     const struct engine_state *state; /* instead of kv; copied */
+    unsigned scrub_mib_per_s;         /* how fast a running state is read through; 0: it is not */
     /* A node that its own log does not name may start: peers that lie can make such a log. */
     bool may_be_stranger;
 };

@@ -18,18 +18,36 @@ struct space {
     uint64_t spent_before; /* and in the tenth of a second before that */
 };
 
+/* scrub.c */
+struct scrubbing {
+    uint64_t bytes_per_s; /* 0: only when asked for */
+    uint64_t due_us;      /* of the next slice; UINT64_MAX: none */
+    uint64_t good_us;     /* when all of it was last found good */
+    uint64_t passes;
+    unsigned percent; /* of the pass at hand */
+    bool hurries;
+};
+
+/* disk.c: what was said of the disk last. */
+struct disk_said {
+    uint64_t due_us; /* when it is looked at again */
+    bool said_slow;
+};
+
 struct engine {
     struct engine_ops ops;
     const char *node_name; /* borrowed */
     struct vfs *vfs;       /* owned; NULL: the host's is used */
     struct store *store;
     struct log_thread *log_thread; /* NULL: none */
-    uint64_t durable;              /* batch of the log thread already told to the replica */
+    uint64_t n_done;               /* of the log thread already told to the replica */
     struct engine_state state;
     struct kv *kv; /* NULL: the host's own state */
     struct replica *replica;
     struct service *service;
     struct space space;
+    struct scrubbing scrub;
+    struct disk_said disk;
     uint64_t share_us; /* of a turn: for taking in what waits in the links */
     struct log_limit invalid_limit;
     struct log_limit term_limit;
@@ -49,8 +67,24 @@ void engine_fill_service_ops(struct engine *e, struct service_ops *ops);
 /* state.c */
 void engine_state_of_kv(struct kv *kv, struct engine_state *ret);
 
+/* scrub.c */
+void engine_scrub_begin(struct engine *e, unsigned mib_per_s, uint64_t now_us);
+/* One slice, when it is due. */
+void engine_scrub_turn(struct engine *e, uint64_t now_us);
+uint64_t engine_scrub_deadline_us(const struct engine *e);
+/* The pass at hand is dropped, and one that begins now is hurried through. */
+void engine_scrub_now(struct engine *e);
+/* Passes that were begun, ended, and found nothing. */
+uint64_t engine_scrub_passes(const struct engine *e);
+/* What the state says of itself is wrong; `why` is the detail. */
+void engine_state_damaged(struct engine *e, const char *why);
+
 /* space.c, as service_ops.no_space */
 bool engine_no_space(void *ctx, bool frees, size_t bytes, uint64_t *ret_used, uint64_t *ret_limit);
+
+/* disk.c */
+void engine_disk_status(const struct engine *e, struct wire_reply *w);
+void engine_disk_turn(struct engine *e, uint64_t now_us);
 
 /* events.c */
 void engine_trace(void *ctx, const struct raft_trace *t);

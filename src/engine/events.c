@@ -149,6 +149,10 @@ void engine_fatal(void *ctx, int error, const char *what)
     struct engine *e = ctx;
     struct engine_end end = {.exit_code = exit_code_of(error), .error = error, .what = what};
 
+    if (end.exit_code == EXIT_DAMAGED && e->kv != NULL && kv_is_distrusted(e->kv)) {
+        engine_state_damaged(e, err_text());
+        return;
+    }
     if (engine_logs(e))
         (void)engine_log_end(error, what);
     e->ops.end(e->ops.ctx, &end);

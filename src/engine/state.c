@@ -48,6 +48,16 @@ static void state_read_end(void *ctx)
     kv_read_end(ctx);
 }
 
+static int state_scrub(void *ctx, size_t bytes, struct kv_scrub_progress *ret)
+{
+    return kv_scrub_step(ctx, bytes, ret);
+}
+
+static void state_scrub_restart(void *ctx)
+{
+    kv_scrub_restart(ctx);
+}
+
 void engine_state_of_kv(struct kv *kv, struct engine_state *ret)
 {
     *ret = (struct engine_state){.ctx = kv,
@@ -59,5 +69,7 @@ void engine_state_of_kv(struct kv *kv, struct engine_state *ret)
                                  .abort = state_abort,
                                  .read_begin = state_read_begin,
                                  .get = state_get,
-                                 .read_end = state_read_end};
+                                 .read_end = state_read_end,
+                                 .scrub = state_scrub,
+                                 .scrub_restart = state_scrub_restart};
 }

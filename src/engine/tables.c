@@ -248,6 +248,9 @@ static void status_state(const struct engine *e, struct wire_reply *w)
                    (unsigned long long)state.digest.low);
     wire_reply_str(w, "digest", digest);
     wire_reply_u64(w, "digest_index", state.digest_index);
+    wire_reply_u64(w, "digest_version", KV_DIGEST_VERSION);
+    wire_reply_u64(w, "scrub_percent", e->scrub.percent);
+    wire_reply_u64(w, "scrubbed_s_ago", (e->ops.now_us(e->ops.ctx) - e->scrub.good_us) / 1000000u);
     wire_reply_close_object(w);
 }
 
@@ -273,6 +276,7 @@ static void service_status(void *ctx, struct wire_reply *w)
     struct engine *e = ctx;
 
     status_log(e, w);
+    engine_disk_status(e, w);
     status_state(e, w);
     status_terms(e, w);
     if (e->ops.status != NULL)

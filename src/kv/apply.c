@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "kv/kv_int.h"
 #include "kv/record_int.h"
+#include "kv/scrub_int.h"
 #include "wire/value.h"
 
 #include "base/banned.h"
@@ -134,9 +135,14 @@ int kv_used_bytes(struct kv *kv, MDB_txn *txn, uint64_t *ret_bytes)
 /* The record that `old` was read from ceases to be. */
 static void digest_drop(struct kv *kv, struct wire_slice key, const struct command_value *old)
 {
-    if (old->exists)
-        digest_sub(&kv->pending.digest, record_digest(key, old->text.data - RECORD_HEADER_BYTES,
-                                                      RECORD_HEADER_BYTES + old->text.len));
+    struct kv_digest d;
+
+    if (!old->exists)
+        return;
+    d = record_digest(key, old->text.data - RECORD_HEADER_BYTES,
+                      RECORD_HEADER_BYTES + old->text.len);
+    digest_sub(&kv->pending.digest, d);
+    scrub_dropped(kv->scrub, key, d);
 }
 
 static int value_put(struct kv *kv, struct wire_slice key, const struct command_value *old,
@@ -146,6 +152,7 @@ static int value_put(struct kv *kv, struct wire_slice key, const struct command_
     const uint64_t version = old->exists ? old->version + 1 : 1;
     MDB_val k = val_of(key);
     MDB_val v = {RECORD_HEADER_BYTES + text.len, NULL};
+    struct kv_digest d;
     unsigned char *p;
     int rc;
 
@@ -162,7 +169,9 @@ static int value_put(struct kv *kv, struct wire_slice key, const struct command_
     put_u64(p + 24, version);
     memcpy(p + RECORD_HEADER_BYTES, text.data, text.len);
     put_u32(p, record_crc(key, p, v.mv_size));
-    digest_add(&kv->pending.digest, record_digest(key, p, v.mv_size));
+    d = record_digest(key, p, v.mv_size);
+    digest_add(&kv->pending.digest, d);
+    scrub_added(kv->scrub, key, d);
     if (!old->exists && record_is_counted(key))
         kv->pending.n_keys++;
     return 0;
@@ -316,6 +325,7 @@ static void undo(struct kv *kv)
 {
     kv->pending = kv->committed;
     kv->pending_ring = kv->committed_ring;
+    scrub_undo(kv->scrub);
 }
 
 int kv_commit(struct kv *kv)
@@ -345,6 +355,7 @@ int kv_commit(struct kv *kv)
     }
     kv->committed = kv->pending;
     kv->committed_ring = kv->pending_ring;
+    scrub_commit(kv->scrub);
     kv_publish(kv, used);
     extend_file(kv);
     return 0;

@@ -13,9 +13,12 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/exit_codes.h"
 #include "base/limits.h"
+#include "base/log.h"
 #include "base/mark.h"
 #include "kv/kv_int.h"
+#include "kv/scrub_int.h"
 #include "kv/walk_int.h"
 
 #include "base/banned.h"
@@ -38,6 +41,7 @@ static void kv_free(struct kv *kv)
         mdb_env_close(kv->env);
     if (kv->dir_fd >= 0)
         (void)close(kv->dir_fd);
+    scrub_free(kv->scrub);
     (void)pthread_mutex_destroy(&kv->stats_lock);
     free(kv->dir);
     free(kv);
@@ -48,9 +52,18 @@ DEFINE_CLEANUP(kv, struct kv *, kv_free);
 
 bool kv_lmdb_damage(int rc)
 {
-    return rc == MDB_CORRUPTED || rc == MDB_PAGE_NOTFOUND || rc == MDB_INVALID ||
-           rc == MDB_VERSION_MISMATCH || rc == MDB_PANIC || rc == MDB_CURSOR_FULL ||
-           rc == MDB_PAGE_FULL || rc == MDB_INCOMPATIBLE;
+    switch (rc) {
+    case MDB_MAP_FULL: /* bounds of ours, or of the environment */
+    case MDB_DBS_FULL:
+    case MDB_READERS_FULL:
+    case MDB_TLS_FULL:
+    case MDB_TXN_FULL:
+    case MDB_MAP_RESIZED:
+    case MDB_BAD_RSLOT:
+        return false;
+    default: /* also what only pages that contradict one another can bring about */
+        return rc < 0;
+    }
 }
 
 int kv_lmdb_error(struct kv *kv, int rc, const char *what)
@@ -84,13 +97,22 @@ int kv_distrust(struct kv *kv)
     return err_trace(mark_remove(kv->dir_fd, TRUST_NAME));
 }
 
-/* LMDB found its own structure broken and is about to abort. */
+bool kv_is_distrusted(const struct kv *kv)
+{
+    return atomic_load(&kv->distrusted);
+}
+
+/* LMDB found its own structure broken, in the middle of whatever it did, and must not return. That
+ * is damage of the state, not a bug, and the log has it all: an exit after which the next start
+ * rebuilds, not an abort (STATE-14). */
 static void on_lmdb_assert(MDB_env *env, const char *text)
 {
     struct kv *kv = mdb_env_get_userctx(env);
 
     (void)kv_distrust(kv);
-    rid_assert_fail(text, kv->dir, 0, "lmdb");
+    log_event(LOG_ERROR, "state_damaged", "why=\"%s\" action=exit_%d next_start=rebuild", text,
+              EXIT_IO_ERROR);
+    _exit(EXIT_IO_ERROR);
 }
 
 static int sync_parent(const char *dir)
@@ -153,7 +175,8 @@ static struct kv *kv_new(const struct kv_conf *conf)
     kv->group = conf->group;
     trust_boot_get(conf->boot_id, &kv->boot);
     kv->dir = strdup(conf->dir);
-    return kv->dir != NULL ? take_ptr(kv) : NULL;
+    kv->scrub = scrub_new();
+    return kv->dir != NULL && kv->scrub != NULL ? take_ptr(kv) : NULL;
 }
 
 /* 0, or a code of LMDB: kv->env is set whenever it has to be closed. */
@@ -336,6 +359,7 @@ static int open_fresh(struct kv *kv, const struct kv_conf *conf)
     kv->committed = (struct kv_meta){0};
     kv->committed_ring = (struct digest_ring){0};
     kv->pending_ring = kv->committed_ring;
+    scrub_forget_file(kv->scrub);
     atomic_store(&kv->distrusted, false);
     code = open_env(kv, conf);
     if (code == 0)

@@ -23,7 +23,7 @@
  * whoever wrote it.
  * Thread: the write side (kv_begin .. kv_commit) and the read side may be used by different
  * threads, each by one at a time; LMDB's MDB_NOTLS is set.
- * Source: STATE-2 to STATE-12. */
+ * Source: STATE-2 to STATE-14. */
 #ifndef RIDD_KV_KV_H
 #define RIDD_KV_KV_H
 
@@ -78,6 +78,7 @@ struct raft_entry_id kv_last_applied(const struct kv *kv);
  * itself when a checksum or LMDB finds damage; for others who know better (a digest that differs).
  * Any thread. 0 or -errno. */
 int kv_distrust(struct kv *kv);
+bool kv_is_distrusted(const struct kv *kv);
 
 /* What kv holds is not believed any more and is to be made again from the log, without an end of
  * the process: the file is set aside as kv_open() would do it, an empty one takes its place, and
@@ -85,6 +86,23 @@ int kv_distrust(struct kv *kv);
  * open then, and only kv_close() is left. The next kv_open() rebuilds, unless not even the mark
  * that speaks for the old file could be removed. Write side. */
 int kv_rebuild(struct kv *kv);
+
+/* The file of a running node is read through again and again, in slices (STATE-13). */
+struct kv_scrub_progress {
+    uint64_t passes;  /* completed since kv_open() */
+    unsigned percent; /* of the pass at hand, roughly */
+    uint64_t bytes;   /* read by this call; 0: a disk is waited for, or the state is empty */
+    bool waits;       /* the next page has to come from the disk, and was asked for */
+};
+/* Reads about so many bytes more, one long value or page at least, and nothing that is not in
+ * memory (unless it did not come for a long time). A pass that reaches the end compares number of
+ * keys and digest, added up from the pages, with the running ones; the next call begins a new one.
+ * 0; KV_E_DAMAGED with err_text(): the file is distrusted; -errno. No write transaction may be
+ * open. Write side. */
+int kv_scrub_step(struct kv *kv, size_t bytes, struct kv_scrub_progress *ret);
+/* The pass at hand is dropped: the next step begins one, all of which reads the file as it is from
+ * now on. */
+void kv_scrub_restart(struct kv *kv);
 
 /* ---- apply: one write transaction per batch ---- */
 int kv_begin(struct kv *kv);

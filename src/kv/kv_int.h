@@ -40,6 +40,8 @@ struct kv {
     struct digest_ring pending_ring;
     uint64_t file_pages; /* the data file is at least this long */
 
+    struct scrub *scrub; /* owned */
+
     /* Read side. */
     MDB_txn *read_txn; /* owned; reset outside kv_read_begin .. kv_read_end */
     bool reading;

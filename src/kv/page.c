@@ -1,8 +1,10 @@
 /* Heads and single pages. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -33,16 +35,36 @@ int page_damaged(const struct page_file *f, uint64_t pgno, const char *what)
                    f->name, what);
 }
 
+/* preadv2() that takes only what is in memory: -1 with EAGAIN otherwise. A file system that knows
+ * no such thing is read as ever. */
+static ssize_t read_some(struct page_file *f, void *buf, size_t len, uint64_t offset)
+{
+    struct iovec v = {buf, len};
+    ssize_t n;
+
+    if (!f->nowait)
+        return pread(f->fd, buf, len, (off_t)offset);
+    n = preadv2(f->fd, &v, 1, (off_t)offset, RWF_NOWAIT);
+    if (n >= 0 || (errno != EOPNOTSUPP && errno != ENOSYS))
+        return n;
+    f->nowait = false;
+    return pread(f->fd, buf, len, (off_t)offset);
+}
+
 /* A page that the disk does not give back is as good as a wrong one: the log has what it held. */
 int page_fetch(struct page_file *f, uint64_t pgno, uint64_t offset, void *buf, size_t len)
 {
     unsigned char *p = buf;
 
     while (len > 0) {
-        ssize_t n = pread(f->fd, p, len, (off_t)offset);
+        ssize_t n = read_some(f, p, len, offset);
 
         if (n < 0 && errno == EINTR)
             continue;
+        if (n < 0 && errno == EAGAIN && f->nowait) {
+            (void)posix_fadvise(f->fd, (off_t)offset, (off_t)len, POSIX_FADV_WILLNEED);
+            return -EAGAIN;
+        }
         if (n < 0)
             return page_damaged(f, pgno, strerror(errno));
         if (n == 0)

@@ -1,5 +1,6 @@
 /* Trees of pages. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -84,6 +85,22 @@ static void set_bounds(struct page_cursor *c, unsigned l)
     level->hi = above->at + 1 == above->n ? above->hi : key_of(above, above->at + 1);
 }
 
+/* The pages beside one that has to come from the disk are what is wanted next: one wait for all of
+ * them. */
+static void ask_for_siblings(const struct page_cursor *c, unsigned l)
+{
+    const struct page_level *above = &c->levels[l - 1];
+    const size_t size = c->file->page_bytes;
+
+    for (unsigned i = above->at + 1; i < above->n; i++) {
+        const uint64_t pgno = child_of(above, i);
+
+        if (pgno < c->file->n_pages)
+            (void)posix_fadvise(c->file->fd, (off_t)(pgno * size), (off_t)size,
+                                POSIX_FADV_WILLNEED);
+    }
+}
+
 /* The page at level l: the root, or where the level above leads. */
 static int load(struct page_cursor *c, unsigned l)
 {
@@ -103,6 +120,8 @@ static int load(struct page_cursor *c, unsigned l)
     if (level->bytes == NULL)
         return err_origin(-ENOMEM);
     rc = page_fetch(f, level->pgno, level->pgno * f->page_bytes, level->bytes, f->page_bytes);
+    if (rc == -EAGAIN && l > 0)
+        ask_for_siblings(c, l);
     if (rc != 0)
         return rc;
     what = page_check(level->bytes, f->page_bytes, level->pgno,

@@ -22,7 +22,7 @@
  *   free list key: the transaction (a word) that freed them; data: word n, n page numbers, falling
  *
  * Errors: 0, KV_E_DAMAGED with err_text() (page and what is wrong with it; also when it cannot be
- * read), -errno (memory). Thread: one at a time. */
+ * read), -errno (memory; -EAGAIN only where `nowait` is set). Thread: one at a time. */
 #ifndef RIDD_KV_PAGE_INT_H
 #define RIDD_KV_PAGE_INT_H
 
@@ -37,6 +37,7 @@ struct page_file {
     uint64_t n_pages;    /* all that the newest head speaks of; the file has them */
     uint64_t *seen;      /* owned by the caller; a bit for each page; NULL: not asked */
     uint64_t bytes_read; /* since the caller set it to 0 */
+    bool nowait;         /* what is not in memory is asked for, and the answer is -EAGAIN */
 };
 
 struct page_tree {

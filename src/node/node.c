@@ -110,7 +110,8 @@ static int open_engine(struct node *n)
                                .log_path = log_path,
                                .kv = {.dir = n->db_path,
                                       .map_size_bytes = n->conf->map_size_bytes,
-                                      .incarnation = n->incarnation}};
+                                      .incarnation = n->incarnation},
+                               .scrub_mib_per_s = n->conf->scrub_mib};
     int rc;
 
     (void)snprintf(log_path, sizeof(log_path), "%s/wal", n->conf->data_dir);

@@ -338,6 +338,10 @@ struct raft_status {
     unsigned n_voters;
     unsigned n_voters_heard; /* leader: voters heard within one election timeout, itself included */
     raft_node_id transfer_to;
+    uint64_t election_timeout_us; /* as configured */
+    uint64_t patience_us;         /* what elections and the disk are given: VOTE-9 */
+    uint64_t disk_silent_us;      /* how long the disk has not answered; 0: nothing is asked */
+    size_t disk_outstanding_bytes;
     /* Who told a term too far above ours last, and which, since the process started (TERM-4);
      * 0: nobody. */
     raft_node_id far_peer;
@@ -352,6 +356,10 @@ raft_term raft_get_term(const struct raft *r);
 raft_node_id raft_get_leader(const struct raft *r); /* 0: unknown */
 enum raft_fitness raft_get_fitness(const struct raft *r);
 bool raft_can_serve(const struct raft *r);
+/* How long an election is given here, and what one sync of the own disk takes, or has taken so far:
+ * whichever is longer. */
+uint64_t raft_get_patience_us(const struct raft *r);
+uint64_t raft_get_sync_us(const struct raft *r);
 /* Leadership is being handed over, because somebody asked, the disk is stalled,
  * or this node is not fit. */
 bool raft_is_transferring(const struct raft *r);

@@ -28,6 +28,19 @@ enum raft_fitness raft_get_fitness(const struct raft *r)
     return r->fitness;
 }
 
+uint64_t raft_get_patience_us(const struct raft *r)
+{
+    return raft_disk_patience_us(r);
+}
+
+uint64_t raft_get_sync_us(const struct raft *r)
+{
+    uint64_t took_us = raft_disk_sync_us(r);
+    uint64_t silent_us = raft_disk_silent_us(r);
+
+    return took_us > silent_us ? took_us : silent_us;
+}
+
 bool raft_is_transferring(const struct raft *r)
 {
     return r->transfer_to != 0;
@@ -71,6 +84,10 @@ void raft_get_status(const struct raft *r, struct raft_status *ret_status)
                             .n_voters = raft_configuration_n_voters(raft_get_configuration(r)),
                             .n_voters_heard = raft_n_voters_heard(r),
                             .transfer_to = r->transfer_to,
+                            .election_timeout_us = r->conf.election_timeout_us,
+                            .patience_us = raft_disk_patience_us(r),
+                            .disk_silent_us = raft_disk_silent_us(r),
+                            .disk_outstanding_bytes = r->disk.outstanding_bytes,
                             .far_peer = r->far_peer,
                             .far_term = r->far_term,
                             .terms_run_out =

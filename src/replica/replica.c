@@ -39,6 +39,7 @@ int replica_new(const struct replica_conf *conf, const struct replica_ops *ops, 
     r->group = conf->raft.group;
     r->now_us = now_us;
     r->election_timeout_us = conf->raft.election_timeout_us;
+    r->leader_seen_us = now_us;
     r->share_us = conf->raft.heartbeat_us / 2 / TURN_SHARES;
     timers_init(&r->timers, now_us);
     for (unsigned i = 0; i < REPLICA_STAGES; i++)
@@ -163,6 +164,16 @@ int replica_transfer(struct replica *r, raft_node_id to, uint64_t now_us)
 
 /* ---- looking ---- */
 
+bool replica_heard_within(const struct replica *r, raft_node_id id, uint64_t us)
+{
+    if (id == r->id)
+        return true;
+    for (unsigned i = 0; i < r->n_heard; i++)
+        if (r->heard[i].id == id)
+            return r->now_us - r->heard[i].heard_us <= us;
+    return false;
+}
+
 bool replica_hears(const struct replica *r, raft_node_id id, uint64_t now_us)
 {
     if (now_us < r->now_us)
@@ -173,6 +184,18 @@ bool replica_hears(const struct replica *r, raft_node_id id, uint64_t now_us)
         if (r->heard[i].id == id)
             return now_us - r->heard[i].heard_us <= r->election_timeout_us;
     return false;
+}
+
+const char *replica_cause_name(enum replica_cause cause)
+{
+    switch (cause) {
+#define REPLICA_CAUSE_NAME(name, text)                                                             \
+    case REPLICA_CAUSE_##name:                                                                     \
+        return text;
+        REPLICA_CAUSES(REPLICA_CAUSE_NAME)
+#undef REPLICA_CAUSE_NAME
+    }
+    return NULL;
 }
 
 bool replica_quiesced(const struct replica *r)

@@ -73,6 +73,22 @@ struct replica_view {
     void *ctx;
 };
 
+/* clang-format off */
+/* What holds a request up, as far as this node can tell; its name is part of the reply. */
+#define REPLICA_CAUSES(X)                                                                          \
+    X(NONE,         NULL)           /* nothing out of the ordinary */                              \
+    X(PEERS_SILENT, "peers_silent") /* too few nodes are heard for a quorum */                     \
+    X(OWN_DISK,     "own_disk")     /* the disk of this node is slow, and it waits for it */       \
+    X(PEERS_DISKS,  "peers_disks")  /* a quorum is heard and has not stored what it was sent */    \
+    X(NO_LEADER,    "no_leader")    /* a quorum is heard and has elected nobody yet */
+/* clang-format on */
+enum replica_cause {
+#define REPLICA_CAUSE(name, text) REPLICA_CAUSE_##name,
+    REPLICA_CAUSES(REPLICA_CAUSE)
+#undef REPLICA_CAUSE
+};
+const char *replica_cause_name(enum replica_cause cause); /* NULL for NONE */
+
 struct replica_failure {
     /* NOT_LEADER, TERM_CHANGED, ROLE_CHANGED, TIMEOUT, NETWORK, BUSY, CANCELLED, TOO_LARGE */
     enum wire_error error;
@@ -81,9 +97,15 @@ struct replica_failure {
     raft_term term;
     raft_node_id leader_id; /* 0: unknown */
     enum raft_role role;
-    unsigned reached; /* NETWORK: nodes heard within one election timeout, this one included */
+    /* Nodes heard lately, this one included: by a leader within one election timeout, by others
+     * within two of the times that an election is given. */
+    unsigned reached;
     unsigned needed;
-    uint64_t limit;    /* BUSY */
+    enum replica_cause cause; /* TIMEOUT, NETWORK: what holds it up; NETWORK: PEERS_SILENT */
+    uint64_t sync_us;         /* OWN_DISK: what a sync takes, or has taken so far */
+    uint64_t election_us;     /* OWN_DISK: the election timeout as configured */
+    uint64_t no_leader_us;    /* NO_LEADER: for how long */
+    uint64_t limit;           /* BUSY */
     const char *stage; /* TIMEOUT: "leader", "round", "commit", "apply", or the host's word */
 };
 

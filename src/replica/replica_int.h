@@ -45,8 +45,9 @@ struct replica {
     bool cut;   /* the last turn ended with its time, not with its work */
     uint64_t now_us;
     uint64_t election_timeout_us;
-    uint64_t share_us;     /* of a turn, for each of the two below */
-    struct slice applying; /* of this turn; without a clock until it has begun */
+    uint64_t leader_seen_us; /* when somebody was known to lead last */
+    uint64_t share_us;       /* of a turn, for each of the two below */
+    struct slice applying;   /* of this turn; without a clock until it has begun */
     struct slice answering;
 
     /* By stage; that of REPLICA_IDLE stays empty. WAITING in order of arrival, PROPOSED and LOST by
@@ -100,6 +101,8 @@ void replica_fatal(struct replica *r, int error, const char *what);
 void replica_share(struct replica *r, struct slice *share);
 /* After each step: stop? Then the next turn goes on. */
 bool replica_spent(struct replica *r, struct slice *share);
+/* Something valid came from this node within so long of the last input; of itself: always. */
+bool replica_heard_within(const struct replica *r, raft_node_id id, uint64_t us);
 /* Time never falls, whatever a caller says. */
 void replica_now(struct replica *r, uint64_t now_us);
 

@@ -32,12 +32,40 @@ void replica_unlink(struct replica *r, struct replica_request *q)
 
 /* ---- ends ---- */
 
-/* raft_quorum_has */
+/* raft_quorum_has. While nobody leads nodes speak only when they campaign, and with slow disks that
+ * is seldom: two of those times without a word, and a node is silent. */
 static bool is_heard(const void *ctx, unsigned slot)
 {
     const struct replica *r = ctx;
+    raft_node_id id = raft_get_configuration(r->raft)->servers[slot].id;
 
-    return replica_hears(r, raft_get_configuration(r->raft)->servers[slot].id, r->now_us);
+    if (raft_get_role(r->raft) == RAFT_LEADER)
+        return replica_hears(r, id, r->now_us);
+    return replica_heard_within(r, id, 2 * raft_get_patience_us(r->raft));
+}
+
+static bool disk_is_slow(const struct replica *r)
+{
+    return raft_get_sync_us(r->raft) > r->election_timeout_us / 100 * DISK_SLOW_PERCENT;
+}
+
+/* What it waited for, and what is wrong with that, as far as it can be told from here. "Start more
+ * nodes" is bad advice when all are there and one of their disks is slow (CLIENT-30). */
+static enum replica_cause cause_of(const struct replica *r, enum replica_stage stage,
+                                   const struct replica_failure *f)
+{
+    bool on_disks = stage == REPLICA_PROPOSED || stage == REPLICA_LOST;
+    bool on_leader = stage == REPLICA_IDLE || stage == REPLICA_WAITING;
+
+    if ((on_disks || on_leader) && disk_is_slow(r))
+        return REPLICA_CAUSE_OWN_DISK;
+    if (f->reached < f->needed)
+        return REPLICA_CAUSE_PEERS_SILENT;
+    if (on_disks)
+        return REPLICA_CAUSE_PEERS_DISKS;
+    if (on_leader && f->leader_id == 0)
+        return REPLICA_CAUSE_NO_LEADER;
+    return REPLICA_CAUSE_NONE;
 }
 
 /* What a failure says of this node, whatever failed. */
@@ -129,15 +157,27 @@ static const char *stage_name(enum replica_stage stage)
     return names[stage];
 }
 
+static void deadline_failure(const struct replica *r, enum replica_stage stage, const char *name,
+                             struct replica_failure *ret_failure)
+{
+    *ret_failure = (struct replica_failure){.stage = name};
+    look_around(r, ret_failure);
+    ret_failure->cause = cause_of(r, stage, ret_failure);
+    ret_failure->error =
+        ret_failure->cause == REPLICA_CAUSE_PEERS_SILENT ? WIRE_ERROR_NETWORK : WIRE_ERROR_TIMEOUT;
+    ret_failure->sync_us = raft_get_sync_us(r->raft);
+    ret_failure->election_us = r->election_timeout_us;
+    ret_failure->no_leader_us = r->now_us - r->leader_seen_us;
+}
+
 /* Whoever asks may be ahead of the last turn: what was heard then is not heard for ever. */
 void replica_deadline_failure(struct replica *r, const char *stage, uint64_t now_us,
                               struct replica_failure *ret_failure)
 {
     replica_now(r, now_us);
-    *ret_failure = (struct replica_failure){.stage = stage};
-    look_around(r, ret_failure);
-    ret_failure->error =
-        ret_failure->reached >= ret_failure->needed ? WIRE_ERROR_TIMEOUT : WIRE_ERROR_NETWORK;
+    /* What was sent to a leader that is known waits for it, and for no disk of this node. */
+    deadline_failure(r, raft_get_leader(r->raft) != 0 ? REPLICA_ASKED : REPLICA_WAITING, stage,
+                     ret_failure);
 }
 
 /* The next tick of the wheel finds them again. */
@@ -165,7 +205,7 @@ void replica_expire(struct replica *r)
 
         rid_assert(q->stage != REPLICA_IDLE);
         rid_assert(q->deadline_us <= r->now_us);
-        replica_deadline_failure(r, stage_name(q->stage), r->now_us, &f);
+        deadline_failure(r, q->stage, stage_name(q->stage), &f);
         finish_failed(r, q, &f);
         if (replica_spent(r, &r->answering))
             break;

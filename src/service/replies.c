@@ -85,10 +85,36 @@ static void not_leader_text(struct service *s, raft_node_id leader_id, char *tex
         (void)snprintf(text, size, "not the leader; try %s at %s", name, addr);
 }
 
+/* What holds it up, and so what would help (CLIENT-30). */
+static void cause_text(const struct replica_failure *f, char *text, size_t size)
+{
+    text[0] = '\0';
+    switch (f->cause) {
+    case REPLICA_CAUSE_OWN_DISK:
+        (void)snprintf(
+            text, size, ": the disk of this node is slow, %llu ms for a sync, election %llu ms",
+            (unsigned long long)f->sync_us / 1000, (unsigned long long)f->election_us / 1000);
+        break;
+    case REPLICA_CAUSE_PEERS_DISKS:
+        (void)snprintf(text, size,
+                       ": %u nodes are heard and have not stored it, their disks may be slow",
+                       f->reached);
+        break;
+    case REPLICA_CAUSE_NO_LEADER:
+        (void)snprintf(text, size, ": %u nodes are heard, none has been elected for %llu ms",
+                       f->reached, (unsigned long long)f->no_leader_us / 1000);
+        break;
+    case REPLICA_CAUSE_NONE:
+    case REPLICA_CAUSE_PEERS_SILENT:
+        break;
+    }
+}
+
 static void failure_text(struct service *s, const struct replica_failure *f, const char *what,
                          uint32_t timeout_ms, char *text, size_t size)
 {
     char fate[64] = "";
+    char cause[128];
 
     if (f->after_append)
         (void)snprintf(fate, sizeof(fate), "; whether %s happened is not known", what);
@@ -105,8 +131,9 @@ static void failure_text(struct service *s, const struct replica_failure *f, con
                        (unsigned long long)f->old_term, fate);
         break;
     case WIRE_ERROR_TIMEOUT:
-        (void)snprintf(text, size, "no answer within %u ms, waiting for %s%s", timeout_ms,
-                       f->stage != NULL ? f->stage : "the cluster", fate);
+        cause_text(f, cause, sizeof(cause));
+        (void)snprintf(text, size, "no answer within %u ms, waiting for %s%s%s", timeout_ms,
+                       f->stage != NULL ? f->stage : "the cluster", cause, fate);
         break;
     case WIRE_ERROR_NETWORK:
         (void)snprintf(text, size, "no quorum: %u of the %u nodes needed were heard%s", f->reached,
@@ -147,6 +174,7 @@ static void failure_fields(struct service *s, struct wire_reply *w, const struct
     case WIRE_ERROR_TIMEOUT:
         wire_reply_u64(w, "timeout_ms", timeout_ms);
         wire_reply_str(w, "stage", f->stage);
+        wire_reply_str(w, "cause", replica_cause_name(f->cause));
         break;
     case WIRE_ERROR_NETWORK:
         wire_reply_u64(w, "reached", f->reached);

@@ -1,4 +1,4 @@
-/* One thread around store_work(): wait, write, report, prepare a slice of the next segment, again.
+/* One thread around store_write(): wait, write, report, prepare a slice of the next segment, again.
  * Between the report and the slice the loop thread already knows; a batch that comes meanwhile
  * waits for one slice at most. */
 #include "store/log_thread.h"
@@ -21,12 +21,14 @@ struct log_thread {
     void (*on_failure)(void *ctx, int error);
     void *failure_ctx;
     pthread_t thread;
+    uint64_t written; /* of the thread itself: as `durable` */
     pthread_mutex_t lock;
     pthread_cond_t wake;
     /* Behind lock. */
     bool kicked;
     bool stop;
     uint64_t durable;
+    uint64_t n_done;
 };
 
 /* Waits until kicked or stopped, or for ns (0: for ever). */
@@ -64,6 +66,7 @@ static void report(struct log_thread *t, uint64_t number)
 
     (void)pthread_mutex_lock(&t->lock);
     t->durable = number;
+    t->n_done++;
     (void)pthread_mutex_unlock(&t->lock);
     /* Fails only when the counter is full, and then the loop is awake anyway. */
     while (write(t->notify_fd, &one, sizeof(one)) < 0 && errno == EINTR)
@@ -74,13 +77,13 @@ static void report(struct log_thread *t, uint64_t number)
  * ready. */
 static int work_once(struct log_thread *t, bool *ret_more, bool *ret_idle_due)
 {
-    uint64_t number = 0;
-    int rc = store_work(t->store, &number);
+    bool has_work = store_has_work(t->store);
+    int rc = has_work ? store_write(t->store, &t->written) : 0;
 
     if (rc != 0)
         return err_trace(rc);
-    if (number != 0) {
-        report(t, number);
+    if (has_work) {
+        report(t, t->written);
         *ret_idle_due = true;
     }
     return err_trace(store_prepare(t->store, ret_more));
@@ -200,6 +203,17 @@ uint64_t log_thread_durable(struct log_thread *t)
     durable = t->durable;
     (void)pthread_mutex_unlock(&t->lock);
     return durable;
+}
+
+uint64_t log_thread_done(struct log_thread *t, uint64_t *ret_durable)
+{
+    uint64_t n_done;
+
+    (void)pthread_mutex_lock(&t->lock);
+    n_done = t->n_done;
+    *ret_durable = t->durable;
+    (void)pthread_mutex_unlock(&t->lock);
+    return n_done;
 }
 
 void log_thread_stop(struct log_thread *t)

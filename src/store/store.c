@@ -18,6 +18,7 @@
 
 #include "base/assert.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "store/recover_int.h"
 
@@ -55,10 +56,22 @@ static int store_new(const struct store_conf *conf, struct store **ret_store)
     }
     s->conf = *conf;
     s->queue_end = &s->queue;
+    s->w.taken_end = &s->w.taken;
+    s->w.bytes_max = conf->batch_bytes_max != 0 ? conf->batch_bytes_max : STORE_BATCH_BYTES_MAX;
     s->w.group = conf->group;
     prng_init(&s->w.salts, conf->salt_seed);
     *ret_store = s;
     return 0;
+}
+
+static void free_submissions(struct submission *list)
+{
+    while (list != NULL) {
+        struct submission *sub = list;
+
+        list = sub->next;
+        free(sub);
+    }
 }
 
 void store_close(struct store *s)
@@ -75,12 +88,8 @@ void store_close(struct store *s)
     for (unsigned i = 0; i < STORE_READ_FILES_MAX; i++)
         if (s->rd.files[i].file != NULL)
             (void)vfs->close(vfs->ctx, s->rd.files[i].file);
-    while (s->queue != NULL) {
-        struct submission *sub = s->queue;
-
-        s->queue = sub->next;
-        free(sub);
-    }
+    free_submissions(s->queue);
+    free_submissions(s->w.taken);
     buf_done(&s->w.out);
     buf_done(&s->rd.buf);
     free(s->w.ops);
@@ -331,6 +340,11 @@ int store_open(const struct store_conf *conf, struct store_recovered *ret_recove
     return 0;
 }
 
+uint64_t store_now_us(const struct store *s)
+{
+    return s->conf.now_us != NULL ? s->conf.now_us(s->conf.now_ctx) : clock_mono_us();
+}
+
 /* ---- submit ---- */
 
 static struct submission *submission_new(const struct store_batch *b)
@@ -392,7 +406,7 @@ bool store_has_work(struct store *s)
     bool has;
 
     (void)pthread_mutex_lock(&s->lock);
-    has = s->queue != NULL;
+    has = s->queue != NULL || s->rest;
     (void)pthread_mutex_unlock(&s->lock);
     return has;
 }
@@ -401,6 +415,8 @@ void store_get_stats(struct store *s, struct store_stats *ret_stats)
 {
     (void)pthread_mutex_lock(&s->lock);
     *ret_stats = s->stats;
+    sync_times_get(&s->sync_times, store_now_us(s), &ret_stats->fsync_p50_us,
+                   &ret_stats->fsync_p99_us, &ret_stats->fsync_longest_us);
     (void)pthread_mutex_unlock(&s->lock);
 }
 

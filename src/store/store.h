@@ -1,8 +1,9 @@
 /* The durable log: entries and hard state in one stream of segments.
  *
  * store_open() recovers (DISK-2 to DISK-11). store_submit() copies a batch into a queue and
- * returns at once; store_work() takes everything queued, writes it as one batch with one pwritev
- * and makes it durable with one fdatasync, and says up to which submitted number all is durable.
+ * returns at once; store_write() takes what is queued, writes it as one batch of bounded bytes with
+ * one pwritev and makes it durable with one fdatasync, and says up to which submitted number all is
+ * durable.
  * Nothing of a later batch is written before the fdatasync of the one before it has returned 0
  * (DISK-14). A torn tail is cut and reported; damage before it refuses to open. docs/STORAGE.md has
  * the bytes, and what a crash at each step leaves.
@@ -11,11 +12,11 @@
  * Not for: the state machine, what an entry means, and when a message may leave (replica/).
  * Units: bytes; indexes and numbers of batches.
  * Ownership: submitted bytes are copied; what is read is allocated from the caller's arena.
- * Errors: STORE_E_* with err_text() from opening and reading, and -errno. Any error of store_work()
- * is final: the caller ends the process with exit 74 and never retries (DISK-13).
- * Thread: store_submit() and store_read() from the loop thread; store_work(), store_prepare() and
- * store_idle() from one other thread (or the same, in the simulator); what they share is behind one
- * mutex inside.
+ * Errors: STORE_E_* with err_text() from opening and reading, and -errno. Any error of
+ * store_write() is final: the caller ends the process with exit 74 and never retries (DISK-13).
+ * Thread: store_submit() and store_read() from the loop thread; store_write(), store_work(),
+ * store_prepare() and store_idle() from one other thread (or the same, in the simulator); what they
+ * share is behind one mutex inside.
  * Source: the DISK rules of docs/RULES.md; dissertation 3.8 and 10.2.1. */
 #ifndef RIDD_STORE_STORE_H
 #define RIDD_STORE_STORE_H
@@ -54,6 +55,12 @@ struct store_conf {
      * have the snapshot's last entry with this term. 0/0: no snapshot, it begins with entry 1. */
     struct raft_entry_id snapshot;
     uint16_t group; /* of every record: one group exists, 0 */
+    /* How long one batch of the disk may take, about: what is queued is split so that completions
+     * come regularly (DISK-31). 0: batches are of STORE_BATCH_BYTES_MAX. */
+    uint64_t batch_us;
+    size_t batch_bytes_max;              /* 0: STORE_BATCH_BYTES_MAX; smaller in tests */
+    uint64_t (*now_us)(const void *ctx); /* NULL: the clock; of tests: theirs */
+    const void *now_ctx;
 };
 
 /* Writes the first segment with hard state (term 1, no vote) and the CONFIG entry at index 1, term
@@ -94,8 +101,11 @@ struct store_batch {
 };
 /* 0 or -ENOMEM. */
 int store_submit(struct store *s, const struct store_batch *b);
-/* *ret_number: every submitted batch up to it is durable; unchanged and 0 returned when the queue
- * was empty. */
+/* One batch of the disk, of what is queued: store_has_work() says whether there is more.
+ * *ret_number: every submitted batch up to it is durable; unchanged when only a part of the next
+ * one is, or nothing was queued. */
+int store_write(struct store *s, uint64_t *ret_number);
+/* Until nothing is queued. For hosts without a log thread. */
 int store_work(struct store *s, uint64_t *ret_number);
 /* Call when idle for some 5 ms after a sync: writes a SYNCMARK without fsync, once per batch. */
 int store_idle(struct store *s);
@@ -121,6 +131,10 @@ struct store_stats {
     uint64_t n_entries;
     uint64_t last_fsync_us; /* duration of the last one */
     uint64_t max_fsync_us;
+    /* Of the last half minute to minute. */
+    uint64_t fsync_p50_us;
+    uint64_t fsync_p99_us;
+    uint64_t fsync_longest_us;
     unsigned n_segments;
     uint64_t log_bytes; /* used bytes of all segments */
     /* The next segment could not be prepared: refuse new writes (SPACE-1). */

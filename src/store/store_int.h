@@ -19,6 +19,7 @@
 #include "base/prng.h"
 #include "store/format_int.h"
 #include "store/store.h"
+#include "store/sync_times.h"
 
 /* One point of the in-memory index per so many bytes of log: a read passes over at most this much
  * to find its entry. */
@@ -174,8 +175,13 @@ struct writer {
     uint32_t chain;
     uint32_t n_records;
     uint64_t n_bytes;
-    bool marked;          /* its SYNCMARK is written */
-    struct buf out;       /* records built, to be written at `used` */
+    bool marked;    /* its SYNCMARK is written */
+    struct buf out; /* records built, to be written at `used` */
+    /* What was taken from the queue and is not wholly durable. */
+    struct submission *taken; /* owned */
+    struct submission **taken_end;
+    unsigned step;        /* of the first one */
+    uint64_t bytes_max;   /* of one batch, by what the disk does */
     struct index_op *ops; /* owned; to be done when it is durable */
     size_t n_ops;
     size_t ops_size;
@@ -218,6 +224,7 @@ struct store {
     /* Behind lock. */
     struct submission *queue; /* owned */
     struct submission **queue_end;
+    bool rest; /* the log thread has taken more than it has written */
     uint64_t submitted_number;
     raft_index submitted_last_index;
     struct store_segment *segments; /* owned; by slot; grows only */
@@ -227,6 +234,7 @@ struct store {
     struct raft_entry_id base; /* never changes */
     raft_index last_index;     /* durable */
     struct store_stats stats;
+    struct sync_times sync_times;
 
     struct writer w;
     struct reader rd;
@@ -252,6 +260,8 @@ int store_start_segment(struct store *s, struct vfs_file *f, const char *name_no
                         uint64_t size, const struct segment_prev *prev,
                         const struct raft_entry *first);
 int store_add_segment(struct store *s, uint64_t seq, uint64_t salt);
+
+uint64_t store_now_us(const struct store *s);
 
 static inline uint64_t store_max_u64(uint64_t a, uint64_t b)
 {

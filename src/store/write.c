@@ -23,7 +23,6 @@
 #include "base/assert.h"
 #include "base/bytes.h"
 #include "base/cleanup.h"
-#include "base/clock.h"
 #include "base/crc32c.h"
 #include "base/err.h"
 #include "base/limits.h"
@@ -143,6 +142,20 @@ static int put_entry(struct writer *w, const struct raft_entry *e)
                                           .data = e->data});
 }
 
+/* What one batch may have is halved when it took too long, and doubled while a batch of at least
+ * half of it takes less than half of the time (DISK-31). */
+static void fit_batches(struct store *s, uint64_t n_bytes, uint64_t took_us)
+{
+    struct writer *w = &s->w;
+
+    if (s->conf.batch_us == 0 || n_bytes < w->bytes_max / 2)
+        return;
+    if (took_us > s->conf.batch_us)
+        w->bytes_max = store_max_u64(w->bytes_max / 2, STORE_BATCH_BYTES_MIN);
+    else if (took_us <= s->conf.batch_us / 2)
+        w->bytes_max = store_min_u64(w->bytes_max * 2, STORE_BATCH_BYTES_MAX);
+}
+
 /* The BATCH_END, then the batch goes out: one write, one sync. On success the next batch is open.
  * One batch: the commit index goes with it as a hint (DISK-19), and the next is not begun before
  * the sync of this one has returned (DISK-14). */
@@ -156,6 +169,7 @@ static int write_batch(struct store *s)
                              .commit_index = w->commit_index};
     unsigned char data[BATCH_END_BYTES];
     uint64_t begin;
+    uint64_t now;
     uint64_t took;
     int rc;
 
@@ -171,12 +185,13 @@ static int write_batch(struct store *s)
     if (rc != 0)
         return err_origin(rc);
     rid_assert(w->used + w->out.len <= w->size);
+    begin = store_now_us(s);
     rc = write_all(s->conf.vfs, w->file, w->out.data, w->out.len, w->used);
     if (rc != 0)
         return err_trace(rc);
-    begin = clock_mono_us();
     rc = s->conf.vfs->fdatasync(s->conf.vfs->ctx, w->file);
-    took = clock_mono_us() - begin;
+    now = store_now_us(s);
+    took = now - begin;
     if (rc != 0)
         return err_trace(rc);
     (void)pthread_mutex_lock(&s->lock);
@@ -185,7 +200,9 @@ static int write_batch(struct store *s)
     s->stats.max_fsync_us = store_max_u64(s->stats.max_fsync_us, took);
     s->stats.bytes_written += w->out.len;
     s->stats.log_bytes += w->out.len;
+    sync_times_add(&s->sync_times, now, took);
     (void)pthread_mutex_unlock(&s->lock);
+    fit_batches(s, w->out.len, took);
     w->used += w->out.len;
     w->synced_batch = w->batch;
     w->batch++;
@@ -414,7 +431,7 @@ static void cursor_next(struct cursor *c)
 }
 
 /* How far does one batch reach from `from`, and how many bytes is it? */
-static struct cursor plan(struct cursor from, uint64_t *ret_bytes)
+static struct cursor plan(struct cursor from, uint64_t bytes_max, uint64_t *ret_bytes)
 {
     uint64_t bytes = record_bytes(BATCH_END_BYTES);
     bool any = false;
@@ -422,7 +439,7 @@ static struct cursor plan(struct cursor from, uint64_t *ret_bytes)
     while (from.sub != NULL) {
         size_t n = step_bytes(from.sub, from.step);
 
-        if (n > 0 && any && bytes + n > STORE_BATCH_BYTES_MAX)
+        if (n > 0 && any && bytes + n > bytes_max)
             break;
         any = any || n > 0;
         bytes += n;
@@ -534,52 +551,74 @@ static int write_run(struct store *s, struct cursor from, struct cursor to, uint
     return rc != 0 ? err_trace(rc) : err_trace(publish(s, n_entries));
 }
 
-static int work(struct store *s, struct submission *queue)
+/* All that is queued by now: the batch that comes next may begin with the rest of what was taken
+ * before. */
+static void take_queue(struct store *s)
 {
-    struct cursor from = {.sub = queue};
+    struct writer *w = &s->w;
 
-    while (from.sub != NULL) {
-        uint64_t bytes;
-        struct cursor to = plan(from, &bytes);
-        int rc = bytes > 0 ? write_run(s, from, to, bytes) : 0;
-
-        if (rc != 0)
-            return err_trace(rc);
-        from = to;
+    (void)pthread_mutex_lock(&s->lock);
+    if (s->queue != NULL) {
+        *w->taken_end = take_ptr(s->queue);
+        w->taken_end = s->queue_end;
+        s->queue_end = &s->queue;
     }
+    s->rest = w->taken != NULL;
+    (void)pthread_mutex_unlock(&s->lock);
+}
+
+/* Those before `to` are wholly durable. */
+static void drop_written(struct store *s, struct cursor to, uint64_t *ret_number)
+{
+    struct writer *w = &s->w;
+    uint64_t n = 0;
+
+    while (w->taken != to.sub) {
+        struct submission *sub = w->taken;
+
+        *ret_number = sub->number;
+        w->taken = sub->next;
+        free(sub);
+        n++;
+    }
+    w->step = to.step;
+    if (w->taken == NULL)
+        w->taken_end = &w->taken;
+    (void)pthread_mutex_lock(&s->lock);
+    s->stats.n_batches += n;
+    s->rest = w->taken != NULL;
+    (void)pthread_mutex_unlock(&s->lock);
+}
+
+int store_write(struct store *s, uint64_t *ret_number)
+{
+    struct writer *w = &s->w;
+    struct cursor from;
+    struct cursor to;
+    uint64_t bytes;
+
+    if (w->failed != 0)
+        return err_trace(w->failed);
+    take_queue(s);
+    from = (struct cursor){.sub = w->taken, .step = w->step};
+    if (from.sub == NULL)
+        return 0;
+    to = plan(from, w->bytes_max, &bytes);
+    w->failed = bytes > 0 ? write_run(s, from, to, bytes) : 0;
+    if (w->failed != 0)
+        return err_trace(w->failed);
+    drop_written(s, to, ret_number);
     return 0;
 }
 
 int store_work(struct store *s, uint64_t *ret_number)
 {
-    struct submission *queue;
-    uint64_t number = 0;
-    uint64_t n = 0;
+    int rc;
 
-    if (s->w.failed != 0)
-        return err_trace(s->w.failed);
-    (void)pthread_mutex_lock(&s->lock);
-    queue = take_ptr(s->queue);
-    s->queue_end = &s->queue;
-    (void)pthread_mutex_unlock(&s->lock);
-    if (queue == NULL)
-        return 0;
-    s->w.failed = work(s, queue);
-    while (queue != NULL) {
-        struct submission *sub = queue;
-
-        number = sub->number;
-        queue = sub->next;
-        n++;
-        free(sub);
-    }
-    if (s->w.failed != 0)
-        return err_trace(s->w.failed);
-    (void)pthread_mutex_lock(&s->lock);
-    s->stats.n_batches += n;
-    (void)pthread_mutex_unlock(&s->lock);
-    *ret_number = number;
-    return 0;
+    do
+        rc = store_write(s, ret_number);
+    while (rc == 0 && store_has_work(s));
+    return err_trace(rc);
 }
 
 /* Without a sync of its own. It is the first record of the batch that comes next: lost with it, it

@@ -476,6 +476,9 @@ static void heal_node(struct sim_node *n)
 
     n->wal.stalled_until = 0;
     n->wal.slow = 1;
+    /* In some seeds a disk that is well is a slow one: leaders and progress are owed all the same. */
+    if (s->p.slow_sync_percent > 0 && sim_below(s, STREAM_HEAL, 4, 4) > 0)
+        n->wal.slow_ns = s->p.election_us * 10 * s->p.slow_sync_percent;
     fake_disk_set_capacity(n->wal.disk, 0);
     if (n->suspended || n->clock.ppm < -500 || n->clock.ppm > 500) {
         n->suspended = false;

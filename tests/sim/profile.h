@@ -83,6 +83,8 @@ struct profile {
     uint64_t disk_spread_ns;
     unsigned disk_early_percent;
     size_t disk_write_max;
+    size_t disk_batch_bytes_max; /* 0: whole submissions and more */
+    unsigned slow_sync_percent;  /* of an election timeout, after healing; 0: fast */
     uint64_t turn_lag_ns; /* 0: a turn after each event */
     unsigned drift_ppm;
     unsigned n_clients;

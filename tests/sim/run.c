@@ -67,6 +67,11 @@ static void profile_disk(struct sim *s, struct profile *p)
     p->disk_spread_ns = PICK(s, 1000, election_ns / 200, election_ns / 20) + 1;
     p->disk_early_percent = (unsigned)PICK(s, 0, 50, 100);
     p->disk_write_max = PICK(s, 0, 0, 0, 700);
+    p->disk_batch_bytes_max = PICK(s, 0, 0, 100, 1000);
+    if (sim_below(s, STREAM_PROFILE, 7, 8) == 0)
+        p->slow_sync_percent = (unsigned)PICK(s, 30, 60, 100, 150);
+    if (p->slow_sync_percent > 0)
+        MARK(s, seeds_slow_disk);
     p->segment_first_bytes = PICK(s, 8192, 16384, 65536);
     p->segment_bytes = PICK(s, 8192, 16384, 32768, 65536);
     p->checkpoint = (unsigned)PICK(s, 4, 32, 128);
@@ -278,7 +283,7 @@ static void heal(struct sim *s)
     s->p.break_ppm = 0;
     s->p.flip_ppm = 0;
     s->p.piece_ppm = 0;
-    s->p.timeout_us = s->p.election_us * 8;
+    s->p.timeout_us = s->p.election_us * (s->p.slow_sync_percent > 0 ? 24 : 8);
     for (unsigned i = 0; i < s->p.n_clients; i++) {
         s->clients[i].on = true;
         s->clients[i].interval_ns = s->p.election_us * 500;

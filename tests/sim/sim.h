@@ -138,7 +138,8 @@ struct sim_event {
     X(writes_refused) X(cas_failed) X(transfers) X(client_left) X(requests_waited) \
     X(healed_with_sick_minority) X(out_for_ever) \
     X(seeds_learner) X(seeds_pieces) X(seeds_all_faults) X(pieces) X(leader_chased) \
-    X(crash_stored) X(state_failed)
+    X(crash_stored) X(state_failed) \
+    X(seeds_slow_disk) X(disk_batch_part) X(recovered_part)
 /* clang-format on */
 
 enum sim_mark {
@@ -200,6 +201,8 @@ struct sim_wal {
     bool idle_due;
     uint64_t stalled_until;
     unsigned slow; /* times */
+    uint64_t slow_ns; /* at least so long a sync; 0: as the seed says */
+    uint64_t reported; /* number last told to the replica */
     uint64_t n_syncs;
     uint64_t lie_at; /* n_syncs of the fdatasync that will lie; 0: none */
     bool lied;

@@ -132,7 +132,7 @@ static void judge_failure(struct sim_node *n, int error)
                  error, err_text());
 }
 
-/* What the disk does. *ret_number: as of store_work(). */
+/* What the disk does. *ret_number: as of store_write(). */
 static int do_work(struct sim_node *n, uint64_t *ret_number)
 {
     struct sim_wal *w = &n->wal;
@@ -141,7 +141,7 @@ static int do_work(struct sim_node *n, uint64_t *ret_number)
 
     for (const struct shadow_batch *b = w->first; b != NULL; b = b->next)
         queued++;
-    r = store_work(w->store, ret_number);
+    r = store_write(w->store, ret_number);
     if (r != 0) {
         judge_failure(n, r);
         return r;
@@ -151,6 +151,8 @@ static int do_work(struct sim_node *n, uint64_t *ret_number)
         MARK(n->sim, disk_batch_merged);
     if (*ret_number != 0)
         advance(n, *ret_number);
+    else
+        MARK(n->sim, disk_batch_part);
     return 0;
 }
 
@@ -165,6 +167,8 @@ void wal_kick(struct sim_node *n)
     took = s->p.disk_min_ns + sim_below(s, STREAM_DISK, n->i, s->p.disk_spread_ns);
     if (w->slow > 1)
         took *= w->slow;
+    if (took < w->slow_ns)
+        took = w->slow_ns;
     if (s->now + took < w->stalled_until)
         took = w->stalled_until - s->now;
     w->busy = true;
@@ -213,7 +217,9 @@ void wal_event(struct sim_node *n)
         return;
     }
     if (number != 0)
-        replica_stored(n->replica, number, clock_local_us(n));
+        w->reported = number;
+    /* The same one again: the disk did a part of the next. */
+    replica_stored(n->replica, w->reported, clock_local_us(n));
     for (unsigned i = 0; r == 0 && more && i < 4; i++) {
         r = store_prepare(w->store, &more);
         if (more)
@@ -290,7 +296,7 @@ void wal_crash(struct sim_node *n, bool machine)
         MARK(s, crash_between_sync_and_report);
     if (n->fatal_error == 0 && (pending || store_has_work(w->store)) &&
         sim_below(s, STREAM_CRASH, n->i, 3) > 0) {
-        uint64_t number;
+        uint64_t number = 0;
 
         MARK(s, crash_in_write);
         fake_disk_cut_after(w->disk, 1 + sim_below(s, STREAM_CRASH, n->i, 4));
@@ -306,10 +312,18 @@ void wal_crash(struct sim_node *n, bool machine)
         fake_disk_restart(w->disk);
     w->busy = false;
     w->early = false;
+    w->reported = 0;
     w->idle_due = false;
 }
 
 /* ---- boot ---- */
+
+static uint64_t now_us(const void *ctx)
+{
+    const struct sim *s = ctx;
+
+    return s->now / 1000;
+}
 
 static void fill_conf(struct sim_node *n, struct store_conf *conf)
 {
@@ -321,7 +335,10 @@ static void fill_conf(struct sim_node *n, struct store_conf *conf)
                                 .incarnation = n->id ^ 77,
                                 .salt_seed = sim_draw(s, STREAM_DISK, 32 + n->i),
                                 .segment_first_bytes = s->p.segment_first_bytes,
-                                .segment_bytes = s->p.segment_bytes};
+                                .segment_bytes = s->p.segment_bytes,
+                                .batch_bytes_max = s->p.disk_batch_bytes_max,
+                                .now_us = now_us,
+                                .now_ctx = s};
 }
 
 void wal_create(struct sim_node *n)
@@ -375,6 +392,31 @@ static bool matches(const struct shadow_log *l, const struct raft_hard_state *hs
            l->entries[l->n - 1].term == term;
 }
 
+/* A submission is written as truncation, hard state, entries, and a batch of the disk may end
+ * between any two of them: what is durable of it is a beginning. */
+static bool settle_part(struct sim_node *n, const struct store_recovered *r)
+{
+    struct sim_wal *w = &n->wal;
+    struct shadow_batch part = *w->first;
+    uint64_t kept = w->durable.n;
+    raft_term term;
+
+    if (part.truncate_from != 0 && part.truncate_from <= kept)
+        kept = part.truncate_from - 1;
+    if (r->last_index < kept || r->last_index - kept >= part.n_added + (part.n_added == 0))
+        return false;
+    part.n_added = r->last_index - kept;
+    term = part.n_added > 0 ? part.added[part.n_added - 1].term : w->durable.entries[kept - 1].term;
+    if (part.n_added == 0 && same_hard_state(&w->durable_hard_state, &r->hard_state))
+        part.hard_state = w->durable_hard_state;
+    if (term != r->terms[r->n_terms - 1].term ||
+        !same_hard_state(&part.hard_state, &r->hard_state))
+        return false;
+    shadow_batch_apply(&w->durable, &w->durable_hard_state, &part);
+    MARK(n->sim, recovered_part);
+    return true;
+}
+
 /* DISK-20: what was found is what was durable, and perhaps some more of what was submitted. The shadow
  * becomes it. False: neither. */
 static bool settle_shadow(struct sim_node *n, const struct store_recovered *r)
@@ -385,6 +427,8 @@ static bool settle_shadow(struct sim_node *n, const struct store_recovered *r)
     while (!matches(&w->durable, &w->durable_hard_state, r)) {
         if (w->first == NULL)
             return false;
+        if (settle_part(n, r))
+            break;
         shadow_batch_apply(&w->durable, &w->durable_hard_state, w->first);
         drop_first(w);
         more++;

@@ -26,7 +26,7 @@ extern atomic_bool watching; /* set to false when seen enough */
 extern unsigned fail_at;     /* the n-th file call fails, and all after it; 0: none */
 extern bool did_fail;
 extern bool fail_env_sync;
-extern bool skip_fsync; /* for tests that open a thousand times */
+extern bool skip_fsync;  /* for tests that open a thousand times */
 extern ino_t opened_ino; /* of data.mdb when LMDB was last given it; 0: it made it */
 extern unsigned n_env_opens;
 

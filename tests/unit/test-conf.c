@@ -100,6 +100,7 @@ static void assert_conf_equal(const struct conf *a, const struct conf *b)
     assert_int_equal(a->connections, b->connections);
     assert_int_equal(a->connections_per_address, b->connections_per_address);
     assert_int_equal(a->segment_bytes, b->segment_bytes);
+    assert_int_equal(a->scrub_mib, b->scrub_mib);
 }
 
 /* ---- what is accepted ---- */
@@ -129,6 +130,7 @@ static void conf__defaults_are_those_of_the_manual(void **state)
     assert_int_equal(c.connections, 10000);
     assert_int_equal(c.connections_per_address, 0);
     assert_int_equal(c.segment_bytes, 64u << 20);
+    assert_int_equal(c.scrub_mib, 4);
 }
 
 static void conf__every_key_is_read(void **state)
@@ -157,6 +159,8 @@ static void conf__every_key_is_read(void **state)
                            "connections_per_address = 9\n"
                            "[log]\n"
                            "segment_size = 1M\n"
+                           "[state]\n"
+                           "scrub = 0\n"
                            "[http]\n"
                            "[cluster]\n"
                            "name = x-Y_9\n"
@@ -176,6 +180,7 @@ static void conf__every_key_is_read(void **state)
     assert_int_equal(c.connections, 10);
     assert_int_equal(c.connections_per_address, 9);
     assert_int_equal(c.segment_bytes, 1u << 20);
+    assert_int_equal(c.scrub_mib, 0);
     assert_string_equal(c.cluster_name, "x-Y_9");
     assert_string_equal(c.peers[0].name, "n1"); /* sorted */
     assert_string_equal(c.peers[0].http_addr, "[::1]:3");
@@ -242,7 +247,8 @@ static const struct {
      "f:1: unknown section ['clusters']; did you mean 'cluster'?\n"},
     {GOOD "[PEERS]\nx\n", "f:5: unknown section ['PEERS']; did you mean 'peers'?\n"},
     {GOOD "[tls]\nkey = x\n[log]\nx = 1\n",
-     "f:5: unknown section ['tls']; known: cluster, peers, node, raft, reads, limits, log, http\n"
+     "f:5: unknown section ['tls']; known: cluster, peers, node, raft, reads, limits, log, state, "
+     "http\n"
      "f:8: unknown key 'x' in [log]; known: segment_size\n"},
     {GOOD "[http]\nport = 80\n", "f:6: unknown key 'port' in [http]; it has no keys yet\n"},
     {GOOD "[raft]\nheartbeet_ms = 5\nrounds = 1\nNode = 3\n",
@@ -696,7 +702,7 @@ static void conf__printed_file_reads_back_equal(void **state)
         "log_level = error\n[raft]\nheartbeat_ms = 1\nelection_ms = 60000\n[reads]\nrounds = "
         "1\n[limits]\n"
         "request_bytes = 1025\nin_flight = 4096\nconnections = 65536\nconnections_per_address = "
-        "3\n[log]\nsegment_size = 1G\n",
+        "3\n[log]\nsegment_size = 1G\n[state]\nscrub = 1024\n",
     };
     static const char *const ids[] = {NULL, "n1"};
     struct conf_problems ps;

@@ -712,6 +712,114 @@ static void engine__damage_and_failures_have_their_codes(void **state)
     expect_end(-EIO, EXIT_IO_ERROR);
 }
 
+/* Every copy of a text in the file of the state. */
+static void spoil_state(struct host *h, const char *text)
+{
+    static char bytes[1u << 20];
+    char path[64];
+    size_t n;
+    FILE *file;
+    unsigned found = 0;
+
+    (void)snprintf(path, sizeof(path), "%s/data.mdb", h->folder);
+    file = fopen(path, "r+b");
+    assert_non_null(file);
+    n = fread(bytes, 1, sizeof(bytes), file);
+    for (size_t i = 0; i + strlen(text) <= n; i++)
+        if (memcmp(bytes + i, text, strlen(text)) == 0) {
+            assert_int_equal(fseek(file, (long)i + 1, SEEK_SET), 0);
+            assert_int_equal(fputc(bytes[i + 1] ^ 4, file), bytes[i + 1] ^ 4);
+            found++;
+        }
+    assert_int_equal(fclose(file), 0);
+    assert_true(found > 0);
+}
+
+/* STATE-14: the log is good, so the next start has it all again. */
+static void expect_rebuilt(struct host *h)
+{
+    assert_int_equal(h->n_ends, 1);
+    assert_int_equal(h->end.exit_code, EXIT_IO_ERROR);
+    assert_int_equal(h->end.error, KV_E_DAMAGED);
+    close_it(h);
+    assert_int_equal(open_it(h), 0);
+    lead(h);
+    assert_true(says(ask(h, "{\"type\":\"read_index\",\"msg_id\":1,\"key\":\"a\"}"), "some words"));
+    host_done(h);
+}
+
+static void start_and_write(struct host *h, unsigned scrub_mib_per_s)
+{
+    host_init(h);
+    h->conf.scrub_mib_per_s = scrub_mib_per_s;
+    make_log_naming(h, "n1");
+    assert_int_equal(open_it(h), 0);
+    lead(h);
+    assert_true(
+        says(ask(h, "{\"type\":\"write\",\"msg_id\":1,\"key\":\"a\",\"value\":\"some words\"}"),
+             "write_ok"));
+}
+
+/* STATE-13: nobody reads the key; the pass that comes by finds it. */
+static void engine__damage_of_a_running_state_is_found(void **state)
+{
+    struct host h;
+
+    (void)state;
+    start_and_write(&h, 4);
+    advance(&h, SCRUB_PAUSE_US);
+    assert_true(engine_scrub_passes(h.engine) > 0);
+    spoil_state(&h, "some words");
+    for (unsigned i = 0; h.n_ends == 0 && i < 100; i++) {
+        h.now_us += SCRUB_PAUSE_US / 50;
+        engine_turn(h.engine, h.now_us);
+    }
+    expect_rebuilt(&h);
+}
+
+/* Without a rate nothing is read, until somebody asks. */
+static void engine__a_scrub_can_be_asked_for(void **state)
+{
+    struct host h;
+
+    (void)state;
+    start_and_write(&h, 0);
+    spoil_state(&h, "some words");
+    advance(&h, 10 * SCRUB_PAUSE_US);
+    assert_int_equal(h.n_ends, 0);
+    assert_int_equal(engine_scrub_passes(h.engine), 0);
+    engine_scrub_now(h.engine);
+    assert_int_equal(engine_scrub_deadline_us(h.engine), 0);
+    engine_turn(h.engine, h.now_us);
+    expect_rebuilt(&h);
+
+    start_and_write(&h, 0);
+    engine_scrub_now(h.engine);
+    engine_turn(h.engine, h.now_us);
+    assert_int_equal(h.n_ends, 0);
+    assert_int_equal(engine_scrub_passes(h.engine), 1);
+    assert_true(engine_scrub_deadline_us(h.engine) == UINT64_MAX);
+    host_done(&h);
+}
+
+static void engine__a_damaged_record_is_no_end_for_good(void **state)
+{
+    static const char cas[] =
+        "{\"type\":\"cas\",\"msg_id\":1,\"key\":\"a\",\"from\":\"x\",\"to\":1}";
+    struct host h;
+
+    (void)state;
+    start_and_write(&h, 0);
+    spoil_state(&h, "some words");
+    service_line(h.conn, cas, strlen(cas), 1);
+    for (unsigned i = 0; h.n_ends == 0 && i < 20; i++) {
+        engine_turn(h.engine, h.now_us);
+        if (h.n_ends == 0)
+            engine_work(h.engine, h.now_us);
+    }
+    expect_rebuilt(&h);
+}
+
 /* What an I/O error keeps from being read is not lost: a restart may help. */
 static void engine__a_log_that_cannot_be_opened_is_refused(void **state)
 {
@@ -829,6 +937,59 @@ static void engine__events_have_their_lines(void **state)
     expect_says(text, "event=leader_changed leader=n1\n");
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
         expect_says(text, cases[i].line);
+    host_done(&h);
+}
+
+static unsigned count_lines(const char *text, const char *part)
+{
+    unsigned n = 0;
+
+    for (const char *p = text; (p = strstr(p, part)) != NULL; p++)
+        n++;
+    return n;
+}
+
+/* A batch that the disk does not answer for 0.7 election timeouts: slow in `status`, and in the
+ * log, once; and well again when it has (DISK-32). */
+static void engine__a_slow_disk_is_told(void **state)
+{
+    const char *ask_status = "{\"type\":\"status\"}";
+    char text[16384];
+    struct capture c;
+    struct host h;
+
+    (void)state;
+    host_init(&h);
+    h.logs = true;
+    make_log_naming(&h, "n1");
+    assert_int_equal(open_it(&h), 0);
+    lead(&h);
+    assert_true(says(ask(&h, ask_status), "\"disk\":{\"fsync_p50_us\":"));
+    assert_true(says(h.text, "\"outstanding_bytes\":0,\"oldest_append_ms\":0,"
+                             "\"election_ms\":500,\"patience_ms\":500,\"slow\":false}"));
+    c = capture_begin();
+    service_line(h.conn, "{\"type\":\"write\",\"key\":1,\"value\":2}", 34, 1);
+    engine_turn(h.engine, h.now_us);
+    for (int i = 0; i < 7; i++) {
+        h.now_us += 50000;
+        engine_turn(h.engine, h.now_us);
+    }
+    service_line(h.conn, ask_status, strlen(ask_status), 1);
+    assert_int_equal(buf_add_u8(&h.out, '\0'), 0);
+    assert_true(says((const char *)h.out.data, "\"oldest_append_ms\":350,"));
+    assert_true(says((const char *)h.out.data, "\"slow\":true}"));
+    assert_false(says((const char *)h.out.data, "\"outstanding_bytes\":0,"));
+    buf_reset(&h.out, 0);
+    for (int i = 0; i < 40; i++) {
+        h.now_us += 50000;
+        engine_turn(h.engine, h.now_us);
+    }
+    advance(&h, 50000);
+    for (int i = 0; i < 40; i++)
+        advance(&h, 500000);
+    capture_end(&c, text, sizeof(text));
+    assert_int_equal(count_lines(text, "event=disk_slow "), 1);
+    assert_int_equal(count_lines(text, "event=disk_fine "), 1);
     host_done(&h);
 }
 
@@ -1073,6 +1234,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(engine__a_node_comes_back_with_what_it_had),
         cmocka_unit_test(engine__status_speaks_of_log_and_state),
+        cmocka_unit_test(engine__a_slow_disk_is_told),
         cmocka_unit_test(engine__no_log_is_refused),
         cmocka_unit_test(engine__the_log_of_a_later_version_is_refused),
         cmocka_unit_test(engine__the_state_of_another_group_is_refused),
@@ -1089,6 +1251,9 @@ int main(void)
         cmocka_unit_test(engine__no_state_is_refused),
         cmocka_unit_test(engine__a_failed_sync_ends_the_node),
         cmocka_unit_test(engine__damage_and_failures_have_their_codes),
+        cmocka_unit_test(engine__damage_of_a_running_state_is_found),
+        cmocka_unit_test(engine__a_scrub_can_be_asked_for),
+        cmocka_unit_test(engine__a_damaged_record_is_no_end_for_good),
         cmocka_unit_test(engine__a_command_of_a_later_version_ends_the_node),
         cmocka_unit_test(engine__a_log_that_cannot_be_opened_is_refused),
         cmocka_unit_test(engine__it_describes_itself),

@@ -610,8 +610,7 @@ static void kv__marks_move_in_the_right_order(void **state)
     kv_up(f);
     assert_int_equal(kv_begin(f->kv), 0);
     watching = false;
-    assert_string_equal(events,
-                        "open;read;fsync;rename TRUST;syncdir;unlink CLEAN;syncdir;write;");
+    assert_string_equal(events, "open;read;fsync;rename TRUST;syncdir;unlink CLEAN;syncdir;write;");
     kv_abort(f->kv);
 
     watch();

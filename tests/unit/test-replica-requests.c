@@ -1067,6 +1067,64 @@ static void replica__a_host_asks_whether_it_is_the_network(void **state)
     fx_done(&fx);
 }
 
+/* The write of a leader runs out of time; what holds it up is what is said (CLIENT-30). */
+static void expect_cause_of_write(bool own_disk, bool others_disks, enum replica_cause cause)
+{
+    struct ask a[1] = {{.command = BUF_INIT}};
+    struct fx fx;
+    int l;
+
+    fx_init(&fx, 3);
+    l = fx_elect(&fx);
+    fx_advance(&fx, FX_HEARTBEAT_US);
+    for (int i = 0; i < 3; i++)
+        fx.nodes[i].holds_store = i == l ? own_disk : others_disks;
+    write_init(&a[0], &fx, l, "1");
+    a[0].rr.deadline_us = fx.now_us + FX_ELECTION_US * 4 / 5;
+    submit(&a[0]);
+    fx_advance(&fx, FX_ELECTION_US * 9 / 10);
+    expect_failed(&a[0], WIRE_ERROR_TIMEOUT, true);
+    assert_int_equal(a[0].failure.cause, cause);
+    assert_int_equal(a[0].failure.reached, 3);
+    for (int i = 0; i < 3; i++)
+        fx.nodes[i].holds_store = false;
+    ask_done(a, 1);
+    fx_done(&fx);
+}
+
+/* Nobody is elected: because this node's disk holds its vote back, or because the others' do. */
+static void expect_cause_of_waiting(bool own_disk, enum replica_cause cause)
+{
+    struct ask a[1] = {{.command = BUF_INIT}};
+    struct fx fx;
+
+    fx_init(&fx, 3);
+    for (int i = 0; i < 3; i++)
+        fx.nodes[i].holds_store = own_disk ? true : i != 0;
+    fx_advance(&fx, 3 * FX_ELECTION_US);
+    write_init(&a[0], &fx, 0, "1");
+    a[0].rr.deadline_us = fx.now_us + FX_ELECTION_US / 2;
+    submit(&a[0]);
+    fx_advance(&fx, FX_ELECTION_US);
+    expect_failed(&a[0], WIRE_ERROR_TIMEOUT, false);
+    assert_int_equal(a[0].failure.cause, cause);
+    assert_in_range(a[0].failure.reached, 2, 3);
+    assert_true(a[0].failure.no_leader_us >= 3 * FX_ELECTION_US);
+    for (int i = 0; i < 3; i++)
+        fx.nodes[i].holds_store = false;
+    ask_done(a, 1);
+    fx_done(&fx);
+}
+
+static void replica__a_failure_names_the_cause_that_holds(void **state)
+{
+    (void)state;
+    expect_cause_of_write(true, false, REPLICA_CAUSE_OWN_DISK);
+    expect_cause_of_write(false, true, REPLICA_CAUSE_PEERS_DISKS);
+    expect_cause_of_waiting(true, REPLICA_CAUSE_OWN_DISK);
+    expect_cause_of_waiting(false, REPLICA_CAUSE_NO_LEADER);
+}
+
 /* A read that timed out leaves its place; the late confirmation must not be the next one's. */
 static void replica__a_late_confirmation_finds_nobody(void **state)
 {
@@ -1508,6 +1566,7 @@ int main(void)
         cmocka_unit_test(replica__a_confirmed_read_has_a_deadline_too),
         cmocka_unit_test(replica__without_a_quorum_it_is_the_network),
         cmocka_unit_test(replica__a_host_asks_whether_it_is_the_network),
+        cmocka_unit_test(replica__a_failure_names_the_cause_that_holds),
         cmocka_unit_test(replica__a_late_confirmation_finds_nobody),
         cmocka_unit_test(replica__cancelled_requests_are_forgotten),
         cmocka_unit_test(replica__shutting_down_refuses_and_finishes),

@@ -641,7 +641,7 @@ static void service__timeout(void **state)
     fx_pass_time(&h.fx, 102000);
     fx_ack_round(&h.fx, l, fx_other(&h.fx, l), 0); /* heard, but nothing confirmed */
     fx_turn(&h.fx, l);
-    expect_four(four, "timeout", 0, 0, EXTRA("timeout_ms", "stage"));
+    expect_four(four, "timeout", 0, 0, EXTRA("timeout_ms", "stage", "cause"));
     host_done(&h);
 
     /* Before append a write is definite, too: nothing has been done. */
@@ -651,7 +651,7 @@ static void service__timeout(void **state)
     fx_turn(&h.fx, 0);
     fx_pass_time(&h.fx, 5000);
     fx_turn(&h.fx, 0);
-    error = expect_error(c, 5, "timeout", 0, true, EXTRA("timeout_ms", "stage"));
+    error = expect_error(c, 5, "timeout", 0, true, EXTRA("timeout_ms", "stage", "cause"));
     assert_int_equal(int_of(error, "timeout_ms"), 3);
     assert_string_equal(str_of(error, "stage"), "leader");
     json_decref(error);
@@ -1036,7 +1036,7 @@ static void service__a_transfer_that_fails_says_so(void **state)
     say(c, line);
     assert_true(service_deadline_us(h.services[l]) == h.fx.now_us + 5000000);
     advance(&h, FX_ELECTION_US + 100000);
-    json_decref(expect_error(c, 2, "timeout", 0, true, EXTRA("timeout_ms", "stage")));
+    json_decref(expect_error(c, 2, "timeout", 0, true, EXTRA("timeout_ms", "stage", "cause")));
     assert_true(service_deadline_us(h.services[l]) == UINT64_MAX);
     /* Shorter than the core's own patience. */
     (void)snprintf(line, sizeof(line),
@@ -1044,7 +1044,7 @@ static void service__a_transfer_that_fails_says_so(void **state)
                    to + 1);
     say(c, line);
     advance(&h, 60000);
-    json_decref(expect_error(c, 3, "timeout", 0, true, EXTRA("timeout_ms", "stage")));
+    json_decref(expect_error(c, 3, "timeout", 0, true, EXTRA("timeout_ms", "stage", "cause")));
     host_done(&h);
 }
 
@@ -1346,7 +1346,7 @@ static void service__compare_waits_for_the_end_of_a_transfer(void **state)
     assert_int_equal(c->n_held, 1);
     assert_true(replica_idle(h.fx.nodes[l].replica)); /* nothing waits in the replica */
     advance(&h, FX_ELECTION_US + 100000);
-    json_decref(expect_error(d, 2, "timeout", 0, true, EXTRA("timeout_ms", "stage")));
+    json_decref(expect_error(d, 2, "timeout", 0, true, EXTRA("timeout_ms", "stage", "cause")));
     root = compare_result(c);
     assert_true(json_is_true(json_object_get(root, "both_linearizable")));
     json_decref(root);
@@ -1442,7 +1442,32 @@ static void service__every_failure_has_its_words(void **state)
         {{.error = WIRE_ERROR_TIMEOUT, .after_append = true, .stage = "commit"},
          0,
          "waiting for commit; whether the write happened is not known",
-         EXTRA("timeout_ms", "stage")},
+         EXTRA("timeout_ms", "stage", "cause")},
+        {{.error = WIRE_ERROR_TIMEOUT,
+          .stage = "leader",
+          .cause = REPLICA_CAUSE_OWN_DISK,
+          .sync_us = 310000,
+          .election_us = 500000},
+         0,
+         "waiting for leader: the disk of this node is slow, 310 ms for a sync, election 500 ms",
+         EXTRA("timeout_ms", "stage", "cause")},
+        {{.error = WIRE_ERROR_TIMEOUT,
+          .after_append = true,
+          .stage = "commit",
+          .cause = REPLICA_CAUSE_PEERS_DISKS,
+          .reached = 3},
+         0,
+         "waiting for commit: 3 nodes are heard and have not stored it, their disks may be slow; "
+         "whether the write happened is not known",
+         EXTRA("timeout_ms", "stage", "cause")},
+        {{.error = WIRE_ERROR_TIMEOUT,
+          .stage = "leader",
+          .cause = REPLICA_CAUSE_NO_LEADER,
+          .reached = 2,
+          .no_leader_us = 1500000},
+         0,
+         "waiting for leader: 2 nodes are heard, none has been elected for 1500 ms",
+         EXTRA("timeout_ms", "stage", "cause")},
         {{.error = WIRE_ERROR_NETWORK, .reached = 1, .needed = 2},
          11,
          "1 of the 2 nodes needed",

@@ -1,0 +1,95 @@
+/* Two histograms of logarithmic steps that take turns: the newer one is filled, both are read, and
+ * the older one is forgotten when the newer has had its time. */
+#include "store/sync_times.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#include "base/limits.h"
+
+#include "base/banned.h"
+
+/* 0 to 7 us have a bucket each; then eight for each doubling. */
+static unsigned bucket_of(uint64_t us)
+{
+    unsigned doubling = 0;
+    unsigned bucket;
+
+    while (us >> doubling >= 2 * SYNC_TIMES_STEPS)
+        doubling++;
+    bucket = doubling * SYNC_TIMES_STEPS + (unsigned)(us >> doubling);
+    return bucket < SYNC_TIMES_BUCKETS ? bucket : SYNC_TIMES_BUCKETS - 1;
+}
+
+/* The most that falls into it. */
+static uint64_t top_of(unsigned bucket)
+{
+    unsigned doubling = bucket < 2 * SYNC_TIMES_STEPS ? 0 : bucket / SYNC_TIMES_STEPS - 1;
+    uint64_t step = bucket - doubling * SYNC_TIMES_STEPS;
+
+    return ((step + 1) << doubling) - 1;
+}
+
+static void forget(struct sync_times *t, unsigned window)
+{
+    memset(t->counts[window], 0, sizeof(t->counts[window]));
+    t->longest_us[window] = 0;
+}
+
+void sync_times_add(struct sync_times *t, uint64_t now_us, uint64_t took_us)
+{
+    uint64_t age_us = now_us - t->begun_us;
+
+    if (t->begun_us == 0 || age_us >= STORE_SYNC_WINDOW_US) {
+        t->newer ^= 1u;
+        forget(t, t->newer);
+        if (t->begun_us == 0 || age_us >= 2 * STORE_SYNC_WINDOW_US)
+            forget(t, t->newer ^ 1u);
+        t->begun_us = now_us;
+    }
+    t->counts[t->newer][bucket_of(took_us)]++;
+    if (took_us > t->longest_us[t->newer])
+        t->longest_us[t->newer] = took_us;
+}
+
+/* Of the windows that are not over. */
+static uint32_t count_at(const struct sync_times *t, uint64_t age_us, unsigned bucket)
+{
+    uint32_t n = 0;
+
+    if (age_us < 2 * STORE_SYNC_WINDOW_US)
+        n += t->counts[t->newer][bucket];
+    if (age_us < STORE_SYNC_WINDOW_US)
+        n += t->counts[t->newer ^ 1u][bucket];
+    return n;
+}
+
+void sync_times_get(const struct sync_times *t, uint64_t now_us, uint64_t *ret_p50_us,
+                    uint64_t *ret_p99_us, uint64_t *ret_max_us)
+{
+    uint64_t age_us = now_us - t->begun_us;
+    uint64_t n = 0;
+    uint64_t passed = 0;
+    uint64_t longest = 0;
+    uint64_t p50 = 0;
+    uint64_t p99 = 0;
+
+    for (unsigned i = 0; i < SYNC_TIMES_BUCKETS; i++)
+        n += count_at(t, age_us, i);
+    for (unsigned i = 0; n > 0 && i < SYNC_TIMES_BUCKETS; i++) {
+        uint64_t before = passed;
+
+        passed += count_at(t, age_us, i);
+        if (before <= (n - 1) / 2 && passed > (n - 1) / 2)
+            p50 = top_of(i);
+        if (before <= (n - 1) * 99 / 100 && passed > (n - 1) * 99 / 100)
+            p99 = top_of(i);
+    }
+    if (age_us < 2 * STORE_SYNC_WINDOW_US)
+        longest = t->longest_us[t->newer];
+    if (age_us < STORE_SYNC_WINDOW_US && t->longest_us[t->newer ^ 1u] > longest)
+        longest = t->longest_us[t->newer ^ 1u];
+    *ret_max_us = longest;
+    *ret_p50_us = p50 < longest ? p50 : longest;
+    *ret_p99_us = p99 < longest ? p99 : longest;
+}

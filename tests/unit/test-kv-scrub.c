@@ -1,0 +1,348 @@
+/* kv: the file of a running node is read through in slices (STATE-13). */
+#include "unit/kv-example.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/bytes.h"
+#include "base/err.h"
+#include "base/exit_codes.h"
+#include "kv/record_int.h"
+
+/* Steps until one more pass than `done` has ended, or something is found. */
+static int scrub_pass(struct fixture *f, size_t bytes, uint64_t done)
+{
+    struct kv_scrub_progress progress = {0};
+
+    for (unsigned i = 0; progress.passes <= done; i++) {
+        int rc = kv_scrub_step(f->kv, bytes, &progress);
+
+        if (rc != 0)
+            return rc;
+        assert_true(progress.percent <= 99);
+        assert_true(i < 100000);
+    }
+    return 0;
+}
+
+static void some_changes(struct fixture *f, struct example *x, struct prng *p)
+{
+    const unsigned n = 1 + (unsigned)prng_below(p, 30);
+    const unsigned from = (unsigned)prng_below(p, N_NAMES);
+    const bool is_run = prng_below(p, 3) == 0; /* whole leaves come and go */
+    const bool removes = prng_below(p, 2) == 0;
+    raft_index index = kv_last_applied(f->kv).index;
+
+    assert_int_equal(kv_begin(f->kv), 0);
+    for (unsigned i = 0; i < n; i++) {
+        if (is_run)
+            change(f, x, p, &index, (from + i * 13) % N_NAMES, removes);
+        else
+            change(f, x, p, &index, (unsigned)prng_below(p, N_NAMES), prng_below(p, 3) == 0);
+    }
+    assert_int_equal(kv_commit(f->kv), 0);
+}
+
+/* A transaction that never was: neither sum may remember it. */
+static void given_up(struct fixture *f, struct prng *p)
+{
+    raft_index index = kv_last_applied(f->kv).index;
+    struct example nothing;
+
+    memset(&nothing, 0, sizeof(nothing));
+    assert_int_equal(kv_begin(f->kv), 0);
+    for (unsigned i = 0; i < 10; i++)
+        change(f, &nothing, p, &index, (unsigned)prng_below(p, N_NAMES), i % 3 == 0);
+    kv_abort(f->kv);
+    for (unsigned i = 0; i < N_NAMES; i++)
+        free(nothing.values[i]);
+}
+
+/* Entries are applied behind and in front of the cursor while a pass is under way: it never takes
+ * them for damage. */
+static void kv_scrub__changes_raise_no_alarm(void **state)
+{
+    const char *factor = getenv("KV_SEEDS");
+    const unsigned n_seeds = factor != NULL ? (unsigned)atoi(factor) : 20;
+    struct fixture *f = *state;
+
+    for (unsigned seed = 1; seed <= n_seeds; seed++) {
+        struct kv_scrub_progress progress = {0};
+        struct example x;
+        struct prng p;
+
+        wipe(f->dir);
+        make_example(f, &x, seed);
+        prng_init(&p, seed);
+        kv_up(f);
+        for (unsigned i = 0; i < 400; i++) {
+            const uint64_t what = prng_below(&p, 8);
+
+            if (what < 2)
+                some_changes(f, &x, &p);
+            else if (what == 2)
+                given_up(f, &p);
+            else if (what == 3 && prng_below(&p, 20) == 0)
+                kv_scrub_restart(f->kv);
+            else if (kv_scrub_step(f->kv, 1 + (size_t)prng_below(&p, 100000), &progress) != 0)
+                fail_msg("seed %u, step %u: %s", seed, i, err_text());
+        }
+        assert_true(progress.passes > 0);
+        kv_down(f, true);
+        free_example(&x);
+    }
+}
+
+static void flip_bit(struct fixture *f, size_t bit)
+{
+    unsigned char b;
+    char path[5000];
+    int fd;
+
+    path_of(f, "data.mdb", path, sizeof(path));
+    fd = open(path, O_RDWR);
+    assert_true(fd >= 0);
+    assert_int_equal(pread(fd, &b, 1, (off_t)(bit / 8)), 1);
+    b ^= (unsigned char)(1u << (bit % 8));
+    assert_int_equal(pwrite(fd, &b, 1, (off_t)(bit / 8)), 1);
+    (void)close(fd);
+}
+
+/* A bit of the running file is found by the first pass that begins afterwards, or nothing is
+ * answered otherwise for it. */
+static void kv_scrub__a_flip_is_found_by_the_next_pass(void **state)
+{
+    static const unsigned n_of_kind[N_KINDS] = {60, 150, 150, 60, 0, 20};
+    const char *factor = getenv("KV_FLIPS");
+    struct fixture *f = *state;
+    unsigned found[N_KINDS] = {0};
+    static struct map map;
+    struct example x;
+    struct prng p;
+
+    make_example(f, &x, 1);
+    make_map(f, &map);
+    prng_init(&p, 3);
+    for (enum kind kind = HEAD; kind < N_KINDS; kind++) {
+        const unsigned n = n_of_kind[kind] * (factor != NULL ? (unsigned)atoi(factor) : 1);
+
+        for (unsigned i = 0; i < n; i++) {
+            const size_t bit = some_bit(&p, &map, kind);
+            int rc;
+
+            restore(f, &x);
+            kv_up(f);
+            assert_int_equal(f->trust, KV_TRUSTED_CLEAN);
+            assert_int_equal(scrub_pass(f, 10000, 0), 0);
+            flip_bit(f, bit);
+            kv_scrub_restart(f->kv);
+            rc = scrub_pass(f, 10000, 1);
+            if (rc == KV_E_DAMAGED) {
+                found[kind]++;
+                assert_true(err_text()[0] != '\0');
+                assert_false(there(f, "TRUST"));
+            } else if (rc != 0 || !reads_the_same(f, &x)) {
+                fail_msg("a flipped bit %u of byte %u of page %u (%s) was not found: %s",
+                         (unsigned)(bit % 8), (unsigned)(bit / 8 % PAGE),
+                         (unsigned)(bit / 8 / PAGE), kind_names[kind], err_text());
+            }
+            kv_down(f, false);
+        }
+        print_message("%u flips in pages of kind '%s', %u found, the rest without effect\n", n,
+                      kind_names[kind], found[kind]);
+    }
+    assert_true(found[HEAD] > 0);
+    assert_true(found[BRANCH] > 0);
+    assert_true(found[LEAF] > 0);
+    assert_true(found[LONG] > 0);
+    free_example(&x);
+}
+
+/* A key that an inner page hides is written a second time before the scrub comes by: from what is
+ * remembered nothing could be told any more, from the pages it is. */
+static void kv_scrub__a_hidden_key_is_found_after_it_was_made_again(void **state)
+{
+    struct fixture *f = *state;
+    static struct map map;
+    unsigned hidden = 0;
+    struct example x;
+
+    make_example(f, &x, 1);
+    make_map(f, &map);
+    for (size_t page = 2; page < map.n_pages && hidden < 10; page++) {
+        const unsigned char *p = x.data + page * PAGE;
+
+        for (size_t i = 1; map.kind[page] == BRANCH && 16 + 2 * i < get_u16(p + 12); i++) {
+            struct raft_entry_id id;
+            struct command_value v;
+            bool is_hidden = false;
+
+            restore(f, &x);
+            kv_up(f);
+            /* The first digit of a separator. */
+            flip_bit(f, 8 * (page * PAGE + get_u16(p + 16 + 2 * i) + 9) + 1);
+            for (unsigned k = 0; k < N_NAMES && !is_hidden; k++) {
+                char name[NAME_BYTES + 1];
+                struct wire_key key;
+
+                name_of(k, name);
+                key = string_key(name);
+                assert_int_equal(kv_read_begin(f->kv, &id), 0);
+                is_hidden =
+                    kv_get(f->kv, key_slice(&key), &v) == 0 && !v.exists && x.values[k] != NULL;
+                kv_read_end(f->kv);
+                if (is_hidden)
+                    write_one(f, name, "1");
+            }
+            if (is_hidden) {
+                hidden++;
+                assert_int_equal(scrub_pass(f, 4096, 0), KV_E_DAMAGED);
+            }
+            kv_down(f, false);
+        }
+    }
+    assert_true(hidden > 0);
+    free_example(&x);
+}
+
+/* What an empty state, one of a single page and one after a rebuild have to say. */
+static void kv_scrub__small_states_pass(void **state)
+{
+    struct fixture *f = *state;
+    struct kv_scrub_progress progress;
+
+    kv_up(f);
+    for (unsigned i = 1; i <= 3; i++) {
+        assert_int_equal(kv_scrub_step(f->kv, 4096, &progress), 0);
+        assert_int_equal(progress.passes, i);
+        assert_false(progress.waits);
+    }
+    write_one(f, "a", "1");
+    assert_int_equal(kv_scrub_step(f->kv, 4096, &progress), 0);
+    write_one(f, "a", "2");
+    assert_true(delete_one(f, "a"));
+    assert_int_equal(scrub_pass(f, 4096, 4), 0);
+    assert_int_equal(kv_rebuild(f->kv), 0);
+    assert_int_equal(kv_scrub_step(f->kv, 4096, &progress), 0);
+    assert_int_equal(progress.passes, 6);
+    write_one(f, "b", "1");
+    assert_int_equal(scrub_pass(f, 4096, 6), 0);
+}
+
+/* A page that has to come from the disk is asked for, and the step ends: the loop does not wait
+ * for a disk. In the end all was read. */
+static void kv_scrub__a_cold_file_is_asked_for(void **state)
+{
+    struct kv_scrub_progress progress = {0};
+    struct fixture *f = *state;
+    struct example x;
+    char path[5000];
+    int fd;
+
+    make_example(f, &x, 2);
+    kv_up(f);
+    path_of(f, "data.mdb", path, sizeof(path));
+    fd = open(path, O_RDONLY);
+    assert_true(fd >= 0);
+    assert_int_equal(fdatasync(fd), 0);
+    assert_int_equal(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
+    for (unsigned i = 0; progress.passes == 0; i++) {
+        assert_true(i < 1000000);
+        assert_int_equal(kv_scrub_step(f->kv, 10000, &progress), 0);
+    }
+    (void)close(fd);
+    free_example(&x);
+}
+
+/* A record that is whole, but not the one that was applied: only the sum tells. */
+static void kv_scrub__a_sound_but_wrong_record_is_found(void **state)
+{
+    struct fixture *f = *state;
+    char name[NAME_BYTES + 1];
+    struct wire_key key;
+    struct example x;
+    char path[5000];
+    unsigned i = 0;
+    size_t len;
+    int fd;
+
+    make_example(f, &x, 5);
+    while (x.values[i] == NULL || strlen(x.values[i]) < 50 || strlen(x.values[i]) > 1000)
+        i++;
+    len = strlen(x.values[i]);
+    name_of(i, name);
+    key = string_key(name);
+    kv_up(f);
+    path_of(f, "data.mdb", path, sizeof(path));
+    fd = open(path, O_RDWR);
+    assert_true(fd >= 0);
+    for (size_t at = 0; at + len < x.len; at++)
+        if (memcmp(x.data + at, x.values[i], len) == 0) {
+            unsigned char *record = x.data + at - RECORD_HEADER_BYTES;
+
+            record[RECORD_HEADER_BYTES + 5] ^= 1;
+            put_u32(record, record_crc(key_slice(&key), record, RECORD_HEADER_BYTES + len));
+            assert_true(pwrite(fd, record, RECORD_HEADER_BYTES + len, record - x.data) > 0);
+        }
+    (void)close(fd);
+    assert_int_equal(scrub_pass(f, 4096, 0), KV_E_DAMAGED);
+    assert_non_null(strstr(err_text(), "digest"));
+    free_example(&x);
+}
+
+/* STATE-14: LMDB meets an inner page without children and would abort. */
+static void kv_scrub__an_assertion_of_lmdb_is_damage(void **state)
+{
+    struct fixture *f = *state;
+    static struct map map;
+    struct example x;
+    int status;
+    pid_t pid;
+
+    make_example(f, &x, 1);
+    make_map(f, &map);
+    kv_up(f);
+    for (size_t page = 2; page < map.n_pages; page++)
+        for (unsigned bit = 0; map.kind[page] == BRANCH && bit < 16; bit++) {
+            const unsigned lower = get_u16(x.data + page * PAGE + 12);
+
+            if (((lower ^ 16) >> bit & 1) != 0)
+                flip_bit(f, 8 * (page * PAGE + 12) + bit);
+        }
+    pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        const struct wire_key key = string_key("x");
+        struct raft_entry_id id;
+        struct command_value v;
+
+        if (kv_read_begin(f->kv, &id) == 0)
+            (void)kv_get(f->kv, key_slice(&key), &v);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), EXIT_IO_ERROR);
+    assert_false(there(f, "TRUST"));
+    free_example(&x);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(kv_scrub__changes_raise_no_alarm),
+        TEST(kv_scrub__a_flip_is_found_by_the_next_pass),
+        TEST(kv_scrub__a_hidden_key_is_found_after_it_was_made_again),
+        TEST(kv_scrub__a_sound_but_wrong_record_is_found),
+        TEST(kv_scrub__an_assertion_of_lmdb_is_damage),
+        TEST(kv_scrub__small_states_pass),
+        TEST(kv_scrub__a_cold_file_is_asked_for),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
