@@ -275,6 +275,9 @@ static_assert(2 * PEER_HALF_OPEN_HOST_MAX <= PEER_HALF_OPEN_MAX, "one host takes
 /* Reads of each method that are not counted: they pay for cold caches and a first round trip that
  * nothing is known of. More of them would only make a run longer. */
 #define COMPARE_WARM_UP_READS 8u
+/* How old may be in `status` what is dear to find out: quick for a person, and a tenth of the
+ * cost for who asks without a pause (TIME-4). */
+#define STATUS_FRESH_US 20000u
 /* Memory for the encoding of a command that is kept for the next; what is more is given back. */
 #define SERVICE_SCRATCH_KEEP_BYTES (64u << 10)
 

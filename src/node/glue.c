@@ -104,9 +104,34 @@ static uint64_t rss_bytes(void)
     return second != NULL ? strtoull(second, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
 }
 
+/* Two windows of a histogram and a file of the kernel's: not for each of a thousand questions. */
+static void look_at_turns(struct node *n)
+{
+    const uint64_t now_us = clock_mono_us();
+
+    if (now_us < n->turns.until_us)
+        return;
+    n->turns.until_us = now_us + STATUS_FRESH_US;
+    sync_times_get(&n->turns.took, now_us, &n->turns.p50_us, &n->turns.p99_us, &n->turns.max_us);
+    n->turns.p999_us = sync_times_at(&n->turns.took, now_us, 999);
+    if (n->turns.p999_us > n->turns.max_us)
+        n->turns.p999_us = n->turns.max_us;
+    n->turns.rss_bytes = rss_bytes();
+}
+
+static void status_turn(const struct node *n, struct wire_reply *w)
+{
+    wire_reply_open_object(w, "turn");
+    wire_reply_u64(w, "cpu_p50_us", n->turns.p50_us);
+    wire_reply_u64(w, "cpu_p99_us", n->turns.p99_us);
+    wire_reply_u64(w, "cpu_p999_us", n->turns.p999_us);
+    wire_reply_u64(w, "cpu_max_us", n->turns.max_us);
+    wire_reply_close_object(w);
+}
+
 static void service_status(void *ctx, struct wire_reply *w)
 {
-    const struct node *n = ctx;
+    struct node *n = ctx;
     struct client_port_stats clients;
 
     client_port_get_stats(n->client_port, &clients);
@@ -117,7 +142,9 @@ static void service_status(void *ctx, struct wire_reply *w)
     wire_reply_u64(w, "limit", clients.limit);
     wire_reply_close_object(w);
     wire_reply_u64(w, "uptime_ms", (clock_mono_us() - n->started_us) / 1000u);
-    wire_reply_u64(w, "rss_bytes", rss_bytes());
+    look_at_turns(n);
+    wire_reply_u64(w, "rss_bytes", n->turns.rss_bytes);
+    status_turn(n, w);
 }
 
 void node_fill_engine_ops(struct node *n, struct engine_ops *ops)

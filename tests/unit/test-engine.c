@@ -1163,6 +1163,27 @@ static void engine__deletes_are_taken_when_full(void **state)
     host_done(&h);
 }
 
+/* TIME-4: what is dear is looked at again after a while, and after each change of the state. */
+static void engine__status_looks_now_and_then(void **state)
+{
+    static const char ask_status[] = "{\"type\":\"status\"}";
+    struct host h;
+
+    (void)state;
+    start(&h);
+    used_bytes = 12345;
+    assert_true(says(ask(&h, ask_status), "\"bytes\":12345,"));
+    used_bytes = 23456;
+    assert_true(says(ask(&h, ask_status), "\"bytes\":12345,"));
+    assert_true(says(h.text, "\"of_the_host\":1"));
+    h.now_us += STATUS_FRESH_US;
+    assert_true(says(ask(&h, ask_status), "\"bytes\":23456,"));
+    used_bytes = 34567;
+    assert_true(says(ask(&h, "{\"type\":\"write\",\"key\":1,\"value\":2}"), "write_ok"));
+    assert_true(says(ask(&h, ask_status), "\"bytes\":34567,"));
+    host_done(&h);
+}
+
 /* ---- time ---- */
 
 /* A look takes a while, whether something was there or not. */
@@ -1264,6 +1285,7 @@ int main(void)
         cmocka_unit_test(engine__writes_begin_again_lower_down),
         cmocka_unit_test(engine__what_is_on_its_way_counts),
         cmocka_unit_test(engine__deletes_are_taken_when_full),
+        cmocka_unit_test(engine__status_looks_now_and_then),
         cmocka_unit_test(engine__nothing_waits_at_the_time_of_a_turn),
         cmocka_unit_test(engine__looks_at_the_links_for_a_share_only),
         cmocka_unit_test(engine__only_time_makes_something_due)};
