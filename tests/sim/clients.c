@@ -492,6 +492,7 @@ void client_submit(struct sim *s, struct op *op)
     the_sim = s;
     if (c->boot != n->boot)
         *c = (struct sim_session){.boot = n->boot};
+    clock_work(n, clock_step_ns(s, s->p.cpu_msg_ns, op->command.len));
     now = clock_local_us(n);
     op->order = ++c->n_ops;
     op->floor = s->oracle.shown;

@@ -552,6 +552,21 @@ static void i16_bounded(struct sim_node *n)
     net_check(s);
 }
 
+/* Half a heartbeat. The exception is what a share may run over: so many steps, of applying and of
+ * answering, before its clock is looked at. */
+void oracle_turn_time(struct sim_node *n, uint64_t ns)
+{
+    const uint64_t most_ns =
+        n->sim->p.heartbeat_us * 500 + 2 * SLICE_STEPS * n->longest_ns;
+
+    if (ns > most_ns)
+        sim_fail(n->sim, "TIME-1",
+                 "n%u takes a turn of %.3f ms with heartbeats of %.3f ms, and no step longer than "
+                 "%.3f ms",
+                 n->i + 1, (double)ns / 1e6, (double)n->sim->p.heartbeat_us / 1e3,
+                 (double)n->longest_ns / 1e6);
+}
+
 void oracle_turn(struct sim_node *n)
 {
     struct sim *s = n->sim;
