@@ -29,17 +29,25 @@ void buf_reset(struct buf *b, size_t keep_bytes)
         buf_done(b);
 }
 
+size_t buf_size_with(const struct buf *b, size_t n)
+{
+    size_t size = b->size > 0 ? b->size : 64;
+
+    while (size < b->len + n)
+        size *= 2;
+    return size;
+}
+
 void *buf_grow(struct buf *b, size_t n)
 {
     size_t need;
-    size_t size = b->size > 0 ? b->size : 64;
+    size_t size;
     unsigned char *data;
 
     if (__builtin_add_overflow(b->len, n, &need) || need > SIZE_MAX / 2)
         return NULL;
     if (need > b->size || b->data == NULL) {
-        while (size < need)
-            size *= 2;
+        size = buf_size_with(b, n);
         data = realloc(b->data, size);
         if (data == NULL)
             return NULL;

@@ -33,6 +33,8 @@ void buf_init(struct buf *b);
 void buf_done(struct buf *b);
 /* Empties it; memory above keep_bytes goes back. */
 void buf_reset(struct buf *b, size_t keep_bytes);
+/* Its size after buf_reserve() of n bytes. */
+size_t buf_size_with(const struct buf *b, size_t n);
 /* buf_reserve() where there is not room enough, or may not be. */
 void *buf_grow(struct buf *b, size_t n);
 /* A reply is some thirty of these two, and hardly one of them grows: that way is inline. */

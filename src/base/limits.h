@@ -210,6 +210,54 @@ static_assert(2 * PEER_HALF_OPEN_HOST_MAX <= PEER_HALF_OPEN_MAX, "one host takes
 #define CLIENT_OUT_BYTES_HIGH (4u << 20)
 #define CLIENT_OUT_BYTES_LOW  (1u << 20)
 #define CLIENT_STUCK_US       30000000u
+static_assert(REPLY_BYTES_MAX <= CLIENT_OUT_BYTES_LOW, "below the low mark any reply fits");
+/* Replies owed by a connection that counts as owing nothing: what is kept back from slow readers is
+ * for these (CLIENT-14). */
+#define CLIENT_OUT_BYTES_FREE (64u << 10)
+/* Requests and commands of one connection that are under way: above the high mark it is not read,
+ * below the low mark it is again (CLIENT-13). Any request fits below. */
+#define CLIENT_HELD_BYTES_HIGH (8u << 20)
+#define CLIENT_HELD_BYTES_LOW  (2u << 20)
+static_assert(REQUEST_BYTES_MAX < CLIENT_HELD_BYTES_HIGH, "one request never stops its own");
+/* [limits] memory: what clients may cost this process in all; the most is what one machine may
+ * have, the least what a few connections need. Beyond it requests are `overloaded`. */
+#define MEMORY_BYTES_DEFAULT ((uint64_t)256 << 20)
+#define MEMORY_BYTES_MIN     ((uint64_t)16 << 20)
+#define MEMORY_BYTES_MAX     (sizeof(size_t) > 4 ? (uint64_t)1 << 40 : (uint64_t)1 << 30)
+/* Of that: each kind below the whole, so that none of them shuts out the others. */
+#define MEMORY_REPLIES_PERCENT  75u
+#define MEMORY_REQUESTS_PERCENT 40u
+#define MEMORY_COMMANDS_PERCENT 50u
+/* Used for more than this it is tight: little is read at once, and who owes most goes if it has not
+ * read for MEMORY_QUIET_US; looked at this often. */
+#define MEMORY_TIGHT_PERCENT 85u
+#define MEMORY_QUIET_US      1000000u
+#define MEMORY_LOOK_US       100000u
+/* One read(2) while memory is tight: the rest of it may have to be kept. */
+#define CLIENT_CHUNK_TIGHT_BYTES (4u << 10)
+/* Blocks of this and more are mappings of their own: what the allocator begins with. */
+#define MALLOC_MAPPED_BYTES (128 << 10)
+/* So much less is charged than at the peak, and this long after the last time: what is free in the
+ * heap is given back, but for so much of it. Takes milliseconds for a hundred megabytes. */
+#define MEMORY_TRIM_BYTES     (8u << 20)
+#define MEMORY_TRIM_US        1000000u
+#define MEMORY_TRIM_PAD_BYTES (1u << 20)
+/* Connections that wait for room and are looked at per turn. */
+#define CLIENT_STARVED_PER_TURN 256u
+/* The longest beginning of a line that is kept however tight memory is: most requests. */
+#define CLIENT_LINE_FREE_BYTES (4u << 10)
+/* When a client that was told `overloaded` should try again: slow readers are closed within a
+ * second or two. */
+#define OVERLOADED_RETRY_AFTER_MS 500u
+/* What a reply takes beside its value, reserved when its request is admitted; a reply below it
+ * always finds room. */
+#define SERVICE_REPLY_BYTES 1024u
+/* A value up to this is part of that, and is copied without asking. */
+#define SERVICE_REPLY_FREE_BYTES 512u
+/* What an item of a reply takes beside key and value: names and punctuation. */
+#define SERVICE_ITEM_BYTES 128u
+/* What the allocator adds to a block. */
+#define MALLOC_BYTES 16u
 /* A line must be complete within this of its first byte (CLIENT-2); a connection idle for longer
  * than the second is closed. */
 #define CLIENT_LINE_US 10000000u
@@ -329,9 +377,25 @@ static_assert(STORE_SEGMENT_BYTES_MAX <= STORE_FILE_BYTES_MAX, "every segment ca
 static_assert(KEY_BYTES_MAX <= LMDB_KEY_BYTES_MAX, "LMDB must take every key");
 /* Read transactions open at once; beyond it one more fails. The loop opens one at a time. */
 #define KV_READERS_DEFAULT 16u
+/* Entries that changed nothing are not stored one by one; so many a start applies again at most,
+ * and on a full disk more. */
+#define KV_UNSTORED_MAX 1024u
+/* What a record counts of the quota beside its key and text: its header of 32 bytes, and what LMDB
+ * needs for it in a page that is two thirds full. The same on every node, for ever. */
+#define KV_RECORD_OVERHEAD 64u
+/* LMDB's map is address space (SPACE-3): so much is asked for at first, or eight times the quota if
+ * that is more; where the kernel gives less (ulimit -v) half of it, down to the least. It is made
+ * larger before a transaction that would find less than the room left: four times what the largest
+ * batch of entries, 4 MiB and as many pages for keys here and there, can write. */
+#define KV_MAP_BYTES      (sizeof(size_t) > 4 ? (uint64_t)64 << 30 : (uint64_t)512 << 20)
+#define KV_MAP_BYTES_MAX  (sizeof(size_t) > 4 ? (uint64_t)1 << 45 : (uint64_t)1 << 30)
+#define KV_MAP_QUOTAS     8u
+#define KV_MAP_BYTES_MIN  (16u << 20)
+#define KV_MAP_ROOM_BYTES (64u << 20)
 /* The start reads the state once through; so much of it is asked of the kernel in the order of the
  * file, the rest page by page as the keys lead. */
 #define KV_READ_AHEAD_BYTES (1024u << 20)
+#define KV_READ_AHEAD_STEP  (128u << 10)
 /* The scrub reads only what is in memory, and asks the kernel for the rest. A page that was asked
  * for so often and is still not there is waited for: memory is short, and the loop would ask for
  * ever. */
@@ -362,19 +426,18 @@ static_assert(KEY_BYTES_MAX <= LMDB_KEY_BYTES_MAX, "LMDB must take every key");
 #define NODE_WAIT_US_MAX 1000000u
 /* How old STATUS= of systemd may be while role, term and leader stay the same. */
 #define NODE_STATUS_US 10000000u
+/* How often the free space is looked at, and a leader's limit of the state is compared. */
+#define SPACE_LOOK_US 100000u
+/* An entry that sets the limit and is not applied by then is proposed again. */
+#define SPACE_LIMIT_US 5000000u
+/* How long an apply that found no room waits before the next attempt. */
+#define STATE_RETRY_US 100000u
 /* A sync that takes more of the election timeout than this is slow: two of them, as an election
  * needs, do not fit into it (DISK-32). How often that is looked at, and how soon after one line
  * about it the next may follow. */
 #define DISK_SLOW_PERCENT 60u
 #define DISK_LOOK_US      1000000u
 #define DISK_SAY_US       10000000u
-/* How often the free space is looked at, and how full of its map the state may be: above the first
- * only what makes room is taken, below the second writes are taken again, so that it does not flap
- * at the edge. */
-#define SPACE_LOOK_US      100000u
-#define STATE_FULL_PERCENT 90u
-#define STATE_ROOM_PERCENT 85u
-static_assert(STATE_ROOM_PERCENT < STATE_FULL_PERCENT, "a gap against flapping");
 /* The state of a running node is read through in slices of so many bytes, each a fraction of a
  * millisecond in the loop, one after the other at the rate of [state] scrub, with a pause between
  * two passes. A pass that was asked for is not held to the rate. A page that comes from the disk
@@ -504,9 +567,9 @@ static_assert(STATE_ROOM_PERCENT < STATE_FULL_PERCENT, "a gap against flapping")
 #define MAELSTROM_COMPARE_US 600000000u
 /* After end of file: how long the reader may take for what was written. */
 #define MAELSTROM_LAST_WRITE_US 10000000u
-/* A run lasts minutes: one map (its file grows with what is in it) and small segments; what does
- * not fit is refused as by any node that is full. */
-#define MAELSTROM_MAP_BYTES     ((size_t)1 << 30)
+/* A run lasts minutes: a state of this size and small segments; what does not fit is refused as by
+ * any node that is full. */
+#define MAELSTROM_QUOTA_BYTES   ((uint64_t)1 << 30)
 #define MAELSTROM_SEGMENT_BYTES ((size_t)16 << 20)
 /* Messages may travel for a while here, and a person reads them: slower than over TCP. */
 #define MAELSTROM_HEARTBEAT_MS 100u

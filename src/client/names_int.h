@@ -16,6 +16,7 @@
 #define buf_grow            ridd_private_buf_grow
 #define buf_init            ridd_private_buf_init
 #define buf_reset           ridd_private_buf_reset
+#define buf_size_with       ridd_private_buf_size_with
 #define call_run            ridd_private_call_run
 #define clock_mono_us       ridd_private_clock_mono_us
 #define clock_thread_cpu_us ridd_private_clock_thread_cpu_us

@@ -53,6 +53,7 @@ struct conf {
     size_t request_bytes;
     unsigned in_flight;
     unsigned connections;
+    size_t memory_bytes;              /* [limits] memory */
     unsigned connections_per_address; /* 0: CLIENT_HOST_PERCENT of connections */
     size_t segment_bytes;             /* [log] segment_size */
     unsigned scrub_mib;               /* [state] scrub, MiB a second */

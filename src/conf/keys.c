@@ -42,6 +42,8 @@ const struct conf_key conf_keys[CONF_N_KEYS] = {
      CLIENT_CONNECTIONS_MAX, 0},
     {CONF_LIMITS, "connections_per_address", CONF_KIND_UNSIGNED, AT(connections_per_address), 0, 0,
      CLIENT_CONNECTIONS_MAX, 0},
+    {CONF_LIMITS, "memory", CONF_KIND_SIZE, AT(memory_bytes), MEMORY_BYTES_DEFAULT,
+     MEMORY_BYTES_MIN, MEMORY_BYTES_MAX, 0},
     {CONF_LOG, "segment_size", CONF_KIND_SIZE, AT(segment_bytes), STORE_SEGMENT_BYTES,
      STORE_SEGMENT_BYTES_MIN, STORE_SEGMENT_BYTES_MAX, PAGE_BYTES},
     {CONF_STATE, "scrub", CONF_KIND_UNSIGNED, AT(scrub_mib), CONF_SCRUB_MIB_DEFAULT, 0,

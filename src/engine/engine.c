@@ -70,6 +70,7 @@ int engine_new(const struct engine_ops *ops, const struct service_conf *service,
     if (e == NULL)
         return err_origin(-ENOMEM);
     e->ops = *ops;
+    buf_init(&e->space.command);
     e->invalid_limit =
         (struct log_limit){.window_us = INVALID_LOG_WINDOW_US, .burst = INVALID_LOG_BURST};
     e->term_limit = e->invalid_limit;
@@ -104,12 +105,25 @@ int engine_create_log(const struct engine_conf *conf, const void *config_entry, 
 
 /* ---- opening ---- */
 
+/* Far above what the quota lets in, however the pages of it lie (SPACE-3). */
+static size_t map_bytes(uint64_t quota_bytes)
+{
+    uint64_t bytes = KV_MAP_BYTES;
+
+    if (quota_bytes > KV_MAP_BYTES_MAX / KV_MAP_QUOTAS)
+        bytes = KV_MAP_BYTES_MAX;
+    else if (bytes < quota_bytes * KV_MAP_QUOTAS)
+        bytes = quota_bytes * KV_MAP_QUOTAS;
+    return (size_t)bytes;
+}
+
 static int open_state(struct engine *e, const struct engine_conf *conf)
 {
     static const char *const found[] = {[KV_TRUSTED_SAME_BOOT] = "same_boot",
                                         [KV_TRUSTED_CLEAN] = "clean",
                                         [KV_NEW] = "new",
                                         [KV_REBUILD] = "rebuild"};
+    struct kv_conf kv = conf->kv;
     struct kv_opening opening;
     enum kv_trust trust;
     int rc;
@@ -118,7 +132,9 @@ static int open_state(struct engine *e, const struct engine_conf *conf)
         e->state = *conf->state;
         return 0;
     }
-    rc = kv_open(&conf->kv, &trust, &e->kv);
+    if (kv.map_size_bytes == 0)
+        kv.map_size_bytes = map_bytes(conf->quota_bytes);
+    rc = kv_open(&kv, &trust, &e->kv);
     if (rc != 0) {
         if (err_text()[0] == '\0')
             (void)err_say(rc, "cannot open the state in '%s'", conf->kv.dir);
@@ -132,9 +148,9 @@ static int open_state(struct engine *e, const struct engine_conf *conf)
                   "found=%s applied_index=%llu keys=%llu verify_ms=%llu open_ms=%llu%s%s%s",
                   found[trust], (unsigned long long)kv_last_applied(e->kv).index,
                   (unsigned long long)opening.n_keys, (unsigned long long)opening.walk_us / 1000,
-                  (unsigned long long)opening.open_us / 1000, trust == KV_REBUILD ? " why='" : "",
+                  (unsigned long long)opening.open_us / 1000, trust == KV_REBUILD ? " why=\"" : "",
                   trust == KV_REBUILD ? err_text() : "",
-                  trust == KV_REBUILD ? "' action=replay_log" : "");
+                  trust == KV_REBUILD ? "\" action=replay_log" : "");
     return 0;
 }
 
@@ -284,6 +300,8 @@ int engine_open(struct engine *e, const struct engine_conf *conf)
     rid_assert(conf->log.group == conf->raft.group);
     rid_assert(conf->state != NULL || conf->kv.group == conf->raft.group);
     e->node_name = conf->node_name;
+    e->id = conf->raft.id;
+    e->space.quota_bytes = conf->quota_bytes;
     e->share_us = conf->raft.heartbeat_us / 2 / TURN_SHARES;
     rc = open_state(e, conf);
     engine_scrub_begin(e, rc == 0 ? conf->scrub_mib_per_s : 0, e->ops.now_us(e->ops.ctx));
@@ -338,6 +356,7 @@ void engine_turn(struct engine *e, uint64_t now_us)
     }
     if (e->service != NULL)
         service_turn(e->service, now_us);
+    engine_space_turn(e, now_us);
     replica_turn(e->replica, now_us);
     engine_scrub_turn(e, now_us);
     engine_disk_turn(e, now_us);
@@ -403,6 +422,7 @@ void engine_free(struct engine *e, bool clean)
         store_close(e->store);
     if (e->vfs != NULL)
         vfs_posix_free(e->vfs);
+    buf_done(&e->space.command);
     free(e);
 }
 

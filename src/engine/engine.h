@@ -73,6 +73,8 @@ struct engine_state {
     int (*read_begin)(void *ctx, struct raft_entry_id *ret_last_applied);
     int (*get)(void *ctx, struct wire_slice key, struct command_value *ret_value);
     void (*read_end)(void *ctx);
+    /* What counts of the limit, and the limit, 0: none. NULL: this state has none. */
+    void (*space)(void *ctx, uint64_t *ret_live_bytes, uint64_t *ret_limit_bytes);
     /* kv_scrub_step() and kv_scrub_restart(); both NULL: there is nothing to read through. */
     int (*scrub)(void *ctx, size_t bytes, struct kv_scrub_progress *ret);
     void (*scrub_restart)(void *ctx);
@@ -109,9 +111,13 @@ struct engine_ops {
     struct buf *(*out)(void *ctx, void *conn);
     void (*hold)(void *ctx, void *conn);
     void (*release)(void *ctx, void *conn);
+    struct memory_conn *(*memory)(void *ctx, void *conn);   /* or NULL */
     const char *(*client_addr)(void *ctx, raft_node_id id); /* or NULL */
     bool (*peer_connected)(void *ctx, raft_node_id id);     /* or NULL */
-    void (*status)(void *ctx, struct wire_reply *w);        /* the host's own fields; or NULL */
+    /* The latest version of a command that the node is known to understand, 0: nothing is known of
+     * it yet. NULL: all nodes are of this program's version. */
+    unsigned (*command_version)(void *ctx, raft_node_id id);
+    void (*status)(void *ctx, struct wire_reply *w); /* the host's own fields; or NULL */
     const char *(*init)(void *ctx, const struct wire_request *q); /* or NULL */
 };
 
@@ -124,7 +130,9 @@ struct engine_conf {
     /* The configuration in force where the log begins, when it begins above entry 1: log.snapshot
      * has it, and the log not any more. NULL: no snapshot. Borrowed for the call. */
     const struct raft_config_at *base_config;
-    struct kv_conf kv;                /* its group, the log's and raft's are one */
+    struct kv_conf kv; /* its group, the log's and raft's are one */
+    /* The limit that this node, when it leads, gives the state (SPACE-5); 0: it leaves it alone. */
+    uint64_t quota_bytes;
     const struct engine_state *state; /* instead of kv; copied */
     unsigned scrub_mib_per_s;         /* how fast a running state is read through; 0: it is not */
     /* A node that its own log does not name may start: peers that lie can make such a log. */

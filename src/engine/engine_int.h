@@ -7,15 +7,22 @@
 #include "engine/engine.h"
 #include "store/log_thread.h"
 
-/* space.c: how much room there is, and what was proposed since that was looked at. */
+/* space.c: which room there is. */
 struct space {
-    uint64_t due_us;    /* when room is looked at again */
-    bool log_is_full;   /* the next segment cannot be prepared */
-    bool state_is_full; /* the map is used beyond STATE_FULL_PERCENT */
-    uint64_t used;
-    uint64_t limit;
-    uint64_t spent;        /* bytes proposed in this tenth of a second */
-    uint64_t spent_before; /* and in the tenth of a second before that */
+    uint64_t quota_bytes; /* of this node's file; 0: it says nothing */
+    uint64_t due_us;      /* when it is looked at again */
+    bool log_is_full;     /* the next segment cannot be prepared */
+    bool state_is_full;   /* the apply is parked */
+    uint64_t log_bytes;
+    /* By how much the last write that the limit refused would have made the state larger: the quota
+     * is full until so much would fit. 0: it is not. */
+    uint64_t refused_bytes;
+    uint64_t in_flight; /* handed to the log and not applied */
+    raft_index applied; /* the last one that was taken off it */
+    uint64_t spent;     /* taken, and not handed to the log yet */
+    bool asked;         /* the request below is under way: */
+    struct replica_request request;
+    struct buf command;
 };
 
 /* scrub.c */
@@ -37,7 +44,9 @@ struct disk_said {
 struct engine {
     struct engine_ops ops;
     const char *node_name; /* borrowed */
-    struct vfs *vfs;       /* owned; NULL: the host's is used */
+    raft_node_id id;
+    bool reading;    /* between state.read_begin and state.read_end */
+    struct vfs *vfs; /* owned; NULL: the host's is used */
     struct store *store;
     struct log_thread *log_thread; /* NULL: none */
     uint64_t n_done;               /* of the log thread already told to the replica */
@@ -84,8 +93,14 @@ uint64_t engine_scrub_passes(const struct engine *e);
 /* What the state says of itself is wrong; `why` is the detail. */
 void engine_state_damaged(struct engine *e, const char *why);
 
-/* space.c, as service_ops.no_space */
-bool engine_no_space(void *ctx, bool frees, size_t bytes, uint64_t *ret_used, uint64_t *ret_limit);
+/* space.c */
+/* As replica_ops.may_propose. */
+bool engine_may_propose(void *ctx, const struct replica_request *q, struct replica_no_space *ret);
+/* Goes to the log; was applied. */
+void engine_space_submitted(struct engine *e, const struct raft_ready *ready);
+void engine_space_applied(struct engine *e, const struct raft_entry *entry);
+void engine_space_turn(struct engine *e, uint64_t now_us);
+void engine_space_status(const struct engine *e, struct wire_reply *w);
 
 /* disk.c */
 void engine_disk_status(const struct engine *e, struct wire_reply *w);

@@ -1,84 +1,290 @@
-/* When a node takes no more writes for lack of room.
+/* When a node takes no more writes for lack of room, and what it says of that.
  *
- * They are refused while there still is room for what was accepted before: an entry that is
- * committed must be applied, and a state that is full then would end the node (KV_E_FULL is fatal).
- * So the limit is on what is proposed, not on what is stored. Deletes are taken until the log
- * itself is full: they are the way out.
+ * Three things can be full, and they are told apart because other things help:
  *
- * Room is looked at ten times a second, and earlier when what was written since could matter: each
- * look costs a read transaction. A write counts from its proposal on, twice its size (pages of LMDB
- * are not full), until two looks later it is surely part of what the state says of itself.
+ *   quota   the state holds as many live bytes as the cluster has agreed on. Deleting helps. The
+ *           limit is part of the state, set by an entry of the log (SPACE-5); here it is only
+ *           looked at early, with what is in flight, so that the log does not fill with writes
+ *           that the apply would refuse. The apply decides.
+ *   log     the disk has no room for the log's next segment (SPACE-1)
+ *   state   the disk had no room for what is committed: the apply is parked until it has (SPACE-6)
  *
- * A full disk is a state that ends by itself (SPACE-1), and in it new writes are refused,
- * definitely, while reads and elections go on (SPACE-2). */
+ * Each ends by itself. Refused is what would be appended, at the moment when it would be (SPACE-2):
+ * a write that waited for a leader, too. Reads, elections and what is in the log already go on.
+ *
+ * A leader whose file names another limit than the state has proposes an entry that sets it, once
+ * every member is known to understand such an entry: an older one would end at it (STATE-10). Until
+ * the state has a limit, a leader goes by that of its file, at propose only. */
+#include <string.h>
+
+#include "base/assert.h"
 #include "base/limits.h"
 #include "engine/engine_int.h"
 
 #include "base/banned.h"
 
-static void look(struct engine *e, uint64_t now_us)
+static const char *what_is_full(const struct space *s)
 {
-    struct space *s = &e->space;
-    struct store_stats log;
-    struct kv_stats state;
-
-    if (now_us >= s->due_us) {
-        s->due_us = now_us + SPACE_LOOK_US;
-        s->spent_before = s->spent;
-        s->spent = 0;
-    }
-    store_get_stats(e->store, &log);
-    s->log_is_full = log.no_space;
-    s->used = log.log_bytes;
-    s->limit = log.log_bytes;
     if (s->log_is_full)
+        return "log";
+    if (s->state_is_full)
+        return "state";
+    return s->refused_bytes > 0 ? "quota" : NULL;
+}
+
+/* What the state holds and may hold; false: it does not say. */
+static bool look_at_state(const struct engine *e, uint64_t *ret_live, uint64_t *ret_limit)
+{
+    *ret_live = 0;
+    *ret_limit = 0;
+    if (e->state.space == NULL)
+        return false;
+    e->state.space(e->state.ctx, ret_live, ret_limit);
+    return true;
+}
+
+/* The limit that holds at propose: that of the state, and while it has none that of the file. */
+static uint64_t limit_of(const struct engine *e, uint64_t limit_of_state)
+{
+    return limit_of_state != 0 ? limit_of_state : e->space.quota_bytes;
+}
+
+static uint64_t used_of(const struct engine *e, uint64_t live)
+{
+    return live + e->space.in_flight + e->space.spent;
+}
+
+static void look_at_log(struct engine *e)
+{
+    struct store_stats log;
+
+    if (e->store == NULL)
         return;
-    if (e->kv == NULL) { /* a host's own state has no limit that is known here */
-        s->limit = UINT64_MAX;
-    } else if (kv_get_stats(e->kv, &state) == 0) {
-        s->used = state.used_bytes;
-        s->limit = state.map_bytes;
-    }
+    store_get_stats(e->store, &log);
+    e->space.log_is_full = log.no_space;
+    e->space.log_bytes = log.log_bytes;
 }
 
-static uint64_t coming(const struct space *s, size_t bytes)
+static void say_change(struct engine *e, const char *before)
 {
-    return 2 * (s->spent + s->spent_before + bytes);
+    const char *now = what_is_full(&e->space);
+    uint64_t live;
+    uint64_t limit;
+
+    if (now == before || !engine_logs(e))
+        return;
+    (void)look_at_state(e, &live, &limit);
+    limit = limit_of(e, limit);
+    if (now != NULL)
+        log_event(LOG_ERROR, "no_space", "what=%s used=%llu limit=%llu action=refuse_writes", now,
+                  (unsigned long long)live, (unsigned long long)limit);
+    else
+        log_event(LOG_INFO, "space_again", "used=%llu limit=%llu", (unsigned long long)live,
+                  (unsigned long long)limit);
 }
 
-static bool is_full(const struct space *s)
+/* ---- at propose ---- */
+
+/* What the record has now, so that a write which does not make the state larger is taken even when
+ * it is full. Called from callbacks that are served in a read transaction, too. */
+static uint64_t bytes_now(struct engine *e, struct wire_slice key)
 {
-    return s->log_is_full || s->state_is_full;
+    struct command_value value = {0};
+    struct raft_entry_id id;
+    bool reading = e->reading;
+    int rc = reading ? 0 : e->state.read_begin(e->state.ctx, &id);
+
+    if (rc != 0)
+        return 0;
+    rc = e->state.get(e->state.ctx, key, &value);
+    if (rc != 0 || !value.exists)
+        value = (struct command_value){0};
+    if (!reading)
+        e->state.read_end(e->state.ctx);
+    return value.exists ? kv_record_bytes(key.len, value.text.len) : 0;
 }
 
-static void say_change(const struct space *s, bool was_full)
+static bool is_within_quota(struct engine *e, const struct command *c, struct replica_no_space *ret)
 {
-    if (!was_full && is_full(s))
-        log_event(LOG_ERROR, "no_space", "what=%s used=%llu limit=%llu action=refuse_writes",
-                  s->log_is_full ? "log" : "map_size", (unsigned long long)s->used,
-                  (unsigned long long)s->limit);
-    else if (was_full && !is_full(s))
-        log_event(LOG_INFO, "space_again", "used=%llu limit=%llu", (unsigned long long)s->used,
-                  (unsigned long long)s->limit);
+    const uint64_t bytes = kv_record_bytes(c->key.len, c->value.len);
+    struct space *s = &e->space;
+    uint64_t before;
+    uint64_t live;
+    uint64_t limit;
+
+    if (c->op == COMMAND_DELETE || c->op == COMMAND_LIMIT || c->key.data[0] == KEY_TYPE_INTERNAL ||
+        !look_at_state(e, &live, &limit))
+        return true;
+    limit = limit_of(e, limit);
+    if (limit == 0 || used_of(e, live) + bytes <= limit)
+        return true;
+    before = bytes_now(e, c->key);
+    if (bytes <= before || used_of(e, live) + bytes - before <= limit)
+        return true;
+    s->refused_bytes = bytes - before;
+    *ret = (struct replica_no_space){"quota", live, limit};
+    return false;
 }
 
-/* Refused while there still is room for what was accepted before (SPACE-2). */
-bool engine_no_space(void *ctx, bool frees, size_t bytes, uint64_t *ret_used, uint64_t *ret_limit)
+/* Asked right before anything is appended for a request (SPACE-2). */
+bool engine_may_propose(void *ctx, const struct replica_request *q, struct replica_no_space *ret)
 {
     struct engine *e = ctx;
     struct space *s = &e->space;
-    uint64_t now_us = e->ops.now_us(e->ops.ctx);
-    bool was_full = is_full(s);
-    uint64_t percent = s->state_is_full ? STATE_ROOM_PERCENT : STATE_FULL_PERCENT;
+    const char *before = what_is_full(s);
+    struct command c;
+    bool may = true;
 
-    if (now_us >= s->due_us || s->used + coming(s, bytes) >= s->limit / 2)
-        look(e, now_us);
-    s->state_is_full = !s->log_is_full && s->used + coming(s, bytes) >= s->limit / 100u * percent;
-    if (engine_logs(e))
-        say_change(s, was_full);
-    if (!s->log_is_full && (frees || !s->state_is_full))
-        s->spent += bytes;
-    *ret_used = s->used;
-    *ret_limit = s->limit;
-    return s->log_is_full || (s->state_is_full && !frees);
+    look_at_log(e);
+    if (s->log_is_full || s->state_is_full) {
+        *ret = (struct replica_no_space){what_is_full(s), s->log_bytes, s->log_bytes};
+        /* A marker changes nothing in the state. */
+        may = !s->log_is_full && q->kind != REPLICA_WRITE;
+    } else if (q->kind == REPLICA_WRITE && command_decode(q->command, q->command_len, &c) == 0) {
+        may = is_within_quota(e, &c, ret);
+    }
+    say_change(e, before);
+    if (may)
+        s->spent += q->kind == REPLICA_WRITE ? kv_record_bytes(0, q->command_len) : 0;
+    return may;
+}
+
+/* ---- what is in flight ---- */
+
+static uint64_t cost_of(const struct raft_entry *entry)
+{
+    return entry->type == RAFT_ENTRY_COMMAND ? kv_record_bytes(0, entry->len) : 0;
+}
+
+/* What was truncated is not known one by one: only a leader asks, whose log is never truncated, and
+ * what it counts too little of the time before it led the apply sees. */
+void engine_space_submitted(struct engine *e, const struct raft_ready *ready)
+{
+    struct space *s = &e->space;
+
+    s->spent = 0;
+    if (ready->truncate_from != 0)
+        s->in_flight = 0;
+    for (unsigned i = 0; i < ready->n_entries; i++)
+        s->in_flight += cost_of(&ready->entries[i]);
+}
+
+void engine_space_applied(struct engine *e, const struct raft_entry *entry)
+{
+    const uint64_t cost = cost_of(entry);
+    struct space *s = &e->space;
+
+    if (entry->id.index <= s->applied)
+        return; /* tried before, and undone for want of room */
+    s->applied = entry->id.index;
+    s->in_flight = s->in_flight > cost ? s->in_flight - cost : 0;
+}
+
+/* ---- the limit ---- */
+
+static struct engine *engine_of(struct replica_request *q)
+{
+    return list_entry(list_entry(q, struct space, request), struct engine, space);
+}
+
+static void limit_written(struct replica_request *q, const struct command_result *result)
+{
+    struct engine *e = engine_of(q);
+
+    e->space.asked = false;
+    if (engine_logs(e) && result->status == COMMAND_OK)
+        log_event(LOG_INFO, "limit_set", "limit=%llu index=%llu",
+                  (unsigned long long)e->space.quota_bytes, (unsigned long long)result->index);
+}
+
+static void limit_failed(struct replica_request *q, const struct replica_failure *f)
+{
+    (void)f; /* whoever leads looks again */
+    engine_of(q)->space.asked = false;
+}
+
+/* A node that does not know the command would end at it. One that is down has not said what it
+ * knows: the entry waits for it, unless the log has such an entry already. */
+static bool all_know_limits(const struct engine *e)
+{
+    const struct raft_configuration *c = raft_get_configuration(engine_raft(e));
+
+    if (e->ops.command_version == NULL)
+        return true;
+    for (unsigned i = 0; i < c->n; i++)
+        if (c->servers[i].id != e->id &&
+            e->ops.command_version(e->ops.ctx, c->servers[i].id) < COMMAND_VERSION_LIMIT)
+            return false;
+    return true;
+}
+
+static void propose_limit(struct engine *e, uint64_t now_us)
+{
+    struct space *s = &e->space;
+    struct command c = {.op = COMMAND_LIMIT};
+    char text[COMMAND_LIMIT_CHARS];
+    struct wire_key key;
+
+    command_limit_key(&key);
+    command_limit_text(s->quota_bytes, text);
+    c.key = (struct wire_slice){(const char *)key.bytes, key.len};
+    c.value = (struct wire_slice){text, strlen(text)};
+    buf_reset(&s->command, COMMAND_LIMIT_CHARS);
+    if (command_encode(&c, &s->command) != 0)
+        return;
+    s->request = (struct replica_request){.kind = REPLICA_WRITE,
+                                          .deadline_us = now_us + SPACE_LIMIT_US,
+                                          .command = s->command.data,
+                                          .command_len = s->command.len,
+                                          .written = limit_written,
+                                          .failed = limit_failed};
+    s->asked = true;
+    replica_submit(e->replica, &s->request, now_us);
+}
+
+static void keep_limit(struct engine *e, uint64_t now_us)
+{
+    uint64_t live;
+    uint64_t limit;
+
+    if (e->space.quota_bytes == 0 || e->space.asked || !replica_can_serve(e->replica) ||
+        !look_at_state(e, &live, &limit) || limit == e->space.quota_bytes)
+        return;
+    if (limit != 0 || all_know_limits(e))
+        propose_limit(e, now_us);
+}
+
+/* ---- the turn ---- */
+
+void engine_space_turn(struct engine *e, uint64_t now_us)
+{
+    struct space *s = &e->space;
+    const char *before = what_is_full(s);
+    uint64_t live;
+    uint64_t limit;
+
+    s->state_is_full = replica_is_parked(e->replica);
+    if (now_us >= s->due_us) {
+        s->due_us = now_us + SPACE_LOOK_US;
+        look_at_log(e);
+        if (s->refused_bytes > 0 && look_at_state(e, &live, &limit) &&
+            used_of(e, live) + s->refused_bytes <= limit_of(e, limit))
+            s->refused_bytes = 0;
+        keep_limit(e, now_us);
+    }
+    say_change(e, before);
+}
+
+void engine_space_status(const struct engine *e, struct wire_reply *w)
+{
+    uint64_t live;
+    uint64_t limit;
+
+    (void)look_at_state(e, &live, &limit);
+    wire_reply_open_object(w, "space");
+    wire_reply_str(w, "full", what_is_full(&e->space));
+    wire_reply_u64(w, "used_bytes", live);
+    wire_reply_u64(w, "limit_bytes", limit_of(e, limit));
+    wire_reply_bool(w, "parked", e->space.state_is_full);
+    wire_reply_close_object(w);
 }

@@ -48,6 +48,15 @@ static void state_read_end(void *ctx)
     kv_read_end(ctx);
 }
 
+static void state_space(void *ctx, uint64_t *ret_live_bytes, uint64_t *ret_limit_bytes)
+{
+    struct kv_stats stats = {0};
+
+    (void)kv_get_stats(ctx, &stats); /* never fails */
+    *ret_live_bytes = stats.live_bytes;
+    *ret_limit_bytes = stats.limit_bytes;
+}
+
 static int state_scrub(void *ctx, size_t bytes, struct kv_scrub_progress *ret)
 {
     return kv_scrub_step(ctx, bytes, ret);
@@ -70,6 +79,7 @@ void engine_state_of_kv(struct kv *kv, struct engine_state *ret)
                                  .read_begin = state_read_begin,
                                  .get = state_get,
                                  .read_end = state_read_end,
+                                 .space = state_space,
                                  .scrub = state_scrub,
                                  .scrub_restart = state_scrub_restart};
 }

@@ -30,6 +30,7 @@ static int log_submit(void *ctx, const struct raft_ready *ready)
 {
     struct engine *e = ctx;
 
+    engine_space_submitted(e, ready);
     if (e->ops.log_submit != NULL)
         return e->ops.log_submit(e->ops.ctx, ready);
     return engine_log_submit(e, ready);
@@ -63,18 +64,30 @@ static int log_read(void *ctx, raft_index from, raft_index to, size_t bytes_max,
 
 /* ---- the state ---- */
 
+/* One outcome of the state has a meaning for the replica, under a name of its own; the others pass
+ * through it to engine_fatal() as they are. */
+static int of_replica(int rc)
+{
+    static_assert(REPLICA_STATE_E_FULL == (int)KV_E_FULL, "no other outcome has this number");
+    return rc;
+}
+
 static int state_begin(void *ctx)
 {
     struct engine *e = ctx;
 
-    return e->state.begin(e->state.ctx);
+    return of_replica(e->state.begin(e->state.ctx));
 }
 
 static int state_apply(void *ctx, const struct raft_entry *entry, struct command_result *ret_result)
 {
     struct engine *e = ctx;
 
-    return e->state.apply(e->state.ctx, entry, ret_result);
+    int rc = e->state.apply(e->state.ctx, entry, ret_result);
+
+    if (rc == 0)
+        engine_space_applied(e, entry);
+    return of_replica(rc);
 }
 
 static int state_apply_get(void *ctx, struct wire_slice key, struct command_value *ret_value)
@@ -88,7 +101,7 @@ static int state_commit(void *ctx)
 {
     struct engine *e = ctx;
 
-    return e->state.commit(e->state.ctx);
+    return of_replica(e->state.commit(e->state.ctx));
 }
 
 static void state_abort(void *ctx)
@@ -102,7 +115,10 @@ static int state_read_begin(void *ctx, struct raft_entry_id *ret_last_applied)
 {
     struct engine *e = ctx;
 
-    return e->state.read_begin(e->state.ctx, ret_last_applied);
+    int rc = e->state.read_begin(e->state.ctx, ret_last_applied);
+
+    e->reading = rc == 0;
+    return rc;
 }
 
 static int state_get(void *ctx, struct wire_slice key, struct command_value *ret_value)
@@ -116,6 +132,7 @@ static void state_read_end(void *ctx)
 {
     struct engine *e = ctx;
 
+    e->reading = false;
     e->state.read_end(e->state.ctx);
 }
 
@@ -155,6 +172,7 @@ void engine_fill_replica_ops(struct engine *e, struct replica_ops *ops)
                                 .state_read_begin = state_read_begin,
                                 .state_get = state_get,
                                 .state_read_end = state_read_end,
+                                .may_propose = engine_may_propose,
                                 .send = send_msg,
                                 .flush = e->ops.flush != NULL ? flush : NULL,
                                 .now_us = now_us,
@@ -183,6 +201,13 @@ static void service_release(void *ctx, void *conn)
     struct engine *e = ctx;
 
     e->ops.release(e->ops.ctx, conn);
+}
+
+static struct memory_conn *service_memory(void *ctx, void *conn)
+{
+    struct engine *e = ctx;
+
+    return e->ops.memory(e->ops.ctx, conn);
 }
 
 static const char *client_addr(void *ctx, raft_node_id id)
@@ -243,7 +268,7 @@ static void status_state(const struct engine *e, struct wire_reply *w)
     wire_reply_open_object(w, "state");
     wire_reply_u64(w, "keys", state.n_keys);
     wire_reply_u64(w, "bytes", state.used_bytes);
-    wire_reply_u64(w, "limit_bytes", state.map_bytes);
+    wire_reply_u64(w, "limit_bytes", state.limit_bytes);
     (void)snprintf(digest, sizeof(digest), "%016llx%016llx", (unsigned long long)state.digest.high,
                    (unsigned long long)state.digest.low);
     wire_reply_str(w, "digest", digest);
@@ -286,6 +311,7 @@ static void status_dear(struct engine *e, struct wire_reply *w)
     status_log(e, w);
     engine_disk_status(e, w);
     status_state(e, w);
+    engine_space_status(e, w);
     status_terms(e, w);
     buf_reset(&e->told.text, SIZE_MAX);
     e->told.until_us = 0;
@@ -310,6 +336,7 @@ void engine_fill_service_ops(struct engine *e, struct service_ops *ops)
                                 .out = service_out,
                                 .hold = service_hold,
                                 .release = service_release,
+                                .memory = e->ops.memory != NULL ? service_memory : NULL,
                                 .now_us = now_us,
                                 .client_addr = client_addr,
                                 .status = service_status,
@@ -317,6 +344,5 @@ void engine_fill_service_ops(struct engine *e, struct service_ops *ops)
                                     e->ops.peer_connected != NULL ? peer_connected : NULL,
                                 .record_bytes = record_bytes,
                                 .event = service_event,
-                                .no_space = engine_no_space,
                                 .init = e->ops.init != NULL ? service_init : NULL};
 }

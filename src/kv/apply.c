@@ -109,6 +109,8 @@ static int meta_put(struct kv *kv)
     put_u64(record + 24, kv->pending.n_keys);
     put_u64(record + 32, kv->pending.digest.low);
     put_u64(record + 40, kv->pending.digest.high);
+    put_u64(record + 48, kv->pending.live_bytes);
+    put_u64(record + 56, kv->pending.limit_bytes);
     put_u32(record, record_crc(record_meta_key, record, sizeof(record)));
     rc = mdb_put(kv->write_txn, kv->dbi, &k, &v, 0);
     return rc != 0 ? kv_lmdb_error(kv, rc, "record the applied index") : 0;
@@ -131,6 +133,31 @@ int kv_used_bytes(struct kv *kv, MDB_txn *txn, uint64_t *ret_bytes)
 }
 
 /* ---- apply ---- */
+
+uint64_t kv_record_bytes(size_t key_len, size_t text_len)
+{
+    return key_len + text_len + KV_RECORD_OVERHEAD;
+}
+
+static uint64_t old_bytes(struct wire_slice key, const struct command_value *old)
+{
+    return old->exists ? kv_record_bytes(key.len, old->text.len) : 0;
+}
+
+/* The limit is that of the state, which the log has set, never one of a file: files differ between
+ * nodes, and what is refused on one would be applied on another (SPACE-5). What makes the state no
+ * larger is always taken, and what no client can name is not counted against clients. */
+static bool is_too_much(const struct kv *kv, const struct command *c,
+                        const struct command_value *old)
+{
+    const uint64_t before = old_bytes(c->key, old);
+    const uint64_t after = kv_record_bytes(c->key.len, c->value.len);
+    const uint64_t limit = kv->pending.limit_bytes;
+
+    if (limit == 0 || after <= before || !record_is_counted(c->key))
+        return false;
+    return kv->pending.live_bytes - before + after > limit;
+}
 
 /* The record that `old` was read from ceases to be. */
 static void digest_drop(struct kv *kv, struct wire_slice key, const struct command_value *old)
@@ -157,6 +184,9 @@ static int value_put(struct kv *kv, struct wire_slice key, const struct command_
     int rc;
 
     digest_drop(kv, key, old);
+    kv->pending.live_bytes -= old_bytes(key, old);
+    kv->pending.live_bytes += kv_record_bytes(key.len, text.len);
+    kv->wrote = true;
     /* From here on old->text is gone. */
     rc = mdb_put(kv->write_txn, kv->dbi, &k, &v, MDB_RESERVE);
     if (rc != 0)
@@ -187,6 +217,8 @@ static int value_delete(struct kv *kv, struct wire_slice key, const struct comma
     if (!old->exists)
         return 0;
     digest_drop(kv, key, old);
+    kv->pending.live_bytes -= old_bytes(key, old);
+    kv->wrote = true;
     rc = mdb_del(kv->write_txn, kv->dbi, &k, NULL);
     if (rc != 0)
         return kv_lmdb_error(kv, rc, "delete a key");
@@ -208,6 +240,17 @@ static bool is_sound(const struct command *c)
     return c->value.len > 0 && (c->op != COMMAND_CAS || c->from.len > 0);
 }
 
+static int put_within_limit(struct kv *kv, const struct command *c, const struct command_value *old,
+                            struct command_result *result)
+{
+    if (!is_too_much(kv, c, old))
+        return value_put(kv, c->key, old, result->index, c->value);
+    result->status = COMMAND_NO_SPACE;
+    result->used_bytes = kv->pending.live_bytes;
+    result->limit_bytes = kv->pending.limit_bytes;
+    return 0;
+}
+
 /* Values are compared, not bytes (STATE-8). */
 static int apply_cas(struct kv *kv, const struct command *c, const struct command_value *old,
                      struct command_result *result)
@@ -220,6 +263,17 @@ static int apply_cas(struct kv *kv, const struct command *c, const struct comman
         result->status = COMMAND_PRECONDITION_FAILED;
         return 0;
     }
+    return put_within_limit(kv, c, old, result);
+}
+
+static int apply_limit(struct kv *kv, const struct command *c, const struct command_value *old,
+                       const struct command_result *result)
+{
+    uint64_t limit_bytes = 0;
+    const bool is_limit = command_limit_parse(c->value, &limit_bytes);
+
+    rid_assert(is_limit); /* the decoder has looked */
+    kv->pending.limit_bytes = limit_bytes;
     return value_put(kv, c->key, old, result->index, c->value);
 }
 
@@ -255,7 +309,9 @@ static int apply_command(struct kv *kv, const struct raft_entry *e, struct comma
         return value_delete(kv, c.key, &old, result);
     if (c.op == COMMAND_CAS)
         return apply_cas(kv, &c, &old, result);
-    return value_put(kv, c.key, &old, result->index, c.value);
+    if (c.op == COMMAND_LIMIT)
+        return apply_limit(kv, &c, &old, result);
+    return put_within_limit(kv, &c, &old, result);
 }
 
 int kv_begin(struct kv *kv)
@@ -263,12 +319,16 @@ int kv_begin(struct kv *kv)
     int rc;
 
     rid_assert(kv->write_txn == NULL);
+    rc = kv_map_grow(kv);
+    if (rc != 0)
+        return err_trace(rc);
     rc = mdb_txn_begin(kv->env, NULL, 0, &kv->write_txn);
     if (rc != 0) {
         kv->write_txn = NULL;
         return err_trace(kv_lmdb_fatal(kv, rc, "begin a transaction"));
     }
     kv->write_failed = false;
+    kv->wrote = false;
     return 0;
 }
 
@@ -328,18 +388,64 @@ static void undo(struct kv *kv)
     scrub_undo(kv->scrub);
 }
 
+/* Nothing was changed but the index, and the disk is not asked for that: a leader that is elected
+ * on a full one could not serve a read otherwise (SPACE-7). The next transaction that changes
+ * something stores it. */
+static void commit_in_memory(struct kv *kv)
+{
+    kv->committed = kv->pending;
+    kv->committed_ring = kv->pending_ring;
+    kv_abort(kv);
+    kv_publish_applied(kv);
+}
+
+static bool is_far_ahead(const struct kv *kv)
+{
+    return kv->pending.last_applied.index - kv->stored.index >= KV_UNSTORED_MAX;
+}
+
+static int commit_on_disk(struct kv *kv);
+
 int kv_commit(struct kv *kv)
+{
+    const struct kv_meta meta = kv->pending;
+    const struct digest_ring ring = kv->pending_ring;
+    const bool wrote = kv->wrote;
+    int rc;
+
+    rid_assert(kv->write_txn != NULL);
+    rid_assert(!kv->write_failed);
+    if (!wrote && !is_far_ahead(kv)) {
+        commit_in_memory(kv);
+        return 0;
+    }
+    rc = commit_on_disk(kv);
+    if (rc != KV_E_FULL || wrote)
+        return err_trace(rc);
+    kv->pending = meta; /* undone for want of room */
+    kv->pending_ring = ring;
+    commit_in_memory(kv);
+    return 0;
+}
+
+int kv_store_applied(struct kv *kv)
+{
+    int rc;
+
+    if (kv->stored.index == kv->committed.last_applied.index)
+        return 0;
+    rc = kv_begin(kv);
+    if (rc == 0)
+        rc = commit_on_disk(kv);
+    return rc == KV_E_FULL ? 0 : err_trace(rc);
+}
+
+static int commit_on_disk(struct kv *kv)
 {
     uint64_t used = 0;
     int code;
     int rc;
 
-    rid_assert(kv->write_txn != NULL);
-    rid_assert(!kv->write_failed);
-    if (kv->pending.last_applied.index == kv->committed.last_applied.index) {
-        kv_abort(kv);
-        return 0;
-    }
     rc = meta_put(kv);
     if (rc == 0)
         rc = kv_used_bytes(kv, kv->write_txn, &used);
@@ -379,16 +485,25 @@ int kv_read_begin(struct kv *kv, struct raft_entry_id *ret_last_applied)
     int rc;
 
     rid_assert(!kv->reading);
+    kv_map_hold(kv);
     code = mdb_txn_renew(kv->read_txn);
-    if (code != 0)
+    if (code != 0) {
+        kv_map_release(kv);
         return err_trace(kv_lmdb_fatal(kv, code, "begin a read"));
+    }
     rc = kv_meta_get(kv, kv->read_txn, &meta);
     if (rc != 0) {
         mdb_txn_reset(kv->read_txn);
+        kv_map_release(kv);
         return rc > 0 ? err_origin(-EBADMSG) : err_trace(rc);
     }
     kv->reading = true;
-    *ret_last_applied = meta.last_applied;
+    /* The state of what was applied in memory only is that of what is stored, if it is still the
+     * one that this reader sees. */
+    (void)pthread_mutex_lock(&kv->stats_lock);
+    *ret_last_applied =
+        meta.last_applied.index == kv->stored.index ? kv->applied : meta.last_applied;
+    (void)pthread_mutex_unlock(&kv->stats_lock);
     return 0;
 }
 
@@ -404,4 +519,5 @@ void kv_read_end(struct kv *kv)
     rid_assert(kv->reading);
     kv->reading = false;
     mdb_txn_reset(kv->read_txn);
+    kv_map_release(kv);
 }

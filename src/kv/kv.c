@@ -41,6 +41,7 @@ static void kv_free(struct kv *kv)
         mdb_env_close(kv->env);
     if (kv->dir_fd >= 0)
         (void)close(kv->dir_fd);
+    (void)pthread_rwlock_destroy(&kv->map_lock);
     scrub_free(kv->scrub);
     (void)pthread_mutex_destroy(&kv->stats_lock);
     free(kv->dir);
@@ -69,7 +70,7 @@ bool kv_lmdb_damage(int rc)
 int kv_lmdb_error(struct kv *kv, int rc, const char *what)
 {
     if (rc == MDB_MAP_FULL)
-        return err_say(KV_E_FULL, "cannot %s in '%s': all %llu bytes of map_size are in use", what,
+        return err_say(KV_E_FULL, "cannot %s in '%s': all %llu bytes of the map are in use", what,
                        kv->dir, (unsigned long long)kv->map_bytes);
     if (rc == ENOSPC || rc == EDQUOT)
         return err_say(KV_E_FULL, "cannot %s in '%s': %s", what, kv->dir, strerror(rc));
@@ -171,6 +172,8 @@ static struct kv *kv_new(const struct kv_conf *conf)
     kv->conf.dir = NULL;
     kv->conf.boot_id = NULL;
     (void)pthread_mutex_init(&kv->stats_lock, NULL); /* cannot fail without attributes */
+    (void)pthread_rwlock_init(&kv->map_lock, NULL);
+    kv->map_bytes_max = conf->map_bytes_max;
     kv->incarnation = conf->incarnation;
     kv->group = conf->group;
     trust_boot_get(conf->boot_id, &kv->boot);
@@ -180,10 +183,8 @@ static struct kv *kv_new(const struct kv_conf *conf)
 }
 
 /* 0, or a code of LMDB: kv->env is set whenever it has to be closed. */
-static int open_env(struct kv *kv, const struct kv_conf *conf)
+static int open_env_of(struct kv *kv, const struct kv_conf *conf, size_t map_size)
 {
-    size_t os_page = (size_t)sysconf(_SC_PAGESIZE);
-    size_t map_size = (conf->map_size_bytes + os_page - 1) / os_page * os_page;
     MDB_envinfo info;
     MDB_stat stat;
     int rc;
@@ -209,6 +210,21 @@ static int open_env(struct kv *kv, const struct kv_conf *conf)
     kv->map_bytes = info.me_mapsize;
     kv->page_bytes = stat.ms_psize;
     return 0;
+}
+
+static void close_env(struct kv *kv);
+
+/* The same, with as large a map as there are addresses for. */
+static int open_env(struct kv *kv, const struct kv_conf *conf)
+{
+    size_t map_size = kv_map_first(conf);
+    int rc = open_env_of(kv, conf, map_size);
+
+    while (rc == ENOMEM && (map_size = kv_map_smaller(map_size)) != 0) {
+        close_env(kv);
+        rc = open_env_of(kv, conf, map_size);
+    }
+    return rc;
 }
 
 static void close_env(struct kv *kv)
@@ -439,13 +455,16 @@ static int close_clean(struct kv *kv)
         return err_origin(err_say(
             -EBADMSG, "the state in '%s' was found damaged: it is rebuilt at the next start",
             kv->dir));
+    rc = kv_store_applied(kv);
+    if (rc != 0)
+        return err_trace(rc);
     rc = mdb_env_sync(kv->env, 1);
     if (rc != 0) {
         (void)kv_distrust(kv);
         return err_trace(kv_lmdb_fatal(kv, rc, "sync the state"));
     }
     close_env(kv);
-    return err_trace(trust_record_clean(kv->dir_fd, kv->incarnation, kv->committed.last_applied));
+    return err_trace(trust_record_clean(kv->dir_fd, kv->incarnation, kv->stored));
 }
 
 int kv_close(struct kv *kv, bool clean)
@@ -490,13 +509,25 @@ bool kv_digest_at(const struct kv *kv, raft_index index, struct kv_digest *ret_d
 void kv_publish(struct kv *kv, uint64_t used_bytes)
 {
     (void)pthread_mutex_lock(&kv->stats_lock);
+    kv->stored = kv->committed.last_applied;
+    kv->applied = kv->committed.last_applied;
     kv->stats = (struct kv_stats){
         .n_keys = kv->committed.n_keys,
+        .live_bytes = kv->committed.live_bytes,
+        .limit_bytes = kv->committed.limit_bytes,
         .map_bytes = kv->map_bytes,
         .used_bytes = used_bytes,
         .digest = kv->committed.digest,
         .digest_index = kv->committed.last_applied.index,
     };
+    (void)pthread_mutex_unlock(&kv->stats_lock);
+}
+
+void kv_publish_applied(struct kv *kv)
+{
+    (void)pthread_mutex_lock(&kv->stats_lock);
+    kv->applied = kv->committed.last_applied;
+    kv->stats.digest_index = kv->applied.index;
     (void)pthread_mutex_unlock(&kv->stats_lock);
 }
 

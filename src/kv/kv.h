@@ -37,7 +37,7 @@ struct kv;
  * of kv_open() only, which has changed nothing then. COMMAND_NEWER: of kv_apply() only; what the
  * entry does is not known here, and is not guessed (STATE-10). */
 #define KV_ERRORS(X)                                                                               \
-    X(KV_E_FULL, 1, "no room in the map or on the disk")                                           \
+    X(KV_E_FULL, 1, "no room on the disk, or no addresses for a larger map")                       \
     X(KV_E_DAMAGED, 2, "damaged")                                                                  \
     X(KV_E_NEWER, 3, "the state was written by a later version")                                   \
     X(KV_E_FOREIGN, 4, "the state is that of another group")                                       \
@@ -47,7 +47,10 @@ const char *kv_error_text(int rc);
 
 struct kv_conf {
     const char *dir; /* absolute path of data/db; made when missing, mode 0700 */
+    /* Addresses that are asked for at first. The map is no quota: it grows by itself, up to
+     * map_bytes_max, 0: as far as the kernel gives addresses. */
     size_t map_size_bytes;
+    size_t map_bytes_max;
     uint64_t incarnation;
     uint16_t group; /* whose state it is: one group exists, 0; another one has a file of its own */
     unsigned readers_max; /* 0: 16 */
@@ -110,6 +113,8 @@ int kv_begin(struct kv *kv);
  * last_applied only. 0, KV_E_FULL, KV_E_COMMAND_NEWER, -errno; after each but 0 kv_abort(). A disk
  * without space is KV_E_FULL as well. Bytes that no version gave a meaning are COMMAND_INVALID. */
 int kv_apply(struct kv *kv, const struct raft_entry *e, struct command_result *ret_result);
+/* What a record of such a key and text counts of the limit. */
+uint64_t kv_record_bytes(size_t key_len, size_t text_len);
 /* Inside the write transaction: the state at exactly the entry applied last. The value is borrowed
  * until the next kv_apply(). 0 (also when there is none), KV_E_DAMAGED, -errno. */
 int kv_apply_get(struct kv *kv, struct wire_slice key, struct command_value *ret_value);
@@ -138,7 +143,9 @@ struct kv_digest {
  * follows from comparing them. */
 #define KV_DIGEST_VERSION 1u
 struct kv_stats {
-    uint64_t n_keys; /* those that clients can name */
+    uint64_t n_keys;      /* those that clients can name */
+    uint64_t live_bytes;  /* keys and texts of all records, and KV_RECORD_OVERHEAD for each */
+    uint64_t limit_bytes; /* what those may be, as the log says; 0: anything */
     uint64_t map_bytes;
     uint64_t used_bytes; /* of the map: pages that are in use, not those free to be used again */
     struct kv_digest digest; /* of the state at ... */

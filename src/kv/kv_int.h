@@ -14,6 +14,8 @@
 struct kv_meta {
     struct raft_entry_id last_applied;
     uint64_t n_keys;         /* those that clients can name */
+    uint64_t live_bytes;     /* of all records but this one (SPACE-4) */
+    uint64_t limit_bytes;    /* what they may be; 0: anything. A record says it, too */
     struct kv_digest digest; /* of all records but this one, after last_applied */
 };
 
@@ -34,6 +36,7 @@ struct kv {
     bool write_failed;  /* the transaction can only be aborted */
     struct kv_meta committed;
     struct kv_meta pending; /* equals committed outside a transaction */
+    bool wrote;             /* the transaction changed a record */
     /* Of the same moments. Not on disk: after a start the last applied entry is what the others
      * have, too, and the next round index comes. */
     struct digest_ring committed_ring;
@@ -49,9 +52,14 @@ struct kv {
     /* Both. */
     atomic_bool distrusted;
     uint64_t map_bytes;
+    size_t map_bytes_max;      /* 0: as much as the kernel gives */
+    pthread_rwlock_t map_lock; /* read: by who has a read transaction; write: to remap */
 
     pthread_mutex_t stats_lock; /* protects what follows: index and digest must be of one moment */
     struct kv_stats stats;      /* as of the last commit */
+    /* What the file says was applied last, and what was: entries behind it changed no record. */
+    struct raft_entry_id stored;
+    struct raft_entry_id applied;
 };
 
 /* Turns a code of LMDB into KV_E_FULL or -errno with err_text(); distrusts the file when the code
@@ -66,6 +74,23 @@ bool kv_lmdb_damage(int rc);
 int kv_meta_get(struct kv *kv, MDB_txn *txn, struct kv_meta *ret_meta);
 /* What kv_get_stats() tells from now on: kv->committed, and so many bytes. */
 void kv_publish(struct kv *kv, uint64_t used_bytes);
+/* The same where nothing was written: only what was applied last is another. */
+void kv_publish_applied(struct kv *kv);
+/* ---- room.c: the map ---- */
+
+/* Around every read transaction: the map stays where it is. Any thread; released by the one that
+ * holds it. */
+void kv_map_hold(struct kv *kv);
+void kv_map_release(struct kv *kv);
+/* How large a map is asked for first, and which is the next smaller one; 0: none. */
+size_t kv_map_first(const struct kv_conf *conf);
+size_t kv_map_smaller(size_t bytes);
+/* Before a write transaction: larger, when little is left of it. 0 or -errno, which is final. */
+int kv_map_grow(struct kv *kv);
+
+/* What was applied in memory only is stored, unless there is no room. 0 or -errno. */
+int kv_store_applied(struct kv *kv);
+
 /* Pages in use below txn, not counting those that are free to be used again. */
 int kv_used_bytes(struct kv *kv, MDB_txn *txn, uint64_t *ret_bytes);
 

@@ -5,11 +5,12 @@
  *
  *   a key's record   u32 crc32c (of the key, then of everything behind this word), u8 format (1),
  *                    3 zero bytes, u64 create_index, u64 modify_index, u64 version, text
- *   the meta record  u32 crc32c (likewise), u8 format (2: with a digest), u8 zero, u16 group,
- *                    u64 term, u64 index, u64 n_keys, u64 low and high half of the digest
+ *   the meta record  u32 crc32c (likewise), u8 format (3: with live bytes), u8 0, u16 group,
+ *                    u64 term, u64 index, u64 n_keys, u64 low and high half of the digest, u64
+ *                    live bytes, u64 their limit
  *
- * A file with a meta record of format 1 is set aside and rebuilt from the log; one of a later
- * format is refused (DISK-24).
+ * A file with a meta record of an earlier format is set aside and rebuilt from the log; one of a
+ * later format is refused (DISK-24).
  */
 #include "kv/record_int.h"
 
@@ -58,6 +59,8 @@ bool record_meta(const unsigned char *record, size_t len, struct kv_meta *ret_me
         .last_applied = {.term = get_u64(record + 8), .index = get_u64(record + 16)},
         .n_keys = get_u64(record + 24),
         .digest = {.high = get_u64(record + 40), .low = get_u64(record + 32)},
+        .live_bytes = get_u64(record + 48),
+        .limit_bytes = get_u64(record + 56),
     };
     return true;
 }

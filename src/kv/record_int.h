@@ -8,8 +8,8 @@
 
 #define RECORD_FORMAT       1u
 #define RECORD_HEADER_BYTES 32u
-#define META_FORMAT         2u
-#define META_BYTES          48u
+#define META_FORMAT         3u
+#define META_BYTES          64u
 
 struct kv_meta;
 

@@ -7,6 +7,7 @@
 
 /* What a walk adds up from the pages. */
 struct walk_sum {
+    uint64_t live_bytes;
     uint64_t n_keys; /* those that clients can name */
     struct kv_digest digest;
 };

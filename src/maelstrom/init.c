@@ -81,16 +81,16 @@ static void fill_conf(struct maelstrom *m, struct engine_conf *conf, const struc
 {
     uint64_t incarnation = seed_fresh();
 
-    *conf = (struct engine_conf){
-        .node_name = m->self->name,
-        .log = {.node_id = m->self->id,
-                .incarnation = incarnation,
-                .salt_seed = seed_fresh(),
-                .segment_first_bytes = STORE_SEGMENT_FIRST_BYTES,
-                .segment_bytes = MAELSTROM_SEGMENT_BYTES},
-        .log_fd = m->wal_fd,
-        .log_path = "wal",
-        .kv = {.map_size_bytes = MAELSTROM_MAP_BYTES, .incarnation = incarnation}};
+    *conf = (struct engine_conf){.node_name = m->self->name,
+                                 .log = {.node_id = m->self->id,
+                                         .incarnation = incarnation,
+                                         .salt_seed = seed_fresh(),
+                                         .segment_first_bytes = STORE_SEGMENT_FIRST_BYTES,
+                                         .segment_bytes = MAELSTROM_SEGMENT_BYTES},
+                                 .log_fd = m->wal_fd,
+                                 .log_path = "wal",
+                                 .kv = {.incarnation = incarnation},
+                                 .quota_bytes = MAELSTROM_QUOTA_BYTES};
     hash_fnv128(entry->data, entry->len, conf->log.cluster_id);
     raft_conf_init(&conf->raft);
     conf->raft.id = m->self->id;

@@ -17,19 +17,36 @@
 
 #include "base/banned.h"
 
-/* Beyond these bounds a connection is not read any more (CLIENT-3, CLIENT-4). */
+/* What the host keeps of it: requests and commands under way. */
+static size_t held_bytes(const struct client_conn *c)
+{
+    return c->memory.requests.used - c->in_charged + c->memory.commands.used;
+}
+
+/* While memory is tight it takes no more from those who do not read (CLIENT-14). */
+static bool owes_too_much(const struct client_conn *c, size_t out)
+{
+    return out > CLIENT_OUT_BYTES_FREE && client_port_is_tight(c->port);
+}
+
+/* Beyond these bounds a connection is not read any more (CLIENT-3, CLIENT-4, CLIENT-13). */
 bool client_conn_over_limits(const struct client_conn *c)
 {
-    return c->n_held >= c->in_flight || client_conn_out_bytes(c) > CLIENT_OUT_BYTES_HIGH;
+    const size_t out = client_conn_out_bytes(c);
+
+    return c->n_held >= c->in_flight || out > CLIENT_OUT_BYTES_HIGH ||
+           held_bytes(c) > CLIENT_HELD_BYTES_HIGH || owes_too_much(c, out);
 }
 
 /* A quarter of in_flight must be free again, so that a pipelining client is not stopped and started
  * for each reply. */
 static bool well_below_limits(const struct client_conn *c)
 {
+    const size_t out = client_conn_out_bytes(c);
     unsigned gap = c->in_flight / 4 > 0 ? c->in_flight / 4 : 1;
 
-    return c->n_held + gap <= c->in_flight && client_conn_out_bytes(c) <= CLIENT_OUT_BYTES_LOW;
+    return c->n_held + gap <= c->in_flight && out <= CLIENT_OUT_BYTES_LOW &&
+           held_bytes(c) <= CLIENT_HELD_BYTES_LOW && !owes_too_much(c, out);
 }
 
 static bool has_stash(const struct client_conn *c)
@@ -64,12 +81,28 @@ void client_conn_end(struct client_conn *c, const char *why)
     client_conn_mark_dirty(c);
 }
 
+void client_conn_account(struct client_conn *c)
+{
+    const size_t in = c->line.size + c->stash.size;
+
+    budget_set(&c->memory.replies, c->out.size);
+    if (in > c->in_charged)
+        budget_take(&c->memory.requests, in - c->in_charged);
+    else if (in < c->in_charged)
+        budget_give(&c->memory.requests, c->in_charged - in);
+    c->in_charged = in;
+}
+
 void client_conn_settle(struct client_conn *c)
 {
     bool go_on;
 
     if (c->dead)
         return;
+    if (c->memory.replies.used != c->out.size || c->in_charged != c->line.size + c->stash.size)
+        client_conn_account(c);
+    if (c->memory.waits && list_empty(&c->starved))
+        list_append(&c->port->starved, &c->starved);
     if (!c->paused && client_conn_over_limits(c))
         c->paused = true;
     else if (c->paused && well_below_limits(c))
@@ -163,11 +196,13 @@ static void read_socket(struct client_conn *c)
 {
     struct client_port *p = c->port;
     size_t budget = CLIENT_READ_BYTES_PER_TURN;
+    const size_t chunk =
+        client_port_is_tight(p) ? CLIENT_CHUNK_TIGHT_BYTES : (size_t)CLIENT_CHUNK_BYTES;
     unsigned lines_left = CLIENT_LINES_PER_TURN;
     ssize_t n;
 
     while (budget >= CLIENT_CHUNK_BYTES) {
-        n = recv(c->fd, p->chunk, CLIENT_CHUNK_BYTES, 0);
+        n = recv(c->fd, p->chunk, chunk, 0);
         if (n < 0) {
             if (errno != EAGAIN && errno != EINTR)
                 read_error(c, errno);
@@ -181,7 +216,7 @@ static void read_socket(struct client_conn *c)
         p->stats.bytes_in += (uint64_t)n;
         if (!c->ending)
             take_chunk(c, (size_t)n, &lines_left);
-        if (c->dead || (size_t)n < CLIENT_CHUNK_BYTES || has_stash(c) || client_conn_over_limits(c))
+        if (c->dead || (size_t)n < chunk || has_stash(c) || client_conn_over_limits(c))
             break;
         budget -= (size_t)n;
     }
@@ -316,6 +351,8 @@ int client_conn_new(struct client_port *p, int fd, const struct sockaddr_storage
     list_init(&c->node);
     list_init(&c->dirty);
     list_init(&c->resume);
+    list_init(&c->starved);
+    memory_conn_init(&c->memory, p->conf.memory);
     c->request_bytes = p->conf.request_bytes;
     c->in_flight = p->conf.in_flight;
     c->active_us = clock_mono_us();
@@ -337,6 +374,7 @@ void client_conn_free(struct client_conn *c)
     list_remove(&c->node);
     list_remove(&c->dirty);
     list_remove(&c->resume);
+    list_remove(&c->starved);
     if (c->ev_read != NULL)
         event_free(c->ev_read);
     if (c->ev_write != NULL)
@@ -347,6 +385,9 @@ void client_conn_free(struct client_conn *c)
     buf_done(&c->line);
     buf_done(&c->stash);
     buf_done(&c->out);
+    client_conn_account(c);
+    rid_assert(c->memory.requests.used == 0);
+    rid_assert(c->memory.commands.used == 0);
     free(c);
 }
 
@@ -365,6 +406,7 @@ void client_conn_die(struct client_conn *c, const char *why)
     (void)close(take_fd(c->fd));
     list_remove(&c->dirty);
     list_remove(&c->resume);
+    list_remove(&c->starved);
     list_remove(&c->node);
     list_append(c->n_held > 0 ? &p->orphans : &p->dead, &c->node);
     p->stats.n_open--;
@@ -404,6 +446,7 @@ void client_conn_tick(struct client_conn *c, uint64_t now_us)
         die_slow(c, "idle");
     else if (!waits)
         buf_reset(&c->out, 0);
+    client_conn_account(c);
 }
 
 /* ---- the host's side ---- */
@@ -414,6 +457,11 @@ struct buf *client_conn_out(struct client_conn *c)
         return NULL;
     client_conn_mark_dirty(c);
     return &c->out;
+}
+
+struct memory_conn *client_conn_memory(struct client_conn *c)
+{
+    return &c->memory;
 }
 
 void client_conn_hold(struct client_conn *c)

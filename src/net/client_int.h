@@ -24,6 +24,9 @@ struct client_port {
     struct list resume;            /* conn.resume: lines were read but not yet handed up */
     struct list dead;              /* freed by ev_work */
     struct list orphans;           /* dead, but a hold is out */
+    struct list starved;           /* conn.starved: something waits for room */
+    struct list fed;               /* the same, and there is room: on_room is due */
+    uint64_t relieved_us;          /* when it was last looked who owes most */
     unsigned char *chunk;          /* owned, CLIENT_CHUNK_BYTES */
     unsigned lines_taken;          /* since the last flush */
     unsigned depth;                /* of callbacks; the port is not freed above 0 */
@@ -36,6 +39,9 @@ struct client_conn {
     struct list node;         /* in port->conns, dead or orphans */
     struct list dirty;
     struct list resume;
+    struct list starved;
+    struct memory_conn memory;
+    size_t in_charged;         /* to memory.requests: the buffers below; the rest is the host's */
     struct event *ev_read;     /* owned */
     struct event *ev_write;    /* owned; made when the socket is full for the first time */
     struct net_source *source; /* counted there */
@@ -87,6 +93,8 @@ void client_conn_resume(struct client_conn *c);
 void client_conn_write(struct client_conn *c);
 /* Brings the events in line with the state. After each change of what it depends on. */
 void client_conn_settle(struct client_conn *c);
+/* The accounts are what the buffers are. */
+void client_conn_account(struct client_conn *c);
 /* What the clock says about it: gives memory back, or closes it. */
 void client_conn_tick(struct client_conn *c, uint64_t now_us);
 
@@ -106,6 +114,11 @@ void client_lines_end(struct client_conn *c);
 static inline bool client_conn_may_take_lines(const struct client_conn *c)
 {
     return !c->dead && !c->ending && c->port != NULL && !c->port->quiesced;
+}
+
+static inline bool client_port_is_tight(const struct client_port *p)
+{
+    return p->conf.memory != NULL && memory_is_tight(p->conf.memory);
 }
 
 static inline size_t client_conn_out_bytes(const struct client_conn *c)

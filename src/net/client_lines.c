@@ -113,6 +113,27 @@ static void line_complete(struct client_conn *c, const char *tail, size_t len)
         buf_reset(&c->line, 0);
 }
 
+/* Lines that are long and not whole are charged, and refused like requests when too many bytes are
+ * under way; waiting would hold the very bytes that the rest of a line sets free (CLIENT-13). */
+static bool no_memory_for_line(const struct client_conn *c, size_t len)
+{
+    const size_t after = buf_size_with(&c->line, len);
+
+    return after > CLIENT_LINE_FREE_BYTES && after > c->line.size &&
+           !budget_may(&c->memory.requests, after - c->line.size);
+}
+
+static void line_overloaded(struct client_conn *c)
+{
+    struct client_port *p = c->port;
+
+    buf_reset(&c->line, 0);
+    c->line_no++;
+    c->skipping = true;
+    p->stats.n_overloaded++;
+    p->ops.on_overloaded(p->ops.ctx, c, c->line_no);
+}
+
 /* Bytes without a newline at the end of what was read. */
 static void line_begin(struct client_conn *c, const char *data, size_t len)
 {
@@ -121,6 +142,10 @@ static void line_begin(struct client_conn *c, const char *data, size_t len)
     if (is_too_long(c, c->line.len + len, data[len - 1])) {
         c->skipping = true;
         pieces_too_long(c);
+        return;
+    }
+    if (no_memory_for_line(c, len)) {
+        line_overloaded(c);
         return;
     }
     if (buf_add(&c->line, data, len) != 0)

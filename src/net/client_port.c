@@ -92,6 +92,78 @@ void client_port_free(struct client_port *p)
         destroy(p);
 }
 
+/* ---- memory ---- */
+
+/* Whoever waits and has room now is told in the next turn (CLIENT-13); of very many the others
+ * later. */
+static void look_for_room(struct client_port *p)
+{
+    struct list seen = LIST_INIT(seen);
+
+    for (unsigned i = 0; i < CLIENT_STARVED_PER_TURN && !list_empty(&p->starved); i++) {
+        struct client_conn *c = list_entry(p->starved.next, struct client_conn, starved);
+
+        list_remove(&c->starved);
+        list_append(memory_conn_has_room(&c->memory, &c->out) ? &p->fed : &seen, &c->starved);
+    }
+    list_splice(&p->starved, &seen);
+    if (!list_empty(&p->fed))
+        client_port_wake(p);
+}
+
+static void feed(struct client_port *p)
+{
+    struct list todo = LIST_INIT(todo);
+
+    list_splice(&todo, &p->fed);
+    while (!list_empty(&todo)) {
+        struct client_conn *c = list_entry(todo.next, struct client_conn, starved);
+
+        list_remove(&c->starved);
+        c->memory.waits = p->ops.on_room != NULL && p->ops.on_room(p->ops.ctx, c);
+        client_conn_settle(c);
+    }
+}
+
+static struct client_conn *who_owes_most(const struct client_port *p, uint64_t now_us)
+{
+    struct client_conn *most = NULL;
+
+    list_for_each(it, &p->conns)
+    {
+        struct client_conn *c = list_entry(it, struct client_conn, node);
+
+        if (c->stuck_us == 0 || now_us < c->stuck_us + MEMORY_QUIET_US ||
+            c->out.size <= CLIENT_OUT_BYTES_FREE)
+            continue;
+        if (most == NULL || c->out.size > most->out.size)
+            most = c;
+    }
+    return most;
+}
+
+/* While memory is tight, who owes most and has taken nothing for a second goes, until it is not, so
+ * that slow readers do not shut out the others (CLIENT-14). */
+static void relieve(struct client_port *p)
+{
+    const uint64_t now_us = clock_mono_us();
+    struct client_conn *c;
+
+    if (now_us < p->relieved_us + MEMORY_LOOK_US)
+        return;
+    p->relieved_us = now_us;
+    while (client_port_is_tight(p)) {
+        c = who_owes_most(p, now_us);
+        if (c == NULL)
+            return;
+        p->stats.n_closed_owing++;
+        client_conn_die(c, "memory is tight, and it does not read");
+        /* Nobody further up the stack is writing into it: this is the flush. */
+        buf_done(&c->out);
+        client_conn_account(c);
+    }
+}
+
 /* ---- events ---- */
 
 /* Connections that die in a callback leave their list, so that the first of it is always alive. */
@@ -105,6 +177,7 @@ static void on_work(evutil_socket_t unused, short what, void *ctx)
     client_port_enter(p);
     while (!list_empty(&p->dead))
         client_conn_free(list_entry(p->dead.next, struct client_conn, node));
+    feed(p);
     /* What becomes due meanwhile waits for the next turn. */
     list_splice(&todo, &p->resume);
     while (!list_empty(&todo) && p->lines_taken < CLIENT_PORT_LINES_PER_TURN) {
@@ -274,6 +347,8 @@ int client_port_new(struct event_base *base, const char *addr, const struct clie
     list_init(&p->resume);
     list_init(&p->dead);
     list_init(&p->orphans);
+    list_init(&p->starved);
+    list_init(&p->fed);
     p->chunk = malloc(CLIENT_CHUNK_BYTES);
     p->ev_tick = event_new(base, -1, EV_PERSIST, on_tick, p);
     p->ev_work = event_new(base, -1, 0, on_work, p);
@@ -315,7 +390,7 @@ bool client_port_idle(const struct client_port *p)
 void client_port_flush(struct client_port *p)
 {
     p->lines_taken = 0;
-    if (list_empty(&p->dirty))
+    if (list_empty(&p->dirty) && list_empty(&p->starved) && !client_port_is_tight(p))
         return;
     client_port_enter(p);
     while (!list_empty(&p->dirty)) {
@@ -324,6 +399,9 @@ void client_port_flush(struct client_port *p)
         list_remove(&c->dirty);
         client_conn_write(c);
     }
+    if (client_port_is_tight(p))
+        relieve(p);
+    look_for_room(p);
     client_port_leave(p);
 }
 

@@ -16,7 +16,7 @@
  * connection only. Above in_flight held requests the socket is not read. At end of file
  * (half-close) what is owed is still answered, then the connection is closed. A connection whose
  * output passes CLIENT_OUT_BYTES_HIGH is not read; one that makes no progress for CLIENT_STUCK_US
- * is closed. So output is bounded by that mark and what in_flight requests may still add.
+ * is closed, and when memory is tight the one that owes most goes after a second of it.
  * Thread: the loop's only. If the base has several priorities, everything here runs at the lowest
  * (CLIENT-6).
  * Source: ridd-protocol(7); the CLIENT rules of docs/RULES.md. */
@@ -28,6 +28,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/budget.h"
 #include "base/buf.h"
 #include "base/limits.h"
 
@@ -47,6 +48,12 @@ struct client_port_ops {
      * add an error. Nothing behind it is looked at, and the connection is closed. NULL: nobody
      * minds. */
     void (*on_foreign)(void *ctx, struct client_conn *c, uint64_t line_no);
+    /* There is no memory for the rest of this line: add an error; the port skips the rest. Needed
+     * with conf.memory. */
+    void (*on_overloaded)(void *ctx, struct client_conn *c, uint64_t line_no);
+    /* What found no room in client_conn_memory() may be tried again. True: some of it waits still.
+     * NULL: nothing ever waits. */
+    bool (*on_room)(void *ctx, struct client_conn *c);
     /* A limit of connections is reached, that of one host or that of all, whose number is given:
      * add one line to out, which is sent before closing. */
     void (*on_refused)(void *ctx, struct buf *out, unsigned limit, bool of_host);
@@ -63,6 +70,7 @@ struct client_port_conf {
     uint64_t line_us;              /* a line must be complete within this of its first byte */
     uint64_t idle_us;              /* nothing sent, nothing owed: closed */
     uint64_t stuck_us;             /* output waits and the client takes none of it: closed */
+    struct memory *memory; /* what connections are charged to; borrowed, NULL: nobody counts */
 };
 
 struct client_port_stats {
@@ -74,6 +82,8 @@ struct client_port_stats {
     uint64_t n_closed_slow; /* line, idle or stuck */
     uint64_t n_too_long;
     uint64_t n_foreign;
+    uint64_t n_overloaded;   /* lines */
+    uint64_t n_closed_owing; /* so that others find memory */
     uint64_t bytes_in;
     uint64_t bytes_out;
 };
@@ -100,6 +110,9 @@ void client_port_free(struct client_port *p);
 /* The output of a connection: append whole lines and nothing else. NULL once it is dead. To be
  * asked for anew in each turn: asking is what makes client_port_flush() look at the connection. */
 struct buf *client_conn_out(struct client_conn *c);
+/* Its accounts: the port charges output and unfinished lines, the host what it keeps of the
+ * connection, and must have given that back before it is freed. Valid as long as c. */
+struct memory_conn *client_conn_memory(struct client_conn *c);
 void client_conn_hold(struct client_conn *c);
 void client_conn_release(struct client_conn *c);
 /* Closes it now, unsent output is lost; on_closed is called before this returns. */

@@ -28,6 +28,29 @@ static enum wire_refusal record(struct node *n, const struct raft_server *server
     return rc == IDENTITY_PEER_REFUSED ? WIRE_REFUSED_INCARNATION : WIRE_REFUSED_NOT;
 }
 
+/* Heard in each handshake, dialled or accepted: the last word counts, since a node may go back to
+ * an earlier version. What does not fit is not known. */
+static void note_commands(struct node *n, const struct wire_hello *h)
+{
+    for (unsigned i = 0; i < RAFT_SERVERS_MAX; i++) {
+        if (n->commands[i].id != h->from && n->commands[i].id != 0)
+            continue;
+        n->commands[i].id = h->from;
+        n->commands[i].version = h->command_version;
+        return;
+    }
+}
+
+unsigned node_command_version(void *ctx, raft_node_id id)
+{
+    const struct node *n = ctx;
+
+    for (unsigned i = 0; i < RAFT_SERVERS_MAX; i++)
+        if (n->commands[i].id == id)
+            return n->commands[i].version;
+    return 0;
+}
+
 enum wire_refusal node_admit(void *ctx, const struct wire_hello *h)
 {
     struct node *n = ctx;
@@ -38,5 +61,6 @@ enum wire_refusal node_admit(void *ctx, const struct wire_hello *h)
         return WIRE_REFUSED_FROM;
     if (h->known_incarnation != 0 && h->known_incarnation != n->incarnation)
         return WIRE_REFUSED_OURSELVES;
+    note_commands(n, h);
     return record(n, server, h);
 }

@@ -54,6 +54,12 @@ static void service_release(void *ctx, void *conn)
     client_conn_release(conn);
 }
 
+static struct memory_conn *service_memory(void *ctx, void *conn)
+{
+    (void)ctx;
+    return client_conn_memory(conn);
+}
+
 static uint64_t now_us(void *ctx)
 {
     (void)ctx;
@@ -158,8 +164,10 @@ void node_fill_engine_ops(struct node *n, struct engine_ops *ops)
                                .out = service_out,
                                .hold = service_hold,
                                .release = service_release,
+                               .memory = service_memory,
                                .client_addr = node_client_addr,
                                .peer_connected = peer_connected,
+                               .command_version = node_command_version,
                                .status = service_status};
 }
 
@@ -203,6 +211,23 @@ static void on_foreign(void *ctx, struct client_conn *c, uint64_t line_no)
         service_line_foreign(sc, line_no);
 }
 
+static void on_overloaded(void *ctx, struct client_conn *c, uint64_t line_no)
+{
+    struct service_conn *sc = client_conn_user(c);
+
+    (void)ctx;
+    if (sc != NULL)
+        service_line_overloaded(sc, line_no);
+}
+
+static bool on_room(void *ctx, struct client_conn *c)
+{
+    struct service_conn *sc = client_conn_user(c);
+
+    (void)ctx;
+    return sc != NULL && service_conn_room(sc);
+}
+
 static void on_refused(void *ctx, struct buf *out, unsigned limit, bool of_host)
 {
     struct node *n = ctx;
@@ -226,17 +251,22 @@ void node_fill_client_ops(struct node *n, struct client_port_ops *ops)
                                     .on_line = on_line,
                                     .on_too_long = on_too_long,
                                     .on_foreign = on_foreign,
+                                    .on_overloaded = on_overloaded,
+                                    .on_room = on_room,
                                     .on_refused = on_refused,
                                     .on_opened = on_opened,
                                     .on_closed = on_closed};
 }
 
-void node_client_conf(const struct conf *conf, struct client_port_conf *ret)
+void node_client_conf(struct node *n, struct client_port_conf *ret)
 {
+    const struct conf *conf = node_conf(n);
+
     memset(ret, 0, sizeof(*ret));
     ret->request_bytes = conf->request_bytes;
     ret->in_flight = conf->in_flight;
     ret->connections = conf->connections;
+    ret->memory = &n->memory;
     ret->connections_per_host = conf->connections_per_address;
 }
 
@@ -250,6 +280,7 @@ static void fill_hello(void *ctx, raft_node_id to, struct wire_hello *h)
     raft_get_status(engine_raft(n->engine), &st);
     h->last_index = st.last_index;
     h->known_incarnation = identity_peer_incarnation(n->dir, to);
+    h->command_version = COMMAND_VERSION;
 }
 
 static int on_frame(void *ctx, raft_node_id from, const struct wire_frame *frame)

@@ -83,11 +83,14 @@ static int open_dir(struct node *n)
 
 static int make_engine(struct node *n)
 {
-    struct service_conf conf = {
-        .node_name = n->self->name, .cluster_name = n->conf->cluster_name, .seed = seed_fresh()};
+    struct service_conf conf = {.node_name = n->self->name,
+                                .cluster_name = n->conf->cluster_name,
+                                .seed = seed_fresh(),
+                                .memory = &n->memory};
     struct engine_ops ops;
     int rc;
 
+    node_memory_begin(n);
     node_fill_engine_ops(n, &ops);
     rc = engine_new(&ops, &conf, &n->engine);
     if (rc != 0) {
@@ -108,9 +111,8 @@ static int open_engine(struct node *n)
                                        .segment_bytes = n->conf->segment_bytes},
                                .log_fd = n->wal_fd,
                                .log_path = log_path,
-                               .kv = {.dir = n->db_path,
-                                      .map_size_bytes = n->conf->map_size_bytes,
-                                      .incarnation = n->incarnation},
+                               .kv = {.dir = n->db_path, .incarnation = n->incarnation},
+                               .quota_bytes = n->conf->map_size_bytes,
                                .scrub_mib_per_s = n->conf->scrub_mib};
     int rc;
 
@@ -227,7 +229,8 @@ static void on_reload(evutil_socket_t fd, short what, void *arg)
     free(n->reloaded);
     n->reloaded = fresh;
     log_set_level(fresh->log_level);
-    node_client_conf(fresh, &limits);
+    memory_set_limit(&n->memory, fresh->memory_bytes);
+    node_client_conf(n, &limits);
     client_port_set_conf(n->client_port, &limits);
     raft_set_rounds_max(replica_raft_mutable(engine_replica(n->engine)), fresh->rounds_max);
     compare_members(n);
@@ -315,7 +318,7 @@ static int open_ports(struct node *n)
         return rc;
     raise_fd_limit(n->conf);
     node_fill_client_ops(n, &client_ops);
-    node_client_conf(n->conf, &client_conf);
+    node_client_conf(n, &client_conf);
     rc = client_port_new(n->base, n->self->client_addr, &client_conf, &client_ops, &n->client_port);
     if (rc != 0)
         return rc;
@@ -399,6 +402,7 @@ static void turn(struct node *n)
     engine_turn(n->engine, now_us);
     peer_net_flush(n->peer_net);
     client_port_flush(n->client_port);
+    node_memory_turn(n, now_us);
     n->clients.now_us = NULL;
     note_turn(n, now_us);
     node_show(n, false);

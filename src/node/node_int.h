@@ -35,6 +35,9 @@ struct node {
     struct event *durable_event;
     struct event *timer;
     struct event *signals[4];
+    struct memory memory; /* what clients cost */
+    size_t memory_peak;   /* since it was last trimmed */
+    uint64_t memory_trimmed_us;
     struct arena arena;   /* entries of the frame being decoded */
     struct slice clients; /* the share of this turn for lines; without a clock until the first */
     uint64_t share_us;
@@ -63,11 +66,18 @@ struct node {
     uint64_t status_due_us;
     uint64_t watchdog_us; /* 0: none */
     uint64_t watchdog_due_us;
+    struct {
+        raft_node_id id; /* 0: free */
+        unsigned version;
+    } commands[RAFT_SERVERS_MAX]; /* what each node said last that it understands */
     struct log_limit refused_limit;
 };
 
 /* admit.c, as peer_net_ops.on_hello. Ends the process when it cannot be recorded who came. */
 enum wire_refusal node_admit(void *ctx, const struct wire_hello *h);
+
+/* admit.c, as engine_ops.command_version. */
+unsigned node_command_version(void *ctx, raft_node_id id);
 
 /* events.c: what happened, as log lines. */
 void node_peer_event(void *ctx, enum peer_event event, raft_node_id peer, const char *address,
@@ -76,11 +86,15 @@ void node_dump_state(struct node *n);
 /* STATUS= and the fixed keys of log lines follow role, term and leader. */
 void node_show(struct node *n, bool force);
 
+/* memory.c: before the engine is made, and once per turn. */
+void node_memory_begin(struct node *n);
+void node_memory_turn(struct node *n, uint64_t now_us);
+
 /* glue.c: tables of functions between the modules. */
 void node_fill_engine_ops(struct node *n, struct engine_ops *ops);
 void node_fill_client_ops(struct node *n, struct client_port_ops *ops);
 void node_fill_peer_ops(struct node *n, struct peer_net_ops *ops);
-void node_client_conf(const struct conf *conf, struct client_port_conf *ret);
+void node_client_conf(struct node *n, struct client_port_conf *ret);
 /* The configuration in force: the file as it was last read without a problem. */
 static inline const struct conf *node_conf(const struct node *n)
 {

@@ -111,6 +111,13 @@ void raft_link(struct raft *r, raft_node_id peer, bool up, uint64_t now_us)
 
 /* ---- batches ---- */
 
+/* What is on the disk can be read from there again. */
+static void bound_cache(struct raft *r, raft_index keep_from)
+{
+    while (r->log.cached_bytes > r->conf.cache_bytes_max && r->log.first_cached <= keep_from)
+        raft_log_forget(&r->log, r->log.first_cached);
+}
+
 void raft_stored(struct raft *r, uint64_t batch, uint64_t now_us)
 {
     raft_now(r, now_us);
@@ -132,6 +139,16 @@ void raft_stored(struct raft *r, uint64_t batch, uint64_t now_us)
     }
     if (r->role == RAFT_LEADER)
         raft_maybe_commit(r);
+    /* Who applies nothing for now takes entries all the same: memory must not grow with them. */
+    if (r->held)
+        bound_cache(r, r->last_stored);
+    raft_check_rest(r);
+}
+
+void raft_hold_committed(struct raft *r, bool hold)
+{
+    r->held = hold;
+    r->last_emitted = r->last_applied;
     raft_check_rest(r);
 }
 
@@ -140,12 +157,7 @@ void raft_applied(struct raft *r, raft_index index)
     rid_assert(index >= r->last_applied);
     rid_assert(index <= r->last_emitted);
     r->last_applied = index;
-    if (r->log.cached_bytes > r->conf.cache_bytes_max) {
-        raft_index keep_from = r->last_applied < r->last_stored ? r->last_applied : r->last_stored;
-
-        while (r->log.cached_bytes > r->conf.cache_bytes_max && r->log.first_cached <= keep_from)
-            raft_log_forget(&r->log, r->log.first_cached);
-    }
+    bound_cache(r, r->last_applied < r->last_stored ? r->last_applied : r->last_stored);
     raft_check_rest(r);
 }
 

@@ -204,6 +204,9 @@ int raft_read(struct raft *r, uint64_t ctx, raft_index min_index, uint64_t now_u
 void raft_stored(struct raft *r, uint64_t batch, uint64_t now_us);
 
 /* The state machine holds everything up to index. */
+/* hold: what was handed out and is not applied is kept, and nothing is handed out until it is taken
+ * back; then it is handed out again, from the entry after the one applied last. */
+void raft_hold_committed(struct raft *r, bool hold);
 void raft_applied(struct raft *r, raft_index index);
 /* What was handed out and is not applied will not be, this time: the next ready hands it out
  * again. */

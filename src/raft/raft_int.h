@@ -131,6 +131,7 @@ struct raft {
     /* handed out in committed; last_applied <= last_emitted <= min(commit_index, last_stored) */
     raft_index last_emitted;
     raft_index last_stored;   /* durable here */
+    bool held;                /* nothing is handed out in committed: raft_hold_committed() */
     raft_index last_handed;   /* handed to the store; last_stored <= last_handed <= last_index */
     raft_index truncate_from; /* handed entries removed since the last batch; 0: none */
     bool hard_state_dirty;

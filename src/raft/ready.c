@@ -68,7 +68,7 @@ static int fill_committed(struct raft *r, struct raft_ready *ready)
     unsigned n_max = RAFT_COMMITTED_ENTRIES_MAX;
     unsigned n = 0;
 
-    if (to < from)
+    if (to < from || r->held)
         return 0;
     if (to + 1 - from < n_max)
         n_max = (unsigned)(to + 1 - from);

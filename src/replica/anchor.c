@@ -104,17 +104,32 @@ static void serve(struct replica *r, struct replica_request *q, struct replica_v
     q->served(q, view);
 }
 
-/* The state at exactly the anchor's index, inside the transaction that applied it (READ-60). */
-void anchors_serve_exact(struct replica *r, const struct raft_entry *e)
+static bool first_is_exact(const struct replica *r)
 {
-    struct replica_view view = {
-        .last_applied = e->id, .get = r->ops.state_apply_get, .ctx = r->ops.ctx};
-    struct replica_request *q = replica_first(r, REPLICA_EXACT);
+    const struct replica_request *q = replica_first(r, REPLICA_EXACT);
 
-    if (q == NULL || q->anchor.index != e->id.index)
+    return q != NULL && q->anchor.index <= r->last_applied;
+}
+
+/* The state at exactly the anchor's index (READ-60): the run that was committed ends with it. */
+void anchors_serve_exact(struct replica *r)
+{
+    struct replica_view view = {.get = r->ops.state_get, .ctx = r->ops.ctx};
+    struct raft_entry_id id;
+    int rc;
+
+    if (!first_is_exact(r))
         return;
-    rid_assert(q->anchor.entry.term == e->id.term);
-    serve(r, q, &view);
+    rc = r->ops.state_read_begin(r->ops.ctx, &id);
+    if (rc != 0) {
+        replica_fatal(r, rc, "cannot read the state");
+        return;
+    }
+    rid_assert(id.index == r->last_applied);
+    view.last_applied = id;
+    while (first_is_exact(r))
+        serve(r, replica_first(r, REPLICA_EXACT), &view);
+    r->ops.state_read_end(r->ops.ctx);
 }
 
 static bool first_is_reached(const struct replica *r, raft_index last_applied)

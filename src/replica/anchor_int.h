@@ -26,7 +26,7 @@
 enum anchor_use {
     ANCHOR_NONE, /* whatever is applied here when the turn serves; the index is 0, it never waits */
     ANCHOR_REACHED, /* any state that holds everything up to the index */
-    ANCHOR_EXACT,   /* the state of exactly that index, inside the transaction that applied it */
+    ANCHOR_EXACT,   /* the state of exactly that index, before anything else is applied */
 };
 
 struct anchor_provider {
@@ -59,8 +59,8 @@ void anchor_confirmed(struct replica *r, struct replica_request *q, const struct
 /* In the turn, in this order: loss before confirmation, so that where both meet, loss wins. */
 void anchors_lose(struct replica *r, const struct raft_ready *ready);
 void anchors_confirm(struct replica *r, const struct raft_ready *ready);
-/* e has just been applied, its transaction is open: reads of exactly this state. */
-void anchors_serve_exact(struct replica *r, const struct raft_entry *e);
+/* What was applied last was committed: the reads of exactly this state. */
+void anchors_serve_exact(struct replica *r);
 /* Everything that need not wait any longer, with one read transaction for all. */
 void anchors_serve(struct replica *r);
 

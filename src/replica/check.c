@@ -27,8 +27,8 @@ static void check_reads(const struct replica *r)
 
     rid_assert(r->last_applied <= raft_get_commit_index(r->raft));
     rid_assert(replica_n(r, REPLICA_ASKED) == r->n_slots_used);
-    /* What is committed is applied in the turn that says so, if there is time; later otherwise, but
-     * never passed over. */
+    /* What is committed is applied in the turn that says so, if there is time and room; later
+     * otherwise, but never passed over. */
     if (exact != NULL)
         rid_assert(exact->anchor.index > r->last_applied);
     rid_assert(replica_n(r, REPLICA_LOST) == 0);

@@ -15,9 +15,14 @@ enum wire_error proposals_add(struct replica *r, struct replica_request *q,
 {
     const struct replica_request *last = replica_last(r, REPLICA_PROPOSED);
     struct raft_entry_id id;
-    int rc = raft_propose(r->raft, type, data, len, &id);
+    int rc;
 
     rid_assert(q->stage == REPLICA_IDLE || q->stage == REPLICA_WAITING);
+    /* Here, and not at arrival: a write that waited for a leader meets the room that there is now
+     * (SPACE-2). */
+    if (r->ops.may_propose != NULL && !r->ops.may_propose(r->ops.ctx, q, &r->no_space))
+        return WIRE_ERROR_NO_SPACE;
+    rc = raft_propose(r->raft, type, data, len, &id);
     if (rc != 0)
         return rc == RAFT_E_TOO_LARGE ? WIRE_ERROR_TOO_LARGE : WIRE_ERROR_BUSY;
     rid_assert(id.term == raft_get_term(r->raft));

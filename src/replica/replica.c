@@ -32,8 +32,12 @@ int replica_new(const struct replica_conf *conf, const struct replica_ops *ops, 
     rid_assert(ops->state_get != NULL);
     rid_assert(ops->send != NULL);
     rid_assert(ops->fatal != NULL);
-    if (r == NULL)
+    if (r != NULL)
+        r->results = calloc(RAFT_COMMITTED_ENTRIES_MAX, sizeof(*r->results));
+    if (r == NULL || r->results == NULL) {
+        free(r);
         return -ENOMEM;
+    }
     r->ops = *ops;
     r->id = conf->raft.id;
     r->group = conf->raft.group;
@@ -53,6 +57,7 @@ int replica_new(const struct replica_conf *conf, const struct replica_ops *ops, 
     raft_conf.trace_ctx = r;
     rc = raft_new(&raft_conf, &conf->start, now_us, &r->raft);
     if (rc != 0) {
+        free(r->results);
         free(r);
         return rc;
     }
@@ -72,6 +77,7 @@ void replica_free(struct replica *r)
     raft_free(r->raft);
     slot_ring_done(&r->slots);
     held_ring_done(&r->held);
+    free(r->results);
     free(r);
 }
 
@@ -186,6 +192,11 @@ bool replica_hears(const struct replica *r, raft_node_id id, uint64_t now_us)
     return false;
 }
 
+bool replica_is_parked(const struct replica *r)
+{
+    return r->parked;
+}
+
 const char *replica_cause_name(enum replica_cause cause)
 {
     switch (cause) {
@@ -213,6 +224,8 @@ static uint64_t timer_us(const struct replica *r)
     uint64_t raft = raft_deadline_us(r->raft);
     uint64_t timer = timers_next_us(&r->timers);
 
+    if (r->parked && r->park_until_us < timer)
+        timer = r->park_until_us;
     return raft < timer ? raft : timer;
 }
 

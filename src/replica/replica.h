@@ -12,9 +12,8 @@
  * and cancel others; it may not call replica_turn(). What a view points at holds during the
  * callback.
  * Errors: a request fails by its callback. Those of the log or the state are final: they go to
- * ops.fatal, which must not return in a daemon; after it the replica does nothing any more. Where
- * it returns (a simulator), what callbacks wrote in that turn must not leave: the transaction it
- * came from was not committed.
+ * ops.fatal, which must not return in a daemon; after it the replica does nothing any more. What a
+ * callback tells was committed before, so it may leave even then.
  * Thread: one.
  * Source: dissertation 6.4 and 10.2.1; READ-1 (what gives a read its right), READ-16, READ-17 (loss
  * before completion), READ-60 (a read of the log sees exactly its index).
@@ -32,14 +31,25 @@
 struct replica;
 struct replica_request;
 
+/* Of the state's functions: no room, nothing was done, it may be tried again. All others that are
+ * not 0 are final. */
+#define REPLICA_STATE_E_FULL 1
+
+/* Why nothing may be appended for a request. */
+struct replica_no_space {
+    const char *what; /* "log", "state", "quota" */
+    uint64_t used;
+    uint64_t limit;
+};
+
 struct replica_ops {
     void *ctx;
     /* The log: copy ready's hard state, truncation and entries into the queue of the disk;
      * replica_stored() follows with ready->batch, later, never from inside. 0 or -errno. */
     int (*log_submit)(void *ctx, const struct raft_ready *ready);
     struct raft_log_reader log_reader;
-    /* The state machine, with the contracts of kv.h. 0, > 0 (full, damaged, an entry of a
-     * later version) or -errno. */
+    /* The state machine, with the contracts of kv.h. 0, REPLICA_STATE_E_FULL, another outcome
+     * (damaged, an entry of a later version) or -errno. */
     int (*state_begin)(void *ctx);
     int (*state_apply)(void *ctx, const struct raft_entry *e, struct command_result *ret_result);
     int (*state_apply_get)(void *ctx, struct wire_slice key, struct command_value *ret_value);
@@ -48,6 +58,9 @@ struct replica_ops {
     int (*state_read_begin)(void *ctx, struct raft_entry_id *ret_last_applied);
     int (*state_get)(void *ctx, struct wire_slice key, struct command_value *ret_value);
     void (*state_read_end)(void *ctx);
+    /* May this be appended now, by a leader? False: it is refused with NO_SPACE. Asked of every
+     * write and marker right before it is (SPACE-2). NULL: always. */
+    bool (*may_propose)(void *ctx, const struct replica_request *q, struct replica_no_space *ret);
     /* A message to a peer: encode and queue it now; entries are borrowed during the call. May be
      * dropped. */
     void (*send)(void *ctx, const struct raft_msg *m);
@@ -90,7 +103,8 @@ enum replica_cause {
 const char *replica_cause_name(enum replica_cause cause); /* NULL for NONE */
 
 struct replica_failure {
-    /* NOT_LEADER, TERM_CHANGED, ROLE_CHANGED, TIMEOUT, NETWORK, BUSY, CANCELLED, TOO_LARGE */
+    /* NOT_LEADER, TERM_CHANGED, ROLE_CHANGED, TIMEOUT, NETWORK, BUSY, CANCELLED, TOO_LARGE,
+     * NO_SPACE */
     enum wire_error error;
     bool after_append;  /* a write whose fate is unknown (READ-57) */
     raft_term old_term; /* TERM_CHANGED */
@@ -101,11 +115,12 @@ struct replica_failure {
      * within two of the times that an election is given. */
     unsigned reached;
     unsigned needed;
-    enum replica_cause cause; /* TIMEOUT, NETWORK: what holds it up; NETWORK: PEERS_SILENT */
-    uint64_t sync_us;         /* OWN_DISK: what a sync takes, or has taken so far */
-    uint64_t election_us;     /* OWN_DISK: the election timeout as configured */
-    uint64_t no_leader_us;    /* NO_LEADER: for how long */
-    uint64_t limit;           /* BUSY */
+    enum replica_cause cause;      /* TIMEOUT, NETWORK: what holds it up; NETWORK: PEERS_SILENT */
+    uint64_t sync_us;              /* OWN_DISK: what a sync takes, or has taken so far */
+    uint64_t election_us;          /* OWN_DISK: the election timeout as configured */
+    uint64_t no_leader_us;         /* NO_LEADER: for how long */
+    uint64_t limit;                /* BUSY */
+    struct replica_no_space space; /* NO_SPACE */
     const char *stage; /* TIMEOUT: "leader", "round", "commit", "apply", or the host's word */
 };
 
@@ -188,6 +203,8 @@ void replica_hear(struct replica *r, raft_node_id from, uint64_t now_us);
  * it up. RAFT_E_*: nothing has begun. Nobody is called back. */
 int replica_transfer(struct replica *r, raft_node_id to, uint64_t now_us);
 bool replica_transferring(const struct replica *r);
+/* The state has no room for what is committed: it is tried again until it has. */
+bool replica_is_parked(const struct replica *r);
 bool replica_quiesced(const struct replica *r); /* replica_quiesce() was called */
 /* A write, or a read whose anchor only a leader has, would begin now and not wait. */
 bool replica_can_serve(const struct replica *r);

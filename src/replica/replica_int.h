@@ -42,7 +42,13 @@ struct replica {
     bool quiesced;
     bool dirty; /* something went into the core since the last ready */
     bool more;  /* the last ready left committed entries behind */
-    bool cut;   /* the last turn ended with its time, not with its work */
+    /* The state had no room for what comes next: entries wait in the core until the next attempt,
+     * UINT64_MAX: under way. Ends with the first run that is committed (SPACE-6). */
+    bool parked;
+    uint64_t park_until_us;
+    struct replica_no_space no_space; /* why may_propose refused last */
+    struct command_result *results;   /* owned; of the run that is being applied */
+    bool cut;                         /* the last turn ended with its time, not with its work */
     uint64_t now_us;
     uint64_t election_timeout_us;
     uint64_t leader_seen_us; /* when somebody was known to lead last */
@@ -136,6 +142,13 @@ void replica_fail_stage(struct replica *r, enum replica_stage stage);
 /* Waiting requests: on when this node can serve, failed when another leads. */
 void replica_drain_waiting(struct replica *r);
 void replica_expire(struct replica *r);
+
+/* ---- apply.c ---- */
+
+/* In the turn: what is committed is applied and answered; without room it parks. */
+void apply_committed(struct replica *r, const struct raft_ready *ready);
+/* Before a ready: is the next attempt due? */
+void apply_unpark(struct replica *r);
 
 /* ---- proposals.c ---- */
 

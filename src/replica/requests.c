@@ -105,6 +105,8 @@ void replica_fail(struct replica *r, struct replica_request *q, enum wire_error 
     rid_assert(error != WIRE_ERROR_NONE);
     if (error == WIRE_ERROR_BUSY)
         f.limit = RAFT_READS_PENDING_MAX;
+    if (error == WIRE_ERROR_NO_SPACE)
+        f.space = r->no_space;
     finish_failed(r, q, &f);
 }
 

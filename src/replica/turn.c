@@ -6,7 +6,7 @@
  *                   loss             unconfirmed requests fail before anything of this turn
  *                                    completes (READ-17)
  *                   apply            committed and durable here; results and log reads are
- *                                    answered from it
+ *                                    answered from it (apply.c)
  *                   serve            confirmed reads whose anchor is applied, one read transaction
  *                                    for all
  *
@@ -69,65 +69,6 @@ void replica_stored(struct replica *r, uint64_t batch, uint64_t now_us)
     }
 }
 
-/* ---- apply ---- */
-
-/* Committed entries are in the log of this node, so that what its share of the turn is too
- * short for waits there, and is handed out again. Log reads whose markers are among them stay
- * in EXACT: they have their proof, whatever becomes of the leadership. */
-static void leave_the_rest(struct replica *r, const struct raft_ready *ready, raft_index applied)
-{
-    if (applied == ready->committed[ready->n_committed - 1].id.index)
-        return;
-    rid_assert(r->cut);
-    raft_take_back(r->raft);
-    r->more = true;
-}
-
-/* Replies are added to buffers that leave after the turn; should the commit fail, the node ends
- * before they do. Every node applies these, in this order, once (STATE-1); how many of them in one
- * transaction is a matter of time (TIME-1), and changes no state. */
-static void apply(struct replica *r, const struct raft_ready *ready)
-{
-    raft_index index = 0;
-    int rc;
-
-    if (ready->n_committed == 0)
-        return;
-    replica_share(r, &r->applying);
-    /* Each entry once, in order, and only what is durable here. */
-    rid_assert(ready->committed[0].id.index == r->last_applied + 1);
-    rid_assert(ready->committed[0].id.index + ready->n_committed - 1 <=
-               raft_get_commit_index(r->raft));
-    rc = r->ops.state_begin(r->ops.ctx);
-    for (unsigned i = 0; rc == 0 && i < ready->n_committed; i++) {
-        struct command_result result = {0};
-
-        rc = r->ops.state_apply(r->ops.ctx, &ready->committed[i], &result);
-        if (rc == 0) {
-            index = ready->committed[i].id.index;
-            proposals_applied(r, &ready->committed[i], &result);
-            anchors_serve_exact(r, &ready->committed[i]);
-            slice_charge(&r->applying, ready->committed[i].len);
-            if (replica_spent(r, &r->applying))
-                break;
-        }
-    }
-    if (rc != 0) {
-        r->ops.state_abort(r->ops.ctx);
-        replica_fatal(r, rc, "cannot apply to the state");
-        return;
-    }
-    rc = r->ops.state_commit(r->ops.ctx);
-    if (rc != 0) {
-        replica_fatal(r, rc, "cannot commit to the state");
-        return;
-    }
-    /* Only now can readers see it (READ-36). */
-    r->last_applied = index;
-    raft_applied(r->raft, index);
-    leave_the_rest(r, ready, index);
-}
-
 /* ---- the turn ---- */
 
 /* What goes out: nothing in it claims what is not durable. False: the node is at its end. */
@@ -178,7 +119,7 @@ static void take_ready(struct replica *r)
     if (ready.more_committed)
         rid_assert(ready.n_committed > 0); /* else the turn would go round for nothing */
     r->more = ready.more_committed;
-    apply(r, &ready);
+    apply_committed(r, &ready);
     if (r->dead)
         return;
     anchors_serve(r);
@@ -201,6 +142,7 @@ void replica_turn(struct replica *r, uint64_t now_us)
     if (raft_deadline_us(r->raft) <= r->now_us)
         raft_tick(r->raft, r->now_us);
     replica_expire(r);
+    apply_unpark(r);
     replica_drain_waiting(r);
     do
         take_ready(r);

@@ -10,12 +10,42 @@
 
 #include "base/banned.h"
 
+/* All that is kept for a request until it is answered, and what its answer takes at least, so that
+ * there is room for it then (CLIENT-13). */
+static size_t cost_of(const struct wire_request *q)
+{
+    return sizeof(struct request) + q->key.len + q->origin.src.len + q->origin.dest.len +
+           q->n_keys * sizeof(*q->keys) + 4 * MALLOC_BYTES + SERVICE_REPLY_BYTES;
+}
+
+static void charge(struct request *req, size_t cost, size_t command_bytes)
+{
+    struct memory_conn *m = req->conn->memory;
+
+    req->charged = cost;
+    req->charged_command = command_bytes;
+    if (m == NULL)
+        return;
+    budget_take(&m->requests, cost);
+    if (command_bytes > 0)
+        budget_take(&m->commands, command_bytes);
+}
+
 /* Bounded in all by the definite answer `busy`; on one connection by not reading it, which is the
  * host's part (CLIENT-4). */
-struct request *service_request_new(struct service_conn *c, const struct wire_request *q)
+struct request *service_request_new(struct service_conn *c, const struct wire_request *q,
+                                    size_t command_bytes)
 {
     struct service *s = c->service;
     struct request *req = NULL;
+    const size_t cost = cost_of(q);
+
+    if (c->memory != NULL &&
+        (!budget_may(c->memory->requests.up, cost) ||
+         (command_bytes > 0 && !budget_may(c->memory->commands.up, command_bytes)))) {
+        service_refuse_overloaded(c, &q->origin, "too many bytes are under way on this node");
+        return NULL;
+    }
 
     if (s->n_pending < REQUESTS_MAX)
         req = malloc(sizeof(*req) + q->key.len);
@@ -28,6 +58,7 @@ struct request *service_request_new(struct service_conn *c, const struct wire_re
     list_init(&req->rr.link);
     list_init(&req->rr.timer);
     list_init(&req->transfer_link);
+    list_init(&req->waiting_link);
     req->conn = c;
     req->type = q->type;
     req->verbose = q->verbose;
@@ -44,6 +75,7 @@ struct request *service_request_new(struct service_conn *c, const struct wire_re
     }
     list_append(&c->requests, &req->link);
     s->n_pending++;
+    charge(req, cost, command_bytes);
     if (s->ops.hold != NULL)
         s->ops.hold(s->ops.ctx, c->host);
     return req;
@@ -55,6 +87,12 @@ void service_request_free(struct request *req)
 
     list_remove(&req->link);
     list_remove(&req->transfer_link);
+    service_stop_waiting(req);
+    if (req->conn->memory != NULL) {
+        budget_give(&req->conn->memory->requests, req->charged);
+        if (req->charged_command > 0)
+            budget_give(&req->conn->memory->commands, req->charged_command);
+    }
     wire_origin_done(&req->origin);
     free(req->keys);
     free(req->command);
@@ -92,30 +130,4 @@ void service_submit(struct request *req)
     struct service *s = req->conn->service;
 
     replica_submit(s->replica, &req->rr, req->arrived_us);
-}
-
-/* Refused while there is still room for what was accepted before; reads and deletes go on
- * (SPACE-2). Asked of the leader alone: it is the one that would append. */
-bool service_refuse_for_space(struct service_conn *c, const struct wire_request *q)
-{
-    struct service *s = c->service;
-    uint64_t used = 0;
-    uint64_t limit = 0;
-    struct wire_reply w;
-    struct buf *out;
-
-    if (s->ops.no_space == NULL || raft_get_role(replica_raft(s->replica)) != RAFT_LEADER ||
-        !s->ops.no_space(s->ops.ctx, q->type == WIRE_REQ_DELETE, q->key.len + q->value.len, &used,
-                         &limit))
-        return false;
-    out = service_out(c);
-    if (out == NULL)
-        return true;
-    service_begin_error(
-        s, &w, out, &q->origin, WIRE_ERROR_NO_SPACE, false,
-        "no room for a write on the leader: enlarge its disk or map_size, or delete");
-    wire_reply_u64(&w, "used", used);
-    wire_reply_u64(&w, "limit", limit);
-    service_end(s, &w, &q->origin);
-    return true;
 }

@@ -76,6 +76,19 @@ static void status_requests(struct wire_reply *w, const struct raft_status *st,
     wire_reply_close_object(w);
 }
 
+static void status_memory(const struct memory *m, struct wire_reply *w)
+{
+    if (m == NULL)
+        return;
+    wire_reply_open_object(w, "memory");
+    wire_reply_u64(w, "limit_bytes", m->all.limit);
+    wire_reply_u64(w, "used_bytes", m->all.used);
+    wire_reply_u64(w, "replies_bytes", m->replies.used);
+    wire_reply_u64(w, "requests_bytes", m->requests.used);
+    wire_reply_u64(w, "commands_bytes", m->commands.used);
+    wire_reply_close_object(w);
+}
+
 void service_handle_status(struct service_conn *c, const struct wire_request *q)
 {
     struct service *s = c->service;
@@ -102,6 +115,7 @@ void service_handle_status(struct service_conn *c, const struct wire_request *q)
     status_peers(s, &w, &st, s->ops.now_us(s->ops.ctx));
     status_requests(&w, &st, &stats);
     wire_reply_u64(&w, "waiting", stats.n_waiting);
+    status_memory(s->conf.memory, &w);
     compare_progress(s, &w);
     if (s->ops.status != NULL)
         s->ops.status(s->ops.ctx, &w);

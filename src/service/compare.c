@@ -292,7 +292,7 @@ void service_handle_compare(struct service_conn *c, const struct wire_request *q
         return;
     }
     /* This request never enters the replica itself: the reads and writes of the run do. */
-    req = service_request_new(c, q);
+    req = service_request_new(c, q, 0);
     if (req != NULL)
         start(req, q);
 }

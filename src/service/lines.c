@@ -98,6 +98,19 @@ void service_line_too_long(struct service_conn *c, uint64_t line_no, uint64_t li
     (void)wire_reply_refused(out, &refused, c->service->conf.spaced, 0, line_no);
 }
 
+void service_line_overloaded(struct service_conn *c, uint64_t line_no)
+{
+    struct wire_refused refused = {.error = WIRE_ERROR_OVERLOADED};
+    struct buf *out = service_out(c);
+
+    if (out == NULL)
+        return;
+    refused.limit = c->memory != NULL ? budget_root(&c->memory->requests)->limit : 0;
+    (void)snprintf(refused.text, sizeof(refused.text),
+                   "too many bytes are under way on this node; the rest of the line is skipped");
+    (void)wire_reply_refused(out, &refused, c->service->conf.spaced, 0, line_no);
+}
+
 void service_line_foreign(struct service_conn *c, uint64_t line_no)
 {
     struct wire_refused refused = {.error = WIRE_ERROR_MALFORMED};

@@ -111,10 +111,30 @@ static void read_served(struct replica_request *rr, const struct replica_view *v
             reply_internal(req, "a read came back without its confirmation");
         else if (view->get(view->ctx, key, &v) != 0)
             reply_internal(req, "the stored value is damaged");
+        else if (service_wait_for_room(req, out, v.text.len))
+            return;
         else
             reply_read(req, out, view, &v);
     }
     service_request_free(req);
+}
+
+/* The values alone, by their lengths: nothing is copied before it is known that it fits. False: one
+ * could not be read. */
+static bool batch_measure(struct request *req, const struct replica_view *view, size_t *ret_bytes)
+{
+    size_t bytes = 0;
+
+    for (unsigned i = 0; i < req->n_keys && bytes <= REPLY_BYTES_MAX; i++) {
+        const struct wire_slice key = {(const char *)req->keys[i].bytes, req->keys[i].len};
+        struct command_value v;
+
+        if (view->get(view->ctx, key, &v) != 0)
+            return false;
+        bytes += v.text.len + req->keys[i].len;
+    }
+    *ret_bytes = bytes;
+    return true;
 }
 
 /* False: a value could not be read; what was written is to be undone. */
@@ -137,18 +157,12 @@ static bool batch_values(struct request *req, struct wire_reply *w, const struct
     return true;
 }
 
-static void batch_served(struct replica_request *rr, const struct replica_view *view)
+static void reply_batch(struct request *req, struct buf *out, const struct replica_view *view)
 {
-    struct request *req = service_request_of(rr);
     struct service *s = req->conn->service;
-    struct buf *out = service_out(req->conn);
     bool confirmed = is_confirmed(view);
     struct wire_reply w;
 
-    if (out == NULL) {
-        service_request_free(req);
-        return;
-    }
     service_begin(s, &w, out, &req->origin, "batch_read_index_ok");
     wire_reply_open_array(&w, "values");
     if (batch_values(req, &w, view)) {
@@ -161,12 +175,31 @@ static void batch_served(struct replica_request *rr, const struct replica_view *
         wire_reply_undo(&w);
         reply_internal(req, "a stored value is damaged");
     }
+}
+
+static void batch_served(struct replica_request *rr, const struct replica_view *view)
+{
+    struct request *req = service_request_of(rr);
+    struct service *s = req->conn->service;
+    struct buf *out = service_out(req->conn);
+    size_t bytes = 0;
+
+    if (out != NULL) {
+        if (!batch_measure(req, view, &bytes))
+            reply_internal(req, "a stored value is damaged");
+        else if (bytes > REPLY_BYTES_MAX)
+            service_reply_too_large(s, out, &req->origin, service_msg_id_for(s, &req->origin));
+        else if (service_wait_for_room(req, out, bytes + req->n_keys * SERVICE_ITEM_BYTES))
+            return;
+        else
+            reply_batch(req, out, view);
+    }
     service_request_free(req);
 }
 
 static void read_by(struct service_conn *c, const struct wire_request *q, enum replica_kind kind)
 {
-    struct request *req = service_request_new(c, q);
+    struct request *req = service_request_new(c, q, 0);
 
     if (req == NULL)
         return;
@@ -216,7 +249,7 @@ void service_handle_read(struct service_conn *c, const struct wire_request *q)
 
 void service_handle_batch(struct service_conn *c, const struct wire_request *q)
 {
-    struct request *req = service_request_new(c, q);
+    struct request *req = service_request_new(c, q, 0);
 
     if (req == NULL)
         return;

@@ -40,19 +40,23 @@ void service_begin_error(struct service *s, struct wire_reply *w, struct buf *ou
                            after_append, text);
 }
 
+void service_reply_too_large(struct service *s, struct buf *out, const struct wire_origin *origin,
+                             uint64_t own_msg_id)
+{
+    struct wire_reply w;
+
+    wire_reply_begin_error(&w, out, origin, s->conf.spaced, own_msg_id, WIRE_ERROR_TOO_LARGE, false,
+                           "the reply would be larger than the limit");
+    wire_reply_u64(&w, "limit", REPLY_BYTES_MAX);
+    (void)wire_reply_end(&w);
+}
+
 void service_end(struct service *s, struct wire_reply *w, const struct wire_origin *origin)
 {
-    struct buf *out = w->buf;
-
-    struct wire_reply error;
-
     if (wire_reply_len(w) > REPLY_BYTES_MAX) {
         wire_reply_undo(w);
-        wire_reply_begin_error(&error, out, origin, s->conf.spaced, w->own_msg_id,
-                               WIRE_ERROR_TOO_LARGE, false,
-                               "the reply would be larger than the limit");
-        wire_reply_u64(&error, "limit", REPLY_BYTES_MAX);
-        w = &error;
+        service_reply_too_large(s, w->buf, origin, w->own_msg_id);
+        return;
     }
     /* Without memory there is no reply; the client's own deadline tells it. */
     (void)wire_reply_end(w);
@@ -83,6 +87,19 @@ static void not_leader_text(struct service *s, raft_node_id leader_id, char *tex
         (void)snprintf(text, size, "not the leader; try %s", name);
     else
         (void)snprintf(text, size, "not the leader; try %s at %s", name, addr);
+}
+
+/* Other things help against each. */
+static const char *no_space_text(const char *what)
+{
+    if (strcmp(what, "log") == 0)
+        return "no room for a write: the disk of the leader's log is full; make room there, or "
+               "enlarge it (deleting keys does not help)";
+    if (strcmp(what, "state") == 0)
+        return "no room for a write: the disk of the leader's state is full; make room there, or "
+               "enlarge it (deleting keys does not help)";
+    return "no room for a write: the cluster holds as much as map_size allows; delete keys, or "
+           "enlarge map_size on all nodes";
 }
 
 /* What holds it up, and so what would help (CLIENT-30). */
@@ -145,6 +162,9 @@ static void failure_text(struct service *s, const struct replica_failure *f, con
     case WIRE_ERROR_BUSY:
         (void)snprintf(text, size, "too much is under way on this node; try again");
         break;
+    case WIRE_ERROR_NO_SPACE:
+        (void)snprintf(text, size, "%s", no_space_text(f->space.what));
+        break;
     case WIRE_ERROR_TOO_LARGE:
         (void)snprintf(text, size, "the command is larger than a log entry may be");
         break;
@@ -187,6 +207,11 @@ static void failure_fields(struct service *s, struct wire_reply *w, const struct
         wire_reply_u64(w, "limit", f->limit);
         wire_reply_u64(w, "retry_after_ms", RETRY_AFTER_MS);
         break;
+    case WIRE_ERROR_NO_SPACE:
+        wire_reply_u64(w, "used", f->space.used);
+        wire_reply_u64(w, "limit", f->space.limit);
+        wire_reply_str(w, "what", f->space.what);
+        break;
     case WIRE_ERROR_TOO_LARGE:
         wire_reply_u64(w, "limit", ENTRY_BYTES_MAX);
         break;
@@ -218,6 +243,20 @@ void service_refuse_busy(struct service_conn *c, const struct wire_origin *origi
     service_begin_error(c->service, &w, out, origin, WIRE_ERROR_BUSY, false, text);
     wire_reply_u64(&w, "limit", limit);
     wire_reply_u64(&w, "retry_after_ms", RETRY_AFTER_MS);
+    service_end(c->service, &w, origin);
+}
+
+void service_refuse_overloaded(struct service_conn *c, const struct wire_origin *origin,
+                               const char *text)
+{
+    struct buf *out = service_out(c);
+    struct wire_reply w;
+
+    if (out == NULL)
+        return;
+    service_begin_error(c->service, &w, out, origin, WIRE_ERROR_OVERLOADED, false, text);
+    wire_reply_u64(&w, "limit", budget_root(&c->memory->requests)->limit);
+    wire_reply_u64(&w, "retry_after_ms", OVERLOADED_RETRY_AFTER_MS);
     service_end(c->service, &w, origin);
 }
 

@@ -31,6 +31,7 @@ int service_new(const struct service_conf *conf, const struct service_ops *ops,
     buf_init(&s->scratch);
     prng_init(&s->prng, conf->seed);
     list_init(&s->transfers);
+    timers_init(&s->waiting, ops->now_us(ops->ctx));
     *ret = s;
     return 0;
 }
@@ -77,6 +78,9 @@ int service_conn_new(struct service *s, void *host_conn, struct service_conn **r
     c->service = s;
     c->host = host_conn;
     list_init(&c->requests);
+    list_init(&c->waiting);
+    if (s->ops.memory != NULL)
+        c->memory = s->ops.memory(s->ops.ctx, host_conn);
     *ret = c;
     return 0;
 }
@@ -94,4 +98,29 @@ void service_conn_free(struct service_conn *c)
         service_request_free(req);
     }
     free(c);
+}
+
+void service_conn_check(const struct service_conn *c)
+{
+    size_t requests = 0;
+    size_t commands = 0;
+    unsigned n_waiting = 0;
+
+    list_for_each(it, &c->requests)
+    {
+        const struct request *req = list_entry_const(it, struct request, link);
+
+        requests += req->charged;
+        commands += req->charged_command;
+        n_waiting += !list_empty(&req->waiting_link);
+        if (!list_empty(&req->waiting_link))
+            rid_assert(req->rr.stage == REPLICA_IDLE);
+        rid_assert(req->rr.command == NULL || req->rr.command_len == req->charged_command);
+    }
+    list_for_each(it, &c->waiting) n_waiting--;
+    rid_assert(n_waiting == 0);
+    if (c->memory == NULL)
+        return;
+    rid_assert(c->memory->requests.used >= requests);
+    rid_assert(c->memory->commands.used == commands);
 }

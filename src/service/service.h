@@ -10,12 +10,13 @@
  * and `ping`. A request belongs to its connection: closing it forgets its requests without a reply;
  * writes that are in the log still happen. Lines are borrowed during the call.
  * Errors: 0 or -ENOMEM of the _new functions; everything else is a reply. REQUESTS_MAX unanswered
- * requests in all, then `busy`.
+ * requests in all, then `busy`; beyond the accounts of memory `overloaded` (CLIENT-13).
  * Thread: one, that of the replica.
  * Source: ridd-protocol(7). */
 #ifndef RIDD_SERVICE_SERVICE_H
 #define RIDD_SERVICE_SERVICE_H
 
+#include "base/budget.h"
 #include "base/log.h"
 #include "replica/replica.h"
 #include "wire/reply.h"
@@ -31,6 +32,9 @@ struct service_ops {
     struct buf *(*out)(void *ctx, void *conn);
     void (*hold)(void *ctx, void *conn);
     void (*release)(void *ctx, void *conn);
+    /* The accounts of a connection, which outlive its service_conn; NULL: nobody counts its bytes.
+     */
+    struct memory_conn *(*memory)(void *ctx, void *conn);
     uint64_t (*now_us)(void *ctx);
     /* Where clients reach a node; NULL: unknown, or stdin/stdout. */
     const char *(*client_addr)(void *ctx, raft_node_id id);
@@ -40,20 +44,18 @@ struct service_ops {
     /* Bytes that an entry with this payload takes in the log. */
     uint64_t (*record_bytes)(void *ctx, size_t payload_len);
     void (*event)(void *ctx, enum log_level level, const char *event, const char *text);
-    /* True when a new write of so many bytes must be refused for lack of room (SPACE-2);
-     * frees: it is a delete. May be NULL: never. */
-    bool (*no_space)(void *ctx, bool frees, size_t bytes, uint64_t *ret_used, uint64_t *ret_limit);
     /* `init`, stdin/stdout only: NULL elsewhere. Returns 0 when the node is now this one, else a
      * text for the error. */
     const char *(*init)(void *ctx, const struct wire_request *q);
 };
 
 struct service_conf {
-    uint16_t group;           /* whose requests these are; that of the replica */
-    const char *node_name;    /* borrowed; may be set later by service_set_replica() */
-    const char *cluster_name; /* borrowed */
-    bool spaced;              /* jansson's default form, for stdin/stdout */
-    uint64_t seed;            /* order of the methods in compare */
+    uint16_t group;              /* whose requests these are; that of the replica */
+    const char *node_name;       /* borrowed; may be set later by service_set_replica() */
+    const char *cluster_name;    /* borrowed */
+    bool spaced;                 /* jansson's default form, for stdin/stdout */
+    uint64_t seed;               /* order of the methods in compare */
+    const struct memory *memory; /* what status shows of it; borrowed, NULL: nobody counts */
 };
 
 int service_new(const struct service_conf *conf, const struct service_ops *ops,
@@ -66,6 +68,12 @@ int service_conn_new(struct service *s, void *host_conn, struct service_conn **r
 /* Its requests are forgotten without a reply. */
 void service_conn_free(struct service_conn *c);
 
+/* Its replies were read, and there is room again: what waited for it goes on with the next turn.
+ * True: some of it waits still, call again when there is room. */
+bool service_conn_room(struct service_conn *c);
+/* Every account is the sum of what is charged to it: for tests. */
+void service_conn_check(const struct service_conn *c);
+
 /* One line. For the Maelstrom node the two halves are apart: it looks at a request before it is
  * handled. */
 void service_line(struct service_conn *c, const char *line, size_t len, uint64_t line_no);
@@ -76,6 +84,8 @@ int service_decode(struct service_conn *c, const char *line, size_t len, uint64_
 void service_handle(struct service_conn *c, const struct wire_request *q);
 /* The line passed request_bytes. */
 void service_line_too_long(struct service_conn *c, uint64_t line_no, uint64_t limit);
+/* There was no memory for the rest of a line, which is skipped. */
+void service_line_overloaded(struct service_conn *c, uint64_t line_no);
 /* The other side does not speak this protocol; the connection is closed. */
 void service_line_foreign(struct service_conn *c, uint64_t line_no);
 /* For a connection that is refused: one busy line.

@@ -1,12 +1,13 @@
 /* The inside of the service. Its files call each other in one direction only, the way the parts of
  * this header are ordered, from the bottom up:
  *
- *   replies ◄─ admission ◄─ read, write ◄────────────────────────────────── lines ◄─ service
+ *   replies ◄─ admission ◄─ room ◄─ read, write ◄────────────────────────── lines ◄─ service
  *                     ◄─ compare_measure ◄─ compare ◄─ transfer, cluster ◄───┘ */
 #ifndef RIDD_SERVICE_SERVICE_INT_H
 #define RIDD_SERVICE_SERVICE_INT_H
 
 #include "base/prng.h"
+#include "replica/timers.h"
 #include "service/service.h"
 
 struct compare;
@@ -22,13 +23,16 @@ struct service {
     struct prng prng;
     struct list transfers;   /* struct request, waiting for the end of a transfer */
     struct compare *compare; /* owned; the run under way, or NULL */
+    struct timers waiting;   /* deadlines of what waits for room */
 };
 
 struct service_conn {
     struct service *service; /* borrowed */
     void *host;              /* borrowed */
     struct replica_session session;
-    struct list requests; /* struct request */
+    struct list requests;       /* struct request */
+    struct list waiting;        /* those of them that wait for room, in the order of coming */
+    struct memory_conn *memory; /* borrowed; NULL: not counted */
 };
 
 /* One owed reply. Freed when it is answered or its connection closes. */
@@ -37,6 +41,10 @@ struct request {
     struct service_conn *conn;
     struct list link;          /* in conn->requests */
     struct list transfer_link; /* in service->transfers */
+    struct list waiting_link;  /* in conn->waiting */
+    size_t want;               /* the reply that waits */
+    size_t charged;            /* to conn->memory->requests */
+    size_t charged_command;    /* to conn->memory->commands */
     enum wire_request_type type;
     bool verbose;
     uint32_t timeout_ms;
@@ -63,6 +71,10 @@ void service_begin_error(struct service *s, struct wire_reply *w, struct buf *ou
                          const char *text);
 /* Ends the reply; what is too large, or lacks memory, becomes an error instead. */
 void service_end(struct service *s, struct wire_reply *w, const struct wire_origin *origin);
+void service_reply_too_large(struct service *s, struct buf *out, const struct wire_origin *origin,
+                             uint64_t own_msg_id);
+void service_refuse_overloaded(struct service_conn *c, const struct wire_origin *origin,
+                               const char *text);
 void service_refuse_busy(struct service_conn *c, const struct wire_origin *origin, const char *text,
                          uint64_t limit);
 /* `malformed`: the field is well-formed JSON with a value that means nothing here. */
@@ -73,9 +85,10 @@ void service_reply_key_not_found(struct request *req, struct buf *out, raft_inde
 
 /* ---- admission.c ---- */
 
-/* Takes one owed request; NULL when memory is out or REQUESTS_MAX is reached (it has been answered
- * then). */
-struct request *service_request_new(struct service_conn *c, const struct wire_request *q);
+/* Takes one owed request that will have a command of so many bytes; NULL when memory is out, an
+ * account is full or REQUESTS_MAX is reached (it has been answered then). */
+struct request *service_request_new(struct service_conn *c, const struct wire_request *q,
+                                    size_t command_bytes);
 void service_request_free(struct request *req);
 struct request *service_request_of(struct replica_request *rr);
 /* Answers with the error and frees the request: the `failed` of all that enter the replica. */
@@ -83,8 +96,14 @@ void service_request_failed(struct replica_request *rr, const struct replica_fai
 /* Answers `busy`, and frees: memory ran out after the request had been admitted. */
 void service_request_no_memory(struct request *req);
 void service_submit(struct request *req);
-/* True: there is no room for this write, and it has been answered. */
-bool service_refuse_for_space(struct service_conn *c, const struct wire_request *q);
+
+/* ---- room.c ---- */
+
+/* True: the client has not read enough for a reply with so large a value; req waits, or was
+ * refused. */
+bool service_wait_for_room(struct request *req, const struct buf *out, size_t value_bytes);
+void service_stop_waiting(struct request *req);
+void service_expire_waiting(struct service *s, uint64_t now_us);
 
 /* ---- the verbs: one function each answers, now or later ---- */
 

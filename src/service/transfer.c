@@ -82,7 +82,7 @@ void service_handle_transfer(struct service_conn *c, const struct wire_request *
         }
         to = server->id;
     }
-    req = service_request_new(c, q);
+    req = service_request_new(c, q, 0);
     if (req == NULL)
         return;
     req->rr.failed = service_request_failed;
@@ -98,6 +98,7 @@ void service_turn(struct service *s, uint64_t now_us)
 
     if (s->replica == NULL)
         return;
+    service_expire_waiting(s, now_us);
     compare_turn(s);
     raft = replica_raft(s->replica);
     list_for_each_safe(it, &s->transfers)
@@ -116,7 +117,7 @@ void service_turn(struct service *s, uint64_t now_us)
 
 uint64_t service_deadline_us(const struct service *s)
 {
-    uint64_t deadline = UINT64_MAX;
+    uint64_t deadline = timers_next_us(&s->waiting);
 
     list_for_each(it, &s->transfers)
     {

@@ -15,6 +15,17 @@ static const char *reply_type(enum wire_request_type type)
     return type == WIRE_REQ_CAS ? "cas_ok" : "delete_ok";
 }
 
+/* Decided at apply, on every node alike: certainly not done, although it was appended. */
+static void reply_no_space(struct request *req, struct buf *out,
+                           const struct command_result *result)
+{
+    const struct replica_failure f = {
+        .error = WIRE_ERROR_NO_SPACE,
+        .space = {.what = "quota", .used = result->used_bytes, .limit = result->limit_bytes}};
+
+    service_write_failure(req->conn->service, out, &req->origin, &f, "the write", req->timeout_ms);
+}
+
 static void reply_written(struct request *req, struct buf *out, const struct command_result *result)
 {
     struct service *s = req->conn->service;
@@ -29,6 +40,9 @@ static void reply_written(struct request *req, struct buf *out, const struct com
                             "the value differs from 'from'");
         wire_reply_u64(&w, "index", result->index);
         service_end(s, &w, &req->origin);
+        return;
+    case COMMAND_NO_SPACE:
+        reply_no_space(req, out, result);
         return;
     case COMMAND_INVALID:
         service_begin_error(s, &w, out, &req->origin, WIRE_ERROR_INTERNAL, true,
@@ -73,13 +87,11 @@ static void reply_session_expired(struct service_conn *c, const struct wire_requ
 }
 
 /* The command of the request, as it goes into the log: encoded into the shared scratch first, since
- * its length is not known before. 0 or -ENOMEM. */
-static int encode_command(struct request *req, const struct wire_request *q)
+ * its length is not known before, and it is to be charged before it is kept. 0 or -ENOMEM. */
+static int encode_command(struct service *s, const struct wire_request *q)
 {
-    struct buf *scratch = &req->conn->service->scratch;
     struct command command = {
         .key = {(const char *)q->key.bytes, q->key.len}, .value = q->value, .from = q->from};
-    int rc;
 
     if (q->type == WIRE_REQ_WRITE)
         command.op = COMMAND_WRITE;
@@ -87,10 +99,14 @@ static int encode_command(struct request *req, const struct wire_request *q)
         command.op = q->type == WIRE_REQ_CAS ? COMMAND_CAS : COMMAND_DELETE;
     if (q->create_if_not_exists)
         command.flags = COMMAND_FLAG_CREATE_IF_NOT_EXISTS;
-    buf_reset(scratch, SERVICE_SCRATCH_KEEP_BYTES);
-    rc = command_encode(&command, scratch);
-    if (rc != 0)
-        return rc;
+    buf_reset(&s->scratch, SERVICE_SCRATCH_KEEP_BYTES);
+    return command_encode(&command, &s->scratch);
+}
+
+static int copy_command(struct request *req)
+{
+    const struct buf *scratch = &req->conn->service->scratch;
+
     req->command = malloc(scratch->len);
     if (req->command == NULL)
         return -ENOMEM;
@@ -102,18 +118,21 @@ static int encode_command(struct request *req, const struct wire_request *q)
 
 void service_handle_write(struct service_conn *c, const struct wire_request *q)
 {
+    struct service *s = c->service;
     struct request *req;
 
     if (q->has_session) {
         reply_session_expired(c, q);
         return;
     }
-    if (service_refuse_for_space(c, q))
+    if (encode_command(s, q) != 0) {
+        service_refuse_busy(c, &q->origin, "this node is out of memory; try again", REQUESTS_MAX);
         return;
-    req = service_request_new(c, q);
+    }
+    req = service_request_new(c, q, s->scratch.len);
     if (req == NULL)
         return;
-    if (encode_command(req, q) != 0) {
+    if (copy_command(req) != 0) {
         service_request_no_memory(req);
         return;
     }

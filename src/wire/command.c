@@ -3,6 +3,9 @@
 #include "wire/command.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "base/assert.h"
 #include "base/bytes.h"
@@ -84,11 +87,59 @@ static bool value_ok(struct wire_slice value, bool wanted)
     return value.len > 0 && value.len <= VALUE_BYTES_MAX;
 }
 
+static const char limit_name[] = "quota";
+
+void command_limit_key(struct wire_key *key)
+{
+    wire_key_set_internal(key, limit_name);
+}
+
+void command_limit_text(uint64_t limit_bytes, char text[COMMAND_LIMIT_CHARS])
+{
+    rid_assert(limit_bytes <= COMMAND_LIMIT_MAX);
+    (void)snprintf(text, COMMAND_LIMIT_CHARS, "%" PRIu64, limit_bytes);
+}
+
+bool command_limit_parse(struct wire_slice text, uint64_t *ret_limit_bytes)
+{
+    uint64_t n = 0;
+
+    if (text.len == 0 || text.len >= COMMAND_LIMIT_CHARS || (text.len > 1 && text.data[0] == '0'))
+        return false;
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.data[i] < '0' || text.data[i] > '9')
+            return false;
+        n = n * 10 + (uint64_t)(text.data[i] - '0');
+        if (n > COMMAND_LIMIT_MAX)
+            return false;
+    }
+    *ret_limit_bytes = n;
+    return true;
+}
+
+static unsigned version_of(enum command_op op)
+{
+    return op == COMMAND_LIMIT ? COMMAND_VERSION_LIMIT : 1u;
+}
+
+/* One limit, under one name. */
+static bool limit_ok(const struct command *c)
+{
+    struct wire_key key;
+    uint64_t limit_bytes;
+
+    command_limit_key(&key);
+    return c->key.len == key.len && memcmp(c->key.data, key.bytes, key.len) == 0 &&
+           command_limit_parse(c->value, &limit_bytes);
+}
+
 static bool command_ok(const struct command *c)
 {
     unsigned flags = c->op == COMMAND_CAS ? COMMAND_FLAG_CREATE_IF_NOT_EXISTS : 0;
 
-    if (c->op < COMMAND_WRITE || c->op > COMMAND_DELETE)
+    if (c->op < COMMAND_WRITE || c->op > COMMAND_LIMIT)
+        return false;
+    if (c->op == COMMAND_LIMIT && !limit_ok(c))
         return false;
     return (c->flags & ~flags) == 0 && (c->client == 0) == (c->seq == 0) && key_ok(c->key) &&
            value_ok(c->value, c->op != COMMAND_DELETE) && value_ok(c->from, c->op == COMMAND_CAS);
@@ -111,7 +162,7 @@ int command_encode(const struct command *c, struct buf *buf)
     p = buf_reserve(buf, n);
     if (p == NULL)
         return err_origin(-ENOMEM);
-    p[0] = COMMAND_VERSION;
+    p[0] = (unsigned char)version_of(c->op);
     p[1] = (uint8_t)c->op;
     p[2] = c->flags;
     p[3] = 0;
@@ -154,7 +205,7 @@ int command_decode(const void *data, size_t len, struct command *ret)
 
     if (len > 0 && (unsigned char)rest.data[0] > COMMAND_VERSION)
         return COMMAND_E_NEWER;
-    if (!cut(&rest, 22, &head) || head.data[0] != (char)COMMAND_VERSION || head.data[3] != 0)
+    if (!cut(&rest, 22, &head) || head.data[3] != 0)
         return COMMAND_E_INVALID;
     c.op = (enum command_op)(unsigned char)head.data[1];
     c.flags = (uint8_t)head.data[2];
@@ -163,7 +214,7 @@ int command_decode(const void *data, size_t len, struct command *ret)
     if (!cut(&rest, get_u16(head.data + 20), &c.key) || !cut_sized(&rest, &c.value) ||
         !cut_sized(&rest, &c.from))
         return COMMAND_E_INVALID;
-    if (rest.len > 0 || !command_ok(&c))
+    if (rest.len > 0 || !command_ok(&c) || (unsigned char)head.data[0] != version_of(c.op))
         return COMMAND_E_INVALID;
     *ret = c;
     return 0;

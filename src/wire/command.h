@@ -1,9 +1,9 @@
 /* Commands: the payload of COMMAND entries, keys as stored, results of applying.
  *
- * For: what the log carries for the state machine. A command is, little endian: u8 version (1), u8
- * op, u8 flags, u8 0, u64 client, u64 seq (0 until sessions exist), u16 key length, key, u32 value
- * length, value, u32 from length, from. Values are compact JSON text (value.h). Decoding is total:
- * any bytes give a command or an outcome, and one command has one encoding.
+ * For: what the log carries for the state machine. A command is, little endian: u8 version (1 or
+ * 2), u8 op, u8 flags, u8 0, u64 client, u64 seq (0 until sessions exist), u16 key length, key,
+ * u32 value length, value, u32 from length, from. Values are compact JSON text (value.h). Decoding
+ * is total: any bytes give a command or an outcome, and one command has one encoding.
  *
  * Not for: doing them (src/kv).
  *
@@ -47,11 +47,18 @@ struct wire_slice {
     size_t len;
 };
 
-enum command_op { COMMAND_WRITE = 1, COMMAND_CAS = 2, COMMAND_DELETE = 3 };
+/* LIMIT sets how many bytes the state may hold: its key is that of command_limit_key(), its value
+ * the number as command_limit_text() writes it, 0 for no limit. Of version 2; the others are of
+ * version 1 and stay so, for nodes that know no other. */
+enum command_op { COMMAND_WRITE = 1, COMMAND_CAS = 2, COMMAND_DELETE = 3, COMMAND_LIMIT = 4 };
 #define COMMAND_FLAG_CREATE_IF_NOT_EXISTS 1u /* cas only */
 
-/* The first byte of a command: what this program writes, and the latest that it can do. */
-#define COMMAND_VERSION 1u
+/* The first byte of a command: the latest that this program can do. Each operation has one. */
+#define COMMAND_VERSION       2u
+#define COMMAND_VERSION_LIMIT 2u
+/* The largest limit; its text never has more digits. */
+#define COMMAND_LIMIT_MAX   (((uint64_t)1 << 53) - 1)
+#define COMMAND_LIMIT_CHARS 20u
 
 struct command {
     enum command_op op;
@@ -67,6 +74,11 @@ struct command {
     X(COMMAND_E_NEWER, 2, "the command is of a version that this program does not know")
 enum command_error { COMMAND_ERRORS(OUTCOME_NUMBER) };
 const char *command_error_text(int error);
+void command_limit_key(struct wire_key *key);
+/* "1073741824": a JSON integer without needless digits, and a 0 behind it. */
+void command_limit_text(uint64_t limit_bytes, char text[COMMAND_LIMIT_CHARS]);
+/* False: it is not such a text. */
+bool command_limit_parse(struct wire_slice text, uint64_t *ret_limit_bytes);
 /* 0, -ENOMEM. */
 int command_encode(const struct command *c, struct buf *buf);
 /* 0, COMMAND_E_INVALID, COMMAND_E_NEWER: what it is to do is not known here, so that to apply it as
@@ -80,11 +92,16 @@ enum command_status {
     COMMAND_PRECONDITION_FAILED = 2, /* cas: error 22 */
     /* bytes that are no command of a known version: applied as nothing, on every node */
     COMMAND_INVALID = 3,
+    /* it would make the state larger than its limit: nothing was changed */
+    COMMAND_NO_SPACE = 4,
 };
 struct command_result {
     enum command_status status;
     bool existed; /* delete */
     raft_index index;
+    /* NO_SPACE: what the state holds, and may hold */
+    uint64_t used_bytes;
+    uint64_t limit_bytes;
 };
 
 /* A value as read from the state; text is borrowed as long as the view it came from. */

@@ -19,14 +19,15 @@
  *   HELLO, HELLO_REPLY
  *                   u32 magic, u16 highest version, u16 lowest version (0: the same), u8 channel,
  *                   u8 refused, 16 bytes cluster id, u64 from, u64 to, u64 incarnation, u64 nonce,
- *                   u64 last_index, u64 known incarnation
+ *                   u64 last_index, u64 known incarnation, u8 latest version of commands
  *
  * The index of an entry in an APPEND is redundant: a sender that skips an entry is caught here.
  *
  * All of these bytes must be there, but for the note, which a node of an earlier version does not
- * write: it is there whole, or nothing is. Behind them a later version may have put more: they are
- * not looked at (WIRE-7), so a field that may not be overlooked needs a new version (frame.h), not
- * only a place at the end. The bytes of HELLO and HELLO_REPLY keep their meaning in every version,
+ * write: it is there whole, or nothing is; and for the last byte of a hello, which was not
+ * always there. Behind them a later version may have put more: they are not looked at
+ * (WIRE-7), so a field that may not be overlooked needs a new version (frame.h), not only a place
+ * at the end. The bytes of HELLO and HELLO_REPLY keep their meaning in every version,
  * so that an old node can say why it refuses a new one. docs/PEERS.md is the whole of it. */
 #include "wire/frame.h"
 
@@ -577,7 +578,7 @@ int wire_hello_encode(const struct wire_hello *h, bool is_reply, struct buf *buf
 
     rid_assert(h->channel >= WIRE_CHANNEL_CONTROL && h->channel <= WIRE_CHANNEL_PROBE);
     rid_assert(is_reply || h->refused == WIRE_REFUSED_NOT);
-    rc = frame_open(buf, HELLO_WIRE_BYTES, &p);
+    rc = frame_open(buf, HELLO_WIRE_BYTES + (h->command_version != 0 ? 1 : 0), &p);
     if (rc != 0)
         return err_trace(rc);
     p = write_u32(p, HELLO_MAGIC);
@@ -593,6 +594,8 @@ int wire_hello_encode(const struct wire_hello *h, bool is_reply, struct buf *buf
     p = write_u64(p, h->link_nonce);
     p = write_u64(p, h->last_index);
     p = write_u64(p, h->known_incarnation);
+    if (h->command_version != 0)
+        p = write_u8(p, h->command_version);
     frame_close(buf, is_reply ? WIRE_FRAME_HELLO_REPLY : WIRE_FRAME_HELLO, WIRE_GROUP, p);
     return 0;
 }
@@ -634,6 +637,7 @@ int wire_hello_decode(const struct wire_frame *frame, struct wire_hello *ret)
         return WIRE_FRAME_E_PAYLOAD;
     h.channel = (enum wire_channel)channel;
     memcpy(h.cluster_id, cluster_id, sizeof(h.cluster_id));
+    h.command_version = c.left > 0 ? take_u8(&c) : 0;
     if (!hello_ok(&h, frame->type == WIRE_FRAME_HELLO_REPLY))
         return WIRE_FRAME_E_PAYLOAD;
     *ret = h;

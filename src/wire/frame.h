@@ -77,6 +77,8 @@ struct wire_hello {
     uint64_t known_incarnation;
     /* in the reply: 0 accepted, otherwise enum wire_refusal, or a reason of a later version */
     uint8_t refused;
+    /* The latest version of a command that from understands; 0: it does not say, and knows 1. */
+    uint8_t command_version;
 };
 enum wire_refusal {
     WIRE_REFUSED_NOT = 0,

@@ -145,6 +145,7 @@ static int map_apply(struct sim_state *st, const struct raft_entry *e,
         k = NULL;
     switch (c.op) {
     case COMMAND_WRITE:
+    case COMMAND_LIMIT:
         map_put(st, &c, e->id.index);
         return 0;
     case COMMAND_CAS:

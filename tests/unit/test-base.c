@@ -19,6 +19,7 @@
 #include "base/arena.h"
 #include "base/array.h"
 #include "base/assert.h"
+#include "base/budget.h"
 #include "base/buf.h"
 #include "base/bytes.h"
 #include "base/crc32c.h"
@@ -200,7 +201,8 @@ static void base__log_one_event_is_one_line(void **state)
     assert_int_equal(pipe(pipe_fds), 0);
     saved = dup(STDERR_FILENO);
     (void)dup2(pipe_fds[1], STDERR_FILENO);
-    log_event(LOG_ERROR, "test", "a=%s raw=%s", log_esc(esc, sizeof(esc), all, sizeof(all)), "x\ny\x1b[31m");
+    log_event(LOG_ERROR, "test", "a=%s raw=%s", log_esc(esc, sizeof(esc), all, sizeof(all)),
+              "x\ny\x1b[31m");
     (void)dup2(saved, STDERR_FILENO);
     (void)close(saved);
     n = read(pipe_fds[0], line, sizeof(line) - 1);
@@ -364,6 +366,75 @@ static void base__a_mark_is_a_file_of_ones_own(void **state)
     assert_int_equal(rmdir(folder), 0);
 }
 
+static void base__budgets_are_charged_all_the_way_up(void **state)
+{
+    struct budget all;
+    struct budget kind;
+    struct budget one[2];
+
+    (void)state;
+    budget_init(&all, NULL, 100);
+    budget_init(&kind, &all, 60);
+    for (int i = 0; i < 2; i++)
+        budget_init(&one[i], &kind, SIZE_MAX);
+    budget_take(&one[0], 40);
+    budget_take(&one[1], 15);
+    assert_int_equal(kind.used, 55);
+    assert_int_equal(all.used, 55);
+    assert_true(budget_may(&one[0], 5));
+    assert_false(budget_may(&one[0], 6)); /* its kind is full */
+    assert_true(budget_may(&all, 45));
+    assert_false(budget_may(&all, 46));
+    budget_set(&one[1], 70); /* what is here is counted, though it is too much */
+    assert_int_equal(all.used, 110);
+    assert_false(budget_may(&one[0], 0));
+    budget_set(&one[1], 10);
+    assert_int_equal(all.used, 50);
+    budget_give(&one[0], 40);
+    budget_give(&one[1], 10);
+    assert_int_equal(all.used + kind.used + one[0].used + one[1].used, 0);
+    assert_ptr_equal(budget_root(&one[0]), &all);
+}
+
+/* What nobody may take who owes already is there for who owes nothing (CLIENT-14). */
+static void base__memory_keeps_room_for_who_owes_nothing(void **state)
+{
+    const size_t mib = (size_t)1 << 20;
+    struct memory m;
+    struct memory_conn slow;
+    struct memory_conn good;
+    struct buf empty = BUF_INIT;
+    struct buf owed = {NULL, CLIENT_OUT_BYTES_FREE + 1, 128u << 10};
+
+    (void)state;
+    memory_init(&m, 32 * mib);
+    memory_conn_init(&slow, &m);
+    memory_conn_init(&good, &m);
+    budget_set(&slow.replies, 23 * mib);
+    assert_true(memory_is_tight(&m));
+    assert_false(memory_conn_may_reply(&slow, &owed, 25 * mib)); /* its own mark */
+    assert_true(slow.waits);
+    owed.size = 23 * mib;
+    owed.len = 23 * mib - 100;
+    assert_false(memory_conn_may_reply(&slow, &owed, 200));
+    assert_true(memory_conn_may_reply(&good, &empty, 500000));
+    assert_int_equal(good.replies.used, 512u << 10); /* as the buffer grows */
+    assert_false(good.waits);
+    assert_true(memory_conn_has_room(&good, &empty));
+    budget_set(&good.replies, 7 * mib);
+    assert_false(memory_conn_has_room(&good, &empty));
+    assert_true(memory_conn_may_reply(&slow, &empty, 100000)); /* it has room already */
+    budget_set(&slow.replies, 0);
+    assert_false(memory_is_tight(&m));
+    budget_set(&good.replies, 0);
+    assert_int_equal(m.all.used, 0);
+    /* Nobody counts: only the connection's own mark holds. */
+    memory_conn_init(&good, NULL);
+    assert_true(memory_conn_may_reply(&good, &empty, CLIENT_OUT_BYTES_HIGH));
+    assert_false(memory_conn_may_reply(&good, &empty, (size_t)CLIENT_OUT_BYTES_HIGH + 1));
+    assert_true(memory_conn_has_room(&good, &empty));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -380,6 +451,8 @@ int main(void)
         cmocka_unit_test(base__prng_repeats_and_stays_below),
         cmocka_unit_test(base__a_failed_assertion_says_where_and_what_node),
         cmocka_unit_test(base__a_mark_is_a_file_of_ones_own),
+        cmocka_unit_test(base__budgets_are_charged_all_the_way_up),
+        cmocka_unit_test(base__memory_keeps_room_for_who_owes_nothing),
     };
 
     return cmocka_run_group_tests_name("base", tests, NULL, NULL);

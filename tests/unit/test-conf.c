@@ -99,6 +99,7 @@ static void assert_conf_equal(const struct conf *a, const struct conf *b)
     assert_int_equal(a->in_flight, b->in_flight);
     assert_int_equal(a->connections, b->connections);
     assert_int_equal(a->connections_per_address, b->connections_per_address);
+    assert_int_equal(a->memory_bytes, b->memory_bytes);
     assert_int_equal(a->segment_bytes, b->segment_bytes);
     assert_int_equal(a->scrub_mib, b->scrub_mib);
 }
@@ -129,6 +130,7 @@ static void conf__defaults_are_those_of_the_manual(void **state)
     assert_int_equal(c.in_flight, 128);
     assert_int_equal(c.connections, 10000);
     assert_int_equal(c.connections_per_address, 0);
+    assert_int_equal(c.memory_bytes, 256u << 20);
     assert_int_equal(c.segment_bytes, 64u << 20);
     assert_int_equal(c.scrub_mib, 4);
 }
@@ -157,6 +159,7 @@ static void conf__every_key_is_read(void **state)
                            "in_flight = 1\n"
                            "connections = 10\n"
                            "connections_per_address = 9\n"
+                           "memory = 17M\n"
                            "[log]\n"
                            "segment_size = 1M\n"
                            "[state]\n"
@@ -179,6 +182,7 @@ static void conf__every_key_is_read(void **state)
     assert_int_equal(c.in_flight, 1);
     assert_int_equal(c.connections, 10);
     assert_int_equal(c.connections_per_address, 9);
+    assert_int_equal(c.memory_bytes, 17u << 20);
     assert_int_equal(c.segment_bytes, 1u << 20);
     assert_int_equal(c.scrub_mib, 0);
     assert_string_equal(c.cluster_name, "x-Y_9");
@@ -701,7 +705,8 @@ static void conf__printed_file_reads_back_equal(void **state)
         "1052672\ndata_dir = /x y/%i/%i\n"
         "log_level = error\n[raft]\nheartbeat_ms = 1\nelection_ms = 60000\n[reads]\nrounds = "
         "1\n[limits]\n"
-        "request_bytes = 1025\nin_flight = 4096\nconnections = 65536\nconnections_per_address = "
+        "request_bytes = 1025\nin_flight = 4096\nconnections = 65536\nmemory = "
+        "1G\nconnections_per_address = "
         "3\n[log]\nsegment_size = 1G\n[state]\nscrub = 1024\n",
     };
     static const char *const ids[] = {NULL, "n1"};

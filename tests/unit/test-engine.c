@@ -36,8 +36,10 @@ struct host {
     char *text; /* of the last take() */
 
     /* The host's answers. */
-    int says_recovered; /* ops.recovered returns it */
-    bool logs;          /* what happens becomes log lines, as in a daemon */
+    int says_recovered;       /* ops.recovered returns it */
+    bool logs;                /* what happens becomes log lines, as in a daemon */
+    bool has_learner;         /* n2, which is never there */
+    unsigned learner_version; /* of commands, that it is known to understand */
     unsigned n_ends;
     struct engine_end end;
 
@@ -50,23 +52,6 @@ struct host {
     uint64_t looked_us; /* when it was last looked at them */
 };
 
-/* kv_get_stats() comes here (tests/unit/engine.am), so that a test says how full the map is. */
-static uint64_t used_bytes; /* 0: what kv says */
-static const uint64_t map_bytes = 100 * MIB;
-
-int __real_kv_get_stats(struct kv *kv, struct kv_stats *ret_stats);
-int __wrap_kv_get_stats(struct kv *kv, struct kv_stats *ret_stats);
-int __wrap_kv_get_stats(struct kv *kv, struct kv_stats *ret_stats)
-{
-    int rc = __real_kv_get_stats(kv, ret_stats);
-
-    if (used_bytes != 0) {
-        ret_stats->used_bytes = used_bytes;
-        ret_stats->map_bytes = map_bytes;
-    }
-    return rc;
-}
-
 /* ---- what the engine asks of its host ---- */
 
 static uint64_t host_now(void *ctx)
@@ -76,9 +61,9 @@ static uint64_t host_now(void *ctx)
 
 static void host_send(void *ctx, const struct raft_msg *m)
 {
-    (void)ctx;
     (void)m;
-    fail_msg("a group of one sends nothing");
+    if (!((struct host *)ctx)->has_learner)
+        fail_msg("a group of one sends nothing");
 }
 
 static void host_end(void *ctx, const struct engine_end *end)
@@ -103,6 +88,12 @@ static int host_recovered(void *ctx, const struct store_recovered *r)
     assert_non_null(engine_store(h->engine));
     assert_null(engine_replica(h->engine));
     return h->says_recovered;
+}
+
+static unsigned host_command_version(void *ctx, raft_node_id id)
+{
+    assert_true(id == raft_founder_id("n2"));
+    return ((struct host *)ctx)->learner_version;
 }
 
 static struct buf *host_out(void *ctx, void *conn)
@@ -177,7 +168,6 @@ static int own_read_begin(void *ctx, struct raft_entry_id *ret_last_applied)
 static void host_init(struct host *h)
 {
     *h = (struct host){.now_us = 1000000};
-    used_bytes = 0;
     buf_init(&h->out);
     h->disk = fake_disk_new(7);
     (void)snprintf(h->folder, sizeof(h->folder), "/tmp/ridd-engine-XXXXXX");
@@ -215,6 +205,9 @@ static void make_log_naming(struct host *h, const char *name)
     raft_configuration_init(&c);
     assert_int_equal(raft_configuration_add(&c, raft_founder_id(name), name, RAFT_VOTER, "", ""),
                      0);
+    if (h->has_learner)
+        assert_int_equal(
+            raft_configuration_add(&c, raft_founder_id("n2"), "n2", RAFT_LEARNER, "", ""), 0);
     assert_int_equal(raft_configuration_encode(&c, &b), 0);
     assert_int_equal(engine_create_log(&h->conf, b.data, b.len), 0);
 }
@@ -232,6 +225,7 @@ static int open_it(struct host *h)
                                    .out = host_out,
                                    .hold = host_owes,
                                    .release = host_owes,
+                                   .command_version = host_command_version,
                                    .status = host_status};
     const struct service_conf service = {.cluster_name = "test", .seed = 1};
 
@@ -318,28 +312,30 @@ static bool says(const char *text, const char *part)
     return strstr(text, part) != NULL;
 }
 
-/* Whether a write of so many bytes was taken; otherwise it was refused for lack of room. */
-static bool takes(struct host *h, size_t bytes)
+/* The reply to a write of so many bytes. */
+static const char *write_of(struct host *h, int key, size_t bytes)
 {
     char *line = malloc(bytes + 100);
     const char *reply;
     int n;
 
     assert_non_null(line);
-    n = snprintf(line, bytes + 100, "{\"type\":\"write\",\"msg_id\":1,\"key\":1,\"value\":\"");
+    n = snprintf(line, bytes + 100, "{\"type\":\"write\",\"msg_id\":1,\"key\":%d,\"value\":\"",
+                 key);
     memset(line + n, 'x', bytes);
     memcpy(line + n + bytes, "\"}", 3);
     reply = ask(h, line);
     free(line);
-    assert_true(says(reply, "\"write_ok\"") || says(reply, "\"no_space\""));
-    return says(reply, "\"write_ok\"");
+    return reply;
 }
 
-/* The map is used so far, and was looked at: what was on its way is part of it. */
-static void use(struct host *h, uint64_t bytes)
+/* Whether it was taken; otherwise it was refused for lack of room. */
+static bool takes(struct host *h, int key, size_t bytes)
 {
-    used_bytes = bytes;
-    advance(h, 300000);
+    const char *reply = write_of(h, key, bytes);
+
+    assert_true(says(reply, "\"write_ok\"") || says(reply, "\"no_space\""));
+    return says(reply, "\"write_ok\"");
 }
 
 /* ---- starting ---- */
@@ -505,7 +501,7 @@ static void begin_compacted(struct compacted *c)
     assert_int_equal(open_it(h), 0);
     lead(h);
     for (int i = 0; i < 8; i++)
-        assert_true(takes(h, 20000));
+        assert_true(takes(h, 1, 20000));
     c->config = (struct raft_config_at){1, *raft_get_configuration(engine_raft(h->engine))};
     close_it(h);
     for (uint64_t seq = 1; seq <= 2; seq++) {
@@ -533,7 +529,7 @@ static void engine__a_log_may_begin_behind_its_base(void **state)
     assert_true(status.base.index == c.base.index && status.base.term == c.base.term);
     lead(&c.h); /* what is behind the base is applied */
     assert_true(c.h.applied.index > c.base.index + 1);
-    assert_true(takes(&c.h, 100));
+    assert_true(takes(&c.h, 1, 100));
     host_done(&c.h);
 }
 
@@ -707,7 +703,6 @@ static void engine__damage_and_failures_have_their_codes(void **state)
     (void)state;
     expect_end(KV_E_DAMAGED, EXIT_DAMAGED);
     expect_end(-EBADMSG, EXIT_DAMAGED);
-    expect_end(KV_E_FULL, EXIT_IO_ERROR);
     expect_end(KV_E_COMMAND_NEWER, EXIT_CONF_ERROR);
     expect_end(-EIO, EXIT_IO_ERROR);
 }
@@ -908,7 +903,8 @@ static void engine__events_have_their_lines(void **state)
         {{.event = RAFT_TRACE_INVALID, .text = "odd"},
          "event=message_refused peer=none why='odd' suppressed=0 action=close_link"},
         {{.event = RAFT_TRACE_TERM_REFUSED, .term = 3, .heard_term = 99},
-         "level=error event=term_far_above peer=none told_term=99 own_term=3 suppressed=0 action=drop\n"},
+         "level=error event=term_far_above peer=none told_term=99 own_term=3 suppressed=0 "
+         "action=drop\n"},
         {{.event = RAFT_TRACE_TERM_CLIMB, .term = 3, .heard_term = 99},
          "level=warning event=term_far_above peer=none told_term=99 own_term=3 suppressed=0 "
          "action=drop_and_climb\n"},
@@ -1102,64 +1098,160 @@ static void engine__a_command_of_a_later_version_ends_the_node(void **state)
     host_done(&h);
 }
 
-/* ---- room (SPACE-2) ---- */
+/* ---- room ---- */
 
-static void engine__writes_stop_while_there_is_room_left(void **state)
+static void start_with(struct host *h, uint64_t quota_bytes)
 {
+    host_init(h);
+    h->conf.quota_bytes = quota_bytes;
+    make_log_naming(h, "n1");
+    assert_int_equal(open_it(h), 0);
+    lead(h);
+    advance(h, 200000);
+}
+
+static void start_again(struct host *h, uint64_t quota_bytes)
+{
+    close_it(h);
+    h->conf.quota_bytes = quota_bytes;
+    assert_int_equal(open_it(h), 0);
+    lead(h);
+    advance(h, 200000);
+}
+
+/* SPACE-5: by an entry of the log, once; the next leader whose file says otherwise sets its own. */
+static void engine__the_limit_comes_from_the_log(void **state)
+{
+    raft_index last;
     struct host h;
 
     (void)state;
-    start(&h);
-    use(&h, 89 * MIB);
-    assert_true(takes(&h, 100));
-    use(&h, 91 * MIB);
-    assert_false(takes(&h, 100));
+    start_with(&h, MIB);
+    assert_true(says(ask(&h, "{\"type\":\"status\"}"), "\"space\":{\"full\":null,\"used_bytes\":"));
+    assert_true(says(h.text, "\"limit_bytes\":1048576,\"parked\":false}"));
+    last = replica_last_applied(engine_replica(h.engine));
+    assert_true(last == 3); /* its configuration, the no-op, the limit */
+    advance(&h, 2000000);
+    assert_true(replica_last_applied(engine_replica(h.engine)) == last);
+    start_again(&h, 2 * MIB);
+    assert_true(says(ask(&h, "{\"type\":\"status\"}"), "\"limit_bytes\":2097152"));
+    /* No wish: the limit stays. */
+    start_again(&h, 0);
+    assert_true(says(ask(&h, "{\"type\":\"status\"}"), "\"limit_bytes\":2097152"));
     host_done(&h);
 }
 
-static void engine__writes_begin_again_lower_down(void **state)
-{
-    struct host h;
-
-    (void)state;
-    start(&h);
-    use(&h, 91 * MIB);
-    assert_false(takes(&h, 100));
-    use(&h, 88 * MIB);
-    assert_false(takes(&h, 100));
-    use(&h, 84 * MIB);
-    assert_true(takes(&h, 100));
-    use(&h, 88 * MIB);
-    assert_true(takes(&h, 100));
-    host_done(&h);
-}
-
-/* What was proposed since the room was looked at is not in the state yet. */
-static void engine__what_is_on_its_way_counts(void **state)
+/* A node that does not know the command would end at it (STATE-10): nothing is proposed before all
+ * are known to. Meanwhile this leader goes by its file. */
+static void engine__the_limit_waits_for_the_last_member(void **state)
 {
     struct host h;
     unsigned n = 0;
 
     (void)state;
-    start(&h);
-    use(&h, 90 * MIB - 1000000);
-    while (n < 20 && takes(&h, 100000))
+    host_init(&h);
+    h.has_learner = true;
+    h.conf.quota_bytes = MIB;
+    make_log_naming(&h, "n1");
+    assert_int_equal(open_it(&h), 0);
+    lead(&h);
+    h.learner_version = COMMAND_VERSION_LIMIT - 1;
+    advance(&h, 1000000);
+    assert_true(replica_last_applied(engine_replica(h.engine)) == 2);
+    while (n < 20 && takes(&h, (int)n, 100000))
         n++;
-    /* Each counts twice its size: the fifth would pass the mark. */
-    assert_int_equal(n, 4);
+    assert_int_equal(n, 10);
+    h.learner_version = COMMAND_VERSION_LIMIT;
+    advance(&h, 200000);
+    assert_true(replica_last_applied(engine_replica(h.engine)) == 2 + 10 + 1);
+    /* Once the log has one, all have met it. */
+    h.learner_version = 0;
+    start_again(&h, 2 * MIB);
+    assert_true(says(ask(&h, "{\"type\":\"status\"}"), "\"limit_bytes\":2097152"));
     host_done(&h);
 }
 
-static void engine__deletes_are_taken_when_full(void **state)
+/* SPACE-2: refused before it is appended, with the name of what is full; reads go on, and what
+ * makes the state no larger. It ends by itself. */
+static void engine__a_full_quota_takes_what_frees(void **state)
+{
+    raft_index last;
+    struct host h;
+    int n = 0;
+
+    (void)state;
+    start_with(&h, MIB);
+    while (n < 20 && takes(&h, n, 100000))
+        n++;
+    assert_int_equal(n, 10);
+    assert_true(says(h.text, "\"limit\":1048576,\"what\":\"quota\"}"));
+    last = replica_last_applied(engine_replica(h.engine));
+    assert_false(takes(&h, n, 100000));
+    assert_true(replica_last_applied(engine_replica(h.engine)) == last);
+    assert_true(says(ask(&h, "{\"type\":\"status\"}"), "\"space\":{\"full\":\"quota\""));
+    assert_true(takes(&h, 3, 100000));
+    assert_false(takes(&h, 3, 200000));
+    assert_true(says(ask(&h, "{\"type\":\"read\",\"key\":3}"), "xxx"));
+    assert_true(says(ask(&h, "{\"type\":\"delete\",\"key\":1}"), "\"existed\":true"));
+    advance(&h, 200000);
+    assert_true(says(ask(&h, "{\"type\":\"status\"}"), "\"space\":{\"full\":null"));
+    assert_true(takes(&h, n, 100000));
+    host_done(&h);
+}
+
+/* What is proposed and not applied counts, so that the log does not fill with what the apply would
+ * refuse. */
+static void engine__what_is_in_flight_counts(void **state)
+{
+    char line[100100];
+    struct host h;
+    raft_index last;
+    int n;
+
+    (void)state;
+    start_with(&h, MIB);
+    last = replica_last_applied(engine_replica(h.engine));
+    for (int key = 0; key < 20; key++) {
+        n = snprintf(line, sizeof(line), "{\"type\":\"write\",\"key\":%d,\"value\":\"", key);
+        memset(line + n, 'x', 100000);
+        memcpy(line + n + 100000, "\"}", 3);
+        service_line(h.conn, line, (size_t)n + 100002, 1);
+        if (key % 3 == 2)
+            engine_turn(h.engine, h.now_us);
+    }
+    settle(&h);
+    assert_true(replica_last_applied(engine_replica(h.engine)) == last + 10);
+    host_done(&h);
+}
+
+/* SPACE-6: an apply that finds no room is no end. What waits for it waits; what is new is refused,
+ * deletes too; reads go on; and it goes on by itself. */
+static void engine__an_apply_without_room_is_parked(void **state)
 {
     struct host h;
 
     (void)state;
-    start(&h);
-    use(&h, 91 * MIB);
-    assert_false(takes(&h, 100));
-    assert_true(says(ask(&h, "{\"type\":\"delete\",\"key\":1}"), "delete_ok"));
-    assert_true(says(ask(&h, "{\"type\":\"read\",\"key\":1}"), "\"type\":\"error\""));
+    host_init(&h);
+    make_log_naming(&h, "n1");
+    h.conf.state = &h.state;
+    assert_int_equal(open_it(&h), 0);
+    lead(&h);
+    h.fail_apply = KV_E_FULL;
+    assert_string_equal(ask(&h, "{\"type\":\"write\",\"msg_id\":7,\"key\":1,\"value\":1}"), "");
+    advance(&h, 1000000);
+    assert_int_equal(h.n_ends, 0);
+    assert_int_equal(h.out.len, 0);
+    assert_true(says(ask(&h, "{\"type\":\"write\",\"key\":1,\"value\":2}"), "\"what\":\"state\"}"));
+    assert_true(says(ask(&h, "{\"type\":\"delete\",\"key\":1}"), "\"what\":\"state\"}"));
+    assert_true(says(ask(&h, "{\"type\":\"local_read\",\"key\":1}"), "local_read_ok"));
+    assert_true(says(ask(&h, "{\"type\":\"status\"}"), "\"space\":{\"full\":\"state\""));
+    assert_true(says(h.text, "\"parked\":true}"));
+    h.fail_apply = 0;
+    advance(&h, STATE_RETRY_US);
+    assert_true(
+        says(ask(&h, "{\"type\":\"status\"}"), "{\"type\":\"write_ok\",\"in_reply_to\":7}"));
+    assert_true(says(h.text, "\"parked\":false}"));
+    assert_true(says(ask(&h, "{\"type\":\"write\",\"key\":1,\"value\":2}"), "write_ok"));
     host_done(&h);
 }
 
@@ -1281,10 +1373,11 @@ int main(void)
         cmocka_unit_test(engine__events_have_their_lines),
         cmocka_unit_test(engine__odd_messages_do_not_fill_the_log),
         cmocka_unit_test(engine__the_last_line_says_why),
-        cmocka_unit_test(engine__writes_stop_while_there_is_room_left),
-        cmocka_unit_test(engine__writes_begin_again_lower_down),
-        cmocka_unit_test(engine__what_is_on_its_way_counts),
-        cmocka_unit_test(engine__deletes_are_taken_when_full),
+        cmocka_unit_test(engine__the_limit_comes_from_the_log),
+        cmocka_unit_test(engine__the_limit_waits_for_the_last_member),
+        cmocka_unit_test(engine__a_full_quota_takes_what_frees),
+        cmocka_unit_test(engine__what_is_in_flight_counts),
+        cmocka_unit_test(engine__an_apply_without_room_is_parked),
         cmocka_unit_test(engine__status_looks_now_and_then),
         cmocka_unit_test(engine__nothing_waits_at_the_time_of_a_turn),
         cmocka_unit_test(engine__looks_at_the_links_for_a_share_only),

@@ -8,10 +8,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/limits.h"
 #include "base/prng.h"
 
 static void kv__a_new_folder_is_private_and_empty(void **state)
@@ -93,6 +95,20 @@ static void kv__cas_compares_as_json(void **state)
     assert_int_equal(cas_one(f, "none", "null", "6", false), COMMAND_KEY_NOT_FOUND);
 }
 
+/* What a reader is told. */
+static void check_index(struct fixture *f, raft_index index)
+{
+    struct kv_stats stats;
+    struct raft_entry_id id;
+
+    assert_int_equal(kv_read_begin(f->kv, &id), 0);
+    assert_true(id.index == index);
+    kv_read_end(f->kv);
+    assert_int_equal(kv_get_stats(f->kv, &stats), 0);
+    assert_true(stats.digest_index == index);
+    assert_true(kv_last_applied(f->kv).index == index);
+}
+
 static void kv__other_entries_only_move_last_applied(void **state)
 {
     struct fixture *f = *state;
@@ -111,11 +127,37 @@ static void kv__other_entries_only_move_last_applied(void **state)
     assert_int_equal(kv_commit(f->kv), 0);
     assert_int_equal(kv_last_applied(f->kv).index, 3);
     assert_int_equal(kv_last_applied(f->kv).term, 2);
+    check_index(f, 3);
+    /* The disk was not asked for that (SPACE-7): whoever comes back applies them again. */
     kv_down(f, false);
     kv_up(f);
     assert_int_equal(f->trust, KV_TRUSTED_SAME_BOOT);
+    assert_int_equal(kv_last_applied(f->kv).index, 0);
+    index = 0;
+    assert_int_equal(kv_begin(f->kv), 0);
+    assert_int_equal(apply_next(f, &index, RAFT_ENTRY_CONFIG, "whatever", 8, &result), 0);
+    assert_int_equal(kv_commit(f->kv), 0);
+    /* The next one that changes something takes them with it. */
+    write_one(f, "x", "1");
+    kv_down(f, false);
+    kv_up(f);
+    assert_int_equal(kv_last_applied(f->kv).index, 2);
+    assert_int_equal(delete_one(f, "none"), false);
+    check_index(f, 3);
+    kv_down(f, false);
+    kv_up(f);
+    assert_int_equal(kv_last_applied(f->kv).index, 2);
+    /* A clean close stores them, and so does a long row of them. */
+    assert_int_equal(delete_one(f, "none"), false);
+    kv_down(f, true);
+    kv_up(f);
+    assert_int_equal(f->trust, KV_TRUSTED_CLEAN);
     assert_int_equal(kv_last_applied(f->kv).index, 3);
-    assert_int_equal(kv_last_applied(f->kv).term, 2);
+    for (unsigned i = 0; i < 2 * KV_UNSTORED_MAX; i++)
+        assert_int_equal(delete_one(f, "none"), false);
+    kv_down(f, false);
+    kv_up(f);
+    assert_true(kv_last_applied(f->kv).index > KV_UNSTORED_MAX);
 }
 
 /* STATE-3: what one node refuses, all refuse, and all go on. */
@@ -175,8 +217,8 @@ static void kv__a_command_of_a_later_version_is_refused(void **state)
         err_reset();
         assert_int_equal(apply_next(f, &index, RAFT_ENTRY_COMMAND, b.data, len, &result),
                          KV_E_COMMAND_NEWER);
-        assert_non_null(strstr(err_text(), "log entry 3 holds a command of version 7"));
-        assert_non_null(strstr(err_text(), "this ridd knows version 1"));
+        assert_non_null(strstr(err_text(), "log entry 3 holds a command of version 8"));
+        assert_non_null(strstr(err_text(), "this ridd knows version 2"));
         assert_non_null(strstr(err_text(), "install that version"));
         kv_abort(f->kv);
         assert_int_equal(kv_last_applied(f->kv).index, 1);
@@ -598,6 +640,7 @@ static void kv__a_full_map_applies_nothing(void **state)
     int r = 0;
 
     f->conf.map_size_bytes = 512u << 10;
+    f->conf.map_bytes_max = 512u << 10; /* as if there were no more addresses */
     memset(value, 'v', sizeof(value));
     value[0] = '"';
     value[sizeof(value) - 2] = '"';
@@ -621,7 +664,7 @@ static void kv__a_full_map_applies_nothing(void **state)
             r = kv_commit(f->kv);
     }
     assert_int_equal(r, KV_E_FULL);
-    assert_non_null(strstr(err_text(), "map_size"));
+    assert_non_null(strstr(err_text(), "of the map"));
     good = kv_last_applied(f->kv).index;
     assert_true(good > 50);
     assert_int_equal(good % 10, 0);
@@ -645,6 +688,7 @@ static void kv__a_full_map_applies_nothing(void **state)
         }
         kv_down(f, false);
         f->conf.map_size_bytes = 4u << 20;
+        f->conf.map_bytes_max = 0;
         kv_up(f);
         assert_int_equal(f->trust, KV_TRUSTED_SAME_BOOT);
     }
@@ -657,6 +701,180 @@ static void kv__a_full_map_applies_nothing(void **state)
     kv_up(f);
     assert_int_equal(f->trust, KV_TRUSTED_CLEAN);
     assert_true(n_keys(f) == good_keys + 1);
+}
+
+/* SPACE-3: the map grows by itself, between transactions, and waits for a reader. Filled, every
+ * second key deleted, then values that need many pages in a row: there is room in all, but not in a
+ * row. */
+static void kv__the_map_grows_by_itself(void **state)
+{
+    struct fixture *f = *state;
+    static char value[500000];
+    struct raft_entry_id id;
+    struct kv_stats stats;
+    char name[16];
+
+    f->conf.map_size_bytes = 1u << 20;
+    memset(value, 'v', sizeof(value));
+    value[0] = '"';
+    value[3899] = '"';
+    value[3900] = '\0';
+    kv_up(f);
+    assert_int_equal(kv_read_begin(f->kv, &id), 0);
+    for (unsigned i = 0; i < 170; i++) {
+        if (i == 20) {
+            assert_int_equal(kv_get_stats(f->kv, &stats), 0);
+            assert_true(stats.map_bytes == 1u << 20); /* the reader's pages stay where they are */
+            kv_read_end(f->kv);
+        }
+        (void)snprintf(name, sizeof(name), "k%u", i);
+        write_one(f, name, value);
+    }
+    for (unsigned i = 0; i < 170; i += 2) {
+        (void)snprintf(name, sizeof(name), "k%u", i);
+        assert_true(delete_one(f, name));
+    }
+    value[3899] = 'v';
+    value[3900] = 'v';
+    value[sizeof(value) - 2] = '"';
+    value[sizeof(value) - 1] = '\0';
+    for (unsigned i = 0; i < 8; i++) {
+        (void)snprintf(name, sizeof(name), "big%u", i);
+        write_one(f, name, value);
+    }
+    assert_int_equal(kv_get_stats(f->kv, &stats), 0);
+    assert_true(stats.map_bytes > 1u << 20);
+    assert_true(n_keys(f) == 85 + 8);
+    /* The smaller wish of the next start is no reason to lose anything. */
+    kv_down(f, false);
+    kv_up(f);
+    assert_int_equal(f->trust, KV_TRUSTED_SAME_BOOT);
+    assert_true(n_keys(f) == 85 + 8);
+}
+
+/* Where the kernel gives few addresses the map is smaller, and grows as far as it may. */
+static void kv__a_limit_on_addresses_is_no_end(void **state)
+{
+    struct fixture *f = *state;
+    struct rlimit before;
+    struct rlimit few;
+    struct kv_stats stats;
+
+    assert_int_equal(getrlimit(RLIMIT_AS, &before), 0);
+    f->conf.map_size_bytes = (size_t)1 << 40;
+    few = before;
+    few.rlim_cur = (rlim_t)2 << 30;
+    if (few.rlim_cur > before.rlim_max || setrlimit(RLIMIT_AS, &few) != 0)
+        skip();
+    kv_up(f);
+    assert_int_equal(setrlimit(RLIMIT_AS, &before), 0);
+    assert_int_equal(kv_get_stats(f->kv, &stats), 0);
+    assert_true(stats.map_bytes >= KV_MAP_BYTES_MIN / 2);
+    assert_true(stats.map_bytes < (uint64_t)2 << 30);
+    write_one(f, "x", "1");
+}
+
+/* ---- the limit ---- */
+
+static struct command_result limit_one(struct fixture *f, uint64_t bytes)
+{
+    char text[COMMAND_LIMIT_CHARS];
+    struct wire_key key;
+    struct command c = {.op = COMMAND_LIMIT};
+
+    command_limit_key(&key);
+    command_limit_text(bytes, text);
+    c.key = key_slice(&key);
+    c.value = slice(text);
+    return apply_one(f, &c);
+}
+
+static uint64_t live_now(struct fixture *f, uint64_t *ret_limit)
+{
+    struct kv_stats stats;
+
+    assert_int_equal(kv_get_stats(f->kv, &stats), 0);
+    *ret_limit = stats.limit_bytes;
+    return stats.live_bytes;
+}
+
+/* SPACE-4: keys and texts of all records and a fixed part each, whatever came before. */
+static void kv__live_bytes_are_counted(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t limit;
+
+    kv_up(f);
+    assert_true(live_now(f, &limit) == 0);
+    write_one(f, "x", "12345"); /* the key has a byte of type before it */
+    assert_true(live_now(f, &limit) == 2 + 5 + KV_RECORD_OVERHEAD);
+    write_one(f, "x", "1");
+    assert_true(live_now(f, &limit) == 2 + 1 + KV_RECORD_OVERHEAD);
+    (void)cas_one(f, "x", "1", "22", false);
+    (void)cas_one(f, "x", "1", "333", false);
+    assert_true(live_now(f, &limit) == 2 + 2 + KV_RECORD_OVERHEAD);
+    write_one(f, "long name", "1");
+    assert_true(live_now(f, &limit) == 2 + 2 + 10 + 1 + 2 * KV_RECORD_OVERHEAD);
+    assert_true(delete_one(f, "x"));
+    assert_false(delete_one(f, "x"));
+    assert_true(live_now(f, &limit) == 10 + 1 + KV_RECORD_OVERHEAD);
+    kv_down(f, false);
+    kv_up(f);
+    assert_true(live_now(f, &limit) == 10 + 1 + KV_RECORD_OVERHEAD);
+    assert_true(limit == 0);
+    assert_int_equal(kv_begin(f->kv), 0);
+    kv_abort(f->kv);
+    assert_true(delete_one(f, "long name"));
+    assert_true(live_now(f, &limit) == 0);
+}
+
+/* SPACE-5: the limit of the log, at apply, alike on every node; what makes room is always taken. */
+static void kv__the_limit_is_obeyed_at_apply(void **state)
+{
+    struct fixture *f = *state;
+    struct command_result result;
+    struct kv_digest before;
+    uint64_t live;
+    uint64_t limit;
+
+    kv_up(f);
+    write_one(f, "a", "\"0123456789\"");
+    assert_int_equal(limit_one(f, 250).status, COMMAND_OK);
+    live = live_now(f, &limit);
+    assert_true(limit == 250);
+    assert_true(live < 250);
+    before = digest_now(f);
+    result = write_one(f, "b", "\"0123456789012345678901234567890123456789012345678901234567890\"");
+    assert_int_equal(result.status, COMMAND_NO_SPACE);
+    assert_true(result.used_bytes == live && result.limit_bytes == 250);
+    assert_int_equal(cas_one(f, "b", "1",
+                             "\"01234567890123456789012345678901234567890123456789012345678901\"",
+                             true),
+                     COMMAND_NO_SPACE);
+    assert_true(live_now(f, &limit) == live);
+    assert_true(same(digest_now(f), before));
+    check_value(f, "b", NULL, 0, 0, 0);
+    /* Exactly to the limit, and not one byte further. */
+    result = write_one(f, "a", "\"0123456789\"");
+    assert_int_equal(result.status, COMMAND_OK);
+    assert_int_equal(limit_one(f, live).status, COMMAND_OK);
+    assert_int_equal(write_one(f, "a", "\"01234567890\"").status, COMMAND_NO_SPACE);
+    assert_int_equal(write_one(f, "a", "\"0123456788\"").status, COMMAND_OK);
+    /* Over it: what makes it no larger is taken, and deletes are. */
+    assert_int_equal(limit_one(f, 1).status, COMMAND_OK);
+    assert_int_equal(write_one(f, "a", "\"012345678\"").status, COMMAND_OK);
+    assert_int_equal(write_one(f, "c", "1").status, COMMAND_NO_SPACE);
+    assert_true(delete_one(f, "a"));
+    /* It is part of the state: the digest knows it, and the next start. */
+    before = digest_now(f);
+    assert_int_equal(limit_one(f, 2).status, COMMAND_OK);
+    assert_false(same(digest_now(f), before));
+    kv_down(f, false);
+    kv_up(f);
+    (void)live_now(f, &limit);
+    assert_true(limit == 2);
+    assert_int_equal(limit_one(f, 0).status, COMMAND_OK);
+    assert_int_equal(write_one(f, "c", "1").status, COMMAND_OK);
 }
 
 /* Pages used and freed within one transaction are never written: the file may be shorter than
@@ -801,6 +1019,10 @@ int main(void)
         TEST(kv__digest_sees_every_part_of_a_record),
         TEST(kv__digest_arithmetic_carries),
         TEST(kv__digest_is_undone_with_its_transaction),
+        TEST(kv__the_map_grows_by_itself),
+        TEST(kv__a_limit_on_addresses_is_no_end),
+        TEST(kv__live_bytes_are_counted),
+        TEST(kv__the_limit_is_obeyed_at_apply),
         TEST(kv__a_full_map_applies_nothing),
         TEST(kv__a_short_but_whole_file_is_no_alarm),
         TEST(kv__a_reader_sees_one_instant_while_a_writer_writes),

@@ -23,6 +23,9 @@ struct host {
     unsigned n_lines_turn_max;
     unsigned n_too_long;
     unsigned n_foreign;
+    unsigned n_overloaded;
+    unsigned n_room;
+    bool still_waits; /* what on_room says */
     unsigned refused_limit;
     bool refused_of_host;
     unsigned n_opened;
@@ -99,6 +102,24 @@ static void on_foreign(void *ctx, struct client_conn *c, uint64_t line_no)
         buf_add_format(client_conn_out(c), "foreign %llu\n", (unsigned long long)line_no), 0);
 }
 
+static void on_overloaded(void *ctx, struct client_conn *c, uint64_t line_no)
+{
+    struct host *h = ctx;
+
+    h->n_overloaded++;
+    assert_int_equal(
+        buf_add_format(client_conn_out(c), "overloaded %llu\n", (unsigned long long)line_no), 0);
+}
+
+static bool on_room(void *ctx, struct client_conn *c)
+{
+    struct host *h = ctx;
+
+    h->n_room++;
+    h->last = c;
+    return h->still_waits;
+}
+
 static void on_refused(void *ctx, struct buf *out, unsigned limit, bool of_host)
 {
     struct host *h = ctx;
@@ -149,6 +170,8 @@ static void host_open_as(struct host *h, const struct client_port_conf *conf, bo
                                         .on_line = on_line,
                                         .on_too_long = on_too_long,
                                         .on_foreign = strict ? on_foreign : NULL,
+                                        .on_overloaded = on_overloaded,
+                                        .on_room = on_room,
                                         .on_refused = on_refused,
                                         .on_opened = on_opened,
                                         .on_closed = on_closed};
@@ -801,6 +824,164 @@ static void net_client__client_that_never_reads(void **state)
     assert_true(h->n_lines < sent / 4 || h->n_lines < 100);
     assert_int_equal(stats(h).n_closed_slow, 1);
     raw_close(&c);
+    host_close(h);
+}
+
+/* ---- memory (CLIENT-13, CLIENT-14) ---- */
+
+/* A connection that owes more than the kernel takes; how many bytes are charged for it. */
+static size_t make_owing(struct host *h, struct raw *c, size_t bytes)
+{
+    host_connect(h, c);
+    h->answer_bytes = bytes;
+    raw_send(&h->pump, c, "g\n", 2);
+    PUMP_UNTIL(&h->pump, h->n_lines_turn == 0 && client_conn_memory(h->last)->replies.used > 0);
+    h->answer_bytes = 0;
+    turn(h);
+    return client_conn_memory(h->last)->replies.used;
+}
+
+/* Tight memory: after a second of silence who owes most goes, and no more than is needed. */
+static void net_client__who_owes_most_is_closed(void **state)
+{
+    struct memory memory;
+    struct client_port_conf conf = {.stuck_us = FAR_US, .memory = &memory};
+    struct host *h = *state;
+    struct raw slow[3];
+    struct raw good;
+    size_t owed[3];
+
+    memory_init(&memory, (size_t)1 << 30);
+    host_open(h, &conf);
+    host_connect(h, &good);
+    for (unsigned i = 0; i < 3; i++)
+        owed[i] = make_owing(h, &slow[i], (8u + 4u * (i == 1)) << 20);
+    assert_true(owed[1] > owed[0]);
+    assert_int_equal(memory.all.used, owed[0] + owed[1] + owed[2]);
+    time_passes(MEMORY_QUIET_US + 1);
+    turn(h);
+    assert_int_equal(h->n_closed, 0); /* there is memory enough */
+    memory_set_limit(&memory, owed[0] * 4);
+    assert_true(memory_is_tight(&memory));
+    turn(h);
+    assert_int_equal(h->n_closed, 1);
+    assert_string_equal(h->why, "memory is tight, and it does not read");
+    assert_int_equal(memory.all.used, owed[0] + owed[2]);
+    PUMP_UNTIL(&h->pump, raw_read(&slow[1]));
+    assert_int_equal(stats(h).n_closed_owing, 1);
+    /* One that has just read is not closed, however tight it is. */
+    memory_set_limit(&memory, 1u << 20);
+    (void)raw_in(&slow[0]);
+    (void)raw_in(&slow[2]);
+    pump_turn(&h->pump);
+    PUMP_UNTIL(&h->pump,
+               raw_in(&slow[0]) > (8u << 20) - 1000 && raw_in(&slow[2]) > (8u << 20) - 1000);
+    pump_for(&h->pump, 20000);
+    assert_int_equal(h->n_closed, 1);
+    assert_int_equal(memory.all.used, 0);
+    for (unsigned i = 0; i < 3; i++)
+        raw_close(&slow[i]);
+    raw_close(&good);
+    host_close(h);
+    assert_int_equal(memory.all.used, 0);
+}
+
+/* A reply that found no room is asked for again when the client has read, and not before. */
+static void net_client__room_is_told(void **state)
+{
+    struct memory memory;
+    struct client_port_conf conf = {.stuck_us = FAR_US, .memory = &memory};
+    struct host *h = *state;
+    struct raw c;
+
+    memory_init(&memory, (size_t)1 << 30);
+    host_open(h, &conf);
+    (void)make_owing(h, &c, 12u << 20);
+    h->hold = true;
+    assert_false(
+        memory_conn_may_reply(client_conn_memory(h->last), client_conn_out(h->last), 1000));
+    pump_for(&h->pump, 20000);
+    assert_int_equal(h->n_room, 0);
+    h->still_waits = true;
+    PUMP_UNTIL(&h->pump, raw_in(&c) == 12u << 20);
+    PUMP_UNTIL(&h->pump, h->n_room > 2); /* as long as something waits */
+    h->still_waits = false;
+    pump_for(&h->pump, 20000);
+    h->n_room = 0;
+    pump_for(&h->pump, 20000);
+    assert_int_equal(h->n_room, 0);
+    raw_close(&c);
+    PUMP_UNTIL(&h->pump, h->n_closed == 1);
+    host_close(h);
+}
+
+/* A long line is begun and there are no bytes for the rest: refused, skipped, and the next one is
+ * well again. Short ones need nothing. */
+static void net_client__no_memory_for_a_line(void **state)
+{
+    enum { LEN = 100000 };
+    struct memory memory;
+    struct client_port_conf conf = {.memory = &memory};
+    struct host *h = *state;
+    char *text = malloc(LEN);
+    struct raw c;
+
+    assert_non_null(text);
+    memset(text, 'x', LEN);
+    text[LEN - 1] = '\n';
+    memory_init(&memory, 100000); /* of which 40,000 are for requests */
+    host_open(h, &conf);
+    host_connect(h, &c);
+    raw_send(&h->pump, &c, text, LEN);
+    PUMP_UNTIL(&h->pump, h->n_overloaded == 1);
+    raw_send(&h->pump, &c, "short", 5);
+    PUMP_UNTIL(&h->pump, stats(h).bytes_in == LEN + 5);
+    assert_true(memory.requests.used <= memory.requests.limit);
+    raw_send(&h->pump, &c, "\n", 1);
+    PUMP_UNTIL(&h->pump, h->n_lines == 1);
+    assert_lines(h, "2:short\n");
+    PUMP_UNTIL(&h->pump, raw_in(&c) == strlen("overloaded 1\n"));
+    assert_in(&c, "overloaded 1\n");
+    memory_set_limit(&memory, 1u << 20);
+    raw_send(&h->pump, &c, text, LEN);
+    PUMP_UNTIL(&h->pump, h->n_lines == 2);
+    raw_close(&c);
+    PUMP_UNTIL(&h->pump, h->n_closed == 1);
+    host_close(h);
+    assert_int_equal(memory.all.used, 0);
+    free(text);
+}
+
+/* Requests and commands that the host keeps count, too: beyond the mark the socket is not read. */
+static void net_client__held_bytes_stop_reading(void **state)
+{
+    struct memory memory;
+    struct client_port_conf conf = {.memory = &memory};
+    struct host *h = *state;
+    struct memory_conn *m;
+    struct raw c;
+
+    memory_init(&memory, (size_t)1 << 30);
+    host_open(h, &conf);
+    host_connect(h, &c);
+    h->hold = true;
+    raw_send(&h->pump, &c, "a\n", 2);
+    PUMP_UNTIL(&h->pump, h->n_lines == 1);
+    m = client_conn_memory(h->last);
+    budget_take(&m->commands, (size_t)CLIENT_HELD_BYTES_HIGH + 1);
+    raw_send(&h->pump, &c, "b\n", 2);
+    PUMP_UNTIL(&h->pump, h->n_lines == 1);
+    pump_for(&h->pump, 20000);
+    raw_send(&h->pump, &c, "c\n", 2);
+    pump_for(&h->pump, 20000);
+    assert_true(h->n_lines == 1);
+    budget_give(&m->commands, (size_t)CLIENT_HELD_BYTES_HIGH + 1);
+    settle_one(h);
+    PUMP_UNTIL(&h->pump, h->n_lines == 3);
+    while (h->n_held > 0)
+        settle_one(h);
+    raw_close(&c);
+    PUMP_UNTIL(&h->pump, h->n_closed == 1);
     host_close(h);
 }
 
@@ -1534,6 +1715,10 @@ int main(void)
         CASE(net_client__one_client_cannot_hold_the_loop),
         CASE(net_client__all_clients_cannot_hold_the_loop),
         CASE(net_client__client_that_never_reads),
+        CASE(net_client__who_owes_most_is_closed),
+        CASE(net_client__room_is_told),
+        CASE(net_client__no_memory_for_a_line),
+        CASE(net_client__held_bytes_stop_reading),
         CASE(net_client__slow_reader_gets_everything),
         CASE(net_client__slow_loris),
         CASE(net_client__paused_line_is_not_late),

@@ -1411,6 +1411,74 @@ static void replica__there_are_bounds(void **state)
 
 /* ---- failures of the log and the state ---- */
 
+/* SPACE-6: nobody is told, nothing is lost, it is tried again by itself, and reads of what is there
+ * go on. Whether the begin, an entry in the middle or the commit finds no room. */
+static void replica__a_state_without_room_is_tried_again(void **state)
+{
+    (void)state;
+    for (int what = 0; what < 3; what++) {
+        struct ask a[4] = {{.command = BUF_INIT}};
+        struct fx fx;
+        struct fx_node *n = &fx.nodes[0];
+
+        fx_init(&fx, 1);
+        assert_int_equal(fx_elect(&fx), 0);
+        write_through(&fx, 0, "0");
+        *(what == 0   ? &n->fail_begin
+          : what == 1 ? &n->fail_apply
+                      : &n->fail_commit) = REPLICA_STATE_E_FULL;
+        ask_write(&a[0], &fx, 0, NULL, "1");
+        ask_read(&a[1], &fx, 0, NULL, REPLICA_READ_LOG);
+        ask_write(&a[2], &fx, 0, NULL, "2");
+        fx_settle(&fx);
+        for (int i = 0; i < 20; i++) {
+            fx_advance(&fx, STATE_RETRY_US / 3);
+            fx_settle(&fx);
+            replica_check(n->replica);
+        }
+        assert_true(replica_is_parked(n->replica));
+        assert_int_equal(n->n_fatal, 0);
+        assert_true(pending(&a[0]) && pending(&a[1]) && pending(&a[2]));
+        ask_read(&a[3], &fx, 0, NULL, REPLICA_READ_LOCAL);
+        fx_settle(&fx);
+        assert_int_equal(a[3].n_served, 1);
+        if (what != 2) /* this state undoes indexes, not values */
+            assert_string_equal(a[3].value, "0");
+        /* The turn is not taken over and over meanwhile. */
+        assert_true(replica_deadline_us(n->replica) > fx.now_us);
+        assert_true(replica_deadline_us(n->replica) <= fx.now_us + STATE_RETRY_US);
+        n->fail_begin = n->fail_apply = n->fail_commit = 0;
+        fx_advance(&fx, STATE_RETRY_US);
+        fx_settle(&fx);
+        assert_false(replica_is_parked(n->replica));
+        assert_int_equal(a[0].n_written, 1);
+        assert_int_equal(a[2].n_written, 1);
+        assert_string_equal(a[1].value, "1"); /* the state at its marker, not behind it */
+        ask_done(a, 4);
+        fx_done(&fx);
+    }
+}
+
+/* SPACE-2: at propose, and not at arrival. */
+static void replica__a_write_that_waited_meets_the_room_there_is(void **state)
+{
+    struct ask a[1] = {{.command = BUF_INIT}};
+    struct fx fx;
+
+    (void)state;
+    fx_init(&fx, 1);
+    ask_write(&a[0], &fx, 0, NULL, "1");
+    assert_true(pending(&a[0]));
+    fx.nodes[0].no_space = "quota";
+    assert_int_equal(fx_elect(&fx), 0);
+    fx_settle(&fx);
+    expect_failed(&a[0], WIRE_ERROR_NO_SPACE, false);
+    fx.nodes[0].no_space = NULL;
+    write_through(&fx, 0, "2");
+    ask_done(a, 1);
+    fx_done(&fx);
+}
+
 static void replica__errors_of_log_and_state_are_final(void **state)
 {
     (void)state;
@@ -1427,7 +1495,7 @@ static void replica__errors_of_log_and_state_are_final(void **state)
         else if (what == 1)
             n->fail_begin = -EIO;
         else if (what == 2)
-            n->fail_apply = 1; /* full */
+            n->fail_apply = 2; /* damaged */
         else if (what == 3)
             n->fail_commit = -ENOSPC;
         else
@@ -1443,8 +1511,9 @@ static void replica__errors_of_log_and_state_are_final(void **state)
             fx_turn(&fx, 0);
         }
         assert_int_equal(n->n_fatal, 1);
+        assert_int_equal(a[0].n_written, 0); /* told only what is committed (SPACE-8) */
         assert_int_equal(n->fatal_error, what == 0   ? -ENOMEM
-                                         : what == 2 ? 1
+                                         : what == 2 ? 2
                                          : what == 3 ? -ENOSPC
                                                      : -EIO);
         /* It is over: nothing is done, nothing is sent, and nobody is told twice. */
@@ -1574,6 +1643,8 @@ int main(void)
         cmocka_unit_test(replica__requests_wait_while_leadership_moves),
         cmocka_unit_test(replica__a_transfer_given_up_lets_them_go_on),
         cmocka_unit_test(replica__there_are_bounds),
+        cmocka_unit_test(replica__a_state_without_room_is_tried_again),
+        cmocka_unit_test(replica__a_write_that_waited_meets_the_room_there_is),
         cmocka_unit_test(replica__errors_of_log_and_state_are_final),
         cmocka_unit_test(replica__it_counts_and_says_when_it_is_due),
         cmocka_unit_test(replica__anchors_are_waited_for_in_order),

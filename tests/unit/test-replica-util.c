@@ -201,6 +201,7 @@ static int fx_begin(void *ctx)
 
     assert_false(n->is_writing);
     n->is_writing = n->fail_begin == 0;
+    n->applied_before = n->applied;
     return n->fail_begin;
 }
 
@@ -215,6 +216,7 @@ static int fx_apply(void *ctx, const struct raft_entry *e, struct command_result
     if (n->fail_apply != 0)
         return n->fail_apply;
     n->applied = e->id;
+    n->last_is_marker = e->type == RAFT_ENTRY_READ;
     n->fx->now_us += n->apply_us;
     *ret = (struct command_result){.index = e->id.index};
     if (e->type != RAFT_ENTRY_COMMAND)
@@ -223,9 +225,16 @@ static int fx_apply(void *ctx, const struct raft_entry *e, struct command_result
         ret->status = COMMAND_INVALID;
         return 0;
     }
+    if (n->says_no_space) {
+        ret->status = COMMAND_NO_SPACE;
+        ret->used_bytes = 6;
+        ret->limit_bytes = 7;
+        return 0;
+    }
     v = fx_find(n, c.key);
     switch (c.op) {
     case COMMAND_WRITE:
+    case COMMAND_LIMIT:
         fx_set(n, c.key, c.value, e->id.index);
         break;
     case COMMAND_CAS:
@@ -285,12 +294,17 @@ static int fx_commit(void *ctx)
 
     assert_true(n->is_writing);
     n->is_writing = false;
+    if (n->fail_commit != 0)
+        n->applied = n->applied_before;
     return n->fail_commit;
 }
 
 static void fx_abort(void *ctx)
 {
-    ((struct fx_node *)ctx)->is_writing = false;
+    struct fx_node *n = ctx;
+
+    n->is_writing = false;
+    n->applied = n->applied_before;
 }
 
 static int fx_read_begin(void *ctx, struct raft_entry_id *ret_last_applied)
@@ -301,6 +315,8 @@ static int fx_read_begin(void *ctx, struct raft_entry_id *ret_last_applied)
     if (n->fail_read != 0)
         return n->fail_read;
     n->is_reading = true;
+    n->reads_marker = n->last_is_marker;
+    n->last_is_marker = false;
     *ret_last_applied = n->applied;
     return 0;
 }
@@ -310,7 +326,7 @@ static int fx_get(void *ctx, struct wire_slice key, struct command_value *ret)
     struct fx_node *n = ctx;
 
     assert_true(n->is_reading); /* within the transaction, never outside */
-    return fx_look(n, key, n->planted_read, ret);
+    return fx_look(n, key, n->reads_marker ? n->planted_apply : n->planted_read, ret);
 }
 
 static void fx_read_end(void *ctx)
@@ -319,6 +335,16 @@ static void fx_read_end(void *ctx)
 
     assert_true(n->is_reading);
     n->is_reading = false;
+}
+
+static bool fx_may_propose(void *ctx, const struct replica_request *q, struct replica_no_space *ret)
+{
+    const struct fx_node *n = ctx;
+
+    if (n->no_space == NULL || q->kind != REPLICA_WRITE)
+        return true;
+    *ret = (struct replica_no_space){n->no_space, 95, 100};
+    return false;
 }
 
 static void fx_fatal(void *ctx, int error, const char *what)
@@ -368,6 +394,7 @@ static void fx_start_node(struct fx *fx, int i, const struct raft_configuration 
                               .state_read_begin = fx_read_begin,
                               .state_get = fx_get,
                               .state_read_end = fx_read_end,
+                              .may_propose = fx_may_propose,
                               .send = fx_send,
                               .fatal = fx_fatal,
                               .flush = fx_flush,

@@ -57,8 +57,13 @@ struct fx_node {
     unsigned n_values;
     struct raft_entry_id applied;
     const char *planted;       /* every read returns this text instead */
-    const char *planted_apply; /* only reads inside the transaction that applies do */
+    const char *planted_apply; /* only reads right behind a marker do */
     const char *planted_read;  /* only the others do */
+    bool last_is_marker;       /* of what was committed, and nothing was read since */
+    bool reads_marker;
+    struct raft_entry_id applied_before; /* the transaction */
+    bool says_no_space;                  /* every command's result */
+    const char *no_space;                /* nothing may be appended for a write: what is full */
     bool is_reading;
     bool is_writing;
     int fail_begin;

@@ -17,6 +17,7 @@ struct conn {
     struct buf out;
     bool dead;  /* no output any more */
     int n_held; /* owed replies, as the service says */
+    struct memory_conn memory;
     char *text; /* of the last take() */
 };
 
@@ -24,7 +25,7 @@ struct host {
     struct fx fx;
     struct service *services[FX_NODES_MAX];
     struct conn conns[CONNS_MAX];
-    bool is_full;
+    struct memory memory;
     unsigned n_events;
     char last_event[64];
 };
@@ -50,6 +51,12 @@ static void host_release(void *ctx, void *conn)
     (void)ctx;
     ((struct conn *)conn)->n_held--;
     assert_true(((struct conn *)conn)->n_held >= 0);
+}
+
+static struct memory_conn *host_memory(void *ctx, void *conn)
+{
+    (void)ctx;
+    return &((struct conn *)conn)->memory;
 }
 
 static uint64_t host_now(void *ctx)
@@ -90,15 +97,6 @@ static void host_event(void *ctx, enum log_level level, const char *event, const
     (void)snprintf(h->last_event, sizeof(h->last_event), "%s", event);
 }
 
-static bool host_no_space(void *ctx, bool frees, size_t bytes, uint64_t *ret_used,
-                          uint64_t *ret_limit)
-{
-    (void)bytes;
-    *ret_used = 95;
-    *ret_limit = 100;
-    return ((struct host *)ctx)->is_full && !frees;
-}
-
 static void host_init(struct host *h, int n)
 {
     static const char *const names[] = {"n1", "n2", "n3"};
@@ -106,15 +104,16 @@ static void host_init(struct host *h, int n)
                               .out = host_out,
                               .hold = host_hold,
                               .release = host_release,
+                              .memory = host_memory,
                               .now_us = host_now,
                               .client_addr = host_client_addr,
                               .status = host_status,
                               .record_bytes = host_record_bytes,
-                              .event = host_event,
-                              .no_space = host_no_space};
-    const struct service_conf conf = {.cluster_name = "test", .seed = 5};
+                              .event = host_event};
+    const struct service_conf conf = {.cluster_name = "test", .seed = 5, .memory = &h->memory};
 
     memset(h, 0, sizeof(*h));
+    memory_init(&h->memory, 1u << 30);
     fx_init(&h->fx, n);
     for (int i = 0; i < n; i++) {
         assert_int_equal(service_new(&conf, &ops, &h->services[i]), 0);
@@ -122,10 +121,17 @@ static void host_init(struct host *h, int n)
     }
 }
 
+/* The accounts are what is held, whatever happened (CLIENT-13); nothing is, when nobody is there. */
 static void conn_close(struct conn *c)
 {
+    if (c->sc != NULL)
+        service_conn_check(c->sc);
     service_conn_free(c->sc);
     c->sc = NULL;
+    assert_int_equal(c->memory.requests.used, 0);
+    assert_int_equal(c->memory.commands.used, 0);
+    if (c->host != NULL)
+        budget_set(&c->memory.replies, 0);
     assert_int_equal(c->n_held, 0); /* what it was owed is forgotten, and counted so */
 }
 
@@ -136,6 +142,7 @@ static void host_done(struct host *h)
         buf_done(&h->conns[i].out);
         free(h->conns[i].text);
     }
+    assert_int_equal(h->memory.all.used, 0);
     for (int i = 0; i < h->fx.n; i++)
         assert_int_equal(service_n_pending(h->services[i]), 0);
     fx_done(&h->fx);
@@ -152,6 +159,7 @@ static struct conn *conn_open(struct host *h, int node)
             continue;
         c->host = h;
         c->node = node;
+        memory_conn_init(&c->memory, &h->memory);
         assert_int_equal(service_conn_new(h->services[node], c, &c->sc), 0);
         return c;
     }
@@ -172,6 +180,7 @@ static const char *take(struct conn *c)
     c->text = strdup((const char *)c->out.data);
     assert_non_null(c->text);
     buf_reset(&c->out, 0);
+    budget_set(&c->memory.replies, 0);
     return c->text;
 }
 
@@ -807,17 +816,35 @@ static void service__no_space(void **state)
     advance(&h, 60000);
     c = conn_open(&h, l);
     exchange(&h, c, "{\"type\":\"write\",\"key\":1,\"value\":1}", "{\"type\":\"write_ok\"}");
-    h.is_full = true;
+    h.fx.nodes[l].no_space = "quota";
     say(c, "{\"type\":\"write\",\"msg_id\":1,\"key\":2,\"value\":1}");
-    error = expect_error(c, 1, "no_space", 14, true, EXTRA("used", "limit"));
+    error = expect_error(c, 1, "no_space", 14, true, EXTRA("used", "limit", "what"));
+    assert_string_equal(str_of(error, "what"), "quota");
+    assert_non_null(strstr(str_of(error, "text"), "delete keys"));
     assert_int_equal(int_of(error, "used"), 95);
     assert_int_equal(int_of(error, "limit"), 100);
     json_decref(error);
     say(c, "{\"type\":\"cas\",\"msg_id\":2,\"key\":1,\"from\":1,\"to\":2}");
-    json_decref(expect_error(c, 2, "no_space", 14, true, EXTRA("used", "limit")));
-    /* Reads go on, and what gives room back. */
+    json_decref(expect_error(c, 2, "no_space", 14, true, EXTRA("used", "limit", "what")));
+    /* What helps is said: against a full log deleting does not. */
+    h.fx.nodes[l].no_space = "log";
+    say(c, "{\"type\":\"delete\",\"msg_id\":3,\"key\":1}");
+    error = expect_error(c, 3, "no_space", 14, true, EXTRA("used", "limit", "what"));
+    assert_non_null(strstr(str_of(error, "text"), "deleting keys does not help"));
+    json_decref(error);
+    /* Reads go on. */
     exchange(&h, c, "{\"type\":\"read\",\"key\":1}", "{\"type\":\"read_ok\",\"value\":1}");
-    exchange(&h, c, "{\"type\":\"delete\",\"key\":1}", "{\"type\":\"delete_ok\",\"existed\":true}");
+    h.fx.nodes[l].no_space = NULL;
+    /* Decided at apply it is as definite, although it was appended. */
+    h.fx.nodes[l].says_no_space = true;
+    say(c, "{\"type\":\"write\",\"msg_id\":4,\"key\":2,\"value\":1}");
+    settle(&h);
+    error = expect_error(c, 4, "no_space", 14, true, EXTRA("used", "limit", "what"));
+    assert_string_equal(str_of(error, "what"), "quota");
+    assert_int_equal(int_of(error, "limit"), 7);
+    json_decref(error);
+    h.fx.nodes[l].says_no_space = false;
+    h.fx.nodes[l].no_space = "quota";
     /* Elsewhere the room of this node is nobody's business. */
     c = conn_open(&h, fx_other(&h.fx, l));
     say(c, "{\"type\":\"write\",\"msg_id\":3,\"key\":2,\"value\":1}");
@@ -1501,6 +1528,258 @@ static void service__every_failure_has_its_words(void **state)
     host_done(&h);
 }
 
+/* ---- bytes ---- */
+
+static void write_big(struct host *h, struct conn *c, const char *key, size_t len)
+{
+    cleanup_buf struct buf line = BUF_INIT;
+
+    assert_int_equal(buf_add_format(&line, "{\"type\":\"write\",\"key\":\"%s\",\"value\":\"", key),
+                     0);
+    for (size_t i = 0; i < len; i++)
+        assert_int_equal(buf_add_u8(&line, 'v'), 0);
+    assert_int_equal(buf_add_str(&line, "\"}"), 0);
+    service_line(c->sc, (const char *)line.data, line.len, 1);
+    settle(h);
+    expect_line(c, "{\"type\":\"write_ok\"}");
+}
+
+static unsigned n_lines(const char *text)
+{
+    unsigned n = 0;
+
+    for (; *text != '\0'; text++)
+        n += *text == '\n';
+    return n;
+}
+
+/* Read without being read: values are copied up to the mark, the rest waits, and comes when there
+ * is room, each exactly once (CLIENT-13). Others are served meanwhile. */
+static void service__reads_wait_for_room(void **state)
+{
+    enum { N = 40, BYTES = 400000 };
+    struct host h;
+    struct conn *c;
+    struct conn *good;
+    unsigned n = 0;
+    unsigned rounds = 0;
+
+    (void)state;
+    host_init(&h, 1);
+    c = conn_open(&h, 0);
+    good = conn_open(&h, 0);
+    assert_int_equal(fx_elect(&h.fx), 0);
+    write_big(&h, c, "big", BYTES);
+    for (unsigned i = 0; i < N; i++)
+        say(c, i % 2 == 0 ? "{\"type\":\"read_index\",\"key\":\"big\"}"
+                          : "{\"type\":\"batch_read_index\",\"keys\":[\"none\",\"big\"]}");
+    say(c, "{\"type\":\"read_index\",\"key\":\"small\"}");
+    settle(&h);
+    service_conn_check(c->sc);
+    assert_true(c->memory.waits);
+    assert_true(c->out.len > CLIENT_OUT_BYTES_HIGH - 2 * BYTES);
+    assert_true(c->out.size <= CLIENT_OUT_BYTES_HIGH);
+    assert_true(c->out.len <= CLIENT_OUT_BYTES_HIGH);
+    assert_int_equal(c->memory.replies.used, c->out.size);
+    say(good, "{\"type\":\"read_index\",\"key\":\"big\"}");
+    settle(&h);
+    assert_int_equal(n_lines(take(good)), 1);
+    for (bool more = true; more; rounds++) {
+        n += n_lines(take(c));
+        assert_true(memory_conn_has_room(&c->memory, &c->out));
+        more = service_conn_room(c->sc);
+        settle(&h);
+        service_conn_check(c->sc);
+        assert_true(c->out.len <= CLIENT_OUT_BYTES_HIGH);
+    }
+    n += n_lines(take(c));
+    assert_int_equal(n, N + 1);
+    assert_true(rounds > 3 && rounds < N / 2); /* several at a time */
+    assert_int_equal(service_n_pending(h.services[0]), 0);
+    host_done(&h);
+}
+
+/* At their deadlines they end like all others, and with their connection they are forgotten. */
+static void service__what_waits_for_room_ends(void **state)
+{
+    struct host h;
+    struct conn *c[2];
+    json_t *error;
+
+    (void)state;
+    host_init(&h, 1);
+    c[0] = conn_open(&h, 0);
+    c[1] = conn_open(&h, 0);
+    assert_int_equal(fx_elect(&h.fx), 0);
+    write_big(&h, c[0], "big", 500000);
+    for (int i = 0; i < 2; i++) {
+        c[i]->out.len = CLIENT_OUT_BYTES_HIGH - 400000; /* owed from before */
+        c[i]->out.data = realloc(c[i]->out.data, CLIENT_OUT_BYTES_HIGH);
+        c[i]->out.size = CLIENT_OUT_BYTES_HIGH;
+        assert_non_null(c[i]->out.data);
+        memset(c[i]->out.data, 'r', c[i]->out.len);
+        say(c[i], "{\"type\":\"read_index\",\"msg_id\":5,\"key\":\"big\",\"timeout_ms\":100}");
+    }
+    settle(&h);
+    assert_int_equal(service_n_pending(h.services[0]), 2);
+    assert_true(c[0]->memory.waits);
+    assert_true(service_deadline_us(h.services[0]) <= h.fx.now_us + 101000);
+    buf_reset(&c[0]->out, 0);
+    conn_close(c[1]);
+    assert_int_equal(service_n_pending(h.services[0]), 1);
+    advance(&h, 110000);
+    error = expect_error(c[0], 5, "timeout", 0, true, EXTRA("timeout_ms", "stage", "cause"));
+    assert_string_equal(str_of(error, "cause"), "(none)");
+    assert_non_null(strstr(str_of(error, "text"), "replies to be read"));
+    json_decref(error);
+    assert_int_equal(service_n_pending(h.services[0]), 0);
+    assert_true(service_deadline_us(h.services[0]) == UINT64_MAX);
+    host_done(&h);
+}
+
+/* The state at one index is over when the next entry is applied: it cannot wait. */
+static void service__a_log_read_without_room_is_overloaded(void **state)
+{
+    struct host h;
+    struct conn *c;
+    json_t *error;
+
+    (void)state;
+    host_init(&h, 1);
+    c = conn_open(&h, 0);
+    assert_int_equal(fx_elect(&h.fx), 0);
+    write_big(&h, c, "big", 100000);
+    memory_set_limit(&h.memory, 100000); /* of which three quarters are for replies */
+    say(c, "{\"type\":\"read_via_log\",\"msg_id\":6,\"key\":\"big\"}");
+    settle(&h);
+    error = expect_error(c, 6, "overloaded", 11, true, EXTRA("limit", "retry_after_ms"));
+    assert_int_equal(int_of(error, "limit"), 100000);
+    json_decref(error);
+    host_done(&h);
+}
+
+/* Without a leader writes wait, up to a number of bytes, and no request is taken beyond the
+ * accounts; deletes of what is held make room again (CLIENT-13). */
+static void service__waiting_writes_are_bounded_by_bytes(void **state)
+{
+    enum { N = 2000, VALUE = 4000 };
+    char line[VALUE + 100];
+    struct host h;
+    struct conn *c;
+    size_t n_waiting;
+    unsigned n_refused;
+    const char *text;
+
+    (void)state;
+    host_init(&h, 3);
+    c = conn_open(&h, 0);
+    memory_set_limit(&h.memory, 4u << 20);
+    (void)snprintf(line, sizeof(line), "{\"type\":\"write\",\"key\":1,\"value\":\"%0*d\"}", VALUE,
+                   0);
+    for (unsigned i = 0; i < N; i++)
+        say(c, line);
+    service_conn_check(c->sc);
+    n_waiting = service_n_pending(h.services[0]);
+    text = take(c);
+    n_refused = n_lines(text);
+    assert_non_null(strstr(text, "\"error\":\"overloaded\",\"definite\":true,\"limit\":4194304,"
+                                 "\"retry_after_ms\":500}\n"));
+    assert_int_equal(n_waiting + n_refused, N);
+    assert_true(h.memory.commands.used <= (2u << 20));
+    assert_true(h.memory.commands.used > (2u << 20) - 2 * VALUE);
+    assert_true(h.memory.all.used <= (4u << 20));
+    /* What needs no command finds room still. */
+    say(c, "{\"type\":\"read_index\",\"key\":1}");
+    assert_int_equal(service_n_pending(h.services[0]), n_waiting + 1);
+    assert_int_equal(fx_elect(&h.fx), 0);
+    settle(&h);
+    assert_int_equal(n_lines(take(c)), n_waiting + 1);
+    assert_int_equal(h.memory.all.used, 0);
+    say(c, line);
+    settle(&h);
+    expect_line(c, "{\"type\":\"write_ok\"}");
+    host_done(&h);
+}
+
+static void service__status_shows_memory(void **state)
+{
+    struct host h;
+    struct conn *c;
+
+    (void)state;
+    host_init(&h, 1);
+    c = conn_open(&h, 0);
+    say(c, "{\"type\":\"write\",\"key\":1,\"value\":1}");
+    say(c, "{\"type\":\"status\"}");
+    assert_non_null(strstr(take(c), "\"memory\":{\"limit_bytes\":1073741824,\"used_bytes\":"));
+    assert_true(h.memory.commands.used > 0);
+    host_done(&h);
+}
+
+/* Whatever comes in which order, the accounts are what is held, and nothing when all is over. */
+static void service__accounts_are_what_is_held(void **state)
+{
+    static const char *const lines[] = {
+        "{\"type\":\"read_index\",\"key\":\"a\",\"timeout_ms\":30}",
+        "{\"type\":\"batch_read_index\",\"keys\":[\"a\",\"b\"]}",
+        "{\"type\":\"write\",\"key\":\"b\",\"value\":[1,2,3]}",
+        "{\"type\":\"cas\",\"key\":\"b\",\"from\":1,\"to\":2,\"timeout_ms\":50}",
+        "{\"type\":\"read_via_log\",\"key\":\"a\"}",
+        "{\"type\":\"local_read\",\"key\":\"a\"}",
+        "{\"src\":\"c1\",\"dest\":\"n1\",\"body\":{\"type\":\"delete\",\"key\":1,\"msg_id\":1}}",
+        "{\"type\":\"status\"}",
+        "rubbish",
+    };
+    struct prng p;
+    struct host h;
+    struct conn *c[4] = {NULL};
+
+    (void)state;
+    prng_init(&p, 16);
+    host_init(&h, 3);
+    assert_int_equal(fx_elect(&h.fx), 0);
+    c[0] = conn_open(&h, 0);
+    write_big(&h, c[0], "a", 200000);
+    memory_set_limit(&h.memory, 1500000);
+    for (unsigned step = 0; step < 3000; step++) {
+        const unsigned i = (unsigned)prng_below(&p, 4);
+
+        if (c[i] == NULL) {
+            c[i] = conn_open(&h, (int)prng_below(&p, 3) / 2);
+            continue;
+        }
+        switch (prng_below(&p, 12)) {
+        case 0:
+            settle(&h);
+            break;
+        case 1:
+            (void)take(c[i]);
+            if (service_conn_room(c[i]->sc))
+                assert_true(service_n_pending(h.services[c[i]->node]) > 0);
+            break;
+        case 2:
+            advance(&h, 20000);
+            break;
+        case 3:
+            if (prng_below(&p, 10) == 0) {
+                conn_close(c[i]);
+                buf_reset(&c[i]->out, 0);
+                c[i]->host = NULL;
+                c[i] = NULL;
+                continue;
+            }
+            break;
+        default:
+            say(c[i], lines[prng_below(&p, sizeof(lines) / sizeof(lines[0]))]);
+            break;
+        }
+        service_conn_check(c[i]->sc);
+        assert_true(h.memory.requests.used <= h.memory.requests.limit);
+        assert_true(h.memory.commands.used <= h.memory.commands.limit);
+    }
+    host_done(&h);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1533,6 +1812,12 @@ int main(void)
         cmocka_unit_test(service__compare_waits_for_the_end_of_a_transfer),
         cmocka_unit_test(service__compare_runs_one_at_a_time_and_stops_with_its_client),
         cmocka_unit_test(service__every_failure_has_its_words),
+        cmocka_unit_test(service__reads_wait_for_room),
+        cmocka_unit_test(service__what_waits_for_room_ends),
+        cmocka_unit_test(service__a_log_read_without_room_is_overloaded),
+        cmocka_unit_test(service__waiting_writes_are_bounded_by_bytes),
+        cmocka_unit_test(service__status_shows_memory),
+        cmocka_unit_test(service__accounts_are_what_is_held),
     };
 
     return cmocka_run_group_tests_name("service", tests, NULL, NULL);

@@ -196,7 +196,7 @@ static void command__a_later_version_is_another_outcome(void **state)
     const struct command c = {.op = COMMAND_WRITE, .key = {"sx", 2}, .value = {"1", 1}};
 
     (void)state;
-    for (unsigned version = 2; version < 256; version += version < 4 ? 1 : 84)
+    for (unsigned version = COMMAND_VERSION + 1; version < 256; version += version < 5 ? 1 : 83)
         for (size_t len = 1; len < 60; len += 3) {
             cleanup_buf struct buf b = BUF_INIT;
             struct command back;

@@ -342,6 +342,7 @@ static const struct wire_hello hello = {
     .link_nonce = UINT64_MAX,
     .last_index = 5,
     .known_incarnation = 6,
+    .command_version = 9,
 };
 
 static void frame__types_and_flags(void **state)
@@ -578,6 +579,7 @@ static void assert_same_hello(const struct wire_hello *a, const struct wire_hell
     assert_true(a->incarnation == b->incarnation && a->link_nonce == b->link_nonce);
     assert_true(a->last_index == b->last_index && a->known_incarnation == b->known_incarnation);
     assert_int_equal(a->refused, b->refused);
+    assert_int_equal(a->command_version, b->command_version);
 }
 
 static void frame__hello_comes_back(void **state)
@@ -609,15 +611,16 @@ static void frame__hello_fields(void **state)
         uint64_t value;
         bool ok;
     } cases[] = {
-        {0, 4, 0, false},                 /* magic */
-        {0, 4, 0x44444953u, false},       /* magic */
-        {4, 4, 0, true},                  /* the host refuses versions, with an answer */
-        {4, 4, 2, true},                  /* " */
-        {8, 1, 0, false},                 /* channel */
-        {8, 1, WIRE_CHANNEL_PROBE, true}, /* " */
-        {8, 1, 4, false},                 /* " */
-        {9, 1, WIRE_REFUSALS_END - 1, true},  /* refused */
-        {9, 1, WIRE_REFUSALS_END, true}, /* of a later version: refused, for a reason unknown here */
+        {0, 4, 0, false},                    /* magic */
+        {0, 4, 0x44444953u, false},          /* magic */
+        {4, 4, 0, true},                     /* the host refuses versions, with an answer */
+        {4, 4, 2, true},                     /* " */
+        {8, 1, 0, false},                    /* channel */
+        {8, 1, WIRE_CHANNEL_PROBE, true},    /* " */
+        {8, 1, 4, false},                    /* " */
+        {9, 1, WIRE_REFUSALS_END - 1, true}, /* refused */
+        {9, 1, WIRE_REFUSALS_END,
+         true}, /* of a later version: refused, for a reason unknown here */
         {9, 1, 255, true},
         {26, 8, 0, false}, /* from: nobody */
         {26, 8, UINT64_MAX, true},
@@ -668,6 +671,10 @@ static void frame__hello_of_a_later_version_may_be_longer(void **state)
             frame.payload_len = len;
             assert_int_equal(wire_hello_decode(&frame, &back), WIRE_FRAME_E_PAYLOAD);
         }
+        /* Of a node that knows nothing of it. */
+        frame.payload_len = 74;
+        assert_int_equal(wire_hello_decode(&frame, &back), 0);
+        assert_int_equal(back.command_version, 0);
     }
 }
 
@@ -680,7 +687,7 @@ static void frame__hello_of_one_version_has_the_first_bytes(void **state)
 
     (void)state;
     assert_int_equal(wire_hello_encode(&h, false, &b), 0);
-    assert_int_equal(b.len, FRAME_HEADER_BYTES + 74);
+    assert_int_equal(b.len, FRAME_HEADER_BYTES + 75);
     assert_memory_equal(b.data + FRAME_HEADER_BYTES, "RIDD\1\0\0\0", 8);
     buf_reset(&b, 0);
     h.version_highest = 0x203;
@@ -703,8 +710,15 @@ static void frame__the_agreed_version_is_the_smaller_of_the_highest(void **state
         uint16_t b_highest;
         unsigned agreed;
     } rows[] = {
-        {1, 1, 1, 1, 1}, {1, 1, 1, 2, 1}, {1, 3, 2, 5, 3}, {2, 5, 3, 3, 3}, {1, 2, 2, 3, 2},
-        {1, 1, 2, 3, 0}, {1, 2, 3, 3, 0}, {1, 1, 0, 0, 0}, {3, 1, 1, 3, 0}, /* nonsense */
+        {1, 1, 1, 1, 1},
+        {1, 1, 1, 2, 1},
+        {1, 3, 2, 5, 3},
+        {2, 5, 3, 3, 3},
+        {1, 2, 2, 3, 2},
+        {1, 1, 2, 3, 0},
+        {1, 2, 3, 3, 0},
+        {1, 1, 0, 0, 0},
+        {3, 1, 1, 3, 0}, /* nonsense */
         {1, UINT16_MAX, UINT16_MAX, UINT16_MAX, UINT16_MAX},
     };
 

@@ -1,0 +1,105 @@
+/* Room for the state, in addresses.
+ *
+ * LMDB's map is address space and no quota: it is made far larger than what it will ever hold, and
+ * where the kernel gives less it grows by itself before it is full (SPACE-3). What a state may hold
+ * is decided elsewhere, by a number that is the same on all nodes; a map that is full on one node,
+ * because its pages lie in another way, must never be what decides it.
+ *
+ * It grows between transactions only: the pages of an open one would move. Readers are kept away by
+ * a lock, and where one is reading, the map grows before the next transaction. */
+#include <errno.h>
+#include <pthread.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "base/err.h"
+#include "base/limits.h"
+#include "kv/kv_int.h"
+
+#include "base/banned.h"
+
+static size_t whole_pages(size_t bytes)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+    return (bytes + page - 1) / page * page;
+}
+
+void kv_map_hold(struct kv *kv)
+{
+    (void)pthread_rwlock_rdlock(&kv->map_lock);
+}
+
+void kv_map_release(struct kv *kv)
+{
+    (void)pthread_rwlock_unlock(&kv->map_lock);
+}
+
+size_t kv_map_first(const struct kv_conf *conf)
+{
+    const size_t wish = conf->map_size_bytes;
+    const size_t most = conf->map_bytes_max;
+
+    return whole_pages(most != 0 && wish > most ? most : wish);
+}
+
+/* Where the kernel refuses the addresses (a limit on them, RLIMIT_AS): the next smaller wish; 0:
+ * there is none, and what it said stands. */
+size_t kv_map_smaller(size_t bytes)
+{
+    return bytes > KV_MAP_BYTES_MIN ? whole_pages(bytes / 2) : 0;
+}
+
+/* Are there so many addresses in a row? LMDB lets go of the old map before it asks for the new one,
+ * and has none when that fails. */
+static bool are_there(size_t bytes)
+{
+    void *p = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    if (p == MAP_FAILED)
+        return false;
+    (void)munmap(p, bytes);
+    return true;
+}
+
+static size_t larger(const struct kv *kv)
+{
+    const size_t now = (size_t)kv->map_bytes;
+    size_t to;
+
+    if (now > SIZE_MAX / 4)
+        return now;
+    to = now * 2 > now + KV_MAP_ROOM_BYTES ? now * 2 : now + KV_MAP_ROOM_BYTES;
+    if (kv->map_bytes_max != 0 && to > kv->map_bytes_max)
+        to = kv->map_bytes_max;
+    return to > now ? whole_pages(to) : now;
+}
+
+static bool is_tight(const struct kv *kv)
+{
+    MDB_envinfo info;
+
+    if (mdb_env_info(kv->env, &info) != 0)
+        return false;
+    return (info.me_last_pgno + 1) * kv->page_bytes + KV_MAP_ROOM_BYTES > kv->map_bytes;
+}
+
+/* Not to have grown is no error: a transaction that finds no room says so itself. */
+int kv_map_grow(struct kv *kv)
+{
+    const size_t to = larger(kv);
+    int code;
+
+    rid_assert(kv->write_txn == NULL);
+    if (to <= kv->map_bytes || !is_tight(kv) || !are_there(to))
+        return 0;
+    if (pthread_rwlock_trywrlock(&kv->map_lock) != 0)
+        return 0;
+    code = mdb_env_set_mapsize(kv->env, to);
+    (void)pthread_rwlock_unlock(&kv->map_lock);
+    if (code != 0)
+        return err_trace(kv_lmdb_fatal(kv, code, "enlarge the map"));
+    kv->map_bytes = to;
+    return 0;
+}

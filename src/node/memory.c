@@ -1,0 +1,34 @@
+/* What clients cost this process, and that it goes back when they do not any more.
+ *
+ * The allocator keeps what is freed below something that is still used, for ever: after a flood
+ * the node would stay as large as it was. So large blocks are mappings of their own, which go back
+ * at once (the threshold is fixed, or it would rise with the first of them), and when much less is
+ * charged than was before, what is free inside the heap is given back, too. */
+#include <malloc.h>
+
+#include "base/clock.h"
+#include "node/node_int.h"
+
+#include "base/banned.h"
+
+void node_memory_begin(struct node *n)
+{
+    memory_init(&n->memory, n->conf->memory_bytes);
+#ifdef M_MMAP_THRESHOLD
+    (void)mallopt(M_MMAP_THRESHOLD, MALLOC_MAPPED_BYTES);
+#endif
+}
+
+void node_memory_turn(struct node *n, uint64_t now_us)
+{
+    if (n->memory.all.used > n->memory_peak)
+        n->memory_peak = n->memory.all.used;
+    if (n->memory_peak - n->memory.all.used < MEMORY_TRIM_BYTES ||
+        now_us - n->memory_trimmed_us < MEMORY_TRIM_US)
+        return;
+    n->memory_peak = n->memory.all.used;
+    n->memory_trimmed_us = now_us;
+#ifdef __GLIBC__
+    (void)malloc_trim(MEMORY_TRIM_PAD_BYTES);
+#endif
+}

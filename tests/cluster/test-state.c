@@ -1,0 +1,158 @@
+/* The file of the state, damaged on one node of three: no flipped bit is ever an answer. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/cleanup.h"
+#include "cluster/harness.h"
+
+#include "base/banned.h"
+
+#define N_KEYS 300u
+#define PAGE   4096u
+
+static void write_keys(struct cluster *c)
+{
+    struct client *cl = client_open(c, cluster_leader(c));
+
+    for (unsigned i = 0; i < N_KEYS; i++)
+        client_sendf(cl,
+                     "{\"type\":\"write\",\"msg_id\":%u,\"key\":\"k%03u\",\"value\":\"%u %0200u\"}",
+                     i, i, i, 0u);
+    for (unsigned i = 0; i < N_KEYS; i++) {
+        json_t *reply = client_recv_json(cl);
+
+        assert_true(reply_is(reply, "write_ok"));
+        json_decref(reply);
+    }
+    client_close(cl);
+    (void)cluster_settle(c);
+}
+
+/* The root of the keys, by the newer one of LMDB's two heads. */
+static const unsigned char *root_of(const struct buf *file)
+{
+    const unsigned char *head = file->data;
+    uint64_t root;
+
+    if (get_u64(head + PAGE + 144) > get_u64(head + 144))
+        head += PAGE;
+    root = get_u64(head + 128);
+    assert_true(root >= 2 && root < file->len / PAGE);
+    return (const unsigned char *)file->data + root * PAGE;
+}
+
+/* The separator in the middle of the root says another ten: the keys between the two are looked for
+ * where they are not. */
+static void hide_keys(struct cluster *c, unsigned node)
+{
+    cleanup_buf struct buf file = BUF_INIT;
+    const unsigned char *root;
+    unsigned n;
+    unsigned at;
+    char path[512];
+
+    (void)snprintf(path, sizeof(path), "%s/db/data.mdb", c->nodes[node].dir);
+    file_read(path, &file);
+    root = root_of(&file);
+    n = (get_u16(root + 12) - 16u) / 2;
+    assert_int_equal(get_u16(root + 10), 1); /* a branch */
+    assert_true(n > 4);
+    at = get_u16(root + 16 + 2 * (size_t)(n / 2));
+    assert_memory_equal(root + at + 8, "sk", 2);
+    file_xor(path, (uint64_t)(root - (const unsigned char *)file.data) + at + 11, 4);
+}
+
+static void lead_by(struct cluster *c, unsigned node)
+{
+    for (unsigned i = 0; i < 20 && cluster_leader(c) != node; i++) {
+        struct client *cl = client_open(c, cluster_leader(c));
+
+        (void)cluster_settle(c);
+        (void)client_askf(cl, "{\"type\":\"transfer_leader\",\"to\":\"%s\"}", c->nodes[node].name);
+        client_close(cl);
+    }
+    assert_int_equal(cluster_leader(c), node);
+}
+
+/* Asked of the node itself, as the leader: every key is there, and cannot be made again. */
+static void expect_all(struct cluster *c, unsigned node)
+{
+    struct client *cl;
+
+    lead_by(c, node);
+    cl = client_open(c, node);
+    for (unsigned i = 0; i < N_KEYS; i++) {
+        char pattern[400];
+        const char *text;
+        json_t *reply;
+
+        (void)snprintf(pattern, sizeof(pattern),
+                       "{\"type\":\"read_index_ok\",\"value\":\"%u %0200u\",<*>}", i, 0u);
+        client_sendf(cl, "{\"type\":\"read_index\",\"key\":\"k%03u\"}", i);
+        text = client_recv(cl);
+        if (!pattern_matches(pattern, text))
+            harness_fail("k%03u: %s", i, text);
+        client_sendf(cl,
+                     "{\"type\":\"cas\",\"key\":\"k%03u\",\"from\":\"x\",\"to\":1,"
+                     "\"create_if_not_exists\":true}",
+                     i);
+        reply = client_recv_json(cl);
+        assert_true(reply_is(reply, "error"));
+        assert_int_equal(reply_int(reply, "code"), 22);
+        json_decref(reply);
+    }
+    client_close(cl);
+}
+
+/* STATE-12: it stood, and a bit was flipped. */
+CASE(state__a_hidden_key_is_found_at_the_start)
+{
+    struct cluster *c = cluster_up(3, NULL);
+    unsigned node;
+
+    write_keys(c);
+    node = (cluster_leader(c) + 1) % 3;
+    assert_int_equal(node_terminate(c, node), 0);
+    hide_keys(c, node);
+    node_start(c, node);
+    assert_true(node_logged(c, node, "found=rebuild"));
+    assert_true(node_logged(c, node, "' is damaged: "));
+    expect_all(c, node);
+    assert_int_equal(node_terminate(c, node), 0);
+    node_start(c, node);
+    assert_true(node_logged(c, node, "found=clean"));
+    cluster_free(c);
+}
+
+/* STATE-13, STATE-14: it runs, and somebody else writes into its file. */
+CASE(state__a_hidden_key_is_found_while_running)
+{
+    struct cluster *c = cluster_up(3, "[state]\nscrub = 64\n");
+    uint64_t begin_ms;
+    unsigned node;
+
+    write_keys(c);
+    node = (cluster_leader(c) + 1) % 3;
+    hide_keys(c, node);
+    begin_ms = now_ms();
+    assert_int_equal(node_wait_exit(c, node), 74);
+    print_message("found after %u ms\n", (unsigned)(now_ms() - begin_ms));
+    assert_true(node_logged(c, node, "event=state_damaged"));
+    node_start(c, node);
+    assert_true(node_logged(c, node, "found=rebuild"));
+    expect_all(c, node);
+    cluster_free(c);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        HARNESS_TEST(state__a_hidden_key_is_found_at_the_start),
+        HARNESS_TEST(state__a_hidden_key_is_found_while_running),
+    };
+
+    return harness_main(argc, argv, tests, NULL, NULL);
+}
