@@ -455,11 +455,14 @@ static void note_echo(struct sim_node *n, const struct raft_msg *m)
 
     if (m->type != RAFT_MSG_HEARTBEAT_RESP || m->reject || leader == NULL)
         return;
-    if (m->term > n->echoed[leader->i].term ||
-        (m->term == n->echoed[leader->i].term && m->round > n->echoed[leader->i].round)) {
-        n->echoed[leader->i].term = m->term;
-        n->echoed[leader->i].round = m->round;
+    if (m->term > n->echoed[leader->i][0].term) {
+        memmove(&n->echoed[leader->i][1], &n->echoed[leader->i][0],
+                (SIM_ECHOES - 1) * sizeof(n->echoed[0][0]));
+        n->echoed[leader->i][0].term = m->term;
+        n->echoed[leader->i][0].round = m->round;
     }
+    if (m->term == n->echoed[leader->i][0].term && m->round > n->echoed[leader->i][0].round)
+        n->echoed[leader->i][0].round = m->round;
 }
 
 void oracle_send(struct sim_node *n, const struct raft_msg *m)
@@ -556,8 +559,7 @@ static void i16_bounded(struct sim_node *n)
  * answering, before its clock is looked at. */
 void oracle_turn_time(struct sim_node *n, uint64_t ns)
 {
-    const uint64_t most_ns =
-        n->sim->p.heartbeat_us * 500 + 2 * SLICE_STEPS * n->longest_ns;
+    const uint64_t most_ns = n->sim->p.heartbeat_us * 500 + 2 * SLICE_STEPS * n->longest_ns;
 
     if (ns > most_ns)
         sim_fail(n->sim, "TIME-1",

@@ -93,6 +93,7 @@ struct profile {
     unsigned drift_ppm;
     unsigned n_clients;
     unsigned n_keys;
+    unsigned burst; /* requests of a client at once, beyond the first */
     unsigned weights[OP_COUNT];
     unsigned large_percent;
     unsigned leave_ppm;

@@ -112,8 +112,9 @@ static void profile_cpu(struct sim *s, struct profile *p)
     p->cpu_msg_ns = p->heartbeat_us * pick_cpu(s, 0, 1, 4);
     p->cpu_byte_ps = p->heartbeat_us * pick_cpu(s, 0, 10, 50);
     /* Much at once, so that there is more than a turn has time for. */
+    p->burst = (unsigned)pick_cpu(s, 0, 10, 60);
     p->weights[OP_READ_LOCAL] += 10;
-    p->weights[OP_WRITE] += 20;
+    p->weights[OP_WRITE] += 10;
 }
 
 static void draw_profile(struct sim *s)

@@ -36,6 +36,7 @@
 #define SIM_CLIENTS_MAX  8u
 #define SIM_KEYS_MAX     12u
 #define SIM_EPISODES_MAX 64u
+#define SIM_ECHOES       8u
 #define SIM_MS           UINT64_C(1000000)
 #define SIM_US           UINT64_C(1000)
 
@@ -305,7 +306,8 @@ struct sim_node {
     struct {
         raft_term term;
         uint64_t round;
-    } echoed[SIM_NODES_MAX]; /* by leader: the highest round it has answered */
+    } echoed[SIM_NODES_MAX][SIM_ECHOES]; /* by leader: the highest round it has answered, in the
+                                            last terms: who has its proof may be answered later */
     uint64_t tick_at;        /* of the EV_TICK that counts; 0: none */
     bool turn_due;
     bool dirty; /* something went in since the last turn */

@@ -1263,16 +1263,16 @@ static void engine__status_looks_now_and_then(void **state)
 
     (void)state;
     start(&h);
-    used_bytes = 12345;
-    assert_true(says(ask(&h, ask_status), "\"bytes\":12345,"));
-    used_bytes = 23456;
-    assert_true(says(ask(&h, ask_status), "\"bytes\":12345,"));
+    h.engine->scrub.good_us = h.now_us - 5000000;
+    assert_true(says(ask(&h, ask_status), "\"scrubbed_s_ago\":5}"));
+    h.engine->scrub.good_us = h.now_us - 7000000;
+    assert_true(says(ask(&h, ask_status), "\"scrubbed_s_ago\":5}"));
     assert_true(says(h.text, "\"of_the_host\":1"));
     h.now_us += STATUS_FRESH_US;
-    assert_true(says(ask(&h, ask_status), "\"bytes\":23456,"));
-    used_bytes = 34567;
+    assert_true(says(ask(&h, ask_status), "\"scrubbed_s_ago\":7}"));
+    h.engine->scrub.good_us = h.now_us - 9000000;
     assert_true(says(ask(&h, "{\"type\":\"write\",\"key\":1,\"value\":2}"), "write_ok"));
-    assert_true(says(ask(&h, ask_status), "\"bytes\":34567,"));
+    assert_true(says(ask(&h, ask_status), "\"scrubbed_s_ago\":9}"));
     host_done(&h);
 }
 
