@@ -357,6 +357,12 @@ static_assert(STORE_SEGMENT_BYTES_MAX <= STORE_FILE_BYTES_MAX, "every segment ca
 #define STORE_TORN_COPIES_MAX 4u
 /* Files of closed segments that store_read() keeps open; the one used longest ago gives way. */
 #define STORE_READ_FILES_MAX 8u
+/* Old entries that are read ahead: what one window holds, and how many there are, more than the
+ * places of the log where somebody may read (each follower, and apply). Together at most some
+ * 6 MiB, and an entry of the largest size for each; beyond it whoever asks waits for a window. */
+#define STORE_WINDOW_BYTES   (256u << 10)
+#define STORE_WINDOW_ENTRIES 1024u
+#define STORE_WINDOWS_MAX    24u
 /* What store_read() takes from a file at once. */
 #define STORE_READ_BYTES (64u << 10)
 /* Memory for building batches that is kept from one to the next; what is more is given back. */

@@ -176,6 +176,7 @@ static int open_log(struct engine *e, const struct engine_conf *conf,
     int rc = 0;
 
     log.applied_index = e->state.last_applied(e->state.ctx).index;
+    log.shown_index = e->kv != NULL ? kv_shown_index(e->kv) : 0;
     log.batch_us = conf->raft.election_timeout_us / STORE_BATCHES_PER_ELECTION;
     if (log.vfs == NULL) {
         rc = vfs_posix_new(conf->log_fd, &e->vfs);
@@ -322,8 +323,30 @@ int engine_open(struct engine *e, const struct engine_conf *conf)
     return rc;
 }
 
+int engine_read_ahead(struct engine *e)
+{
+    rid_assert(e->reads == NULL);
+    return log_reads_new(e->store, &e->reads);
+}
+
+bool engine_has_reads(const struct engine *e)
+{
+    return log_reads_has_work(e->reads);
+}
+
+void engine_read(struct engine *e)
+{
+    log_reads_work(e->reads);
+}
+
 int engine_start_log_thread(struct engine *e, int notify_fd)
 {
+    int rc = engine_read_ahead(e);
+
+    if (rc == 0)
+        rc = read_thread_start(e->reads, notify_fd, &e->read_thread);
+    if (rc != 0)
+        return err_trace(rc);
     return log_thread_start(e->store, notify_fd, engine_log_failed, e, &e->log_thread);
 }
 
@@ -353,6 +376,10 @@ void engine_turn(struct engine *e, uint64_t now_us)
     if (n_done != e->n_done) {
         e->n_done = n_done;
         replica_stored(e->replica, durable, now_us);
+    }
+    if (e->reads != NULL && log_reads_n_done(e->reads) != e->n_read) {
+        e->n_read = log_reads_n_done(e->reads);
+        replica_log_loaded(e->replica, now_us);
     }
     if (e->service != NULL)
         service_turn(e->service, now_us);
@@ -403,6 +430,8 @@ void engine_stop(struct engine *e)
     if (e->log_thread != NULL)
         log_thread_stop(e->log_thread);
     e->log_thread = NULL;
+    read_thread_stop(e->read_thread);
+    e->read_thread = NULL;
     replica_free(e->replica);
     e->replica = NULL;
 }
@@ -418,6 +447,7 @@ void engine_free(struct engine *e, bool clean)
     if (e->kv != NULL && kv_close(e->kv, clean) != 0 && clean && engine_logs(e))
         log_event(LOG_WARNING, "state_not_clean", "error=\"%s\" action=rebuild_at_start",
                   err_text());
+    log_reads_free(e->reads);
     if (e->store != NULL)
         store_close(e->store);
     if (e->vfs != NULL)

@@ -6,6 +6,7 @@
 #include "base/slice.h"
 #include "engine/engine.h"
 #include "store/log_thread.h"
+#include "store/read_thread.h"
 
 /* space.c: which room there is. */
 struct space {
@@ -48,8 +49,11 @@ struct engine {
     bool reading;    /* between state.read_begin and state.read_end */
     struct vfs *vfs; /* owned; NULL: the host's is used */
     struct store *store;
-    struct log_thread *log_thread; /* NULL: none */
-    uint64_t n_done;               /* of the log thread already told to the replica */
+    struct log_thread *log_thread;   /* NULL: none */
+    struct log_reads *reads;         /* NULL: the log is read at once, in the loop */
+    struct read_thread *read_thread; /* NULL: the host calls engine_read() */
+    uint64_t n_read;                 /* of reads already told to the replica */
+    uint64_t n_done;                 /* of the log thread already told to the replica */
     struct engine_state state;
     struct kv *kv; /* NULL: the host's own state */
     struct replica *replica;

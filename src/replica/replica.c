@@ -148,6 +148,15 @@ int replica_step(struct replica *r, const struct raft_msg *m, uint64_t now_us)
     return rc;
 }
 
+void replica_log_loaded(struct replica *r, uint64_t now_us)
+{
+    replica_now(r, now_us);
+    if (r->dead)
+        return;
+    r->dirty = true;
+    raft_log_loaded(r->raft, r->now_us);
+}
+
 void replica_link(struct replica *r, raft_node_id peer, bool up, uint64_t now_us)
 {
     rid_assert(peer != r->id);

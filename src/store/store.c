@@ -237,6 +237,7 @@ static int writer_resume(struct store *s, const struct recovery *rv)
 {
     struct writer *w = &s->w;
 
+    w->newest_seq = rv->newest_seq;
     w->batch = rv->log.batch + (rv->torn_bytes > 0 ? 2 : 1);
     w->synced_batch = rv->log.batch;
     w->hard_state = rv->log.hard_state;
@@ -399,6 +400,11 @@ int store_submit(struct store *s, const struct store_batch *b)
     s->queue_end = &sub->next;
     (void)pthread_mutex_unlock(&s->lock);
     return 0;
+}
+
+struct raft_entry_id store_base(const struct store *s)
+{
+    return s->base;
 }
 
 bool store_has_work(struct store *s)

@@ -202,7 +202,8 @@ void run_free(struct sim *s)
 
 static bool of_a_node(enum sim_event_kind kind)
 {
-    return kind <= EV_LINK_UP || kind == EV_DISK || kind == EV_DISK_IDLE || kind == EV_SUBMIT;
+    return kind <= EV_LINK_UP || kind == EV_DISK || kind == EV_DISK_IDLE || kind == EV_READ ||
+           kind == EV_SUBMIT;
 }
 
 /* It works. What comes meanwhile is taken in before anything is judged late (TIME-3): ticks and turns
@@ -266,6 +267,9 @@ static void dispatch(struct sim *s, const struct sim_event *e)
         break;
     case EV_DISK_IDLE:
         wal_idle_event(n);
+        break;
+    case EV_READ:
+        wal_read_event(n);
         break;
     case EV_CLIENT:
         client_event(s, e->arg);

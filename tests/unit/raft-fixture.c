@@ -139,6 +139,8 @@ static int node_read(void *ctx, raft_index from, raft_index to, size_t bytes_max
         return node->reader_error;
     if (from <= node->disk.base)
         return RAFT_LOG_E_COMPACTED;
+    if (node->reader_later)
+        return RAFT_LOG_E_LATER;
     FX_CHECK(from >= 1 && from <= to && to <= node->disk.n && n_max > 0,
              "%s reads %" PRIu64 "..%" PRIu64 " of %" PRIu64, node->name, from, to, node->disk.n);
     for (unsigned k = 0; k < node->n_batches; k++)
