@@ -142,6 +142,7 @@ static int open_state(struct engine *e, const struct engine_conf *conf)
         return rc == KV_E_NEWER || rc == KV_E_FOREIGN ? ENGINE_E_STATE_OTHER : ENGINE_E_STATE;
     }
     engine_state_of_kv(e->kv, &e->state);
+    e->agree.is_set_aside = trust == KV_REBUILD;
     opening = kv_get_opening(e->kv);
     if (engine_logs(e))
         log_event(trust == KV_REBUILD ? LOG_WARNING : LOG_INFO, "state_opened",
@@ -283,6 +284,7 @@ static int open_replica(struct engine *e, const struct engine_conf *conf,
     if (rc > 0)
         return err_say(ENGINE_E_CONTRADICTION,
                        "the log, the state and the configuration contradict each other");
+    engine_agree_begin(e);
     return 0;
 }
 
@@ -385,6 +387,7 @@ void engine_turn(struct engine *e, uint64_t now_us)
         service_turn(e->service, now_us);
     engine_space_turn(e, now_us);
     replica_turn(e->replica, now_us);
+    engine_agree_turn(e, now_us);
     engine_scrub_turn(e, now_us);
     engine_disk_turn(e, now_us);
 }
