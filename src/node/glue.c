@@ -31,6 +31,7 @@ static void flush(void *ctx)
 static void end(void *ctx, const struct engine_end *why)
 {
     (void)ctx;
+    log_flush();
     _exit(why->exit_code);
 }
 
@@ -240,9 +241,20 @@ static void on_closed(void *ctx, struct client_conn *c, const char *why)
     struct service_conn *sc = client_conn_user(c);
 
     (void)ctx;
-    log_event(LOG_DEBUG, "client_closed", "address=%s why='%s'", client_conn_address(c), why);
+    log_event(LOG_DEBUG, "client_closed", "address=%s why=\"%s\"", client_conn_address(c), why);
     client_conn_set_user(c, NULL);
     service_conn_free(sc);
+}
+
+/* Their share of a turn begins with its first line, however many looks at the sockets it takes
+ * (TIME-1). */
+static bool spent(void *ctx)
+{
+    struct node *n = ctx;
+
+    if (n->clients.now_us == NULL)
+        slice_begin(&n->clients, now_us, n, clock_mono_us() + n->share_us);
+    return slice_spent(&n->clients);
 }
 
 void node_fill_client_ops(struct node *n, struct client_port_ops *ops)
@@ -254,6 +266,7 @@ void node_fill_client_ops(struct node *n, struct client_port_ops *ops)
                                     .on_overloaded = on_overloaded,
                                     .on_room = on_room,
                                     .on_refused = on_refused,
+                                    .spent = spent,
                                     .on_opened = on_opened,
                                     .on_closed = on_closed};
 }
