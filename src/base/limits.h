@@ -116,6 +116,9 @@ static_assert(RAFT_HEARTBEAT_US_DEFAULT <= RAFT_ELECTION_US_DEFAULT / 3, "three 
 /* How old the newest round must be at least before one is opened beyond those, unless twice the
  * smoothed round trip says more: several round trips of a local network (READ-65). */
 #define RAFT_ROUND_PATIENCE_US 1000u
+/* Between two rebuilds of one state: a disk whose every state is damaged again costs one pass over
+ * the log in a minute, and the node stays unfit meanwhile (FIT-6). */
+#define REBUILD_AGAIN_US 60000000u
 /* Readies taken in one turn: a follower far behind applies in slices and the loop goes on in
  * between. */
 #define READIES_PER_TURN 16u

@@ -142,6 +142,7 @@ static int open_state(struct engine *e, const struct engine_conf *conf)
         return rc == KV_E_NEWER || rc == KV_E_FOREIGN ? ENGINE_E_STATE_OTHER : ENGINE_E_STATE;
     }
     engine_state_of_kv(e->kv, &e->state);
+    e->agree.is_set_aside = trust == KV_REBUILD;
     opening = kv_get_opening(e->kv);
     if (engine_logs(e))
         log_event(trust == KV_REBUILD ? LOG_WARNING : LOG_INFO, "state_opened",
@@ -176,6 +177,7 @@ static int open_log(struct engine *e, const struct engine_conf *conf,
     int rc = 0;
 
     log.applied_index = e->state.last_applied(e->state.ctx).index;
+    log.shown_index = e->kv != NULL ? kv_shown_index(e->kv) : 0;
     log.batch_us = conf->raft.election_timeout_us / STORE_BATCHES_PER_ELECTION;
     if (log.vfs == NULL) {
         rc = vfs_posix_new(conf->log_fd, &e->vfs);
@@ -282,6 +284,7 @@ static int open_replica(struct engine *e, const struct engine_conf *conf,
     if (rc > 0)
         return err_say(ENGINE_E_CONTRADICTION,
                        "the log, the state and the configuration contradict each other");
+    engine_agree_begin(e);
     return 0;
 }
 
@@ -384,6 +387,7 @@ void engine_turn(struct engine *e, uint64_t now_us)
         service_turn(e->service, now_us);
     engine_space_turn(e, now_us);
     replica_turn(e->replica, now_us);
+    engine_agree_turn(e, now_us);
     engine_scrub_turn(e, now_us);
     engine_disk_turn(e, now_us);
 }

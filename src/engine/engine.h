@@ -16,6 +16,8 @@
  * sentence in err_text(); then only engine_free() is left. A failure later is final: ops.end is
  * called, and nothing that is in memory may leave any more.
  * Thread: one, the host's loop; ops.end may also be called on the log thread.
+ * A state that is damaged, or has to be made again, is no failure: the node is unfit until it is
+ * rebuilt (FIT-7).
  * Source: dissertation 3.5 and 10.2.1 for the order of disk and messages; DISK-4 and DISK-9 (what a
  * start refuses), DISK-13 (a failed write is final), SPACE-2 (when writes are refused). */
 #ifndef RIDD_ENGINE_ENGINE_H
@@ -73,6 +75,11 @@ struct engine_state {
     int (*read_begin)(void *ctx, struct raft_entry_id *ret_last_applied);
     int (*get)(void *ctx, struct wire_slice key, struct command_value *ret_value);
     void (*read_end)(void *ctx);
+    /* What it holds is set aside, and it is empty: kv_rebuild(). NULL: it cannot be damaged. */
+    int (*rebuild)(void *ctx);
+    /* kv_digest_at(), and the version of its digests. NULL and 0: it has none. */
+    bool (*digest_at)(void *ctx, raft_index index, struct raft_digest_at *ret);
+    uint32_t digest_version;
     /* What counts of the limit, and the limit, 0: none. NULL: this state has none. */
     void (*space)(void *ctx, uint64_t *ret_live_bytes, uint64_t *ret_limit_bytes);
     /* kv_scrub_step() and kv_scrub_restart(); both NULL: there is nothing to read through. */
@@ -187,6 +194,10 @@ int engine_log_submit(struct engine *e, const struct raft_ready *ready);
 int engine_log_read(struct engine *e, raft_index from, raft_index to, size_t bytes_max,
                     struct arena *arena, struct raft_entry *ret_entries, unsigned n_max,
                     unsigned *ret_n);
+
+/* The state has no room for what is committed, or has it again: the node is parked (raft.h) as long
+ * as it is not worse. */
+void engine_set_parked(struct engine *e, bool is_parked);
 
 /* ---- looking ---- */
 

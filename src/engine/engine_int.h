@@ -26,6 +26,13 @@ struct space {
     struct buf command;
 };
 
+/* agree.c */
+struct agree {
+    bool is_parked;
+    bool is_set_aside;   /* what was damaged or not believed; the state that is there is new */
+    bool was_rebuilding; /* when last looked at */
+};
+
 /* scrub.c */
 struct scrubbing {
     uint64_t bytes_per_s; /* 0: only when asked for */
@@ -59,6 +66,7 @@ struct engine {
     struct replica *replica;
     struct service *service;
     struct space space;
+    struct agree agree;
     struct scrubbing scrub;
     struct disk_said disk;
     uint64_t share_us; /* of a turn: for taking in what waits in the links */
@@ -89,8 +97,8 @@ uint64_t engine_scrub_deadline_us(const struct engine *e);
 void engine_scrub_now(struct engine *e);
 /* Passes that were begun, ended, and found nothing. */
 uint64_t engine_scrub_passes(const struct engine *e);
-/* What the state says of itself is wrong; `why` is the detail. */
-void engine_state_damaged(struct engine *e, const char *why);
+/* The state was set aside: the pauses begin anew. */
+void engine_scrub_again(struct engine *e, uint64_t now_us);
 
 /* space.c */
 /* As replica_ops.may_propose. */
@@ -100,6 +108,18 @@ void engine_space_submitted(struct engine *e, const struct raft_ready *ready);
 void engine_space_applied(struct engine *e, const struct raft_entry *entry);
 void engine_space_turn(struct engine *e, uint64_t now_us);
 void engine_space_status(const struct engine *e, struct wire_reply *w);
+
+/* agree.c */
+/* When the replica is there. */
+void engine_agree_begin(struct engine *e);
+void engine_agree_turn(struct engine *e, uint64_t now_us);
+/* What the state says of itself is wrong, whoever found it; `why` is for the log. */
+void engine_state_damaged(struct engine *e, const char *why);
+/* As replica_ops.state_is_damaged and .state_rebuild. */
+bool engine_state_is_damaged(void *ctx, int rc, const char *what);
+int engine_state_rebuild(void *ctx);
+/* status: "good", "damaged", "rebuilding". */
+const char *engine_verdict(const struct engine *e);
 
 /* disk.c */
 void engine_disk_status(const struct engine *e, struct wire_reply *w);

@@ -118,14 +118,15 @@ void engine_trace(void *ctx, const struct raft_trace *t)
 
 /* ---- the end ---- */
 
-/* What does not check is damage; what a later version wrote is there for ever, and only another
+/* What does not check in the log is damage, and a damaged state that cannot be made again here is
+ * at the next start (FIT-7); what a later version wrote is there for ever, and only another
  * program can go on (STATE-10); everything else is the environment's failure, and may be gone at
  * the next start. */
 static int exit_code_of(int error)
 {
     if (error == KV_E_COMMAND_NEWER)
         return EXIT_CONF_ERROR;
-    return error == -EBADMSG || error == KV_E_DAMAGED ? EXIT_DAMAGED : EXIT_IO_ERROR;
+    return error == -EBADMSG ? EXIT_DAMAGED : EXIT_IO_ERROR;
 }
 
 static const char *error_text(int error)
@@ -149,10 +150,6 @@ void engine_fatal(void *ctx, int error, const char *what)
     struct engine *e = ctx;
     struct engine_end end = {.exit_code = exit_code_of(error), .error = error, .what = what};
 
-    if (end.exit_code == EXIT_DAMAGED && e->kv != NULL && kv_is_distrusted(e->kv)) {
-        engine_state_damaged(e, err_text());
-        return;
-    }
     if (engine_logs(e))
         (void)engine_log_end(error, what);
     e->ops.end(e->ops.ctx, &end);

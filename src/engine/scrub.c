@@ -5,7 +5,6 @@
  * without end. A pass that somebody asked for, because digests differ, begins at once and waits for
  * nothing but the other work of a turn. */
 #include "base/err.h"
-#include "base/exit_codes.h"
 #include "base/limits.h"
 #include "engine/engine_int.h"
 
@@ -18,6 +17,18 @@ void engine_scrub_begin(struct engine *e, unsigned mib_per_s, uint64_t now_us)
         .due_us = mib_per_s != 0 && e->state.scrub != NULL ? now_us + SCRUB_PAUSE_US : UINT64_MAX,
         .good_us = now_us, /* the open has read all of it */
     };
+}
+
+/* What was read through is gone, and what is there was written by this process. */
+void engine_scrub_again(struct engine *e, uint64_t now_us)
+{
+    struct scrubbing *s = &e->scrub;
+
+    s->due_us =
+        s->bytes_per_s != 0 && e->state.scrub != NULL ? now_us + SCRUB_PAUSE_US : UINT64_MAX;
+    s->good_us = now_us;
+    s->percent = 0;
+    s->hurries = false;
 }
 
 void engine_scrub_now(struct engine *e)
@@ -75,17 +86,4 @@ void engine_scrub_turn(struct engine *e, uint64_t now_us)
 uint64_t engine_scrub_deadline_us(const struct engine *e)
 {
     return e->scrub.due_us;
-}
-
-/* Damage of the state is no damage of the log, which can make it again: an end that the supervisor
- * restarts, and the next start rebuilds (STATE-14). */
-void engine_state_damaged(struct engine *e, const char *why)
-{
-    struct engine_end end = {
-        .exit_code = EXIT_IO_ERROR, .error = KV_E_DAMAGED, .what = "the state is damaged"};
-
-    if (engine_logs(e))
-        log_event(LOG_ERROR, "state_damaged", "why=\"%s\" action=exit_%d next_start=rebuild", why,
-                  end.exit_code);
-    e->ops.end(e->ops.ctx, &end);
 }

@@ -48,6 +48,21 @@ static void state_read_end(void *ctx)
     kv_read_end(ctx);
 }
 
+static int state_rebuild(void *ctx)
+{
+    return kv_rebuild(ctx);
+}
+
+static bool state_digest_at(void *ctx, raft_index index, struct raft_digest_at *ret)
+{
+    struct kv_digest digest;
+
+    if (!kv_digest_at(ctx, index, &digest))
+        return false;
+    *ret = (struct raft_digest_at){index, digest.high, digest.low};
+    return true;
+}
+
 static void state_space(void *ctx, uint64_t *ret_live_bytes, uint64_t *ret_limit_bytes)
 {
     struct kv_stats stats = {0};
@@ -79,6 +94,9 @@ void engine_state_of_kv(struct kv *kv, struct engine_state *ret)
                                  .read_begin = state_read_begin,
                                  .get = state_get,
                                  .read_end = state_read_end,
+                                 .rebuild = state_rebuild,
+                                 .digest_at = state_digest_at,
+                                 .digest_version = KV_DIGEST_VERSION,
                                  .space = state_space,
                                  .scrub = state_scrub,
                                  .scrub_restart = state_scrub_restart};

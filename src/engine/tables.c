@@ -187,6 +187,10 @@ void engine_fill_replica_ops(struct engine *e, struct replica_ops *ops)
                                 .now_us = now_us,
                                 .trace = engine_trace,
                                 .fatal = engine_fatal};
+    if (e->state.rebuild != NULL) {
+        ops->state_is_damaged = engine_state_is_damaged;
+        ops->state_rebuild = engine_state_rebuild;
+    }
 }
 
 /* ---- the service ---- */
@@ -282,6 +286,7 @@ static void status_state(const struct engine *e, struct wire_reply *w)
                    (unsigned long long)state.digest.low);
     wire_reply_str(w, "digest", digest);
     wire_reply_u64(w, "digest_index", state.digest_index);
+    wire_reply_str(w, "verdict", engine_verdict(e));
     wire_reply_u64(w, "digest_version", KV_DIGEST_VERSION);
     wire_reply_u64(w, "scrub_percent", e->scrub.percent);
     wire_reply_u64(w, "scrubbed_s_ago", (e->ops.now_us(e->ops.ctx) - e->scrub.good_us) / 1000000u);

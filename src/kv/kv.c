@@ -19,6 +19,7 @@
 #include "base/mark.h"
 #include "kv/kv_int.h"
 #include "kv/scrub_int.h"
+#include "kv/shown_int.h"
 #include "kv/walk_int.h"
 
 #include "base/banned.h"
@@ -409,6 +410,8 @@ int kv_open(const struct kv_conf *conf, enum kv_trust *ret_trust, struct kv **re
         return say_newer_mark(kv);
     if (rc == 0 && (v.trust == KV_TRUSTED_SAME_BOOT || v.trust == KV_TRUSTED_CLEAN))
         rc = open_trusted(kv, conf, &v);
+    if (rc == 0)
+        rc = shown_look(kv, v.trust == KV_REBUILD);
     if (rc == 0 && (v.trust == KV_REBUILD || v.trust == KV_NEW))
         rc = open_fresh(kv, conf);
     /* TRUST before CLEAN goes, so that a crash between them leaves one of the two. CLEAN is gone

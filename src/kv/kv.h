@@ -75,6 +75,10 @@ struct kv_opening {
     uint64_t open_us; /* all of kv_open(), the walk included */
 };
 struct kv_opening kv_get_opening(const struct kv *kv);
+/* An index that this node had applied once, says a state that is not believed otherwise, now or at
+ * an earlier start: the log that it belongs to reaches it, or has lost entries (DISK-41). 0:
+ * nothing says so. */
+raft_index kv_shown_index(const struct kv *kv);
 /* Of the last commit. Write side. */
 struct raft_entry_id kv_last_applied(const struct kv *kv);
 /* The file is wrong: the next kv_open() sets it aside and rebuilds, also after a crash. Done by

@@ -175,6 +175,28 @@ int trust_examine(int dir_fd, uint64_t incarnation, const struct trust_boot *boo
     return rebuild(ret_verdict, "no '%s' tells when '%s' was opened", TRUST_NAME, TRUST_DATA_NAME);
 }
 
+raft_index trust_clean_index(int dir_fd, uint64_t incarnation)
+{
+    unsigned char clean[CLEAN_BYTES];
+    bool there = false;
+
+    if (read_mark(dir_fd, TRUST_CLEAN_NAME, CLEAN_MAGIC, clean, sizeof(clean), &there) != 0 ||
+        !there || get_u64(clean) != incarnation)
+        return 0;
+    return get_u64(clean + 24);
+}
+
+bool trust_is_own_file(int dir_fd, uint64_t incarnation, const struct stat *st)
+{
+    unsigned char trust[TRUST_BYTES];
+    const unsigned char *p = trust + TRUST_BOOT_ID_BYTES + 4;
+    bool there = false;
+
+    return read_mark(dir_fd, TRUST_NAME, TRUST_MAGIC, trust, sizeof(trust), &there) == 0 && there &&
+           get_u64(p) == incarnation && get_u64(p + 8) == (uint64_t)st->st_dev &&
+           get_u64(p + 16) == (uint64_t)st->st_ino;
+}
+
 /* What is not believed is moved away, never opened (STATE-4). */
 int trust_set_aside(int dir_fd)
 {

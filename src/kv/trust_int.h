@@ -27,6 +27,8 @@
 #ifndef RIDD_KV_TRUST_INT_H
 #define RIDD_KV_TRUST_INT_H
 
+#include <sys/stat.h>
+
 #include "kv/kv.h"
 
 #define TRUST_DATA_NAME  "data.mdb"
@@ -55,6 +57,10 @@ int trust_examine(int dir_fd, uint64_t incarnation, const struct trust_boot *boo
 /* The data file and what belongs to it is no longer in the way of a new one; one old copy is kept.
  * Durable at return. */
 int trust_set_aside(int dir_fd);
+/* For shown.c. What CLEAN says was applied, when this incarnation wrote it; 0: nothing. */
+raft_index trust_clean_index(int dir_fd, uint64_t incarnation);
+/* TRUST was written by this incarnation about this very file, whatever happened to it since. */
+bool trust_is_own_file(int dir_fd, uint64_t incarnation, const struct stat *st);
 /* Records the data file as it is now. */
 int trust_record(int dir_fd, uint64_t incarnation, const struct trust_boot *boot);
 /* The data file is closed and synced. */

@@ -114,7 +114,7 @@ static bool first_is_exact(const struct replica *r)
 /* The state at exactly the anchor's index (READ-60): the run that was committed ends with it. */
 void anchors_serve_exact(struct replica *r)
 {
-    struct replica_view view = {.get = r->ops.state_get, .ctx = r->ops.ctx};
+    struct replica_view view = {.get = replica_state_get, .ctx = r};
     struct raft_entry_id id;
     int rc;
 
@@ -122,12 +122,12 @@ void anchors_serve_exact(struct replica *r)
         return;
     rc = r->ops.state_read_begin(r->ops.ctx, &id);
     if (rc != 0) {
-        replica_fatal(r, rc, "cannot read the state");
+        replica_state_failed(r, rc, "cannot read the state");
         return;
     }
     rid_assert(id.index == r->last_applied);
     view.last_applied = id;
-    while (first_is_exact(r))
+    while (first_is_exact(r) && !r->damaged)
         serve(r, replica_first(r, REPLICA_EXACT), &view);
     r->ops.state_read_end(r->ops.ctx);
 }
@@ -147,10 +147,10 @@ static void serve_those_here(struct replica *r, struct replica_view *view)
     bool reached = first_is_reached(r, view->last_applied.index);
 
     replica_share(r, &r->answering);
-    while (reached || n_local > 0) {
+    while ((reached || n_local > 0) && !r->damaged) {
         if (reached)
             serve(r, replica_first(r, REPLICA_CONFIRMED), view);
-        if (n_local > 0 && replica_n(r, REPLICA_LOCAL) > 0)
+        if (n_local > 0 && replica_n(r, REPLICA_LOCAL) > 0 && !r->damaged)
             serve(r, replica_first(r, REPLICA_LOCAL), view);
         if (replica_spent(r, &r->answering))
             return;
@@ -161,14 +161,18 @@ static void serve_those_here(struct replica *r, struct replica_view *view)
 
 void anchors_serve(struct replica *r)
 {
-    struct replica_view view = {.get = r->ops.state_get, .ctx = r->ops.ctx};
+    struct replica_view view = {.get = replica_state_get, .ctx = r};
     int rc;
 
+    /* Not from a state that is not believed, nor from one that is behind what it has shown
+     * (FIT-6). */
+    if (!replica_state_is_good(r))
+        return;
     if (replica_n(r, REPLICA_LOCAL) == 0 && !first_is_reached(r, r->last_applied))
         return;
     rc = r->ops.state_read_begin(r->ops.ctx, &view.last_applied);
     if (rc != 0) {
-        replica_fatal(r, rc, "cannot read the state");
+        replica_state_failed(r, rc, "cannot read the state");
         return;
     }
     rid_assert(view.last_applied.index >= r->last_applied);

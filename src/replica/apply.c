@@ -91,6 +91,13 @@ static void leave_the_rest(struct replica *r)
     r->more = true;
 }
 
+/* Nothing more is applied: the node is at its end, or a read of what was just applied found the
+ * state damaged. Then the rest is handed out again when there is a state for it (FIT-6). */
+static bool is_over(const struct replica *r)
+{
+    return r->dead || r->damaged;
+}
+
 /* Every node applies these, in this order, once (STATE-1). */
 void apply_committed(struct replica *r, const struct raft_ready *ready)
 {
@@ -114,12 +121,12 @@ void apply_committed(struct replica *r, const struct raft_ready *ready)
             return;
         }
         if (rc != 0) {
-            replica_fatal(r, rc, "cannot apply to the state");
+            replica_state_failed(r, rc, "cannot apply to the state");
             return;
         }
         answer_run(r, run, n);
         done += n;
-    } while (done < ready->n_committed && !r->dead && !replica_spent(r, &r->applying));
-    if (done < ready->n_committed && !r->dead)
+    } while (done < ready->n_committed && !is_over(r) && !replica_spent(r, &r->applying));
+    if (done < ready->n_committed && !is_over(r))
         leave_the_rest(r);
 }

@@ -32,6 +32,8 @@ static void check_reads(const struct replica *r)
     if (exact != NULL)
         rid_assert(exact->anchor.index > r->last_applied);
     rid_assert(replica_n(r, REPLICA_LOST) == 0);
+    if (r->rebuild != REBUILD_NOT)
+        rid_assert(raft_get_fitness(r->raft) == RAFT_UNFIT);
     if (first == NULL)
         return;
     if (!r->cut)
@@ -113,9 +115,9 @@ static void check_request(const struct replica *r, const struct replica_request 
         rid_assert(p->use == ANCHOR_NONE);
     if (q->stage == REPLICA_PROPOSED && p != NULL)
         rid_assert(p->use == ANCHOR_EXACT);
-    if (q->stage == REPLICA_LOCAL || q->deadline_us == UINT64_MAX)
+    if (q->deadline_us == UINT64_MAX)
         rid_assert(list_empty(&q->timer));
-    else
+    else if (q->stage != REPLICA_LOCAL || !replica_state_is_good(r))
         rid_assert(!list_empty(&q->timer));
 }
 

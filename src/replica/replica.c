@@ -32,6 +32,7 @@ int replica_new(const struct replica_conf *conf, const struct replica_ops *ops, 
     rid_assert(ops->state_get != NULL);
     rid_assert(ops->send != NULL);
     rid_assert(ops->fatal != NULL);
+    rid_assert((ops->state_rebuild != NULL) == (ops->state_is_damaged != NULL));
     if (r != NULL)
         r->results = calloc(RAFT_COMMITTED_ENTRIES_MAX, sizeof(*r->results));
     if (r == NULL || r->results == NULL) {
@@ -141,11 +142,14 @@ int replica_step(struct replica *r, const struct raft_msg *m, uint64_t now_us)
     r->stats.n_msgs_received++;
     r->dirty = true;
     rc = raft_step(r->raft, m, r->now_us);
-    if (rc != 0)
+    if (rc != 0) {
         r->stats.n_msgs_invalid++;
-    else
-        replica_hear(r, m->from, now_us);
-    return rc;
+        return rc;
+    }
+    replica_hear(r, m->from, now_us);
+    if ((m->note.flags & RAFT_NOTE_SAID) != 0 && r->ops.heard_note != NULL)
+        r->ops.heard_note(r->ops.ctx, m->from, &m->note);
+    return 0;
 }
 
 void replica_log_loaded(struct replica *r, uint64_t now_us)
@@ -233,6 +237,8 @@ static uint64_t timer_us(const struct replica *r)
     uint64_t raft = raft_deadline_us(r->raft);
     uint64_t timer = timers_next_us(&r->timers);
 
+    if (r->rebuild == REBUILD_WANTED && r->rebuild_due_us > r->now_us && r->rebuild_due_us < raft)
+        raft = r->rebuild_due_us;
     if (r->parked && r->park_until_us < timer)
         timer = r->park_until_us;
     return raft < timer ? raft : timer;
@@ -245,7 +251,8 @@ bool replica_is_due(const struct replica *r, uint64_t now_us)
 
 uint64_t replica_deadline_us(const struct replica *r)
 {
-    if (r->dirty || r->more || r->cut || replica_n(r, REPLICA_LOCAL) > 0)
+    if (r->dirty || r->more || r->cut ||
+        (replica_n(r, REPLICA_LOCAL) > 0 && replica_state_is_good(r)))
         return 0;
     return timer_us(r);
 }

@@ -11,9 +11,10 @@
  * callbacks is called: served, written or failed. A callback may free its request, submit new ones
  * and cancel others; it may not call replica_turn(). What a view points at holds during the
  * callback.
- * Errors: a request fails by its callback. Those of the log or the state are final: they go to
- * ops.fatal, which must not return in a daemon; after it the replica does nothing any more. What a
- * callback tells was committed before, so it may leave even then.
+ * Errors: a request fails by its callback. A state that is damaged is made again from the log
+ * (FIT-6, FIT-7). All else that log or state report is final: it goes to ops.fatal, which must not
+ * return in a daemon; after it the replica does nothing any more. What a callback tells was
+ * committed before, so it may leave even then.
  * Thread: one.
  * Source: dissertation 6.4 and 10.2.1; READ-1 (what gives a read its right), READ-16, READ-17 (loss
  * before completion), READ-60 (a read of the log sees exactly its index).
@@ -58,12 +59,21 @@ struct replica_ops {
     int (*state_read_begin)(void *ctx, struct raft_entry_id *ret_last_applied);
     int (*state_get)(void *ctx, struct wire_slice key, struct command_value *ret_value);
     void (*state_read_end)(void *ctx);
+    /* rc is what one of the above returned, `what` what was wanted of it. True: it says that what
+     * the state holds is not to be believed, and it is to be made again; false: this node ends. */
+    bool (*state_is_damaged)(void *ctx, int rc, const char *what);
+    /* The state is set aside and an empty one stands in its place, which holds nothing. 0, or
+     * -errno, which ends this node. NULL, with the one above: a state that cannot be damaged. */
+    int (*state_rebuild)(void *ctx);
     /* May this be appended now, by a leader? False: it is refused with NO_SPACE. Asked of every
      * write and marker right before it is (SPACE-2). NULL: always. */
     bool (*may_propose)(void *ctx, const struct replica_request *q, struct replica_no_space *ret);
     /* A message to a peer: encode and queue it now; entries are borrowed during the call. May be
      * dropped. */
     void (*send)(void *ctx, const struct raft_msg *m);
+    /* What a peer said of its own state with a heartbeat or an answer, that the core took; or
+     * NULL. */
+    void (*heard_note)(void *ctx, raft_node_id from, const struct raft_note *note);
     /* What happened in the core, for log lines. */
     void (*trace)(void *ctx, const struct raft_trace *t);
     void (*fatal)(void *ctx, int error, const char *what);
@@ -208,6 +218,25 @@ bool replica_transferring(const struct replica *r);
 /* The state has no room for what is committed: it is tried again until it has. */
 bool replica_is_parked(const struct replica *r);
 bool replica_quiesced(const struct replica *r); /* replica_quiesce() was called */
+
+/* What the state machine holds is not to be believed. From now on this node is unfit (raft.h), and
+ * nothing is answered from its state: reads that have their anchor fail with ROLE_CHANGED, local
+ * ones wait. Once it leads no more ops.state_rebuild is called, and what is committed is applied
+ * again from the first entry on. Not from inside a callback of replica_ops; needs
+ * ops.state_rebuild. */
+void replica_rebuild(struct replica *r, uint64_t now_us);
+/* The state was found empty at the start, and was not always: the same without ops.state_rebuild.
+ * Before the first turn. */
+void replica_begin_rebuilding(struct replica *r);
+/* From replica_rebuild() until what was committed then is applied again. Who called makes the
+ * node fit: replica_set_fit(). */
+bool replica_rebuilding(const struct replica *r);
+/* The state may be believed (again); not while it is being rebuilt. */
+void replica_set_fit(struct replica *r, enum raft_fitness fitness, uint64_t now_us);
+/* To be called by `served` instead of answering, when view->get did not give 0. True: the state is
+ * damaged and will be made again; q has failed with ROLE_CHANGED. False: it is not; q is the
+ * caller's to answer. */
+bool replica_read_failed(struct replica *r, struct replica_request *q);
 /* A write, or a read whose anchor only a leader has, would begin now and not wait. */
 bool replica_can_serve(const struct replica *r);
 /* Something valid came from this node within one election timeout; of itself: always. */

@@ -32,6 +32,9 @@ struct request_queue {
     unsigned n;
 };
 
+/* rebuild.c. NOT: the state is believed. WANTED: it is not, and is still there. */
+enum rebuild { REBUILD_NOT, REBUILD_WANTED, REBUILDING };
+
 struct replica {
     struct replica_ops ops;
     struct raft *raft; /* owned */
@@ -39,6 +42,11 @@ struct replica {
     uint16_t group;
     struct timers timers;
     bool dead; /* after fatal */
+
+    enum rebuild rebuild;
+    bool damaged;            /* found in this turn */
+    raft_index rebuilt_at;   /* REBUILDING: what must be applied again */
+    uint64_t rebuild_due_us; /* not before; a disk that always gives damage is not worn out */
     bool quiesced;
     bool dirty; /* something went into the core since the last ready */
     bool more;  /* the last ready left committed entries behind */
@@ -160,6 +168,21 @@ void proposals_lose(struct replica *r, const struct raft_ready *ready);
 /* e has been applied, with this result: its write, if it is one of this node, is answered. */
 void proposals_applied(struct replica *r, const struct raft_entry *e,
                        const struct command_result *result);
+
+/* ---- rebuild.c ---- */
+
+/* Whether anything may be answered from the state. */
+static inline bool replica_state_is_good(const struct replica *r)
+{
+    return r->rebuild == REBUILD_NOT && !r->damaged && raft_get_fitness(r->raft) != RAFT_UNFIT;
+}
+/* One of the state's functions returned rc: the end of this node, or of what it holds. In the
+ * latter case the caller goes on without what it wanted. */
+void replica_state_failed(struct replica *r, int rc, const char *what);
+/* As view->get, with the replica as context: it hears of damage before the one who asked. */
+int replica_state_get(void *ctx, struct wire_slice key, struct command_value *ret_value);
+/* Once in each ready: what is wanted and may be done, and what is done. */
+void replica_rebuild_step(struct replica *r);
 
 /* ---- check.c ---- */
 

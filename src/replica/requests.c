@@ -105,6 +105,8 @@ void replica_fail(struct replica *r, struct replica_request *q, enum wire_error 
     rid_assert(error != WIRE_ERROR_NONE);
     if (error == WIRE_ERROR_BUSY)
         f.limit = RAFT_READS_PENDING_MAX;
+    if (error == WIRE_ERROR_ROLE_CHANGED)
+        f.old_term = raft_get_term(r->raft);
     if (error == WIRE_ERROR_NO_SPACE)
         f.space = r->no_space;
     finish_failed(r, q, &f);
@@ -112,9 +114,9 @@ void replica_fail(struct replica *r, struct replica_request *q, enum wire_error 
 
 void replica_fail_loss(struct replica *r, struct replica_request *q, const struct raft_ready *ready)
 {
-    struct replica_failure f = {.error = ready->loss == RAFT_LOSS_TERM ? WIRE_ERROR_TERM_CHANGED
-                                                                       : WIRE_ERROR_ROLE_CHANGED,
-                                .old_term = ready->loss_term};
+    struct replica_failure f = {
+        .error = ready->loss == RAFT_LOSS_TERM ? WIRE_ERROR_TERM_CHANGED : WIRE_ERROR_ROLE_CHANGED,
+        .old_term = ready->loss != RAFT_LOSS_NONE ? ready->loss_term : raft_get_term(r->raft)};
 
     /* Whoever has a confirmed anchor keeps its right. */
     rid_assert(q->stage == REPLICA_ASKED || q->stage == REPLICA_LOST);
@@ -228,11 +230,13 @@ static bool start(struct replica *r, struct replica_request *q)
     return error == WIRE_ERROR_NONE;
 }
 
-/* A local read is served in this turn. */
+/* A local read is served in this turn, unless the state is not believed: then it waits like the
+ * others. */
 static void start_at_once(struct replica *r, struct replica_request *q)
 {
     rid_assert(q->stage == REPLICA_IDLE);
-    if (start(r, q) && q->stage != REPLICA_LOCAL && q->deadline_us != UINT64_MAX)
+    if (start(r, q) && q->deadline_us != UINT64_MAX &&
+        (q->stage != REPLICA_LOCAL || !replica_state_is_good(r)))
         timers_add(&r->timers, &q->timer, q->deadline_us);
 }
 
@@ -285,6 +289,10 @@ void replica_submit(struct replica *r, struct replica_request *q, uint64_t now_u
     list_init(&q->timer);
     if (r->quiesced || r->dead) {
         replica_fail(r, q, WIRE_ERROR_CANCELLED, NULL);
+        return;
+    }
+    if (replica_n(r, REPLICA_LOCAL) >= REQUESTS_MAX) { /* they wait while the state is rebuilt */
+        replica_fail(r, q, WIRE_ERROR_BUSY, NULL);
         return;
     }
     if (p == NULL || p->by_leader) {

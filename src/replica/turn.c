@@ -122,7 +122,9 @@ static void take_ready(struct replica *r)
     apply_committed(r, &ready);
     if (r->dead)
         return;
+    replica_rebuild_step(r);
     anchors_serve(r);
+    replica_rebuild_step(r);
     if (r->dead)
         return;
     replica_drain_waiting(r);

@@ -51,6 +51,8 @@ static void status_peers(struct service *s, struct wire_reply *w, const struct r
             wire_reply_u64(w, "last_heard_ms", (now_us - p->last_heard_us) / 1000u);
         else
             wire_reply_null(w, "last_heard_ms");
+        /* Null as well of a node of a version that does not say. */
+        wire_reply_str(w, "fit", p->fitness_said ? raft_fitness_name(p->fitness) : NULL);
         wire_reply_close_object(w);
     }
     wire_reply_close_array(w);

@@ -99,54 +99,70 @@ static void reply_read(struct request *req, struct buf *out, const struct replic
     service_end(s, &w, &req->origin);
 }
 
+/* rc: what reading gave; with 0 the reply is written. A damaged record is no answer, and no reason
+ * to say so again and again: the next leader's state is another (FIT-7). */
+static void finish_read(struct request *req, const struct buf *out, int rc)
+{
+    if (rc != 0 && replica_read_failed(req->conn->service->replica, &req->rr))
+        return; /* it is freed */
+    if (rc != 0 && out != NULL)
+        reply_internal(req, "the state cannot be read");
+    service_request_free(req);
+}
+
 static void read_served(struct replica_request *rr, const struct replica_view *view)
 {
     struct request *req = service_request_of(rr);
     const struct wire_slice key = {(const char *)req->key, req->key_len};
     struct buf *out = service_out(req->conn);
+    bool is_right = rr->kind != REPLICA_READ || is_confirmed(view);
     struct command_value v;
+    int rc = 0;
 
     if (out != NULL) {
-        if (rr->kind == REPLICA_READ && !is_confirmed(view))
+        if (!is_right)
             reply_internal(req, "a read came back without its confirmation");
-        else if (view->get(view->ctx, key, &v) != 0)
-            reply_internal(req, "the stored value is damaged");
-        else if (service_wait_for_room(req, out, v.text.len))
-            return;
         else
+            rc = view->get(view->ctx, key, &v);
+        if (rc == 0 && is_right) {
+            if (service_wait_for_room(req, out, v.text.len))
+                return;
             reply_read(req, out, view, &v);
+        }
     }
-    service_request_free(req);
+    finish_read(req, out, rc);
 }
 
-/* The values alone, by their lengths: nothing is copied before it is known that it fits. False: one
- * could not be read. */
-static bool batch_measure(struct request *req, const struct replica_view *view, size_t *ret_bytes)
+/* The values alone, by their lengths: nothing is copied before it is known that it fits. What
+ * view->get said of the first that could not be read, or 0. */
+static int batch_measure(struct request *req, const struct replica_view *view, size_t *ret_bytes)
 {
     size_t bytes = 0;
 
     for (unsigned i = 0; i < req->n_keys && bytes <= REPLY_BYTES_MAX; i++) {
         const struct wire_slice key = {(const char *)req->keys[i].bytes, req->keys[i].len};
         struct command_value v;
+        int rc = view->get(view->ctx, key, &v);
 
-        if (view->get(view->ctx, key, &v) != 0)
-            return false;
+        if (rc != 0)
+            return rc;
         bytes += v.text.len + req->keys[i].len;
     }
     *ret_bytes = bytes;
-    return true;
+    return 0;
 }
 
-/* False: a value could not be read; what was written is to be undone. */
-static bool batch_values(struct request *req, struct wire_reply *w, const struct replica_view *view)
+/* What view->get said of the first value that could not be read; 0: all are written. */
+static int batch_values(struct request *req, struct wire_reply *w, const struct replica_view *view)
 {
     for (unsigned i = 0; i < req->n_keys; i++) {
         const struct wire_key *key = &req->keys[i];
         const struct wire_slice bytes = {(const char *)key->bytes, key->len};
         struct command_value v;
+        int rc = view->get(view->ctx, bytes, &v);
 
-        if (view->get(view->ctx, bytes, &v) != 0)
-            return false;
+        if (rc != 0)
+            return rc;
         wire_reply_open_object(w, NULL);
         wire_reply_key(w, "key", key);
         wire_reply_value(w, "value", v.text);
@@ -154,27 +170,29 @@ static bool batch_values(struct request *req, struct wire_reply *w, const struct
             verbose_value(w, &v);
         wire_reply_close_object(w);
     }
-    return true;
+    return 0;
 }
 
-static void reply_batch(struct request *req, struct buf *out, const struct replica_view *view)
+static int reply_batch(struct request *req, struct buf *out, const struct replica_view *view)
 {
     struct service *s = req->conn->service;
     bool confirmed = is_confirmed(view);
     struct wire_reply w;
+    int rc;
 
     service_begin(s, &w, out, &req->origin, "batch_read_index_ok");
     wire_reply_open_array(&w, "values");
-    if (batch_values(req, &w, view)) {
+    rc = batch_values(req, &w, view);
+    if (rc != 0) {
+        wire_reply_undo(&w);
+    } else {
         wire_reply_close_array(&w);
         wire_reply_u64(&w, "read_at_index", view->last_applied.index);
         wire_reply_bool(&w, "heartbeat_confirmed", confirmed);
         wire_reply_bool(&w, "linearizable", confirmed);
         service_end(s, &w, &req->origin);
-    } else {
-        wire_reply_undo(&w);
-        reply_internal(req, "a stored value is damaged");
     }
+    return rc;
 }
 
 static void batch_served(struct replica_request *rr, const struct replica_view *view)
@@ -183,18 +201,19 @@ static void batch_served(struct replica_request *rr, const struct replica_view *
     struct service *s = req->conn->service;
     struct buf *out = service_out(req->conn);
     size_t bytes = 0;
+    int rc = 0;
 
-    if (out != NULL) {
-        if (!batch_measure(req, view, &bytes))
-            reply_internal(req, "a stored value is damaged");
-        else if (bytes > REPLY_BYTES_MAX)
+    if (out != NULL)
+        rc = batch_measure(req, view, &bytes);
+    if (out != NULL && rc == 0) {
+        if (bytes > REPLY_BYTES_MAX)
             service_reply_too_large(s, out, &req->origin, service_msg_id_for(s, &req->origin));
         else if (service_wait_for_room(req, out, bytes + req->n_keys * SERVICE_ITEM_BYTES))
             return;
         else
-            reply_batch(req, out, view);
+            rc = reply_batch(req, out, view);
     }
-    service_request_free(req);
+    finish_read(req, out, rc);
 }
 
 static void read_by(struct service_conn *c, const struct wire_request *q, enum replica_kind kind)

@@ -62,6 +62,11 @@ void store_name_prepared(char name[STORE_NAME_BYTES], uint64_t seq)
     (void)snprintf(name, STORE_NAME_BYTES, "%016" PRIu64 ".prep", seq);
 }
 
+void store_name_newest(char name[STORE_NAME_BYTES], uint64_t seq)
+{
+    (void)snprintf(name, STORE_NAME_BYTES, STORE_NEWEST_PREFIX "%016" PRIu64, seq);
+}
+
 bool store_name_parse(const char *name, const char *suffix, uint64_t *ret_seq)
 {
     uint64_t seq = 0;
@@ -126,6 +131,22 @@ static int note_segment(struct recovery *rv, const char *name)
     return 0;
 }
 
+static int note_leftover(struct recovery *rv, const char *name);
+
+/* Of several, which a crash leaves, the highest counts. */
+static int note_newest(struct recovery *rv, const char *name, uint64_t seq)
+{
+    char older[STORE_NAME_BYTES];
+
+    if (seq <= rv->newest_seq)
+        return note_leftover(rv, name);
+    store_name_newest(older, rv->newest_seq);
+    if (rv->newest_seq != 0 && note_leftover(rv, older) != 0)
+        return -ENOMEM;
+    rv->newest_seq = seq;
+    return 0;
+}
+
 static int note_leftover(struct recovery *rv, const char *name)
 {
     char(*leftovers)[STORE_NAME_BYTES];
@@ -150,6 +171,9 @@ int recovery_note_name(void *arg, const char *name)
         return note_segment(rv, name);
     if (store_name_parse(name, ".prep", &number) || store_name_parse(name, ".tmp", &number))
         return note_leftover(rv, name);
+    if (strncmp(name, STORE_NEWEST_PREFIX, strlen(STORE_NEWEST_PREFIX)) == 0 &&
+        store_name_parse(name + strlen(STORE_NEWEST_PREFIX), "", &number))
+        return note_newest(rv, name, number);
     if (strncmp(name, "torn-", 5) == 0 && store_name_parse(name + 5, "", &number))
         note_torn_copy(rv, number);
     return 0;

@@ -3,6 +3,8 @@
  * What a crash can leave, and how it is read here ("stamping" writes header and opening batch into
  * a prepared file):
  *
+ *   newest-N                   segment N is there, durably. Several after a crash: the highest
+ *                              counts.
  *   .tmp                       store_create() did not finish: nothing yet. Removed.
  *   .prep, blank               prepared and never used. Removed.
  *   .prep, stamped or torn     the segment before it ended in a synced batch; nothing but the
@@ -248,6 +250,19 @@ static bool same_hard_state(const struct raft_hard_state *a, const struct raft_h
     return a->current_term == b->current_term && a->voted_for == b->voted_for;
 }
 
+static int refuse_applied(struct damage *d, const char *how, raft_index index)
+{
+    char evidence[160];
+
+    (void)snprintf(evidence, sizeof(evidence),
+                   "the state machine %s index %" PRIu64
+                   ", and nothing is applied before it is durable here",
+                   how, index);
+    d->to = store_max_u64(d->to, index);
+    d->evidence = evidence;
+    return recovery_refuse(d);
+}
+
 /* Behind the last good batch: damage (DISK-4), a torn tail (DISK-5), or an end that is searched
  * first (DISK-6). */
 static int judge_tail(struct recovery *rv, struct wal_file *file, const struct segment_image *img,
@@ -255,7 +270,6 @@ static int judge_tail(struct recovery *rv, struct wal_file *file, const struct s
 {
     struct log_state *log = &rv->log;
     struct scan_rest rest;
-    char evidence[160];
     struct damage d = {.file = file->name,
                        .offset = defect->offset,
                        .batch = log->batch + 1,
@@ -273,15 +287,10 @@ static int judge_tail(struct recovery *rv, struct wal_file *file, const struct s
     rc = check_leftovers(rv, &d);
     if (rc != 0)
         return rc;
-    if (rv->conf.applied_index > log->last_index) {
-        (void)snprintf(evidence, sizeof(evidence),
-                       "the state machine holds index %" PRIu64
-                       ", and nothing is applied before it is durable here",
-                       rv->conf.applied_index);
-        d.to = store_max_u64(d.to, rv->conf.applied_index);
-        d.evidence = evidence;
-        return recovery_refuse(&d);
-    }
+    if (rv->conf.applied_index > log->last_index)
+        return refuse_applied(&d, "holds", rv->conf.applied_index);
+    if (rv->conf.shown_index > log->last_index)
+        return refuse_applied(&d, "was not to be trusted, but had applied", rv->conf.shown_index);
     /* Nothing proves that it was synced. Were that wrong, a person can learn of it (DISK-12). */
     if (rest.n_bytes > 0 && !rest.only_sync_mark) {
         rv->torn_tail = true;
@@ -389,6 +398,33 @@ static int check_beginning(const struct recovery *rv)
     return recovery_refuse(&d);
 }
 
+/* `name` is only made when segment `seq` is on the disk under its name. */
+static int check_there(const struct recovery *rv, const char *name, uint64_t seq)
+{
+    const uint64_t last = rv->files[rv->n_files - 1].header.seq;
+    char what[64];
+
+    if (seq <= last)
+        return 0;
+    (void)snprintf(what, sizeof(what), "segment %" PRIu64 " is missing", last + 1);
+    return recovery_refuse_file(rv, name, what, "this is only made when that one is on the disk");
+}
+
+/* DISK-40: were the last segments deleted? What is left of a log may be whole, and less. */
+static int check_newest(const struct recovery *rv)
+{
+    char newest[STORE_NAME_BYTES];
+    uint64_t seq;
+    int rc;
+
+    store_name_newest(newest, rv->newest_seq);
+    rc = check_there(rv, newest, rv->newest_seq);
+    for (size_t i = 0; rc == 0 && i < rv->n_leftovers; i++)
+        if (store_name_parse(rv->leftovers[i], ".prep", &seq))
+            rc = check_there(rv, rv->leftovers[i], seq - 1); /* made beside the one before it */
+    return rc;
+}
+
 /* What it hands on is what was last durable: term, vote and every acknowledged entry (DISK-20). */
 int recovery_run(struct recovery *rv, const struct store_conf *conf, bool live)
 {
@@ -410,6 +446,8 @@ int recovery_run(struct recovery *rv, const struct store_conf *conf, bool live)
         return err_say(STORE_E_NO_LOG, "there is no log");
     }
     rc = recovery_check_sequence(rv);
+    if (rc == 0)
+        rc = check_newest(rv);
     if (rc != 0)
         return rc;
     for (uint32_t slot = 0; slot + 1 < rv->n_files; slot++) {

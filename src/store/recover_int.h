@@ -36,9 +36,10 @@ struct recovery {
     struct wal_file *files; /* owned; ascending by sequence */
     size_t n_files;
     size_t files_size;
-    char (*leftovers)[STORE_NAME_BYTES]; /* owned; .prep and .tmp, to be removed */
+    char (*leftovers)[STORE_NAME_BYTES]; /* owned; .prep, .tmp, older newest-N: to go */
     size_t n_leftovers;
     size_t leftovers_size;
+    uint64_t newest_seq; /* of the highest newest-N: that segment was there; 0: none */
     uint64_t torn_copies[STORE_TORN_COPIES_MAX + 1]; /* the lowest numbers of torn-N, ascending */
     size_t n_torn_copies;
     struct log_state log;

@@ -237,6 +237,7 @@ static int writer_resume(struct store *s, const struct recovery *rv)
 {
     struct writer *w = &s->w;
 
+    w->newest_seq = rv->newest_seq;
     w->batch = rv->log.batch + (rv->torn_bytes > 0 ? 2 : 1);
     w->synced_batch = rv->log.batch;
     w->hard_state = rv->log.hard_state;

@@ -53,6 +53,9 @@ struct store_conf {
     size_t segment_bytes;       /* STORE_SEGMENT_BYTES */
     /* what the trusted state machine holds: evidence for DISK-4; 0: unknown */
     raft_index applied_index;
+    /* what one that is not trusted still shows to have been applied; evidence, too; 0: nothing
+     * (DISK-41) */
+    raft_index shown_index;
     /* What a snapshot covers: the log may begin with any entry up to the one behind it, and must
      * have the snapshot's last entry with this term. 0/0: no snapshot, it begins with entry 1. */
     struct raft_entry_id snapshot;

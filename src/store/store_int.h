@@ -44,6 +44,9 @@ static_assert(2 * ENTRY_BYTES_MAX <= STORE_BATCH_BYTES_MAX, "an entry fits a bat
 
 void store_name_segment(char name[STORE_NAME_BYTES], uint64_t seq);  /* 0000000000000012.wal */
 void store_name_prepared(char name[STORE_NAME_BYTES], uint64_t seq); /* 0000000000000012.prep */
+/* newest-0000000000000012, empty: segment 12 is there under its name, durably. */
+#define STORE_NEWEST_PREFIX "newest-"
+void store_name_newest(char name[STORE_NAME_BYTES], uint64_t seq);
 /* The number in "NNNNNNNNNNNNNNNN<suffix>"; false when name is not of this form. */
 bool store_name_parse(const char *name, const char *suffix, uint64_t *ret_seq);
 
@@ -166,6 +169,7 @@ struct writer {
     uint16_t group;        /* of all records */
     struct vfs_file *file; /* owned; the active segment */
     uint64_t seq;
+    uint64_t newest_seq; /* newest-N says so on the disk; 0: none */
     uint64_t salt;
     uint64_t size;
     uint64_t used; /* end of what is written, an unsynced SYNCMARK included */

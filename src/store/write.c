@@ -9,7 +9,8 @@
  *   3 fdatasync of it                       a stamped .prep, removed; its header is evidence for
  *                                           the batch of step 1
  *   4 rename, sync of the folder            a last segment without data
- *   5 the first batch of the new segment    a torn tail
+ *   5 newest-N, sync of the folder          an older one that says less, or two
+ *   6 the first batch of the new segment    a torn tail
  *
  * The next segment is prepared in slices between batches from the moment the active one is half
  * full, or as soon as there is room again. A slice writes zeros and syncs them, so that no
@@ -262,6 +263,43 @@ static int stamp_segment(struct store *s, uint64_t seq, const struct segment_pre
     return err_trace(rc);
 }
 
+/* A quota that is used up is a full disk, too. */
+static bool is_full(int rc)
+{
+    return rc == -ENOSPC || rc == -EDQUOT;
+}
+
+/* DISK-40: a name that says which segment there is, durable before the first batch of that segment,
+ * and so before anything that stands in it is acknowledged. Without it nothing tells a log whose
+ * last segments were deleted from one that never had them. It comes after the segment's own name is
+ * durable, or a crash between them would make a sound log look robbed. A full disk takes no new
+ * name: then the older one goes on saying what it says. */
+static int note_newest(struct store *s, uint64_t seq)
+{
+    struct writer *w = &s->w;
+    struct vfs *vfs = s->conf.vfs;
+    struct vfs_file *f = NULL;
+    char name[STORE_NAME_BYTES];
+    int rc;
+
+    if (seq <= w->newest_seq)
+        return 0;
+    store_name_newest(name, seq);
+    rc = vfs->open(vfs->ctx, name, O_RDWR | O_CREAT | O_EXCL, &f);
+    if (is_full(rc))
+        return 0;
+    if (rc == 0)
+        rc = vfs->close(vfs->ctx, f);
+    if (rc == 0)
+        rc = vfs->sync_dir(vfs->ctx);
+    if (rc == 0 && w->newest_seq != 0) {
+        store_name_newest(name, w->newest_seq);
+        rc = vfs->unlink(vfs->ctx, name);
+    }
+    w->newest_seq = seq;
+    return err_trace(rc);
+}
+
 /* Every segment begins with term and vote (DISK-15), and nobody relies on its name before the
  * folder is synced (DISK-16). */
 int store_start_segment(struct store *s, struct vfs_file *f, const char *name_now, uint64_t seq,
@@ -295,6 +333,8 @@ int store_start_segment(struct store *s, struct vfs_file *f, const char *name_no
     rc = vfs->rename(vfs->ctx, name_now, name);
     if (rc == 0)
         rc = vfs->sync_dir(vfs->ctx);
+    if (rc == 0)
+        rc = note_newest(s, seq);
     if (rc != 0)
         return err_trace(rc);
     (void)pthread_mutex_lock(&s->lock);
@@ -304,12 +344,6 @@ int store_start_segment(struct store *s, struct vfs_file *f, const char *name_no
     s->stats.n_fsyncs++;
     (void)pthread_mutex_unlock(&s->lock);
     return err_trace(rc);
-}
-
-/* A quota that is used up is a full disk, too. */
-static bool is_full(int rc)
-{
-    return rc == -ENOSPC || rc == -EDQUOT;
 }
 
 static void set_no_space(struct store *s, bool no_space)

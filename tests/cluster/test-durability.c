@@ -692,6 +692,48 @@ CASE(durability__evidence_outlives_a_refused_start)
     cluster_free(c);
 }
 
+/* db/ emptied and the last segments deleted: what is left of the log is whole, and not all of it. */
+CASE(durability__deleted_segments_stop_the_node)
+{
+    struct cluster *c = cluster_up(1, NULL);
+    struct writers w;
+    char path[2 * PATH_MAX];
+    char **names;
+    char *line;
+    unsigned n;
+    unsigned n_segments = 0;
+
+    writers_init(&w, c, 1, 1, "g", 100);
+    for (unsigned start = 0; start < 3; start++) {
+        writers_run(&w, 5);
+        node_kill(c, 0);
+        node_start(c, 0);
+    }
+    writers_run(&w, 5);
+    writers_stop(&w);
+    node_kill(c, 0);
+    (void)snprintf(path, sizeof(path), "%s/db", c->nodes[0].dir);
+    tree_remove(path, true);
+    (void)snprintf(path, sizeof(path), "%s/wal", c->nodes[0].dir);
+    n = folder_list(path, &names);
+    for (unsigned i = n; i-- > 0;) {
+        if (strstr(names[i], ".wal") == NULL || ++n_segments > 2)
+            continue;
+        (void)snprintf(path, sizeof(path), "%s/wal/%s", c->nodes[0].dir, names[i]);
+        assert_int_equal(unlink(path), 0);
+        node_spawn(c, 0);
+        assert_int_equal(node_wait_exit(c, 0), 65);
+        line = node_log_line(c, 0, "event=log_damaged");
+        assert_non_null(line);
+        assert_non_null(strstr(line, " is missing"));
+        free(line);
+    }
+    assert_true(n_segments > 4);
+    names_free(names, n);
+    writers_done(&w);
+    cluster_free(c);
+}
+
 /* More than the memory holds of the log: the follower is served from the disk. */
 CASE(durability__catching_up_from_the_disk)
 {
@@ -745,6 +787,7 @@ int main(int argc, char **argv)
         HARNESS_TEST(durability__truncated_file_stops_the_node),
         HARNESS_TEST(durability__bit_flip_stops_the_node),
         HARNESS_TEST(durability__evidence_outlives_a_refused_start),
+        HARNESS_TEST(durability__deleted_segments_stop_the_node),
         HARNESS_TEST(durability__catching_up_from_the_disk),
     };
 

@@ -1056,13 +1056,15 @@ CASE(protocol__status_of_three)
             "\"version\":<s>,\"role\":\"%s\",\"term\":<n>,\"leader_id\":\"n%u\","
             "\"commit_index\":<n>,\"applied_index\":<n>,\"last_log_index\":<n>,"
             "\"durable_index\":<n>,\"peers\":[{\"id\":\"%s\",\"address\":\"%s\",\"connected\":true,"
-            "\"match_index\":%s,\"rtt_us\":%s,\"last_heard_ms\":%s},{\"id\":\"%s\",\"address\":\"%"
-            "s\","
-            "\"connected\":true,\"match_index\":%s,\"rtt_us\":%s,\"last_heard_ms\":%s}],<*>}",
+            "\"match_index\":%s,\"rtt_us\":%s,\"last_heard_ms\":%s,\"fit\":%s},{\"id\":\"%s\","
+            "\"address\":\"%s\","
+            "\"connected\":true,\"match_index\":%s,\"rtt_us\":%s,\"last_heard_ms\":%s,\"fit\":%s}],"
+            "<*>}",
             i + 1, i == leader ? "leader" : "follower", leader + 1, a->name, a->peer_addr,
             i == leader ? "<n>" : "null", i == leader ? "<n>" : "null",
-            i == leader ? "<n>" : "null", b->name, b->peer_addr, i == leader ? "<n>" : "null",
-            i == leader ? "<n>" : "null", i == leader ? "<n>" : "null");
+            i == leader ? "<n>" : "null", i == leader || a == &three->nodes[leader] ? "\"fit\"" : "null",
+            b->name, b->peer_addr, i == leader ? "<n>" : "null", i == leader ? "<n>" : "null",
+            i == leader ? "<n>" : "null", i == leader || b == &three->nodes[leader] ? "\"fit\"" : "null");
         client_expect(cl, "{\"type\":\"status\",\"msg_id\":1}", pattern);
         client_close(cl);
     }

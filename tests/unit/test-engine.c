@@ -47,6 +47,8 @@ struct host {
     struct engine_state state;
     struct raft_entry_id applied;
     int fail_apply;
+    int fail_rebuild;
+    unsigned n_rebuilds;
 
     unsigned n_waiting; /* in the host's links */
     uint64_t looked_us; /* when it was last looked at them */
@@ -284,6 +286,14 @@ static void lead(struct host *h)
         advance(h, 100000);
     assert_true(raft_can_serve(engine_raft(h->engine)));
     assert_int_equal(service_conn_new(engine_service(h->engine), h, &h->conn), 0);
+}
+
+/* Alone it is its own successor. */
+static void lead_again(struct host *h)
+{
+    for (int i = 0; i < 100 && !raft_can_serve(engine_raft(h->engine)); i++)
+        advance(h, 100000);
+    assert_true(raft_can_serve(engine_raft(h->engine)));
 }
 
 static void start(struct host *h)
@@ -697,11 +707,133 @@ static void expect_end(int error, int exit_code)
     host_done(&h);
 }
 
+/* ---- a state that is damaged ---- */
+
+static int own_rebuild(void *ctx)
+{
+    struct host *h = ctx;
+
+    h->applied = (struct raft_entry_id){0};
+    h->fail_apply = 0;
+    h->n_rebuilds++;
+    return h->fail_rebuild;
+}
+
+/* FIT-7: a state that says so of itself is made again, and the write that met it is answered. */
+static void engine__damage_met_while_applying_is_no_end(void **state)
+{
+    static const int damages[] = {KV_E_DAMAGED, -EBADMSG};
+
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) {
+        struct host h;
+
+        host_init(&h);
+        make_log_naming(&h, "n1");
+        h.state.rebuild = own_rebuild;
+        h.conf.state = &h.state;
+        assert_int_equal(open_it(&h), 0);
+        lead(&h);
+        h.fail_apply = damages[i];
+        assert_true(says(ask(&h, "{\"type\":\"write\",\"key\":1,\"value\":1}"), "write_ok"));
+        assert_int_equal(h.n_rebuilds, 1);
+        assert_int_equal(h.n_ends, 0);
+        lead_again(&h);
+        assert_true(says(ask(&h, "{\"type\":\"write\",\"key\":1,\"value\":1}"), "write_ok"));
+        host_done(&h);
+    }
+}
+
+static void engine__a_rebuild_that_fails_is_the_end(void **state)
+{
+    struct host h;
+
+    (void)state;
+    host_init(&h);
+    make_log_naming(&h, "n1");
+    h.state.rebuild = own_rebuild;
+    h.conf.state = &h.state;
+    assert_int_equal(open_it(&h), 0);
+    lead(&h);
+    h.fail_rebuild = -EIO;
+    engine_state_damaged(h.engine, "a test says so");
+    settle(&h);
+    assert_int_equal(h.n_ends, 1);
+    assert_int_equal(h.end.exit_code, EXIT_IO_ERROR);
+    host_done(&h);
+}
+
+/* The real one: nothing is answered before it holds again what it held, and status says why. */
+static void engine__a_damaged_kv_is_made_again_in_place(void **state)
+{
+    struct host h;
+
+    (void)state;
+    start(&h);
+    assert_true(says(ask(&h, "{\"type\":\"write\",\"key\":1,\"value\":7}"), "write_ok"));
+    assert_true(says(ask(&h, "{\"type\":\"status\"}"), "\"verdict\":\"good\""));
+    engine_state_damaged(h.engine, "a test says so");
+    assert_string_equal(engine_verdict(h.engine), "damaged");
+    assert_int_equal(raft_get_fitness(engine_raft(h.engine)), RAFT_UNFIT);
+    engine_turn(h.engine, h.now_us); /* empties it, and applies what is committed */
+    assert_int_equal(raft_get_role(engine_raft(h.engine)), RAFT_FOLLOWER);
+    settle(&h);
+    assert_string_equal(engine_verdict(h.engine), "good");
+    assert_int_equal(raft_get_fitness(engine_raft(h.engine)), RAFT_FIT);
+    assert_true(says(ask(&h, "{\"type\":\"read\",\"via\":\"local\",\"key\":1}"), "\"value\":7"));
+    lead_again(&h);
+    assert_true(says(ask(&h, "{\"type\":\"read\",\"key\":1}"), "\"value\":7"));
+    assert_int_equal(h.n_ends, 0);
+    host_done(&h);
+}
+
+/* Found at the start instead: the same, until it has applied what it knew to be committed. */
+static void engine__a_state_set_aside_at_the_start_is_unfit(void **state)
+{
+    struct host h;
+
+    (void)state;
+    start(&h);
+    assert_true(says(ask(&h, "{\"type\":\"write\",\"key\":1,\"value\":7}"), "write_ok"));
+    assert_true(says(ask(&h, "{\"type\":\"write\",\"key\":1,\"value\":8}"), "write_ok"));
+    engine_state_damaged(h.engine, "and then the process ends"); /* the mark is gone */
+    close_it(&h);
+    assert_int_equal(open_it(&h), 0);
+    assert_string_equal(engine_verdict(h.engine), "rebuilding");
+    assert_int_equal(raft_get_fitness(engine_raft(h.engine)), RAFT_UNFIT);
+    settle(&h);
+    assert_string_equal(engine_verdict(h.engine), "good");
+    lead(&h);
+    assert_true(says(ask(&h, "{\"type\":\"read\",\"key\":1}"), "\"value\":8"));
+    host_done(&h);
+}
+
+/* SPACE and damage at once: the worse of the two is said. */
+static void engine__parked_and_unfit(void **state)
+{
+    struct host h;
+
+    (void)state;
+    start(&h);
+    engine_set_parked(h.engine, true);
+    assert_int_equal(raft_get_fitness(engine_raft(h.engine)), RAFT_PARKED);
+    assert_true(raft_can_serve(engine_raft(h.engine)));
+    engine_state_damaged(h.engine, "a test says so");
+    engine_set_parked(h.engine, false);
+    assert_int_equal(raft_get_fitness(engine_raft(h.engine)), RAFT_UNFIT);
+    engine_set_parked(h.engine, true);
+    settle(&h);
+    assert_int_equal(raft_get_fitness(engine_raft(h.engine)), RAFT_PARKED);
+    engine_set_parked(h.engine, false);
+    assert_int_equal(raft_get_fitness(engine_raft(h.engine)), RAFT_FIT);
+    host_done(&h);
+}
+
 /* Damage stays damage at the next start; anything else may be gone by then. */
 static void engine__damage_and_failures_have_their_codes(void **state)
 {
     (void)state;
-    expect_end(KV_E_DAMAGED, EXIT_DAMAGED);
+    expect_end(KV_E_DAMAGED, EXIT_IO_ERROR); /* the next start makes the state again (FIT-7) */
     expect_end(-EBADMSG, EXIT_DAMAGED);
     expect_end(KV_E_COMMAND_NEWER, EXIT_CONF_ERROR);
     expect_end(-EIO, EXIT_IO_ERROR);
@@ -730,15 +862,23 @@ static void spoil_state(struct host *h, const char *text)
     assert_true(found > 0);
 }
 
-/* STATE-14: the log is good, so the next start has it all again. */
+/* Once it is known: until the log has given it all again. */
+static bool is_found(struct host *h)
+{
+    char path[64];
+
+    (void)snprintf(path, sizeof(path), "%s/data.mdb.old", h->folder);
+    return strcmp(engine_verdict(h->engine), "good") != 0 || access(path, F_OK) == 0;
+}
+
+/* STATE-14, FIT-7: the log is good, so it has it all again, and nothing ends. */
 static void expect_rebuilt(struct host *h)
 {
-    assert_int_equal(h->n_ends, 1);
-    assert_int_equal(h->end.exit_code, EXIT_IO_ERROR);
-    assert_int_equal(h->end.error, KV_E_DAMAGED);
-    close_it(h);
-    assert_int_equal(open_it(h), 0);
-    lead(h);
+    assert_true(is_found(h));
+    advance(h, 1000);
+    assert_int_equal(h->n_ends, 0);
+    assert_string_equal(engine_verdict(h->engine), "good");
+    lead_again(h);
     assert_true(says(ask(h, "{\"type\":\"read_index\",\"msg_id\":1,\"key\":\"a\"}"), "some words"));
     host_done(h);
 }
@@ -765,7 +905,7 @@ static void engine__damage_of_a_running_state_is_found(void **state)
     advance(&h, SCRUB_PAUSE_US);
     assert_true(engine_scrub_passes(h.engine) > 0);
     spoil_state(&h, "some words");
-    for (unsigned i = 0; h.n_ends == 0 && i < 100; i++) {
+    for (unsigned i = 0; !is_found(&h) && i < 100; i++) {
         h.now_us += SCRUB_PAUSE_US / 50;
         engine_turn(h.engine, h.now_us);
     }
@@ -807,10 +947,9 @@ static void engine__a_damaged_record_is_no_end_for_good(void **state)
     start_and_write(&h, 0);
     spoil_state(&h, "some words");
     service_line(h.conn, cas, strlen(cas), 1);
-    for (unsigned i = 0; h.n_ends == 0 && i < 20; i++) {
+    for (unsigned i = 0; !is_found(&h) && i < 20; i++) {
         engine_turn(h.engine, h.now_us);
-        if (h.n_ends == 0)
-            engine_work(h.engine, h.now_us);
+        engine_work(h.engine, h.now_us);
     }
     expect_rebuilt(&h);
 }
@@ -1041,7 +1180,7 @@ static void engine__the_last_line_says_why(void **state)
 {
     (void)state;
     expect_last_words(-EIO, "Input/output error", EXIT_IO_ERROR);
-    expect_last_words(KV_E_DAMAGED, "damaged", EXIT_DAMAGED);
+    expect_last_words(KV_E_DAMAGED, "damaged", EXIT_IO_ERROR);
     expect_last_words(KV_E_COMMAND_NEWER, "the log holds a command of a later version",
                       EXIT_CONF_ERROR);
 }
@@ -1343,6 +1482,11 @@ int main(void)
         cmocka_unit_test(engine__no_state_is_refused),
         cmocka_unit_test(engine__a_failed_sync_ends_the_node),
         cmocka_unit_test(engine__damage_and_failures_have_their_codes),
+        cmocka_unit_test(engine__damage_met_while_applying_is_no_end),
+        cmocka_unit_test(engine__a_rebuild_that_fails_is_the_end),
+        cmocka_unit_test(engine__a_damaged_kv_is_made_again_in_place),
+        cmocka_unit_test(engine__a_state_set_aside_at_the_start_is_unfit),
+        cmocka_unit_test(engine__parked_and_unfit),
         cmocka_unit_test(engine__damage_of_a_running_state_is_found),
         cmocka_unit_test(engine__a_scrub_can_be_asked_for),
         cmocka_unit_test(engine__a_damaged_record_is_no_end_for_good),

@@ -363,6 +363,46 @@ static void kv__one_broken_condition_is_enough_to_rebuild(void **state)
     }
 }
 
+/* DISK-41: of a state that is set aside the applied index is kept, for this start and all later ones;
+ * but only when this incarnation wrote the file, and its record is whole. */
+static void kv__an_untrusted_state_shows_its_index(void **state)
+{
+    static const struct {
+        bool clean;
+        void (*spoil)(struct fixture *f);
+        raft_index shown;
+    } cases[] = {
+        {false, spoil_boot, 5},          {false, spoil_boot_unknown, 5},
+        {false, spoil_data_cut, 0},      {false, spoil_incarnation, 0},
+        {false, spoil_trust_byte, 0},    {false, copy_data, 0},
+        {false, spoil_data_head, 0},     {false, spoil_data_meta, 0},
+        {false, spoil_data_missing, 0},  {true, spoil_data_cut, 5},
+        {true, spoil_data_missing, 5},   {true, spoil_trust_byte, 5},
+        {true, spoil_clean_byte, 5},     {true, spoil_both, 0},
+        {true, spoil_incarnation, 0},    {false, spoil_data_link, 0},
+        {true, spoil_clean_garbage, 5},
+    };
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        make_state(f, cases[i].clean);
+        cases[i].spoil(f);
+        for (unsigned start = 0; start < 3; start++) {
+            kv_up(f);
+            if (start == 0)
+                assert_int_equal(f->trust, KV_REBUILD);
+            if (kv_shown_index(f->kv) != cases[i].shown)
+                fail_msg("case %zu: shows %llu", i, (unsigned long long)kv_shown_index(f->kv));
+            kv_down(f, false);
+        }
+    }
+    make_state(f, false);
+    kv_up(f);
+    assert_int_equal(f->trust, KV_TRUSTED_SAME_BOOT);
+    assert_int_equal(kv_shown_index(f->kv), 0); /* it speaks for itself */
+    kv_down(f, false);
+}
+
 static void kv__what_still_is_trusted(void **state)
 {
     struct fixture *f = *state;
@@ -469,7 +509,7 @@ static void kv__old_copies_do_not_pile_up(void **state)
     while (readdir(dir) != NULL)
         n++;
     (void)closedir(dir);
-    assert_int_equal(n, 2 + 4); /* . .. data.mdb data.mdb.old lock.mdb TRUST */
+    assert_int_equal(n, 2 + 5); /* . .. data.mdb data.mdb.old lock.mdb TRUST SHOWN */
 }
 
 /* STATE-9: one file belongs to one group. Refused, and nothing of it is moved: the next start with the
@@ -633,7 +673,9 @@ static void kv__marks_move_in_the_right_order(void **state)
     watch();
     kv_up(f);
     watching = false;
-    assert_string_equal(events, "unlink CLEAN;syncdir;unlink TRUST;syncdir;rename data.mdb.old;"
+    /* What it shows is written down before the marks that speak for it are gone (DISK-41). */
+    assert_string_equal(events, "fsync;rename SHOWN;syncdir;"
+                                "unlink CLEAN;syncdir;unlink TRUST;syncdir;rename data.mdb.old;"
                                 "unlink lock.mdb;syncdir;open;read;fsync;rename TRUST;syncdir;"
                                 "syncdir;");
 }
@@ -998,6 +1040,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(kv__one_broken_condition_is_enough_to_rebuild),
+        TEST(kv__an_untrusted_state_shows_its_index),
         TEST(kv__what_still_is_trusted),
         TEST(kv__garbage_is_never_shown_to_lmdb),
         TEST(kv__old_copies_do_not_pile_up),

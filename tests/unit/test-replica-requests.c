@@ -1495,7 +1495,7 @@ static void replica__errors_of_log_and_state_are_final(void **state)
         else if (what == 1)
             n->fail_begin = -EIO;
         else if (what == 2)
-            n->fail_apply = 2; /* damaged */
+            n->fail_apply = 5; /* a command of a later version */
         else if (what == 3)
             n->fail_commit = -ENOSPC;
         else
@@ -1513,7 +1513,7 @@ static void replica__errors_of_log_and_state_are_final(void **state)
         assert_int_equal(n->n_fatal, 1);
         assert_int_equal(a[0].n_written, 0); /* told only what is committed (SPACE-8) */
         assert_int_equal(n->fatal_error, what == 0   ? -ENOMEM
-                                         : what == 2 ? 2
+                                         : what == 2 ? 5
                                          : what == 3 ? -ENOSPC
                                                      : -EIO);
         /* It is over: nothing is done, nothing is sent, and nobody is told twice. */

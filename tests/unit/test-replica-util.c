@@ -337,6 +337,33 @@ static void fx_read_end(void *ctx)
     n->is_reading = false;
 }
 
+static bool fx_is_damaged(void *ctx, int rc, const char *what)
+{
+    struct fx_node *n = ctx;
+
+    assert_non_null(what);
+    n->n_damaged += rc == FX_DAMAGED;
+    return rc == FX_DAMAGED;
+}
+
+static int fx_rebuild(void *ctx)
+{
+    struct fx_node *n = ctx;
+    int *const fails[] = {&n->fail_begin, &n->fail_apply, &n->fail_commit, &n->fail_read,
+                          &n->fail_get};
+
+    assert_false(n->is_reading || n->is_writing);
+    assert_int_not_equal(raft_get_role(replica_raft(n->replica)), RAFT_LEADER);
+    while (n->n_values > 0)
+        free(n->values[--n->n_values].text);
+    n->applied = (struct raft_entry_id){0};
+    n->n_rebuilds++;
+    for (unsigned i = 0; i < sizeof(fails) / sizeof(fails[0]); i++)
+        if (*fails[i] == FX_DAMAGED) /* what is new is not damaged */
+            *fails[i] = 0;
+    return n->fail_rebuild;
+}
+
 static bool fx_may_propose(void *ctx, const struct replica_request *q, struct replica_no_space *ret)
 {
     const struct fx_node *n = ctx;
@@ -394,6 +421,8 @@ static void fx_start_node(struct fx *fx, int i, const struct raft_configuration 
                               .state_read_begin = fx_read_begin,
                               .state_get = fx_get,
                               .state_read_end = fx_read_end,
+                              .state_is_damaged = fx_is_damaged,
+                              .state_rebuild = fx_rebuild,
                               .may_propose = fx_may_propose,
                               .send = fx_send,
                               .fatal = fx_fatal,
@@ -467,6 +496,9 @@ void fx_turn(struct fx *fx, int i)
     struct fx_node *n = &fx->nodes[i];
 
     replica_turn(n->replica, fx->now_us);
+    if (n->n_fatal == 0 && !n->stays_unfit && !replica_rebuilding(n->replica) &&
+        raft_get_fitness(replica_raft(n->replica)) == RAFT_UNFIT)
+        replica_set_fit(n->replica, RAFT_FIT, fx->now_us);
     raft_check(replica_raft_mutable(n->replica));
     replica_check(n->replica);
     assert_false(n->is_reading);

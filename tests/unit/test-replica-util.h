@@ -24,6 +24,7 @@
 #define FX_ELECTION_US  500000u
 #define FX_HEARTBEAT_US 50000u
 #define FX_KEYS_MAX     8
+#define FX_DAMAGED      2 /* what the state says of itself when it is to be rebuilt */
 
 struct fx;
 
@@ -71,6 +72,11 @@ struct fx_node {
     int fail_commit;
     int fail_read;
     int fail_get;
+
+    int fail_rebuild;
+    unsigned n_damaged;
+    unsigned n_rebuilds;
+    bool stays_unfit; /* else the host makes it fit when it is rebuilt */
 
     unsigned n_fatal;
     int fatal_error;

@@ -852,7 +852,8 @@ static void service__no_space(void **state)
     host_done(&h);
 }
 
-static void service__a_damaged_value_is_internal(void **state)
+/* A state that cannot be read for a moment is no damaged one. */
+static void service__a_value_that_cannot_be_read_is_internal(void **state)
 {
     static const char *const asks[] = {
         "{\"type\":\"read_index\",\"msg_id\":1,\"key\":1}",
@@ -866,7 +867,7 @@ static void service__a_damaged_value_is_internal(void **state)
     host_init(&h, 1);
     c = conn_open(&h, 0);
     assert_int_equal(fx_elect(&h.fx), 0);
-    h.fx.nodes[0].fail_get = 2;
+    h.fx.nodes[0].fail_get = -ENOMEM;
     for (unsigned i = 0; i < 4; i++) {
         say(c, asks[i]);
         settle(&h);
@@ -875,6 +876,41 @@ static void service__a_damaged_value_is_internal(void **state)
         assert_string_equal(h.last_event, "read_failed");
     }
     host_done(&h);
+}
+
+/* FIT-7: no answer, and none of its kind again: another node leads, and this one is made anew. */
+static void service__a_damaged_value_fails_the_read_and_not_the_key(void **state)
+{
+    static const char *const asks[] = {
+        "{\"type\":\"read_index\",\"msg_id\":1,\"key\":1}",
+        "{\"type\":\"read_via_log\",\"msg_id\":1,\"key\":1}",
+        "{\"type\":\"batch_read_index\",\"msg_id\":1,\"keys\":[1,2]}",
+        "{\"type\":\"local_read\",\"msg_id\":1,\"key\":1}"};
+
+    (void)state;
+    for (unsigned i = 0; i < 4; i++) {
+        struct host h;
+        struct conn *c;
+        int l;
+
+        host_init(&h, 3);
+        l = fx_elect(&h.fx);
+        c = conn_open(&h, l);
+        exchange(&h, c, "{\"type\":\"write\",\"key\":1,\"value\":5}", "{\"type\":\"write_ok\"}");
+        h.fx.nodes[l].fail_get = FX_DAMAGED;
+        say(c, asks[i]);
+        settle(&h);
+        json_decref(expect_error(c, 1, "role_changed", 11, true, EXTRA("role", "leader_id")));
+        assert_int_equal(h.fx.nodes[l].n_damaged, 1);
+        assert_int_not_equal(fx_elect(&h.fx), l);
+        assert_int_equal(h.fx.nodes[l].n_rebuilds, 1);
+        c = conn_open(&h, fx_leader(&h.fx));
+        exchange(&h, c, "{\"type\":\"read\",\"key\":1}", "{\"type\":\"read_ok\",\"value\":5}");
+        c = conn_open(&h, l);
+        exchange(&h, c, "{\"type\":\"read\",\"via\":\"local\",\"key\":1}",
+                 "{\"type\":\"read_ok\",\"value\":5}");
+        host_done(&h);
+    }
 }
 
 /* ---- order ---- */
@@ -1797,7 +1833,8 @@ int main(void)
         cmocka_unit_test(service__cancelled),
         cmocka_unit_test(service__busy_and_too_large),
         cmocka_unit_test(service__no_space),
-        cmocka_unit_test(service__a_damaged_value_is_internal),
+        cmocka_unit_test(service__a_value_that_cannot_be_read_is_internal),
+        cmocka_unit_test(service__a_damaged_value_fails_the_read_and_not_the_key),
         cmocka_unit_test(service__a_connection_sees_its_own_writes),
         cmocka_unit_test(service__closing_forgets_requests_in_every_stage),
         cmocka_unit_test(service__without_an_output_nothing_is_written),

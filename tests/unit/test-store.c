@@ -404,7 +404,7 @@ static void store__a_restart_loop_does_not_fill_the_disk(void **state)
         if (i % 3 == 0)
             assert_int_equal(store_idle(l.store), 0);
         assert_int_equal(reopen(&l), 0);
-        assert_int_equal(fake_disk_n_files(l.disk), 3);
+        assert_int_equal(fake_disk_n_files(l.disk), 4); /* three segments and newest-3 */
         assert_true(fake_disk_used(l.disk) == used);
         assert_true(l.rec.last_index == 2 && !l.rec.torn_tail);
     }
@@ -412,7 +412,7 @@ static void store__a_restart_loop_does_not_fill_the_disk(void **state)
     submit_hard_state(&l, 9, 0);
     work_all(&l);
     assert_int_equal(reopen(&l), 0);
-    assert_int_equal(fake_disk_n_files(l.disk), 4);
+    assert_int_equal(fake_disk_n_files(l.disk), 5);
     assert_true(l.rec.hard_state.current_term == 9);
     log_end(&l);
 }
@@ -535,6 +535,23 @@ static void store__the_state_machine_is_evidence(void **state)
     log_end(&l);
 }
 
+/* A state that is not trusted any more still says how far this log must reach (DISK-41). */
+static void store__an_untrusted_state_is_evidence(void **state)
+{
+    struct log l;
+
+    (void)state;
+    log_begin(&l, 8192, 8192);
+    submit(&l, 1, "x", 1);
+    work_all(&l);
+    l.conf.shown_index = 2;
+    assert_int_equal(reopen(&l), 0);
+    l.conf.shown_index = 3;
+    assert_int_equal(reopen(&l), STORE_E_DAMAGED);
+    assert_non_null(strstr(err_text(), "was not to be trusted, but had applied index 3"));
+    log_end(&l);
+}
+
 static void settle(struct log *l)
 {
     store_close(l->store);
@@ -593,6 +610,119 @@ static void store__a_prepared_segment_is_evidence(void **state)
     fake_disk_rename(l.disk, "0000000000000003.wal", "0000000000000003.prep");
     assert_int_equal(reopen(&l), STORE_E_DAMAGED);
     assert_true(has_file(l.disk, "0000000000000003.prep"));
+    log_end(&l);
+}
+
+static void remove_segments(struct fake_disk *d, uint64_t from, uint64_t to)
+{
+    char name[STORE_NAME_BYTES];
+
+    for (uint64_t seq = from; seq <= to; seq++) {
+        store_name_segment(name, seq);
+        fake_disk_remove(d, name);
+    }
+}
+
+static void remove_like(struct fake_disk *d, const char *part)
+{
+    for (unsigned i = 0; i < fake_disk_n_files(d);)
+        if (strstr(fake_disk_name(d, i), part) != NULL)
+            fake_disk_remove(d, fake_disk_name(d, i));
+        else
+            i++;
+}
+
+/* DISK-40: however many of the last segments somebody deletes, whatever the last one held, with and
+ * without a prepared one beside it: what is left is not taken for the log. */
+static void store__deleted_last_segments_are_missed(void **state)
+{
+    unsigned char data[3000] = {0};
+    struct log l;
+
+    (void)state;
+    log_begin(&l, 8192, 8192);
+    for (unsigned step = 0; step < 9; step++) {
+        uint64_t last = l.store->w.seq;
+        bool more = true;
+
+        for (uint64_t from = 2; from <= last; from++)
+            for (unsigned kind = 0; kind < 2; kind++) {
+                struct fake_disk *d = fake_disk_clone(l.disk, step);
+                struct store_conf conf = l.conf;
+                struct store_recovered rec = {0};
+                struct store *s = NULL;
+
+                fake_disk_restart(d);
+                remove_segments(d, from, last);
+                if (kind == 1)
+                    remove_like(d, ".prep");
+                conf.vfs = fake_disk_vfs(d);
+                assert_int_equal(store_open(&conf, &rec, &s), STORE_E_DAMAGED);
+                assert_non_null(strstr(err_text(), " is missing"));
+                fake_disk_free(d);
+            }
+        if (step % 3 == 2)
+            assert_int_equal(reopen(&l), 0); /* one that was started and not used */
+        submit(&l, 1, data, sizeof(data));
+        work_all(&l);
+        while (step % 2 == 0 && more)
+            assert_int_equal(store_prepare(l.store, &more), 0);
+    }
+    assert_true(l.store->w.seq >= 5);
+    log_end(&l);
+}
+
+/* The same without that name: a file prepared for a number is made beside the one before it. */
+static void store__a_prepared_segment_tells_of_the_one_before(void **state)
+{
+    unsigned char data[3000] = {0};
+    struct log l;
+    bool more = true;
+
+    (void)state;
+    log_begin(&l, 8192, 8192);
+    for (unsigned i = 0; i < 2; i++) {
+        submit(&l, 1, data, sizeof(data));
+        work_all(&l);
+    }
+    while (more)
+        assert_int_equal(store_prepare(l.store, &more), 0);
+    settle(&l);
+    assert_true(has_file(l.disk, "0000000000000004.prep"));
+    remove_like(l.disk, "newest-");
+    remove_segments(l.disk, 3, 3);
+    assert_int_equal(reopen(&l), STORE_E_DAMAGED);
+    assert_non_null(strstr(err_text(), "'0000000000000004.prep'"));
+    assert_non_null(strstr(err_text(), "segment 3 is missing"));
+    assert_true(has_file(l.disk, "0000000000000004.prep")); /* and stays, as it is evidence */
+    log_end(&l);
+}
+
+/* A log that a version before wrote has no such name, and a crash leaves two. */
+static void store__the_highest_newest_counts(void **state)
+{
+    struct log l;
+    struct vfs_file *f = NULL;
+    struct vfs *vfs;
+
+    (void)state;
+    log_begin(&l, 8192, 8192);
+    submit(&l, 1, "x", 1);
+    work_all(&l);
+    settle(&l);
+    remove_like(l.disk, "newest-");
+    assert_int_equal(reopen(&l), 0);
+    assert_true(has_file(l.disk, "newest-0000000000000003"));
+    vfs = fake_disk_vfs(l.disk);
+    assert_int_equal(
+        vfs->open(vfs->ctx, "newest-0000000000000002", O_RDWR | O_CREAT | O_EXCL, &f), 0);
+    assert_int_equal(vfs->close(vfs->ctx, f), 0);
+    assert_int_equal(reopen(&l), 0);
+    assert_true(has_file(l.disk, "newest-0000000000000003"));
+    assert_false(has_file(l.disk, "newest-0000000000000002"));
+    remove_segments(l.disk, 3, 3);
+    assert_int_equal(reopen(&l), STORE_E_DAMAGED);
+    assert_non_null(strstr(err_text(), "'newest-0000000000000003'"));
     log_end(&l);
 }
 
@@ -1102,7 +1232,8 @@ static void store__dump_survives_any_bytes(void **state)
             size_t size;
 
             (void)fake_disk_bytes(disk, name, &size);
-            fake_disk_flip(disk, name, prng_below(&p, size), (unsigned)prng_below(&p, 8));
+            if (size > 0)
+                fake_disk_flip(disk, name, prng_below(&p, size), (unsigned)prng_below(&p, 8));
         }
         conf.vfs = fake_disk_vfs(disk);
         conf.node_id = 0;
@@ -1471,6 +1602,10 @@ int main(void)
         cmocka_unit_test(store__foreign_segments_are_refused),
         cmocka_unit_test(store__damage_is_explained),
         cmocka_unit_test(store__the_state_machine_is_evidence),
+        cmocka_unit_test(store__an_untrusted_state_is_evidence),
+        cmocka_unit_test(store__deleted_last_segments_are_missed),
+        cmocka_unit_test(store__a_prepared_segment_tells_of_the_one_before),
+        cmocka_unit_test(store__the_highest_newest_counts),
         cmocka_unit_test(store__an_opening_batch_is_never_torn),
         cmocka_unit_test(store__a_prepared_segment_is_evidence),
         cmocka_unit_test(store__segments_of_another_copy_are_refused),

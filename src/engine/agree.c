@@ -1,0 +1,119 @@
+/* Whether the state of this node is to be believed, and what follows.
+ *
+ * Damage that is found here, by whoever finds it, makes the node unfit: others lead, nothing is
+ * answered from the state, and it is made again from the log while the node votes and stores. A
+ * damaged state beside a good log is never the end of a node (FIT-7, STATE-14). */
+#include <errno.h>
+
+#include "base/assert.h"
+#include "base/err.h"
+#include "engine/engine_int.h"
+
+#include "base/banned.h"
+
+/* ---- fitness ---- */
+
+/* The worse of the two things that can be said of a state. */
+static enum raft_fitness fitness_of(const struct engine *e)
+{
+    if (replica_rebuilding(e->replica))
+        return RAFT_UNFIT;
+    return e->agree.is_parked || replica_is_parked(e->replica) ? RAFT_PARKED : RAFT_FIT;
+}
+
+static void settle_fitness(struct engine *e, uint64_t now_us)
+{
+    enum raft_fitness fitness = fitness_of(e);
+
+    if (fitness != raft_get_fitness(engine_raft(e)))
+        replica_set_fit(e->replica, fitness, now_us);
+}
+
+void engine_set_parked(struct engine *e, bool is_parked)
+{
+    e->agree.is_parked = is_parked;
+    if (e->replica != NULL)
+        settle_fitness(e, e->ops.now_us(e->ops.ctx));
+}
+
+void engine_agree_turn(struct engine *e, uint64_t now_us)
+{
+    bool is_rebuilding = replica_rebuilding(e->replica);
+
+    if (e->agree.was_rebuilding && !is_rebuilding && engine_logs(e))
+        log_event(LOG_WARNING, "state_rebuilt", "applied_index=%llu",
+                  (unsigned long long)replica_last_applied(e->replica));
+    e->agree.was_rebuilding = is_rebuilding;
+    settle_fitness(e, now_us);
+}
+
+/* ---- damage ---- */
+
+static void say_damaged(const struct engine *e, const char *why)
+{
+    if (engine_logs(e))
+        log_event(LOG_ERROR, "state_damaged", "why='%s' action=rebuild", why);
+}
+
+/* It was set aside when it was opened, and this one does not hold what that one held. */
+void engine_agree_begin(struct engine *e)
+{
+    if (!e->agree.is_set_aside)
+        return;
+    replica_begin_rebuilding(e->replica);
+    e->agree.was_rebuilding = true;
+}
+
+/* So that it is not believed either when the process ends before it is emptied. */
+static void distrust(struct engine *e)
+{
+    e->agree.is_set_aside = false;
+    if (e->kv != NULL && kv_distrust(e->kv) != 0 && engine_logs(e))
+        log_event(LOG_WARNING, "state_not_distrusted", "error=\"%s\"", err_text());
+}
+
+void engine_state_damaged(struct engine *e, const char *why)
+{
+    if (e->state.rebuild == NULL) {
+        engine_fatal(e, KV_E_DAMAGED, why);
+        return;
+    }
+    say_damaged(e, why);
+    distrust(e);
+    replica_rebuild(e->replica, e->ops.now_us(e->ops.ctx));
+}
+
+/* Of what the functions of the state say only this is about its file: -EBADMSG is LMDB's word. What
+ * the disk does not give, or has no room for, another file would not get either. */
+bool engine_state_is_damaged(void *ctx, int rc, const char *what)
+{
+    struct engine *e = ctx;
+
+    if (rc != KV_E_DAMAGED && rc != -EBADMSG)
+        return false;
+    say_damaged(e, err_text()[0] != '\0' ? err_text() : what);
+    distrust(e);
+    return true;
+}
+
+int engine_state_rebuild(void *ctx)
+{
+    struct engine *e = ctx;
+    int rc = e->state.rebuild(e->state.ctx);
+
+    if (rc != 0)
+        return err_trace(rc);
+    rid_assert(e->state.last_applied(e->state.ctx).index == 0);
+    e->agree.is_set_aside = true;
+    engine_scrub_again(e, e->ops.now_us(e->ops.ctx));
+    return 0;
+}
+
+/* ---- looking ---- */
+
+const char *engine_verdict(const struct engine *e)
+{
+    if (e->replica == NULL || !replica_rebuilding(e->replica))
+        return "good";
+    return e->agree.is_set_aside ? "rebuilding" : "damaged";
+}

@@ -1,0 +1,100 @@
+/* What a state that is not believed still proves about the log.
+ *
+ * Nothing is applied before it is durable in the node's own log (COMMIT-7). So an applied index,
+ * read off a file whose keys may be anything, says how far the log must reach: a log that ends
+ * before it has lost entries, and starting on it would take back what was acknowledged (DISK-41).
+ * Only the number is used, only when its record's checksum is good, and only from files that this
+ * incarnation wrote; a copy of a peer's state says what the peer's log holds. */
+#include "kv/shown_int.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/bytes.h"
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "base/mark.h"
+#include "kv/page_int.h"
+#include "kv/record_int.h"
+#include "kv/trust_int.h"
+
+#include "base/banned.h"
+
+/* SHOWN: u64 incarnation, u64 index. */
+#define SHOWN_NAME  "SHOWN"
+#define SHOWN_MAGIC "RIDDSHO1"
+#define SHOWN_BYTES (2u * 8u)
+
+static_assert(sizeof(SHOWN_MAGIC) == MARK_MAGIC_BYTES + 1, "a magic is eight bytes");
+
+static raft_index recorded(const struct kv *kv)
+{
+    unsigned char bytes[SHOWN_BYTES];
+    size_t n = 0;
+
+    if (mark_read(kv->dir_fd, SHOWN_NAME, SHOWN_MAGIC, bytes, sizeof(bytes), &n) != 0 ||
+        n != sizeof(bytes) || get_u64(bytes) != kv->incarnation)
+        return 0;
+    return get_u64(bytes + 8);
+}
+
+/* The record under the lowest key there is: down the left edge of the tree, a few pages. */
+static raft_index index_in_file(const struct kv *kv, int fd)
+{
+    struct page_file file = {.fd = fd, .name = TRUST_DATA_NAME};
+    struct page_cursor cursor = {0};
+    struct page_head head;
+    struct page_item item = {0};
+    struct kv_meta meta = {0};
+    raft_index index = 0;
+
+    if (page_read_head(&file, &head) != 0)
+        return 0;
+    if (page_cursor_first(&cursor, &file, &head.keys) == 0 &&
+        page_cursor_next(&cursor, &item) == 0 && item.key.data != NULL &&
+        item.key.len == record_meta_key.len &&
+        memcmp(item.key.data, record_meta_key.data, item.key.len) == 0 &&
+        record_meta_is_ours(kv, item.data, item.len) == 0 &&
+        record_defect(item.key, item.data, item.len, META_FORMAT) == NULL &&
+        record_meta(item.data, item.len, &meta))
+        index = meta.last_applied.index;
+    page_cursor_free(&cursor);
+    return index;
+}
+
+static raft_index shown(const struct kv *kv)
+{
+    cleanup_fd int fd =
+        openat(kv->dir_fd, TRUST_DATA_NAME, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    struct stat st;
+    raft_index index = trust_clean_index(kv->dir_fd, kv->incarnation);
+    raft_index in_file = 0;
+
+    if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
+        trust_is_own_file(kv->dir_fd, kv->incarnation, &st))
+        in_file = index_in_file(kv, fd);
+    return in_file > index ? in_file : index;
+}
+
+int shown_look(struct kv *kv, bool will_be_set_aside)
+{
+    unsigned char bytes[SHOWN_BYTES];
+    raft_index index;
+
+    kv->shown_index = recorded(kv);
+    if (!will_be_set_aside)
+        return 0;
+    index = shown(kv);
+    if (index > RAFT_INDEX_MAX || index <= kv->shown_index)
+        return 0;
+    kv->shown_index = index;
+    put_u64(bytes, kv->incarnation);
+    put_u64(bytes + 8, index);
+    return err_trace(mark_write(kv->dir_fd, SHOWN_NAME, SHOWN_MAGIC, bytes, sizeof(bytes)));
+}
+
+raft_index kv_shown_index(const struct kv *kv)
+{
+    return kv->shown_index;
+}

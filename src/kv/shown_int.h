@@ -1,0 +1,12 @@
+/* The applied index that an untrusted state still shows (DISK-41). */
+#ifndef RIDD_KV_SHOWN_INT_H
+#define RIDD_KV_SHOWN_INT_H
+
+#include "kv/kv_int.h"
+
+/* Sets kv->shown_index from what earlier starts wrote down and, when the state is about to be set
+ * aside, from what it shows, which is written down first: the start that sets it aside may end with
+ * a refusal of the log, and the next one must see the same proof. 0 or -errno. */
+int shown_look(struct kv *kv, bool will_be_set_aside);
+
+#endif

@@ -1,0 +1,176 @@
+/* A state machine that is not to be believed is emptied and made again from the log, while the
+ * process goes on.
+ *
+ *   GOOD ──damaged──► WANTED ──does not lead──► REBUILDING ──applied what it had──► GOOD
+ *                       ▲                            │
+ *                       └────────── damaged ─────────┘
+ *
+ * From the first step on the node is unfit: the core hands its leadership on, and takes no reads
+ * (FIT-4). Nothing is answered from the state before it has applied again what it had applied
+ * before, or a client would see it go back in time (FIT-6). What is committed meanwhile is held
+ * back, not applied to what is damaged: the rewind hands it out. Votes, entries and
+ * acknowledgements go on as if nothing had happened (FIT-1). */
+#include "base/assert.h"
+#include "base/limits.h"
+#include "replica/anchor_int.h"
+#include "replica/replica_int.h"
+
+#include "base/banned.h"
+
+/* What has its anchor and waits for the state: whoever asks again is answered by another node. */
+static void fail_reads(struct replica *r, enum replica_stage stage)
+{
+    while (replica_n(r, stage) > 0)
+        replica_fail(r, replica_first(r, stage), WIRE_ERROR_ROLE_CHANGED, NULL);
+}
+
+/* Its marker will be applied again, to a state on its way; a read that fails changed nothing. */
+static void fail_log_reads(struct replica *r)
+{
+    struct replica_request *found;
+
+    do {
+        found = NULL;
+        list_for_each(it, &r->queues[REPLICA_PROPOSED].list)
+        {
+            struct replica_request *q = list_entry(it, struct replica_request, link);
+
+            if (q->kind == REPLICA_READ_LOG)
+                found = q;
+        }
+        if (found != NULL) /* and look again: its callback may cancel any other */
+            replica_fail(r, found, WIRE_ERROR_ROLE_CHANGED, NULL);
+    } while (found != NULL);
+}
+
+/* Local reads promise nothing about their age, so they may as well wait, as long as they may. */
+static void keep_local_reads(struct replica *r)
+{
+    list_for_each_safe(it, &r->queues[REPLICA_LOCAL].list)
+    {
+        struct replica_request *q = list_entry(it, struct replica_request, link);
+
+        if (list_empty(&q->timer) && q->deadline_us != UINT64_MAX)
+            timers_add(&r->timers, &q->timer, q->deadline_us);
+    }
+}
+
+void replica_rebuild(struct replica *r, uint64_t now_us)
+{
+    rid_assert(r->ops.state_rebuild != NULL);
+    replica_now(r, now_us);
+    if (r->dead)
+        return;
+    r->rebuild = REBUILD_WANTED;
+    r->dirty = true;
+    r->parked = false; /* there is nothing to find room for until it is empty */
+    r->more = false;
+    raft_hold_committed(r->raft, true);
+    raft_set_fitness(r->raft, RAFT_UNFIT, r->now_us);
+    fail_reads(r, REPLICA_CONFIRMED);
+    fail_reads(r, REPLICA_EXACT);
+    fail_log_reads(r);
+    keep_local_reads(r);
+}
+
+bool replica_rebuilding(const struct replica *r)
+{
+    return r->rebuild != REBUILD_NOT;
+}
+
+void replica_set_fit(struct replica *r, enum raft_fitness fitness, uint64_t now_us)
+{
+    rid_assert(fitness == RAFT_UNFIT || r->rebuild == REBUILD_NOT);
+    replica_now(r, now_us);
+    r->dirty = true;
+    raft_set_fitness(r->raft, fitness, r->now_us);
+}
+
+void replica_begin_rebuilding(struct replica *r)
+{
+    rid_assert(r->rebuild == REBUILD_NOT);
+    r->rebuild = REBUILDING;
+    r->rebuilt_at = raft_get_commit_index(r->raft);
+    r->dirty = true;
+    raft_set_fitness(r->raft, RAFT_UNFIT, r->now_us);
+}
+
+static bool is_damage(struct replica *r, int rc, const char *what)
+{
+    rid_assert(rc != 0);
+    return r->ops.state_rebuild != NULL && r->ops.state_is_damaged(r->ops.ctx, rc, what);
+}
+
+/* Damage is of this state, not of this node (FIT-7): it is made again. */
+void replica_state_failed(struct replica *r, int rc, const char *what)
+{
+    if (is_damage(r, rc, what))
+        r->damaged = true; /* the turn is in the middle of it: replica_rebuild_step() goes on */
+    else
+        replica_fatal(r, rc, what);
+}
+
+/* What is damaged for one is believed by nobody. Any other failure of a read is the reader's. */
+static int heard(struct replica *r, int rc)
+{
+    if (rc != 0 && is_damage(r, rc, "cannot read the state"))
+        r->damaged = true;
+    return rc;
+}
+
+int replica_state_get(void *ctx, struct wire_slice key, struct command_value *ret_value)
+{
+    struct replica *r = ctx;
+
+    return heard(r, r->ops.state_get(r->ops.ctx, key, ret_value));
+}
+
+bool replica_read_failed(struct replica *r, struct replica_request *q)
+{
+    rid_assert(q->stage == REPLICA_IDLE); /* its `served` was called, and asks for another end */
+    if (!r->damaged)
+        return false;
+    replica_fail(r, q, WIRE_ERROR_ROLE_CHANGED, NULL);
+    return true;
+}
+
+/* A log that begins above entry 1 has not all that the state is made of: it is not emptied then,
+ * and the node stays unfit (DISK-23). */
+static bool may_empty(const struct replica *r)
+{
+    return raft_term_at(r->raft, 0) == RAFT_TERM_NONE;
+}
+
+static void empty(struct replica *r)
+{
+    raft_index target = raft_get_commit_index(r->raft);
+    int rc;
+
+    rid_assert(target >= r->last_applied);
+    rc = r->ops.state_rebuild(r->ops.ctx);
+    if (rc != 0) {
+        replica_fatal(r, rc, "cannot set the state aside");
+        return;
+    }
+    raft_rewind(r->raft, 0);
+    raft_hold_committed(r->raft, false);
+    r->last_applied = 0;
+    r->rebuild = REBUILDING;
+    r->rebuilt_at = target;
+    r->rebuild_due_us = r->now_us + REBUILD_AGAIN_US;
+}
+
+void replica_rebuild_step(struct replica *r)
+{
+    if (r->dead)
+        return;
+    if (r->damaged) {
+        r->damaged = false;
+        replica_rebuild(r, r->now_us);
+    }
+    if (r->rebuild == REBUILD_WANTED && raft_get_role(r->raft) != RAFT_LEADER &&
+        r->now_us >= r->rebuild_due_us && may_empty(r))
+        empty(r);
+    else if (r->rebuild == REBUILDING && r->last_applied >= r->rebuilt_at)
+        r->rebuild = REBUILD_NOT;
+}
