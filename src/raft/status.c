@@ -80,6 +80,7 @@ void raft_get_status(const struct raft *r, struct raft_status *ret_status)
                             .round = raft_rounds_last(&r->rounds),
                             .rounds_opened = r->rounds.n_opened,
                             .rounds_confirmed = r->rounds.n_confirmed,
+                            .rounds_max = r->rounds.max,
                             .n_reads_pending = (unsigned)raft_read_queue_n_waiting(&r->reads),
                             .n_voters = raft_configuration_n_voters(raft_get_configuration(r)),
                             .n_voters_heard = raft_n_voters_heard(r),
