@@ -265,18 +265,34 @@ static_assert(REQUEST_BYTES_MAX < CLIENT_HELD_BYTES_HIGH, "one request never sto
  * than the second is closed. */
 #define CLIENT_LINE_US 10000000u
 #define CLIENT_IDLE_US 300000000u
-/* Bytes read from one client per turn, so that one client cannot hold the loop. */
-#define CLIENT_READ_BYTES_PER_TURN (256u << 10)
-/* One read(2). The buffer is shared by all connections of a port; up to CLIENT_READ_BYTES_PER_TURN
- * is read in such pieces while they come back full. */
+/* One read(2). The buffer is shared by all connections of a port. */
 #define CLIENT_CHUNK_BYTES (64u << 10)
-/* Lines handed up from one connection per turn; the rest waits for the next turn. Each may cost a
- * parse and an error. */
-#define CLIENT_LINES_PER_TURN 1024u
-/* Lines handed up from all connections between two flushes: some 10 ms of work, so that a flood of
- * clients delays peers and timers by less than a heartbeat (CLIENT-6). Sockets beyond it are
- * left readable for the next turn. */
-#define CLIENT_PORT_LINES_PER_TURN 32768u
+/* What a line costs beside its bytes: a parse and an error, in bytes that take as long to copy. */
+#define CLIENT_LINE_COST 256u
+/* What one connection may cost in a turn; the rest of its lines waits for the next (CLIENT-15). */
+#define CLIENT_COST_PER_TURN (256u << 10)
+static_assert(CLIENT_CHUNK_BYTES <= CLIENT_COST_PER_TURN, "a turn reads at least one piece");
+/* And all together between two flushes, some 10 ms of work, so that a flood of clients delays
+ * peers and timers by less than a heartbeat (CLIENT-6), whatever the host says of the time. */
+#define CLIENT_PORT_COST_PER_TURN (8u << 20)
+/* The time of one connection in a turn, and how much it may cost before that is looked at. */
+#define CLIENT_STEP_US   1000u
+#define CLIENT_LOOK_COST (2u << 10)
+/* How much time a connection took lately counts half after this, and levels are powers of two of
+ * it above the least: one that takes one part in a hundred of all time is at level 4, one that
+ * takes all of it at 11. */
+#define CLIENT_USE_HALF_US  65536u
+#define CLIENT_USE_LEAST_US 64u
+#define CLIENT_LEVELS       12u
+/* Who takes eight times as much as somebody who was served within the second of these has the third
+ * in a turn, together with all like him: what the other one waits at most, beside one step. */
+#define CLIENT_LEVELS_APART 3u
+#define CLIENT_MODEST_US    100000u
+#define CLIENT_GREEDY_US    1000u
+/* One send(2), all of them in a turn, and what they cost: copies into the kernel. */
+#define CLIENT_SEND_BYTES          (1u << 20)
+#define CLIENT_SEND_BYTES_PER_TURN (8u << 20)
+#define CLIENT_SEND_BYTES_PER_US   1024u
 /* Output memory that a connection keeps between turns while it is busy; an idle one keeps none. */
 #define CLIENT_OUT_KEEP_BYTES 4096u
 /* After its last line a connection that offended twice is given this long to read it; then it is
@@ -402,6 +418,10 @@ static_assert(KEY_BYTES_MAX <= LMDB_KEY_BYTES_MAX, "LMDB must take every key");
  * for so often and is still not there is waited for: memory is short, and the loop would ask for
  * ever. */
 #define KV_SCRUB_ASKS_MAX 100u
+/* A list of free pages that is longer than so many pages itself, or a file of more pages, is not
+ * held against what the scrub reads: it would have to be read anew after every transaction. */
+#define KV_SCRUB_LIST_PAGES_MAX 64u
+#define KV_SCRUB_PAGES_MAX      (4u << 20)
 /* Nodes compare the digests of their states at equal indexes, so each remembers some. A node that
  * is more than 16 * 1,024 entries behind finds none in common: nothing is compared until it is
  * nearer. */

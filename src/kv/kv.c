@@ -44,6 +44,8 @@ static void kv_free(struct kv *kv)
         (void)close(kv->dir_fd);
     (void)pthread_rwlock_destroy(&kv->map_lock);
     scrub_free(kv->scrub);
+    absent_forget_file(&kv->read_absent);
+    absent_forget_file(&kv->write_absent);
     (void)pthread_mutex_destroy(&kv->stats_lock);
     free(kv->dir);
     free(kv);
@@ -377,6 +379,8 @@ static int open_fresh(struct kv *kv, const struct kv_conf *conf)
     kv->committed_ring = (struct digest_ring){0};
     kv->pending_ring = kv->committed_ring;
     scrub_forget_file(kv->scrub);
+    absent_forget_file(&kv->read_absent);
+    absent_forget_file(&kv->write_absent);
     atomic_store(&kv->distrusted, false);
     code = open_env(kv, conf);
     if (code == 0)

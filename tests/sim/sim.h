@@ -140,7 +140,7 @@ struct sim_event {
     X(writes_refused) X(cas_failed) X(transfers) X(client_left) X(requests_waited) \
     X(healed_with_sick_minority) X(out_for_ever) \
     X(seeds_learner) X(seeds_pieces) X(seeds_all_faults) X(pieces) X(leader_chased) \
-    X(crash_stored) X(state_failed) \
+    X(crash_stored) X(state_failed) X(state_flipped) \
     X(seeds_slow_disk) X(disk_batch_part) X(recovered_part) X(log_read_later)
 /* clang-format on */
 
