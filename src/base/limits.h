@@ -60,6 +60,17 @@
 
 /* What is looked at of a text for a log line; the rest is cut off and marked. */
 #define LOG_ESC_BYTES_MAX 64
+/* One line of log, its end included; a longer one is cut. */
+#define LOG_LINE_BYTES_MAX 1024u
+/* Lines that wait for whoever reads standard error; beyond it they are dropped and counted
+ * (LOOP-1). A start that goes wrong writes some ten lines, a stormy minute some hundred. */
+#define LOG_RING_BYTES (256u << 10)
+/* Written at once: a pipe takes so much in one piece (PIPE_BUF), or other writers' lines come
+ * between. */
+#define LOG_PIECE_BYTES 4096u
+static_assert(LOG_LINE_BYTES_MAX <= LOG_PIECE_BYTES, "a line is never cut in two");
+/* How long a process that ends waits for its last lines to be read. */
+#define LOG_FLUSH_MS 1000
 
 /* ---- the core ---- */
 
@@ -162,6 +173,12 @@ static_assert(2 * PEER_HALF_OPEN_HOST_MAX <= PEER_HALF_OPEN_MAX, "one host takes
 /* A name is asked of the resolver again at the earliest after this, or after a hundred times what
  * it took the last time: a slow resolver holds the loop for at most a hundredth of the time. */
 #define PEER_RESOLVE_US 5000000u
+/* Names asked for at once in a process, each by a thread; beyond it the question fails, and is
+ * asked again with the next attempt. */
+#define LOOKUPS_MAX 32u
+/* A name server that has not answered after this counts as silent: the attempt failed, and the
+ * answer is still taken when it comes. */
+#define PEER_LOOKUP_US 5000000u
 /* Deadlines of handshakes are looked at each eighth of PEER_HANDSHAKE_US, within these. */
 #define PEER_TICK_US_MIN 5000u
 #define PEER_TICK_US_MAX 500000u
@@ -383,9 +400,13 @@ static_assert(STORE_SEGMENT_BYTES_MAX <= STORE_FILE_BYTES_MAX, "every segment ca
  * (DISK-18). */
 #define STORE_SYNC_MARK_NS 5000000
 /* How often a full disk is tried again while nothing else happens. */
-#define STORE_NO_SPACE_NS 1000000000
+#define STORE_NO_SPACE_NS 100000000
 /* After a failed attempt to make room: calls left out before the next one, at most. */
-#define STORE_NO_SPACE_SKIP_MAX 16u
+#define STORE_NO_SPACE_SKIP_MAX 8u
+/* Kept for term, vote, no-op and configuration where the disk is full: a follower takes no entries
+ * that would need it, and a start that finds nothing else opens a segment of half of it: cutting
+ * the one before gives that much back. */
+#define STORE_KEPT_BYTES (64u << 10)
 
 /* ---- the state ---- */
 
@@ -440,6 +461,9 @@ static_assert(KEY_BYTES_MAX <= LMDB_KEY_BYTES_MAX, "LMDB must take every key");
 #define INVALID_LOG_BURST     5u
 /* That the terms run out: one line in a minute, for as long as it is so. */
 #define TERMS_LOG_WINDOW_US 60000000u
+/* Links of one peer that come and go: eight lines in ten seconds, the rest is counted. */
+#define PEER_LOG_WINDOW_US 10000000u
+#define PEER_LOG_BURST     8u
 /* Peers that are refused: five lines in ten seconds, the rest is counted; they come again and
  * again. */
 #define REFUSED_LOG_WINDOW_US 10000000u
@@ -476,6 +500,8 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
 #define SCRUB_WAIT_US          2000u
 #define CONF_SCRUB_MIB_DEFAULT 4u
 #define CONF_SCRUB_MIB_MAX     1024u
+/* systemd's watchdog is answered twice in its time; a shorter time than this counts as this. */
+#define WATCHDOG_US_MIN 10000u
 /* Names of peers of all times. Beyond: no new peer is accepted. */
 #define IDENTITY_PEERS_MAX 256u
 /* ridd --init asks each peer for at most this long whether it knows this node already. */

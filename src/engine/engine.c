@@ -136,7 +136,7 @@ static int open_state(struct engine *e, const struct engine_conf *conf)
         kv.map_size_bytes = map_bytes(conf->quota_bytes);
     rc = kv_open(&kv, &trust, &e->kv);
     if (rc != 0) {
-        if (err_text()[0] == '\0')
+        if (err_text_for(rc)[0] == '\0')
             (void)err_say(rc, "cannot open the state in '%s'", conf->kv.dir);
         /* Of a later version or another group: a restart does not help. */
         return rc == KV_E_NEWER || rc == KV_E_FOREIGN ? ENGINE_E_STATE_OTHER : ENGINE_E_STATE;
@@ -164,7 +164,7 @@ static int refuse_log(const struct engine_conf *conf, int rc)
                        "'%s' holds no log, but this node had one: it may have voted and forgotten; "
                        "see LOST DISK in ridd(8)",
                        conf->log_path);
-    if (refusal == ENGINE_E_LOG && err_text()[0] == '\0')
+    if (refusal == ENGINE_E_LOG && err_text_for(rc)[0] == '\0')
         (void)err_say(rc, "cannot open the log in '%s': %s", conf->log_path,
                       rc < 0 ? strerror(-rc) : store_error_text(rc));
     return refusal;
@@ -191,7 +191,7 @@ static int open_log(struct engine *e, const struct engine_conf *conf,
     if (!engine_logs(e))
         return 0;
     if (recovered->torn_tail)
-        log_event(LOG_WARNING, "log_torn_tail", "what='%s' action=cut", recovered->torn_text);
+        log_event(LOG_WARNING, "log_torn_tail", "what=\"%s\" action=cut", recovered->torn_text);
     log_event(LOG_INFO, "log_opened",
               "last_index=%llu commit_index=%llu term=%llu segments=%u bytes=%llu",
               (unsigned long long)recovered->last_index,
@@ -400,7 +400,7 @@ void engine_work(struct engine *e, uint64_t now_us)
     bool more;
     int rc;
 
-    if (!store_has_work(e->store))
+    if (!store_has_work(e->store) && !e->space.log_is_full)
         return;
     err_reset();
     rc = store_work(e->store, &number);

@@ -181,6 +181,7 @@ void engine_fill_replica_ops(struct engine *e, struct replica_ops *ops)
                                 .state_read_begin = state_read_begin,
                                 .state_get = state_get,
                                 .state_read_end = state_read_end,
+                                .may_store = engine_may_store,
                                 .may_propose = engine_may_propose,
                                 .send = send_msg,
                                 .flush = e->ops.flush != NULL ? flush : NULL,
@@ -246,7 +247,7 @@ static uint64_t record_bytes(void *ctx, size_t payload_len)
 static void service_event(void *ctx, enum log_level level, const char *event, const char *text)
 {
     (void)ctx;
-    log_event(level, event, "what='%s'", text);
+    log_event(level, event, "what=\"%s\"", text);
 }
 
 static const char *service_init(void *ctx, const struct wire_request *q)

@@ -116,6 +116,7 @@ static void on_lmdb_assert(MDB_env *env, const char *text)
     (void)kv_distrust(kv);
     log_event(LOG_ERROR, "state_damaged", "why=\"%s\" action=exit_%d next_start=rebuild", text,
               EXIT_IO_ERROR);
+    log_flush();
     _exit(EXIT_IO_ERROR);
 }
 
