@@ -88,7 +88,7 @@ static void fit_window(struct raft *r, const struct batch_mark *m)
     uint64_t fits;
 
     if (took_us > allowed_us) {
-        fits = m->queued_bytes / took_us * allowed_us;
+        fits = (uint64_t)m->queued_bytes * allowed_us / took_us;
         d->window_bytes = fits < d->window_bytes / 2 ? d->window_bytes / 2
                           : fits < d->window_bytes   ? (size_t)fits
                                                      : d->window_bytes;
