@@ -366,6 +366,9 @@ raft_term raft_get_term(const struct raft *r);
 raft_node_id raft_get_leader(const struct raft *r); /* 0: unknown */
 enum raft_fitness raft_get_fitness(const struct raft *r);
 bool raft_can_serve(const struct raft *r);
+/* Bytes beyond which nothing more is proposed, for the own disk could not write it in time
+ * (DISK-30): 0 while there is room. */
+size_t raft_get_disk_limit(const struct raft *r);
 /* How long an election is given here, and what one sync of the own disk takes, or has taken so far:
  * whichever is longer. */
 uint64_t raft_get_patience_us(const struct raft *r);

@@ -28,6 +28,11 @@ enum raft_fitness raft_get_fitness(const struct raft *r)
     return r->fitness;
 }
 
+size_t raft_get_disk_limit(const struct raft *r)
+{
+    return raft_disk_takes_more(r) ? 0 : r->disk.window_bytes;
+}
+
 uint64_t raft_get_patience_us(const struct raft *r)
 {
     return raft_disk_patience_us(r);
