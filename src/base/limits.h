@@ -154,6 +154,8 @@ static_assert(RAFT_APPEND_BYTES_MAX + ENTRY_BYTES_MAX <= FRAME_BYTES_MAX, "so mu
  * oldest goes (PEER-2, PEER-6): sixteen nodes with two channels each, twice. */
 #define PEER_HALF_OPEN_MAX      64u
 #define PEER_HALF_OPEN_HOST_MAX 16u
+/* Not before this: some round trips, in which a peer's hello comes. */
+#define PEER_HALF_OPEN_YOUNG_US 20000u
 static_assert(2 * PEER_HALF_OPEN_HOST_MAX <= PEER_HALF_OPEN_MAX, "one host takes no majority");
 /* From the connection to the end of the handshake, and from the first channel's to the second's:
  * some election timeouts. Beyond it both connections of the attempt are closed; the dialler comes
