@@ -18,7 +18,7 @@ uint64_t clock_mono_us(void)
     return clock_us(CLOCK_MONOTONIC);
 }
 
-uint64_t clock_thread_cpu_us(void)
+uint64_t clock_thread_us(void)
 {
     return clock_us(CLOCK_THREAD_CPUTIME_ID);
 }
