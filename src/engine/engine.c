@@ -406,7 +406,7 @@ void engine_work(struct engine *e, uint64_t now_us)
         rc = store_prepare(e->store, &more);
     if (rc != 0)
         engine_log_failed(e, rc);
-    else
+    else if (number != 0) /* what has no place waits (SPACE-9) */
         replica_stored(e->replica, number, now_us);
 }
 
