@@ -276,6 +276,7 @@ static int open_replica(struct engine *e, const struct engine_conf *conf,
     int rc = list_configs(conf, recovered, &configs, &replica.start.n_configs);
 
     replica.start.configs = configs;
+    e->load.rounds_max = conf->raft.rounds_max;
     engine_fill_replica_ops(e, &ops);
     if (rc == 0)
         rc = replica_new(&replica, &ops, e->ops.now_us(e->ops.ctx), &e->replica);
@@ -390,6 +391,7 @@ void engine_turn(struct engine *e, uint64_t now_us)
     engine_agree_turn(e, now_us);
     engine_scrub_turn(e, now_us);
     engine_disk_turn(e, now_us);
+    engine_load_turn(e, now_us);
 }
 
 void engine_work(struct engine *e, uint64_t now_us)
@@ -446,6 +448,7 @@ void engine_free(struct engine *e, bool clean)
     engine_stop(e);
     if (e->service != NULL)
         service_free(e->service);
+    buf_done(&e->told.text);
     if (e->kv != NULL && kv_close(e->kv, clean) != 0 && clean && engine_logs(e))
         log_event(LOG_WARNING, "state_not_clean", "error=\"%s\" action=rebuild_at_start",
                   err_text());

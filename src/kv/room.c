@@ -159,9 +159,9 @@ void kv_room_ahead(struct kv *kv)
 }
 
 /* A write that is cut short by a full disk is EIO to LMDB, as one that failed is. By the time that
- * this is asked there may be room again, when somebody asked for more than there is and was refused:
- * so a few times it is taken for a full disk in any case. Nothing is lost by trying again, since
- * the state is not what is durable. */
+ * this is asked there may be room again, when somebody asked for more than there is and was
+ * refused: so a few times it is taken for a full disk in any case. Nothing is lost by trying again,
+ * since the state is not what is durable. */
 bool kv_disk_is_full(struct kv *kv)
 {
     const int fd = data_fd(kv);
