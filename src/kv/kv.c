@@ -232,7 +232,7 @@ static int open_env(struct kv *kv, const struct kv_conf *conf)
     kv->ahead_look = 0;
     rc = open_env_of(kv, conf, map_size);
 
-    while (rc == ENOMEM && (map_size = kv_map_smaller(map_size)) != 0) {
+    while ((rc == ENOMEM || rc == EINVAL) && (map_size = kv_map_smaller(map_size)) != 0) {
         close_env(kv);
         rc = open_env_of(kv, conf, map_size);
     }
