@@ -461,7 +461,8 @@ static_assert(KEY_BYTES_MAX <= LMDB_KEY_BYTES_MAX, "LMDB must take every key");
  * ever. */
 #define KV_SCRUB_ASKS_MAX 100u
 /* A list of free pages that is longer than so many pages itself, or a file of more pages, is not
- * held against what the scrub reads: it would have to be read anew after every transaction. */
+ * held against what is read (the scrub, an absence): it would have to be read anew after every
+ * transaction. */
 #define KV_SCRUB_LIST_PAGES_MAX 64u
 #define KV_SCRUB_PAGES_MAX      (4u << 20)
 /* Nodes compare the digests of their states at equal indexes, so each remembers some. A node that
