@@ -132,13 +132,14 @@ static void judge_failure(struct sim_node *n, int error)
                  error, err_text());
 }
 
-/* What is queued has no place: it is tried again by and by, as the log thread does (SPACE-9). */
+/* Without room the next segment, and what is queued and has no place, is tried again by and by, as
+ * the log thread does (SPACE-1, SPACE-9). */
 static bool waits_for_room(const struct sim_wal *w)
 {
     struct store_stats stats;
 
     store_get_stats(w->store, &stats);
-    return stats.queued_bytes > 0 && !store_has_work(w->store);
+    return stats.no_space && !store_has_work(w->store);
 }
 
 /* What the disk does. *ret_number: as of store_write(). */

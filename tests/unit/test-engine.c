@@ -1368,6 +1368,7 @@ static void engine__a_full_quota_takes_what_frees(void **state)
     assert_true(takes(&h, 3, 100000));
     assert_false(takes(&h, 3, 200000));
     assert_true(says(ask(&h, "{\"type\":\"read\",\"key\":3}"), "xxx"));
+    assert_true(says(ask(&h, "{\"type\":\"delete\",\"key\":77}"), "\"existed\":false"));
     assert_true(says(ask(&h, "{\"type\":\"delete\",\"key\":1}"), "\"existed\":true"));
     advance(&h, 200000);
     assert_true(says(ask(&h, "{\"type\":\"status\"}"), "\"space\":{\"full\":null"));
