@@ -441,10 +441,11 @@ static_assert(KEY_BYTES_MAX <= LMDB_KEY_BYTES_MAX, "LMDB must take every key");
 #define KV_MAP_BYTES_MIN  (16u << 20)
 #define KV_MAP_ROOM_BYTES (64u << 20)
 /* Blocks of the data file that are taken before they are needed, so that what a leader has accepted
- * can be applied on a disk that is full (SPACE-6): twice what it may have under way, and of a small
- * disk a sixteenth. Taken again when half of it is used. */
-#define KV_AHEAD_BYTES (2ull * RAFT_UNCOMMITTED_BYTES_MAX)
-#define KV_AHEAD_PART  16u
+ * can be applied on a disk that is full (SPACE-6): twice what it may have under way, of a small
+ * disk a sixteenth, of a small quota a quarter. Taken again when half of it is used. */
+#define KV_AHEAD_BYTES      (2ull * RAFT_UNCOMMITTED_BYTES_MAX)
+#define KV_AHEAD_PART       16u
+#define KV_AHEAD_QUOTA_PART 4u
 /* With less than this free a disk is full, whatever LMDB calls the write that failed. */
 #define KV_DISK_FULL_BYTES (1u << 20)
 /* And so often in a row it is taken for full although there is room. */

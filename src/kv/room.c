@@ -118,15 +118,21 @@ static int data_fd(const struct kv *kv)
     return mdb_env_get_fd(kv->env, &fd) == 0 ? fd : -1;
 }
 
-static uint64_t ahead_bytes(int fd)
+static uint64_t smaller(uint64_t a, uint64_t b)
 {
+    return a < b ? a : b;
+}
+
+static uint64_t ahead_bytes(const struct kv *kv, int fd)
+{
+    const uint64_t most =
+        kv->conf.ahead_bytes_max != 0 ? kv->conf.ahead_bytes_max : kv->conf.map_size_bytes / 8;
     struct statvfs fs;
-    uint64_t part;
 
     if (fstatvfs(fd, &fs) != 0)
         return 0;
-    part = (uint64_t)fs.f_blocks * fs.f_frsize / KV_AHEAD_PART;
-    return part < KV_AHEAD_BYTES ? part : KV_AHEAD_BYTES;
+    return smaller(smaller(most, KV_AHEAD_BYTES),
+                   (uint64_t)fs.f_blocks * fs.f_frsize / KV_AHEAD_PART);
 }
 
 /* The blocks are behind the end of the file, whose length goes on saying what was written. What
@@ -145,7 +151,7 @@ void kv_room_ahead(struct kv *kv)
     if (used < kv->ahead_look)
         return;
     mark_keep_reserve(kv->dir_fd);
-    ahead = ahead_bytes(fd);
+    ahead = ahead_bytes(kv, fd);
     /* Only what is new: tmpfs gives blocks of before back, too, when it finds no room for all of
      * what it is asked for. */
     from = kv->ahead_to > used ? kv->ahead_to : used;

@@ -731,12 +731,11 @@ static void ctl__a_node_that_hangs_costs_status_its_time_once(void **state)
     (void)clock_gettime(CLOCK_MONOTONIC, &before);
     run("-e", list, "-t", "2000", "status", NULL);
     (void)clock_gettime(CLOCK_MONOTONIC, &after);
-    EXPECT(
-        6,
-        "DEGRADED: survives no more failure; 1 of 13 nodes answered, leader n1, term 3\n  "
-        "127.0.0.1:*: unreachable: no "
-        "answer from *\nNODE *\nn1 *\n?     down\n?     down\n",
-        "");
+    EXPECT(6,
+           "DEGRADED: survives no more failure; 1 of 13 nodes answered, leader n1, term 3\n  "
+           "127.0.0.1:*: unreachable: no "
+           "answer from *\nNODE *\nn1 *\n?     down\n?     down\n",
+           "");
     assert_true(after.tv_sec - before.tv_sec < 15); /* one after the other: 24 s */
     for (size_t i = 0; i < 12; i++)
         fake_stop(hung[i]);
