@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/bytes.h"
 #include "base/cleanup.h"
 #include "conf/reading_int.h"
 
@@ -146,11 +145,7 @@ char *conf_read_line(char *str, int num, void *stream)
         len -= sizeof(bom);
         memmove(line, line + sizeof(bom), len + 1);
     }
-    if (rd->line == 1 && bytes_look_utf16(line, len)) {
-        conf_problem_add(rd, 1, "this is UTF-16; save the file as plain UTF-8");
-        rd->len = 0; /* nothing of it means anything */
-        len = 0;
-    } else if (memchr(line, '\0', len) != NULL) {
+    if (memchr(line, '\0', len) != NULL) {
         conf_problem_add(rd, rd->line, "NUL byte in column %zu", strlen(line) + 1);
         len = 0;
     } else if (!guard(rd, line, len, room)) {

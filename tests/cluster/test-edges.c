@@ -212,6 +212,50 @@ CASE(edges__a_watchdog_without_time)
     cluster_free(c);
 }
 
+/* tools/cluster says when what it started has ended, and why; a used port only when it was that. */
+CASE(edges__a_restart_that_fails_is_told)
+{
+    const char *srcdir = getenv("srcdir");
+    struct cluster *c = cluster_new(1, NULL); /* its folder, which goes with it */
+    char tool[PATH_MAX];
+    char dir[PATH_MAX];
+    char path[PATH_MAX + 64];
+    char build[PATH_MAX];
+    char *slash;
+    struct buf out = BUF_INIT;
+
+    (void)snprintf(tool, sizeof(tool), "%s/tools/cluster", srcdir != NULL ? srcdir : ".");
+    (void)snprintf(dir, sizeof(dir), "%s/local", c->dir);
+    (void)snprintf(build, sizeof(build), "%s", ridd_path());
+    slash = strrchr(build, '/');
+    if (slash != NULL)
+        *slash = '\0';
+    (void)setenv("RIDD_BUILD", build, 1);
+    assert_int_equal(run_program((const char *const[]){tool, "start", "--nodes", "3", "--dir", dir,
+                                                       NULL},
+                                 &out),
+                     0);
+    assert_int_equal(
+        run_program((const char *const[]){tool, "restart", "2", "--dir", dir, NULL}, NULL), 0);
+    (void)snprintf(path, sizeof(path), "%s/n2/IDENT", dir);
+    file_xor(path, 20, 1);
+    out.len = 0;
+    assert_int_equal(
+        run_program((const char *const[]){tool, "restart", "2", "--dir", dir, NULL}, &out), 1);
+    assert_non_null(strstr((const char *)out.data, "node n2 has ended (above)"));
+    assert_null(strstr((const char *)out.data, "port in use"));
+    /* Too few for a leader is no excuse either. */
+    assert_int_equal(
+        run_program((const char *const[]){tool, "kill", "3", "--dir", dir, NULL}, NULL), 0);
+    assert_int_equal(
+        run_program((const char *const[]){tool, "restart", "2", "--dir", dir, NULL}, NULL), 1);
+    file_xor(path, 20, 1);
+    (void)run_program((const char *const[]){tool, "stop", "--dir", dir, NULL}, NULL);
+    (void)unsetenv("RIDD_BUILD");
+    buf_done(&out);
+    cluster_free(c);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -220,6 +264,7 @@ int main(int argc, char **argv)
         HARNESS_TEST(edges__signals_during_the_start),
         HARNESS_TEST(edges__a_missing_wal_is_a_lost_log),
         HARNESS_TEST(edges__a_watchdog_without_time),
+        HARNESS_TEST(edges__a_restart_that_fails_is_told),
     };
 
     return harness_main(argc, argv, tests, NULL, NULL);

@@ -863,6 +863,9 @@ static void maelstrom__rubbish_lines_are_dropped(void **state)
         "{\"src\":1,\"dest\":\"n1\",\"body\":{\"type\":\"ping\"}}",
         "{\"src\":\"\",\"dest\":\"n1\",\"body\":{\"type\":\"ping\"}}",
         "{\"src\":\"c1\",\"dest\":\"n1\",\"body\":{\"type\":\"read_ok\",\"in_reply_to\":3}}",
+        /* for another node: answered by nobody here, least of all in its name */
+        "{\"src\":\"c1\",\"dest\":\"n7\",\"body\":{\"type\":\"ping\",\"msg_id\":1}}",
+        "{\"src\":\"c1\",\"dest\":\"n7\",\"body\":{\"type\":\"ping\",\"msg_id\":1,\"msg_id\":1}}",
         "{\"src\":\"c1\",\"dest\":\"n1\",\"body\":{\"type\":\"error\",\"in_reply_to\":3}}"};
     struct net *net = *state;
     char *deep = malloc(200001);
