@@ -212,6 +212,23 @@ CASE(edges__a_watchdog_without_time)
     cluster_free(c);
 }
 
+/* Timers are exact: a heartbeat of a millisecond is shorter than a step of the coarse clock. */
+CASE(edges__timers_are_exact)
+{
+    struct cluster *c = cluster_up(1, NULL);
+    bool found = false;
+
+    for (int fd = 3; fd < 100 && !found; fd++) {
+        char link[64];
+        char to[64] = "";
+
+        (void)snprintf(link, sizeof(link), "/proc/%d/fd/%d", (int)c->nodes[0].pid, fd);
+        found = readlink(link, to, sizeof(to) - 1) > 0 && strstr(to, "timerfd") != NULL;
+    }
+    assert_true(found);
+    cluster_free(c);
+}
+
 /* tools/cluster says when what it started has ended, and why; a used port only when it was that. */
 CASE(edges__a_restart_that_fails_is_told)
 {
@@ -264,6 +281,7 @@ int main(int argc, char **argv)
         HARNESS_TEST(edges__signals_during_the_start),
         HARNESS_TEST(edges__a_missing_wal_is_a_lost_log),
         HARNESS_TEST(edges__a_watchdog_without_time),
+        HARNESS_TEST(edges__timers_are_exact),
         HARNESS_TEST(edges__a_restart_that_fails_is_told),
     };
 
