@@ -548,7 +548,7 @@ static void judge_warnings(struct judging *j, const struct verdict_node *node)
                      json_string_value(json_array_get(warnings, i)));
 }
 
-/* TERM-4, TERM-3. A node that was new climbs to the term it was told; what still stands far above
+/* A node that was new climbs to the term it was told; what still stands far above
  * can only be forged, or was brought there by forged frames. */
 static void judge_terms(struct judging *j, const struct verdict_node *node)
 {
