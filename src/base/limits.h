@@ -626,6 +626,9 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
 #define MAELSTROM_LOG_WINDOW_US   1000000u
 #define MAELSTROM_INPUT_LOG_BURST 20u
 #define MAELSTROM_DROP_LOG_BURST  5u
+/* Read before the turn is taken although its time is spent: what comes with a scenario's last line
+ * belongs to it. */
+#define MAELSTROM_IN_BYTES_LEAST (1u << 20)
 /* Clients whose order is kept; beyond it those that are owed nothing are forgotten, then `busy`. */
 #define MAELSTROM_CLIENTS_MAX 4096u
 /* Lines of requests that wait for a leader, or for its answer; beyond it `busy`. */
