@@ -116,6 +116,7 @@ static int create_look(void *arg, const char *name)
     uint64_t seq;
 
     if ((n >= 4 && strcmp(name + n - 4, ".wal") == 0) || store_name_parse(name, ".prep", &seq) ||
+        strncmp(name, STORE_NEWEST_PREFIX, strlen(STORE_NEWEST_PREFIX)) == 0 ||
         (strncmp(name, "torn-", 5) == 0 && store_name_parse(name + 5, "", &seq)))
         c->has_log = true;
     else if (store_name_parse(name, ".tmp", &seq) && c->n_tmp < 8)
