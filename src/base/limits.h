@@ -402,9 +402,13 @@ static_assert(STORE_SEGMENT_BYTES_MAX <= STORE_FILE_BYTES_MAX, "every segment ca
  * (DISK-18). */
 #define STORE_SYNC_MARK_NS 5000000
 /* How often a full disk is tried again while nothing else happens. */
-#define STORE_NO_SPACE_NS 1000000000
+#define STORE_NO_SPACE_NS 100000000
 /* After a failed attempt to make room: calls left out before the next one, at most. */
-#define STORE_NO_SPACE_SKIP_MAX 16u
+#define STORE_NO_SPACE_SKIP_MAX 8u
+/* Kept for term, vote, no-op and configuration where the disk is full: a follower takes no entries
+ * that would need it, and a start that finds nothing else opens a segment of half of it: cutting
+ * the one before gives that much back. */
+#define STORE_KEPT_BYTES (64u << 10)
 
 /* ---- the state ---- */
 
@@ -438,7 +442,8 @@ static_assert(KEY_BYTES_MAX <= LMDB_KEY_BYTES_MAX, "LMDB must take every key");
  * ever. */
 #define KV_SCRUB_ASKS_MAX 100u
 /* A list of free pages that is longer than so many pages itself, or a file of more pages, is not
- * held against what the scrub reads: it would have to be read anew after every transaction. */
+ * held against what is read (the scrub, an absence): it would have to be read anew after every
+ * transaction. */
 #define KV_SCRUB_LIST_PAGES_MAX 64u
 #define KV_SCRUB_PAGES_MAX      (4u << 20)
 /* Nodes compare the digests of their states at equal indexes, so each remembers some. A node that

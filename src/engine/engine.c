@@ -398,7 +398,7 @@ void engine_work(struct engine *e, uint64_t now_us)
     bool more;
     int rc;
 
-    if (!store_has_work(e->store))
+    if (!store_has_work(e->store) && !e->space.log_is_full)
         return;
     err_reset();
     rc = store_work(e->store, &number);

@@ -15,6 +15,7 @@ struct space {
     bool log_is_full;     /* the next segment cannot be prepared */
     bool state_is_full;   /* the apply is parked */
     uint64_t log_bytes;
+    uint64_t taken; /* of entries of a leader, and not handed to the log yet */
     /* By how much the last write that the limit refused would have made the state larger: the quota
      * is full until so much would fit. 0: it is not. */
     uint64_t refused_bytes;
@@ -103,6 +104,8 @@ void engine_scrub_again(struct engine *e, uint64_t now_us);
 /* space.c */
 /* As replica_ops.may_propose. */
 bool engine_may_propose(void *ctx, const struct replica_request *q, struct replica_no_space *ret);
+/* As replica_ops.may_store. */
+bool engine_may_store(void *ctx, const struct raft_msg *m);
 /* Goes to the log; was applied. */
 void engine_space_submitted(struct engine *e, const struct raft_ready *ready);
 void engine_space_applied(struct engine *e, const struct raft_entry *entry);

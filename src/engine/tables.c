@@ -181,6 +181,7 @@ void engine_fill_replica_ops(struct engine *e, struct replica_ops *ops)
                                 .state_read_begin = state_read_begin,
                                 .state_get = state_get,
                                 .state_read_end = state_read_end,
+                                .may_store = engine_may_store,
                                 .may_propose = engine_may_propose,
                                 .send = send_msg,
                                 .flush = e->ops.flush != NULL ? flush : NULL,

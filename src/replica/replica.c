@@ -140,6 +140,11 @@ int replica_step(struct replica *r, const struct raft_msg *m, uint64_t now_us)
     if (r->dead)
         return 0;
     r->stats.n_msgs_received++;
+    if (m->type == RAFT_MSG_APPEND && m->n_entries > 0 && m->group == r->group &&
+        r->ops.may_store != NULL && !r->ops.may_store(r->ops.ctx, m)) {
+        replica_hear(r, m->from, now_us);
+        return 0;
+    }
     r->dirty = true;
     rc = raft_step(r->raft, m, r->now_us);
     if (rc != 0) {

@@ -65,6 +65,9 @@ struct replica_ops {
     /* The state is set aside and an empty one stands in its place, which holds nothing. 0, or
      * -errno, which ends this node. NULL, with the one above: a state that cannot be damaged. */
     int (*state_rebuild)(void *ctx);
+    /* May these entries of a leader be taken into the log? False: as if the message were lost, but
+     * for its sender being heard. NULL: always. */
+    bool (*may_store)(void *ctx, const struct raft_msg *m);
     /* May this be appended now, by a leader? False: it is refused with NO_SPACE. Asked of every
      * write and marker right before it is (SPACE-2). NULL: always. */
     bool (*may_propose)(void *ctx, const struct replica_request *q, struct replica_no_space *ret);

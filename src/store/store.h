@@ -114,14 +114,14 @@ int store_write(struct store *s, uint64_t *ret_number);
 int store_work(struct store *s, uint64_t *ret_number);
 /* Call when idle for some 5 ms after a sync: writes a SYNCMARK without fsync, once per batch. */
 int store_idle(struct store *s);
-/* A slice of preparing the next segment, once the active one is half full or while there is no
- * room: some milliseconds at most. Same thread as store_work(); call after having reported what
+/* A slice of preparing the next segment, or of looking for room while there is none: some
+ * milliseconds at most. Same thread as store_work(); call after having reported what
  * that made durable, and again while *ret_more. Without it all is as right, only rotation takes
  * longer. A full disk or quota is no error here: stats.no_space says so until room is back. */
 int store_prepare(struct store *s, bool *ret_more);
 /* What stands before the first entry: 0/0, or the last that was removed. It never changes. */
 struct raft_entry_id store_base(const struct store *s);
-/* True while batches are queued. Any thread. */
+/* True while batches are queued for which there is a place. Any thread. */
 bool store_has_work(struct store *s);
 
 /* For raft_log_reader: entries from `from` on, at most n_max, none above `to`; at least one, then
@@ -146,6 +146,9 @@ struct store_stats {
     uint64_t log_bytes; /* used bytes of all segments */
     /* The next segment could not be prepared: refuse new writes (SPACE-1). */
     bool no_space;
+    /* What can certainly be written: into the active segment and the prepared one. */
+    uint64_t room_bytes;
+    uint64_t queued_bytes; /* submitted, and not durable */
 };
 void store_get_stats(struct store *s, struct store_stats *ret_stats);
 
