@@ -294,6 +294,8 @@ static_assert(CLIENT_CHUNK_BYTES <= CLIENT_COST_PER_TURN, "a turn reads at least
 /* And all together between two flushes, some 10 ms of work, so that a flood of clients delays
  * peers and timers by less than a heartbeat (CLIENT-6), whatever the host says of the time. */
 #define CLIENT_PORT_COST_PER_TURN (8u << 20)
+/* And in time, where the host does not say that it is over: less than a heartbeat. */
+#define CLIENT_TURN_US 10000u
 /* The time of one connection in a turn, and how much it may cost before that is looked at. */
 #define CLIENT_STEP_US   1000u
 #define CLIENT_LOOK_COST (2u << 10)
