@@ -255,6 +255,8 @@ static_assert(REQUEST_BYTES_MAX < CLIENT_HELD_BYTES_HIGH, "one request never sto
 #define MEMORY_TIGHT_PERCENT 85u
 #define MEMORY_QUIET_US      1000000u
 #define MEMORY_LOOK_US       100000u
+/* And so many at most are closed then, for each of which all are looked at. */
+#define CLIENT_CLOSED_PER_LOOK 64u
 /* One read(2) while memory is tight: the rest of it may have to be kept. */
 #define CLIENT_CHUNK_TIGHT_BYTES (4u << 10)
 /* Blocks of this and more are mappings of their own: what the allocator begins with. */
