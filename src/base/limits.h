@@ -351,6 +351,10 @@ static_assert(CLIENT_CHUNK_BYTES <= CLIENT_COST_PER_TURN, "a turn reads at least
 /* src and dest of an envelope: 1 to this many bytes, otherwise `malformed`; they are copied for
  * every request in flight. */
 #define WIRE_ENVELOPE_NAME_BYTES_MAX 255u
+/* No tree is built of a longer line: in it values, and what else is longer than the second, are
+ * taken as text (TIME-4). A tree of so many bytes takes some milliseconds. */
+#define WIRE_TREE_BYTES  (16u << 10)
+#define WIRE_LARGE_BYTES 256u
 /* Memory for the text of a request that is kept for the next; what is more is given back. */
 #define WIRE_TEXT_KEEP_BYTES (128u << 10)
 /* When a client that was told `busy` should try again: a few batches of the disk from now. */
@@ -361,6 +365,9 @@ static_assert(CLIENT_CHUNK_BYTES <= CLIENT_COST_PER_TURN, "a turn reads at least
 /* Reads of each method that are not counted: they pay for cold caches and a first round trip that
  * nothing is known of. More of them would only make a run longer. */
 #define COMPARE_WARM_UP_READS 8u
+/* How old may be in `status` what is dear to find out: quick for a person, and a tenth of the
+ * cost for who asks without a pause (TIME-4). */
+#define STATUS_FRESH_US 20000u
 /* Memory for the encoding of a command that is kept for the next; what is more is given back. */
 #define SERVICE_SCRATCH_KEEP_BYTES (64u << 10)
 
