@@ -246,6 +246,9 @@ static_assert(REQUEST_BYTES_MAX < CLIENT_HELD_BYTES_HIGH, "one request never sto
 #define MEMORY_BYTES_DEFAULT ((uint64_t)256 << 20)
 #define MEMORY_BYTES_MIN     ((uint64_t)16 << 20)
 #define MEMORY_BYTES_MAX     (sizeof(size_t) > 4 ? (uint64_t)1 << 40 : (uint64_t)1 << 30)
+/* So many times request_bytes at least: the longest line must find room in its part. Less is a
+ * problem of the configuration. */
+#define CONF_MEMORY_REQUESTS 8u
 /* Of that: each kind below the whole, so that none of them shuts out the others. */
 #define MEMORY_REPLIES_PERCENT  75u
 #define MEMORY_REQUESTS_PERCENT 40u
