@@ -187,6 +187,12 @@ static_assert(2 * PEER_HALF_OPEN_HOST_MAX <= PEER_HALF_OPEN_MAX, "one host takes
 /* A hello has some 80 bytes and may grow. Nobody who has not shaken hands makes us keep more than
  * this: a longer frame closes the connection. */
 #define PEER_HELLO_BYTES_MAX 512u
+/* Settings that a hello tells of its node: those that should be the same on all, and room for
+ * those of later versions. Of more than these the rest is not looked at. */
+#define WIRE_SETTINGS_MAX 8u
+/* A refusal is shown in `status` this long: whoever is refused tries again each second, so an older
+ * one is over. */
+#define PEER_REFUSAL_SHOWN_US 10000000u
 /* The longest frame with its length word: what one connection may keep of its input. */
 #define PEER_IN_BYTES_MAX (FRAME_BYTES_MAX + 4u)
 /* What one more read may add before libevent notices that reading is suspended; input beyond both

@@ -118,8 +118,10 @@ struct engine_ops {
     struct buf *(*out)(void *ctx, void *conn);
     void (*hold)(void *ctx, void *conn);
     void (*release)(void *ctx, void *conn);
+    const char *(*conn_address)(void *ctx, void *conn);     /* or NULL */
     struct memory_conn *(*memory)(void *ctx, void *conn);   /* or NULL */
     const char *(*client_addr)(void *ctx, raft_node_id id); /* or NULL */
+    const char *(*peer_addr)(void *ctx, raft_node_id id);   /* or NULL */
     bool (*peer_connected)(void *ctx, raft_node_id id);     /* or NULL */
     /* The latest version of a command that the node is known to understand, 0: nothing is known of
      * it yet. NULL: all nodes are of this program's version. */

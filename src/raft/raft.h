@@ -316,6 +316,7 @@ struct raft_peer_status {
     raft_node_id id;
     enum raft_server_role role;
     bool connected;
+    bool heard; /* within an election timeout; of a leader */
     raft_index match_index;
     raft_index next_index;
     uint64_t acked_round;

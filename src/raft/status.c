@@ -101,6 +101,7 @@ void raft_get_status(const struct raft *r, struct raft_status *ret_status)
         s.peers[i] = (struct raft_peer_status){.id = p->id,
                                                .role = p->role,
                                                .connected = p->link_up,
+                                               .heard = raft_hears(r, p),
                                                .match_index = p->match_index,
                                                .next_index = p->next_index,
                                                .acked_round = p->acked_round,

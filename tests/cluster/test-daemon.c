@@ -276,8 +276,8 @@ CASE(daemon__lost_disk)
     expect_text(&out, "does not exist");
     /* The peers are up: they know better. */
     expect_code(run_ridd(c->conf, name, &out, "--init", NULL), 78, &out);
-    expect_text(&out, "has a log up to index");
-    expect_text(&out, "if the disk of");
+    expect_text(&out, "has met a node named");
+    expect_text(&out, "put that directory back");
     assert_int_not_equal(access(c->nodes[lost].dir, F_OK), 0);
     /* Nobody is up to ask: --init cannot know, but the handshake does. */
     for (unsigned i = 0; i < 3; i++)
@@ -327,8 +327,8 @@ CASE(daemon__clusters_refuse_each_other)
     node_start(c, 0);
     node_start(c, 1);
     assert_true(cluster_leader(c) < 2);
-    wait_until(node_log_lines(c, 2, "event=peer_refused", "another cluster") > 0 ||
-                   node_log_lines(c, 0, "event=peer_refused", "another cluster") > 0,
+    wait_until(node_log_lines(c, 2, "event=peer_refused", "it belongs to cluster 'test'") > 0 ||
+                   node_log_lines(c, 0, "event=peer_refused", "it belongs to cluster 'else") > 0,
                "the refusal");
     {
         json_t *status = node_status(c, 2);
@@ -391,7 +391,7 @@ CASE(daemon__address_of_another_host)
 CASE(daemon__dump_log_has_a_verdict)
 {
     struct cluster *c = cluster_up(1, NULL);
-    struct cluster *other = cluster_up(1, NULL);
+    struct cluster *other = cluster_new(1, NULL);
     struct client *cl = client_open(c, 0);
     cleanup_buf struct buf out = BUF_INIT;
     cleanup_buf struct buf segment = BUF_INIT;
@@ -400,6 +400,9 @@ CASE(daemon__dump_log_has_a_verdict)
     char **names;
     unsigned n;
 
+    cluster_write_conf(other, "elsewhere", NULL);
+    cluster_init(other);
+    cluster_start(other);
     client_expect(cl, "{\"type\":\"write\",\"key\":1,\"value\":1}", "{\"type\":\"write_ok\"}");
     client_close(cl);
     assert_int_equal(node_terminate(c, 0), 0);
