@@ -501,6 +501,12 @@ static_assert(KEY_BYTES_MAX <= LMDB_KEY_BYTES_MAX, "LMDB must take every key");
 #define SPACE_LIMIT_US 5000000u
 /* How long an apply that found no room waits before the next attempt. */
 #define STATE_RETRY_US 100000u
+/* Of a processor: a loop that uses more than the first is what everybody waits for, one that uses
+ * less than the second is not any more. How often that is looked at. */
+#define LOAD_BUSY_PERCENT 90u
+#define LOAD_IDLE_PERCENT 75u
+#define LOAD_LOOK_US      100000u
+static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
 /* A sync that takes more of the election timeout than this is slow: two of them, as an election
  * needs, do not fit into it (DISK-32). How often that is looked at, and how soon after one line
  * about it the next may follow. */
@@ -627,6 +633,9 @@ static_assert(KEY_BYTES_MAX <= LMDB_KEY_BYTES_MAX, "LMDB must take every key");
 #define MAELSTROM_LOG_WINDOW_US   1000000u
 #define MAELSTROM_INPUT_LOG_BURST 20u
 #define MAELSTROM_DROP_LOG_BURST  5u
+/* Read before the turn is taken although its time is spent: what comes with a scenario's last line
+ * belongs to it. */
+#define MAELSTROM_IN_BYTES_LEAST (1u << 20)
 /* Clients whose order is kept; beyond it those that are owed nothing are forgotten, then `busy`. */
 #define MAELSTROM_CLIENTS_MAX 4096u
 /* Lines of requests that wait for a leader, or for its answer; beyond it `busy`. */

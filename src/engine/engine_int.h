@@ -50,6 +50,15 @@ struct disk_said {
     bool said_slow;
 };
 
+/* load.c: whether the loop is what everybody waits for. */
+struct load {
+    uint64_t due_us; /* when it is looked at again */
+    uint64_t looked_us;
+    uint64_t cpu_us; /* used then */
+    bool busy;
+    unsigned rounds_max; /* while it is not */
+};
+
 struct engine {
     struct engine_ops ops;
     const char *node_name; /* borrowed */
@@ -75,6 +84,7 @@ struct engine {
         uint64_t until_us;
         raft_index applied;
     } told;
+    struct load load;
     uint64_t share_us; /* of a turn: for taking in what waits in the links */
     struct log_limit invalid_limit;
     struct log_limit term_limit;
@@ -132,6 +142,9 @@ const char *engine_verdict(const struct engine *e);
 /* disk.c */
 void engine_disk_status(const struct engine *e, struct wire_reply *w);
 void engine_disk_turn(struct engine *e, uint64_t now_us);
+
+/* load.c */
+void engine_load_turn(struct engine *e, uint64_t now_us);
 
 /* events.c */
 void engine_trace(void *ctx, const struct raft_trace *t);

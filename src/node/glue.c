@@ -67,6 +67,12 @@ static struct memory_conn *service_memory(void *ctx, void *conn)
     return client_conn_memory(conn);
 }
 
+static uint64_t cpu_us(void *ctx)
+{
+    (void)ctx;
+    return clock_thread_us();
+}
+
 static uint64_t now_us(void *ctx)
 {
     (void)ctx;
@@ -179,6 +185,7 @@ void node_fill_engine_ops(struct node *n, struct engine_ops *ops)
 {
     *ops = (struct engine_ops){.ctx = n,
                                .now_us = now_us,
+                               .cpu_us = cpu_us,
                                .send = send_msg,
                                .flush = flush,
                                .end = end,

@@ -316,7 +316,7 @@ static void on_reload(evutil_socket_t fd, short what, void *arg)
     memory_set_limit(&n->memory, fresh->memory_bytes);
     node_client_conf(n, &limits);
     client_port_set_conf(n->client_port, &limits);
-    raft_set_rounds_max(replica_raft_mutable(engine_replica(n->engine)), fresh->rounds_max);
+    engine_set_rounds(n->engine, fresh->rounds_max);
     compare_members(n);
     (void)add_peers(n);
     introduce_anew(n);

@@ -1526,6 +1526,10 @@ static void service__every_failure_has_its_words(void **state)
          11,
          "too much is under way",
          EXTRA("limit", "retry_after_ms")},
+        {{.error = WIRE_ERROR_BUSY, .limit = 1048576, .cause = REPLICA_CAUSE_OWN_DISK},
+         11,
+         "waits for the disk of this node as it can write in time; try again",
+         EXTRA("limit", "retry_after_ms")},
         {{.error = WIRE_ERROR_TOO_LARGE}, 12, "larger than a log entry", EXTRA("limit")},
         {{.error = WIRE_ERROR_TIMEOUT, .after_append = true, .stage = "commit"},
          0,
@@ -1579,7 +1583,7 @@ static void service__every_failure_has_its_words(void **state)
         if (strstr(str_of(root, "text"), cases[i].text) == NULL)
             fail_msg("'%s' does not say '%s'", str_of(root, "text"), cases[i].text);
         if (cases[i].f.error == WIRE_ERROR_BUSY)
-            assert_int_equal(int_of(root, "limit"), 77);
+            assert_int_equal(int_of(root, "limit"), cases[i].f.limit);
         if (cases[i].f.error == WIRE_ERROR_TOO_LARGE)
             assert_int_equal(int_of(root, "limit"), ENTRY_BYTES_MAX);
         if (cases[i].f.error == WIRE_ERROR_TIMEOUT)
