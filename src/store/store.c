@@ -255,7 +255,7 @@ static int open_new_segment(struct store *s, const struct recovery *rv, size_t n
 {
     const struct wal_file *last = &rv->files[rv->n_files - 1];
     uint64_t size = store_max_u64(s->conf.segment_first_bytes, STORE_SEGMENT_OVERHEAD);
-    const uint64_t least = store_min_u64(size, STORE_SEGMENT_OVERHEAD + STORE_KEPT_BYTES / 2);
+    const uint64_t least = store_min_u64(size, STORE_SEGMENT_OVERHEAD + STORE_KEPT_BYTES / 3 * 2);
     struct segment_prev prev = {.seq = last->header.seq,
                                 .last_index = rv->log.last_index,
                                 .last_term = rv->log.last_term,
