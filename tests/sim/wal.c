@@ -259,6 +259,22 @@ void wal_event(struct sim_node *n)
     node_input(n);
 }
 
+/* A disk without room is tried again while nothing is queued, as by the log thread: nobody hands it
+ * anything until then. */
+static int look_for_room(struct sim_node *n)
+{
+    struct sim_wal *w = &n->wal;
+    struct store_stats stats;
+    bool more;
+
+    store_get_stats(w->store, &stats);
+    if (!stats.no_space)
+        return 0;
+    w->idle_due = true;
+    sim_push(n->sim, n->sim->now + 20 * SIM_MS, EV_DISK_IDLE, n, 0, NULL);
+    return store_prepare(w->store, &more);
+}
+
 void wal_idle_event(struct sim_node *n)
 {
     struct sim_wal *w = &n->wal;
@@ -268,6 +284,8 @@ void wal_idle_event(struct sim_node *n)
     if (w->busy || n->fatal_error != 0)
         return;
     r = store_idle(w->store);
+    if (r == 0)
+        r = look_for_room(n);
     if (r != 0) {
         judge_failure(n, r);
         disk_failed(n, r);
