@@ -3,7 +3,8 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
+
+#include "base/log.h"
 
 static rid_assert_context_fn context_fn;
 static void *context_arg;
@@ -27,6 +28,6 @@ void rid_assert_fail(const char *expr, const char *file, int line, const char *f
     if (n > (int)sizeof(text) - 1)
         n = (int)sizeof(text) - 1;
     if (n > 0)
-        (void)!write(STDERR_FILENO, text, (size_t)n);
+        log_last_words(text, (size_t)n);
     abort();
 }

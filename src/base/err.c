@@ -11,6 +11,7 @@
 #undef err_say
 
 static _Thread_local char text[512];
+static _Thread_local int text_error; /* what the sentence was said for */
 static _Thread_local char path[512];
 static _Thread_local size_t path_len;
 
@@ -43,6 +44,7 @@ int err_say(int error, const char *format, ...)
     va_start(ap, format);
     (void)vsnprintf(text, sizeof(text), format, ap);
     va_end(ap);
+    text_error = error;
     return error;
 }
 
@@ -56,6 +58,11 @@ int err_say_errno(const char *what, const char *name)
 const char *err_text(void)
 {
     return text;
+}
+
+const char *err_text_for(int error)
+{
+    return text_error == error ? text : "";
 }
 
 const char *err_path(void)

@@ -39,6 +39,9 @@ int err_say_errno(const char *what, const char *name);
 /* The sentence last remembered on this thread, or "" when there is none. Valid until the next
  * err_say(). */
 const char *err_text(void);
+/* The same, but only when it was said for this very error: who reports a failure that may have come
+ * without words must not print those of an older one. */
+const char *err_text_for(int error);
 /* "store.c:12 < main.c:40": origin first. Valid until the next err_* call on this thread. */
 const char *err_path(void);
 void err_reset(void);

@@ -60,6 +60,17 @@
 
 /* What is looked at of a text for a log line; the rest is cut off and marked. */
 #define LOG_ESC_BYTES_MAX 64
+/* One line of log, its end included; a longer one is cut. */
+#define LOG_LINE_BYTES_MAX 1024u
+/* Lines that wait for whoever reads standard error; beyond it they are dropped and counted
+ * (LOOP-1). A start that goes wrong writes some ten lines, a stormy minute some hundred. */
+#define LOG_RING_BYTES (256u << 10)
+/* Written at once: a pipe takes so much in one piece (PIPE_BUF), or other writers' lines come
+ * between. */
+#define LOG_PIECE_BYTES 4096u
+static_assert(LOG_LINE_BYTES_MAX <= LOG_PIECE_BYTES, "a line is never cut in two");
+/* How long a process that ends waits for its last lines to be read. */
+#define LOG_FLUSH_MS 1000
 
 /* ---- the core ---- */
 
@@ -167,6 +178,12 @@ static_assert(2 * PEER_HALF_OPEN_HOST_MAX <= PEER_HALF_OPEN_MAX, "one host takes
 /* A name is asked of the resolver again at the earliest after this, or after a hundred times what
  * it took the last time: a slow resolver holds the loop for at most a hundredth of the time. */
 #define PEER_RESOLVE_US 5000000u
+/* Names asked for at once in a process, each by a thread; beyond it the question fails, and is
+ * asked again with the next attempt. */
+#define LOOKUPS_MAX 32u
+/* A name server that has not answered after this counts as silent: the attempt failed, and the
+ * answer is still taken when it comes. */
+#define PEER_LOOKUP_US 5000000u
 /* Deadlines of handshakes are looked at each eighth of PEER_HANDSHAKE_US, within these. */
 #define PEER_TICK_US_MIN 5000u
 #define PEER_TICK_US_MAX 500000u
@@ -270,18 +287,34 @@ static_assert(REQUEST_BYTES_MAX < CLIENT_HELD_BYTES_HIGH, "one request never sto
  * than the second is closed. */
 #define CLIENT_LINE_US 10000000u
 #define CLIENT_IDLE_US 300000000u
-/* Bytes read from one client per turn, so that one client cannot hold the loop. */
-#define CLIENT_READ_BYTES_PER_TURN (256u << 10)
-/* One read(2). The buffer is shared by all connections of a port; up to CLIENT_READ_BYTES_PER_TURN
- * is read in such pieces while they come back full. */
+/* One read(2). The buffer is shared by all connections of a port. */
 #define CLIENT_CHUNK_BYTES (64u << 10)
-/* Lines handed up from one connection per turn; the rest waits for the next turn. Each may cost a
- * parse and an error. */
-#define CLIENT_LINES_PER_TURN 1024u
-/* Lines handed up from all connections between two flushes: some 10 ms of work, so that a flood of
- * clients delays peers and timers by less than a heartbeat (CLIENT-6). Sockets beyond it are
- * left readable for the next turn. */
-#define CLIENT_PORT_LINES_PER_TURN 32768u
+/* What a line costs beside its bytes: a parse and an error, in bytes that take as long to copy. */
+#define CLIENT_LINE_COST 256u
+/* What one connection may cost in a turn; the rest of its lines waits for the next (CLIENT-15). */
+#define CLIENT_COST_PER_TURN (256u << 10)
+static_assert(CLIENT_CHUNK_BYTES <= CLIENT_COST_PER_TURN, "a turn reads at least one piece");
+/* And all together between two flushes, some 10 ms of work, so that a flood of clients delays
+ * peers and timers by less than a heartbeat (CLIENT-6), whatever the host says of the time. */
+#define CLIENT_PORT_COST_PER_TURN (8u << 20)
+/* The time of one connection in a turn, and how much it may cost before that is looked at. */
+#define CLIENT_STEP_US   1000u
+#define CLIENT_LOOK_COST (2u << 10)
+/* How much time a connection took lately counts half after this, and levels are powers of two of
+ * it above the least: one that takes one part in a hundred of all time is at level 4, one that
+ * takes all of it at 11. */
+#define CLIENT_USE_HALF_US  65536u
+#define CLIENT_USE_LEAST_US 64u
+#define CLIENT_LEVELS       12u
+/* Who takes eight times as much as somebody who was served within the second of these has the third
+ * in a turn, together with all like him: what the other one waits at most, beside one step. */
+#define CLIENT_LEVELS_APART 3u
+#define CLIENT_MODEST_US    100000u
+#define CLIENT_GREEDY_US    1000u
+/* One send(2), all of them in a turn, and what they cost: copies into the kernel. */
+#define CLIENT_SEND_BYTES          (1u << 20)
+#define CLIENT_SEND_BYTES_PER_TURN (8u << 20)
+#define CLIENT_SEND_BYTES_PER_US   1024u
 /* Output memory that a connection keeps between turns while it is busy; an idle one keeps none. */
 #define CLIENT_OUT_KEEP_BYTES 4096u
 /* After its last line a connection that offended twice is given this long to read it; then it is
@@ -358,6 +391,12 @@ static_assert(STORE_SEGMENT_BYTES_MAX <= STORE_FILE_BYTES_MAX, "every segment ca
 #define STORE_TORN_COPIES_MAX 4u
 /* Files of closed segments that store_read() keeps open; the one used longest ago gives way. */
 #define STORE_READ_FILES_MAX 8u
+/* Old entries that are read ahead: what one window holds, and how many there are, more than the
+ * places of the log where somebody may read (each follower, and apply). Together at most some
+ * 6 MiB, and an entry of the largest size for each; beyond it whoever asks waits for a window. */
+#define STORE_WINDOW_BYTES   (256u << 10)
+#define STORE_WINDOW_ENTRIES 1024u
+#define STORE_WINDOWS_MAX    24u
 /* What store_read() takes from a file at once. */
 #define STORE_READ_BYTES (64u << 10)
 /* Memory for building batches that is kept from one to the next; what is more is given back. */
@@ -366,9 +405,13 @@ static_assert(STORE_SEGMENT_BYTES_MAX <= STORE_FILE_BYTES_MAX, "every segment ca
  * (DISK-18). */
 #define STORE_SYNC_MARK_NS 5000000
 /* How often a full disk is tried again while nothing else happens. */
-#define STORE_NO_SPACE_NS 1000000000
+#define STORE_NO_SPACE_NS 100000000
 /* After a failed attempt to make room: calls left out before the next one, at most. */
-#define STORE_NO_SPACE_SKIP_MAX 16u
+#define STORE_NO_SPACE_SKIP_MAX 8u
+/* Kept for term, vote, no-op and configuration where the disk is full: a follower takes no entries
+ * that would need it, and a start that finds nothing else opens a segment of half of it: cutting
+ * the one before gives that much back. */
+#define STORE_KEPT_BYTES (64u << 10)
 
 /* ---- the state ---- */
 
@@ -401,6 +444,10 @@ static_assert(KEY_BYTES_MAX <= LMDB_KEY_BYTES_MAX, "LMDB must take every key");
  * for so often and is still not there is waited for: memory is short, and the loop would ask for
  * ever. */
 #define KV_SCRUB_ASKS_MAX 100u
+/* A list of free pages that is longer than so many pages itself, or a file of more pages, is not
+ * held against what the scrub reads: it would have to be read anew after every transaction. */
+#define KV_SCRUB_LIST_PAGES_MAX 64u
+#define KV_SCRUB_PAGES_MAX      (4u << 20)
 /* Nodes compare the digests of their states at equal indexes, so each remembers some. A node that
  * is more than 16 * 1,024 entries behind finds none in common: nothing is compared until it is
  * nearer. */
@@ -419,6 +466,9 @@ static_assert(KEY_BYTES_MAX <= LMDB_KEY_BYTES_MAX, "LMDB must take every key");
 #define INVALID_LOG_BURST     5u
 /* That the terms run out: one line in a minute, for as long as it is so. */
 #define TERMS_LOG_WINDOW_US 60000000u
+/* Links of one peer that come and go: eight lines in ten seconds, the rest is counted. */
+#define PEER_LOG_WINDOW_US 10000000u
+#define PEER_LOG_BURST     8u
 /* Peers that are refused: five lines in ten seconds, the rest is counted; they come again and
  * again. */
 #define REFUSED_LOG_WINDOW_US 10000000u
@@ -449,6 +499,8 @@ static_assert(KEY_BYTES_MAX <= LMDB_KEY_BYTES_MAX, "LMDB must take every key");
 #define SCRUB_WAIT_US          2000u
 #define CONF_SCRUB_MIB_DEFAULT 4u
 #define CONF_SCRUB_MIB_MAX     1024u
+/* systemd's watchdog is answered twice in its time; a shorter time than this counts as this. */
+#define WATCHDOG_US_MIN 10000u
 /* Names of peers of all times. Beyond: no new peer is accepted. */
 #define IDENTITY_PEERS_MAX 256u
 /* ridd --init asks each peer for at most this long whether it knows this node already. */

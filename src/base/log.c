@@ -1,6 +1,6 @@
-/* Formats into one buffer on the stack and writes it at once, so that lines of several threads do
+/* Formats into one buffer on the stack and hands it on at once, so that lines of several threads do
  * not mix. */
-#include "base/log.h"
+#include "base/log_sink_int.h"
 
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -98,17 +98,15 @@ static size_t add(char *line, size_t len, size_t size, const char *format, ...)
     return len + ((size_t)n < size - len ? (size_t)n : size - len - 1);
 }
 
-void log_event(enum log_level level, const char *event, const char *format, ...)
+static size_t format_line(char *line, size_t room, enum log_level level, const char *event,
+                          const char *format, va_list ap)
 {
-    char line[1024];
-    const size_t size = sizeof(line) - 1;
+    const size_t size = room - 1;
     size_t len = 0;
     size_t from;
     const char *node = node_name;
     const char *role = role_name;
 
-    if (!log_wanted(level))
-        return;
     if (to_journal()) {
         len = add(line, len, size, "<%d>", journal_priorities[level]);
     } else {
@@ -128,13 +126,10 @@ void log_event(enum log_level level, const char *event, const char *format, ...)
                   (unsigned long long)role_term, role != NULL ? role : "none");
     len = add(line, len, size, " event=%s", event);
     if (format != NULL) {
-        va_list ap;
         int n;
 
         len = add(line, len, size, " ");
-        va_start(ap, format);
         n = vsnprintf(line + len, size - len, format, ap);
-        va_end(ap);
         if (n > 0)
             len += (size_t)n < size - len ? (size_t)n : size - len - 1;
     }
@@ -142,7 +137,33 @@ void log_event(enum log_level level, const char *event, const char *format, ...)
         if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
             line[i] = '?';
     line[len++] = '\n';
-    (void)!write(STDERR_FILENO, line, len);
+    return len;
+}
+
+size_t log_format(char *line, size_t size, enum log_level level, const char *event,
+                  const char *format, ...)
+{
+    va_list ap;
+    size_t len;
+
+    va_start(ap, format);
+    len = format_line(line, size, level, event, format, ap);
+    va_end(ap);
+    return len;
+}
+
+void log_event(enum log_level level, const char *event, const char *format, ...)
+{
+    char line[LOG_LINE_BYTES_MAX];
+    va_list ap;
+    size_t len;
+
+    if (!log_wanted(level))
+        return;
+    va_start(ap, format);
+    len = format_line(line, sizeof(line), level, event, format, ap);
+    va_end(ap);
+    log_sink_put(line, len);
 }
 
 /* One event is one line, whoever chose the bytes (CLIENT-7). */

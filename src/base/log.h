@@ -10,7 +10,9 @@
  * Ownership: strings are read during the call and not kept. Values from outside go through
  * log_esc(), into room that the caller owns; control bytes that still reach a line are written as
  * '?', so that one event is one line.
- * Errors: a line that cannot be written is lost, with one write(2) for each.
+ * Errors: a line that cannot be written is lost. Without log_start_thread() each is one write(2),
+ * which waits for whoever reads standard error; with it nobody waits, and lines that do not fit
+ * LOG_RING_BYTES are dropped and counted in a line of their own (log_lines_dropped, LOOP-1).
  * Thread: any; the context is set by the loop thread.
  * Source: the habits of systemd and logfmt. */
 #ifndef RIDD_BASE_LOG_H
@@ -37,6 +39,16 @@ void log_set_role(const char *role, uint64_t term);
 /* `event` is a stable word, listed in ridd(8); format holds `key=value` pairs, or NULL. */
 void log_event(enum log_level level, const char *event, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* From now on a thread writes the lines, and log_event() waits for nobody. 0 or -errno: lines go
+ * out as before. It is never stopped; a process that ends, or dies by its own decision, calls
+ * log_flush() first. */
+int log_start_thread(void);
+/* Waits until the lines so far are written, but at most LOG_FLUSH_MS. */
+void log_flush(void);
+/* For who dies by an assertion: past the ring and the thread, whose lock may be held; waits at most
+ * LOG_FLUSH_MS for room. */
+void log_last_words(const char *text, size_t len);
 
 /* Quotes up to 64 bytes of s into buf: printable ASCII as it is, the rest as \xNN, cut with "...".
  * Returns buf. */

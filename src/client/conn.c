@@ -12,6 +12,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/lookup.h"
 #include "client/client_int.h"
 
 #include "base/banned.h"
@@ -124,28 +125,45 @@ static bool is_own_end(int fd)
            memcmp(&a, &b, a_len) == 0;
 }
 
+/* The addresses of a server: 0, or an EAI_ code. First as an address, which asks nobody; a name is
+ * asked for by a thread, since a name server may be silent for longer than the call lasts (LOOP-2).
+ * *ret_late: it was. */
+static int find(const struct endpoint *to, uint64_t deadline_us, struct addrinfo **ret_list,
+                bool *ret_late)
+{
+    const struct addrinfo hints = {.ai_family = AF_UNSPEC,
+                                   .ai_socktype = SOCK_STREAM,
+                                   .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV};
+    struct lookup *lookup = NULL;
+    int unused;
+    int rc = getaddrinfo(to->host, to->port, &hints, ret_list);
+
+    if (rc != EAI_NONAME)
+        return rc;
+    rc = lookup_start(to->host, to->port, AI_ADDRCONFIG, -1, &lookup);
+    if (rc != 0)
+        return rc == -ENOMEM ? EAI_MEMORY : EAI_AGAIN;
+    *ret_late = lookup_wait(lookup, deadline_us) != 0;
+    rc = *ret_late ? EAI_AGAIN : lookup_take(lookup, ret_list, &unused);
+    lookup_drop(lookup);
+    return rc;
+}
+
 enum conn_result conn_open(struct conn *c, const struct endpoint *to, uint64_t deadline_us,
                            char *why, size_t why_size)
 {
-    struct addrinfo hints = {.ai_family = AF_UNSPEC,
-                             .ai_socktype = SOCK_STREAM,
-                             .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV};
     struct addrinfo *list = NULL;
+    bool late = false;
     int error = ETIMEDOUT;
     int rc;
 
     conn_close(c);
-    /* First as an address, which asks nobody. */
-    rc = getaddrinfo(to->host, to->port, &hints, &list);
-    if (rc == EAI_NONAME) {
-        hints.ai_flags = AI_NUMERICSERV | AI_ADDRCONFIG;
-        rc = getaddrinfo(to->host, to->port, &hints, &list);
-    }
+    rc = find(to, deadline_us, &list, &late);
     if (rc == EAI_MEMORY)
         return CONN_E_MEMORY;
     if (rc != 0) {
         (void)snprintf(why, why_size, "cannot find the address of %s: %s", to->text,
-                       gai_strerror(rc));
+                       late ? "no answer from the name server in time" : gai_strerror(rc));
         return CONN_E_UNREACHABLE;
     }
     for (const struct addrinfo *ai = list; ai != NULL && c->fd < 0; ai = ai->ai_next) {

@@ -28,6 +28,11 @@
 #define conn_stale          ridd_private_conn_stale
 #define endpoint_parse      ridd_private_endpoint_parse
 #define endpoint_parse_list ridd_private_endpoint_parse_list
+#define lookup_drop         ridd_private_lookup_drop
+#define lookup_is_done      ridd_private_lookup_is_done
+#define lookup_start        ridd_private_lookup_start
+#define lookup_take         ridd_private_lookup_take
+#define lookup_wait         ridd_private_lookup_wait
 #define reply_fail          ridd_private_reply_fail
 #define reply_is_const      ridd_private_reply_is_const
 #define reply_make_unknown  ridd_private_reply_make_unknown

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fds.h"
 #include "ctl/command_line_int.h"
 
 #include "base/banned.h"
@@ -55,6 +56,7 @@ int main(int argc, char **argv)
     struct asked asked = {0, false, false};
     int exit_code;
 
+    fds_hold_standard();
     if (ctl == NULL) {
         (void)fputs("ridctl: out of memory\n", stderr);
         return CTL_EXIT_SYSTEM;

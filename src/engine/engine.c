@@ -136,7 +136,7 @@ static int open_state(struct engine *e, const struct engine_conf *conf)
         kv.map_size_bytes = map_bytes(conf->quota_bytes);
     rc = kv_open(&kv, &trust, &e->kv);
     if (rc != 0) {
-        if (err_text()[0] == '\0')
+        if (err_text_for(rc)[0] == '\0')
             (void)err_say(rc, "cannot open the state in '%s'", conf->kv.dir);
         /* Of a later version or another group: a restart does not help. */
         return rc == KV_E_NEWER || rc == KV_E_FOREIGN ? ENGINE_E_STATE_OTHER : ENGINE_E_STATE;
@@ -164,7 +164,7 @@ static int refuse_log(const struct engine_conf *conf, int rc)
                        "'%s' holds no log, but this node had one: it may have voted and forgotten; "
                        "see LOST DISK in ridd(8)",
                        conf->log_path);
-    if (refusal == ENGINE_E_LOG && err_text()[0] == '\0')
+    if (refusal == ENGINE_E_LOG && err_text_for(rc)[0] == '\0')
         (void)err_say(rc, "cannot open the log in '%s': %s", conf->log_path,
                       rc < 0 ? strerror(-rc) : store_error_text(rc));
     return refusal;
@@ -191,7 +191,7 @@ static int open_log(struct engine *e, const struct engine_conf *conf,
     if (!engine_logs(e))
         return 0;
     if (recovered->torn_tail)
-        log_event(LOG_WARNING, "log_torn_tail", "what='%s' action=cut", recovered->torn_text);
+        log_event(LOG_WARNING, "log_torn_tail", "what=\"%s\" action=cut", recovered->torn_text);
     log_event(LOG_INFO, "log_opened",
               "last_index=%llu commit_index=%llu term=%llu segments=%u bytes=%llu",
               (unsigned long long)recovered->last_index,
@@ -326,8 +326,30 @@ int engine_open(struct engine *e, const struct engine_conf *conf)
     return rc;
 }
 
+int engine_read_ahead(struct engine *e)
+{
+    rid_assert(e->reads == NULL);
+    return log_reads_new(e->store, &e->reads);
+}
+
+bool engine_has_reads(const struct engine *e)
+{
+    return log_reads_has_work(e->reads);
+}
+
+void engine_read(struct engine *e)
+{
+    log_reads_work(e->reads);
+}
+
 int engine_start_log_thread(struct engine *e, int notify_fd)
 {
+    int rc = engine_read_ahead(e);
+
+    if (rc == 0)
+        rc = read_thread_start(e->reads, notify_fd, &e->read_thread);
+    if (rc != 0)
+        return err_trace(rc);
     return log_thread_start(e->store, notify_fd, engine_log_failed, e, &e->log_thread);
 }
 
@@ -358,6 +380,10 @@ void engine_turn(struct engine *e, uint64_t now_us)
         e->n_done = n_done;
         replica_stored(e->replica, durable, now_us);
     }
+    if (e->reads != NULL && log_reads_n_done(e->reads) != e->n_read) {
+        e->n_read = log_reads_n_done(e->reads);
+        replica_log_loaded(e->replica, now_us);
+    }
     if (e->service != NULL)
         service_turn(e->service, now_us);
     engine_space_turn(e, now_us);
@@ -374,7 +400,7 @@ void engine_work(struct engine *e, uint64_t now_us)
     bool more;
     int rc;
 
-    if (!store_has_work(e->store))
+    if (!store_has_work(e->store) && !e->space.log_is_full)
         return;
     err_reset();
     rc = store_work(e->store, &number);
@@ -409,6 +435,8 @@ void engine_stop(struct engine *e)
     if (e->log_thread != NULL)
         log_thread_stop(e->log_thread);
     e->log_thread = NULL;
+    read_thread_stop(e->read_thread);
+    e->read_thread = NULL;
     replica_free(e->replica);
     e->replica = NULL;
 }
@@ -423,6 +451,7 @@ void engine_free(struct engine *e, bool clean)
     if (e->kv != NULL && kv_close(e->kv, clean) != 0 && clean && engine_logs(e))
         log_event(LOG_WARNING, "state_not_clean", "error=\"%s\" action=rebuild_at_start",
                   err_text());
+    log_reads_free(e->reads);
     if (e->store != NULL)
         store_close(e->store);
     if (e->vfs != NULL)

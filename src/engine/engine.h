@@ -155,8 +155,16 @@ int engine_new(const struct engine_ops *ops, const struct service_conf *service,
 int engine_create_log(const struct engine_conf *conf, const void *config_entry, size_t len);
 /* State, log, their comparison, the replica. Once. */
 int engine_open(struct engine *e, const struct engine_conf *conf);
-/* The disk on a thread of its own; notify_fd, an eventfd, becomes readable when a batch is durable.
- * Without it the host calls engine_work(), or is the log thread itself (store.h). 0 or -errno. */
+/* Old entries of the log are read by engine_read() alone, which the host calls when
+ * engine_has_reads(), at a time of its own; the loop waits for no disk (DISK-33). Once, after
+ * engine_open(); without it they are read in the turn. 0 or -ENOMEM. */
+int engine_read_ahead(struct engine *e);
+bool engine_has_reads(const struct engine *e);
+/* One window; the next turn uses it. */
+void engine_read(struct engine *e);
+/* Writing and reading on threads of their own; notify_fd, an eventfd, becomes readable when a batch
+ * is durable, or old entries are there. Without it the host calls engine_work(), or is the log
+ * thread itself (store.h). 0 or -errno. */
 int engine_start_log_thread(struct engine *e, int notify_fd);
 /* No batch is taken any more, those queued are finished, waiting requests are failed; log and state
  * stay open. Further calls do nothing. */
@@ -182,8 +190,7 @@ uint64_t engine_deadline_us(const struct engine *e);
 bool engine_is_due(const struct engine *e, uint64_t now_us);
 /* What ops.log_submit hands on to. 0 or -errno. */
 int engine_log_submit(struct engine *e, const struct raft_ready *ready);
-/* What ops.log_read hands on to, with the contract of raft_log_reader: 0, RAFT_LOG_E_COMPACTED,
- * -errno. */
+/* What ops.log_read hands on to, with the contract of raft_log_reader: 0, RAFT_LOG_E_*, -errno. */
 int engine_log_read(struct engine *e, raft_index from, raft_index to, size_t bytes_max,
                     struct arena *arena, struct raft_entry *ret_entries, unsigned n_max,
                     unsigned *ret_n);

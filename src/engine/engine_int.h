@@ -7,6 +7,7 @@
 #include "engine/engine.h"
 #include "engine/judge_int.h"
 #include "store/log_thread.h"
+#include "store/read_thread.h"
 
 /* space.c: which room there is. */
 struct space {
@@ -15,6 +16,7 @@ struct space {
     bool log_is_full;     /* the next segment cannot be prepared */
     bool state_is_full;   /* the apply is parked */
     uint64_t log_bytes;
+    uint64_t taken; /* of entries of a leader, and not handed to the log yet */
     /* By how much the last write that the limit refused would have made the state larger: the quota
      * is full until so much would fit. 0: it is not. */
     uint64_t refused_bytes;
@@ -93,8 +95,11 @@ struct engine {
     bool reading;    /* between state.read_begin and state.read_end */
     struct vfs *vfs; /* owned; NULL: the host's is used */
     struct store *store;
-    struct log_thread *log_thread; /* NULL: none */
-    uint64_t n_done;               /* of the log thread already told to the replica */
+    struct log_thread *log_thread;   /* NULL: none */
+    struct log_reads *reads;         /* NULL: the log is read at once, in the loop */
+    struct read_thread *read_thread; /* NULL: the host calls engine_read() */
+    uint64_t n_read;                 /* of reads already told to the replica */
+    uint64_t n_done;                 /* of the log thread already told to the replica */
     struct engine_state state;
     struct kv *kv; /* NULL: the host's own state */
     struct replica *replica;
@@ -138,6 +143,8 @@ void engine_scrub_again(struct engine *e, uint64_t now_us);
 /* space.c */
 /* As replica_ops.may_propose. */
 bool engine_may_propose(void *ctx, const struct replica_request *q, struct replica_no_space *ret);
+/* As replica_ops.may_store. */
+bool engine_may_store(void *ctx, const struct raft_msg *m);
 /* Goes to the log; was applied. */
 void engine_space_submitted(struct engine *e, const struct raft_ready *ready);
 void engine_space_applied(struct engine *e, const struct raft_entry *entry);

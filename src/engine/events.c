@@ -138,10 +138,11 @@ static const char *error_text(int error)
 
 int engine_log_end(int error, const char *what)
 {
-    const char *text = err_text();
+    const char *text = err_text_for(error);
 
     log_event(LOG_ERROR, "fatal", "what='%s' error=\"%s\" detail=\"%s\" path='%s' action=exit_%d",
               what, error_text(error), text, err_path(), exit_code_of(error));
+    log_flush(); /* the caller ends the process */
     return exit_code_of(error);
 }
 
@@ -166,7 +167,7 @@ void engine_log_failed(void *ctx, int error)
 
     if (engine_logs(e))
         log_event(LOG_ERROR, "log_failed", "error=\"%s\" detail=\"%s\" action=exit_%d",
-                  error < 0 ? strerror(-error) : store_error_text(error), err_text(),
+                  error < 0 ? strerror(-error) : store_error_text(error), err_text_for(error),
                   end.exit_code);
     e->ops.end(e->ops.ctx, &end);
 }

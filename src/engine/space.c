@@ -149,6 +149,27 @@ bool engine_may_propose(void *ctx, const struct replica_request *q, struct repli
     return may;
 }
 
+/* A follower takes what it can store, and keeps what elections need: term and vote, a no-op, a
+ * configuration stand in the same log, behind whatever was taken (SPACE-9). The leader sends again
+ * what is not taken. */
+bool engine_may_store(void *ctx, const struct raft_msg *m)
+{
+    struct engine *e = ctx;
+    struct store_stats log;
+    uint64_t bytes = 0;
+
+    if (e->store == NULL)
+        return true;
+    store_get_stats(e->store, &log);
+    for (unsigned i = 0; i < m->n_entries; i++)
+        bytes += store_record_bytes(m->entries[i].len);
+    if (log.no_space &&
+        log.queued_bytes + e->space.taken + bytes + STORE_KEPT_BYTES > log.room_bytes)
+        return false;
+    e->space.taken += bytes;
+    return true;
+}
+
 /* ---- what is in flight ---- */
 
 static uint64_t cost_of(const struct raft_entry *entry)
@@ -163,6 +184,7 @@ void engine_space_submitted(struct engine *e, const struct raft_ready *ready)
     struct space *s = &e->space;
 
     s->spent = 0;
+    s->taken = 0;
     if (ready->truncate_from != 0)
         s->in_flight = 0;
     for (unsigned i = 0; i < ready->n_entries; i++)
@@ -254,6 +276,19 @@ static void keep_limit(struct engine *e, uint64_t now_us)
         propose_limit(e, now_us);
 }
 
+/* ---- who should lead ---- */
+
+/* One that cannot take writes leads only where nobody else would (FIT-1). What is damaged is worse,
+ * and others say that. */
+static void keep_fitness(struct engine *e, uint64_t now_us)
+{
+    const enum raft_fitness is = raft_get_fitness(engine_raft(e));
+    const bool parks = e->space.state_is_full || e->space.log_is_full;
+
+    if (is != RAFT_UNFIT && parks != (is == RAFT_PARKED))
+        raft_set_fitness(replica_raft_mutable(e->replica), parks ? RAFT_PARKED : RAFT_FIT, now_us);
+}
+
 /* ---- the turn ---- */
 
 void engine_space_turn(struct engine *e, uint64_t now_us)
@@ -264,6 +299,7 @@ void engine_space_turn(struct engine *e, uint64_t now_us)
     uint64_t limit;
 
     s->state_is_full = replica_is_parked(e->replica);
+    keep_fitness(e, now_us);
     if (now_us >= s->due_us) {
         s->due_us = now_us + SPACE_LOOK_US;
         look_at_log(e);

@@ -19,8 +19,11 @@ int engine_log_submit(struct engine *e, const struct raft_ready *ready)
                                   .entries = ready->entries,
                                   .n_entries = ready->n_entries,
                                   .commit_index = ready->commit_index};
-    int rc = store_submit(e->store, &b);
+    int rc;
 
+    if (e->reads != NULL && ready->truncate_from != 0)
+        log_reads_truncate(e->reads, ready->truncate_from);
+    rc = store_submit(e->store, &b);
     if (rc == 0 && e->log_thread != NULL)
         log_thread_wake(e->log_thread);
     return rc;
@@ -43,10 +46,16 @@ int engine_log_read(struct engine *e, raft_index from, raft_index to, size_t byt
                     struct arena *arena, struct raft_entry *ret_entries, unsigned n_max,
                     unsigned *ret_n)
 {
-    int rc = store_read(e->store, from, to, bytes_max, arena, ret_entries, n_max, ret_n);
+    int rc = e->reads != NULL
+                 ? log_reads_get(e->reads, from, to, bytes_max, arena, ret_entries, n_max, ret_n)
+                 : store_read(e->store, from, to, bytes_max, arena, ret_entries, n_max, ret_n);
 
+    if (e->read_thread != NULL && log_reads_has_work(e->reads))
+        read_thread_wake(e->read_thread);
     if (rc == STORE_E_COMPACTED)
         return RAFT_LOG_E_COMPACTED;
+    if (rc == STORE_E_LATER)
+        return RAFT_LOG_E_LATER;
     rid_assert(rc <= 0);
     return rc;
 }
@@ -172,6 +181,7 @@ void engine_fill_replica_ops(struct engine *e, struct replica_ops *ops)
                                 .state_read_begin = state_read_begin,
                                 .state_get = state_get,
                                 .state_read_end = state_read_end,
+                                .may_store = engine_may_store,
                                 .may_propose = engine_may_propose,
                                 .send = send_msg,
                                 .flush = e->ops.flush != NULL ? flush : NULL,
@@ -238,7 +248,7 @@ static uint64_t record_bytes(void *ctx, size_t payload_len)
 static void service_event(void *ctx, enum log_level level, const char *event, const char *text)
 {
     (void)ctx;
-    log_event(level, event, "what='%s'", text);
+    log_event(level, event, "what=\"%s\"", text);
 }
 
 static const char *service_init(void *ctx, const struct wire_request *q)

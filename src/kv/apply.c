@@ -303,6 +303,9 @@ static int apply_command(struct kv *kv, const struct raft_entry *e, struct comma
         return 0;
     }
     rc = value_get(kv, kv->write_txn, c.key, &old);
+    /* Only of these does the answer depend on it, and it costs more than the rest. */
+    if (rc == 0 && !old.exists && c.op != COMMAND_WRITE)
+        rc = absent_check_write(kv, c.key);
     if (rc != 0)
         return rc > 0 ? err_origin(-EBADMSG) : err_trace(rc);
     if (c.op == COMMAND_DELETE)
@@ -355,10 +358,15 @@ int kv_apply(struct kv *kv, const struct raft_entry *e, struct command_result *r
 
 int kv_apply_get(struct kv *kv, struct wire_slice key, struct command_value *ret_value)
 {
+    int rc;
+
     rid_assert(kv->write_txn != NULL);
     rid_assert(!kv->write_failed);
     rid_assert(key.len > 0 && key.len <= KEY_BYTES_MAX);
-    return err_trace(value_get(kv, kv->write_txn, key, ret_value));
+    rc = value_get(kv, kv->write_txn, key, ret_value);
+    if (rc == 0 && !ret_value->exists)
+        rc = absent_check_write(kv, key);
+    return err_trace(rc);
 }
 
 /* Pages used and freed within one transaction are counted by LMDB but not written, so the file may
@@ -492,6 +500,8 @@ int kv_read_begin(struct kv *kv, struct raft_entry_id *ret_last_applied)
         return err_trace(kv_lmdb_fatal(kv, code, "begin a read"));
     }
     rc = kv_meta_get(kv, kv->read_txn, &meta);
+    if (rc == 0 && meta.last_applied.index == 0)
+        rc = absent_check_read(kv, record_meta_key, mdb_txn_id(kv->read_txn));
     if (rc != 0) {
         mdb_txn_reset(kv->read_txn);
         kv_map_release(kv);
@@ -509,9 +519,14 @@ int kv_read_begin(struct kv *kv, struct raft_entry_id *ret_last_applied)
 
 int kv_get(struct kv *kv, struct wire_slice key, struct command_value *ret_value)
 {
+    int rc;
+
     rid_assert(kv->reading);
     rid_assert(key.len > 0 && key.len <= KEY_BYTES_MAX);
-    return err_trace(value_get(kv, kv->read_txn, key, ret_value));
+    rc = value_get(kv, kv->read_txn, key, ret_value);
+    if (rc == 0 && !ret_value->exists)
+        rc = absent_check_read(kv, key, mdb_txn_id(kv->read_txn));
+    return err_trace(rc);
 }
 
 void kv_read_end(struct kv *kv)

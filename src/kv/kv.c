@@ -44,6 +44,8 @@ static void kv_free(struct kv *kv)
         (void)close(kv->dir_fd);
     (void)pthread_rwlock_destroy(&kv->map_lock);
     scrub_free(kv->scrub);
+    absent_forget_file(&kv->read_absent);
+    absent_forget_file(&kv->write_absent);
     (void)pthread_mutex_destroy(&kv->stats_lock);
     free(kv->dir);
     free(kv);
@@ -114,6 +116,7 @@ static void on_lmdb_assert(MDB_env *env, const char *text)
     (void)kv_distrust(kv);
     log_event(LOG_ERROR, "state_damaged", "why=\"%s\" action=exit_%d next_start=rebuild", text,
               EXIT_IO_ERROR);
+    log_flush();
     _exit(EXIT_IO_ERROR);
 }
 
@@ -377,6 +380,8 @@ static int open_fresh(struct kv *kv, const struct kv_conf *conf)
     kv->committed_ring = (struct digest_ring){0};
     kv->pending_ring = kv->committed_ring;
     scrub_forget_file(kv->scrub);
+    absent_forget_file(&kv->read_absent);
+    absent_forget_file(&kv->write_absent);
     atomic_store(&kv->distrusted, false);
     code = open_env(kv, conf);
     if (code == 0)

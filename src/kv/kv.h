@@ -7,8 +7,9 @@
  * its directory fsynced before the first write transaction. Anything else is moved aside unopened
  * and the state is rebuilt from the log: kv_open() then reports last_applied 0. LMDB has no page
  * checksums, so each value carries a CRC32C that kv_get() checks (STATE-6); and a file that is
- * believed is read through first, page by page, by a checker of our own (STATE-12). docs/STORAGE.md
- * has the bytes.
+ * believed is read through first, page by page, by a checker of our own (STATE-12), which also goes
+ * the way to each key that is not there before that is said (STATE-15). docs/STORAGE.md has the
+ * bytes.
  *
  * For: the state of one group on one node; nothing else reads or writes the data file.
  * Not for: durability, which is the log's; old versions of a value; deciding what may be proposed
@@ -23,7 +24,7 @@
  * whoever wrote it.
  * Thread: the write side (kv_begin .. kv_commit) and the read side may be used by different
  * threads, each by one at a time; LMDB's MDB_NOTLS is set.
- * Source: STATE-2 to STATE-14. */
+ * Source: STATE-2 to STATE-15. */
 #ifndef RIDD_KV_KV_H
 #define RIDD_KV_KV_H
 

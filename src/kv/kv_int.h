@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "kv/absent_int.h"
 #include "kv/digest_int.h"
 #include "kv/kv.h"
 #include "kv/trust_int.h"
@@ -45,10 +46,12 @@ struct kv {
     uint64_t file_pages; /* the data file is at least this long */
 
     struct scrub *scrub; /* owned */
+    struct absent write_absent;
 
     /* Read side. */
     MDB_txn *read_txn; /* owned; reset outside kv_read_begin .. kv_read_end */
     bool reading;
+    struct absent read_absent;
 
     /* Both. */
     atomic_bool distrusted;

@@ -81,9 +81,13 @@ int page_see(struct page_file *f, uint64_t pgno, uint64_t n)
 {
     if (pgno < 2 || pgno >= f->n_pages || n > f->n_pages - pgno)
         return page_damaged(f, pgno, "there is no such page");
-    for (uint64_t i = pgno; f->seen != NULL && i < pgno + n; i++) {
+    for (uint64_t i = pgno; i < pgno + n; i++) {
         const uint64_t bit = (uint64_t)1 << (i % 64);
 
+        if (f->taken != NULL && (f->taken[i / 64] & bit) != 0)
+            return page_damaged(f, i, "it is in use and listed as free");
+        if (f->seen == NULL)
+            continue;
         if ((f->seen[i / 64] & bit) != 0)
             return page_damaged(f, i, "two places lead to it");
         f->seen[i / 64] |= bit;

@@ -268,9 +268,21 @@ static int next_leaf(struct page_cursor *c)
     return 0;
 }
 
+static int item_at(struct page_cursor *c, unsigned i, struct page_item *ret)
+{
+    const struct page_level *leaf = &c->levels[c->tree.depth - 1];
+    const unsigned char *node = node_of(leaf, i);
+
+    ret->key = key_of(leaf, i);
+    if ((page_u16(node + 4) & PAGE_NODE_BIG) != 0)
+        return load_big(c, node, ret);
+    ret->data = node + PAGE_NODE_BYTES + ret->key.len;
+    ret->len = page_u32(node);
+    return 0;
+}
+
 int page_cursor_next(struct page_cursor *c, struct page_item *ret)
 {
-    const unsigned char *node;
     struct page_level *leaf;
 
     *ret = (struct page_item){.key = {NULL, 0}};
@@ -283,15 +295,86 @@ int page_cursor_next(struct page_cursor *c, struct page_item *ret)
         if (rc != 0 || c->at_end)
             return rc;
     }
-    node = node_of(leaf, leaf->at);
-    ret->key = key_of(leaf, leaf->at);
-    leaf->at++;
     c->met.entries++;
-    if ((page_u16(node + 4) & PAGE_NODE_BIG) != 0)
-        return load_big(c, node, ret);
-    ret->data = node + PAGE_NODE_BYTES + ret->key.len;
-    ret->len = page_u32(node);
-    return 0;
+    return item_at(c, leaf->at++, ret);
+}
+
+/* The last leaf before this one, when there is one. */
+static int load_before(struct page_cursor *c)
+{
+    unsigned l = c->tree.depth - 1;
+    int rc = 0;
+
+    while (l > 0 && c->levels[l - 1].at == 0)
+        l--;
+    if (l == 0)
+        return 0;
+    c->levels[l - 1].at--;
+    for (; rc == 0 && l < c->tree.depth; l++) {
+        rc = load(c, l);
+        if (rc == 0 && l + 1 < c->tree.depth)
+            c->levels[l].at = c->levels[l].n - 1;
+    }
+    return rc;
+}
+
+struct near {
+    int (*fn)(void *ctx, const struct page_item *item);
+    void *ctx;
+};
+
+static int ask_near(struct page_cursor *c, unsigned i, const struct near *near)
+{
+    struct page_item item;
+    int rc = item_at(c, i, &item);
+
+    return rc == 0 ? near->fn(near->ctx, &item) : rc;
+}
+
+static int ask_before(struct page_cursor *c, const struct near *near)
+{
+    struct page_level *leaf = &c->levels[c->tree.depth - 1];
+    const uint64_t pgno = leaf->pgno;
+    int rc;
+
+    if (leaf->at > 0)
+        return ask_near(c, leaf->at - 1, near);
+    rc = load_before(c);
+    return rc != 0 || leaf->pgno == pgno ? rc : ask_near(c, leaf->n - 1, near);
+}
+
+static int ask_behind(struct page_cursor *c, const struct near *near)
+{
+    struct page_level *leaf = &c->levels[c->tree.depth - 1];
+    int rc;
+
+    if (leaf->at < leaf->n)
+        return ask_near(c, leaf->at, near);
+    rc = next_leaf(c);
+    return rc != 0 || c->at_end ? rc : ask_near(c, 0, near);
+}
+
+int page_cursor_look(struct page_cursor *c, struct wire_slice key, bool *ret_there,
+                     int (*near)(void *ctx, const struct page_item *item), void *ctx)
+{
+    const struct near who = {near, ctx};
+    const struct page_level *leaf;
+    int rc;
+
+    *ret_there = false;
+    if (c->at_end)
+        return 0;
+    leaf = &c->levels[c->tree.depth - 1];
+    *ret_there = leaf->at > 0 && compare(c, key_of(leaf, leaf->at - 1), key) == 0;
+    if (*ret_there)
+        return 0;
+    /* The side that may need another leaf comes last: the cursor moves there. */
+    if (leaf->at > 0) {
+        rc = ask_before(c, &who);
+        return rc == 0 ? ask_behind(c, &who) : rc;
+    }
+    rc = ask_behind(c, &who);
+    return rc == 0 ? ask_before(c, &who) : rc;
 }
 
 void page_cursor_free(struct page_cursor *c)

@@ -34,10 +34,11 @@ struct page_file {
     int fd;           /* borrowed */
     const char *name; /* borrowed; in sentences */
     size_t page_bytes;
-    uint64_t n_pages;    /* all that the newest head speaks of; the file has them */
-    uint64_t *seen;      /* owned by the caller; a bit for each page; NULL: not asked */
-    uint64_t bytes_read; /* since the caller set it to 0 */
-    bool nowait;         /* what is not in memory is asked for, and the answer is -EAGAIN */
+    uint64_t n_pages;      /* all that the newest head speaks of; the file has them */
+    uint64_t *seen;        /* owned by the caller; a bit for each page; NULL: not asked */
+    const uint64_t *taken; /* borrowed; pages that no tree may lead to; NULL: not asked */
+    uint64_t bytes_read;   /* since the caller set it to 0 */
+    bool nowait;           /* what is not in memory is asked for, and the answer is -EAGAIN */
 };
 
 struct page_tree {
@@ -100,6 +101,13 @@ int page_cursor_after(struct page_cursor *c, struct page_file *f, const struct p
                       struct wire_slice key);
 /* Valid until the next call; key.data NULL: there are no more. */
 int page_cursor_next(struct page_cursor *c, struct page_item *ret);
+/* Right after page_cursor_after(): whether `key` itself is there. When it is not, `near` is asked
+ * about the records on both sides of where it would stand: a key of which a bit was flipped is one
+ * of these. Where that place is an edge of its leaf, the neighbour beyond the edge is loaded and
+ * checked: a wrong separator shows there, or on the way to it. 0, what `near` says, and as above.
+ * The cursor is of no other use afterwards. */
+int page_cursor_look(struct page_cursor *c, struct wire_slice key, bool *ret_there,
+                     int (*near)(void *ctx, const struct page_item *item), void *ctx);
 void page_cursor_free(struct page_cursor *c);
 
 #endif

@@ -100,28 +100,27 @@ static int walk_keys(struct walk *w)
 
 /* One entry of the list of free pages: LMDB will write over these. The room for the numbers may
  * be larger than needed only when there are none. */
-static int walk_free_entry(struct walk *w, const struct page_item *item)
+static int walk_free_entry(struct page_file *file, uint64_t txnid_max, const struct page_item *item)
 {
     const uint64_t txnid = page_word((const unsigned char *)item->key.data);
-    uint64_t before = w->file.n_pages;
+    uint64_t before = file->n_pages;
     uint64_t n;
 
-    if (txnid == 0 || txnid > w->head.txnid || item->len < PAGE_WORD_BYTES ||
+    if (txnid == 0 || txnid > txnid_max || item->len < PAGE_WORD_BYTES ||
         item->len % PAGE_WORD_BYTES != 0)
-        return err_say(KV_E_DAMAGED, "the list of free pages in '%s' makes no sense",
-                       TRUST_DATA_NAME);
+        return err_say(KV_E_DAMAGED, "the list of free pages in '%s' makes no sense", file->name);
     n = page_word(item->data);
     if (n != 0 && n != item->len / PAGE_WORD_BYTES - 1)
         return err_say(KV_E_DAMAGED,
                        "the list of free pages in '%s' has another length than it says",
-                       TRUST_DATA_NAME);
+                       file->name);
     for (uint64_t i = 1; i <= n; i++) {
         const uint64_t pgno = page_word(item->data + i * PAGE_WORD_BYTES);
         int rc;
 
         if (pgno >= before)
-            return page_damaged(&w->file, pgno, "it stands in the wrong place of the free pages");
-        rc = page_see(&w->file, pgno, 1);
+            return page_damaged(file, pgno, "it stands in the wrong place of the free pages");
+        rc = page_see(file, pgno, 1);
         if (rc != 0)
             return rc;
         before = pgno;
@@ -129,22 +128,22 @@ static int walk_free_entry(struct walk *w, const struct page_item *item)
     return 0;
 }
 
-static int walk_free_list(struct walk *w)
+int walk_free_list(struct page_file *file, struct page_cursor *cursor, const struct page_head *head)
 {
     struct page_item item;
     int rc;
 
-    rc = page_cursor_first(&w->cursor, &w->file, &w->head.free_list);
+    rc = page_cursor_first(cursor, file, &head->free_list);
     while (rc == 0) {
-        rc = page_cursor_next(&w->cursor, &item);
+        rc = page_cursor_next(cursor, &item);
         if (rc == 0 && item.key.data == NULL)
             break;
         if (rc == 0)
-            rc = walk_free_entry(w, &item);
+            rc = walk_free_entry(file, head->txnid, &item);
     }
-    if (rc == 0 && !pages_agree(&w->cursor.met, &w->head.free_list))
+    if (rc == 0 && !pages_agree(&cursor->met, &head->free_list))
         return err_say(KV_E_DAMAGED, "'%s' has other numbers of free pages than its head says",
-                       TRUST_DATA_NAME);
+                       file->name);
     return rc;
 }
 
@@ -174,7 +173,7 @@ static int walk_all(struct walk *w)
     ask_ahead(&w->file);
     rc = walk_keys(w);
     if (rc == 0)
-        rc = walk_free_list(w);
+        rc = walk_free_list(&w->file, &w->cursor, &w->head);
     page_cursor_free(&w->cursor);
     w->file.seen = NULL;
     return rc;

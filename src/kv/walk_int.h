@@ -16,6 +16,11 @@ struct walk_sum {
 int walk_item(const struct kv *kv, const struct page_item *item, struct walk_sum *sum,
               struct kv_meta *meta);
 
+/* The list of free pages: in order, of this file, none twice, by file->seen, which is marked with
+ * them and with the pages that hold the list. 0, KV_E_DAMAGED, -errno. */
+int walk_free_list(struct page_file *file, struct page_cursor *cursor,
+                   const struct page_head *head);
+
 /* Reads every page of data.mdb in kv's folder that is in use or listed as free, without changing
  * anything: digest and number of keys, recomputed from keys and values, are those that are stored,
  * and no page is used twice, or used and free. 0; KV_E_DAMAGED with err_text(); KV_E_NEWER or

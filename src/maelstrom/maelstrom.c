@@ -42,6 +42,7 @@ static void on_stop(int signal_number)
 void maelstrom_exit(struct maelstrom *m, int exit_code)
 {
     workdir_remove(&m->dir);
+    log_flush();
     _exit(exit_code);
 }
 
@@ -350,6 +351,7 @@ int maelstrom_run(const struct maelstrom_conf *conf)
         list_init(&m->clients[i]);
     forward_init(m);
     json_object_seed(0);
+    (void)log_start_thread(); /* without it lines are written all the same, and may wait */
     rid_assert_set_context(assert_context, m);
     catch_signals(&mask);
     err_reset();
@@ -359,5 +361,6 @@ int maelstrom_run(const struct maelstrom_conf *conf)
     loop(m, &mask);
     rid_assert_set_context(NULL, NULL);
     undo(m);
+    log_flush();
     return 0;
 }

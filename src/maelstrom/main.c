@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "base/exit_codes.h"
+#include "base/fds.h"
 #include "base/log.h"
 #include "maelstrom/maelstrom.h"
 
@@ -67,6 +68,7 @@ int main(int argc, char **argv)
     enum log_level level;
     int c;
 
+    fds_hold_standard();
     (void)umask(077);
     opterr = 0;
     while ((c = getopt_long(argc, argv, ":h", options, NULL)) != -1) {

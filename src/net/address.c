@@ -107,24 +107,19 @@ int net_addr_check(const char *text, bool *ret_numeric)
     return 0;
 }
 
-int net_addr_resolve(const char *text, bool listening, struct net_addr addrs[NET_ADDRS_MAX],
-                     unsigned *ret_n_addrs)
+static int say_unresolved(const char *text, int error, int system_errno)
 {
-    const int passive = listening ? AI_PASSIVE : 0;
-    struct address_parts parts;
-    struct addrinfo *list = NULL;
-    unsigned n = 0;
-    int rc;
+    errno = system_errno;
+    return err_origin(
+        err_say(resolver_errno(error), "cannot resolve '%s': %s", text, gai_strerror(error)));
+}
 
-    rc = address_split(text, &parts);
-    if (rc != 0)
-        return err_trace(rc);
-    rc = ask(&parts, passive | AI_NUMERICHOST, &list);
-    if (rc == EAI_NONAME)
-        rc = ask(&parts, passive, &list);
-    if (rc != 0)
-        return err_origin(
-            err_say(resolver_errno(rc), "cannot resolve '%s': %s", text, gai_strerror(rc)));
+/* Takes the list. */
+static int copy_addrs(const char *text, struct addrinfo *list, struct net_addr addrs[NET_ADDRS_MAX],
+                      unsigned *ret_n_addrs)
+{
+    unsigned n = 0;
+
     for (struct addrinfo *a = list; a != NULL && n < NET_ADDRS_MAX; a = a->ai_next) {
         if ((a->ai_family != AF_INET && a->ai_family != AF_INET6) ||
             a->ai_addrlen > sizeof(addrs[n].sa))
@@ -140,6 +135,53 @@ int net_addr_resolve(const char *text, bool listening, struct net_addr addrs[NET
             err_say(-EADDRNOTAVAIL, "cannot resolve '%s': no internet address", text));
     *ret_n_addrs = n;
     return 0;
+}
+
+int net_addr_resolve(const char *text, bool listening, struct net_addr addrs[NET_ADDRS_MAX],
+                     unsigned *ret_n_addrs)
+{
+    const int passive = listening ? AI_PASSIVE : 0;
+    struct address_parts parts;
+    struct addrinfo *list = NULL;
+    int rc;
+
+    rc = address_split(text, &parts);
+    if (rc != 0)
+        return err_trace(rc);
+    rc = ask(&parts, passive | AI_NUMERICHOST, &list);
+    if (rc == EAI_NONAME)
+        rc = ask(&parts, passive, &list);
+    if (rc != 0)
+        return say_unresolved(text, rc, errno);
+    return err_trace(copy_addrs(text, list, addrs, ret_n_addrs));
+}
+
+int net_addr_ask(const char *text, int notify_fd, struct lookup **ret_lookup)
+{
+    struct address_parts parts;
+    int rc;
+
+    rc = address_split(text, &parts);
+    if (rc != 0)
+        return err_trace(rc);
+    rc = lookup_start(parts.host, parts.port, 0, notify_fd, ret_lookup);
+    if (rc != 0)
+        return err_origin(err_say(rc, "cannot resolve '%s': %s", text, strerror(-rc)));
+    return 0;
+}
+
+int net_addr_take(const char *text, struct lookup *lookup, struct net_addr addrs[NET_ADDRS_MAX],
+                  unsigned *ret_n_addrs)
+{
+    struct addrinfo *list = NULL;
+    int system_errno = 0;
+    int rc;
+
+    rc = lookup_take(lookup, &list, &system_errno);
+    lookup_drop(lookup);
+    if (rc != 0)
+        return say_unresolved(text, rc, system_errno);
+    return err_trace(copy_addrs(text, list, addrs, ret_n_addrs));
 }
 
 void net_addr_format(const struct sockaddr_storage *sa, char *buf, size_t size)

@@ -4,7 +4,7 @@
  * one event.
  *
  * client_conn_settle() derives from the state whether the socket is read. Nothing recurses: a
- * release or a write that lets a paused connection go on only puts it on the port's resume list. */
+ * release or a write that lets a paused connection go on only gives it a turn. */
 #include "net/client_int.h"
 
 #include <errno.h>
@@ -108,8 +108,8 @@ void client_conn_settle(struct client_conn *c)
     else if (c->paused && well_below_limits(c))
         c->paused = false;
     go_on = !c->paused && client_conn_may_take_lines(c);
-    if (go_on && has_stash(c) && list_empty(&c->resume)) {
-        list_append(&c->port->resume, &c->resume);
+    if (go_on && has_stash(c) && list_empty(&c->turn)) {
+        client_turns_add(c);
         client_port_wake(c->port);
     }
     /* A connection that lingers is read only to see its end. */
@@ -141,10 +141,10 @@ static void maybe_finish(struct client_conn *c)
 
 /* ---- what was read ---- */
 
-static void take_chunk(struct client_conn *c, size_t len, unsigned *lines_left)
+static void take_chunk(struct client_conn *c, size_t len)
 {
     const unsigned char *chunk = c->port->chunk;
-    size_t taken = client_lines_take(c, (const char *)chunk, len, lines_left);
+    size_t taken = client_lines_take(c, (const char *)chunk, len);
 
     if (taken == len || c->dead || c->ending)
         return;
@@ -155,15 +155,14 @@ static void take_chunk(struct client_conn *c, size_t len, unsigned *lines_left)
         client_conn_die(c, "out of memory");
 }
 
-void client_conn_resume(struct client_conn *c)
+static void resume(struct client_conn *c)
 {
-    unsigned lines_left = CLIENT_LINES_PER_TURN;
     size_t taken;
 
-    if (!has_stash(c) || !client_conn_may_take_lines(c))
+    if (!client_conn_may_take_lines(c))
         return;
     taken = client_lines_take(c, (const char *)c->stash.data + c->stash_pos,
-                              c->stash.len - c->stash_pos, &lines_left);
+                              c->stash.len - c->stash_pos);
     if (c->dead)
         return;
     c->stash_pos += taken;
@@ -195,30 +194,27 @@ static void read_end(struct client_conn *c)
 static void read_socket(struct client_conn *c)
 {
     struct client_port *p = c->port;
-    size_t budget = CLIENT_READ_BYTES_PER_TURN;
     const size_t chunk =
         client_port_is_tight(p) ? CLIENT_CHUNK_TIGHT_BYTES : (size_t)CLIENT_CHUNK_BYTES;
-    unsigned lines_left = CLIENT_LINES_PER_TURN;
     ssize_t n;
 
-    while (budget >= CLIENT_CHUNK_BYTES) {
+    while (p->share > 0) {
         n = recv(c->fd, p->chunk, chunk, 0);
         if (n < 0) {
             if (errno != EAGAIN && errno != EINTR)
                 read_error(c, errno);
             break;
         }
-        c->active_us = clock_mono_us();
+        c->active_us = p->now_us;
         if (n == 0) {
             read_end(c);
             break;
         }
         p->stats.bytes_in += (uint64_t)n;
         if (!c->ending)
-            take_chunk(c, (size_t)n, &lines_left);
+            take_chunk(c, (size_t)n);
         if (c->dead || (size_t)n < chunk || has_stash(c) || client_conn_over_limits(c))
             break;
-        budget -= (size_t)n;
     }
     client_conn_settle(c);
     maybe_finish(c);
@@ -231,11 +227,21 @@ static void on_readable(evutil_socket_t unused, short what, void *ctx)
 
     (void)unused;
     (void)what;
-    if (c->dead || !c->reading || p->lines_taken >= CLIENT_PORT_LINES_PER_TURN)
+    if (c->dead || !c->reading || !list_empty(&c->turn))
         return;
-    client_port_enter(p);
-    read_socket(c);
-    client_port_leave(p);
+    client_turns_add(c);
+    /* Behind the others that are readable in this turn. */
+    event_active(p->ev_work, EV_TIMEOUT, 0);
+}
+
+void client_conn_serve(struct client_conn *c)
+{
+    if (c->dead)
+        return;
+    if (has_stash(c))
+        resume(c);
+    else if (c->reading)
+        read_socket(c);
 }
 
 /* ---- writing ---- */
@@ -282,10 +288,12 @@ static void out_consume(struct client_conn *c, size_t n)
 
 static void write_socket(struct client_conn *c)
 {
+    const size_t out = client_conn_out_bytes(c);
+    const size_t piece = out < CLIENT_SEND_BYTES ? out : CLIENT_SEND_BYTES;
     char why[96];
     ssize_t n;
 
-    n = send(c->fd, c->out.data + c->out_pos, client_conn_out_bytes(c), MSG_NOSIGNAL);
+    n = send(c->fd, c->out.data + c->out_pos, piece, MSG_NOSIGNAL);
     if (n < 0 && errno != EAGAIN && errno != EINTR) {
         (void)snprintf(why, sizeof(why), "cannot write: %s", strerror(errno));
         client_conn_die(c, why);
@@ -293,6 +301,8 @@ static void write_socket(struct client_conn *c)
     }
     if (n > 0) {
         c->port->stats.bytes_out += (uint64_t)n;
+        c->port->sent += (size_t)n;
+        client_turns_charge(c, (uint64_t)n / CLIENT_SEND_BYTES_PER_US);
         c->active_us = clock_mono_us();
         c->stuck_us = 0;
         out_consume(c, (size_t)n);
@@ -313,7 +323,7 @@ static void on_writable(evutil_socket_t unused, short what, void *ctx)
 
     (void)unused;
     (void)what;
-    if (c->dead || !c->blocked)
+    if (c->dead || !c->blocked || p->sent >= CLIENT_SEND_BYTES_PER_TURN)
         return;
     client_port_enter(p);
     write_socket(c);
@@ -350,7 +360,7 @@ int client_conn_new(struct client_port *p, int fd, const struct sockaddr_storage
     c->fd = fd;
     list_init(&c->node);
     list_init(&c->dirty);
-    list_init(&c->resume);
+    list_init(&c->turn);
     list_init(&c->starved);
     memory_conn_init(&c->memory, p->conf.memory);
     c->request_bytes = p->conf.request_bytes;
@@ -373,7 +383,7 @@ void client_conn_free(struct client_conn *c)
         return;
     list_remove(&c->node);
     list_remove(&c->dirty);
-    list_remove(&c->resume);
+    list_remove(&c->turn);
     list_remove(&c->starved);
     if (c->ev_read != NULL)
         event_free(c->ev_read);
@@ -405,7 +415,7 @@ void client_conn_die(struct client_conn *c, const char *why)
         (void)event_del(c->ev_write);
     (void)close(take_fd(c->fd));
     list_remove(&c->dirty);
-    list_remove(&c->resume);
+    list_remove(&c->turn);
     list_remove(&c->starved);
     list_remove(&c->node);
     list_append(c->n_held > 0 ? &p->orphans : &p->dead, &c->node);

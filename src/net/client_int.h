@@ -1,13 +1,11 @@
 /* The parts of the client port: client_port.c accepts, times and frees; client_conn.c reads and
- * writes; client_lines.c cuts lines from what was read. */
+ * writes; client_lines.c cuts lines from what was read; client_turns.c says whose turn it is. */
 #ifndef RIDD_NET_CLIENT_INT_H
 #define RIDD_NET_CLIENT_INT_H
 
 #include "base/list.h"
 #include "net/client_port.h"
 #include "net/net_int.h"
-
-static_assert(CLIENT_CHUNK_BYTES <= CLIENT_READ_BYTES_PER_TURN, "a turn reads at least one piece");
 
 struct client_port {
     struct event_base *base; /* borrowed */
@@ -18,18 +16,27 @@ struct client_port {
     int priority;
     struct net_listener *listener; /* owned */
     struct event *ev_tick;         /* owned; the one timer of all connections */
-    struct event *ev_work;         /* owned; zero timeout: resumes and frees */
+    struct event *ev_work;         /* owned; runs due lists, frees; by itself or timeout */
     struct list conns;             /* open; the tick rotates it */
     struct list dirty;             /* conn.dirty: flush looks at these */
-    struct list resume;            /* conn.resume: lines were read but not yet handed up */
-    struct list dead;              /* freed by ev_work */
-    struct list orphans;           /* dead, but a hold is out */
-    struct list starved;           /* conn.starved: something waits for room */
-    struct list fed;               /* the same, and there is room: on_room is due */
-    uint64_t relieved_us;          /* when it was last looked who owes most */
-    unsigned char *chunk;          /* owned, CLIENT_CHUNK_BYTES */
-    unsigned lines_taken;          /* since the last flush */
-    unsigned depth;                /* of callbacks; the port is not freed above 0 */
+    /* conn.turn: readable, or lines were read but not handed up; by how much time they took */
+    struct client_level {
+        struct list list;
+        uint64_t served_us; /* when one of it was, the last time; 0: never */
+    } levels[CLIENT_LEVELS];
+    struct list dead;     /* freed by ev_work */
+    struct list orphans;  /* dead, but a hold is out */
+    struct list starved;  /* conn.starved: something waits for room */
+    struct list fed;      /* the same, and there is room: on_room is due */
+    uint64_t relieved_us; /* when it was last looked who owes most */
+    unsigned char *chunk; /* owned, CLIENT_CHUNK_BYTES */
+    size_t cost;          /* of what was handed up since the last flush */
+    size_t share;         /* what is left of it for the connection that is served */
+    size_t unlooked;      /* its cost since the clock was read */
+    size_t sent;          /* bytes, since the last flush began */
+    uint64_t now_us;      /* while connections are served: since when this one is */
+    uint64_t began_us;    /* when these turns did */
+    unsigned depth;       /* of callbacks; the port is not freed above 0 */
     bool quiesced;
     bool freed; /* client_port_free() was called: no callback any more */
 };
@@ -38,7 +45,9 @@ struct client_conn {
     struct client_port *port; /* borrowed; NULL once the port is gone, then this is an orphan */
     struct list node;         /* in port->conns, dead or orphans */
     struct list dirty;
-    struct list resume;
+    struct list turn; /* in port->levels */
+    uint64_t used_us; /* time that it took lately, as it was then */
+    uint64_t used_at_us;
     struct list starved;
     struct memory_conn memory;
     size_t in_charged;         /* to memory.requests: the buffers below; the rest is the host's */
@@ -88,8 +97,8 @@ int client_conn_new(struct client_port *p, int fd, const struct sockaddr_storage
                     struct client_conn **ret_conn);
 void client_conn_die(struct client_conn *c, const char *why);
 void client_conn_free(struct client_conn *c);
-/* Hands up lines that were read before reading had to stop. */
-void client_conn_resume(struct client_conn *c);
+/* It is its turn: hands up lines that were read before reading had to stop, or reads more. */
+void client_conn_serve(struct client_conn *c);
 void client_conn_write(struct client_conn *c);
 /* Brings the events in line with the state. After each change of what it depends on. */
 void client_conn_settle(struct client_conn *c);
@@ -105,11 +114,18 @@ void client_conn_end(struct client_conn *c, const char *why);
 /* The next flush looks at it. */
 void client_conn_mark_dirty(struct client_conn *c);
 
-/* Cuts lines from data, at most *lines_left of them, and returns the bytes that were dealt with:
- * fewer than len when a limit was reached. */
-size_t client_lines_take(struct client_conn *c, const char *data, size_t len, unsigned *lines_left);
+/* Cuts lines from data, while its share lasts, and returns the bytes that were dealt with: fewer
+ * than len when a limit was reached. */
+size_t client_lines_take(struct client_conn *c, const char *data, size_t len);
 /* The stream ended: a last line without its newline counts. */
 void client_lines_end(struct client_conn *c);
+
+/* It has something to hand up, in its turn. */
+void client_turns_add(struct client_conn *c);
+void client_turns_run(struct client_port *p);
+/* A line, or a piece of one, was dealt with: its share of this turn may be over (port->share). */
+void client_turns_step(struct client_conn *c, size_t bytes);
+void client_turns_charge(struct client_conn *c, uint64_t us);
 
 static inline bool client_conn_may_take_lines(const struct client_conn *c)
 {

@@ -154,18 +154,20 @@ static void line_begin(struct client_conn *c, const char *data, size_t len)
         (void)refuse_foreign(c, (const char *)c->line.data, c->line.len);
 }
 
-size_t client_lines_take(struct client_conn *c, const char *data, size_t len, unsigned *lines_left)
+size_t client_lines_take(struct client_conn *c, const char *data, size_t len)
 {
     const char *newline;
     size_t at = 0;
     size_t n;
 
     while (at < len) {
-        if (!client_conn_may_take_lines(c) || client_conn_over_limits(c) || *lines_left == 0)
+        if (!client_conn_may_take_lines(c) || client_conn_over_limits(c) || c->port->share == 0)
             return at;
         newline = memchr(data + at, '\n', len - at);
         if (newline == NULL) {
             line_begin(c, data + at, len - at);
+            if (c->port != NULL)
+                client_turns_step(c, len - at);
             return len;
         }
         n = (size_t)(newline - (data + at));
@@ -178,9 +180,8 @@ size_t client_lines_take(struct client_conn *c, const char *data, size_t len, un
         }
         line_end(c);
         at += n + 1;
-        (*lines_left)--;
         if (c->port != NULL)
-            c->port->lines_taken++;
+            client_turns_step(c, n);
     }
     return at;
 }

@@ -170,7 +170,6 @@ static void relieve(struct client_port *p)
 static void on_work(evutil_socket_t unused, short what, void *ctx)
 {
     struct client_port *p = ctx;
-    struct list todo = LIST_INIT(todo);
 
     (void)unused;
     (void)what;
@@ -178,19 +177,7 @@ static void on_work(evutil_socket_t unused, short what, void *ctx)
     while (!list_empty(&p->dead))
         client_conn_free(list_entry(p->dead.next, struct client_conn, node));
     feed(p);
-    /* What becomes due meanwhile waits for the next turn. */
-    list_splice(&todo, &p->resume);
-    while (!list_empty(&todo) && p->lines_taken < CLIENT_PORT_LINES_PER_TURN) {
-        struct client_conn *c = list_entry(todo.next, struct client_conn, resume);
-
-        list_remove(&c->resume);
-        client_conn_resume(c);
-    }
-    /* Beyond the bound of all together the rest is the first of the next turn (CLIENT-6). */
-    list_splice(&todo, &p->resume);
-    list_splice(&p->resume, &todo);
-    if (!list_empty(&p->resume))
-        client_port_wake(p);
+    client_turns_run(p);
     client_port_leave(p);
 }
 
@@ -344,7 +331,8 @@ int client_port_new(struct event_base *base, const char *addr, const struct clie
     p->priority = event_base_get_npriorities(base) - 1;
     list_init(&p->conns);
     list_init(&p->dirty);
-    list_init(&p->resume);
+    for (unsigned i = 0; i < CLIENT_LEVELS; i++)
+        list_init(&p->levels[i].list);
     list_init(&p->dead);
     list_init(&p->orphans);
     list_init(&p->starved);
@@ -389,16 +377,19 @@ bool client_port_idle(const struct client_port *p)
 
 void client_port_flush(struct client_port *p)
 {
-    p->lines_taken = 0;
+    p->cost = 0;
+    p->sent = 0;
     if (list_empty(&p->dirty) && list_empty(&p->starved) && !client_port_is_tight(p))
         return;
     client_port_enter(p);
-    while (!list_empty(&p->dirty)) {
+    while (!list_empty(&p->dirty) && p->sent < CLIENT_SEND_BYTES_PER_TURN) {
         struct client_conn *c = list_entry(p->dirty.next, struct client_conn, dirty);
 
         list_remove(&c->dirty);
         client_conn_write(c);
     }
+    if (!list_empty(&p->dirty))
+        client_port_wake(p); /* the rest is for the next turn */
     if (client_port_is_tight(p))
         relieve(p);
     look_for_room(p);

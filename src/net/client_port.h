@@ -54,6 +54,8 @@ struct client_port_ops {
     /* What found no room in client_conn_memory() may be tried again. True: some of it waits still.
      * NULL: nothing ever waits. */
     bool (*on_room)(void *ctx, struct client_conn *c);
+    /* A step was done: is there no more time for clients in this turn? NULL: there is. */
+    bool (*spent)(void *ctx);
     /* A limit of connections is reached, that of one host or that of all, whose number is given:
      * add one line to out, which is sent before closing. */
     void (*on_refused)(void *ctx, struct buf *out, unsigned limit, bool of_host);

@@ -13,6 +13,7 @@
 
 #include "base/limits.h"
 #include "base/list.h"
+#include "base/lookup.h"
 
 /* "[ffff:...:ffff%scope]:65535" */
 #define NET_ADDRESS_TEXT 80
@@ -25,6 +26,12 @@ struct net_addr {
 /* -EINVAL with err_text() unless text is of the form above. *ret_numeric: no resolver is needed for
  * it. */
 int net_addr_check(const char *text, bool *ret_numeric);
+/* A question for the addresses of a name that takes no time here: notify_fd tells when there is an
+ * answer, which net_addr_take() then gives. 0 or -errno with err_text(). */
+int net_addr_ask(const char *text, int notify_fd, struct lookup **ret_lookup);
+/* As net_addr_resolve(), of a lookup that is done, which is dropped. */
+int net_addr_take(const char *text, struct lookup *lookup, struct net_addr addrs[NET_ADDRS_MAX],
+                  unsigned *ret_n_addrs);
 /* Numeric addresses are never asked of a resolver; for names this blocks. At least one address on
  * success. */
 int net_addr_resolve(const char *text, bool listening, struct net_addr addrs[NET_ADDRS_MAX],

@@ -69,6 +69,8 @@ struct peer {
     struct net_addr addrs[NET_ADDRS_MAX];
     unsigned n_addrs;
     uint64_t resolve_after_us;
+    struct lookup *lookup; /* owned; the name is being asked for; NULL: it is not */
+    bool waits_for_name;   /* no address is known meanwhile: dialled when there is an answer */
 };
 
 struct peer_net {
@@ -78,6 +80,8 @@ struct peer_net {
     struct prng prng;
     struct net_listener *listener; /* owned */
     struct event *ev_tick;         /* owned; deadlines of handshakes */
+    int names_fd;                  /* owned; eventfd: some name has an answer */
+    struct event *ev_names;        /* owned */
     struct event *ev_work;         /* owned; zero timeout: frees */
     struct list conns;             /* the tick rotates it */
     struct list dead;

@@ -9,6 +9,9 @@
  * everything. After a callback only the state of the objects counts. */
 #include <errno.h>
 #include <signal.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "base/assert.h"
 #include "base/cleanup.h"
@@ -33,6 +36,7 @@ static void peer_free(struct peer *p)
 {
     if (p->ev_dial != NULL)
         event_free(p->ev_dial);
+    lookup_drop(p->lookup);
     for (unsigned i = 0; i < PEER_CHANNELS; i++)
         buf_done(&p->out[i]);
     free(p);
@@ -54,6 +58,10 @@ static void destroy(struct peer_net *n)
         event_free(n->ev_tick);
     if (n->ev_work != NULL)
         event_free(n->ev_work);
+    if (n->ev_names != NULL)
+        event_free(n->ev_names);
+    if (n->names_fd >= 0)
+        (void)close(n->names_fd);
     net_listener_free(n->listener);
     free(n);
 }
@@ -87,6 +95,7 @@ void peer_net_free(struct peer_net *n)
     net_listener_stop(n->listener);
     (void)event_del(n->ev_tick);
     (void)event_del(n->ev_work);
+    (void)event_del(n->ev_names);
     while (!list_empty(&n->conns))
         peer_conn_detach(list_entry(n->conns.next, struct peer_conn, node));
     for (unsigned i = 0; i < n->n_peers; i++) {
@@ -254,27 +263,41 @@ void peer_net_lost(struct peer_conn *c, enum peer_event event, const char *why)
 
 /* ---- dialling ---- */
 
-static int resolve(struct peer *p)
+/* Takes the answer that is there. What was known before is better than nothing. */
+static int take_answer(struct peer *p)
 {
-    const uint64_t now_us = clock_mono_us();
     struct net_addr addrs[NET_ADDRS_MAX];
-    unsigned n_addrs;
-    uint64_t pause_us;
-    int rc;
+    unsigned n_addrs = 0;
+    int rc = net_addr_take(p->address, take_ptr(p->lookup), addrs, &n_addrs);
 
-    if (p->n_addrs > 0 && (p->numeric || now_us < p->resolve_after_us))
-        return 0;
-    if (now_us < p->resolve_after_us)
-        return err_origin(err_say(-EAGAIN, "cannot resolve '%s'", p->address));
-    rc = net_addr_resolve(p->address, false, addrs, &n_addrs);
-    pause_us = (clock_mono_us() - now_us) * 100;
-    p->resolve_after_us =
-        clock_mono_us() + (pause_us > PEER_RESOLVE_US ? pause_us : PEER_RESOLVE_US);
+    p->resolve_after_us = clock_mono_us() + PEER_RESOLVE_US;
     if (rc == 0) {
         memcpy(p->addrs, addrs, sizeof(addrs[0]) * n_addrs);
         p->n_addrs = n_addrs;
     }
-    return p->n_addrs > 0 ? 0 : err_trace(rc); /* what was known before is better than nothing */
+    return p->n_addrs > 0 ? 0 : err_trace(rc);
+}
+
+/* Addresses to dial, as far as they are known without waiting. -EINPROGRESS: the name is being
+ * asked for; on_names() goes on, or the timer gives up. One question at a time for each peer: a
+ * name server that is silent delays the peer that is named there, and nobody else (LOOP-2). */
+static int resolve(struct peer *p)
+{
+    const bool stale = p->n_addrs == 0 || !p->numeric;
+    int rc;
+
+    if (!stale || (p->lookup == NULL && clock_mono_us() < p->resolve_after_us))
+        return p->n_addrs > 0 ? 0 : err_origin(err_say(-EAGAIN, "cannot resolve '%s'", p->address));
+    if (p->numeric)
+        return err_trace(net_addr_resolve(p->address, false, p->addrs, &p->n_addrs));
+    if (p->lookup != NULL && lookup_is_done(p->lookup))
+        return err_trace(take_answer(p));
+    if (p->lookup == NULL) {
+        rc = net_addr_ask(p->address, p->net->names_fd, &p->lookup);
+        if (rc != 0)
+            return p->n_addrs > 0 ? 0 : err_trace(rc);
+    }
+    return p->n_addrs > 0 ? 0 : -EINPROGRESS;
 }
 
 static int dial(struct peer *p)
@@ -298,6 +321,29 @@ static int dial(struct peer *p)
     return 0;
 }
 
+static void try_dial(struct peer *p)
+{
+    const bool was_waiting = p->waits_for_name;
+    struct timeval patience = timeval_of(PEER_LOOKUP_US);
+    int rc = dial(p);
+
+    p->waits_for_name = rc == -EINPROGRESS;
+    if (rc == -EINPROGRESS && !was_waiting) {
+        (void)evtimer_add(p->ev_dial, &patience);
+        return;
+    }
+    if (rc == -EINPROGRESS) {
+        (void)err_say(rc, "cannot resolve '%s': no answer from the name server", p->address);
+        p->waits_for_name = true; /* for as long as it takes, and told once */
+    }
+    if (rc != 0) {
+        link_close(&p->next);
+        dial_failed(p, PEER_EVENT_FAILED, err_text());
+    } else if (was_waiting) {
+        (void)event_del(p->ev_dial);
+    }
+}
+
 static void on_dial(evutil_socket_t unused, short what, void *ctx)
 {
     struct peer *p = ctx;
@@ -308,9 +354,27 @@ static void on_dial(evutil_socket_t unused, short what, void *ctx)
     if (!link_empty(&p->up) || !link_empty(&p->next))
         return;
     peer_net_enter(n);
-    if (dial(p) != 0) {
-        link_close(&p->next);
-        dial_failed(p, PEER_EVENT_FAILED, err_text());
+    try_dial(p);
+    peer_net_leave(n);
+}
+
+static void on_names(evutil_socket_t fd, short what, void *ctx)
+{
+    struct peer_net *n = ctx;
+    uint64_t count;
+
+    (void)what;
+    (void)!read(fd, &count, sizeof(count));
+    peer_net_enter(n);
+    for (unsigned i = 0; i < n->n_peers && !n->freed; i++) {
+        struct peer *p = n->peers[i];
+
+        if (p->lookup == NULL || !lookup_is_done(p->lookup))
+            continue;
+        if (p->waits_for_name && link_empty(&p->up) && link_empty(&p->next))
+            try_dial(p); /* takes the answer */
+        else
+            (void)take_answer(p);
     }
     peer_net_leave(n);
 }
@@ -444,6 +508,7 @@ int peer_net_new(struct event_base *base, const char *listen_addr, const struct 
     rid_assert(conf->self != 0);
     rid_assert(ops->on_hello != NULL);
     rid_assert(ops->on_frame != NULL);
+    n->names_fd = -1;
     n->base = base;
     n->ops = *ops;
     n->conf = *conf;
@@ -461,7 +526,11 @@ int peer_net_new(struct event_base *base, const char *listen_addr, const struct 
                                                 : us);
     n->ev_tick = event_new(base, -1, EV_PERSIST, on_tick, n);
     n->ev_work = event_new(base, -1, 0, on_work, n);
-    if (n->ev_tick == NULL || n->ev_work == NULL || event_add(n->ev_tick, &period) != 0)
+    n->names_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (n->names_fd >= 0)
+        n->ev_names = event_new(base, n->names_fd, EV_READ | EV_PERSIST, on_names, n);
+    if (n->ev_tick == NULL || n->ev_work == NULL || n->ev_names == NULL ||
+        event_add(n->ev_tick, &period) != 0 || event_add(n->ev_names, NULL) != 0)
         return err_origin(err_say(-ENOMEM, "cannot open the peer port: out of memory"));
     rc = net_listener_new(base, listen_addr, 0, on_accept, n, &n->listener);
     if (rc != 0)
@@ -512,6 +581,8 @@ int peer_net_add(struct peer_net *n, raft_node_id id, const char *addr)
         rid_assert(p != NULL);
     }
     (void)snprintf(p->address, sizeof(p->address), "%s", addr);
+    lookup_drop(take_ptr(p->lookup)); /* of another name */
+    p->waits_for_name = false;
     p->numeric = numeric;
     p->n_addrs = 0;
     p->resolve_after_us = 0;

@@ -17,8 +17,8 @@
  * Errors: 0 or -errno with err_text(), and nothing is changed; a failure of one link is an event.
  * SIGPIPE is set to be ignored if nothing else was chosen.
  * Thread: the loop's only. If the base has several priorities, everything here runs at the
- * highest, 0 (CLIENT-6). Addresses are best given as numbers: a name is asked of the resolver when
- * it is dialled, which blocks the loop.
+ * highest, 0 (CLIENT-6). A name is asked of the resolver by a thread
+ * when it is dialled (LOOP-2); one that hangs delays that peer alone.
  * Source: the PEER rules of docs/RULES.md; frames are those of wire/frame.h. */
 #ifndef RIDD_NET_PEER_NET_H
 #define RIDD_NET_PEER_NET_H

@@ -123,6 +123,29 @@ static int ask(const struct net_addr *addr, const struct wire_hello *hello, uint
     return rc;
 }
 
+/* A name server may be silent for longer than anybody wants to wait here. */
+static int resolve_until(const char *addr, uint64_t deadline_us,
+                         struct net_addr addrs[NET_ADDRS_MAX], unsigned *ret_n_addrs)
+{
+    struct lookup *lookup = NULL;
+    bool numeric = false;
+    int rc;
+
+    rc = net_addr_check(addr, &numeric);
+    if (rc == 0 && numeric)
+        return err_trace(net_addr_resolve(addr, false, addrs, ret_n_addrs));
+    if (rc == 0)
+        rc = net_addr_ask(addr, -1, &lookup);
+    if (rc != 0)
+        return err_trace(rc);
+    rc = lookup_wait(lookup, deadline_us);
+    if (rc == 0)
+        return err_trace(net_addr_take(addr, lookup, addrs, ret_n_addrs));
+    lookup_drop(lookup);
+    return err_origin(
+        err_say(rc, "cannot resolve '%s': no answer from the name server in time", addr));
+}
+
 int peer_probe(const char *addr, const struct wire_hello *hello, unsigned timeout_ms,
                struct wire_hello *ret_reply)
 {
@@ -134,7 +157,7 @@ int peer_probe(const char *addr, const struct wire_hello *hello, unsigned timeou
     int rc;
 
     question.channel = WIRE_CHANNEL_PROBE;
-    rc = net_addr_resolve(addr, false, addrs, &n_addrs);
+    rc = resolve_until(addr, deadline_us, addrs, &n_addrs);
     if (rc != 0)
         return err_trace(rc);
     rc = -ETIMEDOUT;

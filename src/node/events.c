@@ -1,5 +1,7 @@
 /* What the daemon tells its operator about its ports and peers while it runs; about the node itself
  * the engine speaks. Each event's name is stable and listed in ridd(8). */
+#include <stdarg.h>
+
 #include "base/clock.h"
 #include "base/log.h"
 #include "node/node_int.h"
@@ -7,11 +9,33 @@
 
 #include "base/banned.h"
 
+/* The line of one peer, or one more that is counted. */
+static void say_link(struct node *n, enum log_level level, const char *event, raft_node_id peer,
+                     const char *format, ...) __attribute__((format(printf, 5, 6)));
+
+static void say_link(struct node *n, enum log_level level, const char *event, raft_node_id peer,
+                     const char *format, ...)
+{
+    char text[LOG_LINE_BYTES_MAX];
+    uint64_t suppressed = 0;
+    va_list ap;
+
+    if (!peer_lines_ok(&n->peer_lines, peer, clock_mono_us(), &suppressed))
+        return;
+    va_start(ap, format);
+    (void)vsnprintf(text, sizeof(text), format, ap);
+    va_end(ap);
+    if (suppressed > 0)
+        log_event(level, event, "peer=%s %s suppressed=%llu", engine_name_of(n->engine, peer), text,
+                  (unsigned long long)suppressed);
+    else
+        log_event(level, event, "peer=%s %s", engine_name_of(n->engine, peer), text);
+}
+
 void node_peer_event(void *ctx, enum peer_event event, raft_node_id peer, const char *address,
                      const char *text)
 {
     struct node *n = ctx;
-    const char *name = engine_name_of(n->engine, peer);
     char addr_esc[LOG_ESC_BUF];
     char text_esc[LOG_ESC_BUF];
     uint64_t suppressed;
@@ -23,29 +47,28 @@ void node_peer_event(void *ctx, enum peer_event event, raft_node_id peer, const 
     switch (event) {
     case PEER_EVENT_UP:
         replica_link(engine_replica(n->engine), peer, true, clock_mono_us());
-        log_event(LOG_INFO, "peer_up", "peer=%s address=%s protocol=%s", name, addr_esc, text_esc);
+        say_link(n, LOG_INFO, "peer_up", peer, "address=%s protocol=%s", addr_esc, text_esc);
         break;
     case PEER_EVENT_DOWN:
         if (engine_replica(n->engine) != NULL)
             replica_link(engine_replica(n->engine), peer, false, clock_mono_us());
-        log_event(LOG_WARNING, "peer_down", "peer=%s address=%s why=%s action=reconnect", name,
-                  addr_esc, text_esc);
+        say_link(n, LOG_WARNING, "peer_down", peer, "address=%s why=%s action=reconnect", addr_esc,
+                 text_esc);
         break;
     case PEER_EVENT_REFUSED:
         if (log_limit_ok(&n->refused_limit, clock_mono_us(), &suppressed))
             /* Rubbish from somebody without a name needs nobody's hand; a member that is refused
              * does. */
             log_event(peer != 0 ? LOG_ERROR : LOG_WARNING, "peer_refused",
-                      "peer=%s address=%s why=%s suppressed=%llu", name, addr_esc, text_esc,
-                      (unsigned long long)suppressed);
+                      "peer=%s address=%s why=%s suppressed=%llu", engine_name_of(n->engine, peer),
+                      addr_esc, text_esc, (unsigned long long)suppressed);
         break;
     case PEER_EVENT_FAILED:
-        log_event(LOG_WARNING, "peer_unreachable", "peer=%s address=%s why=%s action=retry", name,
-                  addr_esc, text_esc);
+        say_link(n, LOG_WARNING, "peer_unreachable", peer, "address=%s why=%s action=retry",
+                 addr_esc, text_esc);
         break;
     case PEER_EVENT_DROPPED:
-        log_event(LOG_WARNING, "peer_slow", "peer=%s address=%s action=drop_frames", name,
-                  addr_esc);
+        say_link(n, LOG_WARNING, "peer_slow", peer, "address=%s action=drop_frames", addr_esc);
         break;
     }
 }

@@ -31,6 +31,7 @@ static void flush(void *ctx)
 static void end(void *ctx, const struct engine_end *why)
 {
     (void)ctx;
+    log_flush();
     _exit(why->exit_code);
 }
 
@@ -213,7 +214,7 @@ static void on_closed(void *ctx, struct client_conn *c, const char *why)
     struct service_conn *sc = client_conn_user(c);
 
     (void)ctx;
-    log_event(LOG_DEBUG, "client_closed", "address=%s why='%s'", client_conn_address(c), why);
+    log_event(LOG_DEBUG, "client_closed", "address=%s why=\"%s\"", client_conn_address(c), why);
     client_conn_set_user(c, NULL);
     service_conn_free(sc);
 }

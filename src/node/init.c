@@ -103,7 +103,7 @@ static int make_log(const struct conf *conf, const struct identity_dir *dir,
     err_reset();
     engine.log_fd = wal_fd;
     rc = engine_create_log(&engine, entry.data, entry.len);
-    if (rc != 0 && err_text()[0] == '\0')
+    if (rc != 0 && err_text_for(rc)[0] == '\0')
         (void)err_say(rc, "cannot make the log in '%s/wal': %s", conf->data_dir,
                       rc < 0 ? strerror(-rc) : "refused");
     return rc;
@@ -163,7 +163,7 @@ int node_init(const struct conf *conf)
 /* Why the log was not printed, or cannot be believed. */
 static void say_dump(const char *dir, int rc)
 {
-    const char *text = err_text();
+    const char *text = err_text_for(rc);
 
     if (text[0] == '\0')
         text = rc < 0 ? strerror(-rc) : store_error_text(rc);

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/exit_codes.h"
+#include "base/fds.h"
 #include "conf/conf.h"
 #include "node/node.h"
 
@@ -76,6 +77,8 @@ static int act(enum action action, const char *path, const char *id, uint64_t st
         fprintf(stderr, "ridd: out of memory\n");
         return EXIT_IO_ERROR;
     }
+    if (action == RUN)
+        node_hold_signals();
     err_reset();
     rc = conf_load(path, id, action == RUN || action == INIT || id != NULL, conf, &problems);
     if (rc == CONF_E_PROBLEMS) {
@@ -119,6 +122,7 @@ int main(int argc, char **argv)
     char letter[] = "-?";
     int c;
 
+    fds_hold_standard();
     (void)umask(077);
     opterr = 0;
     while ((c = getopt_long(argc, argv, ":c:i:h", options, NULL)) != -1) {

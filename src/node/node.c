@@ -65,7 +65,7 @@ static int open_dir(struct node *n)
     (void)snprintf(command, sizeof(command), "ridd --config %s --id %s", n->conf->path,
                    n->self->name);
     rc = identity_open(&conf, &n->dir);
-    if (rc != 0 && err_text()[0] == '\0')
+    if (rc != 0 && err_text_for(rc)[0] == '\0')
         (void)err_say(rc, "the data directory '%s': %s", n->conf->data_dir,
                       identity_error_text(rc));
     if (rc != 0)
@@ -73,6 +73,13 @@ static int open_dir(struct node *n)
     n->incarnation = identity_get(n->dir)->incarnation;
     (void)snprintf(n->db_path, sizeof(n->db_path), "%s/db", identity_path(n->dir));
     n->wal_fd = identity_open_folder(n->dir, "wal");
+    if (n->wal_fd == -ENOENT) {
+        (void)err_say(n->wal_fd,
+                      "'%s/wal' is missing, but this node had a log: it may have voted and "
+                      "forgotten; see LOST DISK in ridd(8)",
+                      n->conf->data_dir);
+        return fail("log_lost", EXIT_DAMAGED);
+    }
     if (n->wal_fd < 0) {
         (void)err_say(n->wal_fd, "cannot open '%s/wal': %s", n->conf->data_dir,
                       strerror(-n->wal_fd));
@@ -210,13 +217,19 @@ static void on_reload(evutil_socket_t fd, short what, void *arg)
     struct conf_problems problems = {0};
     struct conf *fresh = calloc(1, sizeof(*fresh));
     struct client_port_conf limits;
-    int rc;
+    struct stat st;
+    int rc = 0;
 
     (void)fd;
     (void)what;
     if (fresh == NULL)
         return;
-    rc = conf_load(n->conf->path, n->self->name, true, fresh, &problems);
+    /* At the start a pipe is as good as a file; in the loop reading one would wait for whoever
+     * writes it (LOOP-1). */
+    if (stat(n->conf->path, &st) == 0 && !S_ISREG(st.st_mode))
+        rc = err_say(-EINVAL, "'%s' is no regular file", n->conf->path);
+    if (rc == 0)
+        rc = conf_load(n->conf->path, n->self->name, true, fresh, &problems);
     if (rc != 0) {
         log_event(LOG_ERROR, "reload_refused", "line=%u error=\"%s\" action=keep_old",
                   problems.n > 0 ? problems.list[0].line : 0,
@@ -430,6 +443,29 @@ static void close_node(struct node *n)
     free(n->reloaded);
 }
 
+static void held_signals(sigset_t *ret)
+{
+    (void)sigemptyset(ret);
+    (void)sigaddset(ret, SIGHUP);
+    (void)sigaddset(ret, SIGUSR1);
+}
+
+void node_hold_signals(void)
+{
+    sigset_t held;
+
+    held_signals(&held);
+    (void)pthread_sigmask(SIG_BLOCK, &held, NULL);
+}
+
+static void let_signals_in(void)
+{
+    sigset_t held;
+
+    held_signals(&held);
+    (void)pthread_sigmask(SIG_UNBLOCK, &held, NULL);
+}
+
 static int start(struct node *n)
 {
     int rc = open_dir(n);
@@ -471,6 +507,7 @@ int node_run(const struct conf *conf, uint64_t started_us)
     struct node *n = &node;
     int rc;
 
+    (void)log_start_thread(); /* without it lines are written all the same, and may wait */
     log_set_node(n->self->name);
     log_set_role("starting", 0);
     log_set_level(conf->log_level);
@@ -485,8 +522,10 @@ int node_run(const struct conf *conf, uint64_t started_us)
         /* Nothing was applied. What the state says of the log may be the reason of the refusal, and
          * must outlive the next boot: with its clean mark the state is believed then, too. */
         close_node(n);
+        log_flush();
         return rc;
     }
+    let_signals_in();
     n->watchdog_us = notify_watchdog_us();
     n->share_us = conf->heartbeat_us / 2 / TURN_SHARES;
     node_show(n, true);
@@ -498,12 +537,14 @@ int node_run(const struct conf *conf, uint64_t started_us)
         if (event_base_loop(n->base, EVLOOP_ONCE) < 0) {
             (void)err_say(-EIO, "the event loop failed");
             (void)fail("loop_failed", EXIT_IO_ERROR);
+            log_flush();
             _exit(EXIT_IO_ERROR);
         }
         turn(n);
     }
     close_node(n);
     log_event(LOG_INFO, "stopped", NULL);
+    log_flush();
     rid_assert_set_context(NULL, NULL);
     return 0;
 }

@@ -15,6 +15,9 @@
 
 #include "conf/conf.h"
 
+/* HUP and USR1 wait until the loop can take them: before node_run() is called, first of all when
+ * its configuration is still to be read. Without it they would end a process that is starting. */
+void node_hold_signals(void);
 /* started_us: when the process began, for startup_ms. */
 int node_run(const struct conf *conf, uint64_t started_us);
 /* `ridd --init`: makes the data directory; prints to standard output and error; returns the exit

@@ -12,6 +12,7 @@
 #include "net/peer_net.h"
 #include "node/identity.h"
 #include "node/node.h"
+#include "node/peer_lines.h"
 
 enum node_phase {
     NODE_RUNNING,
@@ -60,6 +61,7 @@ struct node {
         unsigned version;
     } commands[RAFT_SERVERS_MAX]; /* what each node said last that it understands */
     struct log_limit refused_limit;
+    struct peer_lines peer_lines;
 };
 
 /* admit.c, as peer_net_ops.on_hello. Ends the process when it cannot be recorded who came. */

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/limits.h"
 
 #include "base/banned.h"
 
@@ -39,8 +40,11 @@ uint64_t notify_watchdog_us(void)
 {
     const char *usec = getenv("WATCHDOG_USEC");
     const char *pid = getenv("WATCHDOG_PID");
+    uint64_t us;
 
     if (usec == NULL || (pid != NULL && strtol(pid, NULL, 10) != (long)getpid()))
         return 0;
-    return strtoull(usec, NULL, 10);
+    us = strtoull(usec, NULL, 10);
+    /* However often it is wanted, the loop does other things, too. */
+    return us == 0 || us >= WATCHDOG_US_MIN ? us : WATCHDOG_US_MIN;
 }

@@ -141,6 +141,7 @@ void raft_rewind(struct raft *r, raft_index applied)
     rid_assert(applied <= r->last_applied);
     r->last_applied = applied;
     r->last_emitted = applied;
+    r->apply_waits_for_log = false; /* it needs another place now */
     r->seen.last_applied = applied; /* the one way in which it falls (FIT-5) */
     raft_check_rest(r);
 }

@@ -152,6 +152,15 @@ void raft_hold_committed(struct raft *r, bool hold)
     raft_check_rest(r);
 }
 
+void raft_log_loaded(struct raft *r, uint64_t now_us)
+{
+    raft_now(r, now_us);
+    r->apply_waits_for_log = false;
+    for (unsigned i = 0; i < r->n_progress; i++)
+        r->progress[i].waits_for_log = false;
+    raft_check_rest(r);
+}
+
 void raft_applied(struct raft *r, raft_index index)
 {
     rid_assert(index >= r->last_applied);

@@ -67,7 +67,8 @@ const char *raft_role_name(enum raft_role role);
 /* clang-format off */
 /* What a reader of the log says besides 0 and -errno. */
 #define RAFT_LOG_ERRORS(X)                                                                         \
-    X(RAFT_LOG_E_COMPACTED, 1, "these entries are compacted: the log on disk begins behind them")
+    X(RAFT_LOG_E_COMPACTED, 1, "these entries are compacted: the log on disk begins behind them")  \
+    X(RAFT_LOG_E_LATER,     2, "these entries are being read: ask again when some have been")
 /* clang-format on */
 enum raft_log_error {
 #define RAFT_LOG_ERROR(name, value, text) name = value,
@@ -79,7 +80,9 @@ const char *raft_log_error_text(int rc);
 /* Entries from the disk, at most n_max, beginning with `from`, none above `to`; at least one,
  * then as many as fit bytes_max. Payloads are allocated from the arena. Called for indexes that
  * raft_stored() covered. 0; RAFT_LOG_E_COMPACTED when `from` is no longer there, which is the
- * end of nothing: the follower that needs it is not sent it; -errno, which is final for the
+ * end of nothing: the follower that needs it is not sent it; RAFT_LOG_E_LATER when they are not at
+ * hand: whoever needs them, apply or that follower, waits until raft_log_loaded() and asks again,
+ * and nothing else waits (DISK-33); -errno, which is final for the
  * node: raft_ready() hands it up in ret->log_error. */
 struct raft_log_reader {
     int (*read)(void *ctx, raft_index from, raft_index to, size_t bytes_max, struct arena *arena,
@@ -202,6 +205,9 @@ int raft_read(struct raft *r, uint64_t ctx, raft_index min_index, uint64_t now_u
 /* Batch `batch` of an earlier ready, and so every batch before it, is durable. The same number
  * again: a part of the next one is, so that a disk which moves is known to move (READ-51). */
 void raft_stored(struct raft *r, uint64_t batch, uint64_t now_us);
+
+/* Something that the reader of the log was asked for may be had now. */
+void raft_log_loaded(struct raft *r, uint64_t now_us);
 
 /* The state machine holds everything up to index. */
 /* hold: what was handed out and is not applied is kept, and nothing is handed out until it is taken

@@ -40,6 +40,7 @@ struct progress {
     unsigned n_inflight;
     size_t inflight_bytes;
     bool probe_sent;      /* PROBE: an append is out, or cannot be made */
+    bool waits_for_log;   /* what is next is being read: not before raft_log_loaded() */
     bool needs_compacted; /* PROBE: next_index is no longer in the log, and the trace has said so */
     uint64_t append_sent_us;  /* last append */
     uint64_t append_heard_us; /* last answer to one */
@@ -135,7 +136,8 @@ struct raft {
     raft_index last_handed;   /* handed to the store; last_stored <= last_handed <= last_index */
     raft_index truncate_from; /* handed entries removed since the last batch; 0: none */
     bool hard_state_dirty;
-    raft_node_id far_peer; /* told far_term last, which was too far above ours; 0: nobody */
+    bool apply_waits_for_log; /* as in struct progress */
+    raft_node_id far_peer;    /* told far_term last, which was too far above ours; 0: nobody */
     raft_term far_term;
 
     uint64_t last_batch;        /* issued */

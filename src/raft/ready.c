@@ -68,7 +68,7 @@ static int fill_committed(struct raft *r, struct raft_ready *ready)
     unsigned n_max = RAFT_COMMITTED_ENTRIES_MAX;
     unsigned n = 0;
 
-    if (to < from || r->held)
+    if (to < from || r->apply_waits_for_log || r->held)
         return 0;
     if (to + 1 - from < n_max)
         n_max = (unsigned)(to + 1 - from);
@@ -81,6 +81,11 @@ static int fill_committed(struct raft *r, struct raft_ready *ready)
 
         /* The log behind what is applied is never compacted: nobody could apply it any more. */
         rid_assert(rc != RAFT_LOG_E_COMPACTED);
+        /* Applied in order: what is at hand behind it waits as well (DISK-33). */
+        if (rc == RAFT_LOG_E_LATER) {
+            r->apply_waits_for_log = true;
+            return 0;
+        }
         if (rc != 0)
             return rc;
         rid_assert(n >= 1);
@@ -98,6 +103,8 @@ static int fill_committed(struct raft *r, struct raft_ready *ready)
         }
     }
     rid_assert(list[0].id.index == from);
+    /* No entry that was replaced since it was asked for. */
+    rid_assert(list[0].id.term == raft_log_term(&r->log, from));
     ready->committed = list;
     ready->n_committed = n;
     r->last_emitted += n;

@@ -212,6 +212,7 @@ void raft_progress_reset(struct raft *r, struct progress *p)
     p->next_index = r->log.last_index + 1;
     inflight_clear(p);
     p->probe_sent = false;
+    p->waits_for_log = false;
     p->needs_compacted = false;
     p->acked_round = 0;
     p->last_heard_us = r->now_us;
@@ -229,6 +230,7 @@ void raft_progress_probe(struct raft *r, struct progress *p)
     }
     inflight_clear(p);
     p->probe_sent = false;
+    p->waits_for_log = false; /* it needs another place now, perhaps */
 }
 
 /* With each heartbeat: an append that was lost without the link going down is noticed by nobody, so
@@ -320,7 +322,7 @@ int raft_handle_append_resp(struct raft *r, struct progress *p, const struct raf
 }
 
 /* Entries from `from` on for one append: cached ones, or from the disk up to where the cache
- * begins. 0, RAFT_LOG_E_COMPACTED, or the reader's -errno. */
+ * begins. 0, or what the reader said. */
 static int gather(struct raft *r, raft_index from, struct raft_entry **ret_entries, unsigned *ret_n,
                   size_t *ret_bytes)
 {
@@ -345,6 +347,7 @@ static int gather(struct raft *r, raft_index from, struct raft_entry **ret_entri
         rid_assert(n <= n_max);
         for (unsigned i = 0; i < n; i++) {
             rid_assert(list[i].id.index == from + i);
+            rid_assert(list[i].id.term == raft_log_term(&r->log, from + i));
             bytes += list[i].len;
         }
     } else {
@@ -391,8 +394,7 @@ static bool may_append(const struct raft *r, const struct progress *p)
            p->inflight_bytes < r->conf.inflight_bytes_max;
 }
 
-/* The entries from next_index on and the one before them. 0, RAFT_LOG_E_COMPACTED, or the reader's
- * -errno. */
+/* The entries from next_index on and the one before them. 0, or what the reader said. */
 static int make_append(struct raft *r, const struct progress *p, struct raft_msg *m,
                        size_t *ret_bytes)
 {
@@ -434,7 +436,7 @@ static void note_append(struct raft *r, struct progress *p, unsigned n, size_t b
 int raft_fill_appends(struct raft *r, struct progress *p)
 {
     rid_assert(r->role == RAFT_LEADER);
-    while (p->link_up && may_append(r, p)) {
+    while (p->link_up && !p->waits_for_log && may_append(r, p)) {
         struct raft_msg m = {.type = RAFT_MSG_APPEND,
                              .to = p->id,
                              .term = r->hard_state.current_term,
@@ -444,6 +446,10 @@ int raft_fill_appends(struct raft *r, struct progress *p)
 
         if (rc == RAFT_LOG_E_COMPACTED) {
             needs_compacted(r, p);
+            break;
+        }
+        if (rc == RAFT_LOG_E_LATER) {
+            p->waits_for_log = true;
             break;
         }
         if (rc != 0)

@@ -140,6 +140,11 @@ int replica_step(struct replica *r, const struct raft_msg *m, uint64_t now_us)
     if (r->dead)
         return 0;
     r->stats.n_msgs_received++;
+    if (m->type == RAFT_MSG_APPEND && m->n_entries > 0 && m->group == r->group &&
+        r->ops.may_store != NULL && !r->ops.may_store(r->ops.ctx, m)) {
+        replica_hear(r, m->from, now_us);
+        return 0;
+    }
     r->dirty = true;
     rc = raft_step(r->raft, m, r->now_us);
     if (rc != 0) {
@@ -150,6 +155,15 @@ int replica_step(struct replica *r, const struct raft_msg *m, uint64_t now_us)
     if ((m->note.flags & RAFT_NOTE_SAID) != 0 && r->ops.heard_note != NULL)
         r->ops.heard_note(r->ops.ctx, m->from, &m->note);
     return 0;
+}
+
+void replica_log_loaded(struct replica *r, uint64_t now_us)
+{
+    replica_now(r, now_us);
+    if (r->dead)
+        return;
+    r->dirty = true;
+    raft_log_loaded(r->raft, r->now_us);
 }
 
 void replica_link(struct replica *r, raft_node_id peer, bool up, uint64_t now_us)

@@ -65,6 +65,9 @@ struct replica_ops {
     /* The state is set aside and an empty one stands in its place, which holds nothing. 0, or
      * -errno, which ends this node. NULL, with the one above: a state that cannot be damaged. */
     int (*state_rebuild)(void *ctx);
+    /* May these entries of a leader be taken into the log? False: as if the message were lost, but
+     * for its sender being heard. NULL: always. */
+    bool (*may_store)(void *ctx, const struct raft_msg *m);
     /* May this be appended now, by a leader? False: it is refused with NO_SPACE. Asked of every
      * write and marker right before it is (SPACE-2). NULL: always. */
     bool (*may_propose)(void *ctx, const struct replica_request *q, struct replica_no_space *ret);
@@ -205,6 +208,8 @@ void replica_cancel(struct replica *r, struct replica_request *q);
 /* 0 or RAFT_E_INVALID, also for a message of another group: close the link. */
 int replica_step(struct replica *r, const struct raft_msg *m, uint64_t now_us);
 void replica_stored(struct replica *r, uint64_t batch, uint64_t now_us);
+/* log_reader said RAFT_LOG_E_LATER, and something of what it was asked for may be had now. */
+void replica_log_loaded(struct replica *r, uint64_t now_us);
 void replica_link(struct replica *r, raft_node_id peer, bool up, uint64_t now_us);
 /* The host heard something valid of this node beside the messages that it hands to
  * replica_step(). */

@@ -1,6 +1,6 @@
 /* Entries by index. The index gives a place at or before the wanted entry; from there the file is
  * read forward, every record checked, until the next point. Closed and active segments are read
- * through files of the loop thread's own, opened by name, so that nothing of the log thread is
+ * through files of the reader's own, opened by name, so that nothing of the log thread is
  * touched; what is written meanwhile stands behind what is read. */
 #include <errno.h>
 #include <fcntl.h>

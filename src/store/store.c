@@ -255,6 +255,7 @@ static int open_new_segment(struct store *s, const struct recovery *rv, size_t n
 {
     const struct wal_file *last = &rv->files[rv->n_files - 1];
     uint64_t size = store_max_u64(s->conf.segment_first_bytes, STORE_SEGMENT_OVERHEAD);
+    const uint64_t least = store_min_u64(size, STORE_SEGMENT_OVERHEAD + STORE_KEPT_BYTES / 2);
     struct segment_prev prev = {.seq = last->header.seq,
                                 .last_index = rv->log.last_index,
                                 .last_term = rv->log.last_term,
@@ -273,7 +274,10 @@ static int open_new_segment(struct store *s, const struct recovery *rv, size_t n
                                      .used = last->header.prev_used,
                                      .chain = last->header.prev_chain};
     store_name_prepared(name, prev.seq + 1);
-    rc = store_make_file(s->conf.vfs, name, size, size, &f);
+    rc = store_room_make(s, name, size, least, size, &f, &size);
+    if (rc == 0 && f == NULL)
+        rc = err_origin(err_say(-ENOSPC, "no room for a segment of %llu bytes in the log's folder",
+                                (unsigned long long)least));
     if (rc != 0)
         return err_trace(rc);
     return err_trace(store_start_segment(s, f, name, prev.seq + 1, size, &prev, NULL));
@@ -296,9 +300,14 @@ static int open_files(struct store *s, struct recovery *rv)
     if (rc == 0)
         rc = writer_resume(s, rv);
     if (rc == 0)
+        rc = store_room_find_reserve(s);
+    if (rc == 0)
         rc = open_new_segment(s, rv, n_kept);
     for (size_t i = 0; rc == 0 && i < n_kept; i++)
         rc = cut_closed(s->conf.vfs, &rv->files[i]);
+    if (rc == 0)
+        rc = store_room_keep_reserve(s);
+    store_room_publish(s);
     return err_trace(rc);
 }
 
@@ -365,10 +374,12 @@ static struct submission *submission_new(const struct store_batch *b)
                                .hard_state = b->hard_state,
                                .truncate_from = b->truncate_from,
                                .commit_index = b->commit_index,
-                               .n_entries = b->n_entries};
+                               .n_entries = b->n_entries,
+                               .bytes = record_bytes(HARDSTATE_BYTES)};
     data = (unsigned char *)sub + head;
     for (unsigned i = 0; i < b->n_entries; i++) {
         sub->entries[i] = b->entries[i];
+        sub->bytes += record_bytes(b->entries[i].len);
         sub->entries[i].data = data;
         if (b->entries[i].len > 0)
             memcpy(data, b->entries[i].data, b->entries[i].len);
@@ -398,8 +409,14 @@ int store_submit(struct store *s, const struct store_batch *b)
     }
     *s->queue_end = sub;
     s->queue_end = &sub->next;
+    s->stats.queued_bytes += sub->bytes;
     (void)pthread_mutex_unlock(&s->lock);
     return 0;
+}
+
+struct raft_entry_id store_base(const struct store *s)
+{
+    return s->base;
 }
 
 bool store_has_work(struct store *s)
@@ -407,7 +424,7 @@ bool store_has_work(struct store *s)
     bool has;
 
     (void)pthread_mutex_lock(&s->lock);
-    has = s->queue != NULL || s->rest;
+    has = (s->queue != NULL || s->rest) && !s->stalled;
     (void)pthread_mutex_unlock(&s->lock);
     return has;
 }

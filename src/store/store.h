@@ -14,9 +14,9 @@
  * Ownership: submitted bytes are copied; what is read is allocated from the caller's arena.
  * Errors: STORE_E_* with err_text() from opening and reading, and -errno. Any error of
  * store_write() is final: the caller ends the process with exit 74 and never retries (DISK-13).
- * Thread: store_submit() and store_read() from the loop thread; store_write(), store_work(),
- * store_prepare() and store_idle() from one other thread (or the same, in the simulator); what they
- * share is behind one mutex inside.
+ * Thread: store_submit() from the loop thread; store_write(), store_work(), store_prepare() and
+ * store_idle() from a second, store_read() from a third (log_reads.h), each from one at a time (or
+ * all from one, in the simulator); what they share is behind one mutex inside.
  * Source: the DISK rules of docs/RULES.md; dissertation 3.8 and 10.2.1. */
 #ifndef RIDD_STORE_STORE_H
 #define RIDD_STORE_STORE_H
@@ -31,13 +31,15 @@ struct store;
 
 /* DAMAGED: exit 65; err_text() says file, offset, batch, index range, evidence and the way out.
  * FOREIGN: exit 78. NO_LOG: the folder is empty, store_create() was never done. NEWER: exit 78, and
- * nothing was changed: the later version can go on. COMPACTED: of store_read() only. */
+ * nothing was changed: the later version can go on. COMPACTED: of reading only. LATER: of
+ * log_reads_get() only. */
 #define STORE_ERRORS(X)                                                                            \
     X(STORE_E_DAMAGED, 1, "the log is damaged")                                                    \
     X(STORE_E_FOREIGN, 2, "the log belongs to another cluster, node or incarnation")               \
     X(STORE_E_NO_LOG, 3, "there is no log")                                                        \
     X(STORE_E_NEWER, 4, "the log was written by a later version")                                  \
-    X(STORE_E_COMPACTED, 5, "the entry is compacted: the log begins behind it")
+    X(STORE_E_COMPACTED, 5, "the entry is compacted: the log begins behind it")                    \
+    X(STORE_E_LATER, 6, "the entry is being read")
 enum store_error { STORE_ERRORS(OUTCOME_NUMBER) };
 const char *store_error_text(int error);
 
@@ -112,12 +114,14 @@ int store_write(struct store *s, uint64_t *ret_number);
 int store_work(struct store *s, uint64_t *ret_number);
 /* Call when idle for some 5 ms after a sync: writes a SYNCMARK without fsync, once per batch. */
 int store_idle(struct store *s);
-/* A slice of preparing the next segment, once the active one is half full or while there is no
- * room: some milliseconds at most. Same thread as store_work(); call after having reported what
+/* A slice of preparing the next segment, or of looking for room while there is none: some
+ * milliseconds at most. Same thread as store_work(); call after having reported what
  * that made durable, and again while *ret_more. Without it all is as right, only rotation takes
  * longer. A full disk or quota is no error here: stats.no_space says so until room is back. */
 int store_prepare(struct store *s, bool *ret_more);
-/* True while batches are queued. Any thread. */
+/* What stands before the first entry: 0/0, or the last that was removed. It never changes. */
+struct raft_entry_id store_base(const struct store *s);
+/* True while batches are queued for which there is a place. Any thread. */
 bool store_has_work(struct store *s);
 
 /* For raft_log_reader: entries from `from` on, at most n_max, none above `to`; at least one, then
@@ -142,6 +146,9 @@ struct store_stats {
     uint64_t log_bytes; /* used bytes of all segments */
     /* The next segment could not be prepared: refuse new writes (SPACE-1). */
     bool no_space;
+    /* What can certainly be written: into the active segment and the prepared one. */
+    uint64_t room_bytes;
+    uint64_t queued_bytes; /* submitted, and not durable */
 };
 void store_get_stats(struct store *s, struct store_stats *ret_stats);
 

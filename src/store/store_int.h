@@ -5,7 +5,8 @@
  *   replay.c    what the records of a batch say
  *   recover.c   which bytes are the log; read-only but for making durable what will be trusted
  *   store.c     create, open (recover, then a new segment), submit
- *   write.c     batches, rotation, the preparation of the next segment
+ *   write.c     batches, rotation
+ *   room.c      the next segment, and a full disk
  *   read.c      entries by index
  *   index.c     where in the files an index stands
  *   terms.c     which term an index is of
@@ -13,6 +14,7 @@
 #ifndef RIDD_STORE_STORE_INT_H
 #define RIDD_STORE_STORE_INT_H
 
+#include <errno.h>
 #include <pthread.h>
 
 #include "base/buf.h"
@@ -147,6 +149,7 @@ struct submission {
     struct raft_hard_state hard_state;
     raft_index truncate_from;
     raft_index commit_index;
+    uint64_t bytes; /* in the log, at most */
     unsigned n_entries;
     struct raft_entry entries[]; /* payloads behind the last one, in the same block */
 };
@@ -201,6 +204,8 @@ struct writer {
     struct vfs_file *next_file; /* owned */
     uint64_t next_size;
     uint64_t next_filled;
+    bool has_reserve;        /* a file of a small segment's size is kept */
+    uint64_t stall_need;     /* what the first of the queue lacks a place for; 0: it does not */
     unsigned no_space_tries; /* in a row */
     unsigned no_space_skip;  /* calls to leave out before the next try */
     struct prng salts;
@@ -211,7 +216,7 @@ struct read_file {
     uint32_t slot;
     uint64_t used_at;
 };
-/* The loop thread's own. */
+/* Of whoever calls store_read(). */
 struct reader {
     struct read_file files[STORE_READ_FILES_MAX];
     uint64_t clock;
@@ -228,7 +233,8 @@ struct store {
     /* Behind lock. */
     struct submission *queue; /* owned */
     struct submission **queue_end;
-    bool rest; /* the log thread has taken more than it has written */
+    bool rest;    /* the log thread has taken more than it has written */
+    bool stalled; /* what is queued has no place: store_prepare() looks for one */
     uint64_t submitted_number;
     raft_index submitted_last_index;
     struct store_segment *segments; /* owned; by slot; grows only */
@@ -264,8 +270,34 @@ int store_start_segment(struct store *s, struct vfs_file *f, const char *name_no
                         uint64_t size, const struct segment_prev *prev,
                         const struct raft_entry *first);
 int store_add_segment(struct store *s, uint64_t seq, uint64_t salt);
+int store_write_zeros(struct vfs *vfs, struct vfs_file *f, uint64_t from, uint64_t to);
+
+/* ---- room.c ---- */
+
+/* Is there a place for a batch of so many bytes in the active segment? */
+bool store_room_fits(const struct writer *w, uint64_t bytes);
+/* A next segment with room for such a batch is there, or *ret_is_there says that the disk has none:
+ * then the queue waits until store_prepare() has found one. */
+int store_room_ensure(struct store *s, uint64_t need, bool *ret_is_there);
+/* The one that is there. */
+void store_room_take(struct store *s, struct vfs_file **ret_file, uint64_t *ret_size);
+/* A file of that name; *ret_file NULL: there is no room for any, not even the reserve. */
+int store_room_make(struct store *s, const char *name, uint64_t size, uint64_t least, uint64_t fill,
+                    struct vfs_file **ret_file, uint64_t *ret_size);
+/* At the start: is there a reserve that can be used? */
+int store_room_find_reserve(struct store *s);
+/* Makes one when there is none and there is room. */
+int store_room_keep_reserve(struct store *s);
+/* Says in the statistics how much room there is. */
+void store_room_publish(struct store *s);
 
 uint64_t store_now_us(const struct store *s);
+
+/* A quota that is used up is a full disk, too. */
+static inline bool store_is_full(int rc)
+{
+    return rc == -ENOSPC || rc == -EDQUOT;
+}
 
 static inline uint64_t store_max_u64(uint64_t a, uint64_t b)
 {

@@ -12,10 +12,7 @@
  *   5 newest-N, sync of the folder          an older one that says less, or two
  *   6 the first batch of the new segment    a torn tail
  *
- * The next segment is prepared in slices between batches from the moment the active one is half
- * full, or as soon as there is room again. A slice writes zeros and syncs them, so that no
- * fdatasync of a batch has 64 MiB of them to push. When rotation comes earlier, the rest stays
- * allocated but unwritten: slower to write to, no less right. */
+ * Where the next segment comes from is room.c. */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -54,7 +51,7 @@ static int write_all(struct vfs *vfs, struct vfs_file *f, const void *data, size
     return 0;
 }
 
-static int write_zeros(struct vfs *vfs, struct vfs_file *f, uint64_t from, uint64_t to)
+int store_write_zeros(struct vfs *vfs, struct vfs_file *f, uint64_t from, uint64_t to)
 {
     static const unsigned char zeros[64u << 10];
 
@@ -80,7 +77,7 @@ int store_make_file(struct vfs *vfs, const char *name, uint64_t size, uint64_t f
         return err_trace(rc);
     rc = vfs->allocate(vfs->ctx, f, size);
     if (rc == 0)
-        rc = write_zeros(vfs, f, 0, fill);
+        rc = store_write_zeros(vfs, f, 0, fill);
     if (rc != 0) {
         (void)vfs->close(vfs->ctx, f);
         (void)vfs->unlink(vfs->ctx, name);
@@ -263,12 +260,6 @@ static int stamp_segment(struct store *s, uint64_t seq, const struct segment_pre
     return err_trace(rc);
 }
 
-/* A quota that is used up is a full disk, too. */
-static bool is_full(int rc)
-{
-    return rc == -ENOSPC || rc == -EDQUOT;
-}
-
 /* DISK-40: a name that says which segment there is, durable before the first batch of that segment,
  * and so before anything that stands in it is acknowledged. Without it nothing tells a log whose
  * last segments were deleted from one that never had them. It comes after the segment's own name is
@@ -286,7 +277,7 @@ static int note_newest(struct store *s, uint64_t seq)
         return 0;
     store_name_newest(name, seq);
     rc = vfs->open(vfs->ctx, name, O_RDWR | O_CREAT | O_EXCL, &f);
-    if (is_full(rc))
+    if (store_is_full(rc))
         return 0;
     if (rc == 0)
         rc = vfs->close(vfs->ctx, f);
@@ -346,67 +337,8 @@ int store_start_segment(struct store *s, struct vfs_file *f, const char *name_no
     return err_trace(rc);
 }
 
-static void set_no_space(struct store *s, bool no_space)
-{
-    (void)pthread_mutex_lock(&s->lock);
-    s->stats.no_space = no_space;
-    (void)pthread_mutex_unlock(&s->lock);
-}
-
-static int drop_prepared(struct store *s)
-{
-    struct writer *w = &s->w;
-    char name[STORE_NAME_BYTES];
-    int rc = 0;
-
-    if (w->next_file != NULL) {
-        rc = s->conf.vfs->close(s->conf.vfs->ctx, take_ptr(w->next_file));
-        store_name_prepared(name, w->seq + 1);
-        if (rc == 0)
-            rc = s->conf.vfs->unlink(s->conf.vfs->ctx, name);
-    }
-    w->prepare = PREPARE_NONE;
-    return err_trace(rc);
-}
-
-/* A file for the next segment with room for a batch of need bytes: the prepared one, a new one, or,
- * when the disk is nearly full, a small one (only when that fails too is there no space: SPACE-1).
- */
-static int take_next_file(struct store *s, uint64_t need, struct vfs_file **ret_file,
-                          uint64_t *ret_size)
-{
-    struct writer *w = &s->w;
-    uint64_t least = STORE_SEGMENT_OVERHEAD + need;
-    uint64_t size = store_max_u64(s->conf.segment_bytes, least);
-    char name[STORE_NAME_BYTES];
-    int rc;
-
-    if (w->next_file != NULL && w->next_size >= least) {
-        *ret_file = take_ptr(w->next_file);
-        *ret_size = w->next_size;
-        w->prepare = PREPARE_NONE;
-        return 0;
-    }
-    rc = drop_prepared(s);
-    if (rc != 0)
-        return err_trace(rc);
-    store_name_prepared(name, w->seq + 1);
-    rc = store_make_file(s->conf.vfs, name, size, 0, ret_file);
-    if (rc == 0)
-        set_no_space(s, false);
-    if (is_full(rc)) {
-        set_no_space(s, true);
-        size = store_max_u64(store_min_u64(s->conf.segment_first_bytes, size), least);
-        rc = store_make_file(s->conf.vfs, name, size, 0, ret_file);
-    }
-    if (rc != 0)
-        return err_trace(rc);
-    *ret_size = size;
-    return 0;
-}
-
-/* Closes the active segment and opens the next, with room for a batch of need bytes. */
-static int rotate(struct store *s, uint64_t need)
+/* Closes the active segment and opens the next, which store_room_ensure() has made. */
+static int rotate(struct store *s)
 {
     struct writer *w = &s->w;
     struct vfs_file *f = NULL;
@@ -418,10 +350,9 @@ static int rotate(struct store *s, uint64_t need)
     rc = put_record(w, &(struct record){.type = RECORD_SEGMENT_END, .batch = w->batch});
     if (rc == 0)
         rc = write_batch(s);
-    if (rc == 0)
-        rc = take_next_file(s, need, &f, &size);
     if (rc != 0)
         return err_trace(rc);
+    store_room_take(s, &f, &size);
     prev = (struct segment_prev){.seq = w->seq,
                                  .last_index = w->last_index,
                                  .last_term = w->last_term,
@@ -565,8 +496,8 @@ static int write_run(struct store *s, struct cursor from, struct cursor to, uint
     unsigned n_entries = 0;
     int rc;
 
-    if (w->used + bytes + STORE_CLOSING_BYTES > w->size) {
-        rc = rotate(s, bytes);
+    if (!store_room_fits(w, bytes)) {
+        rc = rotate(s);
         if (rc != 0)
             return err_trace(rc);
     }
@@ -605,6 +536,7 @@ static void take_queue(struct store *s)
 static void drop_written(struct store *s, struct cursor to, uint64_t *ret_number)
 {
     struct writer *w = &s->w;
+    uint64_t bytes = 0;
     uint64_t n = 0;
 
     while (w->taken != to.sub) {
@@ -612,6 +544,7 @@ static void drop_written(struct store *s, struct cursor to, uint64_t *ret_number
 
         *ret_number = sub->number;
         w->taken = sub->next;
+        bytes += sub->bytes;
         free(sub);
         n++;
     }
@@ -620,6 +553,7 @@ static void drop_written(struct store *s, struct cursor to, uint64_t *ret_number
         w->taken_end = &w->taken;
     (void)pthread_mutex_lock(&s->lock);
     s->stats.n_batches += n;
+    s->stats.queued_bytes -= bytes;
     s->rest = w->taken != NULL;
     (void)pthread_mutex_unlock(&s->lock);
 }
@@ -638,10 +572,21 @@ int store_write(struct store *s, uint64_t *ret_number)
     if (from.sub == NULL)
         return 0;
     to = plan(from, w->bytes_max, &bytes);
-    w->failed = bytes > 0 ? write_run(s, from, to, bytes) : 0;
+    /* Before anything of the batch is written: without a place for it nothing has happened, and it
+     * stays first in line (SPACE-9). */
+    if (bytes > 0 && !store_room_fits(w, bytes)) {
+        bool is_there = false;
+
+        w->failed = store_room_ensure(s, bytes, &is_there);
+        if (w->failed == 0 && !is_there)
+            return 0;
+    }
+    if (w->failed == 0 && bytes > 0)
+        w->failed = write_run(s, from, to, bytes);
     if (w->failed != 0)
         return err_trace(w->failed);
     drop_written(s, to, ret_number);
+    store_room_publish(s);
     return 0;
 }
 
@@ -683,79 +628,5 @@ int store_idle(struct store *s)
     s->stats.bytes_written += n;
     s->stats.log_bytes += n;
     (void)pthread_mutex_unlock(&s->lock);
-    return 0;
-}
-
-/* ---- preparation of the next segment ---- */
-
-/* Not an error yet (SPACE-1). The state ends by itself when an attempt succeeds. */
-static int prepare_no_space(struct store *s)
-{
-    struct writer *w = &s->w;
-
-    w->no_space_tries++;
-    w->no_space_skip = w->no_space_tries < 4 ? 1u << w->no_space_tries : STORE_NO_SPACE_SKIP_MAX;
-    set_no_space(s, true);
-    return err_trace(drop_prepared(s));
-}
-
-static int prepare_begin(struct store *s)
-{
-    struct writer *w = &s->w;
-    char name[STORE_NAME_BYTES];
-    int rc;
-
-    if (w->no_space_skip > 0) {
-        w->no_space_skip--;
-        return 0;
-    }
-    store_name_prepared(name, w->seq + 1);
-    w->next_size = store_max_u64(s->conf.segment_bytes, STORE_SEGMENT_OVERHEAD);
-    w->next_filled = 0;
-    rc = store_make_file(s->conf.vfs, name, w->next_size, 0, &w->next_file);
-    if (is_full(rc))
-        return err_trace(prepare_no_space(s));
-    if (rc != 0)
-        return err_trace(rc);
-    w->no_space_tries = 0;
-    set_no_space(s, false);
-    w->prepare = PREPARE_FILLING;
-    return 0;
-}
-
-static int prepare_fill(struct store *s)
-{
-    struct writer *w = &s->w;
-    uint64_t slice = store_has_work(s) ? STORE_PREPARE_BUSY_BYTES : STORE_PREPARE_BYTES;
-    uint64_t to = store_min_u64(w->next_filled + slice, w->next_size);
-    int rc = write_zeros(s->conf.vfs, w->next_file, w->next_filled, to);
-
-    if (rc == 0)
-        rc = s->conf.vfs->fdatasync(s->conf.vfs->ctx, w->next_file);
-    if (is_full(rc))
-        return err_trace(prepare_no_space(s)); /* a file system that allocates at each write */
-    if (rc != 0)
-        return err_trace(rc);
-    w->next_filled = to;
-    if (to == w->next_size)
-        w->prepare = PREPARE_DONE;
-    return 0;
-}
-
-int store_prepare(struct store *s, bool *ret_more)
-{
-    struct writer *w = &s->w;
-
-    if (w->failed != 0)
-        return err_trace(w->failed);
-    *ret_more = false;
-    /* While there was no room, also before the half: new writes are refused meanwhile, so that half
-     * would never come, and only an attempt ends the state. This thread alone writes no_space. */
-    if (w->prepare == PREPARE_DONE || (w->used < w->size / 2 && !s->stats.no_space))
-        return 0;
-    w->failed = w->prepare == PREPARE_NONE ? prepare_begin(s) : prepare_fill(s);
-    if (w->failed != 0)
-        return err_trace(w->failed);
-    *ret_more = w->prepare == PREPARE_FILLING;
     return 0;
 }

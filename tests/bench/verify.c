@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -122,6 +123,42 @@ static void scrub(struct kv *kv)
                  (double)(clock_mono_us() - begin_us) / 1e3, n, (double)longest_us / 1e3);
 }
 
+static uint64_t cpu_us(void)
+{
+    struct timespec t;
+
+    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (uint64_t)t.tv_sec * 1000000u + (uint64_t)t.tv_nsec / 1000u;
+}
+
+/* What it costs to say that a key is not there, and that one is: CPU time. */
+static void read_keys(struct kv *kv, bool there)
+{
+    const unsigned n = 100000;
+    uint64_t begin_us;
+    struct prng p;
+
+    prng_init(&p, there ? 1 : 2);
+    begin_us = cpu_us();
+    for (unsigned i = 0; i < n; i++) {
+        struct raft_entry_id id;
+        struct command_value v;
+        struct wire_key key;
+        char name[32];
+
+        (void)snprintf(name, sizeof(name), "key/%016llx", (unsigned long long)prng_next(&p));
+        if (wire_key_set_string(&key, name, strlen(name)) != 0)
+            die("key");
+        if (kv_read_begin(kv, &id) != 0 ||
+            kv_get(kv, (struct wire_slice){(const char *)key.bytes, key.len}, &v) != 0 ||
+            v.exists != there)
+            die("kv_get");
+        kv_read_end(kv);
+    }
+    (void)printf("read  %8.2f us of a key that is %s\n", (double)(cpu_us() - begin_us) / n,
+                 there ? "there" : "not there");
+}
+
 int main(int argc, char **argv)
 {
     const unsigned n_keys = argc > 2 ? (unsigned)strtoul(argv[2], NULL, 10) : 1000000u;
@@ -144,5 +181,7 @@ int main(int argc, char **argv)
     }
     kv = open_state(argv[1], true, "warm");
     scrub(kv);
+    read_keys(kv, true);
+    read_keys(kv, false);
     return kv_close(kv, true) != 0;
 }

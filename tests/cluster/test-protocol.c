@@ -954,7 +954,8 @@ CASE(protocol__no_space)
                          node_wait_exit(c, 0));
         if (pattern_matches("{\"type\":\"write_ok\",\"in_reply_to\":1}", reply) && n < 1000)
             continue;
-        if (!pattern_matches(ERROR(1, 14, "no_space", true, ",\"used\":<n>,\"limit\":1048576"),
+        if (!pattern_matches(ERROR(1, 14, "no_space", true,
+                                   ",\"used\":<n>,\"limit\":1048576,\"what\":\"quota\""),
                              reply))
             harness_fail("not no_space: %s", reply);
         break;
@@ -971,7 +972,7 @@ CASE(protocol__no_space)
     make_write(&line, "again", 10000);
     client_expect(cl, (const char *)line.data, "{\"type\":\"write_ok\",\"in_reply_to\":1}");
     client_close(cl);
-    assert_true(node_logged(c, 0, "event=no_space what=map_size"));
+    assert_true(node_logged(c, 0, "event=no_space what=quota"));
     node_wait_logged(c, 0, "event=space_again");
     assert_int_equal(node_terminate(c, 0), 0);
     cluster_free(c);
@@ -1062,9 +1063,11 @@ CASE(protocol__status_of_three)
             "<*>}",
             i + 1, i == leader ? "leader" : "follower", leader + 1, a->name, a->peer_addr,
             i == leader ? "<n>" : "null", i == leader ? "<n>" : "null",
-            i == leader ? "<n>" : "null", i == leader || a == &three->nodes[leader] ? "\"fit\"" : "null",
-            b->name, b->peer_addr, i == leader ? "<n>" : "null", i == leader ? "<n>" : "null",
-            i == leader ? "<n>" : "null", i == leader || b == &three->nodes[leader] ? "\"fit\"" : "null");
+            i == leader ? "<n>" : "null",
+            i == leader || a == &three->nodes[leader] ? "\"fit\"" : "null", b->name, b->peer_addr,
+            i == leader ? "<n>" : "null", i == leader ? "<n>" : "null",
+            i == leader ? "<n>" : "null",
+            i == leader || b == &three->nodes[leader] ? "\"fit\"" : "null");
         client_expect(cl, "{\"type\":\"status\",\"msg_id\":1}", pattern);
         client_close(cl);
     }

@@ -138,12 +138,13 @@ CASE(state__a_hidden_key_is_found_while_running)
     node = (cluster_leader(c) + 1) % 3;
     hide_keys(c, node);
     begin_ms = now_ms();
-    assert_int_equal(node_wait_exit(c, node), 74);
+    node_wait_logged(c, node, "event=state_damaged");
     print_message("found after %u ms\n", (unsigned)(now_ms() - begin_ms));
-    assert_true(node_logged(c, node, "event=state_damaged"));
-    node_start(c, node);
-    assert_true(node_logged(c, node, "found=rebuild"));
+    node_wait_logged(c, node, "event=state_rebuilt");
     expect_all(c, node);
+    assert_int_equal(node_terminate(c, node), 0);
+    node_start(c, node);
+    assert_true(node_logged(c, node, "found=clean"));
     cluster_free(c);
 }
 

@@ -355,17 +355,29 @@ static void crash(struct log_rig *rig, const uint8_t *s)
 
 static void work(struct log_rig *rig, const uint8_t *s)
 {
-    uint64_t number = rig->number;
+    uint64_t number = 0;
     unsigned before = rig->n_durable;
     bool had_work = store_has_work(rig->store);
+    struct store_stats stats;
 
     if (store_work(rig->store, &number) != 0) {
         rid_assert(rig->faults);
         crash(rig, s);
         return;
     }
-    rid_assert(number == rig->number);
     rid_assert(!store_has_work(rig->store));
+    store_get_stats(rig->store, &stats);
+    if (stats.queued_bytes > 0) { /* the rest waits for room (SPACE-9) */
+        rid_assert(rig->faults);
+        rid_assert(stats.no_space);
+        rid_assert(number < rig->number);
+        if (number == 0)
+            return;
+        rig->n_durable_before = before;
+        rig->n_durable = rig->n_batches - (unsigned)(rig->number - number);
+        return;
+    }
+    rid_assert(!had_work || number == rig->number);
     if (had_work)
         rig->n_durable_before = before;
     rig->n_durable = rig->n_batches;
@@ -394,7 +406,7 @@ static void read_some(struct log_rig *rig, const uint8_t *s)
 
     if (to > from + s[2])
         to = from + s[2];
-    if (rig->trust == FORGED || store_has_work(rig->store) || fake_disk_is_off(rig->disk))
+    if (rig->trust == FORGED || rig->n_durable < rig->n_batches || fake_disk_is_off(rig->disk))
         return;
     rid_assert(model_equal_read(&rig->newest, rig->store, from, to, &rig->prng, &why));
 }

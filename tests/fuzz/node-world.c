@@ -395,6 +395,7 @@ void world_boot(struct world *w)
     rid_assert(engine_open(w->engine, &conf) == 0);
     w->store = engine_store(w->engine);
     w->replica = engine_replica(w->engine);
+    rid_assert(engine_read_ahead(w->engine) == 0);
     w->n_works = 0;
     memset(w->seen, 0, sizeof(w->seen));
     w->dead = false;
@@ -453,6 +454,8 @@ void world_write(struct world *w, const uint8_t *s)
 
     if (w->n_works == WORKS_MOST)
         world_report(w);
+    if (engine_has_reads(w->engine))
+        engine_read(w->engine);
     if (store_work(w->store, &number) != 0) {
         rid_assert(w->faults);
         world_crash(w, s);

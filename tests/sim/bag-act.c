@@ -122,10 +122,10 @@ static void act_forge(void)
     static const struct {
         enum raft_msg_type type;
         bool reject;
-    } kinds[] = {{RAFT_MSG_VOTE, false},          {RAFT_MSG_APPEND, false},
-                 {RAFT_MSG_HEARTBEAT, false},     {RAFT_MSG_TIMEOUT_NOW, false},
-                 {RAFT_MSG_PRE_VOTE_RESP, true},  {RAFT_MSG_VOTE_RESP, true},
-                 {RAFT_MSG_APPEND_RESP, true},    {RAFT_MSG_HEARTBEAT_RESP, true}};
+    } kinds[] = {{RAFT_MSG_VOTE, false},         {RAFT_MSG_APPEND, false},
+                 {RAFT_MSG_HEARTBEAT, false},    {RAFT_MSG_TIMEOUT_NOW, false},
+                 {RAFT_MSG_PRE_VOTE_RESP, true}, {RAFT_MSG_VOTE_RESP, true},
+                 {RAFT_MSG_APPEND_RESP, true},   {RAFT_MSG_HEARTBEAT_RESP, true}};
     struct node *n = bag_any_node();
     struct node *from = &bag.nodes[bag_below(bag.n_nodes)];
     unsigned kind = (unsigned)bag_below(sizeof(kinds) / sizeof(kinds[0]));
@@ -162,6 +162,17 @@ static void act_ready(void)
     struct node *n = bag_any_node();
 
     if (n != NULL)
+        bag_take_ready(n);
+}
+
+static void act_loaded(void)
+{
+    struct node *n = bag_any_node();
+
+    if (n == NULL || !n->read_asked)
+        return;
+    bag_log_loaded(n);
+    if (bag_chance(bag.odds.ready_at_once))
         bag_take_ready(n);
 }
 
@@ -497,8 +508,8 @@ void bag_act(void)
         {bag.odds.apply, act_apply},       {bag.odds.crash, act_crash},
         {bag.odds.restart, act_restart},   {bag.odds.link, act_link},
         {bag.odds.transfer, act_transfer}, {bag.odds.nemesis, act_nemesis},
-        {bag.odds.jump, act_jump},         {bag.odds.piece, act_piece},
-        {bag.odds.forge, act_forge},
+        {bag.odds.loaded, act_loaded},     {bag.odds.jump, act_jump},
+        {bag.odds.piece, act_piece},       {bag.odds.forge, act_forge},
         {bag.odds.fitness, act_fitness},   {bag.odds.rewind, act_rewind},
     };
     size_t n = sizeof(actions) / sizeof(actions[0]);

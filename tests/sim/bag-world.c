@@ -265,12 +265,30 @@ void bag_after_input(struct node *n)
         bag_store_one(n);
 }
 
+void bag_log_loaded(struct node *n)
+{
+    if (n->raft == NULL || !n->read_asked)
+        return;
+    bag_trace("log of %s loaded", n->name);
+    n->read_asked = false;
+    raft_log_loaded(n->raft, n->now_us);
+    bag_look(n);
+}
+
+/* Not at once, now and then, and not before the core was told so. */
 static int count_reads_from_disk(void *ctx, raft_index from, raft_index to, size_t bytes_max,
                                  struct arena *arena, struct raft_entry *ret_entries,
                                  unsigned n_max, unsigned *ret_n)
 {
+    struct node *n = ctx;
+
+    if (bag.odds.later > 0 && from > n->disk.base.index && bag_chance(bag.odds.later)) {
+        n->read_asked = true;
+        bag.counts[N_LATER]++;
+        return RAFT_LOG_E_LATER;
+    }
     bag.counts[N_FROM_DISK]++;
-    return sim_disk_read(ctx, from, to, bytes_max, arena, ret_entries, n_max, ret_n);
+    return sim_disk_read(&n->disk, from, to, bytes_max, arena, ret_entries, n_max, ret_n);
 }
 
 void bag_tell_link(struct node *a, struct node *b, bool up)
@@ -311,7 +329,7 @@ void bag_start(struct node *n)
     conf.append_bytes_max = bag.append_bytes_max;
     conf.inflight_bytes_max = bag.inflight_bytes_max;
     conf.term_step_max = bag.term_step;
-    conf.log_reader = (struct raft_log_reader){.read = count_reads_from_disk, .ctx = &n->disk};
+    conf.log_reader = (struct raft_log_reader){.read = count_reads_from_disk, .ctx = n};
     conf.trace = bag_hear_core;
     conf.trace_ctx = n;
     sim_disk_start(&n->disk, applied, &s);
@@ -321,6 +339,7 @@ void bag_start(struct node *n)
     n->emitted = n->applied = applied;
     n->verified = 0;
     n->incarnation++;
+    n->read_asked = false;
     n->was_unfit = false;
     n->led_term = 0;
     n->led_commit = 0;

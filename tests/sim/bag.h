@@ -47,6 +47,8 @@ struct node {
     uint64_t now_us;
     unsigned rate; /* of its clock: 0 is paused */
     unsigned incarnation;
+    bool
+        read_asked; /* the reader said RAFT_LOG_E_LATER since the core was told that something came */
     raft_index emitted; /* handed out for applying */
     raft_index applied;
     raft_index verified; /* committed here and compared with everybody's */
@@ -79,6 +81,7 @@ struct odds {
     unsigned deliver, tick, ready, store, propose, read, drop, again, apply;
     unsigned crash, restart, link, transfer, nemesis, jump, piece;
     unsigned fitness, rewind, forge;
+    unsigned later, loaded; /* old entries are not at hand; some are now */
     unsigned in_order, late, late_comes, leak, ready_at_once, store_at_once, apply_at_once;
     unsigned append_lost;  /* of appends alone: logs that differ are what elections must settle */
     unsigned answers_late; /* of answers to heartbeats: what a stale read is made of */
@@ -101,6 +104,7 @@ enum count {
     N_CRASHES,
     N_CUTS,
     N_FROM_DISK,
+    N_LATER,
     N_BASES,
     N_UNFIT,         /* a node became it */
     N_UNFIT_LEADERS, /* elected while it was */
@@ -175,6 +179,8 @@ void bag_give(struct raft_msg *m);
 void bag_apply_all(struct node *n);
 void bag_store_one(struct node *n);
 void bag_take_ready(struct node *n);
+/* What the core waits for of its log may be had now. */
+void bag_log_loaded(struct node *n);
 /* After an input: sometimes the turn ends at once, sometimes later; sometimes the disk is fast. */
 void bag_after_input(struct node *n);
 void bag_advance(struct node *n, uint64_t us);

@@ -261,6 +261,8 @@ static bool open_engine(struct sim_node *n, enum wal_boot *ret_how)
         return false;
     }
     n->replica = engine_replica(n->engine);
+    rc = engine_read_ahead(n->engine);
+    rid_assert(rc == 0);
     return true;
 }
 

@@ -85,7 +85,7 @@ struct profile {
     size_t disk_write_max;
     size_t disk_batch_bytes_max; /* 0: whole submissions and more */
     unsigned slow_sync_percent;  /* of an election timeout, after healing; 0: fast */
-    uint64_t turn_lag_ns; /* 0: a turn after each event */
+    uint64_t turn_lag_ns;        /* 0: a turn after each event */
     unsigned drift_ppm;
     unsigned n_clients;
     unsigned n_keys;

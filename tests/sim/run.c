@@ -177,7 +177,8 @@ void run_free(struct sim *s)
 
 static bool of_a_node(enum sim_event_kind kind)
 {
-    return kind <= EV_LINK_UP || kind == EV_DISK || kind == EV_DISK_IDLE || kind == EV_SUBMIT;
+    return kind <= EV_LINK_UP || kind == EV_DISK || kind == EV_DISK_IDLE || kind == EV_READ ||
+           kind == EV_SUBMIT;
 }
 
 /* True: it came too early, or for a life that is over. */
@@ -226,6 +227,9 @@ static void dispatch(struct sim *s, const struct sim_event *e)
         break;
     case EV_DISK_IDLE:
         wal_idle_event(n);
+        break;
+    case EV_READ:
+        wal_read_event(n);
         break;
     case EV_CLIENT:
         client_event(s, e->arg);

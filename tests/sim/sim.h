@@ -59,6 +59,7 @@ enum sim_stream {
     STREAM_CLOCK,
     STREAM_HEAL,
     STREAM_PIECE,
+    STREAM_READ,
     STREAM_COUNT,
 };
 
@@ -97,6 +98,7 @@ enum sim_event_kind {
     EV_LINK_DIAL,
     EV_DISK,
     EV_DISK_IDLE,
+    EV_READ,
     EV_CLIENT,
     EV_SUBMIT,
     EV_EPISODE_BEGIN,
@@ -138,8 +140,8 @@ struct sim_event {
     X(writes_refused) X(cas_failed) X(transfers) X(client_left) X(requests_waited) \
     X(healed_with_sick_minority) X(out_for_ever) \
     X(seeds_learner) X(seeds_pieces) X(seeds_all_faults) X(pieces) X(leader_chased) \
-    X(crash_stored) X(state_failed) \
-    X(seeds_slow_disk) X(disk_batch_part) X(recovered_part)
+    X(crash_stored) X(state_failed) X(state_flipped) \
+    X(seeds_slow_disk) X(disk_batch_part) X(recovered_part) X(log_read_later)
 /* clang-format on */
 
 enum sim_mark {
@@ -199,9 +201,10 @@ struct sim_wal {
     int early_error;
     uint64_t work_queued; /* batches in the work under way */
     bool idle_due;
+    bool reading; /* an EV_READ is on its way */
     uint64_t stalled_until;
-    unsigned slow; /* times */
-    uint64_t slow_ns; /* at least so long a sync; 0: as the seed says */
+    unsigned slow;     /* times */
+    uint64_t slow_ns;  /* at least so long a sync; 0: as the seed says */
     uint64_t reported; /* number last told to the replica */
     uint64_t n_syncs;
     uint64_t lie_at; /* n_syncs of the fdatasync that will lie; 0: none */
@@ -484,6 +487,7 @@ int wal_read(struct sim_node *n, raft_index from, raft_index to, size_t bytes_ma
              struct arena *arena, struct raft_entry *ret_entries, unsigned n_max, unsigned *ret_n);
 void wal_kick(struct sim_node *n);
 void wal_event(struct sim_node *n);
+void wal_read_event(struct sim_node *n);
 void wal_idle_event(struct sim_node *n);
 void wal_crash(struct sim_node *n, bool machine);
 /* False: nothing of this log is believed any more. Else what the store is opened with. */

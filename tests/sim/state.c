@@ -2,10 +2,14 @@
  * on LMDB in one seed of some fifty.
  *
  * After the death of the process the map is what it was at the last commit, an earlier commit, or
- * empty; after the death of the machine it is empty: what STATE-4 trusts. */
+ * empty; after the death of the machine it is empty: what STATE-4 trusts. In the file of LMDB a bit
+ * may be wrong then: it is found, or makes no difference (STATE-12). */
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/assert.h"
@@ -401,6 +405,30 @@ void state_open(struct sim_node *n)
         MARK(s, boot_with_empty_state);
 }
 
+/* A bit of the file turns while nobody looks (STATE-12). */
+static void flip_in_file(struct sim_node *n)
+{
+    const uint64_t draw = sim_draw(n->sim, STREAM_STATE, n->i);
+    unsigned char byte;
+    char path[128];
+    struct stat st;
+    int fd;
+
+    (void)snprintf(path, sizeof(path), "%s/data.mdb", n->state.dir);
+    fd = open(path, O_RDWR | O_CLOEXEC);
+    if (fd >= 0 && fstat(fd, &st) == 0 && st.st_size > 0) {
+        const off_t at = (off_t)(draw / 8 % (uint64_t)st.st_size);
+
+        if (pread(fd, &byte, 1, at) == 1) {
+            byte ^= (unsigned char)(1u << (draw % 8));
+            if (pwrite(fd, &byte, 1, at) == 1)
+                MARK(n->sim, state_flipped);
+        }
+    }
+    if (fd >= 0)
+        (void)close(fd);
+}
+
 void state_crash(struct sim_node *n, bool machine)
 {
     struct sim *s = n->sim;
@@ -411,6 +439,8 @@ void state_crash(struct sim_node *n, bool machine)
         (void)kv_close(st->kv, false);
         st->kv = NULL;
         st->machine_boots += machine;
+        if (coin < 2)
+            flip_in_file(n);
         return;
     }
     undo(n);

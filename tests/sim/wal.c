@@ -255,6 +255,34 @@ void wal_idle_event(struct sim_node *n)
     }
 }
 
+/* Old entries come when the disk has time for them, not in the turn that asks. */
+static void read_kick(struct sim_node *n)
+{
+    struct sim *s = n->sim;
+    struct sim_wal *w = &n->wal;
+    uint64_t took;
+
+    if (n->replica == NULL || w->reading || !engine_has_reads(n->engine))
+        return;
+    took = s->p.disk_min_ns + sim_below(s, STREAM_READ, n->i, s->p.disk_spread_ns);
+    if (took < w->slow_ns / 8)
+        took = w->slow_ns / 8;
+    if (s->now + took < w->stalled_until)
+        took = w->stalled_until - s->now;
+    w->reading = true;
+    sim_push(s, s->now + took, EV_READ, n, 0, NULL);
+}
+
+void wal_read_event(struct sim_node *n)
+{
+    n->wal.reading = false;
+    if (n->fatal_error != 0)
+        return;
+    engine_read(n->engine);
+    read_kick(n);
+    node_input(n);
+}
+
 int wal_read(struct sim_node *n, raft_index from, raft_index to, size_t bytes_max,
              struct arena *arena, struct raft_entry *ret_entries, unsigned n_max, unsigned *ret_n)
 {
@@ -262,6 +290,11 @@ int wal_read(struct sim_node *n, raft_index from, raft_index to, size_t bytes_ma
     int r = engine_log_read(n->engine, from, to, bytes_max, arena, ret_entries, n_max, ret_n);
 
     MARK(n->sim, log_read_from_disk);
+    read_kick(n);
+    if (r == RAFT_LOG_E_LATER) {
+        MARK(n->sim, log_read_later);
+        return r;
+    }
     if (r != 0) {
         if (!w->rotten && w->failing == 0 && !w->lied)
             sim_fail(n->sim, "DISK-21", "n%u cannot read %" PRIu64 " (%d: %s) from a good disk",
@@ -313,6 +346,7 @@ void wal_crash(struct sim_node *n, bool machine)
     w->busy = false;
     w->early = false;
     w->reported = 0;
+    w->reading = false;
     w->idle_due = false;
 }
 
@@ -409,8 +443,7 @@ static bool settle_part(struct sim_node *n, const struct store_recovered *r)
     term = part.n_added > 0 ? part.added[part.n_added - 1].term : w->durable.entries[kept - 1].term;
     if (part.n_added == 0 && same_hard_state(&w->durable_hard_state, &r->hard_state))
         part.hard_state = w->durable_hard_state;
-    if (term != r->terms[r->n_terms - 1].term ||
-        !same_hard_state(&part.hard_state, &r->hard_state))
+    if (term != r->terms[r->n_terms - 1].term || !same_hard_state(&part.hard_state, &r->hard_state))
         return false;
     shadow_batch_apply(&w->durable, &w->durable_hard_state, &part);
     MARK(n->sim, recovered_part);

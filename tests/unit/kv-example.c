@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/bytes.h"
 #include "kv/page_int.h"
 
 const char *const kind_names[] = {"head", "branch", "leaf", "overflow", "list of free pages",
@@ -195,4 +196,38 @@ size_t some_bit(struct prng *p, const struct map *map, enum kind kind)
     /* Half of them where pages are described, not filled. */
     at = (size_t)prng_below(p, prng_below(p, 2) == 0 ? 64 : PAGE);
     return (page * PAGE + at) * 8 + (size_t)prng_below(p, 8);
+}
+
+/* One node of the list: its numbers lie in the page itself, or in pages of their own (of which
+ * nothing is tried here). */
+static void each_of_node(const struct map *map, const unsigned char *list, size_t list_at,
+                         void (*fn)(void *ctx, size_t bit), void *ctx)
+{
+    const size_t n = (get_u16(list - 12) & 1) != 0 ? 0 : (size_t)get_u64(list);
+
+    for (size_t k = 1; k <= n; k++)
+        for (unsigned bit = 0; bit < 10; bit++) {
+            const uint64_t to = get_u64(list + 8 * k) ^ (uint64_t)1 << bit;
+
+            if (to < map->n_pages && to >= 2 && map->kind[to] != FREE &&
+                (k == 1 || to < get_u64(list + 8 * (k - 1))) &&
+                (k == n || to > get_u64(list + 8 * (k + 1))))
+                fn(ctx, 8 * (list_at + 8 * k) + bit);
+        }
+}
+
+void each_free_page_to_be_used(const struct example *x, const struct map *map,
+                               void (*fn)(void *ctx, size_t bit), void *ctx)
+{
+    for (size_t page = 2; page < map->n_pages; page++) {
+        const unsigned char *p = x->data + page * PAGE;
+
+        if (map->kind[page] != FREE_LIST || get_u16(p + 10) != 2)
+            continue;
+        for (size_t i = 0; 16 + 2 * i < get_u16(p + 12); i++) {
+            const size_t list = get_u16(p + 16 + 2 * i) + 16u; /* behind header and key */
+
+            each_of_node(map, p + list, page * PAGE + list, fn, ctx);
+        }
+    }
 }

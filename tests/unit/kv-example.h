@@ -41,4 +41,9 @@ struct map {
 void make_map(struct fixture *f, struct map *map);
 size_t some_bit(struct prng *p, const struct map *map, enum kind kind);
 
+/* Bits of the list of free pages that make of a free page's number one of a page in use, in its
+ * place, so that order alone does not tell. */
+void each_free_page_to_be_used(const struct example *x, const struct map *map,
+                               void (*fn)(void *ctx, size_t bit), void *ctx);
+
 #endif

@@ -139,6 +139,8 @@ static int node_read(void *ctx, raft_index from, raft_index to, size_t bytes_max
         return node->reader_error;
     if (from <= node->disk.base)
         return RAFT_LOG_E_COMPACTED;
+    if (node->reader_later)
+        return RAFT_LOG_E_LATER;
     FX_CHECK(from >= 1 && from <= to && to <= node->disk.n && n_max > 0,
              "%s reads %" PRIu64 "..%" PRIu64 " of %" PRIu64, node->name, from, to, node->disk.n);
     for (unsigned k = 0; k < node->n_batches; k++)
@@ -1019,9 +1021,9 @@ void fx_configuration(const struct fx *fx, const char *servers, struct raft_conf
         unsigned i = (unsigned)(*s - '0');
 
         assert_true(i >= 1 && i <= fx->n);
-        assert_int_equal(raft_configuration_add(ret_c, raft_founder_id(fx->nodes[i].name), fx->nodes[i].name,
-                                                learner ? RAFT_LEARNER : RAFT_VOTER, "127.0.0.1:1",
-                                                "127.0.0.1:2"),
+        assert_int_equal(raft_configuration_add(
+                             ret_c, raft_founder_id(fx->nodes[i].name), fx->nodes[i].name,
+                             learner ? RAFT_LEARNER : RAFT_VOTER, "127.0.0.1:1", "127.0.0.1:2"),
                          0);
         s += learner;
     }
@@ -1065,7 +1067,8 @@ void fx_init(struct fx *fx, unsigned n_voters, unsigned n_learners, uint64_t see
         node->conf.log_reader = (struct raft_log_reader){.read = node_read, .ctx = node};
         node->conf.trace = node_trace;
         node->conf.trace_ctx = node;
-        assert_int_equal(raft_configuration_add(&fx->configuration, raft_founder_id(node->name), node->name,
+        assert_int_equal(raft_configuration_add(&fx->configuration, raft_founder_id(node->name),
+                                                node->name,
                                                 i <= n_voters ? RAFT_VOTER : RAFT_LEARNER,
                                                 "127.0.0.1:1", "127.0.0.1:2"),
                          0);

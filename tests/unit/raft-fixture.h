@@ -109,6 +109,7 @@ struct fx_node {
     unsigned n_reader_calls;
     unsigned reader_entries_max; /* 0: no limit of its own */
     int reader_error;
+    bool reader_later; /* what is asked for is not at hand */
 
     /* The allocator. */
     size_t n_allocs;

@@ -1,6 +1,7 @@
 /* base: checksums, buffers, arenas, lists, errors and what may reach a log line. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -181,6 +182,8 @@ static void base__err_keeps_the_path(void **state)
     assert_int_equal(err_trace(err_origin(err_say(-EIO, "cannot read '%s'", "x"))), -EIO);
     assert_string_equal(err_text(), "cannot read 'x'");
     assert_non_null(strstr(err_path(), " < "));
+    assert_string_equal(err_text_for(-EIO), "cannot read 'x'");
+    assert_string_equal(err_text_for(-ENOSPC), ""); /* the words of another failure */
     assert_int_equal(err_fold(3), -ENOTRECOVERABLE);
     assert_int_equal(err_fold(0), 0);
 }
@@ -216,6 +219,130 @@ static void base__log_one_event_is_one_line(void **state)
     assert_non_null(strstr(line, "a='\\x00\\x01")); /* told, not dropped: CLIENT-7 */
     (void)close(pipe_fds[0]);
     (void)close(pipe_fds[1]);
+}
+
+/* ---- lines that nobody reads ---- */
+
+/* A pipe that takes nothing more. */
+static void full_pipe(int ret_fds[2])
+{
+    static const char zeros[512];
+
+    assert_int_equal(pipe(ret_fds), 0);
+    assert_int_equal(fcntl(ret_fds[1], F_SETFL, O_NONBLOCK), 0);
+    while (write(ret_fds[1], zeros, sizeof(zeros)) > 0)
+        continue;
+    while (write(ret_fds[1], zeros, 1) > 0)
+        continue;
+    assert_int_equal(fcntl(ret_fds[1], F_SETFL, 0), 0);
+}
+
+/* In a process of its own whose standard error is full: there the thread of the lines may go on. */
+static pid_t fork_with_stderr(int fds[2])
+{
+    pid_t pid = fork();
+
+    assert_true(pid >= 0);
+    if (pid != 0)
+        return pid;
+    (void)alarm(60);
+    if (dup2(fds[1], STDERR_FILENO) < 0 || log_start_thread() != 0)
+        _exit(2);
+    (void)close(fds[0]);
+    (void)close(fds[1]);
+    return 0;
+}
+
+/* LOOP-1: who logs never waits. What was not written is counted, and no line is lost without being
+ * counted. */
+static void base__log_waits_for_nobody(void **state)
+{
+    enum { LINES = 20000 };
+    unsigned long long n_lines = 0;
+    unsigned long long n_dropped = 0;
+    char line[LOG_LINE_BYTES_MAX + 1];
+    bool last = false;
+    char c = 'x';
+    int fds[2];
+    int done[2];
+    int go[2];
+    int status;
+    FILE *file;
+    pid_t pid;
+
+    (void)state;
+    full_pipe(fds);
+    assert_int_equal(pipe(done), 0);
+    assert_int_equal(pipe(go), 0);
+    pid = fork_with_stderr(fds);
+    if (pid == 0) {
+        for (unsigned i = 0; i < LINES; i++)
+            log_event(LOG_ERROR, "numbered", "i=%u", i);
+        (void)!write(done[1], &c, 1);
+        (void)!read(go[0], &c, 1);
+        do { /* room comes when the reader does */
+            log_event(LOG_ERROR, "last", NULL);
+            log_flush();
+        } while (poll(&(struct pollfd){.fd = go[0], .events = POLLIN}, 1, 10) == 0);
+        _exit(0);
+    }
+    (void)close(fds[1]);
+    assert_int_equal(read(done[0], &c, 1), 1); /* all were taken, and nobody has read one */
+    assert_int_equal(write(go[1], &c, 1), 1);
+    file = fdopen(fds[0], "r");
+    assert_non_null(file);
+    while ((c = (char)fgetc(file)) == '\0')
+        continue;
+    (void)ungetc(c, file);
+    while (fgets(line, sizeof(line), file) != NULL) {
+        unsigned long long n;
+        const char *at = strstr(line, "event=log_lines_dropped n=");
+
+        n_lines += strstr(line, "event=numbered i=") != NULL;
+        if (at != NULL && sscanf(at, "event=log_lines_dropped n=%llu", &n) == 1)
+            n_dropped += n;
+        if (!last && strstr(line, "event=last") != NULL) {
+            last = true;
+            assert_int_equal(write(go[1], "x", 1), 1);
+        }
+    }
+    assert_true(last);
+    assert_true(n_dropped > 0);
+    assert_true(n_lines + n_dropped >= LINES); /* the first of the last may be among them */
+    assert_true(n_lines <= LINES);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    (void)fclose(file);
+    (void)close(done[0]);
+    (void)close(done[1]);
+    (void)close(go[0]);
+    (void)close(go[1]);
+}
+
+/* The last lines are tried, for a bounded time: a process ends although nobody reads. */
+static void base__nobody_reads_the_last_words(void **state)
+{
+    int status;
+    int fds[2];
+    pid_t pid;
+
+    (void)state;
+    full_pipe(fds);
+    pid = fork_with_stderr(fds);
+    if (pid == 0) {
+        log_event(LOG_ERROR, "fatal", NULL);
+        log_flush();
+        _exit(0);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    pid = fork_with_stderr(fds);
+    if (pid == 0)
+        rid_assert_fail("nothing", "nowhere", 1, "nobody");
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+    (void)close(fds[0]);
+    (void)close(fds[1]);
 }
 
 static void base__log_limit_counts_what_it_drops(void **state)
@@ -447,6 +574,8 @@ int main(void)
         cmocka_unit_test(base__list_remove_twice_is_harmless),
         cmocka_unit_test(base__err_keeps_the_path),
         cmocka_unit_test(base__log_one_event_is_one_line),
+        cmocka_unit_test(base__log_waits_for_nobody),
+        cmocka_unit_test(base__nobody_reads_the_last_words),
         cmocka_unit_test(base__log_limit_counts_what_it_drops),
         cmocka_unit_test(base__prng_repeats_and_stays_below),
         cmocka_unit_test(base__a_failed_assertion_says_where_and_what_node),

@@ -2,6 +2,9 @@
  * Each test scripts the servers and then counts what they were sent: a write that arrives twice is
  * the failure that matters most. */
 #include <jansson.h>
+#include <netdb.h>
+#include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -577,6 +580,65 @@ static void client__a_refused_connection_is_no_lost_write(void **state)
     fake_stop(s);
 }
 
+/* ---- a name server that is silent ---- */
+
+static pthread_mutex_t names_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t names_open = PTHREAD_COND_INITIALIZER;
+static bool names_hang = true;
+static unsigned n_hanging;
+
+int __real_getaddrinfo(const char *host, const char *port, const struct addrinfo *hints,
+                       struct addrinfo **ret);
+int __wrap_getaddrinfo(const char *host, const char *port, const struct addrinfo *hints,
+                       struct addrinfo **ret);
+
+int __wrap_getaddrinfo(const char *host, const char *port, const struct addrinfo *hints,
+                       struct addrinfo **ret)
+{
+    if (strcmp(host, "hangs.test") != 0 || (hints->ai_flags & AI_NUMERICHOST) != 0)
+        return __real_getaddrinfo(host, port, hints, ret);
+    (void)pthread_mutex_lock(&names_lock);
+    n_hanging++;
+    while (names_hang)
+        (void)pthread_cond_wait(&names_open, &names_lock);
+    n_hanging--;
+    (void)pthread_mutex_unlock(&names_lock);
+    return __real_getaddrinfo("127.0.0.1", port, hints, ret);
+}
+
+/* LOOP-2: a call ends in time although no name is answered, says so, and finds the server whose
+ * address is known; what it left behind frees itself. */
+static void client__a_silent_name_server_ends_no_later_than_the_call(void **state)
+{
+    static const struct fake_step steps[] = {{NULL, FAKE_REPLY, READ_OK, 0}};
+    struct fake_server *s = fake_start(STEPS(steps));
+    struct ridd *c = open_with("hangs.test:7400", 200, 0);
+    struct ridd_reply *r = ridd_get(c, ridd_key("x"), RIDD_VIA_READ_INDEX);
+    unsigned n = 1;
+
+    (void)state;
+    assert_int_equal(r->status, RIDD_UNREACHABLE);
+    assert_non_null(strstr(r->text, "hangs.test:7400"));
+    assert_non_null(strstr(r->text, "name server"));
+    assert_true(r->elapsed_us < 60000000);
+    ridd_reply_free(r);
+    ridd_close(c);
+    c = open_two("hangs.test:7400", fake_address(s), 5000);
+    expect_read(c, RIDD_OK);
+    ridd_close(c);
+    (void)pthread_mutex_lock(&names_lock);
+    names_hang = false;
+    (void)pthread_cond_broadcast(&names_open);
+    (void)pthread_mutex_unlock(&names_lock);
+    while (n > 0) {
+        (void)sched_yield();
+        (void)pthread_mutex_lock(&names_lock);
+        n = n_hanging;
+        (void)pthread_mutex_unlock(&names_lock);
+    }
+    fake_stop(s);
+}
+
 static void client__an_idle_connection_that_died_is_replaced(void **state)
 {
     static const struct fake_step steps[] = {{NULL, FAKE_REPLY_AND_CLOSE, WRITE_OK, 0}};
@@ -1007,6 +1069,7 @@ int main(void)
         cmocka_unit_test(client__silence_ends_at_the_deadline),
         cmocka_unit_test(client__busy_says_how_long_to_wait),
         cmocka_unit_test(client__a_refused_connection_is_no_lost_write),
+        cmocka_unit_test(client__a_silent_name_server_ends_no_later_than_the_call),
         cmocka_unit_test(client__an_idle_connection_that_died_is_replaced),
         cmocka_unit_test(client__a_broken_pipe_is_a_status),
         cmocka_unit_test(client__the_dead_are_passed_over),

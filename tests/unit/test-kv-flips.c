@@ -79,7 +79,7 @@ static void try_flip(struct fixture *f, struct example *x, const struct map *map
 static void kv_flips__none_is_answered_wrongly(void **state)
 {
     static const unsigned n_of_kind[N_KINDS] = {300, 300, 300, 120, 250, 40};
-    const char *factor = getenv("KV_FLIPS");
+    const char *factor = getenv("RIDD_KV_FLIPS");
     struct fixture *f = *state;
     struct tally tally = {0};
     unsigned all = 0;
@@ -108,7 +108,7 @@ static void kv_flips__none_is_answered_wrongly(void **state)
 /* Where separators part keys: the flips that a random one seldom hits. */
 static void kv_flips__separators(void **state)
 {
-    const unsigned step = getenv("KV_FLIPS") != NULL ? 1 : 7;
+    const unsigned step = getenv("RIDD_KV_FLIPS") != NULL ? 1 : 7;
     struct fixture *f = *state;
     struct tally tally = {0};
     static struct map map;
@@ -131,40 +131,34 @@ static void kv_flips__separators(void **state)
     free_example(&x);
 }
 
+struct flipping {
+    struct fixture *f;
+    struct example *x;
+    const struct map *map;
+    struct tally tally;
+};
+
+static void flip_number(void *ctx, size_t bit)
+{
+    struct flipping *flipping = ctx;
+
+    try_flip(flipping->f, flipping->x, flipping->map, bit, &flipping->tally);
+}
+
 /* A page is listed as free that is in use: it would be written over some time later. */
 static void kv_flips__numbers_of_free_pages(void **state)
 {
-    struct fixture *f = *state;
-    struct tally tally = {0};
     static struct map map;
     struct example x;
+    struct flipping flipping = {.f = *state, .x = &x, .map = &map};
 
-    make_example(f, &x, 7);
-    make_map(f, &map);
-    for (size_t page = 2; page < map.n_pages; page++) {
-        const unsigned char *p = x.data + page * PAGE;
-
-        for (size_t i = 0;
-             map.kind[page] == FREE_LIST && get_u16(p + 10) == 2 && 16 + 2 * i < get_u16(p + 12);
-             i++) {
-            const size_t list = get_u16(p + 16 + 2 * i) + 16u; /* inline ones */
-            const size_t n = (get_u16(p + list - 12) & 1) != 0 ? 0 : (size_t)get_u64(p + list);
-
-            for (size_t k = 1; k <= n; k++)
-                for (unsigned bit = 0; bit < 10; bit++) {
-                    const uint64_t to = get_u64(p + list + 8 * k) ^ (uint64_t)1 << bit;
-
-                    /* In its place, so that order alone does not tell. */
-                    if (to < map.n_pages && to >= 2 && map.kind[to] != FREE &&
-                        (k == 1 || to < get_u64(p + list + 8 * (k - 1))) &&
-                        (k == n || to > get_u64(p + list + 8 * (k + 1))))
-                        try_flip(f, &x, &map, 8 * (page * PAGE + list + 8 * k) + bit, &tally);
-                }
-        }
-    }
-    print_message("%u flips of numbers of free pages, all found\n", tally.tried[FREE_LIST]);
-    assert_true(tally.tried[FREE_LIST] > 10);
-    assert_int_equal(tally.found[FREE_LIST], tally.tried[FREE_LIST]);
+    make_example(flipping.f, &x, 7);
+    make_map(flipping.f, &map);
+    each_free_page_to_be_used(&x, &map, flip_number, &flipping);
+    print_message("%u flips of numbers of free pages, all found\n",
+                  flipping.tally.tried[FREE_LIST]);
+    assert_true(flipping.tally.tried[FREE_LIST] > 10);
+    assert_int_equal(flipping.tally.found[FREE_LIST], flipping.tally.tried[FREE_LIST]);
     free_example(&x);
 }
 
@@ -235,7 +229,7 @@ static void spoil_page(struct prng *p, const struct example *x, unsigned char *p
  * finds each number that is used unchecked.) */
 static void kv_flips__a_walk_survives_any_file(void **state)
 {
-    const char *factor = getenv("KV_FLIPS");
+    const char *factor = getenv("RIDD_KV_FLIPS");
     const unsigned rounds = 1500 * (factor != NULL ? (unsigned)atoi(factor) : 1);
     struct fixture *f = *state;
     unsigned n_damaged = 0;

@@ -34,9 +34,11 @@ struct host {
     struct client_conn *last;
     struct client_conn *held[8192];
     unsigned n_held;
-    bool hold;           /* keep each line owed */
-    size_t answer_bytes; /* answer each line at once with so much */
-    enum inside inside;  /* where to call act() */
+    bool hold;             /* keep each line owed */
+    uint64_t line_cost_us; /* so long it takes to do what a line that begins with x says */
+    unsigned spent_after;  /* lines of a turn; 0: never */
+    size_t answer_bytes;   /* answer each line at once with so much */
+    enum inside inside;    /* where to call act() */
     void (*act)(struct host *h, struct client_conn *c);
 };
 
@@ -72,6 +74,8 @@ static void on_line(void *ctx, struct client_conn *c, const char *line, size_t l
     assert_int_equal(buf_add_u8(&h->lines, '\n'), 0);
     h->n_lines++;
     h->n_lines_turn++;
+    if (len > 0 && line[0] == 'x')
+        time_passes(h->line_cost_us);
     h->last = c;
     if (h->hold) {
         assert_true(h->n_held < sizeof(h->held) / sizeof(h->held[0]));
@@ -109,6 +113,13 @@ static void on_overloaded(void *ctx, struct client_conn *c, uint64_t line_no)
     h->n_overloaded++;
     assert_int_equal(
         buf_add_format(client_conn_out(c), "overloaded %llu\n", (unsigned long long)line_no), 0);
+}
+
+static bool spent(void *ctx)
+{
+    const struct host *h = ctx;
+
+    return h->spent_after != 0 && h->n_lines_turn >= h->spent_after;
 }
 
 static bool on_room(void *ctx, struct client_conn *c)
@@ -172,6 +183,7 @@ static void host_open_as(struct host *h, const struct client_port_conf *conf, bo
                                         .on_foreign = strict ? on_foreign : NULL,
                                         .on_overloaded = on_overloaded,
                                         .on_room = on_room,
+                                        .spent = spent,
                                         .on_refused = on_refused,
                                         .on_opened = on_opened,
                                         .on_closed = on_closed};
@@ -636,7 +648,7 @@ static void net_client__in_flight_stops_reading(void **state)
     }
     assert_int_equal(h->n_lines, 4);
     assert_true(sent > 1 << 20);
-    assert_true(stats(h).bytes_in <= CLIENT_READ_BYTES_PER_TURN);
+    assert_true(stats(h).bytes_in <= CLIENT_COST_PER_TURN);
     /* One reply opens one place of four, the gap. */
     settle_one(h);
     PUMP_UNTIL(&h->pump, h->n_lines == 5);
@@ -788,6 +800,116 @@ static void net_client__all_clients_cannot_hold_the_loop(void **state)
 }
 
 /* A client that does not read its replies is not read from, then closed (CLIENT-3). */
+/* ---- fair turns (CLIENT-15) ---- */
+
+/* Lines that begin with c among those handed up from offset on. */
+static unsigned n_lines_of(const struct host *h, size_t from, char c)
+{
+    const char *p = (const char *)h->lines.data;
+    unsigned n = 0;
+
+    for (size_t i = from; i + 1 < h->lines.len; i++)
+        n += p[i] == ':' && p[i + 1] == c;
+    return n;
+}
+
+enum { N_FLOOD = 4, FLOOD_LINES = 600 };
+
+static void open_flood(struct host *h, struct raw flood[N_FLOOD])
+{
+    static char block[2 * FLOOD_LINES];
+
+    for (size_t i = 0; i < sizeof(block); i++)
+        block[i] = i % 2 == 0 ? 'x' : '\n';
+    for (unsigned i = 0; i < N_FLOOD; i++)
+        host_connect(h, &flood[i]);
+    for (unsigned i = 0; i < N_FLOOD; i++)
+        assert_int_equal(raw_send_some(&flood[i], block, sizeof(block)), sizeof(block));
+}
+
+/* Four that ask for what takes long, and one that asks now and then: it waits for a millisecond of
+ * them, not for all that they sent. */
+static void net_client__who_costs_little_comes_first(void **state)
+{
+    struct client_port_conf conf = {.in_flight = 4};
+    struct host *h = *state;
+    struct raw flood[N_FLOOD];
+    struct raw good;
+
+    host_open(h, &conf);
+    h->line_cost_us = 100;
+    host_connect(h, &good);
+    open_flood(h, flood);
+    for (unsigned i = 0; i < 10; i++)
+        pump_turn(&h->pump); /* now all four are known for what they cost */
+    for (unsigned i = 0; i < 20; i++) {
+        const size_t from = h->lines.len;
+        const uint64_t began_us = test_time.now_us;
+
+        raw_send(&h->pump, &good, "good\n", 5);
+        PUMP_UNTIL(&h->pump, n_lines_of(h, from, 'g') == 1);
+        /* One turn that was under way, and one step of the next. */
+        /* What they have in a turn, the step that overran it, and one more of each level. */
+        assert_true(test_time.now_us - began_us <= CLIENT_GREEDY_US + 3 * 2 * CLIENT_STEP_US);
+    }
+    PUMP_UNTIL(&h->pump, h->n_lines == N_FLOOD * FLOOD_LINES + 20);
+    for (unsigned i = 0; i < N_FLOOD; i++)
+        raw_close(&flood[i]);
+    raw_close(&good);
+    host_close(h);
+}
+
+/* One connection alone is cut by the clock, too, and gets everything done. */
+static void net_client__a_step_ends_in_time(void **state)
+{
+    struct client_port_conf conf = {.in_flight = 4};
+    struct host *h = *state;
+    struct raw flood[N_FLOOD];
+
+    host_open(h, &conf);
+    h->line_cost_us = 1000;
+    open_flood(h, flood);
+    PUMP_UNTIL(&h->pump, h->n_lines == N_FLOOD * FLOOD_LINES);
+    /* The clock is looked at every few lines; four were new at first. */
+    assert_true(h->n_lines_turn_max <= N_FLOOD * (CLIENT_LOOK_COST / CLIENT_LINE_COST + 1));
+    for (unsigned i = 0; i < N_FLOOD; i++)
+        raw_close(&flood[i]);
+    host_close(h);
+}
+
+/* What the host says of the time holds, and the next turn goes on with the next connection: all get
+ * on alike, those that took much beside the others. */
+static void net_client__the_rest_is_first_in_the_next_turn(void **state)
+{
+    enum { PER_TURN = 5 };
+    struct client_port_conf conf = {.in_flight = 4};
+    struct host *h = *state;
+    struct raw flood[N_FLOOD];
+    struct raw greedy;
+    size_t from;
+
+    host_open(h, &conf);
+    host_connect(h, &greedy);
+    h->line_cost_us = 500000;
+    raw_send(&h->pump, &greedy, "x\n", 2);
+    PUMP_UNTIL(&h->pump, h->n_lines == 1);
+    h->line_cost_us = 0;
+    h->spent_after = PER_TURN;
+    h->n_lines_turn_max = 0;
+    open_flood(h, flood);
+    raw_send(&h->pump, &greedy, "d\nd\n", 4);
+    from = h->lines.len;
+    PUMP_UNTIL(&h->pump, n_lines_of(h, from, 'd') == 2);
+    assert_true(h->n_lines < N_FLOOD * FLOOD_LINES / 4);
+    PUMP_UNTIL(&h->pump, h->n_lines == N_FLOOD * FLOOD_LINES + 3);
+    /* One step more for who took much. */
+    assert_true(h->n_lines_turn_max <= PER_TURN + 1);
+    for (unsigned i = 0; i < N_FLOOD; i++)
+        raw_close(&flood[i]);
+    raw_close(&greedy);
+    host_close(h);
+}
+
 static void net_client__client_that_never_reads(void **state)
 {
     const size_t reply = 256u << 10;
@@ -1714,6 +1836,9 @@ int main(void)
         CASE(net_client__random_cuts),
         CASE(net_client__one_client_cannot_hold_the_loop),
         CASE(net_client__all_clients_cannot_hold_the_loop),
+        CASE(net_client__who_costs_little_comes_first),
+        CASE(net_client__a_step_ends_in_time),
+        CASE(net_client__the_rest_is_first_in_the_next_turn),
         CASE(net_client__client_that_never_reads),
         CASE(net_client__who_owes_most_is_closed),
         CASE(net_client__room_is_told),

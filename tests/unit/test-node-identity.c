@@ -22,6 +22,7 @@
 #include "base/err.h"
 #include "base/mark.h"
 #include "node/identity.h"
+#include "node/peer_lines.h"
 
 #define COMMAND "ridd --config x.conf --id n1"
 
@@ -781,6 +782,29 @@ static void identity__peers_are_bounded(void **state)
     identity_close(dir);
 }
 
+/* One peer that flaps neither fills the log nor drowns the others; what is left out is counted. */
+static void node__lines_of_one_peer_are_few(void **state)
+{
+    struct peer_lines l = {0};
+    uint64_t suppressed = 0;
+    uint64_t n_suppressed = 0;
+    unsigned n = 0;
+
+    (void)state;
+    for (unsigned i = 0; i < 1000; i++) {
+        if (!peer_lines_ok(&l, 7, 1000 + i, &suppressed))
+            continue;
+        n++;
+        assert_true(suppressed == 0);
+    }
+    assert_int_equal(n, PEER_LOG_BURST);
+    for (unsigned id = 8; id < 8 + 2 * RAFT_SERVERS_MAX; id++)
+        n_suppressed += peer_lines_ok(&l, id, 3000, &suppressed) ? 0 : 1;
+    assert_true(n_suppressed < RAFT_SERVERS_MAX + 1); /* each member of a group has its own */
+    assert_true(peer_lines_ok(&l, 7, 1000 + PEER_LOG_WINDOW_US, &suppressed));
+    assert_true(suppressed == 1000 - PEER_LOG_BURST);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -801,6 +825,7 @@ int main(void)
         TEST(identity__a_peer_keeps_its_first_incarnation),
         TEST(identity__a_peer_is_not_met_before_it_is_recorded),
         TEST(identity__peers_are_bounded),
+        cmocka_unit_test(node__lines_of_one_peer_are_few),
     };
 
     return cmocka_run_group_tests_name("node-identity", tests, NULL, NULL);

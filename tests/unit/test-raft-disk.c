@@ -250,6 +250,79 @@ static void raft__candidate_waits_for_slow_voters(void **state)
     fx_init(&fx, 1, 0, 1);
 }
 
+/* ---- old entries that are not at hand ---- */
+
+/* What is committed and only on the disk is applied when it has been read, in order; meanwhile the
+ * node does all else, and asks once (DISK-33). */
+static void raft__apply_waits_for_the_log_alone(void **state)
+{
+    struct fx_node *n = &fx.nodes[1];
+
+    (void)state;
+    fx_init(&fx, 1, 0, 1);
+    fx_start(&fx, 1);
+    fx_elect(&fx, 1);
+    for (unsigned k = 0; k < 5; k++)
+        (void)fx_propose(&fx, 1);
+    fx_crash(&fx, 1, UINT32_MAX);
+    n->reader_later = true;
+    n->n_reader_calls = 0;
+    fx_restart(&fx, 1);
+    fx_elect(&fx, 1); /* leads, and what it appends is committed */
+    assert_int_equal(fx_commit(&fx, 1), fx_last(&fx, 1));
+    assert_int_equal(fx_status(&fx, 1).last_applied, 0);
+    for (unsigned k = 0; k < 20; k++) {
+        fx.now += FX_HEARTBEAT_US;
+        fx_tick(&fx, 1);
+    }
+    assert_int_equal(n->n_reader_calls, 1);
+    raft_log_loaded(fx_raft(&fx, 1), fx.now); /* of somebody else: asked again, once */
+    fx_turn(&fx, 1);
+    fx_turn(&fx, 1);
+    assert_int_equal(n->n_reader_calls, 2);
+    n->reader_later = false;
+    raft_log_loaded(fx_raft(&fx, 1), fx.now);
+    fx_turn(&fx, 1);
+    assert_int_equal(fx_status(&fx, 1).last_applied, fx_last(&fx, 1));
+}
+
+/* A follower that needs what is not at hand waits for it, and no other does. */
+static void raft__follower_waits_for_the_log_alone(void **state)
+{
+    struct fx_node *n = &fx.nodes[1];
+    unsigned calls;
+
+    (void)state;
+    fx_init(&fx, 3, 0, 5);
+    n->conf.cache_bytes_max = 600;
+    n->conf.append_bytes_max = 200;
+    fx_start_all(&fx);
+    fx_elect(&fx, 1);
+    fx_crash(&fx, 3, 0);
+    for (unsigned k = 0; k < 100; k++) {
+        (void)fx_propose(&fx, 1);
+        fx_deliver_all(&fx);
+    }
+    n->reader_later = true;
+    calls = n->n_reader_calls;
+    fx_restart(&fx, 3);
+    fx_run(&fx, 3 * FX_ELECTION_US);
+    assert_int_equal(fx_leader(&fx), 1);
+    assert_in_range(n->n_reader_calls - calls, 1, 8); /* once after each time it began anew */
+    for (unsigned k = 0; k < 10; k++) {
+        (void)fx_propose(&fx, 1);
+        fx_deliver_all(&fx);
+    }
+    fx_run(&fx, FX_HEARTBEAT_US);
+    assert_int_equal(fx_commit(&fx, 1), fx_last(&fx, 1));
+    assert_int_equal(fx_commit(&fx, 2), fx_last(&fx, 1));
+    assert_true(fx_last(&fx, 3) < 90);
+    n->reader_later = false;
+    raft_log_loaded(fx_raft(&fx, 1), fx.now);
+    assert_true(fx_run_until(&fx, 10 * FX_ELECTION_US, fx_converged, NULL));
+    assert_int_equal(fx_leader(&fx), 1);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_teardown(f, teardown)
@@ -260,6 +333,8 @@ int main(void)
         T(raft__outstanding_bytes_follow_the_disk),
         T(raft__slow_disks_elect_and_keep_a_leader),
         T(raft__candidate_waits_for_slow_voters),
+        T(raft__apply_waits_for_the_log_alone),
+        T(raft__follower_waits_for_the_log_alone),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -348,22 +348,25 @@ static void store__large_queues_are_split(void **state)
     log_end(&l);
 }
 
-/* The next segment is prepared in slices from the half on, and used; an idle small log prepares
- * nothing. */
-static void store__preparation_waits_for_the_half(void **state)
+/* The next segment is allocated at once behind a small one, filled in slices from the half on, and
+ * used: so there is room for what a leader may have under way, or it is known that there is not. */
+static void store__preparation_fills_from_the_half_on(void **state)
 {
     unsigned char data[1000] = {0};
     struct log l;
+    struct store_stats stats;
     unsigned slices = 0;
     bool more = false;
 
     (void)state;
     log_begin(&l, 64u << 10, 4u << 20);
     assert_int_equal(store_prepare(l.store, &more), 0);
-    assert_false(more);
-    assert_false(has_file(l.disk, ".prep"));
+    assert_true(has_file(l.disk, ".prep"));
+    store_get_stats(l.store, &stats);
+    assert_true(stats.room_bytes > 4u << 20);
     while (l.store->w.used < (32u << 10)) {
-        assert_false(has_file(l.disk, ".prep"));
+        assert_false(more);
+        assert_int_equal(l.store->w.next_filled, 0);
         submit(&l, 1, data, sizeof(data));
         work_all(&l);
         assert_int_equal(store_prepare(l.store, &more), 0);
@@ -374,7 +377,7 @@ static void store__preparation_waits_for_the_half(void **state)
         assert_int_equal(store_prepare(l.store, &more), 0);
         slices++;
     }
-    assert_true(slices >= (4u << 20) / STORE_PREPARE_BYTES);
+    assert_true(slices + 1 >= (4u << 20) / STORE_PREPARE_BYTES);
     assert_int_equal(store_prepare(l.store, &more), 0);
     assert_false(more);
     for (unsigned i = 0; i < 64; i++) {
@@ -404,7 +407,7 @@ static void store__a_restart_loop_does_not_fill_the_disk(void **state)
         if (i % 3 == 0)
             assert_int_equal(store_idle(l.store), 0);
         assert_int_equal(reopen(&l), 0);
-        assert_int_equal(fake_disk_n_files(l.disk), 4); /* three segments and newest-3 */
+        assert_int_equal(fake_disk_n_files(l.disk), 5); /* three segments, newest-3, reserve */
         assert_true(fake_disk_used(l.disk) == used);
         assert_true(l.rec.last_index == 2 && !l.rec.torn_tail);
     }
@@ -412,7 +415,7 @@ static void store__a_restart_loop_does_not_fill_the_disk(void **state)
     submit_hard_state(&l, 9, 0);
     work_all(&l);
     assert_int_equal(reopen(&l), 0);
-    assert_int_equal(fake_disk_n_files(l.disk), 5);
+    assert_int_equal(fake_disk_n_files(l.disk), 6);
     assert_true(l.rec.hard_state.current_term == 9);
     log_end(&l);
 }
@@ -714,8 +717,8 @@ static void store__the_highest_newest_counts(void **state)
     assert_int_equal(reopen(&l), 0);
     assert_true(has_file(l.disk, "newest-0000000000000003"));
     vfs = fake_disk_vfs(l.disk);
-    assert_int_equal(
-        vfs->open(vfs->ctx, "newest-0000000000000002", O_RDWR | O_CREAT | O_EXCL, &f), 0);
+    assert_int_equal(vfs->open(vfs->ctx, "newest-0000000000000002", O_RDWR | O_CREAT | O_EXCL, &f),
+                     0);
     assert_int_equal(vfs->close(vfs->ctx, f), 0);
     assert_int_equal(reopen(&l), 0);
     assert_true(has_file(l.disk, "newest-0000000000000003"));
@@ -937,7 +940,6 @@ static void store__a_full_disk(void **state)
     raft_index durable = 0;
     uint64_t number;
     bool more;
-    int r = 0;
 
     (void)state;
     log_begin(&l, 64u << 10, 1u << 20);
@@ -967,22 +969,71 @@ static void store__a_full_disk(void **state)
         submit(&l, 1, data, sizeof(data));
         work_all(&l);
     }
-    /* Rotation on a nearly full disk: small segments while there is room for one, then the end. */
+    /* Rotation on a nearly full disk: small segments while there is room for one, the reserve, one
+     * that is just large enough; then what is queued waits, and nothing is lost of it (SPACE-9). */
     fake_disk_set_capacity(l.disk, fake_disk_used(l.disk) + (70u << 10));
-    for (unsigned i = 0; r == 0 && i < 3000; i++) {
+    do {
         submit(&l, 1, data, sizeof(data));
-        r = store_work(l.store, &number);
-        durable = r == 0 ? l.last : durable;
-    }
-    assert_int_equal(r, -ENOSPC);
-    assert_true(l.store->w.size == 64u << 10);
+        number = 0;
+        assert_int_equal(store_work(l.store, &number), 0);
+        assert_int_equal(store_prepare(l.store, &more), 0);
+        durable = number != 0 ? l.last : durable;
+    } while (number != 0 && l.last < 3000);
+    assert_int_equal(l.last, durable + 1);
+    assert_false(has_file(l.disk, "reserve"));
     store_get_stats(l.store, &stats);
     assert_true(stats.no_space);
-    /* With room again it starts where it was. */
+    assert_true(stats.queued_bytes > sizeof(data));
+    assert_false(store_has_work(l.store)); /* nobody goes round for nothing */
+    for (unsigned i = 0; i < 5; i++) {
+        submit(&l, 1, data, sizeof(data));
+        assert_int_equal(store_work(l.store, &number), 0);
+        assert_int_equal(store_prepare(l.store, &more), 0);
+    }
+    assert_false(store_has_work(l.store));
     fake_disk_set_capacity(l.disk, 0);
+    for (unsigned i = 0; i < 200 && !store_has_work(l.store); i++)
+        assert_int_equal(store_prepare(l.store, &more), 0);
+    work_all(&l);
+    store_get_stats(l.store, &stats);
+    assert_int_equal(stats.queued_bytes, 0);
+    durable = l.last;
     assert_int_equal(reopen(&l), 0);
     assert_false(l.rec.torn_tail);
     assert_true(l.rec.last_index == durable);
+    log_end(&l);
+}
+
+/* A start finds the disk full to the last byte, and another one after it: the reserve is the new
+ * segment, and what the old ones do not need any more becomes the next reserve (SPACE-10). */
+static void store__a_start_on_a_full_disk(void **state)
+{
+    unsigned char data[1000] = {0};
+    struct store_stats stats;
+    struct log l;
+    bool more;
+
+    (void)state;
+    log_begin(&l, 128u << 10, 1u << 20);
+    assert_int_equal(store_prepare(l.store, &more), 0);
+    assert_true(has_file(l.disk, "reserve"));
+    for (unsigned i = 0; i < 50; i++) {
+        submit(&l, 1, data, sizeof(data));
+        work_all(&l);
+    }
+    /* Without the prepared segment, which the start removes, nothing is free. */
+    fake_disk_set_capacity(l.disk, fake_disk_used(l.disk) - (1u << 20));
+    for (unsigned start = 0; start < 6; start++) {
+        assert_int_equal(reopen(&l), 0);
+        assert_true(l.rec.last_index == l.last);
+        assert_int_equal(store_prepare(l.store, &more), 0);
+        store_get_stats(l.store, &stats);
+        assert_true(stats.no_space);
+        if (start % 2 == 1) {
+            submit(&l, 1, "x", 1);
+            work_all(&l);
+        }
+    }
     log_end(&l);
 }
 
@@ -1596,7 +1647,7 @@ int main(void)
         cmocka_unit_test(store__create_then_open),
         cmocka_unit_test(store__group_commit_is_one_write_and_one_sync),
         cmocka_unit_test(store__large_queues_are_split),
-        cmocka_unit_test(store__preparation_waits_for_the_half),
+        cmocka_unit_test(store__preparation_fills_from_the_half_on),
         cmocka_unit_test(store__a_restart_loop_does_not_fill_the_disk),
         cmocka_unit_test(store__torn_tails_are_kept_and_few),
         cmocka_unit_test(store__foreign_segments_are_refused),
@@ -1613,6 +1664,7 @@ int main(void)
         cmocka_unit_test(store__a_failed_sync_is_final),
         cmocka_unit_test(store__a_failed_call_is_handed_up),
         cmocka_unit_test(store__a_full_disk),
+        cmocka_unit_test(store__a_start_on_a_full_disk),
         cmocka_unit_test(store__room_is_noticed_after_a_rotation),
         cmocka_unit_test(store__a_quota_is_a_full_disk),
         cmocka_unit_test(store__bad_reads),

@@ -1,0 +1,79 @@
+#include "kv/absent_int.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "kv/walk_int.h"
+
+#include "base/banned.h"
+
+void absent_forget_file(struct absent *a)
+{
+    if (a->is_open)
+        (void)close(a->file.fd);
+    page_cursor_free(&a->cursor);
+    *a = (struct absent){0};
+}
+
+static int open_file(const struct kv *kv, struct absent *a)
+{
+    if (a->is_open)
+        return 0;
+    a->file.name = TRUST_DATA_NAME;
+    a->file.fd = openat(kv->dir_fd, TRUST_DATA_NAME, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    a->is_open = a->file.fd >= 0;
+    return a->is_open ? 0 : err_origin_errno("open", TRUST_DATA_NAME);
+}
+
+/* Both records beside the place must be good: their checksums are of their keys, too. */
+static int check_near(void *ctx, const struct page_item *item)
+{
+    struct walk_sum no_sum = {0};
+    struct kv_meta no_meta;
+
+    return walk_item(ctx, item, &no_sum, &no_meta) == 0 ? 0 : KV_E_DAMAGED;
+}
+
+/* A writer on another thread may be writing a head just now. The pages of the snapshot that is
+ * looked at are safe: its reader holds them. */
+static int read_head(struct absent *a, struct page_head *ret)
+{
+    int rc = page_read_head(&a->file, ret);
+
+    for (unsigned i = 0; rc == KV_E_DAMAGED && i < 3; i++)
+        rc = page_read_head(&a->file, ret);
+    return rc;
+}
+
+/* txnid 0: whichever is the newest. */
+static int check(struct kv *kv, struct absent *a, struct wire_slice key, uint64_t txnid)
+{
+    struct page_head head;
+    bool is_there = false;
+    int rc = open_file(kv, a);
+
+    if (rc == 0)
+        rc = read_head(a, &head);
+    if (rc == 0 && txnid != 0 && head.txnid != txnid)
+        return 0;
+    if (rc == 0)
+        rc = page_cursor_after(&a->cursor, &a->file, &head.keys, key);
+    if (rc == 0)
+        rc = page_cursor_look(&a->cursor, key, &is_there, check_near, kv);
+    if (rc == 0 && is_there && txnid != 0)
+        rc = err_say(KV_E_DAMAGED, "a key stands in '%s' that was not found", TRUST_DATA_NAME);
+    if (rc == KV_E_DAMAGED)
+        (void)kv_distrust(kv);
+    return rc < 0 ? err_trace(rc) : rc;
+}
+
+int absent_check_read(struct kv *kv, struct wire_slice key, uint64_t txnid)
+{
+    return check(kv, &kv->read_absent, key, txnid);
+}
+
+int absent_check_write(struct kv *kv, struct wire_slice key)
+{
+    return check(kv, &kv->write_absent, key, 0);
+}

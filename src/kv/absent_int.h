@@ -1,0 +1,30 @@
+/* Whether a key that LMDB does not find may be called absent (STATE-15).
+ *
+ * The record of a key that is there has a checksum; nothing speaks for one that is not there. A
+ * wrong bit in an inner page leads past it, and whoever believes that answers `null` or makes the
+ * key a second time. So before an absence becomes an answer, the way to the place where the key
+ * would stand is gone once more, over pages that are checked. */
+#ifndef RIDD_KV_ABSENT_INT_H
+#define RIDD_KV_ABSENT_INT_H
+
+#include "kv/page_int.h"
+
+/* One for the read side, one for the write side. Zeroed: nothing is open. */
+struct absent {
+    struct page_file file;
+    struct page_cursor cursor;
+    bool is_open;
+};
+
+struct kv;
+
+/* In the snapshot of transaction txnid, while it is the newest: the key is not there, and the
+ * structure agrees. In a write transaction: of the state before it; then the key may be there, too
+ * (it was deleted since). 0, also when a newer transaction was committed meanwhile; KV_E_DAMAGED
+ * with err_text(): the file is distrusted; -errno. */
+int absent_check_read(struct kv *kv, struct wire_slice key, uint64_t txnid);
+int absent_check_write(struct kv *kv, struct wire_slice key);
+/* The file is closed, and another may take its place. */
+void absent_forget_file(struct absent *a);
+
+#endif

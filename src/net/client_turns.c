@@ -1,0 +1,144 @@
+/* Whose turn it is: fair shares of each turn of the loop among the connections that sent something
+ * (CLIENT-15).
+ *
+ * A connection that is readable, or has lines left from before, waits in the list of its level,
+ * and levels are how much time it took lately, by powers of two. Low levels come first, each list
+ * goes on where it was cut. Who sends a megabyte to be decoded, or asks for all that a node knows,
+ * over and over, waits for whoever asks one thing now and then, not the other way round. Among
+ * connections that are alike nobody is held back; but those that take several times as much as
+ * another one that is there have a few milliseconds in each turn, so that it never waits for more.
+ * All go on only while the host has time (spent()); one of each level does a step in any case, so
+ * that nobody starves. */
+#include "base/clock.h"
+#include "net/client_int.h"
+
+#include "base/banned.h"
+
+/* ---- what it took lately ---- */
+
+/* Halved with each CLIENT_USE_HALF_US that pass, and evenly in between. */
+static uint64_t use_at(const struct client_conn *c, uint64_t now_us)
+{
+    const uint64_t passed = now_us > c->used_at_us ? now_us - c->used_at_us : 0;
+    const uint64_t halves = passed / CLIENT_USE_HALF_US;
+    const uint64_t rest = passed % CLIENT_USE_HALF_US;
+    uint64_t use;
+
+    if (halves > 31)
+        return 0;
+    use = c->used_us >> halves;
+    return use - use * rest / (2 * (uint64_t)CLIENT_USE_HALF_US);
+}
+
+static unsigned level_of(uint64_t use_us)
+{
+    unsigned level = 0;
+
+    for (use_us /= CLIENT_USE_LEAST_US; use_us > 0 && level + 1 < CLIENT_LEVELS; use_us /= 2)
+        level++;
+    return level;
+}
+
+void client_turns_charge(struct client_conn *c, uint64_t us)
+{
+    const uint64_t now_us = c->port->now_us;
+
+    c->used_us = use_at(c, now_us) + us;
+    c->used_at_us = now_us;
+}
+
+/* ---- turns ---- */
+
+void client_turns_add(struct client_conn *c)
+{
+    struct client_port *p = c->port;
+
+    if (list_empty(&c->turn))
+        list_append(&p->levels[level_of(use_at(c, p->now_us))].list, &c->turn);
+}
+
+static bool is_spent(const struct client_port *p)
+{
+    return p->cost >= CLIENT_PORT_COST_PER_TURN ||
+           (p->ops.spent != NULL && p->ops.spent(p->ops.ctx));
+}
+
+void client_turns_step(struct client_conn *c, size_t bytes)
+{
+    struct client_port *p = c->port;
+    const size_t cost = bytes + CLIENT_LINE_COST;
+
+    p->cost += cost;
+    p->share -= cost < p->share ? cost : p->share;
+    p->unlooked += cost;
+    if (is_spent(p))
+        p->share = 0;
+    if (p->unlooked >= CLIENT_LOOK_COST) {
+        p->unlooked = 0;
+        if (clock_mono_us() >= p->now_us + CLIENT_STEP_US)
+            p->share = 0;
+    }
+}
+
+static void serve(struct client_port *p, struct client_conn *c)
+{
+    uint64_t now_us;
+
+    p->share = CLIENT_COST_PER_TURN;
+    p->unlooked = 0;
+    client_conn_serve(c);
+    now_us = clock_mono_us();
+    if (now_us > p->now_us) {
+        const uint64_t took_us = now_us - p->now_us;
+
+        p->now_us = now_us;
+        client_turns_charge(c, took_us);
+    }
+}
+
+/* Somebody is there who takes much less than those of this level. */
+static bool has_modest(const struct client_port *p, unsigned level)
+{
+    for (unsigned i = 0; i + CLIENT_LEVELS_APART <= level; i++)
+        if (p->levels[i].served_us != 0 && p->now_us - p->levels[i].served_us < CLIENT_MODEST_US)
+            return true;
+    return false;
+}
+
+static void run(struct client_port *p, unsigned level, struct list *todo)
+{
+    const uint64_t end_us = has_modest(p, level) ? p->began_us + CLIENT_GREEDY_US : UINT64_MAX;
+
+    while (!list_empty(todo)) {
+        struct client_conn *c = list_entry(todo->next, struct client_conn, turn);
+
+        list_remove(&c->turn);
+        serve(p, c);
+        p->levels[level].served_us = p->now_us;
+        if (is_spent(p) || p->now_us >= end_us)
+            break;
+    }
+}
+
+/* Those that are added meanwhile wait for the next turn; the rest is the first of it. */
+void client_turns_run(struct client_port *p)
+{
+    struct list todo[CLIENT_LEVELS];
+    bool more = false;
+
+    p->now_us = clock_mono_us();
+    p->began_us = p->now_us;
+    for (unsigned i = 0; i < CLIENT_LEVELS; i++) {
+        list_init(&todo[i]);
+        list_splice(&todo[i], &p->levels[i].list);
+    }
+    for (unsigned i = 0; i < CLIENT_LEVELS; i++)
+        run(p, i, &todo[i]);
+    for (unsigned i = 0; i < CLIENT_LEVELS; i++) {
+        list_splice(&todo[i], &p->levels[i].list);
+        list_splice(&p->levels[i].list, &todo[i]);
+        more = more || !list_empty(&p->levels[i].list);
+    }
+    if (more)
+        client_port_wake(p);
+}

@@ -1,0 +1,311 @@
+/* Full: the quota, and disks of log and state together, on one, two and three nodes of three. No
+ * node ends, no acknowledged write is lost, reads go on, and everything goes on by itself.
+ *
+ * The disks are tmpfs in a mount namespace of the test's own, which asks for root; without it those
+ * cases are skipped. RIDD_SPACE_ROUNDS=200 tests/cluster/test-space space__rounds_of_full_disks
+ * runs as many, and says how many nodes ended and how many writes were lost. */
+#include <errno.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/prng.h"
+#include "cluster/harness.h"
+
+#include "base/banned.h"
+
+#define DISK_BYTES ((uint64_t)150 << 20)
+
+/* ---- disks ---- */
+
+static bool has_disks;
+
+static void own_mounts(void)
+{
+    has_disks = unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0;
+}
+
+static bool skip_without_disks(void)
+{
+    if (!has_disks)
+        print_message("skipped: no tmpfs can be mounted: %s\n", strerror(errno));
+    return !has_disks;
+}
+
+static bool set_disk(const struct cluster *c, unsigned i, uint64_t bytes, unsigned long flags)
+{
+    char options[64];
+
+    (void)snprintf(options, sizeof(options), "size=%llu,mode=0700", (unsigned long long)bytes);
+    return mount("tmpfs", c->nodes[i].dir, "tmpfs", flags | MS_NOSUID | MS_NODEV, options) == 0;
+}
+
+/* Room for so many bytes is left, or for none. */
+static void fill_disk(const struct cluster *c, unsigned i, uint64_t room)
+{
+    struct statvfs fs;
+    uint64_t used;
+
+    for (unsigned try = 0; try < 50; try++) {
+        assert_int_equal(statvfs(c->nodes[i].dir, &fs), 0);
+        used = (uint64_t)(fs.f_blocks - fs.f_bfree) * fs.f_frsize;
+        if (set_disk(c, i, used + room, MS_REMOUNT))
+            return; /* it fails when more was written meanwhile */
+    }
+    harness_fail("the disk of %s cannot be made full: %s", c->nodes[i].name, strerror(errno));
+}
+
+static struct cluster *cluster_on_disks(const char *extra)
+{
+    struct cluster *c = cluster_new(3, extra);
+
+    for (unsigned i = 0; i < c->n; i++) {
+        if (mkdir(c->nodes[i].dir, 0700) != 0 || !set_disk(c, i, DISK_BYTES, 0))
+            harness_fail("cannot mount: %s", strerror(errno));
+    }
+    cluster_init(c);
+    cluster_start(c);
+    return c;
+}
+
+static void end(struct cluster *c)
+{
+    for (unsigned i = 0; i < c->n; i++) {
+        if (c->nodes[i].pid != 0)
+            node_kill(c, i);
+        (void)umount2(c->nodes[i].dir, MNT_DETACH);
+    }
+    cluster_free(c);
+}
+
+static unsigned n_dead(struct cluster *c)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < c->n; i++) {
+        siginfo_t info = {0};
+
+        if (waitid(P_PID, (id_t)c->nodes[i].pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+            info.si_pid != 0) {
+            print_message("%s ended with %d\n", c->nodes[i].name, info.si_status);
+            n++;
+        }
+    }
+    return n;
+}
+
+/* ---- looking ---- */
+
+static void expect_equal_states(struct cluster *c)
+{
+    char first[64] = "";
+
+    (void)cluster_settle(c);
+    for (unsigned i = 0; i < c->n; i++) {
+        json_t *status = node_status(c, i);
+        const char *digest = reply_str(json_object_get(status, "state"), "digest");
+
+        if (i == 0)
+            (void)snprintf(first, sizeof(first), "%s", digest);
+        assert_true(digest[0] != '\0');
+        assert_string_equal(digest, first);
+        json_decref(status);
+    }
+}
+
+static int64_t limit_of(struct cluster *c, unsigned i)
+{
+    json_t *status = node_status(c, i);
+    int64_t limit = reply_int(json_object_get(status, "space"), "limit_bytes");
+
+    json_decref(status);
+    return limit;
+}
+
+static void expect_read(struct cluster *c)
+{
+    struct client *cl = client_open(c, cluster_leader(c));
+
+    client_expect(cl, "{\"type\":\"read_index\",\"key\":\"none of these\",\"timeout_ms\":15000}",
+                  "{\"type\":\"read_index_ok\",\"value\":null,<*>}");
+    client_close(cl);
+}
+
+/* ---- the quota ---- */
+
+static json_t *write_bytes(struct client *cl, const char *key, size_t bytes)
+{
+    char *line = malloc(bytes + 100);
+    json_t *reply;
+    int n;
+
+    assert_non_null(line);
+    n = snprintf(line, bytes + 100, "{\"type\":\"write\",\"key\":\"%s\",\"value\":\"", key);
+    memset(line + n, 'v', bytes);
+    memcpy(line + n + bytes, "\"}", 3);
+    reply = client_ask_json(cl, line);
+    free(line);
+    return reply;
+}
+
+/* Pages of values that need many in a row, in a file full of holes: where the map was the quota, the
+ * apply failed, and each next leader ended at the same entry. */
+CASE(space__holes_in_the_file_end_nobody)
+{
+    struct cluster *c = cluster_up(3, "map_size = 16M\n");
+    struct client *cl = client_open(c, cluster_leader(c));
+    unsigned n_keys = 16u * 1024 * 65 / 100 * 1024 / 4000;
+    unsigned n_big = 0;
+    char key[16];
+
+    wait_until(limit_of(c, cluster_leader(c)) == 16 << 20, "the limit");
+    for (unsigned i = 0; i < n_keys; i++) {
+        (void)snprintf(key, sizeof(key), "k%u", i);
+        json_decref(write_bytes(cl, key, 3900));
+    }
+    for (unsigned i = 0; i < n_keys; i += 2)
+        json_decref(json_loads(client_askf(cl, "{\"type\":\"delete\",\"key\":\"k%u\"}", i), 0, NULL));
+    for (;; n_big++) {
+        json_t *reply;
+        bool is_taken;
+
+        (void)snprintf(key, sizeof(key), "big%u", n_big);
+        reply = write_bytes(cl, key, 500000);
+        is_taken = reply_is(reply, "write_ok");
+        if (!is_taken)
+            assert_string_equal(reply_str(reply, "what"), "quota");
+        json_decref(reply);
+        if (!is_taken)
+            break;
+    }
+    assert_true(n_big >= 20);
+    client_close(cl);
+    assert_int_equal(n_dead(c), 0);
+    expect_read(c);
+    expect_equal_states(c);
+    cluster_free(c);
+}
+
+/* SPACE-5: each node's file says another size, and the states stay the same all the same. */
+CASE(space__nodes_with_different_files_stay_equal)
+{
+    static const char *const sizes[] = {"map_size = 1M\n", "map_size = 2M\n", "map_size = 3M\n"};
+    struct cluster *c = cluster_new(3, sizes[0]);
+
+    cluster_init(c);
+    for (unsigned i = 0; i < c->n; i++) {
+        cluster_write_conf(c, "test", sizes[i]);
+        node_start(c, i);
+    }
+    for (unsigned round = 0; round < 3; round++) {
+        unsigned leader = cluster_leader(c);
+        struct client *cl = client_open(c, leader);
+        unsigned n_refused = 0;
+        char key[32];
+
+        wait_until(limit_of(c, leader) == (int64_t)(leader + 1) << 20, "the leader's limit");
+        for (unsigned i = 0; n_refused < 3; i++) {
+            json_t *reply;
+
+            assert_true(i < 1000);
+            (void)snprintf(key, sizeof(key), "r%u-%u", round, i);
+            reply = write_bytes(cl, key, 50000);
+            n_refused += !reply_is(reply, "write_ok");
+            json_decref(reply);
+        }
+        for (unsigned i = 0; i < c->n; i++)
+            wait_until(limit_of(c, i) == (int64_t)(leader + 1) << 20, "the limit everywhere");
+        expect_equal_states(c);
+        (void)client_askf(cl, "{\"type\":\"transfer_leader\",\"to\":\"%s\"}",
+                          c->nodes[(leader + 1) % 3].name);
+        client_close(cl);
+    }
+    assert_int_equal(n_dead(c), 0);
+    cluster_free(c);
+}
+
+/* ---- full disks ---- */
+
+/* Until it is clear what becomes of writes: so many are taken, or refused for certain. */
+static void write_on(struct writers *w, unsigned n_taken, unsigned n_refused, unsigned ms)
+{
+    const uint64_t taken = w->n_acknowledged + n_taken;
+    const uint64_t refused = w->n_failed + n_refused;
+    const uint64_t until = now_ms() + slow(ms);
+
+    while (w->n_acknowledged < taken && w->n_failed < refused && now_ms() < until)
+        swarm_turn(w->swarm, 10);
+}
+
+/* One round: the disks of n_full nodes become full in the middle of writes, and are not any more.
+ * Returns how many nodes ended. */
+static unsigned one_round(unsigned n_full, struct prng *prng, bool restarts)
+{
+    struct cluster *c = cluster_on_disks("map_size = 256M\n[log]\nsegment_size = 4M\n");
+    struct writers w;
+    unsigned leader;
+    unsigned dead;
+
+    writers_init(&w, c, 4, 8, "k", 2000 + (size_t)prng_below(prng, 30000));
+    writers_run(&w, 20 + (unsigned)prng_below(prng, 200));
+    leader = cluster_leader(c);
+    for (unsigned i = 0; i < n_full; i++)
+        fill_disk(c, (leader + i) % c->n, prng_below(prng, 3) * 100000);
+    write_on(&w, 2000, 50, 6000);
+    dead = n_dead(c);
+    if (dead == 0 && restarts)
+        for (unsigned i = 0; i < n_full; i++) {
+            node_kill(c, (leader + i) % c->n);
+            node_start(c, (leader + i) % c->n);
+        }
+    if (dead == 0)
+        expect_read(c);
+    for (unsigned i = 0; i < c->n; i++)
+        if (!set_disk(c, i, DISK_BYTES * 4, MS_REMOUNT))
+            harness_fail("cannot give room: %s", strerror(errno));
+    dead += dead == 0 ? n_dead(c) : 0;
+    if (dead == 0) {
+        writers_run(&w, 50);
+        writers_stop(&w);
+        writers_verify(&w, c);
+        expect_equal_states(c);
+    }
+    writers_done(&w);
+    end(c);
+    return dead;
+}
+
+CASE(space__rounds_of_full_disks)
+{
+    const char *text = getenv("RIDD_SPACE_ROUNDS");
+    unsigned n = text != NULL ? (unsigned)strtoul(text, NULL, 10) : 6;
+    unsigned dead = 0;
+    struct prng prng;
+
+    if (skip_without_disks())
+        return;
+    prng_init(&prng, 12);
+    for (unsigned i = 0; i < n; i++)
+        dead += one_round(1 + i % 3, &prng, i / 3 % 2 == 1);
+    print_message("%u rounds: 0 acknowledged writes lost, %u nodes ended\n", n, dead);
+    assert_int_equal(dead, 0);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        HARNESS_TEST(space__holes_in_the_file_end_nobody),
+        HARNESS_TEST(space__nodes_with_different_files_stay_equal),
+        HARNESS_TEST(space__rounds_of_full_disks),
+    };
+
+    own_mounts();
+    return harness_main(argc, argv, tests, NULL, NULL);
+}
