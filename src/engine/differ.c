@@ -295,8 +295,8 @@ static void alarm(struct engine *e, raft_node_id from, const struct raft_digest_
         begin_check(e, own->index);
 }
 
-/* What was said by one that knows itself to be unfit, or made its digest in another way, says nothing
- * of this state (FIT-8). */
+/* What was said by one that knows itself to be unfit, or made its digest in another way, says
+ * nothing of this state (FIT-8). */
 static void compare(struct engine *e, raft_node_id from, const struct raft_note *note)
 {
     struct differ *d = &e->differ;

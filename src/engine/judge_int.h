@@ -18,9 +18,9 @@ struct voice {
     struct raft_digest_at digest; /* index 0: it did not say */
 };
 
-/* EQUAL: nothing differs (any more). WAIT: somebody who is heard has not answered. RIGHT: a majority
- * of the voters has this one; who has another is wrong. SPLIT: all have answered, and no digest is
- * shared by a majority: nobody is excluded. */
+/* EQUAL: nothing differs (any more). WAIT: somebody who is heard has not answered. RIGHT: a
+ * majority of the voters has this one; who has another is wrong. SPLIT: all have answered, and no
+ * digest is shared by a majority: nobody is excluded. */
 enum judgement { JUDGE_EQUAL, JUDGE_WAIT, JUDGE_RIGHT, JUDGE_SPLIT };
 
 /* Of all servers of the configuration, each once; version is that of whoever judges. *ret_right is

@@ -129,6 +129,7 @@ struct sim_event {
     X(prepared_ahead) X(crash_process) X(crash_machine) X(crash_in_write) \
     X(crash_between_sync_and_report) X(crash_in_boot) X(torn_tail) \
     X(recovered_unacknowledged) X(boot_with_trusted_state) X(boot_with_older_state) \
+    X(states_damaged) X(states_rebuilt) \
     X(boot_with_empty_state) X(sync_failed_clean_pages) X(sync_lied) X(sync_failed_reverted) \
     X(disk_full) X(disk_full_at_boot) X(rot_refused) X(rot_harmless) \
     X(rot_hidden_in_last_batch) X(rot_hit_running) X(wiped_refused) X(msg_lost) \
@@ -249,6 +250,8 @@ struct sim_state {
     bool reading;
     bool fail_commit; /* the next one */
     bool failed;      /* it has; the node must end */
+    bool damaged;     /* every record says so when it is looked at, until it is rebuilt */
+    bool was_damaged; /* once in a run */
     struct kv *kv;    /* owned; NULL: the map is used */
     char dir[64];
     unsigned machine_boots;

@@ -173,6 +173,54 @@ static int map_apply(struct sim_state *st, const struct raft_entry *e,
     return 0;
 }
 
+/* In one seed of four the records of a node are damaged, once in a run, at some commit. Drawn from
+ * the index and not from the dice, which fall as they did. */
+static void rot(struct sim_node *n)
+{
+    struct sim_state *st = &n->state;
+    uint64_t seed = sim_mix(n->sim->options.seed, 260);
+
+    if (st->kv != NULL || st->was_damaged || seed % 4 != 0 ||
+        sim_mix(seed + n->i, st->map.last_applied.index) % 400 != 0)
+        return;
+    MARK(n->sim, states_damaged);
+    TRACE(n->sim, "n%u: its state is damaged", n->i + 1);
+    st->damaged = st->was_damaged = true;
+}
+
+/* As kv_rebuild(). */
+static int rebuild(void *ctx)
+{
+    struct sim_node *n = ctx;
+    struct sim_state *st = &n->state;
+
+    MARK(n->sim, states_rebuilt);
+    TRACE(n->sim, "n%u: its state is set aside", n->i + 1);
+    if (st->kv != NULL)
+        return kv_rebuild(st->kv);
+    rid_assert(!st->in_transaction && !st->reading);
+    map_copy(&st->map, &(struct sim_map){0});
+    map_copy(&st->older, &st->map);
+    st->damaged = false;
+    return 0;
+}
+
+static bool digest_at(void *ctx, raft_index index, struct raft_digest_at *ret)
+{
+    const struct sim_node *n = ctx;
+    const struct sim_state *st = &n->state;
+    struct kv_digest digest;
+
+    if (st->kv != NULL && kv_digest_at(st->kv, index, &digest)) {
+        *ret = (struct raft_digest_at){index, digest.high, digest.low};
+        return true;
+    }
+    if (st->kv != NULL || st->in_transaction || index != st->map.last_applied.index)
+        return false;
+    *ret = (struct raft_digest_at){index, 0, st->map.digest};
+    return true;
+}
+
 static int begin(void *ctx)
 {
     struct sim_node *n = ctx;
@@ -203,6 +251,8 @@ static int apply(void *ctx, const struct raft_entry *e, struct command_result *r
                      (unsigned long long)e->id.index,
                      (unsigned long long)st->map.last_applied.index);
         *ret_result = (struct command_result){.status = COMMAND_OK, .index = e->id.index};
+        if (st->damaged && e->type == RAFT_ENTRY_COMMAND)
+            return KV_E_DAMAGED;
         if (e->type == RAFT_ENTRY_COMMAND)
             r = map_apply(st, e, ret_result);
         if (r == 0)
@@ -277,6 +327,8 @@ static int commit(void *ctx)
     }
     if (r == 0)
         oracle_state(n);
+    if (r == 0)
+        rot(n);
     return r;
 }
 
@@ -298,6 +350,8 @@ static int get(void *ctx, struct wire_slice key, struct command_value *ret_value
 
     if (n->state.kv != NULL)
         return kv_get(n->state.kv, key, ret_value);
+    if (n->state.damaged)
+        return KV_E_DAMAGED;
     return map_get(&n->state.map, key, ret_value);
 }
 
@@ -331,7 +385,10 @@ void state_fill(struct sim_node *n, struct engine_state *ret)
                                  .abort = undo,
                                  .read_begin = read_begin,
                                  .get = get,
-                                 .read_end = read_end};
+                                 .read_end = read_end,
+                                 .rebuild = rebuild,
+                                 .digest_at = digest_at,
+                                 .digest_version = 7};
 }
 
 /* 0: not known (LMDB keeps none). */
@@ -448,6 +505,7 @@ void state_crash(struct sim_node *n, bool machine)
     if (machine || coin == 0) {
         map_copy(&st->map, &(struct sim_map){0});
         map_copy(&st->older, &st->map);
+        st->damaged = false;
     } else if (coin == 1) {
         map_copy(&st->map, &st->older);
         MARK(s, boot_with_older_state);

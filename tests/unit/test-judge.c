@@ -12,7 +12,7 @@
 
 #include "engine/judge_int.h"
 
-#define VERSION 3u
+#define OWN_VERSION 3u
 
 /* One letter for each node, the judge first:
  *   a b c   read through, with this digest      A B C  the same, a learner
@@ -33,7 +33,7 @@ static unsigned listen(const char *text, struct voice *voices)
                             .is_heard = *text != '.',
                             .is_unfit = *text == '!',
                             .is_checked = *text != '?',
-                            .version = *text == 'v' ? VERSION + 1 : VERSION,
+                            .version = *text == 'v' ? OWN_VERSION + 1 : OWN_VERSION,
                             .digest = {1024, 7, (uint64_t)*text}};
         if (lower || upper)
             v->digest.low = (uint64_t)(*text - (lower ? 'a' : 'A'));
@@ -82,9 +82,9 @@ static void judge__the_table(void **state)
         struct raft_digest_at right = {0};
         struct voice voices[8];
         unsigned n = listen(cases[i].voices, voices);
-        enum judgement got = judge(voices, n, VERSION, &right);
+        enum judgement got = judge(voices, n, OWN_VERSION, &right);
 
-        if (got != cases[i].want || (got == JUDGE_RIGHT && right.low != cases[i].right - 'a'))
+        if (got != cases[i].want || (got == JUDGE_RIGHT && right.low != (uint64_t)(cases[i].right - 'a')))
             fail_msg("'%s': %d, not %d", cases[i].voices, (int)got, (int)cases[i].want);
     }
 }
@@ -109,7 +109,7 @@ static void judge__a_majority_is_never_wrong(void **state)
                 counts[text[i] - 'a']++;
         }
         n = listen(text, voices);
-        if (judge(voices, n, VERSION, &right) != JUDGE_RIGHT)
+        if (judge(voices, n, OWN_VERSION, &right) != JUDGE_RIGHT)
             continue;
         assert_true(counts[right.low] >= 3);
         assert_null(strpbrk(text, "?-"));
