@@ -18,6 +18,11 @@ uint64_t clock_mono_us(void)
     return clock_us(CLOCK_MONOTONIC);
 }
 
+uint64_t clock_thread_us(void)
+{
+    return clock_us(CLOCK_THREAD_CPUTIME_ID);
+}
+
 uint64_t clock_wall_us(void)
 {
     return clock_us(CLOCK_REALTIME);

@@ -15,6 +15,8 @@
 /* CLOCK_MONOTONIC in microseconds; read from the kernel at each call, never a cached loop time
  * (READ-44). */
 uint64_t clock_mono_us(void);
+/* Processor time of the calling thread in microseconds. */
+uint64_t clock_thread_us(void);
 /* CLOCK_REALTIME in microseconds since 1970, for log lines and nothing else. */
 uint64_t clock_wall_us(void);
 

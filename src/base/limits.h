@@ -159,6 +159,8 @@ static_assert(RAFT_APPEND_BYTES_MAX + ENTRY_BYTES_MAX <= FRAME_BYTES_MAX, "so mu
  * oldest goes (PEER-2, PEER-6): sixteen nodes with two channels each, twice. */
 #define PEER_HALF_OPEN_MAX      64u
 #define PEER_HALF_OPEN_HOST_MAX 16u
+/* Not before this: some round trips, in which a peer's hello comes. */
+#define PEER_HALF_OPEN_YOUNG_US 20000u
 static_assert(2 * PEER_HALF_OPEN_HOST_MAX <= PEER_HALF_OPEN_MAX, "one host takes no majority");
 /* From the connection to the end of the handshake, and from the first channel's to the second's:
  * some election timeouts. Beyond it both connections of the attempt are closed; the dialler comes
@@ -350,6 +352,10 @@ static_assert(CLIENT_CHUNK_BYTES <= CLIENT_COST_PER_TURN, "a turn reads at least
 /* src and dest of an envelope: 1 to this many bytes, otherwise `malformed`; they are copied for
  * every request in flight. */
 #define WIRE_ENVELOPE_NAME_BYTES_MAX 255u
+/* No tree is built of a longer line: in it values, and what else is longer than the second, are
+ * taken as text (TIME-4). A tree of so many bytes takes some milliseconds. */
+#define WIRE_TREE_BYTES  (16u << 10)
+#define WIRE_LARGE_BYTES 256u
 /* Memory for the text of a request that is kept for the next; what is more is given back. */
 #define WIRE_TEXT_KEEP_BYTES (128u << 10)
 /* When a client that was told `busy` should try again: a few batches of the disk from now. */
@@ -360,6 +366,9 @@ static_assert(CLIENT_CHUNK_BYTES <= CLIENT_COST_PER_TURN, "a turn reads at least
 /* Reads of each method that are not counted: they pay for cold caches and a first round trip that
  * nothing is known of. More of them would only make a run longer. */
 #define COMPARE_WARM_UP_READS 8u
+/* How old may be in `status` what is dear to find out: quick for a person, and a tenth of the
+ * cost for who asks without a pause (TIME-4). */
+#define STATUS_FRESH_US 20000u
 /* Memory for the encoding of a command that is kept for the next; what is more is given back. */
 #define SERVICE_SCRATCH_KEEP_BYTES (64u << 10)
 
@@ -445,7 +454,8 @@ static_assert(KEY_BYTES_MAX <= LMDB_KEY_BYTES_MAX, "LMDB must take every key");
  * ever. */
 #define KV_SCRUB_ASKS_MAX 100u
 /* A list of free pages that is longer than so many pages itself, or a file of more pages, is not
- * held against what the scrub reads: it would have to be read anew after every transaction. */
+ * held against what is read (the scrub, an absence): it would have to be read anew after every
+ * transaction. */
 #define KV_SCRUB_LIST_PAGES_MAX 64u
 #define KV_SCRUB_PAGES_MAX      (4u << 20)
 /* Nodes compare the digests of their states at equal indexes, so each remembers some. A node that

@@ -448,6 +448,7 @@ void engine_free(struct engine *e, bool clean)
     engine_stop(e);
     if (e->service != NULL)
         service_free(e->service);
+    buf_done(&e->told.text);
     if (e->kv != NULL && kv_close(e->kv, clean) != 0 && clean && engine_logs(e))
         log_event(LOG_WARNING, "state_not_clean", "error=\"%s\" action=rebuild_at_start",
                   err_text());

@@ -109,6 +109,11 @@ struct engine {
     struct differ differ;
     struct scrubbing scrub;
     struct disk_said disk;
+    struct {
+        struct buf text; /* of `status`: what is dear to find out, as it was */
+        uint64_t until_us;
+        raft_index applied;
+    } told;
     uint64_t share_us; /* of a turn: for taking in what waits in the links */
     struct log_limit invalid_limit;
     struct log_limit term_limit;

@@ -1,8 +1,5 @@
 #include "kv/absent_int.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include "base/err.h"
 #include "kv/walk_int.h"
 
@@ -10,20 +7,9 @@
 
 void absent_forget_file(struct absent *a)
 {
-    if (a->is_open)
-        (void)close(a->file.fd);
     page_cursor_free(&a->cursor);
+    taken_free(&a->taken);
     *a = (struct absent){0};
-}
-
-static int open_file(const struct kv *kv, struct absent *a)
-{
-    if (a->is_open)
-        return 0;
-    a->file.name = TRUST_DATA_NAME;
-    a->file.fd = openat(kv->dir_fd, TRUST_DATA_NAME, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-    a->is_open = a->file.fd >= 0;
-    return a->is_open ? 0 : err_origin_errno("open", TRUST_DATA_NAME);
 }
 
 /* Both records beside the place must be good: their checksums are of their keys, too. */
@@ -51,12 +37,14 @@ static int check(struct kv *kv, struct absent *a, struct wire_slice key, uint64_
 {
     struct page_head head;
     bool is_there = false;
-    int rc = open_file(kv, a);
+    int rc = kv_page_file(kv, &a->file);
 
     if (rc == 0)
         rc = read_head(a, &head);
     if (rc == 0 && txnid != 0 && head.txnid != txnid)
         return 0;
+    if (rc == 0)
+        rc = taken_list(&a->taken, &a->file, &a->cursor, &head);
     if (rc == 0)
         rc = page_cursor_after(&a->cursor, &a->file, &head.keys, key);
     if (rc == 0)

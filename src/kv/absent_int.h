@@ -7,13 +7,13 @@
 #ifndef RIDD_KV_ABSENT_INT_H
 #define RIDD_KV_ABSENT_INT_H
 
-#include "kv/page_int.h"
+#include "kv/taken_int.h"
 
-/* One for the read side, one for the write side. Zeroed: nothing is open. */
+/* One for the read side, one for the write side. Zeroed: new. */
 struct absent {
     struct page_file file;
     struct page_cursor cursor;
-    bool is_open;
+    struct taken taken;
 };
 
 struct kv;

@@ -304,7 +304,7 @@ static int apply_command(struct kv *kv, const struct raft_entry *e, struct comma
     }
     rc = value_get(kv, kv->write_txn, c.key, &old);
     /* Only of these does the answer depend on it, and it costs more than the rest. */
-    if (rc == 0 && !old.exists && c.op != COMMAND_WRITE)
+    if (rc == 0 && !old.exists && (c.op == COMMAND_CAS || c.op == COMMAND_DELETE))
         rc = absent_check_write(kv, c.key);
     if (rc != 0)
         return rc > 0 ? err_origin(-EBADMSG) : err_trace(rc);

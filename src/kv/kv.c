@@ -94,6 +94,14 @@ int kv_lmdb_fatal(struct kv *kv, int code, const char *what)
     return err_trace(rc);
 }
 
+int kv_page_file(struct kv *kv, struct page_file *f)
+{
+    int rc = mdb_env_get_fd(kv->env, &f->fd);
+
+    f->name = TRUST_DATA_NAME;
+    return rc != 0 ? err_trace(kv_lmdb_fatal(kv, rc, "look at the file")) : 0;
+}
+
 int kv_distrust(struct kv *kv)
 {
     if (atomic_exchange(&kv->distrusted, true))

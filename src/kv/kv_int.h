@@ -74,6 +74,9 @@ int kv_lmdb_fatal(struct kv *kv, int code, const char *what);
 /* Speaks of damage in the file, not of the environment or the caller. */
 bool kv_lmdb_damage(int rc);
 
+/* The file that LMDB has open, whatever stands under its name by now, to be read by ourselves. */
+int kv_page_file(struct kv *kv, struct page_file *f);
+
 /* Of the snapshot of txn: zeros when nothing was ever applied. 0, KV_E_DAMAGED, -errno. */
 int kv_meta_get(struct kv *kv, MDB_txn *txn, struct kv_meta *ret_meta);
 /* What kv_get_stats() tells from now on: kv->committed, and so many bytes. */

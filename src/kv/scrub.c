@@ -7,9 +7,7 @@
 #include "kv/scrub_int.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "base/assert.h"
 #include "base/err.h"
@@ -19,20 +17,14 @@
 
 struct scrub *scrub_new(void)
 {
-    struct scrub *s = calloc(1, sizeof(*s));
-
-    if (s != NULL)
-        s->file.fd = -1;
-    return s;
+    return calloc(1, sizeof(struct scrub));
 }
 
 void scrub_forget_file(struct scrub *s)
 {
-    if (s->file.fd >= 0)
-        (void)close(s->file.fd);
     page_cursor_free(&s->cursor);
-    free(s->taken);
-    *s = (struct scrub){.file = {.fd = -1, .name = TRUST_DATA_NAME}, .passes = s->passes};
+    taken_free(&s->taken);
+    *s = (struct scrub){.passes = s->passes};
 }
 
 void scrub_free(struct scrub *s)
@@ -48,21 +40,12 @@ void kv_scrub_restart(struct kv *kv)
     kv->scrub->runs = false;
 }
 
-static int open_file(struct kv *kv, struct scrub *s)
-{
-    if (s->file.fd >= 0)
-        return 0;
-    s->file.name = TRUST_DATA_NAME;
-    s->file.fd = openat(kv->dir_fd, TRUST_DATA_NAME, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-    return s->file.fd >= 0 ? 0 : err_origin_errno("open", TRUST_DATA_NAME);
-}
-
 static void begin_pass(struct scrub *s)
 {
     s->runs = true;
     s->key_len = 0;
     s->n_read = 0;
-    s->taken_txnid = 0; /* the list is read anew, too */
+    s->taken.txnid = 0; /* the list is read anew, too */
     s->committed = (struct walk_sum){0};
     s->pending = s->committed;
 }
@@ -85,41 +68,6 @@ static int check_meta(struct kv *kv, struct scrub *s, const struct page_head *he
     if (!digest_equal(meta.digest, kv->committed.digest) || meta.n_keys != kv->committed.n_keys ||
         meta.last_applied.index > kv->committed.last_applied.index)
         return err_say(KV_E_DAMAGED, "'%s' does not hold what was committed last", TRUST_DATA_NAME);
-    return 0;
-}
-
-/* Whatever is read from here on must not be listed as free: it would be written over. The list is
- * read again after each transaction, and once in each pass. */
-static int list_taken(struct scrub *s, const struct page_head *head)
-{
-    const struct page_tree *list = &head->free_list;
-    const uint64_t words = s->file.n_pages / 64 + 1;
-    struct page_file file = s->file;
-    int rc;
-
-    s->file.taken = NULL;
-    if (list->branch_pages + list->leaf_pages + list->overflow_pages > KV_SCRUB_LIST_PAGES_MAX ||
-        s->file.n_pages > KV_SCRUB_PAGES_MAX)
-        return 0;
-    if (s->taken == NULL || s->taken_txnid != head->txnid) {
-        if (words > s->taken_words) {
-            uint64_t *more = realloc(s->taken, words * sizeof(*more));
-
-            if (more == NULL)
-                return err_origin(-ENOMEM);
-            s->taken = more;
-            s->taken_words = words;
-        }
-        memset(s->taken, 0, words * sizeof(*s->taken));
-        s->taken_txnid = 0;
-        file.seen = s->taken;
-        rc = walk_free_list(&file, &s->cursor, head);
-        s->file.bytes_read = file.bytes_read;
-        if (rc != 0)
-            return rc;
-        s->taken_txnid = head->txnid;
-    }
-    s->file.taken = s->taken;
     return 0;
 }
 
@@ -155,7 +103,7 @@ static int read_slice(struct kv *kv, struct scrub *s, size_t bytes)
 
     rc = page_read_head(&s->file, &head);
     if (rc == 0)
-        rc = list_taken(s, &head);
+        rc = taken_list(&s->taken, &s->file, &s->cursor, &head);
     if (rc == 0)
         rc = check_meta(kv, s, &head);
     if (rc == 0 && s->key_len > 0)
@@ -191,7 +139,7 @@ int kv_scrub_step(struct kv *kv, size_t bytes, struct kv_scrub_progress *ret)
     int rc;
 
     rid_assert(kv->write_txn == NULL);
-    rc = open_file(kv, s);
+    rc = kv_page_file(kv, &s->file);
     if (rc != 0)
         return err_trace(rc);
     if (!s->runs)

@@ -10,14 +10,13 @@
 #include <string.h>
 
 #include "kv/record_int.h"
+#include "kv/taken_int.h"
 #include "kv/walk_int.h"
 
 struct scrub {
-    struct page_file file; /* its descriptor is owned; -1: not open */
+    struct page_file file;
     struct page_cursor cursor;
-    uint64_t *taken; /* owned; free pages and those of their list, as of taken_txnid */
-    uint64_t taken_words;
-    uint64_t taken_txnid;
+    struct taken taken;
     bool runs;
     unsigned char key[KEY_BYTES_MAX]; /* the cursor; its length 0: before all keys */
     size_t key_len;

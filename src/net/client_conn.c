@@ -491,12 +491,15 @@ void client_conn_release(struct client_conn *c)
     if (!c->dead) {
         struct client_port *p = c->port;
 
-        client_port_enter(p);
         /* The flush of this turn sends the reply and, if it was the last one owed, closes. */
         if (c->n_held == 0 && (c->eof || c->ending))
             client_conn_mark_dirty(c);
-        client_conn_settle(c);
-        client_port_leave(p);
+        /* Else nothing follows from it; this is done for every request. */
+        if (c->paused) {
+            client_port_enter(p);
+            client_conn_settle(c);
+            client_port_leave(p);
+        }
     } else if (c->n_held == 0 && c->port != NULL) {
         list_remove(&c->node);
         list_append(&c->port->dead, &c->node);

@@ -442,7 +442,8 @@ int peer_conn_accept(struct peer_net *n, int fd, const struct sockaddr_storage *
     c->host = net_host_of(sa);
     list_append(&n->half_open, &c->half_open);
     n->n_half_open++;
-    c->deadline_us = clock_mono_us() + n->conf.handshake_us;
+    c->accepted_us = clock_mono_us();
+    c->deadline_us = c->accepted_us + n->conf.handshake_us;
     net_addr_format(sa, c->address, sizeof(c->address));
     list_append(&n->conns, &c->node);
     return 0;

@@ -38,7 +38,8 @@ struct peer_conn {
     enum peer_conn_state state;
     unsigned version;      /* of the protocol; agreed in the handshake */
     struct list half_open; /* accepted and not up: in net->half_open, counted there */
-    uint64_t host;         /* of one that was accepted */
+    uint64_t host;         /* of one that was accepted, and when */
+    uint64_t accepted_us;
     char address[ADDRESS_BYTES_MAX + 1];
 };
 

@@ -111,9 +111,34 @@ static uint64_t rss_bytes(void)
     return second != NULL ? strtoull(second, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
 }
 
+/* Two windows of a histogram and a file of the kernel's: not for each of a thousand questions. */
+static void look_at_turns(struct node *n)
+{
+    const uint64_t now_us = clock_mono_us();
+
+    if (now_us < n->turns.until_us)
+        return;
+    n->turns.until_us = now_us + STATUS_FRESH_US;
+    sync_times_get(&n->turns.took, now_us, &n->turns.p50_us, &n->turns.p99_us, &n->turns.max_us);
+    n->turns.p999_us = sync_times_at(&n->turns.took, now_us, 999);
+    if (n->turns.p999_us > n->turns.max_us)
+        n->turns.p999_us = n->turns.max_us;
+    n->turns.rss_bytes = rss_bytes();
+}
+
+static void status_turn(const struct node *n, struct wire_reply *w)
+{
+    wire_reply_open_object(w, "turn");
+    wire_reply_u64(w, "cpu_p50_us", n->turns.p50_us);
+    wire_reply_u64(w, "cpu_p99_us", n->turns.p99_us);
+    wire_reply_u64(w, "cpu_p999_us", n->turns.p999_us);
+    wire_reply_u64(w, "cpu_max_us", n->turns.max_us);
+    wire_reply_close_object(w);
+}
+
 static void service_status(void *ctx, struct wire_reply *w)
 {
-    const struct node *n = ctx;
+    struct node *n = ctx;
     struct client_port_stats clients;
 
     client_port_get_stats(n->client_port, &clients);
@@ -124,7 +149,9 @@ static void service_status(void *ctx, struct wire_reply *w)
     wire_reply_u64(w, "limit", clients.limit);
     wire_reply_close_object(w);
     wire_reply_u64(w, "uptime_ms", (clock_mono_us() - n->started_us) / 1000u);
-    wire_reply_u64(w, "rss_bytes", rss_bytes());
+    look_at_turns(n);
+    wire_reply_u64(w, "rss_bytes", n->turns.rss_bytes);
+    status_turn(n, w);
 }
 
 void node_fill_engine_ops(struct node *n, struct engine_ops *ops)
@@ -219,6 +246,17 @@ static void on_closed(void *ctx, struct client_conn *c, const char *why)
     service_conn_free(sc);
 }
 
+/* Their share of a turn begins with its first line, however many looks at the sockets it takes
+ * (TIME-1). */
+static bool spent(void *ctx)
+{
+    struct node *n = ctx;
+
+    if (n->clients.now_us == NULL)
+        slice_begin(&n->clients, now_us, n, clock_mono_us() + n->share_us);
+    return slice_spent(&n->clients);
+}
+
 void node_fill_client_ops(struct node *n, struct client_port_ops *ops)
 {
     *ops = (struct client_port_ops){.ctx = n,
@@ -228,6 +266,7 @@ void node_fill_client_ops(struct node *n, struct client_port_ops *ops)
                                     .on_overloaded = on_overloaded,
                                     .on_room = on_room,
                                     .on_refused = on_refused,
+                                    .spent = spent,
                                     .on_opened = on_opened,
                                     .on_closed = on_closed};
 }

@@ -395,6 +395,15 @@ static bool take_frames(void *ctx)
     return n->n_frames != before;
 }
 
+/* What it took, from the end of the turn before: waiting takes no CPU time. */
+static void note_turn(struct node *n, uint64_t now_us)
+{
+    uint64_t cpu_us = clock_thread_us();
+
+    sync_times_add(&n->turns.took, now_us, cpu_us - n->turns.cpu_us);
+    n->turns.cpu_us = cpu_us;
+}
+
 static void turn(struct node *n)
 {
     uint64_t now_us = clock_mono_us();
@@ -408,6 +417,7 @@ static void turn(struct node *n)
     client_port_flush(n->client_port);
     node_memory_turn(n, now_us);
     n->clients.now_us = NULL;
+    note_turn(n, now_us);
     node_show(n, false);
     if (n->watchdog_us != 0 && now_us >= n->watchdog_due_us) {
         notify_send("WATCHDOG=1");
@@ -527,6 +537,7 @@ int node_run(const struct conf *conf, uint64_t started_us)
     }
     let_signals_in();
     n->watchdog_us = notify_watchdog_us();
+    n->turns.cpu_us = clock_thread_us();
     n->share_us = conf->heartbeat_us / 2 / TURN_SHARES;
     node_show(n, true);
     log_event(LOG_INFO, "ready", "client=%s peer=%s startup_ms=%.1f", n->self->client_addr,

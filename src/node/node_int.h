@@ -13,6 +13,7 @@
 #include "node/identity.h"
 #include "node/node.h"
 #include "node/peer_lines.h"
+#include "store/sync_times.h"
 
 enum node_phase {
     NODE_RUNNING,
@@ -42,6 +43,16 @@ struct node {
     struct slice clients; /* the share of this turn for lines; without a clock until the first */
     uint64_t share_us;
     uint64_t n_frames; /* of peers, since the start */
+    struct {
+        struct sync_times took; /* CPU time of this thread, turn by turn */
+        uint64_t cpu_us;        /* of this thread, when the last turn ended */
+        uint64_t until_us;      /* so long the figures below are told again */
+        uint64_t p50_us;
+        uint64_t p99_us;
+        uint64_t p999_us;
+        uint64_t max_us;
+        uint64_t rss_bytes;
+    } turns;
 
     enum node_phase phase;
     uint64_t stop_deadline_us;

@@ -97,8 +97,10 @@ static void lose(struct replica *r, const struct raft_ready *ready)
     for (unsigned i = 0; i < ready->n_reads_failed; i++) {
         struct replica_request *q = slot_find(r, ready->reads_failed[i]);
 
-        if (q != NULL)
-            replica_fail_loss(r, q, ready);
+        if (q == NULL)
+            continue;
+        slot_free(r, q->slot);
+        replica_move(r, q, REPLICA_LOST);
     }
 }
 

@@ -31,7 +31,8 @@ static void check_reads(const struct replica *r)
      * otherwise, but never passed over. */
     if (exact != NULL)
         rid_assert(exact->anchor.index > r->last_applied);
-    rid_assert(replica_n(r, REPLICA_LOST) == 0);
+    if (!r->cut)
+        rid_assert(replica_n(r, REPLICA_LOST) == 0);
     if (r->rebuild != REBUILD_NOT)
         rid_assert(raft_get_fitness(r->raft) == RAFT_UNFIT);
     if (first == NULL)
@@ -91,7 +92,6 @@ static void check_order(enum replica_stage stage, const struct replica_request *
         rid_assert(before->anchor.index < q->anchor.index);
         break;
     case REPLICA_PROPOSED:
-    case REPLICA_LOST:
         rid_assert(before->entry.index < q->entry.index);
         rid_assert(before->entry.term <= q->entry.term);
         break;
@@ -99,6 +99,7 @@ static void check_order(enum replica_stage stage, const struct replica_request *
     case REPLICA_WAITING:
     case REPLICA_ASKED:
     case REPLICA_LOCAL:
+    case REPLICA_LOST: /* reads, then proposals */
         break;
     }
 }

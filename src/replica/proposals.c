@@ -63,9 +63,6 @@ void proposals_lose(struct replica *r, const struct raft_ready *ready)
             replica_move(r, q, REPLICA_LOST);
     }
     rid_assert(ready->loss_term <= raft_get_term(r->raft));
-    /* From the front: a callback may cancel any other of them. */
-    while (replica_n(r, REPLICA_LOST) > 0)
-        replica_fail_loss(r, replica_first(r, REPLICA_LOST), ready);
 }
 
 /* Answered only now: committed, and applied where the next read may come (READ-3). */

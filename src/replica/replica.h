@@ -157,7 +157,7 @@ enum replica_stage {
     REPLICA_EXACT,     /* log read: its marker is committed, and applied in this turn */
     REPLICA_LOCAL,     /* local read: for this turn */
     REPLICA_PROPOSED,  /* write, log read: in the log */
-    REPLICA_LOST,      /* proposed, and the leadership is lost: about to fail */
+    REPLICA_LOST, /* asked or proposed, and the leadership is lost: about to fail, nothing else */
 };
 #define REPLICA_STAGES 8u
 

@@ -70,6 +70,8 @@ struct replica {
     raft_index last_anchor; /* of CONFIRMED, now or ever: never falls */
     raft_index last_applied;
 
+    struct replica_failure lost; /* why those in LOST fail */
+
     struct slot_ring slots; /* never popped: a slot keeps its place */
     uint32_t first_free;    /* SLOT_NONE: none */
     unsigned n_slots_used;  /* as many as reads are in a round */
@@ -143,8 +145,10 @@ static inline void replica_move(struct replica *r, struct replica_request *q, en
 void replica_unlink(struct replica *r, struct replica_request *q);
 void replica_fail(struct replica *r, struct replica_request *q, enum wire_error error,
                   const char *stage);
-void replica_fail_loss(struct replica *r, struct replica_request *q,
-                       const struct raft_ready *ready);
+/* Before what `ready` loses goes to LOST: why. */
+void replica_note_loss(struct replica *r, const struct raft_ready *ready);
+/* Fails what is in LOST, as far as there is time. */
+void replica_tell_lost(struct replica *r);
 /* CANCELLED for everything in this stage. */
 void replica_fail_stage(struct replica *r, enum replica_stage stage);
 /* Waiting requests: on when this node can serve, failed when another leads. */

@@ -112,15 +112,35 @@ void replica_fail(struct replica *r, struct replica_request *q, enum wire_error 
     finish_failed(r, q, &f);
 }
 
-void replica_fail_loss(struct replica *r, struct replica_request *q, const struct raft_ready *ready)
+/* The right is gone at once, whenever it is told: nothing takes a request out of LOST again. */
+static void tell_lost(struct replica *r)
 {
-    struct replica_failure f = {
+    struct replica_failure f = r->lost;
+
+    finish_failed(r, replica_first(r, REPLICA_LOST), &f);
+}
+
+/* From the front: a callback may cancel any other of them. */
+void replica_tell_lost(struct replica *r)
+{
+    if (replica_n(r, REPLICA_LOST) == 0)
+        return;
+    replica_share(r, &r->answering);
+    do
+        tell_lost(r);
+    while (replica_n(r, REPLICA_LOST) > 0 && !replica_spent(r, &r->answering));
+}
+
+/* Those of a loss before this one are told first, all of them: they have another reason. */
+void replica_note_loss(struct replica *r, const struct raft_ready *ready)
+{
+    if (ready->loss == RAFT_LOSS_NONE && ready->n_reads_failed == 0)
+        return;
+    while (replica_n(r, REPLICA_LOST) > 0)
+        tell_lost(r);
+    r->lost = (struct replica_failure){
         .error = ready->loss == RAFT_LOSS_TERM ? WIRE_ERROR_TERM_CHANGED : WIRE_ERROR_ROLE_CHANGED,
         .old_term = ready->loss != RAFT_LOSS_NONE ? ready->loss_term : raft_get_term(r->raft)};
-
-    /* Whoever has a confirmed anchor keeps its right. */
-    rid_assert(q->stage == REPLICA_ASKED || q->stage == REPLICA_LOST);
-    finish_failed(r, q, &f);
 }
 
 void replica_fail_stage(struct replica *r, enum replica_stage stage)
@@ -209,7 +229,10 @@ void replica_expire(struct replica *r)
 
         rid_assert(q->stage != REPLICA_IDLE);
         rid_assert(q->deadline_us <= r->now_us);
-        deadline_failure(r, q->stage, stage_name(q->stage), &f);
+        if (q->stage == REPLICA_LOST)
+            f = r->lost; /* that came first */
+        else
+            deadline_failure(r, q->stage, stage_name(q->stage), &f);
         finish_failed(r, q, &f);
         if (replica_spent(r, &r->answering))
             break;

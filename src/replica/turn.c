@@ -95,11 +95,14 @@ static bool send_and_store(struct replica *r, const struct raft_ready *ready)
     return true;
 }
 
-/* Who lost its right fails before anything of this turn completes (READ-17). */
+/* Who lost its right can only fail, from before anything of this turn completes (READ-17); it is
+ * told so when there is time. */
 static void fail_the_lost(struct replica *r, const struct raft_ready *ready)
 {
+    replica_note_loss(r, ready);
     anchors_lose(r, ready);
     proposals_lose(r, ready);
+    replica_tell_lost(r);
 }
 
 static void take_ready(struct replica *r)
@@ -143,6 +146,7 @@ void replica_turn(struct replica *r, uint64_t now_us)
     r->answering.now_us = NULL;
     if (raft_deadline_us(r->raft) <= r->now_us)
         raft_tick(r->raft, r->now_us);
+    replica_tell_lost(r);
     replica_expire(r);
     apply_unpark(r);
     replica_drain_waiting(r);

@@ -93,3 +93,23 @@ void sync_times_get(const struct sync_times *t, uint64_t now_us, uint64_t *ret_p
     *ret_p50_us = p50 < longest ? p50 : longest;
     *ret_p99_us = p99 < longest ? p99 : longest;
 }
+
+uint64_t sync_times_at(const struct sync_times *t, uint64_t now_us, unsigned permille)
+{
+    const uint64_t age_us = now_us - t->begun_us;
+    uint64_t n = 0;
+    uint64_t passed = 0;
+    unsigned i = 0;
+
+    for (unsigned k = 0; k < SYNC_TIMES_BUCKETS; k++)
+        n += count_at(t, age_us, k);
+    if (n == 0)
+        return 0;
+    while (i < SYNC_TIMES_BUCKETS - 1) {
+        passed += count_at(t, age_us, i);
+        if (passed * 1000 >= n * permille)
+            break;
+        i++;
+    }
+    return top_of(i);
+}

@@ -1,4 +1,5 @@
-/* How long the syncs of a disk took, lately: median, 99th percentile, longest.
+/* How long the syncs of a disk took, lately: median, 99th percentile, longest. Turns of a loop,
+ * too.
  *
  * For: status, and the word "slow" in a log line.
  * Not for: decisions of the core, which measures for itself; sums over the life of a process.
@@ -29,5 +30,7 @@ void sync_times_add(struct sync_times *t, uint64_t now_us, uint64_t took_us);
  * there are two: a single hiccup is no slow disk. */
 void sync_times_get(const struct sync_times *t, uint64_t now_us, uint64_t *ret_p50_us,
                     uint64_t *ret_p99_us, uint64_t *ret_max_us);
+/* Of a thousand so many took this long at most; 0 when there was none. */
+uint64_t sync_times_at(const struct sync_times *t, uint64_t now_us, unsigned permille);
 
 #endif

@@ -202,6 +202,12 @@ static void close_bracket(struct wire_reply *w, const char *bracket)
     w->comma = true;
 }
 
+void wire_reply_again(struct wire_reply *w, struct wire_slice members)
+{
+    rid_assert(w->comma);
+    add(w, members.data, members.len);
+}
+
 void wire_reply_open_object(struct wire_reply *w, const char *name)
 {
     open_bracket(w, name, "{");

@@ -46,6 +46,9 @@ void wire_reply_value(struct wire_reply *w, const char *name, struct wire_slice 
 void wire_reply_key(struct wire_reply *w, const char *name, const struct wire_key *key);
 /* Milliseconds from whole microseconds without needless digits: 0.213, 2, 15.5. */
 void wire_reply_ms(struct wire_reply *w, const char *name, uint64_t us);
+/* Members that a writer of this kind has written before, behind at least one other: with the
+ * comma in front of them. */
+void wire_reply_again(struct wire_reply *w, struct wire_slice members);
 /* name NULL inside an array. */
 void wire_reply_open_object(struct wire_reply *w, const char *name);
 void wire_reply_close_object(struct wire_reply *w);

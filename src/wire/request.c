@@ -94,6 +94,8 @@ int wire_decoder_new(struct wire_decoder **ret)
         return err_origin(-ENOMEM);
     (void)pthread_once(&once, install_allocator);
     buf_init(&d->text);
+    buf_init(&d->short_line);
+    buf_init(&d->large_text);
     *ret = d;
     return 0;
 }
@@ -104,6 +106,8 @@ void wire_decoder_free(struct wire_decoder *d)
         return;
     json_decref(d->root);
     buf_done(&d->text);
+    buf_done(&d->short_line);
+    buf_done(&d->large_text);
     free(d);
 }
 
@@ -119,6 +123,10 @@ static void decoder_reset(struct wire_decoder *d)
     json_decref(d->root);
     d->root = NULL;
     buf_reset(&d->text, WIRE_TEXT_KEEP_BYTES);
+    buf_reset(&d->short_line, WIRE_TEXT_KEEP_BYTES);
+    buf_reset(&d->large_text, WIRE_TEXT_KEEP_BYTES);
+    memset(d->large, 0, sizeof(d->large));
+    d->large_keys = false;
 }
 
 int wire_origin_copy(const struct wire_origin *o, struct wire_origin *ret)
@@ -216,6 +224,15 @@ static int parse(struct wire_decoder *d, const char *line, size_t len)
     if (!json_scan_depth(line, len, JSON_DEPTH_MAX, &at))
         return wire_refuse(d, WIRE_ERROR_MALFORMED, NULL, JSON_DEPTH_MAX,
                            "nested deeper than %u levels at byte %zu", JSON_DEPTH_MAX, at + 1);
+    /* Peers' bodies go to the host as a tree, however long they are. */
+    if (len > WIRE_TREE_BYTES && d->n_peer_types == 0) {
+        int rc = wire_request_shrink(d, line, len);
+
+        if (rc != 0)
+            return rc < 0 ? err_trace(rc) : rc;
+        line = (const char *)d->short_line.data;
+        len = d->short_line.len;
+    }
     out_of_memory = false;
     d->root = json_loadb(line, len, JSON_REJECT_DUPLICATES, &error);
     if (out_of_memory) {
@@ -407,6 +424,9 @@ static int decode_tree(struct wire_decoder *d, struct wire_request *ret)
         rc = check_msg_id(d, body);
     if (rc == 0)
         rc = take_type(d, body, ret);
+    if (rc == 0 && d->large_keys)
+        return wire_refuse(d, WIRE_ERROR_MALFORMED, NULL, JSON_VALUE_KEYS_MAX,
+                           "a field has more than %u keys", JSON_VALUE_KEYS_MAX);
     if (rc == 0 && envelope)
         rc = check_value_keys(d, d->root, body);
     if (rc != 0)

@@ -3,8 +3,9 @@
  *
  *     {"type":"read_index","msg_id":N,"key":"x"}
  *
- * They are taken apart here in one pass and without memory. Whatever is unusual, wrong or merely
- * doubtful is left to the full decoder, so that there is one place that refuses. */
+ * and questions without any field, like ping and status. They are taken apart here in one pass
+ * and without memory. Whatever is unusual, wrong or merely doubtful is left to the full decoder,
+ * so that there is one place that refuses. */
 #include "wire/request_int.h"
 
 #include "base/banned.h"
@@ -146,11 +147,13 @@ bool wire_request_decode_fast(const char *line, size_t len, struct wire_request 
     if (!skip_char(&s, '}'))
         return false;
     skip_space(&s);
-    if (s.p != s.end || (seen & SEEN_TYPE) == 0 || (seen & SEEN_KEY) == 0)
+    if (s.p != s.end || (seen & SEEN_TYPE) == 0)
         return false;
     ret->type = wire_request_type_find(ret->type_name.data, ret->type_name.len);
     fields = wire_request_type_fields(ret->type);
-    if (fields != FIELD_KEY && fields != (FIELD_KEY | FIELD_VIA))
+    if ((seen & SEEN_KEY) != 0 && fields != FIELD_KEY && fields != (FIELD_KEY | FIELD_VIA))
+        return false;
+    if ((seen & SEEN_KEY) == 0 && (fields != 0 || ret->type == WIRE_REQ_UNKNOWN))
         return false;
     ret->type_name.data =
         wire_request_type_name(ret->type); /* the line may go before the request does */

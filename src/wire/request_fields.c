@@ -107,15 +107,21 @@ static int take_keys(struct wire_decoder *d, const json_t *body, struct wire_req
 
 /* Appends the compact text of a required field to d->text; *ret_len is its length. */
 static int take_value(struct wire_decoder *d, const json_t *body, const char *field,
-                      size_t *ret_len)
+                      enum large_field which, size_t *ret_len)
 {
+    const struct wire_large *large = &d->large[body != d->root][which];
     const json_t *v = json_object_get(body, field);
     size_t before = d->text.len;
     int rc;
 
     if (v == NULL)
         return refuse_missing(d, field);
-    rc = wire_value_encode(v, &d->text);
+    if (large->len > VALUE_BYTES_MAX)
+        rc = WIRE_VALUE_E_TOO_LARGE;
+    else if (large->len > 0)
+        rc = buf_add(&d->text, d->large_text.data + large->at, large->len);
+    else
+        rc = wire_value_encode(v, &d->text);
     if (rc < 0)
         return err_trace(rc);
     switch (rc) {
@@ -136,7 +142,7 @@ static int take_value(struct wire_decoder *d, const json_t *body, const char *fi
 
 static int take_write(struct wire_decoder *d, const json_t *body, struct wire_request *ret)
 {
-    int rc = take_value(d, body, "value", &ret->value.len);
+    int rc = take_value(d, body, "value", LARGE_VALUE, &ret->value.len);
 
     if (rc == 0)
         ret->value.data = (const char *)d->text.data;
@@ -145,10 +151,10 @@ static int take_write(struct wire_decoder *d, const json_t *body, struct wire_re
 
 static int take_cas(struct wire_decoder *d, const json_t *body, struct wire_request *ret)
 {
-    int rc = take_value(d, body, "from", &ret->from.len);
+    int rc = take_value(d, body, "from", LARGE_FROM, &ret->from.len);
 
     if (rc == 0)
-        rc = take_value(d, body, "to", &ret->value.len);
+        rc = take_value(d, body, "to", LARGE_TO, &ret->value.len);
     if (rc != 0)
         return rc;
     ret->from.data = (const char *)d->text.data;

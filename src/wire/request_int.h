@@ -6,9 +6,21 @@
 
 #include "wire/request.h"
 
+/* Of a long line: values that were taken out of it before it became a tree, as compact text. */
+enum large_field { LARGE_VALUE, LARGE_FROM, LARGE_TO };
+#define WIRE_LARGE_FIELDS 3u
+struct wire_large {
+    size_t at; /* in large_text */
+    size_t len;
+};
+
 struct wire_decoder {
     json_t *root;    /* owned: the line decoded last, which the slices of its request point into */
     struct buf text; /* compact values of that request */
+    struct buf short_line;
+    struct buf large_text;
+    struct wire_large large[2][WIRE_LARGE_FIELDS]; /* of the line, of its body: value, from, to */
+    bool large_keys;                               /* one of its members has too many */
     struct wire_key keys[BATCH_KEYS_MAX];
     struct wire_slice node_ids[RAFT_SERVERS_MAX];
     const char *const *peer_types; /* borrowed */
@@ -34,6 +46,9 @@ unsigned wire_request_type_fields(enum wire_request_type type);
 /* Fills d->refused but for origin; field NULL: the whole line. Returns WIRE_REQUEST_REFUSED. */
 int wire_refuse(struct wire_decoder *d, enum wire_error error, const char *field, uint64_t limit,
                 const char *format, ...) __attribute__((format(printf, 5, 6)));
+
+/* d->short_line is what stands for a long line. 0, WIRE_REQUEST_REFUSED, -ENOMEM. */
+int wire_request_shrink(struct wire_decoder *d, const char *line, size_t len);
 
 /* The fields of body that ret->type may carry, and the common ones. 0, WIRE_REQUEST_REFUSED,
  * -ENOMEM. */

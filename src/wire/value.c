@@ -9,6 +9,7 @@
 
 #include "base/err.h"
 #include "wire/json_scan_int.h"
+#include "wire/value_int.h"
 
 #include "base/banned.h"
 
@@ -36,8 +37,7 @@ static const char *plain_end(const char *p, const char *end)
     return p;
 }
 
-/* The text of a byte that plain_end() stopped at; returns its length. */
-static size_t escape(unsigned char c, char ret[8])
+size_t value_escape(unsigned char c, char ret[8])
 {
     static const char hex[] = "0123456789abcdef";
     static const char letters[][2] = {{'\b', 'b'}, {'\f', 'f'}, {'\n', 'n'}, {'\r', 'r'},
@@ -74,7 +74,7 @@ int wire_string_encode(const char *s, size_t len, struct buf *buf)
         s = plain;
         if (rc != 0 || s == end)
             break;
-        rc = buf_add(buf, text, escape((unsigned char)*s, text));
+        rc = buf_add(buf, text, value_escape((unsigned char)*s, text));
         s++;
     }
     if (rc == 0)
@@ -87,15 +87,6 @@ int wire_string_encode(const char *s, size_t len, struct buf *buf)
 }
 
 /* ---- reals ---- */
-
-#define REAL_DIGITS_MAX 17
-
-/* v = 0.digits[0] digits[1].. * 10^point */
-struct decimal {
-    char digits[REAL_DIGITS_MAX + 1];
-    int n;
-    int point;
-};
 
 /* "d.ddde-xx" to digits. Whatever stands for the point in this locale is skipped. */
 static void decimal_parse(const char *text, struct decimal *d)
@@ -156,18 +147,13 @@ static char *write_run(char *p, const char *text, int n)
     return p + n;
 }
 
-/* In the fewest digits that are read back as this very double (WIRE-4). */
-static int real_encode(double v, struct buf *buf)
+int value_decimal_encode(bool negative, const struct decimal *decimal, struct buf *buf)
 {
-    struct decimal d = {.digits = "0", .n = 1, .point = 1};
+    const struct decimal d = *decimal;
     char text[48];
     char *p = text;
 
-    if (!isfinite(v))
-        return err_origin(-EINVAL); /* jansson makes none */
-    if (v != 0)
-        real_shortest(fabs(v), &d);
-    if (signbit(v))
+    if (negative)
         *p++ = '-';
     if (d.point > 16 || d.point < -3) { /* d.ddde22 */
         p = write_run(p, d.digits, 1);
@@ -188,6 +174,18 @@ static int real_encode(double v, struct buf *buf)
         p = n_whole < d.n ? write_run(p, d.digits + n_whole, d.n - n_whole) : write_run(p, "0", 1);
     }
     return buf_add(buf, text, (size_t)(p - text));
+}
+
+/* In the fewest digits that are read back as this very double (WIRE-4). */
+int value_real_encode(double v, struct buf *buf)
+{
+    struct decimal d = {.digits = "0", .n = 1, .point = 1};
+
+    if (!isfinite(v))
+        return err_origin(-EINVAL); /* jansson makes none */
+    if (v != 0)
+        real_shortest(fabs(v), &d);
+    return value_decimal_encode(signbit(v) != 0, &d, buf);
 }
 
 /* ---- values ---- */
@@ -251,7 +249,7 @@ static int encode_scalar(struct encoder *e, const json_t *v)
     case JSON_INTEGER:
         return encode_integer(e, v);
     case JSON_REAL:
-        return real_encode(json_real_value(v), e->buf);
+        return value_real_encode(json_real_value(v), e->buf);
     case JSON_TRUE:
         return buf_add_str(e->buf, "true");
     case JSON_FALSE:

@@ -205,12 +205,56 @@ CASE(state__a_damaged_record_at_the_leader)
     cluster_free(c);
 }
 
+/* The value, or an error; never that there is none. True: the value. */
+static bool has_key(struct client *cl, unsigned i)
+{
+    char pattern[400];
+    const char *text;
+
+    (void)snprintf(pattern, sizeof(pattern),
+                   "{\"type\":\"read_index_ok\",\"value\":\"%u %0200u\",<*>}", i, 0u);
+    client_sendf(cl, "{\"type\":\"read_index\",\"key\":\"k%03u\"}", i);
+    text = client_recv(cl);
+    if (pattern_matches(pattern, text))
+        return true;
+    if (!pattern_matches("{\"type\":\"error\",<*>}", text))
+        harness_fail("k%03u: %s", i, text);
+    return false;
+}
+
+/* STATE-15: nothing reads the file through, and the node leads. Its own reads and those of a cas are
+ * what find it, and others answer instead. */
+CASE(state__a_leader_never_calls_a_hidden_key_absent)
+{
+    struct cluster *c = cluster_up(3, "[state]\nscrub = 0\n");
+    unsigned n_errors = 0;
+    unsigned leader;
+
+    write_keys(c);
+    leader = cluster_leader(c);
+    hide_keys(c, leader);
+    for (unsigned i = 0; i < N_KEYS; i++) {
+        struct client *cl = client_open(c, cluster_leader(c));
+
+        wait_until(has_key(cl, i) || (n_errors++, client_close(cl),
+                                      cl = client_open(c, cluster_leader(c)), false),
+                   "a value");
+        client_close(cl);
+    }
+    print_message("%u errors before every key was answered\n", n_errors);
+    node_wait_logged(c, leader, "event=state_damaged");
+    node_wait_logged(c, leader, "event=state_rebuilt");
+    expect_all(c, leader);
+    cluster_free(c);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         HARNESS_TEST(state__a_hidden_key_is_found_at_the_start),
         HARNESS_TEST(state__a_hidden_key_is_found_while_running),
         HARNESS_TEST(state__a_damaged_record_at_the_leader),
+        HARNESS_TEST(state__a_leader_never_calls_a_hidden_key_absent),
     };
 
     return harness_main(argc, argv, tests, NULL, NULL);

@@ -211,6 +211,14 @@ static void check_value(struct sim *s, struct op *op, const struct command_value
     }
 }
 
+static bool has_echoed(const struct sim_node *n, unsigned leader, raft_term term, uint64_t round)
+{
+    for (unsigned i = 0; i < SIM_ECHOES; i++)
+        if (n->echoed[leader][i].term == term)
+            return n->echoed[leader][i].round >= round;
+    return false;
+}
+
 /* What makes a ReadIndex right (READ-1, READ-5, READ-6): its round was opened after the read came, a
  * quorum was still in the leader's term when it answered that round, and its index is not below the
  * commit index of then. The consequence is looked at above; the reason here, which is seen far more
@@ -230,8 +238,7 @@ static void check_round(struct sim *s, const struct op *op, const struct replica
                  view->read_index, op->commit);
     for (unsigned i = 0; i < s->p.n_nodes; i++)
         count += i != op->node && node_is_voter(&s->nodes[i]) &&
-                 s->nodes[i].echoed[op->node].term == view->term &&
-                 s->nodes[i].echoed[op->node].round >= view->round;
+                 has_echoed(&s->nodes[i], op->node, view->term, view->round);
     if (count < node_quorum(s))
         sim_fail(s, "READ-6",
                  "a read was confirmed by round %" PRIu64 " of term %" PRIu64
@@ -461,7 +468,7 @@ void client_event(struct sim *s, unsigned client)
         if (s->nodes[node].life == NODE_UP)
             leave(s, client, node);
     }
-    if (c->n_in_flight < c->in_flight_max)
+    for (unsigned i = 0; i <= s->p.burst && c->n_in_flight < c->in_flight_max; i++)
         issue(s, client);
 }
 
@@ -500,6 +507,7 @@ void client_submit(struct sim *s, struct op *op)
     the_sim = s;
     if (c->boot != n->boot)
         *c = (struct sim_session){.boot = n->boot};
+    clock_work(n, clock_step_ns(s, s->p.cpu_msg_ns, op->command.len));
     now = clock_local_us(n);
     op->order = ++c->n_ops;
     op->floor = s->oracle.shown;
@@ -538,7 +546,7 @@ void clients_init(struct sim *s)
         c->on = (s->options.clients_off >> i & 1) == 0;
         c->open_loop = sim_below(s, STREAM_CLIENT, i, 2) == 0;
         c->resides = sim_below(s, STREAM_CLIENT, i, 100) < s->p.reside_percent;
-        c->in_flight_max = 1u << sim_below(s, STREAM_CLIENT, i, 5);
+        c->in_flight_max = (1u << sim_below(s, STREAM_CLIENT, i, 5)) + s->p.burst;
         c->guess = (unsigned)sim_below(s, STREAM_CLIENT, i, s->p.n_nodes);
         c->interval_ns = s->p.length_ns * s->p.n_clients * 12 / s->p.events + 1;
         sim_push(s, sim_below(s, STREAM_CLIENT, i, 100 * SIM_MS), EV_CLIENT, NULL, (uint16_t)i,

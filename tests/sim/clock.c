@@ -166,7 +166,19 @@ static uint64_t local_ns(const struct sim_clock *c, uint64_t now)
 
 uint64_t clock_local_us(const struct sim_node *n)
 {
-    return local_ns(&n->clock, n->sim->now) / 1000;
+    return local_ns(&n->clock, n->sim->now + n->cpu_ns) / 1000;
+}
+
+void clock_work(struct sim_node *n, uint64_t ns)
+{
+    n->cpu_ns += ns;
+    if (ns > n->longest_ns)
+        n->longest_ns = ns;
+}
+
+uint64_t clock_step_ns(const struct sim *s, uint64_t ns, size_t bytes)
+{
+    return ns + bytes * s->p.cpu_byte_ps / 1000;
 }
 
 uint64_t clock_when(const struct sim_node *n, uint64_t local_us)

@@ -455,11 +455,14 @@ static void note_echo(struct sim_node *n, const struct raft_msg *m)
 
     if (m->type != RAFT_MSG_HEARTBEAT_RESP || m->reject || leader == NULL)
         return;
-    if (m->term > n->echoed[leader->i].term ||
-        (m->term == n->echoed[leader->i].term && m->round > n->echoed[leader->i].round)) {
-        n->echoed[leader->i].term = m->term;
-        n->echoed[leader->i].round = m->round;
+    if (m->term > n->echoed[leader->i][0].term) {
+        memmove(&n->echoed[leader->i][1], &n->echoed[leader->i][0],
+                (SIM_ECHOES - 1) * sizeof(n->echoed[0][0]));
+        n->echoed[leader->i][0].term = m->term;
+        n->echoed[leader->i][0].round = m->round;
     }
+    if (m->term == n->echoed[leader->i][0].term && m->round > n->echoed[leader->i][0].round)
+        n->echoed[leader->i][0].round = m->round;
 }
 
 void oracle_send(struct sim_node *n, const struct raft_msg *m)
@@ -550,6 +553,20 @@ static void i16_bounded(struct sim_node *n)
     if (fake_disk_n_open(n->wal.disk) > 16)
         sim_fail(s, "CORE-4", "n%u has %u files open", n->i + 1, fake_disk_n_open(n->wal.disk));
     net_check(s);
+}
+
+/* Half a heartbeat. The exception is what a share may run over: so many steps, of applying and of
+ * answering, before its clock is looked at. */
+void oracle_turn_time(struct sim_node *n, uint64_t ns)
+{
+    const uint64_t most_ns = n->sim->p.heartbeat_us * 500 + 2 * SLICE_STEPS * n->longest_ns;
+
+    if (ns > most_ns)
+        sim_fail(n->sim, "TIME-1",
+                 "n%u takes a turn of %.3f ms with heartbeats of %.3f ms, and no step longer than "
+                 "%.3f ms",
+                 n->i + 1, (double)ns / 1e6, (double)n->sim->p.heartbeat_us / 1e3,
+                 (double)n->longest_ns / 1e6);
 }
 
 void oracle_turn(struct sim_node *n)

@@ -49,6 +49,7 @@ static uint64_t delay(struct sim *s, unsigned from, unsigned to)
 
     if (sim_below(s, STREAM_DELAY, e, 1000000) < s->p.delay_tail_ppm)
         d *= 1 + sim_below(s, STREAM_DELAY, e, 50);
+    d += s->nodes[from].cpu_ns; /* it leaves when the sender has got so far */
     if (s->net.clogged_until[from][to] > s->now + d)
         d = s->net.clogged_until[from][to] - s->now + sim_below(s, STREAM_DELAY, e, SIM_MS);
     return d;
@@ -76,6 +77,7 @@ static int deliver(struct sim *s, unsigned from, unsigned to, const struct wire_
           from + 1, to + 1, raft_msg_type_name(m.type), m.term, m.prev.index, m.prev.term,
           m.n_entries, m.index, m.leader_commit, m.round, m.reject ? " reject" : "",
           m.transfer ? " transfer" : "");
+    clock_work(n, clock_step_ns(s, s->p.cpu_msg_ns, frame->total_len));
     manners_before(n, &m);
     r = replica_step(n->replica, &m, clock_local_us(n));
     manners_after(n, &m);

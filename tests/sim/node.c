@@ -133,13 +133,17 @@ void node_turn(struct sim_node *n)
 {
     struct sim *s = n->sim;
     const struct raft *r;
+    uint64_t before_ns;
 
     n->turn_due = false;
     if (n->life != NODE_UP)
         return;
     s->n_turns++;
+    before_ns = n->cpu_ns;
+    n->longest_ns = 0;
     if (n->fatal_error == 0)
         engine_turn(n->engine, clock_local_us(n));
+    oracle_turn_time(n, n->cpu_ns - before_ns);
     if (n->fatal_error != 0) {
         TRACE(s, "n%u ends: %s (%d)", n->i + 1, n->fatal_what, n->fatal_error);
         if (!n->fatal_judged)
@@ -160,6 +164,10 @@ void node_turn(struct sim_node *n)
                replica_last_applied(n->replica) << 4 | n->i);
     /* Deadlines of requests are armed when they come; a late expiry waits for the next of these. */
     node_arm(n, raft_deadline_us(r));
+    if (s->p.cpu_entry_ns != 0 && replica_deadline_us(n->replica) == 0) { /* cut: it goes on */
+        MARK(s, turn_cut);
+        node_arm(n, 0);
+    }
 }
 
 /* ---- life ---- */
@@ -288,6 +296,8 @@ void node_boot(struct sim_node *n)
     n->boot++;
     n->tick_at = 0;
     n->turn_due = false;
+    n->cpu_ns = 0;
+    n->busy_until = 0;
     n->fatal_error = 0;
     n->fatal_judged = false;
     n->round = 0;

@@ -74,6 +74,8 @@ void oracle_apply(struct sim_node *n, const struct raft_entry *e,
 void oracle_state(struct sim_node *n);
 void oracle_boot(struct sim_node *n, const struct store_recovered *r, struct raft_entry_id applied);
 void oracle_turn(struct sim_node *n);
+/* What engine_turn() took. */
+void oracle_turn_time(struct sim_node *n, uint64_t ns);
 void oracle_end(struct sim *s);
 
 /* ---- oracle.c ---- */

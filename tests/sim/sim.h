@@ -36,6 +36,7 @@
 #define SIM_CLIENTS_MAX  8u
 #define SIM_KEYS_MAX     12u
 #define SIM_EPISODES_MAX 64u
+#define SIM_ECHOES       8u
 #define SIM_MS           UINT64_C(1000000)
 #define SIM_US           UINT64_C(1000)
 
@@ -142,7 +143,8 @@ struct sim_event {
     X(healed_with_sick_minority) X(out_for_ever) \
     X(seeds_learner) X(seeds_pieces) X(seeds_all_faults) X(pieces) X(leader_chased) \
     X(crash_stored) X(state_failed) X(state_flipped) \
-    X(seeds_slow_disk) X(disk_batch_part) X(recovered_part) X(log_read_later)
+    X(seeds_slow_disk) X(disk_batch_part) X(recovered_part) X(log_read_later) \
+    X(seeds_slow_cpu) X(turn_cut)
 /* clang-format on */
 
 enum sim_mark {
@@ -295,6 +297,9 @@ struct sim_node {
     uint32_t boot; /* grows with each start and each death */
     struct sim_clock clock;
     uint64_t paused_until;
+    uint64_t cpu_ns;     /* spent in this event: its own time is so far ahead */
+    uint64_t longest_ns; /* the longest step of this turn */
+    uint64_t busy_until; /* with what it has spent: everything for it waits */
     bool suspended;
     struct engine *engine;   /* owned; NULL while down */
     struct replica *replica; /* the engine's; NULL while down */
@@ -307,7 +312,8 @@ struct sim_node {
     struct {
         raft_term term;
         uint64_t round;
-    } echoed[SIM_NODES_MAX]; /* by leader: the highest round it has answered */
+    } echoed[SIM_NODES_MAX][SIM_ECHOES]; /* by leader: the highest round it has answered, in the
+                                            last terms: who has its proof may be answered later */
     uint64_t tick_at;        /* of the EV_TICK that counts; 0: none */
     bool turn_due;
     bool dirty; /* something went in since the last turn */
@@ -461,6 +467,10 @@ uint64_t sim_below(struct sim *s, enum sim_stream stream, unsigned entity, uint6
 bool sim_chance(struct sim *s, enum sim_stream stream, unsigned entity, unsigned ppm);
 uint64_t sim_mix(uint64_t h, uint64_t v);
 uint64_t sim_hash_bytes(uint64_t h, const void *data, size_t len);
+/* This node works for so long: its own clock goes on, the world waits until the event is over. */
+void clock_work(struct sim_node *n, uint64_t ns);
+/* A step of the profile's cost with so many bytes. */
+uint64_t clock_step_ns(const struct sim *s, uint64_t ns, size_t bytes);
 uint64_t clock_local_us(const struct sim_node *n);
 /* When the node's clock shows local_us; UINT64_MAX: it stands. */
 uint64_t clock_when(const struct sim_node *n, uint64_t local_us);

@@ -242,6 +242,7 @@ static int apply(void *ctx, const struct raft_entry *e, struct command_result *r
     struct sim_state *st = &n->state;
     int r = 0;
 
+    clock_work(n, clock_step_ns(n->sim, n->sim->p.cpu_entry_ns, e->len));
     if (st->kv != NULL) {
         r = kv_apply(st->kv, e, ret_result);
     } else {
@@ -347,12 +348,14 @@ static int read_begin(void *ctx, struct raft_entry_id *ret_last_applied)
 static int get(void *ctx, struct wire_slice key, struct command_value *ret_value)
 {
     struct sim_node *n = ctx;
+    int r;
 
-    if (n->state.kv != NULL)
-        return kv_get(n->state.kv, key, ret_value);
     if (n->state.damaged)
         return KV_E_DAMAGED;
-    return map_get(&n->state.map, key, ret_value);
+    r = n->state.kv != NULL ? kv_get(n->state.kv, key, ret_value)
+                            : map_get(&n->state.map, key, ret_value);
+    clock_work(n, clock_step_ns(n->sim, n->sim->p.cpu_read_ns, ret_value->text.len));
+    return r;
 }
 
 static void read_end(void *ctx)

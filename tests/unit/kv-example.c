@@ -16,10 +16,12 @@ const char *const kind_names[] = {"head", "branch", "leaf", "overflow", "list of
 
 void name_of(unsigned i, char name[NAME_BYTES + 1])
 {
+    const size_t len = i % 5 == 0 ? 4 + i % 90 : NAME_BYTES;
+
     memset(name, 'a' + (int)(i % 13), NAME_BYTES);
     (void)snprintf(name, NAME_BYTES + 1, "%03u", i * 7919 % N_NAMES);
     name[3] = '-';
-    name[NAME_BYTES] = '\0';
+    name[len] = '\0';
 }
 
 static char *value_of(struct prng *p, size_t len)

@@ -1394,6 +1394,27 @@ static void engine__an_apply_without_room_is_parked(void **state)
     host_done(&h);
 }
 
+/* TIME-4: what is dear is looked at again after a while, and after each change of the state. */
+static void engine__status_looks_now_and_then(void **state)
+{
+    static const char ask_status[] = "{\"type\":\"status\"}";
+    struct host h;
+
+    (void)state;
+    start(&h);
+    h.engine->scrub.good_us = h.now_us - 5000000;
+    assert_true(says(ask(&h, ask_status), "\"scrubbed_s_ago\":5}"));
+    h.engine->scrub.good_us = h.now_us - 7000000;
+    assert_true(says(ask(&h, ask_status), "\"scrubbed_s_ago\":5}"));
+    assert_true(says(h.text, "\"of_the_host\":1"));
+    h.now_us += STATUS_FRESH_US;
+    assert_true(says(ask(&h, ask_status), "\"scrubbed_s_ago\":7}"));
+    h.engine->scrub.good_us = h.now_us - 9000000;
+    assert_true(says(ask(&h, "{\"type\":\"write\",\"key\":1,\"value\":2}"), "write_ok"));
+    assert_true(says(ask(&h, ask_status), "\"scrubbed_s_ago\":9}"));
+    host_done(&h);
+}
+
 /* ---- time ---- */
 
 /* A look takes a while, whether something was there or not. */
@@ -1501,6 +1522,7 @@ int main(void)
         cmocka_unit_test(engine__a_full_quota_takes_what_frees),
         cmocka_unit_test(engine__what_is_in_flight_counts),
         cmocka_unit_test(engine__an_apply_without_room_is_parked),
+        cmocka_unit_test(engine__status_looks_now_and_then),
         cmocka_unit_test(engine__nothing_waits_at_the_time_of_a_turn),
         cmocka_unit_test(engine__looks_at_the_links_for_a_share_only),
         cmocka_unit_test(engine__only_time_makes_something_due)};

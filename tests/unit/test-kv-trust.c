@@ -372,14 +372,14 @@ static void kv__an_untrusted_state_shows_its_index(void **state)
         void (*spoil)(struct fixture *f);
         raft_index shown;
     } cases[] = {
-        {false, spoil_boot, 5},          {false, spoil_boot_unknown, 5},
-        {false, spoil_data_cut, 0},      {false, spoil_incarnation, 0},
-        {false, spoil_trust_byte, 0},    {false, copy_data, 0},
-        {false, spoil_data_head, 0},     {false, spoil_data_meta, 0},
-        {false, spoil_data_missing, 0},  {true, spoil_data_cut, 5},
-        {true, spoil_data_missing, 5},   {true, spoil_trust_byte, 5},
-        {true, spoil_clean_byte, 5},     {true, spoil_both, 0},
-        {true, spoil_incarnation, 0},    {false, spoil_data_link, 0},
+        {false, spoil_boot, 5},         {false, spoil_boot_unknown, 5},
+        {false, spoil_data_cut, 0},     {false, spoil_incarnation, 0},
+        {false, spoil_trust_byte, 0},   {false, copy_data, 0},
+        {false, spoil_data_head, 0},    {false, spoil_data_meta, 0},
+        {false, spoil_data_missing, 0}, {true, spoil_data_cut, 5},
+        {true, spoil_data_missing, 5},  {true, spoil_trust_byte, 5},
+        {true, spoil_clean_byte, 5},    {true, spoil_both, 0},
+        {true, spoil_incarnation, 0},   {false, spoil_data_link, 0},
         {true, spoil_clean_garbage, 5},
     };
     struct fixture *f = *state;

@@ -1048,7 +1048,16 @@ static void net_peer__silent_connections(void **state)
     assert_non_null(c);
     high_open(t);
     raw_link(t, link, 9); /* one that is up does not count */
-    for (unsigned i = 0; i < N; i++)
+    for (unsigned i = 0; i < N - 10; i++)
+        raw_connect(&c[i], peer_net_number(t->high.net));
+    pump_for(&t->pump, 20000);
+    /* One that came this moment may be about to say its hello: then the newest goes. */
+    raw_connect(&c[N - 10], peer_net_number(t->high.net));
+    PUMP_UNTIL(&t->pump, raw_read(&c[N - 10]));
+    assert_int_equal(t->high.n[PEER_EVENT_REFUSED], 0);
+    raw_close(&c[N - 10]);
+    time_passes(PEER_HALF_OPEN_YOUNG_US);
+    for (unsigned i = N - 10; i < N; i++)
         raw_connect(&c[i], peer_net_number(t->high.net));
     PUMP_UNTIL(&t->pump, t->high.n[PEER_EVENT_REFUSED] == 10);
     PUMP_UNTIL(&t->pump, raw_read(&c[9]));
@@ -1098,6 +1107,8 @@ static void net_peer__strangers_do_not_lock_peers_out(void **state)
 
         for (unsigned i = 0; i < N; i++) {
             raw_connect_from(&c[i], peer_net_number(t->high.net), 1 + i % hosts);
+            pump_turn(&t->pump);
+            time_passes(PEER_HALF_OPEN_YOUNG_US);
             if (i == N / 2)
                 raw_link(t, link, hosts);
         }

@@ -349,6 +349,51 @@ static void turn__too_late_ones_are_told_in_time(void **state)
     end(&fx);
 }
 
+static void expect_told_in_time(struct fx *fx, int node, unsigned n, unsigned n_turns_least)
+{
+    unsigned n_turns = 0;
+
+    while (n_answered < n) {
+        uint64_t from_us = fx->now_us;
+
+        fx_turn(fx, node);
+        assert_true(++n_turns < 1000);
+        /* It is asked for twice: one step more. */
+        assert_true(fx->now_us - from_us <= SHARE_US + 2 * 1000);
+        if (n_answered < n)
+            assert_int_equal(replica_deadline_us(fx->nodes[node].replica), 0);
+    }
+    assert_true(n_turns >= n_turns_least);
+}
+
+/* A leader that steps down with much under way: nothing of it can succeed any more, from that turn
+ * on, and all of it is told so, a share at a time. */
+static void turn__what_is_lost_is_told_in_time(void **state)
+{
+    struct fx fx;
+    int leader;
+    struct fx_node *n = begin(&fx, 3, &leader);
+    raft_index before = n->applied.index;
+
+    (void)state;
+    fx.cut[leader] = true;
+    for (unsigned i = 0; i < N_ASKS; i++)
+        submit(&fx, leader, &asks[i], i % 2 == 0 ? REPLICA_READ : REPLICA_WRITE);
+    fx_turn(&fx, leader);
+    assert_int_equal(n_answered, 0);
+    slow = &fx;
+    fx_depose(&fx, leader, fx_other(&fx, leader));
+    fx_turn(&fx, leader);
+    assert_true(n_answered > 0);
+    assert_true(n_answered < N_ASKS);
+    fx_store(&fx, leader); /* too late for any of them */
+    expect_told_in_time(&fx, leader, N_ASKS, N_ASKS * 1000 / (SHARE_US + 2 * 1000) - 1);
+    for (unsigned i = 0; i < N_ASKS; i++)
+        assert_true(asks[i].failed);
+    assert_int_equal(n->applied.index, before);
+    end(&fx);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -360,6 +405,7 @@ int main(void)
         cmocka_unit_test(turn__messages_leave_before_the_work),
         cmocka_unit_test(turn__what_waited_begins_in_order),
         cmocka_unit_test(turn__too_late_ones_are_told_in_time),
+        cmocka_unit_test(turn__what_is_lost_is_told_in_time),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
