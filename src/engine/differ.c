@@ -140,11 +140,14 @@ static void ask_later(struct engine *e)
     struct differ *d = &e->differ;
     raft_index last = replica_last_applied(e->replica);
     raft_index round = last - last % KV_DIGEST_EVERY;
+    struct raft_digest_at own;
 
     if (now_us(e) - d->at_us < AGREE_INDEX_US)
         return;
     d->at_us = now_us(e);
-    d->at = (struct raft_digest_at){.index = round > d->at.index ? round : last};
+    if (round <= d->at.index || !own_digest(e, round, &own)) /* a restart forgets them */
+        round = last;
+    d->at = (struct raft_digest_at){.index = round};
 }
 
 static const struct heard_note *heard_of(const struct differ *d, raft_node_id id)

@@ -58,21 +58,25 @@ enum judgement judge(const struct voice *voices, unsigned n, uint32_t version,
                      struct raft_digest_at *ret_right)
 {
     unsigned n_voters = 0;
+    bool equal = all_equal(voices, n, version);
+    bool waits = false;
 
     for (unsigned i = 0; i < n; i++) {
         /* Learners are not waited for: they decide nothing. */
-        if (voices[i].is_voter && speaks(&voices[i], version) && !has_answered(&voices[i], version))
-            return JUDGE_WAIT;
+        waits |=
+            voices[i].is_voter && speaks(&voices[i], version) && !has_answered(&voices[i], version);
         n_voters += voices[i].is_voter;
     }
-    if (all_equal(voices, n, version))
-        return JUDGE_EQUAL;
-    for (unsigned i = 0; i < n; i++) {
+    /* A majority of the voters is one whatever the others will say: one that is far behind, and
+     * does not come to the index, keeps nobody from being mended. */
+    for (unsigned i = 0; i < n && !equal; i++) {
         if (!has_answered(&voices[i], version) ||
             2 * count_like(voices, n, version, &voices[i].digest) <= n_voters)
             continue;
         *ret_right = voices[i].digest;
         return JUDGE_RIGHT;
     }
-    return JUDGE_SPLIT;
+    if (waits)
+        return JUDGE_WAIT;
+    return equal ? JUDGE_EQUAL : JUDGE_SPLIT;
 }

@@ -173,16 +173,25 @@ static int map_apply(struct sim_state *st, const struct raft_entry *e,
     return 0;
 }
 
-/* In one seed of four the records of a node are damaged, once in a run, at some commit. Drawn from
- * the index and not from the dice, which fall as they did. */
+/* In one seed of four the records of a node are damaged, once in a run, at some commit; in another, one
+ * node comes to a state that differs from all others, and no reading of its own file tells. Drawn
+ * from the index and not from the dice, which fall as they did. */
 static void rot(struct sim_node *n)
 {
     struct sim_state *st = &n->state;
     uint64_t seed = sim_mix(n->sim->options.seed, 260);
+    bool is_ghost = seed % 4 == 1 && n->sim->p.n_voters >= 3 && n->i == seed / 4 % 3;
 
-    if (st->kv != NULL || st->was_damaged || seed % 4 != 0 ||
+    if (st->kv != NULL || st->was_damaged || (seed % 4 != 0 && !is_ghost) ||
         sim_mix(seed + n->i, st->map.last_applied.index) % 400 != 0)
         return;
+    if (is_ghost) {
+        MARK(n->sim, states_wrong);
+        TRACE(n->sim, "n%u: its state is another", n->i + 1);
+        n->sim->has_ghost = st->was_damaged = true;
+        st->ghost = 1;
+        return;
+    }
     MARK(n->sim, states_damaged);
     TRACE(n->sim, "n%u: its state is damaged", n->i + 1);
     st->damaged = st->was_damaged = true;
@@ -202,6 +211,9 @@ static int rebuild(void *ctx)
     map_copy(&st->map, &(struct sim_map){0});
     map_copy(&st->older, &st->map);
     st->damaged = false;
+    if (st->ghost != 0)
+        MARK(n->sim, states_mended);
+    st->ghost = 0;
     return 0;
 }
 
@@ -217,7 +229,7 @@ static bool digest_at(void *ctx, raft_index index, struct raft_digest_at *ret)
     }
     if (st->kv != NULL || st->in_transaction || index != st->map.last_applied.index)
         return false;
-    *ret = (struct raft_digest_at){index, 0, st->map.digest};
+    *ret = (struct raft_digest_at){index, st->ghost, st->map.digest};
     return true;
 }
 
@@ -509,6 +521,7 @@ void state_crash(struct sim_node *n, bool machine)
         map_copy(&st->map, &(struct sim_map){0});
         map_copy(&st->older, &st->map);
         st->damaged = false;
+        st->ghost = 0;
     } else if (coin == 1) {
         map_copy(&st->map, &st->older);
         MARK(s, boot_with_older_state);
