@@ -192,6 +192,12 @@ static_assert(2 * PEER_HALF_OPEN_HOST_MAX <= PEER_HALF_OPEN_MAX, "one host takes
 /* A hello has some 80 bytes and may grow. Nobody who has not shaken hands makes us keep more than
  * this: a longer frame closes the connection. */
 #define PEER_HELLO_BYTES_MAX 512u
+/* Settings that a hello tells of its node: those that should be the same on all, and room for
+ * those of later versions. Of more than these the rest is not looked at. */
+#define WIRE_SETTINGS_MAX 8u
+/* A refusal is shown in `status` this long: whoever is refused tries again each second, so an older
+ * one is over. */
+#define PEER_REFUSAL_SHOWN_US 10000000u
 /* The longest frame with its length word: what one connection may keep of its input. */
 #define PEER_IN_BYTES_MAX (FRAME_BYTES_MAX + 4u)
 /* What one more read may add before libevent notices that reading is suspended; input beyond both
@@ -493,6 +499,12 @@ static_assert(KEY_BYTES_MAX <= LMDB_KEY_BYTES_MAX, "LMDB must take every key");
 #define SPACE_LIMIT_US 5000000u
 /* How long an apply that found no room waits before the next attempt. */
 #define STATE_RETRY_US 100000u
+/* Of a processor: a loop that uses more than the first is what everybody waits for, one that uses
+ * less than the second is not any more. How often that is looked at. */
+#define LOAD_BUSY_PERCENT 90u
+#define LOAD_IDLE_PERCENT 75u
+#define LOAD_LOOK_US      100000u
+static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
 /* A sync that takes more of the election timeout than this is slow: two of them, as an election
  * needs, do not fit into it (DISK-32). How often that is looked at, and how soon after one line
  * about it the next may follow. */
@@ -619,6 +631,9 @@ static_assert(KEY_BYTES_MAX <= LMDB_KEY_BYTES_MAX, "LMDB must take every key");
 #define MAELSTROM_LOG_WINDOW_US   1000000u
 #define MAELSTROM_INPUT_LOG_BURST 20u
 #define MAELSTROM_DROP_LOG_BURST  5u
+/* Read before the turn is taken although its time is spent: what comes with a scenario's last line
+ * belongs to it. */
+#define MAELSTROM_IN_BYTES_LEAST (1u << 20)
 /* Clients whose order is kept; beyond it those that are owed nothing are forgotten, then `busy`. */
 #define MAELSTROM_CLIENTS_MAX 4096u
 /* Lines of requests that wait for a leader, or for its answer; beyond it `busy`. */

@@ -276,6 +276,7 @@ static int open_replica(struct engine *e, const struct engine_conf *conf,
     int rc = list_configs(conf, recovered, &configs, &replica.start.n_configs);
 
     replica.start.configs = configs;
+    e->load.rounds_max = conf->raft.rounds_max;
     engine_fill_replica_ops(e, &ops);
     if (rc == 0)
         rc = replica_new(&replica, &ops, e->ops.now_us(e->ops.ctx), &e->replica);
@@ -392,6 +393,7 @@ void engine_turn(struct engine *e, uint64_t now_us)
     engine_agree_turn(e, now_us);
     engine_scrub_turn(e, now_us);
     engine_disk_turn(e, now_us);
+    engine_load_turn(e, now_us);
 }
 
 void engine_work(struct engine *e, uint64_t now_us)

@@ -88,6 +88,15 @@ struct disk_said {
     bool said_slow;
 };
 
+/* load.c: whether the loop is what everybody waits for. */
+struct load {
+    uint64_t due_us; /* when it is looked at again */
+    uint64_t looked_us;
+    uint64_t cpu_us; /* used then */
+    bool busy;
+    unsigned rounds_max; /* while it is not */
+};
+
 struct engine {
     struct engine_ops ops;
     const char *node_name; /* borrowed */
@@ -114,6 +123,7 @@ struct engine {
         uint64_t until_us;
         raft_index applied;
     } told;
+    struct load load;
     uint64_t share_us; /* of a turn: for taking in what waits in the links */
     struct log_limit invalid_limit;
     struct log_limit term_limit;
@@ -179,6 +189,9 @@ void engine_heard_note(void *ctx, raft_node_id from, const struct raft_note *not
 /* disk.c */
 void engine_disk_status(const struct engine *e, struct wire_reply *w);
 void engine_disk_turn(struct engine *e, uint64_t now_us);
+
+/* load.c */
+void engine_load_turn(struct engine *e, uint64_t now_us);
 
 /* events.c */
 void engine_trace(void *ctx, const struct raft_trace *t);

@@ -74,8 +74,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         rid_assert(r == 0);
         text_b = print(b, &len_b);
         rid_assert(len_a == len_b && memcmp(text_a, text_b, len_a) == 0);
-        conf_cluster_id(a, id_a);
-        conf_cluster_id(b, id_b);
+        conf_founding_id(a, id_a);
+        conf_founding_id(b, id_b);
         rid_assert(memcmp(id_a, id_b, sizeof(id_a)) == 0);
         free(text_a);
         free(text_b);

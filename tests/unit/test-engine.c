@@ -27,6 +27,7 @@
 
 struct host {
     uint64_t now_us;
+    uint64_t cpu_us;
     struct fake_disk *disk;
     char folder[32]; /* of kv */
     struct engine_conf conf;
@@ -59,6 +60,11 @@ struct host {
 static uint64_t host_now(void *ctx)
 {
     return ((struct host *)ctx)->now_us;
+}
+
+static uint64_t host_cpu(void *ctx)
+{
+    return ((struct host *)ctx)->cpu_us;
 }
 
 static void host_send(void *ctx, const struct raft_msg *m)
@@ -219,6 +225,7 @@ static int open_it(struct host *h)
 {
     const struct engine_ops ops = {.ctx = h,
                                    .now_us = host_now,
+                                   .cpu_us = host_cpu,
                                    .send = host_send,
                                    .end = host_end,
                                    .trace = h->logs ? NULL : host_trace,
@@ -380,6 +387,36 @@ static void engine__status_speaks_of_log_and_state(void **state)
     assert_true(says(reply, "\"digest\":\""));
     assert_true(says(reply, "\"digest_index\":2"));
     assert_true(says(reply, "\"of_the_host\":1"));
+    host_done(&h);
+}
+
+/* A second of which the loop worked so much of each tenth. */
+static unsigned rounds_after(struct host *h, unsigned percent)
+{
+    struct raft_status st;
+
+    for (int i = 0; i < 10; i++) {
+        h->cpu_us += 1000 * percent;
+        advance(h, 100000);
+    }
+    raft_get_status(engine_raft(h->engine), &st);
+    return st.rounds_max;
+}
+
+/* One round at a time while the loop is the bottleneck (READ-65). */
+static void engine__rounds_follow_the_load(void **state)
+{
+    struct host h;
+
+    (void)state;
+    start(&h);
+    assert_int_equal(rounds_after(&h, 10), RAFT_ROUNDS_MAX);
+    assert_int_equal(rounds_after(&h, 80), RAFT_ROUNDS_MAX);
+    assert_int_equal(rounds_after(&h, 95), 1);
+    assert_int_equal(rounds_after(&h, 80), 1);
+    engine_set_rounds(h.engine, 4); /* a new configuration does not end that */
+    assert_int_equal(rounds_after(&h, 95), 1);
+    assert_int_equal(rounds_after(&h, 50), 4);
     host_done(&h);
 }
 
@@ -1486,6 +1523,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(engine__a_node_comes_back_with_what_it_had),
         cmocka_unit_test(engine__status_speaks_of_log_and_state),
+        cmocka_unit_test(engine__rounds_follow_the_load),
         cmocka_unit_test(engine__a_slow_disk_is_told),
         cmocka_unit_test(engine__no_log_is_refused),
         cmocka_unit_test(engine__the_log_of_a_later_version_is_refused),
