@@ -424,9 +424,9 @@ static_assert(STORE_SEGMENT_BYTES_MAX <= STORE_FILE_BYTES_MAX, "every segment ca
 /* After a failed attempt to make room: calls left out before the next one, at most. */
 #define STORE_NO_SPACE_SKIP_MAX 8u
 /* Kept for term, vote, no-op and configuration where the disk is full: a follower takes no entries
- * that would need it, and a start that finds nothing else opens a segment of half of it: cutting
- * the one before gives that much back. */
-#define STORE_KEPT_BYTES (64u << 10)
+ * that would need it, and a start that finds nothing else opens a segment of two thirds of it:
+ * cutting the one before gives that much back. */
+#define STORE_KEPT_BYTES (48u << 10)
 
 /* ---- the state ---- */
 
@@ -451,6 +451,19 @@ static_assert(KEY_BYTES_MAX <= LMDB_KEY_BYTES_MAX, "LMDB must take every key");
 #define KV_MAP_QUOTAS     8u
 #define KV_MAP_BYTES_MIN  (16u << 20)
 #define KV_MAP_ROOM_BYTES (64u << 20)
+/* Blocks of the data file that are taken before they are needed, so that what a leader has accepted
+ * can be applied on a disk that is full (SPACE-6): twice what it may have under way, of a small
+ * disk a sixteenth, of a small quota a quarter. Taken again when half of it is used. */
+#define KV_AHEAD_BYTES      (2ull * RAFT_UNCOMMITTED_BYTES_MAX)
+#define KV_AHEAD_PART       16u
+#define KV_AHEAD_QUOTA_PART 4u
+/* With less than this free a disk is full, whatever LMDB calls the write that failed. */
+#define KV_DISK_FULL_BYTES (1u << 20)
+/* And so often in a row it is taken for full although there is room. */
+#define KV_EIO_MAX 10u
+/* LMDB's lock file is written through a map: it has its blocks before, or a full disk is a
+ * SIGBUS. */
+#define KV_LOCK_FILE_BYTES 8192u
 /* The start reads the state once through; so much of it is asked of the kernel in the order of the
  * file, the rest page by page as the keys lead. */
 #define KV_READ_AHEAD_BYTES (1024u << 20)
@@ -472,6 +485,9 @@ static_assert(KEY_BYTES_MAX <= LMDB_KEY_BYTES_MAX, "LMDB must take every key");
 /* Small durable files (base/mark.h): a larger payload cannot be written, a larger file is
  * damaged. */
 #define MARK_BYTES_MAX (64u << 10)
+/* Kept in the folder of the state for these files, and for LMDB's lock file, on a full disk: room
+ * for a few of them at once. */
+#define MARK_RESERVE_BYTES (64u << 10)
 /* Their names are constants of ours; a longer one is refused as a programmer's error. */
 #define MARK_NAME_BYTES_MAX 32u
 

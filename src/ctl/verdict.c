@@ -548,6 +548,23 @@ static void judge_warnings(struct judging *j, const struct verdict_node *node)
                      json_string_value(json_array_get(warnings, i)));
 }
 
+/* A node that was new climbs to the term it was told; what still stands far above
+ * can only be forged, or was brought there by forged frames. */
+static void judge_terms(struct judging *j, const struct verdict_node *node)
+{
+    const json_t *far = json_object_get(node->status, "term_refused");
+    json_int_t term = num(node->status, "term");
+
+    if (num(far, "term") - term > (json_int_t)RAFT_TERM_STEP_MAX)
+        complain(j, node, VERDICT_WARNING,
+                 "%s told it term %lld, far above its own %lld: see term_far_above in ridd(8)",
+                 str(far, "id") != NULL ? str(far, "id") : "a peer", (long long)num(far, "term"),
+                 (long long)term);
+    if (json_is_true(json_object_get(node->status, "terms_run_out")))
+        complain(j, node, VERDICT_WARNING,
+                 "hardly any terms are left: see terms_run_out in ridd(8)");
+}
+
 static void judge_node(struct judging *j, const struct verdict_node *node)
 {
     if (node->status == NULL) {
@@ -561,6 +578,7 @@ static void judge_node(struct judging *j, const struct verdict_node *node)
         judge_disk(j, node);
         judge_behind(j, node);
         judge_warnings(j, node);
+        judge_terms(j, node);
     }
 }
 

@@ -134,6 +134,8 @@ static int open_state(struct engine *e, const struct engine_conf *conf)
     }
     if (kv.map_size_bytes == 0)
         kv.map_size_bytes = map_bytes(conf->quota_bytes);
+    if (kv.ahead_bytes_max == 0)
+        kv.ahead_bytes_max = conf->quota_bytes / KV_AHEAD_QUOTA_PART;
     rc = kv_open(&kv, &trust, &e->kv);
     if (rc != 0) {
         if (err_text_for(rc)[0] == '\0')
@@ -410,7 +412,7 @@ void engine_work(struct engine *e, uint64_t now_us)
         rc = store_prepare(e->store, &more);
     if (rc != 0)
         engine_log_failed(e, rc);
-    else
+    else if (number != 0) /* what has no place waits (SPACE-9) */
         replica_stored(e->replica, number, now_us);
 }
 

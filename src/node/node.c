@@ -339,9 +339,12 @@ static int open_loop(struct node *n)
 
     if (config == NULL)
         return -ENOMEM;
-    /* One epoll_ctl per change and turn, not per call; timers to the microsecond. */
-    (void)event_config_set_flag(config,
-                                EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST);
+    /* One epoll_ctl per change and turn, not per call. Timers to the microsecond, for one
+     * timerfd_settime() a turn: without it libevent's clock moves in steps of up to 4 ms, which is
+     * more than a heartbeat may last (docs/BENCH.md). */
+    (void)event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK |
+                                            EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST |
+                                            EVENT_BASE_FLAG_PRECISE_TIMER);
     n->base = event_base_new_with_config(config);
     event_config_free(config);
     /* Peers first, clients last, everything else between: libevent takes the class in the

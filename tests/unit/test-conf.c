@@ -281,6 +281,7 @@ static const struct {
     {GOOD "[node]\ndata_dir = /" Z50 Z50 Z50 "012345678901234567890123456789012345\n",
      "f:6: line of 198 bytes; at most 197 are read\n"},
     {"\xef\xbb\xbf" GOOD, "f:1: a byte order mark before the text; save the file as plain UTF-8\n"},
+    {"\xff\xfe[", "f:1: this is UTF-16; save the file as plain UTF-8\n"},
     {GOOD "[node]\nlog_\x1b[31mlevel = info\n\x7f\n",
      "f:6: control character \\x1b in column 5\nf:7: control character \\x7f in column 1\n"},
     /* Twice. */

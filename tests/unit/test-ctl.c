@@ -413,6 +413,10 @@ static void ctl__writes_are_silent_and_exact(void **state)
            "ridctl: cas: 'k': 127.0.0.1:* says: words of the server; --create would make it\n");
     run("-e", at, "put", "k", "\xff", NULL);
     EXPECT(64, "", "ridctl: put: the value is not UTF-8 text without NUL bytes\n");
+    input = "\xff\xfe" "a"; /* as an editor saves it elsewhere */
+    run("-e", at, "put", "k", "-", NULL);
+    EXPECT(64, "", "ridctl: put: the value is UTF-16, not UTF-8\n");
+    input = NULL;
     run("-e", at, "put", "k", "{", "--json-value", NULL);
     EXPECT(64, "", "ridctl: put: 'k': value is not JSON: *\n");
     run("-e", at, "put", "x7", "1", "--int-key", NULL);

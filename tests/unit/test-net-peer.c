@@ -2,8 +2,8 @@
  * probes. */
 #include "test-net-util.h"
 
-#include <netinet/tcp.h>
 #include <netdb.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <sched.h>
 

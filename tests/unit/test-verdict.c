@@ -252,6 +252,15 @@ static const struct verdict_case {
      "n3 no_space: no space (log): 100.0 of 101.0 MiB used\n"
      "n3 parked: waits for room on its disk and applies nothing\n"
      "n3 warning: election_ms = 900 here\n"},
+    {"terms that were invented; a node that climbed to a true one has nothing to complain about",
+     {{"n1", LEADER(",\"term_refused\":{\"id\":\"n3\",\"term\":5000000},\"terms_run_out\":false"), 0},
+      {"n2", FOLLOWER2(",\"term_refused\":{\"id\":\"n1\",\"term\":3},\"terms_run_out\":false"), 0},
+      {"n3", FOLLOWER3(",\"term_refused\":null,\"terms_run_out\":true"), 0}},
+     "DEGRADED: survives 1 more failure; 3 of 3 nodes answered, leader n1, term 3",
+     VERDICT_DEGRADED,
+     1,
+     "n1 warning: n3 told it term 5000000, far above its own 3: *\n"
+     "n3 warning: hardly any terms are left: *\n"},
     {"states that are being checked and made anew",
      {{"n1", LEADER(""), 0},
       {"n2", FOLLOWER2(",\"state\":{\"verdict\":\"checking\",\"scrub_percent\":40}"), 0},
