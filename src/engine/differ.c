@@ -241,7 +241,7 @@ static void judge_all(struct engine *e)
     unsigned n = take_voices(e, voices);
     struct raft_digest_at own;
 
-    switch (judge(voices, n, e->state.digest_version, &d->right)) {
+    switch (judge_states(voices, n, e->state.digest_version, &d->right)) {
     case JUDGE_WAIT:
         ask_later(e);
         break;

@@ -54,8 +54,8 @@ static bool all_equal(const struct voice *voices, unsigned n, uint32_t version)
     return true;
 }
 
-enum judgement judge(const struct voice *voices, unsigned n, uint32_t version,
-                     struct raft_digest_at *ret_right)
+enum judgement judge_states(const struct voice *voices, unsigned n, uint32_t version,
+                            struct raft_digest_at *ret_right)
 {
     unsigned n_voters = 0;
     bool equal = all_equal(voices, n, version);

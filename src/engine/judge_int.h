@@ -25,8 +25,8 @@ enum judgement { JUDGE_EQUAL, JUDGE_WAIT, JUDGE_RIGHT, JUDGE_SPLIT };
 
 /* Of all servers of the configuration, each once; version is that of whoever judges. *ret_right is
  * set with RIGHT. */
-enum judgement judge(const struct voice *voices, unsigned n, uint32_t version,
-                     struct raft_digest_at *ret_right);
+enum judgement judge_states(const struct voice *voices, unsigned n, uint32_t version,
+                            struct raft_digest_at *ret_right);
 bool digests_equal(const struct raft_digest_at *a, const struct raft_digest_at *b);
 
 #endif

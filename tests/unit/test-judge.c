@@ -83,7 +83,7 @@ static void judge__the_table(void **state)
         struct raft_digest_at right = {0};
         struct voice voices[8];
         unsigned n = listen(cases[i].voices, voices);
-        enum judgement got = judge(voices, n, OWN_VERSION, &right);
+        enum judgement got = judge_states(voices, n, OWN_VERSION, &right);
 
         if (got != cases[i].want || (got == JUDGE_RIGHT && right.low != (uint64_t)(cases[i].right - 'a')))
             fail_msg("'%s': %d, not %d", cases[i].voices, (int)got, (int)cases[i].want);
@@ -109,7 +109,7 @@ static void judge__a_majority_is_never_wrong(void **state)
                 counts[text[i] - 'a']++;
         }
         n = listen(text, voices);
-        if (judge(voices, n, OWN_VERSION, &right) != JUDGE_RIGHT)
+        if (judge_states(voices, n, OWN_VERSION, &right) != JUDGE_RIGHT)
             continue;
         assert_true(counts[right.low] >= 3);
     }
