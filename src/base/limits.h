@@ -257,6 +257,9 @@ static_assert(REQUEST_BYTES_MAX < CLIENT_HELD_BYTES_HIGH, "one request never sto
 #define MEMORY_BYTES_DEFAULT ((uint64_t)256 << 20)
 #define MEMORY_BYTES_MIN     ((uint64_t)16 << 20)
 #define MEMORY_BYTES_MAX     (sizeof(size_t) > 4 ? (uint64_t)1 << 40 : (uint64_t)1 << 30)
+/* So many times request_bytes at least: the longest line must find room in its part. Less is a
+ * problem of the configuration. */
+#define CONF_MEMORY_REQUESTS 8u
 /* Of that: each kind below the whole, so that none of them shuts out the others. */
 #define MEMORY_REPLIES_PERCENT  75u
 #define MEMORY_REQUESTS_PERCENT 40u
@@ -266,6 +269,8 @@ static_assert(REQUEST_BYTES_MAX < CLIENT_HELD_BYTES_HIGH, "one request never sto
 #define MEMORY_TIGHT_PERCENT 85u
 #define MEMORY_QUIET_US      1000000u
 #define MEMORY_LOOK_US       100000u
+/* And so many at most are closed then, for each of which all are looked at. */
+#define CLIENT_CLOSED_PER_LOOK 64u
 /* One read(2) while memory is tight: the rest of it may have to be kept. */
 #define CLIENT_CHUNK_TIGHT_BYTES (4u << 10)
 /* Blocks of this and more are mappings of their own: what the allocator begins with. */
@@ -305,6 +310,8 @@ static_assert(CLIENT_CHUNK_BYTES <= CLIENT_COST_PER_TURN, "a turn reads at least
 /* And all together between two flushes, some 10 ms of work, so that a flood of clients delays
  * peers and timers by less than a heartbeat (CLIENT-6), whatever the host says of the time. */
 #define CLIENT_PORT_COST_PER_TURN (8u << 20)
+/* And in time, where the host does not say that it is over: less than a heartbeat. */
+#define CLIENT_TURN_US 10000u
 /* The time of one connection in a turn, and how much it may cost before that is looked at. */
 #define CLIENT_STEP_US   1000u
 #define CLIENT_LOOK_COST (2u << 10)

@@ -172,6 +172,7 @@ static void service_status(void *ctx, struct wire_reply *w)
     wire_reply_u64(w, "accepted", clients.n_accepted);
     wire_reply_u64(w, "refused", clients.n_refused);
     wire_reply_u64(w, "limit", clients.limit);
+    wire_reply_u64(w, "closed_owing", clients.n_closed_owing);
     wire_reply_close_object(w);
     wire_reply_u64(w, "uptime_ms", (clock_mono_us() - n->started_us) / 1000u);
     look_at_turns(n);

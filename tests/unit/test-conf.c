@@ -356,6 +356,10 @@ static const struct {
     /* Three heartbeats to an election timeout, or one that is lost starts an election (VOTE-8). */
     {GOOD "[raft]\nelection_ms = 149\n",
      "f:6: heartbeat_ms = 50 is more than a third of election_ms = 149\n"},
+    {GOOD "[limits]\nmemory = 31M\nrequest_bytes = 4M\n",
+     "f:6: memory = 32505856 is less than 8 times request_bytes = 4194304\n"},
+    {GOOD "[limits]\nmemory = 15M\nrequest_bytes = 4M\n",
+     "f:6: memory = '15M' is out of range, 16M to 1024G\n"},
     {GOOD "[raft]\nheartbeat_ms = 9999\nelection_ms = x\n",
      "f:7: election_ms = 'x' is not a number, 10 to 60000\n"},
 };
