@@ -16,7 +16,7 @@
 /* The worse of the two things that can be said of a state. */
 static enum raft_fitness fitness_of(const struct engine *e)
 {
-    if (replica_rebuilding(e->replica))
+    if (replica_rebuilding(e->replica) || e->differ.is_wrong)
         return RAFT_UNFIT;
     return e->agree.is_parked || replica_is_parked(e->replica) ? RAFT_PARKED : RAFT_FIT;
 }
@@ -105,6 +105,7 @@ int engine_state_rebuild(void *ctx)
         return err_trace(rc);
     rid_assert(e->state.last_applied(e->state.ctx).index == 0);
     e->agree.is_set_aside = true;
+    engine_differ_forget(e);
     engine_scrub_again(e, e->ops.now_us(e->ops.ctx));
     return 0;
 }
@@ -113,7 +114,18 @@ int engine_state_rebuild(void *ctx)
 
 const char *engine_verdict(const struct engine *e)
 {
-    if (e->replica == NULL || !replica_rebuilding(e->replica))
+    const struct differ *d = &e->differ;
+
+    if (e->replica == NULL)
         return "good";
-    return e->agree.is_set_aside ? "rebuilding" : "damaged";
+    if (replica_rebuilding(e->replica))
+        return e->agree.is_set_aside ? "rebuilding" : "damaged";
+    if (d->differs || d->is_wrong)
+        return "differs";
+    return d->check != 0 ? "checking" : "good";
+}
+
+uint64_t engine_n_alarms(const struct engine *e)
+{
+    return e->differ.n_alarms;
 }

@@ -288,6 +288,7 @@ static int open_replica(struct engine *e, const struct engine_conf *conf,
         return err_say(ENGINE_E_CONTRADICTION,
                        "the log, the state and the configuration contradict each other");
     engine_agree_begin(e);
+    engine_differ_begin(e, conf->raft.heartbeat_us);
     return 0;
 }
 
@@ -390,6 +391,7 @@ void engine_turn(struct engine *e, uint64_t now_us)
         service_turn(e->service, now_us);
     engine_space_turn(e, now_us);
     replica_turn(e->replica, now_us);
+    engine_differ_turn(e, now_us);
     engine_agree_turn(e, now_us);
     engine_scrub_turn(e, now_us);
     engine_disk_turn(e, now_us);

@@ -209,6 +209,8 @@ void engine_set_parked(struct engine *e, bool is_parked);
 
 /* ---- looking ---- */
 
+/* How often this node found its state to differ from another's. */
+uint64_t engine_n_alarms(const struct engine *e);
 /* NULL before engine_open(). */
 struct replica *engine_replica(const struct engine *e);
 const struct raft *engine_raft(const struct engine *e);

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/slice.h"
 #include "engine/engine.h"
+#include "engine/judge_int.h"
 #include "store/log_thread.h"
 #include "store/read_thread.h"
 
@@ -33,6 +34,43 @@ struct agree {
     bool is_parked;
     bool is_set_aside;   /* what was damaged or not believed; the state that is there is new */
     bool was_rebuilding; /* when last looked at */
+};
+
+/* differ.c. Digests of this node that it has said lately, beside those that the state keeps. */
+#define DIGESTS_SAID 8u
+struct heard_note {
+    raft_node_id id;
+    struct raft_note note; /* the latest */
+};
+struct differ {
+    uint64_t period_us; /* a note is as old as that */
+    uint64_t due_us;
+    struct heard_note heard[RAFT_SERVERS_MAX];
+    unsigned n_heard;
+    struct raft_digest_at said[DIGESTS_SAID]; /* a ring */
+    unsigned next_said;
+
+    bool differs;          /* from somebody, when last compared */
+    raft_index differs_at; /* there */
+    uint64_t n_alarms;
+
+    /* The check that is under way, of this node when it leads, otherwise of its leader. */
+    bool led;
+    uint64_t check;           /* its number; 0: none */
+    struct raft_digest_at at; /* the index that is asked about; digest: when known */
+    uint64_t passes;          /* of the scrub, when it began */
+    bool is_checked;          /* a pass has ended since, and found nothing */
+
+    /* The leader's. */
+    unsigned n_checks;
+    uint64_t at_us;    /* when the index was chosen */
+    uint64_t again_us; /* no check before, where the last one ended without a majority */
+    bool is_judged;
+    struct raft_digest_at right;
+
+    bool is_wrong;     /* a majority said so; it is unfit until it is made again and equal */
+    uint64_t wrong_us; /* when that was last known */
+    struct log_limit limit;
 };
 
 /* scrub.c */
@@ -78,6 +116,7 @@ struct engine {
     struct service *service;
     struct space space;
     struct agree agree;
+    struct differ differ;
     struct scrubbing scrub;
     struct disk_said disk;
     struct {
@@ -137,8 +176,16 @@ void engine_state_damaged(struct engine *e, const char *why);
 /* As replica_ops.state_is_damaged and .state_rebuild. */
 bool engine_state_is_damaged(void *ctx, int rc, const char *what);
 int engine_state_rebuild(void *ctx);
-/* status: "good", "damaged", "rebuilding". */
+/* status: "good", "checking", "differs", "damaged", "rebuilding". */
 const char *engine_verdict(const struct engine *e);
+
+/* differ.c */
+void engine_differ_begin(struct engine *e, uint64_t heartbeat_us);
+/* What was said is of a state that is gone. */
+void engine_differ_forget(struct engine *e);
+void engine_differ_turn(struct engine *e, uint64_t now_us);
+/* As replica_ops.heard_note. */
+void engine_heard_note(void *ctx, raft_node_id from, const struct raft_note *note);
 
 /* disk.c */
 void engine_disk_status(const struct engine *e, struct wire_reply *w);

@@ -192,6 +192,7 @@ void engine_fill_replica_ops(struct engine *e, struct replica_ops *ops)
         ops->state_is_damaged = engine_state_is_damaged;
         ops->state_rebuild = engine_state_rebuild;
     }
+    ops->heard_note = engine_heard_note;
 }
 
 /* ---- the service ---- */

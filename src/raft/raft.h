@@ -362,6 +362,7 @@ struct raft_status {
     struct raft_peer_status peers[RAFT_SERVERS_MAX];
 };
 void raft_get_status(const struct raft *r, struct raft_status *ret_status);
+raft_node_id raft_get_id(const struct raft *r);
 enum raft_role raft_get_role(const struct raft *r);
 raft_term raft_get_term(const struct raft *r);
 raft_node_id raft_get_leader(const struct raft *r); /* 0: unknown */

@@ -1,6 +1,11 @@
 /* Looking: what the host may ask, without changing anything. */
 #include "raft/raft_int.h"
 
+raft_node_id raft_get_id(const struct raft *r)
+{
+    return r->conf.id;
+}
+
 enum raft_role raft_get_role(const struct raft *r)
 {
     return r->role;

@@ -148,6 +148,63 @@ CASE(state__a_hidden_key_is_found_while_running)
     cluster_free(c);
 }
 
+/* Every copy of a text in the file of a running node. */
+static void spoil_values(struct cluster *c, unsigned node, const char *text)
+{
+    cleanup_buf struct buf file = BUF_INIT;
+    char path[512];
+    unsigned found = 0;
+
+    (void)snprintf(path, sizeof(path), "%s/db/data.mdb", c->nodes[node].dir);
+    file_read(path, &file);
+    for (size_t i = 0; i + strlen(text) <= file.len; i++)
+        if (memcmp(file.data + i, text, strlen(text)) == 0) {
+            file_xor(path, i + 1, 4);
+            found++;
+        }
+    assert_true(found > 0);
+}
+
+static json_t *read_k017(struct cluster *c, unsigned node)
+{
+    struct client *cl = client_open(c, node);
+    json_t *reply;
+
+    client_sendf(cl, "{\"type\":\"read_index\",\"key\":\"k017\"}");
+    reply = client_recv_json(cl);
+    client_close(cl);
+    return reply;
+}
+
+/* FIT-7: the leader meets a damaged record. The read fails so that it can be asked again, another node
+ * answers it, nobody ends, and at the end all have one digest. */
+CASE(state__a_damaged_record_at_the_leader)
+{
+    struct cluster *c = cluster_up(3, "[state]\nscrub = 0\n");
+    unsigned leader;
+    unsigned next;
+    json_t *reply;
+
+    write_keys(c);
+    leader = cluster_leader(c);
+    spoil_values(c, leader, "17 0000000000");
+    reply = read_k017(c, leader);
+    assert_true(reply_is(reply, "error"));
+    assert_int_equal(reply_int(reply, "code"), 11); /* to be asked again: not 14, for ever */
+    json_decref(reply);
+    node_wait_logged(c, leader, "event=state_damaged");
+    wait_until((next = cluster_leader(c)) != leader, "another leader");
+    reply = read_k017(c, next);
+    assert_true(reply_is(reply, "read_index_ok"));
+    json_decref(reply);
+    node_wait_logged(c, leader, "event=state_rebuilt");
+    expect_all(c, leader);
+    (void)cluster_settle(c); /* compares the digests */
+    for (unsigned i = 0; i < 3; i++)
+        assert_false(node_logged(c, i, "event=states_differ"));
+    cluster_free(c);
+}
+
 /* The value, or an error; never that there is none. True: the value. */
 static bool has_key(struct client *cl, unsigned i)
 {
@@ -196,6 +253,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         HARNESS_TEST(state__a_hidden_key_is_found_at_the_start),
         HARNESS_TEST(state__a_hidden_key_is_found_while_running),
+        HARNESS_TEST(state__a_damaged_record_at_the_leader),
         HARNESS_TEST(state__a_leader_never_calls_a_hidden_key_absent),
     };
 

@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "kv/kv.h"
 #include "sim/sim.h"
 
 #include "base/banned.h"
@@ -291,6 +292,13 @@ static void served(struct replica_request *q, const struct replica_view *view)
         c->reads[(c->n_reads - 1) % 16].index = op->index;
     }
     r = view->get(view->ctx, (struct wire_slice){op_key(op->key), OP_KEY_BYTES}, &v);
+    if (r == KV_E_DAMAGED && n->state.damaged) {
+        op->ok = false;
+        op->index = 0;
+        if (!replica_read_failed(n->replica, q))
+            sim_fail(s, "FIT-7", "n%u does not mind its damage", n->i + 1);
+        return;
+    }
     if (r != 0)
         sim_fail(s, "setup", "get gave %d", r);
     if (op->index > 0)

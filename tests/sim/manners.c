@@ -159,8 +159,9 @@ void manners_trace(struct sim_node *n, const struct raft_trace *t)
         w->led = true;
     if (t->event != RAFT_TRACE_ROLE || t->role == RAFT_LEADER)
         return;
-    /* Nobody could take over from the only voter, and nobody else is missing to it. */
-    if (w->led && n->sim->p.n_voters == 1)
+    /* Nobody could take over from the only voter, and nobody else is missing to it; but what it
+     * does not believe it must make again (FIT-4). */
+    if (w->led && n->sim->p.n_voters == 1 && raft_get_fitness(node_raft(n)) != RAFT_UNFIT)
         sim_fail(n->sim, "READ-20", "n%u is the only voter and gives up leading: %s", n->i + 1,
                  t->text != NULL ? t->text : "");
     w->led = false;

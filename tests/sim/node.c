@@ -157,6 +157,9 @@ void node_turn(struct sim_node *n)
     wal_kick(n);
     r = node_raft(n);
     oracle_turn(n);
+    /* FIT-8: whatever lags, restarts or is rebuilt here, states at one index are equal. */
+    if (engine_n_alarms(n->engine) != 0 && !s->has_ghost)
+        sim_fail(s, "FIT-8", "n%u says that its state differs from another's", n->i + 1);
     trace_note(s, raft_get_term(r) << 8 | (uint64_t)raft_get_role(r), raft_get_commit_index(r),
                replica_last_applied(n->replica) << 4 | n->i);
     /* Deadlines of requests are armed when they come; a late expiry waits for the next of these. */

@@ -353,8 +353,27 @@ static bool all_answered(const struct sim *s)
            s->ok_since_stable[OP_READ_LOG] > 0 && s->ok_since_stable[OP_READ_LOCAL] > 0;
 }
 
+/* FIT-9: where a majority of the voters is well and right, who is wrong does not stay so. */
+static bool wrong_is_mended(const struct sim *s)
+{
+    unsigned n_right = 0;
+    bool is_there = false;
+
+    for (unsigned i = 0; i < s->p.n_nodes; i++) {
+        const struct sim_node *n = &s->nodes[i];
+
+        if ((s->core >> i & 1) == 0 || n->life != NODE_UP)
+            continue;
+        is_there |= n->state.ghost != 0;
+        n_right += i < s->p.n_voters && n->state.ghost == 0;
+    }
+    return !is_there || 2 * n_right <= s->p.n_voters;
+}
+
 static bool core_is_equal(const struct sim *s)
 {
+    if (!wrong_is_mended(s))
+        return false;
     for (unsigned i = 0; i < s->p.n_nodes; i++) {
         const struct sim_node *n = &s->nodes[i];
 

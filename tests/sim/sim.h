@@ -130,6 +130,7 @@ struct sim_event {
     X(prepared_ahead) X(crash_process) X(crash_machine) X(crash_in_write) \
     X(crash_between_sync_and_report) X(crash_in_boot) X(torn_tail) \
     X(recovered_unacknowledged) X(boot_with_trusted_state) X(boot_with_older_state) \
+    X(states_damaged) X(states_rebuilt) X(states_wrong) X(states_mended) \
     X(boot_with_empty_state) X(sync_failed_clean_pages) X(sync_lied) X(sync_failed_reverted) \
     X(disk_full) X(disk_full_at_boot) X(rot_refused) X(rot_harmless) \
     X(rot_hidden_in_last_batch) X(rot_hit_running) X(wiped_refused) X(msg_lost) \
@@ -253,7 +254,10 @@ struct sim_state {
     bool full;        /* no room for now: KV_E_FULL from begin and commit by turns */
     unsigned n_full;
     bool failed;   /* it has; the node must end */
-    struct kv *kv; /* owned; NULL: the map is used */
+    bool damaged;     /* every record says so when it is looked at, until it is rebuilt */
+    bool was_damaged; /* once in a run */
+    uint64_t ghost;   /* a difference from all others that its own digest agrees with; 0: none */
+    struct kv *kv;    /* owned; NULL: the map is used */
     char dir[64];
     unsigned machine_boots;
 };
@@ -409,6 +413,7 @@ struct sim_client {
 
 struct sim {
     struct sim_options options;
+    bool has_ghost; /* some state was made to differ: nodes may say so */
     struct profile p;
     uint64_t now;
     uint64_t n_events;

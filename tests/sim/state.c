@@ -173,6 +173,66 @@ static int map_apply(struct sim_state *st, const struct raft_entry *e,
     return 0;
 }
 
+/* In one seed of four the records of a node are damaged, once in a run, at some commit; in another, one
+ * node comes to a state that differs from all others, and no reading of its own file tells. Drawn
+ * from the index and not from the dice, which fall as they did. */
+static void rot(struct sim_node *n)
+{
+    struct sim_state *st = &n->state;
+    uint64_t seed = sim_mix(n->sim->options.seed, 260);
+    bool is_ghost = seed % 4 == 1 && n->sim->p.n_voters >= 3 && n->i == seed / 4 % 3;
+
+    if (st->kv != NULL || st->was_damaged || (seed % 4 != 0 && !is_ghost) ||
+        sim_mix(seed + n->i, st->map.last_applied.index) % 400 != 0)
+        return;
+    if (is_ghost) {
+        MARK(n->sim, states_wrong);
+        TRACE(n->sim, "n%u: its state is another", n->i + 1);
+        n->sim->has_ghost = st->was_damaged = true;
+        st->ghost = 1;
+        return;
+    }
+    MARK(n->sim, states_damaged);
+    TRACE(n->sim, "n%u: its state is damaged", n->i + 1);
+    st->damaged = st->was_damaged = true;
+}
+
+/* As kv_rebuild(). */
+static int rebuild(void *ctx)
+{
+    struct sim_node *n = ctx;
+    struct sim_state *st = &n->state;
+
+    MARK(n->sim, states_rebuilt);
+    TRACE(n->sim, "n%u: its state is set aside", n->i + 1);
+    if (st->kv != NULL)
+        return kv_rebuild(st->kv);
+    rid_assert(!st->in_transaction && !st->reading);
+    map_copy(&st->map, &(struct sim_map){0});
+    map_copy(&st->older, &st->map);
+    st->damaged = false;
+    if (st->ghost != 0)
+        MARK(n->sim, states_mended);
+    st->ghost = 0;
+    return 0;
+}
+
+static bool digest_at(void *ctx, raft_index index, struct raft_digest_at *ret)
+{
+    const struct sim_node *n = ctx;
+    const struct sim_state *st = &n->state;
+    struct kv_digest digest;
+
+    if (st->kv != NULL && kv_digest_at(st->kv, index, &digest)) {
+        *ret = (struct raft_digest_at){index, digest.high, digest.low};
+        return true;
+    }
+    if (st->kv != NULL || st->in_transaction || index != st->map.last_applied.index)
+        return false;
+    *ret = (struct raft_digest_at){index, st->ghost, st->map.digest};
+    return true;
+}
+
 static int begin(void *ctx)
 {
     struct sim_node *n = ctx;
@@ -208,6 +268,8 @@ static int apply(void *ctx, const struct raft_entry *e, struct command_result *r
                      (unsigned long long)e->id.index,
                      (unsigned long long)st->map.last_applied.index);
         *ret_result = (struct command_result){.status = COMMAND_OK, .index = e->id.index};
+        if (st->damaged && e->type == RAFT_ENTRY_COMMAND)
+            return KV_E_DAMAGED;
         if (e->type == RAFT_ENTRY_COMMAND)
             r = map_apply(st, e, ret_result);
         if (r == 0)
@@ -288,6 +350,8 @@ static int commit(void *ctx)
     }
     if (r == 0)
         oracle_state(n);
+    if (r == 0)
+        rot(n);
     return r;
 }
 
@@ -306,9 +370,12 @@ static int read_begin(void *ctx, struct raft_entry_id *ret_last_applied)
 static int get(void *ctx, struct wire_slice key, struct command_value *ret_value)
 {
     struct sim_node *n = ctx;
-    int r = n->state.kv != NULL ? kv_get(n->state.kv, key, ret_value)
-                                : map_get(&n->state.map, key, ret_value);
+    int r;
 
+    if (n->state.damaged)
+        return KV_E_DAMAGED;
+    r = n->state.kv != NULL ? kv_get(n->state.kv, key, ret_value)
+                            : map_get(&n->state.map, key, ret_value);
     clock_work(n, clock_step_ns(n->sim, n->sim->p.cpu_read_ns, ret_value->text.len));
     return r;
 }
@@ -343,7 +410,10 @@ void state_fill(struct sim_node *n, struct engine_state *ret)
                                  .abort = undo,
                                  .read_begin = read_begin,
                                  .get = get,
-                                 .read_end = read_end};
+                                 .read_end = read_end,
+                                 .rebuild = rebuild,
+                                 .digest_at = digest_at,
+                                 .digest_version = 7};
 }
 
 /* 0: not known (LMDB keeps none). */
@@ -460,6 +530,8 @@ void state_crash(struct sim_node *n, bool machine)
     if (machine || coin == 0) {
         map_copy(&st->map, &(struct sim_map){0});
         map_copy(&st->older, &st->map);
+        st->damaged = false;
+        st->ghost = 0;
     } else if (coin == 1) {
         map_copy(&st->map, &st->older);
         MARK(s, boot_with_older_state);
