@@ -9,6 +9,8 @@
 #define RIDD_BASE_BYTES_H
 
 #include <endian.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -52,6 +54,16 @@ static inline uint64_t get_u64(const void *p)
 
     memcpy(&v, p, sizeof(v));
     return le64toh(v);
+}
+
+/* Text that was saved as UTF-16, for a sentence that says so: it begins with its mark, or every
+ * second byte of what must be ASCII is 0. */
+static inline bool bytes_look_utf16(const void *data, size_t len)
+{
+    const unsigned char *p = data;
+
+    return len >= 2 && ((p[0] == 0xff && p[1] == 0xfe) || (p[0] == 0xfe && p[1] == 0xff) ||
+                        (p[0] == 0) != (p[1] == 0));
 }
 
 #endif

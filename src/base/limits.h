@@ -187,6 +187,12 @@ static_assert(2 * PEER_HALF_OPEN_HOST_MAX <= PEER_HALF_OPEN_MAX, "one host takes
 /* A hello has some 80 bytes and may grow. Nobody who has not shaken hands makes us keep more than
  * this: a longer frame closes the connection. */
 #define PEER_HELLO_BYTES_MAX 512u
+/* Settings that a hello tells of its node: those that should be the same on all, and room for
+ * those of later versions. Of more than these the rest is not looked at. */
+#define WIRE_SETTINGS_MAX 8u
+/* A refusal is shown in `status` this long: whoever is refused tries again each second, so an older
+ * one is over. */
+#define PEER_REFUSAL_SHOWN_US 10000000u
 /* The longest frame with its length word: what one connection may keep of its input. */
 #define PEER_IN_BYTES_MAX (FRAME_BYTES_MAX + 4u)
 /* What one more read may add before libevent notices that reading is suspended; input beyond both
@@ -246,6 +252,9 @@ static_assert(REQUEST_BYTES_MAX < CLIENT_HELD_BYTES_HIGH, "one request never sto
 #define MEMORY_BYTES_DEFAULT ((uint64_t)256 << 20)
 #define MEMORY_BYTES_MIN     ((uint64_t)16 << 20)
 #define MEMORY_BYTES_MAX     (sizeof(size_t) > 4 ? (uint64_t)1 << 40 : (uint64_t)1 << 30)
+/* So many times request_bytes at least: the longest line must find room in its part. Less is a
+ * problem of the configuration. */
+#define CONF_MEMORY_REQUESTS 8u
 /* Of that: each kind below the whole, so that none of them shuts out the others. */
 #define MEMORY_REPLIES_PERCENT  75u
 #define MEMORY_REQUESTS_PERCENT 40u
@@ -255,6 +264,8 @@ static_assert(REQUEST_BYTES_MAX < CLIENT_HELD_BYTES_HIGH, "one request never sto
 #define MEMORY_TIGHT_PERCENT 85u
 #define MEMORY_QUIET_US      1000000u
 #define MEMORY_LOOK_US       100000u
+/* And so many at most are closed then, for each of which all are looked at. */
+#define CLIENT_CLOSED_PER_LOOK 64u
 /* One read(2) while memory is tight: the rest of it may have to be kept. */
 #define CLIENT_CHUNK_TIGHT_BYTES (4u << 10)
 /* Blocks of this and more are mappings of their own: what the allocator begins with. */
@@ -294,6 +305,8 @@ static_assert(CLIENT_CHUNK_BYTES <= CLIENT_COST_PER_TURN, "a turn reads at least
 /* And all together between two flushes, some 10 ms of work, so that a flood of clients delays
  * peers and timers by less than a heartbeat (CLIENT-6), whatever the host says of the time. */
 #define CLIENT_PORT_COST_PER_TURN (8u << 20)
+/* And in time, where the host does not say that it is over: less than a heartbeat. */
+#define CLIENT_TURN_US 10000u
 /* The time of one connection in a turn, and how much it may cost before that is looked at. */
 #define CLIENT_STEP_US   1000u
 #define CLIENT_LOOK_COST (2u << 10)
@@ -413,9 +426,9 @@ static_assert(STORE_SEGMENT_BYTES_MAX <= STORE_FILE_BYTES_MAX, "every segment ca
 /* After a failed attempt to make room: calls left out before the next one, at most. */
 #define STORE_NO_SPACE_SKIP_MAX 8u
 /* Kept for term, vote, no-op and configuration where the disk is full: a follower takes no entries
- * that would need it, and a start that finds nothing else opens a segment of half of it: cutting
- * the one before gives that much back. */
-#define STORE_KEPT_BYTES (64u << 10)
+ * that would need it, and a start that finds nothing else opens a segment of two thirds of it:
+ * cutting the one before gives that much back. */
+#define STORE_KEPT_BYTES (48u << 10)
 
 /* ---- the state ---- */
 
@@ -440,6 +453,19 @@ static_assert(KEY_BYTES_MAX <= LMDB_KEY_BYTES_MAX, "LMDB must take every key");
 #define KV_MAP_QUOTAS     8u
 #define KV_MAP_BYTES_MIN  (16u << 20)
 #define KV_MAP_ROOM_BYTES (64u << 20)
+/* Blocks of the data file that are taken before they are needed, so that what a leader has accepted
+ * can be applied on a disk that is full (SPACE-6): twice what it may have under way, of a small
+ * disk a sixteenth, of a small quota a quarter. Taken again when half of it is used. */
+#define KV_AHEAD_BYTES      (2ull * RAFT_UNCOMMITTED_BYTES_MAX)
+#define KV_AHEAD_PART       16u
+#define KV_AHEAD_QUOTA_PART 4u
+/* With less than this free a disk is full, whatever LMDB calls the write that failed. */
+#define KV_DISK_FULL_BYTES (1u << 20)
+/* And so often in a row it is taken for full although there is room. */
+#define KV_EIO_MAX 10u
+/* LMDB's lock file is written through a map: it has its blocks before, or a full disk is a
+ * SIGBUS. */
+#define KV_LOCK_FILE_BYTES 8192u
 /* The start reads the state once through; so much of it is asked of the kernel in the order of the
  * file, the rest page by page as the keys lead. */
 #define KV_READ_AHEAD_BYTES (1024u << 20)
@@ -461,6 +487,9 @@ static_assert(KEY_BYTES_MAX <= LMDB_KEY_BYTES_MAX, "LMDB must take every key");
 /* Small durable files (base/mark.h): a larger payload cannot be written, a larger file is
  * damaged. */
 #define MARK_BYTES_MAX (64u << 10)
+/* Kept in the folder of the state for these files, and for LMDB's lock file, on a full disk: room
+ * for a few of them at once. */
+#define MARK_RESERVE_BYTES (64u << 10)
 /* Their names are constants of ours; a longer one is refused as a programmer's error. */
 #define MARK_NAME_BYTES_MAX 32u
 
@@ -488,6 +517,12 @@ static_assert(KEY_BYTES_MAX <= LMDB_KEY_BYTES_MAX, "LMDB must take every key");
 #define SPACE_LIMIT_US 5000000u
 /* How long an apply that found no room waits before the next attempt. */
 #define STATE_RETRY_US 100000u
+/* Of a processor: a loop that uses more than the first is what everybody waits for, one that uses
+ * less than the second is not any more. How often that is looked at. */
+#define LOAD_BUSY_PERCENT 90u
+#define LOAD_IDLE_PERCENT 75u
+#define LOAD_LOOK_US      100000u
+static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
 /* A sync that takes more of the election timeout than this is slow: two of them, as an election
  * needs, do not fit into it (DISK-32). How often that is looked at, and how soon after one line
  * about it the next may follow. */
@@ -614,6 +649,9 @@ static_assert(KEY_BYTES_MAX <= LMDB_KEY_BYTES_MAX, "LMDB must take every key");
 #define MAELSTROM_LOG_WINDOW_US   1000000u
 #define MAELSTROM_INPUT_LOG_BURST 20u
 #define MAELSTROM_DROP_LOG_BURST  5u
+/* Read before the turn is taken although its time is spent: what comes with a scenario's last line
+ * belongs to it. */
+#define MAELSTROM_IN_BYTES_LEAST (1u << 20)
 /* Clients whose order is kept; beyond it those that are owed nothing are forgotten, then `busy`. */
 #define MAELSTROM_CLIENTS_MAX 4096u
 /* Lines of requests that wait for a leader, or for its answer; beyond it `busy`. */

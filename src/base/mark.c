@@ -17,6 +17,8 @@
 
 #include "base/banned.h"
 
+#define RESERVE_NAME "reserve"
+
 static int write_all(int fd, const unsigned char *data, size_t len)
 {
     while (len > 0) {
@@ -51,8 +53,8 @@ static ssize_t read_all(int fd, unsigned char *buf, size_t size)
     return (ssize_t)len;
 }
 
-int mark_write(int dir_fd, const char *name, const char magic[MARK_MAGIC_BYTES], const void *data,
-               size_t len)
+static int write_once(int dir_fd, const char *name, const char magic[MARK_MAGIC_BYTES],
+                      const void *data, size_t len)
 {
     cleanup_free unsigned char *bytes = NULL;
     cleanup_fd int fd = -1;
@@ -85,6 +87,34 @@ int mark_write(int dir_fd, const char *name, const char magic[MARK_MAGIC_BYTES],
     if (fsync(dir_fd) != 0)
         return err_origin_errno("sync the directory of", name);
     return 0;
+}
+
+int mark_write(int dir_fd, const char *name, const char magic[MARK_MAGIC_BYTES], const void *data,
+               size_t len)
+{
+    int rc = write_once(dir_fd, name, magic, data, len);
+
+    if ((rc == -ENOSPC || rc == -EDQUOT) && mark_use_reserve(dir_fd))
+        rc = write_once(dir_fd, name, magic, data, len);
+    return err_trace(rc);
+}
+
+void mark_keep_reserve(int dir_fd)
+{
+    static const unsigned char zeros[4096];
+    cleanup_fd int fd =
+        openat(dir_fd, RESERVE_NAME, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    bool whole = fd >= 0;
+
+    for (size_t n = 0; whole && n < MARK_RESERVE_BYTES; n += sizeof(zeros))
+        whole = write_all(fd, zeros, sizeof(zeros)) == 0;
+    if (fd >= 0 && !whole)
+        (void)unlinkat(dir_fd, RESERVE_NAME, 0);
+}
+
+bool mark_use_reserve(int dir_fd)
+{
+    return unlinkat(dir_fd, RESERVE_NAME, 0) == 0;
 }
 
 /* 0, MARK_E_MISSING, MARK_E_DAMAGED, MARK_E_ACCESS, -errno. */

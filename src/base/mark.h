@@ -25,6 +25,7 @@
 #ifndef RIDD_BASE_MARK_H
 #define RIDD_BASE_MARK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #define MARK_MAGIC_BYTES    8u
@@ -37,8 +38,14 @@ enum mark_error {
     MARK_E_NEWER = 4,   /* of a later version; the words say what to do */
 };
 
+/* Where the disk is full the reserve of the folder is given up for it (SPACE-10). */
 int mark_write(int dir_fd, const char *name, const char magic[MARK_MAGIC_BYTES], const void *data,
                size_t len);
+/* A file of MARK_RESERVE_BYTES is kept in the folder for that; made when it is missing and there is
+ * room. Nothing is said of a failure: it is tried again. */
+void mark_keep_reserve(int dir_fd);
+/* Gives it up, for what must be written now. False: there was none. */
+bool mark_use_reserve(int dir_fd);
 /* The payload, at most `size` bytes, into buf. 0, MARK_E_*, -errno. */
 int mark_read(int dir_fd, const char *name, const char magic[MARK_MAGIC_BYTES], void *buf,
               size_t size, size_t *ret_len);

@@ -209,8 +209,16 @@ static bool exchange(struct ridd *c, struct conn *conn, const struct call *call,
         return true;
     }
     result = conn_send(conn, line.data, line.len, deadline_us, &sent);
-    if (result == CONN_OK)
-        return await_reply(conn, call, msg_id, deadline_us, a);
+    if (result == CONN_OK) {
+        bool ok;
+
+        /* Whoever gives up, or is ended while it waits, ends the run at the server, too: it sees a
+         * reset, and not the end of what we have to say, after which it would answer. */
+        conn_reset_on_close(conn, call->kind == RIDD_KIND_ONCE);
+        ok = await_reply(conn, call, msg_id, deadline_us, a);
+        conn_reset_on_close(conn, false);
+        return ok;
+    }
     /* The server may have said why before it hung up. */
     if (result == CONN_E_CLOSED && !await_reply(conn, call, msg_id, clock_mono_us(), a))
         return false;
@@ -277,9 +285,12 @@ struct turns {
 static_assert(RIDD_ENDPOINTS_MAX <= 32, "one bit per endpoint");
 
 /* What says most about a cluster in trouble: that a quorum is missing, any other word of a server,
- * a silent or broken one, one that is not there. */
-static unsigned rank_of(const struct attempt *a)
+ * a silent or broken one, one that is not there. A hint that was followed says less than all that
+ * happened where it led. */
+static unsigned rank_of(const struct attempt *a, bool hint_was_followed)
 {
+    if (hint_was_followed)
+        return 0;
     if (a->reply->status == RIDD_NETWORK)
         return 4;
     if (a->from_server)
@@ -457,9 +468,9 @@ static uint64_t attempt_deadline_us(const struct turns *t, uint64_t now_us)
     return t->deadline_us - (t->deadline_us - now_us) / CALL_READ_SHARE;
 }
 
-static void keep_best(struct turns *t, struct attempt *a)
+static void keep_best(struct turns *t, struct attempt *a, bool hint_was_followed)
 {
-    unsigned rank = rank_of(a);
+    unsigned rank = rank_of(a, hint_was_followed);
 
     if (t->best == NULL || rank >= t->best_rank) {
         ridd_reply_free(t->best);
@@ -484,6 +495,7 @@ static struct ridd_reply *run_turns(struct turns *t, unsigned *ret_attempts)
         struct endpoint to = target_of(c);
         int place = place_of(c, to.text);
         uint64_t now_us = clock_mono_us();
+        unsigned n_hints;
         struct attempt a;
 
         ++*ret_attempts;
@@ -515,11 +527,12 @@ static struct ridd_reply *run_turns(struct turns *t, unsigned *ret_attempts)
             ridd_reply_free(take_ptr(t->best));
             return a.reply;
         }
+        n_hints = t->n_hints;
         if (!go_on(t, &a)) {
-            keep_best(t, &a);
+            keep_best(t, &a, false);
             return take_ptr(t->best);
         }
-        keep_best(t, &a);
+        keep_best(t, &a, t->n_hints > n_hints);
     }
 }
 
@@ -554,6 +567,7 @@ struct ridd_reply *call_run(struct ridd *c, const struct call *call)
 {
     uint64_t start_us = clock_mono_us();
     uint64_t deadline_us = start_us + call->timeout_ms * UINT64_C(1000);
+    bool only_unreachable = false;
     unsigned n_attempts = 0;
     struct ridd_reply *r;
 
@@ -571,8 +585,9 @@ struct ridd_reply *call_run(struct ridd *c, const struct call *call)
         if (call->timeout_ms > TIMEOUT_MS_MAX)
             t.retry_until_us = start_us + c->timeout_ms * UINT64_C(1000);
         r = run_turns(&t, &n_attempts);
+        only_unreachable = t.only_unreachable;
     }
-    if (r->status == RIDD_UNREACHABLE && call->only == NULL && c->n_endpoints > 1)
+    if (r->status == RIDD_UNREACHABLE && only_unreachable && c->n_endpoints > 1)
         say_all_unreachable(c, r);
     if (!reply_is_const(r)) {
         r->attempts = n_attempts;

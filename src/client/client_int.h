@@ -51,6 +51,9 @@ enum conn_result {
 };
 void conn_init(struct conn *c);
 void conn_close(struct conn *c);
+/* Closing it, also by the end of the process, throws away what was not read yet and tells the other
+ * side at once. */
+void conn_reset_on_close(struct conn *c, bool on);
 enum conn_result conn_open(struct conn *c, const struct endpoint *to, uint64_t deadline_us,
                            char *why, size_t why_size);
 /* *ret_sent: bytes handed to the kernel, whatever the result. */

@@ -33,6 +33,14 @@ void conn_close(struct conn *c)
     c->n_scanned = 0;
 }
 
+void conn_reset_on_close(struct conn *c, bool on)
+{
+    const struct linger linger = {.l_onoff = on, .l_linger = 0};
+
+    if (c->fd >= 0)
+        (void)setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+}
+
 /* Waits for events until the deadline: CONN_OK when something is to be done (errors included: the
  * call that follows finds them), CONN_E_TIMEOUT. */
 static enum conn_result conn_wait(int fd, short events, uint64_t deadline_us)

@@ -25,6 +25,7 @@
 #define conn_init           ridd_private_conn_init
 #define conn_line           ridd_private_conn_line
 #define conn_open           ridd_private_conn_open
+#define conn_reset_on_close ridd_private_conn_reset_on_close
 #define conn_send           ridd_private_conn_send
 #define conn_stale          ridd_private_conn_stale
 #define endpoint_parse      ridd_private_endpoint_parse

@@ -330,6 +330,9 @@ static void read_error(struct ridd_reply *r, const json_t *o, struct reply_hint 
                   ? (int)json_integer_value(code)
                   : 13; /* indefinite: always safe */
     r->index = get_u64(o, "index");
+    /* Of an absent key, where `read` was asked to say it. */
+    r->heartbeat_confirmed = get_bool(o, "heartbeat_confirmed");
+    r->linearizable = get_bool(o, "linearizable");
     set_text(r->server_name, sizeof(r->server_name), name);
     set_text(r->leader_id, sizeof(r->leader_id), get_string(o, "leader_id"));
     set_text(hint->leader_addr, sizeof(hint->leader_addr), get_string(o, "leader_addr"));

@@ -161,8 +161,10 @@ struct ridd_reply {
     const char *value;
     size_t value_len;
     const char *string;
-    int exists;              /* reads: 1 when the key exists; delete: 1 when it did */
-    int linearizable;        /* 1 only when the reply says so, or the read went through the log */
+    int exists; /* reads: 1 when the key exists; delete: 1 when it did */
+    /* 1 only when the reply says so, or the read went through the log; a node of an older version
+     * does not say it for RIDD_VIA_DEFAULT, and index is 0 then */
+    int linearizable;
     int heartbeat_confirmed; /* 1 only when the reply says so */
     /* of the state that was read, of the log marker, or of the write; 0: not said */
     uint64_t index;

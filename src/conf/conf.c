@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/bytes.h"
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "conf/reading_int.h"
@@ -31,6 +32,8 @@ int conf_parse(const char *path, const void *data, size_t len, const char *id, b
     if (len > CONF_FILE_BYTES_MAX) {
         conf_problem_add(&rd, 0, "larger than %u KiB: this is no configuration file",
                          CONF_FILE_BYTES_MAX >> 10);
+    } else if (bytes_look_utf16(data, len)) {
+        conf_problem_add(&rd, 1, "this is UTF-16; save the file as plain UTF-8");
     } else {
         rc = ini_parse_stream(conf_read_line, &rd, conf_take_pair, &rd);
         /* The guard lets through nothing that inih refuses; if it does, nothing is taken on

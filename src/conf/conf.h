@@ -84,10 +84,23 @@ int conf_parse(const char *path, const void *data, size_t len, const char *id, b
 void conf_problems_print(const struct conf_problems *p, const char *path, FILE *out);
 /* The configuration in force, defaults included, as a file that conf_load() reads back equal. */
 void conf_print(const struct conf *c, FILE *out);
-/* The initial membership, all voters. */
-int conf_to_configuration(const struct conf *c, struct raft_configuration *ret);
-/* Hash of the cluster's name and the sorted `id peer-address` lines (IDENTITY-7). */
-void conf_cluster_id(const struct conf *c, unsigned char ret_id[16]);
+/* The initial membership, all voters; with_addresses: as earlier versions wrote it. */
+int conf_to_configuration(const struct conf *c, bool with_addresses,
+                          struct raft_configuration *ret);
+/* The cluster's identity: a hash of its name and the sorted names of its founders (IDENTITY-7).
+ * Addresses are no part of it. */
+void conf_founding_id(const struct conf *c, unsigned char ret_id[16]);
+/* As earlier versions made it: of the cluster's name and the sorted `name peer-address` lines.
+ * Their data directories keep it; the addresses that they were made with stand in their logs. */
+void conf_first_id(const char *cluster_name, const struct raft_configuration *members,
+                   unsigned char ret_id[16]);
+/* The keys and peers whose values differ, as "[raft] election_ms, [peers] n2": of those that a
+ * running process takes when it reads its file again, or of the others. How many; what does not fit
+ * into the text is cut off. */
+unsigned conf_differences(const struct conf *a, const struct conf *b, bool reloaded, char *ret_text,
+                          size_t size);
+/* Whether both describe one cluster, whatever its addresses. */
+bool conf_same_founders(const struct conf *a, const struct conf *b);
 /* 1 to 63 of A-Z a-z 0-9 _ -: what a node or cluster may be called. */
 bool conf_name_ok(const char *name);
 /* The address a node listens on and a client dials: splits "host:port" / "[v6]:port" (v6 may hold

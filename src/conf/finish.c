@@ -41,6 +41,22 @@ static void finish_timing(struct reading *rd)
                          (unsigned long long)(rd->c->election_us / 1000));
 }
 
+/* A buffer grows by doubling, and lines have a part of the memory only: below this the longest line
+ * that is allowed would never find room (CLIENT-13). */
+static void finish_memory(struct reading *rd)
+{
+    const size_t memory = key_at(CONF_LIMITS, "memory");
+    const size_t request = key_at(CONF_LIMITS, "request_bytes");
+    const unsigned line =
+        rd->key_lines[memory] != 0 ? rd->key_lines[memory] : rd->key_lines[request];
+
+    if (rd->key_bad[memory] || rd->key_bad[request])
+        return;
+    if (rd->c->memory_bytes / CONF_MEMORY_REQUESTS < rd->c->request_bytes)
+        conf_problem_add(rd, line, "memory = %zu is less than %u times request_bytes = %zu",
+                         rd->c->memory_bytes, CONF_MEMORY_REQUESTS, rd->c->request_bytes);
+}
+
 static void finish_self(struct reading *rd, const char *id, bool need_self)
 {
     struct conf *c = rd->c;
@@ -103,5 +119,6 @@ void conf_finish(struct reading *rd, const char *id, bool need_self)
     if (c->n_peers > 1)
         qsort(c->peers, c->n_peers, sizeof(c->peers[0]), peer_order);
     finish_timing(rd);
+    finish_memory(rd);
     finish_self(rd, id, need_self);
 }

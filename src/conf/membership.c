@@ -1,5 +1,5 @@
-/* The two identities that are made from a configuration file: the first membership of a cluster,
- * and the cluster's id. */
+/* What is made from a configuration file: the first membership of a cluster, and the cluster's
+ * identity. */
 #include <stdio.h>
 
 #include "base/assert.h"
@@ -9,7 +9,7 @@
 
 #include "base/banned.h"
 
-int conf_to_configuration(const struct conf *c, struct raft_configuration *ret)
+int conf_to_configuration(const struct conf *c, bool with_addresses, struct raft_configuration *ret)
 {
     struct raft_configuration cfg;
 
@@ -17,7 +17,8 @@ int conf_to_configuration(const struct conf *c, struct raft_configuration *ret)
     for (unsigned i = 0; i < c->n_peers; i++) {
         const struct conf_peer *p = &c->peers[i];
         int rc = raft_configuration_add(&cfg, raft_founder_id(p->name), p->name, RAFT_VOTER,
-                                        p->peer_addr, p->client_addr);
+                                        with_addresses ? p->peer_addr : "",
+                                        with_addresses ? p->client_addr : "");
 
         if (rc != 0) /* conf_load() has refused duplicates and too many */
             return err_fold(rc);
@@ -26,25 +27,39 @@ int conf_to_configuration(const struct conf *c, struct raft_configuration *ret)
     return 0;
 }
 
-/* Two nodes that were started with different lists are nodes of two clusters (IDENTITY-7). */
-void conf_cluster_id(const struct conf *c, unsigned char ret_id[16])
-{
-    char text[(RAFT_SERVERS_MAX + 1) * (NODE_NAME_BYTES_MAX + ADDRESS_BYTES_MAX + 2) + 1];
-    size_t at = 0;
-    int n;
+struct id_text {
+    char text[(RAFT_SERVERS_MAX + 1) * (NODE_NAME_BYTES_MAX + ADDRESS_BYTES_MAX + 2) + 32];
+    size_t len;
+};
 
-    /* peers are sorted by name, addresses have one spelling: the order and the writing in the file
-     * do not matter. */
-    n = snprintf(text, sizeof(text), "%s\n", c->cluster_name);
+static void add(struct id_text *t, const char *a, const char *b, const char *c)
+{
+    int n = snprintf(t->text + t->len, sizeof(t->text) - t->len, "%s%s%s\n", a, b, c);
+
     rid_assert(n > 0);
-    rid_assert((size_t)n < sizeof(text));
-    at = (size_t)n;
-    for (unsigned i = 0; i < c->n_peers; i++) {
-        n = snprintf(text + at, sizeof(text) - at, "%s %s\n", c->peers[i].name,
-                     c->peers[i].peer_addr);
-        rid_assert(n > 0);
-        rid_assert((size_t)n < sizeof(text) - at);
-        at += (size_t)n;
-    }
-    hash_fnv128(text, at, ret_id);
+    rid_assert((size_t)n < sizeof(t->text) - t->len);
+    t->len += (size_t)n;
+}
+
+/* Two nodes that were started with different lists are nodes of two clusters (IDENTITY-7). Peers
+ * are sorted by name: the order in the file does not matter. */
+void conf_founding_id(const struct conf *c, unsigned char ret_id[16])
+{
+    struct id_text t = {.len = 0};
+
+    add(&t, "founders of ", c->cluster_name, "");
+    for (unsigned i = 0; i < c->n_peers; i++)
+        add(&t, c->peers[i].name, "", "");
+    hash_fnv128(t.text, t.len, ret_id);
+}
+
+void conf_first_id(const char *cluster_name, const struct raft_configuration *members,
+                   unsigned char ret_id[16])
+{
+    struct id_text t = {.len = 0};
+
+    add(&t, cluster_name, "", "");
+    for (unsigned i = 0; i < members->n; i++) /* sorted by name, too */
+        add(&t, members->servers[i].name, " ", members->servers[i].peer_addr);
+    hash_fnv128(t.text, t.len, ret_id);
 }

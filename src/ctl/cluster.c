@@ -2,6 +2,7 @@
  * named on the command line is taken or refused, never passed over; a file at a usual place may be
  * missing. */
 #include <errno.h>
+#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -51,6 +52,8 @@ static int take_conf(struct ctl *ctl, const struct conf *conf)
 {
     cleanup_buf struct buf list = BUF_INIT;
 
+    (void)snprintf(ctl->cluster_name, sizeof(ctl->cluster_name), "%s", conf->cluster_name);
+
     for (unsigned i = 0; i < conf->n_peers && ctl->n_nodes < RIDD_ENDPOINTS_MAX; i++) {
         const struct conf_peer *p = &conf->peers[i];
         struct ctl_node *node = &ctl->nodes[ctl->n_nodes++];
@@ -87,6 +90,7 @@ static int take_file(struct ctl *ctl, const char *path)
         return rc;
     }
     conf_problems_done(&problems);
+    ctl->conf_path = path;
     if (conf.n_peers == 0)
         return report(ctl, CTL_EXIT_CONF, "'%s' names no peers", path);
     return take_conf(ctl, &conf);
@@ -110,6 +114,32 @@ int cluster_find(struct ctl *ctl)
                   "; give --endpoints HOST:PORT,... or --config FILE");
 }
 
+/* Whether whoever answers is of the cluster that the configuration names: addresses of another one
+ * are soon in a file. A node that does not answer in time is left to the verb. */
+static int check_cluster(const struct ctl *ctl, struct ridd *client)
+{
+    unsigned timeout_ms = (ctl->timeout_ms != 0 ? ctl->timeout_ms : TIMEOUT_MS_DEFAULT) / 4;
+    struct ridd_reply *r;
+    json_t *status = NULL;
+    const char *name;
+    int exit_code = CTL_EXIT_OK;
+
+    if (ctl->cluster_name[0] == '\0' || timeout_ms == 0)
+        return CTL_EXIT_OK;
+    r = ridd_request(client, "{\"type\":\"status\"}", RIDD_KIND_READ,
+                     timeout_ms < CTL_ASK_MS ? timeout_ms : CTL_ASK_MS);
+    if (r->status == RIDD_OK)
+        status = json_loadb(r->json, r->json_len, 0, NULL);
+    name = json_string_value(json_object_get(status, "cluster"));
+    if (name != NULL && strcmp(name, ctl->cluster_name) != 0)
+        exit_code = report(ctl, CTL_EXIT_CONF,
+                           "%s belongs to cluster '%s', but %s describes '%s'; nothing was sent",
+                           r->endpoint, name, ctl->conf_path, ctl->cluster_name);
+    json_decref(status);
+    ridd_reply_free(r);
+    return exit_code;
+}
+
 int cluster_open(struct ctl *ctl, struct ridd **ret_client)
 {
     struct ridd_options options = {.timeout_ms = ctl->timeout_ms, .flags = RIDD_FLAG_IMPATIENT};
@@ -122,7 +152,12 @@ int cluster_open(struct ctl *ctl, struct ridd **ret_client)
         return report(ctl, CTL_EXIT_CONF, "%s", why);
     if (ridd_open(ctl->endpoints, &options, ret_client) != RIDD_OK)
         return report_no_memory(ctl);
-    return CTL_EXIT_OK;
+    rc = check_cluster(ctl, *ret_client);
+    if (rc != CTL_EXIT_OK) {
+        ridd_close(*ret_client);
+        *ret_client = NULL;
+    }
+    return rc;
 }
 
 int cluster_key(const struct ctl *ctl, const char *arg, struct ridd_key *ret_key)

@@ -73,7 +73,9 @@ struct ctl {
 
     struct ctl_node nodes[RIDD_ENDPOINTS_MAX]; /* cluster.c */
     unsigned n_nodes;
-    char *endpoints; /* owned: their list for ridd_open() */
+    char *endpoints;                            /* owned: their list for ridd_open() */
+    char cluster_name[NODE_NAME_BYTES_MAX + 1]; /* of the configuration; "": there is none */
+    const char *conf_path;                      /* borrowed; where that stands */
 };
 
 struct verb {

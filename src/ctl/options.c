@@ -193,6 +193,9 @@ int ctl_parse_options(struct ctl *ctl, int argc, char **argv, struct asked *ret_
 
     opterr = 0;
     ctl->args = argv;
+    /* Before anything can be wrong: it says how that is told. */
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
+        ctl->json |= strcmp(argv[i], "--json") == 0;
     while (exit_code == CTL_EXIT_OK &&
            (option = getopt_long(argc, argv, letters, long_options, NULL)) != -1)
         exit_code = take_option(ctl, ret_asked, option);

@@ -64,6 +64,29 @@ void report_clean(char *s)
     }
 }
 
+/* For --json: a failure is a document, too, once per run. */
+static bool json_told;
+
+/* What is wrong before anything was asked of a server. */
+static void maybe_print_json(const struct ctl *ctl, int exit_code, const char *text)
+{
+    struct doc d = DOC_INIT;
+    const char *error = exit_code == CTL_EXIT_USAGE    ? "usage"
+                        : exit_code == CTL_EXIT_CONF   ? "configuration"
+                        : exit_code == CTL_EXIT_SYSTEM ? "system"
+                                                       : NULL;
+
+    if (!ctl->json || json_told || error == NULL)
+        return;
+    json_told = true;
+    doc_open(&d, NULL, '{');
+    doc_str(&d, "error", error);
+    doc_bool(&d, "definite", true);
+    doc_str(&d, "text", text);
+    doc_close(&d, '}');
+    (void)doc_print(&d, ctl);
+}
+
 int report(const struct ctl *ctl, int exit_code, const char *format, ...)
 {
     char text[2048];
@@ -73,6 +96,7 @@ int report(const struct ctl *ctl, int exit_code, const char *format, ...)
     (void)vsnprintf(text, sizeof(text), format, ap);
     va_end(ap);
     report_clean(text);
+    maybe_print_json(ctl, exit_code, text);
     (void)fflush(stdout);
     if (ctl->verb != NULL)
         (void)fprintf(stderr, "ridctl: %s: %s\n", ctl->verb->name, text);
@@ -98,6 +122,7 @@ static int print_failure_json(const struct ctl *ctl, const struct ridd_reply *r)
 {
     struct doc d = DOC_INIT;
 
+    json_told = true;
     doc_open(&d, NULL, '{');
     doc_str(&d, "error",
             r->server_name[0] != '\0' && r->status == RIDD_OTHER_ERROR
@@ -131,6 +156,8 @@ int report_failure(const struct ctl *ctl, const struct ridd_reply *r, const char
     if (subject != NULL)
         (void)snprintf(what, sizeof(what), "'%.*s%s': ", 100, subject,
                        strlen(subject) > 100 ? "..." : "");
+    if (strncmp(next, "try again", 9) == 0 && strstr(r->text, "try again") != NULL)
+        next = "";    /* said already */
     if (r->code >= 0) /* the server's words do not say whose they are */
         (void)snprintf(where, sizeof(where), "%s says: ", r->endpoint);
     return report(ctl, report_exit_code(r), "%s%s%s%s%s", what, where, r->text,

@@ -16,13 +16,20 @@ static const char *method_of(enum ridd_via via)
     return names[via];
 }
 
+/* A node of an older version does not say what stands behind the method that it chose. */
+static bool says_guarantee(const struct ridd_reply *r, enum ridd_via via)
+{
+    return via != RIDD_VIA_DEFAULT || r->linearizable ||
+           (r->json != NULL && strstr(r->json, "\"linearizable\":") != NULL);
+}
+
 /* How the answer came about: for the curious, so not on standard output. */
 static void print_details(const struct ridd_reply *r, enum ridd_via via)
 {
     (void)fprintf(stderr, "%s: ", method_of(via));
     if (r->index != 0)
         (void)fprintf(stderr, "index %llu, ", (unsigned long long)r->index);
-    if (via != RIDD_VIA_DEFAULT || r->linearizable)
+    if (says_guarantee(r, via))
         (void)fprintf(stderr, "%s, ",
                       r->linearizable ? "linearizable" : "not linearizable: may be old");
     if (r->heartbeat_confirmed)
@@ -44,9 +51,9 @@ static int print_read_json(const struct ctl *ctl, const struct ridd_reply *r, co
     doc_str(&d, "method", method_of(via));
     if (r->index != 0)
         doc_u64(&d, "index", r->index);
-    if (via != RIDD_VIA_DEFAULT)
+    if (says_guarantee(r, via))
         doc_bool(&d, "linearizable", r->linearizable != 0);
-    if (via == RIDD_VIA_READ_INDEX)
+    if (via == RIDD_VIA_READ_INDEX || r->heartbeat_confirmed)
         doc_bool(&d, "heartbeat_confirmed", r->heartbeat_confirmed != 0);
     return doc_print_call(&d, ctl, r);
 }

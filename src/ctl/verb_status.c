@@ -137,7 +137,7 @@ static bool is_busy(const struct row *row)
     return row->status == NULL && row->reply != NULL && row->reply->status == RIDD_BUSY;
 }
 
-static void judge(const struct rows *rows, struct verdict *ret)
+static void judge(const struct ctl *ctl, const struct rows *rows, struct verdict *ret)
 {
     struct verdict_node nodes[RIDD_ENDPOINTS_MAX];
 
@@ -151,7 +151,7 @@ static void judge(const struct rows *rows, struct verdict *ret)
                                                                        : RIDD_NO_ANSWER,
                                          .text = down_reason(row)};
     }
-    verdict_judge(nodes, rows->n, ret);
+    verdict_judge(nodes, rows->n, ctl->cluster_name[0] != '\0' ? ctl->cluster_name : NULL, ret);
 }
 
 /* 0 for OK alone (STATUS-1). Who has nobody to ask knows nothing about the cluster: that is
@@ -382,7 +382,7 @@ int verb_status(struct ctl *ctl)
     if (exit_code == CTL_EXIT_OK)
         exit_code = add_members(ctl, rows);
     if (exit_code == CTL_EXIT_OK) {
-        judge(rows, v);
+        judge(ctl, rows, v);
         exit_code = print_all(ctl, rows, v);
         if (exit_code == CTL_EXIT_OK)
             exit_code = exit_code_of(v);

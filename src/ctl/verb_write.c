@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/bytes.h"
 #include "base/cleanup.h"
 #include "ctl/ctl_int.h"
 
@@ -51,6 +52,8 @@ static int take_value(const struct ctl *ctl, const char *arg, char **ret_json)
         return report_no_memory(ctl);
     if (exit_code != CTL_EXIT_OK)
         return exit_code;
+    if (from_stdin && bytes_look_utf16(in.data, in.len))
+        return report(ctl, CTL_EXIT_USAGE, "the value is UTF-16, not UTF-8");
     if (ctl->json_value) {
         if (memchr(in.data, '\0', in.len) != NULL)
             return report(ctl, CTL_EXIT_USAGE, "the value holds a NUL byte");

@@ -161,10 +161,28 @@ static size_t distance(const char *a, const char *b)
     return row[n];
 }
 
+/* What the same thing is called elsewhere; a few letters more or less would point nowhere. */
+static const char *synonym_of(const char *given)
+{
+    static const char *const table[][2] = {
+        {"set", "put"},       {"add", "put"},       {"store", "put"},         {"insert", "put"},
+        {"rm", "del"},        {"remove", "del"},    {"unset", "del"},         {"read", "get"},
+        {"show", "get"},      {"cat", "get"},       {"fetch", "get"},         {"mget", "batch"},
+        {"ls", "members"},    {"list", "members"},  {"nodes", "members"},     {"peers", "members"},
+        {"info", "status"},   {"health", "status"}, {"leader", "status"},     {"stat", "status"},
+        {"bench", "compare"}, {"move", "transfer"}, {"stepdown", "transfer"}, {"swap", "cas"},
+    };
+
+    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
+        if (strcmp(given, table[i][0]) == 0)
+            return table[i][1];
+    return NULL;
+}
+
 int ctl_report_unknown_verb(const struct ctl *ctl, const char *given)
 {
-    const char *nearest = NULL;
-    size_t least = 3;
+    const char *nearest = synonym_of(given);
+    size_t least = nearest != NULL ? 0 : 3;
 
     for (size_t i = 0; i < ctl_n_verbs; i++) {
         size_t d = distance(given, ctl_verbs[i].name);

@@ -21,6 +21,7 @@ struct member {
 struct judging {
     const struct verdict_node *nodes;
     unsigned n;
+    const char *cluster; /* the name that it should have; NULL: any */
     struct verdict *v;
     const json_t *group; /* a node of the cluster that most of the nodes belong to */
     const json_t *view;  /* who knows best who belongs to the cluster */
@@ -148,7 +149,15 @@ static void complain(struct judging *j, const struct verdict_node *node, enum ve
 
 /* ---- who belongs together, and who leads ---- */
 
-/* The cluster of most nodes; of two as large the one that was named first. */
+static bool has_name(const struct judging *j, const json_t *status)
+{
+    const char *name = str(status, "cluster");
+
+    return j->cluster == NULL || name == NULL || strcmp(name, j->cluster) == 0;
+}
+
+/* The cluster of most nodes, of those with the right name; of two as large the one that was named
+ * first. */
 static void find_group(struct judging *j)
 {
     unsigned most = 0;
@@ -156,7 +165,9 @@ static void find_group(struct judging *j)
     for (unsigned i = 0; i < j->n; i++) {
         unsigned count = 0;
 
-        for (unsigned k = 0; k < j->n && j->nodes[i].status != NULL; k++)
+        if (j->nodes[i].status == NULL || !has_name(j, j->nodes[i].status))
+            continue;
+        for (unsigned k = 0; k < j->n; k++)
             count +=
                 j->nodes[k].status != NULL && same_cluster(j->nodes[i].status, j->nodes[k].status);
         if (count > most) {
@@ -168,7 +179,8 @@ static void find_group(struct judging *j)
 
 static bool in_group(const struct judging *j, const struct verdict_node *node)
 {
-    return node->status != NULL && same_cluster(node->status, j->group);
+    return node->status != NULL && j->group != NULL && has_name(j, node->status) &&
+           same_cluster(node->status, j->group);
 }
 
 /* The highest term in which anybody names a leader (STATUS-2). A node that knows none deposes
@@ -381,7 +393,11 @@ static void judge_other_cluster(struct judging *j, const struct verdict_node *no
     const char *group_hash = str(j->group, "cluster_hash");
 
     j->split = true;
-    if (differ(s, j->group, "cluster"))
+    if (!has_name(j, s))
+        complain(j, node, VERDICT_OTHER_CLUSTER,
+                 "belongs to cluster '%s', the configuration describes '%s'", str(s, "cluster"),
+                 j->cluster);
+    else if (differ(s, j->group, "cluster"))
         complain(j, node, VERDICT_OTHER_CLUSTER, "belongs to cluster '%s', %s to '%s'",
                  str(s, "cluster"),
                  str(j->group, "node") != NULL ? str(j->group, "node") : "others",
@@ -492,7 +508,7 @@ static void judge_space(struct judging *j, const struct verdict_node *node)
 static void judge_disk(struct judging *j, const struct verdict_node *node)
 {
     const json_t *disk = json_object_get(node->status, "disk");
-    json_int_t election_ms = num(node->status, "election_ms");
+    json_int_t election_ms = num(disk, "election_ms");
 
     if (!json_is_true(json_object_get(disk, "slow")))
         return;
@@ -532,6 +548,23 @@ static void judge_warnings(struct judging *j, const struct verdict_node *node)
                      json_string_value(json_array_get(warnings, i)));
 }
 
+/* A node that was new climbs to the term it was told; what still stands far above
+ * can only be forged, or was brought there by forged frames. */
+static void judge_terms(struct judging *j, const struct verdict_node *node)
+{
+    const json_t *far = json_object_get(node->status, "term_refused");
+    json_int_t term = num(node->status, "term");
+
+    if (num(far, "term") - term > (json_int_t)RAFT_TERM_STEP_MAX)
+        complain(j, node, VERDICT_WARNING,
+                 "%s told it term %lld, far above its own %lld: see term_far_above in ridd(8)",
+                 str(far, "id") != NULL ? str(far, "id") : "a peer", (long long)num(far, "term"),
+                 (long long)term);
+    if (json_is_true(json_object_get(node->status, "terms_run_out")))
+        complain(j, node, VERDICT_WARNING,
+                 "hardly any terms are left: see terms_run_out in ridd(8)");
+}
+
 static void judge_node(struct judging *j, const struct verdict_node *node)
 {
     if (node->status == NULL) {
@@ -545,6 +578,7 @@ static void judge_node(struct judging *j, const struct verdict_node *node)
         judge_disk(j, node);
         judge_behind(j, node);
         judge_warnings(j, node);
+        judge_terms(j, node);
     }
 }
 
@@ -564,9 +598,10 @@ static void judge_unasked(struct judging *j, const struct member *m)
         complain(j, &node, VERDICT_UNREACHABLE, "unreachable: its address is not known");
 }
 
-void verdict_judge(const struct verdict_node *nodes, unsigned n, struct verdict *ret)
+void verdict_judge(const struct verdict_node *nodes, unsigned n, const char *cluster,
+                   struct verdict *ret)
 {
-    struct judging j = {.nodes = nodes, .n = n, .v = ret};
+    struct judging j = {.nodes = nodes, .n = n, .cluster = cluster, .v = ret};
     bool has_quorum;
 
     memset(ret, 0, sizeof(*ret));

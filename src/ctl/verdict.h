@@ -92,8 +92,11 @@ struct verdict {
     struct verdict_reason reasons[VERDICT_REASONS_MAX];
 };
 
-/* n is at most RIDD_ENDPOINTS_MAX. */
-void verdict_judge(const struct verdict_node *nodes, unsigned n, struct verdict *ret);
+/* n is at most RIDD_ENDPOINTS_MAX. cluster: the name that the nodes' cluster should have, NULL:
+ * any.
+ * */
+void verdict_judge(const struct verdict_node *nodes, unsigned n, const char *cluster,
+                   struct verdict *ret);
 /* The first line, without the newline. */
 void verdict_line(const struct verdict *v, char *ret_text, size_t size);
 

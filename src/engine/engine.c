@@ -134,6 +134,8 @@ static int open_state(struct engine *e, const struct engine_conf *conf)
     }
     if (kv.map_size_bytes == 0)
         kv.map_size_bytes = map_bytes(conf->quota_bytes);
+    if (kv.ahead_bytes_max == 0)
+        kv.ahead_bytes_max = conf->quota_bytes / KV_AHEAD_QUOTA_PART;
     rc = kv_open(&kv, &trust, &e->kv);
     if (rc != 0) {
         if (err_text_for(rc)[0] == '\0')
@@ -276,6 +278,7 @@ static int open_replica(struct engine *e, const struct engine_conf *conf,
     int rc = list_configs(conf, recovered, &configs, &replica.start.n_configs);
 
     replica.start.configs = configs;
+    e->load.rounds_max = conf->raft.rounds_max;
     engine_fill_replica_ops(e, &ops);
     if (rc == 0)
         rc = replica_new(&replica, &ops, e->ops.now_us(e->ops.ctx), &e->replica);
@@ -390,6 +393,7 @@ void engine_turn(struct engine *e, uint64_t now_us)
     engine_agree_turn(e, now_us);
     engine_scrub_turn(e, now_us);
     engine_disk_turn(e, now_us);
+    engine_load_turn(e, now_us);
 }
 
 void engine_work(struct engine *e, uint64_t now_us)
@@ -406,7 +410,7 @@ void engine_work(struct engine *e, uint64_t now_us)
         rc = store_prepare(e->store, &more);
     if (rc != 0)
         engine_log_failed(e, rc);
-    else
+    else if (number != 0) /* what has no place waits (SPACE-9) */
         replica_stored(e->replica, number, now_us);
 }
 

@@ -91,6 +91,9 @@ struct engine_state {
 struct engine_ops {
     void *ctx;
     uint64_t (*now_us)(void *ctx);
+    /* Processor time of the loop's thread, in microseconds; NULL: not known, and reads have all
+     * their rounds. */
+    uint64_t (*cpu_us)(void *ctx);
     /* A message to a peer, as replica_ops.send. */
     void (*send)(void *ctx, const struct raft_msg *m);
     /* What was sent leaves now, as far as the links take it without waiting (TIME-2). NULL: the
@@ -118,8 +121,10 @@ struct engine_ops {
     struct buf *(*out)(void *ctx, void *conn);
     void (*hold)(void *ctx, void *conn);
     void (*release)(void *ctx, void *conn);
+    const char *(*conn_address)(void *ctx, void *conn);     /* or NULL */
     struct memory_conn *(*memory)(void *ctx, void *conn);   /* or NULL */
     const char *(*client_addr)(void *ctx, raft_node_id id); /* or NULL */
+    const char *(*peer_addr)(void *ctx, raft_node_id id);   /* or NULL */
     bool (*peer_connected)(void *ctx, raft_node_id id);     /* or NULL */
     /* The latest version of a command that the node is known to understand, 0: nothing is known of
      * it yet. NULL: all nodes are of this program's version. */
@@ -188,6 +193,9 @@ void engine_work(struct engine *e, uint64_t now_us);
 uint64_t engine_deadline_us(const struct engine *e);
 /* Is anything due that time alone brings: a heartbeat, an election, the end of a request's time? */
 bool engine_is_due(const struct engine *e, uint64_t now_us);
+/* How many rounds of reads may be outstanding while the loop is not the bottleneck (READ-65);
+ * raft.rounds_max of the configuration until then. */
+void engine_set_rounds(struct engine *e, unsigned rounds_max);
 /* What ops.log_submit hands on to. 0 or -errno. */
 int engine_log_submit(struct engine *e, const struct raft_ready *ready);
 /* What ops.log_read hands on to, with the contract of raft_log_reader: 0, RAFT_LOG_E_*, -errno. */

@@ -14,6 +14,7 @@ struct space {
     uint64_t due_us;      /* when it is looked at again */
     bool log_is_full;     /* the next segment cannot be prepared */
     bool state_is_full;   /* the apply is parked */
+    bool parks;           /* what was said of the log for engine_set_parked() */
     uint64_t log_bytes;
     uint64_t taken; /* of entries of a leader, and not handed to the log yet */
     /* By how much the last write that the limit refused would have made the state larger: the quota
@@ -50,6 +51,15 @@ struct disk_said {
     bool said_slow;
 };
 
+/* load.c: whether the loop is what everybody waits for. */
+struct load {
+    uint64_t due_us; /* when it is looked at again */
+    uint64_t looked_us;
+    uint64_t cpu_us; /* used then */
+    bool busy;
+    unsigned rounds_max; /* while it is not */
+};
+
 struct engine {
     struct engine_ops ops;
     const char *node_name; /* borrowed */
@@ -75,6 +85,7 @@ struct engine {
         uint64_t until_us;
         raft_index applied;
     } told;
+    struct load load;
     uint64_t share_us; /* of a turn: for taking in what waits in the links */
     struct log_limit invalid_limit;
     struct log_limit term_limit;
@@ -132,6 +143,9 @@ const char *engine_verdict(const struct engine *e);
 /* disk.c */
 void engine_disk_status(const struct engine *e, struct wire_reply *w);
 void engine_disk_turn(struct engine *e, uint64_t now_us);
+
+/* load.c */
+void engine_load_turn(struct engine *e, uint64_t now_us);
 
 /* events.c */
 void engine_trace(void *ctx, const struct raft_trace *t);

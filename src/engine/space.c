@@ -157,14 +157,18 @@ bool engine_may_store(void *ctx, const struct raft_msg *m)
     struct engine *e = ctx;
     struct store_stats log;
     uint64_t bytes = 0;
+    uint64_t kept = 0;
 
     if (e->store == NULL)
         return true;
     store_get_stats(e->store, &log);
-    for (unsigned i = 0; i < m->n_entries; i++)
+    for (unsigned i = 0; i < m->n_entries; i++) {
         bytes += store_record_bytes(m->entries[i].len);
-    if (log.no_space &&
-        log.queued_bytes + e->space.taken + bytes + STORE_KEPT_BYTES > log.room_bytes)
+        /* What is kept is for the others: a no-op is what lets a leader serve reads. */
+        if (m->entries[i].type == RAFT_ENTRY_COMMAND)
+            kept = STORE_KEPT_BYTES;
+    }
+    if (log.no_space && log.queued_bytes + e->space.taken + bytes + kept > log.room_bytes)
         return false;
     e->space.taken += bytes;
     return true;
@@ -276,19 +280,6 @@ static void keep_limit(struct engine *e, uint64_t now_us)
         propose_limit(e, now_us);
 }
 
-/* ---- who should lead ---- */
-
-/* One that cannot take writes leads only where nobody else would (FIT-1). What is damaged is worse,
- * and others say that. */
-static void keep_fitness(struct engine *e, uint64_t now_us)
-{
-    const enum raft_fitness is = raft_get_fitness(engine_raft(e));
-    const bool parks = e->space.state_is_full || e->space.log_is_full;
-
-    if (is != RAFT_UNFIT && parks != (is == RAFT_PARKED))
-        raft_set_fitness(replica_raft_mutable(e->replica), parks ? RAFT_PARKED : RAFT_FIT, now_us);
-}
-
 /* ---- the turn ---- */
 
 void engine_space_turn(struct engine *e, uint64_t now_us)
@@ -299,10 +290,15 @@ void engine_space_turn(struct engine *e, uint64_t now_us)
     uint64_t limit;
 
     s->state_is_full = replica_is_parked(e->replica);
-    keep_fitness(e, now_us);
+    look_at_log(e);
+    /* One that cannot take writes leads only where nobody else would (FIT-1); of a state that is
+     * parked the replica says it. */
+    if (s->log_is_full != s->parks) {
+        s->parks = s->log_is_full;
+        engine_set_parked(e, s->parks);
+    }
     if (now_us >= s->due_us) {
         s->due_us = now_us + SPACE_LOOK_US;
-        look_at_log(e);
         if (s->refused_bytes > 0 && look_at_state(e, &live, &limit) &&
             used_of(e, live) + s->refused_bytes <= limit_of(e, limit))
             s->refused_bytes = 0;

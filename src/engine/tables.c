@@ -231,6 +231,20 @@ static const char *client_addr(void *ctx, raft_node_id id)
     return e->ops.client_addr != NULL ? e->ops.client_addr(e->ops.ctx, id) : NULL;
 }
 
+static const char *conn_address(void *ctx, void *conn)
+{
+    struct engine *e = ctx;
+
+    return e->ops.conn_address(e->ops.ctx, conn);
+}
+
+static const char *peer_addr(void *ctx, raft_node_id id)
+{
+    struct engine *e = ctx;
+
+    return e->ops.peer_addr != NULL ? e->ops.peer_addr(e->ops.ctx, id) : NULL;
+}
+
 static bool peer_connected(void *ctx, raft_node_id id)
 {
     struct engine *e = ctx;
@@ -353,7 +367,9 @@ void engine_fill_service_ops(struct engine *e, struct service_ops *ops)
                                 .release = service_release,
                                 .memory = e->ops.memory != NULL ? service_memory : NULL,
                                 .now_us = now_us,
+                                .conn_address = e->ops.conn_address != NULL ? conn_address : NULL,
                                 .client_addr = client_addr,
+                                .peer_addr = peer_addr,
                                 .status = service_status,
                                 .peer_connected =
                                     e->ops.peer_connected != NULL ? peer_connected : NULL,

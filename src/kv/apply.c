@@ -325,6 +325,7 @@ int kv_begin(struct kv *kv)
     rc = kv_map_grow(kv);
     if (rc != 0)
         return err_trace(rc);
+    kv_room_ahead(kv);
     rc = mdb_txn_begin(kv->env, NULL, 0, &kv->write_txn);
     if (rc != 0) {
         kv->write_txn = NULL;
@@ -470,6 +471,7 @@ static int commit_on_disk(struct kv *kv)
     kv->committed = kv->pending;
     kv->committed_ring = kv->pending_ring;
     scrub_commit(kv->scrub);
+    kv->n_eio = 0;
     kv_publish(kv, used);
     extend_file(kv);
     return 0;

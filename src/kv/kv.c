@@ -75,8 +75,10 @@ int kv_lmdb_error(struct kv *kv, int rc, const char *what)
     if (rc == MDB_MAP_FULL)
         return err_say(KV_E_FULL, "cannot %s in '%s': all %llu bytes of the map are in use", what,
                        kv->dir, (unsigned long long)kv->map_bytes);
-    if (rc == ENOSPC || rc == EDQUOT)
+    if (rc == ENOSPC || rc == EDQUOT || (rc == EIO && kv->env != NULL && kv_disk_is_full(kv))) {
+        kv_give_room(kv);
         return err_say(KV_E_FULL, "cannot %s in '%s': %s", what, kv->dir, strerror(rc));
+    }
     if (rc > 0)
         return err_origin(err_say(-rc, "cannot %s in '%s': %s", what, kv->dir, strerror(rc)));
     if (kv_lmdb_damage(rc))
@@ -230,9 +232,15 @@ static void close_env(struct kv *kv);
 static int open_env(struct kv *kv, const struct kv_conf *conf)
 {
     size_t map_size = kv_map_first(conf);
-    int rc = open_env_of(kv, conf, map_size);
+    int rc = kv_room_for_lock(kv);
 
-    while (rc == ENOMEM && (map_size = kv_map_smaller(map_size)) != 0) {
+    if (rc != 0)
+        return rc;
+    kv->ahead_to = 0;
+    kv->ahead_look = 0;
+    rc = open_env_of(kv, conf, map_size);
+
+    while ((rc == ENOMEM || rc == EINVAL) && (map_size = kv_map_smaller(map_size)) != 0) {
         close_env(kv);
         rc = open_env_of(kv, conf, map_size);
     }
@@ -440,6 +448,7 @@ int kv_open(const struct kv_conf *conf, enum kv_trust *ret_trust, struct kv **re
                       v.why);
     kv->opening.open_us = clock_mono_us() - begin_us;
     *ret_trust = v.trust;
+    mark_keep_reserve(kv->dir_fd);
     *ret_kv = take_ptr(kv);
     return 0;
 }

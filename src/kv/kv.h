@@ -52,6 +52,8 @@ struct kv_conf {
      * map_bytes_max, 0: as far as the kernel gives addresses. */
     size_t map_size_bytes;
     size_t map_bytes_max;
+    /* Blocks of the disk that are taken ahead, at most; 0: an eighth of map_size_bytes. */
+    uint64_t ahead_bytes_max;
     uint64_t incarnation;
     uint16_t group; /* whose state it is: one group exists, 0; another one has a file of its own */
     unsigned readers_max; /* 0: 16 */

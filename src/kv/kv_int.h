@@ -44,6 +44,9 @@ struct kv {
     struct digest_ring committed_ring;
     struct digest_ring pending_ring;
     uint64_t file_pages; /* the data file is at least this long */
+    uint64_t ahead_to;   /* it has its blocks up to here */
+    uint64_t ahead_look; /* when so much is used it is looked at again */
+    unsigned n_eio;      /* writes that failed, since one did not */
 
     struct scrub *scrub; /* owned */
     struct absent write_absent;
@@ -94,6 +97,16 @@ size_t kv_map_first(const struct kv_conf *conf);
 size_t kv_map_smaller(size_t bytes);
 /* Before a write transaction: larger, when little is left of it. 0 or -errno, which is final. */
 int kv_map_grow(struct kv *kv);
+
+/* Before a write transaction: blocks of the disk for it and those that follow. That there are none
+ * is no error: the transaction says so. */
+void kv_room_ahead(struct kv *kv);
+/* LMDB says that a write failed: for want of room? */
+bool kv_disk_is_full(struct kv *kv);
+/* Nothing that helps nobody but a person stands in the way of what is committed. */
+void kv_give_room(struct kv *kv);
+/* Before LMDB is opened. 0 or an errno. */
+int kv_room_for_lock(const struct kv *kv);
 
 /* What was applied in memory only is stored, unless there is no room. 0 or -errno. */
 int kv_store_applied(struct kv *kv);

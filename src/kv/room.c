@@ -1,4 +1,4 @@
-/* Room for the state, in addresses.
+/* Room for the state, in addresses and on the disk.
  *
  * LMDB's map is address space and no quota: it is made far larger than what it will ever hold, and
  * where the kernel gives less it grows by itself before it is full (SPACE-3). What a state may hold
@@ -8,13 +8,18 @@
  * It grows between transactions only: the pages of an open one would move. Readers are kept away by
  * a lock, and where one is reading, the map grows before the next transaction. */
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "base/cleanup.h"
 #include "base/err.h"
 #include "base/limits.h"
+#include "base/mark.h"
 #include "kv/kv_int.h"
 
 #include "base/banned.h"
@@ -102,4 +107,94 @@ int kv_map_grow(struct kv *kv)
         return err_trace(kv_lmdb_fatal(kv, code, "enlarge the map"));
     kv->map_bytes = to;
     return 0;
+}
+
+/* ---- the disk ---- */
+
+static int data_fd(const struct kv *kv)
+{
+    int fd = -1;
+
+    return mdb_env_get_fd(kv->env, &fd) == 0 ? fd : -1;
+}
+
+static uint64_t smaller(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static uint64_t ahead_bytes(const struct kv *kv, int fd)
+{
+    const uint64_t most =
+        kv->conf.ahead_bytes_max != 0 ? kv->conf.ahead_bytes_max : kv->conf.map_size_bytes / 8;
+    struct statvfs fs;
+
+    if (fstatvfs(fd, &fs) != 0)
+        return 0;
+    return smaller(smaller(most, KV_AHEAD_BYTES),
+                   (uint64_t)fs.f_blocks * fs.f_frsize / KV_AHEAD_PART);
+}
+
+/* The blocks are behind the end of the file, whose length goes on saying what was written. What
+ * another process could take meanwhile is no reserve. */
+void kv_room_ahead(struct kv *kv)
+{
+    const int fd = data_fd(kv);
+    MDB_envinfo info;
+    uint64_t ahead;
+    uint64_t used;
+    uint64_t from;
+
+    if (fd < 0 || mdb_env_info(kv->env, &info) != 0)
+        return;
+    used = (info.me_last_pgno + 1) * kv->page_bytes;
+    if (used < kv->ahead_look)
+        return;
+    mark_keep_reserve(kv->dir_fd);
+    ahead = ahead_bytes(kv, fd);
+    /* Only what is new: tmpfs gives blocks of before back, too, when it finds no room for all of
+     * what it is asked for. */
+    from = kv->ahead_to > used ? kv->ahead_to : used;
+    if (used + ahead > from &&
+        fallocate(fd, FALLOC_FL_KEEP_SIZE, (off_t)from, (off_t)(used + ahead - from)) == 0)
+        from = used + ahead;
+    /* Where there is no room, or the file system knows no such call, not again for each
+     * transaction. */
+    kv->ahead_to = from;
+    kv->ahead_look = used + (from - used) / 2 + ahead / 8;
+}
+
+/* A write that is cut short by a full disk is EIO to LMDB, as one that failed is. By the time that
+ * this is asked there may be room again, when somebody asked for more than there is and was
+ * refused: so a few times it is taken for a full disk in any case. Nothing is lost by trying again,
+ * since the state is not what is durable. */
+bool kv_disk_is_full(struct kv *kv)
+{
+    const int fd = data_fd(kv);
+    struct statvfs fs;
+
+    if (fd >= 0 && fstatvfs(fd, &fs) == 0 &&
+        (uint64_t)fs.f_bavail * fs.f_frsize < KV_DISK_FULL_BYTES)
+        return true;
+    return ++kv->n_eio <= KV_EIO_MAX;
+}
+
+void kv_give_room(struct kv *kv)
+{
+    (void)unlinkat(kv->dir_fd, TRUST_OLD_NAME, 0);
+    kv->ahead_look = 0; /* asked for again by the next attempt */
+}
+
+int kv_room_for_lock(const struct kv *kv)
+{
+    cleanup_fd int fd =
+        openat(kv->dir_fd, TRUST_LOCK_NAME, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    int rc;
+
+    if (fd < 0)
+        return errno;
+    rc = posix_fallocate(fd, 0, KV_LOCK_FILE_BYTES);
+    if (rc == ENOSPC && mark_use_reserve(kv->dir_fd))
+        rc = posix_fallocate(fd, 0, KV_LOCK_FILE_BYTES);
+    return rc == EOPNOTSUPP ? 0 : rc;
 }

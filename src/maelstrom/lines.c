@@ -97,8 +97,6 @@ static void from_member(struct maelstrom *m, struct member *from, const struct w
 {
     if (from == m->self)
         drop(m, "it claims to come from this node", "", line, len);
-    else if (!is_to_self(m, &q->origin))
-        drop(m, "it is for another node", "", line, len);
     else if (json_object_get(q->json, "in_reply_to") != NULL)
         forward_reply(m, from, q->json);
     else if (q->type == WIRE_REQ_PEER)
@@ -192,6 +190,11 @@ static void refused_line(struct maelstrom *m, struct wire_refused *refused, cons
         json_decref(root);
         return;
     }
+    if (m->self != NULL && !is_to_self(m, &origin)) {
+        drop(m, "it is for another node", refused->text, line, len);
+        json_decref(root);
+        return;
+    }
     from = sender(m, &origin);
     if (from == NULL) {
         if (!origin.has_msg_id && json_is_integer(msg_id) && json_integer_value(msg_id) >= 0) {
@@ -200,8 +203,7 @@ static void refused_line(struct maelstrom *m, struct wire_refused *refused, cons
         }
         refused->origin = origin;
         refuse(m, refused);
-    } else if (from != m->self && is_to_self(m, &origin) &&
-               json_object_get(body, "in_reply_to") != NULL) {
+    } else if (from != m->self && json_object_get(body, "in_reply_to") != NULL) {
         forward_reply(m, from, body);
     } else {
         drop(m, "refused", refused->text, line, len);
@@ -229,6 +231,11 @@ void lines_handle(struct maelstrom *m, const char *line, size_t len)
     }
     if (!q.origin.envelope) {
         drop(m, "nobody to answer", "no envelope: src, dest and body are needed", line, len);
+        return;
+    }
+    /* Whoever is meant, it is not this node, which must not answer in another's name. */
+    if (m->self != NULL && !is_to_self(m, &q.origin)) {
+        drop(m, "it is for another node", "", line, len);
         return;
     }
     from = sender(m, &q.origin);

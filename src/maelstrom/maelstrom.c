@@ -150,11 +150,23 @@ static bool take_input(void *ctx)
         maelstrom_die(m, "cannot read standard input", -error);
     }
     m->in.len += (size_t)n;
+    m->in_taken += (size_t)n;
     m->eof = n == 0;
     take_lines(m);
     if (m->eof && m->in.len > 0) /* the last line, without a newline */
         take_line(m, (const char *)m->in.data, m->in.len);
     return true;
+}
+
+/* Input and its end that are there together are seen together, as long as they are not too much:
+ * however long this process was kept from running, or took to begin. */
+static void read_input(struct maelstrom *m)
+{
+    m->in_taken = 0;
+    do
+        m->now_us = engine_drain(m->engine, take_input);
+    while (m->in_taken < MAELSTROM_IN_BYTES_LEAST && reads_input(m) &&
+           is_ready(STDIN_FILENO, POLLIN));
 }
 
 /* ---- standard output ---- */
@@ -250,7 +262,7 @@ static void loop(struct maelstrom *m, const sigset_t *mask)
 {
     while (stop_signal == 0) {
         wait_for_something(m, deadline_us(m), mask);
-        m->now_us = engine_drain(m->engine, take_input);
+        read_input(m);
         m->ending = m->eof && m->n_members != 1;
         take_turn(m);
         write_output(m);

@@ -53,6 +53,7 @@ struct maelstrom {
     /* Lines in. */
     struct buf in;
     size_t in_scanned; /* no newline before it */
+    size_t in_taken;   /* in this turn */
     bool in_skipping;  /* the rest of a line that is too long */
     uint64_t line_no;
     /* Lines out: one buffer for replies and messages; written at the end of the turn. */

@@ -152,7 +152,7 @@ static void relieve(struct client_port *p)
     if (now_us < p->relieved_us + MEMORY_LOOK_US)
         return;
     p->relieved_us = now_us;
-    while (client_port_is_tight(p)) {
+    for (unsigned i = 0; i < CLIENT_CLOSED_PER_LOOK && client_port_is_tight(p); i++) {
         c = who_owes_most(p, now_us);
         if (c == NULL)
             return;

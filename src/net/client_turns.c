@@ -59,7 +59,7 @@ void client_turns_add(struct client_conn *c)
 
 static bool is_spent(const struct client_port *p)
 {
-    return p->cost >= CLIENT_PORT_COST_PER_TURN ||
+    return p->cost >= CLIENT_PORT_COST_PER_TURN || p->now_us >= p->began_us + CLIENT_TURN_US ||
            (p->ops.spent != NULL && p->ops.spent(p->ops.ctx));
 }
 

@@ -49,6 +49,7 @@ static struct wire_hello our_hello(const struct peer_conn *c, raft_node_id to)
         .to = to,
         .incarnation = conf->incarnation,
         .link_nonce = c->nonce,
+        .about = conf->about,
     };
 
     memcpy(h.cluster_id, conf->cluster_id, sizeof(h.cluster_id));
@@ -113,16 +114,43 @@ static enum wire_refusal judge_caller(struct peer_conn *c, const struct wire_hel
     return n->ops.on_hello(n->ops.ctx, h);
 }
 
-/* For the operator of this node: what does not fit in the hello of the other one. */
-static void say_refusal(char *text, size_t size, const struct wire_hello *h,
-                        enum wire_refusal refusal)
+/* In words (STATUS-3), as far as there are some: an older node does not say its cluster's name,
+ * and two that were made apart may have one name. */
+static void say_clusters(char *text, size_t size, const char *who, const struct peer_net_conf *conf,
+                         const struct wire_hello *h)
 {
-    if (refusal == WIRE_REFUSED_VERSION)
-        (void)snprintf(text, size, "we refuse: %s: it speaks %u to %u, we speak %u to %u",
-                       wire_refusal_text(refusal, true), h->version_lowest, h->version_highest,
-                       WIRE_VERSION_LOWEST, WIRE_VERSION_HIGHEST);
+    const char *name = h->about.cluster_name;
+    const char *ours_name = conf->about.cluster_name;
+    const bool same = name[0] != '\0' && strcmp(name, ours_name) == 0;
+    char theirs[WIRE_CLUSTER_HASH_BUF];
+    char ours[WIRE_CLUSTER_HASH_BUF];
+
+    wire_cluster_hash(h->cluster_id, theirs);
+    wire_cluster_hash(conf->cluster_id, ours);
+    if (name[0] != '\0' && ours_name[0] != '\0' && strcmp(name, ours_name) != 0)
+        (void)snprintf(text, size, "%s: it belongs to cluster '%s', we to '%s'", who, name,
+                       ours_name);
     else
-        (void)snprintf(text, size, "we refuse: %s", wire_refusal_text(refusal, true));
+        (void)snprintf(text, size, "%s: it belongs to another cluster%s%s: identity %s, ours %s",
+                       who, same ? " of the same name, " : "", same ? name : "", theirs, ours);
+}
+
+/* For the operator of this node; h is what the other one said of itself. */
+static void say_refusal(char *text, size_t size, const struct peer_conn *c,
+                        const struct wire_hello *h, int refusal, bool by_us)
+{
+    const char *who = by_us ? "we refuse" : "they refuse";
+    const char *why = wire_refusal_text((enum wire_refusal)refusal, by_us);
+
+    if (refusal == WIRE_REFUSED_VERSION) {
+        (void)snprintf(text, size, "%s: %s: it speaks %u to %u, we speak %u to %u", who, why,
+                       h->version_lowest, h->version_highest, WIRE_VERSION_LOWEST,
+                       WIRE_VERSION_HIGHEST);
+    } else if (refusal == WIRE_REFUSED_CLUSTER) {
+        say_clusters(text, size, who, &c->net->conf, h);
+    } else {
+        (void)snprintf(text, size, "%s: %s", who, why);
+    }
 }
 
 /* Sent as a reply that is the last thing on this connection. */
@@ -149,13 +177,14 @@ static void refuse_caller(struct peer_conn *c, const struct wire_hello *h,
     struct peer_net *n = c->net;
     struct wire_hello reply = our_hello(c, h->from);
     const bool told = n->refused_any && n->refused_nonce == h->link_nonce;
-    char text[128];
+    char text[PEER_TEXT_BYTES];
 
     reply.refused = (uint8_t)refusal;
     forget_incarnations(&reply);
     n->refused_any = true;
     n->refused_nonce = h->link_nonce;
-    say_refusal(text, sizeof(text), h, refusal);
+    say_refusal(text, sizeof(text), c, h, refusal, true);
+    peer_net_note_refusal(n, h->from, h, refusal, true);
     say_last_words(c, &reply);
     if (!told)
         n->ops.on_event(n->ops.ctx, PEER_EVENT_REFUSED, h->from, c->address, text);
@@ -199,9 +228,10 @@ static void on_hello_frame(struct peer_conn *c, const struct wire_frame *frame)
 static void refused_by_us(struct peer_conn *c, const struct wire_hello *h,
                           enum wire_refusal refusal)
 {
-    char text[128];
+    char text[PEER_TEXT_BYTES];
 
-    say_refusal(text, sizeof(text), h, refusal);
+    say_refusal(text, sizeof(text), c, h, refusal, true);
+    peer_net_note_refusal(c->net, c->peer->id, h, refusal, true);
     peer_net_lost(c, PEER_EVENT_REFUSED, text);
 }
 
@@ -210,7 +240,7 @@ static void on_reply_frame(struct peer_conn *c, const struct wire_frame *frame)
     struct peer_net *n = c->net;
     struct wire_hello h;
     enum wire_refusal refusal;
-    char text[128];
+    char text[PEER_TEXT_BYTES];
 
     if (frame->type != WIRE_FRAME_HELLO_REPLY || wire_hello_decode(frame, &h) != 0 ||
         h.link_nonce != c->nonce || h.channel != c->channel) {
@@ -219,8 +249,8 @@ static void on_reply_frame(struct peer_conn *c, const struct wire_frame *frame)
     }
     /* Their reason first: what else they say may differ for that very reason. */
     if (h.refused != WIRE_REFUSED_NOT) {
-        (void)snprintf(text, sizeof(text), "they refuse: %s",
-                       wire_refusal_text((enum wire_refusal)h.refused, false));
+        say_refusal(text, sizeof(text), c, &h, h.refused, false);
+        peer_net_note_refusal(n, c->peer->id, &h, h.refused, false);
         peer_net_lost(c, PEER_EVENT_REFUSED, text);
         return;
     }

@@ -11,6 +11,8 @@
 #include "net/peer_net.h"
 
 #define PEER_CHANNELS 2
+/* Room of what is told of a refused handshake: with the names of two clusters. */
+#define PEER_TEXT_BYTES 320
 
 /*   dialled:  CONNECTING -> HELLO_SENT -> PAIRING -> UP
  *   accepted: HELLO_AWAITED ------------> PAIRING -> UP
@@ -57,6 +59,8 @@ struct peer {
     /* being made: dialled, or accepted while the old one may still look alive */
     struct peer_link next;
     uint64_t up_since_us;
+    struct peer_refusal refusal; /* the last one */
+    uint64_t refused_us;         /* when; 0: never, or there was a link since */
     struct buf out[PEER_CHANNELS];
     bool dropping[PEER_CHANNELS];
     bool drop_untold; /* PEER_EVENT_DROPPED is delivered by the next flush */
@@ -66,7 +70,7 @@ struct peer {
     unsigned n_dials;
     bool numeric;
     bool failure_told; /* PEER_EVENT_FAILED in this outage */
-    char refusal_told[128];
+    char refusal_told[PEER_TEXT_BYTES];
     struct net_addr addrs[NET_ADDRS_MAX];
     unsigned n_addrs;
     uint64_t resolve_after_us;
@@ -103,6 +107,9 @@ static inline bool peer_conn_is_half_open(const struct peer_conn *c)
     return !list_empty(&c->half_open);
 }
 struct peer *peer_net_find(const struct peer_net *n, raft_node_id id);
+/* Of a handshake for a link; h is what the other side said. */
+void peer_net_note_refusal(struct peer_net *n, raft_node_id peer, const struct wire_hello *h,
+                           int reason, bool by_us);
 
 /* Owns fd at once. */
 int peer_conn_accept(struct peer_net *n, int fd, const struct sockaddr_storage *sa);

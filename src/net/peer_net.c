@@ -152,6 +152,31 @@ static void dial_later(struct peer *p)
     (void)evtimer_add(p->ev_dial, &delay);
 }
 
+void peer_net_note_refusal(struct peer_net *n, raft_node_id peer, const struct wire_hello *h,
+                           int reason, bool by_us)
+{
+    struct peer *p = peer_net_find(n, peer);
+
+    if (p == NULL || h->channel == WIRE_CHANNEL_PROBE)
+        return;
+    p->refused_us = clock_mono_us();
+    p->refusal.reason = (enum wire_refusal)reason;
+    p->refusal.by_us = by_us;
+    (void)snprintf(p->refusal.cluster_name, sizeof(p->refusal.cluster_name), "%s",
+                   h->about.cluster_name);
+}
+
+bool peer_net_refusal(const struct peer_net *n, raft_node_id peer, struct peer_refusal *ret)
+{
+    const struct peer *p = peer_net_find(n, peer);
+
+    if (p == NULL || p->refused_us == 0 || !link_empty(&p->up) ||
+        clock_mono_us() - p->refused_us > PEER_REFUSAL_SHOWN_US)
+        return false;
+    *ret = p->refusal;
+    return true;
+}
+
 static void tell(struct peer_net *n, enum peer_event event, const struct peer *p,
                  const char *address, const char *text)
 {
@@ -194,6 +219,7 @@ static void link_up(struct peer *p)
     p->up_since_us = clock_mono_us();
     p->failure_told = false;
     p->refusal_told[0] = '\0';
+    p->refused_us = 0;
     for (unsigned i = 0; i < PEER_CHANNELS; i++)
         peer_conn_set_up(p->up.conns[i]);
     (void)snprintf(version, sizeof(version), "%u", p->up.conns[0]->version);
@@ -660,6 +686,18 @@ void peer_net_flush(struct peer_net *n)
     for (unsigned i = 0; i < n->n_peers; i++)
         flush_peer(n->peers[i]);
     peer_net_leave(n);
+}
+
+bool peer_net_set_about(struct peer_net *n, const struct wire_about *about)
+{
+    const struct wire_about *old = &n->conf.about;
+    const bool same =
+        strcmp(old->cluster_name, about->cluster_name) == 0 &&
+        old->n_settings == about->n_settings &&
+        memcmp(old->settings, about->settings, about->n_settings * sizeof(about->settings[0])) == 0;
+
+    n->conf.about = *about;
+    return !same;
 }
 
 bool peer_net_is_up(const struct peer_net *n, raft_node_id peer)

@@ -66,6 +66,7 @@ struct peer_net_conf {
     unsigned char cluster_id[16];
     raft_node_id self;
     uint64_t incarnation;
+    struct wire_about about;  /* what our hellos say of us */
     uint64_t seed;            /* nonces and jitter: different at each start */
     uint64_t handshake_us;    /* 0: PEER_HANDSHAKE_US */
     unsigned user_timeout_ms; /* 0: PEER_USER_TIMEOUT_MS */
@@ -81,6 +82,16 @@ int peer_net_add(struct peer_net *n, raft_node_id id, const char *addr);
 struct buf *peer_net_out(struct peer_net *n, raft_node_id peer, enum wire_channel channel);
 void peer_net_flush(struct peer_net *n);
 bool peer_net_is_up(const struct peer_net *n, raft_node_id peer);
+/* Why there is no link, if it is because one side refuses the other: the last refusal, unless there
+ * was a link since, or PEER_REFUSAL_SHOWN_US without another one. */
+struct peer_refusal {
+    enum wire_refusal reason; /* or a number of a later version */
+    bool by_us;
+    char cluster_name[NODE_NAME_BYTES_MAX + 1]; /* the peer's; "": it did not say */
+};
+bool peer_net_refusal(const struct peer_net *n, raft_node_id peer, struct peer_refusal *ret);
+/* For the hellos that follow. False: it says nothing new. */
+bool peer_net_set_about(struct peer_net *n, const struct wire_about *about);
 /* Close the link now; DOWN is reported before this returns. It is dialled again later. */
 void peer_net_close(struct peer_net *n, raft_node_id peer, const char *why);
 unsigned peer_net_number(const struct peer_net *n); /* listening port */

@@ -56,11 +56,15 @@ enum wire_refusal node_admit(void *ctx, const struct wire_hello *h)
     struct node *n = ctx;
     const struct raft_server *server =
         raft_configuration_get(raft_get_configuration(engine_raft(n->engine)), h->from);
+    enum wire_refusal refusal;
 
     if (server == NULL)
         return WIRE_REFUSED_FROM;
     if (h->known_incarnation != 0 && h->known_incarnation != n->incarnation)
         return WIRE_REFUSED_OURSELVES;
     note_commands(n, h);
-    return record(n, server, h);
+    refusal = record(n, server, h);
+    if (refusal == WIRE_REFUSED_NOT)
+        node_heard_about(n, h);
+    return refusal;
 }

@@ -9,11 +9,21 @@
 
 #include "base/banned.h"
 
-/* The line of one peer, or one more that is counted. */
-static void say_link(struct node *n, enum log_level level, const char *event, raft_node_id peer,
+/* A text that is ours, in quotes; its length is its own matter. The names in it are clean. */
+static const char *quoted(char *buf, size_t size, const char *text)
+{
+    (void)snprintf(buf, size, "\"%s\"", text != NULL ? text : "");
+    for (char *p = buf + 1; *p != '\0' && p[1] != '\0'; p++)
+        if (*p == '"' || (unsigned char)*p < 0x20)
+            *p = '?';
+    return buf;
+}
+
+/* The line of one peer, or, false, one more that is counted. */
+static bool say_link(struct node *n, enum log_level level, const char *event, raft_node_id peer,
                      const char *format, ...) __attribute__((format(printf, 5, 6)));
 
-static void say_link(struct node *n, enum log_level level, const char *event, raft_node_id peer,
+static bool say_link(struct node *n, enum log_level level, const char *event, raft_node_id peer,
                      const char *format, ...)
 {
     char text[LOG_LINE_BYTES_MAX];
@@ -21,7 +31,7 @@ static void say_link(struct node *n, enum log_level level, const char *event, ra
     va_list ap;
 
     if (!peer_lines_ok(&n->peer_lines, peer, clock_mono_us(), &suppressed))
-        return;
+        return false;
     va_start(ap, format);
     (void)vsnprintf(text, sizeof(text), format, ap);
     va_end(ap);
@@ -30,6 +40,7 @@ static void say_link(struct node *n, enum log_level level, const char *event, ra
                   (unsigned long long)suppressed);
     else
         log_event(level, event, "peer=%s %s", engine_name_of(n->engine, peer), text);
+    return true;
 }
 
 void node_peer_event(void *ctx, enum peer_event event, raft_node_id peer, const char *address,
@@ -38,6 +49,7 @@ void node_peer_event(void *ctx, enum peer_event event, raft_node_id peer, const 
     struct node *n = ctx;
     char addr_esc[LOG_ESC_BUF];
     char text_esc[LOG_ESC_BUF];
+    char why[512];
     uint64_t suppressed;
 
     (void)log_esc(addr_esc, sizeof(addr_esc), address != NULL ? address : "",
@@ -47,13 +59,14 @@ void node_peer_event(void *ctx, enum peer_event event, raft_node_id peer, const 
     switch (event) {
     case PEER_EVENT_UP:
         replica_link(engine_replica(n->engine), peer, true, clock_mono_us());
-        say_link(n, LOG_INFO, "peer_up", peer, "address=%s protocol=%s", addr_esc, text_esc);
+        if (say_link(n, LOG_INFO, "peer_up", peer, "address=%s protocol=%s", addr_esc, text_esc))
+            node_warn_differences(n, peer);
         break;
     case PEER_EVENT_DOWN:
         if (engine_replica(n->engine) != NULL)
             replica_link(engine_replica(n->engine), peer, false, clock_mono_us());
-        say_link(n, LOG_WARNING, "peer_down", peer, "address=%s why=%s action=reconnect", addr_esc,
-                 text_esc);
+        (void)say_link(n, LOG_WARNING, "peer_down", peer, "address=%s why=%s action=reconnect",
+                       addr_esc, text_esc);
         break;
     case PEER_EVENT_REFUSED:
         if (log_limit_ok(&n->refused_limit, clock_mono_us(), &suppressed))
@@ -61,14 +74,15 @@ void node_peer_event(void *ctx, enum peer_event event, raft_node_id peer, const 
              * does. */
             log_event(peer != 0 ? LOG_ERROR : LOG_WARNING, "peer_refused",
                       "peer=%s address=%s why=%s suppressed=%llu", engine_name_of(n->engine, peer),
-                      addr_esc, text_esc, (unsigned long long)suppressed);
+                      addr_esc, quoted(why, sizeof(why), text), (unsigned long long)suppressed);
         break;
     case PEER_EVENT_FAILED:
-        say_link(n, LOG_WARNING, "peer_unreachable", peer, "address=%s why=%s action=retry",
-                 addr_esc, text_esc);
+        (void)say_link(n, LOG_WARNING, "peer_unreachable", peer, "address=%s why=%s action=retry",
+                       addr_esc, text_esc);
         break;
     case PEER_EVENT_DROPPED:
-        say_link(n, LOG_WARNING, "peer_slow", peer, "address=%s action=drop_frames", addr_esc);
+        (void)say_link(n, LOG_WARNING, "peer_slow", peer, "address=%s action=drop_frames",
+                       addr_esc);
         break;
     }
 }

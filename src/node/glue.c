@@ -49,6 +49,12 @@ static void service_hold(void *ctx, void *conn)
     client_conn_hold(conn);
 }
 
+static const char *service_conn_address(void *ctx, void *conn)
+{
+    (void)ctx;
+    return client_conn_address(conn);
+}
+
 static void service_release(void *ctx, void *conn)
 {
     (void)ctx;
@@ -61,33 +67,52 @@ static struct memory_conn *service_memory(void *ctx, void *conn)
     return client_conn_memory(conn);
 }
 
+static uint64_t cpu_us(void *ctx)
+{
+    (void)ctx;
+    return clock_thread_us();
+}
+
 static uint64_t now_us(void *ctx)
 {
     (void)ctx;
     return clock_mono_us();
 }
 
+/* Of a file that was read later a peer may be gone; a member is still reached where it was. */
+static const struct conf_peer *peer_in_file(const struct node *n, raft_node_id id)
+{
+    const struct conf *files[] = {node_conf(n), n->conf};
+
+    for (unsigned f = 0; f < 2; f++)
+        for (unsigned i = 0; i < files[f]->n_peers; i++)
+            if (files[f]->peers[i].id == id)
+                return &files[f]->peers[i];
+    return NULL;
+}
+
 const char *node_client_addr(void *ctx, raft_node_id id)
 {
     const struct node *n = ctx;
+    const struct conf_peer *p = peer_in_file(n, id);
     const struct raft_server *server;
 
-    for (unsigned i = 0; i < node_conf(n)->n_peers; i++)
-        if (node_conf(n)->peers[i].id == id)
-            return node_conf(n)->peers[i].client_addr;
+    if (p != NULL)
+        return p->client_addr;
     server = raft_configuration_get(raft_get_configuration(engine_raft(n->engine)), id);
     return server != NULL && server->client_addr[0] != '\0' ? server->client_addr : NULL;
 }
 
-const char *node_peer_addr(const struct node *n, raft_node_id id)
+const char *node_peer_addr(void *ctx, raft_node_id id)
 {
+    const struct node *n = ctx;
+    const struct conf_peer *p = peer_in_file(n, id);
     const struct raft_server *server;
 
-    for (unsigned i = 0; i < node_conf(n)->n_peers; i++)
-        if (node_conf(n)->peers[i].id == id)
-            return node_conf(n)->peers[i].peer_addr;
+    if (p != NULL)
+        return p->peer_addr;
     server = raft_configuration_get(raft_get_configuration(engine_raft(n->engine)), id);
-    return server != NULL ? server->peer_addr : NULL;
+    return server != NULL && server->peer_addr[0] != '\0' ? server->peer_addr : NULL;
 }
 
 static bool peer_connected(void *ctx, raft_node_id id)
@@ -147,17 +172,20 @@ static void service_status(void *ctx, struct wire_reply *w)
     wire_reply_u64(w, "accepted", clients.n_accepted);
     wire_reply_u64(w, "refused", clients.n_refused);
     wire_reply_u64(w, "limit", clients.limit);
+    wire_reply_u64(w, "closed_owing", clients.n_closed_owing);
     wire_reply_close_object(w);
     wire_reply_u64(w, "uptime_ms", (clock_mono_us() - n->started_us) / 1000u);
     look_at_turns(n);
     wire_reply_u64(w, "rss_bytes", n->turns.rss_bytes);
     status_turn(n, w);
+    node_about_status(n, w);
 }
 
 void node_fill_engine_ops(struct node *n, struct engine_ops *ops)
 {
     *ops = (struct engine_ops){.ctx = n,
                                .now_us = now_us,
+                               .cpu_us = cpu_us,
                                .send = send_msg,
                                .flush = flush,
                                .end = end,
@@ -165,8 +193,10 @@ void node_fill_engine_ops(struct node *n, struct engine_ops *ops)
                                .out = service_out,
                                .hold = service_hold,
                                .release = service_release,
+                               .conn_address = service_conn_address,
                                .memory = service_memory,
                                .client_addr = node_client_addr,
+                               .peer_addr = node_peer_addr,
                                .peer_connected = peer_connected,
                                .command_version = node_command_version,
                                .status = service_status};

@@ -35,6 +35,12 @@ int identity_check_access(const char *path, const char *name, const struct stat 
             IDENTITY_E_ACCESS,
             "'%.*s%s%s' is neither a file nor a folder: ridd uses no links; move it away",
             PATH_SHOWN, path, slash, name);
+    /* Whose it is may be read in the owner; that root takes it away is never what is meant. */
+    if (st->st_uid != geteuid() && geteuid() == 0)
+        return err_say(IDENTITY_E_ACCESS,
+                       "'%.*s%s%s' belongs to user %u, but ridd runs as root: start it as that "
+                       "user ('setpriv --reuid=%u --clear-groups ridd ...', or User= of the unit)",
+                       PATH_SHOWN, path, slash, name, (unsigned)st->st_uid, (unsigned)st->st_uid);
     if (st->st_uid != geteuid())
         return err_say(IDENTITY_E_ACCESS,
                        "'%.*s%s%s' belongs to user %u, but ridd runs as user %u: start it as the "

@@ -12,75 +12,16 @@
 #include "base/err.h"
 #include "base/exit_codes.h"
 #include "engine/engine.h"
-#include "net/peer_net.h"
 #include "node/identity.h"
-#include "node/node.h"
+#include "node/node_int.h"
 #include "store/store.h"
 
 #include "base/banned.h"
 
-/* A peer whose log goes beyond the first entry belongs to a cluster that is at work: then this node
- * was a member, or a directory was lost, and an empty node under its name could vote twice. The
- * same when a peer remembers an incarnation of it, whatever its log holds. Returns 0 or an exit
- * code. */
-static int ask_peers(const struct conf *conf, const unsigned char cluster_id[16])
-{
-    unsigned n_silent = 0;
-
-    for (unsigned i = 0; i < conf->n_peers; i++) {
-        const struct conf_peer *p = &conf->peers[i];
-        struct wire_hello hello = {.version_highest = WIRE_VERSION_HIGHEST,
-                                   .version_lowest = WIRE_VERSION_LOWEST,
-                                   .channel = WIRE_CHANNEL_PROBE,
-                                   .from = conf->self->id,
-                                   .to = p->id,
-                                   .incarnation = 0};
-        struct wire_hello reply;
-
-        if (p == conf->self)
-            continue;
-        memcpy(hello.cluster_id, cluster_id, sizeof(hello.cluster_id));
-        if (peer_probe(p->peer_addr, &hello, INIT_PROBE_MS, &reply) != 0) {
-            n_silent++;
-            continue;
-        }
-        if (reply.refused != WIRE_REFUSED_NOT) {
-            fprintf(stderr, "ridd: %s at %s refuses this node: %s; nothing was made\n", p->name,
-                    p->peer_addr, wire_refusal_text((enum wire_refusal)reply.refused, false));
-            return EXIT_CONF_ERROR;
-        }
-        if (reply.last_index > 1) {
-            fprintf(stderr,
-                    "ridd: %s at %s has a log up to index %" PRIu64
-                    ": this cluster is at work already, and an empty node "
-                    "named %s could vote twice in one term; nothing was made\n"
-                    "ridd: if the disk of %s was lost, restore '%s' from a copy no older than its "
-                    "last write, or make "
-                    "the whole cluster anew: "
-                    "stop every node, move every data directory away, then ridd --init on each\n",
-                    p->name, p->peer_addr, reply.last_index, conf->self->name, conf->self->name,
-                    conf->data_dir);
-            return EXIT_CONF_ERROR;
-        }
-        if (reply.known_incarnation != 0) {
-            fprintf(stderr,
-                    "ridd: %s at %s has met a node named %s before, with another data directory: "
-                    "it would refuse this one; nothing was made\n"
-                    "ridd: put that directory back as '%s', or make the whole cluster anew: "
-                    "stop every node, move every data directory away, then ridd --init on each\n",
-                    p->name, p->peer_addr, conf->self->name, conf->data_dir);
-            return EXIT_CONF_ERROR;
-        }
-    }
-    if (n_silent > 0)
-        printf("ridd: %u of %u peers did not answer; that is as it should be when the cluster is "
-               "new\n",
-               n_silent, conf->n_peers - 1);
-    return 0;
-}
-
+/* The first entry must have the same bytes on all nodes (IDENTITY-6), whatever their files say of
+ * addresses: it has none. In clusters of an earlier version it has. */
 static int make_log(const struct conf *conf, const struct identity_dir *dir,
-                    const unsigned char cluster_id[16])
+                    const unsigned char cluster_id[16], bool with_addresses)
 {
     struct engine_conf engine = {.log = {.node_id = conf->self->id,
                                          .incarnation = identity_get(dir)->incarnation,
@@ -97,7 +38,7 @@ static int make_log(const struct conf *conf, const struct identity_dir *dir,
     memcpy(engine.log.cluster_id, cluster_id, sizeof(engine.log.cluster_id));
     if (getrandom(salt, sizeof(*salt), 0) != (ssize_t)sizeof(*salt))
         return err_say(-EIO, "no random bytes from the kernel");
-    if (conf_to_configuration(conf, &members) != 0 ||
+    if (conf_to_configuration(conf, with_addresses, &members) != 0 ||
         raft_configuration_encode(&members, &entry) != 0)
         return err_say(-EINVAL, "[peers] gives no valid membership");
     err_reset();
@@ -109,9 +50,54 @@ static int make_log(const struct conf *conf, const struct identity_dir *dir,
     return rc;
 }
 
+/* As an earlier version would have named this cluster. */
+static int first_id_of(const struct conf *conf, unsigned char ret_id[16])
+{
+    struct raft_configuration members;
+    int rc = conf_to_configuration(conf, true, &members);
+
+    if (rc == 0)
+        conf_first_id(conf->cluster_name, &members, ret_id);
+    return rc;
+}
+
+/* The directory is there: of this very node, or of another. Returns an exit code; -1: there is
+ * none. */
+static int look_at(struct identity_conf *identity, const struct conf *conf,
+                   const unsigned char first_id[16])
+{
+    const unsigned char *founding_id = identity->cluster_id;
+    struct identity_dir *dir = NULL;
+    bool ours = false;
+    int rc;
+
+    identity->cluster_id = NULL;
+    rc = identity_open(identity, &dir);
+    if (rc == 0)
+        ours = memcmp(identity_get(dir)->cluster_id, founding_id, 16) == 0 ||
+               memcmp(identity_get(dir)->cluster_id, first_id, 16) == 0;
+    identity_close(dir);
+    identity->cluster_id = founding_id;
+    if (ours) {
+        printf("ridd: '%s' belongs to node %s of cluster %s already; nothing to do\n",
+               conf->data_dir, conf->self->name, conf->cluster_name);
+        return 0;
+    }
+    if (rc == 0) { /* it says in which words */
+        dir = NULL;
+        rc = identity_open(identity, &dir);
+        identity_close(dir);
+    }
+    if (rc == IDENTITY_E_NOT_INITIALISED)
+        return -1;
+    fprintf(stderr, "ridd: %s\n", err_text());
+    return identity_exit_code(rc);
+}
+
 int node_init(const struct conf *conf)
 {
     unsigned char cluster_id[16];
+    unsigned char first_id[16];
     char command[PATH_MAX + 128];
     struct identity_conf identity = {.data_dir = conf->data_dir,
                                      .cluster_id = cluster_id,
@@ -122,23 +108,13 @@ int node_init(const struct conf *conf)
 
     (void)snprintf(command, sizeof(command), "ridd --config %s --id %s", conf->path,
                    conf->self->name);
-    conf_cluster_id(conf, cluster_id);
-    rc = identity_open(&identity, &dir);
-    if (rc == 0 || rc == IDENTITY_E_LOCKED) {
-        if (rc != 0) {
-            fprintf(stderr, "ridd: %s\n", err_text());
-            return identity_exit_code(rc);
-        }
-        identity_close(dir);
-        printf("ridd: '%s' belongs to node %s of cluster %s already; nothing to do\n",
-               conf->data_dir, conf->self->name, conf->cluster_name);
-        return 0;
-    }
-    if (rc != IDENTITY_E_NOT_INITIALISED) {
-        fprintf(stderr, "ridd: %s\n", err_text());
-        return identity_exit_code(rc);
-    }
-    rc = ask_peers(conf, cluster_id);
+    conf_founding_id(conf, cluster_id);
+    rc = first_id_of(conf, first_id);
+    if (rc == 0)
+        rc = look_at(&identity, conf, first_id);
+    if (rc != -1)
+        return rc;
+    rc = node_ask_peers(conf, first_id, cluster_id);
     if (rc != 0)
         return rc;
     rc = identity_create(&identity, &dir);
@@ -146,7 +122,7 @@ int node_init(const struct conf *conf)
         fprintf(stderr, "ridd: %s\n", err_text());
         return identity_exit_code(rc);
     }
-    rc = make_log(conf, dir, cluster_id);
+    rc = make_log(conf, dir, cluster_id, memcmp(cluster_id, first_id, 16) == 0);
     if (rc == 0)
         rc = identity_commit(dir);
     if (rc != 0)

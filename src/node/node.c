@@ -53,15 +53,15 @@ static int fail(const char *event, int exit_code)
 
 static int open_dir(struct node *n)
 {
-    unsigned char cluster_id[16];
+    unsigned char founding_id[16];
     char command[PATH_MAX + 128];
     struct identity_conf conf = {.data_dir = n->conf->data_dir,
-                                 .cluster_id = cluster_id,
+                                 .cluster_id = NULL, /* compared below, and by check_founders() */
                                  .node_name = n->self->name,
                                  .command = command};
     int rc;
 
-    conf_cluster_id(n->conf, cluster_id);
+    conf_founding_id(n->conf, founding_id);
     (void)snprintf(command, sizeof(command), "ridd --config %s --id %s", n->conf->path,
                    n->self->name);
     rc = identity_open(&conf, &n->dir);
@@ -71,6 +71,7 @@ static int open_dir(struct node *n)
     if (rc != 0)
         return fail("identity_refused", identity_exit_code(rc));
     n->incarnation = identity_get(n->dir)->incarnation;
+    n->founded = memcmp(identity_get(n->dir)->cluster_id, founding_id, 16) == 0;
     (void)snprintf(n->db_path, sizeof(n->db_path), "%s/db", identity_path(n->dir));
     n->wal_fd = identity_open_folder(n->dir, "wal");
     if (n->wal_fd == -ENOENT) {
@@ -124,7 +125,7 @@ static int open_engine(struct node *n)
     int rc;
 
     (void)snprintf(log_path, sizeof(log_path), "%s/wal", n->conf->data_dir);
-    conf_cluster_id(n->conf, conf.log.cluster_id);
+    memcpy(conf.log.cluster_id, identity_get(n->dir)->cluster_id, sizeof(conf.log.cluster_id));
     raft_conf_init(&conf.raft);
     conf.raft.id = n->self->id;
     conf.raft.election_timeout_us = n->conf->election_us;
@@ -133,6 +134,42 @@ static int open_engine(struct node *n)
     conf.raft.seed = seed_fresh();
     rc = engine_open(n->engine, &conf);
     return rc != 0 ? fail(engine_refusal_text(rc), engine_refusal_exit_code(rc)) : 0;
+}
+
+static void list_members(const struct raft_configuration *c, char *ret_text, size_t size)
+{
+    size_t at = 0;
+
+    ret_text[0] = '\0';
+    for (unsigned i = 0; i < c->n && at < size; i++)
+        at += (size_t)snprintf(ret_text + at, size - at, "%s%s", i > 0 ? ", " : "",
+                               c->servers[i].name);
+}
+
+/* A directory whose identity is not that of the configuration's founders is another cluster's
+ * (IDENTITY-1), unless an earlier version made it: then the identity is that of the cluster's name
+ * and of the members and addresses with which the log begins. */
+static int check_founders(const struct node *n)
+{
+    const unsigned char *id = identity_get(n->dir)->cluster_id;
+    const struct raft_configuration *c = raft_get_configuration(engine_raft(n->engine));
+    struct raft_configuration described;
+    unsigned char first_id[16];
+    char theirs[160];
+    char ours[160];
+
+    conf_first_id(n->conf->cluster_name, c, first_id);
+    if (n->founded || memcmp(id, first_id, sizeof(first_id)) == 0)
+        return 0;
+    (void)conf_to_configuration(n->conf, false, &described);
+    list_members(c, theirs, sizeof(theirs));
+    list_members(&described, ours, sizeof(ours));
+    (void)err_say(IDENTITY_E_FOREIGN,
+                  "'%.160s' belongs to another cluster, of %s; the configuration describes cluster "
+                  "'%s' of %s: give the cluster name and the names of peers that it was "
+                  "initialised with, or another data_dir",
+                  n->conf->data_dir, theirs, n->conf->cluster_name, ours);
+    return fail("identity_refused", identity_exit_code(IDENTITY_E_FOREIGN));
 }
 
 /* A peer list that differs from the log's is reported, not obeyed (IDENTITY-5). */
@@ -162,11 +199,12 @@ static int add_peers(struct node *n)
     const struct raft_configuration *c = raft_get_configuration(engine_raft(n->engine));
 
     for (unsigned i = 0; i < c->n; i++) {
+        const char *addr = node_peer_addr(n, c->servers[i].id);
         int rc;
 
-        if (c->servers[i].id == n->self->id)
+        if (c->servers[i].id == n->self->id || addr == NULL)
             continue;
-        rc = peer_net_add(n->peer_net, c->servers[i].id, node_peer_addr(n, c->servers[i].id));
+        rc = peer_net_add(n->peer_net, c->servers[i].id, addr);
         if (rc != 0)
             return rc;
     }
@@ -211,6 +249,38 @@ static void on_stop(evutil_socket_t fd, short what, void *arg)
                                clock_mono_us()); /* nobody to hand over to: drain at once */
 }
 
+/* By name, both what is taken and what is not: a file that was half obeyed must not look as if it
+ * was in force (IDENTITY-9). */
+static void say_taken(const struct node *n, const struct conf *fresh)
+{
+    char taken[512];
+    char waiting[512];
+
+    (void)conf_differences(node_conf(n), fresh, true, taken, sizeof(taken));
+    log_event(LOG_INFO, "reloaded", "file='%s' taken=\"%s\"", fresh->path,
+              taken[0] != '\0' ? taken : "nothing that differs");
+    if (conf_differences(n->conf, fresh, false, waiting, sizeof(waiting)) > 0)
+        log_event(LOG_WARNING, "reload_not_taken", "keys=\"%s\" action=%s", waiting,
+                  conf_same_founders(n->conf, fresh) ? "at_next_start"
+                                                     : "none why='it describes another cluster: "
+                                                       "the next start would be refused'");
+}
+
+/* Peers know our settings from the handshake; the next one tells the new ones. A link that is made
+ * anew is back before anybody misses it. */
+static void introduce_anew(struct node *n)
+{
+    const struct raft_configuration *c = raft_get_configuration(engine_raft(n->engine));
+    struct wire_about about;
+
+    node_about_in_force(n, &about);
+    if (!peer_net_set_about(n->peer_net, &about))
+        return;
+    for (unsigned i = 0; i < c->n; i++)
+        if (peer_net_is_up(n->peer_net, c->servers[i].id))
+            peer_net_close(n->peer_net, c->servers[i].id, "our settings have changed");
+}
+
 static void on_reload(evutil_socket_t fd, short what, void *arg)
 {
     struct node *n = arg;
@@ -239,17 +309,17 @@ static void on_reload(evutil_socket_t fd, short what, void *arg)
         return;
     }
     conf_problems_done(&problems);
+    say_taken(n, fresh);
     free(n->reloaded);
     n->reloaded = fresh;
     log_set_level(fresh->log_level);
     memory_set_limit(&n->memory, fresh->memory_bytes);
     node_client_conf(n, &limits);
     client_port_set_conf(n->client_port, &limits);
-    raft_set_rounds_max(replica_raft_mutable(engine_replica(n->engine)), fresh->rounds_max);
+    engine_set_rounds(n->engine, fresh->rounds_max);
     compare_members(n);
     (void)add_peers(n);
-    log_event(LOG_INFO, "reloaded",
-              "file='%s' taken='log_level, limits, rounds, addresses of peers'", fresh->path);
+    introduce_anew(n);
 }
 
 static void on_dump(evutil_socket_t fd, short what, void *arg)
@@ -269,9 +339,12 @@ static int open_loop(struct node *n)
 
     if (config == NULL)
         return -ENOMEM;
-    /* One epoll_ctl per change and turn, not per call; timers to the microsecond. */
-    (void)event_config_set_flag(config,
-                                EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST);
+    /* One epoll_ctl per change and turn, not per call. Timers to the microsecond, for one
+     * timerfd_settime() a turn: without it libevent's clock moves in steps of up to 4 ms, which is
+     * more than a heartbeat may last (docs/BENCH.md). */
+    (void)event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK |
+                                            EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST |
+                                            EVENT_BASE_FLAG_PRECISE_TIMER);
     n->base = event_base_new_with_config(config);
     event_config_free(config);
     /* Peers first, clients last, everything else between: libevent takes the class in the
@@ -325,7 +398,8 @@ static int open_ports(struct node *n)
     int rc;
 
     node_fill_peer_ops(n, &peer_ops);
-    conf_cluster_id(n->conf, peer_conf.cluster_id);
+    node_about(n->conf, &peer_conf.about);
+    memcpy(peer_conf.cluster_id, identity_get(n->dir)->cluster_id, sizeof(peer_conf.cluster_id));
     rc = peer_net_new(n->base, n->self->peer_addr, &peer_conf, &peer_ops, &n->peer_net);
     if (rc != 0)
         return rc;
@@ -484,6 +558,8 @@ static int start(struct node *n)
         rc = make_engine(n);
     if (rc == 0)
         rc = open_engine(n);
+    if (rc == 0)
+        rc = check_founders(n);
     if (rc != 0)
         return rc;
     compare_members(n);

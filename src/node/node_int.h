@@ -22,12 +22,18 @@ enum node_phase {
     NODE_STOPPED,
 };
 
+struct peer_about {
+    raft_node_id id;
+    struct wire_about about;
+};
+
 struct node {
     const struct conf *conf;      /* borrowed; the file as first read */
     const struct conf_peer *self; /* in conf */
     struct conf *reloaded;        /* owned; after SIGHUP: newer limits and addresses */
     struct identity_dir *dir;
     uint64_t incarnation;
+    bool founded; /* its identity is the founding id; false: an earlier version made it */
     struct engine *engine;
     int durable_fd; /* eventfd of the log thread */
     struct client_port *client_port;
@@ -72,14 +78,28 @@ struct node {
         unsigned version;
     } commands[RAFT_SERVERS_MAX]; /* what each node said last that it understands */
     struct log_limit refused_limit;
+    unsigned n_abouts;
+    struct peer_about abouts[RAFT_SERVERS_MAX]; /* what peers said when they were let in */
     struct peer_lines peer_lines;
 };
+
+/* ask_peers.c: whether the node may be made. cluster_id becomes first_id where the peers belong to
+ * a cluster that an earlier version made. 0 or an exit code; then it has been said why. */
+int node_ask_peers(const struct conf *conf, const unsigned char first_id[16],
+                   unsigned char cluster_id[16]);
 
 /* admit.c, as peer_net_ops.on_hello. Ends the process when it cannot be recorded who came. */
 enum wire_refusal node_admit(void *ctx, const struct wire_hello *h);
 
 /* admit.c, as engine_ops.command_version. */
 unsigned node_command_version(void *ctx, raft_node_id id);
+
+/* about.c: what the hello says of this node, what theirs said, and what status tells of both. */
+void node_about(const struct conf *conf, struct wire_about *ret);
+void node_about_in_force(const struct node *n, struct wire_about *ret);
+void node_heard_about(struct node *n, const struct wire_hello *h);
+void node_warn_differences(struct node *n, raft_node_id peer);
+void node_about_status(struct node *n, struct wire_reply *w);
 
 /* events.c: what happened, as log lines. */
 void node_peer_event(void *ctx, enum peer_event event, raft_node_id peer, const char *address,
@@ -105,6 +125,6 @@ static inline const struct conf *node_conf(const struct node *n)
 /* Where a node is reached: the configuration file wins over what the log remembers. NULL: unknown.
  */
 const char *node_client_addr(void *ctx, raft_node_id id);
-const char *node_peer_addr(const struct node *n, raft_node_id id);
+const char *node_peer_addr(void *ctx, raft_node_id id);
 
 #endif

@@ -88,7 +88,7 @@ static void fit_window(struct raft *r, const struct batch_mark *m)
     uint64_t fits;
 
     if (took_us > allowed_us) {
-        fits = m->queued_bytes / took_us * allowed_us;
+        fits = (uint64_t)m->queued_bytes * allowed_us / took_us;
         d->window_bytes = fits < d->window_bytes / 2 ? d->window_bytes / 2
                           : fits < d->window_bytes   ? (size_t)fits
                                                      : d->window_bytes;
@@ -105,15 +105,19 @@ static void fit_window(struct raft *r, const struct batch_mark *m)
 void raft_disk_moved(struct raft *r)
 {
     struct disk *d = &r->disk;
+    uint64_t took_us;
 
     if (mark_ring_n(&r->marks) == 0)
         return;
-    d->syncs[d->next_sync] = r->now_us - waiting_since_us(r);
+    took_us = r->now_us - waiting_since_us(r);
+    d->moved_us = r->now_us;
+    d->handed_over = false;
+    if (took_us == 0)
+        return; /* one sync that is told in several pieces counts once */
+    d->syncs[d->next_sync] = took_us;
     d->next_sync = (d->next_sync + 1) % RAFT_DISK_SYNCS;
     if (d->n_syncs < RAFT_DISK_SYNCS)
         d->n_syncs++;
-    d->moved_us = r->now_us;
-    d->handed_over = false;
 }
 
 void raft_disk_done(struct raft *r, const struct batch_mark *m)

@@ -3,18 +3,23 @@
  * refusals promise nothing and do not. */
 #include "raft/raft_int.h"
 
-/* raft_quorum_has: heard within one election timeout; this node hears itself. */
+/* Heard within one election timeout. */
+bool raft_hears(const struct raft *r, const struct progress *p)
+{
+    uint64_t silent_us;
+
+    rid_assert(p->last_heard_us <= r->now_us);
+    silent_us = r->now_us - p->last_heard_us;
+    return silent_us <= r->conf.election_timeout_us;
+}
+
+/* raft_quorum_has; this node hears itself. */
 static bool is_heard(const void *ctx, unsigned slot)
 {
     const struct raft *r = ctx;
     const struct progress *p = raft_progress_at(r, slot);
-    uint64_t silent_us;
 
-    if (p == NULL)
-        return true;
-    rid_assert(p->last_heard_us <= r->now_us);
-    silent_us = r->now_us - p->last_heard_us;
-    return silent_us <= r->conf.election_timeout_us;
+    return p == NULL || raft_hears(r, p);
 }
 
 unsigned raft_n_voters_heard(const struct raft *r)

@@ -209,10 +209,10 @@ void raft_stored(struct raft *r, uint64_t batch, uint64_t now_us);
 /* Something that the reader of the log was asked for may be had now. */
 void raft_log_loaded(struct raft *r, uint64_t now_us);
 
-/* The state machine holds everything up to index. */
 /* hold: what was handed out and is not applied is kept, and nothing is handed out until it is taken
  * back; then it is handed out again, from the entry after the one applied last. */
 void raft_hold_committed(struct raft *r, bool hold);
+/* The state machine holds everything up to index. */
 void raft_applied(struct raft *r, raft_index index);
 /* What was handed out and is not applied will not be, this time: the next ready hands it out
  * again. */
@@ -316,6 +316,7 @@ struct raft_peer_status {
     raft_node_id id;
     enum raft_server_role role;
     bool connected;
+    bool heard; /* within an election timeout; of a leader */
     raft_index match_index;
     raft_index next_index;
     uint64_t acked_round;
@@ -343,6 +344,7 @@ struct raft_status {
     uint64_t round;         /* the highest opened, for reads or by a periodic heartbeat */
     uint64_t rounds_opened; /* for reads, since the process started */
     uint64_t rounds_confirmed;
+    unsigned rounds_max; /* how many may be outstanding now */
     unsigned n_reads_pending;
     unsigned n_voters;
     unsigned n_voters_heard; /* leader: voters heard within one election timeout, itself included */
@@ -365,6 +367,9 @@ raft_term raft_get_term(const struct raft *r);
 raft_node_id raft_get_leader(const struct raft *r); /* 0: unknown */
 enum raft_fitness raft_get_fitness(const struct raft *r);
 bool raft_can_serve(const struct raft *r);
+/* Bytes beyond which nothing more is proposed, for the own disk could not write it in time
+ * (DISK-30): 0 while there is room. */
+size_t raft_get_disk_limit(const struct raft *r);
 /* How long an election is given here, and what one sync of the own disk takes, or has taken so far:
  * whichever is longer. */
 uint64_t raft_get_patience_us(const struct raft *r);

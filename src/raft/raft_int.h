@@ -237,6 +237,7 @@ void raft_handle_timeout_now(struct raft *r, const struct raft_msg *m);
 /* This node heard a leader within one election timeout, or leads and hears a quorum (4.2.3). */
 bool raft_hears_leader(const struct raft *r);
 unsigned raft_n_voters_heard(const struct raft *r);
+bool raft_hears(const struct raft *r, const struct progress *p);
 void raft_leader_tick(struct raft *r);
 
 /* fitness.c */

@@ -28,6 +28,11 @@ enum raft_fitness raft_get_fitness(const struct raft *r)
     return r->fitness;
 }
 
+size_t raft_get_disk_limit(const struct raft *r)
+{
+    return raft_disk_takes_more(r) ? 0 : r->disk.window_bytes;
+}
+
 uint64_t raft_get_patience_us(const struct raft *r)
 {
     return raft_disk_patience_us(r);
@@ -80,6 +85,7 @@ void raft_get_status(const struct raft *r, struct raft_status *ret_status)
                             .round = raft_rounds_last(&r->rounds),
                             .rounds_opened = r->rounds.n_opened,
                             .rounds_confirmed = r->rounds.n_confirmed,
+                            .rounds_max = r->rounds.max,
                             .n_reads_pending = (unsigned)raft_read_queue_n_waiting(&r->reads),
                             .n_voters = raft_configuration_n_voters(raft_get_configuration(r)),
                             .n_voters_heard = raft_n_voters_heard(r),
@@ -101,6 +107,7 @@ void raft_get_status(const struct raft *r, struct raft_status *ret_status)
         s.peers[i] = (struct raft_peer_status){.id = p->id,
                                                .role = p->role,
                                                .connected = p->link_up,
+                                               .heard = raft_hears(r, p),
                                                .match_index = p->match_index,
                                                .next_index = p->next_index,
                                                .acked_round = p->acked_round,

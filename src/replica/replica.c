@@ -140,8 +140,10 @@ int replica_step(struct replica *r, const struct raft_msg *m, uint64_t now_us)
     if (r->dead)
         return 0;
     r->stats.n_msgs_received++;
+    /* One of an older term is answered in any case: its sender must learn that (TERM-2). */
     if (m->type == RAFT_MSG_APPEND && m->n_entries > 0 && m->group == r->group &&
-        r->ops.may_store != NULL && !r->ops.may_store(r->ops.ctx, m)) {
+        m->term >= raft_get_term(r->raft) && r->ops.may_store != NULL &&
+        !r->ops.may_store(r->ops.ctx, m)) {
         replica_hear(r, m->from, now_us);
         return 0;
     }

@@ -103,8 +103,12 @@ void replica_fail(struct replica *r, struct replica_request *q, enum wire_error 
     struct replica_failure f = {.error = error, .stage = stage};
 
     rid_assert(error != WIRE_ERROR_NONE);
-    if (error == WIRE_ERROR_BUSY)
-        f.limit = RAFT_READS_PENDING_MAX;
+    if (error == WIRE_ERROR_BUSY) {
+        size_t disk_limit = raft_get_disk_limit(r->raft);
+
+        f.limit = disk_limit > 0 && q->kind != REPLICA_READ ? disk_limit : RAFT_READS_PENDING_MAX;
+        f.cause = f.limit == disk_limit ? REPLICA_CAUSE_OWN_DISK : REPLICA_CAUSE_NONE;
+    }
     if (error == WIRE_ERROR_ROLE_CHANGED)
         f.old_term = raft_get_term(r->raft);
     if (error == WIRE_ERROR_NO_SPACE)

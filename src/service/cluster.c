@@ -21,6 +21,16 @@ void service_handle_ping(struct service_conn *c, const struct wire_request *q)
     service_end(s, &w, &q->origin);
 }
 
+/* The host knows better than the log, which may be older than the last move, or never knew. */
+static const char *peer_addr_of(const struct service *s, const struct raft_server *server)
+{
+    const char *addr = s->ops.peer_addr != NULL ? s->ops.peer_addr(s->ops.ctx, server->id) : NULL;
+
+    if (addr != NULL)
+        return addr;
+    return server->peer_addr[0] != '\0' ? server->peer_addr : NULL;
+}
+
 static void status_peers(struct service *s, struct wire_reply *w, const struct raft_status *st,
                          uint64_t now_us)
 {
@@ -34,15 +44,21 @@ static void status_peers(struct service *s, struct wire_reply *w, const struct r
 
         wire_reply_open_object(w, NULL);
         wire_reply_str(w, "id", server != NULL ? server->name : NULL);
-        wire_reply_str(w, "address", server != NULL ? server->peer_addr : NULL);
+        wire_reply_str(w, "address", server != NULL ? peer_addr_of(s, server) : NULL);
+        wire_reply_str(w, "role", p->role == RAFT_VOTER ? "voter" : "learner");
         wire_reply_bool(w, "connected",
                         s->ops.peer_connected != NULL ? s->ops.peer_connected(s->ops.ctx, p->id)
                                                       : p->connected);
         /* Only a leader knows these. */
-        if (leads)
+        if (leads) {
+            wire_reply_bool(w, "heard", p->heard);
             wire_reply_u64(w, "match_index", p->match_index);
-        else
+            wire_reply_u64(w, "behind_entries", st->last_index - p->match_index);
+        } else {
+            wire_reply_null(w, "heard");
             wire_reply_null(w, "match_index");
+            wire_reply_null(w, "behind_entries");
+        }
         if (leads && p->srtt_us != 0)
             wire_reply_u64(w, "rtt_us", p->srtt_us);
         else
@@ -110,6 +126,7 @@ void service_handle_status(struct service_conn *c, const struct wire_request *q)
     wire_reply_str(&w, "role", raft_role_name(st.role));
     wire_reply_u64(&w, "term", st.current_term);
     wire_reply_str(&w, "leader_id", service_name_of(s, st.leader_id));
+    wire_reply_bool(&w, "serving", st.can_serve);
     wire_reply_u64(&w, "commit_index", st.commit_index);
     wire_reply_u64(&w, "applied_index", replica_last_applied(s->replica));
     wire_reply_u64(&w, "last_log_index", st.last_index);
@@ -143,7 +160,7 @@ void service_handle_members(struct service_conn *c, const struct wire_request *q
         wire_reply_open_object(&w, NULL);
         wire_reply_str(&w, "id", server->name);
         wire_reply_str(&w, "role", server->role == RAFT_VOTER ? "voter" : "learner");
-        wire_reply_str(&w, "peer_addr", server->peer_addr[0] != '\0' ? server->peer_addr : NULL);
+        wire_reply_str(&w, "peer_addr", peer_addr_of(s, server));
         wire_reply_str(
             &w, "client_addr",
             addr != NULL ? addr : (server->client_addr[0] != '\0' ? server->client_addr : NULL));

@@ -241,13 +241,11 @@ void compare_turn(struct service *s)
 
 /* ---- the beginning ---- */
 
-/* NULL: a run is under way already, or memory is out. */
+/* NULL: memory is out. */
 static struct compare *run_new(struct service *s, struct request *req, const struct wire_request *q)
 {
     struct compare *c;
 
-    if (s->compare != NULL)
-        return NULL;
     c = calloc(1, sizeof(*c) + q->concurrency * sizeof(c->reads[0]));
     if (c == NULL)
         return NULL;
@@ -267,13 +265,45 @@ static struct compare *run_new(struct service *s, struct request *req, const str
     return c;
 }
 
+/* Another run is under way: how far it is, and whose, so that who waits knows what for (CLIENT-8).
+ */
+static void refuse_second(struct request *req)
+{
+    struct service *s = req->conn->service;
+    const struct compare *c = s->compare;
+    struct buf *out = service_out(req->conn);
+    const char *whose = s->ops.conn_address != NULL && c->req != NULL
+                            ? s->ops.conn_address(s->ops.ctx, c->req->conn->host)
+                            : NULL;
+    struct wire_reply w;
+    char text[192];
+
+    (void)snprintf(text, sizeof(text),
+                   "another comparison is under way: %u of %u reads are done%s%s", c->done,
+                   c->total, whose != NULL ? ", for " : "", whose != NULL ? whose : "");
+    if (out != NULL) {
+        service_begin_error(s, &w, out, &req->origin, WIRE_ERROR_BUSY, false, text);
+        wire_reply_u64(&w, "limit", 1);
+        wire_reply_u64(&w, "retry_after_ms", RETRY_AFTER_MS);
+        wire_reply_u64(&w, "done", c->done);
+        wire_reply_u64(&w, "total", c->total);
+        wire_reply_str(&w, "client", whose);
+        service_end(s, &w, &req->origin);
+    }
+    service_request_free(req);
+}
+
 static void start(struct request *req, const struct wire_request *q)
 {
-    const struct replica_failure busy = {.error = WIRE_ERROR_BUSY, .limit = 1};
-    struct compare *c = run_new(req->conn->service, req, q);
+    struct compare *c;
 
+    if (req->conn->service->compare != NULL) {
+        refuse_second(req);
+        return;
+    }
+    c = run_new(req->conn->service, req, q);
     if (c == NULL) {
-        service_request_failed(&req->rr, &busy);
+        service_request_no_memory(req);
         return;
     }
     c->service->compare = c;

@@ -41,6 +41,24 @@ static void verbose_value(struct wire_reply *w, const struct command_value *v)
     }
 }
 
+/* What `read` leaves to the node, and so to be told: the state that was read, and what stands
+ * behind it. The other methods say it in every reply. */
+static void verbose_guarantee(struct wire_reply *w, enum replica_kind kind,
+                              const struct replica_view *view)
+{
+    bool confirmed = kind == REPLICA_READ && is_confirmed(view);
+
+    if (kind == REPLICA_READ_LOG)
+        wire_reply_u64(w, "log_index_used", view->entry.index);
+    else
+        wire_reply_u64(w, kind == REPLICA_READ ? "read_at_index" : "applied_index",
+                       view->last_applied.index);
+    if (kind == REPLICA_READ)
+        wire_reply_bool(w, "heartbeat_confirmed", confirmed);
+    if (kind != REPLICA_READ_LOG) /* its anchor says so */
+        wire_reply_bool(w, "linearizable", confirmed);
+}
+
 /* Where the right of this read comes from. */
 static void verbose_anchor(struct wire_reply *w, enum replica_kind kind,
                            const struct replica_view *view)
@@ -56,6 +74,21 @@ static void verbose_anchor(struct wire_reply *w, enum replica_kind kind,
     }
 }
 
+/* `read` of an absent key: an error, with the guarantee of the absence where it is asked for. */
+static void reply_absent(struct request *req, struct buf *out, const struct replica_view *view)
+{
+    struct service *s = req->conn->service;
+    struct wire_reply w;
+
+    service_begin_error(s, &w, out, &req->origin, WIRE_ERROR_KEY_NOT_FOUND, false, "no such key");
+    wire_reply_u64(&w, "index", view->last_applied.index);
+    if (req->verbose) {
+        verbose_guarantee(&w, req->rr.kind, view);
+        verbose_anchor(&w, req->rr.kind, view);
+    }
+    service_end(s, &w, &req->origin);
+}
+
 static void reply_read(struct request *req, struct buf *out, const struct replica_view *view,
                        const struct command_value *v)
 {
@@ -66,7 +99,7 @@ static void reply_read(struct request *req, struct buf *out, const struct replic
     switch ((int)req->type) { /* int: the rest is for default */
     case WIRE_REQ_READ:
         if (!v->exists) {
-            service_reply_key_not_found(req, out, view->last_applied.index);
+            reply_absent(req, out, view);
             return;
         }
         service_begin(s, &w, out, &req->origin, "read_ok");
@@ -94,6 +127,8 @@ static void reply_read(struct request *req, struct buf *out, const struct replic
     }
     if (req->verbose) {
         verbose_value(&w, v);
+        if (req->type == WIRE_REQ_READ)
+            verbose_guarantee(&w, req->rr.kind, view);
         verbose_anchor(&w, req->rr.kind, view);
     }
     service_end(s, &w, &req->origin);

@@ -160,7 +160,10 @@ static void failure_text(struct service *s, const struct replica_failure *f, con
         (void)snprintf(text, size, "this node is shutting down%s", fate);
         break;
     case WIRE_ERROR_BUSY:
-        (void)snprintf(text, size, "too much is under way on this node; try again");
+        (void)snprintf(text, size, "%s; try again",
+                       f->cause == REPLICA_CAUSE_OWN_DISK
+                           ? "as much waits for the disk of this node as it can write in time"
+                           : "too much is under way on this node");
         break;
     case WIRE_ERROR_NO_SPACE:
         (void)snprintf(text, size, "%s", no_space_text(f->space.what));

@@ -32,12 +32,16 @@ struct service_ops {
     struct buf *(*out)(void *ctx, void *conn);
     void (*hold)(void *ctx, void *conn);
     void (*release)(void *ctx, void *conn);
+    /* What a connection is called, for other clients to read; may be NULL. */
+    const char *(*conn_address)(void *ctx, void *conn);
     /* The accounts of a connection, which outlive its service_conn; NULL: nobody counts its bytes.
      */
     struct memory_conn *(*memory)(void *ctx, void *conn);
     uint64_t (*now_us)(void *ctx);
     /* Where clients reach a node; NULL: unknown, or stdin/stdout. */
     const char *(*client_addr)(void *ctx, raft_node_id id);
+    /* Where its peers reach it; NULL: what the log says, or stdin/stdout. May be NULL. */
+    const char *(*peer_addr)(void *ctx, raft_node_id id);
     /* Fields of status that only the host knows, appended at the end; may be NULL. */
     void (*status)(void *ctx, struct wire_reply *w);
     bool (*peer_connected)(void *ctx, raft_node_id id);

@@ -20,6 +20,13 @@ static void reply_transferred(struct request *req, raft_node_id leader_id)
     service_request_free(req);
 }
 
+static uint32_t waited_ms(const struct request *req)
+{
+    const struct service *s = req->conn->service;
+
+    return (uint32_t)((s->ops.now_us(s->ops.ctx) - req->arrived_us) / 1000u);
+}
+
 static void fail_transfer(struct request *req, enum wire_error error, const char *stage)
 {
     const struct raft *raft = replica_raft(req->conn->service->replica);
@@ -29,6 +36,9 @@ static void fail_transfer(struct request *req, enum wire_error error, const char
                                 .leader_id = raft_get_leader(raft),
                                 .role = raft_get_role(raft)};
 
+    /* What it waited, and not what it might have: the core gives a transfer up before that. */
+    if (error == WIRE_ERROR_TIMEOUT)
+        req->timeout_ms = waited_ms(req);
     service_request_failed(&req->rr, &f);
 }
 
@@ -109,9 +119,9 @@ void service_turn(struct service *s, uint64_t now_us)
         if (raft_get_role(raft) != RAFT_LEADER && leader_id != 0)
             reply_transferred(req, leader_id);
         else if (raft_get_role(raft) == RAFT_LEADER && !replica_transferring(s->replica))
-            fail_transfer(req, WIRE_ERROR_TIMEOUT, "transfer");
+            fail_transfer(req, WIRE_ERROR_TIMEOUT, "the other node to take over");
         else if (now_us >= req->rr.deadline_us)
-            fail_transfer(req, WIRE_ERROR_TIMEOUT, "leader");
+            fail_transfer(req, WIRE_ERROR_TIMEOUT, "the next leader");
     }
 }
 

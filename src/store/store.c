@@ -116,6 +116,7 @@ static int create_look(void *arg, const char *name)
     uint64_t seq;
 
     if ((n >= 4 && strcmp(name + n - 4, ".wal") == 0) || store_name_parse(name, ".prep", &seq) ||
+        strncmp(name, STORE_NEWEST_PREFIX, strlen(STORE_NEWEST_PREFIX)) == 0 ||
         (strncmp(name, "torn-", 5) == 0 && store_name_parse(name + 5, "", &seq)))
         c->has_log = true;
     else if (store_name_parse(name, ".tmp", &seq) && c->n_tmp < 8)
@@ -255,7 +256,7 @@ static int open_new_segment(struct store *s, const struct recovery *rv, size_t n
 {
     const struct wal_file *last = &rv->files[rv->n_files - 1];
     uint64_t size = store_max_u64(s->conf.segment_first_bytes, STORE_SEGMENT_OVERHEAD);
-    const uint64_t least = store_min_u64(size, STORE_SEGMENT_OVERHEAD + STORE_KEPT_BYTES / 2);
+    const uint64_t least = store_min_u64(size, STORE_SEGMENT_OVERHEAD + STORE_KEPT_BYTES / 3 * 2);
     struct segment_prev prev = {.seq = last->header.seq,
                                 .last_index = rv->log.last_index,
                                 .last_term = rv->log.last_term,

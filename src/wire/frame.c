@@ -32,11 +32,13 @@
 #include "wire/frame.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #include "base/assert.h"
 #include "base/bytes.h"
 #include "base/crc32c.h"
 #include "base/err.h"
+#include "base/hash.h"
 
 #include "base/banned.h"
 
@@ -91,6 +93,12 @@ const char *wire_refusal_text(enum wire_refusal refusal, bool by_us)
         break;
     }
     return "a reason of a later version";
+}
+
+void wire_cluster_hash(const unsigned char cluster_id[16], char ret_text[WIRE_CLUSTER_HASH_BUF])
+{
+    (void)snprintf(ret_text, WIRE_CLUSTER_HASH_BUF, "%016llx",
+                   (unsigned long long)hash_fnv64(cluster_id, 16));
 }
 
 /* Both sides work it out from the same two hellos, and come to the same (PEER-5). */
@@ -571,6 +579,56 @@ int wire_msg_decode(const struct wire_frame *frame, raft_node_id from, raft_node
 
 /* ---- handshake ---- */
 
+static size_t about_bytes(const struct wire_about *a)
+{
+    return a->cluster_name[0] != '\0'
+               ? 1 + strlen(a->cluster_name) + 1 + a->n_settings * sizeof(uint64_t)
+               : 0;
+}
+
+static unsigned char *write_about(unsigned char *p, const struct wire_about *a)
+{
+    const size_t len = strlen(a->cluster_name);
+
+    if (len == 0)
+        return p;
+    rid_assert(a->n_settings <= WIRE_SETTINGS_MAX);
+    p = write_u8(p, (uint8_t)len);
+    memcpy(p, a->cluster_name, len);
+    p = write_u8(p + len, (uint8_t)a->n_settings);
+    for (unsigned i = 0; i < a->n_settings; i++)
+        p = write_u64(p, a->settings[i]);
+    return p;
+}
+
+static bool name_ok(const unsigned char *name, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if (strchr("-_", name[i]) == NULL && (name[i] < '0' || name[i] > '9') &&
+            (name[i] < 'A' || name[i] > 'Z') && (name[i] < 'a' || name[i] > 'z'))
+            return false;
+    return len > 0 && len <= NODE_NAME_BYTES_MAX;
+}
+
+/* What is not as it should be was not said: a hello must be understood well enough to be refused in
+ * words, and nothing stands on this part of it. */
+static void take_about(struct cursor *c, struct wire_about *ret)
+{
+    struct wire_about a = {.n_settings = 0};
+    const size_t len = take_u8(c);
+    const unsigned char *name = take(c, len);
+    unsigned n = take_u8(c);
+
+    if (!c->ok || !name_ok(name, len))
+        return;
+    memcpy(a.cluster_name, name, len);
+    a.n_settings = n < WIRE_SETTINGS_MAX ? n : WIRE_SETTINGS_MAX;
+    for (unsigned i = 0; i < a.n_settings; i++)
+        a.settings[i] = take_u64(c);
+    if (c->ok)
+        *ret = a;
+}
+
 int wire_hello_encode(const struct wire_hello *h, bool is_reply, struct buf *buf)
 {
     unsigned char *p = NULL;
@@ -578,7 +636,7 @@ int wire_hello_encode(const struct wire_hello *h, bool is_reply, struct buf *buf
 
     rid_assert(h->channel >= WIRE_CHANNEL_CONTROL && h->channel <= WIRE_CHANNEL_PROBE);
     rid_assert(is_reply || h->refused == WIRE_REFUSED_NOT);
-    rc = frame_open(buf, HELLO_WIRE_BYTES + (h->command_version != 0 ? 1 : 0), &p);
+    rc = frame_open(buf, HELLO_WIRE_BYTES + 1 + about_bytes(&h->about), &p);
     if (rc != 0)
         return err_trace(rc);
     p = write_u32(p, HELLO_MAGIC);
@@ -594,8 +652,10 @@ int wire_hello_encode(const struct wire_hello *h, bool is_reply, struct buf *buf
     p = write_u64(p, h->link_nonce);
     p = write_u64(p, h->last_index);
     p = write_u64(p, h->known_incarnation);
-    if (h->command_version != 0)
+    /* What stands behind it needs it in its place. */
+    if (h->command_version != 0 || h->about.cluster_name[0] != '\0')
         p = write_u8(p, h->command_version);
+    p = write_about(p, &h->about);
     frame_close(buf, is_reply ? WIRE_FRAME_HELLO_REPLY : WIRE_FRAME_HELLO, WIRE_GROUP, p);
     return 0;
 }
@@ -640,6 +700,7 @@ int wire_hello_decode(const struct wire_frame *frame, struct wire_hello *ret)
     h.command_version = c.left > 0 ? take_u8(&c) : 0;
     if (!hello_ok(&h, frame->type == WIRE_FRAME_HELLO_REPLY))
         return WIRE_FRAME_E_PAYLOAD;
+    take_about(&c, &h.about);
     *ret = h;
     return 0;
 }

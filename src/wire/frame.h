@@ -57,6 +57,15 @@ enum wire_channel { WIRE_CHANNEL_CONTROL = 1, WIRE_CHANNEL_LOG = 2, WIRE_CHANNEL
 #define WIRE_VERSION_LOWEST  1u
 #define WIRE_VERSION_HIGHEST 1u
 
+/* What a node says of itself for the operator of the other one; nothing stands on it. A node of an
+ * older version says nothing. */
+struct wire_about {
+    char cluster_name[NODE_NAME_BYTES_MAX + 1]; /* "": not said */
+    /* in an order that never changes; a later version adds at the end. 0: not said */
+    unsigned n_settings;
+    uint64_t settings[WIRE_SETTINGS_MAX];
+};
+
 /* In the answer to a probe: "something is recorded, and you are not told what" (PEER-7). A drawn
  * incarnation that is equal to it, one of 2^64, would do no harm: nobody compares with it. */
 #define WIRE_INCARNATION_WITHHELD UINT64_C(1)
@@ -79,6 +88,7 @@ struct wire_hello {
     uint8_t refused;
     /* The latest version of a command that from understands; 0: it does not say, and knows 1. */
     uint8_t command_version;
+    struct wire_about about;
 };
 enum wire_refusal {
     WIRE_REFUSED_NOT = 0,
@@ -94,6 +104,9 @@ enum wire_refusal {
 /* "it" is the other side: what the refusing node says (by_us), and what the refused one tells its
  * operator. */
 const char *wire_refusal_text(enum wire_refusal refusal, bool by_us);
+/* A cluster's id as anybody may see it: 16 hexadecimal digits of a hash. */
+#define WIRE_CLUSTER_HASH_BUF 17
+void wire_cluster_hash(const unsigned char cluster_id[16], char ret_text[WIRE_CLUSTER_HASH_BUF]);
 /* The version that two nodes speak with each other: the smaller of the highest ones. Both compute
  * it from the two hellos, and the order of the arguments does not matter (PEER-5). 0: they have
  * none in common, which is WIRE_REFUSED_VERSION. */

@@ -9,6 +9,7 @@
 #include <stdarg.h>
 
 #include "base/assert.h"
+#include "base/bytes.h"
 #include "base/err.h"
 #include "wire/json_scan_int.h"
 #include "wire/request_int.h"
@@ -194,9 +195,11 @@ int wire_refuse(struct wire_decoder *d, enum wire_error error, const char *field
 
 /* ---- parsing ---- */
 
-static const char *parse_problem(enum json_error_code code)
+static const char *parse_problem(const json_error_t *error, const char *line, size_t len)
 {
-    switch ((int)code) {
+    if (bytes_look_utf16(line, len))
+        return "UTF-16, not UTF-8";
+    switch ((int)json_error_code(error)) {
     case json_error_duplicate_key:
         return "a key stands twice in an object";
     case json_error_null_character:
@@ -210,6 +213,11 @@ static const char *parse_problem(enum json_error_code code)
         return "not JSON: the line ends too early";
     case json_error_end_of_input_expected:
         return "not one JSON object: something follows it";
+    case json_error_invalid_syntax:
+        /* Jansson has no code of its own for it. */
+        if (strncmp(error->text, "invalid Unicode '", 17) == 0)
+            return "half of a surrogate pair stands alone";
+        return "not JSON";
     default:
         return "not JSON";
     }
@@ -242,7 +250,7 @@ static int parse(struct wire_decoder *d, const char *line, size_t len)
     }
     if (d->root == NULL)
         return wire_refuse(d, WIRE_ERROR_MALFORMED, NULL, 0, "%s, at byte %d",
-                           parse_problem(json_error_code(&error)), error.position);
+                           parse_problem(&error, line, len), error.position);
     if (!json_is_object(d->root))
         return wire_refuse(d, WIRE_ERROR_MALFORMED, NULL, 0, "the line is not a JSON object");
     return 0;

@@ -196,7 +196,7 @@ static void start(struct nemesis *m, unsigned i)
         return;
     v->down = false;
     /* A sync that is to fail waits through a kill. */
-    v->was_hurt = v->full || atomic_load(&v->control->fail_sync) != 0;
+    v->was_hurt = atomic_load(&v->control->fail_sync) != 0;
     m->cluster->env = v->envs;
     node_spawn(m->cluster, i);
     m->cluster->env = NULL;
@@ -572,7 +572,6 @@ static void fault_full(struct nemesis *m, int leader)
         if (statvfs(m->cluster->nodes[i].dir, &st) != 0)
             continue;
         used = (uint64_t)(st.f_blocks - st.f_bfree) * st.f_frsize;
-        m->victims[i].was_hurt = true;
         m->victims[i].full = set_disk(m, i, used + room + 4096);
         tell(m, "full disk: %llu bytes left at %s%s", (unsigned long long)room,
              m->cluster->nodes[i].name, m->victims[i].full ? "" : " (it could not be made so)");

@@ -186,7 +186,6 @@ static void go_on_after_healing(struct cluster *c, struct nemesis *m, struct loa
     const uint64_t goal = load_get_stats(l)->n_acknowledged + 100;
 
     nemesis_heal(m);
-    /* A node whose disk had been full may still end of what it could not write then. */
     while (now_ms() < ends_ms || load_get_stats(l)->n_acknowledged < goal) {
         if (now_ms() > deadline)
             harness_fail("seed %" PRIu64 ": no progress although all faults have ended", seed);

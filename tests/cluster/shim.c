@@ -1,6 +1,6 @@
 /* Preloaded into ridd by the chaos driver: it may make a sync fail or take long, and shift the wall
- * clock, when the control file says so; and it sends the daemon's connections to its peers through
- * the proxy.
+ * clock, when the control file says so; it sends the daemon's connections to its peers through
+ * the proxy; and the name hangs.test is one that no name server ever answers.
  *
  * Why connect() is redirected here: all nodes share one configuration file, whose peer addresses
  * are part of the cluster's identity, and each node listens on the address that the others dial.
@@ -12,6 +12,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,6 +33,8 @@ static struct {
 } ports[PORTS_MAX];
 static unsigned n_ports;
 
+static int (*real_getaddrinfo)(const char *, const char *, const struct addrinfo *,
+                               struct addrinfo **);
 static int (*real_connect)(int, const struct sockaddr *, socklen_t);
 static int (*real_fdatasync)(int);
 static int (*real_fsync)(int);
@@ -52,6 +55,7 @@ static void find_all(void)
 {
     if (real_gettimeofday != NULL)
         return;
+    find(&real_getaddrinfo, "getaddrinfo");
     find(&real_connect, "connect");
     find(&real_fdatasync, "fdatasync");
     find(&real_fsync, "fsync");
@@ -177,4 +181,16 @@ time_t time(time_t *ret)
     if (ret != NULL)
         *ret = ts.tv_sec;
     return ts.tv_sec;
+}
+
+/* A name whose server never answers. */
+int getaddrinfo(const char *host, const char *port, const struct addrinfo *hints,
+                struct addrinfo **ret)
+{
+    find_all();
+    if (host != NULL && strcmp(host, "hangs.test") == 0 && hints != NULL &&
+        (hints->ai_flags & AI_NUMERICHOST) == 0)
+        for (;;)
+            (void)pause();
+    return real_getaddrinfo(host, port, hints, ret);
 }

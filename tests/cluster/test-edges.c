@@ -85,6 +85,105 @@ CASE(edges__nobody_reads_the_log)
     cluster_free(c);
 }
 
+/* The same of ridd-maelstrom: it answers, and ends with its input. */
+CASE(edges__nobody_reads_the_log_of_maelstrom)
+{
+    static const char init[] = "{\"src\":\"c\",\"dest\":\"n1\",\"body\":{\"type\":\"init\",\"msg_id\":1,"
+                               "\"node_id\":\"n1\",\"node_ids\":[\"n1\"]}}\n";
+    char program[PATH_MAX];
+    char line[4096] = "";
+    int in[2];
+    int out[2];
+    int err[2];
+    int status;
+    pid_t pid;
+    FILE *file;
+
+    (void)snprintf(program, sizeof(program), "%s-maelstrom", ridd_path());
+    full_pipe(err);
+    assert_int_equal(pipe2(in, O_CLOEXEC), 0);
+    assert_int_equal(pipe2(out, O_CLOEXEC), 0);
+    pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        (void)dup2(in[0], 0);
+        (void)dup2(out[1], 1);
+        (void)dup2(err[1], 2);
+        (void)execl(program, program, "--log-level", "debug", (char *)NULL);
+        _exit(127);
+    }
+    (void)close(in[0]);
+    (void)close(out[1]);
+    assert_int_equal(write(in[1], init, strlen(init)), (ssize_t)strlen(init));
+    for (unsigned i = 0; i < 100; i++) /* each is a line of the log */
+        assert_int_equal(write(in[1], "{}\n", 3), 3);
+    file = fdopen(out[0], "r");
+    assert_non_null(file);
+    assert_non_null(fgets(line, sizeof(line), file));
+    assert_non_null(strstr(line, "init_ok"));
+    (void)close(in[1]);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    (void)fclose(file);
+    (void)close(err[0]);
+    (void)close(err[1]);
+}
+
+/* ---- names ---- */
+
+/* LOOP-2: of three nodes one is down, and its name is never answered: the other two elect and serve
+ * as if it had a number. */
+CASE(edges__a_silent_name_server_stops_nobody)
+{
+    struct cluster *c = cluster_new(3, NULL);
+    const char *build = getenv("top_builddir");
+    cleanup_free char *real = NULL;
+    char path[PATH_MAX];
+    char preload[PATH_MAX + 16];
+    const char *env[] = {preload, "ASAN_OPTIONS=verify_asan_link_order=0", NULL};
+    struct writers w;
+    unsigned silent = 0;
+    unsigned leader;
+    json_t *status;
+    int64_t term;
+
+    (void)snprintf(path, sizeof(path), "%s/tests/cluster/shim.so", build != NULL ? build : ".");
+    real = realpath(path, NULL);
+    assert_non_null(real);
+    (void)snprintf(preload, sizeof(preload), "LD_PRELOAD=%s", real);
+    /* The lowest id dials the others: the silent one must not be that, so all are tried. */
+    for (silent = 0; silent < 3; silent++) {
+        char was[sizeof(c->nodes[0].peer_addr)];
+
+        (void)snprintf(was, sizeof(was), "%s", c->nodes[silent].peer_addr);
+        (void)snprintf(c->nodes[silent].peer_addr, sizeof(c->nodes[silent].peer_addr),
+                       "hangs.test:%u", c->nodes[silent].peer_port);
+        cluster_write_conf(c, "test", NULL);
+        c->env = NULL;
+        cluster_init(c);
+        c->env = env;
+        node_start(c, (silent + 1) % 3);
+        node_start(c, (silent + 2) % 3);
+        leader = cluster_leader(c);
+        status = node_status(c, leader);
+        term = reply_int(status, "term");
+        json_decref(status);
+        writers_init(&w, c, 2, 4, "s", 10);
+        writers_run(&w, 200);
+        writers_stop(&w);
+        writers_done(&w);
+        status = node_status(c, leader);
+        assert_true(reply_int(status, "term") == term);
+        json_decref(status);
+        assert_int_equal(node_terminate(c, (silent + 1) % 3), 0);
+        assert_int_equal(node_terminate(c, (silent + 2) % 3), 0);
+        for (unsigned i = 0; i < 3; i++)
+            tree_remove(c->nodes[i].dir, false);
+        (void)snprintf(c->nodes[silent].peer_addr, sizeof(c->nodes[silent].peer_addr), "%s", was);
+    }
+    cluster_free(c);
+}
+
 /* ---- what it was born with ---- */
 
 /* Without a standard output and error the first files that are opened would get their numbers, and
@@ -212,14 +311,79 @@ CASE(edges__a_watchdog_without_time)
     cluster_free(c);
 }
 
+/* Timers are exact: a heartbeat of a millisecond is shorter than a step of the coarse clock. */
+CASE(edges__timers_are_exact)
+{
+    struct cluster *c = cluster_up(1, NULL);
+    bool found = false;
+
+    for (int fd = 3; fd < 100 && !found; fd++) {
+        char link[64];
+        char to[64] = "";
+
+        (void)snprintf(link, sizeof(link), "/proc/%d/fd/%d", (int)c->nodes[0].pid, fd);
+        found = readlink(link, to, sizeof(to) - 1) > 0 && strstr(to, "timerfd") != NULL;
+    }
+    assert_true(found);
+    cluster_free(c);
+}
+
+/* tools/cluster says when what it started has ended, and why; a used port only when it was that. */
+CASE(edges__a_restart_that_fails_is_told)
+{
+    const char *srcdir = getenv("srcdir");
+    struct cluster *c = cluster_new(1, NULL); /* its folder, which goes with it */
+    char tool[PATH_MAX];
+    char dir[PATH_MAX];
+    char path[PATH_MAX + 64];
+    char build[PATH_MAX];
+    char *slash;
+    struct buf out = BUF_INIT;
+
+    (void)snprintf(tool, sizeof(tool), "%s/tools/cluster", srcdir != NULL ? srcdir : ".");
+    (void)snprintf(dir, sizeof(dir), "%s/local", c->dir);
+    (void)snprintf(build, sizeof(build), "%s", ridd_path());
+    slash = strrchr(build, '/');
+    if (slash != NULL)
+        *slash = '\0';
+    (void)setenv("RIDD_BUILD", build, 1);
+    assert_int_equal(run_program((const char *const[]){tool, "start", "--nodes", "3", "--dir", dir,
+                                                       NULL},
+                                 &out),
+                     0);
+    assert_int_equal(
+        run_program((const char *const[]){tool, "restart", "2", "--dir", dir, NULL}, NULL), 0);
+    (void)snprintf(path, sizeof(path), "%s/n2/IDENT", dir);
+    file_xor(path, 20, 1);
+    out.len = 0;
+    assert_int_equal(
+        run_program((const char *const[]){tool, "restart", "2", "--dir", dir, NULL}, &out), 1);
+    assert_non_null(strstr((const char *)out.data, "node n2 has ended (above)"));
+    assert_null(strstr((const char *)out.data, "port in use"));
+    /* Too few for a leader is no excuse either. */
+    assert_int_equal(
+        run_program((const char *const[]){tool, "kill", "3", "--dir", dir, NULL}, NULL), 0);
+    assert_int_equal(
+        run_program((const char *const[]){tool, "restart", "2", "--dir", dir, NULL}, NULL), 1);
+    file_xor(path, 20, 1);
+    (void)run_program((const char *const[]){tool, "stop", "--dir", dir, NULL}, NULL);
+    (void)unsetenv("RIDD_BUILD");
+    buf_done(&out);
+    cluster_free(c);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         HARNESS_TEST(edges__nobody_reads_the_log),
+        HARNESS_TEST(edges__nobody_reads_the_log_of_maelstrom),
+        HARNESS_TEST(edges__a_silent_name_server_stops_nobody),
         HARNESS_TEST(edges__closed_descriptors_are_held),
         HARNESS_TEST(edges__signals_during_the_start),
         HARNESS_TEST(edges__a_missing_wal_is_a_lost_log),
         HARNESS_TEST(edges__a_watchdog_without_time),
+        HARNESS_TEST(edges__timers_are_exact),
+        HARNESS_TEST(edges__a_restart_that_fails_is_told),
     };
 
     return harness_main(argc, argv, tests, NULL, NULL);

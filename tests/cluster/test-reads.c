@@ -387,7 +387,8 @@ CASE(reads__compare)
     client_expect(
         second, "{\"type\":\"compare_read_methods\",\"msg_id\":3,\"num_reads\":1}",
         "{\"type\":\"error\",\"in_reply_to\":3,\"code\":11,\"text\":<s>,\"error\":\"busy\","
-        "\"definite\":true,\"limit\":1,\"retry_after_ms\":<n>}");
+        "\"definite\":true,\"limit\":1,\"retry_after_ms\":<n>,\"done\":<n>,\"total\":200000,"
+        "\"client\":<s>}");
     /* The asker goes away: so does the run. (A mere end of file is a half-close: the answer is
      * still owed.) */
     client_reset(cl);

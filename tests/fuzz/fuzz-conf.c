@@ -64,8 +64,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         rid_assert(ps.n == 0 && ps.list == NULL);
         rid_assert(a->n_peers > 0 && a->heartbeat_us <= a->election_us / 3);
         for (unsigned i = 0; i < a->n_peers; i++) {
-            rid_assert(conf_split_address(a->peers[i].peer_addr, host, sizeof(host), port,
-                                          sizeof(port)));
+            rid_assert(
+                conf_split_address(a->peers[i].peer_addr, host, sizeof(host), port, sizeof(port)));
             rid_assert(conf_split_address(a->peers[i].client_addr, host, sizeof(host), port,
                                           sizeof(port)));
             rid_assert(i == 0 || strcmp(a->peers[i - 1].name, a->peers[i].name) < 0);
@@ -74,8 +74,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         rid_assert(r == 0);
         text_b = print(b, &len_b);
         rid_assert(len_a == len_b && memcmp(text_a, text_b, len_a) == 0);
-        conf_cluster_id(a, id_a);
-        conf_cluster_id(b, id_b);
+        conf_founding_id(a, id_a);
+        conf_founding_id(b, id_b);
         rid_assert(memcmp(id_a, id_b, sizeof(id_a)) == 0);
         free(text_a);
         free(text_b);

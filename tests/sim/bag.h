@@ -49,7 +49,9 @@ struct node {
     unsigned incarnation;
     bool
         read_asked; /* the reader said RAFT_LOG_E_LATER since the core was told that something came */
-    raft_index emitted; /* handed out for applying */
+    unsigned n_syncing;   /* batches that the disk is writing, */
+    uint64_t sync_due_us; /* until then */
+    raft_index emitted;   /* handed out for applying */
     raft_index applied;
     raft_index verified; /* committed here and compared with everybody's */
     struct held *held;   /* owned; in order */
@@ -82,6 +84,7 @@ struct odds {
     unsigned crash, restart, link, transfer, nemesis, jump, piece;
     unsigned fitness, rewind, forge;
     unsigned later, loaded; /* old entries are not at hand; some are now */
+    unsigned slow_sync_us;  /* at the end, when all is healed; 0: disks take no time */
     unsigned in_order, late, late_comes, leak, ready_at_once, store_at_once, apply_at_once;
     unsigned append_lost;  /* of appends alone: logs that differ are what elections must settle */
     unsigned answers_late; /* of answers to heartbeats: what a stale read is made of */

@@ -233,6 +233,7 @@ static void begin_disk(struct sim *s, struct episode *e, struct sim_node *n)
         e->flap_on = true;
         fake_disk_set_capacity(n->wal.disk, fake_disk_used(n->wal.disk) +
                                                 (e->draw >> 24) % (2 * s->p.segment_bytes));
+        n->state.full = (e->draw >> 60 & 1) != 0; /* on the same disk, or on one of its own */
         break;
     case EPISODE_ROT:
         if (!may_damage(s, n))
@@ -411,6 +412,7 @@ static void end(struct sim *s, struct episode *e)
         break;
     case EPISODE_DISK_FULL:
         fake_disk_set_capacity(n->wal.disk, 0);
+        n->state.full = false;
         n->wal.failing--;
         break;
     case EPISODE_CRASH_STORED:
@@ -480,6 +482,7 @@ static void heal_node(struct sim_node *n)
     if (s->p.slow_sync_percent > 0 && sim_below(s, STREAM_HEAL, 4, 4) > 0)
         n->wal.slow_ns = s->p.election_us * 10 * s->p.slow_sync_percent;
     fake_disk_set_capacity(n->wal.disk, 0);
+    n->state.full = false;
     if (n->suspended || n->clock.ppm < -500 || n->clock.ppm > 500) {
         n->suspended = false;
         clock_set_ppm(n, 0);

@@ -86,10 +86,10 @@ struct profile {
     size_t disk_batch_bytes_max; /* 0: whole submissions and more */
     unsigned slow_sync_percent;  /* of an election timeout, after healing; 0: fast */
     uint64_t turn_lag_ns;        /* 0: a turn after each event */
-    uint64_t cpu_entry_ns; /* to apply one; 0: nothing takes CPU time */
-    uint64_t cpu_read_ns;  /* to answer one */
-    uint64_t cpu_msg_ns;   /* a message or a request taken in */
-    uint64_t cpu_byte_ps;  /* of each of them, a thousandth of a nanosecond */
+    uint64_t cpu_entry_ns;       /* to apply one; 0: nothing takes CPU time */
+    uint64_t cpu_read_ns;        /* to answer one */
+    uint64_t cpu_msg_ns;         /* a message or a request taken in */
+    uint64_t cpu_byte_ps;        /* of each of them, a thousandth of a nanosecond */
     unsigned drift_ppm;
     unsigned n_clients;
     unsigned n_keys;

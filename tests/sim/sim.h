@@ -141,7 +141,7 @@ struct sim_event {
     X(writes_refused) X(cas_failed) X(transfers) X(client_left) X(requests_waited) \
     X(healed_with_sick_minority) X(out_for_ever) \
     X(seeds_learner) X(seeds_pieces) X(seeds_all_faults) X(pieces) X(leader_chased) \
-    X(crash_stored) X(state_failed) X(state_flipped) \
+    X(crash_stored) X(state_failed) X(state_flipped) X(state_full) X(state_parked) X(disk_waits) \
     X(seeds_slow_disk) X(disk_batch_part) X(recovered_part) X(log_read_later) \
     X(seeds_slow_cpu) X(turn_cut)
 /* clang-format on */
@@ -250,8 +250,10 @@ struct sim_state {
     bool in_transaction;
     bool reading;
     bool fail_commit; /* the next one */
-    bool failed;      /* it has; the node must end */
-    struct kv *kv;    /* owned; NULL: the map is used */
+    bool full;        /* no room for now: KV_E_FULL from begin and commit by turns */
+    unsigned n_full;
+    bool failed;   /* it has; the node must end */
+    struct kv *kv; /* owned; NULL: the map is used */
     char dir[64];
     unsigned machine_boots;
 };
@@ -311,7 +313,7 @@ struct sim_node {
         uint64_t round;
     } echoed[SIM_NODES_MAX][SIM_ECHOES]; /* by leader: the highest round it has answered, in the
                                             last terms: who has its proof may be answered later */
-    uint64_t tick_at;        /* of the EV_TICK that counts; 0: none */
+    uint64_t tick_at;                    /* of the EV_TICK that counts; 0: none */
     bool turn_due;
     bool dirty; /* something went in since the last turn */
     struct sim_wal wal;

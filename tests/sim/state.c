@@ -178,6 +178,10 @@ static int begin(void *ctx)
     struct sim_node *n = ctx;
     struct sim_state *st = &n->state;
 
+    if (st->full && ++st->n_full % 2 == 0) {
+        MARK(n->sim, state_full);
+        return KV_E_FULL;
+    }
     if (st->kv != NULL)
         return kv_begin(st->kv);
     rid_assert(!st->in_transaction);
@@ -268,6 +272,12 @@ static int commit(void *ctx)
         st->failed = true;
         undo(n);
         return -EIO;
+    }
+    if (st->full) { /* applied, and undone: it is handed out again */
+        MARK(n->sim, state_parked);
+        undo(n);
+        n->applied = state_last_applied(n).index;
+        return KV_E_FULL;
     }
     if (st->kv != NULL) {
         r = kv_commit(st->kv);

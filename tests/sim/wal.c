@@ -132,6 +132,16 @@ static void judge_failure(struct sim_node *n, int error)
                  error, err_text());
 }
 
+/* Without room the next segment, and what is queued and has no place, is tried again by and by, as
+ * the log thread does (SPACE-1, SPACE-9). */
+static bool waits_for_room(const struct sim_wal *w)
+{
+    struct store_stats stats;
+
+    store_get_stats(w->store, &stats);
+    return stats.no_space && !store_has_work(w->store);
+}
+
 /* What the disk does. *ret_number: as of store_write(). */
 static int do_work(struct sim_node *n, uint64_t *ret_number)
 {
@@ -151,6 +161,8 @@ static int do_work(struct sim_node *n, uint64_t *ret_number)
         MARK(n->sim, disk_batch_merged);
     if (*ret_number != 0)
         advance(n, *ret_number);
+    else if (waits_for_room(&n->wal))
+        MARK(n->sim, disk_waits);
     else
         MARK(n->sim, disk_batch_part);
     return 0;
@@ -162,7 +174,14 @@ void wal_kick(struct sim_node *n)
     struct sim_wal *w = &n->wal;
     uint64_t took;
 
-    if (w->busy || !store_has_work(w->store))
+    if (w->busy)
+        return;
+    if (waits_for_room(w)) {
+        w->busy = true;
+        sim_push(s, s->now + 100 * SIM_MS, EV_DISK, n, 0, NULL);
+        return;
+    }
+    if (!store_has_work(w->store))
         return;
     took = s->p.disk_min_ns + sim_below(s, STREAM_DISK, n->i, s->p.disk_spread_ns);
     if (w->slow > 1)
@@ -219,7 +238,8 @@ void wal_event(struct sim_node *n)
     if (number != 0)
         w->reported = number;
     /* The same one again: the disk did a part of the next. */
-    replica_stored(n->replica, w->reported, clock_local_us(n));
+    if (number != 0 || !waits_for_room(w))
+        replica_stored(n->replica, w->reported, clock_local_us(n));
     for (unsigned i = 0; r == 0 && more && i < 4; i++) {
         r = store_prepare(w->store, &more);
         if (more)

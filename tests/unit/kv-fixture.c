@@ -30,10 +30,14 @@ int __real_mdb_env_sync(MDB_env *env, int force);
 int __wrap_mdb_env_sync(MDB_env *env, int force);
 int __real_mdb_txn_begin(MDB_env *env, MDB_txn *parent, unsigned flags, MDB_txn **txn);
 int __wrap_mdb_txn_begin(MDB_env *env, MDB_txn *parent, unsigned flags, MDB_txn **txn);
+int __real_mdb_txn_commit(MDB_txn *txn);
+int __wrap_mdb_txn_commit(MDB_txn *txn);
 
 char events[4096];
 atomic_bool watching;
 unsigned fail_at;
+int fail_with;
+int fail_commit;
 bool did_fail;
 bool fail_env_sync;
 bool skip_fsync;
@@ -63,7 +67,9 @@ static bool must_fail(void)
         fail_at--;
         return false;
     }
-    errno = EIO;
+    errno = fail_with != 0 ? fail_with : EIO;
+    if (fail_with != 0)
+        fail_at = 0; /* this one alone */
     did_fail = true;
     return true;
 }
@@ -126,6 +132,14 @@ int __wrap_mdb_txn_begin(MDB_env *env, MDB_txn *parent, unsigned flags, MDB_txn 
     return __real_mdb_txn_begin(env, parent, flags, txn);
 }
 
+int __wrap_mdb_txn_commit(MDB_txn *txn)
+{
+    if (fail_commit == 0)
+        return __real_mdb_txn_commit(txn);
+    mdb_txn_abort(txn);
+    return fail_commit;
+}
+
 /* ---- one data folder per test ---- */
 
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
@@ -160,6 +174,8 @@ int setup(void **state)
     f->term = 1;
     watching = false;
     fail_at = 0;
+    fail_with = 0;
+    fail_commit = 0;
     fail_env_sync = false;
     skip_fsync = false;
     *state = f;
@@ -171,6 +187,8 @@ int teardown(void **state)
     struct fixture *f = *state;
 
     fail_at = 0;
+    fail_with = 0;
+    fail_commit = 0;
     fail_env_sync = false;
     (void)kv_close(f->kv, false);
     wipe(f->root);

@@ -24,6 +24,9 @@
 extern char events[4096];    /* since watch(): "fsync;rename TRUST;syncdir;" */
 extern atomic_bool watching; /* set to false when seen enough */
 extern unsigned fail_at;     /* the n-th file call fails, and all after it; 0: none */
+/* With this errno, and that one alone; 0: EIO. */
+extern int fail_with;
+extern int fail_commit; /* of LMDB: its commits return this and do nothing */
 extern bool did_fail;
 extern bool fail_env_sync;
 extern bool skip_fsync;  /* for tests that open a thousand times */

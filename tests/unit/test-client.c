@@ -267,6 +267,33 @@ static void client__one_byte_at_a_time_is_a_reply_too(void **state)
 
 /* ---- hints ---- */
 
+/* CLIENT-9: what happened where a hint led is what is told, and not the hint. */
+static void client__a_followed_hint_does_not_hide_what_came_of_it(void **state)
+{
+    static const struct fake_step closing[] = {{NULL, FAKE_CLOSE, NULL, 0}};
+    static const struct fake_step silent[] = {{NULL, FAKE_SILENT, NULL, 0}};
+    char hint[256];
+    struct fake_step steps[] = {{NULL, FAKE_REPLY, hint, 0}};
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        struct fake_server *leader = fake_start(i == 0 ? closing : silent, 1);
+        struct fake_server *s = fake_start(STEPS(steps));
+        struct ridd *c = open_with(fake_address(s), 300, 0);
+        struct ridd_reply *r;
+
+        not_leader(hint, sizeof(hint), fake_address(leader));
+        fake_publish(s);
+        r = ridd_request(c, "{\"type\":\"compare_read_methods\"}", RIDD_KIND_ONCE, 0);
+        assert_int_equal(r->status, i == 0 ? RIDD_DISCONNECTED : RIDD_NO_ANSWER);
+        assert_string_equal(r->endpoint, fake_address(leader));
+        ridd_reply_free(r);
+        ridd_close(c);
+        fake_stop(s);
+        fake_stop(leader);
+    }
+}
+
 /* Where an error names the leader there is nothing to wait for (READ-54). */
 static void client__a_hint_is_followed_out_of_the_list_and_remembered(void **state)
 {
@@ -1057,6 +1084,7 @@ int main(void)
         cmocka_unit_test(client__a_batch_keeps_order_and_texts),
         cmocka_unit_test(client__writes_send_what_was_meant),
         cmocka_unit_test(client__one_byte_at_a_time_is_a_reply_too),
+        cmocka_unit_test(client__a_followed_hint_does_not_hide_what_came_of_it),
         cmocka_unit_test(client__a_hint_is_followed_out_of_the_list_and_remembered),
         cmocka_unit_test(client__two_nodes_that_name_each_other_are_not_asked_for_ever),
         cmocka_unit_test(client__without_a_hint_the_others_are_asked),

@@ -281,6 +281,7 @@ static const struct {
     {GOOD "[node]\ndata_dir = /" Z50 Z50 Z50 "012345678901234567890123456789012345\n",
      "f:6: line of 198 bytes; at most 197 are read\n"},
     {"\xef\xbb\xbf" GOOD, "f:1: a byte order mark before the text; save the file as plain UTF-8\n"},
+    {"\xff\xfe[", "f:1: this is UTF-16; save the file as plain UTF-8\n"},
     {GOOD "[node]\nlog_\x1b[31mlevel = info\n\x7f\n",
      "f:6: control character \\x1b in column 5\nf:7: control character \\x7f in column 1\n"},
     /* Twice. */
@@ -355,6 +356,10 @@ static const struct {
     /* Three heartbeats to an election timeout, or one that is lost starts an election (VOTE-8). */
     {GOOD "[raft]\nelection_ms = 149\n",
      "f:6: heartbeat_ms = 50 is more than a third of election_ms = 149\n"},
+    {GOOD "[limits]\nmemory = 31M\nrequest_bytes = 4M\n",
+     "f:6: memory = 32505856 is less than 8 times request_bytes = 4194304\n"},
+    {GOOD "[limits]\nmemory = 15M\nrequest_bytes = 4M\n",
+     "f:6: memory = '15M' is out of range, 16M to 1024G\n"},
     {GOOD "[raft]\nheartbeat_ms = 9999\nelection_ms = x\n",
      "f:7: election_ms = 'x' is not a number, 10 to 60000\n"},
 };
@@ -515,11 +520,22 @@ static void id_of(const char *file, unsigned char ret_id[16])
     struct conf_problems ps;
 
     assert_int_equal(parse(file, NULL, false, &c, &ps), 0);
-    conf_cluster_id(&c, ret_id);
+    conf_founding_id(&c, ret_id);
 }
 
-/* Lists that differ make clusters that differ (IDENTITY-7). */
-static void conf__cluster_id_is_name_and_peer_addresses(void **state)
+static void first_id_of(const char *file, unsigned char ret_id[16])
+{
+    static struct conf c;
+    static struct raft_configuration members;
+    struct conf_problems ps;
+
+    assert_int_equal(parse(file, NULL, false, &c, &ps), 0);
+    assert_int_equal(conf_to_configuration(&c, true, &members), 0);
+    conf_first_id(c.cluster_name, &members, ret_id);
+}
+
+/* Lists that differ make clusters that differ (IDENTITY-7); addresses may change. */
+static void conf__founding_id_is_name_and_names_of_founders(void **state)
 {
     unsigned char id[16];
     unsigned char other[16];
@@ -527,18 +543,18 @@ static void conf__cluster_id_is_name_and_peer_addresses(void **state)
         CLUSTER "[peers]\nn2 = b:1 b:2\nn1 = a:1 a:2\n",
         CLUSTER "[peers]\nn1 = a:1 x:2 x:3\nn2 = b:1 y:2\n",
         CLUSTER "[raft]\nelection_ms = 300\n[peers]\nn1 = A:1 a:2\nn2 = b:1 b:2\n",
+        CLUSTER "[peers]\nn1 = a:1 a:2\nn2 = b:3 b:2\n",
+        CLUSTER "[peers]\nn1 = b:1 b:2\nn2 = a:1 a:2\n",
     };
     static const char *const different[] = {
         "[cluster]\nname = d\n[peers]\nn1 = a:1 a:2\nn2 = b:1 b:2\n",
-        CLUSTER "[peers]\nn1 = a:1 a:2\nn2 = b:3 b:2\n",
         CLUSTER "[peers]\nn1 = a:1 a:2\nn3 = b:1 b:2\n",
-        CLUSTER "[peers]\nn1 = b:1 b:2\nn2 = a:1 a:2\n",
         CLUSTER "[peers]\nn1 = a:1 a:2\n",
         CLUSTER "[peers]\nn1 = a:1 a:2\nn2 = b:1 b:2\nn3 = c:1 c:2\n",
     };
     /* Written into every data directory: it may not change. */
-    static const unsigned char known[16] = {0x36, 0xb3, 0xe5, 0xb4, 0x4a, 0x9c, 0x06, 0x94,
-                                            0x85, 0xbd, 0x99, 0x40, 0x50, 0xc4, 0x77, 0x6a};
+    static const unsigned char known[16] = {0xba, 0x4c, 0x6a, 0xf7, 0x14, 0xb8, 0x5e, 0x20,
+                                            0x2a, 0x91, 0x61, 0x5b, 0x02, 0xf7, 0x14, 0xca};
 
     (void)state;
     id_of(CLUSTER "[peers]\nn1 = a:1 a:2\nn2 = b:1 b:2\n", id);
@@ -553,6 +569,22 @@ static void conf__cluster_id_is_name_and_peer_addresses(void **state)
     }
 }
 
+/* What earlier versions wrote into their directories must be recognised. */
+static void conf__first_id_is_name_and_peer_addresses(void **state)
+{
+    static const unsigned char known[16] = {0x36, 0xb3, 0xe5, 0xb4, 0x4a, 0x9c, 0x06, 0x94,
+                                            0x85, 0xbd, 0x99, 0x40, 0x50, 0xc4, 0x77, 0x6a};
+    unsigned char id[16];
+
+    (void)state;
+    first_id_of(CLUSTER "[peers]\nn2 = b:1 b:2\nn1 = a:1 a:2\n", id);
+    assert_memory_equal(id, known, 16);
+    first_id_of(CLUSTER "[peers]\nn1 = a:1 a:7\nn2 = b:1 b:2\n", id);
+    assert_memory_equal(id, known, 16);
+    first_id_of(CLUSTER "[peers]\nn1 = a:1 a:2\nn2 = b:3 b:2\n", id);
+    assert_memory_not_equal(id, known, 16);
+}
+
 static void conf__first_membership_has_all_as_voters(void **state)
 {
     static struct conf c;
@@ -563,14 +595,16 @@ static void conf__first_membership_has_all_as_voters(void **state)
     assert_int_equal(parse(CLUSTER "[peers]\nn3 = c:1 c:2\nn1 = a:1 a:2 a:3\nn2 = b:1 b:2\n", NULL,
                            false, &c, &ps),
                      0);
-    assert_int_equal(conf_to_configuration(&c, &cfg), 0);
-    assert_int_equal(cfg.n, 3);
-    for (unsigned i = 0; i < 3; i++) {
-        assert_int_equal(cfg.servers[i].role, RAFT_VOTER);
-        assert_true(cfg.servers[i].id == c.peers[i].id);
-        assert_string_equal(cfg.servers[i].name, c.peers[i].name);
-        assert_string_equal(cfg.servers[i].peer_addr, c.peers[i].peer_addr);
-        assert_string_equal(cfg.servers[i].client_addr, c.peers[i].client_addr);
+    for (unsigned with = 0; with < 2; with++) {
+        assert_int_equal(conf_to_configuration(&c, with == 1, &cfg), 0);
+        assert_int_equal(cfg.n, 3);
+        for (unsigned i = 0; i < 3; i++) {
+            assert_int_equal(cfg.servers[i].role, RAFT_VOTER);
+            assert_true(cfg.servers[i].id == c.peers[i].id);
+            assert_string_equal(cfg.servers[i].name, c.peers[i].name);
+            assert_string_equal(cfg.servers[i].peer_addr, with ? c.peers[i].peer_addr : "");
+            assert_string_equal(cfg.servers[i].client_addr, with ? c.peers[i].client_addr : "");
+        }
     }
 }
 
@@ -883,7 +917,8 @@ int main(void)
         cmocka_unit_test(conf__problems_and_size_are_bounded),
         cmocka_unit_test(conf__data_dir_is_bounded_after_the_name),
         cmocka_unit_test(conf__split_address),
-        cmocka_unit_test(conf__cluster_id_is_name_and_peer_addresses),
+        cmocka_unit_test(conf__founding_id_is_name_and_names_of_founders),
+        cmocka_unit_test(conf__first_id_is_name_and_peer_addresses),
         cmocka_unit_test(conf__first_membership_has_all_as_voters),
         cmocka_unit_test(conf__shipped_file_equals_the_defaults),
         cmocka_unit_test(conf__manual_names_every_key),

@@ -204,6 +204,16 @@ static void ctl__reads_print_the_value_alone(void **state)
          0},
         {"\"lease_read\"", FAKE_REPLY, ERROR("not_supported", 10, true, ""), 0},
         {"\"follower_read\"", FAKE_REPLY, ERROR("not_supported", 10, true, ""), 0},
+        {"\"key\":\"new\"", FAKE_REPLY,
+         "{\"type\":\"read_ok\",\"in_reply_to\":%ID,\"value\":3,\"exists\":true,\"read_at_index\":"
+         "9,"
+         "\"heartbeat_confirmed\":true,\"linearizable\":true}",
+         0},
+        {"\"key\":\"gone\"", FAKE_REPLY,
+         ERROR("key_not_found", 20, true,
+               ",\"index\":9,\"read_at_index\":9,\"heartbeat_confirmed\":true,"
+               "\"linearizable\":true"),
+         0},
         {"\"read\"", FAKE_REPLY, "{\"type\":\"read_ok\",\"in_reply_to\":%ID,\"value\":3}", 0},
     };
     struct fake_server *s = fake_start(STEPS(steps));
@@ -247,11 +257,80 @@ static void ctl__reads_print_the_value_alone(void **state)
     EXPECT(0, "3\n", "");
     run("-e", at, "get", "-v", "x", NULL);
     EXPECT(0, "3\n", "read: from 127.0.0.1:* in *.* ms\n");
+    /* What the node chose, and what stands behind it. */
+    run("-e", at, "get", "-v", "new", NULL);
+    EXPECT(0, "3\n",
+           "read: index 9, linearizable, confirmed by a quorum, from 127.0.0.1:* in *.* ms\n");
+    run("-e", at, "get", "new", "--json", NULL);
+    EXPECT(0,
+           "{\"key\":\"new\",\"exists\":true,\"value\":3,\"method\":\"read\",\"index\":9,"
+           "\"linearizable\":true,\"heartbeat_confirmed\":true,\"endpoint\":\"127.0.0.1:*\",*}\n",
+           "");
+    run("-e", at, "get", "gone", "--json", NULL);
+    EXPECT(3,
+           "{\"key\":\"gone\",\"exists\":false,\"value\":null,\"method\":\"read\",\"index\":9,"
+           "\"linearizable\":true,\"heartbeat_confirmed\":true,\"endpoint\":\"127.0.0.1:*\",*}\n",
+           "ridctl: get: 'gone': no such key\n");
     run("-e", at, "lease_read", "x", NULL);
     EXPECT(64, "", "ridctl: lease_read: 'x': 127.0.0.1:* says: words of the server\n");
     run("-e", at, "follower-read", "x", NULL);
     EXPECT(64, "", "ridctl: follower_read: 'x': *\n");
     assert_non_null(strstr(fake_line(s, "\"read\"", 0), "{\"type\":\"read\",\"key\":7,"));
+    fake_stop(s);
+}
+
+/* With --json a mistake is a document, too, wherever --json stands. */
+static void ctl__mistakes_are_json_with_json(void **state)
+{
+    (void)state;
+    run("get", "--json", NULL);
+    EXPECT(64, "{\"error\":\"usage\",\"definite\":true,\"text\":\"something is missing; *\"}\n",
+           "ridctl: get: something is missing; *\n");
+    run("get", "x", "--sing", "--json", NULL);
+    EXPECT(64, "{\"error\":\"usage\",\"definite\":true,\"text\":\"unknown option '--sing'*\"}\n",
+           "ridctl: unknown option '--sing'*\n");
+    run("--json", "frobnicate", NULL);
+    EXPECT(64, "{\"error\":\"usage\",*}\n", "ridctl: no such verb *\n");
+    run("-c", "/nowhere/ridd.conf", "get", "x", "--json", NULL);
+    EXPECT(78, "{\"error\":\"configuration\",*}\n", "ridctl: get: cannot open *\n");
+    run("get", "--", "--json", "x", NULL);
+    EXPECT(64, "", "ridctl: get: too many arguments*\n");
+}
+
+/* A file with the addresses of another cluster: said in one line, and nothing is written there. */
+static void ctl__another_cluster_is_told_before_anything_is_sent(void **state)
+{
+    static const struct fake_step steps[] = {
+        {"\"status\"", FAKE_REPLY,
+         "{\"type\":\"status_ok\",\"in_reply_to\":%ID,\"node\":\"n1\",\"cluster\":\"there\"}", 0},
+        {"\"members\"", FAKE_CLOSE, NULL, 0},
+        {NULL, FAKE_REPLY, "{\"type\":\"write_ok\",\"in_reply_to\":%ID}", 0}};
+    struct fake_server *s = fake_start(STEPS(steps));
+    const char *const names[] = {"here", "there"};
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        FILE *f = fopen("other.conf", "we");
+
+        assert_non_null(f);
+        (void)fprintf(f, "[cluster]\nname = %s\n[peers]\nn1 = 127.0.0.1:1 %s\n", names[i],
+                      fake_address(s));
+        assert_int_equal(fclose(f), 0);
+        run("-c", "other.conf", "put", "k", "v", NULL);
+        if (i == 1) {
+            EXPECT(0, "", "");
+            continue;
+        }
+        EXPECT(78, "",
+               "ridctl: put: 127.0.0.1:* belongs to cluster 'there', but other.conf describes "
+               "'here'; nothing was sent\n");
+        assert_int_equal(fake_count(s, "write"), 0);
+        run("-c", "other.conf", "status", NULL);
+        EXPECT(7,
+               "SPLIT: 1 of 1 nodes answered, no leader, term 0\n  n1: belongs to cluster 'there', "
+               "the configuration describes 'here'\nNODE *\nn1 *\n",
+               "");
+    }
     fake_stop(s);
 }
 
@@ -334,6 +413,10 @@ static void ctl__writes_are_silent_and_exact(void **state)
            "ridctl: cas: 'k': 127.0.0.1:* says: words of the server; --create would make it\n");
     run("-e", at, "put", "k", "\xff", NULL);
     EXPECT(64, "", "ridctl: put: the value is not UTF-8 text without NUL bytes\n");
+    input = "\xff\xfe" "a"; /* as an editor saves it elsewhere */
+    run("-e", at, "put", "k", "-", NULL);
+    EXPECT(64, "", "ridctl: put: the value is UTF-16, not UTF-8\n");
+    input = NULL;
     run("-e", at, "put", "k", "{", "--json-value", NULL);
     EXPECT(64, "", "ridctl: put: 'k': value is not JSON: *\n");
     run("-e", at, "put", "x7", "1", "--int-key", NULL);
@@ -478,6 +561,9 @@ static void ctl__usage_errors_are_64(void **state)
     } rows[] = {
         {{NULL}, "ridctl: no verb given; 'ridctl --help' lists them\n"},
         {{"gte", "x"}, "ridctl: no such verb 'gte'; did you mean 'get'?\n"},
+        {{"rm", "x"}, "ridctl: no such verb 'rm'; did you mean 'del'?\n"},
+        {{"set", "x", "y"}, "ridctl: no such verb 'set'; did you mean 'put'?\n"},
+        {{"ls"}, "ridctl: no such verb 'ls'; did you mean 'members'?\n"},
         {{"frobnicate"}, "ridctl: no such verb 'frobnicate'; 'ridctl --help' lists them\n"},
         {{"get"},
          "ridctl: get: something is missing; usage: ridctl get KEY [--via METHOD] [--raw] [-v]\n"},
@@ -731,12 +817,11 @@ static void ctl__a_node_that_hangs_costs_status_its_time_once(void **state)
     (void)clock_gettime(CLOCK_MONOTONIC, &before);
     run("-e", list, "-t", "2000", "status", NULL);
     (void)clock_gettime(CLOCK_MONOTONIC, &after);
-    EXPECT(
-        6,
-        "DEGRADED: survives no more failure; 1 of 13 nodes answered, leader n1, term 3\n  "
-        "127.0.0.1:*: unreachable: no "
-        "answer from *\nNODE *\nn1 *\n?     down\n?     down\n",
-        "");
+    EXPECT(6,
+           "DEGRADED: survives no more failure; 1 of 13 nodes answered, leader n1, term 3\n  "
+           "127.0.0.1:*: unreachable: no "
+           "answer from *\nNODE *\nn1 *\n?     down\n?     down\n",
+           "");
     assert_true(after.tv_sec - before.tv_sec < 15); /* one after the other: 24 s */
     for (size_t i = 0; i < 12; i++)
         fake_stop(hung[i]);
@@ -1031,6 +1116,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ctl__reads_print_the_value_alone),
+        cmocka_unit_test(ctl__mistakes_are_json_with_json),
+        cmocka_unit_test(ctl__another_cluster_is_told_before_anything_is_sent),
         cmocka_unit_test(ctl__batch_prints_a_line_per_key),
         cmocka_unit_test(ctl__writes_are_silent_and_exact),
         cmocka_unit_test(ctl__failures_have_a_line_and_a_number),

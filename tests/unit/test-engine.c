@@ -27,6 +27,7 @@
 
 struct host {
     uint64_t now_us;
+    uint64_t cpu_us;
     struct fake_disk *disk;
     char folder[32]; /* of kv */
     struct engine_conf conf;
@@ -59,6 +60,11 @@ struct host {
 static uint64_t host_now(void *ctx)
 {
     return ((struct host *)ctx)->now_us;
+}
+
+static uint64_t host_cpu(void *ctx)
+{
+    return ((struct host *)ctx)->cpu_us;
 }
 
 static void host_send(void *ctx, const struct raft_msg *m)
@@ -219,6 +225,7 @@ static int open_it(struct host *h)
 {
     const struct engine_ops ops = {.ctx = h,
                                    .now_us = host_now,
+                                   .cpu_us = host_cpu,
                                    .send = host_send,
                                    .end = host_end,
                                    .trace = h->logs ? NULL : host_trace,
@@ -380,6 +387,36 @@ static void engine__status_speaks_of_log_and_state(void **state)
     assert_true(says(reply, "\"digest\":\""));
     assert_true(says(reply, "\"digest_index\":2"));
     assert_true(says(reply, "\"of_the_host\":1"));
+    host_done(&h);
+}
+
+/* A second of which the loop worked so much of each tenth. */
+static unsigned rounds_after(struct host *h, unsigned percent)
+{
+    struct raft_status st;
+
+    for (int i = 0; i < 10; i++) {
+        h->cpu_us += 1000 * percent;
+        advance(h, 100000);
+    }
+    raft_get_status(engine_raft(h->engine), &st);
+    return st.rounds_max;
+}
+
+/* One round at a time while the loop is the bottleneck (READ-65). */
+static void engine__rounds_follow_the_load(void **state)
+{
+    struct host h;
+
+    (void)state;
+    start(&h);
+    assert_int_equal(rounds_after(&h, 10), RAFT_ROUNDS_MAX);
+    assert_int_equal(rounds_after(&h, 80), RAFT_ROUNDS_MAX);
+    assert_int_equal(rounds_after(&h, 95), 1);
+    assert_int_equal(rounds_after(&h, 80), 1);
+    engine_set_rounds(h.engine, 4); /* a new configuration does not end that */
+    assert_int_equal(rounds_after(&h, 95), 1);
+    assert_int_equal(rounds_after(&h, 50), 4);
     host_done(&h);
 }
 
@@ -1331,6 +1368,7 @@ static void engine__a_full_quota_takes_what_frees(void **state)
     assert_true(takes(&h, 3, 100000));
     assert_false(takes(&h, 3, 200000));
     assert_true(says(ask(&h, "{\"type\":\"read\",\"key\":3}"), "xxx"));
+    assert_true(says(ask(&h, "{\"type\":\"delete\",\"key\":77}"), "\"existed\":false"));
     assert_true(says(ask(&h, "{\"type\":\"delete\",\"key\":1}"), "\"existed\":true"));
     advance(&h, 200000);
     assert_true(says(ask(&h, "{\"type\":\"status\"}"), "\"space\":{\"full\":null"));
@@ -1385,11 +1423,13 @@ static void engine__an_apply_without_room_is_parked(void **state)
     assert_true(says(ask(&h, "{\"type\":\"local_read\",\"key\":1}"), "local_read_ok"));
     assert_true(says(ask(&h, "{\"type\":\"status\"}"), "\"space\":{\"full\":\"state\""));
     assert_true(says(h.text, "\"parked\":true}"));
+    assert_int_equal(raft_get_fitness(engine_raft(h.engine)), RAFT_PARKED);
     h.fail_apply = 0;
     advance(&h, STATE_RETRY_US);
     assert_true(
         says(ask(&h, "{\"type\":\"status\"}"), "{\"type\":\"write_ok\",\"in_reply_to\":7}"));
     assert_true(says(h.text, "\"parked\":false}"));
+    assert_int_equal(raft_get_fitness(engine_raft(h.engine)), RAFT_FIT);
     assert_true(says(ask(&h, "{\"type\":\"write\",\"key\":1,\"value\":2}"), "write_ok"));
     host_done(&h);
 }
@@ -1481,11 +1521,56 @@ static void engine__only_time_makes_something_due(void **state)
     host_done(&h);
 }
 
+/* SPACE-9: entries of a leader are taken while there is room for them and for what elections need;
+ * that itself is always taken, for as long as it fits. */
+static void engine__a_follower_keeps_room_for_elections(void **state)
+{
+    static const char data[1000];
+    struct raft_entry e = {
+        .id = {2, 9}, .type = RAFT_ENTRY_COMMAND, .len = sizeof(data), .data = data};
+    const struct raft_msg m = {.type = RAFT_MSG_APPEND, .entries = &e, .n_entries = 1};
+    struct store_stats log;
+    struct host h;
+    unsigned n = 0;
+
+    (void)state;
+    start(&h);
+    advance(&h, 200000);
+    for (unsigned i = 0; i < 1000; i++) /* no limit while the disk is not known to be full */
+        assert_true(engine_may_store(h.engine, &m));
+    assert_true(says(ask(&h, "{\"type\":\"write\",\"key\":1,\"value\":1}"), "write_ok"));
+    fake_disk_set_capacity(h.disk, 1);
+    while (n < 500 && says(write_of(&h, 1, 2000), "write_ok"))
+        n++;
+    assert_true(says(h.text, "\"what\":\"log\"}"));
+    assert_int_equal(raft_get_fitness(engine_raft(h.engine)), RAFT_PARKED);
+    assert_int_equal(h.n_ends, 0);
+    store_get_stats(engine_store(h.engine), &log);
+    assert_true(log.no_space);
+    n = 0;
+    while (n < 1000 && engine_may_store(h.engine, &m))
+        n++;
+    assert_true(n < 1000);
+    assert_true(n * store_record_bytes(sizeof(data)) + STORE_KEPT_BYTES <= log.room_bytes);
+    e.type = RAFT_ENTRY_NOOP;
+    e.len = 0;
+    assert_true(engine_may_store(h.engine, &m));
+    /* Reads go on, and with room so does everything. */
+    assert_true(says(ask(&h, "{\"type\":\"read_index\",\"key\":1}"), "read_index_ok"));
+    fake_disk_set_capacity(h.disk, 0);
+    for (unsigned i = 0; i < 50; i++)
+        advance(&h, 100000);
+    assert_true(says(write_of(&h, 1, 2000), "write_ok"));
+    assert_int_equal(raft_get_fitness(engine_raft(h.engine)), RAFT_FIT);
+    host_done(&h);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(engine__a_node_comes_back_with_what_it_had),
         cmocka_unit_test(engine__status_speaks_of_log_and_state),
+        cmocka_unit_test(engine__rounds_follow_the_load),
         cmocka_unit_test(engine__a_slow_disk_is_told),
         cmocka_unit_test(engine__no_log_is_refused),
         cmocka_unit_test(engine__the_log_of_a_later_version_is_refused),
@@ -1522,6 +1607,7 @@ int main(void)
         cmocka_unit_test(engine__a_full_quota_takes_what_frees),
         cmocka_unit_test(engine__what_is_in_flight_counts),
         cmocka_unit_test(engine__an_apply_without_room_is_parked),
+        cmocka_unit_test(engine__a_follower_keeps_room_for_elections),
         cmocka_unit_test(engine__status_looks_now_and_then),
         cmocka_unit_test(engine__nothing_waits_at_the_time_of_a_turn),
         cmocka_unit_test(engine__looks_at_the_links_for_a_share_only),

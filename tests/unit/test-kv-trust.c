@@ -509,7 +509,8 @@ static void kv__old_copies_do_not_pile_up(void **state)
     while (readdir(dir) != NULL)
         n++;
     (void)closedir(dir);
-    assert_int_equal(n, 2 + 5); /* . .. data.mdb data.mdb.old lock.mdb TRUST SHOWN */
+    /* . .. data.mdb data.mdb.old lock.mdb TRUST SHOWN reserve */
+    assert_int_equal(n, 2 + 6);
 }
 
 /* STATE-9: one file belongs to one group. Refused, and nothing of it is moved: the next start with the
@@ -1036,6 +1037,43 @@ static void kv__marks_are_whole_or_refused(void **state)
     (void)close(fd);
 }
 
+/* SPACE-10: the folder's reserve is given up for a mark on a full disk, wherever that shows, and made
+ * again; without one the error stands. */
+static void mark__a_full_disk_takes_the_reserve(void **state)
+{
+    struct fixture *f = *state;
+    char bytes[16];
+    size_t n = 0;
+    int fd;
+
+    kv_up(f);
+    assert_true(size_of(f, "reserve") == MARK_RESERVE_BYTES);
+    kv_down(f, false);
+    fd = open(f->dir, O_RDONLY | O_DIRECTORY);
+    assert_true(fd >= 0);
+    assert_int_equal(mark_write(fd, "M", "TESTMAG1", "old", 3), 0);
+    for (unsigned at = 1; at <= 4; at++) { /* unlink, fsync, rename, fsync */
+        mark_keep_reserve(fd);
+        assert_true(there(f, "reserve"));
+        fail_with = at % 2 == 0 ? ENOSPC : EDQUOT;
+        fail_at = at;
+        assert_int_equal(mark_write(fd, "M", "TESTMAG1", "new", 3), 0);
+        assert_int_equal(fail_at, 0);
+        assert_false(there(f, "reserve"));
+        assert_int_equal(mark_read(fd, "M", "TESTMAG1", bytes, sizeof(bytes), &n), 0);
+        assert_memory_equal(bytes, "new", 3);
+    }
+    fail_with = ENOSPC;
+    fail_at = 2;
+    assert_int_equal(mark_write(fd, "M", "TESTMAG1", "bad", 3), -ENOSPC);
+    (void)close(fd);
+    /* The next start makes one. */
+    fail_with = 0;
+    fail_at = 0;
+    kv_up(f);
+    assert_true(there(f, "reserve"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1044,6 +1082,7 @@ int main(void)
         TEST(kv__what_still_is_trusted),
         TEST(kv__garbage_is_never_shown_to_lmdb),
         TEST(kv__old_copies_do_not_pile_up),
+        TEST(mark__a_full_disk_takes_the_reserve),
         TEST(kv__another_groups_state_is_refused_and_kept),
         TEST(kv__a_group_finds_its_own_state_again),
         TEST(kv__a_later_version_is_refused_and_kept),

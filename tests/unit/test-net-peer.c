@@ -2,8 +2,8 @@
  * probes. */
 #include "test-net-util.h"
 
-#include <netinet/tcp.h>
 #include <netdb.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <sched.h>
 
@@ -838,6 +838,70 @@ static void net_peer__both_sides_are_told(void **state)
     }
 }
 
+/* STATUS-3: the operator of either node reads which cluster the other one belongs to, and `status`
+ * can tell who refuses whom. */
+static void net_peer__a_refusal_names_both_clusters(void **state)
+{
+    static const char *const names[][2] = {{"east", "west"}, {"east", "east"}, {"", "west"}};
+    static const char *const texts[][2] = {
+        {"they refuse: it belongs to cluster 'west', we to 'east'",
+         "we refuse: it belongs to cluster 'east', we to 'west'"},
+        {"they refuse: it belongs to another cluster of the same name, east: identity ",
+         "we refuse: it belongs to another cluster of the same name, east: identity "},
+        {"they refuse: it belongs to another cluster: identity ",
+         "we refuse: it belongs to another cluster: identity "}};
+
+    for (int i = 0; i < 3; i++) {
+        struct peer_net_conf low = conf_of(LOW);
+        struct peer_net_conf high = conf_of(HIGH);
+        struct peer_refusal refusal;
+        struct pair *t = *state;
+
+        pair_init(t);
+        low.cluster_id[0] ^= 1;
+        (void)snprintf(low.about.cluster_name, sizeof(low.about.cluster_name), "%s", names[i][0]);
+        (void)snprintf(high.about.cluster_name, sizeof(high.about.cluster_name), "%s", names[i][1]);
+        pair_open_with(t, &low, &high);
+        assert_false(peer_net_refusal(t->low.net, HIGH, &refusal));
+        PUMP_UNTIL(&t->pump,
+                   t->low.n[PEER_EVENT_REFUSED] == 1 && t->high.n[PEER_EVENT_REFUSED] >= 1);
+        assert_non_null(strstr(t->low.text[PEER_EVENT_REFUSED], texts[i][0]));
+        assert_non_null(strstr(t->high.text[PEER_EVENT_REFUSED], texts[i][1]));
+        assert_true(peer_net_refusal(t->low.net, HIGH, &refusal));
+        assert_int_equal(refusal.reason, WIRE_REFUSED_CLUSTER);
+        assert_false(refusal.by_us);
+        assert_string_equal(refusal.cluster_name, names[i][1]);
+        assert_true(peer_net_refusal(t->high.net, LOW, &refusal));
+        assert_int_equal(refusal.reason, WIRE_REFUSED_CLUSTER);
+        assert_true(refusal.by_us);
+        assert_string_equal(refusal.cluster_name, names[i][0]);
+        pair_done(t);
+    }
+}
+
+/* A refusal is over when there is a link. */
+static void net_peer__a_refusal_ends_with_a_link(void **state)
+{
+    const struct peer_net_conf low = conf_of(LOW);
+    const struct peer_net_conf high = conf_of(HIGH);
+    struct pair *t = *state;
+    struct peer_refusal refusal;
+
+    pair_init(t);
+    t->high.verdict = WIRE_REFUSED_INCARNATION;
+    pair_open_with(t, &low, &high);
+    PUMP_UNTIL(&t->pump, peer_net_refusal(t->low.net, HIGH, &refusal));
+    assert_int_equal(refusal.reason, WIRE_REFUSED_INCARNATION);
+    assert_true(peer_net_refusal(t->high.net, LOW, &refusal));
+    t->high.verdict = WIRE_REFUSED_NOT;
+    PUMP_UNTIL(&t->pump, both_up(t));
+    assert_false(peer_net_refusal(t->low.net, HIGH, &refusal));
+    assert_false(peer_net_refusal(t->high.net, LOW, &refusal));
+    peer_net_close(t->low.net, HIGH, "for the test");
+    assert_false(peer_net_refusal(t->low.net, HIGH, &refusal));
+    pair_done(t);
+}
+
 /* A raw acceptor for the dialling node: its two connections, in the order control, log. */
 static void raw_accept_link(struct pair *t, int listen_fd, struct raw c[2], struct wire_hello h[2])
 {
@@ -1514,6 +1578,8 @@ int main(void)
         CASE(net_peer__a_newer_peer_is_spoken_to_in_the_common_version),
         CASE(net_peer__versions_without_overlap_are_refused_in_words),
         CASE(net_peer__both_sides_are_told),
+        CASE(net_peer__a_refusal_names_both_clusters),
+        CASE(net_peer__a_refusal_ends_with_a_link),
         CASE(net_peer__dialler_checks_replies),
         CASE(net_peer__frames_before_the_second_reply),
         CASE(net_peer__frames_before_the_second_hello),

@@ -694,7 +694,7 @@ static void raft__leader_with_a_stalled_disk_steps_down(void **state)
     (void)fx_propose(&fx, 1);
     pass_time(FX_ELECTION_US / 2);
     assert_int_equal(fx_role(&fx, 1), RAFT_LEADER);
-    pass_time(2 * FX_ELECTION_US);
+    pass_time(4 * FX_ELECTION_US); /* two for such a disk, one for the handover */
     assert_int_not_equal(fx_role(&fx, 1), RAFT_LEADER);
     assert_int_equal(fx.nodes[1].loss, RAFT_LOSS_ROLE);
     pass_time(5 * FX_ELECTION_US); /* and it does not come back while the disk stands still */

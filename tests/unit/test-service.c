@@ -53,6 +53,13 @@ static void host_release(void *ctx, void *conn)
     assert_true(((struct conn *)conn)->n_held >= 0);
 }
 
+static const char *host_conn_address(void *ctx, void *conn)
+{
+    (void)ctx;
+    assert_non_null(conn);
+    return "the connection of a client";
+}
+
 static struct memory_conn *host_memory(void *ctx, void *conn)
 {
     (void)ctx;
@@ -104,6 +111,7 @@ static void host_init(struct host *h, int n)
                               .out = host_out,
                               .hold = host_hold,
                               .release = host_release,
+                              .conn_address = host_conn_address,
                               .memory = host_memory,
                               .now_us = host_now,
                               .client_addr = host_client_addr,
@@ -328,13 +336,24 @@ static void service__reads_have_exactly_their_fields(void **state)
     exchange(
         &h, c, "{\"type\":\"read\",\"msg_id\":7,\"key\":\"x\",\"via\":\"log\",\"verbose\":true}",
         "{\"type\":\"read_ok\",\"in_reply_to\":7,\"value\":{\"b\":1.5,\"a\":[]},\"exists\":true,"
-        "\"create_index\":3,\"modify_index\":3,\"version\":1,\"term\":2,\"linearizable\":true}");
+        "\"create_index\":3,\"modify_index\":3,\"version\":1,\"log_index_used\":5,\"term\":2,"
+        "\"linearizable\":true}");
+    exchange(&h, c, "{\"type\":\"read\",\"msg_id\":7,\"key\":\"x\",\"verbose\":true}",
+             "{\"type\":\"read_ok\",\"in_reply_to\":7,\"value\":{\"b\":1.5,\"a\":[]},\"exists\":"
+             "true,\"create_index\":3,\"modify_index\":3,\"version\":1,\"read_at_index\":5,"
+             "\"heartbeat_confirmed\":true,\"linearizable\":true,\"read_index\":5,\"round\":5,"
+             "\"term\":2}");
+    exchange(&h, c,
+             "{\"type\":\"read\",\"msg_id\":7,\"key\":\"x\",\"via\":\"local\",\"verbose\":true}",
+             "{\"type\":\"read_ok\",\"in_reply_to\":7,\"value\":{\"b\":1.5,\"a\":[]},\"exists\":"
+             "true,\"create_index\":3,\"modify_index\":3,\"version\":1,\"applied_index\":5,"
+             "\"linearizable\":false}");
     exchange(&h, c, "{\"type\":\"read\",\"msg_id\":8,\"key\":\"x\",\"via\":\"local\"}",
              "{\"type\":\"read_ok\",\"in_reply_to\":8,\"value\":{\"b\":1.5,\"a\":[]}}");
     exchange(&h, c, "{\"type\":\"read_index\",\"msg_id\":9,\"key\":\"none\",\"verbose\":true}",
              "{\"type\":\"read_index_ok\",\"in_reply_to\":9,\"value\":null,\"read_at_index\":5,"
              "\"heartbeat_confirmed\":true,\"linearizable\":true,\"exists\":false,\"read_index\":5,"
-             "\"round\":5,\"term\":2}");
+             "\"round\":6,\"term\":2}");
     say(c, "{\"type\":\"read\",\"msg_id\":10,\"key\":\"none\"}");
     settle(&h);
     json_decref(expect_error(c, 10, "key_not_found", 20, true, EXTRA("index")));
@@ -1465,8 +1484,14 @@ static void service__compare_runs_one_at_a_time_and_stops_with_its_client(void *
         say(c, "{\"type\":\"compare_read_methods\",\"msg_id\":1,\"num_reads\":1000,\"concurrency\":"
                "16}");
         say(d, "{\"type\":\"compare_read_methods\",\"msg_id\":2,\"num_reads\":5}");
-        error = expect_error(d, 2, "busy", 11, true, EXTRA("limit", "retry_after_ms"));
+        error = expect_error(d, 2, "busy", 11, true,
+                             EXTRA("limit", "retry_after_ms", "done", "total", "client"));
         assert_int_equal(int_of(error, "limit"), 1);
+        assert_int_equal(int_of(error, "total"), 2000);
+        assert_string_equal(str_of(error, "client"), "the connection of a client");
+        assert_string_equal(str_of(error, "text"),
+                            "another comparison is under way: 0 of 2000 reads are done, for the "
+                            "connection of a client");
         json_decref(error);
         run_turns(&h, stage);
         assert_int_equal(c->n_held, 1);
@@ -1500,6 +1525,10 @@ static void service__every_failure_has_its_words(void **state)
         {{.error = WIRE_ERROR_BUSY, .limit = 77},
          11,
          "too much is under way",
+         EXTRA("limit", "retry_after_ms")},
+        {{.error = WIRE_ERROR_BUSY, .limit = 1048576, .cause = REPLICA_CAUSE_OWN_DISK},
+         11,
+         "waits for the disk of this node as it can write in time; try again",
          EXTRA("limit", "retry_after_ms")},
         {{.error = WIRE_ERROR_TOO_LARGE}, 12, "larger than a log entry", EXTRA("limit")},
         {{.error = WIRE_ERROR_TIMEOUT, .after_append = true, .stage = "commit"},
@@ -1554,7 +1583,7 @@ static void service__every_failure_has_its_words(void **state)
         if (strstr(str_of(root, "text"), cases[i].text) == NULL)
             fail_msg("'%s' does not say '%s'", str_of(root, "text"), cases[i].text);
         if (cases[i].f.error == WIRE_ERROR_BUSY)
-            assert_int_equal(int_of(root, "limit"), 77);
+            assert_int_equal(int_of(root, "limit"), cases[i].f.limit);
         if (cases[i].f.error == WIRE_ERROR_TOO_LARGE)
             assert_int_equal(int_of(root, "limit"), ENTRY_BYTES_MAX);
         if (cases[i].f.error == WIRE_ERROR_TIMEOUT)

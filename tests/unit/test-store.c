@@ -726,6 +726,10 @@ static void store__the_highest_newest_counts(void **state)
     remove_segments(l.disk, 3, 3);
     assert_int_equal(reopen(&l), STORE_E_DAMAGED);
     assert_non_null(strstr(err_text(), "'newest-0000000000000003'"));
+    /* Without any segment the name alone says that there was a log. */
+    remove_segments(l.disk, 1, 2);
+    assert_int_equal(reopen(&l), STORE_E_NO_LOG);
+    assert_int_equal(store_create(&l.conf, "", 0), -EEXIST);
     log_end(&l);
 }
 

@@ -678,6 +678,62 @@ static void frame__hello_of_a_later_version_may_be_longer(void **state)
     }
 }
 
+/* WIRE-7: what a node says of itself stands at the end. An older one says nothing, a later one more,
+ * and what makes no sense was not said: a hello must be understood to be refused in words. */
+static void frame__hello_says_whose_it_is(void **state)
+{
+    static const struct {
+        const char *tail;
+        size_t len;
+        const char *name;
+        unsigned n_settings;
+    } rows[] = {
+        {"", 0, "", 0},
+        {"\1a\0", 3, "a", 0},
+        {"\1a\1\7\0\0\0\0\0\0\0", 11, "a", 1},
+        {"\1a\1\7\0\0\0\0\0\0\0more", 15, "a", 1},
+        {"\1a\1\7\0\0\0\0\0\0", 10, "", 0},
+        {"\1a\2\7\0\0\0\0\0\0\0", 11, "", 0},
+        {"\0\0", 2, "", 0},
+        {"\1'\0", 3, "", 0},
+        {"\377a\0", 3, "", 0},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        cleanup_buf struct buf b = BUF_INIT;
+        struct wire_hello back;
+        struct wire_frame frame;
+
+        assert_int_equal(wire_hello_encode(&hello, false, &b), 0);
+        assert_int_equal(buf_add(&b, rows[i].tail, rows[i].len), 0);
+        reseal(&b);
+        frame = cut_whole(&b);
+        assert_int_equal(wire_hello_decode(&frame, &back), 0);
+        assert_same_hello(&hello, &back);
+        assert_string_equal(back.about.cluster_name, rows[i].name);
+        assert_int_equal(back.about.n_settings, rows[i].n_settings);
+        assert_true(rows[i].n_settings == 0 || back.about.settings[0] == 7);
+    }
+    for (unsigned n = 0; n <= WIRE_SETTINGS_MAX; n++) {
+        cleanup_buf struct buf b = BUF_INIT;
+        struct wire_hello h = hello;
+        struct wire_hello back;
+        struct wire_frame frame;
+
+        memset(h.about.cluster_name, 'x', NODE_NAME_BYTES_MAX);
+        h.about.n_settings = n;
+        for (unsigned i = 0; i < n; i++)
+            h.about.settings[i] = UINT64_MAX - i;
+        assert_int_equal(wire_hello_encode(&h, true, &b), 0);
+        assert_true(b.len <= PEER_HELLO_BYTES_MAX);
+        frame = cut_whole(&b);
+        assert_int_equal(wire_hello_decode(&frame, &back), 0);
+        assert_same_hello(&h, &back);
+        assert_memory_equal(&back.about, &h.about, sizeof(h.about));
+    }
+}
+
 /* A node that speaks one version says it as the first nodes did: in four bytes. */
 static void frame__hello_of_one_version_has_the_first_bytes(void **state)
 {
@@ -836,6 +892,7 @@ int main(void)
         cmocka_unit_test(frame__hello_comes_back),
         cmocka_unit_test(frame__hello_fields),
         cmocka_unit_test(frame__hello_of_a_later_version_may_be_longer),
+        cmocka_unit_test(frame__hello_says_whose_it_is),
         cmocka_unit_test(frame__hello_of_one_version_has_the_first_bytes),
         cmocka_unit_test(frame__the_agreed_version_is_the_smaller_of_the_highest),
         cmocka_unit_test(frame__texts),

@@ -988,9 +988,42 @@ static void request__cut_at_every_byte(void **state)
     }
 }
 
+/* What was sent is called what it is. */
+static void wire_request__wrong_text_is_named(void **state)
+{
+    static const struct {
+        const char *line;
+        size_t len;
+        const char *text;
+    } cases[] = {
+        {"{\"type\":\"ping\",\"x\":\"\\ud800\"}", 0, "half of a surrogate pair stands alone"},
+        {"{\"type\":\"ping\",\"x\":\"\\udc00\\ud800\"}", 0, "half of a surrogate pair stands alone"},
+        {"\xff\xfe{\0}\0", 6, "UTF-16, not UTF-8"},
+        {"{\0}\0", 4, "UTF-16, not UTF-8"},
+        {"\0{\0}", 4, "UTF-16, not UTF-8"},
+        {"{\"type\":ping}", 0, "not JSON"},
+    };
+    struct wire_decoder *d = NULL;
+
+    (void)state;
+    assert_int_equal(wire_decoder_new(&d), 0);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        size_t len = cases[i].len != 0 ? cases[i].len : strlen(cases[i].line);
+        struct wire_refused why = {0};
+        struct wire_request q;
+
+        assert_int_equal(wire_request_decode(d, cases[i].line, len, &q, &why),
+                         WIRE_REQUEST_REFUSED);
+        if (strstr(why.text, cases[i].text) != why.text)
+            fail_msg("case %zu: %s", i, why.text);
+    }
+    wire_decoder_free(d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(wire_request__wrong_text_is_named),
         cmocka_unit_test(request__reads_of_one_key),
         cmocka_unit_test(request__via),
         cmocka_unit_test(request__writes),
