@@ -39,12 +39,15 @@ static int check(struct kv *kv, struct absent *a, struct wire_slice key, uint64_
     bool is_there = false;
     int rc = kv_page_file(kv, &a->file);
 
+    a->txnid = 0; /* of the bits that come */
     if (rc == 0)
         rc = read_head(a, &head);
     if (rc == 0 && txnid != 0 && head.txnid != txnid)
         return 0;
     if (rc == 0)
         rc = taken_list(&a->taken, &a->file, &a->cursor, &head);
+    if (rc == 0)
+        a->txnid = head.txnid;
     if (rc == 0)
         rc = page_cursor_after(&a->cursor, &a->file, &head.keys, key);
     if (rc == 0)
@@ -64,4 +67,47 @@ int absent_check_read(struct kv *kv, struct wire_slice key, uint64_t txnid)
 int absent_check_write(struct kv *kv, struct wire_slice key)
 {
     return check(kv, &kv->write_absent, key, 0);
+}
+
+static int know_free_pages(struct kv *kv, struct absent *a, uint64_t txnid)
+{
+    struct page_head head;
+    int rc;
+
+    if (a->txnid == txnid)
+        return 0;
+    a->txnid = 0;
+    rc = kv_page_file(kv, &a->file);
+    if (rc == 0)
+        rc = read_head(a, &head);
+    if (rc == 0 && head.txnid != txnid) {
+        a->file.taken = NULL;
+        return 0;
+    }
+    if (rc == 0)
+        rc = taken_list(&a->taken, &a->file, &a->cursor, &head);
+    if (rc == 0)
+        a->txnid = txnid;
+    return rc;
+}
+
+/* LMDB's pages are aligned, and the record begins on the page of its leaf, or on the first of its
+ * own; both begin with their number. */
+int absent_check_found(struct kv *kv, const void *record, uint64_t txnid)
+{
+    const unsigned char *page = (const unsigned char *)record - (uintptr_t)record % kv->page_bytes;
+    struct absent *a = &kv->read_absent;
+    uint64_t pgno;
+    int rc = know_free_pages(kv, a, txnid);
+
+    if (rc == 0 && a->file.taken != NULL) {
+        pgno = page_word(page);
+        if (pgno < 2 || pgno >= a->file.n_pages)
+            rc = page_damaged(&a->file, pgno, "there is no such page");
+        else if ((a->file.taken[pgno / 64] >> (pgno % 64) & 1) != 0)
+            rc = page_damaged(&a->file, pgno, "it is in use and listed as free");
+    }
+    if (rc == KV_E_DAMAGED)
+        (void)kv_distrust(kv);
+    return rc < 0 ? err_trace(rc) : rc;
 }

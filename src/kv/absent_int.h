@@ -14,6 +14,7 @@ struct absent {
     struct page_file file;
     struct page_cursor cursor;
     struct taken taken;
+    uint64_t txnid; /* of the snapshot that file.taken is of; 0: none */
 };
 
 struct kv;
@@ -24,6 +25,10 @@ struct kv;
  * with err_text(): the file is distrusted; -errno. */
 int absent_check_read(struct kv *kv, struct wire_slice key, uint64_t txnid);
 int absent_check_write(struct kv *kv, struct wire_slice key);
+/* Of a record that was found, its bytes where LMDB has them: they stand on no page that is listed
+ * as free, which would be an older copy. Read side; 0 (also when a newer transaction was committed
+ * meanwhile), KV_E_DAMAGED, -errno. Reads the list once for each transaction. */
+int absent_check_found(struct kv *kv, const void *record, uint64_t txnid);
 /* The file is closed, and another may take its place. */
 void absent_forget_file(struct absent *a);
 

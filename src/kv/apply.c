@@ -528,6 +528,8 @@ int kv_get(struct kv *kv, struct wire_slice key, struct command_value *ret_value
     rc = value_get(kv, kv->read_txn, key, ret_value);
     if (rc == 0 && !ret_value->exists)
         rc = absent_check_read(kv, key, mdb_txn_id(kv->read_txn));
+    else if (rc == 0)
+        rc = absent_check_found(kv, ret_value->text.data, mdb_txn_id(kv->read_txn));
     return err_trace(rc);
 }
 
