@@ -230,8 +230,10 @@ static bool put_off(struct sim *s, struct sim_event e)
         return true;
     if (!of_a_node((enum sim_event_kind)e.kind) || n->life != NODE_UP)
         return false;
-    if (n->paused_until <= s->now)
+    if (n->paused_until <= s->now) {
+        nemesis_wake(n);
         return n->busy_until > s->now && wait_for_the_node(s, n, e);
+    }
     if (e.kind == EV_TICK)
         n->tick_at = n->paused_until;
     sim_push_again(s, e, n->paused_until,
