@@ -87,7 +87,10 @@ static void say_change(struct engine *e, const char *before)
         return;
     (void)look_at_state(e, &live, &limit);
     limit = limit_of(e, limit);
-    if (now != NULL)
+    /* How full a disk is the quota does not say. */
+    if (now != NULL && strcmp(now, "quota") != 0)
+        log_event(LOG_ERROR, "no_space", "what=%s action=refuse_writes", now);
+    else if (now != NULL)
         log_event(LOG_ERROR, "no_space", "what=%s used=%llu limit=%llu action=refuse_writes", now,
                   (unsigned long long)live, (unsigned long long)limit);
     else

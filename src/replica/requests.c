@@ -33,15 +33,19 @@ void replica_unlink(struct replica *r, struct replica_request *q)
 /* ---- ends ---- */
 
 /* raft_quorum_has. While nobody leads nodes speak only when they campaign, and with slow disks that
- * is seldom: two of those times without a word, and a node is silent. */
+ * is seldom: two of those times without a word, and a node is silent. But who was silent when this
+ * node led, and so asked it with each heartbeat, has nothing to wait for. */
 static bool is_heard(const void *ctx, unsigned slot)
 {
     const struct replica *r = ctx;
     raft_node_id id = raft_get_configuration(r->raft)->servers[slot].id;
+    uint64_t within_us = 2 * raft_get_patience_us(r->raft);
 
     if (raft_get_role(r->raft) == RAFT_LEADER)
-        return replica_hears(r, id, r->now_us);
-    return replica_heard_within(r, id, 2 * raft_get_patience_us(r->raft));
+        within_us = 0;
+    else if (r->now_us - r->led_us < within_us)
+        within_us = r->now_us - r->led_us;
+    return replica_hears(r, id, r->now_us) || replica_heard_within(r, id, within_us);
 }
 
 static bool disk_is_slow(const struct replica *r)

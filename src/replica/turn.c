@@ -155,6 +155,8 @@ void replica_turn(struct replica *r, uint64_t now_us)
     while (!r->dead && !r->cut && (r->more || r->dirty) && ++n < READIES_PER_TURN);
     if (raft_get_leader(r->raft) != 0)
         r->leader_seen_us = r->now_us;
+    if (raft_get_role(r->raft) == RAFT_LEADER)
+        r->led_us = r->now_us;
     if (!r->dead)
         replica_check_turn(r);
 }

@@ -1444,10 +1444,10 @@ static void maelstrom__what_cannot_be_known_is_not_definite(void **state)
     follower = other_than(net, leader);
     (void)expect(net, ask(net, "c1", follower, "write", ",\"key\":1,\"value\":1"), "write_ok");
     net->cut[follower] = true;
-    write_id = ask(net, "c1", follower, "write", ",\"key\":1,\"value\":2,\"timeout_ms\":1500");
-    read_id = ask(net, "c2", follower, "read", ",\"key\":1,\"timeout_ms\":1500");
+    write_id = ask(net, "c1", follower, "write", ",\"key\":1,\"value\":2,\"timeout_ms\":5000");
+    read_id = ask(net, "c2", follower, "read", ",\"key\":1,\"timeout_ms\":5000");
     /* Of the same client, behind the write: it is never sent. */
-    late_id = ask(net, "c1", follower, "write", ",\"key\":1,\"value\":3,\"timeout_ms\":1500");
+    late_id = ask(net, "c1", follower, "write", ",\"key\":1,\"value\":3,\"timeout_ms\":5000");
     body = expect(net, write_id, "error");
     assert_int_equal(code_of(body), 0);
     assert_false(is_definite(body));

@@ -263,12 +263,13 @@ CASE(protocol__cluster_requests)
     client_expect(cl, "{\"type\":\"ping\",\"msg_id\":1}",
                   "{\"type\":\"pong\",\"in_reply_to\":1,\"node\":\"n1\",\"role\":\"leader\","
                   "\"term\":<n>,\"applied_index\":<n>}");
-    client_expect(cl, "{\"type\":\"status\",\"msg_id\":2}",
-                  "{\"type\":\"status_ok\",\"in_reply_to\":2,\"node\":\"n1\",\"cluster\":\"test\","
-                  "\"version\":<s>,\"role\":\"leader\",\"term\":<n>,\"leader_id\":\"n1\","
-                  "\"commit_index\":<n>,\"applied_index\":<n>,\"last_log_index\":<n>,"
-                  "\"durable_index\":<n>,\"peers\":[],\"reads\":{<*>},\"writes\":{<*>},<*>"
-                  "\"log\":{<*>}<*>}");
+    client_expect(
+        cl, "{\"type\":\"status\",\"msg_id\":2}",
+        "{\"type\":\"status_ok\",\"in_reply_to\":2,\"node\":\"n1\",\"cluster\":\"test\","
+        "\"version\":<s>,\"role\":\"leader\",\"term\":<n>,\"leader_id\":\"n1\","
+        "\"serving\":true,\"commit_index\":<n>,\"applied_index\":<n>,\"last_log_index\":<n>,"
+        "\"durable_index\":<n>,\"peers\":[],\"reads\":{<*>},\"writes\":{<*>},<*>"
+        "\"log\":{<*>}<*>}");
     (void)snprintf(pattern, sizeof(pattern),
                    "{\"type\":\"members_ok\",\"in_reply_to\":3,\"members\":[{\"id\":\"n1\","
                    "\"role\":\"voter\",\"peer_addr\":\"%s\",\"client_addr\":\"%s\"}]}",
@@ -1029,6 +1030,13 @@ CASE(protocol__status_of_three)
         struct client *cl = client_open(three, i);
         const struct node *a = &three->nodes[i == 0 ? 1 : 0];
         const struct node *b = &three->nodes[i == 2 ? 1 : 2];
+        /* Only a leader knows these. */
+        const char *known =
+            i == leader
+                ? "\"role\":\"voter\",\"connected\":true,\"heard\":true,\"match_index\":<n>,"
+                  "\"behind_entries\":<n>,\"rtt_us\":<n>,\"last_heard_ms\":<n>"
+                : "\"role\":\"voter\",\"connected\":true,\"heard\":null,\"match_index\":null,"
+                  "\"behind_entries\":null,\"rtt_us\":null,\"last_heard_ms\":null";
         char pattern[2048];
 
         wait_until(({
@@ -1054,20 +1062,14 @@ CASE(protocol__status_of_three)
         (void)snprintf(
             pattern, sizeof(pattern),
             "{\"type\":\"status_ok\",\"in_reply_to\":1,\"node\":\"n%u\",\"cluster\":\"test\","
-            "\"version\":<s>,\"role\":\"%s\",\"term\":<n>,\"leader_id\":\"n%u\","
+            "\"version\":<s>,\"role\":\"%s\",\"term\":<n>,\"leader_id\":\"n%u\",\"serving\":%s,"
             "\"commit_index\":<n>,\"applied_index\":<n>,\"last_log_index\":<n>,"
-            "\"durable_index\":<n>,\"peers\":[{\"id\":\"%s\",\"address\":\"%s\",\"connected\":true,"
-            "\"match_index\":%s,\"rtt_us\":%s,\"last_heard_ms\":%s,\"fit\":%s},{\"id\":\"%s\","
-            "\"address\":\"%s\","
-            "\"connected\":true,\"match_index\":%s,\"rtt_us\":%s,\"last_heard_ms\":%s,\"fit\":%s}],"
-            "<*>}",
-            i + 1, i == leader ? "leader" : "follower", leader + 1, a->name, a->peer_addr,
-            i == leader ? "<n>" : "null", i == leader ? "<n>" : "null",
-            i == leader ? "<n>" : "null",
+            "\"durable_index\":<n>,\"peers\":[{\"id\":\"%s\",\"address\":\"%s\",%s,\"fit\":%s},"
+            "{\"id\":\"%s\",\"address\":\"%s\",%s,\"fit\":%s}],<*>}",
+            i + 1, i == leader ? "leader" : "follower", leader + 1, i == leader ? "true" : "false",
+            a->name, a->peer_addr, known,
             i == leader || a == &three->nodes[leader] ? "\"fit\"" : "null", b->name, b->peer_addr,
-            i == leader ? "<n>" : "null", i == leader ? "<n>" : "null",
-            i == leader ? "<n>" : "null",
-            i == leader || b == &three->nodes[leader] ? "\"fit\"" : "null");
+            known, i == leader || b == &three->nodes[leader] ? "\"fit\"" : "null");
         client_expect(cl, "{\"type\":\"status\",\"msg_id\":1}", pattern);
         client_close(cl);
     }
@@ -1171,14 +1173,19 @@ CASE(protocol__errors_without_a_quorum)
         case '1':
             patterns[0] = ERROR(1, 0, "timeout", false, ",\"timeout_ms\":50,\"stage\":\"commit\"");
             patterns[1] = ERROR(1, 0, "network", false, ",\"reached\":1,\"needed\":2");
+            patterns[2] = ERROR(1, 0, "timeout", false,
+                                ",\"timeout_ms\":50,\"stage\":\"commit\",\"cause\":<s>");
             break;
         case '2':
-            patterns[0] = ERROR(2, 0, "timeout", true, ",\"timeout_ms\":60,\"stage\":\"round\"");
+            patterns[0] = ERROR(2, 0, "timeout", true,
+                                ",\"timeout_ms\":60,\"stage\":\"round\",\"cause\":null");
             patterns[1] = ERROR(2, 11, "network", true, ",\"reached\":1,\"needed\":2");
             break;
         case '3':
             patterns[0] = ERROR(3, 0, "timeout", true, ",\"timeout_ms\":70,\"stage\":\"commit\"");
             patterns[1] = ERROR(3, 11, "network", true, ",\"reached\":1,\"needed\":2");
+            patterns[2] = ERROR(3, 0, "timeout", true,
+                                ",\"timeout_ms\":70,\"stage\":\"commit\",\"cause\":<s>");
             break;
         case '4':
             patterns[0] =
