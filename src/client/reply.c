@@ -173,7 +173,12 @@ void reply_make_unknown(struct ridd_reply *r)
 
     if (reply_is_const(r))
         return;
-    (void)snprintf(text, sizeof(text), "it is not known whether the write happened: %s", r->text);
+    /* A server says so itself where it knows that it is not known. */
+    if (strstr(r->text, "whether the write happened") != NULL)
+        set_text(text, sizeof(text), r->text);
+    else
+        (void)snprintf(text, sizeof(text), "it is not known whether the write happened: %s",
+                       r->text);
     set_text(r->text, sizeof(r->text), text);
     r->status = RIDD_OUTCOME_UNKNOWN;
     r->definite = 0;

@@ -22,7 +22,7 @@ static const struct {
     {RIDD_CANCELLED, CTL_EXIT_AGAIN, "try again"},
     {RIDD_OVERLOADED, CTL_EXIT_AGAIN, "try again later"},
     {RIDD_BUSY, CTL_EXIT_AGAIN, "try again later"},
-    {RIDD_NO_SPACE, CTL_EXIT_AGAIN, "delete keys or give the nodes more space"},
+    {RIDD_NO_SPACE, CTL_EXIT_AGAIN, "'ridctl status' shows which nodes are full"},
     {RIDD_SESSION_EXPIRED, CTL_EXIT_AGAIN, "open a new session"},
     {RIDD_NOT_SUPPORTED, CTL_EXIT_USAGE, ""},
     {RIDD_MALFORMED, CTL_EXIT_USAGE, ""},

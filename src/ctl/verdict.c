@@ -15,6 +15,7 @@ struct member {
     bool votes;
     bool alive;
     bool fit;           /* may lead */
+    bool stores;        /* its log has room: a write can be committed with it */
     const json_t *peer; /* what the view says of it; NULL: it is the view's own node */
 };
 
@@ -278,6 +279,12 @@ static bool is_fit(const struct judging *j, const struct member *m)
            !json_is_true(json_object_get(json_object_get(s, "space"), "parked"));
 }
 
+/* With a log that is full nothing more is committed (STATUS-2). */
+static bool has_room(const struct judging *j, const struct member *m)
+{
+    return !same(str(json_object_get(status_of(j, m->name), "space"), "full"), "log");
+}
+
 static void add_member(struct judging *j, const char *name, const char *role, const json_t *peer)
 {
     struct member *m = &j->members[j->n_members];
@@ -288,6 +295,7 @@ static void add_member(struct judging *j, const char *name, const char *role, co
     *m = (struct member){.name = name, .votes = !same(role, "learner"), .peer = peer};
     m->alive = is_alive(j, m);
     m->fit = is_fit(j, m);
+    m->stores = has_room(j, m);
 }
 
 static void find_members(struct judging *j)
@@ -304,13 +312,14 @@ static void find_members(struct judging *j)
     }
 }
 
-/* How many may fail: a quorum must be left, and in it one that may lead. False: there is none now.
- */
+/* How many may fail: a quorum must be left that can store a write, and in it one that may lead.
+ * False: there is no quorum now. */
 static bool count_voters(struct judging *j)
 {
     int n_alive = 0;
     int n_fit = 0;
-    int beyond_quorum;
+    int n_storing = 0;
+    int quorum;
 
     for (unsigned i = 0; i < j->n_members; i++) {
         const struct member *m = &j->members[i];
@@ -318,12 +327,13 @@ static bool count_voters(struct judging *j)
         j->v->n_voters += m->votes;
         n_alive += m->votes && m->alive;
         n_fit += m->votes && m->alive && m->fit;
+        n_storing += m->votes && m->alive && m->stores;
     }
-    beyond_quorum = n_alive - (int)(j->v->n_voters / 2 + 1);
-    j->v->survives = beyond_quorum < n_fit - 1 ? beyond_quorum : n_fit - 1;
+    quorum = (int)(j->v->n_voters / 2 + 1);
+    j->v->survives = n_storing - quorum < n_fit - 1 ? n_storing - quorum : n_fit - 1;
     if (j->v->survives < 0)
         j->v->survives = 0;
-    return beyond_quorum >= 0 && j->v->leader[0] != '\0';
+    return n_alive >= quorum && j->v->leader[0] != '\0';
 }
 
 /* ---- what is wrong with one node ---- */
@@ -495,7 +505,12 @@ static void judge_space(struct judging *j, const struct verdict_node *node)
     const json_t *space = json_object_get(node->status, "space");
     const char *full = str(space, "full");
 
-    if (full != NULL && num(space, "limit_bytes") > 0)
+    /* used and limit are those of the quota, and say nothing of a disk. */
+    if (same(full, "log") || same(full, "state"))
+        complain(j, node, VERDICT_NO_SPACE,
+                 "no space (%s): the disk of its %s is full; make room there, or enlarge it", full,
+                 full);
+    else if (full != NULL && num(space, "limit_bytes") > 0)
         complain(j, node, VERDICT_NO_SPACE, "no space (%s): %.1f of %.1f MiB used", full,
                  (double)num(space, "used_bytes") / (1 << 20),
                  (double)num(space, "limit_bytes") / (1 << 20));

@@ -55,9 +55,17 @@ static void say_damaged(const struct engine *e, const char *why)
         log_event(LOG_ERROR, "state_damaged", "why='%s' action=rebuild", why);
 }
 
+/* An earlier process set one aside, and ended before this one held what that one held. It is as
+ * good as its log, and as far from what was shown as on the day it was begun (FIT-6). */
+static bool is_half_made(const struct engine *e)
+{
+    return e->kv != NULL && kv_last_applied(e->kv).index < kv_shown_index(e->kv);
+}
+
 /* It was set aside when it was opened, and this one does not hold what that one held. */
 void engine_agree_begin(struct engine *e)
 {
+    e->agree.is_set_aside |= is_half_made(e);
     if (!e->agree.is_set_aside)
         return;
     replica_begin_rebuilding(e->replica);

@@ -255,8 +255,12 @@ static void judge_all(struct engine *e)
         end_check(d);
         break;
     case JUDGE_RIGHT:
+        if (!own_digest(e, d->right.index, &own)) {
+            ask_later(e); /* it may be wrong itself, and would send the others its own as right */
+            break;
+        }
         d->is_judged = true;
-        if (!own_digest(e, d->right.index, &own) || digests_equal(&own, &d->right))
+        if (digests_equal(&own, &d->right))
             break;
         hand_over_to_right(e, voices, n);
         be_wrong(e);

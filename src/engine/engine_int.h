@@ -23,8 +23,10 @@ struct space {
     uint64_t refused_bytes;
     uint64_t in_flight; /* handed to the log and not applied */
     raft_index applied; /* the last one that was taken off it */
-    uint64_t spent;     /* taken, and not handed to the log yet */
-    bool asked;         /* the request below is under way: */
+    /* What was proposed when entries were last handed to the log. */
+    uint64_t entries_submitted;
+    uint64_t bytes_submitted;
+    bool asked; /* the request below is under way: */
     struct replica_request request;
     struct buf command;
 };

@@ -49,9 +49,21 @@ static uint64_t limit_of(const struct engine *e, uint64_t limit_of_state)
     return limit_of_state != 0 ? limit_of_state : e->space.quota_bytes;
 }
 
+/* Proposed, and not handed to the log yet. Counted are entries that were appended: of the writes
+ * that may be proposed the core refuses many when its disk is slow, and they would stand against
+ * the limit for as long as nothing else is appended. */
+static uint64_t spent(const struct engine *e)
+{
+    struct replica_stats st;
+
+    replica_get_stats(e->replica, &st);
+    return st.n_entry_bytes_proposed - e->space.bytes_submitted +
+           (st.n_entries_proposed - e->space.entries_submitted) * kv_record_bytes(0, 0);
+}
+
 static uint64_t used_of(const struct engine *e, uint64_t live)
 {
-    return live + e->space.in_flight + e->space.spent;
+    return live + e->space.in_flight + spent(e);
 }
 
 static void look_at_log(struct engine *e)
@@ -75,7 +87,10 @@ static void say_change(struct engine *e, const char *before)
         return;
     (void)look_at_state(e, &live, &limit);
     limit = limit_of(e, limit);
-    if (now != NULL)
+    /* How full a disk is the quota does not say. */
+    if (now != NULL && strcmp(now, "quota") != 0)
+        log_event(LOG_ERROR, "no_space", "what=%s action=refuse_writes", now);
+    else if (now != NULL)
         log_event(LOG_ERROR, "no_space", "what=%s used=%llu limit=%llu action=refuse_writes", now,
                   (unsigned long long)live, (unsigned long long)limit);
     else
@@ -144,8 +159,6 @@ bool engine_may_propose(void *ctx, const struct replica_request *q, struct repli
         may = is_within_quota(e, &c, ret);
     }
     say_change(e, before);
-    if (may)
-        s->spent += q->kind == REPLICA_WRITE ? kv_record_bytes(0, q->command_len) : 0;
     return may;
 }
 
@@ -186,8 +199,11 @@ static uint64_t cost_of(const struct raft_entry *entry)
 void engine_space_submitted(struct engine *e, const struct raft_ready *ready)
 {
     struct space *s = &e->space;
+    struct replica_stats st;
 
-    s->spent = 0;
+    replica_get_stats(e->replica, &st);
+    s->entries_submitted = st.n_entries_proposed;
+    s->bytes_submitted = st.n_entry_bytes_proposed;
     s->taken = 0;
     if (ready->truncate_from != 0)
         s->in_flight = 0;
@@ -289,6 +305,9 @@ void engine_space_turn(struct engine *e, uint64_t now_us)
     uint64_t live;
     uint64_t limit;
 
+    /* What was taken goes to the log in this turn; what the log has already, or did not fit behind
+     * it, goes nowhere, and must not be held against what comes. */
+    s->taken = 0;
     s->state_is_full = replica_is_parked(e->replica);
     look_at_log(e);
     /* One that cannot take writes leads only where nobody else would (FIT-1); of a state that is

@@ -108,6 +108,9 @@ int kv_distrust(struct kv *kv)
 {
     if (atomic_exchange(&kv->distrusted, true))
         return 0;
+    /* Without the mark no later start knows whose file it is (DISK-41). Where there is no room for
+     * the note it is not made: that the state is damaged counts for more. */
+    (void)shown_note(kv);
     return err_trace(mark_remove(kv->dir_fd, TRUST_NAME));
 }
 
@@ -457,11 +460,13 @@ int kv_open(const struct kv_conf *conf, enum kv_trust *ret_trust, struct kv **re
  * and the next start rebuilds (STATE-4). */
 int kv_rebuild(struct kv *kv)
 {
-    int rc;
+    int rc = shown_note(kv); /* it may have gone on since it was distrusted */
+    int mark = kv_distrust(kv);
 
     rid_assert(kv->write_txn == NULL);
     rid_assert(!kv->reading);
-    rc = kv_distrust(kv);
+    if (rc == 0)
+        rc = mark;
     close_env(kv);
     if (rc == 0)
         rc = open_fresh(kv, &kv->conf);

@@ -77,21 +77,35 @@ static raft_index shown(const struct kv *kv)
     return in_file > index ? in_file : index;
 }
 
-int shown_look(struct kv *kv, bool will_be_set_aside)
+static int note(struct kv *kv, raft_index index)
 {
     unsigned char bytes[SHOWN_BYTES];
-    raft_index index;
+    int rc;
 
-    kv->shown_index = recorded(kv);
-    if (!will_be_set_aside)
-        return 0;
-    index = shown(kv);
     if (index > RAFT_INDEX_MAX || index <= kv->shown_index)
         return 0;
-    kv->shown_index = index;
     put_u64(bytes, kv->incarnation);
     put_u64(bytes + 8, index);
-    return err_trace(mark_write(kv->dir_fd, SHOWN_NAME, SHOWN_MAGIC, bytes, sizeof(bytes)));
+    rc = mark_write(kv->dir_fd, SHOWN_NAME, SHOWN_MAGIC, bytes, sizeof(bytes));
+    if (rc == 0)
+        kv->shown_index = index;
+    return err_trace(rc);
+}
+
+int shown_look(struct kv *kv, bool will_be_set_aside)
+{
+    kv->shown_index = recorded(kv);
+    return will_be_set_aside ? err_trace(note(kv, shown(kv))) : 0;
+}
+
+int shown_note(struct kv *kv)
+{
+    raft_index index;
+
+    (void)pthread_mutex_lock(&kv->stats_lock);
+    index = kv->applied.index;
+    (void)pthread_mutex_unlock(&kv->stats_lock);
+    return err_trace(note(kv, index));
 }
 
 raft_index kv_shown_index(const struct kv *kv)

@@ -9,4 +9,8 @@
  * a refusal of the log, and the next one must see the same proof. 0 or -errno. */
 int shown_look(struct kv *kv, bool will_be_set_aside);
 
+/* The same of a running state, before its mark is gone or the file set aside: what it has applied
+ * is known. 0 or -errno. */
+int shown_note(struct kv *kv);
+
 #endif

@@ -96,8 +96,7 @@ static int act(enum action action, const char *path, const char *id, uint64_t st
             code = node_init(conf);
             break;
         case CHECK:
-            printf("ridd: '%s' is right: cluster %s, %u nodes\n", path, conf->cluster_name,
-                   conf->n_peers);
+            code = node_check(conf);
             break;
         case PRINT:
             conf_print(conf, stdout);

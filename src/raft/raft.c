@@ -139,9 +139,11 @@ void raft_stored(struct raft *r, uint64_t batch, uint64_t now_us)
     }
     if (r->role == RAFT_LEADER)
         raft_maybe_commit(r);
-    /* Who applies nothing for now takes entries all the same: memory must not grow with them. */
+    /* Who applies nothing for now takes entries all the same: memory must not grow with them. What
+     * is not committed stays, as it does where entries are applied: a leader counts the bytes of
+     * its own down when they are, and there are no more of them than it may have. */
     if (r->held)
-        bound_cache(r, r->last_stored);
+        bound_cache(r, r->commit_index < r->last_stored ? r->commit_index : r->last_stored);
     raft_check_rest(r);
 }
 

@@ -113,9 +113,10 @@ static void cause_text(const struct replica_failure *f, char *text, size_t size)
             (unsigned long long)f->sync_us / 1000, (unsigned long long)f->election_us / 1000);
         break;
     case REPLICA_CAUSE_PEERS_DISKS:
-        (void)snprintf(text, size,
-                       ": %u nodes are heard and have not stored it, their disks may be slow",
-                       f->reached);
+        (void)snprintf(
+            text, size,
+            ": %u nodes are heard and have not stored it, their disks may be slow or full",
+            f->reached);
         break;
     case REPLICA_CAUSE_NO_LEADER:
         (void)snprintf(text, size, ": %u nodes are heard, none has been elected for %llu ms",

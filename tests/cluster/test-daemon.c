@@ -64,6 +64,10 @@ CASE(daemon__check_config_prints_all_problems)
     static const char wrong[] =
         "[cluster]\nnam = x\n[peers]\nn1 = 127.0.0.1\n n2 = 127.0.0.1:1 127.0.0.1:2\n"
         "[node]\ndata_dir = /x\nlog_level = loud\n[raft]\nheartbeat_ms = 0\n";
+    static const char twice[] = "[cluster]\nname = x\n[peers]\nn1 = 127.0.0.1:71 127.0.0.1:72\n"
+                                "n2 = [::ffff:127.0.0.1]:71 127.0.0.2:72\n[node]\ndata_dir = /x\n";
+    static const char even[] = "[cluster]\nname = x\n[peers]\nn1 = 127.0.0.1:71 127.0.0.1:72\n"
+                               "n2 = 127.0.0.2:71 127.0.0.2:72\n[node]\ndata_dir = /x\n";
     struct cluster *c = cluster_new(1, NULL);
     cleanup_buf struct buf out = BUF_INIT;
     char path[300];
@@ -85,6 +89,12 @@ CASE(daemon__check_config_prints_all_problems)
     expect_code(run_ridd(c->conf, "n7", &out, "--check-config", NULL), 78, &out);
     expect_text(&out, "n7");
     expect_code(run_ridd(c->conf, NULL, &out, NULL), 78, &out); /* which node? */
+    file_write(path, twice, sizeof(twice) - 1);
+    expect_code(run_ridd(path, "n1", &out, "--check-config", NULL), 78, &out);
+    expect_text(&out, "wrong.conf:5: address '[::ffff:127.0.0.1]:71' is that of '127.0.0.1:71' on");
+    file_write(path, even, sizeof(even) - 1);
+    expect_code(run_ridd(path, "n1", &out, "--check-config", NULL), 0, &out);
+    expect_text(&out, "2 nodes survive the loss of no more than 1 do");
     cluster_free(c);
 }
 

@@ -203,6 +203,19 @@ static void suspend(struct sim_node *n, uint64_t length)
     clock_set_ppm(n, -1000000);
 }
 
+/* It is awake with the first event that finds it so, whatever woke it and whichever event of that
+ * time is taken first: a node that works while its clock stands has turns without an end. */
+void nemesis_wake(struct sim_node *n)
+{
+    if (!n->suspended)
+        return;
+    n->suspended = false;
+    clock_set_ppm(n, 0);
+    n->tick_at = 0;
+    if (n->life == NODE_UP)
+        node_arm(n, 0);
+}
+
 static void begin_disk(struct sim *s, struct episode *e, struct sim_node *n)
 {
     switch ((unsigned)e->kind) { /* only those of this group */
@@ -386,13 +399,7 @@ static void end(struct sim *s, struct episode *e)
         memset(s->net.loss_ppm, 0, sizeof(s->net.loss_ppm));
         break;
     case EPISODE_SUSPEND:
-        if (n->suspended) {
-            n->suspended = false;
-            clock_set_ppm(n, 0);
-            n->tick_at = 0;
-            if (n->life == NODE_UP)
-                node_arm(n, 0);
-        }
+        nemesis_wake(n);
         break;
     case EPISODE_SLOW_DISK:
         n->wal.slow = 1;

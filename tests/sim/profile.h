@@ -111,6 +111,8 @@ void nemesis_plan(struct sim *s);
 void nemesis_event(struct sim *s, const struct sim_event *e);
 void nemesis_heal(struct sim *s);
 void nemesis_recut(struct sim *s);
+/* Whose time stood still and whose pause is over goes on. */
+void nemesis_wake(struct sim_node *n);
 const char *episode_name(enum episode_kind kind);
 
 #endif

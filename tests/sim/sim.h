@@ -446,7 +446,9 @@ struct sim {
     unsigned stable_leader;
     uint64_t ok_since_stable[OP_COUNT];
     bool drained;             /* clients have stopped */
+    uint64_t drained_at;
     uint64_t drained_applied; /* by the healthy together, since then */
+    uint64_t events_most;     /* healing: there is no progress in so many */
     uint64_t next_look;
     unsigned sickness[SIM_NODES_MAX]; /* of those outside the core */
     bool sick_now[SIM_NODES_MAX];

@@ -458,8 +458,8 @@ static void ctl__failures_have_a_line_and_a_number(void **state)
         {FAKE_REPLY, ERROR("busy", 11, true, ",\"retry_after_ms\":1"), 75,
          "ridctl: put: 'k': 127.0.0.1:* says: words of the server; try again later\n"},
         {FAKE_REPLY, ERROR("no_space", 14, true, ""), 75,
-         "ridctl: put: 'k': 127.0.0.1:* says: words of the server; delete keys or give the nodes "
-         "more space\n"},
+         "ridctl: put: 'k': 127.0.0.1:* says: words of the server; 'ridctl status' shows "
+         "which nodes are full\n"},
         {FAKE_REPLY, ERROR("too_large", 12, true, ",\"limit\":9"), 64,
          "ridctl: put: 'k': 127.0.0.1:* says: words of the server\n"},
         {FAKE_REPLY, ERROR("brand_new", 1, true, ""), 75,

@@ -825,6 +825,32 @@ static void engine__a_damaged_kv_is_made_again_in_place(void **state)
 }
 
 /* Found at the start instead: the same, until it has applied what it knew to be committed. */
+/* FIT-6: a process that ends in the middle of it leaves a file that is believed, and that lacks what
+ * this node has shown. */
+static void engine__a_half_made_state_goes_on_being_made(void **state)
+{
+    struct host h;
+
+    (void)state;
+    start(&h);
+    assert_true(says(ask(&h, "{\"type\":\"write\",\"key\":1,\"value\":7}"), "write_ok"));
+    assert_true(says(ask(&h, "{\"type\":\"write\",\"key\":1,\"value\":8}"), "write_ok"));
+    assert_int_equal(kv_rebuild(h.engine->kv), 0); /* and then the process ends */
+    close_it(&h);
+    assert_int_equal(open_it(&h), 0);
+    assert_string_equal(engine_verdict(h.engine), "rebuilding");
+    assert_int_equal(raft_get_fitness(engine_raft(h.engine)), RAFT_UNFIT);
+    settle(&h);
+    assert_string_equal(engine_verdict(h.engine), "good");
+    assert_int_equal(raft_get_fitness(engine_raft(h.engine)), RAFT_FIT);
+    lead(&h);
+    assert_true(says(ask(&h, "{\"type\":\"read\",\"key\":1}"), "\"value\":8"));
+    close_it(&h); /* made, and closed: the next start finds all of it */
+    assert_int_equal(open_it(&h), 0);
+    assert_int_equal(raft_get_fitness(engine_raft(h.engine)), RAFT_FIT);
+    host_done(&h);
+}
+
 static void engine__a_state_set_aside_at_the_start_is_unfit(void **state)
 {
     struct host h;
@@ -1401,6 +1427,32 @@ static void engine__what_is_in_flight_counts(void **state)
     host_done(&h);
 }
 
+/* SPACE-5: the core refuses what its disk is too slow for, and may do so for as long as nothing else is
+ * appended: what it refused is nowhere. */
+static void engine__what_was_not_proposed_does_not_count(void **state)
+{
+    static char text[100000];
+    const struct command c = {
+        .op = COMMAND_WRITE, .key = {"sk", 2}, .value = {text, sizeof(text)}};
+    struct replica_request q = {.kind = REPLICA_WRITE};
+    struct replica_no_space why;
+    struct buf command;
+    struct host h;
+
+    (void)state;
+    start_with(&h, MIB);
+    memset(text, '1', sizeof(text));
+    buf_init(&command);
+    assert_int_equal(command_encode(&c, &command), 0);
+    q.command = command.data;
+    q.command_len = command.len;
+    for (unsigned i = 0; i < 20; i++)
+        assert_true(engine_may_propose(h.engine, &q, &why));
+    assert_true(takes(&h, 1, sizeof(text)));
+    buf_done(&command);
+    host_done(&h);
+}
+
 /* SPACE-6: an apply that finds no room is no end. What waits for it waits; what is new is refused,
  * deletes too; reads go on; and it goes on by itself. */
 static void engine__an_apply_without_room_is_parked(void **state)
@@ -1551,6 +1603,11 @@ static void engine__a_follower_keeps_room_for_elections(void **state)
     while (n < 1000 && engine_may_store(h.engine, &m))
         n++;
     assert_true(n < 1000);
+    /* The log had them already, as what a leader sends again: they take no room twice. */
+    engine_turn(h.engine, h.now_us);
+    assert_true(engine_may_store(h.engine, &m));
+    while (engine_may_store(h.engine, &m))
+        ;
     assert_true(n * store_record_bytes(sizeof(data)) + STORE_KEPT_BYTES <= log.room_bytes);
     e.type = RAFT_ENTRY_NOOP;
     e.len = 0;
@@ -1591,6 +1648,7 @@ int main(void)
         cmocka_unit_test(engine__damage_met_while_applying_is_no_end),
         cmocka_unit_test(engine__a_rebuild_that_fails_is_the_end),
         cmocka_unit_test(engine__a_damaged_kv_is_made_again_in_place),
+        cmocka_unit_test(engine__a_half_made_state_goes_on_being_made),
         cmocka_unit_test(engine__a_state_set_aside_at_the_start_is_unfit),
         cmocka_unit_test(engine__parked_and_unfit),
         cmocka_unit_test(engine__damage_of_a_running_state_is_found),
@@ -1606,6 +1664,7 @@ int main(void)
         cmocka_unit_test(engine__the_limit_waits_for_the_last_member),
         cmocka_unit_test(engine__a_full_quota_takes_what_frees),
         cmocka_unit_test(engine__what_is_in_flight_counts),
+        cmocka_unit_test(engine__what_was_not_proposed_does_not_count),
         cmocka_unit_test(engine__an_apply_without_room_is_parked),
         cmocka_unit_test(engine__a_follower_keeps_room_for_elections),
         cmocka_unit_test(engine__status_looks_now_and_then),

@@ -938,9 +938,29 @@ static void kv__distrust_makes_the_next_start_rebuild(void **state)
     kv_down(f, false);
     kv_up(f);
     assert_int_equal(f->trust, KV_REBUILD);
+    assert_int_equal(kv_shown_index(f->kv), 5); /* though no mark says any more whose it was */
     kv_down(f, true);
     kv_up(f);
     assert_int_equal(f->trust, KV_TRUSTED_CLEAN);
+}
+
+/* DISK-41: nor is it forgotten when the state is made again while the process goes on, and that
+ * comes to no end. */
+static void kv__a_rebuilt_state_shows_what_the_old_one_had_applied(void **state)
+{
+    struct fixture *f = *state;
+
+    make_state(f, false);
+    kv_up(f);
+    assert_int_equal(kv_rebuild(f->kv), 0);
+    assert_int_equal(kv_last_applied(f->kv).index, 0);
+    kv_down(f, false);
+    for (unsigned start = 0; start < 2; start++) {
+        kv_up(f);
+        assert_int_equal(f->trust, KV_TRUSTED_SAME_BOOT);
+        assert_int_equal(kv_shown_index(f->kv), 5);
+        kv_down(f, false);
+    }
 }
 
 /* Files that others can read or write, and links, are refused (IDENTITY-4). */
@@ -1093,6 +1113,7 @@ int main(void)
         TEST(kv__a_killed_node_finds_its_state_again),
         TEST(kv__a_damaged_value_is_found_and_healed),
         TEST(kv__distrust_makes_the_next_start_rebuild),
+        TEST(kv__a_rebuilt_state_shows_what_the_old_one_had_applied),
         TEST(kv__files_open_to_others_are_refused),
         TEST(kv__marks_are_whole_or_refused),
     };

@@ -138,10 +138,12 @@ static void kv_verify__a_rebuilt_state_is_empty_and_then_the_same(void **state)
 }
 
 /* A rebuild that fails at any of its file calls leaves what the next start rebuilds, or finds
- * empty; only when it could not even remove the mark is nothing changed. */
+ * empty; only when it could not even remove the mark, or write down before what was applied (DISK-41), is
+ * nothing changed. */
 static void kv_verify__a_failed_rebuild_leaves_no_trusted_file(void **state)
 {
     struct fixture *f = *state;
+    unsigned n_unchanged = 0;
 
     for (unsigned n = 1;; n++) {
         int rc;
@@ -163,7 +165,7 @@ static void kv_verify__a_failed_rebuild_leaves_no_trusted_file(void **state)
         assert_false(there(f, "CLEAN"));
         kv_up(f);
         if (kv_last_applied(f->kv).index != 0)
-            assert_int_equal(n, 1);
+            assert_int_equal(n, ++n_unchanged);
         else
             check_value(f, "k1", NULL, 0, 0, 0);
         kv_down(f, false);

@@ -1549,7 +1549,8 @@ static void service__every_failure_has_its_words(void **state)
           .cause = REPLICA_CAUSE_PEERS_DISKS,
           .reached = 3},
          0,
-         "waiting for commit: 3 nodes are heard and have not stored it, their disks may be slow; "
+         "waiting for commit: 3 nodes are heard and have not stored it, their disks may be slow or "
+         "full; "
          "whether the write happened is not known",
          EXTRA("timeout_ms", "stage", "cause")},
         {{.error = WIRE_ERROR_TIMEOUT,

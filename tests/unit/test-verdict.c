@@ -249,11 +249,24 @@ static const struct verdict_case {
      0,
      "n2 damaged: its state is damaged: it serves nothing\n"
      "n2 disk_slow: disk slow: fsync p99 310.0 ms, election_ms = 500; *\n"
-     "n3 no_space: no space (log): 100.0 of 101.0 MiB used\n"
+     "n3 no_space: no space (log): the disk of its log is full; make room there, or enlarge it\n"
      "n3 parked: waits for room on its disk and applies nothing\n"
      "n3 warning: election_ms = 900 here\n"},
+    {"a node whose log is full stores nothing: what is left must be a quorum without it",
+     {{"n1", LEADER(",\"space\":{\"full\":null,\"parked\":false}"), 0},
+      {"n2", FOLLOWER2(",\"space\":{\"full\":\"log\",\"parked\":false}"), 0},
+      {"n3",
+       FOLLOWER3(",\"space\":{\"full\":\"quota\",\"used_bytes\":104857600,"
+                 "\"limit_bytes\":105906176,\"parked\":false}"),
+       0}},
+     "DEGRADED: survives no more failure; 3 of 3 nodes answered, leader n1, term 3",
+     VERDICT_DEGRADED,
+     0,
+     "n2 no_space: no space (log): the disk of its log is full; *\n"
+     "n3 no_space: no space (quota): 100.0 of 101.0 MiB used\n"},
     {"terms that were invented; a node that climbed to a true one has nothing to complain about",
-     {{"n1", LEADER(",\"term_refused\":{\"id\":\"n3\",\"term\":5000000},\"terms_run_out\":false"), 0},
+     {{"n1", LEADER(",\"term_refused\":{\"id\":\"n3\",\"term\":5000000},\"terms_run_out\":false"),
+       0},
       {"n2", FOLLOWER2(",\"term_refused\":{\"id\":\"n1\",\"term\":3},\"terms_run_out\":false"), 0},
       {"n3", FOLLOWER3(",\"term_refused\":null,\"terms_run_out\":true"), 0}},
      "DEGRADED: survives 1 more failure; 3 of 3 nodes answered, leader n1, term 3",
