@@ -306,6 +306,7 @@ struct good {
     uint64_t max_us;
     uint64_t n;
     uint64_t n_errors;
+    char first_error[256];
 };
 
 static int by_size(const void *a, const void *b)
@@ -338,8 +339,8 @@ static void good_run(uint16_t port, uint64_t until_us, struct good *ret)
             fd = dial(port);
             continue;
         }
-        if (memmem(in, (size_t)n, "read_index_ok", 13) == NULL)
-            ret->n_errors++;
+        if (memmem(in, (size_t)n, "read_index_ok", 13) == NULL && ret->n_errors++ == 0)
+            (void)snprintf(ret->first_error, sizeof(ret->first_error), "%.*s", (int)n, in);
         us[ret->n++] = (uint32_t)(clock_mono_us() - begun_us);
     }
     qsort(us, ret->n, sizeof(*us), by_size);
@@ -533,6 +534,8 @@ static void report(const struct flood *f, struct cluster *c, const struct seen *
            calm->good.p99_us > 0 ? (double)seen->good.p99_us / (double)calm->good.p99_us : 0.0,
            (unsigned long long)seen->good.n, (unsigned long long)seen->good.n_errors,
            (unsigned long long)most_rss_kib(c) / 1024);
+    if (seen->good.first_error[0] != '\0')
+        printf("  first error: %s", seen->good.first_error);
     (void)fflush(stdout);
 }
 
