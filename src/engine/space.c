@@ -72,7 +72,7 @@ static void look_at_log(struct engine *e)
 
     if (e->store == NULL)
         return;
-    store_get_stats(e->store, &log);
+    store_get_counts(e->store, &log);
     e->space.log_is_full = log.no_space;
     e->space.log_bytes = log.log_bytes;
 }
@@ -174,7 +174,7 @@ bool engine_may_store(void *ctx, const struct raft_msg *m)
 
     if (e->store == NULL)
         return true;
-    store_get_stats(e->store, &log);
+    store_get_counts(e->store, &log);
     for (unsigned i = 0; i < m->n_entries; i++) {
         bytes += store_record_bytes(m->entries[i].len);
         /* What is kept is for the others: a no-op is what lets a leader serve reads. */

@@ -276,7 +276,7 @@ static void status_log(const struct engine *e, struct wire_reply *w)
 {
     struct store_stats log;
 
-    store_get_stats(e->store, &log);
+    store_get_counts(e->store, &log);
     wire_reply_open_object(w, "log");
     wire_reply_u64(w, "fsyncs", log.n_fsyncs);
     wire_reply_u64(w, "bytes", log.log_bytes);

@@ -93,7 +93,7 @@ static bool no_space(struct log_thread *t)
 {
     struct store_stats stats;
 
-    store_get_stats(t->store, &stats);
+    store_get_counts(t->store, &stats);
     return stats.no_space;
 }
 

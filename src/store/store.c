@@ -430,6 +430,13 @@ bool store_has_work(struct store *s)
     return has;
 }
 
+void store_get_counts(struct store *s, struct store_stats *ret_stats)
+{
+    (void)pthread_mutex_lock(&s->lock);
+    *ret_stats = s->stats;
+    (void)pthread_mutex_unlock(&s->lock);
+}
+
 void store_get_stats(struct store *s, struct store_stats *ret_stats)
 {
     (void)pthread_mutex_lock(&s->lock);

@@ -151,6 +151,10 @@ struct store_stats {
     uint64_t queued_bytes; /* submitted, and not durable */
 };
 void store_get_stats(struct store *s, struct store_stats *ret_stats);
+/* The same but for the times of fsync, which are left at 0: they cost a walk through hundreds of
+ * counters, under the lock that the log thread wants, too. For whoever asks in each turn or of each
+ * message. */
+void store_get_counts(struct store *s, struct store_stats *ret_stats);
 
 /* Prints every record readably, one line each, then a verdict line; goes on behind damage as far as
  * it can. 0: clean or torn tail; STORE_E_*; -errno. Opens read-only, repairs nothing. With

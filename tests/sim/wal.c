@@ -138,7 +138,7 @@ static bool waits_for_room(const struct sim_wal *w)
 {
     struct store_stats stats;
 
-    store_get_stats(w->store, &stats);
+    store_get_counts(w->store, &stats);
     return stats.no_space && !store_has_work(w->store);
 }
 
@@ -267,7 +267,7 @@ static int look_for_room(struct sim_node *n)
     struct store_stats stats;
     bool more;
 
-    store_get_stats(w->store, &stats);
+    store_get_counts(w->store, &stats);
     if (!stats.no_space)
         return 0;
     w->idle_due = true;
