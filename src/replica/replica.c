@@ -134,6 +134,7 @@ void replica_hear(struct replica *r, raft_node_id from, uint64_t now_us)
 
 int replica_step(struct replica *r, const struct raft_msg *m, uint64_t now_us)
 {
+    struct raft_msg bare;
     int rc;
 
     replica_now(r, now_us);
@@ -144,8 +145,15 @@ int replica_step(struct replica *r, const struct raft_msg *m, uint64_t now_us)
     if (m->type == RAFT_MSG_APPEND && m->n_entries > 0 && m->group == r->group &&
         m->term >= raft_get_term(r->raft) && r->ops.may_store != NULL &&
         !r->ops.may_store(r->ops.ctx, m)) {
-        replica_hear(r, m->from, now_us);
-        return 0;
+        if (m->term == raft_get_term(r->raft)) {
+            replica_hear(r, m->from, now_us);
+            return 0;
+        }
+        /* A newer term is learned whatever there is room for (TERM-2); once, so that the answer
+         * does not have the leader send them again and again. */
+        bare = *m;
+        bare.n_entries = 0;
+        m = &bare;
     }
     r->dirty = true;
     rc = raft_step(r->raft, m, r->now_us);
