@@ -14,7 +14,8 @@
 #include "base/banned.h"
 
 /* Ten heartbeats to an election, as by default, and twice as long: two cores run three nodes. */
-#define TIMES "[raft]\nheartbeat_ms = 100\nelection_ms = 1000\n"
+#define TIMES       "[raft]\nheartbeat_ms = 100\nelection_ms = 1000\n"
+#define ELECTION_MS 1000u
 
 /* ---- the one who asks for little ---- */
 
@@ -128,8 +129,24 @@ static unsigned replies_missing(const struct sender *s, unsigned n)
     return missing;
 }
 
+/* A node's disk gave no sign of life for as long as a leader may be silent: then the leadership goes
+ * elsewhere, and that is right (READ-51). The disk is shared with whatever else the machine does. */
+static bool a_disk_stood_still(struct cluster *c)
+{
+    bool stood_still = false;
+
+    for (unsigned i = 0; i < c->n; i++) {
+        char *line = node_log_line(c, i, "event=disk_slow");
+        const char *at = line != NULL ? strstr(line, "silent_ms=") : NULL;
+
+        stood_still = stood_still || (at != NULL && strtoul(at + 10, NULL, 10) >= ELECTION_MS);
+        free(line);
+    }
+    return stood_still;
+}
+
 /* All lines from all senders, until each has its reply; the good client gets at least so many
- * meanwhile, and neither leader nor term change. */
+ * meanwhile, and neither leader nor term change, but for a disk. */
 static void flood(struct cluster *c, struct sender *s, unsigned n, const char *const *allowed,
                   unsigned n_good)
 {
@@ -154,7 +171,8 @@ static void flood(struct cluster *c, struct sender *s, unsigned n, const char *c
     after = node_status(c, cluster_leader(c));
     if (good.n_wrong > 0)
         harness_fail("%u of the good client's requests failed: %s", good.n_wrong, good.wrong);
-    if (reply_int(after, "term") != reply_int(before, "term") || cluster_leader(c) != leader)
+    if ((reply_int(after, "term") != reply_int(before, "term") || cluster_leader(c) != leader) &&
+        !a_disk_stood_still(c))
         harness_fail("term %lld became %lld", (long long)reply_int(before, "term"),
                      (long long)reply_int(after, "term"));
     json_decref(before);
