@@ -157,12 +157,13 @@ static int shrink_member(struct shrink *s, unsigned level, unsigned n)
     if (rc == 0)
         rc = buf_add(&d->short_line, name.data, name.len);
     d->large_text.len = before;
+    if (rc != 0)
+        return rc;
     skip_space(s);
-    if (rc == 0 && !at(s, ':'))
+    if (!at(s, ':'))
         return refuse_at(s, JSON_COMPACT_E_SYNTAX);
     s->p++;
-    if (rc == 0)
-        rc = buf_add_u8(&d->short_line, ':');
+    rc = buf_add_u8(&d->short_line, ':');
     skip_space(s);
     if (rc == 0)
         rc = is_body && at(s, '{') ? shrink_object(s, 1) : shrink_value(s, level, field);
