@@ -177,8 +177,8 @@ static_assert(2 * PEER_HALF_OPEN_HOST_MAX <= PEER_HALF_OPEN_MAX, "one host takes
 /* Unacknowledged or untaken for this long: the kernel gives the connection up. Heartbeats make sure
  * that there is data. */
 #define PEER_USER_TIMEOUT_MS 3000u
-/* A name is asked of the resolver again at the earliest after this, or after a hundred times what
- * it took the last time: a slow resolver holds the loop for at most a hundredth of the time. */
+/* The answer for a name is used this long; then the next dial asks again, and dials what is known
+ * meanwhile. */
 #define PEER_RESOLVE_US 5000000u
 /* Names asked for at once in a process, each by a thread; beyond it the question fails, and is
  * asked again with the next attempt. */
@@ -189,8 +189,8 @@ static_assert(2 * PEER_HALF_OPEN_HOST_MAX <= PEER_HALF_OPEN_MAX, "one host takes
 /* Deadlines of handshakes are looked at each eighth of PEER_HANDSHAKE_US, within these. */
 #define PEER_TICK_US_MIN 5000u
 #define PEER_TICK_US_MAX 500000u
-/* A hello has some 80 bytes and may grow. Nobody who has not shaken hands makes us keep more than
- * this: a longer frame closes the connection. */
+/* A hello has some 220 bytes at most and may grow. Nobody who has not shaken hands makes us keep
+ * more than this: a longer frame closes the connection. */
 #define PEER_HELLO_BYTES_MAX 512u
 /* Settings that a hello tells of its node: those that should be the same on all, and room for
  * those of later versions. Of more than these the rest is not looked at. */
