@@ -130,9 +130,10 @@ static void refusal_words(const struct node *n, const char *peer, const struct p
     (void)snprintf(ret_text, size, "%s", wire_refusal_text(r->reason, r->by_us));
 }
 
-/* Whoever of a link looks first refuses: a node whose disk was lost sees by the other's hello that it
- * is not the one that was met. It is the stranger all the same, and the other the one that would not
- * have it: which of the two came first must not decide whom the operator is sent to (STATUS-3). */
+/* Whoever of a link looks first refuses: a node whose disk was lost sees by the other's hello that
+ * it is not the one that was met. It is the stranger all the same, and the other the one that would
+ * not have it: which of the two came first must not decide whom the operator is sent to
+ * (STATUS-3). */
 static void whose_fault(struct peer_refusal *r)
 {
     if (r->reason != WIRE_REFUSED_OURSELVES)
