@@ -21,6 +21,7 @@ struct space {
     bool state_is_full;   /* the apply is parked */
     bool parks;           /* what was said of the log for engine_set_parked() */
     bool nodes_are_full;  /* a leader: of the voters that are heard those with room are no quorum */
+    bool met_damage;      /* of the state, since the last turn */
     uint64_t log_bytes;
     uint64_t taken; /* of entries of a leader, and not handed to the log yet */
     /* By how much the last write that the limit refused would have made the state larger: the quota

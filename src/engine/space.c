@@ -131,6 +131,16 @@ static void say_change(struct engine *e, const char *before)
 
 /* ---- at propose ---- */
 
+/* Damage that is met here is as real as any (FIT-7). But a write is being proposed, perhaps by who
+ * is answered from a read transaction: the state is made again in the turn that comes. */
+static void note_damage(struct engine *e, int rc)
+{
+    if (rc == 0 || e->state.rebuild == NULL || replica_rebuilding(e->replica))
+        return;
+    if (!e->space.met_damage)
+        e->space.met_damage = engine_state_is_damaged(e, rc, "cannot read the state");
+}
+
 /* What the record has now, so that a write which does not make the state larger is taken even when
  * it is full. Called from callbacks that are served in a read transaction, too. */
 static uint64_t bytes_now(struct engine *e, struct wire_slice key)
@@ -138,16 +148,18 @@ static uint64_t bytes_now(struct engine *e, struct wire_slice key)
     struct command_value value = {0};
     struct raft_entry_id id;
     bool reading = e->reading;
+    uint64_t bytes = 0;
     int rc = reading ? 0 : e->state.read_begin(e->state.ctx, &id);
 
-    if (rc != 0)
-        return 0;
-    rc = e->state.get(e->state.ctx, key, &value);
-    if (rc != 0 || !value.exists)
-        value = (struct command_value){0};
-    if (!reading)
-        e->state.read_end(e->state.ctx);
-    return value.exists ? kv_record_bytes(key.len, value.text.len) : 0;
+    if (rc == 0) {
+        rc = e->state.get(e->state.ctx, key, &value);
+        if (rc == 0 && value.exists)
+            bytes = kv_record_bytes(key.len, value.text.len);
+        if (!reading)
+            e->state.read_end(e->state.ctx);
+    }
+    note_damage(e, rc);
+    return bytes;
 }
 
 static bool is_within_quota(struct engine *e, const struct command *c, struct replica_no_space *ret)
@@ -345,6 +357,10 @@ void engine_space_turn(struct engine *e, uint64_t now_us)
      * it, goes nowhere, and must not be held against what comes. */
     s->taken = 0;
     s->state_is_full = replica_is_parked(e->replica);
+    if (s->met_damage) {
+        s->met_damage = false;
+        replica_rebuild(e->replica, now_us);
+    }
     look_at_log(e);
     look_at_nodes(e);
     /* One that cannot take writes leads only where nobody else would (FIT-1); of a state that is

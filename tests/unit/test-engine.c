@@ -1470,6 +1470,29 @@ static void engine__a_full_quota_takes_what_frees(void **state)
     host_done(&h);
 }
 
+/* FIT-7: who only looks how much a write would take meets damage like any reader. */
+static void engine__damage_that_a_full_quota_meets_is_told(void **state)
+{
+    static const char again[] =
+        "{\"type\":\"write\",\"msg_id\":1,\"key\":\"a\",\"value\":\"some words\"}";
+    struct host h;
+
+    (void)state;
+    start_with(&h, MIB);
+    assert_true(says(ask(&h, again), "write_ok"));
+    for (int n = 0; n < 10; n++)
+        assert_true(takes(&h, n, 100000));
+    for (int n = 10; takes(&h, n, n == 10 ? 46000 : 100); n++)
+        assert_true(n < 100);
+    spoil_state(&h, "some words");
+    service_line(h.conn, again, strlen(again), 1);
+    for (unsigned i = 0; !is_found(&h) && i < 20; i++) {
+        engine_turn(h.engine, h.now_us);
+        engine_work(h.engine, h.now_us);
+    }
+    expect_rebuilt(&h);
+}
+
 /* What is proposed and not applied counts, so that the log does not fill with what the apply would
  * refuse. */
 static void engine__what_is_in_flight_counts(void **state)
@@ -1900,6 +1923,7 @@ int main(void)
         cmocka_unit_test(engine__the_limit_comes_from_the_log),
         cmocka_unit_test(engine__the_limit_waits_for_the_last_member),
         cmocka_unit_test(engine__a_full_quota_takes_what_frees),
+        cmocka_unit_test(engine__damage_that_a_full_quota_meets_is_told),
         cmocka_unit_test(engine__what_is_in_flight_counts),
         cmocka_unit_test(engine__what_was_not_proposed_does_not_count),
         cmocka_unit_test(engine__an_apply_without_room_is_parked),
