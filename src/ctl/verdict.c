@@ -536,7 +536,7 @@ static void judge_space(struct judging *j, const struct verdict_node *node)
     const json_t *space = json_object_get(node->status, "space");
     const char *full = str(space, "full");
 
-    /* used and limit are those of the quota, and say nothing of a disk. */
+    /* used and limit are those of what is full, and change nothing in what helps against a disk. */
     if (same(full, "log") || same(full, "state"))
         complain(j, node, VERDICT_NO_SPACE,
                  "no space (%s): the disk of its %s is full; make room there, or enlarge it", full,
