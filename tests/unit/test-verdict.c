@@ -94,7 +94,8 @@ static const struct verdict_case {
      {{"n1", NODE("n1", "leader", "3", "\"n1\"", DEAF("n2") "," DEAF("n3"), ""), 0},
       {"n2", NULL, RIDD_UNREACHABLE},
       {"n3", NULL, RIDD_UNREACHABLE}},
-     "NO QUORUM: 1 of 3 nodes answered, leader n1, which hears no quorum, term 3",
+     "NO QUORUM: start 1 more node; 1 of 3 nodes answered, leader n1, which hears no quorum, term "
+     "3",
      VERDICT_NO_QUORUM,
      0,
      "n2 unreachable: unreachable: why\nn3 unreachable: unreachable: why\n"},
@@ -114,10 +115,38 @@ static const struct verdict_case {
      "n1 unreachable: unreachable: why\n"},
     {"the same with one that may not",
      {{"n1", NULL, RIDD_UNREACHABLE}, {"n2", FOLLOWER2(""), 0}, {"n3", NULL, RIDD_UNREACHABLE}},
-     "NO QUORUM: 1 of 3 nodes answered, leader n1, which did not answer, term 3",
+     "NO QUORUM: start 1 more node; 1 of 3 nodes answered, leader n1, which did not answer, term 3",
      VERDICT_NO_QUORUM,
      0,
      "n1 unreachable: unreachable: why\nn3 unreachable: unreachable: why\n"},
+    {"one of five: two more are needed",
+     {{"n1",
+       NODE("n1", "candidate", "7", "null",
+            APART("n2") "," APART("n3") "," APART("n4") "," APART("n5"), ""),
+       0}},
+     "NO QUORUM: start 2 more nodes; 1 of 1 nodes answered, no leader, term 7",
+     VERDICT_NO_QUORUM,
+     0,
+     "n2 unreachable: *\nn3 unreachable: *\nn4 unreachable: *\nn5 unreachable: *\n"},
+    {"enough of them run, and hear nobody: starting more is not what helps",
+     {{"n1", NODE("n1", "leader", "3", "\"n1\"", DEAF("n2") "," DEAF("n3"), ""), 0},
+      {"n2", NODE("n2", "follower", "3", "null", APART("n1") "," APART("n3"), ""), 0},
+      {"n3", NULL, RIDD_UNREACHABLE}},
+     "NO QUORUM: 2 of 3 nodes answered, leader n1, which hears no quorum, term 3",
+     VERDICT_NO_QUORUM,
+     0,
+     "n2 no_leader: hears no leader\nn3 unreachable: unreachable: why\n"},
+    {"one that the others refuse is none of those that are needed",
+     {{"n1",
+       NODE("n1", "candidate", "3", "null", APART("n2") "," APART("n3"),
+            ",\"refuses\":[{\"id\":\"n3\",\"why\":\"its disk was lost\"}]"),
+       0},
+      {"n2", NULL, RIDD_UNREACHABLE},
+      {"n3", NODE("n3", "follower", "0", "null", APART("n1") "," APART("n2"), ""), 0}},
+     "NO QUORUM: start 1 more node; 2 of 3 nodes answered, no leader, term 3",
+     VERDICT_NO_QUORUM,
+     0,
+     "n2 unreachable: unreachable: why\nn3 refused: refused by n1: its disk was lost\n"},
     {"an election",
      {{"n1", NODE("n1", "follower", "4", "null", LINKED("n2") "," LINKED("n3"), ""), 0},
       {"n2", NODE("n2", "candidate", "4", "null", LINKED("n1") "," LINKED("n3"), ""), 0},
@@ -264,6 +293,20 @@ static const struct verdict_case {
      0,
      "n2 no_space: no space (log): the disk of its log is full; *\n"
      "n3 no_space: no space (quota): 100.0 of 101.0 MiB used\n"},
+    {"a leader with room that too few others have: its figures are not bytes",
+     {{"n1",
+       LEADER(",\"space\":{\"full\":\"nodes\",\"used_bytes\":1048576,\"limit_bytes\":2097152,"
+              "\"parked\":false}"),
+       0},
+      {"n2", FOLLOWER2(",\"space\":{\"full\":\"log\",\"parked\":false}"), 0},
+      {"n3", FOLLOWER3(",\"space\":{\"full\":\"log\",\"parked\":false}"), 0}},
+     "DEGRADED: survives no more failure; 3 of 3 nodes answered, leader n1, term 3",
+     VERDICT_DEGRADED,
+     0,
+     "n1 no_space: no space (nodes): with the nodes that are full or away no write is committed; "
+     "*\n"
+     "n2 no_space: no space (log): *\n"
+     "n3 no_space: no space (log): *\n"},
     {"terms that were invented; a node that climbed to a true one has nothing to complain about",
      {{"n1", LEADER(",\"term_refused\":{\"id\":\"n3\",\"term\":5000000},\"terms_run_out\":false"),
        0},
@@ -346,7 +389,7 @@ static const struct verdict_case {
 };
 
 /* The same, with a configuration that names the cluster. */
-static const char *const named[] = {"c", "x"};
+static const char *const named[] = {"c", "x", "x", "x", "x"};
 static const struct verdict_case named_cases[] = {
     {"the configuration describes another cluster than one node's",
      {{"n1", LEADER(""), 0},
@@ -358,11 +401,30 @@ static const struct verdict_case named_cases[] = {
      "n3 other_cluster: belongs to cluster 'd', the configuration describes 'c'\n"},
     {"the configuration describes another cluster than all nodes'",
      {{"n1", LEADER(""), 0}, {"n2", FOLLOWER2(""), 0}},
-     "SPLIT: 2 of 2 nodes answered, no leader, term 0",
+     "SPLIT: 2 of 2 nodes answered, of cluster 'c'; the configuration describes 'x'",
      VERDICT_SPLIT,
      -1,
      "n1 other_cluster: belongs to cluster 'c', the configuration describes 'x'\n"
      "n2 other_cluster: belongs to cluster 'c', the configuration describes 'x'\n"},
+    {"the same, of two others",
+     {{"n1", LEADER(""), 0}, {"n2", "{\"node\":\"n2\",\"cluster\":\"d\"}", 0}},
+     "SPLIT: 2 of 2 nodes answered, none of cluster 'x'",
+     VERDICT_SPLIT,
+     -1,
+     "n1 other_cluster: belongs to cluster 'c', the configuration describes 'x'\n"
+     "n2 other_cluster: belongs to cluster 'd', the configuration describes 'x'\n"},
+    {"nobody answers, and the configuration tells how many there are",
+     {{"n1", NULL, RIDD_UNREACHABLE}, {"n2", NULL, RIDD_NO_ANSWER}, {"n3", NULL, RIDD_NO_ANSWER}},
+     "NO QUORUM: start 2 more nodes; 0 of 3 nodes answered",
+     VERDICT_NO_QUORUM,
+     -1,
+     "n1 unreachable: *\nn2 unreachable: *\nn3 unreachable: *\n"},
+    {"busy nodes live, and do not say who they are",
+     {{"n1", NULL, RIDD_BUSY}, {"n2", NULL, RIDD_BUSY}},
+     "DEGRADED: 2 of 2 nodes answered (2 busy)",
+     VERDICT_DEGRADED,
+     -1,
+     "n1 busy: *\nn2 busy: *\n"},
 };
 
 static void reasons_of(const struct verdict *v, char *ret_text, size_t size)
