@@ -510,6 +510,10 @@ static void judge_space(struct judging *j, const struct verdict_node *node)
         complain(j, node, VERDICT_NO_SPACE,
                  "no space (%s): the disk of its %s is full; make room there, or enlarge it", full,
                  full);
+    else if (same(full, "nodes"))
+        complain(j, node, VERDICT_NO_SPACE,
+                 "no space (nodes): with the nodes that are full or away no write is committed; "
+                 "make room on them, or start them");
     else if (full != NULL && num(space, "limit_bytes") > 0)
         complain(j, node, VERDICT_NO_SPACE, "no space (%s): %.1f of %.1f MiB used", full,
                  (double)num(space, "used_bytes") / (1 << 20),

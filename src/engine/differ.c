@@ -18,9 +18,6 @@
 
 #include "base/banned.h"
 
-/* The leader's digest of this note is what a majority of the voters has. */
-#define NOTE_JUDGED (RAFT_NOTE_UNFIT << 1)
-
 static uint64_t now_us(const struct engine *e)
 {
     return e->ops.now_us(e->ops.ctx);
@@ -90,6 +87,8 @@ static void write_note(struct engine *e, bool leads)
         if (leads && d->is_judged)
             note.flags = NOTE_JUDGED;
     }
+    if (e->space.log_is_full)
+        note.flags |= NOTE_LOG_FULL;
     raft_set_note(replica_raft_mutable(e->replica), &note);
 }
 

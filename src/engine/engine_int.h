@@ -9,6 +9,10 @@
 #include "store/log_thread.h"
 #include "store/read_thread.h"
 
+/* What the engine says in its notes, beside what the core says in them. */
+#define NOTE_JUDGED   (RAFT_NOTE_UNFIT << 1) /* a leader's digest is what most voters have */
+#define NOTE_LOG_FULL (RAFT_NOTE_UNFIT << 2) /* the log has no room for its next segment */
+
 /* space.c: which room there is. */
 struct space {
     uint64_t quota_bytes; /* of this node's file; 0: it says nothing */
@@ -16,6 +20,8 @@ struct space {
     bool log_is_full;     /* the next segment cannot be prepared */
     bool state_is_full;   /* the apply is parked */
     bool parks;           /* what was said of the log for engine_set_parked() */
+    bool nodes_are_full;  /* a leader: of the voters that are heard those with room are no quorum */
+    bool met_damage;      /* of the state, since the last turn */
     uint64_t log_bytes;
     uint64_t taken; /* of entries of a leader, and not handed to the log yet */
     /* By how much the last write that the limit refused would have made the state larger: the quota

@@ -1,6 +1,6 @@
 /* When a node takes no more writes for lack of room, and what it says of that.
  *
- * Three things can be full, and they are told apart because other things help:
+ * Four things can be full, and they are told apart because other things help:
  *
  *   quota   the state holds as many live bytes as the cluster has agreed on. Deleting helps. The
  *           limit is part of the state, set by an entry of the log (SPACE-5); here it is only
@@ -8,6 +8,8 @@
  *           that the apply would refuse. The apply decides.
  *   log     the disk has no room for the log's next segment (SPACE-1)
  *   state   the disk had no room for what is committed: the apply is parked until it has (SPACE-6)
+ *   nodes   this leader has room, and with so many others has not that nothing would be committed:
+ *           they say so in their notes (SPACE-11)
  *
  * Each ends by itself. Refused is what would be appended, at the moment when it would be (SPACE-2):
  * a write that waited for a leader, too. Reads, elections and what is in the log already go on.
@@ -20,6 +22,7 @@
 #include "base/assert.h"
 #include "base/limits.h"
 #include "engine/engine_int.h"
+#include "raft/quorum.h"
 
 #include "base/banned.h"
 
@@ -29,6 +32,8 @@ static const char *what_is_full(const struct space *s)
         return "log";
     if (s->state_is_full)
         return "state";
+    if (s->nodes_are_full)
+        return "nodes";
     return s->refused_bytes > 0 ? "quota" : NULL;
 }
 
@@ -77,6 +82,32 @@ static void look_at_log(struct engine *e)
     e->space.log_bytes = log.log_bytes;
 }
 
+/* Those that are heard would be a quorum, and those of them that say none of this are not. Where
+ * those that are heard are none it is not room that is lacking, and this node does not lead much
+ * longer. */
+static bool quorum_says(const struct engine *e, uint32_t flags)
+{
+    const struct raft *raft = engine_raft(e);
+    const unsigned quorum = raft_quorum_size(raft_get_configuration(raft));
+
+    return raft_n_voters_without(raft, flags) < quorum && raft_n_voters_without(raft, 0) >= quorum;
+}
+
+static void look_at_nodes(struct engine *e)
+{
+    e->space.nodes_are_full = quorum_says(e, RAFT_NOTE_PARKED | NOTE_LOG_FULL);
+}
+
+/* How many voters are away or full, and how many may be. */
+static void count_nodes(const struct engine *e, struct replica_no_space *ret)
+{
+    const struct raft_configuration *c = raft_get_configuration(engine_raft(e));
+    const unsigned n = raft_configuration_n_voters(c);
+
+    ret->used = n - raft_n_voters_without(engine_raft(e), RAFT_NOTE_PARKED | NOTE_LOG_FULL);
+    ret->limit = n - raft_quorum_size(c);
+}
+
 static void say_change(struct engine *e, const char *before)
 {
     const char *now = what_is_full(&e->space);
@@ -87,7 +118,7 @@ static void say_change(struct engine *e, const char *before)
         return;
     (void)look_at_state(e, &live, &limit);
     limit = limit_of(e, limit);
-    /* How full a disk is the quota does not say. */
+    /* How full a disk is the quota does not say, and of the nodes each says it itself. */
     if (now != NULL && strcmp(now, "quota") != 0)
         log_event(LOG_ERROR, "no_space", "what=%s action=refuse_writes", now);
     else if (now != NULL)
@@ -100,6 +131,16 @@ static void say_change(struct engine *e, const char *before)
 
 /* ---- at propose ---- */
 
+/* Damage that is met here is as real as any (FIT-7). But a write is being proposed, perhaps by who
+ * is answered from a read transaction: the state is made again in the turn that comes. */
+static void note_damage(struct engine *e, int rc)
+{
+    if (rc == 0 || e->state.rebuild == NULL || replica_rebuilding(e->replica))
+        return;
+    if (!e->space.met_damage)
+        e->space.met_damage = engine_state_is_damaged(e, rc, "cannot read the state");
+}
+
 /* What the record has now, so that a write which does not make the state larger is taken even when
  * it is full. Called from callbacks that are served in a read transaction, too. */
 static uint64_t bytes_now(struct engine *e, struct wire_slice key)
@@ -107,16 +148,18 @@ static uint64_t bytes_now(struct engine *e, struct wire_slice key)
     struct command_value value = {0};
     struct raft_entry_id id;
     bool reading = e->reading;
+    uint64_t bytes = 0;
     int rc = reading ? 0 : e->state.read_begin(e->state.ctx, &id);
 
-    if (rc != 0)
-        return 0;
-    rc = e->state.get(e->state.ctx, key, &value);
-    if (rc != 0 || !value.exists)
-        value = (struct command_value){0};
-    if (!reading)
-        e->state.read_end(e->state.ctx);
-    return value.exists ? kv_record_bytes(key.len, value.text.len) : 0;
+    if (rc == 0) {
+        rc = e->state.get(e->state.ctx, key, &value);
+        if (rc == 0 && value.exists)
+            bytes = kv_record_bytes(key.len, value.text.len);
+        if (!reading)
+            e->state.read_end(e->state.ctx);
+    }
+    note_damage(e, rc);
+    return bytes;
 }
 
 static bool is_within_quota(struct engine *e, const struct command *c, struct replica_no_space *ret)
@@ -151,10 +194,15 @@ bool engine_may_propose(void *ctx, const struct replica_request *q, struct repli
     bool may = true;
 
     look_at_log(e);
+    look_at_nodes(e);
     if (s->log_is_full || s->state_is_full) {
         *ret = (struct replica_no_space){what_is_full(s), s->log_bytes, s->log_bytes};
         /* A marker changes nothing in the state. */
         may = !s->log_is_full && q->kind != REPLICA_WRITE;
+    } else if (s->nodes_are_full) {
+        ret->what = "nodes";
+        count_nodes(e, ret);
+        may = q->kind != REPLICA_WRITE && !quorum_says(e, NOTE_LOG_FULL);
     } else if (q->kind == REPLICA_WRITE && command_decode(q->command, q->command_len, &c) == 0) {
         may = is_within_quota(e, &c, ret);
     }
@@ -309,7 +357,12 @@ void engine_space_turn(struct engine *e, uint64_t now_us)
      * it, goes nowhere, and must not be held against what comes. */
     s->taken = 0;
     s->state_is_full = replica_is_parked(e->replica);
+    if (s->met_damage) {
+        s->met_damage = false;
+        replica_rebuild(e->replica, now_us);
+    }
     look_at_log(e);
+    look_at_nodes(e);
     /* One that cannot take writes leads only where nobody else would (FIT-1); of a state that is
      * parked the replica says it. */
     if (s->log_is_full != s->parks) {

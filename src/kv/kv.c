@@ -345,10 +345,10 @@ static int open_walked(struct kv *kv, const struct kv_conf *conf, struct trust_v
         return 0;
     }
     if (v->trust == KV_TRUSTED_SAME_BOOT) {
-        /* The kernel reports a failed write-back once. Were TRUST still there after a sync that
+        /* The kernel reports a failed write-back once. Were the file believed after a sync that
          * failed, the next start would sync with success and believe pages that never reached
-         * the disk. */
-        rc = mark_remove(kv->dir_fd, TRUST_NAME);
+         * the disk. The mark goes on saying whose file it is (DISK-41). */
+        rc = trust_record_doubt(kv->dir_fd, kv->incarnation);
         if (rc != 0)
             return err_trace(rc);
         code = mdb_env_sync(kv->env, 1);

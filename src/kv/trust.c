@@ -114,6 +114,9 @@ static int examine_trust(const unsigned char *trust, const struct stat *st,
 {
     const unsigned char *p = trust + TRUST_BOOT_ID_BYTES + 4 + 8;
 
+    if (trust[0] == '\0')
+        return rebuild(v, "'%s' says that '%s' may not have been synced", TRUST_NAME,
+                       TRUST_DATA_NAME);
     if (!same_boot(trust, boot))
         return rebuild(v, "the machine was started anew and the node had not been stopped cleanly");
     if (get_u64(p) != (uint64_t)st->st_dev || get_u64(p + 8) != (uint64_t)st->st_ino)
@@ -231,6 +234,11 @@ int trust_record(int dir_fd, uint64_t incarnation, const struct trust_boot *boot
     put_u64(p + 16, (uint64_t)st.st_ino);
     put_u64(p + 24, (uint64_t)st.st_size);
     return err_trace(mark_write(dir_fd, TRUST_NAME, TRUST_MAGIC, trust, sizeof(trust)));
+}
+
+int trust_record_doubt(int dir_fd, uint64_t incarnation)
+{
+    return err_trace(trust_record(dir_fd, incarnation, &(struct trust_boot){.id = ""}));
 }
 
 int trust_record_clean(int dir_fd, uint64_t incarnation, struct raft_entry_id id)

@@ -16,8 +16,8 @@
  *
  * Leftovers of a crash, between the steps (|) of opening and closing, and what the next open finds:
  *
- *   same boot   TRUST removed | synced | TRUST written
- *                   none, or a TRUST that is true: rebuilt, or same boot
+ *   same boot   TRUST without a boot | synced | TRUST written
+ *                   one that no boot is equal to, or that is true: rebuilt, or same boot
  *   clean       TRUST written | CLEAN removed
  *                   both: clean; TRUST alone: same boot
  *   rebuilt     CLEAN, TRUST removed | renamed | created | TRUST written
@@ -63,6 +63,9 @@ raft_index trust_clean_index(int dir_fd, uint64_t incarnation);
 bool trust_is_own_file(int dir_fd, uint64_t incarnation, const struct stat *st);
 /* Records the data file as it is now. */
 int trust_record(int dir_fd, uint64_t incarnation, const struct trust_boot *boot);
+/* The same, but that no boot speaks for it, until it is recorded again: whose file it is stays
+ * known. */
+int trust_record_doubt(int dir_fd, uint64_t incarnation);
 /* The data file is closed and synced. */
 int trust_record_clean(int dir_fd, uint64_t incarnation, struct raft_entry_id id);
 

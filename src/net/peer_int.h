@@ -1,5 +1,6 @@
-/* The two halves of the peer links: peer_net.c knows peers and pairs connections into links;
- * peer_conn.c is one connection with its handshake and frames. */
+/* The three parts of the peer links: peer_net.c knows peers and pairs connections into links;
+ * peer_accept.c says who may come in; peer_conn.c is one connection with its handshake and
+ * frames. */
 #ifndef RIDD_NET_PEER_INT_H
 #define RIDD_NET_PEER_INT_H
 
@@ -110,6 +111,9 @@ struct peer *peer_net_find(const struct peer_net *n, raft_node_id id);
 /* Of a handshake for a link; h is what the other side said. */
 void peer_net_note_refusal(struct peer_net *n, raft_node_id peer, const struct wire_hello *h,
                            int reason, bool by_us);
+
+/* A net_accept_fn; ctx is the net. */
+void peer_net_on_accept(void *ctx, int fd, const struct sockaddr_storage *sa, bool last_fd);
 
 /* Owns fd at once. */
 int peer_conn_accept(struct peer_net *n, int fd, const struct sockaddr_storage *sa);

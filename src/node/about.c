@@ -107,10 +107,7 @@ static void refusal_words(const struct node *n, const char *peer, const struct p
                        r->cluster_name, r->cluster_name[0] != '\0' ? "'" : "", us,
                        node_conf(n)->cluster_name);
         return;
-    case WIRE_REFUSED_OURSELVES: /* the refuser is not the one that the refused knew */
-        refusal_words(n, peer, &(struct peer_refusal){WIRE_REFUSED_INCARNATION, !r->by_us, {0}},
-                      ret_text, size);
-        return;
+    case WIRE_REFUSED_OURSELVES: /* turned round before (whose_fault()) */
     case WIRE_REFUSED_INCARNATION:
         (void)snprintf(ret_text, size,
                        "the data directory of %s is not the one that %s met first: its disk was "
@@ -133,6 +130,18 @@ static void refusal_words(const struct node *n, const char *peer, const struct p
     (void)snprintf(ret_text, size, "%s", wire_refusal_text(r->reason, r->by_us));
 }
 
+/* Whoever of a link looks first refuses: a node whose disk was lost sees by the other's hello that
+ * it is not the one that was met. It is the stranger all the same, and the other the one that would
+ * not have it: which of the two came first must not decide whom the operator is sent to
+ * (STATUS-3). */
+static void whose_fault(struct peer_refusal *r)
+{
+    if (r->reason != WIRE_REFUSED_OURSELVES)
+        return;
+    r->reason = WIRE_REFUSED_INCARNATION;
+    r->by_us = !r->by_us;
+}
+
 static void status_refusals(struct node *n, struct wire_reply *w, const char *field, bool by_us)
 {
     const struct raft_configuration *c = raft_get_configuration(engine_raft(n->engine));
@@ -141,7 +150,10 @@ static void status_refusals(struct node *n, struct wire_reply *w, const char *fi
 
     wire_reply_open_array(w, field);
     for (unsigned i = 0; i < c->n; i++) {
-        if (!peer_net_refusal(n->peer_net, c->servers[i].id, &refusal) || refusal.by_us != by_us)
+        if (!peer_net_refusal(n->peer_net, c->servers[i].id, &refusal))
+            continue;
+        whose_fault(&refusal);
+        if (refusal.by_us != by_us)
             continue;
         refusal_words(n, c->servers[i].name, &refusal, text, sizeof(text));
         wire_reply_open_object(w, NULL);

@@ -45,6 +45,33 @@ void raft_set_note(struct raft *r, const struct raft_note *note)
     r->note.flags |= RAFT_NOTE_SAID | flags[r->fitness];
 }
 
+struct without {
+    const struct raft *raft;
+    uint32_t flags;
+};
+
+/* raft_quorum_has; this node hears itself. */
+static bool is_heard_without(const void *ctx, unsigned slot)
+{
+    const struct without *w = ctx;
+    const struct progress *p = raft_progress_at(w->raft, slot);
+
+    if (p == NULL)
+        return (w->raft->note.flags & w->flags) == 0;
+    return raft_hears(w->raft, p) && (p->note_flags & w->flags) == 0;
+}
+
+/* What was said to another leader is forgotten when this one begins (raft_progress_reset()), and
+ * whoever is not heard counts for nothing, whatever it said last. */
+unsigned raft_n_voters_without(const struct raft *r, uint32_t flags)
+{
+    const struct without w = {r, flags};
+
+    if (r->role != RAFT_LEADER)
+        return 0;
+    return raft_quorum_count(raft_get_configuration(r), is_heard_without, &w);
+}
+
 /* One that would lead at once: it holds the whole log, and has answered in this term, so that what
  * is known of it is not from before it (FIT-2). */
 static bool can_take_over(const struct raft *r, const struct progress *p)

@@ -367,6 +367,10 @@ enum raft_role raft_get_role(const struct raft *r);
 raft_term raft_get_term(const struct raft *r);
 raft_node_id raft_get_leader(const struct raft *r); /* 0: unknown */
 enum raft_fitness raft_get_fitness(const struct raft *r);
+/* Voters that a leader heard within one election timeout, itself included, in whose latest note
+ * none of these flags stands; who says nothing has none. With 0: all that are heard. Not a leader:
+ * 0. */
+unsigned raft_n_voters_without(const struct raft *r, uint32_t flags);
 bool raft_can_serve(const struct raft *r);
 /* Bytes beyond which nothing more is proposed, for the own disk could not write it in time
  * (DISK-30): 0 while there is room. */

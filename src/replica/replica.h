@@ -38,7 +38,7 @@ struct replica_request;
 
 /* Why nothing may be appended for a request. */
 struct replica_no_space {
-    const char *what; /* "log", "state", "quota" */
+    const char *what; /* "log", "state", "quota"; "nodes": so many voters lack room or are away */
     uint64_t used;
     uint64_t limit;
 };

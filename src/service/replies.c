@@ -89,6 +89,36 @@ static void not_leader_text(struct service *s, raft_node_id leader_id, char *tex
         (void)snprintf(text, size, "not the leader; try %s at %s", name, addr);
 }
 
+/* "n1, n3": the voters that said they have no room. */
+static void full_names(struct service *s, char *text, size_t size)
+{
+    struct raft_status st;
+    size_t n = 0;
+
+    text[0] = '\0';
+    raft_get_status(replica_raft(s->replica), &st);
+    for (unsigned i = 0; i < st.n_peers && n < size; i++) {
+        const struct raft_peer_status *p = &st.peers[i];
+
+        if (p->role == RAFT_VOTER && p->heard && p->fitness == RAFT_PARKED)
+            n += (size_t)snprintf(text + n, size - n, "%s%s", n > 0 ? ", " : "",
+                                  service_name_of(s, p->id));
+    }
+}
+
+/* The leader's own disk has room. */
+static void nodes_text(struct service *s, char *text, size_t size)
+{
+    char names[128];
+
+    full_names(s, names, sizeof(names));
+    (void)snprintf(text, size,
+                   "no room for a write: the disks of most nodes are full or the nodes are away; "
+                   "make room on %s, or enlarge the disks, or start nodes that are down (deleting "
+                   "keys does not help)",
+                   names[0] != '\0' ? names : "those that are full");
+}
+
 /* Other things help against each. */
 static const char *no_space_text(const char *what)
 {
@@ -167,7 +197,10 @@ static void failure_text(struct service *s, const struct replica_failure *f, con
                            : "too much is under way on this node");
         break;
     case WIRE_ERROR_NO_SPACE:
-        (void)snprintf(text, size, "%s", no_space_text(f->space.what));
+        if (strcmp(f->space.what, "nodes") == 0)
+            nodes_text(s, text, size);
+        else
+            (void)snprintf(text, size, "%s", no_space_text(f->space.what));
         break;
     case WIRE_ERROR_TOO_LARGE:
         (void)snprintf(text, size, "the command is larger than a log entry may be");

@@ -16,29 +16,21 @@
  *     note          u32 flags, u32 version of the digests, u64 check,
  *                   then twice: u64 index, u64 digest high, u64 digest low
  *   TIMEOUT_NOW     u64 term
- *   HELLO, HELLO_REPLY
- *                   u32 magic, u16 highest version, u16 lowest version (0: the same), u8 channel,
- *                   u8 refused, 16 bytes cluster id, u64 from, u64 to, u64 incarnation, u64 nonce,
- *                   u64 last_index, u64 known incarnation, u8 latest version of commands
  *
  * The index of an entry in an APPEND is redundant: a sender that skips an entry is caught here.
  *
  * All of these bytes must be there, but for the note, which a node of an earlier version does not
- * write: it is there whole, or nothing is; and for the last byte of a hello, which was not
- * always there. Behind them a later version may have put more: they are not looked at
- * (WIRE-7), so a field that may not be overlooked needs a new version (frame.h), not only a place
- * at the end. The bytes of HELLO and HELLO_REPLY keep their meaning in every version,
- * so that an old node can say why it refuses a new one. docs/PEERS.md is the whole of it. */
+ * write: it is there whole, or nothing is. Behind them a later version may have put more: they are
+ * not looked at (WIRE-7), so a field that may not be overlooked needs a new version (frame.h), not
+ * only a place at the end. docs/PEERS.md is the whole of it. */
 #include "wire/frame.h"
 
 #include <errno.h>
-#include <stdio.h>
 
 #include "base/assert.h"
-#include "base/bytes.h"
 #include "base/crc32c.h"
 #include "base/err.h"
-#include "base/hash.h"
+#include "wire/frame_int.h"
 
 #include "base/banned.h"
 
@@ -48,8 +40,6 @@
 #define ENTRY_WIRE_BYTES  21u
 #define APPEND_WIRE_BYTES 36u
 #define NOTE_WIRE_BYTES   64u
-#define HELLO_MAGIC       0x44444952u /* "RIDD" */
-#define HELLO_WIRE_BYTES  74u
 
 static_assert(RAFT_APPEND_ENTRIES_MAX * ENTRY_WIRE_BYTES + APPEND_WIRE_BYTES + FRAME_HEADER_BYTES +
                       RAFT_APPEND_BYTES_MAX + ENTRY_BYTES_MAX <=
@@ -65,146 +55,6 @@ const char *wire_frame_error_text(int error)
     default:
         return "unknown frame error";
     }
-}
-
-static const char lost_there[] = "its disk was lost: not the node known by this name";
-static const char lost_here[] = "our disk was lost: not the node it knew by our name";
-
-const char *wire_refusal_text(enum wire_refusal refusal, bool by_us)
-{
-    switch (refusal) {
-    case WIRE_REFUSED_NOT:
-        return "accepted";
-    case WIRE_REFUSED_VERSION:
-        return "no common protocol version";
-    case WIRE_REFUSED_CLUSTER:
-        return "it belongs to another cluster";
-    case WIRE_REFUSED_TO:
-        return "the address belongs to another node";
-    case WIRE_REFUSED_FROM:
-        return "the node is not in the configuration";
-    case WIRE_REFUSED_INCARNATION:
-        return by_us ? lost_there : lost_here;
-    case WIRE_REFUSED_OURSELVES:
-        return by_us ? lost_here : lost_there;
-    case WIRE_REFUSED_BUSY:
-        return "too many connections";
-    case WIRE_REFUSALS_END:
-        break;
-    }
-    return "a reason of a later version";
-}
-
-void wire_cluster_hash(const unsigned char cluster_id[16], char ret_text[WIRE_CLUSTER_HASH_BUF])
-{
-    (void)snprintf(ret_text, WIRE_CLUSTER_HASH_BUF, "%016llx",
-                   (unsigned long long)hash_fnv64(cluster_id, 16));
-}
-
-/* Both sides work it out from the same two hellos, and come to the same (PEER-5). */
-unsigned wire_version_agreed(const struct wire_hello *a, const struct wire_hello *b)
-{
-    unsigned highest =
-        a->version_highest < b->version_highest ? a->version_highest : b->version_highest;
-
-    return highest >= a->version_lowest && highest >= b->version_lowest ? highest : 0;
-}
-
-/* ---- reading and writing ---- */
-
-struct cursor {
-    const unsigned char *p;
-    size_t left;
-    bool ok; /* false once something was missing or no bool; what is read then is 0 */
-};
-
-static const unsigned char *take(struct cursor *c, size_t n)
-{
-    const unsigned char *p = c->p;
-
-    if (!c->ok || n > c->left) {
-        c->ok = false;
-        return NULL;
-    }
-    c->p += n;
-    c->left -= n;
-    return p;
-}
-
-static uint8_t take_u8(struct cursor *c)
-{
-    const unsigned char *p = take(c, 1);
-
-    return p != NULL ? *p : 0;
-}
-
-static uint16_t take_u16(struct cursor *c)
-{
-    const unsigned char *p = take(c, 2);
-
-    return p != NULL ? get_u16(p) : 0;
-}
-
-static uint32_t take_u32(struct cursor *c)
-{
-    const unsigned char *p = take(c, 4);
-
-    return p != NULL ? get_u32(p) : 0;
-}
-
-static uint64_t take_u64(struct cursor *c)
-{
-    const unsigned char *p = take(c, 8);
-
-    return p != NULL ? get_u64(p) : 0;
-}
-
-/* One message has one encoding: a bool is 0 or 1. */
-static bool take_bool(struct cursor *c)
-{
-    uint8_t v = take_u8(c);
-
-    if (v > 1)
-        c->ok = false;
-    return v == 1;
-}
-
-static struct raft_entry_id take_id(struct cursor *c)
-{
-    struct raft_entry_id id;
-
-    id.term = take_u64(c);
-    id.index = take_u64(c);
-    return id;
-}
-
-static unsigned char *write_u8(unsigned char *p, uint8_t v)
-{
-    *p = v;
-    return p + 1;
-}
-
-static unsigned char *write_u16(unsigned char *p, uint16_t v)
-{
-    put_u16(p, v);
-    return p + 2;
-}
-
-static unsigned char *write_u32(unsigned char *p, uint32_t v)
-{
-    put_u32(p, v);
-    return p + 4;
-}
-
-static unsigned char *write_u64(unsigned char *p, uint64_t v)
-{
-    put_u64(p, v);
-    return p + 8;
-}
-
-static unsigned char *write_id(unsigned char *p, struct raft_entry_id id)
-{
-    return write_u64(write_u64(p, id.term), id.index);
 }
 
 /* ---- cutting ---- */
@@ -247,9 +97,7 @@ int wire_frame_cut(const void *data, size_t len, struct wire_frame *ret, size_t 
     return 0;
 }
 
-/* Room for a whole frame; *ret_p is where the payload goes. Nothing is added until frame_close().
- */
-static int frame_open(struct buf *buf, size_t payload_len, unsigned char **ret_p)
+int wire_frame_open(struct buf *buf, size_t payload_len, unsigned char **ret_p)
 {
     unsigned char *p;
 
@@ -261,7 +109,7 @@ static int frame_open(struct buf *buf, size_t payload_len, unsigned char **ret_p
     return 0;
 }
 
-static void frame_close(struct buf *buf, uint8_t type, uint16_t group, const unsigned char *end)
+void wire_frame_close(struct buf *buf, uint8_t type, uint16_t group, const unsigned char *end)
 {
     unsigned char *p = buf->data + buf->len;
     size_t total = (size_t)(end - p);
@@ -459,10 +307,10 @@ int wire_msg_encode(const struct raft_msg *m, struct buf *buf)
 
     rid_assert(msg_ok(m));
     n = payload_bytes(m);
-    rc = frame_open(buf, n, &p);
+    rc = wire_frame_open(buf, n, &p);
     if (rc != 0)
         return err_trace(rc);
-    frame_close(buf, (uint8_t)m->type, m->group, write_payload(p, m));
+    wire_frame_close(buf, (uint8_t)m->type, m->group, write_payload(p, m));
     return 0;
 }
 
@@ -574,133 +422,5 @@ int wire_msg_decode(const struct wire_frame *frame, raft_node_id from, raft_node
     if (!c.ok || !msg_ok(&m))
         return WIRE_FRAME_E_PAYLOAD;
     *ret = m;
-    return 0;
-}
-
-/* ---- handshake ---- */
-
-static size_t about_bytes(const struct wire_about *a)
-{
-    return a->cluster_name[0] != '\0'
-               ? 1 + strlen(a->cluster_name) + 1 + a->n_settings * sizeof(uint64_t)
-               : 0;
-}
-
-static unsigned char *write_about(unsigned char *p, const struct wire_about *a)
-{
-    const size_t len = strlen(a->cluster_name);
-
-    if (len == 0)
-        return p;
-    rid_assert(a->n_settings <= WIRE_SETTINGS_MAX);
-    p = write_u8(p, (uint8_t)len);
-    memcpy(p, a->cluster_name, len);
-    p = write_u8(p + len, (uint8_t)a->n_settings);
-    for (unsigned i = 0; i < a->n_settings; i++)
-        p = write_u64(p, a->settings[i]);
-    return p;
-}
-
-static bool name_ok(const unsigned char *name, size_t len)
-{
-    for (size_t i = 0; i < len; i++)
-        if (strchr("-_", name[i]) == NULL && (name[i] < '0' || name[i] > '9') &&
-            (name[i] < 'A' || name[i] > 'Z') && (name[i] < 'a' || name[i] > 'z'))
-            return false;
-    return len > 0 && len <= NODE_NAME_BYTES_MAX;
-}
-
-/* What is not as it should be was not said: a hello must be understood well enough to be refused in
- * words, and nothing stands on this part of it. */
-static void take_about(struct cursor *c, struct wire_about *ret)
-{
-    struct wire_about a = {.n_settings = 0};
-    const size_t len = take_u8(c);
-    const unsigned char *name = take(c, len);
-    unsigned n = take_u8(c);
-
-    if (!c->ok || !name_ok(name, len))
-        return;
-    memcpy(a.cluster_name, name, len);
-    a.n_settings = n < WIRE_SETTINGS_MAX ? n : WIRE_SETTINGS_MAX;
-    for (unsigned i = 0; i < a.n_settings; i++)
-        a.settings[i] = take_u64(c);
-    if (c->ok)
-        *ret = a;
-}
-
-int wire_hello_encode(const struct wire_hello *h, bool is_reply, struct buf *buf)
-{
-    unsigned char *p = NULL;
-    int rc;
-
-    rid_assert(h->channel >= WIRE_CHANNEL_CONTROL && h->channel <= WIRE_CHANNEL_PROBE);
-    rid_assert(is_reply || h->refused == WIRE_REFUSED_NOT);
-    rc = frame_open(buf, HELLO_WIRE_BYTES + 1 + about_bytes(&h->about), &p);
-    if (rc != 0)
-        return err_trace(rc);
-    p = write_u32(p, HELLO_MAGIC);
-    p = write_u16(p, h->version_highest);
-    p = write_u16(p, h->version_lowest == h->version_highest ? 0 : h->version_lowest);
-    p = write_u8(p, (uint8_t)h->channel);
-    p = write_u8(p, h->refused);
-    memcpy(p, h->cluster_id, sizeof(h->cluster_id));
-    p += sizeof(h->cluster_id);
-    p = write_u64(p, h->from);
-    p = write_u64(p, h->to);
-    p = write_u64(p, h->incarnation);
-    p = write_u64(p, h->link_nonce);
-    p = write_u64(p, h->last_index);
-    p = write_u64(p, h->known_incarnation);
-    /* What stands behind it needs it in its place. */
-    if (h->command_version != 0 || h->about.cluster_name[0] != '\0')
-        p = write_u8(p, h->command_version);
-    p = write_about(p, &h->about);
-    frame_close(buf, is_reply ? WIRE_FRAME_HELLO_REPLY : WIRE_FRAME_HELLO, WIRE_GROUP, p);
-    return 0;
-}
-
-static bool hello_ok(const struct wire_hello *h, bool is_reply)
-{
-    /* A reason that this version does not know is a refusal all the same. */
-    return h->from != 0 && h->last_index <= RAFT_INDEX_MAX &&
-           (is_reply || h->refused == WIRE_REFUSED_NOT);
-}
-
-int wire_hello_decode(const struct wire_frame *frame, struct wire_hello *ret)
-{
-    struct cursor c = {.p = frame->payload, .left = frame->payload_len, .ok = true};
-    struct wire_hello h = {0};
-    const unsigned char *cluster_id;
-    uint32_t magic;
-    uint8_t channel;
-
-    if (frame->type != WIRE_FRAME_HELLO && frame->type != WIRE_FRAME_HELLO_REPLY)
-        return WIRE_FRAME_E_TYPE;
-    magic = take_u32(&c);
-    h.version_highest = take_u16(&c);
-    h.version_lowest = take_u16(&c);
-    if (h.version_lowest == 0)
-        h.version_lowest = h.version_highest;
-    channel = take_u8(&c);
-    h.refused = take_u8(&c);
-    cluster_id = take(&c, sizeof(h.cluster_id));
-    h.from = take_u64(&c);
-    h.to = take_u64(&c);
-    h.incarnation = take_u64(&c);
-    h.link_nonce = take_u64(&c);
-    h.last_index = take_u64(&c);
-    h.known_incarnation = take_u64(&c);
-    if (!c.ok || cluster_id == NULL || magic != HELLO_MAGIC)
-        return WIRE_FRAME_E_PAYLOAD;
-    if (channel < WIRE_CHANNEL_CONTROL || channel > WIRE_CHANNEL_PROBE)
-        return WIRE_FRAME_E_PAYLOAD;
-    h.channel = (enum wire_channel)channel;
-    memcpy(h.cluster_id, cluster_id, sizeof(h.cluster_id));
-    h.command_version = c.left > 0 ? take_u8(&c) : 0;
-    if (!hello_ok(&h, frame->type == WIRE_FRAME_HELLO_REPLY))
-        return WIRE_FRAME_E_PAYLOAD;
-    take_about(&c, &h.about);
-    *ret = h;
     return 0;
 }

@@ -1,7 +1,8 @@
 /* Peer frames: bytes to messages and back.
  *
  * For: what travels between two nodes, in both directions. docs/PEERS.md has the bytes, the
- * handshake and what a later version may change; the head of frame.c has the payloads.
+ * handshake and what a later version may change; the heads of frame.c and hello.c have the
+ * payloads.
  *
  * Not for: clients (request.h, reply.h), the disk (src/store has its own format), I/O.
  *

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/limits.h"
+#include "wire/json_names_int.h"
 #include "wire/json_scan_int.h"
 #include "wire/value_int.h"
 
@@ -19,11 +20,6 @@
 #define EXACT_DIGITS_MAX 15
 #define EXACT_POINT_MAX  290
 
-struct name {
-    size_t at; /* in out, with its quotes: equal strings have equal escapes there */
-    size_t len;
-};
-
 struct compact {
     const char *p;
     const char *end;
@@ -31,7 +27,8 @@ struct compact {
     bool keep;
     unsigned n_keys;  /* of all objects so far */
     unsigned n_names; /* of those objects that are open */
-    struct name names[JSON_VALUE_KEYS_MAX];
+    /* places in out, which takes the text of one line: far from 4 GiB */
+    struct json_name names[JSON_VALUE_KEYS_MAX];
 };
 
 static void skip_space(struct compact *c)
@@ -386,50 +383,6 @@ static int take_array(struct compact *c)
     return rc;
 }
 
-static int name_order(const struct compact *c, const struct name *a, const struct name *b)
-{
-    int rc = memcmp(c->out->data + a->at, c->out->data + b->at, a->len < b->len ? a->len : b->len);
-
-    return rc != 0 ? rc : (a->len > b->len) - (a->len < b->len);
-}
-
-static void sift_down(const struct compact *c, struct name *v, unsigned root, unsigned n)
-{
-    for (;;) {
-        unsigned child = 2 * root + 1;
-        struct name swap;
-
-        if (child >= n)
-            return;
-        if (child + 1 < n && name_order(c, &v[child], &v[child + 1]) < 0)
-            child++;
-        if (name_order(c, &v[root], &v[child]) >= 0)
-            return;
-        swap = v[root];
-        v[root] = v[child];
-        v[child] = swap;
-        root = child;
-    }
-}
-
-/* A heap sort, as it has no worst case. */
-static int check_names(const struct compact *c, struct name *v, unsigned n)
-{
-    for (unsigned i = n / 2; i > 0; i--)
-        sift_down(c, v, i - 1, n);
-    for (unsigned i = n; i > 1; i--) {
-        struct name swap = v[0];
-
-        v[0] = v[i - 1];
-        v[i - 1] = swap;
-        sift_down(c, v, 0, i - 1);
-    }
-    for (unsigned i = 1; i < n; i++)
-        if (name_order(c, &v[i - 1], &v[i]) == 0)
-            return JSON_COMPACT_E_TWICE;
-    return 0;
-}
-
 /* The name goes into out in any case. */
 static int take_name(struct compact *c)
 {
@@ -444,7 +397,8 @@ static int take_name(struct compact *c)
     if (rc != 0)
         return rc;
     if (c->n_keys++ < JSON_VALUE_KEYS_MAX)
-        c->names[c->n_names++] = (struct name){before, c->out->len - before};
+        c->names[c->n_names++] =
+            (struct json_name){.at = (uint32_t)before, .len = (uint32_t)(c->out->len - before)};
     else if (!keep)
         c->out->len = before;
     skip_space(c);
@@ -470,8 +424,9 @@ static int take_object(struct compact *c)
         if (rc == 0)
             rc = skip(c, ',') ? put_byte(c, ',') : JSON_COMPACT_E_SYNTAX;
     }
-    if (rc == 0)
-        rc = check_names(c, &c->names[before], c->n_names - before);
+    if (rc == 0 &&
+        !json_names_sort((const char *)c->out->data, &c->names[before], c->n_names - before))
+        rc = JSON_COMPACT_E_TWICE;
     c->n_names = before;
     return rc != 0 ? rc : put_byte(c, '}');
 }

@@ -10,19 +10,13 @@
 
 #include "base/assert.h"
 #include "base/limits.h"
+#include "wire/json_names_int.h"
 #include "wire/json_scan_int.h"
 #include "wire/value.h"
 
 #include "base/banned.h"
 
-/* Places are offsets into the text. */
-struct member {
-    uint32_t name; /* with its quotes: equal strings have equal escapes */
-    uint32_t name_len;
-    uint32_t value;
-};
-
-/* One that has members. */
+/* One that has members. Places are offsets into the text. */
 struct object {
     uint32_t start;
     uint32_t end;   /* behind the brace */
@@ -39,52 +33,8 @@ struct index {
     unsigned n_members;
     unsigned open; /* the first of those at the back */
     struct object objects[JSON_VALUE_KEYS_MAX];
-    struct member members[JSON_VALUE_KEYS_MAX];
+    struct json_name members[JSON_VALUE_KEYS_MAX];
 };
-
-/* ---- sorting ---- */
-
-static int name_order(const struct index *x, const struct member *a, const struct index *y,
-                      const struct member *b)
-{
-    int rc = memcmp(x->text + a->name, y->text + b->name,
-                    a->name_len < b->name_len ? a->name_len : b->name_len);
-
-    return rc != 0 ? rc : (a->name_len > b->name_len) - (a->name_len < b->name_len);
-}
-
-static void sift_down(const struct index *x, struct member *v, unsigned root, unsigned n)
-{
-    for (;;) {
-        unsigned child = 2 * root + 1;
-        struct member swap;
-
-        if (child >= n)
-            return;
-        if (child + 1 < n && name_order(x, &v[child], x, &v[child + 1]) < 0)
-            child++;
-        if (name_order(x, &v[root], x, &v[child]) >= 0)
-            return;
-        swap = v[root];
-        v[root] = v[child];
-        v[child] = swap;
-        root = child;
-    }
-}
-
-/* A heap sort: no memory and no worst case, unlike qsort(). */
-static void members_sort(const struct index *x, struct member *v, unsigned n)
-{
-    for (unsigned i = n / 2; i > 0; i--)
-        sift_down(x, v, i - 1, n);
-    for (unsigned i = n; i > 1; i--) {
-        struct member swap = v[0];
-
-        v[0] = v[i - 1];
-        v[i - 1] = swap;
-        sift_down(x, v, 0, i - 1);
-    }
-}
 
 /* ---- the walk over one text ---- */
 
@@ -94,9 +44,9 @@ static bool member_add(struct index *x, const char *name, const char *name_end, 
 {
     if (x->n_members >= x->open)
         return false; /* more than a value may have */
-    x->members[--x->open] = (struct member){.name = (uint32_t)(name - x->text),
-                                            .name_len = (uint32_t)(name_end - name),
-                                            .value = (uint32_t)(value - x->text)};
+    x->members[--x->open] = (struct json_name){.at = (uint32_t)(name - x->text),
+                                               .len = (uint32_t)(name_end - name),
+                                               .value = (uint32_t)(value - x->text)};
     return true;
 }
 
@@ -104,15 +54,13 @@ static bool member_add(struct index *x, const char *name, const char *name_end, 
  * stands twice. */
 static bool object_end(struct index *x, struct object *o, unsigned before, const char *end)
 {
-    struct member *v = &x->members[x->open];
+    struct json_name *v = &x->members[x->open];
 
     o->end = (uint32_t)(end - x->text);
     o->first = x->n_members;
     o->n = before - x->open;
-    members_sort(x, v, o->n);
-    for (unsigned i = 1; i < o->n; i++)
-        if (name_order(x, &v[i - 1], x, &v[i]) == 0)
-            return false;
+    if (!json_names_sort(x->text, v, o->n))
+        return false;
     memmove(&x->members[o->first], v, o->n * sizeof(*v));
     x->n_members += o->n;
     x->open = before;
@@ -214,12 +162,12 @@ static bool same_members(struct walk *a, struct walk *b)
     if (o->n != q->n)
         return false;
     for (unsigned i = 0; i < o->n; i++) {
-        const struct member *m = &a->x->members[o->first + i];
-        const struct member *k = &b->x->members[q->first + i];
+        const struct json_name *m = &a->x->members[o->first + i];
+        const struct json_name *k = &b->x->members[q->first + i];
 
         a->p = a->x->text + m->value;
         b->p = b->x->text + k->value;
-        if (name_order(a->x, m, b->x, k) != 0 || !same_value(a, b))
+        if (json_name_order(a->x->text, m, b->x->text, k) != 0 || !same_value(a, b))
             return false;
     }
     a->p = a->x->text + o->end;

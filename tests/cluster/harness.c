@@ -392,6 +392,27 @@ static bool has_exited(struct node *node, int *ret_code)
     return true;
 }
 
+void shim_env_init(struct shim_env *s, const char *more)
+{
+    const char *build = getenv("top_builddir");
+    const char *asan = getenv("ASAN_OPTIONS");
+    char path[PATH_MAX];
+    cleanup_free char *real = NULL;
+
+    (void)snprintf(path, sizeof(path), "%s/tests/cluster/shim.so", build != NULL ? build : ".");
+    real = realpath(path, NULL);
+    if (real == NULL)
+        harness_fail("there is no '%s'", path);
+    (void)snprintf(s->preload, sizeof(s->preload), "LD_PRELOAD=%s", real);
+    /* The sanitizer wants to be loaded first, which a preloaded library makes impossible. */
+    (void)snprintf(s->options, sizeof(s->options), "ASAN_OPTIONS=%s%sverify_asan_link_order=0",
+                   asan != NULL ? asan : "", asan != NULL ? ":" : "");
+    s->env[0] = s->preload;
+    s->env[1] = s->options;
+    s->env[2] = more;
+    s->env[3] = NULL;
+}
+
 void node_spawn(struct cluster *c, unsigned i)
 {
     struct node *node = &c->nodes[i];

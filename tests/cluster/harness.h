@@ -117,8 +117,18 @@ unsigned cluster_leader(struct cluster *c);
 uint64_t cluster_settle(struct cluster *c);
 int cluster_find(const struct cluster *c, const char *name); /* -1: none */
 
-void node_spawn(struct cluster *c, unsigned i);    /* does not wait */
-void node_start(struct cluster *c, unsigned i);    /* waits for event=ready */
+/* The environment of nodes with shim.so preloaded. What is set is for cluster.env, and lives as long
+ * as this. */
+struct shim_env {
+    char preload[4200];
+    char options[600];
+    const char *env[4];
+};
+/* more: a further NAME=VALUE, borrowed; shim.c says which there are. */
+void shim_env_init(struct shim_env *s, const char *more);
+
+void node_spawn(struct cluster *c, unsigned i); /* does not wait */
+void node_start(struct cluster *c, unsigned i); /* waits for event=ready */
 /* Waits for event=ready or the end; false: it ended, with this exit code. */
 bool node_try_start(struct cluster *c, unsigned i, int *ret_code);
 void node_kill(struct cluster *c, unsigned i);     /* SIGKILL */

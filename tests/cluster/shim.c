@@ -1,13 +1,14 @@
 /* Preloaded into ridd by the chaos driver: it may make a sync fail or take long, and shift the wall
  * clock, when the control file says so; it sends the daemon's connections to its peers through
- * the proxy; and the name hangs.test is one that no name server ever answers.
+ * the proxy; and the name hangs.test is one that no name server ever answers. With
+ * RIDD_SHIM_NO_SYNC a sync does nothing, for tests that are not about the disk and whose outcome
+ * must not depend on it: no test with it may speak of what is durable.
  *
- * Why connect() is redirected here: all nodes share one configuration file, whose peer addresses
- * are part of the cluster's identity, and each node listens on the address that the others dial.
- * Addresses of a proxy in that file would be addresses nobody listens on; another file per node is
- * another cluster. So the daemon dials the true port, and RIDD_SHIM_PORTS ("true=proxy,true=proxy")
- * says where that leads from this node. Nothing in the daemon knows of it. Connections to other
- * ports, or not to 127.0.0.1, are left alone. */
+ * Why connect() is redirected here: all nodes share one configuration file, and each node listens
+ * on the address that the others dial. Addresses of a proxy in that file would be addresses nobody
+ * listens on. So the daemon dials the true port, and RIDD_SHIM_PORTS ("true=proxy,true=proxy") says
+ * where that leads from this node. Nothing in the daemon knows of it. Connections to other ports,
+ * or not to 127.0.0.1, are left alone. */
 #include <arpa/inet.h>
 #include <dlfcn.h>
 #include <errno.h>
@@ -32,6 +33,7 @@ static struct {
     unsigned short to;
 } ports[PORTS_MAX];
 static unsigned n_ports;
+static int no_sync;
 
 static int (*real_getaddrinfo)(const char *, const char *, const struct addrinfo *,
                                struct addrinfo **);
@@ -69,6 +71,7 @@ __attribute__((constructor)) static void begin(void)
     const char *map = getenv("RIDD_SHIM_PORTS");
 
     find_all();
+    no_sync = getenv("RIDD_SHIM_NO_SYNC") != NULL;
     if (path != NULL) {
         int fd = open(path, O_RDWR | O_CLOEXEC);
         void *p = fd >= 0 ? mmap(NULL, sizeof(*control), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0)
@@ -141,13 +144,17 @@ static int before_sync(void)
 int fdatasync(int fd)
 {
     find_all();
-    return before_sync() ? -1 : real_fdatasync(fd);
+    if (before_sync())
+        return -1;
+    return no_sync ? 0 : real_fdatasync(fd);
 }
 
 int fsync(int fd)
 {
     find_all();
-    return before_sync() ? -1 : real_fsync(fd);
+    if (before_sync())
+        return -1;
+    return no_sync ? 0 : real_fsync(fd);
 }
 
 int clock_gettime(clockid_t id, struct timespec *ts)

@@ -598,35 +598,19 @@ CASE(daemon__a_second_signal_ends_it_now)
 /* The environment of nodes under the shim, which all read one control file. */
 struct shim {
     char control[300];
-    char preload[4200];
     char variable[400];
-    char options[600];
-    const char *env[4];
+    struct shim_env env;
 };
 
 static void shim_begin(struct shim *s, struct cluster *c)
 {
     static const struct shim_control nothing;
-    const char *build = getenv("top_builddir");
-    const char *asan = getenv("ASAN_OPTIONS");
-    char path[4096];
-    cleanup_free char *real = NULL;
 
-    (void)snprintf(path, sizeof(path), "%s/tests/cluster/shim.so", build != NULL ? build : ".");
     (void)snprintf(s->control, sizeof(s->control), "%s/shim", c->dir);
     file_write(s->control, &nothing, sizeof(nothing));
-    real = realpath(path, NULL);
-    assert_non_null(real);
-    (void)snprintf(s->preload, sizeof(s->preload), "LD_PRELOAD=%s", real);
     (void)snprintf(s->variable, sizeof(s->variable), "RIDD_SHIM_CONTROL=%s", s->control);
-    /* The sanitizer wants to be loaded first, which a preloaded library makes impossible. */
-    (void)snprintf(s->options, sizeof(s->options), "ASAN_OPTIONS=%s%sverify_asan_link_order=0",
-                   asan != NULL ? asan : "", asan != NULL ? ":" : "");
-    s->env[0] = s->preload;
-    s->env[1] = s->variable;
-    s->env[2] = s->options;
-    s->env[3] = NULL;
-    c->env = s->env;
+    shim_env_init(&s->env, s->variable);
+    c->env = s->env.env;
 }
 
 /* A sync of the log that fails is final (DISK-13): exit 74, no answer, and nothing of the write is

@@ -137,21 +137,14 @@ CASE(edges__nobody_reads_the_log_of_maelstrom)
 CASE(edges__a_silent_name_server_stops_nobody)
 {
     struct cluster *c = cluster_new(3, NULL);
-    const char *build = getenv("top_builddir");
-    cleanup_free char *real = NULL;
-    char path[PATH_MAX];
-    char preload[PATH_MAX + 16];
-    const char *env[] = {preload, "ASAN_OPTIONS=verify_asan_link_order=0", NULL};
+    struct shim_env shim;
     struct writers w;
     unsigned silent = 0;
     unsigned leader;
     json_t *status;
     int64_t term;
 
-    (void)snprintf(path, sizeof(path), "%s/tests/cluster/shim.so", build != NULL ? build : ".");
-    real = realpath(path, NULL);
-    assert_non_null(real);
-    (void)snprintf(preload, sizeof(preload), "LD_PRELOAD=%s", real);
+    shim_env_init(&shim, NULL);
     /* The lowest id dials the others: the silent one must not be that, so all are tried. */
     for (silent = 0; silent < 3; silent++) {
         char was[sizeof(c->nodes[0].peer_addr)];
@@ -162,7 +155,7 @@ CASE(edges__a_silent_name_server_stops_nobody)
         cluster_write_conf(c, "test", NULL);
         c->env = NULL;
         cluster_init(c);
-        c->env = env;
+        c->env = shim.env;
         node_start(c, (silent + 1) % 3);
         node_start(c, (silent + 2) % 3);
         leader = cluster_leader(c);

@@ -3,8 +3,8 @@
 #include "harness.h"
 
 #include <arpa/inet.h>
-#include <errno.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -317,36 +317,44 @@ static int connect_from(unsigned host, uint16_t port)
     return fd;
 }
 
+/* Opens again what the node closed, ten at a time. New ones are not waited for (no events) before the
+ * next look at them: they may be refused at once, and whoever came back for that would take each
+ * place in the moment that it is free. */
+static void strangers_come(struct pollfd *conns, unsigned n, uint16_t port)
+{
+    unsigned n_opened = 0;
+
+    for (unsigned i = 0; i < n && n_opened < 10; i++) {
+        conns[i].events = POLLIN;
+        if (conns[i].fd >= 0 && poll(&conns[i], 1, 0) == 0)
+            continue;
+        if (conns[i].fd >= 0)
+            (void)close(conns[i].fd);
+        conns[i] = (struct pollfd){.fd = try_connect_from(1, port)};
+        n_opened++;
+    }
+}
+
 /* Keeps a hundred connections to each peer port that say nothing: whichever is closed is opened
- * again. A process of its own; dies with the test. */
+ * again, and 20 ms later those that got no place try once more. A process of its own; dies with the
+ * test. */
 static pid_t strangers_start(const struct cluster *c)
 {
     enum { N = 100 };
     const pid_t parent = getpid();
     const pid_t pid = fork();
-    static int fds[CLUSTER_NODES_MAX][N];
-    char byte;
+    static struct pollfd conns[CLUSTER_NODES_MAX * N];
 
     assert_true(pid >= 0);
     if (pid > 0)
         return pid;
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-    memset(fds, -1, sizeof(fds));
+    for (unsigned i = 0; i < c->n * N; i++)
+        conns[i].fd = -1;
     while (getppid() == parent) {
-        for (unsigned i = 0; i < c->n; i++) {
-            unsigned n_opened = 0;
-
-            for (unsigned j = 0; j < N && n_opened < 10; j++) {
-                if (fds[i][j] >= 0 &&
-                    (recv(fds[i][j], &byte, 1, MSG_DONTWAIT) > 0 || errno == EAGAIN))
-                    continue;
-                if (fds[i][j] >= 0)
-                    (void)close(fds[i][j]);
-                fds[i][j] = try_connect_from(1, c->nodes[i].peer_port);
-                n_opened++;
-            }
-        }
-        (void)usleep(20000);
+        for (unsigned i = 0; i < c->n; i++)
+            strangers_come(&conns[i * N], N, c->nodes[i].peer_port);
+        (void)poll(conns, c->n * N, 20);
     }
     _exit(0);
 }

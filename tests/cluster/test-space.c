@@ -309,11 +309,70 @@ CASE(space__rounds_of_full_disks)
     assert_int_equal(dead, 0);
 }
 
+static bool is_full(struct cluster *c, unsigned i, const char *what)
+{
+    json_t *status = node_status(c, i);
+    const bool is = strcmp(reply_str(json_object_get(status, "space"), "full"), what) == 0;
+
+    json_decref(status);
+    return is;
+}
+
+/* SPACE-11: the log of one follower is full and the other is gone. What the leader appended then
+ * nobody would commit: refused at once and for certain, not unknown after the client's time. */
+CASE(space__a_leader_with_room_and_no_quorum_with_room)
+{
+    struct cluster *c;
+    struct client *cl;
+    json_t *reply;
+    unsigned leader;
+    unsigned full;
+    unsigned other;
+    char key[16];
+
+    if (skip_without_disks())
+        return;
+    c = cluster_on_disks("map_size = 256M\nlog_level = debug\n[log]\nsegment_size = 4M\n");
+    leader = cluster_leader(c);
+    full = (leader + 1) % c->n;
+    other = (leader + 2) % c->n;
+    fill_disk(c, full, 0);
+    cl = client_open(c, leader);
+    for (unsigned i = 0; !is_full(c, full, "log"); i++) {
+        assert_true(i < 2000);
+        (void)snprintf(key, sizeof(key), "k%u", i % 100);
+        reply = write_bytes(cl, key, 30000);
+        assert_true(reply_is(reply, "write_ok"));
+        json_decref(reply);
+    }
+    node_kill(c, other);
+    wait_until(is_full(c, leader, "nodes"), "the leader to know that most are full or away");
+    for (unsigned i = 0; i < 20; i++) {
+        reply = write_bytes(cl, "k1", 100);
+        assert_string_equal(reply_str(reply, "what"), "nodes");
+        assert_true(json_is_true(json_object_get(reply, "definite")));
+        assert_non_null(strstr(reply_str(reply, "text"), c->nodes[full].name));
+        json_decref(reply);
+    }
+    expect_read(c);
+    assert_true(set_disk(c, full, DISK_BYTES * 4, MS_REMOUNT));
+    wait_until(!is_full(c, leader, "nodes"), "the leader to know that there is room");
+    reply = write_bytes(cl, "k1", 100);
+    assert_true(reply_is(reply, "write_ok"));
+    json_decref(reply);
+    client_close(cl);
+    node_start(c, other);
+    expect_equal_states(c);
+    assert_int_equal(n_dead(c), 0);
+    end(c);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         HARNESS_TEST(space__holes_in_the_file_end_nobody),
         HARNESS_TEST(space__nodes_with_different_files_stay_equal),
+        HARNESS_TEST(space__a_leader_with_room_and_no_quorum_with_room),
         HARNESS_TEST(space__rounds_of_full_disks),
     };
 

@@ -2,9 +2,6 @@
  * Each test scripts the servers and then counts what they were sent: a write that arrives twice is
  * the failure that matters most. */
 #include <jansson.h>
-#include <netdb.h>
-#include <pthread.h>
-#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -18,6 +15,7 @@
 #include <cmocka.h>
 
 #include "client/ridd.h"
+#include "unit/fake-names.h"
 #include "unit/fake-server.h"
 
 #define STEPS(a) (a), sizeof(a) / sizeof((a)[0])
@@ -609,30 +607,6 @@ static void client__a_refused_connection_is_no_lost_write(void **state)
 
 /* ---- a name server that is silent ---- */
 
-static pthread_mutex_t names_lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t names_open = PTHREAD_COND_INITIALIZER;
-static bool names_hang = true;
-static unsigned n_hanging;
-
-int __real_getaddrinfo(const char *host, const char *port, const struct addrinfo *hints,
-                       struct addrinfo **ret);
-int __wrap_getaddrinfo(const char *host, const char *port, const struct addrinfo *hints,
-                       struct addrinfo **ret);
-
-int __wrap_getaddrinfo(const char *host, const char *port, const struct addrinfo *hints,
-                       struct addrinfo **ret)
-{
-    if (strcmp(host, "hangs.test") != 0 || (hints->ai_flags & AI_NUMERICHOST) != 0)
-        return __real_getaddrinfo(host, port, hints, ret);
-    (void)pthread_mutex_lock(&names_lock);
-    n_hanging++;
-    while (names_hang)
-        (void)pthread_cond_wait(&names_open, &names_lock);
-    n_hanging--;
-    (void)pthread_mutex_unlock(&names_lock);
-    return __real_getaddrinfo("127.0.0.1", port, hints, ret);
-}
-
 /* LOOP-2: a call ends in time although no name is answered, says so, and finds the server whose
  * address is known; what it left behind frees itself. */
 static void client__a_silent_name_server_ends_no_later_than_the_call(void **state)
@@ -640,10 +614,11 @@ static void client__a_silent_name_server_ends_no_later_than_the_call(void **stat
     static const struct fake_step steps[] = {{NULL, FAKE_REPLY, READ_OK, 0}};
     struct fake_server *s = fake_start(STEPS(steps));
     struct ridd *c = open_with("hangs.test:7400", 200, 0);
-    struct ridd_reply *r = ridd_get(c, ridd_key("x"), RIDD_VIA_READ_INDEX);
-    unsigned n = 1;
+    struct ridd_reply *r;
 
     (void)state;
+    fake_names_hang(true);
+    r = ridd_get(c, ridd_key("x"), RIDD_VIA_READ_INDEX);
     assert_int_equal(r->status, RIDD_UNREACHABLE);
     assert_non_null(strstr(r->text, "hangs.test:7400"));
     assert_non_null(strstr(r->text, "name server"));
@@ -653,16 +628,7 @@ static void client__a_silent_name_server_ends_no_later_than_the_call(void **stat
     c = open_two("hangs.test:7400", fake_address(s), 5000);
     expect_read(c, RIDD_OK);
     ridd_close(c);
-    (void)pthread_mutex_lock(&names_lock);
-    names_hang = false;
-    (void)pthread_cond_broadcast(&names_open);
-    (void)pthread_mutex_unlock(&names_lock);
-    while (n > 0) {
-        (void)sched_yield();
-        (void)pthread_mutex_lock(&names_lock);
-        n = n_hanging;
-        (void)pthread_mutex_unlock(&names_lock);
-    }
+    fake_names_end();
     fake_stop(s);
 }
 

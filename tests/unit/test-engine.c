@@ -1,4 +1,4 @@
-/* The engine by itself: a group of one over a disk in memory, with kv in a folder or a state of the
+/* The engine by itself: a group of one, or with others that a table plays, over a disk in memory, with kv in a folder or a state of the
  * test's own. What a start refuses, what ends a node and with which exit code, when writes are
  * refused for lack of room, what status says of the disk. Time is a number. */
 #include <dirent.h>
@@ -41,6 +41,15 @@ struct host {
     bool logs;                /* what happens becomes log lines, as in a daemon */
     bool has_learner;         /* n2, which is never there */
     unsigned learner_version; /* of commands, that it is known to understand */
+    unsigned n_others;        /* voters n2, n3, ... that answer at once: */
+    struct other {
+        bool is_silent;
+        bool is_full;   /* it stores nothing */
+        uint32_t flags; /* of its notes; 0: it writes none, as the version before */
+    } others[5];
+    struct raft_msg answers[64]; /* of theirs, on the way */
+    unsigned n_answers;
+    uint32_t said; /* flags of the last note that was sent */
     unsigned n_ends;
     struct engine_end end;
 
@@ -67,11 +76,52 @@ static uint64_t host_cpu(void *ctx)
     return ((struct host *)ctx)->cpu_us;
 }
 
+static raft_node_id other_id(unsigned i)
+{
+    char name[8];
+
+    (void)snprintf(name, sizeof(name), "n%u", i + 2);
+    return raft_founder_id(name);
+}
+
+/* The answer of a node that votes for everybody, and stores at once what it has room for. */
+static bool answer_of(const struct other *o, const struct raft_msg *m, struct raft_msg *ret)
+{
+    *ret = (struct raft_msg){.from = m->to, .to = m->from, .term = m->term};
+    switch ((int)m->type) { /* int: nothing else is sent to them */
+    case RAFT_MSG_PRE_VOTE:
+        ret->type = RAFT_MSG_PRE_VOTE_RESP;
+        break;
+    case RAFT_MSG_VOTE:
+        ret->type = RAFT_MSG_VOTE_RESP;
+        break;
+    case RAFT_MSG_APPEND:
+        ret->type = RAFT_MSG_APPEND_RESP;
+        ret->index = m->prev.index + m->n_entries;
+        return !o->is_full;
+    case RAFT_MSG_HEARTBEAT:
+        ret->type = RAFT_MSG_HEARTBEAT_RESP;
+        ret->round = m->round;
+        ret->note.flags = o->flags;
+        break;
+    default:
+        return false;
+    }
+    return true;
+}
+
 static void host_send(void *ctx, const struct raft_msg *m)
 {
-    (void)m;
-    if (!((struct host *)ctx)->has_learner)
+    struct host *h = ctx;
+
+    if (h->n_others == 0 && !h->has_learner)
         fail_msg("a group of one sends nothing");
+    if (m->type == RAFT_MSG_HEARTBEAT)
+        h->said = m->note.flags;
+    for (unsigned i = 0; i < h->n_others; i++)
+        if (m->to == other_id(i) && !h->others[i].is_silent && h->n_answers < 64 &&
+            answer_of(&h->others[i], m, &h->answers[h->n_answers]))
+            h->n_answers++;
 }
 
 static void host_end(void *ctx, const struct engine_end *end)
@@ -213,6 +263,12 @@ static void make_log_naming(struct host *h, const char *name)
     raft_configuration_init(&c);
     assert_int_equal(raft_configuration_add(&c, raft_founder_id(name), name, RAFT_VOTER, "", ""),
                      0);
+    for (unsigned i = 0; i < h->n_others; i++) {
+        char other[8];
+
+        (void)snprintf(other, sizeof(other), "n%u", i + 2);
+        assert_int_equal(raft_configuration_add(&c, other_id(i), other, RAFT_VOTER, "", ""), 0);
+    }
     if (h->has_learner)
         assert_int_equal(
             raft_configuration_add(&c, raft_founder_id("n2"), "n2", RAFT_LEARNER, "", ""), 0);
@@ -272,10 +328,22 @@ static void host_done(struct host *h)
     free(h->text);
 }
 
+static void hear(struct host *h)
+{
+    struct raft_msg answers[64];
+    unsigned n = h->n_answers;
+
+    memcpy(answers, h->answers, sizeof(answers));
+    h->n_answers = 0;
+    for (unsigned i = 0; i < n; i++)
+        assert_int_equal(replica_step(engine_replica(h->engine), &answers[i], h->now_us), 0);
+}
+
 /* Until nothing moves any more at this time. */
 static void settle(struct host *h)
 {
     for (int i = 0; i < 20; i++) {
+        hear(h);
         engine_turn(h->engine, h->now_us);
         engine_work(h->engine, h->now_us);
     }
@@ -1402,6 +1470,29 @@ static void engine__a_full_quota_takes_what_frees(void **state)
     host_done(&h);
 }
 
+/* FIT-7: who only looks how much a write would take meets damage like any reader. */
+static void engine__damage_that_a_full_quota_meets_is_told(void **state)
+{
+    static const char again[] =
+        "{\"type\":\"write\",\"msg_id\":1,\"key\":\"a\",\"value\":\"some words\"}";
+    struct host h;
+
+    (void)state;
+    start_with(&h, MIB);
+    assert_true(says(ask(&h, again), "write_ok"));
+    for (int n = 0; n < 10; n++)
+        assert_true(takes(&h, n, 100000));
+    for (int n = 10; takes(&h, n, n == 10 ? 46000 : 100); n++)
+        assert_true(n < 100);
+    spoil_state(&h, "some words");
+    service_line(h.conn, again, strlen(again), 1);
+    for (unsigned i = 0; !is_found(&h) && i < 20; i++) {
+        engine_turn(h.engine, h.now_us);
+        engine_work(h.engine, h.now_us);
+    }
+    expect_rebuilt(&h);
+}
+
 /* What is proposed and not applied counts, so that the log does not fill with what the apply would
  * refuse. */
 static void engine__what_is_in_flight_counts(void **state)
@@ -1432,8 +1523,7 @@ static void engine__what_is_in_flight_counts(void **state)
 static void engine__what_was_not_proposed_does_not_count(void **state)
 {
     static char text[100000];
-    const struct command c = {
-        .op = COMMAND_WRITE, .key = {"sk", 2}, .value = {text, sizeof(text)}};
+    const struct command c = {.op = COMMAND_WRITE, .key = {"sk", 2}, .value = {text, sizeof(text)}};
     struct replica_request q = {.kind = REPLICA_WRITE};
     struct replica_no_space why;
     struct buf command;
@@ -1622,6 +1712,176 @@ static void engine__a_follower_keeps_room_for_elections(void **state)
     host_done(&h);
 }
 
+static void start_among(struct host *h, unsigned n_others)
+{
+    host_init(h);
+    h->n_others = n_others;
+    make_log_naming(h, "n1");
+    assert_int_equal(open_it(h), 0);
+    for (unsigned i = 0; i < n_others; i++)
+        replica_link(engine_replica(h->engine), other_id(i), true, h->now_us);
+    lead(h);
+}
+
+static void set_full(struct host *h, unsigned i, uint32_t flags)
+{
+    h->others[i].is_full = flags != 0;
+    h->others[i].flags = RAFT_NOTE_SAID | flags;
+}
+
+static void expect_full_nodes(struct host *h, const char *figures, const char *name)
+{
+    const raft_index last = raft_get_commit_index(engine_raft(h->engine));
+
+    assert_true(says(write_of(h, 1, 10), "\"no_space\""));
+    assert_true(says(h->text, figures));
+    assert_true(says(h->text, name));
+    assert_true(says(ask(h, "{\"type\":\"delete\",\"key\":1}"), "\"what\":\"nodes\"}"));
+    assert_true(says(ask(h, "{\"type\":\"read_index\",\"key\":1}"), "read_index_ok"));
+    assert_true(says(ask(h, "{\"type\":\"status\"}"), "\"space\":{\"full\":\"nodes\""));
+    /* Nothing was appended, so that nobody's fate is unknown. */
+    assert_int_equal(raft_get_commit_index(engine_raft(h->engine)), last);
+    settle(h);
+    assert_int_equal(raft_get_commit_index(engine_raft(h->engine)), last);
+}
+
+/* SPACE-11: this node has room, and too few others that are heard have. One that is away counts like
+ * one that is full; it ends with the first note that says so. */
+static void engine__a_quorum_without_room_takes_no_writes(void **state)
+{
+    static const uint32_t said[] = {RAFT_NOTE_PARKED, NOTE_LOG_FULL | RAFT_NOTE_UNFIT};
+    struct host h;
+
+    (void)state;
+    for (unsigned k = 0; k < 2; k++) {
+        start_among(&h, 2);
+        assert_true(says(write_of(&h, 1, 10), "write_ok"));
+        /* One of three may be full, or away. */
+        set_full(&h, 0, said[k]);
+        advance(&h, 100000);
+        assert_true(says(write_of(&h, 1, 10), "write_ok"));
+        h.others[1].is_silent = true;
+        for (unsigned i = 0; i < 4; i++)
+            advance(&h, h.conf.raft.election_timeout_us / 3);
+        expect_full_nodes(&h, "\"used\":2,\"limit\":1,\"what\":\"nodes\"}",
+                          k == 0 ? "room on n2" : "room on those");
+        /* It has room again. */
+        set_full(&h, 0, 0);
+        advance(&h, 100000);
+        assert_true(says(write_of(&h, 1, 10), "write_ok"));
+        assert_true(says(ask(&h, "{\"type\":\"status\"}"), "\"space\":{\"full\":null"));
+        /* Both are full, and the other comes back. */
+        set_full(&h, 0, said[k]);
+        set_full(&h, 1, said[k]);
+        h.others[1].is_silent = false;
+        advance(&h, 100000);
+        expect_full_nodes(&h, "\"used\":2,\"limit\":1,\"what\":\"nodes\"}",
+                          k == 0 ? "room on n2, n3" : "room on those");
+        set_full(&h, 1, 0);
+        advance(&h, 100000);
+        assert_true(says(write_of(&h, 1, 10), "write_ok"));
+        host_done(&h);
+    }
+}
+
+static const char *read_by_log(struct host *h)
+{
+    return ask(h, "{\"type\":\"read_via_log\",\"key\":1}");
+}
+
+/* A marker changes nothing in a state: it asks for room in the logs alone. */
+static void engine__markers_ask_for_room_in_logs(void **state)
+{
+    struct host h;
+
+    (void)state;
+    start_among(&h, 2);
+    for (unsigned i = 0; i < 2; i++) {
+        set_full(&h, i, RAFT_NOTE_PARKED);
+        h.others[i].is_full = false;
+    }
+    advance(&h, 100000);
+    assert_true(says(write_of(&h, 1, 10), "\"what\":\"nodes\"}"));
+    assert_true(says(read_by_log(&h), "read_via_log_ok"));
+    set_full(&h, 0, RAFT_NOTE_PARKED | NOTE_LOG_FULL);
+    set_full(&h, 1, RAFT_NOTE_PARKED | NOTE_LOG_FULL);
+    advance(&h, 100000);
+    assert_true(says(read_by_log(&h), "\"what\":\"nodes\"}"));
+    host_done(&h);
+}
+
+/* What the leader goes by the others must say: parked, and that it is the log. */
+static void engine__a_full_log_is_said(void **state)
+{
+    struct host h;
+
+    (void)state;
+    start_among(&h, 2);
+    advance(&h, 100000);
+    assert_int_equal(h.said & (RAFT_NOTE_PARKED | NOTE_LOG_FULL), 0);
+    h.others[0].is_full = h.others[1].is_full = true; /* so that nobody takes over */
+    fake_disk_set_capacity(h.disk, 1);
+    for (unsigned i = 0; i < 500 && !h.engine->space.log_is_full; i++)
+        (void)write_of(&h, 1, 2000);
+    advance(&h, 100000);
+    advance(&h, 100000);
+    assert_int_equal(h.said & (RAFT_NOTE_PARKED | NOTE_LOG_FULL), RAFT_NOTE_PARKED | NOTE_LOG_FULL);
+    fake_disk_set_capacity(h.disk, 0);
+    for (unsigned i = 0; i < 50; i++)
+        advance(&h, 100000);
+    assert_int_equal(h.said & (RAFT_NOTE_PARKED | NOTE_LOG_FULL), 0);
+    host_done(&h);
+}
+
+/* A quorum is what counts, not those that are full: two of five, and one away. */
+static void engine__fewer_than_a_quorum_with_room_is_what_counts(void **state)
+{
+    struct host h;
+
+    (void)state;
+    start_among(&h, 4);
+    set_full(&h, 0, RAFT_NOTE_PARKED);
+    set_full(&h, 1, RAFT_NOTE_PARKED);
+    advance(&h, 100000);
+    assert_true(says(write_of(&h, 1, 10), "write_ok"));
+    h.others[2].is_silent = true;
+    for (unsigned i = 0; i < 4; i++)
+        advance(&h, h.conf.raft.election_timeout_us / 3);
+    expect_full_nodes(&h, "\"used\":3,\"limit\":2,\"what\":\"nodes\"}", "room on n2, n3,");
+    host_done(&h);
+}
+
+/* Nobody is refused for want of room because of somebody who is not there, whatever it said last:
+ * with no quorum that is heard this node soon leads no more. A version that writes no notes has
+ * room. */
+static void engine__who_is_away_is_not_full(void **state)
+{
+    const char *reply;
+    struct host h;
+
+    (void)state;
+    start_among(&h, 2);
+    h.others[0].flags = h.others[1].flags = 0;
+    advance(&h, 100000);
+    assert_true(says(write_of(&h, 1, 10), "write_ok"));
+    set_full(&h, 0, RAFT_NOTE_PARKED);
+    advance(&h, 100000);
+    assert_true(says(write_of(&h, 1, 10), "write_ok"));
+    h.others[0].is_silent = h.others[1].is_silent = true;
+    h.now_us += h.conf.raft.election_timeout_us + 1;
+    reply = write_of(&h, 1, 10);
+    assert_false(says(reply, "no_space"));
+    advance(&h, 10 * h.conf.raft.election_timeout_us);
+    assert_false(says(ask(&h, "{\"type\":\"status\"}"), "\"full\":\"nodes\""));
+    /* What it said to an earlier leadership is forgotten. */
+    h.others[1].is_silent = h.others[0].is_silent = false;
+    h.others[0].is_full = false;
+    h.others[0].flags = 0;
+    lead_again(&h);
+    assert_true(says(write_of(&h, 1, 10), "write_ok"));
+    host_done(&h);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1663,10 +1923,16 @@ int main(void)
         cmocka_unit_test(engine__the_limit_comes_from_the_log),
         cmocka_unit_test(engine__the_limit_waits_for_the_last_member),
         cmocka_unit_test(engine__a_full_quota_takes_what_frees),
+        cmocka_unit_test(engine__damage_that_a_full_quota_meets_is_told),
         cmocka_unit_test(engine__what_is_in_flight_counts),
         cmocka_unit_test(engine__what_was_not_proposed_does_not_count),
         cmocka_unit_test(engine__an_apply_without_room_is_parked),
         cmocka_unit_test(engine__a_follower_keeps_room_for_elections),
+        cmocka_unit_test(engine__a_quorum_without_room_takes_no_writes),
+        cmocka_unit_test(engine__markers_ask_for_room_in_logs),
+        cmocka_unit_test(engine__a_full_log_is_said),
+        cmocka_unit_test(engine__fewer_than_a_quorum_with_room_is_what_counts),
+        cmocka_unit_test(engine__who_is_away_is_not_full),
         cmocka_unit_test(engine__status_looks_now_and_then),
         cmocka_unit_test(engine__nothing_waits_at_the_time_of_a_turn),
         cmocka_unit_test(engine__looks_at_the_links_for_a_share_only),

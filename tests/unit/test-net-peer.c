@@ -2,16 +2,15 @@
  * probes. */
 #include "test-net-util.h"
 
-#include <netdb.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
-#include <sched.h>
 
 #include "base/bytes.h"
 #include "base/crc32c.h"
 #include "base/err.h"
 #include "base/limits.h"
 #include "net/peer_net.h"
+#include "unit/fake-names.h"
 
 /* The lower number dials. */
 #define LOW  ((raft_node_id)10)
@@ -478,49 +477,6 @@ static void net_peer__new_address_is_used(void **state)
 
 /* ---- a name server that is silent ---- */
 
-static pthread_mutex_t names_lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t names_open = PTHREAD_COND_INITIALIZER;
-static bool names_hang;
-static unsigned n_hanging; /* threads that wait in it */
-
-int __real_getaddrinfo(const char *host, const char *port, const struct addrinfo *hints,
-                       struct addrinfo **ret);
-int __wrap_getaddrinfo(const char *host, const char *port, const struct addrinfo *hints,
-                       struct addrinfo **ret);
-
-/* "hangs.test" is this host, once it is said. */
-int __wrap_getaddrinfo(const char *host, const char *port, const struct addrinfo *hints,
-                       struct addrinfo **ret)
-{
-    if (strcmp(host, "hangs.test") != 0 || (hints->ai_flags & AI_NUMERICHOST) != 0)
-        return __real_getaddrinfo(host, port, hints, ret);
-    (void)pthread_mutex_lock(&names_lock);
-    n_hanging++;
-    while (names_hang)
-        (void)pthread_cond_wait(&names_open, &names_lock);
-    n_hanging--;
-    (void)pthread_mutex_unlock(&names_lock);
-    return __real_getaddrinfo("127.0.0.1", port, hints, ret);
-}
-
-static void names_set(bool hang)
-{
-    (void)pthread_mutex_lock(&names_lock);
-    names_hang = hang;
-    (void)pthread_cond_broadcast(&names_open);
-    (void)pthread_mutex_unlock(&names_lock);
-}
-
-static unsigned names_hanging(void)
-{
-    unsigned n;
-
-    (void)pthread_mutex_lock(&names_lock);
-    n = n_hanging;
-    (void)pthread_mutex_unlock(&names_lock);
-    return n;
-}
-
 /* LOOP-2: a name that is not answered delays the peer that bears it, and nobody else; it is said
  * once; the answer is taken when it comes; and whoever ends does not wait for it. */
 static void net_peer__a_silent_name_server_delays_one_peer(void **state)
@@ -530,11 +486,11 @@ static void net_peer__a_silent_name_server_delays_one_peer(void **state)
     struct pair *t = *state;
     char addr[64];
 
-    names_set(true);
+    fake_names_hang(true);
     pair_init(t);
     side_open(t, &t->low, &low, "127.0.0.1:0");
     assert_int_equal(peer_net_add(t->low.net, HIGH + 1, "hangs.test:1"), 0);
-    PUMP_UNTIL(&t->pump, names_hanging() == 1);
+    PUMP_UNTIL(&t->pump, fake_names_hanging() == 1);
     side_open(t, &t->high, &high, "127.0.0.1:0");
     side_add(&t->high, "127.0.0.1", 1);
     side_add(&t->low, "127.0.0.1", peer_net_number(t->high.net));
@@ -542,24 +498,22 @@ static void net_peer__a_silent_name_server_delays_one_peer(void **state)
     /* The other one is the silent one now, and its link is gone. */
     side_add(&t->low, "hangs.test", peer_net_number(t->high.net));
     peer_net_close(t->low.net, HIGH, "for a test");
-    PUMP_UNTIL(&t->pump, names_hanging() == 2);
+    PUMP_UNTIL(&t->pump, fake_names_hanging() == 2);
     t->low.n[PEER_EVENT_FAILED] = 0;
     pump_for(&t->pump, PEER_LOOKUP_US * 3);
     assert_int_equal(t->low.n[PEER_EVENT_FAILED], 2); /* once for each */
     assert_non_null(strstr(t->low.text[PEER_EVENT_FAILED], "no answer from the name server"));
-    assert_int_equal(names_hanging(), 2); /* and one question for each */
+    assert_int_equal(fake_names_hanging(), 2); /* and one question for each */
     assert_false(both_up(t));
-    names_set(false);
+    fake_names_hang(false);
     PUMP_UNTIL(&t->pump, both_up(t));
     /* An end while it hangs. */
-    names_set(true);
+    fake_names_hang(true);
     (void)snprintf(addr, sizeof(addr), "hangs.test:%u", 2u);
     assert_int_equal(peer_net_add(t->low.net, HIGH + 1, addr), 0);
-    PUMP_UNTIL(&t->pump, names_hanging() == 1);
+    PUMP_UNTIL(&t->pump, fake_names_hanging() == 1);
     pair_done(t);
-    names_set(false);
-    while (names_hanging() > 0)
-        (void)sched_yield();
+    fake_names_end();
 }
 
 /* `ridd --init` asks its peers and ends in time. */
@@ -569,13 +523,11 @@ static void net_peer__probe_of_a_name_that_hangs(void **state)
 
     (void)state;
     test_time.runs = true;
-    names_set(true);
+    fake_names_hang(true);
     *p = (struct probe){.hello = hello_of(LOW, HIGH, WIRE_CHANNEL_PROBE, 5)};
     assert_int_equal(peer_probe("hangs.test:1", &p->hello, 50, &p->reply), -ETIMEDOUT);
     assert_non_null(strstr(err_text(), "no answer from the name server"));
-    names_set(false);
-    while (names_hanging() > 0)
-        (void)sched_yield();
+    fake_names_end();
 }
 
 static void net_peer__add_refuses_nonsense(void **state)

@@ -264,6 +264,20 @@ static const struct verdict_case {
      0,
      "n2 no_space: no space (log): the disk of its log is full; *\n"
      "n3 no_space: no space (quota): 100.0 of 101.0 MiB used\n"},
+    {"a leader with room that too few others have: its figures are not bytes",
+     {{"n1",
+       LEADER(",\"space\":{\"full\":\"nodes\",\"used_bytes\":1048576,\"limit_bytes\":2097152,"
+              "\"parked\":false}"),
+       0},
+      {"n2", FOLLOWER2(",\"space\":{\"full\":\"log\",\"parked\":false}"), 0},
+      {"n3", FOLLOWER3(",\"space\":{\"full\":\"log\",\"parked\":false}"), 0}},
+     "DEGRADED: survives no more failure; 3 of 3 nodes answered, leader n1, term 3",
+     VERDICT_DEGRADED,
+     0,
+     "n1 no_space: no space (nodes): with the nodes that are full or away no write is committed; "
+     "*\n"
+     "n2 no_space: no space (log): *\n"
+     "n3 no_space: no space (log): *\n"},
     {"terms that were invented; a node that climbed to a true one has nothing to complain about",
      {{"n1", LEADER(",\"term_refused\":{\"id\":\"n3\",\"term\":5000000},\"terms_run_out\":false"),
        0},

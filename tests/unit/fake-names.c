@@ -1,0 +1,57 @@
+/* Who hangs waits for a condition, and is counted before and behind it. */
+#include "unit/fake-names.h"
+
+#include <netdb.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stddef.h>
+#include <string.h>
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t answered = PTHREAD_COND_INITIALIZER;
+static bool hangs;
+static unsigned n_hanging;
+
+int __real_getaddrinfo(const char *host, const char *port, const struct addrinfo *hints,
+                       struct addrinfo **ret);
+int __wrap_getaddrinfo(const char *host, const char *port, const struct addrinfo *hints,
+                       struct addrinfo **ret);
+
+int __wrap_getaddrinfo(const char *host, const char *port, const struct addrinfo *hints,
+                       struct addrinfo **ret)
+{
+    if (strcmp(host, "hangs.test") != 0 || (hints->ai_flags & AI_NUMERICHOST) != 0)
+        return __real_getaddrinfo(host, port, hints, ret);
+    (void)pthread_mutex_lock(&lock);
+    n_hanging++;
+    while (hangs)
+        (void)pthread_cond_wait(&answered, &lock);
+    n_hanging--;
+    (void)pthread_mutex_unlock(&lock);
+    return __real_getaddrinfo("127.0.0.1", port, hints, ret);
+}
+
+void fake_names_hang(bool hang)
+{
+    (void)pthread_mutex_lock(&lock);
+    hangs = hang;
+    (void)pthread_cond_broadcast(&answered);
+    (void)pthread_mutex_unlock(&lock);
+}
+
+unsigned fake_names_hanging(void)
+{
+    unsigned n;
+
+    (void)pthread_mutex_lock(&lock);
+    n = n_hanging;
+    (void)pthread_mutex_unlock(&lock);
+    return n;
+}
+
+void fake_names_end(void)
+{
+    fake_names_hang(false);
+    while (fake_names_hanging() > 0)
+        (void)sched_yield();
+}
