@@ -365,10 +365,13 @@ static_assert(CLIENT_CHUNK_BYTES <= CLIENT_COST_PER_TURN, "a turn reads at least
 /* src and dest of an envelope: 1 to this many bytes, otherwise `malformed`; they are copied for
  * every request in flight. */
 #define WIRE_ENVELOPE_NAME_BYTES_MAX 255u
-/* No tree is built of a longer line: in it values, and what else is longer than the second, are
- * taken as text (TIME-4). A tree of so many bytes takes some milliseconds. */
-#define WIRE_TREE_BYTES  (16u << 10)
-#define WIRE_LARGE_BYTES 256u
+/* No tree is built of a longer line: in it values, and objects and arrays longer than the second,
+ * are taken as text, but for a list that is no longer than one of keys (TIME-4); and strings beyond
+ * the third, the text of the longest key with each byte of it escaped. A tree of so many bytes
+ * takes some milliseconds. */
+#define WIRE_TREE_BYTES         (16u << 10)
+#define WIRE_LARGE_BYTES        256u
+#define WIRE_KEY_TEXT_BYTES_MAX (6u * KEY_STRING_BYTES_MAX + 2u)
 /* Memory for the text of a request that is kept for the next; what is more is given back. */
 #define WIRE_TEXT_KEEP_BYTES (128u << 10)
 /* When a client that was told `busy` should try again: a few batches of the disk from now. */

@@ -16,7 +16,9 @@ static const struct {
     {RIDD_NOT_LEADER, CTL_EXIT_AGAIN, "try again; 'ridctl status' shows who leads"},
     {RIDD_TERM_CHANGED, CTL_EXIT_AGAIN, "the leader changed meanwhile: try again"},
     {RIDD_ROLE_CHANGED, CTL_EXIT_AGAIN, "the leader changed meanwhile: try again"},
-    {RIDD_TIMEOUT, CTL_EXIT_AGAIN, "try a larger --timeout; 'ridctl status' shows slow disks"},
+    {RIDD_TIMEOUT, CTL_EXIT_AGAIN,
+     "try again, or a larger --timeout; 'ridctl status' shows which nodes are slow, "
+     "full or down"},
     {RIDD_NETWORK, CTL_EXIT_NO_QUORUM, "start more nodes; 'ridctl status' shows which are down"},
     {RIDD_INTERNAL, CTL_EXIT_AGAIN, "see the log of that node"},
     {RIDD_CANCELLED, CTL_EXIT_AGAIN, "try again"},
@@ -110,10 +112,15 @@ int report_no_memory(const struct ctl *ctl)
     return report(ctl, CTL_EXIT_SYSTEM, "out of memory");
 }
 
+/* Nobody leads, and that did not change while there was time. */
+static bool nobody_leads(const struct ridd_reply *r)
+{
+    return r->status == RIDD_NOT_LEADER && r->leader_id[0] == '\0';
+}
+
 int report_exit_code(const struct ridd_reply *r)
 {
-    /* Nobody leads, and that did not change while there was time. */
-    if (r->status == RIDD_NOT_LEADER && r->leader_id[0] == '\0')
+    if (nobody_leads(r))
         return CTL_EXIT_NO_QUORUM;
     return table[row_of(r->status)].exit_code;
 }
@@ -156,6 +163,8 @@ int report_failure(const struct ctl *ctl, const struct ridd_reply *r, const char
     if (subject != NULL)
         (void)snprintf(what, sizeof(what), "'%.*s%s': ", 100, subject,
                        strlen(subject) > 100 ? "..." : "");
+    if (nobody_leads(r))
+        next = "'ridctl status' shows why nobody leads, and which nodes to start";
     if (strncmp(next, "try again", 9) == 0 && strstr(r->text, "try again") != NULL)
         next = "";    /* said already */
     if (r->code >= 0) /* the server's words do not say whose they are */

@@ -75,8 +75,10 @@ const struct verb ctl_verbs[] = {
      "\n"
      "  OK         0  nobody has anything to complain about\n"
      "  DEGRADED   6  it works, and something is wrong\n"
-     "  NO QUORUM  2  no leader that hears a quorum (69 when nobody answered)\n"
-     "  SPLIT      7  the nodes belong to different clusters, or two lead in one term\n"
+     "  NO QUORUM  2  no leader that hears a quorum (69 when nobody answered); the line\n"
+     "                says how many nodes to start, if too few run\n"
+     "  SPLIT      7  the nodes belong to different clusters, or not to the one that the\n"
+     "                configuration describes, or two lead in one term\n"
      "\n"
      "  $ ridctl status || page someone\n"
      "  $ ridctl status --json | jq -r '.verdict, .reasons[].text'\n",
@@ -87,7 +89,8 @@ const struct verb ctl_verbs[] = {
      "Asks every node at once, one second each. Exits 0 when any answered.\n", CTL_OPT_JSON, 0, 0,
      verb_ping},
     {"transfer", "transfer_leader", "[NODE]", "hand the leadership over",
-     "Makes NODE the leader, or the node that is furthest.\n"
+     "Makes NODE the leader, or a voter that is linked, fit and has most of the log. It is\n"
+     "tried for one election timeout.\n"
      "\n"
      "  $ ridctl transfer n3\n"
      "  n3 leads\n",

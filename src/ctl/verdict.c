@@ -31,40 +31,6 @@ struct judging {
     bool split;
 };
 
-#define VERDICT_TEXT_CASE(name, number, text, json)                                                \
-    case name:                                                                                     \
-        return text;
-#define VERDICT_NAME_CASE(name, number, text, json)                                                \
-    case name:                                                                                     \
-        return json;
-#define VERDICT_WHY_CASE(name, number, json)                                                       \
-    case name:                                                                                     \
-        return json;
-
-const char *verdict_text(enum verdict_kind kind)
-{
-    switch (kind) {
-        VERDICTS(VERDICT_TEXT_CASE)
-    }
-    return "?";
-}
-
-const char *verdict_name(enum verdict_kind kind)
-{
-    switch (kind) {
-        VERDICTS(VERDICT_NAME_CASE)
-    }
-    return "?";
-}
-
-const char *verdict_why_name(enum verdict_why why)
-{
-    switch (why) {
-        VERDICT_REASONS(VERDICT_WHY_CASE)
-    }
-    return "?";
-}
-
 /* ---- fields ---- */
 
 /* NULL: absent, null, empty or no string. */
@@ -312,6 +278,71 @@ static void find_members(struct judging *j)
     }
 }
 
+static bool is_refused(const struct verdict *v, const char *name)
+{
+    for (unsigned i = 0; i < v->n_reasons; i++)
+        if (v->reasons[i].why == VERDICT_REFUSED && strcmp(v->reasons[i].node, name) == 0)
+            return true;
+    return false;
+}
+
+static bool was_asked(const struct judging *j, const char *name)
+{
+    for (unsigned i = 0; i < j->n; i++)
+        if (same(j->nodes[i].name, name))
+            return true;
+    return false;
+}
+
+/* Whoever answers runs, though it may follow nobody yet; of who could not be asked it is enough
+ * that another has a link with it. */
+static bool is_running(const struct judging *j, const struct member *m)
+{
+    return m->alive || is_busy(j, m->name) || status_of(j, m->name) != NULL ||
+           (!was_asked(j, m->name) && json_is_true(json_object_get(m->peer, "connected")));
+}
+
+/* How many voters are missing. Whom the others refuse is none of those that are needed; where
+ * nobody answered a configuration must tell how many there are. */
+static unsigned count_to_start(const struct judging *j)
+{
+    const struct verdict *v = j->v;
+    unsigned n_voters = v->n_voters;
+    unsigned n_running = 0;
+
+    if (j->view == NULL)
+        n_voters = j->cluster != NULL ? v->n_nodes : 0;
+    for (unsigned i = 0; i < j->n_members; i++) {
+        const struct member *m = &j->members[i];
+
+        n_running += m->votes && is_running(j, m) && !is_refused(v, m->name);
+    }
+    return n_voters / 2 + 1 > n_running && n_voters > 0 ? n_voters / 2 + 1 - n_running : 0;
+}
+
+/* Nodes answered, and not one of them is of the cluster that the configuration describes: they may
+ * be well, and it is the question that is wrong. */
+static void find_wanted(struct judging *j)
+{
+    struct verdict *v = j->v;
+    const char *first = NULL;
+    bool one = true;
+
+    if (j->group != NULL)
+        return;
+    for (unsigned i = 0; i < j->n; i++) {
+        const char *name = str(j->nodes[i].status, "cluster");
+
+        one = one && (name == NULL || first == NULL || strcmp(name, first) == 0);
+        first = first != NULL ? first : name;
+    }
+    if (first == NULL)
+        return;
+    v->wanted = j->cluster;
+    if (one)
+        (void)snprintf(v->found, sizeof(v->found), "%s", first);
+}
+
 /* How many may fail: a quorum must be left that can store a write, and in it one that may lead.
  * False: there is no quorum now. */
 static bool count_voters(struct judging *j)
@@ -362,7 +393,7 @@ static bool judge_refused(struct judging *j, const struct verdict_node *node)
     const char *why = NULL;
     size_t len = 0;
 
-    if (m != NULL && m->alive)
+    if (m != NULL && m->alive && j->v->leader[0] != '\0')
         return false;
     for (unsigned i = 0; i < j->n_members; i++) {
         const char *other = j->members[i].name;
@@ -505,7 +536,7 @@ static void judge_space(struct judging *j, const struct verdict_node *node)
     const json_t *space = json_object_get(node->status, "space");
     const char *full = str(space, "full");
 
-    /* used and limit are those of the quota, and say nothing of a disk. */
+    /* used and limit are those of what is full, and change nothing in what helps against a disk. */
     if (same(full, "log") || same(full, "state"))
         complain(j, node, VERDICT_NO_SPACE,
                  "no space (%s): the disk of its %s is full; make room there, or enlarge it", full,
@@ -606,9 +637,8 @@ static void judge_unasked(struct judging *j, const struct member *m)
 {
     struct verdict_node node = {.name = m->name, .endpoint = ""};
 
-    for (unsigned i = 0; i < j->n; i++)
-        if (same(j->nodes[i].name, m->name))
-            return;
+    if (was_asked(j, m->name))
+        return;
     if (m->alive || judge_refused(j, &node))
         return;
     if (j->v->leader_answered)
@@ -634,6 +664,7 @@ void verdict_judge(const struct verdict_node *nodes, unsigned n, const char *clu
     find_group(&j);
     find_leader(&j);
     find_view(&j);
+    find_wanted(&j);
     find_members(&j);
     has_quorum = count_voters(&j);
     for (unsigned i = 0; i < n; i++)
@@ -646,41 +677,10 @@ void verdict_judge(const struct verdict_node *nodes, unsigned n, const char *clu
         ret->kind = VERDICT_SPLIT;
     else if (!has_quorum && (j.view != NULL || ret->n_busy == 0))
         ret->kind = VERDICT_NO_QUORUM;
+    if (ret->kind == VERDICT_NO_QUORUM)
+        ret->n_to_start = count_to_start(&j);
     if (j.split || j.view == NULL)
         ret->survives = -1;
     else if (!has_quorum)
         ret->survives = 0;
-}
-
-/* ---- the first line ---- */
-
-static int survives_text(const struct verdict *v, char *ret_text, size_t size)
-{
-    if (v->kind == VERDICT_NO_QUORUM || v->survives < 0)
-        return snprintf(ret_text, size, "%s: ", verdict_text(v->kind));
-    if (v->survives == 0)
-        return snprintf(ret_text, size, "%s: survives no more failure; ", verdict_text(v->kind));
-    return snprintf(ret_text, size, "%s: survives %d more failure%s; ", verdict_text(v->kind),
-                    v->survives, v->survives == 1 ? "" : "s");
-}
-
-void verdict_line(const struct verdict *v, char *ret_text, size_t size)
-{
-    char busy[32] = "";
-    char leader[NODE_NAME_BYTES_MAX + 48] = "no leader";
-    size_t len = (size_t)survives_text(v, ret_text, size);
-
-    if (v->n_busy > 0)
-        (void)snprintf(busy, sizeof(busy), " (%u busy)", v->n_busy);
-    if (v->leader[0] != '\0')
-        (void)snprintf(leader, sizeof(leader), "leader %s%s", v->leader,
-                       !v->leader_answered            ? ", which did not answer"
-                       : v->kind == VERDICT_NO_QUORUM ? ", which hears no quorum"
-                                                      : "");
-    if (v->n_answered == v->n_busy)
-        (void)snprintf(ret_text + len, size - len, "%u of %u nodes answered%s", v->n_answered,
-                       v->n_nodes, busy);
-    else
-        (void)snprintf(ret_text + len, size - len, "%u of %u nodes answered%s, %s, term %lld",
-                       v->n_answered, v->n_nodes, busy, leader, (long long)v->term);
 }

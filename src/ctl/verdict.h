@@ -85,6 +85,11 @@ struct verdict {
     unsigned n_busy;     /* of those */
     unsigned n_voters;   /* as the leader says, else whoever answered; 0: nobody did */
     int survives;        /* nodes that may fail before there is no quorum; -1: not known */
+    unsigned n_to_start; /* voters that must run before there can be a quorum; 0: enough do, or it
+                          * is not known */
+    const char *wanted;  /* borrowed: the cluster that was meant, if nodes answered and none is of
+                          * it; else NULL */
+    char found[NODE_NAME_BYTES_MAX + 1];  /* then: theirs, if it is one; "": they are of several */
     char leader[NODE_NAME_BYTES_MAX + 1]; /* "": none is known */
     bool leader_answered;
     json_int_t term; /* of that leader, else the highest that was seen */
@@ -92,9 +97,8 @@ struct verdict {
     struct verdict_reason reasons[VERDICT_REASONS_MAX];
 };
 
-/* n is at most RIDD_ENDPOINTS_MAX. cluster: the name that the nodes' cluster should have, NULL:
- * any.
- * */
+/* n is at most RIDD_ENDPOINTS_MAX. cluster: the name that the nodes' cluster should have, as a
+ * configuration gives it that names all of them; NULL: any. */
 void verdict_judge(const struct verdict_node *nodes, unsigned n, const char *cluster,
                    struct verdict *ret);
 /* The first line, without the newline. */

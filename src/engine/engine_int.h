@@ -23,6 +23,10 @@ struct space {
     bool nodes_are_full;  /* a leader: of the voters that are heard those with room are no quorum */
     bool met_damage;      /* of the state, since the last turn */
     uint64_t log_bytes;
+    uint64_t log_limit; /* with what can still be written there */
+    /* The file system of the state, looked at while it is full; 0: not known. */
+    uint64_t disk_used;
+    uint64_t disk_limit;
     uint64_t taken; /* of entries of a leader, and not handed to the log yet */
     /* By how much the last write that the limit refused would have made the state larger: the quota
      * is full until so much would fit. 0: it is not. */

@@ -80,6 +80,26 @@ static void look_at_log(struct engine *e)
     store_get_counts(e->store, &log);
     e->space.log_is_full = log.no_space;
     e->space.log_bytes = log.log_bytes;
+    e->space.log_limit = log.log_bytes + log.room_bytes;
+}
+
+static void look_at_disk(struct engine *e)
+{
+    struct space *s = &e->space;
+
+    if (!s->state_is_full || e->state.disk_room == NULL ||
+        !e->state.disk_room(e->state.ctx, &s->disk_used, &s->disk_limit))
+        s->disk_used = s->disk_limit = 0;
+}
+
+/* Of what is full: nobody who is told that a log or a disk is full is helped by the quota. */
+static struct replica_no_space figures_of_disks(const struct space *s)
+{
+    const char *what = what_is_full(s);
+
+    if (s->log_is_full)
+        return (struct replica_no_space){what, s->log_bytes, s->log_limit};
+    return (struct replica_no_space){what, s->disk_used, s->disk_limit};
 }
 
 /* Those that are heard would be a quorum, and those of them that say none of this are not. Where
@@ -196,7 +216,7 @@ bool engine_may_propose(void *ctx, const struct replica_request *q, struct repli
     look_at_log(e);
     look_at_nodes(e);
     if (s->log_is_full || s->state_is_full) {
-        *ret = (struct replica_no_space){what_is_full(s), s->log_bytes, s->log_bytes};
+        *ret = figures_of_disks(s);
         /* A marker changes nothing in the state. */
         may = !s->log_is_full && q->kind != REPLICA_WRITE;
     } else if (s->nodes_are_full) {
@@ -350,6 +370,7 @@ void engine_space_turn(struct engine *e, uint64_t now_us)
 {
     struct space *s = &e->space;
     const char *before = what_is_full(s);
+    const bool was_full = s->state_is_full;
     uint64_t live;
     uint64_t limit;
 
@@ -369,6 +390,8 @@ void engine_space_turn(struct engine *e, uint64_t now_us)
         s->parks = s->log_is_full;
         engine_set_parked(e, s->parks);
     }
+    if (s->state_is_full != was_full || (s->state_is_full && now_us >= s->due_us))
+        look_at_disk(e);
     if (now_us >= s->due_us) {
         s->due_us = now_us + SPACE_LOOK_US;
         if (s->refused_bytes > 0 && look_at_state(e, &live, &limit) &&
@@ -381,14 +404,18 @@ void engine_space_turn(struct engine *e, uint64_t now_us)
 
 void engine_space_status(const struct engine *e, struct wire_reply *w)
 {
+    struct replica_no_space f;
     uint64_t live;
     uint64_t limit;
 
     (void)look_at_state(e, &live, &limit);
+    f = (struct replica_no_space){what_is_full(&e->space), live, limit_of(e, limit)};
+    if (e->space.log_is_full || e->space.state_is_full)
+        f = figures_of_disks(&e->space);
     wire_reply_open_object(w, "space");
-    wire_reply_str(w, "full", what_is_full(&e->space));
-    wire_reply_u64(w, "used_bytes", live);
-    wire_reply_u64(w, "limit_bytes", limit_of(e, limit));
+    wire_reply_str(w, "full", f.what);
+    wire_reply_u64(w, "used_bytes", f.used);
+    wire_reply_u64(w, "limit_bytes", f.limit);
     wire_reply_bool(w, "parked", e->space.state_is_full);
     wire_reply_close_object(w);
 }

@@ -72,6 +72,11 @@ static void state_space(void *ctx, uint64_t *ret_live_bytes, uint64_t *ret_limit
     *ret_limit_bytes = stats.limit_bytes;
 }
 
+static bool state_disk_room(void *ctx, uint64_t *ret_used, uint64_t *ret_limit)
+{
+    return kv_disk_room(ctx, ret_used, ret_limit);
+}
+
 static int state_scrub(void *ctx, size_t bytes, struct kv_scrub_progress *ret)
 {
     return kv_scrub_step(ctx, bytes, ret);
@@ -98,6 +103,7 @@ void engine_state_of_kv(struct kv *kv, struct engine_state *ret)
                                  .digest_at = state_digest_at,
                                  .digest_version = KV_DIGEST_VERSION,
                                  .space = state_space,
+                                 .disk_room = state_disk_room,
                                  .scrub = state_scrub,
                                  .scrub_restart = state_scrub_restart};
 }

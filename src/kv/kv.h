@@ -160,6 +160,10 @@ struct kv_stats {
 };
 /* As of the last commit, all of one moment. Any thread. */
 int kv_get_stats(struct kv *kv, struct kv_stats *ret_stats);
+/* The file system of the state, for whoever is told that it is full: bytes that are used, and those
+ * with what may still be had. False: it does not say. A system call: now and then, not in each
+ * turn. */
+bool kv_disk_room(const struct kv *kv, uint64_t *ret_used, uint64_t *ret_limit);
 /* The digest right after the entry of that index, for comparing nodes of which one is behind. Known
  * are, as of the last commit, that of the last applied entry and those of the last KV_DIGESTS_KEPT
  * entries whose index is a multiple of KV_DIGEST_EVERY and that were applied since this kv was

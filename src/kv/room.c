@@ -135,6 +135,18 @@ static uint64_t ahead_bytes(const struct kv *kv, int fd)
                    (uint64_t)fs.f_blocks * fs.f_frsize / KV_AHEAD_PART);
 }
 
+bool kv_disk_room(const struct kv *kv, uint64_t *ret_used, uint64_t *ret_limit)
+{
+    const int fd = data_fd(kv);
+    struct statvfs fs;
+
+    if (fd < 0 || fstatvfs(fd, &fs) != 0)
+        return false;
+    *ret_used = (uint64_t)(fs.f_blocks - fs.f_bfree) * fs.f_frsize;
+    *ret_limit = *ret_used + (uint64_t)fs.f_bavail * fs.f_frsize;
+    return true;
+}
+
 /* The blocks are behind the end of the file, whose length goes on saying what was written. What
  * another process could take meanwhile is no reserve. */
 void kv_room_ahead(struct kv *kv)

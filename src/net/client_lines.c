@@ -20,7 +20,7 @@ static void line_too_long(struct client_conn *c)
 
 /* Who does not speak our protocol was made to send this, by a web page for example: answered once,
  * and nothing of it is run, neither this line nor any behind it (CLIENT-11). */
-static void line_foreign(struct client_conn *c)
+static void line_foreign(struct client_conn *c, bool http)
 {
     struct client_port *p = c->port;
 
@@ -28,7 +28,7 @@ static void line_foreign(struct client_conn *c)
     c->line_no++;
     c->line_us = 0;
     p->stats.n_foreign++;
-    p->ops.on_foreign(p->ops.ctx, c, c->line_no);
+    p->ops.on_foreign(p->ops.ctx, c, c->line_no, http);
     client_conn_end(c, "not our protocol");
 }
 
@@ -44,7 +44,7 @@ static bool refuse_foreign(struct client_conn *c, const char *text, size_t len)
         c->n_blank++;
     head = wire_line_head(text + c->n_blank, len - c->n_blank, !c->greeted);
     if (head == WIRE_LINE_FOREIGN) {
-        line_foreign(c);
+        line_foreign(c, c->greeted);
         return true;
     }
     c->judged = head == WIRE_LINE_OURS;
@@ -85,7 +85,7 @@ static void line_hand_up(struct client_conn *c, const char *line, size_t len)
 static void pieces_too_long(struct client_conn *c)
 {
     if (!c->judged && c->port->ops.on_foreign != NULL) {
-        line_foreign(c);
+        line_foreign(c, false);
         return;
     }
     c->line_no++;

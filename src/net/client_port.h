@@ -46,8 +46,8 @@ struct client_port_ops {
     void (*on_too_long)(void *ctx, struct client_conn *c, uint64_t line_no);
     /* The connection does not begin as one of ours does, or a line begins with a method of HTTP:
      * add an error. Nothing behind it is looked at, and the connection is closed. NULL: nobody
-     * minds. */
-    void (*on_foreign)(void *ctx, struct client_conn *c, uint64_t line_no);
+     * minds. http: it is the latter, on a connection that began well. */
+    void (*on_foreign)(void *ctx, struct client_conn *c, uint64_t line_no, bool http);
     /* There is no memory for the rest of this line: add an error; the port skips the rest. Needed
      * with conf.memory. */
     void (*on_overloaded)(void *ctx, struct client_conn *c, uint64_t line_no);

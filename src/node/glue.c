@@ -233,13 +233,13 @@ static void on_too_long(void *ctx, struct client_conn *c, uint64_t line_no)
         service_line_too_long(sc, line_no, node_conf(n)->request_bytes);
 }
 
-static void on_foreign(void *ctx, struct client_conn *c, uint64_t line_no)
+static void on_foreign(void *ctx, struct client_conn *c, uint64_t line_no, bool http)
 {
     struct service_conn *sc = client_conn_user(c);
 
     (void)ctx;
     if (sc != NULL)
-        service_line_foreign(sc, line_no);
+        service_line_foreign(sc, line_no, http);
 }
 
 static void on_overloaded(void *ctx, struct client_conn *c, uint64_t line_no)

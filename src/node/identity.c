@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <libgen.h>
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/random.h>
@@ -237,6 +238,26 @@ int identity_open(const struct identity_conf *conf, struct identity_dir **ret_di
 
 /* ---- making one ---- */
 
+/* A missing parent, or one that is not ours, is made by a person who knows for whom: the user that
+ * the node will run as. Who runs this as root is not that user. */
+static int cannot_make(const char *path, int error)
+{
+    char owner[16] = "ridd";
+    const char *hint = "";
+
+    if (error == ENOTDIR)
+        return err_say(IDENTITY_E_ACCESS,
+                       "cannot make '%.*s': a part of its path is no folder: set another data_dir",
+                       PATH_SHOWN, path);
+    if (geteuid() == 0)
+        hint = " (ridd: the user that the node will run as)";
+    else
+        (void)snprintf(owner, sizeof(owner), "%u", (unsigned)geteuid());
+    return err_say(IDENTITY_E_ACCESS,
+                   "cannot make '%.*s': %s: run 'install -d -m 700 -o %s %.*s'%s", PATH_SHOWN, path,
+                   strerror(error), owner, PATH_SHOWN, path, hint);
+}
+
 static int make_dir(const char *path)
 {
     cleanup_free char *copy = strdup(path);
@@ -246,9 +267,7 @@ static int make_dir(const char *path)
         return err_origin(-ENOMEM);
     if (mkdir(path, 0700) != 0 && errno != EEXIST) {
         if (errno == ENOENT || errno == EACCES || errno == ENOTDIR)
-            return err_say(IDENTITY_E_ACCESS,
-                           "cannot make '%.*s': %s: run 'install -d -m 700 -o %u %.*s'", PATH_SHOWN,
-                           path, strerror(errno), (unsigned)geteuid(), PATH_SHOWN, path);
+            return cannot_make(path, errno);
         return identity_say_errno("make", path);
     }
     fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -111,15 +111,16 @@ void service_line_overloaded(struct service_conn *c, uint64_t line_no)
     (void)wire_reply_refused(out, &refused, c->service->conf.spaced, 0, line_no);
 }
 
-void service_line_foreign(struct service_conn *c, uint64_t line_no)
+void service_line_foreign(struct service_conn *c, uint64_t line_no, bool http)
 {
     struct wire_refused refused = {.error = WIRE_ERROR_MALFORMED};
     struct buf *out = service_out(c);
 
     if (out == NULL)
         return;
-    (void)snprintf(refused.text, sizeof(refused.text),
-                   "this is no request: one is a JSON object on a line; the connection is closed");
+    (void)snprintf(refused.text, sizeof(refused.text), "%s; the connection is closed",
+                   http ? "this line looks like HTTP, which is not spoken here"
+                        : "this is no request: one is a JSON object on a line");
     (void)wire_reply_refused(out, &refused, c->service->conf.spaced, 0, line_no);
 }
 

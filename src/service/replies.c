@@ -184,7 +184,7 @@ static void failure_text(struct service *s, const struct replica_failure *f, con
                        f->stage != NULL ? f->stage : "the cluster", cause, fate);
         break;
     case WIRE_ERROR_NETWORK:
-        (void)snprintf(text, size, "no quorum: %u of the %u nodes needed were heard%s", f->reached,
+        (void)snprintf(text, size, "no quorum: heard %u of the %u nodes needed%s", f->reached,
                        f->needed, fate);
         break;
     case WIRE_ERROR_CANCELLED:

@@ -41,6 +41,7 @@ struct request {
     struct service_conn *conn;
     struct list link;          /* in conn->requests */
     struct list transfer_link; /* in service->transfers */
+    raft_node_id transfer_to;  /* who shall lead */
     struct list waiting_link;  /* in conn->waiting */
     size_t want;               /* the reply that waits */
     size_t charged;            /* to conn->memory->requests */

@@ -20,25 +20,45 @@ static void reply_transferred(struct request *req, raft_node_id leader_id)
     service_request_free(req);
 }
 
-static uint32_t waited_ms(const struct request *req)
-{
-    const struct service *s = req->conn->service;
-
-    return (uint32_t)((s->ops.now_us(s->ops.ctx) - req->arrived_us) / 1000u);
-}
-
-static void fail_transfer(struct request *req, enum wire_error error, const char *stage)
+static void fail_transfer(struct request *req, enum wire_error error)
 {
     const struct raft *raft = replica_raft(req->conn->service->replica);
     struct replica_failure f = {.error = error,
-                                .stage = stage,
                                 .term = raft_get_term(raft),
                                 .leader_id = raft_get_leader(raft),
                                 .role = raft_get_role(raft)};
 
+    service_request_failed(&req->rr, &f);
+}
+
+/* What is known here of the node that did not take over: more time would help against the last
+ * alone. */
+static const char *held_up_by(const struct service *s, raft_node_id to, uint64_t now_us)
+{
+    struct raft_status st;
+
+    if (!replica_hears(s->replica, to, now_us))
+        return "the other node, which is not heard, to take over";
+    raft_get_status(replica_raft(s->replica), &st);
+    for (unsigned i = 0; i < st.n_peers; i++) {
+        const struct raft_peer_status *p = &st.peers[i];
+
+        if (p->id == to && p->fitness == RAFT_PARKED)
+            return "the other node, whose disk is full, to take over";
+        if (p->id == to && p->match_index < st.last_index)
+            return "the other node, which lacks entries of the log, to take over";
+    }
+    return "the other node to take over";
+}
+
+/* Without a quorum it is that which held it up, like any other request. */
+static void fail_late(struct request *req, const char *stage, uint64_t now_us)
+{
+    struct replica_failure f;
+
+    replica_deadline_failure(req->conn->service->replica, stage, now_us, &f);
     /* What it waited, and not what it might have: the core gives a transfer up before that. */
-    if (error == WIRE_ERROR_TIMEOUT)
-        req->timeout_ms = waited_ms(req);
+    req->timeout_ms = (uint32_t)((now_us - req->arrived_us) / 1000u);
     service_request_failed(&req->rr, &f);
 }
 
@@ -59,16 +79,26 @@ static const struct raft_server *target_of(const struct raft *raft, struct wire_
 static void begin_transfer(struct request *req, const struct wire_request *q, raft_node_id to)
 {
     struct service_conn *c = req->conn;
+    struct raft_status st;
 
     switch (replica_transfer(c->service->replica, to, req->arrived_us)) {
     case 0:
+        raft_get_status(replica_raft(c->service->replica), &st);
+        req->transfer_to = st.transfer_to;
         list_append(&c->service->transfers, &req->transfer_link);
         break;
     case RAFT_E_NOT_LEADER:
-        fail_transfer(req, WIRE_ERROR_NOT_LEADER, NULL);
+        fail_transfer(req, WIRE_ERROR_NOT_LEADER);
         break;
     case RAFT_E_BUSY:
-        fail_transfer(req, WIRE_ERROR_BUSY, NULL);
+        fail_transfer(req, WIRE_ERROR_BUSY);
+        break;
+    case RAFT_E_UNFIT:
+        service_request_free(req);
+        service_refuse_field(c, q, "to",
+                             to != 0 ? "the state of that node is damaged or being rebuilt: it "
+                                       "would not lead"
+                                     : "no other voter is fit to lead");
         break;
     default:
         service_request_free(req);
@@ -119,9 +149,12 @@ void service_turn(struct service *s, uint64_t now_us)
         if (raft_get_role(raft) != RAFT_LEADER && leader_id != 0)
             reply_transferred(req, leader_id);
         else if (raft_get_role(raft) == RAFT_LEADER && !replica_transferring(s->replica))
-            fail_transfer(req, WIRE_ERROR_TIMEOUT, "the other node to take over");
+            fail_late(req, held_up_by(s, req->transfer_to, now_us), now_us);
         else if (now_us >= req->rr.deadline_us)
-            fail_transfer(req, WIRE_ERROR_TIMEOUT, "the next leader");
+            fail_late(req,
+                      raft_get_role(raft) == RAFT_LEADER ? held_up_by(s, req->transfer_to, now_us)
+                                                         : "the next leader",
+                      now_us);
     }
 }
 

@@ -6,8 +6,8 @@
  *     {"type":"cas","key":"k","from":[1, 2, ...],"to":{...},"note":"..."}      becomes
  *     {"type":"cas","key":"k","from":null,"to":null,"note":"xxx"}
  *
- * A stand-in is refused wherever what it stands for would have been: nothing but a value may be so
- * long. */
+ * A stand-in is refused wherever what it stands for would have been: but for values, what a request
+ * may have is kept, long keys and lists of them. */
 #include "wire/json_compact_int.h"
 #include "wire/json_scan_int.h"
 #include "wire/request_int.h"
@@ -68,13 +68,36 @@ static int put_long_string(struct buf *out)
     return buf_add(out, text, sizeof(text));
 }
 
-static int put_stand_in(struct buf *out, bool stored, char first)
+/* Compact text of an array that may be a list of keys: a tree of it has few nodes. */
+static bool is_short_list(const char *p, const char *end)
+{
+    unsigned n = 0;
+
+    do {
+        p = json_scan_value(p + 1, end, 0);
+    } while (p != NULL && *p == ',' && ++n < BATCH_KEYS_MAX);
+    return p != NULL && *p == ']';
+}
+
+/* text is what it stands for; of strings and objects that are not stored there is none. */
+static int put_stand_in(struct buf *out, bool stored, char first, struct wire_slice text)
 {
     if (stored)
         return buf_add_str(out, "null");
     if (first == '"')
         return put_long_string(out);
-    return buf_add_str(out, first == '[' ? "[]" : "{}");
+    if (first == '{')
+        return buf_add_str(out, "{}");
+    return is_short_list(text.data, text.data + text.len) ? buf_add(out, text.data, text.len)
+                                                          : buf_add_str(out, "[]");
+}
+
+/* Short enough for a tree, or of a kind that costs one node. */
+static bool is_small(char first, size_t len)
+{
+    if (first == '"')
+        return len <= WIRE_KEY_TEXT_BYTES_MAX;
+    return len <= WIRE_LARGE_BYTES || (first != '[' && first != '{');
 }
 
 static int shrink_object(struct shrink *s, unsigned level);
@@ -86,7 +109,9 @@ static int shrink_value(struct shrink *s, unsigned level, unsigned field)
     const size_t before = d->large_text.len;
     const char *from = s->p;
     const char first = from != s->end ? *from : '\0';
-    int rc = json_compact(from, s->end, field != NAMES, &d->large_text, &s->p);
+    const bool stored = field != NAMES;
+    struct wire_slice text;
+    int rc = json_compact(from, s->end, stored || first == '[', &d->large_text, &s->p);
 
     if (rc == JSON_COMPACT_E_KEYS) { /* told later, by who knows whose request it is */
         d->large_keys = true;
@@ -94,16 +119,16 @@ static int shrink_value(struct shrink *s, unsigned level, unsigned field)
     }
     if (rc != 0)
         return rc < 0 ? rc : refuse_at(s, rc);
-    if ((size_t)(s->p - from) <= WIRE_LARGE_BYTES ||
-        (first != '"' && first != '[' && first != '{')) {
+    text = (struct wire_slice){(char *)d->large_text.data + before, d->large_text.len - before};
+    if (is_small(first, (size_t)(s->p - from))) {
         d->large_text.len = before;
         return buf_add(&d->short_line, from, (size_t)(s->p - from));
     }
-    if (field != NAMES)
-        d->large[level][field] = (struct wire_large){before, d->large_text.len - before};
+    if (stored)
+        d->large[level][field] = (struct wire_large){before, text.len};
     else
         d->large_text.len = before;
-    return put_stand_in(&d->short_line, field != NAMES, first);
+    return put_stand_in(&d->short_line, stored, first, text);
 }
 
 /* A name may be written with escapes: what it is in compact text decides. Of more members than a
@@ -132,12 +157,13 @@ static int shrink_member(struct shrink *s, unsigned level, unsigned n)
     if (rc == 0)
         rc = buf_add(&d->short_line, name.data, name.len);
     d->large_text.len = before;
+    if (rc != 0)
+        return rc;
     skip_space(s);
-    if (rc == 0 && !at(s, ':'))
+    if (!at(s, ':'))
         return refuse_at(s, JSON_COMPACT_E_SYNTAX);
     s->p++;
-    if (rc == 0)
-        rc = buf_add_u8(&d->short_line, ':');
+    rc = buf_add_u8(&d->short_line, ':');
     skip_space(s);
     if (rc == 0)
         rc = is_body && at(s, '{') ? shrink_object(s, 1) : shrink_value(s, level, field);

@@ -14,7 +14,11 @@
 #include "base/banned.h"
 
 /* Ten heartbeats to an election, as by default, and twice as long: two cores run three nodes. */
-#define TIMES "[raft]\nheartbeat_ms = 100\nelection_ms = 1000\n"
+#define TIMES       "[raft]\nheartbeat_ms = 100\nelection_ms = 1000\n"
+#define SENDERS_MAX 64u
+/* Of the one who asks for little. */
+#define GOOD_CLIENTS 2u
+#define GOOD_DEPTH   2u
 
 /* ---- the one who asks for little ---- */
 
@@ -128,8 +132,9 @@ static unsigned replies_missing(const struct sender *s, unsigned n)
     return missing;
 }
 
-/* All lines from all senders, until each has its reply; the good client gets at least so many
- * meanwhile, and neither leader nor term change. */
+/* All lines from all senders, until each has its reply. Meanwhile the good client gets as many
+ * replies as it has requests in flight: it does not stand behind the whole flood. In the end it has
+ * got n_good, and neither leader nor term have changed. */
 static void flood(struct cluster *c, struct sender *s, unsigned n, const char *const *allowed,
                   unsigned n_good)
 {
@@ -138,12 +143,15 @@ static void flood(struct cluster *c, struct sender *s, unsigned n, const char *c
     json_t *before = node_status(c, leader);
     json_t *after;
     uint64_t deadline = now_ms() + slow(6 * WAIT_MS);
+    unsigned n_meanwhile = 0;
 
-    good.swarm = swarm_new(c, 2, 2, &good_ops, &good);
+    good.swarm = swarm_new(c, GOOD_CLIENTS, GOOD_DEPTH, &good_ops, &good);
     swarm_set_patience(good.swarm, (unsigned)slow(6 * WAIT_MS));
     while (replies_missing(s, n) > 0 || good.n_ok < n_good) {
         for (unsigned i = 0; i < n; i++)
             sender_turn(&s[i], allowed);
+        if (replies_missing(s, n) > 0)
+            n_meanwhile = good.n_ok;
         swarm_turn(good.swarm, 1);
         if (now_ms() > deadline)
             harness_fail("%u replies are missing, and %u good ones came", replies_missing(s, n),
@@ -152,6 +160,8 @@ static void flood(struct cluster *c, struct sender *s, unsigned n, const char *c
     swarm_drain(good.swarm);
     swarm_free(good.swarm);
     after = node_status(c, cluster_leader(c));
+    if (n_meanwhile < GOOD_CLIENTS * GOOD_DEPTH)
+        harness_fail("the good client got %u replies before the flood was over", n_meanwhile);
     if (good.n_wrong > 0)
         harness_fail("%u of the good client's requests failed: %s", good.n_wrong, good.wrong);
     if (reply_int(after, "term") != reply_int(before, "term") || cluster_leader(c) != leader)
@@ -161,20 +171,21 @@ static void flood(struct cluster *c, struct sender *s, unsigned n, const char *c
     json_decref(after);
 }
 
-static void senders_open(struct cluster *c, struct sender *s, unsigned n, unsigned n_lines,
-                         const struct buf *line)
+/* Each of n clients sends the line so many times, without waiting for replies. */
+static void flood_with(struct cluster *c, const struct buf *line, unsigned n, unsigned n_lines,
+                       const char *const *allowed)
 {
-    memset(s, 0, n * sizeof(*s));
+    struct sender s[SENDERS_MAX];
+
+    assert_true(n <= SENDERS_MAX);
+    memset(s, 0, sizeof(s));
     for (unsigned i = 0; i < n; i++) {
         s[i].cl = client_open(c, cluster_leader(c));
         s[i].n_expected = n_lines;
         for (unsigned k = 0; k < n_lines; k++)
             (void)buf_add(&s[i].out, line->data, line->len);
     }
-}
-
-static void senders_close(struct sender *s, unsigned n)
-{
+    flood(c, s, n, allowed, 50);
     for (unsigned i = 0; i < n; i++) {
         client_close(s[i].cl);
         buf_done(&s[i].out);
@@ -184,24 +195,47 @@ static void senders_close(struct sender *s, unsigned n)
 
 /* ---- texts ---- */
 
-static void add(struct buf *b, const char *text)
-{
-    (void)buf_add(b, text, strlen(text));
-}
-
 static void add_many(struct buf *b, const char *text, unsigned n)
 {
     for (unsigned i = 0; i < n; i++)
-        add(b, text);
+        (void)buf_add_str(b, text);
 }
 
+/* n numbers, two bytes each as text. */
+static void add_flat(struct buf *b, unsigned n)
+{
+    (void)buf_add_str(b, "[");
+    add_many(b, "1,", n - 1);
+    (void)buf_add_str(b, "1]");
+}
+
+/* An array of n times what is given, within so many others as may be nested and two less. */
+static void add_nested(struct buf *b, const char *numbers, unsigned n)
+{
+    add_many(b, "[", 14);
+    add_many(b, numbers, n);
+    (void)buf_add_str(b, "1");
+    add_many(b, "]", 14);
+}
+
+/* Of ten bytes each time. */
+static void add_text(struct buf *b, unsigned n)
+{
+    (void)buf_add_str(b, "\"");
+    add_many(b, "0123456789", n);
+    (void)buf_add_str(b, "\"");
+}
+
+/* Ends the line, sends it once, and empties it. */
 static void write_once(struct cluster *c, struct buf *line)
 {
     struct client *cl = client_open(c, cluster_leader(c));
 
+    (void)buf_add_str(line, "}\n");
     client_send_raw(cl, line->data, line->len);
     client_expect_reply(cl, "{\"type\":\"write_ok\"}");
     client_close(cl);
+    buf_reset(line, 0);
 }
 
 /* ---- the floods ---- */
@@ -226,26 +260,31 @@ CASE(turns__cas_against_a_nested_array)
 {
     static const char *const allowed[] = {"precondition_failed", NULL};
     struct cluster *c = three_without_a_disk();
-    struct sender s[4];
-    struct buf line = BUF_INIT;
+    cleanup_buf struct buf line = BUF_INIT;
 
-    add(&line, "{\"type\":\"write\",\"key\":\"deep\",\"value\":");
-    add_many(&line, "[", 14);
-    add_many(&line, "12,", 166000);
-    add(&line, "1");
-    add_many(&line, "]", 14);
-    add(&line, "}\n");
+    (void)buf_add_str(&line, "{\"type\":\"write\",\"key\":\"deep\",\"value\":");
+    add_nested(&line, "12,", 166000);
     write_once(c, &line);
-    buf_reset(&line, 0);
-    add(&line, "{\"type\":\"cas\",\"key\":\"deep\",\"to\":1,\"from\":");
-    add_many(&line, "[", 14);
-    add(&line, "12,1");
-    add_many(&line, "]", 14);
-    add(&line, ",\"timeout_ms\":60000}\n");
-    senders_open(c, s, 4, 128, &line);
-    flood(c, s, 4, allowed, 50);
-    senders_close(s, 4);
-    buf_done(&line);
+    (void)buf_add_str(&line, "{\"type\":\"cas\",\"key\":\"deep\",\"to\":1,\"from\":");
+    add_nested(&line, "12,", 1);
+    (void)buf_add_str(&line, ",\"timeout_ms\":60000}\n");
+    flood_with(c, &line, 4, 256, allowed);
+    cluster_free(c);
+}
+
+/* The value was copied and its tree built for each of them, on every node. */
+CASE(turns__cas_of_one_against_a_flat_value)
+{
+    static const char *const allowed[] = {"precondition_failed", NULL};
+    struct cluster *c = three_without_a_disk();
+    cleanup_buf struct buf line = BUF_INIT;
+
+    (void)buf_add_str(&line, "{\"type\":\"write\",\"key\":\"flat\",\"value\":");
+    add_flat(&line, 250000);
+    write_once(c, &line);
+    (void)buf_add_str(&line, "{\"type\":\"cas\",\"key\":\"flat\",\"timeout_ms\":60000,"
+                             "\"from\":[1,1],\"to\":1}\n");
+    flood_with(c, &line, 1, 1000, allowed);
     cluster_free(c);
 }
 
@@ -254,21 +293,15 @@ CASE(turns__batches_of_one_long_value)
 {
     static const char *const allowed[] = {"too_large", NULL};
     struct cluster *c = three_without_a_disk();
-    struct sender s[1];
-    struct buf line = BUF_INIT;
+    cleanup_buf struct buf line = BUF_INIT;
 
-    add(&line, "{\"type\":\"write\",\"key\":\"big\",\"value\":\"");
-    add_many(&line, "0123456789", 50000);
-    add(&line, "\"}\n");
+    (void)buf_add_str(&line, "{\"type\":\"write\",\"key\":\"big\",\"value\":");
+    add_text(&line, 50000);
     write_once(c, &line);
-    buf_reset(&line, 0);
-    add(&line, "{\"type\":\"batch_read_index\",\"timeout_ms\":60000,\"keys\":[");
+    (void)buf_add_str(&line, "{\"type\":\"batch_read_index\",\"timeout_ms\":60000,\"keys\":[");
     add_many(&line, "\"big\",", 127);
-    add(&line, "\"big\"]}\n");
-    senders_open(c, s, 1, 128, &line);
-    flood(c, s, 1, allowed, 50);
-    senders_close(s, 1);
-    buf_done(&line);
+    (void)buf_add_str(&line, "\"big\"]}\n");
+    flood_with(c, &line, 1, 512, allowed);
     cluster_free(c);
 }
 
@@ -277,16 +310,13 @@ CASE(turns__long_writes_of_many)
 {
     static const char *const allowed[] = {"write_ok", "overloaded", "\"busy\"", NULL};
     struct cluster *c = three_without_a_disk();
-    static struct sender s[64];
-    struct buf line = BUF_INIT;
+    cleanup_buf struct buf line = BUF_INIT;
 
-    add(&line, "{\"type\":\"write\",\"timeout_ms\":60000,\"key\":\"long\",\"value\":\"");
-    add_many(&line, "0123456789", 40000);
-    add(&line, "\"}\n");
-    senders_open(c, s, 64, 2, &line);
-    flood(c, s, 64, allowed, 50);
-    senders_close(s, 64);
-    buf_done(&line);
+    (void)buf_add_str(&line,
+                      "{\"type\":\"write\",\"timeout_ms\":60000,\"key\":\"long\",\"value\":");
+    add_text(&line, 40000);
+    (void)buf_add_str(&line, "}\n");
+    flood_with(c, &line, 64, 2, allowed);
     cluster_free(c);
 }
 
@@ -295,24 +325,44 @@ CASE(turns__cas_of_a_megabyte)
 {
     static const char *const allowed[] = {"cas_ok", "precondition_failed", "overloaded", NULL};
     struct cluster *c = three_without_a_disk();
-    struct sender s[8];
-    struct buf line = BUF_INIT;
+    cleanup_buf struct buf line = BUF_INIT;
 
-    add(&line, "{\"type\":\"write\",\"key\":\"wide\",\"value\":[");
-    add_many(&line, "1,", 255000);
-    add(&line, "1]}\n");
+    (void)buf_add_str(&line, "{\"type\":\"write\",\"key\":\"wide\",\"value\":");
+    add_flat(&line, 255001);
     write_once(c, &line);
-    buf_reset(&line, 0);
-    add(&line, "{\"type\":\"cas\",\"timeout_ms\":60000,\"key\":\"wide\",\"from\":[");
-    add_many(&line, "1,", 255000);
-    add(&line, "1],\"to\":[");
-    add_many(&line, "1,", 255000);
-    add(&line, "1]}\n");
-    senders_open(c, s, 8, 2, &line);
-    flood(c, s, 8, allowed, 50);
-    senders_close(s, 8);
-    buf_done(&line);
+    (void)buf_add_str(&line, "{\"type\":\"cas\",\"timeout_ms\":60000,\"key\":\"wide\",\"from\":");
+    add_flat(&line, 255001);
+    (void)buf_add_str(&line, ",\"to\":");
+    add_flat(&line, 255001);
+    (void)buf_add_str(&line, "}\n");
+    flood_with(c, &line, 8, 2, allowed);
     cluster_free(c);
+}
+
+/* A value for each three bytes: one client's made another wait for 350 ms, four clients' for 650,
+ * when trees were built of them and the turns of clients were not measured by what they cost. */
+static void ping_arrays(unsigned n, unsigned n_lines)
+{
+    static const char *const allowed[] = {"\"pong\"", NULL};
+    struct cluster *c = three_without_a_disk();
+    cleanup_buf struct buf line = BUF_INIT;
+
+    (void)buf_add_str(&line, "{\"type\":\"ping\",\"x\":[");
+    add_many(&line, "[],", 349500);
+    (void)buf_add_str(&line, "[]]}\n");
+    assert_in_range(line.len, (1u << 20) - 100, 1u << 20);
+    flood_with(c, &line, n, n_lines, allowed);
+    cluster_free(c);
+}
+
+CASE(turns__pings_of_empty_arrays)
+{
+    ping_arrays(1, 64);
+}
+
+CASE(turns__pings_of_empty_arrays_of_four)
+{
+    ping_arrays(4, 16);
 }
 
 /* Thousands of questions about the node itself. */
@@ -320,21 +370,17 @@ CASE(turns__status_without_a_pause)
 {
     static const char *const allowed[] = {"status_ok", NULL};
     struct cluster *c = three_without_a_disk();
-    struct sender s[2];
-    struct buf line = BUF_INIT;
+    cleanup_buf struct buf line = BUF_INIT;
     json_t *status;
 
-    add(&line, "{\"type\":\"status\"}\n");
-    senders_open(c, s, 2, 3000, &line);
-    flood(c, s, 2, allowed, 50);
+    (void)buf_add_str(&line, "{\"type\":\"status\"}\n");
+    flood_with(c, &line, 2, 3000, allowed);
     status = node_status(c, cluster_leader(c));
     if (reply_int(json_object_get(status, "turn"), "cpu_max_us") <= 0 ||
         reply_int(json_object_get(status, "turn"), "cpu_p50_us") < 0 ||
         reply_int(json_object_get(status, "turn"), "cpu_p999_us") < 0)
         harness_fail("status does not tell how long turns are");
     json_decref(status);
-    senders_close(s, 2);
-    buf_done(&line);
     cluster_free(c);
 }
 
@@ -342,9 +388,12 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         HARNESS_TEST(turns__cas_against_a_nested_array),
+        HARNESS_TEST(turns__cas_of_one_against_a_flat_value),
         HARNESS_TEST(turns__batches_of_one_long_value),
         HARNESS_TEST(turns__long_writes_of_many),
         HARNESS_TEST(turns__cas_of_a_megabyte),
+        HARNESS_TEST(turns__pings_of_empty_arrays),
+        HARNESS_TEST(turns__pings_of_empty_arrays_of_four),
         HARNESS_TEST(turns__status_without_a_pause),
     };
 

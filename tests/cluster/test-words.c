@@ -94,10 +94,10 @@ CASE(words__one_of_three_is_no_quorum)
                    "DEGRADED: survives no more failure; 2 of 3 nodes answered, leader ");
     expect_text(&out, ": unreachable: ");
     node_kill(c, (leader + 2) % 3);
-    expect_verdict(c, &out, 2, "NO QUORUM: 1 of 3 nodes answered, ");
+    expect_verdict(c, &out, 2, "NO QUORUM: start 1 more node; 1 of 3 nodes answered, ");
     node_kill(c, leader);
     expect_code(run_ridctl(c, &out, "status", NULL), 69, &out);
-    expect_text(&out, "NO QUORUM: 0 of 3 nodes answered\n");
+    expect_text(&out, "NO QUORUM: start 2 more nodes; 0 of 3 nodes answered\n");
     cluster_start(c);
     wait_until_well(c, &out);
     expect_text(&out, ": survives 1 more failure; 3 of 3 nodes answered");

@@ -245,7 +245,7 @@ static pid_t fork_with_stderr(int fds[2])
     assert_true(pid >= 0);
     if (pid != 0)
         return pid;
-    (void)alarm(60);
+    (void)alarm(30);
     if (dup2(fds[1], STDERR_FILENO) < 0 || log_start_thread() != 0)
         _exit(2);
     (void)close(fds[0]);
@@ -287,6 +287,8 @@ static void base__log_waits_for_nobody(void **state)
         _exit(0);
     }
     (void)close(fds[1]);
+    (void)close(done[1]); /* an end of the other process is seen then */
+    (void)close(go[0]);
     assert_int_equal(read(done[0], &c, 1), 1); /* all were taken, and nobody has read one */
     assert_int_equal(write(go[1], &c, 1), 1);
     file = fdopen(fds[0], "r");
@@ -314,8 +316,6 @@ static void base__log_waits_for_nobody(void **state)
     assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
     (void)fclose(file);
     (void)close(done[0]);
-    (void)close(done[1]);
-    (void)close(go[0]);
     (void)close(go[1]);
 }
 

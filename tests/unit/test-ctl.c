@@ -327,7 +327,8 @@ static void ctl__another_cluster_is_told_before_anything_is_sent(void **state)
         assert_int_equal(fake_count(s, "write"), 0);
         run("-c", "other.conf", "status", NULL);
         EXPECT(7,
-               "SPLIT: 1 of 1 nodes answered, no leader, term 0\n  n1: belongs to cluster 'there', "
+               "SPLIT: 1 of 1 nodes answered, of cluster 'there'; the configuration describes "
+               "'here'\n  n1: belongs to cluster 'there', "
                "the configuration describes 'here'\nNODE *\nn1 *\n",
                "");
     }
@@ -413,7 +414,8 @@ static void ctl__writes_are_silent_and_exact(void **state)
            "ridctl: cas: 'k': 127.0.0.1:* says: words of the server; --create would make it\n");
     run("-e", at, "put", "k", "\xff", NULL);
     EXPECT(64, "", "ridctl: put: the value is not UTF-8 text without NUL bytes\n");
-    input = "\xff\xfe" "a"; /* as an editor saves it elsewhere */
+    input = "\xff\xfe"
+            "a"; /* as an editor saves it elsewhere */
     run("-e", at, "put", "k", "-", NULL);
     EXPECT(64, "", "ridctl: put: the value is UTF-16, not UTF-8\n");
     input = NULL;
@@ -453,8 +455,8 @@ static void ctl__failures_have_a_line_and_a_number(void **state)
          "within * ms; read "
          "the key before you write it again\n"},
         {FAKE_REPLY, ERROR("not_leader", 11, true, ",\"leader_id\":null,\"leader_addr\":null"), 2,
-         "ridctl: put: 'k': 127.0.0.1:* says: words of the server; try again; 'ridctl status' "
-         "shows who leads\n"},
+         "ridctl: put: 'k': 127.0.0.1:* says: words of the server; 'ridctl status' shows why "
+         "nobody leads, and which nodes to start\n"},
         {FAKE_REPLY, ERROR("busy", 11, true, ",\"retry_after_ms\":1"), 75,
          "ridctl: put: 'k': 127.0.0.1:* says: words of the server; try again later\n"},
         {FAKE_REPLY, ERROR("no_space", 14, true, ""), 75,
@@ -790,7 +792,9 @@ static void ctl__status_shows_all_nodes(void **state)
     s = fake_start(STEPS(bereft));
     run("-e", fake_address(s), "status", NULL);
     EXPECT(2,
-           "NO QUORUM: 1 of 1 nodes answered, leader n1, which did not answer, term 3\n*NODE *\n"
+           "NO QUORUM: start 1 more node; 1 of 1 nodes answered, leader n1, which did not answer, "
+           "term "
+           "3\n*NODE *\n"
            "n2 *\n",
            "");
     fake_stop(s);
@@ -868,6 +872,8 @@ static void ctl__members_ping_transfer(void **state)
          "\"applied_index\":17}",
          0},
         {"\"to\":\"n9\"", FAKE_REPLY, ERROR("malformed", 12, true, ",\"field\":\"to\""), 0},
+        {"\"to\":\"n7\"", FAKE_REPLY, ERROR("timeout", 0, true, ",\"timeout_ms\":500"), 0},
+        {"\"to\":\"n6\"", FAKE_REPLY, ERROR("network", 11, true, ",\"reached\":1,\"needed\":2"), 0},
         {"\"to\":\"n8\"", FAKE_REPLY,
          ERROR("not_leader", 11, true, ",\"leader_id\":null,\"leader_addr\":null"), 0},
         {"\"transfer_leader\"", FAKE_REPLY,
@@ -907,7 +913,19 @@ static void ctl__members_ping_transfer(void **state)
     run("-e", list, "transfer", "n9", NULL);
     EXPECT(64, "", "ridctl: transfer: 'n9': 127.0.0.1:* says: words of the server\n");
     run_patiently(fake_address(s), 2, "ridctl: transfer: 'n8': *\n", "transfer", "n8", NULL);
-    EXPECT(2, "", "ridctl: transfer: 'n8': *\n"); /* nobody leads */
+    EXPECT(
+        2, "",
+        "ridctl: transfer: 'n8': 127.0.0.1:* says: words of the server; 'ridctl status' shows why "
+        "nobody leads, and which nodes to start\n");
+    /* Given up: more time alone would not have helped. */
+    run("-e", list, "transfer", "n7", NULL);
+    EXPECT(75, "",
+           "ridctl: transfer: 'n7': 127.0.0.1:* says: words of the server; try again, or a larger "
+           "--timeout; 'ridctl status' shows which nodes are slow, full or down\n");
+    run("-e", list, "transfer", "n6", NULL);
+    EXPECT(2, "",
+           "ridctl: transfer: 'n6': 127.0.0.1:* says: words of the server; start more nodes; "
+           "'ridctl status' shows which are down\n");
     fake_stop(s);
     (void)close(fd);
 }

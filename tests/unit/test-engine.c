@@ -59,6 +59,7 @@ struct host {
     int fail_apply;
     int fail_rebuild;
     unsigned n_rebuilds;
+    unsigned n_looks; /* at its disk */
 
     unsigned n_waiting; /* in the host's links */
     uint64_t looked_us; /* when it was last looked at them */
@@ -204,6 +205,14 @@ static int own_get(void *ctx, struct wire_slice key, struct command_value *ret_v
     return 0;
 }
 
+static bool own_disk_room(void *ctx, uint64_t *ret_used, uint64_t *ret_limit)
+{
+    ((struct host *)ctx)->n_looks++;
+    *ret_used = 95;
+    *ret_limit = 100;
+    return true;
+}
+
 static int own_commit(void *ctx)
 {
     (void)ctx;
@@ -239,6 +248,7 @@ static void host_init(struct host *h)
                                      .abort = own_nothing,
                                      .read_begin = own_read_begin,
                                      .get = own_get,
+                                     .disk_room = own_disk_room,
                                      .read_end = own_nothing};
     h->conf = (struct engine_conf){
         .node_name = "n1",
@@ -1560,10 +1570,17 @@ static void engine__an_apply_without_room_is_parked(void **state)
     advance(&h, 1000000);
     assert_int_equal(h.n_ends, 0);
     assert_int_equal(h.out.len, 0);
-    assert_true(says(ask(&h, "{\"type\":\"write\",\"key\":1,\"value\":2}"), "\"what\":\"state\"}"));
+    h.n_looks = 0;
+    for (unsigned i = 0; i < 10; i++)
+        assert_true(says(ask(&h, "{\"type\":\"write\",\"key\":1,\"value\":2}"),
+                         "\"used\":95,\"limit\":100,\"what\":\"state\"}"));
+    assert_int_equal(h.n_looks, 0); /* now and then, and not for each that asks */
+    h.now_us += SPACE_LOOK_US;
     assert_true(says(ask(&h, "{\"type\":\"delete\",\"key\":1}"), "\"what\":\"state\"}"));
     assert_true(says(ask(&h, "{\"type\":\"local_read\",\"key\":1}"), "local_read_ok"));
     assert_true(says(ask(&h, "{\"type\":\"status\"}"), "\"space\":{\"full\":\"state\""));
+    assert_true(says(h.text, "\"used_bytes\":95,\"limit_bytes\":100,"));
+    assert_int_equal(h.n_looks, 1);
     assert_true(says(h.text, "\"parked\":true}"));
     assert_int_equal(raft_get_fitness(engine_raft(h.engine)), RAFT_PARKED);
     h.fail_apply = 0;
@@ -1672,6 +1689,7 @@ static void engine__a_follower_keeps_room_for_elections(void **state)
         .id = {2, 9}, .type = RAFT_ENTRY_COMMAND, .len = sizeof(data), .data = data};
     const struct raft_msg m = {.type = RAFT_MSG_APPEND, .entries = &e, .n_entries = 1};
     struct store_stats log;
+    char figures[128];
     struct host h;
     unsigned n = 0;
 
@@ -1689,6 +1707,16 @@ static void engine__a_follower_keeps_room_for_elections(void **state)
     assert_int_equal(h.n_ends, 0);
     store_get_stats(engine_store(h.engine), &log);
     assert_true(log.no_space);
+    assert_true(log.room_bytes > 0);
+    (void)snprintf(figures, sizeof(figures), "\"used\":%llu,\"limit\":%llu,\"what\":\"log\"}",
+                   (unsigned long long)log.log_bytes,
+                   (unsigned long long)(log.log_bytes + log.room_bytes));
+    assert_true(says(write_of(&h, 1, 10), figures));
+    (void)snprintf(
+        figures, sizeof(figures), "\"full\":\"log\",\"used_bytes\":%llu,\"limit_bytes\":%llu,",
+        (unsigned long long)log.log_bytes, (unsigned long long)(log.log_bytes + log.room_bytes));
+    h.now_us += STATUS_FRESH_US;
+    assert_true(says(ask(&h, "{\"type\":\"status\"}"), figures));
     n = 0;
     while (n < 1000 && engine_may_store(h.engine, &m))
         n++;

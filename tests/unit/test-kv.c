@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #include "base/buf.h"
 #include "base/err.h"
@@ -41,6 +42,21 @@ static void kv__a_new_folder_is_private_and_empty(void **state)
     kv_up(f);
     assert_int_equal(f->trust, KV_TRUSTED_CLEAN);
     assert_int_equal(kv_last_applied(f->kv).index, 0);
+}
+
+/* SPACE-2: how full its file system is, of which others use some, too. */
+static void kv__its_disk_has_figures(void **state)
+{
+    struct fixture *f = *state;
+    struct statvfs fs;
+    uint64_t used = 0;
+    uint64_t limit = 0;
+
+    kv_up(f);
+    assert_true(kv_disk_room(f->kv, &used, &limit));
+    assert_int_equal(statvfs(f->dir, &fs), 0);
+    assert_true(used > 0 && used <= limit);
+    assert_true(limit <= (uint64_t)fs.f_blocks * fs.f_frsize);
 }
 
 static void kv__write_counts_versions(void **state)
@@ -1076,6 +1092,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(kv__a_new_folder_is_private_and_empty),
+        TEST(kv__its_disk_has_figures),
         TEST(kv__write_counts_versions),
         TEST(kv__cas_compares_as_json),
         TEST(kv__other_entries_only_move_last_applied),

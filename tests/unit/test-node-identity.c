@@ -666,6 +666,7 @@ static void identity__nothing_inside_is_a_link(void **state)
     const char *names[] = {"IDENT", "PEERS", "LOCK", "wal", "db"};
     char away[5000];
     char link[5000];
+    char wanted[5200];
 
     make_node(f);
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -702,7 +703,20 @@ static void identity__nothing_inside_is_a_link(void **state)
     create_refused(f, IDENTITY_E_ACCESS, "must be a folder");
     (void)snprintf(link, sizeof(link), "%s/none/data", f->root);
     refused(f, IDENTITY_E_NOT_INITIALISED, "does not exist");
-    create_refused(f, IDENTITY_E_ACCESS, "install -d");
+    /* For whom it is made: never for root, as which nobody should run it. */
+    if (geteuid() == 0)
+        (void)snprintf(wanted, sizeof(wanted),
+                       "No such file or directory: run 'install -d -m 700 -o ridd %s' (ridd: the "
+                       "user that the node will run as)",
+                       link);
+    else
+        (void)snprintf(wanted, sizeof(wanted),
+                       "No such file or directory: run 'install -d -m 700 -o %u %s'",
+                       (unsigned)geteuid(), link);
+    create_refused(f, IDENTITY_E_ACCESS, wanted);
+    spill(f, "../file", "x", 1);
+    (void)snprintf(link, sizeof(link), "%s/file/data", f->root);
+    create_refused(f, IDENTITY_E_ACCESS, "a part of its path is no folder: set another data_dir");
 }
 
 /* ---- the first incarnation of a peer is remembered (IDENTITY-2) ---- */

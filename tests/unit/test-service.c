@@ -459,8 +459,16 @@ static void service__what_it_cannot_do_is_refused(void **state)
     service_line_too_long(c->sc, 12, 1000);
     assert_non_null(
         strstr(take(c), "\"error\":\"too_large\",\"definite\":true,\"limit\":1000,\"line\":12}\n"));
-    service_line_foreign(c->sc, 13);
-    assert_non_null(strstr(take(c), "\"error\":\"malformed\",\"definite\":true,\"line\":13}\n"));
+    service_line_foreign(c->sc, 13, false);
+    text = take(c);
+    assert_non_null(
+        strstr(text, "this is no request: one is a JSON object on a line; the connection"));
+    assert_non_null(strstr(text, "\"error\":\"malformed\",\"definite\":true,\"line\":13}\n"));
+    service_line_foreign(c->sc, 14, true);
+    text = take(c);
+    assert_non_null(
+        strstr(text, "this line looks like HTTP, which is not spoken here; the connection"));
+    assert_non_null(strstr(text, "\"error\":\"malformed\",\"definite\":true,\"line\":14}\n"));
     service_refuse_connection(h.services[0], &c->out, 5, false);
     assert_non_null(strstr(
         take(c), "\"error\":\"busy\",\"definite\":true,\"limit\":5,\"retry_after_ms\":1000}\n"));
@@ -1154,6 +1162,82 @@ static void service__a_transfer_that_fails_says_so(void **state)
     host_done(&h);
 }
 
+/* A transfer to `to` ends with this error, and its text says this. */
+static void transfer_says(struct host *h, struct conn *c, int to, unsigned timeout_ms,
+                          const char *error, const char *text)
+{
+    const bool timeout = strcmp(error, "timeout") == 0;
+    char line[128];
+    json_t *root;
+
+    (void)snprintf(line, sizeof(line),
+                   "{\"type\":\"transfer_leader\",\"msg_id\":1,\"to\":\"n%d\",\"timeout_ms\":%u}",
+                   to + 1, timeout_ms);
+    say(c, line);
+    advance(h, timeout_ms * 1000 + 20000);
+    root =
+        expect_error(c, 1, error, timeout ? 0 : 11, true,
+                     timeout ? EXTRA("timeout_ms", "stage", "cause") : EXTRA("reached", "needed"));
+    if (strstr(str_of(root, "text"), text) == NULL)
+        fail_msg("'%s' does not say '%s'", str_of(root, "text"), text);
+    json_decref(root);
+}
+
+/* Why it failed, as far as that is known here: "try a larger timeout" helps against none of these. */
+static void service__a_transfer_that_fails_says_why(void **state)
+{
+    struct host h;
+    struct conn *c;
+    char line[128];
+    json_t *root;
+    int l;
+    int to;
+
+    (void)state;
+    host_init(&h, 3);
+    l = fx_elect(&h.fx);
+    to = fx_other(&h.fx, l);
+    c = conn_open(&h, l);
+    advance(&h, 3 * FX_HEARTBEAT_US);
+    h.fx.cut[to] = true;
+    transfer_says(&h, c, to, 50, "timeout", "waiting for the other node to take over");
+    say(c, "{\"type\":\"write\",\"key\":1,\"value\":1}");
+    settle(&h);
+    advance(&h, FX_ELECTION_US);
+    (void)take(c);
+    transfer_says(&h, c, to, 50, "timeout", "the other node, which is not heard, to take over");
+    advance(&h, FX_ELECTION_US); /* until the core has given it up, too */
+    h.fx.cut[to] = false;
+    advance(&h, 3 * FX_HEARTBEAT_US);
+
+    replica_set_fit(h.fx.nodes[to].replica, RAFT_PARKED, h.fx.now_us);
+    advance(&h, 3 * FX_HEARTBEAT_US);
+    h.fx.cut[to] = true;
+    transfer_says(&h, c, to, 50, "timeout", "the other node, whose disk is full, to take over");
+    advance(&h, FX_ELECTION_US); /* until the core has given it up, too */
+    h.fx.cut[to] = false;
+    advance(&h, 3 * FX_HEARTBEAT_US);
+
+    h.fx.nodes[to].stays_unfit = true;
+    replica_set_fit(h.fx.nodes[to].replica, RAFT_UNFIT, h.fx.now_us);
+    advance(&h, 3 * FX_HEARTBEAT_US);
+    (void)snprintf(line, sizeof(line), "{\"type\":\"transfer_leader\",\"msg_id\":2,\"to\":\"n%d\"}",
+                   to + 1);
+    say(c, line);
+    root = expect_error(c, 2, "malformed", 12, true, EXTRA("field"));
+    assert_string_equal(str_of(root, "text"),
+                        "the state of that node is damaged or being rebuilt: it would not lead");
+    json_decref(root);
+    replica_set_fit(h.fx.nodes[to].replica, RAFT_FIT, h.fx.now_us);
+    advance(&h, 3 * FX_HEARTBEAT_US);
+
+    /* Nobody is there any more. */
+    for (int i = 0; i < 3; i++)
+        h.fx.cut[i] = i != l;
+    transfer_says(&h, c, to, 1500, "network", "no quorum: heard 1 of the 2 nodes needed");
+    host_done(&h);
+}
+
 /* ---- compare ---- */
 
 static json_t *compare_result(struct conn *c)
@@ -1587,7 +1671,7 @@ static void service__every_failure_has_its_words(void **state)
          EXTRA("timeout_ms", "stage", "cause")},
         {{.error = WIRE_ERROR_NETWORK, .reached = 1, .needed = 2},
          11,
-         "1 of the 2 nodes needed",
+         "no quorum: heard 1 of the 2 nodes needed",
          EXTRA("reached", "needed")},
         {{.error = WIRE_ERROR_CANCELLED}, 14, "shutting down", EXTRA("by")},
         {{.error = WIRE_ERROR_INTERNAL}, 14, "internal", NULL},
@@ -1898,6 +1982,7 @@ int main(void)
         cmocka_unit_test(service__without_an_output_nothing_is_written),
         cmocka_unit_test(service__leadership_is_handed_over),
         cmocka_unit_test(service__a_transfer_that_fails_says_so),
+        cmocka_unit_test(service__a_transfer_that_fails_says_why),
         cmocka_unit_test(service__compare_counts_what_it_did),
         cmocka_unit_test(service__compare_measures_right),
         cmocka_unit_test(service__compare_finds_a_lying_state),

@@ -404,6 +404,48 @@ static void large__lines_give_the_same_request(void **state)
             fail_msg("%s", cases[i].format);
 }
 
+/* What is long and no value is taken as it is as long as a request may have it. */
+static void large__long_keys_are_keys(void **state)
+{
+    cleanup_free char *pad = repeat(" ", WIRE_TREE_BYTES);
+    cleanup_free char *longest = repeat("k", KEY_STRING_BYTES_MAX);
+    cleanup_free char *escaped = repeat("\\u004b", KEY_STRING_BYTES_MAX);
+    cleanup_buf struct buf keys = BUF_INIT;
+    struct wire_request q;
+    struct wire_refused refused;
+
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) {
+        cleanup_buf struct buf format = BUF_INIT;
+
+        assert_int_equal(
+            buf_add_format(&format, "{\"type\":\"write\",\"key\":\"%%s\",\"value\":\"%s\"}", pad),
+            0);
+        assert_int_equal(buf_add_u8(&format, 0), 0);
+        assert_int_equal(
+            decode_both((const char *)format.data, i == 0 ? longest : escaped, &q, &refused), 0);
+        assert_int_equal(q.key.len, KEY_BYTES_MAX);
+    }
+    for (unsigned i = 0; i < BATCH_KEYS_MAX; i++)
+        assert_int_equal(buf_add_format(&keys, "%s\"%s\"", i == 0 ? "" : " , ", escaped), 0);
+    assert_int_equal(buf_add_u8(&keys, 0), 0);
+    assert_int_equal(decode_both("{\"type\":\"batch_read_index\",\"keys\":[ %s ]}",
+                                 (const char *)keys.data, &q, &refused),
+                     0);
+    assert_int_equal(q.n_keys, BATCH_KEYS_MAX);
+    for (unsigned i = 0; i < BATCH_KEYS_MAX; i++) {
+        assert_int_equal(q.keys[i].len, KEY_BYTES_MAX);
+        assert_memory_equal(q.keys[i].bytes + 1, "KKKK", 4);
+    }
+    keys.len--;
+    assert_int_equal(buf_add_str(&keys, ",1"), 0);
+    assert_int_equal(buf_add_u8(&keys, 0), 0);
+    assert_int_equal(decode_both("{\"type\":\"batch_read_index\",\"keys\":[%s]}",
+                                 (const char *)keys.data, &q, &refused),
+                     WIRE_REQUEST_REFUSED);
+    assert_string_equal(refused.field, "keys");
+}
+
 /* The number of the request is known although it stands behind too many members. */
 static void large__lines_of_members_are_refused_by_number(void **state)
 {
@@ -506,6 +548,7 @@ int main(void)
         cmocka_unit_test(large__values_as_jansson_takes_them),
         cmocka_unit_test(large__any_text_as_jansson_takes_it),
         cmocka_unit_test(large__lines_give_the_same_request),
+        cmocka_unit_test(large__long_keys_are_keys),
         cmocka_unit_test(large__lines_of_members_are_refused_by_number),
         cmocka_unit_test(large__values_have_the_same_bounds),
         cmocka_unit_test(large__lines_cost_no_tree),
