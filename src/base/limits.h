@@ -128,8 +128,8 @@ static_assert(RAFT_HEARTBEAT_US_DEFAULT <= RAFT_ELECTION_US_DEFAULT / 3, "three 
  * smoothed round trip says more: several round trips of a local network (READ-65). */
 #define RAFT_ROUND_PATIENCE_US 1000u
 /* While states differ: how long an index is asked about before a later one, and how long it takes
- * until they are looked at again where nobody could tell who is wrong; as long a node that was made
- * again waits to hear that it is equal (FIT-9). */
+ * until they are looked at again where nobody could tell who is wrong and nobody came since; as
+ * long a node that was made again waits to hear that it is equal (FIT-9). */
 #define AGREE_INDEX_US 1000000u
 #define AGREE_AGAIN_US 60000000u
 /* Between two rebuilds of one state: a disk whose every state is damaged again costs one pass over

@@ -10,14 +10,15 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "base/err.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "base/thread.h"
 
 #include "base/banned.h"
 
@@ -126,8 +127,6 @@ int log_start_thread(void)
 {
     pthread_condattr_t attr;
     pthread_t thread;
-    sigset_t all;
-    sigset_t saved;
     int rc;
 
     if (sink.runs)
@@ -137,13 +136,9 @@ int log_start_thread(void)
     (void)pthread_cond_init(&sink.wake, NULL);
     (void)pthread_cond_init(&sink.written, &attr);
     (void)pthread_condattr_destroy(&attr);
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &saved);
-    rc = pthread_create(&thread, NULL, sink_main, NULL);
-    (void)pthread_sigmask(SIG_SETMASK, &saved, NULL);
+    rc = thread_start("ridd-lines", sink_main, NULL, &thread);
     if (rc != 0)
-        return -rc;
-    (void)pthread_setname_np(thread, "ridd-lines");
+        return err_trace(rc);
     (void)pthread_detach(thread);
     (void)pthread_mutex_lock(&sink.lock);
     sink.runs = true;

@@ -99,16 +99,20 @@ int mark_write(int dir_fd, const char *name, const char magic[MARK_MAGIC_BYTES],
     return err_trace(rc);
 }
 
+/* It is not synced: a loss of power leaves a shorter one, which is no reserve. */
 void mark_keep_reserve(int dir_fd)
 {
     static const unsigned char zeros[4096];
-    cleanup_fd int fd =
-        openat(dir_fd, RESERVE_NAME, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    bool whole = fd >= 0;
+    cleanup_fd int fd = openat(dir_fd, RESERVE_NAME,
+                               O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
+    struct stat st;
+    bool whole = true;
 
+    if (fd < 0 || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size >= MARK_RESERVE_BYTES)
+        return;
     for (size_t n = 0; whole && n < MARK_RESERVE_BYTES; n += sizeof(zeros))
         whole = write_all(fd, zeros, sizeof(zeros)) == 0;
-    if (fd >= 0 && !whole)
+    if (!whole)
         (void)unlinkat(dir_fd, RESERVE_NAME, 0);
 }
 

@@ -41,8 +41,8 @@ enum mark_error {
 /* Where the disk is full the reserve of the folder is given up for it (SPACE-10). */
 int mark_write(int dir_fd, const char *name, const char magic[MARK_MAGIC_BYTES], const void *data,
                size_t len);
-/* A file of MARK_RESERVE_BYTES is kept in the folder for that; made when it is missing and there is
- * room. Nothing is said of a failure: it is tried again. */
+/* A file of MARK_RESERVE_BYTES is kept in the folder for that; made when it is missing or short and
+ * there is room. Nothing is said of a failure: it is tried again. */
 void mark_keep_reserve(int dir_fd);
 /* Gives it up, for what must be written now. False: there was none. */
 bool mark_use_reserve(int dir_fd);

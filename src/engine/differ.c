@@ -147,9 +147,10 @@ static void ask_later(struct engine *e)
     if (round <= d->at.index || !own_digest(e, round, &own)) /* a restart forgets them */
         round = last;
     d->at = (struct raft_digest_at){.index = round};
+    d->is_judged = false; /* nobody has said yet what is right there */
 }
 
-static const struct heard_note *heard_of(const struct differ *d, raft_node_id id)
+static struct heard_note *heard_of(struct differ *d, raft_node_id id)
 {
     for (unsigned i = 0; i < d->n_heard; i++)
         if (d->heard[i].id == id)
@@ -157,9 +158,9 @@ static const struct heard_note *heard_of(const struct differ *d, raft_node_id id
     return NULL;
 }
 
-static void take_voice(const struct engine *e, const struct raft_server *s, struct voice *v)
+static void take_voice(struct engine *e, const struct raft_server *s, struct voice *v)
 {
-    const struct differ *d = &e->differ;
+    struct differ *d = &e->differ;
     const struct heard_note *h = heard_of(d, s->id);
 
     *v = (struct voice){.id = s->id, .is_voter = s->role == RAFT_VOTER};
@@ -181,7 +182,7 @@ static void take_voice(const struct engine *e, const struct raft_server *s, stru
             v->digest = h->note.digests[i];
 }
 
-static unsigned take_voices(const struct engine *e, struct voice *voices)
+static unsigned take_voices(struct engine *e, struct voice *voices)
 {
     const struct raft_configuration *c = raft_get_configuration(engine_raft(e));
 
@@ -205,6 +206,23 @@ static void say_split(struct engine *e, const struct voice *voices, unsigned n)
                                 (unsigned long long)voices[i].digest.low);
     log_event(LOG_ERROR, "states_split", "index=%llu digests='%s' action=none",
               (unsigned long long)e->differ.at.index, text);
+}
+
+/* Nobody is asked again before AGREE_AGAIN_US, unless one comes that was not counted: with it there
+ * may be a majority, and until then whoever is wrong goes on answering, the leader too. */
+static void put_off(struct engine *e, const struct voice *voices, unsigned n)
+{
+    struct differ *d = &e->differ;
+
+    d->again_us = now_us(e) + AGREE_AGAIN_US;
+    for (unsigned i = 0; i < d->n_heard; i++)
+        d->heard[i].is_counted = false;
+    for (unsigned i = 0; i < n; i++) {
+        struct heard_note *h = heard_of(d, voices[i].id);
+
+        if (h != NULL)
+            h->is_counted = has_answered(&voices[i], e->state.digest_version);
+    }
 }
 
 /* One of those that are right, by its own choice of the one heard last. */
@@ -250,7 +268,7 @@ static void judge_all(struct engine *e)
         break;
     case JUDGE_SPLIT:
         say_split(e, voices, n);
-        d->again_us = now_us(e) + AGREE_AGAIN_US;
+        put_off(e, voices, n);
         end_check(d);
         break;
     case JUDGE_RIGHT:
@@ -303,25 +321,29 @@ static void alarm(struct engine *e, raft_node_id from, const struct raft_digest_
 
 /* What was said by one that knows itself to be unfit, or made its digest in another way, says
  * nothing of this state (FIT-8). */
-static void compare(struct engine *e, raft_node_id from, const struct raft_note *note)
+static void compare(struct engine *e, struct heard_note *h)
 {
     struct differ *d = &e->differ;
+    const struct raft_note *note = &h->note;
     struct raft_digest_at own;
 
     if (!may_compare(e) || note->digest_version != e->state.digest_version ||
         (note->flags & RAFT_NOTE_UNFIT) != 0)
         return;
+    if (!h->is_counted)
+        d->again_us = 0;
+    h->is_counted = true;
     for (unsigned i = 0; i < 2; i++) {
         const struct raft_digest_at *theirs = &note->digests[i];
 
         if (!own_digest(e, theirs->index, &own))
             continue;
         if (!digests_equal(&own, theirs)) {
-            alarm(e, from, &own, theirs);
+            alarm(e, h->id, &own, theirs);
             return;
         }
         /* Equal to the one who leads, and not only before the difference: it is right again. */
-        if (from == raft_get_leader(engine_raft(e)) && own.index >= d->differs_at)
+        if (h->id == raft_get_leader(engine_raft(e)) && own.index >= d->differs_at)
             d->differs = d->is_wrong = false;
     }
 }
@@ -360,17 +382,21 @@ void engine_heard_note(void *ctx, raft_node_id from, const struct raft_note *not
         i = 0; /* of a server that is no longer there */
     if (i == d->n_heard)
         d->n_heard++;
-    d->heard[i] = (struct heard_note){.id = from, .note = *note};
-    compare(e, from, note);
+    if (d->heard[i].id != from)
+        d->heard[i] = (struct heard_note){.id = from};
+    d->heard[i].note = *note;
+    compare(e, &d->heard[i]);
     if (from == raft_get_leader(engine_raft(e)))
         obey_leader(e, note);
 }
 
 /* ---- the turn ---- */
 
+/* What was read through, or was about to be, is gone: the leader's next heartbeat asks again. */
 void engine_differ_forget(struct engine *e)
 {
     memset(e->differ.said, 0, sizeof(e->differ.said));
+    end_check(&e->differ);
 }
 
 void engine_differ_begin(struct engine *e, uint64_t heartbeat_us)

@@ -53,6 +53,8 @@ struct agree {
 struct heard_note {
     raft_node_id id;
     struct raft_note note; /* the latest */
+    /* The last check that found no majority had its answer, or it has come since. */
+    bool is_counted;
 };
 struct differ {
     uint64_t period_us; /* a note is as old as that */
@@ -75,8 +77,9 @@ struct differ {
 
     /* The leader's. */
     unsigned n_checks;
-    uint64_t at_us;    /* when the index was chosen */
-    uint64_t again_us; /* no check before, where the last one ended without a majority */
+    uint64_t at_us; /* when the index was chosen */
+    /* No check before, where the last one ended without a majority, and nobody came since. */
+    uint64_t again_us;
     bool is_judged;
     struct raft_digest_at right;
 

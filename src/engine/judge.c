@@ -23,8 +23,7 @@ static bool speaks(const struct voice *v, uint32_t version)
     return v->is_heard && !v->is_unfit && v->version == version;
 }
 
-/* It has read its state through, and says what it is. */
-static bool has_answered(const struct voice *v, uint32_t version)
+bool has_answered(const struct voice *v, uint32_t version)
 {
     return speaks(v, version) && v->is_checked && v->digest.index != 0;
 }

@@ -27,6 +27,8 @@ enum judgement { JUDGE_EQUAL, JUDGE_WAIT, JUDGE_RIGHT, JUDGE_SPLIT };
  * set with RIGHT. */
 enum judgement judge_states(const struct voice *voices, unsigned n, uint32_t version,
                             struct raft_digest_at *ret_right);
+/* It has read its state through, and says what it is; version is that of whoever judges. */
+bool has_answered(const struct voice *v, uint32_t version);
 bool digests_equal(const struct raft_digest_at *a, const struct raft_digest_at *b);
 
 #endif

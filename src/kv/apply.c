@@ -289,6 +289,14 @@ static int refuse_newer(const struct raft_entry *e)
                    COMMAND_VERSION);
 }
 
+/* Only of these does the answer depend on it, and to look twice costs more than the rest. A write
+ * is one of them where only a key that is there would let it in. */
+static bool depends_on_absence(const struct kv *kv, const struct command *c,
+                               const struct command_value *old)
+{
+    return c->op == COMMAND_CAS || c->op == COMMAND_DELETE || is_too_much(kv, c, old);
+}
+
 static int apply_command(struct kv *kv, const struct raft_entry *e, struct command_result *result)
 {
     struct command_value old = {0};
@@ -303,8 +311,7 @@ static int apply_command(struct kv *kv, const struct raft_entry *e, struct comma
         return 0;
     }
     rc = value_get(kv, kv->write_txn, c.key, &old);
-    /* Only of these does the answer depend on it, and it costs more than the rest. */
-    if (rc == 0 && !old.exists && (c.op == COMMAND_CAS || c.op == COMMAND_DELETE))
+    if (rc == 0 && !old.exists && depends_on_absence(kv, &c, &old))
         rc = absent_check_write(kv, c.key);
     if (rc != 0)
         return rc > 0 ? err_origin(-EBADMSG) : err_trace(rc);

@@ -258,9 +258,9 @@ static struct progress *successor(struct raft *r)
 
     for (unsigned i = 0; i < r->n_progress; i++) {
         struct progress *p = &r->progress[i];
-        bool heard = r->now_us - p->last_heard_us <= r->conf.election_timeout_us;
 
-        if (p->role == RAFT_VOTER && p->link_up && heard && raft_fitness_of(p) != RAFT_UNFIT &&
+        if (p->role == RAFT_VOTER && p->link_up && raft_hears(r, p) &&
+            raft_fitness_of(p) != RAFT_UNFIT &&
             (best == NULL || p->match_index > best->match_index))
             best = p;
     }

@@ -154,7 +154,8 @@ void raft_set_fitness(struct raft *r, enum raft_fitness fitness, uint64_t now_us
         /* A campaign that has begun was begun as another. */
         if (fitness == RAFT_UNFIT && r->role != RAFT_FOLLOWER)
             raft_become_follower(r, r->hard_state.current_term, 0, RAFT_LOSS_NONE, "it is unfit");
-        raft_reset_election_timer(r);
+        /* Not from now: who changes faster than a timeout would never campaign (VOTE-9). */
+        raft_time_election(r);
     }
     raft_check_rest(r);
 }

@@ -114,7 +114,10 @@ struct raft {
     uint64_t leader_heard_us; /* last valid message of leader_id; means nothing while that is 0 */
     /* who was seen to lead current_term, even when leader_id is forgotten */
     raft_node_id term_leader;
-    uint64_t election_due_us; /* follower and candidates */
+    /* Follower and candidates: the timer ran from there, with this much by chance, to there. */
+    uint64_t silent_since_us;
+    uint64_t election_spread_us;
+    uint64_t election_due_us;
 
     struct raft_config_at *configs; /* owned; ascending; the last one is in force */
     size_t n_configs;
@@ -191,6 +194,8 @@ void raft_trace(struct raft *r, enum raft_trace_event event, raft_node_id peer, 
                 const char *text);
 void raft_send(struct raft *r, struct msg_queue *q, struct raft_msg *m); /* fills from; copies */
 void raft_reset_election_timer(struct raft *r);
+/* The timer goes on, with the patience that this node has now. */
+void raft_time_election(struct raft *r);
 /* array_reserve() for one more where nobody can be refused: stops the process when memory is
  * out. */
 void *raft_grow(struct mem mem, void *list, size_t *size, size_t n, size_t width);

@@ -1,12 +1,17 @@
 /* The moves between roles: one table of what is allowed, one way down. */
 #include "raft/raft_int.h"
 
+void raft_time_election(struct raft *r)
+{
+    r->election_due_us =
+        r->silent_since_us + raft_patience(r) * raft_disk_patience_us(r) + r->election_spread_us;
+}
+
 void raft_reset_election_timer(struct raft *r)
 {
-    uint64_t patience_us = raft_disk_patience_us(r);
-
-    r->election_due_us =
-        r->now_us + raft_patience(r) * patience_us + prng_below(&r->prng, patience_us);
+    r->silent_since_us = r->now_us;
+    r->election_spread_us = prng_below(&r->prng, raft_disk_patience_us(r));
+    raft_time_election(r);
 }
 
 void raft_become(struct raft *r, enum raft_role role, const char *why)

@@ -125,11 +125,18 @@ int replica_state_get(void *ctx, struct wire_slice key, struct command_value *re
     return heard(r, r->ops.state_get(r->ops.ctx, key, ret_value));
 }
 
-bool replica_read_failed(struct replica *r, struct replica_request *q)
+void replica_read_put_off(struct replica *r, const struct replica_request *q)
 {
     rid_assert(q->stage == REPLICA_IDLE); /* its `served` was called, and asks for another end */
+    rid_assert(r->stats.n_reads[q->kind] > 0);
+    r->stats.n_reads[q->kind]--;
+}
+
+bool replica_read_failed(struct replica *r, struct replica_request *q)
+{
     if (!r->damaged)
         return false;
+    replica_read_put_off(r, q);
     replica_fail(r, q, WIRE_ERROR_ROLE_CHANGED, NULL);
     return true;
 }

@@ -240,6 +240,9 @@ void replica_set_fit(struct replica *r, enum raft_fitness fitness, uint64_t now_
  * damaged and will be made again; q has failed with ROLE_CHANGED. False: it is not; q is the
  * caller's to answer. */
 bool replica_read_failed(struct replica *r, struct replica_request *q);
+/* To be called by `served` when it did not answer: q is submitted again later or ends otherwise,
+ * and does not count as served. */
+void replica_read_put_off(struct replica *r, const struct replica_request *q);
 /* A write, or a read whose anchor only a leader has, would begin now and not wait. */
 bool replica_can_serve(const struct replica *r);
 /* Something valid came from this node within one election timeout; of itself: always. */

@@ -132,10 +132,15 @@ static void read_served(struct replica_request *rr, const struct replica_view *v
 {
     struct compare_read *read = list_entry(rr, struct compare_read, rr);
     struct compare *c = read->compare;
+    bool is_judged = compare_judge(c, read, view);
 
+    /* Damage is no wrong answer: the state is made again, and the run ends as reads do (FIT-7). */
+    if (!is_judged && replica_read_failed(c->service->replica, rr))
+        return; /* through read_failed() */
+    if (!is_judged)
+        compare_unread(c);
     read->busy = false;
     c->n_busy--;
-    compare_judge(c, read, view);
     if (read->counted)
         compare_count(c, read, view);
     fill(c);

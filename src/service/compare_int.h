@@ -68,9 +68,12 @@ int compare_measure_init(struct compare *c, uint32_t num_reads, bool with_local)
 void compare_measure_done(struct compare *c);
 /* Which method next, at random, by how many reads each still owes. False: none owes any. */
 bool compare_pick(struct compare *c, enum compare_method *ret_method, bool *ret_counted);
-/* Holds one answer against what was known when its read began. */
-void compare_judge(struct compare *c, const struct compare_read *read,
+/* Holds one answer against what was known when its read began. False: the state could not be read,
+ * so there is nothing to be judged. */
+bool compare_judge(struct compare *c, const struct compare_read *read,
                    const struct replica_view *view);
+/* For a read that cannot be judged, and nothing says why. */
+void compare_unread(struct compare *c);
 /* Adds a read that counts to what its method did. */
 void compare_count(struct compare *c, const struct compare_read *read,
                    const struct replica_view *view);

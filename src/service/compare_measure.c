@@ -80,7 +80,12 @@ static void violation(struct compare *c, const char *what)
         s->ops.event(s->ops.ctx, LOG_ERROR, "compare_violation", what);
 }
 
-void compare_judge(struct compare *c, const struct compare_read *read,
+void compare_unread(struct compare *c)
+{
+    violation(c, "the counter could not be read back");
+}
+
+bool compare_judge(struct compare *c, const struct compare_read *read,
                    const struct replica_view *view)
 {
     struct compare_method_run *m = &c->methods[read->method];
@@ -88,18 +93,18 @@ void compare_judge(struct compare *c, const struct compare_read *read,
     char text[24] = "";
     uint64_t value;
 
-    if (view->get(view->ctx, (struct wire_slice){(const char *)c->key.bytes, c->key.len}, &v) !=
-            0 ||
-        !v.exists || v.text.len >= sizeof(text)) {
-        violation(c, "the counter could not be read back");
-        return;
+    if (view->get(view->ctx, (struct wire_slice){(const char *)c->key.bytes, c->key.len}, &v) != 0)
+        return false;
+    if (!v.exists || v.text.len >= sizeof(text)) {
+        compare_unread(c);
+        return true;
     }
     memcpy(text, v.text.data, v.text.len);
     value = strtoull(text, NULL, 10);
     if (value < read->acked)
         m->n_stale++;
     if (read->method == COMPARE_LOCAL)
-        return; /* promises nothing; its stale answers are only counted */
+        return true; /* promises nothing; its stale answers are only counted */
     if (value < read->acked)
         violation(c, "a read returned less than the last value acknowledged before it began");
     if (value > c->proposed)
@@ -108,6 +113,7 @@ void compare_judge(struct compare *c, const struct compare_read *read,
         violation(c, "a read was confirmed in another term than it began in");
     if (read->method == COMPARE_INDEX && view->round <= view->arrival_round)
         violation(c, "a read was confirmed by a round that was open when it arrived");
+    return true;
 }
 
 void compare_count(struct compare *c, const struct compare_read *read,

@@ -17,6 +17,7 @@ bool service_wait_for_room(struct request *req, const struct buf *out, size_t va
     if (value_bytes <= SERVICE_REPLY_FREE_BYTES || c->memory == NULL ||
         memory_conn_may_reply(c->memory, out, value_bytes + SERVICE_REPLY_BYTES))
         return false;
+    replica_read_put_off(s->replica, &req->rr);
     if (req->rr.kind == REPLICA_READ_LOG) {
         service_refuse_overloaded(c, &req->origin, "replies of this connection were not read");
         service_request_free(req);

@@ -4,70 +4,34 @@
 #include "store/log_thread.h"
 
 #include <errno.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "base/cleanup.h"
 #include "base/err.h"
+#include "base/thread.h"
 
 #include "base/banned.h"
 
 struct log_thread {
+    struct worker worker;
     struct store *store; /* borrowed */
     int notify_fd;       /* borrowed */
     void (*on_failure)(void *ctx, int error);
     void *failure_ctx;
-    pthread_t thread;
     uint64_t written; /* of the thread itself: as `durable` */
-    pthread_mutex_t lock;
-    pthread_cond_t wake;
-    /* Behind lock. */
-    bool kicked;
-    bool stop;
+    /* Behind the worker's lock. */
     uint64_t durable;
     uint64_t n_done;
 };
-
-/* Waits until kicked or stopped, or for ns (0: for ever). */
-static void wait_kick(struct log_thread *t, long ns)
-{
-    struct timespec until;
-    int rc = 0;
-
-    (void)pthread_mutex_lock(&t->lock);
-    if (ns != 0) {
-        (void)clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_sec += (until.tv_nsec + ns) / 1000000000;
-        until.tv_nsec = (until.tv_nsec + ns) % 1000000000;
-    }
-    while (!t->kicked && !t->stop && rc != ETIMEDOUT)
-        rc = ns != 0 ? pthread_cond_timedwait(&t->wake, &t->lock, &until)
-                     : pthread_cond_wait(&t->wake, &t->lock);
-    t->kicked = false;
-    (void)pthread_mutex_unlock(&t->lock);
-}
-
-static bool stopping(struct log_thread *t)
-{
-    bool stop;
-
-    (void)pthread_mutex_lock(&t->lock);
-    stop = t->stop;
-    (void)pthread_mutex_unlock(&t->lock);
-    return stop;
-}
 
 static void report(struct log_thread *t, uint64_t number)
 {
     const uint64_t one = 1;
 
-    (void)pthread_mutex_lock(&t->lock);
+    (void)pthread_mutex_lock(&t->worker.lock);
     t->durable = number;
     t->n_done++;
-    (void)pthread_mutex_unlock(&t->lock);
+    (void)pthread_mutex_unlock(&t->worker.lock);
     /* Fails only when the counter is full, and then the loop is awake anyway. */
     while (write(t->notify_fd, &one, sizeof(one)) < 0 && errno == EINTR)
         continue;
@@ -104,8 +68,8 @@ static int run(struct log_thread *t)
     for (;;) {
         bool more = false;
         int rc = work_once(t, &more, &idle_due);
-        bool stop =
-            stopping(t); /* before the look at the queue: all was submitted before the stop */
+        /* Before the look at the queue: all was submitted before the stop. */
+        bool stop = worker_stopping(&t->worker);
 
         if (rc != 0)
             return err_trace(rc);
@@ -118,10 +82,10 @@ static int run(struct log_thread *t)
         if (more)
             continue;
         if (!idle_due) {
-            wait_kick(t, no_space(t) ? STORE_NO_SPACE_NS : 0);
+            worker_wait(&t->worker, no_space(t) ? STORE_NO_SPACE_NS : 0);
             continue;
         }
-        wait_kick(t, STORE_SYNC_MARK_NS);
+        worker_wait(&t->worker, STORE_SYNC_MARK_NS);
         if (store_has_work(t->store))
             continue;
         rc = store_idle(t->store);
@@ -141,28 +105,10 @@ static void *thread_main(void *arg)
     return NULL;
 }
 
-static int start_thread(struct log_thread *t)
-{
-    sigset_t all;
-    sigset_t saved;
-    int rc;
-
-    /* Signals are the loop's. */
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &saved);
-    rc = pthread_create(&t->thread, NULL, thread_main, t);
-    (void)pthread_sigmask(SIG_SETMASK, &saved, NULL);
-    if (rc != 0)
-        return err_origin(err_say(-rc, "cannot start the log thread"));
-    (void)pthread_setname_np(t->thread, "ridd-log");
-    return 0;
-}
-
 int log_thread_start(struct store *store, int notify_fd, void (*on_failure)(void *ctx, int error),
                      void *ctx, struct log_thread **ret)
 {
     struct log_thread *t = calloc(1, sizeof(*t));
-    pthread_condattr_t attr;
     int rc;
 
     if (t == NULL)
@@ -171,15 +117,8 @@ int log_thread_start(struct store *store, int notify_fd, void (*on_failure)(void
     t->notify_fd = notify_fd;
     t->on_failure = on_failure;
     t->failure_ctx = ctx;
-    (void)pthread_mutex_init(&t->lock, NULL); /* glibc's never fail with these attributes */
-    (void)pthread_condattr_init(&attr);
-    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&t->wake, &attr);
-    (void)pthread_condattr_destroy(&attr);
-    rc = start_thread(t);
+    rc = worker_start(&t->worker, "ridd-log", thread_main, t);
     if (rc != 0) {
-        (void)pthread_cond_destroy(&t->wake);
-        (void)pthread_mutex_destroy(&t->lock);
         free(t);
         return err_trace(rc);
     }
@@ -189,19 +128,16 @@ int log_thread_start(struct store *store, int notify_fd, void (*on_failure)(void
 
 void log_thread_wake(struct log_thread *t)
 {
-    (void)pthread_mutex_lock(&t->lock);
-    t->kicked = true;
-    (void)pthread_cond_signal(&t->wake);
-    (void)pthread_mutex_unlock(&t->lock);
+    worker_kick(&t->worker);
 }
 
 uint64_t log_thread_durable(struct log_thread *t)
 {
     uint64_t durable;
 
-    (void)pthread_mutex_lock(&t->lock);
+    (void)pthread_mutex_lock(&t->worker.lock);
     durable = t->durable;
-    (void)pthread_mutex_unlock(&t->lock);
+    (void)pthread_mutex_unlock(&t->worker.lock);
     return durable;
 }
 
@@ -209,10 +145,10 @@ uint64_t log_thread_done(struct log_thread *t, uint64_t *ret_durable)
 {
     uint64_t n_done;
 
-    (void)pthread_mutex_lock(&t->lock);
+    (void)pthread_mutex_lock(&t->worker.lock);
     n_done = t->n_done;
     *ret_durable = t->durable;
-    (void)pthread_mutex_unlock(&t->lock);
+    (void)pthread_mutex_unlock(&t->worker.lock);
     return n_done;
 }
 
@@ -220,12 +156,6 @@ void log_thread_stop(struct log_thread *t)
 {
     if (t == NULL)
         return;
-    (void)pthread_mutex_lock(&t->lock);
-    t->stop = true;
-    (void)pthread_cond_signal(&t->wake);
-    (void)pthread_mutex_unlock(&t->lock);
-    (void)pthread_join(t->thread, NULL);
-    (void)pthread_cond_destroy(&t->wake);
-    (void)pthread_mutex_destroy(&t->lock);
+    worker_stop(&t->worker);
     free(t);
 }

@@ -376,6 +376,18 @@ int run_ridd(const char *conf, const char *id, struct buf *out, ...)
     return run_program(argv, out);
 }
 
+void expect_text(const struct buf *out, const char *text)
+{
+    if (strstr((const char *)out->data, text) == NULL)
+        harness_fail("'%s' is missing in: %.1200s", text, (const char *)out->data);
+}
+
+void expect_code(int code, int want, const struct buf *out)
+{
+    if (code != want)
+        harness_fail("exit code %d, not %d: %.1200s", code, want, (const char *)out->data);
+}
+
 /* Reaps the node if it has ended. */
 static bool has_exited(struct node *node, int *ret_code)
 {

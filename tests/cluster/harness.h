@@ -155,6 +155,9 @@ const char *ridd_path(void);
 int run_program(const char *const *argv, struct buf *out);
 /* ridd --config <conf> --id <name> args...; args end with NULL. */
 int run_ridd(const char *conf, const char *id, struct buf *out, ...);
+/* The output holds the text; the exit code is the one wanted. */
+void expect_text(const struct buf *out, const char *text);
+void expect_code(int code, int want, const struct buf *out);
 
 /* ---- files ---- */
 

@@ -18,18 +18,6 @@
 
 #include "base/banned.h"
 
-static void expect_text(const struct buf *out, const char *text)
-{
-    if (strstr((const char *)out->data, text) == NULL)
-        harness_fail("'%s' is missing in: %.600s", text, (const char *)out->data);
-}
-
-static void expect_code(int code, int want, const struct buf *out)
-{
-    if (code != want)
-        harness_fail("exit code %d, not %d: %.600s", code, want, (const char *)out->data);
-}
-
 /* ---- the command line ---- */
 
 CASE(daemon__usage)

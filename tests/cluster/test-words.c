@@ -17,18 +17,6 @@
 
 #include "base/banned.h"
 
-static void expect_text(const struct buf *out, const char *text)
-{
-    if (strstr((const char *)out->data, text) == NULL)
-        harness_fail("'%s' is missing in: %.1200s", text, (const char *)out->data);
-}
-
-static void expect_code(int code, int want, const struct buf *out)
-{
-    if (code != want)
-        harness_fail("exit code %d, not %d: %.1200s", code, want, (const char *)out->data);
-}
-
 /* ridctl stands beside ridd. */
 static int run_ridctl(const struct cluster *c, struct buf *out, const char *verb, const char *arg)
 {

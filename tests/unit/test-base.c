@@ -2,6 +2,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
+#include <semaphore.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -30,6 +32,7 @@
 #include "base/log.h"
 #include "base/mark.h"
 #include "base/prng.h"
+#include "base/thread.h"
 
 static void base__crc32c_known_values(void **state)
 {
@@ -562,6 +565,51 @@ static void base__memory_keeps_room_for_who_owes_nothing(void **state)
     assert_true(memory_conn_has_room(&good, &empty));
 }
 
+struct sleeper {
+    struct worker worker;
+    sem_t woke;
+    bool takes_signals;
+    unsigned n_wakes; /* read after its end */
+};
+
+static void *sleep_and_wake(void *arg)
+{
+    struct sleeper *s = arg;
+    sigset_t blocked;
+
+    (void)pthread_sigmask(SIG_SETMASK, NULL, &blocked);
+    s->takes_signals = sigismember(&blocked, SIGTERM) != 1;
+    for (;;) {
+        worker_wait(&s->worker, 0);
+        if (worker_stopping(&s->worker))
+            return NULL;
+        s->n_wakes++;
+        (void)sem_post(&s->woke);
+    }
+}
+
+/* A kick is never lost, also one that comes before the wait; a stop ends any wait. */
+static void base__a_worker_wakes_once_for_each_kick(void **state)
+{
+    struct sleeper s = {.n_wakes = 0};
+    sigset_t blocked;
+
+    (void)state;
+    assert_int_equal(sem_init(&s.woke, 0, 0), 0);
+    assert_int_equal(worker_start(&s.worker, "sleeper", sleep_and_wake, &s), 0);
+    for (unsigned i = 0; i < 100; i++) {
+        worker_kick(&s.worker);
+        while (sem_wait(&s.woke) != 0)
+            continue;
+    }
+    worker_stop(&s.worker);
+    assert_int_equal(s.n_wakes, 100);
+    assert_false(s.takes_signals);
+    (void)pthread_sigmask(SIG_SETMASK, NULL, &blocked);
+    assert_int_equal(sigismember(&blocked, SIGTERM), 0);
+    (void)sem_destroy(&s.woke);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -581,6 +629,7 @@ int main(void)
         cmocka_unit_test(base__a_failed_assertion_says_where_and_what_node),
         cmocka_unit_test(base__a_mark_is_a_file_of_ones_own),
         cmocka_unit_test(base__budgets_are_charged_all_the_way_up),
+        cmocka_unit_test(base__a_worker_wakes_once_for_each_kick),
         cmocka_unit_test(base__memory_keeps_room_for_who_owes_nothing),
     };
 

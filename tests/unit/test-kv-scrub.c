@@ -244,15 +244,29 @@ static void kv_scrub__a_used_page_that_is_listed_as_free_is_found(void **state)
     free_example(&x);
 }
 
-/* What depends on whether the key is there is not answered; a write does not depend on it. */
+/* What depends on whether the key is there is not answered; a write does not depend on it, but where
+ * the state is full. */
 static void refuse_to_answer(struct fixture *f, const struct wire_key *key)
 {
     const struct command cas = command_cas(key_slice(key), "1", "2", true);
     const struct command removal = {.op = COMMAND_DELETE, .key = key_slice(key)};
+    const struct command write = command_write(key_slice(key), "1");
     raft_index index = kv_last_applied(f->kv).index;
+    char text[COMMAND_LIMIT_CHARS];
+    struct command limit = {.op = COMMAND_LIMIT};
+    struct wire_key limit_key;
     struct command_result result;
     struct command_value v;
 
+    command_limit_key(&limit_key);
+    command_limit_text(1, text);
+    limit.key = key_slice(&limit_key);
+    limit.value = (struct wire_slice){text, strlen(text)};
+    assert_int_equal(kv_begin(f->kv), 0);
+    assert_int_equal(apply_command(f, &index, &limit, &result), 0);
+    assert_true(apply_command(f, &index, &write, &result) < 0);
+    kv_abort(f->kv);
+    index = kv_last_applied(f->kv).index;
     assert_int_equal(kv_begin(f->kv), 0);
     assert_int_equal(kv_apply_get(f->kv, key_slice(key), &v), KV_E_DAMAGED);
     assert_true(apply_command(f, &index, &cas, &result) < 0);

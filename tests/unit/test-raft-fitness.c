@@ -164,6 +164,25 @@ static void fitness__the_worse_campaign_later(void **state)
     }
 }
 
+/* Full, not full, full: however fast, the silence of the leader goes on being counted. */
+static void fitness__changes_do_not_put_a_campaign_off(void **state)
+{
+    uint64_t from_us;
+
+    (void)state;
+    fx_init(&fx, 3, 0, 5);
+    fx_start(&fx, 1);
+    from_us = fx.now;
+    while (fx_role(&fx, 1) == RAFT_FOLLOWER) {
+        set(1, RAFT_PARKED);
+        fx_run(&fx, FX_ELECTION_US / 4);
+        set(1, RAFT_FIT);
+        fx_run(&fx, FX_ELECTION_US / 4);
+        assert_true(fx.now - from_us < 3 * FX_ELECTION_US);
+    }
+    assert_true(fx.now - from_us >= FX_ELECTION_US);
+}
+
 /* FIT-3: neither asked for, nor asked in vain. */
 static void fitness__an_unfit_node_is_not_told_to_lead(void **state)
 {
@@ -485,6 +504,7 @@ int main(void)
         T(who_says_nothing_is_fit),
         T(a_late_answer_changes_nothing),
         T(the_worse_campaign_later),
+        T(changes_do_not_put_a_campaign_off),
         T(an_unfit_node_is_not_told_to_lead),
         T(a_free_choice_falls_on_the_fittest),
         T(a_candidate_that_becomes_unfit_gives_up),

@@ -905,6 +905,30 @@ static void service__a_value_that_cannot_be_read_is_internal(void **state)
     host_done(&h);
 }
 
+/* The run ends as any read does that meets damage; nobody has answered wrongly. */
+static void service__a_damaged_value_is_no_violation(void **state)
+{
+    struct replica_stats stats;
+    struct host h;
+    struct conn *c;
+    int l;
+
+    (void)state;
+    host_init(&h, 3);
+    l = fx_elect(&h.fx);
+    c = conn_open(&h, l);
+    h.fx.nodes[l].fail_get = FX_DAMAGED;
+    say(c, "{\"type\":\"compare_read_methods\",\"msg_id\":1,\"num_reads\":10}");
+    settle(&h);
+    json_decref(expect_error(c, 1, "role_changed", 11, true, EXTRA("role", "leader_id")));
+    assert_int_equal(h.n_events, 0);
+    assert_int_equal(h.fx.nodes[l].n_damaged, 1);
+    replica_get_stats(h.fx.nodes[l].replica, &stats);
+    assert_int_equal(stats.n_reads[REPLICA_READ] + stats.n_reads[REPLICA_READ_LOG], 0);
+    assert_true(stats.n_reads_failed > 0);
+    host_done(&h);
+}
+
 /* FIT-7: no answer, and none of its kind again: another node leads, and this one is made anew. */
 static void service__a_damaged_value_fails_the_read_and_not_the_key(void **state)
 {
@@ -1711,6 +1735,7 @@ static void service__reads_wait_for_room(void **state)
     struct host h;
     struct conn *c;
     struct conn *good;
+    struct replica_stats stats;
     unsigned n = 0;
     unsigned rounds = 0;
 
@@ -1744,7 +1769,9 @@ static void service__reads_wait_for_room(void **state)
     }
     n += n_lines(take(c));
     assert_int_equal(n, N + 1);
-    assert_true(rounds > 3 && rounds < N / 2); /* several at a time */
+    replica_get_stats(h.fx.nodes[0].replica, &stats);
+    assert_int_equal(stats.n_reads[REPLICA_READ], N + 2); /* not as often as they were tried */
+    assert_true(rounds > 3 && rounds < N / 2);            /* several at a time */
     assert_int_equal(service_n_pending(h.services[0]), 0);
     host_done(&h);
 }
@@ -1949,6 +1976,7 @@ int main(void)
         cmocka_unit_test(service__no_space),
         cmocka_unit_test(service__a_value_that_cannot_be_read_is_internal),
         cmocka_unit_test(service__a_damaged_value_fails_the_read_and_not_the_key),
+        cmocka_unit_test(service__a_damaged_value_is_no_violation),
         cmocka_unit_test(service__a_connection_sees_its_own_writes),
         cmocka_unit_test(service__closing_forgets_requests_in_every_stage),
         cmocka_unit_test(service__without_an_output_nothing_is_written),
