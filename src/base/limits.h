@@ -177,8 +177,8 @@ static_assert(2 * PEER_HALF_OPEN_HOST_MAX <= PEER_HALF_OPEN_MAX, "one host takes
 /* Unacknowledged or untaken for this long: the kernel gives the connection up. Heartbeats make sure
  * that there is data. */
 #define PEER_USER_TIMEOUT_MS 3000u
-/* A name is asked of the resolver again at the earliest after this, or after a hundred times what
- * it took the last time: a slow resolver holds the loop for at most a hundredth of the time. */
+/* The answer for a name is used this long; then the next dial asks again, and dials what is known
+ * meanwhile. */
 #define PEER_RESOLVE_US 5000000u
 /* Names asked for at once in a process, each by a thread; beyond it the question fails, and is
  * asked again with the next attempt. */
@@ -189,8 +189,8 @@ static_assert(2 * PEER_HALF_OPEN_HOST_MAX <= PEER_HALF_OPEN_MAX, "one host takes
 /* Deadlines of handshakes are looked at each eighth of PEER_HANDSHAKE_US, within these. */
 #define PEER_TICK_US_MIN 5000u
 #define PEER_TICK_US_MAX 500000u
-/* A hello has some 80 bytes and may grow. Nobody who has not shaken hands makes us keep more than
- * this: a longer frame closes the connection. */
+/* A hello has some 220 bytes at most and may grow. Nobody who has not shaken hands makes us keep
+ * more than this: a longer frame closes the connection. */
 #define PEER_HELLO_BYTES_MAX 512u
 /* Settings that a hello tells of its node: those that should be the same on all, and room for
  * those of later versions. Of more than these the rest is not looked at. */
@@ -368,10 +368,12 @@ static_assert(CLIENT_CHUNK_BYTES <= CLIENT_COST_PER_TURN, "a turn reads at least
 /* No tree is built of a longer line: in it values, and objects and arrays longer than the second,
  * are taken as text, but for a list that is no longer than one of keys (TIME-4); and strings beyond
  * the third, the text of the longest key with each byte of it escaped. A tree of so many bytes
- * takes some milliseconds. */
+ * takes some milliseconds, and so does one of twice the longest list of keys, which is the most
+ * that is left of a line. */
 #define WIRE_TREE_BYTES         (16u << 10)
 #define WIRE_LARGE_BYTES        256u
 #define WIRE_KEY_TEXT_BYTES_MAX (6u * KEY_STRING_BYTES_MAX + 2u)
+#define WIRE_LISTS_BYTES_MAX    (2u * BATCH_KEYS_MAX * (WIRE_KEY_TEXT_BYTES_MAX + 1u))
 /* Memory for the text of a request that is kept for the next; what is more is given back. */
 #define WIRE_TEXT_KEEP_BYTES (128u << 10)
 /* When a client that was told `busy` should try again: a few batches of the disk from now. */

@@ -23,7 +23,9 @@ const char *json_compact_error_text(int error);
  * JSON_DEPTH_MAX. Its compact text is appended to out; without `keep` only what is needed to
  * compare names is, and the rest is checked. *ret_end: behind the value, after E_KEYS too; where it
  * is wrong after another error. 0, JSON_COMPACT_E_* or -ENOMEM; out is garbage behind its former
- * length on error. */
+ * length on error. A double of more than fifteen digits is jansson's, which does not say when
+ * memory was out: whoever stores what this makes asks jansson's allocator afterwards, as request.c
+ * does. */
 int json_compact(const char *p, const char *end, bool keep, struct buf *out, const char **ret_end);
 
 #endif

@@ -232,16 +232,18 @@ static int parse(struct wire_decoder *d, const char *line, size_t len)
     if (!json_scan_depth(line, len, JSON_DEPTH_MAX, &at))
         return wire_refuse(d, WIRE_ERROR_MALFORMED, NULL, JSON_DEPTH_MAX,
                            "nested deeper than %u levels at byte %zu", JSON_DEPTH_MAX, at + 1);
+    out_of_memory = false;
     /* Peers' bodies go to the host as a tree, however long they are. */
     if (len > WIRE_TREE_BYTES && d->n_peer_types == 0) {
         int rc = wire_request_shrink(d, line, len);
 
+        if (out_of_memory) /* of a double: it may be another one then, or none */
+            return err_origin(-ENOMEM);
         if (rc != 0)
             return rc < 0 ? err_trace(rc) : rc;
         line = (const char *)d->short_line.data;
         len = d->short_line.len;
     }
-    out_of_memory = false;
     d->root = json_loadb(line, len, JSON_REJECT_DUPLICATES, &error);
     if (out_of_memory) {
         json_decref(d->root);

@@ -68,11 +68,16 @@ static int put_long_string(struct buf *out)
     return buf_add(out, text, sizeof(text));
 }
 
-/* Compact text of an array that may be a list of keys: a tree of it has few nodes. */
-static bool is_short_list(const char *p, const char *end)
+/* Compact text of an array that may be a list of keys, behind what is in the short line already: a
+ * tree of it has few nodes and few bytes. */
+static bool is_short_list(const struct buf *out, struct wire_slice text)
 {
+    const char *p = text.data;
+    const char *end = p + text.len;
     unsigned n = 0;
 
+    if (out->len + text.len > WIRE_LISTS_BYTES_MAX)
+        return false;
     do {
         p = json_scan_value(p + 1, end, 0);
     } while (p != NULL && *p == ',' && ++n < BATCH_KEYS_MAX);
@@ -88,8 +93,7 @@ static int put_stand_in(struct buf *out, bool stored, char first, struct wire_sl
         return put_long_string(out);
     if (first == '{')
         return buf_add_str(out, "{}");
-    return is_short_list(text.data, text.data + text.len) ? buf_add(out, text.data, text.len)
-                                                          : buf_add_str(out, "[]");
+    return is_short_list(out, text) ? buf_add(out, text.data, text.len) : buf_add_str(out, "[]");
 }
 
 /* Short enough for a tree, or of a kind that costs one node. */
