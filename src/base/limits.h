@@ -260,6 +260,9 @@ static_assert(REQUEST_BYTES_MAX < CLIENT_HELD_BYTES_HIGH, "one request never sto
 /* So many times request_bytes at least: the longest line must find room in its part. Less is a
  * problem of the configuration. */
 #define CONF_MEMORY_REQUESTS 8u
+/* Addresses that a node must have beside these (ulimit -v): 64 MiB of memory of its own, the stacks
+ * of six threads, programs and libraries. It does not start with less, and run out later. */
+#define ADDRESS_BYTES_OTHER ((uint64_t)160 << 20)
 /* Of that: each kind below the whole, so that none of them shuts out the others. */
 #define MEMORY_REPLIES_PERCENT  75u
 #define MEMORY_REQUESTS_PERCENT 40u
@@ -455,9 +458,10 @@ static_assert(KEY_BYTES_MAX <= LMDB_KEY_BYTES_MAX, "LMDB must take every key");
  * needs for it in a page that is two thirds full. The same on every node, for ever. */
 #define KV_RECORD_OVERHEAD 64u
 /* LMDB's map is address space (SPACE-3): so much is asked for at first, or eight times the quota if
- * that is more; where the kernel gives less (ulimit -v) half of it, down to the least. It is made
- * larger before a transaction that would find less than the room left: four times what the largest
- * batch of entries, 4 MiB and as many pages for keys here and there, can write. */
+ * that is more; where the kernel gives less (ulimit -v) half of it, down to the least, so that a
+ * third is left for all else. It is made larger before a transaction that would find less than the
+ * room left: four times what the largest batch of entries, 4 MiB and as many pages for keys here
+ * and there, can write. */
 #define KV_MAP_BYTES      (sizeof(size_t) > 4 ? (uint64_t)64 << 30 : (uint64_t)512 << 20)
 #define KV_MAP_BYTES_MAX  (sizeof(size_t) > 4 ? (uint64_t)1 << 45 : (uint64_t)1 << 30)
 #define KV_MAP_QUOTAS     8u
