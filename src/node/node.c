@@ -552,8 +552,11 @@ static void let_signals_in(void)
 
 static int start(struct node *n)
 {
-    int rc = open_dir(n);
+    int rc = node_memory_check(n->conf);
 
+    if (rc != 0)
+        return fail("addresses_few", EXIT_IO_ERROR);
+    rc = open_dir(n);
     if (rc == 0)
         rc = make_engine(n);
     if (rc == 0)

@@ -108,7 +108,9 @@ void node_dump_state(struct node *n);
 /* STATUS= and the fixed keys of log lines follow role, term and leader. */
 void node_show(struct node *n, bool force);
 
-/* memory.c: before the engine is made, and once per turn. */
+/* memory.c: whether there can be enough (0 or -ENOMEM with err_text()); before the engine is made,
+ * and once per turn. */
+int node_memory_check(const struct conf *conf);
 void node_memory_begin(struct node *n);
 void node_memory_turn(struct node *n, uint64_t now_us);
 

@@ -22,6 +22,11 @@
 #define HELLO_MAGIC      0x44444952u /* "RIDD" */
 #define HELLO_WIRE_BYTES 74u
 
+static_assert(FRAME_HEADER_BYTES + HELLO_WIRE_BYTES + 1u + 1u + NODE_NAME_BYTES_MAX + 1u +
+                      8u * WIRE_SETTINGS_MAX <=
+                  PEER_HELLO_BYTES_MAX / 2,
+              "the longest hello fits, and one twice as long of a later version");
+
 static const char lost_there[] = "its disk was lost: not the node known by this name";
 static const char lost_here[] = "our disk was lost: not the node it knew by our name";
 

@@ -63,11 +63,16 @@ static int put_long_string(struct buf *out)
     return buf_add(out, text, sizeof(text));
 }
 
-/* Compact text of an array that may be a list of keys: a tree of it has few nodes. */
-static bool is_short_list(const char *p, const char *end)
+/* Compact text of an array that may be a list of keys, behind what is in the short line already: a
+ * tree of it has few nodes and few bytes. */
+static bool is_short_list(const struct buf *out, struct wire_slice text)
 {
+    const char *p = text.data;
+    const char *end = p + text.len;
     unsigned n = 0;
 
+    if (out->len + text.len > WIRE_LISTS_BYTES_MAX)
+        return false;
     do {
         const char *from = p + 1;
 
@@ -89,8 +94,7 @@ static int put_stand_in(struct buf *out, bool stored, char first, struct wire_sl
         return buf_add_str(out, "{}");
     if (first != '[') /* a number that is no integer, or it had been out of range */
         return buf_add_str(out, "0.5");
-    return is_short_list(text.data, text.data + text.len) ? buf_add(out, text.data, text.len)
-                                                          : buf_add_str(out, "[]");
+    return is_short_list(out, text) ? buf_add(out, text.data, text.len) : buf_add_str(out, "[]");
 }
 
 /* Short enough for a tree. */
