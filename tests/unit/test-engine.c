@@ -1519,7 +1519,8 @@ static void engine__what_is_in_flight_counts(void **state)
         n = snprintf(line, sizeof(line), "{\"type\":\"write\",\"key\":%d,\"value\":\"", key);
         memset(line + n, 'x', 100000);
         memcpy(line + n + 100000, "\"}", 3);
-        service_line(h.conn, line, (size_t)n + 100002, 1);
+        while (service_line(h.conn, line, (size_t)n + 100002, 1))
+            ;
         if (key % 3 == 2)
             engine_turn(h.engine, h.now_us);
     }
