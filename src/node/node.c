@@ -317,6 +317,7 @@ static void on_reload(evutil_socket_t fd, short what, void *arg)
     node_client_conf(n, &limits);
     client_port_set_conf(n->client_port, &limits);
     engine_set_rounds(n->engine, fresh->rounds_max);
+    engine_set_quota(n->engine, fresh->map_size_bytes);
     compare_members(n);
     (void)add_peers(n);
     introduce_anew(n);
