@@ -29,6 +29,16 @@
 #define SLICE_STEPS    8u
 #define SLICE_BYTES    (64u << 10)
 #define SLICE_QUICK_US 200u
+/* TIME-4: a line is decoded in pieces, and the clock is read after so many bytes of it: some
+ * microseconds, for the longest numbers some tens. */
+#define DECODE_LOOK_BYTES (1u << 10)
+/* Where only brackets are counted, so many times as many. */
+#define DECODE_QUICK 32u
+/* A line of more than this is decoded in steps of so much time, with the loop in between: a
+ * hundredth of half a heartbeat, so that a read which comes meanwhile, and passes the loops of two
+ * nodes three times, hardly notices. One step less takes as long at most. */
+#define DECODE_WHOLE_BYTES (64u << 10)
+#define DECODE_STEP_US     250u
 /* TIME-1: a turn has half a heartbeat, so that one that is due leaves before the next is; a
  * third of it for each that can find more work than that: clients, apply, and answers. What
  * none of them uses is left over for peers and the disk, which bring no more than a few sockets
@@ -177,8 +187,8 @@ static_assert(2 * PEER_HALF_OPEN_HOST_MAX <= PEER_HALF_OPEN_MAX, "one host takes
 /* Unacknowledged or untaken for this long: the kernel gives the connection up. Heartbeats make sure
  * that there is data. */
 #define PEER_USER_TIMEOUT_MS 3000u
-/* A name is asked of the resolver again at the earliest after this, or after a hundred times what
- * it took the last time: a slow resolver holds the loop for at most a hundredth of the time. */
+/* The answer for a name is used this long; then the next dial asks again, and dials what is known
+ * meanwhile. */
 #define PEER_RESOLVE_US 5000000u
 /* Names asked for at once in a process, each by a thread; beyond it the question fails, and is
  * asked again with the next attempt. */
@@ -189,8 +199,8 @@ static_assert(2 * PEER_HALF_OPEN_HOST_MAX <= PEER_HALF_OPEN_MAX, "one host takes
 /* Deadlines of handshakes are looked at each eighth of PEER_HANDSHAKE_US, within these. */
 #define PEER_TICK_US_MIN 5000u
 #define PEER_TICK_US_MAX 500000u
-/* A hello has some 80 bytes and may grow. Nobody who has not shaken hands makes us keep more than
- * this: a longer frame closes the connection. */
+/* A hello has some 220 bytes at most and may grow. Nobody who has not shaken hands makes us keep
+ * more than this: a longer frame closes the connection. */
 #define PEER_HELLO_BYTES_MAX 512u
 /* Settings that a hello tells of its node: those that should be the same on all, and room for
  * those of later versions. Of more than these the rest is not looked at. */
@@ -260,6 +270,9 @@ static_assert(REQUEST_BYTES_MAX < CLIENT_HELD_BYTES_HIGH, "one request never sto
 /* So many times request_bytes at least: the longest line must find room in its part. Less is a
  * problem of the configuration. */
 #define CONF_MEMORY_REQUESTS 8u
+/* Addresses that a node must have beside these (ulimit -v): 64 MiB of memory of its own, the stacks
+ * of six threads, programs and libraries. It does not start with less, and run out later. */
+#define ADDRESS_BYTES_OTHER ((uint64_t)160 << 20)
 /* Of that: each kind below the whole, so that none of them shuts out the others. */
 #define MEMORY_REPLIES_PERCENT  75u
 #define MEMORY_REQUESTS_PERCENT 40u
@@ -368,10 +381,12 @@ static_assert(CLIENT_CHUNK_BYTES <= CLIENT_COST_PER_TURN, "a turn reads at least
 /* No tree is built of a longer line: in it values, and objects and arrays longer than the second,
  * are taken as text, but for a list that is no longer than one of keys (TIME-4); and strings beyond
  * the third, the text of the longest key with each byte of it escaped. A tree of so many bytes
- * takes some milliseconds. */
+ * takes some milliseconds, and so does one of twice the longest list of keys, which is the most
+ * that is left of a line. */
 #define WIRE_TREE_BYTES         (16u << 10)
 #define WIRE_LARGE_BYTES        256u
 #define WIRE_KEY_TEXT_BYTES_MAX (6u * KEY_STRING_BYTES_MAX + 2u)
+#define WIRE_LISTS_BYTES_MAX    (2u * BATCH_KEYS_MAX * (WIRE_KEY_TEXT_BYTES_MAX + 1u))
 /* Memory for the text of a request that is kept for the next; what is more is given back. */
 #define WIRE_TEXT_KEEP_BYTES (128u << 10)
 /* When a client that was told `busy` should try again: a few batches of the disk from now. */
@@ -453,9 +468,10 @@ static_assert(KEY_BYTES_MAX <= LMDB_KEY_BYTES_MAX, "LMDB must take every key");
  * needs for it in a page that is two thirds full. The same on every node, for ever. */
 #define KV_RECORD_OVERHEAD 64u
 /* LMDB's map is address space (SPACE-3): so much is asked for at first, or eight times the quota if
- * that is more; where the kernel gives less (ulimit -v) half of it, down to the least. It is made
- * larger before a transaction that would find less than the room left: four times what the largest
- * batch of entries, 4 MiB and as many pages for keys here and there, can write. */
+ * that is more; where the kernel gives less (ulimit -v) half of it, down to the least, so that a
+ * third is left for all else. It is made larger before a transaction that would find less than the
+ * room left: four times what the largest batch of entries, 4 MiB and as many pages for keys here
+ * and there, can write. */
 #define KV_MAP_BYTES      (sizeof(size_t) > 4 ? (uint64_t)64 << 30 : (uint64_t)512 << 20)
 #define KV_MAP_BYTES_MAX  (sizeof(size_t) > 4 ? (uint64_t)1 << 45 : (uint64_t)1 << 30)
 #define KV_MAP_QUOTAS     8u

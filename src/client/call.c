@@ -209,16 +209,18 @@ static bool exchange(struct ridd *c, struct conn *conn, const struct call *call,
         return true;
     }
     result = conn_send(conn, line.data, line.len, deadline_us, &sent);
-    if (result == CONN_OK) {
+    if (result == CONN_OK && call->kind == RIDD_KIND_ONCE) {
         bool ok;
 
         /* Whoever gives up, or is ended while it waits, ends the run at the server, too: it sees a
          * reset, and not the end of what we have to say, after which it would answer. */
-        conn_reset_on_close(conn, call->kind == RIDD_KIND_ONCE);
+        conn_reset_on_close(conn, true);
         ok = await_reply(conn, call, msg_id, deadline_us, a);
         conn_reset_on_close(conn, false);
         return ok;
     }
+    if (result == CONN_OK)
+        return await_reply(conn, call, msg_id, deadline_us, a);
     /* The server may have said why before it hung up. */
     if (result == CONN_E_CLOSED && !await_reply(conn, call, msg_id, clock_mono_us(), a))
         return false;

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "base/assert.h"
 #include "base/cleanup.h"
@@ -117,6 +118,24 @@ static size_t map_bytes(uint64_t quota_bytes)
     return (size_t)bytes;
 }
 
+/* It grows while there are addresses. Where there are none the state stands still one day
+ * (SPACE-6), and nobody should learn of it on that day. */
+static void say_small_map(const struct engine *e, uint64_t wanted_bytes)
+{
+    struct kv_stats stats;
+    struct rlimit rl = {.rlim_cur = RLIM_INFINITY};
+    char why[64] = "the kernel gives no more addresses";
+
+    (void)kv_get_stats(e->kv, &stats); /* never fails */
+    if (stats.map_bytes >= wanted_bytes || !engine_logs(e))
+        return;
+    if (getrlimit(RLIMIT_AS, &rl) == 0 && rl.rlim_cur != RLIM_INFINITY)
+        (void)snprintf(why, sizeof(why), "addresses are limited to %llu KiB (ulimit -v)",
+                       (unsigned long long)rl.rlim_cur >> 10);
+    log_event(LOG_WARNING, "map_small", "map=%llu wanted=%llu why='%s' action=raise_LimitAS",
+              (unsigned long long)stats.map_bytes, (unsigned long long)wanted_bytes, why);
+}
+
 static int open_state(struct engine *e, const struct engine_conf *conf)
 {
     static const char *const found[] = {[KV_TRUSTED_SAME_BOOT] = "same_boot",
@@ -154,6 +173,7 @@ static int open_state(struct engine *e, const struct engine_conf *conf)
                   (unsigned long long)opening.open_us / 1000, trust == KV_REBUILD ? " why=\"" : "",
                   trust == KV_REBUILD ? err_text() : "",
                   trust == KV_REBUILD ? "\" action=replay_log" : "");
+    say_small_map(e, kv.map_size_bytes);
     return 0;
 }
 

@@ -41,21 +41,6 @@ void kv_map_release(struct kv *kv)
     (void)pthread_rwlock_unlock(&kv->map_lock);
 }
 
-size_t kv_map_first(const struct kv_conf *conf)
-{
-    const size_t wish = conf->map_size_bytes;
-    const size_t most = conf->map_bytes_max;
-
-    return whole_pages(most != 0 && wish > most ? most : wish);
-}
-
-/* Where the kernel refuses the addresses (a limit on them, RLIMIT_AS): the next smaller wish; 0:
- * there is none, and what it said stands. */
-size_t kv_map_smaller(size_t bytes)
-{
-    return bytes > KV_MAP_BYTES_MIN ? whole_pages(bytes / 2) : 0;
-}
-
 /* Are there so many addresses in a row? LMDB lets go of the old map before it asks for the new one,
  * and has none when that fails. */
 static bool are_there(size_t bytes)
@@ -66,6 +51,26 @@ static bool are_there(size_t bytes)
         return false;
     (void)munmap(p, bytes);
     return true;
+}
+
+/* Where the kernel refuses the addresses (a limit on them, RLIMIT_AS): the next smaller wish; 0:
+ * there is none, and what it said stands. */
+size_t kv_map_smaller(size_t bytes)
+{
+    return bytes > KV_MAP_BYTES_MIN ? whole_pages(bytes / 2) : 0;
+}
+
+/* A third of what there is stays: a map that took the last of it would leave nothing for threads,
+ * and for what clients ask. (A map that grows needs its new size beside the old one.) */
+size_t kv_map_first(const struct kv_conf *conf)
+{
+    const size_t most = conf->map_bytes_max;
+    size_t bytes = conf->map_size_bytes;
+
+    bytes = whole_pages(most != 0 && bytes > most ? most : bytes);
+    while (!are_there(bytes + bytes / 2) && kv_map_smaller(bytes) != 0)
+        bytes = kv_map_smaller(bytes);
+    return bytes;
 }
 
 static size_t larger(const struct kv *kv)
@@ -133,6 +138,12 @@ static uint64_t ahead_bytes(const struct kv *kv, int fd)
         return 0;
     return smaller(smaller(most, KV_AHEAD_BYTES),
                    (uint64_t)fs.f_blocks * fs.f_frsize / KV_AHEAD_PART);
+}
+
+void kv_set_ahead(struct kv *kv, uint64_t bytes_max)
+{
+    kv->conf.ahead_bytes_max = bytes_max;
+    kv->ahead_look = 0;
 }
 
 bool kv_disk_room(const struct kv *kv, uint64_t *ret_used, uint64_t *ret_limit)

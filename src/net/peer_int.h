@@ -117,7 +117,7 @@ void peer_net_on_accept(void *ctx, int fd, const struct sockaddr_storage *sa, bo
 
 /* Owns fd at once. */
 int peer_conn_accept(struct peer_net *n, int fd, const struct sockaddr_storage *sa);
-/* text is what events call the address. On error there is no connection; err_text() says why. */
+/* On error there is no connection; err_text() says why. */
 int peer_conn_dial(struct peer *p, enum wire_channel channel, uint64_t nonce,
                    const struct net_addr *addr, struct peer_conn **ret_conn);
 /* Takes it out of everything but the list of the dead. Calls nobody. */

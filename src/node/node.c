@@ -317,6 +317,7 @@ static void on_reload(evutil_socket_t fd, short what, void *arg)
     node_client_conf(n, &limits);
     client_port_set_conf(n->client_port, &limits);
     engine_set_rounds(n->engine, fresh->rounds_max);
+    engine_set_quota(n->engine, fresh->map_size_bytes);
     compare_members(n);
     (void)add_peers(n);
     introduce_anew(n);
@@ -552,8 +553,11 @@ static void let_signals_in(void)
 
 static int start(struct node *n)
 {
-    int rc = open_dir(n);
+    int rc = node_memory_check(n->conf);
 
+    if (rc != 0)
+        return fail("addresses_few", EXIT_IO_ERROR);
+    rc = open_dir(n);
     if (rc == 0)
         rc = make_engine(n);
     if (rc == 0)

@@ -78,13 +78,13 @@ int store_room_keep_reserve(struct store *s)
     if (s->w.has_reserve)
         return 0;
     rc = store_make_file(vfs, RESERVE_NAME, size, size, &f);
-    if (store_is_full(rc))
+    if (err_is_full(rc))
         return 0;
     if (rc == 0)
         rc = vfs->fdatasync(vfs->ctx, f);
     if (f != NULL)
         (void)vfs->close(vfs->ctx, f);
-    if (store_is_full(rc)) /* a file system that allocates at each sync */
+    if (err_is_full(rc)) /* a file system that allocates at each sync */
         return err_trace(vfs->unlink(vfs->ctx, RESERVE_NAME));
     if (rc != 0)
         return err_trace(rc);
@@ -136,20 +136,20 @@ int store_room_make(struct store *s, const char *name, uint64_t size, uint64_t l
     *ret_file = NULL;
     *ret_size = store_max_u64(size, least);
     rc = store_make_file(vfs, name, *ret_size, fill, ret_file);
-    set_no_space(s, store_is_full(rc));
-    if (store_is_full(rc) && small < *ret_size) {
+    set_no_space(s, err_is_full(rc));
+    if (err_is_full(rc) && small < *ret_size) {
         *ret_size = small;
         rc = store_make_file(vfs, name, small, store_min_u64(fill, small), ret_file);
     }
-    if (store_is_full(rc) && s->w.has_reserve && s->conf.segment_first_bytes >= least) {
+    if (err_is_full(rc) && s->w.has_reserve && s->conf.segment_first_bytes >= least) {
         *ret_size = s->conf.segment_first_bytes;
         return err_trace(take_reserve(s, name, ret_file));
     }
-    if (store_is_full(rc) && least < *ret_size) {
+    if (err_is_full(rc) && least < *ret_size) {
         *ret_size = least;
         rc = store_make_file(vfs, name, least, store_min_u64(fill, least), ret_file);
     }
-    return store_is_full(rc) ? 0 : err_trace(rc);
+    return err_is_full(rc) ? 0 : err_trace(rc);
 }
 
 static int drop_prepared(struct store *s)
@@ -228,7 +228,7 @@ static int prepare_begin(struct store *s)
     w->next_size = store_max_u64(s->conf.segment_bytes, STORE_SEGMENT_OVERHEAD);
     w->next_filled = 0;
     rc = store_make_file(s->conf.vfs, name, w->next_size, 0, &w->next_file);
-    if (store_is_full(rc))
+    if (err_is_full(rc))
         return err_trace(prepare_no_space(s));
     if (rc != 0)
         return err_trace(rc);
@@ -247,7 +247,7 @@ static int prepare_fill(struct store *s)
 
     if (rc == 0)
         rc = s->conf.vfs->fdatasync(s->conf.vfs->ctx, w->next_file);
-    if (store_is_full(rc))
+    if (err_is_full(rc))
         return err_trace(prepare_no_space(s)); /* a file system that allocates at each write */
     if (rc != 0)
         return err_trace(rc);

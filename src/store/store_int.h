@@ -293,12 +293,6 @@ void store_room_publish(struct store *s);
 
 uint64_t store_now_us(const struct store *s);
 
-/* A quota that is used up is a full disk, too. */
-static inline bool store_is_full(int rc)
-{
-    return rc == -ENOSPC || rc == -EDQUOT;
-}
-
 static inline uint64_t store_max_u64(uint64_t a, uint64_t b)
 {
     return a > b ? a : b;

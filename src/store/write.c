@@ -277,7 +277,7 @@ static int note_newest(struct store *s, uint64_t seq)
         return 0;
     store_name_newest(name, seq);
     rc = vfs->open(vfs->ctx, name, O_RDWR | O_CREAT | O_EXCL, &f);
-    if (store_is_full(rc))
+    if (err_is_full(rc))
         return 0;
     if (rc == 0)
         rc = vfs->close(vfs->ctx, f);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -208,6 +209,55 @@ CASE(edges__closed_descriptors_are_held)
     cluster_free(c);
 }
 
+/* As many addresses as `kib` (ulimit -v). */
+static void spawn_within(struct cluster *c, unsigned i, uint64_t kib)
+{
+    struct rlimit before;
+    struct rlimit few;
+
+    assert_int_equal(getrlimit(RLIMIT_AS, &before), 0);
+    few = before;
+    few.rlim_cur = (rlim_t)kib << 10;
+    assert_int_equal(setrlimit(RLIMIT_AS, &few), 0);
+    node_spawn(c, i);
+    assert_int_equal(setrlimit(RLIMIT_AS, &before), 0);
+}
+
+/* A limit of addresses makes the map smaller, and the node says so; with too few it does not start,
+ * and names the limit, what it needs, and what helps. */
+CASE(edges__few_addresses)
+{
+    struct cluster *c = cluster_new(1, NULL);
+    struct client *cl;
+    char *line;
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    skip(); /* these take all addresses there are */
+#endif
+    cluster_init(c);
+    spawn_within(c, 0, 4u << 20);
+    (void)cluster_leader(c);
+    cl = client_open(c, 0);
+    client_expect(cl, "{\"type\":\"write\",\"key\":\"a\",\"value\":1}", "{\"type\":\"write_ok\"}");
+    client_close(cl);
+    line = node_log_line(c, 0, "event=map_small");
+    assert_non_null(line);
+    assert_non_null(strstr(line, " map=2147483648 wanted=68719476736 "));
+    assert_non_null(strstr(line, "limited to 4194304 KiB (ulimit -v)' action=raise_LimitAS"));
+    free(line);
+    assert_int_equal(node_terminate(c, 0), 0);
+    spawn_within(c, 0, 100u << 10);
+    assert_int_equal(node_wait_exit(c, 0), 74);
+    line = node_log_line(c, 0, "event=addresses_few");
+    assert_non_null(line);
+    assert_non_null(strstr(line, "(ulimit -v) is 102400 KiB, and with [limits] memory = 256M at "
+                                 "least 450560 are needed: raise it, or LimitAS= of the unit"));
+    free(line);
+    node_start(c, 0);
+    assert_false(node_logged(c, 0, "event=map_small"));
+    cluster_free(c);
+}
+
 /* ---- signals ---- */
 
 /* HUP and USR1 that come while a node starts end nothing: they are taken when the loop runs. */
@@ -381,6 +431,7 @@ int main(int argc, char **argv)
         HARNESS_TEST(edges__nobody_reads_the_log_of_maelstrom),
         HARNESS_TEST(edges__a_silent_name_server_stops_nobody),
         HARNESS_TEST(edges__closed_descriptors_are_held),
+        HARNESS_TEST(edges__few_addresses),
         HARNESS_TEST(edges__signals_during_the_start),
         HARNESS_TEST(edges__a_missing_wal_is_a_lost_log),
         HARNESS_TEST(edges__a_watchdog_without_time),

@@ -626,6 +626,33 @@ static void remove_segments(struct fake_disk *d, uint64_t from, uint64_t to)
     }
 }
 
+/* DISK-2: whoever gives each segment the name of the next leaves a sequence without a gap by its
+ * headers; the next segment to be written would take a name that is there. */
+static void store__segments_under_names_of_others_are_refused(void **state)
+{
+    unsigned char data[3000] = {0};
+    char from[STORE_NAME_BYTES];
+    char to[STORE_NAME_BYTES];
+    struct log l;
+
+    (void)state;
+    log_begin(&l, 8192, 8192);
+    for (unsigned i = 0; i < 4; i++) {
+        submit(&l, 1, data, sizeof(data));
+        work_all(&l);
+    }
+    settle(&l);
+    for (uint64_t seq = 9; seq > 0; seq--) {
+        store_name_segment(from, seq);
+        store_name_segment(to, seq + 1);
+        if (has_file(l.disk, from))
+            fake_disk_rename(l.disk, from, to);
+    }
+    assert_int_equal(reopen(&l), STORE_E_DAMAGED);
+    assert_non_null(strstr(err_text(), "a file was renamed or copied over another"));
+    log_end(&l);
+}
+
 static void remove_like(struct fake_disk *d, const char *part)
 {
     for (unsigned i = 0; i < fake_disk_n_files(d);)
@@ -944,6 +971,7 @@ static void store__a_full_disk(void **state)
     raft_index durable = 0;
     uint64_t number;
     bool more;
+    bool had_small = false;
 
     (void)state;
     log_begin(&l, 64u << 10, 1u << 20);
@@ -982,7 +1010,13 @@ static void store__a_full_disk(void **state)
         assert_int_equal(store_work(l.store, &number), 0);
         assert_int_equal(store_prepare(l.store, &more), 0);
         durable = number != 0 ? l.last : durable;
+        if (!had_small && l.store->w.size < (1u << 20)) {
+            had_small = true;
+            assert_int_equal(l.store->w.size, 64u << 10);
+            assert_true(has_file(l.disk, "reserve"));
+        }
     } while (number != 0 && l.last < 3000);
+    assert_true(had_small);
     assert_int_equal(l.last, durable + 1);
     assert_false(has_file(l.disk, "reserve"));
     store_get_stats(l.store, &stats);
@@ -1663,6 +1697,7 @@ int main(void)
         cmocka_unit_test(store__the_highest_newest_counts),
         cmocka_unit_test(store__an_opening_batch_is_never_torn),
         cmocka_unit_test(store__a_prepared_segment_is_evidence),
+        cmocka_unit_test(store__segments_under_names_of_others_are_refused),
         cmocka_unit_test(store__segments_of_another_copy_are_refused),
         cmocka_unit_test(store__nonsense_with_good_checksums_is_refused),
         cmocka_unit_test(store__a_failed_sync_is_final),

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -105,6 +106,50 @@ static void memory__decoder(void **state)
 {
     (void)state;
     assert_true(fail_each(decode_cas) > 20);
+}
+
+static char *long_line;
+static size_t long_len;
+static bool is_cut;
+
+static int decode_long(void)
+{
+    static struct wire_request request;
+    struct wire_decoder *d = NULL;
+    struct wire_refused refused;
+    int r = wire_decoder_new(&d);
+
+    if (r == 0)
+        r = wire_request_decode(d, long_line, long_len, &request, &refused);
+    if (r == 0) {
+        assert_int_equal(request.key.len, 301);
+        assert_int_equal(request.value.len, WIRE_TREE_BYTES + strlen("[\"\",0.12345678901234568]"));
+    }
+    wire_decoder_free(d);
+    return is_cut && r == WIRE_REQUEST_REFUSED ? 0 : r;
+}
+
+/* Whole, and cut behind a name that makes a buffer grow: a block of just that size ends there, for
+ * the sanitizer to see. */
+static void memory__long_lines(void **state)
+{
+    static const char format[] = "{\"value\":[\"%0*d\",0.12345678901234568],\"key\":\"%0300d\","
+                                 "\"type\":\"write\",\"%0200d\"%s";
+    const size_t room = WIRE_TREE_BYTES + 1000;
+
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) {
+        long_line = malloc(room);
+        assert_non_null(long_line);
+        is_cut = i == 1;
+        long_len = (size_t)snprintf(long_line, room, format, (int)WIRE_TREE_BYTES, 1, 2, 3,
+                                    is_cut ? "" : ":[1,2]}");
+        assert_true(long_len < room);
+        long_line = realloc(long_line, long_len);
+        assert_non_null(long_line);
+        assert_true(fail_each(decode_long) >= (is_cut ? 5 : 15));
+        free(long_line);
+    }
 }
 
 static int encode_reply(void)
@@ -216,11 +261,9 @@ static void memory__equality_needs_none(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(memory__decoder),
-        cmocka_unit_test(memory__reply),
-        cmocka_unit_test(memory__frames),
-        cmocka_unit_test(memory__value),
-        cmocka_unit_test(memory__equality_needs_none),
+        cmocka_unit_test(memory__decoder), cmocka_unit_test(memory__long_lines),
+        cmocka_unit_test(memory__reply),   cmocka_unit_test(memory__frames),
+        cmocka_unit_test(memory__value),   cmocka_unit_test(memory__equality_needs_none),
     };
 
     return cmocka_run_group_tests_name("wire-memory", tests, NULL, NULL);
