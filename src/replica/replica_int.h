@@ -47,6 +47,7 @@ struct replica {
     bool damaged;            /* found in this turn */
     raft_index rebuilt_at;   /* REBUILDING: what must be applied again */
     uint64_t rebuild_due_us; /* not before; a disk that always gives damage is not worn out */
+    raft_term unfit_term;    /* WANTED: in which the core was told so last */
     bool quiesced;
     bool dirty; /* something went into the core since the last ready */
     bool more;  /* the last ready left committed entries behind */
