@@ -69,8 +69,8 @@ static uint64_t durable_index(const void *ctx, unsigned slot)
     return p != NULL ? p->match_index : r->last_stored;
 }
 
-/* The commit index may lag behind what a quorum holds for as long as it likes: it is what reads wait
- * for, and what is acknowledged lies below it. It never waits for an apply that waits itself, and
+/* The commit index may lag behind what a quorum holds for as long as it likes: reads wait for
+ * it, and what is acknowledged lies below it. It never waits for an apply that waits itself, and
  * the gate of reads opens at once (READ-14). */
 static raft_index commit_bound(const struct raft *r)
 {
