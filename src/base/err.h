@@ -16,6 +16,8 @@
 #ifndef RIDD_BASE_ERR_H
 #define RIDD_BASE_ERR_H
 
+#include <errno.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 int err_note(int error, const char *file, int line, const char *func, int is_origin);
@@ -45,6 +47,13 @@ const char *err_text_for(int error);
 /* "store.c:12 < main.c:40": origin first. Valid until the next err_* call on this thread. */
 const char *err_path(void);
 void err_reset(void);
+
+/* No room: a state that ends by itself, and no failure. A disk quota that is used up is a full
+ * disk, too. */
+static inline bool err_is_full(int rc)
+{
+    return rc == -ENOSPC || rc == -EDQUOT;
+}
 
 /* An analyser that sees one file at a time must know that these return what they are given, or it
  * takes a failure for a success. */

@@ -29,11 +29,28 @@
 #define SLICE_STEPS    8u
 #define SLICE_BYTES    (64u << 10)
 #define SLICE_QUICK_US 200u
+/* TIME-4: a line is decoded in pieces, and the clock is read after so many bytes of it: some
+ * microseconds, for the longest numbers some tens. */
+#define DECODE_LOOK_BYTES (1u << 10)
+/* Where only brackets are counted, so many times as many. */
+#define DECODE_QUICK 32u
+/* A line of more than this is decoded in steps of so much time, with the loop in between: a
+ * hundredth of half a heartbeat, so that a read which comes meanwhile, and passes the loops of two
+ * nodes three times, hardly notices. One step less takes as long at most. */
+#define DECODE_WHOLE_BYTES (64u << 10)
+#define DECODE_STEP_US     250u
 /* TIME-1: a turn has half a heartbeat, so that one that is due leaves before the next is; a
  * third of it for each that can find more work than that: clients, apply, and answers. What
  * none of them uses is left over for peers and the disk, which bring no more than a few sockets
  * hold. */
 #define TURN_SHARES 3u
+/* And at most so much: a read passes the leader's loop, a follower's and the leader's again, and
+ * waits for a turn in each. Shorter ones would pay for a transaction with less work. */
+#define TURN_SHARE_US_MAX 1000u
+/* TIME-5: a leader commits no more beyond what it has applied than it applies in this time, by what
+ * the last entries took: a read waits for all of it, and with it for less than for its round on a
+ * busy node. One entry at least. */
+#define APPLY_AHEAD_US 2000u
 /* Classes of the daemon's events: peers, everything else, clients (CLIENT-6). */
 #define NODE_PRIORITIES 3
 

@@ -94,7 +94,7 @@ int mark_write(int dir_fd, const char *name, const char magic[MARK_MAGIC_BYTES],
 {
     int rc = write_once(dir_fd, name, magic, data, len);
 
-    if ((rc == -ENOSPC || rc == -EDQUOT) && mark_use_reserve(dir_fd))
+    if (err_is_full(rc) && mark_use_reserve(dir_fd))
         rc = write_once(dir_fd, name, magic, data, len);
     return err_trace(rc);
 }

@@ -10,7 +10,8 @@
 /* Keys that take effect while the process runs. */
 static bool is_reloaded(const struct conf_key *k)
 {
-    return k->section == CONF_LIMITS || k->section == CONF_READS || k->kind == CONF_KIND_LEVEL;
+    return k->section == CONF_LIMITS || k->section == CONF_READS || k->kind == CONF_KIND_LEVEL ||
+           k->offset == offsetof(struct conf, map_size_bytes);
 }
 
 static bool value_differs(const struct conf *a, const struct conf *b, const struct conf_key *k)

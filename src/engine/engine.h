@@ -198,6 +198,8 @@ bool engine_is_due(const struct engine *e, uint64_t now_us);
 /* How many rounds of reads may be outstanding while the loop is not the bottleneck (READ-65);
  * raft.rounds_max of the configuration until then. */
 void engine_set_rounds(struct engine *e, unsigned rounds_max);
+/* What the state may hold, by a file that was read again; engine_conf.quota_bytes until then. */
+void engine_set_quota(struct engine *e, uint64_t quota_bytes);
 /* What ops.log_submit hands on to. 0 or -errno. */
 int engine_log_submit(struct engine *e, const struct raft_ready *ready);
 /* What ops.log_read hands on to, with the contract of raft_log_reader: 0, RAFT_LOG_E_*, -errno. */

@@ -36,7 +36,8 @@ struct space {
     /* What was proposed when entries were last handed to the log. */
     uint64_t entries_submitted;
     uint64_t bytes_submitted;
-    bool asked; /* the request below is under way: */
+    bool asked; /* the request below is under way, for a limit of so many bytes: */
+    uint64_t asked_bytes;
     struct replica_request request;
     struct buf command;
 };

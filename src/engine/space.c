@@ -304,7 +304,7 @@ static void limit_written(struct replica_request *q, const struct command_result
     e->space.asked = false;
     if (engine_logs(e) && result->status == COMMAND_OK)
         log_event(LOG_INFO, "limit_set", "limit=%llu index=%llu",
-                  (unsigned long long)e->space.quota_bytes, (unsigned long long)result->index);
+                  (unsigned long long)e->space.asked_bytes, (unsigned long long)result->index);
 }
 
 static void limit_failed(struct replica_request *q, const struct replica_failure *f)
@@ -349,6 +349,7 @@ static void propose_limit(struct engine *e, uint64_t now_us)
                                           .written = limit_written,
                                           .failed = limit_failed};
     s->asked = true;
+    s->asked_bytes = s->quota_bytes; /* the file may be read again before it is written */
     replica_submit(e->replica, &s->request, now_us);
 }
 
@@ -362,6 +363,19 @@ static void keep_limit(struct engine *e, uint64_t now_us)
         return;
     if (limit != 0 || all_know_limits(e))
         propose_limit(e, now_us);
+}
+
+/* Who leads proposes it with the next look, as after an election; others when they lead. So files
+ * that differ change the limit once for each leader, and a leader's once for each time that it is
+ * read (SPACE-5). */
+void engine_set_quota(struct engine *e, uint64_t quota_bytes)
+{
+    if (quota_bytes == e->space.quota_bytes)
+        return;
+    e->space.quota_bytes = quota_bytes;
+    e->space.due_us = 0;
+    if (e->kv != NULL)
+        kv_set_ahead(e->kv, quota_bytes / KV_AHEAD_QUOTA_PART);
 }
 
 /* ---- the turn ---- */

@@ -160,6 +160,8 @@ struct kv_stats {
 };
 /* As of the last commit, all of one moment. Any thread. */
 int kv_get_stats(struct kv *kv, struct kv_stats *ret_stats);
+/* From now on as kv_conf.ahead_bytes_max. Write side. */
+void kv_set_ahead(struct kv *kv, uint64_t bytes_max);
 /* The file system of the state, for whoever is told that it is full: bytes that are used, and those
  * with what may still be had. False: it does not say. A system call: now and then, not in each
  * turn. */

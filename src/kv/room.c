@@ -140,6 +140,12 @@ static uint64_t ahead_bytes(const struct kv *kv, int fd)
                    (uint64_t)fs.f_blocks * fs.f_frsize / KV_AHEAD_PART);
 }
 
+void kv_set_ahead(struct kv *kv, uint64_t bytes_max)
+{
+    kv->conf.ahead_bytes_max = bytes_max;
+    kv->ahead_look = 0;
+}
+
 bool kv_disk_room(const struct kv *kv, uint64_t *ret_used, uint64_t *ret_limit)
 {
     const int fd = data_fd(kv);

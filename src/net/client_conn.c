@@ -54,6 +54,12 @@ static bool has_stash(const struct client_conn *c)
     return c->stash.len > c->stash_pos;
 }
 
+/* Of what was read something is left to be handed up. */
+static bool has_lines(const struct client_conn *c)
+{
+    return c->again || has_stash(c);
+}
+
 static void set_reading(struct client_conn *c, bool on)
 {
     if (on == c->reading)
@@ -107,13 +113,15 @@ void client_conn_settle(struct client_conn *c)
         c->paused = true;
     else if (c->paused && well_below_limits(c))
         c->paused = false;
-    go_on = !c->paused && client_conn_may_take_lines(c);
-    if (go_on && has_stash(c) && list_empty(&c->turn)) {
+    /* A line that was begun is done with, whatever its replies are held up by: others may wait for
+     * what the host holds for it. */
+    go_on = (!c->paused || c->again) && client_conn_may_take_lines(c);
+    if (go_on && has_lines(c) && list_empty(&c->turn)) {
         client_turns_add(c);
         client_port_wake(c->port);
     }
     /* A connection that lingers is read only to see its end. */
-    set_reading(c, !c->eof && ((go_on && !has_stash(c)) || c->linger_us != 0));
+    set_reading(c, !c->eof && ((go_on && !has_lines(c)) || c->linger_us != 0));
     if (c->dead)
         return;
     /* The time of a line counts only while we would take the rest of it. */
@@ -127,6 +135,8 @@ void client_conn_settle(struct client_conn *c)
 static void maybe_finish(struct client_conn *c)
 {
     if (c->dead || c->n_held > 0 || client_conn_out_bytes(c) > 0)
+        return;
+    if (c->again && client_conn_may_take_lines(c))
         return;
     if (c->eof) {
         client_conn_die(c, c->ending ? c->ending_why : "end of file");
@@ -161,6 +171,12 @@ static void resume(struct client_conn *c)
 
     if (!client_conn_may_take_lines(c))
         return;
+    if (c->again) {
+        client_lines_again(c);
+        if (c->dead)
+            return;
+        client_turns_step(c, CLIENT_LOOK_COST);
+    }
     taken = client_lines_take(c, (const char *)c->stash.data + c->stash_pos,
                               c->stash.len - c->stash_pos);
     if (c->dead)
@@ -238,7 +254,7 @@ void client_conn_serve(struct client_conn *c)
 {
     if (c->dead)
         return;
-    if (has_stash(c))
+    if (has_lines(c))
         resume(c);
     else if (c->reading)
         read_socket(c);

@@ -55,7 +55,9 @@ struct client_conn {
     struct event *ev_write;    /* owned; made when the socket is full for the first time */
     struct net_source *source; /* counted there */
     void *user;
-    struct buf line; /* the beginning of a line whose end has not come; no newline inside */
+    /* The beginning of a line whose end has not come, no newline inside; or, while `again`, one
+     * that the host has not done with. */
+    struct buf line;
     /* read, and not yet cut because reading had to stop; the socket is not read meanwhile */
     struct buf stash;
     size_t stash_pos;
@@ -78,6 +80,7 @@ struct client_conn {
     bool blocked;  /* ev_write is added */
     bool paused;   /* in_flight or CLIENT_OUT_BYTES_HIGH was reached, and the low mark not yet */
     bool skipping; /* the rest of a line that was too long */
+    bool again;    /* the host wants the line once more */
     bool greeted;  /* it began as ours do (CLIENT-11) */
     bool judged;   /* the line that is being read is known to be ours; from here on its bytes are
                       not looked at */
@@ -117,6 +120,8 @@ void client_conn_mark_dirty(struct client_conn *c);
 /* Cuts lines from data, while its share lasts, and returns the bytes that were dealt with: fewer
  * than len when a limit was reached. */
 size_t client_lines_take(struct client_conn *c, const char *data, size_t len);
+/* Hands up once more the line that the host had not done with. */
+void client_lines_again(struct client_conn *c);
 /* The stream ended: a last line without its newline counts. */
 void client_lines_end(struct client_conn *c);
 

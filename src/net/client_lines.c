@@ -64,6 +64,14 @@ static bool is_too_long(const struct client_conn *c, size_t len, char last)
     return len > c->request_bytes && (len > c->request_bytes + 1 || last != '\r');
 }
 
+/* What was stripped of it stays stripped. */
+static void line_keep(struct client_conn *c, const char *line, size_t len)
+{
+    if (c->line.len == 0 && buf_add(&c->line, line, len) != 0)
+        client_conn_die(c, "out of memory");
+    c->line.len = len;
+}
+
 static void line_hand_up(struct client_conn *c, const char *line, size_t len)
 {
     struct client_port *p = c->port;
@@ -76,8 +84,20 @@ static void line_hand_up(struct client_conn *c, const char *line, size_t len)
     }
     if (len > 0 && line[len - 1] == '\r')
         len--;
-    if (len > 0)
-        p->ops.on_line(p->ops.ctx, c, line, len, c->line_no);
+    if (len == 0)
+        return;
+    c->again = p->ops.on_line(p->ops.ctx, c, line, len, c->line_no);
+    if (c->again && !c->dead)
+        line_keep(c, line, len);
+}
+
+void client_lines_again(struct client_conn *c)
+{
+    struct client_port *p = c->port;
+
+    c->again = p->ops.on_line(p->ops.ctx, c, (const char *)c->line.data, c->line.len, c->line_no);
+    if (!c->again && !c->dead)
+        buf_reset(&c->line, 0);
 }
 
 /* Of a line that came in pieces, its beginning in c->line. If that was nothing but white space, or
@@ -109,7 +129,7 @@ static void line_complete(struct client_conn *c, const char *tail, size_t len)
     if (refuse_foreign(c, (const char *)c->line.data, c->line.len))
         return;
     line_hand_up(c, (const char *)c->line.data, c->line.len);
-    if (!c->dead)
+    if (!c->dead && !c->again)
         buf_reset(&c->line, 0);
 }
 
@@ -161,7 +181,8 @@ size_t client_lines_take(struct client_conn *c, const char *data, size_t len)
     size_t n;
 
     while (at < len) {
-        if (!client_conn_may_take_lines(c) || client_conn_over_limits(c) || c->port->share == 0)
+        if (!client_conn_may_take_lines(c) || client_conn_over_limits(c) || c->again ||
+            c->port->share == 0)
             return at;
         newline = memchr(data + at, '\n', len - at);
         if (newline == NULL) {

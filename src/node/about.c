@@ -41,10 +41,11 @@ void node_heard_about(struct node *n, const struct wire_hello *h)
 
 /* ---- settings that differ ---- */
 
-/* What is in force here: times and map_size as the process began, limits as they were read last. */
+/* What is in force here: times as the process began, map_size and limits as they were read last. */
 void node_about_in_force(const struct node *n, struct wire_about *ret)
 {
     node_about(n->conf, ret);
+    ret->settings[2] = node_conf(n)->map_size_bytes;
     ret->settings[3] = node_conf(n)->request_bytes;
 }
 
@@ -120,6 +121,10 @@ static void refusal_words(const struct node *n, const char *peer, const struct p
     case WIRE_REFUSED_TO:
         (void)snprintf(ret_text, size, "the address that %s has for %s is another node's", refused,
                        refuser);
+        return;
+    case WIRE_REFUSED_ROOM:
+        (void)snprintf(ret_text, size, "the disk of %s is full: it cannot record that it met %s",
+                       refuser, refused);
         return;
     case WIRE_REFUSED_NOT:
     case WIRE_REFUSED_VERSION:

@@ -5,21 +5,39 @@
  * forgotten votes and entries that others count on. */
 #include <unistd.h>
 
+#include "base/err.h"
 #include "base/log.h"
 #include "node/node_int.h"
 
 #include "base/banned.h"
 
+/* Nothing was believed: the peer comes again by itself, and is recorded then, or refused again. One
+ * line until some peer was recorded (SPACE-12). */
+static enum wire_refusal no_room(struct node *n, const struct raft_server *server)
+{
+    if (!n->peers_full)
+        log_event(LOG_ERROR, "no_space", "what=peers peer=%s error=\"%s\" action=refuse_peer",
+                  server->name, err_text());
+    n->peers_full = true;
+    return WIRE_REFUSED_ROOM;
+}
+
 /* An incarnation is recorded before its node is let in (IDENTITY-2). When it cannot be, whether it
  * is on the disk is not known, and after a restart another peer could come under that name: the
- * process ends at once, as after any write that failed. */
+ * process ends at once, as after any write that failed. But a full disk is no failure: the file of
+ * before is there, or one that names a peer which was not let in, and both refuse all others. */
 static enum wire_refusal record(struct node *n, const struct raft_server *server,
                                 const struct wire_hello *h)
 {
-    int rc = identity_peer_check_and_record(n->dir, h->from, server->name, h->incarnation);
+    int rc;
 
+    err_reset();
+    rc = identity_peer_check_and_record(n->dir, h->from, server->name, h->incarnation);
+    if (err_is_full(rc))
+        return no_room(n, server);
     if (rc < 0)
         _exit(engine_log_end(rc, "cannot record the incarnation of a peer"));
+    n->peers_full = n->peers_full && rc != IDENTITY_PEER_RECORDED;
     if (rc == IDENTITY_PEER_RECORDED)
         log_event(LOG_INFO, "peer_recorded", "peer=%s incarnation=%016llx", server->name,
                   (unsigned long long)h->incarnation);

@@ -214,14 +214,13 @@ static void on_opened(void *ctx, struct client_conn *c)
     client_conn_set_user(c, sc);
 }
 
-static void on_line(void *ctx, struct client_conn *c, const char *line, size_t len,
+static bool on_line(void *ctx, struct client_conn *c, const char *line, size_t len,
                     uint64_t line_no)
 {
     struct service_conn *sc = client_conn_user(c);
 
     (void)ctx;
-    if (sc != NULL)
-        service_line(sc, line, len, line_no);
+    return sc != NULL && service_line(sc, line, len, line_no);
 }
 
 static void on_too_long(void *ctx, struct client_conn *c, uint64_t line_no)

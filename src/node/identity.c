@@ -161,10 +161,12 @@ static int dir_lock(struct identity_dir *dir)
         if (errno != EINTR)
             return identity_say_errno("lock", dir->path);
     }
-    /* For the sentence above; it need not be durable. */
+    /* For the sentence above; it need not be durable, and where there is no room for it the lock is
+     * held all the same (SPACE-10). */
     len = snprintf(text, sizeof(text), "%ld\n", (long)getpid());
-    if (ftruncate(dir->lock_fd, 0) != 0 || pwrite(dir->lock_fd, text, (size_t)len, 0) != len)
-        return identity_say_errno("write LOCK in", dir->path);
+    if (pwrite(dir->lock_fd, text, (size_t)len, 0) != len)
+        len = 0;
+    (void)!ftruncate(dir->lock_fd, len);
     return 0;
 }
 
@@ -230,7 +232,8 @@ int identity_open(const struct identity_conf *conf, struct identity_dir **ret_di
         rc = identity_read_peers(dir);
     if (rc == 0 && s.has_init)
         rc = mark_remove(dir->fd, INIT_NAME);
-    if (rc != 0)
+    /* Beside IDENT it says nothing, and the next start removes it. */
+    if (rc != 0 && !err_is_full(rc))
         return err_trace(rc);
     *ret_dir = take_ptr(dir);
     return 0;

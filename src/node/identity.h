@@ -108,7 +108,8 @@ enum identity_peer {
     IDENTITY_PEER_FULL = 3, /* IDENTITY_PEERS_MAX are known: close */
 };
 /* At each handshake, before anything else the peer says is believed. enum identity_peer or -errno:
- * then it is not known whether the record is durable, and the process must end. */
+ * then it is not known whether the record is durable, and the process must end; but where the disk
+ * is full (err_is_full()) the peer is refused and may come again. */
 int identity_peer_check_and_record(struct identity_dir *dir, raft_node_id id, const char *name,
                                    uint64_t incarnation);
 /* What is recorded of a peer; 0: nothing. */

@@ -78,6 +78,7 @@ struct node {
         unsigned version;
     } commands[RAFT_SERVERS_MAX]; /* what each node said last that it understands */
     struct log_limit refused_limit;
+    bool peers_full; /* a peer could not be recorded, and none was since */
     unsigned n_abouts;
     struct peer_about abouts[RAFT_SERVERS_MAX]; /* what peers said when they were let in */
     struct peer_lines peer_lines;
@@ -88,7 +89,8 @@ struct node {
 int node_ask_peers(const struct conf *conf, const unsigned char first_id[16],
                    unsigned char cluster_id[16]);
 
-/* admit.c, as peer_net_ops.on_hello. Ends the process when it cannot be recorded who came. */
+/* admit.c, as peer_net_ops.on_hello. Ends the process when it cannot be recorded who came, unless
+ * it is for want of room. */
 enum wire_refusal node_admit(void *ctx, const struct wire_hello *h);
 
 /* admit.c, as engine_ops.command_version. */
@@ -113,6 +115,9 @@ void node_show(struct node *n, bool force);
 int node_memory_check(const struct conf *conf);
 void node_memory_begin(struct node *n);
 void node_memory_turn(struct node *n, uint64_t now_us);
+
+/* disks.c: once, when the folders are open. */
+void node_warn_disks(const struct node *n);
 
 /* glue.c: tables of functions between the modules. */
 void node_fill_engine_ops(struct node *n, struct engine_ops *ops);

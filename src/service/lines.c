@@ -7,26 +7,35 @@
 
 #include "base/banned.h"
 
-int service_decode(struct service_conn *c, const char *line, size_t len, uint64_t line_no,
-                   struct wire_request *ret_request)
+/* rc: what the decoder said. 0: there is a request; otherwise it was answered, or ignored. */
+static int answer_refused(struct service_conn *c, int rc, struct wire_refused *refused,
+                          uint64_t line_no)
 {
     struct service *s = c->service;
-    struct wire_refused refused;
     struct buf *out;
-    int rc = wire_request_decode(s->decoder, line, len, ret_request, &refused);
 
     if (rc == 0 || rc == WIRE_REQUEST_BLANK)
         return rc;
     if (rc < 0) {
-        memset(&refused, 0, sizeof(refused));
-        refused.error = WIRE_ERROR_BUSY;
-        (void)snprintf(refused.text, sizeof(refused.text), "this node is out of memory; try again");
+        memset(refused, 0, sizeof(*refused));
+        refused->error = WIRE_ERROR_BUSY;
+        (void)snprintf(refused->text, sizeof(refused->text),
+                       "this node is out of memory; try again");
     }
     out = service_out(c);
     if (out != NULL)
-        (void)wire_reply_refused(out, &refused, s->conf.spaced,
-                                 service_msg_id_for(s, &refused.origin), line_no);
+        (void)wire_reply_refused(out, refused, s->conf.spaced,
+                                 service_msg_id_for(s, &refused->origin), line_no);
     return WIRE_REQUEST_REFUSED;
+}
+
+int service_decode(struct service_conn *c, const char *line, size_t len, uint64_t line_no,
+                   struct wire_request *ret_request)
+{
+    struct wire_refused refused;
+    int rc = wire_request_decode(c->service->decoder, line, len, ret_request, &refused);
+
+    return answer_refused(c, rc, &refused, line_no);
 }
 
 #define NO_LEASE    "lease reads are not supported by this version; use read_index"
@@ -77,12 +86,52 @@ void service_handle(struct service_conn *c, const struct wire_request *q)
         service_refuse_type(c, q, verb->refusal);
 }
 
-void service_line(struct service_conn *c, const char *line, size_t len, uint64_t line_no)
+/* ---- long lines ---- */
+
+void service_line_forget(struct service *s, const struct service_conn *c)
+{
+    if (s->long_line.conn != c)
+        return;
+    s->long_line.conn = NULL;
+    wire_request_end(s->long_line.decoder);
+}
+
+/* A step of it. Who comes while another one's is under way waits for the end of that; whose turn it
+ * is then is the host's to say. */
+static bool take_long(struct service_conn *c, const char *line, size_t len, uint64_t line_no)
+{
+    struct service *s = c->service;
+    struct wire_decoder *d = s->long_line.decoder;
+    struct wire_refused refused;
+    struct wire_request q;
+    struct slice share;
+    int rc;
+
+    if (s->long_line.conn == NULL) {
+        s->long_line.conn = c;
+        wire_request_begin(d, line, len);
+    }
+    if (s->long_line.conn != c)
+        return true;
+    slice_begin(&share, s->ops.now_us, s->ops.ctx, s->ops.now_us(s->ops.ctx) + DECODE_STEP_US);
+    rc = wire_request_step(d, &share, &q, &refused);
+    if (rc == WIRE_REQUEST_MORE)
+        return true;
+    if (answer_refused(c, rc, &refused, line_no) == 0)
+        service_handle(c, &q);
+    service_line_forget(s, c);
+    return false;
+}
+
+bool service_line(struct service_conn *c, const char *line, size_t len, uint64_t line_no)
 {
     struct wire_request q;
 
+    if (len > DECODE_WHOLE_BYTES)
+        return take_long(c, line, len, line_no);
     if (service_decode(c, line, len, line_no, &q) == 0)
         service_handle(c, &q);
+    return false;
 }
 
 void service_line_too_long(struct service_conn *c, uint64_t line_no, uint64_t limit)

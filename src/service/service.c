@@ -22,7 +22,10 @@ int service_new(const struct service_conf *conf, const struct service_ops *ops,
     if (s == NULL)
         return -ENOMEM;
     rc = wire_decoder_new(&s->decoder);
+    if (rc == 0)
+        rc = wire_decoder_new(&s->long_line.decoder);
     if (rc != 0) {
+        wire_decoder_free(s->decoder);
         free(s);
         return rc;
     }
@@ -50,6 +53,7 @@ void service_free(struct service *s)
         return;
     compare_free(s->compare);
     wire_decoder_free(s->decoder);
+    wire_decoder_free(s->long_line.decoder);
     buf_done(&s->scratch);
     free(s);
 }
@@ -97,6 +101,7 @@ void service_conn_free(struct service_conn *c)
             replica_cancel(c->service->replica, &req->rr);
         service_request_free(req);
     }
+    service_line_forget(c->service, c);
     free(c);
 }
 

@@ -78,9 +78,10 @@ bool service_conn_room(struct service_conn *c);
 /* Every account is the sum of what is charged to it: for tests. */
 void service_conn_check(const struct service_conn *c);
 
-/* One line. For the Maelstrom node the two halves are apart: it looks at a request before it is
- * handled. */
-void service_line(struct service_conn *c, const char *line, size_t len, uint64_t line_no);
+/* One line. True: it is long, and was not done with in one step (TIME-1): the same line is to be
+ * handed in again, from the same place; other connections may hand in theirs meanwhile. For the
+ * Maelstrom node the two halves are apart: it looks at a request before it is handled. */
+bool service_line(struct service_conn *c, const char *line, size_t len, uint64_t line_no);
 /* 0: *ret_request is filled and valid until the next decode; otherwise it was answered, or ignored.
  */
 int service_decode(struct service_conn *c, const char *line, size_t len, uint64_t line_no,

@@ -17,6 +17,11 @@ struct service {
     struct service_conf conf;
     struct replica *replica;      /* borrowed; NULL before init */
     struct wire_decoder *decoder; /* owned */
+    /* The decoder of long lines: one after the other, so that they take the memory of one. */
+    struct {
+        struct wire_decoder *decoder;    /* owned */
+        const struct service_conn *conn; /* whose line is in it; NULL: nobody's */
+    } long_line;
     uint64_t next_msg_id;
     unsigned n_pending;
     struct buf scratch; /* commands are encoded here */
@@ -83,6 +88,11 @@ void service_refuse_field(struct service_conn *c, const struct wire_request *q, 
                           const char *text);
 void service_refuse_type(struct service_conn *c, const struct wire_request *q, const char *text);
 void service_reply_key_not_found(struct request *req, struct buf *out, raft_index index);
+
+/* ---- lines.c ---- */
+
+/* Its long line, if it is under way, is not decoded any further. */
+void service_line_forget(struct service *s, const struct service_conn *c);
 
 /* ---- admission.c ---- */
 

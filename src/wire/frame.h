@@ -100,6 +100,7 @@ enum wire_refusal {
     WIRE_REFUSED_INCARNATION, /* you are not the one I knew under this name: its disk was lost */
     WIRE_REFUSED_BUSY,
     WIRE_REFUSED_OURSELVES, /* I am not the one you knew under my name: my disk was lost */
+    WIRE_REFUSED_ROOM,      /* my disk is full: I cannot record that I have met you */
     WIRE_REFUSALS_END,
 };
 /* "it" is the other side: what the refusing node says (by_us), and what the refused one tells its

@@ -29,6 +29,8 @@ static_assert(FRAME_HEADER_BYTES + HELLO_WIRE_BYTES + 1u + 1u + NODE_NAME_BYTES_
 
 static const char lost_there[] = "its disk was lost: not the node known by this name";
 static const char lost_here[] = "our disk was lost: not the node it knew by our name";
+static const char full_here[] = "our disk is full: it cannot be recorded that it was met";
+static const char full_there[] = "its disk is full: it cannot record that it has met us";
 
 const char *wire_refusal_text(enum wire_refusal refusal, bool by_us)
 {
@@ -49,6 +51,8 @@ const char *wire_refusal_text(enum wire_refusal refusal, bool by_us)
         return by_us ? lost_here : lost_there;
     case WIRE_REFUSED_BUSY:
         return "too many connections";
+    case WIRE_REFUSED_ROOM:
+        return by_us ? full_here : full_there;
     case WIRE_REFUSALS_END:
         break;
     }

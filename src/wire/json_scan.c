@@ -36,38 +36,32 @@ size_t json_utf8_len(const char *p, const char *end)
     return 0;
 }
 
-/* Behind the closing quote, or at end; p is behind the opening one. */
-static size_t skip_loose_string(const char *s, size_t len, size_t i)
+/* An escape may end a byte behind len, which is then where the next look begins. */
+static void skip_loose_string(struct json_depth *d, const char *s, size_t len)
 {
-    while (i < len) {
-        if (s[i] == '"')
-            return i + 1;
-        i += s[i] == '\\' ? 2 : 1;
+    while (d->in_string && d->at < len) {
+        d->in_string = s[d->at] != '"';
+        d->at += s[d->at] == '\\' ? 2 : 1;
     }
-    return len;
 }
 
-bool json_scan_depth(const char *s, size_t len, unsigned depth_max, size_t *ret_at)
+bool json_scan_depth(struct json_depth *d, const char *s, size_t len, unsigned depth_max)
 {
-    unsigned depth = 0;
-    size_t i = 0;
+    while (d->at < len) {
+        const char c = s[d->at];
 
-    while (i < len) {
-        char c = s[i];
-
-        if (c == '"') {
-            i = skip_loose_string(s, len, i + 1);
+        if (d->in_string) {
+            skip_loose_string(d, s, len);
             continue;
         }
         if (c == '{' || c == '[') {
-            if (++depth > depth_max) {
-                *ret_at = i;
+            if (++d->depth > depth_max)
                 return false;
-            }
-        } else if ((c == '}' || c == ']') && depth > 0) {
-            depth--;
+        } else if ((c == '}' || c == ']') && d->depth > 0) {
+            d->depth--;
         }
-        i++;
+        d->in_string = c == '"';
+        d->at++;
     }
     return true;
 }

@@ -8,10 +8,16 @@
 
 /* The length of the valid UTF-8 sequence at p (1 to 4), 0 when there is none. p < end. */
 size_t json_utf8_len(const char *p, const char *end);
-/* False when brackets outside strings nest deeper than depth_max; *ret_at is then the offset of the
- * first that does. Any bytes are accepted: as far as a parser gets before it refuses them, it sees
- * the same brackets. */
-bool json_scan_depth(const char *s, size_t len, unsigned depth_max, size_t *ret_at);
+/* Where a look at the depth of nesting has come to; begins as zero. */
+struct json_depth {
+    size_t at; /* all before it was looked at; of brackets nested too deep, the first */
+    unsigned depth;
+    bool in_string;
+};
+/* Looks at s from d->at to len, or a byte further; the line may have more bytes behind. False when
+ * brackets outside strings nest deeper than depth_max. Any bytes are accepted: as far as a parser
+ * gets before it refuses them, it sees the same brackets. */
+bool json_scan_depth(struct json_depth *d, const char *s, size_t len, unsigned depth_max);
 /* Skips the compact JSON value (no white space) at p, checking its syntax. NULL: there is none, or
  * it is deeper than depth_max. */
 const char *json_scan_value(const char *p, const char *end, unsigned depth_max);

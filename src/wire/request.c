@@ -94,6 +94,8 @@ int wire_decoder_new(struct wire_decoder **ret)
     if (d == NULL)
         return err_origin(-ENOMEM);
     (void)pthread_once(&once, install_allocator);
+    d->tree_bytes = WIRE_TREE_BYTES;
+    d->look_bytes = DECODE_LOOK_BYTES;
     buf_init(&d->text);
     buf_init(&d->short_line);
     buf_init(&d->large_text);
@@ -128,6 +130,8 @@ static void decoder_reset(struct wire_decoder *d)
     buf_reset(&d->large_text, WIRE_TEXT_KEEP_BYTES);
     memset(d->large, 0, sizeof(d->large));
     d->large_keys = false;
+    d->depth = (struct json_depth){0};
+    d->shrink.line = NULL; /* the rest of it is set when it begins */
 }
 
 int wire_origin_copy(const struct wire_origin *o, struct wire_origin *ret)
@@ -224,26 +228,29 @@ static const char *parse_problem(const json_error_t *error, const char *line, si
 }
 
 /* The depth is bounded before a tree is built (WIRE-3). */
-static int parse(struct wire_decoder *d, const char *line, size_t len)
+static int check_depth(struct wire_decoder *d, struct slice *share)
+{
+    struct json_depth *depth = &d->depth;
+
+    while (depth->at < d->len) {
+        const size_t left = d->len - depth->at;
+        const size_t most = d->look_bytes * DECODE_QUICK;
+        const size_t piece = left < most ? left : most;
+
+        if (!json_scan_depth(depth, d->line, depth->at + piece, JSON_DEPTH_MAX))
+            return wire_refuse(d, WIRE_ERROR_MALFORMED, NULL, JSON_DEPTH_MAX,
+                               "nested deeper than %u levels at byte %zu", JSON_DEPTH_MAX,
+                               depth->at + 1);
+        if (left > piece && share != NULL && slice_look(share))
+            return WIRE_REQUEST_MORE;
+    }
+    return 0;
+}
+
+static int build_tree(struct wire_decoder *d, const char *line, size_t len)
 {
     json_error_t error = {0};
-    size_t at = 0;
 
-    if (!json_scan_depth(line, len, JSON_DEPTH_MAX, &at))
-        return wire_refuse(d, WIRE_ERROR_MALFORMED, NULL, JSON_DEPTH_MAX,
-                           "nested deeper than %u levels at byte %zu", JSON_DEPTH_MAX, at + 1);
-    out_of_memory = false;
-    /* Peers' bodies go to the host as a tree, however long they are. */
-    if (len > WIRE_TREE_BYTES && d->n_peer_types == 0) {
-        int rc = wire_request_shrink(d, line, len);
-
-        if (out_of_memory) /* of a double: it may be another one then, or none */
-            return err_origin(-ENOMEM);
-        if (rc != 0)
-            return rc < 0 ? err_trace(rc) : rc;
-        line = (const char *)d->short_line.data;
-        len = d->short_line.len;
-    }
     d->root = json_loadb(line, len, JSON_REJECT_DUPLICATES, &error);
     if (out_of_memory) {
         json_decref(d->root);
@@ -256,6 +263,22 @@ static int parse(struct wire_decoder *d, const char *line, size_t len)
     if (!json_is_object(d->root))
         return wire_refuse(d, WIRE_ERROR_MALFORMED, NULL, 0, "the line is not a JSON object");
     return 0;
+}
+
+static int parse(struct wire_decoder *d, struct slice *share)
+{
+    int rc = check_depth(d, share);
+
+    if (rc != 0)
+        return rc;
+    out_of_memory = false;
+    /* Peers' bodies go to the host as a tree, however long they are. */
+    if (d->len <= d->tree_bytes || d->n_peer_types > 0)
+        return build_tree(d, d->line, d->len);
+    rc = wire_request_shrink(d, d->line, d->len, share);
+    if (rc != 0)
+        return rc < 0 ? err_trace(rc) : rc;
+    return build_tree(d, (const char *)d->short_line.data, d->short_line.len);
 }
 
 /* ---- form and msg_id ---- */
@@ -450,22 +473,28 @@ static int decode_tree(struct wire_decoder *d, struct wire_request *ret)
     return wire_request_take_fields(d, body, ret);
 }
 
-int wire_request_decode_json(struct wire_decoder *d, const char *line, size_t len,
-                             struct wire_request *ret, struct wire_refused *ret_refused)
+static int step(struct wire_decoder *d, struct slice *share, struct wire_request *ret,
+                struct wire_refused *ret_refused)
 {
     int rc;
 
-    decoder_reset(d);
     d->refused = ret_refused;
     memset(ret, 0, sizeof(*ret));
     ret->timeout_ms = TIMEOUT_MS_DEFAULT;
     ret->concurrency = 1;
-    rc = parse(d, line, len);
+    rc = parse(d, share);
     if (rc == 0)
         rc = decode_tree(d, ret);
     if (rc == WIRE_REQUEST_REFUSED)
         ret_refused->origin = ret->origin;
     return rc < 0 ? err_trace(rc) : rc;
+}
+
+int wire_request_decode_json(struct wire_decoder *d, const char *line, size_t len,
+                             struct wire_request *ret, struct wire_refused *ret_refused)
+{
+    wire_request_begin(d, line, len);
+    return step(d, NULL, ret, ret_refused);
 }
 
 static bool is_blank(const char *line, size_t len)
@@ -485,6 +514,27 @@ int wire_request_decode(struct wire_decoder *d, const char *line, size_t len,
     if (is_blank(line, len))
         return WIRE_REQUEST_BLANK;
     return wire_request_decode_json(d, line, len, ret, ret_refused);
+}
+
+void wire_request_begin(struct wire_decoder *d, const char *line, size_t len)
+{
+    decoder_reset(d);
+    d->line = line;
+    d->len = len;
+}
+
+void wire_request_end(struct wire_decoder *d)
+{
+    decoder_reset(d);
+    d->line = NULL;
+}
+
+int wire_request_step(struct wire_decoder *d, struct slice *share, struct wire_request *ret,
+                      struct wire_refused *ret_refused)
+{
+    if (d->depth.at == 0 && is_blank(d->line, d->len))
+        return WIRE_REQUEST_BLANK;
+    return step(d, share, ret, ret_refused);
 }
 
 const char *wire_request_outcome_text(int outcome)

@@ -25,6 +25,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/outcome.h"
+#include "base/slice.h"
 #include "wire/command.h"
 #include "wire/errors.h"
 
@@ -122,12 +123,24 @@ void wire_decoder_set_peer_types(struct wire_decoder *d, const char *const *name
 /* REFUSED: *ret_refused says why. BLANK: only white space, which is nothing and gets no answer. */
 #define WIRE_REQUEST_OUTCOMES(X)                                                                   \
     X(WIRE_REQUEST_REFUSED, 1, "the line is refused")                                              \
-    X(WIRE_REQUEST_BLANK, 2, "the line is blank")
+    X(WIRE_REQUEST_BLANK, 2, "the line is blank")                                                  \
+    X(WIRE_REQUEST_MORE, 3, "the line is not decoded yet")
 enum wire_request_outcome { WIRE_REQUEST_OUTCOMES(OUTCOME_NUMBER) };
 const char *wire_request_outcome_text(int outcome);
 /* 0, WIRE_REQUEST_REFUSED, WIRE_REQUEST_BLANK, -ENOMEM. An unknown type is decoded
  * (WIRE_REQ_UNKNOWN, its other fields not looked at); *ret is garbage unless 0 was returned. */
 int wire_request_decode(struct wire_decoder *d, const char *line, size_t len,
                         struct wire_request *ret, struct wire_refused *ret_refused);
+
+/* The same in pieces, for lines that take longer than a step of the loop may (TIME-4): what the
+ * pieces were makes no difference to the outcome. The line stays where and what it is until the
+ * last step; another one that is begun ends it. */
+void wire_request_begin(struct wire_decoder *d, const char *line, size_t len);
+/* As wire_request_decode(); or WIRE_REQUEST_MORE when the share is spent before the end: to be
+ * called again, and then it gets on by some bytes at least. share NULL: to the end. */
+int wire_request_step(struct wire_decoder *d, struct slice *share, struct wire_request *ret,
+                      struct wire_refused *ret_refused);
+/* What was decoded is not looked at any more, what is under way is given up: its memory goes. */
+void wire_request_end(struct wire_decoder *d);
 
 #endif

@@ -4,6 +4,8 @@
 
 #include <jansson.h>
 
+#include "wire/json_compact_int.h"
+#include "wire/json_scan_int.h"
 #include "wire/request.h"
 
 /* Of a long line: values that were taken out of it before it became a tree, as compact text. */
@@ -12,6 +14,27 @@ enum large_field { LARGE_VALUE, LARGE_FROM, LARGE_TO };
 struct wire_large {
     size_t at; /* in large_text */
     size_t len;
+};
+
+/* A long line on its way to a short one; what comes next, of the object that is open. */
+enum shrink_place { SHRINK_AT_NAME, SHRINK_AT_VALUE, SHRINK_AT_NEXT, SHRINK_AT_END };
+struct wire_shrink_object {
+    unsigned n;         /* members so far */
+    size_t line_before; /* in short_line, of the member that is being read */
+    bool drop;          /* it does not stay there */
+};
+struct wire_shrink {
+    const char *line; /* borrowed; NULL: not begun */
+    const char *end;
+    const char *p;
+    enum shrink_place place;
+    unsigned level; /* of the object that is open: the line's or its body's */
+    struct wire_shrink_object objects[2];
+    unsigned field; /* of the member that is being read */
+    bool is_body;
+    const char *from;         /* its name or value, in the line */
+    size_t before;            /* and in large_text */
+    struct json_compact text; /* the walk over it */
 };
 
 struct wire_decoder {
@@ -26,6 +49,13 @@ struct wire_decoder {
     const char *const *peer_types; /* borrowed */
     size_t n_peer_types;
     struct wire_refused *refused; /* borrowed, of the call that runs */
+    const char *line;             /* borrowed, between begin and the last step */
+    size_t len;
+    size_t
+        tree_bytes; /* WIRE_TREE_BYTES and DECODE_LOOK_BYTES; less in tests, so that short lines */
+    size_t look_bytes; /* are taken as long ones are, and pieces end anywhere */
+    struct json_depth depth;
+    struct wire_shrink shrink;
 };
 
 /* What a request type may carry besides msg_id, timeout_ms and verbose. */
@@ -47,8 +77,9 @@ unsigned wire_request_type_fields(enum wire_request_type type);
 int wire_refuse(struct wire_decoder *d, enum wire_error error, const char *field, uint64_t limit,
                 const char *format, ...) __attribute__((format(printf, 5, 6)));
 
-/* d->short_line is what stands for a long line. 0, WIRE_REQUEST_REFUSED, -ENOMEM. */
-int wire_request_shrink(struct wire_decoder *d, const char *line, size_t len);
+/* d->short_line is what stands for a long line. 0, WIRE_REQUEST_REFUSED, -ENOMEM;
+ * WIRE_REQUEST_MORE: the share is spent, to be called again. */
+int wire_request_shrink(struct wire_decoder *d, const char *line, size_t len, struct slice *share);
 
 /* The fields of body that ret->type may carry, and the common ones. 0, WIRE_REQUEST_REFUSED,
  * -ENOMEM. */

@@ -12,32 +12,27 @@
 #include "wire/json_scan_int.h"
 #include "wire/request_int.h"
 
+#include "base/assert.h"
+
 #include "base/banned.h"
 
 #define NAMES WIRE_LARGE_FIELDS
 
-struct shrink {
-    struct wire_decoder *d;
-    const char *line;
-    const char *p;
-    const char *end;
-};
-
-static void skip_space(struct shrink *s)
+static void skip_space(struct wire_shrink *s)
 {
     while (s->p != s->end && (*s->p == ' ' || *s->p == '\t' || *s->p == '\r' || *s->p == '\n'))
         s->p++;
 }
 
-static bool at(const struct shrink *s, char what)
+static bool at(const struct wire_shrink *s, char what)
 {
     return s->p != s->end && *s->p == what;
 }
 
-static int refuse_at(struct shrink *s, int error)
+static int refuse_at(struct wire_decoder *d, int error)
 {
-    return wire_refuse(s->d, WIRE_ERROR_MALFORMED, NULL, 0, "%s, at byte %td",
-                       json_compact_error_text(error), s->p - s->line + 1);
+    return wire_refuse(d, WIRE_ERROR_MALFORMED, NULL, 0, "%s, at byte %td",
+                       json_compact_error_text(error), d->shrink.p - d->shrink.line + 1);
 }
 
 static bool name_is(struct wire_slice name, const char *word)
@@ -79,7 +74,11 @@ static bool is_short_list(const struct buf *out, struct wire_slice text)
     if (out->len + text.len > WIRE_LISTS_BYTES_MAX)
         return false;
     do {
-        p = json_scan_value(p + 1, end, 0);
+        const char *from = p + 1;
+
+        p = json_scan_value(from, end, 0);
+        if (p != NULL && (size_t)(p - from) > WIRE_KEY_TEXT_BYTES_MAX)
+            return false; /* no key is so long */
     } while (p != NULL && *p == ',' && ++n < BATCH_KEYS_MAX);
     return p != NULL && *p == ']';
 }
@@ -93,132 +92,239 @@ static int put_stand_in(struct buf *out, bool stored, char first, struct wire_sl
         return put_long_string(out);
     if (first == '{')
         return buf_add_str(out, "{}");
+    if (first != '[') /* a number that is no integer, or it had been out of range */
+        return buf_add_str(out, "0.5");
     return is_short_list(out, text) ? buf_add(out, text.data, text.len) : buf_add_str(out, "[]");
 }
 
-/* Short enough for a tree, or of a kind that costs one node. */
+/* Short enough for a tree. */
 static bool is_small(char first, size_t len)
 {
-    if (first == '"')
-        return len <= WIRE_KEY_TEXT_BYTES_MAX;
-    return len <= WIRE_LARGE_BYTES || (first != '[' && first != '{');
+    return len <= (first == '"' ? WIRE_KEY_TEXT_BYTES_MAX : WIRE_LARGE_BYTES);
 }
 
-static int shrink_object(struct shrink *s, unsigned level);
+/* ---- the walk: one object, and that of "body" in it, which may be the request ---- */
 
-/* The member's name is written, s->p at its value. */
-static int shrink_value(struct shrink *s, unsigned level, unsigned field)
+static void begin_text(struct wire_decoder *d, bool keep)
 {
-    struct wire_decoder *d = s->d;
-    const size_t before = d->large_text.len;
-    const char *from = s->p;
-    const char first = from != s->end ? *from : '\0';
-    const bool stored = field != NAMES;
-    struct wire_slice text;
-    int rc = json_compact(from, s->end, stored || first == '[', &d->large_text, &s->p);
+    struct wire_shrink *s = &d->shrink;
 
-    if (rc == JSON_COMPACT_E_KEYS) { /* told later, by who knows whose request it is */
-        d->large_keys = true;
+    s->from = s->p;
+    s->before = d->large_text.len;
+    json_compact_begin(&s->text, s->p, s->end, keep, &d->large_text);
+    s->text.look_bytes = d->look_bytes;
+}
+
+/* 0: it is there. WIRE_REQUEST_MORE, WIRE_REQUEST_REFUSED, -ENOMEM. */
+static int take_text(struct wire_decoder *d, struct slice *share, struct wire_slice *ret)
+{
+    struct wire_shrink *s = &d->shrink;
+    int rc = json_compact_step(&s->text, share);
+
+    s->p = s->text.p;
+    if (rc == JSON_COMPACT_MORE)
+        return WIRE_REQUEST_MORE;
+    if (rc == JSON_COMPACT_E_KEYS && s->place == SHRINK_AT_VALUE) {
+        d->large_keys = true; /* told later, by who knows whose request it is */
         rc = 0;
     }
     if (rc != 0)
-        return rc < 0 ? rc : refuse_at(s, rc);
-    text = (struct wire_slice){(char *)d->large_text.data + before, d->large_text.len - before};
-    if (is_small(first, (size_t)(s->p - from))) {
-        d->large_text.len = before;
-        return buf_add(&d->short_line, from, (size_t)(s->p - from));
-    }
-    if (stored)
-        d->large[level][field] = (struct wire_large){before, text.len};
-    else
-        d->large_text.len = before;
-    return put_stand_in(&d->short_line, stored, first, text);
+        return rc < 0 ? rc : refuse_at(d, rc);
+    *ret =
+        (struct wire_slice){(char *)d->large_text.data + s->before, d->large_text.len - s->before};
+    return 0;
 }
 
-/* A name may be written with escapes: what it is in compact text decides. Of more members than a
- * request may have only the number of the request is of use, for the refusal. */
-static int shrink_member(struct shrink *s, unsigned level, unsigned n)
+static int begin_member(struct wire_decoder *d)
 {
-    struct wire_decoder *d = s->d;
-    const size_t line_before = d->short_line.len;
-    const size_t before = d->large_text.len;
-    struct wire_slice name;
-    unsigned field;
-    bool is_body;
-    bool drop;
-    int rc;
+    struct wire_shrink *s = &d->shrink;
 
     if (!at(s, '"'))
-        return refuse_at(s, JSON_COMPACT_E_SYNTAX);
-    rc = json_compact(s->p, s->end, true, &d->large_text, &s->p);
+        return refuse_at(d, JSON_COMPACT_E_SYNTAX);
+    s->place = SHRINK_AT_NAME;
+    begin_text(d, true);
+    return 0;
+}
+
+/* Of more members than a request may have only the number of the request is of use, for the
+ * refusal. */
+static void end_member(struct wire_decoder *d)
+{
+    const struct wire_shrink_object *o = &d->shrink.objects[d->shrink.level];
+
+    if (o->drop)
+        d->short_line.len = o->line_before;
+    d->shrink.place = SHRINK_AT_NEXT;
+}
+
+static int close_object(struct wire_decoder *d)
+{
+    struct wire_shrink *s = &d->shrink;
+    int rc = buf_add_u8(&d->short_line, '}');
+
+    s->p++;
+    if (s->level == 0) {
+        s->place = SHRINK_AT_END;
+    } else {
+        s->level--;
+        end_member(d);
+    }
+    return rc;
+}
+
+static int open_object(struct wire_decoder *d, unsigned level)
+{
+    struct wire_shrink *s = &d->shrink;
+    int rc = buf_add_u8(&d->short_line, '{');
+
+    s->level = level;
+    s->objects[level] = (struct wire_shrink_object){0};
+    s->p++;
+    skip_space(s);
     if (rc != 0)
-        return rc < 0 ? rc : refuse_at(s, rc);
-    name = (struct wire_slice){(char *)d->large_text.data + before, d->large_text.len - before};
-    field = field_of(name);
-    is_body = level == 0 && name_is(name, "\"body\"");
-    drop = n > JSON_REQUEST_KEYS_MAX && !name_is(name, "\"msg_id\"");
-    rc = n > 0 ? buf_add_u8(&d->short_line, ',') : 0;
+        return rc;
+    return at(s, '}') ? close_object(d) : begin_member(d);
+}
+
+/* A name may be written with escapes: what it is in compact text decides. */
+static int put_name(struct wire_decoder *d, struct wire_slice name)
+{
+    struct wire_shrink *s = &d->shrink;
+    struct wire_shrink_object *o = &s->objects[s->level];
+    int rc;
+
+    s->field = field_of(name);
+    s->is_body = s->level == 0 && name_is(name, "\"body\"");
+    o->line_before = d->short_line.len;
+    o->drop = o->n > JSON_REQUEST_KEYS_MAX && !name_is(name, "\"msg_id\"");
+    rc = o->n++ > 0 ? buf_add_u8(&d->short_line, ',') : 0;
     if (rc == 0)
         rc = buf_add(&d->short_line, name.data, name.len);
-    d->large_text.len = before;
+    d->large_text.len = s->before;
+    return rc;
+}
+
+static int take_name(struct wire_decoder *d, struct slice *share)
+{
+    struct wire_shrink *s = &d->shrink;
+    struct wire_slice name;
+    int rc = take_text(d, share, &name);
+
+    if (rc == 0)
+        rc = put_name(d, name);
     if (rc != 0)
         return rc;
     skip_space(s);
     if (!at(s, ':'))
-        return refuse_at(s, JSON_COMPACT_E_SYNTAX);
+        return refuse_at(d, JSON_COMPACT_E_SYNTAX);
     s->p++;
     rc = buf_add_u8(&d->short_line, ':');
     skip_space(s);
-    if (rc == 0)
-        rc = is_body && at(s, '{') ? shrink_object(s, 1) : shrink_value(s, level, field);
-    if (drop)
-        d->short_line.len = line_before;
+    if (rc == 0 && s->is_body && at(s, '{'))
+        return open_object(d, 1);
+    s->place = SHRINK_AT_VALUE;
+    begin_text(d, s->field != NAMES || at(s, '['));
     return rc;
 }
 
-/* The object at s->p; that of "body" in it, which may be the request, likewise. */
-static int shrink_object(struct shrink *s, unsigned level)
+/* Its name is written. */
+static int take_value(struct wire_decoder *d, struct slice *share)
 {
-    unsigned n = 0;
-    int rc = buf_add_u8(&s->d->short_line, '{');
+    struct wire_shrink *s = &d->shrink;
+    const char first = s->from != s->end ? *s->from : '\0';
+    const bool stored = s->field != NAMES;
+    struct wire_slice text;
+    int rc = take_text(d, share, &text);
 
-    s->p++;
-    skip_space(s);
-    if (rc == 0 && at(s, '}')) {
-        s->p++;
-        return buf_add_u8(&s->d->short_line, '}');
-    }
-    while (rc == 0) {
-        rc = shrink_member(s, level, n);
-        n++;
-        skip_space(s);
-        if (rc != 0)
-            return rc;
-        if (at(s, '}'))
-            break;
-        if (!at(s, ','))
-            return refuse_at(s, JSON_COMPACT_E_SYNTAX);
-        s->p++;
-        skip_space(s);
-    }
-    s->p++;
-    return rc != 0 ? rc : buf_add_u8(&s->d->short_line, '}');
-}
-
-int wire_request_shrink(struct wire_decoder *d, const char *line, size_t len)
-{
-    struct shrink s = {.d = d, .line = line, .p = line, .end = line + len};
-    int rc;
-
-    skip_space(&s);
-    if (!at(&s, '{')) /* not an object: what the whole line is makes no difference */
-        return buf_add_str(&d->short_line, "[]");
-    rc = shrink_object(&s, 0);
     if (rc != 0)
         return rc;
-    skip_space(&s);
-    return s.p == s.end ? 0
-                        : wire_refuse(d, WIRE_ERROR_MALFORMED, NULL, 0,
-                                      "not one JSON object: something follows it, at byte %td",
-                                      s.p - line + 1);
+    if (is_small(first, (size_t)(s->p - s->from))) {
+        d->large_text.len = s->before;
+        rc = buf_add(&d->short_line, s->from, (size_t)(s->p - s->from));
+    } else {
+        if (stored)
+            d->large[s->level][s->field] = (struct wire_large){s->before, text.len};
+        else
+            d->large_text.len = s->before;
+        rc = put_stand_in(&d->short_line, stored, first, text);
+    }
+    end_member(d);
+    return rc;
+}
+
+static int take_next(struct wire_decoder *d)
+{
+    struct wire_shrink *s = &d->shrink;
+
+    skip_space(s);
+    if (at(s, '}'))
+        return close_object(d);
+    if (!at(s, ','))
+        return refuse_at(d, JSON_COMPACT_E_SYNTAX);
+    s->p++;
+    skip_space(s);
+    return begin_member(d);
+}
+
+static int take_one(struct wire_decoder *d, struct slice *share)
+{
+    switch (d->shrink.place) {
+    case SHRINK_AT_NAME:
+        return take_name(d, share);
+    case SHRINK_AT_VALUE:
+        return take_value(d, share);
+    case SHRINK_AT_NEXT:
+        return take_next(d);
+    case SHRINK_AT_END:
+        break;
+    }
+    return 0;
+}
+
+static int check_end(struct wire_decoder *d)
+{
+    struct wire_shrink *s = &d->shrink;
+
+    skip_space(s);
+    return s->p == s->end ? 0
+                          : wire_refuse(d, WIRE_ERROR_MALFORMED, NULL, 0,
+                                        "not one JSON object: something follows it, at byte %td",
+                                        s->p - s->line + 1);
+}
+
+static int begin(struct wire_decoder *d, const char *line, size_t len)
+{
+    struct wire_shrink *s = &d->shrink;
+
+    s->line = line;
+    s->p = line;
+    s->end = line + len;
+    skip_space(s);
+    if (at(s, '{'))
+        return open_object(d, 0);
+    s->p = s->end; /* not an object: what the whole line is makes no difference */
+    s->place = SHRINK_AT_END;
+    return buf_add_str(&d->short_line, "[]");
+}
+
+/* The clock is looked at after so many bytes: members may be very many, and short. */
+int wire_request_shrink(struct wire_decoder *d, const char *line, size_t len, struct slice *share)
+{
+    struct wire_shrink *s = &d->shrink;
+    const char *looked;
+    int rc = 0;
+
+    if (s->line == NULL)
+        rc = begin(d, line, len);
+    rid_assert(s->line == line);
+    looked = s->p;
+    while (rc == 0 && s->place != SHRINK_AT_END) {
+        rc = take_one(d, share);
+        if (rc == 0 && share != NULL && (size_t)(s->p - looked) >= d->look_bytes) {
+            if (slice_look(share))
+                return WIRE_REQUEST_MORE;
+            looked = s->p;
+        }
+    }
+    return rc == 0 ? check_end(d) : rc;
 }

@@ -5,6 +5,8 @@
  * cases are skipped. RIDD_SPACE_ROUNDS=200 tests/cluster/test-space space__rounds_of_full_disks
  * runs as many, and says how many nodes ended and how many writes were lost. */
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +20,7 @@
 #include "base/cleanup.h"
 #include "base/prng.h"
 #include "cluster/harness.h"
+#include "cluster/shim.h"
 
 #include "base/banned.h"
 
@@ -127,6 +130,15 @@ static int64_t limit_of(struct cluster *c, unsigned i)
 
     json_decref(status);
     return limit;
+}
+
+static bool is_full(struct cluster *c, unsigned i, const char *what)
+{
+    json_t *status = node_status(c, i);
+    const bool is = strcmp(reply_str(json_object_get(status, "space"), "full"), what) == 0;
+
+    json_decref(status);
+    return is;
 }
 
 /* Whoever leads by then: a leader without room hands over. */
@@ -241,6 +253,45 @@ CASE(space__nodes_with_different_files_stay_equal)
     cluster_free(c);
 }
 
+/* SPACE-5: a file that is read again counts for who leads, at once; for the others when they do.
+ * Leaders whose files differ change it once each, however often the files are read. */
+CASE(space__the_limit_follows_the_file_of_who_leads)
+{
+    struct cluster *c = cluster_up(3, "map_size = 1M\n");
+    unsigned leader = cluster_leader(c);
+    unsigned next = (leader + 1) % c->n;
+    struct client *cl;
+
+    node_wait_logged(c, leader, "event=limit_set limit=1048576");
+    cluster_write_conf(c, "test", "map_size = 2M\n");
+    node_signal(c, next, SIGHUP);
+    node_wait_logged(c, next, "event=reloaded");
+    assert_true(node_logged(c, next, "taken=\"[node] map_size\""));
+    cluster_write_conf(c, "test", "map_size = 3M\n");
+    node_signal(c, leader, SIGHUP);
+    for (unsigned i = 0; i < c->n; i++)
+        wait_until(limit_of(c, i) == 3 << 20, "the limit of the leader's file, everywhere");
+    assert_true(node_logged(c, leader, "taken=\"[node] map_size\""));
+    assert_false(node_logged(c, leader, "reload_not_taken"));
+    for (unsigned i = 0; i < 3; i++)
+        node_signal(c, leader, SIGHUP); /* the same file */
+    cl = client_open(c, leader);
+    (void)client_askf(cl, "{\"type\":\"transfer_leader\",\"to\":\"%s\"}", c->nodes[next].name);
+    client_close(cl);
+    for (unsigned i = 0; i < c->n; i++)
+        wait_until(limit_of(c, i) == 2 << 20, "the limit of the next leader's file");
+    /* All its looks at it since, and those of the others, have proposed nothing. */
+    (void)cluster_settle(c);
+    assert_int_equal(node_log_lines(c, next, "event=limit_set", "limit=2097152"), 1);
+    assert_int_equal(node_log_lines(c, leader, "event=limit_set", "limit=3145728"), 1);
+    assert_int_equal(node_log_lines(c, leader, "event=limit_set", "limit=1048576"), 1);
+    for (unsigned i = 0; i < c->n; i++)
+        assert_int_equal(node_log_lines(c, i, "event=limit_set", NULL),
+                         i == leader ? 2 : i == next ? 1 : 0);
+    assert_int_equal(n_dead(c), 0);
+    cluster_free(c);
+}
+
 /* ---- full disks ---- */
 
 /* Until it is clear what becomes of writes: so many are taken, or refused for certain. */
@@ -309,15 +360,6 @@ CASE(space__rounds_of_full_disks)
     assert_int_equal(dead, 0);
 }
 
-static bool is_full(struct cluster *c, unsigned i, const char *what)
-{
-    json_t *status = node_status(c, i);
-    const bool is = strcmp(reply_str(json_object_get(status, "space"), "full"), what) == 0;
-
-    json_decref(status);
-    return is;
-}
-
 /* SPACE-11: the log of one follower is full and the other is gone. What the leader appended then
  * nobody would commit: refused at once and for certain, not unknown after the client's time. */
 CASE(space__a_leader_with_room_and_no_quorum_with_room)
@@ -367,11 +409,183 @@ CASE(space__a_leader_with_room_and_no_quorum_with_room)
     end(c);
 }
 
+static uint64_t disk_of(const struct cluster *c, unsigned i)
+{
+    struct statvfs fs;
+
+    assert_int_equal(statvfs(c->nodes[i].dir, &fs), 0);
+    return (uint64_t)fs.f_bfree * fs.f_frsize;
+}
+
+/* Not a block is left: what the node itself has taken ahead included. */
+static void fill_wholly(const struct cluster *c, unsigned i)
+{
+    char path[PATH_MAX + 16];
+    char zeros[4096] = {0};
+    int fd;
+
+    fill_disk(c, i, 0);
+    (void)snprintf(path, sizeof(path), "%s/db/filler", c->nodes[i].dir);
+    fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    while (fd >= 0 && write(fd, zeros, sizeof(zeros)) > 0)
+        continue;
+    if (fd >= 0)
+        (void)close(fd);
+    assert_true(disk_of(c, i) == 0);
+}
+
+/* SPACE-10: killed and stopped, and started each time on a disk without a free block, and without the
+ * reserves that would have been there. Status and what is old are answered all the same. */
+CASE(space__a_node_starts_on_a_full_disk_each_time)
+{
+    static const char *const reserves[] = {"wal/reserve", "db/reserve"};
+    struct cluster *c;
+    struct client *cl;
+    unsigned full;
+
+    if (skip_without_disks())
+        return;
+    c = cluster_on_disks("map_size = 16M\n[log]\nsegment_size = 1M\n");
+    cl = client_open(c, cluster_leader(c));
+    for (unsigned i = 0; i < 50; i++)
+        json_decref(write_bytes(cl, "k", 30000));
+    full = (cluster_leader(c) + 1) % c->n;
+    (void)cluster_settle(c);
+    for (unsigned round = 0; round < 6; round++) {
+        for (unsigned i = 0; i < 2; i++) {
+            char path[PATH_MAX + 16];
+
+            (void)snprintf(path, sizeof(path), "%s/%s", c->nodes[full].dir, reserves[i]);
+            (void)unlink(path);
+        }
+        fill_wholly(c, full);
+        if (round % 2 == 0)
+            node_kill(c, full);
+        else
+            assert_int_equal(node_terminate(c, full), 0);
+        fill_wholly(c, full);
+        node_start(c, full);
+        json_decref(write_bytes(cl, "k", 30000));
+        expect_read(c);
+    }
+    assert_true(set_disk(c, full, DISK_BYTES * 4, MS_REMOUNT));
+    json_decref(write_bytes(cl, "k", 100));
+    client_close(cl);
+    expect_equal_states(c);
+    assert_int_equal(n_dead(c), 0);
+    end(c);
+}
+
+/* SPACE-13: all was allocated, and neither a write nor a sync into it finds room, as where nothing is
+ * written in place; on all nodes at once, so that not even a term can be stored. All goes on when
+ * there is room. */
+CASE(space__blocks_that_were_given_and_are_not_there)
+{
+    static const unsigned whats[] = {SHIM_NO_WRITE, SHIM_NO_SYNC, SHIM_NO_WRITE | SHIM_NO_SYNC};
+    static const unsigned none = 0;
+    struct cluster *c = cluster_new(3, "[log]\nsegment_size = 1M\n");
+    struct writers w;
+    struct shim shim;
+
+    cluster_init(c);
+    shim_begin(&shim, c);
+    cluster_start(c);
+    writers_init(&w, c, 4, 8, "k", 5000);
+    for (unsigned i = 0; i < 6; i++) {
+        writers_run(&w, 100);
+        file_patch(shim.control, offsetof(struct shim_control, no_room), &whats[i % 3],
+                   sizeof(whats[0]));
+        write_on(&w, 2000, 50, 3000);
+        assert_int_equal(n_dead(c), 0);
+        file_patch(shim.control, offsetof(struct shim_control, no_room), &none, sizeof(none));
+        expect_read(c);
+    }
+    writers_run(&w, 50);
+    writers_stop(&w);
+    writers_verify(&w, c);
+    writers_done(&w);
+    assert_int_equal(n_dead(c), 0);
+    expect_equal_states(c);
+    cluster_free(c);
+}
+
+/* The start says what kind of file system does not keep what is kept for it. */
+CASE(space__a_file_system_that_keeps_no_room_is_named)
+{
+    struct cluster *c = cluster_new(1, NULL);
+    struct shim_env shim;
+    char *line;
+
+    cluster_init(c);
+    shim_env_init(&shim, "RIDD_SHIM_MAGIC=0x9123683e");
+    c->env = shim.env;
+    cluster_start(c);
+    line = node_log_line(c, 0, "event=no_reserve");
+    assert_non_null(line);
+    assert_non_null(strstr(line, "level=warning"));
+    assert_non_null(strstr(line, "log=btrfs state=btrfs"));
+    free(line);
+    assert_int_equal(node_log_lines(c, 0, "event=no_reserve", NULL), 1);
+    node_kill(c, 0);
+    c->env = NULL;
+    cluster_start(c);
+    assert_false(node_logged(c, 0, "event=no_reserve"));
+    cluster_free(c);
+}
+
+static bool says_refused(struct cluster *c, unsigned i, const char *why)
+{
+    json_t *status = node_status(c, i);
+    char *text = json_dumps(json_object_get(status, "refused_by"), JSON_COMPACT);
+    const bool says = text != NULL && strstr(text, why) != NULL;
+
+    free(text);
+    json_decref(status);
+    return says;
+}
+
+/* SPACE-12: who cannot be recorded for want of room is not let in, and ends nobody. */
+CASE(space__a_full_disk_meets_a_new_peer)
+{
+    struct cluster *c;
+
+    if (skip_without_disks())
+        return;
+    c = cluster_new(3, "map_size = 16M\n");
+    for (unsigned i = 0; i < c->n; i++)
+        if (mkdir(c->nodes[i].dir, 0700) != 0 || !set_disk(c, i, DISK_BYTES, 0))
+            harness_fail("cannot mount: %s", strerror(errno));
+    cluster_init(c);
+    node_start(c, 0);
+    node_start(c, 1);
+    (void)cluster_leader(c);
+    fill_wholly(c, 0);
+    node_start(c, 2);
+    node_wait_logged(c, 0, "event=no_space what=peers peer=n3");
+    node_wait_logged(c, 1, "event=peer_up peer=n3");
+    expect_read(c);
+    wait_until(says_refused(c, 2, "the disk of n1 is full: it cannot record that it met n3"),
+               "the new peer to know why");
+    assert_int_equal(node_log_lines(c, 0, "what=peers", NULL), 1);
+    assert_int_equal(n_dead(c), 0);
+    assert_true(set_disk(c, 0, DISK_BYTES * 4, MS_REMOUNT));
+    node_wait_logged(c, 0, "event=peer_recorded peer=n3");
+    node_wait_logged(c, 0, "event=peer_up peer=n3");
+    expect_equal_states(c);
+    assert_int_equal(n_dead(c), 0);
+    end(c);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         HARNESS_TEST(space__holes_in_the_file_end_nobody),
         HARNESS_TEST(space__nodes_with_different_files_stay_equal),
+        HARNESS_TEST(space__the_limit_follows_the_file_of_who_leads),
+        HARNESS_TEST(space__blocks_that_were_given_and_are_not_there),
+        HARNESS_TEST(space__a_file_system_that_keeps_no_room_is_named),
+        HARNESS_TEST(space__a_full_disk_meets_a_new_peer),
+        HARNESS_TEST(space__a_node_starts_on_a_full_disk_each_time),
         HARNESS_TEST(space__a_leader_with_room_and_no_quorum_with_room),
         HARNESS_TEST(space__rounds_of_full_disks),
     };

@@ -507,11 +507,11 @@ CASE(words__reload_says_what_it_did_not_take)
     node_wait_logged(c, 0, "event=reload_not_taken");
     line = node_log_line(c, 0, "event=reload_not_taken");
     assert_non_null(
-        strstr(line, "keys=\"[node] map_size, [raft] heartbeat_ms, [raft] election_ms\""));
+        strstr(line, "keys=\"[raft] heartbeat_ms, [raft] election_ms\""));
     assert_non_null(strstr(line, "action=at_next_start"));
     free(line);
     line = node_log_line(c, 0, "event=reloaded");
-    assert_non_null(strstr(line, "taken=\"[limits] request_bytes\""));
+    assert_non_null(strstr(line, "taken=\"[node] map_size, [limits] request_bytes\""));
     free(line);
     cluster_write_conf(c, "elsewhere", NULL);
     node_signal(c, 0, SIGHUP);

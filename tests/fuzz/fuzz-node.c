@@ -50,6 +50,7 @@ enum op {
     OP_FAULT,
     OP_RAW,
     OP_TUNE,
+    OP_DAMAGE, /* of the state; it is made again */
     N_OPS,
 };
 
@@ -72,7 +73,13 @@ static void on_served(struct replica_request *rr, const struct replica_view *vie
     struct request *q = request_of(rr);
     struct command_value value;
 
-    rid_assert(view->get(view->ctx, key, &value) == 0);
+    if (view->get(view->ctx, key, &value) == KV_E_DAMAGED) { /* FIT-7: no answer */
+        rid_assert(world.damaged);
+        q->live = true; /* it fails from inside */
+        rid_assert(replica_read_failed(world.replica, rr));
+        rid_assert(!q->live);
+        return;
+    }
     rid_assert(!value.exists || value.modify_index <= view->last_applied.index);
     switch (rr->kind) {
     case REPLICA_READ:
@@ -232,6 +239,34 @@ static void arm_fault(struct world *w, const uint8_t *s)
     }
 }
 
+/* Found when somebody reads, or at once. */
+static void damage(struct world *w, const uint8_t *s)
+{
+    if ((s[1] & 1) != 0)
+        w->damaged = true;
+    else if (!replica_rebuilding(w->replica))
+        replica_rebuild(w->replica, w->now_us);
+}
+
+/* What a peer says of its state: what this node has at that index, or another. */
+static void fill_note(struct world *w, const uint8_t *s, struct raft_msg *m)
+{
+    const struct raft_note *own = &w->said;
+
+    if ((s[4] & 0x10) == 0)
+        return;
+    m->note = *own;
+    m->note.digest_version = (s[13] & 3) == 3 ? FUZZ_DIGEST_VERSION + 1 : FUZZ_DIGEST_VERSION;
+    for (unsigned i = 0; i < 2; i++) {
+        struct raft_digest_at *d = &m->note.digests[i];
+
+        d->index = steps_near(d->index != 0 ? d->index : w->n_applied, s[14]);
+        d->low += (s[15] & 1u << i) != 0;
+    }
+    m->note.check = steps_near(own->check, s[9]);
+    m->note.flags = RAFT_NOTE_SAID | (s[10] & 7);
+}
+
 /* ---- messages ---- */
 
 static raft_node_id peer(const struct world *w, uint8_t b)
@@ -354,10 +389,12 @@ static void message(struct world *w, const uint8_t *s)
     case RAFT_MSG_HEARTBEAT:
         m.leader_commit = steps_near((s[4] & 1) != 0 ? st.last_index : st.commit_index, s[11]);
         m.round = steps_near(0, s[12]);
+        fill_note(w, s, &m);
         break;
     case RAFT_MSG_HEARTBEAT_RESP:
         m.reject = (s[4] & 1) != 0;
         m.round = steps_near(st.round, s[12]);
+        fill_note(w, s, &m);
         break;
     case RAFT_MSG_TIMEOUT_NOW:
         break;
@@ -530,6 +567,9 @@ static void step(struct world *w, const uint8_t *s)
         break;
     case OP_TUNE:
         tune(w, s);
+        break;
+    case OP_DAMAGE:
+        damage(w, s);
         break;
     case N_OPS:
         break;
@@ -708,6 +748,31 @@ static const uint8_t scripts[][16][STEP_BYTES] = {
      {OP_STORE},
      {OP_ANSWER, 0, 0, 0, 0, 64}},
     {{26}, {OP_MESSAGE | FAST, 2, 0, 1, 0, 64}, {OP_MESSAGE | FAST, 0, 1, 1, 0, 64}},
+    /* a state that is damaged, or said to be: while leading, with reads that wait, as a follower */
+    {{27},
+     {LEAD},
+     {OP_REQUEST | FAST, 1, 0, 0, 3},
+     {OP_DAMAGE, 1},
+     {OP_REQUEST, 3},
+     {OP_ANSWER},
+     {OP_MESSAGE | FAST, 6, 0, 1},
+     {OP_TIME},
+     {OP_TIME, 2, 90},
+     {LEAD},
+     {OP_REQUEST, 3}},
+    {{28},
+     {OP_MESSAGE | FAST, 4, 0, 1, 4, 0, 0, 3, 3},
+     {OP_MESSAGE | FAST, 6, 0, 1, 0},
+     {OP_DAMAGE},
+     {OP_TIME, 2, 9},
+     {OP_REQUEST, 3},
+     {OP_MESSAGE | FAST, 6, 0, 1, 0x10}},
+    /* both others say that this state is another */
+    {{29},
+     {OP_MESSAGE | FAST, 4, 0, 1, 4, 0, 0, 3, 3},
+     {OP_MESSAGE | FAST, 6, 0, 1, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3},
+     {OP_TIME, 2, 9},
+     {OP_MESSAGE | FAST, 6, 0, 1, 0x10, 0, 0, 0, 0, 64, 0, 0, 0, 0, 0, 3}},
 };
 
 int fuzz_seed(unsigned i, struct buf *buf)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/hash.h"
 #include "wire/frame.h"
 
 #include "base/banned.h"
@@ -104,9 +105,41 @@ static int state_apply(void *ctx, const struct raft_entry *e, struct command_res
     return 0;
 }
 
+/* Set aside: empty, and made again from the log. */
+static int state_rebuild(void *ctx)
+{
+    struct world *w = ctx;
+
+    rid_assert(!w->in_transaction);
+    rid_assert(!w->in_read);
+    rid_assert(raft_get_role(replica_raft(w->replica)) != RAFT_LEADER);
+    w->n_applied = 0;
+    w->n_keys = 0;
+    w->damaged = false;
+    return 0;
+}
+
+/* Known of the last entry alone; a sum over what tells states apart here. */
+static bool state_digest_at(void *ctx, raft_index index, struct raft_digest_at *ret)
+{
+    const struct world *w = ctx;
+    uint64_t sum = 0;
+
+    if (w->in_transaction || index == 0 || index != w->n_applied)
+        return false;
+    for (unsigned i = 0; i < w->n_keys; i++)
+        if (w->keys[i].exists)
+            sum += hash_mix64(w->keys[i].modify_index * 31 + w->keys[i].key[1]);
+    *ret = (struct raft_digest_at){index, 0, sum};
+    return true;
+}
+
 static int state_value(struct world *w, struct wire_slice key, struct command_value *ret_value)
 {
-    struct state_key *k = state_find(w, key, false);
+    const struct state_key *k = state_find(w, key, false);
+
+    if (w->damaged)
+        return KV_E_DAMAGED;
 
     *ret_value = (struct command_value){.exists = k != NULL && k->exists};
     if (ret_value->exists)
@@ -320,6 +353,8 @@ static void send_msg(void *ctx, const struct raft_msg *m)
     case RAFT_MSG_HEARTBEAT_RESP:
         break;
     }
+    if (m->type == RAFT_MSG_HEARTBEAT || m->type == RAFT_MSG_HEARTBEAT_RESP)
+        w->said = m->note;
     w->outbox[w->n_sent % OUTBOX] = *m;
     w->outbox[w->n_sent % OUTBOX].entries = NULL;
     w->n_sent++;
@@ -383,7 +418,10 @@ void world_boot(struct world *w)
                                        .abort = state_abort,
                                        .read_begin = state_read_begin,
                                        .get = state_get,
-                                       .read_end = state_read_end};
+                                       .read_end = state_read_end,
+                                       .rebuild = state_rebuild,
+                                       .digest_at = state_digest_at,
+                                       .digest_version = FUZZ_DIGEST_VERSION};
     const struct engine_conf conf = {.node_name = "n1",
                                      .raft = w->raft_conf,
                                      .log = w->store_conf,
@@ -432,9 +470,10 @@ void world_crash(struct world *w, const uint8_t *s)
         fake_disk_power_on(w->disk, &cut);
     else
         fake_disk_restart(w->disk);
-    if ((s[1] & 4) != 0) { /* the state is not trusted: from the log again */
+    if ((s[1] & 4) != 0 || w->damaged) { /* the state is not trusted: from the log again */
         w->n_applied = 0;
         w->n_keys = 0;
+        w->damaged = false;
     }
     world_boot(w);
 }

@@ -15,6 +15,7 @@
 #define WORKS_MOST     4u
 #define PEERS          16u /* the core knows no more, and this node */
 #define STATE_KEYS_MAX 64u
+#define FUZZ_DIGEST_VERSION 3u
 
 struct request {
     struct replica_request rr;
@@ -93,6 +94,7 @@ struct world {
     size_t applied_room;
     bool in_transaction;
     bool in_read;
+    bool damaged; /* every record says so when it is looked at, until it is rebuilt */
     struct state_key keys[STATE_KEYS_MAX];
     unsigned n_keys;
 
@@ -107,6 +109,7 @@ struct world {
     struct replica_session sessions[SESSIONS];
     struct raft_msg outbox[OUTBOX];
     unsigned n_sent;
+    struct raft_note said; /* last, of its own state */
     struct arena arena;
 };
 

@@ -32,6 +32,26 @@ static bool is_no_proof(const struct sim_node *n, const struct raft_msg *m)
            (m->type == RAFT_MSG_HEARTBEAT_RESP && (m->term < n->manners.term || m->reject));
 }
 
+/* Further above its own term than anybody follows at once (TERM-4). */
+static bool is_far(const struct sim_node *n, const struct raft_msg *m)
+{
+    return m->term > n->manners.term && m->term - n->manners.term > RAFT_TERM_STEP_MAX;
+}
+
+/* A leader that a quorum has answered within an election timeout. */
+static bool is_answered(const struct sim_node *n)
+{
+    const struct sim *s = n->sim;
+    unsigned count = node_is_voter(n);
+    struct raft_status st;
+
+    raft_get_status(node_raft(n), &st);
+    for (unsigned i = 0; i < st.n_peers; i++)
+        count += st.peers[i].role == RAFT_VOTER && st.peers[i].last_heard_us != 0 &&
+                 clock_local_us(n) - st.peers[i].last_heard_us < s->p.election_us;
+    return st.role == RAFT_LEADER && count >= node_quorum(s);
+}
+
 void manners_before(struct sim_node *n, const struct raft_msg *m)
 {
     struct sim_manners *w = &n->manners;
@@ -42,12 +62,15 @@ void manners_before(struct sim_node *n, const struct raft_msg *m)
     w->role = raft_get_role(r);
     w->term = raft_get_term(r);
     w->granted = false;
+    w->orphan = stranger_is_orphan(n, m);
     w->hears = false;
-    if (is_vote(m) && w->role == RAFT_FOLLOWER && w->heard_term == w->term &&
+    if ((is_vote(m) || is_far(n, m)) && w->role == RAFT_FOLLOWER && w->heard_term == w->term &&
         clock_local_us(n) - w->heard_us < n->sim->p.election_us) {
         raft_get_status(r, &st);
         w->hears = st.leader_id != 0;
     }
+    if (is_far(n, m) && w->role == RAFT_LEADER)
+        w->hears = is_answered(n);
     if (w->role == RAFT_LEADER && is_no_proof(n, m)) {
         raft_get_status(r, &st);
         p = peer_status(&st, m->from);
@@ -100,12 +123,31 @@ static void check_no_proof(struct sim_node *n, const struct raft_msg *m)
 
 /* A newer term is learned from whatever comes of it, but from questions: a pre-vote asks about a term
  * that nobody need be in, and a vote may be refused unheard (TERM-2). */
+static void check_far(struct sim_node *n, const struct raft_msg *m)
+{
+    const struct sim_manners *w = &n->manners;
+    const raft_term term = raft_get_term(node_raft(n));
+
+    /* Who leads, or hears a leader, is not moved by it; nobody is moved by more than one step. */
+    if (term != w->term && w->hears)
+        sim_fail(n->sim, "TERM-4",
+                 "n%u %s and follows a %s of term %" PRIu64 " from term %" PRIu64 " to %" PRIu64,
+                 n->i + 1, w->role == RAFT_LEADER ? "leads" : "hears a leader",
+                 raft_msg_type_name(m->type), m->term, w->term, term);
+    if (term != w->term && term != w->term + RAFT_TERM_STEP_MAX)
+        sim_fail(n->sim, "TERM-4",
+                 "n%u goes from term %" PRIu64 " to %" PRIu64 " for a %s of term %" PRIu64,
+                 n->i + 1, w->term, term, raft_msg_type_name(m->type), m->term);
+}
+
 static void check_term(struct sim_node *n, const struct raft_msg *m)
 {
     bool question = m->type == RAFT_MSG_PRE_VOTE || m->type == RAFT_MSG_VOTE ||
                     (m->type == RAFT_MSG_PRE_VOTE_RESP && !m->reject);
 
-    if (!question && m->term > raft_get_term(node_raft(n)))
+    if (is_far(n, m))
+        check_far(n, m);
+    else if (!question && m->term > raft_get_term(node_raft(n)))
         sim_fail(n->sim, "TERM-2", "n%u hears a %s of term %" PRIu64 " and stays in term %" PRIu64,
                  n->i + 1, raft_msg_type_name(m->type), m->term, raft_get_term(node_raft(n)));
 }
@@ -156,15 +198,17 @@ void manners_trace(struct sim_node *n, const struct raft_trace *t)
     if (t->event == RAFT_TRACE_VOTE_GRANTED)
         w->granted = true;
     if (t->event == RAFT_TRACE_LEADER && t->peer == n->id)
-        w->led = true;
+        w->led = t->term;
     if (t->event != RAFT_TRACE_ROLE || t->role == RAFT_LEADER)
         return;
     /* Nobody could take over from the only voter, and nobody else is missing to it; but what it
-     * does not believe it must make again (FIT-4). */
-    if (w->led && n->sim->p.n_voters == 1 && raft_get_fitness(node_raft(n)) != RAFT_UNFIT)
+     * does not believe it must make again (FIT-4), and a higher term it follows, whoever invents
+     * one: learners never campaign (TERM-2). */
+    if (w->led != 0 && n->sim->p.n_voters == 1 && raft_get_fitness(node_raft(n)) != RAFT_UNFIT &&
+        !((n->sim->p.features >> FEATURE_STRANGER & 1) != 0 && t->term > w->led))
         sim_fail(n->sim, "READ-20", "n%u is the only voter and gives up leading: %s", n->i + 1,
                  t->text != NULL ? t->text : "");
-    w->led = false;
+    w->led = 0;
 }
 
 void manners_link(struct sim_node *n, unsigned peer, bool up)

@@ -142,7 +142,9 @@ struct oracle_payload *oracle_payload_new(const struct raft_entry *e)
 
 uint64_t oracle_entry_key(raft_index index, raft_term term)
 {
-    return index << 24 ^ term;
+    const uint64_t key = sim_mix(sim_mix(11, index), term); /* terms may be forged, and large */
+
+    return key != 0 ? key : 1;
 }
 
 bool oracle_entry_get(struct sim *s, raft_index index, raft_term term, struct raft_entry *ret)

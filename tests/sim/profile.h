@@ -103,6 +103,7 @@ struct profile {
     uint64_t length_ns; /* of the part with faults */
     uint64_t events;    /* and so many at most */
     bool lmdb;
+    uint64_t features; /* bits of enum sim_feature */
     unsigned checkpoint; /* commits between older states */
 };
 

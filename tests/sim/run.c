@@ -117,6 +117,20 @@ static void profile_cpu(struct sim *s, struct profile *p)
     p->weights[OP_WRITE] += 10;
 }
 
+static bool has_feature(struct sim *s, enum sim_feature which, unsigned one_in)
+{
+    return sim_below(s, STREAM_FEATURE, which, one_in) == 0 &&
+           (s->options.features_off >> which & 1) == 0;
+}
+
+static void profile_features(struct sim *s, struct profile *p)
+{
+    if (has_feature(s, FEATURE_STRANGER, 6) && p->n_nodes > 1 && s->net.connections) {
+        p->features |= UINT64_C(1) << FEATURE_STRANGER;
+        MARK(s, seeds_stranger);
+    }
+}
+
 static void draw_profile(struct sim *s)
 {
     struct profile *p = &s->p;
@@ -153,6 +167,7 @@ static void draw_profile(struct sim *s)
     profile_disk(s, p);
     profile_load(s, p);
     profile_cpu(s, p);
+    profile_features(s, p);
 }
 
 struct sim *run_new(const struct sim_options *options)
@@ -180,6 +195,7 @@ struct sim *run_new(const struct sim_options *options)
     oracle_init(s);
     clients_init(s);
     nemesis_plan(s);
+    stranger_init(s);
     return s;
 }
 
@@ -203,7 +219,7 @@ void run_free(struct sim *s)
 static bool of_a_node(enum sim_event_kind kind)
 {
     return kind <= EV_LINK_UP || kind == EV_DISK || kind == EV_DISK_IDLE || kind == EV_READ ||
-           kind == EV_SUBMIT;
+           kind == EV_SUBMIT || kind == EV_STRANGER;
 }
 
 /* It works. What comes meanwhile is taken in before anything is judged late (TIME-3): ticks and turns
@@ -287,6 +303,9 @@ static void dispatch(struct sim *s, const struct sim_event *e)
     case EV_BOOT:
         node_boot(n);
         break;
+    case EV_STRANGER:
+        stranger_event(s, e->node);
+        break;
     case EV_KIND_COUNT:
         break;
     }
@@ -356,7 +375,7 @@ static bool all_answered(const struct sim *s)
 }
 
 /* FIT-9: where a majority of the voters is well and right, who is wrong does not stay so. */
-static bool wrong_is_mended(const struct sim *s)
+static bool wrong_is_mended(struct sim *s)
 {
     unsigned n_right = 0;
     bool is_there = false;
@@ -364,7 +383,7 @@ static bool wrong_is_mended(const struct sim *s)
     for (unsigned i = 0; i < s->p.n_nodes; i++) {
         const struct sim_node *n = &s->nodes[i];
 
-        if ((s->core >> i & 1) == 0 || n->life != NODE_UP)
+        if ((s->core >> i & 1) == 0 || n->life != NODE_UP || stranger_shut_out(s, n))
             continue;
         is_there |= n->state.ghost != 0;
         n_right += i < s->p.n_voters && n->state.ghost == 0;
@@ -386,12 +405,12 @@ static void await_mending(struct sim *s)
     s->events_most = s->n_events + HEALING_EVENTS;
 }
 
-static bool core_is_equal(const struct sim *s)
+static bool core_is_equal(struct sim *s)
 {
     for (unsigned i = 0; i < s->p.n_nodes; i++) {
         const struct sim_node *n = &s->nodes[i];
 
-        if ((s->core >> i & 1) != 0 &&
+        if ((s->core >> i & 1) != 0 && !stranger_shut_out(s, n) &&
             (n->life != NODE_UP || replica_last_applied(n->replica) != s->oracle.committed))
             return false;
     }

@@ -41,6 +41,7 @@ void options_print(const struct sim_options *o, char *text, size_t size)
         (void)snprintf(text + len, size - len, " nodes=%u", o->n_nodes);
     add_names(text, size, " streams-off=", o->streams_off, sim_stream_names, STREAM_COUNT);
     add_names(text, size, " ops-off=", o->ops_off, sim_op_names, OP_COUNT);
+    add_names(text, size, " features-off=", o->features_off, sim_feature_names, FEATURE_COUNT);
     len = strlen(text);
     if (o->episodes_off != 0)
         (void)snprintf(text + len, size - len, " episodes-off=0x%" PRIx64, o->episodes_off);
@@ -85,6 +86,8 @@ bool options_word(struct sim_options *o, const char *word)
         return read_names(value, sim_stream_names, STREAM_COUNT, &o->streams_off);
     if (len == 7 && memcmp(word, "ops-off", len) == 0)
         return read_names(value, sim_op_names, OP_COUNT, &o->ops_off);
+    if (len == 12 && memcmp(word, "features-off", len) == 0)
+        return read_names(value, sim_feature_names, FEATURE_COUNT, &o->features_off);
     errno = 0;
     number = strtoull(value, &end, 0);
     if (errno != 0 || end == value || *end != '\0')
@@ -267,6 +270,7 @@ int shrink(const struct sim_options *o, const char *path)
             break;
     }
     for (unsigned round = 0; round < 2; round++) {
+        try_bits(&x, &x.best.features_off, (UINT64_C(1) << FEATURE_COUNT) - 1);
         try_bits(&x, &x.best.streams_off, SIM_STREAMS_FAULTS);
         try_bits(&x, &x.best.episodes_off, (UINT64_C(1) << 24) - 1);
         try_bits(&x, &x.best.clients_off, (UINT64_C(1) << SIM_CLIENTS_MAX) - 1);

@@ -12,6 +12,7 @@
  *   node.c        a node: birth, death, the turn, the replica's tables
  *   clients.c     who asks, and what the answers must satisfy (READ-1, CLIENT-9, READ-58)
  *   pieces.c      appends that a leader may send and hardly ever does
+ *   stranger.c    forged messages in a member's name
  *   nemesis.c     what goes wrong, and when
  *   invariants.c  the oracle: terms, logs, disks, commits, states, limits
  *   manners.c     the oracle again: what a node owes for what it was given
@@ -61,6 +62,7 @@ enum sim_stream {
     STREAM_HEAL,
     STREAM_PIECE,
     STREAM_READ,
+    STREAM_FEATURE,
     STREAM_COUNT,
 };
 
@@ -75,15 +77,23 @@ enum op_kind {
     OP_COUNT
 };
 
+/* Surroundings that only some seeds have, drawn apart from all else: a seed without them is what it
+ * was before they were known. */
+enum sim_feature {
+    FEATURE_STRANGER, /* forged messages in a member's name */
+    FEATURE_COUNT
+};
+
 /* What the command line and scripts say: the seed, and what is left out of its run. */
 struct sim_options {
     uint64_t seed;
     uint64_t streams_off;  /* bits of enum sim_stream; only those of faults may be set */
     uint64_t episodes_off; /* bits by number */
     uint64_t clients_off;
-    uint64_t ops_off;    /* bits of enum op_kind */
-    uint64_t events_max; /* 0: none; the run ends there, without a demand for progress */
-    unsigned n_nodes;    /* 0: drawn */
+    uint64_t ops_off;      /* bits of enum op_kind */
+    uint64_t features_off; /* bits of enum sim_feature */
+    uint64_t events_max;   /* 0: none; the run ends there, without a demand for progress */
+    unsigned n_nodes;      /* 0: drawn */
     bool trace;
 };
 
@@ -106,6 +116,7 @@ enum sim_event_kind {
     EV_EPISODE_END,
     EV_FLAP,
     EV_BOOT,
+    EV_STRANGER,
     EV_KIND_COUNT,
 };
 
@@ -144,7 +155,8 @@ struct sim_event {
     X(seeds_learner) X(seeds_pieces) X(seeds_all_faults) X(pieces) X(leader_chased) \
     X(crash_stored) X(state_failed) X(state_flipped) X(state_full) X(state_parked) X(disk_waits) \
     X(seeds_slow_disk) X(disk_batch_part) X(recovered_part) X(log_read_later) \
-    X(seeds_slow_cpu) X(turn_cut)
+    X(seeds_slow_cpu) X(turn_cut) \
+    X(seeds_stranger) X(forged) X(forged_far) X(term_refused) X(term_climbed) X(shut_out) X(answered_forged)
 /* clang-format on */
 
 enum sim_mark {
@@ -253,7 +265,7 @@ struct sim_state {
     bool fail_commit; /* the next one */
     bool full;        /* no room for now: KV_E_FULL from begin and commit by turns */
     unsigned n_full;
-    bool failed;   /* it has; the node must end */
+    bool failed;      /* it has; the node must end */
     bool damaged;     /* every record says so when it is looked at, until it is rebuilt */
     bool was_damaged; /* once in a run */
     uint64_t ghost;   /* a difference from all others that its own digest agrees with; 0: none */
@@ -277,10 +289,11 @@ struct sim_manners {
     raft_term heard_term;    /* a leader of that term was heard last, */
     uint64_t heard_us;       /* at that local time */
     bool granted;            /* a vote or pre-vote, in this step */
-    bool led;                /* the last that was traced of its role */
+    raft_term led;           /* the last that was traced of its role: it led in that term; or 0 */
     enum raft_role role;     /* before the step, as all below */
     raft_term term;
     bool hears;
+    bool orphan;      /* an answer to what a stranger asked in the receiver's name */
     raft_index match; /* of the sender */
     uint64_t acked_round;
     struct {
@@ -445,9 +458,10 @@ struct sim {
     raft_term stable_term;
     unsigned stable_leader;
     uint64_t ok_since_stable[OP_COUNT];
-    bool drained;             /* clients have stopped */
+    bool drained; /* clients have stopped */
     uint64_t drained_at;
     uint64_t drained_applied; /* by the healthy together, since then */
+    raft_term forged;         /* the highest term that a stranger told and nodes may follow */
     uint64_t events_most;     /* healing: there is no progress in so many */
     uint64_t next_look;
     unsigned sickness[SIM_NODES_MAX]; /* of those outside the core */
@@ -486,6 +500,8 @@ void clock_set_ppm(struct sim_node *n, int64_t ppm);
 void net_init(struct sim *s);
 void net_done(struct sim *s);
 void net_send(struct sim_node *from, const struct raft_msg *m);
+/* Bytes that somebody else sent in the name of m->from arrive at m->to. */
+void net_forge(struct sim *s, const struct raft_msg *m);
 void net_datagram(struct sim *s, const struct sim_event *e);
 void net_pipe(struct sim *s, const struct sim_event *e);
 void net_link_event(struct sim *s, const struct sim_event *e);
@@ -578,6 +594,14 @@ void manners_propose_end(struct sim_node *n, raft_index closed);
 /* Before a message of a leader: perhaps an append that it may send as well. */
 void pieces_send(struct sim_node *n, const struct raft_msg *m);
 
+/* ---- stranger.c ---- */
+void stranger_init(struct sim *s);
+void stranger_event(struct sim *s, unsigned victim);
+/* An answer to what was never asked, in a term that only a stranger told. */
+bool stranger_is_orphan(const struct sim_node *n, const struct raft_msg *m);
+/* Its term is so far above that of who leads that nobody listens to it (TERM-4). */
+bool stranger_shut_out(struct sim *s, const struct sim_node *n);
+
 /* ---- run.c ---- */
 struct sim *run_new(const struct sim_options *options);
 /* Returns when all is well; a violation ends the process (trace.c). */
@@ -599,6 +623,7 @@ const char *trace_commit(void);
 void trace_watch(struct sim *s); /* of whom an assertion speaks */
 extern const char *const sim_stream_names[STREAM_COUNT];
 extern const char *const sim_op_names[OP_COUNT];
+extern const char *const sim_feature_names[FEATURE_COUNT];
 
 /* ---- shrink.c ---- */
 #define SIM_STREAMS_FAULTS                                                                         \

@@ -34,7 +34,10 @@ struct host {
     struct client_conn *last;
     struct client_conn *held[8192];
     unsigned n_held;
-    bool hold;             /* keep each line owed */
+    bool hold;        /* keep each line owed */
+    unsigned agains;  /* so many times a line that begins with l is wanted once more */
+    unsigned n_again; /* and was */
+    const char *again_line;
     uint64_t line_cost_us; /* so long it takes to do what a line that begins with x says */
     unsigned spent_after;  /* lines of a turn; 0: never */
     size_t answer_bytes;   /* answer each line at once with so much */
@@ -64,11 +67,18 @@ static void answer(struct client_conn *c, size_t bytes)
     out->len += bytes;
 }
 
-static void on_line(void *ctx, struct client_conn *c, const char *line, size_t len,
+static bool on_line(void *ctx, struct client_conn *c, const char *line, size_t len,
                     uint64_t line_no)
 {
     struct host *h = ctx;
 
+    if (len > 0 && line[0] == 'l' && h->n_again < h->agains) {
+        if (h->n_again++ > 1)
+            assert_ptr_equal(line, h->again_line);
+        h->again_line = line;
+        maybe_act(h, INSIDE_LINE, c);
+        return true;
+    }
     assert_int_equal(buf_add_format(&h->lines, "%llu:", (unsigned long long)line_no), 0);
     assert_int_equal(buf_add(&h->lines, line, len), 0);
     assert_int_equal(buf_add_u8(&h->lines, '\n'), 0);
@@ -85,6 +95,7 @@ static void on_line(void *ctx, struct client_conn *c, const char *line, size_t l
     if (h->answer_bytes > 0)
         answer(c, h->answer_bytes);
     maybe_act(h, INSIDE_LINE, c);
+    return false;
 }
 
 static void on_too_long(void *ctx, struct client_conn *c, uint64_t line_no)
@@ -352,6 +363,110 @@ static void net_client__last_line_without_newline(void **state)
     assert_in(&c, "rr\nrr\n");
     assert_int_equal(h->n_closed, 1);
     raw_close(&c);
+    host_close(h);
+}
+
+/* ---- lines that take more than one step (TIME-4) ---- */
+
+/* What comes behind it on its connection waits, what others say does not. */
+static void net_client__a_long_line_comes_again(void **state)
+{
+    struct host *h = *state;
+    struct raw a;
+    struct raw b;
+
+    host_open(h, &small);
+    h->agains = 100;
+    host_connect(h, &a);
+    host_connect(h, &b);
+    raw_send(&h->pump, &a, "long\r\nnext\nl2\n", 15);
+    PUMP_UNTIL(&h->pump, h->n_again > 1);
+    raw_send(&h->pump, &b, "other\n", 6);
+    PUMP_UNTIL(&h->pump, h->n_lines == 4);
+    assert_lines(h, "1:other\n1:long\n2:next\n3:l2\n");
+    assert_int_equal(h->n_again, 100);
+    raw_close(&a);
+    raw_close(&b);
+    host_close(h);
+}
+
+static void hold_four(struct host *h, struct client_conn *c)
+{
+    for (; h->n_held < small.in_flight; h->n_held++) {
+        h->held[h->n_held] = c;
+        client_conn_hold(c);
+    }
+}
+
+/* The host may keep something for it that others wait for. */
+static void net_client__a_line_that_was_begun_is_done_with(void **state)
+{
+    struct host *h = *state;
+    struct raw c;
+
+    host_open(h, &small);
+    h->agains = 10;
+    h->inside = INSIDE_LINE;
+    h->act = hold_four;
+    host_connect(h, &c);
+    raw_send(&h->pump, &c, "long\nnext\n", 10);
+    PUMP_UNTIL(&h->pump, h->n_lines == 1);
+    pump_for(&h->pump, 20000);
+    assert_lines(h, "1:long\n");
+    while (h->n_held > 0)
+        settle_one(h);
+    PUMP_UNTIL(&h->pump, h->n_lines == 2);
+    raw_close(&c);
+    host_close(h);
+}
+
+static void net_client__a_long_line_at_the_end(void **state)
+{
+    struct host *h = *state;
+    struct raw c;
+
+    host_open(h, &small);
+    h->agains = 10;
+    h->answer_bytes = 3;
+    host_connect(h, &c);
+    raw_send(&h->pump, &c, "last", 4);
+    assert_int_equal(shutdown(c.fd, SHUT_WR), 0);
+    PUMP_UNTIL(&h->pump, raw_read(&c));
+    assert_lines(h, "1:last\n");
+    assert_in(&c, "rr\n");
+    raw_close(&c);
+    host_close(h);
+}
+
+static void close_it(struct host *h, struct client_conn *c)
+{
+    (void)h;
+    client_conn_close(c, "in the middle");
+}
+
+static void net_client__closed_within_a_long_line(void **state)
+{
+    struct host *h = *state;
+
+    host_open(h, &small);
+    h->agains = 1000;
+    for (unsigned i = 0; i < 2; i++) {
+        struct raw c;
+
+        host_connect(h, &c);
+        h->act = close_it;
+        h->inside = i == 0 ? INSIDE_LINE : INSIDE_NOTHING;
+        raw_send(&h->pump, &c, "long\nnext\n", 10);
+        PUMP_UNTIL(&h->pump, h->n_again > i);
+        h->inside = INSIDE_LINE;
+        PUMP_UNTIL(&h->pump, h->n_closed == i + 1);
+        assert_string_equal(h->why, "in the middle");
+        h->n_again = 0;
+        raw_close(&c);
+    }
+    pump_for(&h->pump, 20000);
+    assert_int_equal(h->n_again, 0);
+    assert_lines(h, "");
     host_close(h);
 }
 
@@ -1824,6 +1939,10 @@ int main(void)
         CASE(net_client__single_bytes),
         CASE(net_client__many_lines_in_one_write),
         CASE(net_client__last_line_without_newline),
+        CASE(net_client__a_long_line_comes_again),
+        CASE(net_client__a_line_that_was_begun_is_done_with),
+        CASE(net_client__a_long_line_at_the_end),
+        CASE(net_client__closed_within_a_long_line),
         CASE(net_client__half_close_is_answered),
         CASE(net_client__half_close_beyond_in_flight),
         CASE(net_client__foreign_first_line),

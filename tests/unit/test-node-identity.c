@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -38,6 +39,7 @@ int __real_mkdirat(int fd, const char *name, mode_t mode);
 int __wrap_mkdirat(int fd, const char *name, mode_t mode);
 
 static unsigned fail_at; /* the n-th call fails, and all after it; 0: none */
+static int fail_with = EIO;
 static bool did_fail;
 
 static bool must_fail(void)
@@ -49,7 +51,7 @@ static bool must_fail(void)
         return false;
     }
     did_fail = true;
-    errno = EIO;
+    errno = fail_with;
     return true;
 }
 
@@ -759,18 +761,43 @@ static void identity__a_peer_keeps_its_first_incarnation(void **state)
 /* Met is only who is on the disk: a peer forgotten by a crash could come back as somebody else. */
 static void identity__a_peer_is_not_met_before_it_is_recorded(void **state)
 {
+    static const int codes[] = {EIO, ENOSPC, EDQUOT};
     struct fixture *f = *state;
     struct identity_dir *dir;
 
     make_node(f);
     dir = open_node(f);
-    for (unsigned at = 1; at <= 3; at++) {
-        fail_at = at;
-        assert_int_equal(meet(dir, "n2", 22), -EIO);
+    for (unsigned i = 0; i < 9; i++) {
+        const int error = codes[i / 3];
+
+        fail_with = error;
+        fail_at = 1 + i % 3;
+        assert_int_equal(meet(dir, "n2", 22), -error);
         fail_at = 0;
+        assert_true(err_is_full(-error) == (error != EIO));
         assert_true(identity_peer_incarnation(dir, raft_founder_id("n2")) == 0);
     }
+    fail_with = EIO;
     assert_int_equal(meet(dir, "n2", 22), IDENTITY_PEER_RECORDED);
+    identity_close(dir);
+}
+
+/* SPACE-10: who holds the lock is for people, and needs no room. */
+static void identity__a_full_disk_locks(void **state)
+{
+    struct fixture *f = *state;
+    struct rlimit none = {0, RLIM_INFINITY};
+    struct rlimit before;
+    struct identity_dir *dir;
+
+    make_node(f);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    none.rlim_max = before.rlim_max;
+    (void)signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
+    dir = open_node(f);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    refused(f, IDENTITY_E_LOCKED, "in use by another process");
     identity_close(dir);
 }
 
@@ -840,6 +867,7 @@ int main(void)
         TEST(identity__nothing_inside_is_a_link),
         TEST(identity__a_peer_keeps_its_first_incarnation),
         TEST(identity__a_peer_is_not_met_before_it_is_recorded),
+        TEST(identity__a_full_disk_locks),
         TEST(identity__peers_are_bounded),
         cmocka_unit_test(node__lines_of_one_peer_are_few),
     };

@@ -200,6 +200,32 @@ static void rebuild__a_group_of_one(void **state)
     expect_rebuilt(0);
 }
 
+/* FIT-6: damaged again within REBUILD_AGAIN_US it leads before it may be emptied, for nobody else
+ * does, and then there is nobody who could take over. */
+static void rebuild__a_group_of_one_twice(void **state)
+{
+    static struct ask w; /* waits to the end when the test fails */
+
+    (void)state;
+    fx_init(&fx, 1);
+    assert_int_equal(fx_elect(&fx), 0);
+    write_through(0, "1");
+    for (unsigned i = 1; i <= 2; i++) {
+        replica_rebuild(fx.nodes[0].replica, fx.now_us);
+        fx_settle(&fx);
+        fx_advance(&fx, 6 * FX_ELECTION_US);
+        assert_int_equal(fx.nodes[0].n_rebuilds, 1);
+    }
+    assert_int_equal(raft_get_role(fx_raft(&fx, 0)), RAFT_LEADER);
+    assert_true(replica_rebuilding(fx.nodes[0].replica));
+    ask(&w, 0, REPLICA_READ, NULL);
+    fx_advance(&fx, REBUILD_AGAIN_US);
+    assert_int_equal(w.n_served, 1);
+    assert_string_equal(w.value, "1");
+    assert_int_equal(fx.nodes[0].n_rebuilds, 2);
+    assert_int_equal(fx.nodes[0].n_fatal, 0);
+}
+
 /* FIT-6: while it still leads, for want of a better one, what is committed is not applied to what is
  * damaged; the write is answered when the new state holds it. */
 static void rebuild__nothing_is_applied_to_a_damaged_state(void **state)
@@ -364,6 +390,7 @@ int main(void)
         T(a_damaged_record_at_a_leader),
         T(reads_behind_it_fail_too),
         T(a_group_of_one),
+        T(a_group_of_one_twice),
         T(nothing_is_applied_to_a_damaged_state),
         T(damage_is_no_end),
         T(local_reads_wait),

@@ -28,6 +28,7 @@ struct host {
     struct memory memory;
     unsigned n_events;
     char last_event[64];
+    uint64_t look_us; /* passes with each look at the clock */
 };
 
 /* ---- the host of the service ---- */
@@ -68,7 +69,10 @@ static struct memory_conn *host_memory(void *ctx, void *conn)
 
 static uint64_t host_now(void *ctx)
 {
-    return ((struct host *)ctx)->fx.now_us;
+    struct host *h = ctx;
+
+    h->fx.now_us += h->look_us;
+    return h->fx.now_us;
 }
 
 static const char *host_client_addr(void *ctx, raft_node_id id)
@@ -177,7 +181,8 @@ static struct conn *conn_open(struct host *h, int node)
 
 static void say(struct conn *c, const char *line)
 {
-    service_line(c->sc, line, strlen(line), 7);
+    while (service_line(c->sc, line, strlen(line), 7))
+        ;
 }
 
 /* What came out since the last time; valid until the next. */
@@ -1713,9 +1718,96 @@ static void write_big(struct host *h, struct conn *c, const char *key, size_t le
     for (size_t i = 0; i < len; i++)
         assert_int_equal(buf_add_u8(&line, 'v'), 0);
     assert_int_equal(buf_add_str(&line, "\"}"), 0);
-    service_line(c->sc, (const char *)line.data, line.len, 1);
+    while (service_line(c->sc, (const char *)line.data, line.len, 1))
+        ;
     settle(h);
     expect_line(c, "{\"type\":\"write_ok\"}");
+}
+
+/* A cas whose values are as many small integers as make a line of some 800 KB. */
+static void add_long_line(struct buf *line, const char *key)
+{
+    assert_int_equal(buf_add_format(line, "{\"type\":\"cas\",\"key\":\"%s\",\"from\":[", key), 0);
+    for (unsigned i = 0; i < 200000; i++)
+        assert_int_equal(buf_add_str(line, "1,"), 0);
+    assert_int_equal(buf_add_str(line, "1],\"to\":[[],"), 0);
+    for (unsigned i = 0; i < 200000; i++)
+        assert_int_equal(buf_add_str(line, "2,"), 0);
+    assert_int_equal(buf_add_str(line, "2]}"), 0);
+}
+
+static bool say_long(struct conn *c, const struct buf *line)
+{
+    return service_line(c->sc, (const char *)line->data, line->len, 1);
+}
+
+/* TIME-4: decoded in steps that end in time; others are served in between, and of two such lines
+ * the second waits for the first, or for the end of its connection. */
+static void service__long_lines_are_decoded_in_steps(void **state)
+{
+    cleanup_buf struct buf line = BUF_INIT;
+    struct host h;
+    struct conn *a;
+    struct conn *b;
+    struct conn *c;
+    unsigned n_steps = 1;
+
+    (void)state;
+    host_init(&h, 1);
+    assert_int_equal(fx_elect(&h.fx), 0);
+    a = conn_open(&h, 0);
+    b = conn_open(&h, 0);
+    c = conn_open(&h, 0);
+    add_long_line(&line, "k");
+    h.look_us = DECODE_STEP_US / 10;
+    assert_true(say_long(a, &line));
+    while (say_long(a, &line)) {
+        n_steps++;
+        assert_true(say_long(b, &line));
+        say(c, "{\"type\":\"ping\"}");
+        assert_non_null(strstr(take(c), "pong"));
+    }
+    assert_true(n_steps > line.len / DECODE_LOOK_BYTES / 20);
+    assert_true(say_long(b, &line));
+    assert_true(say_long(c, &line));
+    conn_close(b);
+    n_steps = 0;
+    while (say_long(c, &line))
+        n_steps++;
+    assert_true(n_steps > line.len / DECODE_LOOK_BYTES / 20); /* from the beginning */
+    h.look_us = 0;
+    settle(&h);
+    assert_non_null(strstr(take(a), "no such key"));
+    assert_non_null(strstr(take(c), "no such key"));
+    host_done(&h);
+}
+
+/* What is wrong with a long line is said once, and its decoder is free for the next. */
+static void service__a_long_line_that_is_refused(void **state)
+{
+    cleanup_buf struct buf line = BUF_INIT;
+    struct host h;
+    struct conn *a;
+    struct conn *b;
+
+    (void)state;
+    host_init(&h, 1);
+    assert_int_equal(fx_elect(&h.fx), 0);
+    a = conn_open(&h, 0);
+    b = conn_open(&h, 0);
+    add_long_line(&line, "k");
+    line.data[line.len - 2] = ',';
+    h.look_us = DECODE_STEP_US / 10;
+    while (say_long(a, &line))
+        assert_true(say_long(b, &line));
+    assert_non_null(strstr(take(a), "not JSON, at byte 800047"));
+    line.data[line.len - 2] = ']';
+    while (say_long(b, &line))
+        ;
+    h.look_us = 0;
+    settle(&h);
+    assert_non_null(strstr(take(b), "no such key"));
+    host_done(&h);
 }
 
 static unsigned n_lines(const char *text)
@@ -1967,6 +2059,8 @@ int main(void)
         cmocka_unit_test(service__without_a_replica_only_ping),
         cmocka_unit_test(service__status_and_members_need_no_leader),
         cmocka_unit_test(service__not_leader),
+        cmocka_unit_test(service__long_lines_are_decoded_in_steps),
+        cmocka_unit_test(service__a_long_line_that_is_refused),
         cmocka_unit_test(service__term_changed),
         cmocka_unit_test(service__role_changed),
         cmocka_unit_test(service__timeout),

@@ -1,6 +1,7 @@
 /* Long lines: values made compact without a tree are what jansson and wire_value_encode() make of
  * them, to the byte, and refused when those refuse (WIRE-4, TIME-4). A decoder that has names of
  * peers' messages still builds a tree of every line: both are held against each other. */
+#include <ctype.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -22,6 +23,8 @@
 
 static struct wire_decoder *by_text;
 static struct wire_decoder *by_tree;
+static struct wire_decoder *by_pieces;
+static size_t n_pieces;
 
 static int setup(void **state)
 {
@@ -29,7 +32,8 @@ static int setup(void **state)
 
     (void)state;
     json_object_seed(1);
-    if (wire_decoder_new(&by_text) != 0 || wire_decoder_new(&by_tree) != 0)
+    if (wire_decoder_new(&by_text) != 0 || wire_decoder_new(&by_tree) != 0 ||
+        wire_decoder_new(&by_pieces) != 0)
         return 1;
     wire_decoder_set_peer_types(by_tree, peers, 1);
     return 0;
@@ -40,6 +44,7 @@ static int teardown(void **state)
     (void)state;
     wire_decoder_free(by_text);
     wire_decoder_free(by_tree);
+    wire_decoder_free(by_pieces);
     return 0;
 }
 
@@ -74,6 +79,38 @@ static bool agree(const char *text, size_t len)
                  (int)want.len, (char *)want.data);
     assert_int_equal(json_compact(exact, exact + len, false, &names, &end), 0);
     return true;
+}
+
+/* At once, and in pieces that end after so many bytes: the same in every respect (TIME-4). */
+static void compact_in_pieces(const char *text, size_t len, size_t look_bytes, bool keep)
+{
+    cleanup_buf struct buf want = BUF_INIT;
+    cleanup_buf struct buf got = BUF_INIT;
+    struct json_compact c;
+    const char *end;
+    int want_rc = json_compact(text, text + len, keep, &want, &end);
+    unsigned n = 0;
+    int rc;
+
+    json_compact_begin(&c, text, text + len, keep, &got);
+    c.look_bytes = look_bytes;
+    do {
+        struct slice spent = {.spent = true};
+        const char *before = c.p;
+
+        rc = json_compact_step(&c, &spent);
+        n++;
+        if (rc == JSON_COMPACT_MORE)
+            assert_true(c.p >= before + look_bytes || c.p == text + len);
+    } while (rc == JSON_COMPACT_MORE);
+    assert_int_equal(rc, want_rc);
+    assert_ptr_equal(c.p, end);
+    assert_true(n <= 2 + len / look_bytes);
+    if (rc == 0) {
+        assert_int_equal(got.len, want.len);
+        if (want.len > 0)
+            assert_memory_equal(got.data, want.data, got.len);
+    }
 }
 
 static void large__values_as_jansson_takes_them(void **state)
@@ -203,6 +240,16 @@ static void large__values_as_jansson_takes_them(void **state)
         b.data[0] = '1'; /* and one that does not */
         (void)agree((const char *)b.data, b.len);
     }
+    /* More digits than decide anything, and one that decides it all. */
+    for (unsigned n = 700; n < 900; n += 7) {
+        cleanup_buf struct buf b = BUF_INIT;
+
+        assert_int_equal(buf_add_str(&b, "[9007199254740993."), 0);
+        for (unsigned i = 0; i < n; i++)
+            assert_int_equal(buf_add_u8(&b, '0'), 0);
+        assert_int_equal(buf_add_format(&b, "%c,-9007199254740993.0e-300]", '0' + n % 2), 0);
+        assert_true(agree((const char *)b.data, b.len));
+    }
     assert_true(n_taken > 50);
     assert_true(n_taken < sizeof(texts) / sizeof(texts[0]) - 30);
 }
@@ -294,10 +341,12 @@ static void large__any_text_as_jansson_takes_it(void **state)
         buf_reset(&b, SIZE_MAX);
         add_value(&p, &b, 4);
         n_taken += agree((const char *)b.data, b.len);
+        compact_in_pieces((const char *)b.data, b.len, 1 + i % 5, i % 2 == 0);
         if (b.len == 0)
             continue;
         b.data[prng_below(&p, b.len)] = (uint8_t)("\"\\{}[],:0e-.u\xc3\x01 "[prng_below(&p, 16)]);
         n_broken += !agree((const char *)b.data, b.len);
+        compact_in_pieces((const char *)b.data, b.len, 1 + i % 7, i % 2 == 0);
     }
     assert_true(n_taken > 10000);
     assert_true(n_broken > 3000);
@@ -310,7 +359,59 @@ static bool same_slice(struct wire_slice a, struct wire_slice b)
     return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
 }
 
-/* Decodes a line made long by `fill` both ways; the outcome, which is one. */
+static bool same_refusal(const struct wire_refused *a, const struct wire_refused *b)
+{
+    return a->error == b->error && a->origin.has_msg_id == b->origin.has_msg_id &&
+           a->origin.msg_id == b->origin.msg_id && a->limit == b->limit &&
+           strcmp(a->field, b->field) == 0 && strcmp(a->text, b->text) == 0;
+}
+
+/* White space is passed over in one step, and so are the digits of one number. */
+static size_t n_black(const char *line, size_t len)
+{
+    size_t n = 0;
+
+    for (size_t i = 1; i < len; i++)
+        n += line[i] != ' ' && (isdigit(line[i]) == 0 || isdigit(line[i - 1]) == 0);
+    return n;
+}
+
+/* A line that gave this at once, in pieces: the same (TIME-4). */
+static void decode_in_pieces(const char *line, size_t len, int want_rc,
+                             const struct wire_request *want, const struct wire_refused *refused)
+{
+    for (size_t look_bytes = 1; look_bytes < 2 * DECODE_LOOK_BYTES; look_bytes *= 3) {
+        struct wire_refused got_refused = {0};
+        struct wire_request got;
+        size_t n = 0;
+        int rc;
+
+        by_pieces->look_bytes = look_bytes;
+        wire_request_begin(by_pieces, line, len);
+        do {
+            struct slice spent = {.spent = true};
+
+            rc = wire_request_step(by_pieces, &spent, &got, &got_refused);
+        } while (rc == WIRE_REQUEST_MORE && ++n < 3 * len);
+        assert_int_equal(rc, want_rc);
+        if (rc == 0)
+            assert_true(n > n_black(line, len) / (look_bytes + 8) / 2);
+        n_pieces = n; /* of the longest, at last */
+        if (rc == WIRE_REQUEST_REFUSED)
+            assert_true(same_refusal(&got_refused, refused));
+        if (rc != 0)
+            continue;
+        assert_int_equal(got.type, want->type);
+        assert_int_equal(got.origin.msg_id, want->origin.msg_id);
+        assert_true(same_slice(got.value, want->value));
+        assert_true(same_slice(got.from, want->from));
+        assert_int_equal(got.key.len, want->key.len);
+        assert_memory_equal(got.key.bytes, want->key.bytes, got.key.len);
+        assert_int_equal(got.n_keys, want->n_keys);
+    }
+}
+
+/* Decodes a line made long by `fill` both ways, and in pieces; the outcome, which is one. */
 static int decode_both(const char *format, const char *fill, struct wire_request *ret,
                        struct wire_refused *ret_refused)
 {
@@ -329,6 +430,7 @@ static int decode_both(const char *format, const char *fill, struct wire_request
     assert_true(len > (int)WIRE_TREE_BYTES);
     memset(ret_refused, 0, sizeof(*ret_refused));
     rc = wire_request_decode(by_text, line, (size_t)len, ret, ret_refused);
+    decode_in_pieces(line, (size_t)len, rc, ret, ret_refused);
     assert_int_equal(wire_request_decode(by_tree, line, (size_t)len, &other, &other_refused), rc);
     if (rc != 0) {
         assert_int_equal(ret_refused->error, other_refused.error);
@@ -460,6 +562,27 @@ static void large__lines_of_members_are_refused_by_number(void **state)
     assert_int_equal(buf_add_u8(&b, 0), 0);
     assert_int_equal(decode_both((const char *)b.data, "", &q, &refused), WIRE_REQUEST_REFUSED);
     assert_int_equal(refused.origin.msg_id, 77);
+    assert_true(n_pieces > 50); /* short as they are */
+}
+
+/* Escapes and brackets in strings wherever a piece ends. */
+static void large__strings_are_cut_anywhere(void **state)
+{
+    cleanup_free char *fill = repeat("\\\"[\\\\{\\u00e4\\ud83d\\ude00\xe2\x82\xac", 1000);
+    struct wire_request q;
+    struct wire_refused refused;
+
+    (void)state;
+    assert_int_equal(decode_both("{\"type\":\"write\",\"key\":\"k\",\"value\":[\"%s\",{\"a\":1}]}",
+                                 fill, &q, &refused),
+                     0);
+    assert_int_equal(decode_both("{\"type\":\"write\",\"key\":\"k\",\"value\":{\"%s\":[[[1]]]}}",
+                                 fill, &q, &refused),
+                     0);
+    assert_int_equal(
+        decode_both("{\"type\":\"write\",\"msg_id\":5,\"key\":\"k\",\"value\":1,\"%s\":[]}", fill,
+                    &q, &refused),
+        0);
 }
 
 static void large__values_have_the_same_bounds(void **state)
@@ -495,6 +618,42 @@ static void large__values_have_the_same_bounds(void **state)
         if (i == 1)
             assert_int_equal(refused.origin.msg_id, 3);
     }
+}
+
+/* Nor is a number that is longer than any that means something. */
+static void large__long_numbers(void **state)
+{
+    cleanup_free char *fill = repeat("12345", 5000);
+    struct wire_request q;
+    struct wire_refused refused;
+
+    (void)state;
+    assert_int_equal(
+        decode_both("{\"type\":\"write\",\"key\":\"k\",\"value\":0.%s}", fill, &q, &refused), 0);
+    assert_int_equal(q.value.len, 19);
+    assert_int_equal(decode_both("{\"type\":\"ping\",\"x\":-0.%se99999}", fill, &q, &refused),
+                     WIRE_REQUEST_REFUSED);
+    assert_int_equal(decode_both("{\"type\":\"ping\",\"x\":0.%se-9}", fill, &q, &refused), 0);
+    assert_true(json_real_value(json_object_get(q.json, "x")) == 0.5);
+    assert_int_equal(decode_both("{\"type\":\"ping\",\"x\":%s}", fill, &q, &refused),
+                     WIRE_REQUEST_REFUSED);
+    assert_int_equal(
+        decode_both("{\"type\":\"write\",\"key\":0.%s,\"value\":1}", fill, &q, &refused),
+        WIRE_REQUEST_REFUSED);
+    assert_int_equal(decode_both("{\"type\":\"ping\",\"msg_id\":0.%s}", fill, &q, &refused),
+                     WIRE_REQUEST_REFUSED);
+}
+
+/* A list with a string that is too long for a key stays none. */
+static void large__long_lists_are_no_tree(void **state)
+{
+    cleanup_free char *fill = repeat("\\u0001", 8 * KEY_STRING_BYTES_MAX);
+    struct wire_request q;
+    struct wire_refused refused;
+
+    (void)state;
+    assert_int_equal(decode_both("{\"type\":\"ping\",\"note\":[\"%s\"]}", fill, &q, &refused), 0);
+    assert_int_equal(json_array_size(json_object_get(q.json, "note")), 0);
 }
 
 static uint64_t decode_ns(struct wire_decoder *d, const char *line)
@@ -560,7 +719,10 @@ int main(void)
         cmocka_unit_test(large__lines_give_the_same_request),
         cmocka_unit_test(large__long_keys_are_keys),
         cmocka_unit_test(large__lines_of_members_are_refused_by_number),
+        cmocka_unit_test(large__strings_are_cut_anywhere),
         cmocka_unit_test(large__values_have_the_same_bounds),
+        cmocka_unit_test(large__long_lists_are_no_tree),
+        cmocka_unit_test(large__long_numbers),
         cmocka_unit_test(large__lines_cost_no_tree),
     };
 
