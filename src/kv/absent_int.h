@@ -26,9 +26,9 @@ struct absent {
 struct kv;
 
 /* In the snapshot of transaction txnid, while it is the newest: the key is not there, and the
- * structure agrees. In a write transaction: of the state before it, which is that of the transaction
- * before; then the key may be there, too (it was deleted since). 0, also when a newer transaction
- * was committed meanwhile; KV_E_DAMAGED with err_text(): the file is distrusted; -errno. */
+ * structure agrees. In a write transaction: of the state before it, that of the transaction before;
+ * then the key may be there, too (it was deleted since). 0, also when a newer transaction was
+ * committed meanwhile; KV_E_DAMAGED with err_text(): the file is distrusted; -errno. */
 int absent_check_read(struct kv *kv, struct wire_slice key, uint64_t txnid);
 int absent_check_write(struct kv *kv, struct wire_slice key, uint64_t txnid);
 /* Of a record that was found, its bytes where LMDB has them: they stand on no page that is listed
