@@ -1022,6 +1022,41 @@ static void net_client__heavy_requests_are_few_at_once(void **state)
     host_close(h);
 }
 
+/* Nothing else happens: what was done is why the next is let in. */
+static void net_client__heavy_requests_go_on_when_others_are_done(void **state)
+{
+    struct client_port_conf conf = {.in_flight = 64};
+    struct host *h = *state;
+    struct raw heavy;
+    struct raw good;
+
+    host_open(h, &conf);
+    h->line_cost_us = 500;
+    h->hold_only = 'x';
+    host_connect(h, &good);
+    host_connect(h, &heavy);
+    for (unsigned i = 0; i < 20; i++) {
+        raw_send(&h->pump, &heavy, "x\n", 2);
+        PUMP_UNTIL(&h->pump, h->n_lines == 2 * i + 1);
+        ask_good(h, &good);
+    }
+    h->hold = true;
+    raw_send(&h->pump, &heavy, "x\nx\nx\nx\nx\nx\nx\nx\nx\nx\n", 20);
+    PUMP_UNTIL(&h->pump, h->n_held + 1 >= CLIENT_HEAVY_HELD_US / 500);
+    for (unsigned i = 0; i < 5; i++)
+        ask_good(h, &good);
+    pump_for(&h->pump, 20000);
+    assert_true(h->n_held <= CLIENT_HEAVY_HELD_US / 500 + 1); /* of ten */
+    while (h->n_held > 0)
+        settle_one(h);
+    PUMP_UNTIL(&h->pump, h->n_held > 0);
+    while (h->n_held > 0)
+        settle_one(h);
+    raw_close(&heavy);
+    raw_close(&good);
+    host_close(h);
+}
+
 /* One connection alone is cut by the clock, too, and gets everything done. */
 static void net_client__a_step_ends_in_time(void **state)
 {
@@ -2006,6 +2041,7 @@ int main(void)
         CASE(net_client__all_clients_cannot_hold_the_loop),
         CASE(net_client__who_costs_little_comes_first),
         CASE(net_client__heavy_requests_are_few_at_once),
+        CASE(net_client__heavy_requests_go_on_when_others_are_done),
         CASE(net_client__a_step_ends_in_time),
         CASE(net_client__the_rest_is_first_in_the_next_turn),
         CASE(net_client__client_that_never_reads),
