@@ -44,6 +44,13 @@
  * none of them uses is left over for peers and the disk, which bring no more than a few sockets
  * hold. */
 #define TURN_SHARES 3u
+/* And at most so much: a read passes the leader's loop, a follower's and the leader's again, and
+ * waits for a turn in each. Shorter ones would pay for a transaction with less work. */
+#define TURN_SHARE_US_MAX 1000u
+/* TIME-5: a leader commits no more beyond what it has applied than it applies in this time, by what
+ * the last entries took: a read waits for all of it, and with it for less than for its round on a
+ * busy node. One entry at least. */
+#define APPLY_AHEAD_US 2000u
 /* Classes of the daemon's events: peers, everything else, clients (CLIENT-6). */
 #define NODE_PRIORITIES 3
 

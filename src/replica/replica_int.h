@@ -63,6 +63,7 @@ struct replica {
     uint64_t leader_seen_us; /* when somebody was known to lead last */
     uint64_t led_us;         /* when this node led last; 0: never */
     uint64_t share_us;       /* of a turn, for each of the two below */
+    uint64_t entry_ns;       /* what it lately took to apply an entry; 0: not known */
     struct slice applying;   /* of this turn; without a clock until it has begun */
     struct slice answering;
 
