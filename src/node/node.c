@@ -566,6 +566,7 @@ static int start(struct node *n)
         rc = check_founders(n);
     if (rc != 0)
         return rc;
+    node_warn_disks(n);
     compare_members(n);
     rc = open_loop(n);
     if (rc != 0) {
