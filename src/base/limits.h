@@ -520,6 +520,9 @@ static_assert(KEY_BYTES_MAX <= LMDB_KEY_BYTES_MAX, "LMDB must take every key");
  * transaction. */
 #define KV_SCRUB_LIST_PAGES_MAX 64u
 #define KV_SCRUB_PAGES_MAX      (4u << 20)
+/* Pages whose check is remembered for absences (256 MiB of state), and inner ones that are held. */
+#define KV_SOUND_PAGES_MAX (1u << 16)
+#define KV_HELD_PAGES      1024u
 /* Nodes compare the digests of their states at equal indexes, so each remembers some. A node that
  * is more than 16 * 1,024 entries behind finds none in common: nothing is compared until it is
  * nearer. */
