@@ -317,6 +317,7 @@ static int apply_command(struct kv *kv, const struct raft_entry *e, struct comma
         rc = absent_check_write(kv, c.key, mdb_txn_id(kv->write_txn) - 1);
     if (rc != 0)
         return rc > 0 ? err_origin(-EBADMSG) : err_trace(rc);
+    result->touched_bytes = old.text.len;
     if (c.op == COMMAND_DELETE)
         return value_delete(kv, c.key, &old, result);
     if (c.op == COMMAND_CAS)
