@@ -102,7 +102,7 @@ static void client__a_read_gives_the_value_byte_for_byte(void **state)
         "\"read_at_index\":5,\"heartbeat_confirmed\":true,\"linearizable\":true}",
         value);
     s = fake_start(STEPS(steps));
-    c = open_with(fake_address(s), PATIENCE_MS, 0);
+    c = open_with(fake_address(s), 2000, 0);
     r = ridd_get(c, ridd_key("k\"\n"), RIDD_VIA_READ_INDEX);
     assert_int_equal(r->status, RIDD_OK);
     assert_string_equal(r->value, value);
@@ -330,7 +330,7 @@ static void client__two_nodes_that_name_each_other_are_not_asked_for_ever(void *
     struct fake_step steps_b[] = {{NULL, FAKE_REPLY, hint_a, 0}};
     struct fake_server *a = fake_start(STEPS(steps_a));
     struct fake_server *b = fake_start(STEPS(steps_b));
-    struct ridd *c = open_two(fake_address(a), fake_address(b), PATIENCE_MS);
+    struct ridd *c = open_two(fake_address(a), fake_address(b), 2000);
     struct ridd_reply *r;
 
     (void)state;
