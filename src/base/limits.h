@@ -346,6 +346,16 @@ static_assert(CLIENT_CHUNK_BYTES <= CLIENT_COST_PER_TURN, "a turn reads at least
 #define CLIENT_LEVELS_APART 3u
 #define CLIENT_MODEST_US    100000u
 #define CLIENT_GREEDY_US    1000u
+/* Requests of at least the first, by what those of their connection took lately, are heavy. While
+ * somebody is there who takes much less, so much of them is under way at once, of all clients
+ * together: it lies in front of whatever comes then. One at least. */
+#define CLIENT_HEAVY_US      20u
+#define CLIENT_HEAVY_HELD_US 2000u
+/* What is read, compared or copied for a request behind its line takes so long: a checksum and a
+ * copy. */
+#define CLIENT_TOUCH_BYTES_PER_US 4096u
+/* Less than this is not worth a word. */
+#define SERVICE_TOUCH_BYTES_MIN 4096u
 /* One send(2), all of them in a turn, and what they cost: copies into the kernel. */
 #define CLIENT_SEND_BYTES          (1u << 20)
 #define CLIENT_SEND_BYTES_PER_TURN (8u << 20)
@@ -510,6 +520,9 @@ static_assert(KEY_BYTES_MAX <= LMDB_KEY_BYTES_MAX, "LMDB must take every key");
  * transaction. */
 #define KV_SCRUB_LIST_PAGES_MAX 64u
 #define KV_SCRUB_PAGES_MAX      (4u << 20)
+/* Pages whose check is remembered for absences (256 MiB of state), and inner ones that are held. */
+#define KV_SOUND_PAGES_MAX (1u << 16)
+#define KV_HELD_PAGES      1024u
 /* Nodes compare the digests of their states at equal indexes, so each remembers some. A node that
  * is more than 16 * 1,024 entries behind finds none in common: nothing is compared until it is
  * nearer. */

@@ -333,6 +333,7 @@ int client_port_new(struct event_base *base, const char *addr, const struct clie
     list_init(&p->dirty);
     for (unsigned i = 0; i < CLIENT_LEVELS; i++)
         list_init(&p->levels[i].list);
+    list_init(&p->barred);
     list_init(&p->dead);
     list_init(&p->orphans);
     list_init(&p->starved);

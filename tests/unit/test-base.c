@@ -205,6 +205,8 @@ static void base__err_keeps_the_path(void **state)
     assert_non_null(strstr(err_path(), " < "));
     assert_string_equal(err_text_for(-EIO), "cannot read 'x'");
     assert_string_equal(err_text_for(-ENOSPC), ""); /* the words of another failure */
+    assert_string_equal(err_path_for(-EIO), err_path());
+    assert_string_equal(err_path_for(-ENOSPC), ""); /* and its way */
     assert_int_equal(err_fold(3), -ENOTRECOVERABLE);
     assert_int_equal(err_fold(0), 0);
 }
