@@ -492,7 +492,9 @@ int kv_rebuild(struct kv *kv)
         rc = record_trust(kv);
     if (rc != 0)
         atomic_store(&kv->distrusted, true);
-    return err_trace(rc);
+    return err_is_full(rc) ? err_say(KV_E_FULL, "cannot make the state in '%s' anew: %s", kv->dir,
+                                     strerror(-rc))
+                           : err_trace(rc);
 }
 
 static int close_clean(struct kv *kv)

@@ -156,6 +156,10 @@ static void empty(struct replica *r)
 
     rid_assert(target >= r->last_applied);
     rc = r->ops.state_rebuild(r->ops.ctx);
+    if (rc == REPLICA_STATE_E_FULL) { /* as an apply that finds no room (SPACE-6) */
+        r->rebuild_due_us = r->now_us + STATE_RETRY_US;
+        return;
+    }
     if (rc != 0) {
         replica_fatal(r, rc, "cannot set the state aside");
         return;

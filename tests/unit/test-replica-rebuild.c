@@ -155,6 +155,30 @@ static void rebuild__a_damaged_record_at_a_leader(void **state)
     fx_init(&fx, 1); /* for the teardown */
 }
 
+/* SPACE-6: no room for an empty state is no end either. It is tried again, and meanwhile the node
+ * votes and stores. */
+static void rebuild__a_full_disk_is_waited_for(void **state)
+{
+    int l = three();
+    unsigned n_steps = 0;
+    struct ask a = {.command = BUF_INIT};
+
+    (void)state;
+    fx.nodes[l].fail_get = FX_DAMAGED;
+    fx.nodes[l].n_full_rebuilds = 5;
+    ask(&a, l, REPLICA_READ, NULL);
+    fx_settle(&fx);
+    while (fx.nodes[l].n_full_rebuilds > 0) {
+        assert_true(replica_rebuilding(fx.nodes[l].replica));
+        assert_int_equal(fx.nodes[l].n_rebuilds, 0);
+        fx_advance(&fx, FX_HEARTBEAT_US);
+        assert_true(++n_steps < 50);
+    }
+    assert_true(n_steps * FX_HEARTBEAT_US >= 4 * STATE_RETRY_US);
+    fx_advance(&fx, 2 * STATE_RETRY_US);
+    expect_rebuilt(l);
+}
+
 /* Whoever asks at the same time is not answered from what was just found damaged, nor told that
  * nothing is there. */
 static void rebuild__reads_behind_it_fail_too(void **state)
@@ -388,6 +412,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_teardown(rebuild__##name, teardown)
         T(a_damaged_record_at_a_leader),
+        T(a_full_disk_is_waited_for),
         T(reads_behind_it_fail_too),
         T(a_group_of_one),
         T(a_group_of_one_twice),
