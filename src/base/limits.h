@@ -355,8 +355,8 @@ static_assert(CLIENT_CHUNK_BYTES <= CLIENT_COST_PER_TURN, "a turn reads at least
  * together: it lies in front of whatever comes then. One at least. */
 #define CLIENT_HEAVY_US      20u
 #define CLIENT_HEAVY_HELD_US 2000u
-/* When none of them was done for so long, they wait for something else than time of this node (for a
- * leader, for memory that is freed when others read) and hold nobody back: forgotten. */
+/* When none of them was done for so long, they wait for something else than time of this node (for
+ * a leader, for memory that is freed when others read) and hold nobody back: forgotten. */
 #define CLIENT_HEAVY_STUCK_US 10000u
 /* What is read, compared or copied for a request behind its line takes so long: a checksum and a
  * copy. */

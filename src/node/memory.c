@@ -2,8 +2,8 @@
  *
  * The allocator keeps what is freed below something that is still used, for ever: after a flood
  * the node would stay as large as it was. So very large blocks are mappings of their own, which go
- * back at once (the threshold is fixed, or it would rise with the first of them), and when much less
- * is charged than was before, what is free inside the heap is given back, too. */
+ * back at once (the threshold is fixed, or it would rise with the first of them), and when much
+ * less is charged than was before, what is free inside the heap is given back, too. */
 #include <errno.h>
 #include <malloc.h>
 #include <sys/resource.h>
