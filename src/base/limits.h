@@ -293,8 +293,12 @@ static_assert(REQUEST_BYTES_MAX < CLIENT_HELD_BYTES_HIGH, "one request never sto
 #define CLIENT_CLOSED_PER_LOOK 64u
 /* One read(2) while memory is tight: the rest of it may have to be kept. */
 #define CLIENT_CHUNK_TIGHT_BYTES (4u << 10)
-/* Blocks of this and more are mappings of their own: what the allocator begins with. */
-#define MALLOC_MAPPED_BYTES (128 << 10)
+/* Blocks of this and more are mappings of their own. The longest value and its copies on the way to
+ * log, peers and state are none: a mapping is made and given back for each of them, and each of its
+ * pages is filled by the kernel anew, which took most of the time of such a write. So much may be
+ * free at the end of the heap before it is given back at once. */
+#define MALLOC_MAPPED_BYTES (4 << 20)
+#define MALLOC_KEEP_BYTES   (8 << 20)
 /* So much less is charged than at the peak, and this long after the last time: what is free in the
  * heap is given back, but for so much of it. Takes milliseconds for a hundred megabytes. */
 #define MEMORY_TRIM_BYTES     (8u << 20)
@@ -351,6 +355,9 @@ static_assert(CLIENT_CHUNK_BYTES <= CLIENT_COST_PER_TURN, "a turn reads at least
  * together: it lies in front of whatever comes then. One at least. */
 #define CLIENT_HEAVY_US      20u
 #define CLIENT_HEAVY_HELD_US 2000u
+/* When none of them was done for so long, they wait for something else than time of this node (for
+ * a leader, for memory that is freed when others read) and hold nobody back: forgotten. */
+#define CLIENT_HEAVY_STUCK_US 10000u
 /* What is read, compared or copied for a request behind its line takes so long: a checksum and a
  * copy. */
 #define CLIENT_TOUCH_BYTES_PER_US 4096u

@@ -24,21 +24,24 @@ struct client_port {
         struct list list;
         uint64_t served_us; /* when one of it was, the last time; 0: never */
     } levels[CLIENT_LEVELS];
-    struct list barred;  /* conn.turn: of heavy requests enough are under way */
-    uint64_t held_us;    /* of heavy requests under way, what they will take: sum of conn.held_us */
-    struct list dead;    /* freed by ev_work */
-    struct list orphans; /* dead, but a hold is out */
-    struct list starved; /* conn.starved: something waits for room */
-    struct list fed;     /* the same, and there is room: on_room is due */
-    uint64_t relieved_us; /* when it was last looked who owes most */
-    unsigned char *chunk; /* owned, CLIENT_CHUNK_BYTES */
-    size_t cost;          /* of what was handed up since the last flush */
-    size_t share;         /* what is left of it for the connection that is served */
-    size_t unlooked;      /* its cost since the clock was read */
-    size_t sent;          /* bytes, since the last flush began */
-    uint64_t now_us;      /* while connections are served: since when this one is */
-    uint64_t began_us;    /* when these turns did */
-    unsigned depth;       /* of callbacks; the port is not freed above 0 */
+    struct list barred; /* conn.turn: of heavy requests enough are under way */
+    /* Of heavy requests under way, what they will take: of conn.held_us what is not forgotten. */
+    uint64_t held_us;
+    uint64_t moved_us;       /* when the last of them was done, or the first came */
+    struct event *ev_barred; /* owned: while somebody is barred, to see that nothing moves */
+    struct list dead;        /* freed by ev_work */
+    struct list orphans;     /* dead, but a hold is out */
+    struct list starved;     /* conn.starved: something waits for room */
+    struct list fed;         /* the same, and there is room: on_room is due */
+    uint64_t relieved_us;    /* when it was last looked who owes most */
+    unsigned char *chunk;    /* owned, CLIENT_CHUNK_BYTES */
+    size_t cost;             /* of what was handed up since the last flush */
+    size_t share;            /* what is left of it for the connection that is served */
+    size_t unlooked;         /* its cost since the clock was read */
+    size_t sent;             /* bytes, since the last flush began */
+    uint64_t now_us;         /* while connections are served: since when this one is */
+    uint64_t began_us;       /* when these turns did */
+    unsigned depth;          /* of callbacks; the port is not freed above 0 */
     bool quiesced;
     bool freed; /* client_port_free() was called: no callback any more */
 };

@@ -61,7 +61,11 @@ void client_turns_charge(struct client_conn *c, uint64_t us)
  * Once a request is handed up nothing overtakes it: it lies in the queues of reads and in the log,
  * and whatever comes then waits for it. So while somebody is there who takes much less, only as
  * many heavy ones are handed up as are done within a few milliseconds; the others wait in the
- * sockets of those who sent them, who get on one after the other. */
+ * sockets of those who sent them, who get on one after the other.
+ *
+ * What is under way may wait for something that only others bring about: reads for the memory of
+ * replies that nobody takes, writes for a leader. Whoever waited for them would wait for ever. So
+ * when nothing heavy was done for a while, what is under way is forgotten. */
 
 /* Of a line, in used_lines: so that halves of it are seen. */
 #define LINE_PARTS 1024u
@@ -83,6 +87,8 @@ void client_turns_hold(struct client_conn *c)
 
     if (c->port == NULL || us < CLIENT_HEAVY_US)
         return;
+    if (c->port->held_us == 0)
+        c->port->moved_us = clock_mono_us();
     c->held_us += us;
     c->port->held_us += us;
 }
@@ -96,7 +102,8 @@ void client_turns_release(struct client_conn *c)
     c->held_us -= us;
     if (p == NULL || us == 0)
         return;
-    p->held_us -= us;
+    p->held_us -= us < p->held_us ? us : p->held_us;
+    p->moved_us = clock_mono_us();
     if (!list_empty(&p->barred) && p->held_us < CLIENT_HEAVY_HELD_US)
         client_port_wake(p);
 }
@@ -116,6 +123,20 @@ bool client_turns_bars(const struct client_conn *c)
 
     return p->held_us >= CLIENT_HEAVY_HELD_US && !c->again && cost_us(c) >= CLIENT_HEAVY_US &&
            has_modest(p, level_of(use_at(c, p->now_us)));
+}
+
+static void forget_what_is_stuck(struct client_port *p)
+{
+    if (p->now_us >= p->moved_us + CLIENT_HEAVY_STUCK_US)
+        p->held_us = 0;
+}
+
+static void wait_for_what_is_stuck(struct client_port *p)
+{
+    static const struct timeval soon = {.tv_usec = CLIENT_HEAVY_STUCK_US};
+
+    if (!list_empty(&p->barred) && !evtimer_pending(p->ev_barred, NULL))
+        (void)evtimer_add(p->ev_barred, &soon);
 }
 
 static void bar(struct client_conn *c)
@@ -217,6 +238,7 @@ void client_turns_run(struct client_port *p)
 
     p->now_us = clock_mono_us();
     p->began_us = p->now_us;
+    forget_what_is_stuck(p);
     let_in(p);
     for (unsigned i = 0; i < CLIENT_LEVELS; i++) {
         list_init(&todo[i]);
@@ -231,4 +253,5 @@ void client_turns_run(struct client_port *p)
     }
     if (more || (!list_empty(&p->barred) && p->held_us < CLIENT_HEAVY_HELD_US))
         client_port_wake(p);
+    wait_for_what_is_stuck(p);
 }

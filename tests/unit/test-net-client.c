@@ -1057,6 +1057,50 @@ static void net_client__heavy_requests_go_on_when_others_are_done(void **state)
     host_close(h);
 }
 
+/* Heavy requests that are never done, because they wait for what others bring about, hold nobody
+ * back for good: neither their own kind nor anybody else's. */
+static void net_client__heavy_requests_that_wait_bar_nobody(void **state)
+{
+    struct client_port_conf conf = {.in_flight = 64};
+    struct host *h = *state;
+    struct raw heavy;
+    struct raw good;
+
+    host_open(h, &conf);
+    h->line_cost_us = 500;
+    h->hold_only = 'x';
+    host_connect(h, &good);
+    host_connect(h, &heavy);
+    for (unsigned i = 0; i < 20; i++) {
+        raw_send(&h->pump, &heavy, "x\n", 2);
+        PUMP_UNTIL(&h->pump, h->n_lines == 2 * i + 1);
+        ask_good(h, &good);
+    }
+    h->hold = true;
+    for (unsigned i = 0; i < 20; i++)
+        raw_send(&h->pump, &heavy, "x\n", 2);
+    for (unsigned i = 0; h->n_held < 20; i++) {
+        ask_good(h, &good);
+        time_passes(CLIENT_HEAVY_STUCK_US / 4);
+        assert_true(i < 200);
+    }
+    /* And where nobody else says anything, the next comes by itself. */
+    raw_send(&h->pump, &heavy, "x\nx\nx\nx\nx\nx\nx\nx\nx\nx\n", 20);
+    ask_good(h, &good);
+    assert_true(h->n_held < 30);
+    while (h->n_held < 30) {
+        const unsigned before = h->n_held;
+
+        time_passes(CLIENT_HEAVY_STUCK_US);
+        PUMP_UNTIL(&h->pump, h->n_held > before);
+    }
+    while (h->n_held > 0)
+        settle_one(h);
+    raw_close(&heavy);
+    raw_close(&good);
+    host_close(h);
+}
+
 /* One connection alone is cut by the clock, too, and gets everything done. */
 static void net_client__a_step_ends_in_time(void **state)
 {
@@ -2042,6 +2086,7 @@ int main(void)
         CASE(net_client__who_costs_little_comes_first),
         CASE(net_client__heavy_requests_are_few_at_once),
         CASE(net_client__heavy_requests_go_on_when_others_are_done),
+        CASE(net_client__heavy_requests_that_wait_bar_nobody),
         CASE(net_client__a_step_ends_in_time),
         CASE(net_client__the_rest_is_first_in_the_next_turn),
         CASE(net_client__client_that_never_reads),
