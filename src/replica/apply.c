@@ -155,7 +155,8 @@ void apply_committed(struct replica *r, const struct raft_ready *ready)
         }
         answer_run(r, run, n);
         done += n;
-    } while (done < ready->n_committed && !is_over(r) && !replica_spent(r, &r->applying));
+        /* Asked first: what is committed because of the last of these is of this turn, too. */
+    } while (!replica_spent(r, &r->applying) && done < ready->n_committed && !is_over(r));
     if (done < ready->n_committed && !is_over(r))
         leave_the_rest(r);
 }

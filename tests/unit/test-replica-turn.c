@@ -271,6 +271,33 @@ static void turn__a_read_waits_for_few_slow_entries(void **state)
     end(&fx);
 }
 
+/* What a leader commits because it has applied comes within the same turn, and counts as part of it
+ * (TIME-1, TIME-5). */
+static void turn__commits_in_small_steps_end_in_time(void **state)
+{
+    struct fx fx;
+    int leader;
+    struct fx_node *n = begin(&fx, 1, &leader);
+
+    (void)state;
+    n->apply_us = APPLY_AHEAD_US; /* one at a time */
+    for (unsigned i = 0; i < 20; i++)
+        submit(&fx, leader, &asks[i], REPLICA_WRITE);
+    fx_turn(&fx, leader);
+    fx_store(&fx, leader);
+    (void)turns(&fx, leader); /* what they take is known */
+    for (unsigned i = 20; i < 60; i++)
+        submit(&fx, leader, &asks[i], REPLICA_WRITE);
+    fx_turn(&fx, leader);
+    fx_store(&fx, leader);
+    for (raft_index applied = n->applied.index; asks[59].n_done == 0; applied = n->applied.index) {
+        fx_turn(&fx, leader);
+        assert_true(n->applied.index > applied);
+        assert_true(n->applied.index <= applied + 1 + TURN_SHARE_US_MAX / n->apply_us);
+    }
+    end(&fx);
+}
+
 /* Neither keeps the other from getting on: with more of both than there is time, both get on. */
 static void turn__applying_and_answering_both_get_on(void **state)
 {
@@ -434,6 +461,7 @@ int main(void)
         cmocka_unit_test(turn__log_reads_behind_the_cut_keep_their_right),
         cmocka_unit_test(turn__answers_for_its_share_only),
         cmocka_unit_test(turn__a_read_waits_for_few_slow_entries),
+        cmocka_unit_test(turn__commits_in_small_steps_end_in_time),
         cmocka_unit_test(turn__applying_and_answering_both_get_on),
         cmocka_unit_test(turn__messages_leave_before_the_work),
         cmocka_unit_test(turn__what_waited_begins_in_order),
