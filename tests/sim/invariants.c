@@ -541,7 +541,7 @@ static void i16_bounded(struct sim_node *n)
 {
     struct sim *s = n->sim;
     struct replica_stats st;
-    unsigned flying = 0;
+    unsigned flying = n->quota_bytes != 0; /* its own, that sets the limit */
 
     replica_get_stats(n->replica, &st);
     /* READ-16: what is not confirmed ends with the leadership. */

@@ -252,7 +252,8 @@ static bool open_engine(struct sim_node *n, enum wal_boot *ret_how)
                                    .log_read = log_read,
                                    .recovered = recovered};
     struct engine_state state;
-    struct engine_conf conf = {.node_name = n->name, .log_path = "wal", .state = &state};
+    struct engine_conf conf = {
+        .node_name = n->name, .log_path = "wal", .quota_bytes = n->quota_bytes, .state = &state};
     int rc;
 
     *ret_how = WAL_REFUSED;

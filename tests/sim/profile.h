@@ -96,6 +96,7 @@ struct profile {
     unsigned burst; /* requests of a client at once, beyond the first */
     unsigned weights[OP_COUNT];
     unsigned large_percent;
+    unsigned large_bytes; /* the longest of them */
     unsigned leave_ppm;
     unsigned stray_percent;  /* requests to any node */
     unsigned reside_percent; /* clients that stay with a node whatever it answers */
@@ -103,6 +104,7 @@ struct profile {
     uint64_t length_ns; /* of the part with faults */
     uint64_t events;    /* and so many at most */
     bool lmdb;
+    uint64_t quota_bytes; /* of the state, the least of all nodes' files; 0: none */
     uint64_t features; /* bits of enum sim_feature */
     unsigned checkpoint; /* commits between older states */
 };
