@@ -567,12 +567,8 @@ CASE(daemon__a_second_signal_ends_it_now)
     for (int i = 0; i < 60; i++)
         (void)buf_add_str(&text, "{\"type\":\"read\",\"key\":1}\n");
     (void)client_push(cl, text.data, text.len, 1000);
-    {
-        struct client *other = client_open(c, 0); /* what was sent before is under way by then */
-
-        client_expect(other, "{\"type\":\"read\",\"key\":2}", "{\"type\":\"error\",<*>}");
-        client_close(other);
-    }
+    /* The sockets are full, and what was sent is still owed. */
+    wait_until(memory_of(c, 0, "replies_bytes") > 1 << 20, "replies that nobody takes");
     node_signal(c, 0, SIGTERM);
     node_wait_logged(c, 0, "event=stopping ");
     node_signal(c, 0, SIGTERM);
@@ -581,24 +577,6 @@ CASE(daemon__a_second_signal_ends_it_now)
     assert_true(node_logged(c, 0, "event=stopped"));
     client_close(cl);
     cluster_free(c);
-}
-
-/* The environment of nodes under the shim, which all read one control file. */
-struct shim {
-    char control[300];
-    char variable[400];
-    struct shim_env env;
-};
-
-static void shim_begin(struct shim *s, struct cluster *c)
-{
-    static const struct shim_control nothing;
-
-    (void)snprintf(s->control, sizeof(s->control), "%s/shim", c->dir);
-    file_write(s->control, &nothing, sizeof(nothing));
-    (void)snprintf(s->variable, sizeof(s->variable), "RIDD_SHIM_CONTROL=%s", s->control);
-    shim_env_init(&s->env, s->variable);
-    c->env = s->env.env;
 }
 
 /* A sync of the log that fails is final (DISK-13): exit 74, no answer, and nothing of the write is
