@@ -172,6 +172,7 @@ void clients_node_died(struct sim_node *n)
 
 static void reply(struct sim_node *n, struct op *op)
 {
+    n->reading_ns = 0;
     op->submitted = false;
     op->reply_next = NULL;
     if (n->replies == NULL)
@@ -332,6 +333,11 @@ static void failed(struct replica_request *q, const struct replica_failure *f)
     struct sim_node *n = &the_sim->nodes[op->node];
     const struct sim_node *leader = node_of_id(the_sim, f->leader_id);
 
+    if (f->error == WIRE_ERROR_NO_SPACE && strcmp(f->space.what, "quota") == 0) {
+        MARK(the_sim, quota_at_propose);
+        if (op->kind == OP_DELETE) /* SPACE-5: what makes the state no larger is always taken */
+            sim_fail(the_sim, "SPACE-5", "n%u refuses a delete for the quota", n->i + 1);
+    }
     op->unknown = is_write(op->kind) && (f->after_append || n->dying);
     if (leader != NULL)
         op->hint = leader->i + 1;
@@ -347,13 +353,13 @@ static void encode(struct sim *s, struct op *op)
 {
     struct command c = {.client = op->client + 1, .seq = op->id & 0xffffffff};
     const char *seen = s->clients[op->client].seen[op->key];
-    static char text[20000];
+    static char text[40000];
     int n;
 
     c.key = (struct wire_slice){op_key(op->key), OP_KEY_BYTES};
     if (sim_below(s, STREAM_OP, op->client, 100) < s->p.large_percent)
         n = snprintf(text, sizeof(text), "\"%" PRIu64 "-%0*d\"", op->id,
-                     (int)sim_below(s, STREAM_OP, op->client, 6000) + 1, 0);
+                     (int)sim_below(s, STREAM_OP, op->client, s->p.large_bytes) + 1, 0);
     else
         n = snprintf(text, sizeof(text), "%" PRIu64, op->id);
     c.value = (struct wire_slice){text, (size_t)n};

@@ -490,6 +490,7 @@ static void heal_node(struct sim_node *n)
         n->wal.slow_ns = s->p.election_us * 10 * s->p.slow_sync_percent;
     fake_disk_set_capacity(n->wal.disk, 0);
     n->state.full = false;
+    room_heal(n);
     if (n->suspended || n->clock.ppm < -500 || n->clock.ppm > 500) {
         n->suspended = false;
         clock_set_ppm(n, 0);

@@ -79,6 +79,7 @@ static void model_set(struct sim *s, unsigned key, struct oracle_version v)
     const struct oracle_version *old = k->n > 0 ? &k->versions[k->n - 1] : NULL;
 
     s->oracle.digest -= version_digest(key, old);
+    s->oracle.live_bytes += v.bytes - (old != NULL && old->exists ? old->bytes : 0);
     if (v.exists) {
         v.create_index = old != NULL && old->exists ? old->create_index : v.index;
         v.version = old != NULL && old->exists ? old->version + 1 : 1;
@@ -91,22 +92,62 @@ static void model_set(struct sim *s, unsigned key, struct oracle_version v)
     k->versions[k->n++] = v;
 }
 
+/* SPACE-4, counted once more. */
+#define RECORD_BYTES(key, text) ((uint64_t)(key) + (text) + 64)
+
+uint64_t state_limit_digest(uint64_t limit_bytes)
+{
+    return sim_mix(17, limit_bytes);
+}
+
+static void model_limit(struct sim *s, const struct command *c)
+{
+    struct oracle *o = &s->oracle;
+    char text[24] = "";
+
+    MARK(s, limit_set);
+    memcpy(text, c->value.data, c->value.len < 23 ? c->value.len : 23);
+    o->digest -= o->limit_record != 0 ? state_limit_digest(o->limit_bytes) : 0;
+    o->live_bytes -= o->limit_record;
+    o->limit_bytes = strtoull(text, NULL, 10);
+    o->limit_record = RECORD_BYTES(c->key.len, c->value.len);
+    o->live_bytes += o->limit_record;
+    o->digest += state_limit_digest(o->limit_bytes);
+}
+
+/* SPACE-5: what makes the state no larger is always taken. */
+static bool is_too_much(const struct sim *s, uint64_t before, uint64_t after)
+{
+    const struct oracle *o = &s->oracle;
+
+    return o->limit_bytes != 0 && after > before && o->live_bytes - before + after > o->limit_bytes;
+}
+
 /* The sequential model: what the command at index must give. */
 void oracle_model_apply(struct sim *s, const struct raft_entry *e, struct oracle_entry *o)
 {
     const struct oracle_version *old;
     struct command c;
     unsigned key;
+    uint64_t bytes;
     bool exists;
 
     o->status = COMMAND_INVALID;
-    if (command_decode(e->data, e->len, &c) != 0 || c.key.len != OP_KEY_BYTES)
+    if (command_decode(e->data, e->len, &c) != 0)
+        return;
+    if (c.op == COMMAND_LIMIT) {
+        o->status = COMMAND_OK;
+        model_limit(s, &c);
+        return;
+    }
+    if (c.key.len != OP_KEY_BYTES)
         return;
     key = (unsigned)((c.key.data[5] - '0') * 10 + (c.key.data[6] - '0'));
     o->op = c.client << 32 | c.seq;
     o->status = COMMAND_OK;
     old = oracle_value(s, key, e->id.index);
     exists = old != NULL && old->exists;
+    bytes = RECORD_BYTES(c.key.len, c.value.len);
     if (c.op == COMMAND_DELETE) {
         o->existed = exists;
         if (exists)
@@ -121,9 +162,15 @@ void oracle_model_apply(struct sim *s, const struct raft_entry *e, struct oracle
         if (o->status != COMMAND_OK)
             return;
     }
+    if (is_too_much(s, exists ? old->bytes : 0, bytes)) {
+        MARK(s, quota_at_apply);
+        o->status = COMMAND_NO_SPACE;
+        return;
+    }
     model_set(s, key,
               (struct oracle_version){.index = e->id.index,
                                       .exists = true,
+                                      .bytes = bytes,
                                       .hash = sim_hash_bytes(1, c.value.data, c.value.len)});
 }
 

@@ -24,6 +24,7 @@ struct oracle_version {
     uint64_t hash; /* of the text */
     bool exists;
     raft_index create_index;
+    uint64_t bytes; /* of key, text and what counts for a record */
     uint64_t version;
 };
 struct oracle_key {
@@ -45,6 +46,9 @@ struct oracle {
     raft_index shown;     /* acknowledged or read, by anybody */
     struct oracle_key keys[SIM_KEYS_MAX];
     uint64_t digest;
+    uint64_t live_bytes; /* of the state at applied, and its limit */
+    uint64_t limit_bytes;
+    uint64_t limit_record;
     struct {
         uint64_t key;
         uint64_t chain;

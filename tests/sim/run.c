@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "sim/lines.h"
 #include "sim/sim.h"
 
 #include "base/banned.h"
@@ -94,6 +95,7 @@ static void profile_load(struct sim *s, struct profile *p)
     p->weights[OP_WRITE] += 5;
     p->weights[OP_TRANSFER] = (unsigned)PICK(s, 0, 0, 1, 3);
     p->large_percent = (unsigned)PICK(s, 0, 0, 3, 30);
+    p->large_bytes = 6000;
     p->leave_ppm = (unsigned)PICK(s, 0, 2000, 30000);
     p->stray_percent = (unsigned)PICK(s, 2, 10, 50);
     p->reside_percent = (unsigned)PICK(s, 0, 0, 30, 100);
@@ -123,11 +125,39 @@ static bool has_feature(struct sim *s, enum sim_feature which, unsigned one_in)
            (s->options.features_off >> which & 1) == 0;
 }
 
+/* Long values, and all that must be able to hold one. */
+static void profile_lines(struct sim *s, struct profile *p)
+{
+    p->features |= UINT64_C(1) << FEATURE_LINES;
+    MARK(s, seeds_lines);
+    p->flood = sim_below(s, STREAM_FEATURE, 18, 2) == 0;
+    /* Less than a file may name, so that little is much: room for one reply, doubled twice. */
+    p->memory_bytes = p->flood ? (size_t)6 << 20 : MEMORY_BYTES_MIN;
+    p->segment_first_bytes = p->segment_bytes = (size_t)4 << 20;
+    if (p->cpu_entry_ns == 0)
+        return;
+    /* The longest value takes a quarter of a heartbeat. */
+    p->cpu_element_ns = p->heartbeat_us / 800;
+    if (p->cpu_byte_ps > p->heartbeat_us / 2)
+        p->cpu_byte_ps = p->heartbeat_us / 2;
+}
+
 static void profile_features(struct sim *s, struct profile *p)
 {
     if (has_feature(s, FEATURE_STRANGER, 6) && p->n_nodes > 1 && s->net.connections) {
         p->features |= UINT64_C(1) << FEATURE_STRANGER;
         MARK(s, seeds_stranger);
+    }
+    if (has_feature(s, FEATURE_LINES, 50))
+        profile_lines(s, p);
+    if (has_feature(s, FEATURE_SPACE, 8)) {
+        p->features |= UINT64_C(1) << FEATURE_SPACE;
+        MARK(s, seeds_space);
+        p->large_percent = 20 + (unsigned)sim_below(s, STREAM_FEATURE, 17, 50);
+        p->large_bytes = 500 + (unsigned)sim_below(s, STREAM_FEATURE, 17, 16000);
+        /* Enough for short values under all keys, and for some long ones. */
+        p->quota_bytes = p->n_keys * 128 + 256 +
+                         sim_below(s, STREAM_FEATURE, 17, p->n_keys * p->large_bytes / 2);
     }
 }
 
@@ -196,6 +226,7 @@ struct sim *run_new(const struct sim_options *options)
     clients_init(s);
     nemesis_plan(s);
     stranger_init(s);
+    lines_init(s);
     return s;
 }
 
@@ -207,6 +238,7 @@ void run_free(struct sim *s)
         node_done(&s->nodes[i]);
     while (sim_pop(s, &e))
         net_event_free(&e);
+    lines_done(s);
     clients_done(s);
     net_done(s);
     oracle_done(s);
@@ -219,7 +251,7 @@ void run_free(struct sim *s)
 static bool of_a_node(enum sim_event_kind kind)
 {
     return kind <= EV_LINK_UP || kind == EV_DISK || kind == EV_DISK_IDLE || kind == EV_READ ||
-           kind == EV_SUBMIT || kind == EV_STRANGER;
+           kind == EV_SUBMIT || kind == EV_STRANGER || kind == EV_TALK;
 }
 
 /* It works. What comes meanwhile is taken in before anything is judged late (TIME-3): ticks and turns
@@ -306,6 +338,9 @@ static void dispatch(struct sim *s, const struct sim_event *e)
     case EV_STRANGER:
         stranger_event(s, e->node);
         break;
+    case EV_TALK:
+        lines_event(s, e->arg);
+        break;
     case EV_KIND_COUNT:
         break;
     }
@@ -356,6 +391,8 @@ static void heal(struct sim *s)
     s->p.break_ppm = 0;
     s->p.flip_ppm = 0;
     s->p.piece_ppm = 0;
+    if (s->p.quota_bytes != 0)
+        s->p.large_percent = 0;
     s->p.timeout_us = s->p.election_us * (s->p.slow_sync_percent > 0 ? 24 : 8);
     for (unsigned i = 0; i < s->p.n_clients; i++) {
         s->clients[i].on = true;
@@ -436,6 +473,27 @@ static bool core_comes_nearer(struct sim *s)
     return nearer;
 }
 
+static const char *who_is_where(const struct sim *s)
+{
+    static char text[256];
+    size_t len = 0;
+
+    text[0] = '\0';
+    for (unsigned i = 0; i < s->p.n_nodes; i++) {
+        const struct sim_node *n = &s->nodes[i];
+
+        if ((s->core >> i & 1) == 0)
+            continue;
+        len +=
+            (size_t)snprintf(text + len, sizeof(text) - len, "n%u at %" PRIu64 "%s%s, ", i + 1,
+                             n->life == NODE_UP ? replica_last_applied(n->replica) : 0,
+                             n->life == NODE_UP ? "" : " down",
+                             n->life == NODE_UP && replica_is_parked(n->replica) ? " parked" : "");
+    }
+    (void)snprintf(text + len, sizeof(text) - len, "committed %" PRIu64, s->oracle.committed);
+    return text;
+}
+
 /* All is answered; the nodes come to the same. True: they have. */
 static bool look_at_states(struct sim *s)
 {
@@ -448,7 +506,7 @@ static bool look_at_states(struct sim *s)
     if (core_comes_nearer(s))
         s->stable_since = s->now;
     if (s->now > s->stable_since + DRAIN_ELECTIONS * s->p.election_us * 1000)
-        sim_fail(s, "LIVE-2", "the healthy nodes do not become equal");
+        sim_fail(s, "LIVE-2", "the healthy nodes do not become equal: %s", who_is_where(s));
     return false;
 }
 

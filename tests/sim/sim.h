@@ -9,8 +9,11 @@
  *   net.c         messages and connections between nodes: bytes, cut, lost, late, twice
  *   wal.c         a node's log on a virtual disk, its crashes and failures, what of it is durable
  *   state.c       a node's state machine: a map in memory, or LMDB
+ *   room.c        pages of a state on its disk, which fill and fragment
  *   node.c        a node: birth, death, the turn, the replica's tables
  *   clients.c     who asks, and what the answers must satisfy (READ-1, CLIENT-9, READ-58)
+ *   lines.c       clients of lines, with the real service; lines.h
+ *   bytes.c       the oracle of what a node holds in memory
  *   pieces.c      appends that a leader may send and hardly ever does
  *   stranger.c    forged messages in a member's name
  *   nemesis.c     what goes wrong, and when
@@ -81,6 +84,8 @@ enum op_kind {
  * was before they were known. */
 enum sim_feature {
     FEATURE_STRANGER, /* forged messages in a member's name */
+    FEATURE_SPACE,    /* a limit of the state, and disks that it hardly fits */
+    FEATURE_LINES,    /* clients of lines, accounts of memory, values up to the limit */
     FEATURE_COUNT
 };
 
@@ -117,6 +122,7 @@ enum sim_event_kind {
     EV_FLAP,
     EV_BOOT,
     EV_STRANGER,
+    EV_TALK,
     EV_KIND_COUNT,
 };
 
@@ -156,7 +162,10 @@ struct sim_event {
     X(crash_stored) X(state_failed) X(state_flipped) X(state_full) X(state_parked) X(disk_waits) \
     X(seeds_slow_disk) X(disk_batch_part) X(recovered_part) X(log_read_later) \
     X(seeds_slow_cpu) X(turn_cut) \
-    X(seeds_stranger) X(forged) X(forged_far) X(term_refused) X(term_climbed) X(shut_out) X(answered_forged)
+    X(seeds_stranger) X(forged) X(forged_far) X(term_refused) X(term_climbed) X(shut_out) X(answered_forged) \
+    X(seeds_space) X(room_fragmented) X(room_map_full) X(room_disk_full) X(quota_at_apply) \
+    X(quota_at_propose) X(limit_set) \
+    X(seeds_lines) X(lines_said) X(lines_large) X(lines_waited) X(lines_had_room) X(overloaded)
 /* clang-format on */
 
 enum sim_mark {
@@ -248,11 +257,27 @@ struct map_key {
     uint32_t len;
     struct map_value value;
 };
+/* Pages of a state, by the key that they belong to: room.c. */
+struct sim_room {
+    unsigned char *pages;  /* owned */
+    unsigned char *before; /* owned; as of the last commit */
+    unsigned n;            /* the end of the file */
+    unsigned n_before;
+    unsigned size;
+    unsigned map;  /* addresses, in pages */
+    unsigned disk; /* pages that fit on it */
+    unsigned n_full;
+    unsigned no_addresses; /* transactions before which none are had */
+    bool wrote;            /* in this transaction */
+};
 struct sim_map {
     struct map_key keys[SIM_KEYS_MAX]; /* by key */
     unsigned n;
     struct raft_entry_id last_applied;
     uint64_t digest;
+    uint64_t live_bytes;
+    uint64_t limit_bytes; /* 0: none was ever set */
+    bool has_limit;
 };
 struct sim_state {
     struct sim_map map;    /* as of the last commit, or inside a transaction */
@@ -269,7 +294,8 @@ struct sim_state {
     bool damaged;     /* every record says so when it is looked at, until it is rebuilt */
     bool was_damaged; /* once in a run */
     uint64_t ghost;   /* a difference from all others that its own digest agrees with; 0: none */
-    struct kv *kv;    /* owned; NULL: the map is used */
+    struct sim_room room;
+    struct kv *kv; /* owned; NULL: the map is used */
     char dir[64];
     unsigned machine_boots;
 };
@@ -280,6 +306,7 @@ enum node_life { NODE_DOWN, NODE_UP, NODE_OUT };
 
 struct op;
 struct sim;
+struct talker;
 
 /* What a node owes for what it was given, and what it has heard: see manners.c. */
 struct sim_manners {
@@ -315,6 +342,7 @@ struct sim_node {
     uint64_t paused_until;
     uint64_t cpu_ns;     /* spent in this event: its own time is so far ahead */
     uint64_t longest_ns; /* the longest step of this turn */
+    uint64_t reading_ns; /* spent for one request that reads several keys, which is one step */
     uint64_t busy_until; /* with what it has spent: everything for it waits */
     bool suspended;
     struct engine *engine;   /* owned; NULL while down */
@@ -332,7 +360,9 @@ struct sim_node {
                                             last terms: who has its proof may be answered later */
     uint64_t tick_at;                    /* of the EV_TICK that counts; 0: none */
     bool turn_due;
-    bool dirty; /* something went in since the last turn */
+    bool dirty;           /* something went in since the last turn */
+    uint64_t quota_bytes; /* that its own file names; 0: none */
+    struct memory memory; /* of clients of lines */
     struct sim_wal wal;
     struct sim_state state;
     struct op *replies; /* of this turn */
@@ -445,6 +475,8 @@ struct sim {
     struct sim_net net;
     struct sim_client clients[SIM_CLIENTS_MAX];
     struct op *free_ops;
+    struct talker *talkers; /* owned; lines.h */
+    unsigned n_talkers;
     struct oracle oracle;
     struct episode episodes[SIM_EPISODES_MAX];
     unsigned n_episodes;
@@ -545,7 +577,20 @@ struct raft_entry_id state_last_applied(const struct sim_node *n);
 uint64_t state_digest(const struct sim_node *n);
 uint64_t state_key_digest(const void *key, size_t len, uint64_t text_hash, raft_index create_index,
                           raft_index modify_index, uint64_t version);
+uint64_t state_limit_digest(uint64_t limit_bytes);
 void state_fill(struct sim_node *n, struct engine_state *ret);
+
+/* ---- room.c ---- */
+void room_init(struct sim_node *n);
+void room_done(struct sim_node *n);
+void room_begin(struct sim_node *n);
+int room_take(struct sim_node *n, unsigned key, size_t bytes);
+void room_free(struct sim_node *n, unsigned key);
+int room_commit(struct sim_node *n);
+void room_undo(struct sim_node *n);
+void room_fill(struct sim_node *n);
+void room_heal(struct sim_node *n);
+bool room_of_disk(void *ctx, uint64_t *ret_used, uint64_t *ret_limit);
 
 /* ---- node.c ---- */
 void node_init(struct sim *s, unsigned i);

@@ -15,6 +15,7 @@
 #include "base/assert.h"
 #include "base/err.h"
 #include "kv/kv.h"
+#include "sim/lines.h"
 #include "sim/sim.h"
 
 #include "base/banned.h"
@@ -78,6 +79,9 @@ static void map_copy(struct sim_map *to, const struct sim_map *from)
     to->n = from->n;
     to->last_applied = from->last_applied;
     to->digest = from->digest;
+    to->live_bytes = from->live_bytes;
+    to->limit_bytes = from->limit_bytes;
+    to->has_limit = from->has_limit;
 }
 
 uint64_t state_key_digest(const void *key, size_t len, uint64_t text_hash, raft_index create_index,
@@ -110,13 +114,53 @@ static void touch(struct sim_state *st, const struct map_key *k)
     value_copy(&st->backup.keys[i].value, &k->value);
 }
 
-static void map_put(struct sim_state *st, const struct command *c, raft_index index)
+static uint64_t bytes_of(const struct map_key *k)
 {
+    return k != NULL && k->value.exists ? kv_record_bytes(k->len, k->value.len) : 0;
+}
+
+/* The limit that the log has set, on all nodes alike (SPACE-5). */
+static bool is_too_much(const struct sim_map *m, const struct map_key *k, const struct command *c)
+{
+    const uint64_t before = bytes_of(k);
+    const uint64_t after = kv_record_bytes(c->key.len, c->value.len);
+
+    return m->limit_bytes != 0 && after > before && m->live_bytes - before + after > m->limit_bytes;
+}
+
+static int map_limit(struct sim_map *m, const struct command *c)
+{
+    char text[COMMAND_LIMIT_CHARS];
+
+    if (m->has_limit) {
+        command_limit_text(m->limit_bytes, text);
+        m->live_bytes -= kv_record_bytes(c->key.len, strlen(text));
+        m->digest -= state_limit_digest(m->limit_bytes);
+    }
+    (void)command_limit_parse(c->value, &m->limit_bytes);
+    m->has_limit = true;
+    m->live_bytes += kv_record_bytes(c->key.len, c->value.len);
+    m->digest += state_limit_digest(m->limit_bytes);
+    return 0;
+}
+
+/* 0 or KV_E_FULL. */
+static int map_put(struct sim_node *n, const struct command *c, raft_index index,
+                   struct command_result *result)
+{
+    struct sim_state *st = &n->state;
     struct map_key *k = map_add(&st->map, c->key);
     struct map_value *v = &k->value;
 
+    if (is_too_much(&st->map, k, c)) {
+        result->status = COMMAND_NO_SPACE;
+        return 0;
+    }
     touch(st, k);
+    if (room_take(n, (unsigned)(k - st->map.keys), c->value.len) != 0)
+        return KV_E_FULL;
     st->map.digest -= key_digest(k);
+    st->map.live_bytes -= bytes_of(k);
     if (!v->exists) {
         v->create_index = index;
         v->version = 0;
@@ -128,12 +172,14 @@ static void map_put(struct sim_state *st, const struct command *c, raft_index in
                                       .modify_index = index,
                                       .version = v->version + 1});
     st->map.digest += key_digest(k);
+    st->map.live_bytes += bytes_of(k);
+    return 0;
 }
 
-/* 0 or KV_E_COMMAND_NEWER, as kv_apply(). */
-static int map_apply(struct sim_state *st, const struct raft_entry *e,
-                     struct command_result *result)
+/* 0, KV_E_FULL or KV_E_COMMAND_NEWER, as kv_apply(). */
+static int map_apply(struct sim_node *n, const struct raft_entry *e, struct command_result *result)
 {
+    struct sim_state *st = &n->state;
     struct map_key *k;
     struct command c;
     int rc = command_decode(e->data, e->len, &c);
@@ -148,10 +194,10 @@ static int map_apply(struct sim_state *st, const struct raft_entry *e,
     if (k != NULL && !k->value.exists)
         k = NULL;
     switch (c.op) {
-    case COMMAND_WRITE:
     case COMMAND_LIMIT:
-        map_put(st, &c, e->id.index);
-        return 0;
+        return map_limit(&st->map, &c);
+    case COMMAND_WRITE:
+        return map_put(n, &c, e->id.index, result);
     case COMMAND_CAS:
         if (k == NULL && (c.flags & COMMAND_FLAG_CREATE_IF_NOT_EXISTS) == 0)
             result->status = COMMAND_KEY_NOT_FOUND;
@@ -159,13 +205,15 @@ static int map_apply(struct sim_state *st, const struct raft_entry *e,
                                memcmp(k->value.text, c.from.data, c.from.len) != 0))
             result->status = COMMAND_PRECONDITION_FAILED;
         else
-            map_put(st, &c, e->id.index);
+            return map_put(n, &c, e->id.index, result);
         return 0;
     case COMMAND_DELETE:
         result->existed = k != NULL;
         if (k != NULL) {
             touch(st, k);
             st->map.digest -= key_digest(k);
+            st->map.live_bytes -= bytes_of(k);
+            room_free(n, (unsigned)(k - st->map.keys));
             k->value.exists = false;
         }
         return 0;
@@ -210,6 +258,7 @@ static int rebuild(void *ctx)
     rid_assert(!st->in_transaction && !st->reading);
     map_copy(&st->map, &(struct sim_map){0});
     map_copy(&st->older, &st->map);
+    room_fill(n);
     st->damaged = false;
     if (st->ghost != 0)
         MARK(n->sim, states_mended);
@@ -249,7 +298,22 @@ static int begin(void *ctx)
     st->touched = 0;
     st->backup.last_applied = st->map.last_applied;
     st->backup.digest = st->map.digest;
+    st->backup.live_bytes = st->map.live_bytes;
+    st->backup.limit_bytes = st->map.limit_bytes;
+    st->backup.has_limit = st->map.has_limit;
+    room_begin(n);
     return 0;
+}
+
+/* Of what is written the bytes are copied; what is compared is read element by element. */
+static uint64_t compare_ns(const struct sim_node *n, const struct raft_entry *e)
+{
+    struct command c;
+
+    if (n->sim->p.cpu_element_ns == 0 || e->type != RAFT_ENTRY_COMMAND ||
+        command_decode(e->data, e->len, &c) != 0 || c.op != COMMAND_CAS)
+        return 0;
+    return 2 * lines_elements_ns(n->sim, c.from.data, c.from.len);
 }
 
 static int apply(void *ctx, const struct raft_entry *e, struct command_result *ret_result)
@@ -258,7 +322,7 @@ static int apply(void *ctx, const struct raft_entry *e, struct command_result *r
     struct sim_state *st = &n->state;
     int r = 0;
 
-    clock_work(n, clock_step_ns(n->sim, n->sim->p.cpu_entry_ns, e->len));
+    clock_work(n, clock_step_ns(n->sim, n->sim->p.cpu_entry_ns, e->len) + compare_ns(n, e));
     if (st->kv != NULL) {
         r = kv_apply(st->kv, e, ret_result);
     } else {
@@ -271,7 +335,7 @@ static int apply(void *ctx, const struct raft_entry *e, struct command_result *r
         if (st->damaged && e->type == RAFT_ENTRY_COMMAND)
             return KV_E_DAMAGED;
         if (e->type == RAFT_ENTRY_COMMAND)
-            r = map_apply(st, e, ret_result);
+            r = map_apply(n, e, ret_result);
         if (r == 0)
             st->map.last_applied = e->id;
     }
@@ -319,7 +383,11 @@ static void undo(void *ctx)
             value_copy(&st->map.keys[i].value, &st->backup.keys[i].value);
     st->map.last_applied = st->backup.last_applied;
     st->map.digest = st->backup.digest;
+    st->map.live_bytes = st->backup.live_bytes;
+    st->map.limit_bytes = st->backup.limit_bytes;
+    st->map.has_limit = st->backup.has_limit;
     st->in_transaction = false;
+    room_undo(n);
 }
 
 static int commit(void *ctx)
@@ -335,7 +403,7 @@ static int commit(void *ctx)
         undo(n);
         return -EIO;
     }
-    if (st->full) { /* applied, and undone: it is handed out again */
+    if (st->full || room_commit(n) != 0) { /* applied, and undone: it is handed out again */
         MARK(n->sim, state_parked);
         undo(n);
         n->applied = state_last_applied(n).index;
@@ -377,6 +445,11 @@ static int get(void *ctx, struct wire_slice key, struct command_value *ret_value
     r = n->state.kv != NULL ? kv_get(n->state.kv, key, ret_value)
                             : map_get(&n->state.map, key, ret_value);
     clock_work(n, clock_step_ns(n->sim, n->sim->p.cpu_read_ns, ret_value->text.len));
+    if (lines_are_on(n->sim)) {
+        n->reading_ns += clock_step_ns(n->sim, n->sim->p.cpu_read_ns, ret_value->text.len);
+        if (n->reading_ns > n->longest_ns)
+            n->longest_ns = n->reading_ns;
+    }
     return r;
 }
 
@@ -399,6 +472,18 @@ static struct raft_entry_id last_applied(void *ctx)
     return state_last_applied(ctx);
 }
 
+static void space(void *ctx, uint64_t *ret_live_bytes, uint64_t *ret_limit_bytes)
+{
+    const struct sim_node *n = ctx;
+    struct kv_stats stats = {.live_bytes = n->state.map.live_bytes,
+                             .limit_bytes = n->state.map.limit_bytes};
+
+    if (n->state.kv != NULL)
+        (void)kv_get_stats(n->state.kv, &stats);
+    *ret_live_bytes = stats.live_bytes;
+    *ret_limit_bytes = stats.limit_bytes;
+}
+
 void state_fill(struct sim_node *n, struct engine_state *ret)
 {
     *ret = (struct engine_state){.ctx = n,
@@ -413,7 +498,9 @@ void state_fill(struct sim_node *n, struct engine_state *ret)
                                  .read_end = read_end,
                                  .rebuild = rebuild,
                                  .digest_at = digest_at,
-                                 .digest_version = 7};
+                                 .digest_version = 7,
+                                 .space = space,
+                                 .disk_room = room_of_disk};
 }
 
 /* 0: not known (LMDB keeps none). */
@@ -428,6 +515,7 @@ void state_init(struct sim_node *n)
 {
     static const char *root;
 
+    room_init(n);
     if (!n->sim->p.lmdb)
         return;
     if (root == NULL)
@@ -455,6 +543,7 @@ void state_done(struct sim_node *n)
     if (n->state.kv != NULL)
         (void)kv_close(n->state.kv, false);
     state_remove_dir(n);
+    room_done(n);
     map_done(&n->state.map);
     map_done(&n->state.backup);
     map_done(&n->state.older);
@@ -538,4 +627,5 @@ void state_crash(struct sim_node *n, bool machine)
     } else {
         MARK(s, boot_with_trusted_state);
     }
+    room_fill(n);
 }
