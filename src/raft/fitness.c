@@ -148,8 +148,10 @@ void raft_set_fitness(struct raft *r, enum raft_fitness fitness, uint64_t now_us
             leader_became_unfit(r);
         else
             r->step_down_us = UINT64_MAX;
-        if (r->role == RAFT_LEADER)
+        if (r->role == RAFT_LEADER) {
+            raft_maybe_commit(r); /* who is not fit waits for no apply (TIME-5) */
             raft_look_for_better(r);
+        }
     } else if (changed) {
         /* A campaign that has begun was begun as another. */
         if (fitness == RAFT_UNFIT && r->role != RAFT_FOLLOWER)

@@ -151,6 +151,8 @@ void raft_hold_committed(struct raft *r, bool hold)
 {
     r->held = hold;
     r->last_emitted = r->last_applied;
+    if (r->role == RAFT_LEADER)
+        raft_maybe_commit(r); /* what waited for an apply that waits itself now (TIME-5) */
     raft_check_rest(r);
 }
 

@@ -686,6 +686,29 @@ static void raft__leader_commits_no_further_than_it_can_apply(void **state)
     assert_int_equal(fx_commit(&fx, 1), last);
 }
 
+/* TIME-5: nor does it take another entry or answer for that: perhaps none comes. */
+static void raft__what_cannot_be_applied_holds_no_commit(void **state)
+{
+    (void)state;
+    for (unsigned held = 0; held < 2; held++) {
+        raft_index last = 0;
+
+        start_one(3, NULL, 0, 1);
+        fx_puppets_lead(&fx, 1);
+        fx.nodes[1].manual_apply = true;
+        raft_set_ahead(fx_raft(&fx, 1), 3);
+        for (unsigned k = 0; k < 10; k++)
+            last = fx_propose(&fx, 1).index;
+        fx_puppet_ack(&fx, 2, 1, last);
+        assert_int_equal(fx_commit(&fx, 1), last - 7);
+        if (held)
+            raft_hold_committed(fx_raft(&fx, 1), true);
+        else
+            raft_set_fitness(fx_raft(&fx, 1), RAFT_PARKED, fx.now);
+        assert_int_equal(fx_commit(&fx, 1), last);
+    }
+}
+
 static void raft__the_no_op_is_committed_however_far_ahead(void **state)
 {
     static const raft_term terms[] = {1, 1, 1, 1, 1, 1, 1, 1};
@@ -1251,6 +1274,7 @@ int main(void)
         T(raft__nothing_is_applied_before_it_is_durable_here),
         T(raft__leader_commits_only_what_its_own_disk_has),
         T(raft__leader_commits_no_further_than_it_can_apply),
+        T(raft__what_cannot_be_applied_holds_no_commit),
         T(raft__the_no_op_is_committed_however_far_ahead),
         T(raft__stored_covers_all_batches_before_it),
         T(raft__leader_with_a_stalled_disk_steps_down),
