@@ -172,6 +172,7 @@ void clients_node_died(struct sim_node *n)
 
 static void reply(struct sim_node *n, struct op *op)
 {
+    n->reading_ns = 0;
     op->submitted = false;
     op->reply_next = NULL;
     if (n->replies == NULL)

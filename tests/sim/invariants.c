@@ -541,7 +541,7 @@ static void i16_bounded(struct sim_node *n)
 {
     struct sim *s = n->sim;
     struct replica_stats st;
-    unsigned flying = n->quota_bytes != 0; /* its own, that sets the limit */
+    unsigned flying = lines_n_held(n) + (n->quota_bytes != 0); /* its own, that sets the limit */
 
     replica_get_stats(n->replica, &st);
     /* READ-16: what is not confirmed ends with the leadership. */
@@ -585,6 +585,7 @@ void oracle_turn(struct sim_node *n)
     raft_check(r);
     replica_check(n->replica);
     manners_turn(n);
+    bytes_turn(n);
     n->look++;
     if (raft_get_role(r) == RAFT_LEADER && n->look % 8 == 0)
         i8_progress(n);

@@ -141,6 +141,7 @@ void node_turn(struct sim_node *n)
     s->n_turns++;
     before_ns = n->cpu_ns;
     n->longest_ns = 0;
+    n->reading_ns = 0;
     if (n->fatal_error == 0)
         engine_turn(n->engine, clock_local_us(n));
     oracle_turn_time(n, n->cpu_ns - before_ns);
@@ -154,6 +155,7 @@ void node_turn(struct sim_node *n)
         return;
     }
     clients_replies(n);
+    lines_turn(n);
     wal_kick(n);
     r = node_raft(n);
     oracle_turn(n);
@@ -189,6 +191,7 @@ void node_init(struct sim *s, unsigned i)
 void node_done(struct sim_node *n)
 {
     n->dying = true;
+    lines_node_down(n);
     node_close(n);
     wal_done(n);
     state_done(n);
@@ -243,14 +246,16 @@ void node_close(struct sim_node *n)
 /* Whether the engine of the next life is there; otherwise *ret_how says what becomes of the node. */
 static bool open_engine(struct sim_node *n, enum wal_boot *ret_how)
 {
-    const struct engine_ops ops = {.ctx = n,
-                                   .now_us = now_us,
-                                   .send = send_msg,
-                                   .end = end,
-                                   .trace = trace,
-                                   .log_submit = log_submit,
-                                   .log_read = log_read,
-                                   .recovered = recovered};
+    const struct service_conf service = {
+        .node_name = n->name, .cluster_name = "sim", .seed = n->id, .memory = &n->memory};
+    struct engine_ops ops = {.ctx = n,
+                             .now_us = now_us,
+                             .send = send_msg,
+                             .end = end,
+                             .trace = trace,
+                             .log_submit = log_submit,
+                             .log_read = log_read,
+                             .recovered = recovered};
     struct engine_state state;
     struct engine_conf conf = {
         .node_name = n->name, .log_path = "wal", .quota_bytes = n->quota_bytes, .state = &state};
@@ -261,7 +266,9 @@ static bool open_engine(struct sim_node *n, enum wal_boot *ret_how)
         return false;
     raft_conf_fill(n, &conf.raft);
     state_fill(n, &state);
-    rc = engine_new(&ops, NULL, &n->engine);
+    if (lines_are_on(n->sim))
+        lines_engine(n, &ops);
+    rc = engine_new(&ops, ops.out != NULL ? &service : NULL, &n->engine);
     rid_assert(rc == 0);
     rc = engine_open(n->engine, &conf);
     if (rc == ENGINE_E_CONTRADICTION || rc == ENGINE_E_NOT_MEMBER || rc == ENGINE_E_MEMORY)
@@ -323,6 +330,7 @@ void node_crash(struct sim_node *n, bool machine, uint64_t restart_after)
         MARK(s, crash_process);
     n->dying = true;
     engine_stop(n->engine);
+    lines_node_down(n);
     n->replica = NULL;
     n->dying = false;
     n->life = NODE_DOWN;

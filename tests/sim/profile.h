@@ -89,6 +89,7 @@ struct profile {
     uint64_t cpu_entry_ns;       /* to apply one; 0: nothing takes CPU time */
     uint64_t cpu_read_ns;        /* to answer one */
     uint64_t cpu_msg_ns;         /* a message or a request taken in */
+    uint64_t cpu_element_ns;     /* of a value in JSON, in a line or where it is compared */
     uint64_t cpu_byte_ps;        /* of each of them, a thousandth of a nanosecond */
     unsigned drift_ppm;
     unsigned n_clients;
@@ -104,6 +105,8 @@ struct profile {
     uint64_t length_ns; /* of the part with faults */
     uint64_t events;    /* and so many at most */
     bool lmdb;
+    bool flood; /* those write long values, and read them, and do not take the answers */
+    size_t memory_bytes; /* for clients of lines, as [limits] memory */
     uint64_t quota_bytes; /* of the state, the least of all nodes' files; 0: none */
     uint64_t features; /* bits of enum sim_feature */
     unsigned checkpoint; /* commits between older states */

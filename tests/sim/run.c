@@ -124,17 +124,36 @@ static bool has_feature(struct sim *s, enum sim_feature which, unsigned one_in)
            (s->options.features_off >> which & 1) == 0;
 }
 
+/* Long values, and all that must be able to hold one. */
+static void profile_lines(struct sim *s, struct profile *p)
+{
+    p->features |= UINT64_C(1) << FEATURE_LINES;
+    MARK(s, seeds_lines);
+    p->flood = sim_below(s, STREAM_FEATURE, 18, 2) == 0;
+    /* Less than a file may name, so that little is much: room for one reply, doubled twice. */
+    p->memory_bytes = p->flood ? (size_t)6 << 20 : MEMORY_BYTES_MIN;
+    p->segment_first_bytes = p->segment_bytes = (size_t)4 << 20;
+    if (p->cpu_entry_ns == 0)
+        return;
+    /* The longest value takes a quarter of a heartbeat. */
+    p->cpu_element_ns = p->heartbeat_us / 800;
+    if (p->cpu_byte_ps > p->heartbeat_us / 2)
+        p->cpu_byte_ps = p->heartbeat_us / 2;
+}
+
 static void profile_features(struct sim *s, struct profile *p)
 {
     if (has_feature(s, FEATURE_STRANGER, 6) && p->n_nodes > 1 && s->net.connections) {
         p->features |= UINT64_C(1) << FEATURE_STRANGER;
         MARK(s, seeds_stranger);
     }
-    if (has_feature(s, FEATURE_SPACE, 6)) {
+    if (has_feature(s, FEATURE_LINES, 50))
+        profile_lines(s, p);
+    if (has_feature(s, FEATURE_SPACE, 8)) {
         p->features |= UINT64_C(1) << FEATURE_SPACE;
         MARK(s, seeds_space);
         p->large_percent = 20 + (unsigned)sim_below(s, STREAM_FEATURE, 17, 50);
-        p->large_bytes = 500 + (unsigned)sim_below(s, STREAM_FEATURE, 17, 30000);
+        p->large_bytes = 500 + (unsigned)sim_below(s, STREAM_FEATURE, 17, 16000);
         /* Enough for short values under all keys, and for some long ones. */
         p->quota_bytes = p->n_keys * 128 + 256 +
                          sim_below(s, STREAM_FEATURE, 17, p->n_keys * p->large_bytes / 2);
@@ -206,6 +225,7 @@ struct sim *run_new(const struct sim_options *options)
     clients_init(s);
     nemesis_plan(s);
     stranger_init(s);
+    lines_init(s);
     return s;
 }
 
@@ -217,6 +237,7 @@ void run_free(struct sim *s)
         node_done(&s->nodes[i]);
     while (sim_pop(s, &e))
         net_event_free(&e);
+    lines_done(s);
     clients_done(s);
     net_done(s);
     oracle_done(s);
@@ -229,7 +250,7 @@ void run_free(struct sim *s)
 static bool of_a_node(enum sim_event_kind kind)
 {
     return kind <= EV_LINK_UP || kind == EV_DISK || kind == EV_DISK_IDLE || kind == EV_READ ||
-           kind == EV_SUBMIT || kind == EV_STRANGER;
+           kind == EV_SUBMIT || kind == EV_STRANGER || kind == EV_TALK;
 }
 
 /* It works. What comes meanwhile is taken in before anything is judged late (TIME-3): ticks and turns
@@ -315,6 +336,9 @@ static void dispatch(struct sim *s, const struct sim_event *e)
         break;
     case EV_STRANGER:
         stranger_event(s, e->node);
+        break;
+    case EV_TALK:
+        lines_event(s, e->arg);
         break;
     case EV_KIND_COUNT:
         break;

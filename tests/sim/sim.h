@@ -12,6 +12,8 @@
  *   room.c        pages of a state on its disk, which fill and fragment
  *   node.c        a node: birth, death, the turn, the replica's tables
  *   clients.c     who asks, and what the answers must satisfy (READ-1, CLIENT-9, READ-58)
+ *   lines.c       clients of lines, with the real service; lines.h
+ *   bytes.c       the oracle of what a node holds in memory
  *   pieces.c      appends that a leader may send and hardly ever does
  *   stranger.c    forged messages in a member's name
  *   nemesis.c     what goes wrong, and when
@@ -83,6 +85,7 @@ enum op_kind {
 enum sim_feature {
     FEATURE_STRANGER, /* forged messages in a member's name */
     FEATURE_SPACE,    /* a limit of the state, and disks that it hardly fits */
+    FEATURE_LINES,    /* clients of lines, accounts of memory, values up to the limit */
     FEATURE_COUNT
 };
 
@@ -119,6 +122,7 @@ enum sim_event_kind {
     EV_FLAP,
     EV_BOOT,
     EV_STRANGER,
+    EV_TALK,
     EV_KIND_COUNT,
 };
 
@@ -160,7 +164,8 @@ struct sim_event {
     X(seeds_slow_cpu) X(turn_cut) \
     X(seeds_stranger) X(forged) X(forged_far) X(term_refused) X(term_climbed) X(shut_out) X(answered_forged) \
     X(seeds_space) X(room_fragmented) X(room_map_full) X(room_disk_full) X(quota_at_apply) \
-    X(quota_at_propose) X(limit_set)
+    X(quota_at_propose) X(limit_set) \
+    X(seeds_lines) X(lines_said) X(lines_large) X(lines_waited) X(lines_had_room) X(overloaded)
 /* clang-format on */
 
 enum sim_mark {
@@ -263,7 +268,7 @@ struct sim_room {
     unsigned disk; /* pages that fit on it */
     unsigned n_full;
     unsigned no_addresses; /* transactions before which none are had */
-    bool wrote; /* in this transaction */
+    bool wrote;            /* in this transaction */
 };
 struct sim_map {
     struct map_key keys[SIM_KEYS_MAX]; /* by key */
@@ -290,7 +295,7 @@ struct sim_state {
     bool was_damaged; /* once in a run */
     uint64_t ghost;   /* a difference from all others that its own digest agrees with; 0: none */
     struct sim_room room;
-    struct kv *kv;    /* owned; NULL: the map is used */
+    struct kv *kv; /* owned; NULL: the map is used */
     char dir[64];
     unsigned machine_boots;
 };
@@ -301,6 +306,7 @@ enum node_life { NODE_DOWN, NODE_UP, NODE_OUT };
 
 struct op;
 struct sim;
+struct talker;
 
 /* What a node owes for what it was given, and what it has heard: see manners.c. */
 struct sim_manners {
@@ -336,6 +342,7 @@ struct sim_node {
     uint64_t paused_until;
     uint64_t cpu_ns;     /* spent in this event: its own time is so far ahead */
     uint64_t longest_ns; /* the longest step of this turn */
+    uint64_t reading_ns; /* spent for one request that reads several keys, which is one step */
     uint64_t busy_until; /* with what it has spent: everything for it waits */
     bool suspended;
     struct engine *engine;   /* owned; NULL while down */
@@ -353,8 +360,9 @@ struct sim_node {
                                             last terms: who has its proof may be answered later */
     uint64_t tick_at;                    /* of the EV_TICK that counts; 0: none */
     bool turn_due;
-    bool dirty; /* something went in since the last turn */
+    bool dirty;           /* something went in since the last turn */
     uint64_t quota_bytes; /* that its own file names; 0: none */
+    struct memory memory; /* of clients of lines */
     struct sim_wal wal;
     struct sim_state state;
     struct op *replies; /* of this turn */
@@ -467,6 +475,8 @@ struct sim {
     struct sim_net net;
     struct sim_client clients[SIM_CLIENTS_MAX];
     struct op *free_ops;
+    struct talker *talkers; /* owned; lines.h */
+    unsigned n_talkers;
     struct oracle oracle;
     struct episode episodes[SIM_EPISODES_MAX];
     unsigned n_episodes;
@@ -612,6 +622,22 @@ void clients_node_died(struct sim_node *n);
 /* The stored form of a key: OP_KEY_BYTES bytes. */
 #define OP_KEY_BYTES 7u
 const char *op_key(unsigned key);
+
+/* ---- lines.c ---- */
+bool lines_are_on(const struct sim *s);
+void lines_init(struct sim *s);
+void lines_done(struct sim *s);
+void lines_event(struct sim *s, unsigned talker);
+void lines_turn(struct sim_node *n);
+/* Its engine stands still; it is freed only now. */
+void lines_node_down(struct sim_node *n);
+unsigned lines_n_held(const struct sim_node *n);
+/* What the elements of a text of JSON cost to look at. */
+uint64_t lines_elements_ns(const struct sim *s, const void *data, size_t len);
+void lines_engine(struct sim_node *n, struct engine_ops *ops);
+
+/* ---- bytes.c ---- */
+void bytes_turn(struct sim_node *n);
 
 /* ---- manners.c ---- */
 void manners_before(struct sim_node *n, const struct raft_msg *m);

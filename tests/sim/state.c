@@ -304,13 +304,24 @@ static int begin(void *ctx)
     return 0;
 }
 
+/* Of what is written the bytes are copied; what is compared is read element by element. */
+static uint64_t compare_ns(const struct sim_node *n, const struct raft_entry *e)
+{
+    struct command c;
+
+    if (n->sim->p.cpu_element_ns == 0 || e->type != RAFT_ENTRY_COMMAND ||
+        command_decode(e->data, e->len, &c) != 0 || c.op != COMMAND_CAS)
+        return 0;
+    return 2 * lines_elements_ns(n->sim, c.from.data, c.from.len);
+}
+
 static int apply(void *ctx, const struct raft_entry *e, struct command_result *ret_result)
 {
     struct sim_node *n = ctx;
     struct sim_state *st = &n->state;
     int r = 0;
 
-    clock_work(n, clock_step_ns(n->sim, n->sim->p.cpu_entry_ns, e->len));
+    clock_work(n, clock_step_ns(n->sim, n->sim->p.cpu_entry_ns, e->len) + compare_ns(n, e));
     if (st->kv != NULL) {
         r = kv_apply(st->kv, e, ret_result);
     } else {
@@ -433,6 +444,11 @@ static int get(void *ctx, struct wire_slice key, struct command_value *ret_value
     r = n->state.kv != NULL ? kv_get(n->state.kv, key, ret_value)
                             : map_get(&n->state.map, key, ret_value);
     clock_work(n, clock_step_ns(n->sim, n->sim->p.cpu_read_ns, ret_value->text.len));
+    if (lines_are_on(n->sim)) {
+        n->reading_ns += clock_step_ns(n->sim, n->sim->p.cpu_read_ns, ret_value->text.len);
+        if (n->reading_ns > n->longest_ns)
+            n->longest_ns = n->reading_ns;
+    }
     return r;
 }
 
