@@ -14,6 +14,7 @@ static _Thread_local char text[512];
 static _Thread_local int text_error; /* what the sentence was said for */
 static _Thread_local char path[512];
 static _Thread_local size_t path_len;
+static _Thread_local int path_error; /* whose path it is */
 
 _Static_assert(ENOTRECOVERABLE == 131, "err_fold() spells the number out");
 
@@ -27,6 +28,7 @@ int err_note(int error, const char *file, int line, const char *func, int is_ori
         return 0;
     if (is_origin)
         path_len = 0;
+    path_error = error;
     if (path_len < sizeof(path) - 1) {
         n = snprintf(path + path_len, sizeof(path) - path_len, "%s%s:%d", path_len > 0 ? " < " : "",
                      slash != NULL ? slash + 1 : file, line);
@@ -68,6 +70,11 @@ const char *err_text_for(int error)
 const char *err_path(void)
 {
     return path_len > 0 ? path : "";
+}
+
+const char *err_path_for(int error)
+{
+    return path_error == error ? err_path() : "";
 }
 
 void err_reset(void)

@@ -46,6 +46,8 @@ const char *err_text(void);
 const char *err_text_for(int error);
 /* "store.c:12 < main.c:40": origin first. Valid until the next err_* call on this thread. */
 const char *err_path(void);
+/* The same, but only when this very error went that way last. */
+const char *err_path_for(int error);
 void err_reset(void);
 
 /* No room: a state that ends by itself, and no failure. A disk quota that is used up is a full

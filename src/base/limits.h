@@ -44,6 +44,13 @@
  * none of them uses is left over for peers and the disk, which bring no more than a few sockets
  * hold. */
 #define TURN_SHARES 3u
+/* And at most so much: a read passes the leader's loop, a follower's and the leader's again, and
+ * waits for a turn in each. Shorter ones would pay for a transaction with less work. */
+#define TURN_SHARE_US_MAX 1000u
+/* TIME-5: a leader commits no more beyond what it has applied than it applies in this time, by what
+ * the last entries took: a read waits for all of it, and with it for less than for its round on a
+ * busy node. One entry at least. */
+#define APPLY_AHEAD_US 2000u
 /* Classes of the daemon's events: peers, everything else, clients (CLIENT-6). */
 #define NODE_PRIORITIES 3
 
@@ -286,8 +293,12 @@ static_assert(REQUEST_BYTES_MAX < CLIENT_HELD_BYTES_HIGH, "one request never sto
 #define CLIENT_CLOSED_PER_LOOK 64u
 /* One read(2) while memory is tight: the rest of it may have to be kept. */
 #define CLIENT_CHUNK_TIGHT_BYTES (4u << 10)
-/* Blocks of this and more are mappings of their own: what the allocator begins with. */
-#define MALLOC_MAPPED_BYTES (128 << 10)
+/* Blocks of this and more are mappings of their own. The longest value and its copies on the way to
+ * log, peers and state are none: a mapping is made and given back for each of them, and each of its
+ * pages is filled by the kernel anew, which took most of the time of such a write. So much may be
+ * free at the end of the heap before it is given back at once. */
+#define MALLOC_MAPPED_BYTES (4 << 20)
+#define MALLOC_KEEP_BYTES   (8 << 20)
 /* So much less is charged than at the peak, and this long after the last time: what is free in the
  * heap is given back, but for so much of it. Takes milliseconds for a hundred megabytes. */
 #define MEMORY_TRIM_BYTES     (8u << 20)
@@ -339,6 +350,19 @@ static_assert(CLIENT_CHUNK_BYTES <= CLIENT_COST_PER_TURN, "a turn reads at least
 #define CLIENT_LEVELS_APART 3u
 #define CLIENT_MODEST_US    100000u
 #define CLIENT_GREEDY_US    1000u
+/* Requests of at least the first, by what those of their connection took lately, are heavy. While
+ * somebody is there who takes much less, so much of them is under way at once, of all clients
+ * together: it lies in front of whatever comes then. One at least. */
+#define CLIENT_HEAVY_US      20u
+#define CLIENT_HEAVY_HELD_US 2000u
+/* When none of them was done for so long, they wait for something else than time of this node (for
+ * a leader, for memory that is freed when others read) and hold nobody back: forgotten. */
+#define CLIENT_HEAVY_STUCK_US 10000u
+/* What is read, compared or copied for a request behind its line takes so long: a checksum and a
+ * copy. */
+#define CLIENT_TOUCH_BYTES_PER_US 4096u
+/* Less than this is not worth a word. */
+#define SERVICE_TOUCH_BYTES_MIN 4096u
 /* One send(2), all of them in a turn, and what they cost: copies into the kernel. */
 #define CLIENT_SEND_BYTES          (1u << 20)
 #define CLIENT_SEND_BYTES_PER_TURN (8u << 20)
@@ -503,6 +527,9 @@ static_assert(KEY_BYTES_MAX <= LMDB_KEY_BYTES_MAX, "LMDB must take every key");
  * transaction. */
 #define KV_SCRUB_LIST_PAGES_MAX 64u
 #define KV_SCRUB_PAGES_MAX      (4u << 20)
+/* Pages whose check is remembered for absences (256 MiB of state), and inner ones that are held. */
+#define KV_SOUND_PAGES_MAX (1u << 16)
+#define KV_HELD_PAGES      1024u
 /* Nodes compare the digests of their states at equal indexes, so each remembers some. A node that
  * is more than 16 * 1,024 entries behind finds none in common: nothing is compared until it is
  * nearer. */

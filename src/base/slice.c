@@ -5,6 +5,13 @@
 
 #include "base/banned.h"
 
+uint64_t slice_share_us(uint64_t heartbeat_us)
+{
+    const uint64_t share_us = heartbeat_us / 2 / TURN_SHARES;
+
+    return share_us < TURN_SHARE_US_MAX ? share_us : TURN_SHARE_US_MAX;
+}
+
 void slice_begin(struct slice *s, uint64_t (*now_us)(void *ctx), void *ctx, uint64_t end_us)
 {
     *s = (struct slice){.now_us = now_us,

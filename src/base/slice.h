@@ -32,6 +32,8 @@ struct slice {
     bool spent;
 };
 
+/* What one of the stages has of each turn, for this heartbeat. */
+uint64_t slice_share_us(uint64_t heartbeat_us);
 /* Until end_us by this clock, which is not read yet. Without a clock, or with UINT64_MAX, it has no
  * end. */
 void slice_begin(struct slice *s, uint64_t (*now_us)(void *ctx), void *ctx, uint64_t end_us);

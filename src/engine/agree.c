@@ -110,7 +110,7 @@ int engine_state_rebuild(void *ctx)
     int rc = e->state.rebuild(e->state.ctx);
 
     if (rc != 0)
-        return err_trace(rc);
+        return rc < 0 ? err_trace(rc) : rc; /* KV_E_FULL, which the replica knows */
     rid_assert(e->state.last_applied(e->state.ctx).index == 0);
     e->agree.is_set_aside = true;
     engine_differ_forget(e);

@@ -417,6 +417,16 @@ static void forgive(struct engine *e, uint64_t now)
         d->is_wrong = false;
 }
 
+/* It knew of a difference as a follower, from the one that led before; with nobody left that
+ * differs no alarm comes any more, and no leader says that it is over. */
+static void ask_once_more(struct engine *e, uint64_t now)
+{
+    struct differ *d = &e->differ;
+
+    if (d->differs && !d->is_wrong && d->check == 0 && now >= d->again_us && may_compare(e))
+        begin_check(e, replica_last_applied(e->replica));
+}
+
 void engine_differ_turn(struct engine *e, uint64_t now)
 {
     struct differ *d = &e->differ;
@@ -430,6 +440,8 @@ void engine_differ_turn(struct engine *e, uint64_t now)
         end_check(d);
     d->led = leads;
     look_for_pass(e);
+    if (leads)
+        ask_once_more(e, now);
     if (leads && d->check != 0 && may_compare(e))
         judge_all(e);
     if (now < d->due_us && d->check == 0)

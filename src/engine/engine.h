@@ -125,6 +125,7 @@ struct engine_ops {
     void (*release)(void *ctx, void *conn);
     const char *(*conn_address)(void *ctx, void *conn);     /* or NULL */
     struct memory_conn *(*memory)(void *ctx, void *conn);   /* or NULL */
+    void (*touched)(void *ctx, void *conn, size_t bytes);   /* or NULL */
     const char *(*client_addr)(void *ctx, raft_node_id id); /* or NULL */
     const char *(*peer_addr)(void *ctx, raft_node_id id);   /* or NULL */
     bool (*peer_connected)(void *ctx, raft_node_id id);     /* or NULL */

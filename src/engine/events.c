@@ -141,7 +141,7 @@ int engine_log_end(int error, const char *what)
     const char *text = err_text_for(error);
 
     log_event(LOG_ERROR, "fatal", "what='%s' error=\"%s\" detail=\"%s\" path='%s' action=exit_%d",
-              what, error_text(error), text, err_path(), exit_code_of(error));
+              what, error_text(error), text, err_path_for(error), exit_code_of(error));
     log_flush(); /* the caller ends the process */
     return exit_code_of(error);
 }

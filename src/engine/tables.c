@@ -232,6 +232,13 @@ static const char *client_addr(void *ctx, raft_node_id id)
     return e->ops.client_addr != NULL ? e->ops.client_addr(e->ops.ctx, id) : NULL;
 }
 
+static void touched(void *ctx, void *conn, size_t bytes)
+{
+    struct engine *e = ctx;
+
+    e->ops.touched(e->ops.ctx, conn, bytes);
+}
+
 static const char *conn_address(void *ctx, void *conn)
 {
     struct engine *e = ctx;
@@ -368,6 +375,7 @@ void engine_fill_service_ops(struct engine *e, struct service_ops *ops)
                                 .release = service_release,
                                 .memory = e->ops.memory != NULL ? service_memory : NULL,
                                 .now_us = now_us,
+                                .touched = e->ops.touched != NULL ? touched : NULL,
                                 .conn_address = e->ops.conn_address != NULL ? conn_address : NULL,
                                 .client_addr = client_addr,
                                 .peer_addr = peer_addr,

@@ -8,7 +8,10 @@
 void absent_forget_file(struct absent *a)
 {
     page_cursor_free(&a->cursor);
+    page_cursor_free(&a->list_cursor);
     taken_free(&a->taken);
+    sound_free(&a->sound);
+    page_unmap(&a->file);
     *a = (struct absent){0};
 }
 
@@ -21,74 +24,86 @@ static int check_near(void *ctx, const struct page_item *item)
     return walk_item(ctx, item, &no_sum, &no_meta) == 0 ? 0 : KV_E_DAMAGED;
 }
 
-/* A writer on another thread may be writing a head just now. The pages of the snapshot that is
- * looked at are safe: its reader holds them. */
-static int read_head(struct absent *a, struct page_head *ret)
+/* A writer on another thread may be writing a head just now; a read waits for a write that a copy
+ * from the map would not see. The pages of the snapshot that is looked at are safe: its reader
+ * holds them. */
+static int read_head(struct absent *a)
 {
-    int rc = page_read_head(&a->file, ret);
+    const unsigned char *map = a->file.map;
+    int rc = page_read_head(&a->file, &a->head);
 
+    a->file.map = NULL;
     for (unsigned i = 0; rc == KV_E_DAMAGED && i < 3; i++)
-        rc = page_read_head(&a->file, ret);
+        rc = page_read_head(&a->file, &a->head);
+    a->file.map = map;
     return rc;
 }
 
-/* txnid 0: whichever is the newest. */
-static int check(struct kv *kv, struct absent *a, struct wire_slice key, uint64_t txnid)
+/* Head and list of the snapshot, once for each; they stay what they were when they were looked at,
+ * whatever becomes of the file. Where the newest is another one by now nothing is known. */
+static int know_snapshot(struct kv *kv, struct absent *a, uint64_t txnid)
 {
-    struct page_head head;
-    bool is_there = false;
-    int rc = kv_page_file(kv, &a->file);
+    int rc;
 
-    a->txnid = 0; /* of the bits that come */
-    if (rc == 0)
-        rc = read_head(a, &head);
-    if (rc == 0 && txnid != 0 && head.txnid != txnid)
+    if (a->is_known && a->head.txnid == txnid)
         return 0;
+    a->is_known = false;
+    a->file.taken = NULL;
+    rc = kv_page_file(kv, &a->file);
     if (rc == 0)
-        rc = taken_list(&a->taken, &a->file, &a->cursor, &head);
+        rc = read_head(a);
+    if (rc != 0 || a->head.txnid != txnid)
+        return rc;
+    page_map(&a->file);
+    sound_make_room(&a->sound, a->file.n_pages);
+    a->sound.txnid = txnid;
+    a->file.sound = a->file.map != NULL ? &a->sound : NULL;
+    rc = a->file.map != NULL ? taken_find(&a->taken, &a->file, &a->list_cursor, &a->head)
+                             : taken_read(&a->taken, &a->file, &a->list_cursor, &a->head);
+    a->is_known = rc == 0;
+    return rc;
+}
+
+/* The way to the place, from the root down. */
+static int look(struct kv *kv, struct absent *a, struct wire_slice key, bool *ret_there)
+{
+    int rc = page_cursor_after(&a->cursor, &a->file, &a->head.keys, key);
+
     if (rc == 0)
-        a->txnid = head.txnid;
-    if (rc == 0)
-        rc = page_cursor_after(&a->cursor, &a->file, &head.keys, key);
-    if (rc == 0)
-        rc = page_cursor_look(&a->cursor, key, &is_there, check_near, kv);
-    if (rc == 0 && is_there && txnid != 0)
+        rc = page_cursor_look(&a->cursor, key, ret_there, check_near, kv);
+    return rc;
+}
+
+int absent_check_read(struct kv *kv, struct wire_slice key, uint64_t txnid)
+{
+    struct absent *a = &kv->read_absent;
+    bool is_there = false;
+    int rc = know_snapshot(kv, a, txnid);
+
+    if (rc == 0 && a->is_known)
+        rc = look(kv, a, key, &is_there);
+    if (rc == 0 && is_there)
         rc = err_say(KV_E_DAMAGED, "a key stands in '%s' that was not found", TRUST_DATA_NAME);
     if (rc == KV_E_DAMAGED)
         (void)kv_distrust(kv);
     return rc < 0 ? err_trace(rc) : rc;
 }
 
-int absent_check_read(struct kv *kv, struct wire_slice key, uint64_t txnid)
+int absent_check_write(struct kv *kv, struct wire_slice key, uint64_t txnid)
 {
-    return check(kv, &kv->read_absent, key, txnid);
-}
+    struct absent *a = &kv->write_absent;
+    bool is_there = false;
+    int rc = know_snapshot(kv, a, txnid);
 
-int absent_check_write(struct kv *kv, struct wire_slice key)
-{
-    return check(kv, &kv->write_absent, key, 0);
-}
-
-static int know_free_pages(struct kv *kv, struct absent *a, uint64_t txnid)
-{
-    struct page_head head;
-    int rc;
-
-    if (a->txnid == txnid)
-        return 0;
-    a->txnid = 0;
-    rc = kv_page_file(kv, &a->file);
+    /* Nobody else writes. */
+    if (rc == 0 && !a->is_known)
+        rc = err_say(KV_E_DAMAGED, "the newest head of '%s' is not the one that was written last",
+                     TRUST_DATA_NAME);
     if (rc == 0)
-        rc = read_head(a, &head);
-    if (rc == 0 && head.txnid != txnid) {
-        a->file.taken = NULL;
-        return 0;
-    }
-    if (rc == 0)
-        rc = taken_list(&a->taken, &a->file, &a->cursor, &head);
-    if (rc == 0)
-        a->txnid = txnid;
-    return rc;
+        rc = look(kv, a, key, &is_there);
+    if (rc == KV_E_DAMAGED)
+        (void)kv_distrust(kv);
+    return rc < 0 ? err_trace(rc) : rc;
 }
 
 /* LMDB's pages are aligned, and the record begins on the page of its leaf, or on the first of its
@@ -98,13 +113,13 @@ int absent_check_found(struct kv *kv, const void *record, uint64_t txnid)
     const unsigned char *page = (const unsigned char *)record - (uintptr_t)record % kv->page_bytes;
     struct absent *a = &kv->read_absent;
     uint64_t pgno;
-    int rc = know_free_pages(kv, a, txnid);
+    int rc = know_snapshot(kv, a, txnid);
 
     if (rc == 0 && a->file.taken != NULL) {
         pgno = page_word(page);
         if (pgno < 2 || pgno >= a->file.n_pages)
             rc = page_damaged(&a->file, pgno, "there is no such page");
-        else if ((a->file.taken[pgno / 64] >> (pgno % 64) & 1) != 0)
+        else if (taken_holds(a->file.taken, pgno))
             rc = page_damaged(&a->file, pgno, "it is in use and listed as free");
     }
     if (rc == KV_E_DAMAGED)

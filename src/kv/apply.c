@@ -91,7 +91,9 @@ int kv_meta_get(struct kv *kv, MDB_txn *txn, struct kv_meta *ret_meta)
     }
     if (!record_meta(v.mv_data, v.mv_size, ret_meta))
         return damaged(kv, record_meta_key, "it makes no sense");
-    return 0;
+    if (txn == kv->read_txn)
+        rc = absent_check_found(kv, v.mv_data, mdb_txn_id(txn));
+    return err_trace(rc);
 }
 
 /* What was applied last, in the transaction that holds what it changed (STATE-2). */
@@ -312,9 +314,10 @@ static int apply_command(struct kv *kv, const struct raft_entry *e, struct comma
     }
     rc = value_get(kv, kv->write_txn, c.key, &old);
     if (rc == 0 && !old.exists && depends_on_absence(kv, &c, &old))
-        rc = absent_check_write(kv, c.key);
+        rc = absent_check_write(kv, c.key, mdb_txn_id(kv->write_txn) - 1);
     if (rc != 0)
         return rc > 0 ? err_origin(-EBADMSG) : err_trace(rc);
+    result->touched_bytes = old.text.len;
     if (c.op == COMMAND_DELETE)
         return value_delete(kv, c.key, &old, result);
     if (c.op == COMMAND_CAS)
@@ -373,7 +376,7 @@ int kv_apply_get(struct kv *kv, struct wire_slice key, struct command_value *ret
     rid_assert(key.len > 0 && key.len <= KEY_BYTES_MAX);
     rc = value_get(kv, kv->write_txn, key, ret_value);
     if (rc == 0 && !ret_value->exists)
-        rc = absent_check_write(kv, key);
+        rc = absent_check_write(kv, key, mdb_txn_id(kv->write_txn) - 1);
     return err_trace(rc);
 }
 

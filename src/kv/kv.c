@@ -349,6 +349,8 @@ static int open_walked(struct kv *kv, const struct kv_conf *conf, struct trust_v
          * failed, the next start would sync with success and believe pages that never reached
          * the disk. The mark goes on saying whose file it is (DISK-41). */
         rc = trust_record_doubt(kv->dir_fd, kv->incarnation);
+        if (err_is_full(rc)) /* taking it away needs no room, and says no less */
+            rc = mark_remove(kv->dir_fd, TRUST_NAME);
         if (rc != 0)
             return err_trace(rc);
         code = mdb_env_sync(kv->env, 1);
@@ -403,6 +405,12 @@ static int open_fresh(struct kv *kv, const struct kv_conf *conf)
     absent_forget_file(&kv->write_absent);
     atomic_store(&kv->distrusted, false);
     code = open_env(kv, conf);
+    if (err_is_full(-code)) { /* what was set aside is dearer than nothing, and no more than that */
+        close_env(kv);
+        kv_give_room(kv);
+        (void)unlinkat(kv->dir_fd, TRUST_DATA_NAME, 0);
+        code = open_env(kv, conf);
+    }
     if (code == 0)
         code = check_length(kv, &long_enough);
     if (code != 0)
@@ -411,6 +419,16 @@ static int open_fresh(struct kv *kv, const struct kv_conf *conf)
         return err_origin(err_say(-EIO, "a new state in '%s' is damaged", kv->dir));
     rc = read_state(kv);
     return err_fold(rc);
+}
+
+/* Where there is no room for it there is none, or one of this file, this boot and an earlier open:
+ * an end without a clean close has the state made again from the log, or finds what is true
+ * (SPACE-10). */
+static int record_trust(const struct kv *kv)
+{
+    int rc = trust_record(kv->dir_fd, kv->incarnation, &kv->boot);
+
+    return err_is_full(rc) ? 0 : err_trace(rc);
 }
 
 int kv_open(const struct kv_conf *conf, enum kv_trust *ret_trust, struct kv **ret_kv)
@@ -441,7 +459,7 @@ int kv_open(const struct kv_conf *conf, enum kv_trust *ret_trust, struct kv **re
     /* TRUST before CLEAN goes, so that a crash between them leaves one of the two. CLEAN is gone
      * before the first change: no start may believe what that leaves half done (STATE-5). */
     if (rc == 0)
-        rc = trust_record(kv->dir_fd, kv->incarnation, &kv->boot);
+        rc = record_trust(kv);
     if (rc == 0)
         rc = mark_remove(kv->dir_fd, TRUST_CLEAN_NAME);
     if (rc != 0)
@@ -465,16 +483,18 @@ int kv_rebuild(struct kv *kv)
 
     rid_assert(kv->write_txn == NULL);
     rid_assert(!kv->reading);
-    if (rc == 0)
+    if (rc == 0 || err_is_full(rc)) /* as in kv_distrust() */
         rc = mark;
     close_env(kv);
     if (rc == 0)
         rc = open_fresh(kv, &kv->conf);
     if (rc == 0)
-        rc = trust_record(kv->dir_fd, kv->incarnation, &kv->boot);
+        rc = record_trust(kv);
     if (rc != 0)
         atomic_store(&kv->distrusted, true);
-    return err_trace(rc);
+    return err_is_full(rc) ? err_say(KV_E_FULL, "cannot make the state in '%s' anew: %s", kv->dir,
+                                     strerror(-rc))
+                           : err_trace(rc);
 }
 
 static int close_clean(struct kv *kv)

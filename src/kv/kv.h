@@ -92,8 +92,9 @@ bool kv_is_distrusted(const struct kv *kv);
 
 /* What kv holds is not believed any more and is to be made again from the log, without an end of
  * the process: the file is set aside as kv_open() would do it, an empty one takes its place, and
- * last_applied is 0. No transaction may be open, on either side. 0; -errno is final: nothing is
- * open then, and only kv_close() is left. The next kv_open() rebuilds, unless not even the mark
+ * last_applied is 0. No transaction may be open, on either side. 0; KV_E_FULL: there is no room
+ * for that, and it may be asked again, but nothing else; -errno is final: nothing is open then, and
+ * only kv_close() is left. The next kv_open() rebuilds, unless not even the mark
  * that speaks for the old file could be removed. Write side. */
 int kv_rebuild(struct kv *kv);
 

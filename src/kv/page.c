@@ -9,6 +9,7 @@
 
 #include "base/err.h"
 #include "kv/page_check_int.h"
+#include "kv/taken_int.h"
 
 #include "base/banned.h"
 
@@ -56,6 +57,11 @@ int page_fetch(struct page_file *f, uint64_t pgno, uint64_t offset, void *buf, s
 {
     unsigned char *p = buf;
 
+    if (f->map != NULL && offset + len <= f->map_bytes) {
+        memcpy(p, f->map + offset, len);
+        f->bytes_read += len;
+        return 0;
+    }
     while (len > 0) {
         ssize_t n = read_some(f, p, len, offset);
 
@@ -84,7 +90,7 @@ int page_see(struct page_file *f, uint64_t pgno, uint64_t n)
     for (uint64_t i = pgno; i < pgno + n; i++) {
         const uint64_t bit = (uint64_t)1 << (i % 64);
 
-        if (f->taken != NULL && (f->taken[i / 64] & bit) != 0)
+        if (f->taken != NULL && taken_holds(f->taken, i))
             return page_damaged(f, i, "it is in use and listed as free");
         if (f->seen == NULL)
             continue;
@@ -155,6 +161,21 @@ static const char *parse_head(const unsigned char *page, uint64_t pgno, struct h
     return NULL;
 }
 
+/* A page behind the end of a map is not an error but a SIGBUS. The file never becomes shorter. */
+static int see_end(struct page_file *f, uint64_t newest)
+{
+    struct stat st;
+
+    if (f->n_pages <= f->n_pages_there)
+        return 0;
+    if (fstat(f->fd, &st) != 0)
+        return page_damaged(f, newest, strerror(errno));
+    f->n_pages_there = (uint64_t)st.st_size / f->page_bytes;
+    if (f->n_pages_there < f->n_pages)
+        return page_damaged(f, f->n_pages - 1, "the file ends before it");
+    return 0;
+}
+
 /* LMDB takes the higher transaction. As each is written over the one before the last, they differ
  * by one: so a flipped bit in either number is seen, and never an older state taken for the
  * newest. */
@@ -162,7 +183,6 @@ int page_read_head(struct page_file *f, struct page_head *ret)
 {
     unsigned char page[HEAD_BYTES];
     struct head heads[2];
-    struct stat st;
     unsigned newest;
 
     for (unsigned i = 0; i < 2; i++) {
@@ -180,14 +200,10 @@ int page_read_head(struct page_file *f, struct page_head *ret)
         return page_damaged(f, 1, "the two heads name two sizes of pages");
     if (heads[newest].all.txnid != 0 && heads[newest].all.txnid != heads[1 - newest].all.txnid + 1)
         return page_damaged(f, newest, "its transaction does not follow that of the other head");
-    if (fstat(f->fd, &st) != 0)
-        return page_damaged(f, newest, strerror(errno));
     f->page_bytes = heads[newest].page_bytes;
     f->n_pages = heads[newest].last_page + 1;
-    if ((uint64_t)st.st_size / f->page_bytes < f->n_pages)
-        return page_damaged(f, heads[newest].last_page, "the file ends before it");
     *ret = heads[newest].all;
-    return 0;
+    return see_end(f, newest);
 }
 
 /* ---- one page of a tree ---- */

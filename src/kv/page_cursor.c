@@ -12,7 +12,7 @@
 
 static const unsigned char *node_of(const struct page_level *level, unsigned i)
 {
-    return level->bytes + page_u16(level->bytes + PAGE_HEADER_BYTES + 2 * (size_t)i);
+    return level->page + page_u16(level->page + PAGE_HEADER_BYTES + 2 * (size_t)i);
 }
 
 static struct wire_slice key_of(const struct page_level *level, unsigned i)
@@ -101,37 +101,126 @@ static void ask_for_siblings(const struct page_cursor *c, unsigned l)
     }
 }
 
+/* The same of a page that was checked before: its keys ascend. */
+static const char *check_edges(const struct page_cursor *c, const struct page_level *level,
+                               unsigned first)
+{
+    if (level->n <= first)
+        return NULL;
+    if (level->lo.data != NULL && compare(c, key_of(level, first), level->lo) < 0)
+        return "a key is below those that lead here";
+    if (level->hi.data != NULL && compare(c, key_of(level, level->n - 1), level->hi) >= 0)
+        return "a key is beyond those that lead here";
+    return NULL;
+}
+
+static unsigned nodes_of(const struct page_level *level)
+{
+    return (unsigned)((page_u16(level->page + PAGE_WORD_BYTES + 4) - PAGE_HEADER_BYTES) / 2);
+}
+
+static bool is_known(const struct page_file *f, struct page_level *level, unsigned flags)
+{
+    return f->sound != NULL && page_u16(level->page + PAGE_WORD_BYTES + 2) == flags &&
+           sound_knows(f->sound, level->pgno, level->sum);
+}
+
+/* A page that the levels above look at stays. */
+static void hold(struct page_cursor *c, unsigned l)
+{
+    const struct page_level *level = &c->levels[l];
+    struct sound *s = c->file->sound;
+
+    for (unsigned i = 0; i < l; i++)
+        if (c->levels[i].page == sound_place(s, level->pgno)->bytes)
+            return;
+    sound_hold(s, level->pgno, level->page, c->file->page_bytes);
+}
+
+/* NULL, or what is wrong with the page and its place. */
+static const char *check_level(struct page_cursor *c, unsigned l, bool is_leaf)
+{
+    const unsigned flags = is_leaf ? PAGE_FLAG_LEAF : PAGE_FLAG_BRANCH;
+    struct page_level *level = &c->levels[l];
+    struct page_file *f = c->file;
+    const char *what;
+
+    if (is_known(f, level, flags)) {
+        level->n = nodes_of(level);
+        what = check_edges(c, level, is_leaf ? 0 : 1);
+    } else {
+        what = page_check(level->page, f->page_bytes, level->pgno, flags, &level->n);
+        /* LMDB relies on this, but in the tree of free pages. */
+        if (what == NULL && !is_leaf && !c->tree.is_free_list && level->n < 2)
+            what = "it is a branch that does not part";
+        if (what == NULL)
+            what = check_keys(c, level, is_leaf ? 0 : 1);
+        if (what == NULL && f->sound != NULL)
+            sound_note(f->sound, level->pgno, level->sum);
+    }
+    if (what == NULL && !is_leaf && f->sound != NULL)
+        hold(c, l);
+    return what;
+}
+
+static int fetch_level(struct page_file *f, struct page_level *level)
+{
+    const uint64_t offset = level->pgno * f->page_bytes;
+
+    if (level->bytes == NULL)
+        level->bytes = malloc(f->page_bytes);
+    level->page = level->bytes;
+    if (level->bytes == NULL)
+        return err_origin(-ENOMEM);
+    if (f->sound != NULL) {
+        level->sum = sound_copy(level->bytes, f->map + offset, f->page_bytes);
+        return 0;
+    }
+    return page_fetch(f, level->pgno, offset, level->bytes, f->page_bytes);
+}
+
+/* An inner page of which a copy is held was checked; what leads to it may be another one. */
+static bool load_held(struct page_cursor *c, struct page_level *level)
+{
+    struct page_file *f = c->file;
+
+    if (f->sound == NULL)
+        return false;
+    level->page =
+        sound_held(f->sound, level->pgno, f->map + level->pgno * f->page_bytes, f->page_bytes);
+    if (level->page == NULL)
+        return false;
+    level->n = nodes_of(level);
+    return true;
+}
+
 /* The page at level l: the root, or where the level above leads. */
 static int load(struct page_cursor *c, unsigned l)
 {
     const bool is_leaf = l + 1 == c->tree.depth;
     struct page_level *level = &c->levels[l];
+    const uint64_t pgno = l == 0 ? c->tree.root : child_of(level - 1, (level - 1)->at);
     struct page_file *f = c->file;
-    const char *what;
+    const char *what = NULL;
     int rc;
 
-    level->pgno = l == 0 ? c->tree.root : child_of(level - 1, (level - 1)->at);
+    level->pgno = pgno;
     level->at = 0;
-    rc = page_see(f, level->pgno, 1);
+    rc = page_see(f, pgno, 1);
+    if (rc == 0 && !is_leaf && load_held(c, level)) {
+        set_bounds(c, l);
+        what = check_edges(c, level, 1);
+    } else if (rc == 0) {
+        rc = fetch_level(f, level);
+        if (rc == -EAGAIN && l > 0)
+            ask_for_siblings(c, l);
+        if (rc != 0)
+            return rc;
+        set_bounds(c, l);
+        what = check_level(c, l, is_leaf);
+    }
     if (rc != 0)
         return rc;
-    if (level->bytes == NULL)
-        level->bytes = malloc(f->page_bytes);
-    if (level->bytes == NULL)
-        return err_origin(-ENOMEM);
-    rc = page_fetch(f, level->pgno, level->pgno * f->page_bytes, level->bytes, f->page_bytes);
-    if (rc == -EAGAIN && l > 0)
-        ask_for_siblings(c, l);
-    if (rc != 0)
-        return rc;
-    what = page_check(level->bytes, f->page_bytes, level->pgno,
-                      is_leaf ? PAGE_FLAG_LEAF : PAGE_FLAG_BRANCH, &level->n);
-    /* LMDB relies on this, but in the tree of free pages. */
-    if (what == NULL && !is_leaf && !c->tree.is_free_list && level->n < 2)
-        what = "it is a branch that does not part";
-    set_bounds(c, l);
-    if (what == NULL)
-        what = check_keys(c, level, is_leaf ? 0 : 1);
     if (what != NULL)
         return page_damaged(f, level->pgno, what);
     if (is_leaf)
@@ -244,13 +333,19 @@ static int load_big(struct page_cursor *c, const unsigned char *node, struct pag
     if (n == 0 || n > f->n_pages - pgno || len > n * f->page_bytes - PAGE_HEADER_BYTES)
         return page_damaged(f, pgno, "it says that it has another number of pages than it can");
     rc = page_see(f, pgno, n);
+    c->met.overflow_pages += n;
+    c->big_pgno = pgno;
+    c->big_pages = n;
+    ret->len = len;
+    if (rc == 0 && f->map != NULL) {
+        ret->data = f->map + pgno * f->page_bytes + PAGE_HEADER_BYTES;
+        return 0;
+    }
     if (rc == 0)
         rc = grow(c, len > 0 ? len : 1);
     if (rc == 0)
         rc = page_fetch(f, pgno, pgno * f->page_bytes + PAGE_HEADER_BYTES, c->big, len);
-    c->met.overflow_pages += n;
     ret->data = c->big;
-    ret->len = len;
     return rc;
 }
 
@@ -273,6 +368,7 @@ static int item_at(struct page_cursor *c, unsigned i, struct page_item *ret)
     const struct page_level *leaf = &c->levels[c->tree.depth - 1];
     const unsigned char *node = node_of(leaf, i);
 
+    c->big_pgno = c->big_pages = 0;
     ret->key = key_of(leaf, i);
     if ((page_u16(node + 4) & PAGE_NODE_BIG) != 0)
         return load_big(c, node, ret);
@@ -299,6 +395,15 @@ int page_cursor_next(struct page_cursor *c, struct page_item *ret)
     return item_at(c, leaf->at++, ret);
 }
 
+const unsigned char *page_cursor_mapped(const struct page_cursor *c, const struct page_item *item)
+{
+    const struct page_level *leaf = &c->levels[c->tree.depth - 1];
+
+    if (c->big_pgno != 0)
+        return item->data;
+    return c->file->map + leaf->pgno * c->file->page_bytes + (item->data - leaf->page);
+}
+
 /* The last leaf before this one, when there is one. */
 static int load_before(struct page_cursor *c)
 {
@@ -323,12 +428,25 @@ struct near {
     void *ctx;
 };
 
+/* A long record is read once for each state of the leaf that its key is on: the key's bytes are
+ * what matters here. It is remembered under its first page. */
 static int ask_near(struct page_cursor *c, unsigned i, const struct near *near)
 {
+    const struct page_level *leaf = &c->levels[c->tree.depth - 1];
+    const unsigned char *node = node_of(leaf, i);
+    const bool is_big = (page_u16(node + 4) & PAGE_NODE_BIG) != 0 && c->file->sound != NULL;
+    const uint64_t first = is_big ? page_word(node + PAGE_NODE_BYTES + page_u16(node + 6)) : 0;
     struct page_item item;
-    int rc = item_at(c, i, &item);
+    int rc;
 
-    return rc == 0 ? near->fn(near->ctx, &item) : rc;
+    if (is_big && sound_knows(c->file->sound, first, leaf->sum + i))
+        return 0;
+    rc = item_at(c, i, &item);
+    if (rc == 0)
+        rc = near->fn(near->ctx, &item);
+    if (rc == 0 && is_big)
+        sound_note(c->file->sound, first, leaf->sum + i);
+    return rc;
 }
 
 static int ask_before(struct page_cursor *c, const struct near *near)

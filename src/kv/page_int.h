@@ -27,6 +27,9 @@
 #define RIDD_KV_PAGE_INT_H
 
 #include "kv/kv.h"
+#include "kv/sound_int.h"
+
+struct taken;
 
 #define PAGE_DEPTH_MAX 32u /* LMDB's own */
 
@@ -34,11 +37,15 @@ struct page_file {
     int fd;           /* borrowed */
     const char *name; /* borrowed; in sentences */
     size_t page_bytes;
-    uint64_t n_pages;      /* all that the newest head speaks of; the file has them */
-    uint64_t *seen;        /* owned by the caller; a bit for each page; NULL: not asked */
-    const uint64_t *taken; /* borrowed; pages that no tree may lead to; NULL: not asked */
-    uint64_t bytes_read;   /* since the caller set it to 0 */
-    bool nowait;           /* what is not in memory is asked for, and the answer is -EAGAIN */
+    uint64_t n_pages;         /* all that the newest head speaks of; the file has them */
+    uint64_t n_pages_there;   /* so many, the file is known to have */
+    uint64_t *seen;           /* owned by the caller; a bit for each page; NULL: not asked */
+    struct taken *taken;      /* borrowed; pages that no tree may lead to; NULL: not asked */
+    struct sound *sound;      /* borrowed, only with a map; what need not be checked again */
+    const unsigned char *map; /* page_map(); NULL: each page is read */
+    uint64_t map_bytes;
+    uint64_t bytes_read; /* since the caller set it to 0 */
+    bool nowait;         /* what is not in memory is asked for, and the answer is -EAGAIN */
 };
 
 struct page_tree {
@@ -61,6 +68,11 @@ struct page_head {
 int page_read_head(struct page_file *f, struct page_head *ret);
 /* Marks so many pages from pgno on; one that was marked before is damage. */
 int page_see(struct page_file *f, uint64_t pgno, uint64_t n);
+/* Pages are copied from a map of the file from now on, without system calls; n_pages of them, which
+ * must be there. Where there are no addresses for it they are read as before. Another head may need
+ * a larger one: what was borrowed from the map is gone then. */
+void page_map(struct page_file *f);
+void page_unmap(struct page_file *f);
 /* KV_E_DAMAGED with the sentence. */
 int page_damaged(const struct page_file *f, uint64_t pgno, const char *what);
 
@@ -69,8 +81,10 @@ uint64_t page_word(const unsigned char *p);
 #define PAGE_WORD_BYTES sizeof(size_t)
 
 struct page_level {
-    unsigned char *bytes; /* owned */
+    unsigned char *bytes;      /* owned */
+    const unsigned char *page; /* these, or a copy that file->sound holds */
     uint64_t pgno;
+    uint64_t sum;         /* where file->sound is set, of a leaf */
     unsigned n;           /* nodes */
     unsigned at;          /* leaf: the next one; branch: the one that leads down */
     struct wire_slice lo; /* lo <= all keys below < hi; data NULL: no bound */
@@ -86,6 +100,8 @@ struct page_cursor {
     bool at_end;
     unsigned char *big; /* owned; the overflow pages of the last item */
     size_t big_size;
+    uint64_t big_pgno; /* the first of these; 0: it had none */
+    uint64_t big_pages;
 };
 
 struct page_item {
@@ -101,6 +117,8 @@ int page_cursor_after(struct page_cursor *c, struct page_file *f, const struct p
                       struct wire_slice key);
 /* Valid until the next call; key.data NULL: there are no more. */
 int page_cursor_next(struct page_cursor *c, struct page_item *ret);
+/* The data of the item that came last, where file->map has it: there as long as the map. */
+const unsigned char *page_cursor_mapped(const struct page_cursor *c, const struct page_item *item);
 /* Right after page_cursor_after(): whether `key` itself is there. When it is not, `near` is asked
  * about the records on both sides of where it would stand: a key of which a bit was flipped is one
  * of these. Where that place is an edge of its leaf, the neighbour beyond the edge is loaded and

@@ -103,7 +103,7 @@ static int read_slice(struct kv *kv, struct scrub *s, size_t bytes)
 
     rc = page_read_head(&s->file, &head);
     if (rc == 0)
-        rc = taken_list(&s->taken, &s->file, &s->cursor, &head);
+        rc = taken_read(&s->taken, &s->file, &s->cursor, &head);
     if (rc == 0)
         rc = check_meta(kv, s, &head);
     if (rc == 0 && s->key_len > 0)

@@ -94,8 +94,17 @@ static int note(struct kv *kv, raft_index index)
 
 int shown_look(struct kv *kv, bool will_be_set_aside)
 {
+    int rc;
+
     kv->shown_index = recorded(kv);
-    return will_be_set_aside ? err_trace(note(kv, shown(kv))) : 0;
+    if (!will_be_set_aside)
+        return 0;
+    rc = note(kv, shown(kv));
+    if (err_is_full(rc)) {
+        kv_give_room(kv);
+        rc = note(kv, shown(kv));
+    }
+    return err_trace(rc);
 }
 
 int shown_note(struct kv *kv)

@@ -98,12 +98,11 @@ static int walk_keys(struct walk *w)
     return 0;
 }
 
-/* One entry of the list of free pages: LMDB will write over these. The room for the numbers may
- * be larger than needed only when there are none. */
-static int walk_free_entry(struct page_file *file, uint64_t txnid_max, const struct page_item *item)
+/* The room for the numbers may be larger than needed only when there are none. */
+int walk_free_count(const struct page_file *file, uint64_t txnid_max, const struct page_item *item,
+                    uint64_t *ret_n)
 {
     const uint64_t txnid = page_word((const unsigned char *)item->key.data);
-    uint64_t before = file->n_pages;
     uint64_t n;
 
     if (txnid == 0 || txnid > txnid_max || item->len < PAGE_WORD_BYTES ||
@@ -114,9 +113,21 @@ static int walk_free_entry(struct page_file *file, uint64_t txnid_max, const str
         return err_say(KV_E_DAMAGED,
                        "the list of free pages in '%s' has another length than it says",
                        file->name);
+    *ret_n = n;
+    return 0;
+}
+
+/* One entry of the list of free pages: LMDB will write over these. */
+static int walk_free_entry(struct page_file *file, uint64_t txnid_max, const struct page_item *item)
+{
+    uint64_t before = file->n_pages;
+    uint64_t n;
+    int rc = walk_free_count(file, txnid_max, item, &n);
+
+    if (rc != 0)
+        return rc;
     for (uint64_t i = 1; i <= n; i++) {
         const uint64_t pgno = page_word(item->data + i * PAGE_WORD_BYTES);
-        int rc;
 
         if (pgno >= before)
             return page_damaged(file, pgno, "it stands in the wrong place of the free pages");

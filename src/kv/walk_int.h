@@ -21,6 +21,11 @@ int walk_item(const struct kv *kv, const struct page_item *item, struct walk_sum
 int walk_free_list(struct page_file *file, struct page_cursor *cursor,
                    const struct page_head *head);
 
+/* One entry of it: how many numbers, behind the first word, each lower than the one before. Neither
+ * their order nor what they say is looked at. 0, KV_E_DAMAGED. */
+int walk_free_count(const struct page_file *file, uint64_t txnid_max, const struct page_item *item,
+                    uint64_t *ret_n);
+
 /* Reads every page of data.mdb in kv's folder that is in use or listed as free, without changing
  * anything: digest and number of keys, recomputed from keys and values, are those that are stored,
  * and no page is used twice, or used and free. 0; KV_E_DAMAGED with err_text(); KV_E_NEWER or

@@ -121,7 +121,7 @@ void client_conn_settle(struct client_conn *c)
         client_port_wake(c->port);
     }
     /* A connection that lingers is read only to see its end. */
-    set_reading(c, !c->eof && ((go_on && !has_lines(c)) || c->linger_us != 0));
+    set_reading(c, !c->eof && ((go_on && !has_lines(c) && !c->barred) || c->linger_us != 0));
     if (c->dead)
         return;
     /* The time of a line counts only while we would take the rest of it. */
@@ -490,8 +490,15 @@ struct memory_conn *client_conn_memory(struct client_conn *c)
     return &c->memory;
 }
 
+void client_conn_touched(struct client_conn *c, size_t bytes)
+{
+    if (!c->dead)
+        client_turns_charge(c, bytes / CLIENT_TOUCH_BYTES_PER_US);
+}
+
 void client_conn_hold(struct client_conn *c)
 {
+    client_turns_hold(c);
     c->n_held++;
     if (c->dead && c->n_held == 1 && c->port != NULL) {
         /* Closed by this very callback, and not freed yet. */
@@ -503,6 +510,7 @@ void client_conn_hold(struct client_conn *c)
 void client_conn_release(struct client_conn *c)
 {
     rid_assert(c->n_held > 0);
+    client_turns_release(c);
     c->n_held--;
     if (!c->dead) {
         struct client_port *p = c->port;

@@ -24,19 +24,24 @@ struct client_port {
         struct list list;
         uint64_t served_us; /* when one of it was, the last time; 0: never */
     } levels[CLIENT_LEVELS];
-    struct list dead;     /* freed by ev_work */
-    struct list orphans;  /* dead, but a hold is out */
-    struct list starved;  /* conn.starved: something waits for room */
-    struct list fed;      /* the same, and there is room: on_room is due */
-    uint64_t relieved_us; /* when it was last looked who owes most */
-    unsigned char *chunk; /* owned, CLIENT_CHUNK_BYTES */
-    size_t cost;          /* of what was handed up since the last flush */
-    size_t share;         /* what is left of it for the connection that is served */
-    size_t unlooked;      /* its cost since the clock was read */
-    size_t sent;          /* bytes, since the last flush began */
-    uint64_t now_us;      /* while connections are served: since when this one is */
-    uint64_t began_us;    /* when these turns did */
-    unsigned depth;       /* of callbacks; the port is not freed above 0 */
+    struct list barred; /* conn.turn: of heavy requests enough are under way */
+    /* Of heavy requests under way, what they will take: of conn.held_us what is not forgotten. */
+    uint64_t held_us;
+    uint64_t moved_us;       /* when the last of them was done, or the first came */
+    struct event *ev_barred; /* owned: while somebody is barred, to see that nothing moves */
+    struct list dead;        /* freed by ev_work */
+    struct list orphans;     /* dead, but a hold is out */
+    struct list starved;     /* conn.starved: something waits for room */
+    struct list fed;         /* the same, and there is room: on_room is due */
+    uint64_t relieved_us;    /* when it was last looked who owes most */
+    unsigned char *chunk;    /* owned, CLIENT_CHUNK_BYTES */
+    size_t cost;             /* of what was handed up since the last flush */
+    size_t share;            /* what is left of it for the connection that is served */
+    size_t unlooked;         /* its cost since the clock was read */
+    size_t sent;             /* bytes, since the last flush began */
+    uint64_t now_us;         /* while connections are served: since when this one is */
+    uint64_t began_us;       /* when these turns did */
+    unsigned depth;          /* of callbacks; the port is not freed above 0 */
     bool quiesced;
     bool freed; /* client_port_free() was called: no callback any more */
 };
@@ -45,9 +50,11 @@ struct client_conn {
     struct client_port *port; /* borrowed; NULL once the port is gone, then this is an orphan */
     struct list node;         /* in port->conns, dead or orphans */
     struct list dirty;
-    struct list turn; /* in port->levels */
-    uint64_t used_us; /* time that it took lately, as it was then */
+    struct list turn;    /* in port->levels, or barred */
+    uint64_t used_us;    /* time that it took lately, as it was then */
+    uint64_t used_lines; /* and for how many lines; in parts */
     uint64_t used_at_us;
+    uint64_t held_us; /* of its requests that are held */
     struct list starved;
     struct memory_conn memory;
     size_t in_charged;         /* to memory.requests: the buffers below; the rest is the host's */
@@ -84,6 +91,7 @@ struct client_conn {
     bool greeted;  /* it began as ours do (CLIENT-11) */
     bool judged;   /* the line that is being read is known to be ours; from here on its bytes are
                       not looked at */
+    bool barred;   /* in port->barred: neither read nor served */
     bool ending;   /* no more lines are taken; closed once what is owed was sent */
     bool eof;
     char address[NET_ADDRESS_TEXT];
@@ -131,6 +139,12 @@ void client_turns_run(struct client_port *p);
 /* A line, or a piece of one, was dealt with: its share of this turn may be over (port->share). */
 void client_turns_step(struct client_conn *c, size_t bytes);
 void client_turns_charge(struct client_conn *c, uint64_t us);
+/* A line was handed up; one more is owed, one less. */
+void client_turns_line(struct client_conn *c);
+void client_turns_hold(struct client_conn *c);
+void client_turns_release(struct client_conn *c);
+/* Its next line waits: enough heavy requests are under way. */
+bool client_turns_bars(const struct client_conn *c);
 
 static inline bool client_conn_may_take_lines(const struct client_conn *c)
 {

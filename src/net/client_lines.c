@@ -86,6 +86,7 @@ static void line_hand_up(struct client_conn *c, const char *line, size_t len)
         len--;
     if (len == 0)
         return;
+    client_turns_line(c);
     c->again = p->ops.on_line(p->ops.ctx, c, line, len, c->line_no);
     if (c->again && !c->dead)
         line_keep(c, line, len);
@@ -182,7 +183,7 @@ size_t client_lines_take(struct client_conn *c, const char *data, size_t len)
 
     while (at < len) {
         if (!client_conn_may_take_lines(c) || client_conn_over_limits(c) || c->again ||
-            c->port->share == 0)
+            c->port->share == 0 || client_turns_bars(c))
             return at;
         newline = memchr(data + at, '\n', len - at);
         if (newline == NULL) {

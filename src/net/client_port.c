@@ -44,6 +44,8 @@ static void destroy(struct client_port *p)
         event_free(p->ev_tick);
     if (p->ev_work != NULL)
         event_free(p->ev_work);
+    if (p->ev_barred != NULL)
+        event_free(p->ev_barred);
     net_listener_free(p->listener);
     free(p->chunk);
     free(p);
@@ -85,6 +87,7 @@ void client_port_free(struct client_port *p)
     client_port_quiesce(p);
     (void)event_del(p->ev_tick);
     (void)event_del(p->ev_work);
+    (void)event_del(p->ev_barred);
     while (!list_empty(&p->conns))
         client_conn_die(list_entry(p->conns.next, struct client_conn, node), "port closed");
     p->depth--;
@@ -179,6 +182,13 @@ static void on_work(evutil_socket_t unused, short what, void *ctx)
     feed(p);
     client_turns_run(p);
     client_port_leave(p);
+}
+
+static void on_barred(evutil_socket_t unused, short what, void *ctx)
+{
+    (void)unused;
+    (void)what;
+    client_port_wake(ctx);
 }
 
 /* Each connection is moved to the end before it is looked at: whatever dies meanwhile, the walk
@@ -333,6 +343,7 @@ int client_port_new(struct event_base *base, const char *addr, const struct clie
     list_init(&p->dirty);
     for (unsigned i = 0; i < CLIENT_LEVELS; i++)
         list_init(&p->levels[i].list);
+    list_init(&p->barred);
     list_init(&p->dead);
     list_init(&p->orphans);
     list_init(&p->starved);
@@ -340,9 +351,11 @@ int client_port_new(struct event_base *base, const char *addr, const struct clie
     p->chunk = malloc(CLIENT_CHUNK_BYTES);
     p->ev_tick = event_new(base, -1, EV_PERSIST, on_tick, p);
     p->ev_work = event_new(base, -1, 0, on_work, p);
-    if (p->chunk == NULL || p->ev_tick == NULL || p->ev_work == NULL ||
+    p->ev_barred = event_new(base, -1, 0, on_barred, p);
+    if (p->chunk == NULL || p->ev_tick == NULL || p->ev_work == NULL || p->ev_barred == NULL ||
         event_priority_set(p->ev_tick, p->priority) != 0 ||
-        event_priority_set(p->ev_work, p->priority) != 0)
+        event_priority_set(p->ev_work, p->priority) != 0 ||
+        event_priority_set(p->ev_barred, p->priority) != 0)
         return err_origin(err_say(-ENOMEM, "cannot open the client port: out of memory"));
     rc = net_listener_new(base, addr, p->priority, on_accept, p, &p->listener);
     if (rc != 0)

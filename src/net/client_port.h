@@ -119,6 +119,9 @@ struct buf *client_conn_out(struct client_conn *c);
 struct memory_conn *client_conn_memory(struct client_conn *c);
 void client_conn_hold(struct client_conn *c);
 void client_conn_release(struct client_conn *c);
+/* So many bytes were read, compared or copied for it beside its lines and its output: they count as
+ * time that it took (CLIENT-15). */
+void client_conn_touched(struct client_conn *c, size_t bytes);
 /* Closes it now, unsent output is lost; on_closed is called before this returns. */
 void client_conn_close(struct client_conn *c, const char *why);
 void client_conn_set_user(struct client_conn *c, void *user);

@@ -17,17 +17,25 @@
 /* ---- what it took lately ---- */
 
 /* Halved with each CLIENT_USE_HALF_US that pass, and evenly in between. */
-static uint64_t use_at(const struct client_conn *c, uint64_t now_us)
+static uint64_t decayed(uint64_t use, uint64_t passed_us)
 {
-    const uint64_t passed = now_us > c->used_at_us ? now_us - c->used_at_us : 0;
-    const uint64_t halves = passed / CLIENT_USE_HALF_US;
-    const uint64_t rest = passed % CLIENT_USE_HALF_US;
-    uint64_t use;
+    const uint64_t halves = passed_us / CLIENT_USE_HALF_US;
+    const uint64_t rest = passed_us % CLIENT_USE_HALF_US;
 
     if (halves > 31)
         return 0;
-    use = c->used_us >> halves;
+    use >>= halves;
     return use - use * rest / (2 * (uint64_t)CLIENT_USE_HALF_US);
+}
+
+static uint64_t passed_us(const struct client_conn *c, uint64_t now_us)
+{
+    return now_us > c->used_at_us ? now_us - c->used_at_us : 0;
+}
+
+static uint64_t use_at(const struct client_conn *c, uint64_t now_us)
+{
+    return decayed(c->used_us, passed_us(c, now_us));
 }
 
 static unsigned level_of(uint64_t use_us)
@@ -43,8 +51,115 @@ void client_turns_charge(struct client_conn *c, uint64_t us)
 {
     const uint64_t now_us = c->port->now_us;
 
+    c->used_lines = decayed(c->used_lines, passed_us(c, now_us));
     c->used_us = use_at(c, now_us) + us;
     c->used_at_us = now_us;
+}
+
+/* ---- heavy requests ----
+ *
+ * Once a request is handed up nothing overtakes it: it lies in the queues of reads and in the log,
+ * and whatever comes then waits for it. So while somebody is there who takes much less, only as
+ * many heavy ones are handed up as are done within a few milliseconds; the others wait in the
+ * sockets of those who sent them, who get on one after the other.
+ *
+ * What is under way may wait for something that only others bring about: reads for the memory of
+ * replies that nobody takes, writes for a leader. Whoever waited for them would wait for ever. So
+ * when nothing heavy was done for a while, what is under way is forgotten. */
+
+/* Of a line, in used_lines: so that halves of it are seen. */
+#define LINE_PARTS 1024u
+
+void client_turns_line(struct client_conn *c)
+{
+    c->used_lines += LINE_PARTS;
+}
+
+/* Of one of its requests, by what they took lately. */
+static uint64_t cost_us(const struct client_conn *c)
+{
+    return c->used_lines > LINE_PARTS ? c->used_us * LINE_PARTS / c->used_lines : c->used_us;
+}
+
+void client_turns_hold(struct client_conn *c)
+{
+    const uint64_t us = cost_us(c);
+
+    if (c->port == NULL || us < CLIENT_HEAVY_US)
+        return;
+    if (c->port->held_us == 0)
+        c->port->moved_us = clock_mono_us();
+    c->held_us += us;
+    c->port->held_us += us;
+}
+
+/* Which of those that are held it was makes no difference. */
+void client_turns_release(struct client_conn *c)
+{
+    const uint64_t us = c->held_us / c->n_held;
+    struct client_port *p = c->port;
+
+    c->held_us -= us;
+    if (p == NULL || us == 0)
+        return;
+    p->held_us -= us < p->held_us ? us : p->held_us;
+    p->moved_us = clock_mono_us();
+    if (!list_empty(&p->barred) && p->held_us < CLIENT_HEAVY_HELD_US)
+        client_port_wake(p);
+}
+
+/* Somebody is there who takes much less than those of this level. */
+static bool has_modest(const struct client_port *p, unsigned level)
+{
+    for (unsigned i = 0; i + CLIENT_LEVELS_APART <= level; i++)
+        if (p->levels[i].served_us != 0 && p->now_us - p->levels[i].served_us < CLIENT_MODEST_US)
+            return true;
+    return false;
+}
+
+bool client_turns_bars(const struct client_conn *c)
+{
+    const struct client_port *p = c->port;
+
+    return p->held_us >= CLIENT_HEAVY_HELD_US && !c->again && cost_us(c) >= CLIENT_HEAVY_US &&
+           has_modest(p, level_of(use_at(c, p->now_us)));
+}
+
+static void forget_what_is_stuck(struct client_port *p)
+{
+    if (p->now_us >= p->moved_us + CLIENT_HEAVY_STUCK_US)
+        p->held_us = 0;
+}
+
+static void wait_for_what_is_stuck(struct client_port *p)
+{
+    static const struct timeval soon = {.tv_usec = CLIENT_HEAVY_STUCK_US};
+
+    if (!list_empty(&p->barred) && !evtimer_pending(p->ev_barred, NULL))
+        (void)evtimer_add(p->ev_barred, &soon);
+}
+
+static void bar(struct client_conn *c)
+{
+    list_append(&c->port->barred, &c->turn);
+    c->barred = true;
+    client_conn_settle(c);
+}
+
+/* As many as there is room for, in the order in which they came here. Those that turn out to have
+ * nothing to say leave their room to the next turn, which comes in any case. */
+static void let_in(struct client_port *p)
+{
+    uint64_t us = p->held_us;
+
+    while (!list_empty(&p->barred) && us < CLIENT_HEAVY_HELD_US) {
+        struct client_conn *c = list_entry(p->barred.next, struct client_conn, turn);
+
+        list_remove(&c->turn);
+        c->barred = false;
+        us += cost_us(c);
+        client_conn_settle(c);
+    }
 }
 
 /* ---- turns ---- */
@@ -96,15 +211,6 @@ static void serve(struct client_port *p, struct client_conn *c)
     }
 }
 
-/* Somebody is there who takes much less than those of this level. */
-static bool has_modest(const struct client_port *p, unsigned level)
-{
-    for (unsigned i = 0; i + CLIENT_LEVELS_APART <= level; i++)
-        if (p->levels[i].served_us != 0 && p->now_us - p->levels[i].served_us < CLIENT_MODEST_US)
-            return true;
-    return false;
-}
-
 static void run(struct client_port *p, unsigned level, struct list *todo)
 {
     const uint64_t end_us = has_modest(p, level) ? p->began_us + CLIENT_GREEDY_US : UINT64_MAX;
@@ -113,6 +219,10 @@ static void run(struct client_port *p, unsigned level, struct list *todo)
         struct client_conn *c = list_entry(todo->next, struct client_conn, turn);
 
         list_remove(&c->turn);
+        if (client_turns_bars(c)) {
+            bar(c);
+            continue;
+        }
         serve(p, c);
         p->levels[level].served_us = p->now_us;
         if (is_spent(p) || p->now_us >= end_us)
@@ -128,6 +238,8 @@ void client_turns_run(struct client_port *p)
 
     p->now_us = clock_mono_us();
     p->began_us = p->now_us;
+    forget_what_is_stuck(p);
+    let_in(p);
     for (unsigned i = 0; i < CLIENT_LEVELS; i++) {
         list_init(&todo[i]);
         list_splice(&todo[i], &p->levels[i].list);
@@ -139,6 +251,7 @@ void client_turns_run(struct client_port *p)
         list_splice(&p->levels[i].list, &todo[i]);
         more = more || !list_empty(&p->levels[i].list);
     }
-    if (more)
+    if (more || (!list_empty(&p->barred) && p->held_us < CLIENT_HEAVY_HELD_US))
         client_port_wake(p);
+    wait_for_what_is_stuck(p);
 }

@@ -67,6 +67,12 @@ static struct memory_conn *service_memory(void *ctx, void *conn)
     return client_conn_memory(conn);
 }
 
+static void service_touched(void *ctx, void *conn, size_t bytes)
+{
+    (void)ctx;
+    client_conn_touched(conn, bytes);
+}
+
 static uint64_t cpu_us(void *ctx)
 {
     (void)ctx;
@@ -195,6 +201,7 @@ void node_fill_engine_ops(struct node *n, struct engine_ops *ops)
                                .release = service_release,
                                .conn_address = service_conn_address,
                                .memory = service_memory,
+                               .touched = service_touched,
                                .client_addr = node_client_addr,
                                .peer_addr = node_peer_addr,
                                .peer_connected = peer_connected,

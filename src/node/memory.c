@@ -1,9 +1,9 @@
 /* What clients cost this process, and that it goes back when they do not any more.
  *
  * The allocator keeps what is freed below something that is still used, for ever: after a flood
- * the node would stay as large as it was. So large blocks are mappings of their own, which go back
- * at once (the threshold is fixed, or it would rise with the first of them), and when much less is
- * charged than was before, what is free inside the heap is given back, too. */
+ * the node would stay as large as it was. So very large blocks are mappings of their own, which go
+ * back at once (the threshold is fixed, or it would rise with the first of them), and when much
+ * less is charged than was before, what is free inside the heap is given back, too. */
 #include <errno.h>
 #include <malloc.h>
 #include <sys/resource.h>
@@ -37,6 +37,9 @@ void node_memory_begin(struct node *n)
     memory_init(&n->memory, n->conf->memory_bytes);
 #ifdef M_MMAP_THRESHOLD
     (void)mallopt(M_MMAP_THRESHOLD, MALLOC_MAPPED_BYTES);
+#endif
+#ifdef M_TRIM_THRESHOLD
+    (void)mallopt(M_TRIM_THRESHOLD, MALLOC_KEEP_BYTES);
 #endif
 }
 

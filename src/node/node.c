@@ -566,6 +566,7 @@ static int start(struct node *n)
         rc = check_founders(n);
     if (rc != 0)
         return rc;
+    node_warn_disks(n);
     compare_members(n);
     rc = open_loop(n);
     if (rc != 0) {
@@ -618,7 +619,7 @@ int node_run(const struct conf *conf, uint64_t started_us)
     let_signals_in();
     n->watchdog_us = notify_watchdog_us();
     n->turns.cpu_us = clock_thread_us();
-    n->share_us = conf->heartbeat_us / 2 / TURN_SHARES;
+    n->share_us = slice_share_us(conf->heartbeat_us);
     node_show(n, true);
     log_event(LOG_INFO, "ready", "client=%s peer=%s startup_ms=%.1f", n->self->client_addr,
               n->self->peer_addr, (double)(clock_mono_us() - started_us) / 1000.0);

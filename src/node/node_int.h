@@ -116,6 +116,9 @@ int node_memory_check(const struct conf *conf);
 void node_memory_begin(struct node *n);
 void node_memory_turn(struct node *n, uint64_t now_us);
 
+/* disks.c: once, when the folders are open. */
+void node_warn_disks(const struct node *n);
+
 /* glue.c: tables of functions between the modules. */
 void node_fill_engine_ops(struct node *n, struct engine_ops *ops);
 void node_fill_client_ops(struct node *n, struct client_port_ops *ops);

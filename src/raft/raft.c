@@ -169,6 +169,8 @@ void raft_applied(struct raft *r, raft_index index)
     rid_assert(index <= r->last_emitted);
     r->last_applied = index;
     bound_cache(r, r->last_applied < r->last_stored ? r->last_applied : r->last_stored);
+    if (r->role == RAFT_LEADER)
+        raft_maybe_commit(r);
     raft_check_rest(r);
 }
 
@@ -266,6 +268,12 @@ int raft_transfer(struct raft *r, raft_node_id to, uint64_t now_us)
     raft_begin_transfer(r, best);
     raft_check_rest(r);
     return 0;
+}
+
+void raft_set_ahead(struct raft *r, uint64_t n_entries)
+{
+    rid_assert(n_entries >= 1);
+    r->ahead = n_entries;
 }
 
 void raft_set_rounds_max(struct raft *r, unsigned rounds_max)

@@ -244,6 +244,10 @@ void raft_rewind(struct raft *r, raft_index applied);
 
 /* How many rounds may be outstanding: the host lowers it to 1 while its loop is the bottleneck. */
 void raft_set_rounds_max(struct raft *r, unsigned rounds_max);
+/* As leader it commits at most so many entries beyond what is applied, and the rest when more is:
+ * what was committed when a read came is what that waits for (TIME-5). At least 1; UINT64_MAX, as
+ * it begins: all that a quorum holds. */
+void raft_set_ahead(struct raft *r, uint64_t n_entries);
 
 /* ---- output ---- */
 

@@ -132,6 +132,7 @@ struct raft {
     struct raft_log log;
     raft_index commit_index;
     raft_index last_applied; /* told by raft_applied() */
+    uint64_t ahead;          /* what a leader commits beyond it at most */
     /* handed out in committed; last_applied <= last_emitted <= min(commit_index, last_stored) */
     raft_index last_emitted;
     raft_index last_stored;   /* durable here */

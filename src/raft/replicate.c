@@ -69,12 +69,27 @@ static uint64_t durable_index(const void *ctx, unsigned slot)
     return p != NULL ? p->match_index : r->last_stored;
 }
 
+/* The commit index may lag behind what a quorum holds for as long as it likes: reads wait for
+ * it, and what is acknowledged lies below it. It never waits for an apply that waits itself, and
+ * the gate of reads opens at once (READ-14). */
+static raft_index commit_bound(const struct raft *r)
+{
+    const uint64_t left = UINT64_MAX - r->last_applied;
+    raft_index bound = r->last_applied + (r->ahead < left ? r->ahead : left);
+
+    if (r->held || r->fitness != RAFT_FIT)
+        return UINT64_MAX;
+    return bound > r->noop_index ? bound : r->noop_index;
+}
+
 void raft_maybe_commit(struct raft *r)
 {
     raft_index index = raft_quorum_value(raft_get_configuration(r), durable_index, r);
 
     rid_assert(r->role == RAFT_LEADER);
     rid_assert(index <= r->log.last_index);
+    if (index > commit_bound(r))
+        index = commit_bound(r);
     /* Nothing is committed here before it is on this node's own disk: then no read ever waits for
      * the leader's disk, and nothing is applied that this node could forget (COMMIT-6,
      * COMMIT-7). */

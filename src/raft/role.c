@@ -1,10 +1,17 @@
 /* The moves between roles: one table of what is allowed, one way down. */
 #include "raft/raft_int.h"
 
+/* Only a candidate waits for disks: its own, and those of its voters. Whoever hears no leader, or
+ * asks for pre-votes, waits for the network alone: else a member with a fast disk that comes and
+ * goes would always be first, and those with slow disks that stay would be never. What is left to
+ * chance is as long as disks need in any case, or two of them would begin before either is heard of
+ * (VOTE-9). */
 void raft_time_election(struct raft *r)
 {
-    r->election_due_us =
-        r->silent_since_us + raft_patience(r) * raft_disk_patience_us(r) + r->election_spread_us;
+    uint64_t us =
+        r->role == RAFT_CANDIDATE ? raft_disk_patience_us(r) : r->conf.election_timeout_us;
+
+    r->election_due_us = r->silent_since_us + raft_patience(r) * us + r->election_spread_us;
 }
 
 void raft_reset_election_timer(struct raft *r)
@@ -68,7 +75,6 @@ void raft_become_follower(struct raft *r, raft_term term, raft_node_id leader, e
         /* Who led and hears no quorum does not name itself to those who ask for the leader
          * (READ-54). */
         r->leader_id = 0;
-        raft_reset_election_timer(r);
     }
     if (leader != 0 && r->leader_id != leader) {
         r->leader_id = leader;
@@ -77,5 +83,7 @@ void raft_become_follower(struct raft *r, raft_term term, raft_node_id leader, e
     }
     if (changed)
         raft_become(r, RAFT_FOLLOWER, why);
+    if (was != RAFT_FOLLOWER)
+        raft_reset_election_timer(r);
     rid_assert(r->role == RAFT_FOLLOWER);
 }

@@ -105,6 +105,7 @@ int raft_new(const struct raft_conf *conf, const struct raft_start *start, uint6
     rid_assert(r->commit_index >= r->log.base.index); /* what is applied reaches it */
     r->last_applied = start->last_applied;
     r->last_emitted = start->last_applied;
+    r->ahead = UINT64_MAX;
     r->last_stored = start->last_index;
     r->last_handed = start->last_index;
     r->step_down_us = UINT64_MAX;

@@ -152,10 +152,10 @@ static void serve_those_here(struct replica *r, struct replica_view *view)
             serve(r, replica_first(r, REPLICA_CONFIRMED), view);
         if (n_local > 0 && replica_n(r, REPLICA_LOCAL) > 0 && !r->damaged)
             serve(r, replica_first(r, REPLICA_LOCAL), view);
-        if (replica_spent(r, &r->answering))
-            return;
         n_local -= n_local > 0;
         reached = first_is_reached(r, view->last_applied.index);
+        if ((reached || n_local > 0) && replica_spent(r, &r->answering))
+            return;
     }
 }
 

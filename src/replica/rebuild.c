@@ -67,6 +67,7 @@ void replica_rebuild(struct replica *r, uint64_t now_us)
     r->more = false;
     raft_hold_committed(r->raft, true);
     raft_set_fitness(r->raft, RAFT_UNFIT, r->now_us);
+    r->unfit_term = raft_get_term(r->raft);
     fail_reads(r, REPLICA_CONFIRMED);
     fail_reads(r, REPLICA_EXACT);
     fail_log_reads(r);
@@ -155,6 +156,10 @@ static void empty(struct replica *r)
 
     rid_assert(target >= r->last_applied);
     rc = r->ops.state_rebuild(r->ops.ctx);
+    if (rc == REPLICA_STATE_E_FULL) { /* as an apply that finds no room (SPACE-6) */
+        r->rebuild_due_us = r->now_us + STATE_RETRY_US;
+        return;
+    }
     if (rc != 0) {
         replica_fatal(r, rc, "cannot set the state aside");
         return;
@@ -167,6 +172,25 @@ static void empty(struct replica *r)
     r->rebuild_due_us = r->now_us + REBUILD_AGAIN_US;
 }
 
+/* Who is elected before it may be emptied leads for as long as nobody better is there, and where it
+ * is alone that is for ever: once in each term it says again that it is unfit, and so steps down
+ * after an election timeout, or at once (FIT-4). */
+static void stop_leading(struct replica *r)
+{
+    raft_term term = raft_get_term(r->raft);
+
+    if (raft_get_role(r->raft) != RAFT_LEADER || r->unfit_term == term)
+        return;
+    r->unfit_term = term;
+    r->dirty = true;
+    raft_set_fitness(r->raft, RAFT_UNFIT, r->now_us);
+}
+
+static bool is_due(const struct replica *r)
+{
+    return r->rebuild == REBUILD_WANTED && r->now_us >= r->rebuild_due_us && may_empty(r);
+}
+
 void replica_rebuild_step(struct replica *r)
 {
     if (r->dead)
@@ -175,8 +199,9 @@ void replica_rebuild_step(struct replica *r)
         r->damaged = false;
         replica_rebuild(r, r->now_us);
     }
-    if (r->rebuild == REBUILD_WANTED && raft_get_role(r->raft) != RAFT_LEADER &&
-        r->now_us >= r->rebuild_due_us && may_empty(r))
+    if (is_due(r))
+        stop_leading(r);
+    if (is_due(r) && raft_get_role(r->raft) != RAFT_LEADER)
         empty(r);
     else if (r->rebuild == REBUILDING && r->last_applied >= r->rebuilt_at)
         r->rebuild = REBUILD_NOT;

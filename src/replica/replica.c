@@ -45,7 +45,7 @@ int replica_new(const struct replica_conf *conf, const struct replica_ops *ops, 
     r->now_us = now_us;
     r->election_timeout_us = conf->raft.election_timeout_us;
     r->leader_seen_us = now_us;
-    r->share_us = conf->raft.heartbeat_us / 2 / TURN_SHARES;
+    r->share_us = slice_share_us(conf->raft.heartbeat_us);
     timers_init(&r->timers, now_us);
     for (unsigned i = 0; i < REPLICA_STAGES; i++)
         list_init(&r->queues[i].list);

@@ -62,8 +62,9 @@ struct replica_ops {
     /* rc is what one of the above returned, `what` what was wanted of it. True: it says that what
      * the state holds is not to be believed, and it is to be made again; false: this node ends. */
     bool (*state_is_damaged)(void *ctx, int rc, const char *what);
-    /* The state is set aside and an empty one stands in its place, which holds nothing. 0, or
-     * -errno, which ends this node. NULL, with the one above: a state that cannot be damaged. */
+    /* The state is set aside and an empty one stands in its place, which holds nothing. 0;
+     * REPLICA_STATE_E_FULL: asked again later; -errno, which ends this node. NULL, with the one
+     * above: a state that cannot be damaged. */
     int (*state_rebuild)(void *ctx);
     /* May these entries of a leader be taken into the log? False: as if the message were lost, but
      * for its sender being heard. NULL: always. */

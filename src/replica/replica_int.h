@@ -47,6 +47,7 @@ struct replica {
     bool damaged;            /* found in this turn */
     raft_index rebuilt_at;   /* REBUILDING: what must be applied again */
     uint64_t rebuild_due_us; /* not before; a disk that always gives damage is not worn out */
+    raft_term unfit_term;    /* WANTED: in which the core was told so last */
     bool quiesced;
     bool dirty; /* something went into the core since the last ready */
     bool more;  /* the last ready left committed entries behind */
@@ -62,6 +63,7 @@ struct replica {
     uint64_t leader_seen_us; /* when somebody was known to lead last */
     uint64_t led_us;         /* when this node led last; 0: never */
     uint64_t share_us;       /* of a turn, for each of the two below */
+    uint64_t entry_ns;       /* what it lately took to apply an entry; 0: not known */
     struct slice applying;   /* of this turn; without a clock until it has begun */
     struct slice answering;
 

@@ -160,6 +160,7 @@ static void read_served(struct replica_request *rr, const struct replica_view *v
         else
             rc = view->get(view->ctx, key, &v);
         if (rc == 0 && is_right) {
+            service_touched(req->conn, v.text.len);
             if (service_wait_for_room(req, out, v.text.len))
                 return;
             reply_read(req, out, view, &v);
@@ -240,6 +241,7 @@ static void batch_served(struct replica_request *rr, const struct replica_view *
 
     if (out != NULL)
         rc = batch_measure(req, view, &bytes);
+    service_touched(req->conn, bytes);
     if (out != NULL && rc == 0) {
         if (bytes > REPLY_BYTES_MAX)
             service_reply_too_large(s, out, &req->origin, service_msg_id_for(s, &req->origin));

@@ -6,6 +6,14 @@
 
 #include "base/banned.h"
 
+void service_touched(const struct service_conn *c, size_t bytes)
+{
+    const struct service_ops *ops = &c->service->ops;
+
+    if (bytes >= SERVICE_TOUCH_BYTES_MIN && ops->touched != NULL)
+        ops->touched(ops->ctx, c->host, bytes);
+}
+
 struct buf *service_out(const struct service_conn *c)
 {
     return c->service->ops.out(c->service->ops.ctx, c->host);

@@ -38,6 +38,9 @@ struct service_ops {
      */
     struct memory_conn *(*memory)(void *ctx, void *conn);
     uint64_t (*now_us)(void *ctx);
+    /* So many bytes, if it is many, were read or compared for a connection beside its lines; may be
+     * NULL. */
+    void (*touched)(void *ctx, void *conn, size_t bytes);
     /* Where clients reach a node; NULL: unknown, or stdin/stdout. */
     const char *(*client_addr)(void *ctx, raft_node_id id);
     /* Where its peers reach it; NULL: what the log says, or stdin/stdout. May be NULL. */

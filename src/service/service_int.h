@@ -65,6 +65,8 @@ struct request {
 
 /* ---- replies.c ---- */
 
+/* So many bytes of the state were read for it. */
+void service_touched(const struct service_conn *c, size_t bytes);
 /* Where replies of this connection go; NULL when nobody reads them any more. */
 struct buf *service_out(const struct service_conn *c);
 const char *service_name_of(const struct service *s, raft_node_id id); /* NULL: unknown */

@@ -66,6 +66,7 @@ static void request_written(struct replica_request *rr, const struct command_res
     struct request *req = service_request_of(rr);
     struct buf *out = service_out(req->conn);
 
+    service_touched(req->conn, req->rr.command_len + result->touched_bytes);
     if (out != NULL)
         reply_written(req, out, result);
     service_request_free(req);

@@ -61,6 +61,17 @@ static bool no_space(struct log_thread *t)
     return stats.no_space;
 }
 
+/* A full disk has answered, and does each time that it is asked: who waits for it must not take it
+ * for one that is stalled (SPACE-13). */
+static void wait_for_work(struct log_thread *t)
+{
+    const bool is_full = no_space(t);
+
+    if (is_full)
+        report(t, t->written);
+    worker_wait(&t->worker, is_full ? STORE_NO_SPACE_NS : 0);
+}
+
 static int run(struct log_thread *t)
 {
     bool idle_due = true; /* the batch that opened the segment has no mark yet */
@@ -82,7 +93,7 @@ static int run(struct log_thread *t)
         if (more)
             continue;
         if (!idle_due) {
-            worker_wait(&t->worker, no_space(t) ? STORE_NO_SPACE_NS : 0);
+            wait_for_work(t);
             continue;
         }
         worker_wait(&t->worker, STORE_SYNC_MARK_NS);

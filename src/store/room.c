@@ -27,6 +27,73 @@
 
 #define RESERVE_NAME "reserve"
 
+/* ---- files ---- */
+
+int store_write_all(struct vfs *vfs, struct vfs_file *f, const void *data, size_t len,
+                    uint64_t offset)
+{
+    size_t done = 0;
+
+    while (done < len) {
+        struct iovec iov = {.iov_len = len - done};
+        int64_t n;
+
+        /* iov_base is not const although a write does not touch it. */
+        memcpy(&iov.iov_base, &(const void *){(const char *)data + done}, sizeof(iov.iov_base));
+        n = vfs->pwritev(vfs->ctx, f, &iov, 1, offset + done);
+        if (n < 0)
+            return err_trace((int)n);
+        if (n == 0)
+            return err_origin(err_say(-EIO, "cannot write a file of the log: nothing was written"));
+        done += (size_t)n;
+    }
+    return 0;
+}
+
+int store_write_zeros(struct vfs *vfs, struct vfs_file *f, uint64_t from, uint64_t to)
+{
+    static const unsigned char zeros[64u << 10];
+
+    while (from < to) {
+        size_t n = (size_t)store_min_u64(to - from, sizeof(zeros));
+        int rc = store_write_all(vfs, f, zeros, n, from);
+
+        if (rc != 0)
+            return err_trace(rc);
+        from += n;
+    }
+    return 0;
+}
+
+int store_make_file(struct vfs *vfs, const char *name, uint64_t size, uint64_t fill,
+                    struct vfs_file **ret_file)
+{
+    struct vfs_file *f = NULL;
+    int rc;
+
+    rc = vfs->open(vfs->ctx, name, O_RDWR | O_CREAT | O_EXCL, &f);
+    /* One that could not be removed for want of room: there are file systems that need some. */
+    if (rc == -EEXIST) {
+        rc = vfs->unlink(vfs->ctx, name);
+        if (rc == 0)
+            rc = vfs->open(vfs->ctx, name, O_RDWR | O_CREAT | O_EXCL, &f);
+    }
+    if (rc != 0)
+        return err_trace(rc);
+    rc = vfs->allocate(vfs->ctx, f, size);
+    if (rc == 0)
+        rc = store_write_zeros(vfs, f, 0, fill);
+    if (rc != 0) {
+        (void)vfs->close(vfs->ctx, f);
+        (void)vfs->unlink(vfs->ctx, name);
+        return err_trace(rc);
+    }
+    *ret_file = f;
+    return 0;
+}
+
+/* ---- what is said of it ---- */
+
 static void set_no_space(struct store *s, bool no_space)
 {
     (void)pthread_mutex_lock(&s->lock);
@@ -43,9 +110,18 @@ static void set_stalled(struct store *s, bool stalled)
     (void)pthread_mutex_unlock(&s->lock);
 }
 
+/* What lies ahead has its place: then there is room again. Otherwise an attempt to prepare it says
+ * whether there is. */
+void store_room_held(struct store *s, bool is_held)
+{
+    if (is_held || s->w.next_file != NULL)
+        set_no_space(s, is_held);
+    set_stalled(s, is_held);
+}
+
 bool store_room_fits(const struct writer *w, uint64_t bytes)
 {
-    return w->used + bytes + STORE_CLOSING_BYTES <= w->size;
+    return w->used + w->out.len + bytes + STORE_CLOSING_BYTES <= w->size;
 }
 
 static uint64_t above(uint64_t size, uint64_t used)
@@ -84,8 +160,10 @@ int store_room_keep_reserve(struct store *s)
         rc = vfs->fdatasync(vfs->ctx, f);
     if (f != NULL)
         (void)vfs->close(vfs->ctx, f);
-    if (err_is_full(rc)) /* a file system that allocates at each sync */
-        return err_trace(vfs->unlink(vfs->ctx, RESERVE_NAME));
+    if (err_is_full(rc)) { /* a file system that allocates at each sync */
+        rc = vfs->unlink(vfs->ctx, RESERVE_NAME);
+        return err_is_full(rc) ? 0 : err_trace(rc);
+    }
     if (rc != 0)
         return err_trace(rc);
     s->w.has_reserve = true;
@@ -108,7 +186,9 @@ int store_room_find_reserve(struct store *s)
     size = vfs->size(vfs->ctx, f);
     (void)vfs->close(vfs->ctx, f);
     s->w.has_reserve = size > 0 && (uint64_t)size == s->conf.segment_first_bytes;
-    return s->w.has_reserve ? 0 : err_trace(vfs->unlink(vfs->ctx, RESERVE_NAME));
+    if (!s->w.has_reserve)
+        rc = vfs->unlink(vfs->ctx, RESERVE_NAME);
+    return err_is_full(rc) ? 0 : err_trace(rc);
 }
 
 static int take_reserve(struct store *s, const char *name, struct vfs_file **ret_file)
@@ -116,6 +196,8 @@ static int take_reserve(struct store *s, const char *name, struct vfs_file **ret
     struct vfs *vfs = s->conf.vfs;
     int rc = vfs->rename(vfs->ctx, RESERVE_NAME, name);
 
+    if (err_is_full(rc))
+        return err_trace(rc); /* there are file systems that need room for a name */
     s->w.has_reserve = false;
     if (rc == 0)
         rc = vfs->open(vfs->ctx, name, O_RDWR, ret_file);
@@ -143,7 +225,7 @@ int store_room_make(struct store *s, const char *name, uint64_t size, uint64_t l
     }
     if (err_is_full(rc) && s->w.has_reserve && s->conf.segment_first_bytes >= least) {
         *ret_size = s->conf.segment_first_bytes;
-        return err_trace(take_reserve(s, name, ret_file));
+        rc = take_reserve(s, name, ret_file);
     }
     if (err_is_full(rc) && least < *ret_size) {
         *ret_size = least;
@@ -163,6 +245,8 @@ static int drop_prepared(struct store *s)
         store_name_prepared(name, w->seq + 1);
         if (rc == 0)
             rc = s->conf.vfs->unlink(s->conf.vfs->ctx, name);
+        if (err_is_full(rc)) /* store_make_file() does it */
+            rc = 0;
     }
     w->prepare = PREPARE_NONE;
     return err_trace(rc);
@@ -276,6 +360,11 @@ int store_prepare(struct store *s, bool *ret_more)
     if (w->failed != 0)
         return err_trace(w->failed);
     *ret_more = false;
+    if (w->stage != STAGE_NONE) {
+        w->failed = store_go_on(s);
+        store_room_publish(s);
+        return err_trace(w->failed);
+    }
     if (w->prepare == PREPARE_DONE && w->stall_need == 0)
         return 0;
     if (w->prepare == PREPARE_NONE && w->no_space_skip > 0) {

@@ -230,7 +230,8 @@ static int cut_closed(struct vfs *vfs, const struct wal_file *file)
     if (rc == 0)
         rc = vfs->fdatasync(vfs->ctx, f);
     (void)vfs->close(vfs->ctx, f);
-    return err_trace(rc);
+    /* What is cut off is nothing: the next start tries again. */
+    return err_is_full(rc) ? 0 : err_trace(rc);
 }
 
 /* The writer stands behind the last good batch; the number of a torn one is never used again. */
@@ -276,9 +277,12 @@ static int open_new_segment(struct store *s, const struct recovery *rv, size_t n
                                      .chain = last->header.prev_chain};
     store_name_prepared(name, prev.seq + 1);
     rc = store_room_make(s, name, size, least, size, &f, &size);
-    if (rc == 0 && f == NULL)
-        rc = err_origin(err_say(-ENOSPC, "no room for a segment of %llu bytes in the log's folder",
-                                (unsigned long long)least));
+    if (rc == 0 && f == NULL) {
+        /* What comes to be written waits for one (SPACE-10). */
+        s->w.prev = prev;
+        s->w.seq = prev.seq;
+        return 0;
+    }
     if (rc != 0)
         return err_trace(rc);
     return err_trace(store_start_segment(s, f, name, prev.seq + 1, size, &prev, NULL));
@@ -304,6 +308,9 @@ static int open_files(struct store *s, struct recovery *rv)
         rc = store_room_find_reserve(s);
     if (rc == 0)
         rc = open_new_segment(s, rv, n_kept);
+    /* The last one of the folder has its full size: it is cut when it has a successor. */
+    if (s->w.file == NULL || s->w.stage != STAGE_NONE)
+        n_kept--;
     for (size_t i = 0; rc == 0 && i < n_kept; i++)
         rc = cut_closed(s->conf.vfs, &rv->files[i]);
     if (rc == 0)

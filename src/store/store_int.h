@@ -164,30 +164,64 @@ struct index_op {
     struct index_point point;
 };
 
+/* Where the writer stands in what it writes: a full disk may stop it at each (SPACE-13). */
+enum writer_stage {
+    STAGE_NONE,
+    STAGE_END,    /* the last batch of the active segment */
+    STAGE_STAMP,  /* header and opening batch of the next */
+    STAGE_NAME,   /* its name */
+    STAGE_FOLDER, /* durable */
+    STAGE_NEWEST, /* which segment is the newest */
+    STAGE_BATCH,  /* a batch of what was submitted */
+};
+
+/* A place in what is queued: that step of this submission comes next. */
+struct step_cursor {
+    struct submission *sub;
+    unsigned step;
+};
+
+struct segment_prev {
+    uint64_t seq;
+    raft_index last_index;
+    raft_term last_term;
+    uint64_t last_batch;
+    uint64_t used;
+    uint32_t chain;
+};
+
 enum prepare_state { PREPARE_NONE, PREPARE_FILLING, PREPARE_DONE };
 
 /* The log thread's own. */
 struct writer {
     int failed;            /* the first error: final */
     uint16_t group;        /* of all records */
-    struct vfs_file *file; /* owned; the active segment */
+    struct vfs_file *file; /* owned; the active segment; NULL: a start found no room for one */
+    char name_now[STORE_NAME_BYTES]; /* of it, before STAGE_NAME */
+    struct segment_prev prev;        /* what stands before it, or, while there is none, the next */
+    enum writer_stage stage;
+    bool held; /* there, for want of room */
     uint64_t seq;
     uint64_t newest_seq; /* newest-N says so on the disk; 0: none */
     uint64_t salt;
     uint64_t size;
-    uint64_t used; /* end of what is written, an unsynced SYNCMARK included */
+    uint64_t used; /* end of what is durable */
     /* The open batch. */
     uint64_t batch;
     uint64_t synced_batch;
     uint32_t chain;
     uint32_t n_records;
     uint64_t n_bytes;
-    bool marked;    /* its SYNCMARK is written */
-    struct buf out; /* records built, to be written at `used` */
+    bool marked; /* its SYNCMARK is written */
+    /* Records built, to be written at `used`: all of the open batch, its SYNCMARK too. */
+    struct buf out;
     /* What was taken from the queue and is not wholly durable. */
     struct submission *taken; /* owned */
     struct submission **taken_end;
-    unsigned step;        /* of the first one */
+    unsigned step;               /* of the first one */
+    struct step_cursor batch_to; /* end of the batch of STAGE_BATCH */
+    unsigned batch_entries;
+    uint64_t durable;     /* of submissions; 0: none that was not said */
     uint64_t bytes_max;   /* of one batch, by what the disk does */
     struct index_op *ops; /* owned; to be done when it is durable */
     size_t n_ops;
@@ -250,30 +284,41 @@ struct store {
     struct reader rd;
 };
 
-struct segment_prev {
-    uint64_t seq;
-    raft_index last_index;
-    raft_term last_term;
-    uint64_t last_batch;
-    uint64_t used;
-    uint32_t chain;
-};
+/* ---- write.c: records of the open batch ---- */
 
-/* Makes a file of `size` bytes, all allocated, the first `fill` of them written as zeros. On error
- * nothing is left. */
-int store_make_file(struct vfs *vfs, const char *name, uint64_t size, uint64_t fill,
-                    struct vfs_file **ret_file);
+int store_put_record(struct writer *w, const struct record *rec);
+int store_put_hard_state(struct writer *w, const struct raft_hard_state *hs);
+int store_put_entry(struct writer *w, const struct raft_entry *e);
+/* The batch of STAGE_BATCH is durable: what stands in it becomes visible. */
+int store_end_batch(struct store *s);
+
+/* ---- stages.c ---- */
+
+/* The open batch gets its end. */
+int store_seal_batch(struct writer *w);
+/* Goes on from w->stage, as far as the disk has room: STAGE_NONE, or it is held. 0; -errno is
+ * final. */
+int store_go_on(struct store *s);
+/* Closes the active segment, if there is one, and opens the next, which store_room_ensure() has
+ * made; as far as store_go_on() comes. */
+int store_rotate(struct store *s);
 /* Writes header and opening batch (hard state of w, and `first` unless NULL) into f, syncs it,
- * gives it its name, syncs the folder; from then on f is the active segment. f is taken, whatever
- * comes back. */
+ * gives it its name, syncs the folder; from then on f is the active segment. As far as
+ * store_go_on() comes. f is taken, whatever comes back. */
 int store_start_segment(struct store *s, struct vfs_file *f, const char *name_now, uint64_t seq,
                         uint64_t size, const struct segment_prev *prev,
                         const struct raft_entry *first);
 int store_add_segment(struct store *s, uint64_t seq, uint64_t salt);
-int store_write_zeros(struct vfs *vfs, struct vfs_file *f, uint64_t from, uint64_t to);
 
 /* ---- room.c ---- */
 
+int store_write_all(struct vfs *vfs, struct vfs_file *f, const void *data, size_t len,
+                    uint64_t offset);
+int store_write_zeros(struct vfs *vfs, struct vfs_file *f, uint64_t from, uint64_t to);
+/* Makes a file of `size` bytes, all allocated, the first `fill` of them written as zeros. On error
+ * nothing is left, unless the disk had no room for taking it away. */
+int store_make_file(struct vfs *vfs, const char *name, uint64_t size, uint64_t fill,
+                    struct vfs_file **ret_file);
 /* Is there a place for a batch of so many bytes in the active segment? */
 bool store_room_fits(const struct writer *w, uint64_t bytes);
 /* A next segment with room for such a batch is there, or *ret_is_there says that the disk has none:
@@ -288,6 +333,8 @@ int store_room_make(struct store *s, const char *name, uint64_t size, uint64_t l
 int store_room_find_reserve(struct store *s);
 /* Makes one when there is none and there is room. */
 int store_room_keep_reserve(struct store *s);
+/* The writer found no room in a place that it had, or goes on. */
+void store_room_held(struct store *s, bool is_held);
 /* Says in the statistics how much room there is. */
 void store_room_publish(struct store *s);
 

@@ -102,6 +102,7 @@ struct command_result {
     /* NO_SPACE: what the state holds, and may hold */
     uint64_t used_bytes;
     uint64_t limit_bytes;
+    size_t touched_bytes; /* of the state, to find out: what it cost, not what it means */
 };
 
 /* A value as read from the state; text is borrowed as long as the view it came from. */

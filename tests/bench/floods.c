@@ -4,18 +4,26 @@
  *     tests/bench/floods deep_cas    those whose name holds this
  *
  * Each flood runs against three nodes of its own. A good client reads one small key at the leader,
- * one request in flight, first beside a harmless load of as many connections and requests in flight
- * as the flood has, then beside the flood. Meanwhile the nodes' anonymous memory is sampled
- * (RssAnon; LMDB's mapping is not counted). One line per flood:
+ * one request in flight, beside four loads in turn: harmless reads of as many connections and
+ * requests in flight as the flood has; harmless requests of the flood's own kind (a small cas for a
+ * large one); the flood; and no requests at all, but as many processes as the flood kept busy, each
+ * taking as much of the processors as one of those did. What the last does to it is not the nodes'.
+ * Meanwhile the nodes' anonymous memory is sampled (RssAnon; LMDB's mapping is not counted). One
+ * line per flood:
  *
  *   rss_mib      the most that any node had
  *   turn_*       CPU time of the loop thread per turn, of the worst node, as its status says
  *   terms        by how many terms the cluster has moved: leaders that were lost
- *   good_*       the good client's reads beside the flood; ratio: its p99 over that beside the
- *                harmless load; errors: those of its requests that were not answered with a value
+ *   good_*       the good client's reads beside the flood; errors: those of its requests that were
+ *                not answered with a value
+ *   calm_*, ratio            its p99 beside the harmless reads, and how many times as long it is
+ *                            beside the flood
+ *   same_*, ratio_same       likewise beside harmless requests of the same kind
+ *   burn_*, ratio_burn       likewise beside the processes that only take processors
+ *   cpu          processors that nodes and flood took together, and in how many processes
  *   after_mib    anonymous memory of the worst node when the flood is over and its clients gone
  *
- * RIDD_BENCH_SECONDS is how long each of the two halves takes (4). Nothing here is a verdict: the
+ * RIDD_BENCH_SECONDS is how long each of the four takes (4). Nothing here is a verdict: the
  * tests beside the cluster harness have those. */
 #include <errno.h>
 #include <fcntl.h>
@@ -25,185 +33,20 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "bench/flood-lines.h"
 #include "cluster/harness.h"
 
 #include "base/banned.h"
 
-#define BIG_BYTES    500000u
-#define CONNS_MAX    1000u
-#define SAMPLES_MAX  4000000u
-#define FLOOD_NODES  3u
-#define DEPTH_OF_BIG 14u
-
-/* ---- request lines ---- */
-
-/* A line, ready to be sent as often as wanted. */
-struct line {
-    char *data;
-    size_t len;
-};
-
-static struct line line_new(size_t room)
-{
-    struct line l = {malloc(room + 256), 0};
-
-    assert_non_null(l.data);
-    return l;
-}
-
-static void add(struct line *l, const char *text)
-{
-    size_t len = strlen(text);
-
-    memcpy(l->data + l->len, text, len + 1);
-    l->len += len;
-}
-
-static struct line line_of(const char *text)
-{
-    struct line l = line_new(strlen(text));
-
-    add(&l, text);
-    add(&l, "\n");
-    return l;
-}
-
-/* An array nested DEPTH_OF_BIG deep around 500 KB of small numbers. */
-static void add_deep(struct line *l, const char *last)
-{
-    for (unsigned i = 0; i < DEPTH_OF_BIG; i++)
-        add(l, "[");
-    for (unsigned i = 0; i < BIG_BYTES / 2; i++)
-        add(l, "1,");
-    add(l, last);
-    for (unsigned i = 0; i < DEPTH_OF_BIG; i++)
-        add(l, "]");
-}
-
-static struct line line_write_text(const char *key, size_t bytes)
-{
-    struct line l = line_new(bytes);
-
-    add(&l, "{\"type\":\"write\",\"key\":\"");
-    add(&l, key);
-    add(&l, "\",\"value\":\"");
-    memset(l.data + l.len, 'v', bytes);
-    l.len += bytes;
-    add(&l, "\"}\n");
-    return l;
-}
-
-static struct line line_write_deep(const char *key)
-{
-    struct line l = line_new(BIG_BYTES + 100);
-
-    add(&l, "{\"type\":\"write\",\"key\":\"");
-    add(&l, key);
-    add(&l, "\",\"value\":");
-    add_deep(&l, "2");
-    add(&l, "}\n");
-    return l;
-}
-
-/* 255 Ki integers on each side; both are as long as a value may be. */
-static struct line line_cas_numbers(void)
-{
-    struct line l = line_new(4 * 255u * 1024u);
-
-    add(&l, "{\"type\":\"cas\",\"key\":\"numbers\",\"from\":[");
-    for (unsigned i = 0; i < 255u * 1024u - 1; i++)
-        add(&l, "1,");
-    add(&l, "1],\"to\":[");
-    for (unsigned i = 0; i < 255u * 1024u - 1; i++)
-        add(&l, "1,");
-    add(&l, "2]}\n");
-    return l;
-}
-
-static struct line line_batch(const char *key)
-{
-    struct line l = line_new(BIG_BYTES);
-
-    add(&l, "{\"type\":\"batch_read_index\",\"keys\":[");
-    for (unsigned i = 0; i < 128; i++) {
-        add(&l, i == 0 ? "\"" : ",\"");
-        add(&l, key);
-        add(&l, "\"");
-    }
-    add(&l, "]}\n");
-    return l;
-}
-
-static struct line line_ping_arrays(void)
-{
-    struct line l = line_new(1u << 20);
-
-    add(&l, "{\"type\":\"ping\",\"x\":[");
-    while (l.len < (1u << 20) - 32)
-        add(&l, "[],");
-    add(&l, "[]]}\n");
-    return l;
-}
-
-/* ---- one kind of flood ---- */
-
-struct flood {
-    const char *name;
-    unsigned n_conns;
-    unsigned in_flight;
-    bool unread; /* replies are left in the socket; everything is sent once */
-    bool lonely; /* the other two nodes are killed first: there is no leader */
-    struct line (*line)(void);
-    const char *prepare; /* what is written before: "big" 500 KB of text, "deep" nested, NULL */
-};
-
-static struct line line_read_big(void)
-{
-    return line_of("{\"type\":\"read_index\",\"key\":\"big\"}");
-}
-static struct line line_batch_big(void)
-{
-    return line_batch("big");
-}
-static struct line line_cas_deep(void)
-{
-    return line_of("{\"type\":\"cas\",\"key\":\"deep\",\"from\":[[1]],\"to\":1}");
-}
-static struct line line_cas_big(void)
-{
-    return line_of("{\"type\":\"cas\",\"key\":\"big\",\"from\":\"no\",\"to\":1}");
-}
-static struct line line_write_400(void)
-{
-    return line_write_text("other", 400000);
-}
-static struct line line_status(void)
-{
-    return line_of("{\"type\":\"status\"}");
-}
-static struct line line_garbage(void)
-{
-    return line_of("{\"type\":\"read_index\",\"key\":");
-}
-
-static const struct flood floods[] = {
-    {"unread_reads", 100, 128, true, false, line_read_big, "big"},
-    {"deep_cas", 4, 128, false, false, line_cas_deep, "deep"},
-    {"big_cas", 8, 1, false, false, line_cas_numbers, NULL},
-    {"cas_on_big", 1, 128, false, false, line_cas_big, "big"},
-    {"batch_of_big", 1, 128, false, false, line_batch_big, "big"},
-    {"big_writes", 64, 2, false, false, line_write_400, NULL},
-    {"big_pings", 1, 8, false, false, line_ping_arrays, NULL},
-    {"big_pings_of_four", 4, 8, false, false, line_ping_arrays, NULL},
-    {"status", 1, 128, false, false, line_status, NULL},
-    {"rubbish", 8, 128, false, false, line_garbage, NULL},
-    {"waiting_writes", 100, 128, true, true, line_write_400, NULL},
-};
+#define CONNS_MAX   1000u
+#define SAMPLES_MAX 4000000u
+#define FLOOD_NODES 3u
 
 /* ---- clients, each in a process of its own ---- */
 
@@ -372,6 +215,22 @@ static pid_t start_flood(const struct job *j)
     return pid;
 }
 
+/* Takes `share` of a processor until then, a millisecond at a time. */
+static pid_t start_burner(double share, uint64_t until_us)
+{
+    pid_t pid = begin_child();
+
+    if (pid != 0)
+        return pid;
+    for (uint64_t begun_us = clock_mono_us(); begun_us < until_us; begun_us += 1000) {
+        while ((double)(clock_mono_us() - begun_us) < share * 1000)
+            ;
+        while (clock_mono_us() < begun_us + 1000)
+            (void)usleep(100);
+    }
+    _exit(0);
+}
+
 static pid_t start_good(uint16_t port, uint64_t until_us, int *ret_fd)
 {
     int fds[2];
@@ -426,37 +285,100 @@ static uint64_t most_rss_kib(const struct cluster *c)
     return most;
 }
 
-static bool is_running(pid_t pid, int *ret_status)
-{
-    return waitpid(pid, ret_status, WNOHANG) == 0;
-}
+#define BUSY_MAX (FLOOD_NODES + 1)
 
 struct seen {
     struct good good;
     uint64_t rss_kib;
     unsigned n_dead;
+    double busy[BUSY_MAX]; /* the part of a processor that each node, and the flood, took */
 };
+
+/* Seconds of processor time of a process that runs. */
+static double cpu_of(pid_t pid)
+{
+    char path[64];
+    char text[1024];
+    unsigned long user = 0;
+    unsigned long kernel = 0;
+    const char *at;
+    ssize_t n;
+    int fd;
+
+    (void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    n = fd >= 0 ? read(fd, text, sizeof(text) - 1) : -1;
+    if (fd >= 0)
+        (void)close(fd);
+    text[n > 0 ? n : 0] = '\0';
+    at = strrchr(text, ')');
+    if (at != NULL)
+        (void)sscanf(at, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &kernel);
+    return (double)(user + kernel) / (double)sysconf(_SC_CLK_TCK);
+}
+
+static void add_cpu(const struct cluster *c, double sign, struct seen *s)
+{
+    for (unsigned i = 0; i < c->n && i < FLOOD_NODES; i++)
+        if (c->nodes[i].pid != 0)
+            s->busy[i] += sign * cpu_of(c->nodes[i].pid);
+}
+
+static void take_good(pid_t good, int fd, struct good *ret)
+{
+    int status;
+
+    if (read(fd, ret, sizeof(*ret)) != (ssize_t)sizeof(*ret))
+        ret->n_errors++;
+    (void)close(fd);
+    (void)waitpid(good, &status, 0);
+}
 
 /* The flood of j and the good client beside it; the good one stays away when there is no leader. */
 static void watch(struct cluster *c, struct job *j, bool with_good, struct seen *ret)
 {
+    const double seconds = (double)(j->until_us - clock_mono_us()) / 1e6;
     int good_fd = -1;
     int status;
-    pid_t flood = start_flood(j);
-    pid_t good = with_good ? start_good(j->port, j->until_us, &good_fd) : 0;
+    struct rusage usage = {0};
+    pid_t flood;
+    pid_t good;
 
-    while (is_running(flood, &status)) {
+    add_cpu(c, -1, ret);
+    flood = start_flood(j);
+    good = with_good ? start_good(j->port, j->until_us, &good_fd) : 0;
+    while (wait4(flood, &status, WNOHANG, &usage) == 0) {
         uint64_t kib = most_rss_kib(c);
 
         ret->rss_kib = kib > ret->rss_kib ? kib : ret->rss_kib;
         pause_briefly();
     }
-    if (good != 0) {
-        if (read(good_fd, &ret->good, sizeof(ret->good)) != (ssize_t)sizeof(ret->good))
-            ret->good.n_errors++;
-        (void)close(good_fd);
-        (void)waitpid(good, &status, 0);
-    }
+    add_cpu(c, 1, ret);
+    ret->busy[FLOOD_NODES] = (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+                             (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+    for (unsigned i = 0; i < BUSY_MAX; i++)
+        ret->busy[i] /= seconds;
+    if (good != 0)
+        take_good(good, good_fd, &ret->good);
+}
+
+/* The good client beside processes that take what these took, and ask nothing. */
+static void watch_burners(uint16_t port, const double busy[BUSY_MAX], uint64_t until_us,
+                          struct good *ret)
+{
+    pid_t burners[BUSY_MAX] = {0};
+    int status;
+    int fd = -1;
+    pid_t good;
+
+    for (unsigned i = 0; i < BUSY_MAX; i++)
+        if (busy[i] > 0.02)
+            burners[i] = start_burner(busy[i], until_us);
+    good = start_good(port, until_us, &fd);
+    take_good(good, fd, ret);
+    for (unsigned i = 0; i < BUSY_MAX; i++)
+        if (burners[i] != 0)
+            (void)waitpid(burners[i], &status, 0);
 }
 
 static json_int_t turn_field(struct cluster *c, const char *name)
@@ -504,8 +426,7 @@ static void prepare(struct cluster *c, unsigned leader, const struct flood *f)
 
     (void)client_ask(cl, "{\"type\":\"write\",\"key\":\"good\",\"value\":1}");
     if (f->prepare != NULL) {
-        big = strcmp(f->prepare, "deep") == 0 ? line_write_deep(f->prepare)
-                                              : line_write_text(f->prepare, BIG_BYTES);
+        big = line_write_value(f->prepare);
         client_send_raw(cl, big.data, big.len);
         (void)client_recv(cl);
         free(big.data);
@@ -520,23 +441,53 @@ static uint64_t seconds_us(void)
     return (uint64_t)((text != NULL ? strtod(text, NULL) : 4.0) * 1e6);
 }
 
-static void report(const struct flood *f, struct cluster *c, const struct seen *calm,
-                   const struct seen *seen, int64_t terms)
+static double ratio(const struct good *flooded, const struct good *other)
+{
+    return other->p99_us > 0 ? (double)flooded->p99_us / (double)other->p99_us : 0.0;
+}
+
+static void report_others(const struct good *flooded, const struct good *calm,
+                          const struct good *same, const struct good *burn,
+                          const double busy[BUSY_MAX])
+{
+    double cpu = 0;
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < BUSY_MAX; i++) {
+        cpu += busy[i];
+        n += busy[i] > 0.02;
+    }
+    printf(" calm_p99_us=%llu ratio=%.2f same_p99_us=%llu ratio_same=%.2f burn_p99_us=%llu "
+           "ratio_burn=%.2f cpu=%.1f/%u",
+           (unsigned long long)calm->p99_us, ratio(flooded, calm), (unsigned long long)same->p99_us,
+           ratio(flooded, same), (unsigned long long)burn->p99_us, ratio(flooded, burn), cpu, n);
+}
+
+static void report(const struct flood *f, struct cluster *c, const struct seen *seen, int64_t terms,
+                   const struct good others[3])
 {
     printf("flood=%-17s rss_mib=%-5llu turn_p99_us=%-6lld turn_p999_us=%-6lld turn_max_us=%-7lld "
-           "terms=%lld dead=%u good_p50_us=%llu good_p99_us=%llu good_max_us=%llu calm_p99_us=%llu "
-           "ratio=%.2f n=%llu errors=%llu after_mib=%llu\n",
+           "terms=%lld dead=%u good_p50_us=%llu good_p99_us=%llu good_max_us=%llu",
            f->name, (unsigned long long)seen->rss_kib / 1024,
            (long long)turn_field(c, "cpu_p99_us"), (long long)turn_field(c, "cpu_p999_us"),
            (long long)turn_field(c, "cpu_max_us"), (long long)terms, n_dead(c),
            (unsigned long long)seen->good.p50_us, (unsigned long long)seen->good.p99_us,
-           (unsigned long long)seen->good.max_us, (unsigned long long)calm->good.p99_us,
-           calm->good.p99_us > 0 ? (double)seen->good.p99_us / (double)calm->good.p99_us : 0.0,
-           (unsigned long long)seen->good.n, (unsigned long long)seen->good.n_errors,
-           (unsigned long long)most_rss_kib(c) / 1024);
+           (unsigned long long)seen->good.max_us);
+    report_others(&seen->good, &others[0], &others[1], &others[2], seen->busy);
+    printf(" n=%llu errors=%llu after_mib=%llu\n", (unsigned long long)seen->good.n,
+           (unsigned long long)seen->good.n_errors, (unsigned long long)most_rss_kib(c) / 1024);
     if (seen->good.first_error[0] != '\0')
         printf("  first error: %s", seen->good.first_error);
     (void)fflush(stdout);
+}
+
+static void watch_line(struct cluster *c, struct job *j, struct line (*line)(void), bool with_good,
+                       struct seen *ret)
+{
+    j->line = line();
+    j->until_us = clock_mono_us() + seconds_us();
+    watch(c, j, with_good, ret);
+    free(j->line.data);
 }
 
 static void run_flood(const struct flood *f)
@@ -545,26 +496,29 @@ static void run_flood(const struct flood *f)
     struct cluster *c = cluster_up(FLOOD_NODES, "[raft]\nheartbeat_ms = 50\nelection_ms = 500\n");
     unsigned leader = cluster_leader(c);
     struct seen calm = {0};
+    struct seen same = {0};
     struct seen seen = {0};
+    struct good burn = {0};
     struct job j = {
         .port = c->nodes[leader].port, .n_conns = f->n_conns, .in_flight = f->in_flight};
     int64_t term;
 
     prepare(c, leader, f);
-    j.line = line_of("{\"type\":\"read_index\",\"key\":\"good\"}");
-    j.until_us = clock_mono_us() + seconds_us();
-    watch(c, &j, true, &calm);
-    free(j.line.data);
+    watch_line(c, &j, line_read_small, true, &calm);
+    if (f->same != NULL)
+        watch_line(c, &j, f->same, true, &same);
+    else
+        same = calm;
     for (unsigned i = 0; f->lonely && i < c->n; i++)
         if (i != leader)
             node_kill(c, i);
     term = highest_term(c);
-    j.line = f->line();
     j.unread = f->unread;
-    j.until_us = clock_mono_us() + seconds_us();
-    watch(c, &j, !f->lonely, &seen);
-    free(j.line.data);
-    report(f, c, &calm, &seen, highest_term(c) - term);
+    watch_line(c, &j, f->line, !f->lonely, &seen);
+    term = highest_term(c) - term;
+    if (!f->lonely)
+        watch_burners(j.port, seen.busy, clock_mono_us() + seconds_us(), &burn);
+    report(f, c, &seen, term, (const struct good[3]){calm.good, same.good, burn});
     cluster_free(c);
 }
 
@@ -572,7 +526,7 @@ CASE(bench__floods)
 {
     const char *only = getenv("RIDD_BENCH_ONLY");
 
-    for (size_t i = 0; i < sizeof(floods) / sizeof(floods[0]); i++)
+    for (size_t i = 0; i < n_floods; i++)
         if (only == NULL || strstr(floods[i].name, only) != NULL)
             run_flood(&floods[i]);
 }

@@ -73,6 +73,8 @@ struct nemesis {
     unsigned n_actions;
     struct victim victims[CLUSTER_NODES_MAX];
     struct nemesis_stats stats;
+    unsigned n_periods; /* with faults */
+    struct flood floods[CLUSTER_NODES_MAX];
 };
 
 static uint64_t draw(struct nemesis *m, uint64_t bound)
@@ -549,33 +551,57 @@ static void fault_error(struct nemesis *m, int leader)
     atomic_store(&m->victims[i].control->fail_sync, nth);
 }
 
-static bool set_disk(struct nemesis *m, unsigned i, uint64_t bytes)
+/* One, two, and so on to all in turn: which share of the periods is of which kind is known. */
+static unsigned choose_full(struct nemesis *m, int leader)
 {
-    char options[64];
+    const unsigned want = 1 + (unsigned)(m->stats.n_faults[FAULT_FULL] - 1) % m->cluster->n;
+    unsigned set = 1u << choose_node(m, leader);
 
-    (void)snprintf(options, sizeof(options), "size=%llu", (unsigned long long)bytes);
-    return mount(NULL, m->cluster->nodes[i].dir, NULL, MS_REMOUNT | MS_NOSUID | MS_NODEV,
-                 options) == 0;
+    while ((unsigned)__builtin_popcount(set) < want)
+        set |= 1u << draw(m, m->cluster->n);
+    return set;
 }
 
 static void fault_full(struct nemesis *m, int leader)
 {
-    unsigned set = choose_nodes(m, leader, true);
+    const unsigned set = choose_full(m, leader);
 
     for (unsigned i = 0; i < m->cluster->n; i++) {
-        struct statvfs st;
-        uint64_t used;
         uint64_t room = draw(m, 3) == 0 ? 0 : draw(m, 512u << 10);
 
         if ((set & (1u << i)) == 0)
             continue;
-        if (statvfs(m->cluster->nodes[i].dir, &st) != 0)
-            continue;
-        used = (uint64_t)(st.f_blocks - st.f_bfree) * st.f_frsize;
-        m->victims[i].full = set_disk(m, i, used + room + 4096);
+        m->victims[i].full = disk_fill(&m->cluster->nodes[i], room);
+        m->stats.n_disks_filled += m->victims[i].full;
         tell(m, "full disk: %llu bytes left at %s%s", (unsigned long long)room,
              m->cluster->nodes[i].name, m->victims[i].full ? "" : " (it could not be made so)");
     }
+}
+
+/* Before there is room again: who has said that there was none? */
+static void end_full(struct nemesis *m, unsigned i)
+{
+    struct victim *v = &m->victims[i];
+
+    flood_end(&m->floods[i]);
+    if (!v->full)
+        return;
+    m->stats.n_disks_felt += node_logged(m->cluster, i, "event=no_space");
+    if (!disk_set(&m->cluster->nodes[i], DISK_BYTES))
+        harness_fail("the disk of %s cannot be made large again: %s", m->cluster->nodes[i].name,
+                     strerror(errno));
+    v->full = false;
+}
+
+/* While any disk is full, and for all nodes: who leads is not known for long. */
+static void flood_all(struct nemesis *m)
+{
+    bool any = false;
+
+    for (unsigned i = 0; i < m->cluster->n; i++)
+        any = any || m->victims[i].full;
+    for (unsigned i = 0; any && i < m->cluster->n; i++)
+        flood_turn(&m->floods[i], m->cluster->nodes[i].port);
 }
 
 /* Nobody may care: what needs a time reads the monotonic clock (READ-44). */
@@ -641,10 +667,7 @@ void nemesis_heal(struct nemesis *m)
         atomic_store(&v->control->slow_sync_ms, 0);
         atomic_store(&v->control->fail_sync, 0);
         atomic_store(&v->control->clock_shift_s, 0);
-        if (v->full && !set_disk(m, i, DISK_BYTES))
-            harness_fail("the disk of %s cannot be made large again: %s", m->cluster->nodes[i].name,
-                         strerror(errno));
-        v->full = false;
+        end_full(m, i);
         if (m->cluster->nodes[i].stopped)
             act(m, &(struct action){0, ACT_CONTINUE, i, 0});
     }
@@ -674,6 +697,11 @@ static void begin_period(struct nemesis *m, int leader)
         chosen = 1u << FAULT_ECHO;
         want = 0;
     }
+    /* One period of three, the first one among them. */
+    if (m->n_periods++ % 3 == 0 && (m->faults & (1u << FAULT_FULL)) != 0) {
+        chosen |= 1u << FAULT_FULL;
+        want = want > 0 ? want - 1 : 0;
+    }
     for (unsigned tries = 0; tries < 64 && want > 0; tries++) {
         unsigned kind = (unsigned)draw(m, N_FAULTS);
 
@@ -691,6 +719,7 @@ void nemesis_turn(struct nemesis *m, int leader)
 {
     run_actions(m);
     look_for_ends(m);
+    flood_all(m);
     if (now_ms() >= m->period_ends_ms)
         begin_period(m, leader);
 }

@@ -7,7 +7,9 @@
  * (N, N + 1, ...) and an end: all faults stop, one leader must be found, the states of all nodes must be
  * equal at equal index, every acknowledged write must be there, and both judges of checker.h must
  * agree that the history is linearizable. One run in five is without any fault, and all others have
- * periods without.
+ * periods without. Every other run has disks that can be full (it asks for root, and runs named by
+ * --seed and --faults alone always have them): they are so in one period of three with faults, the
+ * first one among them, on one node, on two, and so on to all in turn. No node may end for it.
  *
  * Without --minutes it is the short form for the test command: one run of RIDD_CHAOS_SECONDS (60)
  * with kills, pauses and partitions. Of a failure the logs, the data folders, the history and a
@@ -171,6 +173,8 @@ static void print_faults(const struct nemesis_stats *s)
     for (unsigned k = 0; k < N_FAULTS; k++)
         if (s->n_faults[k] > 0)
             (void)printf(" %s %" PRIu64, fault_names[k], s->n_faults[k]);
+    if (s->n_disks_filled > 0)
+        (void)printf(" (disks filled %u, felt %u)", s->n_disks_filled, s->n_disks_felt);
     (void)printf(", quiet periods %u; frames %" PRIu64 ", dropped %" PRIu64 ", twice %" PRIu64
                  ", dribbled bytes %" PRIu64 ", connections %" PRIu64 ", resets %" PRIu64
                  ", failed syncs %" PRIu64 "\n",
@@ -200,6 +204,9 @@ static void check_faults(const struct cluster *c, const struct nemesis_stats *s,
 {
     if (c->n > 1 && (s->proxy.n_frames == 0 || s->n_redirected < c->n - 1))
         harness_fail("seed %" PRIu64 ": the peers did not talk through the proxy", seed);
+    if (s->n_disks_filled >= 5 && s->n_disks_felt == 0)
+        harness_fail("seed %" PRIu64 ": %u disks were full, and no node has felt it", seed,
+                     s->n_disks_filled);
     if (s->n_syncs == 0)
         harness_fail("seed %" PRIu64 ": the disks were not watched", seed);
 }

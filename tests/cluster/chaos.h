@@ -75,8 +75,22 @@ struct nemesis_stats {
     struct proxy_stats proxy;
     uint64_t n_syncs;
     uint64_t n_syncs_failed;
+    unsigned n_disks_filled;
+    unsigned n_disks_felt; /* of them: the node has said that there is no room */
     uint64_t n_redirected; /* connections to peers that were sent to the proxy */
 };
+
+/* chaos-full.c. False: it could not be done. */
+bool disk_set(const struct node *node, uint64_t bytes);
+bool disk_fill(const struct node *node, uint64_t room); /* so much is left */
+/* Writes large values to a node; never waits. All zero: not begun. */
+struct flood {
+    int fd;
+    bool is_open;
+    size_t at; /* of the line under way */
+};
+void flood_turn(struct flood *f, uint16_t port);
+void flood_end(struct flood *f);
 
 struct nemesis;
 /* Before the first start of the nodes: nodes are started by nemesis_start_all(). faults: a set of

@@ -23,6 +23,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "cluster/shim.h"
 
 #include "base/banned.h"
 
@@ -423,6 +424,17 @@ void shim_env_init(struct shim_env *s, const char *more)
     s->env[1] = s->options;
     s->env[2] = more;
     s->env[3] = NULL;
+}
+
+void shim_begin(struct shim *s, struct cluster *c)
+{
+    static const struct shim_control nothing;
+
+    (void)snprintf(s->control, sizeof(s->control), "%s/shim", c->dir);
+    file_write(s->control, &nothing, sizeof(nothing));
+    (void)snprintf(s->variable, sizeof(s->variable), "RIDD_SHIM_CONTROL=%s", s->control);
+    shim_env_init(&s->env, s->variable);
+    c->env = s->env.env;
 }
 
 void node_spawn(struct cluster *c, unsigned i)

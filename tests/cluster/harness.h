@@ -127,6 +127,16 @@ struct shim_env {
 /* more: a further NAME=VALUE, borrowed; shim.c says which there are. */
 void shim_env_init(struct shim_env *s, const char *more);
 
+/* The environment of nodes under the shim, which all read one control file. */
+struct shim {
+    char control[300];
+    char variable[400];
+    struct shim_env env;
+};
+
+/* Of the nodes that are started from here on; s lives as long as they are. */
+void shim_begin(struct shim *s, struct cluster *c);
+
 void node_spawn(struct cluster *c, unsigned i); /* does not wait */
 void node_start(struct cluster *c, unsigned i); /* waits for event=ready */
 /* Waits for event=ready or the end; false: it ended, with this exit code. */

@@ -2,7 +2,8 @@
  * clock, when the control file says so; it sends the daemon's connections to its peers through
  * the proxy; and the name hangs.test is one that no name server ever answers. With
  * RIDD_SHIM_NO_SYNC a sync does nothing, for tests that are not about the disk and whose outcome
- * must not depend on it: no test with it may speak of what is durable.
+ * must not depend on it: no test with it may speak of what is durable. With RIDD_SHIM_MAGIC (a
+ * number) all file systems say that they are of that kind.
  *
  * Why connect() is redirected here: all nodes share one configuration file, and each node listens
  * on the address that the others dial. Addresses of a proxy in that file would be addresses nobody
@@ -20,6 +21,8 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <sys/uio.h>
+#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -40,6 +43,9 @@ static int (*real_getaddrinfo)(const char *, const char *, const struct addrinfo
 static int (*real_connect)(int, const struct sockaddr *, socklen_t);
 static int (*real_fdatasync)(int);
 static int (*real_fsync)(int);
+static int (*real_fstatfs)(int, struct statfs *);
+static ssize_t (*real_pwrite)(int, const void *, size_t, off_t);
+static ssize_t (*real_pwritev)(int, const struct iovec *, int, off_t);
 static int (*real_clock_gettime)(clockid_t, struct timespec *);
 static int (*real_gettimeofday)(struct timeval *, void *);
 
@@ -61,6 +67,9 @@ static void find_all(void)
     find(&real_connect, "connect");
     find(&real_fdatasync, "fdatasync");
     find(&real_fsync, "fsync");
+    find(&real_fstatfs, "fstatfs");
+    find(&real_pwrite, "pwrite");
+    find(&real_pwritev, "pwritev");
     find(&real_clock_gettime, "clock_gettime");
     find(&real_gettimeofday, "gettimeofday");
 }
@@ -113,6 +122,48 @@ int connect(int fd, const struct sockaddr *sa, socklen_t len)
     return real_connect(fd, (struct sockaddr *)&in, sizeof(in));
 }
 
+static int is_out_of_room(unsigned what)
+{
+    if (control == NULL || (atomic_load(&control->no_room) & what) == 0)
+        return 0;
+    errno = ENOSPC;
+    return 1;
+}
+
+ssize_t pwrite(int fd, const void *data, size_t n, off_t offset)
+{
+    find_all();
+    return is_out_of_room(SHIM_NO_WRITE) ? -1 : real_pwrite(fd, data, n, offset);
+}
+
+ssize_t pwrite64(int fd, const void *data, size_t n, off_t offset)
+{
+    return pwrite(fd, data, n, offset);
+}
+
+ssize_t pwritev(int fd, const struct iovec *iov, int n, off_t offset)
+{
+    find_all();
+    return is_out_of_room(SHIM_NO_WRITE) ? -1 : real_pwritev(fd, iov, n, offset);
+}
+
+ssize_t pwritev64(int fd, const struct iovec *iov, int n, off_t offset)
+{
+    return pwritev(fd, iov, n, offset);
+}
+
+int fstatfs(int fd, struct statfs *ret)
+{
+    const char *magic = getenv("RIDD_SHIM_MAGIC");
+    int r;
+
+    find_all();
+    r = real_fstatfs(fd, ret);
+    if (r == 0 && magic != NULL)
+        ret->f_type = (__typeof__(ret->f_type))strtoul(magic, NULL, 0);
+    return r;
+}
+
 /* Delays, then true when the sync is to fail. */
 static int before_sync(void)
 {
@@ -122,6 +173,8 @@ static int before_sync(void)
     if (control == NULL)
         return 0;
     atomic_fetch_add(&control->n_syncs, 1);
+    if (is_out_of_room(SHIM_NO_SYNC))
+        return 1;
     ms = atomic_load(&control->slow_sync_ms);
     while (ms > 0) { /* in steps, so that healing does not have to wait */
         struct timespec ts = {0, (ms < 20 ? ms : 20) * 1000000L};

@@ -5,11 +5,16 @@
 
 #include <stdatomic.h>
 
+#define SHIM_NO_WRITE 1u /* pwrite() and pwritev() */
+#define SHIM_NO_SYNC  2u /* fdatasync() and fsync() */
+
 struct shim_control {
     /* The n-th fdatasync() or fsync() from now fails with EIO, once; 0: none does. */
     atomic_uint fail_sync;
     /* Each of them takes so much longer. */
     atomic_uint slow_sync_ms;
+    /* There is no room: SHIM_NO_WRITE and SHIM_NO_SYNC together or alone. Allocating goes on. */
+    atomic_uint no_room;
     /* CLOCK_REALTIME is off by so much; other clocks are as they are. */
     atomic_llong clock_shift_s;
     /* What happened. */

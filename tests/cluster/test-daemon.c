@@ -583,24 +583,6 @@ CASE(daemon__a_second_signal_ends_it_now)
     cluster_free(c);
 }
 
-/* The environment of nodes under the shim, which all read one control file. */
-struct shim {
-    char control[300];
-    char variable[400];
-    struct shim_env env;
-};
-
-static void shim_begin(struct shim *s, struct cluster *c)
-{
-    static const struct shim_control nothing;
-
-    (void)snprintf(s->control, sizeof(s->control), "%s/shim", c->dir);
-    file_write(s->control, &nothing, sizeof(nothing));
-    (void)snprintf(s->variable, sizeof(s->variable), "RIDD_SHIM_CONTROL=%s", s->control);
-    shim_env_init(&s->env, s->variable);
-    c->env = s->env.env;
-}
-
 /* A sync of the log that fails is final (DISK-13): exit 74, no answer, and nothing of the write is
  * promised; the next start is a whole one. */
 CASE(daemon__a_failed_sync_is_the_end)

@@ -20,6 +20,7 @@
 #include "base/cleanup.h"
 #include "base/prng.h"
 #include "cluster/harness.h"
+#include "cluster/shim.h"
 
 #include "base/banned.h"
 
@@ -129,6 +130,15 @@ static int64_t limit_of(struct cluster *c, unsigned i)
 
     json_decref(status);
     return limit;
+}
+
+static bool is_full(struct cluster *c, unsigned i, const char *what)
+{
+    json_t *status = node_status(c, i);
+    const bool is = strcmp(reply_str(json_object_get(status, "space"), "full"), what) == 0;
+
+    json_decref(status);
+    return is;
 }
 
 /* Whoever leads by then: a leader without room hands over. */
@@ -350,15 +360,6 @@ CASE(space__rounds_of_full_disks)
     assert_int_equal(dead, 0);
 }
 
-static bool is_full(struct cluster *c, unsigned i, const char *what)
-{
-    json_t *status = node_status(c, i);
-    const bool is = strcmp(reply_str(json_object_get(status, "space"), "full"), what) == 0;
-
-    json_decref(status);
-    return is;
-}
-
 /* SPACE-11: the log of one follower is full and the other is gone. What the leader appended then
  * nobody would commit: refused at once and for certain, not unknown after the client's time. */
 CASE(space__a_leader_with_room_and_no_quorum_with_room)
@@ -424,13 +425,112 @@ static void fill_wholly(const struct cluster *c, unsigned i)
     int fd;
 
     fill_disk(c, i, 0);
-    (void)snprintf(path, sizeof(path), "%s/wal/torn-ffffffffffffffff", c->nodes[i].dir);
+    (void)snprintf(path, sizeof(path), "%s/db/filler", c->nodes[i].dir);
     fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     while (fd >= 0 && write(fd, zeros, sizeof(zeros)) > 0)
         continue;
     if (fd >= 0)
         (void)close(fd);
     assert_true(disk_of(c, i) == 0);
+}
+
+/* SPACE-10: killed and stopped, and started each time on a disk without a free block, and without the
+ * reserves that would have been there. Status and what is old are answered all the same. */
+CASE(space__a_node_starts_on_a_full_disk_each_time)
+{
+    static const char *const reserves[] = {"wal/reserve", "db/reserve"};
+    struct cluster *c;
+    struct client *cl;
+    unsigned full;
+
+    if (skip_without_disks())
+        return;
+    c = cluster_on_disks("map_size = 16M\n[log]\nsegment_size = 1M\n");
+    cl = client_open(c, cluster_leader(c));
+    for (unsigned i = 0; i < 50; i++)
+        json_decref(write_bytes(cl, "k", 30000));
+    full = (cluster_leader(c) + 1) % c->n;
+    (void)cluster_settle(c);
+    for (unsigned round = 0; round < 6; round++) {
+        for (unsigned i = 0; i < 2; i++) {
+            char path[PATH_MAX + 16];
+
+            (void)snprintf(path, sizeof(path), "%s/%s", c->nodes[full].dir, reserves[i]);
+            (void)unlink(path);
+        }
+        fill_wholly(c, full);
+        if (round % 2 == 0)
+            node_kill(c, full);
+        else
+            assert_int_equal(node_terminate(c, full), 0);
+        fill_wholly(c, full);
+        node_start(c, full);
+        json_decref(write_bytes(cl, "k", 30000));
+        expect_read(c);
+    }
+    assert_true(set_disk(c, full, DISK_BYTES * 4, MS_REMOUNT));
+    json_decref(write_bytes(cl, "k", 100));
+    client_close(cl);
+    expect_equal_states(c);
+    assert_int_equal(n_dead(c), 0);
+    end(c);
+}
+
+/* SPACE-13: all was allocated, and neither a write nor a sync into it finds room, as where nothing is
+ * written in place; on all nodes at once, so that not even a term can be stored. All goes on when
+ * there is room. */
+CASE(space__blocks_that_were_given_and_are_not_there)
+{
+    static const unsigned whats[] = {SHIM_NO_WRITE, SHIM_NO_SYNC, SHIM_NO_WRITE | SHIM_NO_SYNC};
+    static const unsigned none = 0;
+    struct cluster *c = cluster_new(3, "[log]\nsegment_size = 1M\n");
+    struct writers w;
+    struct shim shim;
+
+    cluster_init(c);
+    shim_begin(&shim, c);
+    cluster_start(c);
+    writers_init(&w, c, 4, 8, "k", 5000);
+    for (unsigned i = 0; i < 6; i++) {
+        writers_run(&w, 100);
+        file_patch(shim.control, offsetof(struct shim_control, no_room), &whats[i % 3],
+                   sizeof(whats[0]));
+        write_on(&w, 2000, 50, 3000);
+        assert_int_equal(n_dead(c), 0);
+        file_patch(shim.control, offsetof(struct shim_control, no_room), &none, sizeof(none));
+        expect_read(c);
+    }
+    writers_run(&w, 50);
+    writers_stop(&w);
+    writers_verify(&w, c);
+    writers_done(&w);
+    assert_int_equal(n_dead(c), 0);
+    expect_equal_states(c);
+    cluster_free(c);
+}
+
+/* The start says what kind of file system does not keep what is kept for it. */
+CASE(space__a_file_system_that_keeps_no_room_is_named)
+{
+    struct cluster *c = cluster_new(1, NULL);
+    struct shim_env shim;
+    char *line;
+
+    cluster_init(c);
+    shim_env_init(&shim, "RIDD_SHIM_MAGIC=0x9123683e");
+    c->env = shim.env;
+    cluster_start(c);
+    line = node_log_line(c, 0, "event=no_reserve");
+    assert_non_null(line);
+    assert_non_null(strstr(line, "level=warning"));
+    assert_non_null(strstr(line, "log=btrfs state=btrfs"));
+    free(line);
+    assert_int_equal(node_log_lines(c, 0, "event=no_reserve", NULL), 1);
+    node_kill(c, 0);
+    c->env = NULL;
+    cluster_start(c);
+    assert_false(node_logged(c, 0, "event=no_reserve"));
+    cluster_free(c);
 }
 
 static bool says_refused(struct cluster *c, unsigned i, const char *why)
@@ -482,7 +582,10 @@ int main(int argc, char **argv)
         HARNESS_TEST(space__holes_in_the_file_end_nobody),
         HARNESS_TEST(space__nodes_with_different_files_stay_equal),
         HARNESS_TEST(space__the_limit_follows_the_file_of_who_leads),
+        HARNESS_TEST(space__blocks_that_were_given_and_are_not_there),
+        HARNESS_TEST(space__a_file_system_that_keeps_no_room_is_named),
         HARNESS_TEST(space__a_full_disk_meets_a_new_peer),
+        HARNESS_TEST(space__a_node_starts_on_a_full_disk_each_time),
         HARNESS_TEST(space__a_leader_with_room_and_no_quorum_with_room),
         HARNESS_TEST(space__rounds_of_full_disks),
     };

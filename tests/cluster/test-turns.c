@@ -366,6 +366,33 @@ CASE(turns__pings_of_empty_arrays_of_four)
 }
 
 /* Thousands of questions about the node itself. */
+/* A megabyte of reals with seventeen digits takes tens of milliseconds to be taken in: what another
+ * one asks for meanwhile is answered in between, many times. */
+CASE(turns__others_are_answered_while_a_line_is_decoded)
+{
+    struct cluster *c = three_without_a_disk();
+    const unsigned leader = cluster_leader(c);
+    struct client *slow = client_open(c, leader);
+    struct client *quick = client_open(c, leader);
+    cleanup_buf struct buf line = BUF_INIT;
+    unsigned n = 0;
+
+    assert_int_equal(buf_add_str(&line, "{\"type\":\"ping\",\"note\":["), 0);
+    add_many(&line, "0.12345678901234567,", 50000);
+    assert_int_equal(buf_add_str(&line, "1]}\n"), 0);
+    client_send_raw(slow, line.data, line.len);
+    do {
+        if (strstr(client_ask(quick, "{\"type\":\"ping\"}"), "\"pong\"") == NULL)
+            harness_fail("a ping is not answered");
+        n++;
+    } while (client_recv_within(slow, 0) == NULL);
+    if (n < 10)
+        harness_fail("%u of the others were answered before it", n);
+    client_close(slow);
+    client_close(quick);
+    cluster_free(c);
+}
+
 CASE(turns__status_without_a_pause)
 {
     static const char *const allowed[] = {"status_ok", NULL};
@@ -394,6 +421,7 @@ int main(int argc, char **argv)
         HARNESS_TEST(turns__cas_of_a_megabyte),
         HARNESS_TEST(turns__pings_of_empty_arrays),
         HARNESS_TEST(turns__pings_of_empty_arrays_of_four),
+        HARNESS_TEST(turns__others_are_answered_while_a_line_is_decoded),
         HARNESS_TEST(turns__status_without_a_pause),
     };
 

@@ -523,6 +523,24 @@ CASE(words__reload_says_what_it_did_not_take)
     cluster_free(c);
 }
 
+/* IDENTITY-9: a smaller budget is in force at once, and one that is too small is refused in words. */
+CASE(words__memory_follows_the_file)
+{
+    struct cluster *c = cluster_up(1, "[limits]\nmemory = 64M\n");
+    json_t *status;
+
+    cluster_write_conf(c, "test", "[limits]\nmemory = 20M\n");
+    node_signal(c, 0, SIGHUP);
+    node_wait_logged(c, 0, "taken=\"[limits] memory\"");
+    cluster_write_conf(c, "test", "[limits]\nmemory = 1K\n");
+    node_signal(c, 0, SIGHUP);
+    node_wait_logged(c, 0, "memory = '1K' is out of range, 16M to 1024G\" action=keep_old");
+    status = node_status(c, 0);
+    assert_int_equal(reply_int(json_object_get(status, "memory"), "limit_bytes"), 20 << 20);
+    json_decref(status);
+    cluster_free(c);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -538,6 +556,7 @@ int main(int argc, char **argv)
         HARNESS_TEST(words__init_of_all_at_once_makes_one_cluster),
         HARNESS_TEST(words__the_last_founders_come_late),
         HARNESS_TEST(words__reload_says_what_it_did_not_take),
+        HARNESS_TEST(words__memory_follows_the_file),
     };
 
     return harness_main(argc, argv, tests, NULL, NULL);

@@ -198,15 +198,17 @@ void manners_trace(struct sim_node *n, const struct raft_trace *t)
     if (t->event == RAFT_TRACE_VOTE_GRANTED)
         w->granted = true;
     if (t->event == RAFT_TRACE_LEADER && t->peer == n->id)
-        w->led = true;
+        w->led = t->term;
     if (t->event != RAFT_TRACE_ROLE || t->role == RAFT_LEADER)
         return;
     /* Nobody could take over from the only voter, and nobody else is missing to it; but what it
-     * does not believe it must make again (FIT-4). */
-    if (w->led && n->sim->p.n_voters == 1 && raft_get_fitness(node_raft(n)) != RAFT_UNFIT)
+     * does not believe it must make again (FIT-4), and a higher term it follows, whoever invents
+     * one: learners never campaign (TERM-2). */
+    if (w->led != 0 && n->sim->p.n_voters == 1 && raft_get_fitness(node_raft(n)) != RAFT_UNFIT &&
+        !((n->sim->p.features >> FEATURE_STRANGER & 1) != 0 && t->term > w->led))
         sim_fail(n->sim, "READ-20", "n%u is the only voter and gives up leading: %s", n->i + 1,
                  t->text != NULL ? t->text : "");
-    w->led = false;
+    w->led = 0;
 }
 
 void manners_link(struct sim_node *n, unsigned peer, bool up)

@@ -316,7 +316,7 @@ struct sim_manners {
     raft_term heard_term;    /* a leader of that term was heard last, */
     uint64_t heard_us;       /* at that local time */
     bool granted;            /* a vote or pre-vote, in this step */
-    bool led;                /* the last that was traced of its role */
+    raft_term led;           /* the last that was traced of its role: it led in that term; or 0 */
     enum raft_role role;     /* before the step, as all below */
     raft_term term;
     bool hears;

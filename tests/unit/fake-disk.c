@@ -70,6 +70,7 @@ struct fake_disk {
     uint64_t cut_in;
     uint64_t sync_fails_in;
     enum fake_disk_sync_failure sync_failure;
+    int sync_error; /* 0: -EIO */
     uint64_t call_fails_in;
     int call_error;
     uint64_t capacity;
@@ -412,12 +413,19 @@ static int64_t fd_pwritev(void *ctx, struct vfs_file *f, const struct iovec *iov
     return r != 0 ? r : (int64_t)op.len;
 }
 
+static int sync_error(const struct fake_disk *d)
+{
+    return d->sync_error != 0 ? d->sync_error : -EIO;
+}
+
 static int fail_sync(struct fake_disk *d, struct inode *in)
 {
+    const int error = sync_error(d);
+
     switch (d->sync_failure) {
     case FAKE_DISK_SYNC_PAGES_CLEAN:
         ops_clear(in);
-        return -EIO;
+        return error;
     case FAKE_DISK_SYNC_NEXT:
         ops_clear(in);
         in->sync_fails_next = true;
@@ -425,9 +433,9 @@ static int fail_sync(struct fake_disk *d, struct inode *in)
     case FAKE_DISK_SYNC_REVERT:
         ops_clear(in);
         reload(in);
-        return -EIO;
+        return error;
     }
-    return -EIO;
+    return error;
 }
 
 static int fd_fdatasync(void *ctx, struct vfs_file *f)
@@ -449,7 +457,7 @@ static int fd_fdatasync(void *ctx, struct vfs_file *f)
     if (in->sync_fails_next) {
         in->sync_fails_next = false;
         ops_clear(in);
-        return -EIO;
+        return sync_error(d);
     }
     replay(in, in->disk, &in->disk_size);
     ops_clear(in);
@@ -467,7 +475,7 @@ static int fd_sync_dir(void *ctx)
     if (cut)
         return finish(d, cut);
     if (due(&d->sync_fails_in))
-        return -EIO;
+        return sync_error(d);
     dir_copy(&d->disk_dir, &d->dir);
     d->n_dir_ops = 0;
     return 0;
@@ -854,6 +862,11 @@ void fake_disk_fail_sync(struct fake_disk *d, uint64_t n, enum fake_disk_sync_fa
 {
     d->sync_fails_in = n;
     d->sync_failure = how;
+}
+
+void fake_disk_set_sync_error(struct fake_disk *d, int error)
+{
+    d->sync_error = error;
 }
 
 void fake_disk_fail_call(struct fake_disk *d, uint64_t n, int error)

@@ -69,6 +69,8 @@ enum fake_disk_sync_failure {
 /* The n-th fdatasync or sync_dir from now fails (0: none). A failed sync_dir leaves the names
  * pending. */
 void fake_disk_fail_sync(struct fake_disk *d, uint64_t n, enum fake_disk_sync_failure how);
+/* What a sync that fails returns (negative; 0: -EIO). */
+void fake_disk_set_sync_error(struct fake_disk *d, int error);
 /* The n-th changing call from now returns error (negative) and does nothing (0: none). */
 void fake_disk_fail_call(struct fake_disk *d, uint64_t n, int error);
 /* All files together may have this many bytes; allocate and pwritev beyond give -ENOSPC. 0: no

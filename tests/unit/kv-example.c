@@ -139,6 +139,67 @@ bool reads_the_same(struct fixture *f, const struct example *x)
     return same;
 }
 
+void some_changes(struct fixture *f, struct example *x, struct prng *p)
+{
+    const unsigned n = 1 + (unsigned)prng_below(p, 30);
+    const unsigned from = (unsigned)prng_below(p, N_NAMES);
+    const bool is_run = prng_below(p, 3) == 0; /* whole leaves come and go */
+    const bool removes = prng_below(p, 2) == 0;
+    raft_index index = kv_last_applied(f->kv).index;
+
+    assert_int_equal(kv_begin(f->kv), 0);
+    for (unsigned i = 0; i < n; i++) {
+        if (is_run)
+            change(f, x, p, &index, (from + i * 13) % N_NAMES, removes);
+        else
+            change(f, x, p, &index, (unsigned)prng_below(p, N_NAMES), prng_below(p, 3) == 0);
+    }
+    assert_int_equal(kv_commit(f->kv), 0);
+}
+
+void flip_bit(struct fixture *f, size_t bit)
+{
+    unsigned char b;
+    char path[5000];
+    int fd;
+
+    path_of(f, "data.mdb", path, sizeof(path));
+    fd = open(path, O_RDWR);
+    assert_true(fd >= 0);
+    assert_int_equal(pread(fd, &b, 1, (off_t)(bit / 8)), 1);
+    b ^= (unsigned char)(1u << (bit % 8));
+    assert_int_equal(pwrite(fd, &b, 1, (off_t)(bit / 8)), 1);
+    (void)close(fd);
+}
+
+int read_all(struct fixture *f, const struct example *x)
+{
+    struct raft_entry_id id;
+    int found = READS_RIGHT;
+
+    if (kv_read_begin(f->kv, &id) != 0)
+        return READS_REFUSED;
+    if (id.index != x->stats.digest_index)
+        return READS_WRONG;
+    for (unsigned i = 0; i < N_NAMES; i++) {
+        const char *expected = x->values[i];
+        char name[NAME_BYTES + 1];
+        struct command_value v;
+        struct wire_key key;
+
+        name_of(i, name);
+        key = string_key(name);
+        if (kv_get(f->kv, key_slice(&key), &v) != 0)
+            found = READS_REFUSED;
+        else if (v.exists != (expected != NULL) ||
+                 (v.exists && (v.text.len != strlen(expected) ||
+                               memcmp(v.text.data, expected, v.text.len) != 0)))
+            return READS_WRONG;
+    }
+    kv_read_end(f->kv);
+    return found;
+}
+
 static void mark_tree(struct page_file *file, const struct page_tree *tree, struct map *map)
 {
     struct page_cursor c = {0};

@@ -29,6 +29,15 @@ void restore(struct fixture *f, const struct example *x);
 /* All keys, those that are there and those that are not, read as before. */
 bool reads_the_same(struct fixture *f, const struct example *x);
 
+/* A transaction of up to thirty of these. */
+void some_changes(struct fixture *f, struct example *x, struct prng *p);
+/* What was found: all as it was; nothing (some key is not answered for); or a wrong answer. A child
+ * that did not end with one of these crashed in LMDB, which is a restart, and the walk. */
+enum { READS_RIGHT, READS_REFUSED, READS_WRONG, ENDED, N_READS };
+int read_all(struct fixture *f, const struct example *x);
+/* In the file, whether somebody has it open or not. */
+void flip_bit(struct fixture *f, size_t bit);
+
 /* ---- pages by what they are for ---- */
 
 enum kind { HEAD, BRANCH, LEAF, LONG, FREE_LIST, FREE, N_KINDS };

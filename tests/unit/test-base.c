@@ -60,6 +60,24 @@ static void base__crc32c_both_variants_agree(void **state)
     assert_int_equal(crc32c(crc32c(0, data, 100), data + 100, 157), crc32c(0, data, 257));
 }
 
+/* Long ones are added up in several parts at once. */
+static void base__crc32c_of_long_data(void **state)
+{
+    static unsigned char data[20000];
+    struct prng p;
+
+    (void)state;
+    prng_init(&p, 2);
+    for (size_t i = 0; i < sizeof(data); i++)
+        data[i] = (unsigned char)prng_next(&p);
+    for (size_t len = 3000; len < sizeof(data); len += 1 + prng_below(&p, 200)) {
+        const size_t from = prng_below(&p, sizeof(data) - len);
+
+        assert_int_equal(crc32c(len & 1u, data + from, len),
+                         crc32c_table(len & 1u, data + from, len));
+    }
+}
+
 static void base__bytes_are_little_endian(void **state)
 {
     unsigned char b[8];
@@ -187,6 +205,8 @@ static void base__err_keeps_the_path(void **state)
     assert_non_null(strstr(err_path(), " < "));
     assert_string_equal(err_text_for(-EIO), "cannot read 'x'");
     assert_string_equal(err_text_for(-ENOSPC), ""); /* the words of another failure */
+    assert_string_equal(err_path_for(-EIO), err_path());
+    assert_string_equal(err_path_for(-ENOSPC), ""); /* and its way */
     assert_int_equal(err_fold(3), -ENOTRECOVERABLE);
     assert_int_equal(err_fold(0), 0);
 }
@@ -615,6 +635,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(base__crc32c_known_values),
         cmocka_unit_test(base__crc32c_both_variants_agree),
+        cmocka_unit_test(base__crc32c_of_long_data),
         cmocka_unit_test(base__bytes_are_little_endian),
         cmocka_unit_test(base__buf_grows_and_consumes),
         cmocka_unit_test(base__arrays_grow_and_are_kept_when_they_cannot),

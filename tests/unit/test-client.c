@@ -27,6 +27,9 @@
     "{\"type\":\"error\",\"in_reply_to\":%ID,\"code\":" #code ",\"text\":\"it went wrong\","       \
     "\"error\":\"" name "\",\"definite\":" #definite "}"
 
+/* For a call that is to be answered, however busy the machine. */
+#define PATIENCE_MS 60000u
+
 static struct ridd *open_with(const char *endpoints, unsigned timeout_ms, unsigned flags)
 {
     struct ridd_options options = {.timeout_ms = timeout_ms, .flags = flags, .seed = 7};
@@ -140,7 +143,7 @@ static void client__absent_and_null_are_told_apart(void **state)
          0},
     };
     struct fake_server *s = fake_start(STEPS(steps));
-    struct ridd *c = open_with(fake_address(s), 2000, 0);
+    struct ridd *c = open_with(fake_address(s), PATIENCE_MS, 0);
     struct ridd_reply *r = ridd_get(c, ridd_key("absent"), RIDD_VIA_READ_INDEX);
 
     (void)state;
@@ -181,7 +184,7 @@ static void client__a_batch_keeps_order_and_texts(void **state)
     };
     const struct ridd_key keys[] = {ridd_key("a"), ridd_key_int(7), ridd_key("c")};
     struct fake_server *s = fake_start(STEPS(steps));
-    struct ridd *c = open_with(fake_address(s), 2000, 0);
+    struct ridd *c = open_with(fake_address(s), PATIENCE_MS, 0);
     struct ridd_reply *r = ridd_batch_get(c, keys, 3);
 
     (void)state;
@@ -213,7 +216,7 @@ static void client__writes_send_what_was_meant(void **state)
          "{\"type\":\"transfer_leader_ok\",\"in_reply_to\":%ID,\"leader_id\":\"n3\"}", 0},
     };
     struct fake_server *s = fake_start(STEPS(steps));
-    struct ridd *c = open_with(fake_address(s), 2000, 0);
+    struct ridd *c = open_with(fake_address(s), PATIENCE_MS, 0);
     struct ridd_reply *r =
         ridd_put(c, ridd_key("k"), " { \"a b\" : [ 1.50 ,\n\t\"x y\\\" z\" ] } ");
 
@@ -301,7 +304,7 @@ static void client__a_hint_is_followed_out_of_the_list_and_remembered(void **sta
     struct fake_step steps[] = {{NULL, FAKE_REPLY, hint, 0}};
     struct fake_server *leader = fake_start(STEPS(leader_steps));
     struct fake_server *s = fake_start(STEPS(steps));
-    struct ridd *c = open_with(fake_address(s), 2000, 0);
+    struct ridd *c = open_with(fake_address(s), PATIENCE_MS, 0);
 
     (void)state;
     not_leader(hint, sizeof(hint), fake_address(leader));
@@ -358,7 +361,7 @@ static void client__without_a_hint_the_others_are_asked(void **state)
     struct fake_step steps[] = {{NULL, FAKE_REPLY, no_hint, 0}};
     struct fake_server *leader = fake_start(STEPS(leader_steps));
     struct fake_server *s = fake_start(STEPS(steps));
-    struct ridd *c = open_two(fake_address(s), fake_address(leader), 2000);
+    struct ridd *c = open_two(fake_address(s), fake_address(leader), PATIENCE_MS);
     struct ridd_reply *r;
 
     (void)state;
@@ -371,7 +374,7 @@ static void client__without_a_hint_the_others_are_asked(void **state)
     /* A node that names itself while it refuses gives no hint either. */
     not_leader(no_hint, sizeof(no_hint), fake_address(s));
     ridd_close(c);
-    c = open_two(fake_address(s), fake_address(leader), 2000);
+    c = open_two(fake_address(s), fake_address(leader), PATIENCE_MS);
     expect_write(c, RIDD_OK, RIDD_OK, 1);
     assert_int_equal(fake_count(s, NULL), 2);
     ridd_close(c);
@@ -388,7 +391,7 @@ static void client__a_hint_at_a_dead_node_leads_back_to_the_list(void **state)
     int fd = fake_refusing_port(dead, sizeof(dead));
     struct fake_server *s = fake_start(STEPS(steps));
     struct fake_server *new_leader = fake_start(STEPS(new_leader_steps));
-    struct ridd *c = open_two(fake_address(s), fake_address(new_leader), 3000);
+    struct ridd *c = open_two(fake_address(s), fake_address(new_leader), PATIENCE_MS);
 
     (void)state;
     not_leader(hint, sizeof(hint), dead);
@@ -636,7 +639,7 @@ static void client__an_idle_connection_that_died_is_replaced(void **state)
 {
     static const struct fake_step steps[] = {{NULL, FAKE_REPLY_AND_CLOSE, WRITE_OK, 0}};
     struct fake_server *s = fake_start(STEPS(steps));
-    struct ridd *c = open_with(fake_address(s), 2000, 0);
+    struct ridd *c = open_with(fake_address(s), PATIENCE_MS, 0);
 
     (void)state;
     for (unsigned i = 1; i <= 3; i++) {
@@ -652,7 +655,7 @@ static void client__a_broken_pipe_is_a_status(void **state)
 {
     static const struct fake_step steps[] = {{NULL, FAKE_REPLY, WRITE_OK, 0}};
     struct fake_server *s = fake_start(STEPS(steps));
-    struct ridd *c = open_with(fake_address(s), 3000, 0);
+    struct ridd *c = open_with(fake_address(s), PATIENCE_MS, 0);
     size_t len = 6u << 20; /* more than the kernel takes at once */
     char *value = malloc(len + 1);
     struct ridd_reply *r;
@@ -684,7 +687,7 @@ static void client__the_dead_are_passed_over(void **state)
     char dead[32];
     int fd = fake_refusing_port(dead, sizeof(dead));
     struct fake_server *s = fake_start(STEPS(steps));
-    struct ridd *c = open_two(dead, fake_address(s), 2000);
+    struct ridd *c = open_two(dead, fake_address(s), PATIENCE_MS);
 
     (void)state;
     expect_write(c, RIDD_OK, RIDD_OK, 1);
@@ -749,7 +752,7 @@ static void client__status_asks_one_node_once(void **state)
          1},
         {NULL, FAKE_CLOSE, NULL, 0}};
     struct fake_server *s = fake_start(STEPS(steps));
-    struct ridd *c = open_with("127.0.0.1:1", 2000, 0);
+    struct ridd *c = open_with("127.0.0.1:1", PATIENCE_MS, 0);
     struct ridd_reply *r = ridd_status(c, fake_address(s));
 
     (void)state;
@@ -775,7 +778,7 @@ static void client__a_request_once_is_not_repeated(void **state)
         {NULL, FAKE_CLOSE, NULL, 1},
         {NULL, FAKE_REPLY, "{\"type\":\"pong\",\"in_reply_to\":%ID}", 0}};
     struct fake_server *s = fake_start(STEPS(steps));
-    struct ridd *c = open_with(fake_address(s), 2000, 0);
+    struct ridd *c = open_with(fake_address(s), PATIENCE_MS, 0);
     struct ridd_reply *r = ridd_request(c, "{\"type\": \"ping\"}", RIDD_KIND_ONCE, 70000);
 
     (void)state;
@@ -799,7 +802,7 @@ static void client__connect_hands_out_a_socket(void **state)
 {
     static const struct fake_step steps[] = {{NULL, FAKE_REPLY, "x", 0}};
     struct fake_server *s = fake_start(STEPS(steps));
-    struct ridd *c = open_with(fake_address(s), 2000, 0);
+    struct ridd *c = open_with(fake_address(s), PATIENCE_MS, 0);
     int fd = -2;
     struct ridd_reply *r = ridd_connect(c, &fd);
 
@@ -855,7 +858,7 @@ static void client__wrong_arguments_are_told_and_not_sent(void **state)
 {
     static const struct fake_step steps[] = {{NULL, FAKE_REPLY, WRITE_OK, 0}};
     struct fake_server *s = fake_start(STEPS(steps));
-    struct ridd *c = open_with(fake_address(s), 2000, 0);
+    struct ridd *c = open_with(fake_address(s), PATIENCE_MS, 0);
     const struct ridd_key keys[129] = {{NULL, 0}};
     char long_key[482];
 
@@ -963,7 +966,7 @@ static void client__texts_of_servers_are_cleaned(void **state)
          "\"malformed\",\"definite\":true,\"leader_id\":\"n\\t1\"}",
          0}};
     struct fake_server *s = fake_start(STEPS(steps));
-    struct ridd *c = open_with(fake_address(s), 2000, 0);
+    struct ridd *c = open_with(fake_address(s), PATIENCE_MS, 0);
     struct ridd_reply *r = ridd_put(c, ridd_key("x"), "1");
 
     (void)state;
@@ -1017,7 +1020,7 @@ static void client__no_memory_is_a_status(void **state)
 
     (void)state;
     for (unsigned n = 0; n < 500 && !done; n++) {
-        struct ridd *c = open_with(fake_address(s), 2000, 0);
+        struct ridd *c = open_with(fake_address(s), PATIENCE_MS, 0);
         unsigned before = fake_count(s, "write");
         struct ridd_reply *r;
 

@@ -369,7 +369,7 @@ static void differ__a_leader_without_a_digest_judges_nobody(void **state)
 
 /* ---- a follower ---- */
 
-static void hear_check(struct rig *rig, uint64_t check)
+static void hear_state(struct rig *rig, uint64_t check, uint64_t state)
 {
     const struct raft_msg m = {.type = RAFT_MSG_HEARTBEAT,
                                .from = raft_founder_id("n2"),
@@ -379,13 +379,39 @@ static void hear_check(struct rig *rig, uint64_t check)
                                .note = {.flags = RAFT_NOTE_SAID,
                                         .digest_version = OWN_VERSION,
                                         .check = check,
-                                        .digests = {{.index = 1, .high = 7, .low = 1}}}};
+                                        .digests = {{.index = 1, .high = 7, .low = state}}}};
 
     step(rig, &m);
     turn(rig);
     turn(rig);
     rig->n_sent = 0;
     rig->now_us += rig->conf.raft.heartbeat_us;
+}
+
+static void hear_check(struct rig *rig, uint64_t check)
+{
+    hear_state(rig, check, 1);
+}
+
+/* A follower differed from its leader, which was wrong and handed over to it. It knows of nobody that
+ * differs any more, and nobody tells a leader that he is right: it asks, and forgets. */
+static void differ__who_leads_after_the_wrong_one_forgets_it(void **state)
+{
+    struct rig rig;
+
+    (void)state;
+    start(&rig, 3);
+    for (unsigned i = 0; i < 4; i++)
+        hear_state(&rig, 0, 2);
+    assert_string_equal(engine_verdict(rig.engine), "differs");
+    for (unsigned i = 1; i < 3; i++)
+        come(&rig, i, 1);
+    lead(&rig);
+    advance(&rig, 5000000);
+    assert_string_equal(engine_verdict(rig.engine), "good");
+    assert_int_equal(rig.engine->differ.n_checks, 1);
+    assert_int_equal(fitness(&rig), RAFT_FIT);
+    rig_done(&rig);
 }
 
 /* Its state is found damaged by the check itself, and made again: the check is answered with what
@@ -415,6 +441,7 @@ int main(void)
         cmocka_unit_test(differ__a_split_of_all_is_looked_at_seldom),
         cmocka_unit_test(differ__a_leader_without_a_digest_judges_nobody),
         cmocka_unit_test(differ__a_state_made_again_is_checked_again),
+        cmocka_unit_test(differ__who_leads_after_the_wrong_one_forgets_it),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

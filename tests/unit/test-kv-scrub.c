@@ -31,24 +31,6 @@ static int scrub_pass(struct fixture *f, size_t bytes, uint64_t done)
     return 0;
 }
 
-static void some_changes(struct fixture *f, struct example *x, struct prng *p)
-{
-    const unsigned n = 1 + (unsigned)prng_below(p, 30);
-    const unsigned from = (unsigned)prng_below(p, N_NAMES);
-    const bool is_run = prng_below(p, 3) == 0; /* whole leaves come and go */
-    const bool removes = prng_below(p, 2) == 0;
-    raft_index index = kv_last_applied(f->kv).index;
-
-    assert_int_equal(kv_begin(f->kv), 0);
-    for (unsigned i = 0; i < n; i++) {
-        if (is_run)
-            change(f, x, p, &index, (from + i * 13) % N_NAMES, removes);
-        else
-            change(f, x, p, &index, (unsigned)prng_below(p, N_NAMES), prng_below(p, 3) == 0);
-    }
-    assert_int_equal(kv_commit(f->kv), 0);
-}
-
 /* A transaction that never was: neither sum may remember it. */
 static void given_up(struct fixture *f, struct prng *p)
 {
@@ -141,21 +123,6 @@ static void kv_scrub__large_transactions_raise_no_alarm(void **state)
         assert_true(reads_the_same(f, &x));
     }
     free_example(&x);
-}
-
-static void flip_bit(struct fixture *f, size_t bit)
-{
-    unsigned char b;
-    char path[5000];
-    int fd;
-
-    path_of(f, "data.mdb", path, sizeof(path));
-    fd = open(path, O_RDWR);
-    assert_true(fd >= 0);
-    assert_int_equal(pread(fd, &b, 1, (off_t)(bit / 8)), 1);
-    b ^= (unsigned char)(1u << (bit % 8));
-    assert_int_equal(pwrite(fd, &b, 1, (off_t)(bit / 8)), 1);
-    (void)close(fd);
 }
 
 /* A bit of the running file is found by the first pass that begins afterwards, or nothing is
@@ -324,38 +291,6 @@ static void kv_scrub__a_hidden_key_is_found_after_it_was_made_again(void **state
     }
     assert_true(hidden > 0);
     free_example(&x);
-}
-
-/* What a child found: all as it was; nothing (some key is not answered for); or a wrong answer. A
- * crash of LMDB is a restart, and the walk. */
-enum { READS_RIGHT, READS_REFUSED, READS_WRONG, ENDED, N_READS };
-
-static int read_all(struct fixture *f, const struct example *x)
-{
-    struct raft_entry_id id;
-    int found = READS_RIGHT;
-
-    if (kv_read_begin(f->kv, &id) != 0)
-        return READS_REFUSED;
-    if (id.index != x->stats.digest_index)
-        return READS_WRONG;
-    for (unsigned i = 0; i < N_NAMES; i++) {
-        const char *expected = x->values[i];
-        char name[NAME_BYTES + 1];
-        struct command_value v;
-        struct wire_key key;
-
-        name_of(i, name);
-        key = string_key(name);
-        if (kv_get(f->kv, key_slice(&key), &v) != 0)
-            found = READS_REFUSED;
-        else if (v.exists != (expected != NULL) ||
-                 (v.exists && (v.text.len != strlen(expected) ||
-                               memcmp(v.text.data, expected, v.text.len) != 0)))
-            return READS_WRONG;
-    }
-    kv_read_end(f->kv);
-    return found;
 }
 
 /* STATE-15: between the flip and the pass that finds it no answer is wrong. */

@@ -967,6 +967,33 @@ static void kv__a_rebuilt_state_shows_what_the_old_one_had_applied(void **state)
     }
 }
 
+/* A full disk is no end of it, wherever it shows: the next attempt, with room, is a whole one. */
+static void kv__a_state_is_made_again_when_there_is_room(void **state)
+{
+    struct fixture *f = *state;
+    unsigned n_full = 0;
+
+    for (unsigned at = 1; at <= 12; at++) {
+        int rc;
+
+        make_state(f, false);
+        kv_up(f);
+        fail_with = ENOSPC;
+        fail_at = at;
+        rc = kv_rebuild(f->kv);
+        fail_at = 0;
+        fail_with = 0;
+        assert_true(rc == 0 || rc == KV_E_FULL);
+        n_full += rc != 0;
+        if (rc != 0)
+            assert_int_equal(kv_rebuild(f->kv), 0);
+        assert_int_equal(kv_last_applied(f->kv).index, 0);
+        write_one(f, "x", "1");
+        kv_down(f, false);
+    }
+    assert_true(n_full >= 3);
+}
+
 /* Files that others can read or write, and links, are refused (IDENTITY-4). */
 static void kv__files_open_to_others_are_refused(void **state)
 {
@@ -1124,6 +1151,7 @@ int main(void)
         TEST(kv__a_damaged_value_is_found_and_healed),
         TEST(kv__distrust_makes_the_next_start_rebuild),
         TEST(kv__a_rebuilt_state_shows_what_the_old_one_had_applied),
+        TEST(kv__a_state_is_made_again_when_there_is_room),
         TEST(kv__files_open_to_others_are_refused),
         TEST(kv__marks_are_whole_or_refused),
     };

@@ -85,6 +85,19 @@ static void kv__write_counts_versions(void **state)
     assert_int_equal(n_keys(f), 2);
 }
 
+/* What was read of the state for a command is told, whatever became of it (CLIENT-15). */
+static void kv__what_a_command_touched(void **state)
+{
+    struct fixture *f = *state;
+    const struct wire_key key = string_key("x");
+    const struct command no = command_cas(key_slice(&key), "1", "2", false);
+
+    kv_up(f);
+    assert_int_equal(apply_one(f, &no).touched_bytes, 0);
+    write_one(f, "x", "[1,2,3,4]");
+    assert_int_equal(apply_one(f, &no).touched_bytes, 9);
+}
+
 /* Values are compared, not their bytes (STATE-8). */
 static void kv__cas_compares_as_json(void **state)
 {
@@ -1101,6 +1114,7 @@ int main(void)
         TEST(kv__its_disk_has_figures),
         TEST(kv__write_counts_versions),
         TEST(kv__cas_compares_as_json),
+        TEST(kv__what_a_command_touched),
         TEST(kv__other_entries_only_move_last_applied),
         TEST(kv__an_odd_command_is_applied_as_nothing),
         TEST(kv__a_command_of_a_later_version_is_refused),

@@ -35,6 +35,7 @@ struct host {
     struct client_conn *held[8192];
     unsigned n_held;
     bool hold;        /* keep each line owed */
+    char hold_only;   /* those that begin with this; 0: all */
     unsigned agains;  /* so many times a line that begins with l is wanted once more */
     unsigned n_again; /* and was */
     const char *again_line;
@@ -87,7 +88,7 @@ static bool on_line(void *ctx, struct client_conn *c, const char *line, size_t l
     if (len > 0 && line[0] == 'x')
         time_passes(h->line_cost_us);
     h->last = c;
-    if (h->hold) {
+    if (h->hold && (h->hold_only == 0 || line[0] == h->hold_only)) {
         assert_true(h->n_held < sizeof(h->held) / sizeof(h->held[0]));
         h->held[h->n_held++] = c;
         client_conn_hold(c);
@@ -971,6 +972,131 @@ static void net_client__who_costs_little_comes_first(void **state)
     PUMP_UNTIL(&h->pump, h->n_lines == N_FLOOD * FLOOD_LINES + 20);
     for (unsigned i = 0; i < N_FLOOD; i++)
         raw_close(&flood[i]);
+    raw_close(&good);
+    host_close(h);
+}
+
+/* One line of the good client, which is done with at once. */
+static void ask_good(struct host *h, struct raw *good)
+{
+    const size_t from = h->lines.len;
+
+    raw_send(&h->pump, good, "good\n", 5);
+    PUMP_UNTIL(&h->pump, n_lines_of(h, from, 'g') == 1);
+}
+
+/* CLIENT-15: what heavy requests are under way together is done in a few milliseconds, as long as
+ * somebody is there who takes little; all get on, and without him there is no such bound. */
+static void net_client__heavy_requests_are_few_at_once(void **state)
+{
+    enum { COST_US = 500, MOST = CLIENT_HEAVY_HELD_US / COST_US + 1 };
+    struct client_port_conf conf = {.in_flight = 64};
+    struct host *h = *state;
+    struct raw flood[N_FLOOD];
+    struct raw good;
+
+    host_open(h, &conf);
+    h->line_cost_us = COST_US;
+    h->hold_only = 'x';
+    host_connect(h, &good);
+    open_flood(h, flood);
+    for (unsigned i = 0; i < 20; i++)
+        ask_good(h, &good); /* now all are known for what they cost */
+    h->hold = true;
+    for (unsigned i = 0; i < 100; i++) {
+        ask_good(h, &good);
+        PUMP_UNTIL(&h->pump, h->n_held > 0);
+        assert_true(h->n_held <= MOST);
+        settle_one(h);
+    }
+    for (unsigned i = 0; i < N_FLOOD; i++)
+        PUMP_UNTIL(&h->pump, (raw_read(&flood[i]), flood[i].in.len > 0));
+    time_passes(2 * CLIENT_MODEST_US); /* he is gone */
+    settle_one(h);
+    PUMP_UNTIL(&h->pump, h->n_held > 4 * MOST);
+    while (h->n_held > 0)
+        settle_one(h);
+    for (unsigned i = 0; i < N_FLOOD; i++)
+        raw_close(&flood[i]);
+    raw_close(&good);
+    host_close(h);
+}
+
+/* Nothing else happens: what was done is why the next is let in. */
+static void net_client__heavy_requests_go_on_when_others_are_done(void **state)
+{
+    struct client_port_conf conf = {.in_flight = 64};
+    struct host *h = *state;
+    struct raw heavy;
+    struct raw good;
+
+    host_open(h, &conf);
+    h->line_cost_us = 500;
+    h->hold_only = 'x';
+    host_connect(h, &good);
+    host_connect(h, &heavy);
+    for (unsigned i = 0; i < 20; i++) {
+        raw_send(&h->pump, &heavy, "x\n", 2);
+        PUMP_UNTIL(&h->pump, h->n_lines == 2 * i + 1);
+        ask_good(h, &good);
+    }
+    h->hold = true;
+    raw_send(&h->pump, &heavy, "x\nx\nx\nx\nx\nx\nx\nx\nx\nx\n", 20);
+    PUMP_UNTIL(&h->pump, h->n_held + 1 >= CLIENT_HEAVY_HELD_US / 500);
+    for (unsigned i = 0; i < 5; i++)
+        ask_good(h, &good);
+    pump_for(&h->pump, 20000);
+    assert_true(h->n_held <= CLIENT_HEAVY_HELD_US / 500 + 1); /* of ten */
+    while (h->n_held > 0)
+        settle_one(h);
+    PUMP_UNTIL(&h->pump, h->n_held > 0);
+    while (h->n_held > 0)
+        settle_one(h);
+    raw_close(&heavy);
+    raw_close(&good);
+    host_close(h);
+}
+
+/* Heavy requests that are never done, because they wait for what others bring about, hold nobody
+ * back for good: neither their own kind nor anybody else's. */
+static void net_client__heavy_requests_that_wait_bar_nobody(void **state)
+{
+    struct client_port_conf conf = {.in_flight = 64};
+    struct host *h = *state;
+    struct raw heavy;
+    struct raw good;
+
+    host_open(h, &conf);
+    h->line_cost_us = 500;
+    h->hold_only = 'x';
+    host_connect(h, &good);
+    host_connect(h, &heavy);
+    for (unsigned i = 0; i < 20; i++) {
+        raw_send(&h->pump, &heavy, "x\n", 2);
+        PUMP_UNTIL(&h->pump, h->n_lines == 2 * i + 1);
+        ask_good(h, &good);
+    }
+    h->hold = true;
+    for (unsigned i = 0; i < 20; i++)
+        raw_send(&h->pump, &heavy, "x\n", 2);
+    for (unsigned i = 0; h->n_held < 20; i++) {
+        ask_good(h, &good);
+        time_passes(CLIENT_HEAVY_STUCK_US / 4);
+        assert_true(i < 200);
+    }
+    /* And where nobody else says anything, the next comes by itself. */
+    raw_send(&h->pump, &heavy, "x\nx\nx\nx\nx\nx\nx\nx\nx\nx\n", 20);
+    ask_good(h, &good);
+    assert_true(h->n_held < 30);
+    while (h->n_held < 30) {
+        const unsigned before = h->n_held;
+
+        time_passes(CLIENT_HEAVY_STUCK_US);
+        PUMP_UNTIL(&h->pump, h->n_held > before);
+    }
+    while (h->n_held > 0)
+        settle_one(h);
+    raw_close(&heavy);
     raw_close(&good);
     host_close(h);
 }
@@ -1958,6 +2084,9 @@ int main(void)
         CASE(net_client__one_client_cannot_hold_the_loop),
         CASE(net_client__all_clients_cannot_hold_the_loop),
         CASE(net_client__who_costs_little_comes_first),
+        CASE(net_client__heavy_requests_are_few_at_once),
+        CASE(net_client__heavy_requests_go_on_when_others_are_done),
+        CASE(net_client__heavy_requests_that_wait_bar_nobody),
         CASE(net_client__a_step_ends_in_time),
         CASE(net_client__the_rest_is_first_in_the_next_turn),
         CASE(net_client__client_that_never_reads),

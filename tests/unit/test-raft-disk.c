@@ -250,6 +250,50 @@ static void raft__candidate_waits_for_slow_voters(void **state)
     fx_init(&fx, 1, 0, 1);
 }
 
+/* The shortest of many waits for the next campaign, each begun as `role`. */
+static uint64_t shortest_wait(enum raft_role role)
+{
+    uint64_t least = UINT64_MAX;
+
+    for (unsigned k = 0; k < 60; k++) {
+        uint64_t due_us = raft_deadline_us(fx_raft(&fx, 1)) - fx.now;
+
+        if (fx_role(&fx, 1) == role && due_us < least)
+            least = due_us;
+        if (k % 3 == 0) { /* a candidate, until it gives up */
+            fx_inject_ok(&fx, &(struct raft_msg){.type = RAFT_MSG_PRE_VOTE_RESP,
+                                                 .from = fx_id(&fx, 2),
+                                                 .to = fx_id(&fx, 1),
+                                                 .term = fx_term(&fx, 1) + 1});
+            fx_store_all(&fx, 1);
+        }
+        if (k % 3 != 0 || fx_role(&fx, 1) != RAFT_CANDIDATE)
+            fx_tick_deadline(&fx, 1);
+    }
+    assert_true(least != UINT64_MAX);
+    return least;
+}
+
+/* Who hears no leader waits for no disk: a member with a fast one that comes and goes would always be
+ * first, and those with slow ones, that stay, never. (Seed 0xdbf0e of the simulator: of six, two came
+ * and went, and nobody led for longer than that.) */
+static void raft__a_slow_disk_puts_no_campaign_off(void **state)
+{
+    (void)state;
+    lead(3, 1);
+    for (unsigned k = 0; k < 3; k++) {
+        (void)fx_propose(&fx, 1);
+        pass_time(FX_ELECTION_US);
+        fx_store_all(&fx, 1);
+    }
+    assert_true(raft_get_patience_us(fx_raft(&fx, 1)) >= 4 * FX_ELECTION_US);
+    fx.now += 2 * FX_ELECTION_US;
+    fx_tick(&fx, 1);
+    assert_int_equal(fx_role(&fx, 1), RAFT_FOLLOWER);
+    assert_true(shortest_wait(RAFT_PRE_CANDIDATE) < 2 * FX_ELECTION_US);
+    assert_true(shortest_wait(RAFT_CANDIDATE) >= 4 * FX_ELECTION_US);
+}
+
 /* ---- old entries that are not at hand ---- */
 
 /* What is committed and only on the disk is applied when it has been read, in order; meanwhile the
@@ -333,6 +377,7 @@ int main(void)
         T(raft__outstanding_bytes_follow_the_disk),
         T(raft__slow_disks_elect_and_keep_a_leader),
         T(raft__candidate_waits_for_slow_voters),
+        T(raft__a_slow_disk_puts_no_campaign_off),
         T(raft__apply_waits_for_the_log_alone),
         T(raft__follower_waits_for_the_log_alone),
     };

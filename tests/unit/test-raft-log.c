@@ -657,6 +657,50 @@ static void raft__leader_commits_only_what_its_own_disk_has(void **state)
     assert_int_equal(fx.nodes[1].committed_handed, index);
 }
 
+/* TIME-5: no further beyond what is applied than it was told to, and on with each that is; but for
+ * its no-op, without which it serves nothing, and while it cannot apply. */
+static void raft__leader_commits_no_further_than_it_can_apply(void **state)
+{
+    raft_index first;
+    raft_index last = 0;
+
+    (void)state;
+    start_one(3, NULL, 0, 1);
+    fx_puppets_lead(&fx, 1);
+    first = fx_commit(&fx, 1);
+    fx.nodes[1].manual_apply = true;
+    raft_set_ahead(fx_raft(&fx, 1), 3);
+    for (unsigned k = 0; k < 10; k++)
+        last = fx_propose(&fx, 1).index;
+    fx_puppet_ack(&fx, 2, 1, last);
+    assert_int_equal(fx_commit(&fx, 1), first + 3);
+    assert_int_equal(fx.nodes[1].committed_handed, first + 3);
+    fx_applied(&fx, 1, first + 1);
+    assert_int_equal(fx_commit(&fx, 1), first + 4);
+    fx_applied(&fx, 1, first + 4);
+    assert_int_equal(fx_commit(&fx, 1), first + 7);
+    /* Nobody waits for an apply that waits for room. */
+    raft_hold_committed(fx_raft(&fx, 1), true);
+    (void)fx_propose(&fx, 1);
+    fx_puppet_ack(&fx, 2, 1, last);
+    assert_int_equal(fx_commit(&fx, 1), last);
+}
+
+static void raft__the_no_op_is_committed_however_far_ahead(void **state)
+{
+    static const raft_term terms[] = {1, 1, 1, 1, 1, 1, 1, 1};
+
+    (void)state;
+    start_one(3, terms, 8, 1);
+    fx.nodes[1].manual_apply = true;
+    raft_set_ahead(fx_raft(&fx, 1), 1);
+    fx_puppets_lead(&fx, 1);
+    assert_int_equal(fx_commit(&fx, 1), fx_noop(&fx, 1));
+    (void)fx_propose(&fx, 1);
+    fx_puppet_ack(&fx, 2, 1, fx_last(&fx, 1));
+    assert_int_equal(fx_commit(&fx, 1), fx_noop(&fx, 1));
+}
+
 /* A completion that covers several batches, and one that covers some of them. */
 static void raft__stored_covers_all_batches_before_it(void **state)
 {
@@ -1206,6 +1250,8 @@ int main(void)
         T(raft__replaced_entries_may_be_committed_at_once),
         T(raft__nothing_is_applied_before_it_is_durable_here),
         T(raft__leader_commits_only_what_its_own_disk_has),
+        T(raft__leader_commits_no_further_than_it_can_apply),
+        T(raft__the_no_op_is_committed_however_far_ahead),
         T(raft__stored_covers_all_batches_before_it),
         T(raft__leader_with_a_stalled_disk_steps_down),
         T(raft__crash_loses_only_what_was_not_acknowledged),

@@ -155,6 +155,30 @@ static void rebuild__a_damaged_record_at_a_leader(void **state)
     fx_init(&fx, 1); /* for the teardown */
 }
 
+/* SPACE-6: no room for an empty state is no end either. It is tried again, and meanwhile the node
+ * votes and stores. */
+static void rebuild__a_full_disk_is_waited_for(void **state)
+{
+    int l = three();
+    unsigned n_steps = 0;
+    struct ask a = {.command = BUF_INIT};
+
+    (void)state;
+    fx.nodes[l].fail_get = FX_DAMAGED;
+    fx.nodes[l].n_full_rebuilds = 5;
+    ask(&a, l, REPLICA_READ, NULL);
+    fx_settle(&fx);
+    while (fx.nodes[l].n_full_rebuilds > 0) {
+        assert_true(replica_rebuilding(fx.nodes[l].replica));
+        assert_int_equal(fx.nodes[l].n_rebuilds, 0);
+        fx_advance(&fx, FX_HEARTBEAT_US);
+        assert_true(++n_steps < 50);
+    }
+    assert_true(n_steps * FX_HEARTBEAT_US >= 4 * STATE_RETRY_US);
+    fx_advance(&fx, 2 * STATE_RETRY_US);
+    expect_rebuilt(l);
+}
+
 /* Whoever asks at the same time is not answered from what was just found damaged, nor told that
  * nothing is there. */
 static void rebuild__reads_behind_it_fail_too(void **state)
@@ -198,6 +222,32 @@ static void rebuild__a_group_of_one(void **state)
     assert_int_equal(w.n_served, 1);
     assert_string_equal(w.value, "1");
     expect_rebuilt(0);
+}
+
+/* FIT-6: damaged again within REBUILD_AGAIN_US it leads before it may be emptied, for nobody else
+ * does, and then there is nobody who could take over. */
+static void rebuild__a_group_of_one_twice(void **state)
+{
+    static struct ask w; /* waits to the end when the test fails */
+
+    (void)state;
+    fx_init(&fx, 1);
+    assert_int_equal(fx_elect(&fx), 0);
+    write_through(0, "1");
+    for (unsigned i = 1; i <= 2; i++) {
+        replica_rebuild(fx.nodes[0].replica, fx.now_us);
+        fx_settle(&fx);
+        fx_advance(&fx, 6 * FX_ELECTION_US);
+        assert_int_equal(fx.nodes[0].n_rebuilds, 1);
+    }
+    assert_int_equal(raft_get_role(fx_raft(&fx, 0)), RAFT_LEADER);
+    assert_true(replica_rebuilding(fx.nodes[0].replica));
+    ask(&w, 0, REPLICA_READ, NULL);
+    fx_advance(&fx, REBUILD_AGAIN_US);
+    assert_int_equal(w.n_served, 1);
+    assert_string_equal(w.value, "1");
+    assert_int_equal(fx.nodes[0].n_rebuilds, 2);
+    assert_int_equal(fx.nodes[0].n_fatal, 0);
 }
 
 /* FIT-6: while it still leads, for want of a better one, what is committed is not applied to what is
@@ -362,8 +412,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_teardown(rebuild__##name, teardown)
         T(a_damaged_record_at_a_leader),
+        T(a_full_disk_is_waited_for),
         T(reads_behind_it_fail_too),
         T(a_group_of_one),
+        T(a_group_of_one_twice),
         T(nothing_is_applied_to_a_damaged_state),
         T(damage_is_no_end),
         T(local_reads_wait),

@@ -4,8 +4,9 @@
 #include "test-replica-util.h"
 
 #include "base/limits.h"
+#include "base/slice.h"
 
-#define SHARE_US (FX_HEARTBEAT_US / 2 / TURN_SHARES)
+#define SHARE_US slice_share_us(FX_HEARTBEAT_US)
 #define N_ASKS   300u
 
 struct ask {
@@ -239,6 +240,64 @@ static void turn__answers_for_its_share_only(void **state)
     end(&fx);
 }
 
+/* TIME-5: of entries that take long few are in front of a read, however many wait. */
+static void turn__a_read_waits_for_few_slow_entries(void **state)
+{
+    struct fx fx;
+    int leader;
+    struct fx_node *n = begin(&fx, 1, &leader);
+    raft_index applied;
+
+    (void)state;
+    n->apply_us = 500;
+    for (unsigned i = 0; i < 20; i++)
+        submit(&fx, leader, &asks[i], REPLICA_WRITE);
+    fx_turn(&fx, leader);
+    fx_store(&fx, leader);
+    (void)turns(&fx, leader); /* what they take is known */
+    for (unsigned i = 20; i < 200; i++)
+        submit(&fx, leader, &asks[i], REPLICA_WRITE);
+    fx_turn(&fx, leader);
+    fx_store(&fx, leader);
+    fx_turn(&fx, leader);
+    applied = n->applied.index;
+    submit(&fx, leader, &asks[200], REPLICA_READ);
+    (void)turns(&fx, leader);
+    assert_int_equal(asks[200].n_done, 1);
+    assert_true(asks[200].view.read_index <= applied + 1 + APPLY_AHEAD_US / n->apply_us);
+    assert_true(asks[200].order <= 20 + (applied - asks[20].at) + 2 * APPLY_AHEAD_US / n->apply_us);
+    for (unsigned i = 0; i < 200; i++)
+        assert_int_equal(asks[i].n_done, 1);
+    end(&fx);
+}
+
+/* What a leader commits because it has applied comes within the same turn, and counts as part of it
+ * (TIME-1, TIME-5). */
+static void turn__commits_in_small_steps_end_in_time(void **state)
+{
+    struct fx fx;
+    int leader;
+    struct fx_node *n = begin(&fx, 1, &leader);
+
+    (void)state;
+    n->apply_us = APPLY_AHEAD_US; /* one at a time */
+    for (unsigned i = 0; i < 20; i++)
+        submit(&fx, leader, &asks[i], REPLICA_WRITE);
+    fx_turn(&fx, leader);
+    fx_store(&fx, leader);
+    (void)turns(&fx, leader); /* what they take is known */
+    for (unsigned i = 20; i < 60; i++)
+        submit(&fx, leader, &asks[i], REPLICA_WRITE);
+    fx_turn(&fx, leader);
+    fx_store(&fx, leader);
+    for (raft_index applied = n->applied.index; asks[59].n_done == 0; applied = n->applied.index) {
+        fx_turn(&fx, leader);
+        assert_true(n->applied.index > applied);
+        assert_true(n->applied.index <= applied + 1 + TURN_SHARE_US_MAX / n->apply_us);
+    }
+    end(&fx);
+}
+
 /* Neither keeps the other from getting on: with more of both than there is time, both get on. */
 static void turn__applying_and_answering_both_get_on(void **state)
 {
@@ -387,7 +446,7 @@ static void turn__what_is_lost_is_told_in_time(void **state)
     assert_true(n_answered > 0);
     assert_true(n_answered < N_ASKS);
     fx_store(&fx, leader); /* too late for any of them */
-    expect_told_in_time(&fx, leader, N_ASKS, N_ASKS * 1000 / (SHARE_US + 2 * 1000) - 1);
+    expect_told_in_time(&fx, leader, N_ASKS, (unsigned)(N_ASKS * 1000 / (SHARE_US + 2 * 1000)) - 1);
     for (unsigned i = 0; i < N_ASKS; i++)
         assert_true(asks[i].failed);
     assert_int_equal(n->applied.index, before);
@@ -401,6 +460,8 @@ int main(void)
         cmocka_unit_test(turn__gets_on_by_one_entry_at_least),
         cmocka_unit_test(turn__log_reads_behind_the_cut_keep_their_right),
         cmocka_unit_test(turn__answers_for_its_share_only),
+        cmocka_unit_test(turn__a_read_waits_for_few_slow_entries),
+        cmocka_unit_test(turn__commits_in_small_steps_end_in_time),
         cmocka_unit_test(turn__applying_and_answering_both_get_on),
         cmocka_unit_test(turn__messages_leave_before_the_work),
         cmocka_unit_test(turn__what_waited_begins_in_order),

@@ -354,6 +354,10 @@ static int fx_rebuild(void *ctx)
 
     assert_false(n->is_reading || n->is_writing);
     assert_int_not_equal(raft_get_role(replica_raft(n->replica)), RAFT_LEADER);
+    if (n->n_full_rebuilds > 0) {
+        n->n_full_rebuilds--;
+        return REPLICA_STATE_E_FULL;
+    }
     while (n->n_values > 0)
         free(n->values[--n->n_values].text);
     n->applied = (struct raft_entry_id){0};

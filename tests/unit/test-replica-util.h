@@ -76,6 +76,7 @@ struct fx_node {
     int fail_rebuild;
     unsigned n_damaged;
     unsigned n_rebuilds;
+    unsigned n_full_rebuilds; /* so many find no room */
     bool stays_unfit; /* else the host makes it fit when it is rebuilt */
 
     unsigned n_fatal;

@@ -18,6 +18,7 @@ struct conn {
     bool dead;  /* no output any more */
     int n_held; /* owed replies, as the service says */
     struct memory_conn memory;
+    size_t touched;
     char *text; /* of the last take() */
 };
 
@@ -98,6 +99,12 @@ static uint64_t host_record_bytes(void *ctx, size_t payload_len)
     return 100 + payload_len;
 }
 
+static void host_touched(void *ctx, void *conn, size_t bytes)
+{
+    (void)ctx;
+    ((struct conn *)conn)->touched += bytes;
+}
+
 static void host_event(void *ctx, enum log_level level, const char *event, const char *text)
 {
     struct host *h = ctx;
@@ -118,6 +125,7 @@ static void host_init(struct host *h, int n)
                               .conn_address = host_conn_address,
                               .memory = host_memory,
                               .now_us = host_now,
+                              .touched = host_touched,
                               .client_addr = host_client_addr,
                               .status = host_status,
                               .record_bytes = host_record_bytes,
@@ -1906,6 +1914,36 @@ static void service__what_waits_for_room_ends(void **state)
     host_done(&h);
 }
 
+/* What is read for a request or written by it is told, so that it counts (CLIENT-15). */
+static void service__long_values_are_told(void **state)
+{
+    struct host h;
+    struct conn *c;
+
+    (void)state;
+    host_init(&h, 1);
+    c = conn_open(&h, 0);
+    assert_int_equal(fx_elect(&h.fx), 0);
+    write_big(&h, c, "big", 100000);
+    assert_true(c->touched > 100000);
+    assert_true(c->touched < 101000);
+    c->touched = 0;
+    say(c, "{\"type\":\"read_index\",\"key\":\"big\"}");
+    settle(&h);
+    (void)take(c);
+    assert_int_equal(c->touched, 100002);
+    say(c, "{\"type\":\"batch_read_index\",\"keys\":[\"big\",\"big\"]}");
+    settle(&h);
+    (void)take(c);
+    assert_true(c->touched > 300000);
+    c->touched = 0;
+    say(c, "{\"type\":\"read_index\",\"key\":\"none\"}");
+    settle(&h);
+    (void)take(c);
+    assert_int_equal(c->touched, 0);
+    host_done(&h);
+}
+
 /* The state at one index is over when the next entry is applied: it cannot wait. */
 static void service__a_log_read_without_room_is_overloaded(void **state)
 {
@@ -2059,6 +2097,7 @@ int main(void)
         cmocka_unit_test(service__without_a_replica_only_ping),
         cmocka_unit_test(service__status_and_members_need_no_leader),
         cmocka_unit_test(service__not_leader),
+        cmocka_unit_test(service__long_values_are_told),
         cmocka_unit_test(service__long_lines_are_decoded_in_steps),
         cmocka_unit_test(service__a_long_line_that_is_refused),
         cmocka_unit_test(service__term_changed),

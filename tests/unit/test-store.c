@@ -962,6 +962,121 @@ static void store__a_failed_call_is_handed_up(void **state)
     }
 }
 
+/* True: it was held for want of room meanwhile. */
+static bool write_until_durable(struct log *l, uint64_t *number)
+{
+    bool was_held = false;
+
+    for (unsigned i = 0; i < 100 && *number != l->number; i++) {
+        struct store_stats stats;
+        bool more;
+
+        assert_int_equal(store_work(l->store, number), 0);
+        store_get_stats(l->store, &stats);
+        if (l->store->w.held) {
+            was_held = true;
+            assert_true(stats.no_space);
+            assert_false(store_has_work(l->store));
+            assert_int_equal(store_idle(l->store), 0);
+        }
+        assert_int_equal(store_prepare(l->store, &more), 0);
+    }
+    assert_true(*number == l->number);
+    return was_held;
+}
+
+/* SPACE-13: the blocks were there, and a write into them, a sync or a name finds no room: whichever
+ * of them it is, and however often. Nothing fails, and what is told as durable is: also where a sync
+ * that failed has made the pages look clean. */
+static void store__room_that_was_promised_and_is_not_there(void **state)
+{
+    unsigned n_held = 0;
+
+    (void)state;
+    for (unsigned k = 0; k < 3 * 60; k++) {
+        struct log l;
+        unsigned char data[900] = {0};
+        uint64_t number = 0;
+        struct store_stats stats;
+        bool was_held = false;
+        bool more;
+
+        log_begin(&l, 5000, 6000);
+        if (k % 3 == 0)
+            fake_disk_fail_call(l.disk, 1 + k / 3, -ENOSPC);
+        else
+            fake_disk_fail_sync(l.disk, 1 + k / 3 / 2,
+                                k % 3 == 1 ? FAKE_DISK_SYNC_PAGES_CLEAN : FAKE_DISK_SYNC_REVERT);
+        fake_disk_set_sync_error(l.disk, k % 2 == 0 ? -ENOSPC : -EDQUOT);
+        for (unsigned i = 0; i < 40; i++) {
+            submit(&l, 1, data, sizeof(data));
+            if (write_until_durable(&l, &number) && !was_held && k % 3 == 0) {
+                was_held = true;
+                fake_disk_fail_call(l.disk, 1, -EDQUOT); /* and once more */
+            }
+            n_held += was_held;
+            if (i % 2 == 0)
+                assert_int_equal(store_idle(l.store), 0);
+        }
+        for (unsigned i = 0; i < 200; i++)
+            assert_int_equal(store_prepare(l.store, &more), 0);
+        store_get_stats(l.store, &stats);
+        assert_false(stats.no_space);
+        store_close(l.store);
+        l.store = NULL;
+        fake_disk_cut_now(l.disk);
+        fake_disk_power_on(l.disk, &(struct fake_disk_cut){.sector_bytes = 512});
+        assert_int_equal(reopen(&l), 0);
+        assert_true(l.rec.last_index == 41); /* the configuration is the first */
+        log_end(&l);
+    }
+    assert_true(n_held >= 10);
+}
+
+/* SPACE-10: not even the reserve is there. The log is read and answers, and what is written waits for
+ * a segment. */
+static void store__a_start_without_a_segment(void **state)
+{
+    unsigned char data[1000] = {0};
+    struct store_stats stats;
+    uint64_t number = 0;
+    struct log l;
+    bool more;
+
+    (void)state;
+    log_begin(&l, 128u << 10, 1u << 20);
+    for (unsigned i = 0; i < 20; i++) {
+        submit(&l, 1, data, sizeof(data));
+        work_all(&l);
+    }
+    for (unsigned start = 0; start < 3; start++) {
+        store_close(l.store);
+        l.store = NULL;
+        if (has_file(l.disk, "reserve"))
+            fake_disk_remove(l.disk, "reserve");
+        fake_disk_set_capacity(l.disk, 1);
+        assert_int_equal(reopen(&l), 0);
+        assert_true(l.rec.last_index == 21);
+        store_get_stats(l.store, &stats);
+        assert_true(stats.no_space);
+        assert_int_equal(stats.room_bytes, 0);
+        assert_int_equal(store_idle(l.store), 0);
+    }
+    submit(&l, 1, data, sizeof(data));
+    for (unsigned i = 0; i < 5; i++) {
+        assert_int_equal(store_work(l.store, &number), 0);
+        assert_true(number == 0);
+        assert_int_equal(store_prepare(l.store, &more), 0);
+    }
+    fake_disk_set_capacity(l.disk, 0);
+    (void)write_until_durable(&l, &number);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(reopen(&l), 0);
+        assert_true(l.rec.last_index == 22);
+    }
+    log_end(&l);
+}
+
 /* No room is a state that ends by itself, not an error (SPACE-1). */
 static void store__a_full_disk(void **state)
 {
@@ -1617,6 +1732,48 @@ static void note_failure(void *ctx, int error)
     (void)!write(*(int *)ctx, &(uint64_t){1}, sizeof(uint64_t));
 }
 
+static _Atomic bool is_full;
+
+static int full_fdatasync(void *ctx, struct vfs_file *f)
+{
+    return is_full ? -ENOSPC : real_fdatasync(ctx, f);
+}
+
+/* SPACE-13: a full disk has answered each time that it was asked, and so it is told, again and
+ * again: nobody shall call it stalled. Nothing is told as durable before it is. */
+static void store__log_thread_says_that_a_full_disk_answers(void **state)
+{
+    struct real d;
+    struct store *s;
+    struct log_thread *t;
+    uint64_t durable = 0;
+    int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    uint64_t deadline = clock_mono_us() + 30000000;
+
+    (void)state;
+    real_begin(&d);
+    real_create_open(&d, &s);
+    real_fdatasync = d.vfs->fdatasync;
+    d.vfs->fdatasync = full_fdatasync;
+    is_full = true;
+    assert_int_equal(log_thread_start(s, fd, must_not_fail, NULL, &t), 0);
+    assert_int_equal(submit_number(s, 1), 0);
+    log_thread_wake(t);
+    while (log_thread_done(t, &durable) < 4) {
+        struct pollfd p = {.fd = fd, .events = POLLIN};
+
+        assert_true(clock_mono_us() < deadline);
+        (void)poll(&p, 1, 10);
+    }
+    assert_true(durable == 0);
+    is_full = false;
+    wait_durable(t, fd, 1);
+    log_thread_stop(t);
+    store_close(s);
+    (void)close(fd);
+    real_end(&d);
+}
+
 static void store__log_thread_hands_up_failures(void **state)
 {
     struct real d;
@@ -1702,6 +1859,8 @@ int main(void)
         cmocka_unit_test(store__nonsense_with_good_checksums_is_refused),
         cmocka_unit_test(store__a_failed_sync_is_final),
         cmocka_unit_test(store__a_failed_call_is_handed_up),
+        cmocka_unit_test(store__room_that_was_promised_and_is_not_there),
+        cmocka_unit_test(store__a_start_without_a_segment),
         cmocka_unit_test(store__a_full_disk),
         cmocka_unit_test(store__a_start_on_a_full_disk),
         cmocka_unit_test(store__room_is_noticed_after_a_rotation),
@@ -1714,6 +1873,7 @@ int main(void)
         cmocka_unit_test(store__log_thread),
         cmocka_unit_test(store__log_thread_marks_when_idle),
         cmocka_unit_test(store__log_thread_marks_at_the_end),
+        cmocka_unit_test(store__log_thread_says_that_a_full_disk_answers),
         cmocka_unit_test(store__log_thread_hands_up_failures),
         cmocka_unit_test(store__starting_is_cheap),
     };
