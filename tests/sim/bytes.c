@@ -161,6 +161,15 @@ void bytes_after(struct sim_node *n, struct talker *t)
                  n->i + 1, t->out.len - t->out_before, more);
 }
 
+/* A value has room before it is copied. */
+void bytes_answered(struct sim_node *n, const struct talker *t)
+{
+    if (t->out.len > t->memory.replies.used + CLIENT_OUT_BYTES_FREE + SMALL_REPLY_BYTES)
+        sim_fail(n->sim, "CLIENT-13",
+                 "n%u owes a client %zu bytes of replies and has asked for %zu", n->i + 1,
+                 t->out.len, t->memory.replies.used);
+}
+
 void bytes_gone(struct sim_node *n, const struct talker *t)
 {
     if (t->memory.replies.used + t->memory.requests.used + t->memory.commands.used != 0)

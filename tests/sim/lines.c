@@ -307,8 +307,10 @@ void lines_turn(struct sim_node *n)
     if (!lines_are_on(s))
         return;
     for (unsigned i = 0; i < s->n_talkers; i++)
-        if (s->talkers[i].conn != NULL && s->talkers[i].node == n->i)
+        if (s->talkers[i].conn != NULL && s->talkers[i].node == n->i) {
+            bytes_answered(n, &s->talkers[i]);
             account(&n->sim->talkers[i]);
+        }
     node_arm(n, engine_deadline_us(n->engine));
 }
 

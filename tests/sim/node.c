@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "base/err.h"
+#include "sim/lines.h"
 #include "sim/sim.h"
 
 #include "base/banned.h"

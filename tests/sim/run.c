@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "sim/lines.h"
 #include "sim/sim.h"
 
 #include "base/banned.h"

@@ -623,22 +623,6 @@ void clients_node_died(struct sim_node *n);
 #define OP_KEY_BYTES 7u
 const char *op_key(unsigned key);
 
-/* ---- lines.c ---- */
-bool lines_are_on(const struct sim *s);
-void lines_init(struct sim *s);
-void lines_done(struct sim *s);
-void lines_event(struct sim *s, unsigned talker);
-void lines_turn(struct sim_node *n);
-/* Its engine stands still; it is freed only now. */
-void lines_node_down(struct sim_node *n);
-unsigned lines_n_held(const struct sim_node *n);
-/* What the elements of a text of JSON cost to look at. */
-uint64_t lines_elements_ns(const struct sim *s, const void *data, size_t len);
-void lines_engine(struct sim_node *n, struct engine_ops *ops);
-
-/* ---- bytes.c ---- */
-void bytes_turn(struct sim_node *n);
-
 /* ---- manners.c ---- */
 void manners_before(struct sim_node *n, const struct raft_msg *m);
 void manners_after(struct sim_node *n, const struct raft_msg *m);

@@ -15,6 +15,7 @@
 #include "base/assert.h"
 #include "base/err.h"
 #include "kv/kv.h"
+#include "sim/lines.h"
 #include "sim/sim.h"
 
 #include "base/banned.h"
