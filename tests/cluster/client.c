@@ -364,3 +364,12 @@ json_t *node_status(struct cluster *c, unsigned i)
     buf_done(&cl.line);
     return status;
 }
+
+int64_t memory_of(struct cluster *c, unsigned i, const char *name)
+{
+    json_t *status = node_status(c, i);
+    int64_t n = status != NULL ? reply_int(json_object_get(status, "memory"), name) : -1;
+
+    json_decref(status);
+    return n;
+}

@@ -156,6 +156,8 @@ char *node_log_line(struct cluster *c, unsigned i, const char *text);
 void node_wait_logged(struct cluster *c, unsigned i, const char *text);
 /* status_ok of a node; the caller decrefs; NULL: no answer. */
 json_t *node_status(struct cluster *c, unsigned i);
+/* Of its object 'memory', as it says now; -1: it did not answer. */
+int64_t memory_of(struct cluster *c, unsigned i, const char *name);
 
 /* ---- programs ---- */
 

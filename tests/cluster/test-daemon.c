@@ -567,12 +567,8 @@ CASE(daemon__a_second_signal_ends_it_now)
     for (int i = 0; i < 60; i++)
         (void)buf_add_str(&text, "{\"type\":\"read\",\"key\":1}\n");
     (void)client_push(cl, text.data, text.len, 1000);
-    {
-        struct client *other = client_open(c, 0); /* what was sent before is under way by then */
-
-        client_expect(other, "{\"type\":\"read\",\"key\":2}", "{\"type\":\"error\",<*>}");
-        client_close(other);
-    }
+    /* The sockets are full, and what was sent is still owed. */
+    wait_until(memory_of(c, 0, "replies_bytes") > 1 << 20, "replies that nobody takes");
     node_signal(c, 0, SIGTERM);
     node_wait_logged(c, 0, "event=stopping ");
     node_signal(c, 0, SIGTERM);

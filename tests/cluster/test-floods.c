@@ -54,15 +54,6 @@ static void assert_rss(const struct cluster *c, unsigned i, uint64_t limit)
                      (unsigned long long)(rss / MIB), (unsigned long long)(limit / MIB));
 }
 
-static int64_t memory_of(struct cluster *c, unsigned i, const char *name)
-{
-    json_t *status = node_status(c, i);
-    int64_t n = status != NULL ? reply_int(json_object_get(status, "memory"), name) : -1;
-
-    json_decref(status);
-    return n;
-}
-
 static int64_t term_of(struct cluster *c, unsigned i)
 {
     json_t *status = node_status(c, i);
