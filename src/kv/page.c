@@ -57,7 +57,7 @@ int page_fetch(struct page_file *f, uint64_t pgno, uint64_t offset, void *buf, s
 {
     unsigned char *p = buf;
 
-    if (f->map != NULL && offset + len <= f->map_bytes) {
+    if (f->map != NULL && offset + len <= f->n_pages_there * f->page_bytes) {
         memcpy(p, f->map + offset, len);
         f->bytes_read += len;
         return 0;
@@ -161,7 +161,11 @@ static const char *parse_head(const unsigned char *page, uint64_t pgno, struct h
     return NULL;
 }
 
-/* A page behind the end of a map is not an error but a SIGBUS. The file never becomes shorter. */
+/* A page behind the end of a map is not an error but a SIGBUS. The file never becomes shorter.
+ *
+ * That it ends before the last page is no damage: the last ones may be free and never written, and
+ * LMDB's commit is there to be read before its file is given its length (extend_file). Pages that
+ * something leads to were written before the head. */
 static int see_end(struct page_file *f, uint64_t newest)
 {
     struct stat st;
@@ -171,8 +175,13 @@ static int see_end(struct page_file *f, uint64_t newest)
     if (fstat(f->fd, &st) != 0)
         return page_damaged(f, newest, strerror(errno));
     f->n_pages_there = (uint64_t)st.st_size / f->page_bytes;
-    if (f->n_pages_there < f->n_pages)
-        return page_damaged(f, f->n_pages - 1, "the file ends before it");
+    return 0;
+}
+
+int page_there(const struct page_file *f, uint64_t pgno, uint64_t n)
+{
+    if (pgno + n > f->n_pages_there)
+        return page_damaged(f, pgno + n - 1, "the file ends before it");
     return 0;
 }
 

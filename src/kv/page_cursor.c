@@ -173,6 +173,10 @@ static int fetch_level(struct page_file *f, struct page_level *level)
     if (level->bytes == NULL)
         return err_origin(-ENOMEM);
     if (f->sound != NULL) {
+        int rc = page_there(f, level->pgno, 1);
+
+        if (rc != 0)
+            return rc;
         level->sum = sound_copy(level->bytes, f->map + offset, f->page_bytes);
         return 0;
     }
@@ -184,7 +188,7 @@ static bool load_held(struct page_cursor *c, struct page_level *level)
 {
     struct page_file *f = c->file;
 
-    if (f->sound == NULL)
+    if (f->sound == NULL || level->pgno >= f->n_pages_there)
         return false;
     level->page =
         sound_held(f->sound, level->pgno, f->map + level->pgno * f->page_bytes, f->page_bytes);
@@ -338,8 +342,9 @@ static int load_big(struct page_cursor *c, const unsigned char *node, struct pag
     c->big_pages = n;
     ret->len = len;
     if (rc == 0 && f->map != NULL) {
+        rc = page_there(f, pgno, n);
         ret->data = f->map + pgno * f->page_bytes + PAGE_HEADER_BYTES;
-        return 0;
+        return rc;
     }
     if (rc == 0)
         rc = grow(c, len > 0 ? len : 1);

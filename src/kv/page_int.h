@@ -37,8 +37,8 @@ struct page_file {
     int fd;           /* borrowed */
     const char *name; /* borrowed; in sentences */
     size_t page_bytes;
-    uint64_t n_pages;         /* all that the newest head speaks of; the file has them */
-    uint64_t n_pages_there;   /* so many, the file is known to have */
+    uint64_t n_pages;         /* all that the newest head speaks of */
+    uint64_t n_pages_there;   /* so many, the file is known to have: those in use, at least */
     uint64_t *seen;           /* owned by the caller; a bit for each page; NULL: not asked */
     struct taken *taken;      /* borrowed; pages that no tree may lead to; NULL: not asked */
     struct sound *sound;      /* borrowed, only with a map; what need not be checked again */
@@ -68,8 +68,10 @@ struct page_head {
 int page_read_head(struct page_file *f, struct page_head *ret);
 /* Marks so many pages from pgno on; one that was marked before is damage. */
 int page_see(struct page_file *f, uint64_t pgno, uint64_t n);
-/* Pages are copied from a map of the file from now on, without system calls; n_pages of them, which
- * must be there. Where there are no addresses for it they are read as before. Another head may need
+/* 0, or KV_E_DAMAGED: the file ends before the last of n pages, and a map must not be asked. */
+int page_there(const struct page_file *f, uint64_t pgno, uint64_t n);
+/* Pages are copied from a map of the file from now on, without system calls, where the file has
+ * them. Where there are no addresses for it they are read as before. Another head may need
  * a larger one: what was borrowed from the map is gone then. */
 void page_map(struct page_file *f);
 void page_unmap(struct page_file *f);

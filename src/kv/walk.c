@@ -175,6 +175,9 @@ static int walk_all(struct walk *w)
     int rc;
 
     rc = page_read_head(&w->file, &w->head);
+    /* Nobody writes it now, so it has its length. */
+    if (rc == 0)
+        rc = page_there(&w->file, 0, w->file.n_pages);
     if (rc != 0)
         return rc;
     seen = calloc(w->file.n_pages / 64 + 1, sizeof(*seen));
