@@ -255,15 +255,18 @@ static bool of_a_node(enum sim_event_kind kind)
 }
 
 /* It works. What comes meanwhile is taken in before anything is judged late (TIME-3): ticks and turns
- * are the last. */
+ * are the last. But taking in has a share of a turn, and then the turn comes, as with engine_drain():
+ * a node whose messages each take longer than they are apart would never have one. */
 static bool wait_for_the_node(struct sim *s, struct sim_node *n, struct sim_event e)
 {
-    const bool last = e.kind == EV_TICK || e.kind == EV_TURN;
+    const uint64_t share_ns = s->p.heartbeat_us * 1000 / 2 / TURN_SHARES;
+    const bool is_over = e.kind == EV_TURN && s->now >= n->turn_since + share_ns;
+    const bool last = e.kind == EV_TICK || (e.kind == EV_TURN && !is_over);
     const uint64_t at = n->busy_until + (last ? 1 : 0);
 
     if (e.kind == EV_TICK)
         n->tick_at = at;
-    sim_push_again(s, e, at, false);
+    sim_push_again(s, e, at, is_over);
     return true;
 }
 
@@ -355,6 +358,7 @@ static void turn_or_later(struct sim *s, struct sim_node *n)
         node_turn(n);
     } else if (!n->turn_due) {
         n->turn_due = true;
+        n->turn_since = s->now;
         sim_push(s, s->now + sim_below(s, STREAM_TURN, n->i, s->p.turn_lag_ns), EV_TURN, n, 0,
                  NULL);
     }

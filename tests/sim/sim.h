@@ -360,6 +360,7 @@ struct sim_node {
                                             last terms: who has its proof may be answered later */
     uint64_t tick_at;                    /* of the EV_TICK that counts; 0: none */
     bool turn_due;
+    uint64_t turn_since;  /* it is due */
     bool dirty;           /* something went in since the last turn */
     uint64_t quota_bytes; /* that its own file names; 0: none */
     struct memory memory; /* of clients of lines */
