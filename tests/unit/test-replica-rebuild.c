@@ -283,6 +283,37 @@ static void rebuild__a_group_of_one_twice(void **state)
     assert_int_equal(fx.nodes[0].n_fatal, 0);
 }
 
+/* FIT-4: with nobody else there it has nothing to win by leading, and to be made again it would only
+ * have to step down: term and log stay as they are until there is room. */
+static void rebuild__a_group_of_one_waits_for_room(void **state)
+{
+    static struct ask w; /* waits to the end when the test fails */
+    struct fx_node *n = &fx.nodes[0];
+    struct raft_status before;
+    struct raft_status after;
+
+    (void)state;
+    fx_init(&fx, 1);
+    assert_int_equal(fx_elect(&fx), 0);
+    write_through(0, "1");
+    raft_get_status(fx_raft(&fx, 0), &before);
+    n->n_full_rebuilds = UINT32_MAX;
+    replica_rebuild(n->replica, fx.now_us);
+    ask(&w, 0, REPLICA_READ, NULL);
+    fx_advance(&fx, REBUILD_AGAIN_US);
+    raft_get_status(fx_raft(&fx, 0), &after);
+    assert_int_equal(after.current_term, before.current_term);
+    assert_int_equal(after.last_index, before.last_index);
+    assert_true(UINT32_MAX - n->n_full_rebuilds >= REBUILD_AGAIN_US / STATE_RETRY_US / 2);
+    assert_true(replica_rebuilding(n->replica));
+    assert_true(pending(&w));
+    n->n_full_rebuilds = 0;
+    fx_advance(&fx, STATE_RETRY_US + 2 * FX_ELECTION_US);
+    assert_int_equal(w.n_served, 1);
+    assert_string_equal(w.value, "1");
+    expect_rebuilt(0);
+}
+
 /* FIT-6: while it still leads, for want of a better one, what is committed is not applied to what is
  * damaged; the write is answered when the new state holds it. */
 static void rebuild__nothing_is_applied_to_a_damaged_state(void **state)
@@ -450,6 +481,7 @@ int main(void)
         T(a_group_of_one),
         T(its_reads_fail_in_a_turn_that_is_over),
         T(a_group_of_one_twice),
+        T(a_group_of_one_waits_for_room),
         T(nothing_is_applied_to_a_damaged_state),
         T(damage_is_no_end),
         T(local_reads_wait),
