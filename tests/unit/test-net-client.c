@@ -439,6 +439,36 @@ static void net_client__a_long_line_at_the_end(void **state)
     host_close(h);
 }
 
+/* Where what was read ends with it, the end of file is seen when it is done with: it is handed up
+ * under its own number. */
+static void net_client__a_long_line_that_fills_the_chunk(void **state)
+{
+    struct memory memory;
+    struct client_port_conf conf = {.memory = &memory};
+    char text[CLIENT_CHUNK_TIGHT_BYTES];
+    struct host *h = *state;
+    struct raw c;
+
+    memset(text, 'l', sizeof(text));
+    text[sizeof(text) - 1] = '\n';
+    memory_init(&memory, 1u << 20);
+    budget_take(&memory.replies, memory.replies.limit); /* tight: the chunk is a short one */
+    host_open(h, &conf);
+    h->agains = 10;
+    host_connect(h, &c);
+    assert_int_equal(raw_send_some(&c, text, sizeof(text)), sizeof(text));
+    assert_int_equal(shutdown(c.fd, SHUT_WR), 0);
+    PUMP_UNTIL(&h->pump, h->n_closed == 1);
+    assert_string_equal(h->why, "end of file");
+    assert_int_equal(h->n_again, 10);
+    assert_int_equal(h->n_lines, 1);
+    assert_memory_equal(h->lines.data, "1:lll", 5);
+    raw_close(&c);
+    host_close(h);
+    budget_give(&memory.replies, memory.replies.limit);
+    assert_int_equal(memory.all.used, 0);
+}
+
 static void close_it(struct host *h, struct client_conn *c)
 {
     (void)h;
@@ -2068,6 +2098,7 @@ int main(void)
         CASE(net_client__a_long_line_comes_again),
         CASE(net_client__a_line_that_was_begun_is_done_with),
         CASE(net_client__a_long_line_at_the_end),
+        CASE(net_client__a_long_line_that_fills_the_chunk),
         CASE(net_client__closed_within_a_long_line),
         CASE(net_client__half_close_is_answered),
         CASE(net_client__half_close_beyond_in_flight),
