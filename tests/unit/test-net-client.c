@@ -946,7 +946,6 @@ static void net_client__all_clients_cannot_hold_the_loop(void **state)
     host_close(h);
 }
 
-/* A client that does not read its replies is not read from, then closed (CLIENT-3). */
 /* ---- fair turns (CLIENT-15) ---- */
 
 /* Lines that begin with c among those handed up from offset on. */
@@ -995,7 +994,6 @@ static void net_client__who_costs_little_comes_first(void **state)
 
         raw_send(&h->pump, &good, "good\n", 5);
         PUMP_UNTIL(&h->pump, n_lines_of(h, from, 'g') == 1);
-        /* One turn that was under way, and one step of the next. */
         /* What they have in a turn, the step that overran it, and one more of each level. */
         assert_true(test_time.now_us - began_us <= CLIENT_GREEDY_US + 3 * 2 * CLIENT_STEP_US);
     }
@@ -1052,25 +1050,40 @@ static void net_client__heavy_requests_are_few_at_once(void **state)
     host_close(h);
 }
 
-/* Nothing else happens: what was done is why the next is let in. */
-static void net_client__heavy_requests_go_on_when_others_are_done(void **state)
+/* Until it is known that each line of the first takes long, and those of the other do not. */
+static void show_what_they_take(struct host *h, struct raw *heavy, struct raw *good)
+{
+    for (unsigned i = 0; i < 20; i++) {
+        const unsigned before = h->n_lines;
+
+        raw_send(&h->pump, heavy, "x\n", 2);
+        PUMP_UNTIL(&h->pump, h->n_lines == before + 1);
+        ask_good(h, good);
+    }
+}
+
+/* From here on lines of the first are kept owed. */
+static void open_heavy_and_good(struct host *h, struct raw *heavy, struct raw *good)
 {
     struct client_port_conf conf = {.in_flight = 64};
-    struct host *h = *state;
-    struct raw heavy;
-    struct raw good;
 
     host_open(h, &conf);
     h->line_cost_us = 500;
     h->hold_only = 'x';
-    host_connect(h, &good);
-    host_connect(h, &heavy);
-    for (unsigned i = 0; i < 20; i++) {
-        raw_send(&h->pump, &heavy, "x\n", 2);
-        PUMP_UNTIL(&h->pump, h->n_lines == 2 * i + 1);
-        ask_good(h, &good);
-    }
+    host_connect(h, good);
+    host_connect(h, heavy);
+    show_what_they_take(h, heavy, good);
     h->hold = true;
+}
+
+/* Nothing else happens: what was done is why the next is let in. */
+static void net_client__heavy_requests_go_on_when_others_are_done(void **state)
+{
+    struct host *h = *state;
+    struct raw heavy;
+    struct raw good;
+
+    open_heavy_and_good(h, &heavy, &good);
     raw_send(&h->pump, &heavy, "x\nx\nx\nx\nx\nx\nx\nx\nx\nx\n", 20);
     PUMP_UNTIL(&h->pump, h->n_held + 1 >= CLIENT_HEAVY_HELD_US / 500);
     for (unsigned i = 0; i < 5; i++)
@@ -1091,22 +1104,11 @@ static void net_client__heavy_requests_go_on_when_others_are_done(void **state)
  * back for good: neither their own kind nor anybody else's. */
 static void net_client__heavy_requests_that_wait_bar_nobody(void **state)
 {
-    struct client_port_conf conf = {.in_flight = 64};
     struct host *h = *state;
     struct raw heavy;
     struct raw good;
 
-    host_open(h, &conf);
-    h->line_cost_us = 500;
-    h->hold_only = 'x';
-    host_connect(h, &good);
-    host_connect(h, &heavy);
-    for (unsigned i = 0; i < 20; i++) {
-        raw_send(&h->pump, &heavy, "x\n", 2);
-        PUMP_UNTIL(&h->pump, h->n_lines == 2 * i + 1);
-        ask_good(h, &good);
-    }
-    h->hold = true;
+    open_heavy_and_good(h, &heavy, &good);
     for (unsigned i = 0; i < 20; i++)
         raw_send(&h->pump, &heavy, "x\n", 2);
     for (unsigned i = 0; h->n_held < 20; i++) {
@@ -1183,6 +1185,7 @@ static void net_client__the_rest_is_first_in_the_next_turn(void **state)
     host_close(h);
 }
 
+/* A client that does not read its replies is not read from, then closed (CLIENT-3). */
 static void net_client__client_that_never_reads(void **state)
 {
     const size_t reply = 256u << 10;
