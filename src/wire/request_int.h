@@ -51,9 +51,10 @@ struct wire_decoder {
     struct wire_refused *refused; /* borrowed, of the call that runs */
     const char *line;             /* borrowed, between begin and the last step */
     size_t len;
-    size_t
-        tree_bytes; /* WIRE_TREE_BYTES and DECODE_LOOK_BYTES; less in tests, so that short lines */
-    size_t look_bytes; /* are taken as long ones are, and pieces end anywhere */
+    /* WIRE_TREE_BYTES and DECODE_LOOK_BYTES; less in tests, so that short lines are taken as long
+     * ones are, and pieces end anywhere. */
+    size_t tree_bytes;
+    size_t look_bytes;
     struct json_depth depth;
     struct wire_shrink shrink;
 };

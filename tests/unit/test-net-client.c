@@ -1133,6 +1133,41 @@ static void net_client__heavy_requests_that_wait_bar_nobody(void **state)
     host_close(h);
 }
 
+/* Who takes no more lines has nothing to wait for: its end is seen while others wait. */
+static void net_client__who_is_ending_is_not_barred(void **state)
+{
+    static char long_lines[2 * (REQUEST_BYTES_DEFAULT + 2)];
+    struct host *h = *state;
+    struct raw heavy;
+    struct raw ending;
+    struct raw good;
+
+    memset(long_lines, 'y', sizeof(long_lines));
+    long_lines[sizeof(long_lines) / 2 - 1] = '\n';
+    long_lines[sizeof(long_lines) - 1] = '\n';
+    open_heavy_and_good(h, &heavy, &good);
+    h->hold = false;
+    host_connect(h, &ending);
+    show_what_they_take(h, &ending, &good);
+    raw_send(&h->pump, &ending, long_lines, sizeof(long_lines));
+    PUMP_UNTIL(&h->pump, raw_read(&ending)); /* our half is closed */
+    assert_int_equal(h->n_closed, 0);
+    h->hold = true;
+    raw_send(&h->pump, &heavy, "x\nx\nx\nx\nx\nx\n", 12);
+    PUMP_UNTIL(&h->pump, h->n_held + 1 >= CLIENT_HEAVY_HELD_US / 500);
+    for (unsigned i = 0; i < 5; i++)
+        ask_good(h, &good);
+    assert_true(h->n_held < 6);
+    raw_close(&ending);
+    PUMP_UNTIL(&h->pump, h->n_closed == 1);
+    assert_string_equal(h->why, "lines too long");
+    while (h->n_held > 0)
+        settle_one(h);
+    raw_close(&heavy);
+    raw_close(&good);
+    host_close(h);
+}
+
 /* One connection alone is cut by the clock, too, and gets everything done. */
 static void net_client__a_step_ends_in_time(void **state)
 {
@@ -2121,6 +2156,7 @@ int main(void)
         CASE(net_client__heavy_requests_are_few_at_once),
         CASE(net_client__heavy_requests_go_on_when_others_are_done),
         CASE(net_client__heavy_requests_that_wait_bar_nobody),
+        CASE(net_client__who_is_ending_is_not_barred),
         CASE(net_client__a_step_ends_in_time),
         CASE(net_client__the_rest_is_first_in_the_next_turn),
         CASE(net_client__client_that_never_reads),
