@@ -54,7 +54,8 @@ struct agree {
 struct heard_note {
     raft_node_id id;
     struct raft_note note; /* the latest */
-    /* The last check that found no majority had its answer, or it has come since. */
+    /* The last check that found no majority had its answer, or did not wait for it; or it has come
+     * since. */
     bool is_counted;
 };
 struct differ {
