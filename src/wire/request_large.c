@@ -189,7 +189,7 @@ static int open_object(struct wire_decoder *d, unsigned level)
 }
 
 /* No field has so long a name, and a tree of it takes as long as of a string. What stands for it is
- * longer than any that stays, and the same only for the same: a name that stands twice is refused. */
+ * longer than any that stays, and the same only for the same: one that stands twice is refused. */
 static int put_long_name(struct wire_decoder *d, struct wire_slice name)
 {
     struct wire_shrink *s = &d->shrink;
