@@ -405,8 +405,8 @@ static_assert(CLIENT_CHUNK_BYTES <= DECODE_WHOLE_BYTES,
 /* src and dest of an envelope: 1 to this many bytes, otherwise `malformed`; they are copied for
  * every request in flight. */
 #define WIRE_ENVELOPE_NAME_BYTES_MAX 255u
-/* No tree is built of a longer line: in it values, and objects and arrays longer than the second,
- * are taken as text, but for a list that is no longer than one of keys (TIME-4); and strings beyond
+/* No tree is built of a longer line: in it values, and objects, arrays and names longer than the
+ * second, are taken as text, but for a list that is no longer than one of keys (TIME-4); and strings beyond
  * the third, the text of the longest key with each byte of it escaped. A tree of so many bytes
  * takes some milliseconds. The most that is left of a line is twice the longest list of keys, of
  * which a tree takes ten milliseconds if each byte is an escape, and less than two if none is. */

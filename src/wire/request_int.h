@@ -22,6 +22,8 @@ struct wire_shrink_object {
     unsigned n;         /* members so far */
     size_t line_before; /* in short_line, of the member that is being read */
     bool drop;          /* it does not stay there */
+    unsigned n_long;    /* names that something stands for, each of them once, in large_text */
+    struct wire_large long_names[JSON_REQUEST_KEYS_MAX + 1];
 };
 struct wire_shrink {
     const char *line; /* borrowed; NULL: not begun */
