@@ -265,6 +265,8 @@ int raft_handle_append(struct raft *r, const struct raft_msg *m);
 int raft_handle_append_resp(struct raft *r, struct progress *p, const struct raft_msg *m);
 void raft_commit_to(struct raft *r, raft_index index);
 void raft_maybe_commit(struct raft *r);
+/* All that a quorum holds, as long as this node may still say so. */
+void raft_commit_held_back(struct raft *r);
 void raft_progress_reset(struct raft *r, struct progress *p);
 void raft_progress_probe(struct raft *r, struct progress *p);
 void raft_maybe_resend(struct raft *r, struct progress *p);

@@ -82,14 +82,14 @@ static raft_index commit_bound(const struct raft *r)
     return bound > r->noop_index ? bound : r->noop_index;
 }
 
-void raft_maybe_commit(struct raft *r)
+static void commit_counted(struct raft *r, raft_index bound)
 {
     raft_index index = raft_quorum_value(raft_get_configuration(r), durable_index, r);
 
     rid_assert(r->role == RAFT_LEADER);
     rid_assert(index <= r->log.last_index);
-    if (index > commit_bound(r))
-        index = commit_bound(r);
+    if (index > bound)
+        index = bound;
     /* Nothing is committed here before it is on this node's own disk: then no read ever waits for
      * the leader's disk, and nothing is applied that this node could forget (COMMIT-6,
      * COMMIT-7). */
@@ -100,6 +100,16 @@ void raft_maybe_commit(struct raft *r)
      * first entry of this term would stop at an older one for ever (COMMIT-3). */
     if (index > r->commit_index && raft_log_term(&r->log, index) == r->hard_state.current_term)
         raft_commit_to(r, index);
+}
+
+void raft_maybe_commit(struct raft *r)
+{
+    commit_counted(r, commit_bound(r));
+}
+
+void raft_commit_held_back(struct raft *r)
+{
+    commit_counted(r, UINT64_MAX);
 }
 
 /* ---- follower ---- */

@@ -50,6 +50,9 @@ void raft_become_follower(struct raft *r, raft_term term, raft_node_id leader, e
         /* Leadership cannot be lost, won and lost again between two readies: winning needs a vote
          * that was stored. */
         rid_assert(r->loss == RAFT_LOSS_NONE);
+        /* No read waits for it any more, and what a quorum stored in this term is committed,
+         * whoever leads next: of writes that are it is not said that nobody knows (TIME-5). */
+        raft_commit_held_back(r);
         r->loss = loss;
         r->loss_term = r->hard_state.current_term;
         r->loss_commit_index = r->commit_index;

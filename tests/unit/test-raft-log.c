@@ -710,6 +710,39 @@ static void raft__what_cannot_be_applied_holds_no_commit(void **state)
     }
 }
 
+/* TIME-5: when its leadership ends it says of all that a quorum holds that it is committed, or
+ * writes that are would be called unknown. */
+static void raft__a_lost_leadership_holds_nothing_back(void **state)
+{
+    (void)state;
+    for (unsigned stored = 0; stored < 2; stored++) {
+        raft_index first;
+        raft_index last;
+        struct raft_msg m;
+
+        start_one(3, NULL, 0, 1);
+        fx_puppets_lead(&fx, 1);
+        first = fx_commit(&fx, 1);
+        fx.nodes[1].manual_apply = true;
+        fx.nodes[1].manual_store = !stored;
+        raft_set_ahead(fx_raft(&fx, 1), 3);
+        for (unsigned k = 0; k < 10; k++)
+            (void)fx_propose(&fx, 1);
+        last = first + 10;
+        fx_puppet_ack(&fx, 2, 1, last);
+        assert_int_equal(fx_commit(&fx, 1), stored ? first + 3 : first);
+        (void)fx_propose(&fx, 1); /* which nobody else has */
+        m = fx_make(&fx, RAFT_MSG_HEARTBEAT, 3, 1, fx_term(&fx, 1) + 1);
+        fx_inject_ok(&fx, &m);
+        fx_turn(&fx, 1);
+        assert_int_equal(fx.nodes[1].loss, RAFT_LOSS_TERM);
+        assert_int_equal(fx.nodes[1].loss_commit_index, stored ? last : first);
+        assert_int_equal(fx_commit(&fx, 1), stored ? last : first);
+        if (!stored)
+            fx_done(&fx);
+    }
+}
+
 static void raft__the_no_op_is_committed_however_far_ahead(void **state)
 {
     static const raft_term terms[] = {1, 1, 1, 1, 1, 1, 1, 1};
@@ -1276,6 +1309,7 @@ int main(void)
         T(raft__leader_commits_only_what_its_own_disk_has),
         T(raft__leader_commits_no_further_than_it_can_apply),
         T(raft__what_cannot_be_applied_holds_no_commit),
+        T(raft__a_lost_leadership_holds_nothing_back),
         T(raft__the_no_op_is_committed_however_far_ahead),
         T(raft__stored_covers_all_batches_before_it),
         T(raft__leader_with_a_stalled_disk_steps_down),
