@@ -30,7 +30,8 @@
 #define SLICE_BYTES    (64u << 10)
 #define SLICE_QUICK_US 200u
 /* TIME-4: a line is decoded in pieces, and the clock is read after so many bytes of it: some
- * microseconds, for the longest numbers some tens. */
+ * microseconds, where numbers are long some tens. White space and the digits of one number are
+ * passed over in one go: two milliseconds, if they are a megabyte. */
 #define DECODE_LOOK_BYTES (1u << 10)
 /* Where only brackets are counted, so many times as many. */
 #define DECODE_QUICK 32u
@@ -331,6 +332,8 @@ static_assert(REQUEST_BYTES_MAX < CLIENT_HELD_BYTES_HIGH, "one request never sto
 /* What one connection may cost in a turn; the rest of its lines waits for the next (CLIENT-15). */
 #define CLIENT_COST_PER_TURN (256u << 10)
 static_assert(CLIENT_CHUNK_BYTES <= CLIENT_COST_PER_TURN, "a turn reads at least one piece");
+static_assert(CLIENT_CHUNK_BYTES <= DECODE_WHOLE_BYTES,
+              "what is decoded in steps lies outside the buffer that all connections share");
 /* And all together between two flushes, some 10 ms of work, so that a flood of clients delays
  * peers and timers by less than a heartbeat (CLIENT-6), whatever the host says of the time. */
 #define CLIENT_PORT_COST_PER_TURN (8u << 20)
@@ -402,11 +405,12 @@ static_assert(CLIENT_CHUNK_BYTES <= CLIENT_COST_PER_TURN, "a turn reads at least
 /* src and dest of an envelope: 1 to this many bytes, otherwise `malformed`; they are copied for
  * every request in flight. */
 #define WIRE_ENVELOPE_NAME_BYTES_MAX 255u
-/* No tree is built of a longer line: in it values, and objects and arrays longer than the second,
- * are taken as text, but for a list that is no longer than one of keys (TIME-4); and strings beyond
- * the third, the text of the longest key with each byte of it escaped. A tree of so many bytes
- * takes some milliseconds, and so does one of twice the longest list of keys, which is the most
- * that is left of a line. */
+/* No tree is built of a longer line: in it values, and objects, arrays and names longer than the
+ * second, are taken as text, but for a list that is no longer than one of keys (TIME-4); and
+ * strings beyond the third, the text of the longest key with each byte of it escaped. A tree of so
+ * many bytes takes some milliseconds. The most that is left of a line is twice the longest list of
+ * keys, of which a tree takes ten milliseconds if each byte is an escape, and less than two if none
+ * is. */
 #define WIRE_TREE_BYTES         (16u << 10)
 #define WIRE_LARGE_BYTES        256u
 #define WIRE_KEY_TEXT_BYTES_MAX (6u * KEY_STRING_BYTES_MAX + 2u)

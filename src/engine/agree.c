@@ -55,11 +55,16 @@ static void say_damaged(const struct engine *e, const char *why)
         log_event(LOG_ERROR, "state_damaged", "why='%s' action=rebuild", why);
 }
 
+raft_index engine_shown_index(const struct engine *e)
+{
+    return e->kv != NULL ? kv_shown_index(e->kv) : 0;
+}
+
 /* An earlier process set one aside, and ended before this one held what that one held. It is as
  * good as its log, and as far from what was shown as on the day it was begun (FIT-6). */
 static bool is_half_made(const struct engine *e)
 {
-    return e->kv != NULL && kv_last_applied(e->kv).index < kv_shown_index(e->kv);
+    return e->state.last_applied(e->state.ctx).index < engine_shown_index(e);
 }
 
 /* It was set aside when it was opened, and this one does not hold what that one held. */

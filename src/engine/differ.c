@@ -208,8 +208,8 @@ static void say_split(struct engine *e, const struct voice *voices, unsigned n)
               (unsigned long long)e->differ.at.index, text);
 }
 
-/* Nobody is asked again before AGREE_AGAIN_US, unless one comes that was not counted: with it there
- * may be a majority, and until then whoever is wrong goes on answering, the leader too. */
+/* Nobody is asked again before AGREE_AGAIN_US, unless a voter comes that was not counted: with it
+ * there may be a majority, and until then whoever is wrong goes on answering, the leader too. */
 static void put_off(struct engine *e, const struct voice *voices, unsigned n)
 {
     struct differ *d = &e->differ;
@@ -221,7 +221,8 @@ static void put_off(struct engine *e, const struct voice *voices, unsigned n)
         struct heard_note *h = heard_of(d, voices[i].id);
 
         if (h != NULL)
-            h->is_counted = has_answered(&voices[i], e->state.digest_version);
+            h->is_counted =
+                !voices[i].is_voter || has_answered(&voices[i], e->state.digest_version);
     }
 }
 

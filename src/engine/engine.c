@@ -199,7 +199,7 @@ static int open_log(struct engine *e, const struct engine_conf *conf,
     int rc = 0;
 
     log.applied_index = e->state.last_applied(e->state.ctx).index;
-    log.shown_index = e->kv != NULL ? kv_shown_index(e->kv) : 0;
+    log.shown_index = engine_shown_index(e);
     log.batch_us = conf->raft.election_timeout_us / STORE_BATCHES_PER_ELECTION;
     if (log.vfs == NULL) {
         rc = vfs_posix_new(conf->log_fd, &e->vfs);
@@ -281,6 +281,16 @@ static int list_configs(const struct engine_conf *conf, const struct store_recov
     return 0;
 }
 
+/* What an earlier process had applied was committed, and the log reaches it, or was refused: so far
+ * what was set aside is made again before anybody reads it (DISK-41, FIT-6). The log's own note is
+ * of its last batch, and may be of before that. */
+static raft_index known_committed(const struct engine *e, const struct store_recovered *recovered)
+{
+    raft_index shown = engine_shown_index(e);
+
+    return shown > recovered->commit_index ? shown : recovered->commit_index;
+}
+
 static int open_replica(struct engine *e, const struct engine_conf *conf,
                         const struct store_recovered *recovered)
 {
@@ -290,7 +300,7 @@ static int open_replica(struct engine *e, const struct engine_conf *conf,
         .start = {.hard_state = recovered->hard_state,
                   .base = recovered->base,
                   .last_index = recovered->last_index,
-                  .commit_index = recovered->commit_index,
+                  .commit_index = known_committed(e, recovered),
                   .last_applied = e->state.last_applied(e->state.ctx).index,
                   .terms = recovered->terms,
                   .n_terms = recovered->n_terms}};

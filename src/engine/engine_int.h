@@ -54,7 +54,8 @@ struct agree {
 struct heard_note {
     raft_node_id id;
     struct raft_note note; /* the latest */
-    /* The last check that found no majority had its answer, or it has come since. */
+    /* The last check that found no majority had its answer, or did not wait for it; or it has come
+     * since. */
     bool is_counted;
 };
 struct differ {
@@ -189,6 +190,8 @@ void engine_agree_begin(struct engine *e);
 void engine_agree_turn(struct engine *e, uint64_t now_us);
 /* What the state says of itself is wrong, whoever found it; `why` is for the log. */
 void engine_state_damaged(struct engine *e, const char *why);
+/* kv_shown_index(); 0: of this state nobody says so. */
+raft_index engine_shown_index(const struct engine *e);
 /* As replica_ops.state_is_damaged and .state_rebuild. */
 bool engine_state_is_damaged(void *ctx, int rc, const char *what);
 int engine_state_rebuild(void *ctx);

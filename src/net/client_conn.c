@@ -229,7 +229,7 @@ static void read_socket(struct client_conn *c)
         p->stats.bytes_in += (uint64_t)n;
         if (!c->ending)
             take_chunk(c, (size_t)n);
-        if (c->dead || (size_t)n < chunk || has_stash(c) || client_conn_over_limits(c))
+        if (c->dead || (size_t)n < chunk || has_lines(c) || client_conn_over_limits(c))
             break;
     }
     client_conn_settle(c);

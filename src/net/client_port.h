@@ -38,9 +38,10 @@ struct client_conn;
 struct client_port_ops {
     void *ctx;
     /* One line without its newline (and '\r'), not NUL-terminated, valid during the call. line_no
-     * counts from 1. True: it takes longer than one step may (TIME-1), so the port keeps it, where
-     * it is from then on, and hands the same line up again in the next turn of this connection;
-     * what comes behind it waits. */
+     * counts from 1. True: it takes longer than one step may (TIME-1), so the port keeps it and
+     * hands the same line up again in the next turn of this connection, from then on always from
+     * the same place, which is that of the first time if it has CLIENT_CHUNK_BYTES or more; what
+     * comes behind it waits. */
     bool (*on_line)(void *ctx, struct client_conn *c, const char *line, size_t len,
                     uint64_t line_no);
     /* A line passed request_bytes: add an error; the port skips the rest, and closes after the

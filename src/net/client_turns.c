@@ -121,6 +121,8 @@ bool client_turns_bars(const struct client_conn *c)
 {
     const struct client_port *p = c->port;
 
+    if (!client_conn_may_take_lines(c))
+        return false; /* only its end is waited for */
     return p->held_us >= CLIENT_HEAVY_HELD_US && !c->again && cost_us(c) >= CLIENT_HEAVY_US &&
            has_modest(p, level_of(use_at(c, p->now_us)));
 }

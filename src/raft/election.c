@@ -53,6 +53,8 @@ static void request_vote(struct raft *r, struct progress *p)
 
 bool raft_may_campaign(const struct raft *r)
 {
+    if (raft_leads_in_vain(r))
+        return false;
     /* No term of ours is one that everybody refuses: a peer may have told us the last one there is
      * (TERM-3). */
     return r->is_voter && !raft_disk_is_stalled(r) && r->hard_state.current_term < RAFT_INDEX_MAX;

@@ -45,6 +45,19 @@ void raft_set_note(struct raft *r, const struct raft_note *note)
     r->note.flags |= RAFT_NOTE_SAID | flags[r->fitness];
 }
 
+void raft_wait_for_room(struct raft *r, bool waits)
+{
+    r->waits_for_room = waits;
+    raft_check_rest(r);
+}
+
+/* Who is alone and has no room for a state has no voter to send its log to, and nothing to answer
+ * from (FIT-4). */
+bool raft_leads_in_vain(const struct raft *r)
+{
+    return r->waits_for_room && raft_configuration_n_voters(raft_get_configuration(r)) == 1;
+}
+
 struct without {
     const struct raft *raft;
     uint32_t flags;

@@ -234,6 +234,10 @@ int raft_transfer(struct raft *r, raft_node_id to, uint64_t now_us);
  * leads without serving, so that the others get what it alone may hold, and hands over to the first
  * that has it (FIT-3). Said again to an unfit leader: it hands over or steps down as above. */
 void raft_set_fitness(struct raft *r, enum raft_fitness fitness, uint64_t now_us);
+/* There is no room to make its state again: until there is, a node that is the only voter does not
+ * campaign of itself, for it could serve nobody, and would have to step down for it again (FIT-4).
+ * Among others it does (FIT-3). */
+void raft_wait_for_room(struct raft *r, bool waits);
 /* What goes with heartbeats and their answers from now on; its flags in RAFT_NOTE_CORE are the
  * core's. Copied. */
 void raft_set_note(struct raft *r, const struct raft_note *note);

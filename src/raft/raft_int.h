@@ -157,6 +157,7 @@ struct raft {
     bool campaign_transfer;   /* this campaign was ordered by TIMEOUT_NOW */
 
     enum raft_fitness fitness;
+    bool waits_for_room;   /* its state cannot be made again: raft_wait_for_room() */
     struct raft_note note; /* what goes with heartbeats and answers, the core's flags included */
 
     /* Leader only. */
@@ -249,6 +250,7 @@ void raft_leader_tick(struct raft *r);
 /* fitness.c */
 /* Election timeouts that pass before this node campaigns of itself. */
 unsigned raft_patience(const struct raft *r);
+bool raft_leads_in_vain(const struct raft *r); /* would, if it were elected */
 enum raft_fitness raft_fitness_of(const struct progress *p);
 /* A leader that is not fit hands over when a better one is there. */
 void raft_look_for_better(struct raft *r);

@@ -156,6 +156,7 @@ static void empty(struct replica *r)
 
     rid_assert(target >= r->last_applied);
     rc = r->ops.state_rebuild(r->ops.ctx);
+    raft_wait_for_room(r->raft, rc == REPLICA_STATE_E_FULL);
     if (rc == REPLICA_STATE_E_FULL) { /* as an apply that finds no room (SPACE-6) */
         r->rebuild_due_us = r->now_us + STATE_RETRY_US;
         return;

@@ -136,6 +136,7 @@ static void take_ready(struct replica *r)
 void replica_turn(struct replica *r, uint64_t now_us)
 {
     unsigned n = 0;
+    bool lost;
 
     replica_now(r, now_us);
     if (r->dead)
@@ -150,9 +151,13 @@ void replica_turn(struct replica *r, uint64_t now_us)
     replica_expire(r);
     apply_unpark(r);
     replica_drain_waiting(r);
-    do
+    do {
+        const bool led = raft_get_role(r->raft) == RAFT_LEADER;
+
         take_ready(r);
-    while (!r->dead && !r->cut && (r->more || r->dirty) && ++n < READIES_PER_TURN);
+        /* What a damaged state costs is lost at once, however little time is left (READ-16). */
+        lost = led && raft_get_role(r->raft) != RAFT_LEADER;
+    } while (!r->dead && (lost || (!r->cut && (r->more || r->dirty))) && ++n < READIES_PER_TURN);
     if (raft_get_leader(r->raft) != 0)
         r->leader_seen_us = r->now_us;
     if (raft_get_role(r->raft) == RAFT_LEADER)

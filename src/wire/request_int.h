@@ -22,6 +22,8 @@ struct wire_shrink_object {
     unsigned n;         /* members so far */
     size_t line_before; /* in short_line, of the member that is being read */
     bool drop;          /* it does not stay there */
+    unsigned n_long;    /* names that something stands for, each of them once, in large_text */
+    struct wire_large long_names[JSON_REQUEST_KEYS_MAX + 1];
 };
 struct wire_shrink {
     const char *line; /* borrowed; NULL: not begun */
@@ -51,9 +53,10 @@ struct wire_decoder {
     struct wire_refused *refused; /* borrowed, of the call that runs */
     const char *line;             /* borrowed, between begin and the last step */
     size_t len;
-    size_t
-        tree_bytes; /* WIRE_TREE_BYTES and DECODE_LOOK_BYTES; less in tests, so that short lines */
-    size_t look_bytes; /* are taken as long ones are, and pieces end anywhere */
+    /* WIRE_TREE_BYTES and DECODE_LOOK_BYTES; less in tests, so that short lines are taken as long
+     * ones are, and pieces end anywhere. */
+    size_t tree_bytes;
+    size_t look_bytes;
     struct json_depth depth;
     struct wire_shrink shrink;
 };

@@ -178,12 +178,35 @@ static int open_object(struct wire_decoder *d, unsigned level)
     int rc = buf_add_u8(&d->short_line, '{');
 
     s->level = level;
-    s->objects[level] = (struct wire_shrink_object){0};
+    s->objects[level].n = 0;
+    s->objects[level].drop = false;
+    s->objects[level].n_long = 0;
     s->p++;
     skip_space(s);
     if (rc != 0)
         return rc;
     return at(s, '}') ? close_object(d) : begin_member(d);
+}
+
+/* No field has so long a name, and a tree of it takes as long as of a string. What stands for it is
+ * longer than any that stays, and the same only for the same: one that stands twice is refused. */
+static int put_long_name(struct wire_decoder *d, struct wire_slice name)
+{
+    struct wire_shrink *s = &d->shrink;
+    struct wire_shrink_object *o = &s->objects[s->level];
+    const char *text = (const char *)d->large_text.data;
+    unsigned i = 0;
+
+    while (i < o->n_long && (o->long_names[i].len != name.len ||
+                             memcmp(text + o->long_names[i].at, name.data, name.len) != 0))
+        i++;
+    if (i < o->n_long || o->drop) {
+        d->large_text.len = s->before;
+    } else {
+        rid_assert(i < sizeof(o->long_names) / sizeof(o->long_names[0]));
+        o->long_names[o->n_long++] = (struct wire_large){s->before, name.len};
+    }
+    return buf_add_format(&d->short_line, "\"%0*u\"", (int)WIRE_LARGE_BYTES, i);
 }
 
 /* A name may be written with escapes: what it is in compact text decides. */
@@ -198,6 +221,8 @@ static int put_name(struct wire_decoder *d, struct wire_slice name)
     o->line_before = d->short_line.len;
     o->drop = o->n > JSON_REQUEST_KEYS_MAX && !name_is(name, "\"msg_id\"");
     rc = o->n++ > 0 ? buf_add_u8(&d->short_line, ',') : 0;
+    if (rc == 0 && name.len > WIRE_LARGE_BYTES)
+        return put_long_name(d, name);
     if (rc == 0)
         rc = buf_add(&d->short_line, name.data, name.len);
     d->large_text.len = s->before;

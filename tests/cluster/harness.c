@@ -731,6 +731,18 @@ struct cluster *cluster_up(unsigned n, const char *extra)
     return c;
 }
 
+struct cluster *cluster_up_without_syncs(unsigned n, const char *extra)
+{
+    static struct shim_env shim;
+    struct cluster *c = cluster_new(n, extra);
+
+    shim_env_init(&shim, "RIDD_SHIM_NO_SYNC=1");
+    c->env = shim.env;
+    cluster_init(c);
+    cluster_start(c);
+    return c;
+}
+
 static void end_processes(struct cluster *c)
 {
     for (unsigned i = 0; i < c->n; i++) {

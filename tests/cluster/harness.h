@@ -108,6 +108,10 @@ void cluster_init(struct cluster *c);
 void cluster_start(struct cluster *c);
 /* new, init, start. */
 struct cluster *cluster_up(unsigned n, const char *extra);
+/* The same, of nodes whose syncs do nothing. A leader whose disk is silent for an election timeout
+ * hands over, and is right to (READ-51): where a test asks that the leader stays, whether the
+ * machine's disk is silent, with what else it does, must not decide. */
+struct cluster *cluster_up_without_syncs(unsigned n, const char *extra);
 /* Ends all processes, and removes the folder unless a case failed. */
 void cluster_free(struct cluster *c);
 /* Waits until a majority agrees on a leader among the nodes that run and are not stopped; its

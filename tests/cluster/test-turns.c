@@ -240,26 +240,11 @@ static void write_once(struct cluster *c, struct buf *line)
 
 /* ---- the floods ---- */
 
-/* Three nodes whose syncs do nothing. A leader whose disk is silent for an election timeout hands
- * over, and is right to (READ-51): whether the machine's disk is, with what else it does, must not
- * decide here, where it is about turns. */
-static struct cluster *three_without_a_disk(void)
-{
-    static struct shim_env shim;
-    struct cluster *c = cluster_new(3, TIMES);
-
-    shim_env_init(&shim, "RIDD_SHIM_NO_SYNC=1");
-    c->env = shim.env;
-    cluster_init(c);
-    cluster_start(c);
-    return c;
-}
-
 /* 17 ms each on every node, when each level of nesting was looked at anew. */
 CASE(turns__cas_against_a_nested_array)
 {
     static const char *const allowed[] = {"precondition_failed", NULL};
-    struct cluster *c = three_without_a_disk();
+    struct cluster *c = cluster_up_without_syncs(3, TIMES);
     cleanup_buf struct buf line = BUF_INIT;
 
     (void)buf_add_str(&line, "{\"type\":\"write\",\"key\":\"deep\",\"value\":");
@@ -276,7 +261,7 @@ CASE(turns__cas_against_a_nested_array)
 CASE(turns__cas_of_one_against_a_flat_value)
 {
     static const char *const allowed[] = {"precondition_failed", NULL};
-    struct cluster *c = three_without_a_disk();
+    struct cluster *c = cluster_up_without_syncs(3, TIMES);
     cleanup_buf struct buf line = BUF_INIT;
 
     (void)buf_add_str(&line, "{\"type\":\"write\",\"key\":\"flat\",\"value\":");
@@ -292,7 +277,7 @@ CASE(turns__cas_of_one_against_a_flat_value)
 CASE(turns__batches_of_one_long_value)
 {
     static const char *const allowed[] = {"too_large", NULL};
-    struct cluster *c = three_without_a_disk();
+    struct cluster *c = cluster_up_without_syncs(3, TIMES);
     cleanup_buf struct buf line = BUF_INIT;
 
     (void)buf_add_str(&line, "{\"type\":\"write\",\"key\":\"big\",\"value\":");
@@ -309,7 +294,7 @@ CASE(turns__batches_of_one_long_value)
 CASE(turns__long_writes_of_many)
 {
     static const char *const allowed[] = {"write_ok", "overloaded", "\"busy\"", NULL};
-    struct cluster *c = three_without_a_disk();
+    struct cluster *c = cluster_up_without_syncs(3, TIMES);
     cleanup_buf struct buf line = BUF_INIT;
 
     (void)buf_add_str(&line,
@@ -324,7 +309,7 @@ CASE(turns__long_writes_of_many)
 CASE(turns__cas_of_a_megabyte)
 {
     static const char *const allowed[] = {"cas_ok", "precondition_failed", "overloaded", NULL};
-    struct cluster *c = three_without_a_disk();
+    struct cluster *c = cluster_up_without_syncs(3, TIMES);
     cleanup_buf struct buf line = BUF_INIT;
 
     (void)buf_add_str(&line, "{\"type\":\"write\",\"key\":\"wide\",\"value\":");
@@ -344,7 +329,7 @@ CASE(turns__cas_of_a_megabyte)
 static void ping_arrays(unsigned n, unsigned n_lines)
 {
     static const char *const allowed[] = {"\"pong\"", NULL};
-    struct cluster *c = three_without_a_disk();
+    struct cluster *c = cluster_up_without_syncs(3, TIMES);
     cleanup_buf struct buf line = BUF_INIT;
 
     (void)buf_add_str(&line, "{\"type\":\"ping\",\"x\":[");
@@ -370,7 +355,7 @@ CASE(turns__pings_of_empty_arrays_of_four)
  * one asks for meanwhile is answered in between, many times. */
 CASE(turns__others_are_answered_while_a_line_is_decoded)
 {
-    struct cluster *c = three_without_a_disk();
+    struct cluster *c = cluster_up_without_syncs(3, TIMES);
     const unsigned leader = cluster_leader(c);
     struct client *slow = client_open(c, leader);
     struct client *quick = client_open(c, leader);
@@ -396,7 +381,7 @@ CASE(turns__others_are_answered_while_a_line_is_decoded)
 CASE(turns__status_without_a_pause)
 {
     static const char *const allowed[] = {"status_ok", NULL};
-    struct cluster *c = three_without_a_disk();
+    struct cluster *c = cluster_up_without_syncs(3, TIMES);
     cleanup_buf struct buf line = BUF_INIT;
     json_t *status;
 

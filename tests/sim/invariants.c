@@ -162,8 +162,9 @@ static void i4_leader_is_complete(struct sim_node *n, raft_term term)
     struct sim *s = n->sim;
     raft_index committed = s->oracle.committed;
 
-    /* Of earlier terms: a late leader of an old term may lack what a newer one has committed. */
-    while (committed > 0 && oracle_entry(s, committed)->term >= term)
+    /* By leaders of earlier terms: a late leader of an old term may lack what a newer one has
+     * committed, an entry of a still older term among it. */
+    while (committed > 0 && oracle_entry(s, committed)->committed_in >= term)
         committed--;
     if (committed > 0 && !holds(&n->wal.tail, committed, oracle_entry(s, committed)->chain))
         sim_fail(s, "COMMIT-1",
@@ -231,7 +232,8 @@ static void commits(struct sim_node *n, const struct raft_trace *t)
 
         if (mine == NULL)
             sim_fail(s, "COMMIT-1", "n%u commits %" PRIu64 ", which it has not", n->i + 1, i);
-        *e = (struct oracle_entry){.term = mine->term, .chain = mine->chain};
+        *e = (struct oracle_entry){
+            .term = mine->term, .committed_in = t->term, .chain = mine->chain};
         if (mine->term < t->term)
             MARK(s, commit_by_newer_term);
     }

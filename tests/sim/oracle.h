@@ -7,9 +7,10 @@
 
 struct oracle_entry {
     raft_term term;
-    uint64_t chain;  /* of the committed log */
-    uint64_t op;     /* id, 0: none */
-    uint64_t digest; /* of the state after it */
+    raft_term committed_in; /* the term of the leader that committed it */
+    uint64_t chain;         /* of the committed log */
+    uint64_t op;            /* id, 0: none */
+    uint64_t digest;        /* of the state after it */
     uint8_t status;
     bool existed;
     bool applied; /* op, digest and the rest are known */

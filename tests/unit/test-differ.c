@@ -21,7 +21,8 @@ static const char *const names[] = {"n1", "n2", "n3", "n4", "n5"}; /* n1 is the 
 
 struct peer {
     bool is_here;
-    uint64_t state; /* what its digest says */
+    bool is_reading; /* itself through, for as long as the test goes on */
+    uint64_t state;  /* what its digest says */
 };
 
 struct rig {
@@ -145,7 +146,8 @@ static int rig_scrub(void *ctx, size_t bytes, struct kv_scrub_progress *ret)
 
 /* ---- birth and death ---- */
 
-static void start(struct rig *rig, unsigned n)
+/* The first n_voters of n are. */
+static void start_with(struct rig *rig, unsigned n, unsigned n_voters)
 {
     const struct engine_ops ops = {.ctx = rig,
                                    .now_us = rig_now,
@@ -187,12 +189,18 @@ static void start(struct rig *rig, unsigned n)
     rig->conf.raft.seed = 3;
     raft_configuration_init(&c);
     for (unsigned i = 0; i < n; i++)
-        assert_int_equal(
-            raft_configuration_add(&c, raft_founder_id(names[i]), names[i], RAFT_VOTER, "", ""), 0);
+        assert_int_equal(raft_configuration_add(&c, raft_founder_id(names[i]), names[i],
+                                                i < n_voters ? RAFT_VOTER : RAFT_LEARNER, "", ""),
+                         0);
     assert_int_equal(raft_configuration_encode(&c, &b), 0);
     assert_int_equal(engine_create_log(&rig->conf, b.data, b.len), 0);
     assert_int_equal(engine_new(&ops, NULL, &rig->engine), 0);
     assert_int_equal(engine_open(rig->engine, &rig->conf), 0);
+}
+
+static void start(struct rig *rig, unsigned n)
+{
+    start_with(rig, n, n);
 }
 
 static void rig_done(struct rig *rig)
@@ -214,6 +222,9 @@ static struct raft_note note_of(const struct rig *rig, const struct peer *p)
 {
     struct raft_note note = {
         .flags = RAFT_NOTE_SAID, .digest_version = OWN_VERSION, .check = rig->said.check};
+
+    if (p->is_reading)
+        note.check = 0;
 
     for (unsigned i = 0; i < 2; i++)
         if (rig->said.digests[i].index != 0)
@@ -337,6 +348,27 @@ static void differ__a_split_of_all_is_looked_at_seldom(void **state)
     rig_done(&rig);
 }
 
+/* A learner decides nothing: whether it has read itself through or not, nobody is asked sooner. */
+static void differ__a_learner_that_reads_is_not_waited_for(void **state)
+{
+    struct rig rig;
+
+    (void)state;
+    start_with(&rig, 4, 3);
+    come(&rig, 1, 1);
+    come(&rig, 2, 1);
+    come(&rig, 3, 1);
+    lead(&rig);
+    rig.peers[1].state = 2;
+    rig.peers[2].state = 3;
+    rig.peers[3].is_reading = true;
+    advance(&rig, 5000000);
+    assert_int_equal(rig.engine->differ.n_checks, 1);
+    advance(&rig, AGREE_AGAIN_US);
+    assert_int_equal(rig.engine->differ.n_checks, 2);
+    rig_done(&rig);
+}
+
 /* A majority has one state, another node has another, and the leader has forgotten what its own was
  * there. It says of nobody that it is wrong, itself included, before it has asked for an index that
  * it knows. */
@@ -439,6 +471,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(differ__who_was_missing_is_asked_when_it_comes),
         cmocka_unit_test(differ__a_split_of_all_is_looked_at_seldom),
+        cmocka_unit_test(differ__a_learner_that_reads_is_not_waited_for),
         cmocka_unit_test(differ__a_leader_without_a_digest_judges_nobody),
         cmocka_unit_test(differ__a_state_made_again_is_checked_again),
         cmocka_unit_test(differ__who_leads_after_the_wrong_one_forgets_it),

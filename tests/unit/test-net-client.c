@@ -439,6 +439,36 @@ static void net_client__a_long_line_at_the_end(void **state)
     host_close(h);
 }
 
+/* Where what was read ends with it, the end of file is seen when it is done with: it is handed up
+ * under its own number. */
+static void net_client__a_long_line_that_fills_the_chunk(void **state)
+{
+    struct memory memory;
+    struct client_port_conf conf = {.memory = &memory};
+    char text[CLIENT_CHUNK_TIGHT_BYTES];
+    struct host *h = *state;
+    struct raw c;
+
+    memset(text, 'l', sizeof(text));
+    text[sizeof(text) - 1] = '\n';
+    memory_init(&memory, 1u << 20);
+    budget_take(&memory.replies, memory.replies.limit); /* tight: the chunk is a short one */
+    host_open(h, &conf);
+    h->agains = 10;
+    host_connect(h, &c);
+    assert_int_equal(raw_send_some(&c, text, sizeof(text)), sizeof(text));
+    assert_int_equal(shutdown(c.fd, SHUT_WR), 0);
+    PUMP_UNTIL(&h->pump, h->n_closed == 1);
+    assert_string_equal(h->why, "end of file");
+    assert_int_equal(h->n_again, 10);
+    assert_int_equal(h->n_lines, 1);
+    assert_memory_equal(h->lines.data, "1:lll", 5);
+    raw_close(&c);
+    host_close(h);
+    budget_give(&memory.replies, memory.replies.limit);
+    assert_int_equal(memory.all.used, 0);
+}
+
 static void close_it(struct host *h, struct client_conn *c)
 {
     (void)h;
@@ -916,7 +946,6 @@ static void net_client__all_clients_cannot_hold_the_loop(void **state)
     host_close(h);
 }
 
-/* A client that does not read its replies is not read from, then closed (CLIENT-3). */
 /* ---- fair turns (CLIENT-15) ---- */
 
 /* Lines that begin with c among those handed up from offset on. */
@@ -965,7 +994,6 @@ static void net_client__who_costs_little_comes_first(void **state)
 
         raw_send(&h->pump, &good, "good\n", 5);
         PUMP_UNTIL(&h->pump, n_lines_of(h, from, 'g') == 1);
-        /* One turn that was under way, and one step of the next. */
         /* What they have in a turn, the step that overran it, and one more of each level. */
         assert_true(test_time.now_us - began_us <= CLIENT_GREEDY_US + 3 * 2 * CLIENT_STEP_US);
     }
@@ -1022,25 +1050,40 @@ static void net_client__heavy_requests_are_few_at_once(void **state)
     host_close(h);
 }
 
-/* Nothing else happens: what was done is why the next is let in. */
-static void net_client__heavy_requests_go_on_when_others_are_done(void **state)
+/* Until it is known that each line of the first takes long, and those of the other do not. */
+static void show_what_they_take(struct host *h, struct raw *heavy, struct raw *good)
+{
+    for (unsigned i = 0; i < 20; i++) {
+        const unsigned before = h->n_lines;
+
+        raw_send(&h->pump, heavy, "x\n", 2);
+        PUMP_UNTIL(&h->pump, h->n_lines == before + 1);
+        ask_good(h, good);
+    }
+}
+
+/* From here on lines of the first are kept owed. */
+static void open_heavy_and_good(struct host *h, struct raw *heavy, struct raw *good)
 {
     struct client_port_conf conf = {.in_flight = 64};
-    struct host *h = *state;
-    struct raw heavy;
-    struct raw good;
 
     host_open(h, &conf);
     h->line_cost_us = 500;
     h->hold_only = 'x';
-    host_connect(h, &good);
-    host_connect(h, &heavy);
-    for (unsigned i = 0; i < 20; i++) {
-        raw_send(&h->pump, &heavy, "x\n", 2);
-        PUMP_UNTIL(&h->pump, h->n_lines == 2 * i + 1);
-        ask_good(h, &good);
-    }
+    host_connect(h, good);
+    host_connect(h, heavy);
+    show_what_they_take(h, heavy, good);
     h->hold = true;
+}
+
+/* Nothing else happens: what was done is why the next is let in. */
+static void net_client__heavy_requests_go_on_when_others_are_done(void **state)
+{
+    struct host *h = *state;
+    struct raw heavy;
+    struct raw good;
+
+    open_heavy_and_good(h, &heavy, &good);
     raw_send(&h->pump, &heavy, "x\nx\nx\nx\nx\nx\nx\nx\nx\nx\n", 20);
     PUMP_UNTIL(&h->pump, h->n_held + 1 >= CLIENT_HEAVY_HELD_US / 500);
     for (unsigned i = 0; i < 5; i++)
@@ -1061,22 +1104,11 @@ static void net_client__heavy_requests_go_on_when_others_are_done(void **state)
  * back for good: neither their own kind nor anybody else's. */
 static void net_client__heavy_requests_that_wait_bar_nobody(void **state)
 {
-    struct client_port_conf conf = {.in_flight = 64};
     struct host *h = *state;
     struct raw heavy;
     struct raw good;
 
-    host_open(h, &conf);
-    h->line_cost_us = 500;
-    h->hold_only = 'x';
-    host_connect(h, &good);
-    host_connect(h, &heavy);
-    for (unsigned i = 0; i < 20; i++) {
-        raw_send(&h->pump, &heavy, "x\n", 2);
-        PUMP_UNTIL(&h->pump, h->n_lines == 2 * i + 1);
-        ask_good(h, &good);
-    }
-    h->hold = true;
+    open_heavy_and_good(h, &heavy, &good);
     for (unsigned i = 0; i < 20; i++)
         raw_send(&h->pump, &heavy, "x\n", 2);
     for (unsigned i = 0; h->n_held < 20; i++) {
@@ -1094,6 +1126,41 @@ static void net_client__heavy_requests_that_wait_bar_nobody(void **state)
         time_passes(CLIENT_HEAVY_STUCK_US);
         PUMP_UNTIL(&h->pump, h->n_held > before);
     }
+    while (h->n_held > 0)
+        settle_one(h);
+    raw_close(&heavy);
+    raw_close(&good);
+    host_close(h);
+}
+
+/* Who takes no more lines has nothing to wait for: its end is seen while others wait. */
+static void net_client__who_is_ending_is_not_barred(void **state)
+{
+    static char long_lines[2 * (REQUEST_BYTES_DEFAULT + 2)];
+    struct host *h = *state;
+    struct raw heavy;
+    struct raw ending;
+    struct raw good;
+
+    memset(long_lines, 'y', sizeof(long_lines));
+    long_lines[sizeof(long_lines) / 2 - 1] = '\n';
+    long_lines[sizeof(long_lines) - 1] = '\n';
+    open_heavy_and_good(h, &heavy, &good);
+    h->hold = false;
+    host_connect(h, &ending);
+    show_what_they_take(h, &ending, &good);
+    raw_send(&h->pump, &ending, long_lines, sizeof(long_lines));
+    PUMP_UNTIL(&h->pump, raw_read(&ending)); /* our half is closed */
+    assert_int_equal(h->n_closed, 0);
+    h->hold = true;
+    raw_send(&h->pump, &heavy, "x\nx\nx\nx\nx\nx\n", 12);
+    PUMP_UNTIL(&h->pump, h->n_held + 1 >= CLIENT_HEAVY_HELD_US / 500);
+    for (unsigned i = 0; i < 5; i++)
+        ask_good(h, &good);
+    assert_true(h->n_held < 6);
+    raw_close(&ending);
+    PUMP_UNTIL(&h->pump, h->n_closed == 1);
+    assert_string_equal(h->why, "lines too long");
     while (h->n_held > 0)
         settle_one(h);
     raw_close(&heavy);
@@ -1153,6 +1220,7 @@ static void net_client__the_rest_is_first_in_the_next_turn(void **state)
     host_close(h);
 }
 
+/* A client that does not read its replies is not read from, then closed (CLIENT-3). */
 static void net_client__client_that_never_reads(void **state)
 {
     const size_t reply = 256u << 10;
@@ -2068,6 +2136,7 @@ int main(void)
         CASE(net_client__a_long_line_comes_again),
         CASE(net_client__a_line_that_was_begun_is_done_with),
         CASE(net_client__a_long_line_at_the_end),
+        CASE(net_client__a_long_line_that_fills_the_chunk),
         CASE(net_client__closed_within_a_long_line),
         CASE(net_client__half_close_is_answered),
         CASE(net_client__half_close_beyond_in_flight),
@@ -2087,6 +2156,7 @@ int main(void)
         CASE(net_client__heavy_requests_are_few_at_once),
         CASE(net_client__heavy_requests_go_on_when_others_are_done),
         CASE(net_client__heavy_requests_that_wait_bar_nobody),
+        CASE(net_client__who_is_ending_is_not_barred),
         CASE(net_client__a_step_ends_in_time),
         CASE(net_client__the_rest_is_first_in_the_next_turn),
         CASE(net_client__client_that_never_reads),

@@ -415,6 +415,30 @@ static void fitness__alone(void **state)
     assert_true(raft_can_serve(fx_raft(&fx, 1)));
 }
 
+/* FIT-4: without room for a state it has nothing to win alone, and among others they may need its
+ * log (FIT-3). */
+static void fitness__who_waits_for_room_campaigns_among_others(void **state)
+{
+    (void)state;
+    for (unsigned n = 1; n <= 3; n += 2) {
+        bool alone = n == 1;
+
+        fx_init(&fx, n, 0, 1);
+        fx_start_all(&fx);
+        for (unsigned i = 1; i <= n; i++) {
+            set(i, RAFT_UNFIT);
+            raft_wait_for_room(fx_raft(&fx, i), true);
+        }
+        fx_run(&fx, 20 * FX_ELECTION_US);
+        assert_int_equal(fx_leader(&fx) == 0, alone);
+        if (alone) {
+            raft_wait_for_room(fx_raft(&fx, 1), false);
+            run_until(leads, 1);
+            fx_done(&fx);
+        }
+    }
+}
+
 /* Unfit once more while it leads unfit: it must get out of the lead, for it is to be rebuilt. */
 static void fitness__said_again_it_steps_down_again(void **state)
 {
@@ -516,6 +540,7 @@ int main(void)
         T(only_the_unfit_one_holds_what_is_committed),
         T(a_parked_leader_hands_over_or_leads_on),
         T(alone),
+        T(who_waits_for_room_campaigns_among_others),
         T(said_again_it_steps_down_again),
         T(rewound_it_is_handed_everything_again),
         T(rewinds_that_are_refused),

@@ -706,6 +706,7 @@ static void raft__what_cannot_be_applied_holds_no_commit(void **state)
         else
             raft_set_fitness(fx_raft(&fx, 1), RAFT_PARKED, fx.now);
         assert_int_equal(fx_commit(&fx, 1), last);
+        fx_done(&fx);
     }
 }
 

@@ -61,7 +61,8 @@ static void on_failed(struct replica_request *rr, const struct replica_failure *
     ask_of(rr)->failure = *f;
 }
 
-static void ask(struct ask *a, int node, enum replica_kind kind, const char *text)
+static void ask_in(struct ask *a, int node, struct replica_session *session, enum replica_kind kind,
+                   const char *text)
 {
     struct command c = {.op = COMMAND_WRITE, .key = key_of("k")};
 
@@ -69,6 +70,7 @@ static void ask(struct ask *a, int node, enum replica_kind kind, const char *tex
     memset(a, 0, sizeof(*a));
     a->replica = fx.nodes[node].replica;
     a->rr.kind = kind;
+    a->rr.session = session;
     a->rr.deadline_us = UINT64_MAX;
     a->rr.served = on_served;
     a->rr.written = on_written;
@@ -80,6 +82,11 @@ static void ask(struct ask *a, int node, enum replica_kind kind, const char *tex
         a->rr.command_len = a->command.len;
     }
     replica_submit(a->replica, &a->rr, fx.now_us);
+}
+
+static void ask(struct ask *a, int node, enum replica_kind kind, const char *text)
+{
+    ask_in(a, node, NULL, kind, text);
 }
 
 static bool pending(const struct ask *a)
@@ -224,6 +231,32 @@ static void rebuild__a_group_of_one(void **state)
     expect_rebuilt(0);
 }
 
+/* READ-16: the leadership that a damaged state costs takes the reads with it at once, in a turn that
+ * has no time left, too. */
+static void rebuild__its_reads_fail_in_a_turn_that_is_over(void **state)
+{
+    struct replica_session session = {{0, 0}};
+    static struct ask before, w, a, local; /* some wait to the end when the test fails */
+
+    (void)state;
+    fx_init(&fx, 1);
+    assert_int_equal(fx_elect(&fx), 0);
+    write_through(0, "1");
+    ask(&before, 0, REPLICA_WRITE, "2");
+    fx_turn(&fx, 0);
+    fx_store(&fx, 0);
+    fx.nodes[0].apply_us = 5000; /* more than a turn has */
+    fx.nodes[0].fail_get = FX_DAMAGED;
+    ask_in(&w, 0, &session, REPLICA_WRITE, "3");
+    ask_in(&a, 0, &session, REPLICA_READ, NULL); /* waits until that is committed */
+    ask(&local, 0, REPLICA_READ_LOCAL, NULL);
+    fx_turn(&fx, 0);
+    assert_int_equal(fx.nodes[0].n_damaged, 1);
+    assert_int_not_equal(raft_get_role(fx_raft(&fx, 0)), RAFT_LEADER);
+    assert_int_equal(a.n_failed, 1);
+    assert_int_equal(w.n_failed, 1);
+}
+
 /* FIT-6: damaged again within REBUILD_AGAIN_US it leads before it may be emptied, for nobody else
  * does, and then there is nobody who could take over. */
 static void rebuild__a_group_of_one_twice(void **state)
@@ -248,6 +281,37 @@ static void rebuild__a_group_of_one_twice(void **state)
     assert_string_equal(w.value, "1");
     assert_int_equal(fx.nodes[0].n_rebuilds, 2);
     assert_int_equal(fx.nodes[0].n_fatal, 0);
+}
+
+/* FIT-4: with nobody else there it has nothing to win by leading, and to be made again it would only
+ * have to step down: term and log stay as they are until there is room. */
+static void rebuild__a_group_of_one_waits_for_room(void **state)
+{
+    static struct ask w; /* waits to the end when the test fails */
+    struct fx_node *n = &fx.nodes[0];
+    struct raft_status before;
+    struct raft_status after;
+
+    (void)state;
+    fx_init(&fx, 1);
+    assert_int_equal(fx_elect(&fx), 0);
+    write_through(0, "1");
+    raft_get_status(fx_raft(&fx, 0), &before);
+    n->n_full_rebuilds = UINT32_MAX;
+    replica_rebuild(n->replica, fx.now_us);
+    ask(&w, 0, REPLICA_READ, NULL);
+    fx_advance(&fx, REBUILD_AGAIN_US);
+    raft_get_status(fx_raft(&fx, 0), &after);
+    assert_int_equal(after.current_term, before.current_term);
+    assert_int_equal(after.last_index, before.last_index);
+    assert_true(UINT32_MAX - n->n_full_rebuilds >= REBUILD_AGAIN_US / STATE_RETRY_US / 2);
+    assert_true(replica_rebuilding(n->replica));
+    assert_true(pending(&w));
+    n->n_full_rebuilds = 0;
+    fx_advance(&fx, STATE_RETRY_US + 2 * FX_ELECTION_US);
+    assert_int_equal(w.n_served, 1);
+    assert_string_equal(w.value, "1");
+    expect_rebuilt(0);
 }
 
 /* FIT-6: while it still leads, for want of a better one, what is committed is not applied to what is
@@ -415,7 +479,9 @@ int main(void)
         T(a_full_disk_is_waited_for),
         T(reads_behind_it_fail_too),
         T(a_group_of_one),
+        T(its_reads_fail_in_a_turn_that_is_over),
         T(a_group_of_one_twice),
+        T(a_group_of_one_waits_for_room),
         T(nothing_is_applied_to_a_damaged_state),
         T(damage_is_no_end),
         T(local_reads_wait),

@@ -187,6 +187,17 @@ static struct conn *conn_open(struct host *h, int node)
     return NULL;
 }
 
+/* A cluster of one that leads, and a connection to it. */
+static struct conn *open_leader(struct host *h)
+{
+    struct conn *c;
+
+    host_init(h, 1);
+    c = conn_open(h, 0);
+    assert_int_equal(fx_elect(&h->fx), 0);
+    return c;
+}
+
 static void say(struct conn *c, const char *line)
 {
     while (service_line(c->sc, line, strlen(line), 7))
@@ -316,9 +327,7 @@ static void service__reads_have_exactly_their_fields(void **state)
     struct conn *c;
 
     (void)state;
-    host_init(&h, 1);
-    c = conn_open(&h, 0);
-    assert_int_equal(fx_elect(&h.fx), 0);
+    c = open_leader(&h);
     exchange(&h, c,
              "{\"type\":\"write\",\"msg_id\":1,\"key\":\"x\",\"value\":{\"b\":1.50,\"a\":[]}}",
              "{\"type\":\"write_ok\",\"in_reply_to\":1}");
@@ -379,9 +388,7 @@ static void service__writes_have_exactly_their_fields(void **state)
     struct conn *c;
 
     (void)state;
-    host_init(&h, 1);
-    c = conn_open(&h, 0);
-    assert_int_equal(fx_elect(&h.fx), 0);
+    c = open_leader(&h);
     exchange(&h, c, "{\"type\":\"write\",\"msg_id\":1,\"key\":1,\"value\":null,\"verbose\":true}",
              "{\"type\":\"write_ok\",\"in_reply_to\":1,\"index\":3}");
     exchange(&h, c,
@@ -450,9 +457,7 @@ static void service__what_it_cannot_do_is_refused(void **state)
     json_t *error;
 
     (void)state;
-    host_init(&h, 1);
-    c = conn_open(&h, 0);
-    assert_int_equal(fx_elect(&h.fx), 0);
+    c = open_leader(&h);
     for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
         char line[256];
 
@@ -904,9 +909,7 @@ static void service__a_value_that_cannot_be_read_is_internal(void **state)
     struct conn *c;
 
     (void)state;
-    host_init(&h, 1);
-    c = conn_open(&h, 0);
-    assert_int_equal(fx_elect(&h.fx), 0);
+    c = open_leader(&h);
     h.fx.nodes[0].fail_get = -ENOMEM;
     for (unsigned i = 0; i < 4; i++) {
         say(c, asks[i]);
@@ -1078,9 +1081,7 @@ static void service__without_an_output_nothing_is_written(void **state)
     struct conn *c;
 
     (void)state;
-    host_init(&h, 1);
-    c = conn_open(&h, 0);
-    assert_int_equal(fx_elect(&h.fx), 0);
+    c = open_leader(&h);
     c->dead = true;
     for (size_t i = 0; i < sizeof(asks) / sizeof(asks[0]); i++) {
         say(c, asks[i]);
@@ -1840,10 +1841,8 @@ static void service__reads_wait_for_room(void **state)
     unsigned rounds = 0;
 
     (void)state;
-    host_init(&h, 1);
-    c = conn_open(&h, 0);
+    c = open_leader(&h);
     good = conn_open(&h, 0);
-    assert_int_equal(fx_elect(&h.fx), 0);
     write_big(&h, c, "big", BYTES);
     for (unsigned i = 0; i < N; i++)
         say(c, i % 2 == 0 ? "{\"type\":\"read_index\",\"key\":\"big\"}"
@@ -1921,9 +1920,7 @@ static void service__long_values_are_told(void **state)
     struct conn *c;
 
     (void)state;
-    host_init(&h, 1);
-    c = conn_open(&h, 0);
-    assert_int_equal(fx_elect(&h.fx), 0);
+    c = open_leader(&h);
     write_big(&h, c, "big", 100000);
     assert_true(c->touched > 100000);
     assert_true(c->touched < 101000);
@@ -1952,9 +1949,7 @@ static void service__a_log_read_without_room_is_overloaded(void **state)
     json_t *error;
 
     (void)state;
-    host_init(&h, 1);
-    c = conn_open(&h, 0);
-    assert_int_equal(fx_elect(&h.fx), 0);
+    c = open_leader(&h);
     write_big(&h, c, "big", 100000);
     memory_set_limit(&h.memory, 100000); /* of which three quarters are for replies */
     say(c, "{\"type\":\"read_via_log\",\"msg_id\":6,\"key\":\"big\"}");

@@ -644,6 +644,57 @@ static void large__long_numbers(void **state)
                      WIRE_REQUEST_REFUSED);
 }
 
+/* Nor is a long name part of the tree; two are the same exactly when they are. */
+static void large__long_names_are_no_tree(void **state)
+{
+    static const struct {
+        const char *format;
+        int rc;
+    } cases[] = {
+        {"{\"type\":\"ping\",\"%1$s\":1}", 0},
+        {"{\"type\":\"ping\",\"%1$sa\":1,\"%1$sb\":2,\"%1$s\":3}", 0},
+        {"{\"type\":\"ping\",\"%1$sa\":1,\"%1$sb\":2,\"%1$sa\":3}", WIRE_REQUEST_REFUSED},
+        {"{\"type\":\"ping\",\"%1$sa\":1,\"%1$s\\u0061\":2}", WIRE_REQUEST_REFUSED},
+        {"{\"src\":\"a\",\"dest\":\"b\",\"%1$s\":1,\"body\":{\"type\":\"ping\",\"%1$s\":1,"
+         "\"%1$sb\":1}}",
+         0},
+        {"{\"%1$s\":1,\"type\":\"write\",\"key\":\"k\",\"%1$sb\":[1],\"value\":\"%1$s\"}", 0},
+    };
+    static const char *const fills[] = {"n", "\\u0001", "\\\""};
+
+    (void)state;
+    for (size_t f = 0; f < sizeof(fills) / sizeof(fills[0]); f++) {
+        cleanup_free char *fill = repeat(fills[f], WIRE_TREE_BYTES);
+
+        for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+            struct wire_request q;
+            struct wire_refused refused;
+
+            assert_int_equal(decode_both(cases[i].format, fill, &q, &refused), cases[i].rc);
+            assert_true(by_text->short_line.len < 4 * WIRE_LARGE_BYTES);
+        }
+    }
+}
+
+/* Of very many of them those that a request may have are told apart. */
+static void large__many_long_names(void **state)
+{
+    cleanup_free char *fill = repeat("n", WIRE_LARGE_BYTES);
+    cleanup_buf struct buf b = BUF_INIT;
+    struct wire_request q;
+    struct wire_refused refused;
+
+    (void)state;
+    assert_int_equal(buf_add_str(&b, "{\"type\":\"ping\""), 0);
+    for (unsigned i = 0; i < 4 * JSON_REQUEST_KEYS_MAX; i++)
+        assert_int_equal(buf_add_format(&b, ",\"%s%u\":%u", fill, i, i), 0);
+    assert_int_equal(buf_add_str(&b, ",\"msg_id\":5}"), 0);
+    assert_int_equal(wire_request_decode(by_text, (const char *)b.data, b.len, &q, &refused),
+                     WIRE_REQUEST_REFUSED);
+    assert_true(refused.origin.has_msg_id);
+    assert_int_equal(refused.origin.msg_id, 5);
+}
+
 /* A list with a string that is too long for a key stays none. */
 static void large__long_lists_are_no_tree(void **state)
 {
@@ -721,6 +772,8 @@ int main(void)
         cmocka_unit_test(large__lines_of_members_are_refused_by_number),
         cmocka_unit_test(large__strings_are_cut_anywhere),
         cmocka_unit_test(large__values_have_the_same_bounds),
+        cmocka_unit_test(large__long_names_are_no_tree),
+        cmocka_unit_test(large__many_long_names),
         cmocka_unit_test(large__long_lists_are_no_tree),
         cmocka_unit_test(large__long_numbers),
         cmocka_unit_test(large__lines_cost_no_tree),
