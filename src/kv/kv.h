@@ -80,13 +80,13 @@ struct kv_opening {
 struct kv_opening kv_get_opening(const struct kv *kv);
 /* An index that this node had applied once, says a state that is not believed otherwise, now or at
  * an earlier start: the log that it belongs to reaches it, or has lost entries (DISK-41). 0:
- * nothing says so. */
+ * nothing says so. Any thread. */
 raft_index kv_shown_index(const struct kv *kv);
 /* Of the last commit. Write side. */
 struct raft_entry_id kv_last_applied(const struct kv *kv);
 /* The file is wrong: the next kv_open() sets it aside and rebuilds, also after a crash. Done by
  * itself when a checksum or LMDB finds damage; for others who know better (a digest that differs).
- * Any thread. 0 or -errno. */
+ * Any thread, but not beside kv_rebuild(). 0 or -errno. */
 int kv_distrust(struct kv *kv);
 bool kv_is_distrusted(const struct kv *kv);
 
@@ -94,8 +94,8 @@ bool kv_is_distrusted(const struct kv *kv);
  * the process: the file is set aside as kv_open() would do it, an empty one takes its place, and
  * last_applied is 0. No transaction may be open, on either side. 0; KV_E_FULL: there is no room
  * for that, and it may be asked again, but nothing else; -errno is final: nothing is open then, and
- * only kv_close() is left. The next kv_open() rebuilds, unless not even the mark
- * that speaks for the old file could be removed. Write side. */
+ * only kv_close() is left. The next kv_open() rebuilds, unless not even the mark that speaks for
+ * the old file could be removed. Write side; no other thread reads or distrusts meanwhile. */
 int kv_rebuild(struct kv *kv);
 
 /* The file of a running node is read through again and again, in slices (STATE-13). */

@@ -27,7 +27,8 @@ struct kv {
     uint64_t incarnation;
     uint16_t group;
     struct trust_boot boot;
-    raft_index shown_index; /* the log must reach it (shown_int.h); 0: nothing says so */
+    /* The log must reach it (shown_int.h); 0: nothing says so. Written by the one who distrusts. */
+    _Atomic raft_index shown_index;
     struct kv_opening opening;
     MDB_env *env; /* owned */
     MDB_dbi dbi;

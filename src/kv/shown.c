@@ -82,13 +82,13 @@ static int note(struct kv *kv, raft_index index)
     unsigned char bytes[SHOWN_BYTES];
     int rc;
 
-    if (index > RAFT_INDEX_MAX || index <= kv->shown_index)
+    if (index > RAFT_INDEX_MAX || index <= atomic_load(&kv->shown_index))
         return 0;
     put_u64(bytes, kv->incarnation);
     put_u64(bytes + 8, index);
     rc = mark_write(kv->dir_fd, SHOWN_NAME, SHOWN_MAGIC, bytes, sizeof(bytes));
     if (rc == 0)
-        kv->shown_index = index;
+        atomic_store(&kv->shown_index, index);
     return err_trace(rc);
 }
 
@@ -96,7 +96,7 @@ int shown_look(struct kv *kv, bool will_be_set_aside)
 {
     int rc;
 
-    kv->shown_index = recorded(kv);
+    atomic_store(&kv->shown_index, recorded(kv));
     if (!will_be_set_aside)
         return 0;
     rc = note(kv, shown(kv));
@@ -119,5 +119,5 @@ int shown_note(struct kv *kv)
 
 raft_index kv_shown_index(const struct kv *kv)
 {
-    return kv->shown_index;
+    return atomic_load(&kv->shown_index);
 }

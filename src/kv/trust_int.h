@@ -23,7 +23,11 @@
  *   rebuilt     CLEAN, TRUST removed | renamed | created | TRUST written
  *                   a file without marks: rebuilt
  *   closing     synced | CLEAN written
- *                   same boot or rebuilt; clean */
+ *                   same boot or rebuilt; clean
+ *
+ * Where the disk has no room for a mark (SPACE-10) TRUST is removed in place of the one without a
+ * boot, and the TRUST at the end is left out. Then there is none, or the one without a boot, and
+ * the state is rebuilt; or, when CLEAN was believed, one of an earlier open. */
 #ifndef RIDD_KV_TRUST_INT_H
 #define RIDD_KV_TRUST_INT_H
 

@@ -124,7 +124,9 @@ int store_add_segment(struct store *s, uint64_t seq, uint64_t salt)
     return 0;
 }
 
-/* Its sync covers the zeros, too. */
+/* Its sync covers the zeros, too, and the size. When that found no room the size may be as lost as
+ * what was written, and a segment that is shorter than its header says is refused: so the last byte
+ * is written with the rest (SPACE-13). What is between reads as zeros, written or not. */
 static int stamp_segment(struct store *s)
 {
     struct writer *w = &s->w;
@@ -150,6 +152,8 @@ static int stamp_segment(struct store *s)
     memcpy(h.cluster_id, s->conf.cluster_id, sizeof(h.cluster_id));
     segment_header_encode(&h, page);
     rc = store_write_all(s->conf.vfs, w->file, page, SEGMENT_HEADER_BYTES, 0);
+    if (rc == 0 && w->held)
+        rc = store_write_zeros(s->conf.vfs, w->file, w->size - 1, w->size);
     return rc != 0 ? err_trace(rc) : err_trace(flush_batch(s));
 }
 

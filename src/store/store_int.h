@@ -5,7 +5,8 @@
  *   replay.c    what the records of a batch say
  *   recover.c   which bytes are the log; read-only but for making durable what will be trusted
  *   store.c     create, open (recover, then a new segment), submit
- *   write.c     batches, rotation
+ *   write.c     what is queued becomes batches
+ *   stages.c    how a batch and a segment reach the disk, rotation
  *   room.c      the next segment, and a full disk
  *   read.c      entries by index
  *   index.c     where in the files an index stands

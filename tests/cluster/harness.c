@@ -377,6 +377,23 @@ int run_ridd(const char *conf, const char *id, struct buf *out, ...)
     return run_program(argv, out);
 }
 
+const char *ridctl_path(void)
+{
+    static char path[512];
+    const size_t len = strlen(ridd);
+
+    assert_true(len > 4 && len < sizeof(path) - 4);
+    (void)snprintf(path, sizeof(path), "%.*sridctl", (int)(len - 4), ridd);
+    return path;
+}
+
+int run_ridctl(const struct cluster *c, struct buf *out, const char *verb)
+{
+    const char *argv[] = {ridctl_path(), "--config", c->conf, verb, NULL};
+
+    return run_program(argv, out);
+}
+
 void expect_text(const struct buf *out, const char *text)
 {
     if (strstr((const char *)out->data, text) == NULL)
@@ -810,6 +827,18 @@ unsigned cluster_leader(struct cluster *c)
 
     wait_until((leader = look_for_leader(c)) >= 0, "a leader");
     return (unsigned)leader;
+}
+
+bool cluster_leads(struct cluster *c, unsigned node)
+{
+    struct client *cl;
+
+    if (cluster_leader(c) == node)
+        return true;
+    cl = client_open(c, cluster_leader(c));
+    (void)client_askf(cl, "{\"type\":\"transfer_leader\",\"to\":\"%s\"}", c->nodes[node].name);
+    client_close(cl);
+    return cluster_leader(c) == node;
 }
 
 uint64_t cluster_settle(struct cluster *c)

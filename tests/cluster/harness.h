@@ -117,6 +117,9 @@ void cluster_free(struct cluster *c);
 /* Waits until a majority agrees on a leader among the nodes that run and are not stopped; its
  * number. */
 unsigned cluster_leader(struct cluster *c);
+/* Does that node lead by now? Otherwise it was asked of the one that does: one that was just rebuilt
+ * is no target before its leader has heard that it is fit again. */
+bool cluster_leads(struct cluster *c, unsigned node);
 /* Waits until all running nodes have applied what the leader has committed; that index. */
 uint64_t cluster_settle(struct cluster *c);
 int cluster_find(const struct cluster *c, const char *name); /* -1: none */
@@ -171,6 +174,10 @@ const char *ridd_path(void);
 int run_program(const char *const *argv, struct buf *out);
 /* ridd --config <conf> --id <name> args...; args end with NULL. */
 int run_ridd(const char *conf, const char *id, struct buf *out, ...);
+/* It stands beside ridd. */
+const char *ridctl_path(void);
+/* ridctl --config <conf> verb. */
+int run_ridctl(const struct cluster *c, struct buf *out, const char *verb);
 /* The output holds the text; the exit code is the one wanted. */
 void expect_text(const struct buf *out, const char *text);
 void expect_code(int code, int want, const struct buf *out);

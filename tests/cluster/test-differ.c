@@ -88,23 +88,11 @@ static void alter(struct cluster *c, unsigned node, const char *text)
 
 /* ---- what is said ---- */
 
-static int status_of(const struct cluster *c, struct buf *out)
-{
-    const char *argv[] = {NULL, "--config", c->conf, "status", NULL};
-    char path[512];
-    size_t len = strlen(ridd_path());
-
-    assert_true(len > 4 && len < sizeof(path) - 4);
-    (void)snprintf(path, sizeof(path), "%.*sridctl", (int)(len - 4), ridd_path());
-    argv[0] = path;
-    return run_program(argv, out);
-}
-
 static bool status_says(const struct cluster *c, int code, const char *text)
 {
     cleanup_buf struct buf out = BUF_INIT;
 
-    return status_of(c, &out) == code && strstr((const char *)out.data, text) != NULL;
+    return run_ridctl(c, &out, "status") == code && strstr((const char *)out.data, text) != NULL;
 }
 
 /* Of the state of the node itself; NULL: it does not answer from it. */
@@ -166,18 +154,6 @@ static void expect_split(struct cluster *c, const char *const *values)
     }
 }
 
-static bool leads(struct cluster *c, unsigned node)
-{
-    struct client *cl;
-
-    if (cluster_leader(c) == node)
-        return true;
-    cl = client_open(c, cluster_leader(c));
-    (void)client_askf(cl, "{\"type\":\"transfer_leader\",\"to\":\"%s\"}", c->nodes[node].name);
-    client_close(cl);
-    return cluster_leader(c) == node;
-}
-
 /* The node was told that it is the wrong one, made its state again, has what the others have, and
  * leads when it is asked to. */
 static void expect_mended(struct cluster *c, unsigned node)
@@ -190,7 +166,7 @@ static void expect_mended(struct cluster *c, unsigned node)
     for (unsigned i = 0; i < c->n; i++)
         if (i != node)
             assert_false(node_logged(c, i, "event=state_damaged"));
-    wait_until(leads(c, node) &&
+    wait_until(cluster_leads(c, node) &&
                    is_answered(c, "{\"type\":\"read_index\",\"key\":\"" KEY "\"}",
                                "{\"type\":\"read_index_ok\",\"value\":17,<*>}") &&
                    cluster_leader(c) == node,

@@ -65,23 +65,10 @@ static void hide_keys(struct cluster *c, unsigned node)
     file_xor(path, (uint64_t)(root - (const unsigned char *)file.data) + at + 11, 4);
 }
 
-static bool leads(struct cluster *c, unsigned node)
-{
-    struct client *cl;
-
-    if (cluster_leader(c) == node)
-        return true;
-    cl = client_open(c, cluster_leader(c));
-    (void)client_askf(cl, "{\"type\":\"transfer_leader\",\"to\":\"%s\"}", c->nodes[node].name);
-    client_close(cl);
-    return cluster_leader(c) == node;
-}
-
-/* A node that was just rebuilt is no target before its leader has heard that it is fit again. */
 static void lead_by(struct cluster *c, unsigned node)
 {
     (void)cluster_settle(c);
-    wait_until(leads(c, node), "the node to lead");
+    wait_until(cluster_leads(c, node), "the node to lead");
 }
 
 /* Asked of the node itself, as the leader: every key is there, and cannot be made again. */

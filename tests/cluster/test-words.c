@@ -17,29 +17,16 @@
 
 #include "base/banned.h"
 
-/* ridctl stands beside ridd. */
-static int run_ridctl(const struct cluster *c, struct buf *out, const char *verb, const char *arg)
-{
-    const char *argv[] = {NULL, "--config", c->conf, verb, arg, NULL};
-    char path[512];
-    size_t len = strlen(ridd_path());
-
-    assert_true(len > 4 && len < sizeof(path) - 4);
-    (void)snprintf(path, sizeof(path), "%.*sridctl", (int)(len - 4), ridd_path());
-    argv[0] = path;
-    return run_program(argv, out);
-}
-
 /* Asks until the exit code is this one; what was printed then. */
 static void wait_for_verdict(const struct cluster *c, struct buf *out, int code)
 {
-    wait_until(run_ridctl(c, out, "status", NULL) == code, "the verdict");
+    wait_until(run_ridctl(c, out, "status") == code, "the verdict");
 }
 
 /* Nothing is wrong but that this machine's disk is slow for the short times of a test. */
 static bool is_well(const struct cluster *c, struct buf *out)
 {
-    int code = run_ridctl(c, out, "status", NULL);
+    int code = run_ridctl(c, out, "status");
 
     if (code == 0)
         return true;
@@ -84,7 +71,7 @@ CASE(words__one_of_three_is_no_quorum)
     node_kill(c, (leader + 2) % 3);
     expect_verdict(c, &out, 2, "NO QUORUM: start 1 more node; 1 of 3 nodes answered, ");
     node_kill(c, leader);
-    expect_code(run_ridctl(c, &out, "status", NULL), 69, &out);
+    expect_code(run_ridctl(c, &out, "status"), 69, &out);
     expect_text(&out, "NO QUORUM: start 2 more nodes; 0 of 3 nodes answered\n");
     cluster_start(c);
     wait_until_well(c, &out);
@@ -103,7 +90,7 @@ CASE(words__a_leader_that_does_not_answer_is_not_ok)
     node_stop(c, leader);
     /* While the others still follow it, while they elect, and afterwards. */
     for (int i = 0; i < 3; i++) {
-        int code = run_ridctl(c, &out, "status", NULL);
+        int code = run_ridctl(c, &out, "status");
 
         if (code != 6 && code != 2)
             harness_fail("exit code %d: %.1200s", code, (const char *)out.data);
@@ -136,7 +123,7 @@ static void expect_refused(unsigned lost)
         node_start(c, i);
     (void)snprintf(want, sizeof(want), "  %s: refused by ", name);
     /* On a slow disk the other two may take long to elect. */
-    wait_until(run_ridctl(c, &out, "status", NULL) != 0 &&
+    wait_until(run_ridctl(c, &out, "status") != 0 &&
                    strstr((const char *)out.data, want) != NULL,
                "the refusal to be told");
     expect_text(&out, " 3 of 3 nodes answered, ");
@@ -167,7 +154,7 @@ CASE(words__a_busy_node_is_not_absent)
         client_send(clients[i], "{\"type\":\"ping\"}");
     }
     (void)snprintf(want, sizeof(want), "  %s: busy: ", c->nodes[busy].name);
-    wait_until(run_ridctl(c, &out, "status", NULL) == 6 &&
+    wait_until(run_ridctl(c, &out, "status") == 6 &&
                    strstr((const char *)out.data, want) != NULL,
                "the node to be busy");
     expect_text(&out,
@@ -242,19 +229,17 @@ CASE(words__a_comparison_ends_with_its_client)
     struct cluster *c = cluster_up(3, NULL);
     unsigned leader = cluster_leader(c);
     cleanup_buf struct buf out = BUF_INIT;
-    char path[512];
-    pid_t pid;
+    pid_t pid = fork();
 
-    (void)snprintf(path, sizeof(path), "%.*sridctl", (int)(strlen(ridd_path()) - 4), ridd_path());
-    pid = fork();
     assert_true(pid >= 0);
     if (pid == 0) {
         (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-        (void)execl(path, "ridctl", "--config", c->conf, "compare", "-n", "100000", (char *)NULL);
+        (void)execl(ridctl_path(), "ridctl", "--config", c->conf, "compare", "-n", "100000",
+                    (char *)NULL);
         _exit(127);
     }
     wait_until(is_comparing(c, leader), "the run to begin");
-    expect_code(run_ridctl(c, &out, "compare", NULL), 75, &out);
+    expect_code(run_ridctl(c, &out, "compare"), 75, &out);
     expect_text(&out, "another comparison is under way: ");
     expect_text(&out, " of 200000 reads are done, for 127.0.0.1:");
     assert_int_equal(kill(pid, SIGINT), 0);

@@ -95,6 +95,14 @@ void make_example(struct fixture *f, struct example *x, uint64_t seed)
     x->clean_len = slurp(f, "CLEAN", x->clean, sizeof(x->clean));
 }
 
+void open_example(struct fixture *f, struct example *x, struct prng *p, uint64_t seed)
+{
+    wipe(f->dir);
+    make_example(f, x, seed);
+    prng_init(p, seed);
+    kv_up(f);
+}
+
 void free_example(struct example *x)
 {
     free(x->data);

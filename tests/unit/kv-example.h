@@ -24,6 +24,8 @@ void change(struct fixture *f, struct example *x, struct prng *p, raft_index *in
             bool removes);
 /* Several levels, long values, many free pages; closed clean. */
 void make_example(struct fixture *f, struct example *x, uint64_t seed);
+/* In a folder that is wiped first, and open again. */
+void open_example(struct fixture *f, struct example *x, struct prng *p, uint64_t seed);
 void free_example(struct example *x);
 void restore(struct fixture *f, const struct example *x);
 /* All keys, those that are there and those that are not, read as before. */

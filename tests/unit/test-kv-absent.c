@@ -111,10 +111,7 @@ static void kv_absent__changes_raise_no_alarm(void **state)
         struct example x;
         struct prng p;
 
-        wipe(f->dir);
-        make_example(f, &x, seed);
-        prng_init(&p, seed);
-        kv_up(f);
+        open_example(f, &x, &p, seed);
         for (unsigned i = 0; i < 150; i++) {
             some_changes(f, &x, &p);
             if (prng_below(&p, 3) == 0)

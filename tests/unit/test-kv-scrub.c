@@ -60,10 +60,7 @@ static void kv_scrub__changes_raise_no_alarm(void **state)
         struct example x;
         struct prng p;
 
-        wipe(f->dir);
-        make_example(f, &x, seed);
-        prng_init(&p, seed);
-        kv_up(f);
+        open_example(f, &x, &p, seed);
         for (unsigned i = 0; i < 400; i++) {
             const uint64_t what = prng_below(&p, 8);
 

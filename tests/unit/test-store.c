@@ -962,8 +962,28 @@ static void store__a_failed_call_is_handed_up(void **state)
     }
 }
 
-/* True: it was held for want of room meanwhile. */
-static bool write_until_durable(struct log *l, uint64_t *number)
+/* A power cut now, which keeps nothing that is pending, and one that keeps some of it: what was told
+ * as durable is there. */
+static void expect_survives(const struct log *l, raft_index durable)
+{
+    for (unsigned kind = 0; kind < 2; kind++) {
+        struct fake_disk *d = fake_disk_clone(l->disk, l->number);
+        const struct fake_disk_cut nothing = {.sector_bytes = 512};
+        struct log copy = {.disk = d, .conf = l->conf};
+
+        fake_disk_cut_now(d);
+        fake_disk_power_on(d, kind == 0 ? &nothing : NULL);
+        copy.conf.vfs = fake_disk_vfs(d);
+        if (reopen(&copy) != 0)
+            fail_msg("held at stage %d: %s", (int)l->store->w.stage, err_text());
+        assert_true(copy.last >= durable);
+        log_end(&copy);
+    }
+}
+
+/* True: it was held for want of room meanwhile. With n_held_at, by stage, it may lose power whenever
+ * it is held, and when it is not any more. */
+static bool write_until_durable(struct log *l, uint64_t *number, unsigned *n_held_at)
 {
     bool was_held = false;
 
@@ -978,18 +998,26 @@ static bool write_until_durable(struct log *l, uint64_t *number)
             assert_true(stats.no_space);
             assert_false(store_has_work(l->store));
             assert_int_equal(store_idle(l->store), 0);
+            if (n_held_at != NULL) {
+                n_held_at[l->store->w.stage]++;
+                expect_survives(l, l->last - (*number != l->number));
+            }
         }
         assert_int_equal(store_prepare(l->store, &more), 0);
     }
     assert_true(*number == l->number);
+    if (was_held && n_held_at != NULL)
+        expect_survives(l, l->last);
     return was_held;
 }
 
 /* SPACE-13: the blocks were there, and a write into them, a sync or a name finds no room: whichever
  * of them it is, and however often. Nothing fails, and what is told as durable is: also where a sync
- * that failed has made the pages look clean. */
+ * that failed has made the pages look clean. Names are no pages: a folder whose sync failed has
+ * them, and they are synced again. */
 static void store__room_that_was_promised_and_is_not_there(void **state)
 {
+    unsigned n_held_at[STAGE_BATCH + 1] = {0};
     unsigned n_held = 0;
 
     (void)state;
@@ -1010,11 +1038,10 @@ static void store__room_that_was_promised_and_is_not_there(void **state)
         fake_disk_set_sync_error(l.disk, k % 2 == 0 ? -ENOSPC : -EDQUOT);
         for (unsigned i = 0; i < 40; i++) {
             submit(&l, 1, data, sizeof(data));
-            if (write_until_durable(&l, &number) && !was_held && k % 3 == 0) {
+            if (write_until_durable(&l, &number, n_held_at) && !was_held && k % 3 == 0) {
                 was_held = true;
                 fake_disk_fail_call(l.disk, 1, -EDQUOT); /* and once more */
             }
-            n_held += was_held;
             if (i % 2 == 0)
                 assert_int_equal(store_idle(l.store), 0);
         }
@@ -1029,8 +1056,11 @@ static void store__room_that_was_promised_and_is_not_there(void **state)
         assert_int_equal(reopen(&l), 0);
         assert_true(l.rec.last_index == 41); /* the configuration is the first */
         log_end(&l);
+        n_held += was_held;
     }
-    assert_true(n_held >= 10);
+    assert_true(n_held >= 30);
+    for (unsigned stage = STAGE_END; stage <= STAGE_BATCH; stage++)
+        assert_true(n_held_at[stage] > 0);
 }
 
 /* SPACE-10: not even the reserve is there. The log is read and answers, and what is written waits for
@@ -1069,7 +1099,7 @@ static void store__a_start_without_a_segment(void **state)
         assert_int_equal(store_prepare(l.store, &more), 0);
     }
     fake_disk_set_capacity(l.disk, 0);
-    (void)write_until_durable(&l, &number);
+    (void)write_until_durable(&l, &number, NULL);
     for (unsigned i = 0; i < 3; i++) {
         assert_int_equal(reopen(&l), 0);
         assert_true(l.rec.last_index == 22);
@@ -1641,6 +1671,57 @@ static void store__log_thread(void **state)
     real_end(&d);
 }
 
+static int (*real_fdatasync)(void *ctx, struct vfs_file *f);
+
+/* A log with its thread. */
+struct threaded {
+    struct real d;
+    struct store *store;
+    struct log_thread *thread;
+    int fd;
+    uint64_t deadline;
+};
+
+/* on_failure is given &t->fd; a sync of the test's own is set before the thread begins, NULL: none. */
+static void threaded_begin(struct threaded *t, void (*on_failure)(void *ctx, int error),
+                           int (*sync)(void *ctx, struct vfs_file *f))
+{
+    *t = (struct threaded){.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
+                           .deadline = clock_mono_us() + 30000000};
+    assert_true(t->fd >= 0);
+    real_begin(&t->d);
+    real_create_open(&t->d, &t->store);
+    real_fdatasync = t->d.vfs->fdatasync;
+    if (sync != NULL)
+        t->d.vfs->fdatasync = sync;
+    assert_int_equal(log_thread_start(t->store, t->fd, on_failure, &t->fd, &t->thread), 0);
+}
+
+static void threaded_submit(struct threaded *t, uint64_t number)
+{
+    assert_int_equal(submit_number(t->store, number), 0);
+    log_thread_wake(t->thread);
+}
+
+/* Until the thread says something, or for so long, before one looks again. */
+static void threaded_pause(const struct threaded *t, int ms)
+{
+    struct pollfd p = {.fd = t->fd, .events = POLLIN};
+    uint64_t n;
+
+    assert_true(clock_mono_us() < t->deadline);
+    if (poll(&p, 1, ms) > 0)
+        assert_int_equal(read(t->fd, &n, sizeof(n)), sizeof(n));
+}
+
+/* The thread has been stopped. */
+static void threaded_end(struct threaded *t)
+{
+    store_close(t->store);
+    (void)close(t->fd);
+    real_end(&t->d);
+}
+
 static bool has_sync_mark(const struct real *d)
 {
     struct recovery rc;
@@ -1664,60 +1745,37 @@ static bool has_sync_mark(const struct real *d)
 /* An idle log notes that its last batch was synced (DISK-18). */
 static void store__log_thread_marks_when_idle(void **state)
 {
-    struct real d;
-    struct store *s;
-    struct log_thread *t;
-    uint64_t deadline = clock_mono_us() + 30000000;
-    int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    struct threaded t;
 
     (void)state;
-    real_begin(&d);
-    real_create_open(&d, &s);
-    assert_int_equal(log_thread_start(s, fd, must_not_fail, NULL, &t), 0);
-    assert_int_equal(submit_number(s, 1), 0);
-    log_thread_wake(t);
-    wait_durable(t, fd, 1);
-    assert_true(log_thread_durable(t) == 1);
-    while (!has_sync_mark(&d)) {
-        struct pollfd p = {.fd = -1};
-
-        assert_true(clock_mono_us() < deadline);
-        (void)poll(&p, 1, 2);
-    }
-    assert_int_equal(submit_number(s, 2), 0);
-    log_thread_wake(t);
-    wait_durable(t, fd, 2);
-    log_thread_stop(t);
-    store_close(s);
-    (void)close(fd);
-    real_end(&d);
+    threaded_begin(&t, must_not_fail, NULL);
+    threaded_submit(&t, 1);
+    wait_durable(t.thread, t.fd, 1);
+    assert_true(log_thread_durable(t.thread) == 1);
+    while (!has_sync_mark(&t.d))
+        threaded_pause(&t, 2);
+    threaded_submit(&t, 2);
+    wait_durable(t.thread, t.fd, 2);
+    log_thread_stop(t.thread);
+    threaded_end(&t);
 }
 
 /* A stop right behind a batch: later starts have to believe that batch, and its mark is the
  * evidence. */
 static void store__log_thread_marks_at_the_end(void **state)
 {
-    struct real d;
-    struct store *s;
-    struct log_thread *t;
-    int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    struct threaded t;
 
     (void)state;
-    real_begin(&d);
-    real_create_open(&d, &s);
-    assert_int_equal(log_thread_start(s, fd, must_not_fail, NULL, &t), 0);
-    assert_int_equal(submit_number(s, 1), 0);
-    log_thread_wake(t);
-    log_thread_stop(t);
-    assert_false(store_has_work(s));
-    assert_true(has_sync_mark(&d));
-    store_close(s);
-    (void)close(fd);
-    real_end(&d);
+    threaded_begin(&t, must_not_fail, NULL);
+    threaded_submit(&t, 1);
+    log_thread_stop(t.thread);
+    assert_false(store_has_work(t.store));
+    assert_true(has_sync_mark(&t.d));
+    threaded_end(&t);
 }
 
 static _Atomic int failed_with;
-static int (*real_fdatasync)(void *ctx, struct vfs_file *f);
 static _Atomic unsigned syncs_left;
 
 static int failing_fdatasync(void *ctx, struct vfs_file *f)
@@ -1743,71 +1801,39 @@ static int full_fdatasync(void *ctx, struct vfs_file *f)
  * again: nobody shall call it stalled. Nothing is told as durable before it is. */
 static void store__log_thread_says_that_a_full_disk_answers(void **state)
 {
-    struct real d;
-    struct store *s;
-    struct log_thread *t;
     uint64_t durable = 0;
-    int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    uint64_t deadline = clock_mono_us() + 30000000;
+    struct threaded t;
 
     (void)state;
-    real_begin(&d);
-    real_create_open(&d, &s);
-    real_fdatasync = d.vfs->fdatasync;
-    d.vfs->fdatasync = full_fdatasync;
     is_full = true;
-    assert_int_equal(log_thread_start(s, fd, must_not_fail, NULL, &t), 0);
-    assert_int_equal(submit_number(s, 1), 0);
-    log_thread_wake(t);
-    while (log_thread_done(t, &durable) < 4) {
-        struct pollfd p = {.fd = fd, .events = POLLIN};
-
-        assert_true(clock_mono_us() < deadline);
-        (void)poll(&p, 1, 10);
-    }
+    threaded_begin(&t, must_not_fail, full_fdatasync);
+    threaded_submit(&t, 1);
+    while (log_thread_done(t.thread, &durable) < 4)
+        threaded_pause(&t, 10);
     assert_true(durable == 0);
     is_full = false;
-    wait_durable(t, fd, 1);
-    log_thread_stop(t);
-    store_close(s);
-    (void)close(fd);
-    real_end(&d);
+    wait_durable(t.thread, t.fd, 1);
+    log_thread_stop(t.thread);
+    threaded_end(&t);
 }
 
 static void store__log_thread_hands_up_failures(void **state)
 {
-    struct real d;
-    struct store *s;
-    struct log_thread *t;
-    int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    uint64_t deadline = clock_mono_us() + 30000000;
+    struct threaded t;
 
     (void)state;
-    real_begin(&d);
-    real_create_open(&d, &s);
-    real_fdatasync = d.vfs->fdatasync;
-    d.vfs->fdatasync = failing_fdatasync;
     syncs_left = 1;
-    assert_int_equal(log_thread_start(s, fd, note_failure, &fd, &t), 0);
-    assert_int_equal(submit_number(s, 1), 0);
-    log_thread_wake(t);
-    wait_durable(t, fd, 1);
-    assert_int_equal(submit_number(s, 2), 0);
-    log_thread_wake(t);
-    while (failed_with == 0) {
-        struct pollfd p = {.fd = fd, .events = POLLIN};
-
-        assert_true(clock_mono_us() < deadline);
-        (void)poll(&p, 1, 1000);
-    }
+    threaded_begin(&t, note_failure, failing_fdatasync);
+    threaded_submit(&t, 1);
+    wait_durable(t.thread, t.fd, 1);
+    threaded_submit(&t, 2);
+    while (failed_with == 0)
+        threaded_pause(&t, 1000);
     assert_int_equal(failed_with, -EIO);
-    assert_int_equal(submit_number(s, 3), 0);
-    log_thread_wake(t);
-    log_thread_stop(t);
-    assert_true(store_has_work(s));
-    store_close(s);
-    (void)close(fd);
-    real_end(&d);
+    threaded_submit(&t, 3);
+    log_thread_stop(t.thread);
+    assert_true(store_has_work(t.store));
+    threaded_end(&t);
 }
 
 /* DISK-22: a start on a small log is a matter of milliseconds, and writes no 64 MiB. */
