@@ -49,7 +49,7 @@ static void *ask(void *arg)
         .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = l->flags | AI_NUMERICSERV};
     struct addrinfo *list = NULL;
     const uint64_t one = 1;
-    cleanup_fd int notify_fd = l->notify_fd;
+    const int notify_fd = l->notify_fd;
     bool dropped;
     int rc;
 
@@ -67,8 +67,15 @@ static void *ask(void *arg)
         lookup_free(l);
     else if (notify_fd >= 0)
         (void)!write(notify_fd, &one, sizeof(one));
-    n_running--;
+    if (notify_fd >= 0)
+        (void)close(notify_fd);
+    n_running--; /* nothing of it is left */
     return NULL;
+}
+
+unsigned lookup_n_running(void)
+{
+    return n_running;
 }
 
 static struct lookup *lookup_new(const char *host, const char *port, int flags)

@@ -35,5 +35,8 @@ int lookup_wait(struct lookup *l, uint64_t deadline_us);
  * *ret_errno is set. */
 int lookup_take(struct lookup *l, struct addrinfo **ret_list, int *ret_errno);
 void lookup_drop(struct lookup *l); /* NULL is accepted */
+/* Questions of this process that hang or were just answered; 0: nothing is left of any, neither a
+ * thread that runs nor a descriptor. */
+unsigned lookup_n_running(void);
 
 #endif

@@ -32,6 +32,7 @@
 #define endpoint_parse_list ridd_private_endpoint_parse_list
 #define lookup_drop         ridd_private_lookup_drop
 #define lookup_is_done      ridd_private_lookup_is_done
+#define lookup_n_running    ridd_private_lookup_n_running
 #define lookup_start        ridd_private_lookup_start
 #define lookup_take         ridd_private_lookup_take
 #define lookup_wait         ridd_private_lookup_wait
