@@ -35,11 +35,11 @@
 #define DECODE_LOOK_BYTES (1u << 10)
 /* Where only brackets are counted, so many times as many. */
 #define DECODE_QUICK 32u
-/* A line of more than this is decoded in steps of so much time, with the loop in between: a
+/* A line of more than this is decoded in steps of so much time, with the loop in between: a two
  * hundredth of half a heartbeat, so that a read which comes meanwhile, and passes the loops of two
  * nodes three times, hardly notices. One step less takes as long at most. */
 #define DECODE_WHOLE_BYTES (64u << 10)
-#define DECODE_STEP_US     250u
+#define DECODE_STEP_US     125u
 /* TIME-1: a turn has half a heartbeat, so that one that is due leaves before the next is; a
  * third of it for each that can find more work than that: clients, apply, and answers. What
  * none of them uses is left over for peers and the disk, which bring no more than a few sockets

@@ -24,6 +24,7 @@ struct client_port {
         struct list list;
         uint64_t served_us; /* when one of it was, the last time; 0: never */
     } levels[CLIENT_LEVELS];
+    bool gave_way;      /* those who take much did not get on in the last turn */
     struct list barred; /* conn.turn: of heavy requests enough are under way */
     /* Of heavy requests under way, what they will take: of conn.held_us what is not forgotten. */
     uint64_t held_us;
@@ -92,6 +93,7 @@ struct client_conn {
     bool judged;   /* the line that is being read is known to be ours; from here on its bytes are
                       not looked at */
     bool barred;   /* in port->barred: neither read nor served */
+    bool let_in;   /* was in it, and has not been served since */
     bool ending;   /* no more lines are taken; closed once what is owed was sent */
     bool eof;
     char address[NET_ADDRESS_TEXT];

@@ -59,6 +59,9 @@ struct client_port_ops {
     bool (*on_room)(void *ctx, struct client_conn *c);
     /* A step was done: is there no more time for clients in this turn? NULL: there is. */
     bool (*spent)(void *ctx);
+    /* Something came from elsewhere that is done before more of who takes much (CLIENT-15); NULL:
+     * never. */
+    bool (*urgent)(void *ctx);
     /* A limit of connections is reached, that of one host or that of all, whose number is given:
      * add one line to out, which is sent before closing. */
     void (*on_refused)(void *ctx, struct buf *out, unsigned limit, bool of_host);

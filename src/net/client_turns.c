@@ -7,8 +7,8 @@
  * over and over, waits for whoever asks one thing now and then, not the other way round. Among
  * connections that are alike nobody is held back; but those that take several times as much as
  * another one that is there have a few milliseconds in each turn, so that it never waits for more.
- * All go on only while the host has time (spent()); one of each level does a step in any case, so
- * that nobody starves. */
+ * All go on only while the host has time (spent()); one of each level does a step in any case, at
+ * least in every second turn, so that nobody starves. */
 #include "base/clock.h"
 #include "net/client_int.h"
 
@@ -123,7 +123,9 @@ bool client_turns_bars(const struct client_conn *c)
 
     if (!client_conn_may_take_lines(c))
         return false; /* only its end is waited for */
-    return p->held_us >= CLIENT_HEAVY_HELD_US && !c->again && cost_us(c) >= CLIENT_HEAVY_US &&
+    if (p->held_us < CLIENT_HEAVY_HELD_US && (c->let_in || list_empty(&p->barred)))
+        return false; /* there is room, and nobody has waited for it longer */
+    return !c->again && cost_us(c) >= CLIENT_HEAVY_US &&
            has_modest(p, level_of(use_at(c, p->now_us)));
 }
 
@@ -141,9 +143,13 @@ static void wait_for_what_is_stuck(struct client_port *p)
         (void)evtimer_add(p->ev_barred, &soon);
 }
 
+/* Who was let in, and found the room taken after all, keeps his place. */
 static void bar(struct client_conn *c)
 {
-    list_append(&c->port->barred, &c->turn);
+    struct list *barred = &c->port->barred;
+
+    list_append(c->let_in ? barred->next : barred, &c->turn);
+    c->let_in = false;
     c->barred = true;
     client_conn_settle(c);
 }
@@ -159,6 +165,7 @@ static void let_in(struct client_port *p)
 
         list_remove(&c->turn);
         c->barred = false;
+        c->let_in = true;
         us += cost_us(c);
         client_conn_settle(c);
     }
@@ -226,28 +233,48 @@ static void run(struct client_port *p, unsigned level, struct list *todo)
             continue;
         }
         serve(p, c);
+        c->let_in = false;
         p->levels[level].served_us = p->now_us;
         if (is_spent(p) || p->now_us >= end_us)
             break;
     }
 }
 
+/* A step of who takes much would lie between a request that came in just now, or the word of a peer
+ * that one waits for, and what the host does about it. So that comes first, in every second turn
+ * at most. */
+static bool gives_way(const struct client_port *p, unsigned level)
+{
+    if (p->gave_way || !has_modest(p, level))
+        return false;
+    for (unsigned i = 0; i + CLIENT_LEVELS_APART <= level; i++)
+        if (p->levels[i].served_us >= p->began_us)
+            return true;
+    return p->ops.urgent != NULL && p->ops.urgent(p->ops.ctx);
+}
+
 /* Those that are added meanwhile wait for the next turn; the rest is the first of it. */
 void client_turns_run(struct client_port *p)
 {
     struct list todo[CLIENT_LEVELS];
+    bool gave_way = false;
     bool more = false;
 
     p->now_us = clock_mono_us();
     p->began_us = p->now_us;
     forget_what_is_stuck(p);
-    let_in(p);
+    if (!p->gave_way) /* else those that were let in then have not had their turn */
+        let_in(p);
     for (unsigned i = 0; i < CLIENT_LEVELS; i++) {
         list_init(&todo[i]);
         list_splice(&todo[i], &p->levels[i].list);
     }
-    for (unsigned i = 0; i < CLIENT_LEVELS; i++)
-        run(p, i, &todo[i]);
+    for (unsigned i = 0; i < CLIENT_LEVELS && !gave_way; i++) {
+        gave_way = !list_empty(&todo[i]) && gives_way(p, i);
+        if (!gave_way)
+            run(p, i, &todo[i]);
+    }
+    p->gave_way = gave_way;
     for (unsigned i = 0; i < CLIENT_LEVELS; i++) {
         list_splice(&todo[i], &p->levels[i].list);
         list_splice(&p->levels[i].list, &todo[i]);

@@ -293,6 +293,14 @@ static bool spent(void *ctx)
     return slice_spent(&n->clients);
 }
 
+/* Reads wait for the answers of peers, and their replies for the turn that takes them. */
+static bool urgent(void *ctx)
+{
+    const struct node *n = ctx;
+
+    return n->n_frames != n->n_frames_done;
+}
+
 void node_fill_client_ops(struct node *n, struct client_port_ops *ops)
 {
     *ops = (struct client_port_ops){.ctx = n,
@@ -303,6 +311,7 @@ void node_fill_client_ops(struct node *n, struct client_port_ops *ops)
                                     .on_room = on_room,
                                     .on_refused = on_refused,
                                     .spent = spent,
+                                    .urgent = urgent,
                                     .on_opened = on_opened,
                                     .on_closed = on_closed};
 }

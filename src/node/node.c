@@ -487,6 +487,7 @@ static void turn(struct node *n)
      * before anybody is called silent (TIME-3). */
     if (engine_is_due(n->engine, now_us))
         now_us = engine_drain(n->engine, take_frames);
+    n->n_frames_done = n->n_frames;
     engine_turn(n->engine, now_us);
     peer_net_flush(n->peer_net);
     client_port_flush(n->client_port);

@@ -48,7 +48,8 @@ struct node {
     struct arena arena;   /* entries of the frame being decoded */
     struct slice clients; /* the share of this turn for lines; without a clock until the first */
     uint64_t share_us;
-    uint64_t n_frames; /* of peers, since the start */
+    uint64_t n_frames;      /* of peers, since the start */
+    uint64_t n_frames_done; /* those that had their turn */
     struct {
         struct sync_times took; /* CPU time of this thread, turn by turn */
         uint64_t cpu_us;        /* of this thread, when the last turn ended */
