@@ -13,6 +13,9 @@
 #include "raft/read_queue_int.h"
 #include "raft/rounds_int.h"
 
+/* An append that is not answered is sent again after so many election timeouts at the latest. */
+#define RAFT_RESEND_ELECTIONS 8u
+
 enum vote { VOTE_NONE, VOTE_GRANTED, VOTE_REFUSED };
 
 /* PROBE: one append at a time until the logs agree. REPLICATE: appends follow each other without
@@ -44,6 +47,8 @@ struct progress {
     bool needs_compacted; /* PROBE: next_index is no longer in the log, and the trace has said so */
     uint64_t append_sent_us;  /* last append */
     uint64_t append_heard_us; /* last answer to one */
+    uint64_t resend_us;       /* after so long without an answer it is sent again */
+    bool resent;              /* since p said something new */
 
     bool heartbeat_due; /* at the next ready */
     uint64_t acked_round;
