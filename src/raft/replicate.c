@@ -274,9 +274,21 @@ static void note_resend(const struct raft *r, struct progress *p)
  * sent once tells that the time was long enough. */
 static void note_answer(const struct raft *r, struct progress *p)
 {
-    if (!p->resent && p->resend_us / 2 >= r->conf.heartbeat_us)
-        p->resend_us /= 2;
+    const uint64_t half_us = p->resend_us / 2;
+
+    if (!p->resent)
+        p->resend_us = half_us > r->conf.heartbeat_us ? half_us : r->conf.heartbeat_us;
     p->resent = false;
+}
+
+/* Something has changed at p, or on the way to it: what it did not answer may be lost, and goes out
+ * at once. */
+void raft_progress_revive(struct raft *r, struct progress *p)
+{
+    p->resend_us = r->conf.heartbeat_us;
+    p->resent = false;
+    if (p->state == PROGRESS_PROBE && !p->needs_compacted)
+        p->probe_sent = false;
 }
 
 /* With each heartbeat: an append that was lost without the link going down is noticed by nobody, so
@@ -286,10 +298,12 @@ void raft_maybe_resend(struct raft *r, struct progress *p)
     uint64_t patience_us = r->conf.election_timeout_us;
 
     if (p->state == PROGRESS_PROBE) {
-        if (!p->probe_sent || r->now_us - p->append_sent_us < p->resend_us)
+        /* Without entries it costs nothing. */
+        patience_us = p->needs_compacted ? r->conf.heartbeat_us : p->resend_us;
+        if (!p->probe_sent || r->now_us - p->append_sent_us < patience_us)
             return;
         p->probe_sent = false;
-        if (!p->needs_compacted) /* else it carries nothing */
+        if (!p->needs_compacted)
             note_resend(r, p);
         return;
     }
