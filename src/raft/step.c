@@ -243,7 +243,7 @@ static int handle_heartbeat_resp(struct raft *r, struct progress *p, const struc
     }
     /* A late answer says what was; the newest one counts. */
     if (round >= p->acked_round) {
-        if (p->note_flags != m->note.flags)
+        if (p->note_flags != 0 && p->note_flags != m->note.flags)
             raft_progress_revive(r, p); /* it may store again */
         p->note_flags = m->note.flags;
     }
