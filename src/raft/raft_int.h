@@ -13,9 +13,6 @@
 #include "raft/read_queue_int.h"
 #include "raft/rounds_int.h"
 
-/* An append that is not answered is sent again after so many election timeouts at the latest. */
-#define RAFT_RESEND_ELECTIONS 2u
-
 enum vote { VOTE_NONE, VOTE_GRANTED, VOTE_REFUSED };
 
 /* PROBE: one append at a time until the logs agree. REPLICATE: appends follow each other without
