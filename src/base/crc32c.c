@@ -87,7 +87,7 @@ __attribute__((target("sse4.2"))) static uint64_t add_three_parts(uint64_t c,
     for (const unsigned char *end = p + PART_BYTES; p != end; p += 8) {
         c = __builtin_ia32_crc32di(c, word_at(p));
         second = __builtin_ia32_crc32di(second, word_at(p + PART_BYTES));
-        third = __builtin_ia32_crc32di(third, word_at(p + 2 * PART_BYTES));
+        third = __builtin_ia32_crc32di(third, word_at(p + (size_t)2 * PART_BYTES));
     }
     return move_over_part(move_over_part(c) ^ second) ^ third;
 }

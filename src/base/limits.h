@@ -126,6 +126,9 @@ static_assert(RAFT_HEARTBEAT_US_DEFAULT <= RAFT_ELECTION_US_DEFAULT / 3, "three 
 /* That time is at most so many election timeouts, however slow the disk is: a disk that stands
  * still must be noticed some day. Disks of up to two election timeouts to a sync still elect. */
 #define RAFT_PATIENCE_MAX 8u
+/* What is not answered is sent again after so many election timeouts at the latest (LOG-10): after
+ * frames that were lost a commit waits so long. */
+#define RAFT_RESEND_ELECTIONS 2u
 /* What may wait for the own disk, however slow it is: an entry of the largest size. Above it the
  * bound is what the disk does in the time after which it counts as stalled, at most
  * RAFT_UNCOMMITTED_BYTES_MAX; beyond it raft_propose() says RAFT_E_BUSY (DISK-30). */
@@ -414,7 +417,7 @@ static_assert(CLIENT_CHUNK_BYTES <= DECODE_WHOLE_BYTES,
 #define WIRE_TREE_BYTES         (16u << 10)
 #define WIRE_LARGE_BYTES        256u
 #define WIRE_KEY_TEXT_BYTES_MAX (6u * KEY_STRING_BYTES_MAX + 2u)
-#define WIRE_LISTS_BYTES_MAX    (2u * BATCH_KEYS_MAX * (WIRE_KEY_TEXT_BYTES_MAX + 1u))
+#define WIRE_LISTS_BYTES_MAX    ((size_t)2 * BATCH_KEYS_MAX * (WIRE_KEY_TEXT_BYTES_MAX + 1u))
 /* Memory for the text of a request that is kept for the next; what is more is given back. */
 #define WIRE_TEXT_KEEP_BYTES (128u << 10)
 /* When a client that was told `busy` should try again: a few batches of the disk from now. */
@@ -450,7 +453,7 @@ static_assert(STORE_SEGMENT_BYTES_MAX <= STORE_FILE_BYTES_MAX, "every segment ca
 #define STORE_BATCH_BYTES_MIN      (256u << 10)
 #define STORE_BATCHES_PER_ELECTION 4u
 /* Times of syncs are forgotten after once to twice this. */
-#define STORE_SYNC_WINDOW_US 30000000u
+#define STORE_SYNC_WINDOW_US UINT64_C(30000000)
 /* Zeros written and synced per slice of preparation, when nothing is queued and when a batch waits
  * for it. */
 #define STORE_PREPARE_BYTES      (512u << 10)

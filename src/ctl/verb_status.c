@@ -365,10 +365,23 @@ static int print_all(const struct ctl *ctl, const struct rows *rows, const struc
     return print_table(ctl, rows);
 }
 
+static int ask_and_print(const struct ctl *ctl, struct rows *rows, struct verdict *v)
+{
+    int exit_code = ask_rows(ctl, ctl->nodes, ctl->n_nodes, rows);
+
+    if (exit_code == CTL_EXIT_OK)
+        exit_code = add_members(ctl, rows);
+    if (exit_code != CTL_EXIT_OK)
+        return exit_code;
+    judge(ctl, rows, v);
+    exit_code = print_all(ctl, rows, v);
+    return exit_code == CTL_EXIT_OK ? exit_code_of(v) : exit_code;
+}
+
 int verb_status(struct ctl *ctl)
 {
-    struct rows *rows;
-    struct verdict *v;
+    cleanup_free struct verdict *v = NULL;
+    cleanup_free struct rows *rows = NULL;
     int exit_code = cluster_find(ctl);
 
     if (exit_code != CTL_EXIT_OK)
@@ -376,20 +389,8 @@ int verb_status(struct ctl *ctl)
     rows = calloc(1, sizeof(*rows));
     v = calloc(1, sizeof(*v));
     if (rows == NULL || v == NULL)
-        exit_code = report_no_memory(ctl);
-    if (exit_code == CTL_EXIT_OK)
-        exit_code = ask_rows(ctl, ctl->nodes, ctl->n_nodes, rows);
-    if (exit_code == CTL_EXIT_OK)
-        exit_code = add_members(ctl, rows);
-    if (exit_code == CTL_EXIT_OK) {
-        judge(ctl, rows, v);
-        exit_code = print_all(ctl, rows, v);
-        if (exit_code == CTL_EXIT_OK)
-            exit_code = exit_code_of(v);
-    }
-    if (rows != NULL)
-        rows_done(rows);
-    free(rows);
-    free(v);
+        return report_no_memory(ctl);
+    exit_code = ask_and_print(ctl, rows, v);
+    rows_done(rows);
     return exit_code;
 }

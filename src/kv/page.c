@@ -237,7 +237,7 @@ static const char *check_nodes(const unsigned char *page, size_t page_bytes, uns
     unsigned met = 0;
 
     for (unsigned i = 0; i < n; i++) {
-        const size_t at = page_u16(page + PAGE_HEADER_BYTES + 2 * i);
+        const size_t at = page_u16(page + PAGE_HEADER_BYTES + (size_t)2 * i);
 
         if (at % 2 != 0 || at < upper || at + PAGE_NODE_BYTES > page_bytes)
             return "an offset leads out of the nodes";

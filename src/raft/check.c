@@ -91,6 +91,8 @@ static void check_progress(const struct raft *r, const struct progress *p)
         bytes += f->bytes;
     }
     rid_assert(bytes == p->inflight_bytes);
+    rid_assert(p->resend_us >= r->conf.heartbeat_us);
+    rid_assert(p->resend_us <= RAFT_RESEND_ELECTIONS * r->conf.election_timeout_us);
 }
 
 static void check_reads(const struct raft *r)

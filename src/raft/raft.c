@@ -102,6 +102,7 @@ void raft_link(struct raft *r, raft_node_id peer, bool up, uint64_t now_us)
     p->rtt_round = 0;
     if (r->role == RAFT_LEADER) {
         raft_progress_probe(r, p);
+        raft_progress_revive(r, p);
         p->heartbeat_due = up; /* carries the highest open round (READ-12) */
     } else if (up) {
         raft_campaign_resend(r, p);

@@ -44,6 +44,10 @@ struct progress {
     bool needs_compacted; /* PROBE: next_index is no longer in the log, and the trace has said so */
     uint64_t append_sent_us;  /* last append */
     uint64_t append_heard_us; /* last answer to one */
+    /* After so long without an answer it is sent again; REPLICATE: after an election timeout at
+     * least. */
+    uint64_t resend_us;
+    bool resent; /* since p said something new */
 
     bool heartbeat_due; /* at the next ready */
     uint64_t acked_round;
@@ -269,6 +273,7 @@ void raft_maybe_commit(struct raft *r);
 void raft_commit_held_back(struct raft *r);
 void raft_progress_reset(struct raft *r, struct progress *p);
 void raft_progress_probe(struct raft *r, struct progress *p);
+void raft_progress_revive(struct raft *r, struct progress *p);
 void raft_maybe_resend(struct raft *r, struct progress *p);
 void raft_maybe_timeout_now(struct raft *r, struct progress *p);
 /* Queues what p may be sent now; entries come from the cache or the log reader. 0 or the reader's

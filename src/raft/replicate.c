@@ -242,6 +242,8 @@ void raft_progress_reset(struct raft *r, struct progress *p)
     p->acked_round = 0;
     p->last_heard_us = r->now_us;
     p->append_heard_us = r->now_us;
+    p->resend_us = r->conf.heartbeat_us;
+    p->resent = false;
     p->rtt_round = 0;
     p->note_flags = 0; /* what it said to another leader may be long ago */
 }
@@ -258,15 +260,58 @@ void raft_progress_probe(struct raft *r, struct progress *p)
     p->waits_for_log = false; /* it needs another place now, perhaps */
 }
 
+/* Each time it is twice as long until the same is sent again. Who takes longer for an append than
+ * the time after which it comes anew would never get through with them (LOG-10). */
+static void note_resend(const struct raft *r, struct progress *p)
+{
+    const uint64_t most_us = RAFT_RESEND_ELECTIONS * r->conf.election_timeout_us;
+
+    p->resent = true;
+    p->resend_us = 2 * p->resend_us < most_us ? 2 * p->resend_us : most_us;
+}
+
+/* p said something new. Whether to the first or to a repeated append is not known: only what was
+ * sent once tells that the time was long enough. */
+static void note_answer(const struct raft *r, struct progress *p)
+{
+    const uint64_t half_us = p->resend_us / 2;
+
+    if (!p->resent)
+        p->resend_us = half_us > r->conf.heartbeat_us ? half_us : r->conf.heartbeat_us;
+    p->resent = false;
+}
+
+/* Something has changed at p, or on the way to it: what it did not answer may be lost, and goes out
+ * at once. */
+void raft_progress_revive(struct raft *r, struct progress *p)
+{
+    p->resend_us = r->conf.heartbeat_us;
+    p->resent = false;
+    if (p->state == PROGRESS_PROBE && !p->needs_compacted)
+        p->probe_sent = false;
+}
+
 /* With each heartbeat: an append that was lost without the link going down is noticed by nobody, so
  * what is not acknowledged is sent again (LOG-6). */
 void raft_maybe_resend(struct raft *r, struct progress *p)
 {
+    uint64_t patience_us = r->conf.election_timeout_us;
+
     if (p->state == PROGRESS_PROBE) {
-        if (p->probe_sent && r->now_us - p->append_sent_us >= r->conf.heartbeat_us)
-            p->probe_sent = false;
-    } else if (p->n_inflight > 0 && r->now_us - p->append_heard_us >= r->conf.election_timeout_us) {
+        /* Without entries it costs nothing. */
+        patience_us = p->needs_compacted ? r->conf.heartbeat_us : p->resend_us;
+        if (!p->probe_sent || r->now_us - p->append_sent_us < patience_us)
+            return;
+        p->probe_sent = false;
+        if (!p->needs_compacted)
+            note_resend(r, p);
+        return;
+    }
+    if (p->resend_us > patience_us)
+        patience_us = p->resend_us;
+    if (p->n_inflight > 0 && r->now_us - p->append_heard_us >= patience_us) {
         raft_progress_probe(r, p);
+        note_resend(r, p);
     }
 }
 
@@ -306,6 +351,7 @@ static void take_refusal(struct raft *r, struct progress *p, const struct raft_m
     if (next <= p->match_index)
         next = p->match_index + 1;
     raft_progress_probe(r, p);
+    note_answer(r, p);
     rid_assert(next > p->match_index);
     rid_assert(next <= r->log.last_index + 1);
     p->next_index = next;
@@ -326,8 +372,10 @@ int raft_handle_append_resp(struct raft *r, struct progress *p, const struct raf
         take_refusal(r, p, m);
         return 0;
     }
-    if (m->index > p->match_index)
+    if (m->index > p->match_index) {
         p->match_index = m->index; /* late answers never lower it (LOG-5) */
+        note_answer(r, p);
+    }
     while (p->n_inflight > 0 && p->inflight[p->inflight_head].last <= p->match_index) {
         p->inflight_bytes -= p->inflight[p->inflight_head].bytes;
         p->inflight_head = (p->inflight_head + 1) % RAFT_INFLIGHT_MSGS_MAX;

@@ -232,6 +232,8 @@ static int handle_heartbeat_resp(struct raft *r, struct progress *p, const struc
         return 0; /* late: it refused an older term of ours, and this node has been elected since */
     if (m->round > raft_rounds_last(&r->rounds))
         return invalid(r, m, "an acknowledgement of a round that was never opened");
+    if (!raft_hears(r, p))
+        raft_progress_revive(r, p);
     p->last_heard_us = r->now_us;
     if (p->rtt_round != 0 && m->round >= p->rtt_round) {
         uint64_t rtt = r->now_us - p->rtt_sent_us;
@@ -240,8 +242,11 @@ static int handle_heartbeat_resp(struct raft *r, struct progress *p, const struc
         p->rtt_round = 0;
     }
     /* A late answer says what was; the newest one counts. */
-    if (round >= p->acked_round)
+    if (round >= p->acked_round) {
+        if (p->note_flags != 0 && p->note_flags != m->note.flags)
+            raft_progress_revive(r, p); /* it may store again */
         p->note_flags = m->note.flags;
+    }
     if (round > p->acked_round) {
         p->acked_round = round;
         raft_maybe_confirm(r);

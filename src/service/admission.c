@@ -15,7 +15,7 @@
 static size_t cost_of(const struct wire_request *q)
 {
     return sizeof(struct request) + q->key.len + q->origin.src.len + q->origin.dest.len +
-           q->n_keys * sizeof(*q->keys) + 4 * MALLOC_BYTES + SERVICE_REPLY_BYTES;
+           q->n_keys * sizeof(*q->keys) + (size_t)4 * MALLOC_BYTES + SERVICE_REPLY_BYTES;
 }
 
 static void charge(struct request *req, size_t cost, size_t command_bytes)

@@ -245,7 +245,7 @@ static void batch_served(struct replica_request *rr, const struct replica_view *
     if (out != NULL && rc == 0) {
         if (bytes > REPLY_BYTES_MAX)
             service_reply_too_large(s, out, &req->origin, service_msg_id_for(s, &req->origin));
-        else if (service_wait_for_room(req, out, bytes + req->n_keys * SERVICE_ITEM_BYTES))
+        else if (service_wait_for_room(req, out, bytes + (size_t)req->n_keys * SERVICE_ITEM_BYTES))
             return;
         else
             rc = reply_batch(req, out, view);

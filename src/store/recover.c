@@ -253,6 +253,7 @@ static bool same_hard_state(const struct raft_hard_state *a, const struct raft_h
 static int refuse_applied(struct damage *d, const char *how, raft_index index)
 {
     char evidence[160];
+    int rc;
 
     (void)snprintf(evidence, sizeof(evidence),
                    "the state machine %s index %" PRIu64
@@ -260,7 +261,9 @@ static int refuse_applied(struct damage *d, const char *how, raft_index index)
                    how, index);
     d->to = store_max_u64(d->to, index);
     d->evidence = evidence;
-    return recovery_refuse(d);
+    rc = recovery_refuse(d);
+    d->evidence = NULL;
+    return rc;
 }
 
 /* Behind the last good batch: damage (DISK-4), a torn tail (DISK-5), or an end that is searched

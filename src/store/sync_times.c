@@ -15,7 +15,7 @@ static unsigned bucket_of(uint64_t us)
     unsigned doubling = 0;
     unsigned bucket;
 
-    while (us >> doubling >= 2 * SYNC_TIMES_STEPS)
+    while (us >> doubling >= UINT64_C(2) * SYNC_TIMES_STEPS)
         doubling++;
     bucket = doubling * SYNC_TIMES_STEPS + (unsigned)(us >> doubling);
     return bucket < SYNC_TIMES_BUCKETS ? bucket : SYNC_TIMES_BUCKETS - 1;

@@ -232,7 +232,7 @@ static int put_name(struct wire_decoder *d, struct wire_slice name)
 static int take_name(struct wire_decoder *d, struct slice *share)
 {
     struct wire_shrink *s = &d->shrink;
-    struct wire_slice name;
+    struct wire_slice name = {NULL, 0};
     int rc = take_text(d, share, &name);
 
     if (rc == 0)
@@ -256,11 +256,14 @@ static int take_name(struct wire_decoder *d, struct slice *share)
 static int take_value(struct wire_decoder *d, struct slice *share)
 {
     struct wire_shrink *s = &d->shrink;
-    const char first = s->from != s->end ? *s->from : '\0';
     const bool stored = s->field != NAMES;
-    struct wire_slice text;
-    int rc = take_text(d, share, &text);
+    struct wire_slice text = {NULL, 0};
+    char first = '\0';
+    int rc;
 
+    if (s->from != s->end)
+        first = *s->from;
+    rc = take_text(d, share, &text);
     if (rc != 0)
         return rc;
     if (is_small(first, (size_t)(s->p - s->from))) {

@@ -74,15 +74,13 @@ struct sender {
 
 static void count_reply(struct sender *s, const char *line, size_t len, const char *const *allowed)
 {
-    cleanup_free char *text = strndup(line, len);
-
     for (unsigned i = 0; allowed[i] != NULL; i++) {
-        if (text != NULL && strstr(text, allowed[i]) != NULL) {
+        if (memmem(line, len, allowed[i], strlen(allowed[i])) != NULL) {
             s->n_replies++;
             return;
         }
     }
-    harness_fail("not one of the replies that may come: %.300s", text);
+    harness_fail("not one of the replies that may come: %.*s", (int)(len < 300 ? len : 300), line);
 }
 
 static void sender_take(struct sender *s, const char *const *allowed)

@@ -486,8 +486,8 @@ CASE(words__reload_says_what_it_did_not_take)
     char *line;
 
     cluster_write_conf(c, "test",
-                       "map_size = 2G\n[limits]\nrequest_bytes = 8K\n[raft]\nheartbeat_ms = 100\n"
-                       "election_ms = 900\n");
+                       "map_size = 2G\n[limits]\nrequest_bytes = 8K\n[raft]\nheartbeat_ms = 110\n"
+                       "election_ms = 1100\n"); /* not what any harness takes */
     node_signal(c, 0, SIGHUP);
     node_wait_logged(c, 0, "event=reload_not_taken");
     line = node_log_line(c, 0, "event=reload_not_taken");

@@ -460,20 +460,26 @@ static void i8_acks_what_agrees(struct sim_node *n, const struct raft_msg *m)
                  n->i + 1, m->index, leader->i + 1);
 }
 
+/* The terms are not in order: one that a stranger told may be lost with the power, and what is
+ * answered after it is of a lower one. */
 static void note_echo(struct sim_node *n, const struct raft_msg *m)
 {
     const struct sim_node *leader = node_of_id(n->sim, m->to);
+    unsigned at = 0;
 
     if (m->type != RAFT_MSG_HEARTBEAT_RESP || m->reject || leader == NULL)
         return;
-    if (m->term > n->echoed[leader->i][0].term) {
+    while (at < SIM_ECHOES && n->echoed[leader->i][at].term != m->term)
+        at++;
+    if (at == SIM_ECHOES) { /* instead of the oldest */
         memmove(&n->echoed[leader->i][1], &n->echoed[leader->i][0],
                 (SIM_ECHOES - 1) * sizeof(n->echoed[0][0]));
+        at = 0;
         n->echoed[leader->i][0].term = m->term;
         n->echoed[leader->i][0].round = m->round;
     }
-    if (m->term == n->echoed[leader->i][0].term && m->round > n->echoed[leader->i][0].round)
-        n->echoed[leader->i][0].round = m->round;
+    if (m->round > n->echoed[leader->i][at].round)
+        n->echoed[leader->i][at].round = m->round;
 }
 
 void oracle_send(struct sim_node *n, const struct raft_msg *m)

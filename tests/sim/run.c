@@ -404,8 +404,26 @@ static void heal(struct sim *s)
         s->clients[i].in_flight_max = 2;
         sim_push_any(s, s->now, EV_CLIENT, 0, (uint16_t)(i | 256), NULL);
     }
-    s->healed_at = s->now;
+    s->waiting_since = s->now;
     s->next_look = s->now;
+    for (unsigned i = 0; i < s->p.n_nodes; i++)
+        if ((s->core >> i & 1) != 0 && s->nodes[i].life == NODE_UP) {
+            struct raft_status st;
+
+            raft_get_status(node_raft(&s->nodes[i]), &st);
+            s->backlog = st.last_index > s->backlog ? st.last_index : s->backlog;
+        }
+}
+
+/* What the healthy nodes had in their logs is committed before anything that is asked now, and with
+ * slow disks, small appends and small windows that takes longer than any number of elections. So
+ * the time that is given begins when it is done, or no longer goes on. */
+static void await_backlog(struct sim *s)
+{
+    if (s->backlog_done >= s->backlog || s->oracle.committed <= s->backlog_done)
+        return;
+    s->backlog_done = s->oracle.committed;
+    s->waiting_since = s->now;
 }
 
 static bool all_answered(const struct sim *s)
@@ -524,6 +542,7 @@ static bool look(struct sim *s)
     s->next_look = s->now + election_ns / 4;
     if (s->drained)
         return look_at_states(s);
+    await_backlog(s);
     /* It may be a sick one, as long as it is well enough to lead. */
     if (leader != NULL && !raft_can_serve(node_raft(leader)))
         leader = NULL;
@@ -536,7 +555,7 @@ static bool look(struct sim *s)
         s->drained_at = s->now;
         s->stable_since = s->now;
     }
-    if (!s->drained && s->now - s->healed_at > LEADER_ELECTIONS * election_ns)
+    if (!s->drained && s->now - s->waiting_since > LEADER_ELECTIONS * election_ns)
         sim_fail(
             s,
             leader == NULL                                              ? "LIVE-1"

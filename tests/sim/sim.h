@@ -485,8 +485,10 @@ struct sim {
     unsigned current_node; /* for texts of failures */
 
     bool healing;
-    uint64_t core; /* bits: healed */
-    uint64_t healed_at;
+    uint64_t core;           /* bits: healed */
+    uint64_t waiting_since;  /* healing began, or the backlog was seen to shrink, then */
+    raft_index backlog;      /* the longest log of a healthy node then */
+    raft_index backlog_done; /* of it, committed */
     uint64_t stable_since;
     raft_term stable_term;
     unsigned stable_leader;

@@ -287,6 +287,97 @@ static void raft__lost_append_is_repeated(void **state)
     assert_true(fx_run_until(&fx, 5 * FX_ELECTION_US, fx_converged, NULL));
 }
 
+/* How long it takes until n2 is sent an append; what is under way before is not looked at. */
+static uint64_t until_next_append(void)
+{
+    const uint64_t began = fx.now;
+
+    (void)fx_drop(&fx, 1, FX_ANY, FX_ANY);
+    while (fx_count(&fx, 1, 2, RAFT_MSG_APPEND) == 0) {
+        assert_true(fx.now - began < 20 * FX_ELECTION_US);
+        pass_time(FX_HEARTBEAT_US);
+    }
+    return fx.now - began;
+}
+
+/* Who needs longer for an append than the time after which it is sent anew gets it at times that
+ * become longer, and not shorter by an answer to one of several: else there are always more of them
+ * before it (LOG-10). */
+static void raft__what_is_not_answered_comes_less_often(void **state)
+{
+    uint64_t gap = 0;
+
+    (void)state;
+    start_one(3, NULL, 0, 1);
+    fx_puppets_lead(&fx, 1);
+    (void)fx_propose(&fx, 1);
+    assert_in_range(until_next_append(), FX_ELECTION_US, 2 * FX_ELECTION_US);
+    for (unsigned k = 0; k < 8; k++) {
+        const uint64_t next = until_next_append();
+
+        assert_true(next >= gap);
+        assert_in_range(next, FX_HEARTBEAT_US, 2 * FX_ELECTION_US + FX_HEARTBEAT_US);
+        gap = next;
+    }
+    assert_true(gap >= 2 * FX_ELECTION_US);
+    fx_puppet_ack(&fx, 2, 1, fx_last(&fx, 1)); /* to which of them? */
+    (void)fx_propose(&fx, 1);
+    assert_true(until_next_append() >= 2 * FX_ELECTION_US);
+    fx_puppet_ack(&fx, 2, 1, fx_last(&fx, 1));
+    for (unsigned k = 0; k < 10; k++) {
+        (void)fx_propose(&fx, 1);
+        fx_puppet_ack(&fx, 2, 1, fx_last(&fx, 1)); /* to the only one */
+    }
+    (void)fx_propose(&fx, 1);
+    assert_in_range(until_next_append(), FX_ELECTION_US, 2 * FX_ELECTION_US);
+}
+
+static void answer_with_note(uint32_t flags)
+{
+    struct raft_msg m = fx_make(&fx, RAFT_MSG_HEARTBEAT_RESP, 2, 1, fx_term(&fx, 1));
+
+    m.note.flags = flags;
+    assert_int_equal(fx_inject(&fx, &m), 0);
+}
+
+/* n2 is sent an append now, and the next soon. */
+static void assert_begins_anew(void)
+{
+    assert_int_equal(fx_count(&fx, 1, 2, RAFT_MSG_APPEND), 1);
+    assert_true(until_next_append() <= 2 * FX_HEARTBEAT_US);
+    for (unsigned k = 0; k < 8; k++)
+        (void)until_next_append();
+    (void)fx_drop(&fx, 1, FX_ANY, FX_ANY);
+}
+
+/* Who could not take appends, and can again, does not wait for the next time (LOG-10). */
+static void raft__who_comes_back_is_sent_appends_at_once(void **state)
+{
+    (void)state;
+    start_one(3, NULL, 0, 1);
+    fx_puppets_lead(&fx, 1);
+    (void)fx_propose(&fx, 1);
+    for (unsigned k = 0; k < 8; k++)
+        (void)until_next_append();
+    (void)fx_drop(&fx, 1, FX_ANY, FX_ANY);
+    fx_link(&fx, 1, 2, false);
+    fx_link(&fx, 1, 2, true); /* a new connection */
+    assert_begins_anew();
+    for (unsigned k = 0; k < 2 * FX_ELECTION_US / FX_HEARTBEAT_US; k++) { /* silence */
+        fx_tick_deadline(&fx, 1);
+        assert_int_equal(fx_puppet_ack_round(&fx, 3, 1, fx_term(&fx, 1), 0), 0);
+    }
+    (void)fx_drop(&fx, 1, FX_ANY, FX_ANY);
+    assert_int_equal(fx_puppet_ack_round(&fx, 2, 1, fx_term(&fx, 1), 0), 0);
+    assert_begins_anew();
+    answer_with_note(RAFT_NOTE_SAID | RAFT_NOTE_PARKED); /* the first word of all */
+    assert_int_equal(fx_count(&fx, 1, 2, RAFT_MSG_APPEND), 0);
+    answer_with_note(RAFT_NOTE_SAID | RAFT_NOTE_PARKED); /* nothing new */
+    assert_int_equal(fx_count(&fx, 1, 2, RAFT_MSG_APPEND), 0);
+    answer_with_note(RAFT_NOTE_SAID);
+    assert_begins_anew();
+}
+
 static void raft__reordered_and_repeated_appends_converge(void **state)
 {
     (void)state;
@@ -1291,6 +1382,8 @@ int main(void)
         T(raft__propose_without_memory_changes_nothing),
         T(raft__ready_survives_proposals_reads_and_completions),
         T(raft__lost_append_is_repeated),
+        T(raft__what_is_not_answered_comes_less_often),
+        T(raft__who_comes_back_is_sent_appends_at_once),
         T(raft__reordered_and_repeated_appends_converge),
         T(raft__new_link_is_probed_at_once),
         T(raft__figure_7_logs_converge_in_few_round_trips),
