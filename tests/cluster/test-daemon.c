@@ -179,15 +179,16 @@ CASE(daemon__state_of_another_copy_is_refused)
     (void)snprintf(db, sizeof(db), "%s/db", c->nodes[0].dir);
     (void)snprintf(kept, sizeof(kept), "%s/kept", c->dir);
     file_read(path, &first);
-    /* One history: index 2 of term 2, index 3 of term 3. */
+    /* One history: 2 and 3, the limit, of term 2, 4 of term 3. */
     cluster_start(c);
     wait_for_no_op(c);
+    node_wait_logged(c, 0, "event=limit_set");
     assert_int_equal(node_terminate(c, 0), 0);
     cluster_start(c);
     wait_for_no_op(c);
     assert_int_equal(node_terminate(c, 0), 0);
     assert_int_equal(rename(db, kept), 0);
-    /* Another: both of term 2. */
+    /* Another: all of term 2. */
     (void)snprintf(path, sizeof(path), "%s/wal", c->nodes[0].dir);
     tree_remove(path, true);
     (void)snprintf(path, sizeof(path), "%s/wal/0000000000000001.wal", c->nodes[0].dir);
@@ -198,6 +199,7 @@ CASE(daemon__state_of_another_copy_is_refused)
     client_expect(cl, "{\"type\":\"write\",\"msg_id\":1,\"key\":\"a\",\"value\":1}",
                   "<*>\"type\":\"write_ok\"<*>");
     client_close(cl);
+    node_wait_logged(c, 0, "event=limit_set");
     assert_int_equal(node_terminate(c, 0), 0);
     tree_remove(db, false);
     assert_int_equal(rename(kept, db), 0);
