@@ -1,5 +1,5 @@
 /* Who may have how much. Each kind has a share of the whole below the whole, so that none of them
- * shuts out the others: waiting writes leave room for replies, replies for requests. */
+ * shuts out the others: waiting writes leave room for replies, and both together for requests. */
 #include "base/budget.h"
 
 #include "base/banned.h"
@@ -12,6 +12,7 @@ static size_t share(size_t limit, unsigned percent)
 void memory_set_limit(struct memory *m, size_t limit)
 {
     m->all.limit = limit;
+    m->bulk.limit = share(limit, MEMORY_BULK_PERCENT);
     m->replies.limit = share(limit, MEMORY_REPLIES_PERCENT);
     m->requests.limit = share(limit, MEMORY_REQUESTS_PERCENT);
     m->commands.limit = share(limit, MEMORY_COMMANDS_PERCENT);
@@ -20,9 +21,10 @@ void memory_set_limit(struct memory *m, size_t limit)
 void memory_init(struct memory *m, size_t limit)
 {
     budget_init(&m->all, NULL, 0);
-    budget_init(&m->replies, &m->all, 0);
+    budget_init(&m->bulk, &m->all, 0);
+    budget_init(&m->replies, &m->bulk, 0);
+    budget_init(&m->commands, &m->bulk, 0);
     budget_init(&m->requests, &m->all, 0);
-    budget_init(&m->commands, &m->all, 0);
     memory_set_limit(m, limit);
 }
 
@@ -46,7 +48,7 @@ void memory_conn_init(struct memory_conn *c, struct memory *m)
 
 /* The account that holds for one more reply. Who owes next to nothing may use what is kept back
  * from those who do not read: else a few slow readers would be the only ones that are served
- * (CLIENT-14). */
+ * (CLIENT-14). But not what is kept for requests: many who owe nothing yet would take it. */
 static const struct budget *judge_of(const struct memory_conn *c, const struct buf *out)
 {
     const struct budget *kind = c->replies.up;

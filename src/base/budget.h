@@ -3,8 +3,8 @@
  * An account has one above it, and what is charged to it is charged to all above, too:
  *
  *   connection: replies ──► all replies ──┐
- *               requests ─► all requests ─┼──► the process
- *               commands ─► all commands ─┘
+ *               commands ─► all commands ─┴► both ──┐
+ *               requests ─► all requests ───────────┴► the process
  *
  * For: memory that grows with what clients do: replies that are not read, requests and commands
  * under way. Who charges asks first, and lets the work wait, or refuses it, when the answer is no.
@@ -83,6 +83,7 @@ static inline const struct budget *budget_root(const struct budget *b)
 
 struct memory {
     struct budget all;
+    struct budget bulk;     /* replies and commands together */
     struct budget replies;  /* not yet taken by the client */
     struct budget requests; /* lines that are not whole, requests that wait or are under way */
     struct budget commands; /* of writes that wait or are proposed */

@@ -288,6 +288,8 @@ static_assert(REQUEST_BYTES_MAX < CLIENT_HELD_BYTES_HIGH, "one request never sto
 #define MEMORY_REPLIES_PERCENT  75u
 #define MEMORY_REQUESTS_PERCENT 40u
 #define MEMORY_COMMANDS_PERCENT 50u
+/* Replies and commands together, with what only those who owe nothing may take. */
+#define MEMORY_BULK_PERCENT 90u
 /* Used for more than this it is tight: little is read at once, and who owes most goes if it has not
  * read for MEMORY_QUIET_US; looked at this often. */
 #define MEMORY_TIGHT_PERCENT 85u

@@ -553,6 +553,7 @@ static void base__memory_keeps_room_for_who_owes_nothing(void **state)
     struct memory m;
     struct memory_conn slow;
     struct memory_conn good;
+    struct memory_conn other;
     struct buf empty = BUF_INIT;
     struct buf owed = {NULL, CLIENT_OUT_BYTES_FREE + 1, 128u << 10};
 
@@ -560,6 +561,7 @@ static void base__memory_keeps_room_for_who_owes_nothing(void **state)
     memory_init(&m, 32 * mib);
     memory_conn_init(&slow, &m);
     memory_conn_init(&good, &m);
+    memory_conn_init(&other, &m);
     budget_set(&slow.replies, 23 * mib);
     assert_true(memory_is_tight(&m));
     assert_false(memory_conn_may_reply(&slow, &owed, 25 * mib)); /* its own mark */
@@ -571,11 +573,20 @@ static void base__memory_keeps_room_for_who_owes_nothing(void **state)
     assert_int_equal(good.replies.used, 512u << 10); /* as the buffer grows */
     assert_false(good.waits);
     assert_true(memory_conn_has_room(&good, &empty));
-    budget_set(&good.replies, 7 * mib);
+    budget_set(&good.replies, 5 * mib);
     assert_false(memory_conn_has_room(&good, &empty));
     assert_true(memory_conn_may_reply(&slow, &empty, 100000)); /* it has room already */
     budget_set(&slow.replies, 0);
     assert_false(memory_is_tight(&m));
+    /* Many who owe nothing leave room for requests, and so do replies and commands together. */
+    budget_set(&good.replies, 28 * mib);
+    assert_false(memory_conn_may_reply(&other, &empty, mib));
+    assert_true(budget_may(&other.requests, 3 * mib));
+    budget_set(&good.replies, 14 * mib);
+    budget_set(&good.commands, 14 * mib);
+    assert_false(budget_may(&other.commands, mib));
+    assert_true(budget_may(&other.requests, 3 * mib));
+    budget_set(&good.commands, 0);
     budget_set(&good.replies, 0);
     assert_int_equal(m.all.used, 0);
     /* Nobody counts: only the connection's own mark holds. */
