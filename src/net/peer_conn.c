@@ -483,6 +483,8 @@ static int connect_to(struct peer_conn *c, const struct net_addr *addr)
 {
     if (bufferevent_socket_connect(c->bev, (const struct sockaddr *)&addr->sa, (int)addr->len) != 0)
         return err_origin(err_say(-ECONNREFUSED, "cannot connect: %s", strerror(errno)));
+    /* libevent makes the events anew for a socket that it connects, and they forget. */
+    (void)bufferevent_priority_set(c->bev, 0);
     return 0;
 }
 

@@ -145,7 +145,7 @@ void replica_turn(struct replica *r, uint64_t now_us)
     r->cut = false;
     r->applying.now_us = NULL;
     r->answering.now_us = NULL;
-    if (raft_deadline_us(r->raft) <= r->now_us)
+    if (raft_tick_due_us(r->raft) <= r->now_us)
         raft_tick(r->raft, r->now_us);
     replica_tell_lost(r);
     replica_expire(r);

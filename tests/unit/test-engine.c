@@ -1711,6 +1711,14 @@ static void engine__only_time_makes_something_due(void **state)
     replica_link(engine_replica(h.engine), raft_founder_id("n2"), true, h.now_us);
     assert_int_equal(engine_deadline_us(h.engine), 0);
     assert_false(engine_is_due(h.engine, h.now_us));
+    settle(&h);
+    /* Nor is a round for a read: nobody is judged by it, and looking at the links would only hold
+     * it up. */
+    service_line(h.conn, "{\"type\":\"read_index\",\"key\":1}", 29, 1);
+    assert_true(raft_deadline_us(engine_raft(h.engine)) <= h.now_us);
+    assert_false(engine_is_due(h.engine, h.now_us));
+    engine_turn(h.engine, h.now_us);
+    assert_true(h.out.len > 0);
     host_done(&h);
 }
 

@@ -432,6 +432,45 @@ static void net_peer__link_comes_up_and_carries_frames(void **state)
     pair_done(t);
 }
 
+struct classes {
+    unsigned n_conns;
+    int last; /* the least urgent of connections */
+};
+
+static int look_at_class(const struct event_base *base, const struct event *ev, void *ctx)
+{
+    struct classes *c = ctx;
+    struct sockaddr_storage sa;
+    socklen_t len = sizeof(sa);
+    const int fd = event_get_fd(ev);
+
+    (void)base;
+    if (fd < 0 || getpeername(fd, (struct sockaddr *)&sa, &len) != 0)
+        return 0;
+    c->n_conns++;
+    if (event_get_priority(ev) > c->last)
+        c->last = event_get_priority(ev);
+    return 0;
+}
+
+/* CLIENT-6: on both sides, whoever of them dialled. */
+static void net_peer__links_come_before_all_else(void **state)
+{
+    const struct peer_net_conf low = conf_of(LOW);
+    const struct peer_net_conf high = conf_of(HIGH);
+    struct classes c = {.last = -1};
+    struct pair *t = *state;
+
+    pair_init(t);
+    assert_int_equal(event_base_priority_init(t->pump.base, NODE_PRIORITIES), 0);
+    pair_open_with(t, &low, &high);
+    PUMP_UNTIL(&t->pump, both_up(t));
+    assert_int_equal(event_base_foreach_event(t->pump.base, look_at_class, &c), 0);
+    assert_true(c.n_conns >= 4); /* two channels, and both ends of each */
+    assert_int_equal(c.last, 0);
+    pair_done(t);
+}
+
 static void net_peer__dials_until_somebody_is_there(void **state)
 {
     const struct peer_net_conf low = conf_of(LOW);
@@ -1522,6 +1561,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE(net_peer__link_comes_up_and_carries_frames),
+        CASE(net_peer__links_come_before_all_else),
         CASE(net_peer__dials_until_somebody_is_there),
         CASE(net_peer__new_address_is_used),
         CASE(net_peer__a_silent_name_server_delays_one_peer),
