@@ -569,6 +569,10 @@ static_assert(KEY_BYTES_MAX <= LMDB_KEY_BYTES_MAX, "LMDB must take every key");
 #define REFUSED_LOG_BURST     5u
 /* The loop wakes at least this often, whatever is due. */
 #define NODE_WAIT_US_MAX 1000000u
+/* Turns of the loop that last less than the first, with the waiting before them, have their CPU
+ * time asked for together, until they have lasted for the second. */
+#define TURN_SHORT_US  100u
+#define TURNS_SHORT_US 500u
 /* How old STATUS= of systemd may be while role, term and leader stay the same. */
 #define NODE_STATUS_US 10000000u
 /* How often the free space is looked at, and a leader's limit of the state is compared. */
