@@ -447,7 +447,8 @@ static void arm_timer(struct node *n, uint64_t now_us, uint64_t due)
     (void)timerfd_settime(n->timer_fd, TFD_TIMER_ABSTIME, &at, NULL);
 }
 
-/* Until something has come or is due. What is due already makes one pass of the loop only. */
+/* Until something has come or is due; where that is so already it does not wait. The loop goes on
+ * until nothing more is there: each class has a share, and then takes one step more (TIME-1). */
 static int wait_and_take(struct node *n)
 {
     const uint64_t now_us = n->turns.ended_us;
@@ -484,8 +485,8 @@ static void stop_step(struct node *n, uint64_t now_us)
         n->phase = NODE_STOPPED;
 }
 
-/* Frames that wait in the sockets, as far as one look finds them; lines of clients only within what
- * is left of their share. */
+/* Frames that wait in the sockets, as far as one look finds them; lines of clients only if those
+ * had no turn yet. */
 static bool take_frames(void *ctx)
 {
     struct node *n = ctx;
@@ -529,13 +530,17 @@ static void turn(struct node *n)
 
     /* Clients and a long turn before them took their time: what peers have said meanwhile is heard
      * before anybody is called silent (TIME-3). */
-    if (engine_is_due(n->engine, now_us))
+    if (engine_is_due(n->engine, now_us)) {
+        n->peers.now_us = NULL;
+        peer_net_go_on(n->peer_net);
         now_us = engine_drain(n->engine, take_frames);
+    }
     n->n_frames_done = n->n_frames;
     engine_turn(n->engine, now_us);
     peer_net_flush(n->peer_net);
     client_port_flush(n->client_port);
     node_memory_turn(n, now_us);
+    n->peers.now_us = NULL;
     n->clients.now_us = NULL;
     note_turn(n);
     node_show(n, false);

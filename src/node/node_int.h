@@ -48,7 +48,8 @@ struct node {
     size_t memory_peak;   /* since it was last trimmed */
     uint64_t memory_trimmed_us;
     struct arena arena;   /* entries of the frame being decoded */
-    struct slice clients; /* the share of this turn for lines; without a clock until the first */
+    struct slice peers;   /* the share of this turn for frames; without a clock until the first */
+    struct slice clients; /* likewise for lines */
     uint64_t share_us;
     uint64_t n_frames;      /* of peers, since the start */
     uint64_t n_frames_done; /* those that had their turn */
