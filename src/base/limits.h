@@ -41,10 +41,9 @@
 #define DECODE_WHOLE_BYTES (64u << 10)
 #define DECODE_STEP_US     125u
 /* TIME-1: a turn has half a heartbeat, so that one that is due leaves before the next is; a
- * third of it for each that can find more work than that: clients, apply, and answers. What
- * none of them uses is left over for peers and the disk, which bring no more than a few sockets
- * hold. */
-#define TURN_SHARES 3u
+ * quarter of it for each that can find more work than that: peers, clients, apply, and answers.
+ * What none of them uses is left over for the disk. */
+#define TURN_SHARES 4u
 /* And at most so much: a read passes the leader's loop, a follower's and the leader's again, and
  * waits for a turn in each. Shorter ones would pay for a transaction with less work. */
 #define TURN_SHARE_US_MAX 1000u
@@ -569,6 +568,10 @@ static_assert(KEY_BYTES_MAX <= LMDB_KEY_BYTES_MAX, "LMDB must take every key");
 #define REFUSED_LOG_BURST     5u
 /* The loop wakes at least this often, whatever is due. */
 #define NODE_WAIT_US_MAX 1000000u
+/* Turns of the loop that last less than the first, with the waiting before them, have their CPU
+ * time asked for together, until they have lasted for the second. */
+#define TURN_SHORT_US  100u
+#define TURNS_SHORT_US 500u
 /* How old STATUS= of systemd may be while role, term and leader stay the same. */
 #define NODE_STATUS_US 10000000u
 /* How often the free space is looked at, and a leader's limit of the state is compared. */

@@ -25,6 +25,7 @@ struct client_port {
         uint64_t served_us; /* when one of it was, the last time; 0: never */
     } levels[CLIENT_LEVELS];
     bool gave_way;      /* those who take much did not get on in the last turn */
+    bool had_turn;      /* since the last flush: the next is for the next turn of the loop */
     struct list barred; /* conn.turn: of heavy requests enough are under way */
     /* Of heavy requests under way, what they will take: of conn.held_us what is not forgotten. */
     uint64_t held_us;

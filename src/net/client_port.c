@@ -169,7 +169,10 @@ static void relieve(struct client_port *p)
 
 /* ---- events ---- */
 
-/* Connections that die in a callback leave their list, so that the first of it is always alive. */
+/* Once in a turn of the loop. A loop that was interrupted, or that sees to peers first, finds who
+ * is readable only after this was due, and what they send makes it due again in the same turn.
+ *
+ * Connections that die in a callback leave their list, so that the first of it is always alive. */
 static void on_work(evutil_socket_t unused, short what, void *ctx)
 {
     struct client_port *p = ctx;
@@ -180,7 +183,12 @@ static void on_work(evutil_socket_t unused, short what, void *ctx)
     while (!list_empty(&p->dead))
         client_conn_free(list_entry(p->dead.next, struct client_conn, node));
     feed(p);
-    client_turns_run(p);
+    if (p->had_turn) {
+        client_port_wake(p);
+    } else {
+        p->had_turn = true;
+        client_turns_run(p);
+    }
     client_port_leave(p);
 }
 
@@ -392,6 +400,7 @@ void client_port_flush(struct client_port *p)
 {
     p->cost = 0;
     p->sent = 0;
+    p->had_turn = false;
     if (list_empty(&p->dirty) && list_empty(&p->starved) && !client_port_is_tight(p))
         return;
     client_port_enter(p);

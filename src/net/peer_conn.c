@@ -370,6 +370,25 @@ static void read_frames(struct peer_conn *c)
         (void)bufferevent_disable(c->bev, EV_READ);
 }
 
+/* Only after it was read: whatever one peer sends, the others are heard. */
+static void rest(struct peer_conn *c)
+{
+    if ((bufferevent_get_enabled(c->bev) & EV_READ) == 0 ||
+        bufferevent_disable(c->bev, EV_READ) != 0)
+        return;
+    c->rests = true;
+    c->net->some_rest = true;
+}
+
+void peer_conn_go_on(struct peer_conn *c)
+{
+    if (!c->rests)
+        return;
+    c->rests = false;
+    if (bufferevent_enable(c->bev, EV_READ) != 0)
+        peer_net_lost(c, PEER_EVENT_FAILED, "cannot watch the socket");
+}
+
 /* ---- callbacks of libevent: nothing that they were given is freed here ---- */
 
 static void on_readable(struct bufferevent *bev, void *ctx)
@@ -380,6 +399,8 @@ static void on_readable(struct bufferevent *bev, void *ctx)
     (void)bev;
     peer_net_enter(n);
     read_frames(c);
+    if (c->state != PEER_CONN_DEAD && n->ops.spent != NULL && n->ops.spent(n->ops.ctx))
+        rest(c);
     peer_net_leave(n);
 }
 
@@ -483,6 +504,8 @@ static int connect_to(struct peer_conn *c, const struct net_addr *addr)
 {
     if (bufferevent_socket_connect(c->bev, (const struct sockaddr *)&addr->sa, (int)addr->len) != 0)
         return err_origin(err_say(-ECONNREFUSED, "cannot connect: %s", strerror(errno)));
+    /* libevent makes the events anew for a socket that it connects, and they forget. */
+    (void)bufferevent_priority_set(c->bev, 0);
     return 0;
 }
 

@@ -39,6 +39,7 @@ struct peer_conn {
     uint64_t deadline_us; /* of connecting or shaking hands; 0 when up */
     enum wire_channel channel;
     enum peer_conn_state state;
+    bool rests;            /* it is not read until the next turn */
     unsigned version;      /* of the protocol; agreed in the handshake */
     struct list half_open; /* accepted and not up: in net->half_open, counted there */
     uint64_t host;         /* of one that was accepted, and when */
@@ -93,6 +94,7 @@ struct peer_net {
     struct list dead;
     struct peer *peers[RAFT_SERVERS_MAX]; /* owned */
     unsigned n_peers;
+    bool some_rest;        /* of conns, or of those that were */
     struct list half_open; /* oldest first */
     unsigned n_half_open;
     bool refused_any;
@@ -101,6 +103,8 @@ struct peer_net {
     bool freed;
 };
 
+/* Reads it again, if it rests. */
+void peer_conn_go_on(struct peer_conn *c);
 void peer_net_enter(struct peer_net *n);
 void peer_net_leave(struct peer_net *n);
 static inline bool peer_conn_is_half_open(const struct peer_conn *c)

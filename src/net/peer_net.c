@@ -507,7 +507,8 @@ int peer_net_new(struct event_base *base, const char *listen_addr, const struct 
     if (n->ev_tick == NULL || n->ev_work == NULL || n->ev_names == NULL ||
         event_add(n->ev_tick, &period) != 0 || event_add(n->ev_names, NULL) != 0)
         return err_origin(err_say(-ENOMEM, "cannot open the peer port: out of memory"));
-    rc = net_listener_new(base, listen_addr, 0, peer_net_on_accept, n, &n->listener);
+    rc = net_listener_new(base, listen_addr, event_base_get_npriorities(base) - 1,
+                          peer_net_on_accept, n, &n->listener);
     if (rc != 0)
         return err_trace(rc);
     ignore_sigpipe();
@@ -605,6 +606,27 @@ void peer_net_flush(struct peer_net *n)
     peer_net_enter(n);
     for (unsigned i = 0; i < n->n_peers; i++)
         flush_peer(n->peers[i]);
+    peer_net_go_on(n);
+    peer_net_leave(n);
+}
+
+/* Each is moved to the end before it is looked at, as in on_tick(). */
+void peer_net_go_on(struct peer_net *n)
+{
+    unsigned n_conns = 0;
+
+    if (!n->some_rest || n->freed)
+        return;
+    n->some_rest = false;
+    peer_net_enter(n);
+    list_for_each(it, &n->conns) n_conns++;
+    for (; n_conns > 0 && !list_empty(&n->conns); n_conns--) {
+        struct peer_conn *c = list_entry(n->conns.next, struct peer_conn, node);
+
+        list_remove(&c->node);
+        list_append(&n->conns, &c->node);
+        peer_conn_go_on(c);
+    }
     peer_net_leave(n);
 }
 

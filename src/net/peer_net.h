@@ -16,8 +16,10 @@
  * peer_net_free() too: the memory then goes back in a later turn of the loop.
  * Errors: 0 or -errno with err_text(), and nothing is changed; a failure of one link is an event.
  * SIGPIPE is set to be ignored if nothing else was chosen.
- * Thread: the loop's only. If the base has several priorities, everything here runs at the
- * highest, 0 (CLIENT-6). A name is asked of the resolver by a thread
+ * Thread: the loop's only. If the base has several priorities, links run at the highest, 0, and
+ * whoever calls is accepted at the last (CLIENT-6); a loop that turns until nothing is left to do
+ * would not end while a peer goes on talking, so that each connection is read once more at most
+ * when the host has no time left for them (TIME-1). A name is asked of the resolver by a thread
  * when it is dialled (LOOP-2); one that hangs delays that peer alone.
  * Source: the PEER rules of docs/RULES.md; frames are those of wire/frame.h. */
 #ifndef RIDD_NET_PEER_NET_H
@@ -60,6 +62,9 @@ struct peer_net_ops {
     int (*on_frame)(void *ctx, raft_node_id from, const struct wire_frame *frame);
     void (*on_event)(void *ctx, enum peer_event event, raft_node_id peer, const char *address,
                      const char *text);
+    /* Asked after a connection was read: is the time of this turn for peers over? Then it is read
+     * again after peer_net_flush() or peer_net_go_on(). NULL: it never is. */
+    bool (*spent)(void *ctx);
 };
 
 struct peer_net_conf {
@@ -81,6 +86,8 @@ int peer_net_add(struct peer_net *n, raft_node_id id, const char *addr);
  * down or its queue is full (the frame is dropped, Raft repeats). Sent by peer_net_flush(). */
 struct buf *peer_net_out(struct peer_net *n, raft_node_id peer, enum wire_channel channel);
 void peer_net_flush(struct peer_net *n);
+/* Within a turn: all are read again. */
+void peer_net_go_on(struct peer_net *n);
 bool peer_net_is_up(const struct peer_net *n, raft_node_id peer);
 /* Why there is no link, if it is because one side refuses the other: the last refusal, unless there
  * was a link since, or PEER_REFUSAL_SHOWN_US without another one. */

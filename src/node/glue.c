@@ -358,11 +358,22 @@ static int on_frame(void *ctx, raft_node_id from, const struct wire_frame *frame
     return 0;
 }
 
+/* Whoever is heard is heard once in any case (TIME-1). */
+static bool peers_spent(void *ctx)
+{
+    struct node *n = ctx;
+
+    if (n->peers.now_us == NULL)
+        slice_begin(&n->peers, now_us, n, clock_mono_us() + n->share_us);
+    return slice_spent(&n->peers);
+}
+
 void node_fill_peer_ops(struct node *n, struct peer_net_ops *ops)
 {
     *ops = (struct peer_net_ops){.ctx = n,
                                  .on_hello = node_admit,
                                  .fill_hello = fill_hello,
                                  .on_frame = on_frame,
-                                 .on_event = node_peer_event};
+                                 .on_event = node_peer_event,
+                                 .spent = peers_spent};
 }

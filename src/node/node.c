@@ -18,6 +18,7 @@
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include <jansson.h>
@@ -224,9 +225,12 @@ static void on_durable(evutil_socket_t fd, short what, void *arg)
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
-    (void)fd;
+    struct node *n = arg;
+    uint64_t count;
+
     (void)what;
-    (void)arg; /* the turn does what is due */
+    n->timer_us = 0;
+    (void)!read(fd, &count, sizeof(count)); /* the turn does what is due */
 }
 
 static void on_stop(evutil_socket_t fd, short what, void *arg)
@@ -340,12 +344,9 @@ static int open_loop(struct node *n)
 
     if (config == NULL)
         return -ENOMEM;
-    /* One epoll_ctl per change and turn, not per call. Timers to the microsecond, for one
-     * timerfd_settime() a turn: without it libevent's clock moves in steps of up to 4 ms, which is
-     * more than a heartbeat may last (docs/BENCH.md). */
-    (void)event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK |
-                                            EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST |
-                                            EVENT_BASE_FLAG_PRECISE_TIMER);
+    /* One epoll_ctl per change and turn, not per call. */
+    (void)event_config_set_flag(config,
+                                EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST);
     n->base = event_base_new_with_config(config);
     event_config_free(config);
     /* Peers first, clients last, everything else between: libevent takes the class in the
@@ -353,11 +354,13 @@ static int open_loop(struct node *n)
     if (n->base != NULL && event_base_priority_init(n->base, NODE_PRIORITIES) != 0)
         return -ENOMEM;
     n->durable_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (n->base == NULL || n->durable_fd < 0)
+    n->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    if (n->base == NULL || n->durable_fd < 0 || n->timer_fd < 0)
         return -ENOMEM;
     n->durable_event = event_new(n->base, n->durable_fd, EV_READ | EV_PERSIST, on_durable, n);
-    n->timer = event_new(n->base, -1, 0, on_timer, n);
-    if (n->durable_event == NULL || n->timer == NULL || event_add(n->durable_event, NULL) != 0)
+    n->timer = event_new(n->base, n->timer_fd, EV_READ | EV_PERSIST, on_timer, n);
+    if (n->durable_event == NULL || n->timer == NULL || event_add(n->durable_event, NULL) != 0 ||
+        event_add(n->timer, NULL) != 0)
         return -ENOMEM;
     for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
         n->signals[i] =
@@ -415,22 +418,45 @@ static int open_ports(struct node *n)
 
 /* ---- the loop ---- */
 
-static void arm_timer(struct node *n, uint64_t now_us)
+static uint64_t due_us(const struct node *n)
 {
     uint64_t due = engine_deadline_us(n->engine);
-    uint64_t wait;
-    struct timeval tv;
 
     if (n->phase != NODE_RUNNING && n->stop_deadline_us < due)
         due = n->stop_deadline_us;
     if (n->watchdog_us != 0 && n->watchdog_due_us < due)
         due = n->watchdog_due_us;
-    wait = due > now_us ? due - now_us : 0;
-    if (wait > NODE_WAIT_US_MAX)
-        wait = NODE_WAIT_US_MAX;
-    tv.tv_sec = (time_t)(wait / 1000000u);
-    tv.tv_usec = (suseconds_t)(wait % 1000000u);
-    (void)event_add(n->timer, &tv);
+    return due;
+}
+
+/* A timer of our own, to the microsecond: libevent's clock moves in steps of up to 4 ms, which is
+ * more than a heartbeat may last, and exact it costs a system call in each pass (docs/BENCH.md). A
+ * time that has become later is left: it wakes the loop once for nothing, and is set then
+ * (TIME-6). */
+static void arm_timer(struct node *n, uint64_t now_us, uint64_t due)
+{
+    struct itimerspec at = {0};
+
+    if (due > now_us + NODE_WAIT_US_MAX)
+        due = now_us + NODE_WAIT_US_MAX;
+    if (n->timer_us != 0 && n->timer_us <= due)
+        return;
+    n->timer_us = due;
+    at.it_value.tv_sec = (time_t)(due / 1000000u);
+    at.it_value.tv_nsec = (long)(due % 1000000u) * 1000;
+    (void)timerfd_settime(n->timer_fd, TFD_TIMER_ABSTIME, &at, NULL);
+}
+
+/* Until something has come or is due; where that is so already it does not wait. The loop goes on
+ * until nothing more is there: each class has a share, and then takes one step more (TIME-1). */
+static int wait_and_take(struct node *n)
+{
+    const uint64_t now_us = n->turns.ended_us;
+    const uint64_t due = due_us(n);
+
+    if (due > now_us)
+        arm_timer(n, now_us, due);
+    return event_base_loop(n->base, due > now_us ? EVLOOP_ONCE : EVLOOP_ONCE | EVLOOP_NONBLOCK);
 }
 
 /* A transfer is tried again as long as there is time: the first target may have died. */
@@ -459,8 +485,8 @@ static void stop_step(struct node *n, uint64_t now_us)
         n->phase = NODE_STOPPED;
 }
 
-/* Frames that wait in the sockets, as far as one look finds them; lines of clients only within what
- * is left of their share. */
+/* Frames that wait in the sockets, as far as one look finds them; lines of clients only if those
+ * had no turn yet. */
 static bool take_frames(void *ctx)
 {
     struct node *n = ctx;
@@ -470,13 +496,32 @@ static bool take_frames(void *ctx)
     return n->n_frames != before;
 }
 
-/* What it took, from the end of the turn before: waiting takes no CPU time. */
-static void note_turn(struct node *n, uint64_t now_us)
+/* What it took, from the end of the turn before: waiting takes no CPU time. Asking for that is a
+ * system call, a tenth of a short turn; so turns that cannot have been long, since little time
+ * passed with all waiting, are asked about together and count as their mean. A long one counts with
+ * what those before it took: too much, by less than all of them may last. */
+static void note_turn(struct node *n)
 {
-    uint64_t cpu_us = clock_thread_us();
+    const uint64_t now_us = clock_mono_us();
+    const uint64_t passed_us = now_us - n->turns.ended_us;
+    const bool is_short = passed_us < TURN_SHORT_US;
+    uint64_t cpu_us;
+    uint64_t took_us;
 
-    sync_times_add(&n->turns.took, now_us, cpu_us - n->turns.cpu_us);
+    n->turns.ended_us = now_us;
+    n->turns.short_us += passed_us;
+    if (is_short && n->turns.short_us < TURNS_SHORT_US) {
+        n->turns.n_short++;
+        return;
+    }
+    cpu_us = clock_thread_us();
+    took_us = cpu_us - n->turns.cpu_us;
+    for (unsigned i = 0; i < n->turns.n_short; i++)
+        sync_times_add(&n->turns.took, now_us, took_us / (n->turns.n_short + 1));
+    sync_times_add(&n->turns.took, now_us, is_short ? took_us / (n->turns.n_short + 1) : took_us);
     n->turns.cpu_us = cpu_us;
+    n->turns.n_short = 0;
+    n->turns.short_us = 0;
 }
 
 static void turn(struct node *n)
@@ -485,15 +530,19 @@ static void turn(struct node *n)
 
     /* Clients and a long turn before them took their time: what peers have said meanwhile is heard
      * before anybody is called silent (TIME-3). */
-    if (engine_is_due(n->engine, now_us))
+    if (engine_is_due(n->engine, now_us)) {
+        n->peers.now_us = NULL;
+        peer_net_go_on(n->peer_net);
         now_us = engine_drain(n->engine, take_frames);
+    }
     n->n_frames_done = n->n_frames;
     engine_turn(n->engine, now_us);
     peer_net_flush(n->peer_net);
     client_port_flush(n->client_port);
     node_memory_turn(n, now_us);
+    n->peers.now_us = NULL;
     n->clients.now_us = NULL;
-    note_turn(n, now_us);
+    note_turn(n);
     node_show(n, false);
     if (n->watchdog_us != 0 && now_us >= n->watchdog_due_us) {
         notify_send("WATCHDOG=1");
@@ -522,6 +571,8 @@ static void close_node(struct node *n)
         event_base_free(n->base);
     if (n->durable_fd >= 0)
         (void)close(n->durable_fd);
+    if (n->timer_fd >= 0)
+        (void)close(n->timer_fd);
     if (n->wal_fd >= 0)
         (void)close(n->wal_fd);
     identity_close(n->dir);
@@ -593,6 +644,7 @@ int node_run(const struct conf *conf, uint64_t started_us)
         .conf = conf,
         .self = conf->self,
         .durable_fd = -1,
+        .timer_fd = -1,
         .wal_fd = -1,
         .started_us = started_us,
         .refused_limit = {.window_us = REFUSED_LOG_WINDOW_US, .burst = REFUSED_LOG_BURST}};
@@ -620,14 +672,14 @@ int node_run(const struct conf *conf, uint64_t started_us)
     let_signals_in();
     n->watchdog_us = notify_watchdog_us();
     n->turns.cpu_us = clock_thread_us();
+    n->turns.ended_us = clock_mono_us();
     n->share_us = slice_share_us(conf->heartbeat_us);
     node_show(n, true);
     log_event(LOG_INFO, "ready", "client=%s peer=%s startup_ms=%.1f", n->self->client_addr,
               n->self->peer_addr, (double)(clock_mono_us() - started_us) / 1000.0);
     notify_send("READY=1");
     while (n->phase != NODE_STOPPED) {
-        arm_timer(n, clock_mono_us());
-        if (event_base_loop(n->base, EVLOOP_ONCE) < 0) {
+        if (wait_and_take(n) < 0) {
             (void)err_say(-EIO, "the event loop failed");
             (void)fail("loop_failed", EXIT_IO_ERROR);
             log_flush();

@@ -40,19 +40,25 @@ struct node {
     struct peer_net *peer_net;
     struct event_base *base;
     struct event *durable_event;
+    int timer_fd;
     struct event *timer;
+    uint64_t timer_us; /* when timer_fd becomes readable, monotonic; 0: it is not armed */
     struct event *signals[4];
     struct memory memory; /* what clients cost */
     size_t memory_peak;   /* since it was last trimmed */
     uint64_t memory_trimmed_us;
     struct arena arena;   /* entries of the frame being decoded */
-    struct slice clients; /* the share of this turn for lines; without a clock until the first */
+    struct slice peers;   /* the share of this turn for frames; without a clock until the first */
+    struct slice clients; /* likewise for lines */
     uint64_t share_us;
     uint64_t n_frames;      /* of peers, since the start */
     uint64_t n_frames_done; /* those that had their turn */
     struct {
         struct sync_times took; /* CPU time of this thread, turn by turn */
-        uint64_t cpu_us;        /* of this thread, when the last turn ended */
+        uint64_t cpu_us;        /* of this thread, when it was asked for last */
+        uint64_t ended_us;      /* when the last turn did, on the monotonic clock */
+        unsigned n_short;       /* turns since cpu_us was asked for */
+        uint64_t short_us;      /* and how long they took, with the waiting */
         uint64_t until_us;      /* so long the figures below are told again */
         uint64_t p50_us;
         uint64_t p99_us;

@@ -80,14 +80,17 @@ void raft_tick(struct raft *r, uint64_t now_us)
     raft_check_rest(r);
 }
 
+uint64_t raft_tick_due_us(const struct raft *r)
+{
+    return r->role == RAFT_LEADER ? r->heartbeat_due_us : r->election_due_us;
+}
+
 uint64_t raft_deadline_us(const struct raft *r)
 {
-    uint64_t round;
+    const uint64_t tick = raft_tick_due_us(r);
+    const uint64_t round = r->role == RAFT_LEADER ? raft_round_due_us(r) : UINT64_MAX;
 
-    if (r->role != RAFT_LEADER)
-        return r->election_due_us;
-    round = raft_round_due_us(r);
-    return round < r->heartbeat_due_us ? round : r->heartbeat_due_us;
+    return round < tick ? round : tick;
 }
 
 void raft_link(struct raft *r, raft_node_id peer, bool up, uint64_t now_us)

@@ -177,8 +177,12 @@ void raft_free(struct raft *r);
 
 /* ---- inputs ---- */
 
-/* Time passes. Deadlines are inside; call at raft_deadline_us() or later, or at any time. */
+/* Time passes, and who is silent is judged. Deadlines are inside; call at raft_tick_due_us() or
+ * later, or at any time. */
 void raft_tick(struct raft *r, uint64_t now_us);
+uint64_t raft_tick_due_us(const struct raft *r);
+/* When the next batch is wanted even if nothing comes: that of the tick, or of a round for reads
+ * that wait, which raft_ready() opens and nobody is judged by. */
 uint64_t raft_deadline_us(const struct raft *r);
 
 /* One message from a peer. RAFT_E_INVALID for what a correct peer cannot send. Bytes behind m are

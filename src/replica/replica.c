@@ -247,9 +247,8 @@ bool replica_transferring(const struct replica *r)
     return raft_is_transferring(r->raft);
 }
 
-static uint64_t timer_us(const struct replica *r)
+static uint64_t timer_us(const struct replica *r, uint64_t raft)
 {
-    uint64_t raft = raft_deadline_us(r->raft);
     uint64_t timer = timers_next_us(&r->timers);
 
     if (r->rebuild == REBUILD_WANTED && r->rebuild_due_us > r->now_us && r->rebuild_due_us < raft)
@@ -261,7 +260,7 @@ static uint64_t timer_us(const struct replica *r)
 
 bool replica_is_due(const struct replica *r, uint64_t now_us)
 {
-    return timer_us(r) <= now_us;
+    return timer_us(r, raft_tick_due_us(r->raft)) <= now_us;
 }
 
 uint64_t replica_deadline_us(const struct replica *r)
@@ -269,7 +268,7 @@ uint64_t replica_deadline_us(const struct replica *r)
     if (r->dirty || r->more || r->cut ||
         (replica_n(r, REPLICA_LOCAL) > 0 && replica_state_is_good(r)))
         return 0;
-    return timer_us(r);
+    return timer_us(r, raft_deadline_us(r->raft));
 }
 
 void replica_get_stats(const struct replica *r, struct replica_stats *ret)

@@ -156,7 +156,7 @@ void replica_tell_lost(struct replica *r);
 void replica_fail_stage(struct replica *r, enum replica_stage stage);
 /* Waiting requests: on when this node can serve, failed when another leads. */
 void replica_drain_waiting(struct replica *r);
-void replica_expire(struct replica *r);
+void replica_expire(struct replica *r, uint64_t now_us);
 
 /* ---- apply.c ---- */
 

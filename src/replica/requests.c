@@ -224,11 +224,11 @@ static void put_back(struct replica *r, struct list *due)
 }
 
 /* At its deadline a request ends with an error and never with a value (READ-53). */
-void replica_expire(struct replica *r)
+void replica_expire(struct replica *r, uint64_t now_us)
 {
     struct list due = LIST_INIT(due);
 
-    timers_expired(&r->timers, r->now_us, deadline_of, &due);
+    timers_expired(&r->timers, now_us, deadline_of, &due);
     if (!list_empty(&due))
         replica_share(r, &r->answering);
     while (!list_empty(&due)) {

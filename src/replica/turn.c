@@ -145,10 +145,12 @@ void replica_turn(struct replica *r, uint64_t now_us)
     r->cut = false;
     r->applying.now_us = NULL;
     r->answering.now_us = NULL;
-    if (raft_deadline_us(r->raft) <= r->now_us)
+    /* Not by r->now_us, which lines that came since may have moved: up to now_us all was heard, and
+     * by that is judged who is silent and what is late (TIME-3). */
+    if (raft_tick_due_us(r->raft) <= now_us)
         raft_tick(r->raft, r->now_us);
     replica_tell_lost(r);
-    replica_expire(r);
+    replica_expire(r, now_us);
     apply_unpark(r);
     replica_drain_waiting(r);
     do {

@@ -348,7 +348,6 @@ CASE(turns__pings_of_empty_arrays_of_four)
     ping_arrays(4, 16);
 }
 
-/* Thousands of questions about the node itself. */
 /* A megabyte of reals with seventeen digits takes tens of milliseconds to be taken in: what another
  * one asks for meanwhile is answered in between, many times. */
 CASE(turns__others_are_answered_while_a_line_is_decoded)
@@ -376,6 +375,7 @@ CASE(turns__others_are_answered_while_a_line_is_decoded)
     cluster_free(c);
 }
 
+/* Thousands of questions about the node itself. */
 CASE(turns__status_without_a_pause)
 {
     static const char *const allowed[] = {"status_ok", NULL};

@@ -1696,6 +1696,39 @@ static void engine__looks_at_the_links_for_a_share_only(void **state)
     host_done(&h);
 }
 
+/* TIME-3: lines that come after the last look at the links bring a later time. Nobody is judged by
+ * it: what has come from peers by then was not read. */
+static void engine__lines_make_nobody_late(void **state)
+{
+    static const char hasty[] = "{\"type\":\"write\",\"key\":1,\"value\":1,\"timeout_ms\":5}";
+    struct host h;
+    uint64_t due_us;
+
+    (void)state;
+    start(&h);
+    settle(&h);
+    due_us = raft_tick_due_us(engine_raft(h.engine));
+    h.now_us = due_us + 50;
+    service_line(h.conn, "{\"type\":\"read_index\",\"key\":1}", 29, 1);
+    engine_turn(h.engine, due_us - 50);
+    assert_int_equal(raft_tick_due_us(engine_raft(h.engine)), due_us);
+    engine_turn(h.engine, due_us);
+    assert_true(raft_tick_due_us(engine_raft(h.engine)) > due_us);
+    settle(&h);
+    /* Nor is what somebody asked for. */
+    buf_reset(&h.out, 0);
+    service_line(h.conn, hasty, sizeof(hasty) - 1, 2);
+    engine_turn(h.engine, h.now_us);
+    due_us = h.now_us + 5000;
+    h.now_us = due_us + 5000;
+    service_line(h.conn, "{\"type\":\"write\",\"key\":2,\"value\":1}", 34, 3);
+    engine_turn(h.engine, due_us - 50);
+    assert_int_equal(h.out.len, 0);
+    engine_turn(h.engine, h.now_us);
+    assert_true(h.out.len > 0);
+    host_done(&h);
+}
+
 static void engine__only_time_makes_something_due(void **state)
 {
     struct host h;
@@ -1711,6 +1744,14 @@ static void engine__only_time_makes_something_due(void **state)
     replica_link(engine_replica(h.engine), raft_founder_id("n2"), true, h.now_us);
     assert_int_equal(engine_deadline_us(h.engine), 0);
     assert_false(engine_is_due(h.engine, h.now_us));
+    settle(&h);
+    /* Nor is a round for a read: nobody is judged by it, and looking at the links would only hold
+     * it up. */
+    service_line(h.conn, "{\"type\":\"read_index\",\"key\":1}", 29, 1);
+    assert_true(raft_deadline_us(engine_raft(h.engine)) <= h.now_us);
+    assert_false(engine_is_due(h.engine, h.now_us));
+    engine_turn(h.engine, h.now_us);
+    assert_true(h.out.len > 0);
     host_done(&h);
 }
 
@@ -1999,6 +2040,7 @@ int main(void)
         cmocka_unit_test(engine__status_looks_now_and_then),
         cmocka_unit_test(engine__nothing_waits_at_the_time_of_a_turn),
         cmocka_unit_test(engine__looks_at_the_links_for_a_share_only),
+        cmocka_unit_test(engine__lines_make_nobody_late),
         cmocka_unit_test(engine__only_time_makes_something_due)};
 
     return cmocka_run_group_tests_name("engine", tests, NULL, NULL);

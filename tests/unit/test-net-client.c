@@ -928,6 +928,54 @@ static void net_client__one_client_cannot_hold_the_loop(void **state)
     host_close(h);
 }
 
+/* A pass of the loop that ends early leaves the turn of the clients due, and in the next one somebody
+ * becomes readable behind it: that is no second turn. */
+struct cut_pass {
+    struct host *h;
+    struct raw *other;
+};
+
+static void cut_the_pass(evutil_socket_t fd, short what, void *ctx)
+{
+    const struct cut_pass *cut = ctx;
+
+    (void)fd;
+    (void)what;
+    assert_int_equal(raw_send_some(cut->other, "other\n", 6), 6);
+    (void)event_base_loopbreak(cut->h->pump.base);
+}
+
+static void net_client__one_turn_in_a_pass(void **state)
+{
+    static char block[64 << 10];
+    struct client_port_conf conf = {.in_flight = 4};
+    struct host *h = *state;
+    struct raw flood;
+    struct raw other;
+    struct cut_pass cut = {.h = h, .other = &other};
+    struct event *ev;
+
+    memset(block, '\n', sizeof(block));
+    for (size_t i = 0; i < sizeof(block); i += 2)
+        block[i] = 'f';
+    host_open(h, &conf);
+    host_connect(h, &flood);
+    host_connect(h, &other);
+    assert_int_equal(raw_send_some(&flood, block, sizeof(block)), sizeof(block));
+    PUMP_UNTIL(&h->pump, h->n_lines > 0); /* the rest is due in the next turn */
+    assert_true(h->n_lines < sizeof(block) / 2);
+    ev = event_new(h->pump.base, -1, 0, cut_the_pass, &cut);
+    assert_non_null(ev);
+    event_active(ev, EV_TIMEOUT, 0);
+    PUMP_UNTIL(&h->pump, h->n_lines == sizeof(block) / 2 + 1);
+    assert_non_null(memmem(h->lines.data, h->lines.len, ":other\n", 7));
+    assert_true(h->n_lines_turn_max <= 1024 + 1);
+    event_free(ev);
+    raw_close(&flood);
+    raw_close(&other);
+    host_close(h);
+}
+
 /* Nor can all clients together: what they may hand up in one turn is bounded, so that peers and
  * timers wait for less than a heartbeat (CLIENT-6). */
 static void net_client__all_clients_cannot_hold_the_loop(void **state)
@@ -2219,6 +2267,7 @@ int main(void)
         CASE(net_client__hysteresis),
         CASE(net_client__random_cuts),
         CASE(net_client__one_client_cannot_hold_the_loop),
+        CASE(net_client__one_turn_in_a_pass),
         CASE(net_client__all_clients_cannot_hold_the_loop),
         CASE(net_client__who_costs_little_comes_first),
         CASE(net_client__those_who_take_much_give_way),

@@ -36,6 +36,7 @@ struct side {
     enum inside inside;
     enum peer_event inside_event;
     bool inside_closes; /* peer_net_close(), not _free() */
+    bool is_spent;      /* the time of each turn for peers is over at once */
 };
 
 struct pair {
@@ -159,6 +160,11 @@ static void on_event(void *ctx, enum peer_event event, raft_node_id peer, const 
         maybe_act(s, INSIDE_EVENT);
 }
 
+static bool spent(void *ctx)
+{
+    return ((const struct side *)ctx)->is_spent;
+}
+
 static void turn(void *ctx)
 {
     struct pair *t = ctx;
@@ -191,7 +197,8 @@ static void side_open(struct pair *t, struct side *s, const struct peer_net_conf
                                      .on_hello = on_hello,
                                      .fill_hello = fill_hello,
                                      .on_frame = on_frame,
-                                     .on_event = on_event};
+                                     .on_event = on_event,
+                                     .spent = spent};
 
     s->self = conf->self;
     if (s->other == 0)
@@ -429,6 +436,57 @@ static void net_peer__link_comes_up_and_carries_frames(void **state)
     PUMP_UNTIL(&t->pump, t->high.n_frames == 3 && t->low.n_frames == 3);
     assert_null(peer_net_out(t->low.net, 999, WIRE_CHANNEL_LOG));
     assert_false(peer_net_is_up(t->low.net, 999));
+    pair_done(t);
+}
+
+struct classes {
+    unsigned n_conns;
+    int last; /* the least urgent of connections */
+    unsigned n_listeners;
+    int listeners; /* the most urgent of them */
+};
+
+static int look_at_class(const struct event_base *base, const struct event *ev, void *ctx)
+{
+    struct classes *c = ctx;
+    struct sockaddr_storage sa;
+    socklen_t len = sizeof(sa);
+    const int fd = event_get_fd(ev);
+    socklen_t int_len = sizeof(int);
+    int listens = 0;
+
+    (void)base;
+    if (fd >= 0 && getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &int_len) == 0 && listens) {
+        c->n_listeners++;
+        if (event_get_priority(ev) < c->listeners)
+            c->listeners = event_get_priority(ev);
+        return 0;
+    }
+    if (fd < 0 || getpeername(fd, (struct sockaddr *)&sa, &len) != 0)
+        return 0;
+    c->n_conns++;
+    if (event_get_priority(ev) > c->last)
+        c->last = event_get_priority(ev);
+    return 0;
+}
+
+/* CLIENT-6: on both sides, whoever of them dialled; not those who only call. */
+static void net_peer__links_come_before_all_else(void **state)
+{
+    const struct peer_net_conf low = conf_of(LOW);
+    const struct peer_net_conf high = conf_of(HIGH);
+    struct classes c = {.last = -1, .listeners = NODE_PRIORITIES};
+    struct pair *t = *state;
+
+    pair_init(t);
+    assert_int_equal(event_base_priority_init(t->pump.base, NODE_PRIORITIES), 0);
+    pair_open_with(t, &low, &high);
+    PUMP_UNTIL(&t->pump, both_up(t));
+    assert_int_equal(event_base_foreach_event(t->pump.base, look_at_class, &c), 0);
+    assert_true(c.n_conns >= 4); /* two channels, and both ends of each */
+    assert_int_equal(c.last, 0);
+    assert_int_equal(c.n_listeners, 2);
+    assert_int_equal(c.listeners, NODE_PRIORITIES - 1);
     pair_done(t);
 }
 
@@ -1286,6 +1344,74 @@ static void net_peer__many_frames_share_the_loop(void **state)
     pair_done(t);
 }
 
+struct last_class {
+    struct side *side;
+    unsigned n_frames;
+    bool ran;
+};
+
+static void on_last_class(evutil_socket_t fd, short what, void *ctx)
+{
+    struct last_class *last = ctx;
+
+    (void)fd;
+    (void)what;
+    last->ran = true;
+    last->n_frames = last->side->n_frames;
+}
+
+/* TIME-1: a peer that goes on talking is read once more when the time of a turn is over, and
+ * neither the turn nor whoever comes behind peers waits for its end. */
+static void net_peer__who_goes_on_talking_rests(void **state)
+{
+    const struct peer_net_conf conf = conf_of(HIGH);
+    const unsigned n_read = 16384 / (FRAME_HEADER_BYTES + 1) + 1; /* by a bufferevent, at once */
+    cleanup_buf struct buf b = BUF_INIT;
+    struct pair *t = *state;
+    struct last_class last = {.side = &t->high};
+    struct event *ev;
+    struct raw c[2];
+    unsigned before;
+
+    for (int i = 0; i < 20000; i++)
+        frame_add(&b, "x", 1);
+    pair_init(t);
+    assert_int_equal(event_base_priority_init(t->pump.base, NODE_PRIORITIES), 0);
+    side_open(t, &t->high, &conf, "127.0.0.1:0");
+    side_add(&t->high, "127.0.0.1", 1);
+    raw_link(t, c, 1);
+    ev = event_new(t->pump.base, -1, 0, on_last_class, &last);
+    assert_non_null(ev);
+    assert_int_equal(event_priority_set(ev, NODE_PRIORITIES - 1), 0);
+    t->high.is_spent = true;
+    for (size_t at = 0; at < b.len;) {
+        at += raw_send_some(&c[0], b.data + at, b.len - at);
+        before = t->high.n_frames;
+        last.ran = false;
+        event_active(ev, EV_TIMEOUT, 0);
+        pump_turn(&t->pump);
+        assert_true(t->high.n_frames - before <= n_read);
+        if (last.ran) /* the pump's own timer may have ended it */
+            assert_true(last.n_frames - before <= n_read);
+    }
+    PUMP_UNTIL(&t->pump, t->high.n_frames == 20000);
+    /* Within a turn it is read again when the host says so. */
+    raw_send(&t->pump, &c[0], (const char *)b.data, b.len / 20000);
+    PUMP_UNTIL(&t->pump, t->high.n_frames == 20001);
+    assert_int_equal(raw_send_some(&c[0], b.data, b.len / 20000), b.len / 20000);
+    while (t->high.n_frames == 20001)
+        (void)event_base_loop(t->pump.base, EVLOOP_ONCE);
+    assert_int_equal(raw_send_some(&c[0], b.data, b.len / 20000), b.len / 20000);
+    (void)event_base_loop(t->pump.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+    assert_int_equal(t->high.n_frames, 20002);
+    peer_net_go_on(t->high.net);
+    while (t->high.n_frames == 20002)
+        (void)event_base_loop(t->pump.base, EVLOOP_ONCE);
+    event_free(ev);
+    raw_link_close(c);
+    pair_done(t);
+}
+
 static void net_peer__drops_at_the_limit(void **state)
 {
     static unsigned char payload[64 << 10];
@@ -1522,6 +1648,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE(net_peer__link_comes_up_and_carries_frames),
+        CASE(net_peer__links_come_before_all_else),
         CASE(net_peer__dials_until_somebody_is_there),
         CASE(net_peer__new_address_is_used),
         CASE(net_peer__a_silent_name_server_delays_one_peer),
@@ -1548,6 +1675,7 @@ int main(void)
         CASE(net_peer__largest_frame),
         CASE(net_peer__bad_frames_close_the_link),
         CASE(net_peer__many_frames_share_the_loop),
+        CASE(net_peer__who_goes_on_talking_rests),
         CASE(net_peer__drops_at_the_limit),
         CASE(net_peer__closing_inside_callbacks),
         CASE(net_peer__closing_while_replaced),
