@@ -41,9 +41,10 @@
 #define DECODE_WHOLE_BYTES (64u << 10)
 #define DECODE_STEP_US     125u
 /* TIME-1: a turn has half a heartbeat, so that one that is due leaves before the next is; a
- * quarter of it for each that can find more work than that: peers, clients, apply, and answers.
- * What none of them uses is left over for the disk. */
-#define TURN_SHARES 4u
+ * fifth of it for each that can find more work than that: peers, who have a second one where
+ * something is due, clients, apply, and answers. What none of them uses is left over for the
+ * disk. */
+#define TURN_SHARES 5u
 /* And at most so much: a read passes the leader's loop, a follower's and the leader's again, and
  * waits for a turn in each. Shorter ones would pay for a transaction with less work. */
 #define TURN_SHARE_US_MAX 1000u

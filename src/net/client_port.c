@@ -186,7 +186,7 @@ static void on_work(evutil_socket_t unused, short what, void *ctx)
     if (p->had_turn) {
         client_port_wake(p);
     } else {
-        p->had_turn = true;
+        client_port_end_turn(p);
         client_turns_run(p);
     }
     client_port_leave(p);
@@ -416,6 +416,11 @@ void client_port_flush(struct client_port *p)
         relieve(p);
     look_for_room(p);
     client_port_leave(p);
+}
+
+void client_port_end_turn(struct client_port *p)
+{
+    p->had_turn = true;
 }
 
 void client_port_get_stats(const struct client_port *p, struct client_port_stats *ret)

@@ -107,6 +107,8 @@ void client_port_quiesce(struct client_port *p);
 /* True when nothing is owed and no output waits. */
 bool client_port_idle(const struct client_port *p);
 void client_port_flush(struct client_port *p);
+/* Within a turn: nobody's lines are taken before the next flush, whatever the loop does. */
+void client_port_end_turn(struct client_port *p);
 void client_port_get_stats(const struct client_port *p, struct client_port_stats *ret);
 /* Descriptors that a process needs for so many connections, beside peers and log. */
 uint64_t client_port_fds(unsigned connections);

@@ -373,9 +373,9 @@ static void read_frames(struct peer_conn *c)
 /* Only after it was read: whatever one peer sends, the others are heard. */
 static void rest(struct peer_conn *c)
 {
-    if ((bufferevent_get_enabled(c->bev) & EV_READ) == 0 ||
-        bufferevent_disable(c->bev, EV_READ) != 0)
+    if ((bufferevent_get_enabled(c->bev) & EV_READ) == 0)
         return;
+    (void)bufferevent_disable(c->bev, EV_READ); /* it is marked so even where that fails */
     c->rests = true;
     c->net->some_rest = true;
 }

@@ -485,8 +485,7 @@ static void stop_step(struct node *n, uint64_t now_us)
         n->phase = NODE_STOPPED;
 }
 
-/* Frames that wait in the sockets, as far as one look finds them; lines of clients only if those
- * had no turn yet. */
+/* Frames that wait in the sockets, as far as one look finds them. */
 static bool take_frames(void *ctx)
 {
     struct node *n = ctx;
@@ -504,9 +503,11 @@ static void note_turn(struct node *n)
 {
     const uint64_t now_us = clock_mono_us();
     const uint64_t passed_us = now_us - n->turns.ended_us;
+    const uint64_t before_us = n->turns.short_us;
     const bool is_short = passed_us < TURN_SHORT_US;
     uint64_t cpu_us;
     uint64_t took_us;
+    uint64_t short_us;
 
     n->turns.ended_us = now_us;
     n->turns.short_us += passed_us;
@@ -516,9 +517,12 @@ static void note_turn(struct node *n)
     }
     cpu_us = clock_thread_us();
     took_us = cpu_us - n->turns.cpu_us;
+    short_us = took_us / (n->turns.n_short + 1);
+    if (!is_short && n->turns.n_short > 0 && short_us > before_us / n->turns.n_short)
+        short_us = before_us / n->turns.n_short; /* they were no longer than they lasted */
     for (unsigned i = 0; i < n->turns.n_short; i++)
-        sync_times_add(&n->turns.took, now_us, took_us / (n->turns.n_short + 1));
-    sync_times_add(&n->turns.took, now_us, is_short ? took_us / (n->turns.n_short + 1) : took_us);
+        sync_times_add(&n->turns.took, now_us, short_us);
+    sync_times_add(&n->turns.took, now_us, is_short ? short_us : took_us);
     n->turns.cpu_us = cpu_us;
     n->turns.n_short = 0;
     n->turns.short_us = 0;
@@ -529,10 +533,11 @@ static void turn(struct node *n)
     uint64_t now_us = clock_mono_us();
 
     /* Clients and a long turn before them took their time: what peers have said meanwhile is heard
-     * before anybody is called silent (TIME-3). */
+     * before anybody is called silent (TIME-3). Lines wait: they would bring a later time. */
     if (engine_is_due(n->engine, now_us)) {
         n->peers.now_us = NULL;
         peer_net_go_on(n->peer_net);
+        client_port_end_turn(n->client_port);
         now_us = engine_drain(n->engine, take_frames);
     }
     n->n_frames_done = n->n_frames;

@@ -976,6 +976,26 @@ static void net_client__one_turn_in_a_pass(void **state)
     host_close(h);
 }
 
+/* While the host looks at its peers once more nobody's line is taken: it would bring a later time
+ * than that by which is judged (TIME-3). */
+static void net_client__a_turn_that_was_ended(void **state)
+{
+    struct host *h = *state;
+    struct raw c;
+
+    host_open(h, &small);
+    host_connect(h, &c);
+    client_port_end_turn(h->port);
+    assert_int_equal(raw_send_some(&c, "line\n", 5), 5);
+    for (int i = 0; i < 5; i++)
+        (void)event_base_loop(h->pump.base, EVLOOP_ONCE);
+    assert_int_equal(h->n_lines, 0);
+    pump_turn(&h->pump);
+    PUMP_UNTIL(&h->pump, h->n_lines == 1);
+    raw_close(&c);
+    host_close(h);
+}
+
 /* Nor can all clients together: what they may hand up in one turn is bounded, so that peers and
  * timers wait for less than a heartbeat (CLIENT-6). */
 static void net_client__all_clients_cannot_hold_the_loop(void **state)
@@ -2268,6 +2288,7 @@ int main(void)
         CASE(net_client__random_cuts),
         CASE(net_client__one_client_cannot_hold_the_loop),
         CASE(net_client__one_turn_in_a_pass),
+        CASE(net_client__a_turn_that_was_ended),
         CASE(net_client__all_clients_cannot_hold_the_loop),
         CASE(net_client__who_costs_little_comes_first),
         CASE(net_client__those_who_take_much_give_way),
