@@ -430,14 +430,10 @@ static void deadline_passed(struct peer_conn *c)
 
 /* Each connection is moved to the end before it is looked at: whatever dies meanwhile, the walk
  * goes on. */
-static void on_tick(evutil_socket_t unused, short what, void *ctx)
+static void look_at_each(struct peer_net *n, void (*look)(struct peer_conn *c))
 {
-    struct peer_net *n = ctx;
-    const uint64_t now_us = clock_mono_us();
     unsigned n_conns = 0;
 
-    (void)unused;
-    (void)what;
     peer_net_enter(n);
     list_for_each(it, &n->conns) n_conns++;
     for (; n_conns > 0 && !list_empty(&n->conns); n_conns--) {
@@ -445,10 +441,22 @@ static void on_tick(evutil_socket_t unused, short what, void *ctx)
 
         list_remove(&c->node);
         list_append(&n->conns, &c->node);
-        if (c->deadline_us != 0 && now_us >= c->deadline_us)
-            deadline_passed(c);
+        look(c);
     }
     peer_net_leave(n);
+}
+
+static void look_at_deadline(struct peer_conn *c)
+{
+    if (c->deadline_us != 0 && clock_mono_us() >= c->deadline_us)
+        deadline_passed(c);
+}
+
+static void on_tick(evutil_socket_t unused, short what, void *ctx)
+{
+    (void)unused;
+    (void)what;
+    look_at_each(ctx, look_at_deadline);
 }
 
 /* ---- the interface ---- */
@@ -610,24 +618,12 @@ void peer_net_flush(struct peer_net *n)
     peer_net_leave(n);
 }
 
-/* Each is moved to the end before it is looked at, as in on_tick(). */
 void peer_net_go_on(struct peer_net *n)
 {
-    unsigned n_conns = 0;
-
     if (!n->some_rest || n->freed)
         return;
     n->some_rest = false;
-    peer_net_enter(n);
-    list_for_each(it, &n->conns) n_conns++;
-    for (; n_conns > 0 && !list_empty(&n->conns); n_conns--) {
-        struct peer_conn *c = list_entry(n->conns.next, struct peer_conn, node);
-
-        list_remove(&c->node);
-        list_append(&n->conns, &c->node);
-        peer_conn_go_on(c);
-    }
-    peer_net_leave(n);
+    look_at_each(n, peer_conn_go_on);
 }
 
 bool peer_net_set_about(struct peer_net *n, const struct wire_about *about)

@@ -355,9 +355,9 @@ CASE(edges__a_watchdog_without_time)
     cluster_free(c);
 }
 
-/* TIME-6: timers are exact. A heartbeat of a millisecond is shorter than a step of the coarse clock, and
- * with that one a loop that has nothing else to do takes one turn in four of them at most. Nor does
- * it spin. */
+/* TIME-6: timers are exact. A heartbeat of a millisecond is shorter than a step of the coarse clock,
+ * and with that one a loop that has nothing else to do takes one turn in four of them at most. Nor
+ * does it spin. */
 CASE(edges__timers_are_exact)
 {
     struct cluster *c = cluster_up(1, "[raft]\nheartbeat_ms = 1\nelection_ms = 10\n");
