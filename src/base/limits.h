@@ -703,6 +703,39 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
  * mistake, and told as one. */
 #define CTL_STDIN_BYTES_MAX ((size_t)4 * VALUE_BYTES_MAX)
 
+/* ---- snapshots ---- */
+
+/* One part of a snapshot on its way to a follower, or to a client. */
+#define SNAP_PART_BYTES_MAX (64u << 10)
+#define SNAP_TRAILER_BYTES 16384u
+/* Read ahead for one follower, in two of these, and so much is under way to it. */
+#define SNAP_BLOCK_BYTES (256u << 10)
+/* Received and not written yet; what comes beyond it is dropped and asked for again. */
+#define SNAP_IN_BYTES_MAX (1u << 20)
+/* What is not answered for so long is asked about. */
+#define SNAP_ASK_US 1000000u
+/* After one that came to nothing: until the next is made, or sent. */
+#define SNAP_AGAIN_US 5000000u
+/* A node that cannot install one now is asked again. */
+#define SNAP_INSTALL_US 10000u
+/* Where nobody sends any more, a snapshot that is half there is dropped. */
+#define SNAP_SILENT_US 60000000u
+/* Defaults of [log]; one is made when there is that much log behind the newest. */
+#define SNAP_LOG_BYTES_DEFAULT  (64u << 20)
+#define SNAP_KEEP_BYTES_DEFAULT (64u << 20)
+#define SNAP_MIB_PER_S_DEFAULT  64u
+#define SNAP_LOG_BYTES_MIN      (64u << 10)
+#define SNAP_LOG_BYTES_MAX      ((size_t)1 << 40)
+#define SNAP_MIB_PER_S_MAX      65536u
+/* How often it is looked whether one is due, and what of the log may go. */
+#define SNAP_LOOK_US 100000u
+/* While one is sent the log behind it is kept, up to so many times of what is kept in any case. */
+#define SNAP_SEND_KEEPS 8u
+/* Left on the disk by who makes one. */
+#define SNAP_ROOM_LEFT_BYTES (16u << 20)
+/* At most so many are looked at when one is needed. */
+#define SNAP_LIST_MAX 8u
+
 /* ---- the Maelstrom host ---- */
 
 /* The longest line: an append of one entry of the largest size, in Base64, and a client's line with

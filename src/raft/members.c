@@ -113,3 +113,28 @@ void raft_config_truncate(struct raft *r, raft_index from)
     if (r->n_configs != n)
         configuration_changed(r);
 }
+
+const struct raft_config_at *raft_config_at(const struct raft *r, raft_index index)
+{
+    size_t at = r->n_configs - 1;
+
+    while (at > 0 && r->configs[at].index > index)
+        at--;
+    return &r->configs[at];
+}
+
+void raft_config_compact(struct raft *r, raft_index index)
+{
+    const size_t first = (size_t)(raft_config_at(r, index) - r->configs);
+
+    memmove(r->configs, r->configs + first, (r->n_configs - first) * sizeof(*r->configs));
+    r->n_configs -= first;
+}
+
+void raft_config_reset(struct raft *r, const struct raft_config_at *c)
+{
+    r->configs[0] = *c;
+    r->n_configs = 1;
+    raft_trace(r, RAFT_TRACE_CONFIGURATION, 0, c->index, NULL);
+    configuration_changed(r);
+}

@@ -104,6 +104,7 @@ enum raft_trace_event {
     RAFT_TRACE_TRANSFER,      /* peer = target; text = started, sent, aborted */
     RAFT_TRACE_PROBE,         /* peer fell back to probing; index = next_index */
     RAFT_TRACE_COMPACTED,     /* peer needs the entry at index, which is compacted */
+    RAFT_TRACE_INSTALL,       /* a snapshot that ends at index; text = what becomes of it */
     /* peer told heard_term, too far above ours (TERM-4): while a leader is heard, */
     RAFT_TRACE_TERM_REFUSED,
     RAFT_TRACE_TERM_CLIMB, /* and while none is: ours rises by one step */
@@ -164,7 +165,8 @@ struct raft_start {
     const struct raft_term_range *terms; /* ascending; the first begins at base.index + 1 */
     size_t n_terms;
     /* Ascending. The first is the one in force at the base: at or below it, and at index 1 when
-     * there is no base. */
+     * there is no base. (Or one above it that is known to be committed: no truncation comes to
+     * it.) */
     const struct raft_config_at *configs;
     size_t n_configs;
 };
@@ -247,8 +249,48 @@ void raft_wait_for_room(struct raft *r, bool waits);
 void raft_set_note(struct raft *r, const struct raft_note *note);
 /* The state machine was emptied, or put back: it holds everything up to `applied` and no more.
  * Committed entries behind it are handed out again. Only while this node does not lead; not below
- * the base, nor above what was applied (asserted). */
+ * the base, nor above what is committed and durable here (asserted). */
 void raft_rewind(struct raft *r, raft_index applied);
+
+/* ---- snapshots ---- */
+
+/* A snapshot that covers all up to `index` is durable, and so is the word of it: the log begins
+ * behind that entry from now on, and what needs an earlier one gets "compacted". index is above the
+ * base, applied and durable here (SNAP-2, asserted). */
+void raft_compact(struct raft *r, raft_index index);
+/* Leader: what this server needs next is compacted. Only a snapshot helps. */
+bool raft_needs_snapshot(const struct raft *r, raft_node_id peer);
+
+/* What becomes of a snapshot that is whole, checked and durable here (SNAP-1).
+ *
+ *   NOTHING  the own log has all that it covers: it is acknowledged, and not installed
+ *   STATE    the own log stays, the state is to be that of the snapshot (asked for by `state_lost`)
+ *   LOG      the own log does not have its last entry: all entries go, and the log begins behind
+ *            it; term and vote stay. The state is to be that of the snapshot
+ *   REFUSED  it ends before the own log begins, and the state was lost
+ *   LATER    this node does not follow, or its disk has not stored what the state would hold: ask
+ *            again */
+enum raft_install {
+    RAFT_INSTALL_NOTHING,
+    RAFT_INSTALL_STATE,
+    RAFT_INSTALL_LOG,
+    RAFT_INSTALL_REFUSED,
+    RAFT_INSTALL_LATER,
+};
+/* `state_lost`: what was applied here is not to be believed, or is not there. After STATE and LOG
+ * nothing is handed out to be applied until raft_restored(): the host calls it when the state is
+ * the snapshot's, after LOG not before the batch of the next ready, which has ready.reset, is
+ * durable (SNAP-8). Whoever sent it is told with the messages that wait for that batch. Not while
+ * an earlier one is under way (asserted). */
+enum raft_install raft_install(struct raft *r, struct raft_entry_id id,
+                               const struct raft_config_at *config, bool state_lost,
+                               uint64_t now_us);
+/* The state machine holds everything up to the snapshot that was installed last. */
+void raft_restored(struct raft *r, uint64_t now_us);
+bool raft_is_installing(const struct raft *r);
+/* The configuration in force at an index that is not below the base: the last one at or below it.
+ * Borrowed until the next call that changes something. */
+const struct raft_config_at *raft_config_at(const struct raft *r, raft_index index);
 
 /* How many rounds may be outstanding: the host lowers it to 1 while its loop is the bottleneck. */
 void raft_set_rounds_max(struct raft *r, unsigned rounds_max);
@@ -275,9 +317,13 @@ struct raft_read_done {
 
 struct raft_ready {
     uint16_t group; /* that of raft_conf: of this batch, of each message, of each read */
-    /* Store: 0 = nothing. Numbers grow by one. The order within a batch is: truncate, then hard
-     * state, then entries. */
+    /* Store: 0 = nothing. Numbers grow by one. The order within a batch is: reset or truncate,
+     * then hard state, then entries. */
     uint64_t batch;
+    /* index 0: none. Otherwise all entries are removed first, and the log begins behind this one;
+     * reset_config is in force there. */
+    struct raft_entry_id reset;
+    const struct raft_config_at *reset_config;
     bool hard_state_changed;
     struct raft_hard_state hard_state; /* always the current one */
     raft_index truncate_from;          /* entries from here on are removed first; 0: none */

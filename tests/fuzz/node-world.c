@@ -335,6 +335,7 @@ static void send_msg(void *ctx, const struct raft_msg *m)
     case RAFT_MSG_APPEND:
     case RAFT_MSG_HEARTBEAT:
     case RAFT_MSG_TIMEOUT_NOW:
+    case RAFT_MSG_SNAPSHOT:
         promise(w, m->term, w->self);
         break;
     case RAFT_MSG_VOTE_RESP:

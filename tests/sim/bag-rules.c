@@ -168,6 +168,7 @@ void bag_check_send(const struct node *n, const struct raft_msg *m)
     case RAFT_MSG_PRE_VOTE:
     case RAFT_MSG_PRE_VOTE_RESP:
     case RAFT_MSG_HEARTBEAT_RESP:
+    case RAFT_MSG_SNAPSHOT_RESP:
         return;
     case RAFT_MSG_VOTE:
         if (own_term && d->hard_state.voted_for != n->id)
@@ -199,6 +200,7 @@ void bag_check_send(const struct node *n, const struct raft_msg *m)
     case RAFT_MSG_APPEND:
     case RAFT_MSG_HEARTBEAT:
     case RAFT_MSG_TIMEOUT_NOW:
+    case RAFT_MSG_SNAPSHOT:
         if (own_term && d->hard_state.voted_for != n->id)
             bag_fail("COMMIT-8 durable before visible", "%s leads before its vote is durable",
                      n->name);

@@ -288,6 +288,7 @@ void oracle_trace(struct sim_node *n, const struct raft_trace *t)
     case RAFT_TRACE_VOTE_REFUSED:
     case RAFT_TRACE_CONFIGURATION:
     case RAFT_TRACE_TRANSFER:
+    case RAFT_TRACE_INSTALL:
     case RAFT_TRACE_COMPACTED:
         break;
     case RAFT_TRACE_TERM_REFUSED:
@@ -410,6 +411,7 @@ static void i7_durable_before_visible(struct sim_node *n, const struct raft_msg 
     case RAFT_MSG_PRE_VOTE:
     case RAFT_MSG_PRE_VOTE_RESP:
     case RAFT_MSG_HEARTBEAT_RESP:
+    case RAFT_MSG_SNAPSHOT_RESP:
         return;
     case RAFT_MSG_VOTE_RESP:
     case RAFT_MSG_APPEND_RESP:
@@ -420,6 +422,7 @@ static void i7_durable_before_visible(struct sim_node *n, const struct raft_msg 
     case RAFT_MSG_APPEND:
     case RAFT_MSG_HEARTBEAT:
     case RAFT_MSG_TIMEOUT_NOW:
+    case RAFT_MSG_SNAPSHOT:
         break;
     }
     if (hs->current_term < m->term)

@@ -174,6 +174,7 @@ static void on_trace(void *ctx, const struct raft_trace *t)
     case RAFT_TRACE_PROBE:
         say(w, "%s probes %s at %" PRIu64, n->name, peer, t->index);
         break;
+    case RAFT_TRACE_INSTALL:
     case RAFT_TRACE_COMPACTED:
         say(w, "%s has no entry %" PRIu64 " for %s any more", n->name, t->index, peer);
         break;

@@ -440,11 +440,13 @@ static void check_durable(struct fx *fx, struct fx_node *node, const struct raft
     case RAFT_MSG_PRE_VOTE:
     case RAFT_MSG_PRE_VOTE_RESP:
     case RAFT_MSG_HEARTBEAT_RESP:
+    case RAFT_MSG_SNAPSHOT_RESP:
         break;
     case RAFT_MSG_VOTE:
     case RAFT_MSG_APPEND:
     case RAFT_MSG_HEARTBEAT:
     case RAFT_MSG_TIMEOUT_NOW:
+    case RAFT_MSG_SNAPSHOT:
         FX_CHECK(hs->current_term >= m->term,
                  "%s sends %s of term %" PRIu64 ", durable is %" PRIu64, node->name, name, m->term,
                  hs->current_term);
