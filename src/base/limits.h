@@ -553,6 +553,24 @@ static_assert(KEY_BYTES_MAX <= LMDB_KEY_BYTES_MAX, "LMDB must take every key");
 /* Their names are constants of ours; a longer one is refused as a programmer's error. */
 #define MARK_NAME_BYTES_MAX 32u
 
+/* ---- snapshots ---- */
+
+/* The copy in one: as much as a map may ever have, on machines of any width. A trailer that says
+ * more is damaged, and a writer that is given more ends as on a full disk. */
+#define SNAP_BYTES_MAX ((uint64_t)1 << 45)
+static_assert(KV_MAP_BYTES_MAX <= SNAP_BYTES_MAX, "what a map holds can be copied");
+/* Numbers and the largest configuration, and as much again for later versions, which keep to it: a
+ * longer one is none, and is damaged. */
+#define SNAP_TRAILER_BYTES (16u << 10)
+static_assert(512 + RAFT_SERVERS_MAX * (32 + NODE_NAME_BYTES_MAX + 2 * ADDRESS_BYTES_MAX) <=
+                  SNAP_TRAILER_BYTES,
+              "a trailer has room for the largest configuration");
+/* Read at once while one is read again; it takes as long as it takes, on a thread of its own. */
+#define SNAP_CHECK_BYTES (256u << 10)
+/* In the folder at once: two, those that are being read, and what a person put there. At the start
+ * the oldest above it are left alone; a writer ends as on a full disk. */
+#define SNAP_FILES_MAX 64u
+
 /* ---- policies of a node ---- */
 
 /* Messages that no correct node sends: five lines in ten seconds, the rest is counted. */
