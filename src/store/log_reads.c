@@ -173,11 +173,13 @@ static int get(struct log_reads *lr, raft_index from, raft_index to, size_t byte
 {
     for (unsigned i = 0; i < STORE_WINDOWS_MAX; i++) {
         struct read_window *w = &lr->windows[i];
-        raft_index end = w->from + w->n - 1;
-        int rc = w->rc;
+        raft_index end;
+        int rc;
 
         if (!holds(w, from))
             continue;
+        end = w->from + w->n - 1;
+        rc = w->rc;
         if (rc == 0)
             rc = hand_out(lr, w, from, to, bytes_max, arena, ret_entries, n_max, ret_n);
         else
