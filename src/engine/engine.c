@@ -263,24 +263,6 @@ static int compare_state_and_log(const struct engine *e, const struct engine_con
         recovered->base.index == 0 ? ", or move that folder away: it is rebuilt from the log" : "");
 }
 
-/* Those in the log, and before them the one in force at its base. 0 or -ENOMEM. */
-static int list_configs(const struct engine_conf *conf, const struct store_recovered *recovered,
-                        struct raft_config_at **ret, size_t *ret_n)
-{
-    struct raft_config_at *list = calloc(recovered->n_configs + 1, sizeof(*list));
-    size_t n = 0;
-
-    if (list == NULL)
-        return err_origin(-ENOMEM);
-    if (recovered->base.index > 0 && conf->base_config != NULL)
-        list[n++] = *conf->base_config;
-    for (size_t i = 0; i < recovered->n_configs; i++)
-        list[n++] = recovered->configs[i];
-    *ret = list;
-    *ret_n = n;
-    return 0;
-}
-
 /* What an earlier process had applied was committed, and the log reaches it, or was refused: so far
  * what was set aside is made again before anybody reads it (DISK-41, FIT-6). The log's own note is
  * of its last batch, and may be of before that. */
@@ -294,7 +276,6 @@ static raft_index known_committed(const struct engine *e, const struct store_rec
 static int open_replica(struct engine *e, const struct engine_conf *conf,
                         const struct store_recovered *recovered)
 {
-    cleanup_free struct raft_config_at *configs = NULL;
     struct replica_conf replica = {
         .raft = conf->raft,
         .start = {.hard_state = recovered->hard_state,
@@ -303,15 +284,15 @@ static int open_replica(struct engine *e, const struct engine_conf *conf,
                   .commit_index = known_committed(e, recovered),
                   .last_applied = e->state.last_applied(e->state.ctx).index,
                   .terms = recovered->terms,
-                  .n_terms = recovered->n_terms}};
+                  .n_terms = recovered->n_terms,
+                  .configs = recovered->configs,
+                  .n_configs = recovered->n_configs}};
     struct replica_ops ops;
-    int rc = list_configs(conf, recovered, &configs, &replica.start.n_configs);
+    int rc;
 
-    replica.start.configs = configs;
     e->load.rounds_max = conf->raft.rounds_max;
     engine_fill_replica_ops(e, &ops);
-    if (rc == 0)
-        rc = replica_new(&replica, &ops, e->ops.now_us(e->ops.ctx), &e->replica);
+    rc = replica_new(&replica, &ops, e->ops.now_us(e->ops.ctx), &e->replica);
     if (rc < 0)
         return err_say(ENGINE_E_MEMORY, "out of memory");
     if (rc > 0)

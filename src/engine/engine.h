@@ -142,10 +142,7 @@ struct engine_conf {
     struct store_conf log; /* vfs NULL: log_fd says where; applied_index is the engine's */
     int log_fd;            /* the folder of the log; borrowed */
     const char *log_path;  /* the same in sentences */
-    /* The configuration in force where the log begins, when it begins above entry 1: log.snapshot
-     * has it, and the log not any more. NULL: no snapshot. Borrowed for the call. */
-    const struct raft_config_at *base_config;
-    struct kv_conf kv; /* its group, the log's and raft's are one */
+    struct kv_conf kv;     /* its group, the log's and raft's are one */
     /* The limit that this node, when it leads, gives the state (SPACE-5); 0: it leaves it alone. */
     uint64_t quota_bytes;
     const struct engine_state *state; /* instead of kv; copied */

@@ -607,17 +607,41 @@ static void engine__a_state_ahead_of_the_log_is_refused(void **state)
 struct compacted {
     struct host h;
     struct raft_entry_id base;
-    struct raft_config_at config; /* in force at the base */
 };
 
-/* A node of one writes past its second segment; both then go, as one who compacts will do it. Its
- * state is the test's own and ends with the base. */
+/* The front goes, as far as segment 3. */
+static void drop_two_segments(struct compacted *c)
+{
+    struct host *h = &c->h;
+    struct store_recovered recovered = {0};
+    struct segment_header header;
+    struct store *store = NULL;
+    char name[STORE_NAME_BYTES];
+    uint64_t number = 0;
+    bool more = true;
+    size_t size;
+
+    store_name_segment(name, 3);
+    assert_int_equal(segment_header_decode(fake_disk_bytes(h->disk, name, &size), &header), 0);
+    c->base = (struct raft_entry_id){header.prev_last_term, header.prev_last_index};
+    assert_true(c->base.index > 2);
+    assert_int_equal(store_open(&h->conf.log, &recovered, &store), 0);
+    assert_int_equal(store_mark(store, c->base), 0);
+    assert_int_equal(store_work(store, &number), 0);
+    assert_int_equal(store_front(store, c->base.index, 0).index, c->base.index);
+    store_drop_front(store, c->base);
+    while (more)
+        assert_int_equal(store_prepare(store, &more), 0);
+    store_close(store);
+    store_recovered_done(&recovered);
+    assert_null(fake_disk_bytes(h->disk, "0000000000000002.wal", &size));
+}
+
+/* A node of one writes past its second segment; both then go. Its state is the test's own and ends
+ * with the base. */
 static void begin_compacted(struct compacted *c)
 {
     struct host *h = &c->h;
-    struct segment_header header;
-    char name[STORE_NAME_BYTES];
-    size_t size;
 
     host_init(h);
     h->conf.log.segment_bytes = 1u << 16;
@@ -627,18 +651,8 @@ static void begin_compacted(struct compacted *c)
     lead(h);
     for (int i = 0; i < 8; i++)
         assert_true(takes(h, 1, 20000));
-    c->config = (struct raft_config_at){1, *raft_get_configuration(engine_raft(h->engine))};
     close_it(h);
-    for (uint64_t seq = 1; seq <= 2; seq++) {
-        store_name_segment(name, seq);
-        fake_disk_remove(h->disk, name);
-    }
-    store_name_segment(name, 3);
-    assert_int_equal(segment_header_decode(fake_disk_bytes(h->disk, name, &size), &header), 0);
-    c->base = (struct raft_entry_id){header.prev_last_term, header.prev_last_index};
-    assert_true(c->base.index > 2);
-    h->conf.log.snapshot = c->base;
-    h->conf.base_config = &c->config;
+    drop_two_segments(c);
     h->applied = c->base;
 }
 
