@@ -492,7 +492,8 @@ static_assert(STORE_SEGMENT_BYTES_MAX <= STORE_FILE_BYTES_MAX, "every segment ca
  * by their own bound. */
 #define LMDB_KEY_BYTES_MAX 511u
 static_assert(KEY_BYTES_MAX <= LMDB_KEY_BYTES_MAX, "LMDB must take every key");
-/* Read transactions open at once; beyond it one more fails. The loop opens one at a time. */
+/* Read transactions open at once; beyond it one more fails. The loop opens one at a time,
+ * and a copy has one. */
 #define KV_READERS_DEFAULT 16u
 /* Entries that changed nothing are not stored one by one; so many a start applies again at most,
  * and on a full disk more. */
@@ -544,6 +545,13 @@ static_assert(KEY_BYTES_MAX <= LMDB_KEY_BYTES_MAX, "LMDB must take every key");
  * nearer. */
 #define KV_DIGEST_EVERY 1024u
 #define KV_DIGESTS_KEPT 16u
+/* A copy of the state goes on in pieces of so much: what is in memory of it, beside two buffers of
+ * LMDB's of 1 MiB each. */
+#define KV_COPY_PIECE_BYTES (256u << 10)
+/* One that was received is synced each time that so much of it was written: what the log syncs
+ * meanwhile waits behind no more than this. */
+#define KV_PREPARE_SYNC_BYTES (8u << 20)
+static_assert(KV_PREPARE_SYNC_BYTES % KV_COPY_PIECE_BYTES == 0, "it is synced between pieces");
 /* Small durable files (base/mark.h): a larger payload cannot be written, a larger file is
  * damaged. */
 #define MARK_BYTES_MAX (64u << 10)
