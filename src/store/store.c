@@ -331,8 +331,19 @@ static int list_segments(struct store *s, const struct recovery *rv, size_t n_ke
     }
     if (rc == 0)
         store_void_segments(s, (uint32_t)rv->first);
-    s->w.folder_unsynced = rv->first > 0;
     return err_trace(rc);
+}
+
+/* The process before may have ended between a rename and the sync of the folder: then the names
+ * that were found are perhaps in the cache alone. Before anything is made or removed beside them
+ * they are there for good (DISK-16), or a loss of power leaves a file that proves one which it
+ * took. */
+static int keep_names(struct store *s)
+{
+    int rc = s->conf.vfs->sync_dir(s->conf.vfs->ctx);
+
+    s->w.folder_unsynced = rc != 0;
+    return err_is_full(rc) ? 0 : err_trace(rc);
 }
 
 static int open_files(struct store *s, struct recovery *rv)
@@ -341,6 +352,8 @@ static int open_files(struct store *s, struct recovery *rv)
     size_t n_kept = rv->n_files - (rv->last_is_unused ? 1 : 0);
     int rc = list_segments(s, rv, n_kept);
 
+    if (rc == 0)
+        rc = keep_names(s);
     if (rc != 0)
         return err_trace(rc);
     keep_torn_bytes(rv, last);

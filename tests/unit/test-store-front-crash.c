@@ -50,6 +50,7 @@ struct rig {
     unsigned n_durable;
     uint64_t number;
     raft_index target; /* the base goes no further */
+    bool faulty;       /* a sync of this life fails */
     unsigned n_images;
     unsigned n_drops;
     unsigned n_resets;
@@ -256,7 +257,7 @@ static bool rig_open(struct rig *rig)
     rig->conf.salt_seed = prng_next(&rig->prng);
     rc = store_open(&rig->conf, &rec, &rig->store);
     if (rc != 0) {
-        if (rc > 0 || !fake_disk_is_off(rig->disk))
+        if (rc > 0 || (!fake_disk_is_off(rig->disk) && !rig->faulty))
             rig_fail(rig, "refused a legal crash image");
         return false;
     }
@@ -410,7 +411,7 @@ static bool rig_step(struct rig *rig)
         rc = store_prepare(rig->store, &more);
         break;
     }
-    if (rc != 0 && !fake_disk_is_off(rig->disk))
+    if (rc != 0 && !fake_disk_is_off(rig->disk) && !rig->faulty)
         rig_fail(rig, "the store failed with the power on");
     return rc == 0;
 }
@@ -525,7 +526,7 @@ static void store__every_call_may_be_the_last_of_a_log_that_shrinks(void **state
     assert_true(n_voids > scripts);
 }
 
-/* ---- losses at random moments, for several lives of one log ---- */
+/* ---- losses at random moments, for several lives of one log; in some a sync fails ---- */
 
 static void store__a_log_that_shrinks_outlives_power_losses(void **state)
 {
@@ -540,6 +541,11 @@ static void store__a_log_that_shrinks_outlives_power_losses(void **state)
 
         rig_begin(&rig, 9000000 + seed);
         for (unsigned life = 0; life < 8; life++) {
+            rig.faulty = prng_below(&rig.prng, 4) == 0;
+            if (rig.faulty)
+                fake_disk_fail_sync(rig.disk, 1 + prng_below(&rig.prng, 25),
+                                    prng_below(&rig.prng, 2) == 0 ? FAKE_DISK_SYNC_PAGES_CLEAN
+                                                                  : FAKE_DISK_SYNC_REVERT);
             if (prng_below(&rig.prng, 8) != 0)
                 fake_disk_cut_after(rig.disk, 1 + prng_below(&rig.prng, 70));
             if (rig_open(&rig))
@@ -554,6 +560,8 @@ static void store__a_log_that_shrinks_outlives_power_losses(void **state)
                 fake_disk_power_on(rig.disk, NULL);
             }
         }
+        rig.faulty = false;
+        fake_disk_fail_sync(rig.disk, 0, FAKE_DISK_SYNC_REVERT);
         if (!rig_open(&rig))
             rig_fail(&rig, "refused at the end");
         n_drops += rig.n_drops;

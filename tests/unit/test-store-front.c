@@ -1261,13 +1261,14 @@ static void store__a_start_syncs_the_folder_before_anything_goes(void **state)
     settle(&l);
     fake_disk_remove(l.disk, "reserve");
     fake_disk_set_capacity(l.disk, 1); /* no segment of its own is opened, and no folder synced */
-    assert_int_equal(open_log(&l), 0);
     fake_disk_set_hook(l.disk, note_call, &l);
-    l.n_calls = 0;
+    assert_int_equal(open_log(&l), 0);
     prepare_all(&l);
     for (unsigned i = 0; i < l.n_calls; i++) {
         synced = synced || strcmp(l.calls[i], "sync_dir ") == 0;
-        assert_true(synced || strstr(l.calls[i], "unlink") == NULL);
+        assert_true(synced ||
+                    (strstr(l.calls[i], "unlink") == NULL && strstr(l.calls[i], "open") == NULL &&
+                     strstr(l.calls[i], "rename") == NULL));
     }
     assert_true(synced && !has_file(&l, 7));
     fake_disk_set_hook(l.disk, NULL, NULL);
