@@ -89,6 +89,8 @@ static void write_note(struct engine *e, bool leads)
     }
     if (e->space.log_is_full)
         note.flags |= NOTE_LOG_FULL;
+    if (e->snap.restoring.wants)
+        note.flags |= NOTE_WANTS_SNAPSHOT;
     raft_set_note(replica_raft_mutable(e->replica), &note);
 }
 
@@ -375,6 +377,7 @@ void engine_heard_note(void *ctx, raft_node_id from, const struct raft_note *not
     struct differ *d = &e->differ;
     unsigned i = 0;
 
+    engine_send_heard(e, from, note->flags);
     if (!has_digests(e))
         return;
     while (i < d->n_heard && d->heard[i].id != from)

@@ -224,7 +224,14 @@ static int open_log(struct engine *e, const struct engine_conf *conf,
 }
 
 /* Entries that the state lacks are applied from the log, which has none up to its base: a state
- * that ends before it, or a new one, can never be brought to it (DISK-23). */
+ * that ends before it can never be brought to it. Where no snapshot of this node helped, one of the
+ * leader does: until then the node votes and stores, and answers nothing (DISK-23). Where there are
+ * no snapshots it is refused. */
+static bool is_behind_base(const struct engine *e, const struct store_recovered *recovered)
+{
+    return e->state.last_applied(e->state.ctx).index < recovered->base.index;
+}
+
 static int refuse_behind_base(struct raft_entry_id applied, struct raft_entry_id base,
                               const char *db)
 {
@@ -234,6 +241,15 @@ static int refuse_behind_base(struct raft_entry_id applied, struct raft_entry_id
                    "put back the whole data directory, or give the node's place to a new one: see "
                    "LOST DISK in ridd(8)",
                    db, (unsigned long long)applied.index, (unsigned long long)base.index);
+}
+
+static void say_behind_base(const struct engine *e, const struct store_recovered *recovered)
+{
+    if (engine_logs(e))
+        log_event(LOG_WARNING, "state_wanted",
+                  "applied_index=%llu log_begins_behind=%llu action=ask_leader",
+                  (unsigned long long)e->state.last_applied(e->state.ctx).index,
+                  (unsigned long long)recovered->base.index);
 }
 
 /* What the state holds must be what the log holds: db/ and wal/ of two different copies would go
@@ -246,8 +262,12 @@ static int compare_state_and_log(const struct engine *e, const struct engine_con
     const char *db = conf->kv.dir != NULL ? conf->kv.dir : "";
     raft_term term = recovered->base.term;
 
-    if (applied.index < recovered->base.index)
+    if (is_behind_base(e, recovered) && e->snap.folder == NULL)
         return refuse_behind_base(applied, recovered->base, db);
+    if (applied.index < recovered->base.index) {
+        say_behind_base(e, recovered);
+        return 0;
+    }
     if (applied.index == 0)
         return 0;
     for (size_t i = 0; i < recovered->n_terms && recovered->terms[i].first <= applied.index; i++)
@@ -276,13 +296,14 @@ static raft_index known_committed(const struct engine *e, const struct store_rec
 static int open_replica(struct engine *e, const struct engine_conf *conf,
                         const struct store_recovered *recovered)
 {
+    const raft_index applied = e->state.last_applied(e->state.ctx).index;
     struct replica_conf replica = {
         .raft = conf->raft,
         .start = {.hard_state = recovered->hard_state,
                   .base = recovered->base,
                   .last_index = recovered->last_index,
                   .commit_index = known_committed(e, recovered),
-                  .last_applied = e->state.last_applied(e->state.ctx).index,
+                  .last_applied = is_behind_base(e, recovered) ? recovered->base.index : applied,
                   .terms = recovered->terms,
                   .n_terms = recovered->n_terms,
                   .configs = recovered->configs,
@@ -298,9 +319,27 @@ static int open_replica(struct engine *e, const struct engine_conf *conf,
     if (rc > 0)
         return err_say(ENGINE_E_CONTRADICTION,
                        "the log, the state and the configuration contradict each other");
-    engine_agree_begin(e);
+    if (is_behind_base(e, recovered))
+        replica_begin_without_state(e->replica);
+    else
+        engine_agree_begin(e);
     engine_differ_begin(e, conf->raft.heartbeat_us);
     return 0;
+}
+
+/* Of what was set aside, or what the log does not reach back to, a snapshot has the most. */
+static int open_snapshots(struct engine *e, const struct engine_conf *conf,
+                          const struct store_recovered *recovered)
+{
+    int rc = engine_snapshots_open(e, conf);
+
+    if (rc == 0 && (e->agree.is_set_aside || is_behind_base(e, recovered)))
+        rc = engine_restore_at_start(e, recovered);
+    if (rc == 0)
+        return 0;
+    if (err_text_for(rc)[0] == '\0')
+        (void)err_say(rc, "cannot open the snapshots: %s", strerror(-rc));
+    return ENGINE_E_STATE;
 }
 
 static bool is_member(const struct engine *e, raft_node_id id)
@@ -327,6 +366,8 @@ int engine_open(struct engine *e, const struct engine_conf *conf)
         rc = open_log(e, conf, &recovered);
     if (rc == 0 && e->ops.recovered != NULL && e->ops.recovered(e->ops.ctx, &recovered) != 0)
         rc = ENGINE_E_HOST;
+    if (rc == 0)
+        rc = open_snapshots(e, conf, &recovered);
     if (rc == 0)
         rc = compare_state_and_log(e, conf, &recovered);
     if (rc == 0)
@@ -362,6 +403,8 @@ int engine_start_log_thread(struct engine *e, int notify_fd)
 
     if (rc == 0)
         rc = read_thread_start(e->reads, notify_fd, &e->read_thread);
+    if (rc == 0)
+        rc = engine_snapshots_start(e, notify_fd);
     if (rc != 0)
         return err_trace(rc);
     return log_thread_start(e->store, notify_fd, engine_log_failed, e, &e->log_thread);
@@ -401,6 +444,7 @@ void engine_turn(struct engine *e, uint64_t now_us)
     if (e->service != NULL)
         service_turn(e->service, now_us);
     engine_space_turn(e, now_us);
+    engine_snapshots_turn(e, now_us);
     replica_turn(e->replica, now_us);
     engine_differ_turn(e, now_us);
     engine_agree_turn(e, now_us);
@@ -415,12 +459,16 @@ void engine_work(struct engine *e, uint64_t now_us)
     bool more;
     int rc;
 
-    if (!store_has_work(e->store) && !e->space.log_is_full)
+    engine_snapshots_work(e);
+    if (!store_has_work(e->store) && !e->space.log_is_full && !e->front_goes)
         return;
+    e->front_goes = false;
     err_reset();
     rc = store_work(e->store, &number);
     if (rc == 0)
         rc = store_prepare(e->store, &more);
+    if (rc == 0)
+        e->front_goes = more;
     if (rc != 0)
         engine_log_failed(e, rc);
     else if (number != 0) /* what has no place waits (SPACE-9) */
@@ -440,6 +488,8 @@ uint64_t engine_deadline_us(const struct engine *e)
 
     due = other < due ? other : due;
     other = engine_scrub_deadline_us(e);
+    due = other < due ? other : due;
+    other = engine_snapshots_deadline_us(e);
     return other < due ? other : due;
 }
 
@@ -447,6 +497,7 @@ uint64_t engine_deadline_us(const struct engine *e)
 
 void engine_stop(struct engine *e)
 {
+    engine_snapshots_stop(e);
     if (e->log_thread != NULL)
         log_thread_stop(e->log_thread);
     e->log_thread = NULL;
@@ -461,6 +512,7 @@ void engine_free(struct engine *e, bool clean)
     if (e == NULL)
         return;
     engine_stop(e);
+    engine_snapshots_free(e);
     if (e->service != NULL)
         service_free(e->service);
     buf_done(&e->told.text);

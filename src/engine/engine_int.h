@@ -3,15 +3,19 @@
 #define RIDD_ENGINE_ENGINE_INT_H
 
 #include "base/log.h"
+#include "base/prng.h"
 #include "base/slice.h"
+#include "engine/chores.h"
 #include "engine/engine.h"
 #include "engine/judge_int.h"
+#include "snap/snap.h"
 #include "store/log_thread.h"
 #include "store/read_thread.h"
 
 /* What the engine says in its notes, beside what the core says in them. */
-#define NOTE_JUDGED   (RAFT_NOTE_UNFIT << 1) /* a leader's digest is what most voters have */
-#define NOTE_LOG_FULL (RAFT_NOTE_UNFIT << 2) /* the log has no room for its next segment */
+#define NOTE_JUDGED         (RAFT_NOTE_UNFIT << 1) /* a leader's digest is what most voters have */
+#define NOTE_LOG_FULL       (RAFT_NOTE_UNFIT << 2) /* the log has no room for its next segment */
+#define NOTE_WANTS_SNAPSHOT (RAFT_NOTE_UNFIT << 3) /* it has no state, and nothing to make one of */
 
 /* space.c: which room there is. */
 struct space {
@@ -115,6 +119,127 @@ struct load {
     unsigned rounds_max; /* while it is not */
 };
 
+/* ---- snapshots ---- */
+
+/* snapshots.c: the newest one, how it is made, and the front of the log. */
+struct making {
+    struct chore chore; /* copies; then finishes */
+    bool wanted;        /* by somebody, or by the size of the log */
+    bool finishing;
+    /* As it was when it began. */
+    raft_index above;
+    unsigned mib_per_s;
+    struct snap_writer *writer; /* owned */
+    int sink_rc;
+    struct kv_copy_info info;
+    struct snap_meta meta;
+    uint64_t began_us;
+    uint64_t due_us;          /* not before; after one that failed */
+    _Atomic uint64_t n_bytes; /* written */
+    uint64_t bytes;           /* expected */
+    uint64_t n_made;
+    uint64_t n_failed;
+    char why[CHORE_TEXT_BYTES]; /* the last one failed; "": it did not */
+    uint64_t took_us;
+};
+
+/* restore.c: the state from a snapshot of this node. */
+enum restore_phase { RESTORE_NOT, RESTORE_PREPARING, RESTORE_PREPARED };
+struct restoring {
+    enum restore_phase phase;
+    struct chore chore;
+    struct raft_entry_id below; /* those from here on were of no use; index 0: none was tried */
+    struct snap_meta meta;      /* which one */
+    struct kv_copy_info info;
+    bool wants; /* only another node's helps */
+};
+
+/* send.c: one snapshot to one follower. */
+#define SEND_BLOCKS 2u
+struct send_block {
+    uint64_t offset;
+    size_t len;          /* 0: empty */
+    unsigned char *data; /* owned */
+};
+struct sending {
+    raft_node_id to; /* 0: free */
+    bool wants;      /* it said so */
+    bool is_open;    /* one was chosen */
+    bool is_ready;   /* and its reader is there */
+    uint64_t transfer;
+    struct chore chore;
+    struct snap_reader *reader; /* owned */
+    struct raft_entry_id id;
+    struct buf head; /* length and trailer, before the copy */
+    uint64_t bytes;  /* of the whole */
+    struct send_block blocks[SEND_BLOCKS];
+    unsigned reading; /* which the chore fills */
+    size_t reading_len;
+    uint64_t read_to;
+    uint64_t sent;
+    uint64_t acked;
+    uint8_t status;
+    bool asks; /* a question is out: its answer says where to go on */
+    uint64_t heard_us;
+    uint64_t asked_us;
+    uint64_t began_us;
+    uint64_t began_at; /* how far it was then */
+    uint64_t next_us;  /* not before: the next try, or the next part */
+    raft_index above;  /* a snapshot that ends here or before is of no use */
+};
+
+/* receive.c */
+enum receive_phase {
+    RECEIVE_NOT,
+    RECEIVE_PARTS,
+    RECEIVE_CHECKING,   /* the chore checks it, and gives it its name */
+    RECEIVE_INSTALLING, /* raft_install() is asked */
+    RECEIVE_SWITCHING,  /* the state is to be that of the snapshot */
+};
+struct receiving {
+    enum receive_phase phase;
+    raft_node_id from;
+    uint64_t transfer;
+    uint8_t status;  /* what is said of this transfer when phase is NOT */
+    struct buf head; /* length and trailer */
+    bool has_meta;
+    struct snap_meta meta;
+    struct snap_writer *writer; /* owned; NULL: not yet */
+    uint64_t bytes;             /* of the whole */
+    uint64_t taken;             /* of it, in order */
+    struct buf in[2];           /* of the copy; one is being filled, the other is the chore's */
+    unsigned filling;
+    bool writing;
+    struct chore chore;
+    struct kv_copy_info info;
+    uint64_t written; /* of the whole */
+    uint64_t began_us;
+    uint64_t heard_us;
+    uint64_t again_us; /* INSTALLING: when to ask again */
+};
+
+struct snapshots {
+    struct snap_folder *folder; /* owned; NULL: no snapshots */
+    struct vfs *vfs;            /* owned; NULL: the host's */
+    struct chores *makers;      /* owned: the copy of the state, which takes long */
+    struct chores *bench;       /* owned: all else */
+    bool threads;               /* they have threads */
+    struct engine_snapshots_conf conf;
+    unsigned char cluster_id[16];
+    struct raft_entry_id newest; /* index 0: none */
+    uint64_t newest_bytes;
+    uint64_t newest_us;
+    raft_index mark_asked;
+    uint64_t look_us;
+    struct making making;
+    struct restoring restoring;
+    struct sending *sendings; /* owned; RAFT_SERVERS_MAX */
+    struct receiving receiving;
+    uint64_t n_sent;
+    uint64_t n_installed;
+    struct prng prng;
+};
+
 struct engine {
     struct engine_ops ops;
     const char *node_name; /* borrowed */
@@ -142,6 +267,8 @@ struct engine {
         raft_index applied;
     } told;
     struct load load;
+    struct snapshots snap;
+    bool front_goes;   /* without a log thread: the store has more to prepare, or to remove */
     uint64_t share_us; /* of a turn: for taking in what waits in the links */
     struct log_limit invalid_limit;
     struct log_limit term_limit;
@@ -194,7 +321,7 @@ void engine_state_damaged(struct engine *e, const char *why);
 raft_index engine_shown_index(const struct engine *e);
 /* As replica_ops.state_is_damaged and .state_rebuild. */
 bool engine_state_is_damaged(void *ctx, int rc, const char *what);
-int engine_state_rebuild(void *ctx);
+int engine_state_rebuild(void *ctx, raft_index *ret_applied);
 /* status: "good", "checking", "differs", "damaged", "rebuilding". */
 const char *engine_verdict(const struct engine *e);
 
@@ -209,6 +336,54 @@ void engine_heard_note(void *ctx, raft_node_id from, const struct raft_note *not
 /* disk.c */
 void engine_disk_status(const struct engine *e, struct wire_reply *w);
 void engine_disk_turn(struct engine *e, uint64_t now_us);
+
+/* snapshots.c */
+/* Opens the folder; state and log are open. 0 or -errno. */
+int engine_snapshots_open(struct engine *e, const struct engine_conf *conf);
+int engine_snapshots_start(struct engine *e, int notify_fd);
+/* No thread works for them any more; what was under way is dropped. */
+void engine_snapshots_stop(struct engine *e);
+void engine_snapshots_free(struct engine *e);
+void engine_snapshots_turn(struct engine *e, uint64_t now_us);
+uint64_t engine_snapshots_deadline_us(const struct engine *e);
+void engine_snapshots_status(struct engine *e, struct wire_reply *w);
+/* This one is whole and durable, and was read again. */
+void engine_snapshots_have(struct engine *e, const struct snap_meta *m);
+/* No copy of the state is under way any more: true. Otherwise it was told to stop. */
+bool engine_copy_is_over(struct engine *e);
+void engine_snapshots_work(struct engine *e);
+bool engine_snapshots_has_work(const struct engine *e);
+
+/* restore.c */
+/* At the start: the state that is there is of no use, or there is none; from the newest snapshot
+ * that the log goes on from. 0: it is done, or there is none; -errno. */
+int engine_restore_at_start(struct engine *e, const struct store_recovered *recovered);
+/* As engine_state_rebuild(), where there are snapshots. */
+int engine_restore(struct engine *e, raft_index *ret_applied);
+void engine_restore_forget(struct engine *e);
+/* What the copy holds is what the snapshot says of it. */
+bool engine_copy_is_as_said(const struct kv_copy_info *info, const struct snap_meta *m);
+/* After the state was replaced. */
+void engine_state_is_new(struct engine *e);
+
+/* send.c */
+void engine_send_turn(struct engine *e, uint64_t now_us);
+void engine_send_answer(struct engine *e, const struct raft_msg *m);
+void engine_send_heard(struct engine *e, raft_node_id from, uint32_t flags);
+uint64_t engine_send_deadline_us(const struct engine *e);
+/* No further than this the log may be dropped while one is sent; 0: no matter. */
+raft_index engine_send_floor(const struct engine *e);
+void engine_send_stop(struct engine *e);
+void engine_send_status(const struct engine *e, struct wire_reply *w);
+
+/* receive.c */
+void engine_receive(struct engine *e, const struct raft_msg *m);
+void engine_receive_turn(struct engine *e, uint64_t now_us);
+void engine_receive_stop(struct engine *e);
+void engine_receive_status(const struct engine *e, struct wire_reply *w);
+/* What was prepared is not to be touched. */
+bool engine_receive_holds_copy(const struct engine *e);
+uint64_t engine_receive_deadline_us(const struct engine *e);
 
 /* load.c */
 void engine_load_turn(struct engine *e, uint64_t now_us);

@@ -126,6 +126,11 @@ static bool peer_connected(void *ctx, raft_node_id id)
     return peer_net_is_up(((struct node *)ctx)->peer_net, id);
 }
 
+static bool takes_snapshots(void *ctx, raft_node_id id)
+{
+    return peer_net_version(((struct node *)ctx)->peer_net, id) >= WIRE_VERSION_SNAPSHOTS;
+}
+
 /* Resident memory, as the kernel counts it: the second number of the line. */
 static uint64_t rss_bytes(void)
 {
@@ -194,6 +199,7 @@ void node_fill_engine_ops(struct node *n, struct engine_ops *ops)
                                .cpu_us = cpu_us,
                                .send = send_msg,
                                .flush = flush,
+                               .takes_snapshots = takes_snapshots,
                                .end = end,
                                .invalid_action = "close_link",
                                .out = service_out,

@@ -411,3 +411,14 @@ int identity_open_folder(const struct identity_dir *dir, const char *name)
         return identity_say_errno("open", name);
     return fd;
 }
+
+int identity_make_folder(const struct identity_dir *dir, const char *name)
+{
+    if (mkdirat(dir->fd, name, 0700) == 0) {
+        if (fsync(dir->fd) != 0)
+            return identity_say_errno("sync", dir->path);
+    } else if (errno != EEXIST) {
+        return identity_say_errno("make", name);
+    }
+    return identity_open_folder(dir, name);
+}

@@ -95,6 +95,9 @@ void identity_close(struct identity_dir *dir);
 const struct identity *identity_get(const struct identity_dir *dir);
 int identity_fd(const struct identity_dir *dir);
 const char *identity_path(const struct identity_dir *dir); /* absolute, without links */
+/* Opens the folder, which is made when it is missing: a data directory of an earlier version has no
+ * "snap". For the caller to close: a descriptor or -errno. */
+int identity_make_folder(const struct identity_dir *dir, const char *name);
 /* Opens the folder "wal" or "db" for the caller to close: a descriptor or -errno. */
 int identity_open_folder(const struct identity_dir *dir, const char *name);
 

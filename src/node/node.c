@@ -87,6 +87,12 @@ static int open_dir(struct node *n)
                       strerror(-n->wal_fd));
         return fail("log_refused", EXIT_IO_ERROR);
     }
+    n->snap_fd = identity_make_folder(n->dir, "snap");
+    if (n->snap_fd < 0) {
+        (void)err_say(n->snap_fd, "cannot open '%s/snap': %s", n->conf->data_dir,
+                      strerror(-n->snap_fd));
+        return fail("state_refused", EXIT_IO_ERROR);
+    }
     return 0;
 }
 
@@ -109,6 +115,13 @@ static int make_engine(struct node *n)
     return 0;
 }
 
+void node_snapshots_conf(const struct conf *conf, struct engine_snapshots_conf *ret)
+{
+    *ret = (struct engine_snapshots_conf){.log_bytes = conf->snapshot_bytes,
+                                          .keep_bytes = conf->keep_bytes,
+                                          .mib_per_s = conf->snapshot_mib};
+}
+
 static int open_engine(struct node *n)
 {
     char log_path[PATH_MAX + 8];
@@ -122,6 +135,7 @@ static int open_engine(struct node *n)
                                .log_path = log_path,
                                .kv = {.dir = n->db_path, .incarnation = n->incarnation},
                                .quota_bytes = n->conf->map_size_bytes,
+                               .snap_fd = n->snap_fd,
                                .scrub_mib_per_s = n->conf->scrub_mib};
     int rc;
 
@@ -133,6 +147,7 @@ static int open_engine(struct node *n)
     conf.raft.heartbeat_us = n->conf->heartbeat_us;
     conf.raft.rounds_max = n->conf->rounds_max;
     conf.raft.seed = seed_fresh();
+    node_snapshots_conf(n->conf, &conf.snapshots);
     rc = engine_open(n->engine, &conf);
     return rc != 0 ? fail(engine_refusal_text(rc), engine_refusal_exit_code(rc)) : 0;
 }
@@ -291,6 +306,7 @@ static void on_reload(evutil_socket_t fd, short what, void *arg)
     struct conf_problems problems = {0};
     struct conf *fresh = calloc(1, sizeof(*fresh));
     struct client_port_conf limits;
+    struct engine_snapshots_conf snapshots;
     struct stat st;
     int rc = 0;
 
@@ -322,6 +338,8 @@ static void on_reload(evutil_socket_t fd, short what, void *arg)
     client_port_set_conf(n->client_port, &limits);
     engine_set_rounds(n->engine, fresh->rounds_max);
     engine_set_quota(n->engine, fresh->map_size_bytes);
+    node_snapshots_conf(fresh, &snapshots);
+    engine_set_snapshots(n->engine, &snapshots);
     compare_members(n);
     (void)add_peers(n);
     introduce_anew(n);
@@ -580,6 +598,8 @@ static void close_node(struct node *n)
         (void)close(n->timer_fd);
     if (n->wal_fd >= 0)
         (void)close(n->wal_fd);
+    if (n->snap_fd >= 0)
+        (void)close(n->snap_fd);
     identity_close(n->dir);
     arena_done(&n->arena);
     free(n->reloaded);
@@ -651,6 +671,7 @@ int node_run(const struct conf *conf, uint64_t started_us)
         .durable_fd = -1,
         .timer_fd = -1,
         .wal_fd = -1,
+        .snap_fd = -1,
         .started_us = started_us,
         .refused_limit = {.window_us = REFUSED_LOG_WINDOW_US, .burst = REFUSED_LOG_BURST}};
     struct node *n = &node;

@@ -71,6 +71,7 @@ struct node {
     uint64_t stop_deadline_us;
     uint64_t started_us;
     int wal_fd;
+    int snap_fd;
     char db_path[PATH_MAX];
     int exit_code;
 
@@ -125,6 +126,9 @@ void node_memory_turn(struct node *n, uint64_t now_us);
 
 /* disks.c: once, when the folders are open. */
 void node_warn_disks(const struct node *n);
+
+/* Of the file in force. */
+void node_snapshots_conf(const struct conf *conf, struct engine_snapshots_conf *ret);
 
 /* glue.c: tables of functions between the modules. */
 void node_fill_engine_ops(struct node *n, struct engine_ops *ops);

@@ -162,6 +162,10 @@ int replica_step(struct replica *r, const struct raft_msg *m, uint64_t now_us)
         return rc;
     }
     replica_hear(r, m->from, now_us);
+    if (m->part != NULL && r->ops.snapshot != NULL && m->term == raft_get_term(r->raft) &&
+        (m->type == RAFT_MSG_SNAPSHOT ? raft_get_leader(r->raft) == m->from
+                                      : raft_get_role(r->raft) == RAFT_LEADER))
+        r->ops.snapshot(r->ops.ctx, m);
     if ((m->note.flags & RAFT_NOTE_SAID) != 0 && r->ops.heard_note != NULL)
         r->ops.heard_note(r->ops.ctx, m->from, &m->note);
     return 0;

@@ -193,3 +193,24 @@ void service_handle_init(struct service_conn *c, const struct wire_request *q)
     service_begin(s, &w, out, &q->origin, "init_ok");
     service_end(s, &w, &q->origin);
 }
+
+/* It says what is there and goes on in the background: `status` tells how far it is. */
+void service_handle_snapshot(struct service_conn *c, const struct wire_request *q)
+{
+    struct service *s = c->service;
+    struct buf *out = service_out(c);
+    raft_index index = 0;
+    bool making = false;
+    struct wire_reply w;
+
+    if (s->ops.snapshot == NULL || !s->ops.snapshot(s->ops.ctx, &index, &making)) {
+        service_refuse_type(c, q, "this node keeps no snapshots");
+        return;
+    }
+    if (out == NULL)
+        return;
+    service_begin(s, &w, out, &q->origin, "snapshot_ok");
+    wire_reply_u64(&w, "index", index);
+    wire_reply_bool(&w, "making", making);
+    service_end(s, &w, &q->origin);
+}

@@ -66,7 +66,7 @@ static const struct verb verbs[] = {
     [WIRE_REQ_STATUS] = {.handle = service_handle_status},
     [WIRE_REQ_MEMBERS] = {.handle = service_handle_members},
     [WIRE_REQ_TRANSFER_LEADER] = {.handle = service_handle_transfer},
-    [WIRE_REQ_SNAPSHOT] = {.refusal = "snapshots are not supported by this version"},
+    [WIRE_REQ_SNAPSHOT] = {.handle = service_handle_snapshot},
     [WIRE_REQ_UNKNOWN] = {.refusal = "unknown request type"},
     [WIRE_REQ_PEER] = {.refusal = "unknown request type"},
 };

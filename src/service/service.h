@@ -51,6 +51,9 @@ struct service_ops {
     /* Bytes that an entry with this payload takes in the log. */
     uint64_t (*record_bytes)(void *ctx, size_t payload_len);
     void (*event)(void *ctx, enum log_level level, const char *event, const char *text);
+    /* A snapshot of the state is wanted: *ret_index is that of the newest there is, *ret_making says
+     * whether one with more is on its way. False: this host makes none. May be NULL. */
+    bool (*snapshot)(void *ctx, raft_index *ret_index, bool *ret_making);
     /* `init`, stdin/stdout only: NULL elsewhere. Returns 0 when the node is now this one, else a
      * text for the error. */
     const char *(*init)(void *ctx, const struct wire_request *q);

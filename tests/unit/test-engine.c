@@ -1197,7 +1197,7 @@ static void engine__events_have_their_lines(void **state)
          "event=leader_transfer to=? state=begun"},
         {{.event = RAFT_TRACE_PROBE, .index = 4}, "event=follower_probed peer=none next_index=4"},
         {{.event = RAFT_TRACE_COMPACTED, .index = 5},
-         "event=follower_too_far_behind peer=none next_index=5 action=wait"},
+         "event=follower_too_far_behind peer=none next_index=5 action=send_snapshot"},
         {{.event = RAFT_TRACE_INVALID, .text = "odd"},
          "event=message_refused peer=none why='odd' suppressed=0 action=close_link"},
         {{.event = RAFT_TRACE_TERM_REFUSED, .term = 3, .heard_term = 99},

@@ -713,7 +713,14 @@ static void net_peer__refused_handshakes(void **state)
         bool other_cluster;
         enum wire_refusal verdict;
     } rows[] = {
-        {"a later version", WIRE_REFUSED_VERSION, LOW, HIGH, {2, 3}, 1, false, 0},
+        {"a later version",
+         WIRE_REFUSED_VERSION,
+         LOW,
+         HIGH,
+         {WIRE_VERSION_HIGHEST + 1, WIRE_VERSION_HIGHEST + 2},
+         1,
+         false,
+         0},
         {"version 0", WIRE_REFUSED_VERSION, LOW, HIGH, {0, 0}, 2, false, 0},
         {"cluster", WIRE_REFUSED_CLUSTER, LOW, HIGH, {1, 1}, 1, true, 0},
         {"to", WIRE_REFUSED_TO, LOW, 21, {1, 1}, 1, false, 0},
@@ -791,7 +798,7 @@ static void net_peer__a_newer_peer_is_spoken_to_in_the_common_version(void **sta
         assert_int_equal(reply.version_highest, WIRE_VERSION_HIGHEST);
     }
     PUMP_UNTIL(&t->pump, peer_net_is_up(t->high.net, LOW));
-    assert_string_equal(t->high.text[PEER_EVENT_UP], "1");
+    assert_string_equal(t->high.text[PEER_EVENT_UP], "2");
     raw_link_close(c);
     pair_done(t);
 }
@@ -813,7 +820,7 @@ static void net_peer__versions_without_overlap_are_refused_in_words(void **state
     assert_int_equal(reply.refused, WIRE_REFUSED_VERSION);
     PUMP_UNTIL(&t->pump, t->high.n[PEER_EVENT_REFUSED] == 1);
     assert_string_equal(t->high.text[PEER_EVENT_REFUSED],
-                        "we refuse: no common protocol version: it speaks 5 to 6, we speak 1 to 1");
+                        "we refuse: no common protocol version: it speaks 5 to 6, we speak 1 to 2");
     raw_close(&c);
     pair_done(t);
 }

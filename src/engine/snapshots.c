@@ -1,0 +1,550 @@
+/* When a snapshot is made, and what of the log goes then.
+ *
+ *   due ──► copy ──► check ──► trailer, sync, name ──► read again ──► older ones go
+ *            │ thread of the makers                                        │
+ *            ▼                                                             ▼
+ *         stopped when the state is to be replaced            mark in the log ──► front goes
+ *
+ * Index and term are those of the copy (SNAP-4). The log is let go of only behind a snapshot that
+ * was read again, and whose mark in the log is durable (SNAP-2, DISK-42); some of it is kept, for a
+ * follower that is not far behind is brought up by entries much sooner.
+ *
+ * A snapshot that cannot be made is no end of anything: it is said, and tried again. */
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/assert.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/limits.h"
+#include "engine/engine_int.h"
+#include "wire/reply.h"
+
+#include "base/banned.h"
+
+/* What a chore of the makers says, beside 0 and -errno. */
+enum { MADE_FULL = 1, MADE_STOPPED, MADE_DAMAGED, MADE_NOTHING };
+
+static uint64_t now_of(const struct engine *e)
+{
+    return e->ops.now_us(e->ops.ctx);
+}
+
+/* ---- the copy, on its thread ---- */
+
+/* A disk that is filled to its end by what nobody asked for would stop the log. */
+static bool room_is_left(struct engine *e)
+{
+    uint64_t used;
+    uint64_t limit;
+
+    return e->state.disk_room == NULL || !e->state.disk_room(e->state.ctx, &used, &limit) ||
+           limit - used >= SNAP_ROOM_LEFT_BYTES;
+}
+
+/* As fast as it may go, on the mean since it began. */
+static void go_slowly(const struct engine *e, uint64_t n_bytes, uint64_t began_us)
+{
+    const uint64_t bytes_per_s = (uint64_t)e->snap.making.mib_per_s << 20;
+    struct timespec pause = {0};
+    uint64_t due_us;
+    uint64_t now_us;
+
+    if (bytes_per_s == 0 || !e->snap.threads)
+        return;
+    due_us = began_us + n_bytes * 1000000u / bytes_per_s;
+    now_us = clock_mono_us();
+    if (due_us <= now_us)
+        return;
+    pause.tv_sec = (time_t)((due_us - now_us) / 1000000u);
+    pause.tv_nsec = (long)((due_us - now_us) % 1000000u) * 1000;
+    (void)nanosleep(&pause, NULL);
+}
+
+struct copying {
+    struct engine *e;
+    uint64_t began_us;
+    uint64_t looked_at;
+};
+
+static int sink_write(void *ctx, const void *data, size_t n)
+{
+    struct copying *c = ctx;
+    struct making *m = &c->e->snap.making;
+    uint64_t bytes;
+
+    m->sink_rc = snap_writer_add(m->writer, data, n);
+    if (m->sink_rc != 0)
+        return -ECANCELED;
+    bytes = snap_writer_bytes(m->writer);
+    atomic_store(&m->n_bytes, bytes);
+    if (bytes - c->looked_at >= SNAP_ROOM_LEFT_BYTES / 4) {
+        c->looked_at = bytes;
+        if (!room_is_left(c->e)) {
+            m->sink_rc = err_say(SNAP_E_FULL, "the disk has less than %u MiB left",
+                                 SNAP_ROOM_LEFT_BYTES >> 20);
+            return -ECANCELED;
+        }
+    }
+    go_slowly(c->e, bytes, c->began_us);
+    return 0;
+}
+
+static int copy_state(struct engine *e)
+{
+    struct making *m = &e->snap.making;
+    struct copying c = {.e = e, .began_us = e->snap.threads ? clock_mono_us() : 0};
+    const struct kv_sink sink = {sink_write, &c};
+    int rc;
+
+    if (!room_is_left(e))
+        return err_say(MADE_FULL, "the disk has less than %u MiB left", SNAP_ROOM_LEFT_BYTES >> 20);
+    rc = snap_writer_new(e->snap.folder, SNAP_MADE, &m->writer);
+    if (rc != 0)
+        return rc == SNAP_E_FULL ? MADE_FULL : err_fold(rc);
+    rc = e->state.copy(e->state.ctx, &sink);
+    if (rc != 0 && m->sink_rc != 0)
+        return m->sink_rc == SNAP_E_FULL ? MADE_FULL : err_fold(m->sink_rc);
+    if (rc == KV_E_STOPPED)
+        return MADE_STOPPED;
+    return rc == KV_E_DAMAGED ? MADE_DAMAGED : err_fold(rc);
+}
+
+static int run_copy(void *ctx)
+{
+    struct engine *e = ctx;
+    struct making *m = &e->snap.making;
+    struct kv_source source;
+    int rc = copy_state(e);
+
+    if (rc != 0)
+        return rc;
+    source = (struct kv_source){snap_writer_read, m->writer, snap_writer_bytes(m->writer)};
+    rc = e->state.check_copy(e->state.ctx, &source, &m->info);
+    if (rc == KV_E_DAMAGED)
+        return MADE_DAMAGED;
+    if (rc != 0)
+        return err_fold(rc);
+    return m->info.last_applied.index <= m->above ? MADE_NOTHING : 0;
+}
+
+/* The older one goes only when the newer was read again (SNAP-5). */
+static int run_finish(void *ctx)
+{
+    struct engine *e = ctx;
+    struct making *m = &e->snap.making;
+    int rc = snap_writer_finish(m->writer, &m->meta);
+
+    m->writer = NULL;
+    if (rc == 0)
+        rc = snap_check(e->snap.folder, m->meta.id);
+    if (rc == 0)
+        rc = snap_prune(e->snap.folder);
+    if (rc == SNAP_E_FULL)
+        return MADE_FULL;
+    return rc == SNAP_E_DAMAGED ? MADE_DAMAGED : err_fold(rc);
+}
+
+/* ---- making one ---- */
+
+/* Where the state is not to be believed, or about to be another, there is nothing to copy
+ * (SNAP-12). */
+static bool may_make(const struct engine *e)
+{
+    return !replica_rebuilding(e->replica) && !e->differ.is_wrong && !e->differ.differs &&
+           !raft_is_installing(engine_raft(e)) && e->snap.receiving.phase < RECEIVE_CHECKING &&
+           !replica_is_parked(e->replica);
+}
+
+static void begin_making(struct engine *e, uint64_t now_us)
+{
+    struct making *m = &e->snap.making;
+
+    m->wanted = false;
+    m->finishing = false;
+    m->sink_rc = 0;
+    m->began_us = now_us;
+    m->above = e->snap.newest.index;
+    m->mib_per_s = e->snap.conf.mib_per_s;
+    m->bytes = e->state.copy_bytes != NULL ? e->state.copy_bytes(e->state.ctx) : 0;
+    atomic_store(&m->n_bytes, 0);
+    e->state.copy_go(e->state.ctx);
+    chores_add(e->snap.makers, &m->chore, run_copy, e);
+}
+
+static void drop_writer(struct making *m)
+{
+    snap_writer_drop(m->writer);
+    m->writer = NULL;
+}
+
+static void making_failed(struct engine *e, int rc, uint64_t now_us)
+{
+    struct making *m = &e->snap.making;
+
+    drop_writer(m);
+    if (rc == MADE_NOTHING)
+        return;
+    m->wanted = true;
+    m->due_us = now_us + (rc == MADE_STOPPED ? SNAP_ASK_US : SNAP_AGAIN_US);
+    if (rc == MADE_STOPPED)
+        return;
+    m->n_failed++;
+    (void)snprintf(m->why, sizeof(m->why), "%s",
+                   m->chore.text[0] != '\0' ? m->chore.text
+                   : rc < 0                 ? strerror(-rc)
+                                            : "the copy is damaged");
+    if (engine_logs(e))
+        log_event(LOG_WARNING, "snapshot_failed", "why=\"%s\" action=again_in_%us", m->why,
+                  SNAP_AGAIN_US / 1000000u);
+    /* Whether the copy was spoilt on its way or the state is damaged the state can tell. */
+    if (rc == MADE_DAMAGED)
+        engine_scrub_now(e);
+}
+
+static void begin_finishing(struct engine *e, uint64_t now_us)
+{
+    struct making *m = &e->snap.making;
+    const struct raft *raft = engine_raft(e);
+    const struct kv_copy_info *info = &m->info;
+    struct raft_status st;
+
+    raft_get_status(raft, &st);
+    /* The log went on meanwhile, and may have been replaced. */
+    if (raft_is_installing(raft) || info->last_applied.index < st.base.index ||
+        raft_term_at(raft, info->last_applied.index) != info->last_applied.term) {
+        making_failed(e, MADE_STOPPED, now_us);
+        return;
+    }
+    m->meta = (struct snap_meta){
+        .group = replica_group(e->replica),
+        .id = info->last_applied,
+        .config = *raft_config_at(raft, info->last_applied.index),
+        .state_format = e->state.copy_format,
+        .digest_version = e->state.digest_version,
+        .digest = {info->last_applied.index, info->digest.high, info->digest.low},
+        .n_keys = info->n_keys,
+        .live_bytes = info->live_bytes,
+        .limit_bytes = info->limit_bytes,
+        .body_bytes = snap_writer_bytes(m->writer),
+        .body_crc = snap_writer_crc(m->writer)};
+    memcpy(m->meta.cluster_id, e->snap.cluster_id, sizeof(m->meta.cluster_id));
+    m->finishing = true;
+    chores_add(e->snap.makers, &m->chore, run_finish, e);
+}
+
+void engine_snapshots_have(struct engine *e, const struct snap_meta *m)
+{
+    e->snap.newest = m->id;
+    e->snap.newest_bytes = m->body_bytes;
+    e->snap.newest_us = now_of(e);
+}
+
+static void end_making(struct engine *e, uint64_t now_us)
+{
+    struct making *m = &e->snap.making;
+
+    m->n_made++;
+    m->why[0] = '\0';
+    m->took_us = now_us - m->began_us;
+    engine_snapshots_have(e, &m->meta);
+    if (engine_logs(e))
+        log_event(LOG_INFO, "snapshot_made", "index=%llu term=%llu bytes=%llu ms=%llu",
+                  (unsigned long long)m->meta.id.index, (unsigned long long)m->meta.id.term,
+                  (unsigned long long)m->meta.body_bytes, (unsigned long long)m->took_us / 1000);
+}
+
+static void look_at_making(struct engine *e, uint64_t now_us)
+{
+    struct making *m = &e->snap.making;
+    int rc;
+
+    if (!chore_take(&m->chore, &rc))
+        return;
+    if (rc != 0)
+        making_failed(e, rc, now_us);
+    else if (m->finishing)
+        end_making(e, now_us);
+    else
+        begin_finishing(e, now_us);
+}
+
+bool engine_copy_is_over(struct engine *e)
+{
+    if (e->snap.folder == NULL || !chore_is_busy(&e->snap.making.chore))
+        return true;
+    if (e->snap.making.finishing)
+        return true; /* it does not look at the state any more */
+    e->state.copy_stop(e->state.ctx);
+    return false;
+}
+
+/* Log behind the newest: as much as a state costs to be written once more, and not little. */
+static bool is_due(struct engine *e)
+{
+    const uint64_t state = e->state.copy_bytes != NULL ? e->state.copy_bytes(e->state.ctx) : 0;
+    const uint64_t behind = store_bytes_behind(e->store, e->snap.newest.index);
+
+    return behind >= e->snap.conf.log_bytes && behind >= state;
+}
+
+/* ---- the front of the log ---- */
+
+static void mark(struct engine *e)
+{
+    struct snapshots *s = &e->snap;
+
+    if (s->newest.index <= s->mark_asked || s->newest.index <= store_marked(e->store))
+        return;
+    if (store_mark(e->store, s->newest) != 0)
+        return; /* out of memory: the next look */
+    s->mark_asked = s->newest.index;
+    if (e->log_thread != NULL)
+        log_thread_wake(e->log_thread);
+}
+
+static raft_index front_limit(struct engine *e)
+{
+    const raft_index applied = replica_last_applied(e->replica);
+    const raft_index floor = engine_send_floor(e);
+    raft_index limit = store_marked(e->store);
+    struct store_stats log;
+
+    if (limit > e->snap.newest.index)
+        limit = e->snap.newest.index; /* marked once, and found damaged since */
+    if (limit > applied)
+        limit = applied;
+    store_get_counts(e->store, &log);
+    /* SNAP-7 */
+    if (floor != 0 && floor < limit && log.log_bytes < SNAP_SEND_KEEPS * e->snap.conf.keep_bytes)
+        limit = floor;
+    return limit;
+}
+
+static void drop_front(struct engine *e)
+{
+    const struct raft_entry_id before = store_base(e->store);
+    struct raft_entry_id base;
+
+    if (raft_is_installing(engine_raft(e)) || replica_rebuilding(e->replica))
+        return;
+    /* Where the log has no room followers that are behind get a snapshot. */
+    base =
+        store_front(e->store, front_limit(e), e->space.log_is_full ? 0 : e->snap.conf.keep_bytes);
+    if (base.index <= before.index)
+        return;
+    /* The core first: it asks for nothing any more that is about to go. */
+    replica_compact(e->replica, base.index);
+    store_drop_front(e->store, base);
+    e->front_goes = true;
+    if (e->reads != NULL)
+        log_reads_drop_front(e->reads, base.index);
+    if (e->log_thread != NULL)
+        log_thread_wake(e->log_thread); /* removes the files */
+    if (e->read_thread != NULL)
+        read_thread_wake(e->read_thread); /* lets go of them */
+    if (engine_logs(e))
+        log_event(LOG_INFO, "log_compacted", "begins_behind=%llu snapshot=%llu",
+                  (unsigned long long)base.index, (unsigned long long)e->snap.newest.index);
+}
+
+/* ---- the turn ---- */
+
+void engine_snapshots_turn(struct engine *e, uint64_t now_us)
+{
+    struct snapshots *s = &e->snap;
+
+    if (s->folder == NULL)
+        return;
+    look_at_making(e, now_us);
+    engine_receive_turn(e, now_us);
+    engine_send_turn(e, now_us);
+    if (now_us < s->look_us)
+        return;
+    s->look_us = now_us + SNAP_LOOK_US;
+    mark(e);
+    drop_front(e);
+    if (chore_is_busy(&s->making.chore) || now_us < s->making.due_us || !may_make(e))
+        return;
+    if (s->making.wanted || is_due(e))
+        begin_making(e, now_us);
+}
+
+uint64_t engine_snapshots_deadline_us(const struct engine *e)
+{
+    uint64_t due;
+    uint64_t other;
+
+    if (e->snap.folder == NULL)
+        return UINT64_MAX;
+    due = engine_send_deadline_us(e);
+    other = engine_receive_deadline_us(e);
+    due = other < due ? other : due;
+    other = e->snap.making.wanted && !chore_is_busy(&e->snap.making.chore) ? e->snap.look_us
+                                                                           : UINT64_MAX;
+    return other < due ? other : due;
+}
+
+bool engine_make_snapshot(struct engine *e)
+{
+    if (e->snap.folder == NULL)
+        return false;
+    if (e->state.last_applied(e->state.ctx).index <= e->snap.newest.index)
+        return true;
+    e->snap.making.wanted = true;
+    e->snap.making.due_us = 0;
+    e->snap.look_us = 0;
+    return true;
+}
+
+bool engine_snapshots_has_work(const struct engine *e)
+{
+    return e->snap.folder != NULL && !e->snap.threads &&
+           (chores_has_work(e->snap.makers) || chores_has_work(e->snap.bench));
+}
+
+void engine_snapshots_work(struct engine *e)
+{
+    if (e->snap.folder == NULL || e->snap.threads)
+        return;
+    chores_work(e->snap.makers);
+    chores_work(e->snap.bench);
+}
+
+/* ---- opening and closing ---- */
+
+void engine_set_snapshots(struct engine *e, const struct engine_snapshots_conf *conf)
+{
+    struct engine_snapshots_conf *c = &e->snap.conf;
+
+    *c = *conf;
+    if (c->log_bytes == 0)
+        c->log_bytes = SNAP_LOG_BYTES_DEFAULT;
+}
+
+static void find_newest(struct engine *e)
+{
+    struct snap_meta list[1];
+
+    if (snap_list(e->snap.folder, list, 1) == 0)
+        return;
+    e->snap.newest = list[0].id;
+    e->snap.newest_bytes = list[0].body_bytes;
+    e->snap.newest_us = now_of(e);
+}
+
+int engine_snapshots_open(struct engine *e, const struct engine_conf *conf)
+{
+    struct snapshots *s = &e->snap;
+    struct snap_conf snap = {.vfs = conf->snap_vfs, .group = conf->raft.group};
+    int rc = 0;
+
+    if (e->state.copy == NULL || (conf->snap_vfs == NULL && conf->snap_fd <= 0))
+        return 0;
+    engine_set_snapshots(e, &conf->snapshots);
+    memcpy(s->cluster_id, conf->log.cluster_id, sizeof(s->cluster_id));
+    memcpy(snap.cluster_id, conf->log.cluster_id, sizeof(snap.cluster_id));
+    prng_init(&s->prng, conf->raft.seed ^ conf->log.incarnation);
+    if (snap.vfs == NULL)
+        rc = vfs_posix_new(conf->snap_fd, &s->vfs);
+    if (rc != 0)
+        return err_trace(rc);
+    if (snap.vfs == NULL)
+        snap.vfs = s->vfs;
+    s->sendings = calloc(RAFT_SERVERS_MAX, sizeof(*s->sendings));
+    if (s->sendings == NULL)
+        return err_origin(-ENOMEM);
+    rc = chores_new("ridd-copy", -1, &s->makers);
+    if (rc == 0)
+        rc = chores_new("ridd-snap", -1, &s->bench);
+    if (rc == 0)
+        rc = snap_open(&snap, &s->folder);
+    if (rc != 0)
+        return err_trace(rc);
+    if (err_text()[0] != '\0' && engine_logs(e))
+        log_event(LOG_WARNING, "snapshot_unusable", "why=\"%s\" action=ignore", err_text());
+    find_newest(e);
+    return 0;
+}
+
+int engine_snapshots_start(struct engine *e, int notify_fd)
+{
+    int rc;
+
+    if (e->snap.folder == NULL)
+        return 0;
+    rc = chores_start(e->snap.makers, notify_fd);
+    if (rc == 0)
+        rc = chores_start(e->snap.bench, notify_fd);
+    e->snap.threads = rc == 0;
+    return err_trace(rc);
+}
+
+void engine_snapshots_stop(struct engine *e)
+{
+    struct snapshots *s = &e->snap;
+
+    if (s->folder == NULL)
+        return;
+    e->state.copy_stop(e->state.ctx);
+    chores_free(s->makers);
+    chores_free(s->bench);
+    s->makers = s->bench = NULL;
+    drop_writer(&s->making);
+    engine_receive_stop(e);
+    engine_send_stop(e);
+    snap_close(s->folder);
+    s->folder = NULL;
+}
+
+void engine_snapshots_free(struct engine *e)
+{
+    struct snapshots *s = &e->snap;
+
+    engine_snapshots_stop(e);
+    chores_free(s->makers);
+    chores_free(s->bench);
+    free(s->sendings);
+    if (s->vfs != NULL)
+        vfs_posix_free(s->vfs);
+}
+
+/* ---- looking ---- */
+
+static unsigned percent(uint64_t part, uint64_t whole)
+{
+    if (whole == 0)
+        return 0;
+    return part >= whole ? 100 : (unsigned)(part * 100 / whole);
+}
+
+void engine_snapshots_status(struct engine *e, struct wire_reply *w)
+{
+    struct snapshots *s = &e->snap;
+    struct making *m = &s->making;
+
+    if (s->folder == NULL)
+        return;
+    wire_reply_open_object(w, "snapshots");
+    wire_reply_u64(w, "index", s->newest.index);
+    wire_reply_u64(w, "term", s->newest.term);
+    wire_reply_u64(w, "bytes", s->newest_bytes);
+    wire_reply_u64(w, "age_s", s->newest.index != 0 ? (now_of(e) - s->newest_us) / 1000000u : 0);
+    wire_reply_u64(w, "log_begins_behind", store_base(e->store).index);
+    wire_reply_u64(w, "log_bytes_behind", store_bytes_behind(e->store, s->newest.index));
+    wire_reply_bool(w, "making", chore_is_busy(&m->chore));
+    wire_reply_bool(w, "wanted", m->wanted);
+    if (chore_is_busy(&m->chore))
+        wire_reply_u64(w, "making_percent", percent(atomic_load(&m->n_bytes), m->bytes));
+    wire_reply_u64(w, "made", m->n_made);
+    wire_reply_u64(w, "failed", m->n_failed);
+    if (m->why[0] != '\0')
+        wire_reply_str(w, "failed_why", m->why);
+    wire_reply_u64(w, "last_ms", m->took_us / 1000u);
+    wire_reply_u64(w, "sent", s->n_sent);
+    wire_reply_u64(w, "installed", s->n_installed);
+    engine_send_status(e, w);
+    engine_receive_status(e, w);
+    wire_reply_close_object(w);
+}
