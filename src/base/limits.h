@@ -735,6 +735,9 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
 #define SNAP_PART_BYTES_MAX (64u << 10)
 /* Read ahead for one follower, in two of these, and so much is under way to it. */
 #define SNAP_BLOCK_BYTES (256u << 10)
+#define SNAP_SEND_BLOCKS 2u
+/* Before the trailer of one on its way stands how long that is. */
+#define SNAP_HEAD_BYTES 4u
 /* Received and not written yet; what comes beyond it is dropped and asked for again. */
 #define SNAP_IN_BYTES_MAX (1u << 20)
 /* What is not answered for so long is asked about. */

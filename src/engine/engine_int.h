@@ -155,7 +155,6 @@ struct restoring {
 };
 
 /* send.c: one snapshot to one follower. */
-#define SEND_BLOCKS 2u
 struct send_block {
     uint64_t offset;
     size_t len;          /* 0: empty */
@@ -172,7 +171,7 @@ struct sending {
     struct raft_entry_id id;
     struct buf head; /* length and trailer, before the copy */
     uint64_t bytes;  /* of the whole */
-    struct send_block blocks[SEND_BLOCKS];
+    struct send_block blocks[SNAP_SEND_BLOCKS];
     unsigned reading; /* which the chore fills */
     size_t reading_len;
     uint64_t read_to;
