@@ -95,6 +95,9 @@ static_assert(LOG_LINE_BYTES_MAX <= LOG_PIECE_BYTES, "a line is never cut in two
 /* Three to seven voters are the product; the rest is room for learners. A larger configuration is
  * refused. */
 #define RAFT_SERVERS_MAX 16u
+/* Servers that were removed and are remembered: who is older is told that it is no member, and not
+ * since when. */
+#define RAFT_REMOVED_MAX 32u
 /* Names of nodes: they are part of file names, log lines and JSON. */
 #define NODE_NAME_BYTES_MAX 63u
 /* "[ipv6]:port" or a host name of 253 bytes with a port. */
