@@ -767,6 +767,15 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
 /* At most so many are looked at when one is needed. */
 #define SNAP_LIST_MAX 8u
 
+/* ---- changes of the members ---- */
+
+/* What configurations say of the formats that all members know. */
+#define MEMBERS_VERSION 1u
+/* How often it is looked whether a learner has caught up. */
+#define MEMBERS_LOOK_US 50000u
+/* A learner that is to become a voter and does not catch up in so long is removed again. */
+#define MEMBER_PATIENCE_MS (24u * 3600000u)
+
 /* ---- the Maelstrom host ---- */
 
 /* The longest line: an append of one entry of the largest size, in Base64, and a client's line with

@@ -410,5 +410,7 @@ void engine_fill_service_ops(struct engine *e, struct service_ops *ops)
                                 .record_bytes = record_bytes,
                                 .event = service_event,
                                 .snapshot = service_snapshot,
+                                .member = engine_member,
+                                .member_changes = engine_member_changes,
                                 .init = e->ops.init != NULL ? service_init : NULL};
 }
