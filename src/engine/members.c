@@ -278,7 +278,8 @@ static void begin_round(struct catchup *u, const struct raft_status *st, uint64_
     u->n_rounds++;
 }
 
-/* It holds what the log had when the round began, the round was short, and it is there (MEMBER-7). */
+/* It holds what the log had when the round began, the round was short, and it is there
+ * (MEMBER-7). */
 static bool has_caught_up(struct engine *e, const struct raft_server *s,
                           const struct raft_status *st, uint64_t now_us)
 {
@@ -404,7 +405,8 @@ static void take_text(char *to, size_t size, struct wire_slice from)
     (void)snprintf(to, size, "%.*s", (int)from.len, from.data != NULL ? from.data : "");
 }
 
-/* Of the configuration that it would be in the end: its voters, and those of them that are heard. */
+/* Of the configuration that it would be in the end: its voters, and those of them that are
+ * heard. */
 static void count_after(struct engine *e, const struct raft_configuration *c,
                         struct service_member_answer *a)
 {

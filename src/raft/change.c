@@ -1,10 +1,11 @@
 /* Changes of the members, one server at a time (4.1): which are allowed, and when.
  *
- * Two majorities of configurations that are one voter apart have a server in common; of those that
- * are two apart they need not. So a change waits for the one before it, and the first one of a
- * leader waits for an entry of its term: else two leaders, each with a change of its own that the
- * other has not seen, are two steps apart (Ongaro's note of 2015). All of it is derived by looking
- * at the log each time; a remembered "a change is under way" is wrong after a truncation (MEMBER-1). */
+ * Two majorities of configurations that are one voter apart have a server in common; of those
+ * that are two apart they need not. So a change waits for the one before it, and the first one
+ * of a leader waits for an entry of its term: else two leaders, each with a change of its own
+ * that the other has not seen, are two steps apart (Ongaro's note of 2015). All of it is derived
+ * by looking at the log each time; a remembered "a change is under way" is wrong after a
+ * truncation (MEMBER-1). */
 #include "raft/raft_int.h"
 
 raft_index raft_get_configuration_index(const struct raft *r)

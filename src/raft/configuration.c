@@ -1,5 +1,6 @@
-/* Bytes of a CONFIG entry, little endian: u8 version (2 or 3), u8 0, u16 n, then per server: u8 role,
- * u8 name length, u16 peer address length, u16 client address length, u64 id, the three strings.
+/* Bytes of a CONFIG entry, little endian: u8 version (2 or 3), u8 0, u16 n, then per server: u8
+ * role, u8 name length, u16 peer address length, u16 client address length, u64 id, the three
+ * strings.
  *
  * Version 3 has behind the id of a server u64 incarnation, u64 id of the one that it replaces, u32
  * patience in ms, u8 promote (0, 1), u8 0; and behind the servers 16 bytes cluster id, u32 version

@@ -29,8 +29,9 @@ struct raft_server {
     bool promote;
     /* Who leaves when this one is a voter; 0: nobody (MEMBER-14). */
     raft_node_id replaces;
-    /* LEARNER to be promoted: a leader that has not managed it for so long removes it again; counted
-     * from the moment at which it begins to lead, or the entry is committed. 0: no limit. */
+    /* LEARNER to be promoted: a leader that has not managed it for so long removes it again;
+     * counted from the moment at which it begins to lead, or the entry is committed. 0: no
+     * limit. */
     uint32_t patience_ms;
     char name[NODE_NAME_BYTES_MAX + 1];
     char peer_addr[ADDRESS_BYTES_MAX + 1];

@@ -210,11 +210,11 @@ void raft_link(struct raft *r, raft_node_id peer, bool up, uint64_t now_us);
 int raft_propose(struct raft *r, enum raft_entry_type type, const void *data, size_t len,
                  struct raft_entry_id *ret_id);
 
-/* Append a configuration, which is in force from then on (4.1). One step away from the one in force,
- * whose index is `based_on` (MEMBER-3): at most one voter comes or goes, at most one server comes
- * and one goes (MEMBER-2). An entry of this term and the configuration before are committed
- * (MEMBER-1), this node stays a voter (MEMBER-9), and those voters of the new one that are heard are
- * a quorum of it, unless `force` (MEMBER-8). */
+/* Append a configuration, which is in force from then on (4.1). One step away from the one in
+ * force, whose index is `based_on` (MEMBER-3): at most one voter comes or goes, at most one
+ * server comes and one goes (MEMBER-2). An entry of this term and the configuration before are
+ * committed (MEMBER-1), this node stays a voter (MEMBER-9), and those voters of the new one that
+ * are heard are a quorum of it, unless `force` (MEMBER-8). */
 int raft_configure(struct raft *r, const struct raft_configuration *c, raft_index based_on,
                    bool force, struct raft_entry_id *ret_id);
 /* Of the configuration in force; it is committed when that is not above the commit index. */

@@ -66,8 +66,8 @@ struct service_ops {
                    struct service_member_answer *ret);
     /* Members of `members_ok` besides the list: what is under way. May be NULL. */
     void (*member_changes)(void *ctx, struct wire_reply *w);
-    /* A snapshot of the state is wanted: *ret_index is that of the newest there is, *ret_making says
-     * whether one with more is on its way. False: this host makes none. May be NULL. */
+    /* A snapshot of the state is wanted: *ret_index is that of the newest there is, *ret_making
+     * says whether one with more is on its way. False: this host makes none. May be NULL. */
     bool (*snapshot)(void *ctx, raft_index *ret_index, bool *ret_making);
     /* `init`, stdin/stdout only: NULL elsewhere. Returns 0 when the node is now this one, else a
      * text for the error. */
