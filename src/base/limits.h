@@ -724,6 +724,8 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
  * how far it got. */
 #define CTL_COMPARE_TIMEOUT_MS 86400000u
 #define CTL_PROGRESS_EVERY_MS  200u
+/* `member`: so long it asks again while another change is under way. */
+#define MEMBER_BUSY_MS 30000u
 /* One read(2) of standard input, and one recv(2) of `raw`. */
 #define CTL_CHUNK_BYTES (64u << 10)
 /* `raw`: standard input is not read while this much waits for the server. */

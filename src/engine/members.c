@@ -410,11 +410,15 @@ static void take_text(char *to, size_t size, struct wire_slice from)
 static void count_after(struct engine *e, const struct raft_configuration *c,
                         struct service_member_answer *a)
 {
-    a->voters_after = raft_configuration_n_voters(c);
+    a->voters_after = 0;
     a->heard_after = 0;
-    for (unsigned i = 0; i < c->n; i++)
-        a->heard_after += c->servers[i].role == RAFT_VOTER &&
-                          replica_hears(e->replica, c->servers[i].id, now_of(e));
+    for (unsigned i = 0; i < c->n; i++) {
+        const struct raft_server *s = &c->servers[i];
+        const bool votes = s->role == RAFT_VOTER || s->promote;
+
+        a->voters_after += votes;
+        a->heard_after += votes && replica_hears(e->replica, s->id, now_of(e));
+    }
 }
 
 static bool may_lose(const struct service_member_answer *a, bool force)
