@@ -1,7 +1,7 @@
 /* member: who belongs to the cluster, and changes of that.
  *
- * The leader does the work, and goes on with it when nobody waits any more; so what is asked here is
- * asked once, and then looked at until it is done. */
+ * The leader does the work, and goes on with it when nobody waits any more; so what is asked here
+ * is asked once, and then looked at until it is done. */
 #include <errno.h>
 #include <jansson.h>
 #include <signal.h>
@@ -29,8 +29,7 @@ static const struct member_verb {
     {"list", NULL, "", 0, NULL},
     {"add", "member_add", " NAME PEER-ADDRESS CLIENT-ADDRESS", 3, "is a member"},
     {"remove", "member_remove", " NAME", 1, "is removed"},
-    {"replace", "member_replace", " OLD NEW PEER-ADDRESS CLIENT-ADDRESS", 4,
-     "has taken the place"},
+    {"replace", "member_replace", " OLD NEW PEER-ADDRESS CLIENT-ADDRESS", 4, "has taken the place"},
     {"set-addr", "member_set_addr", " NAME PEER-ADDRESS CLIENT-ADDRESS", 3, "has moved"},
     {"promote", "member_promote", " NAME", 1, "is a voter"},
     {"demote", "member_demote", " NAME", 1, "is a learner"},
