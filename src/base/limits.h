@@ -707,7 +707,7 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
 
 /* One part of a snapshot on its way to a follower, or to a client. */
 #define SNAP_PART_BYTES_MAX (64u << 10)
-#define SNAP_TRAILER_BYTES 16384u
+#define SNAP_TRAILER_BYTES  16384u
 /* Read ahead for one follower, in two of these, and so much is under way to it. */
 #define SNAP_BLOCK_BYTES (256u << 10)
 /* Received and not written yet; what comes beyond it is dropped and asked for again. */
