@@ -96,11 +96,16 @@ static unsigned char *write_about(unsigned char *p, const struct wire_about *a)
     return p;
 }
 
+static bool is_of_a_name(unsigned char c)
+{
+    return c == '-' || c == '_' || (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') ||
+           (c >= 'a' && c <= 'z');
+}
+
 static bool name_ok(const unsigned char *name, size_t len)
 {
     for (size_t i = 0; i < len; i++)
-        if (strchr("-_", name[i]) == NULL && (name[i] < '0' || name[i] > '9') &&
-            (name[i] < 'A' || name[i] > 'Z') && (name[i] < 'a' || name[i] > 'z'))
+        if (!is_of_a_name(name[i]))
             return false;
     return len > 0 && len <= NODE_NAME_BYTES_MAX;
 }
