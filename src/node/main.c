@@ -18,6 +18,9 @@
 static const char usage_text[] =
     "usage: ridd [--config FILE] [--id NAME]             run a node\n"
     "       ridd [--config FILE] [--id NAME] --init      make its data directory, once\n"
+    "       ridd [--config FILE] [--id NAME] --join | --rejoin\n"
+    "                                                    be added to a cluster that runs, then "
+    "run\n"
     "       ridd [--config FILE] [--id NAME] --check-config | --print-config\n"
     "       ridd --dump-log DIR | --version | --help\n";
 
@@ -30,6 +33,10 @@ static const char help_text[] =
     "  -i, --id NAME        which of its nodes this is (default: [node] id)\n"
     "      --init           make the data directory of a new node; again with the same identity: "
     "no harm\n"
+    "      --join           wait until 'ridctl member add' takes this new node into a cluster "
+    "that\n"
+    "                       runs, and run it\n"
+    "      --rejoin         the same for a member whose disk was lost: 'ridctl member rejoin'\n"
     "      --check-config   read the configuration, print every problem with its line, exit 0 or "
     "78\n"
     "      --print-config   print the configuration in force, defaults included\n"
@@ -45,13 +52,15 @@ static const char help_text[] =
     "A first cluster on this machine: tools/quickstart. Manual: ridd(8), ridd.conf(5), "
     "ridctl(1).\n";
 
-enum action { RUN, INIT, CHECK, PRINT, DUMP };
+enum action { RUN, INIT, JOIN, REJOIN, CHECK, PRINT, DUMP };
 
-enum { OPT_INIT = 256, OPT_CHECK, OPT_PRINT, OPT_DUMP, OPT_VERSION };
+enum { OPT_INIT = 256, OPT_JOIN, OPT_REJOIN, OPT_CHECK, OPT_PRINT, OPT_DUMP, OPT_VERSION };
 
 static const struct option options[] = {{"config", required_argument, NULL, 'c'},
                                         {"id", required_argument, NULL, 'i'},
                                         {"init", no_argument, NULL, OPT_INIT},
+                                        {"join", no_argument, NULL, OPT_JOIN},
+                                        {"rejoin", no_argument, NULL, OPT_REJOIN},
                                         {"check-config", no_argument, NULL, OPT_CHECK},
                                         {"print-config", no_argument, NULL, OPT_PRINT},
                                         {"dump-log", required_argument, NULL, OPT_DUMP},
@@ -77,10 +86,10 @@ static int act(enum action action, const char *path, const char *id, uint64_t st
         fprintf(stderr, "ridd: out of memory\n");
         return EXIT_IO_ERROR;
     }
-    if (action == RUN)
+    if (action == RUN || action == JOIN || action == REJOIN)
         node_hold_signals();
     err_reset();
-    rc = conf_load(path, id, action == RUN || action == INIT || id != NULL, conf, &problems);
+    rc = conf_load(path, id, (action != CHECK && action != PRINT) || id != NULL, conf, &problems);
     if (rc == CONF_E_PROBLEMS) {
         conf_problems_print(&problems, path, stderr);
         code = EXIT_CONF_ERROR;
@@ -94,6 +103,10 @@ static int act(enum action action, const char *path, const char *id, uint64_t st
             break;
         case INIT:
             code = node_init(conf);
+            break;
+        case JOIN:
+        case REJOIN:
+            code = node_join(conf, action == REJOIN);
             break;
         case CHECK:
             code = node_check(conf);
@@ -142,6 +155,14 @@ int main(int argc, char **argv)
             action = INIT;
             n_actions++;
             break;
+        case OPT_JOIN:
+            action = JOIN;
+            n_actions++;
+            break;
+        case OPT_REJOIN:
+            action = REJOIN;
+            n_actions++;
+            break;
         case OPT_CHECK:
             action = CHECK;
             n_actions++;
@@ -169,7 +190,8 @@ int main(int argc, char **argv)
     if (optind < argc)
         return usage("unexpected argument", argv[optind]);
     if (n_actions > 1)
-        return usage("only one of --init, --check-config, --print-config, --dump-log at a time",
+        return usage("only one of --init, --join, --rejoin, --check-config, --print-config, "
+                     "--dump-log at a time",
                      NULL);
     if (action == DUMP)
         return node_dump_log(dump_dir);

@@ -102,7 +102,7 @@ static bool is_of_a_name(unsigned char c)
            (c >= 'a' && c <= 'z');
 }
 
-static bool name_ok(const unsigned char *name, size_t len)
+bool wire_name_ok(const unsigned char *name, size_t len)
 {
     for (size_t i = 0; i < len; i++)
         if (!is_of_a_name(name[i]))
@@ -119,7 +119,7 @@ static void take_about(struct cursor *c, struct wire_about *ret)
     const unsigned char *name = take(c, len);
     unsigned n = take_u8(c);
 
-    if (!c->ok || !name_ok(name, len))
+    if (!c->ok || !wire_name_ok(name, len))
         return;
     memcpy(a.cluster_name, name, len);
     a.n_settings = n < WIRE_SETTINGS_MAX ? n : WIRE_SETTINGS_MAX;

@@ -354,7 +354,8 @@ static void frame__types_and_flags(void **state)
     (void)state;
     assert_int_equal(wire_msg_encode(&samples[0], &b), 0);
     for (unsigned type = 0; type < 256; type++) {
-        bool known = (type >= 1 && type <= 11) || type == 32 || type == 33;
+        bool known =
+            (type >= 1 && type <= 11) || type == 32 || type == 33 || type == 35 || type == 36;
 
         b.data[8] = (unsigned char)type;
         reseal(&b);
