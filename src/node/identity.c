@@ -202,7 +202,7 @@ static int compare(const struct identity_dir *dir, const struct identity_conf *c
     char have[33];
     char want[33];
 
-    if (strcmp(dir->identity.node_name, conf->node_name) != 0)
+    if (conf->node_name != NULL && strcmp(dir->identity.node_name, conf->node_name) != 0)
         return err_say(
             IDENTITY_E_FOREIGN,
             "'%.*s' belongs to node '%s', not to '%.*s': check --id, and data_dir in the "

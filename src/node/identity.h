@@ -79,7 +79,7 @@ struct identity {
 struct identity_cluster {
     bool known;                         /* it says something */
     unsigned char id[16];               /* the random one; zeros: not known yet */
-    char name[NODE_NAME_BYTES_MAX + 1]; /* as the configuration calls it */
+    char name[NODE_NAME_BYTES_MAX + 1]; /* as the configuration calls it; "": not said */
 };
 
 struct identity_conf {
@@ -87,7 +87,7 @@ struct identity_conf {
     /* 16 bytes. NULL at identity_open(): any, the caller compares. NULL at identity_create() unless
      * it founds: identity_join() tells it */
     const unsigned char *cluster_id;
-    const char *node_name;
+    const char *node_name; /* NULL at identity_open(): any */
     /* how ridd was called, for the sentences: "ridd --config x.conf --id n1"; NULL: "ridd" */
     const char *command;
     enum identity_way way; /* of identity_create() */

@@ -193,7 +193,8 @@ int identity_read_cluster(struct identity_dir *dir)
 
     if (rc == MARK_E_MISSING && !identity_was_added(dir))
         return 0;
-    if (rc == 0 && (len != sizeof(bytes) || get_name(bytes + 16, len - 16, cluster.name) == NULL))
+    if (rc == 0 && (len != sizeof(bytes) ||
+                    (bytes[16] != 0 && get_name(bytes + 16, len - 16, cluster.name) == NULL)))
         rc = err_say(MARK_E_DAMAGED, "'CLUSTER' makes no sense");
     if (rc != 0)
         return rc > 0 ? identity_say_mark(dir, rc) : err_trace(rc);
@@ -207,7 +208,7 @@ int identity_set_cluster(struct identity_dir *dir, const unsigned char id[16], c
     unsigned char bytes[CLUSTER_BYTES] = {0};
     int rc;
 
-    rid_assert(identity_name_ok(name, strlen(name)));
+    rid_assert(name[0] == '\0' || identity_name_ok(name, strlen(name)));
     memcpy(bytes, id, 16);
     (void)put_name(bytes + 16, name);
     rc = mark_write(dir->fd, CLUSTER_NAME, CLUSTER_MAGIC, bytes, sizeof(bytes));

@@ -81,7 +81,7 @@ static int look_at(struct identity_conf *identity, const struct conf *conf,
     identity->cluster_id = NULL;
     rc = identity_open(identity, &dir);
     if (rc == 0)
-        ours = identity_cluster(dir)->known
+        ours = identity_cluster(dir)->name[0] != '\0'
                    ? strcmp(identity_cluster(dir)->name, conf->cluster_name) == 0
                    : memcmp(identity_get(dir)->cluster_id, founding_id, 16) == 0 ||
                          memcmp(identity_get(dir)->cluster_id, first_id, 16) == 0;

@@ -111,22 +111,24 @@ void node_on_join(void *ctx, const struct wire_join *j, struct wire_join_reply *
                "node %s runs there already, with a data directory of its own", n->self->name);
 }
 
-/* Of no more than that they can be read: who is in it is the leader's business, and may be of long
- * ago, when somebody else had this name. */
+/* Who is in it is the leader's business, and may be of long ago, when somebody else had this name.
+ * */
 static bool config_ok(const struct joining *w, const struct wire_join *j,
                       struct wire_join_reply *ret)
 {
     struct raft_configuration *c = calloc(1, sizeof(*c));
     int rc = c != NULL ? raft_configuration_decode(j->config, j->config_len, c) : -ENOMEM;
+    const bool same = rc == 0 && (!raft_configuration_has_cluster_id(c) ||
+                                  memcmp(c->cluster_id, j->cluster_id, 16) == 0);
 
     free(c);
     if (rc == RAFT_CONFIGURATION_E_NEWER)
         refuse(ret, WIRE_JOIN_VERSION, "the program on %s is of an earlier version: %s",
                w->conf->self->name, raft_configuration_error_text(rc));
-    else if (rc != 0)
+    else if (!same)
         refuse(ret, WIRE_JOIN_BUSY, "node %s cannot read the configuration that it was given",
                w->conf->self->name);
-    return rc == 0;
+    return same;
 }
 
 /* ---- becoming a node ---- */

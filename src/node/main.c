@@ -22,7 +22,7 @@ static const char usage_text[] =
     "                                                    be added to a cluster that runs, then "
     "run\n"
     "       ridd [--config FILE] [--id NAME] --check-config | --print-config\n"
-    "       ridd --dump-log DIR | --version | --help\n";
+    "       ridd --dump-log DIR | --recover-alone DIR [--yes] | --version | --help\n";
 
 static const char help_text[] =
     "\n"
@@ -41,6 +41,10 @@ static const char help_text[] =
     "78\n"
     "      --print-config   print the configuration in force, defaults included\n"
     "      --dump-log DIR   print the log in a data directory, one line a record, and a verdict\n"
+    "      --recover-alone DIR [--yes]\n"
+    "                       the majority is lost for ever: print what the node has, make it a "
+    "cluster\n"
+    "                       of one\n"
     "      --version        print the version\n"
     "  -h, --help           print this\n"
     "\n"
@@ -52,9 +56,19 @@ static const char help_text[] =
     "A first cluster on this machine: tools/quickstart. Manual: ridd(8), ridd.conf(5), "
     "ridctl(1).\n";
 
-enum action { RUN, INIT, JOIN, REJOIN, CHECK, PRINT, DUMP };
+enum action { RUN, INIT, JOIN, REJOIN, CHECK, PRINT, DUMP, RECOVER };
 
-enum { OPT_INIT = 256, OPT_JOIN, OPT_REJOIN, OPT_CHECK, OPT_PRINT, OPT_DUMP, OPT_VERSION };
+enum {
+    OPT_INIT = 256,
+    OPT_JOIN,
+    OPT_REJOIN,
+    OPT_CHECK,
+    OPT_PRINT,
+    OPT_DUMP,
+    OPT_RECOVER,
+    OPT_YES,
+    OPT_VERSION
+};
 
 static const struct option options[] = {{"config", required_argument, NULL, 'c'},
                                         {"id", required_argument, NULL, 'i'},
@@ -64,6 +78,8 @@ static const struct option options[] = {{"config", required_argument, NULL, 'c'}
                                         {"check-config", no_argument, NULL, OPT_CHECK},
                                         {"print-config", no_argument, NULL, OPT_PRINT},
                                         {"dump-log", required_argument, NULL, OPT_DUMP},
+                                        {"recover-alone", required_argument, NULL, OPT_RECOVER},
+                                        {"yes", no_argument, NULL, OPT_YES},
                                         {"version", no_argument, NULL, OPT_VERSION},
                                         {"help", no_argument, NULL, 'h'},
                                         {NULL, 0, NULL, 0}};
@@ -115,6 +131,7 @@ static int act(enum action action, const char *path, const char *id, uint64_t st
             conf_print(conf, stdout);
             break;
         case DUMP:
+        case RECOVER:
             break;
         }
     }
@@ -129,7 +146,8 @@ int main(int argc, char **argv)
     enum action action = RUN;
     const char *path = RIDD_CONF_FILE;
     const char *id = NULL;
-    const char *dump_dir = NULL;
+    const char *dir = NULL;
+    bool yes = false;
     unsigned n_actions = 0;
     char letter[] = "-?";
     int c;
@@ -173,8 +191,16 @@ int main(int argc, char **argv)
             break;
         case OPT_DUMP:
             action = DUMP;
-            dump_dir = optarg;
+            dir = optarg;
             n_actions++;
+            break;
+        case OPT_RECOVER:
+            action = RECOVER;
+            dir = optarg;
+            n_actions++;
+            break;
+        case OPT_YES:
+            yes = true;
             break;
         case ':':
             return usage("this option needs an argument:", argv[optind - 1]);
@@ -191,9 +217,13 @@ int main(int argc, char **argv)
         return usage("unexpected argument", argv[optind]);
     if (n_actions > 1)
         return usage("only one of --init, --join, --rejoin, --check-config, --print-config, "
-                     "--dump-log at a time",
+                     "--dump-log, --recover-alone at a time",
                      NULL);
+    if (yes && action != RECOVER)
+        return usage("--yes goes with --recover-alone", NULL);
     if (action == DUMP)
-        return node_dump_log(dump_dir);
+        return node_dump_log(dir);
+    if (action == RECOVER)
+        return node_recover_alone(dir, yes);
     return act(action, path, id, started_us);
 }

@@ -165,6 +165,23 @@ static void list_members(const struct raft_configuration *c, char *ret_text, siz
                                c->servers[i].name);
 }
 
+/* The configuration and the directory agree on the cluster's random id, or --recover-alone was
+ * interrupted between the two. */
+static int check_cluster_id(const struct node *n)
+{
+    static const unsigned char none[16];
+    const struct raft_configuration *c = raft_get_configuration(engine_raft(n->engine));
+    const unsigned char *id = identity_cluster(n->dir)->id;
+
+    if (memcmp(id, none, sizeof(none)) == 0 || !raft_configuration_has_cluster_id(c) ||
+        memcmp(id, c->cluster_id, sizeof(none)) == 0)
+        return 0;
+    (void)err_say(IDENTITY_E_FOREIGN,
+                  "'%.160s' was left by 'ridd --recover-alone' that did not finish: run it again",
+                  n->conf->data_dir);
+    return fail("identity_refused", identity_exit_code(IDENTITY_E_FOREIGN));
+}
+
 /* Of a cluster to which nodes were added: its members are not the founders any more, and the
  * directory says what it is called. */
 static int check_cluster_name(const struct node *n, const struct identity_cluster *cluster)
@@ -192,7 +209,9 @@ static int check_founders(const struct node *n)
     char theirs[160];
     char ours[160];
 
-    if (cluster->known)
+    if (check_cluster_id(n) != 0)
+        return identity_exit_code(IDENTITY_E_FOREIGN);
+    if (cluster->name[0] != '\0')
         return check_cluster_name(n, cluster);
     conf_first_id(n->conf->cluster_name, c, first_id);
     if (n->founded || memcmp(id, first_id, sizeof(first_id)) == 0)
@@ -294,8 +313,8 @@ static bool same_cluster(const struct node *n, const struct conf *fresh)
 {
     const struct identity_cluster *cluster = identity_cluster(n->dir);
 
-    return cluster->known ? strcmp(cluster->name, fresh->cluster_name) == 0
-                          : conf_same_founders(n->conf, fresh);
+    return cluster->name[0] != '\0' ? strcmp(cluster->name, fresh->cluster_name) == 0
+                                    : conf_same_founders(n->conf, fresh);
 }
 
 /* By name, both what is taken and what is not: a file that was half obeyed must not look as if it

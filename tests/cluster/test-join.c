@@ -450,6 +450,120 @@ CASE(join__a_disk_that_fails_at_any_step_leaves_a_clear_case)
     at_each_sync(false);
 }
 
+/* ---- a quorum that is lost for ever ---- */
+
+static int recover_alone(const struct cluster *c, unsigned i, bool yes, struct buf *out)
+{
+    const char *argv[] = {ridd_path(), "--recover-alone", c->nodes[i].dir, yes ? "--yes" : NULL,
+                          NULL};
+
+    return run_program(argv, out);
+}
+
+/* MEMBER-15. */
+CASE(join__one_that_is_left_goes_on_alone)
+{
+    struct cluster *c = cluster_up(3, NULL);
+    cleanup_buf struct buf out = BUF_INIT;
+    struct client *cl = client_open(c, cluster_leader(c));
+    unsigned left;
+    int code;
+
+    for (unsigned i = 0; i < 50; i++)
+        assert_non_null(strstr(
+            client_askf(cl, "{\"type\":\"write\",\"msg_id\":%u,\"key\":\"k%u\",\"value\":%u}",
+                        i + 1, i, i),
+            "write_ok"));
+    client_close(cl);
+    (void)cluster_settle(c);
+    left = (cluster_leader(c) + 1) % 3; /* a follower, which knows less of what is committed */
+    code = recover_alone(c, left, true, &out);
+    expect_code(code, 74, &out); /* it runs */
+    expect_text(&out, "is in use by process");
+    for (unsigned i = 0; i < 3; i++)
+        node_kill(c, i);
+
+    buf_reset(&out, SIZE_MAX);
+    code = recover_alone(c, left, false, &out);
+    expect_code(code, 64, &out);
+    expect_text(&out, "members now:        n1, n2, n3\n");
+    expect_text(&out, "known as committed: index ");
+    expect_text(&out, "run it again with --yes");
+    assert_false(has(c, left, "CLUSTER"));
+
+    buf_reset(&out, SIZE_MAX);
+    code = recover_alone(c, left, true, &out);
+    expect_code(code, 0, &out);
+    expect_text(&out, "the only voter");
+    assert_true(has(c, left, "CLUSTER"));
+    for (unsigned i = 0; i < 3; i++)
+        if (i != left)
+            tree_remove(c->nodes[i].dir, false);
+    node_start(c, left);
+    for (unsigned again = 0; again < 2; again++) {
+        wait_until(node_logged(c, left, "role=leader"), "a leader of one");
+        cl = client_open(c, left);
+        for (unsigned i = 0; i < 50; i++)
+            assert_non_null(strstr(
+                client_askf(cl, "{\"type\":\"read\",\"msg_id\":%u,\"key\":\"k%u\"}", i + 1, i),
+                "read_ok"));
+        client_expect(cl, "{\"type\":\"write\",\"msg_id\":99,\"key\":\"a\",\"value\":1}",
+                      "{\"type\":\"write_ok\",<*>}");
+        client_close(cl);
+        assert_int_equal(node_terminate(c, left), 0);
+        if (again == 0)
+            node_start(c, left);
+    }
+    cluster_free(c);
+}
+
+/* MEMBER-15: killed at any sync of it, the node starts as it was, is refused until it is done, or
+ * is alone, but never without another random id. */
+CASE(join__recovering_alone_may_be_interrupted)
+{
+    struct cluster *c = cluster_new(3, NULL);
+    struct shim_control *control;
+    unsigned n_killed = 0;
+    struct shim shim;
+
+    cluster_init(c);
+    shim_begin(&shim, c);
+    control = control_of(&shim);
+    for (unsigned at = 1;; at++) {
+        cleanup_buf struct buf out = BUF_INIT;
+        int code;
+
+        atomic_store(&control->kill_sync, at);
+        for (const char *const *env = c->env; *env != NULL; env++)
+            (void)putenv((char *)(uintptr_t)*env);
+        code = recover_alone(c, 0, true, &out);
+        (void)unsetenv("RIDD_SHIM_CONTROL");
+        (void)unsetenv("LD_PRELOAD");
+        atomic_store(&control->kill_sync, 0);
+        if (code == 0)
+            break;
+        assert_int_equal(code, 128 + SIGKILL);
+        n_killed++;
+        buf_reset(&out, SIZE_MAX);
+        expect_code(recover_alone(c, 0, false, &out), 64, &out);
+        expect_text(&out, "members now:        n1");
+        assert_true(has(c, 0, "CLUSTER") ||
+                    strstr((const char *)out.data, "members now:        n1, n2, n3\n") != NULL);
+        if (node_try_start(c, 0, &code)) {
+            assert_int_equal(node_terminate(c, 0), 0);
+        } else {
+            assert_int_equal(code, 78);
+            assert_true(node_logged(c, 0, "--recover-alone' that did not finish"));
+        }
+    }
+    assert_true(n_killed >= 3);
+    node_start(c, 0);
+    wait_until(node_logged(c, 0, "role=leader"), "a leader of one");
+    assert_int_equal(node_terminate(c, 0), 0);
+    (void)munmap(control, sizeof(*control));
+    cluster_free(c);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -461,6 +575,8 @@ int main(int argc, char **argv)
         HARNESS_TEST(join__a_founder_is_not_added),
         HARNESS_TEST(join__a_crash_at_any_step_leaves_a_clear_case),
         HARNESS_TEST(join__a_disk_that_fails_at_any_step_leaves_a_clear_case),
+        HARNESS_TEST(join__one_that_is_left_goes_on_alone),
+        HARNESS_TEST(join__recovering_alone_may_be_interrupted),
     };
 
     return harness_main(argc, argv, tests, NULL, NULL);
