@@ -230,6 +230,25 @@ static_assert(2 * PEER_HALF_OPEN_HOST_MAX <= PEER_HALF_OPEN_MAX, "one host takes
 /* Memory for a turn's output that is kept for the next; what is more is given back. */
 #define PEER_OUT_KEEP_BYTES (64u << 10)
 
+/* A node that waits to be added. The largest configuration has some 13 KiB, and later versions keep
+ * to this; a longer frame closes the connection. */
+#define JOIN_CONFIG_BYTES_MAX (16u << 10)
+#define JOIN_FRAME_BYTES_MAX  (JOIN_CONFIG_BYTES_MAX + 512u)
+static_assert(1024 + RAFT_SERVERS_MAX * (64 + NODE_NAME_BYTES_MAX + 2 * ADDRESS_BYTES_MAX) +
+                      RAFT_REMOVED_MAX * (32 + NODE_NAME_BYTES_MAX) <=
+                  JOIN_CONFIG_BYTES_MAX,
+              "the largest configuration fits a JOIN");
+/* What a node says of why; one byte says how long it is. Longer ones are cut. */
+#define JOIN_TEXT_BYTES_MAX 255u
+/* Callers at once: the leader, one that was before it, those that still dial the node that was
+ * there. The oldest goes. */
+#define JOIN_CALLERS_MAX 8u
+/* A caller who has not asked, or not taken its answer, is closed. */
+#define JOIN_CALLER_US 2000000u
+/* An added node answers the leader again for so long, if that lost the answer, before it begins to
+ * be a node. */
+#define JOIN_AGAIN_US 500000u
+
 /* ---- sockets of both ports ---- */
 
 /* Addresses of one name; more are ignored. */

@@ -190,6 +190,28 @@ static void refuse_caller(struct peer_conn *c, const struct wire_hello *h,
         n->ops.on_event(n->ops.ctx, PEER_EVENT_REFUSED, h->from, c->address, text);
 }
 
+/* Sent instead of a handshake; the answer is the last thing on this connection. */
+static void on_join_frame(struct peer_conn *c, const struct wire_frame *frame)
+{
+    struct peer_net *n = c->net;
+    cleanup_buf struct buf out = BUF_INIT;
+    struct wire_join_reply reply = {.version_highest = WIRE_VERSION_HIGHEST,
+                                    .version_lowest = WIRE_VERSION_LOWEST};
+    struct wire_join join;
+
+    if (n->ops.on_join == NULL || wire_join_decode(frame, &join) != 0) {
+        peer_net_lost(c, PEER_EVENT_REFUSED, "the first frame is not a valid hello");
+        return;
+    }
+    n->ops.on_join(n->ops.ctx, &join, &reply);
+    if (c->state == PEER_CONN_DEAD)
+        return;
+    c->state = PEER_CONN_LAST_WORDS;
+    if (wire_join_reply_encode(&reply, &out) != 0 || peer_conn_send(c, &out) != 0 ||
+        peer_conn_out_bytes(c) == 0)
+        peer_conn_detach(c);
+}
+
 static void on_hello_frame(struct peer_conn *c, const struct wire_frame *frame)
 {
     struct peer_net *n = c->net;
@@ -197,6 +219,10 @@ static void on_hello_frame(struct peer_conn *c, const struct wire_frame *frame)
     struct wire_hello reply;
     enum wire_refusal refusal;
 
+    if (frame->type == WIRE_FRAME_JOIN) {
+        on_join_frame(c, frame);
+        return;
+    }
     if (frame->type != WIRE_FRAME_HELLO || wire_hello_decode(frame, &h) != 0) {
         peer_net_lost(c, PEER_EVENT_REFUSED, "the first frame is not a valid hello");
         return;

@@ -27,7 +27,7 @@
 
 #include <event2/event.h>
 
-#include "wire/frame.h"
+#include "wire/join.h"
 
 struct peer_net;
 
@@ -62,6 +62,9 @@ struct peer_net_ops {
     int (*on_frame)(void *ctx, raft_node_id from, const struct wire_frame *frame);
     void (*on_event)(void *ctx, enum peer_event event, raft_node_id peer, const char *address,
                      const char *text);
+    /* Somebody asks who this node is, as for one that waits to be added (wire/join.h): what is
+     * answered. NULL: the connection is closed. */
+    void (*on_join)(void *ctx, const struct wire_join *j, struct wire_join_reply *ret);
     /* Asked after a connection was read: is the time of this turn for peers over? Then it is read
      * again after peer_net_flush() or peer_net_go_on(). NULL: it never is. */
     bool (*spent)(void *ctx);
@@ -112,5 +115,13 @@ void peer_net_free(struct peer_net *n);
  * answer: ret_reply->refused. */
 int peer_probe(const char *addr, const struct wire_hello *hello, unsigned timeout_ms,
                struct wire_hello *ret_reply);
+/* Blocking, for a thread of the leader's: the node that waits at this address is told what `join`
+ * says. 0: it answered, and a refusal is an answer: ret_reply->refused, with its own words in
+ * ret_reply->text. Accepted, its directory is durable when it answers. -errno with err_text():
+ * nobody there, no answer in time, not a ridd; it may have joined all the same. Then this is called
+ * again: a node that has joined already, and runs, says the same as when it was told (MEMBER-22).
+ * */
+int peer_join(const char *addr, const struct wire_join *join, unsigned timeout_ms,
+              struct wire_join_reply *ret_reply);
 
 #endif

@@ -85,39 +85,43 @@ static uint64_t now_us(void *ctx)
     return clock_mono_us();
 }
 
-/* Of a file that was read later a peer may be gone; a member is still reached where it was. */
-static const struct conf_peer *peer_in_file(const struct node *n, raft_node_id id)
+/* By name: the file knows no ids (MEMBER-5). Of a file that was read later a peer may be gone; a
+ * member is still reached where it was. */
+static const struct conf_peer *peer_in_file(const struct node *n, const struct raft_server *server)
 {
     const struct conf *files[] = {node_conf(n), n->conf};
 
-    for (unsigned f = 0; f < 2; f++)
+    for (unsigned f = 0; server != NULL && f < 2; f++)
         for (unsigned i = 0; i < files[f]->n_peers; i++)
-            if (files[f]->peers[i].id == id)
+            if (strcmp(files[f]->peers[i].name, server->name) == 0)
                 return &files[f]->peers[i];
     return NULL;
+}
+
+static const struct raft_server *server_of(const struct node *n, raft_node_id id)
+{
+    return raft_configuration_get(raft_get_configuration(engine_raft(n->engine)), id);
 }
 
 const char *node_client_addr(void *ctx, raft_node_id id)
 {
     const struct node *n = ctx;
-    const struct conf_peer *p = peer_in_file(n, id);
-    const struct raft_server *server;
+    const struct raft_server *server = server_of(n, id);
+    const struct conf_peer *p = peer_in_file(n, server);
 
     if (p != NULL)
         return p->client_addr;
-    server = raft_configuration_get(raft_get_configuration(engine_raft(n->engine)), id);
     return server != NULL && server->client_addr[0] != '\0' ? server->client_addr : NULL;
 }
 
 const char *node_peer_addr(void *ctx, raft_node_id id)
 {
     const struct node *n = ctx;
-    const struct conf_peer *p = peer_in_file(n, id);
-    const struct raft_server *server;
+    const struct raft_server *server = server_of(n, id);
+    const struct conf_peer *p = peer_in_file(n, server);
 
     if (p != NULL)
         return p->peer_addr;
-    server = raft_configuration_get(raft_get_configuration(engine_raft(n->engine)), id);
     return server != NULL && server->peer_addr[0] != '\0' ? server->peer_addr : NULL;
 }
 
@@ -355,7 +359,7 @@ static int on_frame(void *ctx, raft_node_id from, const struct wire_frame *frame
 
     n->n_frames++;
     arena_reset(&n->arena);
-    rc = wire_msg_decode(frame, from, n->self->id, &n->arena, &m);
+    rc = wire_msg_decode(frame, from, n->id, &n->arena, &m);
     if (rc != 0)
         return err_say(PEER_FRAME_REFUSED, "a frame does not decode: %s",
                        wire_frame_error_text(rc));
@@ -378,6 +382,7 @@ void node_fill_peer_ops(struct node *n, struct peer_net_ops *ops)
 {
     *ops = (struct peer_net_ops){.ctx = n,
                                  .on_hello = node_admit,
+                                 .on_join = node_on_join,
                                  .fill_hello = fill_hello,
                                  .on_frame = on_frame,
                                  .on_event = node_peer_event,

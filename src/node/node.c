@@ -71,6 +71,7 @@ static int open_dir(struct node *n)
                       identity_error_text(rc));
     if (rc != 0)
         return fail("identity_refused", identity_exit_code(rc));
+    n->id = identity_get(n->dir)->node_id;
     n->incarnation = identity_get(n->dir)->incarnation;
     n->founded = memcmp(identity_get(n->dir)->cluster_id, founding_id, 16) == 0;
     (void)snprintf(n->db_path, sizeof(n->db_path), "%s/db", identity_path(n->dir));
@@ -126,7 +127,9 @@ static int open_engine(struct node *n)
 {
     char log_path[PATH_MAX + 8];
     struct engine_conf conf = {.node_name = n->self->name,
-                               .log = {.node_id = n->self->id,
+                               /* It is told by the log, which it may not have yet. */
+                               .may_be_stranger = identity_was_added(n->dir),
+                               .log = {.node_id = n->id,
                                        .incarnation = n->incarnation,
                                        .salt_seed = seed_fresh(),
                                        .segment_first_bytes = STORE_SEGMENT_FIRST_BYTES,
@@ -142,7 +145,7 @@ static int open_engine(struct node *n)
     (void)snprintf(log_path, sizeof(log_path), "%s/wal", n->conf->data_dir);
     memcpy(conf.log.cluster_id, identity_get(n->dir)->cluster_id, sizeof(conf.log.cluster_id));
     raft_conf_init(&conf.raft);
-    conf.raft.id = n->self->id;
+    conf.raft.id = n->id;
     conf.raft.election_timeout_us = n->conf->election_us;
     conf.raft.heartbeat_us = n->conf->heartbeat_us;
     conf.raft.rounds_max = n->conf->rounds_max;
@@ -162,11 +165,43 @@ static void list_members(const struct raft_configuration *c, char *ret_text, siz
                                c->servers[i].name);
 }
 
+/* The configuration and the directory agree on the cluster's random id, or --recover-alone was
+ * interrupted between the two. */
+static int check_cluster_id(const struct node *n)
+{
+    static const unsigned char none[16];
+    const struct raft_configuration *c = raft_get_configuration(engine_raft(n->engine));
+    const unsigned char *id = identity_cluster(n->dir)->id;
+
+    if (memcmp(id, none, sizeof(none)) == 0 || !raft_configuration_has_cluster_id(c) ||
+        memcmp(id, c->cluster_id, sizeof(none)) == 0)
+        return 0;
+    (void)err_say(IDENTITY_E_FOREIGN,
+                  "'%.160s' was left by 'ridd --recover-alone' that did not finish: run it again",
+                  n->conf->data_dir);
+    return fail("identity_refused", identity_exit_code(IDENTITY_E_FOREIGN));
+}
+
+/* Of a cluster to which nodes were added: its members are not the founders any more, and the
+ * directory says what it is called. */
+static int check_cluster_name(const struct node *n, const struct identity_cluster *cluster)
+{
+    if (strcmp(cluster->name, n->conf->cluster_name) == 0)
+        return 0;
+    (void)err_say(
+        IDENTITY_E_FOREIGN,
+        "'%.160s' belongs to cluster '%s', the configuration describes cluster '%s': give "
+        "that name, or another data_dir",
+        n->conf->data_dir, cluster->name, n->conf->cluster_name);
+    return fail("identity_refused", identity_exit_code(IDENTITY_E_FOREIGN));
+}
+
 /* A directory whose identity is not that of the configuration's founders is another cluster's
  * (IDENTITY-1), unless an earlier version made it: then the identity is that of the cluster's name
  * and of the members and addresses with which the log begins. */
 static int check_founders(const struct node *n)
 {
+    const struct identity_cluster *cluster = identity_cluster(n->dir);
     const unsigned char *id = identity_get(n->dir)->cluster_id;
     const struct raft_configuration *c = raft_get_configuration(engine_raft(n->engine));
     struct raft_configuration described;
@@ -174,6 +209,10 @@ static int check_founders(const struct node *n)
     char theirs[160];
     char ours[160];
 
+    if (check_cluster_id(n) != 0)
+        return identity_exit_code(IDENTITY_E_FOREIGN);
+    if (cluster->name[0] != '\0')
+        return check_cluster_name(n, cluster);
     conf_first_id(n->conf->cluster_name, c, first_id);
     if (n->founded || memcmp(id, first_id, sizeof(first_id)) == 0)
         return 0;
@@ -194,7 +233,7 @@ static void compare_members(const struct node *n)
     const struct raft_configuration *c = raft_get_configuration(engine_raft(n->engine));
 
     for (unsigned i = 0; i < node_conf(n)->n_peers; i++)
-        if (raft_configuration_get(c, node_conf(n)->peers[i].id) == NULL)
+        if (raft_configuration_get_name(c, node_conf(n)->peers[i].name) == NULL)
             log_event(LOG_WARNING, "peer_not_member",
                       "peer=%s line=%u why='the log does not know it' action=ignore",
                       node_conf(n)->peers[i].name, node_conf(n)->peers[i].line);
@@ -202,7 +241,7 @@ static void compare_members(const struct node *n)
         bool found = false;
 
         for (unsigned j = 0; j < node_conf(n)->n_peers; j++)
-            found = found || node_conf(n)->peers[j].id == c->servers[i].id;
+            found = found || strcmp(node_conf(n)->peers[j].name, c->servers[i].name) == 0;
         if (!found)
             log_event(LOG_WARNING, "member_not_listed",
                       "peer=%s why='it is a member but not in [peers]' action=use_logged_address",
@@ -218,7 +257,8 @@ static int add_peers(struct node *n)
         const char *addr = node_peer_addr(n, c->servers[i].id);
         int rc;
 
-        if (c->servers[i].id == n->self->id || addr == NULL)
+        /* One of our name with another id is who was here before us: its address is ours. */
+        if (strcmp(c->servers[i].name, n->self->name) == 0 || addr == NULL)
             continue;
         rc = peer_net_add(n->peer_net, c->servers[i].id, addr);
         if (rc != 0)
@@ -268,6 +308,15 @@ static void on_stop(evutil_socket_t fd, short what, void *arg)
                                clock_mono_us()); /* nobody to hand over to: drain at once */
 }
 
+/* Whether the next start would take that file (check_founders()). */
+static bool same_cluster(const struct node *n, const struct conf *fresh)
+{
+    const struct identity_cluster *cluster = identity_cluster(n->dir);
+
+    return cluster->name[0] != '\0' ? strcmp(cluster->name, fresh->cluster_name) == 0
+                                    : conf_same_founders(n->conf, fresh);
+}
+
 /* By name, both what is taken and what is not: a file that was half obeyed must not look as if it
  * was in force (IDENTITY-9). */
 static void say_taken(const struct node *n, const struct conf *fresh)
@@ -280,9 +329,9 @@ static void say_taken(const struct node *n, const struct conf *fresh)
               taken[0] != '\0' ? taken : "nothing that differs");
     if (conf_differences(n->conf, fresh, false, waiting, sizeof(waiting)) > 0)
         log_event(LOG_WARNING, "reload_not_taken", "keys=\"%s\" action=%s", waiting,
-                  conf_same_founders(n->conf, fresh) ? "at_next_start"
-                                                     : "none why='it describes another cluster: "
-                                                       "the next start would be refused'");
+                  same_cluster(n, fresh) ? "at_next_start"
+                                         : "none why='it describes another cluster: "
+                                           "the next start would be refused'");
 }
 
 /* Peers know our settings from the handshake; the next one tells the new ones. A link that is made
@@ -416,7 +465,7 @@ static int open_ports(struct node *n)
     struct client_port_conf client_conf;
     struct peer_net_ops peer_ops;
     struct peer_net_conf peer_conf = {
-        .self = n->self->id, .incarnation = n->incarnation, .seed = seed_fresh()};
+        .self = n->id, .incarnation = n->incarnation, .seed = seed_fresh()};
     int rc;
 
     node_fill_peer_ops(n, &peer_ops);

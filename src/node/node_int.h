@@ -32,6 +32,7 @@ struct node {
     const struct conf_peer *self; /* in conf */
     struct conf *reloaded;        /* owned; after SIGHUP: newer limits and addresses */
     struct identity_dir *dir;
+    raft_node_id id; /* of the identity: that of self is the one that a founder of its name has */
     uint64_t incarnation;
     bool founded; /* its identity is the founding id; false: an earlier version made it */
     struct engine *engine;
@@ -100,6 +101,15 @@ int node_ask_peers(const struct conf *conf, const unsigned char first_id[16],
 /* admit.c, as peer_net_ops.on_hello. Ends the process when it cannot be recorded who came, unless
  * it is for want of room. */
 enum wire_refusal node_admit(void *ctx, const struct wire_hello *h);
+
+/* join.c, as peer_net_ops.on_join: a leader that lost the answer asks the node again, which runs by
+ * now. */
+void node_on_join(void *ctx, const struct wire_join *j, struct wire_join_reply *ret);
+
+/* init.c: the log of a new node, which begins with this CONFIG entry, in the directory that is
+ * being made. 0; otherwise with err_text(). */
+int node_make_log(const struct conf *conf, const struct identity_dir *dir, const void *config,
+                  size_t len);
 
 /* admit.c, as engine_ops.command_version. */
 unsigned node_command_version(void *ctx, raft_node_id id);

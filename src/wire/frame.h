@@ -8,9 +8,9 @@
  *
  * A frame is, little endian: u32 length (of what follows the length word), u32 crc32c (of
  * everything behind it), u8 type, u8 flags (0), u16 group, payload. Types below 32 are enum
- * raft_msg_type, those from 32 on are the handshake. Decoding is total: any bytes give a message or
- * WIRE_FRAME_E_*; nothing is allocated before a length was compared with its bound; what a later
- * version added at the end of a payload is not looked at.
+ * raft_msg_type, those from 32 on are the handshake (and join.h). Decoding is total: any bytes give
+ * a message or WIRE_FRAME_E_*; nothing is allocated before a length was compared with its bound;
+ * what a later version added at the end of a payload is not looked at.
  *
  * Units: lengths in bytes, terms and indexes as in raft/types.h.
  *

@@ -96,11 +96,16 @@ static unsigned char *write_about(unsigned char *p, const struct wire_about *a)
     return p;
 }
 
-static bool name_ok(const unsigned char *name, size_t len)
+static bool is_of_a_name(unsigned char c)
+{
+    return c == '-' || c == '_' || (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') ||
+           (c >= 'a' && c <= 'z');
+}
+
+bool wire_name_ok(const unsigned char *name, size_t len)
 {
     for (size_t i = 0; i < len; i++)
-        if (strchr("-_", name[i]) == NULL && (name[i] < '0' || name[i] > '9') &&
-            (name[i] < 'A' || name[i] > 'Z') && (name[i] < 'a' || name[i] > 'z'))
+        if (!is_of_a_name(name[i]))
             return false;
     return len > 0 && len <= NODE_NAME_BYTES_MAX;
 }
@@ -114,7 +119,7 @@ static void take_about(struct cursor *c, struct wire_about *ret)
     const unsigned char *name = take(c, len);
     unsigned n = take_u8(c);
 
-    if (!c->ok || !name_ok(name, len))
+    if (!c->ok || !wire_name_ok(name, len))
         return;
     memcpy(a.cluster_name, name, len);
     a.n_settings = n < WIRE_SETTINGS_MAX ? n : WIRE_SETTINGS_MAX;

@@ -454,10 +454,10 @@ void shim_begin(struct shim *s, struct cluster *c)
     c->env = s->env.env;
 }
 
-void node_spawn(struct cluster *c, unsigned i)
+void node_spawn_with(struct cluster *c, unsigned i, const char *option)
 {
     struct node *node = &c->nodes[i];
-    const char *argv[] = {ridd, "--config", c->conf, "--id", node->name, NULL};
+    const char *argv[] = {ridd, "--config", c->conf, "--id", node->name, option, NULL};
     cleanup_fd int fd = open(node->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 
     assert_int_equal(node->pid, 0);
@@ -465,6 +465,11 @@ void node_spawn(struct cluster *c, unsigned i)
     node->log_from = (size_t)lseek(fd, 0, SEEK_END);
     node->pid = start_program(argv, c->env, fd);
     node->stopped = false;
+}
+
+void node_spawn(struct cluster *c, unsigned i)
+{
+    node_spawn_with(c, i, NULL);
 }
 
 /* False: it has ended. */

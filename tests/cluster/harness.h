@@ -144,8 +144,9 @@ struct shim {
 /* Of the nodes that are started from here on; s lives as long as they are. */
 void shim_begin(struct shim *s, struct cluster *c);
 
-void node_spawn(struct cluster *c, unsigned i); /* does not wait */
-void node_start(struct cluster *c, unsigned i); /* waits for event=ready */
+void node_spawn(struct cluster *c, unsigned i);                          /* does not wait */
+void node_spawn_with(struct cluster *c, unsigned i, const char *option); /* NULL: none */
+void node_start(struct cluster *c, unsigned i);                          /* waits for event=ready */
 /* Waits for event=ready or the end; false: it ended, with this exit code. */
 bool node_try_start(struct cluster *c, unsigned i, int *ret_code);
 void node_kill(struct cluster *c, unsigned i);     /* SIGKILL */

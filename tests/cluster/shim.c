@@ -16,6 +16,7 @@
 #include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -175,6 +176,11 @@ static int before_sync(void)
     atomic_fetch_add(&control->n_syncs, 1);
     if (is_out_of_room(SHIM_NO_SYNC))
         return 1;
+    left = atomic_load(&control->kill_sync);
+    while (left > 0 && !atomic_compare_exchange_weak(&control->kill_sync, &left, left - 1))
+        ;
+    if (left == 1)
+        (void)raise(SIGKILL);
     ms = atomic_load(&control->slow_sync_ms);
     while (ms > 0) { /* in steps, so that healing does not have to wait */
         struct timespec ts = {0, (ms < 20 ? ms : 20) * 1000000L};

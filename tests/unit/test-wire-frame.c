@@ -375,7 +375,8 @@ static void frame__types_and_flags(void **state)
     (void)state;
     assert_int_equal(wire_msg_encode(&samples[0], &b), 0);
     for (unsigned type = 0; type < 256; type++) {
-        bool known = (type >= 1 && type <= 11) || type == 32 || type == 33;
+        bool known =
+            (type >= 1 && type <= 11) || type == 32 || type == 33 || type == 35 || type == 36;
 
         b.data[8] = (unsigned char)type;
         reseal(&b);
@@ -799,6 +800,7 @@ static void frame__hello_says_whose_it_is(void **state)
         {"\1a\2\7\0\0\0\0\0\0\0", 11, "", 0},
         {"\0\0", 2, "", 0},
         {"\1'\0", 3, "", 0},
+        {"\3a\0b\0", 5, "", 0},
         {"\377a\0", 3, "", 0},
     };
 
