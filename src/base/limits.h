@@ -793,6 +793,8 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
 
 /* What configurations say of the formats that all members know. */
 #define MEMBERS_VERSION 1u
+/* A node that is to be added answers within so long. */
+#define PEER_JOIN_MS 10000u
 /* How often it is looked whether a learner has caught up. */
 #define MEMBERS_LOOK_US 50000u
 /* A learner that is to become a voter and does not catch up in so long is removed again. */

@@ -1,12 +1,14 @@
 /* The tables of functions that join the modules: who calls whom, and nothing decided. */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "node/node_int.h"
+#include "wire/join.h"
 
 #include "base/banned.h"
 
@@ -135,6 +137,51 @@ static bool takes_snapshots(void *ctx, raft_node_id id)
     return peer_net_version(((struct node *)ctx)->peer_net, id) >= WIRE_VERSION_SNAPSHOTS;
 }
 
+/* On a thread of its own: what it reads of the node never changes. */
+static int join(void *ctx, const char *peer_addr, const char *name, const void *config, size_t len,
+                const unsigned char cluster_id[16], uint64_t *ret_incarnation)
+{
+    const struct node *n = ctx;
+    struct wire_join question = {.version_highest = WIRE_VERSION_HIGHEST,
+                                 .version_lowest = WIRE_VERSION_LOWEST,
+                                 .from = n->id,
+                                 .config = config,
+                                 .config_len = len};
+    struct wire_join_reply reply = {0};
+    int rc;
+
+    memcpy(question.founding_id, identity_get(n->dir)->cluster_id, sizeof(question.founding_id));
+    memcpy(question.cluster_id, cluster_id, sizeof(question.cluster_id));
+    (void)snprintf(question.cluster_name, sizeof(question.cluster_name), "%s",
+                   n->conf->cluster_name);
+    (void)snprintf(question.node_name, sizeof(question.node_name), "%s", name);
+    rc = peer_join(peer_addr, &question, PEER_JOIN_MS, &reply);
+    if (rc != 0)
+        return err_say(rc, "'%s' at %s does not answer: %s; is `ridd --join` running there?", name,
+                       peer_addr, err_text());
+    if (reply.refused != WIRE_JOIN_ACCEPTED)
+        return err_say(-EPERM, "'%s' at %s refuses: %s%s%s", name, peer_addr,
+                       wire_join_refusal_text(reply.refused), reply.text[0] != '\0' ? ": " : "",
+                       reply.text);
+    if (reply.incarnation == 0)
+        return err_say(-EAGAIN, "'%s' at %s was not told: ask again", name, peer_addr);
+    *ret_incarnation = reply.incarnation;
+    return 0;
+}
+
+static uint64_t incarnation(void *ctx, raft_node_id id)
+{
+    const struct node *n = ctx;
+
+    return id == n->id ? n->incarnation : identity_peer_incarnation(n->dir, id);
+}
+
+static bool random_bytes(void *ctx, void *ret, size_t len)
+{
+    (void)ctx;
+    return getrandom(ret, len, 0) == (ssize_t)len;
+}
+
 /* Resident memory, as the kernel counts it: the second number of the line. */
 static uint64_t rss_bytes(void)
 {
@@ -204,6 +251,9 @@ void node_fill_engine_ops(struct node *n, struct engine_ops *ops)
                                .send = send_msg,
                                .flush = flush,
                                .takes_snapshots = takes_snapshots,
+                               .join = join,
+                               .incarnation = incarnation,
+                               .random = random_bytes,
                                .end = end,
                                .invalid_action = "close_link",
                                .out = service_out,
