@@ -721,6 +721,8 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
  * how far it got. */
 #define CTL_COMPARE_TIMEOUT_MS 86400000u
 #define CTL_PROGRESS_EVERY_MS  200u
+/* `snapshot`: one that has not begun for so long does not wait for a moment, but for something. */
+#define CTL_SNAPSHOT_IDLE_MS 5000u
 /* One read(2) of standard input, and one recv(2) of `raw`. */
 #define CTL_CHUNK_BYTES (64u << 10)
 /* `raw`: standard input is not read while this much waits for the server. */
@@ -754,6 +756,8 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
 #define SNAP_MIB_PER_S_MAX      65536u
 /* How often it is looked whether one is due, and what of the log may go. */
 #define SNAP_LOOK_US 100000u
+/* One that is read for clients is closed when none of them asked for so long. */
+#define SNAP_GIVE_IDLE_US 10000000u
 /* While one is sent the log behind it is kept, up to so many times of what is kept in any case. */
 #define SNAP_SEND_KEEPS 8u
 /* Left on the disk by who makes one. */

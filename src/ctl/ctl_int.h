@@ -45,6 +45,8 @@ enum ctl_option {
     CTL_OPT_METHODS = 1u << 7,
     CTL_OPT_JSON = 1u << 8,
     CTL_OPT_VERBOSE = 1u << 9,
+    CTL_OPT_ALL = 1u << 10,
+    CTL_OPT_SAVE = 1u << 11,
 };
 
 struct ctl_node {
@@ -64,6 +66,8 @@ struct ctl {
     unsigned num_reads;
     unsigned concurrency;
     const char *methods;
+    const char *save; /* borrowed; NULL: not given */
+    bool all;
     bool json;
     bool verbose;
     bool raw;
@@ -106,6 +110,7 @@ int verb_compare(struct ctl *ctl);
 int verb_status(struct ctl *ctl);
 int verb_members(struct ctl *ctl);
 int verb_transfer(struct ctl *ctl);
+int verb_snapshot(struct ctl *ctl);
 int verb_ping(struct ctl *ctl);
 int verb_raw(struct ctl *ctl);
 
@@ -177,6 +182,14 @@ void table_cell(struct table *t, const char *format, ...) __attribute__((format(
 void table_rest(struct table *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Prints it and frees it. An exit code; on failure it has been reported. */
 int table_print(struct table *t, const struct ctl *ctl);
+
+/* ---- bar.c ---- */
+
+/* Standard error is a terminal on which a line can be drawn over. */
+bool bar_is_shown(void);
+void bar_draw(uint64_t done, uint64_t total, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+void bar_clear(void);
 
 /* ---- ask.c: the same question to many nodes at once ---- */
 

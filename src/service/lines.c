@@ -67,6 +67,7 @@ static const struct verb verbs[] = {
     [WIRE_REQ_MEMBERS] = {.handle = service_handle_members},
     [WIRE_REQ_TRANSFER_LEADER] = {.handle = service_handle_transfer},
     [WIRE_REQ_SNAPSHOT] = {.handle = service_handle_snapshot},
+    [WIRE_REQ_SNAPSHOT_PART] = {.handle = service_handle_part},
     [WIRE_REQ_UNKNOWN] = {.refusal = "unknown request type"},
     [WIRE_REQ_PEER] = {.refusal = "unknown request type"},
 };

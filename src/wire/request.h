@@ -48,6 +48,7 @@ enum wire_request_type {
     WIRE_REQ_MEMBERS,
     WIRE_REQ_TRANSFER_LEADER,
     WIRE_REQ_SNAPSHOT,
+    WIRE_REQ_SNAPSHOT_PART,
     WIRE_REQ_UNKNOWN, /* type is a string that is none of these: error 10 */
     WIRE_REQ_PEER,    /* an envelope whose type was registered with wire_decoder_set_peer_types */
 };
@@ -77,6 +78,13 @@ struct wire_origin {
 int wire_origin_copy(const struct wire_origin *o, struct wire_origin *ret);
 void wire_origin_done(struct wire_origin *o);
 
+/* snapshot_part: which one, and from where on. Index and term 0: the newest. */
+struct wire_part {
+    uint64_t index;
+    uint64_t term;
+    uint64_t offset;
+};
+
 struct wire_request {
     enum wire_request_type type;
     struct wire_slice type_name; /* as sent */
@@ -96,7 +104,8 @@ struct wire_request {
     bool has_session;
     uint64_t client;
     uint64_t seq;
-    struct wire_slice to;      /* transfer_leader: node name; absent: any */
+    struct wire_slice to; /* transfer_leader: node name; absent: any */
+    struct wire_part part;
     struct wire_slice node_id; /* init */
     unsigned n_node_ids;
     const struct wire_slice *node_ids;
