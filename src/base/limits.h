@@ -95,6 +95,9 @@ static_assert(LOG_LINE_BYTES_MAX <= LOG_PIECE_BYTES, "a line is never cut in two
 /* Three to seven voters are the product; the rest is room for learners. A larger configuration is
  * refused. */
 #define RAFT_SERVERS_MAX 16u
+/* Servers that were removed and are remembered: who is older is told that it is no member, and not
+ * since when. */
+#define RAFT_REMOVED_MAX 32u
 /* Names of nodes: they are part of file names, log lines and JSON. */
 #define NODE_NAME_BYTES_MAX 63u
 /* "[ipv6]:port" or a host name of 253 bytes with a port. */
@@ -723,6 +726,8 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
 #define CTL_PROGRESS_EVERY_MS  200u
 /* `snapshot`: one that has not begun for so long does not wait for a moment, but for something. */
 #define CTL_SNAPSHOT_IDLE_MS 5000u
+/* `member`: so long it asks again while another change is under way. */
+#define MEMBER_BUSY_MS 30000u
 /* One read(2) of standard input, and one recv(2) of `raw`. */
 #define CTL_CHUNK_BYTES (64u << 10)
 /* `raw`: standard input is not read while this much waits for the server. */
@@ -737,6 +742,9 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
 #define SNAP_PART_BYTES_MAX (64u << 10)
 /* Read ahead for one follower, in two of these, and so much is under way to it. */
 #define SNAP_BLOCK_BYTES (256u << 10)
+#define SNAP_SEND_BLOCKS 2u
+/* Before the trailer of one on its way stands how long that is. */
+#define SNAP_HEAD_BYTES 4u
 /* Received and not written yet; what comes beyond it is dropped and asked for again. */
 #define SNAP_IN_BYTES_MAX (1u << 20)
 /* What is not answered for so long is asked about. */
@@ -764,6 +772,15 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
 #define SNAP_ROOM_LEFT_BYTES (16u << 20)
 /* At most so many are looked at when one is needed. */
 #define SNAP_LIST_MAX 8u
+
+/* ---- changes of the members ---- */
+
+/* What configurations say of the formats that all members know. */
+#define MEMBERS_VERSION 1u
+/* How often it is looked whether a learner has caught up. */
+#define MEMBERS_LOOK_US 50000u
+/* A learner that is to become a voter and does not catch up in so long is removed again. */
+#define MEMBER_PATIENCE_MS (24u * 3600000u)
 
 /* ---- the Maelstrom host ---- */
 

@@ -47,6 +47,9 @@ enum ctl_option {
     CTL_OPT_VERBOSE = 1u << 9,
     CTL_OPT_ALL = 1u << 10,
     CTL_OPT_SAVE = 1u << 11,
+    CTL_OPT_LEARNER = 1u << 16,
+    CTL_OPT_DRY_RUN = 1u << 17,
+    CTL_OPT_FORCE = 1u << 18,
 };
 
 struct ctl_node {
@@ -74,6 +77,9 @@ struct ctl {
     bool create;
     bool int_key;
     bool json_value;
+    bool learner;
+    bool dry_run;
+    bool force;
 
     struct ctl_node nodes[RIDD_ENDPOINTS_MAX]; /* cluster.c */
     unsigned n_nodes;
@@ -109,6 +115,7 @@ int verb_cas(struct ctl *ctl);
 int verb_compare(struct ctl *ctl);
 int verb_status(struct ctl *ctl);
 int verb_members(struct ctl *ctl);
+int verb_member(struct ctl *ctl);
 int verb_transfer(struct ctl *ctl);
 int verb_snapshot(struct ctl *ctl);
 int verb_ping(struct ctl *ctl);

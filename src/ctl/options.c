@@ -22,6 +22,9 @@ enum {
     OPT_ALL,
     OPT_SAVE,
     OPT_VERSION,
+    OPT_LEARNER,
+    OPT_DRY_RUN,
+    OPT_FORCE,
 };
 
 static const char letters[] = ":e:c:t:n:vh";
@@ -44,6 +47,9 @@ static const struct option long_options[] = {
     {"all", no_argument, NULL, OPT_ALL},
     {"save", required_argument, NULL, OPT_SAVE},
     {"version", no_argument, NULL, OPT_VERSION},
+    {"learner", no_argument, NULL, OPT_LEARNER},
+    {"dry-run", no_argument, NULL, OPT_DRY_RUN},
+    {"force-unsafe", no_argument, NULL, OPT_FORCE},
     {NULL, 0, NULL, 0},
 };
 
@@ -58,6 +64,9 @@ const struct option_text ctl_option_texts[] = {
     {CTL_OPT_RAW, "--raw", "print a string without quotes"},
     {CTL_OPT_INT_KEY, "--int-key", "KEY is an integer: 3 is not \"3\""},
     {CTL_OPT_JSON_VALUE, "--json-value", "values are JSON, not strings"},
+    {CTL_OPT_LEARNER, "--learner", "the new member stays one that does not vote"},
+    {CTL_OPT_DRY_RUN, "--dry-run", "only print the quorum before and after"},
+    {CTL_OPT_FORCE, "--force-unsafe", "also when the voters left that answer are no quorum"},
     {CTL_OPT_VERBOSE, "-v, --verbose", "say more: how it came about; status: storage"},
     {CTL_OPT_JSON, "--json", "one JSON document on standard output"},
 };
@@ -123,6 +132,9 @@ static const struct {
     {OPT_INT_KEY, CTL_OPT_INT_KEY, offsetof(struct ctl, int_key)},
     {OPT_JSON_VALUE, CTL_OPT_JSON_VALUE, offsetof(struct ctl, json_value)},
     {OPT_ALL, CTL_OPT_ALL, offsetof(struct ctl, all)},
+    {OPT_LEARNER, CTL_OPT_LEARNER, offsetof(struct ctl, learner)},
+    {OPT_DRY_RUN, CTL_OPT_DRY_RUN, offsetof(struct ctl, dry_run)},
+    {OPT_FORCE, CTL_OPT_FORCE, offsetof(struct ctl, force)},
 };
 
 static bool take_flag(struct ctl *ctl, struct asked *asked, int option)

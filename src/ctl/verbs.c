@@ -85,6 +85,25 @@ const struct verb ctl_verbs[] = {
      CTL_OPT_JSON, 0, 0, verb_status},
     {"members", NULL, "", "who belongs to the cluster",
      "Prints the membership as the node asked knows it.\n", CTL_OPT_JSON, 0, 0, verb_members},
+    {"member", NULL, "WORD [NAME...]", "change who belongs to the cluster",
+     "  list                                   who belongs to it, and what is under way\n"
+     "  add NAME PEER CLIENT                   a new node, which waits with `ridd --join`\n"
+     "  remove NAME                            it leaves, and stops\n"
+     "  replace OLD NEW PEER CLIENT            NEW comes, catches up, votes; OLD leaves\n"
+     "  set-addr NAME PEER CLIENT              where it is reached from now on\n"
+     "  promote NAME | demote NAME             voter or learner\n"
+     "  rejoin NAME                            it lost its disk and waits with `ridd --rejoin`\n"
+     "\n"
+     "A new node is a learner until it has caught up, and then votes; with --learner it\n"
+     "stays one. Prints the quorum before and after, and then waits until all is done;\n"
+     "^C leaves the cluster to go on with it. What would leave fewer voters that answer\n"
+     "than a quorum is refused, but for --force-unsafe.\n"
+     "\n"
+     "  $ ridctl member replace n3 n4 10.0.0.4:7401 10.0.0.4:7400\n"
+     "  voters 3 -> 3, quorum 2 -> 2; of those that would be voters 2 answer now: survives\n"
+     "  0 more\n"
+     "  n4 has taken the place of n3\n",
+     CTL_OPT_JSON | CTL_OPT_LEARNER | CTL_OPT_DRY_RUN | CTL_OPT_FORCE, 1, 5, verb_member},
     {"ping", NULL, "", "ask each node for a sign of life",
      "Asks every node at once, one second each. Exits 0 when any answered.\n", CTL_OPT_JSON, 0, 0,
      verb_ping},

@@ -376,6 +376,8 @@ int engine_open(struct engine *e, const struct engine_conf *conf)
     if (rc == 0 && !conf->may_be_stranger && !is_member(e, conf->raft.id))
         rc = err_say(ENGINE_E_NOT_MEMBER, "the log's configuration does not name '%s'",
                      conf->node_name);
+    if (rc == 0 && engine_members_begin(e, conf->raft.seed ^ conf->log.salt_seed) != 0)
+        rc = err_say(ENGINE_E_MEMORY, "out of memory");
     if (rc == 0 && e->service != NULL)
         service_set_replica(e->service, e->replica, conf->node_name);
     return rc;
@@ -405,6 +407,8 @@ int engine_start_log_thread(struct engine *e, int notify_fd)
         rc = read_thread_start(e->reads, notify_fd, &e->read_thread);
     if (rc == 0)
         rc = engine_snapshots_start(e, notify_fd);
+    if (rc == 0)
+        rc = engine_members_start(e, notify_fd);
     if (rc != 0)
         return err_trace(rc);
     return log_thread_start(e->store, notify_fd, engine_log_failed, e, &e->log_thread);
@@ -445,6 +449,7 @@ void engine_turn(struct engine *e, uint64_t now_us)
         service_turn(e->service, now_us);
     engine_space_turn(e, now_us);
     engine_snapshots_turn(e, now_us);
+    engine_members_turn(e, now_us);
     replica_turn(e->replica, now_us);
     engine_differ_turn(e, now_us);
     engine_agree_turn(e, now_us);
@@ -498,6 +503,7 @@ uint64_t engine_deadline_us(const struct engine *e)
 void engine_stop(struct engine *e)
 {
     engine_snapshots_stop(e);
+    engine_members_stop(e);
     if (e->log_thread != NULL)
         log_thread_stop(e->log_thread);
     e->log_thread = NULL;

@@ -140,6 +140,15 @@ struct engine_ops {
     const char *(*client_addr)(void *ctx, raft_node_id id); /* or NULL */
     const char *(*peer_addr)(void *ctx, raft_node_id id);   /* or NULL */
     bool (*peer_connected)(void *ctx, raft_node_id id);     /* or NULL */
+    /* Tells the node that waits at this address who it is to be, and waits for its answer; on a
+     * thread of its own. 0: *ret_incarnation; otherwise err_text() says why. NULL: no node can be
+     * added. */
+    int (*join)(void *ctx, const char *peer_addr, const char *name, const void *config, size_t len,
+                const unsigned char cluster_id[16], uint64_t *ret_incarnation);
+    /* Of a founder, as far as it was met; 0: not known. Or NULL. */
+    uint64_t (*incarnation)(void *ctx, raft_node_id id);
+    /* Bytes that nobody can guess. NULL, or false: by raft_conf.seed. */
+    bool (*random)(void *ctx, void *ret, size_t n);
     /* The node there knows parts of snapshots. NULL: all do. */
     bool (*takes_snapshots)(void *ctx, raft_node_id id);
     /* The latest version of a command that the node is known to understand, 0: nothing is known of
@@ -238,6 +247,9 @@ int engine_log_read(struct engine *e, raft_index from, raft_index to, size_t byt
 /* The state has no room for what is committed, or has it again: the node is parked (raft.h) as long
  * as it is not worse. */
 void engine_set_parked(struct engine *e, bool is_parked);
+
+/* The random id of the cluster, by the committed configuration. False: none was drawn yet. */
+bool engine_cluster_id(const struct engine *e, unsigned char ret_id[16]);
 
 /* ---- looking ---- */
 

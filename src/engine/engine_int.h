@@ -155,7 +155,6 @@ struct restoring {
 };
 
 /* send.c: one snapshot to one follower. */
-#define SEND_BLOCKS 2u
 struct send_block {
     uint64_t offset;
     size_t len;          /* 0: empty */
@@ -172,7 +171,7 @@ struct sending {
     struct raft_entry_id id;
     struct buf head; /* length and trailer, before the copy */
     uint64_t bytes;  /* of the whole */
-    struct send_block blocks[SEND_BLOCKS];
+    struct send_block blocks[SNAP_SEND_BLOCKS];
     unsigned reading; /* which the chore fills */
     size_t reading_len;
     uint64_t read_to;
@@ -260,6 +259,47 @@ struct snapshots {
     struct prng prng;
 };
 
+/* members.c */
+enum task_state {
+    TASK_NONE,
+    TASK_NAMING,  /* the cluster gets its random id first */
+    TASK_JOINING, /* the new node is being told who it is */
+    TASK_ADDING,  /* it knows, and the entry is not appended yet */
+    TASK_IN_LOG,  /* what is left stands in the configuration */
+    TASK_FAILED,
+};
+struct member_task {
+    enum task_state state;
+    char name[NODE_NAME_BYTES_MAX + 1];
+    char peer_addr[ADDRESS_BYTES_MAX + 1];
+    char client_addr[ADDRESS_BYTES_MAX + 1];
+    bool learner;
+    bool force;
+    bool exchange; /* the incarnation before it goes with the same entry */
+    raft_node_id replaces;
+    unsigned char cluster_id[16];
+    uint64_t incarnation;
+    struct buf config; /* what its log begins with */
+    struct chore chore;
+    uint64_t began_us;
+    char why[CHORE_TEXT_BYTES];
+};
+struct catchup {
+    raft_node_id id;
+    raft_term term;
+    raft_index round_end;
+    uint64_t round_us;
+    uint64_t began_us;
+    unsigned n_rounds;
+};
+struct members {
+    struct chores *bench; /* owned */
+    struct prng prng;
+    struct member_task task;
+    struct catchup catchups[RAFT_SERVERS_MAX];
+    uint64_t due_us;
+};
+
 struct engine {
     struct engine_ops ops;
     const char *node_name; /* borrowed */
@@ -288,6 +328,7 @@ struct engine {
     } told;
     struct load load;
     struct snapshots snap;
+    struct members members;
     bool front_goes;   /* without a log thread: the store has more to prepare, or to remove */
     uint64_t share_us; /* of a turn: for taking in what waits in the links */
     struct log_limit invalid_limit;
@@ -411,6 +452,16 @@ void engine_receive_status(const struct engine *e, struct wire_reply *w);
 /* What was prepared is not to be touched. */
 bool engine_receive_holds_copy(const struct engine *e);
 uint64_t engine_receive_deadline_us(const struct engine *e);
+
+/* members.c */
+int engine_members_begin(struct engine *e, uint64_t seed);
+int engine_members_start(struct engine *e, int notify_fd);
+void engine_members_stop(struct engine *e);
+void engine_members_turn(struct engine *e, uint64_t now_us);
+/* As service_ops.member and .member_changes. */
+void engine_member(void *ctx, enum wire_request_type verb, const struct wire_member *q,
+                   struct service_member_answer *a);
+void engine_member_changes(void *ctx, struct wire_reply *w);
 
 /* load.c */
 void engine_load_turn(struct engine *e, uint64_t now_us);

@@ -26,10 +26,8 @@
 
 #include "base/banned.h"
 
-#define HEAD_LENGTH_BYTES 4u
-
 /* What the bench says, beside 0 and -errno. */
-enum { RECEIVED_FULL = 1, RECEIVED_USELESS };
+enum { RECEIVED, RECEIVED_FULL, RECEIVED_USELESS };
 
 static uint64_t now_of(const struct engine *e)
 {
@@ -180,8 +178,8 @@ static bool has_room(const struct engine *e, uint64_t bytes)
 static void look_at_meta(struct engine *e)
 {
     struct receiving *r = &e->snap.receiving;
-    int rc = snap_meta_decode(r->head.data + HEAD_LENGTH_BYTES, r->head.len - HEAD_LENGTH_BYTES,
-                              &r->meta);
+    int rc =
+        snap_meta_decode(r->head.data + SNAP_HEAD_BYTES, r->head.len - SNAP_HEAD_BYTES, &r->meta);
 
     if (rc != 0 || !is_ours(e, &r->meta) || r->bytes != r->head.len + r->meta.body_bytes) {
         end_receiving(e, RAFT_SNAPSHOT_REFUSED, "its trailer is of no use here");
@@ -205,12 +203,12 @@ static size_t take_head(struct engine *e, const unsigned char *p, size_t n)
     size_t taken = 0;
 
     while (taken < n && !r->has_meta && r->phase == RECEIVE_PARTS) {
-        size_t want = HEAD_LENGTH_BYTES;
+        size_t want = SNAP_HEAD_BYTES;
         size_t part;
 
-        if (r->head.len >= HEAD_LENGTH_BYTES)
+        if (r->head.len >= SNAP_HEAD_BYTES)
             want += get_u32(r->head.data);
-        if (want > HEAD_LENGTH_BYTES + SNAP_TRAILER_BYTES || want > r->bytes) {
+        if (want > SNAP_HEAD_BYTES + SNAP_TRAILER_BYTES || want > r->bytes) {
             end_receiving(e, RAFT_SNAPSHOT_REFUSED, "its trailer is too long");
             break;
         }
@@ -218,8 +216,7 @@ static size_t take_head(struct engine *e, const unsigned char *p, size_t n)
         if (part > 0 && buf_add(&r->head, p + taken, part) != 0)
             break;
         taken += part;
-        if (r->head.len > HEAD_LENGTH_BYTES &&
-            r->head.len == HEAD_LENGTH_BYTES + get_u32(r->head.data))
+        if (r->head.len > SNAP_HEAD_BYTES && r->head.len == SNAP_HEAD_BYTES + get_u32(r->head.data))
             look_at_meta(e);
         else if (part == 0)
             break;

@@ -22,8 +22,6 @@
 
 #include "base/banned.h"
 
-#define HEAD_LENGTH_BYTES 4u
-
 static uint64_t now_of(const struct engine *e)
 {
     return e->ops.now_us(e->ops.ctx);
@@ -51,7 +49,7 @@ static void close_sending(struct sending *s)
     rid_assert(!chore_is_busy(&s->chore));
     snap_reader_drop(s->reader);
     s->reader = NULL;
-    for (unsigned i = 0; i < SEND_BLOCKS; i++) {
+    for (unsigned i = 0; i < SNAP_SEND_BLOCKS; i++) {
         free(s->blocks[i].data);
         s->blocks[i] = (struct send_block){0};
     }
@@ -102,7 +100,7 @@ struct opening {
 
 static int open_reader(struct engine *e, struct sending *s)
 {
-    unsigned char length[HEAD_LENGTH_BYTES] = {0};
+    unsigned char length[SNAP_HEAD_BYTES] = {0};
     const struct snap_meta *m;
     int rc = snap_reader_new(e->snap.folder, s->id, &s->reader);
 
@@ -113,13 +111,13 @@ static int open_reader(struct engine *e, struct sending *s)
     rc = buf_add(&s->head, length, sizeof(length));
     if (rc == 0)
         rc = snap_meta_encode(m, &s->head);
-    for (unsigned i = 0; rc == 0 && i < SEND_BLOCKS; i++) {
+    for (unsigned i = 0; rc == 0 && i < SNAP_SEND_BLOCKS; i++) {
         s->blocks[i].data = malloc(SNAP_BLOCK_BYTES);
         rc = s->blocks[i].data == NULL ? -ENOMEM : 0;
     }
     if (rc != 0)
         return err_origin(rc);
-    put_u32(s->head.data, (uint32_t)(s->head.len - HEAD_LENGTH_BYTES));
+    put_u32(s->head.data, (uint32_t)(s->head.len - SNAP_HEAD_BYTES));
     s->bytes = s->head.len + m->body_bytes;
     return 0;
 }
@@ -249,7 +247,7 @@ static void send_part(struct engine *e, struct sending *s, uint64_t offset, cons
 
 static struct send_block *block_at(struct sending *s, uint64_t offset)
 {
-    for (unsigned i = 0; i < SEND_BLOCKS; i++)
+    for (unsigned i = 0; i < SNAP_SEND_BLOCKS; i++)
         if (s->blocks[i].len > 0 && s->blocks[i].offset <= offset &&
             offset - s->blocks[i].offset < s->blocks[i].len)
             return &s->blocks[i];
@@ -261,7 +259,7 @@ static void go_back(struct sending *s)
 {
     if (s->sent >= s->read_to || block_at(s, s->sent) != NULL)
         return;
-    for (unsigned i = 0; i < SEND_BLOCKS; i++)
+    for (unsigned i = 0; i < SNAP_SEND_BLOCKS; i++)
         s->blocks[i].len = 0;
     s->read_to = s->sent;
 }
@@ -274,7 +272,7 @@ static void read_ahead(struct engine *e, struct sending *s)
     go_back(s);
     if (s->read_to >= s->bytes)
         return;
-    for (unsigned i = 0; i < SEND_BLOCKS; i++) {
+    for (unsigned i = 0; i < SNAP_SEND_BLOCKS; i++) {
         struct send_block *b = &s->blocks[i];
 
         if (b->len > 0 && b->offset + b->len > s->acked)

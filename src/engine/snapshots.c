@@ -24,7 +24,7 @@
 #include "base/banned.h"
 
 /* What a chore of the makers says, beside 0 and -errno. */
-enum { MADE_FULL = 1, MADE_STOPPED, MADE_DAMAGED, MADE_NOTHING };
+enum { MADE, MADE_FULL, MADE_STOPPED, MADE_DAMAGED, MADE_NOTHING };
 
 static uint64_t now_of(const struct engine *e)
 {

@@ -418,5 +418,7 @@ void engine_fill_service_ops(struct engine *e, struct service_ops *ops)
                                 .event = service_event,
                                 .snapshot = service_snapshot,
                                 .snapshot_part = service_part,
+                                .member = engine_member,
+                                .member_changes = engine_member_changes,
                                 .init = e->ops.init != NULL ? service_init : NULL};
 }

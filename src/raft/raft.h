@@ -37,7 +37,12 @@ struct raft;
  * TOO_LARGE    raft_propose: above ENTRY_BYTES_MAX
  * GATED        raft_propose: no entry of this term is committed yet, or the node is unfit; ask
  *              again when raft_can_serve() says so
- * UNFIT        raft_transfer: the target said that it is */
+ * UNFIT        raft_transfer: the target said that it is
+ * CHANGING     raft_configure: a change before this one is not committed
+ * BASED        raft_configure: it was made from another configuration than the one in force
+ * STEP         raft_configure: more than one voter comes or goes, or more than one server
+ * SELF         raft_configure: this node would be no voter any more: it hands over first
+ * QUORUM       raft_configure: of its voters those that are heard would be no quorum */
 #define RAFT_ERRORS(X)                                                                             \
     X(RAFT_E_NOT_LEADER, 1, "this node does not lead")                                             \
     X(RAFT_E_BUSY,       2, "a bound is reached, or leadership is being handed over")              \
@@ -45,7 +50,12 @@ struct raft;
     X(RAFT_E_NOT_MEMBER, 4, "the target is no other voter")                                        \
     X(RAFT_E_TOO_LARGE,  5, "the entry is too large")                                              \
     X(RAFT_E_GATED,      6, "no entry of this term is committed yet")                              \
-    X(RAFT_E_UNFIT,      7, "the target's state is being rebuilt: it cannot lead")
+    X(RAFT_E_UNFIT,      7, "the target's state is being rebuilt: it cannot lead")                 \
+    X(RAFT_E_CHANGING,   8, "another change of the members is under way")                          \
+    X(RAFT_E_BASED,      9, "it was made from another configuration")                              \
+    X(RAFT_E_STEP,      10, "more than one member would come or go")                               \
+    X(RAFT_E_SELF,      11, "the leader would be no voter any more")                               \
+    X(RAFT_E_QUORUM,    12, "the voters that are heard would be no quorum")
 /* clang-format on */
 enum raft_error {
 #define RAFT_ERROR(name, value, text) name = value,
@@ -199,6 +209,16 @@ void raft_link(struct raft *r, raft_node_id peer, bool up, uint64_t now_us);
  * next raft_ready(). */
 int raft_propose(struct raft *r, enum raft_entry_type type, const void *data, size_t len,
                  struct raft_entry_id *ret_id);
+
+/* Append a configuration, which is in force from then on (4.1). One step away from the one in
+ * force, whose index is `based_on` (MEMBER-3): at most one voter comes or goes, at most one
+ * server comes and one goes (MEMBER-2). An entry of this term and the configuration before are
+ * committed (MEMBER-1), this node stays a voter (MEMBER-9), and those voters of the new one that
+ * are heard are a quorum of it, unless `force` (MEMBER-8). */
+int raft_configure(struct raft *r, const struct raft_configuration *c, raft_index based_on,
+                   bool force, struct raft_entry_id *ret_id);
+/* Of the configuration in force; it is committed when that is not above the commit index. */
+raft_index raft_get_configuration_index(const struct raft *r);
 
 /* Ask for a linearizable read. `ctx` comes back in ready.reads once a quorum has acknowledged a
  * round opened after this call in the same term, and an entry of this term was committed before its

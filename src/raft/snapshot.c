@@ -1,6 +1,6 @@
-/* What a snapshot does to the log: it lets go of the front of it (5.1), or takes the place of all of
- * it (5.3). The bytes of a snapshot never come here, and whether a copy of the state is what it says
- * was found out before.
+/* What a snapshot does to the log: it lets go of the front of it (5.1), or takes the place of all
+ * of it (5.3). The bytes of a snapshot never come here, and whether a copy of the state is what it
+ * says was found out before.
  *
  * A snapshot is of committed entries, so whoever sent it, and in whatever term, it contradicts
  * nobody. What it may not do is take anything back: a commit index, an entry that this node has

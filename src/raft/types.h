@@ -36,6 +36,17 @@ static inline raft_node_id raft_founder_id(const char *name)
     return h != 0 ? h : 1;
 }
 
+/* That of a server which comes later: no two incarnations of a name have one, so that what is known
+ * of the one before is never taken for its own (MEMBER-5). */
+static inline raft_node_id raft_member_id(const char *name, uint64_t incarnation)
+{
+    uint64_t h = hash_fnv64(name, strlen(name));
+
+    h = (h ^ incarnation) * UINT64_C(0x9e3779b97f4a7c15);
+    h ^= h >> 32;
+    return h != 0 ? h : 1;
+}
+
 struct raft_entry_id {
     raft_term term;
     raft_index index;

@@ -96,7 +96,8 @@ void replica_begin_rebuilding(struct replica *r)
     raft_set_fitness(r->raft, RAFT_UNFIT, r->now_us);
 }
 
-/* What is committed is known up to the base at least, and the state of that comes from elsewhere. */
+/* What is committed is known up to the base at least, and the state of that comes from
+ * elsewhere. */
 void replica_begin_without_state(struct replica *r)
 {
     rid_assert(r->rebuild == REBUILD_NOT);

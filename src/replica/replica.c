@@ -200,6 +200,16 @@ int replica_transfer(struct replica *r, raft_node_id to, uint64_t now_us)
     return rc;
 }
 
+int replica_configure(struct replica *r, const struct raft_configuration *c, raft_index based_on,
+                      bool force, uint64_t now_us, struct raft_entry_id *ret_id)
+{
+    replica_now(r, now_us);
+    if (r->dead)
+        return RAFT_E_NOT_LEADER;
+    r->dirty = true;
+    return raft_configure(r->raft, c, based_on, force, ret_id);
+}
+
 /* ---- looking ---- */
 
 bool replica_heard_within(const struct replica *r, raft_node_id id, uint64_t us)

@@ -252,6 +252,9 @@ enum raft_install replica_install(struct replica *r, struct raft_entry_id id,
 /* One is installed, the log on the disk is as it should be, and no transaction is open. */
 bool replica_may_restore(const struct replica *r);
 void replica_restored(struct replica *r, uint64_t now_us);
+/* As raft_configure(). */
+int replica_configure(struct replica *r, const struct raft_configuration *c, raft_index based_on,
+                      bool force, uint64_t now_us, struct raft_entry_id *ret_id);
 /* As raft_compact(). */
 void replica_compact(struct replica *r, raft_index index);
 /* From replica_rebuild() until what was committed then is applied again. Who called makes the

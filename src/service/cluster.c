@@ -145,7 +145,8 @@ void service_handle_members(struct service_conn *c, const struct wire_request *q
 {
     struct service *s = c->service;
     struct buf *out = service_out(c);
-    const struct raft_configuration *conf = raft_get_configuration(replica_raft(s->replica));
+    const struct raft *raft = replica_raft(s->replica);
+    const struct raft_configuration *conf = raft_get_configuration(raft);
     struct wire_reply w;
 
     if (out == NULL)
@@ -167,6 +168,11 @@ void service_handle_members(struct service_conn *c, const struct wire_request *q
         wire_reply_close_object(&w);
     }
     wire_reply_close_array(&w);
+    wire_reply_u64(&w, "configuration_index", raft_get_configuration_index(raft));
+    wire_reply_bool(&w, "committed",
+                    raft_get_configuration_index(raft) <= raft_get_commit_index(raft));
+    if (s->ops.member_changes != NULL)
+        s->ops.member_changes(s->ops.ctx, &w);
     service_end(s, &w, &q->origin);
 }
 

@@ -68,6 +68,13 @@ static const struct verb verbs[] = {
     [WIRE_REQ_TRANSFER_LEADER] = {.handle = service_handle_transfer},
     [WIRE_REQ_SNAPSHOT] = {.handle = service_handle_snapshot},
     [WIRE_REQ_SNAPSHOT_PART] = {.handle = service_handle_part},
+    [WIRE_REQ_MEMBER_ADD] = {.handle = service_handle_member},
+    [WIRE_REQ_MEMBER_REMOVE] = {.handle = service_handle_member},
+    [WIRE_REQ_MEMBER_PROMOTE] = {.handle = service_handle_member},
+    [WIRE_REQ_MEMBER_DEMOTE] = {.handle = service_handle_member},
+    [WIRE_REQ_MEMBER_SET_ADDR] = {.handle = service_handle_member},
+    [WIRE_REQ_MEMBER_REPLACE] = {.handle = service_handle_member},
+    [WIRE_REQ_MEMBER_REJOIN] = {.handle = service_handle_member},
     [WIRE_REQ_UNKNOWN] = {.refusal = "unknown request type"},
     [WIRE_REQ_PEER] = {.refusal = "unknown request type"},
 };

@@ -45,6 +45,16 @@ enum service_part_outcome {
     SERVICE_PART_FAILED,
 };
 
+struct service_member_answer {
+    enum wire_error error;          /* NONE: it is begun, or done, or would be (dry_run) */
+    char text[256];                 /* of the error */
+    bool done;                      /* nothing is left to do */
+    raft_index configuration_index; /* in force now */
+    unsigned voters_before;
+    unsigned voters_after; /* when all of it is done */
+    unsigned heard_after;  /* of them, now */
+};
+
 struct service_ops {
     void *ctx;
     /* The output of a connection, NULL when it is dead. One owed reply more, one less (may be
@@ -71,8 +81,13 @@ struct service_ops {
     /* Bytes that an entry with this payload takes in the log. */
     uint64_t (*record_bytes)(void *ctx, size_t payload_len);
     void (*event)(void *ctx, enum log_level level, const char *event, const char *text);
-    /* A snapshot of the state is wanted: *ret_index is that of the newest there is, *ret_making says
-     * whether one with more is on its way. False: this host makes none. May be NULL. */
+    /* A change of the members: it is begun, or refused in words; may be NULL. */
+    void (*member)(void *ctx, enum wire_request_type verb, const struct wire_member *q,
+                   struct service_member_answer *ret);
+    /* Members of `members_ok` besides the list: what is under way. May be NULL. */
+    void (*member_changes)(void *ctx, struct wire_reply *w);
+    /* A snapshot of the state is wanted: *ret_index is that of the newest there is, *ret_making
+     * says whether one with more is on its way. False: this host makes none. May be NULL. */
     bool (*snapshot)(void *ctx, raft_index *ret_index, bool *ret_making);
     /* 0 or enum service_part_outcome; never waits for a disk. What *part points at is valid until the
      * next call. May be NULL. */

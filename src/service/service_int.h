@@ -150,6 +150,7 @@ void service_handle_ping(struct service_conn *c, const struct wire_request *q);
 void service_handle_status(struct service_conn *c, const struct wire_request *q);
 void service_handle_members(struct service_conn *c, const struct wire_request *q);
 void service_handle_init(struct service_conn *c, const struct wire_request *q);
+void service_handle_member(struct service_conn *c, const struct wire_request *q);
 void service_handle_snapshot(struct service_conn *c, const struct wire_request *q);
 
 #endif

@@ -297,6 +297,49 @@ static int take_to(struct wire_decoder *d, const json_t *body, struct wire_reque
     return v != NULL ? take_node_name(d, v, "to", &ret->to) : 0;
 }
 
+static int take_address(struct wire_decoder *d, const json_t *body, const char *field,
+                        struct wire_slice *ret)
+{
+    const json_t *v = json_object_get(body, field);
+    size_t len = json_string_length(v); /* 0 if it is no string */
+    const char *s = json_string_value(v);
+
+    if (v == NULL)
+        return refuse_missing(d, field);
+    if (len < 1 || len > ADDRESS_BYTES_MAX || strcspn(s, " \t\r\n") != len)
+        return wire_refuse(d, WIRE_ERROR_MALFORMED, field, ADDRESS_BYTES_MAX,
+                           "'%s' must be an address, host:port, of at most %u bytes", field,
+                           ADDRESS_BYTES_MAX);
+    *ret = (struct wire_slice){s, len};
+    return 0;
+}
+
+static int take_addrs(struct wire_decoder *d, const json_t *body, struct wire_request *ret)
+{
+    int rc = take_address(d, body, "peer_addr", &ret->member.peer_addr);
+
+    return rc != 0 ? rc : take_address(d, body, "client_addr", &ret->member.client_addr);
+}
+
+static int take_old(struct wire_decoder *d, const json_t *body, struct wire_request *ret)
+{
+    return take_node_name(d, json_object_get(body, "old"), "old", &ret->member.old);
+}
+
+static int take_member(struct wire_decoder *d, const json_t *body, struct wire_request *ret)
+{
+    struct wire_member *m = &ret->member;
+    int rc = take_node_name(d, json_object_get(body, "id"), "id", &m->id);
+
+    if (rc == 0)
+        rc = take_bool(d, body, "learner", &m->learner);
+    if (rc == 0)
+        rc = take_bool(d, body, "dry_run", &m->dry_run);
+    if (rc == 0)
+        rc = take_bool(d, body, "force", &m->force);
+    return rc != 0 ? rc : take_count(d, body, "based_on", RAFT_INDEX_MAX, &m->based_on);
+}
+
 static int take_init(struct wire_decoder *d, const json_t *body, struct wire_request *ret)
 {
     const json_t *v = json_object_get(body, "node_ids");
@@ -353,9 +396,10 @@ int wire_request_take_fields(struct wire_decoder *d, const json_t *body, struct 
         unsigned field;
         int (*take)(struct wire_decoder *d, const json_t *body, struct wire_request *ret);
     } takers[] = {
-        {FIELD_KEY, take_key},   {FIELD_KEYS, take_keys},       {FIELD_VALUE, take_write},
-        {FIELD_CAS, take_cas},   {FIELD_VIA, take_via},         {FIELD_COMPARE, take_compare},
-        {FIELD_TO, take_to},     {FIELD_SESSION, take_session}, {FIELD_INIT, take_init},
+        {FIELD_KEY, take_key},       {FIELD_KEYS, take_keys},       {FIELD_VALUE, take_write},
+        {FIELD_CAS, take_cas},       {FIELD_VIA, take_via},         {FIELD_COMPARE, take_compare},
+        {FIELD_TO, take_to},         {FIELD_SESSION, take_session}, {FIELD_INIT, take_init},
+        {FIELD_MEMBER, take_member}, {FIELD_ADDRS, take_addrs},     {FIELD_OLD, take_old},
         {FIELD_PART, take_part},
     };
     unsigned fields = wire_request_type_fields(ret->type);
