@@ -187,6 +187,8 @@ void table_init(struct table *t, unsigned n_columns, uint32_t right, const char 
 void table_cell(struct table *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Fills the rest of the row with one text that counts for no column's width. */
 void table_rest(struct table *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* "12.3 MiB" */
+void table_size_text(uint64_t bytes, char *ret, size_t size);
 /* Prints it and frees it. An exit code; on failure it has been reported. */
 int table_print(struct table *t, const struct ctl *ctl);
 

@@ -21,8 +21,6 @@ struct snapshot_outcome {
 int snapshot_fail(struct snapshot_outcome *o, int exit_code, const char *error, const char *format,
                   ...) __attribute__((format(printf, 4, 5)));
 int snapshot_fail_reply(struct snapshot_outcome *o, const struct ridd_reply *r);
-/* "12.3 MiB" */
-void snapshot_size(uint64_t bytes, char *ret, size_t size);
 
 /* ---- save.c ---- */
 

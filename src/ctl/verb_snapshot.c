@@ -37,17 +37,6 @@ int snapshot_fail_reply(struct snapshot_outcome *o, const struct ridd_reply *r)
     return snapshot_fail(o, report_exit_code(r), ridd_status_name(r->status), "%s", r->text);
 }
 
-void snapshot_size(uint64_t bytes, char *ret, size_t size)
-{
-    static const char *const units[] = {"KiB", "MiB", "GiB", "TiB"};
-    double v = (double)bytes / 1024;
-    unsigned i = 0;
-
-    for (; v >= 1000 && i < 3; i++)
-        v /= 1024;
-    (void)snprintf(ret, size, "%.1f %s", v, units[i]);
-}
-
 /* ---- which nodes ---- */
 
 struct targets {
@@ -311,7 +300,7 @@ static void print_outcome(const struct ctl *ctl, const struct ctl_node *node,
 {
     char size[32];
 
-    snapshot_size(o->bytes, size, sizeof(size));
+    table_size_text(o->bytes, size, sizeof(size));
     if (o->exit_code != CTL_EXIT_OK) {
         (void)fflush(stdout);
         (void)fprintf(stderr, "ridctl: %s: %s: %s\n", ctl->verb->name, name_of(node), o->text);

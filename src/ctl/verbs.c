@@ -68,7 +68,7 @@ const struct verb ctl_verbs[] = {
      "\n"
      "  $ ridctl batch leader limits motd\n",
      CTL_OPT_INT_KEY | CTL_OPT_JSON | CTL_OPT_VERBOSE, 1, (int)BATCH_KEYS_MAX, verb_batch},
-    {"status", NULL, "", "is the cluster well? a verdict, and a table of all nodes",
+    {"status", NULL, "[-v]", "is the cluster well? a verdict, and a table of all nodes",
      "Asks every node at once, one second each (--timeout changes that); needs no\n"
      "leader. Nodes that were not named are found through those that answer. The first\n"
      "line is the verdict; below it stands what is wrong with which node.\n"
@@ -80,9 +80,12 @@ const struct verb ctl_verbs[] = {
      "  SPLIT      7  the nodes belong to different clusters, or not to the one that the\n"
      "                configuration describes, or two lead in one term\n"
      "\n"
+     "With -v a second table shows what is on the disks: the state's file and what of it\n"
+     "lives, the log and behind which index it begins, the newest snapshot.\n"
+     "\n"
      "  $ ridctl status || page someone\n"
      "  $ ridctl status --json | jq -r '.verdict, .reasons[].text'\n",
-     CTL_OPT_JSON, 0, 0, verb_status},
+     CTL_OPT_JSON | CTL_OPT_VERBOSE, 0, 0, verb_status},
     {"members", NULL, "", "who belongs to the cluster",
      "Prints the membership as the node asked knows it.\n", CTL_OPT_JSON, 0, 0, verb_members},
     {"member", NULL, "WORD [NAME...]", "change who belongs to the cluster",

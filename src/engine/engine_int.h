@@ -182,9 +182,11 @@ struct sending {
     uint64_t heard_us;
     uint64_t asked_us;
     uint64_t began_us;
-    uint64_t began_at; /* how far it was then */
-    uint64_t next_us;  /* not before: the next try, or the next part */
-    raft_index above;  /* a snapshot that ends here or before is of no use */
+    uint64_t began_at;  /* how far it was then */
+    uint64_t next_us;   /* not before: the next try, or the next part */
+    raft_index above;   /* a snapshot that ends here or before is of no use */
+    unsigned n_refused; /* one after the other; 0: the last one was not */
+    uint8_t refused;    /* why, the last */
 };
 
 /* receive.c */
