@@ -292,7 +292,7 @@ static int fetch(struct saving *s)
 
 /* ---- the whole ---- */
 
-/* What the file must add up to stands at its end. */
+/* What the file must add up to stands at its end (SNAP-16). */
 static bool is_whole(const struct saving *s)
 {
     cleanup_free unsigned char *piece = malloc(SNAP_CHECK_BYTES);

@@ -1,4 +1,5 @@
-/* Parts of a snapshot for clients, as it stands in its file: the copy, and behind it the trailer.
+/* Parts of a snapshot for clients, as it stands in its file: the copy, and behind it the trailer
+ * (SNAP-16).
  *
  * One reader is open at a time, and one part is read at a time, on the bench: a request waits for
  * it, and so do those behind it. Nothing is remembered of a client: whoever asks says which snapshot
@@ -187,12 +188,23 @@ static int hand_out(struct engine *e, struct service_part *part)
     return 0;
 }
 
+/* Who is wrong, or may be, gives nothing (SNAP-12). */
+static bool is_in_doubt(const struct engine *e)
+{
+    return raft_get_fitness(engine_raft(e)) == RAFT_UNFIT || e->differ.differs;
+}
+
 int engine_give(struct engine *e, struct service_part *part)
 {
+    static const char doubt[] = "the state of this node is not to be trusted now";
     struct giving *g = &e->snap.giving;
 
     if (e->snap.folder == NULL)
         return SERVICE_PART_NONE;
+    if (is_in_doubt(e)) {
+        part->why = (struct wire_slice){doubt, sizeof(doubt) - 1};
+        return SERVICE_PART_FAILED;
+    }
     if (part->of.index == 0) {
         part->of.index = e->snap.newest.index;
         part->of.term = e->snap.newest.term;

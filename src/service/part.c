@@ -25,7 +25,7 @@ static void fail_unread(struct request *req, const struct service_part *part)
     struct wire_reply w;
     char text[512];
 
-    (void)snprintf(text, sizeof(text), "the snapshot cannot be read: %.*s", (int)part->why.len,
+    (void)snprintf(text, sizeof(text), "the snapshot cannot be given: %.*s", (int)part->why.len,
                    part->why.len > 0 ? part->why.data : "");
     if (out != NULL) {
         service_begin_error(s, &w, out, &req->origin, WIRE_ERROR_INTERNAL, false, text);

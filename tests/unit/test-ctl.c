@@ -1308,6 +1308,7 @@ static void ctl__a_snapshot_is_saved_whole_or_not_at_all(void **state)
     free_whole(&w);
 }
 
+/* SNAP-16 */
 static void ctl__a_spoilt_snapshot_is_not_saved(void **state)
 {
     struct fake_step steps[6];

@@ -525,7 +525,7 @@ static void make_snapshot(struct host *h)
     assert_int_equal(h->engine->snap.making.n_made, 1);
 }
 
-/* What they add up to is the file: a copy that its trailer describes. */
+/* What they add up to is the file: a copy that its trailer describes (SNAP-16). */
 static void engine__parts_add_up_to_the_snapshot(void **state)
 {
     struct host h;
@@ -589,6 +589,11 @@ static void engine__a_part_is_of_a_snapshot_that_is_there(void **state)
         assert_int_equal(fake_disk_n_open(h.snap_disk), 1);
     }
     assert_true(engine_deadline_us(h.engine) <= h.now_us + SNAP_GIVE_IDLE_US);
+    h.engine->differ.differs = true; /* SNAP-12 */
+    service_line(h.conn, "{\"type\":\"snapshot_part\"}", 24, 1);
+    service_turn(engine_service(h.engine), h.now_us);
+    h.engine->differ.differs = false;
+    assert_true(says(ask(&h, "{\"type\":\"ping\"}"), "not to be trusted"));
     advance(&h, SNAP_GIVE_IDLE_US);
     assert_int_equal(fake_disk_n_open(h.snap_disk), 0);
     host_done(&h);
