@@ -341,12 +341,20 @@ static void take_chore(struct engine *e, struct sending *s, uint64_t now_us)
     s->next_us = now_us + SNAP_AGAIN_US;
 }
 
+/* It needs none any more. The pause after one that is done stands in here, so that is kept to its
+ * end: what the follower said before it was done may come after. */
+static void end_wish(const struct engine *e, struct sending *s, uint64_t now_us)
+{
+    if (s->is_open || now_us >= s->next_us || !may_send(e))
+        free_sending(s);
+}
+
 static void one_turn(struct engine *e, struct sending *s, uint64_t now_us)
 {
     take_chore(e, s, now_us);
     if (!may_send(e) || !(s->wants || raft_needs_snapshot(engine_raft(e), s->to))) {
         if (!chore_is_busy(&s->chore))
-            free_sending(s);
+            end_wish(e, s, now_us);
         return;
     }
     if (!is_connected(e, s->to) || !can_take(e, s->to))

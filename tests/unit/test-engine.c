@@ -478,13 +478,16 @@ static void engine__status_speaks_of_log_and_state(void **state)
 
 /* ---- parts of snapshots for clients ---- */
 
-static void start_with_snapshots(struct host *h)
+static void start_with_snapshots(struct host *h, unsigned n_others)
 {
     host_init(h);
+    h->n_others = n_others;
     h->snap_disk = fake_disk_new(9);
     h->conf.snap_vfs = fake_disk_vfs(h->snap_disk);
     make_log_naming(h, "n1");
     assert_int_equal(open_it(h), 0);
+    for (unsigned i = 0; i < n_others; i++)
+        replica_link(engine_replica(h->engine), other_id(i), true, h->now_us);
     lead(h);
 }
 
@@ -537,7 +540,7 @@ static void engine__parts_add_up_to_the_snapshot(void **state)
     size_t trailer;
 
     (void)state;
-    start_with_snapshots(&h);
+    start_with_snapshots(&h, 0);
     assert_true(says(ask(&h, "{\"type\":\"snapshot_part\"}"), "\"field\":\"index\""));
     for (int key = 0; key < 4; key++)
         assert_true(takes(&h, key, 50000));
@@ -569,7 +572,7 @@ static void engine__a_part_is_of_a_snapshot_that_is_there(void **state)
     char line[128];
 
     (void)state;
-    start_with_snapshots(&h);
+    start_with_snapshots(&h, 0);
     assert_true(takes(&h, 1, 50000));
     make_snapshot(&h);
     assert_int_equal(fake_disk_n_open(h.snap_disk), 0);
@@ -596,6 +599,48 @@ static void engine__a_part_is_of_a_snapshot_that_is_there(void **state)
     assert_true(says(ask(&h, "{\"type\":\"ping\"}"), "not to be trusted"));
     advance(&h, SNAP_GIVE_IDLE_US);
     assert_int_equal(fake_disk_n_open(h.snap_disk), 0);
+    host_done(&h);
+}
+
+/* ---- snapshots for followers ---- */
+
+/* What a follower said before it was done is still on its way then: it does not begin the next one,
+ * of which nobody would take the end. */
+static void engine__a_snapshot_that_is_done_is_not_sent_again(void **state)
+{
+    struct host h;
+    struct sending *s;
+
+    (void)state;
+    start_with_snapshots(&h, 2);
+    assert_true(takes(&h, 1, 50000));
+    make_snapshot(&h);
+    s = &h.engine->snap.sendings[0];
+    h.others[0].flags = RAFT_NOTE_SAID | NOTE_WANTS_SNAPSHOT;
+    for (int i = 0; i < 20 && !s->is_ready; i++)
+        advance(&h, 50000);
+    assert_true(s->is_ready && s->to == other_id(0));
+    engine_send_answer(h.engine, &(struct raft_msg){.type = RAFT_MSG_SNAPSHOT_RESP,
+                                                    .from = s->to,
+                                                    .part = &(struct raft_snapshot_part){
+                                                        .transfer = s->transfer,
+                                                        .offset = s->sent,
+                                                        .bytes = s->bytes,
+                                                        .status = RAFT_SNAPSHOT_DONE}});
+    settle(&h); /* a turn in which nobody wants one */
+    engine_send_heard(h.engine, other_id(0), NOTE_WANTS_SNAPSHOT);
+    settle(&h);
+    assert_false(s->is_open);
+    h.others[0].flags = RAFT_NOTE_SAID;
+    for (int i = 0; i < 40; i++)
+        advance(&h, 50000);
+    assert_int_equal(h.engine->snap.n_sent, 1);
+    assert_int_equal(s->to, 0);
+    /* And if it is so, it gets another. */
+    h.others[0].flags = RAFT_NOTE_SAID | NOTE_WANTS_SNAPSHOT;
+    for (int i = 0; i < 40 && !s->is_ready; i++)
+        advance(&h, 50000);
+    assert_true(s->is_ready);
     host_done(&h);
 }
 
@@ -2137,6 +2182,7 @@ int main(void)
         cmocka_unit_test(engine__status_speaks_of_log_and_state),
         cmocka_unit_test(engine__parts_add_up_to_the_snapshot),
         cmocka_unit_test(engine__a_part_is_of_a_snapshot_that_is_there),
+        cmocka_unit_test(engine__a_snapshot_that_is_done_is_not_sent_again),
         cmocka_unit_test(engine__rounds_follow_the_load),
         cmocka_unit_test(engine__a_slow_disk_is_told),
         cmocka_unit_test(engine__no_log_is_refused),
