@@ -256,12 +256,17 @@ static const json_t *sent_to(const struct judging *j, const char *name)
     return NULL;
 }
 
-/* The one that it is receiving, as it tells itself; NULL: none. */
-static const json_t *received_by(const json_t *status)
+/* The one that it is receiving, as it tells itself; NULL: none. What a leader has begun and does
+ * not send any more lies there for a while. */
+static const json_t *received_by(const struct judging *j, const char *name)
 {
-    const json_t *r = json_object_get(json_object_get(status, "snapshots"), "receiving");
+    const json_t *r =
+        json_object_get(json_object_get(status_of(j, name), "snapshots"), "receiving");
+    const bool leader_tells =
+        j->v->leader_answered &&
+        json_is_array(json_object_get(json_object_get(j->view, "snapshots"), "sending"));
 
-    return json_is_object(r) ? r : NULL;
+    return json_is_object(r) && (!leader_tells || sent_to(j, name) != NULL) ? r : NULL;
 }
 
 /* What it needs next is not in the leader's log any more, and until it has the snapshot it stores
@@ -274,7 +279,7 @@ static bool lacks_log(const struct judging *j, const struct member *m)
 
     return json_is_integer(match) && json_is_integer(begins) &&
            json_integer_value(match) < json_integer_value(begins) &&
-           (sent_to(j, m->name) != NULL || received_by(status_of(j, m->name)) != NULL);
+           (sent_to(j, m->name) != NULL || received_by(j, m->name) != NULL);
 }
 
 /* With a log that is full, or that does not go on yet, nothing more is committed (STATUS-2). */
@@ -465,7 +470,7 @@ static bool judge_snapshot(struct judging *j, const struct verdict_node *node)
 {
     const json_t *own = json_object_get(node->status, "snapshots");
     const json_t *sent = sent_to(j, node->name);
-    const json_t *received = received_by(node->status);
+    const json_t *received = received_by(j, node->name);
     char text[96];
 
     if (str(own, "failed_why") != NULL)
