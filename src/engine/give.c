@@ -2,10 +2,10 @@
  * (SNAP-16).
  *
  * One reader is open at a time, and one part is read at a time, on the bench: a request waits for
- * it, and so do those behind it. Nothing is remembered of a client: whoever asks says which snapshot
- * and from where on, and what was read for one that is gone is dropped when another part is asked
- * for. While a reader is open its snapshot is not pruned, so that a client that goes on asking has
- * it to its end; it is closed some seconds after the last question.
+ * it, and so do those behind it. Nothing is remembered of a client: whoever asks says which
+ * snapshot and from where on, and what was read for one that is gone is dropped when another part
+ * is asked for. While a reader is open its snapshot is not pruned, so that a client that goes on
+ * asking has it to its end; it is closed some seconds after the last question.
  *
  * As many bytes a second as a snapshot is made or sent with: this, too, is work that nobody who
  * writes should notice. */

@@ -89,8 +89,8 @@ struct service_ops {
     /* A snapshot of the state is wanted: *ret_index is that of the newest there is, *ret_making
      * says whether one with more is on its way. False: this host makes none. May be NULL. */
     bool (*snapshot)(void *ctx, raft_index *ret_index, bool *ret_making);
-    /* 0 or enum service_part_outcome; never waits for a disk. What *part points at is valid until the
-     * next call. May be NULL. */
+    /* 0 or enum service_part_outcome; never waits for a disk. What *part points at is valid until
+     * the next call. May be NULL. */
     int (*snapshot_part)(void *ctx, struct service_part *part);
     /* `init`, stdin/stdout only: NULL elsewhere. Returns 0 when the node is now this one, else a
      * text for the error. */
@@ -151,8 +151,8 @@ void service_write_failure(struct service *s, struct buf *out, const struct wire
 struct wire_decoder *service_decoder(struct service *s);
 uint64_t service_next_msg_id(struct service *s);
 
-/* Before replica_turn(): transfers that are over and parts of snapshots that were read are answered,
- * deadlines of what the replica does not know. */
+/* Before replica_turn(): transfers that are over and parts of snapshots that were read are
+ * answered, deadlines of what the replica does not know. */
 void service_turn(struct service *s, uint64_t now_us);
 /* When service_turn() wants to run even if nothing happens; UINT64_MAX: never. */
 uint64_t service_deadline_us(const struct service *s);

@@ -565,6 +565,33 @@ static void engine__parts_add_up_to_the_snapshot(void **state)
     host_done(&h);
 }
 
+/* What was read for one that is gone is not the part that the next one asked for. */
+static void engine__a_part_is_the_one_that_was_asked_for(void **state)
+{
+    static const char first[] = "{\"type\":\"snapshot_part\",\"offset\":0}";
+    struct host h;
+    struct buf a = BUF_INIT;
+    struct buf b = BUF_INIT;
+
+    (void)state;
+    start_with_snapshots(&h, 0);
+    assert_true(takes(&h, 1, 50000));
+    make_snapshot(&h);
+    (void)take_part(ask(&h, "{\"type\":\"snapshot_part\",\"offset\":1000}"), &a);
+    advance(&h, 100000);
+    service_line(h.conn, first, sizeof(first) - 1, 1);
+    engine_turn(h.engine, h.now_us);
+    service_conn_free(h.conn);
+    assert_int_equal(service_conn_new(engine_service(h.engine), &h, &h.conn), 0);
+    settle(&h);
+    (void)take_part(ask(&h, "{\"type\":\"snapshot_part\",\"offset\":1000}"), &b);
+    assert_int_equal(a.len, b.len);
+    assert_memory_equal(a.data, b.data, a.len);
+    buf_done(&a);
+    buf_done(&b);
+    host_done(&h);
+}
+
 /* Whoever asks for what is not there is told so, and no file stays open for who asks no more. */
 static void engine__a_part_is_of_a_snapshot_that_is_there(void **state)
 {
@@ -2181,6 +2208,7 @@ int main(void)
         cmocka_unit_test(engine__a_node_comes_back_with_what_it_had),
         cmocka_unit_test(engine__status_speaks_of_log_and_state),
         cmocka_unit_test(engine__parts_add_up_to_the_snapshot),
+        cmocka_unit_test(engine__a_part_is_the_one_that_was_asked_for),
         cmocka_unit_test(engine__a_part_is_of_a_snapshot_that_is_there),
         cmocka_unit_test(engine__a_snapshot_that_is_done_is_not_sent_again),
         cmocka_unit_test(engine__rounds_follow_the_load),
