@@ -803,6 +803,33 @@ static void ctl__status_shows_all_nodes(void **state)
     fake_stop(s);
 }
 
+/* The second table: what is on the disks, and what is on its way. */
+static void ctl__status_shows_what_is_on_the_disks(void **state)
+{
+    static const struct fake_step steps[] = {
+        {"\"status\"", FAKE_REPLY,
+         "{\"type\":\"status_ok\",\"in_reply_to\":%ID,\"node\":\"n1\",\"role\":\"leader\",\"term\":"
+         "3,"
+         "\"serving\":true,\"log\":{\"fsyncs\":4,\"bytes\":10485760},"
+         "\"state\":{\"keys\":12,\"live_bytes\":5242880,\"file_bytes\":1073741824},"
+         "\"snapshots\":{\"index\":77,\"bytes\":6291456,\"age_s\":95,\"log_begins_behind\":70,"
+         "\"making\":true,\"making_percent\":43,\"sending\":[],\"receiving\":null}}",
+         0},
+        {"\"members\"", FAKE_CLOSE, NULL, 0}};
+    struct fake_server *s = fake_start(STEPS(steps));
+
+    (void)state;
+    run("-e", fake_address(s), "status", "-v", NULL);
+    EXPECT(0,
+           "OK: *\nNODE *\nn1 *\n\n"
+           "NODE  KEYS     LIVE  STATE FILE       LOG  BEGINS BEHIND  SNAPSHOT    AGE     SIZE  "
+           "UNDER WAY\n"
+           "n1      12  5.0 MiB     1.0 GiB  10.0 MiB             70        77  1m35s  6.0 MiB  "
+           "making: 43 %\n",
+           "");
+    fake_stop(s);
+}
+
 static void ctl__a_node_that_hangs_costs_status_its_time_once(void **state)
 {
     static const struct fake_step silent[] = {{NULL, FAKE_SILENT, NULL, 0}};
@@ -1036,20 +1063,12 @@ static bool terminal_shows(int fd, const char *pattern, char *seen, size_t size)
     return false;
 }
 
-static void ctl__compare_shows_progress_on_a_terminal(void **state)
+static pid_t run_on_terminal(const char *address, const char *verb, int *ret_terminal)
 {
-    static const struct fake_step steps[] = {
-        {"\"status\"", FAKE_REPLY,
-         STATUS("n1", "leader", ",\"compare\":{\"done\":50,\"total\":200}"), 0},
-        {"\"compare_read_methods\"", FAKE_SILENT, NULL, 0}};
-    struct fake_server *s = fake_start(STEPS(steps));
     int terminal = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
-    char seen[8192];
     char name[128];
-    int status;
     pid_t pid;
 
-    (void)state;
     assert_true(terminal >= 0);
     assert_int_equal(grantpt(terminal), 0);
     assert_int_equal(unlockpt(terminal), 0);
@@ -1062,9 +1081,26 @@ static void ctl__compare_shows_progress_on_a_terminal(void **state)
         redirect(name, O_WRONLY | O_NOCTTY, STDERR_FILENO);
         (void)setenv("TERM", "xterm", 1);
         (void)alarm(60);
-        (void)execl(program, program, "-e", fake_address(s), "compare", (char *)NULL);
+        (void)execl(program, program, "-e", address, verb, (char *)NULL);
         _exit(127);
     }
+    *ret_terminal = terminal;
+    return pid;
+}
+
+static void ctl__compare_shows_progress_on_a_terminal(void **state)
+{
+    static const struct fake_step steps[] = {
+        {"\"status\"", FAKE_REPLY,
+         STATUS("n1", "leader", ",\"compare\":{\"done\":50,\"total\":200}"), 0},
+        {"\"compare_read_methods\"", FAKE_SILENT, NULL, 0}};
+    struct fake_server *s = fake_start(STEPS(steps));
+    char seen[8192];
+    int terminal;
+    int status;
+    pid_t pid = run_on_terminal(fake_address(s), "compare", &terminal);
+
+    (void)state;
     assert_true(terminal_shows(terminal,
                                "[##########..............................] 50 of 200 reads", seen,
                                sizeof(seen)));
@@ -1143,6 +1179,29 @@ static void ctl__a_snapshot_is_waited_for(void **state)
            "\"text\":\"words of the server\"}]}\n",
            "ridctl: snapshot: n1: words of the server\n");
     fake_stop(s);
+}
+
+static void ctl__a_snapshot_shows_progress_on_a_terminal(void **state)
+{
+    static const struct fake_step steps[] = {
+        {"\"ping\"", FAKE_REPLY, PONG, 0},
+        {"\"snapshot\"", FAKE_REPLY, SNAPSHOT_OK("10", "true"), 0},
+        {"\"status\"", FAKE_REPLY, OLD_ONE, 1},
+        {"\"status\"", FAKE_REPLY, MAKING, 0}};
+    struct fake_server *s = fake_start(STEPS(steps));
+    char seen[8192];
+    int terminal;
+    int status;
+    pid_t pid = run_on_terminal(fake_address(s), "snapshot", &terminal);
+
+    (void)state;
+    assert_true(terminal_shows(terminal, "[#################.......................] n1: 43 %",
+                               seen, sizeof(seen)));
+    fake_stop(s);
+    assert_true(terminal_shows(terminal, "ridctl: snapshot: n1: ", seen, sizeof(seen)));
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 69);
+    (void)close(terminal);
 }
 
 static void ctl__snapshots_of_several_nodes(void **state)
@@ -1409,12 +1468,14 @@ int main(void)
         cmocka_unit_test(ctl__help_helps),
         cmocka_unit_test(ctl__a_full_disk_is_not_success),
         cmocka_unit_test(ctl__status_shows_all_nodes),
+        cmocka_unit_test(ctl__status_shows_what_is_on_the_disks),
         cmocka_unit_test(ctl__a_busy_node_is_not_absent),
         cmocka_unit_test(ctl__a_node_that_hangs_costs_status_its_time_once),
         cmocka_unit_test(ctl__members_ping_transfer),
         cmocka_unit_test(ctl__compare_measures_and_judges),
         cmocka_unit_test(ctl__compare_shows_progress_on_a_terminal),
         cmocka_unit_test(ctl__a_snapshot_is_waited_for),
+        cmocka_unit_test(ctl__a_snapshot_shows_progress_on_a_terminal),
         cmocka_unit_test(ctl__snapshots_of_several_nodes),
         cmocka_unit_test(ctl__a_snapshot_is_saved_whole_or_not_at_all),
         cmocka_unit_test(ctl__a_spoilt_snapshot_is_not_saved),
