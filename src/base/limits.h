@@ -573,7 +573,8 @@ static_assert(KV_MAP_BYTES_MAX <= SNAP_BYTES_MAX, "what a map holds can be copie
 /* Numbers and the largest configuration, and as much again for later versions, which keep to it: a
  * longer one is none, and is damaged. */
 #define SNAP_TRAILER_BYTES (16u << 10)
-static_assert(512 + RAFT_SERVERS_MAX * (32 + NODE_NAME_BYTES_MAX + 2 * ADDRESS_BYTES_MAX) <=
+static_assert(512 + RAFT_SERVERS_MAX * (64 + NODE_NAME_BYTES_MAX + 2 * ADDRESS_BYTES_MAX) +
+                      RAFT_REMOVED_MAX * (32 + NODE_NAME_BYTES_MAX) <=
                   SNAP_TRAILER_BYTES,
               "a trailer has room for the largest configuration");
 /* Read at once while one is read again; it takes as long as it takes, on a thread of its own. */

@@ -335,6 +335,18 @@ static void give_up(struct engine *e, const char *why)
     end_receiving(e, RAFT_SNAPSHOT_REFUSED, why);
 }
 
+static void refused(struct engine *e)
+{
+    const struct receiving *r = &e->snap.receiving;
+    struct raft_status st;
+
+    raft_get_status(engine_raft(e), &st);
+    if (r->meta.id.index < st.base.index)
+        end_receiving(e, RAFT_SNAPSHOT_TOO_OLD, "it ends before the log begins here");
+    else
+        give_up(e, "it is of another log than what is committed here");
+}
+
 /* All is looked at again at the moment of the switch, not only at the first part (SNAP-1). */
 static void install(struct engine *e, uint64_t now_us)
 {
@@ -351,7 +363,7 @@ static void install(struct engine *e, uint64_t now_us)
         end_receiving(e, RAFT_SNAPSHOT_DONE, "");
         return;
     case RAFT_INSTALL_REFUSED:
-        end_receiving(e, RAFT_SNAPSHOT_TOO_OLD, "it ends before the log begins here");
+        refused(e);
         return;
     case RAFT_INSTALL_LATER:
         r->again_us = now_us + SNAP_INSTALL_US;

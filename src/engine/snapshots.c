@@ -213,7 +213,9 @@ static void begin_finishing(struct engine *e, uint64_t now_us)
     raft_get_status(raft, &st);
     /* The log went on meanwhile, and may have been replaced. */
     if (raft_is_installing(raft) || info->last_applied.index < st.base.index ||
-        raft_term_at(raft, info->last_applied.index) != info->last_applied.term) {
+        raft_term_at(raft, info->last_applied.index) != info->last_applied.term ||
+        /* The one in force there is not known where the log begins behind it. */
+        raft_config_at(raft, info->last_applied.index)->index > info->last_applied.index) {
         making_failed(e, MADE_STOPPED, now_us);
         return;
     }

@@ -183,6 +183,7 @@ void raft_rewind(struct raft *r, raft_index applied)
     rid_assert(applied >= r->log.base.index);
     rid_assert(applied <= r->commit_index);
     rid_assert(applied <= r->last_stored);
+    rid_assert(r->installing.index == 0);
     raft_put_back(r, applied);
     raft_check_rest(r);
 }

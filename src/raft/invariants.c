@@ -34,7 +34,12 @@ static void check_indexes(const struct raft *r)
     rid_assert(r->truncate_from == 0 || r->truncate_from == r->last_handed + 1);
     rid_assert(r->truncate_from == 0 || r->truncate_from > r->last_emitted);
     rid_assert(r->reset.index == 0 || r->reset.index == r->log.base.index);
+    if (r->installing.index == 0)
+        return;
     rid_assert(r->installing.index <= r->commit_index);
+    rid_assert(r->installing.index <= r->last_stored);
+    rid_assert(r->installing.index >= r->log.base.index);
+    rid_assert(r->last_emitted == r->last_applied);
 }
 
 /* Every batch that is issued and not durable has its mark; without one there is nothing to wait

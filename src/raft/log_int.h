@@ -32,8 +32,8 @@ struct raft_log {
 int raft_log_init(struct raft_log *l, struct mem mem, struct raft_entry_id base,
                   const struct raft_term_range *terms, size_t n_terms, raft_index last_index);
 void raft_log_done(struct raft_log *l);
-/* The log begins behind `index` from now on, which is in it and not in the cache any more, or is
- * the last of it. */
+/* The log begins behind `index` from now on, which is in it, and perhaps the last of it. What is
+ * cached up to there goes. */
 void raft_log_compact(struct raft_log *l, raft_index index);
 /* All entries go, and the log begins behind `base`. */
 void raft_log_reset(struct raft_log *l, struct raft_entry_id base);

@@ -146,7 +146,7 @@ void raft_stored(struct raft *r, uint64_t batch, uint64_t now_us)
     /* Who applies nothing for now takes entries all the same: memory must not grow with them. What
      * is not committed stays, as it does where entries are applied: a leader counts the bytes of
      * its own down when they are, and there are no more of them than it may have. */
-    if (r->held)
+    if (r->held || r->installing.index != 0)
         bound_cache(r, r->commit_index < r->last_stored ? r->commit_index : r->last_stored);
     raft_check_rest(r);
 }

@@ -9,8 +9,8 @@
  * falling (a smaller one is taken for the last; CORE-2); sizes in bytes; ids of servers as the
  * configuration gives them, 0 is nobody.
  * Ownership: what goes in is copied. What raft_ready() hands out is borrowed and valid until the
- * next raft_ready(), raft_step(), raft_applied() or raft_free() of the same object; the other
- * calls leave it alone. Memory comes from the given allocator.
+ * next raft_ready(), raft_step(), raft_applied(), raft_compact(), raft_install() or raft_free() of
+ * the same object; the other calls leave it alone. Memory comes from the given allocator.
  * Errors: 0, or RAFT_E_* (state unchanged; raft_step() may have taken over a higher term before
  * the rest of its message was found invalid), or -ENOMEM (state unchanged). When memory fails
  * inside raft_ready(), raft_step() or raft_tick(), where there is nobody to refuse, the process
@@ -269,7 +269,8 @@ void raft_wait_for_room(struct raft *r, bool waits);
 void raft_set_note(struct raft *r, const struct raft_note *note);
 /* The state machine was emptied, or put back: it holds everything up to `applied` and no more.
  * Committed entries behind it are handed out again. Only while this node does not lead; not below
- * the base, nor above what is committed and durable here (asserted). */
+ * the base, nor above what is committed and durable here, nor while a snapshot is installed
+ * (asserted). */
 void raft_rewind(struct raft *r, raft_index applied);
 
 /* ---- snapshots ---- */
@@ -287,7 +288,9 @@ bool raft_needs_snapshot(const struct raft *r, raft_node_id peer);
  *   STATE    the own log stays, the state is to be that of the snapshot (asked for by `state_lost`)
  *   LOG      the own log does not have its last entry: all entries go, and the log begins behind
  *            it; term and vote stay. The state is to be that of the snapshot
- *   REFUSED  it ends before the own log begins, and the state was lost
+ *   REFUSED  it ends before the own log begins, and the state was lost; or no such snapshot can be:
+ *            of a term not heard of here, of another than the entry that is committed here, or with
+ *            a configuration from behind its end
  *   LATER    this node does not follow, or its disk has not stored what the state would hold: ask
  *            again */
 enum raft_install {
@@ -298,17 +301,23 @@ enum raft_install {
     RAFT_INSTALL_LATER,
 };
 /* `state_lost`: what was applied here is not to be believed, or is not there. After STATE and LOG
- * nothing is handed out to be applied until raft_restored(): the host calls it when the state is
- * the snapshot's, after LOG not before the batch of the next ready, which has ready.reset, is
- * durable (SNAP-8). Whoever sent it is told with the messages that wait for that batch. Not while
- * an earlier one is under way (asserted). */
+ * nothing is handed out to be applied until raft_restored(), and what was handed out and is not
+ * applied is not to be applied any more. The host calls that when the state is the snapshot's,
+ * after LOG not before the batch of the next ready, which has ready.reset, is durable (SNAP-8,
+ * asserted). Whoever leads is told with the messages that wait for that batch: the snapshot must
+ * have come from the leader of a term that this core has heard of, or an older one. Not while an
+ * earlier one is under way (asserted).
+ *
+ * From LOG to raft_restored() last_applied is the end of the snapshot already, which the state
+ * machine does not hold yet. */
 enum raft_install raft_install(struct raft *r, struct raft_entry_id id,
                                const struct raft_config_at *config, bool state_lost,
                                uint64_t now_us);
 /* The state machine holds everything up to the snapshot that was installed last. */
 void raft_restored(struct raft *r, uint64_t now_us);
 bool raft_is_installing(const struct raft *r);
-/* The configuration in force at an index that is not below the base: the last one at or below it.
+/* The configuration in force at an index that is not below the base: the last one at or below it,
+ * or the first one above where a start knew no other (struct raft_start; its index tells).
  * Borrowed until the next call that changes something. */
 const struct raft_config_at *raft_config_at(const struct raft *r, raft_index index);
 

@@ -143,6 +143,7 @@ struct raft {
     bool held;                       /* nothing is handed out in committed: raft_hold_committed() */
     struct raft_entry_id installing; /* nor while this is: raft_restored(); index 0: none */
     struct raft_entry_id reset;      /* the store is to be told; index 0: it is not */
+    uint64_t reset_batch;            /* the last one that told it; 0: none */
     raft_index last_handed;   /* handed to the store; last_stored <= last_handed <= last_index */
     raft_index truncate_from; /* handed entries removed since the last batch; 0: none */
     bool hard_state_dirty;

@@ -16,6 +16,7 @@ static void fill_store(struct raft *r, struct raft_ready *ready)
         ready->reset = r->reset;
         ready->reset_config = raft_config_at(r, r->reset.index);
         r->reset = (struct raft_entry_id){0};
+        r->reset_batch = ready->batch;
     }
     ready->hard_state_changed = r->hard_state_dirty;
     ready->truncate_from = r->truncate_from;

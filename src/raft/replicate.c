@@ -77,7 +77,7 @@ static raft_index commit_bound(const struct raft *r)
     const uint64_t left = UINT64_MAX - r->last_applied;
     raft_index bound = r->last_applied + (r->ahead < left ? r->ahead : left);
 
-    if (r->held || r->fitness != RAFT_FIT)
+    if (r->held || r->installing.index != 0 || r->fitness != RAFT_FIT)
         return UINT64_MAX;
     return bound > r->noop_index ? bound : r->noop_index;
 }
@@ -442,7 +442,7 @@ static int gather(struct raft *r, raft_index from, struct raft_entry **ret_entri
 /* What p needs next is not in the log any more, neither here nor on disk: it can be sent nothing
  * until a snapshot has brought it to the base. It stays in probe and hears heartbeats; with each
  * of them it is asked, by an append without entries, whether it has come to the base by some
- * other way. */
+ * other way. What is sent to it moves nothing: its own word does (SNAP-3). */
 static void needs_compacted(struct raft *r, struct progress *p)
 {
     raft_progress_probe(r, p);

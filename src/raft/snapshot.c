@@ -35,7 +35,9 @@ bool raft_needs_snapshot(const struct raft *r, raft_node_id peer)
         const struct progress *p = &r->progress[i];
 
         if (p->id == peer)
-            return r->role == RAFT_LEADER && p->state == PROGRESS_PROBE && p->needs_compacted;
+            /* Not what was compacted once: what it needs now. */
+            return r->role == RAFT_LEADER && p->state == PROGRESS_PROBE && p->needs_compacted &&
+                   p->match_index < r->log.base.index;
     }
     return false;
 }
@@ -64,8 +66,8 @@ static void drop_log(struct raft *r, struct raft_entry_id id, const struct raft_
     raft_config_reset(r, config);
 }
 
-/* Rule (c) of the install: an own log that has the last entry of the snapshot, or whose committed
- * part reaches it, is as good and longer. */
+/* An own log whose committed part reaches the last entry of the snapshot, or that has it, is as
+ * good and longer: nothing of it may go (SNAP-1). */
 static bool log_has(const struct raft *r, struct raft_entry_id id)
 {
     return id.index <= r->commit_index || raft_log_term(&r->log, id.index) == id.term;
@@ -80,6 +82,27 @@ static void acknowledge(struct raft *r, raft_index index)
 
     if (r->leader_id != 0)
         raft_send(r, &r->msgs_after, &resp);
+}
+
+/* What is committed here stands in every snapshot that reaches it, and terms do not fall behind it:
+ * another log is told by this one number, as an append is. */
+static bool contradicts_committed(const struct raft *r, struct raft_entry_id id)
+{
+    if (id.index < r->log.base.index)
+        return id.term > r->log.base.term;
+    if (id.index <= r->commit_index)
+        return id.term != raft_log_term(&r->log, id.index);
+    return id.term < raft_log_term(&r->log, r->commit_index);
+}
+
+/* It came from outside, and a file keeps longer than a term that was not durable yet: of a term
+ * that was not heard of here no leader can be followed that has its last entry. */
+static bool is_possible(const struct raft *r, struct raft_entry_id id,
+                        const struct raft_config_at *config)
+{
+    return id.index > 0 && id.index <= RAFT_INDEX_MAX && id.term > 0 &&
+           id.term <= r->hard_state.current_term && config->index > 0 &&
+           config->index <= id.index && !contradicts_committed(r, id);
 }
 
 static enum raft_install decide(const struct raft *r, struct raft_entry_id id, bool state_lost)
@@ -97,6 +120,7 @@ static enum raft_install decide(const struct raft *r, struct raft_entry_id id, b
     return id.index <= r->last_stored ? RAFT_INSTALL_STATE : RAFT_INSTALL_LATER;
 }
 
+/* By its outcome; the one that is impossible is apart. */
 static const char *const install_texts[] = {
     [RAFT_INSTALL_NOTHING] = "the log has it",
     [RAFT_INSTALL_STATE] = "the state is taken from it",
@@ -111,11 +135,12 @@ enum raft_install raft_install(struct raft *r, struct raft_entry_id id,
 {
     enum raft_install what;
 
-    rid_assert(id.index > 0);
-    rid_assert(id.term > 0);
-    rid_assert(config->index <= id.index);
     rid_assert(r->installing.index == 0);
     raft_now(r, now_us);
+    if (!is_possible(r, id, config)) {
+        raft_trace(r, RAFT_TRACE_INSTALL, r->leader_id, id.index, "no such snapshot can be");
+        return RAFT_INSTALL_REFUSED;
+    }
     what = decide(r, id, state_lost);
     if (what == RAFT_INSTALL_LATER)
         return what;
@@ -137,8 +162,12 @@ enum raft_install raft_install(struct raft *r, struct raft_entry_id id,
 void raft_restored(struct raft *r, uint64_t now_us)
 {
     rid_assert(r->installing.index != 0);
+    rid_assert(r->reset.index == 0);
+    rid_assert(r->reset_batch <= r->last_stored_batch); /* the log first, then the state (SNAP-8) */
     raft_now(r, now_us);
     raft_put_back(r, r->installing.index);
     r->installing = (struct raft_entry_id){0};
+    if (r->role == RAFT_LEADER)
+        raft_maybe_commit(r); /* what follows waits for applies again (TIME-5) */
     raft_check_rest(r);
 }

@@ -54,10 +54,13 @@ static bool part_is_valid(const struct raft_msg *m)
 {
     const struct raft_snapshot_part *p = m->part;
 
+    if (m->type == RAFT_MSG_SNAPSHOT && m->reject)
+        return false; /* nobody refuses with it, and the host looks for its part */
     if ((m->type != RAFT_MSG_SNAPSHOT && m->type != RAFT_MSG_SNAPSHOT_RESP) || m->reject)
         return p == NULL;
     return p != NULL && p->offset <= p->bytes && p->len <= p->bytes - p->offset &&
            p->len <= SNAP_PART_BYTES_MAX && (p->len == 0) == (p->data == NULL) &&
+           p->status < RAFT_SNAPSHOT_STATUSES &&
            (m->type == RAFT_MSG_SNAPSHOT_RESP ? p->len == 0 : p->status == 0);
 }
 

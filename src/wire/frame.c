@@ -176,9 +176,11 @@ static bool part_ok(const struct raft_msg *m)
     const struct raft_snapshot_part *p = m->part;
 
     if (m->reject)
-        return m->type == RAFT_MSG_SNAPSHOT_RESP;
-    return p != NULL && p->offset <= p->bytes && p->len <= p->bytes - p->offset &&
-           p->len <= SNAP_PART_BYTES_MAX && p->status < RAFT_SNAPSHOT_STATUSES;
+        return m->type == RAFT_MSG_SNAPSHOT_RESP && p == NULL;
+    if (p == NULL || p->offset > p->bytes || p->len > p->bytes - p->offset)
+        return false;
+    return m->type == RAFT_MSG_SNAPSHOT ? p->len <= SNAP_PART_BYTES_MAX && p->status == 0
+                                        : p->len == 0 && p->status < RAFT_SNAPSHOT_STATUSES;
 }
 
 static bool msg_ok(const struct raft_msg *m)
@@ -431,6 +433,9 @@ static int take_part(struct cursor *c, struct arena *arena, struct raft_msg *m)
         if (part->len == 0)
             part->data = NULL;
     }
+    /* A refusal has one encoding, as every message: with nothing in it. */
+    if (m->reject && (part->transfer | part->offset | part->bytes | part->status) != 0)
+        return WIRE_FRAME_E_PAYLOAD;
     m->part = m->reject ? NULL : part;
     return 0;
 }

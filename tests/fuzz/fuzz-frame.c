@@ -116,6 +116,12 @@ static const struct raft_entry entries[] = {
     {.id = {5, 10}, .type = RAFT_ENTRY_READ},
 };
 
+static const struct raft_snapshot_part part = {
+    .transfer = 0x1122334455667788u, .offset = 65536, .bytes = 65541, .len = 5, .data = "hello"};
+static const struct raft_snapshot_part question = {.transfer = 3, .offset = 7, .bytes = 7};
+static const struct raft_snapshot_part answer = {
+    .transfer = 3, .offset = 6, .bytes = 7, .status = RAFT_SNAPSHOT_NO_ROOM};
+
 static const struct raft_msg msgs[] = {
     {.type = RAFT_MSG_PRE_VOTE, .term = 6, .prev = {5, 17}},
     {.type = RAFT_MSG_PRE_VOTE_RESP, .term = 6},
@@ -138,6 +144,10 @@ static const struct raft_msg msgs[] = {
      .round = 77,
      .note = {.flags = RAFT_NOTE_SAID | RAFT_NOTE_UNFIT}},
     {.type = RAFT_MSG_TIMEOUT_NOW, .term = 2},
+    {.type = RAFT_MSG_SNAPSHOT, .term = 5, .part = &part},
+    {.type = RAFT_MSG_SNAPSHOT, .term = 5, .part = &question},
+    {.type = RAFT_MSG_SNAPSHOT_RESP, .term = 5, .part = &answer},
+    {.type = RAFT_MSG_SNAPSHOT_RESP, .term = 6, .reject = true},
 };
 #define N_MSGS ((unsigned)(sizeof(msgs) / sizeof(msgs[0])))
 

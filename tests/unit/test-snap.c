@@ -340,7 +340,7 @@ static void snap_meta__later_versions_are_told_from_damage(void **state)
     mend(b.data, b.len);
     assert_int_equal(snap_meta_decode(b.data, b.len, &back), SNAP_E_DAMAGED);
     put_u32(b.data + b.len - 20, SNAP_VERSION);
-    b.data[SNAP_FIXED_BYTES] = 3; /* a configuration of a later one */
+    b.data[SNAP_FIXED_BYTES] = 4; /* a configuration of a later one */
     mend(b.data, b.len);
     assert_int_equal(snap_meta_decode(b.data, b.len, &back), SNAP_E_NEWER);
     b.data[SNAP_FIXED_BYTES] = 0;

@@ -420,7 +420,7 @@ static void store__records_of_a_later_version_are_refused(void **state)
           .index = 3,
           .term = 1,
           .len = 4,
-          .data = (const unsigned char *)"\3\0\1\0"},
+          .data = (const unsigned char *)"\4\0\1\0"},
          "a configuration is of a format"},
     };
 

@@ -41,6 +41,12 @@ static const struct raft_entry three_entries[] = {
     {.id = {5, 10}, .type = RAFT_ENTRY_CONFIG, .len = 1, .data = "x"},
 };
 
+static const struct raft_snapshot_part parts[] = {
+    {.transfer = UINT64_MAX, .offset = 3, .bytes = 8, .len = 5, .data = "hello"},
+    {.transfer = 7, .offset = 8, .bytes = 8}, /* a question */
+    {.transfer = 7, .offset = 3, .bytes = 8, .status = RAFT_SNAPSHOT_TOO_OLD},
+};
+
 static const struct raft_msg samples[] = {
     {.type = RAFT_MSG_PRE_VOTE, .term = 6, .prev = {5, 17}},
     {.type = RAFT_MSG_PRE_VOTE, .term = 2, .prev = {0, 0}},
@@ -62,6 +68,10 @@ static const struct raft_msg samples[] = {
     {.type = RAFT_MSG_HEARTBEAT, .term = 5, .round = UINT64_MAX, .leader_commit = 10},
     {.type = RAFT_MSG_HEARTBEAT_RESP, .term = 5, .round = 77, .reject = true},
     {.type = RAFT_MSG_TIMEOUT_NOW, .term = RAFT_INDEX_MAX},
+    {.type = RAFT_MSG_SNAPSHOT, .term = 5, .part = &parts[0]},
+    {.type = RAFT_MSG_SNAPSHOT, .term = 5, .part = &parts[1]},
+    {.type = RAFT_MSG_SNAPSHOT_RESP, .term = 5, .part = &parts[2]},
+    {.type = RAFT_MSG_SNAPSHOT_RESP, .term = 5, .reject = true},
     {.type = RAFT_MSG_HEARTBEAT,
      .term = 5,
      .round = 9,
@@ -89,6 +99,17 @@ static void assert_same_msg(const struct raft_msg *a, const struct raft_msg *b)
     assert_int_equal(a->reject, b->reject);
     assert_int_equal(a->transfer, b->transfer);
     assert_memory_equal(&a->note, &b->note, sizeof(a->note));
+    assert_int_equal(a->part == NULL, b->part == NULL);
+    if (a->part != NULL) {
+        assert_true(a->part->transfer == b->part->transfer);
+        assert_true(a->part->offset == b->part->offset);
+        assert_true(a->part->bytes == b->part->bytes);
+        assert_int_equal(a->part->status, b->part->status);
+        assert_int_equal(a->part->len, b->part->len);
+        assert_int_equal(a->part->data == NULL, b->part->data == NULL);
+        if (a->part->len > 0)
+            assert_memory_equal(a->part->data, b->part->data, a->part->len);
+    }
     assert_int_equal(a->n_entries, b->n_entries);
     for (unsigned i = 0; i < a->n_entries; i++) {
         const struct raft_entry *x = &a->entries[i];
@@ -187,7 +208,7 @@ static void frame__one_after_the_other(void **state)
     assert_int_equal(at, b.len);
 }
 
-/* Only entries and their answers go through the connection for data (PEER-3). */
+/* Only entries, parts of snapshots and their answers go through the connection for data (PEER-3). */
 static void frame__channels(void **state)
 {
     (void)state;
@@ -492,6 +513,39 @@ static const struct field_case field_cases[] = {
     /* TIMEOUT_NOW */
     {14, 0, 8, 0, false},
     {14, 0, 8, HI + 1, false},
+    /* SNAPSHOT: term, transfer, offset, bytes, len, data */
+    {15, 0, 8, 0, false},
+    {15, 0, 8, HI, true},
+    {15, 0, 8, HI + 1, false},
+    {15, 8, 8, 0, true},
+    {15, 16, 8, 0, true},
+    {15, 16, 8, 4, false}, /* it would end behind the whole */
+    {15, 16, 8, UINT64_MAX, false},
+    {15, 24, 8, 7, false},
+    {15, 24, 8, 2, false}, /* and begin there */
+    {15, 24, 8, UINT64_MAX, true},
+    {15, 32, 4, 0, true}, /* a question, and a tail */
+    {15, 32, 4, 4, true},
+    {15, 32, 4, 6, false}, /* not there */
+    {15, 32, 4, UINT32_MAX, false},
+    {16, 16, 8, 9, false},
+    /* SNAPSHOT_RESP: term, reject, transfer, offset, bytes, status */
+    {17, 0, 8, 0, true},
+    {17, 0, 8, HI + 1, false},
+    {17, 8, 1, 1, false}, /* a refusal says nothing else */
+    {17, 8, 1, 2, false},
+    {17, 17, 8, 8, true},
+    {17, 17, 8, 9, false},
+    {17, 25, 8, 2, false},
+    {17, 33, 1, 0, true},
+    {17, 33, 1, RAFT_SNAPSHOT_STATUSES - 1, true},
+    {17, 33, 1, RAFT_SNAPSHOT_STATUSES, false},
+    {17, 33, 1, 255, false},
+    {18, 8, 1, 0, true}, /* an answer about nothing */
+    {18, 9, 8, 1, false},
+    {18, 17, 8, 1, false},
+    {18, 25, 8, 1, false},
+    {18, 33, 1, 1, false},
 };
 
 static void frame__bounds_of_every_field(void **state)
@@ -516,6 +570,54 @@ static void frame__bounds_of_every_field(void **state)
         if (r != (c->ok ? 0 : WIRE_FRAME_E_PAYLOAD))
             fail_msg("case %zu: got %d", i, r);
     }
+}
+
+static void frame__the_largest_part(void **state)
+{
+    cleanup_buf struct buf b = BUF_INIT;
+    unsigned char *data = calloc(1, SNAP_PART_BYTES_MAX + 1);
+    struct raft_snapshot_part part = {
+        .offset = 7, .bytes = UINT64_MAX, .len = SNAP_PART_BYTES_MAX, .data = data};
+    const struct raft_msg m = {.type = RAFT_MSG_SNAPSHOT, .term = 1, .part = &part};
+    struct raft_msg back;
+    struct wire_frame frame;
+
+    (void)state;
+    assert_non_null(data);
+    assert_int_equal(wire_msg_encode(&m, &b), 0);
+    frame = cut_whole(&b);
+    assert_int_equal(wire_msg_decode(&frame, FROM, TO, &arena, &back), 0);
+    assert_same_msg(&m, &back);
+    /* One byte more is there, and is said to be: too long all the same. */
+    assert_int_equal(buf_add(&b, data, 1), 0);
+    put_u32(b.data + FRAME_HEADER_BYTES + 32, SNAP_PART_BYTES_MAX + 1);
+    reseal(&b);
+    frame = cut_whole(&b);
+    assert_int_equal(wire_msg_decode(&frame, FROM, TO, &arena, &back), WIRE_FRAME_E_PAYLOAD);
+    free(data);
+}
+
+/* The layout is a contract between versions, from the second on. */
+static void frame__bytes_of_parts_are_fixed(void **state)
+{
+    static const unsigned char part[] = {
+        10,   0,    0,    0,    5,    0,    0,    0, 0, 0, 0, 0, /* transfer */ 0xff,
+        0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 3, 0, 0, 0, 0, 0,
+        0,    0,    8,    0,    0,    0,    0,    0, 0, 0, 5, 0, 0,
+        0,    'h',  'e',  'l',  'l',  'o'};
+    static const unsigned char answer[] = {11, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, /* reject */ 0,
+                                           7,  0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0,
+                                           0,  0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 5};
+    cleanup_buf struct buf b = BUF_INIT;
+
+    (void)state;
+    assert_int_equal(wire_msg_encode(&samples[15], &b), 0);
+    assert_int_equal(b.len, 8 + sizeof(part));
+    assert_memory_equal(b.data + 8, part, sizeof(part));
+    buf_reset(&b, 0);
+    assert_int_equal(wire_msg_encode(&samples[17], &b), 0);
+    assert_int_equal(b.len, 8 + sizeof(answer));
+    assert_memory_equal(b.data + 8, answer, sizeof(answer));
 }
 
 static void frame__the_largest_append(void **state)
@@ -889,6 +991,8 @@ int main(void)
         cmocka_unit_test(frame__another_group_is_refused_in_words),
         cmocka_unit_test(frame__a_handshake_is_no_message),
         cmocka_unit_test(frame__bounds_of_every_field),
+        cmocka_unit_test(frame__the_largest_part),
+        cmocka_unit_test(frame__bytes_of_parts_are_fixed),
         cmocka_unit_test(frame__the_largest_append),
         cmocka_unit_test(frame__count_is_checked_before_memory),
         cmocka_unit_test(frame__hello_comes_back),
