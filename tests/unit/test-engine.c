@@ -632,7 +632,7 @@ static void engine__a_part_is_of_a_snapshot_that_is_there(void **state)
 /* ---- snapshots for followers ---- */
 
 /* What a follower said before it was done is still on its way then: it does not begin the next one,
- * of which nobody would take the end. */
+ * of which nobody would take the end (SNAP-7). */
 static void engine__a_snapshot_that_is_done_is_not_sent_again(void **state)
 {
     struct host h;
