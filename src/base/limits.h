@@ -744,6 +744,8 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
  * how far it got. */
 #define CTL_COMPARE_TIMEOUT_MS 86400000u
 #define CTL_PROGRESS_EVERY_MS  200u
+/* `snapshot`: one that has not begun for so long does not wait for a moment, but for something. */
+#define CTL_SNAPSHOT_IDLE_MS 5000u
 /* `member`: so long it asks again while another change is under way. */
 #define MEMBER_BUSY_MS 30000u
 /* One read(2) of standard input, and one recv(2) of `raw`. */
@@ -782,6 +784,8 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
 #define SNAP_MIB_PER_S_MAX      65536u
 /* How often it is looked whether one is due, and what of the log may go. */
 #define SNAP_LOOK_US 100000u
+/* One that is read for clients is closed when none of them asked for so long. */
+#define SNAP_GIVE_IDLE_US 10000000u
 /* While one is sent the log behind it is kept, up to so many times of what is kept in any case. */
 #define SNAP_SEND_KEEPS 8u
 /* Left on the disk by who makes one. */

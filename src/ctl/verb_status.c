@@ -221,14 +221,9 @@ static void cell_reads(struct table *t, const json_t *status)
         table_cell(t, "-");
 }
 
-static void cell_uptime(struct table *t, const json_t *status)
+static void cell_span(struct table *t, long long s)
 {
-    const json_t *v = json_object_get(status, "uptime_ms");
-    long long s = (long long)json_integer_value(v) / 1000;
-
-    if (!json_is_integer(v))
-        table_cell(t, "-");
-    else if (s < 60)
+    if (s < 60)
         table_cell(t, "%llds", s);
     else if (s < 3600)
         table_cell(t, "%lldm%02llds", s / 60, s % 60);
@@ -236,6 +231,29 @@ static void cell_uptime(struct table *t, const json_t *status)
         table_cell(t, "%lldh%02lldm", s / 3600, s % 3600 / 60);
     else
         table_cell(t, "%lldd%02lldh", s / 86400, s % 86400 / 3600);
+}
+
+static void cell_uptime(struct table *t, const json_t *status)
+{
+    const json_t *v = json_object_get(status, "uptime_ms");
+
+    if (json_is_integer(v))
+        cell_span(t, (long long)json_integer_value(v) / 1000);
+    else
+        table_cell(t, "-");
+}
+
+static void cell_size(struct table *t, const json_t *o, const char *name)
+{
+    const json_t *v = json_object_get(o, name);
+    char text[32];
+
+    if (json_is_integer(v) && json_integer_value(v) >= 0) {
+        table_size_text((uint64_t)json_integer_value(v), text, sizeof(text));
+        table_cell(t, "%s", text);
+    } else {
+        table_cell(t, "-");
+    }
 }
 
 static void table_row(struct table *t, const struct row *row)
@@ -291,6 +309,67 @@ static int print_table(const struct ctl *ctl, const struct rows *rows)
     table_init(&t, sizeof(headers) / sizeof(headers[0]), right, headers);
     for (unsigned i = 0; i < rows->n; i++)
         table_row(&t, &rows->list[i]);
+    return table_print(&t, ctl);
+}
+
+/* What is under way with snapshots; who sends several tells the first. */
+static void cell_transfer(struct table *t, const json_t *snapshots)
+{
+    const json_t *received = json_object_get(snapshots, "receiving");
+    const json_t *sent = json_array_get(json_object_get(snapshots, "sending"), 0);
+
+    if (json_is_object(received))
+        table_cell(t, "from %s: %lld %%", str(received, "from", "?"),
+                   (long long)json_integer_value(json_object_get(received, "percent")));
+    else if (sent != NULL)
+        table_cell(t, "to %s: %lld %%", str(sent, "to", "?"),
+                   (long long)json_integer_value(json_object_get(sent, "percent")));
+    else if (json_is_true(json_object_get(snapshots, "making")))
+        table_cell(t, "making: %lld %%",
+                   (long long)json_integer_value(json_object_get(snapshots, "making_percent")));
+    else
+        table_cell(t, "-");
+}
+
+static void storage_row(struct table *t, const struct row *row)
+{
+    const json_t *state = json_object_get(row->status, "state");
+    const json_t *snapshots = json_object_get(row->status, "snapshots");
+    const json_int_t index = json_integer_value(json_object_get(snapshots, "index"));
+
+    table_cell(t, "%s", row->node.name[0] != '\0' ? row->node.name : "?");
+    if (row->status == NULL) {
+        table_rest(t, "%s", is_busy(row) ? "busy" : "down");
+        return;
+    }
+    cell_number(t, state, "keys");
+    cell_size(t, state, "live_bytes");
+    cell_size(t, state, "file_bytes");
+    cell_size(t, json_object_get(row->status, "log"), "bytes");
+    cell_number(t, snapshots, "log_begins_behind");
+    if (index > 0) {
+        cell_number(t, snapshots, "index");
+        cell_span(t, (long long)json_integer_value(json_object_get(snapshots, "age_s")));
+        cell_size(t, snapshots, "bytes");
+    } else {
+        for (unsigned i = 0; i < 3; i++)
+            table_cell(t, "-");
+    }
+    cell_transfer(t, snapshots);
+}
+
+static int print_storage(const struct ctl *ctl, const struct rows *rows)
+{
+    static const char *const headers[] = {"NODE", "KEYS",          "LIVE",     "STATE FILE",
+                                          "LOG",  "BEGINS BEHIND", "SNAPSHOT", "AGE",
+                                          "SIZE", "UNDER WAY"};
+    const uint32_t right = 0x1feu; /* all numbers between the name and what is under way */
+    struct table t;
+
+    (void)printf("\n");
+    table_init(&t, sizeof(headers) / sizeof(headers[0]), right, headers);
+    for (unsigned i = 0; i < rows->n; i++)
+        storage_row(&t, &rows->list[i]);
     return table_print(&t, ctl);
 }
 
@@ -359,10 +438,13 @@ static int print_json(const struct ctl *ctl, const struct rows *rows, const stru
 /* 0, or the exit code of an output that could not be made. */
 static int print_all(const struct ctl *ctl, const struct rows *rows, const struct verdict *v)
 {
+    int exit_code;
+
     if (ctl->json)
         return print_json(ctl, rows, v);
     print_verdict(v);
-    return print_table(ctl, rows);
+    exit_code = print_table(ctl, rows);
+    return exit_code == CTL_EXIT_OK && ctl->verbose ? print_storage(ctl, rows) : exit_code;
 }
 
 static int ask_and_print(const struct ctl *ctl, struct rows *rows, struct verdict *v)

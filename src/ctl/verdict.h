@@ -51,8 +51,10 @@
     X(VERDICT_NO_SPACE,     15, "no_space")      \
     X(VERDICT_PARKED,       16, "parked")        \
     X(VERDICT_DISK_SLOW,    17, "disk_slow")     \
-    X(VERDICT_BEHIND,       18, "behind")        \
-    X(VERDICT_WARNING,      19, "warning")
+    X(VERDICT_SNAPSHOT,     18, "snapshot_failed") \
+    X(VERDICT_CATCHING_UP,  19, "catching_up")   \
+    X(VERDICT_BEHIND,       20, "behind")        \
+    X(VERDICT_WARNING,      21, "warning")
 /* clang-format on */
 #define VERDICT_ENUM(name, number, ...) name = number,
 enum verdict_kind { VERDICTS(VERDICT_ENUM) };

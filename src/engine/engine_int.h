@@ -182,9 +182,11 @@ struct sending {
     uint64_t heard_us;
     uint64_t asked_us;
     uint64_t began_us;
-    uint64_t began_at; /* how far it was then */
-    uint64_t next_us;  /* not before: the next try, or the next part */
-    raft_index above;  /* a snapshot that ends here or before is of no use */
+    uint64_t began_at;  /* how far it was then */
+    uint64_t next_us;   /* not before: the next try, or the next part */
+    raft_index above;   /* a snapshot that ends here or before is of no use */
+    unsigned n_refused; /* one after the other; 0: the last one was not */
+    uint8_t refused;    /* why, the last */
 };
 
 /* receive.c */
@@ -217,6 +219,25 @@ struct receiving {
     uint64_t again_us; /* INSTALLING: when to ask again */
 };
 
+/* give.c: parts for clients, from one reader. */
+struct giving {
+    struct chore chore;         /* opens when it has to, and reads; or closes */
+    bool is_there;              /* what was read last waits to be asked for */
+    int rc;                     /* how that ended */
+    struct wire_part of;        /* it */
+    struct snap_folder *folder; /* borrowed, for the chore */
+    struct snap_reader *reader; /* owned; NULL: none is open */
+    struct buf trailer;         /* behind the copy */
+    unsigned char *block;       /* owned: SNAP_PART_BYTES_MAX; NULL: none yet */
+    struct buf text;            /* it, as Base64 */
+    size_t len;
+    uint32_t crc;
+    uint64_t bytes; /* of the whole file */
+    uint64_t used_us;
+    uint64_t next_us; /* not before: the next part */
+    bool waits;       /* somebody, for that */
+};
+
 struct snapshots {
     struct snap_folder *folder; /* owned; NULL: no snapshots */
     struct vfs *vfs;            /* owned; NULL: the host's */
@@ -234,6 +255,7 @@ struct snapshots {
     struct restoring restoring;
     struct sending *sendings; /* owned; RAFT_SERVERS_MAX */
     struct receiving receiving;
+    struct giving giving;
     uint64_t n_sent;
     uint64_t n_installed;
     struct prng prng;
@@ -416,6 +438,13 @@ uint64_t engine_send_deadline_us(const struct engine *e);
 raft_index engine_send_floor(const struct engine *e);
 void engine_send_stop(struct engine *e);
 void engine_send_status(const struct engine *e, struct wire_reply *w);
+
+/* give.c */
+/* As service_ops.snapshot_part. */
+int engine_give(struct engine *e, struct service_part *part);
+void engine_give_turn(struct engine *e, uint64_t now_us);
+uint64_t engine_give_deadline_us(const struct engine *e);
+void engine_give_stop(struct engine *e);
 
 /* receive.c */
 void engine_receive(struct engine *e, const struct raft_msg *m);

@@ -66,6 +66,7 @@ static void free_sending(struct sending *s)
     s->next_us = 0;
     s->above = 0;
     s->status = 0;
+    s->n_refused = 0;
 }
 
 /* ---- on the bench ---- */
@@ -200,6 +201,8 @@ static void end_sending(struct engine *e, struct sending *s, uint64_t now_us)
                   (unsigned long long)s->id.index,
                   (unsigned long long)(now_us - s->began_us) / 1000, status_text(s->status));
     e->snap.n_sent += done;
+    s->n_refused = done ? 0 : s->n_refused + 1;
+    s->refused = s->status;
     if (s->status == RAFT_SNAPSHOT_TOO_OLD)
         s->above = s->id.index;
     close_sending(s);
@@ -338,12 +341,20 @@ static void take_chore(struct engine *e, struct sending *s, uint64_t now_us)
     s->next_us = now_us + SNAP_AGAIN_US;
 }
 
+/* It needs none any more. The pause after one that is done stands in here, so that is kept to its
+ * end: what the follower said before it was done may come after. */
+static void end_wish(const struct engine *e, struct sending *s, uint64_t now_us)
+{
+    if (s->is_open || now_us >= s->next_us || !may_send(e))
+        free_sending(s);
+}
+
 static void one_turn(struct engine *e, struct sending *s, uint64_t now_us)
 {
     take_chore(e, s, now_us);
     if (!may_send(e) || !(s->wants || raft_needs_snapshot(engine_raft(e), s->to))) {
         if (!chore_is_busy(&s->chore))
-            free_sending(s);
+            end_wish(e, s, now_us);
         return;
     }
     if (!is_connected(e, s->to) || !can_take(e, s->to))
@@ -462,29 +473,35 @@ void engine_send_stop(struct engine *e)
         free_sending(&e->snap.sendings[i]);
 }
 
+/* Between two tries nothing is on its way, and what came of the last ones is told all the same. */
+static void one_status(const struct engine *e, const struct sending *s, struct wire_reply *w)
+{
+    const uint64_t us = now_of(e) - s->began_us + 1;
+    const uint64_t bytes = s->is_ready ? s->bytes : 0;
+    const uint64_t acked = s->is_ready ? s->acked : 0;
+    const uint64_t bytes_per_s = s->is_ready ? (acked - s->began_at) * 1000000u / us : 0;
+
+    wire_reply_open_object(w, NULL);
+    wire_reply_str(w, "to", engine_name_of(e, s->to));
+    wire_reply_u64(w, "index", s->id.index);
+    wire_reply_u64(w, "percent", bytes != 0 ? acked * 100 / bytes : 0);
+    wire_reply_u64(w, "bytes", bytes);
+    wire_reply_u64(w, "bytes_per_s", bytes_per_s);
+    wire_reply_u64(w, "left_s", bytes_per_s != 0 ? (bytes - acked) / bytes_per_s : 0);
+    wire_reply_str(w, "state", s->is_ready ? status_text(s->status) : "waiting");
+    wire_reply_u64(w, "refused", s->n_refused);
+    wire_reply_str(w, "refused_why", s->n_refused > 0 ? status_text(s->refused) : NULL);
+    wire_reply_close_object(w);
+}
+
 void engine_send_status(const struct engine *e, struct wire_reply *w)
 {
-    const uint64_t now_us = now_of(e);
-
     wire_reply_open_array(w, "sending");
     for (unsigned i = 0; i < RAFT_SERVERS_MAX; i++) {
         const struct sending *s = &e->snap.sendings[i];
-        uint64_t us;
-        uint64_t bytes_per_s;
 
-        if (s->to == 0 || !s->is_ready)
-            continue;
-        us = now_us - s->began_us + 1;
-        bytes_per_s = (s->acked - s->began_at) * 1000000u / us;
-        wire_reply_open_object(w, NULL);
-        wire_reply_str(w, "to", engine_name_of(e, s->to));
-        wire_reply_u64(w, "index", s->id.index);
-        wire_reply_u64(w, "percent", s->acked * 100 / s->bytes);
-        wire_reply_u64(w, "bytes", s->bytes);
-        wire_reply_u64(w, "bytes_per_s", bytes_per_s);
-        wire_reply_u64(w, "left_s", bytes_per_s != 0 ? (s->bytes - s->acked) / bytes_per_s : 0);
-        wire_reply_str(w, "state", status_text(s->status));
-        wire_reply_close_object(w);
+        if (s->to != 0 && (s->is_ready || s->n_refused > 0))
+            one_status(e, s, w);
     }
     wire_reply_close_array(w);
 }

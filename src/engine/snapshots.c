@@ -362,6 +362,7 @@ void engine_snapshots_turn(struct engine *e, uint64_t now_us)
     look_at_making(e, now_us);
     engine_receive_turn(e, now_us);
     engine_send_turn(e, now_us);
+    engine_give_turn(e, now_us);
     if (now_us < s->look_us)
         return;
     s->look_us = now_us + SNAP_LOOK_US;
@@ -382,6 +383,8 @@ uint64_t engine_snapshots_deadline_us(const struct engine *e)
         return UINT64_MAX;
     due = engine_send_deadline_us(e);
     other = engine_receive_deadline_us(e);
+    due = other < due ? other : due;
+    other = engine_give_deadline_us(e);
     due = other < due ? other : due;
     other = e->snap.making.wanted && !chore_is_busy(&e->snap.making.chore) ? e->snap.look_us
                                                                            : UINT64_MAX;
@@ -496,6 +499,7 @@ void engine_snapshots_stop(struct engine *e)
     drop_writer(&s->making);
     engine_receive_stop(e);
     engine_send_stop(e);
+    engine_give_stop(e);
     snap_close(s->folder);
     s->folder = NULL;
 }

@@ -296,6 +296,11 @@ static bool service_snapshot(void *ctx, raft_index *ret_index, bool *ret_making)
     return true;
 }
 
+static int service_part(void *ctx, struct service_part *part)
+{
+    return engine_give(ctx, part);
+}
+
 static const char *service_init(void *ctx, const struct wire_request *q)
 {
     struct engine *e = ctx;
@@ -328,7 +333,9 @@ static void status_state(const struct engine *e, struct wire_reply *w)
     wire_reply_open_object(w, "state");
     wire_reply_u64(w, "keys", state.n_keys);
     wire_reply_u64(w, "bytes", state.used_bytes);
+    wire_reply_u64(w, "live_bytes", state.live_bytes);
     wire_reply_u64(w, "limit_bytes", state.limit_bytes);
+    wire_reply_u64(w, "file_bytes", kv_file_bytes(e->kv));
     (void)snprintf(digest, sizeof(digest), "%016llx%016llx", (unsigned long long)state.digest.high,
                    (unsigned long long)state.digest.low);
     wire_reply_str(w, "digest", digest);
@@ -410,6 +417,7 @@ void engine_fill_service_ops(struct engine *e, struct service_ops *ops)
                                 .record_bytes = record_bytes,
                                 .event = service_event,
                                 .snapshot = service_snapshot,
+                                .snapshot_part = service_part,
                                 .member = engine_member,
                                 .member_changes = engine_member_changes,
                                 .init = e->ops.init != NULL ? service_init : NULL};

@@ -20,6 +20,7 @@
 #include "kv/kv_int.h"
 #include "kv/scrub_int.h"
 #include "kv/shown_int.h"
+#include "kv/trust_int.h"
 #include "kv/walk_int.h"
 
 #include "base/banned.h"
@@ -670,4 +671,13 @@ int kv_get_stats(struct kv *kv, struct kv_stats *ret_stats)
     *ret_stats = kv->stats;
     (void)pthread_mutex_unlock(&kv->stats_lock);
     return 0;
+}
+
+uint64_t kv_file_bytes(const struct kv *kv)
+{
+    struct stat st;
+
+    if (fstatat(kv->dir_fd, TRUST_DATA_NAME, &st, AT_SYMLINK_NOFOLLOW) != 0)
+        return 0;
+    return (uint64_t)st.st_size;
 }

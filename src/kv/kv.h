@@ -163,6 +163,8 @@ struct kv_stats {
 };
 /* As of the last commit, all of one moment. Any thread. */
 int kv_get_stats(struct kv *kv, struct kv_stats *ret_stats);
+/* Of the data file, as the file system says; 0: it does not. A system call. Any thread. */
+uint64_t kv_file_bytes(const struct kv *kv);
 /* From now on as kv_conf.ahead_bytes_max. Write side. */
 void kv_set_ahead(struct kv *kv, uint64_t bytes_max);
 /* The file system of the state, for whoever is told that it is full: bytes that are used, and those

@@ -6,7 +6,7 @@
 #include <inttypes.h>
 #include <stddef.h>
 
-#include "maelstrom/base64.h"
+#include "base/base64.h"
 
 #include "base/banned.h"
 

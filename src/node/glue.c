@@ -8,7 +8,6 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "node/node_int.h"
-#include "wire/join.h"
 
 #include "base/banned.h"
 

@@ -67,6 +67,7 @@ static const struct verb verbs[] = {
     [WIRE_REQ_MEMBERS] = {.handle = service_handle_members},
     [WIRE_REQ_TRANSFER_LEADER] = {.handle = service_handle_transfer},
     [WIRE_REQ_SNAPSHOT] = {.handle = service_handle_snapshot},
+    [WIRE_REQ_SNAPSHOT_PART] = {.handle = service_handle_part},
     [WIRE_REQ_MEMBER_ADD] = {.handle = service_handle_member},
     [WIRE_REQ_MEMBER_REMOVE] = {.handle = service_handle_member},
     [WIRE_REQ_MEMBER_PROMOTE] = {.handle = service_handle_member},

@@ -55,6 +55,9 @@ struct snap_meta {
 /* A trailer as it stands in the file and travels: SNAP_TRAILER_BYTES at most. Appends to buf. 0 or
  * -ENOMEM. */
 int snap_meta_encode(const struct snap_meta *m, struct buf *buf);
+/* How many bytes the trailer has whose tail is the last of these: 0 when there is none, or it says
+ * what cannot be. Of any version; not yet a word on whether it is good. */
+size_t snap_tail_find(const void *data, size_t len);
 /* Total: any bytes give a meta, SNAP_E_DAMAGED or SNAP_E_NEWER. All fields are compared with their
  * bounds: index and term above 0 and at most RAFT_INDEX_MAX, body_bytes at most SNAP_BYTES_MAX. */
 int snap_meta_decode(const void *data, size_t len, struct snap_meta *ret);

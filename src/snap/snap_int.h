@@ -65,10 +65,6 @@ struct snap_folder {
 
 /* Are all fields within their bounds? */
 bool snap_meta_is_sound(const struct snap_meta *m);
-/* How many bytes the trailer has whose tail is the last of these: 0 when there is none, or it says
- * what cannot be. Of any version; not yet a word on whether it is good. */
-size_t snap_tail_find(const void *data, size_t len);
-
 /* ---- file.c ---- */
 
 /* *ret is below 0, 0 or above it. */

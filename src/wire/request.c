@@ -43,6 +43,7 @@ static const struct request_kind kinds[] = {
     [WIRE_REQ_MEMBERS] = {"members", 0},
     [WIRE_REQ_TRANSFER_LEADER] = {"transfer_leader", FIELD_TO},
     [WIRE_REQ_SNAPSHOT] = {"snapshot", 0},
+    [WIRE_REQ_SNAPSHOT_PART] = {"snapshot_part", FIELD_PART},
     [WIRE_REQ_MEMBER_ADD] = {"member_add", FIELD_MEMBER | FIELD_ADDRS},
     [WIRE_REQ_MEMBER_REMOVE] = {"member_remove", FIELD_MEMBER},
     [WIRE_REQ_MEMBER_PROMOTE] = {"member_promote", FIELD_MEMBER},

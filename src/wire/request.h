@@ -48,6 +48,7 @@ enum wire_request_type {
     WIRE_REQ_MEMBERS,
     WIRE_REQ_TRANSFER_LEADER,
     WIRE_REQ_SNAPSHOT,
+    WIRE_REQ_SNAPSHOT_PART,
     WIRE_REQ_MEMBER_ADD,
     WIRE_REQ_MEMBER_REMOVE,
     WIRE_REQ_MEMBER_PROMOTE,
@@ -84,6 +85,13 @@ struct wire_origin {
 int wire_origin_copy(const struct wire_origin *o, struct wire_origin *ret);
 void wire_origin_done(struct wire_origin *o);
 
+/* snapshot_part: which one, and from where on. Index and term 0: the newest. */
+struct wire_part {
+    uint64_t index;
+    uint64_t term;
+    uint64_t offset;
+};
+
 /* member_*: a change of the members. */
 struct wire_member {
     struct wire_slice id;          /* whose place it is: a node name */
@@ -117,6 +125,7 @@ struct wire_request {
     uint64_t seq;
     struct wire_slice to;      /* transfer_leader: node name; absent: any */
     struct wire_member member; /* member_* */
+    struct wire_part part;     /* snapshot_part */
     struct wire_slice node_id; /* init */
     unsigned n_node_ids;
     const struct wire_slice *node_ids;

@@ -366,6 +366,28 @@ static int take_init(struct wire_decoder *d, const json_t *body, struct wire_req
     return 0;
 }
 
+/* ---- parts of snapshots ---- */
+
+static int take_part(struct wire_decoder *d, const json_t *body, struct wire_request *ret)
+{
+    const json_t *offset = json_object_get(body, "offset");
+    int rc = take_count(d, body, "index", RAFT_INDEX_MAX, &ret->part.index);
+
+    if (rc == 0)
+        rc = take_count(d, body, "term", RAFT_INDEX_MAX, &ret->part.term);
+    if (rc != 0)
+        return rc;
+    if ((ret->part.index == 0) != (ret->part.term == 0))
+        return refuse_missing(d, ret->part.index == 0 ? "index" : "term");
+    if (offset == NULL)
+        return 0;
+    if (!json_is_integer(offset) || json_integer_value(offset) < 0)
+        return wire_refuse(d, WIRE_ERROR_MALFORMED, "offset", INT64_MAX,
+                           "'offset' must be an integer from 0 on");
+    ret->part.offset = (uint64_t)json_integer_value(offset);
+    return 0;
+}
+
 /* ---- all of them ---- */
 
 int wire_request_take_fields(struct wire_decoder *d, const json_t *body, struct wire_request *ret)
@@ -378,6 +400,7 @@ int wire_request_take_fields(struct wire_decoder *d, const json_t *body, struct 
         {FIELD_CAS, take_cas},       {FIELD_VIA, take_via},         {FIELD_COMPARE, take_compare},
         {FIELD_TO, take_to},         {FIELD_SESSION, take_session}, {FIELD_INIT, take_init},
         {FIELD_MEMBER, take_member}, {FIELD_ADDRS, take_addrs},     {FIELD_OLD, take_old},
+        {FIELD_PART, take_part},
     };
     unsigned fields = wire_request_type_fields(ret->type);
     int rc = take_count32(d, body, "timeout_ms", TIMEOUT_MS_MAX, &ret->timeout_ms);

@@ -17,6 +17,8 @@
 
 #include <cmocka.h>
 
+#include "base/base64.h"
+#include "base/crc32c.h"
 #include "base/err.h"
 #include "base/exit_codes.h"
 #include "engine/engine_int.h"
@@ -29,7 +31,8 @@ struct host {
     uint64_t now_us;
     uint64_t cpu_us;
     struct fake_disk *disk;
-    char folder[32]; /* of kv */
+    struct fake_disk *snap_disk; /* NULL: no snapshots */
+    char folder[32];             /* of kv */
     struct engine_conf conf;
     struct engine *engine;
     struct service_conn *conn;
@@ -333,6 +336,8 @@ static void host_done(struct host *h)
 {
     close_it(h);
     fake_disk_free(h->disk);
+    if (h->snap_disk != NULL)
+        fake_disk_free(h->snap_disk);
     remove_folder(h->folder);
     buf_done(&h->out);
     free(h->text);
@@ -462,9 +467,207 @@ static void engine__status_speaks_of_log_and_state(void **state)
     assert_true(says(reply, "\"log\":{\"fsyncs\":"));
     assert_true(says(reply, "\"segments\":"));
     assert_true(says(reply, "\"state\":{\"keys\":0,"));
+    assert_true(says(reply, "\"live_bytes\":0,"));
+    assert_true(says(reply, "\"file_bytes\":"));
+    assert_false(says(reply, "\"file_bytes\":0"));
     assert_true(says(reply, "\"digest\":\""));
     assert_true(says(reply, "\"digest_index\":2"));
     assert_true(says(reply, "\"of_the_host\":1"));
+    host_done(&h);
+}
+
+/* ---- parts of snapshots for clients ---- */
+
+static void start_with_snapshots(struct host *h, unsigned n_others)
+{
+    host_init(h);
+    h->n_others = n_others;
+    h->snap_disk = fake_disk_new(9);
+    h->conf.snap_vfs = fake_disk_vfs(h->snap_disk);
+    make_log_naming(h, "n1");
+    assert_int_equal(open_it(h), 0);
+    for (unsigned i = 0; i < n_others; i++)
+        replica_link(engine_replica(h->engine), other_id(i), true, h->now_us);
+    lead(h);
+}
+
+static uint64_t number_in(const char *reply, const char *name)
+{
+    const char *p = strstr(reply, name);
+
+    assert_non_null(p);
+    return strtoull(p + strlen(name), NULL, 10);
+}
+
+/* The part that is told, at the end of file; its length. */
+static size_t take_part(const char *reply, struct buf *file)
+{
+    const char *text = strstr(reply, "\"part\":\"");
+    size_t text_len;
+    size_t len;
+    void *room;
+
+    assert_non_null(text);
+    text += strlen("\"part\":\"");
+    text_len = strcspn(text, "\"");
+    room = buf_reserve(file, base64_bytes_max(text_len) + 1);
+    assert_non_null(room);
+    assert_true(base64_decode(text, text_len, room, &len));
+    assert_int_equal(number_in(reply, "\"crc32c\":"), crc32c(0, room, len));
+    file->len += len;
+    return len;
+}
+
+static void make_snapshot(struct host *h)
+{
+    const char *reply = ask(h, "{\"type\":\"snapshot\"}");
+
+    assert_true(says(reply, "\"making\":true"));
+    for (int i = 0; i < 20 && h->engine->snap.making.n_made == 0; i++)
+        advance(h, 100000);
+    assert_int_equal(h->engine->snap.making.n_made, 1);
+}
+
+/* What they add up to is the file: a copy that its trailer describes (SNAP-16). */
+static void engine__parts_add_up_to_the_snapshot(void **state)
+{
+    struct host h;
+    struct buf file = BUF_INIT;
+    struct snap_meta m;
+    char line[128];
+    const char *reply;
+    unsigned n = 0;
+    size_t trailer;
+
+    (void)state;
+    start_with_snapshots(&h, 0);
+    assert_true(says(ask(&h, "{\"type\":\"snapshot_part\"}"), "\"field\":\"index\""));
+    for (int key = 0; key < 4; key++)
+        assert_true(takes(&h, key, 50000));
+    make_snapshot(&h);
+    do {
+        (void)snprintf(line, sizeof(line), "{\"type\":\"snapshot_part\",\"offset\":%zu}", file.len);
+        reply = ask(&h, line);
+        assert_true(says(reply, "\"snapshot_part_ok\""));
+        assert_int_equal(number_in(reply, "\"offset\":"), file.len);
+        assert_true(take_part(reply, &file) <= SNAP_PART_BYTES_MAX);
+        advance(&h, 100000); /* not faster than snapshots may be made */
+        n++;
+    } while (!says(reply, "\"last\":true"));
+    assert_true(n > 2);
+    assert_int_equal(number_in(reply, "\"bytes\":"), file.len);
+    trailer = snap_tail_find(file.data, file.len);
+    assert_int_equal(snap_meta_decode(file.data + file.len - trailer, trailer, &m), 0);
+    assert_int_equal(m.body_bytes + trailer, file.len);
+    assert_int_equal(m.body_crc, crc32c(0, file.data, (size_t)m.body_bytes));
+    assert_int_equal(m.id.index, number_in(reply, "\"index\":"));
+    buf_done(&file);
+    host_done(&h);
+}
+
+/* What was read for one that is gone is not the part that the next one asked for. */
+static void engine__a_part_is_the_one_that_was_asked_for(void **state)
+{
+    static const char first[] = "{\"type\":\"snapshot_part\",\"offset\":0}";
+    struct host h;
+    struct buf a = BUF_INIT;
+    struct buf b = BUF_INIT;
+
+    (void)state;
+    start_with_snapshots(&h, 0);
+    assert_true(takes(&h, 1, 50000));
+    make_snapshot(&h);
+    (void)take_part(ask(&h, "{\"type\":\"snapshot_part\",\"offset\":1000}"), &a);
+    advance(&h, 100000);
+    service_line(h.conn, first, sizeof(first) - 1, 1);
+    engine_turn(h.engine, h.now_us);
+    service_conn_free(h.conn);
+    assert_int_equal(service_conn_new(engine_service(h.engine), &h, &h.conn), 0);
+    settle(&h);
+    (void)take_part(ask(&h, "{\"type\":\"snapshot_part\",\"offset\":1000}"), &b);
+    assert_int_equal(a.len, b.len);
+    assert_memory_equal(a.data, b.data, a.len);
+    buf_done(&a);
+    buf_done(&b);
+    host_done(&h);
+}
+
+/* Whoever asks for what is not there is told so, and no file stays open for who asks no more. */
+static void engine__a_part_is_of_a_snapshot_that_is_there(void **state)
+{
+    struct host h;
+    char line[128];
+
+    (void)state;
+    start_with_snapshots(&h, 0);
+    assert_true(takes(&h, 1, 50000));
+    make_snapshot(&h);
+    assert_int_equal(fake_disk_n_open(h.snap_disk), 0);
+    assert_true(
+        says(ask(&h, "{\"type\":\"snapshot_part\",\"offset\":999999999}"), "\"field\":\"offset\""));
+    assert_true(says(ask(&h, "{\"type\":\"snapshot_part\",\"index\":1,\"term\":1}"),
+                     "\"field\":\"index\""));
+    /* Of that index, but not of that term. */
+    (void)snprintf(line, sizeof(line), "{\"type\":\"snapshot_part\",\"index\":%llu,\"term\":77}",
+                   (unsigned long long)h.engine->snap.newest.index);
+    assert_true(says(ask(&h, line), "\"field\":\"index\""));
+    assert_true(says(ask(&h, "{\"type\":\"snapshot_part\"}"), "\"snapshot_part_ok\""));
+    assert_int_equal(fake_disk_n_open(h.snap_disk), 1);
+    for (int i = 0; i < 3; i++) { /* who goes on asking keeps it */
+        advance(&h, SNAP_GIVE_IDLE_US - 1);
+        assert_true(says(ask(&h, "{\"type\":\"snapshot_part\"}"), "\"snapshot_part_ok\""));
+        assert_int_equal(fake_disk_n_open(h.snap_disk), 1);
+    }
+    assert_true(engine_deadline_us(h.engine) <= h.now_us + SNAP_GIVE_IDLE_US);
+    h.engine->differ.differs = true; /* SNAP-12 */
+    service_line(h.conn, "{\"type\":\"snapshot_part\"}", 24, 1);
+    service_turn(engine_service(h.engine), h.now_us);
+    h.engine->differ.differs = false;
+    assert_true(says(ask(&h, "{\"type\":\"ping\"}"), "not to be trusted"));
+    advance(&h, SNAP_GIVE_IDLE_US);
+    assert_int_equal(fake_disk_n_open(h.snap_disk), 0);
+    host_done(&h);
+}
+
+/* ---- snapshots for followers ---- */
+
+/* What a follower said before it was done is still on its way then: it does not begin the next one,
+ * of which nobody would take the end (SNAP-7). */
+static void engine__a_snapshot_that_is_done_is_not_sent_again(void **state)
+{
+    struct host h;
+    struct sending *s;
+
+    (void)state;
+    start_with_snapshots(&h, 2);
+    assert_true(takes(&h, 1, 50000));
+    make_snapshot(&h);
+    s = &h.engine->snap.sendings[0];
+    h.others[0].flags = RAFT_NOTE_SAID | NOTE_WANTS_SNAPSHOT;
+    for (int i = 0; i < 20 && !s->is_ready; i++)
+        advance(&h, 50000);
+    assert_true(s->is_ready && s->to == other_id(0));
+    engine_send_answer(h.engine, &(struct raft_msg){.type = RAFT_MSG_SNAPSHOT_RESP,
+                                                    .from = s->to,
+                                                    .part = &(struct raft_snapshot_part){
+                                                        .transfer = s->transfer,
+                                                        .offset = s->sent,
+                                                        .bytes = s->bytes,
+                                                        .status = RAFT_SNAPSHOT_DONE}});
+    settle(&h); /* a turn in which nobody wants one */
+    engine_send_heard(h.engine, other_id(0), NOTE_WANTS_SNAPSHOT);
+    settle(&h);
+    assert_false(s->is_open);
+    h.others[0].flags = RAFT_NOTE_SAID;
+    for (int i = 0; i < 40; i++)
+        advance(&h, 50000);
+    assert_int_equal(h.engine->snap.n_sent, 1);
+    assert_int_equal(s->to, 0);
+    /* And if it is so, it gets another. */
+    h.others[0].flags = RAFT_NOTE_SAID | NOTE_WANTS_SNAPSHOT;
+    for (int i = 0; i < 40 && !s->is_ready; i++)
+        advance(&h, 50000);
+    assert_true(s->is_ready);
     host_done(&h);
 }
 
@@ -2004,6 +2207,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(engine__a_node_comes_back_with_what_it_had),
         cmocka_unit_test(engine__status_speaks_of_log_and_state),
+        cmocka_unit_test(engine__parts_add_up_to_the_snapshot),
+        cmocka_unit_test(engine__a_part_is_the_one_that_was_asked_for),
+        cmocka_unit_test(engine__a_part_is_of_a_snapshot_that_is_there),
+        cmocka_unit_test(engine__a_snapshot_that_is_done_is_not_sent_again),
         cmocka_unit_test(engine__rounds_follow_the_load),
         cmocka_unit_test(engine__a_slow_disk_is_told),
         cmocka_unit_test(engine__no_log_is_refused),

@@ -224,6 +224,14 @@ static void request__cluster(void **state)
         assert_int_equal(request.type, plain[i].type);
         assert_null(request.to.data);
     }
+    must_decode("{\"type\":\"snapshot_part\"}");
+    assert_int_equal(request.type, WIRE_REQ_SNAPSHOT_PART);
+    assert_int_equal(request.part.index, 0);
+    assert_int_equal(request.part.offset, 0);
+    must_decode("{\"type\":\"snapshot_part\",\"index\":9,\"term\":2,\"offset\":65536}");
+    assert_int_equal(request.part.index, 9);
+    assert_int_equal(request.part.term, 2);
+    assert_int_equal(request.part.offset, 65536);
     must_decode("{\"type\":\"transfer_leader\",\"to\":\"n2\"}");
     assert_slice(request.to, "n2");
     must_decode("{\"src\":\"c0\",\"dest\":\"n1\",\"body\":{\"type\":\"init\",\"msg_id\":1,\"node_"
@@ -997,7 +1005,8 @@ static void wire_request__wrong_text_is_named(void **state)
         const char *text;
     } cases[] = {
         {"{\"type\":\"ping\",\"x\":\"\\ud800\"}", 0, "half of a surrogate pair stands alone"},
-        {"{\"type\":\"ping\",\"x\":\"\\udc00\\ud800\"}", 0, "half of a surrogate pair stands alone"},
+        {"{\"type\":\"ping\",\"x\":\"\\udc00\\ud800\"}", 0,
+         "half of a surrogate pair stands alone"},
         {"\xff\xfe{\0}\0", 6, "UTF-16, not UTF-8"},
         {"{\0}\0", 4, "UTF-16, not UTF-8"},
         {"\0{\0}", 4, "UTF-16, not UTF-8"},
