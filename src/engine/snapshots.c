@@ -365,7 +365,9 @@ void engine_snapshots_turn(struct engine *e, uint64_t now_us)
     s->look_us = now_us + SNAP_LOOK_US;
     mark(e);
     drop_front(e);
-    if (chore_is_busy(&s->making.chore) || now_us < s->making.due_us || !may_make(e))
+    /* One that has ended since it was looked at above is taken first, by the next turn
+     * (SNAP-13). */
+    if (!chore_is_idle(&s->making.chore) || now_us < s->making.due_us || !may_make(e))
         return;
     if (s->making.wanted || is_due(e))
         begin_making(e, now_us);
