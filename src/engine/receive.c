@@ -443,6 +443,14 @@ void engine_receive_stop(struct engine *e)
     forget(&e->snap.receiving);
 }
 
+/* Of the last one, until another is tried. NULL: it was not refused. */
+static const char *refused_text(uint8_t status)
+{
+    if (status == RAFT_SNAPSHOT_NO_ROOM)
+        return "refused: the disk has no room for it";
+    return status == RAFT_SNAPSHOT_REFUSED ? "refused: it cannot be used" : NULL;
+}
+
 void engine_receive_status(const struct engine *e, struct wire_reply *w)
 {
     static const char *const names[] = {[RECEIVE_PARTS] = "receiving",
@@ -450,9 +458,12 @@ void engine_receive_status(const struct engine *e, struct wire_reply *w)
                                         [RECEIVE_INSTALLING] = "installing",
                                         [RECEIVE_SWITCHING] = "installing"};
     const struct receiving *r = &e->snap.receiving;
+    const char *state = names[r->phase];
     uint64_t bytes_per_s;
 
-    if (r->phase == RECEIVE_NOT || r->bytes == 0) {
+    if (r->phase == RECEIVE_NOT && now_of(e) - r->heard_us < 2ull * SNAP_AGAIN_US)
+        state = refused_text(r->status);
+    if (state == NULL || r->bytes == 0) {
         wire_reply_null(w, "receiving");
         return;
     }
@@ -464,6 +475,6 @@ void engine_receive_status(const struct engine *e, struct wire_reply *w)
     wire_reply_u64(w, "bytes", r->bytes);
     wire_reply_u64(w, "bytes_per_s", bytes_per_s);
     wire_reply_u64(w, "left_s", bytes_per_s != 0 ? (r->bytes - r->written) / bytes_per_s : 0);
-    wire_reply_str(w, "state", names[r->phase]);
+    wire_reply_str(w, "state", state);
     wire_reply_close_object(w);
 }

@@ -57,7 +57,7 @@ static void close_sending(struct sending *s)
     }
     buf_done(&s->head);
     buf_init(&s->head);
-    s->is_open = s->is_ready = false;
+    s->is_open = s->is_ready = s->is_read_again = false;
 }
 
 static void free_sending(struct sending *s)
@@ -67,7 +67,7 @@ static void free_sending(struct sending *s)
     s->wants = false;
     s->next_us = 0;
     s->above = 0;
-    s->status = 0;
+    s->status = RAFT_SNAPSHOT_GO_ON;
 }
 
 /* ---- on the bench ---- */
@@ -95,11 +95,6 @@ static int run_read(void *ctx)
     return rc < 0 ? err_trace(rc) : rc;
 }
 
-struct opening {
-    struct engine *e;
-    struct sending *s;
-};
-
 static int open_reader(struct engine *e, struct sending *s)
 {
     unsigned char length[HEAD_LENGTH_BYTES] = {0};
@@ -126,19 +121,44 @@ static int open_reader(struct engine *e, struct sending *s)
 
 static int run_open(void *ctx)
 {
-    struct opening *o = ctx;
-    int rc = open_reader(o->e, o->s);
+    struct sending *s = ctx;
 
-    free(o);
-    return rc;
+    return open_reader(s->engine, s);
+}
+
+static int run_check(void *ctx)
+{
+    struct sending *s = ctx;
+    int rc = snap_check(s->engine->snap.folder, s->id);
+
+    return rc < 0 ? err_trace(rc) : rc;
 }
 
 /* ---- begin and end ---- */
 
+/* What cannot be read, or was of no use elsewhere, may have been spoilt here since it was made: then
+ * it goes to nobody any more, and another is made, of the same entry if need be. */
+static void read_again(struct engine *e, struct sending *s)
+{
+    s->engine = e;
+    s->is_read_again = true;
+    chores_add(e->snap.bench, &s->chore, run_check, s);
+}
+
+static void was_read_again(struct engine *e, struct sending *s, int rc)
+{
+    s->is_read_again = false;
+    if (rc <= 0)
+        return;
+    if (engine_logs(e))
+        log_event(LOG_WARNING, "snapshot_unusable", "index=%llu why=\"%s\" action=make_another",
+                  (unsigned long long)s->id.index, s->chore.text);
+    engine_snapshots_lost(e);
+}
+
 static void begin_sending(struct engine *e, struct sending *s, uint64_t now_us)
 {
     struct raft_status st;
-    struct opening *o;
 
     raft_get_status(engine_raft(e), &st);
     if (e->snap.newest.index < st.base.index || e->snap.newest.index <= s->above ||
@@ -149,10 +169,7 @@ static void begin_sending(struct engine *e, struct sending *s, uint64_t now_us)
         s->next_us = now_us + SNAP_LOOK_US;
         return;
     }
-    o = malloc(sizeof(*o));
-    if (o == NULL)
-        return;
-    *o = (struct opening){e, s};
+    s->engine = e;
     s->id = e->snap.newest;
     s->is_open = true;
     s->is_ready = false;
@@ -164,7 +181,7 @@ static void begin_sending(struct engine *e, struct sending *s, uint64_t now_us)
     s->heard_us = s->began_us = now_us;
     s->asked_us = 0;
     s->next_us = now_us;
-    chores_add(e->snap.bench, &s->chore, run_open, o);
+    chores_add(e->snap.bench, &s->chore, run_open, s);
     if (engine_logs(e))
         log_event(LOG_INFO, "snapshot_sending", "to=%s index=%llu bytes=%llu",
                   engine_name_of(e, s->to), (unsigned long long)s->id.index,
@@ -205,6 +222,8 @@ static void end_sending(struct engine *e, struct sending *s, uint64_t now_us)
     if (s->status == RAFT_SNAPSHOT_TOO_OLD)
         s->above = s->id.index;
     close_sending(s);
+    if (s->status == RAFT_SNAPSHOT_REFUSED)
+        read_again(e, s);
     /* When it is done, what the follower says with its notes and acknowledgements may still be from
      * before. */
     s->next_us = now_us + (done ? SNAP_ASK_US : SNAP_AGAIN_US);
@@ -323,6 +342,10 @@ static void take_chore(struct engine *e, struct sending *s, uint64_t now_us)
 
     if (!chore_take(&s->chore, &rc))
         return;
+    if (s->is_read_again)
+        was_read_again(e, s, rc);
+    if (!s->is_open)
+        return; /* of one that ended meanwhile */
     if (rc == 0 && !s->is_ready) {
         s->is_ready = true;
         return;
@@ -333,10 +356,10 @@ static void take_chore(struct engine *e, struct sending *s, uint64_t now_us)
         return;
     }
     if (engine_logs(e))
-        log_event(LOG_WARNING, "snapshot_unreadable", "index=%llu why=\"%s\" action=make_another",
+        log_event(LOG_WARNING, "snapshot_unreadable", "index=%llu why=\"%s\" action=read_again",
                   (unsigned long long)s->id.index, s->chore.text);
-    s->above = s->id.index;
     close_sending(s);
+    read_again(e, s);
     s->next_us = now_us + SNAP_AGAIN_US;
 }
 
@@ -474,7 +497,8 @@ void engine_send_status(const struct engine *e, struct wire_reply *w)
         uint64_t us;
         uint64_t bytes_per_s;
 
-        if (s->to == 0 || !s->is_ready)
+        /* One that came to nothing is shown until the next is tried. */
+        if (s->to == 0 || (!s->is_ready && s->status <= RAFT_SNAPSHOT_DONE))
             continue;
         us = now_us - s->began_us + 1;
         bytes_per_s = (s->acked - s->began_at) * 1000000u / us;

@@ -241,6 +241,16 @@ void engine_snapshots_have(struct engine *e, const struct snap_meta *m)
     e->snap.newest_us = now_of(e);
 }
 
+void engine_snapshots_lost(struct engine *e)
+{
+    struct snap_meta list[1];
+
+    e->snap.newest = (struct raft_entry_id){0};
+    e->snap.newest_bytes = 0;
+    if (snap_list(e->snap.folder, list, 1) > 0)
+        engine_snapshots_have(e, &list[0]);
+}
+
 static void end_making(struct engine *e, uint64_t now_us)
 {
     struct making *m = &e->snap.making;
@@ -425,17 +435,6 @@ void engine_set_snapshots(struct engine *e, const struct engine_snapshots_conf *
         c->log_bytes = SNAP_LOG_BYTES_DEFAULT;
 }
 
-static void find_newest(struct engine *e)
-{
-    struct snap_meta list[1];
-
-    if (snap_list(e->snap.folder, list, 1) == 0)
-        return;
-    e->snap.newest = list[0].id;
-    e->snap.newest_bytes = list[0].body_bytes;
-    e->snap.newest_us = now_of(e);
-}
-
 int engine_snapshots_open(struct engine *e, const struct engine_conf *conf)
 {
     struct snapshots *s = &e->snap;
@@ -466,7 +465,7 @@ int engine_snapshots_open(struct engine *e, const struct engine_conf *conf)
         return err_trace(rc);
     if (err_text()[0] != '\0' && engine_logs(e))
         log_event(LOG_WARNING, "snapshot_unusable", "why=\"%s\" action=ignore", err_text());
-    find_newest(e);
+    engine_snapshots_lost(e);
     return 0;
 }
 
