@@ -167,7 +167,7 @@ static bool is_ours(const struct engine *e, const struct snap_meta *m)
            m->digest_version == e->state.digest_version;
 }
 
-/* It is kept as a snapshot, and put beside the state, before what is there now goes. */
+/* It is kept as a snapshot, and put beside the state, before what is there now goes (SNAP-15). */
 static bool has_room(const struct engine *e, uint64_t bytes)
 {
     uint64_t used;

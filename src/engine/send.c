@@ -136,8 +136,8 @@ static int run_check(void *ctx)
 
 /* ---- begin and end ---- */
 
-/* What cannot be read, or was of no use elsewhere, may have been spoilt here since it was made: then
- * it goes to nobody any more, and another is made, of the same entry if need be. */
+/* What cannot be read, or was of no use elsewhere, may have been spoilt here since it was made:
+ * then it goes to nobody any more, and another is made, of the same entry if need be. */
 static void read_again(struct engine *e, struct sending *s)
 {
     s->engine = e;

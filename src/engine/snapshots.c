@@ -33,7 +33,7 @@ static uint64_t now_of(const struct engine *e)
 
 /* ---- the copy, on its thread ---- */
 
-/* A disk that is filled to its end by what nobody asked for would stop the log. */
+/* A disk that is filled to its end by what nobody asked for would stop the log (SNAP-15). */
 static bool room_is_left(struct engine *e)
 {
     uint64_t used;

@@ -40,7 +40,7 @@
 #define FILL_BYTES 1000u
 #define KEY_COSTS  1950u /* of a copy: keys come in no order, and leave pages half full */
 #define CONF                                                                                       \
-    "map_size = 16G\n[raft]\nheartbeat_ms = 50\nelection_ms = 500\n"                               \
+    "map_size = 16G\n[limits]\nin_flight = 1000\n[raft]\nheartbeat_ms = 50\nelection_ms = 500\n"   \
     "[log]\nsnapshot_bytes = 64G\nkeep_bytes = 0\nsnapshot_mib_per_s = %u\n"
 
 static unsigned number(const char *name, unsigned otherwise)
@@ -250,7 +250,7 @@ static struct figures meter_end(const char *what)
 
 /* ---- filling ---- */
 
-#define FILL_DEPTH 512u
+#define FILL_DEPTH 1000u
 
 static void fill(struct cluster *c, unsigned node, uint64_t n_keys, unsigned value_bytes)
 {

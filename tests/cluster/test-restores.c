@@ -112,7 +112,7 @@ CASE(restores__a_lost_state_where_the_front_is_gone)
     lose_in_each_way(false);
 }
 
-/* While it runs: from its own snapshot, and nothing is answered from the damaged one. */
+/* FIT-7: while it runs, from its own snapshot, and nothing is answered from the damaged one. */
 CASE(restores__a_page_flips_while_it_runs)
 {
     char conf[300];

@@ -215,7 +215,7 @@ CASE(snapshots__keep_bytes_are_kept)
     cluster_free(c);
 }
 
-/* Nothing is harmed where a snapshot cannot be made: writes go on as long as the log has room, and
+/* SNAP-15: nothing is harmed where a snapshot cannot be made: writes go on as long as the log has room, and
  * what the log keeps too much of goes later. */
 CASE(snapshots__the_disk_of_the_maker_fills)
 {

@@ -170,7 +170,7 @@ static bool is_connected(struct cluster *c, unsigned from, unsigned to)
     return is;
 }
 
-/* The connections end, and the link is silent for longer than an election: the same transfer goes
+/* SNAP-10: the connections end, and the link is silent for longer than an election: the same transfer goes
  * on where it was. */
 CASE(transfers__the_link_breaks)
 {
@@ -197,8 +197,9 @@ CASE(transfers__the_link_breaks)
     links_start(&l, away);
     for (unsigned i = 0; i < N_POINTS; i++) {
         wait_percent(c, away, points[i]);
-        proxy_reset(l.proxy, leader, away);
-        if (i == 1) {
+        if (i != 1) {
+            proxy_reset(l.proxy, leader, away);
+        } else { /* what is under way vanishes, and the connection stays */
             links_cut(&l, leader, away, PROXY_DROP);
             wait_until(!is_connected(c, leader, away), "the leader to miss it");
             writers_run(&w, 100);
@@ -246,7 +247,7 @@ static bool says(struct cluster *c, unsigned i, const char *what)
     return is;
 }
 
-/* Before the first part, and in the middle: it is said on both sides, nobody ends, and it goes on
+/* SNAP-15: before the first part, and in the middle: it is said on both sides, nobody ends, and it goes on
  * by itself. */
 CASE(transfers__the_disk_of_the_receiver_fills)
 {
