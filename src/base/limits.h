@@ -596,6 +596,9 @@ static_assert(512 + RAFT_SERVERS_MAX * (64 + NODE_NAME_BYTES_MAX + 2 * ADDRESS_B
                       RAFT_REMOVED_MAX * (32 + NODE_NAME_BYTES_MAX) <=
                   SNAP_TRAILER_BYTES,
               "a trailer has room for the largest configuration");
+/* One that is being written is synced each time that so much came to it: what the log syncs
+ * meanwhile waits behind no more than this, and the end of it is no burst. */
+#define SNAP_SYNC_BYTES (4u << 20)
 /* Read at once while one is read again; it takes as long as it takes, on a thread of its own. */
 #define SNAP_CHECK_BYTES (256u << 10)
 /* In the folder at once: two, those that are being read, and what a person put there. At the start
@@ -758,6 +761,9 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
 
 /* ---- snapshots ---- */
 
+/* Threads that read and write snapshots stand behind the loop and the log, where the processors do
+ * not suffice: nice(2). */
+#define CHORES_NICE 10
 /* One part of a snapshot on its way to a follower, or to a client. */
 #define SNAP_PART_BYTES_MAX (64u << 10)
 /* Read ahead for one follower, in two of these, and so much is under way to it. */

@@ -5,10 +5,12 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/assert.h"
 #include "base/err.h"
+#include "base/limits.h"
 #include "base/thread.h"
 
 #include "base/banned.h"
@@ -75,6 +77,8 @@ static void *thread_main(void *arg)
     struct chores *b = arg;
     const uint64_t one = 1;
 
+    /* Of this thread and those that it starts. It has time, and the loop has none (SNAP-14). */
+    (void)setpriority(PRIO_PROCESS, 0, CHORES_NICE);
     while (!worker_stopping(&b->worker)) {
         while (!worker_stopping(&b->worker) && run_first(b))
             /* Fails only when the counter is full, and then the loop is awake anyway. */

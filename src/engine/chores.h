@@ -46,6 +46,11 @@ static inline bool chore_is_busy(const struct chore *c)
 {
     return atomic_load_explicit(&c->state, memory_order_acquire) == CHORE_BUSY;
 }
+/* One that is not busy any more may still have to be taken. */
+static inline bool chore_is_idle(const struct chore *c)
+{
+    return atomic_load_explicit(&c->state, memory_order_acquire) == CHORE_IDLE;
+}
 /* Once: then it is idle. *ret_rc is what it returned. */
 static inline bool chore_take(struct chore *c, int *ret_rc)
 {

@@ -161,12 +161,14 @@ struct send_block {
     unsigned char *data; /* owned */
 };
 struct sending {
-    raft_node_id to; /* 0: free */
-    bool wants;      /* it said so */
-    bool is_open;    /* one was chosen */
-    bool is_ready;   /* and its reader is there */
+    raft_node_id to;    /* 0: free */
+    bool wants;         /* it said so */
+    bool is_open;       /* one was chosen */
+    bool is_ready;      /* and its reader is there */
+    bool is_read_again; /* none is open: is the last one what it was? */
     uint64_t transfer;
     struct chore chore;
+    struct engine *engine;      /* for the chore */
     struct snap_reader *reader; /* owned */
     struct raft_entry_id id;
     struct buf head; /* length and trailer, before the copy */
@@ -412,6 +414,8 @@ uint64_t engine_snapshots_deadline_us(const struct engine *e);
 void engine_snapshots_status(struct engine *e, struct wire_reply *w);
 /* This one is whole and durable, and was read again. */
 void engine_snapshots_have(struct engine *e, const struct snap_meta *m);
+/* One was found to be no good: which is the newest now? */
+void engine_snapshots_lost(struct engine *e);
 /* No copy of the state is under way any more: true. Otherwise it was told to stop. */
 bool engine_copy_is_over(struct engine *e);
 void engine_snapshots_work(struct engine *e);

@@ -165,7 +165,7 @@ static bool is_ours(const struct engine *e, const struct snap_meta *m)
            m->digest_version == e->state.digest_version;
 }
 
-/* It is kept as a snapshot, and put beside the state, before what is there now goes. */
+/* It is kept as a snapshot, and put beside the state, before what is there now goes (SNAP-15). */
 static bool has_room(const struct engine *e, uint64_t bytes)
 {
     uint64_t used;
@@ -452,6 +452,14 @@ void engine_receive_stop(struct engine *e)
     forget(&e->snap.receiving);
 }
 
+/* Of the last one, until another is tried. NULL: it was not refused. */
+static const char *refused_text(uint8_t status)
+{
+    if (status == RAFT_SNAPSHOT_NO_ROOM)
+        return "refused: the disk has no room for it";
+    return status == RAFT_SNAPSHOT_REFUSED ? "refused: it cannot be used" : NULL;
+}
+
 void engine_receive_status(const struct engine *e, struct wire_reply *w)
 {
     static const char *const names[] = {[RECEIVE_PARTS] = "receiving",
@@ -459,9 +467,12 @@ void engine_receive_status(const struct engine *e, struct wire_reply *w)
                                         [RECEIVE_INSTALLING] = "installing",
                                         [RECEIVE_SWITCHING] = "installing"};
     const struct receiving *r = &e->snap.receiving;
+    const char *state = names[r->phase];
     uint64_t bytes_per_s;
 
-    if (r->phase == RECEIVE_NOT || r->bytes == 0) {
+    if (r->phase == RECEIVE_NOT && now_of(e) - r->heard_us < 2ull * SNAP_AGAIN_US)
+        state = refused_text(r->status);
+    if (state == NULL || r->bytes == 0) {
         wire_reply_null(w, "receiving");
         return;
     }
@@ -473,6 +484,6 @@ void engine_receive_status(const struct engine *e, struct wire_reply *w)
     wire_reply_u64(w, "bytes", r->bytes);
     wire_reply_u64(w, "bytes_per_s", bytes_per_s);
     wire_reply_u64(w, "left_s", bytes_per_s != 0 ? (r->bytes - r->written) / bytes_per_s : 0);
-    wire_reply_str(w, "state", names[r->phase]);
+    wire_reply_str(w, "state", state);
     wire_reply_close_object(w);
 }

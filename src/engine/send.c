@@ -55,7 +55,7 @@ static void close_sending(struct sending *s)
     }
     buf_done(&s->head);
     buf_init(&s->head);
-    s->is_open = s->is_ready = false;
+    s->is_open = s->is_ready = s->is_read_again = false;
 }
 
 static void free_sending(struct sending *s)
@@ -65,7 +65,7 @@ static void free_sending(struct sending *s)
     s->wants = false;
     s->next_us = 0;
     s->above = 0;
-    s->status = 0;
+    s->status = RAFT_SNAPSHOT_GO_ON;
     s->n_refused = 0;
 }
 
@@ -94,11 +94,6 @@ static int run_read(void *ctx)
     return rc < 0 ? err_trace(rc) : rc;
 }
 
-struct opening {
-    struct engine *e;
-    struct sending *s;
-};
-
 static int open_reader(struct engine *e, struct sending *s)
 {
     unsigned char length[SNAP_HEAD_BYTES] = {0};
@@ -125,19 +120,44 @@ static int open_reader(struct engine *e, struct sending *s)
 
 static int run_open(void *ctx)
 {
-    struct opening *o = ctx;
-    int rc = open_reader(o->e, o->s);
+    struct sending *s = ctx;
 
-    free(o);
-    return rc;
+    return open_reader(s->engine, s);
+}
+
+static int run_check(void *ctx)
+{
+    struct sending *s = ctx;
+    int rc = snap_check(s->engine->snap.folder, s->id);
+
+    return rc < 0 ? err_trace(rc) : rc;
 }
 
 /* ---- begin and end ---- */
 
+/* What cannot be read, or was of no use elsewhere, may have been spoilt here since it was made:
+ * then it goes to nobody any more, and another is made, of the same entry if need be. */
+static void read_again(struct engine *e, struct sending *s)
+{
+    s->engine = e;
+    s->is_read_again = true;
+    chores_add(e->snap.bench, &s->chore, run_check, s);
+}
+
+static void was_read_again(struct engine *e, struct sending *s, int rc)
+{
+    s->is_read_again = false;
+    if (rc <= 0)
+        return;
+    if (engine_logs(e))
+        log_event(LOG_WARNING, "snapshot_unusable", "index=%llu why=\"%s\" action=make_another",
+                  (unsigned long long)s->id.index, s->chore.text);
+    engine_snapshots_lost(e);
+}
+
 static void begin_sending(struct engine *e, struct sending *s, uint64_t now_us)
 {
     struct raft_status st;
-    struct opening *o;
 
     raft_get_status(engine_raft(e), &st);
     if (e->snap.newest.index < st.base.index || e->snap.newest.index <= s->above ||
@@ -148,10 +168,7 @@ static void begin_sending(struct engine *e, struct sending *s, uint64_t now_us)
         s->next_us = now_us + SNAP_LOOK_US;
         return;
     }
-    o = malloc(sizeof(*o));
-    if (o == NULL)
-        return;
-    *o = (struct opening){e, s};
+    s->engine = e;
     s->id = e->snap.newest;
     s->is_open = true;
     s->is_ready = false;
@@ -163,7 +180,7 @@ static void begin_sending(struct engine *e, struct sending *s, uint64_t now_us)
     s->heard_us = s->began_us = now_us;
     s->asked_us = 0;
     s->next_us = now_us;
-    chores_add(e->snap.bench, &s->chore, run_open, o);
+    chores_add(e->snap.bench, &s->chore, run_open, s);
     if (engine_logs(e))
         log_event(LOG_INFO, "snapshot_sending", "to=%s index=%llu bytes=%llu",
                   engine_name_of(e, s->to), (unsigned long long)s->id.index,
@@ -206,6 +223,8 @@ static void end_sending(struct engine *e, struct sending *s, uint64_t now_us)
     if (s->status == RAFT_SNAPSHOT_TOO_OLD)
         s->above = s->id.index;
     close_sending(s);
+    if (s->status == RAFT_SNAPSHOT_REFUSED)
+        read_again(e, s);
     /* When it is done, what the follower says with its notes and acknowledgements may still be from
      * before. */
     s->next_us = now_us + (done ? SNAP_ASK_US : SNAP_AGAIN_US);
@@ -324,6 +343,10 @@ static void take_chore(struct engine *e, struct sending *s, uint64_t now_us)
 
     if (!chore_take(&s->chore, &rc))
         return;
+    if (s->is_read_again)
+        was_read_again(e, s, rc);
+    if (!s->is_open)
+        return; /* of one that ended meanwhile */
     if (rc == 0 && !s->is_ready) {
         s->is_ready = true;
         return;
@@ -334,10 +357,10 @@ static void take_chore(struct engine *e, struct sending *s, uint64_t now_us)
         return;
     }
     if (engine_logs(e))
-        log_event(LOG_WARNING, "snapshot_unreadable", "index=%llu why=\"%s\" action=make_another",
+        log_event(LOG_WARNING, "snapshot_unreadable", "index=%llu why=\"%s\" action=read_again",
                   (unsigned long long)s->id.index, s->chore.text);
-    s->above = s->id.index;
     close_sending(s);
+    read_again(e, s);
     s->next_us = now_us + SNAP_AGAIN_US;
 }
 
@@ -488,7 +511,9 @@ static void one_status(const struct engine *e, const struct sending *s, struct w
     wire_reply_u64(w, "bytes", bytes);
     wire_reply_u64(w, "bytes_per_s", bytes_per_s);
     wire_reply_u64(w, "left_s", bytes_per_s != 0 ? (bytes - acked) / bytes_per_s : 0);
-    wire_reply_str(w, "state", s->is_ready ? status_text(s->status) : "waiting");
+    wire_reply_str(w, "state",
+                   s->is_ready || s->status > RAFT_SNAPSHOT_DONE ? status_text(s->status)
+                                                                 : "waiting");
     wire_reply_u64(w, "refused", s->n_refused);
     wire_reply_str(w, "refused_why", s->n_refused > 0 ? status_text(s->refused) : NULL);
     wire_reply_close_object(w);
@@ -500,7 +525,8 @@ void engine_send_status(const struct engine *e, struct wire_reply *w)
     for (unsigned i = 0; i < RAFT_SERVERS_MAX; i++) {
         const struct sending *s = &e->snap.sendings[i];
 
-        if (s->to != 0 && (s->is_ready || s->n_refused > 0))
+        /* One that came to nothing is shown until the next is tried. */
+        if (s->to != 0 && (s->is_ready || s->n_refused > 0 || s->status > RAFT_SNAPSHOT_DONE))
             one_status(e, s, w);
     }
     wire_reply_close_array(w);

@@ -33,7 +33,7 @@ static uint64_t now_of(const struct engine *e)
 
 /* ---- the copy, on its thread ---- */
 
-/* A disk that is filled to its end by what nobody asked for would stop the log. */
+/* A disk that is filled to its end by what nobody asked for would stop the log (SNAP-15). */
 static bool room_is_left(struct engine *e)
 {
     uint64_t used;
@@ -43,30 +43,30 @@ static bool room_is_left(struct engine *e)
            limit - used >= SNAP_ROOM_LEFT_BYTES;
 }
 
-/* As fast as it may go, on the mean since it began. */
-static void go_slowly(const struct engine *e, uint64_t n_bytes, uint64_t began_us)
-{
-    const uint64_t bytes_per_s = (uint64_t)e->snap.making.mib_per_s << 20;
-    struct timespec pause = {0};
-    uint64_t due_us;
-    uint64_t now_us;
-
-    if (bytes_per_s == 0 || !e->snap.threads)
-        return;
-    due_us = began_us + n_bytes * 1000000u / bytes_per_s;
-    now_us = clock_mono_us();
-    if (due_us <= now_us)
-        return;
-    pause.tv_sec = (time_t)((due_us - now_us) / 1000000u);
-    pause.tv_nsec = (long)((due_us - now_us) % 1000000u) * 1000;
-    (void)nanosleep(&pause, NULL);
-}
-
 struct copying {
     struct engine *e;
-    uint64_t began_us;
+    uint64_t due_us; /* of the next piece */
     uint64_t looked_at;
 };
+
+/* As fast as it may go, piece by piece: time that the disk took is not made up for
+ * (SNAP-14). */
+static void go_slowly(struct copying *c, size_t n_bytes)
+{
+    const uint64_t bytes_per_s = (uint64_t)c->e->snap.making.mib_per_s << 20;
+    struct timespec pause = {0};
+    uint64_t now_us;
+
+    if (bytes_per_s == 0 || !c->e->snap.threads)
+        return;
+    now_us = clock_mono_us();
+    if (c->due_us < now_us)
+        c->due_us = now_us;
+    c->due_us += n_bytes * 1000000u / bytes_per_s;
+    pause.tv_sec = (time_t)((c->due_us - now_us) / 1000000u);
+    pause.tv_nsec = (long)((c->due_us - now_us) % 1000000u) * 1000;
+    (void)nanosleep(&pause, NULL);
+}
 
 static int sink_write(void *ctx, const void *data, size_t n)
 {
@@ -87,14 +87,14 @@ static int sink_write(void *ctx, const void *data, size_t n)
             return -ECANCELED;
         }
     }
-    go_slowly(c->e, bytes, c->began_us);
+    go_slowly(c, n);
     return 0;
 }
 
 static int copy_state(struct engine *e)
 {
     struct making *m = &e->snap.making;
-    struct copying c = {.e = e, .began_us = e->snap.threads ? clock_mono_us() : 0};
+    struct copying c = {.e = e};
     const struct kv_sink sink = {sink_write, &c};
     int rc;
 
@@ -243,6 +243,16 @@ void engine_snapshots_have(struct engine *e, const struct snap_meta *m)
     e->snap.newest_us = now_of(e);
 }
 
+void engine_snapshots_lost(struct engine *e)
+{
+    struct snap_meta list[1];
+
+    e->snap.newest = (struct raft_entry_id){0};
+    e->snap.newest_bytes = 0;
+    if (snap_list(e->snap.folder, list, 1) > 0)
+        engine_snapshots_have(e, &list[0]);
+}
+
 static void end_making(struct engine *e, uint64_t now_us)
 {
     struct making *m = &e->snap.making;
@@ -368,7 +378,9 @@ void engine_snapshots_turn(struct engine *e, uint64_t now_us)
     s->look_us = now_us + SNAP_LOOK_US;
     mark(e);
     drop_front(e);
-    if (chore_is_busy(&s->making.chore) || now_us < s->making.due_us || !may_make(e))
+    /* One that has ended since it was looked at above is taken first, by the next turn
+     * (SNAP-13). */
+    if (!chore_is_idle(&s->making.chore) || now_us < s->making.due_us || !may_make(e))
         return;
     if (s->making.wanted || is_due(e))
         begin_making(e, now_us);
@@ -428,17 +440,6 @@ void engine_set_snapshots(struct engine *e, const struct engine_snapshots_conf *
         c->log_bytes = SNAP_LOG_BYTES_DEFAULT;
 }
 
-static void find_newest(struct engine *e)
-{
-    struct snap_meta list[1];
-
-    if (snap_list(e->snap.folder, list, 1) == 0)
-        return;
-    e->snap.newest = list[0].id;
-    e->snap.newest_bytes = list[0].body_bytes;
-    e->snap.newest_us = now_of(e);
-}
-
 int engine_snapshots_open(struct engine *e, const struct engine_conf *conf)
 {
     struct snapshots *s = &e->snap;
@@ -469,7 +470,7 @@ int engine_snapshots_open(struct engine *e, const struct engine_conf *conf)
         return err_trace(rc);
     if (err_text()[0] != '\0' && engine_logs(e))
         log_event(LOG_WARNING, "snapshot_unusable", "why=\"%s\" action=ignore", err_text());
-    find_newest(e);
+    engine_snapshots_lost(e);
     return 0;
 }
 

@@ -687,6 +687,27 @@ static void snap__unreadable_is_damaged(void **state)
     rig_free(rig);
 }
 
+/* On its way, so that what the log syncs never waits for all of it (SNAP-14). */
+static void snap__a_long_one_is_synced_on_its_way(void **state)
+{
+    static const unsigned char piece[256u << 10];
+    struct rig *rig = rig_new(1);
+    struct snap_writer *w = NULL;
+    uint64_t bytes = 0;
+    int rc;
+
+    (void)state;
+    assert_int_equal(snap_writer_new(rig->s, SNAP_MADE, &w), 0);
+    fake_disk_fail_sync(rig->disk, 2, FAKE_DISK_SYNC_REVERT);
+    for (rc = 0; rc == 0 && bytes <= 4 * (uint64_t)SNAP_SYNC_BYTES; bytes += sizeof(piece))
+        rc = snap_writer_add(w, piece, sizeof(piece));
+    assert_int_equal(rc, -EIO);
+    assert_in_range(bytes, SNAP_SYNC_BYTES + 1, 2 * (uint64_t)SNAP_SYNC_BYTES);
+    snap_writer_drop(w);
+    assert_int_equal(fake_disk_n_files(rig->disk), 0); /* and nothing of it stays */
+    rig_free(rig);
+}
+
 /* A sync that said there is what is not: the page cache has it, the disk has not (SNAP-5). */
 static void snap__a_lying_sync_is_found_out(void **state)
 {
@@ -1369,6 +1390,7 @@ int main(void)
         cmocka_unit_test(snap__every_changed_byte_is_found_out),
         cmocka_unit_test(snap__damage_is_found_by_reading_again),
         cmocka_unit_test(snap__unreadable_is_damaged),
+        cmocka_unit_test(snap__a_long_one_is_synced_on_its_way),
         cmocka_unit_test(snap__a_lying_sync_is_found_out),
         cmocka_unit_test(snap__names_are_hints),
         cmocka_unit_test(snap__strange_names_are_left_alone),
