@@ -807,6 +807,9 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
 #define PEER_JOIN_MS 10000u
 /* How often it is looked whether a learner has caught up. */
 #define MEMBERS_LOOK_US 50000u
+/* A leader that is replaced offers its place to its successor once in so many election timeouts:
+ * each time nothing is proposed for one of them. */
+#define MEMBERS_HAND_OVER_TIMEOUTS 10u
 /* A learner that is to become a voter and does not catch up in so long is removed again. */
 #define MEMBER_PATIENCE_MS (24u * 3600000u)
 

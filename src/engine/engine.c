@@ -465,6 +465,7 @@ void engine_work(struct engine *e, uint64_t now_us)
     int rc;
 
     engine_snapshots_work(e);
+    engine_members_work(e);
     if (!store_has_work(e->store) && !e->space.log_is_full && !e->front_goes)
         return;
     e->front_goes = false;

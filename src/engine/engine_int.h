@@ -279,8 +279,10 @@ struct member_task {
     char client_addr[ADDRESS_BYTES_MAX + 1];
     bool learner;
     bool force;
-    bool exchange; /* the incarnation before it goes with the same entry */
+    raft_node_id exchanges; /* the incarnation before it, which goes with the same entry; 0: none */
     raft_node_id replaces;
+    raft_node_id id;   /* TASK_IN_LOG: its own, */
+    bool is_committed; /* and that entry cannot be lost any more */
     unsigned char cluster_id[16];
     uint64_t incarnation;
     struct buf config; /* what its log begins with */
@@ -302,6 +304,8 @@ struct members {
     struct member_task task;
     struct catchup catchups[RAFT_SERVERS_MAX];
     uint64_t due_us;
+    uint64_t hand_over_us; /* to the one that replaces this node: not before */
+    bool has_thread;
 };
 
 struct engine {
@@ -464,6 +468,8 @@ int engine_members_begin(struct engine *e, uint64_t seed);
 int engine_members_start(struct engine *e, int notify_fd);
 void engine_members_stop(struct engine *e);
 void engine_members_turn(struct engine *e, uint64_t now_us);
+/* Without a thread: what would wait for it. */
+void engine_members_work(struct engine *e);
 /* As service_ops.member and .member_changes. */
 void engine_member(void *ctx, enum wire_request_type verb, const struct wire_member *q,
                    struct service_member_answer *a);

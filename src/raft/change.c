@@ -42,8 +42,17 @@ static bool is_one_step(const struct raft_configuration *from, const struct raft
     if (raft_configuration_has_cluster_id(from) &&
         memcmp(from->cluster_id, to->cluster_id, sizeof(from->cluster_id)) != 0)
         return false;
+    if (to->version < from->version)
+        return false;
     return n_missing(from, to, true) + n_missing(to, from, true) <= 1 &&
            n_missing(from, to, false) <= 1 && n_missing(to, from, false) <= 1;
+}
+
+/* In this term: whoever has just been elected counts everybody as heard, to be fair to them, and
+ * knows nothing of them yet. */
+static bool has_answered(const struct raft *r, const struct progress *p)
+{
+    return raft_hears(r, p) && (p->acked_round > 0 || p->match_index > 0);
 }
 
 /* Those that come are not heard yet: a voter that comes was a learner before, or is counted out. */
@@ -56,7 +65,7 @@ static bool has_live_quorum(struct raft *r, const struct raft_configuration *c)
 
         if (c->servers[i].role != RAFT_VOTER)
             continue;
-        n += c->servers[i].id == r->conf.id || (p != NULL && raft_hears(r, p));
+        n += c->servers[i].id == r->conf.id || (p != NULL && has_answered(r, p));
     }
     return n >= raft_quorum_size(c);
 }
@@ -81,6 +90,20 @@ static int may_configure(struct raft *r, const struct raft_configuration *c, raf
     return force || has_live_quorum(r, c) ? 0 : RAFT_E_QUORUM;
 }
 
+/* What the others could not read, or a server whose id was given back, is no configuration
+ * (MEMBER-5). Apart, for its large local. */
+static __attribute__((noinline)) bool is_readable(const struct buf *bytes)
+{
+    struct raft_configuration c;
+
+    if (raft_configuration_decode(bytes->data, bytes->len, &c) != 0)
+        return false;
+    for (unsigned i = 0; i < c.n; i++)
+        if (raft_configuration_removed(&c, c.servers[i].id) != NULL)
+            return false;
+    return true;
+}
+
 int raft_configure(struct raft *r, const struct raft_configuration *c, raft_index based_on,
                    bool force, struct raft_entry_id *ret_id)
 {
@@ -89,6 +112,8 @@ int raft_configure(struct raft *r, const struct raft_configuration *c, raft_inde
 
     if (rc == 0)
         rc = raft_configuration_encode(c, &bytes);
+    if (rc == 0 && !is_readable(&bytes))
+        rc = RAFT_E_INVALID;
     if (rc == 0) {
         raft_append_own(r, RAFT_ENTRY_CONFIG, bytes.data, bytes.len);
         *ret_id = raft_log_last(&r->log);

@@ -123,6 +123,32 @@ const struct raft_config_at *raft_config_at(const struct raft *r, raft_index ind
     return &r->configs[at];
 }
 
+static bool is_voter_in(const struct raft_config_at *at, raft_node_id id)
+{
+    const struct raft_server *s = raft_configuration_get(&at->configuration, id);
+
+    return s != NULL && s->role == RAFT_VOTER;
+}
+
+/* Who is a voter no more is not sent the entry that says so before it is committed. With it its log
+ * would be ahead of the others', so it would refuse them its vote, and it does not campaign itself:
+ * when the leader loses the entry nobody is elected any more, with all of them there (MEMBER-18).
+ * Nobody counts what it acknowledges. */
+raft_index raft_send_bound(const struct raft *r, const struct progress *p)
+{
+    raft_index bound = r->log.last_index;
+
+    if (p->role == RAFT_VOTER)
+        return bound;
+    for (size_t i = r->n_configs - 1; i > 0 && r->configs[i].index > r->commit_index; i--) {
+        if (is_voter_in(&r->configs[i], p->id))
+            break;
+        if (is_voter_in(&r->configs[i - 1], p->id))
+            bound = r->configs[i].index - 1;
+    }
+    return bound;
+}
+
 void raft_config_compact(struct raft *r, raft_index index)
 {
     const size_t first = (size_t)(raft_config_at(r, index) - r->configs);

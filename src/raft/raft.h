@@ -32,7 +32,8 @@ struct raft;
 /* clang-format off */
 /* NOT_LEADER   raft_propose, raft_read, raft_transfer
  * BUSY         a bound of limits.h is reached, or a transfer is under way
- * INVALID      raft_step: close the link; raft_new: the start contradicts itself
+ * INVALID      raft_step: close the link; raft_new: the start contradicts itself; raft_configure: a
+ *              text or an id that cannot be, or the id of one that was removed
  * NOT_MEMBER   raft_transfer: the target is no voter, or this node itself
  * TOO_LARGE    raft_propose: above ENTRY_BYTES_MAX
  * GATED        raft_propose: no entry of this term is committed yet, or the node is unfit; ask
@@ -40,7 +41,8 @@ struct raft;
  * UNFIT        raft_transfer: the target said that it is
  * CHANGING     raft_configure: a change before this one is not committed
  * BASED        raft_configure: it was made from another configuration than the one in force
- * STEP         raft_configure: more than one voter comes or goes, or more than one server
+ * STEP         raft_configure: more than one voter comes or goes, or more than one server; or the
+ *              cluster would get another id, or an earlier version
  * SELF         raft_configure: this node would be no voter any more: it hands over first
  * QUORUM       raft_configure: of its voters those that are heard would be no quorum */
 #define RAFT_ERRORS(X)                                                                             \
@@ -214,7 +216,7 @@ int raft_propose(struct raft *r, enum raft_entry_type type, const void *data, si
  * force, whose index is `based_on` (MEMBER-3): at most one voter comes or goes, at most one
  * server comes and one goes (MEMBER-2). An entry of this term and the configuration before are
  * committed (MEMBER-1), this node stays a voter (MEMBER-9), and those voters of the new one that
- * are heard are a quorum of it, unless `force` (MEMBER-8). */
+ * are heard, and have answered in this term, are a quorum of it, unless `force` (MEMBER-8). */
 int raft_configure(struct raft *r, const struct raft_configuration *c, raft_index based_on,
                    bool force, struct raft_entry_id *ret_id);
 /* Of the configuration in force; it is committed when that is not above the commit index. */

@@ -239,6 +239,8 @@ const struct progress *raft_progress_at(const struct raft *r, unsigned slot);
  * index and the read rounds are looked at again with the quorum that counts now (READ-24). */
 void raft_config_push(struct raft *r, raft_index index, const struct raft_configuration *c);
 void raft_config_truncate(struct raft *r, raft_index from);
+/* The last entry that p may be sent. */
+raft_index raft_send_bound(const struct raft *r, const struct progress *p);
 /* Those before the one in force at `index` are not needed any more. */
 void raft_config_compact(struct raft *r, raft_index index);
 /* The only one that is left. */

@@ -118,18 +118,22 @@ void replica_now(struct replica *r, uint64_t now_us)
 
 void replica_hear(struct replica *r, raft_node_id from, uint64_t now_us)
 {
+    unsigned at = 0;
+
     rid_assert(from != r->id);
     replica_now(r, now_us);
-    for (unsigned i = 0; i < r->n_heard; i++) {
-        if (r->heard[i].id == from) {
-            r->heard[i].heard_us = r->now_us;
-            return;
-        }
+    while (at < r->n_heard && r->heard[at].id != from)
+        at++;
+    if (at == r->n_heard && r->n_heard < RAFT_SERVERS_MAX) {
+        r->n_heard++;
+    } else if (at == r->n_heard) { /* members come and go: who was heard longest ago makes room */
+        at = 0;
+        for (unsigned i = 1; i < r->n_heard; i++)
+            if (r->heard[i].heard_us < r->heard[at].heard_us)
+                at = i;
     }
-    if (r->n_heard < RAFT_SERVERS_MAX) {
-        r->heard[r->n_heard].id = from;
-        r->heard[r->n_heard++].heard_us = r->now_us;
-    }
+    r->heard[at].id = from;
+    r->heard[at].heard_us = r->now_us;
 }
 
 int replica_step(struct replica *r, const struct raft_msg *m, uint64_t now_us)

@@ -297,6 +297,24 @@ static int take_to(struct wire_decoder *d, const json_t *body, struct wire_reque
     return v != NULL ? take_node_name(d, v, "to", &ret->to) : 0;
 }
 
+/* "host:port" of what stands in log lines and configurations: no blanks, nothing beyond ASCII. */
+static bool is_address(const char *s, size_t len)
+{
+    size_t digits = 0;
+    unsigned port = 0;
+
+    for (size_t i = 0; i < len; i++)
+        if ((unsigned char)s[i] < 0x21 || (unsigned char)s[i] > 0x7e)
+            return false;
+    while (digits < len && s[len - digits - 1] >= '0' && s[len - digits - 1] <= '9')
+        digits++;
+    if (digits < 1 || digits > 5 || len < digits + 2 || s[len - digits - 1] != ':')
+        return false;
+    for (size_t i = len - digits; i < len; i++)
+        port = port * 10 + (unsigned)(s[i] - '0');
+    return port >= 1 && port <= UINT16_MAX;
+}
+
 static int take_address(struct wire_decoder *d, const json_t *body, const char *field,
                         struct wire_slice *ret)
 {
@@ -306,7 +324,7 @@ static int take_address(struct wire_decoder *d, const json_t *body, const char *
 
     if (v == NULL)
         return refuse_missing(d, field);
-    if (len < 1 || len > ADDRESS_BYTES_MAX || strcspn(s, " \t\r\n") != len)
+    if (len > ADDRESS_BYTES_MAX || !is_address(s, len))
         return wire_refuse(d, WIRE_ERROR_MALFORMED, field, ADDRESS_BYTES_MAX,
                            "'%s' must be an address, host:port, of at most %u bytes", field,
                            ADDRESS_BYTES_MAX);
@@ -326,11 +344,18 @@ static int take_old(struct wire_decoder *d, const json_t *body, struct wire_requ
     return take_node_name(d, json_object_get(body, "old"), "old", &ret->member.old);
 }
 
+/* Of whoever is named in a file: it becomes part of file names and log lines. */
+static const char name_chars[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
+
 static int take_member(struct wire_decoder *d, const json_t *body, struct wire_request *ret)
 {
     struct wire_member *m = &ret->member;
     int rc = take_node_name(d, json_object_get(body, "id"), "id", &m->id);
 
+    if (rc == 0 && strspn(m->id.data, name_chars) != m->id.len)
+        return wire_refuse(d, WIRE_ERROR_MALFORMED, "id", NODE_NAME_BYTES_MAX,
+                           "'id' must be the name of a node: 1 to %u of A-Z a-z 0-9 _ -",
+                           NODE_NAME_BYTES_MAX);
     if (rc == 0)
         rc = take_bool(d, body, "learner", &m->learner);
     if (rc == 0)

@@ -337,7 +337,9 @@ static void check_leader(struct fx *fx, unsigned i)
         l = &fx->leaders[fx->n_leaders++];
         *l = (struct fx_leader){.term = term, .node = i};
         for (raft_index k = 1; k <= fx->n_commits && !has_puppets(fx); k++)
-            FX_CHECK(node_term(fx, i, k) == fx->commits[k - 1].term,
+            /* Whoever is elected late, in a term that has gone by, may lack what was committed since. */
+            FX_CHECK(fx->commits[k - 1].seen_in >= term ||
+                         node_term(fx, i, k) == fx->commits[k - 1].term,
                      "n%u leads term %" PRIu64 " without the committed entry %" PRIu64, i, term, k);
     }
     FX_CHECK(l->node == i, "n%u and n%u both lead term %" PRIu64, l->node, i, term);
@@ -354,6 +356,45 @@ static void check_leader(struct fx *fx, unsigned i)
         }
         l->n = last;
     }
+}
+
+static unsigned n_voters_apart(const struct raft_configuration *a,
+                               const struct raft_configuration *b)
+{
+    unsigned n = 0;
+
+    for (unsigned k = 0; k < a->n; k++) {
+        const struct raft_server *s = raft_configuration_get(b, a->servers[k].id);
+
+        n += a->servers[k].role == RAFT_VOTER && (s == NULL || s->role != RAFT_VOTER);
+    }
+    return n;
+}
+
+/* MEMBER-1, MEMBER-2, MEMBER-9: what a leader appends in its term, looked at after each call. */
+static void check_configuration(struct fx *fx, unsigned i)
+{
+    struct fx_node *node = &fx->nodes[i];
+    const struct raft_configuration *c = raft_get_configuration(node->r);
+    const raft_index index = raft_get_configuration_index(node->r);
+    const struct raft_server *self = raft_configuration_get(c, node->id);
+    const raft_term term = raft_get_term(node->r);
+
+    if (!fx->changes_by_rule || raft_get_role(node->r) != RAFT_LEADER)
+        return;
+    FX_CHECK(self != NULL && self->role == RAFT_VOTER, "n%u leads and is no voter", i);
+    if (node->config_term == term && node->config_index != index) {
+        FX_CHECK(index > node->config_index && node->config_index <= fx->n_commits,
+                 "n%u: configuration %" PRIu64 " before %" PRIu64 " is committed", i, index,
+                 node->config_index);
+        FX_CHECK(fx_noop(fx, i) <= fx->n_commits,
+                 "n%u: configuration %" PRIu64 " before its no-op is committed", i, index);
+        FX_CHECK(n_voters_apart(c, &node->config) + n_voters_apart(&node->config, c) <= 1,
+                 "n%u: configuration %" PRIu64 " is two voters apart", i, index);
+    }
+    node->config_term = term;
+    node->config_index = index;
+    node->config = *c;
 }
 
 /* LOG-5: what the leader believes of a follower is on that follower's disk. */
@@ -415,7 +456,8 @@ static void check_commit(struct fx *fx, unsigned i, raft_index commit_index)
         FX_CHECK(term != 0, "%s commits %" PRIu64 " which it does not have", node->name, k);
         if (k > fx->n_commits) {
             fx->commits = fx_grow(fx->commits, k * sizeof(*fx->commits));
-            fx->commits[k - 1] = (struct fx_commit){.term = term};
+            fx->commits[k - 1] =
+                (struct fx_commit){.term = term, .seen_in = raft_get_term(node->r)};
             fx->n_commits = k;
         }
         FX_CHECK(fx->commits[k - 1].term == term,
@@ -879,6 +921,7 @@ static bool turn_once(struct fx *fx, struct fx_node *node)
              "%s: ready is not current", node->name);
     take_batch(node, &rd);
     check_leader(fx, node->i);
+    check_configuration(fx, node->i);
     check_commit(fx, node->i, rd.commit_index);
     for (unsigned k = 0; k < rd.n_msgs; k++) {
         const struct raft_msg *m = &rd.msgs[k];
@@ -1190,6 +1233,30 @@ raft_index fx_configure(struct fx *fx, unsigned i, const struct raft_configurati
     raft_append_own(fx_raft(fx, i), RAFT_ENTRY_CONFIG, bytes.data, bytes.len);
     maybe_turn(fx, i);
     return index;
+}
+
+int fx_try_configure(struct fx *fx, unsigned i, const struct raft_configuration *c, bool force)
+{
+    struct raft_entry_id id = {0, 0};
+    const raft_index last = fx_last(fx, i);
+    const raft_index before = raft_get_configuration_index(fx_raft(fx, i));
+    int rc = raft_configure(fx_raft(fx, i), c, before, force, &id);
+
+    FX_CHECK(fx_last(fx, i) == last + (rc == 0), "n%u: raft_configure says %d", i, rc);
+    FX_CHECK(raft_get_configuration_index(fx_raft(fx, i)) == (rc == 0 ? last + 1 : before),
+             "n%u: configuration after %d", i, rc);
+    FX_CHECK(rc != 0 || (id.index == last + 1 && id.term == fx_term(fx, i)), "n%u: id", i);
+    maybe_turn(fx, i);
+    return rc;
+}
+
+void fx_found(struct fx *fx, const char *servers)
+{
+    fx_configuration(fx, servers, &fx->configuration);
+    for (unsigned i = 1; i <= fx->n; i++) {
+        disk_truncate(&fx->nodes[i].disk, 1);
+        fx_add_config(fx, i, 1, &fx->configuration);
+    }
 }
 
 /* ---- start, crash ---- */

@@ -15,7 +15,10 @@
  * visible at every send (COMMIT-8), match_index never above what the follower holds (LOG-5), reads
  * not older than anything committed before they arrived (READ-1), apply only what is durable here
  * (COMMIT-7), a log is replaced by a snapshot only where that has more (SNAP-1), and the state
- * behind it (SNAP-8). A violation fails the running test.
+ * behind it (SNAP-8); with changes_by_rule, that a leader's configurations are one step apart, the
+ * one before and an entry of its term committed (MEMBER-1, MEMBER-2), and that it votes in each
+ * (MEMBER-9). Majorities are counted by the configuration in force when something is committed. A
+ * violation fails the running test.
  *
  * "Turn" below means: raft_ready() until nothing more is due, with its output dispatched. Every
  * helper that calls into a core ends with a turn of that node unless hold_turns is set. Everything
@@ -109,6 +112,9 @@ struct fx_node {
     bool manual_apply;
     raft_index committed_handed; /* committed entries handed out up to here */
     raft_index commit_index;
+    raft_term config_term;   /* when it was last looked at, */
+    raft_index config_index; /* the configuration in force was this */
+    struct raft_configuration config;
 
     /* What the readies said since the test last looked; the test resets them. */
     enum raft_loss loss;
@@ -157,6 +163,7 @@ struct fx_leader {
 
 struct fx_commit {
     raft_term term;
+    raft_term seen_in; /* term of the node where it was first seen committed */
     uint64_t hash; /* of type and payload; 0: not applied by anybody yet */
 };
 
@@ -168,6 +175,7 @@ struct fx {
     uint64_t now;
     struct prng prng;
     bool hold_turns;
+    bool changes_by_rule; /* leaders append configurations by raft_configure() alone */
 
     struct fx_msg *net; /* oldest first */
     unsigned n_net;
@@ -215,9 +223,13 @@ void fx_add_config(struct fx *fx, unsigned i, raft_term term, const struct raft_
 
 /* "123l": n1 and n2 are voters, n3 is a learner. */
 void fx_configuration(const struct fx *fx, const char *servers, struct raft_configuration *ret_c);
-/* The leader i appends a CONFIG entry, whatever stands in it; its index. The core has no verb
- * for that yet: the fixture reaches inside. */
+/* Before fx_start(): these are the founders, the other nodes are strangers so far. */
+void fx_found(struct fx *fx, const char *servers);
+/* The leader i appends a CONFIG entry, whatever stands in it and whether or not it may: the fixture
+ * reaches inside. Its index. */
 raft_index fx_configure(struct fx *fx, unsigned i, const struct raft_configuration *c);
+/* What raft_configure() says to it, made from the configuration in force. */
+int fx_try_configure(struct fx *fx, unsigned i, const struct raft_configuration *c, bool force);
 
 void fx_start(struct fx *fx, unsigned i); /* from the disk; links to all others are up */
 void fx_start_all(struct fx *fx);

@@ -466,11 +466,54 @@ static void service__envelopes_are_turned_round(void **state)
     host_done(&h);
 }
 
+static struct service_member_answer member_answer;
+static char member_asked[64];
+
+static void host_member(void *ctx, enum wire_request_type verb, const struct wire_member *q,
+                        struct service_member_answer *ret)
+{
+    (void)ctx;
+    (void)snprintf(member_asked, sizeof(member_asked), "%s %.*s %d %d",
+                   wire_request_type_name(verb), (int)q->id.len, q->id.data, q->dry_run,
+                   (int)q->based_on);
+    *ret = member_answer;
+}
+
+static void service__a_change_of_the_members_is_answered(void **state)
+{
+    struct host h;
+    struct conn *c;
+
+    (void)state;
+    c = open_leader(&h);
+    h.services[0]->ops.member = host_member;
+    member_answer = (struct service_member_answer){.done = true,
+                                                   .configuration_index = 9,
+                                                   .voters_before = 3,
+                                                   .voters_after = 4,
+                                                   .heard_after = 2};
+    say(c, "{\"type\":\"member_remove\",\"msg_id\":1,\"id\":\"n4\",\"dry_run\":true,"
+           "\"based_on\":7}");
+    assert_string_equal(member_asked, "member_remove n4 1 7");
+    assert_string_equal(take(c), "{\"type\":\"member_remove_ok\",\"in_reply_to\":1,\"done\":true,"
+                                 "\"configuration_index\":9,\"voters\":3,\"quorum\":2,"
+                                 "\"voters_after\":4,\"quorum_after\":3,\"heard_after\":2}\n");
+    member_answer = (struct service_member_answer){.error = WIRE_ERROR_PRECONDITION_FAILED,
+                                                   .text = "it is the last voter"};
+    say(c, "{\"type\":\"member_demote\",\"msg_id\":2,\"id\":\"n4\"}");
+    assert_non_null(strstr(take(c), "it is the last voter"));
+    member_answer = (struct service_member_answer){.error = WIRE_ERROR_NOT_LEADER};
+    say(c, "{\"type\":\"member_promote\",\"msg_id\":3,\"id\":\"n4\"}");
+    assert_non_null(strstr(take(c), "not_leader"));
+    host_done(&h);
+}
+
 static void service__what_it_cannot_do_is_refused(void **state)
 {
     static const char *const types[] = {
         "\"type\":\"open_session\"",
         "\"type\":\"snapshot\"",
+        "\"type\":\"member_remove\",\"id\":\"n1\"",
         "\"type\":\"follower_read\",\"key\":1",
         "\"type\":\"lease_read\",\"key\":1",
         "\"type\":\"read\",\"key\":1,\"via\":\"lease\"",
@@ -2204,6 +2247,7 @@ int main(void)
         cmocka_unit_test(service__writes_have_exactly_their_fields),
         cmocka_unit_test(service__envelopes_are_turned_round),
         cmocka_unit_test(service__what_it_cannot_do_is_refused),
+        cmocka_unit_test(service__a_change_of_the_members_is_answered),
         cmocka_unit_test(service__without_a_replica_only_ping),
         cmocka_unit_test(service__status_and_members_need_no_leader),
         cmocka_unit_test(service__not_leader),
