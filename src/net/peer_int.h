@@ -1,6 +1,6 @@
-/* The three parts of the peer links: peer_net.c knows peers and pairs connections into links;
- * peer_accept.c says who may come in; peer_conn.c is one connection with its handshake and
- * frames. */
+/* The parts of the peer links: peer_net.c knows peers and pairs connections into links; peer_dial.c
+ * calls them; peer_accept.c says who may come in; peer_conn.c is one connection with its frames, and
+ * peer_hello.c its handshake. */
 #ifndef RIDD_NET_PEER_INT_H
 #define RIDD_NET_PEER_INT_H
 
@@ -102,6 +102,34 @@ struct peer_net {
     unsigned depth;         /* of callbacks; not freed above 0 */
     bool freed;
 };
+
+static inline struct timeval net_timeval(uint64_t us)
+{
+    struct timeval tv = {(time_t)(us / 1000000u), (suseconds_t)(us % 1000000u)};
+
+    return tv;
+}
+static inline bool peer_link_empty(const struct peer_link *link)
+{
+    return link->conns[0] == NULL && link->conns[1] == NULL;
+}
+void peer_link_close(struct peer_link *link);
+void peer_net_tell(struct peer_net *n, enum peer_event event, const struct peer *p,
+                   const char *address, const char *text);
+
+/* Whether we are the one that dials. */
+bool peer_dials(const struct peer *p);
+void peer_dial_later(struct peer *p);
+/* A dialled link came to nothing. */
+void peer_dial_failed(struct peer *p, enum peer_event event, const char *why);
+/* Of the timer, and of names that were answered; ctx is the peer, or the net. */
+void peer_on_dial(evutil_socket_t unused, short what, void *ctx);
+void peer_on_names(evutil_socket_t fd, short what, void *ctx);
+
+/* We are connected: our hello. */
+void peer_hello_say(struct peer_conn *c);
+/* A frame of one that is not up. */
+void peer_hello_take(struct peer_conn *c, const struct wire_frame *frame);
 
 /* Reads it again, if it rests. */
 void peer_conn_go_on(struct peer_conn *c);
