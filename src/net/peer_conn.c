@@ -43,10 +43,12 @@ static void on_link_frame(struct peer_conn *c, const struct wire_frame *frame)
     struct peer_net *n = c->net;
     char text[160];
 
-    if (frame->type == WIRE_FRAME_HELLO || frame->type == WIRE_FRAME_HELLO_REPLY) {
+    if (frame->type >= WIRE_FRAME_HELLO) {
         peer_net_lost(c, PEER_EVENT_FAILED, "a second handshake on one connection");
         return;
     }
+    if (c->peer->stranger)
+        c->peer->heard_us = clock_mono_us();
     err_reset();
     if (n->ops.on_frame(n->ops.ctx, c->peer->id, frame) != PEER_FRAME_TAKEN) {
         (void)snprintf(text, sizeof(text), "frame refused: %s", err_text());
@@ -93,8 +95,8 @@ static void handle_frame(struct peer_conn *c, const struct wire_frame *frame)
 
 static bool takes_frames(const struct peer_conn *c)
 {
-    return c->state == PEER_CONN_HELLO_AWAITED || c->state == PEER_CONN_HELLO_SENT ||
-           c->state == PEER_CONN_UP;
+    return c->state == PEER_CONN_HELLO_AWAITED || c->state == PEER_CONN_PROOF_AWAITED ||
+           c->state == PEER_CONN_HELLO_SENT || c->state == PEER_CONN_UP;
 }
 
 /* Ends soon: there is at most one read of the bufferevent (16 KiB) besides the frame that it
@@ -291,6 +293,7 @@ int peer_conn_dial(struct peer *p, enum wire_channel channel, uint64_t nonce,
         return err_trace(rc);
     c->state = PEER_CONN_CONNECTING;
     c->peer = p;
+    c->dialled = true;
     c->channel = channel;
     c->nonce = nonce;
     c->deadline_us =

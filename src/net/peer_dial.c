@@ -1,4 +1,15 @@
-/* Whom we call, where, and when again. */
+/* Whom we call, where, and when again.
+ *
+ * Both of a pair may dial, since one of them may not know the other (PEER-10). The lower id dials
+ * at once; the other one waits, which nearly always is all. Where both dial all the same, the link
+ * that the lower one dialled counts:
+ *
+ *   - the lower one refuses the other's hello once its own has left, and when its own link has just
+ *     come up; before that it gives up its own;
+ *   - the other one gives up its own when the lower one has shaken hands.
+ *
+ * So of two links that are being made one ends before either side has believed it, and one that is
+ * up goes only for a link that its other side has dialled after it lost the old one. */
 #include <unistd.h>
 
 #include "base/assert.h"
@@ -9,9 +20,27 @@
 
 #include "base/banned.h"
 
-bool peer_dials(const struct peer *p)
+bool peer_dials_first(const struct peer *p)
 {
     return p->net->conf.self < p->id;
+}
+
+static bool may_dial(const struct peer *p)
+{
+    return !p->stranger && !p->gone;
+}
+
+void peer_dial_begin_anew(struct peer *p)
+{
+    p->backoff_us = peer_dials_first(p) ? PEER_BACKOFF_US_MIN : p->net->conf.second_us;
+}
+
+static uint64_t backoff_us_max(const struct peer *p)
+{
+    if (peer_dials_first(p))
+        return PEER_BACKOFF_US_MAX;
+    return p->net->conf.second_us > PEER_SECOND_US_MAX ? p->net->conf.second_us
+                                                       : PEER_SECOND_US_MAX;
 }
 
 void peer_dial_later(struct peer *p)
@@ -19,12 +48,83 @@ void peer_dial_later(struct peer *p)
     struct timeval delay;
     uint64_t us = p->backoff_us / 2;
 
+    if (!may_dial(p))
+        return;
     us += prng_below(&p->net->prng, us + 1);
     delay = net_timeval(us);
-    p->backoff_us =
-        p->backoff_us * 2 < PEER_BACKOFF_US_MAX ? p->backoff_us * 2 : PEER_BACKOFF_US_MAX;
+    p->backoff_us = p->backoff_us * 2 < backoff_us_max(p) ? p->backoff_us * 2 : backoff_us_max(p);
     (void)evtimer_add(p->ev_dial, &delay);
 }
+
+void peer_dial_now(struct peer *p)
+{
+    static const struct timeval at_once = {0, 0};
+
+    if (!may_dial(p) || !peer_link_empty(&p->up) || !peer_link_empty(&p->next))
+        return;
+    if (peer_dials_first(p))
+        (void)evtimer_add(p->ev_dial, &at_once);
+    else
+        peer_dial_later(p);
+}
+
+/* ---- when both dial ---- */
+
+/* Our hello has left on one of them: the other side may have it. */
+static bool said_hello(const struct peer_link *link)
+{
+    for (unsigned i = 0; i < PEER_CHANNELS; i++)
+        if (link->dialled && link->conns[i] != NULL &&
+            link->conns[i]->state != PEER_CONN_CONNECTING)
+            return true;
+    return false;
+}
+
+bool peer_dial_has_come_first(const struct peer *p)
+{
+    return peer_dials_first(p) && !peer_link_empty(&p->up) && p->up.dialled &&
+           clock_mono_us() - p->up_since_us < PEER_CROSSED_US;
+}
+
+bool peer_dial_is_under_way(const struct peer *p)
+{
+    return peer_dials_first(p) && (said_hello(&p->next) || peer_dial_has_come_first(p));
+}
+
+void peer_dial_put_off(struct peer *p)
+{
+    peer_link_close(&p->next);
+    peer_dial_begin_anew(p);
+    peer_dial_later(p);
+}
+
+/* Somebody says that he is p, was answered, and is about to prove it. */
+static bool is_calling(const struct peer *p)
+{
+    list_for_each(it, &p->net->conns)
+    {
+        const struct peer_conn *c = list_entry_const(it, struct peer_conn, node);
+
+        if (c->state == PEER_CONN_PROOF_AWAITED && c->caller.from == p->id)
+            return true;
+    }
+    return false;
+}
+
+bool peer_dial_yields(struct peer *p)
+{
+    if (said_hello(&p->next))
+        return false;
+    if (!is_calling(p) || p->n_yields == PEER_YIELDS_MAX) {
+        p->n_yields = 0;
+        return false;
+    }
+    p->n_yields++;
+    peer_dial_put_off(p);
+    return true;
+}
+
+/* ---- calling ---- */
 
 /* A dialled link came to nothing. Told once per outage, a refusal once per reason. */
 void peer_dial_failed(struct peer *p, enum peer_event event, const char *why)
@@ -88,11 +188,12 @@ static int dial(struct peer *p)
     rc = resolve(p);
     if (rc != 0)
         return err_trace(rc);
-    rid_assert(peer_dials(p));
+    rid_assert(may_dial(p));
     rid_assert(peer_link_empty(&p->next));
     rid_assert(p->n_addrs > 0);
     addr = &p->addrs[p->n_dials++ % p->n_addrs];
     p->next.nonce = prng_next(&p->net->prng);
+    p->next.dialled = true;
     for (unsigned i = 0; i < PEER_CHANNELS; i++) {
         rc = peer_conn_dial(p, (enum wire_channel)(i + 1), p->next.nonce, addr, &p->next.conns[i]);
         if (rc != 0)
@@ -131,7 +232,7 @@ void peer_on_dial(evutil_socket_t unused, short what, void *ctx)
 
     (void)unused;
     (void)what;
-    if (!peer_link_empty(&p->up) || !peer_link_empty(&p->next))
+    if (!may_dial(p) || !peer_link_empty(&p->up) || !peer_link_empty(&p->next))
         return;
     peer_net_enter(n);
     try_dial(p);
@@ -146,10 +247,11 @@ void peer_on_names(evutil_socket_t fd, short what, void *ctx)
     (void)what;
     (void)!read(fd, &count, sizeof(count));
     peer_net_enter(n);
-    for (unsigned i = 0; i < n->n_peers && !n->freed; i++) {
-        struct peer *p = n->peers[i];
+    list_for_each(it, &n->peers)
+    {
+        struct peer *p = list_entry(it, struct peer, node);
 
-        if (p->lookup == NULL || !lookup_is_done(p->lookup))
+        if (n->freed || p->gone || p->lookup == NULL || !lookup_is_done(p->lookup))
             continue;
         if (p->waits_for_name && peer_link_empty(&p->up) && peer_link_empty(&p->next))
             try_dial(p); /* takes the answer */

@@ -32,6 +32,7 @@ static void peer_free(struct peer *p)
     lookup_drop(p->lookup);
     for (unsigned i = 0; i < PEER_CHANNELS; i++)
         buf_done(&p->out[i]);
+    list_remove(&p->node);
     free(p);
 }
 
@@ -39,14 +40,21 @@ static void free_dead(struct peer_net *n)
 {
     while (!list_empty(&n->dead))
         peer_conn_free(list_entry(n->dead.next, struct peer_conn, node));
+    list_for_each_safe(it, &n->peers)
+    {
+        struct peer *p = list_entry(it, struct peer, node);
+
+        if (p->gone)
+            peer_free(p);
+    }
 }
 
 static void destroy(struct peer_net *n)
 {
     rid_assert(n->depth == 0);
     free_dead(n);
-    for (unsigned i = 0; i < n->n_peers; i++)
-        peer_free(n->peers[i]);
+    while (!list_empty(&n->peers))
+        peer_free(list_entry(n->peers.next, struct peer, node));
     if (n->ev_tick != NULL)
         event_free(n->ev_tick);
     if (n->ev_work != NULL)
@@ -91,10 +99,13 @@ void peer_net_free(struct peer_net *n)
     (void)event_del(n->ev_names);
     while (!list_empty(&n->conns))
         peer_conn_detach(list_entry(n->conns.next, struct peer_conn, node));
-    for (unsigned i = 0; i < n->n_peers; i++) {
-        (void)event_del(n->peers[i]->ev_dial);
-        n->peers[i]->up = (struct peer_link){0};
-        n->peers[i]->next = (struct peer_link){0};
+    list_for_each(it, &n->peers)
+    {
+        struct peer *p = list_entry(it, struct peer, node);
+
+        (void)event_del(p->ev_dial);
+        p->up = (struct peer_link){0};
+        p->next = (struct peer_link){0};
     }
     if (n->depth == 0)
         destroy(n);
@@ -104,9 +115,13 @@ void peer_net_free(struct peer_net *n)
 
 struct peer *peer_net_find(const struct peer_net *n, raft_node_id id)
 {
-    for (unsigned i = 0; i < n->n_peers; i++)
-        if (n->peers[i]->id == id)
-            return n->peers[i];
+    list_for_each(it, &n->peers)
+    {
+        struct peer *p = list_entry(it, struct peer, node);
+
+        if (p->id == id && !p->gone)
+            return p;
+    }
     return NULL;
 }
 
@@ -154,6 +169,28 @@ void peer_net_tell(struct peer_net *n, enum peer_event event, const struct peer 
     n->ops.on_event(n->ops.ctx, event, p != NULL ? p->id : 0, address, text);
 }
 
+/* Out of everything but the list: whoever stands in a callback may hold it (PEER-4). */
+static void retire(struct peer *p)
+{
+    struct peer_net *n = p->net;
+
+    p->gone = true;
+    if (p->stranger)
+        n->n_strangers--;
+    else
+        n->n_members--;
+    (void)event_del(p->ev_dial);
+    if (!n->freed)
+        (void)event_add(n->ev_work, &at_once);
+}
+
+/* A stranger is there as long as it has something. */
+static void maybe_forget(struct peer *p)
+{
+    if (p->stranger && !p->gone && peer_link_empty(&p->up) && peer_link_empty(&p->next))
+        retire(p);
+}
+
 static void link_down(struct peer *p, const char *why)
 {
     char address[ADDRESS_BYTES_MAX + 1];
@@ -168,9 +205,9 @@ static void link_down(struct peer *p, const char *why)
     }
     p->drop_untold = false;
     if (clock_mono_us() - p->up_since_us >= PEER_STABLE_US)
-        p->backoff_us = PEER_BACKOFF_US_MIN;
-    if (peer_dials(p))
-        peer_dial_later(p);
+        peer_dial_begin_anew(p);
+    peer_dial_later(p);
+    maybe_forget(p);
     peer_net_tell(p->net, PEER_EVENT_DOWN, p, address, why);
 }
 
@@ -206,12 +243,13 @@ void peer_net_shaken(struct peer_net *n, struct peer *p, struct peer_conn *c)
     rid_assert(c->channel == WIRE_CHANNEL_CONTROL || c->channel == WIRE_CHANNEL_LOG);
     c->state = PEER_CONN_PAIRING;
     if (c->peer == NULL) {
-        /* Accepted. The newest attempt wins; what is left of an older one is of no use to its
-         * dialler either. */
+        /* Accepted. The newest attempt wins, also over our own, which then is not the one that
+         * counts (PEER-10); what is left of an older one is of no use to its dialler either. */
         c->peer = p;
         if (p->next.nonce != c->nonce || p->next.conns[i] != NULL)
             peer_link_close(&p->next);
         p->next.nonce = c->nonce;
+        p->next.dialled = false;
         p->next.conns[i] = c;
     }
     if (p->next.conns[0] != NULL && p->next.conns[0]->state == PEER_CONN_PAIRING &&
@@ -223,16 +261,22 @@ void peer_net_lost(struct peer_conn *c, enum peer_event event, const char *why)
 {
     struct peer_net *n = c->net;
     struct peer *p = c->peer;
+    bool dialled;
 
     if (c->state == PEER_CONN_DEAD)
         return;
     if (p != NULL && link_holds(&p->up, c)) {
         link_down(p, why);
     } else if (p != NULL && link_holds(&p->next, c)) {
+        dialled = p->next.dialled;
         peer_link_close(&p->next);
-        if (peer_dials(p))
+        maybe_forget(p);
+        if (dialled) {
             peer_dial_failed(p, event, why);
-        else if (event == PEER_EVENT_REFUSED)
+            return;
+        }
+        peer_dial_later(p);
+        if (event == PEER_EVENT_REFUSED)
             peer_net_tell(n, event, p, c->address, why);
     } else {
         peer_conn_detach(c);
@@ -335,7 +379,10 @@ int peer_net_new(struct event_base *base, const char *listen_addr, const struct 
         n->conf.handshake_us = PEER_HANDSHAKE_US;
     if (n->conf.user_timeout_ms == 0)
         n->conf.user_timeout_ms = PEER_USER_TIMEOUT_MS;
+    if (n->conf.second_us == 0)
+        n->conf.second_us = PEER_SECOND_US_MIN;
     prng_init(&n->prng, conf->seed);
+    list_init(&n->peers);
     list_init(&n->conns);
     list_init(&n->dead);
     list_init(&n->half_open);
@@ -366,19 +413,87 @@ static int peer_new(struct peer_net *n, raft_node_id id, struct peer **ret_peer)
 
     if (id == 0 || id == n->conf.self)
         return err_origin(err_say(-EINVAL, "a node is no peer of itself"));
-    if (n->n_peers == RAFT_SERVERS_MAX)
-        return err_origin(err_say(-ENOSPC, "more than %u peers", RAFT_SERVERS_MAX));
     p = calloc(1, sizeof(*p));
     if (p == NULL)
         return err_origin(err_say(-ENOMEM, "cannot add a peer: out of memory"));
     p->net = n;
     p->id = id;
+    list_init(&p->node);
     p->ev_dial = event_new(n->base, -1, 0, peer_on_dial, p);
     if (p->ev_dial == NULL) {
         peer_free(p);
         return err_origin(err_say(-ENOMEM, "cannot add a peer: out of memory"));
     }
-    n->peers[n->n_peers++] = p;
+    list_append(&n->peers, &p->node);
+    *ret_peer = p;
+    return 0;
+}
+
+/* ---- strangers ---- */
+
+/* The one that was silent longest, and long enough; NULL: there is none. */
+static struct peer *idle_stranger(const struct peer_net *n)
+{
+    const uint64_t now_us = clock_mono_us();
+    struct peer *idle = NULL;
+
+    list_for_each(it, &n->peers)
+    {
+        struct peer *p = list_entry(it, struct peer, node);
+
+        if (p->stranger && !p->gone && now_us - p->heard_us >= PEER_STRANGER_IDLE_US &&
+            (idle == NULL || p->heard_us < idle->heard_us))
+            idle = p;
+    }
+    return idle;
+}
+
+bool peer_net_has_room(const struct peer_net *n)
+{
+    return n->n_strangers < PEER_STRANGERS_MAX || idle_stranger(n) != NULL;
+}
+
+struct peer *peer_net_add_stranger(struct peer_net *n, raft_node_id id)
+{
+    struct peer *p = n->n_strangers < PEER_STRANGERS_MAX ? NULL : idle_stranger(n);
+
+    if (p != NULL)
+        peer_net_remove(n, p->id);
+    p = peer_net_find(n, id); /* the host may have added it meanwhile */
+    if (p != NULL || n->freed || n->n_strangers >= PEER_STRANGERS_MAX || peer_new(n, id, &p) != 0)
+        return n->freed ? NULL : p;
+    p->stranger = true;
+    p->heard_us = clock_mono_us();
+    n->n_strangers++;
+    return p;
+}
+
+bool peer_net_is_stranger(const struct peer_net *n, raft_node_id id)
+{
+    const struct peer *p = peer_net_find(n, id);
+
+    return p != NULL && p->stranger;
+}
+
+/* ---- members ---- */
+
+/* The peer of that id, which becomes one of those that were added. */
+static int member_new(struct peer_net *n, raft_node_id id, struct peer **ret_peer)
+{
+    struct peer *p = peer_net_find(n, id);
+    int rc;
+
+    if (n->n_members == RAFT_SERVERS_MAX)
+        return err_origin(err_say(-ENOSPC, "more than %u peers", RAFT_SERVERS_MAX));
+    if (p == NULL) {
+        rc = peer_new(n, id, &p);
+        if (rc != 0)
+            return err_trace(rc);
+    } else {
+        p->stranger = false;
+        n->n_strangers--;
+    }
+    n->n_members++;
     *ret_peer = p;
     return 0;
 }
@@ -392,10 +507,10 @@ int peer_net_add(struct peer_net *n, raft_node_id id, const char *addr)
     rc = net_addr_check(addr, &numeric);
     if (rc != 0)
         return err_trace(rc);
-    if (p != NULL && strcmp(p->address, addr) == 0)
+    if (p != NULL && !p->stranger && strcmp(p->address, addr) == 0)
         return 0;
-    if (p == NULL) {
-        rc = peer_new(n, id, &p);
+    if (p == NULL || p->stranger) {
+        rc = member_new(n, id, &p);
         if (rc != 0)
             return err_trace(rc);
         rid_assert(p != NULL);
@@ -406,11 +521,30 @@ int peer_net_add(struct peer_net *n, raft_node_id id, const char *addr)
     p->numeric = numeric;
     p->n_addrs = 0;
     p->resolve_after_us = 0;
-    p->backoff_us = PEER_BACKOFF_US_MIN;
-    if (peer_dials(p) && peer_link_empty(&p->up) && peer_link_empty(&p->next) &&
-        evtimer_add(p->ev_dial, &at_once) != 0)
-        return err_origin(err_say(-ENOMEM, "cannot dial '%s': out of memory", addr));
+    peer_dial_begin_anew(p);
+    peer_dial_now(p);
     return 0;
+}
+
+void peer_net_remove(struct peer_net *n, raft_node_id id)
+{
+    struct peer *p = peer_net_find(n, id);
+
+    if (p == NULL)
+        return;
+    peer_net_enter(n);
+    retire(p);
+    peer_link_close(&p->next);
+    if (!peer_link_empty(&p->up))
+        link_down(p, "it is no peer any more");
+    peer_net_leave(n);
+}
+
+void peer_net_set_key(struct peer_net *n, const unsigned char key[16])
+{
+    n->has_key = key != NULL;
+    if (key != NULL)
+        memcpy(n->key, key, sizeof(n->key));
 }
 
 struct buf *peer_net_out(struct peer_net *n, raft_node_id peer, enum wire_channel channel)
@@ -448,8 +582,7 @@ static void flush_peer(struct peer *p)
 void peer_net_flush(struct peer_net *n)
 {
     peer_net_enter(n);
-    for (unsigned i = 0; i < n->n_peers; i++)
-        flush_peer(n->peers[i]);
+    list_for_each(it, &n->peers) flush_peer(list_entry(it, struct peer, node));
     peer_net_go_on(n);
     peer_net_leave(n);
 }
@@ -497,11 +630,12 @@ void peer_net_close(struct peer_net *n, raft_node_id peer, const char *why)
     peer_net_enter(n);
     if (!peer_link_empty(&p->next)) {
         peer_link_close(&p->next);
-        if (peer_dials(p))
-            peer_dial_later(p);
+        peer_dial_later(p);
     }
     if (!peer_link_empty(&p->up))
         link_down(p, why);
+    else
+        maybe_forget(p);
     peer_net_leave(n);
 }
 
