@@ -198,6 +198,23 @@ static_assert(2 * PEER_HALF_OPEN_HOST_MAX <= PEER_HALF_OPEN_MAX, "one host takes
 #define PEER_BACKOFF_US_MIN 50000u
 #define PEER_BACKOFF_US_MAX 1000000u
 #define PEER_STABLE_US      2000000u
+/* Of each pair the node with the lower id dials at once. The other one dials, too, when there was
+ * no link for this long, doubling, a random part of its upper half: the lower one may not know it
+ * (PEER-10). Some times as long as the lower one needs to come back, and less than operators wait.
+ * */
+#define PEER_SECOND_US_MIN 500000u
+#define PEER_SECOND_US_MAX 2000000u
+/* So young a link that the lower id dialled was made after whatever the other one still has on its
+ * way. */
+#define PEER_CROSSED_US 2000000u
+/* So often a node puts off its own dial for a caller who has not yet proved who it is: whoever only
+ * says so does not keep it from dialling. */
+#define PEER_YIELDS_MAX 3u
+/* Links of those who are no members as far as this node knows, but prove that they know its
+ * cluster's id (PEER-9). Beyond it the one that was silent longest goes, if it was silent for the
+ * second; otherwise whoever comes is refused. */
+#define PEER_STRANGERS_MAX    8u
+#define PEER_STRANGER_IDLE_US 1000000u
 /* Unacknowledged or untaken for this long: the kernel gives the connection up. Heartbeats make sure
  * that there is data. */
 #define PEER_USER_TIMEOUT_MS 3000u
@@ -213,9 +230,13 @@ static_assert(2 * PEER_HALF_OPEN_HOST_MAX <= PEER_HALF_OPEN_MAX, "one host takes
 /* Deadlines of handshakes are looked at each eighth of PEER_HANDSHAKE_US, within these. */
 #define PEER_TICK_US_MIN 5000u
 #define PEER_TICK_US_MAX 500000u
-/* A hello has some 220 bytes at most and may grow. Nobody who has not shaken hands makes us keep
- * more than this: a longer frame closes the connection. */
-#define PEER_HELLO_BYTES_MAX 512u
+/* A hello has some 270 bytes at most and may grow. Nobody who has not shaken hands makes us keep
+ * more than this: a longer frame closes the connection. Version 1 took 512. */
+#define PEER_HELLO_BYTES_MAX    1024u
+#define PEER_HELLO_BYTES_MAX_V1 512u
+/* What the proof of a cluster's id is made over, and what it is: HMAC-SHA256 (PEER-8). */
+#define WIRE_CHALLENGE_BYTES 16u
+#define WIRE_PROOF_BYTES     32u
 /* Settings that a hello tells of its node: those that should be the same on all, and room for
  * those of later versions. Of more than these the rest is not looked at. */
 #define WIRE_SETTINGS_MAX 8u
@@ -657,6 +678,9 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
 #define CONF_SCRUB_MIB_MAX     1024u
 /* systemd's watchdog is answered twice in its time; a shorter time than this counts as this. */
 #define WATCHDOG_US_MIN 10000u
+/* Who was removed keeps its links for so many election timeouts: it is sent the entry that says so,
+ * and stops by itself. */
+#define NODE_LEAVER_ELECTIONS 2u
 /* Names of peers of all times. Beyond: no new peer is accepted. */
 #define IDENTITY_PEERS_MAX 256u
 /* ridd --init asks each peer for at most this long whether it knows this node already. */

@@ -86,46 +86,6 @@ static uint64_t now_us(void *ctx)
     return clock_mono_us();
 }
 
-/* By name: the file knows no ids (MEMBER-5). Of a file that was read later a peer may be gone; a
- * member is still reached where it was. */
-static const struct conf_peer *peer_in_file(const struct node *n, const struct raft_server *server)
-{
-    const struct conf *files[] = {node_conf(n), n->conf};
-
-    for (unsigned f = 0; server != NULL && f < 2; f++)
-        for (unsigned i = 0; i < files[f]->n_peers; i++)
-            if (strcmp(files[f]->peers[i].name, server->name) == 0)
-                return &files[f]->peers[i];
-    return NULL;
-}
-
-static const struct raft_server *server_of(const struct node *n, raft_node_id id)
-{
-    return raft_configuration_get(raft_get_configuration(engine_raft(n->engine)), id);
-}
-
-const char *node_client_addr(void *ctx, raft_node_id id)
-{
-    const struct node *n = ctx;
-    const struct raft_server *server = server_of(n, id);
-    const struct conf_peer *p = peer_in_file(n, server);
-
-    if (p != NULL)
-        return p->client_addr;
-    return server != NULL && server->client_addr[0] != '\0' ? server->client_addr : NULL;
-}
-
-const char *node_peer_addr(void *ctx, raft_node_id id)
-{
-    const struct node *n = ctx;
-    const struct raft_server *server = server_of(n, id);
-    const struct conf_peer *p = peer_in_file(n, server);
-
-    if (p != NULL)
-        return p->peer_addr;
-    return server != NULL && server->peer_addr[0] != '\0' ? server->peer_addr : NULL;
-}
-
 static bool peer_connected(void *ctx, raft_node_id id)
 {
     return peer_net_is_up(((struct node *)ctx)->peer_net, id);
@@ -392,12 +352,37 @@ void node_client_conf(struct node *n, struct client_port_conf *ret)
 static void fill_hello(void *ctx, raft_node_id to, struct wire_hello *h)
 {
     struct node *n = ctx;
+    const struct raft_server *server = node_server(n, to);
     struct raft_status st;
 
     raft_get_status(engine_raft(n->engine), &st);
     h->last_index = st.last_index;
-    h->known_incarnation = identity_peer_incarnation(n->dir, to);
+    h->known_incarnation = server != NULL && server->incarnation != 0
+                               ? server->incarnation
+                               : identity_peer_incarnation(n->dir, to);
     h->command_version = COMMAND_VERSION;
+}
+
+/* Of a stranger: what a candidate or a leader sends, for it may be one without our knowing it, and
+ * the answers to that (PEER-9). Whatever else there will be is for members. */
+bool node_serves_stranger(enum raft_msg_type type)
+{
+    switch (type) {
+    case RAFT_MSG_PRE_VOTE:
+    case RAFT_MSG_VOTE:
+    case RAFT_MSG_HEARTBEAT:
+    case RAFT_MSG_APPEND:
+    case RAFT_MSG_TIMEOUT_NOW:
+    case RAFT_MSG_SNAPSHOT:
+        return true;
+    case RAFT_MSG_PRE_VOTE_RESP:
+    case RAFT_MSG_VOTE_RESP:
+    case RAFT_MSG_HEARTBEAT_RESP:
+    case RAFT_MSG_APPEND_RESP:
+    case RAFT_MSG_SNAPSHOT_RESP:
+        return true;
+    }
+    return false;
 }
 
 static int on_frame(void *ctx, raft_node_id from, const struct wire_frame *frame)
@@ -412,6 +397,8 @@ static int on_frame(void *ctx, raft_node_id from, const struct wire_frame *frame
     if (rc != 0)
         return err_say(PEER_FRAME_REFUSED, "a frame does not decode: %s",
                        wire_frame_error_text(rc));
+    if (!node_serves_stranger(m.type) && peer_net_is_stranger(n->peer_net, from))
+        return 0;
     if (replica_step(engine_replica(n->engine), &m, clock_mono_us()) != 0)
         return err_say(PEER_FRAME_REFUSED, "a message that no correct node sends");
     return 0;

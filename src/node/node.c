@@ -249,24 +249,6 @@ static void compare_members(const struct node *n)
     }
 }
 
-static int add_peers(struct node *n)
-{
-    const struct raft_configuration *c = raft_get_configuration(engine_raft(n->engine));
-
-    for (unsigned i = 0; i < c->n; i++) {
-        const char *addr = node_peer_addr(n, c->servers[i].id);
-        int rc;
-
-        /* One of our name with another id is who was here before us: its address is ours. */
-        if (strcmp(c->servers[i].name, n->self->name) == 0 || addr == NULL)
-            continue;
-        rc = peer_net_add(n->peer_net, c->servers[i].id, addr);
-        if (rc != 0)
-            return rc;
-    }
-    return 0;
-}
-
 /* ---- events ---- */
 
 static void on_durable(evutil_socket_t fd, short what, void *arg)
@@ -288,6 +270,31 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     (void)!read(fd, &count, sizeof(count)); /* the turn does what is due */
 }
 
+/* What is owed is answered; then the process ends with 0. */
+static void begin_stop(struct node *n)
+{
+    notify_send("STOPPING=1\nSTATUS=handing over and answering what is owed");
+    client_port_quiesce(n->client_port);
+    n->phase = NODE_TRANSFERRING;
+    n->stop_deadline_us = clock_mono_us() + TRANSFER_US;
+    if (raft_get_role(engine_raft(n->engine)) == RAFT_LEADER)
+        (void)replica_transfer(engine_replica(n->engine), 0,
+                               clock_mono_us()); /* nobody to hand over to: drain at once */
+}
+
+/* Not before it was proved (PEER-11). Exit code 0: whoever starts this process again when it fails
+ * must not start it now. */
+void node_was_removed(struct node *n, raft_node_id told_by, const char *index)
+{
+    if (n->phase != NODE_RUNNING)
+        return;
+    log_event(LOG_WARNING, "removed",
+              "index=%s told_by=%s why='removed at index %s: this node is no member any more' "
+              "action=exit_0",
+              index, engine_name_of(n->engine, told_by), index);
+    begin_stop(n);
+}
+
 static void on_stop(evutil_socket_t fd, short what, void *arg)
 {
     struct node *n = arg;
@@ -299,13 +306,7 @@ static void on_stop(evutil_socket_t fd, short what, void *arg)
         return;
     }
     log_event(LOG_INFO, "stopping", "signal=%d", (int)fd);
-    notify_send("STOPPING=1\nSTATUS=handing over and answering what is owed");
-    client_port_quiesce(n->client_port);
-    n->phase = NODE_TRANSFERRING;
-    n->stop_deadline_us = clock_mono_us() + TRANSFER_US;
-    if (raft_get_role(engine_raft(n->engine)) == RAFT_LEADER)
-        (void)replica_transfer(engine_replica(n->engine), 0,
-                               clock_mono_us()); /* nobody to hand over to: drain at once */
+    begin_stop(n);
 }
 
 /* Whether the next start would take that file (check_founders()). */
@@ -390,7 +391,7 @@ static void on_reload(evutil_socket_t fd, short what, void *arg)
     node_snapshots_conf(fresh, &snapshots);
     engine_set_snapshots(n->engine, &snapshots);
     compare_members(n);
-    (void)add_peers(n);
+    (void)node_follow_now(n);
     introduce_anew(n);
 }
 
@@ -480,7 +481,7 @@ static int open_ports(struct node *n)
     rc = client_port_new(n->base, n->self->client_addr, &client_conf, &client_ops, &n->client_port);
     if (rc != 0)
         return rc;
-    return add_peers(n);
+    return node_follow_now(n);
 }
 
 /* ---- the loop ---- */
@@ -609,6 +610,7 @@ static void turn(struct node *n)
     }
     n->n_frames_done = n->n_frames;
     engine_turn(n->engine, now_us);
+    node_follow_configuration(n, now_us);
     peer_net_flush(n->peer_net);
     client_port_flush(n->client_port);
     node_memory_turn(n, now_us);

@@ -68,8 +68,8 @@ const char *wire_frame_error_text(int error)
 static bool type_known(uint8_t type)
 {
     return (type >= RAFT_MSG_PRE_VOTE && type <= RAFT_MSG_TYPE_MAX) || type == WIRE_FRAME_HELLO ||
-           type == WIRE_FRAME_HELLO_REPLY || type == WIRE_FRAME_JOIN ||
-           type == WIRE_FRAME_JOIN_REPLY;
+           type == WIRE_FRAME_HELLO_REPLY || type == WIRE_FRAME_HELLO_PROOF ||
+           type == WIRE_FRAME_JOIN || type == WIRE_FRAME_JOIN_REPLY;
 }
 
 /* The length before memory is taken for it, the checksum before anything is believed (WIRE-1). */

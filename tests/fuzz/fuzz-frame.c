@@ -30,15 +30,39 @@ static void check_message(const struct wire_frame *frame, struct arena *arena, s
     rid_assert(wire_msg_encode(&m, again) == 0);
 }
 
-static void check_hello(const struct wire_frame *frame, struct buf *again)
+/* What is not known or makes no sense is left out when it is written again, and then stands. */
+static void check_hello(const struct wire_frame *frame)
 {
+    const bool is_reply = frame->type == WIRE_FRAME_HELLO_REPLY;
+    cleanup_buf struct buf once = BUF_INIT;
+    cleanup_buf struct buf twice = BUF_INIT;
+    struct wire_frame again;
     struct wire_hello h;
     int r = wire_hello_decode(frame, &h);
 
     rid_assert(r == 0 || r == WIRE_FRAME_E_TYPE || r == WIRE_FRAME_E_PAYLOAD);
-    /* A version range that is written shorter encodes otherwise than it came. */
-    if (r == 0 && (h.version_lowest != h.version_highest || get_u16(frame->payload + 6) == 0))
-        rid_assert(wire_hello_encode(&h, frame->type == WIRE_FRAME_HELLO_REPLY, again) == 0);
+    if (r != 0)
+        return;
+    rid_assert(!h.proved || (h.challenged && is_reply));
+    rid_assert(wire_hello_encode(&h, is_reply, &once) == 0);
+    rid_assert(once.len <= PEER_HELLO_BYTES_MAX_V1);
+    rid_assert(wire_frame_cut(once.data, once.len, &again, NULL) == 0);
+    /* But for a range of versions, which has a shorter form. */
+    rid_assert(memcmp(again.payload + 8, frame->payload + 8, 66) == 0);
+    rid_assert(wire_hello_decode(&again, &h) == 0);
+    rid_assert(wire_hello_encode(&h, is_reply, &twice) == 0);
+    rid_assert(once.len == twice.len);
+    rid_assert(memcmp(once.data, twice.data, once.len) == 0);
+}
+
+static void check_proof(const struct wire_frame *frame, struct buf *again)
+{
+    unsigned char proof[WIRE_PROOF_BYTES];
+    int r = wire_proof_decode(frame, proof);
+
+    rid_assert(r == 0 || r == WIRE_FRAME_E_TYPE || r == WIRE_FRAME_E_PAYLOAD);
+    if (r == 0)
+        rid_assert(wire_proof_encode(proof, again) == 0);
 }
 
 /* What of a reply is not printable is written otherwise, and so refused when it comes: it encodes
@@ -67,7 +91,8 @@ static void check_frame(const struct wire_frame *frame)
 
     arena_init(&arena, mem_libc);
     check_message(frame, &arena, &again);
-    check_hello(frame, &again);
+    check_hello(frame);
+    check_proof(frame, &again);
     check_join(frame, &again);
     arena_done(&arena);
     if (again.len > 0) {
@@ -213,6 +238,16 @@ int fuzz_seed(unsigned i, struct buf *buf)
                                           .config_len = 6};
     static const struct wire_join_reply join_reply = {
         .version_highest = 2, .version_lowest = 1, .incarnation = 9, .text = "waiting"};
+    static const struct wire_hello asking = {.version_highest = 2,
+                                             .version_lowest = 1,
+                                             .channel = WIRE_CHANNEL_LOG,
+                                             .from = 1,
+                                             .to = 2,
+                                             .about = {"name", 2, {5, 6}},
+                                             .challenged = true,
+                                             .challenge = "0123456789abcde",
+                                             .proved = true,
+                                             .removed_index = 77};
     size_t start = buf->len;
 
     if (buf_add_u8(buf, MODE_STREAM) != 0)
@@ -236,6 +271,18 @@ int fuzz_seed(unsigned i, struct buf *buf)
         return 0;
     }
     i -= 4;
+    if (i < 2) {
+        rid_assert(wire_hello_encode(&asking, i == 1, buf) == 0);
+        finish(buf, start, true);
+        return 0;
+    }
+    i -= 2;
+    if (i < 2) {
+        rid_assert(wire_proof_encode(asking.proof, buf) == 0);
+        finish(buf, start, i == 1);
+        return 0;
+    }
+    i -= 2;
     if (i < N_COMMANDS) {
         buf->data[start] = MODE_COMMAND;
         rid_assert(command_encode(&commands[i], buf) == 0);

@@ -375,8 +375,7 @@ static void frame__types_and_flags(void **state)
     (void)state;
     assert_int_equal(wire_msg_encode(&samples[0], &b), 0);
     for (unsigned type = 0; type < 256; type++) {
-        bool known =
-            (type >= 1 && type <= 11) || type == 32 || type == 33 || type == 35 || type == 36;
+        bool known = (type >= 1 && type <= 11) || (type >= 32 && type <= 36);
 
         b.data[8] = (unsigned char)type;
         reseal(&b);
@@ -839,6 +838,112 @@ static void frame__hello_says_whose_it_is(void **state)
     }
 }
 
+/* What asks for a proof, and what proves, stands behind what the node says of itself. An older node
+ * does not look at it; of one that ends too early nothing was said. */
+static void frame__hello_may_ask_for_a_proof(void **state)
+{
+    (void)state;
+    for (unsigned named = 0; named < 2; named++) {
+        for (unsigned is_reply = 0; is_reply < 2; is_reply++) {
+            const size_t about = named ? 2 + NODE_NAME_BYTES_MAX + 8 * WIRE_SETTINGS_MAX : 2;
+            const size_t len = 75 + about + 16 + (is_reply ? 40 : 0);
+            cleanup_buf struct buf b = BUF_INIT;
+            struct wire_hello h = hello;
+            struct wire_hello back;
+            struct wire_frame frame;
+
+            if (named) {
+                memset(h.about.cluster_name, 'x', NODE_NAME_BYTES_MAX);
+                h.about.n_settings = WIRE_SETTINGS_MAX;
+            }
+            h.challenged = true;
+            memcpy(h.challenge, "0123456789abcdef", 16);
+            h.proved = true; /* a hello is no proof */
+            memset(h.proof, 0xee, sizeof(h.proof));
+            h.removed_index = 0x123456;
+            assert_int_equal(wire_hello_encode(&h, is_reply != 0, &b), 0);
+            assert_int_equal(b.len, FRAME_HEADER_BYTES + len);
+            assert_true(b.len <= PEER_HELLO_BYTES_MAX_V1);
+            assert_memory_equal(b.data + FRAME_HEADER_BYTES + 75 + about, h.challenge, 16);
+            frame = cut_whole(&b);
+            for (size_t cut = 0; cut <= len; cut++) {
+                frame.payload_len = len - cut;
+                if (frame.payload_len < 74) {
+                    assert_int_equal(wire_hello_decode(&frame, &back), WIRE_FRAME_E_PAYLOAD);
+                    continue;
+                }
+                assert_int_equal(wire_hello_decode(&frame, &back), 0);
+                assert_true(back.challenged == (cut <= (is_reply ? 40u : 0u)));
+                assert_true(back.proved == (is_reply && cut == 0));
+                assert_memory_equal(back.challenge, back.challenged ? h.challenge : hello.challenge,
+                                    16);
+                assert_memory_equal(back.proof, back.proved ? h.proof : hello.proof, 32);
+                assert_true(back.removed_index == (back.proved ? 0x123456 : 0));
+                assert_string_equal(back.about.cluster_name,
+                                    frame.payload_len >= 75 + about ? h.about.cluster_name : "");
+            }
+        }
+    }
+}
+
+/* More settings than this version has room for, and what cannot be a name, hide nothing that stands
+ * behind them. An index that cannot be was not said. */
+static void frame__a_challenge_is_found_behind_what_is_not_known(void **state)
+{
+    cleanup_buf struct buf b = BUF_INIT;
+    struct wire_hello back;
+    struct wire_frame frame;
+
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) {
+        buf_reset(&b, 0);
+        assert_int_equal(wire_hello_encode(&hello, true, &b), 0);
+        assert_int_equal(buf_add(&b, i == 0 ? "\1a" : "\1'", 2), 0);
+        assert_int_equal(buf_add_u8(&b, WIRE_SETTINGS_MAX + 3), 0);
+        for (unsigned k = 0; k < WIRE_SETTINGS_MAX + 3; k++)
+            assert_int_equal(buf_add_u64(&b, 1000 + k), 0);
+        assert_int_equal(buf_add(&b, "0123456789abcdef", 16), 0);
+        for (unsigned k = 0; k < 4; k++)
+            assert_int_equal(buf_add_u64(&b, k), 0);
+        assert_int_equal(buf_add_u64(&b, RAFT_INDEX_MAX + i), 0);
+        reseal(&b);
+        frame = cut_whole(&b);
+        assert_int_equal(wire_hello_decode(&frame, &back), 0);
+        assert_int_equal(back.about.n_settings, i == 0 ? WIRE_SETTINGS_MAX : 0);
+        assert_true(back.challenged);
+        assert_memory_equal(back.challenge, "0123456789abcdef", 16);
+        assert_int_equal(back.proved, i == 0);
+    }
+}
+
+static void frame__proof_comes_back(void **state)
+{
+    cleanup_buf struct buf b = BUF_INIT;
+    unsigned char proof[WIRE_PROOF_BYTES];
+    unsigned char back[WIRE_PROOF_BYTES];
+    struct wire_frame frame;
+
+    (void)state;
+    for (unsigned i = 0; i < sizeof(proof); i++)
+        proof[i] = (unsigned char)(i + 1);
+    assert_int_equal(wire_proof_encode(proof, &b), 0);
+    assert_int_equal(b.len, FRAME_HEADER_BYTES + 32);
+    frame = cut_whole(&b);
+    assert_int_equal(frame.type, 34);
+    assert_int_equal(wire_proof_decode(&frame, back), 0);
+    assert_memory_equal(back, proof, 32);
+    frame.payload_len = 31;
+    assert_int_equal(wire_proof_decode(&frame, back), WIRE_FRAME_E_PAYLOAD);
+    frame.payload_len = 32;
+    frame.type = WIRE_FRAME_HELLO_REPLY;
+    assert_int_equal(wire_proof_decode(&frame, back), WIRE_FRAME_E_TYPE);
+    /* WIRE-7 */
+    assert_int_equal(buf_add_u8(&b, 7), 0);
+    reseal(&b);
+    frame = cut_whole(&b);
+    assert_int_equal(wire_proof_decode(&frame, back), 0);
+}
+
 /* A node that speaks one version says it as the first nodes did: in four bytes. */
 static void frame__hello_of_one_version_has_the_first_bytes(void **state)
 {
@@ -1001,6 +1106,9 @@ int main(void)
         cmocka_unit_test(frame__hello_fields),
         cmocka_unit_test(frame__hello_of_a_later_version_may_be_longer),
         cmocka_unit_test(frame__hello_says_whose_it_is),
+        cmocka_unit_test(frame__hello_may_ask_for_a_proof),
+        cmocka_unit_test(frame__a_challenge_is_found_behind_what_is_not_known),
+        cmocka_unit_test(frame__proof_comes_back),
         cmocka_unit_test(frame__hello_of_one_version_has_the_first_bytes),
         cmocka_unit_test(frame__the_agreed_version_is_the_smaller_of_the_highest),
         cmocka_unit_test(frame__texts),
