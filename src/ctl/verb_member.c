@@ -141,6 +141,31 @@ static bool has_role(const json_t *members, const char *id, const char *role)
     return m != NULL && strcmp(str(m, "role"), role) == 0;
 }
 
+/* By a configuration behind that index. */
+static bool was_removed(const json_t *members, const char *id, uint64_t index)
+{
+    const json_t *list = json_object_get(members, "removed");
+
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *one = json_array_get(list, i);
+
+        if (strcmp(str(one, "id"), id) == 0 &&
+            (uint64_t)json_integer_value(json_object_get(one, "index")) > index)
+            return true;
+    }
+    return false;
+}
+
+static bool is_changing(const json_t *members, const char *id)
+{
+    const json_t *list = json_object_get(members, "changes");
+
+    for (size_t i = 0; i < json_array_size(list); i++)
+        if (strcmp(str(json_array_get(list, i), "id"), id) == 0)
+            return true;
+    return false;
+}
+
 static bool is_done(const struct ctl *ctl, const struct change *c, const json_t *members)
 {
     const char *word = c->verb->word;
@@ -158,10 +183,9 @@ static bool is_done(const struct ctl *ctl, const struct change *c, const json_t 
         return has_role(members, c->id, "learner");
     if (strcmp(word, "replace") == 0)
         return has_role(members, c->id, "voter") && member_of(members, c->old) == NULL;
-    if (strcmp(word, "rejoin") == 0) /* it was a voter before, under another number */
-        return has_role(members, c->id, "voter") &&
-               (uint64_t)json_integer_value(json_object_get(members, "configuration_index")) >
-                   c->configuration;
+    if (strcmp(word, "rejoin") == 0) /* what it was is gone, and nothing is left to do with it */
+        return m != NULL && was_removed(members, c->id, c->configuration) &&
+               !is_changing(members, c->id);
     return has_role(members, c->id, "voter");
 }
 

@@ -171,6 +171,14 @@ void service_handle_members(struct service_conn *c, const struct wire_request *q
     wire_reply_u64(&w, "configuration_index", raft_get_configuration_index(raft));
     wire_reply_bool(&w, "committed",
                     raft_get_configuration_index(raft) <= raft_get_commit_index(raft));
+    wire_reply_open_array(&w, "removed");
+    for (unsigned i = 0; i < conf->n_removed; i++) {
+        wire_reply_open_object(&w, NULL);
+        wire_reply_str(&w, "id", conf->removed[i].name);
+        wire_reply_u64(&w, "index", conf->removed[i].index);
+        wire_reply_close_object(&w);
+    }
+    wire_reply_close_array(&w);
     if (s->ops.member_changes != NULL)
         s->ops.member_changes(s->ops.ctx, &w);
     service_end(s, &w, &q->origin);

@@ -270,7 +270,7 @@ CASE(protocol__cluster_requests)
     (void)snprintf(pattern, sizeof(pattern),
                    "{\"type\":\"members_ok\",\"in_reply_to\":3,\"members\":[{\"id\":\"n1\","
                    "\"role\":\"voter\",\"peer_addr\":\"%s\",\"client_addr\":\"%s\"}]"
-                   ",\"configuration_index\":1,\"committed\":true,\"changes\":[],"
+                   ",\"configuration_index\":1,\"committed\":true,\"removed\":[],\"changes\":[],"
                    "\"last_task\":null}",
                    one->nodes[0].peer_addr, one->nodes[0].addr);
     client_expect(cl, "{\"type\":\"members\",\"msg_id\":3}", pattern);
@@ -1075,7 +1075,8 @@ CASE(protocol__status_of_three)
             "{\"id\":\"n1\",\"role\":\"voter\",\"peer_addr\":\"%s\",\"client_addr\":\"%s\"},"
             "{\"id\":\"n2\",\"role\":\"voter\",\"peer_addr\":\"%s\",\"client_addr\":\"%s\"},"
             "{\"id\":\"n3\",\"role\":\"voter\",\"peer_addr\":\"%s\",\"client_addr\":\"%s\"}],"
-            "\"configuration_index\":1,\"committed\":true,\"changes\":[],\"last_task\":null}",
+            "\"configuration_index\":1,\"committed\":true,\"removed\":[],\"changes\":[],\"last_"
+            "task\":null}",
             three->nodes[0].peer_addr, three->nodes[0].addr, three->nodes[1].peer_addr,
             three->nodes[1].addr, three->nodes[2].peer_addr, three->nodes[2].addr);
         client_expect(cl, "{\"type\":\"members\"}", pattern);

@@ -615,7 +615,7 @@ static void service__status_and_members_need_no_leader(void **state)
         "{\"id\":\"n1\",\"role\":\"voter\",\"peer_addr\":null,\"client_addr\":\"10.0.0.1:7400\"},"
         "{\"id\":\"n2\",\"role\":\"voter\",\"peer_addr\":null,\"client_addr\":\"10.0.0.2:7400\"},"
         "{\"id\":\"n3\",\"role\":\"voter\",\"peer_addr\":null,\"client_addr\":\"10.0.0.3:7400\"}]"
-        ",\"configuration_index\":1,\"committed\":true}");
+        ",\"configuration_index\":1,\"committed\":true,\"removed\":[]}");
     l = fx_elect(&h.fx);
     advance(&h, 100000);
     c = conn_open(&h, l);
