@@ -65,6 +65,7 @@ static void free_sending(struct sending *s)
     s->wants = false;
     s->next_us = 0;
     s->above = 0;
+    s->doubts = false;
     s->status = 0;
 }
 
@@ -102,7 +103,10 @@ static int open_reader(struct engine *e, struct sending *s)
 {
     unsigned char length[SNAP_HEAD_BYTES] = {0};
     const struct snap_meta *m;
-    int rc = snap_reader_new(e->snap.folder, s->id, &s->reader);
+    int rc = s->doubts ? snap_check(e->snap.folder, s->id) : 0;
+
+    if (rc == 0)
+        rc = snap_reader_new(e->snap.folder, s->id, &s->reader);
 
     if (rc != 0)
         return rc < 0 ? err_trace(rc) : rc;
@@ -133,15 +137,38 @@ static int run_open(void *ctx)
 
 /* ---- begin and end ---- */
 
-static void begin_sending(struct engine *e, struct sending *s, uint64_t now_us)
+/* Only what is not in doubt is given away. Who may be wrong gives what was made before states began
+ * to differ: without it a voter that is needed to say who is right might never come to say it
+ * (SNAP-12). */
+static bool is_in_doubt(const struct engine *e, struct raft_entry_id id)
 {
+    return e->differ.differs && id.index > engine_agreed_index(e);
+}
+
+/* The newest that may be given away. One that ends before the log begins is of no use: its receiver
+ * would need entries again that are gone. False: there is none. */
+static bool choose(const struct engine *e, const struct sending *s, struct snap_meta *ret)
+{
+    struct snap_meta list[SNAP_LIST_MAX];
+    const unsigned n = snap_list(e->snap.folder, list, SNAP_LIST_MAX);
     struct raft_status st;
-    struct opening *o;
 
     raft_get_status(engine_raft(e), &st);
-    if (e->snap.newest.index < st.base.index || e->snap.newest.index <= s->above ||
-        e->snap.newest.index == 0) {
-        /* It would need entries again that are gone. */
+    for (unsigned i = 0; i < n; i++) {
+        if (list[i].id.index > e->snap.newest.index || is_in_doubt(e, list[i].id))
+            continue;
+        *ret = list[i];
+        return ret->id.index >= st.base.index && ret->id.index > s->above;
+    }
+    return false;
+}
+
+static void begin_sending(struct engine *e, struct sending *s, uint64_t now_us)
+{
+    struct snap_meta m;
+    struct opening *o;
+
+    if (!choose(e, s, &m)) {
         if (!e->snap.making.wanted && !chore_is_busy(&e->snap.making.chore))
             (void)engine_make_snapshot(e);
         s->next_us = now_us + SNAP_LOOK_US;
@@ -151,7 +178,7 @@ static void begin_sending(struct engine *e, struct sending *s, uint64_t now_us)
     if (o == NULL)
         return;
     *o = (struct opening){e, s};
-    s->id = e->snap.newest;
+    s->id = m.id;
     s->is_open = true;
     s->is_ready = false;
     s->transfer = prng_next(&e->snap.prng) | 1;
@@ -166,7 +193,7 @@ static void begin_sending(struct engine *e, struct sending *s, uint64_t now_us)
     if (engine_logs(e))
         log_event(LOG_INFO, "snapshot_sending", "to=%s index=%llu bytes=%llu",
                   engine_name_of(e, s->to), (unsigned long long)s->id.index,
-                  (unsigned long long)e->snap.newest_bytes);
+                  (unsigned long long)m.body_bytes);
 }
 
 static const char *status_text(uint8_t status)
@@ -202,6 +229,8 @@ static void end_sending(struct engine *e, struct sending *s, uint64_t now_us)
     e->snap.n_sent += done;
     if (s->status == RAFT_SNAPSHOT_TOO_OLD)
         s->above = s->id.index;
+    /* What is damaged here, since it was read again, is refused there for ever (SNAP-13). */
+    s->doubts = s->status == RAFT_SNAPSHOT_REFUSED;
     close_sending(s);
     /* When it is done, what the follower says with its notes and acknowledgements may still be from
      * before. */
@@ -220,11 +249,10 @@ static bool can_take(const struct engine *e, raft_node_id id)
     return e->ops.takes_snapshots == NULL || e->ops.takes_snapshots(e->ops.ctx, id);
 }
 
-/* Only what is not in doubt is given away: who is wrong, or may be, gives nothing (SNAP-12). */
 static bool may_send(const struct engine *e)
 {
     return raft_get_role(engine_raft(e)) == RAFT_LEADER &&
-           raft_get_fitness(engine_raft(e)) != RAFT_UNFIT && !e->differ.differs;
+           raft_get_fitness(engine_raft(e)) != RAFT_UNFIT;
 }
 
 static void send_part(struct engine *e, struct sending *s, uint64_t offset, const void *data,
@@ -333,7 +361,8 @@ static void take_chore(struct engine *e, struct sending *s, uint64_t now_us)
     if (engine_logs(e))
         log_event(LOG_WARNING, "snapshot_unreadable", "index=%llu why=\"%s\" action=make_another",
                   (unsigned long long)s->id.index, s->chore.text);
-    s->above = s->id.index;
+    s->doubts = true;
+    engine_snapshots_again(e);
     close_sending(s);
     s->next_us = now_us + SNAP_AGAIN_US;
 }
@@ -345,6 +374,10 @@ static void one_turn(struct engine *e, struct sending *s, uint64_t now_us)
         if (!chore_is_busy(&s->chore))
             free_sending(s);
         return;
+    }
+    if (s->is_open && is_in_doubt(e, s->id) && !chore_is_busy(&s->chore)) {
+        close_sending(s);
+        s->next_us = now_us + SNAP_LOOK_US;
     }
     if (!is_connected(e, s->to) || !can_take(e, s->to))
         return;
