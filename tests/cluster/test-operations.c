@@ -100,7 +100,7 @@ static void procedure(struct stage *s, const char *name, unsigned n_members)
     book_run(&s->book, "well");
 }
 
-/* The end of a node that was told that it is none any more. */
+/* PEER-11: the end of a node that was told that it is none any more. */
 static void expect_removed(struct cluster *c, unsigned i)
 {
     assert_int_equal(c->nodes[i].pid, 0);
@@ -148,6 +148,7 @@ CASE(operations__replace_a_dead_server)
     stage_end(&s);
 }
 
+/* IDENTITY-5: its own file alone is changed. */
 CASE(operations__move_a_server)
 {
     struct stage s;
@@ -228,6 +229,7 @@ CASE(operations__quorum_lost_for_ever)
     stage_end(&s);
 }
 
+/* MEMBER-8 in the words of its operator. */
 CASE(operations__words)
 {
     struct stage s;
