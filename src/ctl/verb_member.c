@@ -333,7 +333,10 @@ static int begin(const struct ctl *ctl, struct ridd *client, struct change *c)
         return report_no_memory(ctl);
     if (r->status != RIDD_OK) {
         clear_line(c);
-        exit_code = report_failure(ctl, r, c->id);
+        /* Its words are all that there is to say: nothing is there to be read and tried again. */
+        exit_code = r->status == RIDD_PRECONDITION_FAILED && !ctl->json
+                        ? report(ctl, CTL_EXIT_PRECONDITION, "'%s': %s", c->id, r->text)
+                        : report_failure(ctl, r, c->id);
         ridd_reply_free(r);
         return exit_code;
     }

@@ -61,6 +61,7 @@ struct heard_note {
     /* The last check that found no majority had its answer, or did not wait for it; or it has come
      * since. */
     bool is_counted;
+    raft_index equal_at; /* the highest index at which it had what this node's state had */
 };
 struct differ {
     uint64_t period_us; /* a note is as old as that */
@@ -148,8 +149,11 @@ enum restore_phase { RESTORE_NOT, RESTORE_PREPARING, RESTORE_PREPARED };
 struct restoring {
     enum restore_phase phase;
     struct chore chore;
-    struct raft_entry_id below; /* those from here on were of no use; index 0: none was tried */
-    struct snap_meta meta;      /* which one */
+    /* Those from here to there were tried, and were of no use; 0: none was. One that got its name
+     * since is another. */
+    raft_index below;
+    raft_index tried;
+    struct snap_meta meta; /* which one */
     struct kv_copy_info info;
     bool wants; /* only another node's helps */
 };
@@ -208,6 +212,7 @@ struct receiving {
     bool has_meta;
     struct snap_meta meta;
     struct snap_writer *writer; /* owned; NULL: not yet */
+    struct snap_reader *held;   /* owned; so that it stays until the state is of it */
     uint64_t bytes;             /* of the whole */
     uint64_t taken;             /* of it, in order */
     struct buf in[2];           /* of the copy; one is being filled, the other is the chore's */
@@ -400,6 +405,9 @@ void engine_differ_begin(struct engine *e, uint64_t heartbeat_us);
 /* What was said is of a state that is gone. */
 void engine_differ_forget(struct engine *e);
 void engine_differ_turn(struct engine *e, uint64_t now_us);
+/* Up to this index a majority of the voters, this node with them, had the same state: what differs
+ * now began to differ behind it. 0: not known. */
+raft_index engine_agreed_index(const struct engine *e);
 /* As replica_ops.heard_note. */
 void engine_heard_note(void *ctx, raft_node_id from, const struct raft_note *note);
 

@@ -128,12 +128,15 @@ static int append(struct engine *e, struct raft_configuration *c, bool force)
     return rc;
 }
 
+/* It is there. */
 static struct raft_server *server_of(struct raft_configuration *c, raft_node_id id)
 {
-    for (unsigned i = 0; i < c->n; i++)
-        if (c->servers[i].id == id)
-            return &c->servers[i];
-    return NULL;
+    unsigned i = 0;
+
+    while (i < c->n && c->servers[i].id != id)
+        i++;
+    rid_assert(i < c->n);
+    return &c->servers[i];
 }
 
 /* ---- the task that has not entered the log ---- */

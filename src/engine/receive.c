@@ -105,8 +105,11 @@ static int run_check(void *ctx)
     r->writer = NULL;
     if (rc == 0)
         rc = snap_check(e->snap.folder, r->meta.id);
+    /* The log is going to begin behind it: it stays, whatever else is there, and was checked. */
     if (rc == 0)
-        rc = snap_prune(e->snap.folder);
+        rc = snap_reader_new(e->snap.folder, r->meta.id, &r->held);
+    if (rc == 0)
+        (void)snap_prune(e->snap.folder); /* what cannot go now goes with the next */
     return outcome(rc);
 }
 
@@ -117,6 +120,8 @@ static void forget(struct receiving *r)
     rid_assert(!chore_is_busy(&r->chore));
     snap_writer_drop(r->writer);
     r->writer = NULL;
+    snap_reader_drop(r->held);
+    r->held = NULL;
     buf_done(&r->head);
     buf_init(&r->head);
     for (unsigned i = 0; i < 2; i++) {
@@ -320,6 +325,8 @@ static void take_chore(struct engine *e, uint64_t now_us)
         return;
     }
     if (r->phase == RECEIVE_CHECKING) {
+        /* Whatever becomes of it here: what was older has gone (SNAP-5). */
+        engine_snapshots_have(e, &r->meta);
         r->phase = RECEIVE_INSTALLING;
         r->again_us = now_us;
         return;
@@ -397,7 +404,6 @@ static void switch_state(struct engine *e, uint64_t now_us)
     }
     engine_state_is_new(e);
     engine_restore_forget(e);
-    engine_snapshots_have(e, &r->meta);
     e->snap.n_installed++;
     replica_restored(e->replica, now_us);
     end_receiving(e, RAFT_SNAPSHOT_DONE, "");

@@ -141,7 +141,7 @@ static bool find(struct engine *e, struct snap_meta *ret)
     for (unsigned i = 0; i < n; i++) {
         const struct snap_meta *m = &list[i];
 
-        if ((r->below.index != 0 && m->id.index >= r->below.index) || m->id.index < st.base.index ||
+        if ((m->id.index >= r->below && m->id.index <= r->tried) || m->id.index < st.base.index ||
             m->id.index > st.commit_index || m->id.index > st.last_stored ||
             raft_term_at(raft, m->id.index) != m->id.term || !is_readable(e, m))
             continue;
@@ -164,7 +164,7 @@ void engine_restore_forget(struct engine *e)
 
     if (r->phase == RESTORE_PREPARED)
         r->phase = RESTORE_NOT;
-    r->below = (struct raft_entry_id){0};
+    r->below = r->tried = 0;
     r->wants = false;
 }
 
@@ -240,7 +240,8 @@ int engine_restore(struct engine *e, raft_index *ret_applied)
             return KV_E_FULL;
         if (rc != 0) {
             say_useless(e, &r->meta, r->chore.text);
-            r->below = r->meta.id;
+            r->below = r->below == 0 || r->meta.id.index < r->below ? r->meta.id.index : r->below;
+            r->tried = r->meta.id.index > r->tried ? r->meta.id.index : r->tried;
         }
         return rc == 0 ? take_prepared(e, ret_applied) : REPLICA_STATE_E_LATER;
     case RESTORE_PREPARED:

@@ -156,21 +156,44 @@ static void was_read_again(struct engine *e, struct sending *s, int rc)
     engine_snapshots_lost(e);
 }
 
-static void begin_sending(struct engine *e, struct sending *s, uint64_t now_us)
+/* Only what is not in doubt is given away. Who may be wrong gives what was made before states began
+ * to differ: without it a voter that is needed to say who is right might never come to say it
+ * (SNAP-12). */
+static bool is_in_doubt(const struct engine *e, struct raft_entry_id id)
 {
+    return e->differ.differs && id.index > engine_agreed_index(e);
+}
+
+/* The newest that may be given away. One that ends before the log begins is of no use: its receiver
+ * would need entries again that are gone. False: there is none. */
+static bool choose(const struct engine *e, const struct sending *s, struct snap_meta *ret)
+{
+    struct snap_meta list[SNAP_LIST_MAX];
+    const unsigned n = snap_list(e->snap.folder, list, SNAP_LIST_MAX);
     struct raft_status st;
 
     raft_get_status(engine_raft(e), &st);
-    if (e->snap.newest.index < st.base.index || e->snap.newest.index <= s->above ||
-        e->snap.newest.index == 0) {
-        /* It would need entries again that are gone. */
+    for (unsigned i = 0; i < n; i++) {
+        if (list[i].id.index > e->snap.newest.index || is_in_doubt(e, list[i].id))
+            continue;
+        *ret = list[i];
+        return ret->id.index >= st.base.index && ret->id.index > s->above;
+    }
+    return false;
+}
+
+static void begin_sending(struct engine *e, struct sending *s, uint64_t now_us)
+{
+    struct snap_meta m;
+
+    if (!choose(e, s, &m)) {
         if (!e->snap.making.wanted && !chore_is_busy(&e->snap.making.chore))
             (void)engine_make_snapshot(e);
         s->next_us = now_us + SNAP_LOOK_US;
         return;
     }
     s->engine = e;
-    s->id = e->snap.newest;
+    s->id = m.id;
     s->is_open = true;
     s->is_ready = false;
     s->transfer = prng_next(&e->snap.prng) | 1;
@@ -185,7 +208,7 @@ static void begin_sending(struct engine *e, struct sending *s, uint64_t now_us)
     if (engine_logs(e))
         log_event(LOG_INFO, "snapshot_sending", "to=%s index=%llu bytes=%llu",
                   engine_name_of(e, s->to), (unsigned long long)s->id.index,
-                  (unsigned long long)e->snap.newest_bytes);
+                  (unsigned long long)m.body_bytes);
 }
 
 static const char *status_text(uint8_t status)
@@ -225,7 +248,7 @@ static void end_sending(struct engine *e, struct sending *s, uint64_t now_us)
         s->above = s->id.index;
     close_sending(s);
     if (s->status == RAFT_SNAPSHOT_REFUSED)
-        read_again(e, s);
+        read_again(e, s); /* what rots here is refused there for ever (SNAP-17) */
     /* When it is done, what the follower says with its notes and acknowledgements may still be from
      * before. */
     s->next_us = now_us + (done ? SNAP_ASK_US : SNAP_AGAIN_US);
@@ -244,11 +267,10 @@ static bool can_take(const struct engine *e, raft_node_id id)
            e->ops.peer_version(e->ops.ctx, id) >= WIRE_VERSION_SNAPSHOTS;
 }
 
-/* Only what is not in doubt is given away: who is wrong, or may be, gives nothing (SNAP-12). */
 static bool may_send(const struct engine *e)
 {
     return raft_get_role(engine_raft(e)) == RAFT_LEADER &&
-           raft_get_fitness(engine_raft(e)) != RAFT_UNFIT && !e->differ.differs;
+           raft_get_fitness(engine_raft(e)) != RAFT_UNFIT;
 }
 
 static void send_part(struct engine *e, struct sending *s, uint64_t offset, const void *data,
@@ -381,6 +403,10 @@ static void one_turn(struct engine *e, struct sending *s, uint64_t now_us)
         if (!chore_is_busy(&s->chore))
             end_wish(e, s, now_us);
         return;
+    }
+    if (s->is_open && is_in_doubt(e, s->id) && !chore_is_busy(&s->chore)) {
+        close_sending(s);
+        s->next_us = now_us + SNAP_LOOK_US;
     }
     if (!is_connected(e, s->to) || !can_take(e, s->to))
         return;

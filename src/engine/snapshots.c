@@ -149,11 +149,18 @@ static int run_finish(void *ctx)
 
 /* ---- making one ---- */
 
+/* It differs from somebody's, and no majority has been alike since: whoever is needed to say which
+ * of them is right may need the snapshot first. */
+static bool is_in_doubt(const struct engine *e)
+{
+    return e->differ.differs && engine_agreed_index(e) < e->differ.differs_at;
+}
+
 /* Where the state is not to be believed, or about to be another, there is nothing to copy
  * (SNAP-12). */
 static bool may_make(const struct engine *e)
 {
-    return !replica_rebuilding(e->replica) && !e->differ.is_wrong && !e->differ.differs &&
+    return !replica_rebuilding(e->replica) && !e->differ.is_wrong && !is_in_doubt(e) &&
            !raft_is_installing(engine_raft(e)) && e->snap.receiving.phase < RECEIVE_CHECKING &&
            !replica_is_parked(e->replica);
 }
@@ -237,8 +244,12 @@ static void begin_finishing(struct engine *e, uint64_t now_us)
     chores_add(e->snap.makers, &m->chore, run_finish, e);
 }
 
+/* While one was made a newer one may have been received, and a state that was lost may be taken
+ * from one that is older than what is there: of the two the older has gone (SNAP-5). */
 void engine_snapshots_have(struct engine *e, const struct snap_meta *m)
 {
+    if (m->id.index < e->snap.newest.index)
+        return;
     e->snap.newest = m->id;
     e->snap.newest_bytes = m->body_bytes;
     e->snap.newest_us = now_of(e);
@@ -246,12 +257,16 @@ void engine_snapshots_have(struct engine *e, const struct snap_meta *m)
 
 void engine_snapshots_lost(struct engine *e)
 {
+    const raft_index before = e->snap.newest.index;
     struct snap_meta list[1];
 
     e->snap.newest = (struct raft_entry_id){0};
     e->snap.newest_bytes = 0;
     if (snap_list(e->snap.folder, list, 1) > 0)
         engine_snapshots_have(e, &list[0]);
+    /* Nothing is covered any more that was before. */
+    if (e->snap.newest.index < before)
+        e->snap.making.wanted = true;
 }
 
 static void end_making(struct engine *e, uint64_t now_us)
@@ -296,18 +311,33 @@ bool engine_copy_is_over(struct engine *e)
 /* Log behind the newest: as much as a state costs to be written once more, and not little. */
 static bool is_due(struct engine *e)
 {
+    const raft_index applied = e->state.last_applied(e->state.ctx).index;
     const uint64_t state = e->state.copy_bytes != NULL ? e->state.copy_bytes(e->state.ctx) : 0;
     const uint64_t behind = store_bytes_behind(e->store, e->snap.newest.index);
 
-    return behind >= e->snap.conf.log_bytes && behind >= state;
+    return applied > e->snap.newest.index && behind >= e->snap.conf.log_bytes && behind >= state;
 }
 
 /* ---- the front of the log ---- */
+
+/* A snapshot of the leader has its name before the log is told of it, and a process may end between
+ * them: then it is of entries that this log has not, or not yet (DISK-42). */
+static bool is_in_log(const struct engine *e, struct raft_entry_id id)
+{
+    const struct raft *raft = engine_raft(e);
+    struct raft_status st;
+
+    raft_get_status(raft, &st);
+    return !raft_is_installing(raft) && id.index <= st.last_stored &&
+           raft_term_at(raft, id.index) == id.term;
+}
 
 static void mark(struct engine *e)
 {
     struct snapshots *s = &e->snap;
 
+    if (!is_in_log(e, s->newest))
+        return;
     if (s->newest.index <= s->mark_asked || s->newest.index <= store_marked(e->store))
         return;
     if (store_mark(e->store, s->newest) != 0)

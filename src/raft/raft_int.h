@@ -292,6 +292,8 @@ int raft_fill_appends(struct raft *r, struct progress *p);
 /* snapshot.c */
 /* The state machine holds everything up to `applied`, and what follows is handed out from there. */
 void raft_put_back(struct raft *r, raft_index applied);
+/* Entries that are applied are kept in memory within a bound (CORE-4); after last_applied rose. */
+void raft_bound_cache(struct raft *r);
 
 /* invariants.c */
 /* At the end of every call that changes something: the rules that can be looked at in constant

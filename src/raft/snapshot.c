@@ -167,6 +167,7 @@ void raft_restored(struct raft *r, uint64_t now_us)
     raft_now(r, now_us);
     raft_put_back(r, r->installing.index);
     r->installing = (struct raft_entry_id){0};
+    raft_bound_cache(r);
     if (r->role == RAFT_LEADER)
         raft_maybe_commit(r); /* what follows waits for applies again (TIME-5) */
     raft_check_rest(r);

@@ -232,8 +232,11 @@ static void commits(struct sim_node *n, const struct raft_trace *t)
 
         if (mine == NULL)
             sim_fail(s, "COMMIT-1", "n%u commits %" PRIu64 ", which it has not", n->i + 1, i);
-        *e = (struct oracle_entry){
-            .term = mine->term, .committed_in = t->term, .chain = mine->chain};
+        *e = (struct oracle_entry){.term = mine->term,
+                                   .committed_in = t->term,
+                                   .chain = mine->chain,
+                                   .content = mine->content,
+                                   .len = mine->bytes - at(&n->wal.tail, i - 1)->bytes};
         if (mine->term < t->term)
             MARK(s, commit_by_newer_term);
     }
@@ -290,6 +293,7 @@ void oracle_trace(struct sim_node *n, const struct raft_trace *t)
     case RAFT_TRACE_TRANSFER:
     case RAFT_TRACE_INSTALL:
     case RAFT_TRACE_COMPACTED:
+        snap_trace(n, t);
         break;
     case RAFT_TRACE_TERM_REFUSED:
     case RAFT_TRACE_TERM_CLIMB:
@@ -363,6 +367,34 @@ static void i3_logs_match(struct sim *s, unsigned node, const struct raft_entry 
     }
 }
 
+/* SNAP-1: what goes is a log that ends before what is committed there, or is another; what takes
+ * its place is committed. Returns the last entry that is left. */
+static raft_index log_is_reset(struct sim_node *n, const struct raft_ready *ready)
+{
+    struct sim *s = n->sim;
+    const struct raft_entry_id id = ready->reset;
+    const struct shadow_entry *mine = at(&n->wal.tail, id.index);
+
+    if (id.index > s->oracle.committed || oracle_entry(s, id.index)->term != id.term)
+        sim_fail(s, "SNAP-1",
+                 "n%u resets its log to %" PRIu64 " of term %" PRIu64
+                 ", which nobody has committed",
+                 n->i + 1, id.index, id.term);
+    if (id.index <= n->applied)
+        sim_fail(s, "SNAP-1", "n%u resets its log to %" PRIu64 ", and has applied %" PRIu64,
+                 n->i + 1, id.index, n->applied);
+    if (mine != NULL && mine->term == id.term)
+        sim_fail(s, "SNAP-1", "n%u resets its log to %" PRIu64 ", which it has", n->i + 1,
+                 id.index);
+    if (!oracle_config_is_right(s, ready->reset_config))
+        sim_fail(s, "SNAP-1", "n%u resets its log to %" PRIu64 " with another configuration",
+                 n->i + 1, id.index);
+    if (ready->truncate_from != 0 && ready->truncate_from <= id.index)
+        sim_fail(s, "SNAP-1", "n%u resets its log to %" PRIu64 " and truncates from %" PRIu64,
+                 n->i + 1, id.index, ready->truncate_from);
+    return id.index;
+}
+
 void oracle_submit(struct sim_node *n, const struct raft_ready *ready)
 {
     struct sim *s = n->sim;
@@ -370,8 +402,14 @@ void oracle_submit(struct sim_node *n, const struct raft_ready *ready)
     raft_index last = ready->truncate_from != 0 && ready->truncate_from <= w->tail.n
                           ? ready->truncate_from - 1
                           : w->tail.n;
-    uint64_t chain = last > 0 ? w->tail.entries[last - 1].chain : 0;
+    uint64_t chain;
 
+    if (ready->reset.index != 0)
+        last = log_is_reset(n, ready);
+    if (ready->reset.index != 0)
+        chain = oracle_entry(s, last)->chain;
+    else
+        chain = last > 0 ? w->tail.entries[last - 1].chain : 0;
     manners_ready(n, ready);
     i2_leader_appends_only(n, ready);
     /* What is committed is looked at when it is traced: here a later commit may have come in the
@@ -489,6 +527,7 @@ void oracle_send(struct sim_node *n, const struct raft_msg *m)
 {
     note_echo(n, m);
     manners_send(n, m);
+    snap_sends(n, m);
     i7_durable_before_visible(n, m);
     i8_acks_what_agrees(n, m);
 }
@@ -570,6 +609,9 @@ static void i16_bounded(struct sim_node *n)
     if (st.n_waiting + st.n_in_round + st.n_confirmed + st.n_proposed > flying)
         sim_fail(s, "CORE-4", "n%u counts %u requests, and %u were made", n->i + 1,
                  st.n_waiting + st.n_in_round + st.n_confirmed + st.n_proposed, flying);
+    if (n->snap.disk != NULL && fake_disk_n_open(n->snap.disk) > 16)
+        sim_fail(s, "CORE-4", "n%u has %u files of snapshots open", n->i + 1,
+                 fake_disk_n_open(n->snap.disk));
     if (fake_disk_n_open(n->wal.disk) > 16)
         sim_fail(s, "CORE-4", "n%u has %u files open", n->i + 1, fake_disk_n_open(n->wal.disk));
     net_check(s);
@@ -616,8 +658,10 @@ void oracle_turn(struct sim_node *n)
 void oracle_init(struct sim *s)
 {
     /* The CONFIG entry counts as committed. */
-    *oracle_entry(s, 1) =
-        (struct oracle_entry){.term = 1, .chain = s->nodes[0].wal.tail.entries[0].chain};
+    *oracle_entry(s, 1) = (struct oracle_entry){.term = 1,
+                                                .chain = s->nodes[0].wal.tail.entries[0].chain,
+                                                .content = s->nodes[0].wal.tail.entries[0].content,
+                                                .len = s->nodes[0].wal.tail.entries[0].bytes};
     s->oracle.committed = 1;
 }
 

@@ -444,6 +444,8 @@ static void sick_turn(struct sim *s, unsigned i)
     struct sim_node *n = &s->nodes[i];
     uint64_t draw = sim_draw(s, STREAM_HEAL, 8 + i);
 
+    if (s->all_healed)
+        return;
     s->sick_now[i] = s->sickness[i] == 3 ? !s->sick_now[i] : true;
     if (s->sickness[i] == 4)
         node_crash(n, (draw & 1) != 0, draw % (s->p.election_us * 3000));
@@ -491,6 +493,7 @@ static void heal_node(struct sim_node *n)
     fake_disk_set_capacity(n->wal.disk, 0);
     n->state.full = false;
     room_heal(n);
+    snap_heal(n);
     if (n->suspended || n->clock.ppm < -500 || n->clock.ppm > 500) {
         n->suspended = false;
         clock_set_ppm(n, 0);
@@ -501,6 +504,36 @@ static void heal_node(struct sim_node *n)
         sim_push(s, s->now, EV_BOOT, n, 0, NULL);
     else if (n->life == NODE_UP)
         node_arm(n, 0);
+}
+
+/* Those that were lost with what they held are well again, too; but what they lost only the others
+ * have, all of them together. */
+static bool is_any_lost(const struct sim *s)
+{
+    for (unsigned i = 0; i < s->p.n_nodes; i++)
+        if (s->nodes[i].snap.lost)
+            return true;
+    return false;
+}
+
+void nemesis_heal_all(struct sim *s)
+{
+    MARK(s, all_healed);
+    TRACE(s, "all are healed");
+    s->all_healed = true;
+    memset(s->net.loss_ppm, 0, sizeof(s->net.loss_ppm));
+    memset(s->sick_now, 0, sizeof(s->sick_now));
+    for (unsigned i = 0; i < s->p.n_nodes; i++) {
+        struct sim_node *n = &s->nodes[i];
+
+        if (n->damaged || n->life == NODE_OUT || (s->core >> i & 1) != 0)
+            continue;
+        s->core |= UINT64_C(1) << i;
+        heal_node(n);
+        if (s->sickness[i] == 7) /* its disk has work that ends some day: nobody waits for that */
+            node_crash(n, false, SIM_MS);
+    }
+    nemesis_recut(s);
 }
 
 /* A random majority is well from now on; the others may go on as they like. */
@@ -519,6 +552,8 @@ void nemesis_heal(struct sim *s)
         order[i] = order[j];
         order[j] = i;
     }
+    if (is_any_lost(s))
+        count = n;
     for (unsigned k = 0; k < n && count > 0; k++) {
         /* Damaged ones may be gone at their next start: they are never needed. */
         if (s->nodes[order[k]].damaged)

@@ -498,6 +498,16 @@ void net_node_down(struct sim_node *n)
     }
 }
 
+bool net_is_up(const struct sim_node *n, raft_node_id peer)
+{
+    struct sim *s = n->sim;
+    const struct sim_node *to = node_of_id(s, peer);
+
+    if (!s->net.connections || to == NULL || to == n)
+        return true;
+    return link_of(s, n->i, to->i)->end_up[n->i < to->i ? 0 : 1];
+}
+
 /* ---- life ---- */
 
 void net_init(struct sim *s)
