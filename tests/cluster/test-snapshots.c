@@ -70,7 +70,7 @@ CASE(snapshots__asked_for_by_a_client)
         wait_until(snap_of(c, i, "made") == 1, "a snapshot");
         index = snap_of(c, i, "index");
         assert_true(index >= 200);
-        assert_true(node_logged(c, i, "event=snapshot_made"));
+        node_wait_logged(c, i, "event=snapshot_made");
         reply = client_ask_json(cl, "{\"type\":\"snapshot\"}");
         assert_int_equal(reply_int(reply, "index"), index); /* there is nothing new */
         assert_true(json_is_false(json_object_get(reply, "making")));
