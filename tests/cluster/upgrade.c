@@ -238,6 +238,19 @@ static bool kept_for_somebody(struct upgrade *u, unsigned i)
     return is_kept;
 }
 
+static void wait_until_there_is_a_front(struct upgrade *u)
+{
+    const uint64_t deadline = now_ms() + slow(WAIT_MS);
+
+    for (unsigned i = 0; i < NODES; i++)
+        while (is_new(u, i) && wal_bytes(u->cluster, i) <= LOG_BYTES) {
+            if (now_ms() > deadline)
+                harness_fail("the log of %s does not grow", u->cluster->nodes[i].name);
+            load_turn(u->load, 10);
+            flood(u);
+        }
+}
+
 /* The whole log is there, it is said for whom, and there would be something to go. */
 static void expect_whole_logs(struct upgrade *u)
 {
@@ -249,7 +262,6 @@ static void expect_whole_logs(struct upgrade *u)
             continue;
         if (!kept_for_somebody(u, i))
             harness_fail("%s keeps its log for nobody", u->cluster->nodes[i].name);
-        assert_true(wal_bytes(u->cluster, i) > LOG_BYTES);
         wait_until(snap_of(u->cluster, i, "index") > 0, "a snapshot");
     }
 }
@@ -265,6 +277,13 @@ static void expect_no_change_of_members(struct upgrade *u)
 
     while (!is_new(u, i))
         i++;
+    for (unsigned k = 0; k < NODES; k++) {
+        char up[64];
+
+        (void)snprintf(up, sizeof(up), "event=peer_up peer=%s ", u->cluster->nodes[k].name);
+        if (k != i)
+            node_wait_logged(u->cluster, i, up);
+    }
     while (!cluster_leads(u->cluster, i))
         if (now_ms() > deadline)
             harness_fail("%s does not come to lead", u->cluster->nodes[i].name);
@@ -328,6 +347,7 @@ static void step(struct upgrade *u, unsigned i, bool new)
     }
     suffer(u, step_ms());
     heal(u);
+    wait_until_there_is_a_front(u);
     expect_whole_logs(u);
     if (n_new(u) > 0 && n_new(u) < NODES)
         expect_no_change_of_members(u);
