@@ -814,6 +814,9 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
 #define SNAP_MIB_PER_S_MAX      65536u
 /* How often it is looked whether one is due, and what of the log may go. */
 #define SNAP_LOOK_US 100000u
+/* Since the start: so long the log is kept whole for a member that was not met and may be of a
+ * version that cannot go on with less. */
+#define SNAP_UNMET_US 300000000u
 /* One that is read for clients is closed when none of them asked for so long. */
 #define SNAP_GIVE_IDLE_US 10000000u
 /* While one is sent the log behind it is kept, up to so many times of what is kept in any case. */

@@ -149,8 +149,9 @@ struct engine_ops {
     uint64_t (*incarnation)(void *ctx, raft_node_id id);
     /* Bytes that nobody can guess. NULL, or false: by raft_conf.seed. */
     bool (*random)(void *ctx, void *ret, size_t n);
-    /* The node there knows parts of snapshots. NULL: all do. */
-    bool (*takes_snapshots)(void *ctx, raft_node_id id);
+    /* The latest version of the protocol that the node there spoke when it was last met, whether or
+     * not it is linked now; 0: it was not met since the start. NULL: all are of this program's. */
+    unsigned (*peer_version)(void *ctx, raft_node_id id);
     /* The latest version of a command that the node is known to understand, 0: nothing is known of
      * it yet. NULL: all nodes are of this program's version. */
     unsigned (*command_version)(void *ctx, raft_node_id id);

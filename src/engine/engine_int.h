@@ -258,6 +258,7 @@ struct snapshots {
     uint64_t newest_us;
     raft_index mark_asked;
     uint64_t look_us;
+    uint64_t unmet_until_us; /* the log is kept whole for a member that was not met */
     struct making making;
     struct restoring restoring;
     struct sending *sendings; /* owned; RAFT_SERVERS_MAX */

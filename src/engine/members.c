@@ -23,6 +23,7 @@
 #include "base/limits.h"
 #include "engine/engine_int.h"
 #include "raft/quorum.h"
+#include "wire/frame.h"
 #include "wire/reply.h"
 
 #include "base/banned.h"
@@ -91,18 +92,25 @@ static void complete(struct engine *e, struct raft_configuration *c)
     }
 }
 
-/* Whoever is there understands such an entry; who is away and does not will say so in words when it
- * comes back (MEMBER-17). */
-static const char *who_is_too_old(const struct engine *e)
+static bool is_linked(const struct engine *e, raft_node_id id)
+{
+    return e->ops.peer_connected == NULL || e->ops.peer_connected(e->ops.ctx, id);
+}
+
+/* Who was met and was of this version understands such an entry; who was not met is away, and says
+ * so in words if it comes back and does not (MEMBER-17). leaves: when away it will not come. */
+static const char *who_is_too_old(const struct engine *e, const struct raft_server *leaves)
 {
     const struct raft_configuration *c = in_force(e);
 
-    for (unsigned i = 0; i < c->n; i++)
-        if (c->servers[i].id != e->id && e->ops.takes_snapshots != NULL &&
-            (e->ops.peer_connected == NULL ||
-             e->ops.peer_connected(e->ops.ctx, c->servers[i].id)) &&
-            !e->ops.takes_snapshots(e->ops.ctx, c->servers[i].id))
+    for (unsigned i = 0; e->ops.peer_version != NULL && i < c->n; i++) {
+        const raft_node_id id = c->servers[i].id;
+        const unsigned version = id == e->id ? 0 : e->ops.peer_version(e->ops.ctx, id);
+
+        if (version != 0 && version < WIRE_VERSION_SNAPSHOTS &&
+            (leaves == NULL || leaves->id != id || is_linked(e, id)))
             return c->servers[i].name;
+    }
     return NULL;
 }
 
@@ -969,9 +977,18 @@ static enum already look_already(const struct engine *e, enum wire_request_type 
     }
 }
 
-static bool may_ask(struct engine *e, struct service_member_answer *a)
+static const struct raft_server *
+who_leaves(enum wire_request_type verb, const struct raft_server *s, const struct raft_server *old)
 {
-    const char *old = who_is_too_old(e);
+    if (verb == WIRE_REQ_MEMBER_REPLACE)
+        return old;
+    return verb == WIRE_REQ_MEMBER_REMOVE || verb == WIRE_REQ_MEMBER_REJOIN ? s : NULL;
+}
+
+static bool may_ask(struct engine *e, const struct raft_server *leaves,
+                    struct service_member_answer *a)
+{
+    const char *old = who_is_too_old(e, leaves);
 
     a->configuration_index = raft_get_configuration_index(engine_raft(e));
     a->voters_before = raft_configuration_n_voters(in_force(e));
@@ -997,12 +1014,12 @@ void engine_member(void *ctx, enum wire_request_type verb, const struct wire_mem
     enum already already;
 
     *a = (struct service_member_answer){.error = WIRE_ERROR_NONE};
-    if (!may_ask(e, a))
-        return;
     take_text(name, sizeof(name), q->id);
     take_text(old_name, sizeof(old_name), q->old);
     s = raft_configuration_get_name(in_force(e), name);
     old = raft_configuration_get_name(in_force(e), old_name);
+    if (!may_ask(e, who_leaves(verb, s, old), a))
+        return;
     already = look_already(e, verb, q, s, old, old_name);
     if (already != NOT_YET) { /* looked at before what it was based on (MEMBER-3) */
         a->done = already == IS_SO && is_settled(e);

@@ -18,6 +18,7 @@
 #include "base/limits.h"
 #include "base/prng.h"
 #include "engine/engine_int.h"
+#include "wire/frame.h"
 #include "wire/reply.h"
 
 #include "base/banned.h"
@@ -262,7 +263,8 @@ static bool is_connected(const struct engine *e, raft_node_id id)
 
 static bool can_take(const struct engine *e, raft_node_id id)
 {
-    return e->ops.takes_snapshots == NULL || e->ops.takes_snapshots(e->ops.ctx, id);
+    return e->ops.peer_version == NULL ||
+           e->ops.peer_version(e->ops.ctx, id) >= WIRE_VERSION_SNAPSHOTS;
 }
 
 static bool may_send(const struct engine *e)

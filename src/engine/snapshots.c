@@ -19,6 +19,7 @@
 #include "base/err.h"
 #include "base/limits.h"
 #include "engine/engine_int.h"
+#include "wire/frame.h"
 #include "wire/reply.h"
 
 #include "base/banned.h"
@@ -346,6 +347,27 @@ static void mark(struct engine *e)
         log_thread_wake(e->log_thread);
 }
 
+/* The log of an earlier version begins with entry 1, and that version must be able to go on with
+ * what this one wrote, as long as one member may be of it: one that says so, or that was not met
+ * since the start, for as long as an upgrade takes it (MEMBER-17). Once the members were changed no
+ * earlier version can read the log anyway. NULL: nobody. */
+static const struct raft_server *front_is_kept_for(struct engine *e)
+{
+    const struct raft_configuration *c = raft_get_configuration(engine_raft(e));
+
+    if (e->ops.peer_version == NULL || c->version >= MEMBERS_VERSION)
+        return NULL;
+    for (unsigned i = 0; i < c->n; i++) {
+        const raft_node_id id = c->servers[i].id;
+        const unsigned version = id == e->id ? 0 : e->ops.peer_version(e->ops.ctx, id);
+
+        if (id != e->id &&
+            (version != 0 ? version < WIRE_VERSION_SNAPSHOTS : now_of(e) < e->snap.unmet_until_us))
+            return &c->servers[i];
+    }
+    return NULL;
+}
+
 static raft_index front_limit(struct engine *e)
 {
     const raft_index applied = replica_last_applied(e->replica);
@@ -369,7 +391,8 @@ static void drop_front(struct engine *e)
     const struct raft_entry_id before = store_base(e->store);
     struct raft_entry_id base;
 
-    if (raft_is_installing(engine_raft(e)) || replica_rebuilding(e->replica))
+    if (raft_is_installing(engine_raft(e)) || replica_rebuilding(e->replica) ||
+        front_is_kept_for(e) != NULL)
         return;
     /* Where the log has no room followers that are behind get a snapshot. */
     base =
@@ -479,6 +502,7 @@ int engine_snapshots_open(struct engine *e, const struct engine_conf *conf)
     if (e->state.copy == NULL || (conf->snap_vfs == NULL && conf->snap_fd <= 0))
         return 0;
     engine_set_snapshots(e, &conf->snapshots);
+    s->unmet_until_us = now_of(e) + SNAP_UNMET_US;
     memcpy(s->cluster_id, conf->log.cluster_id, sizeof(s->cluster_id));
     memcpy(snap.cluster_id, conf->log.cluster_id, sizeof(snap.cluster_id));
     prng_init(&s->prng, conf->raft.seed ^ conf->log.incarnation);
@@ -560,15 +584,18 @@ void engine_snapshots_status(struct engine *e, struct wire_reply *w)
 {
     struct snapshots *s = &e->snap;
     struct making *m = &s->making;
+    const struct raft_server *old;
 
     if (s->folder == NULL)
         return;
+    old = front_is_kept_for(e);
     wire_reply_open_object(w, "snapshots");
     wire_reply_u64(w, "index", s->newest.index);
     wire_reply_u64(w, "term", s->newest.term);
     wire_reply_u64(w, "bytes", s->newest_bytes);
     wire_reply_u64(w, "age_s", s->newest.index != 0 ? (now_of(e) - s->newest_us) / 1000000u : 0);
     wire_reply_u64(w, "log_begins_behind", store_base(e->store).index);
+    wire_reply_str(w, "front_kept_for", old != NULL ? old->name : NULL);
     wire_reply_u64(w, "log_bytes_behind", store_bytes_behind(e->store, s->newest.index));
     wire_reply_bool(w, "making", chore_is_busy(&m->chore));
     wire_reply_bool(w, "wanted", m->wanted);

@@ -607,13 +607,6 @@ bool peer_net_set_about(struct peer_net *n, const struct wire_about *about)
     return !same;
 }
 
-unsigned peer_net_version(const struct peer_net *n, raft_node_id peer)
-{
-    const struct peer *p = peer_net_find(n, peer);
-
-    return p != NULL && !peer_link_empty(&p->up) ? p->up.conns[0]->version : 0;
-}
-
 bool peer_net_is_up(const struct peer_net *n, raft_node_id peer)
 {
     const struct peer *p = peer_net_find(n, peer);

@@ -114,8 +114,6 @@ struct buf *peer_net_out(struct peer_net *n, raft_node_id peer, enum wire_channe
 void peer_net_flush(struct peer_net *n);
 /* Within a turn: all are read again. */
 void peer_net_go_on(struct peer_net *n);
-/* Which version of the protocol the link speaks; 0: it is down. */
-unsigned peer_net_version(const struct peer_net *n, raft_node_id peer);
 bool peer_net_is_up(const struct peer_net *n, raft_node_id peer);
 /* Why there is no link, if it is because one side refuses the other: the last refusal, unless there
  * was a link since, or PEER_REFUSAL_SHOWN_US without another one. */

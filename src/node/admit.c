@@ -49,30 +49,31 @@ static enum wire_refusal record(struct node *n, const struct raft_server *server
 
 /* Heard in each handshake, dialled or accepted: the last word counts, since a node may go back to
  * an earlier version. What does not fit is not known. */
-static void note_commands(struct node *n, const struct wire_hello *h)
+void node_note_met(struct node *n, const struct wire_hello *h)
 {
     for (unsigned i = 0; i < RAFT_SERVERS_MAX; i++) {
-        if (n->commands[i].id != h->from && n->commands[i].id != 0)
+        if (n->met[i].id != h->from && n->met[i].id != 0)
             continue;
-        n->commands[i].id = h->from;
-        n->commands[i].version = h->command_version;
+        n->met[i].id = h->from;
+        n->met[i].command_version = h->command_version;
+        n->met[i].peer_version = h->version_highest;
         return;
     }
 }
 
-void node_forget_commands(struct node *n, raft_node_id id)
+void node_forget_met(struct node *n, raft_node_id id)
 {
     unsigned last = 0;
     unsigned at = RAFT_SERVERS_MAX;
 
-    for (unsigned i = 0; i < RAFT_SERVERS_MAX && n->commands[i].id != 0; i++) {
-        at = n->commands[i].id == id ? i : at;
+    for (unsigned i = 0; i < RAFT_SERVERS_MAX && n->met[i].id != 0; i++) {
+        at = n->met[i].id == id ? i : at;
         last = i;
     }
     if (at == RAFT_SERVERS_MAX)
         return;
-    n->commands[at] = n->commands[last];
-    n->commands[last].id = 0;
+    n->met[at] = n->met[last];
+    n->met[last].id = 0;
 }
 
 unsigned node_command_version(void *ctx, raft_node_id id)
@@ -80,8 +81,18 @@ unsigned node_command_version(void *ctx, raft_node_id id)
     const struct node *n = ctx;
 
     for (unsigned i = 0; i < RAFT_SERVERS_MAX; i++)
-        if (n->commands[i].id == id)
-            return n->commands[i].version;
+        if (n->met[i].id == id)
+            return n->met[i].command_version;
+    return 0;
+}
+
+unsigned node_peer_version(void *ctx, raft_node_id id)
+{
+    const struct node *n = ctx;
+
+    for (unsigned i = 0; i < RAFT_SERVERS_MAX; i++)
+        if (n->met[i].id == id)
+            return n->met[i].peer_version;
     return 0;
 }
 
@@ -134,7 +145,7 @@ enum wire_refusal node_admit(void *ctx, const struct wire_hello *h, struct peer_
     refusal = meet(n, server, h, asked->proof_follows);
     if (asked->proof_follows)
         return refusal;
-    note_commands(n, h);
+    node_note_met(n, h);
     if (refusal == WIRE_REFUSED_NOT)
         node_heard_about(n, h);
     return refusal;

@@ -88,7 +88,7 @@ static void drop(struct node *n, struct node_link *link)
 {
     const raft_node_id id = link->id;
 
-    node_forget_commands(n, id);
+    node_forget_met(n, id);
     node_forget_about(n, id);
     *link = n->follow.links[--n->follow.n_links];
     peer_net_remove(n->peer_net, id);

@@ -91,11 +91,6 @@ static bool peer_connected(void *ctx, raft_node_id id)
     return peer_net_is_up(((struct node *)ctx)->peer_net, id);
 }
 
-static bool takes_snapshots(void *ctx, raft_node_id id)
-{
-    return peer_net_version(((struct node *)ctx)->peer_net, id) >= WIRE_VERSION_SNAPSHOTS;
-}
-
 /* On a thread of its own: what it reads of the node never changes. */
 static int join(void *ctx, const char *peer_addr, const char *name, const void *config, size_t len,
                 const unsigned char cluster_id[16], uint64_t *ret_incarnation)
@@ -209,7 +204,7 @@ void node_fill_engine_ops(struct node *n, struct engine_ops *ops)
                                .cpu_us = cpu_us,
                                .send = send_msg,
                                .flush = flush,
-                               .takes_snapshots = takes_snapshots,
+                               .peer_version = node_peer_version,
                                .join = join,
                                .incarnation = incarnation,
                                .random = random_bytes,

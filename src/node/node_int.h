@@ -90,8 +90,9 @@ struct node {
     uint64_t watchdog_due_us;
     struct {
         raft_node_id id; /* 0: free */
-        unsigned version;
-    } commands[RAFT_SERVERS_MAX]; /* what each node said last that it understands */
+        unsigned command_version;
+        unsigned peer_version;
+    } met[RAFT_SERVERS_MAX]; /* what each node said last that it understands */
     struct log_limit refused_limit;
     bool peers_full; /* a peer could not be recorded, and none was since */
     unsigned n_abouts;
@@ -132,8 +133,12 @@ int node_make_log(const struct conf *conf, const struct identity_dir *dir, const
 
 /* admit.c, as engine_ops.command_version. */
 unsigned node_command_version(void *ctx, raft_node_id id);
+/* As engine_ops.peer_version. */
+unsigned node_peer_version(void *ctx, raft_node_id id);
+/* What both of them say from then on, whether or not the link lasts. */
+void node_note_met(struct node *n, const struct wire_hello *h);
 /* It has left. */
-void node_forget_commands(struct node *n, raft_node_id id);
+void node_forget_met(struct node *n, raft_node_id id);
 void node_forget_about(struct node *n, raft_node_id id);
 
 /* about.c: what the hello says of this node, what theirs said, and what status tells of both. */

@@ -489,7 +489,13 @@ void shim_begin(struct shim *s, struct cluster *c)
 void node_spawn_with(struct cluster *c, unsigned i, const char *option)
 {
     struct node *node = &c->nodes[i];
-    const char *argv[] = {ridd, "--config", c->conf, "--id", node->name, option, NULL};
+    const char *argv[] = {node->program != NULL ? node->program : ridd,
+                          "--config",
+                          node->conf != NULL ? node->conf : c->conf,
+                          "--id",
+                          node->name,
+                          option,
+                          NULL};
     cleanup_fd int fd = open(node->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 
     assert_int_equal(node->pid, 0);

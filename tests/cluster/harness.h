@@ -86,6 +86,8 @@ struct node {
     pid_t pid; /* 0: not running */
     bool stopped;
     size_t log_from; /* where the log of the present process begins */
+    const char *program; /* borrowed; NULL: ridd_path() */
+    const char *conf;    /* borrowed; NULL: the cluster's */
     int locks[2];    /* keep the two ports ours among test programs */
     int admin_fd;    /* connection for status, -1: none */
 };

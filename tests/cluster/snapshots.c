@@ -440,7 +440,9 @@ void spoil_snaps(const struct cluster *c, unsigned node, bool trailer)
 
         (void)snprintf(path, sizeof(path), "%s/snap/%s", c->nodes[node].dir, names[i]);
         bytes = file_size(path);
-        file_xor(path, trailer ? bytes - 30 : bytes / 2, 0x10);
+        /* Within the pages of a value there are bytes that say nothing. */
+        for (uint64_t k = 0; k < (trailer ? 1 : 16); k++)
+            file_xor(path, trailer ? bytes - 30 : bytes / 2 + k * 1000, 0x10);
     }
     names_free(names, n);
 }

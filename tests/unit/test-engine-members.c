@@ -15,6 +15,7 @@
 #include "base/err.h"
 #include "engine/engine_int.h"
 #include "unit/fake-disk.h"
+#include "wire/frame.h"
 
 #include "base/banned.h"
 
@@ -147,15 +148,17 @@ static bool host_connected(void *ctx, raft_node_id id)
     const struct host *h = ctx;
     const struct host *other = host_of(id);
 
-    return other != NULL && !other->is_cut && !h->is_cut;
+    return other != NULL && other->engine != NULL && !other->is_cut && !h->is_cut;
 }
 
-static bool host_takes_snapshots(void *ctx, raft_node_id id)
+static unsigned host_peer_version(void *ctx, raft_node_id id)
 {
     const struct host *h = host_of(id);
 
     (void)ctx;
-    return h == NULL || !h->is_old;
+    if (h == NULL)
+        return 0;
+    return h->is_old ? WIRE_VERSION_SNAPSHOTS - 1 : WIRE_VERSION_SNAPSHOTS;
 }
 
 static bool host_random(void *ctx, void *ret, size_t n)
@@ -234,7 +237,7 @@ static void start(unsigned i)
                                    .hold = host_owes,
                                    .release = host_owes,
                                    .peer_addr = host_peer_addr,
-                                   .takes_snapshots = host_takes_snapshots,
+                                   .peer_version = host_peer_version,
                                    .peer_connected = host_connected,
                                    .random = host_random,
                                    .join = host_join,
@@ -897,6 +900,24 @@ static void members__refusals_say_why(void **state)
     wait_for("n1 n2 n3");
 }
 
+/* Whoever said that it is of an earlier version would not understand the change when it comes back;
+ * but it can be taken out, or replaced, when it is gone (MEMBER-17). */
+static void members__an_earlier_version_that_is_away_holds_changes_up(void **state)
+{
+    (void)state;
+    found(3);
+    lead_as(1);
+    run(ELECTION);
+    rig.hosts[3].is_old = true;
+    assert_refused(ASK(REMOVE, .id = "n3"), WIRE_ERROR_PRECONDITION_FAILED, "'n3' runs a version");
+    stop(3);
+    run(2 * ELECTION);
+    assert_refused(ASK(DEMOTE, .id = "n2"), WIRE_ERROR_PRECONDITION_FAILED, "'n3' runs a version");
+    assert_refused(ASK(REMOVE, .id = "n2"), WIRE_ERROR_PRECONDITION_FAILED, "'n3' runs a version");
+    assert_begun(ASK(REMOVE, .id = "n3"));
+    wait_for("n1 n2");
+}
+
 static void members__a_dry_run_counts_and_changes_nothing(void **state)
 {
     const struct {
@@ -1445,6 +1466,7 @@ int main(void)
         TEST(a_change_that_leaves_no_quorum_is_refused),
         TEST(what_is_so_is_done_whatever_it_was_made_from),
         TEST(refusals_say_why),
+        TEST(an_earlier_version_that_is_away_holds_changes_up),
         TEST(a_dry_run_counts_and_changes_nothing),
         TEST(what_is_under_way_is_shown),
         TEST(the_leader_is_replaced_by_handing_over),

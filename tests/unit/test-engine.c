@@ -24,6 +24,7 @@
 #include "engine/engine_int.h"
 #include "store/store_int.h"
 #include "unit/fake-disk.h"
+#include "wire/frame.h"
 
 #define MIB ((uint64_t)1 << 20)
 
@@ -43,11 +44,14 @@ struct host {
     int says_recovered;       /* ops.recovered returns it */
     bool logs;                /* what happens becomes log lines, as in a daemon */
     bool has_learner;         /* n2, which is never there */
+    unsigned members_version; /* what the first configuration says all members understand */
     unsigned learner_version; /* of commands, that it is known to understand */
     unsigned n_others;        /* voters n2, n3, ... that answer at once: */
     struct other {
         bool is_silent;
-        bool is_full;   /* it stores nothing */
+        bool is_full; /* it stores nothing */
+        bool is_old;  /* it speaks the protocol of the version before */
+        bool is_unmet;
         uint32_t flags; /* of its notes; 0: it writes none, as the version before */
     } others[5];
     struct raft_msg answers[64]; /* of theirs, on the way */
@@ -156,6 +160,16 @@ static unsigned host_command_version(void *ctx, raft_node_id id)
 {
     assert_true(id == raft_founder_id("n2"));
     return ((struct host *)ctx)->learner_version;
+}
+
+static unsigned host_peer_version(void *ctx, raft_node_id id)
+{
+    const struct host *h = ctx;
+
+    for (unsigned i = 0; i < h->n_others; i++)
+        if (id == other_id(i))
+            return h->others[i].is_unmet ? 0 : WIRE_VERSION_SNAPSHOTS - h->others[i].is_old;
+    return WIRE_VERSION_SNAPSHOTS;
 }
 
 static struct buf *host_out(void *ctx, void *conn)
@@ -274,6 +288,7 @@ static void make_log_naming(struct host *h, const char *name)
     cleanup_buf struct buf b = BUF_INIT;
 
     raft_configuration_init(&c);
+    c.version = h->members_version;
     assert_int_equal(raft_configuration_add(&c, raft_founder_id(name), name, RAFT_VOTER, "", ""),
                      0);
     for (unsigned i = 0; i < h->n_others; i++) {
@@ -303,6 +318,7 @@ static int open_it(struct host *h)
                                    .out = host_out,
                                    .hold = host_owes,
                                    .release = host_owes,
+                                   .peer_version = host_peer_version,
                                    .command_version = host_command_version,
                                    .status = host_status};
     const struct service_conf service = {.cluster_name = "test", .seed = 1};
@@ -478,9 +494,8 @@ static void engine__status_speaks_of_log_and_state(void **state)
 
 /* ---- parts of snapshots for clients ---- */
 
-static void start_with_snapshots(struct host *h, unsigned n_others)
+static void begin_with_snapshots(struct host *h, unsigned n_others)
 {
-    host_init(h);
     h->n_others = n_others;
     h->snap_disk = fake_disk_new(9);
     h->conf.snap_vfs = fake_disk_vfs(h->snap_disk);
@@ -489,6 +504,12 @@ static void start_with_snapshots(struct host *h, unsigned n_others)
     for (unsigned i = 0; i < n_others; i++)
         replica_link(engine_replica(h->engine), other_id(i), true, h->now_us);
     lead(h);
+}
+
+static void start_with_snapshots(struct host *h, unsigned n_others)
+{
+    host_init(h);
+    begin_with_snapshots(h, n_others);
 }
 
 static uint64_t number_in(const char *reply, const char *name)
@@ -668,6 +689,80 @@ static void engine__a_snapshot_that_is_done_is_not_sent_again(void **state)
     for (int i = 0; i < 40 && !s->is_ready; i++)
         advance(&h, 50000);
     assert_true(s->is_ready);
+    host_done(&h);
+}
+
+/* ---- beside an earlier version ---- */
+
+static raft_index begins_behind(const struct host *h)
+{
+    return store_base(engine_store(h->engine)).index;
+}
+
+/* More than a segment, and a snapshot of it all. */
+static void fill_segments(struct host *h)
+{
+    for (int i = 0; i < 12; i++)
+        assert_true(takes(h, i, 50000));
+    make_snapshot(h);
+    for (int i = 0; i < 5; i++)
+        advance(h, 100000);
+}
+
+/* An earlier version reads a log that begins with entry 1, and no other (MEMBER-17). */
+static void engine__the_log_is_kept_whole_for_an_earlier_version(void **state)
+{
+    struct host h;
+    uint64_t opened_us;
+
+    (void)state;
+    start_with_snapshots(&h, 2);
+    opened_us = h.engine->snap.unmet_until_us - SNAP_UNMET_US;
+    assert_true(opened_us > 0 && opened_us <= h.now_us);
+    h.others[1].is_old = true;
+    fill_segments(&h);
+    assert_int_equal(begins_behind(&h), 0);
+    assert_true(says(ask(&h, "{\"type\":\"status\"}"), "\"front_kept_for\":\"n3\""));
+    h.engine->space.log_is_full = true; /* nor for want of room */
+    advance(&h, 100000);
+    assert_int_equal(begins_behind(&h), 0);
+    h.others[1].is_old = false;
+    advance(&h, 100000);
+    assert_true(begins_behind(&h) > 0);
+    assert_true(says(ask(&h, "{\"type\":\"status\"}"), "\"front_kept_for\":null"));
+    host_done(&h);
+}
+
+static void engine__the_log_is_kept_whole_for_who_was_not_met(void **state)
+{
+    struct host h;
+
+    (void)state;
+    start_with_snapshots(&h, 2);
+    h.others[0].is_unmet = true;
+    fill_segments(&h);
+    assert_int_equal(begins_behind(&h), 0);
+    assert_true(says(ask(&h, "{\"type\":\"status\"}"), "\"front_kept_for\":\"n2\""));
+    h.engine->snap.unmet_until_us = h.now_us + 200000; /* but not for ever */
+    advance(&h, 100000);
+    assert_int_equal(begins_behind(&h), 0);
+    advance(&h, 100000);
+    assert_true(begins_behind(&h) > 0);
+    host_done(&h);
+}
+
+/* Once the members were changed no earlier version can read the log. */
+static void engine__who_must_know_changes_is_no_earlier_version(void **state)
+{
+    struct host h;
+
+    (void)state;
+    host_init(&h);
+    h.members_version = MEMBERS_VERSION;
+    begin_with_snapshots(&h, 2);
+    h.others[0].is_unmet = true;
+    fill_segments(&h);
+    assert_true(begins_behind(&h) > 0);
     host_done(&h);
 }
 
@@ -2211,6 +2306,9 @@ int main(void)
         cmocka_unit_test(engine__a_part_is_the_one_that_was_asked_for),
         cmocka_unit_test(engine__a_part_is_of_a_snapshot_that_is_there),
         cmocka_unit_test(engine__a_snapshot_that_is_done_is_not_sent_again),
+        cmocka_unit_test(engine__the_log_is_kept_whole_for_an_earlier_version),
+        cmocka_unit_test(engine__the_log_is_kept_whole_for_who_was_not_met),
+        cmocka_unit_test(engine__who_must_know_changes_is_no_earlier_version),
         cmocka_unit_test(engine__rounds_follow_the_load),
         cmocka_unit_test(engine__a_slow_disk_is_told),
         cmocka_unit_test(engine__no_log_is_refused),

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -71,6 +72,30 @@ static void admit__what_configurations_decide(void **state)
     }
 }
 
+/* MEMBER-17: the last word counts, and nothing is known of who was not met. */
+static void admit__what_was_met_is_remembered(void **state)
+{
+    struct node *n = calloc(1, sizeof(*n));
+
+    (void)state;
+    assert_non_null(n);
+    assert_int_equal(node_peer_version(n, 2), 0);
+    for (raft_node_id id = 1; id <= RAFT_SERVERS_MAX + 1; id++)
+        node_note_met(n,
+                      &(struct wire_hello){.from = id, .version_highest = 2, .command_version = 3});
+    assert_int_equal(node_peer_version(n, 2), 2);
+    assert_int_equal(node_command_version(n, 2), 3);
+    assert_int_equal(node_peer_version(n, RAFT_SERVERS_MAX + 1), 0); /* no room */
+    node_note_met(n, &(struct wire_hello){.from = 2, .version_highest = 1});
+    assert_int_equal(node_peer_version(n, 2), 1);
+    assert_int_equal(node_command_version(n, 2), 0);
+    assert_int_equal(node_peer_version(n, 1), 2);
+    node_forget_met(n, 2);
+    assert_int_equal(node_peer_version(n, 2), 0);
+    assert_int_equal(node_peer_version(n, RAFT_SERVERS_MAX), 2);
+    free(n);
+}
+
 /* Of all that there is so far: what candidates and leaders send, and answers. A new kind of message
  * is for members until somebody says otherwise. */
 static void admit__strangers_are_served_what_elects_and_replicates(void **state)
@@ -85,6 +110,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(admit__what_configurations_decide),
+        cmocka_unit_test(admit__what_was_met_is_remembered),
         cmocka_unit_test(admit__strangers_are_served_what_elects_and_replicates),
     };
 
