@@ -79,51 +79,112 @@ static struct row *find_row(struct rows *rows, const char *name, const char *end
     return NULL;
 }
 
-static const struct row *first_up(const struct rows *rows)
+static bool leads(const struct row *row)
 {
-    for (unsigned i = 0; i < rows->n; i++)
-        if (rows->list[i].status != NULL)
-            return &rows->list[i];
-    return NULL;
+    return strcmp(str(row->status, "role", ""), "leader") == 0;
 }
 
-/* Names for the rows that have none, and the nodes that have no row. */
-static int add_members(const struct ctl *ctl, struct rows *rows)
+/* Who knows best who belongs to the cluster: the leader, and of several the one of the highest
+ * term; else the first that answered. */
+static const struct row *best_up(const struct rows *rows)
 {
-    const struct row *up = first_up(rows);
-    struct ctl_node missing[RIDD_ENDPOINTS_MAX];
-    struct answer answer = {NULL};
-    cleanup_json json_t *reply = NULL;
-    const json_t *members;
-    unsigned n_missing = 0;
-    int exit_code;
+    const struct row *best = NULL;
 
-    if (up == NULL)
-        return CTL_EXIT_OK;
-    exit_code = ask_all(ctl, &up->node, 1, "{\"type\":\"members\"}", ask_ms(ctl), &answer);
-    if (exit_code != CTL_EXIT_OK)
-        return exit_code;
+    for (unsigned i = 0; i < rows->n; i++) {
+        const struct row *row = &rows->list[i];
+
+        if (row->status == NULL)
+            continue;
+        if (best == NULL ||
+            (leads(row) &&
+             (!leads(best) || json_integer_value(json_object_get(row->status, "term")) >
+                                  json_integer_value(json_object_get(best->status, "term")))))
+            best = row;
+    }
+    return best;
+}
+
+static json_t *ask_members_of(const struct ctl *ctl, const struct row *up, int *ret_exit_code)
+{
+    struct answer answer = {NULL};
+    json_t *reply = NULL;
+
+    *ret_exit_code = ask_all(ctl, &up->node, 1, "{\"type\":\"members\"}", ask_ms(ctl), &answer);
+    if (*ret_exit_code != CTL_EXIT_OK)
+        return NULL;
     if (answer.reply != NULL && answer.reply->status == RIDD_OK)
         reply = json_loadb(answer.reply->json, answer.reply->json_len, 0, NULL);
     ask_done(&answer, 1);
-    members = json_object_get(reply, "members");
+    return reply;
+}
+
+/* It does not answer where a file says that it is, and the leader knows it elsewhere. */
+static bool has_moved(const struct row *row, const char *endpoint, bool leader_says)
+{
+    return leader_says && row->status == NULL && row->reply != NULL &&
+           row->reply->status != RIDD_BUSY && strcmp(row->node.endpoint, endpoint) != 0;
+}
+
+static void take_row_out(struct rows *rows, const struct row *row)
+{
+    const unsigned i = (unsigned)(row - rows->list);
+
+    ridd_reply_free(rows->list[i].reply);
+    json_decref(rows->list[i].status);
+    rows->n--;
+    memmove(&rows->list[i], &rows->list[i + 1], (rows->n - i) * sizeof(rows->list[0]));
+}
+
+/* Names for the rows that have none, and the nodes that have no row. */
+static int add_members_of(const struct ctl *ctl, struct rows *rows, const struct row *up)
+{
+    const bool leader_says = leads(up); /* up may move, and is looked at here alone */
+    struct ctl_node missing[RIDD_ENDPOINTS_MAX];
+    unsigned n_missing = 0;
+    int exit_code;
+    cleanup_json json_t *reply = ask_members_of(ctl, up, &exit_code);
+    const json_t *members = json_object_get(reply, "members");
+
     for (size_t i = 0; i < json_array_size(members); i++) {
         const json_t *m = json_array_get(members, i);
         const char *name = str(m, "id", "");
         const char *endpoint = str(m, "client_addr", "");
+        const bool usable = ridd_check_endpoints(endpoint, NULL, 0) == RIDD_OK;
         struct row *row = find_row(rows, name, endpoint);
 
-        if (row != NULL && row->node.name[0] == '\0') {
+        if (row != NULL && row->node.name[0] == '\0')
             (void)snprintf(row->node.name, sizeof(row->node.name), "%s", name);
-        } else if (row == NULL && ridd_check_endpoints(endpoint, NULL, 0) == RIDD_OK &&
-                   rows->n + n_missing < RIDD_ENDPOINTS_MAX) {
+        if (row != NULL && usable && has_moved(row, endpoint, leader_says)) {
+            take_row_out(rows, row);
+            row = NULL;
+        }
+        if (row == NULL && usable && rows->n + n_missing < RIDD_ENDPOINTS_MAX) {
             struct ctl_node *node = &missing[n_missing++];
 
             (void)snprintf(node->name, sizeof(node->name), "%s", name);
             (void)snprintf(node->endpoint, sizeof(node->endpoint), "%s", endpoint);
         }
     }
-    return n_missing > 0 ? ask_rows(ctl, missing, n_missing, rows) : CTL_EXIT_OK;
+    return n_missing > 0 ? ask_rows(ctl, missing, n_missing, rows) : exit_code;
+}
+
+/* Who is asked first may lag behind, and is asked only who else there is; when the leader is found
+ * by that, it is asked, too. */
+static int add_members(const struct ctl *ctl, struct rows *rows)
+{
+    const struct row *up = best_up(rows);
+    char asked[RIDD_ENDPOINT_SIZE] = "";
+    int exit_code;
+
+    if (up == NULL)
+        return CTL_EXIT_OK;
+    (void)snprintf(asked, sizeof(asked), "%s", up->node.endpoint);
+    exit_code = add_members_of(ctl, rows, up);
+    up = best_up(rows);
+    if (exit_code != CTL_EXIT_OK || up == NULL || !leads(up) ||
+        strcmp(up->node.endpoint, asked) == 0)
+        return exit_code;
+    return add_members_of(ctl, rows, up);
 }
 
 static const char *down_reason(const struct row *row)
@@ -256,13 +317,13 @@ static void cell_size(struct table *t, const json_t *o, const char *name)
     }
 }
 
-static void table_row(struct table *t, const struct row *row)
+static void table_row(struct table *t, const struct row *row, bool has_left)
 {
     const json_t *s = row->status;
 
     table_cell(t, "%s", row->node.name[0] != '\0' ? row->node.name : "?");
-    if (s == NULL) {
-        table_rest(t, "%s", is_busy(row) ? "busy" : "down"); /* why stands above the table */
+    if (s == NULL) { /* why stands above the table */
+        table_rest(t, "%s", has_left ? "no member" : is_busy(row) ? "busy" : "down");
         return;
     }
     table_cell(t, "%s", str(s, "role", "-"));
@@ -297,7 +358,7 @@ static void print_verdict(const struct verdict *v)
     }
 }
 
-static int print_table(const struct ctl *ctl, const struct rows *rows)
+static int print_table(const struct ctl *ctl, const struct rows *rows, const struct verdict *v)
 {
     static const char *const headers[] = {"NODE",    "ROLE",    "TERM",   "LEADER", "COMMIT",
                                           "APPLIED", "DURABLE", "PEERS",  "READS",  "READS/S",
@@ -308,7 +369,7 @@ static int print_table(const struct ctl *ctl, const struct rows *rows)
 
     table_init(&t, sizeof(headers) / sizeof(headers[0]), right, headers);
     for (unsigned i = 0; i < rows->n; i++)
-        table_row(&t, &rows->list[i]);
+        table_row(&t, &rows->list[i], (v->left >> i & 1) != 0);
     return table_print(&t, ctl);
 }
 
@@ -443,7 +504,7 @@ static int print_all(const struct ctl *ctl, const struct rows *rows, const struc
     if (ctl->json)
         return print_json(ctl, rows, v);
     print_verdict(v);
-    exit_code = print_table(ctl, rows);
+    exit_code = print_table(ctl, rows, v);
     return exit_code == CTL_EXIT_OK && ctl->verbose ? print_storage(ctl, rows) : exit_code;
 }
 

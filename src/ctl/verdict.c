@@ -731,6 +731,25 @@ static void judge_unasked(struct judging *j, const struct member *m)
         complain(j, &node, VERDICT_UNREACHABLE, "unreachable: its address is not known");
 }
 
+/* Files go on naming a node that was removed, or replaced: while it is silent, and the leader's
+ * configuration does not have it, nothing is wrong with that (STATUS-4). One that answers is
+ * judged: it is not stopped. */
+static bool has_left(const struct judging *j, const struct verdict_node *node)
+{
+    return node->status == NULL && node->failure != RIDD_BUSY && node->name[0] != '\0' &&
+           j->v->leader_answered && member_of(j, node->name) == NULL;
+}
+
+static void find_leavers(struct judging *j)
+{
+    for (unsigned i = 0; i < j->n; i++) {
+        if (!has_left(j, &j->nodes[i]))
+            continue;
+        j->v->left |= UINT64_C(1) << i;
+        j->v->n_nodes--;
+    }
+}
+
 void verdict_judge(const struct verdict_node *nodes, unsigned n, const char *cluster,
                    struct verdict *ret)
 {
@@ -750,9 +769,11 @@ void verdict_judge(const struct verdict_node *nodes, unsigned n, const char *clu
     find_view(&j);
     find_wanted(&j);
     find_members(&j);
+    find_leavers(&j);
     has_quorum = count_voters(&j);
     for (unsigned i = 0; i < n; i++)
-        judge_node(&j, &nodes[i]);
+        if ((ret->left & UINT64_C(1) << i) == 0)
+            judge_node(&j, &nodes[i]);
     for (unsigned i = 0; i < j.n_members; i++)
         judge_unasked(&j, &j.members[i]);
 

@@ -8,12 +8,13 @@
  * Errors: none. Whatever a reply holds is taken as it is: a field that is missing is an older
  * node's, and says nothing.
  * Thread: pure, any thread.
- * Source: STATUS-1, STATUS-2; ridctl(1). */
+ * Source: STATUS-1, STATUS-2, STATUS-4; ridctl(1). */
 #ifndef RIDD_CTL_VERDICT_H
 #define RIDD_CTL_VERDICT_H
 
 #include <jansson.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/limits.h"
 #include "client/ridd.h"
@@ -82,7 +83,9 @@ struct verdict_reason {
 
 struct verdict {
     enum verdict_kind kind;
-    unsigned n_nodes;
+    unsigned n_nodes;    /* without those that have left */
+    uint64_t left;       /* a bit for each node that was named, is silent and no member, says the
+                          * leader: nobody misses it */
     unsigned n_answered; /* with a status, or that they are busy */
     unsigned n_busy;     /* of those */
     unsigned n_voters;   /* as the leader says, else whoever answered; 0: nobody did */

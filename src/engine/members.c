@@ -530,6 +530,12 @@ static bool will_vote(const struct raft_configuration *c, const struct raft_serv
     return (s->role == RAFT_VOTER || s->promote) && successor_of(c, s->id) == NULL;
 }
 
+/* Heard, and not only lately: of who was stopped the link goes at once. */
+static bool is_there(struct engine *e, raft_node_id id)
+{
+    return replica_hears(e->replica, id, now_of(e)) && (id == e->id || is_linked(e, id));
+}
+
 struct tally {
     unsigned voters;
     unsigned heard; /* of them, now */
@@ -547,7 +553,7 @@ static struct tally tally_of(struct engine *e, const struct raft_configuration *
         if (in_the_end ? !will_vote(c, s) : s->role != RAFT_VOTER)
             continue;
         t.voters++;
-        t.heard += s->id == newcomer || replica_hears(e->replica, s->id, now_of(e));
+        t.heard += s->id == newcomer || is_there(e, s->id);
     }
     return t;
 }

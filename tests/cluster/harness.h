@@ -58,6 +58,9 @@ void harness_fail(const char *format, ...) __attribute__((format(printf, 1, 2), 
 uint64_t now_ms(void);
 uint64_t slow(uint64_t ms); /* ms times RIDD_TEST_SLOW */
 void pause_briefly(void);   /* the few milliseconds between two looks at a condition */
+/* Called again and again while a helper waits, programs that are run to their end included: for
+ * clients that go on meanwhile. It waits for a few milliseconds at most; NULL: nobody. */
+void harness_meanwhile(void (*fn)(void *ctx), void *ctx);
 
 /* Waits until the expression is true; `what` is said when it never is. */
 #define wait_until(condition, what)                                                                \
@@ -95,6 +98,7 @@ struct cluster {
     char conf[256];
     unsigned n;
     struct node nodes[CLUSTER_NODES_MAX];
+    unsigned n_members;     /* 0: all n; otherwise how many the cluster has, for its majority */
     bool shared;            /* made outside of a case */
     const char *const *env; /* borrowed; NULL, or NAME=VALUE strings for the nodes */
 };
@@ -175,6 +179,7 @@ const char *ridd_path(void);
 /* Runs it to its end; both outputs, with a NUL behind, in out (may be NULL). Exit code, or 128 +
  * signal. */
 int run_program(const char *const *argv, struct buf *out);
+int run_program_within(const char *const *argv, struct buf *out, unsigned ms);
 /* ridd --config <conf> --id <name> args...; args end with NULL. */
 int run_ridd(const char *conf, const char *id, struct buf *out, ...);
 /* It stands beside ridd. */

@@ -161,7 +161,7 @@ CASE(restores__damaged_snapshots_count_for_nothing)
             tree_remove(path_of(c, node, "db"), false);
         node_start(c, node);
         if (trailer || round >= 2)
-            assert_true(node_logged(c, node, "event=snapshot_unusable"));
+            node_wait_logged(c, node, "event=snapshot_unusable");
         wait_whole(c, node, &w);
         writers_run(&w, 300);
         make_snapshot(c, node);

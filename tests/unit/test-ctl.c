@@ -804,6 +804,71 @@ static void ctl__status_shows_all_nodes(void **state)
 }
 
 /* The second table: what is on the disks, and what is on its way. */
+/* STATUS-4: the file lists a node that has left, has the old address of another, and does not know
+ * the one that leads; only a node that lags, and knows less, answers at first. */
+static void ctl__status_knows_members_better_than_the_file(void **state)
+{
+    char members[2][512];
+    struct fake_step lags[] = {{"\"status\"", FAKE_REPLY,
+                                "{\"type\":\"status_ok\",\"in_reply_to\":%ID,\"node\":\"n2\","
+                                "\"cluster\":\"here\",\"role\":\"follower\",\"term\":3,"
+                                "\"leader_id\":\"n5\"}",
+                                0},
+                               {"\"members\"", FAKE_REPLY, members[0], 0}};
+    struct fake_step leads[] = {
+        {"\"status\"", FAKE_REPLY,
+         "{\"type\":\"status_ok\",\"in_reply_to\":%ID,\"node\":\"n5\",\"cluster\":\"here\","
+         "\"role\":\"leader\",\"term\":3,\"leader_id\":\"n5\",\"serving\":true,\"peers\":[{"
+         "\"id\":\"n2\",\"connected\":true,\"heard\":true},{\"id\":\"n3\",\"connected\":true,"
+         "\"heard\":true}]}",
+         0},
+        {"\"members\"", FAKE_REPLY, members[1], 0}};
+    static const struct fake_step moved[] = {
+        {"\"status\"", FAKE_REPLY,
+         "{\"type\":\"status_ok\",\"in_reply_to\":%ID,\"node\":\"n3\",\"cluster\":\"here\","
+         "\"role\":\"follower\",\"term\":3,\"leader_id\":\"n5\"}",
+         0}};
+    struct fake_server *n2 = fake_start(STEPS(lags));
+    struct fake_server *n3 = fake_start(STEPS(moved));
+    struct fake_server *n5 = fake_start(STEPS(leads));
+    char dead[2][32];
+    char want[1024];
+    FILE *f;
+    const int fds[] = {fake_refusing_port(dead[0], sizeof(dead[0])),
+                       fake_refusing_port(dead[1], sizeof(dead[1]))};
+
+    (void)state;
+    (void)snprintf(members[0], sizeof(members[0]),
+                   "{\"type\":\"members_ok\",\"in_reply_to\":%%ID,\"members\":[{\"id\":\"n5\","
+                   "\"client_addr\":\"%s\"},{\"id\":\"n3\",\"client_addr\":\"%s\"}]}",
+                   fake_address(n5), dead[0]);
+    (void)snprintf(members[1], sizeof(members[1]),
+                   "{\"type\":\"members_ok\",\"in_reply_to\":%%ID,\"members\":[{\"id\":\"n2\","
+                   "\"client_addr\":\"%s\"},{\"id\":\"n3\",\"client_addr\":\"%s\"},{\"id\":"
+                   "\"n5\",\"client_addr\":\"%s\"}]}",
+                   fake_address(n2), fake_address(n3), fake_address(n5));
+    fake_publish(n2);
+    fake_publish(n5);
+    f = fopen("other.conf", "we");
+    assert_non_null(f);
+    (void)fprintf(f,
+                  "[cluster]\nname = here\n\n[peers]\nn2 = 10.0.0.2:7401 %s\nn3 = "
+                  "10.0.0.3:7401 %s\nn4 = 10.0.0.4:7401 %s\n",
+                  fake_address(n2), dead[0], dead[1]);
+    assert_int_equal(fclose(f), 0);
+    run("-c", "other.conf", "status", NULL);
+    (void)snprintf(want, sizeof(want),
+                   "OK: survives 1 more failure; 3 of 3 nodes answered, leader n5, term 3\n"
+                   "NODE *\nn2 *\nn4    no member\nn5 *\nn3 *  %s\n",
+                   fake_address(n3));
+    EXPECT(0, want, "");
+    fake_stop(n2);
+    fake_stop(n3);
+    fake_stop(n5);
+    (void)close(fds[0]);
+    (void)close(fds[1]);
+}
+
 static void ctl__status_shows_what_is_on_the_disks(void **state)
 {
     static const struct fake_step steps[] = {
@@ -1468,6 +1533,7 @@ int main(void)
         cmocka_unit_test(ctl__help_helps),
         cmocka_unit_test(ctl__a_full_disk_is_not_success),
         cmocka_unit_test(ctl__status_shows_all_nodes),
+        cmocka_unit_test(ctl__status_knows_members_better_than_the_file),
         cmocka_unit_test(ctl__status_shows_what_is_on_the_disks),
         cmocka_unit_test(ctl__a_busy_node_is_not_absent),
         cmocka_unit_test(ctl__a_node_that_hangs_costs_status_its_time_once),

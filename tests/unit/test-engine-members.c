@@ -143,6 +143,14 @@ static const char *host_peer_addr(void *ctx, raft_node_id id)
     return NULL;
 }
 
+static bool host_connected(void *ctx, raft_node_id id)
+{
+    const struct host *h = ctx;
+    const struct host *other = host_of(id);
+
+    return other != NULL && other->engine != NULL && !other->is_cut && !h->is_cut;
+}
+
 static unsigned host_peer_version(void *ctx, raft_node_id id)
 {
     const struct host *h = host_of(id);
@@ -151,14 +159,6 @@ static unsigned host_peer_version(void *ctx, raft_node_id id)
     if (h == NULL)
         return 0;
     return h->is_old ? WIRE_VERSION_SNAPSHOTS - 1 : WIRE_VERSION_SNAPSHOTS;
-}
-
-static bool host_peer_connected(void *ctx, raft_node_id id)
-{
-    const struct host *h = host_of(id);
-
-    (void)ctx;
-    return h != NULL && h->engine != NULL;
 }
 
 static bool host_random(void *ctx, void *ret, size_t n)
@@ -238,7 +238,7 @@ static void start(unsigned i)
                                    .release = host_owes,
                                    .peer_addr = host_peer_addr,
                                    .peer_version = host_peer_version,
-                                   .peer_connected = host_peer_connected,
+                                   .peer_connected = host_connected,
                                    .random = host_random,
                                    .join = host_join,
                                    .invalid_action = "close_link"};
@@ -788,6 +788,26 @@ static void members__many_that_came_and_went_are_heard(void **state)
         wait_for("n1");
         wipe(2);
     }
+}
+
+/* MEMBER-8: whose link has gone was heard a moment ago, and is not there all the same. */
+static void members__who_was_stopped_just_now_does_not_count(void **state)
+{
+    struct service_member_answer a;
+
+    (void)state;
+    found(3);
+    lead_as(1);
+    run(ELECTION);
+    rig.hosts[3].is_cut = true;
+    a = ASK(REMOVE, .id = "n2");
+    assert_refused(a, WIRE_ERROR_PRECONDITION_FAILED,
+                   "of the 2 voters that would be left 1 are heard, and 2 are needed");
+    a = ASK(REMOVE, .id = "n3", .dry_run = true);
+    assert_int_equal(a.heard_after, 2);
+    /* A link that breaks for a moment makes nobody anew. */
+    a = ASK(REJOIN, .id = "n3");
+    assert_refused(a, WIRE_ERROR_PRECONDITION_FAILED, "'n3' is heard");
 }
 
 /* MEMBER-8. */
@@ -1442,6 +1462,7 @@ int main(void)
         TEST(a_removed_directory_does_not_come_back),
         TEST(a_tombstone_names_its_entry),
         TEST(many_that_came_and_went_are_heard),
+        TEST(who_was_stopped_just_now_does_not_count),
         TEST(a_change_that_leaves_no_quorum_is_refused),
         TEST(what_is_so_is_done_whatever_it_was_made_from),
         TEST(refusals_say_why),
