@@ -533,8 +533,7 @@ static bool will_vote(const struct raft_configuration *c, const struct raft_serv
 /* Heard, and not only lately: of who was stopped the link goes at once. */
 static bool is_there(struct engine *e, raft_node_id id)
 {
-    return replica_hears(e->replica, id, now_of(e)) &&
-           (id == e->id || e->ops.peer_connected == NULL || e->ops.peer_connected(e->ops.ctx, id));
+    return replica_hears(e->replica, id, now_of(e)) && (id == e->id || is_linked(e, id));
 }
 
 struct tally {
