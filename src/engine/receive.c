@@ -83,12 +83,12 @@ static int run_write(void *ctx)
 }
 
 /* Sizes and sums, then all that it holds, and only then its name: what has a name is good
- * (SNAP-11). */
+ * (SNAP-11). Those of this node stay: the log that they belong to is still there (SNAP-17). */
 static int run_check(void *ctx)
 {
     struct engine *e = ctx;
     struct receiving *r = &e->snap.receiving;
-    struct kv_source source = {snap_writer_read, r->writer, r->meta.body_bytes};
+    struct kv_source source = {snap_writer_read, r->writer, r->meta.body_bytes, &e->snap.stops};
     int rc;
 
     if (snap_writer_bytes(r->writer) != r->meta.body_bytes ||
@@ -105,8 +105,6 @@ static int run_check(void *ctx)
     r->writer = NULL;
     if (rc == 0)
         rc = snap_check(e->snap.folder, r->meta.id);
-    if (rc == 0)
-        rc = snap_prune(e->snap.folder);
     return outcome(rc);
 }
 
@@ -400,6 +398,7 @@ static void switch_state(struct engine *e, uint64_t now_us)
     engine_snapshots_have(e, &r->meta);
     e->snap.n_installed++;
     replica_restored(e->replica, now_us);
+    engine_snapshots_prune(e);
     end_receiving(e, RAFT_SNAPSHOT_DONE, "");
 }
 
@@ -414,7 +413,7 @@ void engine_receive_turn(struct engine *e, uint64_t now_us)
     case RECEIVE_PARTS:
         write_on(e);
         if (r->has_meta && r->written == r->bytes && !r->writing &&
-            e->snap.restoring.phase == RESTORE_NOT)
+            e->snap.restoring.phase == RESTORE_NOT && !e->snap.doubted)
             begin_check(e);
         else if (!is_busy(r) && now_us - r->heard_us > SNAP_SILENT_US) {
             forget(r);

@@ -273,7 +273,7 @@ void engine_space_submitted(struct engine *e, const struct raft_ready *ready)
     s->entries_submitted = st.n_entries_proposed;
     s->bytes_submitted = st.n_entry_bytes_proposed;
     s->taken = 0;
-    if (ready->truncate_from != 0)
+    if (ready->truncate_from != 0 || ready->reset.index != 0)
         s->in_flight = 0;
     for (unsigned i = 0; i < ready->n_entries; i++)
         s->in_flight += cost_of(&ready->entries[i]);
@@ -288,6 +288,17 @@ void engine_space_applied(struct engine *e, const struct raft_entry *entry)
         return; /* tried before, and undone for want of room */
     s->applied = entry->id.index;
     s->in_flight = s->in_flight > cost ? s->in_flight - cost : 0;
+}
+
+/* Nor are entries that a snapshot passed over: they will not be applied here (SNAP-19). */
+void engine_space_state_is_new(struct engine *e)
+{
+    const raft_index applied = e->state.last_applied(e->state.ctx).index;
+
+    if (applied <= e->space.applied)
+        return;
+    e->space.applied = applied;
+    e->space.in_flight = 0;
 }
 
 /* ---- the limit ---- */
