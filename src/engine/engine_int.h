@@ -22,7 +22,7 @@ struct space {
     uint64_t quota_bytes; /* of this node's file; 0: it says nothing */
     uint64_t due_us;      /* when it is looked at again */
     bool log_is_full;     /* the next segment cannot be prepared */
-    bool state_is_full;   /* the apply is parked */
+    bool state_is_full;   /* the apply is parked, or a snapshot has no room to take its place */
     bool parks;           /* what was said of the log for engine_set_parked() */
     bool nodes_are_full;  /* a leader: of the voters that are heard those with room are no quorum */
     bool met_damage;      /* of the state, since the last turn */
@@ -221,6 +221,7 @@ struct receiving {
     uint64_t began_us;
     uint64_t heard_us;
     uint64_t again_us; /* INSTALLING: when to ask again */
+    bool is_full;      /* SWITCHING: there was no room for it */
 };
 
 /* give.c: parts for clients, from one reader. */

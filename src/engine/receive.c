@@ -385,7 +385,8 @@ static void switch_state(struct engine *e, uint64_t now_us)
     if (!engine_copy_is_over(e))
         return;
     rc = e->state.switch_to(e->state.ctx);
-    if (rc == KV_E_FULL) {
+    r->is_full = rc == KV_E_FULL; /* as an apply that finds no room (SPACE-6) */
+    if (r->is_full) {
         r->again_us = now_us + STATE_RETRY_US;
         return;
     }

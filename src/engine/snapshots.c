@@ -98,10 +98,13 @@ static int copy_state(struct engine *e)
     const struct kv_sink sink = {sink_write, &c};
     int rc;
 
+    if (!room_is_left(e, 0))
+        return err_say(MADE_FULL, "the disk has less than %u MiB left", SNAP_ROOM_LEFT_BYTES >> 20);
     /* All of it: one that comes to nothing each time would fill the disk again and again. */
     if (!room_is_left(e, m->bytes))
-        return err_say(MADE_FULL, "the disk would have less than %u MiB left",
-                       SNAP_ROOM_LEFT_BYTES >> 20);
+        return err_say(MADE_FULL,
+                       "with a copy of %llu MiB the disk would have less than %u MiB left",
+                       (unsigned long long)(m->bytes >> 20), SNAP_ROOM_LEFT_BYTES >> 20);
     rc = snap_writer_new(e->snap.folder, SNAP_MADE, &m->writer);
     if (rc != 0)
         return rc == SNAP_E_FULL ? MADE_FULL : err_fold(rc);
@@ -396,13 +399,14 @@ bool engine_copy_is_over(struct engine *e)
     return false;
 }
 
-/* Log behind the newest: as much as a state costs to be written once more, and not little. */
+/* Log behind the newest: as much as a state costs to be written once more, and not little. Where the
+ * log has no room for as much nothing else would ever give it some (SNAP-22). */
 static bool is_due(struct engine *e)
 {
     const uint64_t state = e->state.copy_bytes != NULL ? e->state.copy_bytes(e->state.ctx) : 0;
     const uint64_t behind = store_bytes_behind(e->store, e->snap.newest.index);
 
-    return behind >= e->snap.conf.log_bytes && behind >= state;
+    return behind >= e->snap.conf.log_bytes && (behind >= state || e->space.log_is_full);
 }
 
 /* ---- the front of the log ---- */

@@ -402,7 +402,7 @@ void engine_space_turn(struct engine *e, uint64_t now_us)
     /* What was taken goes to the log in this turn; what the log has already, or did not fit behind
      * it, goes nowhere, and must not be held against what comes. */
     s->taken = 0;
-    s->state_is_full = replica_is_parked(e->replica);
+    s->state_is_full = replica_is_parked(e->replica) || e->snap.receiving.is_full;
     if (s->met_damage) {
         s->met_damage = false;
         replica_rebuild(e->replica, now_us);

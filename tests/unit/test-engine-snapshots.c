@@ -611,6 +611,78 @@ static void snapshots__what_is_passed_over_is_not_in_flight(void **state)
     done();
 }
 
+/* ---- no room ---- */
+
+static int (*switch_to)(void *ctx);
+static unsigned n_full;
+
+static int switch_without_room(void *ctx)
+{
+    return n_full > 0 && n_full-- > 0 ? KV_E_FULL : switch_to(ctx);
+}
+
+/* One that has no room to take the place of the state is waited for, and told (SNAP-22). */
+static void snapshots__a_switch_without_room_is_parked(void **state)
+{
+    struct host *f;
+
+    (void)state;
+    found(3);
+    f = leave_behind();
+    switch_to = f->engine->state.switch_to;
+    f->engine->state.switch_to = switch_without_room;
+    n_full = 2;
+    cut(f, false);
+    for (unsigned i = 0; i < 2000 && n_full == 2; i++)
+        step();
+    run(50);
+    assert_int_equal(n_full, 1);
+    assert_int_equal(raft_get_fitness(engine_raft(f->engine)), RAFT_PARKED);
+    assert_non_null(strstr(ask(f, "{\"type\":\"status\"}"), "\"full\":\"state\""));
+    expect_level(f);
+    assert_int_equal(raft_get_fitness(engine_raft(f->engine)), RAFT_FIT);
+    assert_int_equal(f->engine->snap.n_installed, 1);
+    done();
+}
+
+static uint64_t many_bytes(void *ctx)
+{
+    (void)ctx;
+    return 32u << 20;
+}
+
+/* The log can never have as much as such a state, and would stay full for ever (SNAP-22). */
+static void snapshots__a_full_log_does_not_wait_for_a_large_state(void **state)
+{
+    struct host *h = &rig.hosts[0];
+    char line[100];
+
+    (void)state;
+    found(1);
+    (void)leader();
+    h->engine->snap.conf.log_bytes = 1u << 16;
+    h->engine->state.copy_bytes = many_bytes;
+    fake_disk_set_capacity(h->disk, 1u << 20);
+    for (unsigned i = 0; i < 100 && !h->engine->space.log_is_full; i++) {
+        char value[20001];
+        char *request = malloc(sizeof(value) + 100);
+
+        memset(value, 'v', sizeof(value) - 1);
+        value[sizeof(value) - 1] = '\0';
+        assert_non_null(request);
+        (void)snprintf(request, sizeof(value) + 100,
+                       "{\"type\":\"write\",\"key\":1,\"value\":\"%s\"}", value);
+        (void)ask(h, request);
+        free(request);
+    }
+    assert_true(h->engine->space.log_is_full);
+    run(3000);
+    (void)snprintf(line, sizeof(line), "{\"type\":\"write\",\"key\":2,\"value\":3}");
+    assert_non_null(strstr(ask(h, line), "write_ok"));
+    assert_true(base_of(h) > 0);
+    done();
+}
+
 /* ---- what is received is looked at ---- */
 
 static void lie_about_the_digest(const struct raft_msg *m, unsigned char *p)
@@ -885,6 +957,8 @@ int main(void)
         cmocka_unit_test(snapshots__a_machine_may_end_before_the_log_goes),
         cmocka_unit_test(snapshots__the_power_may_go_at_any_step),
         cmocka_unit_test(snapshots__what_is_passed_over_is_not_in_flight),
+        cmocka_unit_test(snapshots__a_switch_without_room_is_parked),
+        cmocka_unit_test(snapshots__a_full_log_does_not_wait_for_a_large_state),
         cmocka_unit_test(snapshots__one_that_lies_gets_no_name),
         cmocka_unit_test(snapshots__of_a_wrong_state_none_stays),
         cmocka_unit_test(snapshots__one_of_a_wrong_state_is_not_finished),
