@@ -273,7 +273,7 @@ void engine_space_submitted(struct engine *e, const struct raft_ready *ready)
     s->entries_submitted = st.n_entries_proposed;
     s->bytes_submitted = st.n_entry_bytes_proposed;
     s->taken = 0;
-    if (ready->truncate_from != 0 || ready->reset.index != 0)
+    if (ready->truncate_from != 0)
         s->in_flight = 0;
     for (unsigned i = 0; i < ready->n_entries; i++)
         s->in_flight += cost_of(&ready->entries[i]);
