@@ -823,6 +823,16 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
 #define SNAP_SEND_KEEPS 8u
 /* Left on the disk by who makes one. */
 #define SNAP_ROOM_LEFT_BYTES (16u << 20)
+/* At a clean stop one is made of a state that is no larger, when as much of the log is behind the
+ * newest as the state has, and not less than this; it may take so long. */
+#define SNAP_STOP_BYTES_MAX ((uint64_t)4 << 20)
+#define SNAP_STOP_BEHIND    ((uint64_t)1 << 20)
+#define SNAP_STOP_US        200000u
+#define SNAP_STOP_LOOK_NS   1000000l
+/* A state's file that is larger, and more than twice what it holds, gives way at the start to a
+ * snapshot that has no more of the log behind it than this. */
+#define SNAP_SHRINK_BYTES ((uint64_t)64 << 20)
+#define SNAP_NEAR_BYTES   ((uint64_t)16 << 20)
 /* At most so many are looked at when one is needed. */
 #define SNAP_LIST_MAX 8u
 

@@ -18,7 +18,9 @@ static enum raft_fitness fitness_of(const struct engine *e)
 {
     if (replica_rebuilding(e->replica) || e->differ.is_wrong)
         return RAFT_UNFIT;
-    return e->agree.is_parked || replica_is_parked(e->replica) ? RAFT_PARKED : RAFT_FIT;
+    if (e->agree.is_parked || replica_is_parked(e->replica) || e->snap.receiving.is_full)
+        return RAFT_PARKED;
+    return RAFT_FIT;
 }
 
 static void settle_fitness(struct engine *e, uint64_t now_us)

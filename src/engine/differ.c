@@ -251,6 +251,7 @@ static void be_wrong(struct engine *e)
     if (d->at.index > d->differs_at)
         d->differs_at = d->at.index;
     end_check(d);
+    engine_snapshots_doubt(e);
     engine_state_damaged(e, "a majority of the voters holds another state");
 }
 

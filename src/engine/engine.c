@@ -319,10 +319,14 @@ static int open_replica(struct engine *e, const struct engine_conf *conf,
     if (rc > 0)
         return err_say(ENGINE_E_CONTRADICTION,
                        "the log, the state and the configuration contradict each other");
-    if (is_behind_base(e, recovered))
+    if (is_behind_base(e, recovered)) {
+        e->agree.is_set_aside = true; /* it is not damaged, there is none */
         replica_begin_without_state(e->replica);
-    else
+    } else {
         engine_agree_begin(e);
+    }
+    if (e->snap.folder != NULL)
+        engine_snapshots_lost(e);
     engine_differ_begin(e, conf->raft.heartbeat_us);
     return 0;
 }
@@ -335,6 +339,8 @@ static int open_snapshots(struct engine *e, const struct engine_conf *conf,
 
     if (rc == 0 && (e->agree.is_set_aside || is_behind_base(e, recovered)))
         rc = engine_restore_at_start(e, recovered);
+    else if (rc == 0)
+        rc = engine_shrink_at_start(e, recovered);
     if (rc == 0)
         return 0;
     if (err_text_for(rc)[0] == '\0')
@@ -518,6 +524,8 @@ void engine_free(struct engine *e, bool clean)
 {
     if (e == NULL)
         return;
+    if (clean)
+        engine_snapshots_last(e);
     engine_stop(e);
     engine_snapshots_free(e);
     if (e->service != NULL)

@@ -22,7 +22,7 @@ struct space {
     uint64_t quota_bytes; /* of this node's file; 0: it says nothing */
     uint64_t due_us;      /* when it is looked at again */
     bool log_is_full;     /* the next segment cannot be prepared */
-    bool state_is_full;   /* the apply is parked */
+    bool state_is_full;   /* the apply is parked, or a snapshot has no room to take its place */
     bool parks;           /* what was said of the log for engine_set_parked() */
     bool nodes_are_full;  /* a leader: of the voters that are heard those with room are no quorum */
     bool met_damage;      /* of the state, since the last turn */
@@ -132,6 +132,8 @@ struct making {
     unsigned mib_per_s;
     struct snap_writer *writer; /* owned */
     int sink_rc;
+    atomic_bool stops; /* what reads the copy ends */
+    raft_index up_to;  /* of older ones: see snap_prune() */
     struct kv_copy_info info;
     struct snap_meta meta;
     uint64_t began_us;
@@ -224,6 +226,7 @@ struct receiving {
     uint64_t began_us;
     uint64_t heard_us;
     uint64_t again_us; /* INSTALLING: when to ask again */
+    bool is_full;      /* SWITCHING: there was no room for it */
 };
 
 /* give.c: parts for clients, from one reader. */
@@ -259,6 +262,15 @@ struct snapshots {
     raft_index mark_asked;
     uint64_t look_us;
     uint64_t unmet_until_us; /* the log is kept whole for a member that was not met */
+    atomic_bool stops;       /* all that reads one ends */
+    /* Of the files, beside the making of one. */
+    struct chore tidy;
+    bool prunes;                 /* it is wanted */
+    bool doubted;                /* none of this node is to be believed: they go */
+    bool left;                   /* the chore: some could not go yet */
+    struct raft_entry_id spared; /* not of this node */
+    raft_index tidy_up_to;
+    uint64_t tidy_us;
     struct making making;
     struct restoring restoring;
     struct sending *sendings; /* owned; RAFT_SERVERS_MAX */
@@ -383,6 +395,8 @@ bool engine_may_store(void *ctx, const struct raft_msg *m);
 /* Goes to the log; was applied. */
 void engine_space_submitted(struct engine *e, const struct raft_ready *ready);
 void engine_space_applied(struct engine *e, const struct raft_entry *entry);
+/* What is between the state that was and the one that is was not applied one by one. */
+void engine_space_state_is_new(struct engine *e);
 void engine_space_turn(struct engine *e, uint64_t now_us);
 void engine_space_status(const struct engine *e, struct wire_reply *w);
 
@@ -419,6 +433,8 @@ void engine_disk_turn(struct engine *e, uint64_t now_us);
 /* Opens the folder; state and log are open. 0 or -errno. */
 int engine_snapshots_open(struct engine *e, const struct engine_conf *conf);
 int engine_snapshots_start(struct engine *e, int notify_fd);
+/* Before a clean stop, where it takes next to no time (SNAP-20). */
+void engine_snapshots_last(struct engine *e);
 /* No thread works for them any more; what was under way is dropped. */
 void engine_snapshots_stop(struct engine *e);
 void engine_snapshots_free(struct engine *e);
@@ -427,8 +443,13 @@ uint64_t engine_snapshots_deadline_us(const struct engine *e);
 void engine_snapshots_status(struct engine *e, struct wire_reply *w);
 /* This one is whole and durable, and was read again. */
 void engine_snapshots_have(struct engine *e, const struct snap_meta *m);
-/* One was found to be no good: which is the newest now? */
+/* Which is the newest that the log goes on from (SNAP-23)? At the start, and when one was found to
+ * be no good. */
 void engine_snapshots_lost(struct engine *e);
+/* The state that they were made of was wrong: none of them is used, and all go (SNAP-12). */
+void engine_snapshots_doubt(struct engine *e);
+/* Older ones may go: another has taken their place. */
+void engine_snapshots_prune(struct engine *e);
 /* No copy of the state is under way any more: true. Otherwise it was told to stop. */
 bool engine_copy_is_over(struct engine *e);
 void engine_snapshots_work(struct engine *e);
@@ -438,6 +459,9 @@ bool engine_snapshots_has_work(const struct engine *e);
 /* At the start: the state that is there is of no use, or there is none; from the newest snapshot
  * that the log goes on from. 0: it is done, or there is none; -errno. */
 int engine_restore_at_start(struct engine *e, const struct store_recovered *recovered);
+/* At the start, with a good state whose file is much larger than what it holds: from a snapshot,
+ * when that is near enough (SNAP-21). As engine_restore_at_start(). */
+int engine_shrink_at_start(struct engine *e, const struct store_recovered *recovered);
 /* As engine_state_rebuild(), where there are snapshots. */
 int engine_restore(struct engine *e, raft_index *ret_applied);
 void engine_restore_forget(struct engine *e);

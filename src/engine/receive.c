@@ -83,12 +83,12 @@ static int run_write(void *ctx)
 }
 
 /* Sizes and sums, then all that it holds, and only then its name: what has a name is good
- * (SNAP-11). */
+ * (SNAP-11). Those of this node stay: the log that they belong to is still there (SNAP-23). */
 static int run_check(void *ctx)
 {
     struct engine *e = ctx;
     struct receiving *r = &e->snap.receiving;
-    struct kv_source source = {snap_writer_read, r->writer, r->meta.body_bytes};
+    struct kv_source source = {snap_writer_read, r->writer, r->meta.body_bytes, &e->snap.stops};
     int rc;
 
     if (snap_writer_bytes(r->writer) != r->meta.body_bytes ||
@@ -108,8 +108,6 @@ static int run_check(void *ctx)
     /* The log is going to begin behind it: it stays, whatever else is there, and was checked. */
     if (rc == 0)
         rc = snap_reader_new(e->snap.folder, r->meta.id, &r->held);
-    if (rc == 0)
-        (void)snap_prune(e->snap.folder); /* what cannot go now goes with the next */
     return outcome(rc);
 }
 
@@ -325,8 +323,6 @@ static void take_chore(struct engine *e, uint64_t now_us)
         return;
     }
     if (r->phase == RECEIVE_CHECKING) {
-        /* Whatever becomes of it here: what was older has gone (SNAP-5). */
-        engine_snapshots_have(e, &r->meta);
         r->phase = RECEIVE_INSTALLING;
         r->again_us = now_us;
         return;
@@ -394,7 +390,8 @@ static void switch_state(struct engine *e, uint64_t now_us)
     if (!engine_copy_is_over(e))
         return;
     rc = e->state.switch_to(e->state.ctx);
-    if (rc == KV_E_FULL) {
+    r->is_full = rc == KV_E_FULL; /* as an apply that finds no room (SPACE-6) */
+    if (r->is_full) {
         r->again_us = now_us + STATE_RETRY_US;
         return;
     }
@@ -404,8 +401,10 @@ static void switch_state(struct engine *e, uint64_t now_us)
     }
     engine_state_is_new(e);
     engine_restore_forget(e);
+    engine_snapshots_have(e, &r->meta);
     e->snap.n_installed++;
     replica_restored(e->replica, now_us);
+    engine_snapshots_prune(e);
     end_receiving(e, RAFT_SNAPSHOT_DONE, "");
 }
 
@@ -420,7 +419,7 @@ void engine_receive_turn(struct engine *e, uint64_t now_us)
     case RECEIVE_PARTS:
         write_on(e);
         if (r->has_meta && r->written == r->bytes && !r->writing &&
-            e->snap.restoring.phase == RESTORE_NOT)
+            e->snap.restoring.phase == RESTORE_NOT && !e->snap.doubted)
             begin_check(e);
         else if (!is_busy(r) && now_us - r->heard_us > SNAP_SILENT_US) {
             forget(r);

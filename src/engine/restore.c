@@ -27,9 +27,26 @@ bool engine_copy_is_as_said(const struct kv_copy_info *info, const struct snap_m
            info->limit_bytes == m->limit_bytes;
 }
 
+static void forget_if_damaged(struct engine *e, struct raft_entry_id id)
+{
+    char why[CHORE_TEXT_BYTES];
+
+    (void)snprintf(why, sizeof(why), "%s", err_text());
+    (void)snap_check(e->snap.folder, id);
+    (void)err_say(KV_E_DAMAGED, "%s", why);
+}
+
 static bool is_readable(const struct engine *e, const struct snap_meta *m)
 {
     return m->state_format == e->state.copy_format && m->digest_version == e->state.digest_version;
+}
+
+/* What the disk cannot read of it is damage of the snapshot, and no end of anything (FIT-7). */
+static int read_some(void *reader, void *buf, size_t n, uint64_t offset)
+{
+    int rc = snap_reader_read(reader, buf, n, offset);
+
+    return rc == -EIO ? err_say(KV_E_DAMAGED, "the disk cannot read it") : rc;
 }
 
 /* Any thread. 0: it is prepared; KV_E_FULL; KV_E_DAMAGED and others: it is of no use; -errno. */
@@ -41,12 +58,14 @@ static int prepare(struct engine *e, const struct snap_meta *m, struct kv_copy_i
 
     if (rc != 0)
         return rc < 0 ? err_trace(rc) : err_say(KV_E_DAMAGED, "%s", snap_error_text(rc));
-    source = (struct kv_source){snap_reader_read, reader, m->body_bytes};
+    source = (struct kv_source){read_some, reader, m->body_bytes, &e->snap.stops};
     rc = e->state.prepare(e->state.ctx, &source, ret_info);
     snap_reader_drop(reader);
     if (rc == 0 && !engine_copy_is_as_said(ret_info, m))
         rc = err_say(KV_E_DAMAGED, "the snapshot of index %llu does not hold what it says",
                      (unsigned long long)m->id.index);
+    if (rc == KV_E_DAMAGED) /* what is not good on the disk counts for nothing any more */
+        forget_if_damaged(e, m->id);
     return rc;
 }
 
@@ -55,6 +74,7 @@ void engine_state_is_new(struct engine *e)
 {
     e->agree.is_set_aside = true;
     engine_differ_forget(e);
+    engine_space_state_is_new(e);
     engine_scrub_again(e, e->ops.now_us(e->ops.ctx));
 }
 
@@ -118,11 +138,68 @@ int engine_restore_at_start(struct engine *e, const struct store_recovered *reco
         rc = restore_one(e, m);
         if (rc <= 0)
             return err_trace(rc);
-        if (rc == KV_E_FULL)
-            return err_say(-ENOSPC, "no room to restore the state from the snapshot of index %llu",
-                           (unsigned long long)m->id.index);
         say_useless(e, m, err_text());
+        if (rc == KV_E_FULL)
+            return 0; /* a full disk is no end: it is tried again while the node runs (SPACE-6) */
     }
+    return 0;
+}
+
+/* ---- a file that is too large ---- */
+
+static bool is_bloated(const struct engine *e)
+{
+    const uint64_t file = e->kv != NULL ? kv_file_bytes(e->kv) : 0;
+
+    return file > SNAP_SHRINK_BYTES && file > 2 * e->state.copy_bytes(e->state.ctx);
+}
+
+/* The newest that is much smaller than the file, and near: what it lacks is applied again. */
+static bool find_near(struct engine *e, const struct store_recovered *recovered,
+                      struct snap_meta *ret)
+{
+    struct snap_meta list[SNAP_LIST_MAX];
+    unsigned n = snap_list(e->snap.folder, list, SNAP_LIST_MAX);
+
+    for (unsigned i = 0; i < n; i++) {
+        const struct snap_meta *m = &list[i];
+
+        if (term_in_log(recovered, m->id.index) != m->id.term || !is_readable(e, m))
+            continue;
+        *ret = *m;
+        return m->id.index <= e->state.last_applied(e->state.ctx).index &&
+               2 * m->body_bytes < kv_file_bytes(e->kv) &&
+               store_bytes_behind(e->store, m->id.index) <= SNAP_NEAR_BYTES;
+    }
+    return false;
+}
+
+/* The state that is there is good, so whatever keeps it from being replaced is no end of anything;
+ * but once it goes, the other one is all there is. What it has shown is shown again before anybody
+ * is answered (FIT-6, DISK-41). */
+int engine_shrink_at_start(struct engine *e, const struct store_recovered *recovered)
+{
+    struct kv_copy_info info;
+    struct snap_meta m;
+    uint64_t file_bytes;
+    int rc;
+
+    if (e->snap.folder == NULL || !is_bloated(e) || !find_near(e, recovered, &m))
+        return 0;
+    file_bytes = kv_file_bytes(e->kv);
+    rc = prepare(e, &m, &info);
+    if (rc != 0) {
+        say_useless(e, &m, err_text());
+        return 0;
+    }
+    rc = e->state.switch_to(e->state.ctx);
+    if (rc != 0)
+        return rc < 0 ? err_trace(rc) : 0;
+    e->agree.is_set_aside = true;
+    if (engine_logs(e))
+        log_event(LOG_INFO, "state_compacted", "snapshot=%llu file_bytes=%llu were=%llu",
+                  (unsigned long long)m.id.index, (unsigned long long)kv_file_bytes(e->kv),
+                  (unsigned long long)file_bytes);
     return 0;
 }
 
@@ -242,6 +319,7 @@ int engine_restore(struct engine *e, raft_index *ret_applied)
             say_useless(e, &r->meta, r->chore.text);
             r->below = r->below == 0 || r->meta.id.index < r->below ? r->meta.id.index : r->below;
             r->tried = r->meta.id.index > r->tried ? r->meta.id.index : r->tried;
+            engine_snapshots_lost(e);
         }
         return rc == 0 ? take_prepared(e, ret_applied) : REPLICA_STATE_E_LATER;
     case RESTORE_PREPARED:

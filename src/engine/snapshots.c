@@ -35,13 +35,13 @@ static uint64_t now_of(const struct engine *e)
 /* ---- the copy, on its thread ---- */
 
 /* A disk that is filled to its end by what nobody asked for would stop the log (SNAP-15). */
-static bool room_is_left(struct engine *e)
+static bool room_is_left(struct engine *e, uint64_t bytes)
 {
     uint64_t used;
     uint64_t limit;
 
     return e->state.disk_room == NULL || !e->state.disk_room(e->state.ctx, &used, &limit) ||
-           limit - used >= SNAP_ROOM_LEFT_BYTES;
+           limit - used >= bytes + SNAP_ROOM_LEFT_BYTES;
 }
 
 struct copying {
@@ -82,7 +82,7 @@ static int sink_write(void *ctx, const void *data, size_t n)
     atomic_store(&m->n_bytes, bytes);
     if (bytes - c->looked_at >= SNAP_ROOM_LEFT_BYTES / 4) {
         c->looked_at = bytes;
-        if (!room_is_left(c->e)) {
+        if (!room_is_left(c->e, 0)) {
             m->sink_rc = err_say(SNAP_E_FULL, "the disk has less than %u MiB left",
                                  SNAP_ROOM_LEFT_BYTES >> 20);
             return -ECANCELED;
@@ -99,8 +99,13 @@ static int copy_state(struct engine *e)
     const struct kv_sink sink = {sink_write, &c};
     int rc;
 
-    if (!room_is_left(e))
+    if (!room_is_left(e, 0))
         return err_say(MADE_FULL, "the disk has less than %u MiB left", SNAP_ROOM_LEFT_BYTES >> 20);
+    /* All of it: one that comes to nothing each time would fill the disk again and again. */
+    if (!room_is_left(e, m->bytes))
+        return err_say(MADE_FULL,
+                       "with a copy of %llu MiB the disk would have less than %u MiB left",
+                       (unsigned long long)(m->bytes >> 20), SNAP_ROOM_LEFT_BYTES >> 20);
     rc = snap_writer_new(e->snap.folder, SNAP_MADE, &m->writer);
     if (rc != 0)
         return rc == SNAP_E_FULL ? MADE_FULL : err_fold(rc);
@@ -121,8 +126,11 @@ static int run_copy(void *ctx)
 
     if (rc != 0)
         return rc;
-    source = (struct kv_source){snap_writer_read, m->writer, snap_writer_bytes(m->writer)};
+    source =
+        (struct kv_source){snap_writer_read, m->writer, snap_writer_bytes(m->writer), &m->stops};
     rc = e->state.check_copy(e->state.ctx, &source, &m->info);
+    if (rc == -ECANCELED)
+        return MADE_STOPPED;
     if (rc == KV_E_DAMAGED)
         return MADE_DAMAGED;
     if (rc != 0)
@@ -141,7 +149,7 @@ static int run_finish(void *ctx)
     if (rc == 0)
         rc = snap_check(e->snap.folder, m->meta.id);
     if (rc == 0)
-        rc = snap_prune(e->snap.folder);
+        rc = snap_prune(e->snap.folder, m->up_to);
     if (rc == SNAP_E_FULL)
         return MADE_FULL;
     return rc == SNAP_E_DAMAGED ? MADE_DAMAGED : err_fold(rc);
@@ -156,13 +164,18 @@ static bool is_in_doubt(const struct engine *e)
     return e->differ.differs && engine_agreed_index(e) < e->differ.differs_at;
 }
 
-/* Where the state is not to be believed, or about to be another, there is nothing to copy
- * (SNAP-12). */
-static bool may_make(const struct engine *e)
+/* Where the state is not to be believed, or about to be another, there is nothing to copy, and what
+ * was copied is not finished (SNAP-12). */
+static bool is_believed(const struct engine *e)
 {
     return !replica_rebuilding(e->replica) && !e->differ.is_wrong && !is_in_doubt(e) &&
-           !raft_is_installing(engine_raft(e)) && e->snap.receiving.phase < RECEIVE_CHECKING &&
-           !replica_is_parked(e->replica);
+           !e->snap.doubted;
+}
+
+static bool may_make(const struct engine *e)
+{
+    return is_believed(e) && !raft_is_installing(engine_raft(e)) &&
+           e->snap.receiving.phase < RECEIVE_CHECKING && !replica_is_parked(e->replica);
 }
 
 static void begin_making(struct engine *e, uint64_t now_us)
@@ -177,6 +190,7 @@ static void begin_making(struct engine *e, uint64_t now_us)
     m->mib_per_s = e->snap.conf.mib_per_s;
     m->bytes = e->state.copy_bytes != NULL ? e->state.copy_bytes(e->state.ctx) : 0;
     atomic_store(&m->n_bytes, 0);
+    atomic_store(&m->stops, false);
     e->state.copy_go(e->state.ctx);
     chores_add(e->snap.makers, &m->chore, run_copy, e);
 }
@@ -219,8 +233,10 @@ static void begin_finishing(struct engine *e, uint64_t now_us)
     struct raft_status st;
 
     raft_get_status(raft, &st);
-    /* The log went on meanwhile, and may have been replaced. */
-    if (raft_is_installing(raft) || info->last_applied.index < st.base.index ||
+    m->up_to = replica_last_applied(e->replica);
+    /* The log went on meanwhile, and may have been replaced; and what was copied may be in doubt by
+     * now (SNAP-12). */
+    if (!is_believed(e) || raft_is_installing(raft) || info->last_applied.index < st.base.index ||
         raft_term_at(raft, info->last_applied.index) != info->last_applied.term ||
         /* The one in force there is not known where the log begins behind it. */
         raft_config_at(raft, info->last_applied.index)->index > info->last_applied.index) {
@@ -255,18 +271,106 @@ void engine_snapshots_have(struct engine *e, const struct snap_meta *m)
     e->snap.newest_us = now_of(e);
 }
 
+/* One that was received and not installed ends where the own log may never come to: nothing is
+ * marked, sent or dropped by it (SNAP-23). */
+static bool is_of_log(const struct engine *e, const struct raft_status *st, struct raft_entry_id id)
+{
+    return id.index >= st->base.index && id.index <= st->commit_index &&
+           id.index <= st->last_stored && raft_term_at(engine_raft(e), id.index) == id.term;
+}
+
 void engine_snapshots_lost(struct engine *e)
 {
     const raft_index before = e->snap.newest.index;
-    struct snap_meta list[1];
+    struct snap_meta list[SNAP_LIST_MAX];
+    struct raft_status st;
+    unsigned n = 0;
 
     e->snap.newest = (struct raft_entry_id){0};
     e->snap.newest_bytes = 0;
-    if (snap_list(e->snap.folder, list, 1) > 0)
-        engine_snapshots_have(e, &list[0]);
+    raft_get_status(engine_raft(e), &st);
+    if (!e->snap.doubted)
+        n = snap_list(e->snap.folder, list, SNAP_LIST_MAX);
+    for (unsigned i = 0; i < n && e->snap.newest.index == 0; i++)
+        if (is_of_log(e, &st, list[i].id))
+            engine_snapshots_have(e, &list[i]);
     /* Nothing is covered any more that was before. */
     if (e->snap.newest.index < before)
         e->snap.making.wanted = true;
+}
+
+/* ---- files that go ---- */
+
+static int run_prune(void *ctx)
+{
+    struct engine *e = ctx;
+
+    return snap_prune(e->snap.folder, e->snap.tidy_up_to);
+}
+
+static int run_discard(void *ctx)
+{
+    struct engine *e = ctx;
+
+    return snap_discard(e->snap.folder, e->snap.spared, &e->snap.left);
+}
+
+void engine_snapshots_prune(struct engine *e)
+{
+    e->snap.prunes = true;
+}
+
+void engine_snapshots_doubt(struct engine *e)
+{
+    if (e->snap.folder == NULL)
+        return;
+    e->snap.doubted = true;
+    e->snap.newest = (struct raft_entry_id){0};
+    e->snap.newest_bytes = 0;
+    e->snap.tidy_us = 0;
+}
+
+static void end_doubt(struct engine *e)
+{
+    e->snap.doubted = false;
+    engine_snapshots_lost(e);
+    if (engine_logs(e))
+        log_event(LOG_WARNING, "snapshot_unusable",
+                  "why='a majority of the voters holds another state' action=removed");
+}
+
+static void begin_discard(struct engine *e)
+{
+    const struct receiving *r = &e->snap.receiving;
+
+    e->snap.spared = (struct raft_entry_id){0};
+    if (r->phase >= RECEIVE_CHECKING)
+        e->snap.spared = r->meta.id;
+    chores_add(e->snap.bench, &e->snap.tidy, run_discard, e);
+}
+
+/* What is wrong with a file that cannot be removed the next one says, too. */
+static void tidy(struct engine *e, uint64_t now_us)
+{
+    struct snapshots *s = &e->snap;
+    const bool discarded = s->tidy.run == run_discard;
+    int rc;
+
+    if (chore_take(&s->tidy, &rc) && discarded && s->doubted) {
+        s->tidy_us = now_us + SNAP_LOOK_US;
+        if (rc == 0 && !s->left && chore_is_idle(&s->making.chore))
+            end_doubt(e);
+    }
+    if (!chore_is_idle(&s->tidy))
+        return;
+    if (s->doubted) {
+        if (now_us >= s->tidy_us && chore_is_idle(&s->making.chore))
+            begin_discard(e);
+    } else if (s->prunes) {
+        s->prunes = false;
+        s->tidy_up_to = replica_last_applied(e->replica);
+        chores_add(s->bench, &s->tidy, run_prune, e);
+    }
 }
 
 static void end_making(struct engine *e, uint64_t now_us)
@@ -290,6 +394,8 @@ static void look_at_making(struct engine *e, uint64_t now_us)
 
     if (!chore_take(&m->chore, &rc))
         return;
+    if (rc == 0 && m->finishing && e->snap.doubted)
+        rc = MADE_STOPPED;
     if (rc != 0)
         making_failed(e, rc, now_us);
     else if (m->finishing)
@@ -305,17 +411,20 @@ bool engine_copy_is_over(struct engine *e)
     if (e->snap.making.finishing)
         return true; /* it does not look at the state any more */
     e->state.copy_stop(e->state.ctx);
+    atomic_store(&e->snap.making.stops, true);
     return false;
 }
 
-/* Log behind the newest: as much as a state costs to be written once more, and not little. */
+/* Log behind the newest: as much as a state costs to be written once more, and not little. Where
+ * the log has no room for as much nothing else would ever give it some (SNAP-22). */
 static bool is_due(struct engine *e)
 {
     const raft_index applied = e->state.last_applied(e->state.ctx).index;
     const uint64_t state = e->state.copy_bytes != NULL ? e->state.copy_bytes(e->state.ctx) : 0;
     const uint64_t behind = store_bytes_behind(e->store, e->snap.newest.index);
 
-    return applied > e->snap.newest.index && behind >= e->snap.conf.log_bytes && behind >= state;
+    return applied > e->snap.newest.index && behind >= e->snap.conf.log_bytes &&
+           (behind >= state || e->space.log_is_full);
 }
 
 /* ---- the front of the log ---- */
@@ -423,6 +532,7 @@ void engine_snapshots_turn(struct engine *e, uint64_t now_us)
     if (s->folder == NULL)
         return;
     look_at_making(e, now_us);
+    tidy(e, now_us);
     engine_receive_turn(e, now_us);
     engine_send_turn(e, now_us);
     engine_give_turn(e, now_us);
@@ -524,7 +634,6 @@ int engine_snapshots_open(struct engine *e, const struct engine_conf *conf)
         return err_trace(rc);
     if (err_text()[0] != '\0' && engine_logs(e))
         log_event(LOG_WARNING, "snapshot_unusable", "why=\"%s\" action=ignore", err_text());
-    engine_snapshots_lost(e);
     return 0;
 }
 
@@ -547,7 +656,11 @@ void engine_snapshots_stop(struct engine *e)
 
     if (s->folder == NULL)
         return;
+    /* Whatever is being read, nobody waits for the end of it (SNAP-18). */
     e->state.copy_stop(e->state.ctx);
+    atomic_store(&s->making.stops, true);
+    atomic_store(&s->stops, true);
+    snap_stop(s->folder);
     chores_free(s->makers);
     chores_free(s->bench);
     s->makers = s->bench = NULL;
@@ -569,6 +682,34 @@ void engine_snapshots_free(struct engine *e)
     free(s->sendings);
     if (s->vfs != NULL)
         vfs_posix_free(s->vfs);
+}
+
+/* ---- the last one ---- */
+
+static bool is_cheap(const struct engine *e)
+{
+    const uint64_t bytes = e->state.copy_bytes != NULL ? e->state.copy_bytes(e->state.ctx) : 0;
+    const uint64_t behind = store_bytes_behind(e->store, e->snap.newest.index);
+
+    return bytes <= SNAP_STOP_BYTES_MAX && behind >= SNAP_STOP_BEHIND && behind >= bytes;
+}
+
+/* What it does not come to in its time is dropped with all else that is under way (SNAP-20). */
+void engine_snapshots_last(struct engine *e)
+{
+    const struct timespec pause = {.tv_nsec = SNAP_STOP_LOOK_NS};
+    const uint64_t until_us = clock_mono_us() + SNAP_STOP_US;
+    struct making *m = &e->snap.making;
+
+    if (e->snap.folder == NULL || !e->snap.threads || e->replica == NULL ||
+        !chore_is_idle(&m->chore) || !may_make(e) || !is_cheap(e))
+        return;
+    e->snap.conf.mib_per_s = 0;
+    begin_making(e, now_of(e));
+    while (!chore_is_idle(&m->chore) && clock_mono_us() < until_us) {
+        (void)nanosleep(&pause, NULL);
+        look_at_making(e, now_of(e));
+    }
 }
 
 /* ---- looking ---- */

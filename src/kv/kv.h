@@ -28,6 +28,8 @@
 #ifndef RIDD_KV_KV_H
 #define RIDD_KV_KV_H
 
+#include <stdatomic.h>
+
 #include "base/outcome.h"
 #include "raft/types.h"
 #include "wire/command.h"
@@ -190,7 +192,8 @@ struct kv_sink {
 struct kv_source {
     int (*read)(void *ctx, void *buf, size_t n, uint64_t offset);
     void *ctx;
-    uint64_t bytes; /* of the whole copy */
+    uint64_t bytes;          /* of the whole copy */
+    const atomic_bool *stop; /* once it is true what reads ends soon, with -ECANCELED; or NULL */
 };
 /* What a copy says and holds: both were compared. */
 struct kv_copy_info {

@@ -59,6 +59,8 @@ static int fetch_from_source(struct page_file *f, uint64_t pgno, uint64_t offset
 
     if (offset > f->source->bytes || len > f->source->bytes - offset)
         return page_damaged(f, pgno, "the file ends before it");
+    if (f->source->stop != NULL && atomic_load(f->source->stop))
+        return -ECANCELED;
     rc = f->source->read(f->source->ctx, buf, len, offset);
     f->bytes_read += len;
     return rc;

@@ -102,7 +102,9 @@ static int write_all(int fd, const struct kv_source *source)
         const uint64_t left = source->bytes - at;
         const size_t n = left < KV_COPY_PIECE_BYTES ? (size_t)left : KV_COPY_PIECE_BYTES;
 
-        rc = source->read(source->ctx, piece, n, at);
+        rc = source->stop != NULL && atomic_load(source->stop) ? -ECANCELED : 0;
+        if (rc == 0)
+            rc = source->read(source->ctx, piece, n, at);
         if (rc == 0)
             rc = write_piece(fd, piece, n, at);
         at += n;
@@ -137,7 +139,8 @@ static int prepare(struct kv *kv, const struct kv_source *source, struct kv_copy
 {
     cleanup_fd int fd = openat(kv->dir_fd, TRUST_NEXT_NAME,
                                O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    struct kv_source file = {.read = read_file, .ctx = &fd, .bytes = source->bytes};
+    struct kv_source file = {
+        .read = read_file, .ctx = &fd, .bytes = source->bytes, .stop = source->stop};
     int rc;
 
     if (fd < 0)

@@ -241,6 +241,8 @@ static void make_anew(struct replica *r)
         replica_fatal(r, rc, "cannot set the state aside");
         return;
     }
+    if (applied > r->last_applied) /* of a snapshot that another node had sent before */
+        fail_passed_over(r, applied);
     raft_rewind(r->raft, applied);
     raft_hold_committed(r->raft, false);
     r->last_applied = applied;

@@ -253,16 +253,20 @@ void snap_close(struct snap_folder *s)
 
 /* What pruning knows when it comes to a file, from the newest to the oldest. */
 struct pruning {
+    raft_index up_to;
     const struct snap_file *checked; /* the newest good one that was read again; NULL: none */
     unsigned n_good;                 /* seen so far */
     unsigned n_bad;
 };
 
-static const struct snap_file *newest_checked(const struct snap_folder *s)
+static const struct snap_file *newest_checked(const struct snap_folder *s, raft_index up_to)
 {
-    for (size_t i = 0; i < s->n_files; i++)
-        if (s->files[i]->state == SNAP_GOOD && s->files[i]->checked && !s->files[i]->going)
-            return s->files[i];
+    for (size_t i = 0; i < s->n_files; i++) {
+        const struct snap_file *f = s->files[i];
+
+        if (f->state == SNAP_GOOD && f->checked && !f->going && f->id.index <= up_to)
+            return f;
+    }
     return NULL;
 }
 
@@ -275,6 +279,8 @@ static bool may_go(struct pruning *p, const struct snap_file *f)
 
     switch (f->state) {
     case SNAP_GOOD:
+        if (f->id.index > p->up_to)
+            return false;
         p->n_good++;
         return is_older || (p->checked != NULL && p->n_good > 2 && f != p->checked);
     case SNAP_BAD: /* the newest stays for a person to look at */
@@ -298,9 +304,9 @@ static int remove_file(struct snap_folder *s, struct snap_file *f)
 }
 
 /* Those that may go are marked, so that nobody takes them any more. */
-static void mark_those_that_go(struct snap_folder *s)
+static void mark_those_that_go(struct snap_folder *s, raft_index up_to)
 {
-    struct pruning p = {.checked = newest_checked(s)};
+    struct pruning p = {.up_to = up_to, .checked = newest_checked(s, up_to)};
 
     for (size_t i = 0; i < s->n_files; i++)
         if (may_go(&p, s->files[i]) && s->files[i]->n_users == 0)
@@ -336,17 +342,13 @@ static int remove_marked(struct snap_folder *s, unsigned *ret_n)
     return 0;
 }
 
-int snap_prune(struct snap_folder *s)
+/* Under names. */
+static int let_go(struct snap_folder *s)
 {
     const struct vfs *vfs = s->conf.vfs;
     unsigned n = 0;
-    int rc;
+    int rc = remove_marked(s, &n);
 
-    (void)pthread_mutex_lock(&s->names);
-    (void)pthread_mutex_lock(&s->lock);
-    mark_those_that_go(s);
-    (void)pthread_mutex_unlock(&s->lock);
-    rc = remove_marked(s, &n);
     if (rc != 0) { /* they are still there, and good for what they were */
         (void)pthread_mutex_lock(&s->lock);
         for (size_t i = 0; i < s->n_files; i++)
@@ -358,6 +360,44 @@ int snap_prune(struct snap_folder *s)
         if (rc != 0)
             rc = snap_say_errno(rc, "sync the folder of", "data/snap");
     }
+    return rc;
+}
+
+int snap_prune(struct snap_folder *s, raft_index up_to)
+{
+    int rc;
+
+    (void)pthread_mutex_lock(&s->names);
+    (void)pthread_mutex_lock(&s->lock);
+    mark_those_that_go(s, up_to);
+    (void)pthread_mutex_unlock(&s->lock);
+    rc = let_go(s);
     (void)pthread_mutex_unlock(&s->names);
     return rc;
+}
+
+int snap_discard(struct snap_folder *s, struct raft_entry_id spared, bool *ret_left)
+{
+    int rc;
+
+    *ret_left = false;
+    (void)pthread_mutex_lock(&s->names);
+    (void)pthread_mutex_lock(&s->lock);
+    for (size_t i = 0; i < s->n_files; i++) {
+        struct snap_file *f = s->files[i];
+
+        if (f->state != SNAP_GOOD || snap_id_compare(f->id, spared) == 0)
+            continue;
+        f->going = f->n_users == 0;
+        *ret_left |= f->n_users > 0;
+    }
+    (void)pthread_mutex_unlock(&s->lock);
+    rc = let_go(s);
+    (void)pthread_mutex_unlock(&s->names);
+    return rc;
+}
+
+void snap_stop(struct snap_folder *s)
+{
+    atomic_store(&s->stops, true);
 }

@@ -153,6 +153,8 @@ static int check_body(struct snap_reader *r)
         size_t n = left < SNAP_CHECK_BYTES ? (size_t)left : SNAP_CHECK_BYTES;
         int rc = snap_reader_read(r, piece, n, r->meta.body_bytes - left);
 
+        if (atomic_load(&r->folder->stops))
+            return -ECANCELED;
         /* What the disk cannot read any more is damaged, and no end of anything. */
         if (rc == -EIO)
             return say_unreadable(r, "the disk cannot read it");

@@ -83,8 +83,15 @@ unsigned snap_list(struct snap_folder *s, struct snap_meta *ret, unsigned n_max)
  * (snap_check()) goes; of what is newer than that one the two newest stay. While none was read
  * again nothing good goes. Damaged ones go with what is older, and of the others all but the
  * newest. Those that are being read (snap_reader) are spared, and what another version or cluster
- * wrote. Call it after snap_check(). 0 or -errno. */
-int snap_prune(struct snap_folder *s);
+ * wrote. What ends behind up_to, which the log of this node may not reach, is spared and no reason
+ * for another to go (SNAP-23). Call it after snap_check(). 0 or -errno. */
+int snap_prune(struct snap_folder *s, raft_index up_to);
+/* None of them is to be believed: all go but that of `spared`, those that are being read, and what
+ * another version or cluster wrote. *ret_left: some good one is there still that should go. 0 or
+ * -errno. */
+int snap_discard(struct snap_folder *s, struct raft_entry_id spared, bool *ret_left);
+/* What reads a file through ends soon, with -ECANCELED, from now on. Any thread. */
+void snap_stop(struct snap_folder *s);
 /* Bytes of all files, those that are being written included. */
 uint64_t snap_bytes(struct snap_folder *s);
 

@@ -16,6 +16,7 @@
 #define RIDD_SNAP_SNAP_INT_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include "base/limits.h"
@@ -59,6 +60,7 @@ struct snap_folder {
     size_t files_size;
     uint64_t writing_bytes[SNAP_RECEIVED + 1];
     bool writes[SNAP_RECEIVED + 1];
+    atomic_bool stops;
 };
 
 /* ---- meta.c ---- */

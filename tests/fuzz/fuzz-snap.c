@@ -101,7 +101,7 @@ static void check_file(const unsigned char *data, size_t size, bool misnamed)
         rid_assert(snap_id_compare(m.id, id) == 0);
         check_body(s, &m, data, size);
     }
-    rid_assert(snap_prune(s) == 0);
+    rid_assert(snap_prune(s, RAFT_INDEX_MAX) == 0);
     rid_assert(fake_disk_n_files(disk) == 1);
     snap_close(s);
     rid_assert(fake_disk_n_open(disk) == 0);

@@ -229,14 +229,15 @@ static void commits(struct sim_node *n, const struct raft_trace *t)
     for (raft_index i = o->committed + 1; i <= t->index; i++) {
         struct oracle_entry *e = oracle_entry(s, i);
         const struct shadow_entry *mine = at(&n->wal.tail, i);
+        const struct shadow_entry *before = at(&n->wal.tail, i - 1);
 
-        if (mine == NULL)
+        if (mine == NULL || before == NULL)
             sim_fail(s, "COMMIT-1", "n%u commits %" PRIu64 ", which it has not", n->i + 1, i);
         *e = (struct oracle_entry){.term = mine->term,
                                    .committed_in = t->term,
                                    .chain = mine->chain,
                                    .content = mine->content,
-                                   .len = mine->bytes - at(&n->wal.tail, i - 1)->bytes};
+                                   .len = mine->bytes - before->bytes};
         if (mine->term < t->term)
             MARK(s, commit_by_newer_term);
     }

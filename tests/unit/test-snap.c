@@ -523,10 +523,10 @@ static void snap__one_of_the_same_entry_is_replaced(void **state)
     assert_int_equal(snap_reader_read(r, got, m.body_bytes, 0), 0);
     snap_reader_drop(r);
     /* That it was read again was said of the other one (SNAP-5). */
-    assert_int_equal(snap_prune(rig->s), 0);
+    assert_int_equal(snap_prune(rig->s, RAFT_INDEX_MAX), 0);
     assert_int_equal(n_listed(rig), 2);
     assert_good(rig, 7, 3);
-    assert_int_equal(snap_prune(rig->s), 0);
+    assert_int_equal(snap_prune(rig->s, RAFT_INDEX_MAX), 0);
     assert_int_equal(n_listed(rig), 1);
     rig_free(rig);
 }
@@ -553,7 +553,7 @@ static void snap__there_is_a_bound_of_files(void **state)
     assert_int_equal(metas[0].id.index, 302);
     assert_int_equal(metas[SNAP_FILES_MAX - 1].id.index, 13);
     assert_good(rig, 302, 3);
-    assert_int_equal(snap_prune(rig->s), 0);
+    assert_int_equal(snap_prune(rig->s, RAFT_INDEX_MAX), 0);
     assert_int_equal(n_listed(rig), 1);
     reopen(rig);
     assert_int_equal(n_listed(rig), 4);
@@ -718,8 +718,75 @@ static void snap__a_lying_sync_is_found_out(void **state)
     fake_disk_fail_sync(rig->disk, 1, FAKE_DISK_SYNC_NEXT);
     assert_int_equal(write_one(rig, 7, 3), 0);
     assert_int_equal(snap_check(rig->s, id_of(7, 3)), SNAP_E_DAMAGED);
-    assert_int_equal(snap_prune(rig->s), 0);
+    assert_int_equal(snap_prune(rig->s, RAFT_INDEX_MAX), 0);
     assert_good(rig, 6, 3);
+    rig_free(rig);
+}
+
+/* One that the own log does not reach yet makes no other one go, and does not go (SNAP-23). */
+static void snap__pruning_ends_where_the_log_does(void **state)
+{
+    struct rig *rig = rig_new(1);
+    bool left;
+
+    (void)state;
+    assert_int_equal(write_one(rig, 6, 3), 0);
+    assert_int_equal(write_one(rig, 9, 3), 0);
+    assert_good(rig, 6, 3);
+    assert_good(rig, 9, 3);
+    assert_int_equal(snap_check(rig->s, id_of(6, 3)), 0);
+    assert_int_equal(snap_check(rig->s, id_of(9, 3)), 0);
+    assert_int_equal(snap_prune(rig->s, 8), 0);
+    assert_int_equal(n_listed(rig), 2);
+    assert_int_equal(write_one(rig, 8, 3), 0);
+    assert_int_equal(snap_check(rig->s, id_of(8, 3)), 0);
+    assert_int_equal(snap_prune(rig->s, 8), 0);
+    assert_int_equal(n_listed(rig), 2);
+    assert_false(is_listed(rig, id_of(6, 3)));
+    assert_int_equal(snap_prune(rig->s, 9), 0);
+    assert_int_equal(n_listed(rig), 1);
+    assert_true(is_listed(rig, id_of(9, 3)));
+    /* And where none is to be believed, one that is spared stays (SNAP-12). */
+    assert_int_equal(write_one(rig, 10, 3), 0);
+    assert_int_equal(write_one(rig, 11, 3), 0);
+    assert_int_equal(snap_discard(rig->s, id_of(10, 3), &left), 0);
+    assert_false(left);
+    assert_int_equal(n_listed(rig), 1);
+    assert_good(rig, 10, 3);
+    reopen(rig);
+    assert_int_equal(n_listed(rig), 1);
+    rig_free(rig);
+}
+
+/* What is being read when none is to be believed goes later. */
+static void snap__what_is_read_is_discarded_later(void **state)
+{
+    struct rig *rig = rig_new(1);
+    struct snap_reader *r;
+    bool left;
+
+    (void)state;
+    assert_int_equal(write_one(rig, 6, 3), 0);
+    assert_int_equal(snap_reader_new(rig->s, id_of(6, 3), &r), 0);
+    assert_int_equal(snap_discard(rig->s, id_of(0, 0), &left), 0);
+    assert_true(left);
+    snap_reader_drop(r);
+    assert_int_equal(snap_discard(rig->s, id_of(0, 0), &left), 0);
+    assert_false(left);
+    assert_int_equal(n_listed(rig), 0);
+    rig_free(rig);
+}
+
+/* Nobody waits for it any more (SNAP-18). */
+static void snap__reading_again_can_be_ended(void **state)
+{
+    struct rig *rig = rig_new(1);
+
+    (void)state;
+    assert_int_equal(write_one(rig, 6, 3), 0);
+    snap_stop(rig->s);
+    assert_int_equal(snap_check(rig->s, id_of(6, 3)), -ECANCELED);
+    assert_true(is_listed(rig, id_of(6, 3)));
     rig_free(rig);
 }
 
@@ -739,7 +806,7 @@ static void snap__names_are_hints(void **state)
     assert_false(is_listed(rig, id_of(9, 3)));
     assert_false(is_listed(rig, id_of(10, 3)));
     assert_good(rig, 6, 3);
-    assert_int_equal(snap_prune(rig->s), 0);
+    assert_int_equal(snap_prune(rig->s, RAFT_INDEX_MAX), 0);
     assert_int_equal(fake_disk_n_files(rig->disk), 2);
     fake_disk_rename(rig->disk, "00000000000000000010-00000000000000000003.snap",
                      "00000000000000000005-00000000000000000003.snap");
@@ -747,7 +814,7 @@ static void snap__names_are_hints(void **state)
     assert_int_equal(n_listed(rig), 1);
     /* What it holds is newer than what was read again, whatever it is called. */
     assert_good(rig, 6, 3);
-    assert_int_equal(snap_prune(rig->s), 0);
+    assert_int_equal(snap_prune(rig->s, RAFT_INDEX_MAX), 0);
     assert_int_equal(fake_disk_n_files(rig->disk), 2);
     fake_disk_rename(rig->disk, "00000000000000000005-00000000000000000003.snap",
                      name_of(id_of(9, 3)));
@@ -799,7 +866,7 @@ static void snap__strange_names_are_left_alone(void **state)
         assert_int_equal(n_listed(rig), 0);
         assert_int_equal(write_one(rig, 11, 3), 0);
         assert_good(rig, 11, 3);
-        assert_int_equal(snap_prune(rig->s), 0);
+        assert_int_equal(snap_prune(rig->s, RAFT_INDEX_MAX), 0);
         assert_true(has_name(rig, name));
         rig_free(rig);
     }
@@ -854,7 +921,7 @@ static void snap__what_is_not_ours_stays(void **state)
         for (unsigned i = 10; i < 14; i++) {
             assert_int_equal(write_one(rig, i, 3), 0);
             assert_good(rig, i, 3);
-            assert_int_equal(snap_prune(rig->s), 0);
+            assert_int_equal(snap_prune(rig->s, RAFT_INDEX_MAX), 0);
             assert_int_equal(fake_disk_n_files(rig->disk), 2);
         }
         assert_memory_equal(fake_disk_bytes(rig->disk, name_of(m.id), &size), b.data, b.len);
@@ -904,7 +971,7 @@ static void snap__pruning_keeps_what_may_be_needed(void **state)
                 assert_int_equal(snap_check(rig->s, id), 0);
         }
         for (unsigned again = 0; again < 2; again++) {
-            assert_int_equal(snap_prune(rig->s), 0);
+            assert_int_equal(snap_prune(rig->s, RAFT_INDEX_MAX), 0);
             for (unsigned k = 0; files[k] != '\0'; k++)
                 if (has_name(rig, name_of(id_of(20 + k, 3))) != (cases[i].stay[k] != '.'))
                     fail_msg("%s: %s should be left, file %u", files, cases[i].stay, k);
@@ -927,11 +994,11 @@ static void snap__what_was_read_goes_when_it_is_closed(void **state)
     assert_int_equal(write_one(rig, 7, 3), 0);
     assert_int_equal(snap_reader_new(rig->s, id_of(6, 3), &r), 0);
     assert_good(rig, 7, 3);
-    assert_int_equal(snap_prune(rig->s), 0);
+    assert_int_equal(snap_prune(rig->s, RAFT_INDEX_MAX), 0);
     assert_int_equal(snap_reader_read(r, got, 100, 0), 0);
     assert_good(rig, 6, 3);
     snap_reader_drop(r);
-    assert_int_equal(snap_prune(rig->s), 0);
+    assert_int_equal(snap_prune(rig->s, RAFT_INDEX_MAX), 0);
     assert_int_equal(n_listed(rig), 1);
     rig_free(rig);
 }
@@ -946,7 +1013,7 @@ static void snap__a_new_process_knows_of_no_check(void **state)
     assert_int_equal(write_one(rig, 7, 3), 0);
     assert_good(rig, 7, 3);
     reopen(rig);
-    assert_int_equal(snap_prune(rig->s), 0);
+    assert_int_equal(snap_prune(rig->s, RAFT_INDEX_MAX), 0);
     assert_int_equal(n_listed(rig), 2);
     rig_free(rig);
 }
@@ -960,17 +1027,17 @@ static void snap__a_failed_removal_loses_nothing(void **state)
         assert_int_equal(write_one(rig, i, 1), 0);
     assert_good(rig, 3, 1);
     fake_disk_fail_call(rig->disk, 2, -EROFS);
-    assert_int_equal(snap_prune(rig->s), -EROFS);
+    assert_int_equal(snap_prune(rig->s, RAFT_INDEX_MAX), -EROFS);
     assert_int_equal(n_listed(rig), 2);
     assert_good(rig, 2, 1);
     assert_good(rig, 3, 1);
     fake_disk_fail_call(rig->disk, 2, -EIO); /* the sync of the folder */
-    assert_int_equal(snap_prune(rig->s), -EIO);
+    assert_int_equal(snap_prune(rig->s, RAFT_INDEX_MAX), -EIO);
     assert_int_equal(n_listed(rig), 1);
     assert_int_equal(write_one(rig, 4, 1), 0);
     assert_good(rig, 4, 1);
     fake_disk_remove(rig->disk, name_of(id_of(3, 1)));
-    assert_int_equal(snap_prune(rig->s), 0);
+    assert_int_equal(snap_prune(rig->s, RAFT_INDEX_MAX), 0);
     assert_int_equal(n_listed(rig), 1);
     rig_free(rig);
 }
@@ -1149,7 +1216,7 @@ static bool life_step(struct life *l)
             life_fail(l, "a good one is said to be damaged");
         if (rc == 0)
             l->told = m.id.index;
-        return rc == 0 && snap_prune(l->rig->s) == 0;
+        return rc == 0 && snap_prune(l->rig->s, RAFT_INDEX_MAX) == 0;
     }
 }
 
@@ -1194,7 +1261,7 @@ static void life_run(uint64_t seed, unsigned rounds)
             if (snap_list(l.rig->s, &m, 1) == 1) {
                 l.told = m.id.index; /* whoever sees it may rely on it */
                 assert_int_equal(snap_check(l.rig->s, m.id), 0);
-                assert_int_equal(snap_prune(l.rig->s), 0);
+                assert_int_equal(snap_prune(l.rig->s, RAFT_INDEX_MAX), 0);
             }
             fake_disk_cut_now(l.rig->disk);
         }
@@ -1238,7 +1305,7 @@ static void snap__loss_of_power_at_each_call(void **state)
             told[1] = write_one(rig, 14, 3) == 0;
             if (told[1] && snap_check(rig->s, id_of(14, 3)) == 0) {
                 told[0] = false; /* may go now */
-                (void)snap_prune(rig->s);
+                (void)snap_prune(rig->s, RAFT_INDEX_MAX);
             }
             told[2] = write_one(rig, 21, 3) == 0;
             told[3] = told[2] && write_one(rig, 21, 3) == 0;
@@ -1305,7 +1372,7 @@ static void *crowd_checks(void *arg)
         if (snap_list(c->rig.s, &m, 1) == 0)
             continue;
         crowd_must(snap_check(c->rig.s, m.id) == 0, "checked");
-        crowd_must(snap_prune(c->rig.s) == 0, "pruned");
+        crowd_must(snap_prune(c->rig.s, RAFT_INDEX_MAX) == 0, "pruned");
     }
     return NULL;
 }
@@ -1363,7 +1430,7 @@ static void snap__threads_share_a_folder(void **state)
     assert_int_equal(snap_list(c.rig.s, &m, 1), 1);
     assert_int_equal(m.id.index, 31);
     assert_int_equal(snap_check(c.rig.s, m.id), 0);
-    assert_int_equal(snap_prune(c.rig.s), 0);
+    assert_int_equal(snap_prune(c.rig.s, RAFT_INDEX_MAX), 0);
     assert_int_equal(n_listed(&c.rig), 1);
     snap_close(c.rig.s);
     assert_int_equal(c.rig.conf.vfs->unlink(c.rig.conf.vfs->ctx, name_of(m.id)), 0);
@@ -1398,6 +1465,9 @@ int main(void)
         cmocka_unit_test(snap__what_is_not_ours_stays),
         cmocka_unit_test(snap__pruning_keeps_what_may_be_needed),
         cmocka_unit_test(snap__what_was_read_goes_when_it_is_closed),
+        cmocka_unit_test(snap__pruning_ends_where_the_log_does),
+        cmocka_unit_test(snap__what_is_read_is_discarded_later),
+        cmocka_unit_test(snap__reading_again_can_be_ended),
         cmocka_unit_test(snap__a_new_process_knows_of_no_check),
         cmocka_unit_test(snap__a_failed_removal_loses_nothing),
         cmocka_unit_test(snap__a_full_disk_at_each_call),
