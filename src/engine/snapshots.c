@@ -399,8 +399,8 @@ bool engine_copy_is_over(struct engine *e)
     return false;
 }
 
-/* Log behind the newest: as much as a state costs to be written once more, and not little. Where the
- * log has no room for as much nothing else would ever give it some (SNAP-22). */
+/* Log behind the newest: as much as a state costs to be written once more, and not little. Where
+ * the log has no room for as much nothing else would ever give it some (SNAP-22). */
 static bool is_due(struct engine *e)
 {
     const uint64_t state = e->state.copy_bytes != NULL ? e->state.copy_bytes(e->state.ctx) : 0;
