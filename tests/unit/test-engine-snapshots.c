@@ -30,7 +30,7 @@ static const char *const boots[] = {"00000000-0000-4000-8000-000000000001",
 
 struct host {
     unsigned i;
-    char name[8];
+    char name[16];
     char folder[40];
     raft_node_id id;
     bool is_cut;
@@ -386,12 +386,7 @@ static struct host *leader(void)
 
 static struct host *follower(void)
 {
-    const struct host *l = leader();
-
-    for (unsigned i = 0; i < rig.n; i++)
-        if (&rig.hosts[i] != l)
-            return &rig.hosts[i];
-    return NULL;
+    return leader() == &rig.hosts[0] ? &rig.hosts[1] : &rig.hosts[0];
 }
 
 static const char *ask(struct host *h, const char *line)
@@ -642,6 +637,46 @@ static void snapshots__a_switch_without_room_is_parked(void **state)
     expect_level(f);
     assert_int_equal(raft_get_fitness(engine_raft(f->engine)), RAFT_FIT);
     assert_int_equal(f->engine->snap.n_installed, 1);
+    done();
+}
+
+static int (*prepare)(void *ctx, const struct kv_source *source, struct kv_copy_info *ret);
+
+static int prepare_without_room(void *ctx, const struct kv_source *source, struct kv_copy_info *ret)
+{
+    return n_full > 0 && n_full-- > 0 ? KV_E_FULL : prepare(ctx, source, ret);
+}
+
+/* A disk without room at the start is no end: the state is made when there is some (FIT-7). */
+static void snapshots__a_start_without_room_goes_on(void **state)
+{
+    struct host *h = &rig.hosts[0];
+    struct engine_state own = {0};
+    enum kv_trust trust;
+    struct kv *kv = NULL;
+
+    (void)state;
+    found(1);
+    for (int k = 0; k < 8; k++)
+        put(leader(), k, 30000);
+    make_snapshot(h);
+    assert_true(base_of(h) > 0);
+    lose_power(h);
+    h->conf.kv.boot_id = boots[1];
+    assert_int_equal(kv_open(&h->conf.kv, &trust, &kv), 0);
+    assert_int_equal(trust, KV_REBUILD);
+    engine_state_of_kv(kv, &own);
+    prepare = own.prepare;
+    own.prepare = prepare_without_room;
+    n_full = 3;
+    h->conf.state = &own;
+    start(h);
+    assert_int_equal(n_full, 2);
+    assert_string_equal(engine_verdict(h->engine), "rebuilding");
+    assert_non_null(strstr(ask(leader(), "{\"type\":\"read\",\"key\":1}"), "bbbb"));
+    assert_int_equal(n_full, 0);
+    stop(h, true);
+    assert_int_equal(kv_close(kv, true), 0);
     done();
 }
 
@@ -969,6 +1004,7 @@ int main(void)
         cmocka_unit_test(snapshots__the_power_may_go_at_any_step),
         cmocka_unit_test(snapshots__what_is_passed_over_is_not_in_flight),
         cmocka_unit_test(snapshots__a_switch_without_room_is_parked),
+        cmocka_unit_test(snapshots__a_start_without_room_goes_on),
         cmocka_unit_test(snapshots__a_full_log_does_not_wait_for_a_large_state),
         cmocka_unit_test(snapshots__one_that_lies_gets_no_name),
         cmocka_unit_test(snapshots__of_a_wrong_state_none_stays),
