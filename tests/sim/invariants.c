@@ -140,20 +140,22 @@ static void i1_one_leader(struct sim_node *n, raft_term term)
 static void i1_elected(struct sim_node *n, raft_term term)
 {
     struct sim *s = n->sim;
+    const struct raft_configuration *c = raft_get_configuration(node_raft(n));
+    const unsigned n_voters = raft_configuration_n_voters(c);
     unsigned others = 0;
 
-    if (!node_is_voter(n))
-        sim_fail(s, "VOTE-1", "n%u is a learner and leads in term %" PRIu64, n->i + 1, term);
-    for (unsigned i = 0; i < s->p.n_voters; i++) {
+    if (!members_is_voter(c, n))
+        sim_fail(s, "VOTE-1", "n%u is no voter and leads in term %" PRIu64, n->i + 1, term);
+    for (unsigned i = 0; i < s->p.n_nodes; i++) {
         const struct raft_hard_state *hs = &s->nodes[i].wal.durable_hard_state;
 
-        others += !s->nodes[i].damaged &&
+        others += members_is_voter(c, &s->nodes[i]) && !s->nodes[i].damaged &&
                   (hs->current_term < term || (hs->current_term == term && hs->voted_for != n->id));
     }
-    if (others > s->p.n_voters - node_quorum(s))
+    if (others > n_voters - (n_voters / 2 + 1))
         sim_fail(s, "VOTE-1",
                  "n%u leads in term %" PRIu64 ", and %u of %u voters have not voted for it",
-                 n->i + 1, term, others, s->p.n_voters);
+                 n->i + 1, term, others, n_voters);
 }
 
 /* COMMIT-1: who leads has everything committed before. */
@@ -183,6 +185,7 @@ static void leads(struct sim_node *n, const struct raft_trace *t)
                  t->term);
     i1_elected(n, t->term);
     i1_one_leader(n, t->term);
+    members_leads(n, t->term);
     i4_leader_is_complete(n, t->term);
 }
 
@@ -191,6 +194,8 @@ static void i6_commit_is_durable(struct sim_node *n, raft_index index, raft_term
 {
     struct sim *s = n->sim;
     const struct shadow_entry *e = at(&n->wal.tail, index);
+    const struct raft_configuration *c = raft_get_configuration(node_raft(n));
+    const unsigned n_voters = raft_configuration_n_voters(c);
     unsigned count = 0;
 
     if (e == NULL)
@@ -200,10 +205,11 @@ static void i6_commit_is_durable(struct sim_node *n, raft_index index, raft_term
                  "n%u commits %" PRIu64 " of term %" PRIu64 " by counting in term %" PRIu64,
                  n->i + 1, index, e->term, term);
     for (unsigned i = 0; i < s->p.n_nodes; i++)
-        count += node_is_voter(&s->nodes[i]) && holds(&s->nodes[i].wal.durable, index, e->chain);
-    if (count < node_quorum(s))
+        count +=
+            members_is_voter(c, &s->nodes[i]) && holds(&s->nodes[i].wal.durable, index, e->chain);
+    if (count + members_n_lost(s, c) < n_voters / 2 + 1)
         sim_fail(s, "COMMIT-1", "n%u commits %" PRIu64 ", which is durable on %u of %u voters",
-                 n->i + 1, index, count, s->p.n_voters);
+                 n->i + 1, index, count, n_voters);
     if (!holds(&n->wal.durable, index, e->chain))
         sim_fail(s, "COMMIT-1", "n%u commits %" PRIu64 ", which is not on its own disk", n->i + 1,
                  index);
@@ -248,6 +254,7 @@ static void commits(struct sim_node *n, const struct raft_trace *t)
                  "n%u commits %" PRIu64 " on another log than the one committed up to %" PRIu64,
                  n->i + 1, t->index, o->committed);
     o->committed = t->index;
+    members_committed(n, t->index);
 }
 
 void oracle_trace(struct sim_node *n, const struct raft_trace *t)
@@ -432,6 +439,8 @@ void oracle_submit(struct sim_node *n, const struct raft_ready *ready)
                      e->id.index, last + i);
         chain = sim_mix(sim_mix(chain, e->id.term), shadow_content(e));
         i3_logs_match(s, n->i, e, chain);
+        if (e->type == RAFT_ENTRY_CONFIG)
+            members_appends(n, e);
     }
 }
 
@@ -490,7 +499,7 @@ static void i8_acks_what_agrees(struct sim_node *n, const struct raft_msg *m)
     const struct shadow_entry *mine;
     const struct shadow_entry *theirs;
 
-    if (m->type != RAFT_MSG_APPEND_RESP || m->reject || leader->life != NODE_UP ||
+    if (m->type != RAFT_MSG_APPEND_RESP || m->reject || leader == NULL || leader->life != NODE_UP ||
         raft_get_role(node_raft(leader)) != RAFT_LEADER ||
         raft_get_term(node_raft(leader)) != m->term ||
         n->wal.durable_hard_state.current_term != m->term)
@@ -575,6 +584,8 @@ static void i8_progress(struct sim_node *n)
         raft_index match = st.peers[i].match_index;
         const struct shadow_entry *mine = at(&n->wal.tail, match);
 
+        if (peer == NULL) /* its disk was lost */
+            continue;
         if (n->match_term == st.current_term && match < n->match[peer->i])
             sim_fail(s, "LOG-5", "n%u lowers what it knows of n%u from %" PRIu64 " to %" PRIu64,
                      n->i + 1, peer->i + 1, n->match[peer->i], match);
@@ -675,7 +686,7 @@ void oracle_end(struct sim *s)
     for (unsigned i = 0; i < s->p.n_nodes; i++)
         count += node_is_voter(&s->nodes[i]) && holds(&s->nodes[i].wal.durable, o->committed,
                                                       oracle_entry(s, o->committed)->chain);
-    if (count < node_quorum(s))
+    if (count + members_n_lost(s, &s->committed.configuration) < node_quorum(s))
         sim_fail(s, "COMMIT-1", "at the end %" PRIu64 " is durable on %u voters", o->committed,
                  count);
 }

@@ -157,6 +157,8 @@ static bool may_damage(struct sim *s, struct sim_node *n)
 {
     if (n->damaged)
         return true;
+    if (members_are_on(s)) /* members.c takes disks away, and brings others */
+        return false;
     if (node_is_voter(n)) { /* any number of learners may be lost */
         if (s->n_damaged >= (s->p.n_voters - 1) / 2)
             return false;
@@ -536,7 +538,18 @@ void nemesis_heal_all(struct sim *s)
     nemesis_recut(s);
 }
 
-/* A random majority is well from now on; the others may go on as they like. */
+static void heal_members(struct sim *s)
+{
+    memset(s->net.clogged_until, 0, sizeof(s->net.clogged_until));
+    memset(s->net.loss_ppm, 0, sizeof(s->net.loss_ppm));
+    s->core = members_core(s);
+    for (unsigned i = 0; i < s->p.n_nodes; i++)
+        heal_node(&s->nodes[i]);
+    nemesis_recut(s);
+}
+
+/* A random majority is well from now on; the others may go on as they like. Where the members
+ * change, all are: which majority will be asked is not known yet. */
 void nemesis_heal(struct sim *s)
 {
     unsigned n = s->p.n_voters;
@@ -546,6 +559,10 @@ void nemesis_heal(struct sim *s)
     for (unsigned i = 0; i < s->n_episodes; i++)
         end(s, &s->episodes[i]);
     s->healing = true;
+    if (members_are_on(s)) {
+        heal_members(s);
+        return;
+    }
     for (unsigned i = 0; i < n; i++) {
         unsigned j = (unsigned)sim_below(s, STREAM_HEAL, 1, i + 1);
 

@@ -83,12 +83,12 @@ static void end(void *ctx, const struct engine_end *why)
 
 bool node_is_voter(const struct sim_node *n)
 {
-    return n->i < n->sim->p.n_voters;
+    return members_is_voter(&n->sim->committed.configuration, n);
 }
 
 unsigned node_quorum(const struct sim *s)
 {
-    return s->p.n_voters / 2 + 1;
+    return raft_configuration_n_voters(&s->committed.configuration) / 2 + 1;
 }
 
 const struct raft *node_raft(const struct sim_node *n)
@@ -164,6 +164,7 @@ void node_turn(struct sim_node *n)
     lines_turn(n);
     wal_kick(n);
     snap_kick(n);
+    members_kick(n);
     r = node_raft(n);
     oracle_turn(n);
     if (snap_turn(n))
@@ -175,7 +176,7 @@ void node_turn(struct sim_node *n)
                replica_last_applied(n->replica) << 4 | n->i);
     /* Deadlines of requests are armed when they come; a late expiry waits for the next of these. */
     node_arm(n, raft_deadline_us(r));
-    if (n->snap.disk != NULL)
+    if (n->snap.disk != NULL || members_are_on(s))
         node_arm(n, engine_deadline_us(n->engine));
     if (s->p.cpu_entry_ns != 0 && replica_deadline_us(n->replica) == 0) { /* cut: it goes on */
         MARK(s, turn_cut);
@@ -197,6 +198,8 @@ void node_init(struct sim *s, unsigned i)
     wal_create(n);
     snap_node_init(n);
     n->boot = 1;
+    if (n->waits)
+        return;
     sim_push(s, sim_below(s, STREAM_TURN, i, 50 * SIM_MS), EV_BOOT, n, 0, NULL);
 }
 
@@ -283,6 +286,10 @@ static bool open_engine(struct sim_node *n, enum wal_boot *ret_how)
     snap_opening(n);
     if (snap_is_on(n->sim))
         ops.peer_connected = peer_connected;
+    if (members_are_on(n->sim)) {
+        members_engine(n, &ops);
+        conf.may_be_stranger = true;
+    }
     if (lines_are_on(n->sim))
         lines_engine(n, &ops);
     rc = engine_new(&ops, ops.out != NULL ? &service : NULL, &n->engine);
@@ -307,6 +314,8 @@ void node_boot(struct sim_node *n)
     struct sim *s = n->sim;
     enum wal_boot how;
 
+    if (n->waits)
+        return;
     state_open(n);
     if (!open_engine(n, &how)) {
         state_crash(n, false);
@@ -320,6 +329,7 @@ void node_boot(struct sim_node *n)
     n->life = NODE_UP;
     n->boot++;
     n->tick_at = 0;
+    n->join_due = false;
     n->turn_due = false;
     n->cpu_ns = 0;
     n->busy_until = 0;

@@ -58,7 +58,8 @@ struct episode {
 
 struct profile {
     unsigned n_nodes;
-    unsigned n_voters; /* the first of them; the others are learners */
+    unsigned n_founders; /* the first of them; the others are outside in the beginning */
+    unsigned n_voters;   /* the first of those; the other founders are learners */
     uint64_t election_us;
     uint64_t heartbeat_us;
     unsigned rounds_max;

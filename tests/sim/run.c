@@ -14,6 +14,7 @@
 #define STABLE_ELECTIONS 20u
 #define LEADER_ELECTIONS 120u
 #define DRAIN_ELECTIONS  40u
+#define CHANGE_ELECTIONS 20u
 #define HEALING_EVENTS   400000u
 
 /* ---- the world of a seed ---- */
@@ -219,6 +220,10 @@ static void draw_profile(struct sim *s)
     profile_disk(s, p);
     profile_load(s, p);
     profile_cpu(s, p);
+    p->n_founders = p->n_nodes;
+    members_profile(s);
+    if (members_are_on(s))
+        return;
     profile_features(s, p);
     profile_snapshots(s, p);
 }
@@ -239,9 +244,13 @@ struct sim *run_new(const struct sim_options *options)
         n->i = i;
         (void)snprintf(n->name, sizeof(n->name), "n%u", i + 1);
         n->id = raft_founder_id(n->name);
+        if (i >= s->p.n_founders)
+            continue;
         (void)raft_configuration_add(&s->configuration, n->id, n->name,
-                                     node_is_voter(n) ? RAFT_VOTER : RAFT_LEARNER, "", "");
+                                     i < s->p.n_voters ? RAFT_VOTER : RAFT_LEARNER, "", "");
     }
+    s->committed = (struct raft_config_at){.index = 1, .configuration = s->configuration};
+    members_init(s);
     net_init(s);
     for (unsigned i = 0; i < s->p.n_nodes; i++)
         node_init(s, i);
@@ -275,7 +284,8 @@ void run_free(struct sim *s)
 static bool of_a_node(enum sim_event_kind kind)
 {
     return kind <= EV_LINK_UP || kind == EV_DISK || kind == EV_DISK_IDLE || kind == EV_READ ||
-           kind == EV_SUBMIT || kind == EV_CHORE || kind == EV_STRANGER || kind == EV_TALK;
+           kind == EV_SUBMIT || kind == EV_CHORE || kind == EV_JOIN || kind == EV_STRANGER ||
+           kind == EV_TALK;
 }
 
 /* It works. What comes meanwhile is taken in before anything is judged late (TIME-3): ticks and turns
@@ -353,6 +363,12 @@ static void dispatch(struct sim *s, const struct sim_event *e)
         break;
     case EV_SNAP:
         snap_event(s, e);
+        break;
+    case EV_MEMBER:
+        members_event(s);
+        break;
+    case EV_JOIN:
+        members_join_event(n);
         break;
     case EV_CLIENT:
         client_event(s, e->arg);
@@ -563,9 +579,28 @@ static void every_node(struct sim *s)
     s->events_most = s->n_events + healing_events(s);
 }
 
+/* Every change comes to its end. */
+static bool changes_have_ended(struct sim *s)
+{
+    const char *what = members_pending(s);
+
+    if (what == NULL)
+        return true;
+    if (s->now > s->drained_at + CHANGE_ELECTIONS * s->p.election_us * 1000)
+        sim_fail(s, "LIVE-2", "a change of the members does not end: %s; %s", what,
+                 who_is_where(s));
+    s->stable_since = s->now;
+    return false;
+}
+
 /* All is answered; the nodes come to the same. True: they have. */
 static bool look_at_states(struct sim *s)
 {
+    if (members_are_on(s)) {
+        s->core = members_core(s);
+        if (!changes_have_ended(s))
+            return false;
+    }
     if (!wrong_is_mended(s)) {
         await_mending(s);
         if (s->now <= s->drained_at + 2 * AGREE_AGAIN_US * UINT64_C(1000) || !snap_is_in_doubt(s))
@@ -598,6 +633,8 @@ static bool look(struct sim *s)
     raft_term term = leader != NULL ? raft_get_term(node_raft(leader)) : 0;
 
     s->next_look = s->now + election_ns / 4;
+    if (members_are_on(s))
+        s->core = members_core(s);
     if (s->drained)
         return look_at_states(s);
     await_backlog(s);

@@ -17,6 +17,7 @@
  *   lines.c       clients of lines, with the real service; lines.h
  *   bytes.c       the oracle of what a node holds in memory
  *   pieces.c      appends that a leader may send and hardly ever does
+ *   members.c     changes of the members: who asks, who joins, what must hold of configurations
  *   stranger.c    forged messages in a member's name
  *   nemesis.c     what goes wrong, and when
  *   invariants.c  the oracle: terms, logs, disks, commits, states, limits
@@ -43,6 +44,7 @@
 #define SIM_KEYS_MAX     12u
 #define SIM_EPISODES_MAX 64u
 #define SIM_ECHOES       8u
+#define SIM_GONE_MAX     128u
 #define SIM_MS           UINT64_C(1000000)
 #define SIM_US           UINT64_C(1000)
 
@@ -69,6 +71,7 @@ enum sim_stream {
     STREAM_READ,
     STREAM_FEATURE,
     STREAM_SNAP,
+    STREAM_MEMBER,
     STREAM_COUNT,
 };
 
@@ -90,6 +93,7 @@ enum sim_feature {
     FEATURE_SPACE,    /* a limit of the state, and disks that it hardly fits */
     FEATURE_LINES,    /* clients of lines, accounts of memory, values up to the limit */
     FEATURE_SNAPSHOTS, /* they are made all the time, and the log lets go of its front */
+    FEATURE_MEMBERS, /* they change; drawn before the others, which such a seed has not */
     FEATURE_COUNT
 };
 
@@ -129,6 +133,8 @@ enum sim_event_kind {
     EV_TALK,
     EV_CHORE,
     EV_SNAP,
+    EV_MEMBER, /* somebody asks for a change */
+    EV_JOIN,   /* the bench of a leader tells a new node who it is */
     EV_KIND_COUNT,
 };
 
@@ -181,7 +187,11 @@ struct sim_event {
     X(install_refused) X(install_later) X(restored_at_start) X(restored_later) X(state_wanted) \
     X(boot_without_state) X(crash_in_chore) X(crash_in_snap_boot) X(crash_receiving) X(crash_checking) \
     X(crash_installing) X(crash_switching) X(crash_between_reset_and_switch) X(snap_rotten) \
-    X(snap_lied) X(snap_lost) X(state_lost) X(down_for_long) X(all_healed) X(left_in_doubt)
+    X(snap_lied) X(snap_lost) X(state_lost) X(down_for_long) X(all_healed) X(left_in_doubt) \
+    X(seeds_members) X(member_asked) X(member_refused) X(member_busy) X(member_done) \
+    X(member_added) X(member_removed) X(member_promoted) X(member_demoted) X(member_lost) \
+    X(join_failed) X(join_unanswered) X(join_again) X(joined) X(member_wiped) X(member_reborn) \
+    X(removed_runs) X(crash_changing)
 /* clang-format on */
 
 enum sim_mark {
@@ -387,7 +397,11 @@ struct sim_node {
     struct sim *sim;
     unsigned i;
     char name[16];
-    raft_node_id id;
+    raft_node_id id; /* with waits: what it will be */
+    bool waits;      /* for a leader that tells it who it is; it is down */
+    uint64_t incarnation;         /* of a node that is not a founder */
+    unsigned char cluster_id[16]; /* that it was told */
+    bool join_due;                /* an EV_JOIN is on its way */
     enum node_life life;
     bool damaged;  /* counts among those that may be lost */
     uint32_t boot; /* grows with each start and each death */
@@ -526,7 +540,13 @@ struct sim {
     uint64_t next_seq;
 
     struct sim_node nodes[SIM_NODES_MAX];
-    struct raft_configuration configuration;
+    struct raft_configuration configuration; /* of the founders */
+    struct raft_config_at committed;         /* the last one that is */
+    struct {
+        raft_node_id id;
+        raft_term term; /* of whoever committed it */
+    } gone[SIM_GONE_MAX]; /* removed by what is committed */
+    unsigned n_gone;
     struct sim_net net;
     struct sim_client clients[SIM_CLIENTS_MAX];
     struct op *free_ops;
@@ -609,6 +629,8 @@ enum wal_boot { WAL_OK, WAL_AGAIN, WAL_REFUSED };
 uint64_t shadow_content(const struct raft_entry *e);
 void wal_create(struct sim_node *n);
 void wal_done(struct sim_node *n);
+/* The log of a node that joins, on its empty disk. 0, or what engine_create_log() said. */
+int wal_join(struct sim_node *n, const void *config, size_t len);
 int wal_submit(struct sim_node *n, const struct raft_ready *ready);
 int wal_read(struct sim_node *n, raft_index from, raft_index to, size_t bytes_max,
              struct arena *arena, struct raft_entry *ret_entries, unsigned n_max, unsigned *ret_n);
@@ -716,7 +738,7 @@ void node_turn(struct sim_node *n);
 void node_arm(struct sim_node *n, uint64_t deadline_local_us);
 struct sim_node *node_of_id(struct sim *s, raft_node_id id);
 bool node_is_voter(const struct sim_node *n);
-/* Of the voters. */
+/* Of the voters; both by what is committed. */
 unsigned node_quorum(const struct sim *s);
 /* The node that leads in the highest term among those up; NULL: none. */
 struct sim_node *node_leader(struct sim *s);
@@ -749,6 +771,29 @@ void manners_propose_end(struct sim_node *n, raft_index closed);
 /* ---- pieces.c ---- */
 /* Before a message of a leader: perhaps an append that it may send as well. */
 void pieces_send(struct sim_node *n, const struct raft_msg *m);
+
+/* ---- members.c ---- */
+bool members_are_on(const struct sim *s);
+void members_profile(struct sim *s);
+void members_init(struct sim *s);
+void members_event(struct sim *s);
+void members_engine(struct sim_node *n, struct engine_ops *ops);
+/* After a turn: somebody is to be told who it is. */
+void members_kick(struct sim_node *n);
+void members_join_event(struct sim_node *n);
+/* A leader has committed so much. */
+void members_committed(struct sim_node *n, raft_index index);
+void members_leads(struct sim_node *n, raft_term term);
+/* What is handed to the log while it leads. */
+void members_appends(struct sim_node *n, const struct raft_entry *e);
+/* Nodes of the committed configuration, as bits. */
+uint64_t members_core(const struct sim *s);
+/* A change that has not come to its end; NULL: all have. Until the next call. */
+const char *members_pending(struct sim *s);
+/* Its log may begin with another id, and its own old one is nobody's. */
+/* Voters whose disk was lost: what they held nobody can look at. */
+unsigned members_n_lost(struct sim *s, const struct raft_configuration *c);
+bool members_is_voter(const struct raft_configuration *c, const struct sim_node *n);
 
 /* ---- stranger.c ---- */
 void stranger_init(struct sim *s);

@@ -228,7 +228,7 @@ static void rot(struct sim_node *n)
 {
     struct sim_state *st = &n->state;
     uint64_t seed = sim_mix(n->sim->options.seed, 260);
-    bool is_ghost = seed % 4 == 1 && n->sim->p.n_voters >= 3 && n->i == seed / 4 % 3;
+    bool is_ghost = seed % 4 == 1 && n->sim->p.n_voters >= 3 && !members_are_on(n->sim) && n->i == seed / 4 % 3;
 
     if (st->kv != NULL || st->was_damaged || (seed % 4 != 0 && !is_ghost) ||
         sim_mix(seed + n->i, st->map.last_applied.index) % 400 != 0)

@@ -485,6 +485,8 @@ void wal_create(struct sim_node *n)
     w->disk = fake_disk_new(sim_draw(s, STREAM_DISK, 40 + n->i));
     fake_disk_set_hook(w->disk, count_calls, n);
     fake_disk_set_write_max(w->disk, s->p.disk_write_max);
+    if (n->waits)
+        return;
     fill_conf(n, &conf);
     r = raft_configuration_encode(&s->configuration, &config);
     if (r == 0)
@@ -497,6 +499,24 @@ void wal_create(struct sim_node *n)
     shadow_push(&w->durable, 1, shadow_content(&e), e.len);
     w->durable_hard_state = (struct raft_hard_state){1, 0};
     w->tail_hard_state = w->durable_hard_state;
+}
+
+int wal_join(struct sim_node *n, const void *config, size_t len)
+{
+    const struct raft_entry e = {.type = RAFT_ENTRY_CONFIG, .len = (uint32_t)len, .data = config};
+    struct sim_wal *w = &n->wal;
+    struct engine_conf conf = {.log_path = "wal"};
+    int r;
+
+    fill_conf(n, &conf.log);
+    r = engine_create_log(&conf, config, len);
+    if (r != 0)
+        return r;
+    shadow_push(&w->tail, 1, shadow_content(&e), e.len);
+    shadow_push(&w->durable, 1, shadow_content(&e), e.len);
+    w->durable_hard_state = (struct raft_hard_state){1, 0};
+    w->tail_hard_state = w->durable_hard_state;
+    return 0;
 }
 
 void wal_done(struct sim_node *n)
