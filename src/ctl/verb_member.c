@@ -190,7 +190,8 @@ static bool is_done(const struct ctl *ctl, const struct change *c, const json_t 
     return has_role(members, c->id, "voter");
 }
 
-/* An entry is on its way, more is to come of one that is there, or the leader is about to make it. */
+/* An entry is on its way, more is to come of one that is there, or the leader is about to make one.
+ */
 static bool is_under_way(const struct change *c, const json_t *members)
 {
     const json_t *task = json_object_get(members, "last_task");
