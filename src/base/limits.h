@@ -775,6 +775,8 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
 #define CTL_SNAPSHOT_IDLE_MS 5000u
 /* `member`: so long it asks again while another change is under way. */
 #define MEMBER_BUSY_MS 30000u
+/* The same: so long nobody is seen to do anything for the change, and it is asked for again. */
+#define CTL_MEMBER_IDLE_MS 1000u
 /* One read(2) of standard input, and one recv(2) of `raw`. */
 #define CTL_CHUNK_BYTES (64u << 10)
 /* `raw`: standard input is not read while this much waits for the server. */

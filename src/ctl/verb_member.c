@@ -46,6 +46,7 @@ struct change {
     uint64_t configuration; /* that was in force when it began */
     char endpoint[RIDD_ENDPOINT_SIZE];
     uint64_t until_us; /* 0: as long as it takes */
+    uint64_t idle_us;  /* since when nobody does anything for it; 0: somebody does */
     bool shown;        /* a line of progress stands on the terminal */
 };
 
@@ -189,6 +190,20 @@ static bool is_done(const struct ctl *ctl, const struct change *c, const json_t 
     return has_role(members, c->id, "voter");
 }
 
+/* An entry is on its way, more is to come of one that is there, or the leader is about to make one.
+ */
+static bool is_under_way(const struct change *c, const json_t *members)
+{
+    const json_t *task = json_object_get(members, "last_task");
+    const char *state = str(task, "state");
+
+    if (!json_is_true(json_object_get(members, "committed")) || is_changing(members, c->id))
+        return true;
+    return strcmp(str(task, "id"), c->id) == 0 &&
+           (strcmp(state, "naming") == 0 || strcmp(state, "dialling") == 0 ||
+            strcmp(state, "adding") == 0);
+}
+
 /* NULL: it goes on. */
 static const char *why_failed(const struct change *c, const json_t *members)
 {
@@ -243,28 +258,6 @@ static int say_done(const struct ctl *ctl, struct change *c)
     return CTL_EXIT_OK;
 }
 
-static int watch(const struct ctl *ctl, struct ridd *client, struct change *c)
-{
-    for (;;) {
-        cleanup_json json_t *members = ask_members(client, c);
-        const char *why = members != NULL ? why_failed(c, members) : NULL;
-
-        if (why != NULL) {
-            clear_line(c);
-            return report(ctl, CTL_EXIT_PRECONDITION, "'%s': %s", c->id, why);
-        }
-        if (members != NULL && is_done(ctl, c, members))
-            return say_done(ctl, c);
-        if (members != NULL)
-            show_progress(c, members);
-        if (interrupted != 0)
-            return leave_it(ctl, c, "interrupted");
-        if (c->until_us != 0 && clock_mono_us() >= c->until_us)
-            return leave_it(ctl, c, "it takes longer than --timeout");
-        pause_ms(CTL_PROGRESS_EVERY_MS);
-    }
-}
-
 static char *question_of(const struct ctl *ctl, const struct change *c)
 {
     cleanup_json json_t *q = json_object();
@@ -284,6 +277,9 @@ static char *question_of(const struct ctl *ctl, const struct change *c)
         (void)json_object_set_new(q, "dry_run", json_true());
     if (ctl->force)
         (void)json_object_set_new(q, "force", json_true());
+    /* Asked once more, when it may be done: then it is not done again. */
+    if (c->configuration != 0 && strcmp(c->verb->word, "rejoin") == 0)
+        (void)json_object_set_new(q, "based_on", json_integer((json_int_t)c->configuration));
     text = json_dumps(q, JSON_COMPACT);
     return text;
 }
@@ -307,6 +303,66 @@ static struct ridd_reply *ask(const struct ctl *ctl, struct ridd *client, struct
     }
     free(question);
     return r;
+}
+
+/* What had not entered the log, or was not committed, went with the leader that was asked: nobody
+ * goes on with that. A node that lags may not know yet, so that it is looked at for a while. */
+static bool is_forgotten(struct change *c, const json_t *members)
+{
+    const uint64_t now_us = clock_mono_us();
+
+    if (is_under_way(c, members))
+        c->idle_us = 0;
+    else if (c->idle_us == 0)
+        c->idle_us = now_us;
+    return c->idle_us != 0 && now_us - c->idle_us > CTL_MEMBER_IDLE_MS * UINT64_C(1000);
+}
+
+/* What is so already is said to be (MEMBER-3). */
+static int ask_again(const struct ctl *ctl, struct ridd *client, struct change *c)
+{
+    struct ridd_reply *r = ask(ctl, client, c);
+    int exit_code = CTL_EXIT_OK;
+
+    c->idle_us = 0;
+    if (r == NULL)
+        return report_no_memory(ctl);
+    if (r->status == RIDD_OK) {
+        (void)snprintf(c->endpoint, sizeof(c->endpoint), "%s", r->endpoint);
+    } else if (r->status == RIDD_PRECONDITION_FAILED) {
+        clear_line(c);
+        exit_code = report_failure(ctl, r, c->id);
+    }
+    ridd_reply_free(r);
+    return exit_code;
+}
+
+static int watch(const struct ctl *ctl, struct ridd *client, struct change *c)
+{
+    for (;;) {
+        cleanup_json json_t *members = ask_members(client, c);
+        const char *why = members != NULL ? why_failed(c, members) : NULL;
+
+        if (why != NULL) {
+            clear_line(c);
+            return report(ctl, CTL_EXIT_PRECONDITION, "'%s': %s", c->id, why);
+        }
+        if (members != NULL && is_done(ctl, c, members))
+            return say_done(ctl, c);
+        if (members != NULL)
+            show_progress(c, members);
+        if (members != NULL && is_forgotten(c, members)) {
+            const int exit_code = ask_again(ctl, client, c);
+
+            if (exit_code != CTL_EXIT_OK)
+                return exit_code;
+        }
+        if (interrupted != 0)
+            return leave_it(ctl, c, "interrupted");
+        if (c->until_us != 0 && clock_mono_us() >= c->until_us)
+            return leave_it(ctl, c, "it takes longer than --timeout");
+        pause_ms(CTL_PROGRESS_EVERY_MS);
+    }
 }
 
 static long long number(const json_t *o, const char *name)

@@ -103,8 +103,8 @@ const struct verb ctl_verbs[] = {
      "than a quorum is refused, but for --force-unsafe.\n"
      "\n"
      "  $ ridctl member replace n3 n4 10.0.0.4:7401 10.0.0.4:7400\n"
-     "  voters 3 -> 3, quorum 2 -> 2; of those that would be voters 2 answer now: survives\n"
-     "  0 more\n"
+     "  voters 3 -> 3, quorum 2 -> 2; of those that would be voters 3 answer now: survives\n"
+     "  1 more\n"
      "  n4 has taken the place of n3\n",
      CTL_OPT_JSON | CTL_OPT_LEARNER | CTL_OPT_DRY_RUN | CTL_OPT_FORCE, 1, 5, verb_member},
     {"ping", NULL, "", "ask each node for a sign of life",

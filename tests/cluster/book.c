@@ -12,8 +12,9 @@
 
 #include "base/banned.h"
 
-#define COMMAND_MS    60000u
+#define COMMAND_MS   60000u
 #define TRIES_MAX    20u
+#define TRY_AGAIN_MS 200u
 #define MOVED_TO     6u /* the node whose addresses stand for 10.0.0.13 */
 #define PREFIX       "runuser -u ridd -- "
 #define CONF_IN_BOOK "/etc/ridd/ridd.conf"
@@ -350,6 +351,14 @@ void book_run(struct book *b, const char *block)
     }
 }
 
+static void wait_ms(unsigned ms)
+{
+    const uint64_t until = now_ms() + ms;
+
+    while (now_ms() < until)
+        pause_briefly();
+}
+
 static void rename_in(char *text, size_t size, unsigned n4)
 {
     char with[32];
@@ -377,6 +386,8 @@ void book_run_as(struct book *b, const char *block, unsigned n4)
             code = book_do(b, &command, &out);
             if (code != 0 && strncmp(command.text, "ridctl member", 13) != 0)
                 break;
+            if (code != 0)
+                wait_ms(TRY_AGAIN_MS);
         }
         if (code != 0)
             harness_fail("docs/OPERATIONS.md:%u: '%s' ends with %d:\n%.2000s", command.line,

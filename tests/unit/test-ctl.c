@@ -804,6 +804,36 @@ static void ctl__status_shows_all_nodes(void **state)
 }
 
 /* The second table: what is on the disks, and what is on its way. */
+#define NO_CHANGES ",\"committed\":true,\"removed\":[],\"changes\":[],\"last_task\":null}"
+
+/* The leader that was asked has gone before anything of it was in the log, and the next one knows
+ * nothing of it: it is asked again, and not waited for without end. */
+static void ctl__a_change_that_nobody_knows_is_asked_for_again(void **state)
+{
+    static const struct fake_step steps[] = {
+        {"\"member_add\"", FAKE_REPLY,
+         "{\"type\":\"member_add_ok\",\"in_reply_to\":%ID,\"done\":false,"
+         "\"configuration_index\":5,\"voters\":3,\"quorum\":2,\"voters_after\":4,"
+         "\"quorum_after\":3,\"heard_after\":4}",
+         0},
+        {"\"members\"", FAKE_REPLY,
+         "{\"type\":\"members_ok\",\"in_reply_to\":%ID,\"members\":[]" NO_CHANGES, 7},
+        {"\"members\"", FAKE_REPLY,
+         "{\"type\":\"members_ok\",\"in_reply_to\":%ID,\"members\":[{\"id\":\"n4\",\"role\":"
+         "\"voter\"}]" NO_CHANGES,
+         0}};
+    struct fake_server *s = fake_start(STEPS(steps));
+
+    (void)state;
+    run("-e", fake_address(s), "member", "add", "n4", "10.0.0.4:7401", "10.0.0.4:7400", NULL);
+    EXPECT(0,
+           "voters 3 -> 4, quorum 2 -> 3; of those that would be voters 4 answer now: survives 1 "
+           "more\nn4 is a member\n",
+           "");
+    assert_int_equal(fake_count(s, "\"member_add\""), 2);
+    fake_stop(s);
+}
+
 /* STATUS-4: the file lists a node that has left, has the old address of another, and does not know
  * the one that leads; only a node that lags, and knows less, answers at first. */
 static void ctl__status_knows_members_better_than_the_file(void **state)
@@ -1533,6 +1563,7 @@ int main(void)
         cmocka_unit_test(ctl__help_helps),
         cmocka_unit_test(ctl__a_full_disk_is_not_success),
         cmocka_unit_test(ctl__status_shows_all_nodes),
+        cmocka_unit_test(ctl__a_change_that_nobody_knows_is_asked_for_again),
         cmocka_unit_test(ctl__status_knows_members_better_than_the_file),
         cmocka_unit_test(ctl__status_shows_what_is_on_the_disks),
         cmocka_unit_test(ctl__a_busy_node_is_not_absent),
