@@ -583,7 +583,8 @@ void members_event(struct sim *s)
     if (s->healing)
         bring_back(s);
     else
-        ask_any(s);
+        for (uint64_t n = below(s, 3) == 0 ? 3 : 1; n > 0; n--) /* several at once, too */
+            ask_any(s);
     sim_push_any(s,
                  s->now + election_ns / 4 + (s->healing ? election_ns : below(s, 2 * election_ns)),
                  EV_MEMBER, 0, 0, NULL);

@@ -475,7 +475,7 @@ static void await_backlog(struct sim *s)
 /* Where it may take a minute, there are so many more heartbeats. */
 static uint64_t healing_events(const struct sim *s)
 {
-    return snap_is_on(s) ? 8 * HEALING_EVENTS : HEALING_EVENTS;
+    return snap_is_on(s) || members_are_on(s) ? 8 * HEALING_EVENTS : HEALING_EVENTS;
 }
 
 static bool all_answered(const struct sim *s)
@@ -539,6 +539,10 @@ static bool core_comes_nearer(struct sim *s)
     uint64_t applied = 0;
     bool nearer;
 
+    if (members_are_on(s) && s->core != s->drained_core) {
+        s->drained_core = s->core;
+        s->drained_applied = 0;
+    }
     for (unsigned i = 0; i < s->p.n_nodes; i++)
         if ((s->core >> i & 1) != 0 && s->nodes[i].life == NODE_UP)
             applied += replica_last_applied(s->nodes[i].replica);
@@ -579,14 +583,16 @@ static void every_node(struct sim *s)
     s->events_most = s->n_events + healing_events(s);
 }
 
-/* Every change comes to its end. */
+/* Every change comes to its end, a while after those that are behind stop coming nearer. */
 static bool changes_have_ended(struct sim *s)
 {
     const char *what = members_pending(s);
 
     if (what == NULL)
         return true;
-    if (s->now > s->drained_at + CHANGE_ELECTIONS * s->p.election_us * 1000)
+    if (core_comes_nearer(s) || s->changing_since == 0)
+        s->changing_since = s->now;
+    if (s->now > s->changing_since + CHANGE_ELECTIONS * s->p.election_us * 1000)
         sim_fail(s, "LIVE-2", "a change of the members does not end: %s; %s", what,
                  who_is_where(s));
     s->stable_since = s->now;
