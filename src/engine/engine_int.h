@@ -208,6 +208,7 @@ enum receive_phase {
 struct receiving {
     enum receive_phase phase;
     raft_node_id from;
+    raft_term term; /* of its last message */
     uint64_t transfer;
     uint8_t status;  /* what is said of this transfer when phase is NOT */
     struct buf head; /* length and trailer */

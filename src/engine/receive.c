@@ -49,10 +49,14 @@ static void answer(struct engine *e, raft_node_id to, uint64_t transfer, uint64_
     e->ops.send(e->ops.ctx, &m);
 }
 
+/* An answer is one to the leader of the term it was asked in: who asked in an earlier one leads no
+ * more, and would find it invalid (CORE-3). Who leads now asks for itself. */
 static void say_where(struct engine *e, uint64_t offset)
 {
     const struct receiving *r = &e->snap.receiving;
 
+    if (raft_get_term(engine_raft(e)) != r->term)
+        return;
     answer(e, r->from, r->transfer, offset, r->bytes,
            r->phase == RECEIVE_NOT     ? r->status
            : r->phase == RECEIVE_PARTS ? RAFT_SNAPSHOT_GO_ON
@@ -288,6 +292,7 @@ void engine_receive(struct engine *e, const struct raft_msg *m)
         }
         begin_receiving(e, m);
     }
+    r->term = m->term;
     r->heard_us = now_of(e);
     if (r->phase == RECEIVE_PARTS && part->len > 0)
         take_part(e, part);
