@@ -41,11 +41,13 @@ int err_note(int error, const char *file, int line, const char *func, int is_ori
 
 int err_say(int error, const char *format, ...)
 {
+    char fresh[sizeof(text)]; /* the sentence before may be a part of this one */
     va_list ap;
 
     va_start(ap, format);
-    (void)vsnprintf(text, sizeof(text), format, ap);
+    (void)vsnprintf(fresh, sizeof(fresh), format, ap);
     va_end(ap);
+    memcpy(text, fresh, sizeof(text));
     text_error = error;
     return error;
 }

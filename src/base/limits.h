@@ -95,6 +95,9 @@ static_assert(LOG_LINE_BYTES_MAX <= LOG_PIECE_BYTES, "a line is never cut in two
 /* Three to seven voters are the product; the rest is room for learners. A larger configuration is
  * refused. */
 #define RAFT_SERVERS_MAX 16u
+/* Servers that were removed and are remembered: who is older is told that it is no member, and not
+ * since when. */
+#define RAFT_REMOVED_MAX 32u
 /* Names of nodes: they are part of file names, log lines and JSON. */
 #define NODE_NAME_BYTES_MAX 63u
 /* "[ipv6]:port" or a host name of 253 bytes with a port. */
@@ -195,6 +198,23 @@ static_assert(2 * PEER_HALF_OPEN_HOST_MAX <= PEER_HALF_OPEN_MAX, "one host takes
 #define PEER_BACKOFF_US_MIN 50000u
 #define PEER_BACKOFF_US_MAX 1000000u
 #define PEER_STABLE_US      2000000u
+/* Of each pair the node with the lower id dials at once. The other one dials, too, when there was
+ * no link for this long, doubling, a random part of its upper half: the lower one may not know it
+ * (PEER-10). Some times as long as the lower one needs to come back, and less than operators wait.
+ * */
+#define PEER_SECOND_US_MIN 500000u
+#define PEER_SECOND_US_MAX 2000000u
+/* So young a link that the lower id dialled was made after whatever the other one still has on its
+ * way. */
+#define PEER_CROSSED_US 2000000u
+/* So often a node puts off its own dial for a caller who has not yet proved who it is: whoever only
+ * says so does not keep it from dialling. */
+#define PEER_YIELDS_MAX 3u
+/* Links of those who are no members as far as this node knows, but prove that they know its
+ * cluster's id (PEER-9). Beyond it the one that was silent longest goes, if it was silent for the
+ * second; otherwise whoever comes is refused. */
+#define PEER_STRANGERS_MAX    8u
+#define PEER_STRANGER_IDLE_US 1000000u
 /* Unacknowledged or untaken for this long: the kernel gives the connection up. Heartbeats make sure
  * that there is data. */
 #define PEER_USER_TIMEOUT_MS 3000u
@@ -210,9 +230,13 @@ static_assert(2 * PEER_HALF_OPEN_HOST_MAX <= PEER_HALF_OPEN_MAX, "one host takes
 /* Deadlines of handshakes are looked at each eighth of PEER_HANDSHAKE_US, within these. */
 #define PEER_TICK_US_MIN 5000u
 #define PEER_TICK_US_MAX 500000u
-/* A hello has some 220 bytes at most and may grow. Nobody who has not shaken hands makes us keep
- * more than this: a longer frame closes the connection. */
-#define PEER_HELLO_BYTES_MAX 512u
+/* A hello has some 270 bytes at most and may grow. Nobody who has not shaken hands makes us keep
+ * more than this: a longer frame closes the connection. Version 1 took 512. */
+#define PEER_HELLO_BYTES_MAX    1024u
+#define PEER_HELLO_BYTES_MAX_V1 512u
+/* What the proof of a cluster's id is made over, and what it is: HMAC-SHA256 (PEER-8). */
+#define WIRE_CHALLENGE_BYTES 16u
+#define WIRE_PROOF_BYTES     32u
 /* Settings that a hello tells of its node: those that should be the same on all, and room for
  * those of later versions. Of more than these the rest is not looked at. */
 #define WIRE_SETTINGS_MAX 8u
@@ -226,6 +250,25 @@ static_assert(2 * PEER_HALF_OPEN_HOST_MAX <= PEER_HALF_OPEN_MAX, "one host takes
 #define PEER_IN_SLACK_BYTES (64u << 10)
 /* Memory for a turn's output that is kept for the next; what is more is given back. */
 #define PEER_OUT_KEEP_BYTES (64u << 10)
+
+/* A node that waits to be added. The largest configuration has some 13 KiB, and later versions keep
+ * to this; a longer frame closes the connection. */
+#define JOIN_CONFIG_BYTES_MAX (16u << 10)
+#define JOIN_FRAME_BYTES_MAX  (JOIN_CONFIG_BYTES_MAX + 512u)
+static_assert(1024 + RAFT_SERVERS_MAX * (64 + NODE_NAME_BYTES_MAX + 2 * ADDRESS_BYTES_MAX) +
+                      RAFT_REMOVED_MAX * (32 + NODE_NAME_BYTES_MAX) <=
+                  JOIN_CONFIG_BYTES_MAX,
+              "the largest configuration fits a JOIN");
+/* What a node says of why; one byte says how long it is. Longer ones are cut. */
+#define JOIN_TEXT_BYTES_MAX 255u
+/* Callers at once: the leader, one that was before it, those that still dial the node that was
+ * there. The oldest goes. */
+#define JOIN_CALLERS_MAX 8u
+/* A caller who has not asked, or not taken its answer, is closed. */
+#define JOIN_CALLER_US 2000000u
+/* An added node answers the leader again for so long, if that lost the answer, before it begins to
+ * be a node. */
+#define JOIN_AGAIN_US 500000u
 
 /* ---- sockets of both ports ---- */
 
@@ -492,7 +535,8 @@ static_assert(STORE_SEGMENT_BYTES_MAX <= STORE_FILE_BYTES_MAX, "every segment ca
  * by their own bound. */
 #define LMDB_KEY_BYTES_MAX 511u
 static_assert(KEY_BYTES_MAX <= LMDB_KEY_BYTES_MAX, "LMDB must take every key");
-/* Read transactions open at once; beyond it one more fails. The loop opens one at a time. */
+/* Read transactions open at once; beyond it one more fails. The loop opens one at a time,
+ * and a copy has one. */
 #define KV_READERS_DEFAULT 16u
 /* Entries that changed nothing are not stored one by one; so many a start applies again at most,
  * and on a full disk more. */
@@ -544,6 +588,13 @@ static_assert(KEY_BYTES_MAX <= LMDB_KEY_BYTES_MAX, "LMDB must take every key");
  * nearer. */
 #define KV_DIGEST_EVERY 1024u
 #define KV_DIGESTS_KEPT 16u
+/* A copy of the state goes on in pieces of so much: what is in memory of it, beside two buffers of
+ * LMDB's of 1 MiB each. */
+#define KV_COPY_PIECE_BYTES (256u << 10)
+/* One that was received is synced each time that so much of it was written: what the log syncs
+ * meanwhile waits behind no more than this. */
+#define KV_PREPARE_SYNC_BYTES (8u << 20)
+static_assert(KV_PREPARE_SYNC_BYTES % KV_COPY_PIECE_BYTES == 0, "it is synced between pieces");
 /* Small durable files (base/mark.h): a larger payload cannot be written, a larger file is
  * damaged. */
 #define MARK_BYTES_MAX (64u << 10)
@@ -552,6 +603,28 @@ static_assert(KEY_BYTES_MAX <= LMDB_KEY_BYTES_MAX, "LMDB must take every key");
 #define MARK_RESERVE_BYTES (64u << 10)
 /* Their names are constants of ours; a longer one is refused as a programmer's error. */
 #define MARK_NAME_BYTES_MAX 32u
+
+/* ---- snapshots ---- */
+
+/* The copy in one: as much as a map may ever have, on machines of any width. A trailer that says
+ * more is damaged, and a writer that is given more ends as on a full disk. */
+#define SNAP_BYTES_MAX ((uint64_t)1 << 45)
+static_assert(KV_MAP_BYTES_MAX <= SNAP_BYTES_MAX, "what a map holds can be copied");
+/* Numbers and the largest configuration, and as much again for later versions, which keep to it: a
+ * longer one is none, and is damaged. */
+#define SNAP_TRAILER_BYTES (16u << 10)
+static_assert(512 + RAFT_SERVERS_MAX * (64 + NODE_NAME_BYTES_MAX + 2 * ADDRESS_BYTES_MAX) +
+                      RAFT_REMOVED_MAX * (32 + NODE_NAME_BYTES_MAX) <=
+                  SNAP_TRAILER_BYTES,
+              "a trailer has room for the largest configuration");
+/* One that is being written is synced each time that so much came to it: what the log syncs
+ * meanwhile waits behind no more than this, and the end of it is no burst. */
+#define SNAP_SYNC_BYTES (4u << 20)
+/* Read at once while one is read again; it takes as long as it takes, on a thread of its own. */
+#define SNAP_CHECK_BYTES (256u << 10)
+/* In the folder at once: two, those that are being read, and what a person put there. At the start
+ * the oldest above it are left alone; a writer ends as on a full disk. */
+#define SNAP_FILES_MAX 64u
 
 /* ---- policies of a node ---- */
 
@@ -605,6 +678,9 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
 #define CONF_SCRUB_MIB_MAX     1024u
 /* systemd's watchdog is answered twice in its time; a shorter time than this counts as this. */
 #define WATCHDOG_US_MIN 10000u
+/* Who was removed keeps its links for so many election timeouts: it is sent the entry that says so,
+ * and stops by itself. */
+#define NODE_LEAVER_ELECTIONS 2u
 /* Names of peers of all times. Beyond: no new peer is accepted. */
 #define IDENTITY_PEERS_MAX 256u
 /* ridd --init asks each peer for at most this long whether it knows this node already. */
@@ -695,6 +771,12 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
  * how far it got. */
 #define CTL_COMPARE_TIMEOUT_MS 86400000u
 #define CTL_PROGRESS_EVERY_MS  200u
+/* `snapshot`: one that has not begun for so long does not wait for a moment, but for something. */
+#define CTL_SNAPSHOT_IDLE_MS 5000u
+/* `member`: so long it asks again while another change is under way. */
+#define MEMBER_BUSY_MS 30000u
+/* The same: so long nobody is seen to do anything for the change, and it is asked for again. */
+#define CTL_MEMBER_IDLE_MS 1000u
 /* One read(2) of standard input, and one recv(2) of `raw`. */
 #define CTL_CHUNK_BYTES (64u << 10)
 /* `raw`: standard input is not read while this much waits for the server. */
@@ -702,6 +784,73 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
 /* `write -`: the server's bound holds for compact text; with room for blanks a larger input is a
  * mistake, and told as one. */
 #define CTL_STDIN_BYTES_MAX ((size_t)4 * VALUE_BYTES_MAX)
+
+/* ---- snapshots ---- */
+
+/* Threads that read and write snapshots stand behind the loop and the log, where the processors do
+ * not suffice: nice(2). */
+#define CHORES_NICE 10
+/* One part of a snapshot on its way to a follower, or to a client. */
+#define SNAP_PART_BYTES_MAX (64u << 10)
+/* Read ahead for one follower, in two of these, and so much is under way to it. */
+#define SNAP_BLOCK_BYTES (256u << 10)
+#define SNAP_SEND_BLOCKS 2u
+/* Before the trailer of one on its way stands how long that is. */
+#define SNAP_HEAD_BYTES 4u
+/* Received and not written yet; what comes beyond it is dropped and asked for again. */
+#define SNAP_IN_BYTES_MAX (1u << 20)
+/* What is not answered for so long is asked about. */
+#define SNAP_ASK_US 1000000u
+/* After one that came to nothing: until the next is made, or sent. */
+#define SNAP_AGAIN_US 5000000u
+/* A node that cannot install one now is asked again. */
+#define SNAP_INSTALL_US 10000u
+/* Where nobody sends any more, a snapshot that is half there is dropped. */
+#define SNAP_SILENT_US 60000000u
+/* Defaults of [log]; one is made when there is that much log behind the newest. */
+#define SNAP_LOG_BYTES_DEFAULT  (64u << 20)
+#define SNAP_KEEP_BYTES_DEFAULT (64u << 20)
+#define SNAP_MIB_PER_S_DEFAULT  64u
+#define SNAP_LOG_BYTES_MIN      (64u << 10)
+#define SNAP_LOG_BYTES_MAX      ((size_t)1 << 40)
+#define SNAP_MIB_PER_S_MAX      65536u
+/* How often it is looked whether one is due, and what of the log may go. */
+#define SNAP_LOOK_US 100000u
+/* Since the start: so long the log is kept whole for a member that was not met and may be of a
+ * version that cannot go on with less. */
+#define SNAP_UNMET_US 300000000u
+/* One that is read for clients is closed when none of them asked for so long. */
+#define SNAP_GIVE_IDLE_US 10000000u
+/* While one is sent the log behind it is kept, up to so many times of what is kept in any case. */
+#define SNAP_SEND_KEEPS 8u
+/* Left on the disk by who makes one. */
+#define SNAP_ROOM_LEFT_BYTES (16u << 20)
+/* At a clean stop one is made of a state that is no larger, when as much of the log is behind the
+ * newest as the state has, and not less than this; it may take so long. */
+#define SNAP_STOP_BYTES_MAX ((uint64_t)4 << 20)
+#define SNAP_STOP_BEHIND    ((uint64_t)1 << 20)
+#define SNAP_STOP_US        200000u
+#define SNAP_STOP_LOOK_NS   1000000l
+/* A state's file that is larger, and more than twice what it holds, gives way at the start to a
+ * snapshot that has no more of the log behind it than this. */
+#define SNAP_SHRINK_BYTES ((uint64_t)64 << 20)
+#define SNAP_NEAR_BYTES   ((uint64_t)16 << 20)
+/* At most so many are looked at when one is needed. */
+#define SNAP_LIST_MAX 8u
+
+/* ---- changes of the members ---- */
+
+/* What configurations say of the formats that all members know. */
+#define MEMBERS_VERSION 1u
+/* A node that is to be added answers within so long. */
+#define PEER_JOIN_MS 10000u
+/* How often it is looked whether a learner has caught up. */
+#define MEMBERS_LOOK_US 50000u
+/* A leader that is replaced offers its place to its successor once in so many election timeouts:
+ * each time nothing is proposed for one of them. */
+#define MEMBERS_HAND_OVER_TIMEOUTS 10u
+/* A learner that is to become a voter and does not catch up in so long is removed again. */
+#define MEMBER_PATIENCE_MS (24u * 3600000u)
 
 /* ---- the Maelstrom host ---- */
 

@@ -274,6 +274,28 @@ struct ridd_reply *ridd_transfer(struct ridd *client, const char *to)
     return finish(client, built, &call, r);
 }
 
+struct ridd_reply *ridd_snapshot(struct ridd *client, const char *endpoint)
+{
+    return ridd_request_at(client, endpoint, "{\"type\":\"snapshot\"}", RIDD_KIND_READ, 0);
+}
+
+struct ridd_reply *ridd_snapshot_part(struct ridd *client, uint64_t index, uint64_t term,
+                                      uint64_t offset)
+{
+    struct ridd_reply *r = reply_new();
+    struct call call = call_for(client, RIDD_KIND_READ, "snapshot_part_ok");
+    int built;
+
+    if (reply_is_const(r))
+        return r;
+    built = buf_add_format(&call.body, "{\"type\":\"snapshot_part\",\"offset\":%llu",
+                           (unsigned long long)offset);
+    if (built == 0 && (index != 0 || term != 0))
+        built = buf_add_format(&call.body, ",\"index\":%llu,\"term\":%llu",
+                               (unsigned long long)index, (unsigned long long)term);
+    return finish(client, built, &call, r);
+}
+
 /* The caller's object, checked and compact, without its closing brace; and the type that its
  * success would have. */
 static int build_raw(struct call *call, const char *json, struct ridd_reply *r, char *ret_expect,

@@ -252,6 +252,17 @@ RIDD_API struct ridd_reply *ridd_status(struct ridd *client, const char *endpoin
 /* Makes node `to` the leader (NULL: whichever is furthest): reply->leader_id. */
 RIDD_API struct ridd_reply *ridd_transfer(struct ridd *client, const char *to);
 
+/* Asks one node, which need not be in the list, to make a snapshot of its state, on a connection of
+ * its own: reply->json is the snapshot_ok, which comes at once. How far it is ridd_status()
+ * tells. */
+RIDD_API struct ridd_reply *ridd_snapshot(struct ridd *client, const char *endpoint);
+/* A part of a snapshot of the node that is asked, from the byte `offset` of its file on; index and
+ * term 0: of its newest. reply->json is the snapshot_part_ok, ridd-protocol(7). For a client whose
+ * list is that one node, with RIDD_FLAG_LISTED_ONLY: snapshots of the same entry are other bytes on
+ * another node. */
+RIDD_API struct ridd_reply *ridd_snapshot_part(struct ridd *client, uint64_t index, uint64_t term,
+                                               uint64_t offset);
+
 /* ---- anything else ---- */
 
 enum ridd_kind {

@@ -57,6 +57,9 @@ struct conf {
     unsigned connections_per_address; /* 0: CLIENT_HOST_PERCENT of connections */
     size_t segment_bytes;             /* [log] segment_size */
     unsigned scrub_mib;               /* [state] scrub, MiB a second */
+    size_t snapshot_bytes;            /* [log]: of log behind the newest, for another one */
+    size_t keep_bytes;                /* [log]: that stay for followers that are behind */
+    unsigned snapshot_mib;            /* [log] snapshot_mib_per_s; 0: as fast as it goes */
 };
 
 struct conf_problem {

@@ -46,6 +46,12 @@ const struct conf_key conf_keys[CONF_N_KEYS] = {
      MEMORY_BYTES_MIN, MEMORY_BYTES_MAX, 0},
     {CONF_LOG, "segment_size", CONF_KIND_SIZE, AT(segment_bytes), STORE_SEGMENT_BYTES,
      STORE_SEGMENT_BYTES_MIN, STORE_SEGMENT_BYTES_MAX, PAGE_BYTES},
+    {CONF_LOG, "snapshot_bytes", CONF_KIND_SIZE, AT(snapshot_bytes), SNAP_LOG_BYTES_DEFAULT,
+     SNAP_LOG_BYTES_MIN, SNAP_LOG_BYTES_MAX, 0},
+    {CONF_LOG, "keep_bytes", CONF_KIND_SIZE, AT(keep_bytes), SNAP_KEEP_BYTES_DEFAULT, 0,
+     SNAP_LOG_BYTES_MAX, 0},
+    {CONF_LOG, "snapshot_mib_per_s", CONF_KIND_UNSIGNED, AT(snapshot_mib), SNAP_MIB_PER_S_DEFAULT,
+     0, SNAP_MIB_PER_S_MAX, 0},
     {CONF_STATE, "scrub", CONF_KIND_UNSIGNED, AT(scrub_mib), CONF_SCRUB_MIB_DEFAULT, 0,
      CONF_SCRUB_MIB_MAX, 0},
 };

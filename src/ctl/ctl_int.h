@@ -45,6 +45,11 @@ enum ctl_option {
     CTL_OPT_METHODS = 1u << 7,
     CTL_OPT_JSON = 1u << 8,
     CTL_OPT_VERBOSE = 1u << 9,
+    CTL_OPT_ALL = 1u << 10,
+    CTL_OPT_SAVE = 1u << 11,
+    CTL_OPT_LEARNER = 1u << 16,
+    CTL_OPT_DRY_RUN = 1u << 17,
+    CTL_OPT_FORCE = 1u << 18,
 };
 
 struct ctl_node {
@@ -64,12 +69,17 @@ struct ctl {
     unsigned num_reads;
     unsigned concurrency;
     const char *methods;
+    const char *save; /* borrowed; NULL: not given */
+    bool all;
     bool json;
     bool verbose;
     bool raw;
     bool create;
     bool int_key;
     bool json_value;
+    bool learner;
+    bool dry_run;
+    bool force;
 
     struct ctl_node nodes[RIDD_ENDPOINTS_MAX]; /* cluster.c */
     unsigned n_nodes;
@@ -105,7 +115,9 @@ int verb_cas(struct ctl *ctl);
 int verb_compare(struct ctl *ctl);
 int verb_status(struct ctl *ctl);
 int verb_members(struct ctl *ctl);
+int verb_member(struct ctl *ctl);
 int verb_transfer(struct ctl *ctl);
+int verb_snapshot(struct ctl *ctl);
 int verb_ping(struct ctl *ctl);
 int verb_raw(struct ctl *ctl);
 
@@ -175,8 +187,18 @@ void table_init(struct table *t, unsigned n_columns, uint32_t right, const char 
 void table_cell(struct table *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Fills the rest of the row with one text that counts for no column's width. */
 void table_rest(struct table *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* "12.3 MiB" */
+void table_size_text(uint64_t bytes, char *ret, size_t size);
 /* Prints it and frees it. An exit code; on failure it has been reported. */
 int table_print(struct table *t, const struct ctl *ctl);
+
+/* ---- bar.c ---- */
+
+/* Standard error is a terminal on which a line can be drawn over. */
+bool bar_is_shown(void);
+void bar_draw(uint64_t done, uint64_t total, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+void bar_clear(void);
 
 /* ---- ask.c: the same question to many nodes at once ---- */
 

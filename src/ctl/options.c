@@ -19,7 +19,12 @@ enum {
     OPT_JSON_VALUE,
     OPT_CONCURRENCY,
     OPT_METHODS,
+    OPT_ALL,
+    OPT_SAVE,
     OPT_VERSION,
+    OPT_LEARNER,
+    OPT_DRY_RUN,
+    OPT_FORCE,
 };
 
 static const char letters[] = ":e:c:t:n:vh";
@@ -39,7 +44,12 @@ static const struct option long_options[] = {
     {"json-value", no_argument, NULL, OPT_JSON_VALUE},
     {"concurrency", required_argument, NULL, OPT_CONCURRENCY},
     {"methods", required_argument, NULL, OPT_METHODS},
+    {"all", no_argument, NULL, OPT_ALL},
+    {"save", required_argument, NULL, OPT_SAVE},
     {"version", no_argument, NULL, OPT_VERSION},
+    {"learner", no_argument, NULL, OPT_LEARNER},
+    {"dry-run", no_argument, NULL, OPT_DRY_RUN},
+    {"force-unsafe", no_argument, NULL, OPT_FORCE},
     {NULL, 0, NULL, 0},
 };
 
@@ -48,11 +58,16 @@ const struct option_text ctl_option_texts[] = {
     {CTL_OPT_NUM_READS, "-n, --num-reads N", "reads of each method (100), at most 100000"},
     {CTL_OPT_CONCURRENCY, "--concurrency N", "reads at a time (1), at most 128"},
     {CTL_OPT_METHODS, "--methods LIST", "also: local_read (lease_read, follower_read)"},
+    {CTL_OPT_ALL, "--all", "every node, one after the other"},
+    {CTL_OPT_SAVE, "--save FILE", "fetch it into FILE, where that is whole or not there"},
     {CTL_OPT_CREATE, "--create", "an absent key becomes TO"},
     {CTL_OPT_RAW, "--raw", "print a string without quotes"},
     {CTL_OPT_INT_KEY, "--int-key", "KEY is an integer: 3 is not \"3\""},
     {CTL_OPT_JSON_VALUE, "--json-value", "values are JSON, not strings"},
-    {CTL_OPT_VERBOSE, "-v, --verbose", "say on standard error how it came about"},
+    {CTL_OPT_LEARNER, "--learner", "the new member stays one that does not vote"},
+    {CTL_OPT_DRY_RUN, "--dry-run", "only print the quorum before and after"},
+    {CTL_OPT_FORCE, "--force-unsafe", "also when the voters left that answer are no quorum"},
+    {CTL_OPT_VERBOSE, "-v, --verbose", "say more: how it came about; status: storage"},
     {CTL_OPT_JSON, "--json", "one JSON document on standard output"},
 };
 const size_t ctl_n_option_texts = sizeof(ctl_option_texts) / sizeof(ctl_option_texts[0]);
@@ -116,6 +131,10 @@ static const struct {
     {OPT_CREATE, CTL_OPT_CREATE, offsetof(struct ctl, create)},
     {OPT_INT_KEY, CTL_OPT_INT_KEY, offsetof(struct ctl, int_key)},
     {OPT_JSON_VALUE, CTL_OPT_JSON_VALUE, offsetof(struct ctl, json_value)},
+    {OPT_ALL, CTL_OPT_ALL, offsetof(struct ctl, all)},
+    {OPT_LEARNER, CTL_OPT_LEARNER, offsetof(struct ctl, learner)},
+    {OPT_DRY_RUN, CTL_OPT_DRY_RUN, offsetof(struct ctl, dry_run)},
+    {OPT_FORCE, CTL_OPT_FORCE, offsetof(struct ctl, force)},
 };
 
 static bool take_flag(struct ctl *ctl, struct asked *asked, int option)
@@ -174,6 +193,10 @@ static int take_option(struct ctl *ctl, struct asked *asked, int option)
     case OPT_METHODS:
         asked->options |= CTL_OPT_METHODS;
         ctl->methods = optarg;
+        return CTL_EXIT_OK;
+    case OPT_SAVE:
+        asked->options |= CTL_OPT_SAVE;
+        ctl->save = optarg;
         return CTL_EXIT_OK;
     case OPT_VERSION:
         asked->version = true;

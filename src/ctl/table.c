@@ -71,6 +71,17 @@ void table_rest(struct table *t, const char *format, ...)
     add_cell(t, text, true);
 }
 
+void table_size_text(uint64_t bytes, char *ret, size_t size)
+{
+    static const char *const units[] = {"KiB", "MiB", "GiB", "TiB"};
+    double v = (double)bytes / 1024;
+    unsigned i = 0;
+
+    for (; v >= 1000 && i < 3; i++)
+        v /= 1024;
+    (void)snprintf(ret, size, "%.1f %s", v, units[i]);
+}
+
 static void print_padded(const char *s, size_t width, bool right, bool last)
 {
     size_t have = width_of(s);

@@ -17,39 +17,89 @@ static const char *str(const json_t *o, const char *name)
     return s != NULL && s[0] != '\0' ? s : "-";
 }
 
-int verb_members(struct ctl *ctl)
+static void print_changes(const json_t *reply)
+{
+    const json_t *changes = json_object_get(reply, "changes");
+
+    for (size_t i = 0; i < json_array_size(changes); i++) {
+        const json_t *one = json_array_get(changes, i);
+        const json_t *behind = json_object_get(one, "behind_entries");
+
+        (void)printf("%s: %s", str(one, "id"), str(one, "what"));
+        if (behind != NULL)
+            (void)printf(", %lld entries behind", (long long)json_integer_value(behind));
+        if (json_is_string(json_object_get(one, "replaces")))
+            (void)printf(", then %s leaves", str(one, "replaces"));
+        (void)printf("\n");
+    }
+}
+
+static int print_members(const struct ctl *ctl, const struct ridd_reply *r)
 {
     static const char *const headers[] = {"NODE", "ROLE", "PEER ADDRESS", "CLIENT ADDRESS"};
-    cleanup_json json_t *reply = NULL;
-    struct ridd *client = NULL;
-    const json_t *members;
-    struct ridd_reply *r;
+    cleanup_json json_t *reply = json_loadb(r->json, r->json_len, 0, NULL);
+    const json_t *members = json_object_get(reply, "members");
     struct table t;
-    int exit_code = cluster_open(ctl, &client);
+    int exit_code;
 
+    if (ctl->json) {
+        (void)printf("%s\n", r->json);
+        return CTL_EXIT_OK;
+    }
+    table_init(&t, 4, 0, headers);
+    for (size_t i = 0; i < json_array_size(members); i++) {
+        const json_t *m = json_array_get(members, i);
+
+        table_cell(&t, "%s", str(m, "id"));
+        table_cell(&t, "%s", str(m, "role"));
+        table_cell(&t, "%s", str(m, "peer_addr"));
+        table_cell(&t, "%s", str(m, "client_addr"));
+    }
+    exit_code = table_print(&t, ctl);
+    if (exit_code == CTL_EXIT_OK)
+        print_changes(reply);
+    return exit_code;
+}
+
+/* Which configuration it knows; a node that was removed, or is away, knows an older one. */
+static long long configuration_of(const struct ridd_reply *r)
+{
+    cleanup_json json_t *reply = NULL;
+
+    if (r == NULL || r->status != RIDD_OK)
+        return -1;
+    reply = json_loadb(r->json, r->json_len, 0, NULL);
+    /* Of the same the leader's answer says more. */
+    return 2 * (long long)json_integer_value(json_object_get(reply, "configuration_index")) +
+           (json_array_size(json_object_get(reply, "changes")) > 0 ? 1 : 0);
+}
+
+/* Of all nodes the one that knows the latest. */
+int verb_members(struct ctl *ctl)
+{
+    struct answer answers[RIDD_ENDPOINTS_MAX];
+    const struct ridd_reply *best = NULL;
+    int exit_code = cluster_find(ctl);
+
+    if (exit_code == CTL_EXIT_OK)
+        exit_code = ask_all(ctl, ctl->nodes, ctl->n_nodes, "{\"type\":\"members\"}",
+                            ctl->timeout_ms != 0 ? ctl->timeout_ms : CTL_ASK_MS, answers);
     if (exit_code != CTL_EXIT_OK)
         return exit_code;
-    r = ridd_request(client, "{\"type\":\"members\"}", RIDD_KIND_READ, 0);
-    if (r->status != RIDD_OK) {
-        exit_code = report_failure(ctl, r, NULL);
-    } else if (ctl->json) {
-        (void)printf("%s\n", r->json);
-    } else {
-        reply = json_loadb(r->json, r->json_len, 0, NULL);
-        members = json_object_get(reply, "members");
-        table_init(&t, 4, 0, headers);
-        for (size_t i = 0; i < json_array_size(members); i++) {
-            const json_t *m = json_array_get(members, i);
+    for (unsigned i = 0; i < ctl->n_nodes; i++) {
+        const struct ridd_reply *r = answers[i].reply;
 
-            table_cell(&t, "%s", str(m, "id"));
-            table_cell(&t, "%s", str(m, "role"));
-            table_cell(&t, "%s", str(m, "peer_addr"));
-            table_cell(&t, "%s", str(m, "client_addr"));
-        }
-        exit_code = table_print(&t, ctl);
+        if (r != NULL && (best == NULL || configuration_of(r) > configuration_of(best)))
+            best = r;
     }
-    ridd_reply_free(r);
-    ridd_close(client);
+    if (best == NULL)
+        exit_code = report(ctl, CTL_EXIT_NOBODY,
+                           "none of %u nodes answered; is ridd running there?", ctl->n_nodes);
+    else if (best->status != RIDD_OK)
+        exit_code = report_failure(ctl, best, NULL);
+    else
+        exit_code = print_members(ctl, best);
+    ask_done(answers, ctl->n_nodes);
     return exit_code;
 }
 

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -16,8 +15,6 @@
 
 DEFINE_CLEANUP(json, json_t *, json_decref);
 #define cleanup_json CLEANUP(json)
-
-#define PROGRESS_BAR_WIDTH 40
 
 /* ---- the bar ---- */
 
@@ -38,8 +35,6 @@ static bool poll_node(struct ridd *client, const char *endpoint)
     const json_t *compare;
     json_int_t done;
     json_int_t total;
-    char bar[PROGRESS_BAR_WIDTH + 1];
-    int filled;
 
     if (r->status == RIDD_OK)
         status = json_loadb(r->json, r->json_len, 0, NULL);
@@ -49,13 +44,8 @@ static bool poll_node(struct ridd *client, const char *endpoint)
     total = json_integer_value(json_object_get(compare, "total"));
     if (total <= 0 || done < 0 || done > total)
         return false;
-    filled = (int)((double)done / (double)total * PROGRESS_BAR_WIDTH);
-    memset(bar, '.', PROGRESS_BAR_WIDTH);
-    memset(bar, '#', (size_t)filled);
-    bar[PROGRESS_BAR_WIDTH] = '\0';
-    (void)fprintf(stderr, "\r\033[K[%s] %lld of %lld reads", bar, (long long)done,
-                  (long long)total);
-    (void)fflush(stderr);
+    bar_draw((uint64_t)done, (uint64_t)total, "%lld of %lld reads", (long long)done,
+             (long long)total);
     return true;
 }
 
@@ -95,11 +85,10 @@ static void *progress_thread(void *arg)
 
 static void progress_start(struct progress *p, const struct ctl *ctl)
 {
-    const char *term = getenv("TERM");
     pthread_condattr_t attr;
 
     memset(p, 0, sizeof(*p));
-    if (!isatty(STDERR_FILENO) || term == NULL || strcmp(term, "dumb") == 0)
+    if (!bar_is_shown())
         return;
     (void)pthread_condattr_init(&attr);
     (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -119,7 +108,7 @@ static void progress_stop(struct progress *p)
     (void)pthread_cond_signal(&p->finish);
     (void)pthread_mutex_unlock(&p->mutex);
     (void)pthread_join(p->thread, NULL);
-    (void)fputs("\r\033[K", stderr);
+    bar_clear();
 }
 
 /* ---- the request ---- */

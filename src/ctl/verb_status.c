@@ -79,51 +79,112 @@ static struct row *find_row(struct rows *rows, const char *name, const char *end
     return NULL;
 }
 
-static const struct row *first_up(const struct rows *rows)
+static bool leads(const struct row *row)
 {
-    for (unsigned i = 0; i < rows->n; i++)
-        if (rows->list[i].status != NULL)
-            return &rows->list[i];
-    return NULL;
+    return strcmp(str(row->status, "role", ""), "leader") == 0;
 }
 
-/* Names for the rows that have none, and the nodes that have no row. */
-static int add_members(const struct ctl *ctl, struct rows *rows)
+/* Who knows best who belongs to the cluster: the leader, and of several the one of the highest
+ * term; else the first that answered. */
+static const struct row *best_up(const struct rows *rows)
 {
-    const struct row *up = first_up(rows);
-    struct ctl_node missing[RIDD_ENDPOINTS_MAX];
-    struct answer answer = {NULL};
-    cleanup_json json_t *reply = NULL;
-    const json_t *members;
-    unsigned n_missing = 0;
-    int exit_code;
+    const struct row *best = NULL;
 
-    if (up == NULL)
-        return CTL_EXIT_OK;
-    exit_code = ask_all(ctl, &up->node, 1, "{\"type\":\"members\"}", ask_ms(ctl), &answer);
-    if (exit_code != CTL_EXIT_OK)
-        return exit_code;
+    for (unsigned i = 0; i < rows->n; i++) {
+        const struct row *row = &rows->list[i];
+
+        if (row->status == NULL)
+            continue;
+        if (best == NULL ||
+            (leads(row) &&
+             (!leads(best) || json_integer_value(json_object_get(row->status, "term")) >
+                                  json_integer_value(json_object_get(best->status, "term")))))
+            best = row;
+    }
+    return best;
+}
+
+static json_t *ask_members_of(const struct ctl *ctl, const struct row *up, int *ret_exit_code)
+{
+    struct answer answer = {NULL};
+    json_t *reply = NULL;
+
+    *ret_exit_code = ask_all(ctl, &up->node, 1, "{\"type\":\"members\"}", ask_ms(ctl), &answer);
+    if (*ret_exit_code != CTL_EXIT_OK)
+        return NULL;
     if (answer.reply != NULL && answer.reply->status == RIDD_OK)
         reply = json_loadb(answer.reply->json, answer.reply->json_len, 0, NULL);
     ask_done(&answer, 1);
-    members = json_object_get(reply, "members");
+    return reply;
+}
+
+/* It does not answer where a file says that it is, and the leader knows it elsewhere. */
+static bool has_moved(const struct row *row, const char *endpoint, bool leader_says)
+{
+    return leader_says && row->status == NULL && row->reply != NULL &&
+           row->reply->status != RIDD_BUSY && strcmp(row->node.endpoint, endpoint) != 0;
+}
+
+static void take_row_out(struct rows *rows, const struct row *row)
+{
+    const unsigned i = (unsigned)(row - rows->list);
+
+    ridd_reply_free(rows->list[i].reply);
+    json_decref(rows->list[i].status);
+    rows->n--;
+    memmove(&rows->list[i], &rows->list[i + 1], (rows->n - i) * sizeof(rows->list[0]));
+}
+
+/* Names for the rows that have none, and the nodes that have no row. */
+static int add_members_of(const struct ctl *ctl, struct rows *rows, const struct row *up)
+{
+    const bool leader_says = leads(up); /* up may move, and is looked at here alone */
+    struct ctl_node missing[RIDD_ENDPOINTS_MAX];
+    unsigned n_missing = 0;
+    int exit_code;
+    cleanup_json json_t *reply = ask_members_of(ctl, up, &exit_code);
+    const json_t *members = json_object_get(reply, "members");
+
     for (size_t i = 0; i < json_array_size(members); i++) {
         const json_t *m = json_array_get(members, i);
         const char *name = str(m, "id", "");
         const char *endpoint = str(m, "client_addr", "");
+        const bool usable = ridd_check_endpoints(endpoint, NULL, 0) == RIDD_OK;
         struct row *row = find_row(rows, name, endpoint);
 
-        if (row != NULL && row->node.name[0] == '\0') {
+        if (row != NULL && row->node.name[0] == '\0')
             (void)snprintf(row->node.name, sizeof(row->node.name), "%s", name);
-        } else if (row == NULL && ridd_check_endpoints(endpoint, NULL, 0) == RIDD_OK &&
-                   rows->n + n_missing < RIDD_ENDPOINTS_MAX) {
+        if (row != NULL && usable && has_moved(row, endpoint, leader_says)) {
+            take_row_out(rows, row);
+            row = NULL;
+        }
+        if (row == NULL && usable && rows->n + n_missing < RIDD_ENDPOINTS_MAX) {
             struct ctl_node *node = &missing[n_missing++];
 
             (void)snprintf(node->name, sizeof(node->name), "%s", name);
             (void)snprintf(node->endpoint, sizeof(node->endpoint), "%s", endpoint);
         }
     }
-    return n_missing > 0 ? ask_rows(ctl, missing, n_missing, rows) : CTL_EXIT_OK;
+    return n_missing > 0 ? ask_rows(ctl, missing, n_missing, rows) : exit_code;
+}
+
+/* Who is asked first may lag behind, and is asked only who else there is; when the leader is found
+ * by that, it is asked, too. */
+static int add_members(const struct ctl *ctl, struct rows *rows)
+{
+    const struct row *up = best_up(rows);
+    char asked[RIDD_ENDPOINT_SIZE] = "";
+    int exit_code;
+
+    if (up == NULL)
+        return CTL_EXIT_OK;
+    (void)snprintf(asked, sizeof(asked), "%s", up->node.endpoint);
+    exit_code = add_members_of(ctl, rows, up);
+    up = best_up(rows);
+    if (exit_code != CTL_EXIT_OK || up == NULL || !leads(up) ||
+        strcmp(up->node.endpoint, asked) == 0)
+        return exit_code;
+    return add_members_of(ctl, rows, up);
 }
 
 static const char *down_reason(const struct row *row)
@@ -221,14 +282,9 @@ static void cell_reads(struct table *t, const json_t *status)
         table_cell(t, "-");
 }
 
-static void cell_uptime(struct table *t, const json_t *status)
+static void cell_span(struct table *t, long long s)
 {
-    const json_t *v = json_object_get(status, "uptime_ms");
-    long long s = (long long)json_integer_value(v) / 1000;
-
-    if (!json_is_integer(v))
-        table_cell(t, "-");
-    else if (s < 60)
+    if (s < 60)
         table_cell(t, "%llds", s);
     else if (s < 3600)
         table_cell(t, "%lldm%02llds", s / 60, s % 60);
@@ -238,13 +294,36 @@ static void cell_uptime(struct table *t, const json_t *status)
         table_cell(t, "%lldd%02lldh", s / 86400, s % 86400 / 3600);
 }
 
-static void table_row(struct table *t, const struct row *row)
+static void cell_uptime(struct table *t, const json_t *status)
+{
+    const json_t *v = json_object_get(status, "uptime_ms");
+
+    if (json_is_integer(v))
+        cell_span(t, (long long)json_integer_value(v) / 1000);
+    else
+        table_cell(t, "-");
+}
+
+static void cell_size(struct table *t, const json_t *o, const char *name)
+{
+    const json_t *v = json_object_get(o, name);
+    char text[32];
+
+    if (json_is_integer(v) && json_integer_value(v) >= 0) {
+        table_size_text((uint64_t)json_integer_value(v), text, sizeof(text));
+        table_cell(t, "%s", text);
+    } else {
+        table_cell(t, "-");
+    }
+}
+
+static void table_row(struct table *t, const struct row *row, bool has_left)
 {
     const json_t *s = row->status;
 
     table_cell(t, "%s", row->node.name[0] != '\0' ? row->node.name : "?");
-    if (s == NULL) {
-        table_rest(t, "%s", is_busy(row) ? "busy" : "down"); /* why stands above the table */
+    if (s == NULL) { /* why stands above the table */
+        table_rest(t, "%s", has_left ? "no member" : is_busy(row) ? "busy" : "down");
         return;
     }
     table_cell(t, "%s", str(s, "role", "-"));
@@ -279,7 +358,7 @@ static void print_verdict(const struct verdict *v)
     }
 }
 
-static int print_table(const struct ctl *ctl, const struct rows *rows)
+static int print_table(const struct ctl *ctl, const struct rows *rows, const struct verdict *v)
 {
     static const char *const headers[] = {"NODE",    "ROLE",    "TERM",   "LEADER", "COMMIT",
                                           "APPLIED", "DURABLE", "PEERS",  "READS",  "READS/S",
@@ -290,7 +369,68 @@ static int print_table(const struct ctl *ctl, const struct rows *rows)
 
     table_init(&t, sizeof(headers) / sizeof(headers[0]), right, headers);
     for (unsigned i = 0; i < rows->n; i++)
-        table_row(&t, &rows->list[i]);
+        table_row(&t, &rows->list[i], (v->left >> i & 1) != 0);
+    return table_print(&t, ctl);
+}
+
+/* What is under way with snapshots; who sends several tells the first. */
+static void cell_transfer(struct table *t, const json_t *snapshots)
+{
+    const json_t *received = json_object_get(snapshots, "receiving");
+    const json_t *sent = json_array_get(json_object_get(snapshots, "sending"), 0);
+
+    if (json_is_object(received))
+        table_cell(t, "from %s: %lld %%", str(received, "from", "?"),
+                   (long long)json_integer_value(json_object_get(received, "percent")));
+    else if (sent != NULL)
+        table_cell(t, "to %s: %lld %%", str(sent, "to", "?"),
+                   (long long)json_integer_value(json_object_get(sent, "percent")));
+    else if (json_is_true(json_object_get(snapshots, "making")))
+        table_cell(t, "making: %lld %%",
+                   (long long)json_integer_value(json_object_get(snapshots, "making_percent")));
+    else
+        table_cell(t, "-");
+}
+
+static void storage_row(struct table *t, const struct row *row)
+{
+    const json_t *state = json_object_get(row->status, "state");
+    const json_t *snapshots = json_object_get(row->status, "snapshots");
+    const json_int_t index = json_integer_value(json_object_get(snapshots, "index"));
+
+    table_cell(t, "%s", row->node.name[0] != '\0' ? row->node.name : "?");
+    if (row->status == NULL) {
+        table_rest(t, "%s", is_busy(row) ? "busy" : "down");
+        return;
+    }
+    cell_number(t, state, "keys");
+    cell_size(t, state, "live_bytes");
+    cell_size(t, state, "file_bytes");
+    cell_size(t, json_object_get(row->status, "log"), "bytes");
+    cell_number(t, snapshots, "log_begins_behind");
+    if (index > 0) {
+        cell_number(t, snapshots, "index");
+        cell_span(t, (long long)json_integer_value(json_object_get(snapshots, "age_s")));
+        cell_size(t, snapshots, "bytes");
+    } else {
+        for (unsigned i = 0; i < 3; i++)
+            table_cell(t, "-");
+    }
+    cell_transfer(t, snapshots);
+}
+
+static int print_storage(const struct ctl *ctl, const struct rows *rows)
+{
+    static const char *const headers[] = {"NODE", "KEYS",          "LIVE",     "STATE FILE",
+                                          "LOG",  "BEGINS BEHIND", "SNAPSHOT", "AGE",
+                                          "SIZE", "UNDER WAY"};
+    const uint32_t right = 0x1feu; /* all numbers between the name and what is under way */
+    struct table t;
+
+    (void)printf("\n");
+    table_init(&t, sizeof(headers) / sizeof(headers[0]), right, headers);
+    for (unsigned i = 0; i < rows->n; i++)
+        storage_row(&t, &rows->list[i]);
     return table_print(&t, ctl);
 }
 
@@ -359,10 +499,13 @@ static int print_json(const struct ctl *ctl, const struct rows *rows, const stru
 /* 0, or the exit code of an output that could not be made. */
 static int print_all(const struct ctl *ctl, const struct rows *rows, const struct verdict *v)
 {
+    int exit_code;
+
     if (ctl->json)
         return print_json(ctl, rows, v);
     print_verdict(v);
-    return print_table(ctl, rows);
+    exit_code = print_table(ctl, rows, v);
+    return exit_code == CTL_EXIT_OK && ctl->verbose ? print_storage(ctl, rows) : exit_code;
 }
 
 static int ask_and_print(const struct ctl *ctl, struct rows *rows, struct verdict *v)

@@ -68,7 +68,7 @@ const struct verb ctl_verbs[] = {
      "\n"
      "  $ ridctl batch leader limits motd\n",
      CTL_OPT_INT_KEY | CTL_OPT_JSON | CTL_OPT_VERBOSE, 1, (int)BATCH_KEYS_MAX, verb_batch},
-    {"status", NULL, "", "is the cluster well? a verdict, and a table of all nodes",
+    {"status", NULL, "[-v]", "is the cluster well? a verdict, and a table of all nodes",
      "Asks every node at once, one second each (--timeout changes that); needs no\n"
      "leader. Nodes that were not named are found through those that answer. The first\n"
      "line is the verdict; below it stands what is wrong with which node.\n"
@@ -80,11 +80,33 @@ const struct verb ctl_verbs[] = {
      "  SPLIT      7  the nodes belong to different clusters, or not to the one that the\n"
      "                configuration describes, or two lead in one term\n"
      "\n"
+     "With -v a second table shows what is on the disks: the state's file and what of it\n"
+     "lives, the log and behind which index it begins, the newest snapshot.\n"
+     "\n"
      "  $ ridctl status || page someone\n"
      "  $ ridctl status --json | jq -r '.verdict, .reasons[].text'\n",
-     CTL_OPT_JSON, 0, 0, verb_status},
+     CTL_OPT_JSON | CTL_OPT_VERBOSE, 0, 0, verb_status},
     {"members", NULL, "", "who belongs to the cluster",
      "Prints the membership as the node asked knows it.\n", CTL_OPT_JSON, 0, 0, verb_members},
+    {"member", NULL, "WORD [NAME...]", "change who belongs to the cluster",
+     "  list                                   who belongs to it, and what is under way\n"
+     "  add NAME PEER CLIENT                   a new node, which waits with `ridd --join`\n"
+     "  remove NAME                            it leaves, and stops\n"
+     "  replace OLD NEW PEER CLIENT            NEW comes, catches up, votes; OLD leaves\n"
+     "  set-addr NAME PEER CLIENT              where it is reached from now on\n"
+     "  promote NAME | demote NAME             voter or learner\n"
+     "  rejoin NAME                            it lost its disk and waits with `ridd --rejoin`\n"
+     "\n"
+     "A new node is a learner until it has caught up, and then votes; with --learner it\n"
+     "stays one. Prints the quorum before and after, and then waits until all is done;\n"
+     "^C leaves the cluster to go on with it. What would leave fewer voters that answer\n"
+     "than a quorum is refused, but for --force-unsafe.\n"
+     "\n"
+     "  $ ridctl member replace n3 n4 10.0.0.4:7401 10.0.0.4:7400\n"
+     "  voters 3 -> 3, quorum 2 -> 2; of those that would be voters 3 answer now: survives\n"
+     "  1 more\n"
+     "  n4 has taken the place of n3\n",
+     CTL_OPT_JSON | CTL_OPT_LEARNER | CTL_OPT_DRY_RUN | CTL_OPT_FORCE, 1, 5, verb_member},
     {"ping", NULL, "", "ask each node for a sign of life",
      "Asks every node at once, one second each. Exits 0 when any answered.\n", CTL_OPT_JSON, 0, 0,
      verb_ping},
@@ -95,6 +117,23 @@ const struct verb ctl_verbs[] = {
      "  $ ridctl transfer n3\n"
      "  n3 leads\n",
      CTL_OPT_JSON, 0, 1, verb_transfer},
+    {"snapshot", NULL, "[NODE ... | --all] [--save FILE]", "make a snapshot of the state",
+     "Asks a node to write a snapshot of its state, and waits for it; a bar shows how\n"
+     "far it is on a terminal. Without NODE it is the node that answers first. Nodes\n"
+     "make one by themselves when their log has grown, so this is for before an\n"
+     "upgrade, or to let go of log now. Where nothing was applied since the newest\n"
+     "one, that one stays.\n"
+     "\n"
+     "With --save the newest snapshot of the node comes into FILE, in the place of\n"
+     "what was there, when it is whole and its checksum is right. What was cut short\n"
+     "goes on the next time (FILE.part, FILE.part-of) as long as the node still has\n"
+     "it. The file is the one that the node keeps: a file of LMDB, and a trailer.\n"
+     "\n"
+     "  $ ridctl snapshot\n"
+     "  n1: snapshot of index 1477, 12.3 MiB in 0.4 s\n"
+     "  $ ridctl snapshot --all\n"
+     "  $ ridctl snapshot n2 --save /backup/ridd.snap\n",
+     CTL_OPT_ALL | CTL_OPT_SAVE | CTL_OPT_JSON, 0, RIDD_ENDPOINTS_MAX, verb_snapshot},
     {"follower_read", NULL, "KEY [--raw] [-v]",
      "linearizable read from any node (not in this version)",
      "Prints the value of KEY; the node asked gets an index from the leader. Nodes of\n"
@@ -168,12 +207,34 @@ static size_t distance(const char *a, const char *b)
 static const char *synonym_of(const char *given)
 {
     static const char *const table[][2] = {
-        {"set", "put"},       {"add", "put"},       {"store", "put"},         {"insert", "put"},
-        {"rm", "del"},        {"remove", "del"},    {"unset", "del"},         {"read", "get"},
-        {"show", "get"},      {"cat", "get"},       {"fetch", "get"},         {"mget", "batch"},
-        {"ls", "members"},    {"list", "members"},  {"nodes", "members"},     {"peers", "members"},
-        {"info", "status"},   {"health", "status"}, {"leader", "status"},     {"stat", "status"},
-        {"bench", "compare"}, {"move", "transfer"}, {"stepdown", "transfer"}, {"swap", "cas"},
+        {"set", "put"},
+        {"add", "put"},
+        {"store", "put"},
+        {"insert", "put"},
+        {"rm", "del"},
+        {"remove", "del"},
+        {"unset", "del"},
+        {"read", "get"},
+        {"show", "get"},
+        {"cat", "get"},
+        {"fetch", "get"},
+        {"mget", "batch"},
+        {"ls", "members"},
+        {"list", "members"},
+        {"nodes", "members"},
+        {"peers", "members"},
+        {"info", "status"},
+        {"health", "status"},
+        {"leader", "status"},
+        {"stat", "status"},
+        {"bench", "compare"},
+        {"move", "transfer"},
+        {"stepdown", "transfer"},
+        {"swap", "cas"},
+        {"backup", "snapshot"},
+        {"dump", "snapshot"},
+        {"save", "snapshot"},
+        {"compact", "snapshot"},
     };
 
     for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)

@@ -15,7 +15,7 @@ struct member {
     bool votes;
     bool alive;
     bool fit;           /* may lead */
-    bool stores;        /* its log has room: a write can be committed with it */
+    bool stores;        /* its log has room, and goes on: a write can be committed with it */
     const json_t *peer; /* what the view says of it; NULL: it is the view's own node */
 };
 
@@ -245,10 +245,48 @@ static bool is_fit(const struct judging *j, const struct member *m)
            !json_is_true(json_object_get(json_object_get(s, "space"), "parked"));
 }
 
-/* With a log that is full nothing more is committed (STATUS-2). */
-static bool has_room(const struct judging *j, const struct member *m)
+/* The snapshot that the leader sends it, as the leader tells it; NULL: none. */
+static const json_t *sent_to(const struct judging *j, const char *name)
 {
-    return !same(str(json_object_get(status_of(j, m->name), "space"), "full"), "log");
+    const json_t *list = json_object_get(json_object_get(j->view, "snapshots"), "sending");
+
+    for (size_t i = 0; j->v->leader_answered && i < json_array_size(list); i++)
+        if (same(str(json_array_get(list, i), "to"), name))
+            return json_array_get(list, i);
+    return NULL;
+}
+
+/* The one that it is receiving, as it tells itself; NULL: none. What a leader has begun and does
+ * not send any more lies there for a while. */
+static const json_t *received_by(const struct judging *j, const char *name)
+{
+    const json_t *r =
+        json_object_get(json_object_get(status_of(j, name), "snapshots"), "receiving");
+    const bool leader_tells =
+        j->v->leader_answered &&
+        json_is_array(json_object_get(json_object_get(j->view, "snapshots"), "sending"));
+
+    return json_is_object(r) && (!leader_tells || sent_to(j, name) != NULL) ? r : NULL;
+}
+
+/* What it needs next is not in the leader's log any more, and until it has the snapshot it stores
+ * nothing. */
+static bool lacks_log(const struct judging *j, const struct member *m)
+{
+    const json_t *begins =
+        json_object_get(json_object_get(j->view, "snapshots"), "log_begins_behind");
+    const json_t *match = json_object_get(m->peer, "match_index");
+
+    return json_is_integer(match) && json_is_integer(begins) &&
+           json_integer_value(match) < json_integer_value(begins) &&
+           (sent_to(j, m->name) != NULL || received_by(j, m->name) != NULL);
+}
+
+/* With a log that is full, or that does not go on yet, nothing more is committed (STATUS-2). */
+static bool can_store(const struct judging *j, const struct member *m)
+{
+    return !same(str(json_object_get(status_of(j, m->name), "space"), "full"), "log") &&
+           !lacks_log(j, m);
 }
 
 static void add_member(struct judging *j, const char *name, const char *role, const json_t *peer)
@@ -261,7 +299,7 @@ static void add_member(struct judging *j, const char *name, const char *role, co
     *m = (struct member){.name = name, .votes = !same(role, "learner"), .peer = peer};
     m->alive = is_alive(j, m);
     m->fit = is_fit(j, m);
-    m->stores = has_room(j, m);
+    m->stores = can_store(j, m);
 }
 
 static void find_members(struct judging *j)
@@ -412,6 +450,48 @@ static bool judge_refused(struct judging *j, const struct verdict_node *node)
     return len > 0;
 }
 
+/* "43 %, 12.3 MiB/s, about 12 s left" */
+static void progress_text(const json_t *r, char *ret_text, size_t size)
+{
+    const char *state = str(r, "state");
+    const json_int_t per_s = num(r, "bytes_per_s");
+    size_t len = (size_t)snprintf(ret_text, size, "%lld %%", (long long)num(r, "percent"));
+
+    if (same(state, "checking") || same(state, "installing"))
+        (void)snprintf(ret_text, size, "it is there, %s it", state);
+    else if (per_s > 0)
+        (void)snprintf(ret_text + len, size - len, ", %.1f MiB/s, about %lld s left",
+                       (double)per_s / (1 << 20), (long long)num(r, "left_s"));
+}
+
+/* A snapshot that cannot be made, or not be taken, is tried again, but not for ever by itself: the
+ * log is kept until there is one. True: it catches up by one, and is no other kind of late. */
+static bool judge_snapshot(struct judging *j, const struct verdict_node *node)
+{
+    const json_t *own = json_object_get(node->status, "snapshots");
+    const json_t *sent = sent_to(j, node->name);
+    const json_t *received = received_by(j, node->name);
+    char text[96];
+
+    if (str(own, "failed_why") != NULL)
+        complain(j, node, VERDICT_SNAPSHOT,
+                 "no snapshot can be made: %s; its log cannot be let go of (%.1f MiB)",
+                 str(own, "failed_why"), (double)num(own, "log_bytes_behind") / (1 << 20));
+    if (num(sent, "refused") > 0) {
+        complain(j, node, VERDICT_SNAPSHOT, "the snapshot that %s sends was %s (%lld time%s)",
+                 j->v->leader,
+                 str(sent, "refused_why") != NULL ? str(sent, "refused_why") : "refused",
+                 (long long)num(sent, "refused"), num(sent, "refused") == 1 ? "" : "s");
+        return true;
+    }
+    if (sent == NULL && received == NULL)
+        return false;
+    /* How fast it goes, and that it is being checked, the receiver knows best. */
+    progress_text(received != NULL ? received : sent, text, sizeof(text));
+    complain(j, node, VERDICT_CATCHING_UP, "is catching up by a snapshot: %s", text);
+    return true;
+}
+
 static void judge_silent(struct judging *j, const struct verdict_node *node)
 {
     const struct member *m = member_of(j, node->name);
@@ -419,12 +499,14 @@ static void judge_silent(struct judging *j, const struct verdict_node *node)
 
     if (node->failure == RIDD_BUSY) {
         complain(j, node, VERDICT_BUSY, "busy: %s", node->text);
+        (void)judge_snapshot(j, node);
         return;
     }
     if (m != NULL && j->v->leader_answered && m->alive)
         heard = "; the leader hears it";
     complain(j, node, VERDICT_UNREACHABLE, "unreachable: %s%s", node->text, heard);
     (void)judge_refused(j, node);
+    (void)judge_snapshot(j, node);
 }
 
 static void judge_other_cluster(struct judging *j, const struct verdict_node *node)
@@ -626,7 +708,8 @@ static void judge_node(struct judging *j, const struct verdict_node *node)
         judge_state(j, node);
         judge_space(j, node);
         judge_disk(j, node);
-        judge_behind(j, node);
+        if (!judge_snapshot(j, node))
+            judge_behind(j, node);
         judge_warnings(j, node);
         judge_terms(j, node);
     }
@@ -639,12 +722,32 @@ static void judge_unasked(struct judging *j, const struct member *m)
 
     if (was_asked(j, m->name))
         return;
+    (void)judge_snapshot(j, &node);
     if (m->alive || judge_refused(j, &node))
         return;
     if (j->v->leader_answered)
         complain(j, &node, VERDICT_NOT_HEARD, "%s does not hear it", j->v->leader);
     else
         complain(j, &node, VERDICT_UNREACHABLE, "unreachable: its address is not known");
+}
+
+/* Files go on naming a node that was removed, or replaced: while it is silent, and the leader's
+ * configuration does not have it, nothing is wrong with that (STATUS-4). One that answers is
+ * judged: it is not stopped. */
+static bool has_left(const struct judging *j, const struct verdict_node *node)
+{
+    return node->status == NULL && node->failure != RIDD_BUSY && node->name[0] != '\0' &&
+           j->v->leader_answered && member_of(j, node->name) == NULL;
+}
+
+static void find_leavers(struct judging *j)
+{
+    for (unsigned i = 0; i < j->n; i++) {
+        if (!has_left(j, &j->nodes[i]))
+            continue;
+        j->v->left |= UINT64_C(1) << i;
+        j->v->n_nodes--;
+    }
 }
 
 void verdict_judge(const struct verdict_node *nodes, unsigned n, const char *cluster,
@@ -666,9 +769,11 @@ void verdict_judge(const struct verdict_node *nodes, unsigned n, const char *clu
     find_view(&j);
     find_wanted(&j);
     find_members(&j);
+    find_leavers(&j);
     has_quorum = count_voters(&j);
     for (unsigned i = 0; i < n; i++)
-        judge_node(&j, &nodes[i]);
+        if ((ret->left & UINT64_C(1) << i) == 0)
+            judge_node(&j, &nodes[i]);
     for (unsigned i = 0; i < j.n_members; i++)
         judge_unasked(&j, &j.members[i]);
 

@@ -8,12 +8,13 @@
  * Errors: none. Whatever a reply holds is taken as it is: a field that is missing is an older
  * node's, and says nothing.
  * Thread: pure, any thread.
- * Source: STATUS-1, STATUS-2; ridctl(1). */
+ * Source: STATUS-1, STATUS-2, STATUS-4; ridctl(1). */
 #ifndef RIDD_CTL_VERDICT_H
 #define RIDD_CTL_VERDICT_H
 
 #include <jansson.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/limits.h"
 #include "client/ridd.h"
@@ -51,8 +52,10 @@
     X(VERDICT_NO_SPACE,     15, "no_space")      \
     X(VERDICT_PARKED,       16, "parked")        \
     X(VERDICT_DISK_SLOW,    17, "disk_slow")     \
-    X(VERDICT_BEHIND,       18, "behind")        \
-    X(VERDICT_WARNING,      19, "warning")
+    X(VERDICT_SNAPSHOT,     18, "snapshot_failed") \
+    X(VERDICT_CATCHING_UP,  19, "catching_up")   \
+    X(VERDICT_BEHIND,       20, "behind")        \
+    X(VERDICT_WARNING,      21, "warning")
 /* clang-format on */
 #define VERDICT_ENUM(name, number, ...) name = number,
 enum verdict_kind { VERDICTS(VERDICT_ENUM) };
@@ -80,7 +83,9 @@ struct verdict_reason {
 
 struct verdict {
     enum verdict_kind kind;
-    unsigned n_nodes;
+    unsigned n_nodes;    /* without those that have left */
+    uint64_t left;       /* a bit for each node that was named, is silent and no member, says the
+                          * leader: nobody misses it */
     unsigned n_answered; /* with a status, or that they are busy */
     unsigned n_busy;     /* of those */
     unsigned n_voters;   /* as the leader says, else whoever answered; 0: nobody did */

@@ -18,7 +18,9 @@ static enum raft_fitness fitness_of(const struct engine *e)
 {
     if (replica_rebuilding(e->replica) || e->differ.is_wrong)
         return RAFT_UNFIT;
-    return e->agree.is_parked || replica_is_parked(e->replica) ? RAFT_PARKED : RAFT_FIT;
+    if (e->agree.is_parked || replica_is_parked(e->replica) || e->snap.receiving.is_full)
+        return RAFT_PARKED;
+    return RAFT_FIT;
 }
 
 static void settle_fitness(struct engine *e, uint64_t now_us)
@@ -109,18 +111,9 @@ bool engine_state_is_damaged(void *ctx, int rc, const char *what)
     return true;
 }
 
-int engine_state_rebuild(void *ctx)
+int engine_state_rebuild(void *ctx, raft_index *ret_applied)
 {
-    struct engine *e = ctx;
-    int rc = e->state.rebuild(e->state.ctx);
-
-    if (rc != 0)
-        return rc < 0 ? err_trace(rc) : rc; /* KV_E_FULL, which the replica knows */
-    rid_assert(e->state.last_applied(e->state.ctx).index == 0);
-    e->agree.is_set_aside = true;
-    engine_differ_forget(e);
-    engine_scrub_again(e, e->ops.now_us(e->ops.ctx));
-    return 0;
+    return engine_restore(ctx, ret_applied);
 }
 
 /* ---- looking ---- */

@@ -89,6 +89,8 @@ static void write_note(struct engine *e, bool leads)
     }
     if (e->space.log_is_full)
         note.flags |= NOTE_LOG_FULL;
+    if (e->snap.restoring.wants)
+        note.flags |= NOTE_WANTS_SNAPSHOT;
     raft_set_note(replica_raft_mutable(e->replica), &note);
 }
 
@@ -249,6 +251,7 @@ static void be_wrong(struct engine *e)
     if (d->at.index > d->differs_at)
         d->differs_at = d->at.index;
     end_check(d);
+    engine_snapshots_doubt(e);
     engine_state_damaged(e, "a majority of the voters holds another state");
 }
 
@@ -320,6 +323,27 @@ static void alarm(struct engine *e, raft_node_id from, const struct raft_digest_
         begin_check(e, own->index);
 }
 
+raft_index engine_agreed_index(const struct engine *e)
+{
+    const struct raft_configuration *c = raft_get_configuration(engine_raft(e));
+    raft_index equal[RAFT_SERVERS_MAX] = {0}; /* falling */
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < e->differ.n_heard; i++) {
+        const struct heard_note *h = &e->differ.heard[i];
+        const struct raft_server *s = raft_configuration_get(c, h->id);
+        unsigned at = n;
+
+        if (s == NULL || s->role != RAFT_VOTER || h->equal_at == 0)
+            continue;
+        for (n++; at > 0 && equal[at - 1] < h->equal_at; at--)
+            equal[at] = equal[at - 1];
+        equal[at] = h->equal_at;
+    }
+    n = raft_configuration_n_voters(c) / 2; /* others that make a majority with this one */
+    return n > 0 ? equal[n - 1] : 0;
+}
+
 /* What was said by one that knows itself to be unfit, or made its digest in another way, says
  * nothing of this state (FIT-8). */
 static void compare(struct engine *e, struct heard_note *h)
@@ -343,6 +367,8 @@ static void compare(struct engine *e, struct heard_note *h)
             alarm(e, h->id, &own, theirs);
             return;
         }
+        if (own.index > h->equal_at)
+            h->equal_at = own.index;
         /* Equal to the one who leads, and not only before the difference: it is right again. */
         if (h->id == raft_get_leader(engine_raft(e)) && own.index >= d->differs_at)
             d->differs = d->is_wrong = false;
@@ -375,6 +401,7 @@ void engine_heard_note(void *ctx, raft_node_id from, const struct raft_note *not
     struct differ *d = &e->differ;
     unsigned i = 0;
 
+    engine_send_heard(e, from, note->flags);
     if (!has_digests(e))
         return;
     while (i < d->n_heard && d->heard[i].id != from)
@@ -396,6 +423,8 @@ void engine_heard_note(void *ctx, raft_node_id from, const struct raft_note *not
 /* What was read through, or was about to be, is gone: the leader's next heartbeat asks again. */
 void engine_differ_forget(struct engine *e)
 {
+    for (unsigned i = 0; i < e->differ.n_heard; i++)
+        e->differ.heard[i].equal_at = 0;
     memset(e->differ.said, 0, sizeof(e->differ.said));
     end_check(&e->differ);
 }

@@ -224,7 +224,14 @@ static int open_log(struct engine *e, const struct engine_conf *conf,
 }
 
 /* Entries that the state lacks are applied from the log, which has none up to its base: a state
- * that ends before it, or a new one, can never be brought to it (DISK-23). */
+ * that ends before it can never be brought to it. Where no snapshot of this node helped, one of the
+ * leader does: until then the node votes and stores, and answers nothing (DISK-23). Where there are
+ * no snapshots it is refused. */
+static bool is_behind_base(const struct engine *e, const struct store_recovered *recovered)
+{
+    return e->state.last_applied(e->state.ctx).index < recovered->base.index;
+}
+
 static int refuse_behind_base(struct raft_entry_id applied, struct raft_entry_id base,
                               const char *db)
 {
@@ -234,6 +241,15 @@ static int refuse_behind_base(struct raft_entry_id applied, struct raft_entry_id
                    "put back the whole data directory, or give the node's place to a new one: see "
                    "LOST DISK in ridd(8)",
                    db, (unsigned long long)applied.index, (unsigned long long)base.index);
+}
+
+static void say_behind_base(const struct engine *e, const struct store_recovered *recovered)
+{
+    if (engine_logs(e))
+        log_event(LOG_WARNING, "state_wanted",
+                  "applied_index=%llu log_begins_behind=%llu action=ask_leader",
+                  (unsigned long long)e->state.last_applied(e->state.ctx).index,
+                  (unsigned long long)recovered->base.index);
 }
 
 /* What the state holds must be what the log holds: db/ and wal/ of two different copies would go
@@ -246,8 +262,12 @@ static int compare_state_and_log(const struct engine *e, const struct engine_con
     const char *db = conf->kv.dir != NULL ? conf->kv.dir : "";
     raft_term term = recovered->base.term;
 
-    if (applied.index < recovered->base.index)
+    if (is_behind_base(e, recovered) && e->snap.folder == NULL)
         return refuse_behind_base(applied, recovered->base, db);
+    if (applied.index < recovered->base.index) {
+        say_behind_base(e, recovered);
+        return 0;
+    }
     if (applied.index == 0)
         return 0;
     for (size_t i = 0; i < recovered->n_terms && recovered->terms[i].first <= applied.index; i++)
@@ -263,24 +283,6 @@ static int compare_state_and_log(const struct engine *e, const struct engine_con
         recovered->base.index == 0 ? ", or move that folder away: it is rebuilt from the log" : "");
 }
 
-/* Those in the log, and before them the one in force at its base. 0 or -ENOMEM. */
-static int list_configs(const struct engine_conf *conf, const struct store_recovered *recovered,
-                        struct raft_config_at **ret, size_t *ret_n)
-{
-    struct raft_config_at *list = calloc(recovered->n_configs + 1, sizeof(*list));
-    size_t n = 0;
-
-    if (list == NULL)
-        return err_origin(-ENOMEM);
-    if (recovered->base.index > 0 && conf->base_config != NULL)
-        list[n++] = *conf->base_config;
-    for (size_t i = 0; i < recovered->n_configs; i++)
-        list[n++] = recovered->configs[i];
-    *ret = list;
-    *ret_n = n;
-    return 0;
-}
-
 /* What an earlier process had applied was committed, and the log reaches it, or was refused: so far
  * what was set aside is made again before anybody reads it (DISK-41, FIT-6). The log's own note is
  * of its last batch, and may be of before that. */
@@ -294,32 +296,56 @@ static raft_index known_committed(const struct engine *e, const struct store_rec
 static int open_replica(struct engine *e, const struct engine_conf *conf,
                         const struct store_recovered *recovered)
 {
-    cleanup_free struct raft_config_at *configs = NULL;
+    const raft_index applied = e->state.last_applied(e->state.ctx).index;
     struct replica_conf replica = {
         .raft = conf->raft,
         .start = {.hard_state = recovered->hard_state,
                   .base = recovered->base,
                   .last_index = recovered->last_index,
                   .commit_index = known_committed(e, recovered),
-                  .last_applied = e->state.last_applied(e->state.ctx).index,
+                  .last_applied = is_behind_base(e, recovered) ? recovered->base.index : applied,
                   .terms = recovered->terms,
-                  .n_terms = recovered->n_terms}};
+                  .n_terms = recovered->n_terms,
+                  .configs = recovered->configs,
+                  .n_configs = recovered->n_configs}};
     struct replica_ops ops;
-    int rc = list_configs(conf, recovered, &configs, &replica.start.n_configs);
+    int rc;
 
-    replica.start.configs = configs;
     e->load.rounds_max = conf->raft.rounds_max;
     engine_fill_replica_ops(e, &ops);
-    if (rc == 0)
-        rc = replica_new(&replica, &ops, e->ops.now_us(e->ops.ctx), &e->replica);
+    rc = replica_new(&replica, &ops, e->ops.now_us(e->ops.ctx), &e->replica);
     if (rc < 0)
         return err_say(ENGINE_E_MEMORY, "out of memory");
     if (rc > 0)
         return err_say(ENGINE_E_CONTRADICTION,
                        "the log, the state and the configuration contradict each other");
-    engine_agree_begin(e);
+    if (is_behind_base(e, recovered)) {
+        e->agree.is_set_aside = true; /* it is not damaged, there is none */
+        replica_begin_without_state(e->replica);
+    } else {
+        engine_agree_begin(e);
+    }
+    if (e->snap.folder != NULL)
+        engine_snapshots_lost(e);
     engine_differ_begin(e, conf->raft.heartbeat_us);
     return 0;
+}
+
+/* Of what was set aside, or what the log does not reach back to, a snapshot has the most. */
+static int open_snapshots(struct engine *e, const struct engine_conf *conf,
+                          const struct store_recovered *recovered)
+{
+    int rc = engine_snapshots_open(e, conf);
+
+    if (rc == 0 && (e->agree.is_set_aside || is_behind_base(e, recovered)))
+        rc = engine_restore_at_start(e, recovered);
+    else if (rc == 0)
+        rc = engine_shrink_at_start(e, recovered);
+    if (rc == 0)
+        return 0;
+    if (err_text_for(rc)[0] == '\0')
+        (void)err_say(rc, "cannot open the snapshots: %s", strerror(-rc));
+    return ENGINE_E_STATE;
 }
 
 static bool is_member(const struct engine *e, raft_node_id id)
@@ -347,6 +373,8 @@ int engine_open(struct engine *e, const struct engine_conf *conf)
     if (rc == 0 && e->ops.recovered != NULL && e->ops.recovered(e->ops.ctx, &recovered) != 0)
         rc = ENGINE_E_HOST;
     if (rc == 0)
+        rc = open_snapshots(e, conf, &recovered);
+    if (rc == 0)
         rc = compare_state_and_log(e, conf, &recovered);
     if (rc == 0)
         rc = open_replica(e, conf, &recovered);
@@ -354,6 +382,8 @@ int engine_open(struct engine *e, const struct engine_conf *conf)
     if (rc == 0 && !conf->may_be_stranger && !is_member(e, conf->raft.id))
         rc = err_say(ENGINE_E_NOT_MEMBER, "the log's configuration does not name '%s'",
                      conf->node_name);
+    if (rc == 0 && engine_members_begin(e, conf->raft.seed ^ conf->log.salt_seed) != 0)
+        rc = err_say(ENGINE_E_MEMORY, "out of memory");
     if (rc == 0 && e->service != NULL)
         service_set_replica(e->service, e->replica, conf->node_name);
     return rc;
@@ -381,6 +411,10 @@ int engine_start_log_thread(struct engine *e, int notify_fd)
 
     if (rc == 0)
         rc = read_thread_start(e->reads, notify_fd, &e->read_thread);
+    if (rc == 0)
+        rc = engine_snapshots_start(e, notify_fd);
+    if (rc == 0)
+        rc = engine_members_start(e, notify_fd);
     if (rc != 0)
         return err_trace(rc);
     return log_thread_start(e->store, notify_fd, engine_log_failed, e, &e->log_thread);
@@ -420,6 +454,8 @@ void engine_turn(struct engine *e, uint64_t now_us)
     if (e->service != NULL)
         service_turn(e->service, now_us);
     engine_space_turn(e, now_us);
+    engine_snapshots_turn(e, now_us);
+    engine_members_turn(e, now_us);
     replica_turn(e->replica, now_us);
     engine_differ_turn(e, now_us);
     engine_agree_turn(e, now_us);
@@ -434,12 +470,17 @@ void engine_work(struct engine *e, uint64_t now_us)
     bool more;
     int rc;
 
-    if (!store_has_work(e->store) && !e->space.log_is_full)
+    engine_snapshots_work(e);
+    engine_members_work(e);
+    if (!store_has_work(e->store) && !e->space.log_is_full && !e->front_goes)
         return;
+    e->front_goes = false;
     err_reset();
     rc = store_work(e->store, &number);
     if (rc == 0)
         rc = store_prepare(e->store, &more);
+    if (rc == 0)
+        e->front_goes = more;
     if (rc != 0)
         engine_log_failed(e, rc);
     else if (number != 0) /* what has no place waits (SPACE-9) */
@@ -459,6 +500,8 @@ uint64_t engine_deadline_us(const struct engine *e)
 
     due = other < due ? other : due;
     other = engine_scrub_deadline_us(e);
+    due = other < due ? other : due;
+    other = engine_snapshots_deadline_us(e);
     return other < due ? other : due;
 }
 
@@ -466,6 +509,8 @@ uint64_t engine_deadline_us(const struct engine *e)
 
 void engine_stop(struct engine *e)
 {
+    engine_snapshots_stop(e);
+    engine_members_stop(e);
     if (e->log_thread != NULL)
         log_thread_stop(e->log_thread);
     e->log_thread = NULL;
@@ -479,7 +524,10 @@ void engine_free(struct engine *e, bool clean)
 {
     if (e == NULL)
         return;
+    if (clean)
+        engine_snapshots_last(e);
     engine_stop(e);
+    engine_snapshots_free(e);
     if (e->service != NULL)
         service_free(e->service);
     buf_done(&e->told.text);

@@ -77,6 +77,17 @@ struct engine_state {
     void (*read_end)(void *ctx);
     /* What it holds is set aside, and it is empty: kv_rebuild(). NULL: it cannot be damaged. */
     int (*rebuild)(void *ctx);
+    /* kv_copy(), kv_copy_stop(), kv_copy_go(), kv_check_copy(), kv_prepare(), kv_switch(),
+     * kv_copy_format(). All NULL and 0: there are no snapshots of it. */
+    int (*copy)(void *ctx, const struct kv_sink *sink);
+    void (*copy_stop)(void *ctx);
+    void (*copy_go)(void *ctx);
+    int (*check_copy)(void *ctx, const struct kv_source *source, struct kv_copy_info *ret);
+    int (*prepare)(void *ctx, const struct kv_source *source, struct kv_copy_info *ret);
+    int (*switch_to)(void *ctx);
+    uint32_t copy_format;
+    /* Bytes that a copy has, about. */
+    uint64_t (*copy_bytes)(void *ctx);
     /* kv_digest_at(), and the version of its digests. NULL and 0: it has none. */
     bool (*digest_at)(void *ctx, raft_index index, struct raft_digest_at *ret);
     uint32_t digest_version;
@@ -129,11 +140,31 @@ struct engine_ops {
     const char *(*client_addr)(void *ctx, raft_node_id id); /* or NULL */
     const char *(*peer_addr)(void *ctx, raft_node_id id);   /* or NULL */
     bool (*peer_connected)(void *ctx, raft_node_id id);     /* or NULL */
+    /* Tells the node that waits at this address who it is to be, and waits for its answer; on a
+     * thread of its own. 0: *ret_incarnation; otherwise err_text() says why. NULL: no node can be
+     * added. */
+    int (*join)(void *ctx, const char *peer_addr, const char *name, const void *config, size_t len,
+                const unsigned char cluster_id[16], uint64_t *ret_incarnation);
+    /* Of a founder, as far as it was met; 0: not known. Or NULL. */
+    uint64_t (*incarnation)(void *ctx, raft_node_id id);
+    /* Bytes that nobody can guess. NULL, or false: by raft_conf.seed. */
+    bool (*random)(void *ctx, void *ret, size_t n);
+    /* The latest version of the protocol that the node there spoke when it was last met, whether or
+     * not it is linked now; 0: it was not met since the start. NULL: all are of this program's. */
+    unsigned (*peer_version)(void *ctx, raft_node_id id);
     /* The latest version of a command that the node is known to understand, 0: nothing is known of
      * it yet. NULL: all nodes are of this program's version. */
     unsigned (*command_version)(void *ctx, raft_node_id id);
     void (*status)(void *ctx, struct wire_reply *w); /* the host's own fields; or NULL */
     const char *(*init)(void *ctx, const struct wire_request *q); /* or NULL */
+};
+
+/* 0 of each: the default. */
+struct engine_snapshots_conf {
+    /* One is made when the log behind the newest has so many bytes, and as many as the state. */
+    uint64_t log_bytes;
+    uint64_t keep_bytes; /* of the log, before the newest, for followers that are behind */
+    unsigned mib_per_s;  /* while one is made, or sent; 0: as fast as it goes */
 };
 
 struct engine_conf {
@@ -142,9 +173,10 @@ struct engine_conf {
     struct store_conf log; /* vfs NULL: log_fd says where; applied_index is the engine's */
     int log_fd;            /* the folder of the log; borrowed */
     const char *log_path;  /* the same in sentences */
-    /* The configuration in force where the log begins, when it begins above entry 1: log.snapshot
-     * has it, and the log not any more. NULL: no snapshot. Borrowed for the call. */
-    const struct raft_config_at *base_config;
+    /* Snapshots; none where the state has none, or neither folder is given. */
+    struct vfs *snap_vfs; /* NULL: snap_fd says where */
+    int snap_fd;          /* the folder; borrowed; 0 with snap_vfs NULL: no snapshots */
+    struct engine_snapshots_conf snapshots;
     struct kv_conf kv; /* its group, the log's and raft's are one */
     /* The limit that this node, when it leads, gives the state (SPACE-5); 0: it leaves it alone. */
     uint64_t quota_bytes;
@@ -199,6 +231,11 @@ bool engine_is_due(const struct engine *e, uint64_t now_us);
 /* How many rounds of reads may be outstanding while the loop is not the bottleneck (READ-65);
  * raft.rounds_max of the configuration until then. */
 void engine_set_rounds(struct engine *e, unsigned rounds_max);
+/* Snapshots that are made and sent, by a file that was read again. */
+void engine_set_snapshots(struct engine *e, const struct engine_snapshots_conf *conf);
+/* One is made as soon as it can be, if entries were applied since the newest. False: there are no
+ * snapshots here, or none can be made. */
+bool engine_make_snapshot(struct engine *e);
 /* What the state may hold, by a file that was read again; engine_conf.quota_bytes until then. */
 void engine_set_quota(struct engine *e, uint64_t quota_bytes);
 /* What ops.log_submit hands on to. 0 or -errno. */
@@ -211,6 +248,9 @@ int engine_log_read(struct engine *e, raft_index from, raft_index to, size_t byt
 /* The state has no room for what is committed, or has it again: the node is parked (raft.h) as long
  * as it is not worse. */
 void engine_set_parked(struct engine *e, bool is_parked);
+
+/* The random id of the cluster, by the committed configuration. False: none was drawn yet. */
+bool engine_cluster_id(const struct engine *e, unsigned char ret_id[16]);
 
 /* ---- looking ---- */
 

@@ -3,22 +3,26 @@
 #define RIDD_ENGINE_ENGINE_INT_H
 
 #include "base/log.h"
+#include "base/prng.h"
 #include "base/slice.h"
+#include "engine/chores.h"
 #include "engine/engine.h"
 #include "engine/judge_int.h"
+#include "snap/snap.h"
 #include "store/log_thread.h"
 #include "store/read_thread.h"
 
 /* What the engine says in its notes, beside what the core says in them. */
-#define NOTE_JUDGED   (RAFT_NOTE_UNFIT << 1) /* a leader's digest is what most voters have */
-#define NOTE_LOG_FULL (RAFT_NOTE_UNFIT << 2) /* the log has no room for its next segment */
+#define NOTE_JUDGED         (RAFT_NOTE_UNFIT << 1) /* a leader's digest is what most voters have */
+#define NOTE_LOG_FULL       (RAFT_NOTE_UNFIT << 2) /* the log has no room for its next segment */
+#define NOTE_WANTS_SNAPSHOT (RAFT_NOTE_UNFIT << 3) /* it has no state, and nothing to make one of */
 
 /* space.c: which room there is. */
 struct space {
     uint64_t quota_bytes; /* of this node's file; 0: it says nothing */
     uint64_t due_us;      /* when it is looked at again */
     bool log_is_full;     /* the next segment cannot be prepared */
-    bool state_is_full;   /* the apply is parked */
+    bool state_is_full;   /* the apply is parked, or a snapshot has no room to take its place */
     bool parks;           /* what was said of the log for engine_set_parked() */
     bool nodes_are_full;  /* a leader: of the voters that are heard those with room are no quorum */
     bool met_damage;      /* of the state, since the last turn */
@@ -57,6 +61,7 @@ struct heard_note {
     /* The last check that found no majority had its answer, or did not wait for it; or it has come
      * since. */
     bool is_counted;
+    raft_index equal_at; /* the highest index at which it had what this node's state had */
 };
 struct differ {
     uint64_t period_us; /* a note is as old as that */
@@ -115,6 +120,213 @@ struct load {
     unsigned rounds_max; /* while it is not */
 };
 
+/* ---- snapshots ---- */
+
+/* snapshots.c: the newest one, how it is made, and the front of the log. */
+struct making {
+    struct chore chore; /* copies; then finishes */
+    bool wanted;        /* by somebody, or by the size of the log */
+    bool finishing;
+    /* As it was when it began. */
+    raft_index above;
+    unsigned mib_per_s;
+    struct snap_writer *writer; /* owned */
+    int sink_rc;
+    atomic_bool stops; /* what reads the copy ends */
+    raft_index up_to;  /* of older ones: see snap_prune() */
+    struct kv_copy_info info;
+    struct snap_meta meta;
+    uint64_t began_us;
+    uint64_t due_us;          /* not before; after one that failed */
+    _Atomic uint64_t n_bytes; /* written */
+    uint64_t bytes;           /* expected */
+    uint64_t n_made;
+    uint64_t n_failed;
+    char why[CHORE_TEXT_BYTES]; /* the last one failed; "": it did not */
+    uint64_t took_us;
+};
+
+/* restore.c: the state from a snapshot of this node. */
+enum restore_phase { RESTORE_NOT, RESTORE_PREPARING, RESTORE_PREPARED };
+struct restoring {
+    enum restore_phase phase;
+    struct chore chore;
+    /* Those from here to there were tried, and were of no use; 0: none was. One that got its name
+     * since is another. */
+    raft_index below;
+    raft_index tried;
+    struct snap_meta meta; /* which one */
+    struct kv_copy_info info;
+    bool wants; /* only another node's helps */
+};
+
+/* send.c: one snapshot to one follower. */
+struct send_block {
+    uint64_t offset;
+    size_t len;          /* 0: empty */
+    unsigned char *data; /* owned */
+};
+struct sending {
+    raft_node_id to;    /* 0: free */
+    bool wants;         /* it said so */
+    bool is_open;       /* one was chosen */
+    bool is_ready;      /* and its reader is there */
+    bool is_read_again; /* none is open: is the last one what it was? */
+    uint64_t transfer;
+    struct chore chore;
+    struct engine *engine;      /* for the chore */
+    struct snap_reader *reader; /* owned */
+    struct raft_entry_id id;
+    struct buf head; /* length and trailer, before the copy */
+    uint64_t bytes;  /* of the whole */
+    struct send_block blocks[SNAP_SEND_BLOCKS];
+    unsigned reading; /* which the chore fills */
+    size_t reading_len;
+    uint64_t read_to;
+    uint64_t sent;
+    uint64_t acked;
+    uint8_t status;
+    bool asks; /* a question is out: its answer says where to go on */
+    uint64_t heard_us;
+    uint64_t asked_us;
+    uint64_t began_us;
+    uint64_t began_at;  /* how far it was then */
+    uint64_t next_us;   /* not before: the next try, or the next part */
+    raft_index above;   /* a snapshot that ends here or before is of no use */
+    unsigned n_refused; /* one after the other; 0: the last one was not */
+    uint8_t refused;    /* why, the last */
+};
+
+/* receive.c */
+enum receive_phase {
+    RECEIVE_NOT,
+    RECEIVE_PARTS,
+    RECEIVE_CHECKING,   /* the chore checks it, and gives it its name */
+    RECEIVE_INSTALLING, /* raft_install() is asked */
+    RECEIVE_SWITCHING,  /* the state is to be that of the snapshot */
+};
+struct receiving {
+    enum receive_phase phase;
+    raft_node_id from;
+    raft_term term; /* of its last message */
+    uint64_t transfer;
+    uint8_t status;  /* what is said of this transfer when phase is NOT */
+    struct buf head; /* length and trailer */
+    bool has_meta;
+    struct snap_meta meta;
+    struct snap_writer *writer; /* owned; NULL: not yet */
+    struct snap_reader *held;   /* owned; so that it stays until the state is of it */
+    uint64_t bytes;             /* of the whole */
+    uint64_t taken;             /* of it, in order */
+    struct buf in[2];           /* of the copy; one is being filled, the other is the chore's */
+    unsigned filling;
+    bool writing;
+    struct chore chore;
+    struct kv_copy_info info;
+    uint64_t written; /* of the whole */
+    uint64_t began_us;
+    uint64_t heard_us;
+    uint64_t again_us; /* INSTALLING: when to ask again */
+    bool is_full;      /* SWITCHING: there was no room for it */
+};
+
+/* give.c: parts for clients, from one reader. */
+struct giving {
+    struct chore chore;         /* opens when it has to, and reads; or closes */
+    bool is_there;              /* what was read last waits to be asked for */
+    int rc;                     /* how that ended */
+    struct wire_part of;        /* it */
+    struct snap_folder *folder; /* borrowed, for the chore */
+    struct snap_reader *reader; /* owned; NULL: none is open */
+    struct buf trailer;         /* behind the copy */
+    unsigned char *block;       /* owned: SNAP_PART_BYTES_MAX; NULL: none yet */
+    struct buf text;            /* it, as Base64 */
+    size_t len;
+    uint32_t crc;
+    uint64_t bytes; /* of the whole file */
+    uint64_t used_us;
+    uint64_t next_us; /* not before: the next part */
+    bool waits;       /* somebody, for that */
+};
+
+struct snapshots {
+    struct snap_folder *folder; /* owned; NULL: no snapshots */
+    struct vfs *vfs;            /* owned; NULL: the host's */
+    struct chores *makers;      /* owned: the copy of the state, which takes long */
+    struct chores *bench;       /* owned: all else */
+    bool threads;               /* they have threads */
+    struct engine_snapshots_conf conf;
+    unsigned char cluster_id[16];
+    struct raft_entry_id newest; /* index 0: none */
+    uint64_t newest_bytes;
+    uint64_t newest_us;
+    raft_index mark_asked;
+    uint64_t look_us;
+    uint64_t unmet_until_us; /* the log is kept whole for a member that was not met */
+    atomic_bool stops;       /* all that reads one ends */
+    /* Of the files, beside the making of one. */
+    struct chore tidy;
+    bool prunes;                 /* it is wanted */
+    bool doubted;                /* none of this node is to be believed: they go */
+    bool left;                   /* the chore: some could not go yet */
+    struct raft_entry_id spared; /* not of this node */
+    raft_index tidy_up_to;
+    uint64_t tidy_us;
+    struct making making;
+    struct restoring restoring;
+    struct sending *sendings; /* owned; RAFT_SERVERS_MAX */
+    struct receiving receiving;
+    struct giving giving;
+    uint64_t n_sent;
+    uint64_t n_installed;
+    struct prng prng;
+};
+
+/* members.c */
+enum task_state {
+    TASK_NONE,
+    TASK_NAMING,  /* the cluster gets its random id first */
+    TASK_JOINING, /* the new node is being told who it is */
+    TASK_ADDING,  /* it knows, and the entry is not appended yet */
+    TASK_IN_LOG,  /* what is left stands in the configuration */
+    TASK_FAILED,
+};
+struct member_task {
+    enum task_state state;
+    char name[NODE_NAME_BYTES_MAX + 1];
+    char peer_addr[ADDRESS_BYTES_MAX + 1];
+    char client_addr[ADDRESS_BYTES_MAX + 1];
+    bool learner;
+    bool force;
+    raft_node_id exchanges; /* the incarnation before it, which goes with the same entry; 0: none */
+    raft_node_id replaces;
+    raft_node_id id;   /* TASK_IN_LOG: its own, */
+    bool is_committed; /* and that entry cannot be lost any more */
+    unsigned char cluster_id[16];
+    uint64_t incarnation;
+    struct buf config; /* what its log begins with */
+    struct chore chore;
+    uint64_t began_us;
+    char why[CHORE_TEXT_BYTES];
+};
+struct catchup {
+    raft_node_id id;
+    raft_term term;
+    raft_index round_end;
+    uint64_t round_us;
+    uint64_t began_us;
+    unsigned n_rounds;
+};
+struct members {
+    struct chores *bench; /* owned */
+    struct prng prng;
+    struct member_task task;
+    struct catchup catchups[RAFT_SERVERS_MAX];
+    uint64_t due_us;
+    uint64_t hand_over_us; /* to the one that replaces this node: not before */
+    bool has_thread;
+};
+
 struct engine {
     struct engine_ops ops;
     const char *node_name; /* borrowed */
@@ -142,6 +354,9 @@ struct engine {
         raft_index applied;
     } told;
     struct load load;
+    struct snapshots snap;
+    struct members members;
+    bool front_goes;   /* without a log thread: the store has more to prepare, or to remove */
     uint64_t share_us; /* of a turn: for taking in what waits in the links */
     struct log_limit invalid_limit;
     struct log_limit term_limit;
@@ -181,6 +396,8 @@ bool engine_may_store(void *ctx, const struct raft_msg *m);
 /* Goes to the log; was applied. */
 void engine_space_submitted(struct engine *e, const struct raft_ready *ready);
 void engine_space_applied(struct engine *e, const struct raft_entry *entry);
+/* What is between the state that was and the one that is was not applied one by one. */
+void engine_space_state_is_new(struct engine *e);
 void engine_space_turn(struct engine *e, uint64_t now_us);
 void engine_space_status(const struct engine *e, struct wire_reply *w);
 
@@ -194,7 +411,7 @@ void engine_state_damaged(struct engine *e, const char *why);
 raft_index engine_shown_index(const struct engine *e);
 /* As replica_ops.state_is_damaged and .state_rebuild. */
 bool engine_state_is_damaged(void *ctx, int rc, const char *what);
-int engine_state_rebuild(void *ctx);
+int engine_state_rebuild(void *ctx, raft_index *ret_applied);
 /* status: "good", "checking", "differs", "damaged", "rebuilding". */
 const char *engine_verdict(const struct engine *e);
 
@@ -203,12 +420,94 @@ void engine_differ_begin(struct engine *e, uint64_t heartbeat_us);
 /* What was said is of a state that is gone. */
 void engine_differ_forget(struct engine *e);
 void engine_differ_turn(struct engine *e, uint64_t now_us);
+/* Up to this index a majority of the voters, this node with them, had the same state: what differs
+ * now began to differ behind it. 0: not known. */
+raft_index engine_agreed_index(const struct engine *e);
 /* As replica_ops.heard_note. */
 void engine_heard_note(void *ctx, raft_node_id from, const struct raft_note *note);
 
 /* disk.c */
 void engine_disk_status(const struct engine *e, struct wire_reply *w);
 void engine_disk_turn(struct engine *e, uint64_t now_us);
+
+/* snapshots.c */
+/* Opens the folder; state and log are open. 0 or -errno. */
+int engine_snapshots_open(struct engine *e, const struct engine_conf *conf);
+int engine_snapshots_start(struct engine *e, int notify_fd);
+/* Before a clean stop, where it takes next to no time (SNAP-20). */
+void engine_snapshots_last(struct engine *e);
+/* No thread works for them any more; what was under way is dropped. */
+void engine_snapshots_stop(struct engine *e);
+void engine_snapshots_free(struct engine *e);
+void engine_snapshots_turn(struct engine *e, uint64_t now_us);
+uint64_t engine_snapshots_deadline_us(const struct engine *e);
+void engine_snapshots_status(struct engine *e, struct wire_reply *w);
+/* This one is whole and durable, and was read again. */
+void engine_snapshots_have(struct engine *e, const struct snap_meta *m);
+/* Which is the newest that the log goes on from (SNAP-23)? At the start, and when one was found to
+ * be no good. */
+void engine_snapshots_lost(struct engine *e);
+/* The state that they were made of was wrong: none of them is used, and all go (SNAP-12). */
+void engine_snapshots_doubt(struct engine *e);
+/* Older ones may go: another has taken their place. */
+void engine_snapshots_prune(struct engine *e);
+/* No copy of the state is under way any more: true. Otherwise it was told to stop. */
+bool engine_copy_is_over(struct engine *e);
+void engine_snapshots_work(struct engine *e);
+bool engine_snapshots_has_work(const struct engine *e);
+
+/* restore.c */
+/* At the start: the state that is there is of no use, or there is none; from the newest snapshot
+ * that the log goes on from. 0: it is done, or there is none; -errno. */
+int engine_restore_at_start(struct engine *e, const struct store_recovered *recovered);
+/* At the start, with a good state whose file is much larger than what it holds: from a snapshot,
+ * when that is near enough (SNAP-21). As engine_restore_at_start(). */
+int engine_shrink_at_start(struct engine *e, const struct store_recovered *recovered);
+/* As engine_state_rebuild(), where there are snapshots. */
+int engine_restore(struct engine *e, raft_index *ret_applied);
+void engine_restore_forget(struct engine *e);
+/* What the copy holds is what the snapshot says of it. */
+bool engine_copy_is_as_said(const struct kv_copy_info *info, const struct snap_meta *m);
+/* After the state was replaced. */
+void engine_state_is_new(struct engine *e);
+
+/* send.c */
+void engine_send_turn(struct engine *e, uint64_t now_us);
+void engine_send_answer(struct engine *e, const struct raft_msg *m);
+void engine_send_heard(struct engine *e, raft_node_id from, uint32_t flags);
+uint64_t engine_send_deadline_us(const struct engine *e);
+/* No further than this the log may be dropped while one is sent; 0: no matter. */
+raft_index engine_send_floor(const struct engine *e);
+void engine_send_stop(struct engine *e);
+void engine_send_status(const struct engine *e, struct wire_reply *w);
+
+/* give.c */
+/* As service_ops.snapshot_part. */
+int engine_give(struct engine *e, struct service_part *part);
+void engine_give_turn(struct engine *e, uint64_t now_us);
+uint64_t engine_give_deadline_us(const struct engine *e);
+void engine_give_stop(struct engine *e);
+
+/* receive.c */
+void engine_receive(struct engine *e, const struct raft_msg *m);
+void engine_receive_turn(struct engine *e, uint64_t now_us);
+void engine_receive_stop(struct engine *e);
+void engine_receive_status(const struct engine *e, struct wire_reply *w);
+/* What was prepared is not to be touched. */
+bool engine_receive_holds_copy(const struct engine *e);
+uint64_t engine_receive_deadline_us(const struct engine *e);
+
+/* members.c */
+int engine_members_begin(struct engine *e, uint64_t seed);
+int engine_members_start(struct engine *e, int notify_fd);
+void engine_members_stop(struct engine *e);
+void engine_members_turn(struct engine *e, uint64_t now_us);
+/* Without a thread: what would wait for it. */
+void engine_members_work(struct engine *e);
+/* As service_ops.member and .member_changes. */
+void engine_member(void *ctx, enum wire_request_type verb, const struct wire_member *q,
+                   struct service_member_answer *a);
+void engine_member_changes(void *ctx, struct wire_reply *w);
 
 /* load.c */
 void engine_load_turn(struct engine *e, uint64_t now_us);

@@ -90,8 +90,13 @@ static void log_trace(struct engine *e, const struct raft_trace *t)
                   (unsigned long long)t->index);
         break;
     case RAFT_TRACE_COMPACTED:
-        log_event(LOG_WARNING, "follower_too_far_behind", "peer=%s next_index=%llu action=wait",
-                  peer, (unsigned long long)t->index);
+        log_event(LOG_INFO, "follower_too_far_behind",
+                  "peer=%s next_index=%llu action=send_snapshot", peer,
+                  (unsigned long long)t->index);
+        break;
+    case RAFT_TRACE_INSTALL:
+        log_event(LOG_INFO, "snapshot_installed", "from=%s index=%llu what='%s'", peer,
+                  (unsigned long long)t->index, text);
         break;
     case RAFT_TRACE_INVALID:
         log_invalid(e, peer, text);

@@ -290,6 +290,17 @@ void engine_space_applied(struct engine *e, const struct raft_entry *entry)
     s->in_flight = s->in_flight > cost ? s->in_flight - cost : 0;
 }
 
+/* Nor are entries that a snapshot passed over: they will not be applied here (SNAP-19). */
+void engine_space_state_is_new(struct engine *e)
+{
+    const raft_index applied = e->state.last_applied(e->state.ctx).index;
+
+    if (applied <= e->space.applied)
+        return;
+    e->space.applied = applied;
+    e->space.in_flight = 0;
+}
+
 /* ---- the limit ---- */
 
 static struct engine *engine_of(struct replica_request *q)
@@ -391,7 +402,7 @@ void engine_space_turn(struct engine *e, uint64_t now_us)
     /* What was taken goes to the log in this turn; what the log has already, or did not fit behind
      * it, goes nowhere, and must not be held against what comes. */
     s->taken = 0;
-    s->state_is_full = replica_is_parked(e->replica);
+    s->state_is_full = replica_is_parked(e->replica) || e->snap.receiving.is_full;
     if (s->met_damage) {
         s->met_damage = false;
         replica_rebuild(e->replica, now_us);

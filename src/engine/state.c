@@ -77,6 +77,44 @@ static bool state_disk_room(void *ctx, uint64_t *ret_used, uint64_t *ret_limit)
     return kv_disk_room(ctx, ret_used, ret_limit);
 }
 
+static int state_copy(void *ctx, const struct kv_sink *sink)
+{
+    return kv_copy(ctx, sink);
+}
+
+static void state_copy_stop(void *ctx)
+{
+    kv_copy_stop(ctx);
+}
+
+static void state_copy_go(void *ctx)
+{
+    kv_copy_go(ctx);
+}
+
+static int state_check_copy(void *ctx, const struct kv_source *source, struct kv_copy_info *ret)
+{
+    return kv_check_copy(ctx, source, ret);
+}
+
+static int state_prepare(void *ctx, const struct kv_source *source, struct kv_copy_info *ret)
+{
+    return kv_prepare(ctx, source, ret);
+}
+
+static int state_switch_to(void *ctx)
+{
+    return kv_switch(ctx);
+}
+
+static uint64_t state_copy_bytes(void *ctx)
+{
+    struct kv_stats stats = {0};
+
+    (void)kv_get_stats(ctx, &stats); /* never fails */
+    return stats.used_bytes;
+}
+
 static int state_scrub(void *ctx, size_t bytes, struct kv_scrub_progress *ret)
 {
     return kv_scrub_step(ctx, bytes, ret);
@@ -100,6 +138,14 @@ void engine_state_of_kv(struct kv *kv, struct engine_state *ret)
                                  .get = state_get,
                                  .read_end = state_read_end,
                                  .rebuild = state_rebuild,
+                                 .copy = state_copy,
+                                 .copy_stop = state_copy_stop,
+                                 .copy_go = state_copy_go,
+                                 .check_copy = state_check_copy,
+                                 .prepare = state_prepare,
+                                 .switch_to = state_switch_to,
+                                 .copy_format = kv_copy_format(kv),
+                                 .copy_bytes = state_copy_bytes,
                                  .digest_at = state_digest_at,
                                  .digest_version = KV_DIGEST_VERSION,
                                  .space = state_space,

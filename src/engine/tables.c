@@ -15,13 +15,17 @@ int engine_log_submit(struct engine *e, const struct raft_ready *ready)
     const struct store_batch b = {.number = ready->batch,
                                   .has_hard_state = ready->hard_state_changed,
                                   .hard_state = ready->hard_state,
+                                  .reset = ready->reset,
+                                  .reset_config = ready->reset_config,
                                   .truncate_from = ready->truncate_from,
                                   .entries = ready->entries,
                                   .n_entries = ready->n_entries,
                                   .commit_index = ready->commit_index};
     int rc;
 
-    if (e->reads != NULL && ready->truncate_from != 0)
+    if (e->reads != NULL && ready->reset.index != 0)
+        log_reads_reset(e->reads, ready->reset.index);
+    else if (e->reads != NULL && ready->truncate_from != 0)
         log_reads_truncate(e->reads, ready->truncate_from);
     rc = store_submit(e->store, &b);
     if (rc == 0 && e->log_thread != NULL)
@@ -168,6 +172,14 @@ static uint64_t now_us(void *ctx)
     return e->ops.now_us(e->ops.ctx);
 }
 
+static void snapshot(void *ctx, const struct raft_msg *m)
+{
+    if (m->type == RAFT_MSG_SNAPSHOT)
+        engine_receive(ctx, m);
+    else
+        engine_send_answer(ctx, m);
+}
+
 void engine_fill_replica_ops(struct engine *e, struct replica_ops *ops)
 {
     *ops = (struct replica_ops){.ctx = e,
@@ -193,6 +205,7 @@ void engine_fill_replica_ops(struct engine *e, struct replica_ops *ops)
         ops->state_rebuild = engine_state_rebuild;
     }
     ops->heard_note = engine_heard_note;
+    ops->snapshot = snapshot;
 }
 
 /* ---- the service ---- */
@@ -272,6 +285,22 @@ static void service_event(void *ctx, enum log_level level, const char *event, co
     log_event(level, event, "what=\"%s\"", text);
 }
 
+static bool service_snapshot(void *ctx, raft_index *ret_index, bool *ret_making)
+{
+    struct engine *e = ctx;
+
+    if (!engine_make_snapshot(e))
+        return false;
+    *ret_index = e->snap.newest.index;
+    *ret_making = e->snap.making.wanted;
+    return true;
+}
+
+static int service_part(void *ctx, struct service_part *part)
+{
+    return engine_give(ctx, part);
+}
+
 static const char *service_init(void *ctx, const struct wire_request *q)
 {
     struct engine *e = ctx;
@@ -304,7 +333,9 @@ static void status_state(const struct engine *e, struct wire_reply *w)
     wire_reply_open_object(w, "state");
     wire_reply_u64(w, "keys", state.n_keys);
     wire_reply_u64(w, "bytes", state.used_bytes);
+    wire_reply_u64(w, "live_bytes", state.live_bytes);
     wire_reply_u64(w, "limit_bytes", state.limit_bytes);
+    wire_reply_u64(w, "file_bytes", kv_file_bytes(e->kv));
     (void)snprintf(digest, sizeof(digest), "%016llx%016llx", (unsigned long long)state.digest.high,
                    (unsigned long long)state.digest.low);
     wire_reply_str(w, "digest", digest);
@@ -348,6 +379,7 @@ static void status_dear(struct engine *e, struct wire_reply *w)
     status_log(e, w);
     engine_disk_status(e, w);
     status_state(e, w);
+    engine_snapshots_status(e, w);
     engine_space_status(e, w);
     status_terms(e, w);
     buf_reset(&e->told.text, SIZE_MAX);
@@ -384,5 +416,9 @@ void engine_fill_service_ops(struct engine *e, struct service_ops *ops)
                                     e->ops.peer_connected != NULL ? peer_connected : NULL,
                                 .record_bytes = record_bytes,
                                 .event = service_event,
+                                .snapshot = service_snapshot,
+                                .snapshot_part = service_part,
+                                .member = engine_member,
+                                .member_changes = engine_member_changes,
                                 .init = e->ops.init != NULL ? service_init : NULL};
 }

@@ -21,7 +21,7 @@ static int check_near(void *ctx, const struct page_item *item)
     struct walk_sum no_sum = {0};
     struct kv_meta no_meta;
 
-    return walk_item(ctx, item, &no_sum, &no_meta) == 0 ? 0 : KV_E_DAMAGED;
+    return walk_item(ctx, TRUST_DATA_NAME, item, &no_sum, &no_meta) == 0 ? 0 : KV_E_DAMAGED;
 }
 
 /* A writer on another thread may be writing a head just now; a read waits for a write that a copy

@@ -20,6 +20,7 @@
 #include "kv/kv_int.h"
 #include "kv/scrub_int.h"
 #include "kv/shown_int.h"
+#include "kv/trust_int.h"
 #include "kv/walk_int.h"
 
 #include "base/banned.h"
@@ -47,6 +48,7 @@ static void kv_free(struct kv *kv)
     absent_forget_file(&kv->read_absent);
     absent_forget_file(&kv->write_absent);
     (void)pthread_mutex_destroy(&kv->stats_lock);
+    copying_done(&kv->copying);
     free(kv->dir);
     free(kv);
 }
@@ -190,6 +192,7 @@ static struct kv *kv_new(const struct kv_conf *conf)
     kv->conf.boot_id = NULL;
     (void)pthread_mutex_init(&kv->stats_lock, NULL); /* cannot fail without attributes */
     (void)pthread_rwlock_init(&kv->map_lock, NULL);
+    copying_init(&kv->copying);
     kv->map_bytes_max = conf->map_bytes_max;
     kv->incarnation = conf->incarnation;
     kv->group = conf->group;
@@ -388,6 +391,18 @@ static int open_trusted(struct kv *kv, const struct kv_conf *conf, struct trust_
     return rc < 0 ? err_trace(rc) : rc;
 }
 
+/* What was known of the file that was open: another one takes its place. */
+static void forget_file(struct kv *kv)
+{
+    kv->committed = (struct kv_meta){0};
+    kv->committed_ring = (struct digest_ring){0};
+    kv->pending_ring = kv->committed_ring;
+    scrub_forget_file(kv->scrub);
+    absent_forget_file(&kv->read_absent);
+    absent_forget_file(&kv->write_absent);
+    atomic_store(&kv->distrusted, false);
+}
+
 static int open_fresh(struct kv *kv, const struct kv_conf *conf)
 {
     bool long_enough = false;
@@ -397,13 +412,7 @@ static int open_fresh(struct kv *kv, const struct kv_conf *conf)
     rc = trust_set_aside(kv->dir_fd);
     if (rc != 0)
         return err_trace(rc);
-    kv->committed = (struct kv_meta){0};
-    kv->committed_ring = (struct digest_ring){0};
-    kv->pending_ring = kv->committed_ring;
-    scrub_forget_file(kv->scrub);
-    absent_forget_file(&kv->read_absent);
-    absent_forget_file(&kv->write_absent);
-    atomic_store(&kv->distrusted, false);
+    forget_file(kv);
     code = open_env(kv, conf);
     if (err_is_full(-code)) { /* what was set aside is dearer than nothing, and no more than that */
         close_env(kv);
@@ -452,6 +461,8 @@ int kv_open(const struct kv_conf *conf, enum kv_trust *ret_trust, struct kv **re
         return say_newer_mark(kv);
     if (rc == 0 && (v.trust == KV_TRUSTED_SAME_BOOT || v.trust == KV_TRUSTED_CLEAN))
         rc = open_trusted(kv, conf, &v);
+    if (rc == 0) /* of an end between kv_prepare() and kv_switch(); it may be prepared again */
+        (void)unlinkat(kv->dir_fd, TRUST_NEXT_NAME, 0);
     if (rc == 0)
         rc = shown_look(kv, v.trust == KV_REBUILD);
     if (rc == 0 && (v.trust == KV_REBUILD || v.trust == KV_NEW))
@@ -483,6 +494,7 @@ int kv_rebuild(struct kv *kv)
 
     rid_assert(kv->write_txn == NULL);
     rid_assert(!kv->reading);
+    rid_assert(!copying_runs(kv));
     if (rc == 0 || err_is_full(rc)) /* as in kv_distrust() */
         rc = mark;
     close_env(kv);
@@ -495,6 +507,78 @@ int kv_rebuild(struct kv *kv)
     return err_is_full(rc) ? err_say(KV_E_FULL, "cannot make the state in '%s' anew: %s", kv->dir,
                                      strerror(-rc))
                            : err_trace(rc);
+}
+
+/* All of a switch that may find no room, while the old file is open still: until the rename nothing
+ * has happened but that no mark speaks for it, and after it the old one has no name. */
+static int put_prepared(struct kv *kv)
+{
+    int rc = shown_note(kv);
+
+    if (rc == 0 || err_is_full(rc)) /* as in kv_distrust() */
+        rc = trust_remove_marks(kv->dir_fd);
+    if (rc != 0)
+        return err_trace(rc);
+    if (renameat(kv->dir_fd, TRUST_NEXT_NAME, kv->dir_fd, TRUST_DATA_NAME) != 0)
+        return err_origin_errno("switch to", TRUST_NEXT_NAME);
+    kv->prepared.is_there = false;
+    /* Lost with the power, the rename leaves a file that no mark speaks for: the next mark syncs
+     * the folder again, and where it cannot there is none. */
+    if (fsync(kv->dir_fd) != 0 && !err_is_full(-errno))
+        return err_origin_errno("sync the directory of", TRUST_DATA_NAME);
+    return 0;
+}
+
+/* The file that was prepared, under its new name. */
+static int open_prepared(struct kv *kv)
+{
+    bool long_enough = false;
+    int code;
+    int rc;
+
+    close_env(kv);
+    forget_file(kv);
+    code = open_env(kv, &kv->conf);
+    if (code == 0)
+        code = check_length(kv, &long_enough);
+    if (code != 0)
+        return err_trace(kv_lmdb_fatal(kv, code, "open the copy"));
+    rc = read_state(kv);
+    if (rc < 0)
+        return err_trace(rc);
+    if (rc != 0 || !long_enough ||
+        kv->committed.last_applied.index != kv->prepared.last_applied.index ||
+        kv->committed.last_applied.term != kv->prepared.last_applied.term ||
+        !digest_equal(kv->committed.digest, kv->prepared.digest))
+        return err_origin(err_say(-EBADMSG, "'%s' in '%s' is not the copy that was prepared",
+                                  TRUST_DATA_NAME, kv->dir));
+    return 0;
+}
+
+/* As in kv_rebuild() the marks go first, so that none ever speaks for another file (STATE-16). */
+int kv_switch(struct kv *kv)
+{
+    const bool was_distrusted = kv_is_distrusted(kv);
+    int rc;
+
+    rid_assert(kv->prepared.is_there);
+    rid_assert(kv->write_txn == NULL);
+    rid_assert(!kv->reading);
+    rid_assert(!copying_runs(kv));
+    rc = put_prepared(kv);
+    if (err_is_full(rc)) {
+        /* As it was: a mark may speak for it again. Without one the next start rebuilds. */
+        if (!was_distrusted)
+            (void)record_trust(kv);
+        return err_say(KV_E_FULL, "cannot switch the state in '%s': %s", kv->dir, strerror(-rc));
+    }
+    if (rc == 0)
+        rc = open_prepared(kv);
+    if (rc == 0)
+        rc = record_trust(kv);
+    if (rc != 0)
+        atomic_store(&kv->distrusted, true);
+    return err_trace(rc);
 }
 
 static int close_clean(struct kv *kv)
@@ -587,4 +671,13 @@ int kv_get_stats(struct kv *kv, struct kv_stats *ret_stats)
     *ret_stats = kv->stats;
     (void)pthread_mutex_unlock(&kv->stats_lock);
     return 0;
+}
+
+uint64_t kv_file_bytes(const struct kv *kv)
+{
+    struct stat st;
+
+    if (fstatat(kv->dir_fd, TRUST_DATA_NAME, &st, AT_SYMLINK_NOFOLLOW) != 0)
+        return 0;
+    return (uint64_t)st.st_size;
 }

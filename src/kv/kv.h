@@ -24,9 +24,11 @@
  * whoever wrote it.
  * Thread: the write side (kv_begin .. kv_commit) and the read side may be used by different
  * threads, each by one at a time; LMDB's MDB_NOTLS is set.
- * Source: STATE-2 to STATE-15. */
+ * Source: STATE-2 to STATE-16, SNAP-4, SNAP-9. */
 #ifndef RIDD_KV_KV_H
 #define RIDD_KV_KV_H
+
+#include <stdatomic.h>
 
 #include "base/outcome.h"
 #include "raft/types.h"
@@ -35,14 +37,16 @@
 struct kv;
 
 /* FULL: nothing of this transaction was applied. DAMAGED: a checksum is wrong. NEWER and FOREIGN:
- * of kv_open() only, which has changed nothing then. COMMAND_NEWER: of kv_apply() only; what the
- * entry does is not known here, and is not guessed (STATE-10). */
+ * of kv_open() and of copies only, which have changed nothing then. COMMAND_NEWER: of kv_apply()
+ * only; what the entry does is not known here, and is not guessed (STATE-10). STOPPED: of kv_copy()
+ * only. */
 #define KV_ERRORS(X)                                                                               \
     X(KV_E_FULL, 1, "no room on the disk, or no addresses for a larger map")                       \
     X(KV_E_DAMAGED, 2, "damaged")                                                                  \
     X(KV_E_NEWER, 3, "the state was written by a later version")                                   \
     X(KV_E_FOREIGN, 4, "the state is that of another group")                                       \
-    X(KV_E_COMMAND_NEWER, 5, "the log holds a command of a later version")
+    X(KV_E_COMMAND_NEWER, 5, "the log holds a command of a later version")                         \
+    X(KV_E_STOPPED, 6, "the copy was stopped")
 enum kv_error { KV_ERRORS(OUTCOME_NUMBER) };
 const char *kv_error_text(int rc);
 
@@ -161,6 +165,8 @@ struct kv_stats {
 };
 /* As of the last commit, all of one moment. Any thread. */
 int kv_get_stats(struct kv *kv, struct kv_stats *ret_stats);
+/* Of the data file, as the file system says; 0: it does not. A system call. Any thread. */
+uint64_t kv_file_bytes(const struct kv *kv);
 /* From now on as kv_conf.ahead_bytes_max. Write side. */
 void kv_set_ahead(struct kv *kv, uint64_t bytes_max);
 /* The file system of the state, for whoever is told that it is full: bytes that are used, and those
@@ -173,5 +179,54 @@ bool kv_disk_room(const struct kv *kv, uint64_t *ret_used, uint64_t *ret_limit);
  * opened; taken at exactly that entry, also in the middle of a batch (STATE-11). False: not known.
  * Write side. */
 bool kv_digest_at(const struct kv *kv, raft_index index, struct kv_digest *ret_digest);
+
+/* ---- copies (SNAP-4) ---- */
+
+/* Where the bytes of a copy go. 0, or an outcome or -errno that ends the copy and that kv_copy()
+ * returns. */
+struct kv_sink {
+    int (*write)(void *ctx, const void *data, size_t n);
+    void *ctx;
+};
+/* Where they come from: all n, 0; or -errno, KV_E_DAMAGED. */
+struct kv_source {
+    int (*read)(void *ctx, void *buf, size_t n, uint64_t offset);
+    void *ctx;
+    uint64_t bytes;          /* of the whole copy */
+    const atomic_bool *stop; /* once it is true what reads ends soon, with -ECANCELED; or NULL */
+};
+/* What a copy says and holds: both were compared. */
+struct kv_copy_info {
+    struct raft_entry_id last_applied; /* of the moment of the copy */
+    uint64_t n_keys;
+    uint64_t live_bytes;
+    uint64_t limit_bytes;
+    struct kv_digest digest;
+};
+/* What of a file makes it readable on this machine: kind of file, its version, size of pages and of
+ * words, order of bytes. A copy is believed only where this is equal. */
+uint32_t kv_copy_format(const struct kv *kv);
+/* A compacted copy of the state at one moment, which is that of the last commit or a later one, is
+ * handed to sink in order, in pieces of at most KV_COPY_PIECE_BYTES. Waits for disk and sink: on a
+ * thread of its own, one at a time, beside everything but kv_rebuild(), kv_switch() and kv_close(),
+ * before which it must have ended. 0; KV_E_STOPPED; KV_E_DAMAGED; what sink said; -errno. */
+int kv_copy(struct kv *kv, const struct kv_sink *sink);
+/* A copy that is under way, or one that begins before the next kv_copy_go(), ends soon with
+ * KV_E_STOPPED. Any thread. The write side does so by itself when the map has to grow. */
+void kv_copy_stop(struct kv *kv);
+void kv_copy_go(struct kv *kv);
+/* Reads a copy through, page by page, as a start reads the file (STATE-12). Any thread. 0;
+ * KV_E_DAMAGED, KV_E_NEWER, KV_E_FOREIGN with err_text(); -errno. */
+int kv_check_copy(const struct kv *kv, const struct kv_source *source, struct kv_copy_info *ret);
+/* The copy is put beside the data file, durably, and checked there: kv_switch() can take it. What
+ * was prepared before goes. Waits for the disk: one at a time, on a thread of its own, beside all
+ * but kv_switch(), kv_rebuild() and kv_close(). As kv_check_copy(), and KV_E_FULL; after an error
+ * nothing is prepared. */
+int kv_prepare(struct kv *kv, const struct kv_source *source, struct kv_copy_info *ret);
+/* What was prepared takes the place of the state, as kv_rebuild() puts an empty one there: from now
+ * on kv_last_applied() is that of the copy. No transaction may be open, and no copy under way. 0;
+ * KV_E_FULL: as it was, may be tried again; -errno is final. A crash at any point leaves the state
+ * as it was, that of the copy, or one that is not trusted. Write side. */
+int kv_switch(struct kv *kv);
 
 #endif

@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 
 #include "kv/absent_int.h"
+#include "kv/copy_int.h"
 #include "kv/digest_int.h"
 #include "kv/kv.h"
 #include "kv/trust_int.h"
@@ -56,6 +57,14 @@ struct kv {
     MDB_txn *read_txn; /* owned; reset outside kv_read_begin .. kv_read_end */
     bool reading;
     struct absent read_absent;
+
+    struct copying copying;
+    /* Of kv_prepare(), until kv_switch(): what the file beside the data file holds. */
+    struct {
+        bool is_there;
+        struct raft_entry_id last_applied;
+        struct kv_digest digest;
+    } prepared;
 
     /* Both. */
     atomic_bool distrusted;

@@ -52,11 +52,27 @@ static ssize_t read_some(struct page_file *f, void *buf, size_t len, uint64_t of
     return pread(f->fd, buf, len, (off_t)offset);
 }
 
+static int fetch_from_source(struct page_file *f, uint64_t pgno, uint64_t offset, void *buf,
+                             size_t len)
+{
+    int rc;
+
+    if (offset > f->source->bytes || len > f->source->bytes - offset)
+        return page_damaged(f, pgno, "the file ends before it");
+    if (f->source->stop != NULL && atomic_load(f->source->stop))
+        return -ECANCELED;
+    rc = f->source->read(f->source->ctx, buf, len, offset);
+    f->bytes_read += len;
+    return rc;
+}
+
 /* A page that the disk does not give back is as good as a wrong one: the log has what it held. */
 int page_fetch(struct page_file *f, uint64_t pgno, uint64_t offset, void *buf, size_t len)
 {
     unsigned char *p = buf;
 
+    if (f->source != NULL)
+        return fetch_from_source(f, pgno, offset, buf, len);
     if (f->map != NULL && offset + len <= f->n_pages_there * f->page_bytes) {
         memcpy(p, f->map + offset, len);
         f->bytes_read += len;
@@ -168,13 +184,14 @@ static const char *parse_head(const unsigned char *page, uint64_t pgno, struct h
  * something leads to were written before the head. */
 static int see_end(struct page_file *f, uint64_t newest)
 {
-    struct stat st;
+    struct stat st = {0};
 
     if (f->n_pages <= f->n_pages_there)
         return 0;
-    if (fstat(f->fd, &st) != 0)
+    if (f->source == NULL && fstat(f->fd, &st) != 0)
         return page_damaged(f, newest, strerror(errno));
-    f->n_pages_there = (uint64_t)st.st_size / f->page_bytes;
+    f->n_pages_there =
+        (f->source != NULL ? f->source->bytes : (uint64_t)st.st_size) / f->page_bytes;
     return 0;
 }
 

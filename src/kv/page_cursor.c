@@ -216,7 +216,7 @@ static int load(struct page_cursor *c, unsigned l)
         what = check_edges(c, level, 1);
     } else if (rc == 0) {
         rc = fetch_level(f, level);
-        if (rc == -EAGAIN && l > 0)
+        if (rc == -EAGAIN && f->nowait && l > 0)
             ask_for_siblings(c, l);
         if (rc != 0)
             return rc;

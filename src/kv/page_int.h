@@ -22,7 +22,8 @@
  *   free list key: the transaction (a word) that freed them; data: word n, n page numbers, falling
  *
  * Errors: 0, KV_E_DAMAGED with err_text() (page and what is wrong with it; also when it cannot be
- * read), -errno (memory; -EAGAIN only where `nowait` is set). Thread: one at a time. */
+ * read), -errno (memory; what a source says; -EAGAIN only where `nowait` is set). Thread: one at a
+ * time. */
 #ifndef RIDD_KV_PAGE_INT_H
 #define RIDD_KV_PAGE_INT_H
 
@@ -34,7 +35,9 @@ struct taken;
 #define PAGE_DEPTH_MAX 32u /* LMDB's own */
 
 struct page_file {
-    int fd;           /* borrowed */
+    int fd; /* borrowed */
+    const struct kv_source
+        *source;      /* borrowed; bytes come from there, and there is no fd; or NULL */
     const char *name; /* borrowed; in sentences */
     size_t page_bytes;
     uint64_t n_pages;         /* all that the newest head speaks of */

@@ -95,7 +95,9 @@ static bool is_tight(const struct kv *kv)
     return (info.me_last_pgno + 1) * kv->page_bytes + KV_MAP_ROOM_BYTES > kv->map_bytes;
 }
 
-/* Not to have grown is no error: a transaction that finds no room says so itself. */
+/* Not to have grown is no error: a transaction that finds no room says so itself. A copy may read
+ * for long, at the pace of whoever takes it: it is ended, and begun again later by who wants it.
+ * The map grows before the next transaction, and nobody waits (SNAP-9). */
 int kv_map_grow(struct kv *kv)
 {
     const size_t to = larger(kv);
@@ -104,8 +106,10 @@ int kv_map_grow(struct kv *kv)
     rid_assert(kv->write_txn == NULL);
     if (to <= kv->map_bytes || !is_tight(kv) || !are_there(to))
         return 0;
-    if (pthread_rwlock_trywrlock(&kv->map_lock) != 0)
+    if (pthread_rwlock_trywrlock(&kv->map_lock) != 0) {
+        copying_end(kv);
         return 0;
+    }
     code = mdb_env_set_mapsize(kv->env, to);
     (void)pthread_rwlock_unlock(&kv->map_lock);
     if (code != 0)

@@ -62,7 +62,7 @@ static int check_meta(struct kv *kv, struct scrub *s, const struct page_head *he
     if (rc == 0)
         rc = page_cursor_next(&s->cursor, &item);
     if (rc == 0 && item.key.data != NULL)
-        rc = walk_item(kv, &item, &none, &meta);
+        rc = walk_item(kv, TRUST_DATA_NAME, &item, &none, &meta);
     if (rc != 0)
         return rc;
     if (!digest_equal(meta.digest, kv->committed.digest) || meta.n_keys != kv->committed.n_keys ||
@@ -114,7 +114,7 @@ static int read_slice(struct kv *kv, struct scrub *s, size_t bytes)
         if (rc == 0 && item.key.data == NULL)
             return end_pass(kv, s);
         if (rc == 0)
-            rc = walk_item(kv, &item, &s->committed, &no_meta);
+            rc = walk_item(kv, TRUST_DATA_NAME, &item, &s->committed, &no_meta);
         if (rc != 0)
             break;
         move_cursor(s, item.key);

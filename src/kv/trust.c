@@ -200,15 +200,20 @@ bool trust_is_own_file(int dir_fd, uint64_t incarnation, const struct stat *st)
            get_u64(p + 16) == (uint64_t)st->st_ino;
 }
 
+int trust_remove_marks(int dir_fd)
+{
+    int rc = mark_remove(dir_fd, TRUST_CLEAN_NAME);
+
+    if (rc == 0)
+        rc = mark_remove(dir_fd, TRUST_NAME);
+    return err_trace(rc);
+}
+
 /* What is not believed is moved away, never opened (STATE-4). */
 int trust_set_aside(int dir_fd)
 {
-    int rc;
+    int rc = trust_remove_marks(dir_fd);
 
-    /* The marks first: none may ever stand beside a file that it does not speak of. */
-    rc = mark_remove(dir_fd, TRUST_CLEAN_NAME);
-    if (rc == 0)
-        rc = mark_remove(dir_fd, TRUST_NAME);
     if (rc != 0)
         return err_trace(rc);
     if (renameat(dir_fd, TRUST_DATA_NAME, dir_fd, TRUST_OLD_NAME) != 0 && errno != ENOENT)

@@ -24,6 +24,8 @@
  *                   a file without marks: rebuilt
  *   closing     synced | CLEAN written
  *                   same boot or rebuilt; clean
+ *   switched    CLEAN, TRUST removed | renamed over the data file | TRUST written
+ *                   a file without marks, this one or that: rebuilt; then same boot
  *
  * Where the disk has no room for a mark (SPACE-10) TRUST is removed in place of the one without a
  * boot, and the TRUST at the end is left out. Then there is none, or the one without a boot, and
@@ -38,6 +40,7 @@
 #define TRUST_DATA_NAME  "data.mdb"
 #define TRUST_LOCK_NAME  "lock.mdb"
 #define TRUST_OLD_NAME   "data.mdb.old"
+#define TRUST_NEXT_NAME  "data.mdb.new" /* a copy, before it takes the place of the data file */
 #define TRUST_NAME       "TRUST"
 #define TRUST_CLEAN_NAME "CLEAN"
 
@@ -61,6 +64,9 @@ int trust_examine(int dir_fd, uint64_t incarnation, const struct trust_boot *boo
 /* The data file and what belongs to it is no longer in the way of a new one; one old copy is kept.
  * Durable at return. */
 int trust_set_aside(int dir_fd);
+/* No mark stands any more, durably: none may ever stand beside a file that it does not speak of. 0
+ * or -errno. */
+int trust_remove_marks(int dir_fd);
 /* For shown.c. What CLEAN says was applied, when this incarnation wrote it; 0: nothing. */
 raft_index trust_clean_index(int dir_fd, uint64_t incarnation);
 /* TRUST was written by this incarnation about this very file, whatever happened to it since. */

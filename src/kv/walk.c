@@ -15,6 +15,7 @@
 
 struct walk {
     const struct kv *kv;
+    bool is_copy; /* nothing but what a copy holds may stand in it */
     struct page_file file;
     struct page_head head;
     struct page_cursor cursor;
@@ -22,16 +23,16 @@ struct walk {
     struct walk_sum sum; /* as counted */
 };
 
-static int record_damaged(struct wire_slice key, const char *what)
+static int record_damaged(struct wire_slice key, const char *name, const char *what)
 {
     char esc[LOG_ESC_BUF];
 
     return err_say(KV_E_DAMAGED, "the record of %s in '%s' is damaged: %s",
-                   log_esc(esc, sizeof(esc), key.data, key.len), TRUST_DATA_NAME, what);
+                   log_esc(esc, sizeof(esc), key.data, key.len), name, what);
 }
 
-int walk_item(const struct kv *kv, const struct page_item *item, struct walk_sum *sum,
-              struct kv_meta *meta)
+int walk_item(const struct kv *kv, const char *name, const struct page_item *item,
+              struct walk_sum *sum, struct kv_meta *meta)
 {
     const struct wire_slice key = item->key;
     const bool is_meta =
@@ -47,10 +48,11 @@ int walk_item(const struct kv *kv, const struct page_item *item, struct walk_sum
     }
     defect = record_defect(key, item->data, item->len, is_meta ? META_FORMAT : RECORD_FORMAT);
     if (defect != NULL)
-        return record_damaged(key, defect);
+        return record_damaged(key, name, defect);
     if (is_meta)
-        return record_meta(item->data, item->len, meta) ? 0
-                                                        : record_damaged(key, "it makes no sense");
+        return record_meta(item->data, item->len, meta)
+                   ? 0
+                   : record_damaged(key, name, "it makes no sense");
     digest_add(&sum->digest, record_digest(key, item->data, item->len));
     sum->live_bytes += kv_record_bytes(key.len, item->len - RECORD_HEADER_BYTES);
     if (record_is_counted(key))
@@ -75,26 +77,26 @@ static int walk_keys(struct walk *w)
         if (rc == 0 && item.key.data == NULL)
             break;
         if (rc == 0)
-            rc = walk_item(w->kv, &item, &w->sum, &w->meta);
+            rc = walk_item(w->kv, w->file.name, &item, &w->sum, &w->meta);
     }
     if (rc != 0)
         return rc;
     if (!pages_agree(&w->cursor.met, &w->head.keys))
         return err_say(KV_E_DAMAGED, "'%s' has other numbers of pages and keys than its head says",
-                       TRUST_DATA_NAME);
+                       w->file.name);
     if (w->meta.last_applied.index == 0 && w->head.keys.entries > 0)
-        return err_say(KV_E_DAMAGED, "it holds keys but does not say up to which entry");
+        return err_say(KV_E_DAMAGED, "'%s' holds keys but does not say up to which entry",
+                       w->file.name);
     if (w->sum.n_keys != w->meta.n_keys)
-        return err_say(KV_E_DAMAGED, "'%s' has %llu keys, and says that it has %llu",
-                       TRUST_DATA_NAME, (unsigned long long)w->sum.n_keys,
-                       (unsigned long long)w->meta.n_keys);
+        return err_say(KV_E_DAMAGED, "'%s' has %llu keys, and says that it has %llu", w->file.name,
+                       (unsigned long long)w->sum.n_keys, (unsigned long long)w->meta.n_keys);
     if (w->sum.live_bytes != w->meta.live_bytes)
         return err_say(KV_E_DAMAGED, "'%s' holds %llu bytes, and says that it holds %llu",
-                       TRUST_DATA_NAME, (unsigned long long)w->sum.live_bytes,
+                       w->file.name, (unsigned long long)w->sum.live_bytes,
                        (unsigned long long)w->meta.live_bytes);
     if (!digest_equal(w->sum.digest, w->meta.digest))
         return err_say(KV_E_DAMAGED, "the keys and values of '%s' have another digest than it says",
-                       TRUST_DATA_NAME);
+                       w->file.name);
     return 0;
 }
 
@@ -169,6 +171,30 @@ static void ask_ahead(const struct page_file *f)
         (void)posix_fadvise(f->fd, (off_t)at, KV_READ_AHEAD_STEP, POSIX_FADV_WILLNEED);
 }
 
+/* A copy is of this machine's pages, and has nothing behind the last one. */
+static int check_size(const struct walk *w)
+{
+    const struct page_file *f = &w->file;
+
+    if (f->page_bytes != w->kv->page_bytes)
+        return err_say(KV_E_DAMAGED, "'%s' has pages of %zu bytes, not of %zu", f->name,
+                       f->page_bytes, w->kv->page_bytes);
+    if (f->source->bytes != f->n_pages * f->page_bytes)
+        return err_say(KV_E_DAMAGED, "'%s' has %llu bytes and speaks of %llu pages of %zu", f->name,
+                       (unsigned long long)f->source->bytes, (unsigned long long)f->n_pages,
+                       f->page_bytes);
+    return 0;
+}
+
+/* Nothing stands in a copy that its trees do not lead to. */
+static int see_all(const struct page_file *f)
+{
+    for (uint64_t i = 2; i < f->n_pages; i++)
+        if ((f->seen[i / 64] & (uint64_t)1 << (i % 64)) == 0)
+            return page_damaged(f, i, "nothing leads to it");
+    return 0;
+}
+
 static int walk_all(struct walk *w)
 {
     cleanup_free uint64_t *seen = NULL;
@@ -178,16 +204,21 @@ static int walk_all(struct walk *w)
     /* Nobody writes it now, so it has its length. */
     if (rc == 0)
         rc = page_there(&w->file, 0, w->file.n_pages);
+    if (rc == 0 && w->is_copy)
+        rc = check_size(w);
     if (rc != 0)
         return rc;
     seen = calloc(w->file.n_pages / 64 + 1, sizeof(*seen));
     if (seen == NULL)
         return err_origin(-ENOMEM);
     w->file.seen = seen;
-    ask_ahead(&w->file);
+    if (w->file.source == NULL)
+        ask_ahead(&w->file);
     rc = walk_keys(w);
     if (rc == 0)
         rc = walk_free_list(&w->file, &w->cursor, &w->head);
+    if (rc == 0 && w->is_copy)
+        rc = see_all(&w->file);
     page_cursor_free(&w->cursor);
     w->file.seen = NULL;
     return rc;
@@ -210,5 +241,25 @@ int walk_file(const struct kv *kv, struct kv_opening *ret)
         return rc < 0 ? err_trace(rc) : rc;
     *ret = (struct kv_opening){
         .n_keys = w.sum.n_keys, .bytes = w.file.bytes_read, .walk_us = clock_mono_us() - begin_us};
+    return 0;
+}
+
+/* The same of a copy: what it says of itself is what it holds. Nothing of it is asked of the
+ * running state, which has gone on (SNAP-4). */
+int walk_copy(const struct kv *kv, const struct kv_source *source, struct kv_copy_info *ret)
+{
+    struct walk w = {
+        .kv = kv, .is_copy = true, .file = {.fd = -1, .source = source, .name = WALK_COPY_NAME}};
+    int rc = walk_all(&w);
+
+    if (rc != 0)
+        return rc < 0 ? err_trace(rc) : rc;
+    *ret = (struct kv_copy_info){
+        .last_applied = w.meta.last_applied,
+        .n_keys = w.meta.n_keys,
+        .live_bytes = w.meta.live_bytes,
+        .limit_bytes = w.meta.limit_bytes,
+        .digest = w.meta.digest,
+    };
     return 0;
 }

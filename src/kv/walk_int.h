@@ -11,10 +11,10 @@ struct walk_sum {
     uint64_t n_keys; /* those that clients can name */
     struct kv_digest digest;
 };
-/* One record more; meta is set when it is that of the meta record. 0, KV_E_DAMAGED, KV_E_NEWER,
- * KV_E_FOREIGN. */
-int walk_item(const struct kv *kv, const struct page_item *item, struct walk_sum *sum,
-              struct kv_meta *meta);
+/* One record more; meta is set when it is that of the meta record. `name` is the file's, for
+ * sentences. 0, KV_E_DAMAGED, KV_E_NEWER, KV_E_FOREIGN. */
+int walk_item(const struct kv *kv, const char *name, const struct page_item *item,
+              struct walk_sum *sum, struct kv_meta *meta);
 
 /* The list of free pages: in order, of this file, none twice, by file->seen, which is marked with
  * them and with the pages that hold the list. 0, KV_E_DAMAGED, -errno. */
@@ -31,5 +31,10 @@ int walk_free_count(const struct page_file *file, uint64_t txnid_max, const stru
  * and no page is used twice, or used and free. 0; KV_E_DAMAGED with err_text(); KV_E_NEWER or
  * KV_E_FOREIGN; -errno: nothing was found out. */
 int walk_file(const struct kv *kv, struct kv_opening *ret);
+
+/* The same of a copy of a state, which has no page that is not needed. As walk_file(), and -errno
+ * of the source. */
+#define WALK_COPY_NAME "copy"
+int walk_copy(const struct kv *kv, const struct kv_source *source, struct kv_copy_info *ret);
 
 #endif

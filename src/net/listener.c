@@ -170,13 +170,29 @@ static const char *what_next(int error)
     }
 }
 
+int net_listen(const char *addr)
+{
+    struct net_addr addrs[NET_ADDRS_MAX];
+    unsigned n_addrs;
+    int fd = -1;
+    int rc;
+
+    rc = net_addr_resolve(addr, true, addrs, &n_addrs);
+    if (rc != 0)
+        return err_trace(rc);
+    for (unsigned i = 0; i < n_addrs && fd < 0; i++)
+        rc = listen_on(&addrs[i], &fd);
+    if (fd < 0)
+        return err_origin(
+            err_say(rc, "cannot listen on '%s': %s%s", addr, strerror(-rc), what_next(-rc)));
+    return fd;
+}
+
 int net_listener_new(struct event_base *base, const char *addr, int priority,
                      net_accept_fn on_accept, void *ctx, struct net_listener **ret_listener)
 {
     CLEANUP(listener) struct net_listener *l = calloc(1, sizeof(*l));
-    struct net_addr addrs[NET_ADDRS_MAX];
-    unsigned n_addrs;
-    int rc;
+    int fd;
 
     if (l == NULL)
         return err_origin(err_say(-ENOMEM, "cannot listen on '%s': out of memory", addr));
@@ -184,14 +200,10 @@ int net_listener_new(struct event_base *base, const char *addr, int priority,
     l->spare_fd = -1;
     l->on_accept = on_accept;
     l->ctx = ctx;
-    rc = net_addr_resolve(addr, true, addrs, &n_addrs);
-    if (rc != 0)
-        return err_trace(rc);
-    for (unsigned i = 0; i < n_addrs && l->fd < 0; i++)
-        rc = listen_on(&addrs[i], &l->fd);
-    if (l->fd < 0)
-        return err_origin(
-            err_say(rc, "cannot listen on '%s': %s%s", addr, strerror(-rc), what_next(-rc)));
+    fd = net_listen(addr);
+    if (fd < 0)
+        return err_trace(fd);
+    l->fd = fd;
     l->port = bound_port(l->fd);
     spare_open(l);
     l->ev_accept = event_new(base, l->fd, EV_READ | EV_PERSIST, on_acceptable, l);

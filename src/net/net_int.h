@@ -14,6 +14,7 @@
 #include "base/limits.h"
 #include "base/list.h"
 #include "base/lookup.h"
+#include "wire/frame.h"
 
 /* "[ffff:...:ffff%scope]:65535" */
 #define NET_ADDRESS_TEXT 80
@@ -40,6 +41,23 @@ int net_addr_resolve(const char *text, bool listening, struct net_addr addrs[NET
 void net_addr_format(const struct sockaddr_storage *sa, char *buf, size_t size);
 
 void net_socket_nodelay(int fd);
+
+/* ---- peer_probe.c ---- */
+
+/* One frame out, one of at most PEER_HELLO_BYTES_MAX bytes back, on a connection of its own. */
+struct net_question {
+    const struct buf *out;
+    /* 0, or -errno: then the next address of the name is tried. */
+    int (*on_reply)(void *ctx, const struct wire_frame *frame);
+    void *ctx;
+};
+/* Blocking. 0 or -errno with err_text(). */
+int net_ask(const char *addr, const struct net_question *q, uint64_t deadline_us);
+
+/* ---- listener.c ---- */
+
+/* The first address that binds is listened on. A descriptor, or -errno with err_text(). */
+int net_listen(const char *addr);
 
 /* ---- source.c ---- */
 

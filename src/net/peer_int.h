@@ -1,6 +1,6 @@
-/* The three parts of the peer links: peer_net.c knows peers and pairs connections into links;
- * peer_accept.c says who may come in; peer_conn.c is one connection with its handshake and
- * frames. */
+/* The parts of the peer links: peer_net.c knows peers and pairs connections into links; peer_dial.c
+ * calls them; peer_accept.c says who may come in; peer_conn.c is one connection with its frames,
+ * and peer_hello.c its handshake. */
 #ifndef RIDD_NET_PEER_INT_H
 #define RIDD_NET_PEER_INT_H
 
@@ -15,14 +15,15 @@
 /* Room of what is told of a refused handshake: with the names of two clusters. */
 #define PEER_TEXT_BYTES 320
 
-/*   dialled:  CONNECTING -> HELLO_SENT -> PAIRING -> UP
- *   accepted: HELLO_AWAITED ------------> PAIRING -> UP
+/*   dialled:  CONNECTING -> HELLO_SENT ---------> PAIRING -> UP
+ *   accepted: HELLO_AWAITED -> (PROOF_AWAITED ->) PAIRING -> UP
  *   accepted, refused or a probe: HELLO_AWAITED -> LAST_WORDS
  * and from each of them to DEAD. */
 enum peer_conn_state {
     PEER_CONN_CONNECTING,
     PEER_CONN_HELLO_SENT,
     PEER_CONN_HELLO_AWAITED,
+    PEER_CONN_PROOF_AWAITED, /* answered, and not believed so far */
     /* shook hands, waits for the other channel; frames that come already stay unread */
     PEER_CONN_PAIRING,
     PEER_CONN_UP,
@@ -39,10 +40,14 @@ struct peer_conn {
     uint64_t deadline_us; /* of connecting or shaking hands; 0 when up */
     enum wire_channel channel;
     enum peer_conn_state state;
-    bool rests;            /* it is not read until the next turn */
-    unsigned version;      /* of the protocol; agreed in the handshake */
-    struct list half_open; /* accepted and not up: in net->half_open, counted there */
-    uint64_t host;         /* of one that was accepted, and when */
+    bool dialled; /* by us */
+    bool asks;    /* we have a cluster id, and our side of the handshake says challenge */
+    unsigned char challenge[WIRE_CHALLENGE_BYTES];
+    struct wire_hello caller; /* in PROOF_AWAITED: what it said of itself */
+    bool rests;               /* it is not read until the next turn */
+    unsigned version;         /* of the protocol; agreed in the handshake */
+    struct list half_open;    /* accepted and not up: in net->half_open, counted there */
+    uint64_t host;            /* of one that was accepted, and when */
     uint64_t accepted_us;
     char address[ADDRESS_BYTES_MAX + 1];
 };
@@ -50,12 +55,18 @@ struct peer_conn {
 /* Both connections or, while it is being made, those that got so far. */
 struct peer_link {
     uint64_t nonce;
+    bool dialled;                           /* by us */
     struct peer_conn *conns[PEER_CHANNELS]; /* borrowed; by channel - 1 */
 };
 
 struct peer {
     struct peer_net *net; /* borrowed */
+    struct list node;     /* in net->peers */
     raft_node_id id;
+    /* Nobody added it: it called, and proved the cluster's id. It lives as long as its links. */
+    bool stranger;
+    bool gone;         /* removed; freed by net->ev_work */
+    uint64_t heard_us; /* of a stranger */
     char address[ADDRESS_BYTES_MAX + 1];
     struct peer_link up; /* both connections or none */
     /* being made: dialled, or accepted while the old one may still look alive */
@@ -66,7 +77,7 @@ struct peer {
     struct buf out[PEER_CHANNELS];
     bool dropping[PEER_CHANNELS];
     bool drop_untold; /* PEER_EVENT_DROPPED is delivered by the next flush */
-    /* Of the side that dials: */
+    unsigned n_yields;
     struct event *ev_dial; /* owned */
     uint64_t backoff_us;
     unsigned n_dials;
@@ -92,8 +103,11 @@ struct peer_net {
     struct event *ev_work;         /* owned; zero timeout: frees */
     struct list conns;             /* the tick rotates it */
     struct list dead;
-    struct peer *peers[RAFT_SERVERS_MAX]; /* owned */
-    unsigned n_peers;
+    struct list peers;  /* owned */
+    unsigned n_members; /* of them; those that are gone count nowhere */
+    unsigned n_strangers;
+    bool has_key;
+    unsigned char key[16]; /* the cluster's id; never told, never logged */
     bool some_rest;        /* of conns, or of those that were */
     struct list half_open; /* oldest first */
     unsigned n_half_open;
@@ -102,6 +116,77 @@ struct peer_net {
     unsigned depth;         /* of callbacks; not freed above 0 */
     bool freed;
 };
+
+static inline struct timeval net_timeval(uint64_t us)
+{
+    struct timeval tv = {(time_t)(us / 1000000u), (suseconds_t)(us % 1000000u)};
+
+    return tv;
+}
+static inline bool peer_link_empty(const struct peer_link *link)
+{
+    return link->conns[0] == NULL && link->conns[1] == NULL;
+}
+void peer_link_close(struct peer_link *link);
+void peer_net_tell(struct peer_net *n, enum peer_event event, const struct peer *p,
+                   const char *address, const char *text);
+
+/* We are the one that dials at once. */
+bool peer_dials_first(const struct peer *p);
+/* The next delay is the shortest. */
+void peer_dial_begin_anew(struct peer *p);
+void peer_dial_later(struct peer *p);
+/* Of one that is new, or lives elsewhere now: as soon as it is our turn. */
+void peer_dial_now(struct peer *p);
+/* Our own link to p, which is the one that counts, is being made or has just come up. */
+bool peer_dial_is_under_way(const struct peer *p);
+bool peer_dial_has_come_first(const struct peer *p);
+/* What is being made is given up; nobody is told. */
+void peer_dial_put_off(struct peer *p);
+/* Before the hello: is p about to have a link to us? Then ours is put off, and its connections are
+ * dead. */
+bool peer_dial_yields(struct peer *p);
+/* A dialled link came to nothing. */
+void peer_dial_failed(struct peer *p, enum peer_event event, const char *why);
+/* Of the timer, and of names that were answered; ctx is the peer, or the net. */
+void peer_on_dial(evutil_socket_t unused, short what, void *ctx);
+void peer_on_names(evutil_socket_t fd, short what, void *ctx);
+
+/* We are connected: our hello. */
+void peer_hello_say(struct peer_conn *c);
+/* A frame of one that is not up. */
+void peer_hello_take(struct peer_conn *c, const struct wire_frame *frame);
+
+/* peer_proof.c. */
+enum peer_proof_text {
+    PEER_PROOF_OF_ACCEPTOR,
+    PEER_PROOF_OF_DIALLER,
+    PEER_PROOF_MASK, /* no proof: hides what a reply says */
+    PEER_PROOF_TEXTS,
+};
+struct peer_proof_over {
+    raft_node_id dialler;
+    raft_node_id acceptor;
+    const unsigned char *challenge_of_dialler;
+    const unsigned char *challenge_of_acceptor;
+    uint64_t nonce;
+    enum wire_channel channel;
+    uint8_t refused;
+    raft_index removed_index;
+};
+/* False: it cannot be made. */
+bool peer_proof(const unsigned char key[16], enum peer_proof_text text,
+                const struct peer_proof_over *o, unsigned char ret[WIRE_PROOF_BYTES]);
+/* In constant time. */
+bool peer_proof_equal(const unsigned char a[WIRE_PROOF_BYTES],
+                      const unsigned char b[WIRE_PROOF_BYTES]);
+/* Random bytes of the kernel's; false: there are none. */
+bool peer_challenge_draw(unsigned char ret[WIRE_CHALLENGE_BYTES]);
+
+/* Is there room for one more stranger, or one that may go? */
+bool peer_net_has_room(const struct peer_net *n);
+/* One that has proved who it is. The host may be told of another one that went. NULL: no room. */
+struct peer *peer_net_add_stranger(struct peer_net *n, raft_node_id id);
 
 /* Reads it again, if it rests. */
 void peer_conn_go_on(struct peer_conn *c);

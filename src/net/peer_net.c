@@ -1,4 +1,4 @@
-/* Peers and their links: who dials, which two connections belong together, when to try again.
+/* Peers and their links: which two connections belong together. Who dials and when is peer_dial.c.
  *
  * A link is made aside (peer.next) and takes the place of the old one (peer.up) only when both of
  * its connections shook hands with the same nonce. So a peer that comes back before we noticed its
@@ -23,13 +23,6 @@
 
 static const struct timeval at_once = {0, 0};
 
-static struct timeval timeval_of(uint64_t us)
-{
-    struct timeval tv = {(time_t)(us / 1000000u), (suseconds_t)(us % 1000000u)};
-
-    return tv;
-}
-
 /* ---- life ---- */
 
 static void peer_free(struct peer *p)
@@ -39,6 +32,7 @@ static void peer_free(struct peer *p)
     lookup_drop(p->lookup);
     for (unsigned i = 0; i < PEER_CHANNELS; i++)
         buf_done(&p->out[i]);
+    list_remove(&p->node);
     free(p);
 }
 
@@ -46,14 +40,21 @@ static void free_dead(struct peer_net *n)
 {
     while (!list_empty(&n->dead))
         peer_conn_free(list_entry(n->dead.next, struct peer_conn, node));
+    list_for_each_safe(it, &n->peers)
+    {
+        struct peer *p = list_entry(it, struct peer, node);
+
+        if (p->gone)
+            peer_free(p);
+    }
 }
 
 static void destroy(struct peer_net *n)
 {
     rid_assert(n->depth == 0);
     free_dead(n);
-    for (unsigned i = 0; i < n->n_peers; i++)
-        peer_free(n->peers[i]);
+    while (!list_empty(&n->peers))
+        peer_free(list_entry(n->peers.next, struct peer, node));
     if (n->ev_tick != NULL)
         event_free(n->ev_tick);
     if (n->ev_work != NULL)
@@ -98,10 +99,13 @@ void peer_net_free(struct peer_net *n)
     (void)event_del(n->ev_names);
     while (!list_empty(&n->conns))
         peer_conn_detach(list_entry(n->conns.next, struct peer_conn, node));
-    for (unsigned i = 0; i < n->n_peers; i++) {
-        (void)event_del(n->peers[i]->ev_dial);
-        n->peers[i]->up = (struct peer_link){0};
-        n->peers[i]->next = (struct peer_link){0};
+    list_for_each(it, &n->peers)
+    {
+        struct peer *p = list_entry(it, struct peer, node);
+
+        (void)event_del(p->ev_dial);
+        p->up = (struct peer_link){0};
+        p->next = (struct peer_link){0};
     }
     if (n->depth == 0)
         destroy(n);
@@ -111,15 +115,14 @@ void peer_net_free(struct peer_net *n)
 
 struct peer *peer_net_find(const struct peer_net *n, raft_node_id id)
 {
-    for (unsigned i = 0; i < n->n_peers; i++)
-        if (n->peers[i]->id == id)
-            return n->peers[i];
-    return NULL;
-}
+    list_for_each(it, &n->peers)
+    {
+        struct peer *p = list_entry(it, struct peer, node);
 
-static bool link_empty(const struct peer_link *link)
-{
-    return link->conns[0] == NULL && link->conns[1] == NULL;
+        if (p->id == id && !p->gone)
+            return p;
+    }
+    return NULL;
 }
 
 static bool link_holds(const struct peer_link *link, const struct peer_conn *c)
@@ -127,29 +130,12 @@ static bool link_holds(const struct peer_link *link, const struct peer_conn *c)
     return link->conns[0] == c || link->conns[1] == c;
 }
 
-static void link_close(struct peer_link *link)
+void peer_link_close(struct peer_link *link)
 {
     for (unsigned i = 0; i < PEER_CHANNELS; i++)
         if (link->conns[i] != NULL)
             peer_conn_detach(link->conns[i]);
     *link = (struct peer_link){0};
-}
-
-static bool dials(const struct peer *p)
-{
-    return p->net->conf.self < p->id;
-}
-
-static void dial_later(struct peer *p)
-{
-    struct timeval delay;
-    uint64_t us = p->backoff_us / 2;
-
-    us += prng_below(&p->net->prng, us + 1);
-    delay = timeval_of(us);
-    p->backoff_us =
-        p->backoff_us * 2 < PEER_BACKOFF_US_MAX ? p->backoff_us * 2 : PEER_BACKOFF_US_MAX;
-    (void)evtimer_add(p->ev_dial, &delay);
 }
 
 void peer_net_note_refusal(struct peer_net *n, raft_node_id peer, const struct wire_hello *h,
@@ -170,17 +156,39 @@ bool peer_net_refusal(const struct peer_net *n, raft_node_id peer, struct peer_r
 {
     const struct peer *p = peer_net_find(n, peer);
 
-    if (p == NULL || p->refused_us == 0 || !link_empty(&p->up) ||
+    if (p == NULL || p->refused_us == 0 || !peer_link_empty(&p->up) ||
         clock_mono_us() - p->refused_us > PEER_REFUSAL_SHOWN_US)
         return false;
     *ret = p->refusal;
     return true;
 }
 
-static void tell(struct peer_net *n, enum peer_event event, const struct peer *p,
-                 const char *address, const char *text)
+void peer_net_tell(struct peer_net *n, enum peer_event event, const struct peer *p,
+                   const char *address, const char *text)
 {
     n->ops.on_event(n->ops.ctx, event, p != NULL ? p->id : 0, address, text);
+}
+
+/* Out of everything but the list: whoever stands in a callback may hold it (PEER-4). */
+static void retire(struct peer *p)
+{
+    struct peer_net *n = p->net;
+
+    p->gone = true;
+    if (p->stranger)
+        n->n_strangers--;
+    else
+        n->n_members--;
+    (void)event_del(p->ev_dial);
+    if (!n->freed)
+        (void)event_add(n->ev_work, &at_once);
+}
+
+/* A stranger is there as long as it has something. */
+static void maybe_forget(struct peer *p)
+{
+    if (p->stranger && !p->gone && peer_link_empty(&p->up) && peer_link_empty(&p->next))
+        retire(p);
 }
 
 static void link_down(struct peer *p, const char *why)
@@ -190,17 +198,17 @@ static void link_down(struct peer *p, const char *why)
     rid_assert(p->up.conns[0] != NULL);
     rid_assert(p->up.conns[1] != NULL);
     (void)snprintf(address, sizeof(address), "%s", p->up.conns[0]->address);
-    link_close(&p->up);
+    peer_link_close(&p->up);
     for (unsigned i = 0; i < PEER_CHANNELS; i++) {
         buf_reset(&p->out[i], PEER_OUT_KEEP_BYTES);
         p->dropping[i] = false;
     }
     p->drop_untold = false;
     if (clock_mono_us() - p->up_since_us >= PEER_STABLE_US)
-        p->backoff_us = PEER_BACKOFF_US_MIN;
-    if (dials(p))
-        dial_later(p);
-    tell(p->net, PEER_EVENT_DOWN, p, address, why);
+        peer_dial_begin_anew(p);
+    peer_dial_later(p);
+    maybe_forget(p);
+    peer_net_tell(p->net, PEER_EVENT_DOWN, p, address, why);
 }
 
 static void link_up(struct peer *p)
@@ -209,11 +217,11 @@ static void link_up(struct peer *p)
     const uint64_t nonce = p->next.nonce;
     char version[8];
 
-    if (!link_empty(&p->up))
+    if (!peer_link_empty(&p->up))
         link_down(p, "replaced by a new connection of the same peer");
-    if (n->freed || p->next.nonce != nonce || link_empty(&p->next))
+    if (n->freed || p->next.nonce != nonce || peer_link_empty(&p->next))
         return; /* the host closed it while it was told of the old one */
-    rid_assert(link_empty(&p->up));
+    rid_assert(peer_link_empty(&p->up));
     p->up = p->next;
     p->next = (struct peer_link){0};
     p->up_since_us = clock_mono_us();
@@ -223,7 +231,7 @@ static void link_up(struct peer *p)
     for (unsigned i = 0; i < PEER_CHANNELS; i++)
         peer_conn_set_up(p->up.conns[i]);
     (void)snprintf(version, sizeof(version), "%u", p->up.conns[0]->version);
-    tell(n, PEER_EVENT_UP, p, p->up.conns[0]->address, version);
+    peer_net_tell(n, PEER_EVENT_UP, p, p->up.conns[0]->address, version);
 }
 
 void peer_net_shaken(struct peer_net *n, struct peer *p, struct peer_conn *c)
@@ -235,12 +243,13 @@ void peer_net_shaken(struct peer_net *n, struct peer *p, struct peer_conn *c)
     rid_assert(c->channel == WIRE_CHANNEL_CONTROL || c->channel == WIRE_CHANNEL_LOG);
     c->state = PEER_CONN_PAIRING;
     if (c->peer == NULL) {
-        /* Accepted. The newest attempt wins; what is left of an older one is of no use to its
-         * dialler either. */
+        /* Accepted. The newest attempt wins, also over our own, which then is not the one that
+         * counts (PEER-10); what is left of an older one is of no use to its dialler either. */
         c->peer = p;
         if (p->next.nonce != c->nonce || p->next.conns[i] != NULL)
-            link_close(&p->next);
+            peer_link_close(&p->next);
         p->next.nonce = c->nonce;
+        p->next.dialled = false;
         p->next.conns[i] = c;
     }
     if (p->next.conns[0] != NULL && p->next.conns[0]->state == PEER_CONN_PAIRING &&
@@ -248,161 +257,32 @@ void peer_net_shaken(struct peer_net *n, struct peer *p, struct peer_conn *c)
         link_up(p);
 }
 
-/* A dialled link came to nothing. Told once per outage, a refusal once per reason. */
-static void dial_failed(struct peer *p, enum peer_event event, const char *why)
-{
-    bool told;
-
-    dial_later(p);
-    if (event == PEER_EVENT_REFUSED) {
-        told = strcmp(p->refusal_told, why) == 0;
-        (void)snprintf(p->refusal_told, sizeof(p->refusal_told), "%s", why);
-    } else {
-        told = p->failure_told;
-        p->failure_told = true;
-    }
-    if (!told)
-        tell(p->net, event, p, p->address, why);
-}
-
 void peer_net_lost(struct peer_conn *c, enum peer_event event, const char *why)
 {
     struct peer_net *n = c->net;
     struct peer *p = c->peer;
+    bool dialled;
 
     if (c->state == PEER_CONN_DEAD)
         return;
     if (p != NULL && link_holds(&p->up, c)) {
         link_down(p, why);
     } else if (p != NULL && link_holds(&p->next, c)) {
-        link_close(&p->next);
-        if (dials(p))
-            dial_failed(p, event, why);
-        else if (event == PEER_EVENT_REFUSED)
-            tell(n, event, p, c->address, why);
+        dialled = p->next.dialled;
+        peer_link_close(&p->next);
+        maybe_forget(p);
+        if (dialled) {
+            peer_dial_failed(p, event, why);
+            return;
+        }
+        peer_dial_later(p);
+        if (event == PEER_EVENT_REFUSED)
+            peer_net_tell(n, event, p, c->address, why);
     } else {
         peer_conn_detach(c);
         if (event == PEER_EVENT_REFUSED)
-            tell(n, event, p, c->address, why);
+            peer_net_tell(n, event, p, c->address, why);
     }
-}
-
-/* ---- dialling ---- */
-
-/* Takes the answer that is there. What was known before is better than nothing. */
-static int take_answer(struct peer *p)
-{
-    struct net_addr addrs[NET_ADDRS_MAX];
-    unsigned n_addrs = 0;
-    int rc = net_addr_take(p->address, take_ptr(p->lookup), addrs, &n_addrs);
-
-    p->resolve_after_us = clock_mono_us() + PEER_RESOLVE_US;
-    if (rc == 0) {
-        memcpy(p->addrs, addrs, sizeof(addrs[0]) * n_addrs);
-        p->n_addrs = n_addrs;
-    }
-    return p->n_addrs > 0 ? 0 : err_trace(rc);
-}
-
-/* Addresses to dial, as far as they are known without waiting. -EINPROGRESS: the name is being
- * asked for; on_names() goes on, or the timer gives up. One question at a time for each peer: a
- * name server that is silent delays the peer that is named there, and nobody else (LOOP-2). */
-static int resolve(struct peer *p)
-{
-    const bool stale = p->n_addrs == 0 || !p->numeric;
-    int rc;
-
-    if (!stale || (p->lookup == NULL && clock_mono_us() < p->resolve_after_us))
-        return p->n_addrs > 0 ? 0 : err_origin(err_say(-EAGAIN, "cannot resolve '%s'", p->address));
-    if (p->numeric)
-        return err_trace(net_addr_resolve(p->address, false, p->addrs, &p->n_addrs));
-    if (p->lookup != NULL && lookup_is_done(p->lookup))
-        return err_trace(take_answer(p));
-    if (p->lookup == NULL) {
-        rc = net_addr_ask(p->address, p->net->names_fd, &p->lookup);
-        if (rc != 0)
-            return p->n_addrs > 0 ? 0 : err_trace(rc);
-    }
-    return p->n_addrs > 0 ? 0 : -EINPROGRESS;
-}
-
-static int dial(struct peer *p)
-{
-    const struct net_addr *addr;
-    int rc;
-
-    rc = resolve(p);
-    if (rc != 0)
-        return err_trace(rc);
-    rid_assert(dials(p));
-    rid_assert(link_empty(&p->next));
-    rid_assert(p->n_addrs > 0);
-    addr = &p->addrs[p->n_dials++ % p->n_addrs];
-    p->next.nonce = prng_next(&p->net->prng);
-    for (unsigned i = 0; i < PEER_CHANNELS; i++) {
-        rc = peer_conn_dial(p, (enum wire_channel)(i + 1), p->next.nonce, addr, &p->next.conns[i]);
-        if (rc != 0)
-            return err_trace(rc);
-    }
-    return 0;
-}
-
-static void try_dial(struct peer *p)
-{
-    const bool was_waiting = p->waits_for_name;
-    struct timeval patience = timeval_of(PEER_LOOKUP_US);
-    int rc = dial(p);
-
-    p->waits_for_name = rc == -EINPROGRESS;
-    if (rc == -EINPROGRESS && !was_waiting) {
-        (void)evtimer_add(p->ev_dial, &patience);
-        return;
-    }
-    if (rc == -EINPROGRESS) {
-        (void)err_say(rc, "cannot resolve '%s': no answer from the name server", p->address);
-        p->waits_for_name = true; /* for as long as it takes, and told once */
-    }
-    if (rc != 0) {
-        link_close(&p->next);
-        dial_failed(p, PEER_EVENT_FAILED, err_text());
-    } else if (was_waiting) {
-        (void)event_del(p->ev_dial);
-    }
-}
-
-static void on_dial(evutil_socket_t unused, short what, void *ctx)
-{
-    struct peer *p = ctx;
-    struct peer_net *n = p->net;
-
-    (void)unused;
-    (void)what;
-    if (!link_empty(&p->up) || !link_empty(&p->next))
-        return;
-    peer_net_enter(n);
-    try_dial(p);
-    peer_net_leave(n);
-}
-
-static void on_names(evutil_socket_t fd, short what, void *ctx)
-{
-    struct peer_net *n = ctx;
-    uint64_t count;
-
-    (void)what;
-    (void)!read(fd, &count, sizeof(count));
-    peer_net_enter(n);
-    for (unsigned i = 0; i < n->n_peers && !n->freed; i++) {
-        struct peer *p = n->peers[i];
-
-        if (p->lookup == NULL || !lookup_is_done(p->lookup))
-            continue;
-        if (p->waits_for_name && link_empty(&p->up) && link_empty(&p->next))
-            try_dial(p); /* takes the answer */
-        else
-            (void)take_answer(p);
-    }
-    peer_net_leave(n);
 }
 
 /* ---- events ---- */
@@ -499,19 +379,22 @@ int peer_net_new(struct event_base *base, const char *listen_addr, const struct 
         n->conf.handshake_us = PEER_HANDSHAKE_US;
     if (n->conf.user_timeout_ms == 0)
         n->conf.user_timeout_ms = PEER_USER_TIMEOUT_MS;
+    if (n->conf.second_us == 0)
+        n->conf.second_us = PEER_SECOND_US_MIN;
     prng_init(&n->prng, conf->seed);
+    list_init(&n->peers);
     list_init(&n->conns);
     list_init(&n->dead);
     list_init(&n->half_open);
     us = n->conf.handshake_us / 8;
-    period = timeval_of(us < PEER_TICK_US_MIN   ? PEER_TICK_US_MIN
-                        : us > PEER_TICK_US_MAX ? PEER_TICK_US_MAX
-                                                : us);
+    period = net_timeval(us < PEER_TICK_US_MIN   ? PEER_TICK_US_MIN
+                         : us > PEER_TICK_US_MAX ? PEER_TICK_US_MAX
+                                                 : us);
     n->ev_tick = event_new(base, -1, EV_PERSIST, on_tick, n);
     n->ev_work = event_new(base, -1, 0, on_work, n);
     n->names_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (n->names_fd >= 0)
-        n->ev_names = event_new(base, n->names_fd, EV_READ | EV_PERSIST, on_names, n);
+        n->ev_names = event_new(base, n->names_fd, EV_READ | EV_PERSIST, peer_on_names, n);
     if (n->ev_tick == NULL || n->ev_work == NULL || n->ev_names == NULL ||
         event_add(n->ev_tick, &period) != 0 || event_add(n->ev_names, NULL) != 0)
         return err_origin(err_say(-ENOMEM, "cannot open the peer port: out of memory"));
@@ -530,19 +413,87 @@ static int peer_new(struct peer_net *n, raft_node_id id, struct peer **ret_peer)
 
     if (id == 0 || id == n->conf.self)
         return err_origin(err_say(-EINVAL, "a node is no peer of itself"));
-    if (n->n_peers == RAFT_SERVERS_MAX)
-        return err_origin(err_say(-ENOSPC, "more than %u peers", RAFT_SERVERS_MAX));
     p = calloc(1, sizeof(*p));
     if (p == NULL)
         return err_origin(err_say(-ENOMEM, "cannot add a peer: out of memory"));
     p->net = n;
     p->id = id;
-    p->ev_dial = event_new(n->base, -1, 0, on_dial, p);
+    list_init(&p->node);
+    p->ev_dial = event_new(n->base, -1, 0, peer_on_dial, p);
     if (p->ev_dial == NULL) {
         peer_free(p);
         return err_origin(err_say(-ENOMEM, "cannot add a peer: out of memory"));
     }
-    n->peers[n->n_peers++] = p;
+    list_append(&n->peers, &p->node);
+    *ret_peer = p;
+    return 0;
+}
+
+/* ---- strangers ---- */
+
+/* The one that was silent longest, and long enough; NULL: there is none. */
+static struct peer *idle_stranger(const struct peer_net *n)
+{
+    const uint64_t now_us = clock_mono_us();
+    struct peer *idle = NULL;
+
+    list_for_each(it, &n->peers)
+    {
+        struct peer *p = list_entry(it, struct peer, node);
+
+        if (p->stranger && !p->gone && now_us - p->heard_us >= PEER_STRANGER_IDLE_US &&
+            (idle == NULL || p->heard_us < idle->heard_us))
+            idle = p;
+    }
+    return idle;
+}
+
+bool peer_net_has_room(const struct peer_net *n)
+{
+    return n->n_strangers < PEER_STRANGERS_MAX || idle_stranger(n) != NULL;
+}
+
+struct peer *peer_net_add_stranger(struct peer_net *n, raft_node_id id)
+{
+    struct peer *p = n->n_strangers < PEER_STRANGERS_MAX ? NULL : idle_stranger(n);
+
+    if (p != NULL)
+        peer_net_remove(n, p->id);
+    p = peer_net_find(n, id); /* the host may have added it meanwhile */
+    if (p != NULL || n->freed || n->n_strangers >= PEER_STRANGERS_MAX || peer_new(n, id, &p) != 0)
+        return n->freed ? NULL : p;
+    p->stranger = true;
+    p->heard_us = clock_mono_us();
+    n->n_strangers++;
+    return p;
+}
+
+bool peer_net_is_stranger(const struct peer_net *n, raft_node_id id)
+{
+    const struct peer *p = peer_net_find(n, id);
+
+    return p != NULL && p->stranger;
+}
+
+/* ---- members ---- */
+
+/* The peer of that id, which becomes one of those that were added. */
+static int member_new(struct peer_net *n, raft_node_id id, struct peer **ret_peer)
+{
+    struct peer *p = peer_net_find(n, id);
+    int rc;
+
+    if (n->n_members == RAFT_SERVERS_MAX)
+        return err_origin(err_say(-ENOSPC, "more than %u peers", RAFT_SERVERS_MAX));
+    if (p == NULL) {
+        rc = peer_new(n, id, &p);
+        if (rc != 0)
+            return err_trace(rc);
+    } else {
+        p->stranger = false;
+        n->n_strangers--;
+    }
+    n->n_members++;
     *ret_peer = p;
     return 0;
 }
@@ -556,10 +507,10 @@ int peer_net_add(struct peer_net *n, raft_node_id id, const char *addr)
     rc = net_addr_check(addr, &numeric);
     if (rc != 0)
         return err_trace(rc);
-    if (p != NULL && strcmp(p->address, addr) == 0)
+    if (p != NULL && !p->stranger && strcmp(p->address, addr) == 0)
         return 0;
-    if (p == NULL) {
-        rc = peer_new(n, id, &p);
+    if (p == NULL || p->stranger) {
+        rc = member_new(n, id, &p);
         if (rc != 0)
             return err_trace(rc);
         rid_assert(p != NULL);
@@ -570,11 +521,30 @@ int peer_net_add(struct peer_net *n, raft_node_id id, const char *addr)
     p->numeric = numeric;
     p->n_addrs = 0;
     p->resolve_after_us = 0;
-    p->backoff_us = PEER_BACKOFF_US_MIN;
-    if (dials(p) && link_empty(&p->up) && link_empty(&p->next) &&
-        evtimer_add(p->ev_dial, &at_once) != 0)
-        return err_origin(err_say(-ENOMEM, "cannot dial '%s': out of memory", addr));
+    peer_dial_begin_anew(p);
+    peer_dial_now(p);
     return 0;
+}
+
+void peer_net_remove(struct peer_net *n, raft_node_id id)
+{
+    struct peer *p = peer_net_find(n, id);
+
+    if (p == NULL)
+        return;
+    peer_net_enter(n);
+    retire(p);
+    peer_link_close(&p->next);
+    if (!peer_link_empty(&p->up))
+        link_down(p, "it is no peer any more");
+    peer_net_leave(n);
+}
+
+void peer_net_set_key(struct peer_net *n, const unsigned char key[16])
+{
+    n->has_key = key != NULL;
+    if (key != NULL)
+        memcpy(n->key, key, sizeof(n->key));
 }
 
 struct buf *peer_net_out(struct peer_net *n, raft_node_id peer, enum wire_channel channel)
@@ -584,7 +554,7 @@ struct buf *peer_net_out(struct peer_net *n, raft_node_id peer, enum wire_channe
     size_t waiting;
 
     rid_assert(channel == WIRE_CHANNEL_CONTROL || channel == WIRE_CHANNEL_LOG);
-    if (p == NULL || link_empty(&p->up))
+    if (p == NULL || peer_link_empty(&p->up))
         return NULL;
     i = (unsigned)channel - 1;
     waiting = p->out[i].len + peer_conn_out_bytes(p->up.conns[i]);
@@ -599,21 +569,20 @@ struct buf *peer_net_out(struct peer_net *n, raft_node_id peer, enum wire_channe
 
 static void flush_peer(struct peer *p)
 {
-    for (unsigned i = 0; i < PEER_CHANNELS && !link_empty(&p->up); i++)
+    for (unsigned i = 0; i < PEER_CHANNELS && !peer_link_empty(&p->up); i++)
         if (p->out[i].len > 0 && peer_conn_send(p->up.conns[i], &p->out[i]) != 0)
             link_down(p, "out of memory");
-    if (p->drop_untold && !link_empty(&p->up)) {
+    if (p->drop_untold && !peer_link_empty(&p->up)) {
         p->drop_untold = false;
-        tell(p->net, PEER_EVENT_DROPPED, p, p->up.conns[0]->address,
-             "output is full, frames are dropped until it drains");
+        peer_net_tell(p->net, PEER_EVENT_DROPPED, p, p->up.conns[0]->address,
+                      "output is full, frames are dropped until it drains");
     }
 }
 
 void peer_net_flush(struct peer_net *n)
 {
     peer_net_enter(n);
-    for (unsigned i = 0; i < n->n_peers; i++)
-        flush_peer(n->peers[i]);
+    list_for_each(it, &n->peers) flush_peer(list_entry(it, struct peer, node));
     peer_net_go_on(n);
     peer_net_leave(n);
 }
@@ -642,7 +611,7 @@ bool peer_net_is_up(const struct peer_net *n, raft_node_id peer)
 {
     const struct peer *p = peer_net_find(n, peer);
 
-    return p != NULL && !link_empty(&p->up);
+    return p != NULL && !peer_link_empty(&p->up);
 }
 
 void peer_net_close(struct peer_net *n, raft_node_id peer, const char *why)
@@ -652,13 +621,14 @@ void peer_net_close(struct peer_net *n, raft_node_id peer, const char *why)
     if (p == NULL)
         return;
     peer_net_enter(n);
-    if (!link_empty(&p->next)) {
-        link_close(&p->next);
-        if (dials(p))
-            dial_later(p);
+    if (!peer_link_empty(&p->next)) {
+        peer_link_close(&p->next);
+        peer_dial_later(p);
     }
-    if (!link_empty(&p->up))
+    if (!peer_link_empty(&p->up))
         link_down(p, why);
+    else
+        maybe_forget(p);
     peer_net_leave(n);
 }
 

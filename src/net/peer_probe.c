@@ -1,5 +1,5 @@
-/* One question to one peer, blocking: `ridd --init` has no loop yet. Every wait ends at one
- * deadline. */
+/* One question to one peer, blocking: `ridd --init` has no loop yet, and a thread of its own needs
+ * none. Every wait ends at one deadline. */
 #include <errno.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -74,24 +74,24 @@ static int send_until(int fd, const struct buf *out, uint64_t deadline_us)
     return 0;
 }
 
-static int reply_until(int fd, uint64_t deadline_us, struct wire_hello *ret_reply)
+/* One whole frame of at most `size` bytes. */
+static int frame_until(int fd, uint64_t deadline_us, unsigned char *in, size_t size,
+                       struct wire_frame *ret)
 {
-    unsigned char in[PEER_HELLO_BYTES_MAX];
-    struct wire_frame frame;
     size_t len = 0;
     ssize_t n;
     int rc;
 
     for (;;) {
-        rc = wire_frame_cut(in, len, &frame, NULL);
+        rc = wire_frame_cut(in, len, ret, NULL);
         if (rc == 0)
-            break;
-        if (rc != WIRE_FRAME_E_SHORT || len == sizeof(in))
+            return 0;
+        if (rc != WIRE_FRAME_E_SHORT || len == size)
             return -EPROTO;
         rc = wait_for(fd, POLLIN, deadline_us);
         if (rc != 0)
             return rc;
-        n = recv(fd, in + len, sizeof(in) - len, 0);
+        n = recv(fd, in + len, size - len, 0);
         if (n == 0)
             return -ECONNRESET;
         if (n < 0 && errno != EAGAIN && errno != EINTR)
@@ -99,27 +99,22 @@ static int reply_until(int fd, uint64_t deadline_us, struct wire_hello *ret_repl
         if (n > 0)
             len += (size_t)n;
     }
-    if (frame.type != WIRE_FRAME_HELLO_REPLY || wire_hello_decode(&frame, ret_reply) != 0)
-        return -EPROTO;
-    return 0;
 }
 
-static int ask(const struct net_addr *addr, const struct wire_hello *hello, uint64_t deadline_us,
-               struct wire_hello *ret_reply)
+static int ask(const struct net_addr *addr, const struct net_question *q, uint64_t deadline_us)
 {
-    cleanup_buf struct buf out = BUF_INIT;
+    unsigned char in[PEER_HELLO_BYTES_MAX];
+    struct wire_frame frame;
     cleanup_fd int fd = -1;
     int rc;
 
-    rc = wire_hello_encode(hello, false, &out);
+    rc = connect_until(addr, deadline_us, &fd);
     if (rc == 0)
-        rc = connect_until(addr, deadline_us, &fd);
+        rc = send_until(fd, q->out, deadline_us);
     if (rc == 0)
-        rc = send_until(fd, &out, deadline_us);
+        rc = frame_until(fd, deadline_us, in, sizeof(in), &frame);
     if (rc == 0)
-        rc = reply_until(fd, deadline_us, ret_reply);
-    if (rc == 0 && ret_reply->link_nonce != hello->link_nonce)
-        rc = -EPROTO;
+        rc = q->on_reply(q->ctx, &frame);
     return rc;
 }
 
@@ -146,17 +141,12 @@ static int resolve_until(const char *addr, uint64_t deadline_us,
         err_say(rc, "cannot resolve '%s': no answer from the name server in time", addr));
 }
 
-int peer_probe(const char *addr, const struct wire_hello *hello, unsigned timeout_ms,
-               struct wire_hello *ret_reply)
+int net_ask(const char *addr, const struct net_question *q, uint64_t deadline_us)
 {
-    const uint64_t deadline_us = clock_mono_us() + (uint64_t)timeout_ms * 1000u;
     struct net_addr addrs[NET_ADDRS_MAX];
-    struct wire_hello question = *hello;
-    struct wire_hello reply = {0};
     unsigned n_addrs;
     int rc;
 
-    question.channel = WIRE_CHANNEL_PROBE;
     rc = resolve_until(addr, deadline_us, addrs, &n_addrs);
     if (rc != 0)
         return err_trace(rc);
@@ -167,11 +157,44 @@ int peer_probe(const char *addr, const struct wire_hello *hello, unsigned timeou
         const uint64_t now_us = clock_mono_us();
         const uint64_t left_us = deadline_us > now_us ? deadline_us - now_us : 0;
 
-        rc = ask(&addrs[i], &question, now_us + left_us / (n_addrs - i), &reply);
-        if (rc == 0) {
-            *ret_reply = reply;
+        rc = ask(&addrs[i], q, now_us + left_us / (n_addrs - i));
+        if (rc == 0)
             return 0;
-        }
     }
     return err_origin(err_say(rc, "no answer from '%s': %s", addr, strerror(-rc)));
+}
+
+struct probe {
+    const struct wire_hello *question;
+    struct wire_hello reply;
+};
+
+static int on_hello_reply(void *ctx, const struct wire_frame *frame)
+{
+    struct probe *p = ctx;
+
+    if (frame->type != WIRE_FRAME_HELLO_REPLY || wire_hello_decode(frame, &p->reply) != 0 ||
+        p->reply.link_nonce != p->question->link_nonce)
+        return -EPROTO;
+    return 0;
+}
+
+int peer_probe(const char *addr, const struct wire_hello *hello, unsigned timeout_ms,
+               struct wire_hello *ret_reply)
+{
+    const uint64_t deadline_us = clock_mono_us() + (uint64_t)timeout_ms * 1000u;
+    cleanup_buf struct buf out = BUF_INIT;
+    struct wire_hello hello_out = *hello;
+    struct probe probe = {.question = &hello_out};
+    const struct net_question q = {.out = &out, .on_reply = on_hello_reply, .ctx = &probe};
+    int rc;
+
+    hello_out.channel = WIRE_CHANNEL_PROBE;
+    rc = wire_hello_encode(&hello_out, false, &out);
+    if (rc == 0)
+        rc = net_ask(addr, &q, deadline_us);
+    if (rc != 0)
+        return err_trace(rc);
+    *ret_reply = probe.reply;
+    return 0;
 }

@@ -39,6 +39,14 @@ void node_heard_about(struct node *n, const struct wire_hello *h)
         *a = (struct peer_about){.id = h->from, .about = h->about};
 }
 
+void node_forget_about(struct node *n, raft_node_id id)
+{
+    struct peer_about *a = find(n, id);
+
+    if (a != NULL)
+        *a = n->abouts[--n->n_abouts];
+}
+
 /* ---- settings that differ ---- */
 
 /* What is in force here: times as the process began, map_size and limits as they were read last. */
@@ -126,9 +134,17 @@ static void refusal_words(const struct node *n, const char *peer, const struct p
         (void)snprintf(ret_text, size, "the disk of %s is full: it cannot record that it met %s",
                        refuser, refused);
         return;
+    case WIRE_REFUSED_PROOF:
+        (void)snprintf(ret_text, size, "%s does not know the secret id of the cluster of %s",
+                       refused, refuser);
+        return;
+    case WIRE_REFUSED_REMOVED:
+        (void)snprintf(ret_text, size, "%s was removed from the cluster", refused);
+        return;
     case WIRE_REFUSED_NOT:
     case WIRE_REFUSED_VERSION:
     case WIRE_REFUSED_BUSY:
+    case WIRE_REFUSED_CROSSED:
     case WIRE_REFUSALS_END:
         break;
     }

@@ -1,8 +1,9 @@
 /* Who is let in: the one thing that the daemon decides about its peers.
  *
- * Cluster, receiver and version were compared by the port, which answers probes by itself. Left are
- * a node that is no member, and one that is not who it was: a lost disk, here or there, has
- * forgotten votes and entries that others count on. */
+ * Cluster, receiver, version and the proof of the cluster's id were compared by the port, which
+ * answers probes by itself. Left are a node that is no member, or none any more, and one that is
+ * not who it was: a lost disk, here or there, has forgotten votes and entries that others count on.
+ * */
 #include <unistd.h>
 
 #include "base/err.h"
@@ -48,15 +49,31 @@ static enum wire_refusal record(struct node *n, const struct raft_server *server
 
 /* Heard in each handshake, dialled or accepted: the last word counts, since a node may go back to
  * an earlier version. What does not fit is not known. */
-static void note_commands(struct node *n, const struct wire_hello *h)
+void node_note_met(struct node *n, const struct wire_hello *h)
 {
     for (unsigned i = 0; i < RAFT_SERVERS_MAX; i++) {
-        if (n->commands[i].id != h->from && n->commands[i].id != 0)
+        if (n->met[i].id != h->from && n->met[i].id != 0)
             continue;
-        n->commands[i].id = h->from;
-        n->commands[i].version = h->command_version;
+        n->met[i].id = h->from;
+        n->met[i].command_version = h->command_version;
+        n->met[i].peer_version = h->version_highest;
         return;
     }
+}
+
+void node_forget_met(struct node *n, raft_node_id id)
+{
+    unsigned last = 0;
+    unsigned at = RAFT_SERVERS_MAX;
+
+    for (unsigned i = 0; i < RAFT_SERVERS_MAX && n->met[i].id != 0; i++) {
+        at = n->met[i].id == id ? i : at;
+        last = i;
+    }
+    if (at == RAFT_SERVERS_MAX)
+        return;
+    n->met[at] = n->met[last];
+    n->met[last].id = 0;
 }
 
 unsigned node_command_version(void *ctx, raft_node_id id)
@@ -64,24 +81,71 @@ unsigned node_command_version(void *ctx, raft_node_id id)
     const struct node *n = ctx;
 
     for (unsigned i = 0; i < RAFT_SERVERS_MAX; i++)
-        if (n->commands[i].id == id)
-            return n->commands[i].version;
+        if (n->met[i].id == id)
+            return n->met[i].command_version;
     return 0;
 }
 
-enum wire_refusal node_admit(void *ctx, const struct wire_hello *h)
+unsigned node_peer_version(void *ctx, raft_node_id id)
+{
+    const struct node *n = ctx;
+
+    for (unsigned i = 0; i < RAFT_SERVERS_MAX; i++)
+        if (n->met[i].id == id)
+            return n->met[i].peer_version;
+    return 0;
+}
+
+/* server: what the configuration says of the caller; NULL: it does not know it. */
+enum wire_refusal node_judge(const struct raft_server *server,
+                             const struct raft_configuration *committed, uint64_t own_incarnation,
+                             const struct wire_hello *h, struct peer_asked *asked)
+{
+    const struct raft_removed *removed = raft_configuration_removed(committed, h->from);
+
+    /* Removed is who is so for good: a configuration that is not committed may end with its entry
+     * (PEER-11). */
+    if (server == NULL && removed != NULL) {
+        asked->removed_index = removed->index;
+        return WIRE_REFUSED_REMOVED;
+    }
+    /* It may be a member, and we may lag: the port has seen, or will see, that it knows the
+     * cluster's id (PEER-9). */
+    if (server == NULL && !asked->stranger)
+        return WIRE_REFUSED_FROM;
+    if (h->known_incarnation != 0 && h->known_incarnation != own_incarnation)
+        return WIRE_REFUSED_OURSELVES;
+    if (server != NULL && server->incarnation != 0 && server->incarnation != h->incarnation)
+        return WIRE_REFUSED_INCARNATION;
+    return WIRE_REFUSED_NOT;
+}
+
+/* One whose incarnation stands in the configuration needs no record of ours. */
+static enum wire_refusal meet(struct node *n, const struct raft_server *server,
+                              const struct wire_hello *h, bool proof_follows)
+{
+    const uint64_t known = identity_peer_incarnation(n->dir, h->from);
+
+    if (server->incarnation != 0)
+        return WIRE_REFUSED_NOT;
+    if (!proof_follows)
+        return record(n, server, h);
+    return known != 0 && known != h->incarnation ? WIRE_REFUSED_INCARNATION : WIRE_REFUSED_NOT;
+}
+
+enum wire_refusal node_admit(void *ctx, const struct wire_hello *h, struct peer_asked *asked)
 {
     struct node *n = ctx;
-    const struct raft_server *server =
-        raft_configuration_get(raft_get_configuration(engine_raft(n->engine)), h->from);
-    enum wire_refusal refusal;
+    const struct raft_server *server = node_server(n, h->from);
+    enum wire_refusal refusal = node_judge(server, &node_committed_configuration(n)->configuration,
+                                           n->incarnation, h, asked);
 
-    if (server == NULL)
-        return WIRE_REFUSED_FROM;
-    if (h->known_incarnation != 0 && h->known_incarnation != n->incarnation)
-        return WIRE_REFUSED_OURSELVES;
-    note_commands(n, h);
-    refusal = record(n, server, h);
+    if (refusal != WIRE_REFUSED_NOT || server == NULL)
+        return refusal;
+    refusal = meet(n, server, h, asked->proof_follows);
+    if (asked->proof_follows)
+        return refusal;
+    node_note_met(n, h);
     if (refusal == WIRE_REFUSED_NOT)
         node_heard_about(n, h);
     return refusal;

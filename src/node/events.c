@@ -59,7 +59,8 @@ void node_peer_event(void *ctx, enum peer_event event, raft_node_id peer, const 
     switch (event) {
     case PEER_EVENT_UP:
         replica_link(engine_replica(n->engine), peer, true, clock_mono_us());
-        if (say_link(n, LOG_INFO, "peer_up", peer, "address=%s protocol=%s", addr_esc, text_esc))
+        if (say_link(n, LOG_INFO, "peer_up", peer, "address=%s protocol=%s%s", addr_esc, text_esc,
+                     peer_net_is_stranger(n->peer_net, peer) ? " stranger=1" : ""))
             node_warn_differences(n, peer);
         break;
     case PEER_EVENT_DOWN:
@@ -83,6 +84,11 @@ void node_peer_event(void *ctx, enum peer_event event, raft_node_id peer, const 
     case PEER_EVENT_DROPPED:
         (void)say_link(n, LOG_WARNING, "peer_slow", peer, "address=%s action=drop_frames",
                        addr_esc);
+        break;
+    case PEER_EVENT_REMOVED:
+        node_was_removed(n, peer, text);
+        break;
+    case PEER_EVENTS:
         break;
     }
 }

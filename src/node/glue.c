@@ -1,6 +1,7 @@
 /* The tables of functions that join the modules: who calls whom, and nothing decided. */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -85,45 +86,54 @@ static uint64_t now_us(void *ctx)
     return clock_mono_us();
 }
 
-/* Of a file that was read later a peer may be gone; a member is still reached where it was. */
-static const struct conf_peer *peer_in_file(const struct node *n, raft_node_id id)
-{
-    const struct conf *files[] = {node_conf(n), n->conf};
-
-    for (unsigned f = 0; f < 2; f++)
-        for (unsigned i = 0; i < files[f]->n_peers; i++)
-            if (files[f]->peers[i].id == id)
-                return &files[f]->peers[i];
-    return NULL;
-}
-
-const char *node_client_addr(void *ctx, raft_node_id id)
-{
-    const struct node *n = ctx;
-    const struct conf_peer *p = peer_in_file(n, id);
-    const struct raft_server *server;
-
-    if (p != NULL)
-        return p->client_addr;
-    server = raft_configuration_get(raft_get_configuration(engine_raft(n->engine)), id);
-    return server != NULL && server->client_addr[0] != '\0' ? server->client_addr : NULL;
-}
-
-const char *node_peer_addr(void *ctx, raft_node_id id)
-{
-    const struct node *n = ctx;
-    const struct conf_peer *p = peer_in_file(n, id);
-    const struct raft_server *server;
-
-    if (p != NULL)
-        return p->peer_addr;
-    server = raft_configuration_get(raft_get_configuration(engine_raft(n->engine)), id);
-    return server != NULL && server->peer_addr[0] != '\0' ? server->peer_addr : NULL;
-}
-
 static bool peer_connected(void *ctx, raft_node_id id)
 {
     return peer_net_is_up(((struct node *)ctx)->peer_net, id);
+}
+
+/* On a thread of its own: what it reads of the node never changes. */
+static int join(void *ctx, const char *peer_addr, const char *name, const void *config, size_t len,
+                const unsigned char cluster_id[16], uint64_t *ret_incarnation)
+{
+    const struct node *n = ctx;
+    struct wire_join question = {.version_highest = WIRE_VERSION_HIGHEST,
+                                 .version_lowest = WIRE_VERSION_LOWEST,
+                                 .from = n->id,
+                                 .config = config,
+                                 .config_len = len};
+    struct wire_join_reply reply = {0};
+    int rc;
+
+    memcpy(question.founding_id, identity_get(n->dir)->cluster_id, sizeof(question.founding_id));
+    memcpy(question.cluster_id, cluster_id, sizeof(question.cluster_id));
+    (void)snprintf(question.cluster_name, sizeof(question.cluster_name), "%s",
+                   n->conf->cluster_name);
+    (void)snprintf(question.node_name, sizeof(question.node_name), "%s", name);
+    rc = peer_join(peer_addr, &question, PEER_JOIN_MS, &reply);
+    if (rc != 0)
+        return err_say(rc, "'%s' at %s does not answer: %s; is `ridd --join` running there?", name,
+                       peer_addr, err_text());
+    if (reply.refused != WIRE_JOIN_ACCEPTED)
+        return err_say(-EPERM, "'%s' at %s refuses: %s%s%s", name, peer_addr,
+                       wire_join_refusal_text(reply.refused), reply.text[0] != '\0' ? ": " : "",
+                       reply.text);
+    if (reply.incarnation == 0)
+        return err_say(-EAGAIN, "'%s' at %s was not told: ask again", name, peer_addr);
+    *ret_incarnation = reply.incarnation;
+    return 0;
+}
+
+static uint64_t incarnation(void *ctx, raft_node_id id)
+{
+    const struct node *n = ctx;
+
+    return id == n->id ? n->incarnation : identity_peer_incarnation(n->dir, id);
+}
+
+static bool random_bytes(void *ctx, void *ret, size_t len)
+{
+    (void)ctx;
+    return getrandom(ret, len, 0) == (ssize_t)len;
 }
 
 /* Resident memory, as the kernel counts it: the second number of the line. */
@@ -194,6 +204,10 @@ void node_fill_engine_ops(struct node *n, struct engine_ops *ops)
                                .cpu_us = cpu_us,
                                .send = send_msg,
                                .flush = flush,
+                               .peer_version = node_peer_version,
+                               .join = join,
+                               .incarnation = incarnation,
+                               .random = random_bytes,
                                .end = end,
                                .invalid_action = "close_link",
                                .out = service_out,
@@ -333,12 +347,37 @@ void node_client_conf(struct node *n, struct client_port_conf *ret)
 static void fill_hello(void *ctx, raft_node_id to, struct wire_hello *h)
 {
     struct node *n = ctx;
+    const struct raft_server *server = node_server(n, to);
     struct raft_status st;
 
     raft_get_status(engine_raft(n->engine), &st);
     h->last_index = st.last_index;
-    h->known_incarnation = identity_peer_incarnation(n->dir, to);
+    h->known_incarnation = server != NULL && server->incarnation != 0
+                               ? server->incarnation
+                               : identity_peer_incarnation(n->dir, to);
     h->command_version = COMMAND_VERSION;
+}
+
+/* Of a stranger: what a candidate or a leader sends, for it may be one without our knowing it, and
+ * the answers to that (PEER-9). Whatever else there will be is for members. */
+bool node_serves_stranger(enum raft_msg_type type)
+{
+    switch (type) {
+    case RAFT_MSG_PRE_VOTE:
+    case RAFT_MSG_VOTE:
+    case RAFT_MSG_HEARTBEAT:
+    case RAFT_MSG_APPEND:
+    case RAFT_MSG_TIMEOUT_NOW:
+    case RAFT_MSG_SNAPSHOT:
+        return true;
+    case RAFT_MSG_PRE_VOTE_RESP:
+    case RAFT_MSG_VOTE_RESP:
+    case RAFT_MSG_HEARTBEAT_RESP:
+    case RAFT_MSG_APPEND_RESP:
+    case RAFT_MSG_SNAPSHOT_RESP:
+        return true;
+    }
+    return false;
 }
 
 static int on_frame(void *ctx, raft_node_id from, const struct wire_frame *frame)
@@ -349,10 +388,12 @@ static int on_frame(void *ctx, raft_node_id from, const struct wire_frame *frame
 
     n->n_frames++;
     arena_reset(&n->arena);
-    rc = wire_msg_decode(frame, from, n->self->id, &n->arena, &m);
+    rc = wire_msg_decode(frame, from, n->id, &n->arena, &m);
     if (rc != 0)
         return err_say(PEER_FRAME_REFUSED, "a frame does not decode: %s",
                        wire_frame_error_text(rc));
+    if (!node_serves_stranger(m.type) && peer_net_is_stranger(n->peer_net, from))
+        return 0;
     if (replica_step(engine_replica(n->engine), &m, clock_mono_us()) != 0)
         return err_say(PEER_FRAME_REFUSED, "a message that no correct node sends");
     return 0;
@@ -372,6 +413,7 @@ void node_fill_peer_ops(struct node *n, struct peer_net_ops *ops)
 {
     *ops = (struct peer_net_ops){.ctx = n,
                                  .on_hello = node_admit,
+                                 .on_join = node_on_join,
                                  .fill_hello = fill_hello,
                                  .on_frame = on_frame,
                                  .on_event = node_peer_event,

@@ -69,6 +69,16 @@ const struct identity *identity_get(const struct identity_dir *dir)
     return &dir->identity;
 }
 
+const struct identity_cluster *identity_cluster(const struct identity_dir *dir)
+{
+    return &dir->cluster;
+}
+
+bool identity_was_added(const struct identity_dir *dir)
+{
+    return dir->identity.node_id != raft_founder_id(dir->identity.node_name);
+}
+
 int identity_fd(const struct identity_dir *dir)
 {
     return dir->fd;
@@ -91,6 +101,16 @@ static struct identity_dir *dir_new(const struct identity_conf *conf)
     dir->lock_fd = -1;
     dir->command = strdup(conf->command != NULL ? conf->command : "ridd");
     return dir->command != NULL ? take_ptr(dir) : NULL;
+}
+
+/* Nobody counts on what an addition that did not finish had drawn. */
+static int not_added(const struct identity_dir *dir, enum identity_way way)
+{
+    return err_say(IDENTITY_E_NOT_INITIALISED,
+                   "the data directory '%.*s' was left by 'ridd %s' that did not finish: run '%s "
+                   "%s' again",
+                   PATH_SHOWN, dir->path, identity_way_option(way), dir->command,
+                   identity_way_option(way));
 }
 
 static int not_initialised(const struct identity_dir *dir, const char *path, const char *why)
@@ -182,7 +202,7 @@ static int compare(const struct identity_dir *dir, const struct identity_conf *c
     char have[33];
     char want[33];
 
-    if (strcmp(dir->identity.node_name, conf->node_name) != 0)
+    if (conf->node_name != NULL && strcmp(dir->identity.node_name, conf->node_name) != 0)
         return err_say(
             IDENTITY_E_FOREIGN,
             "'%.*s' belongs to node '%s', not to '%.*s': check --id, and data_dir in the "
@@ -215,7 +235,9 @@ int identity_open(const struct identity_conf *conf, struct identity_dir **ret_di
     if (rc == 0 && !s.has_ident) {
         /* Not even LOCK is made in a directory that is no node's. */
         rc = identity_judge_nameless(dir, &s);
-        if (rc == 0)
+        if (rc == 0 && s.has_init && s.way != IDENTITY_FOUND)
+            rc = not_added(dir, s.way);
+        else if (rc == 0)
             rc = not_initialised(dir, dir->path,
                                  s.has_init ? "was left by an initialisation that did not finish"
                                             : "was not initialised");
@@ -228,6 +250,8 @@ int identity_open(const struct identity_conf *conf, struct identity_dir **ret_di
         rc = identity_read_ident(dir);
     if (rc == 0)
         rc = compare(dir, conf);
+    if (rc == 0)
+        rc = identity_read_cluster(dir);
     if (rc == 0)
         rc = identity_read_peers(dir);
     if (rc == 0 && s.has_init)
@@ -325,11 +349,22 @@ static int make_folder(const struct identity_dir *dir, const char *name)
     return err_trace(empty_folder(fd, name));
 }
 
-static int fill_dir(struct identity_dir *dir)
+static int write_init(const struct identity_dir *dir, enum identity_way way)
+{
+    const unsigned char byte = (unsigned char)way;
+
+    if (way == IDENTITY_FOUND)
+        return err_trace(mark_write(dir->fd, INIT_NAME, INIT_MAGIC, NULL, 0));
+    return err_trace(mark_write(dir->fd, INIT_NAME, INIT_MAGIC_WAY, &byte, 1));
+}
+
+static int fill_dir(struct identity_dir *dir, enum identity_way way, bool has_cluster)
 {
     int rc;
 
-    rc = mark_write(dir->fd, INIT_NAME, INIT_MAGIC, NULL, 0);
+    rc = write_init(dir, way);
+    if (rc == 0 && has_cluster)
+        rc = mark_remove(dir->fd, CLUSTER_NAME);
     if (rc == 0)
         rc = make_folder(dir, "wal");
     if (rc == 0)
@@ -341,6 +376,19 @@ static int fill_dir(struct identity_dir *dir)
     return err_trace(rc);
 }
 
+/* What one way has left another does not go on with: who began it did not mean this one. */
+static int check_way(const struct identity_dir *dir, const struct identity_survey *s,
+                     enum identity_way way)
+{
+    if (!s->has_init || s->way == way)
+        return 0;
+    return err_say(IDENTITY_E_FOREIGN,
+                   "'%.*s' was left by 'ridd %s' that did not finish: run '%s %s' again, or remove "
+                   "that directory before '%s'",
+                   PATH_SHOWN, dir->path, identity_way_option(s->way), dir->command,
+                   identity_way_option(s->way), identity_way_option(way));
+}
+
 int identity_create(const struct identity_conf *conf, struct identity_dir **ret_dir)
 {
     cleanup_identity_dir struct identity_dir *dir = dir_new(conf);
@@ -348,7 +396,7 @@ int identity_create(const struct identity_conf *conf, struct identity_dir **ret_
     struct identity_survey s;
     int rc;
 
-    rid_assert(conf->cluster_id != NULL);
+    rid_assert((conf->cluster_id != NULL) == (conf->way == IDENTITY_FOUND));
     rid_assert(identity_name_ok(conf->node_name, strlen(conf->node_name)));
     if (dir == NULL)
         return err_origin(-ENOMEM);
@@ -379,19 +427,29 @@ int identity_create(const struct identity_conf *conf, struct identity_dir **ret_
     if (rc == 0)
         rc = identity_judge_nameless(dir, &s);
     if (rc == 0)
+        rc = check_way(dir, &s, conf->way);
+    if (rc == 0)
         rc = draw_incarnation(&dir->identity.incarnation);
     if (rc != 0)
         return err_trace(rc);
-    memcpy(dir->identity.cluster_id, conf->cluster_id, 16);
+    if (conf->cluster_id != NULL)
+        memcpy(dir->identity.cluster_id, conf->cluster_id, 16);
     (void)snprintf(dir->identity.node_name, sizeof(dir->identity.node_name), "%s", conf->node_name);
     dir->identity.node_id = raft_founder_id(conf->node_name);
     (void)clock_gettime(CLOCK_REALTIME, &now);
     dir->identity.created_s = (uint64_t)now.tv_sec;
-    rc = fill_dir(dir);
+    rc = fill_dir(dir, conf->way, s.has_cluster);
     if (rc != 0)
         return err_trace(rc);
     *ret_dir = take_ptr(dir);
     return 0;
+}
+
+/* No later incarnation of the name has this id (MEMBER-5). */
+void identity_join(struct identity_dir *dir, const unsigned char founding_id[16])
+{
+    memcpy(dir->identity.cluster_id, founding_id, 16);
+    dir->identity.node_id = raft_member_id(dir->identity.node_name, dir->identity.incarnation);
 }
 
 int identity_commit(struct identity_dir *dir)
@@ -410,4 +468,15 @@ int identity_open_folder(const struct identity_dir *dir, const char *name)
     if (fd < 0)
         return identity_say_errno("open", name);
     return fd;
+}
+
+int identity_make_folder(const struct identity_dir *dir, const char *name)
+{
+    if (mkdirat(dir->fd, name, 0700) == 0) {
+        if (fsync(dir->fd) != 0)
+            return identity_say_errno("sync", dir->path);
+    } else if (errno != EEXIST) {
+        return identity_say_errno("make", name);
+    }
+    return identity_open_folder(dir, name);
 }

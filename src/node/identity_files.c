@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/log.h"
@@ -11,11 +12,17 @@
 #include "base/banned.h"
 
 #define IDENT_MAGIC "RIDDIDN1"
-#define PEERS_MAGIC "RIDDPEE1"
+/* Of a node that was added: its id is not that of its name alone, and an earlier version says that
+ * it cannot go on with it. */
+#define IDENT_MAGIC_ADDED "RIDDIDN2"
+#define PEERS_MAGIC       "RIDDPEE1"
+#define CLUSTER_MAGIC     "RIDDCLU1"
 
 /* IDENT: cluster_id[16], u64 node id, u64 incarnation, u64 created, u8 length and then the name,
- * zeros behind it. PEERS: u32 count; each u64 id, u64 incarnation, u8 length, name. */
+ * zeros behind it. PEERS: u32 count; each u64 id, u64 incarnation, u8 length, name. CLUSTER:
+ * id[16], u8 length and then the name, zeros behind it. */
 #define IDENT_BYTES     (16u + 3u * 8u + 1u + NODE_NAME_BYTES_MAX)
+#define CLUSTER_BYTES   (16u + 1u + NODE_NAME_BYTES_MAX)
 #define PEER_BYTES_MAX  (8u + 8u + 1u + NODE_NAME_BYTES_MAX)
 #define PEERS_BYTES_MAX (4u + IDENTITY_PEERS_MAX * PEER_BYTES_MAX)
 static_assert(PEERS_BYTES_MAX <= MARK_BYTES_MAX, "all peers must fit their file");
@@ -65,7 +72,9 @@ static void ident_encode(const struct identity *id, unsigned char ret_bytes[IDEN
     (void)put_name(ret_bytes + 40, id->node_name);
 }
 
-static bool ident_decode(const unsigned char *bytes, size_t len, struct identity *ret)
+/* The id follows from the rest: the file of another node, or one half of which is another's, is
+ * seen by it (MEMBER-5). */
+static bool ident_decode(const unsigned char *bytes, size_t len, bool added, struct identity *ret)
 {
     struct identity id = {0};
 
@@ -75,7 +84,8 @@ static bool ident_decode(const unsigned char *bytes, size_t len, struct identity
     id.node_id = get_u64(bytes + 16);
     id.incarnation = get_u64(bytes + 24);
     id.created_s = get_u64(bytes + 32);
-    if (id.node_id != raft_founder_id(id.node_name) || id.incarnation == 0)
+    if (id.incarnation == 0 || id.node_id != (added ? raft_member_id(id.node_name, id.incarnation)
+                                                    : raft_founder_id(id.node_name)))
         return false;
     *ret = id;
     return true;
@@ -152,9 +162,14 @@ int identity_read_ident(struct identity_dir *dir)
 {
     unsigned char bytes[IDENT_BYTES];
     size_t len = 0;
+    bool added = false;
     int rc = mark_read(dir->fd, IDENT_NAME, IDENT_MAGIC, bytes, sizeof(bytes), &len);
 
-    if (rc == 0 && !ident_decode(bytes, len, &dir->identity))
+    if (rc == MARK_E_NEWER) {
+        added = true;
+        rc = mark_read(dir->fd, IDENT_NAME, IDENT_MAGIC_ADDED, bytes, sizeof(bytes), &len);
+    }
+    if (rc == 0 && !ident_decode(bytes, len, added, &dir->identity))
         rc = err_say(MARK_E_DAMAGED, "'IDENT' makes no sense");
     return rc > 0 ? identity_say_mark(dir, rc) : err_trace(rc);
 }
@@ -164,7 +179,45 @@ int identity_write_ident(const struct identity_dir *dir)
     unsigned char bytes[IDENT_BYTES];
 
     ident_encode(&dir->identity, bytes);
-    return err_trace(mark_write(dir->fd, IDENT_NAME, IDENT_MAGIC, bytes, sizeof(bytes)));
+    return err_trace(mark_write(dir->fd, IDENT_NAME,
+                                identity_was_added(dir) ? IDENT_MAGIC_ADDED : IDENT_MAGIC, bytes,
+                                sizeof(bytes)));
+}
+
+int identity_read_cluster(struct identity_dir *dir)
+{
+    struct identity_cluster cluster = {.known = true};
+    unsigned char bytes[CLUSTER_BYTES];
+    size_t len = 0;
+    int rc = mark_read(dir->fd, CLUSTER_NAME, CLUSTER_MAGIC, bytes, sizeof(bytes), &len);
+
+    if (rc == MARK_E_MISSING && !identity_was_added(dir))
+        return 0;
+    if (rc == 0 && (len != sizeof(bytes) ||
+                    (bytes[16] != 0 && get_name(bytes + 16, len - 16, cluster.name) == NULL)))
+        rc = err_say(MARK_E_DAMAGED, "'CLUSTER' makes no sense");
+    if (rc != 0)
+        return rc > 0 ? identity_say_mark(dir, rc) : err_trace(rc);
+    memcpy(cluster.id, bytes, 16);
+    dir->cluster = cluster;
+    return 0;
+}
+
+int identity_set_cluster(struct identity_dir *dir, const unsigned char id[16], const char *name)
+{
+    unsigned char bytes[CLUSTER_BYTES] = {0};
+    int rc;
+
+    rid_assert(name[0] == '\0' || identity_name_ok(name, strlen(name)));
+    memcpy(bytes, id, 16);
+    (void)put_name(bytes + 16, name);
+    rc = mark_write(dir->fd, CLUSTER_NAME, CLUSTER_MAGIC, bytes, sizeof(bytes));
+    if (rc != 0)
+        return err_trace(rc);
+    dir->cluster.known = true;
+    memcpy(dir->cluster.id, id, 16);
+    (void)snprintf(dir->cluster.name, sizeof(dir->cluster.name), "%s", name);
+    return 0;
 }
 
 int identity_read_peers(struct identity_dir *dir)
@@ -206,6 +259,8 @@ int identity_peer_check_and_record(struct identity_dir *dir, raft_node_id id, co
     struct peer *peer;
     int rc;
 
+    if (incarnation != 0 && id == raft_member_id(name, incarnation))
+        return IDENTITY_PEER_KNOWN;
     if (incarnation == 0 || !identity_name_ok(name, strlen(name)) || id != raft_founder_id(name))
         return err_say(IDENTITY_PEER_REFUSED, "peer %s shows no valid identity",
                        log_esc(esc, sizeof(esc), name, strlen(name)));

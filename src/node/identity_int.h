@@ -8,12 +8,15 @@
 
 #include "node/identity.h"
 
-#define LOCK_NAME  "LOCK"
-#define INIT_NAME  "INIT"
-#define IDENT_NAME "IDENT"
-#define PEERS_NAME "PEERS"
+#define LOCK_NAME    "LOCK"
+#define INIT_NAME    "INIT"
+#define IDENT_NAME   "IDENT"
+#define PEERS_NAME   "PEERS"
+#define CLUSTER_NAME "CLUSTER"
 
 #define INIT_MAGIC "RIDDINI1"
+/* With a byte that says in which way: an earlier version founds only. */
+#define INIT_MAGIC_WAY "RIDDINI2"
 
 /* In a sentence of 512 bytes the command must still be seen. */
 #define PATH_SHOWN 160
@@ -30,6 +33,7 @@ struct identity_dir {
     int fd;        /* owned */
     int lock_fd;   /* owned */
     struct identity identity;
+    struct identity_cluster cluster;
     unsigned n_peers;
     struct peer peers[IDENTITY_PEERS_MAX];
 };
@@ -37,8 +41,10 @@ struct identity_dir {
 /* What stands in a directory, as it was found. */
 struct identity_survey {
     bool has_ident;
-    bool has_init; /* a valid one */
+    bool has_init;         /* a valid one */
+    enum identity_way way; /* of it */
     bool has_peers;
+    bool has_cluster;
     char used[16]; /* the first of wal, db, snap that is not empty; "" */
     bool wal_used;
     char stranger[64]; /* something that is not ours; "" */
@@ -57,10 +63,12 @@ DIR *identity_list_open(int fd);
 /* NULL at the end; errno is 0 then. */
 const char *identity_list_next(DIR *list);
 int identity_survey(const struct identity_dir *dir, struct identity_survey *ret);
+/* "--init", "--join", "--rejoin". */
+const char *identity_way_option(enum identity_way way);
 /* Of a directory without IDENT. 0: it may be initialised. */
 int identity_judge_nameless(const struct identity_dir *dir, const struct identity_survey *s);
 
-/* identity_files.c: IDENT and PEERS. 0, IDENTITY_E_*, -errno. */
+/* identity_files.c: IDENT, CLUSTER and PEERS. 0, IDENTITY_E_*, -errno. */
 
 /* rc of mark_read(), above 0, as an outcome of ours: the words name the folder, too. */
 int identity_say_mark(const struct identity_dir *dir, int rc);
@@ -68,6 +76,8 @@ bool identity_name_ok(const char *name, size_t len);
 struct peer *identity_peer_find(struct peer *peers, unsigned n, raft_node_id id);
 int identity_read_ident(struct identity_dir *dir);
 int identity_write_ident(const struct identity_dir *dir);
+/* A missing file is no error, unless the node was added. */
+int identity_read_cluster(struct identity_dir *dir);
 int identity_read_peers(struct identity_dir *dir);
 int identity_write_peers(const struct identity_dir *dir);
 

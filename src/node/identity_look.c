@@ -140,8 +140,9 @@ static int is_used(int dir_fd, const char *name, bool *ret_used)
 static bool is_ours(const char *name)
 {
     static const char *const ours[] = {
-        LOCK_NAME,         INIT_NAME, IDENT_NAME, PEERS_NAME, INIT_NAME ".tmp", IDENT_NAME ".tmp",
-        PEERS_NAME ".tmp", "wal",     "db",       "snap",     "lost+found"};
+        LOCK_NAME,         INIT_NAME,    IDENT_NAME,  PEERS_NAME, INIT_NAME ".tmp",
+        IDENT_NAME ".tmp", CLUSTER_NAME, "wal",       "db",       CLUSTER_NAME ".tmp",
+        PEERS_NAME ".tmp", "snap",       "lost+found"};
 
     for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
         if (strcmp(name, ours[i]) == 0)
@@ -149,12 +150,42 @@ static bool is_ours(const char *name)
     return false;
 }
 
+const char *identity_way_option(enum identity_way way)
+{
+    switch (way) {
+    case IDENTITY_FOUND:
+        break;
+    case IDENTITY_JOIN:
+        return "--join";
+    case IDENTITY_REJOIN:
+        return "--rejoin";
+    }
+    return "--init";
+}
+
+static int look_for_init(const struct identity_dir *dir, struct identity_survey *s)
+{
+    unsigned char way = IDENTITY_FOUND;
+    size_t len = 0;
+    int rc = mark_read(dir->fd, INIT_NAME, INIT_MAGIC, NULL, 0, &len);
+
+    if (rc == MARK_E_NEWER)
+        rc = mark_read(dir->fd, INIT_NAME, INIT_MAGIC_WAY, &way, 1, &len);
+    if (rc < 0)
+        return err_trace(rc);
+    /* What a later version began is not ours to throw away. */
+    if (rc == MARK_E_NEWER || way > IDENTITY_REJOIN)
+        return identity_say_mark(dir, MARK_E_NEWER);
+    s->has_init = rc == 0;
+    s->way = (enum identity_way)way;
+    return 0;
+}
+
 int identity_survey(const struct identity_dir *dir, struct identity_survey *ret)
 {
     static const char *const folders[] = {"db", "snap", "wal"};
     cleanup_dir DIR *list = identity_list_open(dir->fd);
     const char *name;
-    size_t len = 0;
     int rc;
 
     *ret = (struct identity_survey){0};
@@ -165,6 +196,8 @@ int identity_survey(const struct identity_dir *dir, struct identity_survey *ret)
             ret->has_ident = true;
         else if (strcmp(name, PEERS_NAME) == 0)
             ret->has_peers = true;
+        else if (strcmp(name, CLUSTER_NAME) == 0)
+            ret->has_cluster = true;
         else if (!is_ours(name))
             (void)log_esc(ret->stranger, sizeof(ret->stranger), name, strnlen(name, 12));
     }
@@ -182,14 +215,7 @@ int identity_survey(const struct identity_dir *dir, struct identity_survey *ret)
             (void)snprintf(ret->used, sizeof(ret->used), "%s", folders[i]);
         ret->wal_used = strcmp(folders[i], "wal") == 0;
     }
-    rc = mark_read(dir->fd, INIT_NAME, INIT_MAGIC, NULL, 0, &len);
-    if (rc < 0)
-        return err_trace(rc);
-    /* What a later version began is not ours to throw away. */
-    if (rc == MARK_E_NEWER)
-        return identity_say_mark(dir, rc);
-    ret->has_init = rc == 0;
-    return 0;
+    return err_trace(look_for_init(dir, ret));
 }
 
 /* A directory without IDENT. 0: it may be initialised. What is missing is not taken for new
@@ -207,12 +233,12 @@ int identity_judge_nameless(const struct identity_dir *dir, const struct identit
             "'IDENT' back from a copy of the same directory, or give the node's place to a "
             "new one: ridd(8), LOST DISK",
             PATH_SHOWN, dir->path, s->used);
-    if (s->has_peers)
+    if (s->has_peers || s->has_cluster)
         return err_say(
             IDENTITY_E_LOST,
-            "'%.*s' has lost its identity: 'IDENT' is missing but 'PEERS' is there; put "
+            "'%.*s' has lost its identity: 'IDENT' is missing but '%s' is there; put "
             "'IDENT' back from a copy of the same directory, or give the node's place to a "
             "new one: ridd(8), LOST DISK",
-            PATH_SHOWN, dir->path);
+            PATH_SHOWN, dir->path, s->has_peers ? PEERS_NAME : CLUSTER_NAME);
     return 0;
 }

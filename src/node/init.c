@@ -18,36 +18,43 @@
 
 #include "base/banned.h"
 
-/* The first entry must have the same bytes on all nodes (IDENTITY-6), whatever their files say of
- * addresses: it has none. In clusters of an earlier version it has. */
-static int make_log(const struct conf *conf, const struct identity_dir *dir,
-                    const unsigned char cluster_id[16], bool with_addresses)
+int node_make_log(const struct conf *conf, const struct identity_dir *dir, const void *config,
+                  size_t len)
 {
-    struct engine_conf engine = {.log = {.node_id = conf->self->id,
-                                         .incarnation = identity_get(dir)->incarnation,
+    const struct identity *id = identity_get(dir);
+    struct engine_conf engine = {.log = {.node_id = id->node_id,
+                                         .incarnation = id->incarnation,
                                          .segment_first_bytes = STORE_SEGMENT_FIRST_BYTES,
                                          .segment_bytes = conf->segment_bytes}};
     uint64_t *salt = &engine.log.salt_seed;
-    struct raft_configuration members;
-    cleanup_buf struct buf entry = BUF_INIT;
     cleanup_fd int wal_fd = identity_open_folder(dir, "wal");
     int rc;
 
     if (wal_fd < 0)
         return err_say(wal_fd, "cannot open '%s/wal': %s", conf->data_dir, strerror(-wal_fd));
-    memcpy(engine.log.cluster_id, cluster_id, sizeof(engine.log.cluster_id));
+    memcpy(engine.log.cluster_id, id->cluster_id, sizeof(engine.log.cluster_id));
     if (getrandom(salt, sizeof(*salt), 0) != (ssize_t)sizeof(*salt))
         return err_say(-EIO, "no random bytes from the kernel");
-    if (conf_to_configuration(conf, with_addresses, &members) != 0 ||
-        raft_configuration_encode(&members, &entry) != 0)
-        return err_say(-EINVAL, "[peers] gives no valid membership");
     err_reset();
     engine.log_fd = wal_fd;
-    rc = engine_create_log(&engine, entry.data, entry.len);
+    rc = engine_create_log(&engine, config, len);
     if (rc != 0 && err_text_for(rc)[0] == '\0')
         (void)err_say(rc, "cannot make the log in '%s/wal': %s", conf->data_dir,
                       rc < 0 ? strerror(-rc) : "refused");
     return rc;
+}
+
+/* The first entry must have the same bytes on all nodes (IDENTITY-6), whatever their files say of
+ * addresses: it has none. In clusters of an earlier version it has. */
+static int make_log(const struct conf *conf, const struct identity_dir *dir, bool with_addresses)
+{
+    struct raft_configuration members;
+    cleanup_buf struct buf entry = BUF_INIT;
+
+    if (conf_to_configuration(conf, with_addresses, &members) != 0 ||
+        raft_configuration_encode(&members, &entry) != 0)
+        return err_say(-EINVAL, "[peers] gives no valid membership");
+    return node_make_log(conf, dir, entry.data, entry.len);
 }
 
 /* As an earlier version would have named this cluster. */
@@ -74,8 +81,10 @@ static int look_at(struct identity_conf *identity, const struct conf *conf,
     identity->cluster_id = NULL;
     rc = identity_open(identity, &dir);
     if (rc == 0)
-        ours = memcmp(identity_get(dir)->cluster_id, founding_id, 16) == 0 ||
-               memcmp(identity_get(dir)->cluster_id, first_id, 16) == 0;
+        ours = identity_cluster(dir)->name[0] != '\0'
+                   ? strcmp(identity_cluster(dir)->name, conf->cluster_name) == 0
+                   : memcmp(identity_get(dir)->cluster_id, founding_id, 16) == 0 ||
+                         memcmp(identity_get(dir)->cluster_id, first_id, 16) == 0;
     identity_close(dir);
     identity->cluster_id = founding_id;
     if (ours) {
@@ -122,7 +131,7 @@ int node_init(const struct conf *conf)
         fprintf(stderr, "ridd: %s\n", err_text());
         return identity_exit_code(rc);
     }
-    rc = make_log(conf, dir, cluster_id, memcmp(cluster_id, first_id, 16) == 0);
+    rc = make_log(conf, dir, memcmp(cluster_id, first_id, 16) == 0);
     if (rc == 0)
         rc = identity_commit(dir);
     if (rc != 0)

@@ -18,8 +18,11 @@
 static const char usage_text[] =
     "usage: ridd [--config FILE] [--id NAME]             run a node\n"
     "       ridd [--config FILE] [--id NAME] --init      make its data directory, once\n"
+    "       ridd [--config FILE] [--id NAME] --join | --rejoin\n"
+    "                                                    be added to a cluster that runs, then "
+    "run\n"
     "       ridd [--config FILE] [--id NAME] --check-config | --print-config\n"
-    "       ridd --dump-log DIR | --version | --help\n";
+    "       ridd --dump-log DIR | --recover-alone DIR [--yes] | --version | --help\n";
 
 static const char help_text[] =
     "\n"
@@ -30,10 +33,18 @@ static const char help_text[] =
     "  -i, --id NAME        which of its nodes this is (default: [node] id)\n"
     "      --init           make the data directory of a new node; again with the same identity: "
     "no harm\n"
+    "      --join           wait until 'ridctl member add' takes this new node into a cluster "
+    "that\n"
+    "                       runs, and run it\n"
+    "      --rejoin         the same for a member whose disk was lost: 'ridctl member rejoin'\n"
     "      --check-config   read the configuration, print every problem with its line, exit 0 or "
     "78\n"
     "      --print-config   print the configuration in force, defaults included\n"
     "      --dump-log DIR   print the log in a data directory, one line a record, and a verdict\n"
+    "      --recover-alone DIR [--yes]\n"
+    "                       the majority is lost for ever: print what the node has, make it a "
+    "cluster\n"
+    "                       of one\n"
     "      --version        print the version\n"
     "  -h, --help           print this\n"
     "\n"
@@ -45,16 +56,30 @@ static const char help_text[] =
     "A first cluster on this machine: tools/quickstart. Manual: ridd(8), ridd.conf(5), "
     "ridctl(1).\n";
 
-enum action { RUN, INIT, CHECK, PRINT, DUMP };
+enum action { RUN, INIT, JOIN, REJOIN, CHECK, PRINT, DUMP, RECOVER };
 
-enum { OPT_INIT = 256, OPT_CHECK, OPT_PRINT, OPT_DUMP, OPT_VERSION };
+enum {
+    OPT_INIT = 256,
+    OPT_JOIN,
+    OPT_REJOIN,
+    OPT_CHECK,
+    OPT_PRINT,
+    OPT_DUMP,
+    OPT_RECOVER,
+    OPT_YES,
+    OPT_VERSION
+};
 
 static const struct option options[] = {{"config", required_argument, NULL, 'c'},
                                         {"id", required_argument, NULL, 'i'},
                                         {"init", no_argument, NULL, OPT_INIT},
+                                        {"join", no_argument, NULL, OPT_JOIN},
+                                        {"rejoin", no_argument, NULL, OPT_REJOIN},
                                         {"check-config", no_argument, NULL, OPT_CHECK},
                                         {"print-config", no_argument, NULL, OPT_PRINT},
                                         {"dump-log", required_argument, NULL, OPT_DUMP},
+                                        {"recover-alone", required_argument, NULL, OPT_RECOVER},
+                                        {"yes", no_argument, NULL, OPT_YES},
                                         {"version", no_argument, NULL, OPT_VERSION},
                                         {"help", no_argument, NULL, 'h'},
                                         {NULL, 0, NULL, 0}};
@@ -77,10 +102,10 @@ static int act(enum action action, const char *path, const char *id, uint64_t st
         fprintf(stderr, "ridd: out of memory\n");
         return EXIT_IO_ERROR;
     }
-    if (action == RUN)
+    if (action == RUN || action == JOIN || action == REJOIN)
         node_hold_signals();
     err_reset();
-    rc = conf_load(path, id, action == RUN || action == INIT || id != NULL, conf, &problems);
+    rc = conf_load(path, id, (action != CHECK && action != PRINT) || id != NULL, conf, &problems);
     if (rc == CONF_E_PROBLEMS) {
         conf_problems_print(&problems, path, stderr);
         code = EXIT_CONF_ERROR;
@@ -95,6 +120,10 @@ static int act(enum action action, const char *path, const char *id, uint64_t st
         case INIT:
             code = node_init(conf);
             break;
+        case JOIN:
+        case REJOIN:
+            code = node_join(conf, action == REJOIN);
+            break;
         case CHECK:
             code = node_check(conf);
             break;
@@ -102,6 +131,7 @@ static int act(enum action action, const char *path, const char *id, uint64_t st
             conf_print(conf, stdout);
             break;
         case DUMP:
+        case RECOVER:
             break;
         }
     }
@@ -116,7 +146,8 @@ int main(int argc, char **argv)
     enum action action = RUN;
     const char *path = RIDD_CONF_FILE;
     const char *id = NULL;
-    const char *dump_dir = NULL;
+    const char *dir = NULL;
+    bool yes = false;
     unsigned n_actions = 0;
     char letter[] = "-?";
     int c;
@@ -142,6 +173,14 @@ int main(int argc, char **argv)
             action = INIT;
             n_actions++;
             break;
+        case OPT_JOIN:
+            action = JOIN;
+            n_actions++;
+            break;
+        case OPT_REJOIN:
+            action = REJOIN;
+            n_actions++;
+            break;
         case OPT_CHECK:
             action = CHECK;
             n_actions++;
@@ -152,8 +191,16 @@ int main(int argc, char **argv)
             break;
         case OPT_DUMP:
             action = DUMP;
-            dump_dir = optarg;
+            dir = optarg;
             n_actions++;
+            break;
+        case OPT_RECOVER:
+            action = RECOVER;
+            dir = optarg;
+            n_actions++;
+            break;
+        case OPT_YES:
+            yes = true;
             break;
         case ':':
             return usage("this option needs an argument:", argv[optind - 1]);
@@ -169,9 +216,14 @@ int main(int argc, char **argv)
     if (optind < argc)
         return usage("unexpected argument", argv[optind]);
     if (n_actions > 1)
-        return usage("only one of --init, --check-config, --print-config, --dump-log at a time",
+        return usage("only one of --init, --join, --rejoin, --check-config, --print-config, "
+                     "--dump-log, --recover-alone at a time",
                      NULL);
+    if (yes && action != RECOVER)
+        return usage("--yes goes with --recover-alone", NULL);
     if (action == DUMP)
-        return node_dump_log(dump_dir);
+        return node_dump_log(dir);
+    if (action == RECOVER)
+        return node_recover_alone(dir, yes);
     return act(action, path, id, started_us);
 }

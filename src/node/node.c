@@ -71,6 +71,7 @@ static int open_dir(struct node *n)
                       identity_error_text(rc));
     if (rc != 0)
         return fail("identity_refused", identity_exit_code(rc));
+    n->id = identity_get(n->dir)->node_id;
     n->incarnation = identity_get(n->dir)->incarnation;
     n->founded = memcmp(identity_get(n->dir)->cluster_id, founding_id, 16) == 0;
     (void)snprintf(n->db_path, sizeof(n->db_path), "%s/db", identity_path(n->dir));
@@ -86,6 +87,12 @@ static int open_dir(struct node *n)
         (void)err_say(n->wal_fd, "cannot open '%s/wal': %s", n->conf->data_dir,
                       strerror(-n->wal_fd));
         return fail("log_refused", EXIT_IO_ERROR);
+    }
+    n->snap_fd = identity_make_folder(n->dir, "snap");
+    if (n->snap_fd < 0) {
+        (void)err_say(n->snap_fd, "cannot open '%s/snap': %s", n->conf->data_dir,
+                      strerror(-n->snap_fd));
+        return fail("state_refused", EXIT_IO_ERROR);
     }
     return 0;
 }
@@ -109,11 +116,20 @@ static int make_engine(struct node *n)
     return 0;
 }
 
+void node_snapshots_conf(const struct conf *conf, struct engine_snapshots_conf *ret)
+{
+    *ret = (struct engine_snapshots_conf){.log_bytes = conf->snapshot_bytes,
+                                          .keep_bytes = conf->keep_bytes,
+                                          .mib_per_s = conf->snapshot_mib};
+}
+
 static int open_engine(struct node *n)
 {
     char log_path[PATH_MAX + 8];
     struct engine_conf conf = {.node_name = n->self->name,
-                               .log = {.node_id = n->self->id,
+                               /* It is told by the log, which it may not have yet. */
+                               .may_be_stranger = identity_was_added(n->dir),
+                               .log = {.node_id = n->id,
                                        .incarnation = n->incarnation,
                                        .salt_seed = seed_fresh(),
                                        .segment_first_bytes = STORE_SEGMENT_FIRST_BYTES,
@@ -122,17 +138,19 @@ static int open_engine(struct node *n)
                                .log_path = log_path,
                                .kv = {.dir = n->db_path, .incarnation = n->incarnation},
                                .quota_bytes = n->conf->map_size_bytes,
+                               .snap_fd = n->snap_fd,
                                .scrub_mib_per_s = n->conf->scrub_mib};
     int rc;
 
     (void)snprintf(log_path, sizeof(log_path), "%s/wal", n->conf->data_dir);
     memcpy(conf.log.cluster_id, identity_get(n->dir)->cluster_id, sizeof(conf.log.cluster_id));
     raft_conf_init(&conf.raft);
-    conf.raft.id = n->self->id;
+    conf.raft.id = n->id;
     conf.raft.election_timeout_us = n->conf->election_us;
     conf.raft.heartbeat_us = n->conf->heartbeat_us;
     conf.raft.rounds_max = n->conf->rounds_max;
     conf.raft.seed = seed_fresh();
+    node_snapshots_conf(n->conf, &conf.snapshots);
     rc = engine_open(n->engine, &conf);
     return rc != 0 ? fail(engine_refusal_text(rc), engine_refusal_exit_code(rc)) : 0;
 }
@@ -147,11 +165,43 @@ static void list_members(const struct raft_configuration *c, char *ret_text, siz
                                c->servers[i].name);
 }
 
+/* The configuration and the directory agree on the cluster's random id, or --recover-alone was
+ * interrupted between the two. */
+static int check_cluster_id(const struct node *n)
+{
+    static const unsigned char none[16];
+    const struct raft_configuration *c = raft_get_configuration(engine_raft(n->engine));
+    const unsigned char *id = identity_cluster(n->dir)->id;
+
+    if (memcmp(id, none, sizeof(none)) == 0 || !raft_configuration_has_cluster_id(c) ||
+        memcmp(id, c->cluster_id, sizeof(none)) == 0)
+        return 0;
+    (void)err_say(IDENTITY_E_FOREIGN,
+                  "'%.160s' was left by 'ridd --recover-alone' that did not finish: run it again",
+                  n->conf->data_dir);
+    return fail("identity_refused", identity_exit_code(IDENTITY_E_FOREIGN));
+}
+
+/* Of a cluster to which nodes were added: its members are not the founders any more, and the
+ * directory says what it is called. */
+static int check_cluster_name(const struct node *n, const struct identity_cluster *cluster)
+{
+    if (strcmp(cluster->name, n->conf->cluster_name) == 0)
+        return 0;
+    (void)err_say(
+        IDENTITY_E_FOREIGN,
+        "'%.160s' belongs to cluster '%s', the configuration describes cluster '%s': give "
+        "that name, or another data_dir",
+        n->conf->data_dir, cluster->name, n->conf->cluster_name);
+    return fail("identity_refused", identity_exit_code(IDENTITY_E_FOREIGN));
+}
+
 /* A directory whose identity is not that of the configuration's founders is another cluster's
  * (IDENTITY-1), unless an earlier version made it: then the identity is that of the cluster's name
  * and of the members and addresses with which the log begins. */
 static int check_founders(const struct node *n)
 {
+    const struct identity_cluster *cluster = identity_cluster(n->dir);
     const unsigned char *id = identity_get(n->dir)->cluster_id;
     const struct raft_configuration *c = raft_get_configuration(engine_raft(n->engine));
     struct raft_configuration described;
@@ -159,6 +209,10 @@ static int check_founders(const struct node *n)
     char theirs[160];
     char ours[160];
 
+    if (check_cluster_id(n) != 0)
+        return identity_exit_code(IDENTITY_E_FOREIGN);
+    if (cluster->name[0] != '\0')
+        return check_cluster_name(n, cluster);
     conf_first_id(n->conf->cluster_name, c, first_id);
     if (n->founded || memcmp(id, first_id, sizeof(first_id)) == 0)
         return 0;
@@ -179,7 +233,7 @@ static void compare_members(const struct node *n)
     const struct raft_configuration *c = raft_get_configuration(engine_raft(n->engine));
 
     for (unsigned i = 0; i < node_conf(n)->n_peers; i++)
-        if (raft_configuration_get(c, node_conf(n)->peers[i].id) == NULL)
+        if (raft_configuration_get_name(c, node_conf(n)->peers[i].name) == NULL)
             log_event(LOG_WARNING, "peer_not_member",
                       "peer=%s line=%u why='the log does not know it' action=ignore",
                       node_conf(n)->peers[i].name, node_conf(n)->peers[i].line);
@@ -187,29 +241,12 @@ static void compare_members(const struct node *n)
         bool found = false;
 
         for (unsigned j = 0; j < node_conf(n)->n_peers; j++)
-            found = found || node_conf(n)->peers[j].id == c->servers[i].id;
+            found = found || strcmp(node_conf(n)->peers[j].name, c->servers[i].name) == 0;
         if (!found)
             log_event(LOG_WARNING, "member_not_listed",
                       "peer=%s why='it is a member but not in [peers]' action=use_logged_address",
                       c->servers[i].name);
     }
-}
-
-static int add_peers(struct node *n)
-{
-    const struct raft_configuration *c = raft_get_configuration(engine_raft(n->engine));
-
-    for (unsigned i = 0; i < c->n; i++) {
-        const char *addr = node_peer_addr(n, c->servers[i].id);
-        int rc;
-
-        if (c->servers[i].id == n->self->id || addr == NULL)
-            continue;
-        rc = peer_net_add(n->peer_net, c->servers[i].id, addr);
-        if (rc != 0)
-            return rc;
-    }
-    return 0;
 }
 
 /* ---- events ---- */
@@ -233,6 +270,31 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     (void)!read(fd, &count, sizeof(count)); /* the turn does what is due */
 }
 
+/* What is owed is answered; then the process ends with 0. */
+static void begin_stop(struct node *n)
+{
+    notify_send("STOPPING=1\nSTATUS=handing over and answering what is owed");
+    client_port_quiesce(n->client_port);
+    n->phase = NODE_TRANSFERRING;
+    n->stop_deadline_us = clock_mono_us() + TRANSFER_US;
+    if (raft_get_role(engine_raft(n->engine)) == RAFT_LEADER)
+        (void)replica_transfer(engine_replica(n->engine), 0,
+                               clock_mono_us()); /* nobody to hand over to: drain at once */
+}
+
+/* Not before it was proved (PEER-11). Exit code 0: whoever starts this process again when it fails
+ * must not start it now. */
+void node_was_removed(struct node *n, raft_node_id told_by, const char *index)
+{
+    if (n->phase != NODE_RUNNING)
+        return;
+    log_event(LOG_WARNING, "removed",
+              "index=%s told_by=%s why='removed at index %s: this node is no member any more' "
+              "action=exit_0",
+              index, engine_name_of(n->engine, told_by), index);
+    begin_stop(n);
+}
+
 static void on_stop(evutil_socket_t fd, short what, void *arg)
 {
     struct node *n = arg;
@@ -244,13 +306,16 @@ static void on_stop(evutil_socket_t fd, short what, void *arg)
         return;
     }
     log_event(LOG_INFO, "stopping", "signal=%d", (int)fd);
-    notify_send("STOPPING=1\nSTATUS=handing over and answering what is owed");
-    client_port_quiesce(n->client_port);
-    n->phase = NODE_TRANSFERRING;
-    n->stop_deadline_us = clock_mono_us() + TRANSFER_US;
-    if (raft_get_role(engine_raft(n->engine)) == RAFT_LEADER)
-        (void)replica_transfer(engine_replica(n->engine), 0,
-                               clock_mono_us()); /* nobody to hand over to: drain at once */
+    begin_stop(n);
+}
+
+/* Whether the next start would take that file (check_founders()). */
+static bool same_cluster(const struct node *n, const struct conf *fresh)
+{
+    const struct identity_cluster *cluster = identity_cluster(n->dir);
+
+    return cluster->name[0] != '\0' ? strcmp(cluster->name, fresh->cluster_name) == 0
+                                    : conf_same_founders(n->conf, fresh);
 }
 
 /* By name, both what is taken and what is not: a file that was half obeyed must not look as if it
@@ -265,9 +330,9 @@ static void say_taken(const struct node *n, const struct conf *fresh)
               taken[0] != '\0' ? taken : "nothing that differs");
     if (conf_differences(n->conf, fresh, false, waiting, sizeof(waiting)) > 0)
         log_event(LOG_WARNING, "reload_not_taken", "keys=\"%s\" action=%s", waiting,
-                  conf_same_founders(n->conf, fresh) ? "at_next_start"
-                                                     : "none why='it describes another cluster: "
-                                                       "the next start would be refused'");
+                  same_cluster(n, fresh) ? "at_next_start"
+                                         : "none why='it describes another cluster: "
+                                           "the next start would be refused'");
 }
 
 /* Peers know our settings from the handshake; the next one tells the new ones. A link that is made
@@ -291,6 +356,7 @@ static void on_reload(evutil_socket_t fd, short what, void *arg)
     struct conf_problems problems = {0};
     struct conf *fresh = calloc(1, sizeof(*fresh));
     struct client_port_conf limits;
+    struct engine_snapshots_conf snapshots;
     struct stat st;
     int rc = 0;
 
@@ -322,8 +388,10 @@ static void on_reload(evutil_socket_t fd, short what, void *arg)
     client_port_set_conf(n->client_port, &limits);
     engine_set_rounds(n->engine, fresh->rounds_max);
     engine_set_quota(n->engine, fresh->map_size_bytes);
+    node_snapshots_conf(fresh, &snapshots);
+    engine_set_snapshots(n->engine, &snapshots);
     compare_members(n);
-    (void)add_peers(n);
+    (void)node_follow_now(n);
     introduce_anew(n);
 }
 
@@ -398,7 +466,7 @@ static int open_ports(struct node *n)
     struct client_port_conf client_conf;
     struct peer_net_ops peer_ops;
     struct peer_net_conf peer_conf = {
-        .self = n->self->id, .incarnation = n->incarnation, .seed = seed_fresh()};
+        .self = n->id, .incarnation = n->incarnation, .seed = seed_fresh()};
     int rc;
 
     node_fill_peer_ops(n, &peer_ops);
@@ -413,7 +481,7 @@ static int open_ports(struct node *n)
     rc = client_port_new(n->base, n->self->client_addr, &client_conf, &client_ops, &n->client_port);
     if (rc != 0)
         return rc;
-    return add_peers(n);
+    return node_follow_now(n);
 }
 
 /* ---- the loop ---- */
@@ -542,6 +610,7 @@ static void turn(struct node *n)
     }
     n->n_frames_done = n->n_frames;
     engine_turn(n->engine, now_us);
+    node_follow_configuration(n, now_us);
     peer_net_flush(n->peer_net);
     client_port_flush(n->client_port);
     node_memory_turn(n, now_us);
@@ -580,6 +649,8 @@ static void close_node(struct node *n)
         (void)close(n->timer_fd);
     if (n->wal_fd >= 0)
         (void)close(n->wal_fd);
+    if (n->snap_fd >= 0)
+        (void)close(n->snap_fd);
     identity_close(n->dir);
     arena_done(&n->arena);
     free(n->reloaded);
@@ -651,6 +722,7 @@ int node_run(const struct conf *conf, uint64_t started_us)
         .durable_fd = -1,
         .timer_fd = -1,
         .wal_fd = -1,
+        .snap_fd = -1,
         .started_us = started_us,
         .refused_limit = {.window_us = REFUSED_LOG_WINDOW_US, .burst = REFUSED_LOG_BURST}};
     struct node *n = &node;

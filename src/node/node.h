@@ -23,6 +23,12 @@ int node_run(const struct conf *conf, uint64_t started_us);
 /* `ridd --init`: makes the data directory; prints to standard output and error; returns the exit
  * code. */
 int node_init(const struct conf *conf);
+/* `ridd --join` and, with rejoin, `--rejoin`: makes the data directory of a node that a leader adds
+ * to its cluster, once it has come and said to which, and runs it. */
+int node_join(const struct conf *conf, bool rejoin);
+/* `ridd --recover-alone DIR`: prints what the directory has; with yes, makes its node the only
+ * voter. Returns the exit code. */
+int node_recover_alone(const char *dir, bool yes);
 /* `ridd --check-config`, of a file that reads well: one address by two names is a problem, an even
  * number of nodes is worth a word. Asks the resolver. Returns the exit code. */
 int node_check(const struct conf *conf);

@@ -27,11 +27,18 @@ struct peer_about {
     struct wire_about about;
 };
 
+/* A member that the port was told of. */
+struct node_link {
+    raft_node_id id;
+    uint64_t leaves_us; /* 0: it is in the configuration */
+};
+
 struct node {
     const struct conf *conf;      /* borrowed; the file as first read */
     const struct conf_peer *self; /* in conf */
     struct conf *reloaded;        /* owned; after SIGHUP: newer limits and addresses */
     struct identity_dir *dir;
+    raft_node_id id; /* of the identity: that of self is the one that a founder of its name has */
     uint64_t incarnation;
     bool founded; /* its identity is the founding id; false: an earlier version made it */
     struct engine *engine;
@@ -71,6 +78,7 @@ struct node {
     uint64_t stop_deadline_us;
     uint64_t started_us;
     int wal_fd;
+    int snap_fd;
     char db_path[PATH_MAX];
     int exit_code;
 
@@ -82,13 +90,23 @@ struct node {
     uint64_t watchdog_due_us;
     struct {
         raft_node_id id; /* 0: free */
-        unsigned version;
-    } commands[RAFT_SERVERS_MAX]; /* what each node said last that it understands */
+        unsigned command_version;
+        unsigned peer_version;
+    } met[RAFT_SERVERS_MAX]; /* what each node said last that it understands */
     struct log_limit refused_limit;
     bool peers_full; /* a peer could not be recorded, and none was since */
     unsigned n_abouts;
     struct peer_about abouts[RAFT_SERVERS_MAX]; /* what peers said when they were let in */
     struct peer_lines peer_lines;
+    struct {
+        bool began;
+        raft_index newest_index; /* of the configurations that the links were last made for */
+        raft_term newest_term;
+        raft_index committed_index;
+        uint64_t due_us; /* when a link of one that has left ends */
+        unsigned n_links;
+        struct node_link links[2 * RAFT_SERVERS_MAX];
+    } follow;
 };
 
 /* ask_peers.c: whether the node may be made. cluster_id becomes first_id where the peers belong to
@@ -98,10 +116,30 @@ int node_ask_peers(const struct conf *conf, const unsigned char first_id[16],
 
 /* admit.c, as peer_net_ops.on_hello. Ends the process when it cannot be recorded who came, unless
  * it is for want of room. */
-enum wire_refusal node_admit(void *ctx, const struct wire_hello *h);
+enum wire_refusal node_admit(void *ctx, const struct wire_hello *h, struct peer_asked *asked);
+/* What of it the configurations decide. server: of that id; NULL: they have none. */
+enum wire_refusal node_judge(const struct raft_server *server,
+                             const struct raft_configuration *committed, uint64_t own_incarnation,
+                             const struct wire_hello *h, struct peer_asked *asked);
+
+/* join.c, as peer_net_ops.on_join: a leader that lost the answer asks the node again, which runs by
+ * now. */
+void node_on_join(void *ctx, const struct wire_join *j, struct wire_join_reply *ret);
+
+/* init.c: the log of a new node, which begins with this CONFIG entry, in the directory that is
+ * being made. 0; otherwise with err_text(). */
+int node_make_log(const struct conf *conf, const struct identity_dir *dir, const void *config,
+                  size_t len);
 
 /* admit.c, as engine_ops.command_version. */
 unsigned node_command_version(void *ctx, raft_node_id id);
+/* As engine_ops.peer_version. */
+unsigned node_peer_version(void *ctx, raft_node_id id);
+/* What both of them say from then on, whether or not the link lasts. */
+void node_note_met(struct node *n, const struct wire_hello *h);
+/* It has left. */
+void node_forget_met(struct node *n, raft_node_id id);
+void node_forget_about(struct node *n, raft_node_id id);
 
 /* about.c: what the hello says of this node, what theirs said, and what status tells of both. */
 void node_about(const struct conf *conf, struct wire_about *ret);
@@ -126,18 +164,34 @@ void node_memory_turn(struct node *n, uint64_t now_us);
 /* disks.c: once, when the folders are open. */
 void node_warn_disks(const struct node *n);
 
+/* Of the file in force. */
+void node_snapshots_conf(const struct conf *conf, struct engine_snapshots_conf *ret);
+
+/* follow.c: the peers and the cluster's id of peer_net are those of the configuration; looked at
+ * once per turn. _now(): also where no other one came, since addresses may have changed: 0, or
+ * -errno with err_text() of the last that could not be added. */
+void node_follow_configuration(struct node *n, uint64_t now_us);
+int node_follow_now(struct node *n);
+/* Borrowed until the core's next call. */
+const struct raft_config_at *node_committed_configuration(const struct node *n);
+/* Of the configuration in force, or else of the committed one; NULL: it is no member. */
+const struct raft_server *node_server(const struct node *n, raft_node_id id);
+/* node.c: a peer has proved that we are no member since that index. */
+void node_was_removed(struct node *n, raft_node_id told_by, const char *index);
+
 /* glue.c: tables of functions between the modules. */
 void node_fill_engine_ops(struct node *n, struct engine_ops *ops);
 void node_fill_client_ops(struct node *n, struct client_port_ops *ops);
 void node_fill_peer_ops(struct node *n, struct peer_net_ops *ops);
 void node_client_conf(struct node *n, struct client_port_conf *ret);
+bool node_serves_stranger(enum raft_msg_type type);
 /* The configuration in force: the file as it was last read without a problem. */
 static inline const struct conf *node_conf(const struct node *n)
 {
     return n->reloaded != NULL ? n->reloaded : n->conf;
 }
-/* Where a node is reached: the configuration file wins over what the log remembers. NULL: unknown.
- */
+/* Where a node is reached: what the log says once the cluster has an id, before that the file.
+ * NULL: unknown. */
 const char *node_client_addr(void *ctx, raft_node_id id);
 const char *node_peer_addr(void *ctx, raft_node_id id);
 

@@ -24,14 +24,37 @@ enum raft_server_role { RAFT_VOTER = 1, RAFT_LEARNER = 2 };
 struct raft_server {
     raft_node_id id;
     enum raft_server_role role;
+    uint64_t incarnation; /* of its data directory; 0: a founder, and not said */
+    /* LEARNER: the leader makes it a voter when it has caught up (MEMBER-7). */
+    bool promote;
+    /* Who leaves when this one is a voter; 0: nobody (MEMBER-14). */
+    raft_node_id replaces;
+    /* LEARNER to be promoted: a leader that has not managed it for so long removes it again;
+     * counted from the moment at which it begins to lead, or the entry is committed. 0: no
+     * limit. */
+    uint32_t patience_ms;
     char name[NODE_NAME_BYTES_MAX + 1];
     char peer_addr[ADDRESS_BYTES_MAX + 1];
     char client_addr[ADDRESS_BYTES_MAX + 1]; /* "" on stdin/stdout */
 };
 
+/* A server that was removed: it does not come back under this id. */
+struct raft_removed {
+    raft_node_id id;
+    raft_index index; /* of the configuration that does not have it any more */
+    char name[NODE_NAME_BYTES_MAX + 1];
+};
+
 struct raft_configuration {
     unsigned n;
     struct raft_server servers[RAFT_SERVERS_MAX];
+    /* Drawn at random by the leader that makes the first change, and the same ever since; zeros:
+     * there was none (MEMBER-16). Never shown to anybody. */
+    unsigned char cluster_id[16];
+    /* What of formats and behaviour all members are known to understand (MEMBER-17). */
+    uint32_t version;
+    unsigned n_removed;
+    struct raft_removed removed[RAFT_REMOVED_MAX]; /* the last ones, oldest first */
 };
 
 /* clang-format off */
@@ -60,7 +83,17 @@ const struct raft_server *raft_configuration_get(const struct raft_configuration
 const struct raft_server *raft_configuration_get_name(const struct raft_configuration *c,
                                                       const char *name);
 unsigned raft_configuration_n_voters(const struct raft_configuration *c);
-/* Appends to buf; 0 or -ENOMEM. */
+/* The server goes; with `index` it is remembered among the removed. False: there is none. */
+bool raft_configuration_remove(struct raft_configuration *c, raft_node_id id, raft_index index);
+/* NULL: it was not removed, or so long ago that it is not remembered. */
+const struct raft_removed *raft_configuration_removed(const struct raft_configuration *c,
+                                                      raft_node_id id);
+bool raft_configuration_has_cluster_id(const struct raft_configuration *c);
+/* The same members with the same roles, addresses and all else. */
+bool raft_configuration_equal(const struct raft_configuration *a,
+                              const struct raft_configuration *b);
+/* Appends to buf; 0 or -ENOMEM. A configuration that has nothing but what version 2 knew is written
+ * as that, so that the first entry of a log is the same whoever writes it. */
 int raft_configuration_encode(const struct raft_configuration *c, struct buf *buf);
 /* 0 or RAFT_CONFIGURATION_E_*; *ret is written only on success. */
 int raft_configuration_decode(const void *data, size_t len, struct raft_configuration *ret);

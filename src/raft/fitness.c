@@ -181,10 +181,9 @@ void raft_rewind(struct raft *r, raft_index applied)
 {
     rid_assert(r->role != RAFT_LEADER);
     rid_assert(applied >= r->log.base.index);
-    rid_assert(applied <= r->last_applied);
-    r->last_applied = applied;
-    r->last_emitted = applied;
-    r->apply_waits_for_log = false; /* it needs another place now */
-    r->seen.last_applied = applied; /* the one way in which it falls (FIT-5) */
+    rid_assert(applied <= r->commit_index);
+    rid_assert(applied <= r->last_stored);
+    rid_assert(r->installing.index == 0);
+    raft_put_back(r, applied);
     raft_check_rest(r);
 }

@@ -33,6 +33,13 @@ static void check_indexes(const struct raft *r)
     /* What a truncation removed has not been handed out again yet. */
     rid_assert(r->truncate_from == 0 || r->truncate_from == r->last_handed + 1);
     rid_assert(r->truncate_from == 0 || r->truncate_from > r->last_emitted);
+    rid_assert(r->reset.index == 0 || r->reset.index == r->log.base.index);
+    if (r->installing.index == 0)
+        return;
+    rid_assert(r->installing.index <= r->commit_index);
+    rid_assert(r->installing.index <= r->last_stored);
+    rid_assert(r->installing.index >= r->log.base.index);
+    rid_assert(r->last_emitted == r->last_applied);
 }
 
 /* Every batch that is issued and not durable has its mark; without one there is nothing to wait
@@ -86,8 +93,10 @@ static void check_role(const struct raft *r)
     rid_assert(!r->self_vote_pending || r->role == RAFT_CANDIDATE);
     if (r->role == RAFT_LEADER) {
         rid_assert(r->leader_id == r->conf.id);
-        rid_assert(r->noop_index > r->log.base.index);
-        rid_assert(raft_log_term(&r->log, r->noop_index) == r->hard_state.current_term);
+        /* Compacted with all before it, when it has led for long. */
+        rid_assert(raft_log_term(&r->log, r->noop_index > r->log.base.index
+                                              ? r->noop_index
+                                              : r->log.base.index) == r->hard_state.current_term);
         rid_assert(r->self_vote);
         rid_assert(r->step_down_us == UINT64_MAX || r->fitness == RAFT_UNFIT);
         return;

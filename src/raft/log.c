@@ -179,3 +179,34 @@ void raft_log_forget(struct raft_log *l, raft_index index)
         l->first_cached++;
     }
 }
+
+void raft_log_compact(struct raft_log *l, raft_index index)
+{
+    const struct raft_entry_id base = {raft_log_term(l, index), index};
+    size_t n_gone = 0;
+
+    rid_assert(index > l->base.index);
+    rid_assert(index <= l->last_index);
+    raft_log_forget(l, index);
+    while (n_gone < l->n_terms &&
+           (n_gone + 1 < l->n_terms ? l->terms[n_gone + 1].first - 1 : l->last_index) <= index)
+        n_gone++;
+    l->n_terms -= n_gone;
+    if (l->n_terms > 0) {
+        memmove(l->terms, l->terms + n_gone, l->n_terms * sizeof(*l->terms));
+        if (l->terms[0].first <= index)
+            l->terms[0].first = index + 1;
+    }
+    l->base = base;
+    rid_assert((l->n_terms == 0) == (l->last_index == l->base.index));
+}
+
+void raft_log_reset(struct raft_log *l, struct raft_entry_id base)
+{
+    raft_log_forget(l, l->last_index);
+    rid_assert(l->cached_bytes == 0);
+    l->base = base;
+    l->last_index = base.index;
+    l->first_cached = base.index + 1;
+    l->n_terms = 0;
+}

@@ -32,6 +32,11 @@ struct raft_log {
 int raft_log_init(struct raft_log *l, struct mem mem, struct raft_entry_id base,
                   const struct raft_term_range *terms, size_t n_terms, raft_index last_index);
 void raft_log_done(struct raft_log *l);
+/* The log begins behind `index` from now on, which is in it, and perhaps the last of it. What is
+ * cached up to there goes. */
+void raft_log_compact(struct raft_log *l, raft_index index);
+/* All entries go, and the log begins behind `base`. */
+void raft_log_reset(struct raft_log *l, struct raft_entry_id base);
 /* Copies the payload. e->id.index must be last_index + 1 and its term not below the last one. 0 or
  * -ENOMEM (unchanged). */
 int raft_log_append(struct raft_log *l, const struct raft_entry *e);

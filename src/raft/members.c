@@ -113,3 +113,54 @@ void raft_config_truncate(struct raft *r, raft_index from)
     if (r->n_configs != n)
         configuration_changed(r);
 }
+
+const struct raft_config_at *raft_config_at(const struct raft *r, raft_index index)
+{
+    size_t at = r->n_configs - 1;
+
+    while (at > 0 && r->configs[at].index > index)
+        at--;
+    return &r->configs[at];
+}
+
+static bool is_voter_in(const struct raft_config_at *at, raft_node_id id)
+{
+    const struct raft_server *s = raft_configuration_get(&at->configuration, id);
+
+    return s != NULL && s->role == RAFT_VOTER;
+}
+
+/* Who is a voter no more is not sent the entry that says so before it is committed. With it its log
+ * would be ahead of the others', so it would refuse them its vote, and it does not campaign itself:
+ * when the leader loses the entry nobody is elected any more, with all of them there (MEMBER-18).
+ * Nobody counts what it acknowledges. */
+raft_index raft_send_bound(const struct raft *r, const struct progress *p)
+{
+    raft_index bound = r->log.last_index;
+
+    if (p->role == RAFT_VOTER)
+        return bound;
+    for (size_t i = r->n_configs - 1; i > 0 && r->configs[i].index > r->commit_index; i--) {
+        if (is_voter_in(&r->configs[i], p->id))
+            break;
+        if (is_voter_in(&r->configs[i - 1], p->id))
+            bound = r->configs[i].index - 1;
+    }
+    return bound;
+}
+
+void raft_config_compact(struct raft *r, raft_index index)
+{
+    const size_t first = (size_t)(raft_config_at(r, index) - r->configs);
+
+    memmove(r->configs, r->configs + first, (r->n_configs - first) * sizeof(*r->configs));
+    r->n_configs -= first;
+}
+
+void raft_config_reset(struct raft *r, const struct raft_config_at *c)
+{
+    r->configs[0] = *c;
+    r->n_configs = 1;
+    raft_trace(r, RAFT_TRACE_CONFIGURATION, 0, c->index, NULL);
+    configuration_changed(r);
+}

@@ -122,6 +122,11 @@ static void bound_cache(struct raft *r, raft_index keep_from)
         raft_log_forget(&r->log, r->log.first_cached);
 }
 
+void raft_bound_cache(struct raft *r)
+{
+    bound_cache(r, r->last_applied < r->last_stored ? r->last_applied : r->last_stored);
+}
+
 void raft_stored(struct raft *r, uint64_t batch, uint64_t now_us)
 {
     raft_now(r, now_us);
@@ -146,7 +151,7 @@ void raft_stored(struct raft *r, uint64_t batch, uint64_t now_us)
     /* Who applies nothing for now takes entries all the same: memory must not grow with them. What
      * is not committed stays, as it does where entries are applied: a leader counts the bytes of
      * its own down when they are, and there are no more of them than it may have. */
-    if (r->held)
+    if (r->held || r->installing.index != 0)
         bound_cache(r, r->commit_index < r->last_stored ? r->commit_index : r->last_stored);
     raft_check_rest(r);
 }
@@ -174,7 +179,7 @@ void raft_applied(struct raft *r, raft_index index)
     rid_assert(index >= r->last_applied);
     rid_assert(index <= r->last_emitted);
     r->last_applied = index;
-    bound_cache(r, r->last_applied < r->last_stored ? r->last_applied : r->last_stored);
+    raft_bound_cache(r);
     if (r->role == RAFT_LEADER)
         raft_maybe_commit(r);
     raft_check_rest(r);

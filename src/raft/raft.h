@@ -9,8 +9,8 @@
  * falling (a smaller one is taken for the last; CORE-2); sizes in bytes; ids of servers as the
  * configuration gives them, 0 is nobody.
  * Ownership: what goes in is copied. What raft_ready() hands out is borrowed and valid until the
- * next raft_ready(), raft_step(), raft_applied() or raft_free() of the same object; the other
- * calls leave it alone. Memory comes from the given allocator.
+ * next raft_ready(), raft_step(), raft_applied(), raft_compact(), raft_install() or raft_free() of
+ * the same object; the other calls leave it alone. Memory comes from the given allocator.
  * Errors: 0, or RAFT_E_* (state unchanged; raft_step() may have taken over a higher term before
  * the rest of its message was found invalid), or -ENOMEM (state unchanged). When memory fails
  * inside raft_ready(), raft_step() or raft_tick(), where there is nobody to refuse, the process
@@ -32,12 +32,19 @@ struct raft;
 /* clang-format off */
 /* NOT_LEADER   raft_propose, raft_read, raft_transfer
  * BUSY         a bound of limits.h is reached, or a transfer is under way
- * INVALID      raft_step: close the link; raft_new: the start contradicts itself
+ * INVALID      raft_step: close the link; raft_new: the start contradicts itself; raft_configure: a
+ *              text or an id that cannot be, or the id of one that was removed
  * NOT_MEMBER   raft_transfer: the target is no voter, or this node itself
  * TOO_LARGE    raft_propose: above ENTRY_BYTES_MAX
  * GATED        raft_propose: no entry of this term is committed yet, or the node is unfit; ask
  *              again when raft_can_serve() says so
- * UNFIT        raft_transfer: the target said that it is */
+ * UNFIT        raft_transfer: the target said that it is
+ * CHANGING     raft_configure: a change before this one is not committed
+ * BASED        raft_configure: it was made from another configuration than the one in force
+ * STEP         raft_configure: more than one voter comes or goes, or more than one server; or the
+ *              cluster would get another id, or an earlier version
+ * SELF         raft_configure: this node would be no voter any more: it hands over first
+ * QUORUM       raft_configure: of its voters those that are heard would be no quorum */
 #define RAFT_ERRORS(X)                                                                             \
     X(RAFT_E_NOT_LEADER, 1, "this node does not lead")                                             \
     X(RAFT_E_BUSY,       2, "a bound is reached, or leadership is being handed over")              \
@@ -45,7 +52,12 @@ struct raft;
     X(RAFT_E_NOT_MEMBER, 4, "the target is no other voter")                                        \
     X(RAFT_E_TOO_LARGE,  5, "the entry is too large")                                              \
     X(RAFT_E_GATED,      6, "no entry of this term is committed yet")                              \
-    X(RAFT_E_UNFIT,      7, "the target's state is being rebuilt: it cannot lead")
+    X(RAFT_E_UNFIT,      7, "the target's state is being rebuilt: it cannot lead")                 \
+    X(RAFT_E_CHANGING,   8, "another change of the members is under way")                          \
+    X(RAFT_E_BASED,      9, "it was made from another configuration")                              \
+    X(RAFT_E_STEP,      10, "more than one member would come or go")                               \
+    X(RAFT_E_SELF,      11, "the leader would be no voter any more")                               \
+    X(RAFT_E_QUORUM,    12, "the voters that are heard would be no quorum")
 /* clang-format on */
 enum raft_error {
 #define RAFT_ERROR(name, value, text) name = value,
@@ -104,6 +116,7 @@ enum raft_trace_event {
     RAFT_TRACE_TRANSFER,      /* peer = target; text = started, sent, aborted */
     RAFT_TRACE_PROBE,         /* peer fell back to probing; index = next_index */
     RAFT_TRACE_COMPACTED,     /* peer needs the entry at index, which is compacted */
+    RAFT_TRACE_INSTALL,       /* a snapshot that ends at index; text = what becomes of it */
     /* peer told heard_term, too far above ours (TERM-4): while a leader is heard, */
     RAFT_TRACE_TERM_REFUSED,
     RAFT_TRACE_TERM_CLIMB, /* and while none is: ours rises by one step */
@@ -164,7 +177,8 @@ struct raft_start {
     const struct raft_term_range *terms; /* ascending; the first begins at base.index + 1 */
     size_t n_terms;
     /* Ascending. The first is the one in force at the base: at or below it, and at index 1 when
-     * there is no base. */
+     * there is no base. (Or one above it that is known to be committed: no truncation comes to
+     * it.) */
     const struct raft_config_at *configs;
     size_t n_configs;
 };
@@ -197,6 +211,16 @@ void raft_link(struct raft *r, raft_node_id peer, bool up, uint64_t now_us);
  * next raft_ready(). */
 int raft_propose(struct raft *r, enum raft_entry_type type, const void *data, size_t len,
                  struct raft_entry_id *ret_id);
+
+/* Append a configuration, which is in force from then on (4.1). One step away from the one in
+ * force, whose index is `based_on` (MEMBER-3): at most one voter comes or goes, at most one
+ * server comes and one goes (MEMBER-2). An entry of this term and the configuration before are
+ * committed (MEMBER-1), this node stays a voter (MEMBER-9), and those voters of the new one that
+ * are heard, and have answered in this term, are a quorum of it, unless `force` (MEMBER-8). */
+int raft_configure(struct raft *r, const struct raft_configuration *c, raft_index based_on,
+                   bool force, struct raft_entry_id *ret_id);
+/* Of the configuration in force; it is committed when that is not above the commit index. */
+raft_index raft_get_configuration_index(const struct raft *r);
 
 /* Ask for a linearizable read. `ctx` comes back in ready.reads once a quorum has acknowledged a
  * round opened after this call in the same term, and an entry of this term was committed before its
@@ -247,8 +271,57 @@ void raft_wait_for_room(struct raft *r, bool waits);
 void raft_set_note(struct raft *r, const struct raft_note *note);
 /* The state machine was emptied, or put back: it holds everything up to `applied` and no more.
  * Committed entries behind it are handed out again. Only while this node does not lead; not below
- * the base, nor above what was applied (asserted). */
+ * the base, nor above what is committed and durable here, nor while a snapshot is installed
+ * (asserted). */
 void raft_rewind(struct raft *r, raft_index applied);
+
+/* ---- snapshots ---- */
+
+/* A snapshot that covers all up to `index` is durable, and so is the word of it: the log begins
+ * behind that entry from now on, and what needs an earlier one gets "compacted". index is above the
+ * base, applied and durable here (SNAP-2, asserted). */
+void raft_compact(struct raft *r, raft_index index);
+/* Leader: what this server needs next is compacted. Only a snapshot helps. */
+bool raft_needs_snapshot(const struct raft *r, raft_node_id peer);
+
+/* What becomes of a snapshot that is whole, checked and durable here (SNAP-1).
+ *
+ *   NOTHING  the own log has all that it covers: it is acknowledged, and not installed
+ *   STATE    the own log stays, the state is to be that of the snapshot (asked for by `state_lost`)
+ *   LOG      the own log does not have its last entry: all entries go, and the log begins behind
+ *            it; term and vote stay. The state is to be that of the snapshot
+ *   REFUSED  it ends before the own log begins, and the state was lost; or no such snapshot can be:
+ *            of a term not heard of here, of another than the entry that is committed here, or with
+ *            a configuration from behind its end
+ *   LATER    this node does not follow, or its disk has not stored what the state would hold: ask
+ *            again */
+enum raft_install {
+    RAFT_INSTALL_NOTHING,
+    RAFT_INSTALL_STATE,
+    RAFT_INSTALL_LOG,
+    RAFT_INSTALL_REFUSED,
+    RAFT_INSTALL_LATER,
+};
+/* `state_lost`: what was applied here is not to be believed, or is not there. After STATE and LOG
+ * nothing is handed out to be applied until raft_restored(), and what was handed out and is not
+ * applied is not to be applied any more. The host calls that when the state is the snapshot's,
+ * after LOG not before the batch of the next ready, which has ready.reset, is durable (SNAP-8,
+ * asserted). Whoever leads is told with the messages that wait for that batch: the snapshot must
+ * have come from the leader of a term that this core has heard of, or an older one. Not while an
+ * earlier one is under way (asserted).
+ *
+ * From LOG to raft_restored() last_applied is the end of the snapshot already, which the state
+ * machine does not hold yet. */
+enum raft_install raft_install(struct raft *r, struct raft_entry_id id,
+                               const struct raft_config_at *config, bool state_lost,
+                               uint64_t now_us);
+/* The state machine holds everything up to the snapshot that was installed last. */
+void raft_restored(struct raft *r, uint64_t now_us);
+bool raft_is_installing(const struct raft *r);
+/* The configuration in force at an index that is not below the base: the last one at or below it,
+ * or the first one above where a start knew no other (struct raft_start; its index tells).
+ * Borrowed until the next call that changes something. */
+const struct raft_config_at *raft_config_at(const struct raft *r, raft_index index);
 
 /* How many rounds may be outstanding: the host lowers it to 1 while its loop is the bottleneck. */
 void raft_set_rounds_max(struct raft *r, unsigned rounds_max);
@@ -275,9 +348,13 @@ struct raft_read_done {
 
 struct raft_ready {
     uint16_t group; /* that of raft_conf: of this batch, of each message, of each read */
-    /* Store: 0 = nothing. Numbers grow by one. The order within a batch is: truncate, then hard
-     * state, then entries. */
+    /* Store: 0 = nothing. Numbers grow by one. The order within a batch is: reset or truncate,
+     * then hard state, then entries. */
     uint64_t batch;
+    /* index 0: none. Otherwise all entries are removed first, and the log begins behind this one;
+     * reset_config is in force there. */
+    struct raft_entry_id reset;
+    const struct raft_config_at *reset_config;
     bool hard_state_changed;
     struct raft_hard_state hard_state; /* always the current one */
     raft_index truncate_from;          /* entries from here on are removed first; 0: none */

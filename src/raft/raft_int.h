@@ -139,8 +139,11 @@ struct raft {
     uint64_t ahead;          /* what a leader commits beyond it at most */
     /* handed out in committed; last_applied <= last_emitted <= min(commit_index, last_stored) */
     raft_index last_emitted;
-    raft_index last_stored;   /* durable here */
-    bool held;                /* nothing is handed out in committed: raft_hold_committed() */
+    raft_index last_stored;          /* durable here */
+    bool held;                       /* nothing is handed out in committed: raft_hold_committed() */
+    struct raft_entry_id installing; /* nor while this is: raft_restored(); index 0: none */
+    struct raft_entry_id reset;      /* the store is to be told; index 0: it is not */
+    uint64_t reset_batch;            /* the last one that told it; 0: none */
     raft_index last_handed;   /* handed to the store; last_stored <= last_handed <= last_index */
     raft_index truncate_from; /* handed entries removed since the last batch; 0: none */
     bool hard_state_dirty;
@@ -236,6 +239,12 @@ const struct progress *raft_progress_at(const struct raft *r, unsigned slot);
  * index and the read rounds are looked at again with the quorum that counts now (READ-24). */
 void raft_config_push(struct raft *r, raft_index index, const struct raft_configuration *c);
 void raft_config_truncate(struct raft *r, raft_index from);
+/* The last entry that p may be sent. */
+raft_index raft_send_bound(const struct raft *r, const struct progress *p);
+/* Those before the one in force at `index` are not needed any more. */
+void raft_config_compact(struct raft *r, raft_index index);
+/* The only one that is left. */
+void raft_config_reset(struct raft *r, const struct raft_config_at *c);
 
 /* election.c */
 bool raft_may_campaign(const struct raft *r);
@@ -279,6 +288,12 @@ void raft_maybe_timeout_now(struct raft *r, struct progress *p);
 /* Queues what p may be sent now; entries come from the cache or the log reader. 0 or the reader's
  * error. */
 int raft_fill_appends(struct raft *r, struct progress *p);
+
+/* snapshot.c */
+/* The state machine holds everything up to `applied`, and what follows is handed out from there. */
+void raft_put_back(struct raft *r, raft_index applied);
+/* Entries that are applied are kept in memory within a bound (CORE-4); after last_applied rose. */
+void raft_bound_cache(struct raft *r);
 
 /* invariants.c */
 /* At the end of every call that changes something: the rules that can be looked at in constant

@@ -12,6 +12,12 @@ static void fill_store(struct raft *r, struct raft_ready *ready)
     if (!r->hard_state_dirty && r->truncate_from == 0 && r->last_handed == r->log.last_index)
         return;
     ready->batch = ++r->last_batch;
+    if (r->reset.index != 0) {
+        ready->reset = r->reset;
+        ready->reset_config = raft_config_at(r, r->reset.index);
+        r->reset = (struct raft_entry_id){0};
+        r->reset_batch = ready->batch;
+    }
     ready->hard_state_changed = r->hard_state_dirty;
     ready->truncate_from = r->truncate_from;
     ready->n_entries = (unsigned)(r->log.last_index - r->last_handed);
@@ -68,7 +74,7 @@ static int fill_committed(struct raft *r, struct raft_ready *ready)
     unsigned n_max = RAFT_COMMITTED_ENTRIES_MAX;
     unsigned n = 0;
 
-    if (to < from || r->apply_waits_for_log || r->held)
+    if (to < from || r->apply_waits_for_log || r->held || r->installing.index != 0)
         return 0;
     if (to + 1 - from < n_max)
         n_max = (unsigned)(to + 1 - from);

@@ -77,7 +77,7 @@ static raft_index commit_bound(const struct raft *r)
     const uint64_t left = UINT64_MAX - r->last_applied;
     raft_index bound = r->last_applied + (r->ahead < left ? r->ahead : left);
 
-    if (r->held || r->fitness != RAFT_FIT)
+    if (r->held || r->installing.index != 0 || r->fitness != RAFT_FIT)
         return UINT64_MAX;
     return bound > r->noop_index ? bound : r->noop_index;
 }
@@ -394,10 +394,10 @@ int raft_handle_append_resp(struct raft *r, struct progress *p, const struct raf
     return 0;
 }
 
-/* Entries from `from` on for one append: cached ones, or from the disk up to where the cache
- * begins. 0, or what the reader said. */
-static int gather(struct raft *r, raft_index from, struct raft_entry **ret_entries, unsigned *ret_n,
-                  size_t *ret_bytes)
+/* Entries from `from` on, none above `to`, for one append: cached ones, or from the disk up to
+ * where the cache begins. 0, or what the reader said. */
+static int gather(struct raft *r, raft_index from, raft_index to, struct raft_entry **ret_entries,
+                  unsigned *ret_n, size_t *ret_bytes)
 {
     struct raft_entry *list;
     size_t bytes = 0;
@@ -405,9 +405,10 @@ static int gather(struct raft *r, raft_index from, struct raft_entry **ret_entri
     unsigned n_max = RAFT_APPEND_ENTRIES_MAX;
 
     rid_assert(from > r->log.base.index);
-    rid_assert(from <= r->log.last_index + 1);
-    if (r->log.last_index + 1 - from < n_max)
-        n_max = (unsigned)(r->log.last_index + 1 - from);
+    rid_assert(from <= to);
+    rid_assert(to <= r->log.last_index);
+    if (to + 1 - from < n_max)
+        n_max = (unsigned)(to + 1 - from);
     list = arena_alloc(&r->arena, n_max * sizeof(*list) + 1);
     rid_assert(list != NULL);
     if (from < r->log.first_cached) {
@@ -442,7 +443,7 @@ static int gather(struct raft *r, raft_index from, struct raft_entry **ret_entri
 /* What p needs next is not in the log any more, neither here nor on disk: it can be sent nothing
  * until a snapshot has brought it to the base. It stays in probe and hears heartbeats; with each
  * of them it is asked, by an append without entries, whether it has come to the base by some
- * other way. */
+ * other way. What is sent to it moves nothing: its own word does (SNAP-3). */
 static void needs_compacted(struct raft *r, struct progress *p)
 {
     raft_progress_probe(r, p);
@@ -463,7 +464,7 @@ static bool may_append(const struct raft *r, const struct progress *p)
     if (p->state == PROGRESS_PROBE)
         return !p->probe_sent &&
                (p->next_index <= r->log.last_index || p->match_index != r->log.last_index);
-    return p->next_index <= r->log.last_index && p->n_inflight < RAFT_INFLIGHT_MSGS_MAX &&
+    return p->next_index <= raft_send_bound(r, p) && p->n_inflight < RAFT_INFLIGHT_MSGS_MAX &&
            p->inflight_bytes < r->conf.inflight_bytes_max;
 }
 
@@ -471,6 +472,7 @@ static bool may_append(const struct raft *r, const struct progress *p)
 static int make_append(struct raft *r, const struct progress *p, struct raft_msg *m,
                        size_t *ret_bytes)
 {
+    const raft_index to = raft_send_bound(r, p);
     struct raft_entry *entries = NULL;
     int rc = 0;
 
@@ -479,8 +481,8 @@ static int make_append(struct raft *r, const struct progress *p, struct raft_msg
     m->prev.term = raft_log_term(&r->log, m->prev.index);
     if (m->prev.term == RAFT_TERM_COMPACTED)
         return RAFT_LOG_E_COMPACTED;
-    if (!p->needs_compacted || p->state == PROGRESS_REPLICATE)
-        rc = gather(r, p->next_index, &entries, &m->n_entries, ret_bytes);
+    if (p->next_index <= to && (!p->needs_compacted || p->state == PROGRESS_REPLICATE))
+        rc = gather(r, p->next_index, to, &entries, &m->n_entries, ret_bytes);
     m->entries = entries;
     return rc;
 }

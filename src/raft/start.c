@@ -46,12 +46,15 @@ static bool terms_are_valid(const struct raft_start *start)
     return next - 1 <= start->last_index && term <= start->hard_state.current_term;
 }
 
-/* The first is in force at the base: without it nobody could say what was, since the entry may be
- * compacted. */
+/* The first is in force at the base, or committed in any case: what is truncated falls back to it
+ * at most. */
 static bool configs_are_valid(const struct raft_start *start)
 {
-    raft_index first_max = start->base.index > 0 ? start->base.index : 1;
+    raft_index first_max =
+        start->commit_index > start->base.index ? start->commit_index : start->base.index;
 
+    if (start->base.index == 0)
+        first_max = 1;
     if (start->n_configs == 0 || start->configs[0].index == 0 ||
         start->configs[0].index > first_max)
         return false;

@@ -50,6 +50,20 @@ static bool entries_are_valid(const struct raft_msg *m)
     return true;
 }
 
+static bool part_is_valid(const struct raft_msg *m)
+{
+    const struct raft_snapshot_part *p = m->part;
+
+    if (m->type == RAFT_MSG_SNAPSHOT && m->reject)
+        return false; /* nobody refuses with it, and the host looks for its part */
+    if ((m->type != RAFT_MSG_SNAPSHOT && m->type != RAFT_MSG_SNAPSHOT_RESP) || m->reject)
+        return p == NULL;
+    return p != NULL && p->offset <= p->bytes && p->len <= p->bytes - p->offset &&
+           p->len <= SNAP_PART_BYTES_MAX && (p->len == 0) == (p->data == NULL) &&
+           p->status < RAFT_SNAPSHOT_STATUSES &&
+           (m->type == RAFT_MSG_SNAPSHOT_RESP ? p->len == 0 : p->status == 0);
+}
+
 /* What no correct peer sends is refused, and changes nothing (CORE-3). */
 static const char *what_is_wrong(const struct raft *r, const struct raft_msg *m)
 {
@@ -66,12 +80,15 @@ static const char *what_is_wrong(const struct raft *r, const struct raft_msg *m)
         return "entries do not follow each other";
     if (m->type != RAFT_MSG_APPEND && m->n_entries != 0)
         return "entries where none belong";
+    if (!part_is_valid(m))
+        return "a part of a snapshot where none belongs, or an impossible one";
     return NULL;
 }
 
 static bool is_from_leader(enum raft_msg_type type)
 {
-    return type == RAFT_MSG_APPEND || type == RAFT_MSG_HEARTBEAT || type == RAFT_MSG_TIMEOUT_NOW;
+    return type == RAFT_MSG_APPEND || type == RAFT_MSG_HEARTBEAT || type == RAFT_MSG_TIMEOUT_NOW ||
+           type == RAFT_MSG_SNAPSHOT;
 }
 
 /* A message of an older term: its sender is told, so that a stale leader or candidate does not stay
@@ -95,10 +112,14 @@ static void answer_old_term(struct raft *r, const struct raft_msg *m)
         resp.type = RAFT_MSG_HEARTBEAT_RESP;
         resp.round = m->round;
         break;
+    case RAFT_MSG_SNAPSHOT:
+        resp.type = RAFT_MSG_SNAPSHOT_RESP;
+        break;
     case RAFT_MSG_PRE_VOTE_RESP:
     case RAFT_MSG_VOTE_RESP:
     case RAFT_MSG_APPEND_RESP:
     case RAFT_MSG_HEARTBEAT_RESP:
+    case RAFT_MSG_SNAPSHOT_RESP:
     case RAFT_MSG_TIMEOUT_NOW:
         return;
     }
@@ -164,6 +185,7 @@ static int settle_term(struct raft *r, const struct raft_msg *m)
         break;
     case RAFT_MSG_HEARTBEAT_RESP:
     case RAFT_MSG_APPEND_RESP:
+    case RAFT_MSG_SNAPSHOT_RESP:
         if (!m->reject)
             return invalid(r, m, "an acknowledgement of a term that is not ours");
         break;
@@ -173,6 +195,7 @@ static int settle_term(struct raft *r, const struct raft_msg *m)
         break;
     case RAFT_MSG_APPEND:
     case RAFT_MSG_HEARTBEAT:
+    case RAFT_MSG_SNAPSHOT:
     case RAFT_MSG_TIMEOUT_NOW:
         break;
     }
@@ -281,6 +304,12 @@ static int serve(struct raft *r, const struct raft_msg *m)
         return r->role == RAFT_LEADER && p != NULL ? handle_heartbeat_resp(r, p, m) : 0;
     case RAFT_MSG_TIMEOUT_NOW:
         raft_handle_timeout_now(r, m);
+        return 0;
+    case RAFT_MSG_SNAPSHOT:
+        return 0; /* its sender was heard; the rest is the host's */
+    case RAFT_MSG_SNAPSHOT_RESP:
+        if (r->role == RAFT_LEADER && p != NULL)
+            p->last_heard_us = r->now_us;
         return 0;
     }
     return invalid(r, m, "unknown type");

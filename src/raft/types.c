@@ -24,6 +24,10 @@ const char *raft_msg_type_name(enum raft_msg_type type)
         return "heartbeat_resp";
     case RAFT_MSG_TIMEOUT_NOW:
         return "timeout_now";
+    case RAFT_MSG_SNAPSHOT:
+        return "snapshot";
+    case RAFT_MSG_SNAPSHOT_RESP:
+        return "snapshot_resp";
     }
     return "unknown";
 }

@@ -36,6 +36,17 @@ static inline raft_node_id raft_founder_id(const char *name)
     return h != 0 ? h : 1;
 }
 
+/* That of a server which comes later: no two incarnations of a name have one, so that what is known
+ * of the one before is never taken for its own (MEMBER-5). */
+static inline raft_node_id raft_member_id(const char *name, uint64_t incarnation)
+{
+    uint64_t h = hash_fnv64(name, strlen(name));
+
+    h = (h ^ incarnation) * UINT64_C(0x9e3779b97f4a7c15);
+    h ^= h >> 32;
+    return h != 0 ? h : 1;
+}
+
 struct raft_entry_id {
     raft_term term;
     raft_index index;
@@ -77,8 +88,35 @@ enum raft_msg_type {
     RAFT_MSG_HEARTBEAT = 7,
     RAFT_MSG_HEARTBEAT_RESP = 8,
     RAFT_MSG_TIMEOUT_NOW = 9,
+    RAFT_MSG_SNAPSHOT = 10,
+    RAFT_MSG_SNAPSHOT_RESP = 11,
 };
-#define RAFT_MSG_TYPE_MAX RAFT_MSG_TIMEOUT_NOW
+#define RAFT_MSG_TYPE_MAX RAFT_MSG_SNAPSHOT_RESP
+
+/* A piece of a snapshot on its way to a follower, or what that says of it. The core looks at the
+ * term of such a message and at nothing else: the host cuts and joins the pieces, and asks the core
+ * when the whole is there (raft_install()).
+ *
+ *   SNAPSHOT       offset = where `data` stands in the whole; without data: a question, how far
+ *                  the follower is. The whole is the trailer that says what it is, then the copy
+ *   SNAPSHOT_RESP  offset = so much of the whole is on the follower's disk */
+enum raft_snapshot_status {
+    RAFT_SNAPSHOT_GO_ON = 0,
+    RAFT_SNAPSHOT_CHECKING = 1, /* all of it is there, and is being checked and installed */
+    RAFT_SNAPSHOT_DONE = 2,     /* nothing more of it is wanted */
+    RAFT_SNAPSHOT_REFUSED = 3,  /* it cannot be used here: another one, later */
+    RAFT_SNAPSHOT_NO_ROOM = 4,  /* the disk is full */
+    RAFT_SNAPSHOT_TOO_OLD = 5,  /* it ends before the log begins here */
+    RAFT_SNAPSHOT_STATUSES,
+};
+struct raft_snapshot_part {
+    uint64_t transfer; /* of the sender, drawn at random: one snapshot to one follower */
+    uint64_t offset;
+    uint64_t bytes; /* of the whole */
+    uint8_t status; /* SNAPSHOT_RESP: enum raft_snapshot_status */
+    uint32_t len;
+    const void *data; /* borrowed, as entries are; NULL when len is 0 */
+};
 
 /* Whether a node should lead. It is about the state machine, never about the log: whatever it is,
  * a node votes, stores and acknowledges, for its log is checked apart (FIT-1).
@@ -130,7 +168,9 @@ struct raft_note {
  *                   what the receiver is known to hold (READ-30); note
  *   HEARTBEAT_RESP  term and round exactly as received (READ-8); reject = 1: term is the
  *                   answerer's own, higher; note (none when it refuses)
- *   TIMEOUT_NOW     term: the receiver campaigns at once (3.10) */
+ *   TIMEOUT_NOW     term: the receiver campaigns at once (3.10)
+ *   SNAPSHOT        term; part
+ *   SNAPSHOT_RESP   term; reject = 1: term is the answerer's own, higher; otherwise part */
 /* clang-format on */
 struct raft_msg {
     enum raft_msg_type type;
@@ -148,6 +188,7 @@ struct raft_msg {
     unsigned n_entries;
     const struct raft_entry *entries;
     struct raft_note note;
+    const struct raft_snapshot_part *part; /* SNAPSHOT, SNAPSHOT_RESP; borrowed */
 };
 
 const char *

@@ -96,6 +96,86 @@ void replica_begin_rebuilding(struct replica *r)
     raft_set_fitness(r->raft, RAFT_UNFIT, r->now_us);
 }
 
+/* What is committed is known up to the base at least, and the state of that comes from
+ * elsewhere. */
+void replica_begin_without_state(struct replica *r)
+{
+    rid_assert(r->rebuild == REBUILD_NOT);
+    r->rebuild = REBUILD_WANTED;
+    r->dirty = true;
+    raft_hold_committed(r->raft, true);
+    raft_set_fitness(r->raft, RAFT_UNFIT, r->now_us);
+    r->unfit_term = raft_get_term(r->raft);
+}
+
+/* ---- snapshots ---- */
+
+/* Their results were those of entries that will not be applied here one by one. */
+static void fail_passed_over(struct replica *r, raft_index index)
+{
+    struct replica_request *q;
+
+    fail_reads(r, REPLICA_EXACT);
+    while ((q = replica_first(r, REPLICA_PROPOSED)) != NULL && q->entry.index <= index)
+        replica_fail(r, q, WIRE_ERROR_ROLE_CHANGED, NULL);
+}
+
+enum raft_install replica_install(struct replica *r, struct raft_entry_id id,
+                                  const struct raft_config_at *config, uint64_t now_us)
+{
+    enum raft_install what;
+
+    rid_assert(r->installing == 0);
+    replica_now(r, now_us);
+    if (r->dead)
+        return RAFT_INSTALL_LATER;
+    r->dirty = true;
+    what = raft_install(r->raft, id, config, r->rebuild == REBUILD_WANTED, r->now_us);
+    if (what != RAFT_INSTALL_STATE && what != RAFT_INSTALL_LOG)
+        return what;
+    fail_passed_over(r, id.index);
+    r->installing = id.index;
+    /* The state goes with the log: not before the log on the disk has gone (SNAP-8). */
+    r->install_batch = what == RAFT_INSTALL_LOG ? UINT64_MAX : 0;
+    return what;
+}
+
+bool replica_may_restore(const struct replica *r)
+{
+    return !r->dead && r->installing != 0 && r->install_batch <= r->stored_batch;
+}
+
+void replica_restored(struct replica *r, uint64_t now_us)
+{
+    raft_index target = r->last_applied > r->installing ? r->last_applied : r->installing;
+
+    rid_assert(replica_may_restore(r));
+    replica_now(r, now_us);
+    raft_restored(r->raft, r->now_us);
+    r->last_applied = r->installing;
+    r->installing = 0;
+    r->parked = false;
+    r->more = false;
+    r->dirty = true;
+    raft_hold_committed(r->raft, false);
+    if (r->rebuild == REBUILD_NOT)
+        return;
+    /* Nothing is answered before it holds what this node has shown (FIT-6). */
+    if (raft_get_commit_index(r->raft) > target)
+        target = raft_get_commit_index(r->raft);
+    r->rebuild = REBUILDING;
+    r->rebuilt_at = target;
+    r->rebuild_due_us = r->now_us + REBUILD_AGAIN_US;
+}
+
+void replica_compact(struct replica *r, raft_index index)
+{
+    if (r->dead)
+        return;
+    raft_compact(r->raft, index);
+    r->dirty = true;
+}
+
 static bool is_damage(struct replica *r, int rc, const char *what)
 {
     rid_assert(rc != 0);
@@ -142,22 +222,18 @@ bool replica_read_failed(struct replica *r, struct replica_request *q)
     return true;
 }
 
-/* A log that begins above entry 1 has not all that the state is made of: it is not emptied then,
- * and the node stays unfit (DISK-23). */
-static bool may_empty(const struct replica *r)
-{
-    return raft_term_at(r->raft, 0) == RAFT_TERM_NONE;
-}
-
-static void empty(struct replica *r)
+static void make_anew(struct replica *r)
 {
     raft_index target = raft_get_commit_index(r->raft);
+    raft_index applied = 0;
     int rc;
 
     rid_assert(target >= r->last_applied);
-    rc = r->ops.state_rebuild(r->ops.ctx);
+    rc = r->ops.state_rebuild(r->ops.ctx, &applied);
     raft_wait_for_room(r->raft, rc == REPLICA_STATE_E_FULL);
-    if (rc == REPLICA_STATE_E_FULL) { /* as an apply that finds no room (SPACE-6) */
+    /* As an apply that finds no room (SPACE-6). What it is made of may have to be read first, or to
+     * come from another node. */
+    if (rc == REPLICA_STATE_E_FULL || rc == REPLICA_STATE_E_LATER) {
         r->rebuild_due_us = r->now_us + STATE_RETRY_US;
         return;
     }
@@ -165,9 +241,11 @@ static void empty(struct replica *r)
         replica_fatal(r, rc, "cannot set the state aside");
         return;
     }
-    raft_rewind(r->raft, 0);
+    if (applied > r->last_applied) /* of a snapshot that another node had sent before */
+        fail_passed_over(r, applied);
+    raft_rewind(r->raft, applied);
     raft_hold_committed(r->raft, false);
-    r->last_applied = 0;
+    r->last_applied = applied;
     r->rebuild = REBUILDING;
     r->rebuilt_at = target;
     r->rebuild_due_us = r->now_us + REBUILD_AGAIN_US;
@@ -189,7 +267,7 @@ static void stop_leading(struct replica *r)
 
 static bool is_due(const struct replica *r)
 {
-    return r->rebuild == REBUILD_WANTED && r->now_us >= r->rebuild_due_us && may_empty(r);
+    return r->rebuild == REBUILD_WANTED && r->now_us >= r->rebuild_due_us && r->installing == 0;
 }
 
 void replica_rebuild_step(struct replica *r)
@@ -203,7 +281,7 @@ void replica_rebuild_step(struct replica *r)
     if (is_due(r))
         stop_leading(r);
     if (is_due(r) && raft_get_role(r->raft) != RAFT_LEADER)
-        empty(r);
+        make_anew(r);
     else if (r->rebuild == REBUILDING && r->last_applied >= r->rebuilt_at)
         r->rebuild = REBUILD_NOT;
 }

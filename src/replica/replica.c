@@ -118,18 +118,22 @@ void replica_now(struct replica *r, uint64_t now_us)
 
 void replica_hear(struct replica *r, raft_node_id from, uint64_t now_us)
 {
+    unsigned at = 0;
+
     rid_assert(from != r->id);
     replica_now(r, now_us);
-    for (unsigned i = 0; i < r->n_heard; i++) {
-        if (r->heard[i].id == from) {
-            r->heard[i].heard_us = r->now_us;
-            return;
-        }
+    while (at < r->n_heard && r->heard[at].id != from)
+        at++;
+    if (at == r->n_heard && r->n_heard < RAFT_SERVERS_MAX) {
+        r->n_heard++;
+    } else if (at == r->n_heard) { /* members come and go: who was heard longest ago makes room */
+        at = 0;
+        for (unsigned i = 1; i < r->n_heard; i++)
+            if (r->heard[i].heard_us < r->heard[at].heard_us)
+                at = i;
     }
-    if (r->n_heard < RAFT_SERVERS_MAX) {
-        r->heard[r->n_heard].id = from;
-        r->heard[r->n_heard++].heard_us = r->now_us;
-    }
+    r->heard[at].id = from;
+    r->heard[at].heard_us = r->now_us;
 }
 
 int replica_step(struct replica *r, const struct raft_msg *m, uint64_t now_us)
@@ -162,6 +166,10 @@ int replica_step(struct replica *r, const struct raft_msg *m, uint64_t now_us)
         return rc;
     }
     replica_hear(r, m->from, now_us);
+    if (m->part != NULL && r->ops.snapshot != NULL && m->term == raft_get_term(r->raft) &&
+        (m->type == RAFT_MSG_SNAPSHOT ? raft_get_leader(r->raft) == m->from
+                                      : raft_get_role(r->raft) == RAFT_LEADER))
+        r->ops.snapshot(r->ops.ctx, m);
     if ((m->note.flags & RAFT_NOTE_SAID) != 0 && r->ops.heard_note != NULL)
         r->ops.heard_note(r->ops.ctx, m->from, &m->note);
     return 0;
@@ -194,6 +202,16 @@ int replica_transfer(struct replica *r, raft_node_id to, uint64_t now_us)
     if (rc == 0)
         rid_assert(raft_get_role(r->raft) == RAFT_LEADER);
     return rc;
+}
+
+int replica_configure(struct replica *r, const struct raft_configuration *c, raft_index based_on,
+                      bool force, uint64_t now_us, struct raft_entry_id *ret_id)
+{
+    replica_now(r, now_us);
+    if (r->dead)
+        return RAFT_E_NOT_LEADER;
+    r->dirty = true;
+    return raft_configure(r->raft, c, based_on, force, ret_id);
 }
 
 /* ---- looking ---- */

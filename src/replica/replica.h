@@ -35,6 +35,8 @@ struct replica_request;
 /* Of the state's functions: no room, nothing was done, it may be tried again. All others that are
  * not 0 are final. */
 #define REPLICA_STATE_E_FULL 1
+/* Of ops.state_rebuild alone: what the state is to be made of is not there yet. */
+#define REPLICA_STATE_E_LATER 64
 
 /* Why nothing may be appended for a request. */
 struct replica_no_space {
@@ -62,10 +64,14 @@ struct replica_ops {
     /* rc is what one of the above returned, `what` what was wanted of it. True: it says that what
      * the state holds is not to be believed, and it is to be made again; false: this node ends. */
     bool (*state_is_damaged)(void *ctx, int rc, const char *what);
-    /* The state is set aside and an empty one stands in its place, which holds nothing. 0;
-     * REPLICA_STATE_E_FULL: asked again later; -errno, which ends this node. NULL, with the one
-     * above: a state that cannot be damaged. */
-    int (*state_rebuild)(void *ctx);
+    /* The state is set aside, and one that is right stands in its place: that of a snapshot of this
+     * node, or an empty one, where the log begins with entry 1. *ret_applied: what it holds, not
+     * below the base of the log. 0; REPLICA_STATE_E_FULL, REPLICA_STATE_E_LATER: asked again later;
+     * -errno, which ends this node. NULL, with the one above: a state that cannot be damaged. */
+    int (*state_rebuild)(void *ctx, raft_index *ret_applied);
+    /* A part of a snapshot from the leader that this node follows, or, of a leader, what a server
+     * says of one. NULL: there are no snapshots. */
+    void (*snapshot)(void *ctx, const struct raft_msg *m);
     /* May these entries of a leader be taken into the log? False: as if the message were lost, but
      * for its sender being heard. NULL: always. */
     bool (*may_store)(void *ctx, const struct raft_msg *m);
@@ -232,6 +238,25 @@ void replica_rebuild(struct replica *r, uint64_t now_us);
 /* The state was found empty at the start, and was not always: the same without ops.state_rebuild.
  * Before the first turn. */
 void replica_begin_rebuilding(struct replica *r);
+/* The state that was found at the start does not hold what the log has let go of: what is said of
+ * its last applied entry, the base of the log, is not so. As replica_rebuild(). Before the first
+ * turn. */
+void replica_begin_without_state(struct replica *r);
+
+/* A snapshot that came from a leader is whole, checked and durable: raft_install(). After STATE and
+ * LOG the host makes the state that of the snapshot when replica_may_restore() says so, and calls
+ * replica_restored(). What waits for the result of an entry that the state will have passed over
+ * fails: it was done, and what came of it nobody here can say. */
+enum raft_install replica_install(struct replica *r, struct raft_entry_id id,
+                                  const struct raft_config_at *config, uint64_t now_us);
+/* One is installed, the log on the disk is as it should be, and no transaction is open. */
+bool replica_may_restore(const struct replica *r);
+void replica_restored(struct replica *r, uint64_t now_us);
+/* As raft_configure(). */
+int replica_configure(struct replica *r, const struct raft_configuration *c, raft_index based_on,
+                      bool force, uint64_t now_us, struct raft_entry_id *ret_id);
+/* As raft_compact(). */
+void replica_compact(struct replica *r, raft_index index);
 /* From replica_rebuild() until what was committed then is applied again. Who called makes the
  * node fit: replica_set_fit(). */
 bool replica_rebuilding(const struct replica *r);

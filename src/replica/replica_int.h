@@ -48,6 +48,8 @@ struct replica {
     raft_index rebuilt_at;   /* REBUILDING: what must be applied again */
     uint64_t rebuild_due_us; /* not before; a disk that always gives damage is not worn out */
     raft_term unfit_term;    /* WANTED: in which the core was told so last */
+    raft_index installing;   /* what the state is to hold then; 0: no snapshot is installed */
+    uint64_t install_batch;  /* when this batch is durable; UINT64_MAX: it is not issued yet */
     bool quiesced;
     bool dirty; /* something went into the core since the last ready */
     bool more;  /* the last ready left committed entries behind */

@@ -81,6 +81,8 @@ static bool send_and_store(struct replica *r, const struct raft_ready *ready)
 
         rid_assert(ready->batch > r->submitted_batch);
         r->submitted_batch = ready->batch;
+        if (ready->reset.index != 0)
+            r->install_batch = ready->batch;
         rc = r->ops.log_submit(r->ops.ctx, ready);
 
         if (rc != 0) {

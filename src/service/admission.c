@@ -57,7 +57,7 @@ struct request *service_request_new(struct service_conn *c, const struct wire_re
     memset(req, 0, sizeof(*req));
     list_init(&req->rr.link);
     list_init(&req->rr.timer);
-    list_init(&req->transfer_link);
+    list_init(&req->turn_link);
     list_init(&req->waiting_link);
     req->conn = c;
     req->type = q->type;
@@ -86,7 +86,7 @@ void service_request_free(struct request *req)
     struct service *s = req->conn->service;
 
     list_remove(&req->link);
-    list_remove(&req->transfer_link);
+    list_remove(&req->turn_link);
     service_stop_waiting(req);
     if (req->conn->memory != NULL) {
         budget_give(&req->conn->memory->requests, req->charged);

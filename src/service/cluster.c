@@ -145,7 +145,8 @@ void service_handle_members(struct service_conn *c, const struct wire_request *q
 {
     struct service *s = c->service;
     struct buf *out = service_out(c);
-    const struct raft_configuration *conf = raft_get_configuration(replica_raft(s->replica));
+    const struct raft *raft = replica_raft(s->replica);
+    const struct raft_configuration *conf = raft_get_configuration(raft);
     struct wire_reply w;
 
     if (out == NULL)
@@ -167,6 +168,19 @@ void service_handle_members(struct service_conn *c, const struct wire_request *q
         wire_reply_close_object(&w);
     }
     wire_reply_close_array(&w);
+    wire_reply_u64(&w, "configuration_index", raft_get_configuration_index(raft));
+    wire_reply_bool(&w, "committed",
+                    raft_get_configuration_index(raft) <= raft_get_commit_index(raft));
+    wire_reply_open_array(&w, "removed");
+    for (unsigned i = 0; i < conf->n_removed; i++) {
+        wire_reply_open_object(&w, NULL);
+        wire_reply_str(&w, "id", conf->removed[i].name);
+        wire_reply_u64(&w, "index", conf->removed[i].index);
+        wire_reply_close_object(&w);
+    }
+    wire_reply_close_array(&w);
+    if (s->ops.member_changes != NULL)
+        s->ops.member_changes(s->ops.ctx, &w);
     service_end(s, &w, &q->origin);
 }
 
@@ -191,5 +205,26 @@ void service_handle_init(struct service_conn *c, const struct wire_request *q)
         return;
     }
     service_begin(s, &w, out, &q->origin, "init_ok");
+    service_end(s, &w, &q->origin);
+}
+
+/* It says what is there and goes on in the background: `status` tells how far it is. */
+void service_handle_snapshot(struct service_conn *c, const struct wire_request *q)
+{
+    struct service *s = c->service;
+    struct buf *out = service_out(c);
+    raft_index index = 0;
+    bool making = false;
+    struct wire_reply w;
+
+    if (s->ops.snapshot == NULL || !s->ops.snapshot(s->ops.ctx, &index, &making)) {
+        service_refuse_type(c, q, "this node keeps no snapshots");
+        return;
+    }
+    if (out == NULL)
+        return;
+    service_begin(s, &w, out, &q->origin, "snapshot_ok");
+    wire_reply_u64(&w, "index", index);
+    wire_reply_bool(&w, "making", making);
     service_end(s, &w, &q->origin);
 }

@@ -34,6 +34,7 @@ int service_new(const struct service_conf *conf, const struct service_ops *ops,
     buf_init(&s->scratch);
     prng_init(&s->prng, conf->seed);
     list_init(&s->transfers);
+    list_init(&s->parts);
     timers_init(&s->waiting, ops->now_us(ops->ctx));
     *ret = s;
     return 0;

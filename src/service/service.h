@@ -25,6 +25,36 @@
 struct service;
 struct service_conn;
 
+/* A part of a snapshot. Which one, and from where on, is the client's word, index and term 0: the
+ * newest, and stands there when it was found; the rest is the answer. */
+struct service_part {
+    struct wire_part of;
+    uint64_t bytes;         /* of the whole file */
+    size_t len;             /* of the part: what is left, or as much as fits */
+    uint32_t crc;           /* CRC32C of it */
+    struct wire_slice text; /* it, as Base64 */
+    struct wire_slice why;  /* FAILED: a sentence */
+};
+/* LATER: it is being read, ask again in the next turn. NONE: this host keeps no snapshots.
+ * MISSING: no such one. BEYOND: it is shorter. FAILED: it cannot be read. */
+enum service_part_outcome {
+    SERVICE_PART_LATER = 1,
+    SERVICE_PART_NONE,
+    SERVICE_PART_MISSING,
+    SERVICE_PART_BEYOND,
+    SERVICE_PART_FAILED,
+};
+
+struct service_member_answer {
+    enum wire_error error;          /* NONE: it is begun, or done, or would be (dry_run) */
+    char text[256];                 /* of the error */
+    bool done;                      /* nothing is left to do */
+    raft_index configuration_index; /* in force now */
+    unsigned voters_before;
+    unsigned voters_after; /* when all of it is done */
+    unsigned heard_after;  /* of them, now */
+};
+
 struct service_ops {
     void *ctx;
     /* The output of a connection, NULL when it is dead. One owed reply more, one less (may be
@@ -51,6 +81,17 @@ struct service_ops {
     /* Bytes that an entry with this payload takes in the log. */
     uint64_t (*record_bytes)(void *ctx, size_t payload_len);
     void (*event)(void *ctx, enum log_level level, const char *event, const char *text);
+    /* A change of the members: it is begun, or refused in words; may be NULL. */
+    void (*member)(void *ctx, enum wire_request_type verb, const struct wire_member *q,
+                   struct service_member_answer *ret);
+    /* Members of `members_ok` besides the list: what is under way. May be NULL. */
+    void (*member_changes)(void *ctx, struct wire_reply *w);
+    /* A snapshot of the state is wanted: *ret_index is that of the newest there is, *ret_making
+     * says whether one with more is on its way. False: this host makes none. May be NULL. */
+    bool (*snapshot)(void *ctx, raft_index *ret_index, bool *ret_making);
+    /* 0 or enum service_part_outcome; never waits for a disk. What *part points at is valid until
+     * the next call. May be NULL. */
+    int (*snapshot_part)(void *ctx, struct service_part *part);
     /* `init`, stdin/stdout only: NULL elsewhere. Returns 0 when the node is now this one, else a
      * text for the error. */
     const char *(*init)(void *ctx, const struct wire_request *q);
@@ -110,8 +151,8 @@ void service_write_failure(struct service *s, struct buf *out, const struct wire
 struct wire_decoder *service_decoder(struct service *s);
 uint64_t service_next_msg_id(struct service *s);
 
-/* Before replica_turn(): transfers that are over are answered, deadlines of what the replica does
- * not know. */
+/* Before replica_turn(): transfers that are over and parts of snapshots that were read are
+ * answered, deadlines of what the replica does not know. */
 void service_turn(struct service *s, uint64_t now_us);
 /* When service_turn() wants to run even if nothing happens; UINT64_MAX: never. */
 uint64_t service_deadline_us(const struct service *s);

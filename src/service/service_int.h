@@ -2,7 +2,8 @@
  * this header are ordered, from the bottom up:
  *
  *   replies ◄─ admission ◄─ room ◄─ read, write ◄────────────────────────── lines ◄─ service
- *                     ◄─ compare_measure ◄─ compare ◄─ transfer, cluster ◄───┘ */
+ *                     ◄─ compare_measure ◄─ compare ◄─ transfer, cluster ◄───┤
+ *                     ◄─ part ◄─ transfer ◄──────────────────────────────────┘ */
 #ifndef RIDD_SERVICE_SERVICE_INT_H
 #define RIDD_SERVICE_SERVICE_INT_H
 
@@ -27,6 +28,7 @@ struct service {
     struct buf scratch; /* commands are encoded here */
     struct prng prng;
     struct list transfers;   /* struct request, waiting for the end of a transfer */
+    struct list parts;       /* struct request, waiting for a part of a snapshot */
     struct compare *compare; /* owned; the run under way, or NULL */
     struct timers waiting;   /* deadlines of what waits for room */
 };
@@ -44,13 +46,14 @@ struct service_conn {
 struct request {
     struct replica_request rr;
     struct service_conn *conn;
-    struct list link;          /* in conn->requests */
-    struct list transfer_link; /* in service->transfers */
-    raft_node_id transfer_to;  /* who shall lead */
-    struct list waiting_link;  /* in conn->waiting */
-    size_t want;               /* the reply that waits */
-    size_t charged;            /* to conn->memory->requests */
-    size_t charged_command;    /* to conn->memory->commands */
+    struct list link;         /* in conn->requests */
+    struct list turn_link;    /* in service->transfers or parts: looked at in each turn */
+    raft_node_id transfer_to; /* who shall lead */
+    struct wire_part part;    /* which is wanted */
+    struct list waiting_link; /* in conn->waiting */
+    size_t want;              /* the reply that waits */
+    size_t charged;           /* to conn->memory->requests */
+    size_t charged_command;   /* to conn->memory->commands */
     enum wire_request_type type;
     bool verbose;
     uint32_t timeout_ms;
@@ -130,6 +133,10 @@ void service_handle_batch(struct service_conn *c, const struct wire_request *q);
 void service_handle_write(struct service_conn *c, const struct wire_request *q);
 /* transfer.c */
 void service_handle_transfer(struct service_conn *c, const struct wire_request *q);
+/* part.c */
+void service_handle_part(struct service_conn *c, const struct wire_request *q);
+void service_parts_turn(struct service *s, uint64_t now_us);
+uint64_t service_parts_deadline_us(const struct service *s);
 /* compare.c */
 void service_handle_compare(struct service_conn *c, const struct wire_request *q);
 /* The client of this request went away: a run for it ends. */
@@ -143,5 +150,7 @@ void service_handle_ping(struct service_conn *c, const struct wire_request *q);
 void service_handle_status(struct service_conn *c, const struct wire_request *q);
 void service_handle_members(struct service_conn *c, const struct wire_request *q);
 void service_handle_init(struct service_conn *c, const struct wire_request *q);
+void service_handle_member(struct service_conn *c, const struct wire_request *q);
+void service_handle_snapshot(struct service_conn *c, const struct wire_request *q);
 
 #endif

@@ -85,7 +85,7 @@ static void begin_transfer(struct request *req, const struct wire_request *q, ra
     case 0:
         raft_get_status(replica_raft(c->service->replica), &st);
         req->transfer_to = st.transfer_to;
-        list_append(&c->service->transfers, &req->transfer_link);
+        list_append(&c->service->transfers, &req->turn_link);
         break;
     case RAFT_E_NOT_LEADER:
         fail_transfer(req, WIRE_ERROR_NOT_LEADER);
@@ -140,10 +140,11 @@ void service_turn(struct service *s, uint64_t now_us)
         return;
     service_expire_waiting(s, now_us);
     compare_turn(s);
+    service_parts_turn(s, now_us);
     raft = replica_raft(s->replica);
     list_for_each_safe(it, &s->transfers)
     {
-        struct request *req = list_entry(it, struct request, transfer_link);
+        struct request *req = list_entry(it, struct request, turn_link);
         raft_node_id leader_id = raft_get_leader(raft);
 
         if (raft_get_role(raft) != RAFT_LEADER && leader_id != 0)
@@ -160,11 +161,13 @@ void service_turn(struct service *s, uint64_t now_us)
 
 uint64_t service_deadline_us(const struct service *s)
 {
+    const uint64_t parts = service_parts_deadline_us(s);
     uint64_t deadline = timers_next_us(&s->waiting);
 
+    deadline = parts < deadline ? parts : deadline;
     list_for_each(it, &s->transfers)
     {
-        const struct request *req = list_entry(it, const struct request, transfer_link);
+        const struct request *req = list_entry(it, const struct request, turn_link);
 
         if (req->rr.deadline_us < deadline)
             deadline = req->rr.deadline_us;

@@ -169,9 +169,10 @@ static void print_header(FILE *out, const struct wal_file *file, uint64_t file_b
                   " node=%016" PRIx64 " incarnation=%016" PRIx64 " first_index=%" PRIu64
                   " first_batch=%" PRIu64 " prev_seq=%" PRIu64 " prev_used=%" PRIu64
                   " prev_last_batch=%" PRIu64 " prev_last_index=%" PRIu64 " prev_last_term=%" PRIu64
-                  "\n",
+                  "%s\n",
                   h->node_id, h->incarnation, h->first_index, h->first_batch, h->prev_seq,
-                  h->prev_used, h->prev_last_batch, h->prev_last_index, h->prev_last_term);
+                  h->prev_used, h->prev_last_batch, h->prev_last_index, h->prev_last_term,
+                  (h->flags & SEGMENT_FLAG_RESET) != 0 ? " reset=yes" : "");
 }
 
 static int dump_segment(const struct recovery *rv, struct wal_file *file, FILE *out)
@@ -217,6 +218,9 @@ static void print_verdict(const struct recovery *rv, int verdict, FILE *out)
         if (log->terms.base.index != 0)
             (void)fprintf(out, "begins_behind_index=%" PRIu64 " term=%" PRIu64 "\n",
                           log->terms.base.index, log->terms.base.term);
+        if (log->mark.index != 0)
+            (void)fprintf(out, "marked_index=%" PRIu64 " term=%" PRIu64 "\n", log->mark.index,
+                          log->mark.term);
         (void)fprintf(out,
                       "verdict=%s batch=%" PRIu64 " last_index=%" PRIu64 " last_term=%" PRIu64
                       " commit_index=%" PRIu64 " current_term=%" PRIu64 " voted_for=%016" PRIx64
@@ -248,8 +252,11 @@ int store_dump(const struct store_conf *conf, FILE *out)
 
     (void)snprintf(text, sizeof(text), "%s", err_text());
     for (size_t i = 0; i < rv.n_files; i++) {
-        int rc = dump_segment(&rv, &rv.files[i], out);
+        int rc;
 
+        if (i < rv.first)
+            (void)fprintf(out, "segment=%s void: the log begins behind it\n", rv.files[i].name);
+        rc = dump_segment(&rv, &rv.files[i], out);
         if (rc != 0)
             return err_trace(rc);
     }

@@ -127,6 +127,7 @@ static int note_segment(struct recovery *rv, const char *name)
         files[i] = files[i - 1];
     files[i] = (struct wal_file){0};
     (void)snprintf(files[i].name, sizeof(files[i].name), "%s", name);
+    files[i].name_seq = seq;
     rv->n_files++;
     return 0;
 }
@@ -237,29 +238,22 @@ static int read_header(struct recovery *rv, struct wal_file *file)
     return 0;
 }
 
-/* Where does the log begin? What was before the first segment that is left must be covered by a
- * snapshot: the front is removed in whole segments, and only when a snapshot has it (DISK-23). */
+/* What the log says was before the first segment that is left. Whether that may be so its marks
+ * say; a reset is one (DISK-43). */
 static int take_base(struct recovery *rv)
 {
-    const struct segment_header *h = &rv->files[0].header;
+    const struct segment_header *h = &rv->files[rv->first].header;
     const struct raft_entry_id base = {.term = h->prev_last_term, .index = h->prev_last_index};
     struct log_state *log = &rv->log;
-    char what[128];
 
     if (h->first_index != base.index + 1 || (base.index == 0) != (h->seq == 1) ||
         (base.term == 0) != (base.index == 0) || h->first_batch <= h->prev_last_batch ||
         (h->seq == 1 && h->first_batch != 1) || base.index > RAFT_INDEX_MAX)
-        return recovery_refuse_file(rv, rv->files[0].name,
+        return recovery_refuse_file(rv, rv->files[rv->first].name,
                                     "the first segment contradicts itself about where it begins",
                                     "its header");
-    if (base.index > rv->conf.snapshot.index) {
-        (void)snprintf(what, sizeof(what), "%s: the log begins at index %" PRIu64,
-                       rv->conf.snapshot.index == 0 ? "segment 1 is missing"
-                                                    : "a segment is missing",
-                       h->first_index);
-        return recovery_refuse_file(rv, rv->files[0].name, what,
-                                    "no snapshot covers what was before it");
-    }
+    if ((h->flags & SEGMENT_FLAG_RESET) != 0)
+        log->mark = base;
     log->terms.base = base;
     log->last_index = base.index;
     log->last_term = base.term;
@@ -268,20 +262,40 @@ static int take_base(struct recovery *rv)
     return 0;
 }
 
+/* What is before the last reset is void, whatever it looks like: some of it may be gone already
+ * (DISK-43). A header that cannot be read is looked at again by whoever asks for more than that. */
+static int find_reset(struct recovery *rv)
+{
+    for (size_t i = rv->n_files; i > 0; i--) {
+        struct wal_file *file = &rv->files[i - 1];
+        int rc = read_header(rv, file);
+
+        if (rc < 0)
+            return err_trace(rc);
+        if (rc == 0 && (file->header.flags & SEGMENT_FLAG_RESET) != 0) {
+            rv->first = i - 1;
+            return 0;
+        }
+        err_reset();
+    }
+    return 0;
+}
+
 /* DISK-2: a gapless sequence from the first segment on, by header. */
 int recovery_check_sequence(struct recovery *rv)
 {
     char what[128];
+    int rc = find_reset(rv);
 
-    for (size_t i = 0; i < rv->n_files; i++) {
+    for (size_t i = rv->first; rc == 0 && i < rv->n_files; i++) {
         struct wal_file *file = &rv->files[i];
         uint64_t seq;
-        uint64_t name_seq = 0;
-        int rc = read_header(rv, file);
+
+        rc = read_header(rv, file);
 
         if (rc != 0)
             return rc;
-        if (rv->conf.node_id == 0 && i == 0) {
+        if (rv->conf.node_id == 0 && i == rv->first) {
             memcpy(rv->conf.cluster_id, file->header.cluster_id, sizeof(rv->conf.cluster_id));
             rv->conf.node_id = file->header.node_id;
             rv->conf.incarnation = file->header.incarnation;
@@ -289,19 +303,18 @@ int recovery_check_sequence(struct recovery *rv)
         rc = recovery_check_identity(rv, file->name, &file->header);
         if (rc != 0)
             return rc;
-        (void)store_name_parse(file->name, ".wal", &name_seq);
-        if (name_seq != file->header.seq) {
+        if (file->name_seq != file->header.seq) {
             (void)snprintf(what, sizeof(what), "the header says segment %" PRIu64,
                            file->header.seq);
             return recovery_refuse_file(rv, file->name, what,
                                         "a file was renamed or copied over another");
         }
-        seq = rv->files[0].header.seq + i;
+        seq = rv->files[rv->first].header.seq + (i - rv->first);
         if (file->header.seq != seq || file->header.prev_seq != seq - 1) {
             (void)snprintf(what, sizeof(what), "segment %" PRIu64 " is missing", seq);
             return recovery_refuse_file(rv, file->name, what,
                                         "segments are numbered without a gap");
         }
     }
-    return take_base(rv);
+    return rc != 0 ? rc : take_base(rv);
 }

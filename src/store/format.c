@@ -35,7 +35,7 @@ void segment_header_encode(const struct segment_header *h, unsigned char page[SE
 {
     memset(page, 0, SEGMENT_HEADER_BYTES);
     memcpy(page, segment_magic, sizeof(segment_magic));
-    put_u32(page + 8, SEGMENT_VERSION);
+    put_u32(page + 8, h->flags != 0 ? SEGMENT_VERSION : SEGMENT_VERSION_PLAIN);
     memcpy(page + 16, h->cluster_id, sizeof(h->cluster_id));
     put_u64(page + 32, h->node_id);
     put_u64(page + 40, h->incarnation);
@@ -65,7 +65,10 @@ int segment_header_decode(const unsigned char page[SEGMENT_HEADER_BYTES],
         return SEGMENT_HEADER_E_MAGIC;
     if (get_u32(page + 12) != page_crc(page))
         return SEGMENT_HEADER_E_CRC;
-    if (get_u32(page + 8) != SEGMENT_VERSION)
+    if (get_u32(page + 8) != SEGMENT_VERSION &&
+        (get_u32(page + 8) != SEGMENT_VERSION_PLAIN || get_u32(page + 88) != 0))
+        return SEGMENT_HEADER_E_VERSION;
+    if ((get_u32(page + 88) & ~SEGMENT_FLAGS) != 0)
         return SEGMENT_HEADER_E_VERSION;
     memcpy(h.cluster_id, page + 16, sizeof(h.cluster_id));
     h.node_id = get_u64(page + 32);

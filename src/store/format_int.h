@@ -7,6 +7,10 @@
  *     72 u64 first_batch      80 u64 size            88 u32 flags         92 u32 prev_chain
  *     96 u64 prev_seq        104 u64 prev_last_index 112 u64 prev_last_term
  *    120 u64 prev_last_batch 128 u64 prev_used       (how many bytes of the previous segment count)
+ * Version 1 has no flags, and is what is written where there are none: an earlier program reads
+ * such a log. Flags: RESET, the log begins here, behind prev_last_index and prev_last_term, which
+ * are those of a snapshot, and what was before is void; BASE, it began above entry 1 when this
+ * segment was opened. An earlier program refuses both in words instead of calling them damage.
  *
  * Record, 40 bytes and the payload, padded with zeros to 8:
  *      0 u32 hdr_crc: CRC32C(salt, file offset, the 36 bytes that follow)
@@ -40,16 +44,21 @@
 #include "base/outcome.h"
 #include "raft/types.h"
 
-#define SEGMENT_HEADER_BYTES 4096u
-#define SEGMENT_VERSION      1u
-#define RECORD_HEADER_BYTES  40u
-#define RECORD_PAYLOAD_MAX   (16u << 20)
-#define HARDSTATE_BYTES      8u
-#define SYNCMARK_BYTES       8u
-#define SNAPMARK_BYTES       32u
-#define BATCH_END_BYTES      40u
+#define SEGMENT_HEADER_BYTES  4096u
+#define SEGMENT_VERSION       2u
+#define SEGMENT_VERSION_PLAIN 1u
+#define RECORD_HEADER_BYTES   40u
+#define RECORD_PAYLOAD_MAX    (16u << 20)
+#define HARDSTATE_BYTES       8u
+#define SYNCMARK_BYTES        8u
+#define SNAPMARK_BYTES        32u
+#define BATCH_END_BYTES       40u
 
 static_assert(ENTRY_BYTES_MAX <= RECORD_PAYLOAD_MAX, "one record holds one entry");
+
+#define SEGMENT_FLAG_RESET 1u
+#define SEGMENT_FLAG_BASE  2u
+#define SEGMENT_FLAGS      (SEGMENT_FLAG_RESET | SEGMENT_FLAG_BASE)
 
 enum record_type {
     RECORD_ENTRY = 1,

@@ -3,6 +3,7 @@
  * drops all points at or behind it, and the first entry after it always becomes a point. So from
  * one point to the next the file holds living entries only. */
 #include <errno.h>
+#include <string.h>
 
 #include "base/array.h"
 #include "base/assert.h"
@@ -43,6 +44,17 @@ void log_index_truncate(struct log_index *ix, raft_index from)
 {
     while (ix->n > 0 && ix->points[ix->n - 1].index >= from)
         ix->n--;
+}
+
+void log_index_drop_front(struct log_index *ix, uint32_t first_slot)
+{
+    size_t n = 0;
+
+    while (n < ix->n && ix->points[n].slot < first_slot)
+        n++;
+    ix->n -= n;
+    if (n > 0 && ix->n > 0)
+        memmove(ix->points, ix->points + n, ix->n * sizeof(*ix->points));
 }
 
 const struct index_point *log_index_find(const struct log_index *ix, raft_index index,

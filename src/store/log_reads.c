@@ -19,6 +19,7 @@
 #include "base/assert.h"
 #include "base/err.h"
 #include "base/limits.h"
+#include "store/store_int.h"
 
 #include "base/banned.h"
 
@@ -46,6 +47,7 @@ struct log_reads {
     struct read_window windows[STORE_WINDOWS_MAX];
     uint64_t clock;
     uint64_t n_done;
+    raft_index reset_to; /* nothing up to it is read; the store may not know yet */
 };
 
 int log_reads_new(struct store *store, struct log_reads **ret)
@@ -173,11 +175,13 @@ static int get(struct log_reads *lr, raft_index from, raft_index to, size_t byte
 {
     for (unsigned i = 0; i < STORE_WINDOWS_MAX; i++) {
         struct read_window *w = &lr->windows[i];
-        raft_index end = w->from + w->n - 1;
-        int rc = w->rc;
+        raft_index end;
+        int rc;
 
         if (!holds(w, from))
             continue;
+        end = w->from + w->n - 1;
+        rc = w->rc;
         if (rc == 0)
             rc = hand_out(lr, w, from, to, bytes_max, arena, ret_entries, n_max, ret_n);
         else
@@ -204,13 +208,24 @@ int log_reads_get(struct log_reads *lr, raft_index from, raft_index to, size_t b
     if (from <= store_base(lr->store).index)
         return STORE_E_COMPACTED;
     (void)pthread_mutex_lock(&lr->lock);
-    rc = get(lr, from, to, bytes_max, arena, ret_entries, n_max, ret_n);
+    rc = from <= lr->reset_to ? STORE_E_COMPACTED
+                              : get(lr, from, to, bytes_max, arena, ret_entries, n_max, ret_n);
     (void)pthread_mutex_unlock(&lr->lock);
     return rc;
 }
 
 /* What is dropped counts as done: who waits for it asks again, for what stands there now
  * (DISK-33). */
+static void drop(struct log_reads *lr, struct read_window *w)
+{
+    if (w->state == WINDOW_READING) {
+        w->dropped = true;
+        return;
+    }
+    empty(w);
+    lr->n_done++;
+}
+
 void log_reads_truncate(struct log_reads *lr, raft_index from)
 {
     (void)pthread_mutex_lock(&lr->lock);
@@ -219,13 +234,29 @@ void log_reads_truncate(struct log_reads *lr, raft_index from)
 
         if (w->state == WINDOW_FREE || w->to < from)
             continue;
-        if (w->state == WINDOW_READING) {
-            w->dropped = true;
-            continue;
-        }
-        empty(w);
-        lr->n_done++;
+        drop(lr, w);
     }
+    (void)pthread_mutex_unlock(&lr->lock);
+}
+
+/* Who asked for it is told that it is gone before a window is looked at. */
+void log_reads_drop_front(struct log_reads *lr, raft_index base)
+{
+    (void)pthread_mutex_lock(&lr->lock);
+    for (unsigned i = 0; i < STORE_WINDOWS_MAX; i++)
+        if (lr->windows[i].state != WINDOW_FREE && lr->windows[i].from <= base)
+            drop(lr, &lr->windows[i]);
+    (void)pthread_mutex_unlock(&lr->lock);
+}
+
+/* Of the old log even what has an index behind the new base is another entry (DISK-43). */
+void log_reads_reset(struct log_reads *lr, raft_index base)
+{
+    (void)pthread_mutex_lock(&lr->lock);
+    lr->reset_to = base;
+    for (unsigned i = 0; i < STORE_WINDOWS_MAX; i++)
+        if (lr->windows[i].state != WINDOW_FREE)
+            drop(lr, &lr->windows[i]);
     (void)pthread_mutex_unlock(&lr->lock);
 }
 
@@ -249,7 +280,7 @@ bool log_reads_has_work(struct log_reads *lr)
     (void)pthread_mutex_lock(&lr->lock);
     has = oldest_asked(lr) != NULL;
     (void)pthread_mutex_unlock(&lr->lock);
-    return has;
+    return has || store_read_is_stale(lr->store);
 }
 
 static void read_window(struct log_reads *lr, struct read_window *w)
@@ -272,8 +303,10 @@ void log_reads_work(struct log_reads *lr)
     if (w != NULL)
         w->state = WINDOW_READING;
     (void)pthread_mutex_unlock(&lr->lock);
-    if (w == NULL)
+    if (w == NULL) {
+        store_read_forget(lr->store);
         return;
+    }
     read_window(lr, w);
     (void)pthread_mutex_lock(&lr->lock);
     w->state = WINDOW_FULL;

@@ -30,8 +30,14 @@ int log_reads_get(struct log_reads *lr, raft_index from, raft_index to, size_t b
 /* Entries from `from` on are replaced, before the store is told so: what was read of them, or is
  * being read, is dropped. */
 void log_reads_truncate(struct log_reads *lr, raft_index from);
+/* After store_drop_front(): what was read of entries up to `base`, or is being read, is dropped.
+ * log_reads_has_work() may say yes: files that are of the log no more are kept open until then. */
+void log_reads_drop_front(struct log_reads *lr, raft_index base);
+/* The log is reset to begin behind `base`, before the store is told so: all is dropped, and what is
+ * not behind it is STORE_E_COMPACTED from now on. */
+void log_reads_reset(struct log_reads *lr, raft_index base);
 bool log_reads_has_work(struct log_reads *lr);
-/* The oldest request; nothing when there is none. */
+/* The oldest request. */
 void log_reads_work(struct log_reads *lr);
 uint64_t log_reads_n_done(struct log_reads *lr);
 

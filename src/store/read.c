@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/cleanup.h"
 #include "base/err.h"
 #include "store/store_int.h"
 
@@ -46,8 +47,8 @@ static int find_run(struct store *s, raft_index from, raft_index to, struct run 
     p = from <= last ? log_index_find(&s->index, from, &next) : NULL;
     if (p != NULL) {
         *ret_run = (struct run){.slot = p->slot,
-                                .seq = s->segments[p->slot].seq,
-                                .salt = s->segments[p->slot].salt,
+                                .seq = store_slot(s, p->slot)->seq,
+                                .salt = store_slot(s, p->slot)->salt,
                                 .offset = p->offset,
                                 .next = p->index,
                                 .end = store_min_u64(to, next != 0 ? next - 1 : last)};
@@ -220,19 +221,49 @@ static int read_run(struct store *s, struct run *run, raft_index from, struct si
     return 0;
 }
 
-int store_read(struct store *s, raft_index from, raft_index to, size_t bytes_max,
-               struct arena *arena, struct raft_entry *ret_entries, unsigned n_max, unsigned *ret_n)
+/* ---- files that are of the log no more ---- */
+
+bool store_read_is_stale(struct store *s)
 {
-    struct sink sink = {
-        .arena = arena, .entries = ret_entries, .n_max = n_max, .bytes_max = bytes_max};
+    bool is_stale;
+
+    (void)pthread_mutex_lock(&s->lock);
+    is_stale = s->oldest_read < s->first_slot + s->n_gone;
+    (void)pthread_mutex_unlock(&s->lock);
+    return is_stale;
+}
+
+/* Kept open they would keep their room on the disk, and whoever compacts does it for the room. */
+void store_read_forget(struct store *s)
+{
+    struct vfs *vfs = s->conf.vfs;
+    uint32_t oldest = UINT32_MAX;
+    uint32_t first;
+
+    (void)pthread_mutex_lock(&s->lock);
+    first = s->first_slot + s->n_gone;
+    (void)pthread_mutex_unlock(&s->lock);
+    for (unsigned i = 0; i < STORE_READ_FILES_MAX; i++) {
+        struct read_file *rf = &s->rd.files[i];
+
+        if (rf->file != NULL && rf->slot < first)
+            (void)vfs->close(vfs->ctx, take_ptr(rf->file));
+        if (rf->file != NULL && rf->slot < oldest)
+            oldest = rf->slot;
+    }
+    (void)pthread_mutex_lock(&s->lock);
+    s->oldest_read = oldest;
+    (void)pthread_mutex_unlock(&s->lock);
+}
+
+/* ---- the whole of it ---- */
+
+static int read_entries(struct store *s, raft_index from, raft_index to, struct sink *sink)
+{
+    const unsigned n_max = sink->n_max;
     raft_index next = from;
 
-    rid_assert(from >= 1);
-    rid_assert(from <= to);
-    rid_assert(n_max > 0);
-    if (from <= s->base.index)
-        return STORE_E_COMPACTED;
-    while (next <= to && !sink.full && sink.n < n_max) {
+    while (next <= to && !sink->full && sink->n < n_max) {
         struct run run = {0};
         int rc;
 
@@ -244,7 +275,7 @@ int store_read(struct store *s, raft_index from, raft_index to, size_t bytes_max
             break;
         rc = find_run(s, next, to, &run);
         if (rc == 0)
-            rc = read_run(s, &run, next, &sink);
+            rc = read_run(s, &run, next, sink);
         if (rc != 0)
             return err_trace(rc);
         next = run.next;
@@ -252,7 +283,56 @@ int store_read(struct store *s, raft_index from, raft_index to, size_t bytes_max
         s->rd.cursor_slot = run.slot;
         s->rd.cursor_offset = (uint32_t)run.offset;
     }
+    return 0;
+}
+
+struct log_front {
+    raft_index base;
+    uint64_t n_resets;
+};
+
+static struct log_front front_now(struct store *s)
+{
+    struct log_front front;
+
+    (void)pthread_mutex_lock(&s->lock);
+    front = (struct log_front){s->base.index, s->n_resets};
+    (void)pthread_mutex_unlock(&s->lock);
+    return front;
+}
+
+/* The front may go while the file is read, by what two other threads do: then what was found of it,
+ * or not found, says nothing (DISK-42). After a reset the entries are others (DISK-43). */
+int store_read(struct store *s, raft_index from, raft_index to, size_t bytes_max,
+               struct arena *arena, struct raft_entry *ret_entries, unsigned n_max, unsigned *ret_n)
+{
+    struct log_front before = front_now(s);
+    struct sink sink;
+    int rc;
+
+    rid_assert(from >= 1);
+    rid_assert(from <= to);
+    rid_assert(n_max > 0);
+    for (;;) {
+        struct log_front after;
+
+        if (from <= before.base) {
+            store_read_forget(s);
+            return STORE_E_COMPACTED;
+        }
+        sink = (struct sink){
+            .arena = arena, .entries = ret_entries, .n_max = n_max, .bytes_max = bytes_max};
+        rc = read_entries(s, from, to, &sink);
+        after = front_now(s);
+        if (from > after.base && after.n_resets == before.n_resets)
+            break;
+        err_reset();
+        before = after;
+    }
     buf_reset(&s->rd.buf, (size_t)4 * STORE_READ_BYTES);
+    store_read_forget(s);
+    if (rc != 0)
+        return err_trace(rc);
     *ret_n = sink.n;
     return 0;
 }

@@ -11,6 +11,8 @@
  *                              opening batch can be in it, because it gets its name (rename, sync
  *                              of the folder) before the first real batch. Removed; a good header
  *                              is evidence for the batch it names.
+ *   .wal before a RESET        void, whatever it looks like: removed, oldest first.
+ *   .wal, front being removed  the log begins with the first one that can be the first.
  *   last .wal, no data batch   started and never used: the next start replaces it.
  *   last .wal, torn tail       batch g+1 was being written: cut (DISK-5), unless there is
  *                              evidence that it was synced (DISK-4).
@@ -94,12 +96,14 @@ static int check_prepared(struct recovery *rv, const char *name, struct damage *
     if (rc != 0)
         return rc;
     img = (struct segment_image){b.data, b.len, h.salt, rv->conf.group};
-    if (scan_any(&img, SEGMENT_HEADER_BYTES + STORE_OPENING_BYTES))
+    if (scan_later(&img, h.first_batch))
         return recovery_refuse_file(
             rv, name, "a prepared segment holds records",
             "a segment gets its name before its first records; was it renamed?");
     if (h.prev_last_batch <= rv->log.batch)
         return 0;
+    if ((h.flags & SEGMENT_FLAG_RESET) != 0) /* its index is that of a snapshot */
+        h.prev_last_index = rv->log.last_index;
     (void)snprintf(evidence, sizeof(evidence),
                    "'%s' was made when batch %" PRIu64 " with index %" PRIu64 " was durable", name,
                    h.prev_last_batch, h.prev_last_index);
@@ -341,6 +345,7 @@ static int scan_last(struct recovery *rv, uint32_t slot)
         return err_trace(rc);
     img = image_of(rv, file->header.salt);
     rv->hard_state_before_last = log->hard_state;
+    rv->mark_before_last = log->mark.index;
     log->pace.fresh = true;
     log->chain = file->header.prev_chain;
     while (scan_batch(&img, offset, batch, log->chain, &b, &defect) == 0) {
@@ -368,36 +373,87 @@ static int scan_last(struct recovery *rv, uint32_t slot)
 
         return recovery_refuse(&d);
     }
-    rv->last_is_unused = slot > 0 && log->n_changes == changes &&
+    rv->last_is_unused = slot > rv->first && log->n_changes == changes &&
+                         log->mark.index == rv->mark_before_last &&
                          same_hard_state(&log->hard_state, &rv->hard_state_before_last);
     return judge_tail(rv, file, &img, offset, &defect, cache_lied);
 }
 
+/* Why can the log not begin with any of the segments that are left? */
+static int refuse_front(const struct recovery *rv)
+{
+    const struct wal_file *file = &rv->files[rv->first];
+    const struct wal_file *cut_in = &rv->files[file->cut_by.slot];
+    char what[128];
+
+    if (file->cut_by.offset != 0)
+        return recovery_refuse(
+            &(struct damage){.file = cut_in->name,
+                             .offset = file->cut_by.offset,
+                             .batch = file->cut_by.batch,
+                             .from = file->header.prev_last_index,
+                             .to = file->header.prev_last_index,
+                             .what = "a truncation of what is before the first entry",
+                             .evidence = "all its checksums are good"});
+    if (file->header.prev_last_index <= rv->log.mark.index)
+        return recovery_refuse_file(rv, file->name,
+                                    "the configuration in force where the log begins is missing",
+                                    "each segment that may be the first begins with it");
+    (void)snprintf(what, sizeof(what), "%s: the log begins at index %" PRIu64,
+                   rv->log.mark.index == 0 ? "segment 1 is missing" : "a segment is missing",
+                   file->header.first_index);
+    return recovery_refuse_file(rv, file->name, what,
+                                "no mark says that a snapshot covers what was before it");
+}
+
+/* The log begins behind a segment that says so by itself, and what was before it a durable snapshot
+ * must have: a mark says so (DISK-23, DISK-42). If the first one that is left is not of that kind
+ * the removal of the front was interrupted, and goes on where it was to end or before that. */
+static int settle_front(struct recovery *rv)
+{
+    struct log_state *log = &rv->log;
+    size_t first = rv->first;
+    struct raft_entry_id base;
+
+    while (first < rv->n_files && !wal_file_may_begin(&rv->files[first]))
+        first++;
+    if (first == rv->n_files || rv->files[first].header.prev_last_index > log->mark.index)
+        return refuse_front(rv);
+    base = (struct raft_entry_id){.term = rv->files[first].header.prev_last_term,
+                                  .index = rv->files[first].header.prev_last_index};
+    if (first > rv->first) {
+        log_index_drop_front(&log->index, (uint32_t)first);
+        term_list_drop_front(&log->terms, base, log->last_index);
+    }
+    while (log->n_configs > 1 && log->configs[1].at.index <= base.index) {
+        log->n_configs--;
+        memmove(log->configs, log->configs + 1, log->n_configs * sizeof(*log->configs));
+    }
+    log->commit_index = store_max_u64(log->commit_index, base.index);
+    rv->first = first;
+    rv->last_is_unused = rv->last_is_unused && first + 1 < rv->n_files;
+    return 0;
+}
+
 /* A whole log begins with the CONFIG entry that store_create() wrote: no truncation reaches it,
- * because it counts as committed. One whose front was removed must have the entry that the snapshot
- * ends with, of the same term: otherwise they are not of one history (DISK-9, DISK-23). */
+ * because it counts as committed. */
 static int check_beginning(const struct recovery *rv)
 {
     const struct log_state *log = &rv->log;
-    const struct raft_entry_id snapshot = rv->conf.snapshot;
-    struct damage d = {.file = rv->files[0].name,
+    const struct raft_entry_id base = log->terms.base;
+    struct damage d = {.file = rv->files[rv->first].name,
                        .offset = SEGMENT_HEADER_BYTES,
-                       .batch = rv->files[0].header.first_batch,
-                       .from = log->terms.base.index + 1,
-                       .to = log->terms.base.index + 1,
+                       .batch = rv->files[rv->first].header.first_batch,
+                       .from = base.index + 1,
+                       .to = base.index + 1,
                        .evidence = "all its checksums are good"};
 
-    if (log->terms.base.index == 0 && (log->n_configs == 0 || log->configs[0].index != 1)) {
+    if (base.index == 0 && (log->n_configs == 0 || log->configs[0].at.index != 1))
         d.what = "the first entry does not hold a configuration";
-        return recovery_refuse(&d);
-    }
-    if (snapshot.index <= log->last_index &&
-        (snapshot.index < log->terms.base.index ||
-         term_list_at(&log->terms, snapshot.index) == snapshot.term))
+    else if (log->hard_state.current_term < base.term)
+        d.what = "the log begins behind an entry of a term that the node has not heard of";
+    else
         return 0;
-    d.what = snapshot.index > log->last_index ? "the log ends before the snapshot does"
-                                              : "the snapshot ends with an entry of another term";
-    d.to = snapshot.index;
     return recovery_refuse(&d);
 }
 
@@ -453,12 +509,14 @@ int recovery_run(struct recovery *rv, const struct store_conf *conf, bool live)
         rc = check_newest(rv);
     if (rc != 0)
         return rc;
-    for (uint32_t slot = 0; slot + 1 < rv->n_files; slot++) {
+    for (uint32_t slot = (uint32_t)rv->first; slot + 1 < rv->n_files; slot++) {
         rc = scan_closed(rv, slot);
         if (rc != 0)
             return rc;
     }
     rc = scan_last(rv, (uint32_t)(rv->n_files - 1));
+    if (rc == 0)
+        rc = settle_front(rv);
     return rc != 0 ? rc : check_beginning(rv);
 }
 

@@ -9,21 +9,41 @@
 
 struct wal_file {
     char name[STORE_NAME_BYTES];
+    uint64_t name_seq;
     struct segment_header header;
     uint64_t file_bytes;
     uint64_t used;
+    bool begins_whole; /* its opening batch says mark and configuration */
+    /* Where a truncation removed what stands before it; offset 0: none did. */
+    struct {
+        uint32_t slot;
+        uint64_t offset;
+        uint64_t batch;
+    } cut_by;
+};
+/* As may_begin of struct store_segment. */
+static inline bool wal_file_may_begin(const struct wal_file *file)
+{
+    return file->header.seq == 1 || (file->begins_whole && file->cut_by.offset == 0);
+}
+
+struct log_config {
+    struct raft_config_at at;
+    raft_term term; /* 0: not known */
 };
 /* The log as the durable records tell it. */
 struct log_state {
     struct raft_hard_state hard_state;
-    /* terms.base: the log begins behind it */
+    /* terms.base: the log begins behind it. While it is not known yet with which segment, its term
+     * may be 0: not known, as that of the last entry then. */
     raft_index last_index;
     raft_term last_term;
     raft_index commit_index;
     uint64_t batch; /* last good one */
     uint32_t chain;
     struct term_list terms;
-    struct raft_config_at *configs; /* owned */
+    struct raft_entry_id mark;  /* the highest; index 0: none */
+    struct log_config *configs; /* owned; ascending; the first may be of before the base */
     size_t n_configs;
     size_t configs_size;
     uint64_t n_changes; /* entries and truncations seen */
@@ -36,6 +56,7 @@ struct recovery {
     struct wal_file *files; /* owned; ascending by sequence */
     size_t n_files;
     size_t files_size;
+    size_t first; /* the log begins with this one; what is before it is to go */
     char (*leftovers)[STORE_NAME_BYTES]; /* owned; .prep, .tmp, older newest-N: to go */
     size_t n_leftovers;
     size_t leftovers_size;
@@ -44,6 +65,7 @@ struct recovery {
     size_t n_torn_copies;
     struct log_state log;
     struct raft_hard_state hard_state_before_last; /* at the end of the last segment but one */
+    raft_index mark_before_last;
     bool last_is_unused; /* the last segment says nothing that those before it do not say */
     bool torn_tail;
     char torn_text[256];
@@ -81,8 +103,8 @@ int recovery_note_name(void *arg, const char *name);
 /* STORE_E_FOREIGN unless the header is of the cluster, node and incarnation that were asked for. */
 int recovery_check_identity(const struct recovery *rv, const char *name,
                             const struct segment_header *h);
-/* DISK-2: reads all headers; they are a gapless sequence, from 1 on or from where a snapshot lets
- * the log begin: then what is before the first entry is in rv->log. */
+/* DISK-2: finds the segment that the log was last reset to, if it was, and reads all headers from
+ * there on: they are a gapless sequence. What is before the first entry is in rv->log. */
 int recovery_check_sequence(struct recovery *rv);
 
 /* ---- replay.c ---- */

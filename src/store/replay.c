@@ -13,16 +13,18 @@
 
 #include "base/banned.h"
 
-static int push_config(struct log_state *log, raft_index index, const struct raft_configuration *c)
+static int push_config(struct log_state *log, const struct record *rec,
+                       const struct raft_configuration *c)
 {
-    struct raft_config_at *configs = array_reserve(mem_libc, log->configs, &log->configs_size,
-                                                   log->n_configs, 1, sizeof(*configs));
+    struct log_config *configs = array_reserve(mem_libc, log->configs, &log->configs_size,
+                                               log->n_configs, 1, sizeof(*configs));
 
     if (configs == NULL)
         return err_origin(-ENOMEM);
     log->configs = configs;
-    log->configs[log->n_configs].index = index;
-    log->configs[log->n_configs++].configuration = *c;
+    log->configs[log->n_configs].at.index = rec->index;
+    log->configs[log->n_configs].at.configuration = *c;
+    log->configs[log->n_configs++].term = rec->term;
     return 0;
 }
 
@@ -30,7 +32,9 @@ static int push_config(struct log_state *log, raft_index index, const struct raf
 static void truncate_log(struct log_state *log, raft_index from)
 {
     term_list_truncate(&log->terms, from);
-    while (log->n_configs > 0 && log->configs[log->n_configs - 1].index >= from)
+    if (from <= log->terms.base.index)
+        log->terms.base = (struct raft_entry_id){.index = from - 1};
+    while (log->n_configs > 0 && log->configs[log->n_configs - 1].at.index >= from)
         log->n_configs--;
     log_index_truncate(&log->index, from);
     log->pace.fresh = true;
@@ -45,6 +49,24 @@ static void truncate_log(struct log_state *log, raft_index from)
 /* What the appliers say besides 0 and -errno, with *ret_what: a record with good checksums says
  * what no correct node writes, or what only a later version understands. */
 enum replay_outcome { REPLAY_E_NONSENSE = 1, REPLAY_E_NEWER = 2 };
+
+/* 0, with *ret_config; or what is wrong with it. */
+static int decode_config(const struct record *rec, struct raft_configuration *ret_config,
+                         const char **ret_what)
+{
+    int rc = raft_configuration_decode(rec->data, rec->len, ret_config);
+
+    if (rc == 0)
+        return 0;
+    if (rc == RAFT_CONFIGURATION_E_NEWER) {
+        *ret_what = "a configuration is of a format that this version does not know";
+        return REPLAY_E_NEWER;
+    }
+    *ret_what = rec->type == RECORD_CONFIG
+                    ? "a record of type config does not hold a configuration"
+                    : "an entry of type config does not hold a configuration";
+    return REPLAY_E_NONSENSE;
+}
 
 static int apply_entry(struct recovery *rv, uint32_t slot, const struct record *rec,
                        uint64_t offset, const char **ret_what)
@@ -76,16 +98,10 @@ static int apply_entry(struct recovery *rv, uint32_t slot, const struct record *
     if (rec->flags == RAFT_ENTRY_CONFIG) {
         struct raft_configuration c;
 
-        rc = raft_configuration_decode(rec->data, rec->len, &c);
-        if (rc == RAFT_CONFIGURATION_E_NEWER) {
-            *ret_what = "a configuration is of a format that this version does not know";
-            return REPLAY_E_NEWER;
-        }
-        if (rc > 0) {
-            *ret_what = "an entry of type config does not hold a configuration";
-            return REPLAY_E_NONSENSE;
-        }
-        rc = rc < 0 ? rc : push_config(log, rec->index, &c);
+        rc = decode_config(rec, &c, ret_what);
+        if (rc != 0)
+            return rc;
+        rc = push_config(log, rec, &c);
         if (rc != 0)
             return err_trace(rc);
     }
@@ -126,6 +142,64 @@ static int apply_hard_state(struct log_state *log, const struct record *rec, con
     return 0;
 }
 
+/* What a mark covers is committed, and so is what is before the first entry; but with which segment
+ * the log begins is known only at its end: the removal of its front may have been interrupted
+ * (DISK-42). */
+static int apply_truncate(struct recovery *rv, uint32_t slot, const struct record *rec,
+                          uint64_t offset, const char **ret_what)
+{
+    struct log_state *log = &rv->log;
+
+    if (rec->index <= log->mark.index || rec->index == 0 || rec->len != 0) {
+        *ret_what = "a truncation of the wrong form";
+        return REPLAY_E_NONSENSE;
+    }
+    for (size_t i = rv->first; i <= slot; i++) {
+        struct wal_file *file = &rv->files[i];
+
+        if (file->header.prev_last_index >= rec->index && file->cut_by.offset == 0) {
+            file->cut_by.slot = slot;
+            file->cut_by.offset = offset;
+            file->cut_by.batch = rec->batch;
+        }
+    }
+    truncate_log(log, rec->index);
+    return 0;
+}
+
+/* DISK-9: where snapshot and log both have the entry, they must agree; a snapshot ahead of the log
+ * is a gap. */
+static int apply_mark(struct log_state *log, const struct record *rec, const char **ret_what)
+{
+    const struct raft_entry_id base = log->terms.base;
+    const bool is_known = rec->index > base.index || (rec->index == base.index && base.term != 0);
+
+    if (rec->len != SNAPMARK_BYTES || rec->index > log->last_index || rec->index == 0 ||
+        rec->term == 0 || (is_known && term_list_at(&log->terms, rec->index) != rec->term)) {
+        *ret_what = "a snapshot mark does not match the log";
+        return REPLAY_E_NONSENSE;
+    }
+    if (rec->index > log->mark.index)
+        log->mark = (struct raft_entry_id){.term = rec->term, .index = rec->index};
+    return 0;
+}
+
+/* The configuration in force, again: at the beginning of the log the only place that says so. */
+static int apply_config(struct log_state *log, const struct record *rec, const char **ret_what)
+{
+    struct raft_configuration c;
+    int rc = decode_config(rec, &c, ret_what);
+
+    if (rc != 0)
+        return rc;
+    if (log->n_configs == 0 && rec->index >= 1 && rec->index <= log->terms.base.index)
+        return err_trace(push_config(log, rec, &c));
+    if (log->n_configs > 0 && log->configs[log->n_configs - 1].at.index == rec->index)
+        return 0;
+    *ret_what = "a record of type config names another configuration than the one in force";
+    return REPLAY_E_NONSENSE;
+}
+
 static int apply_record(struct recovery *rv, uint32_t slot, const struct record *rec,
                         uint64_t offset, const char **ret_what)
 {
@@ -137,22 +211,11 @@ static int apply_record(struct recovery *rv, uint32_t slot, const struct record 
     case RECORD_HARDSTATE:
         return apply_hard_state(log, rec, ret_what);
     case RECORD_TRUNCATE:
-        /* What is at or below the base is committed. */
-        if (rec->index <= log->terms.base.index || rec->len != 0) {
-            *ret_what = "a truncation of the wrong form";
-            return REPLAY_E_NONSENSE;
-        }
-        truncate_log(log, rec->index);
-        return 0;
+        return apply_truncate(rv, slot, rec, offset, ret_what);
     case RECORD_SNAPMARK:
-        /* DISK-9: where snapshot and log both have the entry, they must agree; a snapshot ahead of
-         * the log is a gap. */
-        *ret_what = "a snapshot mark does not match the log";
-        return rec->len == SNAPMARK_BYTES && rec->index <= log->last_index && rec->term != 0 &&
-                       term_list_at(&log->terms, rec->index) == rec->term
-                   ? 0
-                   : REPLAY_E_NONSENSE;
+        return apply_mark(log, rec, ret_what);
     case RECORD_CONFIG:
+        return apply_config(log, rec, ret_what);
     case RECORD_SYNCMARK:
     case RECORD_SEGMENT_END:
     case RECORD_BATCH_END:
@@ -182,6 +245,8 @@ int replay_batch(struct recovery *rv, uint32_t slot, const struct segment_image 
         rc = apply_record(rv, slot, &rec, offset, &what);
         if (rc < 0)
             return err_trace(rc);
+        if (rc == 0 && rec.type == RECORD_BATCH_END && log->last_term == 0)
+            log->last_term = rec.term; /* of an entry that is not there any more */
         if (rc == 0 && rec.type == RECORD_BATCH_END &&
             (rec.index != log->last_index || rec.term != log->last_term)) {
             what = "a batch_end names another last entry than the batch leaves";
@@ -199,6 +264,8 @@ int replay_batch(struct recovery *rv, uint32_t slot, const struct segment_image 
                                                     .evidence = "all its checksums are good"});
         if (rec.type == RECORD_SEGMENT_END)
             *ret_closed = true;
+        if (rec.type == RECORD_CONFIG && b->start == SEGMENT_HEADER_BYTES)
+            rv->files[slot].begins_whole = true;
         batch = rec.batch;
         offset += record_bytes(rec.len);
     }

@@ -135,7 +135,7 @@ void store_room_publish(struct store *s)
     uint64_t bytes = above(w->size, w->used + STORE_CLOSING_BYTES);
 
     if (w->next_file != NULL)
-        bytes += above(w->next_size, STORE_SEGMENT_OVERHEAD);
+        bytes += above(w->next_size, store_overhead(w));
     (void)pthread_mutex_lock(&s->lock);
     s->stats.room_bytes = bytes;
     (void)pthread_mutex_unlock(&s->lock);
@@ -255,7 +255,7 @@ static int drop_prepared(struct store *s)
 int store_room_ensure(struct store *s, uint64_t need, bool *ret_is_there)
 {
     struct writer *w = &s->w;
-    const uint64_t least = STORE_SEGMENT_OVERHEAD + need;
+    const uint64_t least = store_overhead(w) + need;
     char name[STORE_NAME_BYTES];
     int rc;
 
@@ -309,7 +309,7 @@ static int prepare_begin(struct store *s)
     int rc;
 
     store_name_prepared(name, w->seq + 1);
-    w->next_size = store_max_u64(s->conf.segment_bytes, STORE_SEGMENT_OVERHEAD);
+    w->next_size = store_max_u64(s->conf.segment_bytes, store_overhead(w));
     w->next_filled = 0;
     rc = store_make_file(s->conf.vfs, name, w->next_size, 0, &w->next_file);
     if (err_is_full(rc))
@@ -352,19 +352,12 @@ static int prepare_for_the_queue(struct store *s)
     return err_trace(rc);
 }
 
-int store_prepare(struct store *s, bool *ret_more)
+static int prepare_next(struct store *s, bool *ret_more)
 {
     struct writer *w = &s->w;
     const bool half = w->used >= w->size / 2;
+    int rc = 0;
 
-    if (w->failed != 0)
-        return err_trace(w->failed);
-    *ret_more = false;
-    if (w->stage != STAGE_NONE) {
-        w->failed = store_go_on(s);
-        store_room_publish(s);
-        return err_trace(w->failed);
-    }
     if (w->prepare == PREPARE_DONE && w->stall_need == 0)
         return 0;
     if (w->prepare == PREPARE_NONE && w->no_space_skip > 0) {
@@ -373,14 +366,35 @@ int store_prepare(struct store *s, bool *ret_more)
     }
     /* This thread alone writes no_space: while there was no room an attempt is what ends it. */
     if (w->stall_need != 0)
-        w->failed = prepare_for_the_queue(s);
+        rc = prepare_for_the_queue(s);
     else if (w->prepare == PREPARE_FILLING)
-        w->failed = half ? prepare_fill(s) : 0;
+        rc = half ? prepare_fill(s) : 0;
     else if (half || w->size < s->conf.segment_bytes || s->stats.no_space)
-        w->failed = prepare_begin(s);
+        rc = prepare_begin(s);
+    *ret_more = rc == 0 && half && w->prepare == PREPARE_FILLING;
+    return err_trace(rc);
+}
+
+/* What goes comes first: it makes room. */
+int store_prepare(struct store *s, bool *ret_more)
+{
+    struct writer *w = &s->w;
+    bool went = false;
+
+    if (w->failed != 0)
+        return err_trace(w->failed);
+    *ret_more = false;
+    w->failed = store_remove_front(s, &went);
+    if (went) {
+        w->no_space_skip = 0;
+        *ret_more = true;
+    }
+    if (w->failed == 0 && w->stage != STAGE_NONE)
+        w->failed = store_go_on(s);
+    else if (w->failed == 0 && !went)
+        w->failed = prepare_next(s, ret_more);
     if (w->failed != 0)
         return err_trace(w->failed);
     store_room_publish(s);
-    *ret_more = half && w->prepare == PREPARE_FILLING;
     return 0;
 }

@@ -139,14 +139,14 @@ void scan_rest(const struct segment_image *img, uint64_t start, uint64_t batch,
     *ret_rest = rest;
 }
 
-bool scan_any(const struct segment_image *img, uint64_t start)
+bool scan_later(const struct segment_image *img, uint64_t batch)
 {
-    for (uint64_t offset = start; offset < img->len; offset += 8) {
+    for (uint64_t offset = SEGMENT_HEADER_BYTES; offset < img->len; offset += 8) {
         struct record rec;
         int rc =
             record_decode(img->data + offset, (size_t)(img->len - offset), img->salt, offset, &rec);
 
-        if (rc != RECORD_E_ZERO && rc != RECORD_E_HEADER)
+        if (rc != RECORD_E_ZERO && rc != RECORD_E_HEADER && rec.batch > batch)
             return true;
     }
     return false;

@@ -13,6 +13,10 @@
  *   5 newest-N, sync of the folder          an older one that says less, or two
  *   6 the first batch of the new segment    a torn tail
  *
+ * A reset is steps 2 to 5 with another header; the older segments go afterwards (front.c):
+ *   2, 3                                    a torn or stamped .prep: the log is the old one
+ *   4                                       older segments that are void
+ *
  * A disk may give a segment its blocks and have none for what is written there: one that writes
  * nothing in place (btrfs, ZFS), a pool that was promised to too many. Then the writer holds where
  * it stands, and goes on from there (SPACE-13). Any other failure is final. */
@@ -96,7 +100,10 @@ static int flush_batch(struct store *s)
     s->stats.last_fsync_us = took;
     s->stats.max_fsync_us = store_max_u64(s->stats.max_fsync_us, took);
     s->stats.bytes_written += w->out.len;
-    s->stats.log_bytes += w->out.len;
+    if (w->stage != STAGE_STAMP) { /* of that one all is counted when it is there */
+        s->stats.log_bytes += w->out.len;
+        s->segments[s->n_segments - 1].used += w->out.len;
+    }
     sync_times_add(&s->sync_times, now, took);
     (void)pthread_mutex_unlock(&s->lock);
     fit_batches(s, w->out.len, took);
@@ -112,7 +119,7 @@ static int flush_batch(struct store *s)
 
 /* ---- segments ---- */
 
-int store_add_segment(struct store *s, uint64_t seq, uint64_t salt)
+int store_add_segment(struct store *s, const struct store_segment *segment)
 {
     struct store_segment *segments = array_reserve(mem_libc, s->segments, &s->segments_size,
                                                    s->n_segments, 1, sizeof(*segments));
@@ -120,7 +127,7 @@ int store_add_segment(struct store *s, uint64_t seq, uint64_t salt)
     if (segments == NULL)
         return err_origin(-ENOMEM);
     s->segments = segments;
-    s->segments[s->n_segments++] = (struct store_segment){.seq = seq, .salt = salt};
+    s->segments[s->n_segments++] = *segment;
     return 0;
 }
 
@@ -138,6 +145,8 @@ static int stamp_segment(struct store *s)
                                .first_index = prev->last_index + 1,
                                .first_batch = w->batch,
                                .size = w->size,
+                               .flags = (w->resets ? SEGMENT_FLAG_RESET : 0) |
+                                        (w->terms.base.index > 0 ? SEGMENT_FLAG_BASE : 0),
                                .prev_chain = prev->chain,
                                .prev_seq = prev->seq,
                                .prev_last_index = prev->last_index,
@@ -193,29 +202,53 @@ static int note_newest(struct store *s)
     return err_trace(rc);
 }
 
+/* Behind the lock: nothing that was before the last segment is of the log any more. */
+static void publish_reset(struct store *s)
+{
+    store_void_segments(s, s->n_segments - 1);
+    s->index.n = 0;
+    s->base = s->w.terms.base;
+    s->last_index = s->w.last_index;
+    s->marked = s->w.mark.index;
+    s->n_resets++;
+}
+
 static int add_active_segment(struct store *s)
 {
     struct writer *w = &s->w;
+    const struct store_segment segment = {
+        .seq = w->seq,
+        .salt = w->salt,
+        .base = {.term = w->prev.last_term, .index = w->prev.last_index},
+        .used = w->used,
+        .may_begin = w->seq == 1 || w->n_configs > 0,
+    };
     int rc;
 
     (void)pthread_mutex_lock(&s->lock);
-    rc = store_add_segment(s, w->seq, w->salt);
-    s->stats.n_segments = s->n_segments;
-    s->stats.log_bytes += SEGMENT_HEADER_BYTES;
+    rc = store_add_segment(s, &segment);
+    if (rc == 0 && w->resets)
+        publish_reset(s);
+    s->stats.n_segments = s->n_segments - s->n_gone;
+    s->stats.log_bytes += w->used;
     s->stats.n_fsyncs++;
     (void)pthread_mutex_unlock(&s->lock);
+    if (rc == 0 && w->resets)
+        store_end_reset(s);
+    w->resets = false;
     return err_trace(rc);
 }
 
 /* f becomes the active segment, of which nothing is written yet. */
 static int begin_segment(struct store *s, struct vfs_file *f, const char *name_now, uint64_t seq,
-                         uint64_t size, const struct raft_entry *first)
+                         uint64_t size, const struct raft_hard_state *hs,
+                         const struct raft_entry *first)
 {
     struct writer *w = &s->w;
     struct vfs_file *before = w->file;
     int rc;
 
-    rid_assert(size >= STORE_SEGMENT_OVERHEAD);
+    rid_assert(size >= store_overhead(w));
     rid_assert(w->n_records == 0);
     w->file = f;
     if (before != NULL) {
@@ -231,22 +264,28 @@ static int begin_segment(struct store *s, struct vfs_file *f, const char *name_n
     w->chain = w->prev.chain;
     w->pace = (struct index_pace){.fresh = true};
     /* Every segment begins with term and vote (DISK-15). */
-    rc = store_put_hard_state(w, &w->hard_state);
-    if (rc == 0 && first != NULL)
-        rc = store_put_entry(w, first);
+    rc = store_put_opening(w, hs, first);
     if (rc == 0)
         rc = store_seal_batch(w);
     w->stage = STAGE_STAMP;
     return err_trace(rc);
 }
 
+static int take_next_segment(struct store *s, const struct raft_hard_state *hs)
+{
+    struct vfs_file *f = NULL;
+    char name[STORE_NAME_BYTES];
+    uint64_t size = 0;
+
+    store_room_take(s, &f, &size);
+    store_name_prepared(name, s->w.prev.seq + 1);
+    return err_trace(begin_segment(s, f, name, s->w.prev.seq + 1, size, hs, NULL));
+}
+
 /* The next segment, which store_room_ensure() has made. */
 static int next_segment(struct store *s)
 {
     struct writer *w = &s->w;
-    struct vfs_file *f = NULL;
-    char name[STORE_NAME_BYTES];
-    uint64_t size = 0;
 
     if (w->file != NULL)
         w->prev = (struct segment_prev){.seq = w->seq,
@@ -255,9 +294,7 @@ static int next_segment(struct store *s)
                                         .last_batch = w->synced_batch,
                                         .used = w->used,
                                         .chain = w->chain};
-    store_room_take(s, &f, &size);
-    store_name_prepared(name, w->prev.seq + 1);
-    return err_trace(begin_segment(s, f, name, w->prev.seq + 1, size, NULL));
+    return err_trace(take_next_segment(s, &w->hard_state));
 }
 
 /* ---- stages: what a full disk can interrupt ---- */
@@ -347,7 +384,7 @@ int store_start_segment(struct store *s, struct vfs_file *f, const char *name_no
     int rc;
 
     s->w.prev = *prev;
-    rc = begin_segment(s, f, name_now, seq, size, first);
+    rc = begin_segment(s, f, name_now, seq, size, &s->w.hard_state, first);
     return rc != 0 ? err_trace(rc) : err_trace(store_go_on(s));
 }
 
@@ -365,5 +402,33 @@ int store_rotate(struct store *s)
             rc = store_seal_batch(w);
         w->stage = STAGE_END;
     }
+    return rc != 0 ? err_trace(rc) : err_trace(store_go_on(s));
+}
+
+/* The log begins anew behind the last entry of a snapshot (DISK-43). What is before this segment is
+ * void from the moment on at which it has its name for good; until then it is a prepared file, and
+ * the log is the old one. It says term and vote, which stay: those that come with the reset, so
+ * that no crash leaves a snapshot of a term that the node has not heard of. The segment before is
+ * not ended, and a mark that stands in its open batch goes with it. Numbers of batches go on. */
+int store_reset(struct store *s, const struct submission *sub)
+{
+    struct writer *w = &s->w;
+    const struct raft_hard_state *hs = sub->has_hard_state ? &sub->hard_state : &w->hard_state;
+    int rc;
+
+    rid_assert(hs->current_term >= sub->reset.term);
+    w->prev = (struct segment_prev){.seq = w->file != NULL ? w->seq : w->prev.seq,
+                                    .last_index = sub->reset.index,
+                                    .last_term = sub->reset.term,
+                                    .last_batch = w->synced_batch,
+                                    .used = w->file != NULL ? w->used : w->prev.used};
+    w->out.len = 0;
+    w->n_records = 0;
+    w->n_bytes = 0;
+    w->marked = false;
+    w->resets = true;
+    rc = store_forget_log(w, sub);
+    if (rc == 0)
+        rc = take_next_segment(s, hs);
     return rc != 0 ? err_trace(rc) : err_trace(store_go_on(s));
 }

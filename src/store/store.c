@@ -59,6 +59,7 @@ static int store_new(const struct store_conf *conf, struct store **ret_store)
     s->w.taken_end = &s->w.taken;
     s->w.bytes_max = conf->batch_bytes_max != 0 ? conf->batch_bytes_max : STORE_BATCH_BYTES_MAX;
     s->w.group = conf->group;
+    s->oldest_read = UINT32_MAX;
     prng_init(&s->w.salts, conf->salt_seed);
     *ret_store = s;
     return 0;
@@ -94,6 +95,7 @@ void store_close(struct store *s)
     buf_done(&s->rd.buf);
     free(s->w.ops);
     free(s->w.terms.ranges);
+    store_free_configs(&s->w);
     free(s->segments);
     log_index_done(&s->index);
     (void)pthread_mutex_destroy(&s->lock);
@@ -234,11 +236,30 @@ static int cut_closed(struct vfs *vfs, const struct wal_file *file)
     return err_is_full(rc) ? 0 : err_trace(rc);
 }
 
+static int resume_configs(struct writer *w, const struct log_state *log)
+{
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < log->n_configs; i++) {
+        const struct log_config *c = &log->configs[i];
+        cleanup_buf struct buf b = BUF_INIT;
+
+        rc = raft_configuration_encode(&c->at.configuration, &b);
+        if (rc == 0)
+            rc = store_note_config(w, (struct raft_entry_id){.term = c->term, .index = c->at.index},
+                                   b.data, (uint32_t)b.len);
+    }
+    return err_trace(rc);
+}
+
 /* The writer stands behind the last good batch; the number of a torn one is never used again. */
 static int writer_resume(struct store *s, const struct recovery *rv)
 {
     struct writer *w = &s->w;
 
+    w->mark = rv->log.mark;
+    s->marked = rv->log.mark.index;
+    s->submitted_mark = rv->log.mark.index;
     w->newest_seq = rv->newest_seq;
     w->batch = rv->log.batch + (rv->torn_bytes > 0 ? 2 : 1);
     w->synced_batch = rv->log.batch;
@@ -249,15 +270,17 @@ static int writer_resume(struct store *s, const struct recovery *rv)
     s->submitted_last_index = rv->log.last_index;
     s->last_index = rv->log.last_index;
     s->base = rv->log.terms.base;
-    return term_list_copy(&w->terms, &rv->log.terms) != 0 ? err_origin(-ENOMEM) : 0;
+    if (term_list_copy(&w->terms, &rv->log.terms) != 0)
+        return err_origin(-ENOMEM);
+    return err_trace(resume_configs(w, &rv->log));
 }
 
 /* Small, so that a start costs milliseconds (DISK-22), and never behind old bytes (DISK-11). */
 static int open_new_segment(struct store *s, const struct recovery *rv, size_t n_kept)
 {
     const struct wal_file *last = &rv->files[rv->n_files - 1];
-    uint64_t size = store_max_u64(s->conf.segment_first_bytes, STORE_SEGMENT_OVERHEAD);
-    const uint64_t least = store_min_u64(size, STORE_SEGMENT_OVERHEAD + STORE_KEPT_BYTES / 3 * 2);
+    uint64_t size = store_max_u64(s->conf.segment_first_bytes, store_overhead(&s->w));
+    const uint64_t least = store_min_u64(size, store_overhead(&s->w) + STORE_KEPT_BYTES / 3 * 2);
     struct segment_prev prev = {.seq = last->header.seq,
                                 .last_index = rv->log.last_index,
                                 .last_term = rv->log.last_term,
@@ -288,18 +311,51 @@ static int open_new_segment(struct store *s, const struct recovery *rv, size_t n
     return err_trace(store_start_segment(s, f, name, prev.seq + 1, size, &prev, NULL));
 }
 
+/* In the places that the index knows them by. Those that the log does not begin with any more go
+ * one by one, when it is certain that what it does begin with is there for good. */
+static int list_segments(struct store *s, const struct recovery *rv, size_t n_kept)
+{
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < n_kept; i++) {
+        const struct wal_file *file = &rv->files[i];
+        const struct segment_header *h = &file->header;
+
+        rc = store_add_segment(s, &(struct store_segment){.seq = file->name_seq,
+                                                          .salt = h->salt,
+                                                          .base = {.term = h->prev_last_term,
+                                                                   .index = h->prev_last_index},
+                                                          .used = file->used,
+                                                          .may_begin = wal_file_may_begin(file)});
+        s->stats.log_bytes += file->used;
+    }
+    if (rc == 0)
+        store_void_segments(s, (uint32_t)rv->first);
+    return err_trace(rc);
+}
+
+/* The process before may have ended between a rename and the sync of the folder: then the names
+ * that were found are perhaps in the cache alone. Before anything is made or removed beside them
+ * they are there for good (DISK-16), or a loss of power leaves a file that proves one which it
+ * took. */
+static int keep_names(struct store *s)
+{
+    int rc = s->conf.vfs->sync_dir(s->conf.vfs->ctx);
+
+    s->w.folder_unsynced = rc != 0;
+    return err_is_full(rc) ? 0 : err_trace(rc);
+}
+
 static int open_files(struct store *s, struct recovery *rv)
 {
     struct wal_file *last = &rv->files[rv->n_files - 1];
     size_t n_kept = rv->n_files - (rv->last_is_unused ? 1 : 0);
-    int rc;
+    int rc = list_segments(s, rv, n_kept);
 
-    for (size_t i = 0; i < n_kept; i++) {
-        rc = store_add_segment(s, rv->files[i].header.seq, rv->files[i].header.salt);
-        if (rc != 0)
-            return err_trace(rc);
-        s->stats.log_bytes += rv->files[i].used;
-    }
+    if (rc == 0)
+        rc = keep_names(s);
+    if (rc != 0)
+        return err_trace(rc);
     keep_torn_bytes(rv, last);
     rc = remove_leftovers(rv);
     if (rc == 0)
@@ -311,7 +367,7 @@ static int open_files(struct store *s, struct recovery *rv)
     /* The last one of the folder has its full size: it is cut when it has a successor. */
     if (s->w.file == NULL || s->w.stage != STAGE_NONE)
         n_kept--;
-    for (size_t i = 0; rc == 0 && i < n_kept; i++)
+    for (size_t i = rv->first; rc == 0 && i < n_kept; i++)
         rc = cut_closed(s->conf.vfs, &rv->files[i]);
     if (rc == 0)
         rc = store_room_keep_reserve(s);
@@ -319,11 +375,21 @@ static int open_files(struct store *s, struct recovery *rv)
     return err_trace(rc);
 }
 
+static struct raft_config_at *copy_configs(const struct log_state *log)
+{
+    struct raft_config_at *configs = calloc(log->n_configs, sizeof(*configs));
+
+    for (size_t i = 0; configs != NULL && i < log->n_configs; i++)
+        configs[i] = log->configs[i].at;
+    return configs;
+}
+
 int store_open(const struct store_conf *conf, struct store_recovered *ret_recovered,
                struct store **ret_store)
 {
     cleanup_recovery struct recovery rv = {0};
     cleanup_store struct store *s = NULL;
+    cleanup_free struct raft_config_at *configs = NULL;
     int rc;
 
     rid_assert(conf->node_id != 0);
@@ -333,7 +399,8 @@ int store_open(const struct store_conf *conf, struct store_recovered *ret_recove
     rc = recovery_run(&rv, conf, true);
     if (rc != 0)
         return rc; /* negative or an outcome of ours: the same enum */
-    rc = store_new(conf, &s);
+    configs = copy_configs(&rv.log);
+    rc = configs == NULL ? err_origin(-ENOMEM) : store_new(conf, &s);
     if (rc == 0)
         rc = open_files(s, &rv);
     if (rc != 0)
@@ -343,15 +410,16 @@ int store_open(const struct store_conf *conf, struct store_recovered *ret_recove
     *ret_recovered = (struct store_recovered){
         .hard_state = rv.log.hard_state,
         .base = rv.log.terms.base,
+        .marked = rv.log.mark,
         .last_index = rv.log.last_index,
         .commit_index = rv.log.commit_index,
         .terms = take_ptr(rv.log.terms.ranges),
         .n_terms = rv.log.terms.n,
-        .configs = take_ptr(rv.log.configs),
+        .configs = take_ptr(configs),
         .n_configs = rv.log.n_configs,
         .torn_tail = rv.torn_tail,
         .bytes_scanned = rv.bytes_scanned,
-        .n_segments = s->n_segments,
+        .n_segments = s->n_segments - s->n_gone,
     };
     memcpy(ret_recovered->torn_text, rv.torn_text, sizeof(ret_recovered->torn_text));
     *ret_store = take_ptr(s);
@@ -365,10 +433,15 @@ uint64_t store_now_us(const struct store *s)
 
 /* ---- submit ---- */
 
-static struct submission *submission_new(const struct store_batch *b)
+static size_t reset_bytes(const struct submission *sub)
+{
+    return sub->reset.index == 0 ? 0 : STORE_SEGMENT_OVERHEAD + record_bytes(sub->reset_config_len);
+}
+
+static struct submission *submission_new(const struct store_batch *b, const struct buf *config)
 {
     size_t head = sizeof(struct submission) + b->n_entries * sizeof(struct raft_entry);
-    size_t bytes = head;
+    size_t bytes = head + config->len;
     struct submission *sub;
     unsigned char *data;
 
@@ -380,11 +453,19 @@ static struct submission *submission_new(const struct store_batch *b)
     *sub = (struct submission){.number = b->number,
                                .has_hard_state = b->has_hard_state,
                                .hard_state = b->hard_state,
+                               .reset = b->reset,
+                               .reset_config_len = (uint32_t)config->len,
                                .truncate_from = b->truncate_from,
                                .commit_index = b->commit_index,
-                               .n_entries = b->n_entries,
-                               .bytes = record_bytes(HARDSTATE_BYTES)};
+                               .n_entries = b->n_entries};
+    sub->bytes = record_bytes(HARDSTATE_BYTES) + reset_bytes(sub);
     data = (unsigned char *)sub + head;
+    if (b->reset.index != 0) {
+        memcpy(data, config->data, config->len);
+        sub->reset_config = data;
+        sub->reset_config_id.index = b->reset_config->index; /* its term is not known here */
+        data += config->len;
+    }
     for (unsigned i = 0; i < b->n_entries; i++) {
         sub->entries[i] = b->entries[i];
         sub->bytes += record_bytes(b->entries[i].len);
@@ -398,15 +479,30 @@ static struct submission *submission_new(const struct store_batch *b)
 
 int store_submit(struct store *s, const struct store_batch *b)
 {
-    struct submission *sub = submission_new(b);
+    cleanup_buf struct buf config = BUF_INIT;
+    struct submission *sub;
 
+    if (b->reset.index != 0 &&
+        raft_configuration_encode(&b->reset_config->configuration, &config) != 0)
+        return err_origin(-ENOMEM);
+    sub = submission_new(b, &config);
     if (sub == NULL)
         return err_origin(-ENOMEM);
     (void)pthread_mutex_lock(&s->lock);
     rid_assert(b->number > s->submitted_number);
     s->submitted_number = b->number;
+    if (b->reset.index != 0) {
+        rid_assert(b->reset.term != 0);
+        rid_assert(b->reset.index > s->base.index);
+        rid_assert(b->reset.index > s->submitted_mark);
+        rid_assert(b->reset_config->index >= 1);
+        rid_assert(b->reset_config->index <= b->reset.index);
+        s->submitted_last_index = b->reset.index;
+        s->submitted_mark = b->reset.index;
+    }
     if (b->truncate_from != 0) {
         rid_assert(b->truncate_from > s->base.index);
+        rid_assert(b->truncate_from > s->submitted_mark); /* a mark is of what is committed */
         rid_assert(b->truncate_from <= s->submitted_last_index + 1);
         s->submitted_last_index = b->truncate_from - 1;
     }
@@ -420,11 +516,6 @@ int store_submit(struct store *s, const struct store_batch *b)
     s->stats.queued_bytes += sub->bytes;
     (void)pthread_mutex_unlock(&s->lock);
     return 0;
-}
-
-struct raft_entry_id store_base(const struct store *s)
-{
-    return s->base;
 }
 
 bool store_has_work(struct store *s)

@@ -56,9 +56,6 @@ struct store_conf {
     /* what one that is not trusted still shows to have been applied; evidence, too; 0: nothing
      * (DISK-41) */
     raft_index shown_index;
-    /* What a snapshot covers: the log may begin with any entry up to the one behind it, and must
-     * have the snapshot's last entry with this term. 0/0: no snapshot, it begins with entry 1. */
-    struct raft_entry_id snapshot;
     uint16_t group; /* of every record: one group exists, 0 */
     /* How long one batch of the disk may take, about: what is queued is split so that completions
      * come regularly (DISK-31). 0: batches are of STORE_BATCH_BYTES_MAX. */
@@ -76,11 +73,15 @@ struct store_recovered {
     struct raft_hard_state hard_state;
     /* The log begins behind it: 0/0, or the last entry that was removed from its front. */
     struct raft_entry_id base;
+    /* The highest that a mark in the log says a snapshot covers, or that it was reset to; 0/0:
+     * none. Never below the base (DISK-23). */
+    struct raft_entry_id marked;
     raft_index last_index;
     raft_index commit_index;       /* highest recorded in a durable batch */
     struct raft_term_range *terms; /* owned; the first begins behind the base */
     size_t n_terms;
-    /* owned; those in the log: the one in force at a base is the snapshot's to know */
+    /* Owned; ascending: the one in force at the base, as the first segment begins with it, and
+     * those in the log. A log of an earlier version that begins with entry 1 has that there. */
     struct raft_config_at *configs;
     size_t n_configs;
     bool torn_tail;      /* a tail was cut: */
@@ -99,13 +100,38 @@ struct store_batch {
     uint64_t number; /* of the core: grows by one */
     bool has_hard_state;
     struct raft_hard_state hard_state;
-    raft_index truncate_from; /* 0: none */
+    /* index 0: none. Otherwise all entries go, before anything else of this batch, and the log
+     * begins behind this one, which is the last of a durable snapshot and was not in the log; the
+     * hard state stays, or that of this batch takes its place in the same moment: its term is not
+     * below the one of this entry. `reset_config` is the configuration in force there. */
+    struct raft_entry_id reset;
+    const struct raft_config_at *reset_config; /* borrowed for the call */
+    raft_index truncate_from;                  /* 0: none */
     const struct raft_entry *entries;
     unsigned n_entries;
     raft_index commit_index;
 };
 /* 0 or -ENOMEM. */
 int store_submit(struct store *s, const struct store_batch *b);
+
+/* ---- the front (DISK-42) ---- */
+
+/* A snapshot that covers all up to `id` is durable: a mark that says so is queued behind what was
+ * submitted. 0 or -ENOMEM. Loop thread. */
+int store_mark(struct store *s, struct raft_entry_id id);
+/* The highest index of a mark, or of a reset, that is durable. Any thread. */
+raft_index store_marked(struct store *s);
+/* What the base would be if whole segments were removed from the front: of entries at or below
+ * `limit` only, none that is not durable, never the active one, and so that at least keep_bytes of
+ * the log's used bytes stay. The base of now when none may go. Any thread. */
+struct raft_entry_id store_front(struct store *s, raft_index limit, uint64_t keep_bytes);
+/* The base is this one from now on, which store_front() has just said for a limit not above
+ * store_marked(): nothing below is read any more (STORE_E_COMPACTED), and the files go, one by one,
+ * oldest first, by store_prepare(). Loop thread. */
+void store_drop_front(struct store *s, struct raft_entry_id base);
+/* Used bytes of the log behind the entry `index`, about; all of them when that is not in it. Any
+ * thread. */
+uint64_t store_bytes_behind(struct store *s, raft_index index);
 /* One batch of the disk, of what is queued: store_has_work() says whether there is more.
  * *ret_number: every submitted batch up to it is durable; unchanged when only a part of the next
  * one is, or nothing was queued. */
@@ -119,8 +145,9 @@ int store_idle(struct store *s);
  * that made durable, and again while *ret_more. Without it all is as right, only rotation takes
  * longer. A full disk or quota is no error here: stats.no_space says so until room is back. */
 int store_prepare(struct store *s, bool *ret_more);
-/* What stands before the first entry: 0/0, or the last that was removed. It never changes. */
-struct raft_entry_id store_base(const struct store *s);
+/* What stands before the first entry: 0/0, or the last that was removed or is covered by what the
+ * log was reset to. Any thread. */
+struct raft_entry_id store_base(struct store *s);
 /* True while batches are queued for which there is a place. Any thread. */
 bool store_has_work(struct store *s);
 

@@ -6,8 +6,10 @@
  *   recover.c   which bytes are the log; read-only but for making durable what will be trusted
  *   store.c     create, open (recover, then a new segment), submit
  *   write.c     what is queued becomes batches
+ *   opening.c   what each segment begins with: term and vote, mark, configuration
  *   stages.c    how a batch and a segment reach the disk, rotation
  *   room.c      the next segment, and a full disk
+ *   front.c     the front of the log: marks, what may go, files that go
  *   read.c      entries by index
  *   index.c     where in the files an index stands
  *   terms.c     which term an index is of
@@ -30,12 +32,14 @@
 
 #define STORE_NAME_BYTES 40u
 
-/* The batch that a new segment begins with: HARDSTATE, BATCH_END. */
+/* The batch that a new segment begins with, at most: HARDSTATE, SNAPMARK, BATCH_END, and beside
+ * them the configuration in force (store_overhead()). */
 #define STORE_OPENING_BYTES                                                                        \
-    (RECORD_HEADER_BYTES + HARDSTATE_BYTES + RECORD_HEADER_BYTES + BATCH_END_BYTES)
+    (RECORD_HEADER_BYTES + HARDSTATE_BYTES + RECORD_HEADER_BYTES + SNAPMARK_BYTES +                \
+     RECORD_HEADER_BYTES + BATCH_END_BYTES)
 /* Kept free in every segment for its last batch: SYNCMARK, SEGMENT_END, BATCH_END. */
 #define STORE_CLOSING_BYTES (3 * RECORD_HEADER_BYTES + SYNCMARK_BYTES + BATCH_END_BYTES)
-/* A segment takes at least this much besides its first real batch. */
+/* A segment takes at least this much besides the configuration and its first real batch. */
 #define STORE_SEGMENT_OVERHEAD (SEGMENT_HEADER_BYTES + STORE_OPENING_BYTES + STORE_CLOSING_BYTES)
 
 static_assert(STORE_SEGMENT_OVERHEAD + 4 * STORE_BATCH_BYTES_MAX <= STORE_SEGMENT_BYTES,
@@ -77,6 +81,7 @@ bool index_pace_take(struct index_pace *p, uint64_t offset);
 int log_index_reserve(struct log_index *ix, size_t n);          /* 0 or -ENOMEM */
 void log_index_add(struct log_index *ix, struct index_point p); /* room was reserved */
 void log_index_truncate(struct log_index *ix, raft_index from);
+void log_index_drop_front(struct log_index *ix, uint32_t first_slot);
 /* The last point at or before index, NULL when there is none. *ret_next: the index of the point
  * after it, 0: none. */
 const struct index_point *log_index_find(const struct log_index *ix, raft_index index,
@@ -94,6 +99,8 @@ struct term_list {
 };
 int term_list_push(struct term_list *t, raft_term term, raft_index index); /* 0 or -ENOMEM */
 void term_list_truncate(struct term_list *t, raft_index from);
+/* The log begins behind `base` from now on; its last entry is last_index. */
+void term_list_drop_front(struct term_list *t, struct raft_entry_id base, raft_index last_index);
 /* The term of the entry at index, which must not be above the last one; also of the base. 0 when
  * there is none: below the base, and at 0. */
 raft_term term_list_at(const struct term_list *t, raft_index index);
@@ -138,16 +145,21 @@ struct scan_rest {
 void scan_rest(const struct segment_image *img, uint64_t start, uint64_t batch,
                struct scan_rest *ret_rest);
 
-/* Is there a valid record header anywhere from start on? */
-bool scan_any(const struct segment_image *img, uint64_t start);
+/* Is there a valid record header of a batch behind this one anywhere? */
+bool scan_later(const struct segment_image *img, uint64_t batch);
 
 /* ---- the store ---- */
 
 struct submission {
     struct submission *next;
-    uint64_t number;
+    uint64_t number; /* of a mark: of the batch before it */
     bool has_hard_state;
     struct raft_hard_state hard_state;
+    struct raft_entry_id reset; /* index 0: none; with the configuration in force there */
+    struct raft_entry_id reset_config_id;
+    const unsigned char *reset_config; /* in the same block */
+    uint32_t reset_config_len;
+    struct raft_entry_id mark; /* index 0: this is a batch. Otherwise it is nothing else */
     raft_index truncate_from;
     raft_index commit_index;
     uint64_t bytes; /* in the log, at most */
@@ -158,6 +170,18 @@ struct submission {
 struct store_segment {
     uint64_t seq;
     uint64_t salt;
+    struct raft_entry_id base; /* what stands before it, as its header says */
+    uint64_t used;
+    /* The log may begin with it (DISK-42): it says mark and configuration by itself, and `base`
+     * was not removed by a truncation that stands in it or behind it. */
+    bool may_begin;
+};
+
+/* What stands in an entry or CONFIG record of this id. */
+struct store_config {
+    struct raft_entry_id id;
+    unsigned char *bytes; /* owned */
+    uint32_t len;
 };
 
 struct index_op {
@@ -234,6 +258,12 @@ struct writer {
     raft_term last_term;
     raft_index commit_index;
     struct term_list terms;
+    struct store_config *configs; /* owned; ascending; the last one is in force */
+    size_t n_configs;
+    size_t configs_size;
+    struct raft_entry_id mark; /* the highest; index 0: none */
+    bool resets;               /* the segment of the stages voids what is before it */
+    bool folder_unsynced;      /* a file of the front went, or may not be the last to go */
     /* The next segment. */
     enum prepare_state prepare;
     struct vfs_file *next_file; /* owned */
@@ -272,18 +302,31 @@ struct store {
     bool stalled; /* what is queued has no place: store_prepare() looks for one */
     uint64_t submitted_number;
     raft_index submitted_last_index;
-    struct store_segment *segments; /* owned; by slot; grows only */
+    raft_index submitted_mark; /* no truncation reaches it */
+    /* Owned; slot `slot` stands at slot - first_slot. The log thread alone adds and removes. The
+     * first n_gone of them are of the log no more, and their files are about to go. */
+    struct store_segment *segments;
+    uint32_t first_slot;
     uint32_t n_segments;
+    uint32_t n_gone;
     size_t segments_size;
-    struct log_index index;    /* durable entries only */
-    struct raft_entry_id base; /* never changes */
-    raft_index last_index;     /* durable */
+    struct log_index index; /* durable entries only */
+    struct raft_entry_id base;
+    uint64_t n_resets;     /* since the start: what was read across one is of two logs */
+    raft_index marked;     /* durable */
+    raft_index last_index; /* durable */
+    uint32_t oldest_read;  /* lowest slot of a file that the reader keeps open; UINT32_MAX: none */
     struct store_stats stats;
     struct sync_times sync_times;
 
     struct writer w;
     struct reader rd;
 };
+
+static inline struct store_segment *store_slot(struct store *s, uint32_t slot)
+{
+    return &s->segments[slot - s->first_slot];
+}
 
 /* ---- write.c: records of the open batch ---- */
 
@@ -292,6 +335,38 @@ int store_put_hard_state(struct writer *w, const struct raft_hard_state *hs);
 int store_put_entry(struct writer *w, const struct raft_entry *e);
 /* The batch of STAGE_BATCH is durable: what stands in it becomes visible. */
 int store_end_batch(struct store *s);
+/* The segment is there that the submission which is first in line resets the log to. */
+void store_end_reset(struct store *s);
+
+/* ---- opening.c ---- */
+
+/* What a segment takes besides its first real batch, if it is opened now. */
+uint64_t store_overhead(const struct writer *w);
+/* Everything but the BATCH_END. `first`: unless NULL, an entry that goes with it. */
+int store_put_opening(struct writer *w, const struct raft_hard_state *hs,
+                      const struct raft_entry *first);
+/* That configuration comes into force; its bytes are copied. 0 or -ENOMEM. */
+int store_note_config(struct writer *w, struct raft_entry_id id, const void *bytes, uint32_t len);
+void store_truncate_configs(struct writer *w, raft_index from);
+/* The front of the log went: nothing below is asked for any more. */
+void store_follow_base(struct writer *w, struct raft_entry_id base);
+/* All but what a reset leaves. */
+int store_forget_log(struct writer *w, const struct submission *sub);
+void store_free_configs(struct writer *w);
+
+/* ---- front.c ---- */
+
+/* One file of those that the log does not need any more; *ret_went: there may be more. */
+int store_remove_front(struct store *s, bool *ret_went);
+/* Behind the lock: the first n segments are of the log no more. */
+void store_void_segments(struct store *s, uint32_t n_gone);
+
+/* ---- read.c ---- */
+
+/* Does the reader keep files open that are of the log no more? Any thread. */
+bool store_read_is_stale(struct store *s);
+/* It closes them. The reading thread. */
+void store_read_forget(struct store *s);
 
 /* ---- stages.c ---- */
 
@@ -303,13 +378,16 @@ int store_go_on(struct store *s);
 /* Closes the active segment, if there is one, and opens the next, which store_room_ensure() has
  * made; as far as store_go_on() comes. */
 int store_rotate(struct store *s);
+/* Opens a segment that voids all before it (DISK-43), which store_room_ensure() has made; as far as
+ * store_go_on() comes. */
+int store_reset(struct store *s, const struct submission *sub);
 /* Writes header and opening batch (hard state of w, and `first` unless NULL) into f, syncs it,
  * gives it its name, syncs the folder; from then on f is the active segment. As far as
  * store_go_on() comes. f is taken, whatever comes back. */
 int store_start_segment(struct store *s, struct vfs_file *f, const char *name_now, uint64_t seq,
                         uint64_t size, const struct segment_prev *prev,
                         const struct raft_entry *first);
-int store_add_segment(struct store *s, uint64_t seq, uint64_t salt);
+int store_add_segment(struct store *s, const struct store_segment *segment);
 
 /* ---- room.c ---- */
 

@@ -1,5 +1,6 @@
 /* Terms by index, as ranges: a log has few terms and many entries. */
 #include <errno.h>
+#include <string.h>
 
 #include "base/array.h"
 #include "store/store_int.h"
@@ -24,6 +25,22 @@ void term_list_truncate(struct term_list *t, raft_index from)
 {
     while (t->n > 0 && t->ranges[t->n - 1].first >= from)
         t->n--;
+}
+
+void term_list_drop_front(struct term_list *t, struct raft_entry_id base, raft_index last_index)
+{
+    size_t n = 0;
+
+    if (base.index >= last_index)
+        n = t->n;
+    while (n + 1 < t->n && t->ranges[n + 1].first <= base.index + 1)
+        n++;
+    t->n -= n;
+    if (t->n > 0)
+        memmove(t->ranges, t->ranges + n, t->n * sizeof(*t->ranges));
+    if (t->n > 0 && t->ranges[0].first <= base.index)
+        t->ranges[0].first = base.index + 1;
+    t->base = base;
 }
 
 raft_term term_list_at(const struct term_list *t, raft_index index)

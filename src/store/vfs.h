@@ -1,6 +1,7 @@
 /* The table of file operations under the log: the real one here, a virtual disk in the simulator.
  *
- * For: everything that the log asks of a disk, so that a test can lose power between any two calls.
+ * For: everything that the log and the snapshots (snap/) ask of a disk, so that a test can lose
+ * power between any two calls.
  * Not for: LMDB, which has files of its own, and the marks (base/mark.h).
  * Units: bytes; offsets from the beginning of a file.
  * Ownership: a file is an opaque handle of whoever opened it, until closed. All paths are names
@@ -9,7 +10,8 @@
  * Errors: every call returns 0 or a value, or -errno. A sync that failed is final: it is never
  * asked again (DISK-13).
  * Thread: the log thread; the loop thread at start and, while both run, for open, pread and close
- * of handles of its own.
+ * of handles of its own. The real one holds nothing that changes: with handles of their own any
+ * threads may use it at once, and those of snap/ do.
  * Source: DISK-16 (a folder is synced before a name is relied on). */
 #ifndef RIDD_STORE_VFS_H
 #define RIDD_STORE_VFS_H

@@ -58,6 +58,8 @@ int store_put_entry(struct writer *w, const struct raft_entry *e)
     rid_assert(e->id.term >= w->last_term);
     if (term_list_push(&w->terms, e->id.term, e->id.index) != 0)
         return err_origin(-ENOMEM);
+    if (e->type == RAFT_ENTRY_CONFIG && store_note_config(w, e->id, e->data, e->len) != 0)
+        return err_origin(-ENOMEM);
     w->last_index = e->id.index;
     w->last_term = e->id.term;
     return store_put_record(w, &(struct record){.type = RECORD_ENTRY,
@@ -71,20 +73,40 @@ int store_put_entry(struct writer *w, const struct raft_entry *e)
 
 /* ---- from submissions to batches ---- */
 
-/* A submission is written as steps: truncate, hard state, each entry. A disk batch is a run of
- * steps. */
+/* A submission is written as steps. A disk batch is a run of steps, but a reset is a segment of its
+ * own. */
+enum step {
+    STEP_RESET,
+    STEP_MARK,
+    STEP_TRUNCATE,
+    STEP_HARD_STATE,
+    STEP_ENTRIES, /* the first of them */
+};
+
 static unsigned n_steps(const struct submission *sub)
 {
-    return 2 + sub->n_entries;
+    return STEP_ENTRIES + sub->n_entries;
+}
+
+static bool is_reset(struct step_cursor c)
+{
+    return c.sub != NULL && c.step == STEP_RESET && c.sub->reset.index != 0;
 }
 
 static size_t step_bytes(const struct submission *sub, unsigned step)
 {
-    if (step == 0)
+    switch (step) {
+    case STEP_RESET:
+        return 0;
+    case STEP_MARK:
+        return sub->mark.index != 0 ? record_bytes(SNAPMARK_BYTES) : 0;
+    case STEP_TRUNCATE:
         return sub->truncate_from != 0 ? record_bytes(0) : 0;
-    if (step == 1)
+    case STEP_HARD_STATE:
         return sub->has_hard_state ? record_bytes(HARDSTATE_BYTES) : 0;
-    return record_bytes(sub->entries[step - 2].len);
+    default:
+        return record_bytes(sub->entries[step - STEP_ENTRIES].len);
+    }
 }
 
 static void cursor_next(struct step_cursor *c)
@@ -96,13 +118,13 @@ static void cursor_next(struct step_cursor *c)
     }
 }
 
-/* How far does one batch reach from `from`, and how many bytes is it? */
+/* How far does one batch reach from `from`, which is no reset, and how many bytes is it? */
 static struct step_cursor plan(struct step_cursor from, uint64_t bytes_max, uint64_t *ret_bytes)
 {
     uint64_t bytes = record_bytes(BATCH_END_BYTES);
     bool any = false;
 
-    while (from.sub != NULL) {
+    while (from.sub != NULL && !is_reset(from)) {
         size_t n = step_bytes(from.sub, from.step);
 
         if (n > 0 && any && bytes + n > bytes_max)
@@ -140,9 +162,27 @@ static int put_truncate(struct store *s, const struct submission *sub)
     w->pace.fresh = true;
     w->last_index = sub->truncate_from - 1;
     term_list_truncate(&w->terms, sub->truncate_from);
+    store_truncate_configs(w, sub->truncate_from);
     w->last_term = term_list_at(&w->terms, w->last_index);
     w->commit_index = store_min_u64(w->commit_index, w->last_index);
     return err_trace(rc);
+}
+
+/* Snapshot and log must agree (DISK-9): before it is written as after it is read. */
+static int put_mark(struct writer *w, struct raft_entry_id id)
+{
+    static const unsigned char no_hash[SNAPMARK_BYTES];
+
+    rid_assert(id.index <= w->last_index);
+    rid_assert(id.index < w->terms.base.index || term_list_at(&w->terms, id.index) == id.term);
+    if (id.index > w->mark.index)
+        w->mark = id;
+    return store_put_record(w, &(struct record){.type = RECORD_SNAPMARK,
+                                                .batch = w->batch,
+                                                .index = id.index,
+                                                .term = id.term,
+                                                .len = sizeof(no_hash),
+                                                .data = no_hash});
 }
 
 static int put_step(struct store *s, const struct submission *sub, unsigned step)
@@ -153,19 +193,32 @@ static int put_step(struct store *s, const struct submission *sub, unsigned step
 
     if (step_bytes(sub, step) == 0)
         return 0;
-    if (step == 0)
+    if (step == STEP_MARK)
+        return err_trace(put_mark(w, sub->mark));
+    if (step == STEP_TRUNCATE)
         return err_trace(put_truncate(s, sub));
-    if (step == 1)
+    if (step == STEP_HARD_STATE)
         return err_trace(store_put_hard_state(w, &sub->hard_state));
-    e = &sub->entries[step - 2];
+    e = &sub->entries[step - STEP_ENTRIES];
     if (index_pace_take(&w->pace, offset)) {
-        struct index_point p = {e->id.index, s->n_segments - 1, (uint32_t)offset};
+        const uint32_t slot = s->first_slot + s->n_segments - 1;
+        struct index_point p = {e->id.index, slot, (uint32_t)offset};
         int rc = push_op(w, (struct index_op){.point = p});
 
         if (rc != 0)
             return err_trace(rc);
     }
     return err_trace(store_put_entry(w, e));
+}
+
+/* A segment whose header names an entry that is of the log no more cannot be the first
+ * (DISK-42). */
+static void note_truncation(struct store *s, raft_index from)
+{
+    log_index_truncate(&s->index, from);
+    for (uint32_t i = s->n_gone; i < s->n_segments; i++)
+        if (s->segments[i].base.index >= from)
+            s->segments[i].may_begin = false;
 }
 
 /* What is durable becomes visible to readers. */
@@ -178,13 +231,15 @@ static int publish(struct store *s, unsigned n_entries)
     rc = log_index_reserve(&s->index, w->n_ops);
     for (size_t i = 0; rc == 0 && i < w->n_ops; i++) {
         if (w->ops[i].truncate_from != 0) {
-            log_index_truncate(&s->index, w->ops[i].truncate_from);
+            note_truncation(s, w->ops[i].truncate_from);
         } else {
             log_index_add(&s->index, w->ops[i].point);
         }
     }
-    if (rc == 0)
+    if (rc == 0) {
         s->last_index = w->last_index;
+        s->marked = w->mark.index;
+    }
     s->stats.n_entries += n_entries;
     (void)pthread_mutex_unlock(&s->lock);
     w->n_ops = 0;
@@ -203,7 +258,7 @@ static int write_run(struct store *s, struct step_cursor from, struct step_curso
         rc = put_step(s, from.sub, from.step);
         if (rc != 0)
             return err_trace(rc);
-        w->batch_entries += from.step >= 2;
+        w->batch_entries += from.step >= STEP_ENTRIES;
         /* The hint covers entries of its own submission: it goes with the last of them. */
         if (from.step + 1 == n_steps(from.sub))
             w->commit_index = store_max_u64(w->commit_index, from.sub->commit_index);
@@ -227,6 +282,7 @@ static void take_queue(struct store *s)
         s->queue_end = &s->queue;
     }
     s->rest = w->taken != NULL;
+    store_follow_base(w, s->base);
     (void)pthread_mutex_unlock(&s->lock);
 }
 
@@ -243,8 +299,8 @@ static void drop_written(struct store *s, struct step_cursor to)
         w->durable = sub->number;
         w->taken = sub->next;
         bytes += sub->bytes;
+        n += sub->mark.index == 0;
         free(sub);
-        n++;
     }
     w->step = to.step;
     if (w->taken == NULL)
@@ -265,6 +321,14 @@ int store_end_batch(struct store *s)
     return err_trace(rc);
 }
 
+void store_end_reset(struct store *s)
+{
+    struct step_cursor to = {.sub = s->w.taken, .step = s->w.step};
+
+    cursor_next(&to);
+    drop_written(s, to);
+}
+
 /* Before anything of the batch is written: without a place for it nothing has happened, and it
  * stays first in line (SPACE-9). */
 static int find_place(struct store *s, uint64_t bytes, bool *ret_is_there)
@@ -281,6 +345,17 @@ static int find_place(struct store *s, uint64_t bytes, bool *ret_is_there)
     return err_trace(rc);
 }
 
+/* It waits for a segment of its own as a batch waits for a place (SPACE-9). */
+static int write_reset(struct store *s, const struct submission *sub)
+{
+    bool is_there = false;
+    int rc = store_room_ensure(s, record_bytes(sub->reset_config_len), &is_there);
+
+    if (rc == 0 && is_there)
+        rc = store_reset(s, sub);
+    return err_trace(rc);
+}
+
 static int write_next(struct store *s)
 {
     struct writer *w = &s->w;
@@ -292,6 +367,8 @@ static int write_next(struct store *s)
 
     if (from.sub == NULL)
         return 0;
+    if (is_reset(from))
+        return err_trace(write_reset(s, from.sub));
     to = plan(from, w->bytes_max, &bytes);
     if (bytes == 0) {
         drop_written(s, to);

@@ -16,6 +16,9 @@
  *     note          u32 flags, u32 version of the digests, u64 check,
  *                   then twice: u64 index, u64 digest high, u64 digest low
  *   TIMEOUT_NOW     u64 term
+ *   SNAPSHOT        u64 term, u64 transfer, u64 offset, u64 bytes of the whole, u32 len, data
+ *   SNAPSHOT_RESP   u64 term, u8 reject, u64 transfer, u64 offset, u64 bytes of the whole,
+ *                   u8 status
  *
  * The index of an entry in an APPEND is redundant: a sender that skips an entry is caught here.
  *
@@ -31,15 +34,18 @@
 #include "base/crc32c.h"
 #include "base/err.h"
 #include "wire/frame_int.h"
+#include "wire/join.h"
 
 #include "base/banned.h"
 
-#define LENGTH_BYTES      4u
-#define LENGTH_MIN        (FRAME_HEADER_BYTES - LENGTH_BYTES)
-#define CRC_END           8u /* the checksum covers all from here */
-#define ENTRY_WIRE_BYTES  21u
-#define APPEND_WIRE_BYTES 36u
-#define NOTE_WIRE_BYTES   64u
+#define LENGTH_BYTES             4u
+#define LENGTH_MIN               (FRAME_HEADER_BYTES - LENGTH_BYTES)
+#define CRC_END                  8u /* the checksum covers all from here */
+#define ENTRY_WIRE_BYTES         21u
+#define APPEND_WIRE_BYTES        36u
+#define NOTE_WIRE_BYTES          64u
+#define SNAPSHOT_WIRE_BYTES      36u
+#define SNAPSHOT_RESP_WIRE_BYTES 34u
 
 static_assert(RAFT_APPEND_ENTRIES_MAX * ENTRY_WIRE_BYTES + APPEND_WIRE_BYTES + FRAME_HEADER_BYTES +
                       RAFT_APPEND_BYTES_MAX + ENTRY_BYTES_MAX <=
@@ -62,7 +68,8 @@ const char *wire_frame_error_text(int error)
 static bool type_known(uint8_t type)
 {
     return (type >= RAFT_MSG_PRE_VOTE && type <= RAFT_MSG_TYPE_MAX) || type == WIRE_FRAME_HELLO ||
-           type == WIRE_FRAME_HELLO_REPLY;
+           type == WIRE_FRAME_HELLO_REPLY || type == WIRE_FRAME_HELLO_PROOF ||
+           type == WIRE_FRAME_JOIN || type == WIRE_FRAME_JOIN_REPLY;
 }
 
 /* The length before memory is taken for it, the checksum before anything is believed (WIRE-1). */
@@ -166,6 +173,18 @@ static bool note_ok(const struct raft_note *note)
 
 /* Whether numbers can be what they are said to be: nonsense is refused here, so that nobody further
  * in asserts it (WIRE-2). */
+static bool part_ok(const struct raft_msg *m)
+{
+    const struct raft_snapshot_part *p = m->part;
+
+    if (m->reject)
+        return m->type == RAFT_MSG_SNAPSHOT_RESP && p == NULL;
+    if (p == NULL || p->offset > p->bytes || p->len > p->bytes - p->offset)
+        return false;
+    return m->type == RAFT_MSG_SNAPSHOT ? p->len <= SNAP_PART_BYTES_MAX && p->status == 0
+                                        : p->len == 0 && p->status < RAFT_SNAPSHOT_STATUSES;
+}
+
 static bool msg_ok(const struct raft_msg *m)
 {
     if (m->term > RAFT_INDEX_MAX)
@@ -187,6 +206,10 @@ static bool msg_ok(const struct raft_msg *m)
         return note_ok(&m->note); /* a node that never voted may answer with term 0 */
     case RAFT_MSG_TIMEOUT_NOW:
         return m->term > 0;
+    case RAFT_MSG_SNAPSHOT:
+        return m->term > 0 && part_ok(m);
+    case RAFT_MSG_SNAPSHOT_RESP:
+        return part_ok(m);
     case RAFT_MSG_PRE_VOTE_RESP:
     case RAFT_MSG_VOTE_RESP:
         return true; /* the same */
@@ -198,8 +221,10 @@ static bool msg_ok(const struct raft_msg *m)
  * (PEER-3). */
 enum wire_channel wire_msg_channel(enum raft_msg_type type)
 {
-    return type == RAFT_MSG_APPEND || type == RAFT_MSG_APPEND_RESP ? WIRE_CHANNEL_LOG
-                                                                   : WIRE_CHANNEL_CONTROL;
+    const bool is_data = type == RAFT_MSG_APPEND || type == RAFT_MSG_APPEND_RESP ||
+                         type == RAFT_MSG_SNAPSHOT || type == RAFT_MSG_SNAPSHOT_RESP;
+
+    return is_data ? WIRE_CHANNEL_LOG : WIRE_CHANNEL_CONTROL;
 }
 
 /* ---- messages ---- */
@@ -233,6 +258,10 @@ static size_t payload_bytes(const struct raft_msg *m)
         return 17 + note_bytes(&m->note);
     case RAFT_MSG_TIMEOUT_NOW:
         return 8;
+    case RAFT_MSG_SNAPSHOT:
+        return SNAPSHOT_WIRE_BYTES + m->part->len;
+    case RAFT_MSG_SNAPSHOT_RESP:
+        return SNAPSHOT_RESP_WIRE_BYTES;
     }
     return 0;
 }
@@ -270,6 +299,24 @@ static unsigned char *write_note(unsigned char *p, const struct raft_note *note)
     return p;
 }
 
+/* Of a refusal. */
+static const struct raft_snapshot_part no_part;
+
+static unsigned char *write_part(unsigned char *p, const struct raft_snapshot_part *part)
+{
+    p = write_u64(p, part->transfer);
+    p = write_u64(p, part->offset);
+    return write_u64(p, part->bytes);
+}
+
+static unsigned char *write_snapshot(unsigned char *p, const struct raft_snapshot_part *part)
+{
+    p = write_u32(write_part(p, part), part->len);
+    if (part->len > 0)
+        memcpy(p, part->data, part->len);
+    return p + part->len;
+}
+
 static unsigned char *write_payload(unsigned char *p, const struct raft_msg *m)
 {
     p = write_u64(p, m->term);
@@ -295,6 +342,12 @@ static unsigned char *write_payload(unsigned char *p, const struct raft_msg *m)
         return write_note(write_u8(p, m->reject), &m->note);
     case RAFT_MSG_TIMEOUT_NOW:
         return p;
+    case RAFT_MSG_SNAPSHOT:
+        return write_snapshot(p, m->part);
+    case RAFT_MSG_SNAPSHOT_RESP:
+        p = write_u8(p, m->reject);
+        return write_u8(write_part(p, m->reject ? &no_part : m->part),
+                        m->reject ? 0 : m->part->status);
     }
     return p;
 }
@@ -362,6 +415,33 @@ static void take_note(struct cursor *c, struct raft_note *note)
         c->ok = false;
 }
 
+static int take_part(struct cursor *c, struct arena *arena, struct raft_msg *m)
+{
+    struct raft_snapshot_part *part = arena_alloc(arena, sizeof(*part));
+
+    if (part == NULL)
+        return err_origin(-ENOMEM);
+    *part = (struct raft_snapshot_part){0};
+    if (m->type == RAFT_MSG_SNAPSHOT_RESP)
+        m->reject = take_bool(c);
+    part->transfer = take_u64(c);
+    part->offset = take_u64(c);
+    part->bytes = take_u64(c);
+    if (m->type == RAFT_MSG_SNAPSHOT_RESP) {
+        part->status = take_u8(c);
+    } else {
+        part->len = take_u32(c);
+        part->data = take(c, part->len);
+        if (part->len == 0)
+            part->data = NULL;
+    }
+    /* A refusal has one encoding, as every message: with nothing in it. */
+    if (m->reject && (part->transfer | part->offset | part->bytes | part->status) != 0)
+        return WIRE_FRAME_E_PAYLOAD;
+    m->part = m->reject ? NULL : part;
+    return 0;
+}
+
 static int take_payload(struct cursor *c, struct arena *arena, struct raft_msg *m)
 {
     m->term = take_u64(c);
@@ -398,6 +478,9 @@ static int take_payload(struct cursor *c, struct arena *arena, struct raft_msg *
         return 0;
     case RAFT_MSG_TIMEOUT_NOW:
         return 0;
+    case RAFT_MSG_SNAPSHOT:
+    case RAFT_MSG_SNAPSHOT_RESP:
+        return take_part(c, arena, m);
     }
     return WIRE_FRAME_E_TYPE;
 }

@@ -8,9 +8,9 @@
  *
  * A frame is, little endian: u32 length (of what follows the length word), u32 crc32c (of
  * everything behind it), u8 type, u8 flags (0), u16 group, payload. Types below 32 are enum
- * raft_msg_type, those from 32 on are the handshake. Decoding is total: any bytes give a message or
- * WIRE_FRAME_E_*; nothing is allocated before a length was compared with its bound; what a later
- * version added at the end of a payload is not looked at.
+ * raft_msg_type, those from 32 on are the handshake (and join.h). Decoding is total: any bytes give
+ * a message or WIRE_FRAME_E_*; nothing is allocated before a length was compared with its bound;
+ * what a later version added at the end of a payload is not looked at.
  *
  * Units: lengths in bytes, terms and indexes as in raft/types.h.
  *
@@ -45,6 +45,7 @@ const char *wire_frame_error_text(int error);
 
 #define WIRE_FRAME_HELLO       32u
 #define WIRE_FRAME_HELLO_REPLY 33u
+#define WIRE_FRAME_HELLO_PROOF 34u
 
 /* The one group that there is. */
 #define WIRE_GROUP 0u
@@ -56,7 +57,11 @@ enum wire_channel { WIRE_CHANNEL_CONTROL = 1, WIRE_CHANNEL_LOG = 2, WIRE_CHANNEL
  * new type, or a field that may not be overlooked; a field that may be goes to the end of a payload
  * and needs none. */
 #define WIRE_VERSION_LOWEST  1u
-#define WIRE_VERSION_HIGHEST 1u
+#define WIRE_VERSION_HIGHEST 2u
+/* From this one on there are parts of snapshots. */
+#define WIRE_VERSION_SNAPSHOTS 2u
+/* From this one on a handshake may ask for a proof of the cluster's id. */
+#define WIRE_VERSION_PROOFS 2u
 
 /* What a node says of itself for the operator of the other one; nothing stands on it. A node of an
  * older version says nothing. */
@@ -90,6 +95,13 @@ struct wire_hello {
     /* The latest version of a command that from understands; 0: it does not say, and knows 1. */
     uint8_t command_version;
     struct wire_about about;
+    /* Whoever has a cluster id asks the other side to prove that it knows it, too. */
+    bool challenged;
+    unsigned char challenge[WIRE_CHALLENGE_BYTES];
+    /* In the reply to one that asked. */
+    bool proved;
+    unsigned char proof[WIRE_PROOF_BYTES];
+    raft_index removed_index; /* with WIRE_REFUSED_REMOVED */
 };
 enum wire_refusal {
     WIRE_REFUSED_NOT = 0,
@@ -101,6 +113,9 @@ enum wire_refusal {
     WIRE_REFUSED_BUSY,
     WIRE_REFUSED_OURSELVES, /* I am not the one you knew under my name: my disk was lost */
     WIRE_REFUSED_ROOM,      /* my disk is full: I cannot record that I have met you */
+    WIRE_REFUSED_PROOF,     /* you do not know the id of my cluster */
+    WIRE_REFUSED_REMOVED,   /* you were removed from the cluster, at removed_index */
+    WIRE_REFUSED_CROSSED,   /* I am dialling you myself, and that link is the one that counts */
     WIRE_REFUSALS_END,
 };
 /* "it" is the other side: what the refusing node says (by_us), and what the refused one tells its
@@ -139,5 +154,8 @@ int wire_hello_encode(const struct wire_hello *h, bool is_reply, struct buf *buf
 /* Whether the versions have one in common is left to the caller: also a hello of another version
  * must be understood well enough to be refused in words. */
 int wire_hello_decode(const struct wire_frame *frame, struct wire_hello *ret);
+/* The dialler's proof, its answer to a reply that asked. */
+int wire_proof_encode(const unsigned char proof[WIRE_PROOF_BYTES], struct buf *buf);
+int wire_proof_decode(const struct wire_frame *frame, unsigned char ret_proof[WIRE_PROOF_BYTES]);
 
 #endif

@@ -7,6 +7,8 @@
 #include "base/bytes.h"
 #include "wire/frame.h"
 
+/* 1 to NODE_NAME_BYTES_MAX of the characters of a name. */
+bool wire_name_ok(const unsigned char *name, size_t len);
 /* Room for a whole frame; *ret_p is where the payload goes. Nothing is added until
  * wire_frame_close(). 0 or -ENOMEM. */
 int wire_frame_open(struct buf *buf, size_t payload_len, unsigned char **ret_p);

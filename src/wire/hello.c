@@ -7,6 +7,10 @@
  *   u64 known incarnation
  *   then perhaps:   u8 latest version of commands
  *   then perhaps:   u8 length of the cluster's name, the name, u8 n, then n times: u64 setting
+ *   then perhaps:   16 bytes challenge
+ *   then perhaps, in a reply: 32 bytes proof, u64 removed_index
+ *
+ * Of HELLO_PROOF: 32 bytes proof.
  *
  * Those bytes keep their meaning in every version, so that an old node can say why it refuses a new
  * one. Only the first part must be there; an earlier version wrote nothing else. */
@@ -22,10 +26,12 @@
 #define HELLO_MAGIC      0x44444952u /* "RIDD" */
 #define HELLO_WIRE_BYTES 74u
 
-static_assert(FRAME_HEADER_BYTES + HELLO_WIRE_BYTES + 1u + 1u + NODE_NAME_BYTES_MAX + 1u +
-                      8u * WIRE_SETTINGS_MAX <=
-                  PEER_HELLO_BYTES_MAX / 2,
+#define HELLO_BYTES_LONGEST                                                                        \
+    (FRAME_HEADER_BYTES + HELLO_WIRE_BYTES + 1u + 1u + NODE_NAME_BYTES_MAX + 1u +                  \
+     8u * WIRE_SETTINGS_MAX + WIRE_CHALLENGE_BYTES + WIRE_PROOF_BYTES + 8u)
+static_assert(HELLO_BYTES_LONGEST <= PEER_HELLO_BYTES_MAX / 2,
               "the longest hello fits, and one twice as long of a later version");
+static_assert(HELLO_BYTES_LONGEST <= PEER_HELLO_BYTES_MAX_V1, "and a node of version 1 takes it");
 
 static const char lost_there[] = "its disk was lost: not the node known by this name";
 static const char lost_here[] = "our disk was lost: not the node it knew by our name";
@@ -53,6 +59,13 @@ const char *wire_refusal_text(enum wire_refusal refusal, bool by_us)
         return "too many connections";
     case WIRE_REFUSED_ROOM:
         return by_us ? full_here : full_there;
+    case WIRE_REFUSED_PROOF:
+        return by_us ? "it does not know this cluster's secret id"
+                     : "this node does not know its cluster's secret id";
+    case WIRE_REFUSED_REMOVED:
+        return by_us ? "it was removed" : "this node was removed";
+    case WIRE_REFUSED_CROSSED:
+        return "the other side dials";
     case WIRE_REFUSALS_END:
         break;
     }
@@ -74,19 +87,27 @@ unsigned wire_version_agreed(const struct wire_hello *a, const struct wire_hello
     return highest >= a->version_lowest && highest >= b->version_lowest ? highest : 0;
 }
 
-static size_t about_bytes(const struct wire_about *a)
+/* Where nothing is said, nothing is there, unless something stands behind it. */
+static size_t about_bytes(const struct wire_hello *h)
 {
-    return a->cluster_name[0] != '\0'
+    const struct wire_about *a = &h->about;
+
+    return a->cluster_name[0] != '\0' || h->challenged
                ? 1 + strlen(a->cluster_name) + 1 + a->n_settings * sizeof(uint64_t)
                : 0;
+}
+
+static size_t proof_bytes(const struct wire_hello *h, bool is_reply)
+{
+    if (!h->challenged)
+        return 0;
+    return WIRE_CHALLENGE_BYTES + (is_reply && h->proved ? WIRE_PROOF_BYTES + 8 : 0);
 }
 
 static unsigned char *write_about(unsigned char *p, const struct wire_about *a)
 {
     const size_t len = strlen(a->cluster_name);
 
-    if (len == 0)
-        return p;
     rid_assert(a->n_settings <= WIRE_SETTINGS_MAX);
     p = write_u8(p, (uint8_t)len);
     memcpy(p, a->cluster_name, len);
@@ -96,13 +117,30 @@ static unsigned char *write_about(unsigned char *p, const struct wire_about *a)
     return p;
 }
 
-static bool name_ok(const unsigned char *name, size_t len)
+static bool is_of_a_name(unsigned char c)
+{
+    return c == '-' || c == '_' || (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') ||
+           (c >= 'a' && c <= 'z');
+}
+
+bool wire_name_ok(const unsigned char *name, size_t len)
 {
     for (size_t i = 0; i < len; i++)
-        if (strchr("-_", name[i]) == NULL && (name[i] < '0' || name[i] > '9') &&
-            (name[i] < 'A' || name[i] > 'Z') && (name[i] < 'a' || name[i] > 'z'))
+        if (!is_of_a_name(name[i]))
             return false;
     return len > 0 && len <= NODE_NAME_BYTES_MAX;
+}
+
+static unsigned char *write_proof(unsigned char *p, const struct wire_hello *h, bool is_reply)
+{
+    if (!h->challenged)
+        return p;
+    memcpy(p, h->challenge, WIRE_CHALLENGE_BYTES);
+    p += WIRE_CHALLENGE_BYTES;
+    if (!is_reply || !h->proved)
+        return p;
+    memcpy(p, h->proof, WIRE_PROOF_BYTES);
+    return write_u64(p + WIRE_PROOF_BYTES, h->removed_index);
 }
 
 /* What is not as it should be was not said: a hello must be understood well enough to be refused in
@@ -114,14 +152,35 @@ static void take_about(struct cursor *c, struct wire_about *ret)
     const unsigned char *name = take(c, len);
     unsigned n = take_u8(c);
 
-    if (!c->ok || !name_ok(name, len))
-        return;
-    memcpy(a.cluster_name, name, len);
     a.n_settings = n < WIRE_SETTINGS_MAX ? n : WIRE_SETTINGS_MAX;
     for (unsigned i = 0; i < a.n_settings; i++)
         a.settings[i] = take_u64(c);
-    if (c->ok)
-        *ret = a;
+    (void)take(c, (n - a.n_settings) * sizeof(uint64_t)); /* of a later version */
+    if (!c->ok || !wire_name_ok(name, len))
+        return;
+    memcpy(a.cluster_name, name, len);
+    *ret = a;
+}
+
+/* Nor is this believed: what is missing here is missing where a proof is asked for. */
+static void take_proof(struct cursor *c, bool is_reply, struct wire_hello *ret)
+{
+    const unsigned char *challenge = take(c, WIRE_CHALLENGE_BYTES);
+    const unsigned char *proof;
+
+    if (challenge == NULL)
+        return;
+    ret->challenged = true;
+    memcpy(ret->challenge, challenge, WIRE_CHALLENGE_BYTES);
+    proof = is_reply ? take(c, WIRE_PROOF_BYTES) : NULL;
+    if (proof == NULL || c->left < 8)
+        return;
+    ret->removed_index = take_u64(c);
+    ret->proved = ret->removed_index <= RAFT_INDEX_MAX;
+    if (ret->proved)
+        memcpy(ret->proof, proof, WIRE_PROOF_BYTES);
+    else
+        ret->removed_index = 0;
 }
 
 int wire_hello_encode(const struct wire_hello *h, bool is_reply, struct buf *buf)
@@ -131,7 +190,7 @@ int wire_hello_encode(const struct wire_hello *h, bool is_reply, struct buf *buf
 
     rid_assert(h->channel >= WIRE_CHANNEL_CONTROL && h->channel <= WIRE_CHANNEL_PROBE);
     rid_assert(is_reply || h->refused == WIRE_REFUSED_NOT);
-    rc = wire_frame_open(buf, HELLO_WIRE_BYTES + 1 + about_bytes(&h->about), &p);
+    rc = wire_frame_open(buf, HELLO_WIRE_BYTES + 1 + about_bytes(h) + proof_bytes(h, is_reply), &p);
     if (rc != 0)
         return err_trace(rc);
     p = write_u32(p, HELLO_MAGIC);
@@ -148,9 +207,11 @@ int wire_hello_encode(const struct wire_hello *h, bool is_reply, struct buf *buf
     p = write_u64(p, h->last_index);
     p = write_u64(p, h->known_incarnation);
     /* What stands behind it needs it in its place. */
-    if (h->command_version != 0 || h->about.cluster_name[0] != '\0')
+    if (h->command_version != 0 || about_bytes(h) > 0)
         p = write_u8(p, h->command_version);
-    p = write_about(p, &h->about);
+    if (about_bytes(h) > 0)
+        p = write_about(p, &h->about);
+    p = write_proof(p, h, is_reply);
     wire_frame_close(buf, is_reply ? WIRE_FRAME_HELLO_REPLY : WIRE_FRAME_HELLO, WIRE_GROUP, p);
     return 0;
 }
@@ -196,6 +257,30 @@ int wire_hello_decode(const struct wire_frame *frame, struct wire_hello *ret)
     if (!hello_ok(&h, frame->type == WIRE_FRAME_HELLO_REPLY))
         return WIRE_FRAME_E_PAYLOAD;
     take_about(&c, &h.about);
+    take_proof(&c, frame->type == WIRE_FRAME_HELLO_REPLY, &h);
     *ret = h;
+    return 0;
+}
+
+int wire_proof_encode(const unsigned char proof[WIRE_PROOF_BYTES], struct buf *buf)
+{
+    unsigned char *p = NULL;
+    int rc;
+
+    rc = wire_frame_open(buf, WIRE_PROOF_BYTES, &p);
+    if (rc != 0)
+        return err_trace(rc);
+    memcpy(p, proof, WIRE_PROOF_BYTES);
+    wire_frame_close(buf, WIRE_FRAME_HELLO_PROOF, WIRE_GROUP, p + WIRE_PROOF_BYTES);
+    return 0;
+}
+
+int wire_proof_decode(const struct wire_frame *frame, unsigned char ret_proof[WIRE_PROOF_BYTES])
+{
+    if (frame->type != WIRE_FRAME_HELLO_PROOF)
+        return WIRE_FRAME_E_TYPE;
+    if (frame->payload_len < WIRE_PROOF_BYTES)
+        return WIRE_FRAME_E_PAYLOAD;
+    memcpy(ret_proof, frame->payload, WIRE_PROOF_BYTES);
     return 0;
 }

@@ -48,6 +48,14 @@ enum wire_request_type {
     WIRE_REQ_MEMBERS,
     WIRE_REQ_TRANSFER_LEADER,
     WIRE_REQ_SNAPSHOT,
+    WIRE_REQ_SNAPSHOT_PART,
+    WIRE_REQ_MEMBER_ADD,
+    WIRE_REQ_MEMBER_REMOVE,
+    WIRE_REQ_MEMBER_PROMOTE,
+    WIRE_REQ_MEMBER_DEMOTE,
+    WIRE_REQ_MEMBER_SET_ADDR,
+    WIRE_REQ_MEMBER_REPLACE,
+    WIRE_REQ_MEMBER_REJOIN,
     WIRE_REQ_UNKNOWN, /* type is a string that is none of these: error 10 */
     WIRE_REQ_PEER,    /* an envelope whose type was registered with wire_decoder_set_peer_types */
 };
@@ -77,6 +85,25 @@ struct wire_origin {
 int wire_origin_copy(const struct wire_origin *o, struct wire_origin *ret);
 void wire_origin_done(struct wire_origin *o);
 
+/* snapshot_part: which one, and from where on. Index and term 0: the newest. */
+struct wire_part {
+    uint64_t index;
+    uint64_t term;
+    uint64_t offset;
+};
+
+/* member_*: a change of the members. */
+struct wire_member {
+    struct wire_slice id;          /* whose place it is: a node name */
+    struct wire_slice peer_addr;   /* add, set_addr, replace; rejoin: absent: as it was */
+    struct wire_slice client_addr; /* likewise */
+    struct wire_slice old;         /* replace: who leaves */
+    bool learner;                  /* add: it is to stay one */
+    bool dry_run;                  /* only say what would be */
+    bool force;                    /* also where the voters that are heard are no quorum then */
+    uint64_t based_on;             /* index of the configuration it was made from; 0: any */
+};
+
 struct wire_request {
     enum wire_request_type type;
     struct wire_slice type_name; /* as sent */
@@ -97,6 +124,8 @@ struct wire_request {
     uint64_t client;
     uint64_t seq;
     struct wire_slice to;      /* transfer_leader: node name; absent: any */
+    struct wire_member member; /* member_* */
+    struct wire_part part;     /* snapshot_part */
     struct wire_slice node_id; /* init */
     unsigned n_node_ids;
     const struct wire_slice *node_ids;

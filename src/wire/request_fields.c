@@ -297,6 +297,74 @@ static int take_to(struct wire_decoder *d, const json_t *body, struct wire_reque
     return v != NULL ? take_node_name(d, v, "to", &ret->to) : 0;
 }
 
+/* "host:port" of what stands in log lines and configurations: no blanks, nothing beyond ASCII. */
+static bool is_address(const char *s, size_t len)
+{
+    size_t digits = 0;
+    unsigned port = 0;
+
+    for (size_t i = 0; i < len; i++)
+        if ((unsigned char)s[i] < 0x21 || (unsigned char)s[i] > 0x7e)
+            return false;
+    while (digits < len && s[len - digits - 1] >= '0' && s[len - digits - 1] <= '9')
+        digits++;
+    if (digits < 1 || digits > 5 || len < digits + 2 || s[len - digits - 1] != ':')
+        return false;
+    for (size_t i = len - digits; i < len; i++)
+        port = port * 10 + (unsigned)(s[i] - '0');
+    return port >= 1 && port <= UINT16_MAX;
+}
+
+static int take_address(struct wire_decoder *d, const json_t *body, const char *field,
+                        struct wire_slice *ret)
+{
+    const json_t *v = json_object_get(body, field);
+    size_t len = json_string_length(v); /* 0 if it is no string */
+    const char *s = json_string_value(v);
+
+    if (v == NULL)
+        return refuse_missing(d, field);
+    if (len > ADDRESS_BYTES_MAX || !is_address(s, len))
+        return wire_refuse(d, WIRE_ERROR_MALFORMED, field, ADDRESS_BYTES_MAX,
+                           "'%s' must be an address, host:port, of at most %u bytes", field,
+                           ADDRESS_BYTES_MAX);
+    *ret = (struct wire_slice){s, len};
+    return 0;
+}
+
+static int take_addrs(struct wire_decoder *d, const json_t *body, struct wire_request *ret)
+{
+    int rc = take_address(d, body, "peer_addr", &ret->member.peer_addr);
+
+    return rc != 0 ? rc : take_address(d, body, "client_addr", &ret->member.client_addr);
+}
+
+static int take_old(struct wire_decoder *d, const json_t *body, struct wire_request *ret)
+{
+    return take_node_name(d, json_object_get(body, "old"), "old", &ret->member.old);
+}
+
+/* Of whoever is named in a file: it becomes part of file names and log lines. */
+static const char name_chars[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
+
+static int take_member(struct wire_decoder *d, const json_t *body, struct wire_request *ret)
+{
+    struct wire_member *m = &ret->member;
+    int rc = take_node_name(d, json_object_get(body, "id"), "id", &m->id);
+
+    if (rc == 0 && strspn(m->id.data, name_chars) != m->id.len)
+        return wire_refuse(d, WIRE_ERROR_MALFORMED, "id", NODE_NAME_BYTES_MAX,
+                           "'id' must be the name of a node: 1 to %u of A-Z a-z 0-9 _ -",
+                           NODE_NAME_BYTES_MAX);
+    if (rc == 0)
+        rc = take_bool(d, body, "learner", &m->learner);
+    if (rc == 0)
+        rc = take_bool(d, body, "dry_run", &m->dry_run);
+    if (rc == 0)
+        rc = take_bool(d, body, "force", &m->force);
+    return rc != 0 ? rc : take_count(d, body, "based_on", RAFT_INDEX_MAX, &m->based_on);
+}
+
 static int take_init(struct wire_decoder *d, const json_t *body, struct wire_request *ret)
 {
     const json_t *v = json_object_get(body, "node_ids");
@@ -323,6 +391,28 @@ static int take_init(struct wire_decoder *d, const json_t *body, struct wire_req
     return 0;
 }
 
+/* ---- parts of snapshots ---- */
+
+static int take_part(struct wire_decoder *d, const json_t *body, struct wire_request *ret)
+{
+    const json_t *offset = json_object_get(body, "offset");
+    int rc = take_count(d, body, "index", RAFT_INDEX_MAX, &ret->part.index);
+
+    if (rc == 0)
+        rc = take_count(d, body, "term", RAFT_INDEX_MAX, &ret->part.term);
+    if (rc != 0)
+        return rc;
+    if ((ret->part.index == 0) != (ret->part.term == 0))
+        return refuse_missing(d, ret->part.index == 0 ? "index" : "term");
+    if (offset == NULL)
+        return 0;
+    if (!json_is_integer(offset) || json_integer_value(offset) < 0)
+        return wire_refuse(d, WIRE_ERROR_MALFORMED, "offset", INT64_MAX,
+                           "'offset' must be an integer from 0 on");
+    ret->part.offset = (uint64_t)json_integer_value(offset);
+    return 0;
+}
+
 /* ---- all of them ---- */
 
 int wire_request_take_fields(struct wire_decoder *d, const json_t *body, struct wire_request *ret)
@@ -331,9 +421,11 @@ int wire_request_take_fields(struct wire_decoder *d, const json_t *body, struct 
         unsigned field;
         int (*take)(struct wire_decoder *d, const json_t *body, struct wire_request *ret);
     } takers[] = {
-        {FIELD_KEY, take_key}, {FIELD_KEYS, take_keys},       {FIELD_VALUE, take_write},
-        {FIELD_CAS, take_cas}, {FIELD_VIA, take_via},         {FIELD_COMPARE, take_compare},
-        {FIELD_TO, take_to},   {FIELD_SESSION, take_session}, {FIELD_INIT, take_init},
+        {FIELD_KEY, take_key},       {FIELD_KEYS, take_keys},       {FIELD_VALUE, take_write},
+        {FIELD_CAS, take_cas},       {FIELD_VIA, take_via},         {FIELD_COMPARE, take_compare},
+        {FIELD_TO, take_to},         {FIELD_SESSION, take_session}, {FIELD_INIT, take_init},
+        {FIELD_MEMBER, take_member}, {FIELD_ADDRS, take_addrs},     {FIELD_OLD, take_old},
+        {FIELD_PART, take_part},
     };
     unsigned fields = wire_request_type_fields(ret->type);
     int rc = take_count32(d, body, "timeout_ms", TIMEOUT_MS_MAX, &ret->timeout_ms);

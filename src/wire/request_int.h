@@ -71,6 +71,10 @@ struct wire_decoder {
 #define FIELD_SESSION 64u
 #define FIELD_TO      128u
 #define FIELD_INIT    256u
+#define FIELD_MEMBER  512u
+#define FIELD_ADDRS   1024u
+#define FIELD_OLD     2048u
+#define FIELD_PART    4096u
 
 /* WIRE_REQ_UNKNOWN: none of ours. */
 enum wire_request_type wire_request_type_find(const char *name, size_t len);

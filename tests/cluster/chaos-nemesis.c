@@ -30,9 +30,11 @@
 #define DISK_BYTES    (1024ull << 20)
 #define PERIOD_MS_MIN 3000u
 #define PERIOD_MS_MAX 6000u
+#define AWAY_MS       4000u /* so much longer is a period in which one is away */
+#define FLOOD_MS      4u    /* between two large values, while one is */
 
-const char *const fault_names[N_FAULTS] = {"kill", "pause", "partition", "echo", "link",
-                                           "slow", "error", "full",      "clock"};
+const char *const fault_names[N_FAULTS] = {"kill", "pause", "partition", "echo",  "link",
+                                           "slow", "error", "full",      "clock", "away"};
 
 enum act {
     ACT_KILL,
@@ -75,6 +77,8 @@ struct nemesis {
     struct nemesis_stats stats;
     unsigned n_periods; /* with faults */
     struct flood floods[CLUSTER_NODES_MAX];
+    unsigned away; /* bits of nodes */
+    uint64_t flooded_ms;
 };
 
 static uint64_t draw(struct nemesis *m, uint64_t bound)
@@ -197,6 +201,7 @@ static void start(struct nemesis *m, unsigned i)
     if (m->cluster->nodes[i].pid != 0)
         return;
     v->down = false;
+    m->away &= ~(1u << i);
     /* A sync that is to fail waits through a kill. */
     v->was_hurt = atomic_load(&v->control->fail_sync) != 0;
     m->cluster->env = v->envs;
@@ -406,6 +411,17 @@ static void fault_kill(struct nemesis *m, int leader, uint64_t period_ms)
     }
 }
 
+/* The flood drives the log on, and the others make snapshots. It comes back before the period ends,
+ * so that what else there is of faults finds it at work. */
+static void fault_away(struct nemesis *m, int leader, uint64_t period_ms)
+{
+    const unsigned i = choose_node(m, leader);
+
+    m->away |= 1u << i;
+    later(m, draw(m, 300), ACT_KILL, i, 0);
+    later(m, period_ms - 1000 - draw(m, 1500), ACT_START, i, 0);
+}
+
 static void fault_pause(struct nemesis *m, int leader, uint64_t period_ms)
 {
     unsigned set = choose_nodes(m, leader, true);
@@ -593,13 +609,17 @@ static void end_full(struct nemesis *m, unsigned i)
     v->full = false;
 }
 
-/* While any disk is full, and for all nodes: who leads is not known for long. */
+/* While any disk is full, or one is away, and for all nodes: who leads is not known for long. */
 static void flood_all(struct nemesis *m)
 {
     bool any = false;
 
     for (unsigned i = 0; i < m->cluster->n; i++)
         any = any || m->victims[i].full;
+    if (!any && m->away != 0 && now_ms() >= m->flooded_ms + FLOOD_MS) {
+        m->flooded_ms = now_ms();
+        any = true;
+    }
     for (unsigned i = 0; any && i < m->cluster->n; i++)
         flood_turn(&m->floods[i], m->cluster->nodes[i].port);
 }
@@ -650,6 +670,9 @@ static void inflict(struct nemesis *m, enum fault_kind kind, int leader, uint64_
     case FAULT_CLOCK:
         fault_clock(m);
         break;
+    case FAULT_AWAY:
+        fault_away(m, leader, period_ms);
+        break;
     case N_FAULTS:
         break;
     }
@@ -660,6 +683,7 @@ static void inflict(struct nemesis *m, enum fault_kind kind, int leader, uint64_
 void nemesis_heal(struct nemesis *m)
 {
     m->n_actions = 0;
+    m->away = 0;
     proxy_heal(m->proxy);
     for (unsigned i = 0; i < m->cluster->n; i++) {
         struct victim *v = &m->victims[i];
@@ -710,6 +734,10 @@ static void begin_period(struct nemesis *m, int leader)
         chosen |= 1u << kind;
         want--;
     }
+    if (chosen & (1u << FAULT_AWAY)) {
+        period_ms += AWAY_MS;
+        m->period_ends_ms += AWAY_MS;
+    }
     for (unsigned kind = 0; kind < N_FAULTS; kind++)
         if (chosen & (1u << kind))
             inflict(m, (enum fault_kind)kind, leader, period_ms);
@@ -730,6 +758,17 @@ void nemesis_watch(struct nemesis *m)
     look_for_ends(m);
 }
 
+static unsigned n_lines(const struct nemesis *m, unsigned i, const char *text)
+{
+    cleanup_buf struct buf log = BUF_INIT;
+    unsigned n = 0;
+
+    file_read(m->cluster->nodes[i].log, &log);
+    for (const char *at = (const char *)log.data; (at = strstr(at, text)) != NULL; at++)
+        n++;
+    return n;
+}
+
 void nemesis_get_stats(const struct nemesis *m, struct nemesis_stats *ret)
 {
     *ret = m->stats;
@@ -737,6 +776,10 @@ void nemesis_get_stats(const struct nemesis *m, struct nemesis_stats *ret)
     for (unsigned i = 0; i < m->cluster->n; i++) {
         ret->n_syncs += atomic_load(&m->victims[i].control->n_syncs);
         ret->n_syncs_failed += atomic_load(&m->victims[i].control->n_failed);
+        ret->n_snapshots_made += n_lines(m, i, " event=snapshot_made ");
+        ret->n_snapshots_begun += n_lines(m, i, " event=snapshot_sending ");
+        ret->n_snapshots_sent += n_lines(m, i, " event=snapshot_sent ");
+        ret->n_restored += n_lines(m, i, " event=state_restored ");
         ret->n_redirected += atomic_load(&m->victims[i].control->n_redirected);
     }
 }

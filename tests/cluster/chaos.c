@@ -175,11 +175,14 @@ static void print_faults(const struct nemesis_stats *s)
             (void)printf(" %s %" PRIu64, fault_names[k], s->n_faults[k]);
     if (s->n_disks_filled > 0)
         (void)printf(" (disks filled %u, felt %u)", s->n_disks_filled, s->n_disks_felt);
-    (void)printf(", quiet periods %u; frames %" PRIu64 ", dropped %" PRIu64 ", twice %" PRIu64
-                 ", dribbled bytes %" PRIu64 ", connections %" PRIu64 ", resets %" PRIu64
-                 ", failed syncs %" PRIu64 "\n",
-                 s->n_quiet, s->proxy.n_frames, s->proxy.n_dropped, s->proxy.n_twice,
-                 s->proxy.n_dribbled, s->proxy.n_connections, s->proxy.n_resets, s->n_syncs_failed);
+    (void)printf(
+        ", quiet periods %u; snapshots %u made, %u begun and %u brought to others, %u states "
+        "restored; frames %" PRIu64 ", dropped %" PRIu64 ", twice %" PRIu64
+        ", dribbled bytes %" PRIu64 ", connections %" PRIu64 ", resets %" PRIu64
+        ", failed syncs %" PRIu64 "\n",
+        s->n_quiet, s->n_snapshots_made, s->n_snapshots_begun, s->n_snapshots_sent, s->n_restored,
+        s->proxy.n_frames, s->proxy.n_dropped, s->proxy.n_twice, s->proxy.n_dribbled,
+        s->proxy.n_connections, s->proxy.n_resets, s->n_syncs_failed);
 }
 
 /* A sick cluster may refuse; a healed one may not. */
@@ -207,6 +210,10 @@ static void check_faults(const struct cluster *c, const struct nemesis_stats *s,
     if (s->n_disks_filled >= 5 && s->n_disks_felt == 0)
         harness_fail("seed %" PRIu64 ": %u disks were full, and no node has felt it", seed,
                      s->n_disks_filled);
+    if (s->n_faults[FAULT_AWAY] >= 2 && s->n_snapshots_made == 0)
+        harness_fail("seed %" PRIu64 ": nobody made a snapshot", seed);
+    if (s->n_faults[FAULT_AWAY] >= 4 && s->n_snapshots_sent == 0)
+        harness_fail("seed %" PRIu64 ": nobody that was away was brought a snapshot", seed);
     if (s->n_syncs == 0)
         harness_fail("seed %" PRIu64 ": the disks were not watched", seed);
 }
@@ -248,7 +255,9 @@ static void run(uint64_t seed, uint64_t run_ms)
     (void)printf("%s\n", faults == 0 ? "none" : "");
     (void)fflush(stdout);
 
-    c = cluster_new(nodes, "[log]\nsegment_size = 1M\n");
+    /* A snapshot every few seconds, and slow enough that faults meet it. */
+    c = cluster_new(nodes, "[log]\nsegment_size = 1M\nsnapshot_bytes = 64K\nkeep_bytes = 0\n"
+                           "snapshot_mib_per_s = 1\n");
     m = nemesis_new(c, faults, prng_next(&prng), conf.say);
     current = m;
     cluster_init(c);

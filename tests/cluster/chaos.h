@@ -62,11 +62,13 @@ enum fault_kind {
     FAULT_ERROR, /* a sync that fails */
     FAULT_FULL,  /* no space */
     FAULT_CLOCK, /* the wall clock jumps */
+    FAULT_AWAY,  /* down while much is written: what it needs is not in the log any more */
     N_FAULTS
 };
 extern const char *const fault_names[N_FAULTS];
 #define FAULTS_BASIC                                                                               \
-    ((1u << FAULT_KILL) | (1u << FAULT_PAUSE) | (1u << FAULT_PARTITION) | (1u << FAULT_ECHO))
+    ((1u << FAULT_KILL) | (1u << FAULT_PAUSE) | (1u << FAULT_PARTITION) | (1u << FAULT_ECHO) |     \
+     (1u << FAULT_AWAY))
 #define FAULTS_ALL ((1u << N_FAULTS) - 1u)
 
 struct nemesis_stats {
@@ -77,6 +79,10 @@ struct nemesis_stats {
     uint64_t n_syncs_failed;
     unsigned n_disks_filled;
     unsigned n_disks_felt; /* of them: the node has said that there is no room */
+    unsigned n_snapshots_made;
+    unsigned n_snapshots_begun; /* to another node */
+    unsigned n_snapshots_sent;
+    unsigned n_restored;   /* states made from a snapshot of the node's own */
     uint64_t n_redirected; /* connections to peers that were sent to the proxy */
 };
 

@@ -58,6 +58,9 @@ void harness_fail(const char *format, ...) __attribute__((format(printf, 1, 2), 
 uint64_t now_ms(void);
 uint64_t slow(uint64_t ms); /* ms times RIDD_TEST_SLOW */
 void pause_briefly(void);   /* the few milliseconds between two looks at a condition */
+/* Called again and again while a helper waits, programs that are run to their end included: for
+ * clients that go on meanwhile. It waits for a few milliseconds at most; NULL: nobody. */
+void harness_meanwhile(void (*fn)(void *ctx), void *ctx);
 
 /* Waits until the expression is true; `what` is said when it never is. */
 #define wait_until(condition, what)                                                                \
@@ -83,6 +86,8 @@ struct node {
     pid_t pid; /* 0: not running */
     bool stopped;
     size_t log_from; /* where the log of the present process begins */
+    const char *program; /* borrowed; NULL: ridd_path() */
+    const char *conf;    /* borrowed; NULL: the cluster's */
     int locks[2];    /* keep the two ports ours among test programs */
     int admin_fd;    /* connection for status, -1: none */
 };
@@ -93,6 +98,7 @@ struct cluster {
     char conf[256];
     unsigned n;
     struct node nodes[CLUSTER_NODES_MAX];
+    unsigned n_members;     /* 0: all n; otherwise how many the cluster has, for its majority */
     bool shared;            /* made outside of a case */
     const char *const *env; /* borrowed; NULL, or NAME=VALUE strings for the nodes */
 };
@@ -144,8 +150,9 @@ struct shim {
 /* Of the nodes that are started from here on; s lives as long as they are. */
 void shim_begin(struct shim *s, struct cluster *c);
 
-void node_spawn(struct cluster *c, unsigned i); /* does not wait */
-void node_start(struct cluster *c, unsigned i); /* waits for event=ready */
+void node_spawn(struct cluster *c, unsigned i);                          /* does not wait */
+void node_spawn_with(struct cluster *c, unsigned i, const char *option); /* NULL: none */
+void node_start(struct cluster *c, unsigned i);                          /* waits for event=ready */
 /* Waits for event=ready or the end; false: it ended, with this exit code. */
 bool node_try_start(struct cluster *c, unsigned i, int *ret_code);
 void node_kill(struct cluster *c, unsigned i);     /* SIGKILL */
@@ -172,6 +179,7 @@ const char *ridd_path(void);
 /* Runs it to its end; both outputs, with a NUL behind, in out (may be NULL). Exit code, or 128 +
  * signal. */
 int run_program(const char *const *argv, struct buf *out);
+int run_program_within(const char *const *argv, struct buf *out, unsigned ms);
 /* ridd --config <conf> --id <name> args...; args end with NULL. */
 int run_ridd(const char *conf, const char *id, struct buf *out, ...);
 /* It stands beside ridd. */

@@ -3,7 +3,8 @@
  * the proxy; and the name hangs.test is one that no name server ever answers. With
  * RIDD_SHIM_NO_SYNC a sync does nothing, for tests that are not about the disk and whose outcome
  * must not depend on it: no test with it may speak of what is durable. With RIDD_SHIM_MAGIC (a
- * number) all file systems say that they are of that kind.
+ * number) all file systems say that they are of that kind. With RIDD_SHIM_BOOT (a file) the machine's boot
+ * has the id that stands there.
  *
  * Why connect() is redirected here: all nodes share one configuration file, and each node listens
  * on the address that the others dial. Addresses of a proxy in that file would be addresses nobody
@@ -16,6 +17,8 @@
 #include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <signal.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -40,6 +43,7 @@ static int no_sync;
 
 static int (*real_getaddrinfo)(const char *, const char *, const struct addrinfo *,
                                struct addrinfo **);
+static int (*real_open)(const char *, int, ...);
 static int (*real_connect)(int, const struct sockaddr *, socklen_t);
 static int (*real_fdatasync)(int);
 static int (*real_fsync)(int);
@@ -64,6 +68,7 @@ static void find_all(void)
     if (real_gettimeofday != NULL)
         return;
     find(&real_getaddrinfo, "getaddrinfo");
+    find(&real_open, "open");
     find(&real_connect, "connect");
     find(&real_fdatasync, "fdatasync");
     find(&real_fsync, "fsync");
@@ -152,6 +157,27 @@ ssize_t pwritev64(int fd, const struct iovec *iov, int n, off_t offset)
     return pwritev(fd, iov, n, offset);
 }
 
+int open(const char *path, int flags, ...)
+{
+    const char *boot = getenv("RIDD_SHIM_BOOT");
+    mode_t mode = 0;
+    va_list ap;
+
+    find_all();
+    va_start(ap, flags);
+    if ((flags & O_CREAT) != 0)
+        mode = va_arg(ap, mode_t);
+    va_end(ap);
+    if (boot != NULL && strcmp(path, "/proc/sys/kernel/random/boot_id") == 0)
+        path = boot;
+    return real_open(path, flags, mode);
+}
+
+int __open_2(const char *path, int flags)
+{
+    return open(path, flags);
+}
+
 int fstatfs(int fd, struct statfs *ret)
 {
     const char *magic = getenv("RIDD_SHIM_MAGIC");
@@ -175,6 +201,11 @@ static int before_sync(void)
     atomic_fetch_add(&control->n_syncs, 1);
     if (is_out_of_room(SHIM_NO_SYNC))
         return 1;
+    left = atomic_load(&control->kill_sync);
+    while (left > 0 && !atomic_compare_exchange_weak(&control->kill_sync, &left, left - 1))
+        ;
+    if (left == 1)
+        (void)raise(SIGKILL);
     ms = atomic_load(&control->slow_sync_ms);
     while (ms > 0) { /* in steps, so that healing does not have to wait */
         struct timespec ts = {0, (ms < 20 ? ms : 20) * 1000000L};

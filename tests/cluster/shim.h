@@ -11,6 +11,8 @@
 struct shim_control {
     /* The n-th fdatasync() or fsync() from now fails with EIO, once; 0: none does. */
     atomic_uint fail_sync;
+    /* The n-th of them from now kills the process instead, as a crash does; 0: none does. */
+    atomic_uint kill_sync;
     /* Each of them takes so much longer. */
     atomic_uint slow_sync_ms;
     /* There is no room: SHIM_NO_WRITE and SHIM_NO_SYNC together or alone. Allocating goes on. */

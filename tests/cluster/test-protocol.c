@@ -240,9 +240,6 @@ CASE(protocol__optional_requests)
     expect_either(cl, "{\"type\":\"open_session\",\"msg_id\":4}",
                   "{\"type\":\"open_session_ok\",\"in_reply_to\":4,\"client\":<s>}",
                   NOT_SUPPORTED(4, "open_session"));
-    expect_either(cl, "{\"type\":\"snapshot\",\"msg_id\":5}",
-                  "{\"type\":\"snapshot_ok\",\"in_reply_to\":5,\"index\":<n>}",
-                  NOT_SUPPORTED(5, "snapshot"));
     expect_either(cl, "{\"type\":\"read\",\"msg_id\":6,\"key\":\"o\",\"via\":\"lease\"}",
                   "{\"type\":\"read_ok\",\"in_reply_to\":6,\"value\":5}", NOT_SUPPORTED(6, "read"));
     expect_either(cl, "{\"type\":\"read\",\"msg_id\":7,\"key\":\"o\",\"via\":\"follower\"}",
@@ -272,7 +269,9 @@ CASE(protocol__cluster_requests)
         "\"log\":{<*>}<*>}");
     (void)snprintf(pattern, sizeof(pattern),
                    "{\"type\":\"members_ok\",\"in_reply_to\":3,\"members\":[{\"id\":\"n1\","
-                   "\"role\":\"voter\",\"peer_addr\":\"%s\",\"client_addr\":\"%s\"}]}",
+                   "\"role\":\"voter\",\"peer_addr\":\"%s\",\"client_addr\":\"%s\"}]"
+                   ",\"configuration_index\":1,\"committed\":true,\"removed\":[],\"changes\":[],"
+                   "\"last_task\":null}",
                    one->nodes[0].peer_addr, one->nodes[0].addr);
     client_expect(cl, "{\"type\":\"members\",\"msg_id\":3}", pattern);
     client_expect(cl, "{\"type\":\"transfer_leader\",\"msg_id\":4,\"to\":\"n1\"}",
@@ -281,6 +280,26 @@ CASE(protocol__cluster_requests)
                   ERROR(5, 12, "malformed", true, ",\"field\":\"to\""));
     client_expect(cl, "{\"type\":\"transfer_leader\",\"msg_id\":6,\"to\":\"n9\"}",
                   ERROR(6, 12, "malformed", true, ",\"field\":\"to\""));
+    client_expect(cl, "{\"type\":\"snapshot\",\"msg_id\":8}",
+                  "{\"type\":\"snapshot_ok\",\"in_reply_to\":8,\"index\":<n>,\"making\":<*>}");
+    wait_until(({
+                   json_t *status = node_status(one, 0);
+                   bool made = json_integer_value(json_object_get(
+                                   json_object_get(status, "snapshots"), "index")) > 0;
+
+                   json_decref(status);
+                   made;
+               }),
+               "a snapshot");
+    client_expect(cl, "{\"type\":\"snapshot_part\",\"msg_id\":9}",
+                  "{\"type\":\"snapshot_part_ok\",\"in_reply_to\":9,\"index\":<n>,\"term\":<n>,"
+                  "\"offset\":0,\"bytes\":<n>,\"part\":<s>,\"crc32c\":<n>,\"last\":<*>}");
+    client_expect(cl, "{\"type\":\"snapshot_part\",\"msg_id\":10,\"index\":1,\"term\":99}",
+                  ERROR(10, 12, "malformed", true, ",\"field\":\"index\""));
+    client_expect(cl, "{\"type\":\"snapshot_part\",\"msg_id\":11,\"offset\":1099511627776}",
+                  ERROR(11, 12, "malformed", true, ",\"field\":\"offset\""));
+    client_expect(cl, "{\"type\":\"snapshot_part\",\"msg_id\":12,\"index\":1}",
+                  ERROR(12, 12, "malformed", true, ",\"field\":\"term\""));
     client_expect(cl, "{\"type\":\"compare_read_methods\",\"msg_id\":7,\"num_reads\":10}",
                   "{\"type\":\"compare_read_methods_ok\",\"in_reply_to\":7,"
                   "\"read_index_avg_ms\":<n>,\"read_via_log_avg_ms\":<n>,"
@@ -1055,7 +1074,9 @@ CASE(protocol__status_of_three)
             "{\"type\":\"members_ok\",\"members\":["
             "{\"id\":\"n1\",\"role\":\"voter\",\"peer_addr\":\"%s\",\"client_addr\":\"%s\"},"
             "{\"id\":\"n2\",\"role\":\"voter\",\"peer_addr\":\"%s\",\"client_addr\":\"%s\"},"
-            "{\"id\":\"n3\",\"role\":\"voter\",\"peer_addr\":\"%s\",\"client_addr\":\"%s\"}]}",
+            "{\"id\":\"n3\",\"role\":\"voter\",\"peer_addr\":\"%s\",\"client_addr\":\"%s\"}],"
+            "\"configuration_index\":1,\"committed\":true,\"removed\":[],\"changes\":[],\"last_"
+            "task\":null}",
             three->nodes[0].peer_addr, three->nodes[0].addr, three->nodes[1].peer_addr,
             three->nodes[1].addr, three->nodes[2].peer_addr, three->nodes[2].addr);
         client_expect(cl, "{\"type\":\"members\"}", pattern);

@@ -1,5 +1,6 @@
 /* Peer frames, the handshake and commands: any bytes are refused or have exactly one meaning, which
- * encodes to the same bytes, but for a tail of a later version. The first byte of an input chooses the decoder. */
+ * encodes to the same bytes, but for a tail of a later version. The first byte of an input chooses
+ * the decoder. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,7 +8,7 @@
 #include "base/bytes.h"
 #include "fuzz/fuzz.h"
 #include "wire/command.h"
-#include "wire/frame.h"
+#include "wire/join.h"
 
 const char fuzz_name[] = "frame";
 const unsigned fuzz_runs = 8000;
@@ -29,15 +30,58 @@ static void check_message(const struct wire_frame *frame, struct arena *arena, s
     rid_assert(wire_msg_encode(&m, again) == 0);
 }
 
-static void check_hello(const struct wire_frame *frame, struct buf *again)
+/* What is not known or makes no sense is left out when it is written again, and then stands. */
+static void check_hello(const struct wire_frame *frame)
 {
+    const bool is_reply = frame->type == WIRE_FRAME_HELLO_REPLY;
+    cleanup_buf struct buf once = BUF_INIT;
+    cleanup_buf struct buf twice = BUF_INIT;
+    struct wire_frame again;
     struct wire_hello h;
     int r = wire_hello_decode(frame, &h);
 
     rid_assert(r == 0 || r == WIRE_FRAME_E_TYPE || r == WIRE_FRAME_E_PAYLOAD);
-    /* A version range that is written shorter encodes otherwise than it came. */
-    if (r == 0 && (h.version_lowest != h.version_highest || get_u16(frame->payload + 6) == 0))
-        rid_assert(wire_hello_encode(&h, frame->type == WIRE_FRAME_HELLO_REPLY, again) == 0);
+    if (r != 0)
+        return;
+    rid_assert(!h.proved || (h.challenged && is_reply));
+    rid_assert(wire_hello_encode(&h, is_reply, &once) == 0);
+    rid_assert(once.len <= PEER_HELLO_BYTES_MAX_V1);
+    rid_assert(wire_frame_cut(once.data, once.len, &again, NULL) == 0);
+    /* But for a range of versions, which has a shorter form. */
+    rid_assert(memcmp(again.payload + 8, frame->payload + 8, 66) == 0);
+    rid_assert(wire_hello_decode(&again, &h) == 0);
+    rid_assert(wire_hello_encode(&h, is_reply, &twice) == 0);
+    rid_assert(once.len == twice.len);
+    rid_assert(memcmp(once.data, twice.data, once.len) == 0);
+}
+
+static void check_proof(const struct wire_frame *frame, struct buf *again)
+{
+    unsigned char proof[WIRE_PROOF_BYTES];
+    int r = wire_proof_decode(frame, proof);
+
+    rid_assert(r == 0 || r == WIRE_FRAME_E_TYPE || r == WIRE_FRAME_E_PAYLOAD);
+    if (r == 0)
+        rid_assert(wire_proof_encode(proof, again) == 0);
+}
+
+/* What of a reply is not printable is written otherwise, and so refused when it comes: it encodes
+ * as it came, too. */
+static void check_join(const struct wire_frame *frame, struct buf *again)
+{
+    struct wire_join_reply reply;
+    struct wire_join join;
+    int r = wire_join_decode(frame, &join);
+
+    rid_assert(r == 0 || r == WIRE_FRAME_E_TYPE || r == WIRE_FRAME_E_PAYLOAD);
+    if (r == 0) {
+        rid_assert(join.config_len <= JOIN_CONFIG_BYTES_MAX);
+        rid_assert(wire_join_encode(&join, again) == 0);
+    }
+    r = wire_join_reply_decode(frame, &reply);
+    rid_assert(r == 0 || r == WIRE_FRAME_E_TYPE || r == WIRE_FRAME_E_PAYLOAD);
+    if (r == 0)
+        rid_assert(wire_join_reply_encode(&reply, again) == 0);
 }
 
 static void check_frame(const struct wire_frame *frame)
@@ -47,7 +91,9 @@ static void check_frame(const struct wire_frame *frame)
 
     arena_init(&arena, mem_libc);
     check_message(frame, &arena, &again);
-    check_hello(frame, &again);
+    check_hello(frame);
+    check_proof(frame, &again);
+    check_join(frame, &again);
     arena_done(&arena);
     if (again.len > 0) {
         size_t known = again.len - FRAME_HEADER_BYTES;
@@ -116,6 +162,12 @@ static const struct raft_entry entries[] = {
     {.id = {5, 10}, .type = RAFT_ENTRY_READ},
 };
 
+static const struct raft_snapshot_part part = {
+    .transfer = 0x1122334455667788u, .offset = 65536, .bytes = 65541, .len = 5, .data = "hello"};
+static const struct raft_snapshot_part question = {.transfer = 3, .offset = 7, .bytes = 7};
+static const struct raft_snapshot_part answer = {
+    .transfer = 3, .offset = 6, .bytes = 7, .status = RAFT_SNAPSHOT_NO_ROOM};
+
 static const struct raft_msg msgs[] = {
     {.type = RAFT_MSG_PRE_VOTE, .term = 6, .prev = {5, 17}},
     {.type = RAFT_MSG_PRE_VOTE_RESP, .term = 6},
@@ -138,6 +190,10 @@ static const struct raft_msg msgs[] = {
      .round = 77,
      .note = {.flags = RAFT_NOTE_SAID | RAFT_NOTE_UNFIT}},
     {.type = RAFT_MSG_TIMEOUT_NOW, .term = 2},
+    {.type = RAFT_MSG_SNAPSHOT, .term = 5, .part = &part},
+    {.type = RAFT_MSG_SNAPSHOT, .term = 5, .part = &question},
+    {.type = RAFT_MSG_SNAPSHOT_RESP, .term = 5, .part = &answer},
+    {.type = RAFT_MSG_SNAPSHOT_RESP, .term = 6, .reject = true},
 };
 #define N_MSGS ((unsigned)(sizeof(msgs) / sizeof(msgs[0])))
 
@@ -171,6 +227,27 @@ int fuzz_seed(unsigned i, struct buf *buf)
 {
     static const struct wire_hello hello = {
         .version_highest = 1, .version_lowest = 1, .channel = WIRE_CHANNEL_LOG, .from = 1, .to = 2};
+    static const struct wire_join join = {.version_highest = 2,
+                                          .version_lowest = 1,
+                                          .founding_id = {1},
+                                          .cluster_id = {2},
+                                          .from = 3,
+                                          .cluster_name = "demo",
+                                          .node_name = "n4",
+                                          .config = (const unsigned char *)"CONFIG",
+                                          .config_len = 6};
+    static const struct wire_join_reply join_reply = {
+        .version_highest = 2, .version_lowest = 1, .incarnation = 9, .text = "waiting"};
+    static const struct wire_hello asking = {.version_highest = 2,
+                                             .version_lowest = 1,
+                                             .channel = WIRE_CHANNEL_LOG,
+                                             .from = 1,
+                                             .to = 2,
+                                             .about = {"name", 2, {5, 6}},
+                                             .challenged = true,
+                                             .challenge = "0123456789abcde",
+                                             .proved = true,
+                                             .removed_index = 77};
     size_t start = buf->len;
 
     if (buf_add_u8(buf, MODE_STREAM) != 0)
@@ -184,6 +261,25 @@ int fuzz_seed(unsigned i, struct buf *buf)
     if (i < 2) {
         rid_assert(wire_hello_encode(&hello, i == 1, buf) == 0);
         finish(buf, start, true);
+        return 0;
+    }
+    i -= 2;
+    if (i < 4) {
+        rid_assert(i / 2 == 0 ? wire_join_encode(&join, buf) == 0
+                              : wire_join_reply_encode(&join_reply, buf) == 0);
+        finish(buf, start, i % 2);
+        return 0;
+    }
+    i -= 4;
+    if (i < 2) {
+        rid_assert(wire_hello_encode(&asking, i == 1, buf) == 0);
+        finish(buf, start, true);
+        return 0;
+    }
+    i -= 2;
+    if (i < 2) {
+        rid_assert(wire_proof_encode(asking.proof, buf) == 0);
+        finish(buf, start, i == 1);
         return 0;
     }
     i -= 2;

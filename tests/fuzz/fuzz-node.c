@@ -397,6 +397,8 @@ static void message(struct world *w, const uint8_t *s)
         fill_note(w, s, &m);
         break;
     case RAFT_MSG_TIMEOUT_NOW:
+    case RAFT_MSG_SNAPSHOT:
+    case RAFT_MSG_SNAPSHOT_RESP:
         break;
     }
     deliver(w, &m, (s[4] & 0x80) == 0);
@@ -428,6 +430,8 @@ static bool answer_of(const struct raft_msg *sent, bool reject, struct raft_msg 
     case RAFT_MSG_APPEND_RESP:
     case RAFT_MSG_HEARTBEAT_RESP:
     case RAFT_MSG_TIMEOUT_NOW:
+    case RAFT_MSG_SNAPSHOT:
+    case RAFT_MSG_SNAPSHOT_RESP:
         return false;
     }
     *ret = m;

@@ -242,6 +242,7 @@ static const char *const seeds[] = {
     "{\"src\":\"c0\",\"dest\":\"n1\",\"body\":{\"type\":\"init\",\"msg_id\":1,\"node_id\":\"n1\","
     "\"node_ids\":[\"n1\",\"n2\"]}}",
     "{\"type\":\"transfer_leader\",\"to\":\"n2\"}",
+    "{\"type\":\"snapshot_part\",\"index\":9,\"term\":2,\"offset\":65536}",
     "{\"src\":\"n2\",\"dest\":\"n1\",\"body\":{\"type\":\"raft\",\"frame\":\"AAAA\"}}",
     "{\"type\":\"open_session\"}",
     "{\"type\":\"fly\",\"x\":[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]}",

@@ -22,6 +22,8 @@ conf_FLAGS = -max_len=4096
 log_PARTS = $(call tests,fuzz/fuzz-log fuzz/log-damage fuzz/steps unit/fake-disk unit/store-model) \
 	$(call objects,store raft base)
 log_FLAGS = -max_len=1600
+snap_PARTS = $(call tests,fuzz/fuzz-snap unit/fake-disk) $(call objects,snap store raft base)
+snap_FLAGS = -max_len=4096
 node_PARTS = $(call tests,fuzz/fuzz-node fuzz/node-judge fuzz/node-world fuzz/steps unit/fake-disk) \
 	$(call objects,engine service replica kv wire store raft base)
 node_FLAGS = -max_len=1600

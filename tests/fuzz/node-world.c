@@ -335,6 +335,7 @@ static void send_msg(void *ctx, const struct raft_msg *m)
     case RAFT_MSG_APPEND:
     case RAFT_MSG_HEARTBEAT:
     case RAFT_MSG_TIMEOUT_NOW:
+    case RAFT_MSG_SNAPSHOT:
         promise(w, m->term, w->self);
         break;
     case RAFT_MSG_VOTE_RESP:
@@ -351,12 +352,14 @@ static void send_msg(void *ctx, const struct raft_msg *m)
     case RAFT_MSG_PRE_VOTE:
     case RAFT_MSG_PRE_VOTE_RESP:
     case RAFT_MSG_HEARTBEAT_RESP:
+    case RAFT_MSG_SNAPSHOT_RESP:
         break;
     }
     if (m->type == RAFT_MSG_HEARTBEAT || m->type == RAFT_MSG_HEARTBEAT_RESP)
         w->said = m->note;
     w->outbox[w->n_sent % OUTBOX] = *m;
     w->outbox[w->n_sent % OUTBOX].entries = NULL;
+    w->outbox[w->n_sent % OUTBOX].part = NULL;
     w->n_sent++;
 }
 

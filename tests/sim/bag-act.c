@@ -283,6 +283,30 @@ static void act_transfer(void)
     bag_after_input(n);
 }
 
+/* One voter becomes a learner, or one learner a voter, and not always may it (MEMBER-1). */
+static void act_change(void)
+{
+    struct node *n = bag_any_leader();
+    struct raft_configuration c;
+    struct raft_entry_id id;
+    unsigned k;
+    int r;
+
+    if (n == NULL)
+        return;
+    c = *raft_get_configuration(n->raft);
+    k = (unsigned)bag_below(c.n);
+    c.servers[k].role = c.servers[k].role == RAFT_VOTER ? RAFT_LEARNER : RAFT_VOTER;
+    r = raft_configure(n->raft, &c, raft_get_configuration_index(n->raft), bag_chance(500), &id);
+    bag_trace("change %s: %s becomes a %s: %d", n->name, c.servers[k].name,
+              c.servers[k].role == RAFT_VOTER ? "voter" : "learner", r);
+    bag.counts[N_CHANGES] += r == 0;
+    if (r != 0 && r != RAFT_E_GATED && r != RAFT_E_BUSY && r != RAFT_E_CHANGING &&
+        r != RAFT_E_SELF && r != RAFT_E_QUORUM)
+        bag_fail("raft_configure", "%s: %d", n->name, r);
+    bag_after_input(n);
+}
+
 /* More often good than bad, but all may be bad at once: then nobody serves, and nothing is lost
  * (FIT-1, FIT-3). */
 static void act_fitness(void)
@@ -511,6 +535,7 @@ void bag_act(void)
         {bag.odds.loaded, act_loaded},     {bag.odds.jump, act_jump},
         {bag.odds.piece, act_piece},       {bag.odds.forge, act_forge},
         {bag.odds.fitness, act_fitness},   {bag.odds.rewind, act_rewind},
+        {bag.odds.change, act_change},
     };
     size_t n = sizeof(actions) / sizeof(actions[0]);
     unsigned sum = 0;

@@ -70,18 +70,20 @@ static void check_leader_completeness(const struct node *n, raft_index from)
                      n->name, term, bag.agreed[i].term, i, bag.agreed[i].seen_in);
 }
 
-/* COMMIT-1: what is committed is on the disks of a majority of the voters. */
+/* COMMIT-1: what is committed is on the disks of a majority of the voters that there were then. */
 void bag_check_on_majority(raft_index index)
 {
+    const unsigned voters = bag.agreed[index].voters;
+    const unsigned n_voters = (unsigned)__builtin_popcount(voters);
     unsigned n = 0;
 
     for (unsigned i = 0; i < bag.n_nodes; i++)
-        n += bag.nodes[i].voter &&
+        n += (voters >> i & 1) != 0 &&
              sim_log_term(&bag.nodes[i].disk.log, index) == bag.agreed[index].term;
-    if (2 * n <= bag.n_voters)
+    if (2 * n <= n_voters)
         bag_fail("COMMIT-1 committed is durable on a majority",
                  "%" PRIu64 "/%" PRIu64 " is on %u disks of %u", bag.agreed[index].term, index, n,
-                 bag.n_voters);
+                 n_voters);
 }
 
 /* COMMIT-1 for one node: in the term in which an entry was committed, or a later one, nobody removes it.
@@ -143,7 +145,7 @@ static void check_commit(struct node *n)
                          t, i, bag.agreed[i].term, i);
             continue;
         }
-        bag.agreed[i] = (struct agreed){.term = t, .seen_in = term};
+        bag.agreed[i] = (struct agreed){.term = t, .seen_in = term, .voters = bag_voters_of(n)};
         bag.n_agreed = i;
         bag.counts[N_COMMITTED]++;
         bag_check_on_majority(i);
@@ -168,6 +170,7 @@ void bag_check_send(const struct node *n, const struct raft_msg *m)
     case RAFT_MSG_PRE_VOTE:
     case RAFT_MSG_PRE_VOTE_RESP:
     case RAFT_MSG_HEARTBEAT_RESP:
+    case RAFT_MSG_SNAPSHOT_RESP:
         return;
     case RAFT_MSG_VOTE:
         if (own_term && d->hard_state.voted_for != n->id)
@@ -199,6 +202,7 @@ void bag_check_send(const struct node *n, const struct raft_msg *m)
     case RAFT_MSG_APPEND:
     case RAFT_MSG_HEARTBEAT:
     case RAFT_MSG_TIMEOUT_NOW:
+    case RAFT_MSG_SNAPSHOT:
         if (own_term && d->hard_state.voted_for != n->id)
             bag_fail("COMMIT-8 durable before visible", "%s leads before its vote is durable",
                      n->name);
@@ -336,7 +340,7 @@ void bag_check_loss(struct node *n, const struct raft_ready *rd)
     if (rd->loss != RAFT_LOSS_NONE) {
         bag.counts[N_LOSSES]++;
         /* Where terms are invented, a learner that climbed by one step brings a higher one. */
-        if (bag.n_voters == 1 && !n->was_unfit && bag.odds.forge == 0)
+        if (bag.n_voters == 1 && !n->was_unfit && bag.odds.forge == 0 && bag.odds.change == 0)
             bag_fail("READ-20 the only voter needs nobody", "%s gives up leading", n->name);
         if (rd->n_reads > 0)
             bag_fail("READ-17 loss wins over completion", "%s: %u reads", n->name, rd->n_reads);
@@ -374,15 +378,26 @@ void bag_check_loss(struct node *n, const struct raft_ready *rd)
  * down when it looks at that clock. */
 void bag_check_quorum_heard(const struct node *n)
 {
-    unsigned heard = n->voter ? 1 : 0;
+    const unsigned voters = bag_voters_of(n);
+    const unsigned n_voters = (unsigned)__builtin_popcount(voters);
+    unsigned heard = 0;
 
     if (raft_get_role(n->raft) != RAFT_LEADER)
         return;
     for (unsigned i = 0; i < bag.n_nodes; i++)
-        heard += i != n->slot && bag.nodes[i].voter && n->now_us - n->heard_us[i] <= ELECTION_US;
-    if (2 * heard <= bag.n_voters)
+        heard +=
+            (voters >> i & 1) != 0 && (i == n->slot || n->now_us - n->heard_us[i] <= ELECTION_US);
+    if (2 * heard <= n_voters)
         bag_fail("READ-18 check-quorum", "%s leads term %" PRIu64 " and hears %u voters of %u",
-                 n->name, raft_get_term(n->raft), heard, bag.n_voters);
+                 n->name, raft_get_term(n->raft), heard, n_voters);
+}
+
+/* MEMBER-9: a leader is a voter of what it appends, and of what it was elected with. */
+static void check_leader_votes(const struct node *n)
+{
+    if (raft_get_role(n->raft) == RAFT_LEADER && (bag_voters_of(n) >> n->slot & 1) == 0)
+        bag_fail("MEMBER-9 a leader is a voter", "%s leads term %" PRIu64, n->name,
+                 raft_get_term(n->raft));
 }
 
 void bag_note_heard(struct node *n, const struct raft_msg *m)
@@ -396,6 +411,7 @@ void bag_note_heard(struct node *n, const struct raft_msg *m)
 void bag_look(struct node *n)
 {
     raft_check(n->raft);
+    check_leader_votes(n);
     check_commit(n);
     if (raft_get_role(n->raft) == RAFT_LEADER) {
         raft_term term = raft_get_term(n->raft);

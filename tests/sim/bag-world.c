@@ -145,6 +145,17 @@ void bag_put_late(struct raft_msg *m)
     bag.late[bag.n_late++] = m;
 }
 
+unsigned bag_voters_of(const struct node *n)
+{
+    const struct raft_configuration *c = raft_get_configuration(n->raft);
+    unsigned bits = 0;
+
+    for (unsigned i = 0; i < c->n; i++)
+        if (c->servers[i].role == RAFT_VOTER)
+            bits |= 1u << bag_node_of_id(c->servers[i].id)->slot;
+    return bits;
+}
+
 struct raft_msg *bag_take_msg(size_t i)
 {
     struct raft_msg *m = bag.msgs[i];

@@ -25,10 +25,10 @@
 #include "base/banned.h"
 
 static const char *const count_names[N_COUNTS] = {
-    "steps",       "delivered",      "elections",  "committed",   "reads",       "confirmed",
-    "failed",      "by_old_leaders", "losses",     "truncations", "transfers",   "crashes",
-    "cuts",        "read_from_disk", "read_later", "bases",       "unfit",       "unfit_leaders",
-    "handed_over", "rewinds",        "forged",     "climbed",     "overwritten",
+    "steps",       "delivered",      "elections",  "committed",   "reads",     "confirmed",
+    "failed",      "by_old_leaders", "losses",     "truncations", "transfers", "crashes",
+    "cuts",        "read_from_disk", "read_later", "bases",       "unfit",     "unfit_leaders",
+    "handed_over", "rewinds",        "forged",     "climbed",     "changes",   "overwritten",
 };
 
 /* ---- a run ---- */
@@ -47,7 +47,8 @@ static void write_history(struct prng *prng)
     for (raft_index i = 2; i < 32; i++)
         terms[i] = i <= committed ? terms[i - 1] + prng_below(prng, 3) / 2 : terms[committed];
     for (raft_index i = 2; i <= committed; i++)
-        bag.agreed[i] = (struct agreed){.term = terms[i], .seen_in = terms[committed]};
+        bag.agreed[i] = (struct agreed){
+            .term = terms[i], .seen_in = terms[committed], .voters = (1u << bag.n_voters) - 1};
     bag.n_agreed = committed;
     for (unsigned i = 0; i < bag.n_nodes; i++) {
         struct sim_disk *d = &bag.nodes[i].disk;
@@ -72,6 +73,18 @@ static void draw_forgery(uint64_t seed)
     bag.term_step = bag.odds.forge > 0 ? 4 + prng_below(&prng, 8) : RAFT_TERM_STEP_MAX;
 }
 
+/* In one seed of four the voters change; then all stay fit, for whoever is a voter at the end must be
+ * able to lead. Drawn apart, too. */
+static void draw_changes(uint64_t seed)
+{
+    struct prng prng;
+
+    prng_init(&prng, seed * 0x9e3779b97f4a7c15u + 4);
+    bag.odds.change = prng_below(&prng, 4) == 0 ? 2 + (unsigned)prng_below(&prng, 20) : 0;
+    if (bag.odds.change > 0)
+        bag.odds.fitness = 0;
+}
+
 static void begin(uint64_t seed, bool with_trace)
 {
     cleanup_buf struct buf bytes = BUF_INIT;
@@ -91,7 +104,7 @@ static void begin(uint64_t seed, bool with_trace)
     bag.next_ctx = 1;
     bag.next_value = 0;
     bag.n_agreed = 1;
-    bag.agreed[1] = (struct agreed){.term = 1, .seen_in = 1};
+    bag.agreed[1] = (struct agreed){.term = 1, .seen_in = 1, .voters = (1u << bag.n_voters) - 1};
     raft_configuration_init(&c);
     for (unsigned i = 0; i < bag.n_nodes; i++) {
         struct node *n = &bag.nodes[i];
@@ -100,11 +113,11 @@ static void begin(uint64_t seed, bool with_trace)
         (void)snprintf(n->name, sizeof(n->name), "n%u", i + 1);
         n->id = raft_founder_id(n->name);
         n->slot = i;
-        n->voter = i < bag.n_voters;
         n->rate = 1;
         n->now_us = bag_chance(500) ? prng_next(&bag.prng) >> 2 : 0;
         rid_assert(raft_configuration_add(&c, raft_founder_id(n->name), n->name,
-                                          n->voter ? RAFT_VOTER : RAFT_LEARNER, n->name, "") == 0);
+                                          i < bag.n_voters ? RAFT_VOTER : RAFT_LEARNER, n->name,
+                                          "") == 0);
     }
     rid_assert(raft_configuration_encode(&c, &bytes) == 0);
     bag_trace("seed %" PRIu64 ": %u voters, %u nodes, %u rounds", seed, bag.n_voters, bag.n_nodes,
@@ -126,6 +139,7 @@ static void begin(uint64_t seed, bool with_trace)
         bag.odds.fitness = 1 + (unsigned)prng_below(&history, 12);
         bag.odds.rewind = 1 + (unsigned)prng_below(&history, 6);
     }
+    draw_changes(seed);
     /* In every other seed old entries are read by somebody else, who takes his time. */
     bag.odds.later = prng_below(&history, 2) == 0 ? 200 + (unsigned)prng_below(&history, 700) : 0;
     bag.odds.slow_sync_us = prng_below(&history, 6) == 0

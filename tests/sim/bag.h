@@ -41,7 +41,6 @@ struct node {
     char name[16];
     raft_node_id id;
     unsigned slot;
-    bool voter;
     struct raft *raft; /* owned; NULL while down */
     struct sim_disk disk;
     uint64_t now_us;
@@ -70,6 +69,7 @@ struct node {
 struct agreed {
     raft_term term;
     raft_term seen_in; /* term of the node where it was first seen committed */
+    unsigned voters;   /* of the configuration in force there then: bits by slot */
 };
 
 struct hash_slot {
@@ -83,6 +83,7 @@ struct odds {
     unsigned deliver, tick, ready, store, propose, read, drop, again, apply;
     unsigned crash, restart, link, transfer, nemesis, jump, piece;
     unsigned fitness, rewind, forge;
+    unsigned change; /* voters become learners, and learners voters */
     unsigned later, loaded; /* old entries are not at hand; some are now */
     unsigned slow_sync_us;  /* at the end, when all is healed; 0: disks take no time */
     unsigned in_order, late, late_comes, leak, ready_at_once, store_at_once, apply_at_once;
@@ -115,6 +116,7 @@ enum count {
     N_REWINDS,
     N_FORGED,
     N_CLIMBED,
+    N_CHANGES,
     N_EXPECTED,                 /* of those above, some in every few hundred seeds */
     N_OVERWRITTEN = N_EXPECTED, /* one in millions; a transcript has it for certain */
     N_COUNTS
@@ -172,6 +174,8 @@ uint64_t bag_below(uint64_t bound);
 bool bag_chance(unsigned per_mille);
 unsigned bag_between(unsigned low, unsigned high);
 struct node *bag_node_of_id(raft_node_id id);
+/* By the configuration in force at n: bits by slot. */
+unsigned bag_voters_of(const struct node *n);
 /* A running one, or NULL. */
 struct node *bag_any_node(void);
 struct node *bag_any_leader(void);

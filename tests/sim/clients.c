@@ -227,6 +227,7 @@ static bool has_echoed(const struct sim_node *n, unsigned leader, raft_term term
 static void check_round(struct sim *s, const struct op *op, const struct replica_view *view)
 {
     unsigned count = 1;
+    unsigned quorum = node_quorum(s);
 
     if (view->round <= view->arrival_round || view->round <= op->round)
         sim_fail(s, "READ-6",
@@ -238,13 +239,18 @@ static void check_round(struct sim *s, const struct op *op, const struct replica
                  " was committed there when it came",
                  view->read_index, op->commit);
     for (unsigned i = 0; i < s->p.n_nodes; i++)
-        count += i != op->node && node_is_voter(&s->nodes[i]) &&
+        count += i != op->node && (node_is_voter(&s->nodes[i]) || members_are_on(s)) &&
                  has_echoed(&s->nodes[i], op->node, view->term, view->round);
-    if (count < node_quorum(s))
+    /* Counted in the configuration before the present one, perhaps: one voter less. */
+    if (members_are_on(s))
+        quorum =
+            raft_configuration_n_voters(raft_get_configuration(node_raft(&s->nodes[op->node]))) / 2;
+    if (count < quorum)
         sim_fail(s, "READ-6",
                  "a read was confirmed by round %" PRIu64 " of term %" PRIu64
                  ", which %u of %u voters have answered",
-                 view->round, view->term, count, s->p.n_voters);
+                 view->round, view->term, count,
+                 raft_configuration_n_voters(&s->committed.configuration));
 }
 
 static void check_linearizable(struct sim *s, const struct op *op, const struct replica_view *view)

@@ -127,8 +127,17 @@ static struct sim_batch *batch_pop(struct sim_disk *d)
     return b;
 }
 
+static void log_copy(struct sim_log *to, const struct sim_log *from, raft_index n)
+{
+    rid_assert(n <= from->n);
+    log_clear(to);
+    for (raft_index i = 0; i < n; i++)
+        log_push(to, from->entries[i].id, from->entries[i].type, blob_ref(from->entries[i].blob));
+}
+
 static void batch_free(struct sim_batch *b)
 {
+    log_clear(&b->front);
     log_clear(&b->added);
     free(b);
 }
@@ -144,6 +153,7 @@ static void drop_batches(struct sim_disk *d)
 void sim_disk_done(struct sim_disk *d)
 {
     drop_batches(d);
+    log_clear(&d->incoming);
     log_clear(&d->log);
     log_clear(&d->tail);
 }
@@ -168,6 +178,24 @@ void sim_disk_compact(struct sim_disk *d, raft_index index)
         d->base = (struct raft_entry_id){.term = sim_log_term(&d->log, index), .index = index};
 }
 
+void sim_disk_incoming(struct sim_disk *d, const struct sim_disk *from, raft_index index)
+{
+    log_copy(&d->incoming, &from->log, index);
+}
+
+/* The whole log goes, and nothing of it may be committed that the new one lacks. */
+static void submit_reset(struct sim_disk *d, struct sim_batch *b, const struct raft_ready *ready)
+{
+    rid_assert(ready->reset.index == d->incoming.n);
+    rid_assert(ready->reset.term == sim_log_term(&d->incoming, d->incoming.n));
+    rid_assert(ready->reset_config->index <= ready->reset.index);
+    rid_assert(ready->reset.index > d->commit_index);
+    rid_assert(ready->hard_state_changed); /* written again */
+    rid_assert(ready->truncate_from == 0);
+    log_copy(&b->front, &d->incoming, d->incoming.n);
+    log_copy(&d->tail, &d->incoming, d->incoming.n);
+}
+
 void sim_disk_submit(struct sim_disk *d, const struct raft_ready *ready)
 {
     struct sim_batch *b;
@@ -176,6 +204,7 @@ void sim_disk_submit(struct sim_disk *d, const struct raft_ready *ready)
         rid_assert(!ready->hard_state_changed);
         rid_assert(ready->n_entries == 0);
         rid_assert(ready->truncate_from == 0);
+        rid_assert(ready->reset.index == 0);
         return;
     }
     rid_assert(ready->batch == d->submitted + 1);
@@ -193,6 +222,8 @@ void sim_disk_submit(struct sim_disk *d, const struct raft_ready *ready)
         rid_assert(ready->hard_state.current_term == d->tail_hard_state.current_term);
         rid_assert(ready->hard_state.voted_for == d->tail_hard_state.voted_for);
     }
+    if (ready->reset.index != 0)
+        submit_reset(d, b, ready);
     if (b->truncate_from != 0) {
         rid_assert(b->truncate_from <= d->tail.n);
         rid_assert(b->truncate_from > d->commit_index);
@@ -228,6 +259,10 @@ uint64_t sim_disk_complete(struct sim_disk *d)
     number = b->number;
     if (b->truncate_from != 0)
         log_truncate(&d->log, b->truncate_from);
+    if (b->front.n > 0) {
+        log_copy(&d->log, &b->front, b->front.n);
+        d->base = d->log.entries[d->log.n - 1].id;
+    }
     d->hard_state = b->hard_state;
     for (size_t i = 0; i < b->added.n; i++) {
         const struct sim_entry *e = &b->added.entries[i];

@@ -36,6 +36,7 @@ struct sim_batch {
     raft_index truncate_from; /* 0: none */
     raft_index commit_index;
     struct sim_log added; /* owned; consecutive entries, hashes unused */
+    struct sim_log front; /* owned; of a reset: the log becomes it, and begins behind its end */
     struct sim_batch *next;
 };
 
@@ -45,6 +46,7 @@ struct sim_disk {
     struct raft_entry_id base; /* durable; what is at or below it is not handed out any more */
     struct sim_log log;        /* durable */
     struct sim_log tail;       /* what log becomes when every submitted batch is done */
+    struct sim_log incoming;   /* owned; what the snapshot covers that is being installed */
     struct raft_hard_state tail_hard_state;
     struct sim_batch *first; /* owned, oldest first */
     struct sim_batch *last;
@@ -79,6 +81,9 @@ void sim_disk_put(struct sim_disk *d, raft_term term, enum raft_entry_type type,
  * index is committed here and below what the state machine will hold at the next start; an index at or
  * below the base changes nothing. */
 void sim_disk_compact(struct sim_disk *d, raft_index index);
+/* A snapshot of what stands on `from` up to index is about to be installed on d: a reset in the next
+ * ready is to that. */
+void sim_disk_incoming(struct sim_disk *d, const struct sim_disk *from, raft_index index);
 /* Takes the store part of a ready. Nothing happens when it has no batch. */
 void sim_disk_submit(struct sim_disk *d, const struct raft_ready *ready);
 /* The oldest batch becomes durable; its number is returned, 0 when there is none. */

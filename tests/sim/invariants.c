@@ -140,20 +140,22 @@ static void i1_one_leader(struct sim_node *n, raft_term term)
 static void i1_elected(struct sim_node *n, raft_term term)
 {
     struct sim *s = n->sim;
+    const struct raft_configuration *c = raft_get_configuration(node_raft(n));
+    const unsigned n_voters = raft_configuration_n_voters(c);
     unsigned others = 0;
 
-    if (!node_is_voter(n))
-        sim_fail(s, "VOTE-1", "n%u is a learner and leads in term %" PRIu64, n->i + 1, term);
-    for (unsigned i = 0; i < s->p.n_voters; i++) {
+    if (!members_is_voter(c, n))
+        sim_fail(s, "VOTE-1", "n%u is no voter and leads in term %" PRIu64, n->i + 1, term);
+    for (unsigned i = 0; i < s->p.n_nodes; i++) {
         const struct raft_hard_state *hs = &s->nodes[i].wal.durable_hard_state;
 
-        others += !s->nodes[i].damaged &&
+        others += members_is_voter(c, &s->nodes[i]) && !s->nodes[i].damaged &&
                   (hs->current_term < term || (hs->current_term == term && hs->voted_for != n->id));
     }
-    if (others > s->p.n_voters - node_quorum(s))
+    if (others > n_voters - (n_voters / 2 + 1))
         sim_fail(s, "VOTE-1",
                  "n%u leads in term %" PRIu64 ", and %u of %u voters have not voted for it",
-                 n->i + 1, term, others, s->p.n_voters);
+                 n->i + 1, term, others, n_voters);
 }
 
 /* COMMIT-1: who leads has everything committed before. */
@@ -183,6 +185,7 @@ static void leads(struct sim_node *n, const struct raft_trace *t)
                  t->term);
     i1_elected(n, t->term);
     i1_one_leader(n, t->term);
+    members_leads(n, t->term);
     i4_leader_is_complete(n, t->term);
 }
 
@@ -191,6 +194,8 @@ static void i6_commit_is_durable(struct sim_node *n, raft_index index, raft_term
 {
     struct sim *s = n->sim;
     const struct shadow_entry *e = at(&n->wal.tail, index);
+    const struct raft_configuration *c = raft_get_configuration(node_raft(n));
+    const unsigned n_voters = raft_configuration_n_voters(c);
     unsigned count = 0;
 
     if (e == NULL)
@@ -200,10 +205,11 @@ static void i6_commit_is_durable(struct sim_node *n, raft_index index, raft_term
                  "n%u commits %" PRIu64 " of term %" PRIu64 " by counting in term %" PRIu64,
                  n->i + 1, index, e->term, term);
     for (unsigned i = 0; i < s->p.n_nodes; i++)
-        count += node_is_voter(&s->nodes[i]) && holds(&s->nodes[i].wal.durable, index, e->chain);
-    if (count < node_quorum(s))
+        count +=
+            members_is_voter(c, &s->nodes[i]) && holds(&s->nodes[i].wal.durable, index, e->chain);
+    if (count + members_n_lost(s, c) < n_voters / 2 + 1)
         sim_fail(s, "COMMIT-1", "n%u commits %" PRIu64 ", which is durable on %u of %u voters",
-                 n->i + 1, index, count, s->p.n_voters);
+                 n->i + 1, index, count, n_voters);
     if (!holds(&n->wal.durable, index, e->chain))
         sim_fail(s, "COMMIT-1", "n%u commits %" PRIu64 ", which is not on its own disk", n->i + 1,
                  index);
@@ -229,11 +235,15 @@ static void commits(struct sim_node *n, const struct raft_trace *t)
     for (raft_index i = o->committed + 1; i <= t->index; i++) {
         struct oracle_entry *e = oracle_entry(s, i);
         const struct shadow_entry *mine = at(&n->wal.tail, i);
+        const struct shadow_entry *before = at(&n->wal.tail, i - 1);
 
-        if (mine == NULL)
+        if (mine == NULL || before == NULL)
             sim_fail(s, "COMMIT-1", "n%u commits %" PRIu64 ", which it has not", n->i + 1, i);
-        *e = (struct oracle_entry){
-            .term = mine->term, .committed_in = t->term, .chain = mine->chain};
+        *e = (struct oracle_entry){.term = mine->term,
+                                   .committed_in = t->term,
+                                   .chain = mine->chain,
+                                   .content = mine->content,
+                                   .len = mine->bytes - before->bytes};
         if (mine->term < t->term)
             MARK(s, commit_by_newer_term);
     }
@@ -244,6 +254,7 @@ static void commits(struct sim_node *n, const struct raft_trace *t)
                  "n%u commits %" PRIu64 " on another log than the one committed up to %" PRIu64,
                  n->i + 1, t->index, o->committed);
     o->committed = t->index;
+    members_committed(n, t->index);
 }
 
 void oracle_trace(struct sim_node *n, const struct raft_trace *t)
@@ -288,7 +299,9 @@ void oracle_trace(struct sim_node *n, const struct raft_trace *t)
     case RAFT_TRACE_VOTE_REFUSED:
     case RAFT_TRACE_CONFIGURATION:
     case RAFT_TRACE_TRANSFER:
+    case RAFT_TRACE_INSTALL:
     case RAFT_TRACE_COMPACTED:
+        snap_trace(n, t);
         break;
     case RAFT_TRACE_TERM_REFUSED:
     case RAFT_TRACE_TERM_CLIMB:
@@ -362,6 +375,34 @@ static void i3_logs_match(struct sim *s, unsigned node, const struct raft_entry 
     }
 }
 
+/* SNAP-1: what goes is a log that ends before what is committed there, or is another; what takes
+ * its place is committed. Returns the last entry that is left. */
+static raft_index log_is_reset(struct sim_node *n, const struct raft_ready *ready)
+{
+    struct sim *s = n->sim;
+    const struct raft_entry_id id = ready->reset;
+    const struct shadow_entry *mine = at(&n->wal.tail, id.index);
+
+    if (id.index > s->oracle.committed || oracle_entry(s, id.index)->term != id.term)
+        sim_fail(s, "SNAP-1",
+                 "n%u resets its log to %" PRIu64 " of term %" PRIu64
+                 ", which nobody has committed",
+                 n->i + 1, id.index, id.term);
+    if (id.index <= n->applied)
+        sim_fail(s, "SNAP-1", "n%u resets its log to %" PRIu64 ", and has applied %" PRIu64,
+                 n->i + 1, id.index, n->applied);
+    if (mine != NULL && mine->term == id.term)
+        sim_fail(s, "SNAP-1", "n%u resets its log to %" PRIu64 ", which it has", n->i + 1,
+                 id.index);
+    if (!oracle_config_is_right(s, ready->reset_config))
+        sim_fail(s, "SNAP-1", "n%u resets its log to %" PRIu64 " with another configuration",
+                 n->i + 1, id.index);
+    if (ready->truncate_from != 0 && ready->truncate_from <= id.index)
+        sim_fail(s, "SNAP-1", "n%u resets its log to %" PRIu64 " and truncates from %" PRIu64,
+                 n->i + 1, id.index, ready->truncate_from);
+    return id.index;
+}
+
 void oracle_submit(struct sim_node *n, const struct raft_ready *ready)
 {
     struct sim *s = n->sim;
@@ -369,8 +410,14 @@ void oracle_submit(struct sim_node *n, const struct raft_ready *ready)
     raft_index last = ready->truncate_from != 0 && ready->truncate_from <= w->tail.n
                           ? ready->truncate_from - 1
                           : w->tail.n;
-    uint64_t chain = last > 0 ? w->tail.entries[last - 1].chain : 0;
+    uint64_t chain;
 
+    if (ready->reset.index != 0)
+        last = log_is_reset(n, ready);
+    if (ready->reset.index != 0)
+        chain = oracle_entry(s, last)->chain;
+    else
+        chain = last > 0 ? w->tail.entries[last - 1].chain : 0;
     manners_ready(n, ready);
     i2_leader_appends_only(n, ready);
     /* What is committed is looked at when it is traced: here a later commit may have come in the
@@ -392,6 +439,8 @@ void oracle_submit(struct sim_node *n, const struct raft_ready *ready)
                      e->id.index, last + i);
         chain = sim_mix(sim_mix(chain, e->id.term), shadow_content(e));
         i3_logs_match(s, n->i, e, chain);
+        if (e->type == RAFT_ENTRY_CONFIG)
+            members_appends(n, e);
     }
 }
 
@@ -410,6 +459,7 @@ static void i7_durable_before_visible(struct sim_node *n, const struct raft_msg 
     case RAFT_MSG_PRE_VOTE:
     case RAFT_MSG_PRE_VOTE_RESP:
     case RAFT_MSG_HEARTBEAT_RESP:
+    case RAFT_MSG_SNAPSHOT_RESP:
         return;
     case RAFT_MSG_VOTE_RESP:
     case RAFT_MSG_APPEND_RESP:
@@ -420,6 +470,7 @@ static void i7_durable_before_visible(struct sim_node *n, const struct raft_msg 
     case RAFT_MSG_APPEND:
     case RAFT_MSG_HEARTBEAT:
     case RAFT_MSG_TIMEOUT_NOW:
+    case RAFT_MSG_SNAPSHOT:
         break;
     }
     if (hs->current_term < m->term)
@@ -448,7 +499,7 @@ static void i8_acks_what_agrees(struct sim_node *n, const struct raft_msg *m)
     const struct shadow_entry *mine;
     const struct shadow_entry *theirs;
 
-    if (m->type != RAFT_MSG_APPEND_RESP || m->reject || leader->life != NODE_UP ||
+    if (m->type != RAFT_MSG_APPEND_RESP || m->reject || leader == NULL || leader->life != NODE_UP ||
         raft_get_role(node_raft(leader)) != RAFT_LEADER ||
         raft_get_term(node_raft(leader)) != m->term ||
         n->wal.durable_hard_state.current_term != m->term)
@@ -486,6 +537,7 @@ void oracle_send(struct sim_node *n, const struct raft_msg *m)
 {
     note_echo(n, m);
     manners_send(n, m);
+    snap_sends(n, m);
     i7_durable_before_visible(n, m);
     i8_acks_what_agrees(n, m);
 }
@@ -532,6 +584,8 @@ static void i8_progress(struct sim_node *n)
         raft_index match = st.peers[i].match_index;
         const struct shadow_entry *mine = at(&n->wal.tail, match);
 
+        if (peer == NULL) /* its disk was lost */
+            continue;
         if (n->match_term == st.current_term && match < n->match[peer->i])
             sim_fail(s, "LOG-5", "n%u lowers what it knows of n%u from %" PRIu64 " to %" PRIu64,
                      n->i + 1, peer->i + 1, n->match[peer->i], match);
@@ -567,6 +621,9 @@ static void i16_bounded(struct sim_node *n)
     if (st.n_waiting + st.n_in_round + st.n_confirmed + st.n_proposed > flying)
         sim_fail(s, "CORE-4", "n%u counts %u requests, and %u were made", n->i + 1,
                  st.n_waiting + st.n_in_round + st.n_confirmed + st.n_proposed, flying);
+    if (n->snap.disk != NULL && fake_disk_n_open(n->snap.disk) > 16)
+        sim_fail(s, "CORE-4", "n%u has %u files of snapshots open", n->i + 1,
+                 fake_disk_n_open(n->snap.disk));
     if (fake_disk_n_open(n->wal.disk) > 16)
         sim_fail(s, "CORE-4", "n%u has %u files open", n->i + 1, fake_disk_n_open(n->wal.disk));
     net_check(s);
@@ -613,8 +670,10 @@ void oracle_turn(struct sim_node *n)
 void oracle_init(struct sim *s)
 {
     /* The CONFIG entry counts as committed. */
-    *oracle_entry(s, 1) =
-        (struct oracle_entry){.term = 1, .chain = s->nodes[0].wal.tail.entries[0].chain};
+    *oracle_entry(s, 1) = (struct oracle_entry){.term = 1,
+                                                .chain = s->nodes[0].wal.tail.entries[0].chain,
+                                                .content = s->nodes[0].wal.tail.entries[0].content,
+                                                .len = s->nodes[0].wal.tail.entries[0].bytes};
     s->oracle.committed = 1;
 }
 
@@ -627,7 +686,7 @@ void oracle_end(struct sim *s)
     for (unsigned i = 0; i < s->p.n_nodes; i++)
         count += node_is_voter(&s->nodes[i]) && holds(&s->nodes[i].wal.durable, o->committed,
                                                       oracle_entry(s, o->committed)->chain);
-    if (count < node_quorum(s))
+    if (count + members_n_lost(s, &s->committed.configuration) < node_quorum(s))
         sim_fail(s, "COMMIT-1", "at the end %" PRIu64 " is durable on %u voters", o->committed,
                  count);
 }

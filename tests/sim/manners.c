@@ -204,17 +204,24 @@ void manners_trace(struct sim_node *n, const struct raft_trace *t)
     /* Nobody could take over from the only voter, and nobody else is missing to it; but what it
      * does not believe it must make again (FIT-4), and a higher term it follows, whoever invents
      * one: learners never campaign (TERM-2). */
-    if (w->led != 0 && n->sim->p.n_voters == 1 && raft_get_fitness(node_raft(n)) != RAFT_UNFIT &&
+    if (w->led != 0 && n->sim->p.n_voters == 1 && !members_are_on(n->sim) &&
+        raft_get_fitness(node_raft(n)) != RAFT_UNFIT &&
         !((n->sim->p.features >> FEATURE_STRANGER & 1) != 0 && t->term > w->led))
         sim_fail(n->sim, "READ-20", "n%u is the only voter and gives up leading: %s", n->i + 1,
                  t->text != NULL ? t->text : "");
     w->led = 0;
 }
 
+static bool is_member(const struct sim_node *n, unsigned peer)
+{
+    return raft_configuration_get(raft_get_configuration(node_raft(n)), n->sim->nodes[peer].id) !=
+           NULL;
+}
+
 void manners_link(struct sim_node *n, unsigned peer, bool up)
 {
     n->manners.owes_heartbeat &= ~(1u << peer);
-    if (up && raft_get_role(node_raft(n)) == RAFT_LEADER)
+    if (up && raft_get_role(node_raft(n)) == RAFT_LEADER && is_member(n, peer))
         n->manners.owes_heartbeat |= 1u << peer;
 }
 
@@ -306,6 +313,9 @@ void manners_turn(struct sim_node *n)
     if (w->owes_term != 0)
         sim_fail(s, "TERM-2", "n%u ends a turn without having told a peer that its term is over",
                  n->i + 1);
+    for (unsigned i = 0; i < s->p.n_nodes; i++)
+        if ((w->owes_heartbeat >> i & 1) != 0 && !is_member(n, i))
+            w->owes_heartbeat &= ~(1u << i); /* it has just gone */
     if (w->owes_heartbeat != 0 && raft_get_role(node_raft(n)) == RAFT_LEADER)
         sim_fail(s, "READ-12", "n%u leads, has a new link, and sends no heartbeat over it",
                  n->i + 1);

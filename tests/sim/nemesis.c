@@ -157,6 +157,8 @@ static bool may_damage(struct sim *s, struct sim_node *n)
 {
     if (n->damaged)
         return true;
+    if (members_are_on(s)) /* members.c takes disks away, and brings others */
+        return false;
     if (node_is_voter(n)) { /* any number of learners may be lost */
         if (s->n_damaged >= (s->p.n_voters - 1) / 2)
             return false;
@@ -444,6 +446,8 @@ static void sick_turn(struct sim *s, unsigned i)
     struct sim_node *n = &s->nodes[i];
     uint64_t draw = sim_draw(s, STREAM_HEAL, 8 + i);
 
+    if (s->all_healed)
+        return;
     s->sick_now[i] = s->sickness[i] == 3 ? !s->sick_now[i] : true;
     if (s->sickness[i] == 4)
         node_crash(n, (draw & 1) != 0, draw % (s->p.election_us * 3000));
@@ -491,6 +495,7 @@ static void heal_node(struct sim_node *n)
     fake_disk_set_capacity(n->wal.disk, 0);
     n->state.full = false;
     room_heal(n);
+    snap_heal(n);
     if (n->suspended || n->clock.ppm < -500 || n->clock.ppm > 500) {
         n->suspended = false;
         clock_set_ppm(n, 0);
@@ -503,7 +508,48 @@ static void heal_node(struct sim_node *n)
         node_arm(n, 0);
 }
 
-/* A random majority is well from now on; the others may go on as they like. */
+/* Those that were lost with what they held are well again, too; but what they lost only the others
+ * have, all of them together. */
+static bool is_any_lost(const struct sim *s)
+{
+    for (unsigned i = 0; i < s->p.n_nodes; i++)
+        if (s->nodes[i].snap.lost)
+            return true;
+    return false;
+}
+
+void nemesis_heal_all(struct sim *s)
+{
+    MARK(s, all_healed);
+    TRACE(s, "all are healed");
+    s->all_healed = true;
+    memset(s->net.loss_ppm, 0, sizeof(s->net.loss_ppm));
+    memset(s->sick_now, 0, sizeof(s->sick_now));
+    for (unsigned i = 0; i < s->p.n_nodes; i++) {
+        struct sim_node *n = &s->nodes[i];
+
+        if (n->damaged || n->life == NODE_OUT || (s->core >> i & 1) != 0)
+            continue;
+        s->core |= UINT64_C(1) << i;
+        heal_node(n);
+        if (s->sickness[i] == 7) /* its disk has work that ends some day: nobody waits for that */
+            node_crash(n, false, SIM_MS);
+    }
+    nemesis_recut(s);
+}
+
+static void heal_members(struct sim *s)
+{
+    memset(s->net.clogged_until, 0, sizeof(s->net.clogged_until));
+    memset(s->net.loss_ppm, 0, sizeof(s->net.loss_ppm));
+    s->core = members_core(s);
+    for (unsigned i = 0; i < s->p.n_nodes; i++)
+        heal_node(&s->nodes[i]);
+    nemesis_recut(s);
+}
+
+/* A random majority is well from now on; the others may go on as they like. Where the members
+ * change, all are: which majority will be asked is not known yet. */
 void nemesis_heal(struct sim *s)
 {
     unsigned n = s->p.n_voters;
@@ -513,12 +559,18 @@ void nemesis_heal(struct sim *s)
     for (unsigned i = 0; i < s->n_episodes; i++)
         end(s, &s->episodes[i]);
     s->healing = true;
+    if (members_are_on(s)) {
+        heal_members(s);
+        return;
+    }
     for (unsigned i = 0; i < n; i++) {
         unsigned j = (unsigned)sim_below(s, STREAM_HEAL, 1, i + 1);
 
         order[i] = order[j];
         order[j] = i;
     }
+    if (is_any_lost(s))
+        count = n;
     for (unsigned k = 0; k < n && count > 0; k++) {
         /* Damaged ones may be gone at their next start: they are never needed. */
         if (s->nodes[order[k]].damaged)

@@ -17,6 +17,8 @@ struct packet {
     unsigned refs;
     unsigned from;
     unsigned to;
+    raft_node_id from_id; /* of then */
+    raft_node_id to_id;
     uint64_t sent_at;
     size_t len;
     unsigned char data[];
@@ -29,6 +31,7 @@ struct sim_pipe {
     unsigned end; /* of the link: which one sends */
     uint32_t generation;
     uint32_t to_boot;
+    raft_node_id from_id;
     bool dead;      /* broken: nothing is added any more */
     bool scheduled; /* an EV_PIPE is on its way */
     bool flipped;   /* a bit of it, some time */
@@ -132,7 +135,8 @@ void net_datagram(struct sim *s, const struct sim_event *e)
     bool flipped;
     int r;
 
-    if (n->life != NODE_UP || (s->net.cut[p->from][p->to] && e->arg == 0)) {
+    if (n->life != NODE_UP || n->id != p->to_id || s->nodes[p->from].id != p->from_id ||
+        (s->net.cut[p->from][p->to] && e->arg == 0)) {
         MARK(s, msg_cut);
         packet_unref(p);
         return;
@@ -218,7 +222,7 @@ void net_pipe(struct sim *s, const struct sim_event *e)
     size_t n = p->bytes.len - p->head;
 
     p->scheduled = false;
-    if (to->life != NODE_UP || to->boot != p->to_boot) {
+    if (to->life != NODE_UP || to->boot != p->to_boot || s->nodes[p->from].id != p->from_id) {
         p->head = p->bytes.len; /* nobody there any more */
     } else if (s->net.cut[p->from][p->to]) {
         MARK(s, msg_cut);
@@ -260,8 +264,13 @@ static void send_datagram(struct sim *s, unsigned from, unsigned to, const struc
         copies++;
     }
     p = sim_alloc(sizeof(*p) + frame->len);
-    *p = (struct packet){
-        .refs = copies + 1, .from = from, .to = to, .sent_at = s->now, .len = frame->len};
+    *p = (struct packet){.refs = copies + 1,
+                         .from = from,
+                         .to = to,
+                         .from_id = s->nodes[from].id,
+                         .to_id = s->nodes[to].id,
+                         .sent_at = s->now,
+                         .len = frame->len};
     memcpy(p->data, frame->data, frame->len);
     for (unsigned i = 0; i < copies; i++)
         sim_push_any(s, s->now + delay(s, from, to), EV_DATAGRAM, to, 0, p);
@@ -312,6 +321,8 @@ void net_send(struct sim_node *from, const struct raft_msg *m)
     struct sim *s = from->sim;
     const struct sim_node *to = node_of_id(s, m->to);
 
+    if (to == NULL && members_are_on(s))
+        return; /* its disk was lost */
     if (to == NULL)
         sim_fail(s, "COMMIT-8", "n%u sends to nobody", from->i + 1);
     s->net.out.len = 0;
@@ -366,7 +377,8 @@ static void pipe_new(struct sim *s, struct sim_link *l, unsigned from, unsigned 
                            .to = to,
                            .end = from < to ? 0 : 1,
                            .generation = l->generation,
-                           .to_boot = s->nodes[to].boot};
+                           .to_boot = s->nodes[to].boot,
+                           .from_id = s->nodes[from].id};
     s->net.pipes = p;
     l->pipes[p->end][channel] = p;
 }
@@ -496,6 +508,16 @@ void net_node_down(struct sim_node *n)
         net_break(s, n->i, i);
         link_of(s, n->i, i)->end_up[n->i < i ? 0 : 1] = false;
     }
+}
+
+bool net_is_up(const struct sim_node *n, raft_node_id peer)
+{
+    struct sim *s = n->sim;
+    const struct sim_node *to = node_of_id(s, peer);
+
+    if (!s->net.connections || to == NULL || to == n)
+        return true;
+    return link_of(s, n->i, to->i)->end_up[n->i < to->i ? 0 : 1];
 }
 
 /* ---- life ---- */

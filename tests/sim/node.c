@@ -65,6 +65,11 @@ static int recovered(void *ctx, const struct store_recovered *r)
     return rc;
 }
 
+static bool peer_connected(void *ctx, raft_node_id id)
+{
+    return net_is_up(ctx, id);
+}
+
 static void end(void *ctx, const struct engine_end *why)
 {
     struct sim_node *n = ctx;
@@ -78,12 +83,12 @@ static void end(void *ctx, const struct engine_end *why)
 
 bool node_is_voter(const struct sim_node *n)
 {
-    return n->i < n->sim->p.n_voters;
+    return members_is_voter(&n->sim->committed.configuration, n);
 }
 
 unsigned node_quorum(const struct sim *s)
 {
-    return s->p.n_voters / 2 + 1;
+    return raft_configuration_n_voters(&s->committed.configuration) / 2 + 1;
 }
 
 const struct raft *node_raft(const struct sim_node *n)
@@ -158,8 +163,12 @@ void node_turn(struct sim_node *n)
     clients_replies(n);
     lines_turn(n);
     wal_kick(n);
+    snap_kick(n);
+    members_kick(n);
     r = node_raft(n);
     oracle_turn(n);
+    if (snap_turn(n))
+        return;
     /* FIT-8: whatever lags, restarts or is rebuilt here, states at one index are equal. */
     if (engine_n_alarms(n->engine) != 0 && !s->has_ghost)
         sim_fail(s, "FIT-8", "n%u says that its state differs from another's", n->i + 1);
@@ -167,6 +176,8 @@ void node_turn(struct sim_node *n)
                replica_last_applied(n->replica) << 4 | n->i);
     /* Deadlines of requests are armed when they come; a late expiry waits for the next of these. */
     node_arm(n, raft_deadline_us(r));
+    if (n->snap.disk != NULL || members_are_on(s))
+        node_arm(n, engine_deadline_us(n->engine));
     if (s->p.cpu_entry_ns != 0 && replica_deadline_us(n->replica) == 0) { /* cut: it goes on */
         MARK(s, turn_cut);
         node_arm(n, 0);
@@ -185,7 +196,10 @@ void node_init(struct sim *s, unsigned i)
     n->life = NODE_DOWN;
     state_init(n);
     wal_create(n);
+    snap_node_init(n);
     n->boot = 1;
+    if (n->waits)
+        return;
     sim_push(s, sim_below(s, STREAM_TURN, i, 50 * SIM_MS), EV_BOOT, n, 0, NULL);
 }
 
@@ -196,6 +210,7 @@ void node_done(struct sim_node *n)
     node_close(n);
     wal_done(n);
     state_done(n);
+    snap_node_done(n);
 }
 
 void node_out(struct sim_node *n)
@@ -267,6 +282,14 @@ static bool open_engine(struct sim_node *n, enum wal_boot *ret_how)
         return false;
     raft_conf_fill(n, &conf.raft);
     state_fill(n, &state);
+    snap_conf(n, &conf);
+    snap_opening(n);
+    if (snap_is_on(n->sim))
+        ops.peer_connected = peer_connected;
+    if (members_are_on(n->sim)) {
+        members_engine(n, &ops);
+        conf.may_be_stranger = true;
+    }
     if (lines_are_on(n->sim))
         lines_engine(n, &ops);
     rc = engine_new(&ops, ops.out != NULL ? &service : NULL, &n->engine);
@@ -291,6 +314,8 @@ void node_boot(struct sim_node *n)
     struct sim *s = n->sim;
     enum wal_boot how;
 
+    if (n->waits)
+        return;
     state_open(n);
     if (!open_engine(n, &how)) {
         state_crash(n, false);
@@ -304,6 +329,7 @@ void node_boot(struct sim_node *n)
     n->life = NODE_UP;
     n->boot++;
     n->tick_at = 0;
+    n->join_due = false;
     n->turn_due = false;
     n->cpu_ns = 0;
     n->busy_until = 0;
@@ -312,6 +338,7 @@ void node_boot(struct sim_node *n)
     n->round = 0;
     n->manners = (struct sim_manners){0};
     n->state.failed = n->state.fail_commit = false;
+    snap_opened(n);
     TRACE(s, "n%u is up: term %" PRIu64 " last %" PRIu64 " applied %" PRIu64, n->i + 1,
           raft_get_term(node_raft(n)), n->wal.tail.n, state_last_applied(n).index);
     net_node_up(n);
@@ -330,6 +357,7 @@ void node_crash(struct sim_node *n, bool machine, uint64_t restart_after)
     else
         MARK(s, crash_process);
     n->dying = true;
+    snap_dies(n);
     engine_stop(n->engine);
     lines_node_down(n);
     n->replica = NULL;
@@ -337,6 +365,7 @@ void node_crash(struct sim_node *n, bool machine, uint64_t restart_after)
     n->life = NODE_DOWN;
     clients_node_died(n);
     wal_crash(n, machine);
+    snap_dead(n, machine);
     state_crash(n, machine);
     n->boot++;
     n->fatal_error = 0;

@@ -9,6 +9,8 @@ struct oracle_entry {
     raft_term term;
     raft_term committed_in; /* the term of the leader that committed it */
     uint64_t chain;         /* of the committed log */
+    uint64_t content;       /* of the entry */
+    uint64_t len;
     uint64_t op;            /* id, 0: none */
     uint64_t digest;        /* of the state after it */
     uint8_t status;
@@ -86,6 +88,8 @@ void oracle_end(struct sim *s);
 /* ---- oracle.c ---- */
 /* Of the committed log; made when it is not there yet. */
 struct oracle_entry *oracle_entry(struct sim *s, raft_index index);
+/* The one that this cluster has had from its first entry on. */
+bool oracle_config_is_right(const struct sim *s, const struct raft_config_at *c);
 /* The sequential model: what the command at index must give. */
 void oracle_model_apply(struct sim *s, const struct raft_entry *e, struct oracle_entry *o);
 uint64_t oracle_entry_key(raft_index index, raft_term term);

@@ -56,6 +56,8 @@ void sim_print_msg(struct buf *b, const struct raft_msg *m, sim_name_fn name, vo
     case RAFT_MSG_PRE_VOTE_RESP:
     case RAFT_MSG_VOTE_RESP:
     case RAFT_MSG_TIMEOUT_NOW:
+    case RAFT_MSG_SNAPSHOT:
+    case RAFT_MSG_SNAPSHOT_RESP:
         break;
     }
     if (m->reject)

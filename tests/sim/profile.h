@@ -58,7 +58,8 @@ struct episode {
 
 struct profile {
     unsigned n_nodes;
-    unsigned n_voters; /* the first of them; the others are learners */
+    unsigned n_founders; /* the first of them; the others are outside in the beginning */
+    unsigned n_voters;   /* the first of those; the other founders are learners */
     uint64_t election_us;
     uint64_t heartbeat_us;
     unsigned rounds_max;
@@ -110,12 +111,21 @@ struct profile {
     uint64_t quota_bytes; /* of the state, the least of all nodes' files; 0: none */
     uint64_t features; /* bits of enum sim_feature */
     unsigned checkpoint; /* commits between older states */
+    /* Of snapshots: as in a node's file, how long a chore takes, and how often something happens to
+     * them, in thousandths of a second. */
+    uint64_t snap_log_bytes;
+    uint64_t snap_keep_bytes;
+    unsigned snap_mib_per_s;
+    uint64_t snap_chore_ns;
+    uint64_t snap_every_ns;
 };
 
 /* ---- nemesis.c ---- */
 void nemesis_plan(struct sim *s);
 void nemesis_event(struct sim *s, const struct sim_event *e);
 void nemesis_heal(struct sim *s);
+/* The others, but for those that are out or damaged for good. */
+void nemesis_heal_all(struct sim *s);
 void nemesis_recut(struct sim *s);
 /* Whose time stood still and whose pause is over goes on. */
 void nemesis_wake(struct sim_node *n);

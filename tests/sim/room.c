@@ -199,5 +199,8 @@ bool room_of_disk(void *ctx, uint64_t *ret_used, uint64_t *ret_limit)
 
     *ret_used = (uint64_t)n->state.room.n * PAGE_BYTES;
     *ret_limit = (uint64_t)n->state.room.disk * PAGE_BYTES;
+    /* What a maker of snapshots leaves is more than any disk here. */
+    if (snap_is_on(n->sim))
+        *ret_limit += SNAP_ROOM_LEFT_BYTES;
     return has_model(n);
 }

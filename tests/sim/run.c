@@ -14,6 +14,7 @@
 #define STABLE_ELECTIONS 20u
 #define LEADER_ELECTIONS 120u
 #define DRAIN_ELECTIONS  40u
+#define CHANGE_ELECTIONS 20u
 #define HEALING_EVENTS   400000u
 
 /* ---- the world of a seed ---- */
@@ -161,6 +162,28 @@ static void profile_features(struct sim *s, struct profile *p)
     }
 }
 
+/* Little of everything, so that all of it happens in a run of some hundred entries. */
+static void profile_snapshots(struct sim *s, struct profile *p)
+{
+    static const uint64_t log_bytes[] = {1000, 4000, 16000, 60000};
+    static const uint64_t keep_bytes[] = {0, 0, 5000, 20000, 100000};
+    const uint64_t election_ns = p->election_us * 1000;
+
+    if (sim_below(s, STREAM_FEATURE, FEATURE_SNAPSHOTS, 4) == 0 ||
+        (s->options.features_off >> FEATURE_SNAPSHOTS & 1) != 0)
+        return;
+    p->features |= UINT64_C(1) << FEATURE_SNAPSHOTS;
+    MARK(s, seeds_snapshots);
+    p->snap_log_bytes = log_bytes[sim_below(s, STREAM_SNAP, 40, 4)];
+    p->snap_keep_bytes = keep_bytes[sim_below(s, STREAM_SNAP, 40, 5)];
+    p->snap_mib_per_s = (unsigned)sim_below(s, STREAM_SNAP, 40, 2);
+    p->snap_chore_ns = 1 + (election_ns >> sim_below(s, STREAM_SNAP, 40, 8));
+    p->snap_every_ns = election_ns * (1 + sim_below(s, STREAM_SNAP, 40, 8));
+    if ((p->features >> FEATURE_LINES & 1) != 0 || sim_below(s, STREAM_SNAP, 40, 8) == 0)
+        return;
+    p->segment_first_bytes = p->segment_bytes = 8192;
+}
+
 static void draw_profile(struct sim *s)
 {
     struct profile *p = &s->p;
@@ -197,7 +220,12 @@ static void draw_profile(struct sim *s)
     profile_disk(s, p);
     profile_load(s, p);
     profile_cpu(s, p);
+    p->n_founders = p->n_nodes;
+    members_profile(s);
+    if (members_are_on(s))
+        return;
     profile_features(s, p);
+    profile_snapshots(s, p);
 }
 
 struct sim *run_new(const struct sim_options *options)
@@ -216,9 +244,13 @@ struct sim *run_new(const struct sim_options *options)
         n->i = i;
         (void)snprintf(n->name, sizeof(n->name), "n%u", i + 1);
         n->id = raft_founder_id(n->name);
+        if (i >= s->p.n_founders)
+            continue;
         (void)raft_configuration_add(&s->configuration, n->id, n->name,
-                                     node_is_voter(n) ? RAFT_VOTER : RAFT_LEARNER, "", "");
+                                     i < s->p.n_voters ? RAFT_VOTER : RAFT_LEARNER, "", "");
     }
+    s->committed = (struct raft_config_at){.index = 1, .configuration = s->configuration};
+    members_init(s);
     net_init(s);
     for (unsigned i = 0; i < s->p.n_nodes; i++)
         node_init(s, i);
@@ -227,6 +259,7 @@ struct sim *run_new(const struct sim_options *options)
     nemesis_plan(s);
     stranger_init(s);
     lines_init(s);
+    snap_init(s);
     return s;
 }
 
@@ -251,7 +284,8 @@ void run_free(struct sim *s)
 static bool of_a_node(enum sim_event_kind kind)
 {
     return kind <= EV_LINK_UP || kind == EV_DISK || kind == EV_DISK_IDLE || kind == EV_READ ||
-           kind == EV_SUBMIT || kind == EV_STRANGER || kind == EV_TALK;
+           kind == EV_SUBMIT || kind == EV_CHORE || kind == EV_JOIN || kind == EV_STRANGER ||
+           kind == EV_TALK;
 }
 
 /* It works. What comes meanwhile is taken in before anything is judged late (TIME-3): ticks and turns
@@ -323,6 +357,18 @@ static void dispatch(struct sim *s, const struct sim_event *e)
         break;
     case EV_READ:
         wal_read_event(n);
+        break;
+    case EV_CHORE:
+        snap_chore_event(n, e->arg);
+        break;
+    case EV_SNAP:
+        snap_event(s, e);
+        break;
+    case EV_MEMBER:
+        members_event(s);
+        break;
+    case EV_JOIN:
+        members_join_event(n);
         break;
     case EV_CLIENT:
         client_event(s, e->arg);
@@ -426,6 +472,12 @@ static void await_backlog(struct sim *s)
     s->waiting_since = s->now;
 }
 
+/* Where it may take a minute, there are so many more heartbeats. */
+static uint64_t healing_events(const struct sim *s)
+{
+    return snap_is_on(s) || members_are_on(s) ? 8 * HEALING_EVENTS : HEALING_EVENTS;
+}
+
 static bool all_answered(const struct sim *s)
 {
     return s->ok_since_stable[OP_WRITE] > 0 && s->ok_since_stable[OP_CAS] > 0 &&
@@ -458,10 +510,10 @@ static void await_mending(struct sim *s)
     const uint64_t most_ns =
         AGREE_AGAIN_US * UINT64_C(1000) + DRAIN_ELECTIONS * s->p.election_us * 1000;
 
-    if (s->now > s->drained_at + most_ns)
+    if (s->now > s->drained_at + most_ns && !snap_is_in_doubt(s))
         sim_fail(s, "FIT-9", "a majority is right, and a node with another state is not mended");
     s->stable_since = s->now;
-    s->events_most = s->n_events + HEALING_EVENTS;
+    s->events_most = s->n_events + healing_events(s);
 }
 
 static bool core_is_equal(struct sim *s)
@@ -470,7 +522,8 @@ static bool core_is_equal(struct sim *s)
         const struct sim_node *n = &s->nodes[i];
 
         if ((s->core >> i & 1) != 0 && !stranger_shut_out(s, n) &&
-            (n->life != NODE_UP || replica_last_applied(n->replica) != s->oracle.committed))
+            (n->life != NODE_UP || replica_last_applied(n->replica) != s->oracle.committed ||
+             (snap_is_on(s) && replica_rebuilding(n->replica))))
             return false;
     }
     for (unsigned i = 0; i < s->p.n_clients; i++)
@@ -486,6 +539,10 @@ static bool core_comes_nearer(struct sim *s)
     uint64_t applied = 0;
     bool nearer;
 
+    if (members_are_on(s) && s->core != s->drained_core) {
+        s->drained_core = s->core;
+        s->drained_applied = 0;
+    }
     for (unsigned i = 0; i < s->p.n_nodes; i++)
         if ((s->core >> i & 1) != 0 && s->nodes[i].life == NODE_UP)
             applied += replica_last_applied(s->nodes[i].replica);
@@ -516,19 +573,61 @@ static const char *who_is_where(const struct sim *s)
     return text;
 }
 
+/* Who was away, for however long, comes to what the others have: not only a quorum. */
+static void every_node(struct sim *s)
+{
+    snap_rot_at_last(s);
+    nemesis_heal_all(s);
+    s->drained_at = s->stable_since = s->now;
+    s->drained_applied = 0;
+    s->events_most = s->n_events + healing_events(s);
+}
+
+/* Every change comes to its end, a while after those that are behind stop coming nearer. */
+static bool changes_have_ended(struct sim *s)
+{
+    const char *what = members_pending(s);
+
+    if (what == NULL)
+        return true;
+    if (core_comes_nearer(s) || s->changing_since == 0)
+        s->changing_since = s->now;
+    if (s->now > s->changing_since + CHANGE_ELECTIONS * s->p.election_us * 1000)
+        sim_fail(s, "LIVE-2", "a change of the members does not end: %s; %s", what,
+                 who_is_where(s));
+    s->stable_since = s->now;
+    return false;
+}
+
 /* All is answered; the nodes come to the same. True: they have. */
 static bool look_at_states(struct sim *s)
 {
+    if (members_are_on(s)) {
+        s->core = members_core(s);
+        if (!changes_have_ended(s))
+            return false;
+    }
     if (!wrong_is_mended(s)) {
         await_mending(s);
-        return false;
-    }
-    if (core_is_equal(s))
+        if (s->now <= s->drained_at + 2 * AGREE_AGAIN_US * UINT64_C(1000) || !snap_is_in_doubt(s))
+            return false;
+        MARK(s, left_in_doubt);
         return true;
+    }
+    if (core_is_equal(s)) {
+        if (!snap_is_on(s))
+            return true;
+        if (s->all_healed && snap_long_log(s) == NULL)
+            return true;
+        if (!s->all_healed)
+            every_node(s);
+    }
     if (core_comes_nearer(s))
         s->stable_since = s->now;
-    if (s->now > s->stable_since + DRAIN_ELECTIONS * s->p.election_us * 1000)
-        sim_fail(s, "LIVE-2", "the healthy nodes do not become equal: %s", who_is_where(s));
+    if (s->now > s->stable_since + DRAIN_ELECTIONS * s->p.election_us * 1000 + snap_patience_ns(s))
+        sim_fail(s, "LIVE-2", "the healthy nodes do not become equal%s: %s",
+                 snap_is_on(s) && snap_long_log(s) != NULL ? snap_long_log(s) : "",
+                 who_is_where(s));
     return false;
 }
 
@@ -540,6 +639,8 @@ static bool look(struct sim *s)
     raft_term term = leader != NULL ? raft_get_term(node_raft(leader)) : 0;
 
     s->next_look = s->now + election_ns / 4;
+    if (members_are_on(s))
+        s->core = members_core(s);
     if (s->drained)
         return look_at_states(s);
     await_backlog(s);
@@ -555,7 +656,8 @@ static bool look(struct sim *s)
         s->drained_at = s->now;
         s->stable_since = s->now;
     }
-    if (!s->drained && s->now - s->waiting_since > LEADER_ELECTIONS * election_ns)
+    if (!s->drained &&
+        s->now - s->waiting_since > LEADER_ELECTIONS * election_ns + snap_patience_ns(s))
         sim_fail(
             s,
             leader == NULL                                              ? "LIVE-1"
@@ -579,7 +681,7 @@ void run_seed(struct sim *s)
         s->now = e.at;
         if (!s->healing && (s->now >= s->p.length_ns || s->n_events >= s->p.events)) {
             heal(s);
-            s->events_most = s->n_events + HEALING_EVENTS;
+            s->events_most = s->n_events + healing_events(s);
         }
         if (put_off(s, e))
             continue;

@@ -9,12 +9,15 @@
  *   net.c         messages and connections between nodes: bytes, cut, lost, late, twice
  *   wal.c         a node's log on a virtual disk, its crashes and failures, what of it is durable
  *   state.c       a node's state machine: a map in memory, or LMDB
+ *   copies.c      copies of a state, and one that takes its place
+ *   snap.c        a node's snapshots: their disk, the chores, what goes wrong with them
  *   room.c        pages of a state on its disk, which fill and fragment
  *   node.c        a node: birth, death, the turn, the replica's tables
  *   clients.c     who asks, and what the answers must satisfy (READ-1, CLIENT-9, READ-58)
  *   lines.c       clients of lines, with the real service; lines.h
  *   bytes.c       the oracle of what a node holds in memory
  *   pieces.c      appends that a leader may send and hardly ever does
+ *   members.c     changes of the members: who asks, who joins, what must hold of configurations
  *   stranger.c    forged messages in a member's name
  *   nemesis.c     what goes wrong, and when
  *   invariants.c  the oracle: terms, logs, disks, commits, states, limits
@@ -41,6 +44,7 @@
 #define SIM_KEYS_MAX     12u
 #define SIM_EPISODES_MAX 64u
 #define SIM_ECHOES       8u
+#define SIM_GONE_MAX     128u
 #define SIM_MS           UINT64_C(1000000)
 #define SIM_US           UINT64_C(1000)
 
@@ -66,6 +70,8 @@ enum sim_stream {
     STREAM_PIECE,
     STREAM_READ,
     STREAM_FEATURE,
+    STREAM_SNAP,
+    STREAM_MEMBER,
     STREAM_COUNT,
 };
 
@@ -86,6 +92,8 @@ enum sim_feature {
     FEATURE_STRANGER, /* forged messages in a member's name */
     FEATURE_SPACE,    /* a limit of the state, and disks that it hardly fits */
     FEATURE_LINES,    /* clients of lines, accounts of memory, values up to the limit */
+    FEATURE_SNAPSHOTS, /* they are made all the time, and the log lets go of its front */
+    FEATURE_MEMBERS, /* they change; drawn before the others, which such a seed has not */
     FEATURE_COUNT
 };
 
@@ -123,6 +131,10 @@ enum sim_event_kind {
     EV_BOOT,
     EV_STRANGER,
     EV_TALK,
+    EV_CHORE,
+    EV_SNAP,
+    EV_MEMBER, /* somebody asks for a change */
+    EV_JOIN,   /* the bench of a leader tells a new node who it is */
     EV_KIND_COUNT,
 };
 
@@ -165,7 +177,21 @@ struct sim_event {
     X(seeds_stranger) X(forged) X(forged_far) X(term_refused) X(term_climbed) X(shut_out) X(answered_forged) \
     X(seeds_space) X(room_fragmented) X(room_map_full) X(room_disk_full) X(quota_at_apply) \
     X(quota_at_propose) X(limit_set) \
-    X(seeds_lines) X(lines_said) X(lines_large) X(lines_waited) X(lines_had_room) X(overloaded)
+    X(seeds_lines) X(lines_said) X(lines_large) X(lines_waited) X(lines_had_room) X(overloaded) \
+    X(seeds_snapshots) X(snap_asked) X(snap_made) X(snap_failed) X(snap_disk_failed) X(snap_disk_full) \
+    X(copy_of_before) X(copy_stopped) X(copy_failed) X(copy_damaged) X(copy_wrong) \
+    X(prepare_failed) X(prepare_full) X(switched) X(switch_full) X(switch_failed) \
+    X(log_compacted) X(log_reset) X(log_kept_for_sending) X(boot_above_base) \
+    X(parts_sent) X(transfer_resumed) X(transfer_anew) X(transfer_sent) X(said_checking) X(said_done) \
+    X(said_refused) X(said_no_room) X(said_too_old) X(install_log) X(install_state) X(install_nothing) \
+    X(install_refused) X(install_later) X(restored_at_start) X(restored_later) X(state_wanted) \
+    X(boot_without_state) X(crash_in_chore) X(crash_in_snap_boot) X(crash_receiving) X(crash_checking) \
+    X(crash_installing) X(crash_switching) X(crash_between_reset_and_switch) X(snap_rotten) \
+    X(snap_lied) X(snap_lost) X(state_lost) X(down_for_long) X(all_healed) X(left_in_doubt) \
+    X(seeds_members) X(member_asked) X(member_refused) X(member_busy) X(member_done) \
+    X(member_added) X(member_removed) X(member_promoted) X(member_demoted) X(member_lost) \
+    X(join_failed) X(join_unanswered) X(join_again) X(joined) X(member_wiped) X(member_reborn) \
+    X(removed_runs) X(crash_changing)
 /* clang-format on */
 
 enum sim_mark {
@@ -194,13 +220,15 @@ struct shadow_entry {
 };
 /* entries[0] is index 1. */
 struct shadow_log {
-    struct shadow_entry *entries; /* owned */
+    struct shadow_entry *entries; /* owned; up to a reset, those that are committed */
     uint64_t n;
     uint64_t size;
+    raft_index reset; /* it was reset to this one last; 0: never */
 };
 struct shadow_batch {
     uint64_t number;
     struct raft_hard_state hard_state;
+    struct raft_entry_id reset; /* index 0: none */
     raft_index truncate_from;
     raft_index commit_index;
     uint64_t n_added;
@@ -239,6 +267,7 @@ struct sim_wal {
     bool crash_stored;         /* the node dies before the next report of its disk */
     bool crash_machine;        /* then */
     raft_index durable_commit; /* noted with a durable batch */
+    raft_index base;           /* the highest that it ever began behind */
 };
 
 /* ---- the state machine of a node ---- */
@@ -295,9 +324,43 @@ struct sim_state {
     bool was_damaged; /* once in a run */
     uint64_t ghost;   /* a difference from all others that its own digest agrees with; 0: none */
     struct sim_room room;
+    struct sim_map moment;   /* of which the copy under way is */
+    uint64_t moment_ghost;
+    bool has_moment;
+    bool copy_stopped;
+    struct sim_map prepared; /* beside it, durable */
+    uint64_t prepared_ghost;
+    bool is_prepared;
     struct kv *kv; /* owned; NULL: the map is used */
     char dir[64];
     unsigned machine_boots;
+};
+
+/* ---- the snapshots of a node ---- */
+
+struct sim_snap {
+    struct fake_disk *disk; /* owned; NULL: this seed has none */
+    bool busy[2];           /* an EV_CHORE of the makers, of the bench is on its way */
+    uint64_t stalled_until;
+    bool armed;      /* an error of this disk is no surprise */
+    bool untrusted;  /* bits were flipped, files taken away, or a sync lied */
+    bool lost;       /* and so the node counts among those that may be lost */
+    uint64_t n_syncs;
+    uint64_t lie_at;
+    unsigned crash_phase; /* of receiving: it dies there, ... */
+    unsigned crash_in;    /* after so many turns more */
+    bool crash_machine;
+    /* What was seen last. */
+    struct raft_entry_id newest;
+    uint64_t n_made;
+    uint64_t n_failed;
+    uint64_t n_sent;
+    bool wants;
+    struct {
+        uint64_t transfer;
+        uint64_t end;
+    } sent[SIM_NODES_MAX];
+    unsigned n_installed; /* since all are healed */
 };
 
 /* ---- nodes ---- */
@@ -334,7 +397,11 @@ struct sim_node {
     struct sim *sim;
     unsigned i;
     char name[16];
-    raft_node_id id;
+    raft_node_id id; /* with waits: what it will be */
+    bool waits;      /* for a leader that tells it who it is; it is down */
+    uint64_t incarnation;         /* of a node that is not a founder */
+    unsigned char cluster_id[16]; /* that it was told */
+    bool join_due;                /* an EV_JOIN is on its way */
     enum node_life life;
     bool damaged;  /* counts among those that may be lost */
     uint32_t boot; /* grows with each start and each death */
@@ -366,6 +433,7 @@ struct sim_node {
     struct memory memory; /* of clients of lines */
     struct sim_wal wal;
     struct sim_state state;
+    struct sim_snap snap;
     struct op *replies; /* of this turn */
     struct op *replies_last;
     /* What the oracle saw last. */
@@ -472,7 +540,13 @@ struct sim {
     uint64_t next_seq;
 
     struct sim_node nodes[SIM_NODES_MAX];
-    struct raft_configuration configuration;
+    struct raft_configuration configuration; /* of the founders */
+    struct raft_config_at committed;         /* the last one that is */
+    struct {
+        raft_node_id id;
+        raft_term term; /* of whoever committed it */
+    } gone[SIM_GONE_MAX]; /* removed by what is committed */
+    unsigned n_gone;
     struct sim_net net;
     struct sim_client clients[SIM_CLIENTS_MAX];
     struct op *free_ops;
@@ -486,6 +560,7 @@ struct sim {
 
     bool healing;
     uint64_t core;           /* bits: healed */
+    bool all_healed;         /* and then all others, but for those that are out for ever */
     uint64_t waiting_since;  /* healing began, or the backlog was seen to shrink, then */
     raft_index backlog;      /* the longest log of a healthy node then */
     raft_index backlog_done; /* of it, committed */
@@ -495,6 +570,8 @@ struct sim {
     uint64_t ok_since_stable[OP_COUNT];
     bool drained; /* clients have stopped */
     uint64_t drained_at;
+    uint64_t drained_core;
+    uint64_t changing_since;  /* drained: so long no change has come to its end, and nobody nearer */
     uint64_t drained_applied; /* by the healthy together, since then */
     raft_term forged;         /* the highest term that a stranger told and nodes may follow */
     uint64_t events_most;     /* healing: there is no progress in so many */
@@ -546,12 +623,16 @@ void net_break(struct sim *s, unsigned a, unsigned b);
 void net_heal(struct sim *s);
 void net_event_free(const struct sim_event *e);
 void net_check(struct sim *s);
+/* As n believes it. */
+bool net_is_up(const struct sim_node *n, raft_node_id peer);
 
 /* ---- wal.c ---- */
 enum wal_boot { WAL_OK, WAL_AGAIN, WAL_REFUSED };
 uint64_t shadow_content(const struct raft_entry *e);
 void wal_create(struct sim_node *n);
 void wal_done(struct sim_node *n);
+/* The log of a node that joins, on its empty disk. 0, or what engine_create_log() said. */
+int wal_join(struct sim_node *n, const void *config, size_t len);
 int wal_submit(struct sim_node *n, const struct raft_ready *ready);
 int wal_read(struct sim_node *n, raft_index from, raft_index to, size_t bytes_max,
              struct arena *arena, struct raft_entry *ret_entries, unsigned n_max, unsigned *ret_n);
@@ -568,6 +649,8 @@ int wal_recovered(struct sim_node *n, const struct store_recovered *r);
 enum wal_boot wal_not_open(struct sim_node *n, int refusal);
 void wal_rot(struct sim_node *n, uint64_t draw);
 void wal_wipe(struct sim_node *n);
+/* Files of the front are to go. */
+void wal_look_idle(struct sim_node *n);
 
 /* ---- state.c ---- */
 void state_init(struct sim_node *n);
@@ -582,6 +665,55 @@ uint64_t state_key_digest(const void *key, size_t len, uint64_t text_hash, raft_
                           raft_index modify_index, uint64_t version);
 uint64_t state_limit_digest(uint64_t limit_bytes);
 void state_fill(struct sim_node *n, struct engine_state *ret);
+/* Its file is taken away while the node is down. */
+void state_lose(struct sim_node *n);
+void map_copy(struct sim_map *to, const struct sim_map *from);
+void map_done(struct sim_map *m);
+
+/* ---- copies.c ---- */
+void copies_fill(struct engine_state *ret);
+void copies_crash(struct sim_node *n);
+void copies_done(struct sim_node *n);
+
+/* ---- snap.c ---- */
+bool snap_is_on(const struct sim *s);
+void snap_init(struct sim *s);
+void snap_node_init(struct sim_node *n);
+void snap_node_done(struct sim_node *n);
+void snap_conf(struct sim_node *n, struct engine_conf *conf);
+/* Before engine_open(), and behind one that succeeded. */
+void snap_opening(struct sim_node *n);
+void snap_opened(struct sim_node *n);
+/* One that failed: true when it was this disk's fault. */
+bool snap_not_opened(const struct sim_node *n);
+void snap_kick(struct sim_node *n);
+/* The makers look at the state, or are about to. */
+bool snap_is_copying(const struct sim_node *n);
+void snap_chore_event(struct sim_node *n, unsigned which);
+void snap_event(struct sim *s, const struct sim_event *e);
+/* Before the engine is stopped, and when it is gone. */
+void snap_dies(struct sim_node *n);
+void snap_dead(struct sim_node *n, bool machine);
+/* What is looked at after a turn; true: it was the last one of this life. */
+bool snap_turn(struct sim_node *n);
+/* The disk of the log has done something: true, and the node dies before it is told. */
+bool snap_crash_stored(struct sim_node *n);
+void snap_sends(struct sim_node *n, const struct raft_msg *m);
+void snap_trace(struct sim_node *n, const struct raft_trace *t);
+/* A batch that resets the log is durable. */
+void snap_reset_durable(struct sim_node *n, struct raft_entry_id id);
+/* The state becomes that of a copy. */
+void snap_switches(struct sim_node *n, struct raft_entry_id id);
+void snap_heal(struct sim_node *n);
+/* Before all are healed: what the leader would send to those that were away, perhaps. */
+void snap_rot_at_last(struct sim *s);
+/* Beyond what elections take; 0 without snapshots. */
+uint64_t snap_patience_ns(const struct sim *s);
+/* Who leads may be wrong, and has no snapshot from before that (SNAP-12): a person must decide. */
+bool snap_is_in_doubt(struct sim *s);
+/* All is quiet, and a log is longer than it should be: which one. NULL: none is. Until the next
+ * call. */
+const char *snap_long_log(struct sim *s);
 
 /* ---- room.c ---- */
 void room_init(struct sim_node *n);
@@ -608,7 +740,7 @@ void node_turn(struct sim_node *n);
 void node_arm(struct sim_node *n, uint64_t deadline_local_us);
 struct sim_node *node_of_id(struct sim *s, raft_node_id id);
 bool node_is_voter(const struct sim_node *n);
-/* Of the voters. */
+/* Of the voters; both by what is committed. */
 unsigned node_quorum(const struct sim *s);
 /* The node that leads in the highest term among those up; NULL: none. */
 struct sim_node *node_leader(struct sim *s);
@@ -641,6 +773,29 @@ void manners_propose_end(struct sim_node *n, raft_index closed);
 /* ---- pieces.c ---- */
 /* Before a message of a leader: perhaps an append that it may send as well. */
 void pieces_send(struct sim_node *n, const struct raft_msg *m);
+
+/* ---- members.c ---- */
+bool members_are_on(const struct sim *s);
+void members_profile(struct sim *s);
+void members_init(struct sim *s);
+void members_event(struct sim *s);
+void members_engine(struct sim_node *n, struct engine_ops *ops);
+/* After a turn: somebody is to be told who it is. */
+void members_kick(struct sim_node *n);
+void members_join_event(struct sim_node *n);
+/* A leader has committed so much. */
+void members_committed(struct sim_node *n, raft_index index);
+void members_leads(struct sim_node *n, raft_term term);
+/* What is handed to the log while it leads. */
+void members_appends(struct sim_node *n, const struct raft_entry *e);
+/* Nodes of the committed configuration, as bits. */
+uint64_t members_core(const struct sim *s);
+/* A change that has not come to its end; NULL: all have. Until the next call. */
+const char *members_pending(struct sim *s);
+/* Its log may begin with another id, and its own old one is nobody's. */
+/* Voters whose disk was lost: what they held nobody can look at. */
+unsigned members_n_lost(struct sim *s, const struct raft_configuration *c);
+bool members_is_voter(const struct raft_configuration *c, const struct sim_node *n);
 
 /* ---- stranger.c ---- */
 void stranger_init(struct sim *s);

@@ -60,14 +60,14 @@ static void value_copy(struct map_value *to, const struct map_value *from)
     to->version = from->version;
 }
 
-static void map_done(struct sim_map *m)
+void map_done(struct sim_map *m)
 {
     for (unsigned i = 0; i < SIM_KEYS_MAX; i++)
         free(m->keys[i].value.text);
     *m = (struct sim_map){0};
 }
 
-static void map_copy(struct sim_map *to, const struct sim_map *from)
+void map_copy(struct sim_map *to, const struct sim_map *from)
 {
     for (unsigned i = 0; i < from->n; i++) {
         to->keys[i].len = from->keys[i].len;
@@ -228,7 +228,7 @@ static void rot(struct sim_node *n)
 {
     struct sim_state *st = &n->state;
     uint64_t seed = sim_mix(n->sim->options.seed, 260);
-    bool is_ghost = seed % 4 == 1 && n->sim->p.n_voters >= 3 && n->i == seed / 4 % 3;
+    bool is_ghost = seed % 4 == 1 && n->sim->p.n_voters >= 3 && !members_are_on(n->sim) && n->i == seed / 4 % 3;
 
     if (st->kv != NULL || st->was_damaged || (seed % 4 != 0 && !is_ghost) ||
         sim_mix(seed + n->i, st->map.last_applied.index) % 400 != 0)
@@ -253,6 +253,7 @@ static int rebuild(void *ctx)
 
     MARK(n->sim, states_rebuilt);
     TRACE(n->sim, "n%u: its state is set aside", n->i + 1);
+    rid_assert(!snap_is_copying(n));
     if (st->kv != NULL)
         return kv_rebuild(st->kv);
     rid_assert(!st->in_transaction && !st->reading);
@@ -501,6 +502,8 @@ void state_fill(struct sim_node *n, struct engine_state *ret)
                                  .digest_version = 7,
                                  .space = space,
                                  .disk_room = room_of_disk};
+    if (snap_is_on(n->sim))
+        copies_fill(ret);
 }
 
 /* 0: not known (LMDB keeps none). */
@@ -525,7 +528,7 @@ void state_init(struct sim_node *n)
         sim_fail(n->sim, "setup", "cannot make a folder in '%s'", root);
 }
 
-void state_remove_dir(struct sim_node *n)
+static void state_remove_files(struct sim_node *n)
 {
     DIR *dir = n->state.dir[0] != '\0' ? opendir(n->state.dir) : NULL;
     struct dirent *e;
@@ -535,7 +538,13 @@ void state_remove_dir(struct sim_node *n)
     while ((e = readdir(dir)) != NULL)
         (void)unlinkat(dirfd(dir), e->d_name, 0);
     (void)closedir(dir);
-    (void)rmdir(n->state.dir);
+}
+
+void state_remove_dir(struct sim_node *n)
+{
+    state_remove_files(n);
+    if (n->state.dir[0] != '\0')
+        (void)rmdir(n->state.dir);
 }
 
 void state_done(struct sim_node *n)
@@ -547,6 +556,7 @@ void state_done(struct sim_node *n)
     map_done(&n->state.map);
     map_done(&n->state.backup);
     map_done(&n->state.older);
+    copies_done(n);
 }
 
 static void kv_open_again(struct sim_node *n)
@@ -606,6 +616,7 @@ void state_crash(struct sim_node *n, bool machine)
     struct sim_state *st = &n->state;
     uint64_t coin = sim_below(s, STREAM_STATE, n->i, 4);
 
+    copies_crash(n);
     if (st->kv != NULL) {
         (void)kv_close(st->kv, false);
         st->kv = NULL;
@@ -627,5 +638,19 @@ void state_crash(struct sim_node *n, bool machine)
     } else {
         MARK(s, boot_with_trusted_state);
     }
+    room_fill(n);
+}
+
+void state_lose(struct sim_node *n)
+{
+    struct sim_state *st = &n->state;
+
+    rid_assert(st->kv == NULL);
+    MARK(n->sim, state_lost);
+    state_remove_files(n);
+    map_copy(&st->map, &(struct sim_map){0});
+    map_copy(&st->older, &st->map);
+    st->damaged = false;
+    st->ghost = 0;
     room_fill(n);
 }

@@ -16,9 +16,11 @@ const char *const sim_mark_names[MARK_COUNT] = {
 #undef X
 };
 const char *const sim_stream_names[STREAM_COUNT] = {
-    "profile", "loss", "dup",   "delay",   "replay", "flip", "conn",  "disk", "crash",  "turn",
-    "client",  "op",   "state", "nemesis", "clock",  "heal", "piece", "read", "feature"};
-const char *const sim_feature_names[FEATURE_COUNT] = {"stranger", "space", "lines"};
+    "profile", "loss",  "dup",   "delay",  "replay",  "flip",  "conn",
+    "disk",    "crash", "turn",  "client", "op",      "state", "nemesis",
+    "clock",   "heal",  "piece", "read",   "feature", "snap",  "member"};
+const char *const sim_feature_names[FEATURE_COUNT] = {"stranger", "space", "lines", "snapshots",
+                                                      "members"};
 const char *const sim_op_names[OP_COUNT] = {"write",    "cas",        "delete",  "read",
                                             "read_log", "read_local", "transfer"};
 

@@ -11,6 +11,7 @@
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "engine/engine_int.h"
 #include "sim/sim.h"
 
 #include "base/banned.h"
@@ -37,9 +38,23 @@ static void shadow_push(struct shadow_log *l, raft_term term, uint64_t content, 
                                                .bytes = bytes + len};
 }
 
-static void shadow_batch_apply(struct shadow_log *l, struct raft_hard_state *hs,
+/* What a snapshot covers is committed, and counts as held: somebody's durable copy speaks for it. */
+static void shadow_reset(struct sim *s, struct shadow_log *l, raft_index index)
+{
+    l->n = 0;
+    for (raft_index i = 1; i <= index; i++) {
+        const struct oracle_entry *e = oracle_entry(s, i);
+
+        shadow_push(l, e->term, e->content, e->len);
+    }
+    l->reset = index;
+}
+
+static void shadow_batch_apply(struct sim *s, struct shadow_log *l, struct raft_hard_state *hs,
                                const struct shadow_batch *b)
 {
+    if (b->reset.index != 0)
+        shadow_reset(s, l, b->reset.index);
     if (b->truncate_from != 0 && l->n >= b->truncate_from)
         l->n = b->truncate_from - 1;
     for (uint64_t i = 0; i < b->n_added; i++)
@@ -58,6 +73,23 @@ static void drop_first(struct sim_wal *w)
     free(b);
 }
 
+/* The reset of a submission is a batch of the disk by itself, with the hard state. */
+static void advance_reset(struct sim_node *n, struct shadow_batch *b)
+{
+    struct sim_wal *w = &n->wal;
+    const raft_index index = b->reset.index;
+
+    if (index == 0)
+        return;
+    MARK(n->sim, log_reset);
+    snap_reset_durable(n, b->reset);
+    if (w->last_work_from > index)
+        w->last_work_from = index;
+    shadow_reset(n->sim, &w->durable, index);
+    w->durable_hard_state = b->hard_state;
+    b->reset = (struct raft_entry_id){0};
+}
+
 /* Everything up to batch `number` is durable. */
 static void advance(struct sim_node *n, uint64_t number)
 {
@@ -66,12 +98,13 @@ static void advance(struct sim_node *n, uint64_t number)
     w->last_work_from = w->durable.n;
     w->last_work_hard_state = w->durable_hard_state;
     while (w->first != NULL && w->first->number <= number) {
+        advance_reset(n, w->first);
         if (w->first->truncate_from != 0 && w->durable.n >= w->first->truncate_from) {
             MARK(n->sim, truncated_durable);
             if (w->last_work_from >= w->first->truncate_from)
                 w->last_work_from = w->first->truncate_from - 1;
         }
-        shadow_batch_apply(&w->durable, &w->durable_hard_state, w->first);
+        shadow_batch_apply(n->sim, &w->durable, &w->durable_hard_state, w->first);
         w->durable_commit = w->first->commit_index;
         drop_first(w);
     }
@@ -84,6 +117,7 @@ int wal_submit(struct sim_node *n, const struct raft_ready *ready)
 
     *b = (struct shadow_batch){.number = ready->batch,
                                .hard_state = ready->hard_state,
+                               .reset = ready->reset,
                                .truncate_from = ready->truncate_from,
                                .commit_index = ready->commit_index,
                                .n_added = ready->n_entries};
@@ -98,7 +132,7 @@ int wal_submit(struct sim_node *n, const struct raft_ready *ready)
     else
         w->first = b;
     w->last = b;
-    shadow_batch_apply(&w->tail, &w->tail_hard_state, b);
+    shadow_batch_apply(n->sim, &w->tail, &w->tail_hard_state, b);
     return engine_log_submit(n->engine, ready);
 }
 
@@ -161,7 +195,12 @@ static int do_work(struct sim_node *n, uint64_t *ret_number)
         MARK(n->sim, disk_batch_merged);
     if (*ret_number != 0)
         advance(n, *ret_number);
-    else if (waits_for_room(&n->wal))
+    if (w->first != NULL && w->first->reset.index != 0 &&
+        store_base(w->store).index >= w->first->reset.index)
+        advance_reset(n, w->first);
+    if (*ret_number != 0)
+        return 0;
+    if (waits_for_room(&n->wal))
         MARK(n->sim, disk_waits);
     else
         MARK(n->sim, disk_batch_part);
@@ -229,6 +268,8 @@ void wal_event(struct sim_node *n)
         node_input(n);
         return;
     }
+    if (number != 0 && snap_crash_stored(n))
+        return;
     if (number != 0 && w->crash_stored) {
         MARK(s, crash_stored);
         w->crash_stored = false;
@@ -252,11 +293,17 @@ void wal_event(struct sim_node *n)
         return;
     }
     wal_kick(n);
-    if (!w->busy && !w->idle_due) {
-        w->idle_due = true;
-        sim_push(s, s->now + 5 * SIM_MS, EV_DISK_IDLE, n, 0, NULL);
-    }
+    if (!w->busy)
+        wal_look_idle(n);
     node_input(n);
+}
+
+void wal_look_idle(struct sim_node *n)
+{
+    if (n->wal.idle_due)
+        return;
+    n->wal.idle_due = true;
+    sim_push(n->sim, n->sim->now + 5 * SIM_MS, EV_DISK_IDLE, n, 0, NULL);
 }
 
 /* A disk without room is tried again while nothing is queued, as by the log thread: nobody hands it
@@ -265,14 +312,21 @@ static int look_for_room(struct sim_node *n)
 {
     struct sim_wal *w = &n->wal;
     struct store_stats stats;
-    bool more;
+    bool more = false;
+    int r;
 
     store_get_counts(w->store, &stats);
-    if (!stats.no_space)
+    if (!stats.no_space && !n->engine->front_goes)
         return 0;
-    w->idle_due = true;
-    sim_push(n->sim, n->sim->now + 20 * SIM_MS, EV_DISK_IDLE, n, 0, NULL);
-    return store_prepare(w->store, &more);
+    if (stats.no_space) {
+        w->idle_due = true;
+        sim_push(n->sim, n->sim->now + 20 * SIM_MS, EV_DISK_IDLE, n, 0, NULL);
+    }
+    r = store_prepare(w->store, &more);
+    n->engine->front_goes = more;
+    if (r == 0 && more)
+        wal_look_idle(n);
+    return r;
 }
 
 void wal_idle_event(struct sim_node *n)
@@ -331,6 +385,12 @@ int wal_read(struct sim_node *n, raft_index from, raft_index to, size_t bytes_ma
     read_kick(n);
     if (r == RAFT_LOG_E_LATER) {
         MARK(n->sim, log_read_later);
+        return r;
+    }
+    if (r == RAFT_LOG_E_COMPACTED) {
+        if (from > store_base(w->store).index)
+            sim_fail(n->sim, "DISK-42", "n%u says that %" PRIu64 " is compacted, and has it",
+                     n->i + 1, from);
         return r;
     }
     if (r != 0) {
@@ -425,6 +485,8 @@ void wal_create(struct sim_node *n)
     w->disk = fake_disk_new(sim_draw(s, STREAM_DISK, 40 + n->i));
     fake_disk_set_hook(w->disk, count_calls, n);
     fake_disk_set_write_max(w->disk, s->p.disk_write_max);
+    if (n->waits)
+        return;
     fill_conf(n, &conf);
     r = raft_configuration_encode(&s->configuration, &config);
     if (r == 0)
@@ -437,6 +499,24 @@ void wal_create(struct sim_node *n)
     shadow_push(&w->durable, 1, shadow_content(&e), e.len);
     w->durable_hard_state = (struct raft_hard_state){1, 0};
     w->tail_hard_state = w->durable_hard_state;
+}
+
+int wal_join(struct sim_node *n, const void *config, size_t len)
+{
+    const struct raft_entry e = {.type = RAFT_ENTRY_CONFIG, .len = (uint32_t)len, .data = config};
+    struct sim_wal *w = &n->wal;
+    struct engine_conf conf = {.log_path = "wal"};
+    int r;
+
+    fill_conf(n, &conf.log);
+    r = engine_create_log(&conf, config, len);
+    if (r != 0)
+        return r;
+    shadow_push(&w->tail, 1, shadow_content(&e), e.len);
+    shadow_push(&w->durable, 1, shadow_content(&e), e.len);
+    w->durable_hard_state = (struct raft_hard_state){1, 0};
+    w->tail_hard_state = w->durable_hard_state;
+    return 0;
 }
 
 void wal_done(struct sim_node *n)
@@ -455,16 +535,19 @@ static bool same_hard_state(const struct raft_hard_state *a, const struct raft_h
     return a->current_term == b->current_term && a->voted_for == b->voted_for;
 }
 
+static raft_term last_term(const struct store_recovered *r)
+{
+    return r->n_terms > 0 ? r->terms[r->n_terms - 1].term : r->base.term;
+}
+
 static bool matches(const struct shadow_log *l, const struct raft_hard_state *hs,
                     const struct store_recovered *r)
 {
-    raft_term term = r->terms[r->n_terms - 1].term;
-
     return same_hard_state(hs, &r->hard_state) && l->n == r->last_index &&
-           l->entries[l->n - 1].term == term;
+           l->reset <= r->base.index && l->entries[l->n - 1].term == last_term(r);
 }
 
-/* A submission is written as truncation, hard state, entries, and a batch of the disk may end
+/* A submission is written as reset, truncation, hard state, entries, and a batch of the disk may end
  * between any two of them: what is durable of it is a beginning. */
 static bool settle_part(struct sim_node *n, const struct store_recovered *r)
 {
@@ -473,17 +556,28 @@ static bool settle_part(struct sim_node *n, const struct store_recovered *r)
     uint64_t kept = w->durable.n;
     raft_term term;
 
+    if (part.reset.index != 0 && r->base.index < part.reset.index)
+        return false;
+    if (part.reset.index != 0)
+        kept = part.reset.index;
     if (part.truncate_from != 0 && part.truncate_from <= kept)
         kept = part.truncate_from - 1;
     if (r->last_index < kept || r->last_index - kept >= part.n_added + (part.n_added == 0))
         return false;
     part.n_added = r->last_index - kept;
-    term = part.n_added > 0 ? part.added[part.n_added - 1].term : w->durable.entries[kept - 1].term;
+    if (part.n_added > 0)
+        term = part.added[part.n_added - 1].term;
+    else if (part.reset.index != 0)
+        term = part.reset.term;
+    else
+        term = w->durable.entries[kept - 1].term;
     if (part.n_added == 0 && same_hard_state(&w->durable_hard_state, &r->hard_state))
         part.hard_state = w->durable_hard_state;
-    if (term != r->terms[r->n_terms - 1].term || !same_hard_state(&part.hard_state, &r->hard_state))
+    if (term != last_term(r) || !same_hard_state(&part.hard_state, &r->hard_state))
         return false;
-    shadow_batch_apply(&w->durable, &w->durable_hard_state, &part);
+    if (part.reset.index != 0)
+        snap_reset_durable(n, part.reset);
+    shadow_batch_apply(n->sim, &w->durable, &w->durable_hard_state, &part);
     MARK(n->sim, recovered_part);
     return true;
 }
@@ -500,7 +594,9 @@ static bool settle_shadow(struct sim_node *n, const struct store_recovered *r)
             return false;
         if (settle_part(n, r))
             break;
-        shadow_batch_apply(&w->durable, &w->durable_hard_state, w->first);
+        if (w->first->reset.index != 0)
+            snap_reset_durable(n, w->first->reset);
+        shadow_batch_apply(n->sim, &w->durable, &w->durable_hard_state, w->first);
         drop_first(w);
         more++;
     }
@@ -514,6 +610,7 @@ static bool settle_shadow(struct sim_node *n, const struct store_recovered *r)
     for (uint64_t i = 0; i < w->durable.n; i++)
         shadow_push(&w->tail, w->durable.entries[i].term, w->durable.entries[i].content,
                     w->durable.entries[i].bytes - (i > 0 ? w->durable.entries[i - 1].bytes : 0));
+    w->tail.reset = w->durable.reset;
     w->tail_hard_state = w->durable_hard_state;
     return true;
 }
@@ -523,7 +620,7 @@ static void read_all(struct sim_node *n)
 {
     struct raft_entry entries[64];
     struct arena arena;
-    raft_index from = 1;
+    raft_index from = store_base(n->wal.store).index + 1;
 
     arena_init(&arena, mem_libc);
     while (from <= n->wal.durable.n) {
@@ -592,18 +689,21 @@ enum wal_boot wal_not_open(struct sim_node *n, int refusal)
 
     if (refusal == ENGINE_E_HOST)
         return WAL_REFUSED; /* wal_recovered() has judged */
-    if (refusal != ENGINE_E_LOG)
+    if (refusal != ENGINE_E_LOG && !snap_not_opened(n))
         return refused(n, refusal);
     machine = sim_below(s, STREAM_CRASH, 16 + n->i, 2) == 0;
-    if (!fake_disk_is_off(w->disk) && w->failing == 0)
+    if (!fake_disk_is_off(w->disk) && w->failing == 0 && refusal == ENGINE_E_LOG)
         sim_fail(s, "DISK-20", "n%u cannot open its log: %s", n->i + 1, err_text());
     MARK(s, crash_in_boot);
-    if (!fake_disk_is_off(w->disk))
+    if (!fake_disk_is_off(w->disk) && refusal == ENGINE_E_LOG)
         MARK(s, disk_full_at_boot);
     fake_disk_cut_now(w->disk);
     if (fake_disk_n_open(w->disk) != 0)
         sim_fail(s, "CORE-4", "n%u leaves %u files open after a failed start", n->i + 1,
                  fake_disk_n_open(w->disk));
+    snap_dead(n, machine);
+    if (refusal != ENGINE_E_LOG)
+        MARK(s, crash_in_snap_boot);
     if (machine) {
         fake_disk_power_on(w->disk, NULL);
         state_crash(n, true);
@@ -638,6 +738,25 @@ int wal_recovered(struct sim_node *n, const struct store_recovered *r)
                  w->durable_hard_state.current_term, w->durable_hard_state.voted_for, w->durable.n,
                  r->torn_tail ? r->torn_text : "");
     }
+    /* What is gone of the front is covered by a mark, and not more than once was. */
+    if (r->base.index > r->marked.index ||
+        (r->base.index > w->base && r->base.index != w->durable.reset))
+        sim_fail(s, "DISK-42",
+                 "the log of n%u begins behind %" PRIu64 ", %" PRIu64
+                 " is marked and it began behind %" PRIu64 " at most",
+                 n->i + 1, r->base.index, r->marked.index, w->base);
+    if (r->base.index > 0) {
+        MARK(s, boot_above_base);
+        if (r->base.index > s->oracle.committed ||
+            oracle_entry(s, r->base.index)->term != r->base.term || r->n_configs == 0 ||
+            !oracle_config_is_right(s, &r->configs[0]))
+            sim_fail(s, "DISK-23",
+                     "the log of n%u begins behind %" PRIu64 " of term %" PRIu64
+                     ", which is not what was committed there",
+                     n->i + 1, r->base.index, r->base.term);
+    }
+    if (w->base < r->base.index)
+        w->base = r->base.index;
     if (w->rotten)
         MARK(s, rot_harmless);
     read_all(n);

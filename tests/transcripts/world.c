@@ -174,6 +174,9 @@ static void on_trace(void *ctx, const struct raft_trace *t)
     case RAFT_TRACE_PROBE:
         say(w, "%s probes %s at %" PRIu64, n->name, peer, t->index);
         break;
+    case RAFT_TRACE_INSTALL:
+        say(w, "%s snapshot of %" PRIu64 ": %s", n->name, t->index, t->text);
+        break;
     case RAFT_TRACE_COMPACTED:
         say(w, "%s has no entry %" PRIu64 " for %s any more", n->name, t->index, peer);
         break;
@@ -493,6 +496,7 @@ static void cmd_disk(struct world *w, const struct args *a)
 }
 
 /* compact n1 to=5
+ * compact n1 to=5 told     the core learns it, too
  * The log of n1 begins behind 5 from now on: a running core learns it when it reads from the disk, a
  * restarted one at its start. Up to there everything must be committed and stored. */
 static void cmd_compact(struct world *w, const struct args *a)
@@ -506,6 +510,8 @@ static void cmd_compact(struct world *w, const struct args *a)
         say(w, "error: to= must be committed on the disk of %s", n->name);
         return;
     }
+    if (flag(a, "told") && n->raft != NULL)
+        raft_compact(n->raft, to);
     sim_disk_compact(&n->disk, to);
     say(w, "%s log begins behind %" PRIu64 "/%" PRIu64, n->name, n->disk.base.term,
         n->disk.base.index);
@@ -661,6 +667,9 @@ static void say_store(struct world *w, const struct raft_ready *rd)
     if (rd->hard_state_changed)
         (void)buf_add_format(&b, " term=%" PRIu64 " vote=%s", rd->hard_state.current_term,
                              name_of(w, rd->hard_state.voted_for));
+    if (rd->reset.index != 0)
+        (void)buf_add_format(&b, " reset to %" PRIu64 "/%" PRIu64 " (configuration %" PRIu64 ")",
+                             rd->reset.term, rd->reset.index, rd->reset_config->index);
     if (rd->truncate_from != 0)
         (void)buf_add_format(&b, " truncate from %" PRIu64, rd->truncate_from);
     if (rd->n_entries > 0) {
@@ -1031,6 +1040,38 @@ static void cmd_rewind(struct world *w, const struct args *a)
     say_state(w, n);
 }
 
+/* install n2 from=n1 to=5         n2 has got a snapshot of what n1 holds up to 5
+ * install n2 from=n1 to=5 lost    and does not believe its own state */
+static void cmd_install(struct world *w, const struct args *a)
+{
+    struct node *n = arg_node(w, a, true);
+    struct node *from = node_named(w, option(a, "from"));
+    raft_index to = option_number(a, "to", 0);
+
+    if (n == NULL)
+        return;
+    if (from == NULL || from->raft == NULL || to == 0 || to > from->applied) {
+        say(w, "error: install needs from=, a running node that has applied to=");
+        return;
+    }
+    sim_disk_incoming(&n->disk, &from->disk, to);
+    if (raft_install(n->raft, from->disk.log.entries[to - 1].id, raft_config_at(from->raft, to),
+                     flag(a, "lost"), n->now_us) == RAFT_INSTALL_LATER)
+        say(w, "%s: not now", n->name);
+}
+
+/* restored n2          its state is that of the snapshot installed last */
+static void cmd_restored(struct world *w, const struct args *a)
+{
+    struct node *n = arg_node(w, a, true);
+
+    if (n == NULL)
+        return;
+    raft_restored(n->raft, n->now_us);
+    n->committed = n->applied = n->disk.incoming.n;
+    say_state(w, n);
+}
+
 /* stabilize            ready, store, deliver, over and over, until nothing is left; no time passes
  * stabilize n1,n2      only these nodes, and the messages between them
  * stabilize quiet      without telling */
@@ -1200,33 +1241,16 @@ static const struct {
     const char *name;
     void (*run)(struct world *w, const struct args *a);
 } commands[] = {
-    {"add-nodes", cmd_add_nodes},
-    {"apply", cmd_apply},
-    {"campaign", cmd_campaign},
-    {"check", cmd_check},
-    {"compact", cmd_compact},
-    {"crash", cmd_crash},
-    {"deliver", cmd_deliver},
-    {"disk", cmd_disk},
-    {"drop", cmd_drop},
-    {"duplicate", cmd_duplicate},
-    {"fitness", cmd_fitness},
-    {"hold", cmd_hold},
-    {"link", cmd_link},
-    {"net", cmd_net},
-    {"propose", cmd_propose},
-    {"raft-log", cmd_raft_log},
-    {"raft-state", cmd_raft_state},
-    {"read", cmd_read},
-    {"ready", cmd_ready},
-    {"release", cmd_release},
-    {"restart", cmd_restart},
-    {"rewind", cmd_rewind},
-    {"stabilize", cmd_stabilize},
-    {"status", cmd_status},
-    {"store", cmd_store},
-    {"tick", cmd_tick},
-    {"transfer", cmd_transfer},
+    {"add-nodes", cmd_add_nodes}, {"apply", cmd_apply},       {"campaign", cmd_campaign},
+    {"check", cmd_check},         {"compact", cmd_compact},   {"crash", cmd_crash},
+    {"deliver", cmd_deliver},     {"disk", cmd_disk},         {"drop", cmd_drop},
+    {"duplicate", cmd_duplicate}, {"fitness", cmd_fitness},   {"hold", cmd_hold},
+    {"install", cmd_install},     {"link", cmd_link},         {"net", cmd_net},
+    {"propose", cmd_propose},     {"raft-log", cmd_raft_log}, {"raft-state", cmd_raft_state},
+    {"read", cmd_read},           {"ready", cmd_ready},       {"release", cmd_release},
+    {"restart", cmd_restart},     {"restored", cmd_restored}, {"rewind", cmd_rewind},
+    {"stabilize", cmd_stabilize}, {"status", cmd_status},     {"store", cmd_store},
+    {"tick", cmd_tick},           {"transfer", cmd_transfer},
 };
 
 static void assert_context(void *ctx, char *buf, size_t size)

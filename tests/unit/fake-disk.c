@@ -920,6 +920,18 @@ const unsigned char *fake_disk_bytes(const struct fake_disk *d, const char *name
     return n->inode->cache;
 }
 
+const unsigned char *fake_disk_durable(const struct fake_disk *d, const char *name,
+                                       size_t *ret_size)
+{
+    const struct name *n = dir_find(&d->dir, name);
+    const struct name *on_disk = dir_find(&d->disk_dir, name);
+
+    if (n == NULL || on_disk == NULL || n->inode != on_disk->inode || n->inode->n_ops > 0)
+        return NULL;
+    *ret_size = n->inode->disk_size;
+    return n->inode->disk;
+}
+
 void fake_disk_flip(struct fake_disk *d, const char *name, uint64_t offset, unsigned bit)
 {
     struct inode *in = dir_get(&d->dir, name);

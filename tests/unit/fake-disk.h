@@ -46,7 +46,7 @@ bool fake_disk_is_off(const struct fake_disk *d);
 uint64_t fake_disk_n_calls(const struct fake_disk *d);
 
 struct fake_disk_cut {
-    unsigned sector_bytes;   /* 512 or 4096 */
+    unsigned sector_bytes; /* 512 or 4096 */
     /* chance that a pending sector, size or name is kept; the rest: lost, part, garbage */
     unsigned keep_percent;
     unsigned garble_percent; /* of the sectors not kept: garbage instead of old bytes */
@@ -86,6 +86,10 @@ void fake_disk_set_write_max(struct fake_disk *d, size_t bytes);
 /* The bytes of a file as a reader sees them; NULL when there is no such name. Valid until the next
  * change of the file. */
 const unsigned char *fake_disk_bytes(const struct fake_disk *d, const char *name, size_t *ret_size);
+/* The bytes that any power cut from now on leaves under this name; NULL: one may leave others, or
+ * none. Valid until the next change of the file. */
+const unsigned char *fake_disk_durable(const struct fake_disk *d, const char *name,
+                                       size_t *ret_size);
 /* Rot: inverts one bit on the disk and in the cache. The offset lies in the file. */
 void fake_disk_flip(struct fake_disk *d, const char *name, uint64_t offset, unsigned bit);
 /* Cuts or grows (with zeros) a file, durably. */

@@ -37,6 +37,7 @@ char events[4096];
 atomic_bool watching;
 unsigned fail_at;
 int fail_with;
+unsigned crash_at;
 int fail_commit;
 bool did_fail;
 bool fail_env_sync;
@@ -61,6 +62,8 @@ void watch(void)
 
 static bool must_fail(void)
 {
+    if (crash_at > 0 && --crash_at == 0)
+        _exit(CRASHED);
     if (fail_at == 0)
         return false;
     if (fail_at > 1) {
@@ -112,6 +115,8 @@ int __wrap_mdb_env_open(MDB_env *env, const char *path, unsigned flags, mdb_mode
     struct stat st;
 
     (void)snprintf(data, sizeof(data), "%s/data.mdb", path);
+    if (crash_at > 0 && --crash_at == 0)
+        _exit(CRASHED);
     opened_ino = stat(data, &st) == 0 ? st.st_ino : 0;
     n_env_opens++;
     event("open", "");
@@ -175,6 +180,7 @@ int setup(void **state)
     watching = false;
     fail_at = 0;
     fail_with = 0;
+    crash_at = 0;
     fail_commit = 0;
     fail_env_sync = false;
     skip_fsync = false;

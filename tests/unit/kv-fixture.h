@@ -26,12 +26,15 @@ extern atomic_bool watching; /* set to false when seen enough */
 extern unsigned fail_at;     /* the n-th file call fails, and all after it; 0: none */
 /* With this errno, and that one alone; 0: EIO. */
 extern int fail_with;
-extern int fail_commit; /* of LMDB: its commits return this and do nothing */
+extern unsigned crash_at; /* the process ends in place of the n-th file call; 0: never */
+extern int fail_commit;   /* of LMDB: its commits return this and do nothing */
 extern bool did_fail;
 extern bool fail_env_sync;
 extern bool skip_fsync;  /* for tests that open a thousand times */
 extern ino_t opened_ino; /* of data.mdb when LMDB was last given it; 0: it made it */
 extern unsigned n_env_opens;
+
+#define CRASHED 99 /* status of a process that crash_at ended */
 
 /* ---- one data folder per test ---- */
 

@@ -94,6 +94,26 @@ static void batch_done(struct fx_batch *b)
     for (unsigned k = 0; k < b->n_entries; k++)
         free_const(b->entries[k].data);
     free(b->entries);
+    for (raft_index k = 0; b->reset_entries != NULL && k < b->reset.index; k++)
+        free_const(b->reset_entries[k].data);
+    free(b->reset_entries);
+}
+
+static struct raft_entry *entries_copy(const struct raft_entry *list, raft_index n)
+{
+    struct raft_entry *copy = fx_alloc(n * sizeof(*copy));
+
+    for (raft_index k = 0; k < n; k++)
+        entry_copy(&copy[k], &list[k]);
+    return copy;
+}
+
+void fx_snapshot_done(struct fx_snapshot *s)
+{
+    for (raft_index k = 0; k < s->id.index; k++)
+        free_const(s->entries[k].data);
+    free(s->entries);
+    memset(s, 0, sizeof(*s));
 }
 
 static uint64_t entry_hash(const struct raft_entry *e)
@@ -141,6 +161,9 @@ static int node_read(void *ctx, raft_index from, raft_index to, size_t bytes_max
         return RAFT_LOG_E_COMPACTED;
     if (node->reader_later)
         return RAFT_LOG_E_LATER;
+    for (unsigned k = 0; k < node->n_batches; k++)
+        FX_CHECK(node->batches[k].reset.index == 0, "%s reads a log that is being reset",
+                 node->name);
     FX_CHECK(from >= 1 && from <= to && to <= node->disk.n && n_max > 0,
              "%s reads %" PRIu64 "..%" PRIu64 " of %" PRIu64, node->name, from, to, node->disk.n);
     for (unsigned k = 0; k < node->n_batches; k++)
@@ -251,7 +274,7 @@ raft_term fx_term_at(struct fx *fx, unsigned i, raft_index index)
     return raft_term_at(fx_raft(fx, i), index);
 }
 
-/* What the core has forgotten below its base the disk of the fixture still knows. */
+/* What the core has forgotten below its base is committed, and that the fixture still knows. */
 static raft_term node_term(struct fx *fx, unsigned i, raft_index index)
 {
     const struct fx_node *node = &fx->nodes[i];
@@ -261,9 +284,9 @@ static raft_term node_term(struct fx *fx, unsigned i, raft_index index)
         FX_CHECK(term != RAFT_TERM_COMPACTED, "%s: %" PRIu64 " is compacted", node->name, index);
         return term;
     }
-    FX_CHECK(term == RAFT_TERM_COMPACTED && index <= node->disk.n,
+    FX_CHECK(term == RAFT_TERM_COMPACTED && index <= fx->n_commits,
              "%s: the term of %" PRIu64 ", below its base, is %" PRIu64, node->name, index, term);
-    return node->disk.log[index - 1].id.term;
+    return fx->commits[index - 1].term;
 }
 
 unsigned fx_leader(struct fx *fx)
@@ -314,7 +337,9 @@ static void check_leader(struct fx *fx, unsigned i)
         l = &fx->leaders[fx->n_leaders++];
         *l = (struct fx_leader){.term = term, .node = i};
         for (raft_index k = 1; k <= fx->n_commits && !has_puppets(fx); k++)
-            FX_CHECK(node_term(fx, i, k) == fx->commits[k - 1].term,
+            /* Whoever is elected late, in a term that has gone by, may lack what was committed since. */
+            FX_CHECK(fx->commits[k - 1].seen_in >= term ||
+                         node_term(fx, i, k) == fx->commits[k - 1].term,
                      "n%u leads term %" PRIu64 " without the committed entry %" PRIu64, i, term, k);
     }
     FX_CHECK(l->node == i, "n%u and n%u both lead term %" PRIu64, l->node, i, term);
@@ -331,6 +356,45 @@ static void check_leader(struct fx *fx, unsigned i)
         }
         l->n = last;
     }
+}
+
+static unsigned n_voters_apart(const struct raft_configuration *a,
+                               const struct raft_configuration *b)
+{
+    unsigned n = 0;
+
+    for (unsigned k = 0; k < a->n; k++) {
+        const struct raft_server *s = raft_configuration_get(b, a->servers[k].id);
+
+        n += a->servers[k].role == RAFT_VOTER && (s == NULL || s->role != RAFT_VOTER);
+    }
+    return n;
+}
+
+/* MEMBER-1, MEMBER-2, MEMBER-9: what a leader appends in its term, looked at after each call. */
+static void check_configuration(struct fx *fx, unsigned i)
+{
+    struct fx_node *node = &fx->nodes[i];
+    const struct raft_configuration *c = raft_get_configuration(node->r);
+    const raft_index index = raft_get_configuration_index(node->r);
+    const struct raft_server *self = raft_configuration_get(c, node->id);
+    const raft_term term = raft_get_term(node->r);
+
+    if (!fx->changes_by_rule || raft_get_role(node->r) != RAFT_LEADER)
+        return;
+    FX_CHECK(self != NULL && self->role == RAFT_VOTER, "n%u leads and is no voter", i);
+    if (node->config_term == term && node->config_index != index) {
+        FX_CHECK(index > node->config_index && node->config_index <= fx->n_commits,
+                 "n%u: configuration %" PRIu64 " before %" PRIu64 " is committed", i, index,
+                 node->config_index);
+        FX_CHECK(fx_noop(fx, i) <= fx->n_commits,
+                 "n%u: configuration %" PRIu64 " before its no-op is committed", i, index);
+        FX_CHECK(n_voters_apart(c, &node->config) + n_voters_apart(&node->config, c) <= 1,
+                 "n%u: configuration %" PRIu64 " is two voters apart", i, index);
+    }
+    node->config_term = term;
+    node->config_index = index;
+    node->config = *c;
 }
 
 /* LOG-5: what the leader believes of a follower is on that follower's disk. */
@@ -392,7 +456,8 @@ static void check_commit(struct fx *fx, unsigned i, raft_index commit_index)
         FX_CHECK(term != 0, "%s commits %" PRIu64 " which it does not have", node->name, k);
         if (k > fx->n_commits) {
             fx->commits = fx_grow(fx->commits, k * sizeof(*fx->commits));
-            fx->commits[k - 1] = (struct fx_commit){.term = term};
+            fx->commits[k - 1] =
+                (struct fx_commit){.term = term, .seen_in = raft_get_term(node->r)};
             fx->n_commits = k;
         }
         FX_CHECK(fx->commits[k - 1].term == term,
@@ -409,8 +474,8 @@ static void check_shape(const struct raft_msg *m)
     bool beat = m->type == RAFT_MSG_HEARTBEAT || m->type == RAFT_MSG_HEARTBEAT_RESP;
     bool append = m->type == RAFT_MSG_APPEND;
     bool append_resp = m->type == RAFT_MSG_APPEND_RESP;
-    bool resp = append_resp || m->type == RAFT_MSG_VOTE_RESP || m->type == RAFT_MSG_PRE_VOTE_RESP ||
-                m->type == RAFT_MSG_HEARTBEAT_RESP;
+    bool resp = append_resp || m->type == RAFT_MSG_SNAPSHOT_RESP || m->type == RAFT_MSG_VOTE_RESP ||
+                m->type == RAFT_MSG_PRE_VOTE_RESP || m->type == RAFT_MSG_HEARTBEAT_RESP;
     const char *name = raft_msg_type_name(m->type);
 
     FX_CHECK(m->term != 0 && m->term <= RAFT_INDEX_MAX, "%s without a term", name);
@@ -422,6 +487,7 @@ static void check_shape(const struct raft_msg *m)
     FX_CHECK(beat || m->round == 0, "%s has a round", name);
     FX_CHECK(resp || !m->reject, "%s rejects", name);
     FX_CHECK(m->type == RAFT_MSG_VOTE || !m->transfer, "%s has transfer", name);
+    FX_CHECK(m->part == NULL, "%s has a part, which is the host's", name);
     FX_CHECK(append || m->n_entries == 0, "%s has entries", name);
     FX_CHECK(m->n_entries <= RAFT_APPEND_ENTRIES_MAX, "%s has too many entries", name);
     for (unsigned k = 0; k < m->n_entries; k++) {
@@ -440,11 +506,13 @@ static void check_durable(struct fx *fx, struct fx_node *node, const struct raft
     case RAFT_MSG_PRE_VOTE:
     case RAFT_MSG_PRE_VOTE_RESP:
     case RAFT_MSG_HEARTBEAT_RESP:
+    case RAFT_MSG_SNAPSHOT_RESP:
         break;
     case RAFT_MSG_VOTE:
     case RAFT_MSG_APPEND:
     case RAFT_MSG_HEARTBEAT:
     case RAFT_MSG_TIMEOUT_NOW:
+    case RAFT_MSG_SNAPSHOT:
         FX_CHECK(hs->current_term >= m->term,
                  "%s sends %s of term %" PRIu64 ", durable is %" PRIu64, node->name, name, m->term,
                  hs->current_term);
@@ -660,18 +728,37 @@ static void take_batch(struct fx_node *node, const struct raft_ready *rd)
                      rd->hard_state.voted_for == node->hard_state.voted_for,
                  "%s: second vote in a term", node->name);
     FX_CHECK(rd->hard_state_changed ==
-                 (rd->hard_state.current_term != node->hard_state.current_term ||
+                 (rd->reset.index != 0 ||
+                  rd->hard_state.current_term != node->hard_state.current_term ||
                   rd->hard_state.voted_for != node->hard_state.voted_for),
              "%s: hard_state_changed is %d", node->name, rd->hard_state_changed);
     node->hard_state = rd->hard_state;
     if (rd->batch == 0) {
-        FX_CHECK(!rd->hard_state_changed && rd->truncate_from == 0 && rd->n_entries == 0,
+        FX_CHECK(!rd->hard_state_changed && rd->truncate_from == 0 && rd->n_entries == 0 &&
+                     rd->reset.index == 0,
                  "%s: something to store without a batch", node->name);
         return;
     }
     FX_CHECK(rd->batch == node->batch_last + 1, "%s: batch %" PRIu64 " after %" PRIu64, node->name,
              rd->batch, node->batch_last);
     node->batch_last = rd->batch;
+    if (rd->reset.index != 0) {
+        const struct fx_snapshot *s = &node->installing;
+
+        FX_CHECK(rd->reset.index == s->id.index && rd->reset.term == s->id.term,
+                 "%s: resets to %" PRIu64 ", the snapshot ends at %" PRIu64, node->name,
+                 rd->reset.index, s->id.index);
+        FX_CHECK(rd->reset_config->index == s->config.index &&
+                     memcmp(&rd->reset_config->configuration, &s->config.configuration,
+                            sizeof(s->config.configuration)) == 0,
+                 "%s: resets with the configuration of %" PRIu64, node->name,
+                 rd->reset_config->index);
+        FX_CHECK(rd->truncate_from == 0, "%s: resets and truncates", node->name);
+        FX_CHECK(rd->reset.index > node->commit_index,
+                 "%s: resets to %" PRIu64 ", committed is %" PRIu64, node->name, rd->reset.index,
+                 node->commit_index);
+        node->tail = rd->reset.index;
+    }
     if (rd->truncate_from != 0) {
         FX_CHECK(rd->truncate_from <= node->tail && rd->truncate_from > node->commit_index,
                  "%s: truncates from %" PRIu64 ", commit %" PRIu64 ", tail %" PRIu64, node->name,
@@ -684,7 +771,10 @@ static void take_batch(struct fx_node *node, const struct raft_ready *rd)
                            .hard_state = rd->hard_state,
                            .truncate_from = rd->truncate_from,
                            .n_entries = rd->n_entries,
-                           .commit_index = rd->commit_index};
+                           .commit_index = rd->commit_index,
+                           .reset = rd->reset};
+    if (rd->reset.index != 0)
+        b->reset_entries = entries_copy(node->installing.entries, rd->reset.index);
     b->entries = fx_alloc(rd->n_entries * sizeof(*b->entries));
     term = 0;
     for (unsigned k = 0; k < rd->n_entries; k++) {
@@ -706,6 +796,8 @@ static void take_committed(struct fx *fx, struct fx_node *node, const struct raf
     size_t bytes = 0;
 
     FX_CHECK(rd->n_committed <= RAFT_COMMITTED_ENTRIES_MAX, "%s: too many committed", node->name);
+    FX_CHECK(rd->n_committed == 0 || node->installing.id.index == 0,
+             "%s: applies while the state is being replaced", node->name);
     for (unsigned k = 0; k < rd->n_committed; k++) {
         const struct raft_entry *e = &rd->committed[k];
         struct fx_commit *c;
@@ -829,6 +921,7 @@ static bool turn_once(struct fx *fx, struct fx_node *node)
              "%s: ready is not current", node->name);
     take_batch(node, &rd);
     check_leader(fx, node->i);
+    check_configuration(fx, node->i);
     check_commit(fx, node->i, rd.commit_index);
     for (unsigned k = 0; k < rd.n_msgs; k++) {
         const struct raft_msg *m = &rd.msgs[k];
@@ -885,6 +978,8 @@ void fx_turn(struct fx *fx, unsigned i)
         FX_CHECK(budget-- > 0, "%s: batches without end", node->name);
         fx_store_all(fx, i);
     }
+    if (!node->manual_restore && fx_may_restore(fx, i))
+        fx_restored(fx, i);
 }
 
 static void maybe_turn(struct fx *fx, unsigned i)
@@ -913,9 +1008,15 @@ static void disk_write(struct fx_disk *d, const struct fx_batch *b)
 {
     if (b->truncate_from != 0)
         disk_truncate(d, b->truncate_from);
+    if (b->reset.index != 0)
+        disk_truncate(d, 1);
+    for (raft_index k = 0; k < b->reset.index; k++)
+        disk_append(d, &b->reset_entries[k]);
     d->hard_state = b->hard_state;
     for (unsigned k = 0; k < b->n_entries; k++)
         disk_append(d, &b->entries[k]);
+    if (d->base < b->reset.index)
+        d->base = b->reset.index;
     d->commit_index = b->commit_index;
 }
 
@@ -999,6 +1100,100 @@ void fx_compact(struct fx *fx, unsigned i, raft_index index)
     }
 }
 
+void fx_compact_now(struct fx *fx, unsigned i, raft_index index)
+{
+    raft_compact(fx_raft(fx, i), index);
+    fx->nodes[i].disk.base = index;
+    FX_CHECK(fx_status(fx, i).base.index == index, "n%u: is not compacted", i);
+    maybe_turn(fx, i);
+}
+
+/* ---- snapshots ---- */
+
+void fx_snapshot_take(struct fx *fx, unsigned i, raft_index index, struct fx_snapshot *ret_s)
+{
+    const struct fx_disk *d = &fx->nodes[i].disk;
+
+    assert_true(index >= 1);
+    assert_true(index <= d->n);
+    assert_true(index <= fx->n_commits);
+    memset(ret_s, 0, sizeof(*ret_s));
+    ret_s->id = d->log[index - 1].id;
+    ret_s->entries = entries_copy(d->log, index);
+    for (raft_index k = 0; k < index; k++) {
+        const struct raft_entry *e = &d->log[k];
+
+        assert_true(e->id.term == fx->commits[k].term);
+        if (e->type != RAFT_ENTRY_CONFIG)
+            continue;
+        ret_s->config.index = e->id.index;
+        assert_int_equal(raft_configuration_decode(e->data, e->len, &ret_s->config.configuration),
+                         0);
+    }
+}
+
+enum raft_install fx_install(struct fx *fx, unsigned i, const struct fx_snapshot *s, bool lost)
+{
+    struct fx_node *node = &fx->nodes[i];
+    enum raft_install what;
+    struct raft_status before = fx_status(fx, i);
+    struct raft_status after;
+
+    what = raft_install(fx_raft(fx, i), s->id, &s->config, lost, fx->now);
+    after = fx_status(fx, i);
+    node->n_installs[what]++;
+    FX_CHECK(after.current_term == before.current_term && after.voted_for == before.voted_for,
+             "%s: a snapshot changes term or vote", node->name);
+    FX_CHECK(what == RAFT_INSTALL_LOG || after.last_index == before.last_index,
+             "%s: a snapshot changes the log, and says %d", node->name, (int)what);
+    FX_CHECK(raft_is_installing(node->r) ==
+                 (what == RAFT_INSTALL_STATE || what == RAFT_INSTALL_LOG),
+             "%s: installing, and says %d", node->name, (int)what);
+    if (raft_is_installing(node->r)) {
+        node->installing = *s;
+        node->installing.entries = entries_copy(s->entries, s->id.index);
+    }
+    maybe_turn(fx, i);
+    return what;
+}
+
+enum raft_install fx_hand_over(struct fx *fx, unsigned from, unsigned to, raft_index index,
+                               bool lost)
+{
+    struct fx_snapshot s;
+    enum raft_install what;
+
+    fx_snapshot_take(fx, from, index, &s);
+    what = fx_install(fx, to, &s, lost);
+    fx_snapshot_done(&s);
+    return what;
+}
+
+/* The log on the disk has what the state is to hold, and is not about to be replaced. */
+bool fx_may_restore(struct fx *fx, unsigned i)
+{
+    struct fx_node *node = &fx->nodes[i];
+
+    if (node->state != FX_UP || node->installing.id.index == 0)
+        return false;
+    for (unsigned k = 0; k < node->n_batches; k++)
+        if (node->batches[k].reset.index != 0)
+            return false;
+    return node->disk.n >= node->installing.id.index &&
+           node->disk.log[node->installing.id.index - 1].id.term == node->installing.id.term;
+}
+
+void fx_restored(struct fx *fx, unsigned i)
+{
+    struct fx_node *node = &fx->nodes[i];
+
+    FX_CHECK(fx_may_restore(fx, i), "n%u: the log on its disk is not that of the snapshot", i);
+    raft_restored(node->r, fx->now);
+    node->committed_handed = node->installing.id.index;
+    fx_snapshot_done(&node->installing);
+    maybe_turn(fx, i);
+}
+
 void fx_add_config(struct fx *fx, unsigned i, raft_term term, const struct raft_configuration *c)
 {
     cleanup_buf struct buf bytes = BUF_INIT;
@@ -1038,6 +1233,30 @@ raft_index fx_configure(struct fx *fx, unsigned i, const struct raft_configurati
     raft_append_own(fx_raft(fx, i), RAFT_ENTRY_CONFIG, bytes.data, bytes.len);
     maybe_turn(fx, i);
     return index;
+}
+
+int fx_try_configure(struct fx *fx, unsigned i, const struct raft_configuration *c, bool force)
+{
+    struct raft_entry_id id = {0, 0};
+    const raft_index last = fx_last(fx, i);
+    const raft_index before = raft_get_configuration_index(fx_raft(fx, i));
+    int rc = raft_configure(fx_raft(fx, i), c, before, force, &id);
+
+    FX_CHECK(fx_last(fx, i) == last + (rc == 0), "n%u: raft_configure says %d", i, rc);
+    FX_CHECK(raft_get_configuration_index(fx_raft(fx, i)) == (rc == 0 ? last + 1 : before),
+             "n%u: configuration after %d", i, rc);
+    FX_CHECK(rc != 0 || (id.index == last + 1 && id.term == fx_term(fx, i)), "n%u: id", i);
+    maybe_turn(fx, i);
+    return rc;
+}
+
+void fx_found(struct fx *fx, const char *servers)
+{
+    fx_configuration(fx, servers, &fx->configuration);
+    for (unsigned i = 1; i <= fx->n; i++) {
+        disk_truncate(&fx->nodes[i].disk, 1);
+        fx_add_config(fx, i, 1, &fx->configuration);
+    }
 }
 
 /* ---- start, crash ---- */
@@ -1091,6 +1310,7 @@ static void node_stop(struct fx_node *node)
         batch_done(&node->batches[k]);
     for (unsigned k = 0; k < node->n_held; k++)
         fx_msg_done(&node->held[k].msg);
+    fx_snapshot_done(&node->installing);
     free(node->batches);
     free(node->held);
     node->batches = NULL;

@@ -14,7 +14,11 @@
  * equal everywhere (STATE-1), commit only what a majority holds durably (COMMIT-1), durable before
  * visible at every send (COMMIT-8), match_index never above what the follower holds (LOG-5), reads
  * not older than anything committed before they arrived (READ-1), apply only what is durable here
- * (COMMIT-7). A violation fails the running test.
+ * (COMMIT-7), a log is replaced by a snapshot only where that has more (SNAP-1), and the state
+ * behind it (SNAP-8); with changes_by_rule, that a leader's configurations are one step apart, the
+ * one before and an entry of its term committed (MEMBER-1, MEMBER-2), and that it votes in each
+ * (MEMBER-9). Majorities are counted by the configuration in force when something is committed. A
+ * violation fails the running test.
  *
  * "Turn" below means: raft_ready() until nothing more is due, with its output dispatched. Every
  * helper that calls into a core ends with a turn of that node unless hold_turns is set. Everything
@@ -52,6 +56,16 @@ struct fx_batch {
     struct raft_entry *entries; /* owned, each data too */
     unsigned n_entries;
     raft_index commit_index;
+    struct raft_entry_id reset; /* index 0: none; otherwise the log becomes its, and ends there */
+    struct raft_entry *reset_entries; /* owned, as entries */
+};
+
+/* What a state machine held when it was copied: all entries up to id, so that whoever takes it can
+ * be compared with the others later. */
+struct fx_snapshot {
+    struct raft_entry_id id;
+    struct raft_config_at config;
+    struct raft_entry *entries; /* owned, each data too; entries[i] has index i + 1 */
 };
 
 struct fx_held {
@@ -91,9 +105,16 @@ struct fx_node {
     struct raft_hard_state hard_state; /* last handed out */
     raft_index tail;                   /* last index handed out for storing */
 
+    struct fx_snapshot installing; /* a copy, until the state is its; id.index 0: none */
+    bool manual_restore;
+    unsigned n_installs[RAFT_INSTALL_LATER + 1]; /* by outcome */
+
     bool manual_apply;
     raft_index committed_handed; /* committed entries handed out up to here */
     raft_index commit_index;
+    raft_term config_term;   /* when it was last looked at, */
+    raft_index config_index; /* the configuration in force was this */
+    struct raft_configuration config;
 
     /* What the readies said since the test last looked; the test resets them. */
     enum raft_loss loss;
@@ -142,6 +163,7 @@ struct fx_leader {
 
 struct fx_commit {
     raft_term term;
+    raft_term seen_in; /* term of the node where it was first seen committed */
     uint64_t hash; /* of type and payload; 0: not applied by anybody yet */
 };
 
@@ -153,6 +175,7 @@ struct fx {
     uint64_t now;
     struct prng prng;
     bool hold_turns;
+    bool changes_by_rule; /* leaders append configurations by raft_configure() alone */
 
     struct fx_msg *net; /* oldest first */
     unsigned n_net;
@@ -181,15 +204,32 @@ void fx_set_log(struct fx *fx, unsigned i, const raft_term *terms, unsigned n);
 /* Of a node that does not run: its log begins behind index from the next start on, with a state
  * machine that holds at least that much. A running node's reader says so at once. */
 void fx_compact(struct fx *fx, unsigned i, raft_index index);
+/* A running node compacts its log: the core is told, then the reader knows. */
+void fx_compact_now(struct fx *fx, unsigned i, raft_index index);
+/* What node i would hand to others: everything up to index, which is committed and on its disk. */
+void fx_snapshot_take(struct fx *fx, unsigned i, raft_index index, struct fx_snapshot *ret_s);
+void fx_snapshot_done(struct fx_snapshot *s);
+/* Node i has got s, whole. Without manual_restore its state becomes that of s as soon as it may,
+ * which is when the log on its disk is (SNAP-8). */
+enum raft_install fx_install(struct fx *fx, unsigned i, const struct fx_snapshot *s, bool lost);
+/* fx_snapshot_take() and fx_install(). */
+enum raft_install fx_hand_over(struct fx *fx, unsigned from, unsigned to, raft_index index,
+                               bool lost);
+bool fx_may_restore(struct fx *fx, unsigned i);
+void fx_restored(struct fx *fx, unsigned i);
 void fx_set_hard_state(struct fx *fx, unsigned i, raft_term term, unsigned voted_for);
 /* Before fx_start(): appends a CONFIG entry to the disk. */
 void fx_add_config(struct fx *fx, unsigned i, raft_term term, const struct raft_configuration *c);
 
 /* "123l": n1 and n2 are voters, n3 is a learner. */
 void fx_configuration(const struct fx *fx, const char *servers, struct raft_configuration *ret_c);
-/* The leader i appends a CONFIG entry, whatever stands in it; its index. The core has no verb
- * for that yet: the fixture reaches inside. */
+/* Before fx_start(): these are the founders, the other nodes are strangers so far. */
+void fx_found(struct fx *fx, const char *servers);
+/* The leader i appends a CONFIG entry, whatever stands in it and whether or not it may: the fixture
+ * reaches inside. Its index. */
 raft_index fx_configure(struct fx *fx, unsigned i, const struct raft_configuration *c);
+/* What raft_configure() says to it, made from the configuration in force. */
+int fx_try_configure(struct fx *fx, unsigned i, const struct raft_configuration *c, bool force);
 
 void fx_start(struct fx *fx, unsigned i); /* from the disk; links to all others are up */
 void fx_start_all(struct fx *fx);

@@ -78,6 +78,7 @@ void model_copy(struct model *to, const struct model *from)
     for (size_t i = 0; i < from->n; i++)
         push(to, &from->entries[i]);
     to->hard_state = from->hard_state;
+    to->floor = from->floor;
 }
 
 /* A third of the payloads are all zero: a reader that takes zeros for the end must fail. */
@@ -104,6 +105,7 @@ void model_draw(const struct model *m, struct prng *p, uint64_t number, uint32_t
 {
     struct model_batch b = {.number = number};
     raft_index last = m->n;
+    const raft_index floor = m->floor > 1 ? m->floor : 1;
     raft_term last_term;
     size_t config_bytes_len;
 
@@ -117,8 +119,8 @@ void model_draw(const struct model *m, struct prng *p, uint64_t number, uint32_t
         if (prng_below(p, 2) == 0)
             b.hard_state.voted_for = 1 + prng_below(p, 5);
     }
-    if (prng_below(p, 8) == 0 && last > 1) {
-        b.truncate_from = last + 1 - prng_below(p, last - 1 < 9 ? last - 1 : 9);
+    if (prng_below(p, 8) == 0 && last > floor) {
+        b.truncate_from = last + 1 - prng_below(p, last - floor < 9 ? last - floor : 9);
         last = b.truncate_from - 1;
     }
     b.first_index = last + 1;
@@ -156,6 +158,20 @@ void model_apply(struct model *m, const struct model_batch *b)
         push(m, &b->entries[i]);
 }
 
+void model_reset(struct model *m, struct raft_entry_id base, raft_index config_index)
+{
+    size_t len;
+
+    (void)model_config(&len);
+    m->n = 0;
+    while (m->n < base.index)
+        push(m, &(struct model_entry){.term = base.term,
+                                      .type = m->n + 1 == config_index ? RAFT_ENTRY_CONFIG
+                                                                       : RAFT_ENTRY_COMMAND,
+                                      .len = m->n + 1 == config_index ? (uint32_t)len : 0});
+    m->floor = base.index;
+}
+
 int model_submit(struct store *s, const struct model_batch *b)
 {
     struct raft_entry entries[12];
@@ -163,6 +179,8 @@ int model_submit(struct store *s, const struct model_batch *b)
     struct store_batch sb = {.number = b->number,
                              .has_hard_state = b->has_hard_state,
                              .hard_state = b->hard_state,
+                             .reset = b->reset,
+                             .reset_config = b->reset_config,
                              .truncate_from = b->truncate_from,
                              .entries = entries,
                              .n_entries = b->n_entries,

@@ -20,11 +20,14 @@ struct model {
     size_t n;
     size_t room;
     struct raft_hard_state hard_state;
+    raft_index floor; /* no truncation reaches it; 0 is as 1 */
 };
 struct model_batch {
     uint64_t number;
     bool has_hard_state;
     struct raft_hard_state hard_state;
+    struct raft_entry_id reset; /* index 0: none */
+    const struct raft_config_at *reset_config;
     raft_index truncate_from;
     raft_index commit_index;
     raft_index first_index;
@@ -45,6 +48,9 @@ void model_copy(struct model *to, const struct model *from);
 void model_draw(const struct model *m, struct prng *p, uint64_t number, uint32_t len_max,
                 struct model_batch *ret_batch);
 void model_apply(struct model *m, const struct model_batch *b);
+/* What a reset leaves: entries that nobody reads, up to `base`, all of its term; one of them, at
+ * `config_index`, is a configuration. */
+void model_reset(struct model *m, struct raft_entry_id base, raft_index config_index);
 /* Hands b to the store; 0 or what store_submit() says. */
 int model_submit(struct store *s, const struct model_batch *b);
 

@@ -196,6 +196,15 @@ static void base__list_remove_twice_is_harmless(void **state)
     assert_true(list_empty(&other));
 }
 
+/* What was said before may be said again within the next sentence. */
+static void err__a_sentence_may_hold_the_one_before(void **state)
+{
+    (void)state;
+    (void)err_say(-EIO, "connection refused");
+    (void)err_say(-EIO, "'%s' does not answer: %s; is it running?", "n7", err_text());
+    assert_string_equal(err_text(), "'n7' does not answer: connection refused; is it running?");
+}
+
 static void base__err_keeps_the_path(void **state)
 {
     (void)state;
@@ -653,6 +662,7 @@ int main(void)
         cmocka_unit_test(base__arena_blocks_are_apart_and_aligned),
         cmocka_unit_test(base__list_remove_twice_is_harmless),
         cmocka_unit_test(base__err_keeps_the_path),
+        cmocka_unit_test(err__a_sentence_may_hold_the_one_before),
         cmocka_unit_test(base__log_one_event_is_one_line),
         cmocka_unit_test(base__log_waits_for_nobody),
         cmocka_unit_test(base__nobody_reads_the_last_words),

@@ -249,6 +249,38 @@ static void client__writes_send_what_was_meant(void **state)
     fake_stop(s);
 }
 
+static void client__snapshots_and_their_parts(void **state)
+{
+    static const struct fake_step steps[] = {
+        {"\"snapshot\"", FAKE_REPLY,
+         "{\"type\":\"snapshot_ok\",\"in_reply_to\":%ID,\"index\":9,\"making\":true}", 0},
+        {"\"snapshot_part\"", FAKE_REPLY,
+         "{\"type\":\"snapshot_part_ok\",\"in_reply_to\":%ID,\"index\":9,\"part\":\"\"}", 0},
+    };
+    struct fake_server *s = fake_start(STEPS(steps));
+    struct ridd *c = open_with(fake_address(s), PATIENCE_MS, RIDD_FLAG_LISTED_ONLY);
+    struct ridd_reply *r = ridd_snapshot(c, fake_address(s));
+
+    (void)state;
+    assert_int_equal(r->status, RIDD_OK);
+    assert_int_equal(r->index, 9);
+    assert_non_null(strstr(r->json, "\"making\":true"));
+    ridd_reply_free(r);
+    r = ridd_snapshot_part(c, 0, 0, 0);
+    assert_int_equal(r->status, RIDD_OK);
+    ridd_reply_free(r);
+    r = ridd_snapshot_part(c, 9, 2, 65536);
+    assert_int_equal(r->status, RIDD_OK);
+    ridd_reply_free(r);
+    assert_non_null(
+        strstr(fake_line(s, NULL, 1), "{\"type\":\"snapshot_part\",\"offset\":0,\"timeout_ms\":"));
+    assert_non_null(strstr(fake_line(s, NULL, 2),
+                           "{\"type\":\"snapshot_part\",\"offset\":65536,\"index\":9,"
+                           "\"term\":2,\"timeout_ms\":"));
+    ridd_close(c);
+    fake_stop(s);
+}
+
 static void client__one_byte_at_a_time_is_a_reply_too(void **state)
 {
     static const struct fake_step steps[] = {
@@ -1052,6 +1084,7 @@ int main(void)
         cmocka_unit_test(client__absent_and_null_are_told_apart),
         cmocka_unit_test(client__a_batch_keeps_order_and_texts),
         cmocka_unit_test(client__writes_send_what_was_meant),
+        cmocka_unit_test(client__snapshots_and_their_parts),
         cmocka_unit_test(client__one_byte_at_a_time_is_a_reply_too),
         cmocka_unit_test(client__a_followed_hint_does_not_hide_what_came_of_it),
         cmocka_unit_test(client__a_hint_is_followed_out_of_the_list_and_remembered),

@@ -253,7 +253,8 @@ static const struct {
     {GOOD "[tls]\nkey = x\n[log]\nx = 1\n",
      "f:5: unknown section ['tls']; known: cluster, peers, node, raft, reads, limits, log, state, "
      "http\n"
-     "f:8: unknown key 'x' in [log]; known: segment_size\n"},
+     "f:8: unknown key 'x' in [log]; known: segment_size, snapshot_bytes, keep_bytes, "
+     "snapshot_mib_per_s\n"},
     {GOOD "[http]\nport = 80\n", "f:6: unknown key 'port' in [http]; it has no keys yet\n"},
     {GOOD "[raft]\nheartbeet_ms = 5\nrounds = 1\nNode = 3\n",
      "f:6: unknown key 'heartbeet_ms' in [raft]; did you mean 'heartbeat_ms'?\n"

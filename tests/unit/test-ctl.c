@@ -20,6 +20,9 @@
 
 #include <cmocka.h>
 
+#include "base/base64.h"
+#include "base/crc32c.h"
+#include "snap/snap.h"
 #include "unit/fake-server.h"
 
 #define STEPS(a)  (a), sizeof(a) / sizeof((a)[0])
@@ -800,6 +803,128 @@ static void ctl__status_shows_all_nodes(void **state)
     fake_stop(s);
 }
 
+/* The second table: what is on the disks, and what is on its way. */
+#define NO_CHANGES ",\"committed\":true,\"removed\":[],\"changes\":[],\"last_task\":null}"
+
+/* The leader that was asked has gone before anything of it was in the log, and the next one knows
+ * nothing of it: it is asked again, and not waited for without end. */
+static void ctl__a_change_that_nobody_knows_is_asked_for_again(void **state)
+{
+    static const struct fake_step steps[] = {
+        {"\"member_add\"", FAKE_REPLY,
+         "{\"type\":\"member_add_ok\",\"in_reply_to\":%ID,\"done\":false,"
+         "\"configuration_index\":5,\"voters\":3,\"quorum\":2,\"voters_after\":4,"
+         "\"quorum_after\":3,\"heard_after\":4}",
+         0},
+        {"\"members\"", FAKE_REPLY,
+         "{\"type\":\"members_ok\",\"in_reply_to\":%ID,\"members\":[]" NO_CHANGES, 7},
+        {"\"members\"", FAKE_REPLY,
+         "{\"type\":\"members_ok\",\"in_reply_to\":%ID,\"members\":[{\"id\":\"n4\",\"role\":"
+         "\"voter\"}]" NO_CHANGES,
+         0}};
+    struct fake_server *s = fake_start(STEPS(steps));
+
+    (void)state;
+    run("-e", fake_address(s), "member", "add", "n4", "10.0.0.4:7401", "10.0.0.4:7400", NULL);
+    EXPECT(0,
+           "voters 3 -> 4, quorum 2 -> 3; of those that would be voters 4 answer now: survives 1 "
+           "more\nn4 is a member\n",
+           "");
+    assert_int_equal(fake_count(s, "\"member_add\""), 2);
+    fake_stop(s);
+}
+
+/* STATUS-4: the file lists a node that has left, has the old address of another, and does not know
+ * the one that leads; only a node that lags, and knows less, answers at first. */
+static void ctl__status_knows_members_better_than_the_file(void **state)
+{
+    char members[2][512];
+    struct fake_step lags[] = {{"\"status\"", FAKE_REPLY,
+                                "{\"type\":\"status_ok\",\"in_reply_to\":%ID,\"node\":\"n2\","
+                                "\"cluster\":\"here\",\"role\":\"follower\",\"term\":3,"
+                                "\"leader_id\":\"n5\"}",
+                                0},
+                               {"\"members\"", FAKE_REPLY, members[0], 0}};
+    struct fake_step leads[] = {
+        {"\"status\"", FAKE_REPLY,
+         "{\"type\":\"status_ok\",\"in_reply_to\":%ID,\"node\":\"n5\",\"cluster\":\"here\","
+         "\"role\":\"leader\",\"term\":3,\"leader_id\":\"n5\",\"serving\":true,\"peers\":[{"
+         "\"id\":\"n2\",\"connected\":true,\"heard\":true},{\"id\":\"n3\",\"connected\":true,"
+         "\"heard\":true}]}",
+         0},
+        {"\"members\"", FAKE_REPLY, members[1], 0}};
+    static const struct fake_step moved[] = {
+        {"\"status\"", FAKE_REPLY,
+         "{\"type\":\"status_ok\",\"in_reply_to\":%ID,\"node\":\"n3\",\"cluster\":\"here\","
+         "\"role\":\"follower\",\"term\":3,\"leader_id\":\"n5\"}",
+         0}};
+    struct fake_server *n2 = fake_start(STEPS(lags));
+    struct fake_server *n3 = fake_start(STEPS(moved));
+    struct fake_server *n5 = fake_start(STEPS(leads));
+    char dead[2][32];
+    char want[1024];
+    FILE *f;
+    const int fds[] = {fake_refusing_port(dead[0], sizeof(dead[0])),
+                       fake_refusing_port(dead[1], sizeof(dead[1]))};
+
+    (void)state;
+    (void)snprintf(members[0], sizeof(members[0]),
+                   "{\"type\":\"members_ok\",\"in_reply_to\":%%ID,\"members\":[{\"id\":\"n5\","
+                   "\"client_addr\":\"%s\"},{\"id\":\"n3\",\"client_addr\":\"%s\"}]}",
+                   fake_address(n5), dead[0]);
+    (void)snprintf(members[1], sizeof(members[1]),
+                   "{\"type\":\"members_ok\",\"in_reply_to\":%%ID,\"members\":[{\"id\":\"n2\","
+                   "\"client_addr\":\"%s\"},{\"id\":\"n3\",\"client_addr\":\"%s\"},{\"id\":"
+                   "\"n5\",\"client_addr\":\"%s\"}]}",
+                   fake_address(n2), fake_address(n3), fake_address(n5));
+    fake_publish(n2);
+    fake_publish(n5);
+    f = fopen("other.conf", "we");
+    assert_non_null(f);
+    (void)fprintf(f,
+                  "[cluster]\nname = here\n\n[peers]\nn2 = 10.0.0.2:7401 %s\nn3 = "
+                  "10.0.0.3:7401 %s\nn4 = 10.0.0.4:7401 %s\n",
+                  fake_address(n2), dead[0], dead[1]);
+    assert_int_equal(fclose(f), 0);
+    run("-c", "other.conf", "status", NULL);
+    (void)snprintf(want, sizeof(want),
+                   "OK: survives 1 more failure; 3 of 3 nodes answered, leader n5, term 3\n"
+                   "NODE *\nn2 *\nn4    no member\nn5 *\nn3 *  %s\n",
+                   fake_address(n3));
+    EXPECT(0, want, "");
+    fake_stop(n2);
+    fake_stop(n3);
+    fake_stop(n5);
+    (void)close(fds[0]);
+    (void)close(fds[1]);
+}
+
+static void ctl__status_shows_what_is_on_the_disks(void **state)
+{
+    static const struct fake_step steps[] = {
+        {"\"status\"", FAKE_REPLY,
+         "{\"type\":\"status_ok\",\"in_reply_to\":%ID,\"node\":\"n1\",\"role\":\"leader\",\"term\":"
+         "3,"
+         "\"serving\":true,\"log\":{\"fsyncs\":4,\"bytes\":10485760},"
+         "\"state\":{\"keys\":12,\"live_bytes\":5242880,\"file_bytes\":1073741824},"
+         "\"snapshots\":{\"index\":77,\"bytes\":6291456,\"age_s\":95,\"log_begins_behind\":70,"
+         "\"making\":true,\"making_percent\":43,\"sending\":[],\"receiving\":null}}",
+         0},
+        {"\"members\"", FAKE_CLOSE, NULL, 0}};
+    struct fake_server *s = fake_start(STEPS(steps));
+
+    (void)state;
+    run("-e", fake_address(s), "status", "-v", NULL);
+    EXPECT(0,
+           "OK: *\nNODE *\nn1 *\n\n"
+           "NODE  KEYS     LIVE  STATE FILE       LOG  BEGINS BEHIND  SNAPSHOT    AGE     SIZE  "
+           "UNDER WAY\n"
+           "n1      12  5.0 MiB     1.0 GiB  10.0 MiB             70        77  1m35s  6.0 MiB  "
+           "making: 43 %\n",
+           "");
+    fake_stop(s);
+}
+
 static void ctl__a_node_that_hangs_costs_status_its_time_once(void **state)
 {
     static const struct fake_step silent[] = {{NULL, FAKE_SILENT, NULL, 0}};
@@ -1033,20 +1158,12 @@ static bool terminal_shows(int fd, const char *pattern, char *seen, size_t size)
     return false;
 }
 
-static void ctl__compare_shows_progress_on_a_terminal(void **state)
+static pid_t run_on_terminal(const char *address, const char *verb, int *ret_terminal)
 {
-    static const struct fake_step steps[] = {
-        {"\"status\"", FAKE_REPLY,
-         STATUS("n1", "leader", ",\"compare\":{\"done\":50,\"total\":200}"), 0},
-        {"\"compare_read_methods\"", FAKE_SILENT, NULL, 0}};
-    struct fake_server *s = fake_start(STEPS(steps));
     int terminal = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
-    char seen[8192];
     char name[128];
-    int status;
     pid_t pid;
 
-    (void)state;
     assert_true(terminal >= 0);
     assert_int_equal(grantpt(terminal), 0);
     assert_int_equal(unlockpt(terminal), 0);
@@ -1059,9 +1176,26 @@ static void ctl__compare_shows_progress_on_a_terminal(void **state)
         redirect(name, O_WRONLY | O_NOCTTY, STDERR_FILENO);
         (void)setenv("TERM", "xterm", 1);
         (void)alarm(60);
-        (void)execl(program, program, "-e", fake_address(s), "compare", (char *)NULL);
+        (void)execl(program, program, "-e", address, verb, (char *)NULL);
         _exit(127);
     }
+    *ret_terminal = terminal;
+    return pid;
+}
+
+static void ctl__compare_shows_progress_on_a_terminal(void **state)
+{
+    static const struct fake_step steps[] = {
+        {"\"status\"", FAKE_REPLY,
+         STATUS("n1", "leader", ",\"compare\":{\"done\":50,\"total\":200}"), 0},
+        {"\"compare_read_methods\"", FAKE_SILENT, NULL, 0}};
+    struct fake_server *s = fake_start(STEPS(steps));
+    char seen[8192];
+    int terminal;
+    int status;
+    pid_t pid = run_on_terminal(fake_address(s), "compare", &terminal);
+
+    (void)state;
     assert_true(terminal_shows(terminal,
                                "[##########..............................] 50 of 200 reads", seen,
                                sizeof(seen)));
@@ -1072,6 +1206,288 @@ static void ctl__compare_shows_progress_on_a_terminal(void **state)
     assert_true(WIFEXITED(status));
     assert_int_not_equal(WEXITSTATUS(status), 0);
     (void)close(terminal);
+}
+
+/* ---- snapshot ---- */
+
+#define PONG "{\"type\":\"pong\",\"in_reply_to\":%ID,\"node\":\"n1\"}"
+#define SNAPSHOT_OK(index, making)                                                                 \
+    "{\"type\":\"snapshot_ok\",\"in_reply_to\":%ID,\"index\":" index ",\"making\":" making "}"
+/* As it is at applied index 20. */
+#define SNAPSHOTS(fields)                                                                          \
+    "{\"type\":\"status_ok\",\"in_reply_to\":%ID,\"node\":\"n1\",\"applied_index\":20,"            \
+    "\"uptime_ms\":5000,\"snapshots\":{" fields "}}"
+#define MAKING  SNAPSHOTS("\"index\":10,\"making\":true,\"making_percent\":43,\"wanted\":false")
+#define OLD_ONE SNAPSHOTS("\"index\":10,\"bytes\":1024,\"making\":false,\"wanted\":false")
+#define MADE_ONE                                                                                   \
+    SNAPSHOTS("\"index\":20,\"bytes\":12897485,\"last_ms\":400,\"making\":false,\"wanted\":false")
+
+static void ctl__a_snapshot_is_waited_for(void **state)
+{
+    static const struct fake_step good[] = {
+        {"\"ping\"", FAKE_REPLY, PONG, 0},
+        {"\"snapshot\"", FAKE_REPLY, SNAPSHOT_OK("10", "true"), 0},
+        {"\"status\"", FAKE_REPLY, OLD_ONE, 1},
+        {"\"status\"", FAKE_REPLY, MAKING, 2},
+        {"\"status\"", FAKE_REPLY, MADE_ONE, 2},
+        {"\"status\"", FAKE_REPLY, MAKING, 1},
+        {"\"status\"", FAKE_REPLY, MADE_ONE, 0}};
+    static const struct fake_step nothing[] = {
+        {"\"ping\"", FAKE_REPLY, PONG, 0},
+        {"\"snapshot\"", FAKE_REPLY, SNAPSHOT_OK("10", "false"), 1},
+        {"\"snapshot\"", FAKE_REPLY, SNAPSHOT_OK("0", "false"), 0},
+        {"\"status\"", FAKE_REPLY, OLD_ONE, 0}};
+    static const struct fake_step full[] = {
+        {"\"ping\"", FAKE_REPLY, PONG, 0},
+        {"\"snapshot\"", FAKE_REPLY, SNAPSHOT_OK("10", "true"), 0},
+        {"\"status\"", FAKE_REPLY, OLD_ONE, 1},
+        {"\"status\"", FAKE_REPLY,
+         SNAPSHOTS("\"index\":10,\"failed\":1,\"failed_why\":\"no room\",\"making\":false,"
+                   "\"wanted\":true"),
+         0}};
+    static const struct fake_step none[] = {
+        {"\"ping\"", FAKE_REPLY, PONG, 0},
+        {"\"status\"", FAKE_REPLY, OLD_ONE, 0},
+        {"\"snapshot\"", FAKE_REPLY, ERROR("not_supported", 10, true, ""), 0}};
+    struct fake_server *s = fake_start(STEPS(good));
+
+    (void)state;
+    run("-e", fake_address(s), "snapshot", NULL);
+    EXPECT(0, "n1: snapshot of index 20, 12.3 MiB in 0.4 s\n", "");
+    assert_int_equal(fake_count(s, "\"type\":\"snapshot\""), 1);
+    fake_stop(s);
+    s = fake_start(STEPS(nothing));
+    run("-e", fake_address(s), "snapshot", NULL);
+    EXPECT(0, "n1: nothing new since the snapshot of index 10\n", "");
+    run("-e", fake_address(s), "snapshot", NULL);
+    EXPECT(0, "n1: there is nothing to make a snapshot of\n", "");
+    fake_stop(s);
+    s = fake_start(STEPS(full));
+    run("-e", fake_address(s), "snapshot", NULL);
+    EXPECT(75, "",
+           "ridctl: snapshot: n1: no snapshot could be made: no room; the node goes on trying\n");
+    fake_stop(s);
+    s = fake_start(STEPS(none));
+    run("-e", fake_address(s), "snapshot", "--json", NULL);
+    EXPECT(64,
+           "{\"nodes\":[{\"node\":\"n1\",\"endpoint\":\"127.0.0.1:*\",\"error\":\"not_supported\","
+           "\"text\":\"words of the server\"}]}\n",
+           "ridctl: snapshot: n1: words of the server\n");
+    fake_stop(s);
+}
+
+static void ctl__a_snapshot_shows_progress_on_a_terminal(void **state)
+{
+    static const struct fake_step steps[] = {
+        {"\"ping\"", FAKE_REPLY, PONG, 0},
+        {"\"snapshot\"", FAKE_REPLY, SNAPSHOT_OK("10", "true"), 0},
+        {"\"status\"", FAKE_REPLY, OLD_ONE, 1},
+        {"\"status\"", FAKE_REPLY, MAKING, 0}};
+    struct fake_server *s = fake_start(STEPS(steps));
+    char seen[8192];
+    int terminal;
+    int status;
+    pid_t pid = run_on_terminal(fake_address(s), "snapshot", &terminal);
+
+    (void)state;
+    assert_true(terminal_shows(terminal, "[#################.......................] n1: 43 %",
+                               seen, sizeof(seen)));
+    fake_stop(s);
+    assert_true(terminal_shows(terminal, "ridctl: snapshot: n1: ", seen, sizeof(seen)));
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 69);
+    (void)close(terminal);
+}
+
+static void ctl__snapshots_of_several_nodes(void **state)
+{
+    char members[512];
+    struct fake_step steps[] = {{"\"members\"", FAKE_REPLY, members, 0},
+                                {"\"snapshot\"", FAKE_REPLY, SNAPSHOT_OK("10", "false"), 0},
+                                {"\"status\"", FAKE_REPLY, OLD_ONE, 0}};
+    struct fake_server *s = fake_start(STEPS(steps));
+    char dead[32];
+    int fd = fake_refusing_port(dead, sizeof(dead));
+
+    (void)state;
+    (void)snprintf(members, sizeof(members),
+                   "{\"type\":\"members_ok\",\"in_reply_to\":%%ID,\"members\":[{\"id\":\"n1\","
+                   "\"client_addr\":\"%s\"},{\"id\":\"n2\",\"client_addr\":\"%s\"}]}",
+                   fake_address(s), dead);
+    fake_publish(s);
+    run("-e", fake_address(s), "snapshot", "--all", NULL);
+    EXPECT(69, "n1: nothing new since the snapshot of index 10\n",
+           "ridctl: snapshot: n2: cannot connect to 127.0.0.1:*: connection refused\n");
+    run("-e", fake_address(s), "snapshot", "n1", "--json", NULL);
+    EXPECT(0,
+           "{\"nodes\":[{\"node\":\"n1\",\"endpoint\":\"127.0.0.1:*\",\"made\":false,\"index\":10,"
+           "\"bytes\":1024,\"elapsed_ms\":0.000}]}\n",
+           "");
+    run("-e", fake_address(s), "snapshot", "n9", NULL);
+    EXPECT(64, "", "ridctl: snapshot: no node 'n9' in this cluster; 'ridctl members' lists them\n");
+    run("-e", fake_address(s), "snapshot", "n1", "--all", NULL);
+    EXPECT(64, "", "ridctl: snapshot: --all names every node already\n");
+    run("-e", fake_address(s), "snapshot", "n1", "n2", "--save", "f", NULL);
+    EXPECT(64, "", "ridctl: snapshot: --save takes the snapshot of one node\n");
+    run("-e", fake_address(s), "snapshot", "n1", "--save", ".", NULL);
+    EXPECT(64, "", "ridctl: snapshot: n1: '.' is no regular file\n");
+    run("-e", fake_address(s), "backup", NULL);
+    EXPECT(64, "", "ridctl: no such verb 'backup'; did you mean 'snapshot'?\n");
+    fake_stop(s);
+    (void)close(fd);
+}
+
+/* The file of a snapshot, and the replies that it comes in. */
+#define BODY_BYTES 5000u
+#define PART_BYTES 3000u
+struct whole {
+    struct buf file;
+    struct buf replies[2];
+};
+
+static void make_whole(struct whole *w, const char *spoil)
+{
+    struct snap_meta m = {.id = {.index = 10, .term = 2},
+                          .config = {.index = 1},
+                          .body_bytes = BODY_BYTES,
+                          .digest = {.index = 10}};
+
+    memset(w, 0, sizeof(*w));
+    raft_configuration_init(&m.config.configuration);
+    assert_int_equal(raft_configuration_add(&m.config.configuration, 5, "n1", RAFT_VOTER, "", ""),
+                     0);
+    for (unsigned i = 0; i < BODY_BYTES; i++)
+        assert_int_equal(buf_add_u8(&w->file, (uint8_t)(i * 7 + i / 256)), 0);
+    m.body_crc = crc32c(0, w->file.data, BODY_BYTES) + (strcmp(spoil, "trailer") == 0);
+    assert_int_equal(snap_meta_encode(&m, &w->file), 0);
+    for (unsigned i = 0; i < 2; i++) {
+        const size_t at = i * PART_BYTES;
+        const size_t n = i == 0 ? PART_BYTES : w->file.len - PART_BYTES;
+        struct buf *b = &w->replies[i];
+        uint32_t crc = crc32c(0, w->file.data + at, n);
+
+        crc += i == 1 && strcmp(spoil, "part") == 0;
+        assert_int_equal(buf_add_format(b,
+                                        "{\"type\":\"snapshot_part_ok\",\"in_reply_to\":%%ID,"
+                                        "\"index\":10,\"term\":2,\"offset\":%zu,\"bytes\":%zu,"
+                                        "\"crc32c\":%u,\"last\":%s,\"part\":\"",
+                                        at, w->file.len, crc, i == 1 ? "true" : "false"),
+                         0);
+        assert_int_equal(base64_encode(w->file.data + at, n, b), 0);
+        assert_int_equal(buf_add(b, "\"}", 3), 0);
+    }
+}
+
+static void free_whole(struct whole *w)
+{
+    buf_done(&w->file);
+    buf_done(&w->replies[0]);
+    buf_done(&w->replies[1]);
+}
+
+static bool exists(const char *path)
+{
+    return access(path, F_OK) == 0;
+}
+
+static void expect_file(const char *path, const struct buf *want)
+{
+    static char have[BYTES_MAX];
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    assert_true(fd >= 0);
+    assert_int_equal(read(fd, have, sizeof(have)), (ssize_t)want->len);
+    assert_memory_equal(have, want->data, want->len);
+    (void)close(fd);
+}
+
+/* Steps are six. After the first part it may say nothing more. */
+static struct fake_server *serve(struct fake_step *steps, const struct whole *w, bool stops)
+{
+    const struct fake_step all[6] = {
+        {"\"ping\"", FAKE_REPLY, PONG, 0},
+        {"\"status\"", FAKE_REPLY, OLD_ONE, 0},
+        {"\"snapshot\"", FAKE_REPLY, SNAPSHOT_OK("10", "false"), 0},
+        {"\"offset\":0,", FAKE_REPLY, (char *)w->replies[0].data, 0},
+        {"\"offset\":3000,", stops ? FAKE_SILENT : FAKE_REPLY, (char *)w->replies[1].data, 0},
+        {NULL, FAKE_CLOSE, NULL, 0}};
+
+    memcpy(steps, all, sizeof(all));
+    return fake_start(steps, 6);
+}
+
+static void ctl__a_snapshot_is_saved_whole_or_not_at_all(void **state)
+{
+    struct fake_step steps[6];
+    struct fake_server *s;
+    struct whole w;
+
+    (void)state;
+    make_whole(&w, "");
+    s = serve(steps, &w, false);
+    write_file("saved", "an older one");
+    run("-e", fake_address(s), "snapshot", "--save", "saved", NULL);
+    EXPECT(0, "n1: snapshot of index 10 saved in saved, 5.* KiB in *.* s\n", "");
+    expect_file("saved", &w.file);
+    assert_false(exists("saved.part") || exists("saved.part-of"));
+    (void)unlink("saved");
+    fake_stop(s);
+
+    /* Interrupted: nothing has its name, and the next run asks for the rest alone. */
+    s = serve(steps, &w, true);
+    run("-e", fake_address(s), "-t", "300", "snapshot", "--save", "saved", NULL);
+    EXPECT(69, "", "ridctl: snapshot: n1: *; the same command goes on from 5* %\n");
+    assert_true(!exists("saved") && exists("saved.part") && exists("saved.part-of"));
+    fake_stop(s);
+    s = serve(steps, &w, false);
+    run("-e", fake_address(s), "snapshot", "--save", "saved", "--json", NULL);
+    EXPECT(0, "{\"nodes\":[{\"node\":\"n1\",*\"index\":10,*\"file\":\"saved\"}]}\n", "");
+    expect_file("saved", &w.file);
+    assert_int_equal(fake_count(s, "\"offset\":0,"), 0);
+    assert_int_equal(fake_count(s, "\"type\":\"snapshot\""), 0);
+    assert_int_equal(fake_count(s, "\"offset\":3000,\"index\":10,\"term\":2,"), 1);
+    fake_stop(s);
+
+    /* What is begun is of a snapshot that is gone: from the beginning. */
+    write_file("saved.part", "xxx");
+    write_file("saved.part-of", "n1 7 2 9999\n");
+    s = serve(steps, &w, false);
+    steps[5] = (struct fake_step){"\"index\":7,", FAKE_REPLY,
+                                  ERROR("malformed", 12, true, ",\"field\":\"index\""), 0};
+    fake_publish(s);
+    run("-e", fake_address(s), "snapshot", "--save", "saved", NULL);
+    EXPECT(0, "n1: snapshot of index 10 saved in saved, *\n", "");
+    expect_file("saved", &w.file);
+    fake_stop(s);
+    free_whole(&w);
+}
+
+/* SNAP-16 */
+static void ctl__a_spoilt_snapshot_is_not_saved(void **state)
+{
+    struct fake_step steps[6];
+    struct fake_server *s;
+    struct whole w;
+
+    (void)state;
+    (void)unlink("saved");
+    make_whole(&w, "part");
+    s = serve(steps, &w, false);
+    run("-e", fake_address(s), "snapshot", "--save", "saved", NULL);
+    EXPECT(75, "", "ridctl: snapshot: n1: a part came damaged (its checksum); try again; *\n");
+    assert_false(exists("saved"));
+    fake_stop(s);
+    free_whole(&w);
+    (void)unlink("saved.part");
+    (void)unlink("saved.part-of");
+
+    make_whole(&w, "trailer");
+    s = serve(steps, &w, false);
+    run("-e", fake_address(s), "snapshot", "--save", "saved", NULL);
+    EXPECT(75, "", "ridctl: snapshot: n1: what came does not add up to what its end says; *\n");
+    assert_false(exists("saved") || exists("saved.part") || exists("saved.part-of"));
+    fake_stop(s);
+    free_whole(&w);
 }
 
 /* ---- raw ---- */
@@ -1122,7 +1538,8 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-    static const char *const files[] = {"in", "out", "err", "ridd.conf", "other.conf", "bad.conf"};
+    static const char *const files[] = {"in",         "out",      "err",  "ridd.conf",
+                                        "other.conf", "bad.conf", "saved"};
 
     (void)state;
     for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
@@ -1146,11 +1563,19 @@ int main(void)
         cmocka_unit_test(ctl__help_helps),
         cmocka_unit_test(ctl__a_full_disk_is_not_success),
         cmocka_unit_test(ctl__status_shows_all_nodes),
+        cmocka_unit_test(ctl__a_change_that_nobody_knows_is_asked_for_again),
+        cmocka_unit_test(ctl__status_knows_members_better_than_the_file),
+        cmocka_unit_test(ctl__status_shows_what_is_on_the_disks),
         cmocka_unit_test(ctl__a_busy_node_is_not_absent),
         cmocka_unit_test(ctl__a_node_that_hangs_costs_status_its_time_once),
         cmocka_unit_test(ctl__members_ping_transfer),
         cmocka_unit_test(ctl__compare_measures_and_judges),
         cmocka_unit_test(ctl__compare_shows_progress_on_a_terminal),
+        cmocka_unit_test(ctl__a_snapshot_is_waited_for),
+        cmocka_unit_test(ctl__a_snapshot_shows_progress_on_a_terminal),
+        cmocka_unit_test(ctl__snapshots_of_several_nodes),
+        cmocka_unit_test(ctl__a_snapshot_is_saved_whole_or_not_at_all),
+        cmocka_unit_test(ctl__a_spoilt_snapshot_is_not_saved),
         cmocka_unit_test(ctl__raw_passes_lines_both_ways),
     };
 

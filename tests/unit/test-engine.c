@@ -17,11 +17,14 @@
 
 #include <cmocka.h>
 
+#include "base/base64.h"
+#include "base/crc32c.h"
 #include "base/err.h"
 #include "base/exit_codes.h"
 #include "engine/engine_int.h"
 #include "store/store_int.h"
 #include "unit/fake-disk.h"
+#include "wire/frame.h"
 
 #define MIB ((uint64_t)1 << 20)
 
@@ -29,7 +32,8 @@ struct host {
     uint64_t now_us;
     uint64_t cpu_us;
     struct fake_disk *disk;
-    char folder[32]; /* of kv */
+    struct fake_disk *snap_disk; /* NULL: no snapshots */
+    char folder[32];             /* of kv */
     struct engine_conf conf;
     struct engine *engine;
     struct service_conn *conn;
@@ -40,11 +44,14 @@ struct host {
     int says_recovered;       /* ops.recovered returns it */
     bool logs;                /* what happens becomes log lines, as in a daemon */
     bool has_learner;         /* n2, which is never there */
+    unsigned members_version; /* what the first configuration says all members understand */
     unsigned learner_version; /* of commands, that it is known to understand */
     unsigned n_others;        /* voters n2, n3, ... that answer at once: */
     struct other {
         bool is_silent;
-        bool is_full;   /* it stores nothing */
+        bool is_full; /* it stores nothing */
+        bool is_old;  /* it speaks the protocol of the version before */
+        bool is_unmet;
         uint32_t flags; /* of its notes; 0: it writes none, as the version before */
     } others[5];
     struct raft_msg answers[64]; /* of theirs, on the way */
@@ -153,6 +160,16 @@ static unsigned host_command_version(void *ctx, raft_node_id id)
 {
     assert_true(id == raft_founder_id("n2"));
     return ((struct host *)ctx)->learner_version;
+}
+
+static unsigned host_peer_version(void *ctx, raft_node_id id)
+{
+    const struct host *h = ctx;
+
+    for (unsigned i = 0; i < h->n_others; i++)
+        if (id == other_id(i))
+            return h->others[i].is_unmet ? 0 : WIRE_VERSION_SNAPSHOTS - h->others[i].is_old;
+    return WIRE_VERSION_SNAPSHOTS;
 }
 
 static struct buf *host_out(void *ctx, void *conn)
@@ -271,6 +288,7 @@ static void make_log_naming(struct host *h, const char *name)
     cleanup_buf struct buf b = BUF_INIT;
 
     raft_configuration_init(&c);
+    c.version = h->members_version;
     assert_int_equal(raft_configuration_add(&c, raft_founder_id(name), name, RAFT_VOTER, "", ""),
                      0);
     for (unsigned i = 0; i < h->n_others; i++) {
@@ -300,6 +318,7 @@ static int open_it(struct host *h)
                                    .out = host_out,
                                    .hold = host_owes,
                                    .release = host_owes,
+                                   .peer_version = host_peer_version,
                                    .command_version = host_command_version,
                                    .status = host_status};
     const struct service_conf service = {.cluster_name = "test", .seed = 1};
@@ -333,6 +352,8 @@ static void host_done(struct host *h)
 {
     close_it(h);
     fake_disk_free(h->disk);
+    if (h->snap_disk != NULL)
+        fake_disk_free(h->snap_disk);
     remove_folder(h->folder);
     buf_done(&h->out);
     free(h->text);
@@ -462,9 +483,286 @@ static void engine__status_speaks_of_log_and_state(void **state)
     assert_true(says(reply, "\"log\":{\"fsyncs\":"));
     assert_true(says(reply, "\"segments\":"));
     assert_true(says(reply, "\"state\":{\"keys\":0,"));
+    assert_true(says(reply, "\"live_bytes\":0,"));
+    assert_true(says(reply, "\"file_bytes\":"));
+    assert_false(says(reply, "\"file_bytes\":0"));
     assert_true(says(reply, "\"digest\":\""));
     assert_true(says(reply, "\"digest_index\":2"));
     assert_true(says(reply, "\"of_the_host\":1"));
+    host_done(&h);
+}
+
+/* ---- parts of snapshots for clients ---- */
+
+static void begin_with_snapshots(struct host *h, unsigned n_others)
+{
+    h->n_others = n_others;
+    h->snap_disk = fake_disk_new(9);
+    h->conf.snap_vfs = fake_disk_vfs(h->snap_disk);
+    make_log_naming(h, "n1");
+    assert_int_equal(open_it(h), 0);
+    for (unsigned i = 0; i < n_others; i++)
+        replica_link(engine_replica(h->engine), other_id(i), true, h->now_us);
+    lead(h);
+}
+
+static void start_with_snapshots(struct host *h, unsigned n_others)
+{
+    host_init(h);
+    begin_with_snapshots(h, n_others);
+}
+
+static uint64_t number_in(const char *reply, const char *name)
+{
+    const char *p = strstr(reply, name);
+
+    assert_non_null(p);
+    return strtoull(p + strlen(name), NULL, 10);
+}
+
+/* The part that is told, at the end of file; its length. */
+static size_t take_part(const char *reply, struct buf *file)
+{
+    const char *text = strstr(reply, "\"part\":\"");
+    size_t text_len;
+    size_t len;
+    void *room;
+
+    assert_non_null(text);
+    text += strlen("\"part\":\"");
+    text_len = strcspn(text, "\"");
+    room = buf_reserve(file, base64_bytes_max(text_len) + 1);
+    assert_non_null(room);
+    assert_true(base64_decode(text, text_len, room, &len));
+    assert_int_equal(number_in(reply, "\"crc32c\":"), crc32c(0, room, len));
+    file->len += len;
+    return len;
+}
+
+static void make_snapshot(struct host *h)
+{
+    const char *reply = ask(h, "{\"type\":\"snapshot\"}");
+
+    assert_true(says(reply, "\"making\":true"));
+    for (int i = 0; i < 20 && h->engine->snap.making.n_made == 0; i++)
+        advance(h, 100000);
+    assert_int_equal(h->engine->snap.making.n_made, 1);
+}
+
+/* What they add up to is the file: a copy that its trailer describes (SNAP-16). */
+static void engine__parts_add_up_to_the_snapshot(void **state)
+{
+    struct host h;
+    struct buf file = BUF_INIT;
+    struct snap_meta m;
+    char line[128];
+    const char *reply;
+    unsigned n = 0;
+    size_t trailer;
+
+    (void)state;
+    start_with_snapshots(&h, 0);
+    assert_true(says(ask(&h, "{\"type\":\"snapshot_part\"}"), "\"field\":\"index\""));
+    for (int key = 0; key < 4; key++)
+        assert_true(takes(&h, key, 50000));
+    make_snapshot(&h);
+    do {
+        (void)snprintf(line, sizeof(line), "{\"type\":\"snapshot_part\",\"offset\":%zu}", file.len);
+        reply = ask(&h, line);
+        assert_true(says(reply, "\"snapshot_part_ok\""));
+        assert_int_equal(number_in(reply, "\"offset\":"), file.len);
+        assert_true(take_part(reply, &file) <= SNAP_PART_BYTES_MAX);
+        advance(&h, 100000); /* not faster than snapshots may be made */
+        n++;
+    } while (!says(reply, "\"last\":true"));
+    assert_true(n > 2);
+    assert_int_equal(number_in(reply, "\"bytes\":"), file.len);
+    trailer = snap_tail_find(file.data, file.len);
+    assert_int_equal(snap_meta_decode(file.data + file.len - trailer, trailer, &m), 0);
+    assert_int_equal(m.body_bytes + trailer, file.len);
+    assert_int_equal(m.body_crc, crc32c(0, file.data, (size_t)m.body_bytes));
+    assert_int_equal(m.id.index, number_in(reply, "\"index\":"));
+    buf_done(&file);
+    host_done(&h);
+}
+
+/* What was read for one that is gone is not the part that the next one asked for. */
+static void engine__a_part_is_the_one_that_was_asked_for(void **state)
+{
+    static const char first[] = "{\"type\":\"snapshot_part\",\"offset\":0}";
+    struct host h;
+    struct buf a = BUF_INIT;
+    struct buf b = BUF_INIT;
+
+    (void)state;
+    start_with_snapshots(&h, 0);
+    assert_true(takes(&h, 1, 50000));
+    make_snapshot(&h);
+    (void)take_part(ask(&h, "{\"type\":\"snapshot_part\",\"offset\":1000}"), &a);
+    advance(&h, 100000);
+    service_line(h.conn, first, sizeof(first) - 1, 1);
+    engine_turn(h.engine, h.now_us);
+    service_conn_free(h.conn);
+    assert_int_equal(service_conn_new(engine_service(h.engine), &h, &h.conn), 0);
+    settle(&h);
+    (void)take_part(ask(&h, "{\"type\":\"snapshot_part\",\"offset\":1000}"), &b);
+    assert_int_equal(a.len, b.len);
+    assert_memory_equal(a.data, b.data, a.len);
+    buf_done(&a);
+    buf_done(&b);
+    host_done(&h);
+}
+
+/* Whoever asks for what is not there is told so, and no file stays open for who asks no more. */
+static void engine__a_part_is_of_a_snapshot_that_is_there(void **state)
+{
+    struct host h;
+    char line[128];
+
+    (void)state;
+    start_with_snapshots(&h, 0);
+    assert_true(takes(&h, 1, 50000));
+    make_snapshot(&h);
+    assert_int_equal(fake_disk_n_open(h.snap_disk), 0);
+    assert_true(
+        says(ask(&h, "{\"type\":\"snapshot_part\",\"offset\":999999999}"), "\"field\":\"offset\""));
+    assert_true(says(ask(&h, "{\"type\":\"snapshot_part\",\"index\":1,\"term\":1}"),
+                     "\"field\":\"index\""));
+    /* Of that index, but not of that term. */
+    (void)snprintf(line, sizeof(line), "{\"type\":\"snapshot_part\",\"index\":%llu,\"term\":77}",
+                   (unsigned long long)h.engine->snap.newest.index);
+    assert_true(says(ask(&h, line), "\"field\":\"index\""));
+    assert_true(says(ask(&h, "{\"type\":\"snapshot_part\"}"), "\"snapshot_part_ok\""));
+    assert_int_equal(fake_disk_n_open(h.snap_disk), 1);
+    for (int i = 0; i < 3; i++) { /* who goes on asking keeps it */
+        advance(&h, SNAP_GIVE_IDLE_US - 1);
+        assert_true(says(ask(&h, "{\"type\":\"snapshot_part\"}"), "\"snapshot_part_ok\""));
+        assert_int_equal(fake_disk_n_open(h.snap_disk), 1);
+    }
+    assert_true(engine_deadline_us(h.engine) <= h.now_us + SNAP_GIVE_IDLE_US);
+    h.engine->differ.differs = true; /* SNAP-12 */
+    service_line(h.conn, "{\"type\":\"snapshot_part\"}", 24, 1);
+    service_turn(engine_service(h.engine), h.now_us);
+    h.engine->differ.differs = false;
+    assert_true(says(ask(&h, "{\"type\":\"ping\"}"), "not to be trusted"));
+    advance(&h, SNAP_GIVE_IDLE_US);
+    assert_int_equal(fake_disk_n_open(h.snap_disk), 0);
+    host_done(&h);
+}
+
+/* ---- snapshots for followers ---- */
+
+/* What a follower said before it was done is still on its way then: it does not begin the next one,
+ * of which nobody would take the end (SNAP-7). */
+static void engine__a_snapshot_that_is_done_is_not_sent_again(void **state)
+{
+    struct host h;
+    struct sending *s;
+
+    (void)state;
+    start_with_snapshots(&h, 2);
+    assert_true(takes(&h, 1, 50000));
+    make_snapshot(&h);
+    s = &h.engine->snap.sendings[0];
+    h.others[0].flags = RAFT_NOTE_SAID | NOTE_WANTS_SNAPSHOT;
+    for (int i = 0; i < 20 && !s->is_ready; i++)
+        advance(&h, 50000);
+    assert_true(s->is_ready && s->to == other_id(0));
+    engine_send_answer(h.engine, &(struct raft_msg){.type = RAFT_MSG_SNAPSHOT_RESP,
+                                                    .from = s->to,
+                                                    .part = &(struct raft_snapshot_part){
+                                                        .transfer = s->transfer,
+                                                        .offset = s->sent,
+                                                        .bytes = s->bytes,
+                                                        .status = RAFT_SNAPSHOT_DONE}});
+    settle(&h); /* a turn in which nobody wants one */
+    engine_send_heard(h.engine, other_id(0), NOTE_WANTS_SNAPSHOT);
+    settle(&h);
+    assert_false(s->is_open);
+    h.others[0].flags = RAFT_NOTE_SAID;
+    for (int i = 0; i < 40; i++)
+        advance(&h, 50000);
+    assert_int_equal(h.engine->snap.n_sent, 1);
+    assert_int_equal(s->to, 0);
+    /* And if it is so, it gets another. */
+    h.others[0].flags = RAFT_NOTE_SAID | NOTE_WANTS_SNAPSHOT;
+    for (int i = 0; i < 40 && !s->is_ready; i++)
+        advance(&h, 50000);
+    assert_true(s->is_ready);
+    host_done(&h);
+}
+
+/* ---- beside an earlier version ---- */
+
+static raft_index begins_behind(const struct host *h)
+{
+    return store_base(engine_store(h->engine)).index;
+}
+
+/* More than a segment, and a snapshot of it all. */
+static void fill_segments(struct host *h)
+{
+    for (int i = 0; i < 12; i++)
+        assert_true(takes(h, i, 50000));
+    make_snapshot(h);
+    for (int i = 0; i < 5; i++)
+        advance(h, 100000);
+}
+
+/* An earlier version reads a log that begins with entry 1, and no other (MEMBER-17). */
+static void engine__the_log_is_kept_whole_for_an_earlier_version(void **state)
+{
+    struct host h;
+    uint64_t opened_us;
+
+    (void)state;
+    start_with_snapshots(&h, 2);
+    opened_us = h.engine->snap.unmet_until_us - SNAP_UNMET_US;
+    assert_true(opened_us > 0 && opened_us <= h.now_us);
+    h.others[1].is_old = true;
+    fill_segments(&h);
+    assert_int_equal(begins_behind(&h), 0);
+    assert_true(says(ask(&h, "{\"type\":\"status\"}"), "\"front_kept_for\":\"n3\""));
+    h.engine->space.log_is_full = true; /* nor for want of room */
+    advance(&h, 100000);
+    assert_int_equal(begins_behind(&h), 0);
+    h.others[1].is_old = false;
+    advance(&h, 100000);
+    assert_true(begins_behind(&h) > 0);
+    assert_true(says(ask(&h, "{\"type\":\"status\"}"), "\"front_kept_for\":null"));
+    host_done(&h);
+}
+
+static void engine__the_log_is_kept_whole_for_who_was_not_met(void **state)
+{
+    struct host h;
+
+    (void)state;
+    start_with_snapshots(&h, 2);
+    h.others[0].is_unmet = true;
+    fill_segments(&h);
+    assert_int_equal(begins_behind(&h), 0);
+    assert_true(says(ask(&h, "{\"type\":\"status\"}"), "\"front_kept_for\":\"n2\""));
+    h.engine->snap.unmet_until_us = h.now_us + 200000; /* but not for ever */
+    advance(&h, 100000);
+    assert_int_equal(begins_behind(&h), 0);
+    advance(&h, 100000);
+    assert_true(begins_behind(&h) > 0);
+    host_done(&h);
+}
+
+/* Once the members were changed no earlier version can read the log. */
+static void engine__who_must_know_changes_is_no_earlier_version(void **state)
+{
+    struct host h;
+
+    (void)state;
+    host_init(&h);
+    h.members_version = MEMBERS_VERSION;
+    begin_with_snapshots(&h, 2);
+    h.others[0].is_unmet = true;
+    fill_segments(&h);
+    assert_true(begins_behind(&h) > 0);
     host_done(&h);
 }
 
@@ -607,17 +905,41 @@ static void engine__a_state_ahead_of_the_log_is_refused(void **state)
 struct compacted {
     struct host h;
     struct raft_entry_id base;
-    struct raft_config_at config; /* in force at the base */
 };
 
-/* A node of one writes past its second segment; both then go, as one who compacts will do it. Its
- * state is the test's own and ends with the base. */
+/* The front goes, as far as segment 3. */
+static void drop_two_segments(struct compacted *c)
+{
+    struct host *h = &c->h;
+    struct store_recovered recovered = {0};
+    struct segment_header header;
+    struct store *store = NULL;
+    char name[STORE_NAME_BYTES];
+    uint64_t number = 0;
+    bool more = true;
+    size_t size;
+
+    store_name_segment(name, 3);
+    assert_int_equal(segment_header_decode(fake_disk_bytes(h->disk, name, &size), &header), 0);
+    c->base = (struct raft_entry_id){header.prev_last_term, header.prev_last_index};
+    assert_true(c->base.index > 2);
+    assert_int_equal(store_open(&h->conf.log, &recovered, &store), 0);
+    assert_int_equal(store_mark(store, c->base), 0);
+    assert_int_equal(store_work(store, &number), 0);
+    assert_int_equal(store_front(store, c->base.index, 0).index, c->base.index);
+    store_drop_front(store, c->base);
+    while (more)
+        assert_int_equal(store_prepare(store, &more), 0);
+    store_close(store);
+    store_recovered_done(&recovered);
+    assert_null(fake_disk_bytes(h->disk, "0000000000000002.wal", &size));
+}
+
+/* A node of one writes past its second segment; both then go. Its state is the test's own and ends
+ * with the base. */
 static void begin_compacted(struct compacted *c)
 {
     struct host *h = &c->h;
-    struct segment_header header;
-    char name[STORE_NAME_BYTES];
-    size_t size;
 
     host_init(h);
     h->conf.log.segment_bytes = 1u << 16;
@@ -627,18 +949,8 @@ static void begin_compacted(struct compacted *c)
     lead(h);
     for (int i = 0; i < 8; i++)
         assert_true(takes(h, 1, 20000));
-    c->config = (struct raft_config_at){1, *raft_get_configuration(engine_raft(h->engine))};
     close_it(h);
-    for (uint64_t seq = 1; seq <= 2; seq++) {
-        store_name_segment(name, seq);
-        fake_disk_remove(h->disk, name);
-    }
-    store_name_segment(name, 3);
-    assert_int_equal(segment_header_decode(fake_disk_bytes(h->disk, name, &size), &header), 0);
-    c->base = (struct raft_entry_id){header.prev_last_term, header.prev_last_index};
-    assert_true(c->base.index > 2);
-    h->conf.log.snapshot = c->base;
-    h->conf.base_config = &c->config;
+    drop_two_segments(c);
     h->applied = c->base;
 }
 
@@ -1183,7 +1495,7 @@ static void engine__events_have_their_lines(void **state)
          "event=leader_transfer to=? state=begun"},
         {{.event = RAFT_TRACE_PROBE, .index = 4}, "event=follower_probed peer=none next_index=4"},
         {{.event = RAFT_TRACE_COMPACTED, .index = 5},
-         "event=follower_too_far_behind peer=none next_index=5 action=wait"},
+         "event=follower_too_far_behind peer=none next_index=5 action=send_snapshot"},
         {{.event = RAFT_TRACE_INVALID, .text = "odd"},
          "event=message_refused peer=none why='odd' suppressed=0 action=close_link"},
         {{.event = RAFT_TRACE_TERM_REFUSED, .term = 3, .heard_term = 99},
@@ -1990,6 +2302,13 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(engine__a_node_comes_back_with_what_it_had),
         cmocka_unit_test(engine__status_speaks_of_log_and_state),
+        cmocka_unit_test(engine__parts_add_up_to_the_snapshot),
+        cmocka_unit_test(engine__a_part_is_the_one_that_was_asked_for),
+        cmocka_unit_test(engine__a_part_is_of_a_snapshot_that_is_there),
+        cmocka_unit_test(engine__a_snapshot_that_is_done_is_not_sent_again),
+        cmocka_unit_test(engine__the_log_is_kept_whole_for_an_earlier_version),
+        cmocka_unit_test(engine__the_log_is_kept_whole_for_who_was_not_met),
+        cmocka_unit_test(engine__who_must_know_changes_is_no_earlier_version),
         cmocka_unit_test(engine__rounds_follow_the_load),
         cmocka_unit_test(engine__a_slow_disk_is_told),
         cmocka_unit_test(engine__no_log_is_refused),

@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "base/prng.h"
-#include "maelstrom/base64.h"
+#include "base/base64.h"
 #include "maelstrom/message.h"
 
 /* ---- base64 ---- */

@@ -3,6 +3,8 @@
 #include "test-net-util.h"
 
 #include <netinet/tcp.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <pthread.h>
 
 #include "base/bytes.h"
@@ -23,11 +25,17 @@ struct side {
     struct peer_net *net;
     raft_node_id self;
     raft_node_id other;
-    unsigned n[PEER_EVENT_DROPPED + 1];
-    char text[PEER_EVENT_DROPPED + 1][256];
+    unsigned n[PEER_EVENTS];
+    char text[PEER_EVENTS][256];
     raft_node_id refused_peer;
     char history[256]; /* a letter per event */
     unsigned n_hellos;
+    unsigned n_strange; /* of them */
+    unsigned n_unproved;
+    uint64_t incarnation; /* of the last one, and what it knows of us */
+    uint64_t known;
+    raft_index removed_index;
+    bool others; /* there are more than two nodes */
     enum wire_refusal verdict;
     struct buf frames; /* payloads, in order */
     unsigned n_frames;
@@ -36,7 +44,8 @@ struct side {
     enum inside inside;
     enum peer_event inside_event;
     bool inside_closes; /* peer_net_close(), not _free() */
-    bool is_spent;      /* the time of each turn for peers is over at once */
+    bool inside_removes;
+    bool is_spent; /* the time of each turn for peers is over at once */
 };
 
 struct pair {
@@ -95,7 +104,10 @@ static void maybe_act(struct side *s, enum inside where)
     if (s->inside != where)
         return;
     s->inside = INSIDE_NOTHING;
-    if (s->inside_closes) {
+    if (s->inside_removes) {
+        peer_net_remove(net, s->other);
+        peer_net_remove(net, s->other);
+    } else if (s->inside_closes) {
         peer_net_close(net, s->other, "closed inside");
         peer_net_close(net, s->other, "twice");
     } else {
@@ -105,12 +117,17 @@ static void maybe_act(struct side *s, enum inside where)
     }
 }
 
-static enum wire_refusal on_hello(void *ctx, const struct wire_hello *h)
+static enum wire_refusal on_hello(void *ctx, const struct wire_hello *h, struct peer_asked *asked)
 {
     struct side *s = ctx;
 
-    assert_true(h->from == s->other);
+    assert_true(h->from == s->other || asked->stranger || s->others);
     s->n_hellos++;
+    s->n_strange += asked->stranger;
+    s->n_unproved += asked->proof_follows;
+    s->incarnation = h->incarnation;
+    s->known = h->known_incarnation;
+    asked->removed_index = s->removed_index;
     maybe_act(s, INSIDE_HELLO);
     return s->verdict;
 }
@@ -119,7 +136,7 @@ static void fill_hello(void *ctx, raft_node_id to, struct wire_hello *h)
 {
     struct side *s = ctx;
 
-    assert_true(to == s->other);
+    assert_true(to == s->other || s->others);
     h->last_index = 1000 + s->self;
     h->known_incarnation = 77;
     maybe_act(s, INSIDE_FILL);
@@ -129,7 +146,7 @@ static int on_frame(void *ctx, raft_node_id from, const struct wire_frame *frame
 {
     struct side *s = ctx;
 
-    assert_true(from == s->other);
+    assert_true(from == s->other || s->others);
     s->n_frames++;
     if (frame->total_len > s->frame_bytes_max)
         s->frame_bytes_max = frame->total_len;
@@ -141,7 +158,7 @@ static int on_frame(void *ctx, raft_node_id from, const struct wire_frame *frame
 static void on_event(void *ctx, enum peer_event event, raft_node_id peer, const char *address,
                      const char *text)
 {
-    static const char letters[] = "UDRFX";
+    static const char letters[] = "UDRFXM";
     struct side *s = ctx;
     size_t len = strlen(s->history);
 
@@ -184,6 +201,8 @@ static struct peer_net_conf conf_of(raft_node_id self)
         .handshake_us = FAR_US,
         /* The kernel's clock is not the test's: a busy machine must not end a link. */
         .user_timeout_ms = 10 * (WAIT_US / 1000),
+        /* That both dial is a matter of its own. */
+        .second_us = FAR_US,
     };
 
     memcpy(conf.cluster_id, cluster, sizeof(cluster));
@@ -713,14 +732,20 @@ static void net_peer__refused_handshakes(void **state)
         bool other_cluster;
         enum wire_refusal verdict;
     } rows[] = {
-        {"a later version", WIRE_REFUSED_VERSION, LOW, HIGH, {2, 3}, 1, false, 0},
+        {"a later version",
+         WIRE_REFUSED_VERSION,
+         LOW,
+         HIGH,
+         {WIRE_VERSION_HIGHEST + 1, WIRE_VERSION_HIGHEST + 2},
+         1,
+         false,
+         0},
         {"version 0", WIRE_REFUSED_VERSION, LOW, HIGH, {0, 0}, 2, false, 0},
         {"cluster", WIRE_REFUSED_CLUSTER, LOW, HIGH, {1, 1}, 1, true, 0},
         {"to", WIRE_REFUSED_TO, LOW, 21, {1, 1}, 1, false, 0},
         {"to itself", WIRE_REFUSED_TO, LOW, LOW, {1, 1}, 2, false, 0},
         {"from nobody", WIRE_REFUSED_FROM, 11, HIGH, {1, 1}, 1, false, 0},
         {"from me", WIRE_REFUSED_FROM, HIGH, HIGH, {1, 1}, 1, false, 0},
-        {"from one that should be dialled", WIRE_REFUSED_FROM, 30, HIGH, {1, 1}, 1, false, 0},
         {"the host: incarnation",
          WIRE_REFUSED_INCARNATION,
          LOW,
@@ -736,7 +761,6 @@ static void net_peer__refused_handshakes(void **state)
     struct pair *t = *state;
 
     high_open(t);
-    assert_int_equal(peer_net_add(t->high.net, 30, "127.0.0.1:1"), 0);
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct wire_hello h = hello_of(rows[i].from, rows[i].to, rows[i].channel, 100 + i);
         const unsigned n = t->high.n[PEER_EVENT_REFUSED];
@@ -791,7 +815,7 @@ static void net_peer__a_newer_peer_is_spoken_to_in_the_common_version(void **sta
         assert_int_equal(reply.version_highest, WIRE_VERSION_HIGHEST);
     }
     PUMP_UNTIL(&t->pump, peer_net_is_up(t->high.net, LOW));
-    assert_string_equal(t->high.text[PEER_EVENT_UP], "1");
+    assert_string_equal(t->high.text[PEER_EVENT_UP], "2");
     raw_link_close(c);
     pair_done(t);
 }
@@ -813,7 +837,7 @@ static void net_peer__versions_without_overlap_are_refused_in_words(void **state
     assert_int_equal(reply.refused, WIRE_REFUSED_VERSION);
     PUMP_UNTIL(&t->pump, t->high.n[PEER_EVENT_REFUSED] == 1);
     assert_string_equal(t->high.text[PEER_EVENT_REFUSED],
-                        "we refuse: no common protocol version: it speaks 5 to 6, we speak 1 to 1");
+                        "we refuse: no common protocol version: it speaks 5 to 6, we speak 1 to 2");
     raw_close(&c);
     pair_done(t);
 }
@@ -938,7 +962,7 @@ static void raw_accept_link(struct pair *t, int listen_fd, struct raw c[2], stru
     assert_true(h[0].link_nonce == h[1].link_nonce);
 }
 
-static int low_open_on_raw_listener(struct pair *t)
+static int low_open_on_raw_listener_with(struct pair *t, const unsigned char *key)
 {
     const struct peer_net_conf conf = conf_of(LOW);
     struct sockaddr_in sa = raw_loopback(0);
@@ -950,8 +974,14 @@ static int low_open_on_raw_listener(struct pair *t)
     assert_int_equal(getsockname(fd, (struct sockaddr *)&sa, &len), 0);
     pair_init(t);
     side_open(t, &t->low, &conf, "127.0.0.1:0");
+    peer_net_set_key(t->low.net, key);
     side_add(&t->low, "127.0.0.1", ntohs(sa.sin_port));
     return fd;
+}
+
+static int low_open_on_raw_listener(struct pair *t)
+{
+    return low_open_on_raw_listener_with(t, NULL);
 }
 
 static struct wire_hello reply_to(const struct wire_hello *h)
@@ -1563,6 +1593,824 @@ static void net_peer__dead_links_are_probed(void **state)
     pair_done(t);
 }
 
+/* ---- proofs of the cluster's id ---- */
+
+static const unsigned char the_key[16] = "0123456789ABCDE";
+static const unsigned char other_key[16] = "0123456789ABCDF";
+
+static void keyed_open(struct pair *t, const unsigned char *low_key, const unsigned char *high_key)
+{
+    const struct peer_net_conf low = conf_of(LOW);
+    const struct peer_net_conf high = conf_of(HIGH);
+
+    pair_init(t);
+    side_open(t, &t->high, &high, "127.0.0.1:0");
+    side_open(t, &t->low, &low, "127.0.0.1:0");
+    peer_net_set_key(t->low.net, low_key);
+    peer_net_set_key(t->high.net, high_key);
+}
+
+static void keyed_add(struct pair *t)
+{
+    side_add(&t->high, "127.0.0.1", peer_net_number(t->low.net));
+    side_add(&t->low, "127.0.0.1", peer_net_number(t->high.net));
+}
+
+/* By hand, as docs/PEERS.md says it: what another implementation would do. */
+static void proof_by_hand(const unsigned char key[16], const char *text,
+                          const struct wire_hello *hello, const struct wire_hello *reply,
+                          unsigned char ret[32])
+{
+    unsigned char data[98] = {0};
+    unsigned len = 0;
+
+    memcpy(data, text, strlen(text));
+    put_u64(data + 32, hello->from);
+    put_u64(data + 40, hello->to);
+    memcpy(data + 48, hello->challenge, 16);
+    memcpy(data + 64, reply->challenge, 16);
+    put_u64(data + 80, hello->link_nonce);
+    data[88] = (unsigned char)hello->channel;
+    data[89] = reply->refused;
+    put_u64(data + 90, reply->removed_index);
+    assert_non_null(HMAC(EVP_sha256(), key, 16, data, sizeof(data), ret, &len));
+    assert_int_equal(len, 32);
+}
+
+/* Says hello and takes the answer. */
+static struct wire_hello raw_ask(struct pair *t, struct raw *c, unsigned port, struct wire_hello *h)
+{
+    struct wire_hello reply;
+
+    h->challenged = true;
+    memset(h->challenge, (int)(h->from + h->channel), sizeof(h->challenge));
+    raw_connect(c, port);
+    raw_hello(&t->pump, c, h, false);
+    PUMP_UNTIL(&t->pump, raw_take_hello(c, WIRE_FRAME_HELLO_REPLY, &reply));
+    return reply;
+}
+
+static void raw_prove(struct pair *t, struct raw *c, const struct wire_hello *h,
+                      const struct wire_hello *reply, int flipped_bit)
+{
+    cleanup_buf struct buf out = BUF_INIT;
+    unsigned char proof[32];
+
+    proof_by_hand(the_key, "ridd link 1: dialler", h, reply, proof);
+    if (flipped_bit >= 0)
+        proof[flipped_bit / 8] ^= (unsigned char)(1u << flipped_bit % 8);
+    assert_int_equal(wire_proof_encode(proof, &out), 0);
+    raw_send(&t->pump, c, out.data, out.len);
+}
+
+/* Both connections of one who knows the id; false: it was refused, as *ret_refused says. */
+static bool raw_proven_link(struct pair *t, struct raw c[2], raft_node_id from, uint64_t nonce,
+                            uint8_t *ret_refused)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        struct wire_hello h = hello_of(from, HIGH, (enum wire_channel)(i + 1), nonce);
+        const struct wire_hello reply = raw_ask(t, &c[i], peer_net_number(t->high.net), &h);
+
+        *ret_refused = reply.refused;
+        if (reply.refused != WIRE_REFUSED_NOT) {
+            for (unsigned k = 0; k <= i; k++)
+                raw_close(&c[k]);
+            return false;
+        }
+        raw_prove(t, &c[i], &h, &reply, -1);
+    }
+    PUMP_UNTIL(&t->pump, peer_net_is_up(t->high.net, from));
+    return true;
+}
+
+static bool contains(const void *bytes, size_t len, const void *part, size_t part_len)
+{
+    return memmem(bytes, len, part, part_len) != NULL;
+}
+
+/* PEER-8: both know the id, and both are asked; the host records nobody before that. */
+static void net_peer__both_prove_the_cluster_id(void **state)
+{
+    struct pair *t = *state;
+
+    keyed_open(t, the_key, the_key);
+    keyed_add(t);
+    PUMP_UNTIL(&t->pump, both_up(t));
+    assert_string_equal(t->low.history, "U");
+    assert_string_equal(t->high.history, "U");
+    assert_int_equal(t->high.n_hellos, 4); /* each twice */
+    assert_int_equal(t->high.n_unproved, 2);
+    assert_int_equal(t->low.n_hellos, 2);
+    assert_int_equal(t->low.n_unproved, 0);
+    assert_int_equal(t->low.n_strange + t->high.n_strange, 0);
+    /* What was hidden on the way is what was said. */
+    assert_true(t->low.incarnation == HIGH * 100 && t->low.known == 77);
+    assert_true(t->high.incarnation == LOW * 100 && t->high.known == 77);
+    send_text(&t->low, WIRE_CHANNEL_LOG, "a");
+    send_text(&t->high, WIRE_CHANNEL_CONTROL, "b");
+    PUMP_UNTIL(&t->pump, t->high.n_frames == 1 && t->low.n_frames == 1);
+    pair_done(t);
+}
+
+/* Whoever knows another id is refused by whom it calls, in words, and there is no link for a
+ * moment. */
+static void net_peer__another_cluster_id_is_refused(void **state)
+{
+    struct pair *t = *state;
+    struct peer_refusal refusal;
+
+    keyed_open(t, the_key, other_key);
+    keyed_add(t);
+    PUMP_UNTIL(&t->pump, t->low.n[PEER_EVENT_REFUSED] == 1);
+    assert_string_equal(t->low.text[PEER_EVENT_REFUSED],
+                        "we refuse: it does not know this cluster's secret id");
+    assert_true(peer_net_refusal(t->low.net, HIGH, &refusal));
+    assert_int_equal(refusal.reason, WIRE_REFUSED_PROOF);
+    pump_for(&t->pump, 200000);
+    assert_string_equal(t->low.history, "R");
+    assert_int_equal(t->high.n[PEER_EVENT_UP], 0);
+    peer_net_set_key(t->high.net, the_key);
+    PUMP_UNTIL(&t->pump, both_up(t));
+    pair_done(t);
+}
+
+/* A member that has not met the id yet is let in, whoever of the two it is. */
+static void net_peer__a_member_may_lag(void **state)
+{
+    for (int i = 0; i < 2; i++) {
+        struct pair *t = *state;
+
+        keyed_open(t, i == 0 ? the_key : NULL, i == 0 ? NULL : the_key);
+        keyed_add(t);
+        PUMP_UNTIL(&t->pump, both_up(t));
+        assert_int_equal(t->high.n_unproved, 0);
+        assert_int_equal(t->high.n_hellos, 2);
+        assert_true(t->low.incarnation == HIGH * 100 && t->low.known == 77);
+        pair_done(t);
+    }
+}
+
+/* One of version 1 has no proofs, whatever else stands in its hello. */
+static void net_peer__version_1_is_one_without_an_id(void **state)
+{
+    struct pair *t = *state;
+    struct raw c[2];
+
+    keyed_open(t, NULL, the_key);
+    side_add(&t->high, "127.0.0.1", 1);
+    for (unsigned i = 0; i < 2; i++) {
+        struct wire_hello h = hello_of(LOW, HIGH, (enum wire_channel)(i + 1), 9);
+        struct wire_hello reply;
+
+        h.version_highest = 1;
+        reply = raw_ask(t, &c[i], peer_net_number(t->high.net), &h);
+        assert_int_equal(reply.refused, WIRE_REFUSED_NOT);
+        assert_false(reply.proved);
+        assert_true(reply.incarnation == HIGH * 100);
+    }
+    PUMP_UNTIL(&t->pump, peer_net_is_up(t->high.net, LOW));
+    assert_string_equal(t->high.text[PEER_EVENT_UP], "1");
+    raw_link_close(c);
+    pair_done(t);
+}
+
+/* Each bit counts; and before its proof a caller is told nothing but ours: no incarnation (PEER-7),
+ * not the id, and where it is nobody's, no index. */
+static void net_peer__a_proof_is_compared_whole(void **state)
+{
+    struct pair *t = *state;
+    unsigned char expected[32];
+    unsigned char mask[32];
+    struct wire_hello before;
+
+    keyed_open(t, NULL, the_key);
+    t->high.others = true;
+    side_add(&t->high, "127.0.0.1", 1);
+    for (int bit = 0; bit < 256; bit += 15) {
+        struct wire_hello h =
+            hello_of(bit % 2 == 0 ? LOW : 15, HIGH, WIRE_CHANNEL_LOG, 1000 + (uint64_t)bit);
+        const unsigned n = t->high.n[PEER_EVENT_REFUSED];
+        struct wire_hello reply;
+        struct raw c;
+
+        reply = raw_ask(t, &c, peer_net_number(t->high.net), &h);
+        assert_int_equal(reply.refused, WIRE_REFUSED_NOT);
+        assert_true(reply.challenged && reply.proved);
+        proof_by_hand(the_key, "ridd link 1: acceptor", &h, &reply, expected);
+        assert_memory_equal(reply.proof, expected, 32);
+        proof_by_hand(the_key, "ridd link 1: incarnations", &h, &reply, mask);
+        assert_true(reply.incarnation != HIGH * 100 && reply.known_incarnation != 77);
+        assert_true((reply.incarnation ^ get_u64(mask)) == HIGH * 100);
+        assert_true((reply.known_incarnation ^ get_u64(mask + 8)) == 77);
+        assert_true(reply.last_index == (h.from == LOW ? 1000 + HIGH : 0));
+        assert_false(contains(&reply, sizeof(reply), the_key, 16));
+        if (bit > 0) /* no challenge comes twice */
+            assert_memory_not_equal(reply.challenge, before.challenge, 16);
+        before = reply;
+        raw_prove(t, &c, &h, &reply, bit);
+        PUMP_UNTIL(&t->pump, raw_read(&c));
+        assert_int_equal(t->high.n[PEER_EVENT_REFUSED], n + 1);
+        assert_string_equal(t->high.text[PEER_EVENT_REFUSED],
+                            "we refuse: it does not know this cluster's secret id");
+        assert_true(t->high.refused_peer == h.from);
+        raw_close(&c);
+    }
+    assert_int_equal(t->high.n_unproved, t->high.n_hellos); /* never asked for good */
+    assert_int_equal(t->high.n[PEER_EVENT_UP], 0);
+    pair_done(t);
+}
+
+/* A proof is of one handshake: not the other direction's, nor that of another nonce, channel,
+ * sender or receiver. And who does not send it has a deadline. */
+static void net_peer__a_proof_is_of_one_handshake(void **state)
+{
+    struct wire_hello last = hello_of(15, HIGH, WIRE_CHANNEL_LOG, 600);
+    struct pair *t = *state;
+    struct raw silent;
+
+    keyed_open(t, NULL, the_key);
+    t->high.others = true;
+    for (int i = 0; i < 8; i++) {
+        struct wire_hello h = hello_of(15, HIGH, WIRE_CHANNEL_LOG, 500 + (uint64_t)i);
+        cleanup_buf struct buf out = BUF_INIT;
+        unsigned char proof[32];
+        struct wire_hello reply;
+        struct raw c;
+
+        reply = raw_ask(t, &c, peer_net_number(t->high.net), &h);
+        h.link_nonce += i == 0;
+        h.channel = i == 1 ? WIRE_CHANNEL_CONTROL : h.channel;
+        h.from += i == 2;
+        h.to += i == 3;
+        h.challenge[0] ^= i == 4;
+        reply.challenge[15] ^= i == 5;
+        proof_by_hand(the_key, i == 6 ? "ridd link 1: acceptor" : "ridd link 1: dialler", &h,
+                      &reply, proof);
+        assert_int_equal(wire_proof_encode(proof, &out), 0);
+        if (i == 7) { /* another frame instead */
+            buf_reset(&out, 0);
+            frame_add(&out, "vote", 4);
+        }
+        raw_send(&t->pump, &c, out.data, out.len);
+        PUMP_UNTIL(&t->pump, raw_read(&c));
+        raw_close(&c);
+    }
+    assert_int_equal(t->high.n[PEER_EVENT_REFUSED], 8);
+    (void)raw_ask(t, &silent, peer_net_number(t->high.net), &last);
+    time_passes(FAR_US);
+    PUMP_UNTIL(&t->pump, raw_read(&silent));
+    assert_non_null(strstr(t->high.text[PEER_EVENT_REFUSED], "not finished in time"));
+    raw_close(&silent);
+    assert_int_equal(t->high.n[PEER_EVENT_UP], 0);
+    pair_done(t);
+}
+
+/* ---- strangers ---- */
+
+/* PEER-9: one that was not added is let in when it knows the id, is not dialled, and becomes a peer
+ * without losing its link. */
+static void net_peer__a_stranger_is_let_in(void **state)
+{
+    struct pair *t = *state;
+
+    keyed_open(t, the_key, the_key);
+    side_add(&t->low, "127.0.0.1", peer_net_number(t->high.net));
+    PUMP_UNTIL(&t->pump, both_up(t));
+    assert_int_equal(t->high.n_strange, t->high.n_hellos);
+    assert_true(peer_net_is_stranger(t->high.net, LOW));
+    assert_false(peer_net_is_stranger(t->low.net, HIGH));
+    assert_false(peer_net_is_stranger(t->low.net, 999));
+    send_text(&t->low, WIRE_CHANNEL_CONTROL, "vote");
+    PUMP_UNTIL(&t->pump, t->high.n_frames == 1);
+    send_text(&t->high, WIRE_CHANNEL_CONTROL, "granted"); /* on the same link */
+    PUMP_UNTIL(&t->pump, t->low.n_frames == 1);
+    side_add(&t->high, "127.0.0.1", peer_net_number(t->low.net));
+    assert_false(peer_net_is_stranger(t->high.net, LOW));
+    assert_true(both_up(t));
+    pump_for(&t->pump, 20000);
+    assert_string_equal(t->high.history, "U");
+    assert_string_equal(t->low.history, "U");
+    peer_net_close(t->high.net, LOW, "for the test");
+    PUMP_UNTIL(&t->pump, t->low.n[PEER_EVENT_UP] == 2 && both_up(t));
+    assert_false(peer_net_is_stranger(t->high.net, LOW));
+    pair_done(t);
+}
+
+static void net_peer__a_stranger_is_refused(void **state)
+{
+    for (int i = 0; i < 4; i++) {
+        struct pair *t = *state;
+        static const char *const texts[] = {"not in the configuration", "not in the configuration",
+                                            "secret id", "too many connections"};
+
+        keyed_open(t, i == 0 ? NULL : i == 2 ? other_key : the_key, i == 1 ? NULL : the_key);
+        if (i == 3)
+            t->high.verdict = WIRE_REFUSED_BUSY;
+        side_add(&t->low, "127.0.0.1", peer_net_number(t->high.net));
+        PUMP_UNTIL(&t->pump, t->low.n[PEER_EVENT_REFUSED] == 1);
+        assert_non_null(strstr(t->low.text[PEER_EVENT_REFUSED], texts[i]));
+        assert_int_equal(t->high.n[PEER_EVENT_UP], 0);
+        assert_false(peer_net_is_stranger(t->high.net, LOW));
+        pair_done(t);
+    }
+}
+
+/* What a stranger leaves is nothing: with its last connection it is forgotten. */
+static void net_peer__a_stranger_leaves_nothing(void **state)
+{
+    struct pair *t = *state;
+    uint8_t refused;
+    struct raw c[2];
+    struct raw half;
+
+    keyed_open(t, NULL, the_key);
+    t->high.others = true;
+    for (uint64_t i = 0; i < 3 * PEER_STRANGERS_MAX; i++) {
+        struct wire_hello h = hello_of(200 + i, HIGH, WIRE_CHANNEL_LOG, 7);
+        struct wire_hello reply;
+
+        assert_true(raw_proven_link(t, c, 100 + i, i, &refused));
+        raw_close(&c[i % 2]);
+        PUMP_UNTIL(&t->pump, !peer_net_is_up(t->high.net, 100 + i));
+        assert_false(peer_net_is_stranger(t->high.net, 100 + i));
+        raw_link_close(c);
+        /* Half a link, too. */
+        reply = raw_ask(t, &half, peer_net_number(t->high.net), &h);
+        assert_int_equal(reply.refused, WIRE_REFUSED_NOT);
+        raw_prove(t, &half, &h, &reply, -1);
+        PUMP_UNTIL(&t->pump, peer_net_is_stranger(t->high.net, 200 + i));
+        raw_close(&half);
+        PUMP_UNTIL(&t->pump, !peer_net_is_stranger(t->high.net, 200 + i));
+    }
+    pair_done(t);
+}
+
+/* They are few: the one that was silent longest goes first, and where all talk the newest is
+ * refused. Members do not suffer. */
+static void net_peer__strangers_are_few(void **state)
+{
+    enum { N = PEER_STRANGERS_MAX };
+    struct pair *t = *state;
+    struct raw c[N + 1][2];
+    struct raw member[2];
+    cleanup_buf struct buf b = BUF_INIT;
+    uint8_t refused;
+
+    keyed_open(t, NULL, the_key);
+    t->high.others = true;
+    side_add(&t->high, "127.0.0.1", 1);
+    assert_true(raw_proven_link(t, member, LOW, 1, &refused));
+    for (unsigned i = 0; i < N; i++) {
+        assert_true(raw_proven_link(t, c[i], 100 + i, 2 + i, &refused));
+        time_passes(1000);
+    }
+    assert_false(raw_proven_link(t, c[N], 100 + N, 99, &refused));
+    assert_int_equal(refused, WIRE_REFUSED_BUSY);
+    frame_add(&b, "I am here", 9);
+    raw_send(&t->pump, &c[0][0], b.data, b.len);
+    PUMP_UNTIL(&t->pump, t->high.n_frames == 1);
+    time_passes(PEER_STRANGER_IDLE_US - 1000);
+    /* 100 has just said something; 101 is the next. */
+    assert_true(raw_proven_link(t, c[N], 100 + N, 100, &refused));
+    assert_false(peer_net_is_up(t->high.net, 101));
+    assert_true(peer_net_is_up(t->high.net, 100));
+    PUMP_UNTIL(&t->pump, raw_read(&c[1][0]) && raw_read(&c[1][1]));
+    assert_true(peer_net_is_up(t->high.net, LOW));
+    assert_int_equal(t->high.n[PEER_EVENT_DOWN], 1);
+    for (unsigned i = 0; i <= N; i++)
+        raw_link_close(c[i]);
+    raw_link_close(member);
+    pair_done(t);
+}
+
+/* ---- who leaves ---- */
+
+static void net_peer__remove_closes_and_forgets(void **state)
+{
+    struct pair *t = *state;
+
+    pair_open(t);
+    peer_net_remove(t->low.net, HIGH);
+    assert_string_equal(t->low.history, "UD");
+    assert_false(peer_net_is_up(t->low.net, HIGH));
+    assert_null(peer_net_out(t->low.net, HIGH, WIRE_CHANNEL_LOG));
+    PUMP_UNTIL(&t->pump, !peer_net_is_up(t->high.net, LOW));
+    pump_for(&t->pump, 150000);
+    assert_string_equal(t->low.history, "UD"); /* nobody dials */
+    assert_string_equal(t->high.history, "UD");
+    side_add(&t->low, "127.0.0.1", peer_net_number(t->high.net));
+    PUMP_UNTIL(&t->pump, both_up(t));
+    peer_net_remove(t->low.net, 999);
+    assert_true(both_up(t));
+    /* Room for others, as often as one likes. */
+    for (raft_node_id id = 1000; id < 1000 + 5 * RAFT_SERVERS_MAX; id++) {
+        assert_int_equal(peer_net_add(t->low.net, id, "127.0.0.1:1"), 0);
+        peer_net_remove(t->low.net, id);
+    }
+    pair_done(t);
+}
+
+/* PEER-4. */
+static void net_peer__remove_inside_callbacks(void **state)
+{
+    for (int keyed = 0; keyed < 2; keyed++) {
+        for (int on_low = 0; on_low < 2; on_low++) {
+            for (int where = INSIDE_HELLO; where <= INSIDE_EVENT + 1; where++) {
+                struct pair *t = *state;
+                struct side *s = on_low ? &t->low : &t->high;
+                struct side *o = on_low ? &t->high : &t->low;
+
+                keyed_open(t, keyed ? the_key : NULL, keyed ? the_key : NULL);
+                s->others = true;
+                s->inside_removes = true;
+                s->inside = where < INSIDE_EVENT ? (enum inside)where : INSIDE_EVENT;
+                s->inside_event = where == INSIDE_EVENT + 1 ? PEER_EVENT_DOWN : PEER_EVENT_UP;
+                keyed_add(t);
+                if (where == INSIDE_FRAME || where == INSIDE_EVENT + 1)
+                    PUMP_UNTIL(&t->pump, both_up(t));
+                if (where == INSIDE_FRAME)
+                    for (int i = 0; i < 20; i++)
+                        send_text(o, WIRE_CHANNEL_LOG, "frame");
+                if (where == INSIDE_EVENT + 1)
+                    peer_net_close(o->net, o->other, "made up");
+                PUMP_UNTIL(&t->pump, s->inside == INSIDE_NOTHING);
+                pump_for(&t->pump, 2000);
+                side_add(s, "127.0.0.1", peer_net_number(o->net));
+                PUMP_UNTIL(&t->pump, both_up(t));
+                pair_done(t);
+            }
+        }
+    }
+}
+
+/* PEER-11: that it was removed a node believes of nobody who does not know the cluster's id. */
+static void net_peer__removed_is_believed_with_a_proof(void **state)
+{
+    for (int i = 0; i < 4; i++) {
+        struct pair *t = *state;
+        const bool proved = i == 0;
+
+        keyed_open(t, i == 1 ? NULL : the_key, i == 2 ? NULL : i == 3 ? other_key : the_key);
+        t->high.verdict = WIRE_REFUSED_REMOVED;
+        t->high.removed_index = 4711;
+        keyed_add(t);
+        PUMP_UNTIL(&t->pump, t->low.n[proved ? PEER_EVENT_REMOVED : PEER_EVENT_REFUSED] == 1);
+        pump_for(&t->pump, 20000);
+        assert_int_equal(t->low.n[PEER_EVENT_REMOVED] == 0, !proved);
+        assert_int_equal(t->low.n[PEER_EVENT_REFUSED] == 0, proved);
+        if (proved)
+            assert_string_equal(t->low.text[PEER_EVENT_REMOVED], "4711");
+        if (i >= 2) /* without a proof the number is nobody's word */
+            assert_non_null(
+                strstr(t->low.text[PEER_EVENT_REFUSED], "they refuse: this node was removed"));
+        assert_string_equal(t->high.text[PEER_EVENT_REFUSED],
+                            "we refuse: it was removed at index 4711");
+        pair_done(t);
+    }
+}
+
+/* The proof is of the refusal, too, and of the index. */
+static void net_peer__removed_by_somebody_who_listened(void **state)
+{
+    for (int i = 0; i < 5; i++) {
+        struct pair *t = *state;
+        struct wire_hello h[2];
+        struct wire_hello reply;
+        struct raw c[2];
+        const int fd = low_open_on_raw_listener_with(t, the_key);
+
+        raw_accept_link(t, fd, c, h);
+        assert_true(h[0].challenged && h[1].challenged);
+        assert_memory_not_equal(h[0].challenge, h[1].challenge, 16);
+        reply = reply_to(&h[1]);
+        reply.challenged = true;
+        reply.proved = i != 4;
+        reply.refused = i == 1 ? WIRE_REFUSED_NOT : WIRE_REFUSED_REMOVED;
+        reply.removed_index = 5;
+        proof_by_hand(i == 3 ? other_key : the_key, "ridd link 1: acceptor", &h[1], &reply,
+                      reply.proof);
+        reply.refused = WIRE_REFUSED_REMOVED;
+        reply.removed_index += i == 2;
+        raw_hello(&t->pump, &c[1], &reply, true);
+        PUMP_UNTIL(&t->pump, raw_read(&c[0]) && raw_read(&c[1]));
+        assert_string_equal(t->low.history, i == 0 ? "M" : "R");
+        raw_link_close(c);
+        (void)close(fd);
+        pair_done(t);
+    }
+}
+
+/* ---- both dial ---- */
+
+/* PEER-10: the lower one does not know the other; it would never dial. */
+static void net_peer__the_higher_one_dials_in_the_end(void **state)
+{
+    for (int keyed = 0; keyed < 2; keyed++) {
+        struct pair *t = *state;
+        const struct peer_net_conf low = conf_of(LOW);
+        struct peer_net_conf high = conf_of(HIGH);
+
+        high.second_us = 20000;
+        pair_init(t);
+        side_open(t, &t->high, &high, "127.0.0.1:0");
+        side_open(t, &t->low, &low, "127.0.0.1:0");
+        peer_net_set_key(t->low.net, keyed ? the_key : NULL);
+        peer_net_set_key(t->high.net, keyed ? the_key : NULL);
+        if (!keyed) /* it knows it, but not where it is */
+            side_add(&t->low, "127.0.0.1", 1);
+        side_add(&t->high, "127.0.0.1", peer_net_number(t->low.net));
+        PUMP_UNTIL(&t->pump, both_up(t));
+        assert_int_equal(peer_net_is_stranger(t->low.net, HIGH), keyed);
+        pair_done(t);
+    }
+}
+
+/* While the lower one dials itself, and when its link has just come up, it refuses; nobody is told,
+ * for there is nothing to be done. Later it takes the newer link. */
+static void net_peer__the_lower_one_refuses_while_it_dials(void **state)
+{
+    struct pair *t = *state;
+    struct wire_hello h[2];
+    struct wire_hello hello = hello_of(HIGH, LOW, WIRE_CHANNEL_CONTROL, 5);
+    struct wire_hello reply;
+    struct raw c[2];
+    struct raw theirs[2];
+    const int fd = low_open_on_raw_listener(t);
+
+    raw_accept_link(t, fd, c, h);
+    for (int i = 0; i < 3; i++) {
+        raw_connect(&theirs[0], peer_net_number(t->low.net));
+        raw_hello(&t->pump, &theirs[0], &hello, false);
+        PUMP_UNTIL(&t->pump, raw_take_hello(&theirs[0], WIRE_FRAME_HELLO_REPLY, &reply));
+        assert_int_equal(reply.refused, i == 2 ? WIRE_REFUSED_NOT : WIRE_REFUSED_CROSSED);
+        assert_true(i == 2 || (reply.incarnation == 0 && reply.known_incarnation <= 1));
+        if (i == 2)
+            break;
+        raw_close(&theirs[0]);
+        if (i == 0) {
+            for (int k = 0; k < 2; k++) {
+                reply = reply_to(&h[k]);
+                raw_hello(&t->pump, &c[k], &reply, true);
+            }
+            PUMP_UNTIL(&t->pump, peer_net_is_up(t->low.net, HIGH));
+        } else {
+            time_passes(PEER_CROSSED_US);
+        }
+    }
+    assert_string_equal(t->low.history, "U");
+    hello.channel = WIRE_CHANNEL_LOG;
+    raw_connect(&theirs[1], peer_net_number(t->low.net));
+    raw_hello(&t->pump, &theirs[1], &hello, false);
+    PUMP_UNTIL(&t->pump, t->low.n[PEER_EVENT_UP] == 2);
+    assert_string_equal(t->low.history, "UDU");
+    raw_link_close(c);
+    raw_link_close(theirs);
+    (void)close(fd);
+    pair_done(t);
+}
+
+/* A refusal of that kind is no news for the dialler either, nor is that of a lower node of version 1,
+ * which takes no calls. */
+static void net_peer__who_is_refused_so_says_nothing(void **state)
+{
+    for (int i = 0; i < 2; i++) {
+        struct pair *t = *state;
+        struct peer_net_conf conf = conf_of(HIGH);
+        struct wire_hello hello;
+        struct wire_hello reply;
+        unsigned port;
+        struct raw c;
+        int fd = port_keep(&port);
+
+        assert_int_equal(listen(fd, 10), 0);
+        assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
+        pair_init(t);
+        conf.second_us = 1000;
+        side_open(t, &t->high, &conf, "127.0.0.1:0");
+        side_add(&t->high, "127.0.0.1", port);
+        for (int n = 0; n < 4; n++) {
+            int one = -1;
+
+            PUMP_UNTIL(&t->pump, (one = accept(fd, NULL, NULL)) >= 0);
+            raw_adopt(&c, one);
+            PUMP_UNTIL(&t->pump, raw_take_hello(&c, WIRE_FRAME_HELLO, &hello) || raw_read(&c));
+            if (!raw_read(&c)) {
+                reply = reply_to(&hello);
+                reply.refused = i == 0 ? WIRE_REFUSED_CROSSED : WIRE_REFUSED_FROM;
+                reply.version_highest = i == 0 ? WIRE_VERSION_HIGHEST : 1;
+                raw_hello(&t->pump, &c, &reply, true);
+                PUMP_UNTIL(&t->pump, raw_read(&c));
+            }
+            raw_close(&c);
+        }
+        assert_string_equal(t->high.history, "");
+        (void)close(fd);
+        pair_done(t);
+    }
+}
+
+/* One that only says it is the peer does not keep us from dialling it. */
+static void net_peer__an_unproved_caller_is_waited_for_a_few_times(void **state)
+{
+    struct pair *t = *state;
+    struct wire_hello hello = hello_of(HIGH, LOW, WIRE_CHANNEL_CONTROL, 5);
+    struct wire_hello h[2];
+    struct wire_hello reply;
+    struct raw c[2];
+    struct raw liar;
+    unsigned n_silent = 0;
+    unsigned port;
+    int fd = port_keep(&port);
+
+    assert_int_equal(listen(fd, 10), 0);
+    assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
+    keyed_open(t, the_key, NULL);
+    peer_net_free(t->high.net);
+    t->high.net = NULL;
+    side_add(&t->low, "127.0.0.1", 1);
+    PUMP_UNTIL(&t->pump, t->low.n[PEER_EVENT_FAILED] == 1);
+    reply = raw_ask(t, &liar, peer_net_number(t->low.net), &hello);
+    assert_int_equal(reply.refused, WIRE_REFUSED_NOT);
+    side_add(&t->low, "127.0.0.1", port);
+    for (unsigned i = 0; i < 2;) {
+        int one = -1;
+
+        PUMP_UNTIL(&t->pump, (one = accept(fd, NULL, NULL)) >= 0);
+        raw_adopt(&c[i], one);
+        PUMP_UNTIL(&t->pump, raw_take_hello(&c[i], WIRE_FRAME_HELLO, &h[i]) || raw_read(&c[i]));
+        if (!c[i].eof) {
+            i++;
+            continue;
+        }
+        raw_close(&c[i]);
+        n_silent++;
+        assert_true(n_silent <= 2 * PEER_YIELDS_MAX);
+    }
+    assert_true(n_silent >= PEER_YIELDS_MAX && n_silent <= 2 * PEER_YIELDS_MAX);
+    raw_close(&liar);
+    raw_link_close(c);
+    (void)close(fd);
+    pair_done(t);
+}
+
+/* Bytes between two nodes, each piece later by a random time. */
+struct relay {
+    struct prng *r;
+    int listen_fd;
+    unsigned to_port;
+    unsigned delay_us_max;
+    struct relay_way {
+        int from;
+        int to;
+        struct buf bytes;
+        bool ended;
+        uint64_t due_us;
+    } ways[64];
+    unsigned n_ways;
+};
+
+static unsigned relay_open(struct relay *y)
+{
+    struct sockaddr_in sa = raw_loopback(0);
+    socklen_t len = sizeof(sa);
+
+    y->listen_fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(y->listen_fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
+    assert_int_equal(listen(y->listen_fd, 50), 0);
+    assert_int_equal(getsockname(y->listen_fd, (struct sockaddr *)&sa, &len), 0);
+    y->n_ways = 0;
+    return ntohs(sa.sin_port);
+}
+
+static void relay_way_step(struct relay *y, struct relay_way *w)
+{
+    char bytes[4096];
+    ssize_t n;
+
+    if (w->from < 0)
+        return;
+    if (w->bytes.len == 0 && !w->ended) {
+        n = recv(w->from, bytes, sizeof(bytes), MSG_DONTWAIT);
+        if (n < 0 && errno == EAGAIN)
+            return;
+        if (n > 0)
+            assert_int_equal(buf_add(&w->bytes, bytes, (size_t)n), 0);
+        w->ended = n <= 0;
+        w->due_us = real_us() + prng_below(y->r, y->delay_us_max + 1);
+    }
+    if (real_us() < w->due_us)
+        return;
+    if (w->bytes.len > 0)
+        (void)!send(w->to, w->bytes.data, w->bytes.len, MSG_NOSIGNAL);
+    buf_reset(&w->bytes, 0);
+    if (w->ended) {
+        (void)shutdown(w->to, SHUT_RDWR);
+        w->from = -1;
+    }
+}
+
+static void relay_step(struct relay *y)
+{
+    const struct sockaddr_in sa = raw_loopback(y->to_port);
+    int fd = accept4(y->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+    int to;
+
+    if (fd >= 0) {
+        assert_true(y->n_ways + 2 <= sizeof(y->ways) / sizeof(y->ways[0]));
+        to = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        assert_int_equal(connect(to, (const struct sockaddr *)&sa, sizeof(sa)), 0);
+        y->ways[y->n_ways++] = (struct relay_way){.from = fd, .to = to};
+        y->ways[y->n_ways++] = (struct relay_way){.from = to, .to = fd};
+    }
+    for (unsigned i = 0; i < y->n_ways; i++)
+        relay_way_step(y, &y->ways[i]);
+}
+
+/* How many connections are open in both directions. */
+static unsigned relay_n_open(const struct relay *y)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < y->n_ways; i += 2)
+        n += y->ways[i].from >= 0 && y->ways[i + 1].from >= 0;
+    return n;
+}
+
+static void relay_close(struct relay *y)
+{
+    for (unsigned i = 0; i < y->n_ways; i++) {
+        (void)close(y->ways[i].to); /* of the pair each is the other's `to` */
+        buf_done(&y->ways[i].bytes);
+    }
+    (void)close(y->listen_fd);
+}
+
+/* PEER-10: both dial in the same moment, with the network as slow as it likes. There is exactly one
+ * link in the end, and none that was up had to go for it. */
+static void net_peer__both_dial_at_once(void **state)
+{
+    const unsigned n = TEST_SANITIZED ? 300 : 1000;
+    struct relay relays[2] = {{0}};
+    unsigned n_by_high = 0;
+    struct prng r;
+
+    prng_init(&r, 20260101);
+    for (unsigned i = 0; i < n; i++) {
+        struct pair *t = *state;
+        const struct peer_net_conf low = conf_of(LOW);
+        struct peer_net_conf high = conf_of(HIGH);
+        const bool keyed = i % 2 == 0;
+        unsigned wait;
+        unsigned ports[2];
+        uint64_t until_us;
+
+        high.second_us = 1 + prng_below(&r, 1200);
+        pair_init(t);
+        side_open(t, &t->high, &high, "127.0.0.1:0");
+        side_open(t, &t->low, &low, "127.0.0.1:0");
+        peer_net_set_key(t->low.net, keyed ? the_key : NULL);
+        peer_net_set_key(t->high.net, keyed ? the_key : NULL);
+        for (int k = 0; k < 2; k++) {
+            relays[k].r = &r;
+            relays[k].delay_us_max = 1 + (unsigned)prng_below(&r, 800);
+            relays[k].to_port = peer_net_number(k == 0 ? t->low.net : t->high.net);
+            ports[k] = relay_open(&relays[k]);
+        }
+        side_add(&t->high, "127.0.0.1", ports[0]);
+        for (wait = (unsigned)prng_below(&r, 4); wait > 0; wait--) {
+            (void)event_base_loop(t->pump.base, EVLOOP_NONBLOCK);
+            relay_step(&relays[0]);
+            (void)usleep((useconds_t)prng_below(&r, 500));
+        }
+        side_add(&t->low, "127.0.0.1", ports[1]);
+        until_us = 0;
+        for (uint64_t begun_us = real_us(); until_us == 0 || real_us() < until_us;) {
+            (void)event_base_loop(t->pump.base, EVLOOP_NONBLOCK);
+            relay_step(&relays[0]);
+            relay_step(&relays[1]);
+            /* All that is under way comes to its end meanwhile. */
+            if (until_us == 0 && both_up(t) &&
+                relay_n_open(&relays[0]) + relay_n_open(&relays[1]) == 2)
+                until_us = real_us() + 3000;
+            if (real_us() - begun_us > WAIT_US)
+                fail_msg("%u: low %s, high %s; %u and %u connections", i, t->low.history,
+                         t->high.history, relay_n_open(&relays[0]), relay_n_open(&relays[1]));
+        }
+        if (strcmp(t->low.history, "U") != 0 || strcmp(t->high.history, "U") != 0 || !both_up(t))
+            fail_msg("%u: low %s, high %s: %s%s", i, t->low.history, t->high.history,
+                     t->low.text[PEER_EVENT_DOWN], t->high.text[PEER_EVENT_DOWN]);
+        if (relay_n_open(&relays[0]) + relay_n_open(&relays[1]) != 2)
+            fail_msg("%u: %u and %u connections", i, relay_n_open(&relays[0]),
+                     relay_n_open(&relays[1]));
+        n_by_high += relay_n_open(&relays[0]) == 2;
+        pair_done(t);
+        relay_close(&relays[0]);
+        relay_close(&relays[1]);
+    }
+    /* Both ends of it were seen. */
+    assert_true(n_by_high > 0 && n_by_high < n);
+}
+
 /* ---- probe ---- */
 
 static void probe(struct pair *t, struct probe *p, unsigned port)
@@ -1680,8 +2528,27 @@ int main(void)
         CASE(net_peer__closing_inside_callbacks),
         CASE(net_peer__closing_while_replaced),
         CASE(net_peer__dead_links_are_probed),
+        CASE(net_peer__both_prove_the_cluster_id),
+        CASE(net_peer__another_cluster_id_is_refused),
+        CASE(net_peer__a_member_may_lag),
+        CASE(net_peer__version_1_is_one_without_an_id),
+        CASE(net_peer__a_proof_is_compared_whole),
+        CASE(net_peer__a_proof_is_of_one_handshake),
+        CASE(net_peer__a_stranger_is_let_in),
+        CASE(net_peer__a_stranger_is_refused),
+        CASE(net_peer__a_stranger_leaves_nothing),
+        CASE(net_peer__strangers_are_few),
+        CASE(net_peer__remove_closes_and_forgets),
+        CASE(net_peer__remove_inside_callbacks),
+        CASE(net_peer__removed_is_believed_with_a_proof),
+        CASE(net_peer__removed_by_somebody_who_listened),
+        CASE(net_peer__the_higher_one_dials_in_the_end),
+        CASE(net_peer__the_lower_one_refuses_while_it_dials),
+        CASE(net_peer__who_is_refused_so_says_nothing),
+        CASE(net_peer__an_unproved_caller_is_waited_for_a_few_times),
         CASE(net_peer__probe),
         CASE(net_peer__probe_without_an_answer),
+        CASE(net_peer__both_dial_at_once),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -409,6 +409,206 @@ static void identity__a_failure_at_any_step_leaves_a_clear_case(void **state)
     }
 }
 
+/* ---- nodes that are added ---- */
+
+static const unsigned char random_id[16] = {7, 7, 7, 9};
+static const unsigned char founding_id[16] = {0xf0, 0x0d};
+
+static int add(struct fixture *f, enum identity_way way)
+{
+    const struct identity_conf conf = {
+        .data_dir = f->data, .node_name = "n1", .command = COMMAND, .way = way};
+    struct identity_dir *dir = NULL;
+    int r = identity_create(&conf, &dir);
+
+    if (r == 0) {
+        identity_join(dir, founding_id);
+        spill(f, "wal/0000000000000001.wal", "log", 3);
+        r = identity_set_cluster(dir, random_id, "demo");
+    }
+    if (r == 0)
+        r = identity_commit(dir);
+    identity_close(dir);
+    return r;
+}
+
+/* MEMBER-5, MEMBER-21: it is known by its name and its incarnation, and an earlier program says
+ * that it cannot go on with it. */
+static void identity__one_that_was_added_has_an_id_of_its_own(void **state)
+{
+    struct fixture *f = *state;
+    struct identity_dir *dir;
+    const struct identity *id;
+    char magic[8];
+    size_t len;
+    unsigned char bytes[256];
+    uint64_t first;
+    int fd;
+
+    assert_int_equal(add(f, IDENTITY_JOIN), 0);
+    f->conf.cluster_id = founding_id;
+    dir = open_node(f);
+    id = identity_get(dir);
+    first = id->incarnation;
+    assert_true(identity_was_added(dir));
+    assert_true(id->node_id == raft_member_id("n1", first));
+    assert_true(id->node_id != raft_founder_id("n1"));
+    assert_memory_equal(id->cluster_id, founding_id, 16);
+    assert_true(identity_cluster(dir)->known);
+    assert_memory_equal(identity_cluster(dir)->id, random_id, 16);
+    assert_string_equal(identity_cluster(dir)->name, "demo");
+    identity_close(dir);
+    assert_false(there(f, "INIT"));
+    fd = open(path_of(f, "IDENT"), O_RDONLY);
+    assert_int_equal(read(fd, magic, 8), 8);
+    (void)close(fd);
+    assert_memory_equal(magic, "RIDDIDN2", 8);
+
+    /* The id follows from the rest: the other half of another node's file is seen. */
+    dir = open_node(f);
+    assert_int_equal(mark_read(identity_fd(dir), "IDENT", "RIDDIDN2", bytes, sizeof(bytes), &len),
+                     0);
+    put_u64(bytes + 24, first + 1);
+    assert_int_equal(mark_write(identity_fd(dir), "IDENT", "RIDDIDN2", bytes, len), 0);
+    identity_close(dir);
+    refused(f, IDENTITY_E_DAMAGED, "'IDENT' makes no sense");
+
+    /* Made again it is another. */
+    wipe(f->data);
+    assert_int_equal(add(f, IDENTITY_REJOIN), 0);
+    dir = open_node(f);
+    assert_true(identity_get(dir)->node_id != raft_member_id("n1", first));
+    identity_close(dir);
+
+    /* What it is called is no part of IDENT, and must be there. */
+    assert_int_equal(unlink(path_of(f, "CLUSTER")), 0);
+    refused(f, IDENTITY_E_DAMAGED, "'CLUSTER' is missing");
+}
+
+/* A founder says nothing of its cluster until it is told, and IDENT stays what it was. */
+static void identity__a_founder_may_be_told_of_its_cluster(void **state)
+{
+    struct fixture *f = *state;
+    struct identity_dir *dir;
+
+    make_node(f);
+    dir = open_node(f);
+    assert_false(identity_was_added(dir));
+    assert_false(identity_cluster(dir)->known);
+    fail_at = 1;
+    assert_int_equal(identity_set_cluster(dir, random_id, "demo"), -EIO);
+    fail_at = 0;
+    assert_false(identity_cluster(dir)->known);
+    assert_int_equal(identity_set_cluster(dir, random_id, "demo"), 0);
+    identity_close(dir);
+    dir = open_node(f);
+    assert_true(identity_cluster(dir)->known);
+    assert_memory_equal(identity_cluster(dir)->id, random_id, 16);
+    assert_false(identity_was_added(dir));
+    identity_close(dir);
+    flip(f, "CLUSTER", 9);
+    refused(f, IDENTITY_E_DAMAGED, "'CLUSTER' is damaged");
+    assert_int_equal(unlink(path_of(f, "IDENT")), 0);
+    assert_int_equal(unlink(path_of(f, "PEERS")), 0);
+    assert_int_equal(unlink(path_of(f, "wal/0000000000000001.wal")), 0);
+    refused(f, IDENTITY_E_LOST, "'CLUSTER' is there");
+}
+
+/* MEMBER-21: a crash at any step leaves nothing, what the same command begins anew, or a node. */
+static void identity__an_addition_may_fail_at_any_step(void **state)
+{
+    struct fixture *f = *state;
+    unsigned n_nodes = 0;
+
+    f->conf.cluster_id = founding_id;
+    for (unsigned at = 1;; at++) {
+        struct identity_dir *dir = NULL;
+        int r;
+
+        wipe(f->data);
+        did_fail = false;
+        fail_at = at;
+        r = add(f, IDENTITY_JOIN);
+        fail_at = 0;
+        if (!did_fail) {
+            assert_int_equal(r, 0);
+            assert_true(at > 18);
+            break;
+        }
+        assert_int_equal(r, -EIO);
+        r = identity_open(&f->conf, &dir);
+        identity_close(dir);
+        if (r == 0) {
+            n_nodes++;
+            assert_int_equal(add(f, IDENTITY_JOIN), IDENTITY_E_EXISTS);
+        } else {
+            assert_int_equal(r, IDENTITY_E_NOT_INITIALISED);
+            assert_int_equal(add(f, IDENTITY_JOIN), 0);
+        }
+        identity_close(open_node(f));
+        assert_false(there(f, "INIT"));
+    }
+    assert_true(n_nodes >= 1);
+}
+
+/* Who began in one way did not mean another. */
+static void identity__what_one_way_left_is_not_anothers(void **state)
+{
+    static const char *const options[] = {"--init", "--join", "--rejoin"};
+    struct fixture *f = *state;
+
+    for (unsigned i = IDENTITY_FOUND; i <= IDENTITY_REJOIN; i++) {
+        struct identity_conf conf = f->conf;
+        struct identity_dir *dir = NULL;
+        char words[100];
+
+        wipe(f->data);
+        conf.way = (enum identity_way)i;
+        if (i != IDENTITY_FOUND)
+            conf.cluster_id = NULL;
+        assert_int_equal(identity_create(&conf, &dir), 0);
+        identity_close(dir);
+        (void)snprintf(words, sizeof(words), "run '" COMMAND " %s'", options[i]);
+        refused(f, IDENTITY_E_NOT_INITIALISED, words);
+        for (unsigned k = IDENTITY_FOUND; k <= IDENTITY_REJOIN; k++) {
+            struct identity_dir *again = NULL;
+
+            conf.way = (enum identity_way)k;
+            conf.cluster_id = k == IDENTITY_FOUND ? f->cluster_id : NULL;
+            assert_int_equal(identity_create(&conf, &again), i == k ? 0 : IDENTITY_E_FOREIGN);
+            identity_close(again);
+            if (i != k)
+                assert_non_null(strstr(err_text(), words));
+        }
+    }
+    assert_int_equal(mkdir(path_of(f, "x"), 0700), 0);
+    assert_int_equal(add(f, IDENTITY_REJOIN), IDENTITY_E_FOREIGN);
+}
+
+/* MEMBER-5: the id of one that was added is that of one incarnation, whatever is recorded of its
+ * name; and it takes no room in PEERS. */
+static void identity__an_added_peer_proves_itself(void **state)
+{
+    struct fixture *f = *state;
+    struct identity_dir *dir;
+    const raft_node_id id = raft_member_id("n4", 44);
+
+    make_node(f);
+    dir = open_node(f);
+    assert_int_equal(identity_peer_check_and_record(dir, raft_founder_id("n4"), "n4", 4),
+                     IDENTITY_PEER_RECORDED);
+    assert_int_equal(identity_peer_check_and_record(dir, id, "n4", 44), IDENTITY_PEER_KNOWN);
+    assert_int_equal(identity_peer_check_and_record(dir, id, "n4", 45), IDENTITY_PEER_REFUSED);
+    assert_int_equal(identity_peer_check_and_record(dir, id, "n5", 44), IDENTITY_PEER_REFUSED);
+    assert_int_equal(identity_peer_check_and_record(dir, raft_member_id("n4", 0), "n4", 0),
+                     IDENTITY_PEER_REFUSED);
+    assert_int_equal(identity_peer_incarnation(dir, id), 0);
+    assert_int_equal(identity_peer_check_and_record(dir, raft_founder_id("n4"), "n4", 44),
+                     IDENTITY_PEER_REFUSED);
+    identity_close(dir);
+    identity_close(open_node(f));
+}
+
 /* A directory with log or state and without IDENT is not a new one (DISK-1). */
 static void identity__a_lost_ident_is_not_a_new_node(void **state)
 {
@@ -543,9 +743,9 @@ static void identity__nonsense_with_a_checksum_is_refused(void **state)
  * length, and --init throws nothing away (DISK-24). */
 static void identity__files_of_a_later_version_are_refused(void **state)
 {
-    static const char *const files[][3] = {{"IDENT", "RIDDIDN1", "RIDDIDN2"},
+    static const char *const files[][3] = {{"IDENT", "RIDDIDN1", "RIDDIDN3"},
                                            {"PEERS", "RIDDPEE1", "RIDDPEE2"},
-                                           {"INIT", "RIDDINI1", "RIDDINI2"}};
+                                           {"INIT", "RIDDINI1", "RIDDINI3"}};
     struct fixture *f = *state;
     unsigned char payload[200] = {1};
     size_t len = 0;
@@ -858,6 +1058,11 @@ int main(void)
         TEST(identity__init_takes_no_directory_with_other_things),
         TEST(identity__an_unfinished_init_begins_anew),
         TEST(identity__a_failure_at_any_step_leaves_a_clear_case),
+        TEST(identity__one_that_was_added_has_an_id_of_its_own),
+        TEST(identity__a_founder_may_be_told_of_its_cluster),
+        TEST(identity__an_addition_may_fail_at_any_step),
+        TEST(identity__what_one_way_left_is_not_anothers),
+        TEST(identity__an_added_peer_proves_itself),
         TEST(identity__a_lost_ident_is_not_a_new_node),
         TEST(identity__damage_is_refused),
         TEST(identity__nonsense_with_a_checksum_is_refused),

@@ -176,12 +176,54 @@ static void raft__configuration_of_a_later_version_is_refused(void **state)
     (void)state;
     make(&c);
     assert_int_equal(raft_configuration_encode(&c, &bytes), 0);
-    bytes.data[0] = 3;
+    bytes.data[0] = 4;
     assert_int_equal(raft_configuration_decode(bytes.data, bytes.len, &c),
                      RAFT_CONFIGURATION_E_NEWER);
     bytes.data[0] = 0;
     assert_int_equal(raft_configuration_decode(bytes.data, bytes.len, &c),
                      RAFT_CONFIGURATION_E_INVALID);
+}
+
+/* What only version 3 has goes through bytes and back, every field of it, and cut anywhere it is
+ * refused. */
+static void raft__configuration_of_running_clusters_survives(void **state)
+{
+    cleanup_buf struct buf bytes = BUF_INIT;
+    struct raft_configuration c;
+    struct raft_configuration back;
+
+    (void)state;
+    make(&c);
+    assert_true(raft_configuration_remove(&c, c.servers[0].id, 17));
+    c.servers[0].incarnation = 5;
+    c.servers[0].promote = true;
+    c.servers[0].replaces = 77;
+    c.servers[0].patience_ms = 60000;
+    c.version = 2;
+    memset(c.cluster_id, 0xa5, sizeof(c.cluster_id));
+    assert_int_equal(raft_configuration_encode(&c, &bytes), 0);
+    assert_int_equal(bytes.data[0], 3);
+    assert_int_equal(raft_configuration_decode(bytes.data, bytes.len, &back), 0);
+    assert_true(raft_configuration_equal(&c, &back));
+    assert_true(back.removed[0].index == 17);
+    assert_non_null(raft_configuration_removed(&back, c.removed[0].id));
+    assert_null(raft_configuration_removed(&back, c.servers[0].id));
+    assert_true(raft_configuration_has_cluster_id(&back));
+    for (size_t len = 0; len < bytes.len; len++)
+        assert_int_equal(raft_configuration_decode(bytes.data, len, &back),
+                         RAFT_CONFIGURATION_E_INVALID);
+    /* The last ones are remembered, and the oldest is forgotten. */
+    for (unsigned i = 0; i < RAFT_REMOVED_MAX; i++) {
+        assert_int_equal(raft_configuration_add(&c, 1000 + i, "later", RAFT_LEARNER, "", ""), 0);
+        assert_true(raft_configuration_remove(&c, 1000 + i, 20 + i));
+    }
+    assert_int_equal(c.n_removed, RAFT_REMOVED_MAX);
+    assert_true(c.removed[0].index == 20);
+    assert_false(raft_configuration_remove(&c, 1000, 9));
+    buf_reset(&bytes, 0);
+    assert_int_equal(raft_configuration_encode(&c, &bytes), 0);
+    assert_int_equal(raft_configuration_decode(bytes.data, bytes.len, &back), 0);
+    assert_true(raft_configuration_equal(&c, &back));
 }
 
 static void raft__configuration_outcomes_have_texts(void **state)
@@ -438,6 +480,7 @@ int main(void)
         cmocka_unit_test(raft__configuration_keeps_the_id_it_was_given),
         cmocka_unit_test(raft__configuration_of_version_1_is_read),
         cmocka_unit_test(raft__configuration_of_a_later_version_is_refused),
+        cmocka_unit_test(raft__configuration_of_running_clusters_survives),
         cmocka_unit_test(raft__configuration_outcomes_have_texts),
         cmocka_unit_test(raft__configuration_refuses_bad_names_and_addresses),
         cmocka_unit_test(raft__configuration_is_bounded),

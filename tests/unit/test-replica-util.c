@@ -346,7 +346,7 @@ static bool fx_is_damaged(void *ctx, int rc, const char *what)
     return rc == FX_DAMAGED;
 }
 
-static int fx_rebuild(void *ctx)
+static int fx_rebuild(void *ctx, raft_index *ret_applied)
 {
     struct fx_node *n = ctx;
     int *const fails[] = {&n->fail_begin, &n->fail_apply, &n->fail_commit, &n->fail_read,
@@ -361,6 +361,7 @@ static int fx_rebuild(void *ctx)
     while (n->n_values > 0)
         free(n->values[--n->n_values].text);
     n->applied = (struct raft_entry_id){0};
+    *ret_applied = 0;
     n->n_rebuilds++;
     for (unsigned i = 0; i < sizeof(fails) / sizeof(fails[0]); i++)
         if (*fails[i] == FX_DAMAGED) /* what is new is not damaged */

@@ -3,7 +3,9 @@
 #include "test-replica-util.h"
 
 #include <jansson.h>
+#include <limits.h>
 
+#include "base/cleanup.h"
 #include "service/service_int.h"
 
 #define CONNS_MAX 8
@@ -24,6 +26,11 @@ struct conn {
 
 struct host {
     struct fx fx;
+    /* Snapshots: so often a part is not there yet, then it is this outcome. */
+    unsigned part_later;
+    int part_outcome;
+    const char *part_text;
+    unsigned n_part_asks;
     struct service *services[FX_NODES_MAX];
     struct conn conns[CONNS_MAX];
     struct memory memory;
@@ -105,6 +112,25 @@ static void host_touched(void *ctx, void *conn, size_t bytes)
     ((struct conn *)conn)->touched += bytes;
 }
 
+static int host_snapshot_part(void *ctx, struct service_part *part)
+{
+    struct host *h = ctx;
+
+    h->n_part_asks++;
+    if (h->part_later > 0) {
+        h->part_later--;
+        return SERVICE_PART_LATER;
+    }
+    if (part->of.index == 0)
+        part->of = (struct wire_part){.index = 9, .term = 2, .offset = part->of.offset};
+    part->bytes = 7;
+    part->len = 3;
+    part->crc = 5;
+    part->text = (struct wire_slice){h->part_text, strlen(h->part_text)};
+    part->why = (struct wire_slice){"a bad disk", 10};
+    return h->part_outcome;
+}
+
 static void host_event(void *ctx, enum log_level level, const char *event, const char *text)
 {
     struct host *h = ctx;
@@ -129,7 +155,8 @@ static void host_init(struct host *h, int n)
                               .client_addr = host_client_addr,
                               .status = host_status,
                               .record_bytes = host_record_bytes,
-                              .event = host_event};
+                              .event = host_event,
+                              .snapshot_part = host_snapshot_part};
     const struct service_conf conf = {.cluster_name = "test", .seed = 5, .memory = &h->memory};
 
     memset(h, 0, sizeof(*h));
@@ -439,11 +466,54 @@ static void service__envelopes_are_turned_round(void **state)
     host_done(&h);
 }
 
+static struct service_member_answer member_answer;
+static char member_asked[64];
+
+static void host_member(void *ctx, enum wire_request_type verb, const struct wire_member *q,
+                        struct service_member_answer *ret)
+{
+    (void)ctx;
+    (void)snprintf(member_asked, sizeof(member_asked), "%s %.*s %d %d",
+                   wire_request_type_name(verb), (int)q->id.len, q->id.data, q->dry_run,
+                   (int)q->based_on);
+    *ret = member_answer;
+}
+
+static void service__a_change_of_the_members_is_answered(void **state)
+{
+    struct host h;
+    struct conn *c;
+
+    (void)state;
+    c = open_leader(&h);
+    h.services[0]->ops.member = host_member;
+    member_answer = (struct service_member_answer){.done = true,
+                                                   .configuration_index = 9,
+                                                   .voters_before = 3,
+                                                   .voters_after = 4,
+                                                   .heard_after = 2};
+    say(c, "{\"type\":\"member_remove\",\"msg_id\":1,\"id\":\"n4\",\"dry_run\":true,"
+           "\"based_on\":7}");
+    assert_string_equal(member_asked, "member_remove n4 1 7");
+    assert_string_equal(take(c), "{\"type\":\"member_remove_ok\",\"in_reply_to\":1,\"done\":true,"
+                                 "\"configuration_index\":9,\"voters\":3,\"quorum\":2,"
+                                 "\"voters_after\":4,\"quorum_after\":3,\"heard_after\":2}\n");
+    member_answer = (struct service_member_answer){.error = WIRE_ERROR_PRECONDITION_FAILED,
+                                                   .text = "it is the last voter"};
+    say(c, "{\"type\":\"member_demote\",\"msg_id\":2,\"id\":\"n4\"}");
+    assert_non_null(strstr(take(c), "it is the last voter"));
+    member_answer = (struct service_member_answer){.error = WIRE_ERROR_NOT_LEADER};
+    say(c, "{\"type\":\"member_promote\",\"msg_id\":3,\"id\":\"n4\"}");
+    assert_non_null(strstr(take(c), "not_leader"));
+    host_done(&h);
+}
+
 static void service__what_it_cannot_do_is_refused(void **state)
 {
     static const char *const types[] = {
         "\"type\":\"open_session\"",
         "\"type\":\"snapshot\"",
+        "\"type\":\"member_remove\",\"id\":\"n1\"",
         "\"type\":\"follower_read\",\"key\":1",
         "\"type\":\"lease_read\",\"key\":1",
         "\"type\":\"read\",\"key\":1,\"via\":\"lease\"",
@@ -545,7 +615,7 @@ static void service__status_and_members_need_no_leader(void **state)
         "{\"id\":\"n1\",\"role\":\"voter\",\"peer_addr\":null,\"client_addr\":\"10.0.0.1:7400\"},"
         "{\"id\":\"n2\",\"role\":\"voter\",\"peer_addr\":null,\"client_addr\":\"10.0.0.2:7400\"},"
         "{\"id\":\"n3\",\"role\":\"voter\",\"peer_addr\":null,\"client_addr\":\"10.0.0.3:7400\"}]"
-        "}");
+        ",\"configuration_index\":1,\"committed\":true,\"removed\":[]}");
     l = fx_elect(&h.fx);
     advance(&h, 100000);
     c = conn_open(&h, l);
@@ -1268,6 +1338,94 @@ static double number_of(const json_t *root, const char *name)
 
     assert_true(json_is_number(v));
     return json_number_value(v);
+}
+
+/* Which waits in its place until the host has read it; the fields are those of the protocol. */
+static void service__parts_of_snapshots_wait_for_the_disk(void **state)
+{
+    struct host h;
+    struct conn *c;
+    struct conn *d;
+
+    (void)state;
+    c = open_leader(&h);
+    d = conn_open(&h, 0);
+    h.part_text = "YWJj";
+    h.part_later = 2;
+    say(c, "{\"type\":\"snapshot_part\",\"msg_id\":1,\"offset\":4}");
+    say(d, "{\"type\":\"snapshot_part\",\"msg_id\":2,\"index\":8,\"term\":1}");
+    service_turn(h.services[0], h.fx.now_us);
+    service_turn(h.services[0], h.fx.now_us);
+    assert_string_equal(take(c), "");
+    assert_int_equal(h.n_part_asks, 2); /* the second waits for the first */
+    service_turn(h.services[0], h.fx.now_us);
+    expect_line(c, "{\"type\":\"snapshot_part_ok\",\"in_reply_to\":1,\"index\":9,\"term\":2,"
+                   "\"offset\":4,\"bytes\":7,\"part\":\"YWJj\",\"crc32c\":5,\"last\":true}");
+    expect_line(d, "{\"type\":\"snapshot_part_ok\",\"in_reply_to\":2,\"index\":8,\"term\":1,"
+                   "\"offset\":0,\"bytes\":7,\"part\":\"YWJj\",\"crc32c\":5,\"last\":false}");
+    /* Whoever goes away leaves the others their turn. */
+    h.part_later = 1;
+    say(c, "{\"type\":\"snapshot_part\",\"msg_id\":3}");
+    say(d, "{\"type\":\"snapshot_part\",\"msg_id\":4}");
+    service_turn(h.services[0], h.fx.now_us);
+    conn_close(c);
+    service_turn(h.services[0], h.fx.now_us);
+    assert_non_null(strstr(take(d), "\"snapshot_part_ok\",\"in_reply_to\":4,"));
+    host_done(&h);
+}
+
+static void service__a_part_that_cannot_be_had_says_why(void **state)
+{
+    static const struct {
+        int outcome;
+        const char *error;
+        int code;
+        const char *extra;
+        const char *value;
+    } rows[] = {{SERVICE_PART_NONE, "not_supported", 10, "request_type", "snapshot_part"},
+                {SERVICE_PART_MISSING, "malformed", 12, "field", "index"},
+                {SERVICE_PART_BEYOND, "malformed", 12, "field", "offset"},
+                {SERVICE_PART_FAILED, "internal", 14, "ref", "snapshot_unreadable"}};
+    struct host h;
+    struct conn *c;
+    json_t *error;
+    cleanup_free char *large = NULL;
+
+    (void)state;
+    c = open_leader(&h);
+    h.part_text = "";
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        h.part_outcome = rows[i].outcome;
+        say(c, "{\"type\":\"snapshot_part\",\"msg_id\":1}");
+        settle(&h);
+        error = expect_error(c, 1, rows[i].error, rows[i].code, true, EXTRA(rows[i].extra));
+        assert_string_equal(str_of(error, rows[i].extra), rows[i].value);
+        json_decref(error);
+    }
+    /* A disk that does not answer. */
+    h.part_later = UINT_MAX;
+    say(c, "{\"type\":\"snapshot_part\",\"msg_id\":2,\"timeout_ms\":50}");
+    settle(&h);
+    assert_string_equal(take(c), "");
+    assert_true(service_deadline_us(h.services[0]) <= h.fx.now_us + 50000);
+    advance(&h, 60000);
+    error = expect_error(c, 2, "timeout", 0, true, EXTRA("timeout_ms", "stage", "cause"));
+    assert_string_equal(str_of(error, "stage"), "the disk");
+    json_decref(error);
+    /* A client that does not read what it asked for (CLIENT-13). */
+    large = malloc(CLIENT_OUT_BYTES_HIGH + 1);
+    assert_non_null(large);
+    memset(large, 'A', CLIENT_OUT_BYTES_HIGH);
+    large[CLIENT_OUT_BYTES_HIGH] = '\0';
+    h.part_later = 0;
+    h.part_outcome = 0;
+    h.part_text = large;
+    assert_int_equal(buf_add(&c->out, large, CLIENT_OUT_BYTES_HIGH), 0);
+    say(c, "{\"type\":\"snapshot_part\",\"msg_id\":3}");
+    settle(&h);
+    assert_non_null(strstr(take(c), "\"error\":\"overloaded\""));
+    assert_int_equal(service_n_pending(h.services[0]), 0);
+    host_done(&h);
 }
 
 static void service__compare_counts_what_it_did(void **state)
@@ -2089,6 +2247,7 @@ int main(void)
         cmocka_unit_test(service__writes_have_exactly_their_fields),
         cmocka_unit_test(service__envelopes_are_turned_round),
         cmocka_unit_test(service__what_it_cannot_do_is_refused),
+        cmocka_unit_test(service__a_change_of_the_members_is_answered),
         cmocka_unit_test(service__without_a_replica_only_ping),
         cmocka_unit_test(service__status_and_members_need_no_leader),
         cmocka_unit_test(service__not_leader),
@@ -2111,6 +2270,8 @@ int main(void)
         cmocka_unit_test(service__leadership_is_handed_over),
         cmocka_unit_test(service__a_transfer_that_fails_says_so),
         cmocka_unit_test(service__a_transfer_that_fails_says_why),
+        cmocka_unit_test(service__parts_of_snapshots_wait_for_the_disk),
+        cmocka_unit_test(service__a_part_that_cannot_be_had_says_why),
         cmocka_unit_test(service__compare_counts_what_it_did),
         cmocka_unit_test(service__compare_measures_right),
         cmocka_unit_test(service__compare_finds_a_lying_state),

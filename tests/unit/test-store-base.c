@@ -128,30 +128,54 @@ static int read_one(struct log *l, raft_index index)
     return rc;
 }
 
-/* Removes the oldest segments, as one who compacts will. The log then begins behind *ret_base. */
-static void drop_front(struct log *l, uint64_t n_segments, struct raft_entry_id *ret_base)
+/* What is before segment `seq`. */
+static struct raft_entry_id before_segment(const struct log *l, uint64_t seq)
 {
     char name[STORE_NAME_BYTES];
     struct segment_header h;
     size_t size;
+
+    store_name_segment(name, seq);
+    assert_int_equal(segment_header_decode(fake_disk_bytes(l->disk, name, &size), &h), 0);
+    return (struct raft_entry_id){.term = h.prev_last_term, .index = h.prev_last_index};
+}
+
+/* Removes the oldest segments, by hand. */
+static void remove_front(struct log *l, uint64_t n_segments)
+{
+    char name[STORE_NAME_BYTES];
 
     settle(l);
     for (uint64_t seq = 1; seq <= n_segments; seq++) {
         store_name_segment(name, seq);
         fake_disk_remove(l->disk, name);
     }
-    store_name_segment(name, n_segments + 1);
-    assert_int_equal(segment_header_decode(fake_disk_bytes(l->disk, name, &size), &h), 0);
-    *ret_base = (struct raft_entry_id){.term = h.prev_last_term, .index = h.prev_last_index};
 }
 
-/* Index 2 to 7 of term 1, 8 to 13 of term 3, two in a segment; then the first four segments go. */
-static void begin_compacted(struct log *l, struct raft_entry_id *ret_base)
+static void mark(struct log *l, struct raft_entry_id id)
+{
+    uint64_t number;
+
+    assert_int_equal(store_mark(l->store, id), 0);
+    assert_int_equal(store_work(l->store, &number), 0);
+    assert_true(store_marked(l->store) >= id.index);
+}
+
+/* Index 2 to 7 of term 1, 8 to 13 of term 3, two in a segment. */
+static void begin_whole(struct log *l)
 {
     log_begin(l, 0);
     while (l->last < 13)
         append(l, l->last < 7 ? 1 : 3, 0);
-    drop_front(l, 4, ret_base);
+}
+
+/* The same, of which the first four segments go. */
+static void begin_compacted(struct log *l, struct raft_entry_id *ret_base)
+{
+    begin_whole(l);
+    *ret_base = before_segment(l, 5);
+    mark(l, *ret_base);
+    remove_front(l, 4);
     assert_true(ret_base->index > 3 && ret_base->index < 7);
     assert_true(ret_base->term == 1);
 }
@@ -165,13 +189,18 @@ static void store__a_front_without_a_snapshot_is_missing(void **state)
     struct log l;
 
     (void)state;
-    begin_compacted(&l, &base);
+    begin_whole(&l);
+    remove_front(&l, 4);
     assert_int_equal(reopen(&l), STORE_E_DAMAGED);
     assert_non_null(strstr(err_text(), "segment 1 is missing"));
-    l.conf.snapshot = (struct raft_entry_id){1, base.index - 1};
+    log_end(&l);
+    begin_whole(&l);
+    base = before_segment(&l, 5);
+    mark(&l, (struct raft_entry_id){1, base.index - 1});
+    remove_front(&l, 4);
     assert_int_equal(reopen(&l), STORE_E_DAMAGED);
     assert_non_null(strstr(err_text(), "a segment is missing: the log begins at index"));
-    assert_non_null(strstr(err_text(), "no snapshot covers what was before it"));
+    assert_non_null(strstr(err_text(), "no mark says that a snapshot covers what was before it"));
     log_end(&l);
 }
 
@@ -182,11 +211,12 @@ static void store__a_snapshot_lets_the_log_begin_behind_its_base(void **state)
 
     (void)state;
     begin_compacted(&l, &base);
-    l.conf.snapshot = base;
     assert_int_equal(reopen(&l), 0);
     assert_true(l.rec.base.index == base.index && l.rec.base.term == base.term);
     assert_true(l.rec.last_index == 13 && l.rec.commit_index >= base.index);
-    assert_int_equal(l.rec.n_configs, 0);
+    assert_true(l.rec.marked.index == base.index && l.rec.marked.term == base.term);
+    assert_int_equal(l.rec.n_configs, 1); /* the one in force */
+    assert_true(l.rec.configs[0].index == 1 && l.rec.configs[0].configuration.n == 3);
     assert_int_equal(l.rec.n_terms, 2);
     assert_true(l.rec.terms[0].first == base.index + 1 && l.rec.terms[0].term == 1);
     assert_true(l.rec.terms[1].first == 8 && l.rec.terms[1].term == 3);
@@ -204,7 +234,6 @@ static void store__reading_below_the_base_is_an_outcome(void **state)
 
     (void)state;
     begin_compacted(&l, &base);
-    l.conf.snapshot = base;
     assert_int_equal(reopen(&l), 0);
     for (raft_index index = 1; index <= base.index; index++)
         assert_int_equal(read_one(&l, index), STORE_E_COMPACTED);
@@ -221,9 +250,9 @@ static void store__a_log_with_a_base_goes_on(void **state)
 
     (void)state;
     begin_compacted(&l, &base);
-    l.conf.snapshot = base;
     assert_int_equal(reopen(&l), 0);
-    append(&l, 4, base.index + 1); /* all that is left may be replaced: nothing of it is committed */
+    append(&l, 4,
+           base.index + 1); /* all that is left may be replaced: nothing of it is committed */
     while (l.last < 12)
         append(&l, 4, 0);
     check_entries(&l, base.index + 1, 12, 4);
@@ -238,19 +267,16 @@ static void store__a_log_with_a_base_goes_on(void **state)
     log_end(&l);
 }
 
-/* Log and snapshot must be of one history (DISK-9, DISK-23). */
-static void store__the_snapshot_must_fit_the_log(void **state)
+/* Log and mark must be of one history (DISK-9, DISK-23). */
+static void store__a_mark_must_fit_the_log(void **state)
 {
+    static const unsigned char hash[SNAPMARK_BYTES];
     const struct {
-        struct raft_entry_id snapshot;
-        const char *why; /* NULL: it opens */
+        struct raft_entry_id mark;
+        bool fits;
     } rows[] = {
-        {{1, 7}, NULL},
-        {{3, 8}, NULL},
-        {{3, 13}, NULL},
-        {{2, 7}, "another term"},
-        {{1, 8}, "another term"},
-        {{3, 14}, "the log ends before the snapshot does"},
+        {{1, 7}, true},  {{3, 8}, true},   {{3, 13}, true},  {{2, 7}, false},
+        {{1, 8}, false}, {{3, 14}, false}, {{0, 10}, false},
     };
 
     (void)state;
@@ -260,18 +286,25 @@ static void store__the_snapshot_must_fit_the_log(void **state)
             struct log l;
             int rc;
 
-            begin_compacted(&l, &base);
             if (whole) { /* a snapshot beside a log that still has everything */
-                log_end(&l);
-                log_begin(&l, 0);
-                while (l.last < 13)
-                    append(&l, l.last < 7 ? 1 : 3, 0);
+                begin_whole(&l);
+                settle(&l);
+            } else {
+                begin_compacted(&l, &base);
             }
-            l.conf.snapshot = rows[i].snapshot;
+            forge_batch(l.disk, &l.conf,
+                        &(struct record){.type = RECORD_SNAPMARK,
+                                         .index = rows[i].mark.index,
+                                         .term = rows[i].mark.term,
+                                         .len = sizeof(hash),
+                                         .data = hash},
+                        1, &(struct raft_entry_id){3, 13});
             rc = reopen(&l);
-            if (rc != (rows[i].why == NULL ? 0 : STORE_E_DAMAGED) ||
-                (rows[i].why != NULL && strstr(err_text(), rows[i].why) == NULL))
+            if (rc != (rows[i].fits ? 0 : STORE_E_DAMAGED) ||
+                (!rows[i].fits && strstr(err_text(), "a snapshot mark does not") == NULL))
                 fail_msg("row %zu: %d %s", i, rc, err_text());
+            if (rc == 0)
+                assert_true(l.rec.marked.index == rows[i].mark.index);
             log_end(&l);
         }
 }
@@ -285,7 +318,6 @@ static void store__a_log_may_be_truncated_to_its_base(void **state)
 
     (void)state;
     begin_compacted(&l, &base);
-    l.conf.snapshot = base;
     assert_int_equal(reopen(&l), 0);
     assert_int_equal(store_submit(l.store, &(struct store_batch){.number = ++l.number,
                                                                  .truncate_from = base.index + 1}),
@@ -315,7 +347,6 @@ static void store__a_truncation_below_the_base_is_damage(void **state)
         struct log l;
 
         begin_compacted(&l, &base);
-        l.conf.snapshot = base;
         forge_batch(l.disk, &l.conf,
                     &(struct record){.type = RECORD_TRUNCATE, .index = base.index + 1 - below}, 1,
                     &(struct raft_entry_id){last.term, base.index - below});
@@ -351,8 +382,8 @@ static void store__dump_shows_where_the_log_begins(void **state)
     (void)state;
     begin_compacted(&l, &base);
     (void)snprintf(text, sizeof(text), "begins_behind_index=%" PRIu64 " term=1\n", base.index);
-    dump_says(&l, STORE_E_DAMAGED, "no snapshot covers what was before it");
-    l.conf.snapshot = base;
+    dump_says(&l, 0, text);
+    (void)snprintf(text, sizeof(text), "\nmarked_index=%" PRIu64 " term=1\n", base.index);
     dump_says(&l, 0, text);
     log_end(&l);
 }
@@ -389,7 +420,7 @@ static void store__records_of_a_later_version_are_refused(void **state)
           .index = 3,
           .term = 1,
           .len = 4,
-          .data = (const unsigned char *)"\3\0\1\0"},
+          .data = (const unsigned char *)"\4\0\1\0"},
          "a configuration is of a format"},
     };
 
@@ -470,7 +501,7 @@ int main(void)
         cmocka_unit_test(store__reading_below_the_base_is_an_outcome),
         cmocka_unit_test(store__a_log_with_a_base_goes_on),
         cmocka_unit_test(store__a_log_may_be_truncated_to_its_base),
-        cmocka_unit_test(store__the_snapshot_must_fit_the_log),
+        cmocka_unit_test(store__a_mark_must_fit_the_log),
         cmocka_unit_test(store__a_truncation_below_the_base_is_damage),
         cmocka_unit_test(store__dump_shows_where_the_log_begins),
         cmocka_unit_test(store__records_of_a_later_version_are_refused),

@@ -42,7 +42,7 @@ static void store__header_round_trip(void **state)
                                             .first_index = 5,
                                             .first_batch = 6,
                                             .size = 7,
-                                            .flags = 8,
+                                            .flags = SEGMENT_FLAG_BASE,
                                             .prev_chain = 9,
                                             .prev_seq = 10,
                                             .prev_last_index = 11,
@@ -62,10 +62,20 @@ static void store__header_round_trip(void **state)
         assert_int_not_equal(segment_header_decode(page, &got), 0);
         page[bit / 8] ^= (unsigned char)(1u << bit % 8);
     }
-    put_u32(page + 8, 2);
-    put_u32(page + 12, 0);
-    put_u32(page + 12, crc32c(0, page, SEGMENT_HEADER_BYTES));
-    assert_int_equal(segment_header_decode(page, &got), SEGMENT_HEADER_E_VERSION);
+    for (unsigned row = 0; row < 4; row++) {
+        static const uint32_t rows[4][2] = {
+            {SEGMENT_VERSION + 1, 0}, {SEGMENT_VERSION, 4}, {1, SEGMENT_FLAG_RESET}, {0, 0}};
+
+        put_u32(page + 8, rows[row][0]);
+        put_u32(page + 88, rows[row][1]);
+        put_u32(page + 12, 0);
+        put_u32(page + 12, crc32c(0, page, SEGMENT_HEADER_BYTES));
+        assert_int_equal(segment_header_decode(page, &got), SEGMENT_HEADER_E_VERSION);
+    }
+    /* Without flags an earlier program reads it. */
+    segment_header_encode(&(struct segment_header){.seq = 3}, page);
+    assert_int_equal(get_u32(page + 8), 1);
+    assert_int_equal(segment_header_decode(page, &got), 0);
     memset(page, 0, sizeof(page));
     assert_int_equal(segment_header_decode(page, &got), SEGMENT_HEADER_E_BLANK);
 }
@@ -811,6 +821,9 @@ static void store__nonsense_with_good_checksums_is_refused(void **state)
     static const unsigned char vote5[8] = {5};
     static const unsigned char vote6[8] = {6};
     static const unsigned char hash[SNAPMARK_BYTES] = {1};
+    size_t len;
+    const unsigned char *config = model_config(&len);
+    const uint32_t config_len = (uint32_t)len;
     const struct by_hand cases[] = {
         {NULL, {{.type = RECORD_HARDSTATE, .term = 4, .len = 8, .data = vote5}}, 1, 2, 4},
         {NULL, {{.type = RECORD_HARDSTATE, .term = 5, .len = 8, .data = vote6}}, 1, 2, 4},
@@ -863,7 +876,23 @@ static void store__nonsense_with_good_checksums_is_refused(void **state)
          1,
          2,
          4},
-        {NULL, {{.type = RECORD_CONFIG, .index = 2, .term = 4}}, 1, 2, 4},
+        {NULL,
+         {{.type = RECORD_CONFIG, .index = 1, .term = 1, .len = config_len, .data = config}},
+         1,
+         2,
+         4},
+        {"names another configuration",
+         {{.type = RECORD_CONFIG, .index = 2, .term = 4, .len = config_len, .data = config}},
+         1,
+         2,
+         4},
+        {"not hold a configuration", {{.type = RECORD_CONFIG, .index = 1, .term = 1}}, 1, 2, 4},
+        {"truncation",
+         {{.type = RECORD_SNAPMARK, .index = 2, .term = 4, .len = 32, .data = hash},
+          {.type = RECORD_TRUNCATE, .index = 2}},
+         2,
+         1,
+         1},
     };
 
     (void)state;
@@ -1289,6 +1318,7 @@ static void store__bad_reads(void **state)
     struct log l;
     struct arena arena;
     struct raft_entry e[8];
+    size_t config_len;
     unsigned n = 0;
 
     (void)state;
@@ -1306,7 +1336,10 @@ static void store__bad_reads(void **state)
     assert_int_equal(store_read(l.store, 1, 1, 1000, &arena, e, 8, &n), 0);
     fake_disk_fail_read(l.disk, NULL, 0, 0);
     /* Rot under a running node: found at the read, never handed out. */
-    fake_disk_flip(l.disk, "0000000000000002.wal", 4096 + STORE_OPENING_BYTES + RECORD_HEADER_BYTES,
+    (void)model_config(&config_len);
+    fake_disk_flip(l.disk, "0000000000000002.wal",
+                   4096 + record_bytes(HARDSTATE_BYTES) + record_bytes(config_len) +
+                       record_bytes(BATCH_END_BYTES) + RECORD_HEADER_BYTES,
                    3);
     assert_int_equal(store_read(l.store, 2, 3, 1000, &arena, e, 8, &n), -EBADMSG);
     assert_non_null(strstr(err_text(), "index 2"));

@@ -28,6 +28,10 @@
 #define FOLLOWER2(more) NODE("n2", "follower", "3", "\"n1\"", LINKED("n1") "," LINKED("n3"), more)
 #define FOLLOWER3(more) NODE("n3", "follower", "3", "\"n1\"", LINKED("n1") "," LINKED("n2"), more)
 
+#define SENDING(to, percent, state, refused, why)                                                  \
+    "{\"to\":\"" to "\",\"percent\":" percent ",\"bytes_per_s\":12582912,\"left_s\":5,"            \
+    "\"state\":" state ",\"refused\":" refused ",\"refused_why\":" why "}"
+
 struct node {
     const char *name; /* NULL: end of the list */
     const char *status;
@@ -49,12 +53,131 @@ static const struct verdict_case {
      VERDICT_OK,
      1,
      ""},
+    {"a file still lists one that was removed, and is stopped",
+     {{"n1", LEADER(""), 0},
+      {"n2", FOLLOWER2(""), 0},
+      {"n3", FOLLOWER3(""), 0},
+      {"n4", NULL, RIDD_UNREACHABLE}},
+     "OK: survives 1 more failure; 3 of 3 nodes answered, leader n1, term 3",
+     VERDICT_OK,
+     1,
+     ""},
+    {"one that was removed and still runs",
+     {{"n1", LEADER(""), 0},
+      {"n2", FOLLOWER2(""), 0},
+      {"n3", FOLLOWER3(""), 0},
+      {"n4", NODE("n4", "follower", "3", "\"n1\"", LINKED("n1"), ""), 0}},
+     "DEGRADED: survives 1 more failure; 4 of 4 nodes answered, leader n1, term 3",
+     VERDICT_DEGRADED,
+     1,
+     "n4 not_a_member: not a member, says the leader\n"},
+    {"one that was removed, runs, and has no time to say so",
+     {{"n1", LEADER(""), 0},
+      {"n2", FOLLOWER2(""), 0},
+      {"n3", FOLLOWER3(""), 0},
+      {"n4", NULL, RIDD_BUSY}},
+     "DEGRADED: survives 1 more failure; 4 of 4 nodes answered (1 busy), leader n1, term 3",
+     VERDICT_DEGRADED,
+     1,
+     "n4 busy: *\n"},
+    {"a silent one that nobody has named: its address may be that of anybody",
+     {{"n1", LEADER(""), 0},
+      {"n2", FOLLOWER2(""), 0},
+      {"n3", FOLLOWER3(""), 0},
+      {"", NULL, RIDD_UNREACHABLE}},
+     "DEGRADED: survives 1 more failure; 3 of 4 nodes answered, leader n1, term 3",
+     VERDICT_DEGRADED,
+     1,
+     " unreachable: unreachable: why\n"},
+    {"followers alone do not say who has left: what they have may be old",
+     {{"n1", NULL, RIDD_UNREACHABLE},
+      {"n2", FOLLOWER2(""), 0},
+      {"n3", FOLLOWER3(""), 0},
+      {"n4", NULL, RIDD_UNREACHABLE}},
+     "DEGRADED: survives no more failure; 2 of 4 nodes answered, leader n1, which did not answer, "
+     "term 3",
+     VERDICT_DEGRADED,
+     0,
+     "n1 unreachable: unreachable: why\nn4 unreachable: unreachable: why\n"},
     {"one node, a group of its own",
      {{"n1", NODE("n1", "leader", "1", "\"n1\"", "", ""), 0}},
      "OK: survives no more failure; 1 of 1 nodes answered, leader n1, term 1",
      VERDICT_OK,
      0,
      ""},
+    {"a node gets a snapshot, and stores nothing until it has it",
+     {{"n1",
+       NODE("n1", "leader", "3", "\"n1\"",
+            HEARD("n2") ",{\"id\":\"n3\",\"connected\":true,\"heard\":true,\"match_index\":0}",
+            ",\"serving\":true,\"snapshots\":{\"log_begins_behind\":90,\"sending\":[" SENDING(
+                "n3", "43", "\"receiving\"", "0", "null") "],\"receiving\":null}"),
+       0},
+      {"n2", FOLLOWER2(""), 0},
+      {"n3", FOLLOWER3(""), 0}},
+     "DEGRADED: survives no more failure; 3 of 3 nodes answered, leader n1, term 3",
+     VERDICT_DEGRADED,
+     0,
+     "n3 catching_up: is catching up by a snapshot: 43 %, 12.0 MiB/s, about 5 s left\n"},
+    {"the node itself knows better how far it is",
+     {{"n1",
+       LEADER(",\"snapshots\":{\"log_begins_behind\":90,\"sending\":[" SENDING(
+           "n3", "100", "\"receiving\"", "0", "null") "]}"),
+       0},
+      {"n2", FOLLOWER2(""), 0},
+      {"n3",
+       FOLLOWER3(",\"snapshots\":{\"receiving\":{\"from\":\"n1\",\"percent\":100,"
+                 "\"state\":\"checking\"}}"),
+       0}},
+     "DEGRADED: survives 1 more failure; 3 of 3 nodes answered, leader n1, term 3",
+     VERDICT_DEGRADED,
+     1,
+     "n3 catching_up: is catching up by a snapshot: it is there, checking it\n"},
+    {"the rest of a snapshot that nobody sends any more",
+     {{"n1", LEADER(",\"snapshots\":{\"log_begins_behind\":90,\"sending\":[]}"), 0},
+      {"n2", FOLLOWER2(""), 0},
+      {"n3",
+       FOLLOWER3(",\"snapshots\":{\"receiving\":{\"from\":\"n2\",\"percent\":3,"
+                 "\"state\":\"receiving\"}}"),
+       0}},
+     "OK: survives 1 more failure; 3 of 3 nodes answered, leader n1, term 3",
+     VERDICT_OK,
+     1,
+     ""},
+    {"nobody leads, and one still tells of the snapshot that it was getting",
+     {{"n1", NULL, RIDD_UNREACHABLE},
+      {"n2", NODE("n2", "candidate", "4", "null", APART("n1") "," LINKED("n3"), ""), 0},
+      {"n3",
+       NODE("n3", "follower", "4", "null", APART("n1") "," LINKED("n2"),
+            ",\"snapshots\":{\"receiving\":{\"from\":\"n1\",\"percent\":7,"
+            "\"bytes_per_s\":0,\"state\":\"receiving\"}}"),
+       0}},
+     "NO QUORUM: 2 of 3 nodes answered, no leader, term 4",
+     VERDICT_NO_QUORUM,
+     0,
+     "n1 unreachable: unreachable: why\n"
+     "n3 catching_up: is catching up by a snapshot: 7 %\n"},
+    {"a snapshot that is refused again and again, by a node that was not asked",
+     {{"n1",
+       LEADER(",\"snapshots\":{\"log_begins_behind\":90,\"sending\":[" SENDING(
+           "n3", "0", "\"waiting\"", "3", "\"refused: its disk is full\"") "]}"),
+       0},
+      {"n2", FOLLOWER2(""), 0}},
+     "DEGRADED: survives 1 more failure; 2 of 2 nodes answered, leader n1, term 3",
+     VERDICT_DEGRADED,
+     1,
+     "n3 snapshot_failed: the snapshot that n1 sends was refused: its disk is full (3 times)\n"},
+    {"no snapshot can be made, and the log grows",
+     {{"n1",
+       LEADER(",\"snapshots\":{\"failed_why\":\"the disk has less than 16 MiB left\","
+              "\"log_bytes_behind\":104857600}"),
+       0},
+      {"n2", FOLLOWER2(""), 0},
+      {"n3", FOLLOWER3(""), 0}},
+     "DEGRADED: survives 1 more failure; 3 of 3 nodes answered, leader n1, term 3",
+     VERDICT_DEGRADED,
+     1,
+     "n1 snapshot_failed: no snapshot can be made: the disk has less than 16 MiB left; its log "
+     "cannot be let go of (100.0 MiB)\n"},
     {"five nodes, one of them down",
      {{"n1",
        NODE("n1", "leader", "3", "\"n1\"",
@@ -496,7 +619,7 @@ static bool is_right(const struct verdict_case *c, const char *cluster)
     return false;
 }
 
-/* STATUS-1, STATUS-2: the tables above. */
+/* STATUS-1, STATUS-2, STATUS-4: the tables above. */
 static void verdict__of_clusters_as_they_were_seen(void **state)
 {
     unsigned n_wrong = 0;

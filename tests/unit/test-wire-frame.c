@@ -41,6 +41,12 @@ static const struct raft_entry three_entries[] = {
     {.id = {5, 10}, .type = RAFT_ENTRY_CONFIG, .len = 1, .data = "x"},
 };
 
+static const struct raft_snapshot_part parts[] = {
+    {.transfer = UINT64_MAX, .offset = 3, .bytes = 8, .len = 5, .data = "hello"},
+    {.transfer = 7, .offset = 8, .bytes = 8}, /* a question */
+    {.transfer = 7, .offset = 3, .bytes = 8, .status = RAFT_SNAPSHOT_TOO_OLD},
+};
+
 static const struct raft_msg samples[] = {
     {.type = RAFT_MSG_PRE_VOTE, .term = 6, .prev = {5, 17}},
     {.type = RAFT_MSG_PRE_VOTE, .term = 2, .prev = {0, 0}},
@@ -62,6 +68,10 @@ static const struct raft_msg samples[] = {
     {.type = RAFT_MSG_HEARTBEAT, .term = 5, .round = UINT64_MAX, .leader_commit = 10},
     {.type = RAFT_MSG_HEARTBEAT_RESP, .term = 5, .round = 77, .reject = true},
     {.type = RAFT_MSG_TIMEOUT_NOW, .term = RAFT_INDEX_MAX},
+    {.type = RAFT_MSG_SNAPSHOT, .term = 5, .part = &parts[0]},
+    {.type = RAFT_MSG_SNAPSHOT, .term = 5, .part = &parts[1]},
+    {.type = RAFT_MSG_SNAPSHOT_RESP, .term = 5, .part = &parts[2]},
+    {.type = RAFT_MSG_SNAPSHOT_RESP, .term = 5, .reject = true},
     {.type = RAFT_MSG_HEARTBEAT,
      .term = 5,
      .round = 9,
@@ -89,6 +99,17 @@ static void assert_same_msg(const struct raft_msg *a, const struct raft_msg *b)
     assert_int_equal(a->reject, b->reject);
     assert_int_equal(a->transfer, b->transfer);
     assert_memory_equal(&a->note, &b->note, sizeof(a->note));
+    assert_int_equal(a->part == NULL, b->part == NULL);
+    if (a->part != NULL) {
+        assert_true(a->part->transfer == b->part->transfer);
+        assert_true(a->part->offset == b->part->offset);
+        assert_true(a->part->bytes == b->part->bytes);
+        assert_int_equal(a->part->status, b->part->status);
+        assert_int_equal(a->part->len, b->part->len);
+        assert_int_equal(a->part->data == NULL, b->part->data == NULL);
+        if (a->part->len > 0)
+            assert_memory_equal(a->part->data, b->part->data, a->part->len);
+    }
     assert_int_equal(a->n_entries, b->n_entries);
     for (unsigned i = 0; i < a->n_entries; i++) {
         const struct raft_entry *x = &a->entries[i];
@@ -187,12 +208,13 @@ static void frame__one_after_the_other(void **state)
     assert_int_equal(at, b.len);
 }
 
-/* Only entries and their answers go through the connection for data (PEER-3). */
+/* Only entries, parts of snapshots and their answers go through the connection for data (PEER-3). */
 static void frame__channels(void **state)
 {
     (void)state;
     for (int t = RAFT_MSG_PRE_VOTE; t <= RAFT_MSG_TYPE_MAX; t++) {
-        bool log = t == RAFT_MSG_APPEND || t == RAFT_MSG_APPEND_RESP;
+        bool log = t == RAFT_MSG_APPEND || t == RAFT_MSG_APPEND_RESP || t == RAFT_MSG_SNAPSHOT ||
+                   t == RAFT_MSG_SNAPSHOT_RESP;
 
         assert_int_equal(wire_msg_channel((enum raft_msg_type)t),
                          log ? WIRE_CHANNEL_LOG : WIRE_CHANNEL_CONTROL);
@@ -353,7 +375,7 @@ static void frame__types_and_flags(void **state)
     (void)state;
     assert_int_equal(wire_msg_encode(&samples[0], &b), 0);
     for (unsigned type = 0; type < 256; type++) {
-        bool known = (type >= 1 && type <= 9) || type == 32 || type == 33;
+        bool known = (type >= 1 && type <= 11) || (type >= 32 && type <= 36);
 
         b.data[8] = (unsigned char)type;
         reseal(&b);
@@ -491,6 +513,39 @@ static const struct field_case field_cases[] = {
     /* TIMEOUT_NOW */
     {14, 0, 8, 0, false},
     {14, 0, 8, HI + 1, false},
+    /* SNAPSHOT: term, transfer, offset, bytes, len, data */
+    {15, 0, 8, 0, false},
+    {15, 0, 8, HI, true},
+    {15, 0, 8, HI + 1, false},
+    {15, 8, 8, 0, true},
+    {15, 16, 8, 0, true},
+    {15, 16, 8, 4, false}, /* it would end behind the whole */
+    {15, 16, 8, UINT64_MAX, false},
+    {15, 24, 8, 7, false},
+    {15, 24, 8, 2, false}, /* and begin there */
+    {15, 24, 8, UINT64_MAX, true},
+    {15, 32, 4, 0, true}, /* a question, and a tail */
+    {15, 32, 4, 4, true},
+    {15, 32, 4, 6, false}, /* not there */
+    {15, 32, 4, UINT32_MAX, false},
+    {16, 16, 8, 9, false},
+    /* SNAPSHOT_RESP: term, reject, transfer, offset, bytes, status */
+    {17, 0, 8, 0, true},
+    {17, 0, 8, HI + 1, false},
+    {17, 8, 1, 1, false}, /* a refusal says nothing else */
+    {17, 8, 1, 2, false},
+    {17, 17, 8, 8, true},
+    {17, 17, 8, 9, false},
+    {17, 25, 8, 2, false},
+    {17, 33, 1, 0, true},
+    {17, 33, 1, RAFT_SNAPSHOT_STATUSES - 1, true},
+    {17, 33, 1, RAFT_SNAPSHOT_STATUSES, false},
+    {17, 33, 1, 255, false},
+    {18, 8, 1, 0, true}, /* an answer about nothing */
+    {18, 9, 8, 1, false},
+    {18, 17, 8, 1, false},
+    {18, 25, 8, 1, false},
+    {18, 33, 1, 1, false},
 };
 
 static void frame__bounds_of_every_field(void **state)
@@ -515,6 +570,54 @@ static void frame__bounds_of_every_field(void **state)
         if (r != (c->ok ? 0 : WIRE_FRAME_E_PAYLOAD))
             fail_msg("case %zu: got %d", i, r);
     }
+}
+
+static void frame__the_largest_part(void **state)
+{
+    cleanup_buf struct buf b = BUF_INIT;
+    unsigned char *data = calloc(1, SNAP_PART_BYTES_MAX + 1);
+    struct raft_snapshot_part part = {
+        .offset = 7, .bytes = UINT64_MAX, .len = SNAP_PART_BYTES_MAX, .data = data};
+    const struct raft_msg m = {.type = RAFT_MSG_SNAPSHOT, .term = 1, .part = &part};
+    struct raft_msg back;
+    struct wire_frame frame;
+
+    (void)state;
+    assert_non_null(data);
+    assert_int_equal(wire_msg_encode(&m, &b), 0);
+    frame = cut_whole(&b);
+    assert_int_equal(wire_msg_decode(&frame, FROM, TO, &arena, &back), 0);
+    assert_same_msg(&m, &back);
+    /* One byte more is there, and is said to be: too long all the same. */
+    assert_int_equal(buf_add(&b, data, 1), 0);
+    put_u32(b.data + FRAME_HEADER_BYTES + 32, SNAP_PART_BYTES_MAX + 1);
+    reseal(&b);
+    frame = cut_whole(&b);
+    assert_int_equal(wire_msg_decode(&frame, FROM, TO, &arena, &back), WIRE_FRAME_E_PAYLOAD);
+    free(data);
+}
+
+/* The layout is a contract between versions, from the second on. */
+static void frame__bytes_of_parts_are_fixed(void **state)
+{
+    static const unsigned char part[] = {
+        10,   0,    0,    0,    5,    0,    0,    0, 0, 0, 0, 0, /* transfer */ 0xff,
+        0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 3, 0, 0, 0, 0, 0,
+        0,    0,    8,    0,    0,    0,    0,    0, 0, 0, 5, 0, 0,
+        0,    'h',  'e',  'l',  'l',  'o'};
+    static const unsigned char answer[] = {11, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, /* reject */ 0,
+                                           7,  0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0,
+                                           0,  0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 5};
+    cleanup_buf struct buf b = BUF_INIT;
+
+    (void)state;
+    assert_int_equal(wire_msg_encode(&samples[15], &b), 0);
+    assert_int_equal(b.len, 8 + sizeof(part));
+    assert_memory_equal(b.data + 8, part, sizeof(part));
+    buf_reset(&b, 0);
+    assert_int_equal(wire_msg_encode(&samples[17], &b), 0);
+    assert_int_equal(b.len, 8 + sizeof(answer));
+    assert_memory_equal(b.data + 8, answer, sizeof(answer));
 }
 
 static void frame__the_largest_append(void **state)
@@ -696,6 +799,7 @@ static void frame__hello_says_whose_it_is(void **state)
         {"\1a\2\7\0\0\0\0\0\0\0", 11, "", 0},
         {"\0\0", 2, "", 0},
         {"\1'\0", 3, "", 0},
+        {"\3a\0b\0", 5, "", 0},
         {"\377a\0", 3, "", 0},
     };
 
@@ -734,6 +838,112 @@ static void frame__hello_says_whose_it_is(void **state)
     }
 }
 
+/* What asks for a proof, and what proves, stands behind what the node says of itself. An older node
+ * does not look at it; of one that ends too early nothing was said. */
+static void frame__hello_may_ask_for_a_proof(void **state)
+{
+    (void)state;
+    for (unsigned named = 0; named < 2; named++) {
+        for (unsigned is_reply = 0; is_reply < 2; is_reply++) {
+            const size_t about = named ? 2 + NODE_NAME_BYTES_MAX + 8 * WIRE_SETTINGS_MAX : 2;
+            const size_t len = 75 + about + 16 + (is_reply ? 40 : 0);
+            cleanup_buf struct buf b = BUF_INIT;
+            struct wire_hello h = hello;
+            struct wire_hello back;
+            struct wire_frame frame;
+
+            if (named) {
+                memset(h.about.cluster_name, 'x', NODE_NAME_BYTES_MAX);
+                h.about.n_settings = WIRE_SETTINGS_MAX;
+            }
+            h.challenged = true;
+            memcpy(h.challenge, "0123456789abcdef", 16);
+            h.proved = true; /* a hello is no proof */
+            memset(h.proof, 0xee, sizeof(h.proof));
+            h.removed_index = 0x123456;
+            assert_int_equal(wire_hello_encode(&h, is_reply != 0, &b), 0);
+            assert_int_equal(b.len, FRAME_HEADER_BYTES + len);
+            assert_true(b.len <= PEER_HELLO_BYTES_MAX_V1);
+            assert_memory_equal(b.data + FRAME_HEADER_BYTES + 75 + about, h.challenge, 16);
+            frame = cut_whole(&b);
+            for (size_t cut = 0; cut <= len; cut++) {
+                frame.payload_len = len - cut;
+                if (frame.payload_len < 74) {
+                    assert_int_equal(wire_hello_decode(&frame, &back), WIRE_FRAME_E_PAYLOAD);
+                    continue;
+                }
+                assert_int_equal(wire_hello_decode(&frame, &back), 0);
+                assert_true(back.challenged == (cut <= (is_reply ? 40u : 0u)));
+                assert_true(back.proved == (is_reply && cut == 0));
+                assert_memory_equal(back.challenge, back.challenged ? h.challenge : hello.challenge,
+                                    16);
+                assert_memory_equal(back.proof, back.proved ? h.proof : hello.proof, 32);
+                assert_true(back.removed_index == (back.proved ? 0x123456 : 0));
+                assert_string_equal(back.about.cluster_name,
+                                    frame.payload_len >= 75 + about ? h.about.cluster_name : "");
+            }
+        }
+    }
+}
+
+/* More settings than this version has room for, and what cannot be a name, hide nothing that stands
+ * behind them. An index that cannot be was not said. */
+static void frame__a_challenge_is_found_behind_what_is_not_known(void **state)
+{
+    cleanup_buf struct buf b = BUF_INIT;
+    struct wire_hello back;
+    struct wire_frame frame;
+
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) {
+        buf_reset(&b, 0);
+        assert_int_equal(wire_hello_encode(&hello, true, &b), 0);
+        assert_int_equal(buf_add(&b, i == 0 ? "\1a" : "\1'", 2), 0);
+        assert_int_equal(buf_add_u8(&b, WIRE_SETTINGS_MAX + 3), 0);
+        for (unsigned k = 0; k < WIRE_SETTINGS_MAX + 3; k++)
+            assert_int_equal(buf_add_u64(&b, 1000 + k), 0);
+        assert_int_equal(buf_add(&b, "0123456789abcdef", 16), 0);
+        for (unsigned k = 0; k < 4; k++)
+            assert_int_equal(buf_add_u64(&b, k), 0);
+        assert_int_equal(buf_add_u64(&b, RAFT_INDEX_MAX + i), 0);
+        reseal(&b);
+        frame = cut_whole(&b);
+        assert_int_equal(wire_hello_decode(&frame, &back), 0);
+        assert_int_equal(back.about.n_settings, i == 0 ? WIRE_SETTINGS_MAX : 0);
+        assert_true(back.challenged);
+        assert_memory_equal(back.challenge, "0123456789abcdef", 16);
+        assert_int_equal(back.proved, i == 0);
+    }
+}
+
+static void frame__proof_comes_back(void **state)
+{
+    cleanup_buf struct buf b = BUF_INIT;
+    unsigned char proof[WIRE_PROOF_BYTES];
+    unsigned char back[WIRE_PROOF_BYTES];
+    struct wire_frame frame;
+
+    (void)state;
+    for (unsigned i = 0; i < sizeof(proof); i++)
+        proof[i] = (unsigned char)(i + 1);
+    assert_int_equal(wire_proof_encode(proof, &b), 0);
+    assert_int_equal(b.len, FRAME_HEADER_BYTES + 32);
+    frame = cut_whole(&b);
+    assert_int_equal(frame.type, 34);
+    assert_int_equal(wire_proof_decode(&frame, back), 0);
+    assert_memory_equal(back, proof, 32);
+    frame.payload_len = 31;
+    assert_int_equal(wire_proof_decode(&frame, back), WIRE_FRAME_E_PAYLOAD);
+    frame.payload_len = 32;
+    frame.type = WIRE_FRAME_HELLO_REPLY;
+    assert_int_equal(wire_proof_decode(&frame, back), WIRE_FRAME_E_TYPE);
+    /* WIRE-7 */
+    assert_int_equal(buf_add_u8(&b, 7), 0);
+    reseal(&b);
+    frame = cut_whole(&b);
+    assert_int_equal(wire_proof_decode(&frame, back), 0);
+}
+
 /* A node that speaks one version says it as the first nodes did: in four bytes. */
 static void frame__hello_of_one_version_has_the_first_bytes(void **state)
 {
@@ -742,6 +952,7 @@ static void frame__hello_of_one_version_has_the_first_bytes(void **state)
     struct wire_frame frame;
 
     (void)state;
+    h.version_lowest = h.version_highest = 1;
     assert_int_equal(wire_hello_encode(&h, false, &b), 0);
     assert_int_equal(b.len, FRAME_HEADER_BYTES + 75);
     assert_memory_equal(b.data + FRAME_HEADER_BYTES, "RIDD\1\0\0\0", 8);
@@ -887,12 +1098,17 @@ int main(void)
         cmocka_unit_test(frame__another_group_is_refused_in_words),
         cmocka_unit_test(frame__a_handshake_is_no_message),
         cmocka_unit_test(frame__bounds_of_every_field),
+        cmocka_unit_test(frame__the_largest_part),
+        cmocka_unit_test(frame__bytes_of_parts_are_fixed),
         cmocka_unit_test(frame__the_largest_append),
         cmocka_unit_test(frame__count_is_checked_before_memory),
         cmocka_unit_test(frame__hello_comes_back),
         cmocka_unit_test(frame__hello_fields),
         cmocka_unit_test(frame__hello_of_a_later_version_may_be_longer),
         cmocka_unit_test(frame__hello_says_whose_it_is),
+        cmocka_unit_test(frame__hello_may_ask_for_a_proof),
+        cmocka_unit_test(frame__a_challenge_is_found_behind_what_is_not_known),
+        cmocka_unit_test(frame__proof_comes_back),
         cmocka_unit_test(frame__hello_of_one_version_has_the_first_bytes),
         cmocka_unit_test(frame__the_agreed_version_is_the_smaller_of_the_highest),
         cmocka_unit_test(frame__texts),

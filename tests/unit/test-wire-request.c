@@ -204,6 +204,53 @@ static void request__compare(void **state)
     assert_int_equal(request.methods, 0);
 }
 
+static void request__changes_of_the_members(void **state)
+{
+    static const struct {
+        const char *name;
+        enum wire_request_type type;
+        bool has_addrs;
+    } verbs[] = {{"member_add", WIRE_REQ_MEMBER_ADD, true},
+                 {"member_remove", WIRE_REQ_MEMBER_REMOVE, false},
+                 {"member_promote", WIRE_REQ_MEMBER_PROMOTE, false},
+                 {"member_demote", WIRE_REQ_MEMBER_DEMOTE, false},
+                 {"member_set_addr", WIRE_REQ_MEMBER_SET_ADDR, true},
+                 {"member_replace", WIRE_REQ_MEMBER_REPLACE, true},
+                 {"member_rejoin", WIRE_REQ_MEMBER_REJOIN, false}};
+    char line[256];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
+        (void)snprintf(line, sizeof(line),
+                       "{\"type\":\"%s\",\"id\":\"n4\",\"old\":\"n3\",\"peer_addr\":\"a:1\","
+                       "\"client_addr\":\"[::1]:65535\"}",
+                       verbs[i].name);
+        must_decode(line);
+        assert_int_equal(request.type, verbs[i].type);
+        assert_slice(request.member.id, "n4");
+        if (verbs[i].has_addrs) {
+            assert_slice(request.member.peer_addr, "a:1");
+            assert_slice(request.member.client_addr, "[::1]:65535");
+        } else {
+            assert_int_equal(request.member.peer_addr.len, 0);
+        }
+        if (verbs[i].type == WIRE_REQ_MEMBER_REPLACE)
+            assert_slice(request.member.old, "n3");
+        else
+            assert_int_equal(request.member.old.len, 0);
+        assert_false(request.member.learner);
+        assert_false(request.member.dry_run);
+        assert_false(request.member.force);
+        assert_true(request.member.based_on == 0);
+    }
+    must_decode("{\"type\":\"member_remove\",\"id\":\"A-z_9\",\"learner\":true,\"dry_run\":true,"
+                "\"force\":true,\"based_on\":1}");
+    assert_true(request.member.learner);
+    assert_true(request.member.dry_run);
+    assert_true(request.member.force);
+    assert_true(request.member.based_on == 1);
+}
+
 static void request__cluster(void **state)
 {
     static const struct {
@@ -224,6 +271,14 @@ static void request__cluster(void **state)
         assert_int_equal(request.type, plain[i].type);
         assert_null(request.to.data);
     }
+    must_decode("{\"type\":\"snapshot_part\"}");
+    assert_int_equal(request.type, WIRE_REQ_SNAPSHOT_PART);
+    assert_int_equal(request.part.index, 0);
+    assert_int_equal(request.part.offset, 0);
+    must_decode("{\"type\":\"snapshot_part\",\"index\":9,\"term\":2,\"offset\":65536}");
+    assert_int_equal(request.part.index, 9);
+    assert_int_equal(request.part.term, 2);
+    assert_int_equal(request.part.offset, 65536);
     must_decode("{\"type\":\"transfer_leader\",\"to\":\"n2\"}");
     assert_slice(request.to, "n2");
     must_decode("{\"src\":\"c0\",\"dest\":\"n1\",\"body\":{\"type\":\"init\",\"msg_id\":1,\"node_"
@@ -344,13 +399,14 @@ struct wrong {
     uint64_t msg_id; /* what the refusal carries */
 };
 
-#define MALFORMED_ID  (((uint64_t)1 << 53) - 1)
-#define READ(rest)    "{\"msg_id\":7,\"type\":\"read_index\"," rest "}"
-#define WRITE(rest)   "{\"msg_id\":7,\"type\":\"write\",\"key\":\"x\"," rest "}"
-#define CAS(rest)     "{\"msg_id\":7,\"type\":\"cas\",\"key\":\"x\"," rest "}"
-#define COMPARE(rest) "{\"msg_id\":7,\"type\":\"compare_read_methods\"" rest "}"
-#define BATCH(rest)   "{\"msg_id\":7,\"type\":\"batch_read_index\"" rest "}"
-#define INIT(rest)    "{\"msg_id\":7,\"type\":\"init\"" rest "}"
+#define MALFORMED_ID       (((uint64_t)1 << 53) - 1)
+#define READ(rest)         "{\"msg_id\":7,\"type\":\"read_index\"," rest "}"
+#define WRITE(rest)        "{\"msg_id\":7,\"type\":\"write\",\"key\":\"x\"," rest "}"
+#define CAS(rest)          "{\"msg_id\":7,\"type\":\"cas\",\"key\":\"x\"," rest "}"
+#define COMPARE(rest)      "{\"msg_id\":7,\"type\":\"compare_read_methods\"" rest "}"
+#define BATCH(rest)        "{\"msg_id\":7,\"type\":\"batch_read_index\"" rest "}"
+#define MEMBER(verb, rest) "{\"msg_id\":7,\"type\":\"member_" verb "\"" rest "}"
+#define INIT(rest)         "{\"msg_id\":7,\"type\":\"init\"" rest "}"
 
 static const struct wrong wrongs[] = {
     /* no JSON, no object */
@@ -492,6 +548,35 @@ static const struct wrong wrongs[] = {
     {INIT(",\"node_id\":\"n1\",\"node_ids\":[]"), "node_ids", 16, 7},
     {INIT(",\"node_id\":\"n1\",\"node_ids\":\"n1\""), "node_ids", 16, 7},
     {INIT(",\"node_id\":\"n1\",\"node_ids\":[\"n1\",7]"), "node_ids[1]", 63, 7},
+    /* changes of the members */
+    {MEMBER("remove", ""), "id", 0, 7},
+    {MEMBER("remove", ",\"id\":\"\""), "id", 63, 7},
+    {MEMBER("remove", ",\"id\":4"), "id", 63, 7},
+    {MEMBER("remove", ",\"id\":\"a b\""), "id", 63, 7},
+    {MEMBER("remove", ",\"id\":\"../x\""), "id", 63, 7},
+    {MEMBER("remove", ",\"id\":\"n\xc3\xa4\""), "id", 63, 7},
+    {MEMBER("remove", ",\"id\":\"n1\",\"force\":1"), "force", 0, 7},
+    {MEMBER("remove", ",\"id\":\"n1\",\"dry_run\":null"), "dry_run", 0, 7},
+    {MEMBER("remove", ",\"id\":\"n1\",\"learner\":\"yes\""), "learner", 0, 7},
+    {MEMBER("remove", ",\"id\":\"n1\",\"based_on\":0"), "based_on", RAFT_INDEX_MAX, 7},
+    {MEMBER("remove", ",\"id\":\"n1\",\"based_on\":-1"), "based_on", RAFT_INDEX_MAX, 7},
+    {MEMBER("add", ",\"id\":\"n1\""), "peer_addr", 0, 7},
+    {MEMBER("add", ",\"id\":\"n1\",\"peer_addr\":\"a:1\""), "client_addr", 0, 7},
+    {MEMBER("add", ",\"id\":\"n1\",\"peer_addr\":7"), "peer_addr", 262, 7},
+    {MEMBER("add", ",\"id\":\"n1\",\"peer_addr\":\"\""), "peer_addr", 262, 7},
+    {MEMBER("add", ",\"id\":\"n1\",\"peer_addr\":\"a\""), "peer_addr", 262, 7},
+    {MEMBER("add", ",\"id\":\"n1\",\"peer_addr\":\":1\""), "peer_addr", 262, 7},
+    {MEMBER("add", ",\"id\":\"n1\",\"peer_addr\":\"a:\""), "peer_addr", 262, 7},
+    {MEMBER("add", ",\"id\":\"n1\",\"peer_addr\":\"a:0\""), "peer_addr", 262, 7},
+    {MEMBER("add", ",\"id\":\"n1\",\"peer_addr\":\"a:65536\""), "peer_addr", 262, 7},
+    {MEMBER("add", ",\"id\":\"n1\",\"peer_addr\":\"a:123456\""), "peer_addr", 262, 7},
+    {MEMBER("add", ",\"id\":\"n1\",\"peer_addr\":\"a b:1\""), "peer_addr", 262, 7},
+    {MEMBER("set_addr", ",\"id\":\"n1\",\"peer_addr\":\"\xc3\xa4:1\""), "peer_addr", 262, 7},
+    {MEMBER("set_addr", ",\"id\":\"n1\",\"peer_addr\":\"a\\u0001:1\""), "peer_addr", 262, 7},
+    {MEMBER("replace", ",\"id\":\"n1\",\"peer_addr\":\"a:1\",\"client_addr\":\"a:2\""), "old", 0,
+     7},
+    {MEMBER("replace", ",\"id\":\"n1\",\"peer_addr\":\"a:1\",\"client_addr\":\"a:2\",\"old\":\"\""),
+     "old", 63, 7},
     /* envelopes */
     {"{\"src\":\"c1\"}", "dest", 0, NO_ID},
     {"{\"dest\":\"n1\",\"body\":{\"msg_id\":7,\"type\":\"ping\"}}", "src", 0, 7},
@@ -997,7 +1082,8 @@ static void wire_request__wrong_text_is_named(void **state)
         const char *text;
     } cases[] = {
         {"{\"type\":\"ping\",\"x\":\"\\ud800\"}", 0, "half of a surrogate pair stands alone"},
-        {"{\"type\":\"ping\",\"x\":\"\\udc00\\ud800\"}", 0, "half of a surrogate pair stands alone"},
+        {"{\"type\":\"ping\",\"x\":\"\\udc00\\ud800\"}", 0,
+         "half of a surrogate pair stands alone"},
         {"\xff\xfe{\0}\0", 6, "UTF-16, not UTF-8"},
         {"{\0}\0", 4, "UTF-16, not UTF-8"},
         {"\0{\0}", 4, "UTF-16, not UTF-8"},
@@ -1043,6 +1129,7 @@ int main(void)
         cmocka_unit_test(request__counts_of_keys),
         cmocka_unit_test(request__a_long_field_name_is_cut),
         cmocka_unit_test(request__counts_of_items),
+        cmocka_unit_test(request__changes_of_the_members),
         cmocka_unit_test(request__a_line_full_of_keys_is_refused),
         cmocka_unit_test(fast__takes_the_common_lines),
         cmocka_unit_test(fast__agrees_with_the_full_decoder),

@@ -1,13 +1,13 @@
 /* Base64 with padding.
  *
- * For: bytes of entries inside JSON. Decoding is strict: one payload has one spelling (no white
- * space, no missing padding, no stray bits).
+ * For: bytes inside JSON: entries between nodes of ridd-maelstrom, parts of snapshots. Decoding is
+ * strict: one payload has one spelling (no white space, no missing padding, no stray bits).
  * Not for: text from people, who may wrap lines.
  * Thread: any; pure.
  * Source: RFC 4648 section 4.
  * Obvious: units, ownership, errors. */
-#ifndef RIDD_MAELSTROM_BASE64_H
-#define RIDD_MAELSTROM_BASE64_H
+#ifndef RIDD_BASE_BASE64_H
+#define RIDD_BASE_BASE64_H
 
 #include <stdbool.h>
 

@@ -1,5 +1,5 @@
 /* Three bytes are four characters; the last group may be shorter and is filled up with '='. */
-#include "maelstrom/base64.h"
+#include "base/base64.h"
 
 #include <errno.h>
 

@@ -1,0 +1,417 @@
+/* snapshot --save: the newest snapshot of a node, part by part, into a file.
+ *
+ *   FILE.part      what has come so far
+ *   FILE.part-of   of which node and snapshot that is: "NODE INDEX TERM BYTES"
+ *   FILE           only when all of it is there, is what its trailer says, and is durable
+ *
+ * Whoever is interrupted goes on where it was the next time, as long as the node still has that
+ * snapshot. Nobody else's memory is needed for it: the server keeps nothing of its clients. */
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/base64.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/crc32c.h"
+#include "ctl/snapshot_int.h"
+#include "snap/snap.h"
+
+#include "base/banned.h"
+
+DEFINE_CLEANUP(json, json_t *, json_decref);
+#define cleanup_json CLEANUP(json)
+
+struct saving {
+    const struct ctl *ctl;
+    const struct ctl_node *node;
+    struct snapshot_outcome *o;
+    struct ridd *client; /* owned: of this node alone */
+    char part[PATH_MAX];
+    char part_of[PATH_MAX];
+    int fd; /* owned; -1: none */
+    uint64_t index;
+    uint64_t term;
+    uint64_t bytes; /* of the whole */
+    uint64_t at;    /* so much is there */
+    uint64_t began_us;
+    uint64_t began_at;
+    uint64_t deadline_us;
+    uint64_t show_us; /* not before: the bar again */
+    bool bar;
+    bool locked; /* the part is ours */
+};
+
+static const char *name_of(const struct ctl_node *node)
+{
+    return node->name[0] != '\0' ? node->name : node->endpoint;
+}
+
+/* ---- files ---- */
+
+static int fail_file(struct saving *s, const char *what, const char *path)
+{
+    return snapshot_fail(s->o, CTL_EXIT_OUTPUT, "output", "cannot %s '%s': %s", what, path,
+                         strerror(errno));
+}
+
+static bool name_files(struct saving *s)
+{
+    const char *file = s->ctl->save;
+
+    return (size_t)snprintf(s->part, sizeof(s->part), "%s.part", file) < sizeof(s->part) &&
+           (size_t)snprintf(s->part_of, sizeof(s->part_of), "%s.part-of", file) <
+               sizeof(s->part_of);
+}
+
+/* What was begun, if it is of this node; index 0: nothing, or of another. */
+static void read_part_of(struct saving *s)
+{
+    char text[NODE_NAME_BYTES_MAX + RIDD_ENDPOINT_SIZE + 96];
+    char name[NODE_NAME_BYTES_MAX + RIDD_ENDPOINT_SIZE + 1] = "";
+    unsigned long long index = 0;
+    unsigned long long term = 0;
+    unsigned long long bytes = 0;
+    struct stat st;
+    int fd = open(s->part_of, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    ssize_t n = fd >= 0 ? read(fd, text, sizeof(text) - 1) : -1;
+
+    if (fd >= 0)
+        (void)close(fd);
+    text[n > 0 ? n : 0] = '\0';
+    s->index = 0;
+    if (sscanf(text, "%326s %llu %llu %llu", name, &index, &term, &bytes) != 4 || /* NOLINT */
+        strcmp(name, name_of(s->node)) != 0 || stat(s->part, &st) != 0)
+        return;
+    s->index = index;
+    s->term = term;
+    s->bytes = bytes;
+    s->at = (uint64_t)st.st_size < bytes ? (uint64_t)st.st_size : bytes;
+}
+
+static int write_part_of(struct saving *s)
+{
+    char text[NODE_NAME_BYTES_MAX + RIDD_ENDPOINT_SIZE + 96];
+    const int len = snprintf(text, sizeof(text), "%s %llu %llu %llu\n", name_of(s->node),
+                             (unsigned long long)s->index, (unsigned long long)s->term,
+                             (unsigned long long)s->bytes);
+    int fd = open(s->part_of, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    bool written;
+
+    if (fd < 0)
+        return fail_file(s, "write", s->part_of);
+    written = write(fd, text, (size_t)len) == len;
+    if (close(fd) != 0 || !written)
+        return fail_file(s, "write", s->part_of);
+    return CTL_EXIT_OK;
+}
+
+/* Two of them at the same file would make one that is neither. */
+static int open_part(struct saving *s)
+{
+    s->fd = open(s->part, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (s->fd < 0)
+        return fail_file(s, "write", s->part);
+    if (flock(s->fd, LOCK_EX | LOCK_NB) != 0)
+        return snapshot_fail(s->o, CTL_EXIT_AGAIN, "busy", "another ridctl is saving to '%s'",
+                             s->ctl->save);
+    s->locked = true;
+    return CTL_EXIT_OK;
+}
+
+/* What is there is of no use. */
+static void forget(struct saving *s)
+{
+    (void)unlink(s->part_of);
+    s->index = s->term = s->bytes = s->at = 0;
+}
+
+static int add(struct saving *s, const unsigned char *data, size_t n)
+{
+    while (n > 0) {
+        const ssize_t done = pwrite(s->fd, data, n, (off_t)s->at);
+
+        if (done < 0 && errno == EINTR)
+            continue;
+        if (done <= 0)
+            return fail_file(s, "write", s->part);
+        data += done;
+        n -= (size_t)done;
+        s->at += (uint64_t)done;
+    }
+    return CTL_EXIT_OK;
+}
+
+static bool read_all(const struct saving *s, unsigned char *p, size_t n, uint64_t offset)
+{
+    while (n > 0) {
+        const ssize_t done = pread(s->fd, p, n, (off_t)offset);
+
+        if (done < 0 && errno == EINTR)
+            continue;
+        if (done <= 0)
+            return false;
+        p += done;
+        n -= (size_t)done;
+        offset += (uint64_t)done;
+    }
+    return true;
+}
+
+/* ---- parts ---- */
+
+static uint64_t num(const json_t *o, const char *name)
+{
+    const json_int_t v = json_integer_value(json_object_get(o, name));
+
+    return v > 0 ? (uint64_t)v : 0;
+}
+
+static int fail_garbled(struct saving *s, const char *what)
+{
+    return snapshot_fail(s->o, CTL_EXIT_AGAIN, "damaged", "a part came damaged (%s); try again",
+                         what);
+}
+
+/* The first part says which snapshot it is of. */
+static int take_first(struct saving *s, const json_t *part)
+{
+    s->index = num(part, "index");
+    s->term = num(part, "term");
+    s->bytes = num(part, "bytes");
+    if (s->index == 0 || s->term == 0 || s->bytes == 0)
+        return fail_garbled(s, "it does not say what it is of");
+    if (ftruncate(s->fd, 0) != 0)
+        return fail_file(s, "write", s->part);
+    return write_part_of(s);
+}
+
+static int take_part(struct saving *s, const json_t *part)
+{
+    const json_t *text = json_object_get(part, "part");
+    const size_t text_len = json_string_length(text);
+    cleanup_free unsigned char *data = malloc(base64_bytes_max(text_len) + 1);
+    size_t len = 0;
+
+    if (data == NULL)
+        return snapshot_fail(s->o, CTL_EXIT_SYSTEM, "no_memory", "out of memory");
+    if (num(part, "index") != s->index || num(part, "term") != s->term ||
+        num(part, "bytes") != s->bytes || num(part, "offset") != s->at)
+        return fail_garbled(s, "it is not the one that was asked for");
+    if (!json_is_string(text) || !base64_decode(json_string_value(text), text_len, data, &len) ||
+        len > s->bytes - s->at)
+        return fail_garbled(s, "it is no Base64 of the right length");
+    if (crc32c(0, data, len) != num(part, "crc32c"))
+        return fail_garbled(s, "its checksum");
+    if (len == 0 && s->at < s->bytes)
+        return fail_garbled(s, "it is empty");
+    return add(s, data, len);
+}
+
+static void show(struct saving *s)
+{
+    const uint64_t now_us = clock_mono_us();
+    const uint64_t us = now_us - s->began_us + 1;
+    const double per_s = (double)(s->at - s->began_at) * 1e6 / (double)us;
+
+    if (!s->bar || now_us < s->show_us)
+        return;
+    s->show_us = now_us + CTL_PROGRESS_EVERY_MS * UINT64_C(1000);
+    bar_draw(s->at, s->bytes, "%s: %llu %%, %.1f MiB/s, about %.0f s left", name_of(s->node),
+             (unsigned long long)(s->at * 100 / s->bytes), per_s / (1 << 20),
+             per_s > 0 ? (double)(s->bytes - s->at) / per_s : 0.0);
+}
+
+/* That snapshot is not there (any more), and others may be. */
+static bool is_gone(const struct ridd_reply *r)
+{
+    return r->status == RIDD_MALFORMED && r->json != NULL &&
+           strstr(r->json, "\"field\":\"index\"") != NULL;
+}
+
+/* One part. *ret_gone: it is of a snapshot that the node has no more. */
+static int fetch_part(struct saving *s, bool *ret_gone)
+{
+    struct ridd_reply *r = ridd_snapshot_part(s->client, s->index, s->term, s->at);
+    cleanup_json json_t *part = NULL;
+    int exit_code = CTL_EXIT_OK;
+
+    if (r->status == RIDD_OK)
+        part = json_loadb(r->json, r->json_len, 0, NULL);
+    *ret_gone = is_gone(r) && s->index != 0;
+    if (r->status != RIDD_OK)
+        exit_code = snapshot_fail_reply(s->o, r);
+    else if (s->index == 0)
+        exit_code = take_first(s, part);
+    if (exit_code == CTL_EXIT_OK)
+        exit_code = take_part(s, part);
+    ridd_reply_free(r);
+    return exit_code;
+}
+
+static int fail_stopped(struct saving *s)
+{
+    size_t len;
+
+    if (s->bytes == 0 || s->at == 0)
+        return s->o->exit_code;
+    len = strlen(s->o->text);
+    (void)snprintf(s->o->text + len, sizeof(s->o->text) - len,
+                   "; the same command goes on from %llu %%",
+                   (unsigned long long)(s->at * 100 / s->bytes));
+    return s->o->exit_code;
+}
+
+static int fetch(struct saving *s)
+{
+    bool gone = false;
+
+    do {
+        int exit_code = fetch_part(s, &gone);
+
+        if (gone) {
+            memset(s->o, 0, sizeof(*s->o));
+            forget(s);
+            continue;
+        }
+        if (exit_code == CTL_EXIT_OK && s->at < s->bytes && clock_mono_us() >= s->deadline_us)
+            exit_code = snapshot_fail(s->o, CTL_EXIT_AGAIN, "timeout", "the time is over");
+        if (exit_code != CTL_EXIT_OK)
+            return fail_stopped(s);
+        show(s);
+    } while (gone || s->at < s->bytes);
+    return CTL_EXIT_OK;
+}
+
+/* ---- the whole ---- */
+
+/* What the file must add up to stands at its end (SNAP-16). */
+static bool is_whole(const struct saving *s)
+{
+    cleanup_free unsigned char *piece = malloc(SNAP_CHECK_BYTES);
+    const size_t end = s->bytes < SNAP_TRAILER_BYTES ? (size_t)s->bytes : SNAP_TRAILER_BYTES;
+    struct snap_meta m;
+    uint32_t crc = 0;
+    size_t trailer;
+    size_t n;
+
+    static_assert(SNAP_TRAILER_BYTES <= SNAP_CHECK_BYTES, "a piece holds a trailer");
+    if (piece == NULL || !read_all(s, piece, end, s->bytes - end))
+        return false;
+    trailer = snap_tail_find(piece, end);
+    if (trailer == 0 || trailer > end ||
+        snap_meta_decode(piece + (end - trailer), trailer, &m) != 0)
+        return false;
+    if (m.id.index != s->index || m.id.term != s->term || m.body_bytes + trailer != s->bytes)
+        return false;
+    for (uint64_t at = 0; at < m.body_bytes; at += n) {
+        n = m.body_bytes - at < SNAP_CHECK_BYTES ? (size_t)(m.body_bytes - at) : SNAP_CHECK_BYTES;
+        if (!read_all(s, piece, n, at))
+            return false;
+        crc = crc32c(crc, piece, n);
+    }
+    return crc == m.body_crc;
+}
+
+/* On the disk first, then under its name. */
+static int put_in_place(struct saving *s)
+{
+    cleanup_free char *copy = strdup(s->ctl->save);
+    int dir;
+
+    if (copy == NULL)
+        return snapshot_fail(s->o, CTL_EXIT_SYSTEM, "no_memory", "out of memory");
+    if (ftruncate(s->fd, (off_t)s->bytes) != 0 || fsync(s->fd) != 0)
+        return fail_file(s, "write", s->part);
+    if (rename(s->part, s->ctl->save) != 0)
+        return fail_file(s, "name", s->ctl->save);
+    dir = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dir < 0 || fsync(dir) != 0) {
+        (void)fail_file(s, "sync the folder of", s->ctl->save);
+    }
+    if (dir >= 0)
+        (void)close(dir);
+    (void)unlink(s->part_of);
+    return s->o->exit_code;
+}
+
+static int finish(struct saving *s)
+{
+    if (!is_whole(s)) {
+        forget(s);
+        return snapshot_fail(s->o, CTL_EXIT_AGAIN, "damaged",
+                             "what came does not add up to what its end says; nothing was saved: "
+                             "try again, and see the log of the node");
+    }
+    if (put_in_place(s) != CTL_EXIT_OK)
+        return s->o->exit_code;
+    s->o->index = s->index;
+    s->o->bytes = s->bytes;
+    s->o->elapsed_us = clock_mono_us() - s->began_us;
+    s->o->file = s->ctl->save;
+    return CTL_EXIT_OK;
+}
+
+/* ---- */
+
+uint64_t save_begun(const struct ctl *ctl, const struct ctl_node *node)
+{
+    struct saving s = {.ctl = ctl, .node = node};
+
+    if (name_files(&s))
+        read_part_of(&s);
+    return s.index;
+}
+
+static int begin(struct saving *s)
+{
+    const struct ridd_options options = {.timeout_ms = s->ctl->timeout_ms,
+                                         .flags = RIDD_FLAG_IMPATIENT | RIDD_FLAG_LISTED_ONLY};
+    struct stat st;
+
+    if (!name_files(s))
+        return snapshot_fail(s->o, CTL_EXIT_USAGE, "usage", "the name of the file is too long");
+    if (stat(s->ctl->save, &st) == 0 && !S_ISREG(st.st_mode))
+        return snapshot_fail(s->o, CTL_EXIT_USAGE, "usage", "'%s' is no regular file",
+                             s->ctl->save);
+    if (ridd_open(s->node->endpoint, &options, &s->client) != RIDD_OK)
+        return snapshot_fail(s->o, CTL_EXIT_SYSTEM, "no_memory", "out of memory");
+    if (open_part(s) != CTL_EXIT_OK)
+        return s->o->exit_code;
+    read_part_of(s);
+    return CTL_EXIT_OK;
+}
+
+int save_snapshot(const struct ctl *ctl, const struct ctl_node *node, uint64_t deadline_us,
+                  struct snapshot_outcome *o)
+{
+    struct saving s = {.ctl = ctl,
+                       .node = node,
+                       .o = o,
+                       .fd = -1,
+                       .began_us = clock_mono_us(),
+                       .deadline_us = deadline_us,
+                       .bar = bar_is_shown()};
+
+    if (begin(&s) == CTL_EXIT_OK) {
+        s.began_at = s.at;
+        if (fetch(&s) == CTL_EXIT_OK)
+            (void)finish(&s);
+        if (s.bar)
+            bar_clear();
+    }
+    /* Nothing has come: nothing is left. Only by who holds the lock. */
+    if (s.locked && s.bytes == 0)
+        (void)unlink(s.part);
+    if (s.fd >= 0)
+        (void)close(s.fd);
+    ridd_close(s.client);
+    return o->exit_code;
+}

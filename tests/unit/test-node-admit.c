@@ -1,0 +1,118 @@
+/* node: who is let in, as far as the configurations decide it, and what strangers are served. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "node/node_int.h"
+
+#define OURS 4242u
+
+static struct raft_configuration members(void)
+{
+    struct raft_configuration c;
+
+    raft_configuration_init(&c);
+    assert_int_equal(raft_configuration_add(&c, 1, "n1", RAFT_VOTER, "a:1", "a:2"), 0);
+    assert_int_equal(raft_configuration_add(&c, 2, "n2", RAFT_VOTER, "b:1", "b:2"), 0);
+    assert_int_equal(raft_configuration_add(&c, 3, "n3", RAFT_VOTER, "c:1", "c:2"), 0);
+    c.servers[1].incarnation = 2200;
+    return c;
+}
+
+/* PEER-9, PEER-11, IDENTITY-2. */
+static void admit__what_configurations_decide(void **state)
+{
+    static const struct {
+        const char *name;
+        raft_node_id from;
+        uint64_t incarnation;
+        uint64_t known; /* of ours */
+        bool stranger;
+        bool is_server;
+        enum wire_refusal refusal;
+        raft_index removed;
+    } rows[] = {
+        {"a founder that nobody has met", 1, 7, 0, false, true, WIRE_REFUSED_NOT, 0},
+        {"that knows us", 1, 7, OURS, false, true, WIRE_REFUSED_NOT, 0},
+        {"that knew another one", 1, 7, OURS + 1, false, true, WIRE_REFUSED_OURSELVES, 0},
+        {"the incarnation of the log", 2, 2200, 0, false, true, WIRE_REFUSED_NOT, 0},
+        {"another one", 2, 2201, 0, false, true, WIRE_REFUSED_INCARNATION, 0},
+        {"none", 2, 0, 0, false, true, WIRE_REFUSED_INCARNATION, 0},
+        {"another one, which the port does not know yet", 2, 1, 0, true, true,
+         WIRE_REFUSED_INCARNATION, 0},
+        {"removed", 3, 7, 0, false, false, WIRE_REFUSED_REMOVED, 30},
+        {"removed, and a stranger by now", 3, 7, OURS + 1, true, false, WIRE_REFUSED_REMOVED, 30},
+        /* The entry that adds it is not committed, or it came back: it is a member. */
+        {"removed, and a server", 3, 7, 0, false, true, WIRE_REFUSED_NOT, 0},
+        {"a stranger", 9, 7, 0, true, false, WIRE_REFUSED_NOT, 0},
+        {"a stranger that knew another one", 9, 7, 1, true, false, WIRE_REFUSED_OURSELVES, 0},
+        {"nobody", 9, 7, 0, false, false, WIRE_REFUSED_FROM, 0},
+    };
+    const struct raft_configuration all = members();
+    struct raft_configuration committed = members();
+
+    (void)state;
+    assert_true(raft_configuration_remove(&committed, 3, 30));
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        const struct wire_hello h = {.from = rows[i].from,
+                                     .incarnation = rows[i].incarnation,
+                                     .known_incarnation = rows[i].known};
+        struct peer_asked asked = {.stranger = rows[i].stranger};
+        const struct raft_server *server =
+            rows[i].is_server ? raft_configuration_get(&all, rows[i].from) : NULL;
+        const enum wire_refusal refusal = node_judge(server, &committed, OURS, &h, &asked);
+
+        if (refusal != rows[i].refusal || asked.removed_index != rows[i].removed)
+            fail_msg("%s: %d, index %d", rows[i].name, refusal, (int)asked.removed_index);
+    }
+}
+
+/* MEMBER-17: the last word counts, and nothing is known of who was not met. */
+static void admit__what_was_met_is_remembered(void **state)
+{
+    struct node *n = calloc(1, sizeof(*n));
+
+    (void)state;
+    assert_non_null(n);
+    assert_int_equal(node_peer_version(n, 2), 0);
+    for (raft_node_id id = 1; id <= RAFT_SERVERS_MAX + 1; id++)
+        node_note_met(n,
+                      &(struct wire_hello){.from = id, .version_highest = 2, .command_version = 3});
+    assert_int_equal(node_peer_version(n, 2), 2);
+    assert_int_equal(node_command_version(n, 2), 3);
+    assert_int_equal(node_peer_version(n, RAFT_SERVERS_MAX + 1), 0); /* no room */
+    node_note_met(n, &(struct wire_hello){.from = 2, .version_highest = 1});
+    assert_int_equal(node_peer_version(n, 2), 1);
+    assert_int_equal(node_command_version(n, 2), 0);
+    assert_int_equal(node_peer_version(n, 1), 2);
+    node_forget_met(n, 2);
+    assert_int_equal(node_peer_version(n, 2), 0);
+    assert_int_equal(node_peer_version(n, RAFT_SERVERS_MAX), 2);
+    free(n);
+}
+
+/* Of all that there is so far: what candidates and leaders send, and answers. A new kind of message
+ * is for members until somebody says otherwise. */
+static void admit__strangers_are_served_what_elects_and_replicates(void **state)
+{
+    (void)state;
+    for (int type = 0; type < 32; type++)
+        assert_int_equal(node_serves_stranger((enum raft_msg_type)type),
+                         type >= RAFT_MSG_PRE_VOTE && type <= RAFT_MSG_SNAPSHOT_RESP);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(admit__what_configurations_decide),
+        cmocka_unit_test(admit__what_was_met_is_remembered),
+        cmocka_unit_test(admit__strangers_are_served_what_elects_and_replicates),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
