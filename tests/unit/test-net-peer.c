@@ -2352,10 +2352,12 @@ static void net_peer__both_dial_at_once(void **state)
     const unsigned n = TEST_SANITIZED ? 300 : 1000;
     struct relay relays[2] = {{0}};
     unsigned n_by_high = 0;
+    unsigned n_rounds = 0;
     struct prng r;
 
     prng_init(&r, 20260101);
-    for (unsigned i = 0; i < n; i++) {
+    /* On a machine that is busy one end of it is rare: until both were seen, within reason. */
+    for (unsigned i = 0; i < n || ((n_by_high == 0 || n_by_high == i) && i < 10 * n); i++) {
         struct pair *t = *state;
         const struct peer_net_conf low = conf_of(LOW);
         struct peer_net_conf high = conf_of(HIGH);
@@ -2403,12 +2405,12 @@ static void net_peer__both_dial_at_once(void **state)
             fail_msg("%u: %u and %u connections", i, relay_n_open(&relays[0]),
                      relay_n_open(&relays[1]));
         n_by_high += relay_n_open(&relays[0]) == 2;
+        n_rounds++;
         pair_done(t);
         relay_close(&relays[0]);
         relay_close(&relays[1]);
     }
-    /* Both ends of it were seen. */
-    assert_true(n_by_high > 0 && n_by_high < n);
+    assert_true(n_by_high > 0 && n_by_high < n_rounds);
 }
 
 /* ---- probe ---- */
