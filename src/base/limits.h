@@ -179,11 +179,11 @@ static_assert(RAFT_APPEND_BYTES_MAX + ENTRY_BYTES_MAX <= FRAME_BYTES_MAX, "so mu
 /* A frame of the control channel carries no entries: some 100 bytes. A longer one closes the
  * link. */
 #define PEER_CONTROL_FRAME_BYTES_MAX 4096u
-/* Connections that have not finished their handshake, in all and of one host; beyond either the
- * oldest goes (PEER-2, PEER-6): sixteen nodes with two channels each, twice. */
+/* Connections that have not finished their handshake, in all and of one host; beyond either a
+ * silent one goes (PEER-2, PEER-6): sixteen nodes with two channels each, twice. */
 #define PEER_HALF_OPEN_MAX      64u
 #define PEER_HALF_OPEN_HOST_MAX 16u
-/* Not before this: some round trips, in which a peer's hello comes. */
+/* One that has begun a hello goes not before this: some round trips, in which the rest comes. */
 #define PEER_HALF_OPEN_YOUNG_US 20000u
 static_assert(2 * PEER_HALF_OPEN_HOST_MAX <= PEER_HALF_OPEN_MAX, "one host takes no majority");
 /* From the connection to the end of the handshake, and from the first channel's to the second's:

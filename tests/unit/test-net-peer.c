@@ -1160,22 +1160,17 @@ static void net_peer__silent_connections(void **state)
     for (unsigned i = 0; i < N - 10; i++)
         raw_connect(&c[i], peer_net_number(t->high.net));
     pump_for(&t->pump, 20000);
-    /* One that came this moment may be about to say its hello: then the newest goes. */
-    raw_connect(&c[N - 10], peer_net_number(t->high.net));
-    PUMP_UNTIL(&t->pump, raw_read(&c[N - 10]));
-    assert_int_equal(t->high.n[PEER_EVENT_REFUSED], 0);
-    raw_close(&c[N - 10]);
-    time_passes(PEER_HALF_OPEN_YOUNG_US);
+    (void)raw_send_some(&c[1], "\x52", 1);
     for (unsigned i = N - 10; i < N; i++)
         raw_connect(&c[i], peer_net_number(t->high.net));
     PUMP_UNTIL(&t->pump, t->high.n[PEER_EVENT_REFUSED] == 10);
-    PUMP_UNTIL(&t->pump, raw_read(&c[9]));
     for (unsigned i = 0; i < N; i++)
         n_closed += raw_read(&c[i]);
     assert_int_equal(n_closed, 10);
-    /* One drips a byte at a time, which does not help it. */
+    assert_false(raw_read(&c[1])); /* had begun its hello, and stays */
+    /* It drips a byte at a time, which does not help it. */
     time_passes(FAR_US - 1);
-    (void)raw_send_some(&c[N - 1], "\x52", 1);
+    (void)raw_send_some(&c[1], "\x49", 1);
     pump_for(&t->pump, 20000);
     assert_int_equal(t->high.n[PEER_EVENT_REFUSED], 10);
     time_passes(1);
@@ -1197,6 +1192,73 @@ static void net_peer__silent_connections(void **state)
     for (unsigned i = 0; i < N; i++)
         raw_close(&c[i]);
     free(c);
+    pair_done(t);
+}
+
+/* All have begun a hello and none ends it: the oldest goes, unless it has only just come. */
+static void net_peer__talkers_give_way_in_time(void **state)
+{
+    enum { N = PEER_HALF_OPEN_HOST_MAX };
+    struct raw c[N + 1] = {0};
+    struct pair *t = *state;
+
+    high_open(t);
+    for (unsigned i = 0; i < N; i++) {
+        raw_connect(&c[i], peer_net_number(t->high.net));
+        (void)raw_send_some(&c[i], "\x52", 1);
+    }
+    pump_for(&t->pump, 20000);
+    raw_connect(&c[N], peer_net_number(t->high.net));
+    PUMP_UNTIL(&t->pump, raw_read(&c[N]));
+    assert_int_equal(t->high.n[PEER_EVENT_REFUSED], 0);
+    raw_close(&c[N]);
+    time_passes(PEER_HALF_OPEN_YOUNG_US);
+    raw_connect(&c[N], peer_net_number(t->high.net));
+    PUMP_UNTIL(&t->pump, raw_read(&c[0]));
+    assert_int_equal(t->high.n[PEER_EVENT_REFUSED], 1);
+    for (unsigned i = 0; i <= N; i++) {
+        assert_int_equal(raw_read(&c[i]), i == 0);
+        raw_close(&c[i]);
+    }
+    pair_done(t);
+}
+
+/* As many strangers as there are places come while a peer's hello is under way: it shakes hands one
+ * time in three, where the oldest of them, or the newest, would be sure to go. */
+static void net_peer__the_odds_are_for_peers(void **state)
+{
+    enum { FULL = PEER_HALF_OPEN_HOST_MAX, MORE = FULL, ROUNDS = 40 };
+    struct raw c[FULL + MORE] = {0};
+    struct raw peer = {0};
+    struct pair *t = *state;
+    unsigned n_shaken = 0;
+
+    high_open(t);
+    for (unsigned i = 0; i < FULL; i++)
+        raw_connect(&c[i], peer_net_number(t->high.net));
+    pump_turn(&t->pump);
+    for (uint64_t round = 1; round <= ROUNDS; round++) {
+        const struct wire_hello h = hello_of(LOW, HIGH, WIRE_CHANNEL_CONTROL, round);
+        struct wire_hello reply;
+
+        raw_connect(&peer, peer_net_number(t->high.net));
+        for (unsigned i = FULL; i < FULL + MORE; i++) {
+            raw_connect(&c[i], peer_net_number(t->high.net));
+            pump_turn(&t->pump);
+        }
+        if (!raw_read(&peer))
+            raw_hello(&t->pump, &peer, &h, false);
+        for (unsigned i = FULL; i < FULL + MORE; i++)
+            raw_close(&c[i]);
+        PUMP_UNTIL(&t->pump,
+                   raw_read(&peer) || raw_take_hello(&peer, WIRE_FRAME_HELLO_REPLY, &reply));
+        n_shaken += !raw_read(&peer);
+        raw_close(&peer);
+        pump_turn(&t->pump);
+    }
+    assert_true(n_shaken > ROUNDS / 10);
+    for (unsigned i = 0; i < FULL; i++)
+        raw_close(&c[i]);
     pair_done(t);
 }
 
@@ -2520,6 +2582,8 @@ int main(void)
         CASE(net_peer__silent_acceptor_times_out),
         CASE(net_peer__garbage_before_the_handshake),
         CASE(net_peer__silent_connections),
+        CASE(net_peer__talkers_give_way_in_time),
+        CASE(net_peer__the_odds_are_for_peers),
         CASE(net_peer__strangers_do_not_lock_peers_out),
         CASE(net_peer__frames_in_random_cuts),
         CASE(net_peer__largest_frame),
