@@ -622,8 +622,9 @@ static_assert(512 + RAFT_SERVERS_MAX * (64 + NODE_NAME_BYTES_MAX + 2 * ADDRESS_B
 #define SNAP_SYNC_BYTES (4u << 20)
 /* Read at once while one is read again; it takes as long as it takes, on a thread of its own. */
 #define SNAP_CHECK_BYTES (256u << 10)
-/* In the folder at once: two, those that are being read, and what a person put there. At the start
- * the oldest above it are left alone; a writer ends as on a full disk. */
+/* In the folder at once: mostly one, or two until the newer was read again; those that are being
+ * read; and what a person put there. At the start the oldest above it are left alone; a writer
+ * ends as on a full disk. */
 #define SNAP_FILES_MAX 64u
 
 /* ---- policies of a node ---- */
@@ -678,8 +679,8 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
 #define CONF_SCRUB_MIB_MAX     1024u
 /* systemd's watchdog is answered twice in its time; a shorter time than this counts as this. */
 #define WATCHDOG_US_MIN 10000u
-/* Who was removed keeps its links for so many election timeouts: it is sent the entry that says so,
- * and stops by itself. */
+/* Who was removed keeps its links for so many election timeouts. It is sent no entries any more:
+ * when the links have gone it calls, and is told so by the refusal (PEER-11). */
 #define NODE_LEAVER_ELECTIONS 2u
 /* Names of peers of all times. Beyond: no new peer is accepted. */
 #define IDENTITY_PEERS_MAX 256u

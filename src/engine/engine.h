@@ -4,7 +4,8 @@
  * For: any program that runs a replica: the daemon, ridd-maelstrom, the simulator, the node
  * fuzzer. What a node does about itself is decided here: what its log and its state must have in
  * common before it starts, what ends it and with which exit code, when it takes no more writes
- * for lack of room, what it tells its operator, which fields of `status` speak of the disk.
+ * for lack of room, when it makes, sends and takes a snapshot and lets go of the log, how a change
+ * of the members goes on, what it tells its operator, which fields of `status` speak of the disk.
  * Not for: how anything gets in or out. A host has the sockets, or the lines of standard input,
  * or the virtual network, the loop and the clock. Nothing about Raft or reads is decided here:
  * that is raft/ and replica/.
@@ -19,7 +20,8 @@
  * A state that is damaged, or has to be made again, is no failure: the node is unfit until it is
  * rebuilt (FIT-7).
  * Source: dissertation 3.5 and 10.2.1 for the order of disk and messages; DISK-4 and DISK-9 (what a
- * start refuses), DISK-13 (a failed write is final), SPACE-2 (when writes are refused). */
+ * start refuses), DISK-13 (a failed write is final), SPACE-2 (when writes are refused), the
+ * SNAP and MEMBER rules (snapshots, members). */
 #ifndef RIDD_ENGINE_ENGINE_H
 #define RIDD_ENGINE_ENGINE_H
 

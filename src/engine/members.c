@@ -9,7 +9,7 @@
  * What is to become of a learner stands in the configuration itself (promote, replaces, patience),
  * so that a leader that dies in the middle takes nothing with it: the next one goes on (MEMBER-7,
  * MEMBER-14). Only the telling of the new node, before anything is appended, is this node's alone:
- * when that fails nothing was changed.
+ * when that fails the members are as they were.
  *
  * A learner is brought up in rounds: a round ends when it has what the log had at the beginning of
  * it, and who needs less than an election timeout for one is as good as a voter. Time is counted by

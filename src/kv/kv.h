@@ -5,11 +5,11 @@
  * id, incarnation, device and inode of the data file are those recorded when it was opened, and an
  * mdb_env_sync precedes its first use; or (b) a clean-shutdown mark stands, which is removed and
  * its directory fsynced before the first write transaction. Anything else is moved aside unopened
- * and the state is rebuilt from the log: kv_open() then reports last_applied 0. LMDB has no page
- * checksums, so each value carries a CRC32C that kv_get() checks (STATE-6); and a file that is
- * believed is read through first, page by page, by a checker of our own (STATE-12), which also goes
- * the way to each key that is not there before that is said (STATE-15). docs/STORAGE.md has the
- * bytes.
+ * and the state is made again, from a snapshot (kv_prepare(), kv_switch()) and the log: kv_open()
+ * then reports last_applied 0. LMDB has no page checksums, so each value carries a CRC32C that
+ * kv_get() checks (STATE-6); and a file that is believed is read through first, page by page, by a
+ * checker of our own (STATE-12), which also goes the way to each key that is not there before that
+ * is said (STATE-15). docs/STORAGE.md has the bytes.
  *
  * For: the state of one group on one node; nothing else reads or writes the data file.
  * Not for: durability, which is the log's; old versions of a value; deciding what may be proposed

@@ -2,27 +2,36 @@
  * frames.
  *
  * For: frames that go to a peer while there is a link, and news of links. Of each pair the node
- * with the lower number dials, and the other one where that brings no link for a while (PEER-10). A
- * link is up when its control and its log connection both finished their handshake with the same
- * nonce; when one dies both are closed, and is dialled again after a jittered delay (50 ms doubling
- * to 1 s; 500 ms to 2 s for the other side). A new link of a peer replaces one that still looks
- * alive when both of its connections shook hands: DOWN, then UP. Once the cluster's id is known
- * (peer_net_set_key()) whoever knows it, too, proves so (PEER-8); then also one that was not added
- * is let in, a stranger (PEER-9). Not for: Raft, about which nothing is decided here; delivery,
- * since frames may be dropped (Raft repeats); judging who a caller is: the handshake's fixed part
- * (version, cluster, to) is checked, whether the other side's name and incarnation are acceptable
- * is asked of the host. Units: as names say; an index of a channel is its number less 1. Ownership:
- * the event_base is borrowed and must outlive the net. The buffer of peer_net_out() is the net's,
- * for this turn. What callbacks are given is valid during the call. Inside callbacks nothing that
- * libevent handed in is freed (PEER-4); they may call any function here, peer_net_free() too: the
- * memory then goes back in a later turn of the loop. Errors: 0 or -errno with err_text(), and
- * nothing is changed; a failure of one link is an event. SIGPIPE is set to be ignored if nothing
- * else was chosen. Thread: the loop's only. If the base has several priorities, links run at the
- * highest, 0, and whoever calls is accepted at the last (CLIENT-6); a loop that turns until nothing
- * is left to do would not end while a peer goes on talking, so that each connection is read once
- * more at most when the host has no time left for them (TIME-1). A name is asked of the resolver by
- * a thread when it is dialled (LOOP-2); one that hangs delays that peer alone. Source: the PEER
- * rules of docs/RULES.md; frames are those of wire/frame.h. */
+ * with the lower number dials, and the other one where that brings no link for a while (PEER-10).
+ * A link is up when its control and its log connection both finished their handshake with the same
+ * nonce; when one dies both are closed, and it is dialled again after a jittered delay (50 ms
+ * doubling to 1 s; 500 ms to 2 s for the other side). A new link of a peer replaces one that still
+ * looks alive when both of its connections shook hands: DOWN, then UP. Once the cluster's id is
+ * known (peer_net_set_key()) whoever knows it, too, proves so (PEER-8); then also one that was not
+ * added is let in, a stranger (PEER-9).
+ *
+ * Not for: Raft, about which nothing is decided here; delivery, since frames may be dropped (Raft
+ * repeats); judging who a caller is: the handshake's fixed part (version, cluster, to) is checked,
+ * whether the other side's name and incarnation are acceptable is asked of the host.
+ *
+ * Units: as names say; an index of a channel is its number less 1.
+ *
+ * Ownership: the event_base is borrowed and must outlive the net. The buffer of peer_net_out() is
+ * the net's, for this turn. What callbacks are given is valid during the call. Inside callbacks
+ * nothing that libevent handed in is freed (PEER-4); they may call any function here,
+ * peer_net_free() too: the memory then goes back in a later turn of the loop.
+ *
+ * Errors: 0 or -errno with err_text(), and nothing is changed; a failure of one link is an event.
+ * SIGPIPE is set to be ignored if nothing else was chosen.
+ *
+ * Thread: the loop's only; peer_join() and the probe block, and are for other threads or a process
+ * without a loop. If the base has several priorities, links run at the highest, 0, and whoever
+ * calls is accepted at the last (CLIENT-6); a loop that turns until nothing is left to do would not
+ * end while a peer goes on talking, so that each connection is read once more at most when the host
+ * has no time left for them (TIME-1). A name is asked of the resolver by a thread when it is
+ * dialled (LOOP-2); one that hangs delays that peer alone.
+ *
+ * Source: the PEER rules of docs/RULES.md; frames are those of wire/frame.h. */
 #ifndef RIDD_NET_PEER_NET_H
 #define RIDD_NET_PEER_NET_H
 

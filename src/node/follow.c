@@ -94,8 +94,8 @@ static void drop(struct node *n, struct node_link *link)
     peer_net_remove(n->peer_net, id);
 }
 
-/* Who has left is kept for a moment: the entry that says so goes to it when it is committed. all:
- * there is no room for that. */
+/* The links of who has left are kept for a moment, for what is under way. It is sent no entries any
+ * more: it is told when it calls again (PEER-11). all: there is no room for that. */
 static void drop_leavers(struct node *n, uint64_t now_us, bool all)
 {
     n->follow.due_us = UINT64_MAX;

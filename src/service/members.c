@@ -15,6 +15,14 @@ static void refuse(struct service_conn *c, const struct wire_request *q,
                                       .role = raft_get_role(raft)};
     struct buf *out;
 
+    if (a->error == WIRE_ERROR_NOT_SUPPORTED) {
+        service_refuse_type(c, q, a->text);
+        return;
+    }
+    if (a->error == WIRE_ERROR_BUSY) { /* one change at a time */
+        service_refuse_busy(c, &q->origin, a->text, 1);
+        return;
+    }
     if (a->error != WIRE_ERROR_NOT_LEADER) {
         service_fail(c, &q->origin, a->error, a->text);
         return;

@@ -270,8 +270,8 @@ static const struct snap_file *newest_checked(const struct snap_folder *s, raft_
     return NULL;
 }
 
-/* Two are kept, and the older goes only when the newer was read again: until then nobody knows
- * whether the disk has what was written (SNAP-5). */
+/* The older one goes only when the newer was read again: until then nobody knows whether the disk
+ * has what was written (SNAP-5). Of those that came since two stay. */
 static bool may_go(struct pruning *p, const struct snap_file *f)
 {
     const bool is_older =

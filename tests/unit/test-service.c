@@ -502,6 +502,13 @@ static void service__a_change_of_the_members_is_answered(void **state)
                                                    .text = "it is the last voter"};
     say(c, "{\"type\":\"member_demote\",\"msg_id\":2,\"id\":\"n4\"}");
     assert_non_null(strstr(take(c), "it is the last voter"));
+    member_answer = (struct service_member_answer){.error = WIRE_ERROR_NOT_SUPPORTED,
+                                                   .text = "no node can be added"};
+    say(c, "{\"type\":\"member_rejoin\",\"msg_id\":4,\"id\":\"n4\"}");
+    json_decref(expect_error(c, 4, "not_supported", 10, true, EXTRA("request_type")));
+    member_answer = (struct service_member_answer){.error = WIRE_ERROR_BUSY, .text = "ask again"};
+    say(c, "{\"type\":\"member_remove\",\"msg_id\":5,\"id\":\"n4\"}");
+    json_decref(expect_error(c, 5, "busy", 11, true, EXTRA("limit", "retry_after_ms")));
     member_answer = (struct service_member_answer){.error = WIRE_ERROR_NOT_LEADER};
     say(c, "{\"type\":\"member_promote\",\"msg_id\":3,\"id\":\"n4\"}");
     assert_non_null(strstr(take(c), "not_leader"));
