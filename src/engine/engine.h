@@ -249,7 +249,10 @@ int engine_log_read(struct engine *e, raft_index from, raft_index to, size_t byt
  * as it is not worse. */
 void engine_set_parked(struct engine *e, bool is_parked);
 
-/* The random id of the cluster, by the committed configuration. False: none was drawn yet. */
+/* The last configuration that is committed and durable here, so that a start finds it again.
+ * Borrowed until the core's next call. NULL: it is not known, while a snapshot is installed. */
+const struct raft_config_at *engine_durable_configuration(const struct engine *e);
+/* The random id of the cluster, by that configuration (MEMBER-16). False: it names none. */
 bool engine_cluster_id(const struct engine *e, unsigned char ret_id[16]);
 
 /* ---- looking ---- */

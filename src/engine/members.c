@@ -1091,14 +1091,28 @@ void engine_member_changes(void *ctx, struct wire_reply *w)
     wire_reply_close_object(w);
 }
 
-bool engine_cluster_id(const struct engine *e, unsigned char ret_id[16])
+/* A majority without us commits what is not on our disk yet, and a snapshot counts as stored before
+ * the log begins behind it. */
+const struct raft_config_at *engine_durable_configuration(const struct engine *e)
 {
     const struct raft *raft = engine_raft(e);
-    const struct raft_configuration *c =
-        &raft_config_at(raft, raft_get_commit_index(raft))->configuration;
+    struct raft_status st;
 
-    memcpy(ret_id, c->cluster_id, sizeof(c->cluster_id));
-    return raft_configuration_has_cluster_id(c);
+    if (raft_is_installing(raft))
+        return NULL;
+    raft_get_status(raft, &st);
+    return raft_config_at(raft,
+                          st.commit_index < st.last_stored ? st.commit_index : st.last_stored);
+}
+
+bool engine_cluster_id(const struct engine *e, unsigned char ret_id[16])
+{
+    const struct raft_config_at *at = engine_durable_configuration(e);
+
+    if (at == NULL || !raft_configuration_has_cluster_id(&at->configuration))
+        return false;
+    memcpy(ret_id, at->configuration.cluster_id, sizeof(at->configuration.cluster_id));
+    return true;
 }
 
 /* ---- life ---- */

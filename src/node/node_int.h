@@ -103,7 +103,8 @@ struct node {
         raft_index newest_index; /* of the configurations that the links were last made for */
         raft_term newest_term;
         raft_index committed_index;
-        uint64_t due_us; /* when a link of one that has left ends */
+        raft_index durable_index; /* 0: not known */
+        uint64_t due_us;          /* when a link of one that has left ends */
         unsigned n_links;
         struct node_link links[2 * RAFT_SERVERS_MAX];
     } follow;

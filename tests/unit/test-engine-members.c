@@ -372,7 +372,7 @@ static const struct raft *raft_of(unsigned i)
     return engine_raft(rig.hosts[i].engine);
 }
 
-static void step(void)
+static void deliver(void)
 {
     static struct letter letters[4096];
     const unsigned n = rig.n_letters;
@@ -387,6 +387,10 @@ static void step(void)
             assert_int_equal(replica_step(engine_replica(h->engine), &letters[k].m, rig.now_us), 0);
         free(letters[k].entries);
     }
+}
+
+static void turns(void)
+{
     for (unsigned i = 1; i <= HOSTS; i++) {
         struct host *h = &rig.hosts[i];
 
@@ -399,6 +403,12 @@ static void step(void)
         }
         h->engine->members.has_thread = false;
     }
+}
+
+static void step(void)
+{
+    deliver();
+    turns();
 }
 
 static void run(uint64_t us)
@@ -604,6 +614,39 @@ static void members__a_node_is_added_and_becomes_a_voter(void **state)
     }
     assert_is_done(ASK(ADD, .id = "n4"));
     assert_int_equal(rig.n_joins, 1);
+}
+
+/* MEMBER-16: what a directory says of its cluster outlives the process, so its log must, too. */
+static void members__the_id_counts_where_it_is_on_the_disk(void **state)
+{
+    struct raft_status st;
+    unsigned char id[16];
+    bool was_seen = false;
+
+    (void)state;
+    found(3);
+    lead_as(1);
+    rig.hosts[3].is_cut = true;
+    assert_begun(ASK(SET_ADDR, .id = "n2", .addr = "other"));
+    for (unsigned k = 0; k < MANY_STEPS && !is_settled("n1 n2 n3"); k++)
+        step();
+    assert_true(engine_cluster_id(rig.hosts[1].engine, id));
+    rig.hosts[3].is_cut = false;
+    /* It is told of entry and commit at once; its disk comes later. */
+    for (unsigned k = 0; k < MANY_STEPS && !was_seen; k++) {
+        deliver();
+        raft_get_status(raft_of(3), &st);
+        if (raft_configuration_has_cluster_id(raft_get_configuration(raft_of(3))) &&
+            st.commit_index >= raft_get_configuration_index(raft_of(3)) &&
+            st.last_stored < raft_get_configuration_index(raft_of(3))) {
+            was_seen = true;
+            assert_false(engine_cluster_id(rig.hosts[3].engine, id));
+        }
+        turns();
+    }
+    assert_true(was_seen);
+    run(ELECTION);
+    assert_true(engine_cluster_id(rig.hosts[3].engine, id));
 }
 
 static void members__a_learner_stays_one_until_it_is_promoted(void **state)
@@ -1452,6 +1495,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_teardown(members__##name, done)
     const struct CMUnitTest tests[] = {
         TEST(a_node_is_added_and_becomes_a_voter),
+        TEST(the_id_counts_where_it_is_on_the_disk),
         TEST(a_learner_stays_one_until_it_is_promoted),
         TEST(a_learner_that_is_silent_is_not_promoted),
         TEST(a_learner_that_was_wiped_is_not_promoted),
