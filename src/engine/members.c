@@ -18,6 +18,7 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "base/address.h"
 #include "base/assert.h"
 #include "base/err.h"
 #include "base/limits.h"
@@ -776,6 +777,20 @@ static void add(struct engine *e, const struct wire_member *q, const char *name,
     begin_task(e, q, &wanted, a);
 }
 
+/* It comes back where it was: one that an earlier version let in is not dialled (MEMBER-23). */
+static bool can_be_dialled(const struct raft_server *s, struct service_member_answer *a)
+{
+    char normal[ADDRESS_BYTES_MAX + 1];
+    const bool is_peer = address_normal(s->peer_addr, normal) != NULL || s->client_addr[0] == '\0';
+    const char *addr = is_peer ? s->peer_addr : s->client_addr;
+    const char *wrong = address_normal(addr, normal);
+
+    if (wrong != NULL)
+        refuse(a, WIRE_ERROR_PRECONDITION_FAILED, "%s '%s' of '%s' %s: say set_addr first",
+               is_peer ? "peer_addr" : "client_addr", addr, s->name, wrong);
+    return wrong == NULL;
+}
+
 /* A copied configuration file must not remove a node that lives (MEMBER-14). */
 static bool may_rejoin(struct engine *e, const struct wire_member *q, const struct raft_server *old,
                        struct service_member_answer *a)
@@ -804,6 +819,8 @@ static void rejoin(struct engine *e, const struct wire_member *q, const struct r
     if (!may_rejoin(e, q, old, a))
         return;
     complete(e, &c);
+    if (!can_be_dialled(server_of(&c, old->id), a))
+        return;
     memcpy(wanted.name, old->name, sizeof(wanted.name));
     (void)snprintf(wanted.peer_addr, sizeof(wanted.peer_addr), "%s",
                    server_of(&c, old->id)->peer_addr);

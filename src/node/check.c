@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/address.h"
 #include "base/clock.h"
 #include "base/exit_codes.h"
 #include "base/limits.h"
@@ -49,7 +50,7 @@ static bool find_place(const char *addr, unsigned line, uint64_t deadline_us, st
     bool found = false;
 
     *ret = (struct place){.addr = addr, .line = line};
-    if (addr[0] == '\0' || !conf_split_address(addr, host, sizeof(host), port, sizeof(port)) ||
+    if (addr[0] == '\0' || !address_split(addr, host, sizeof(host), port, sizeof(port)) ||
         lookup_start(host, port, 0, -1, &l) != 0)
         return false;
     if (lookup_wait(l, deadline_us) != 0) {

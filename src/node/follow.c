@@ -1,5 +1,6 @@
 /* The links follow the configuration: whom we keep one with, where, and by which cluster id they
  * are known. */
+#include <errno.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -115,6 +116,13 @@ static void drop_leavers(struct node *n, uint64_t now_us, bool all)
     }
 }
 
+/* An earlier version let such an address into the log. */
+static void say_undialled(const struct raft_server *server)
+{
+    log_event(LOG_ERROR, "peer_not_added", "peer=%s error=\"%s\" action=set_addr", server->name,
+              err_text());
+}
+
 /* 0 or -errno with err_text(). */
 static int add(struct node *n, const struct raft_server *server, uint64_t now_us)
 {
@@ -128,6 +136,11 @@ static int add(struct node *n, const struct raft_server *server, uint64_t now_us
     if (rc == -ENOSPC) {
         drop_leavers(n, now_us, true);
         rc = peer_net_add(n->peer_net, server->id, addr);
+    }
+    if (rc == -EINVAL) {
+        /* No dial would ever succeed, which costs this one its link and nobody else (MEMBER-23). */
+        say_undialled(server);
+        rc = 0;
     }
     if (rc != 0 || find(n, server->id) != NULL)
         return rc;

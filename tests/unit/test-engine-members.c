@@ -1280,6 +1280,23 @@ static void members__a_wiped_node_comes_back_as_another(void **state)
 }
 
 /* A learner comes back as one. */
+/* MEMBER-23: an earlier version did not look at what it was given. */
+static void members__whose_address_is_wrong_does_not_come_back(void **state)
+{
+    (void)state;
+    found(3);
+    lead_as(1);
+    assert_begun(ASK(SET_ADDR, .id = "n3", .addr = "a:b"));
+    wait_for("n1 n2 n3");
+    wipe(3);
+    run(2 * ELECTION);
+    assert_refused(ASK(REJOIN, .id = "n3"), WIRE_ERROR_PRECONDITION_FAILED,
+                   "peer_addr 'a:b:1' of 'n3' is not an address");
+    assert_begun(ASK(SET_ADDR, .id = "n3"));
+    wait_for("n1 n2 n3");
+    assert_begun(ASK(REJOIN, .id = "n3"));
+}
+
 static void members__a_wiped_learner_stays_a_learner(void **state)
 {
     (void)state;
@@ -1522,6 +1539,7 @@ int main(void)
         TEST(a_task_whose_entry_is_lost_says_so),
         TEST(a_task_ends_with_its_leader),
         TEST(a_wiped_node_comes_back_as_another),
+        TEST(whose_address_is_wrong_does_not_come_back),
         TEST(a_wiped_learner_stays_a_learner),
         TEST(a_wiped_successor_still_replaces),
         TEST(whoever_is_heard_again_keeps_its_place),
