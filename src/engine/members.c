@@ -149,6 +149,7 @@ __attribute__((format(printf, 2, 3))) static void fail_task(struct engine *e, co
     va_list ap;
 
     t->state = TASK_FAILED;
+    t->taken_back = 0;
     va_start(ap, format);
     (void)vsnprintf(t->why, sizeof(t->why), format, ap);
     va_end(ap);
@@ -397,7 +398,11 @@ static void say_given_up(struct engine *e, const struct raft_server *s)
                   s->name, s->patience_ms);
     if (t->state >= TASK_NAMING && t->state <= TASK_ADDING)
         return;
+    if (t->id != s->id)
+        t->number = 0; /* it was another leader's, or another node's */
+    t->id = s->id;
     t->state = TASK_FAILED;
+    t->taken_back = raft_get_configuration_index(engine_raft(e));
     (void)snprintf(t->name, sizeof(t->name), "%s", s->name);
     (void)snprintf(t->why, sizeof(t->why),
                    "'%s' did not catch up within %u s and was removed again", s->name,
@@ -633,6 +638,8 @@ static void begin_task(struct engine *e, const struct wire_member *q,
     if (t->state >= TASK_NAMING && t->state <= TASK_ADDING) {
         if (!is_same_task(t, wanted))
             refuse(a, WIRE_ERROR_BUSY, "'%s' is being added: ask again when that is done", t->name);
+        else
+            a->task = t->number;
         return;
     }
     if (e->ops.join == NULL || e->members.bench == NULL) {
@@ -642,7 +649,11 @@ static void begin_task(struct engine *e, const struct wire_member *q,
     if (q->dry_run)
         return;
     rid_assert(!chore_is_busy(&t->chore)); /* only while one is being told */
+    /* As a number in JSON it stays exact where numbers are reals. */
+    t->number = prng_next(&e->members.prng) >> 11 | 1;
+    a->task = t->number;
     t->why[0] = '\0';
+    t->taken_back = 0;
     t->id = 0;
     t->is_committed = false;
     t->learner = wanted->learner;
@@ -1023,6 +1034,7 @@ void engine_member(void *ctx, enum wire_request_type verb, const struct wire_mem
                    struct service_member_answer *a)
 {
     struct engine *e = ctx;
+    const struct member_task *t = &e->members.task;
     const struct raft_server *s;
     const struct raft_server *old = NULL;
     char name[NODE_NAME_BYTES_MAX + 1];
@@ -1039,6 +1051,8 @@ void engine_member(void *ctx, enum wire_request_type verb, const struct wire_mem
     already = look_already(e, verb, q, s, old, old_name);
     if (already != NOT_YET) { /* looked at before what it was based on (MEMBER-3) */
         a->done = already == IS_SO && is_settled(e);
+        if (t->state == TASK_IN_LOG && s != NULL && s->id == t->id)
+            a->task = t->number;
         count_after(e, in_force(e), 0, a);
     } else if (q->based_on != 0 && q->based_on != a->configuration_index) {
         refuse(a, WIRE_ERROR_PRECONDITION_FAILED,
@@ -1105,6 +1119,8 @@ void engine_member_changes(void *ctx, struct wire_reply *w)
     wire_reply_str(w, "id", t->name);
     wire_reply_str(w, "state", states[t->state]);
     wire_reply_str(w, "why", t->why[0] != '\0' ? t->why : NULL);
+    wire_reply_u64(w, "task", t->number);
+    wire_reply_u64(w, "taken_back", t->taken_back);
     wire_reply_close_object(w);
 }
 

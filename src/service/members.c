@@ -53,5 +53,6 @@ void service_handle_member(struct service_conn *c, const struct wire_request *q)
     wire_reply_u64(&w, "voters_after", a.voters_after);
     wire_reply_u64(&w, "quorum_after", a.voters_after / 2 + 1);
     wire_reply_u64(&w, "heard_after", a.heard_after);
+    wire_reply_u64(&w, "task", a.task);
     service_end(s, &w, &q->origin);
 }

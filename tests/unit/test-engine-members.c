@@ -737,7 +737,7 @@ static void members__whoever_cannot_be_told_is_not_added(void **state)
     assert_string_equal(task()->why, "its directory is not empty");
     assert_says("{\"type\":\"members\",\"msg_id\":1}",
                 "\"last_task\":{\"id\":\"n4\",\"state\":\"failed\",\"why\":\"its directory is not "
-                "empty\"}");
+                "empty\",\"task\":");
     assert_begun(ASK(ADD, .id = "n9", .addr = "n9"));
     run(ELECTION);
     assert_string_equal(task()->why, "nobody waits at n9:1");
@@ -1006,6 +1006,31 @@ static void members__a_dry_run_counts_and_changes_nothing(void **state)
     assert_int_equal(ASK(REPLACE, .id = "n4", .old = "n2", .dry_run = true).heard_after, 2);
     assert_int_equal(ASK(REJOIN, .id = "n3", .dry_run = true).voters_after, 3);
     assert_int_equal(ASK(REJOIN, .id = "n3", .dry_run = true).heard_after, 3);
+}
+
+/* MEMBER-24: a client takes no end for that of another task. */
+static void members__a_task_has_a_number(void **state)
+{
+    struct service_member_answer a;
+    uint64_t first;
+    char part[64];
+
+    (void)state;
+    found(3);
+    rig.hosts[4].never_joins = true;
+    a = ASK(ADD, .id = "n4");
+    first = a.task;
+    assert_true(first != 0 && first < UINT64_C(1) << 53);
+    assert_true(ASK(ADD, .id = "n4").task == first); /* the same one */
+    assert_true(ASK(DEMOTE, .id = "n3").task == 0);
+    for (unsigned k = 0; k < MANY_STEPS && task()->state != TASK_FAILED; k++)
+        step();
+    (void)snprintf(part, sizeof(part), "\"task\":%llu,\"taken_back\":0}",
+                   (unsigned long long)first);
+    assert_says("{\"type\":\"members\",\"msg_id\":1}", part);
+    rig.hosts[4].never_joins = false;
+    a = ASK(ADD, .id = "n4");
+    assert_true(a.task != 0 && a.task != first);
 }
 
 static void members__what_is_under_way_is_shown(void **state)
@@ -1400,6 +1425,7 @@ static void members__whoever_never_catches_up_is_removed(void **state)
     assert_int_equal(task()->state, TASK_FAILED);
     assert_string_equal(task()->name, "n2");
     assert_string_equal(task()->why, "'n2' did not catch up within 86400 s and was removed again");
+    assert_int_equal(task()->taken_back, raft_get_configuration_index(raft_of(lead())));
 }
 
 /* A promotion that was called off and asked for again begins its time anew. */
@@ -1529,6 +1555,7 @@ int main(void)
         TEST(refusals_say_why),
         TEST(an_earlier_version_that_is_away_holds_changes_up),
         TEST(a_dry_run_counts_and_changes_nothing),
+        TEST(a_task_has_a_number),
         TEST(what_is_under_way_is_shown),
         TEST(the_leader_is_replaced_by_handing_over),
         TEST(the_only_voter_is_replaced),

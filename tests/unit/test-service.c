@@ -491,13 +491,15 @@ static void service__a_change_of_the_members_is_answered(void **state)
                                                    .configuration_index = 9,
                                                    .voters_before = 3,
                                                    .voters_after = 4,
-                                                   .heard_after = 2};
+                                                   .heard_after = 2,
+                                                   .task = 77};
     say(c, "{\"type\":\"member_remove\",\"msg_id\":1,\"id\":\"n4\",\"dry_run\":true,"
            "\"based_on\":7}");
     assert_string_equal(member_asked, "member_remove n4 1 7");
-    assert_string_equal(take(c), "{\"type\":\"member_remove_ok\",\"in_reply_to\":1,\"done\":true,"
-                                 "\"configuration_index\":9,\"voters\":3,\"quorum\":2,"
-                                 "\"voters_after\":4,\"quorum_after\":3,\"heard_after\":2}\n");
+    assert_string_equal(take(c),
+                        "{\"type\":\"member_remove_ok\",\"in_reply_to\":1,\"done\":true,"
+                        "\"configuration_index\":9,\"voters\":3,\"quorum\":2,"
+                        "\"voters_after\":4,\"quorum_after\":3,\"heard_after\":2,\"task\":77}\n");
     member_answer = (struct service_member_answer){.error = WIRE_ERROR_PRECONDITION_FAILED,
                                                    .text = "it is the last voter"};
     say(c, "{\"type\":\"member_demote\",\"msg_id\":2,\"id\":\"n4\"}");
