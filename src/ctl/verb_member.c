@@ -25,15 +25,17 @@ static const struct member_verb {
     const char *usage;
     int n_args;       /* behind the word */
     const char *done; /* behind the name of the node */
+    bool learner;     /* takes --learner */
 } words[] = {
-    {"list", NULL, "", 0, NULL},
-    {"add", "member_add", " NAME PEER-ADDRESS CLIENT-ADDRESS", 3, "is a member"},
-    {"remove", "member_remove", " NAME", 1, "is removed"},
-    {"replace", "member_replace", " OLD NEW PEER-ADDRESS CLIENT-ADDRESS", 4, "has taken the place"},
-    {"set-addr", "member_set_addr", " NAME PEER-ADDRESS CLIENT-ADDRESS", 3, "has moved"},
-    {"promote", "member_promote", " NAME", 1, "is a voter"},
-    {"demote", "member_demote", " NAME", 1, "is a learner"},
-    {"rejoin", "member_rejoin", " NAME", 1, "is back"},
+    {"list", NULL, "", 0, NULL, false},
+    {"add", "member_add", " NAME PEER-ADDRESS CLIENT-ADDRESS", 3, "is a member", true},
+    {"remove", "member_remove", " NAME", 1, "is removed", false},
+    {"replace", "member_replace", " OLD NEW PEER-ADDRESS CLIENT-ADDRESS", 4, "has taken the place",
+     false},
+    {"set-addr", "member_set_addr", " NAME PEER-ADDRESS CLIENT-ADDRESS", 3, "has moved", false},
+    {"promote", "member_promote", " NAME", 1, "is a voter", false},
+    {"demote", "member_demote", " NAME", 1, "is a learner", false},
+    {"rejoin", "member_rejoin", " NAME", 1, "is back", true},
 };
 #define N_WORDS (sizeof(words) / sizeof(words[0]))
 
@@ -434,11 +436,16 @@ static long long number(const json_t *o, const char *name)
 
 static void say_quorums(const json_t *reply)
 {
+    const long long spare = number(reply, "heard_after") - number(reply, "quorum_after");
+
     (void)printf("voters %lld -> %lld, quorum %lld -> %lld; of those that would be voters %lld "
-                 "answer now: survives %lld more\n",
+                 "answer now: ",
                  number(reply, "voters"), number(reply, "voters_after"), number(reply, "quorum"),
-                 number(reply, "quorum_after"), number(reply, "heard_after"),
-                 number(reply, "heard_after") - number(reply, "quorum_after"));
+                 number(reply, "quorum_after"), number(reply, "heard_after"));
+    if (spare >= 0)
+        (void)printf("survives %lld more\n", spare);
+    else
+        (void)printf("no quorum, %lld more must\n", -spare);
 }
 
 static int begin(const struct ctl *ctl, struct ridd *client, struct change *c)
@@ -489,6 +496,17 @@ static int find_word(const struct ctl *ctl, const struct member_verb **ret)
                   ctl->args[0]);
 }
 
+/* Whoever gives one that changes nothing means something else. */
+static int check_options(const struct ctl *ctl, const struct member_verb *verb)
+{
+    if (ctl->learner && !verb->learner)
+        return report(ctl, CTL_EXIT_USAGE, "--learner is for add and rejoin");
+    if ((ctl->dry_run || ctl->force) && verb->type == NULL)
+        return report(ctl, CTL_EXIT_USAGE, "%s is for changes, and list makes none",
+                      ctl->dry_run ? "--dry-run" : "--force-unsafe");
+    return CTL_EXIT_OK;
+}
+
 int verb_member(struct ctl *ctl)
 {
     struct change c = {.verb = NULL};
@@ -496,6 +514,8 @@ int verb_member(struct ctl *ctl)
     int exit_code = find_word(ctl, &c.verb);
     bool is_replace;
 
+    if (exit_code == CTL_EXIT_OK)
+        exit_code = check_options(ctl, c.verb);
     if (exit_code != CTL_EXIT_OK)
         return exit_code;
     if (c.verb->type == NULL)

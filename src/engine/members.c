@@ -583,9 +583,9 @@ static bool may_lose(struct engine *e, const struct raft_configuration *c, bool 
         refuse(a, WIRE_ERROR_PRECONDITION_FAILED, "no voter would be left");
     else if (!force && t.heard < t.voters / 2 + 1)
         refuse(a, WIRE_ERROR_PRECONDITION_FAILED,
-               "of the %u voters that would be left %u are heard, and %u are needed; bring one "
-               "back first, or force it",
-               t.voters, t.heard, t.voters / 2 + 1);
+               "no quorum, %u more must be heard: of the %u voters that would be left %u are, and "
+               "%u are needed; bring back who is down first, or force it",
+               t.voters / 2 + 1 - t.heard, t.voters, t.heard, t.voters / 2 + 1);
     return a->error == WIRE_ERROR_NONE;
 }
 

@@ -98,8 +98,8 @@ int node_check(const struct conf *conf)
 {
     if (find_doubles(conf) > 0)
         return EXIT_CONF_ERROR;
-    printf("ridd: '%s' is right: cluster %s, %u nodes\n", conf->path, conf->cluster_name,
-           conf->n_peers);
+    printf("ridd: '%s' is right: cluster %s, %u node%s\n", conf->path, conf->cluster_name,
+           conf->n_peers, conf->n_peers == 1 ? "" : "s");
     if (conf->n_peers % 2 == 0)
         printf("ridd: %u nodes survive the loss of no more than %u do: take an odd number\n",
                conf->n_peers, conf->n_peers - 1);

@@ -592,6 +592,17 @@ static void ctl__usage_errors_are_64(void **state)
          "ridctl: unknown option '--frob'; see 'ridctl --help' (a value that begins with '-' goes "
          "behind '--')\n"},
         {{"get", "--via"}, "ridctl: '--via' wants a value; see 'ridctl --help'\n"},
+        {{"member", "remove", "n4", "--learner"},
+         "ridctl: member: --learner is for add and rejoin\n"},
+        {{"member", "promote", "n4", "--learner"},
+         "ridctl: member: --learner is for add and rejoin\n"},
+        {{"member", "list", "--learner"}, "ridctl: member: --learner is for add and rejoin\n"},
+        {{"member", "list", "--dry-run"},
+         "ridctl: member: --dry-run is for changes, and list makes none\n"},
+        {{"member", "list", "--force-unsafe"},
+         "ridctl: member: --force-unsafe is for changes, and list makes none\n"},
+        {{"member", "add", "n4"},
+         "ridctl: member: usage: ridctl member add NAME PEER-ADDRESS CLIENT-ADDRESS\n"},
         {{"-t", "0", "get", "a"}, "ridctl: --timeout takes a number from 1 to 60000, not '0'\n"},
         {{"-t", "1s", "get", "a"}, "ridctl: --timeout takes a number from 1 to 60000, not '1s'\n"},
         {{"compare", "-n", "100001"},
@@ -774,9 +785,11 @@ static void ctl__status_shows_all_nodes(void **state)
         "*\"}"
         "],\"answered\":2,\"nodes_total\":3,\"leader_id\":\"n1\",\"leader_answered\":true,"
         "\"term\":3,\"nodes\":[{\"node\":\"n1\",\"endpoint\":"
-        "\"127.0.0.1:*\",\"up\":true,\"status\":{\"type\":\"status_ok\",*}},{\"node\":\"n2\",*},"
+        "\"127.0.0.1:*\",\"up\":true,\"member\":\"voter\",\"status\":{\"type\":\"status_ok\",*}},"
+        "{\"node\":\"n2\",*},"
         "{\"node\":\"n3\","
-        "\"endpoint\":\"127.0.0.1:*\",\"up\":false,\"error\":\"unreachable\",\"text\":\"cannot "
+        "\"endpoint\":\"127.0.0.1:*\",\"up\":false,\"member\":\"voter\",\"error\":\"unreachable\","
+        "\"text\":\"cannot "
         "connect to *: "
         "connection refused\"}]}\n",
         "");
@@ -840,7 +853,7 @@ static void ctl__a_change_that_nobody_knows_is_asked_for_again(void **state)
 #define MEMBER_OK(verb, done, index, task)                                                         \
     "{\"type\":\"" verb "_ok\",\"in_reply_to\":%ID,\"done\":" done                                 \
     ",\"configuration_index\":" index ",\"voters\":3,\"quorum\":2,\"voters_after\":3,\"quorum_"    \
-                                      "after\":2,\"heard_after\":3,\"task\":" task "}"
+    "after\":2,\"heard_after\":3,\"task\":" task "}"
 #define MEMBERS_OK(index, role, last_task)                                                         \
     "{\"type\":\"members_ok\",\"in_reply_to\":%ID,\"members\":[{\"id\":\"n4\",\"role\":\"" role    \
     "\"}],\"configuration_index\":" index                                                          \
@@ -888,6 +901,26 @@ static void ctl__what_is_so_already_is_confirmed(void **state)
     EXPECT(0, QUORUMS "n4 is a learner\n", "");
     assert_int_equal(fake_count(s, "\"read_index\""), 1);
     assert_int_equal(fake_count(s, "\"member_demote\""), 2);
+    fake_stop(s);
+}
+
+static void ctl__a_quorum_that_is_not_there_is_said(void **state)
+{
+    static const struct fake_step steps[] = {
+        {"\"member_add\"", FAKE_REPLY,
+         "{\"type\":\"member_add_ok\",\"in_reply_to\":%ID,\"done\":false,"
+         "\"configuration_index\":5,\"voters\":5,\"quorum\":3,\"voters_after\":6,"
+         "\"quorum_after\":4,\"heard_after\":2,\"task\":0}",
+         0}};
+    struct fake_server *s = fake_start(STEPS(steps));
+
+    (void)state;
+    run("-e", fake_address(s), "member", "add", "n6", "10.0.0.6:7401", "10.0.0.6:7400", "--dry-run",
+        NULL);
+    EXPECT(0,
+           "voters 5 -> 6, quorum 3 -> 4; of those that would be voters 2 answer now: no quorum, "
+           "2 more must\n",
+           "");
     fake_stop(s);
 }
 
@@ -980,6 +1013,14 @@ static void ctl__status_knows_members_better_than_the_file(void **state)
                    "NODE *\nn2 *\nn4    no member\nn5 *\nn3 *  %s\n",
                    fake_address(n3));
     EXPECT(0, want, "");
+    run("-c", "other.conf", "status", "-v", NULL);
+    EXPECT(0, "OK: *\nn4    no member\n*\n\nNODE *\nn4    no member\n*", "");
+    run("-c", "other.conf", "status", "--json", NULL);
+    EXPECT(
+        0,
+        "*\"nodes\":[{\"node\":\"n2\",*,\"member\":\"voter\",*{\"node\":\"n4\",\"endpoint\":\"*\","
+        "\"up\":false,\"member\":\"no_member\",\"error\":\"unreachable\",*",
+        "");
     fake_stop(n2);
     fake_stop(n3);
     fake_stop(n5);
@@ -1655,6 +1696,7 @@ int main(void)
         cmocka_unit_test(ctl__what_lags_does_not_end_a_change),
         cmocka_unit_test(ctl__what_is_so_already_is_confirmed),
         cmocka_unit_test(ctl__only_the_own_failure_is_told),
+        cmocka_unit_test(ctl__a_quorum_that_is_not_there_is_said),
         cmocka_unit_test(ctl__status_knows_members_better_than_the_file),
         cmocka_unit_test(ctl__status_shows_what_is_on_the_disks),
         cmocka_unit_test(ctl__a_busy_node_is_not_absent),

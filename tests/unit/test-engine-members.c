@@ -845,7 +845,8 @@ static void members__who_was_stopped_just_now_does_not_count(void **state)
     rig.hosts[3].is_cut = true;
     a = ASK(REMOVE, .id = "n2");
     assert_refused(a, WIRE_ERROR_PRECONDITION_FAILED,
-                   "of the 2 voters that would be left 1 are heard, and 2 are needed");
+                   "no quorum, 1 more must be heard: of the 2 voters that would be left 1 are, and "
+                   "2 are needed");
     a = ASK(REMOVE, .id = "n3", .dry_run = true);
     assert_int_equal(a.heard_after, 2);
     /* A link that breaks for a moment makes nobody anew. */
@@ -865,7 +866,8 @@ static void members__a_change_that_leaves_no_quorum_is_refused(void **state)
     run(2 * ELECTION);
     a = ASK(REMOVE, .id = "n2");
     assert_refused(a, WIRE_ERROR_PRECONDITION_FAILED,
-                   "of the 2 voters that would be left 1 are heard, and 2 are needed");
+                   "no quorum, 1 more must be heard: of the 2 voters that would be left 1 are, and "
+                   "2 are needed");
     assert_refused(ASK(DEMOTE, .id = "n2"), WIRE_ERROR_PRECONDITION_FAILED, "of the 2 voters");
     assert_refused(ASK(REMOVE, .id = "n2", .dry_run = true), WIRE_ERROR_PRECONDITION_FAILED,
                    "of the 2 voters");
