@@ -118,10 +118,12 @@ int node_ask_peers(const struct conf *conf, const unsigned char first_id[16],
 /* admit.c, as peer_net_ops.on_hello. Ends the process when it cannot be recorded who came, unless
  * it is for want of room. */
 enum wire_refusal node_admit(void *ctx, const struct wire_hello *h, struct peer_asked *asked);
-/* What of it the configurations decide. server: of that id; NULL: they have none. */
+/* What of it the configurations decide. server: of that id; NULL: they have none. leads: and has
+ * committed an entry of its term. */
 enum wire_refusal node_judge(const struct raft_server *server,
-                             const struct raft_configuration *committed, uint64_t own_incarnation,
-                             const struct wire_hello *h, struct peer_asked *asked);
+                             const struct raft_configuration *committed, bool leads,
+                             uint64_t own_incarnation, const struct wire_hello *h,
+                             struct peer_asked *asked);
 
 /* join.c, as peer_net_ops.on_join: a leader that lost the answer asks the node again, which runs by
  * now. */
