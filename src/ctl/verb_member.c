@@ -219,8 +219,8 @@ static bool is_under_way(const struct change *c, const json_t *members)
     if (!json_is_true(json_object_get(members, "committed")) || is_changing(members, c->id))
         return true;
     return strcmp(str(task, "id"), c->id) == 0 &&
-           (strcmp(state, "naming") == 0 || strcmp(state, "dialling") == 0 ||
-            strcmp(state, "adding") == 0);
+           (strcmp(state, "asking") == 0 || strcmp(state, "naming") == 0 ||
+            strcmp(state, "dialling") == 0 || strcmp(state, "adding") == 0);
 }
 
 /* A node remembers the last task that it was given, of long ago perhaps: it is ours by its number,

@@ -141,8 +141,8 @@ struct engine_ops {
     const char *(*peer_addr)(void *ctx, raft_node_id id);   /* or NULL */
     bool (*peer_connected)(void *ctx, raft_node_id id);     /* or NULL */
     /* Tells the node that waits at this address who it is to be, and waits for its answer; on a
-     * thread of its own. 0: *ret_incarnation; otherwise err_text() says why. NULL: no node can be
-     * added. */
+     * thread of its own. 0: *ret_incarnation; otherwise err_text() says why. len 0: it is only
+     * asked whether it waits; 0: it does. NULL: no node can be added. */
     int (*join)(void *ctx, const char *peer_addr, const char *name, const void *config, size_t len,
                 const unsigned char cluster_id[16], uint64_t *ret_incarnation);
     /* Of a founder, as far as it was met; 0: not known. Or NULL. */

@@ -285,6 +285,7 @@ struct snapshots {
 /* members.c */
 enum task_state {
     TASK_NONE,
+    TASK_ASKING,  /* whether anybody waits there, before the cluster is changed for it */
     TASK_NAMING,  /* the cluster gets its random id first */
     TASK_JOINING, /* the new node is being told who it is */
     TASK_ADDING,  /* it knows, and the entry is not appended yet */

@@ -157,6 +157,22 @@ __attribute__((format(printf, 2, 3))) static void fail_task(struct engine *e, co
         log_event(LOG_WARNING, "member_not_added", "node=%s why=\"%s\"", t->name, t->why);
 }
 
+/* Of it nothing stands in the log. */
+static bool is_waited_for(const struct member_task *t)
+{
+    return t->state >= TASK_ASKING && t->state <= TASK_ADDING;
+}
+
+/* On the bench: it is told nothing. */
+static int run_ask(void *ctx)
+{
+    static const unsigned char none[16];
+    struct engine *e = ctx;
+    struct member_task *t = &e->members.task;
+
+    return e->ops.join(e->ops.ctx, t->peer_addr, t->name, NULL, 0, none, &t->incarnation);
+}
+
 /* On the bench. */
 static int run_join(void *ctx)
 {
@@ -281,6 +297,31 @@ static void name_cluster(struct engine *e)
     t->began_us = now_of(e);
 }
 
+/* Once the cluster has an id its members are of this version for good (MEMBER-17): not for a node
+ * that is not there. */
+static void begin_ask(struct engine *e)
+{
+    struct member_task *t = &e->members.task;
+
+    t->state = TASK_ASKING;
+    t->began_us = now_of(e);
+    chores_add(e->members.bench, &t->chore, run_ask, e);
+}
+
+/* False: it did not go well, or goes on. */
+static bool was_answered(struct engine *e)
+{
+    struct member_task *t = &e->members.task;
+    int rc;
+
+    if (!chore_take(&t->chore, &rc))
+        return false;
+    if (rc != 0)
+        fail_task(e, "%s",
+                  t->chore.text[0] != '\0' ? t->chore.text : "the new node did not answer");
+    return rc == 0;
+}
+
 /* The entry went with the leadership, before it was committed: nothing is left of the task. */
 static void look_whether_lost(struct engine *e)
 {
@@ -296,21 +337,17 @@ static void look_whether_lost(struct engine *e)
 static void look_at_task(struct engine *e)
 {
     struct member_task *t = &e->members.task;
-    int rc;
 
     if (t->state == TASK_IN_LOG)
         look_whether_lost(e);
+    if (t->state == TASK_ASKING && was_answered(e))
+        t->state = TASK_NAMING;
     if (t->state == TASK_NAMING && raft_get_role(engine_raft(e)) != RAFT_LEADER)
         fail_task(e, "this node does not lead any more: ask the new leader again");
     if (t->state == TASK_NAMING)
         name_cluster(e);
-    if (t->state == TASK_JOINING && chore_take(&t->chore, &rc)) {
-        if (rc != 0)
-            fail_task(e, "%s",
-                      t->chore.text[0] != '\0' ? t->chore.text : "the new node did not answer");
-        else
-            t->state = TASK_ADDING;
-    }
+    if (t->state == TASK_JOINING && was_answered(e))
+        t->state = TASK_ADDING;
     if (t->state != TASK_ADDING)
         return;
     if (raft_get_role(engine_raft(e)) != RAFT_LEADER)
@@ -396,7 +433,7 @@ static void say_given_up(struct engine *e, const struct raft_server *s)
     if (engine_logs(e))
         log_event(LOG_WARNING, "member_given_up", "node=%s after_ms=%u why='it did not catch up'",
                   s->name, s->patience_ms);
-    if (t->state >= TASK_NAMING && t->state <= TASK_ADDING)
+    if (is_waited_for(t))
         return;
     if (t->id != s->id)
         t->number = 0; /* it was another leader's, or another node's */
@@ -635,7 +672,7 @@ static void begin_task(struct engine *e, const struct wire_member *q,
 {
     struct member_task *t = &e->members.task;
 
-    if (t->state >= TASK_NAMING && t->state <= TASK_ADDING) {
+    if (is_waited_for(t)) {
         if (!is_same_task(t, wanted))
             refuse(a, WIRE_ERROR_BUSY, "'%s' is being added: ask again when that is done", t->name);
         else
@@ -664,6 +701,8 @@ static void begin_task(struct engine *e, const struct wire_member *q,
     memcpy(t->peer_addr, wanted->peer_addr, sizeof(t->peer_addr));
     memcpy(t->client_addr, wanted->client_addr, sizeof(t->client_addr));
     t->state = TASK_NAMING;
+    if (!raft_configuration_has_cluster_id(in_force(e)))
+        begin_ask(e);
     look_at_task(e);
 }
 
@@ -1099,8 +1138,9 @@ static void say_change(const struct engine *e, struct wire_reply *w, const struc
 void engine_member_changes(void *ctx, struct wire_reply *w)
 {
     static const char *const states[] = {
-        [TASK_NONE] = "none",     [TASK_NAMING] = "naming", [TASK_JOINING] = "dialling",
-        [TASK_ADDING] = "adding", [TASK_IN_LOG] = "in_log", [TASK_FAILED] = "failed"};
+        [TASK_NONE] = "none",        [TASK_ASKING] = "asking", [TASK_NAMING] = "naming",
+        [TASK_JOINING] = "dialling", [TASK_ADDING] = "adding", [TASK_IN_LOG] = "in_log",
+        [TASK_FAILED] = "failed"};
     struct engine *e = ctx;
     const struct raft_configuration *c = in_force(e);
     const struct member_task *t = &e->members.task;

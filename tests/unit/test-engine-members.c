@@ -59,6 +59,7 @@ struct rig {
     struct letter letters[4096];
     unsigned n_letters;
     unsigned n_joins;
+    unsigned n_asks;
     unsigned n_ends;
     bool holds_joins; /* whoever is told takes its time */
 };
@@ -292,8 +293,10 @@ static int host_join(void *ctx, const char *peer_addr, const char *name, const v
     static const unsigned char none[16];
 
     (void)ctx;
-    rig.n_joins++;
-    assert_memory_not_equal(cluster_id, none, sizeof(none));
+    rig.n_asks += len == 0;
+    rig.n_joins += len > 0;
+    if (len > 0)
+        assert_memory_not_equal(cluster_id, none, sizeof(none));
     for (unsigned i = 1; i <= HOSTS; i++) {
         struct host *h = &rig.hosts[i];
 
@@ -301,6 +304,8 @@ static int host_join(void *ctx, const char *peer_addr, const char *name, const v
             continue;
         if (h->never_joins)
             return err_say(-1, "its directory is not empty");
+        if (len == 0)
+            return 0;
         if (h->engine == NULL) {
             (void)snprintf(h->name, sizeof(h->name), "%s", name);
             make(i, raft_member_id(name, h->incarnation), config, len);
@@ -613,7 +618,11 @@ static void members__a_node_is_added_and_becomes_a_voter(void **state)
         assert_memory_equal(its, id, sizeof(id));
     }
     assert_is_done(ASK(ADD, .id = "n4"));
+    assert_int_equal(rig.n_asks, 1);
     assert_int_equal(rig.n_joins, 1);
+    assert_begun(ASK(ADD, .id = "n5"));
+    wait_for("n1 n2 n3 n4 n5");
+    assert_int_equal(rig.n_asks, 1); /* the cluster has its id */
 }
 
 /* MEMBER-16: what a directory says of its cluster outlives the process, so its log must, too. */
@@ -742,6 +751,9 @@ static void members__whoever_cannot_be_told_is_not_added(void **state)
     run(ELECTION);
     assert_string_equal(task()->why, "nobody waits at n9:1");
     wait_for("n1 n2 n3");
+    /* The cluster is as it was, and an earlier version can still take part. */
+    assert_int_equal(raft_get_configuration_index(raft_of(lead())), 1);
+    assert_int_equal(rig.n_joins, 0);
     rig.hosts[4].never_joins = false;
     assert_begun(ASK(ADD, .id = "n4"));
     wait_for("n1 n2 n3 n4");
@@ -760,7 +772,7 @@ static void members__another_task_waits(void **state)
     assert_refused(ASK(ADD, .id = "n4", .learner = true), WIRE_ERROR_BUSY, "'n4' is being added");
     assert_refused(ASK(REPLACE, .id = "n4", .old = "n3"), WIRE_ERROR_BUSY, "'n4' is being added");
     assert_refused(ASK(ADD, .id = "n5"), WIRE_ERROR_BUSY, "'n4' is being added");
-    assert_says("{\"type\":\"members\",\"msg_id\":1}", "\"state\":\"dialling\"");
+    assert_says("{\"type\":\"members\",\"msg_id\":1}", "\"state\":\"asking\"");
     rig.holds_joins = false;
     wait_for("n1 n2 n3 n4");
     assert_int_equal(rig.n_joins, 1);
@@ -1265,8 +1277,10 @@ static void members__a_task_ends_with_its_leader(void **state)
     (void)state;
     found(3);
     lead_as(1);
-    rig.holds_joins = true;
     assert_begun(ASK(ADD, .id = "n4"));
+    for (unsigned k = 0; k < MANY_STEPS && task()->state == TASK_ASKING; k++)
+        step();
+    rig.holds_joins = true;
     run(ELECTION / 2);
     assert_int_equal(rig.hosts[1].engine->members.task.state, TASK_JOINING);
     rig.hosts[1].is_cut = true;
