@@ -467,6 +467,10 @@ static_assert(CLIENT_CHUNK_BYTES <= DECODE_WHOLE_BYTES,
 #define WIRE_TEXT_KEEP_BYTES (128u << 10)
 /* When a client that was told `busy` should try again: a few batches of the disk from now. */
 #define RETRY_AFTER_MS 20u
+/* The same of a change of the members, of which there is one at a time: the one before needs a
+ * round of the log, or the leader hands over first. */
+#define MEMBER_CHANGES_MAX    1u
+#define MEMBER_RETRY_AFTER_MS 200u
 /* Of one read within a run of compare_read_methods: far beyond any step-down. Beyond it the run
  * ends with the reason. */
 #define COMPARE_DEADLINE_US 60000000u

@@ -143,8 +143,8 @@ struct engine_ops {
     const char *(*peer_addr)(void *ctx, raft_node_id id);   /* or NULL */
     bool (*peer_connected)(void *ctx, raft_node_id id);     /* or NULL */
     /* Tells the node that waits at this address who it is to be, and waits for its answer; on a
-     * thread of its own. 0: *ret_incarnation; otherwise err_text() says why. NULL: no node can be
-     * added. */
+     * thread of its own. 0: *ret_incarnation; otherwise err_text() says why. len 0: it is only
+     * asked whether it waits; 0: it does. NULL: no node can be added. */
     int (*join)(void *ctx, const char *peer_addr, const char *name, const void *config, size_t len,
                 const unsigned char cluster_id[16], uint64_t *ret_incarnation);
     /* Of a founder, as far as it was met; 0: not known. Or NULL. */
@@ -251,7 +251,10 @@ int engine_log_read(struct engine *e, raft_index from, raft_index to, size_t byt
  * as it is not worse. */
 void engine_set_parked(struct engine *e, bool is_parked);
 
-/* The random id of the cluster, by the committed configuration. False: none was drawn yet. */
+/* The last configuration that is committed and durable here, so that a start finds it again.
+ * Borrowed until the core's next call. NULL: it is not known, while a snapshot is installed. */
+const struct raft_config_at *engine_durable_configuration(const struct engine *e);
+/* The random id of the cluster, by that configuration (MEMBER-16). False: it names none. */
 bool engine_cluster_id(const struct engine *e, unsigned char ret_id[16]);
 
 /* ---- looking ---- */

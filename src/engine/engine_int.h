@@ -285,6 +285,7 @@ struct snapshots {
 /* members.c */
 enum task_state {
     TASK_NONE,
+    TASK_ASKING,  /* whether anybody waits there, before the cluster is changed for it */
     TASK_NAMING,  /* the cluster gets its random id first */
     TASK_JOINING, /* the new node is being told who it is */
     TASK_ADDING,  /* it knows, and the entry is not appended yet */
@@ -293,6 +294,7 @@ enum task_state {
 };
 struct member_task {
     enum task_state state;
+    uint64_t number; /* drawn for it, so that nobody takes its end for that of another */
     char name[NODE_NAME_BYTES_MAX + 1];
     char peer_addr[ADDRESS_BYTES_MAX + 1];
     char client_addr[ADDRESS_BYTES_MAX + 1];
@@ -308,6 +310,7 @@ struct member_task {
     struct chore chore;
     uint64_t began_us;
     char why[CHORE_TEXT_BYTES];
+    raft_index taken_back; /* TASK_FAILED: by this entry; 0: nothing had to be */
 };
 struct catchup {
     raft_node_id id;

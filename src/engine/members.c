@@ -18,6 +18,7 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "base/address.h"
 #include "base/assert.h"
 #include "base/err.h"
 #include "base/limits.h"
@@ -148,11 +149,28 @@ __attribute__((format(printf, 2, 3))) static void fail_task(struct engine *e, co
     va_list ap;
 
     t->state = TASK_FAILED;
+    t->taken_back = 0;
     va_start(ap, format);
     (void)vsnprintf(t->why, sizeof(t->why), format, ap);
     va_end(ap);
     if (engine_logs(e))
         log_event(LOG_WARNING, "member_not_added", "node=%s why=\"%s\"", t->name, t->why);
+}
+
+/* Of it nothing stands in the log. */
+static bool is_waited_for(const struct member_task *t)
+{
+    return t->state >= TASK_ASKING && t->state <= TASK_ADDING;
+}
+
+/* On the bench: it is told nothing. */
+static int run_ask(void *ctx)
+{
+    static const unsigned char none[16];
+    struct engine *e = ctx;
+    struct member_task *t = &e->members.task;
+
+    return e->ops.join(e->ops.ctx, t->peer_addr, t->name, NULL, 0, none, &t->incarnation);
 }
 
 /* On the bench. */
@@ -279,6 +297,31 @@ static void name_cluster(struct engine *e)
     t->began_us = now_of(e);
 }
 
+/* Once the cluster has an id its members are of this version for good (MEMBER-17): not for a node
+ * that is not there. */
+static void begin_ask(struct engine *e)
+{
+    struct member_task *t = &e->members.task;
+
+    t->state = TASK_ASKING;
+    t->began_us = now_of(e);
+    chores_add(e->members.bench, &t->chore, run_ask, e);
+}
+
+/* False: it did not go well, or goes on. */
+static bool was_answered(struct engine *e)
+{
+    struct member_task *t = &e->members.task;
+    int rc;
+
+    if (!chore_take(&t->chore, &rc))
+        return false;
+    if (rc != 0)
+        fail_task(e, "%s",
+                  t->chore.text[0] != '\0' ? t->chore.text : "the new node did not answer");
+    return rc == 0;
+}
+
 /* The entry went with the leadership, before it was committed: nothing is left of the task. */
 static void look_whether_lost(struct engine *e)
 {
@@ -294,21 +337,17 @@ static void look_whether_lost(struct engine *e)
 static void look_at_task(struct engine *e)
 {
     struct member_task *t = &e->members.task;
-    int rc;
 
     if (t->state == TASK_IN_LOG)
         look_whether_lost(e);
+    if (t->state == TASK_ASKING && was_answered(e))
+        t->state = TASK_NAMING;
     if (t->state == TASK_NAMING && raft_get_role(engine_raft(e)) != RAFT_LEADER)
         fail_task(e, "this node does not lead any more: ask the new leader again");
     if (t->state == TASK_NAMING)
         name_cluster(e);
-    if (t->state == TASK_JOINING && chore_take(&t->chore, &rc)) {
-        if (rc != 0)
-            fail_task(e, "%s",
-                      t->chore.text[0] != '\0' ? t->chore.text : "the new node did not answer");
-        else
-            t->state = TASK_ADDING;
-    }
+    if (t->state == TASK_JOINING && was_answered(e))
+        t->state = TASK_ADDING;
     if (t->state != TASK_ADDING)
         return;
     if (raft_get_role(engine_raft(e)) != RAFT_LEADER)
@@ -394,9 +433,13 @@ static void say_given_up(struct engine *e, const struct raft_server *s)
     if (engine_logs(e))
         log_event(LOG_WARNING, "member_given_up", "node=%s after_ms=%u why='it did not catch up'",
                   s->name, s->patience_ms);
-    if (t->state >= TASK_NAMING && t->state <= TASK_ADDING)
+    if (is_waited_for(t))
         return;
+    if (t->id != s->id)
+        t->number = 0; /* it was another leader's, or another node's */
+    t->id = s->id;
     t->state = TASK_FAILED;
+    t->taken_back = raft_get_configuration_index(engine_raft(e));
     (void)snprintf(t->name, sizeof(t->name), "%s", s->name);
     (void)snprintf(t->why, sizeof(t->why),
                    "'%s' did not catch up within %u s and was removed again", s->name,
@@ -577,9 +620,9 @@ static bool may_lose(struct engine *e, const struct raft_configuration *c, bool 
         refuse(a, WIRE_ERROR_PRECONDITION_FAILED, "no voter would be left");
     else if (!force && t.heard < t.voters / 2 + 1)
         refuse(a, WIRE_ERROR_PRECONDITION_FAILED,
-               "of the %u voters that would be left %u are heard, and %u are needed; bring one "
-               "back first, or force it",
-               t.voters, t.heard, t.voters / 2 + 1);
+               "no quorum, %u more must be heard: of the %u voters that would be left %u are, and "
+               "%u are needed; bring back who is down first, or force it",
+               t.voters / 2 + 1 - t.heard, t.voters, t.heard, t.voters / 2 + 1);
     return a->error == WIRE_ERROR_NONE;
 }
 
@@ -629,9 +672,11 @@ static void begin_task(struct engine *e, const struct wire_member *q,
 {
     struct member_task *t = &e->members.task;
 
-    if (t->state >= TASK_NAMING && t->state <= TASK_ADDING) {
+    if (is_waited_for(t)) {
         if (!is_same_task(t, wanted))
             refuse(a, WIRE_ERROR_BUSY, "'%s' is being added: ask again when that is done", t->name);
+        else
+            a->task = t->number;
         return;
     }
     if (e->ops.join == NULL || e->members.bench == NULL) {
@@ -641,7 +686,11 @@ static void begin_task(struct engine *e, const struct wire_member *q,
     if (q->dry_run)
         return;
     rid_assert(!chore_is_busy(&t->chore)); /* only while one is being told */
+    /* As a number in JSON it stays exact where numbers are reals. */
+    t->number = prng_next(&e->members.prng) >> 11 | 1;
+    a->task = t->number;
     t->why[0] = '\0';
+    t->taken_back = 0;
     t->id = 0;
     t->is_committed = false;
     t->learner = wanted->learner;
@@ -652,6 +701,8 @@ static void begin_task(struct engine *e, const struct wire_member *q,
     memcpy(t->peer_addr, wanted->peer_addr, sizeof(t->peer_addr));
     memcpy(t->client_addr, wanted->client_addr, sizeof(t->client_addr));
     t->state = TASK_NAMING;
+    if (!raft_configuration_has_cluster_id(in_force(e)))
+        begin_ask(e);
     look_at_task(e);
 }
 
@@ -776,6 +827,20 @@ static void add(struct engine *e, const struct wire_member *q, const char *name,
     begin_task(e, q, &wanted, a);
 }
 
+/* It comes back where it was: one that an earlier version let in is not dialled (MEMBER-23). */
+static bool can_be_dialled(const struct raft_server *s, struct service_member_answer *a)
+{
+    char normal[ADDRESS_BYTES_MAX + 1];
+    const bool is_peer = address_normal(s->peer_addr, normal) != NULL || s->client_addr[0] == '\0';
+    const char *addr = is_peer ? s->peer_addr : s->client_addr;
+    const char *wrong = address_normal(addr, normal);
+
+    if (wrong != NULL)
+        refuse(a, WIRE_ERROR_PRECONDITION_FAILED, "%s '%s' of '%s' %s: say set_addr first",
+               is_peer ? "peer_addr" : "client_addr", addr, s->name, wrong);
+    return wrong == NULL;
+}
+
 /* A copied configuration file must not remove a node that lives (MEMBER-14). */
 static bool may_rejoin(struct engine *e, const struct wire_member *q, const struct raft_server *old,
                        struct service_member_answer *a)
@@ -804,6 +869,8 @@ static void rejoin(struct engine *e, const struct wire_member *q, const struct r
     if (!may_rejoin(e, q, old, a))
         return;
     complete(e, &c);
+    if (!can_be_dialled(server_of(&c, old->id), a))
+        return;
     memcpy(wanted.name, old->name, sizeof(wanted.name));
     (void)snprintf(wanted.peer_addr, sizeof(wanted.peer_addr), "%s",
                    server_of(&c, old->id)->peer_addr);
@@ -1006,6 +1073,7 @@ void engine_member(void *ctx, enum wire_request_type verb, const struct wire_mem
                    struct service_member_answer *a)
 {
     struct engine *e = ctx;
+    const struct member_task *t = &e->members.task;
     const struct raft_server *s;
     const struct raft_server *old = NULL;
     char name[NODE_NAME_BYTES_MAX + 1];
@@ -1022,6 +1090,8 @@ void engine_member(void *ctx, enum wire_request_type verb, const struct wire_mem
     already = look_already(e, verb, q, s, old, old_name);
     if (already != NOT_YET) { /* looked at before what it was based on (MEMBER-3) */
         a->done = already == IS_SO && is_settled(e);
+        if (t->state == TASK_IN_LOG && s != NULL && s->id == t->id)
+            a->task = t->number;
         count_after(e, in_force(e), 0, a);
     } else if (q->based_on != 0 && q->based_on != a->configuration_index) {
         refuse(a, WIRE_ERROR_PRECONDITION_FAILED,
@@ -1068,8 +1138,9 @@ static void say_change(const struct engine *e, struct wire_reply *w, const struc
 void engine_member_changes(void *ctx, struct wire_reply *w)
 {
     static const char *const states[] = {
-        [TASK_NONE] = "none",     [TASK_NAMING] = "naming", [TASK_JOINING] = "dialling",
-        [TASK_ADDING] = "adding", [TASK_IN_LOG] = "in_log", [TASK_FAILED] = "failed"};
+        [TASK_NONE] = "none",        [TASK_ASKING] = "asking", [TASK_NAMING] = "naming",
+        [TASK_JOINING] = "dialling", [TASK_ADDING] = "adding", [TASK_IN_LOG] = "in_log",
+        [TASK_FAILED] = "failed"};
     struct engine *e = ctx;
     const struct raft_configuration *c = in_force(e);
     const struct member_task *t = &e->members.task;
@@ -1088,17 +1159,33 @@ void engine_member_changes(void *ctx, struct wire_reply *w)
     wire_reply_str(w, "id", t->name);
     wire_reply_str(w, "state", states[t->state]);
     wire_reply_str(w, "why", t->why[0] != '\0' ? t->why : NULL);
+    wire_reply_u64(w, "task", t->number);
+    wire_reply_u64(w, "taken_back", t->taken_back);
     wire_reply_close_object(w);
+}
+
+/* A majority without us commits what is not on our disk yet, and a snapshot counts as stored before
+ * the log begins behind it. */
+const struct raft_config_at *engine_durable_configuration(const struct engine *e)
+{
+    const struct raft *raft = engine_raft(e);
+    struct raft_status st;
+
+    if (raft_is_installing(raft))
+        return NULL;
+    raft_get_status(raft, &st);
+    return raft_config_at(raft,
+                          st.commit_index < st.last_stored ? st.commit_index : st.last_stored);
 }
 
 bool engine_cluster_id(const struct engine *e, unsigned char ret_id[16])
 {
-    const struct raft *raft = engine_raft(e);
-    const struct raft_configuration *c =
-        &raft_config_at(raft, raft_get_commit_index(raft))->configuration;
+    const struct raft_config_at *at = engine_durable_configuration(e);
 
-    memcpy(ret_id, c->cluster_id, sizeof(c->cluster_id));
-    return raft_configuration_has_cluster_id(c);
+    if (at == NULL || !raft_configuration_has_cluster_id(&at->configuration))
+        return false;
+    memcpy(ret_id, at->configuration.cluster_id, sizeof(at->configuration.cluster_id));
+    return true;
 }
 
 /* ---- life ---- */

@@ -115,6 +115,8 @@ int peer_net_add(struct peer_net *n, raft_node_id id, const char *addr);
 void peer_net_remove(struct peer_net *n, raft_node_id id);
 /* The cluster's id, for the handshakes that follow; NULL: it is not known. Links stay. */
 void peer_net_set_key(struct peer_net *n, const unsigned char key[16]);
+/* Whether two of them are the same, in a time that does not tell where they differ. */
+bool peer_net_same_key(const unsigned char a[16], const unsigned char b[16]);
 /* It has a link, or the beginning of one, and was not added. */
 bool peer_net_is_stranger(const struct peer_net *n, raft_node_id id);
 /* The buffer of that connection's output for this turn: append whole frames; NULL when the link is

@@ -52,6 +52,11 @@ bool peer_proof(const unsigned char key[16], enum peer_proof_text text,
            len == WIRE_PROOF_BYTES;
 }
 
+bool peer_net_same_key(const unsigned char a[16], const unsigned char b[16])
+{
+    return CRYPTO_memcmp(a, b, 16) == 0;
+}
+
 bool peer_proof_equal(const unsigned char a[WIRE_PROOF_BYTES],
                       const unsigned char b[WIRE_PROOF_BYTES])
 {

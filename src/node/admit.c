@@ -98,8 +98,9 @@ unsigned node_peer_version(void *ctx, raft_node_id id)
 
 /* server: what the configuration says of the caller; NULL: it does not know it. */
 enum wire_refusal node_judge(const struct raft_server *server,
-                             const struct raft_configuration *committed, uint64_t own_incarnation,
-                             const struct wire_hello *h, struct peer_asked *asked)
+                             const struct raft_configuration *committed, bool leads,
+                             uint64_t own_incarnation, const struct wire_hello *h,
+                             struct peer_asked *asked)
 {
     const struct raft_removed *removed = raft_configuration_removed(committed, h->from);
 
@@ -110,8 +111,9 @@ enum wire_refusal node_judge(const struct raft_server *server,
         return WIRE_REFUSED_REMOVED;
     }
     /* It may be a member, and we may lag: the port has seen, or will see, that it knows the
-     * cluster's id (PEER-9). */
-    if (server == NULL && !asked->stranger)
+     * cluster's id (PEER-9). Who leads does not lag: for it the caller is none, removed so long ago
+     * perhaps that nothing says so any more, and would never be told else (PEER-9). */
+    if (server == NULL && (leads || !asked->stranger))
         return WIRE_REFUSED_FROM;
     if (h->known_incarnation != 0 && h->known_incarnation != own_incarnation)
         return WIRE_REFUSED_OURSELVES;
@@ -137,8 +139,9 @@ enum wire_refusal node_admit(void *ctx, const struct wire_hello *h, struct peer_
 {
     struct node *n = ctx;
     const struct raft_server *server = node_server(n, h->from);
-    enum wire_refusal refusal = node_judge(server, &node_committed_configuration(n)->configuration,
-                                           n->incarnation, h, asked);
+    enum wire_refusal refusal =
+        node_judge(server, &node_committed_configuration(n)->configuration,
+                   raft_can_serve(engine_raft(n->engine)), n->incarnation, h, asked);
 
     if (refusal != WIRE_REFUSED_NOT || server == NULL)
         return refusal;

@@ -117,6 +117,8 @@ static int join(void *ctx, const char *peer_addr, const char *name, const void *
         return err_say(-EPERM, "'%s' at %s refuses: %s%s%s", name, peer_addr,
                        wire_join_refusal_text(reply.refused), reply.text[0] != '\0' ? ": " : "",
                        reply.text);
+    if (len == 0) /* it waits */
+        return 0;
     if (reply.incarnation == 0)
         return err_say(-EAGAIN, "'%s' at %s was not told: ask again", name, peer_addr);
     *ret_incarnation = reply.incarnation;

@@ -88,7 +88,7 @@ static bool is_ours(const struct identity_dir *dir, const struct wire_join *j)
     const struct identity_cluster *cluster = identity_cluster(dir);
 
     return identity_was_added(dir) && cluster->known && memcmp(cluster->id, none, 16) != 0 &&
-           memcmp(j->cluster_id, cluster->id, 16) == 0 &&
+           peer_net_same_key(j->cluster_id, cluster->id) &&
            memcmp(j->founding_id, identity_get(dir)->cluster_id, 16) == 0;
 }
 

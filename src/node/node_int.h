@@ -103,7 +103,8 @@ struct node {
         raft_index newest_index; /* of the configurations that the links were last made for */
         raft_term newest_term;
         raft_index committed_index;
-        uint64_t due_us; /* when a link of one that has left ends */
+        raft_index durable_index; /* 0: not known */
+        uint64_t due_us;          /* when a link of one that has left ends */
         unsigned n_links;
         struct node_link links[2 * RAFT_SERVERS_MAX];
     } follow;
@@ -117,10 +118,12 @@ int node_ask_peers(const struct conf *conf, const unsigned char first_id[16],
 /* admit.c, as peer_net_ops.on_hello. Ends the process when it cannot be recorded who came, unless
  * it is for want of room. */
 enum wire_refusal node_admit(void *ctx, const struct wire_hello *h, struct peer_asked *asked);
-/* What of it the configurations decide. server: of that id; NULL: they have none. */
+/* What of it the configurations decide. server: of that id; NULL: they have none. leads: and has
+ * committed an entry of its term. */
 enum wire_refusal node_judge(const struct raft_server *server,
-                             const struct raft_configuration *committed, uint64_t own_incarnation,
-                             const struct wire_hello *h, struct peer_asked *asked);
+                             const struct raft_configuration *committed, bool leads,
+                             uint64_t own_incarnation, const struct wire_hello *h,
+                             struct peer_asked *asked);
 
 /* join.c, as peer_net_ops.on_join: a leader that lost the answer asks the node again, which runs by
  * now. */

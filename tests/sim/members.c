@@ -120,7 +120,7 @@ const char *members_pending(struct sim *s)
             (void)snprintf(text, sizeof(text), "%s is not what it is to be", name);
         else if (raft_get_configuration_index(node_raft(leader)) != s->committed.index)
             (void)snprintf(text, sizeof(text), "the last configuration is not committed");
-        else if (t->state >= TASK_NAMING && t->state <= TASK_ADDING)
+        else if (t->state >= TASK_ASKING && t->state <= TASK_ADDING)
             (void)snprintf(text, sizeof(text), "%s is being told", t->name);
     }
     return text[0] != '\0' ? text : NULL;
@@ -315,6 +315,8 @@ static int tell(struct sim_node *n, const char *name, const void *config, size_t
     }
     if (!n->waits)
         return err_say(-1, "it runs there already");
+    if (len == 0) /* it is only asked */
+        return 0;
     if (wal_join(n, config, len) != 0) {
         if (n->wal.failing == 0)
             sim_fail(s, "MEMBER-21", "n%u cannot make its log: %s", n->i + 1, err_text());
@@ -438,7 +440,7 @@ static bool may_lose_one(struct sim *s)
         if (is_in && (n->life != NODE_UP ||
                       raft_get_configuration_index(node_raft(n)) != s->committed.index))
             return false;
-        if (n->life == NODE_UP && n->engine->members.task.state >= TASK_NAMING &&
+        if (n->life == NODE_UP && n->engine->members.task.state >= TASK_ASKING &&
             n->engine->members.task.state <= TASK_ADDING)
             return false;
     }

@@ -36,22 +36,29 @@ static void admit__what_configurations_decide(void **state)
         bool is_server;
         enum wire_refusal refusal;
         raft_index removed;
+        bool leads;
     } rows[] = {
-        {"a founder that nobody has met", 1, 7, 0, false, true, WIRE_REFUSED_NOT, 0},
-        {"that knows us", 1, 7, OURS, false, true, WIRE_REFUSED_NOT, 0},
-        {"that knew another one", 1, 7, OURS + 1, false, true, WIRE_REFUSED_OURSELVES, 0},
-        {"the incarnation of the log", 2, 2200, 0, false, true, WIRE_REFUSED_NOT, 0},
-        {"another one", 2, 2201, 0, false, true, WIRE_REFUSED_INCARNATION, 0},
-        {"none", 2, 0, 0, false, true, WIRE_REFUSED_INCARNATION, 0},
+        {"a founder that nobody has met", 1, 7, 0, false, true, WIRE_REFUSED_NOT, 0, false},
+        {"that knows us", 1, 7, OURS, false, true, WIRE_REFUSED_NOT, 0, false},
+        {"that knew another one", 1, 7, OURS + 1, false, true, WIRE_REFUSED_OURSELVES, 0, false},
+        {"the incarnation of the log", 2, 2200, 0, false, true, WIRE_REFUSED_NOT, 0, false},
+        {"another one", 2, 2201, 0, false, true, WIRE_REFUSED_INCARNATION, 0, false},
+        {"none", 2, 0, 0, false, true, WIRE_REFUSED_INCARNATION, 0, false},
         {"another one, which the port does not know yet", 2, 1, 0, true, true,
-         WIRE_REFUSED_INCARNATION, 0},
-        {"removed", 3, 7, 0, false, false, WIRE_REFUSED_REMOVED, 30},
-        {"removed, and a stranger by now", 3, 7, OURS + 1, true, false, WIRE_REFUSED_REMOVED, 30},
+         WIRE_REFUSED_INCARNATION, 0, false},
+        {"removed", 3, 7, 0, false, false, WIRE_REFUSED_REMOVED, 30, false},
+        {"removed, and a stranger by now", 3, 7, OURS + 1, true, false, WIRE_REFUSED_REMOVED, 30,
+         false},
         /* The entry that adds it is not committed, or it came back: it is a member. */
-        {"removed, and a server", 3, 7, 0, false, true, WIRE_REFUSED_NOT, 0},
-        {"a stranger", 9, 7, 0, true, false, WIRE_REFUSED_NOT, 0},
-        {"a stranger that knew another one", 9, 7, 1, true, false, WIRE_REFUSED_OURSELVES, 0},
-        {"nobody", 9, 7, 0, false, false, WIRE_REFUSED_FROM, 0},
+        {"removed, and a server", 3, 7, 0, false, true, WIRE_REFUSED_NOT, 0, false},
+        {"a stranger", 9, 7, 0, true, false, WIRE_REFUSED_NOT, 0, false},
+        {"a stranger that knew another one", 9, 7, 1, true, false, WIRE_REFUSED_OURSELVES, 0,
+         false},
+        {"nobody", 9, 7, 0, false, false, WIRE_REFUSED_FROM, 0, false},
+        /* Its configuration is behind nobody's. */
+        {"a stranger, to who leads", 9, 7, 0, true, false, WIRE_REFUSED_FROM, 0, true},
+        {"a stranger who was removed", 3, 7, 0, true, false, WIRE_REFUSED_REMOVED, 30, true},
+        {"a member, to who leads", 1, 7, 0, false, true, WIRE_REFUSED_NOT, 0, true},
     };
     const struct raft_configuration all = members();
     struct raft_configuration committed = members();
@@ -65,7 +72,8 @@ static void admit__what_configurations_decide(void **state)
         struct peer_asked asked = {.stranger = rows[i].stranger};
         const struct raft_server *server =
             rows[i].is_server ? raft_configuration_get(&all, rows[i].from) : NULL;
-        const enum wire_refusal refusal = node_judge(server, &committed, OURS, &h, &asked);
+        const enum wire_refusal refusal =
+            node_judge(server, &committed, rows[i].leads, OURS, &h, &asked);
 
         if (refusal != rows[i].refusal || asked.removed_index != rows[i].removed)
             fail_msg("%s: %d, index %d", rows[i].name, refusal, (int)asked.removed_index);
