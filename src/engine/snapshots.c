@@ -258,8 +258,7 @@ static void begin_finishing(struct engine *e, uint64_t now_us)
     chores_add(e->snap.makers, &m->chore, run_finish, e);
 }
 
-/* While one was made a newer one may have been received, and a state that was lost may be taken
- * from one that is older than what is there: of the two the older has gone (SNAP-5). */
+/* A state that was lost may be taken from one that is older than what is there. */
 void engine_snapshots_have(struct engine *e, const struct snap_meta *m)
 {
     if (m->id.index < e->snap.newest.index)
@@ -459,7 +458,9 @@ static void end_making(struct engine *e, uint64_t now_us)
     m->n_made++;
     m->why[0] = '\0';
     m->took_us = now_us - m->began_us;
-    engine_snapshots_have(e, &m->meta);
+    /* Not this one in any case: while it was made a newer one may have been received, which the log
+     * has come to since, and behind which it is gone already (SNAP-5). */
+    engine_snapshots_lost(e);
     if (engine_logs(e))
         log_event(LOG_INFO, "snapshot_made", "index=%llu term=%llu bytes=%llu ms=%llu",
                   (unsigned long long)m->meta.id.index, (unsigned long long)m->meta.id.term,

@@ -977,6 +977,56 @@ static void snapshots__who_is_alone_says_that_nobody_has_it(void **state)
     done();
 }
 
+/* One that was received and is of the log, as if a leader had sent it. */
+static void receive_one(const struct host *h, struct raft_entry_id id)
+{
+    static const unsigned char body[100];
+    struct snap_writer *w = NULL;
+    struct snap_meta m = {.id = id,
+                          .config = *raft_config_at(engine_raft(h->engine), id.index),
+                          .state_format = h->engine->state.copy_format,
+                          .digest_version = h->engine->state.digest_version,
+                          .digest = {.index = id.index},
+                          .body_bytes = sizeof(body)};
+
+    memcpy(m.cluster_id, h->conf.log.cluster_id, sizeof(m.cluster_id));
+    assert_int_equal(snap_writer_new(h->engine->snap.folder, SNAP_RECEIVED, &w), 0);
+    assert_int_equal(snap_writer_add(w, body, sizeof(body)), 0);
+    m.body_crc = snap_writer_crc(w);
+    assert_int_equal(snap_writer_finish(w, &m), 0);
+    assert_int_equal(snap_check(h->engine->snap.folder, id), 0);
+}
+
+/* What is counted on is there: one that was made may be behind one that was received meanwhile, and
+ * go with the older ones as soon as it has its name (SNAP-5). */
+static void snapshots__the_newest_is_one_that_is_there(void **state)
+{
+    struct host *h = &rig.hosts[0];
+    struct raft_entry_id id;
+    struct making *m;
+
+    (void)state;
+    found(1);
+    put(leader(), 1, 1000);
+    m = &h->engine->snap.making;
+    assert_true(engine_make_snapshot(h->engine));
+    for (unsigned i = 0; i < 100 && (m->writer == NULL || chore_is_busy(&m->chore)); i++)
+        step();
+    assert_false(m->finishing);
+    atomic_store(&m->chore.state, CHORE_BUSY); /* it takes long yet */
+    put(leader(), 2, 1000);
+    id.index = replica_last_applied(engine_replica(h->engine));
+    id.term = raft_term_at(engine_raft(h->engine), id.index);
+    receive_one(h, id);
+    atomic_store(&m->chore.state, CHORE_DONE);
+    for (unsigned i = 0; i < 100 && m->n_made == 0; i++)
+        step();
+    assert_true(m->meta.id.index < id.index);
+    assert_int_equal(h->engine->snap.newest.index, id.index);
+    assert_true(snap_is_checked(h->engine->snap.folder, h->engine->snap.newest));
+    done();
+}
+
 /* ---- what is given up ---- */
 
 static bool has_file(const struct host *h, const char *name)
@@ -1249,6 +1299,7 @@ int main(void)
         cmocka_unit_test(snapshots__the_front_waits_for_one_that_was_read_again),
         cmocka_unit_test(snapshots__the_front_goes_when_it_was_read_again),
         cmocka_unit_test(snapshots__who_is_alone_says_that_nobody_has_it),
+        cmocka_unit_test(snapshots__the_newest_is_one_that_is_there),
         cmocka_unit_test(snapshots__what_was_copied_in_vain_goes_beside_the_loop),
         cmocka_unit_test(snapshots__nothing_is_kept_for_who_is_away_for_long),
         cmocka_unit_test(snapshots__one_that_was_overtaken_is_not_kept),
