@@ -364,6 +364,10 @@ int engine_restore(struct engine *e, raft_index *ret_applied)
         r->phase = rc == 0 ? RESTORE_PREPARED : RESTORE_NOT;
         if (rc == KV_E_FULL)
             return KV_E_FULL;
+        /* No word on the snapshot: memory, say. Others are asked for theirs; alone there is nothing
+         * but another start (FIT-10). */
+        if (rc < 0 && is_alone(e))
+            return err_say(rc, "%s", r->chore.text);
         if (rc != 0) {
             say_useless(e, &r->meta, r->chore.text);
             r->below = r->below == 0 || r->meta.id.index < r->below ? r->meta.id.index : r->below;

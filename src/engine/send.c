@@ -179,10 +179,11 @@ static bool choose(const struct engine *e, const struct sending *s, struct snap_
     const unsigned n = snap_list(e->snap.folder, list, SNAP_LIST_MAX);
 
     for (unsigned i = 0; i < n; i++) {
-        if (list[i].id.index > e->snap.newest.index || is_in_doubt(e, list[i].id))
+        if (list[i].id.index > e->snap.newest.index || is_in_doubt(e, list[i].id) ||
+            !engine_snapshot_is_of_log(e, list[i].id))
             continue;
         *ret = list[i];
-        return engine_snapshot_is_of_log(e, ret->id) && ret->id.index > s->above;
+        return ret->id.index > s->above;
     }
     return false;
 }
@@ -378,6 +379,7 @@ static void take_chore(struct engine *e, struct sending *s, uint64_t now_us)
         return; /* of one that ended meanwhile */
     if (rc == 0 && !s->is_ready) {
         s->is_ready = true;
+        s->heard_us = now_us; /* the bench may have had other work for long */
         return;
     }
     if (rc == 0) {

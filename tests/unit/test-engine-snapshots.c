@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -974,6 +975,61 @@ static void snapshots__who_is_alone_says_that_nobody_has_it(void **state)
     for (unsigned i = 0; i < 1000 && h->n_ends == 0; i++)
         step();
     assert_int_equal(h->n_ends, 1);
+    /* The way out that it names. */
+    stop(h, false);
+    fake_disk_flip(h->snaps, newest_file(h), 50000, 3);
+    rig.ends_with = NULL;
+    start(h);
+    assert_non_null(strstr(ask(leader(), "{\"type\":\"read\",\"key\":1}"), "bbbb"));
+    done();
+}
+
+static struct raft_entry_id of_another_term(void *ctx)
+{
+    struct raft_entry_id id = kv_last_applied(ctx);
+
+    id.term++;
+    return id;
+}
+
+static void empty_folder(const char *path)
+{
+    remove_folder(path);
+    assert_int_equal(mkdir(path, 0700), 0);
+}
+
+/* DISK-9. What becomes of it without that folder is said, and is so. */
+static void snapshots__a_state_of_another_copy_can_be_moved_away(void **state)
+{
+    struct host *h = &rig.hosts[0];
+    struct engine_state own = {0};
+    enum kv_trust trust;
+    struct kv *kv = NULL;
+
+    (void)state;
+    found(1);
+    for (int k = 0; k < 8; k++)
+        put(leader(), k, 30000);
+    make_snapshot(h);
+    put(leader(), 30, 100);
+    assert_true(base_of(h) > 0);
+    stop(h, true);
+    h->conf.kv.boot_id = boots[0];
+    assert_int_equal(kv_open(&h->conf.kv, &trust, &kv), 0);
+    engine_state_of_kv(kv, &own);
+    own.last_applied = of_another_term;
+    h->conf.state = &own;
+    assert_int_equal(open_host(h), ENGINE_E_CONTRADICTION);
+    assert_non_null(strstr(err_text(), "not of the same copy"));
+    assert_non_null(strstr(err_text(), "made again from a snapshot"));
+    engine_free(h->engine, false);
+    h->engine = NULL;
+    assert_int_equal(kv_close(kv, true), 0);
+    h->conf.state = NULL;
+    empty_folder(h->folder);
+    start(h);
+    assert_non_null(strstr(ask(leader(), "{\"type\":\"read\",\"key\":1}"), "bbbb"));
+    assert_non_null(strstr(ask(leader(), "{\"type\":\"read\",\"key\":30}"), "eeee"));
     done();
 }
 
@@ -1299,6 +1355,7 @@ int main(void)
         cmocka_unit_test(snapshots__the_front_waits_for_one_that_was_read_again),
         cmocka_unit_test(snapshots__the_front_goes_when_it_was_read_again),
         cmocka_unit_test(snapshots__who_is_alone_says_that_nobody_has_it),
+        cmocka_unit_test(snapshots__a_state_of_another_copy_can_be_moved_away),
         cmocka_unit_test(snapshots__the_newest_is_one_that_is_there),
         cmocka_unit_test(snapshots__what_was_copied_in_vain_goes_beside_the_loop),
         cmocka_unit_test(snapshots__nothing_is_kept_for_who_is_away_for_long),
