@@ -447,7 +447,8 @@ static void tidy(struct engine *e, uint64_t now_us)
     } else if (!s->doubted && s->checks && now_us >= s->check_us) {
         s->checks = false; /* asked for again with the next look, where it is needed still */
         s->checking = s->newest;
-        chores_add(s->bench, &s->tidy, run_check, e);
+        /* All of it is read, and nobody who sends or receives one waits for that. */
+        chores_add(s->makers, &s->tidy, run_check, e);
     }
 }
 
