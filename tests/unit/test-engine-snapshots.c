@@ -65,6 +65,7 @@ struct rig {
     unsigned n_letters;
     void (*look)(const struct raft_msg *m, unsigned char *data); /* at what travels */
     const char *ends_with;                                       /* one is to end, and says this */
+    int ends_error;
 };
 
 static struct rig rig;
@@ -129,7 +130,7 @@ static void host_end(void *ctx, const struct engine_end *end)
     struct host *h = ctx;
 
     h->n_ends++;
-    if (rig.ends_with == NULL || end->error != -EBADMSG ||
+    if (rig.ends_with == NULL || end->error != rig.ends_error ||
         strstr(err_text(), rig.ends_with) == NULL)
         fail_msg("%s: %s: %s", h->name, end->what, err_text());
 }
@@ -972,12 +973,48 @@ static void snapshots__who_is_alone_says_that_nobody_has_it(void **state)
     fake_disk_flip(h->snaps, newest_file(h), 50000, 3);
     start(h);
     rig.ends_with = newest_file(h);
+    rig.ends_error = -EBADMSG;
     for (unsigned i = 0; i < 1000 && h->n_ends == 0; i++)
         step();
     assert_int_equal(h->n_ends, 1);
     /* The way out that it names. */
     stop(h, false);
     fake_disk_flip(h->snaps, newest_file(h), 50000, 3);
+    rig.ends_with = NULL;
+    start(h);
+    assert_non_null(strstr(ask(leader(), "{\"type\":\"read\",\"key\":1}"), "bbbb"));
+    done();
+}
+
+static int prepare_without_memory(void *ctx, const struct kv_source *source,
+                                  struct kv_copy_info *ret)
+{
+    (void)ctx;
+    (void)source;
+    (void)ret;
+    return err_say(-ENOMEM, "there is no memory");
+}
+
+/* What says nothing of the snapshot is no reason to say that it is lost: another start may do
+ * (FIT-10). */
+static void snapshots__who_is_alone_starts_again_for_want_of_memory(void **state)
+{
+    struct host *h = &rig.hosts[0];
+
+    (void)state;
+    found(1);
+    for (int k = 0; k < 8; k++)
+        put(leader(), k, 30000);
+    make_snapshot(h);
+    assert_true(base_of(h) > 0);
+    h->engine->state.prepare = prepare_without_memory;
+    engine_state_damaged(h->engine, "a test");
+    rig.ends_with = "there is no memory";
+    rig.ends_error = -ENOMEM;
+    for (unsigned i = 0; i < 1000 && h->n_ends == 0; i++)
+        step();
+    assert_int_equal(h->n_ends, 1);
+    stop(h, false);
     rig.ends_with = NULL;
     start(h);
     assert_non_null(strstr(ask(leader(), "{\"type\":\"read\",\"key\":1}"), "bbbb"));
@@ -1356,6 +1393,7 @@ int main(void)
         cmocka_unit_test(snapshots__the_front_goes_when_it_was_read_again),
         cmocka_unit_test(snapshots__who_is_alone_says_that_nobody_has_it),
         cmocka_unit_test(snapshots__a_state_of_another_copy_can_be_moved_away),
+        cmocka_unit_test(snapshots__who_is_alone_starts_again_for_want_of_memory),
         cmocka_unit_test(snapshots__the_newest_is_one_that_is_there),
         cmocka_unit_test(snapshots__what_was_copied_in_vain_goes_beside_the_loop),
         cmocka_unit_test(snapshots__nothing_is_kept_for_who_is_away_for_long),
