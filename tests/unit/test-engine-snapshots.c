@@ -986,6 +986,29 @@ static void snapshots__who_is_alone_says_that_nobody_has_it(void **state)
     done();
 }
 
+/* One that was tried, and has gone since, says nothing of those that were made behind it
+ * (SNAP-5). */
+static void snapshots__those_made_since_one_was_tried_are_of_use(void **state)
+{
+    struct host *h = &rig.hosts[0];
+    struct restoring *r;
+
+    (void)state;
+    found(1);
+    for (int k = 0; k < 8; k++)
+        put(leader(), k, 30000);
+    make_snapshot(h);
+    assert_true(base_of(h) > 0);
+    r = &h->engine->snap.restoring;
+    r->below = r->tried = h->engine->snap.newest.index - 1;
+    engine_state_damaged(h->engine, "a test");
+    for (unsigned i = 0; i < 1000 && strcmp(engine_verdict(h->engine), "good") != 0; i++)
+        step();
+    assert_string_equal(engine_verdict(h->engine), "good");
+    assert_int_equal(r->tried, 0);
+    done();
+}
+
 static int prepare_without_memory(void *ctx, const struct kv_source *source,
                                   struct kv_copy_info *ret)
 {
@@ -1394,6 +1417,7 @@ int main(void)
         cmocka_unit_test(snapshots__who_is_alone_says_that_nobody_has_it),
         cmocka_unit_test(snapshots__a_state_of_another_copy_can_be_moved_away),
         cmocka_unit_test(snapshots__who_is_alone_starts_again_for_want_of_memory),
+        cmocka_unit_test(snapshots__those_made_since_one_was_tried_are_of_use),
         cmocka_unit_test(snapshots__the_newest_is_one_that_is_there),
         cmocka_unit_test(snapshots__what_was_copied_in_vain_goes_beside_the_loop),
         cmocka_unit_test(snapshots__nothing_is_kept_for_who_is_away_for_long),
