@@ -595,6 +595,10 @@ static_assert(KEY_BYTES_MAX <= LMDB_KEY_BYTES_MAX, "LMDB must take every key");
 /* A copy of the state goes on in pieces of so much: what is in memory of it, beside two buffers of
  * LMDB's of 1 MiB each. */
 #define KV_COPY_PIECE_BYTES (256u << 10)
+/* Files of the state that lost their names and are not closed yet. There is one for each time that
+ * a state is set aside or replaced, and they are closed within moments; of more the room is given
+ * back at once, by whoever takes the name away. */
+#define KV_LEAVINGS_MAX 4u
 /* One that was received is synced each time that so much of it was written: what the log syncs
  * meanwhile waits behind no more than this. */
 #define KV_PREPARE_SYNC_BYTES (8u << 20)

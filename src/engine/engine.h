@@ -88,6 +88,11 @@ struct engine_state {
     int (*prepare)(void *ctx, const struct kv_source *source, struct kv_copy_info *ret);
     int (*switch_to)(void *ctx);
     uint32_t copy_format;
+    /* kv_unprepare(), kv_has_leavings(), kv_clear_leavings(). Each may be NULL: there is nothing to
+     * give back. */
+    void (*unprepare)(void *ctx);
+    bool (*has_leavings)(void *ctx);
+    void (*clear_leavings)(void *ctx);
     /* Bytes that a copy has, about. */
     uint64_t (*copy_bytes)(void *ctx);
     /* kv_digest_at(), and the version of its digests. NULL and 0: it has none. */

@@ -223,6 +223,7 @@ struct receiving {
     bool writing;
     struct chore chore;
     struct kv_copy_info info;
+    bool is_prepared; /* its copy lies beside the state */
     uint64_t written; /* of the whole */
     uint64_t began_us;
     uint64_t heard_us;
@@ -266,7 +267,10 @@ struct snapshots {
     atomic_bool stops;       /* all that reads one ends */
     /* Of the files, beside the making of one. */
     struct chore tidy;
-    bool prunes;                 /* it is wanted */
+    bool prunes; /* it is wanted */
+    bool checks; /* the newest is to be read again: the front waits for it */
+    struct raft_entry_id checking;
+    uint64_t check_us;           /* not before; after one that failed */
     bool doubted;                /* none of this node is to be believed: they go */
     bool left;                   /* the chore: some could not go yet */
     struct raft_entry_id spared; /* not of this node */
@@ -452,6 +456,14 @@ void engine_snapshots_have(struct engine *e, const struct snap_meta *m);
 void engine_snapshots_lost(struct engine *e);
 /* The state that they were made of was wrong: none of them is used, and all go (SNAP-12). */
 void engine_snapshots_doubt(struct engine *e);
+/* Does the log go on from a snapshot that ends with this entry (SNAP-23, DISK-23)? It neither ends
+ * behind what is committed and durable here, nor before the log begins, and both know its last
+ * entry by the same term. Whoever marks, sends, makes or restores asks here. */
+bool engine_snapshot_is_of_log(const struct engine *e, struct raft_entry_id id);
+/* The same at the start, when all that is known is what the log's disk says. What is committed is
+ * not asked for: a snapshot with an entry of this log proves it to be. */
+bool engine_snapshot_is_of_recovered(const struct store_recovered *recovered,
+                                     struct raft_entry_id id);
 /* Older ones may go: another has taken their place. */
 void engine_snapshots_prune(struct engine *e);
 /* No copy of the state is under way any more: true. Otherwise it was told to stop. */

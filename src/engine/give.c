@@ -231,6 +231,8 @@ void engine_give_turn(struct engine *e, uint64_t now_us)
 
     if (chore_is_busy(&g->chore))
         return;
+    if (!chore_is_idle(&g->chore) && g->chore.run == run_close)
+        engine_snapshots_prune(e); /* it may have been spared for this */
     take_chore(g);
     /* Who waited for this time has asked in this turn, or is gone. */
     if (now_us >= g->next_us)

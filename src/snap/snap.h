@@ -92,6 +92,17 @@ int snap_prune(struct snap_folder *s, raft_index up_to);
 int snap_discard(struct snap_folder *s, struct raft_entry_id spared, bool *ret_left);
 /* What reads a file through ends soon, with -ECANCELED, from now on. Any thread. */
 void snap_stop(struct snap_folder *s);
+/* Was it read again in this process, whole and as it stands there now (snap_check())? That a file
+ * has its name and its size says nothing of what the disk has of it (SNAP-5). */
+bool snap_is_checked(struct snap_folder *s, struct raft_entry_id id);
+/* The name of the newest that is damaged. False: none is. */
+bool snap_damaged_name(struct snap_folder *s, char *ret_name, size_t size);
+/* What was given up and still has its room on the disk: giving it back may take long, so whoever
+ * gives something up has not to wait for it (SNAP-24). */
+bool snap_has_leavings(struct snap_folder *s);
+/* Gives it back. Waits for the disk. What cannot be removed goes with the next writer of its
+ * purpose, or at the next start. */
+void snap_clear_leavings(struct snap_folder *s);
 /* Bytes of all files, those that are being written included. */
 uint64_t snap_bytes(struct snap_folder *s);
 
@@ -120,7 +131,8 @@ int snap_writer_read(void *writer, void *buf, size_t n, uint64_t offset);
  * returned. Where the folder could not be synced, one that had replaced another stays in the list:
  * both are whole. */
 int snap_writer_finish(struct snap_writer *w, const struct snap_meta *m);
-/* Nothing of it stays. NULL is accepted. */
+/* Nothing of it counts. Does not wait for the disk: its file goes with snap_clear_leavings(), when
+ * the next one of its purpose begins, or with the folder. NULL is accepted. */
 void snap_writer_drop(struct snap_writer *w);
 
 /* ---- reading ---- */
@@ -133,7 +145,9 @@ const struct snap_meta *snap_reader_meta(const struct snap_reader *r);
 /* All n bytes of the copy from offset on: 0, SNAP_E_DAMAGED (it ends before), -errno. As
  * kv_source.read. */
 int snap_reader_read(void *reader, void *buf, size_t n, uint64_t offset);
-void snap_reader_drop(struct snap_reader *r); /* NULL is accepted */
+/* Does not wait for the disk: a file that was replaced meanwhile goes with snap_clear_leavings().
+ * NULL is accepted. */
+void snap_reader_drop(struct snap_reader *r);
 
 /* Reads the whole file from the disk (not from memory, as far as the vfs can tell it so) and
  * compares its checksum. It counts as read again from then on. 0; SNAP_E_DAMAGED: it is no longer

@@ -60,6 +60,8 @@ struct snap_folder {
     size_t files_size;
     uint64_t writing_bytes[SNAP_RECEIVED + 1];
     bool writes[SNAP_RECEIVED + 1];
+    bool left[SNAP_RECEIVED + 1];     /* the file of a writer that was dropped is still there */
+    struct snap_reader *readers_left; /* owned; each keeps a file that was replaced */
     atomic_bool stops;
 };
 
@@ -84,6 +86,11 @@ int snap_read_all(const struct snap_folder *s, struct vfs_file *f, const char *n
  * the file's size in any case that is not -errno. */
 int snap_read_trailer(const struct snap_folder *s, struct vfs_file *f, const char *name,
                       struct snap_meta *ret, uint64_t *ret_bytes);
+
+/* ---- reader.c ---- */
+
+/* Those in a list, and the files that they keep. */
+void snap_readers_close(struct snap_reader *r);
 
 /* ---- folder.c ---- */
 

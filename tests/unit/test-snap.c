@@ -482,11 +482,24 @@ static void snap__what_is_begun_counts_for_nothing(void **state)
     assert_int_equal(snap_bytes(rig->s), 1100);
     assert_true(has_name(rig, "made.tmp"));
     assert_true(has_name(rig, "received.tmp"));
+    assert_false(snap_has_leavings(rig->s));
     snap_writer_drop(made);
     snap_writer_drop(NULL);
+    assert_true(has_name(rig, "made.tmp")); /* whoever drops it has not to wait (SNAP-24) */
+    assert_true(snap_has_leavings(rig->s));
+    snap_clear_leavings(rig->s);
     assert_int_equal(snap_bytes(rig->s), 1000);
     assert_false(has_name(rig, "made.tmp"));
+    assert_false(snap_has_leavings(rig->s));
     snap_writer_drop(received);
+    received = NULL;
+    assert_int_equal(snap_writer_new(rig->s, SNAP_RECEIVED, &received), 0);
+    assert_false(snap_has_leavings(rig->s)); /* it is another's name now */
+    snap_clear_leavings(rig->s);
+    assert_true(has_name(rig, "received.tmp"));
+    assert_int_equal(snap_bytes(rig->s), 0);
+    snap_writer_drop(received);
+    reopen(rig);
     assert_int_equal(fake_disk_n_files(rig->disk), 0);
 
     /* What a process left, and what could not be removed: gone at the open, or at the next one. */
@@ -705,6 +718,57 @@ static void snap__a_long_one_is_synced_on_its_way(void **state)
     assert_in_range(bytes, SNAP_SYNC_BYTES + 1, 2 * (uint64_t)SNAP_SYNC_BYTES);
     snap_writer_drop(w);
     assert_int_equal(fake_disk_n_files(rig->disk), 0); /* and nothing of it stays */
+    rig_free(rig);
+}
+
+/* SNAP-24: the last one that holds a file without a name lets it go without waiting for the disk. */
+static void snap__one_that_was_replaced_is_closed_later(void **state)
+{
+    struct rig *rig = rig_new(1);
+    struct snap_reader *r = NULL;
+
+    (void)state;
+    assert_int_equal(write_one(rig, 5, 2), 0);
+    assert_int_equal(snap_reader_new(rig->s, id_of(5, 2), &r), 0);
+    snap_reader_drop(r);
+    assert_false(snap_has_leavings(rig->s));
+    assert_int_equal(snap_reader_new(rig->s, id_of(5, 2), &r), 0);
+    assert_int_equal(write_one(rig, 5, 2), 0);
+    snap_reader_drop(r);
+    assert_true(snap_has_leavings(rig->s));
+    assert_int_equal(fake_disk_n_open(rig->disk), 1);
+    snap_clear_leavings(rig->s);
+    assert_int_equal(fake_disk_n_open(rig->disk), 0);
+    assert_false(snap_has_leavings(rig->s));
+    assert_good(rig, 5, 2);
+    rig_free(rig);
+}
+
+/* SNAP-5: what a name and a trailer say is not what was read again; nor is what another process
+ * read, or what stood there before. */
+static void snap__is_checked_as_it_stands_there(void **state)
+{
+    struct rig *rig = rig_new(1);
+    char name[SNAP_NAME_BYTES] = "";
+
+    (void)state;
+    assert_false(snap_is_checked(rig->s, id_of(5, 2)));
+    assert_int_equal(write_one(rig, 5, 2), 0);
+    assert_false(snap_is_checked(rig->s, id_of(5, 2)));
+    assert_int_equal(snap_check(rig->s, id_of(5, 2)), 0);
+    assert_true(snap_is_checked(rig->s, id_of(5, 2)));
+    assert_false(snap_is_checked(rig->s, id_of(5, 3)));
+    assert_int_equal(write_one(rig, 5, 2), 0);
+    assert_false(snap_is_checked(rig->s, id_of(5, 2)));
+    assert_int_equal(snap_check(rig->s, id_of(5, 2)), 0);
+    reopen(rig);
+    assert_false(snap_is_checked(rig->s, id_of(5, 2)));
+    assert_false(snap_damaged_name(rig->s, name, sizeof(name)));
+    fake_disk_flip(rig->disk, name_of(id_of(5, 2)), 7, 1);
+    assert_int_equal(snap_check(rig->s, id_of(5, 2)), SNAP_E_DAMAGED);
+    assert_false(snap_is_checked(rig->s, id_of(5, 2)));
+    assert_true(snap_damaged_name(rig->s, name, sizeof(name)));
+    assert_string_equal(name, name_of(id_of(5, 2)));
     rig_free(rig);
 }
 
@@ -1451,6 +1515,8 @@ int main(void)
         cmocka_unit_test(snap__list_is_newest_first),
         cmocka_unit_test(snap__finish_compares),
         cmocka_unit_test(snap__what_is_begun_counts_for_nothing),
+        cmocka_unit_test(snap__one_that_was_replaced_is_closed_later),
+        cmocka_unit_test(snap__is_checked_as_it_stands_there),
         cmocka_unit_test(snap__one_of_the_same_entry_is_replaced),
         cmocka_unit_test(snap__there_is_a_bound_of_files),
         cmocka_unit_test(snap__the_length_is_compared),
