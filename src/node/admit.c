@@ -113,6 +113,10 @@ enum wire_refusal node_judge(const struct raft_server *server,
      * cluster's id (PEER-9). */
     if (server == NULL && !asked->stranger)
         return WIRE_REFUSED_FROM;
+    /* Only a founder may lag so far that it has no id: whoever was added was told it before it was a
+     * node. Its id gives its incarnation away, and so that proves nothing (PEER-8). */
+    if (server != NULL && asked->without_id && server->id != raft_founder_id(server->name))
+        return WIRE_REFUSED_PROOF;
     if (h->known_incarnation != 0 && h->known_incarnation != own_incarnation)
         return WIRE_REFUSED_OURSELVES;
     if (server != NULL && server->incarnation != 0 && server->incarnation != h->incarnation)

@@ -74,6 +74,7 @@ struct identity {
     char node_name[NODE_NAME_BYTES_MAX + 1];
     uint64_t incarnation; /* never 0 */
     uint64_t created_s;   /* wall clock, for people */
+    enum identity_way way; /* JOIN also where one that was added does not say it */
 };
 
 /* What a directory says of the cluster beside the founding id. */

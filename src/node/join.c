@@ -252,20 +252,28 @@ static int wait_for_leader(struct joining *w)
     return code;
 }
 
+/* The same command again runs the node that it made, so that it may stand in a service for good. But
+ * --rejoin says that a disk was lost: over a directory that was made otherwise it was not
+ * (MEMBER-22). */
+static bool may_run(const struct identity_dir *dir, bool rejoin)
+{
+    return identity_was_added(dir) && (!rejoin || identity_get(dir)->way == IDENTITY_REJOIN);
+}
+
 /* -1: there is nothing yet, or what another --join left; -2: it is a node that was added; otherwise
  * an exit code. */
 static int look_at(const struct identity_conf *identity, bool rejoin)
 {
     struct identity_dir *dir = NULL;
     int rc = identity_open(identity, &dir);
-    bool added = rc == 0 && identity_was_added(dir);
+    const bool runs = rc == 0 && may_run(dir, rejoin);
 
     identity_close(dir);
     if (rc == IDENTITY_E_NOT_INITIALISED)
         return -1;
     if (rc != 0)
         return say(identity_exit_code(rc));
-    if (added && !rejoin)
+    if (runs)
         return -2;
     (void)err_say(IDENTITY_E_EXISTS,
                   "the data directory '%s' is that of node %s and holds all it needs: start it "

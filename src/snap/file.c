@@ -105,8 +105,7 @@ static int judge(const struct snap_folder *s, const char *name, const unsigned c
     if (ret->given)
         return err_say(SNAP_E_GIVEN,
                        "the snapshot '%s' is a copy that a client was given ('ridctl snapshot "
-                       "--save'), without the id of its cluster: no node goes on from it; it is "
-                       "left as it is",
+                       "--save'), without the id of its cluster: no node goes on from it",
                        name);
     if (memcmp(ret->cluster_id, s->conf.cluster_id, sizeof(ret->cluster_id)) != 0 ||
         ret->group != s->conf.group)

@@ -80,7 +80,7 @@ struct snap_conf {
     uint16_t group;
 };
 /* Looks at all names and trailers. What was being written when a process ended is removed. Files
- * whose trailer is not good, or that have the name of another, are kept, are not in the list, and
+ * whose trailer is not good or given, or that have the name of another, are kept, are not in the list, and
  * are told in err_text() (the newest of them; "" when there is none). Of more than SNAP_FILES_MAX
  * the oldest are left alone, as is what has no name of ours. The names that it found are durable
  * then. 0 or -errno. */
@@ -125,8 +125,8 @@ int snap_writer_read(void *writer, void *buf, size_t n, uint64_t offset);
 /* The trailer, sync, name, sync of the folder: it is there. m->body_bytes and body_crc must be what
  * was written, and the rest what snap_meta_decode() would accept: otherwise SNAP_E_DAMAGED, or
  * SNAP_E_FOREIGN when it is of another cluster or group, and SNAP_E_GIVEN. One of the same entry is
- * replaced, but not what a later version or another cluster wrote, or a client was given, under
- * that name: SNAP_E_NEWER, SNAP_E_FOREIGN, SNAP_E_GIVEN. Also
+ * replaced, but not what a later version or another cluster wrote under that name: SNAP_E_NEWER,
+ * SNAP_E_FOREIGN. Also
  * SNAP_E_FULL, where there are SNAP_FILES_MAX already, too, and -errno. w is gone, whatever is
  * returned. Where the folder could not be synced, one that had replaced another stays in the list:
  * both are whole. */

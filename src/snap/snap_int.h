@@ -30,8 +30,9 @@
 #define SNAP_NAME_BYTES 48u
 
 /* GOOD: name and trailer agree, and it is ours. BAD: the trailer is not good, the body was found
- * not to be, or the name is that of another. KEPT: a later version's, another cluster's, or one that
- * a client was given and somebody put there: nothing that may be removed or replaced here. */
+ * not to be, the name is that of another, or a client was given it and somebody put it there: the
+ * one that it was made of may have to come back under that name. KEPT: a later version's, or another
+ * cluster's: nothing that may be removed or replaced here. */
 enum snap_state { SNAP_GOOD, SNAP_BAD, SNAP_KEPT };
 
 /* One name in the folder. Those of the array are freed only when nobody holds them. */

@@ -1005,23 +1005,20 @@ static void snap__the_newest_that_is_not_good_is_told(void **state)
     rig_free(rig);
 }
 
-/* What a later version or another cluster wrote, or a client was given, is not removed, not replaced
- * and not read. */
+/* What a later version or another cluster wrote is not removed, not replaced and not read. */
 static void snap__what_is_not_ours_stays(void **state)
 {
-    for (unsigned kind = 0; kind < 4; kind++) {
+    for (unsigned kind = 0; kind < 3; kind++) {
         struct rig *rig = rig_new(1);
         cleanup_buf struct buf b = BUF_INIT;
         struct snap_meta m = meta_of(id_of(9, 3));
         struct snap_reader *r = NULL;
-        const int why = kind == 0 ? SNAP_E_NEWER : kind == 3 ? SNAP_E_GIVEN : SNAP_E_FOREIGN;
+        const int why = kind == 0 ? SNAP_E_NEWER : SNAP_E_FOREIGN;
         size_t size = 0;
 
         (void)state;
         m.group = kind == 2;
         m.cluster_id[0] ^= kind == 1;
-        if (kind == 3)
-            snap_meta_give(&m);
         file_of(&m, &b);
         if (kind == 0) { /* DISK-24 */
             put_u32(b.data + b.len - 20, SNAP_VERSION + 1);
@@ -1044,6 +1041,31 @@ static void snap__what_is_not_ours_stays(void **state)
         assert_int_equal(size, b.len);
         rig_free(rig);
     }
+}
+
+/* MEMBER-16. It is told, not read, and in nobody's way: the one that it was made of comes back from
+ * the leader under that name. */
+static void snap__one_that_was_given_is_none_of_ours(void **state)
+{
+    struct rig *rig = rig_new(1);
+    cleanup_buf struct buf b = BUF_INIT;
+    struct snap_meta m = meta_of(id_of(9, 3));
+    struct snap_reader *r = NULL;
+
+    (void)state;
+    snap_meta_give(&m);
+    file_of(&m, &b);
+    fake_disk_put(rig->disk, name_of(m.id), b.data, b.len);
+    reopen(rig);
+    assert_non_null(strstr(err_text(), "is a copy that a client was given ('ridctl snapshot --save'), "
+                                       "without the id of its cluster: no node goes on from it"));
+    assert_int_equal(n_listed(rig), 0);
+    assert_int_equal(snap_reader_new(rig->s, m.id, &r), SNAP_E_DAMAGED);
+    assert_int_equal(snap_check(rig->s, m.id), SNAP_E_DAMAGED);
+    assert_int_equal(fake_disk_n_files(rig->disk), 1);
+    assert_int_equal(write_one(rig, 9, 3), 0);
+    assert_good(rig, 9, 3);
+    rig_free(rig);
 }
 
 /* ---- pruning ---- */
@@ -1581,6 +1603,7 @@ int main(void)
         cmocka_unit_test(snap__strange_names_are_left_alone),
         cmocka_unit_test(snap__the_newest_that_is_not_good_is_told),
         cmocka_unit_test(snap__what_is_not_ours_stays),
+        cmocka_unit_test(snap__one_that_was_given_is_none_of_ours),
         cmocka_unit_test(snap__pruning_keeps_what_may_be_needed),
         cmocka_unit_test(snap__what_was_read_goes_when_it_is_closed),
         cmocka_unit_test(snap__pruning_ends_where_the_log_does),
