@@ -1,6 +1,6 @@
-/* Parts of a snapshot for clients: the copy as it stands in its file, and behind it a trailer of its
- * own, without what only members may know (SNAP-16, MEMBER-16). It is the same whenever it is made,
- * so that whoever goes on later has one whole.
+/* Parts of a snapshot for clients: the copy as it stands in its file, and behind it a trailer of
+ * its own, without what only members may know (SNAP-16, MEMBER-16). It is the same whenever it is
+ * made, so that whoever goes on later has one whole.
  *
  * One reader is open at a time, and one part is read at a time, on the bench: a request waits for
  * it, and so do those behind it. Nothing is remembered of a client: whoever asks says which

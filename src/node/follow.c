@@ -95,8 +95,8 @@ static void drop(struct node *n, unsigned at)
 }
 
 /* Once its removal is committed, and not before: who has left is a server until then, and its link
- * stays. After that it is sent nothing, so that the link is of no use to either side, and without it
- * it calls, and is told that it was removed (PEER-11). */
+ * stays. After that it is sent nothing, so that the link is of no use to either side, and without
+ * it it calls, and is told that it was removed (PEER-11). */
 static void drop_leavers(struct node *n)
 {
     for (unsigned i = n->follow.n_links; i > 0; i--)

@@ -13,7 +13,6 @@
  * started, or --join is given again, and it answers the leader who asks once more as it did, or
  * would have done (MEMBER-22). */
 #include <errno.h>
-#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -252,8 +251,8 @@ static int wait_for_leader(struct joining *w)
     return code;
 }
 
-/* The same command again runs the node that it made, so that it may stand in a service for good. But
- * --rejoin says that a disk was lost: over a directory that was made otherwise it was not
+/* The same command again runs the node that it made, so that it may stand in a service for good.
+ * But --rejoin says that a disk was lost: over a directory that was made otherwise it was not
  * (MEMBER-22). */
 static bool may_run(const struct identity_dir *dir, bool rejoin)
 {
@@ -302,8 +301,7 @@ int node_join(const struct conf *conf, bool rejoin)
             return say(identity_exit_code(rc));
         code = wait_for_leader(&w);
         if (code == -1)
-            printf("ridd: added to cluster %s as node %s, incarnation %016" PRIx64 "\n",
-                   conf->cluster_name, conf->self->name, identity_get(w.dir)->incarnation);
+            printf("ridd: added to cluster %s as node %s\n", conf->cluster_name, conf->self->name);
         (void)fflush(stdout);
         identity_close(w.dir);
     }

@@ -161,8 +161,7 @@ static int decode_body(const unsigned char *p, size_t len, struct snap_meta *ret
                                    &m.config.configuration);
     if (rc == RAFT_CONFIGURATION_E_NEWER)
         return SNAP_E_NEWER;
-    if (rc != 0 || !snap_meta_is_sound(&m) ||
-        (m.given && tells_secrets(&m.config.configuration)))
+    if (rc != 0 || !snap_meta_is_sound(&m) || (m.given && tells_secrets(&m.config.configuration)))
         return SNAP_E_DAMAGED;
     *ret = m;
     return 0;

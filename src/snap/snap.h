@@ -80,10 +80,10 @@ struct snap_conf {
     uint16_t group;
 };
 /* Looks at all names and trailers. What was being written when a process ended is removed. Files
- * whose trailer is not good or given, or that have the name of another, are kept, are not in the list, and
- * are told in err_text() (the newest of them; "" when there is none). Of more than SNAP_FILES_MAX
- * the oldest are left alone, as is what has no name of ours. The names that it found are durable
- * then. 0 or -errno. */
+ * whose trailer is not good, or says that a client was given it, or that have the name of another,
+ * are kept, are not in the list, and are told in err_text() (the newest of them; "" when there is
+ * none). Of more than SNAP_FILES_MAX the oldest are left alone, as is what has no name of ours. The
+ * names that it found are durable then. 0 or -errno. */
 int snap_open(const struct snap_conf *conf, struct snap_folder **ret);
 void snap_close(struct snap_folder *s);
 

@@ -31,8 +31,8 @@
 
 /* GOOD: name and trailer agree, and it is ours. BAD: the trailer is not good, the body was found
  * not to be, the name is that of another, or a client was given it and somebody put it there: the
- * one that it was made of may have to come back under that name. KEPT: a later version's, or another
- * cluster's: nothing that may be removed or replaced here. */
+ * one that it was made of may have to come back under that name. KEPT: a later version's, or
+ * another cluster's: nothing that may be removed or replaced here. */
 enum snap_state { SNAP_GOOD, SNAP_BAD, SNAP_KEPT };
 
 /* One name in the folder. Those of the array are freed only when nobody holds them. */
@@ -82,8 +82,8 @@ int snap_say_errno(int rc, const char *what, const char *name);
 int snap_read_all(const struct snap_folder *s, struct vfs_file *f, const char *name, void *buf,
                   size_t n, uint64_t offset);
 /* The trailer of an open file, and what is wrong with it in err_text(): 0, SNAP_E_DAMAGED,
- * SNAP_E_NEWER, SNAP_E_FOREIGN, SNAP_E_GIVEN, -errno. With 0 the size is that of copy and trailer; *ret_bytes is
- * the file's size in any case that is not -errno. */
+ * SNAP_E_NEWER, SNAP_E_FOREIGN, SNAP_E_GIVEN, -errno. With 0 the size is that of copy and trailer;
+ * *ret_bytes is the file's size in any case that is not -errno. */
 int snap_read_trailer(const struct snap_folder *s, struct vfs_file *f, const char *name,
                       struct snap_meta *ret, uint64_t *ret_bytes);
 

@@ -175,8 +175,8 @@ CASE(restores__damaged_snapshots_count_for_nothing)
 
 static void ridctl(const struct cluster *c, const char *const args[5])
 {
-    const char *argv[] = {ridctl_path(), "--config", c->conf, args[0], args[1],
-                          args[2],       args[3],    NULL};
+    const char *argv[] = {ridctl_path(), "--config", c->conf, args[0],
+                          args[1],       args[2],    args[3], NULL};
     cleanup_buf struct buf out = BUF_INIT;
 
     expect_code(run_program(argv, &out), 0, &out);

@@ -799,7 +799,8 @@ static void snapshots__one_that_was_given_is_not_received(void **state)
     rig.look = give_it;
     cut(f, false);
     for (unsigned i = 0;
-         i < 2000 && f->engine->snap.receiving.status != RAFT_SNAPSHOT_REFUSED && !is_checked(f); i++)
+         i < 2000 && f->engine->snap.receiving.status != RAFT_SNAPSHOT_REFUSED && !is_checked(f);
+         i++)
         step();
     assert_int_equal(f->engine->snap.receiving.status, RAFT_SNAPSHOT_REFUSED);
     assert_false(f->engine->snap.receiving.has_meta);

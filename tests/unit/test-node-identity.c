@@ -969,7 +969,7 @@ static void identity__a_peer_keeps_its_first_incarnation(void **state)
     assert_int_equal(meet(dir, "n2", 22), IDENTITY_PEER_KNOWN);
     assert_int_equal(meet(dir, "n3", 33), IDENTITY_PEER_RECORDED);
     assert_int_equal(meet(dir, "n2", 23), IDENTITY_PEER_REFUSED);
-    assert_non_null(strstr(err_text(), "peer 'n2' has incarnation 0000000000000017"));
+    assert_non_null(strstr(err_text(), "peer 'n2' is another incarnation than the one"));
     identity_close(dir);
 
     dir = open_node(f);

@@ -1057,8 +1057,9 @@ static void snap__one_that_was_given_is_none_of_ours(void **state)
     file_of(&m, &b);
     fake_disk_put(rig->disk, name_of(m.id), b.data, b.len);
     reopen(rig);
-    assert_non_null(strstr(err_text(), "is a copy that a client was given ('ridctl snapshot --save'), "
-                                       "without the id of its cluster: no node goes on from it"));
+    assert_non_null(strstr(err_text(),
+                           "is a copy that a client was given ('ridctl snapshot --save'), "
+                           "without the id of its cluster: no node goes on from it"));
     assert_int_equal(n_listed(rig), 0);
     assert_int_equal(snap_reader_new(rig->s, m.id, &r), SNAP_E_DAMAGED);
     assert_int_equal(snap_check(rig->s, m.id), SNAP_E_DAMAGED);
