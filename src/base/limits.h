@@ -687,9 +687,6 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
 #define CONF_SCRUB_MIB_MAX     1024u
 /* systemd's watchdog is answered twice in its time; a shorter time than this counts as this. */
 #define WATCHDOG_US_MIN 10000u
-/* Who was removed keeps its links for so many election timeouts. It is sent no entries any more:
- * when the links have gone it calls, and is told so by the refusal (PEER-11). */
-#define NODE_LEAVER_ELECTIONS 2u
 /* Names of peers of all times. Beyond: no new peer is accepted. */
 #define IDENTITY_PEERS_MAX 256u
 /* ridd --init asks each peer for at most this long whether it knows this node already. */

@@ -174,7 +174,7 @@ static void begin_receiving(struct engine *e, const struct raft_msg *m)
 
 static bool is_ours(const struct engine *e, const struct snap_meta *m)
 {
-    return memcmp(m->cluster_id, e->snap.cluster_id, sizeof(m->cluster_id)) == 0 &&
+    return !m->given && memcmp(m->cluster_id, e->snap.cluster_id, sizeof(m->cluster_id)) == 0 &&
            m->group == replica_group(e->replica) && m->state_format == e->state.copy_format &&
            m->digest_version == e->state.digest_version;
 }

@@ -185,6 +185,7 @@ static enum wire_refusal judge_caller(struct peer_conn *c, const struct wire_hel
     if (refusal != WIRE_REFUSED_NOT)
         return refusal;
     asked->proof_follows = both_ask(c, h);
+    asked->without_id = c->asks && !both_ask(c, h);
     asked->stranger = p == NULL || p->stranger;
     if (h->from == n->conf.self)
         return WIRE_REFUSED_FROM;
@@ -484,6 +485,7 @@ static enum wire_refusal judge_answer(struct peer_conn *c, struct wire_hello *h,
         return refusal;
     if (h->from != c->peer->id)
         return WIRE_REFUSED_FROM;
+    asked->without_id = c->asks && !both_ask(c, h);
     if (both_ask(c, h)) {
         o = proof_over(c, h, h);
         if (!h->proved || !proof_is_right(c, PEER_PROOF_OF_ACCEPTOR, &o, h->proof))

@@ -69,6 +69,7 @@ struct peer_asked {
     bool stranger; /* it was not added */
     /* It has not proved anything so far. Accepted, it is asked about once more when it has. */
     bool proof_follows;
+    bool without_id; /* this node has the cluster's id, and it does not say that it has one */
     raft_index removed_index; /* to be filled with WIRE_REFUSED_REMOVED */
 };
 

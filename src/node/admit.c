@@ -40,8 +40,7 @@ static enum wire_refusal record(struct node *n, const struct raft_server *server
         _exit(engine_log_end(rc, "cannot record the incarnation of a peer"));
     n->peers_full = n->peers_full && rc != IDENTITY_PEER_RECORDED;
     if (rc == IDENTITY_PEER_RECORDED)
-        log_event(LOG_INFO, "peer_recorded", "peer=%s incarnation=%016llx", server->name,
-                  (unsigned long long)h->incarnation);
+        log_event(LOG_INFO, "peer_recorded", "peer=%s", server->name); /* no more (PEER-7) */
     if (rc == IDENTITY_PEER_FULL)
         return WIRE_REFUSED_BUSY;
     return rc == IDENTITY_PEER_REFUSED ? WIRE_REFUSED_INCARNATION : WIRE_REFUSED_NOT;
@@ -115,6 +114,10 @@ enum wire_refusal node_judge(const struct raft_server *server,
      * perhaps that nothing says so any more, and would never be told else (PEER-9). */
     if (server == NULL && (leads || !asked->stranger))
         return WIRE_REFUSED_FROM;
+    /* Only a founder may lag so far that it has no id: whoever was added was told it before it was
+     * a node. Its id gives its incarnation away, and so that proves nothing (PEER-8). */
+    if (server != NULL && asked->without_id && server->id != raft_founder_id(server->name))
+        return WIRE_REFUSED_PROOF;
     if (h->known_incarnation != 0 && h->known_incarnation != own_incarnation)
         return WIRE_REFUSED_OURSELVES;
     if (server != NULL && server->incarnation != 0 && server->incarnation != h->incarnation)

@@ -77,43 +77,32 @@ const char *node_peer_addr(void *ctx, raft_node_id id)
 
 /* ---- links ---- */
 
-static struct node_link *find(struct node *n, raft_node_id id)
+static bool has_link(const struct node *n, raft_node_id id)
 {
     for (unsigned i = 0; i < n->follow.n_links; i++)
-        if (n->follow.links[i].id == id)
-            return &n->follow.links[i];
-    return NULL;
+        if (n->follow.links[i] == id)
+            return true;
+    return false;
 }
 
-static void drop(struct node *n, struct node_link *link)
+static void drop(struct node *n, unsigned at)
 {
-    const raft_node_id id = link->id;
+    const raft_node_id id = n->follow.links[at];
 
     node_forget_met(n, id);
     node_forget_about(n, id);
-    *link = n->follow.links[--n->follow.n_links];
+    n->follow.links[at] = n->follow.links[--n->follow.n_links];
     peer_net_remove(n->peer_net, id);
 }
 
-/* The links of who has left are kept for a moment, for what is under way. It is sent no entries any
- * more: it is told when it calls again (PEER-11). all: there is no room for that. */
-static void drop_leavers(struct node *n, uint64_t now_us, bool all)
+/* Once its removal is committed, and not before: who has left is a server until then, and its link
+ * stays. After that it is sent nothing, so that the link is of no use to either side, and without
+ * it it calls, and is told that it was removed (PEER-11). */
+static void drop_leavers(struct node *n)
 {
-    n->follow.due_us = UINT64_MAX;
-    for (unsigned i = n->follow.n_links; i > 0; i--) {
-        struct node_link *link = &n->follow.links[i - 1];
-
-        if (node_server(n, link->id) != NULL) {
-            link->leaves_us = 0;
-            continue;
-        }
-        if (link->leaves_us == 0)
-            link->leaves_us = now_us + NODE_LEAVER_ELECTIONS * n->conf->election_us;
-        if (all || now_us >= link->leaves_us)
-            drop(n, link);
-        else if (link->leaves_us < n->follow.due_us)
-            n->follow.due_us = link->leaves_us;
-    }
+    for (unsigned i = n->follow.n_links; i > 0; i--)
+        if (node_server(n, n->follow.links[i - 1]) == NULL)
+            drop(n, i - 1);
 }
 
 /* An earlier version let such an address into the log. */
@@ -133,19 +122,15 @@ static int add(struct node *n, const struct raft_server *server, uint64_t now_us
     if (server->id == n->id || strcmp(server->name, n->self->name) == 0 || addr == NULL)
         return 0;
     rc = peer_net_add(n->peer_net, server->id, addr);
-    if (rc == -ENOSPC) {
-        drop_leavers(n, now_us, true);
-        rc = peer_net_add(n->peer_net, server->id, addr);
-    }
     if (rc == -EINVAL) {
         /* No dial would ever succeed, which costs this one its link and nobody else (MEMBER-23). */
         say_undialled(server);
         rc = 0;
     }
-    if (rc != 0 || find(n, server->id) != NULL)
+    if (rc != 0 || has_link(n, server->id))
         return rc;
     if (n->follow.n_links < sizeof(n->follow.links) / sizeof(n->follow.links[0]))
-        n->follow.links[n->follow.n_links++] = (struct node_link){.id = server->id};
+        n->follow.links[n->follow.n_links++] = server->id;
     /* The core takes a link for granted until it hears of it. */
     if (n->follow.began && !peer_net_is_up(n->peer_net, server->id))
         replica_link(engine_replica(n->engine), server->id, false, now_us);
@@ -221,7 +206,7 @@ int node_follow_now(struct node *n)
     n->follow.durable_index = durable_index(n);
     follow_cluster_id(n, &committed->configuration);
     record_cluster_id(n);
-    drop_leavers(n, now_us, false);
+    drop_leavers(n);
     rc = add_all(n, &committed->configuration, now_us);
     if (newest != committed) {
         int rc_newest = add_all(n, &newest->configuration, now_us);
@@ -232,7 +217,7 @@ int node_follow_now(struct node *n)
     return rc;
 }
 
-void node_follow_configuration(struct node *n, uint64_t now_us)
+void node_follow_configuration(struct node *n)
 {
     const struct raft *raft = engine_raft(n->engine);
     const struct raft_config_at *newest = raft_config_at(raft, RAFT_INDEX_MAX);
@@ -241,8 +226,7 @@ void node_follow_configuration(struct node *n, uint64_t now_us)
         raft_term_at(raft, newest->index) == n->follow.newest_term &&
         node_committed_configuration(n)->index == n->follow.committed_index &&
         (n->follow.durable_index == n->follow.committed_index ||
-         durable_index(n) == n->follow.durable_index) &&
-        now_us < n->follow.due_us)
+         durable_index(n) == n->follow.durable_index))
         return;
     (void)node_follow_now(n);
 }

@@ -72,8 +72,9 @@ struct identity {
     /* raft_founder_id(node_name); of one that was added raft_member_id(node_name, incarnation) */
     raft_node_id node_id;
     char node_name[NODE_NAME_BYTES_MAX + 1];
-    uint64_t incarnation; /* never 0 */
-    uint64_t created_s;   /* wall clock, for people */
+    uint64_t incarnation;  /* never 0 */
+    uint64_t created_s;    /* wall clock, for people */
+    enum identity_way way; /* JOIN also where one that was added does not say it */
 };
 
 /* What a directory says of the cluster beside the founding id. */

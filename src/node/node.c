@@ -610,7 +610,7 @@ static void turn(struct node *n)
     }
     n->n_frames_done = n->n_frames;
     engine_turn(n->engine, now_us);
-    node_follow_configuration(n, now_us);
+    node_follow_configuration(n);
     peer_net_flush(n->peer_net);
     client_port_flush(n->client_port);
     node_memory_turn(n, now_us);

@@ -27,12 +27,6 @@ struct peer_about {
     struct wire_about about;
 };
 
-/* A member that the port was told of. */
-struct node_link {
-    raft_node_id id;
-    uint64_t leaves_us; /* 0: it is in the configuration */
-};
-
 struct node {
     const struct conf *conf;      /* borrowed; the file as first read */
     const struct conf_peer *self; /* in conf */
@@ -104,9 +98,8 @@ struct node {
         raft_term newest_term;
         raft_index committed_index;
         raft_index durable_index; /* 0: not known */
-        uint64_t due_us;          /* when a link of one that has left ends */
         unsigned n_links;
-        struct node_link links[2 * RAFT_SERVERS_MAX];
+        raft_node_id links[2 * RAFT_SERVERS_MAX]; /* members that the port was told of */
     } follow;
 };
 
@@ -173,7 +166,7 @@ void node_snapshots_conf(const struct conf *conf, struct engine_snapshots_conf *
 /* follow.c: the peers and the cluster's id of peer_net are those of the configuration; looked at
  * once per turn. _now(): also where no other one came, since addresses may have changed: 0, or
  * -errno with err_text() of the last that could not be added. */
-void node_follow_configuration(struct node *n, uint64_t now_us);
+void node_follow_configuration(struct node *n);
 int node_follow_now(struct node *n);
 /* Borrowed until the core's next call. */
 const struct raft_config_at *node_committed_configuration(const struct node *n);

@@ -188,7 +188,12 @@ static int look_at(struct snap_folder *s, struct snap_file *f)
     if (rc == 0 && snap_id_compare(f->meta.id, f->id) != 0)
         rc = say_misnamed(f, f->meta.id);
     f->why = rc;
-    f->state = rc == 0 ? SNAP_GOOD : rc == SNAP_E_DAMAGED ? SNAP_BAD : SNAP_KEPT;
+    if (rc == 0)
+        f->state = SNAP_GOOD;
+    else if (rc == SNAP_E_DAMAGED || rc == SNAP_E_GIVEN)
+        f->state = SNAP_BAD;
+    else
+        f->state = SNAP_KEPT;
     return 0;
 }
 

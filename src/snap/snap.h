@@ -27,13 +27,15 @@
 #include "store/vfs.h"
 
 /* MISSING: there is none of that entry. DAMAGED: its bytes are not those that were written.
- * FOREIGN: of another cluster or group. NEWER: of a later version. */
+ * FOREIGN: of another cluster or group. NEWER: of a later version. GIVEN: a copy that a client was
+ * given (snap_meta.given). */
 #define SNAP_ERRORS(X)                                                                             \
     X(SNAP_E_MISSING, 1, "there is no such snapshot")                                              \
     X(SNAP_E_DAMAGED, 2, "the snapshot is damaged")                                                \
     X(SNAP_E_FOREIGN, 3, "the snapshot is of another cluster or group")                            \
     X(SNAP_E_NEWER, 4, "the snapshot was written by a later version")                              \
-    X(SNAP_E_FULL, 5, "there is no room for the snapshot")
+    X(SNAP_E_FULL, 5, "there is no room for the snapshot")                                         \
+    X(SNAP_E_GIVEN, 6, "the snapshot is a copy that a client was given")
 enum snap_error { SNAP_ERRORS(OUTCOME_NUMBER) };
 const char *snap_error_text(int rc);
 
@@ -51,7 +53,14 @@ struct snap_meta {
     uint64_t limit_bytes;
     uint64_t body_bytes; /* of the copy */
     uint32_t body_crc;   /* CRC32C of all of it */
+    /* What a client is given: what only members may know is not in it (MEMBER-16, PEER-7), and no
+     * node goes on from it. */
+    bool given;
 };
+/* Makes a trailer that a client may be given: the random id of the cluster goes, and so do the
+ * incarnations, and the ids of those who were added, which are made of them: in their place stand
+ * ids that are made of the names. All else stays, and it is given then. */
+void snap_meta_give(struct snap_meta *m);
 /* A trailer as it stands in the file and travels: SNAP_TRAILER_BYTES at most. Appends to buf. 0 or
  * -ENOMEM. */
 int snap_meta_encode(const struct snap_meta *m, struct buf *buf);
@@ -59,7 +68,8 @@ int snap_meta_encode(const struct snap_meta *m, struct buf *buf);
  * what cannot be. Of any version; not yet a word on whether it is good. */
 size_t snap_tail_find(const void *data, size_t len);
 /* Total: any bytes give a meta, SNAP_E_DAMAGED or SNAP_E_NEWER. All fields are compared with their
- * bounds: index and term above 0 and at most RAFT_INDEX_MAX, body_bytes at most SNAP_BYTES_MAX. */
+ * bounds: index and term above 0 and at most RAFT_INDEX_MAX, body_bytes at most SNAP_BYTES_MAX; one
+ * that is given has nothing that snap_meta_give() takes out. */
 int snap_meta_decode(const void *data, size_t len, struct snap_meta *ret);
 
 struct snap_folder;
@@ -70,10 +80,10 @@ struct snap_conf {
     uint16_t group;
 };
 /* Looks at all names and trailers. What was being written when a process ended is removed. Files
- * whose trailer is not good, or that have the name of another, are kept, are not in the list, and
- * are told in err_text() (the newest of them; "" when there is none). Of more than SNAP_FILES_MAX
- * the oldest are left alone, as is what has no name of ours. The names that it found are durable
- * then. 0 or -errno. */
+ * whose trailer is not good, or says that a client was given it, or that have the name of another,
+ * are kept, are not in the list, and are told in err_text() (the newest of them; "" when there is
+ * none). Of more than SNAP_FILES_MAX the oldest are left alone, as is what has no name of ours. The
+ * names that it found are durable then. 0 or -errno. */
 int snap_open(const struct snap_conf *conf, struct snap_folder **ret);
 void snap_close(struct snap_folder *s);
 
@@ -125,8 +135,9 @@ uint32_t snap_writer_crc(const struct snap_writer *w);
 int snap_writer_read(void *writer, void *buf, size_t n, uint64_t offset);
 /* The trailer, sync, name, sync of the folder: it is there. m->body_bytes and body_crc must be what
  * was written, and the rest what snap_meta_decode() would accept: otherwise SNAP_E_DAMAGED, or
- * SNAP_E_FOREIGN when it is of another cluster or group. One of the same entry is replaced, but not
- * what a later version or another cluster wrote under that name: SNAP_E_NEWER, SNAP_E_FOREIGN. Also
+ * SNAP_E_FOREIGN when it is of another cluster or group, and SNAP_E_GIVEN. One of the same entry is
+ * replaced, but not what a later version or another cluster wrote under that name: SNAP_E_NEWER,
+ * SNAP_E_FOREIGN. Also
  * SNAP_E_FULL, where there are SNAP_FILES_MAX already, too, and -errno. w is gone, whatever is
  * returned. Where the folder could not be synced, one that had replaced another stays in the list:
  * both are whole. */

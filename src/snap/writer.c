@@ -218,6 +218,9 @@ static int check_meta(const struct snap_writer *w, const struct snap_meta *m)
         m->group != conf->group)
         return err_say(SNAP_E_FOREIGN, "the snapshot '%s' is of another cluster or group",
                        name_of(w));
+    if (m->given)
+        return err_say(SNAP_E_GIVEN, "the snapshot '%s' is a copy that a client was given",
+                       name_of(w));
     if (!snap_meta_is_sound(m))
         return err_say(SNAP_E_DAMAGED, "the snapshot '%s' has a trailer that cannot be",
                        name_of(w));

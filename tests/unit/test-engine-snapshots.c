@@ -768,6 +768,24 @@ static void lie_about_the_digest(const struct raft_msg *m, unsigned char *p)
     memcpy(p + SNAP_HEAD_BYTES, b.data, len);
 }
 
+/* As one that a client was given, by a node that cannot be a member. */
+static void give_it(const struct raft_msg *m, unsigned char *p)
+{
+    struct snap_meta meta;
+    cleanup_buf struct buf b = BUF_INIT;
+    size_t len;
+
+    if (m->type != RAFT_MSG_SNAPSHOT || m->part->offset != 0 || m->part->len < SNAP_HEAD_BYTES)
+        return;
+    len = get_u32(p);
+    assert_int_equal(snap_meta_decode(p + SNAP_HEAD_BYTES, len, &meta), 0);
+    assert_false(meta.given); /* a peer is sent all of it */
+    snap_meta_give(&meta);
+    assert_int_equal(snap_meta_encode(&meta, &b), 0);
+    assert_int_equal(b.len, len);
+    memcpy(p + SNAP_HEAD_BYTES, b.data, len);
+}
+
 static unsigned n_snapshots(struct host *h)
 {
     struct snap_meta list[SNAP_LIST_MAX];
@@ -796,6 +814,29 @@ static void snapshots__one_that_lies_gets_no_name(void **state)
     assert_int_equal(f->engine->snap.receiving.status, RAFT_SNAPSHOT_REFUSED);
     assert_false(f->engine->kv->prepared.is_there); /* nor does its copy stay beside the state */
     assert_int_equal(base_of(f), base);
+    assert_int_equal(f->engine->snap.n_installed, 0);
+    rig.look = NULL;
+    expect_level(f);
+    assert_int_equal(f->engine->snap.n_installed, 1);
+    done();
+}
+
+/* MEMBER-16. A node that goes on from one would not know its cluster. */
+static void snapshots__one_that_was_given_is_not_received(void **state)
+{
+    struct host *f;
+
+    (void)state;
+    found(3);
+    f = leave_behind();
+    rig.look = give_it;
+    cut(f, false);
+    for (unsigned i = 0;
+         i < 2000 && f->engine->snap.receiving.status != RAFT_SNAPSHOT_REFUSED && !is_checked(f);
+         i++)
+        step();
+    assert_int_equal(f->engine->snap.receiving.status, RAFT_SNAPSHOT_REFUSED);
+    assert_false(f->engine->snap.receiving.has_meta);
     assert_int_equal(f->engine->snap.n_installed, 0);
     rig.look = NULL;
     expect_level(f);
@@ -1409,6 +1450,7 @@ int main(void)
         cmocka_unit_test(snapshots__a_start_without_room_goes_on),
         cmocka_unit_test(snapshots__a_full_log_does_not_wait_for_a_large_state),
         cmocka_unit_test(snapshots__one_that_lies_gets_no_name),
+        cmocka_unit_test(snapshots__one_that_was_given_is_not_received),
         cmocka_unit_test(snapshots__of_a_wrong_state_none_stays),
         cmocka_unit_test(snapshots__one_of_a_wrong_state_is_not_finished),
         cmocka_unit_test(snapshots__one_that_cannot_be_read_is_no_end),

@@ -32,6 +32,7 @@ struct side {
     unsigned n_hellos;
     unsigned n_strange; /* of them */
     unsigned n_unproved;
+    unsigned n_without_id;
     uint64_t incarnation; /* of the last one, and what it knows of us */
     uint64_t known;
     raft_index removed_index;
@@ -125,6 +126,7 @@ static enum wire_refusal on_hello(void *ctx, const struct wire_hello *h, struct 
     s->n_hellos++;
     s->n_strange += asked->stranger;
     s->n_unproved += asked->proof_follows;
+    s->n_without_id += asked->without_id;
     s->incarnation = h->incarnation;
     s->known = h->known_incarnation;
     asked->removed_index = s->removed_index;
@@ -1765,6 +1767,7 @@ static void net_peer__both_prove_the_cluster_id(void **state)
     assert_int_equal(t->low.n_hellos, 2);
     assert_int_equal(t->low.n_unproved, 0);
     assert_int_equal(t->low.n_strange + t->high.n_strange, 0);
+    assert_int_equal(t->low.n_without_id + t->high.n_without_id, 0);
     /* What was hidden on the way is what was said. */
     assert_true(t->low.incarnation == HIGH * 100 && t->low.known == 77);
     assert_true(t->high.incarnation == LOW * 100 && t->high.known == 77);
@@ -1807,6 +1810,8 @@ static void net_peer__a_member_may_lag(void **state)
         PUMP_UNTIL(&t->pump, both_up(t));
         assert_int_equal(t->high.n_unproved, 0);
         assert_int_equal(t->high.n_hellos, 2);
+        assert_int_equal((i == 0 ? t->low : t->high).n_without_id, 2);
+        assert_int_equal((i == 0 ? t->high : t->low).n_without_id, 0);
         assert_true(t->low.incarnation == HIGH * 100 && t->low.known == 77);
         pair_done(t);
     }

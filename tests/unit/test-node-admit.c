@@ -80,6 +80,29 @@ static void admit__what_configurations_decide(void **state)
     }
 }
 
+/* PEER-8: who was added has the cluster's id, and who says nothing of one is somebody else, whatever
+ * incarnation it says. A founder may lag. */
+static void admit__who_was_added_has_the_id(void **state)
+{
+    const raft_node_id founder = raft_founder_id("n1");
+    const raft_node_id added = raft_member_id("n4", 44);
+    struct raft_configuration c;
+
+    (void)state;
+    raft_configuration_init(&c);
+    assert_int_equal(raft_configuration_add(&c, founder, "n1", RAFT_VOTER, "a:1", "a:2"), 0);
+    assert_int_equal(raft_configuration_add(&c, added, "n4", RAFT_LEARNER, "d:1", "d:2"), 0);
+    c.servers[0].incarnation = c.servers[1].incarnation = 44;
+    for (unsigned i = 0; i < 8; i++) {
+        const bool was_added = i & 1;
+        struct peer_asked asked = {.stranger = i & 2, .without_id = i & 4};
+        const struct wire_hello h = {.from = was_added ? added : founder, .incarnation = 44};
+
+        assert_int_equal(node_judge(raft_configuration_get(&c, h.from), &c, false, OURS, &h, &asked),
+                         was_added && asked.without_id ? WIRE_REFUSED_PROOF : WIRE_REFUSED_NOT);
+    }
+}
+
 /* MEMBER-17: the last word counts, and nothing is known of who was not met. */
 static void admit__what_was_met_is_remembered(void **state)
 {
@@ -118,6 +141,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(admit__what_configurations_decide),
+        cmocka_unit_test(admit__who_was_added_has_the_id),
         cmocka_unit_test(admit__what_was_met_is_remembered),
         cmocka_unit_test(admit__strangers_are_served_what_elects_and_replicates),
     };
