@@ -7,7 +7,8 @@
  *     HELLO_PROOF, its proof        ->            then it is let in
  *
  * Proofs are made where both have a cluster id (PEER-8). Until then, and with a node of version 1,
- * the reply is the end of it. */
+ * the reply is the end of it. One of which the acceptor, which has none yet, knows nothing has to
+ * know the acceptor's incarnation instead (PEER-9). */
 #include "base/assert.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -175,6 +176,17 @@ static enum wire_refusal ask_host(struct peer_conn *c, const struct wire_hello *
     return n->ops.on_hello(n->ops.ctx, h, asked);
 }
 
+/* A founder that was away when its cluster got an id cannot ask for a proof of that. But who has an
+ * id and knows our incarnation, which nobody but members is told (PEER-7), was told of us by the
+ * configuration (PEER-9). Refused, a voter that came since and we would be a majority that never
+ * elects anybody. */
+static bool was_told_of_us(const struct peer_conn *c, const struct wire_hello *h)
+{
+    const uint64_t own = c->net->conf.incarnation;
+
+    return !c->net->has_key && h->challenged && own != 0 && h->known_incarnation == own;
+}
+
 static enum wire_refusal judge_caller(struct peer_conn *c, const struct wire_hello *h,
                                       struct peer_asked *asked)
 {
@@ -191,7 +203,8 @@ static enum wire_refusal judge_caller(struct peer_conn *c, const struct wire_hel
         return WIRE_REFUSED_FROM;
     /* Who is no member as far as we know may be one all the same: it has to prove that it belongs
      * here (PEER-9). */
-    if (asked->stranger && (h->channel == WIRE_CHANNEL_PROBE || !asked->proof_follows))
+    if (asked->stranger &&
+        (h->channel == WIRE_CHANNEL_PROBE || !(asked->proof_follows || was_told_of_us(c, h))))
         return WIRE_REFUSED_FROM;
     if (h->channel == WIRE_CHANNEL_PROBE)
         return WIRE_REFUSED_NOT;
@@ -380,7 +393,7 @@ static void on_hello(struct peer_conn *c, const struct wire_frame *frame)
         c->state = PEER_CONN_PROOF_AWAITED;
         c->caller = h;
     } else {
-        let_in(c, h.from, false);
+        let_in(c, h.from, asked.stranger);
     }
 }
 

@@ -50,7 +50,7 @@ static enum wire_refusal record(struct node *n, const struct raft_server *server
  * an earlier version. What does not fit is not known. */
 void node_note_met(struct node *n, const struct wire_hello *h)
 {
-    for (unsigned i = 0; i < RAFT_SERVERS_MAX; i++) {
+    for (unsigned i = 0; i < NODE_MET_MAX; i++) {
         if (n->met[i].id != h->from && n->met[i].id != 0)
             continue;
         n->met[i].id = h->from;
@@ -63,13 +63,13 @@ void node_note_met(struct node *n, const struct wire_hello *h)
 void node_forget_met(struct node *n, raft_node_id id)
 {
     unsigned last = 0;
-    unsigned at = RAFT_SERVERS_MAX;
+    unsigned at = NODE_MET_MAX;
 
-    for (unsigned i = 0; i < RAFT_SERVERS_MAX && n->met[i].id != 0; i++) {
+    for (unsigned i = 0; i < NODE_MET_MAX && n->met[i].id != 0; i++) {
         at = n->met[i].id == id ? i : at;
         last = i;
     }
-    if (at == RAFT_SERVERS_MAX)
+    if (at == NODE_MET_MAX)
         return;
     n->met[at] = n->met[last];
     n->met[last].id = 0;
@@ -79,7 +79,7 @@ unsigned node_command_version(void *ctx, raft_node_id id)
 {
     const struct node *n = ctx;
 
-    for (unsigned i = 0; i < RAFT_SERVERS_MAX; i++)
+    for (unsigned i = 0; i < NODE_MET_MAX; i++)
         if (n->met[i].id == id)
             return n->met[i].command_version;
     return 0;
@@ -89,7 +89,7 @@ unsigned node_peer_version(void *ctx, raft_node_id id)
 {
     const struct node *n = ctx;
 
-    for (unsigned i = 0; i < RAFT_SERVERS_MAX; i++)
+    for (unsigned i = 0; i < NODE_MET_MAX; i++)
         if (n->met[i].id == id)
             return n->met[i].peer_version;
     return 0;
@@ -138,6 +138,20 @@ static enum wire_refusal meet(struct node *n, const struct raft_server *server,
     return known != 0 && known != h->incarnation ? WIRE_REFUSED_INCARNATION : WIRE_REFUSED_NOT;
 }
 
+/* A stranger may become a server while its link stands, and is not met again then: what it said is
+ * known from the beginning, or it would never be sent a snapshot (PEER-9). Strangers that have gone
+ * are forgotten, so that there is always room for the next. */
+static void meet_stranger(struct node *n, const struct wire_hello *h)
+{
+    for (unsigned i = NODE_MET_MAX; i > 0; i--) {
+        const raft_node_id id = n->met[i - 1].id;
+
+        if (id != 0 && node_server(n, id) == NULL && !peer_net_is_up(n->peer_net, id))
+            node_forget_met(n, id);
+    }
+    node_note_met(n, h);
+}
+
 enum wire_refusal node_admit(void *ctx, const struct wire_hello *h, struct peer_asked *asked)
 {
     struct node *n = ctx;
@@ -146,6 +160,8 @@ enum wire_refusal node_admit(void *ctx, const struct wire_hello *h, struct peer_
         node_judge(server, &node_committed_configuration(n)->configuration,
                    raft_can_serve(engine_raft(n->engine)), n->incarnation, h, asked);
 
+    if (refusal == WIRE_REFUSED_NOT && server == NULL && !asked->proof_follows)
+        meet_stranger(n, h);
     if (refusal != WIRE_REFUSED_NOT || server == NULL)
         return refusal;
     refusal = meet(n, server, h, asked->proof_follows);

@@ -15,6 +15,9 @@
 #include "node/peer_lines.h"
 #include "store/sync_times.h"
 
+/* Of all servers, and of strangers that may become some (PEER-9). */
+#define NODE_MET_MAX (RAFT_SERVERS_MAX + PEER_STRANGERS_MAX)
+
 enum node_phase {
     NODE_RUNNING,
     NODE_TRANSFERRING, /* told to stop: leadership is being handed over */
@@ -86,7 +89,7 @@ struct node {
         raft_node_id id; /* 0: free */
         unsigned command_version;
         unsigned peer_version;
-    } met[RAFT_SERVERS_MAX]; /* what each node said last that it understands */
+    } met[NODE_MET_MAX]; /* what each node said last that it understands */
     struct log_limit refused_limit;
     bool peers_full; /* a peer could not be recorded, and none was since */
     unsigned n_abouts;

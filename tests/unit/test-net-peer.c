@@ -1982,6 +1982,47 @@ static void net_peer__a_stranger_is_refused(void **state)
     }
 }
 
+/* PEER-9: who has no id of its cluster yet lets in who has one and knows its incarnation, and nobody
+ * else. */
+static void net_peer__a_founder_without_an_id_lets_in_who_knows_it(void **state)
+{
+    static const struct {
+        uint64_t known;
+        enum wire_channel channel;
+        bool has_id;
+        enum wire_refusal refused;
+    } rows[] = {
+        {HIGH * 100, WIRE_CHANNEL_LOG, true, WIRE_REFUSED_NOT},
+        {HIGH * 100 + 1, WIRE_CHANNEL_LOG, true, WIRE_REFUSED_FROM},
+        {0, WIRE_CHANNEL_LOG, true, WIRE_REFUSED_FROM},
+        {HIGH * 100, WIRE_CHANNEL_LOG, false, WIRE_REFUSED_FROM},
+        {HIGH * 100, WIRE_CHANNEL_PROBE, true, WIRE_REFUSED_FROM},
+    };
+    struct pair *t = *state;
+
+    keyed_open(t, NULL, NULL);
+    t->high.others = true;
+    for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct wire_hello h = hello_of(100 + i, HIGH, rows[i].channel, i);
+        struct wire_hello reply;
+        struct raw c;
+
+        h.known_incarnation = rows[i].known;
+        h.challenged = rows[i].has_id;
+        raw_connect(&c, peer_net_number(t->high.net));
+        raw_hello(&t->pump, &c, &h, false);
+        PUMP_UNTIL(&t->pump, raw_take_hello(&c, WIRE_FRAME_HELLO_REPLY, &reply));
+        assert_int_equal(reply.refused, rows[i].refused);
+        assert_int_equal(peer_net_is_stranger(t->high.net, 100 + i),
+                         rows[i].refused == WIRE_REFUSED_NOT);
+        if (rows[i].refused != WIRE_REFUSED_NOT)
+            assert_true(reply.incarnation == 0); /* PEER-7 */
+        raw_close(&c);
+        PUMP_UNTIL(&t->pump, !peer_net_is_stranger(t->high.net, 100 + i));
+    }
+    pair_done(t);
+}
+
 /* What a stranger leaves is nothing: with its last connection it is forgotten. */
 static void net_peer__a_stranger_leaves_nothing(void **state)
 {
@@ -2607,6 +2648,7 @@ int main(void)
         CASE(net_peer__a_proof_is_of_one_handshake),
         CASE(net_peer__a_stranger_is_let_in),
         CASE(net_peer__a_stranger_is_refused),
+        CASE(net_peer__a_founder_without_an_id_lets_in_who_knows_it),
         CASE(net_peer__a_stranger_leaves_nothing),
         CASE(net_peer__strangers_are_few),
         CASE(net_peer__remove_closes_and_forgets),

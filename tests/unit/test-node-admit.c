@@ -111,19 +111,19 @@ static void admit__what_was_met_is_remembered(void **state)
     (void)state;
     assert_non_null(n);
     assert_int_equal(node_peer_version(n, 2), 0);
-    for (raft_node_id id = 1; id <= RAFT_SERVERS_MAX + 1; id++)
+    for (raft_node_id id = 1; id <= NODE_MET_MAX + 1; id++)
         node_note_met(n,
                       &(struct wire_hello){.from = id, .version_highest = 2, .command_version = 3});
     assert_int_equal(node_peer_version(n, 2), 2);
     assert_int_equal(node_command_version(n, 2), 3);
-    assert_int_equal(node_peer_version(n, RAFT_SERVERS_MAX + 1), 0); /* no room */
+    assert_int_equal(node_peer_version(n, NODE_MET_MAX + 1), 0); /* no room */
     node_note_met(n, &(struct wire_hello){.from = 2, .version_highest = 1});
     assert_int_equal(node_peer_version(n, 2), 1);
     assert_int_equal(node_command_version(n, 2), 0);
     assert_int_equal(node_peer_version(n, 1), 2);
     node_forget_met(n, 2);
     assert_int_equal(node_peer_version(n, 2), 0);
-    assert_int_equal(node_peer_version(n, RAFT_SERVERS_MAX), 2);
+    assert_int_equal(node_peer_version(n, NODE_MET_MAX), 2);
     free(n);
 }
 
