@@ -222,10 +222,11 @@ static void draw_profile(struct sim *s)
     profile_cpu(s, p);
     p->n_founders = p->n_nodes;
     members_profile(s);
-    if (members_are_on(s))
-        return;
-    profile_features(s, p);
+    if (!members_are_on(s))
+        profile_features(s, p);
     profile_snapshots(s, p);
+    if (members_are_on(s) && snap_is_on(s))
+        MARK(s, seeds_members_snapshots);
 }
 
 struct sim *run_new(const struct sim_options *options)
@@ -365,7 +366,7 @@ static void dispatch(struct sim *s, const struct sim_event *e)
         snap_event(s, e);
         break;
     case EV_MEMBER:
-        members_event(s);
+        members_event(s, e);
         break;
     case EV_JOIN:
         members_join_event(n);

@@ -680,6 +680,51 @@ static void snapshots__a_start_without_room_goes_on(void **state)
     done();
 }
 
+static unsigned n_broken;
+
+static int prepare_badly(void *ctx, const struct kv_source *source, struct kv_copy_info *ret)
+{
+    if (n_full > 0 && n_full-- > 0)
+        return KV_E_FULL;
+    return n_broken > 0 && n_broken-- > 0 ? -EIO : prepare(ctx, source, ret);
+}
+
+/* FIT-6: what fails once is tried again, where nobody else has a snapshot. */
+static void snapshots__a_state_that_could_not_be_made_is_made_later(void **state)
+{
+    struct host *h = &rig.hosts[0];
+    struct engine_state own = {0};
+    enum kv_trust trust;
+    struct kv *kv = NULL;
+
+    (void)state;
+    found(1);
+    for (int k = 0; k < 8; k++)
+        put(leader(), k, 30000);
+    make_snapshot(h);
+    assert_true(base_of(h) > 0);
+    lose_power(h);
+    h->conf.kv.boot_id = boots[1];
+    assert_int_equal(kv_open(&h->conf.kv, &trust, &kv), 0);
+    engine_state_of_kv(kv, &own);
+    prepare = own.prepare;
+    own.prepare = prepare_badly;
+    n_full = 2; /* at the start, which would end with an error */
+    n_broken = 1;
+    h->conf.state = &own;
+    start(h);
+    for (unsigned i = 0; i < 10000 && n_broken > 0; i++)
+        step();
+    assert_int_equal(n_broken, 0);
+    run(SNAP_AGAIN_US / 2000);
+    assert_string_equal(engine_verdict(h->engine), "rebuilding");
+    run(SNAP_AGAIN_US / 1000);
+    assert_non_null(strstr(ask(leader(), "{\"type\":\"read\",\"key\":1}"), "bbbb"));
+    stop(h, true);
+    assert_int_equal(kv_close(kv, true), 0);
+    done();
+}
+
 static uint64_t many_bytes(void *ctx)
 {
     (void)ctx;
@@ -1005,6 +1050,7 @@ int main(void)
         cmocka_unit_test(snapshots__what_is_passed_over_is_not_in_flight),
         cmocka_unit_test(snapshots__a_switch_without_room_is_parked),
         cmocka_unit_test(snapshots__a_start_without_room_goes_on),
+        cmocka_unit_test(snapshots__a_state_that_could_not_be_made_is_made_later),
         cmocka_unit_test(snapshots__a_full_log_does_not_wait_for_a_large_state),
         cmocka_unit_test(snapshots__one_that_lies_gets_no_name),
         cmocka_unit_test(snapshots__of_a_wrong_state_none_stays),
