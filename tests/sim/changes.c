@@ -267,8 +267,35 @@ static void check_intent(struct sim_node *n, const struct raft_configuration *be
     }
 }
 
-/* In the middle of it the leader dies, is cut off with some of the others, or nothing happens; or
- * the one that comes dies. */
+static void dies_soon(struct sim_node *n)
+{
+    struct sim *s = n->sim;
+
+    sim_push_any(s, s->now + below(s, s->p.election_us * 200), EV_MEMBER, n->i, MEMBER_DIES, NULL);
+}
+
+/* Whoever is to replace somebody dies as it becomes a voter, and perhaps who made it one: the next
+ * leader has not heard it. */
+static void kill_successor(struct sim_node *n, const struct raft_configuration *before,
+                           const struct raft_configuration *c)
+{
+    struct sim *s = n->sim;
+
+    for (unsigned i = 0; i < c->n; i++) {
+        const struct raft_server *r = &c->servers[i];
+        struct sim_node *m = node_of_id(s, r->id);
+
+        if (r->replaces == 0 || r->role != RAFT_VOTER || is_voter_of(before, r->id) || m == NULL ||
+            m == n || below(s, 2) != 0)
+            continue;
+        MARK(s, successor_dies);
+        dies_soon(m);
+        if (below(s, 2) == 0)
+            dies_soon(n);
+    }
+}
+
+/* In the middle of it the leader dies, or is cut off with some of the others. */
 static void disturb(struct sim_node *n, const struct raft_configuration *before,
                     const struct raft_configuration *c)
 {
@@ -276,6 +303,7 @@ static void disturb(struct sim_node *n, const struct raft_configuration *before,
 
     if (s->healing)
         return;
+    kill_successor(n, before, c);
     if (below(s, 12) == 0) {
         MARK(s, crash_changing);
         n->wal.crash_stored = true;
@@ -283,15 +311,6 @@ static void disturb(struct sim_node *n, const struct raft_configuration *before,
     } else if (below(s, 4) == 0) {
         sim_push_any(s, s->now + 1 + below(s, 2) * below(s, s->p.delay_spread_ns), EV_MEMBER, n->i,
                      MEMBER_CUT, NULL);
-    }
-    for (unsigned i = 0; i < c->n; i++) {
-        const struct raft_server *r = &c->servers[i];
-        const struct sim_node *m = node_of_id(s, r->id);
-
-        if (r->replaces != 0 && r->role == RAFT_VOTER && !is_voter_of(before, r->id) && m != NULL &&
-            m != n && below(s, 3) == 0)
-            sim_push_any(s, s->now + below(s, s->p.election_us * 300), EV_MEMBER, m->i, MEMBER_DIES,
-                         NULL);
     }
 }
 

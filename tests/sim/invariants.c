@@ -579,9 +579,13 @@ void oracle_boot(struct sim_node *n, const struct store_recovered *r, struct raf
 static void i8_progress(struct sim_node *n)
 {
     struct sim *s = n->sim;
+    raft_index before[SIM_NODES_MAX];
     struct raft_status st;
 
     raft_get_status(node_raft(n), &st);
+    /* Who is taken in again after an entry that was truncated begins anew. */
+    memcpy(before, n->match, sizeof(before));
+    memset(n->match, 0, sizeof(n->match));
     for (unsigned i = 0; i < st.n_peers; i++) {
         const struct sim_node *peer = node_of_id(s, st.peers[i].id);
         raft_index match = st.peers[i].match_index;
@@ -589,9 +593,9 @@ static void i8_progress(struct sim_node *n)
 
         if (peer == NULL) /* its disk was lost */
             continue;
-        if (n->match_term == st.current_term && match < n->match[peer->i])
+        if (n->match_term == st.current_term && match < before[peer->i])
             sim_fail(s, "LOG-5", "n%u lowers what it knows of n%u from %" PRIu64 " to %" PRIu64,
-                     n->i + 1, peer->i + 1, n->match[peer->i], match);
+                     n->i + 1, peer->i + 1, before[peer->i], match);
         n->match[peer->i] = match;
         if (match > 0 && mine != NULL &&
             peer->wal.durable_hard_state.current_term == st.current_term &&

@@ -468,7 +468,7 @@ static bool makes_sense(struct sim *s, enum wire_request_type verb, const struct
     case WIRE_REQ_MEMBER_PROMOTE:
         return r != NULL && r->role == RAFT_LEARNER;
     case WIRE_REQ_MEMBER_DEMOTE:
-        return r != NULL && r->role == RAFT_VOTER;
+        return r != NULL && (r->role == RAFT_VOTER || r->promote);
     case WIRE_REQ_MEMBER_REJOIN:
         return r != NULL && r->id != n->id;
     default:
@@ -520,6 +520,26 @@ static void ask_any(struct sim *s)
     ask(at, &c);
     c.based_on = c.based_on != 0 ? c.based_on : s->committed.index;
     s->last_change = c;
+}
+
+/* A learner that is to vote does not: somebody calls it off, or its disk goes, when it is to replace
+ * somebody. */
+static void thwart(struct sim *s)
+{
+    const struct raft_configuration *c = &s->committed.configuration;
+    struct sim_node *leader = node_leader(s);
+
+    for (unsigned i = 0; i < c->n; i++) {
+        struct sim_node *n = node_of_id(s, c->servers[i].id);
+
+        if (!c->servers[i].promote || n == NULL || below(s, 4) != 0)
+            continue;
+        if (c->servers[i].replaces != 0)
+            take_disk(s, n);
+        else if (leader != NULL && leader->fatal_error == 0)
+            ask(leader, &(struct change){WIRE_REQ_MEMBER_DEMOTE, n, NULL, false, 0});
+        return;
+    }
 }
 
 /* What is left to whoever looks after the cluster: those that are lost come back as others. */
@@ -574,7 +594,12 @@ static void look_around(struct sim *s)
     for (unsigned i = 0; i < s->p.n_nodes; i++) {
         const struct sim_node *n = &s->nodes[i];
 
-        if (n->life != NODE_UP || !changes_is_gone(s, n->id))
+        if (n->life != NODE_UP)
+            continue;
+        if (n->engine->members.task.state == TASK_FAILED && n->engine->members.task.why[0] == '\0')
+            sim_fail(s, "LIVE-2", "n%u has given up adding %s and does not say why", i + 1,
+                     n->engine->members.task.name);
+        if (!changes_is_gone(s, n->id))
             continue;
         MARK(s, removed_runs);
         if (n->wal.base > 0)
@@ -591,6 +616,7 @@ static void next_change(struct sim *s)
         bring_back(s);
     } else {
         go_round(s);
+        thwart(s);
         for (uint64_t n = below(s, 3) == 0 ? 3 : 1; n > 0; n--) /* several at once, too */
             ask_any(s);
         if (below(s, 3) == 0)
@@ -620,7 +646,6 @@ void members_event(struct sim *s, const struct sim_event *e)
     case MEMBER_DIES:
         if (s->healing || n->life != NODE_UP)
             break;
-        MARK(s, successor_dies);
         node_crash(n, below(s, 2) == 0, s->p.election_us * 1000 * (1 + below(s, 8)));
         break;
     case MEMBER_REFUSE:

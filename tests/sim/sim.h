@@ -617,7 +617,8 @@ struct sim {
     bool drained; /* clients have stopped */
     uint64_t drained_at;
     uint64_t drained_core;
-    uint64_t changing_since;  /* drained: so long no change has come to its end, and nobody nearer */
+    uint64_t changing_since;  /* since then every change may end: run.c */
+    bool was_behind;          /* at the last look: a member, what the logs had at healing */
     uint64_t drained_applied; /* by the healthy together, since then */
     raft_term forged;         /* the highest term that a stranger told and nodes may follow */
     uint64_t events_most;     /* healing: there is no progress in so many */

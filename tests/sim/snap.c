@@ -418,7 +418,7 @@ void snap_sends(struct sim_node *n, const struct raft_msg *m)
     if (part->len == 0)
         return;
     MARK(s, parts_sent);
-    if (members_are_on(s) && !s->healing && below_of(n, 60) == 0) {
+    if (members_are_on(s) && !s->healing && below_of(n, 12) == 0) {
         MARK(s, crash_sending);
         sim_push_any(s, s->now + 1, EV_SNAP, 0, (uint16_t)(1 + n->i), NULL);
     }
