@@ -88,6 +88,15 @@ static const struct raft_server *lost_member(struct sim *s)
     return NULL;
 }
 
+static struct sim_node *place_of(struct sim *s, const struct raft_server *r)
+{
+    unsigned i = 0;
+
+    while (i + 1 < s->p.n_nodes && strcmp(s->nodes[i].name, r->name) != 0)
+        i++;
+    return &s->nodes[i];
+}
+
 static bool is_under_way(const struct raft_configuration *c, const char **ret_name)
 {
     for (unsigned i = 0; i < c->n; i++) {
@@ -509,8 +518,10 @@ static void ask_any(struct sim *s)
     if (at == NULL || below(s, 16) == 0)
         at = &s->nodes[below(s, s->p.n_nodes)];
     /* Who has lost one brings it back before anybody else goes. */
-    if (lost_member(s) != NULL && verb != WIRE_REQ_MEMBER_ADD)
+    if (lost_member(s) != NULL && verb != WIRE_REQ_MEMBER_ADD) {
         verb = WIRE_REQ_MEMBER_REJOIN;
+        whom = below(s, 4) > 0 ? place_of(s, lost_member(s)) : whom;
+    }
     if (at->life != NODE_UP || at->fatal_error != 0)
         return;
     c = (struct change){verb, whom, old, verb != WIRE_REQ_MEMBER_REPLACE && below(s, 4) == 0, 0};
@@ -551,9 +562,7 @@ static void bring_back(struct sim *s)
     if (lost == NULL || leader == NULL || leader->fatal_error != 0)
         return;
     MARK(s, member_lost);
-    for (unsigned i = 0; i < s->p.n_nodes; i++)
-        if (strcmp(s->nodes[i].name, lost->name) == 0)
-            ask(leader, &(struct change){WIRE_REQ_MEMBER_REJOIN, &s->nodes[i], NULL, false, 0});
+    ask(leader, &(struct change){WIRE_REQ_MEMBER_REJOIN, place_of(s, lost), NULL, false, 0});
 }
 
 /* Who leads and is telling a new node who it is gives the leadership away, and gets it back. */

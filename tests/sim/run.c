@@ -453,6 +453,8 @@ static void heal(struct sim *s)
     }
     s->waiting_since = s->now;
     s->next_look = s->now;
+    if (members_are_on(s)) /* who joins from now on is behind this, whoever is up */
+        s->backlog = s->oracle.committed;
     for (unsigned i = 0; i < s->p.n_nodes; i++)
         if ((s->core >> i & 1) != 0 && s->nodes[i].life == NODE_UP) {
             struct raft_status st;
