@@ -524,7 +524,9 @@ static void ask_any(struct sim *s)
     }
     if (at->life != NODE_UP || at->fatal_error != 0)
         return;
-    c = (struct change){verb, whom, old, verb != WIRE_REQ_MEMBER_REPLACE && below(s, 4) == 0, 0};
+    c = (struct change){.verb = verb, .whom = whom, .old = old};
+    if (verb != WIRE_REQ_MEMBER_REPLACE)
+        c.learner = below(s, verb == WIRE_REQ_MEMBER_REJOIN ? 2 : 4) == 0;
     if (below(s, 3) == 0) /* or an older one */
         c.based_on = below(s, 4) > 0 ? raft_get_configuration_index(node_raft(at))
                                      : 1 + below(s, s->committed.index);
@@ -543,7 +545,9 @@ static void thwart(struct sim *s)
     for (unsigned i = 0; i < c->n; i++) {
         struct sim_node *n = node_of_id(s, c->servers[i].id);
 
-        if (!c->servers[i].promote || n == NULL || below(s, 4) != 0)
+        const unsigned one_in = c->servers[i].replaces != 0 ? 2 : 4;
+
+        if (!c->servers[i].promote || n == NULL || below(s, one_in) != 0)
             continue;
         if (c->servers[i].replaces != 0)
             take_disk(s, n);
