@@ -586,14 +586,19 @@ static void every_node(struct sim *s)
     s->events_most = s->n_events + healing_events(s);
 }
 
-/* What the logs had when they were healed, some member has not yet. */
-static bool is_any_behind(const struct sim *s)
+/* What the logs had when they were healed some member has not yet, or only a snapshot brings it what
+ * it needs: a log that keeps nothing may have gone on while it was sent the last one. */
+static bool is_any_behind(struct sim *s)
 {
+    const struct sim_node *leader = node_leader(s);
+    const raft_index front = leader != NULL ? store_base(leader->wal.store).index : 0;
+
     for (unsigned i = 0; i < s->p.n_nodes; i++) {
         const struct sim_node *n = &s->nodes[i];
 
         if ((s->core >> i & 1) != 0 &&
-            (n->life != NODE_UP || replica_last_applied(n->replica) < s->backlog))
+            (n->life != NODE_UP || replica_last_applied(n->replica) < s->backlog ||
+             replica_last_applied(n->replica) < front))
             return true;
     }
     return false;
