@@ -96,7 +96,7 @@ enum sim_feature {
     FEATURE_SPACE,    /* a limit of the state, and disks that it hardly fits */
     FEATURE_LINES,    /* clients of lines, accounts of memory, values up to the limit */
     FEATURE_SNAPSHOTS, /* they are made all the time, and the log lets go of its front */
-    FEATURE_MEMBERS, /* they change; drawn before the others, which such a seed has not */
+    FEATURE_MEMBERS, /* they change; drawn before the others, of which such a seed has only snapshots */
     FEATURE_COUNT
 };
 
