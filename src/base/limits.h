@@ -807,7 +807,7 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
 #define SNAP_IN_BYTES_MAX (1u << 20)
 /* What is not answered for so long is asked about. */
 #define SNAP_ASK_US 1000000u
-/* After one that came to nothing: until the next is made, or sent. */
+/* After one that came to nothing: until the next is made, or sent, or the state is made of it. */
 #define SNAP_AGAIN_US 5000000u
 /* A node that cannot install one now is asked again. */
 #define SNAP_INSTALL_US 10000u

@@ -155,6 +155,7 @@ struct restoring {
      * since is another. */
     raft_index below;
     raft_index tried;
+    uint64_t tried_us;     /* the last of them */
     struct snap_meta meta; /* which one */
     struct kv_copy_info info;
     bool wants; /* only another node's helps */

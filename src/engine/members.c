@@ -223,7 +223,7 @@ static bool may_exchange(struct engine *e, const struct raft_server *old)
 }
 
 /* The node that was told: a learner. One that comes back is what it was, and goes on with what it
- * was to do. */
+ * was to do, unless it is to stay a learner now (MEMBER-14). */
 static void add_learner(struct engine *e)
 {
     struct member_task *t = &e->members.task;
@@ -264,7 +264,7 @@ static void add_learner(struct engine *e)
     s = server_of(&c, id);
     s->incarnation = t->incarnation;
     s->promote = !stays_learner;
-    s->replaces = replaces;
+    s->replaces = stays_learner ? 0 : replaces; /* only a voter does: it would never be done */
     s->patience_ms = stays_learner ? 0 : MEMBER_PATIENCE_MS;
     rc = append(e, &c, t->force);
     if (rc == RAFT_E_CHANGING || rc == RAFT_E_GATED || rc == RAFT_E_BUSY)
@@ -882,7 +882,7 @@ static void rejoin(struct engine *e, const struct wire_member *q, const struct r
     rid_assert(raft_configuration_add(&c, id, old->name, RAFT_LEARNER, wanted.peer_addr,
                                       wanted.client_addr) == 0);
     server_of(&c, id)->promote = !q->learner && (old->role == RAFT_VOTER || old->promote);
-    server_of(&c, id)->replaces = old->replaces;
+    server_of(&c, id)->replaces = server_of(&c, id)->promote ? old->replaces : 0;
     count_after(e, &c, id, a);
     begin_task(e, q, &wanted, a);
 }

@@ -212,13 +212,17 @@ static bool was_tried(const struct restoring *r, raft_index index)
     return index >= r->below && index <= r->tried;
 }
 
-/* The newest that is of use now and was not tried yet. */
+/* The newest that is of use now and was not tried lately. What failed may have been the disk of the
+ * state, for a moment, and nobody else need have another one: all begin anew after a pause (FIT-6).
+ * One that is damaged is not among them any more. */
 static bool find(struct engine *e, struct snap_meta *ret)
 {
-    const struct restoring *r = &e->snap.restoring;
+    struct restoring *r = &e->snap.restoring;
     struct snap_meta list[SNAP_LIST_MAX];
     unsigned n = snap_list(e->snap.folder, list, SNAP_LIST_MAX);
 
+    if (r->tried != 0 && e->ops.now_us(e->ops.ctx) - r->tried_us >= SNAP_AGAIN_US)
+        r->below = r->tried = 0;
     for (unsigned i = 0; i < n; i++) {
         const struct snap_meta *m = &list[i];
 
@@ -372,6 +376,7 @@ int engine_restore(struct engine *e, raft_index *ret_applied)
             say_useless(e, &r->meta, r->chore.text);
             r->below = r->below == 0 || r->meta.id.index < r->below ? r->meta.id.index : r->below;
             r->tried = r->meta.id.index > r->tried ? r->meta.id.index : r->tried;
+            r->tried_us = e->ops.now_us(e->ops.ctx);
             engine_snapshots_lost(e);
         }
         return rc == 0 ? take_prepared(e, ret_applied) : REPLICA_STATE_E_LATER;

@@ -330,6 +330,7 @@ void node_boot(struct sim_node *n)
     n->boot++;
     n->tick_at = 0;
     n->join_due = false;
+    n->join_waits = false;
     n->turn_due = false;
     n->cpu_ns = 0;
     n->busy_until = 0;

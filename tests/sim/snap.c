@@ -222,7 +222,7 @@ static void check_newest(struct sim_node *n)
         if (n->state.kv == NULL && !s->has_ghost && list[i].digest.low != o->digest)
             sim_fail(s, "STATE-7", "the snapshot of n%u of %" PRIu64 " is not of the model's state",
                      n->i + 1, id.index);
-        if (!oracle_config_is_right(s, &list[i].config))
+        if (!changes_config_is_right(s, &list[i].config, id.index))
             sim_fail(s, "SNAP-4", "the snapshot of n%u of %" PRIu64 " has another configuration",
                      n->i + 1, id.index);
     }
@@ -418,6 +418,10 @@ void snap_sends(struct sim_node *n, const struct raft_msg *m)
     if (part->len == 0)
         return;
     MARK(s, parts_sent);
+    if (members_are_on(s) && !s->healing && below_of(n, 12) == 0) {
+        MARK(s, crash_sending);
+        sim_push_any(s, s->now + 1, EV_SNAP, 0, (uint16_t)(1 + n->i), NULL);
+    }
     if (part->transfer != n->snap.sent[to->i].transfer) {
         if (n->snap.sent[to->i].transfer != 0)
             MARK(s, transfer_anew);
@@ -558,9 +562,14 @@ static bool may_lose(struct sim_node *n)
 {
     struct sim *s = n->sim;
 
-    if (n->damaged || n->snap.lost || !node_is_voter(n))
+    if (n->damaged || n->snap.lost)
         return true;
-    if (s->n_damaged >= (s->p.n_voters - 1) / 2)
+    /* Where voters come and go, one of all: a voter's log is never the only one with its front. */
+    if (members_are_on(s) && (node_is_voter(n) || s->n_damaged > 0))
+        return false;
+    if (!node_is_voter(n) && !members_are_on(s))
+        return true;
+    if (!members_are_on(s) && s->n_damaged >= (s->p.n_voters - 1) / 2)
         return false;
     s->n_damaged++;
     n->snap.lost = true;

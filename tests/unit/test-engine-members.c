@@ -1370,6 +1370,29 @@ static void members__a_wiped_successor_still_replaces(void **state)
     wait_for("n1 n2 n4");
 }
 
+/* MEMBER-14. It would replace nobody, for ever, and nobody else could. */
+static void members__a_successor_that_stays_a_learner_replaces_nobody(void **state)
+{
+    (void)state;
+    found(3);
+    lead_as(1);
+    assert_begun(ASK(REPLACE, .id = "n4", .old = "n3"));
+    for (unsigned j = 0; j < MANY_STEPS && !has_come_to(1, LEARNER); j++)
+        step();
+    assert_int_equal(member("n4")->role, RAFT_LEARNER);
+    wipe(4);
+    run(2 * ELECTION);
+    assert_int_equal(ASK(REJOIN, .id = "n4", .learner = true, .dry_run = true).voters_after, 3);
+    assert_begun(ASK(REJOIN, .id = "n4", .learner = true));
+    wait_for("n1 n2 n3 n4l");
+    for (unsigned j = 0; j < MANY_STEPS && member("n4")->id != raft_member_id("n4", 1104); j++)
+        step();
+    assert_true(member("n4")->id == raft_member_id("n4", 1104));
+    assert_true(member("n4")->replaces == 0);
+    assert_begun(ASK(REPLACE, .id = "n5", .old = "n3"));
+    wait_for("n1 n2 n4l n5");
+}
+
 /* The old one was only slow: it is heard again before its place is given away. */
 static void members__whoever_is_heard_again_keeps_its_place(void **state)
 {
@@ -1585,6 +1608,7 @@ int main(void)
         TEST(whose_address_is_wrong_does_not_come_back),
         TEST(a_wiped_learner_stays_a_learner),
         TEST(a_wiped_successor_still_replaces),
+        TEST(a_successor_that_stays_a_learner_replaces_nobody),
         TEST(whoever_is_heard_again_keeps_its_place),
         TEST(an_old_task_removes_nobody_new),
         TEST(whoever_never_catches_up_is_removed),
