@@ -276,10 +276,11 @@ static raft_node_id peer(const struct world *w, uint8_t b)
     return w->peers[b % 6];
 }
 
-/* 0 or RAFT_E_INVALID, after which a daemon closes the link, and it comes up again. */
+/* 0 or RAFT_E_INVALID, after which a daemon closes the link, and it comes up again. There is none to
+ * the node itself, in whose name anybody may speak. */
 static void deliver(struct world *w, const struct raft_msg *m, bool relink)
 {
-    if (judge_deliver(w, m) != 0 && relink) {
+    if (judge_deliver(w, m) != 0 && relink && m->from != w->self) {
         replica_link(w->replica, m->from, false, w->now_us);
         replica_link(w->replica, m->from, true, w->now_us);
     }
