@@ -550,7 +550,8 @@ static void step(struct world *w, const uint8_t *s)
         campaign(w, s);
         break;
     case OP_LINK:
-        replica_link(w->replica, peer(w, s[1]), (s[2] & 1) != 0, w->now_us);
+        if (peer(w, s[1]) != w->self)
+            replica_link(w->replica, peer(w, s[1]), (s[2] & 1) != 0, w->now_us);
         break;
     case OP_TRANSFER: {
         int r = replica_transfer(w->replica, s[1] == 0 ? 0 : peer(w, s[1]), w->now_us);
