@@ -271,7 +271,8 @@ struct replica *engine_replica(const struct engine *e);
 const struct raft *engine_raft(const struct engine *e);
 struct service *engine_service(const struct engine *e); /* NULL: none */
 struct store *engine_store(const struct engine *e);     /* NULL: not open */
-/* By the configuration in force; "?" when unknown, "none" for 0. */
+/* By the configuration in force, of one that it says was removed, too; "?" when unknown, "none" for
+ * 0. */
 const char *engine_name_of(const struct engine *e, raft_node_id id);
 /* One line for whoever reads of a failed assertion; empty before engine_open(). */
 void engine_describe(const struct engine *e, char *buf, size_t size);

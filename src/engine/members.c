@@ -788,7 +788,7 @@ static void add(struct engine *e, const struct wire_member *q, const char *name,
     if (there != NULL && has_it != there) {
         refuse(a, WIRE_ERROR_PRECONDITION_FAILED,
                "'%s' is a member already, at another address; give the new node another name, or "
-               "say set_addr, or rejoin when its disk was lost",
+               "say set-addr, or rejoin when its disk was lost",
                name);
         return;
     }
@@ -836,7 +836,7 @@ static bool can_be_dialled(const struct raft_server *s, struct service_member_an
     const char *wrong = address_normal(addr, normal);
 
     if (wrong != NULL)
-        refuse(a, WIRE_ERROR_PRECONDITION_FAILED, "%s '%s' of '%s' %s: say set_addr first",
+        refuse(a, WIRE_ERROR_PRECONDITION_FAILED, "%s '%s' of '%s' %s: say set-addr first",
                is_peer ? "peer_addr" : "client_addr", addr, s->name, wrong);
     return wrong == NULL;
 }

@@ -824,6 +824,9 @@ static void members__a_tombstone_names_its_entry(void **state)
     assert_non_null(gone);
     assert_true(gone->index == raft_get_configuration_index(raft_of(1)));
     assert_string_equal(gone->name, "n3");
+    assert_string_equal(engine_name_of(rig.hosts[1].engine, rig.hosts[3].id), "n3");
+    assert_string_equal(engine_name_of(rig.hosts[1].engine, 4711), "?");
+    assert_string_equal(engine_name_of(rig.hosts[1].engine, 0), "none");
 }
 
 /* ---- who is heard ---- */
