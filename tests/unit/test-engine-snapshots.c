@@ -467,6 +467,32 @@ static raft_index base_of(const struct host *h)
     return store_base(h->engine->store).index;
 }
 
+/* The first has made a snapshot, and its log begins behind entry 1. */
+static void found_with_base(unsigned n)
+{
+    found(n);
+    for (int k = 0; k < 8; k++)
+        put(leader(), k, 30000);
+    run(500);
+    make_snapshot(&rig.hosts[0]);
+    assert_true(base_of(&rig.hosts[0]) > 0);
+}
+
+/* Its state of its own, so that the caller may change what it does. */
+static struct kv *open_state(struct host *h, const char *boot_id, enum kv_trust expected,
+                             struct engine_state *ret)
+{
+    enum kv_trust trust;
+    struct kv *kv = NULL;
+
+    h->conf.kv.boot_id = boot_id;
+    assert_int_equal(kv_open(&h->conf.kv, &trust, &kv), 0);
+    assert_int_equal(trust, expected);
+    engine_state_of_kv(kv, ret);
+    h->conf.state = ret;
+    return kv;
+}
+
 /* A follower that was away for so long that the log does not reach back to it. It made a snapshot
  * of its own before, and its log begins behind entry 1. */
 static struct host *leave_behind(void)
@@ -685,24 +711,15 @@ static void snapshots__a_start_without_room_goes_on(void **state)
 {
     struct host *h = &rig.hosts[0];
     struct engine_state own = {0};
-    enum kv_trust trust;
-    struct kv *kv = NULL;
+    struct kv *kv;
 
     (void)state;
-    found(1);
-    for (int k = 0; k < 8; k++)
-        put(leader(), k, 30000);
-    make_snapshot(h);
-    assert_true(base_of(h) > 0);
+    found_with_base(1);
     lose_power(h);
-    h->conf.kv.boot_id = boots[1];
-    assert_int_equal(kv_open(&h->conf.kv, &trust, &kv), 0);
-    assert_int_equal(trust, KV_REBUILD);
-    engine_state_of_kv(kv, &own);
+    kv = open_state(h, boots[1], KV_REBUILD, &own);
     prepare = own.prepare;
     own.prepare = prepare_without_room;
     n_full = 3;
-    h->conf.state = &own;
     start(h);
     assert_int_equal(n_full, 2);
     assert_string_equal(engine_verdict(h->engine), "rebuilding");
@@ -727,26 +744,17 @@ static void snapshots__a_state_that_could_not_be_made_is_made_later(void **state
 {
     struct host *h = &rig.hosts[0];
     struct engine_state own = {0};
-    enum kv_trust trust;
-    struct kv *kv = NULL;
+    struct kv *kv;
 
     (void)state;
-    found(3);
-    for (int k = 0; k < 8; k++)
-        put(leader(), k, 30000);
-    run(500);
-    make_snapshot(h);
-    assert_true(base_of(h) > 0);
+    found_with_base(3);
     rig.parts_are_lost = true;
     lose_power(h);
-    h->conf.kv.boot_id = boots[1];
-    assert_int_equal(kv_open(&h->conf.kv, &trust, &kv), 0);
-    engine_state_of_kv(kv, &own);
+    kv = open_state(h, boots[1], KV_REBUILD, &own);
     prepare = own.prepare;
     own.prepare = prepare_badly;
     n_full = 2; /* at the start, which would end with an error */
     n_broken = 1;
-    h->conf.state = &own;
     start(h);
     for (unsigned i = 0; i < 10000 && n_broken > 0; i++)
         step();
@@ -1053,11 +1061,7 @@ static void snapshots__who_is_alone_says_that_nobody_has_it(void **state)
     struct host *h = &rig.hosts[0];
 
     (void)state;
-    found(1);
-    for (int k = 0; k < 8; k++)
-        put(leader(), k, 30000);
-    make_snapshot(h);
-    assert_true(base_of(h) > 0);
+    found_with_base(1);
     lose_power(h); /* the state is not believed */
     fake_disk_flip(h->snaps, newest_file(h), 50000, 3);
     start(h);
@@ -1083,11 +1087,7 @@ static void snapshots__those_made_since_one_was_tried_are_of_use(void **state)
     struct restoring *r;
 
     (void)state;
-    found(1);
-    for (int k = 0; k < 8; k++)
-        put(leader(), k, 30000);
-    make_snapshot(h);
-    assert_true(base_of(h) > 0);
+    found_with_base(1);
     r = &h->engine->snap.restoring;
     r->below = r->tried = h->engine->snap.newest.index - 1;
     engine_state_damaged(h->engine, "a test");
@@ -1114,11 +1114,7 @@ static void snapshots__who_is_alone_starts_again_for_want_of_memory(void **state
     struct host *h = &rig.hosts[0];
 
     (void)state;
-    found(1);
-    for (int k = 0; k < 8; k++)
-        put(leader(), k, 30000);
-    make_snapshot(h);
-    assert_true(base_of(h) > 0);
+    found_with_base(1);
     h->engine->state.prepare = prepare_without_memory;
     engine_state_damaged(h->engine, "a test");
     rig.ends_with = "there is no memory";
@@ -1152,22 +1148,14 @@ static void snapshots__a_state_of_another_copy_can_be_moved_away(void **state)
 {
     struct host *h = &rig.hosts[0];
     struct engine_state own = {0};
-    enum kv_trust trust;
-    struct kv *kv = NULL;
+    struct kv *kv;
 
     (void)state;
-    found(1);
-    for (int k = 0; k < 8; k++)
-        put(leader(), k, 30000);
-    make_snapshot(h);
+    found_with_base(1);
     put(leader(), 30, 100);
-    assert_true(base_of(h) > 0);
     stop(h, true);
-    h->conf.kv.boot_id = boots[0];
-    assert_int_equal(kv_open(&h->conf.kv, &trust, &kv), 0);
-    engine_state_of_kv(kv, &own);
+    kv = open_state(h, boots[0], KV_TRUSTED_CLEAN, &own);
     own.last_applied = of_another_term;
-    h->conf.state = &own;
     assert_int_equal(open_host(h), ENGINE_E_CONTRADICTION);
     assert_non_null(strstr(err_text(), "not of the same copy"));
     assert_non_null(strstr(err_text(), "made again from a snapshot"));
