@@ -813,6 +813,9 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
 #define SNAP_INSTALL_US 10000u
 /* Where nobody sends any more, a snapshot that is half there is dropped. */
 #define SNAP_SILENT_US 60000000u
+/* Whose link is down for so long goes on with it only while the log reaches back to its end: some
+ * of the longest pauses between two dials. */
+#define SNAP_AWAY_US 10000000u
 /* Defaults of [log]; one is made when there is that much log behind the newest. */
 #define SNAP_LOG_BYTES_DEFAULT  (64u << 20)
 #define SNAP_KEEP_BYTES_DEFAULT (64u << 20)

@@ -270,15 +270,15 @@ static int empty(struct engine *e, raft_index *ret_applied)
     return 0;
 }
 
-/* One that ends behind what is known to be committed so far may be of use in a moment. */
+/* One that ends behind what is known to be committed so far may be of use in a moment, and one that
+ * failed is tried again: it is not damaged. */
 static bool is_any_left(const struct engine *e, const struct raft_status *st)
 {
     struct snap_meta list[SNAP_LIST_MAX];
     unsigned n = snap_list(e->snap.folder, list, SNAP_LIST_MAX);
 
     for (unsigned i = 0; i < n; i++)
-        if (!was_tried(&e->snap.restoring, list[i].id.index) && is_readable(e, &list[i]) &&
-            list[i].id.index >= st->base.index &&
+        if (is_readable(e, &list[i]) && list[i].id.index >= st->base.index &&
             raft_term_at(engine_raft(e), list[i].id.index) == list[i].id.term)
             return true;
     return false;
@@ -368,10 +368,6 @@ int engine_restore(struct engine *e, raft_index *ret_applied)
         r->phase = rc == 0 ? RESTORE_PREPARED : RESTORE_NOT;
         if (rc == KV_E_FULL)
             return KV_E_FULL;
-        /* No word on the snapshot: memory, say. Others are asked for theirs; alone there is nothing
-         * but another start (FIT-10). */
-        if (rc < 0 && is_alone(e))
-            return err_say(rc, "%s", r->chore.text);
         if (rc != 0) {
             say_useless(e, &r->meta, r->chore.text);
             r->below = r->below == 0 || r->meta.id.index < r->below ? r->meta.id.index : r->below;

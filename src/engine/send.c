@@ -418,10 +418,12 @@ static bool is_silent(const struct sending *s, uint64_t now_us)
 }
 
 /* The log has gone on beyond it: who has it would need the next one at once. Whoever is there may
- * have it to its end, for an end comes nearer with each part; who is away begins anew. */
-static bool is_overtaken(const struct engine *e, const struct sending *s)
+ * have it to its end, for an end comes nearer with each part, and a link that broke comes back
+ * (SNAP-10); who stays away begins anew. */
+static bool is_overtaken(const struct engine *e, const struct sending *s, uint64_t now_us)
 {
-    return !engine_snapshot_is_of_log(e, s->id) && !is_connected(e, s->to);
+    return !engine_snapshot_is_of_log(e, s->id) && !is_connected(e, s->to) &&
+           now_us - s->heard_us > SNAP_AWAY_US;
 }
 
 /* Nothing is kept for who is not there to take it (SNAP-25). */
@@ -448,7 +450,8 @@ static void one_turn(struct engine *e, struct sending *s, uint64_t now_us)
         close_sending(s);
         s->next_us = now_us + SNAP_LOOK_US;
     }
-    if (s->is_open && (is_silent(s, now_us) || is_overtaken(e, s)) && !chore_is_busy(&s->chore))
+    if (s->is_open && (is_silent(s, now_us) || is_overtaken(e, s, now_us)) &&
+        !chore_is_busy(&s->chore))
         let_go(e, s, now_us);
     if (!is_connected(e, s->to) || !can_take(e, s->to))
         return;

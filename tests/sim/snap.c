@@ -562,10 +562,13 @@ static bool may_lose(struct sim_node *n)
 {
     struct sim *s = n->sim;
 
+    /* Where voters come and go, one of all, and never a voter, which may be the only one: its log is
+     * not the only one with its front, and what it alone has nobody gives back (FIT-10). */
+    if (members_are_on(s) && node_is_voter(n))
+        return false;
     if (n->damaged || n->snap.lost)
         return true;
-    /* Where voters come and go, one of all: a voter's log is never the only one with its front. */
-    if (members_are_on(s) && (node_is_voter(n) || s->n_damaged > 0))
+    if (members_are_on(s) && s->n_damaged > 0)
         return false;
     if (!node_is_voter(n) && !members_are_on(s))
         return true;
