@@ -206,7 +206,7 @@ struct sim_event {
     X(said_refused) X(said_no_room) X(said_too_old) X(install_log) X(install_state) X(install_nothing) \
     X(install_refused) X(install_later) X(restored_at_start) X(restored_later) X(state_wanted) \
     X(boot_without_state) X(crash_in_chore) X(crash_in_snap_boot) X(crash_receiving) X(crash_checking) \
-    X(crash_installing) X(crash_switching) X(crash_between_reset_and_switch) X(snap_rotten) \
+    X(crash_installing) X(crash_switching) X(crash_between_reset_and_switch) X(snap_rotten) X(snap_put_back) \
     X(snap_lied) X(snap_lost) X(state_lost) X(down_for_long) X(all_healed) X(left_in_doubt) \
     X(seeds_members) X(member_asked) X(member_refused) X(member_busy) X(member_done) \
     X(member_added) X(member_removed) X(member_promoted) X(member_demoted) X(member_lost) \
@@ -369,6 +369,13 @@ struct sim_snap {
     bool armed;      /* an error of this disk is no surprise */
     bool untrusted;  /* bits were flipped, files taken away, or a sync lied */
     bool lost;       /* and so the node counts among those that may be lost */
+    struct sim_rot {
+        char name[64];
+        size_t at;
+        unsigned char was;
+        unsigned bit;
+    } rots[8]; /* to be put back, where it was not the only voter's when it rotted */
+    unsigned n_rots;
     uint64_t n_syncs;
     uint64_t lie_at;
     unsigned crash_phase; /* of receiving: it dies there, ... */
@@ -756,6 +763,9 @@ void snap_switches(struct sim_node *n, struct raft_entry_id id);
 void snap_heal(struct sim_node *n);
 /* Before all are healed: what the leader would send to those that were away, perhaps. */
 void snap_rot_at_last(struct sim *s);
+/* The only voter ends for want of a file that rotted before it was one, and says so (FIT-10): a good
+ * copy is put back. False: that is not why it ends. */
+bool snap_put_back(struct sim_node *n);
 /* Beyond what elections take; 0 without snapshots. */
 uint64_t snap_patience_ns(const struct sim *s);
 /* Who leads may be wrong, and has no snapshot from before that (SNAP-12): a person must decide. */

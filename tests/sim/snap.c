@@ -596,6 +596,44 @@ static void lose_snapshots(struct sim_node *n)
         state_lose(n);
 }
 
+static void flip(struct sim_node *n, const char *name, size_t size)
+{
+    struct sim_snap *sn = &n->snap;
+    struct sim_rot *r = &sn->rots[sn->n_rots];
+
+    if (sn->n_rots == sizeof(sn->rots) / sizeof(sn->rots[0]))
+        return;
+    sn->n_rots++;
+    sn->untrusted = true;
+    (void)snprintf(r->name, sizeof(r->name), "%s", name);
+    r->at = below(n->sim, size);
+    r->bit = (unsigned)below(n->sim, 8);
+    r->was = fake_disk_bytes(sn->disk, name, &size)[r->at];
+    fake_disk_flip(sn->disk, name, r->at, r->bit);
+}
+
+bool snap_put_back(struct sim_node *n)
+{
+    struct sim_snap *sn = &n->snap;
+    bool is_good = false;
+
+    if (n->fatal_error != -EBADMSG || strstr(err_text(), "this is the only voter") == NULL)
+        return false;
+    for (; sn->n_rots > 0; sn->n_rots--) {
+        const struct sim_rot *r = &sn->rots[sn->n_rots - 1];
+        size_t size = 0;
+        const unsigned char *bytes = fake_disk_bytes(sn->disk, r->name, &size);
+
+        if (bytes == NULL || r->at >= size || bytes[r->at] != (unsigned char)(r->was ^ 1u << r->bit))
+            continue; /* another file by now */
+        fake_disk_flip(sn->disk, r->name, r->at, r->bit);
+        is_good = true;
+    }
+    if (is_good)
+        MARK(n->sim, snap_put_back);
+    return is_good;
+}
+
 static void rot(struct sim_node *n)
 {
     const unsigned n_files = fake_disk_n_files(n->snap.disk);
@@ -608,9 +646,8 @@ static void rot(struct sim_node *n)
     if (fake_disk_bytes(n->snap.disk, name, &size) == NULL || size == 0 || !may_lose(n))
         return;
     MARK(n->sim, snap_rotten);
-    n->snap.untrusted = true;
     TRACE(n->sim, "n%u: its snapshot %s rots", n->i + 1, name);
-    fake_disk_flip(n->snap.disk, name, below(n->sim, size), (unsigned)below(n->sim, 8));
+    flip(n, name, size);
 }
 
 static void sync_fails(struct sim_node *n)
@@ -620,7 +657,8 @@ static void sync_fails(struct sim_node *n)
     const unsigned which = (unsigned)below(n->sim, 3);
     const uint64_t in = 1 + below(n->sim, 5);
 
-    if (which == 2 && !may_lose(n))
+    /* What an operator may have to put back is known (snap_put_back()). */
+    if (which == 2 && (members_are_on(n->sim) || !may_lose(n)))
         return;
     if (which == 2)
         n->snap.lie_at = n->snap.n_syncs + in;
@@ -787,8 +825,7 @@ void snap_rot_at_last(struct sim *s)
         return;
     MARK(s, snap_rotten);
     TRACE(s, "n%u: its snapshot %s rots at last", n->i + 1, name);
-    n->snap.untrusted = true;
-    fake_disk_flip(n->snap.disk, name, below(s, size), (unsigned)below(s, 8));
+    flip(n, name, size);
 }
 
 /* What came to nothing is tried again after a pause that no election timeout measures. */
