@@ -70,6 +70,9 @@ struct peer_asked {
     /* It has not proved anything so far. Accepted, it is asked about once more when it has. */
     bool proof_follows;
     bool without_id; /* this node has the cluster's id, and it does not say that it has one */
+    /* It says that it has the cluster's id, which this node has not, and neither knows anything of
+     * the other. */
+    bool unmet;
     raft_index removed_index; /* to be filled with WIRE_REFUSED_REMOVED */
 };
 
@@ -77,8 +80,8 @@ struct peer_net_ops {
     void *ctx;
     /* Is this the node we know? Called for every handshake, dialled or accepted; unless a proof
      * follows, must have recorded h->incarnation durably before it returns WIRE_REFUSED_NOT. Not
-     * called for one that was not added and does not know the cluster's id (refused as FROM), nor
-     * for a probe, which is answered and changes nothing. */
+     * called where neither side has the cluster's id and the caller was not added (refused as
+     * FROM), nor for a probe, which is answered and changes nothing. */
     enum wire_refusal (*on_hello)(void *ctx, const struct wire_hello *h, struct peer_asked *asked);
     /* Our own side of a handshake or of the answer to a probe: fill last_index and
      * known_incarnation of `to`. */

@@ -120,6 +120,9 @@ enum wire_refusal node_judge(const struct raft_server *server,
                              const struct raft_configuration *committed, bool leads,
                              uint64_t own_incarnation, const struct wire_hello *h,
                              struct peer_asked *asked);
+/* Whether there is a founder in c whose incarnation this node has not been told by anybody. */
+bool node_lacks_a_founder(const struct raft_configuration *c, raft_node_id self,
+                          const struct identity_dir *dir);
 
 /* join.c, as peer_net_ops.on_join: a leader that lost the answer asks the node again, which runs by
  * now. */
