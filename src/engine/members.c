@@ -237,6 +237,10 @@ static void add_learner(struct engine *e)
     int rc = 0;
 
     t->id = id;
+    if (t->exchanges == id) {
+        fail_task(e, "it has the directory that it had: nothing was lost, and it only has to run");
+        return;
+    }
     if (old != NULL && old->id == id) { /* a task that was begun again */
         t->state = TASK_IN_LOG;
         return;

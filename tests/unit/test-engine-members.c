@@ -1320,7 +1320,32 @@ static void members__a_wiped_node_comes_back_as_another(void **state)
     assert_is_done(ASK(REJOIN, .id = "n3"));
 }
 
-/* A learner comes back as one. */
+/* MEMBER-14. Else nothing would ever be seen of what was asked for. */
+static void members__who_lost_nothing_does_not_come_back_as_another(void **state)
+{
+    const raft_node_id id = raft_member_id("n3", 1103);
+
+    (void)state;
+    found(3);
+    lead_as(1);
+    wipe(3);
+    run(2 * ELECTION);
+    assert_begun(ASK(REJOIN, .id = "n3"));
+    for (unsigned k = 0; k < MANY_STEPS && member("n3")->id != id; k++)
+        step();
+    wait_for("n1 n2 n3");
+    rig.hosts[3].is_cut = true;
+    run(2 * ELECTION);
+    rig.holds_joins = true;
+    assert_begun(ASK(REJOIN, .id = "n3"));
+    rig.hosts[3].is_cut = false;
+    rig.holds_joins = false;
+    run(2 * ELECTION);
+    assert_int_equal(task()->state, TASK_FAILED);
+    assert_non_null(strstr(task()->why, "nothing was lost"));
+    assert_true(member("n3")->id == id);
+}
+
 /* MEMBER-23: an earlier version did not look at what it was given. */
 static void members__whose_address_is_wrong_does_not_come_back(void **state)
 {
@@ -1338,6 +1363,7 @@ static void members__whose_address_is_wrong_does_not_come_back(void **state)
     assert_begun(ASK(REJOIN, .id = "n3"));
 }
 
+/* A learner comes back as one. */
 static void members__a_wiped_learner_stays_a_learner(void **state)
 {
     (void)state;
@@ -1605,6 +1631,7 @@ int main(void)
         TEST(a_task_whose_entry_is_lost_says_so),
         TEST(a_task_ends_with_its_leader),
         TEST(a_wiped_node_comes_back_as_another),
+        TEST(who_lost_nothing_does_not_come_back_as_another),
         TEST(whose_address_is_wrong_does_not_come_back),
         TEST(a_wiped_learner_stays_a_learner),
         TEST(a_wiped_successor_still_replaces),
