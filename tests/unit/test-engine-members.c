@@ -1320,6 +1320,47 @@ static void members__a_wiped_node_comes_back_as_another(void **state)
     assert_is_done(ASK(REJOIN, .id = "n3"));
 }
 
+/* MEMBER-25. */
+static void members__changes_are_not_without_end(void **state)
+{
+    struct service_member_answer a = {.error = WIRE_ERROR_NONE};
+    unsigned n = 0;
+
+    (void)state;
+    found(2);
+    lead_as(1);
+    for (; n < 2 * MEMBERS_CONFIGURATIONS_MAX && a.error == WIRE_ERROR_NONE; n++) {
+        a = ASK(SET_ADDR, .id = "n2", .addr = n % 2 == 0 ? "other" : NULL);
+        for (unsigned k = 0; k < MANY_STEPS && raft_get_configuration_index(raft_of(1)) >
+                                                   raft_get_commit_index(raft_of(1));
+             k++)
+            step();
+    }
+    assert_int_equal(a.error, WIRE_ERROR_BUSY);
+    assert_non_null(strstr(a.text, "ask again when its front has gone"));
+    assert_int_equal(n, MEMBERS_CONFIGURATIONS_MAX);
+    assert_int_equal(ASK(REMOVE, .id = "n2").error, WIRE_ERROR_NONE);
+    wait_for("n1");
+}
+
+/* MEMBER-25. */
+static void members__what_fails_is_not_said_each_time(void **state)
+{
+    const struct log_limit *limit;
+
+    (void)state;
+    found(1);
+    lead_as(1);
+    limit = &rig.hosts[1].engine->members.failed_limit;
+    rig.hosts[4].is_cut = true;
+    for (unsigned i = 0; i < 3 * MEMBERS_LOG_BURST; i++) {
+        assert_begun(ASK(ADD, .id = "n4"));
+        for (unsigned k = 0; k < MANY_STEPS && task()->state != TASK_FAILED; k++)
+            step();
+    }
+    assert_true(limit->n_suppressed > MEMBERS_LOG_BURST);
+}
+
 /* MEMBER-14. Else nothing would ever be seen of what was asked for. */
 static void members__who_lost_nothing_does_not_come_back_as_another(void **state)
 {
@@ -1632,6 +1673,8 @@ int main(void)
         TEST(a_task_ends_with_its_leader),
         TEST(a_wiped_node_comes_back_as_another),
         TEST(who_lost_nothing_does_not_come_back_as_another),
+        TEST(changes_are_not_without_end),
+        TEST(what_fails_is_not_said_each_time),
         TEST(whose_address_is_wrong_does_not_come_back),
         TEST(a_wiped_learner_stays_a_learner),
         TEST(a_wiped_successor_still_replaces),
