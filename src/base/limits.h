@@ -855,6 +855,8 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
  * them may ask a thousand times a second. */
 #define MEMBERS_LOG_WINDOW_US 10000000u
 #define MEMBERS_LOG_BURST     5u
+/* Who asks such a node looks so often whether anybody still waits for the answer. */
+#define NET_ASK_LOOK_US 100000u
 /* A node that is to be added answers within so long. */
 #define PEER_JOIN_MS 10000u
 /* How often it is looked whether a learner has caught up. */

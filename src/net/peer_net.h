@@ -36,6 +36,7 @@
 #define RIDD_NET_PEER_NET_H
 
 #include <event2/event.h>
+#include <stdatomic.h>
 
 #include "wire/join.h"
 
@@ -154,10 +155,11 @@ int peer_probe(const char *addr, const struct wire_hello *hello, unsigned timeou
 /* Blocking, for a thread of the leader's: the node that waits at this address is told what `join`
  * says. 0: it answered, and a refusal is an answer: ret_reply->refused, with its own words in
  * ret_reply->text. Accepted, its directory is durable when it answers. -errno with err_text():
- * nobody there, no answer in time, not a ridd; it may have joined all the same. Then this is called
+ * nobody there, no answer in time, not a ridd; -ECANCELED soon after *stops (NULL: never) became
+ * true. It may have joined all the same. Then this is called
  * again: a node that has joined already, and runs, says the same as when it was told (MEMBER-22).
  * */
 int peer_join(const char *addr, const struct wire_join *join, unsigned timeout_ms,
-              struct wire_join_reply *ret_reply);
+              const atomic_bool *stops, struct wire_join_reply *ret_reply);
 
 #endif

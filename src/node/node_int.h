@@ -3,6 +3,7 @@
 #define RIDD_NODE_NODE_INT_H
 
 #include <event2/event.h>
+#include <stdatomic.h>
 
 #include "base/arena.h"
 #include "base/slice.h"
@@ -91,7 +92,8 @@ struct node {
         unsigned peer_version;
     } met[NODE_MET_MAX]; /* what each node said last that it understands */
     struct log_limit refused_limit;
-    bool peers_full; /* a peer could not be recorded, and none was since */
+    atomic_bool closes; /* nobody waits for a node that is told that it is added */
+    bool peers_full;    /* a peer could not be recorded, and none was since */
     unsigned n_abouts;
     struct peer_about abouts[RAFT_SERVERS_MAX]; /* what peers said when they were let in */
     struct peer_lines peer_lines;

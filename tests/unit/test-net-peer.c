@@ -2596,6 +2596,52 @@ static void net_peer__probe(void **state)
     pair_done(t);
 }
 
+struct stopper {
+    int listen_fd;
+    atomic_bool stops;
+};
+
+static void *stop_when_asked(void *ctx)
+{
+    struct stopper *s = ctx;
+    int fd = accept(s->listen_fd, NULL, NULL);
+
+    atomic_store(&s->stops, true);
+    return (void *)(intptr_t)fd;
+}
+
+/* MEMBER-25: who is told to end does not wait for a node that does not answer. */
+static void net_peer__a_join_is_given_up(void **state)
+{
+    struct stopper s = {.listen_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+    struct wire_join join = {.version_highest = WIRE_VERSION_HIGHEST,
+                             .version_lowest = WIRE_VERSION_LOWEST,
+                             .from = LOW,
+                             .cluster_name = "test",
+                             .node_name = "n4"};
+    struct sockaddr_in sa = raw_loopback(0);
+    struct wire_join_reply reply;
+    socklen_t len = sizeof(sa);
+    uint64_t start_us;
+    pthread_t thread;
+    char addr[32];
+    void *fd;
+
+    (void)state;
+    test_time.runs = true;
+    assert_int_equal(bind(s.listen_fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
+    assert_int_equal(getsockname(s.listen_fd, (struct sockaddr *)&sa, &len), 0);
+    assert_int_equal(listen(s.listen_fd, 5), 0);
+    (void)snprintf(addr, sizeof(addr), "127.0.0.1:%u", ntohs(sa.sin_port));
+    assert_int_equal(pthread_create(&thread, NULL, stop_when_asked, &s), 0);
+    start_us = clock_mono_us();
+    assert_int_equal(peer_join(addr, &join, 60000, &s.stops, &reply), -ECANCELED);
+    assert_true(clock_mono_us() - start_us < WAIT_US / 2);
+    assert_int_equal(pthread_join(thread, &fd), 0);
+    (void)close((int)(intptr_t)fd);
+    (void)close(s.listen_fd);
+}
+
 static void net_peer__probe_without_an_answer(void **state)
 {
     struct probe *p = &the_probe;
@@ -2702,6 +2748,7 @@ int main(void)
         CASE(net_peer__an_unproved_caller_is_waited_for_a_few_times),
         CASE(net_peer__probe),
         CASE(net_peer__probe_without_an_answer),
+        CASE(net_peer__a_join_is_given_up),
         CASE(net_peer__both_dial_at_once),
     };
 
