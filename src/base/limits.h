@@ -851,6 +851,15 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
 
 /* What configurations say of the formats that all members know. */
 #define MEMBERS_VERSION 1u
+/* The core keeps every configuration of the log, 12 KiB each and many times what it is there; a
+ * client is told to ask again when there are so many. */
+#define MEMBERS_CONFIGURATIONS_MAX 1024u
+/* Nodes that could not be added: five lines in ten seconds, the rest is counted: whoever asks for
+ * them may ask a thousand times a second. */
+#define MEMBERS_LOG_WINDOW_US 10000000u
+#define MEMBERS_LOG_BURST     5u
+/* Who asks such a node looks so often whether anybody still waits for the answer. */
+#define NET_ASK_LOOK_US 100000u
 /* A node that is to be added answers within so long. */
 #define PEER_JOIN_MS 10000u
 /* How often it is looked whether a learner has caught up. */

@@ -203,8 +203,9 @@ static bool is_done(const struct ctl *ctl, const struct change *c, const json_t 
         return has_role(members, c->id, "learner");
     if (strcmp(word, "replace") == 0)
         return has_role(members, c->id, "voter") && member_of(members, c->old) == NULL;
-    if (strcmp(word, "rejoin") == 0) /* what it was is gone, and nothing is left to do with it */
-        return m != NULL && was_removed(members, c->id, c->configuration) &&
+    /* What it was is gone, now or before it was asked for, and nothing is left to do with it. */
+    if (strcmp(word, "rejoin") == 0)
+        return m != NULL && (c->was_so || was_removed(members, c->id, c->configuration)) &&
                !is_changing(members, c->id);
     return has_role(members, c->id, "voter");
 }

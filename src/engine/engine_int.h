@@ -332,6 +332,7 @@ struct members {
     struct catchup catchups[RAFT_SERVERS_MAX];
     uint64_t due_us;
     uint64_t hand_over_us; /* to the one that replaces this node: not before */
+    struct log_limit failed_limit;
     bool has_thread;
 };
 

@@ -146,6 +146,7 @@ __attribute__((format(printf, 2, 3))) static void fail_task(struct engine *e, co
                                                             ...)
 {
     struct member_task *t = &e->members.task;
+    uint64_t suppressed = 0;
     va_list ap;
 
     t->state = TASK_FAILED;
@@ -153,8 +154,9 @@ __attribute__((format(printf, 2, 3))) static void fail_task(struct engine *e, co
     va_start(ap, format);
     (void)vsnprintf(t->why, sizeof(t->why), format, ap);
     va_end(ap);
-    if (engine_logs(e))
-        log_event(LOG_WARNING, "member_not_added", "node=%s why=\"%s\"", t->name, t->why);
+    if (log_limit_ok(&e->members.failed_limit, now_of(e), &suppressed) && engine_logs(e))
+        log_event(LOG_WARNING, "member_not_added", "node=%s why=\"%s\" suppressed=%llu", t->name,
+                  t->why, (unsigned long long)suppressed);
 }
 
 /* Of it nothing stands in the log. */
@@ -237,6 +239,10 @@ static void add_learner(struct engine *e)
     int rc = 0;
 
     t->id = id;
+    if (t->exchanges == id) {
+        fail_task(e, "it has the directory that it had: nothing was lost, and it only has to run");
+        return;
+    }
     if (old != NULL && old->id == id) { /* a task that was begun again */
         t->state = TASK_IN_LOG;
         return;
@@ -1069,6 +1075,14 @@ static bool may_ask(struct engine *e, const struct raft_server *leaves,
     return a->error == WIRE_ERROR_NONE;
 }
 
+/* Each costs memory on all nodes until the front of the log goes, and again at each start
+ * (MEMBER-25). Who is gone is removed all the same. */
+static bool are_too_many(const struct engine *e, enum wire_request_type verb)
+{
+    return verb != WIRE_REQ_MEMBER_REMOVE &&
+           raft_n_configurations(engine_raft(e)) >= MEMBERS_CONFIGURATIONS_MAX;
+}
+
 void engine_member(void *ctx, enum wire_request_type verb, const struct wire_member *q,
                    struct service_member_answer *a)
 {
@@ -1097,6 +1111,10 @@ void engine_member(void *ctx, enum wire_request_type verb, const struct wire_mem
         refuse(a, WIRE_ERROR_PRECONDITION_FAILED,
                "the members have changed since: the configuration is that of index %llu",
                (unsigned long long)a->configuration_index);
+    } else if (are_too_many(e, verb)) {
+        refuse(a, WIRE_ERROR_BUSY,
+               "the log has %u changes of the members: ask again when its front has gone",
+               MEMBERS_CONFIGURATIONS_MAX);
     } else if (verb == WIRE_REQ_MEMBER_ADD) {
         add(e, q, name, NULL, a);
     } else if (verb == WIRE_REQ_MEMBER_REPLACE && old == NULL) {
@@ -1193,6 +1211,8 @@ bool engine_cluster_id(const struct engine *e, unsigned char ret_id[16])
 int engine_members_begin(struct engine *e, uint64_t seed)
 {
     prng_init(&e->members.prng, seed);
+    e->members.failed_limit =
+        (struct log_limit){.window_us = MEMBERS_LOG_WINDOW_US, .burst = MEMBERS_LOG_BURST};
     return chores_new("ridd-join", -1, &e->members.bench);
 }
 

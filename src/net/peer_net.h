@@ -36,6 +36,7 @@
 #define RIDD_NET_PEER_NET_H
 
 #include <event2/event.h>
+#include <stdatomic.h>
 
 #include "wire/join.h"
 
@@ -70,6 +71,9 @@ struct peer_asked {
     /* It has not proved anything so far. Accepted, it is asked about once more when it has. */
     bool proof_follows;
     bool without_id; /* this node has the cluster's id, and it does not say that it has one */
+    /* It says that it has the cluster's id, which this node has not, and neither knows anything of
+     * the other. */
+    bool unmet;
     raft_index removed_index; /* to be filled with WIRE_REFUSED_REMOVED */
 };
 
@@ -77,8 +81,8 @@ struct peer_net_ops {
     void *ctx;
     /* Is this the node we know? Called for every handshake, dialled or accepted; unless a proof
      * follows, must have recorded h->incarnation durably before it returns WIRE_REFUSED_NOT. Not
-     * called for one that was not added and does not know the cluster's id (refused as FROM), nor
-     * for a probe, which is answered and changes nothing. */
+     * called where neither side has the cluster's id and the caller was not added (refused as
+     * FROM), nor for a probe, which is answered and changes nothing. */
     enum wire_refusal (*on_hello)(void *ctx, const struct wire_hello *h, struct peer_asked *asked);
     /* Our own side of a handshake or of the answer to a probe: fill last_index and
      * known_incarnation of `to`. */
@@ -151,10 +155,11 @@ int peer_probe(const char *addr, const struct wire_hello *hello, unsigned timeou
 /* Blocking, for a thread of the leader's: the node that waits at this address is told what `join`
  * says. 0: it answered, and a refusal is an answer: ret_reply->refused, with its own words in
  * ret_reply->text. Accepted, its directory is durable when it answers. -errno with err_text():
- * nobody there, no answer in time, not a ridd; it may have joined all the same. Then this is called
+ * nobody there, no answer in time, not a ridd; -ECANCELED soon after *stops (NULL: never) became
+ * true. It may have joined all the same. Then this is called
  * again: a node that has joined already, and runs, says the same as when it was told (MEMBER-22).
  * */
 int peer_join(const char *addr, const struct wire_join *join, unsigned timeout_ms,
-              struct wire_join_reply *ret_reply);
+              const atomic_bool *stops, struct wire_join_reply *ret_reply);
 
 #endif

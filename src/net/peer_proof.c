@@ -21,6 +21,7 @@ static const char texts[PEER_PROOF_TEXTS][PROOF_TEXT_BYTES] = {
     [PEER_PROOF_OF_ACCEPTOR] = "ridd link 1: acceptor",
     [PEER_PROOF_OF_DIALLER] = "ridd link 1: dialler",
     [PEER_PROOF_MASK] = "ridd link 1: incarnations",
+    [PEER_PROOF_OF_REMOVAL] = "ridd link 1: removal",
 };
 
 bool peer_challenge_draw(unsigned char ret[WIRE_CHALLENGE_BYTES])

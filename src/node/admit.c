@@ -109,6 +109,10 @@ enum wire_refusal node_judge(const struct raft_server *server,
         asked->removed_index = removed->index;
         return WIRE_REFUSED_REMOVED;
     }
+    /* It has not been made a peer, and is not about to prove anything: it was let as far as here to
+     * be told the above (PEER-11). */
+    if (asked->stranger && asked->without_id)
+        return WIRE_REFUSED_FROM;
     /* It may be a member, and we may lag: the port has seen, or will see, that it knows the
      * cluster's id (PEER-9). Who leads does not lag: for it the caller is none, removed so long ago
      * perhaps that nothing says so any more, and would never be told else (PEER-9). */
@@ -152,6 +156,22 @@ static void meet_stranger(struct node *n, const struct wire_hello *h)
     node_note_met(n, h);
 }
 
+/* Who has never met us was made a member by founders who had not: a leader fills in the
+ * incarnations of those that it knows. So we have not met all of them either; and whoever calls
+ * itself the one that we have not met is let in, and given more: nothing is lost by this
+ * (PEER-9). */
+bool node_lacks_a_founder(const struct raft_configuration *c, raft_node_id self,
+                          const struct identity_dir *dir)
+{
+    for (unsigned i = 0; i < c->n; i++) {
+        const struct raft_server *s = &c->servers[i];
+
+        if (s->id != self && s->incarnation == 0 && identity_peer_incarnation(dir, s->id) == 0)
+            return true;
+    }
+    return false;
+}
+
 enum wire_refusal node_admit(void *ctx, const struct wire_hello *h, struct peer_asked *asked)
 {
     struct node *n = ctx;
@@ -160,6 +180,9 @@ enum wire_refusal node_admit(void *ctx, const struct wire_hello *h, struct peer_
         node_judge(server, &node_committed_configuration(n)->configuration,
                    raft_can_serve(engine_raft(n->engine)), n->incarnation, h, asked);
 
+    if (refusal == WIRE_REFUSED_NOT && asked->unmet &&
+        !node_lacks_a_founder(raft_get_configuration(engine_raft(n->engine)), n->id, n->dir))
+        refusal = WIRE_REFUSED_FROM;
     if (refusal == WIRE_REFUSED_NOT && server == NULL && !asked->proof_follows)
         meet_stranger(n, h);
     if (refusal != WIRE_REFUSED_NOT || server == NULL)

@@ -630,6 +630,7 @@ static void close_node(struct node *n)
 {
     /* The order undoes the opening: no more input, no more requests, the disk finishes, the state
      * is marked clean. */
+    atomic_store(&n->closes, true);
     client_port_free(n->client_port);
     peer_net_free(n->peer_net);
     engine_free(n->engine, true);

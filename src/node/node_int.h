@@ -3,6 +3,7 @@
 #define RIDD_NODE_NODE_INT_H
 
 #include <event2/event.h>
+#include <stdatomic.h>
 
 #include "base/arena.h"
 #include "base/slice.h"
@@ -91,7 +92,8 @@ struct node {
         unsigned peer_version;
     } met[NODE_MET_MAX]; /* what each node said last that it understands */
     struct log_limit refused_limit;
-    bool peers_full; /* a peer could not be recorded, and none was since */
+    atomic_bool closes; /* nobody waits for a node that is told that it is added */
+    bool peers_full;    /* a peer could not be recorded, and none was since */
     unsigned n_abouts;
     struct peer_about abouts[RAFT_SERVERS_MAX]; /* what peers said when they were let in */
     struct peer_lines peer_lines;
@@ -120,6 +122,9 @@ enum wire_refusal node_judge(const struct raft_server *server,
                              const struct raft_configuration *committed, bool leads,
                              uint64_t own_incarnation, const struct wire_hello *h,
                              struct peer_asked *asked);
+/* Whether there is a founder in c whose incarnation this node has not been told by anybody. */
+bool node_lacks_a_founder(const struct raft_configuration *c, raft_node_id self,
+                          const struct identity_dir *dir);
 
 /* join.c, as peer_net_ops.on_join: a leader that lost the answer asks the node again, which runs by
  * now. */

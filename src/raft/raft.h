@@ -222,6 +222,8 @@ int raft_configure(struct raft *r, const struct raft_configuration *c, raft_inde
                    bool force, struct raft_entry_id *ret_id);
 /* Of the configuration in force; it is committed when that is not above the commit index. */
 raft_index raft_get_configuration_index(const struct raft *r);
+/* Those that are kept: the one at the base of the log, and one for each CONFIG behind it. */
+size_t raft_n_configurations(const struct raft *r);
 
 /* Ask for a linearizable read. `ctx` comes back in ready.reads once a quorum has acknowledged a
  * round opened after this call in the same term, and an entry of this term was committed before its

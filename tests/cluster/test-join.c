@@ -60,7 +60,7 @@ static int ask(const struct cluster *c, unsigned i, const struct wire_join *join
                struct wire_join_reply *ret)
 {
     *ret = (struct wire_join_reply){0};
-    return peer_join(c->nodes[i].peer_addr, join, (unsigned)slow(ANSWER_MS), ret);
+    return peer_join(c->nodes[i].peer_addr, join, (unsigned)slow(ANSWER_MS), NULL, ret);
 }
 
 static void expect_refused(const struct cluster *c, const struct wire_join *join, unsigned refused,

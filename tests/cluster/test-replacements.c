@@ -41,13 +41,14 @@ CASE(replacements__members_are_replaced_under_faults)
     chaos_run(&conf);
 }
 
-/* A place for n4 beside three founders, which run. */
-static struct cluster *with_a_place(char *conf, size_t size, const char *extra)
+/* A place for n4 beside three founders, of which so many run. */
+static struct cluster *with_a_place_beside(unsigned n_run, char *conf, size_t size,
+                                           const char *extra)
 {
     struct cluster *c = replacing_cluster(3, extra);
 
     cluster_init(c);
-    c->n = 3; /* the founders */
+    c->n = n_run;
     cluster_start(c);
     c->n = 4;
     (void)snprintf(c->nodes[3].name, sizeof(c->nodes[3].name), "n4");
@@ -55,6 +56,11 @@ static struct cluster *with_a_place(char *conf, size_t size, const char *extra)
     cluster_write_conf_to(c, conf, "test", extra);
     c->nodes[3].conf = conf;
     return c;
+}
+
+static struct cluster *with_a_place(char *conf, size_t size, const char *extra)
+{
+    return with_a_place_beside(3, conf, size, extra);
 }
 
 static void replace(struct cluster *c, unsigned old, unsigned fresh)
@@ -99,6 +105,62 @@ CASE(replacements__a_founder_missed_the_first_change)
     (void)cluster_leader(c);
     (void)cluster_settle(c);
     cluster_free(c);
+}
+
+/* PEER-9: a founder that nobody had met when the members changed: the new one, without which there
+ * is no majority, has nothing to show that it was told of it. */
+CASE(replacements__a_founder_that_nobody_met)
+{
+    const unsigned late = 2;
+    const unsigned fresh = 3;
+    char conf[220];
+    struct cluster *c = with_a_place_beside(2, conf, sizeof(conf), NULL);
+    const unsigned leader = cluster_leader(c);
+    const unsigned old = 1 - leader;
+
+    replace(c, old, fresh);
+    assert_int_equal(node_wait_exit(c, old), 0);
+    node_kill(c, leader);
+    node_start(c, late);
+    assert_int_equal(cluster_leader(c), fresh);
+    (void)cluster_settle(c);
+    node_start(c, leader);
+    node_kill(c, fresh);
+    (void)cluster_leader(c);
+    (void)cluster_settle(c);
+    cluster_free(c);
+}
+
+static void remove_member(struct cluster *c, unsigned i)
+{
+    const char *const argv[] = {ridctl_path(), "--config",       c->conf, "member",
+                                "remove",      c->nodes[i].name, NULL};
+    cleanup_buf struct buf out = BUF_INIT;
+
+    expect_code(run_program_within(argv, &out, 2 * WAIT_MS), 0, &out);
+}
+
+/* PEER-11: the change that gives the cluster its id removes a founder, which therefore never has it,
+ * whether it is there or comes back later. */
+CASE(replacements__the_first_change_removes_a_founder)
+{
+    for (unsigned is_away = 0; is_away < 2; is_away++) {
+        struct cluster *c = replacing_cluster(3, NULL);
+        unsigned gone;
+
+        c->n = 3;
+        cluster_init(c);
+        cluster_start(c);
+        gone = (cluster_leader(c) + 1) % 3;
+        if (is_away)
+            node_kill(c, gone);
+        remove_member(c, gone);
+        if (is_away)
+            node_spawn(c, gone);
+        assert_int_equal(node_wait_exit(c, gone), 0);
+        assert_true(node_logged(c, gone, "event=removed"));
+        cluster_free(c);
+    }
 }
 
 static void add(struct cluster *c, unsigned fresh)
@@ -186,6 +248,8 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         HARNESS_TEST(replacements__a_founder_missed_the_first_change),
+        HARNESS_TEST(replacements__a_founder_that_nobody_met),
+        HARNESS_TEST(replacements__the_first_change_removes_a_founder),
         HARNESS_TEST(replacements__who_came_as_a_stranger_is_brought_a_snapshot),
         cmocka_unit_test_teardown(replacements__members_are_replaced_under_faults, chaos_teardown),
         cmocka_unit_test_teardown(replacements__nodes_are_restarted_again_and_again,

@@ -904,6 +904,26 @@ static void ctl__what_is_so_already_is_confirmed(void **state)
     fake_stop(s);
 }
 
+/* MEMBER-3: who came back before this was asked for is back, and no removal will follow. */
+static void ctl__a_rejoin_that_is_so_already_is_done(void **state)
+{
+    static const struct fake_step steps[] = {
+        {"\"member_rejoin\"", FAKE_REPLY, MEMBER_OK("member_rejoin", "true", "7", "0"), 0},
+        {"\"read_index\"", FAKE_REPLY,
+         "{\"type\":\"read_index_ok\",\"in_reply_to\":%ID,\"value\":null,\"read_at_index\":9,"
+         "\"heartbeat_confirmed\":true,\"linearizable\":true}",
+         0},
+        {"\"members\"", FAKE_REPLY, MEMBERS_OK("7", "voter", "null"), 0}};
+    struct fake_server *s = fake_start(STEPS(steps));
+
+    (void)state;
+    run("-e", fake_address(s), "-t", "10000", "member", "rejoin", "n4", NULL);
+    EXPECT(0, QUORUMS "n4 is back\n", "");
+    assert_int_equal(fake_count(s, "\"read_index\""), 1);
+    assert_int_equal(fake_count(s, "\"member_rejoin\""), 1);
+    fake_stop(s);
+}
+
 static void ctl__a_quorum_that_is_not_there_is_said(void **state)
 {
     static const struct fake_step steps[] = {
@@ -1695,6 +1715,7 @@ int main(void)
         cmocka_unit_test(ctl__a_change_that_nobody_knows_is_asked_for_again),
         cmocka_unit_test(ctl__what_lags_does_not_end_a_change),
         cmocka_unit_test(ctl__what_is_so_already_is_confirmed),
+        cmocka_unit_test(ctl__a_rejoin_that_is_so_already_is_done),
         cmocka_unit_test(ctl__only_the_own_failure_is_told),
         cmocka_unit_test(ctl__a_quorum_that_is_not_there_is_said),
         cmocka_unit_test(ctl__status_knows_members_better_than_the_file),

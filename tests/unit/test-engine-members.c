@@ -1323,7 +1323,73 @@ static void members__a_wiped_node_comes_back_as_another(void **state)
     assert_is_done(ASK(REJOIN, .id = "n3"));
 }
 
-/* A learner comes back as one. */
+/* MEMBER-25. */
+static void members__changes_are_not_without_end(void **state)
+{
+    struct service_member_answer a = {.error = WIRE_ERROR_NONE};
+    unsigned n = 0;
+
+    (void)state;
+    found(2);
+    lead_as(1);
+    for (; n < 2 * MEMBERS_CONFIGURATIONS_MAX && a.error == WIRE_ERROR_NONE; n++) {
+        a = ASK(SET_ADDR, .id = "n2", .addr = n % 2 == 0 ? "other" : NULL);
+        for (unsigned k = 0; k < MANY_STEPS && raft_get_configuration_index(raft_of(1)) >
+                                                   raft_get_commit_index(raft_of(1));
+             k++)
+            step();
+    }
+    assert_int_equal(a.error, WIRE_ERROR_BUSY);
+    assert_non_null(strstr(a.text, "ask again when its front has gone"));
+    assert_int_equal(n, MEMBERS_CONFIGURATIONS_MAX);
+    assert_int_equal(ASK(REMOVE, .id = "n2").error, WIRE_ERROR_NONE);
+    wait_for("n1");
+}
+
+/* MEMBER-25. */
+static void members__what_fails_is_not_said_each_time(void **state)
+{
+    const struct log_limit *limit;
+
+    (void)state;
+    found(1);
+    lead_as(1);
+    limit = &rig.hosts[1].engine->members.failed_limit;
+    rig.hosts[4].is_cut = true;
+    for (unsigned i = 0; i < 3 * MEMBERS_LOG_BURST; i++) {
+        assert_begun(ASK(ADD, .id = "n4"));
+        for (unsigned k = 0; k < MANY_STEPS && task()->state != TASK_FAILED; k++)
+            step();
+    }
+    assert_true(limit->n_suppressed > MEMBERS_LOG_BURST);
+}
+
+/* MEMBER-14. Else nothing would ever be seen of what was asked for. */
+static void members__who_lost_nothing_does_not_come_back_as_another(void **state)
+{
+    const raft_node_id id = raft_member_id("n3", 1103);
+
+    (void)state;
+    found(3);
+    lead_as(1);
+    wipe(3);
+    run(2 * ELECTION);
+    assert_begun(ASK(REJOIN, .id = "n3"));
+    for (unsigned k = 0; k < MANY_STEPS && member("n3")->id != id; k++)
+        step();
+    wait_for("n1 n2 n3");
+    rig.hosts[3].is_cut = true;
+    run(2 * ELECTION);
+    rig.holds_joins = true;
+    assert_begun(ASK(REJOIN, .id = "n3"));
+    rig.hosts[3].is_cut = false;
+    rig.holds_joins = false;
+    run(2 * ELECTION);
+    assert_int_equal(task()->state, TASK_FAILED);
+    assert_non_null(strstr(task()->why, "nothing was lost"));
+    assert_true(member("n3")->id == id);
+}
+
 /* MEMBER-23: an earlier version did not look at what it was given. */
 static void members__whose_address_is_wrong_does_not_come_back(void **state)
 {
@@ -1341,6 +1407,7 @@ static void members__whose_address_is_wrong_does_not_come_back(void **state)
     assert_begun(ASK(REJOIN, .id = "n3"));
 }
 
+/* A learner comes back as one. */
 static void members__a_wiped_learner_stays_a_learner(void **state)
 {
     (void)state;
@@ -1608,6 +1675,9 @@ int main(void)
         TEST(a_task_whose_entry_is_lost_says_so),
         TEST(a_task_ends_with_its_leader),
         TEST(a_wiped_node_comes_back_as_another),
+        TEST(who_lost_nothing_does_not_come_back_as_another),
+        TEST(changes_are_not_without_end),
+        TEST(what_fails_is_not_said_each_time),
         TEST(whose_address_is_wrong_does_not_come_back),
         TEST(a_wiped_learner_stays_a_learner),
         TEST(a_wiped_successor_still_replaces),

@@ -33,6 +33,8 @@ struct side {
     unsigned n_strange; /* of them */
     unsigned n_unproved;
     unsigned n_without_id;
+    unsigned n_unmet;
+    uint64_t knows;       /* what it says that it knows of others; 0: 77 */
     uint64_t incarnation; /* of the last one, and what it knows of us */
     uint64_t known;
     raft_index removed_index;
@@ -127,6 +129,7 @@ static enum wire_refusal on_hello(void *ctx, const struct wire_hello *h, struct 
     s->n_strange += asked->stranger;
     s->n_unproved += asked->proof_follows;
     s->n_without_id += asked->without_id;
+    s->n_unmet += asked->unmet;
     s->incarnation = h->incarnation;
     s->known = h->known_incarnation;
     asked->removed_index = s->removed_index;
@@ -140,7 +143,7 @@ static void fill_hello(void *ctx, raft_node_id to, struct wire_hello *h)
 
     assert_true(to == s->other || s->others);
     h->last_index = 1000 + s->self;
-    h->known_incarnation = 77;
+    h->known_incarnation = s->knows != 0 ? s->knows : 77;
     maybe_act(s, INSIDE_FILL);
 }
 
@@ -1982,8 +1985,8 @@ static void net_peer__a_stranger_is_refused(void **state)
     }
 }
 
-/* PEER-9: who has no id of its cluster yet lets in who has one and knows its incarnation, and nobody
- * else. */
+/* PEER-9: who has no id of its cluster yet lets in who has one and knows its incarnation; where
+ * nothing is known of it the host decides. Nobody else. */
 static void net_peer__a_founder_without_an_id_lets_in_who_knows_it(void **state)
 {
     static const struct {
@@ -1994,7 +1997,9 @@ static void net_peer__a_founder_without_an_id_lets_in_who_knows_it(void **state)
     } rows[] = {
         {HIGH * 100, WIRE_CHANNEL_LOG, true, WIRE_REFUSED_NOT},
         {HIGH * 100 + 1, WIRE_CHANNEL_LOG, true, WIRE_REFUSED_FROM},
-        {0, WIRE_CHANNEL_LOG, true, WIRE_REFUSED_FROM},
+        {0, WIRE_CHANNEL_LOG, true, WIRE_REFUSED_NOT},    /* so says the host */
+        {0, WIRE_CHANNEL_LOG, false, WIRE_REFUSED_FROM},  /* it is not asked */
+        {0, WIRE_CHANNEL_PROBE, true, WIRE_REFUSED_FROM}, /* nor here */
         {HIGH * 100, WIRE_CHANNEL_LOG, false, WIRE_REFUSED_FROM},
         {HIGH * 100, WIRE_CHANNEL_PROBE, true, WIRE_REFUSED_FROM},
     };
@@ -2013,6 +2018,7 @@ static void net_peer__a_founder_without_an_id_lets_in_who_knows_it(void **state)
         raw_hello(&t->pump, &c, &h, false);
         PUMP_UNTIL(&t->pump, raw_take_hello(&c, WIRE_FRAME_HELLO_REPLY, &reply));
         assert_int_equal(reply.refused, rows[i].refused);
+        assert_int_equal(t->high.n_unmet, i >= 2); /* of what the host was asked about */
         assert_int_equal(peer_net_is_stranger(t->high.net, 100 + i),
                          rows[i].refused == WIRE_REFUSED_NOT);
         if (rows[i].refused != WIRE_REFUSED_NOT)
@@ -2173,6 +2179,40 @@ static void net_peer__removed_is_believed_with_a_proof(void **state)
                 strstr(t->low.text[PEER_EVENT_REFUSED], "they refuse: this node was removed"));
         assert_string_equal(t->high.text[PEER_EVENT_REFUSED],
                             "we refuse: it was removed at index 4711");
+        pair_done(t);
+    }
+}
+
+/* PEER-11: a founder without an id, removed before it heard of one, is told by whoever is known to
+ * it by his incarnation, and knows it by its own: by no member any more, and nobody else. */
+static void net_peer__a_founder_without_an_id_is_told_that_it_was_removed(void **state)
+{
+    static const struct {
+        uint64_t low_knows;
+        uint64_t high_knows;
+        bool high_has_id;
+        bool told;
+    } rows[] = {
+        {HIGH * 100, LOW * 100, true, true},
+        {HIGH * 100 + 1, LOW * 100, true, false},
+        {HIGH * 100, LOW * 100 + 1, true, false},
+        {HIGH * 100, LOW * 100, false, false},
+    };
+
+    for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct pair *t = *state;
+
+        keyed_open(t, NULL, rows[i].high_has_id ? the_key : NULL);
+        t->high.verdict = WIRE_REFUSED_REMOVED;
+        t->high.removed_index = 4711;
+        t->low.knows = rows[i].low_knows;
+        t->high.knows = rows[i].high_knows;
+        side_add(&t->low, "127.0.0.1", peer_net_number(t->high.net));
+        PUMP_UNTIL(&t->pump, t->low.n[rows[i].told ? PEER_EVENT_REMOVED : PEER_EVENT_REFUSED] == 1);
+        pump_for(&t->pump, 20000);
+        assert_int_equal(t->low.n[PEER_EVENT_REMOVED] == 0, !rows[i].told);
+        if (rows[i].told)
+            assert_string_equal(t->low.text[PEER_EVENT_REMOVED], "4711");
         pair_done(t);
     }
 }
@@ -2556,6 +2596,52 @@ static void net_peer__probe(void **state)
     pair_done(t);
 }
 
+struct stopper {
+    int listen_fd;
+    atomic_bool stops;
+};
+
+static void *stop_when_asked(void *ctx)
+{
+    struct stopper *s = ctx;
+    int fd = accept(s->listen_fd, NULL, NULL);
+
+    atomic_store(&s->stops, true);
+    return (void *)(intptr_t)fd;
+}
+
+/* MEMBER-25: who is told to end does not wait for a node that does not answer. */
+static void net_peer__a_join_is_given_up(void **state)
+{
+    struct stopper s = {.listen_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+    struct wire_join join = {.version_highest = WIRE_VERSION_HIGHEST,
+                             .version_lowest = WIRE_VERSION_LOWEST,
+                             .from = LOW,
+                             .cluster_name = "test",
+                             .node_name = "n4"};
+    struct sockaddr_in sa = raw_loopback(0);
+    struct wire_join_reply reply;
+    socklen_t len = sizeof(sa);
+    uint64_t start_us;
+    pthread_t thread;
+    char addr[32];
+    void *fd;
+
+    (void)state;
+    test_time.runs = true;
+    assert_int_equal(bind(s.listen_fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
+    assert_int_equal(getsockname(s.listen_fd, (struct sockaddr *)&sa, &len), 0);
+    assert_int_equal(listen(s.listen_fd, 5), 0);
+    (void)snprintf(addr, sizeof(addr), "127.0.0.1:%u", ntohs(sa.sin_port));
+    assert_int_equal(pthread_create(&thread, NULL, stop_when_asked, &s), 0);
+    start_us = clock_mono_us();
+    assert_int_equal(peer_join(addr, &join, 60000, &s.stops, &reply), -ECANCELED);
+    assert_true(clock_mono_us() - start_us < WAIT_US / 2);
+    assert_int_equal(pthread_join(thread, &fd), 0);
+    (void)close((int)(intptr_t)fd);
+    (void)close(s.listen_fd);
+}
+
 static void net_peer__probe_without_an_answer(void **state)
 {
     struct probe *p = &the_probe;
@@ -2654,6 +2740,7 @@ int main(void)
         CASE(net_peer__remove_closes_and_forgets),
         CASE(net_peer__remove_inside_callbacks),
         CASE(net_peer__removed_is_believed_with_a_proof),
+        CASE(net_peer__a_founder_without_an_id_is_told_that_it_was_removed),
         CASE(net_peer__removed_by_somebody_who_listened),
         CASE(net_peer__the_higher_one_dials_in_the_end),
         CASE(net_peer__the_lower_one_refuses_while_it_dials),
@@ -2661,6 +2748,7 @@ int main(void)
         CASE(net_peer__an_unproved_caller_is_waited_for_a_few_times),
         CASE(net_peer__probe),
         CASE(net_peer__probe_without_an_answer),
+        CASE(net_peer__a_join_is_given_up),
         CASE(net_peer__both_dial_at_once),
     };
 

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "node/identity_int.h"
 #include "node/node_int.h"
 
 #define OURS 4242u
@@ -98,9 +99,42 @@ static void admit__who_was_added_has_the_id(void **state)
         struct peer_asked asked = {.stranger = i & 2, .without_id = i & 4};
         const struct wire_hello h = {.from = was_added ? added : founder, .incarnation = 44};
 
-        assert_int_equal(node_judge(raft_configuration_get(&c, h.from), &c, false, OURS, &h, &asked),
-                         was_added && asked.without_id ? WIRE_REFUSED_PROOF : WIRE_REFUSED_NOT);
+        assert_int_equal(
+            node_judge(raft_configuration_get(&c, h.from), &c, false, OURS, &h, &asked),
+            asked.stranger && asked.without_id ? WIRE_REFUSED_FROM
+            : was_added && asked.without_id    ? WIRE_REFUSED_PROOF
+                                               : WIRE_REFUSED_NOT);
     }
+}
+
+/* PEER-11: a founder that was removed before it heard of the id is let as far as to be told; nobody
+ * else is who has none and is no peer. */
+static void admit__a_founder_without_the_id_may_be_removed(void **state)
+{
+    struct raft_configuration committed = members();
+
+    (void)state;
+    assert_true(raft_configuration_remove(&committed, 3, 30));
+    for (raft_node_id id = 3; id <= 4; id++) {
+        struct peer_asked asked = {.stranger = true, .without_id = true};
+        const struct wire_hello h = {.from = id, .incarnation = 7};
+
+        assert_int_equal(node_judge(NULL, &committed, false, OURS, &h, &asked),
+                         id == 3 ? WIRE_REFUSED_REMOVED : WIRE_REFUSED_FROM);
+    }
+}
+
+/* PEER-9: whether somebody can have come who was never told of us. */
+static void admit__founders_that_were_never_met(void **state)
+{
+    const struct raft_configuration c = members();
+    struct identity_dir dir = {.n_peers = 1, .peers = {{.id = 1, .incarnation = 7}}};
+
+    (void)state;
+    assert_true(node_lacks_a_founder(&c, 1, &dir));
+    assert_false(node_lacks_a_founder(&c, 3, &dir)); /* of 2 the configuration says it */
+    dir.n_peers = 0;
+    assert_true(node_lacks_a_founder(&c, 3, &dir));
 }
 
 /* MEMBER-17: the last word counts, and nothing is known of who was not met. */
@@ -142,6 +176,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(admit__what_configurations_decide),
         cmocka_unit_test(admit__who_was_added_has_the_id),
+        cmocka_unit_test(admit__a_founder_without_the_id_may_be_removed),
+        cmocka_unit_test(admit__founders_that_were_never_met),
         cmocka_unit_test(admit__what_was_met_is_remembered),
         cmocka_unit_test(admit__strangers_are_served_what_elects_and_replicates),
     };
