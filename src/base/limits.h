@@ -852,8 +852,8 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
 /* What configurations say of the formats that all members know. */
 #define MEMBERS_VERSION 1u
 /* The core keeps every configuration of the log, 12 KiB each and many times what it is there; a
- * client is told to ask again when there are so many. */
-#define MEMBERS_CONFIGURATIONS_MAX 1024u
+ * client is told to ask again when there are so many: a thousand replacements in 64 MiB of log. */
+#define MEMBERS_CONFIGURATIONS_MAX 4096u
 /* Nodes that could not be added: five lines in ten seconds, the rest is counted: whoever asks for
  * them may ask a thousand times a second. */
 #define MEMBERS_LOG_WINDOW_US 10000000u

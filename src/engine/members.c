@@ -1113,7 +1113,8 @@ void engine_member(void *ctx, enum wire_request_type verb, const struct wire_mem
                (unsigned long long)a->configuration_index);
     } else if (are_too_many(e, verb)) {
         refuse(a, WIRE_ERROR_BUSY,
-               "the log has %u changes of the members: ask again when its front has gone",
+               "the log has %u changes of the members: ask again when its front has gone, which "
+               "'ridctl snapshot' and a smaller [log] keep_bytes bring on",
                MEMBERS_CONFIGURATIONS_MAX);
     } else if (verb == WIRE_REQ_MEMBER_ADD) {
         add(e, q, name, NULL, a);
