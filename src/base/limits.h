@@ -179,11 +179,11 @@ static_assert(RAFT_APPEND_BYTES_MAX + ENTRY_BYTES_MAX <= FRAME_BYTES_MAX, "so mu
 /* A frame of the control channel carries no entries: some 100 bytes. A longer one closes the
  * link. */
 #define PEER_CONTROL_FRAME_BYTES_MAX 4096u
-/* Connections that have not finished their handshake, in all and of one host; beyond either the
- * oldest goes (PEER-2, PEER-6): sixteen nodes with two channels each, twice. */
+/* Connections that have not finished their handshake, in all and of one host; beyond either a
+ * silent one goes (PEER-2, PEER-6): sixteen nodes with two channels each, twice. */
 #define PEER_HALF_OPEN_MAX      64u
 #define PEER_HALF_OPEN_HOST_MAX 16u
-/* Not before this: some round trips, in which a peer's hello comes. */
+/* One that has begun a hello goes not before this: some round trips, in which the rest comes. */
 #define PEER_HALF_OPEN_YOUNG_US 20000u
 static_assert(2 * PEER_HALF_OPEN_HOST_MAX <= PEER_HALF_OPEN_MAX, "one host takes no majority");
 /* From the connection to the end of the handshake, and from the first channel's to the second's:
@@ -467,6 +467,10 @@ static_assert(CLIENT_CHUNK_BYTES <= DECODE_WHOLE_BYTES,
 #define WIRE_TEXT_KEEP_BYTES (128u << 10)
 /* When a client that was told `busy` should try again: a few batches of the disk from now. */
 #define RETRY_AFTER_MS 20u
+/* The same of a change of the members, of which there is one at a time: the one before needs a
+ * round of the log, or the leader hands over first. */
+#define MEMBER_CHANGES_MAX    1u
+#define MEMBER_RETRY_AFTER_MS 200u
 /* Of one read within a run of compare_read_methods: far beyond any step-down. Beyond it the run
  * ends with the reason. */
 #define COMPARE_DEADLINE_US 60000000u
@@ -591,6 +595,10 @@ static_assert(KEY_BYTES_MAX <= LMDB_KEY_BYTES_MAX, "LMDB must take every key");
 /* A copy of the state goes on in pieces of so much: what is in memory of it, beside two buffers of
  * LMDB's of 1 MiB each. */
 #define KV_COPY_PIECE_BYTES (256u << 10)
+/* Files of the state that lost their names and are not closed yet. There is one for each time that
+ * a state is set aside or replaced, and they are closed within moments; of more the room is given
+ * back at once, by whoever takes the name away. */
+#define KV_LEAVINGS_MAX 4u
 /* One that was received is synced each time that so much of it was written: what the log syncs
  * meanwhile waits behind no more than this. */
 #define KV_PREPARE_SYNC_BYTES (8u << 20)
@@ -622,8 +630,9 @@ static_assert(512 + RAFT_SERVERS_MAX * (64 + NODE_NAME_BYTES_MAX + 2 * ADDRESS_B
 #define SNAP_SYNC_BYTES (4u << 20)
 /* Read at once while one is read again; it takes as long as it takes, on a thread of its own. */
 #define SNAP_CHECK_BYTES (256u << 10)
-/* In the folder at once: two, those that are being read, and what a person put there. At the start
- * the oldest above it are left alone; a writer ends as on a full disk. */
+/* In the folder at once: mostly one, or two until the newer was read again; those that are being
+ * read; and what a person put there. At the start the oldest above it are left alone; a writer
+ * ends as on a full disk. */
 #define SNAP_FILES_MAX 64u
 
 /* ---- policies of a node ---- */
@@ -678,9 +687,6 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
 #define CONF_SCRUB_MIB_MAX     1024u
 /* systemd's watchdog is answered twice in its time; a shorter time than this counts as this. */
 #define WATCHDOG_US_MIN 10000u
-/* Who was removed keeps its links for so many election timeouts: it is sent the entry that says so,
- * and stops by itself. */
-#define NODE_LEAVER_ELECTIONS 2u
 /* Names of peers of all times. Beyond: no new peer is accepted. */
 #define IDENTITY_PEERS_MAX 256u
 /* ridd --init asks each peer for at most this long whether it knows this node already. */
@@ -801,12 +807,15 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
 #define SNAP_IN_BYTES_MAX (1u << 20)
 /* What is not answered for so long is asked about. */
 #define SNAP_ASK_US 1000000u
-/* After one that came to nothing: until the next is made, or sent. */
+/* After one that came to nothing: until the next is made, or sent, or the state is made of it. */
 #define SNAP_AGAIN_US 5000000u
 /* A node that cannot install one now is asked again. */
 #define SNAP_INSTALL_US 10000u
 /* Where nobody sends any more, a snapshot that is half there is dropped. */
 #define SNAP_SILENT_US 60000000u
+/* Whose link is down for so long goes on with it only while the log reaches back to its end: some
+ * of the longest pauses between two dials. */
+#define SNAP_AWAY_US 10000000u
 /* Defaults of [log]; one is made when there is that much log behind the newest. */
 #define SNAP_LOG_BYTES_DEFAULT  (64u << 20)
 #define SNAP_KEEP_BYTES_DEFAULT (64u << 20)
@@ -842,6 +851,15 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
 
 /* What configurations say of the formats that all members know. */
 #define MEMBERS_VERSION 1u
+/* The core keeps every configuration of the log, 12 KiB each and many times what it is there; a
+ * client is told to ask again when there are so many: a thousand replacements in 64 MiB of log. */
+#define MEMBERS_CONFIGURATIONS_MAX 4096u
+/* Nodes that could not be added: five lines in ten seconds, the rest is counted: whoever asks for
+ * them may ask a thousand times a second. */
+#define MEMBERS_LOG_WINDOW_US 10000000u
+#define MEMBERS_LOG_BURST     5u
+/* Who asks such a node looks so often whether anybody still waits for the answer. */
+#define NET_ASK_LOOK_US 100000u
 /* A node that is to be added answers within so long. */
 #define PEER_JOIN_MS 10000u
 /* How often it is looked whether a learner has caught up. */

@@ -259,7 +259,8 @@ RIDD_API struct ridd_reply *ridd_snapshot(struct ridd *client, const char *endpo
 /* A part of a snapshot of the node that is asked, from the byte `offset` of its file on; index and
  * term 0: of its newest. reply->json is the snapshot_part_ok, ridd-protocol(7). For a client whose
  * list is that one node, with RIDD_FLAG_LISTED_ONLY: snapshots of the same entry are other bytes on
- * another node. */
+ * another node. The end of the file holds what the nodes prove themselves by: keep it to yourself.
+ */
 RIDD_API struct ridd_reply *ridd_snapshot_part(struct ridd *client, uint64_t index, uint64_t term,
                                                uint64_t offset);
 

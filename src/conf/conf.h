@@ -106,9 +106,5 @@ unsigned conf_differences(const struct conf *a, const struct conf *b, bool reloa
 bool conf_same_founders(const struct conf *a, const struct conf *b);
 /* 1 to 63 of A-Z a-z 0-9 _ -: what a node or cluster may be called. */
 bool conf_name_ok(const char *name);
-/* The address a node listens on and a client dials: splits "host:port" / "[v6]:port" (v6 may hold
- * %scope; ret_host is without brackets). False: not an address, or longer than the room given. */
-bool conf_split_address(const char *addr, char *ret_host, size_t host_size, char *ret_port,
-                        size_t port_size);
 
 #endif

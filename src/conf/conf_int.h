@@ -59,9 +59,6 @@ enum conf_number {
 };
 /* 0 or enum conf_number; *ret_value is written only on 0. */
 int conf_parse_number(const char *s, bool with_suffix, uint64_t *ret_value);
-/* Checks an address and writes it in its one spelling; NULL, or what is wrong with it. ret holds
- * ADDRESS_BYTES_MAX + 1. */
-const char *conf_normal_address(const char *addr, char *ret);
 /* Puts the name in the place of each %i of dir. NULL, or what is wrong. name NULL: checks only, %i
  * stays. */
 const char *conf_expand_dir(const char *dir, const char *name, char *ret, size_t size);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/address.h"
 #include "base/log.h"
 #include "conf/reading_int.h"
 
@@ -104,7 +105,7 @@ static void take_addresses(struct reading *rd, struct conf_peer *p, const struct
 
     for (unsigned i = 0; i < words->n; i++) {
         const char *word = words->word[i];
-        const char *wrong = conf_normal_address(word, to[i]);
+        const char *wrong = address_normal(word, to[i]);
 
         if (wrong != NULL)
             conf_problem_add(rd, rd->line, "%s %s", log_esc(esc, sizeof(esc), word, strlen(word)),

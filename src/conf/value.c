@@ -1,8 +1,6 @@
-/* What a value may look like: numbers, sizes, names, addresses, the data directory. Nothing here
- * knows of files. */
-#include <arpa/inet.h>
+/* What a value may look like: numbers, sizes, names, the data directory; addresses are in
+ * base/address.c. Nothing here knows of files. */
 #include <ctype.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -68,118 +66,6 @@ int conf_parse_number(const char *s, bool with_suffix, uint64_t *ret_value)
         return CONF_NUMBER_TOO_LARGE;
     *ret_value = value;
     return 0;
-}
-
-/* "fe80::1%eth0" too: the part after % is an interface. */
-static bool is_ipv6(const char *host, struct in6_addr *ret_addr)
-{
-    char digits[INET6_ADDRSTRLEN];
-    size_t n = strcspn(host, "%");
-
-    if (n >= sizeof(digits))
-        return false;
-    memcpy(digits, host, n);
-    digits[n] = '\0';
-    if (host[n] == '%') {
-        if (host[n + 1] == '\0')
-            return false;
-        for (const char *p = host + n + 1; *p != '\0'; p++)
-            if (!isalnum((unsigned char)*p) && strchr("._-", *p) == NULL)
-                return false;
-    }
-    return inet_pton(AF_INET6, digits, ret_addr) == 1;
-}
-
-static bool is_host(const char *host)
-{
-    size_t len = strlen(host);
-    struct in_addr v4;
-    char before = '.';
-
-    if (len == 0 || len > HOST_BYTES_MAX)
-        return false;
-    for (size_t i = 0; i < len; i++) {
-        unsigned char c = (unsigned char)host[i];
-
-        if (c >= 0x80 || (!isalnum(c) && c != '-' && c != '_' && c != '.'))
-            return false;
-        if (before == '.' && (c == '.' || c == '-'))
-            return false;
-        before = (char)c;
-    }
-    /* All digits and dots: a mistyped number, not the name of a host. */
-    if (strspn(host, "0123456789.") == len)
-        return inet_pton(AF_INET, host, &v4) == 1;
-    return true;
-}
-
-bool conf_split_address(const char *addr, char *ret_host, size_t host_size, char *ret_port,
-                        size_t port_size)
-{
-    const char *host = addr;
-    const char *colon;
-    size_t host_len;
-    size_t port_len;
-    uint64_t port;
-    char copy[HOST_BYTES_MAX + 1];
-    struct in6_addr v6;
-
-    if (*addr == '[') {
-        const char *close = strchr(addr, ']');
-
-        if (close == NULL || close[1] != ':')
-            return false;
-        host = addr + 1;
-        host_len = (size_t)(close - host);
-        colon = close + 1;
-    } else {
-        colon = strchr(addr, ':');
-        if (colon == NULL)
-            return false;
-        host_len = (size_t)(colon - addr);
-    }
-    if (host_len >= sizeof(copy) || host_len >= host_size)
-        return false;
-    memcpy(copy, host, host_len);
-    copy[host_len] = '\0';
-    if (*addr == '[' ? !is_ipv6(copy, &v6) : !is_host(copy))
-        return false;
-
-    port_len = strlen(colon + 1);
-    if (colon[1] == '0' || port_len > 5 || port_len >= port_size)
-        return false;
-    if (conf_parse_number(colon + 1, false, &port) != 0 || port > 65535)
-        return false;
-    memcpy(ret_host, copy, host_len + 1);
-    memcpy(ret_port, colon + 1, port_len + 1);
-    return true;
-}
-
-const char *conf_normal_address(const char *addr, char *ret)
-{
-    char host[HOST_BYTES_MAX + 1];
-    char port[6];
-    char text[INET6_ADDRSTRLEN];
-    struct in6_addr v6 = {0};
-    struct in_addr v4;
-
-    if (!conf_split_address(addr, host, sizeof(host), port, sizeof(port)))
-        return "is not an address: host:port or [ipv6]:port, port 1 to 65535";
-    if (*addr == '[') {
-        (void)is_ipv6(host, &v6);
-        if (IN6_IS_ADDR_UNSPECIFIED(&v6))
-            return "cannot be dialled by others: write the address they reach";
-        (void)inet_ntop(AF_INET6, &v6, text, sizeof(text));
-        (void)snprintf(ret, ADDRESS_BYTES_MAX + 1, "[%s%s]:%s", text, host + strcspn(host, "%"),
-                       port);
-        return NULL;
-    }
-    if (inet_pton(AF_INET, host, &v4) == 1 && v4.s_addr == INADDR_ANY)
-        return "cannot be dialled by others: write the address they reach";
-    for (char *p = host; *p != '\0'; p++)
-        *p = (char)tolower((unsigned char)*p);
-    (void)snprintf(ret, ADDRESS_BYTES_MAX + 1, "%s:%s", host, port);
-    return NULL;
 }
 
 const char *conf_expand_dir(const char *dir, const char *name, char *ret, size_t size)

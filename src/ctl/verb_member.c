@@ -25,15 +25,17 @@ static const struct member_verb {
     const char *usage;
     int n_args;       /* behind the word */
     const char *done; /* behind the name of the node */
+    bool learner;     /* takes --learner */
 } words[] = {
-    {"list", NULL, "", 0, NULL},
-    {"add", "member_add", " NAME PEER-ADDRESS CLIENT-ADDRESS", 3, "is a member"},
-    {"remove", "member_remove", " NAME", 1, "is removed"},
-    {"replace", "member_replace", " OLD NEW PEER-ADDRESS CLIENT-ADDRESS", 4, "has taken the place"},
-    {"set-addr", "member_set_addr", " NAME PEER-ADDRESS CLIENT-ADDRESS", 3, "has moved"},
-    {"promote", "member_promote", " NAME", 1, "is a voter"},
-    {"demote", "member_demote", " NAME", 1, "is a learner"},
-    {"rejoin", "member_rejoin", " NAME", 1, "is back"},
+    {"list", NULL, "", 0, NULL, false},
+    {"add", "member_add", " NAME PEER-ADDRESS CLIENT-ADDRESS", 3, "is a member", true},
+    {"remove", "member_remove", " NAME", 1, "is removed", false},
+    {"replace", "member_replace", " OLD NEW PEER-ADDRESS CLIENT-ADDRESS", 4, "has taken the place",
+     false},
+    {"set-addr", "member_set_addr", " NAME PEER-ADDRESS CLIENT-ADDRESS", 3, "has moved", false},
+    {"promote", "member_promote", " NAME", 1, "is a voter", false},
+    {"demote", "member_demote", " NAME", 1, "is a learner", false},
+    {"rejoin", "member_rejoin", " NAME", 1, "is back", true},
 };
 #define N_WORDS (sizeof(words) / sizeof(words[0]))
 
@@ -44,6 +46,10 @@ struct change {
     const char *peer;
     const char *client;
     uint64_t configuration; /* that was in force when it began */
+    uint64_t least;         /* that of the leader when it was asked last: older ones say nothing */
+    uint64_t task;          /* what the leader calls it; 0: no task of its own */
+    bool was_so;            /* it is so already, says a node that may lead no more */
+    bool leads;             /* a quorum has confirmed since that the one at endpoint does */
     char endpoint[RIDD_ENDPOINT_SIZE];
     uint64_t until_us; /* 0: as long as it takes */
     uint64_t idle_us;  /* since when nobody does anything for it; 0: somebody does */
@@ -79,6 +85,13 @@ static const char *str(const json_t *o, const char *name)
     const char *s = json_string_value(json_object_get(o, name));
 
     return s != NULL && s[0] != '\0' ? s : "-";
+}
+
+static uint64_t unsigned_of(const json_t *o, const char *name)
+{
+    const json_int_t v = json_integer_value(json_object_get(o, name));
+
+    return v > 0 ? (uint64_t)v : 0;
 }
 
 /* ---- progress ---- */
@@ -150,8 +163,7 @@ static bool was_removed(const json_t *members, const char *id, uint64_t index)
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *one = json_array_get(list, i);
 
-        if (strcmp(str(one, "id"), id) == 0 &&
-            (uint64_t)json_integer_value(json_object_get(one, "index")) > index)
+        if (strcmp(str(one, "id"), id) == 0 && unsigned_of(one, "index") > index)
             return true;
     }
     return false;
@@ -167,12 +179,19 @@ static bool is_changing(const json_t *members, const char *id)
     return false;
 }
 
+/* A follower that lags, or one that leads no more, would tell the end of something else
+ * (MEMBER-24). */
+static bool is_new_enough(const struct change *c, const json_t *members)
+{
+    return unsigned_of(members, "configuration_index") >= c->least;
+}
+
 static bool is_done(const struct ctl *ctl, const struct change *c, const json_t *members)
 {
     const char *word = c->verb->word;
     const json_t *m = member_of(members, c->id);
 
-    if (!json_is_true(json_object_get(members, "committed")))
+    if (!json_is_true(json_object_get(members, "committed")) || !is_new_enough(c, members))
         return false;
     if (strcmp(word, "remove") == 0)
         return m == NULL;
@@ -184,8 +203,9 @@ static bool is_done(const struct ctl *ctl, const struct change *c, const json_t 
         return has_role(members, c->id, "learner");
     if (strcmp(word, "replace") == 0)
         return has_role(members, c->id, "voter") && member_of(members, c->old) == NULL;
-    if (strcmp(word, "rejoin") == 0) /* what it was is gone, and nothing is left to do with it */
-        return m != NULL && was_removed(members, c->id, c->configuration) &&
+    /* What it was is gone, now or before it was asked for, and nothing is left to do with it. */
+    if (strcmp(word, "rejoin") == 0)
+        return m != NULL && (c->was_so || was_removed(members, c->id, c->configuration)) &&
                !is_changing(members, c->id);
     return has_role(members, c->id, "voter");
 }
@@ -200,8 +220,18 @@ static bool is_under_way(const struct change *c, const json_t *members)
     if (!json_is_true(json_object_get(members, "committed")) || is_changing(members, c->id))
         return true;
     return strcmp(str(task, "id"), c->id) == 0 &&
-           (strcmp(state, "naming") == 0 || strcmp(state, "dialling") == 0 ||
-            strcmp(state, "adding") == 0);
+           (strcmp(state, "asking") == 0 || strcmp(state, "naming") == 0 ||
+            strcmp(state, "dialling") == 0 || strcmp(state, "adding") == 0);
+}
+
+/* A node remembers the last task that it was given, of long ago perhaps: it is ours by its number,
+ * or was taken back by an entry behind the question (MEMBER-24). Earlier versions tell neither. */
+static bool is_ours(const struct change *c, const json_t *task)
+{
+    if (json_object_get(task, "task") == NULL)
+        return true;
+    return (c->task != 0 && unsigned_of(task, "task") == c->task) ||
+           unsigned_of(task, "taken_back") > c->least;
 }
 
 /* NULL: it goes on. */
@@ -210,7 +240,7 @@ static const char *why_failed(const struct change *c, const json_t *members)
     const json_t *task = json_object_get(members, "last_task");
 
     if (task == NULL || strcmp(str(task, "id"), c->id) != 0 ||
-        strcmp(str(task, "state"), "failed") != 0)
+        strcmp(str(task, "state"), "failed") != 0 || !is_ours(c, task))
         return NULL;
     return str(task, "why");
 }
@@ -229,6 +259,7 @@ static json_t *ask_members(struct ridd *client, struct change *c)
     if (r == NULL || r->status != RIDD_OK) {
         ridd_reply_free(r);
         c->endpoint[0] = '\0';
+        c->leads = false;
         r = ridd_request(client, question, RIDD_KIND_READ, 0);
     }
     if (r->status == RIDD_OK)
@@ -284,6 +315,15 @@ static char *question_of(const struct ctl *ctl, const struct change *c)
     return text;
 }
 
+static void note_answer(struct change *c, const struct ridd_reply *r, const json_t *reply)
+{
+    (void)snprintf(c->endpoint, sizeof(c->endpoint), "%s", r->endpoint);
+    c->least = unsigned_of(reply, "configuration_index");
+    c->task = unsigned_of(reply, "task");
+    c->was_so = json_is_true(json_object_get(reply, "done"));
+    c->leads = false;
+}
+
 /* "Ask again" is said while the leader hands over or another change is on its way. */
 static struct ridd_reply *ask(const struct ctl *ctl, struct ridd *client, struct change *c)
 {
@@ -328,13 +368,34 @@ static int ask_again(const struct ctl *ctl, struct ridd *client, struct change *
     if (r == NULL)
         return report_no_memory(ctl);
     if (r->status == RIDD_OK) {
-        (void)snprintf(c->endpoint, sizeof(c->endpoint), "%s", r->endpoint);
+        cleanup_json json_t *reply = json_loadb(r->json, r->json_len, 0, NULL);
+
+        note_answer(c, r, reply);
     } else if (r->status == RIDD_PRECONDITION_FAILED) {
         clear_line(c);
         exit_code = report_failure(ctl, r, c->id);
     }
     ridd_reply_free(r);
     return exit_code;
+}
+
+/* Nothing was appended for it, so nobody has said yet that the node that was asked still leads. A
+ * read does: a quorum confirmed whoever answered, and what that one shows then is not older. False:
+ * not yet. */
+static bool was_confirmed(struct ridd *client, struct change *c)
+{
+    static const char question[] = "{\"type\":\"read_index\",\"key\":\"ridctl\"}";
+    struct ridd_reply *r;
+
+    if (!c->was_so || c->leads)
+        return true;
+    r = ridd_request(client, question, RIDD_KIND_READ, 0);
+    if (r->status == RIDD_OK) {
+        (void)snprintf(c->endpoint, sizeof(c->endpoint), "%s", r->endpoint);
+        c->leads = true;
+    }
+    ridd_reply_free(r);
+    return false;
 }
 
 static int watch(const struct ctl *ctl, struct ridd *client, struct change *c)
@@ -347,8 +408,12 @@ static int watch(const struct ctl *ctl, struct ridd *client, struct change *c)
             clear_line(c);
             return report(ctl, CTL_EXIT_PRECONDITION, "'%s': %s", c->id, why);
         }
-        if (members != NULL && is_done(ctl, c, members))
-            return say_done(ctl, c);
+        if (members != NULL && is_done(ctl, c, members)) {
+            if (was_confirmed(client, c))
+                return say_done(ctl, c);
+            if (c->leads)
+                continue; /* what it shows from now on counts */
+        }
         if (members != NULL)
             show_progress(c, members);
         if (members != NULL && is_forgotten(c, members)) {
@@ -372,11 +437,16 @@ static long long number(const json_t *o, const char *name)
 
 static void say_quorums(const json_t *reply)
 {
+    const long long spare = number(reply, "heard_after") - number(reply, "quorum_after");
+
     (void)printf("voters %lld -> %lld, quorum %lld -> %lld; of those that would be voters %lld "
-                 "answer now: survives %lld more\n",
+                 "answer now: ",
                  number(reply, "voters"), number(reply, "voters_after"), number(reply, "quorum"),
-                 number(reply, "quorum_after"), number(reply, "heard_after"),
-                 number(reply, "heard_after") - number(reply, "quorum_after"));
+                 number(reply, "quorum_after"), number(reply, "heard_after"));
+    if (spare >= 0)
+        (void)printf("survives %lld more\n", spare);
+    else
+        (void)printf("no quorum, %lld more must\n", -spare);
 }
 
 static int begin(const struct ctl *ctl, struct ridd *client, struct change *c)
@@ -397,8 +467,8 @@ static int begin(const struct ctl *ctl, struct ridd *client, struct change *c)
         return exit_code;
     }
     reply = json_loadb(r->json, r->json_len, 0, NULL);
-    (void)snprintf(c->endpoint, sizeof(c->endpoint), "%s", r->endpoint);
-    c->configuration = (uint64_t)number(reply, "configuration_index");
+    note_answer(c, r, reply);
+    c->configuration = c->least;
     if (ctl->json)
         (void)printf("%s\n", r->json);
     else
@@ -427,6 +497,17 @@ static int find_word(const struct ctl *ctl, const struct member_verb **ret)
                   ctl->args[0]);
 }
 
+/* Whoever gives one that changes nothing means something else. */
+static int check_options(const struct ctl *ctl, const struct member_verb *verb)
+{
+    if (ctl->learner && !verb->learner)
+        return report(ctl, CTL_EXIT_USAGE, "--learner is for add and rejoin");
+    if ((ctl->dry_run || ctl->force) && verb->type == NULL)
+        return report(ctl, CTL_EXIT_USAGE, "%s is for changes, and list makes none",
+                      ctl->dry_run ? "--dry-run" : "--force-unsafe");
+    return CTL_EXIT_OK;
+}
+
 int verb_member(struct ctl *ctl)
 {
     struct change c = {.verb = NULL};
@@ -434,6 +515,8 @@ int verb_member(struct ctl *ctl)
     int exit_code = find_word(ctl, &c.verb);
     bool is_replace;
 
+    if (exit_code == CTL_EXIT_OK)
+        exit_code = check_options(ctl, c.verb);
     if (exit_code != CTL_EXIT_OK)
         return exit_code;
     if (c.verb->type == NULL)

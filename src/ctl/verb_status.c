@@ -317,13 +317,20 @@ static void cell_size(struct table *t, const json_t *o, const char *name)
     }
 }
 
+static const char *silence_of(const struct row *row, bool has_left)
+{
+    if (has_left)
+        return "no member";
+    return is_busy(row) ? "busy" : "down";
+}
+
 static void table_row(struct table *t, const struct row *row, bool has_left)
 {
     const json_t *s = row->status;
 
     table_cell(t, "%s", row->node.name[0] != '\0' ? row->node.name : "?");
     if (s == NULL) { /* why stands above the table */
-        table_rest(t, "%s", has_left ? "no member" : is_busy(row) ? "busy" : "down");
+        table_rest(t, "%s", silence_of(row, has_left));
         return;
     }
     table_cell(t, "%s", str(s, "role", "-"));
@@ -392,7 +399,7 @@ static void cell_transfer(struct table *t, const json_t *snapshots)
         table_cell(t, "-");
 }
 
-static void storage_row(struct table *t, const struct row *row)
+static void storage_row(struct table *t, const struct row *row, bool has_left)
 {
     const json_t *state = json_object_get(row->status, "state");
     const json_t *snapshots = json_object_get(row->status, "snapshots");
@@ -400,7 +407,7 @@ static void storage_row(struct table *t, const struct row *row)
 
     table_cell(t, "%s", row->node.name[0] != '\0' ? row->node.name : "?");
     if (row->status == NULL) {
-        table_rest(t, "%s", is_busy(row) ? "busy" : "down");
+        table_rest(t, "%s", silence_of(row, has_left));
         return;
     }
     cell_number(t, state, "keys");
@@ -419,7 +426,7 @@ static void storage_row(struct table *t, const struct row *row)
     cell_transfer(t, snapshots);
 }
 
-static int print_storage(const struct ctl *ctl, const struct rows *rows)
+static int print_storage(const struct ctl *ctl, const struct rows *rows, const struct verdict *v)
 {
     static const char *const headers[] = {"NODE", "KEYS",          "LIVE",     "STATE FILE",
                                           "LOG",  "BEGINS BEHIND", "SNAPSHOT", "AGE",
@@ -430,13 +437,13 @@ static int print_storage(const struct ctl *ctl, const struct rows *rows)
     (void)printf("\n");
     table_init(&t, sizeof(headers) / sizeof(headers[0]), right, headers);
     for (unsigned i = 0; i < rows->n; i++)
-        storage_row(&t, &rows->list[i]);
+        storage_row(&t, &rows->list[i], (v->left >> i & 1) != 0);
     return table_print(&t, ctl);
 }
 
 static void json_str_or_null(struct doc *d, const char *name, const char *s)
 {
-    if (s[0] != '\0')
+    if (s != NULL && s[0] != '\0')
         doc_str(d, name, s);
     else
         doc_null(d, name);
@@ -482,6 +489,7 @@ static int print_json(const struct ctl *ctl, const struct rows *rows, const stru
         json_str_or_null(&d, "node", row->node.name);
         doc_str(&d, "endpoint", row->node.endpoint);
         doc_bool(&d, "up", row->status != NULL || is_busy(row));
+        json_str_or_null(&d, "member", verdict_place_name(v->places[i]));
         if (row->status != NULL) {
             doc_raw(&d, "status", row->reply->json, row->reply->json_len);
         } else {
@@ -505,7 +513,7 @@ static int print_all(const struct ctl *ctl, const struct rows *rows, const struc
         return print_json(ctl, rows, v);
     print_verdict(v);
     exit_code = print_table(ctl, rows, v);
-    return exit_code == CTL_EXIT_OK && ctl->verbose ? print_storage(ctl, rows) : exit_code;
+    return exit_code == CTL_EXIT_OK && ctl->verbose ? print_storage(ctl, rows, v) : exit_code;
 }
 
 static int ask_and_print(const struct ctl *ctl, struct rows *rows, struct verdict *v)

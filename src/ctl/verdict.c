@@ -740,9 +740,23 @@ static bool has_left(const struct judging *j, const struct verdict_node *node)
            j->v->leader_answered && member_of(j, node->name) == NULL;
 }
 
+static enum verdict_place place_of(const struct judging *j, const struct verdict_node *node)
+{
+    const char *name = node->status != NULL ? str(node->status, "node") : node->name;
+    const struct member *m = member_of(j, name);
+
+    if (!j->v->leader_answered || name == NULL || name[0] == '\0' ||
+        (node->status != NULL && !in_group(j, node)))
+        return VERDICT_UNKNOWN;
+    if (m == NULL)
+        return VERDICT_NO_MEMBER;
+    return m->votes ? VERDICT_VOTER : VERDICT_LEARNER;
+}
+
 static void find_leavers(struct judging *j)
 {
     for (unsigned i = 0; i < j->n; i++) {
+        j->v->places[i] = place_of(j, &j->nodes[i]);
         if (!has_left(j, &j->nodes[i]))
             continue;
         j->v->left |= UINT64_C(1) << i;

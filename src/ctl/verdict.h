@@ -56,13 +56,23 @@
     X(VERDICT_CATCHING_UP,  19, "catching_up")   \
     X(VERDICT_BEHIND,       20, "behind")        \
     X(VERDICT_WARNING,      21, "warning")
+
+/* What a node is of the cluster, by the leader's configuration: number, as a program reads it.
+ * UNKNOWN: no leader answered, or it is not known who the node is. */
+#define VERDICT_PLACES(X)           \
+    X(VERDICT_UNKNOWN,   0, NULL)     \
+    X(VERDICT_VOTER,     1, "voter")   \
+    X(VERDICT_LEARNER,   2, "learner") \
+    X(VERDICT_NO_MEMBER, 3, "no_member")
 /* clang-format on */
 #define VERDICT_ENUM(name, number, ...) name = number,
 enum verdict_kind { VERDICTS(VERDICT_ENUM) };
 enum verdict_why { VERDICT_REASONS(VERDICT_ENUM) };
+enum verdict_place { VERDICT_PLACES(VERDICT_ENUM) };
 const char *verdict_text(enum verdict_kind kind);
 const char *verdict_name(enum verdict_kind kind); /* in JSON */
 const char *verdict_why_name(enum verdict_why why);
+const char *verdict_place_name(enum verdict_place place); /* NULL: unknown */
 
 /* One node, as it answered or did not. */
 struct verdict_node {
@@ -100,6 +110,7 @@ struct verdict {
     json_int_t term; /* of that leader, else the highest that was seen */
     unsigned n_reasons;
     struct verdict_reason reasons[VERDICT_REASONS_MAX];
+    enum verdict_place places[RIDD_ENDPOINTS_MAX]; /* of the nodes, in their order */
 };
 
 /* n is at most RIDD_ENDPOINTS_MAX. cluster: the name that the nodes' cluster should have, as a

@@ -39,6 +39,14 @@ const char *verdict_why_name(enum verdict_why why)
     return "?";
 }
 
+const char *verdict_place_name(enum verdict_place place)
+{
+    switch (place) {
+        VERDICT_PLACES(VERDICT_WHY_CASE)
+    }
+    return NULL;
+}
+
 static int survives_text(const struct verdict *v, char *ret_text, size_t size)
 {
     if (v->n_to_start > 0)

@@ -1,6 +1,7 @@
-/* Work that may wait for a disk, done beside the loop, one piece after the other.
+/* Work that may wait for a disk, or for another host, done beside the loop, one piece after the
+ * other.
  *
- * For: reading, writing and checking snapshots.
+ * For: reading, writing and checking snapshots; telling a new node who it is.
  * Not for: the log, which has threads of its own; what must be done in the time of a turn.
  * Units: none.
  * Ownership: a chore is its owner's memory and must stay where it is until it is no longer busy.

@@ -252,6 +252,17 @@ static void say_behind_base(const struct engine *e, const struct store_recovered
                   (unsigned long long)recovered->base.index);
 }
 
+/* What becomes of the state when its folder is moved away, so that nobody does it on a guess. */
+static const char *without_state(const struct engine *e, const struct store_recovered *recovered)
+{
+    if (recovered->base.index == 0)
+        return ", or move that folder away: it is rebuilt from the log";
+    if (e->snap.folder == NULL)
+        return "";
+    return ", or move that folder away: the state is made again from a snapshot, of this node or "
+           "of the leader, and the log behind it";
+}
+
 /* What the state holds must be what the log holds: db/ and wal/ of two different copies would go
  * on side by side, and nobody would notice (DISK-9). Where the state ends with the log's base, the
  * term is the one that the log kept of it. */
@@ -279,8 +290,7 @@ static int compare_state_and_log(const struct engine *e, const struct engine_con
         "the state in '%s' ends with index %llu of term %llu, but in the log that entry is "
         "of term %llu: they are not of the same copy; put back the whole data directory%s",
         db, (unsigned long long)applied.index, (unsigned long long)applied.term,
-        (unsigned long long)term,
-        recovered->base.index == 0 ? ", or move that folder away: it is rebuilt from the log" : "");
+        (unsigned long long)term, without_state(e, recovered));
 }
 
 /* What an earlier process had applied was committed, and the log reaches it, or was refused: so far

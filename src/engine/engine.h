@@ -4,7 +4,8 @@
  * For: any program that runs a replica: the daemon, ridd-maelstrom, the simulator, the node
  * fuzzer. What a node does about itself is decided here: what its log and its state must have in
  * common before it starts, what ends it and with which exit code, when it takes no more writes
- * for lack of room, what it tells its operator, which fields of `status` speak of the disk.
+ * for lack of room, when it makes, sends and takes a snapshot and lets go of the log, how a change
+ * of the members goes on, what it tells its operator, which fields of `status` speak of the disk.
  * Not for: how anything gets in or out. A host has the sockets, or the lines of standard input,
  * or the virtual network, the loop and the clock. Nothing about Raft or reads is decided here:
  * that is raft/ and replica/.
@@ -19,7 +20,8 @@
  * A state that is damaged, or has to be made again, is no failure: the node is unfit until it is
  * rebuilt (FIT-7).
  * Source: dissertation 3.5 and 10.2.1 for the order of disk and messages; DISK-4 and DISK-9 (what a
- * start refuses), DISK-13 (a failed write is final), SPACE-2 (when writes are refused). */
+ * start refuses), DISK-13 (a failed write is final), SPACE-2 (when writes are refused), the
+ * SNAP and MEMBER rules (snapshots, members). */
 #ifndef RIDD_ENGINE_ENGINE_H
 #define RIDD_ENGINE_ENGINE_H
 
@@ -86,6 +88,11 @@ struct engine_state {
     int (*prepare)(void *ctx, const struct kv_source *source, struct kv_copy_info *ret);
     int (*switch_to)(void *ctx);
     uint32_t copy_format;
+    /* kv_unprepare(), kv_has_leavings(), kv_clear_leavings(). Each may be NULL: there is nothing to
+     * give back. */
+    void (*unprepare)(void *ctx);
+    bool (*has_leavings)(void *ctx);
+    void (*clear_leavings)(void *ctx);
     /* Bytes that a copy has, about. */
     uint64_t (*copy_bytes)(void *ctx);
     /* kv_digest_at(), and the version of its digests. NULL and 0: it has none. */
@@ -141,8 +148,8 @@ struct engine_ops {
     const char *(*peer_addr)(void *ctx, raft_node_id id);   /* or NULL */
     bool (*peer_connected)(void *ctx, raft_node_id id);     /* or NULL */
     /* Tells the node that waits at this address who it is to be, and waits for its answer; on a
-     * thread of its own. 0: *ret_incarnation; otherwise err_text() says why. NULL: no node can be
-     * added. */
+     * thread of its own. 0: *ret_incarnation; otherwise err_text() says why. len 0: it is only
+     * asked whether it waits; 0: it does. NULL: no node can be added. */
     int (*join)(void *ctx, const char *peer_addr, const char *name, const void *config, size_t len,
                 const unsigned char cluster_id[16], uint64_t *ret_incarnation);
     /* Of a founder, as far as it was met; 0: not known. Or NULL. */
@@ -249,7 +256,10 @@ int engine_log_read(struct engine *e, raft_index from, raft_index to, size_t byt
  * as it is not worse. */
 void engine_set_parked(struct engine *e, bool is_parked);
 
-/* The random id of the cluster, by the committed configuration. False: none was drawn yet. */
+/* The last configuration that is committed and durable here, so that a start finds it again.
+ * Borrowed until the core's next call. NULL: it is not known, while a snapshot is installed. */
+const struct raft_config_at *engine_durable_configuration(const struct engine *e);
+/* The random id of the cluster, by that configuration (MEMBER-16). False: it names none. */
 bool engine_cluster_id(const struct engine *e, unsigned char ret_id[16]);
 
 /* ---- looking ---- */
@@ -261,7 +271,8 @@ struct replica *engine_replica(const struct engine *e);
 const struct raft *engine_raft(const struct engine *e);
 struct service *engine_service(const struct engine *e); /* NULL: none */
 struct store *engine_store(const struct engine *e);     /* NULL: not open */
-/* By the configuration in force; "?" when unknown, "none" for 0. */
+/* By the configuration in force, of one that it says was removed, too; "?" when unknown, "none" for
+ * 0. */
 const char *engine_name_of(const struct engine *e, raft_node_id id);
 /* One line for whoever reads of a failed assertion; empty before engine_open(). */
 void engine_describe(const struct engine *e, char *buf, size_t size);

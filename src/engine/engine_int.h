@@ -155,6 +155,7 @@ struct restoring {
      * since is another. */
     raft_index below;
     raft_index tried;
+    uint64_t tried_us;     /* the last of them */
     struct snap_meta meta; /* which one */
     struct kv_copy_info info;
     bool wants; /* only another node's helps */
@@ -223,6 +224,7 @@ struct receiving {
     bool writing;
     struct chore chore;
     struct kv_copy_info info;
+    bool is_prepared; /* its copy lies beside the state */
     uint64_t written; /* of the whole */
     uint64_t began_us;
     uint64_t heard_us;
@@ -266,7 +268,10 @@ struct snapshots {
     atomic_bool stops;       /* all that reads one ends */
     /* Of the files, beside the making of one. */
     struct chore tidy;
-    bool prunes;                 /* it is wanted */
+    bool prunes; /* it is wanted */
+    bool checks; /* the newest is to be read again: the front waits for it */
+    struct raft_entry_id checking;
+    uint64_t check_us;           /* not before; after one that failed */
     bool doubted;                /* none of this node is to be believed: they go */
     bool left;                   /* the chore: some could not go yet */
     struct raft_entry_id spared; /* not of this node */
@@ -285,6 +290,7 @@ struct snapshots {
 /* members.c */
 enum task_state {
     TASK_NONE,
+    TASK_ASKING,  /* whether anybody waits there, before the cluster is changed for it */
     TASK_NAMING,  /* the cluster gets its random id first */
     TASK_JOINING, /* the new node is being told who it is */
     TASK_ADDING,  /* it knows, and the entry is not appended yet */
@@ -293,6 +299,7 @@ enum task_state {
 };
 struct member_task {
     enum task_state state;
+    uint64_t number; /* drawn for it, so that nobody takes its end for that of another */
     char name[NODE_NAME_BYTES_MAX + 1];
     char peer_addr[ADDRESS_BYTES_MAX + 1];
     char client_addr[ADDRESS_BYTES_MAX + 1];
@@ -308,6 +315,7 @@ struct member_task {
     struct chore chore;
     uint64_t began_us;
     char why[CHORE_TEXT_BYTES];
+    raft_index taken_back; /* TASK_FAILED: by this entry; 0: nothing had to be */
 };
 struct catchup {
     raft_node_id id;
@@ -324,6 +332,7 @@ struct members {
     struct catchup catchups[RAFT_SERVERS_MAX];
     uint64_t due_us;
     uint64_t hand_over_us; /* to the one that replaces this node: not before */
+    struct log_limit failed_limit;
     bool has_thread;
 };
 
@@ -449,6 +458,14 @@ void engine_snapshots_have(struct engine *e, const struct snap_meta *m);
 void engine_snapshots_lost(struct engine *e);
 /* The state that they were made of was wrong: none of them is used, and all go (SNAP-12). */
 void engine_snapshots_doubt(struct engine *e);
+/* Does the log go on from a snapshot that ends with this entry (SNAP-23, DISK-23)? It neither ends
+ * behind what is committed and durable here, nor before the log begins, and both know its last
+ * entry by the same term. Whoever marks, sends, makes or restores asks here. */
+bool engine_snapshot_is_of_log(const struct engine *e, struct raft_entry_id id);
+/* The same at the start, when all that is known is what the log's disk says. What is committed is
+ * not asked for: a snapshot with an entry of this log proves it to be. */
+bool engine_snapshot_is_of_recovered(const struct store_recovered *recovered,
+                                     struct raft_entry_id id);
 /* Older ones may go: another has taken their place. */
 void engine_snapshots_prune(struct engine *e);
 /* No copy of the state is under way any more: true. Otherwise it was told to stop. */

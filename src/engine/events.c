@@ -11,11 +11,20 @@
 
 const char *engine_name_of(const struct engine *e, raft_node_id id)
 {
+    const struct raft_configuration *c = NULL;
     const struct raft_server *server = NULL;
+    const struct raft_removed *removed = NULL;
 
-    if (e->replica != NULL && id != 0)
-        server = raft_configuration_get(raft_get_configuration(replica_raft(e->replica)), id);
-    return server != NULL ? server->name : (id == 0 ? "none" : "?");
+    if (id == 0)
+        return "none";
+    if (e->replica != NULL) {
+        c = raft_get_configuration(replica_raft(e->replica));
+        server = raft_configuration_get(c, id);
+        removed = raft_configuration_removed(c, id);
+    }
+    if (server != NULL)
+        return server->name;
+    return removed != NULL ? removed->name : "?";
 }
 
 static void log_invalid(struct engine *e, const char *peer, const char *text)

@@ -1,5 +1,6 @@
-/* Parts of a snapshot for clients, as it stands in its file: the copy, and behind it the trailer
- * (SNAP-16).
+/* Parts of a snapshot for clients: the copy as it stands in its file, and behind it a trailer of
+ * its own, without what only members may know (SNAP-16, MEMBER-16). It is the same whenever it is
+ * made, so that whoever goes on later has one whole.
  *
  * One reader is open at a time, and one part is read at a time, on the bench: a request waits for
  * it, and so do those behind it. Nothing is remembered of a client: whoever asks says which
@@ -53,6 +54,16 @@ static int of_snap(int rc)
     return rc == SNAP_E_MISSING ? SERVICE_PART_MISSING : SERVICE_PART_FAILED;
 }
 
+/* By the random id whoever knows it is a member's equal, and whoever reaches this port may be
+ * anybody (MEMBER-16, PEER-7). */
+static int make_trailer(struct giving *g)
+{
+    struct snap_meta m = *snap_reader_meta(g->reader);
+
+    snap_meta_give(&m);
+    return snap_meta_encode(&m, &g->trailer);
+}
+
 static int open_reader(struct giving *g)
 {
     int rc;
@@ -61,7 +72,7 @@ static int open_reader(struct giving *g)
     buf_reset(&g->trailer, 0);
     rc = of_snap(snap_reader_new(g->folder, id_of(&g->of), &g->reader));
     if (rc == 0)
-        rc = snap_meta_encode(snap_reader_meta(g->reader), &g->trailer);
+        rc = make_trailer(g);
     return rc;
 }
 
@@ -231,6 +242,8 @@ void engine_give_turn(struct engine *e, uint64_t now_us)
 
     if (chore_is_busy(&g->chore))
         return;
+    if (!chore_is_idle(&g->chore) && g->chore.run == run_close)
+        engine_snapshots_prune(e); /* it may have been spared for this */
     take_chore(g);
     /* Who waited for this time has asked in this turn, or is gone. */
     if (now_us >= g->next_us)

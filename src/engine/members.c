@@ -9,7 +9,7 @@
  * What is to become of a learner stands in the configuration itself (promote, replaces, patience),
  * so that a leader that dies in the middle takes nothing with it: the next one goes on (MEMBER-7,
  * MEMBER-14). Only the telling of the new node, before anything is appended, is this node's alone:
- * when that fails nothing was changed.
+ * when that fails the members are as they were.
  *
  * A learner is brought up in rounds: a round ends when it has what the log had at the beginning of
  * it, and who needs less than an election timeout for one is as good as a voter. Time is counted by
@@ -18,6 +18,7 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "base/address.h"
 #include "base/assert.h"
 #include "base/err.h"
 #include "base/limits.h"
@@ -145,14 +146,33 @@ __attribute__((format(printf, 2, 3))) static void fail_task(struct engine *e, co
                                                             ...)
 {
     struct member_task *t = &e->members.task;
+    uint64_t suppressed = 0;
     va_list ap;
 
     t->state = TASK_FAILED;
+    t->taken_back = 0;
     va_start(ap, format);
     (void)vsnprintf(t->why, sizeof(t->why), format, ap);
     va_end(ap);
-    if (engine_logs(e))
-        log_event(LOG_WARNING, "member_not_added", "node=%s why=\"%s\"", t->name, t->why);
+    if (log_limit_ok(&e->members.failed_limit, now_of(e), &suppressed) && engine_logs(e))
+        log_event(LOG_WARNING, "member_not_added", "node=%s why=\"%s\" suppressed=%llu", t->name,
+                  t->why, (unsigned long long)suppressed);
+}
+
+/* Of it nothing stands in the log. */
+static bool is_waited_for(const struct member_task *t)
+{
+    return t->state >= TASK_ASKING && t->state <= TASK_ADDING;
+}
+
+/* On the bench: it is told nothing. */
+static int run_ask(void *ctx)
+{
+    static const unsigned char none[16];
+    struct engine *e = ctx;
+    struct member_task *t = &e->members.task;
+
+    return e->ops.join(e->ops.ctx, t->peer_addr, t->name, NULL, 0, none, &t->incarnation);
 }
 
 /* On the bench. */
@@ -205,7 +225,7 @@ static bool may_exchange(struct engine *e, const struct raft_server *old)
 }
 
 /* The node that was told: a learner. One that comes back is what it was, and goes on with what it
- * was to do. */
+ * was to do, unless it is to stay a learner now (MEMBER-14). */
 static void add_learner(struct engine *e)
 {
     struct member_task *t = &e->members.task;
@@ -219,6 +239,10 @@ static void add_learner(struct engine *e)
     int rc = 0;
 
     t->id = id;
+    if (t->exchanges == id) {
+        fail_task(e, "it has the directory that it had: nothing was lost, and it only has to run");
+        return;
+    }
     if (old != NULL && old->id == id) { /* a task that was begun again */
         t->state = TASK_IN_LOG;
         return;
@@ -246,7 +270,7 @@ static void add_learner(struct engine *e)
     s = server_of(&c, id);
     s->incarnation = t->incarnation;
     s->promote = !stays_learner;
-    s->replaces = replaces;
+    s->replaces = stays_learner ? 0 : replaces; /* only a voter does: it would never be done */
     s->patience_ms = stays_learner ? 0 : MEMBER_PATIENCE_MS;
     rc = append(e, &c, t->force);
     if (rc == RAFT_E_CHANGING || rc == RAFT_E_GATED || rc == RAFT_E_BUSY)
@@ -279,6 +303,31 @@ static void name_cluster(struct engine *e)
     t->began_us = now_of(e);
 }
 
+/* Once the cluster has an id its members are of this version for good (MEMBER-17): not for a node
+ * that is not there. */
+static void begin_ask(struct engine *e)
+{
+    struct member_task *t = &e->members.task;
+
+    t->state = TASK_ASKING;
+    t->began_us = now_of(e);
+    chores_add(e->members.bench, &t->chore, run_ask, e);
+}
+
+/* False: it did not go well, or goes on. */
+static bool was_answered(struct engine *e)
+{
+    struct member_task *t = &e->members.task;
+    int rc;
+
+    if (!chore_take(&t->chore, &rc))
+        return false;
+    if (rc != 0)
+        fail_task(e, "%s",
+                  t->chore.text[0] != '\0' ? t->chore.text : "the new node did not answer");
+    return rc == 0;
+}
+
 /* The entry went with the leadership, before it was committed: nothing is left of the task. */
 static void look_whether_lost(struct engine *e)
 {
@@ -294,21 +343,17 @@ static void look_whether_lost(struct engine *e)
 static void look_at_task(struct engine *e)
 {
     struct member_task *t = &e->members.task;
-    int rc;
 
     if (t->state == TASK_IN_LOG)
         look_whether_lost(e);
+    if (t->state == TASK_ASKING && was_answered(e))
+        t->state = TASK_NAMING;
     if (t->state == TASK_NAMING && raft_get_role(engine_raft(e)) != RAFT_LEADER)
         fail_task(e, "this node does not lead any more: ask the new leader again");
     if (t->state == TASK_NAMING)
         name_cluster(e);
-    if (t->state == TASK_JOINING && chore_take(&t->chore, &rc)) {
-        if (rc != 0)
-            fail_task(e, "%s",
-                      t->chore.text[0] != '\0' ? t->chore.text : "the new node did not answer");
-        else
-            t->state = TASK_ADDING;
-    }
+    if (t->state == TASK_JOINING && was_answered(e))
+        t->state = TASK_ADDING;
     if (t->state != TASK_ADDING)
         return;
     if (raft_get_role(engine_raft(e)) != RAFT_LEADER)
@@ -394,9 +439,13 @@ static void say_given_up(struct engine *e, const struct raft_server *s)
     if (engine_logs(e))
         log_event(LOG_WARNING, "member_given_up", "node=%s after_ms=%u why='it did not catch up'",
                   s->name, s->patience_ms);
-    if (t->state >= TASK_NAMING && t->state <= TASK_ADDING)
+    if (is_waited_for(t))
         return;
+    if (t->id != s->id)
+        t->number = 0; /* it was another leader's, or another node's */
+    t->id = s->id;
     t->state = TASK_FAILED;
+    t->taken_back = raft_get_configuration_index(engine_raft(e));
     (void)snprintf(t->name, sizeof(t->name), "%s", s->name);
     (void)snprintf(t->why, sizeof(t->why),
                    "'%s' did not catch up within %u s and was removed again", s->name,
@@ -577,9 +626,9 @@ static bool may_lose(struct engine *e, const struct raft_configuration *c, bool 
         refuse(a, WIRE_ERROR_PRECONDITION_FAILED, "no voter would be left");
     else if (!force && t.heard < t.voters / 2 + 1)
         refuse(a, WIRE_ERROR_PRECONDITION_FAILED,
-               "of the %u voters that would be left %u are heard, and %u are needed; bring one "
-               "back first, or force it",
-               t.voters, t.heard, t.voters / 2 + 1);
+               "no quorum, %u more must be heard: of the %u voters that would be left %u are, and "
+               "%u are needed; bring back who is down first, or force it",
+               t.voters / 2 + 1 - t.heard, t.voters, t.heard, t.voters / 2 + 1);
     return a->error == WIRE_ERROR_NONE;
 }
 
@@ -629,9 +678,11 @@ static void begin_task(struct engine *e, const struct wire_member *q,
 {
     struct member_task *t = &e->members.task;
 
-    if (t->state >= TASK_NAMING && t->state <= TASK_ADDING) {
+    if (is_waited_for(t)) {
         if (!is_same_task(t, wanted))
             refuse(a, WIRE_ERROR_BUSY, "'%s' is being added: ask again when that is done", t->name);
+        else
+            a->task = t->number;
         return;
     }
     if (e->ops.join == NULL || e->members.bench == NULL) {
@@ -641,7 +692,11 @@ static void begin_task(struct engine *e, const struct wire_member *q,
     if (q->dry_run)
         return;
     rid_assert(!chore_is_busy(&t->chore)); /* only while one is being told */
+    /* As a number in JSON it stays exact where numbers are reals. */
+    t->number = prng_next(&e->members.prng) >> 11 | 1;
+    a->task = t->number;
     t->why[0] = '\0';
+    t->taken_back = 0;
     t->id = 0;
     t->is_committed = false;
     t->learner = wanted->learner;
@@ -652,6 +707,8 @@ static void begin_task(struct engine *e, const struct wire_member *q,
     memcpy(t->peer_addr, wanted->peer_addr, sizeof(t->peer_addr));
     memcpy(t->client_addr, wanted->client_addr, sizeof(t->client_addr));
     t->state = TASK_NAMING;
+    if (!raft_configuration_has_cluster_id(in_force(e)))
+        begin_ask(e);
     look_at_task(e);
 }
 
@@ -737,7 +794,7 @@ static void add(struct engine *e, const struct wire_member *q, const char *name,
     if (there != NULL && has_it != there) {
         refuse(a, WIRE_ERROR_PRECONDITION_FAILED,
                "'%s' is a member already, at another address; give the new node another name, or "
-               "say set_addr, or rejoin when its disk was lost",
+               "say set-addr, or rejoin when its disk was lost",
                name);
         return;
     }
@@ -776,6 +833,20 @@ static void add(struct engine *e, const struct wire_member *q, const char *name,
     begin_task(e, q, &wanted, a);
 }
 
+/* It comes back where it was: one that an earlier version let in is not dialled (MEMBER-23). */
+static bool can_be_dialled(const struct raft_server *s, struct service_member_answer *a)
+{
+    char normal[ADDRESS_BYTES_MAX + 1];
+    const bool is_peer = address_normal(s->peer_addr, normal) != NULL || s->client_addr[0] == '\0';
+    const char *addr = is_peer ? s->peer_addr : s->client_addr;
+    const char *wrong = address_normal(addr, normal);
+
+    if (wrong != NULL)
+        refuse(a, WIRE_ERROR_PRECONDITION_FAILED, "%s '%s' of '%s' %s: say set-addr first",
+               is_peer ? "peer_addr" : "client_addr", addr, s->name, wrong);
+    return wrong == NULL;
+}
+
 /* A copied configuration file must not remove a node that lives (MEMBER-14). */
 static bool may_rejoin(struct engine *e, const struct wire_member *q, const struct raft_server *old,
                        struct service_member_answer *a)
@@ -804,6 +875,8 @@ static void rejoin(struct engine *e, const struct wire_member *q, const struct r
     if (!may_rejoin(e, q, old, a))
         return;
     complete(e, &c);
+    if (!can_be_dialled(server_of(&c, old->id), a))
+        return;
     memcpy(wanted.name, old->name, sizeof(wanted.name));
     (void)snprintf(wanted.peer_addr, sizeof(wanted.peer_addr), "%s",
                    server_of(&c, old->id)->peer_addr);
@@ -815,7 +888,7 @@ static void rejoin(struct engine *e, const struct wire_member *q, const struct r
     rid_assert(raft_configuration_add(&c, id, old->name, RAFT_LEARNER, wanted.peer_addr,
                                       wanted.client_addr) == 0);
     server_of(&c, id)->promote = !q->learner && (old->role == RAFT_VOTER || old->promote);
-    server_of(&c, id)->replaces = old->replaces;
+    server_of(&c, id)->replaces = server_of(&c, id)->promote ? old->replaces : 0;
     count_after(e, &c, id, a);
     begin_task(e, q, &wanted, a);
 }
@@ -1002,10 +1075,19 @@ static bool may_ask(struct engine *e, const struct raft_server *leaves,
     return a->error == WIRE_ERROR_NONE;
 }
 
+/* Each costs memory on all nodes until the front of the log goes, and again at each start
+ * (MEMBER-25). Who is gone is removed all the same. */
+static bool are_too_many(const struct engine *e, enum wire_request_type verb)
+{
+    return verb != WIRE_REQ_MEMBER_REMOVE &&
+           raft_n_configurations(engine_raft(e)) >= MEMBERS_CONFIGURATIONS_MAX;
+}
+
 void engine_member(void *ctx, enum wire_request_type verb, const struct wire_member *q,
                    struct service_member_answer *a)
 {
     struct engine *e = ctx;
+    const struct member_task *t = &e->members.task;
     const struct raft_server *s;
     const struct raft_server *old = NULL;
     char name[NODE_NAME_BYTES_MAX + 1];
@@ -1022,11 +1104,18 @@ void engine_member(void *ctx, enum wire_request_type verb, const struct wire_mem
     already = look_already(e, verb, q, s, old, old_name);
     if (already != NOT_YET) { /* looked at before what it was based on (MEMBER-3) */
         a->done = already == IS_SO && is_settled(e);
+        if (t->state == TASK_IN_LOG && s != NULL && s->id == t->id)
+            a->task = t->number;
         count_after(e, in_force(e), 0, a);
     } else if (q->based_on != 0 && q->based_on != a->configuration_index) {
         refuse(a, WIRE_ERROR_PRECONDITION_FAILED,
                "the members have changed since: the configuration is that of index %llu",
                (unsigned long long)a->configuration_index);
+    } else if (are_too_many(e, verb)) {
+        refuse(a, WIRE_ERROR_BUSY,
+               "the log has %u changes of the members: ask again when its front has gone, which "
+               "'ridctl snapshot' and a smaller [log] keep_bytes bring on",
+               MEMBERS_CONFIGURATIONS_MAX);
     } else if (verb == WIRE_REQ_MEMBER_ADD) {
         add(e, q, name, NULL, a);
     } else if (verb == WIRE_REQ_MEMBER_REPLACE && old == NULL) {
@@ -1068,8 +1157,9 @@ static void say_change(const struct engine *e, struct wire_reply *w, const struc
 void engine_member_changes(void *ctx, struct wire_reply *w)
 {
     static const char *const states[] = {
-        [TASK_NONE] = "none",     [TASK_NAMING] = "naming", [TASK_JOINING] = "dialling",
-        [TASK_ADDING] = "adding", [TASK_IN_LOG] = "in_log", [TASK_FAILED] = "failed"};
+        [TASK_NONE] = "none",        [TASK_ASKING] = "asking", [TASK_NAMING] = "naming",
+        [TASK_JOINING] = "dialling", [TASK_ADDING] = "adding", [TASK_IN_LOG] = "in_log",
+        [TASK_FAILED] = "failed"};
     struct engine *e = ctx;
     const struct raft_configuration *c = in_force(e);
     const struct member_task *t = &e->members.task;
@@ -1088,17 +1178,33 @@ void engine_member_changes(void *ctx, struct wire_reply *w)
     wire_reply_str(w, "id", t->name);
     wire_reply_str(w, "state", states[t->state]);
     wire_reply_str(w, "why", t->why[0] != '\0' ? t->why : NULL);
+    wire_reply_u64(w, "task", t->number);
+    wire_reply_u64(w, "taken_back", t->taken_back);
     wire_reply_close_object(w);
+}
+
+/* A majority without us commits what is not on our disk yet, and a snapshot counts as stored before
+ * the log begins behind it. */
+const struct raft_config_at *engine_durable_configuration(const struct engine *e)
+{
+    const struct raft *raft = engine_raft(e);
+    struct raft_status st;
+
+    if (raft_is_installing(raft))
+        return NULL;
+    raft_get_status(raft, &st);
+    return raft_config_at(raft,
+                          st.commit_index < st.last_stored ? st.commit_index : st.last_stored);
 }
 
 bool engine_cluster_id(const struct engine *e, unsigned char ret_id[16])
 {
-    const struct raft *raft = engine_raft(e);
-    const struct raft_configuration *c =
-        &raft_config_at(raft, raft_get_commit_index(raft))->configuration;
+    const struct raft_config_at *at = engine_durable_configuration(e);
 
-    memcpy(ret_id, c->cluster_id, sizeof(c->cluster_id));
-    return raft_configuration_has_cluster_id(c);
+    if (at == NULL || !raft_configuration_has_cluster_id(&at->configuration))
+        return false;
+    memcpy(ret_id, at->configuration.cluster_id, sizeof(at->configuration.cluster_id));
+    return true;
 }
 
 /* ---- life ---- */
@@ -1106,6 +1212,8 @@ bool engine_cluster_id(const struct engine *e, unsigned char ret_id[16])
 int engine_members_begin(struct engine *e, uint64_t seed)
 {
     prng_init(&e->members.prng, seed);
+    e->members.failed_limit =
+        (struct log_limit){.window_us = MEMBERS_LOG_WINDOW_US, .burst = MEMBERS_LOG_BURST};
     return chores_new("ridd-join", -1, &e->members.bench);
 }
 

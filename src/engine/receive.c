@@ -103,6 +103,7 @@ static int run_check(void *ctx)
         return RECEIVED_FULL;
     if (rc != 0)
         return rc < 0 ? err_trace(rc) : RECEIVED_USELESS;
+    r->is_prepared = true;
     if (!engine_copy_is_as_said(&r->info, &r->meta))
         return err_say(RECEIVED_USELESS, "it does not hold what it says");
     rc = snap_writer_finish(r->writer, &r->meta);
@@ -117,9 +118,15 @@ static int run_check(void *ctx)
 
 /* ---- begin and end ---- */
 
-static void forget(struct receiving *r)
+static void forget(struct engine *e)
 {
+    struct receiving *r = &e->snap.receiving;
+
     rid_assert(!chore_is_busy(&r->chore));
+    /* As large as the state, and of use to nobody: it was not switched to (SNAP-24). */
+    if (r->is_prepared && e->state.unprepare != NULL)
+        e->state.unprepare(e->state.ctx);
+    r->is_prepared = false;
     snap_writer_drop(r->writer);
     r->writer = NULL;
     snap_reader_drop(r->held);
@@ -144,7 +151,7 @@ static void end_receiving(struct engine *e, enum raft_snapshot_status status, co
         log_event(LOG_WARNING, "snapshot_refused", "from=%s index=%llu why=\"%s\"",
                   engine_name_of(e, r->from),
                   (unsigned long long)(r->has_meta ? r->meta.id.index : 0), why);
-    forget(r);
+    forget(e);
     r->status = (uint8_t)status;
     say_where(e, r->bytes);
 }
@@ -153,7 +160,7 @@ static void begin_receiving(struct engine *e, const struct raft_msg *m)
 {
     struct receiving *r = &e->snap.receiving;
 
-    forget(r);
+    forget(e);
     r->phase = RECEIVE_PARTS;
     r->from = m->from;
     r->transfer = m->part->transfer;
@@ -167,7 +174,7 @@ static void begin_receiving(struct engine *e, const struct raft_msg *m)
 
 static bool is_ours(const struct engine *e, const struct snap_meta *m)
 {
-    return memcmp(m->cluster_id, e->snap.cluster_id, sizeof(m->cluster_id)) == 0 &&
+    return !m->given && memcmp(m->cluster_id, e->snap.cluster_id, sizeof(m->cluster_id)) == 0 &&
            m->group == replica_group(e->replica) && m->state_format == e->state.copy_format &&
            m->digest_version == e->state.digest_version;
 }
@@ -404,6 +411,7 @@ static void switch_state(struct engine *e, uint64_t now_us)
         engine_fatal(e, rc, "cannot put the state of a snapshot in place");
         return;
     }
+    r->is_prepared = false;
     engine_state_is_new(e);
     engine_restore_forget(e);
     engine_snapshots_have(e, &r->meta);
@@ -427,7 +435,7 @@ void engine_receive_turn(struct engine *e, uint64_t now_us)
             e->snap.restoring.phase == RESTORE_NOT && !e->snap.doubted)
             begin_check(e);
         else if (!is_busy(r) && now_us - r->heard_us > SNAP_SILENT_US) {
-            forget(r);
+            forget(e);
             r->transfer = 0; /* of which nothing is there any more */
         }
         break;
@@ -459,7 +467,7 @@ uint64_t engine_receive_deadline_us(const struct engine *e)
 
 void engine_receive_stop(struct engine *e)
 {
-    forget(&e->snap.receiving);
+    forget(e);
 }
 
 /* Of the last one, until another is tried. NULL: it was not refused. */

@@ -49,6 +49,13 @@ static int read_some(void *reader, void *buf, size_t n, uint64_t offset)
     return rc == -EIO ? err_say(KV_E_DAMAGED, "the disk cannot read it") : rc;
 }
 
+/* What is not going to be switched to has no room to take (SNAP-24). */
+static void unprepare(struct engine *e)
+{
+    if (e->state.unprepare != NULL)
+        e->state.unprepare(e->state.ctx);
+}
+
 /* Any thread. 0: it is prepared; KV_E_FULL; KV_E_DAMAGED and others: it is of no use; -errno. */
 static int prepare(struct engine *e, const struct snap_meta *m, struct kv_copy_info *ret_info)
 {
@@ -61,9 +68,11 @@ static int prepare(struct engine *e, const struct snap_meta *m, struct kv_copy_i
     source = (struct kv_source){read_some, reader, m->body_bytes, &e->snap.stops};
     rc = e->state.prepare(e->state.ctx, &source, ret_info);
     snap_reader_drop(reader);
-    if (rc == 0 && !engine_copy_is_as_said(ret_info, m))
+    if (rc == 0 && !engine_copy_is_as_said(ret_info, m)) {
+        unprepare(e);
         rc = err_say(KV_E_DAMAGED, "the snapshot of index %llu does not hold what it says",
                      (unsigned long long)m->id.index);
+    }
     if (rc == KV_E_DAMAGED) /* what is not good on the disk counts for nothing any more */
         forget_if_damaged(e, m->id);
     return rc;
@@ -79,17 +88,6 @@ void engine_state_is_new(struct engine *e)
 }
 
 /* ---- at the start ---- */
-
-static raft_term term_in_log(const struct store_recovered *recovered, raft_index index)
-{
-    raft_term term = recovered->base.term;
-
-    if (index < recovered->base.index || index > recovered->last_index)
-        return RAFT_TERM_NONE;
-    for (size_t i = 0; i < recovered->n_terms && recovered->terms[i].first <= index; i++)
-        term = recovered->terms[i].term;
-    return term;
-}
 
 static void say_restored(const struct engine *e, const struct snap_meta *m)
 {
@@ -113,8 +111,10 @@ static int restore_one(struct engine *e, const struct snap_meta *m)
 
     if (rc == 0)
         rc = e->state.switch_to(e->state.ctx);
-    if (rc != 0)
+    if (rc != 0) {
+        unprepare(e);
         return rc;
+    }
     e->agree.is_set_aside = true;
     say_restored(e, m);
     return 0;
@@ -132,7 +132,7 @@ int engine_restore_at_start(struct engine *e, const struct store_recovered *reco
         const struct snap_meta *m = &list[i];
         int rc;
 
-        if (term_in_log(recovered, m->id.index) != m->id.term || !is_readable(e, m) ||
+        if (!engine_snapshot_is_of_recovered(recovered, m->id) || !is_readable(e, m) ||
             m->id.index <= e->state.last_applied(e->state.ctx).index)
             continue;
         rc = restore_one(e, m);
@@ -164,7 +164,7 @@ static bool find_near(struct engine *e, const struct store_recovered *recovered,
     for (unsigned i = 0; i < n; i++) {
         const struct snap_meta *m = &list[i];
 
-        if (term_in_log(recovered, m->id.index) != m->id.term || !is_readable(e, m))
+        if (!engine_snapshot_is_of_recovered(recovered, m->id) || !is_readable(e, m))
             continue;
         *ret = *m;
         return m->id.index <= e->state.last_applied(e->state.ctx).index &&
@@ -194,6 +194,8 @@ int engine_shrink_at_start(struct engine *e, const struct store_recovered *recov
     }
     rc = e->state.switch_to(e->state.ctx);
     if (rc != 0)
+        unprepare(e);
+    if (rc != 0)
         return rc < 0 ? err_trace(rc) : 0;
     e->agree.is_set_aside = true;
     if (engine_logs(e))
@@ -205,22 +207,26 @@ int engine_shrink_at_start(struct engine *e, const struct store_recovered *recov
 
 /* ---- later ---- */
 
-/* The newest that is of use now and was not tried yet. */
+static bool was_tried(const struct restoring *r, raft_index index)
+{
+    return index >= r->below && index <= r->tried;
+}
+
+/* The newest that is of use now and was not tried lately. What failed may have been the disk of the
+ * state, for a moment, and nobody else need have another one: all begin anew after a pause (FIT-6).
+ * One that is damaged is not among them any more. */
 static bool find(struct engine *e, struct snap_meta *ret)
 {
-    const struct raft *raft = engine_raft(e);
-    const struct restoring *r = &e->snap.restoring;
+    struct restoring *r = &e->snap.restoring;
     struct snap_meta list[SNAP_LIST_MAX];
     unsigned n = snap_list(e->snap.folder, list, SNAP_LIST_MAX);
-    struct raft_status st;
 
-    raft_get_status(raft, &st);
+    if (r->tried != 0 && e->ops.now_us(e->ops.ctx) - r->tried_us >= SNAP_AGAIN_US)
+        r->below = r->tried = 0;
     for (unsigned i = 0; i < n; i++) {
         const struct snap_meta *m = &list[i];
 
-        if ((m->id.index >= r->below && m->id.index <= r->tried) || m->id.index < st.base.index ||
-            m->id.index > st.commit_index || m->id.index > st.last_stored ||
-            raft_term_at(raft, m->id.index) != m->id.term || !is_readable(e, m))
+        if (was_tried(r, m->id.index) || !engine_snapshot_is_of_log(e, m->id) || !is_readable(e, m))
             continue;
         *ret = *m;
         return true;
@@ -235,12 +241,18 @@ static int run_prepare(void *ctx)
     return prepare(e, &e->snap.restoring.meta, &e->snap.restoring.info);
 }
 
+static void give_up_prepared(struct engine *e)
+{
+    unprepare(e);
+    e->snap.restoring.phase = RESTORE_NOT;
+}
+
 void engine_restore_forget(struct engine *e)
 {
     struct restoring *r = &e->snap.restoring;
 
     if (r->phase == RESTORE_PREPARED)
-        r->phase = RESTORE_NOT;
+        give_up_prepared(e);
     r->below = r->tried = 0;
     r->wants = false;
 }
@@ -258,6 +270,44 @@ static int empty(struct engine *e, raft_index *ret_applied)
     return 0;
 }
 
+/* One that ends behind what is known to be committed so far may be of use in a moment, and one that
+ * failed is tried again: it is not damaged. */
+static bool is_any_left(const struct engine *e, const struct raft_status *st)
+{
+    struct snap_meta list[SNAP_LIST_MAX];
+    unsigned n = snap_list(e->snap.folder, list, SNAP_LIST_MAX);
+
+    for (unsigned i = 0; i < n; i++)
+        if (is_readable(e, &list[i]) && list[i].id.index >= st->base.index &&
+            raft_term_at(engine_raft(e), list[i].id.index) == list[i].id.term)
+            return true;
+    return false;
+}
+
+static bool is_alone(const struct engine *e)
+{
+    const struct raft_configuration *c = raft_get_configuration(engine_raft(e));
+    const struct raft_server *self = raft_configuration_get(c, e->id);
+
+    return self != NULL && self->role == RAFT_VOTER && raft_configuration_n_voters(c) == 1;
+}
+
+/* Nobody else leads, ever: nobody has what is missing, and to wait for it would be to wait without
+ * end. What helps a person can do, and is told (FIT-10). */
+static int nobody_has_it(const struct engine *e, raft_index base)
+{
+    char name[CHORE_TEXT_BYTES];
+
+    if (!snap_damaged_name(e->snap.folder, name, sizeof(name)))
+        (void)snprintf(name, sizeof(name), "none");
+    return err_say(-EBADMSG,
+                   "the log begins behind index %llu, no snapshot of this node is of use (damaged: "
+                   "%s), and this is the only voter, so that nobody else has what is missing: put "
+                   "back a good copy of that file in snap/, or the whole data directory; see LOST "
+                   "DISK in ridd(8)",
+                   (unsigned long long)base, name);
+}
+
 static int without_snapshot(struct engine *e, raft_index *ret_applied)
 {
     struct raft_status st;
@@ -265,6 +315,8 @@ static int without_snapshot(struct engine *e, raft_index *ret_applied)
     raft_get_status(engine_raft(e), &st);
     if (st.base.index == 0)
         return empty(e, ret_applied);
+    if (e->snap.folder != NULL && is_alone(e) && !e->snap.doubted && !is_any_left(e, &st))
+        return nobody_has_it(e, st.base.index);
     if (!e->snap.restoring.wants && engine_logs(e))
         log_event(LOG_WARNING, "state_wanted",
                   "why='no snapshot of this node is of use' action=ask_leader");
@@ -275,17 +327,18 @@ static int without_snapshot(struct engine *e, raft_index *ret_applied)
 static int take_prepared(struct engine *e, raft_index *ret_applied)
 {
     struct restoring *r = &e->snap.restoring;
-    struct raft_status st;
     int rc;
 
-    raft_get_status(engine_raft(e), &st);
-    if (r->meta.id.index < st.base.index) { /* it has moved */
-        r->phase = RESTORE_NOT;
+    /* The log has gone on, and what was prepared may be of a state that is known to be wrong by now
+     * (SNAP-12). */
+    if (!engine_snapshot_is_of_log(e, r->meta.id) || e->differ.is_wrong || e->snap.doubted) {
+        give_up_prepared(e);
         return REPLICA_STATE_E_LATER;
     }
     rc = e->state.switch_to(e->state.ctx);
     if (rc != 0)
         return rc < 0 ? err_trace(rc) : rc;
+    r->phase = RESTORE_NOT;
     say_restored(e, &r->meta);
     *ret_applied = r->meta.id.index;
     engine_state_is_new(e);
@@ -304,7 +357,7 @@ int engine_restore(struct engine *e, raft_index *ret_applied)
         return REPLICA_STATE_E_LATER;
     switch (r->phase) {
     case RESTORE_NOT:
-        if (e->differ.is_wrong || !find(e, &r->meta))
+        if (e->differ.is_wrong || e->snap.doubted || !find(e, &r->meta))
             return without_snapshot(e, ret_applied);
         chores_add(e->snap.bench, &r->chore, run_prepare, e);
         r->phase = RESTORE_PREPARING;
@@ -319,6 +372,7 @@ int engine_restore(struct engine *e, raft_index *ret_applied)
             say_useless(e, &r->meta, r->chore.text);
             r->below = r->below == 0 || r->meta.id.index < r->below ? r->meta.id.index : r->below;
             r->tried = r->meta.id.index > r->tried ? r->meta.id.index : r->tried;
+            r->tried_us = e->ops.now_us(e->ops.ctx);
             engine_snapshots_lost(e);
         }
         return rc == 0 ? take_prepared(e, ret_applied) : REPLICA_STATE_E_LATER;

@@ -8,7 +8,12 @@
  *
  * match_index is none of this: it moves when the follower acknowledges, as for any append (SNAP-3).
  * A snapshot that came to nothing is followed by the next one after a pause, so that nobody is
- * chased without end. */
+ * chased without end.
+ *
+ * An open transfer holds a file that could go, and with it the log behind it (SNAP-7). So it is
+ * open only for a member that needs it and answers: for one that was removed, that is silent for as
+ * long as a receiver keeps what it has, or that is away while the log has gone on beyond the
+ * snapshot, nothing is kept; it gets the newest when it is back (SNAP-25). */
 #include <errno.h>
 #include <string.h>
 
@@ -48,6 +53,8 @@ static struct sending *sending_to(struct engine *e, raft_node_id id, bool make)
 static void close_sending(struct sending *s)
 {
     rid_assert(!chore_is_busy(&s->chore));
+    if (s->reader != NULL)
+        engine_snapshots_prune(s->engine); /* it may have been spared for this */
     snap_reader_drop(s->reader);
     s->reader = NULL;
     for (unsigned i = 0; i < SNAP_SEND_BLOCKS; i++) {
@@ -170,14 +177,13 @@ static bool choose(const struct engine *e, const struct sending *s, struct snap_
 {
     struct snap_meta list[SNAP_LIST_MAX];
     const unsigned n = snap_list(e->snap.folder, list, SNAP_LIST_MAX);
-    struct raft_status st;
 
-    raft_get_status(engine_raft(e), &st);
     for (unsigned i = 0; i < n; i++) {
-        if (list[i].id.index > e->snap.newest.index || is_in_doubt(e, list[i].id))
+        if (list[i].id.index > e->snap.newest.index || is_in_doubt(e, list[i].id) ||
+            !engine_snapshot_is_of_log(e, list[i].id))
             continue;
         *ret = list[i];
-        return ret->id.index >= st.base.index && ret->id.index > s->above;
+        return ret->id.index > s->above;
     }
     return false;
 }
@@ -373,6 +379,7 @@ static void take_chore(struct engine *e, struct sending *s, uint64_t now_us)
         return; /* of one that ended meanwhile */
     if (rc == 0 && !s->is_ready) {
         s->is_ready = true;
+        s->heard_us = now_us; /* the bench may have had other work for long */
         return;
     }
     if (rc == 0) {
@@ -396,10 +403,45 @@ static void end_wish(const struct engine *e, struct sending *s, uint64_t now_us)
         free_sending(s);
 }
 
+/* What a member said last is no wish any more when it was removed since. */
+static bool needs_one(const struct engine *e, const struct sending *s)
+{
+    if (raft_configuration_get(raft_get_configuration(engine_raft(e)), s->to) == NULL)
+        return false;
+    return s->wants || raft_needs_snapshot(engine_raft(e), s->to);
+}
+
+/* For so long a receiver keeps what it has got (receive.c): behind that it begins anew anyway. */
+static bool is_silent(const struct sending *s, uint64_t now_us)
+{
+    return now_us - s->heard_us > SNAP_SILENT_US;
+}
+
+/* The log has gone on beyond it: who has it would need the next one at once. Whoever is there may
+ * have it to its end, for an end comes nearer with each part, and a link that broke comes back
+ * (SNAP-10); who stays away begins anew. */
+static bool is_overtaken(const struct engine *e, const struct sending *s, uint64_t now_us)
+{
+    return !engine_snapshot_is_of_log(e, s->id) && !is_connected(e, s->to) &&
+           now_us - s->heard_us > SNAP_AWAY_US;
+}
+
+/* Nothing is kept for who is not there to take it (SNAP-25). */
+static void let_go(struct engine *e, struct sending *s, uint64_t now_us)
+{
+    if (engine_logs(e))
+        log_event(LOG_WARNING, "snapshot_not_sent", "to=%s index=%llu ms=%llu why='%s'",
+                  engine_name_of(e, s->to), (unsigned long long)s->id.index,
+                  (unsigned long long)(now_us - s->began_us) / 1000,
+                  is_silent(s, now_us) ? "it does not answer" : "it is away, and the log went on");
+    close_sending(s);
+    s->next_us = now_us + SNAP_AGAIN_US;
+}
+
 static void one_turn(struct engine *e, struct sending *s, uint64_t now_us)
 {
     take_chore(e, s, now_us);
-    if (!may_send(e) || !(s->wants || raft_needs_snapshot(engine_raft(e), s->to))) {
+    if (!may_send(e) || !needs_one(e, s)) {
         if (!chore_is_busy(&s->chore))
             end_wish(e, s, now_us);
         return;
@@ -408,6 +450,9 @@ static void one_turn(struct engine *e, struct sending *s, uint64_t now_us)
         close_sending(s);
         s->next_us = now_us + SNAP_LOOK_US;
     }
+    if (s->is_open && (is_silent(s, now_us) || is_overtaken(e, s, now_us)) &&
+        !chore_is_busy(&s->chore))
+        let_go(e, s, now_us);
     if (!is_connected(e, s->to) || !can_take(e, s->to))
         return;
     if (!s->is_open) {
@@ -443,7 +488,11 @@ uint64_t engine_send_deadline_us(const struct engine *e)
     for (unsigned i = 0; i < RAFT_SERVERS_MAX; i++) {
         const struct sending *s = &e->snap.sendings[i];
 
-        if (s->to == 0 || chore_is_busy(&s->chore) || !is_connected(e, s->to))
+        if (s->to == 0 || chore_is_busy(&s->chore))
+            continue;
+        if (s->is_open && s->heard_us + SNAP_SILENT_US + 1 < due)
+            due = s->heard_us + SNAP_SILENT_US + 1;
+        if (!is_connected(e, s->to))
             continue;
         if (s->is_open && s->asked_us + SNAP_ASK_US < due)
             due = s->heard_us > s->asked_us ? s->heard_us + SNAP_ASK_US : s->asked_us + SNAP_ASK_US;

@@ -230,14 +230,12 @@ static void begin_finishing(struct engine *e, uint64_t now_us)
     struct making *m = &e->snap.making;
     const struct raft *raft = engine_raft(e);
     const struct kv_copy_info *info = &m->info;
-    struct raft_status st;
 
-    raft_get_status(raft, &st);
     m->up_to = replica_last_applied(e->replica);
     /* The log went on meanwhile, and may have been replaced; and what was copied may be in doubt by
      * now (SNAP-12). */
-    if (!is_believed(e) || raft_is_installing(raft) || info->last_applied.index < st.base.index ||
-        raft_term_at(raft, info->last_applied.index) != info->last_applied.term ||
+    if (!is_believed(e) || raft_is_installing(raft) ||
+        !engine_snapshot_is_of_log(e, info->last_applied) ||
         /* The one in force there is not known where the log begins behind it. */
         raft_config_at(raft, info->last_applied.index)->index > info->last_applied.index) {
         making_failed(e, MADE_STOPPED, now_us);
@@ -260,8 +258,7 @@ static void begin_finishing(struct engine *e, uint64_t now_us)
     chores_add(e->snap.makers, &m->chore, run_finish, e);
 }
 
-/* While one was made a newer one may have been received, and a state that was lost may be taken
- * from one that is older than what is there: of the two the older has gone (SNAP-5). */
+/* A state that was lost may be taken from one that is older than what is there. */
 void engine_snapshots_have(struct engine *e, const struct snap_meta *m)
 {
     if (m->id.index < e->snap.newest.index)
@@ -273,26 +270,39 @@ void engine_snapshots_have(struct engine *e, const struct snap_meta *m)
 
 /* One that was received and not installed ends where the own log may never come to: nothing is
  * marked, sent or dropped by it (SNAP-23). */
-static bool is_of_log(const struct engine *e, const struct raft_status *st, struct raft_entry_id id)
+bool engine_snapshot_is_of_log(const struct engine *e, struct raft_entry_id id)
 {
-    return id.index >= st->base.index && id.index <= st->commit_index &&
-           id.index <= st->last_stored && raft_term_at(engine_raft(e), id.index) == id.term;
+    struct raft_status st;
+
+    raft_get_status(engine_raft(e), &st);
+    return id.index >= st.base.index && id.index <= st.commit_index && id.index <= st.last_stored &&
+           raft_term_at(engine_raft(e), id.index) == id.term;
+}
+
+bool engine_snapshot_is_of_recovered(const struct store_recovered *recovered,
+                                     struct raft_entry_id id)
+{
+    raft_term term = recovered->base.term;
+
+    if (id.index < recovered->base.index || id.index > recovered->last_index)
+        return false;
+    for (size_t i = 0; i < recovered->n_terms && recovered->terms[i].first <= id.index; i++)
+        term = recovered->terms[i].term;
+    return term == id.term;
 }
 
 void engine_snapshots_lost(struct engine *e)
 {
     const raft_index before = e->snap.newest.index;
     struct snap_meta list[SNAP_LIST_MAX];
-    struct raft_status st;
     unsigned n = 0;
 
     e->snap.newest = (struct raft_entry_id){0};
     e->snap.newest_bytes = 0;
-    raft_get_status(engine_raft(e), &st);
     if (!e->snap.doubted)
         n = snap_list(e->snap.folder, list, SNAP_LIST_MAX);
     for (unsigned i = 0; i < n && e->snap.newest.index == 0; i++)
-        if (is_of_log(e, &st, list[i].id))
+        if (engine_snapshot_is_of_log(e, list[i].id))
             engine_snapshots_have(e, &list[i]);
     /* Nothing is covered any more that was before. */
     if (e->snap.newest.index < before)
@@ -313,6 +323,25 @@ static int run_discard(void *ctx)
     struct engine *e = ctx;
 
     return snap_discard(e->snap.folder, e->snap.spared, &e->snap.left);
+}
+
+static int run_check(void *ctx)
+{
+    struct engine *e = ctx;
+
+    return snap_check(e->snap.folder, e->snap.checking);
+}
+
+/* What was given up or replaced may be gigabytes (SNAP-24). */
+static int run_clear(void *ctx)
+{
+    struct engine *e = ctx;
+
+    if (e->snap.folder != NULL)
+        snap_clear_leavings(e->snap.folder);
+    if (e->state.clear_leavings != NULL)
+        e->state.clear_leavings(e->state.ctx);
+    return 0;
 }
 
 void engine_snapshots_prune(struct engine *e)
@@ -349,27 +378,77 @@ static void begin_discard(struct engine *e)
     chores_add(e->snap.bench, &e->snap.tidy, run_discard, e);
 }
 
+static void was_discarded(struct engine *e, int rc, uint64_t now_us)
+{
+    struct snapshots *s = &e->snap;
+
+    if (!s->doubted)
+        return;
+    s->tidy_us = now_us + SNAP_LOOK_US;
+    if (rc == 0 && !s->left && chore_is_idle(&s->making.chore))
+        end_doubt(e);
+}
+
+/* The front of the log waits for it; and once it was read again the older ones are not needed any
+ * more, which a process that ended before that had left (SNAP-5). */
+static void was_checked(struct engine *e, int rc, uint64_t now_us)
+{
+    struct snapshots *s = &e->snap;
+
+    if (rc == 0) {
+        s->prunes = true;
+        return;
+    }
+    s->check_us = now_us + SNAP_AGAIN_US;
+    if (rc < 0)
+        return;
+    if (engine_logs(e))
+        log_event(LOG_WARNING, "snapshot_unusable", "index=%llu why=\"%s\" action=make_another",
+                  (unsigned long long)s->checking.index, s->tidy.text);
+    engine_snapshots_lost(e);
+}
+
 /* What is wrong with a file that cannot be removed the next one says, too. */
+static void take_tidy(struct engine *e, uint64_t now_us)
+{
+    struct snapshots *s = &e->snap;
+    int rc;
+
+    if (!chore_take(&s->tidy, &rc))
+        return;
+    if (s->tidy.run == run_discard)
+        was_discarded(e, rc, now_us);
+    else if (s->tidy.run == run_check)
+        was_checked(e, rc, now_us);
+}
+
+static bool has_leavings(const struct engine *e)
+{
+    return (e->snap.folder != NULL && snap_has_leavings(e->snap.folder)) ||
+           (e->state.has_leavings != NULL && e->state.has_leavings(e->state.ctx));
+}
+
+/* One thing at a time, and none of it in the loop: the largest files are removed and read here. */
 static void tidy(struct engine *e, uint64_t now_us)
 {
     struct snapshots *s = &e->snap;
-    const bool discarded = s->tidy.run == run_discard;
-    int rc;
 
-    if (chore_take(&s->tidy, &rc) && discarded && s->doubted) {
-        s->tidy_us = now_us + SNAP_LOOK_US;
-        if (rc == 0 && !s->left && chore_is_idle(&s->making.chore))
-            end_doubt(e);
-    }
+    take_tidy(e, now_us);
     if (!chore_is_idle(&s->tidy))
         return;
-    if (s->doubted) {
-        if (now_us >= s->tidy_us && chore_is_idle(&s->making.chore))
-            begin_discard(e);
-    } else if (s->prunes) {
+    if (s->doubted && now_us >= s->tidy_us && chore_is_idle(&s->making.chore)) {
+        begin_discard(e);
+    } else if (!s->doubted && s->prunes) {
         s->prunes = false;
         s->tidy_up_to = replica_last_applied(e->replica);
         chores_add(s->bench, &s->tidy, run_prune, e);
+    } else if (has_leavings(e)) {
+        chores_add(s->bench, &s->tidy, run_clear, e);
+    } else if (!s->doubted && s->checks && now_us >= s->check_us) {
+        s->checks = false; /* asked for again with the next look, where it is needed still */
+        s->checking = s->newest;
+        /* All of it is read, and nobody who sends or receives one waits for that. */
+        chores_add(s->makers, &s->tidy, run_check, e);
     }
 }
 
@@ -380,7 +459,9 @@ static void end_making(struct engine *e, uint64_t now_us)
     m->n_made++;
     m->why[0] = '\0';
     m->took_us = now_us - m->began_us;
-    engine_snapshots_have(e, &m->meta);
+    /* Not this one in any case: while it was made a newer one may have been received, which the log
+     * has come to since, and behind which it is gone already (SNAP-5). */
+    engine_snapshots_lost(e);
     if (engine_logs(e))
         log_event(LOG_INFO, "snapshot_made", "index=%llu term=%llu bytes=%llu ms=%llu",
                   (unsigned long long)m->meta.id.index, (unsigned long long)m->meta.id.term,
@@ -429,23 +510,13 @@ static bool is_due(struct engine *e)
 
 /* ---- the front of the log ---- */
 
-/* A snapshot of the leader has its name before the log is told of it, and a process may end between
- * them: then it is of entries that this log has not, or not yet (DISK-42). */
-static bool is_in_log(const struct engine *e, struct raft_entry_id id)
-{
-    const struct raft *raft = engine_raft(e);
-    struct raft_status st;
-
-    raft_get_status(raft, &st);
-    return !raft_is_installing(raft) && id.index <= st.last_stored &&
-           raft_term_at(raft, id.index) == id.term;
-}
-
 static void mark(struct engine *e)
 {
     struct snapshots *s = &e->snap;
 
-    if (!is_in_log(e, s->newest))
+    /* While one is put in place the log on the disk is not yet what it is in memory (DISK-42). */
+    if (raft_is_installing(engine_raft(e)) || s->newest.index == 0 ||
+        !engine_snapshot_is_of_log(e, s->newest))
         return;
     if (s->newest.index <= s->mark_asked || s->newest.index <= store_marked(e->store))
         return;
@@ -508,6 +579,12 @@ static void drop_front(struct engine *e)
         store_front(e->store, front_limit(e), e->space.log_is_full ? 0 : e->snap.conf.keep_bytes);
     if (base.index <= before.index)
         return;
+    /* One that lies there since an earlier process has its name and its size, and nobody knows
+     * whether the disk has the rest. What goes now it alone has (SNAP-5). */
+    if (!snap_is_checked(e->snap.folder, e->snap.newest)) {
+        e->snap.checks = true;
+        return;
+    }
     /* The core first: it asks for nothing any more that is about to go. */
     replica_compact(e->replica, base.index);
     store_drop_front(e->store, base);
@@ -529,8 +606,11 @@ void engine_snapshots_turn(struct engine *e, uint64_t now_us)
 {
     struct snapshots *s = &e->snap;
 
-    if (s->folder == NULL)
+    if (s->folder == NULL) {
+        if (has_leavings(e)) /* there is no bench, and no state that is large */
+            (void)run_clear(e);
         return;
+    }
     look_at_making(e, now_us);
     tidy(e, now_us);
     engine_receive_turn(e, now_us);
@@ -665,6 +745,8 @@ void engine_snapshots_stop(struct engine *e)
     chores_free(s->bench);
     s->makers = s->bench = NULL;
     drop_writer(&s->making);
+    if (e->state.unprepare != NULL)
+        e->state.unprepare(e->state.ctx);
     engine_receive_stop(e);
     engine_send_stop(e);
     engine_give_stop(e);

@@ -107,6 +107,21 @@ static int state_switch_to(void *ctx)
     return kv_switch(ctx);
 }
 
+static void state_unprepare(void *ctx)
+{
+    kv_unprepare(ctx);
+}
+
+static bool state_has_leavings(void *ctx)
+{
+    return kv_has_leavings(ctx);
+}
+
+static void state_clear_leavings(void *ctx)
+{
+    kv_clear_leavings(ctx);
+}
+
 static uint64_t state_copy_bytes(void *ctx)
 {
     struct kv_stats stats = {0};
@@ -144,6 +159,9 @@ void engine_state_of_kv(struct kv *kv, struct engine_state *ret)
                                  .check_copy = state_check_copy,
                                  .prepare = state_prepare,
                                  .switch_to = state_switch_to,
+                                 .unprepare = state_unprepare,
+                                 .has_leavings = state_has_leavings,
+                                 .clear_leavings = state_clear_leavings,
                                  .copy_format = kv_copy_format(kv),
                                  .copy_bytes = state_copy_bytes,
                                  .digest_at = state_digest_at,

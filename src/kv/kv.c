@@ -47,6 +47,8 @@ static void kv_free(struct kv *kv)
     scrub_free(kv->scrub);
     absent_forget_file(&kv->read_absent);
     absent_forget_file(&kv->write_absent);
+    kv_clear_leavings(kv);
+    (void)pthread_mutex_destroy(&kv->leavings_lock);
     (void)pthread_mutex_destroy(&kv->stats_lock);
     copying_done(&kv->copying);
     free(kv->dir);
@@ -191,6 +193,7 @@ static struct kv *kv_new(const struct kv_conf *conf)
     kv->conf.dir = NULL;
     kv->conf.boot_id = NULL;
     (void)pthread_mutex_init(&kv->stats_lock, NULL); /* cannot fail without attributes */
+    (void)pthread_mutex_init(&kv->leavings_lock, NULL);
     (void)pthread_rwlock_init(&kv->map_lock, NULL);
     copying_init(&kv->copying);
     kv->map_bytes_max = conf->map_bytes_max;
@@ -409,6 +412,7 @@ static int open_fresh(struct kv *kv, const struct kv_conf *conf)
     int code;
     int rc;
 
+    kv_leave_file(kv, TRUST_OLD_NAME); /* what was set aside before gives way to what is now */
     rc = trust_set_aside(kv->dir_fd);
     if (rc != 0)
         return err_trace(rc);
@@ -481,6 +485,7 @@ int kv_open(const struct kv_conf *conf, enum kv_trust *ret_trust, struct kv **re
     kv->opening.open_us = clock_mono_us() - begin_us;
     *ret_trust = v.trust;
     mark_keep_reserve(kv->dir_fd);
+    kv->is_open = true;
     *ret_kv = take_ptr(kv);
     return 0;
 }
@@ -519,6 +524,7 @@ static int put_prepared(struct kv *kv)
         rc = trust_remove_marks(kv->dir_fd);
     if (rc != 0)
         return err_trace(rc);
+    kv_leave_file(kv, TRUST_DATA_NAME);
     if (renameat(kv->dir_fd, TRUST_NEXT_NAME, kv->dir_fd, TRUST_DATA_NAME) != 0)
         return err_origin_errno("switch to", TRUST_NEXT_NAME);
     kv->prepared.is_there = false;
@@ -608,6 +614,8 @@ int kv_close(struct kv *kv, bool clean)
     if (kv == NULL)
         return 0;
     kv_abort(kv);
+    kv->is_open = false; /* nobody waits any more, and a clean end may need the room */
+    kv_clear_leavings(kv);
     if (clean)
         rc = close_clean(kv);
     kv_free(kv);

@@ -5,11 +5,11 @@
  * id, incarnation, device and inode of the data file are those recorded when it was opened, and an
  * mdb_env_sync precedes its first use; or (b) a clean-shutdown mark stands, which is removed and
  * its directory fsynced before the first write transaction. Anything else is moved aside unopened
- * and the state is rebuilt from the log: kv_open() then reports last_applied 0. LMDB has no page
- * checksums, so each value carries a CRC32C that kv_get() checks (STATE-6); and a file that is
- * believed is read through first, page by page, by a checker of our own (STATE-12), which also goes
- * the way to each key that is not there before that is said (STATE-15). docs/STORAGE.md has the
- * bytes.
+ * and the state is made again, from a snapshot (kv_prepare(), kv_switch()) and the log: kv_open()
+ * then reports last_applied 0. LMDB has no page checksums, so each value carries a CRC32C that
+ * kv_get() checks (STATE-6); and a file that is believed is read through first, page by page, by a
+ * checker of our own (STATE-12), which also goes the way to each key that is not there before that
+ * is said (STATE-15). docs/STORAGE.md has the bytes.
  *
  * For: the state of one group on one node; nothing else reads or writes the data file.
  * Not for: durability, which is the log's; old versions of a value; deciding what may be proposed
@@ -223,10 +223,19 @@ int kv_check_copy(const struct kv *kv, const struct kv_source *source, struct kv
  * but kv_switch(), kv_rebuild() and kv_close(). As kv_check_copy(), and KV_E_FULL; after an error
  * nothing is prepared. */
 int kv_prepare(struct kv *kv, const struct kv_source *source, struct kv_copy_info *ret);
+/* What was prepared and is not going to be switched to is given back; nothing to do where nothing
+ * is prepared. Does not wait for the disk (kv_clear_leavings()). When no kv_prepare() is under
+ * way. */
+void kv_unprepare(struct kv *kv);
 /* What was prepared takes the place of the state, as kv_rebuild() puts an empty one there: from now
  * on kv_last_applied() is that of the copy. No transaction may be open, and no copy under way. 0;
  * KV_E_FULL: as it was, may be tried again; -errno is final. A crash at any point leaves the state
  * as it was, that of the copy, or one that is not trusted. Write side. */
 int kv_switch(struct kv *kv);
+/* Files that were given up or replaced have their room on the disk still: giving it back may take
+ * long, so that none of the calls above waits for it (SNAP-24). Any thread. */
+bool kv_has_leavings(struct kv *kv);
+/* Gives it back. Waits for the disk; any thread, beside everything but kv_close(). */
+void kv_clear_leavings(struct kv *kv);
 
 #endif

@@ -66,6 +66,13 @@ struct kv {
         struct kv_digest digest;
     } prepared;
 
+    /* Files that have no name any more: their blocks go when they are closed, which may take long,
+     * and not in the time of whoever took the name away (SNAP-24). Behind leavings_lock. */
+    pthread_mutex_t leavings_lock;
+    int leavings[KV_LEAVINGS_MAX]; /* owned */
+    unsigned n_leavings;
+    bool is_open; /* kv_open() has ended: before it nobody waits */
+
     /* Both. */
     atomic_bool distrusted;
     uint64_t map_bytes;
@@ -96,6 +103,10 @@ int kv_meta_get(struct kv *kv, MDB_txn *txn, struct kv_meta *ret_meta);
 void kv_publish(struct kv *kv, uint64_t used_bytes);
 /* The same where nothing was written: only what was applied last is another. */
 void kv_publish_applied(struct kv *kv);
+/* Before the name of a file goes: its blocks stay until kv_clear_leavings(). Where there are too
+ * many of them, or kv is not open yet, they go with the name. */
+void kv_leave_file(struct kv *kv, const char *name);
+
 /* ---- room.c: the map ---- */
 
 /* Around every read transaction: the map stays where it is. Any thread; released by the one that

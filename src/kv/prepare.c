@@ -157,6 +157,15 @@ static int prepare(struct kv *kv, const struct kv_source *source, struct kv_copy
     return kv_check_copy(kv, &file, ret);
 }
 
+void kv_unprepare(struct kv *kv)
+{
+    if (!kv->prepared.is_there)
+        return;
+    kv_leave_file(kv, TRUST_NEXT_NAME);
+    /* One that cannot be removed goes with the next that is prepared, or at the next start. */
+    (void)remove_prepared(kv);
+}
+
 int kv_prepare(struct kv *kv, const struct kv_source *source, struct kv_copy_info *ret)
 {
     int rc = remove_prepared(kv);

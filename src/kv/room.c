@@ -208,6 +208,7 @@ bool kv_disk_is_full(struct kv *kv)
 
 void kv_give_room(struct kv *kv)
 {
+    kv_leave_file(kv, TRUST_OLD_NAME);
     (void)unlinkat(kv->dir_fd, TRUST_OLD_NAME, 0);
     kv->ahead_look = 0; /* asked for again by the next attempt */
 }
@@ -224,4 +225,45 @@ int kv_room_for_lock(const struct kv *kv)
     if (rc == ENOSPC && mark_use_reserve(kv->dir_fd))
         rc = posix_fallocate(fd, 0, KV_LOCK_FILE_BYTES);
     return rc == EOPNOTSUPP ? 0 : rc;
+}
+
+/* ---- what was given up ---- */
+
+void kv_leave_file(struct kv *kv, const char *name)
+{
+    cleanup_fd int fd = -1;
+
+    if (!kv->is_open)
+        return;
+    fd = openat(kv->dir_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    (void)pthread_mutex_lock(&kv->leavings_lock);
+    if (kv->n_leavings < KV_LEAVINGS_MAX)
+        kv->leavings[kv->n_leavings++] = take_fd(fd);
+    (void)pthread_mutex_unlock(&kv->leavings_lock);
+}
+
+bool kv_has_leavings(struct kv *kv)
+{
+    bool has;
+
+    (void)pthread_mutex_lock(&kv->leavings_lock);
+    has = kv->n_leavings > 0;
+    (void)pthread_mutex_unlock(&kv->leavings_lock);
+    return has;
+}
+
+void kv_clear_leavings(struct kv *kv)
+{
+    int fds[KV_LEAVINGS_MAX];
+    unsigned n;
+
+    (void)pthread_mutex_lock(&kv->leavings_lock);
+    n = kv->n_leavings;
+    memcpy(fds, kv->leavings, n * sizeof(*fds));
+    kv->n_leavings = 0;
+    (void)pthread_mutex_unlock(&kv->leavings_lock);
+    for (unsigned i = 0; i < n; i++)
+        (void)close(fds[i]);
 }

@@ -66,9 +66,10 @@ static const struct layout layouts[] = {
                                   {"round", NUMBER, AT(round)},
                                   {"success", NOT_FLAG, AT(reject)}}},
     [RAFT_MSG_TIMEOUT_NOW] = {"timeout_now", false, {TERM}},
-    /* Here no log is ever compacted: without its part such a message is invalid. */
-    [RAFT_MSG_SNAPSHOT] = {"snapshot", false, {TERM}},
-    [RAFT_MSG_SNAPSHOT_RESP] = {"snapshot_reply", false, {TERM}},
+    /* Here no log is ever compacted: without its part such a message is invalid. A client's request
+     * is called `snapshot`. */
+    [RAFT_MSG_SNAPSHOT] = {"install_snapshot", false, {TERM}},
+    [RAFT_MSG_SNAPSHOT_RESP] = {"install_snapshot_reply", false, {TERM}},
 };
 static_assert(sizeof(layouts) / sizeof(layouts[0]) == RAFT_MSG_TYPE_MAX + 1,
               "a message is missing");

@@ -6,6 +6,7 @@
 #define RIDD_NET_NET_INT_H
 
 #include <event2/event.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -50,8 +51,9 @@ struct net_question {
     /* 0, or -errno: then the next address of the name is tried. */
     int (*on_reply)(void *ctx, const struct wire_frame *frame);
     void *ctx;
+    const atomic_bool *stops; /* becomes true: nobody waits for it any more; NULL: never */
 };
-/* Blocking. 0 or -errno with err_text(). */
+/* Blocking. 0; -ECANCELED: stopped; or -errno with err_text(). */
 int net_ask(const char *addr, const struct net_question *q, uint64_t deadline_us);
 
 /* ---- listener.c ---- */

@@ -7,7 +7,8 @@
  *     HELLO_PROOF, its proof        ->            then it is let in
  *
  * Proofs are made where both have a cluster id (PEER-8). Until then, and with a node of version 1,
- * the reply is the end of it. */
+ * the reply is the end of it. One of which the acceptor, which has none yet, knows nothing has to
+ * know the acceptor's incarnation instead (PEER-9). */
 #include "base/assert.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -135,12 +136,35 @@ static void mask_incarnations(const struct peer_conn *c, const struct peer_proof
     reply->known_incarnation ^= get_u64(mask + 8);
 }
 
+/* A founder that was removed before it heard of the cluster's id cannot ask for a proof by that.
+ * The two incarnations are what it knows the acceptor by, and is known by: whoever knows both is
+ * that peer for it anyway (PEER-11). theirs: what the other side says of itself. False: one of them
+ * is not known here. */
+static bool removal_proof(const struct peer_conn *c, const struct wire_hello *theirs,
+                          const struct peer_proof_over *o, unsigned char ret[WIRE_PROOF_BYTES])
+{
+    const struct peer_net *n = c->net;
+    struct wire_hello known = {.known_incarnation = 0};
+    const raft_node_id other = c->dialled ? o->acceptor : o->dialler;
+    unsigned char key[16];
+
+    n->ops.fill_hello(n->ops.ctx, other, &known);
+    if (c->state == PEER_CONN_DEAD || known.known_incarnation == 0 ||
+        (!c->dialled && known.known_incarnation != theirs->incarnation))
+        return false;
+    put_u64(key, c->dialled ? known.known_incarnation : n->conf.incarnation);
+    put_u64(key + 8, c->dialled ? n->conf.incarnation : known.known_incarnation);
+    return peer_proof(key, PEER_PROOF_OF_REMOVAL, o, ret);
+}
+
 /* What the acceptor adds to its reply, whatever it says. */
 static void prove_reply(const struct peer_conn *c, const struct wire_hello *theirs,
                         struct wire_hello *reply)
 {
     const struct peer_proof_over o = proof_over(c, theirs, reply);
 
+    if (reply->refused == WIRE_REFUSED_REMOVED && c->asks && !theirs->challenged)
+        reply->proved = removal_proof(c, theirs, &o, reply->proof);
     if (!both_ask(c, theirs))
         return;
     reply->proved = make_proof(c, PEER_PROOF_OF_ACCEPTOR, &o, reply->proof);
@@ -175,22 +199,44 @@ static enum wire_refusal ask_host(struct peer_conn *c, const struct wire_hello *
     return n->ops.on_hello(n->ops.ctx, h, asked);
 }
 
+/* A founder that was away when its cluster got an id cannot ask for a proof of that. But who has an
+ * id and knows our incarnation, which nobody but members is told (PEER-7), was told of us by the
+ * configuration (PEER-9). Refused, a voter that came since and we would be a majority that never
+ * elects anybody. */
+static bool was_told_of_us(const struct peer_conn *c, const struct wire_hello *h)
+{
+    const uint64_t own = c->net->conf.incarnation;
+
+    return !c->net->has_key && h->challenged && own != 0 && h->known_incarnation == own;
+}
+
+/* Nor could we be made known to it: whoever filled in what the configuration says had not met us.
+ * Whether it may be somebody all the same the host knows (PEER-9). */
+static bool is_unmet(const struct peer_conn *c, const struct wire_hello *h)
+{
+    return !c->net->has_key && h->challenged && h->known_incarnation == 0;
+}
+
 static enum wire_refusal judge_caller(struct peer_conn *c, const struct wire_hello *h,
                                       struct peer_asked *asked)
 {
     struct peer_net *n = c->net;
     const struct peer *p = peer_net_find(n, h->from);
     enum wire_refusal refusal = check_fixed_part(c, h);
+    bool may_be_one;
 
     if (refusal != WIRE_REFUSED_NOT)
         return refusal;
     asked->proof_follows = both_ask(c, h);
+    asked->without_id = c->asks && !both_ask(c, h);
     asked->stranger = p == NULL || p->stranger;
     if (h->from == n->conf.self)
         return WIRE_REFUSED_FROM;
+    asked->unmet = asked->stranger && is_unmet(c, h);
     /* Who is no member as far as we know may be one all the same: it has to prove that it belongs
-     * here (PEER-9). */
-    if (asked->stranger && (h->channel == WIRE_CHANNEL_PROBE || !asked->proof_follows))
+     * here (PEER-9). Without an id it may have been removed, and is told (PEER-11). */
+    may_be_one = asked->proof_follows || asked->unmet || was_told_of_us(c, h);
+    if (asked->stranger && (h->channel == WIRE_CHANNEL_PROBE || !(may_be_one || asked->without_id)))
         return WIRE_REFUSED_FROM;
     if (h->channel == WIRE_CHANNEL_PROBE)
         return WIRE_REFUSED_NOT;
@@ -198,7 +244,10 @@ static enum wire_refusal judge_caller(struct peer_conn *c, const struct wire_hel
         return WIRE_REFUSED_BUSY;
     if (p != NULL && peer_dial_is_under_way(p))
         return WIRE_REFUSED_CROSSED;
-    return ask_host(c, h, asked);
+    refusal = ask_host(c, h, asked);
+    if (refusal == WIRE_REFUSED_NOT && asked->stranger && !may_be_one)
+        return WIRE_REFUSED_FROM;
+    return refusal;
 }
 
 /* In words (STATUS-3), as far as there are some: an older node does not say its cluster's name,
@@ -290,6 +339,8 @@ static void refuse_caller(struct peer_conn *c, const struct wire_hello *h,
     reply.removed_index = refusal == WIRE_REFUSED_REMOVED ? asked->removed_index : 0;
     forget_incarnations(&reply);
     prove_reply(c, h, &reply);
+    if (c->state == PEER_CONN_DEAD)
+        return;
     say_last_words(c, &reply);
     tell_refused(c, h, &reply);
 }
@@ -379,7 +430,7 @@ static void on_hello(struct peer_conn *c, const struct wire_frame *frame)
         c->state = PEER_CONN_PROOF_AWAITED;
         c->caller = h;
     } else {
-        let_in(c, h.from, false);
+        let_in(c, h.from, asked.stranger);
     }
 }
 
@@ -438,9 +489,13 @@ static void refused_by_us(struct peer_conn *c, const struct wire_hello *h,
 static bool removed_for_sure(const struct peer_conn *c, const struct wire_hello *h)
 {
     const struct peer_proof_over o = proof_over(c, h, h);
+    unsigned char expected[WIRE_PROOF_BYTES];
 
-    return h->refused == WIRE_REFUSED_REMOVED && both_ask(c, h) && h->proved &&
-           proof_is_right(c, PEER_PROOF_OF_ACCEPTOR, &o, h->proof);
+    if (h->refused != WIRE_REFUSED_REMOVED || !h->proved)
+        return false;
+    if (c->asks)
+        return both_ask(c, h) && proof_is_right(c, PEER_PROOF_OF_ACCEPTOR, &o, h->proof);
+    return removal_proof(c, h, &o, expected) && peer_proof_equal(expected, h->proof);
 }
 
 /* A node of version 1 with a lower id takes no calls: it calls. */
@@ -484,6 +539,7 @@ static enum wire_refusal judge_answer(struct peer_conn *c, struct wire_hello *h,
         return refusal;
     if (h->from != c->peer->id)
         return WIRE_REFUSED_FROM;
+    asked->without_id = c->asks && !both_ask(c, h);
     if (both_ask(c, h)) {
         o = proof_over(c, h, h);
         if (!h->proved || !proof_is_right(c, PEER_PROOF_OF_ACCEPTOR, &o, h->proof))

@@ -161,7 +161,8 @@ void peer_hello_take(struct peer_conn *c, const struct wire_frame *frame);
 enum peer_proof_text {
     PEER_PROOF_OF_ACCEPTOR,
     PEER_PROOF_OF_DIALLER,
-    PEER_PROOF_MASK, /* no proof: hides what a reply says */
+    PEER_PROOF_MASK,       /* no proof: hides what a reply says */
+    PEER_PROOF_OF_REMOVAL, /* by incarnations, to a founder that has no id */
     PEER_PROOF_TEXTS,
 };
 struct peer_proof_over {

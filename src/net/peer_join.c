@@ -15,26 +15,28 @@ static int on_reply(void *ctx, const struct wire_frame *frame)
 }
 
 static int tell(const char *addr, const struct wire_join *join, uint64_t deadline_us,
-                struct wire_join_reply *ret_reply)
+                const atomic_bool *stops, struct wire_join_reply *ret_reply)
 {
     cleanup_buf struct buf out = BUF_INIT;
-    const struct net_question q = {.out = &out, .on_reply = on_reply, .ctx = ret_reply};
+    const struct net_question q = {
+        .out = &out, .on_reply = on_reply, .ctx = ret_reply, .stops = stops};
     int rc = wire_join_encode(join, &out);
 
     return err_trace(rc == 0 ? net_ask(addr, &q, deadline_us) : rc);
 }
 
-/* Nobody is there, which asking does not change. */
+/* Nobody is there, which asking does not change; or nobody waits for the answer. */
 static bool is_absent(int rc)
 {
-    return rc == -ECONNREFUSED || rc == -EHOSTUNREACH || rc == -ENETUNREACH || rc == -EINVAL;
+    return rc == -ECONNREFUSED || rc == -EHOSTUNREACH || rc == -ENETUNREACH || rc == -EINVAL ||
+           rc == -ECANCELED;
 }
 
 /* A node that runs closes a connection that begins with so long a frame. Without the configuration
  * it is short, and such a node says who it is: the one that was wanted, which took all in before,
  * or another (MEMBER-22). */
 int peer_join(const char *addr, const struct wire_join *join, unsigned timeout_ms,
-              struct wire_join_reply *ret_reply)
+              const atomic_bool *stops, struct wire_join_reply *ret_reply)
 {
     const uint64_t deadline_us = clock_mono_us() + (uint64_t)timeout_ms * 1000u;
     struct wire_join question = *join;
@@ -42,13 +44,13 @@ int peer_join(const char *addr, const struct wire_join *join, unsigned timeout_m
     char why[160];
     int rc;
 
-    rc = tell(addr, join, deadline_us, &reply);
+    rc = tell(addr, join, deadline_us, stops, &reply);
     if (rc != 0 && !is_absent(rc) && join->config_len > 0) {
         (void)snprintf(why, sizeof(why), "%s", err_text());
         question.config = NULL;
         question.config_len = 0;
         /* Waiting, it has not been told. */
-        if (tell(addr, &question, deadline_us, &reply) != 0 ||
+        if (tell(addr, &question, deadline_us, stops, &reply) != 0 ||
             (reply.refused == WIRE_JOIN_ACCEPTED && reply.incarnation == 0))
             return err_origin(err_say(rc, "%s", why));
         rc = 0;

@@ -2,31 +2,41 @@
  * frames.
  *
  * For: frames that go to a peer while there is a link, and news of links. Of each pair the node
- * with the lower number dials, and the other one where that brings no link for a while (PEER-10). A
- * link is up when its control and its log connection both finished their handshake with the same
- * nonce; when one dies both are closed, and is dialled again after a jittered delay (50 ms doubling
- * to 1 s; 500 ms to 2 s for the other side). A new link of a peer replaces one that still looks
- * alive when both of its connections shook hands: DOWN, then UP. Once the cluster's id is known
- * (peer_net_set_key()) whoever knows it, too, proves so (PEER-8); then also one that was not added
- * is let in, a stranger (PEER-9). Not for: Raft, about which nothing is decided here; delivery,
- * since frames may be dropped (Raft repeats); judging who a caller is: the handshake's fixed part
- * (version, cluster, to) is checked, whether the other side's name and incarnation are acceptable
- * is asked of the host. Units: as names say; an index of a channel is its number less 1. Ownership:
- * the event_base is borrowed and must outlive the net. The buffer of peer_net_out() is the net's,
- * for this turn. What callbacks are given is valid during the call. Inside callbacks nothing that
- * libevent handed in is freed (PEER-4); they may call any function here, peer_net_free() too: the
- * memory then goes back in a later turn of the loop. Errors: 0 or -errno with err_text(), and
- * nothing is changed; a failure of one link is an event. SIGPIPE is set to be ignored if nothing
- * else was chosen. Thread: the loop's only. If the base has several priorities, links run at the
- * highest, 0, and whoever calls is accepted at the last (CLIENT-6); a loop that turns until nothing
- * is left to do would not end while a peer goes on talking, so that each connection is read once
- * more at most when the host has no time left for them (TIME-1). A name is asked of the resolver by
- * a thread when it is dialled (LOOP-2); one that hangs delays that peer alone. Source: the PEER
- * rules of docs/RULES.md; frames are those of wire/frame.h. */
+ * with the lower number dials, and the other one where that brings no link for a while (PEER-10).
+ * A link is up when its control and its log connection both finished their handshake with the same
+ * nonce; when one dies both are closed, and it is dialled again after a jittered delay (50 ms
+ * doubling to 1 s; 500 ms to 2 s for the other side). A new link of a peer replaces one that still
+ * looks alive when both of its connections shook hands: DOWN, then UP. Once the cluster's id is
+ * known (peer_net_set_key()) whoever knows it, too, proves so (PEER-8); then also one that was not
+ * added is let in, a stranger (PEER-9).
+ *
+ * Not for: Raft, about which nothing is decided here; delivery, since frames may be dropped (Raft
+ * repeats); judging who a caller is: the handshake's fixed part (version, cluster, to) is checked,
+ * whether the other side's name and incarnation are acceptable is asked of the host.
+ *
+ * Units: as names say; an index of a channel is its number less 1.
+ *
+ * Ownership: the event_base is borrowed and must outlive the net. The buffer of peer_net_out() is
+ * the net's, for this turn. What callbacks are given is valid during the call. Inside callbacks
+ * nothing that libevent handed in is freed (PEER-4); they may call any function here,
+ * peer_net_free() too: the memory then goes back in a later turn of the loop.
+ *
+ * Errors: 0 or -errno with err_text(), and nothing is changed; a failure of one link is an event.
+ * SIGPIPE is set to be ignored if nothing else was chosen.
+ *
+ * Thread: the loop's only; peer_join() and the probe block, and are for other threads or a process
+ * without a loop. If the base has several priorities, links run at the highest, 0, and whoever
+ * calls is accepted at the last (CLIENT-6); a loop that turns until nothing is left to do would not
+ * end while a peer goes on talking, so that each connection is read once more at most when the host
+ * has no time left for them (TIME-1). A name is asked of the resolver by a thread when it is
+ * dialled (LOOP-2); one that hangs delays that peer alone.
+ *
+ * Source: the PEER rules of docs/RULES.md; frames are those of wire/frame.h. */
 #ifndef RIDD_NET_PEER_NET_H
 #define RIDD_NET_PEER_NET_H
 
 #include <event2/event.h>
+#include <stdatomic.h>
 
 #include "wire/join.h"
 
@@ -60,6 +70,10 @@ struct peer_asked {
     bool stranger; /* it was not added */
     /* It has not proved anything so far. Accepted, it is asked about once more when it has. */
     bool proof_follows;
+    bool without_id; /* this node has the cluster's id, and it does not say that it has one */
+    /* It says that it has the cluster's id, which this node has not, and neither knows anything of
+     * the other. */
+    bool unmet;
     raft_index removed_index; /* to be filled with WIRE_REFUSED_REMOVED */
 };
 
@@ -67,8 +81,8 @@ struct peer_net_ops {
     void *ctx;
     /* Is this the node we know? Called for every handshake, dialled or accepted; unless a proof
      * follows, must have recorded h->incarnation durably before it returns WIRE_REFUSED_NOT. Not
-     * called for one that was not added and does not know the cluster's id (refused as FROM), nor
-     * for a probe, which is answered and changes nothing. */
+     * called where neither side has the cluster's id and the caller was not added (refused as
+     * FROM), nor for a probe, which is answered and changes nothing. */
     enum wire_refusal (*on_hello)(void *ctx, const struct wire_hello *h, struct peer_asked *asked);
     /* Our own side of a handshake or of the answer to a probe: fill last_index and
      * known_incarnation of `to`. */
@@ -106,6 +120,8 @@ int peer_net_add(struct peer_net *n, raft_node_id id, const char *addr);
 void peer_net_remove(struct peer_net *n, raft_node_id id);
 /* The cluster's id, for the handshakes that follow; NULL: it is not known. Links stay. */
 void peer_net_set_key(struct peer_net *n, const unsigned char key[16]);
+/* Whether two of them are the same, in a time that does not tell where they differ. */
+bool peer_net_same_key(const unsigned char a[16], const unsigned char b[16]);
 /* It has a link, or the beginning of one, and was not added. */
 bool peer_net_is_stranger(const struct peer_net *n, raft_node_id id);
 /* The buffer of that connection's output for this turn: append whole frames; NULL when the link is
@@ -139,10 +155,11 @@ int peer_probe(const char *addr, const struct wire_hello *hello, unsigned timeou
 /* Blocking, for a thread of the leader's: the node that waits at this address is told what `join`
  * says. 0: it answered, and a refusal is an answer: ret_reply->refused, with its own words in
  * ret_reply->text. Accepted, its directory is durable when it answers. -errno with err_text():
- * nobody there, no answer in time, not a ridd; it may have joined all the same. Then this is called
+ * nobody there, no answer in time, not a ridd; -ECANCELED soon after *stops (NULL: never) became
+ * true. It may have joined all the same. Then this is called
  * again: a node that has joined already, and runs, says the same as when it was told (MEMBER-22).
  * */
 int peer_join(const char *addr, const struct wire_join *join, unsigned timeout_ms,
-              struct wire_join_reply *ret_reply);
+              const atomic_bool *stops, struct wire_join_reply *ret_reply);
 
 #endif

@@ -12,7 +12,25 @@
 
 #include "base/banned.h"
 
-static int wait_for(int fd, short events, uint64_t deadline_us)
+/* A question in the course of being asked. */
+struct asking {
+    uint64_t deadline_us;
+    const atomic_bool *stops;
+};
+
+static bool is_stopped(const struct asking *a)
+{
+    return a->stops != NULL && atomic_load(a->stops);
+}
+
+/* Until when nobody looks whether it is to stop. */
+static uint64_t next_look_us(const struct asking *a, uint64_t now_us)
+{
+    return a->stops != NULL && now_us + NET_ASK_LOOK_US < a->deadline_us ? now_us + NET_ASK_LOOK_US
+                                                                         : a->deadline_us;
+}
+
+static int wait_for(int fd, short events, const struct asking *a)
 {
     struct pollfd pfd = {.fd = fd, .events = events};
     uint64_t now_us;
@@ -20,9 +38,11 @@ static int wait_for(int fd, short events, uint64_t deadline_us)
 
     for (;;) {
         now_us = clock_mono_us();
-        if (now_us >= deadline_us)
+        if (is_stopped(a))
+            return -ECANCELED;
+        if (now_us >= a->deadline_us)
             return -ETIMEDOUT;
-        rc = poll(&pfd, 1, (int)((deadline_us - now_us) / 1000u) + 1);
+        rc = poll(&pfd, 1, (int)((next_look_us(a, now_us) - now_us) / 1000u) + 1);
         if (rc > 0)
             return 0;
         if (rc < 0 && errno != EINTR)
@@ -30,7 +50,7 @@ static int wait_for(int fd, short events, uint64_t deadline_us)
     }
 }
 
-static int connect_until(const struct net_addr *addr, uint64_t deadline_us, int *ret_fd)
+static int connect_until(const struct net_addr *addr, const struct asking *a, int *ret_fd)
 {
     cleanup_fd int fd = -1;
     int error = 0;
@@ -43,7 +63,7 @@ static int connect_until(const struct net_addr *addr, uint64_t deadline_us, int 
     if (connect(fd, (const struct sockaddr *)&addr->sa, addr->len) != 0) {
         if (errno != EINPROGRESS)
             return -errno;
-        rc = wait_for(fd, POLLOUT, deadline_us);
+        rc = wait_for(fd, POLLOUT, a);
         if (rc != 0)
             return rc;
         if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0)
@@ -55,14 +75,14 @@ static int connect_until(const struct net_addr *addr, uint64_t deadline_us, int 
     return 0;
 }
 
-static int send_until(int fd, const struct buf *out, uint64_t deadline_us)
+static int send_until(int fd, const struct buf *out, const struct asking *a)
 {
     size_t at = 0;
     ssize_t n;
     int rc;
 
     while (at < out->len) {
-        rc = wait_for(fd, POLLOUT, deadline_us);
+        rc = wait_for(fd, POLLOUT, a);
         if (rc != 0)
             return rc;
         n = send(fd, out->data + at, out->len - at, MSG_NOSIGNAL);
@@ -75,7 +95,7 @@ static int send_until(int fd, const struct buf *out, uint64_t deadline_us)
 }
 
 /* One whole frame of at most `size` bytes. */
-static int frame_until(int fd, uint64_t deadline_us, unsigned char *in, size_t size,
+static int frame_until(int fd, const struct asking *a, unsigned char *in, size_t size,
                        struct wire_frame *ret)
 {
     size_t len = 0;
@@ -88,7 +108,7 @@ static int frame_until(int fd, uint64_t deadline_us, unsigned char *in, size_t s
             return 0;
         if (rc != WIRE_FRAME_E_SHORT || len == size)
             return -EPROTO;
-        rc = wait_for(fd, POLLIN, deadline_us);
+        rc = wait_for(fd, POLLIN, a);
         if (rc != 0)
             return rc;
         n = recv(fd, in + len, size - len, 0);
@@ -103,23 +123,24 @@ static int frame_until(int fd, uint64_t deadline_us, unsigned char *in, size_t s
 
 static int ask(const struct net_addr *addr, const struct net_question *q, uint64_t deadline_us)
 {
+    const struct asking a = {deadline_us, q->stops};
     unsigned char in[PEER_HELLO_BYTES_MAX];
     struct wire_frame frame;
     cleanup_fd int fd = -1;
     int rc;
 
-    rc = connect_until(addr, deadline_us, &fd);
+    rc = connect_until(addr, &a, &fd);
     if (rc == 0)
-        rc = send_until(fd, q->out, deadline_us);
+        rc = send_until(fd, q->out, &a);
     if (rc == 0)
-        rc = frame_until(fd, deadline_us, in, sizeof(in), &frame);
+        rc = frame_until(fd, &a, in, sizeof(in), &frame);
     if (rc == 0)
         rc = q->on_reply(q->ctx, &frame);
     return rc;
 }
 
 /* A name server may be silent for longer than anybody wants to wait here. */
-static int resolve_until(const char *addr, uint64_t deadline_us,
+static int resolve_until(const char *addr, const struct asking *a,
                          struct net_addr addrs[NET_ADDRS_MAX], unsigned *ret_n_addrs)
 {
     struct lookup *lookup = NULL;
@@ -133,7 +154,9 @@ static int resolve_until(const char *addr, uint64_t deadline_us,
         rc = net_addr_ask(addr, -1, &lookup);
     if (rc != 0)
         return err_trace(rc);
-    rc = lookup_wait(lookup, deadline_us);
+    do
+        rc = lookup_wait(lookup, next_look_us(a, clock_mono_us()));
+    while (rc != 0 && clock_mono_us() < a->deadline_us && !is_stopped(a));
     if (rc == 0)
         return err_trace(net_addr_take(addr, lookup, addrs, ret_n_addrs));
     lookup_drop(lookup);
@@ -143,11 +166,12 @@ static int resolve_until(const char *addr, uint64_t deadline_us,
 
 int net_ask(const char *addr, const struct net_question *q, uint64_t deadline_us)
 {
+    const struct asking a = {deadline_us, q->stops};
     struct net_addr addrs[NET_ADDRS_MAX];
     unsigned n_addrs;
     int rc;
 
-    rc = resolve_until(addr, deadline_us, addrs, &n_addrs);
+    rc = resolve_until(addr, &a, addrs, &n_addrs);
     if (rc != 0)
         return err_trace(rc);
     rc = -ETIMEDOUT;

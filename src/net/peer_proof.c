@@ -21,6 +21,7 @@ static const char texts[PEER_PROOF_TEXTS][PROOF_TEXT_BYTES] = {
     [PEER_PROOF_OF_ACCEPTOR] = "ridd link 1: acceptor",
     [PEER_PROOF_OF_DIALLER] = "ridd link 1: dialler",
     [PEER_PROOF_MASK] = "ridd link 1: incarnations",
+    [PEER_PROOF_OF_REMOVAL] = "ridd link 1: removal",
 };
 
 bool peer_challenge_draw(unsigned char ret[WIRE_CHALLENGE_BYTES])
@@ -50,6 +51,11 @@ bool peer_proof(const unsigned char key[16], enum peer_proof_text text,
     rid_assert(p + 18 == data + sizeof(data));
     return HMAC(EVP_sha256(), key, 16, data, sizeof(data), ret, &len) != NULL &&
            len == WIRE_PROOF_BYTES;
+}
+
+bool peer_net_same_key(const unsigned char a[16], const unsigned char b[16])
+{
+    return CRYPTO_memcmp(a, b, 16) == 0;
 }
 
 bool peer_proof_equal(const unsigned char a[WIRE_PROOF_BYTES],

@@ -40,8 +40,7 @@ static enum wire_refusal record(struct node *n, const struct raft_server *server
         _exit(engine_log_end(rc, "cannot record the incarnation of a peer"));
     n->peers_full = n->peers_full && rc != IDENTITY_PEER_RECORDED;
     if (rc == IDENTITY_PEER_RECORDED)
-        log_event(LOG_INFO, "peer_recorded", "peer=%s incarnation=%016llx", server->name,
-                  (unsigned long long)h->incarnation);
+        log_event(LOG_INFO, "peer_recorded", "peer=%s", server->name); /* no more (PEER-7) */
     if (rc == IDENTITY_PEER_FULL)
         return WIRE_REFUSED_BUSY;
     return rc == IDENTITY_PEER_REFUSED ? WIRE_REFUSED_INCARNATION : WIRE_REFUSED_NOT;
@@ -51,7 +50,7 @@ static enum wire_refusal record(struct node *n, const struct raft_server *server
  * an earlier version. What does not fit is not known. */
 void node_note_met(struct node *n, const struct wire_hello *h)
 {
-    for (unsigned i = 0; i < RAFT_SERVERS_MAX; i++) {
+    for (unsigned i = 0; i < NODE_MET_MAX; i++) {
         if (n->met[i].id != h->from && n->met[i].id != 0)
             continue;
         n->met[i].id = h->from;
@@ -64,13 +63,13 @@ void node_note_met(struct node *n, const struct wire_hello *h)
 void node_forget_met(struct node *n, raft_node_id id)
 {
     unsigned last = 0;
-    unsigned at = RAFT_SERVERS_MAX;
+    unsigned at = NODE_MET_MAX;
 
-    for (unsigned i = 0; i < RAFT_SERVERS_MAX && n->met[i].id != 0; i++) {
+    for (unsigned i = 0; i < NODE_MET_MAX && n->met[i].id != 0; i++) {
         at = n->met[i].id == id ? i : at;
         last = i;
     }
-    if (at == RAFT_SERVERS_MAX)
+    if (at == NODE_MET_MAX)
         return;
     n->met[at] = n->met[last];
     n->met[last].id = 0;
@@ -80,7 +79,7 @@ unsigned node_command_version(void *ctx, raft_node_id id)
 {
     const struct node *n = ctx;
 
-    for (unsigned i = 0; i < RAFT_SERVERS_MAX; i++)
+    for (unsigned i = 0; i < NODE_MET_MAX; i++)
         if (n->met[i].id == id)
             return n->met[i].command_version;
     return 0;
@@ -90,7 +89,7 @@ unsigned node_peer_version(void *ctx, raft_node_id id)
 {
     const struct node *n = ctx;
 
-    for (unsigned i = 0; i < RAFT_SERVERS_MAX; i++)
+    for (unsigned i = 0; i < NODE_MET_MAX; i++)
         if (n->met[i].id == id)
             return n->met[i].peer_version;
     return 0;
@@ -98,8 +97,9 @@ unsigned node_peer_version(void *ctx, raft_node_id id)
 
 /* server: what the configuration says of the caller; NULL: it does not know it. */
 enum wire_refusal node_judge(const struct raft_server *server,
-                             const struct raft_configuration *committed, uint64_t own_incarnation,
-                             const struct wire_hello *h, struct peer_asked *asked)
+                             const struct raft_configuration *committed, bool leads,
+                             uint64_t own_incarnation, const struct wire_hello *h,
+                             struct peer_asked *asked)
 {
     const struct raft_removed *removed = raft_configuration_removed(committed, h->from);
 
@@ -109,10 +109,19 @@ enum wire_refusal node_judge(const struct raft_server *server,
         asked->removed_index = removed->index;
         return WIRE_REFUSED_REMOVED;
     }
-    /* It may be a member, and we may lag: the port has seen, or will see, that it knows the
-     * cluster's id (PEER-9). */
-    if (server == NULL && !asked->stranger)
+    /* It has not been made a peer, and is not about to prove anything: it was let as far as here to
+     * be told the above (PEER-11). */
+    if (asked->stranger && asked->without_id)
         return WIRE_REFUSED_FROM;
+    /* It may be a member, and we may lag: the port has seen, or will see, that it knows the
+     * cluster's id (PEER-9). Who leads does not lag: for it the caller is none, removed so long ago
+     * perhaps that nothing says so any more, and would never be told else (PEER-9). */
+    if (server == NULL && (leads || !asked->stranger))
+        return WIRE_REFUSED_FROM;
+    /* Only a founder may lag so far that it has no id: whoever was added was told it before it was
+     * a node. Its id gives its incarnation away, and so that proves nothing (PEER-8). */
+    if (server != NULL && asked->without_id && server->id != raft_founder_id(server->name))
+        return WIRE_REFUSED_PROOF;
     if (h->known_incarnation != 0 && h->known_incarnation != own_incarnation)
         return WIRE_REFUSED_OURSELVES;
     if (server != NULL && server->incarnation != 0 && server->incarnation != h->incarnation)
@@ -133,13 +142,49 @@ static enum wire_refusal meet(struct node *n, const struct raft_server *server,
     return known != 0 && known != h->incarnation ? WIRE_REFUSED_INCARNATION : WIRE_REFUSED_NOT;
 }
 
+/* A stranger may become a server while its link stands, and is not met again then: what it said is
+ * known from the beginning, or it would never be sent a snapshot (PEER-9). Strangers that have gone
+ * are forgotten, so that there is always room for the next. */
+static void meet_stranger(struct node *n, const struct wire_hello *h)
+{
+    for (unsigned i = NODE_MET_MAX; i > 0; i--) {
+        const raft_node_id id = n->met[i - 1].id;
+
+        if (id != 0 && node_server(n, id) == NULL && !peer_net_is_up(n->peer_net, id))
+            node_forget_met(n, id);
+    }
+    node_note_met(n, h);
+}
+
+/* Who has never met us was made a member by founders who had not: a leader fills in the
+ * incarnations of those that it knows. So we have not met all of them either; and whoever calls
+ * itself the one that we have not met is let in, and given more: nothing is lost by this
+ * (PEER-9). */
+bool node_lacks_a_founder(const struct raft_configuration *c, raft_node_id self,
+                          const struct identity_dir *dir)
+{
+    for (unsigned i = 0; i < c->n; i++) {
+        const struct raft_server *s = &c->servers[i];
+
+        if (s->id != self && s->incarnation == 0 && identity_peer_incarnation(dir, s->id) == 0)
+            return true;
+    }
+    return false;
+}
+
 enum wire_refusal node_admit(void *ctx, const struct wire_hello *h, struct peer_asked *asked)
 {
     struct node *n = ctx;
     const struct raft_server *server = node_server(n, h->from);
-    enum wire_refusal refusal = node_judge(server, &node_committed_configuration(n)->configuration,
-                                           n->incarnation, h, asked);
+    enum wire_refusal refusal =
+        node_judge(server, &node_committed_configuration(n)->configuration,
+                   raft_can_serve(engine_raft(n->engine)), n->incarnation, h, asked);
 
+    if (refusal == WIRE_REFUSED_NOT && asked->unmet &&
+        !node_lacks_a_founder(raft_get_configuration(engine_raft(n->engine)), n->id, n->dir))
+        refusal = WIRE_REFUSED_FROM;
+    if (refusal == WIRE_REFUSED_NOT && server == NULL && !asked->proof_follows)
+        meet_stranger(n, h);
     if (refusal != WIRE_REFUSED_NOT || server == NULL)
         return refusal;
     refusal = meet(n, server, h, asked->proof_follows);

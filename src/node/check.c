@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/address.h"
 #include "base/clock.h"
 #include "base/exit_codes.h"
 #include "base/limits.h"
@@ -49,7 +50,7 @@ static bool find_place(const char *addr, unsigned line, uint64_t deadline_us, st
     bool found = false;
 
     *ret = (struct place){.addr = addr, .line = line};
-    if (addr[0] == '\0' || !conf_split_address(addr, host, sizeof(host), port, sizeof(port)) ||
+    if (addr[0] == '\0' || !address_split(addr, host, sizeof(host), port, sizeof(port)) ||
         lookup_start(host, port, 0, -1, &l) != 0)
         return false;
     if (lookup_wait(l, deadline_us) != 0) {
@@ -97,8 +98,8 @@ int node_check(const struct conf *conf)
 {
     if (find_doubles(conf) > 0)
         return EXIT_CONF_ERROR;
-    printf("ridd: '%s' is right: cluster %s, %u nodes\n", conf->path, conf->cluster_name,
-           conf->n_peers);
+    printf("ridd: '%s' is right: cluster %s, %u node%s\n", conf->path, conf->cluster_name,
+           conf->n_peers, conf->n_peers == 1 ? "" : "s");
     if (conf->n_peers % 2 == 0)
         printf("ridd: %u nodes survive the loss of no more than %u do: take an odd number\n",
                conf->n_peers, conf->n_peers - 1);

@@ -66,8 +66,12 @@ void node_peer_event(void *ctx, enum peer_event event, raft_node_id peer, const 
     case PEER_EVENT_DOWN:
         if (engine_replica(n->engine) != NULL)
             replica_link(engine_replica(n->engine), peer, false, clock_mono_us());
-        (void)say_link(n, LOG_WARNING, "peer_down", peer, "address=%s why=%s action=reconnect",
-                       addr_esc, text_esc);
+        if (node_server(n, peer) != NULL)
+            (void)say_link(n, LOG_WARNING, "peer_down", peer, "address=%s why=%s action=reconnect",
+                           addr_esc, text_esc);
+        else /* removed, or a stranger: it is not dialled */
+            (void)say_link(n, LOG_INFO, "peer_down", peer, "address=%s why=%s action=none",
+                           addr_esc, text_esc);
         break;
     case PEER_EVENT_REFUSED:
         if (log_limit_ok(&n->refused_limit, clock_mono_us(), &suppressed))

@@ -1,5 +1,6 @@
 /* The links follow the configuration: whom we keep one with, where, and by which cluster id they
  * are known. */
+#include <errno.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -76,43 +77,39 @@ const char *node_peer_addr(void *ctx, raft_node_id id)
 
 /* ---- links ---- */
 
-static struct node_link *find(struct node *n, raft_node_id id)
+static bool has_link(const struct node *n, raft_node_id id)
 {
     for (unsigned i = 0; i < n->follow.n_links; i++)
-        if (n->follow.links[i].id == id)
-            return &n->follow.links[i];
-    return NULL;
+        if (n->follow.links[i] == id)
+            return true;
+    return false;
 }
 
-static void drop(struct node *n, struct node_link *link)
+static void drop(struct node *n, unsigned at)
 {
-    const raft_node_id id = link->id;
+    const raft_node_id id = n->follow.links[at];
 
     node_forget_met(n, id);
     node_forget_about(n, id);
-    *link = n->follow.links[--n->follow.n_links];
+    n->follow.links[at] = n->follow.links[--n->follow.n_links];
     peer_net_remove(n->peer_net, id);
 }
 
-/* Who has left is kept for a moment: the entry that says so goes to it when it is committed. all:
- * there is no room for that. */
-static void drop_leavers(struct node *n, uint64_t now_us, bool all)
+/* Once its removal is committed, and not before: who has left is a server until then, and its link
+ * stays. After that it is sent nothing, so that the link is of no use to either side, and without
+ * it it calls, and is told that it was removed (PEER-11). */
+static void drop_leavers(struct node *n)
 {
-    n->follow.due_us = UINT64_MAX;
-    for (unsigned i = n->follow.n_links; i > 0; i--) {
-        struct node_link *link = &n->follow.links[i - 1];
+    for (unsigned i = n->follow.n_links; i > 0; i--)
+        if (node_server(n, n->follow.links[i - 1]) == NULL)
+            drop(n, i - 1);
+}
 
-        if (node_server(n, link->id) != NULL) {
-            link->leaves_us = 0;
-            continue;
-        }
-        if (link->leaves_us == 0)
-            link->leaves_us = now_us + NODE_LEAVER_ELECTIONS * n->conf->election_us;
-        if (all || now_us >= link->leaves_us)
-            drop(n, link);
-        else if (link->leaves_us < n->follow.due_us)
-            n->follow.due_us = link->leaves_us;
-    }
+/* An earlier version let such an address into the log. */
+static void say_undialled(const struct raft_server *server)
+{
+    log_event(LOG_ERROR, "peer_not_added", "peer=%s error=\"%s\" action=set_addr", server->name,
+              err_text());
 }
 
 /* 0 or -errno with err_text(). */
@@ -125,14 +122,15 @@ static int add(struct node *n, const struct raft_server *server, uint64_t now_us
     if (server->id == n->id || strcmp(server->name, n->self->name) == 0 || addr == NULL)
         return 0;
     rc = peer_net_add(n->peer_net, server->id, addr);
-    if (rc == -ENOSPC) {
-        drop_leavers(n, now_us, true);
-        rc = peer_net_add(n->peer_net, server->id, addr);
+    if (rc == -EINVAL) {
+        /* No dial would ever succeed, which costs this one its link and nobody else (MEMBER-23). */
+        say_undialled(server);
+        rc = 0;
     }
-    if (rc != 0 || find(n, server->id) != NULL)
+    if (rc != 0 || has_link(n, server->id))
         return rc;
     if (n->follow.n_links < sizeof(n->follow.links) / sizeof(n->follow.links[0]))
-        n->follow.links[n->follow.n_links++] = (struct node_link){.id = server->id};
+        n->follow.links[n->follow.n_links++] = server->id;
     /* The core takes a link for granted until it hears of it. */
     if (n->follow.began && !peer_net_is_up(n->peer_net, server->id))
         replica_link(engine_replica(n->engine), server->id, false, now_us);
@@ -157,24 +155,41 @@ static int add_all(struct node *n, const struct raft_configuration *c, uint64_t 
 }
 
 /* What is committed counts; a node that has just joined was told it, and does not have it in its
- * log yet. It is written down, so that a later start knows its cluster by it, and by its name: the
- * list of peers in the file says no more who founded it (IDENTITY-7). */
-static void follow_cluster_id(struct node *n, const unsigned char *id)
+ * log yet. */
+static void follow_cluster_id(struct node *n, const struct raft_configuration *committed)
 {
     static const unsigned char none[16];
     const struct identity_cluster *known = identity_cluster(n->dir);
 
-    if (id == NULL) {
+    if (raft_configuration_has_cluster_id(committed))
+        peer_net_set_key(n->peer_net, committed->cluster_id);
+    else
         peer_net_set_key(n->peer_net,
                          memcmp(known->id, none, sizeof(none)) != 0 ? known->id : NULL);
-        return;
-    }
-    peer_net_set_key(n->peer_net, id);
-    if (memcmp(known->id, id, sizeof(known->id)) == 0 && known->name[0] != '\0')
+}
+
+/* So that a later start knows its cluster by it, and by its name: the list of peers in the file
+ * says no more who founded it (IDENTITY-7). Not before a start would find it in the log, too: after
+ * a crash the directory must not name an id that its log does not know (MEMBER-16). */
+static void record_cluster_id(struct node *n)
+{
+    const struct identity_cluster *known = identity_cluster(n->dir);
+    unsigned char id[16];
+
+    if (!engine_cluster_id(n->engine, id) ||
+        (memcmp(known->id, id, sizeof(id)) == 0 && known->name[0] != '\0'))
         return;
     if (identity_set_cluster(n->dir, id, n->conf->cluster_name) != 0)
         log_event(LOG_WARNING, "cluster_not_recorded", "error=\"%s\" action=at_next_change",
                   err_text());
+}
+
+/* 0: not known. */
+static raft_index durable_index(const struct node *n)
+{
+    const struct raft_config_at *at = engine_durable_configuration(n->engine);
+
+    return at != NULL ? at->index : 0;
 }
 
 int node_follow_now(struct node *n)
@@ -182,15 +197,16 @@ int node_follow_now(struct node *n)
     const struct raft *raft = engine_raft(n->engine);
     const struct raft_config_at *newest = raft_config_at(raft, RAFT_INDEX_MAX);
     const struct raft_config_at *committed = node_committed_configuration(n);
-    const bool has_id = raft_configuration_has_cluster_id(&committed->configuration);
     const uint64_t now_us = clock_mono_us();
     int rc;
 
     n->follow.newest_index = newest->index;
     n->follow.newest_term = raft_term_at(raft, newest->index);
     n->follow.committed_index = committed->index;
-    follow_cluster_id(n, has_id ? committed->configuration.cluster_id : NULL);
-    drop_leavers(n, now_us, false);
+    n->follow.durable_index = durable_index(n);
+    follow_cluster_id(n, &committed->configuration);
+    record_cluster_id(n);
+    drop_leavers(n);
     rc = add_all(n, &committed->configuration, now_us);
     if (newest != committed) {
         int rc_newest = add_all(n, &newest->configuration, now_us);
@@ -201,7 +217,7 @@ int node_follow_now(struct node *n)
     return rc;
 }
 
-void node_follow_configuration(struct node *n, uint64_t now_us)
+void node_follow_configuration(struct node *n)
 {
     const struct raft *raft = engine_raft(n->engine);
     const struct raft_config_at *newest = raft_config_at(raft, RAFT_INDEX_MAX);
@@ -209,7 +225,8 @@ void node_follow_configuration(struct node *n, uint64_t now_us)
     if (newest->index == n->follow.newest_index &&
         raft_term_at(raft, newest->index) == n->follow.newest_term &&
         node_committed_configuration(n)->index == n->follow.committed_index &&
-        now_us < n->follow.due_us)
+        (n->follow.durable_index == n->follow.committed_index ||
+         durable_index(n) == n->follow.durable_index))
         return;
     (void)node_follow_now(n);
 }

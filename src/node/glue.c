@@ -91,7 +91,7 @@ static bool peer_connected(void *ctx, raft_node_id id)
     return peer_net_is_up(((struct node *)ctx)->peer_net, id);
 }
 
-/* On a thread of its own: what it reads of the node never changes. */
+/* On a thread of its own: what it reads of the node never changes, but for one that is atomic. */
 static int join(void *ctx, const char *peer_addr, const char *name, const void *config, size_t len,
                 const unsigned char cluster_id[16], uint64_t *ret_incarnation)
 {
@@ -109,7 +109,7 @@ static int join(void *ctx, const char *peer_addr, const char *name, const void *
     (void)snprintf(question.cluster_name, sizeof(question.cluster_name), "%s",
                    n->conf->cluster_name);
     (void)snprintf(question.node_name, sizeof(question.node_name), "%s", name);
-    rc = peer_join(peer_addr, &question, PEER_JOIN_MS, &reply);
+    rc = peer_join(peer_addr, &question, PEER_JOIN_MS, &n->closes, &reply);
     if (rc != 0)
         return err_say(rc, "'%s' at %s does not answer: %s; is `ridd --join` running there?", name,
                        peer_addr, err_text());
@@ -117,6 +117,8 @@ static int join(void *ctx, const char *peer_addr, const char *name, const void *
         return err_say(-EPERM, "'%s' at %s refuses: %s%s%s", name, peer_addr,
                        wire_join_refusal_text(reply.refused), reply.text[0] != '\0' ? ": " : "",
                        reply.text);
+    if (len == 0) /* it waits */
+        return 0;
     if (reply.incarnation == 0)
         return err_say(-EAGAIN, "'%s' at %s was not told: ask again", name, peer_addr);
     *ret_incarnation = reply.incarnation;

@@ -438,6 +438,7 @@ int identity_create(const struct identity_conf *conf, struct identity_dir **ret_
     dir->identity.node_id = raft_founder_id(conf->node_name);
     (void)clock_gettime(CLOCK_REALTIME, &now);
     dir->identity.created_s = (uint64_t)now.tv_sec;
+    dir->identity.way = conf->way;
     rc = fill_dir(dir, conf->way, s.has_cluster);
     if (rc != 0)
         return err_trace(rc);

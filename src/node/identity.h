@@ -8,6 +8,7 @@
  *       CLUSTER      the cluster's name and its random id; missing where only founders ever were
  *       PEERS        the incarnation of each founder at the first handshake with it
  *       wal/ db/     0700; db/ is made by kv, wal/ filled by store
+ *       snap/        0700; filled by snap
  *
  * The incarnation is random and made with the directory. A node that lost its disk gets another
  * one, and its peers, who remember the old, refuse it: it cannot come back under its name and vote
@@ -42,10 +43,10 @@
 
 /* Number, words, and what ridd exits with. NOT_INITIALISED: missing, empty, or its initialisation
  * was interrupted. FOREIGN: another cluster or node; at --init, something that is not ridd's. LOST:
- * no IDENT, but wal/, db/, snap/ or PEERS hold something. ACCESS: owner, mode or kind of the
- * directory or of something in it. EXISTS: at --init, it is this very node already; nothing was
- * changed. NEWER: IDENT, PEERS or INIT is of a later version, which can go on with it; nothing was
- * changed (DISK-24). */
+ * no IDENT, but wal/, db/ or snap/ hold something, or PEERS or CLUSTER is there. ACCESS: owner,
+ * mode or kind of the directory or of something in it. EXISTS: at --init, it is this very node
+ * already; nothing was changed. NEWER: IDENT, CLUSTER, PEERS or INIT is of a later version, which
+ * can go on with it; nothing was changed (DISK-24). */
 /* clang-format off */
 #define IDENTITY_ERRORS(X)                                                                   \
     X(IDENTITY_E_NOT_INITIALISED, 1, "it was not initialised",          EXIT_CONF_ERROR)     \
@@ -71,8 +72,9 @@ struct identity {
     /* raft_founder_id(node_name); of one that was added raft_member_id(node_name, incarnation) */
     raft_node_id node_id;
     char node_name[NODE_NAME_BYTES_MAX + 1];
-    uint64_t incarnation; /* never 0 */
-    uint64_t created_s;   /* wall clock, for people */
+    uint64_t incarnation;  /* never 0 */
+    uint64_t created_s;    /* wall clock, for people */
+    enum identity_way way; /* JOIN also where one that was added does not say it */
 };
 
 /* What a directory says of the cluster beside the founding id. */

@@ -19,12 +19,14 @@
 #define CLUSTER_MAGIC     "RIDDCLU1"
 
 /* IDENT: cluster_id[16], u64 node id, u64 incarnation, u64 created, u8 length and then the name,
- * zeros behind it. PEERS: u32 count; each u64 id, u64 incarnation, u8 length, name. CLUSTER:
- * id[16], u8 length and then the name, zeros behind it. */
-#define IDENT_BYTES     (16u + 3u * 8u + 1u + NODE_NAME_BYTES_MAX)
-#define CLUSTER_BYTES   (16u + 1u + NODE_NAME_BYTES_MAX)
-#define PEER_BYTES_MAX  (8u + 8u + 1u + NODE_NAME_BYTES_MAX)
-#define PEERS_BYTES_MAX (4u + IDENTITY_PEERS_MAX * PEER_BYTES_MAX)
+ * zeros behind it; of one that was added u8 way, which some lack. PEERS: u32 count; each u64 id,
+ * u64 incarnation, u8 length, name. CLUSTER: id[16], u8 length and then the name, zeros behind
+ * it. */
+#define IDENT_BYTES       (16u + 3u * 8u + 1u + NODE_NAME_BYTES_MAX)
+#define IDENT_BYTES_ADDED (IDENT_BYTES + 1u)
+#define CLUSTER_BYTES     (16u + 1u + NODE_NAME_BYTES_MAX)
+#define PEER_BYTES_MAX    (8u + 8u + 1u + NODE_NAME_BYTES_MAX)
+#define PEERS_BYTES_MAX   (4u + IDENTITY_PEERS_MAX * PEER_BYTES_MAX)
 static_assert(PEERS_BYTES_MAX <= MARK_BYTES_MAX, "all peers must fit their file");
 
 bool identity_name_ok(const char *name, size_t len)
@@ -62,14 +64,27 @@ static unsigned char *put_name(unsigned char *p, const char *name)
     return p + len;
 }
 
-static void ident_encode(const struct identity *id, unsigned char ret_bytes[IDENT_BYTES])
+static void ident_encode(const struct identity *id, unsigned char ret_bytes[IDENT_BYTES_ADDED])
 {
-    memset(ret_bytes, 0, IDENT_BYTES);
+    memset(ret_bytes, 0, IDENT_BYTES_ADDED);
     memcpy(ret_bytes, id->cluster_id, 16);
     put_u64(ret_bytes + 16, id->node_id);
     put_u64(ret_bytes + 24, id->incarnation);
     put_u64(ret_bytes + 32, id->created_s);
     (void)put_name(ret_bytes + 40, id->node_name);
+    ret_bytes[IDENT_BYTES] = (unsigned char)id->way;
+}
+
+/* In which way it was added; true: it says so, or need not. */
+static bool get_way(const unsigned char *bytes, size_t len, bool added, enum identity_way *ret)
+{
+    *ret = added ? IDENTITY_JOIN : IDENTITY_FOUND;
+    if (len == IDENT_BYTES)
+        return true;
+    if (!added || len != IDENT_BYTES_ADDED)
+        return false;
+    *ret = (enum identity_way)bytes[IDENT_BYTES];
+    return bytes[IDENT_BYTES] == IDENTITY_JOIN || bytes[IDENT_BYTES] == IDENTITY_REJOIN;
 }
 
 /* The id follows from the rest: the file of another node, or one half of which is another's, is
@@ -78,7 +93,8 @@ static bool ident_decode(const unsigned char *bytes, size_t len, bool added, str
 {
     struct identity id = {0};
 
-    if (len != IDENT_BYTES || get_name(bytes + 40, IDENT_BYTES - 40, id.node_name) == NULL)
+    if (!get_way(bytes, len, added, &id.way) ||
+        get_name(bytes + 40, IDENT_BYTES - 40, id.node_name) == NULL)
         return false;
     memcpy(id.cluster_id, bytes, 16);
     id.node_id = get_u64(bytes + 16);
@@ -160,7 +176,7 @@ int identity_say_mark(const struct identity_dir *dir, int rc)
 
 int identity_read_ident(struct identity_dir *dir)
 {
-    unsigned char bytes[IDENT_BYTES];
+    unsigned char bytes[IDENT_BYTES_ADDED];
     size_t len = 0;
     bool added = false;
     int rc = mark_read(dir->fd, IDENT_NAME, IDENT_MAGIC, bytes, sizeof(bytes), &len);
@@ -176,12 +192,13 @@ int identity_read_ident(struct identity_dir *dir)
 
 int identity_write_ident(const struct identity_dir *dir)
 {
-    unsigned char bytes[IDENT_BYTES];
+    unsigned char bytes[IDENT_BYTES_ADDED];
+
+    const bool added = identity_was_added(dir);
 
     ident_encode(&dir->identity, bytes);
-    return err_trace(mark_write(dir->fd, IDENT_NAME,
-                                identity_was_added(dir) ? IDENT_MAGIC_ADDED : IDENT_MAGIC, bytes,
-                                sizeof(bytes)));
+    return err_trace(mark_write(dir->fd, IDENT_NAME, added ? IDENT_MAGIC_ADDED : IDENT_MAGIC, bytes,
+                                added ? IDENT_BYTES_ADDED : IDENT_BYTES));
 }
 
 int identity_read_cluster(struct identity_dir *dir)
@@ -269,10 +286,9 @@ int identity_peer_check_and_record(struct identity_dir *dir, raft_node_id id, co
     if (known != NULL)
         return err_say(
             IDENTITY_PEER_REFUSED,
-            "peer '%s' has incarnation %016" PRIx64 ", but %016" PRIx64
-            " was known: it lost its disk or was initialised again, and may not come back "
-            "under this name: ridd(8), LOST DISK",
-            name, incarnation, known->incarnation);
+            "peer '%s' is another incarnation than the one that was known: it lost its disk or was "
+            "initialised again, and may not come back under this name: ridd(8), LOST DISK",
+            name);
     if (dir->n_peers == IDENTITY_PEERS_MAX)
         return err_say(IDENTITY_PEER_FULL, "peer '%s' is not accepted: %u peers are known already",
                        name, IDENTITY_PEERS_MAX);

@@ -137,10 +137,10 @@ int node_init(const struct conf *conf)
     if (rc != 0)
         fprintf(stderr, "ridd: %s\n", err_text());
     else
-        printf("ridd: made '%s' for node %s of cluster %s (%u nodes); start it with: ridd --config "
-               "%s --id %s\n",
-               conf->data_dir, conf->self->name, conf->cluster_name, conf->n_peers, conf->path,
-               conf->self->name);
+        printf("ridd: made '%s' for node %s of cluster %s (%u node%s); start it with: ridd "
+               "--config %s --id %s\n",
+               conf->data_dir, conf->self->name, conf->cluster_name, conf->n_peers,
+               conf->n_peers == 1 ? "" : "s", conf->path, conf->self->name);
     identity_close(dir);
     return rc == 0 ? 0 : identity_exit_code(rc);
 }

@@ -13,7 +13,6 @@
  * started, or --join is given again, and it answers the leader who asks once more as it did, or
  * would have done (MEMBER-22). */
 #include <errno.h>
-#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -88,7 +87,7 @@ static bool is_ours(const struct identity_dir *dir, const struct wire_join *j)
     const struct identity_cluster *cluster = identity_cluster(dir);
 
     return identity_was_added(dir) && cluster->known && memcmp(cluster->id, none, 16) != 0 &&
-           memcmp(j->cluster_id, cluster->id, 16) == 0 &&
+           peer_net_same_key(j->cluster_id, cluster->id) &&
            memcmp(j->founding_id, identity_get(dir)->cluster_id, 16) == 0;
 }
 
@@ -252,20 +251,28 @@ static int wait_for_leader(struct joining *w)
     return code;
 }
 
+/* The same command again runs the node that it made, so that it may stand in a service for good.
+ * But --rejoin says that a disk was lost: over a directory that was made otherwise it was not
+ * (MEMBER-22). */
+static bool may_run(const struct identity_dir *dir, bool rejoin)
+{
+    return identity_was_added(dir) && (!rejoin || identity_get(dir)->way == IDENTITY_REJOIN);
+}
+
 /* -1: there is nothing yet, or what another --join left; -2: it is a node that was added; otherwise
  * an exit code. */
 static int look_at(const struct identity_conf *identity, bool rejoin)
 {
     struct identity_dir *dir = NULL;
     int rc = identity_open(identity, &dir);
-    bool added = rc == 0 && identity_was_added(dir);
+    const bool runs = rc == 0 && may_run(dir, rejoin);
 
     identity_close(dir);
     if (rc == IDENTITY_E_NOT_INITIALISED)
         return -1;
     if (rc != 0)
         return say(identity_exit_code(rc));
-    if (added && !rejoin)
+    if (runs)
         return -2;
     (void)err_say(IDENTITY_E_EXISTS,
                   "the data directory '%s' is that of node %s and holds all it needs: start it "
@@ -294,8 +301,7 @@ int node_join(const struct conf *conf, bool rejoin)
             return say(identity_exit_code(rc));
         code = wait_for_leader(&w);
         if (code == -1)
-            printf("ridd: added to cluster %s as node %s, incarnation %016" PRIx64 "\n",
-                   conf->cluster_name, conf->self->name, identity_get(w.dir)->incarnation);
+            printf("ridd: added to cluster %s as node %s\n", conf->cluster_name, conf->self->name);
         (void)fflush(stdout);
         identity_close(w.dir);
     }

@@ -610,7 +610,7 @@ static void turn(struct node *n)
     }
     n->n_frames_done = n->n_frames;
     engine_turn(n->engine, now_us);
-    node_follow_configuration(n, now_us);
+    node_follow_configuration(n);
     peer_net_flush(n->peer_net);
     client_port_flush(n->client_port);
     node_memory_turn(n, now_us);
@@ -630,6 +630,7 @@ static void close_node(struct node *n)
 {
     /* The order undoes the opening: no more input, no more requests, the disk finishes, the state
      * is marked clean. */
+    atomic_store(&n->closes, true);
     client_port_free(n->client_port);
     peer_net_free(n->peer_net);
     engine_free(n->engine, true);

@@ -3,6 +3,7 @@
 #define RIDD_NODE_NODE_INT_H
 
 #include <event2/event.h>
+#include <stdatomic.h>
 
 #include "base/arena.h"
 #include "base/slice.h"
@@ -15,6 +16,9 @@
 #include "node/peer_lines.h"
 #include "store/sync_times.h"
 
+/* Of all servers, and of strangers that may become some (PEER-9). */
+#define NODE_MET_MAX (RAFT_SERVERS_MAX + PEER_STRANGERS_MAX)
+
 enum node_phase {
     NODE_RUNNING,
     NODE_TRANSFERRING, /* told to stop: leadership is being handed over */
@@ -25,12 +29,6 @@ enum node_phase {
 struct peer_about {
     raft_node_id id;
     struct wire_about about;
-};
-
-/* A member that the port was told of. */
-struct node_link {
-    raft_node_id id;
-    uint64_t leaves_us; /* 0: it is in the configuration */
 };
 
 struct node {
@@ -92,9 +90,10 @@ struct node {
         raft_node_id id; /* 0: free */
         unsigned command_version;
         unsigned peer_version;
-    } met[RAFT_SERVERS_MAX]; /* what each node said last that it understands */
+    } met[NODE_MET_MAX]; /* what each node said last that it understands */
     struct log_limit refused_limit;
-    bool peers_full; /* a peer could not be recorded, and none was since */
+    atomic_bool closes; /* nobody waits for a node that is told that it is added */
+    bool peers_full;    /* a peer could not be recorded, and none was since */
     unsigned n_abouts;
     struct peer_about abouts[RAFT_SERVERS_MAX]; /* what peers said when they were let in */
     struct peer_lines peer_lines;
@@ -103,9 +102,9 @@ struct node {
         raft_index newest_index; /* of the configurations that the links were last made for */
         raft_term newest_term;
         raft_index committed_index;
-        uint64_t due_us; /* when a link of one that has left ends */
+        raft_index durable_index; /* 0: not known */
         unsigned n_links;
-        struct node_link links[2 * RAFT_SERVERS_MAX];
+        raft_node_id links[2 * RAFT_SERVERS_MAX]; /* members that the port was told of */
     } follow;
 };
 
@@ -117,10 +116,15 @@ int node_ask_peers(const struct conf *conf, const unsigned char first_id[16],
 /* admit.c, as peer_net_ops.on_hello. Ends the process when it cannot be recorded who came, unless
  * it is for want of room. */
 enum wire_refusal node_admit(void *ctx, const struct wire_hello *h, struct peer_asked *asked);
-/* What of it the configurations decide. server: of that id; NULL: they have none. */
+/* What of it the configurations decide. server: of that id; NULL: they have none. leads: and has
+ * committed an entry of its term. */
 enum wire_refusal node_judge(const struct raft_server *server,
-                             const struct raft_configuration *committed, uint64_t own_incarnation,
-                             const struct wire_hello *h, struct peer_asked *asked);
+                             const struct raft_configuration *committed, bool leads,
+                             uint64_t own_incarnation, const struct wire_hello *h,
+                             struct peer_asked *asked);
+/* Whether there is a founder in c whose incarnation this node has not been told by anybody. */
+bool node_lacks_a_founder(const struct raft_configuration *c, raft_node_id self,
+                          const struct identity_dir *dir);
 
 /* join.c, as peer_net_ops.on_join: a leader that lost the answer asks the node again, which runs by
  * now. */
@@ -170,7 +174,7 @@ void node_snapshots_conf(const struct conf *conf, struct engine_snapshots_conf *
 /* follow.c: the peers and the cluster's id of peer_net are those of the configuration; looked at
  * once per turn. _now(): also where no other one came, since addresses may have changed: 0, or
  * -errno with err_text() of the last that could not be added. */
-void node_follow_configuration(struct node *n, uint64_t now_us);
+void node_follow_configuration(struct node *n);
 int node_follow_now(struct node *n);
 /* Borrowed until the core's next call. */
 const struct raft_config_at *node_committed_configuration(const struct node *n);

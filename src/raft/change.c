@@ -13,6 +13,11 @@ raft_index raft_get_configuration_index(const struct raft *r)
     return r->configs[r->n_configs - 1].index;
 }
 
+size_t raft_n_configurations(const struct raft *r)
+{
+    return r->n_configs;
+}
+
 static bool is_voter_of(const struct raft_configuration *c, raft_node_id id)
 {
     const struct raft_server *s = raft_configuration_get(c, id);

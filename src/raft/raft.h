@@ -1,7 +1,8 @@
 /* The pure consensus core of one node of one group: messages, proposals, reads and time go in, a
  * `ready` comes out.
  *
- * For: elections, replication, commit, the confirmation of linearizable reads, leader transfer.
+ * For: elections, replication, commit, the confirmation of linearizable reads, leader transfer,
+ * changes of the members; what becomes of the log when its front goes or a snapshot is installed.
  * Not for: I/O, threads, clocks, randomness, the state machine, deciding who may become a
  * member. It never calls out, but for two passive tables: log_reader (entries no longer in
  * memory, called from raft_ready() only) and the trace hook (CORE-1).
@@ -18,7 +19,7 @@
  * changes something ends with those that it could break (invariants.c).
  * Thread: one owner at a time.
  * Source: Raft dissertation figure 3.1, 3.4-3.10, 4.2.3, 5.1, 6.2, 6.4, 9.6, 10.2.1; rules READ,
- * VOTE, TERM, LOG, COMMIT, MEMBER, FIT of docs/RULES.md. Deviations from the dissertation:
+ * VOTE, TERM, LOG, COMMIT, MEMBER, SNAP, FIT of docs/RULES.md. Deviations from the dissertation:
  * src/raft/README. */
 #ifndef RIDD_RAFT_RAFT_H
 #define RIDD_RAFT_RAFT_H
@@ -221,6 +222,8 @@ int raft_configure(struct raft *r, const struct raft_configuration *c, raft_inde
                    bool force, struct raft_entry_id *ret_id);
 /* Of the configuration in force; it is committed when that is not above the commit index. */
 raft_index raft_get_configuration_index(const struct raft *r);
+/* Those that are kept: the one at the base of the log, and one for each CONFIG behind it. */
+size_t raft_n_configurations(const struct raft *r);
 
 /* Ask for a linearizable read. `ctx` comes back in ready.reads once a quorum has acknowledged a
  * round opened after this call in the same term, and an entry of this term was committed before its

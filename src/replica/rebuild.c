@@ -238,7 +238,7 @@ static void make_anew(struct replica *r)
         return;
     }
     if (rc != 0) {
-        replica_fatal(r, rc, "cannot set the state aside");
+        replica_fatal(r, rc, "cannot make the state again");
         return;
     }
     if (applied > r->last_applied) /* of a snapshot that another node had sent before */

@@ -11,10 +11,10 @@
  * callbacks is called: served, written or failed. A callback may free its request, submit new ones
  * and cancel others; it may not call replica_turn(). What a view points at holds during the
  * callback.
- * Errors: a request fails by its callback. A state that is damaged is made again from the log
- * (FIT-6, FIT-7). All else that log or state report is final: it goes to ops.fatal, which must not
- * return in a daemon; after it the replica does nothing any more. What a callback tells was
- * committed before, so it may leave even then.
+ * Errors: a request fails by its callback. A state that is damaged is made again (FIT-6, FIT-7).
+ * All else that log or state report is final: it goes to ops.fatal, which must not return in a
+ * daemon; after it the replica does nothing any more. What a callback tells was committed before,
+ * so it may leave even then.
  * Thread: one.
  * Source: dissertation 6.4 and 10.2.1; READ-1 (what gives a read its right), READ-16, READ-17 (loss
  * before completion), READ-60 (a read of the log sees exactly its index).

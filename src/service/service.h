@@ -53,6 +53,7 @@ struct service_member_answer {
     unsigned voters_before;
     unsigned voters_after; /* when all of it is done */
     unsigned heard_after;  /* of them, now */
+    uint64_t task;         /* what last_task calls it; 0: it is no task of this node */
 };
 
 struct service_ops {

@@ -101,6 +101,12 @@ static int judge(const struct snap_folder *s, const char *name, const unsigned c
         return say_damaged(name, "its trailer is not good");
     if (ret->body_bytes != size - total)
         return say_damaged(name, "it has not as many bytes as its trailer says");
+    /* Without the id of the cluster a node would not know its members any more (PEER-8). */
+    if (ret->given)
+        return err_say(SNAP_E_GIVEN,
+                       "the snapshot '%s' is a copy that a client was given ('ridctl snapshot "
+                       "--save'), without the id of its cluster: no node goes on from it",
+                       name);
     if (memcmp(ret->cluster_id, s->conf.cluster_id, sizeof(ret->cluster_id)) != 0 ||
         ret->group != s->conf.group)
         return err_say(SNAP_E_FOREIGN,

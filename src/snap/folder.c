@@ -67,6 +67,32 @@ unsigned snap_list(struct snap_folder *s, struct snap_meta *ret, unsigned n_max)
     return n;
 }
 
+bool snap_is_checked(struct snap_folder *s, struct raft_entry_id id)
+{
+    const struct snap_file *f;
+    bool is;
+
+    (void)pthread_mutex_lock(&s->lock);
+    f = snap_find(s, id);
+    is = f != NULL && f->state == SNAP_GOOD && f->checked;
+    (void)pthread_mutex_unlock(&s->lock);
+    return is;
+}
+
+bool snap_damaged_name(struct snap_folder *s, char *ret_name, size_t size)
+{
+    bool found = false;
+
+    (void)pthread_mutex_lock(&s->lock);
+    for (size_t i = 0; i < s->n_files && !found; i++) {
+        found = s->files[i]->state == SNAP_BAD;
+        if (found)
+            (void)snprintf(ret_name, size, "%s", s->files[i]->name);
+    }
+    (void)pthread_mutex_unlock(&s->lock);
+    return found;
+}
+
 uint64_t snap_bytes(struct snap_folder *s)
 {
     uint64_t n = 0;
@@ -162,7 +188,12 @@ static int look_at(struct snap_folder *s, struct snap_file *f)
     if (rc == 0 && snap_id_compare(f->meta.id, f->id) != 0)
         rc = say_misnamed(f, f->meta.id);
     f->why = rc;
-    f->state = rc == 0 ? SNAP_GOOD : rc == SNAP_E_DAMAGED ? SNAP_BAD : SNAP_KEPT;
+    if (rc == 0)
+        f->state = SNAP_GOOD;
+    else if (rc == SNAP_E_DAMAGED || rc == SNAP_E_GIVEN)
+        f->state = SNAP_BAD;
+    else
+        f->state = SNAP_KEPT;
     return 0;
 }
 
@@ -243,6 +274,7 @@ void snap_close(struct snap_folder *s)
     }
     for (unsigned i = 0; i <= SNAP_RECEIVED; i++)
         rid_assert(!s->writes[i]);
+    snap_clear_leavings(s);
     free(s->files);
     (void)pthread_mutex_destroy(&s->lock);
     (void)pthread_mutex_destroy(&s->names);
@@ -270,8 +302,8 @@ static const struct snap_file *newest_checked(const struct snap_folder *s, raft_
     return NULL;
 }
 
-/* Two are kept, and the older goes only when the newer was read again: until then nobody knows
- * whether the disk has what was written (SNAP-5). */
+/* The older one goes only when the newer was read again: until then nobody knows whether the disk
+ * has what was written (SNAP-5). Of those that came since two stay. */
 static bool may_go(struct pruning *p, const struct snap_file *f)
 {
     const bool is_older =
@@ -396,6 +428,55 @@ int snap_discard(struct snap_folder *s, struct raft_entry_id spared, bool *ret_l
     (void)pthread_mutex_unlock(&s->names);
     return rc;
 }
+
+/* ---- what was given up ---- */
+
+bool snap_has_leavings(struct snap_folder *s)
+{
+    bool has;
+
+    (void)pthread_mutex_lock(&s->lock);
+    has = s->readers_left != NULL;
+    for (unsigned i = 0; i <= SNAP_RECEIVED; i++)
+        has |= s->left[i] && !s->writes[i];
+    (void)pthread_mutex_unlock(&s->lock);
+    return has;
+}
+
+/* Under names: so no other writer of that purpose makes its file meanwhile. */
+static void clear_left(struct snap_folder *s, unsigned purpose)
+{
+    const struct vfs *vfs = s->conf.vfs;
+    bool goes;
+
+    (void)pthread_mutex_lock(&s->lock);
+    goes = s->left[purpose] && !s->writes[purpose];
+    s->left[purpose] &= !goes;
+    (void)pthread_mutex_unlock(&s->lock);
+    if (!goes)
+        return;
+    (void)vfs->unlink(vfs->ctx, snap_writer_names[purpose]);
+    (void)pthread_mutex_lock(&s->lock);
+    if (!s->writes[purpose])
+        s->writing_bytes[purpose] = 0;
+    (void)pthread_mutex_unlock(&s->lock);
+}
+
+void snap_clear_leavings(struct snap_folder *s)
+{
+    struct snap_reader *readers;
+
+    (void)pthread_mutex_lock(&s->lock);
+    readers = take_ptr(s->readers_left);
+    (void)pthread_mutex_unlock(&s->lock);
+    snap_readers_close(readers);
+    (void)pthread_mutex_lock(&s->names);
+    for (unsigned i = 0; i <= SNAP_RECEIVED; i++)
+        clear_left(s, i);
+    (void)pthread_mutex_unlock(&s->names);
+}
+
+/* ---- the end ---- */
 
 void snap_stop(struct snap_folder *s)
 {

@@ -29,6 +29,50 @@ bool snap_meta_is_sound(const struct snap_meta *m)
            m->digest.index == m->id.index && m->body_bytes <= SNAP_BYTES_MAX;
 }
 
+/* ---- for clients ---- */
+
+/* That of a name alone: of a member that was added the id is made of its incarnation, and gives it
+ * away to whoever knows the name. */
+static raft_node_id given_id(const struct raft_configuration *c, raft_node_id id)
+{
+    const struct raft_server *s = raft_configuration_get(c, id);
+
+    return s != NULL ? raft_founder_id(s->name) : 0;
+}
+
+void snap_meta_give(struct snap_meta *m)
+{
+    struct raft_configuration *c = &m->config.configuration;
+    const struct raft_configuration before = *c;
+
+    memset(c->cluster_id, 0, sizeof(c->cluster_id));
+    for (unsigned i = 0; i < c->n; i++) {
+        c->servers[i].id = given_id(&before, c->servers[i].id);
+        c->servers[i].replaces = given_id(&before, c->servers[i].replaces);
+        c->servers[i].incarnation = 0;
+    }
+    for (unsigned i = 0; i < c->n_removed; i++)
+        c->removed[i].id = raft_founder_id(c->removed[i].name);
+    m->given = true;
+}
+
+/* Has it what snap_meta_give() takes out? */
+static bool tells_secrets(const struct raft_configuration *c)
+{
+    if (raft_configuration_has_cluster_id(c))
+        return true;
+    for (unsigned i = 0; i < c->n; i++)
+        if (c->servers[i].incarnation != 0 ||
+            c->servers[i].id != raft_founder_id(c->servers[i].name))
+            return true;
+    for (unsigned i = 0; i < c->n_removed; i++)
+        if (c->removed[i].id != raft_founder_id(c->removed[i].name))
+            return true;
+    return false;
+}
+
+/* ---- bytes ---- */
+
 static void put_fixed(unsigned char p[SNAP_FIXED_BYTES], const struct snap_meta *m)
 {
     memcpy(p, m->cluster_id, sizeof(m->cluster_id));
@@ -45,7 +89,7 @@ static void put_fixed(unsigned char p[SNAP_FIXED_BYTES], const struct snap_meta 
     put_u64(p + 88, m->body_bytes);
     put_u32(p + 96, m->body_crc);
     put_u16(p + 100, m->group);
-    put_u16(p + 102, 0);
+    put_u16(p + 102, m->given ? SNAP_FLAG_GIVEN : 0);
 }
 
 static void get_fixed(const unsigned char p[SNAP_FIXED_BYTES], struct snap_meta *m)
@@ -63,6 +107,7 @@ static void get_fixed(const unsigned char p[SNAP_FIXED_BYTES], struct snap_meta 
     m->body_bytes = get_u64(p + 88);
     m->body_crc = get_u32(p + 96);
     m->group = get_u16(p + 100);
+    m->given = (get_u16(p + 102) & SNAP_FLAG_GIVEN) != 0;
 }
 
 int snap_meta_encode(const struct snap_meta *m, struct buf *buf)
@@ -109,14 +154,14 @@ static int decode_body(const unsigned char *p, size_t len, struct snap_meta *ret
     struct snap_meta m = {0};
     int rc;
 
-    if (len < SNAP_FIXED_BYTES || get_u16(p + 102) != 0)
+    if (len < SNAP_FIXED_BYTES || (get_u16(p + 102) & ~SNAP_FLAG_GIVEN) != 0)
         return SNAP_E_DAMAGED;
     get_fixed(p, &m);
     rc = raft_configuration_decode(p + SNAP_FIXED_BYTES, len - SNAP_FIXED_BYTES,
                                    &m.config.configuration);
     if (rc == RAFT_CONFIGURATION_E_NEWER)
         return SNAP_E_NEWER;
-    if (rc != 0 || !snap_meta_is_sound(&m))
+    if (rc != 0 || !snap_meta_is_sound(&m) || (m.given && tells_secrets(&m.config.configuration)))
         return SNAP_E_DAMAGED;
     *ret = m;
     return 0;

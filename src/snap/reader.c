@@ -17,6 +17,7 @@ struct snap_reader {
     struct snap_file *entry;    /* the folder's; n_users counts */
     uint64_t generation;        /* of entry, before the file was opened */
     struct vfs_file *file;      /* owned */
+    struct snap_reader *next;   /* of readers_left */
     struct snap_meta meta;      /* as it stands in this very file */
 };
 
@@ -42,19 +43,42 @@ static int hold(struct snap_reader *r, struct raft_entry_id id)
     return rc;
 }
 
+void snap_readers_close(struct snap_reader *r)
+{
+    while (r != NULL) {
+        struct snap_reader *next = r->next;
+
+        if (r->file != NULL)
+            (void)r->folder->conf.vfs->close(r->folder->conf.vfs->ctx, r->file);
+        free(r);
+        r = next;
+    }
+}
+
+/* True: its file has no name any more, and its blocks go when it is closed (SNAP-24). */
+static bool leave(struct snap_reader *r)
+{
+    struct snap_folder *s = r->folder;
+    bool was_replaced;
+
+    if (r->entry == NULL)
+        return false;
+    (void)pthread_mutex_lock(&s->lock);
+    rid_assert(r->entry->n_users > 0);
+    r->entry->n_users--;
+    was_replaced = r->file != NULL && r->entry->generation != r->generation;
+    if (was_replaced) {
+        r->next = s->readers_left;
+        s->readers_left = r;
+    }
+    (void)pthread_mutex_unlock(&s->lock);
+    return was_replaced;
+}
+
 void snap_reader_drop(struct snap_reader *r)
 {
-    if (r == NULL)
-        return;
-    if (r->file != NULL)
-        (void)r->folder->conf.vfs->close(r->folder->conf.vfs->ctx, r->file);
-    if (r->entry != NULL) {
-        (void)pthread_mutex_lock(&r->folder->lock);
-        rid_assert(r->entry->n_users > 0);
-        r->entry->n_users--;
-        (void)pthread_mutex_unlock(&r->folder->lock);
-    }
-    free(r);
+    if (r != NULL && !leave(r))
+        snap_readers_close(r);
 }
 
 DEFINE_CLEANUP(reader, struct snap_reader *, snap_reader_drop);

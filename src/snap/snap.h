@@ -27,13 +27,15 @@
 #include "store/vfs.h"
 
 /* MISSING: there is none of that entry. DAMAGED: its bytes are not those that were written.
- * FOREIGN: of another cluster or group. NEWER: of a later version. */
+ * FOREIGN: of another cluster or group. NEWER: of a later version. GIVEN: a copy that a client was
+ * given (snap_meta.given). */
 #define SNAP_ERRORS(X)                                                                             \
     X(SNAP_E_MISSING, 1, "there is no such snapshot")                                              \
     X(SNAP_E_DAMAGED, 2, "the snapshot is damaged")                                                \
     X(SNAP_E_FOREIGN, 3, "the snapshot is of another cluster or group")                            \
     X(SNAP_E_NEWER, 4, "the snapshot was written by a later version")                              \
-    X(SNAP_E_FULL, 5, "there is no room for the snapshot")
+    X(SNAP_E_FULL, 5, "there is no room for the snapshot")                                         \
+    X(SNAP_E_GIVEN, 6, "the snapshot is a copy that a client was given")
 enum snap_error { SNAP_ERRORS(OUTCOME_NUMBER) };
 const char *snap_error_text(int rc);
 
@@ -51,7 +53,14 @@ struct snap_meta {
     uint64_t limit_bytes;
     uint64_t body_bytes; /* of the copy */
     uint32_t body_crc;   /* CRC32C of all of it */
+    /* What a client is given: what only members may know is not in it (MEMBER-16, PEER-7), and no
+     * node goes on from it. */
+    bool given;
 };
+/* Makes a trailer that a client may be given: the random id of the cluster goes, and so do the
+ * incarnations, and the ids of those who were added, which are made of them: in their place stand
+ * ids that are made of the names. All else stays, and it is given then. */
+void snap_meta_give(struct snap_meta *m);
 /* A trailer as it stands in the file and travels: SNAP_TRAILER_BYTES at most. Appends to buf. 0 or
  * -ENOMEM. */
 int snap_meta_encode(const struct snap_meta *m, struct buf *buf);
@@ -59,7 +68,8 @@ int snap_meta_encode(const struct snap_meta *m, struct buf *buf);
  * what cannot be. Of any version; not yet a word on whether it is good. */
 size_t snap_tail_find(const void *data, size_t len);
 /* Total: any bytes give a meta, SNAP_E_DAMAGED or SNAP_E_NEWER. All fields are compared with their
- * bounds: index and term above 0 and at most RAFT_INDEX_MAX, body_bytes at most SNAP_BYTES_MAX. */
+ * bounds: index and term above 0 and at most RAFT_INDEX_MAX, body_bytes at most SNAP_BYTES_MAX; one
+ * that is given has nothing that snap_meta_give() takes out. */
 int snap_meta_decode(const void *data, size_t len, struct snap_meta *ret);
 
 struct snap_folder;
@@ -70,10 +80,10 @@ struct snap_conf {
     uint16_t group;
 };
 /* Looks at all names and trailers. What was being written when a process ended is removed. Files
- * whose trailer is not good, or that have the name of another, are kept, are not in the list, and
- * are told in err_text() (the newest of them; "" when there is none). Of more than SNAP_FILES_MAX
- * the oldest are left alone, as is what has no name of ours. The names that it found are durable
- * then. 0 or -errno. */
+ * whose trailer is not good, or says that a client was given it, or that have the name of another,
+ * are kept, are not in the list, and are told in err_text() (the newest of them; "" when there is
+ * none). Of more than SNAP_FILES_MAX the oldest are left alone, as is what has no name of ours. The
+ * names that it found are durable then. 0 or -errno. */
 int snap_open(const struct snap_conf *conf, struct snap_folder **ret);
 void snap_close(struct snap_folder *s);
 
@@ -92,6 +102,17 @@ int snap_prune(struct snap_folder *s, raft_index up_to);
 int snap_discard(struct snap_folder *s, struct raft_entry_id spared, bool *ret_left);
 /* What reads a file through ends soon, with -ECANCELED, from now on. Any thread. */
 void snap_stop(struct snap_folder *s);
+/* Was it read again in this process, whole and as it stands there now (snap_check())? That a file
+ * has its name and its size says nothing of what the disk has of it (SNAP-5). */
+bool snap_is_checked(struct snap_folder *s, struct raft_entry_id id);
+/* The name of the newest that is damaged. False: none is. */
+bool snap_damaged_name(struct snap_folder *s, char *ret_name, size_t size);
+/* What was given up and still has its room on the disk: giving it back may take long, so whoever
+ * gives something up has not to wait for it (SNAP-24). */
+bool snap_has_leavings(struct snap_folder *s);
+/* Gives it back. Waits for the disk. What cannot be removed goes with the next writer of its
+ * purpose, or at the next start. */
+void snap_clear_leavings(struct snap_folder *s);
 /* Bytes of all files, those that are being written included. */
 uint64_t snap_bytes(struct snap_folder *s);
 
@@ -114,13 +135,15 @@ uint32_t snap_writer_crc(const struct snap_writer *w);
 int snap_writer_read(void *writer, void *buf, size_t n, uint64_t offset);
 /* The trailer, sync, name, sync of the folder: it is there. m->body_bytes and body_crc must be what
  * was written, and the rest what snap_meta_decode() would accept: otherwise SNAP_E_DAMAGED, or
- * SNAP_E_FOREIGN when it is of another cluster or group. One of the same entry is replaced, but not
- * what a later version or another cluster wrote under that name: SNAP_E_NEWER, SNAP_E_FOREIGN. Also
+ * SNAP_E_FOREIGN when it is of another cluster or group, and SNAP_E_GIVEN. One of the same entry is
+ * replaced, but not what a later version or another cluster wrote under that name: SNAP_E_NEWER,
+ * SNAP_E_FOREIGN. Also
  * SNAP_E_FULL, where there are SNAP_FILES_MAX already, too, and -errno. w is gone, whatever is
  * returned. Where the folder could not be synced, one that had replaced another stays in the list:
  * both are whole. */
 int snap_writer_finish(struct snap_writer *w, const struct snap_meta *m);
-/* Nothing of it stays. NULL is accepted. */
+/* Nothing of it counts. Does not wait for the disk: its file goes with snap_clear_leavings(), when
+ * the next one of its purpose begins, or with the folder. NULL is accepted. */
 void snap_writer_drop(struct snap_writer *w);
 
 /* ---- reading ---- */
@@ -133,7 +156,9 @@ const struct snap_meta *snap_reader_meta(const struct snap_reader *r);
 /* All n bytes of the copy from offset on: 0, SNAP_E_DAMAGED (it ends before), -errno. As
  * kv_source.read. */
 int snap_reader_read(void *reader, void *buf, size_t n, uint64_t offset);
-void snap_reader_drop(struct snap_reader *r); /* NULL is accepted */
+/* Does not wait for the disk: a file that was replaced meanwhile goes with snap_clear_leavings().
+ * NULL is accepted. */
+void snap_reader_drop(struct snap_reader *r);
 
 /* Reads the whole file from the disk (not from memory, as far as the vfs can tell it so) and
  * compares its checksum. It counts as read again from then on. 0; SNAP_E_DAMAGED: it is no longer

@@ -6,7 +6,7 @@
  *     16 u64 index            24 u64 term             32 u64 index of the configuration
  *     40 u32 state_format     44 u32 digest_version   48 u64 digest, low     56 u64 digest, high
  *     64 u64 keys             72 u64 live bytes       80 u64 their limit
- *     88 u64 body_bytes       96 u32 body_crc        100 u16 group         102 u16 0
+ *     88 u64 body_bytes       96 u32 body_crc        100 u16 group         102 u16 flags: 1 given
  *    104 the configuration (raft/configuration.h)
  *   then, at the very end, the tail, which has this form in every version:
  *      0 u32 version           4 u32 bytes of the trailer, this tail included
@@ -25,12 +25,14 @@
 #define SNAP_VERSION     1u
 #define SNAP_FIXED_BYTES 104u
 #define SNAP_TAIL_BYTES  20u
+#define SNAP_FLAG_GIVEN  1u
 /* Two numbers of 20 digits, a line between them, and ".snap". */
 #define SNAP_NAME_BYTES 48u
 
 /* GOOD: name and trailer agree, and it is ours. BAD: the trailer is not good, the body was found
- * not to be, or the name is that of another. KEPT: a later version's, or another cluster's: nothing
- * that may be removed or replaced here. */
+ * not to be, the name is that of another, or a client was given it and somebody put it there: the
+ * one that it was made of may have to come back under that name. KEPT: a later version's, or
+ * another cluster's: nothing that may be removed or replaced here. */
 enum snap_state { SNAP_GOOD, SNAP_BAD, SNAP_KEPT };
 
 /* One name in the folder. Those of the array are freed only when nobody holds them. */
@@ -60,6 +62,8 @@ struct snap_folder {
     size_t files_size;
     uint64_t writing_bytes[SNAP_RECEIVED + 1];
     bool writes[SNAP_RECEIVED + 1];
+    bool left[SNAP_RECEIVED + 1];     /* the file of a writer that was dropped is still there */
+    struct snap_reader *readers_left; /* owned; each keeps a file that was replaced */
     atomic_bool stops;
 };
 
@@ -80,10 +84,15 @@ int snap_say_errno(int rc, const char *what, const char *name);
 int snap_read_all(const struct snap_folder *s, struct vfs_file *f, const char *name, void *buf,
                   size_t n, uint64_t offset);
 /* The trailer of an open file, and what is wrong with it in err_text(): 0, SNAP_E_DAMAGED,
- * SNAP_E_NEWER, SNAP_E_FOREIGN, -errno. With 0 the size is that of copy and trailer; *ret_bytes is
- * the file's size in any case that is not -errno. */
+ * SNAP_E_NEWER, SNAP_E_FOREIGN, SNAP_E_GIVEN, -errno. With 0 the size is that of copy and trailer;
+ * *ret_bytes is the file's size in any case that is not -errno. */
 int snap_read_trailer(const struct snap_folder *s, struct vfs_file *f, const char *name,
                       struct snap_meta *ret, uint64_t *ret_bytes);
+
+/* ---- reader.c ---- */
+
+/* Those in a list, and the files that they keep. */
+void snap_readers_close(struct snap_reader *r);
 
 /* ---- folder.c ---- */
 

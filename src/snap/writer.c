@@ -77,12 +77,18 @@ static int fail(struct snap_writer *w, int rc)
 
 void snap_writer_drop(struct snap_writer *w)
 {
+    struct snap_folder *s;
+
     if (w == NULL)
         return;
-    remove_begun(w);
-    (void)pthread_mutex_lock(&w->folder->lock);
-    w->folder->writes[w->purpose] = false;
-    (void)pthread_mutex_unlock(&w->folder->lock);
+    s = w->folder;
+    close_file(w);
+    (void)pthread_mutex_lock(&s->lock);
+    s->writes[w->purpose] = false;
+    s->left[w->purpose] = !w->renamed; /* to remove it may take long (SNAP-24) */
+    if (w->renamed)
+        s->writing_bytes[w->purpose] = 0;
+    (void)pthread_mutex_unlock(&s->lock);
     free(w);
 }
 
@@ -94,7 +100,7 @@ static int make_file(struct snap_writer *w)
     const struct vfs *vfs = w->folder->conf.vfs;
     int rc = vfs->open(vfs->ctx, name_of(w), O_RDWR | O_CREAT | O_EXCL, &w->file);
 
-    if (rc == -EEXIST) { /* what could not be removed */
+    if (rc == -EEXIST) { /* what was not removed yet, or could not be */
         rc = vfs->unlink(vfs->ctx, name_of(w));
         if (rc == 0)
             rc = vfs->open(vfs->ctx, name_of(w), O_RDWR | O_CREAT | O_EXCL, &w->file);
@@ -116,9 +122,12 @@ int snap_writer_new(struct snap_folder *s, enum snap_purpose purpose, struct sna
     rid_assert(!s->writes[purpose]);
     s->writes[purpose] = true;
     (void)pthread_mutex_unlock(&s->lock);
+    (void)pthread_mutex_lock(&s->names);
     rc = make_file(w);
+    (void)pthread_mutex_unlock(&s->names);
     if (rc != 0)
         return rc;
+    note_bytes(w, 0);
     *ret = take_ptr(w);
     return 0;
 }
@@ -208,6 +217,9 @@ static int check_meta(const struct snap_writer *w, const struct snap_meta *m)
     if (memcmp(m->cluster_id, conf->cluster_id, sizeof(m->cluster_id)) != 0 ||
         m->group != conf->group)
         return err_say(SNAP_E_FOREIGN, "the snapshot '%s' is of another cluster or group",
+                       name_of(w));
+    if (m->given)
+        return err_say(SNAP_E_GIVEN, "the snapshot '%s' is a copy that a client was given",
                        name_of(w));
     if (!snap_meta_is_sound(m))
         return err_say(SNAP_E_DAMAGED, "the snapshot '%s' has a trailer that cannot be",
@@ -342,11 +354,13 @@ int snap_writer_finish(struct snap_writer *w, const struct snap_meta *m)
     rc = check_meta(w, m);
     if (rc == 0)
         rc = add_trailer(w, m, &bytes);
-    if (rc != 0)
-        return rc;
     close_file(w);
-    (void)pthread_mutex_lock(&w->folder->names);
-    rc = put_in_place(w, m, bytes);
-    (void)pthread_mutex_unlock(&w->folder->names);
+    if (rc == 0) {
+        (void)pthread_mutex_lock(&w->folder->names);
+        rc = put_in_place(w, m, bytes);
+        (void)pthread_mutex_unlock(&w->folder->names);
+    }
+    if (rc != 0)
+        remove_begun(w);
     return rc;
 }

@@ -98,7 +98,7 @@ struct wire_member {
     struct wire_slice peer_addr;   /* add, set_addr, replace; rejoin: absent: as it was */
     struct wire_slice client_addr; /* likewise */
     struct wire_slice old;         /* replace: who leaves */
-    bool learner;                  /* add: it is to stay one */
+    bool learner;                  /* add, rejoin: it is to stay one */
     bool dry_run;                  /* only say what would be */
     bool force;                    /* also where the voters that are heard are no quorum then */
     uint64_t based_on;             /* index of the configuration it was made from; 0: any */

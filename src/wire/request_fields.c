@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <inttypes.h>
 
+#include "base/address.h"
 #include "base/err.h"
 #include "wire/value.h"
 
@@ -297,37 +298,26 @@ static int take_to(struct wire_decoder *d, const json_t *body, struct wire_reque
     return v != NULL ? take_node_name(d, v, "to", &ret->to) : 0;
 }
 
-/* "host:port" of what stands in log lines and configurations: no blanks, nothing beyond ASCII. */
-static bool is_address(const char *s, size_t len)
-{
-    size_t digits = 0;
-    unsigned port = 0;
-
-    for (size_t i = 0; i < len; i++)
-        if ((unsigned char)s[i] < 0x21 || (unsigned char)s[i] > 0x7e)
-            return false;
-    while (digits < len && s[len - digits - 1] >= '0' && s[len - digits - 1] <= '9')
-        digits++;
-    if (digits < 1 || digits > 5 || len < digits + 2 || s[len - digits - 1] != ':')
-        return false;
-    for (size_t i = len - digits; i < len; i++)
-        port = port * 10 + (unsigned)(s[i] - '0');
-    return port >= 1 && port <= UINT16_MAX;
-}
-
+/* It will stand in the log, where every member takes it from: one that no port takes must not come
+ * so far (MEMBER-23). */
 static int take_address(struct wire_decoder *d, const json_t *body, const char *field,
                         struct wire_slice *ret)
 {
     const json_t *v = json_object_get(body, field);
     size_t len = json_string_length(v); /* 0 if it is no string */
     const char *s = json_string_value(v);
+    char normal[ADDRESS_BYTES_MAX + 1];
+    const char *wrong;
 
     if (v == NULL)
         return refuse_missing(d, field);
-    if (len > ADDRESS_BYTES_MAX || !is_address(s, len))
+    if (len == 0 || len > ADDRESS_BYTES_MAX || strlen(s) != len)
         return wire_refuse(d, WIRE_ERROR_MALFORMED, field, ADDRESS_BYTES_MAX,
                            "'%s' must be an address, host:port, of at most %u bytes", field,
                            ADDRESS_BYTES_MAX);
+    wrong = address_normal(s, normal);
+    if (wrong != NULL)
+        return wire_refuse(d, WIRE_ERROR_MALFORMED, field, 0, "'%s' %s", field, wrong);
     *ret = (struct wire_slice){s, len};
     return 0;
 }

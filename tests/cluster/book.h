@@ -14,7 +14,7 @@
  *     10.0.0.X:7401, :7400        are the addresses of node nX, X up to 7; 10.0.0.13 those of n7
  *     /etc/ridd/ridd.conf         is a file of that machine, scp a copy of that of another
  *     /var/lib/ridd, /backup      are in the folder of the cluster
- *     runuser -u ridd --          is left out
+ *     runuser -u ridd --          is left out; so is setpriv with its options
  *     systemctl VERB ridd@nX      starts and ends the process of the node
  *     ridd ... --join &           is started, and `kill %1; wait` ends it */
 #ifndef RIDD_TESTS_CLUSTER_BOOK_H

@@ -45,6 +45,7 @@ struct key {
     uint32_t n_ops;
     uint32_t n_unknown;
     uint64_t ledger_value; /* 0: an ordinary key */
+    uint64_t last;         /* what was found at the end of its window */
     enum fate fate;        /* of that write */
 };
 
@@ -85,6 +86,7 @@ struct watcher {
     struct conn conn;
     uint64_t asked_ms; /* 0: nothing is owed */
     uint64_t next_ms;
+    uint64_t snapshot_ms; /* the next is asked for */
 };
 
 struct digest_seen {
@@ -101,15 +103,20 @@ struct load {
     unsigned depth;
     struct chaos_client *clients;
     struct group *groups;
+    unsigned n_groups;
     struct key *keys;
     size_t n_keys;
     size_t keys_size;
+    size_t window; /* the first key of it */
     uint64_t n_values;
     uint64_t next_msg_id;
     uint16_t next_number;
     bool stopping;
     int leader;
     struct watcher watchers[CLUSTER_NODES_MAX];
+    unsigned snapshots_every_ms;            /* 0: nobody is asked */
+    uint64_t removed_ns[CLUSTER_NODES_MAX]; /* 0: who lives there belongs to the cluster */
+    uint64_t acknowledged_ms;               /* the last write; 0: none yet */
     struct digest_seen digests[DIGESTS_SHOWN];
     struct load_stats stats;
     char *text; /* of a value */
@@ -350,6 +357,29 @@ static uint64_t need_index(const json_t *reply, const char *name)
     return (uint64_t)index;
 }
 
+/* A node that was removed before it was asked knows nothing of what has been written since. */
+static void check_belongs(struct load *l, const struct chaos_client *cl, const struct flight *f)
+{
+    const uint64_t removed_ns = l->removed_ns[cl->conn.node];
+
+    if (removed_ns == 0 || f->op.call_ns < removed_ns)
+        return;
+    if (f->op.kind != HISTORY_LOCAL)
+        harness_fail("%s was removed, and answers a %s that it was asked after that",
+                     l->cluster->nodes[cl->conn.node].name, method_names[f->method]);
+    l->stats.n_from_removed++;
+}
+
+static void take_acknowledged(struct load *l)
+{
+    const uint64_t now = now_ms();
+
+    if (l->acknowledged_ms != 0 && now - l->acknowledged_ms > l->stats.longest_gap_ms)
+        l->stats.longest_gap_ms = now - l->acknowledged_ms;
+    l->acknowledged_ms = now;
+    l->stats.n_acknowledged++;
+}
+
 static void take_batch(struct load *l, struct chaos_client *cl, struct flight *f,
                        const json_t *reply)
 {
@@ -383,7 +413,7 @@ static void take_ok(struct load *l, struct chaos_client *cl, struct flight *f, c
     case METHOD_DELETE:
         op->index = need_index(reply, "index");
         op->existed = json_is_true(json_object_get(reply, "existed"));
-        l->stats.n_acknowledged++;
+        take_acknowledged(l);
         break;
     case METHOD_READ_INDEX:
         check_confirmed(reply);
@@ -492,6 +522,7 @@ static unsigned take_reply(struct load *l, struct chaos_client *cl, const json_t
         cl->next_ns = now_ns() + prng_below(&l->prng, 20000000u);
     } else {
         l->stats.n_ok[f.method]++;
+        check_belongs(l, cl, &f);
         take_ok(l, cl, &f, reply);
     }
     return next_node;
@@ -651,6 +682,22 @@ static void watch(struct load *l, unsigned node)
         return;
     w->asked_ms = now;
     assert_int_equal(buf_add_str(&w->conn.out, "{\"type\":\"status\",\"msg_id\":1}\n"), 0);
+    if (l->snapshots_every_ms == 0 || now < w->snapshot_ms)
+        return;
+    w->snapshot_ms = now + l->snapshots_every_ms / 2 + prng_below(&l->prng, l->snapshots_every_ms);
+    assert_int_equal(buf_add_str(&w->conn.out, "{\"type\":\"snapshot\",\"msg_id\":2}\n"), 0);
+}
+
+static void take_watched(struct load *l, unsigned node, const json_t *reply)
+{
+    if (reply_int(reply, "in_reply_to") == 1) {
+        take_status(l, node, reply);
+        l->watchers[node].asked_ms = 0;
+    } else if (reply_is(reply, "snapshot_ok")) {
+        l->stats.n_snapshots += json_is_true(json_object_get(reply, "making"));
+    } else {
+        harness_fail("snapshot is answered with '%s'", reply_str(reply, "text"));
+    }
 }
 
 static void watcher_serve(struct load *l, unsigned node)
@@ -663,9 +710,8 @@ static void watcher_serve(struct load *l, unsigned node)
     alive = (!w->conn.connecting || conn_established(&w->conn)) && conn_flush(&w->conn) &&
             conn_read(&w->conn);
     while ((reply = conn_line(&w->conn, &at)) != NULL) {
-        take_status(l, node, reply);
+        take_watched(l, node, reply);
         json_decref(reply);
-        w->asked_ms = 0;
     }
     buf_consume(&w->conn.in, at);
     if (!alive) {
@@ -745,7 +791,8 @@ void load_turn(struct load *l, unsigned ms)
     for (unsigned i = 0; i < l->n_clients; i++)
         client_prepare(l, &l->clients[i], &wait_ms);
     for (unsigned i = 0; i < l->cluster->n; i++)
-        watch(l, i);
+        if (l->cluster->nodes[i].name[0] != '\0')
+            watch(l, i);
     for (unsigned i = 0; i < l->n_clients; i++)
         polls[i] = poll_of(&l->clients[i].conn);
     for (unsigned i = 0; i < l->cluster->n; i++)
@@ -758,6 +805,15 @@ void load_turn(struct load *l, unsigned ms)
     for (unsigned i = 0; i < l->cluster->n; i++)
         if (polls[l->n_clients + i].revents != 0)
             watcher_serve(l, i);
+}
+
+static void begin_keys(struct load *l)
+{
+    for (unsigned i = 0; i < l->n_groups; i++) {
+        l->groups[i] = (struct group){0};
+        for (unsigned k = 0; k < KEYS_PER_GROUP; k++)
+            l->groups[i].keys[k] = new_key(l);
+    }
 }
 
 struct load *load_new(struct cluster *c, unsigned n_clients, unsigned depth, uint64_t seed,
@@ -773,6 +829,7 @@ struct load *load_new(struct cluster *c, unsigned n_clients, unsigned depth, uin
     l->cluster = c;
     l->history = h;
     l->n_clients = n_clients;
+    l->n_groups = n_groups;
     l->depth = depth > CLIENTS_PER_KEY ? CLIENTS_PER_KEY : depth;
     l->leader = -1;
     prng_init(&l->prng, seed);
@@ -784,9 +841,7 @@ struct load *load_new(struct cluster *c, unsigned n_clients, unsigned depth, uin
     assert_non_null(l->text_2);
     assert_non_null(l->clients);
     assert_non_null(l->groups);
-    for (unsigned i = 0; i < n_groups; i++)
-        for (unsigned k = 0; k < KEYS_PER_GROUP; k++)
-            l->groups[i].keys[k] = new_key(l);
+    begin_keys(l);
     for (unsigned i = 0; i < n_clients; i++) {
         l->clients[i].resides = i / 2 % 2 == 1;
         conn_init(&l->clients[i].conn, (i / 4 + i) % c->n);
@@ -850,6 +905,18 @@ static void check_ledger(struct load *l, uint32_t key, uint64_t value)
         harness_fail("the write 'k%u' failed definitely, and is there", key);
 }
 
+/* After a window nobody writes to its keys; what was unknown then may have come late. */
+static void check_last(struct load *l, uint32_t key, uint64_t value)
+{
+    struct key *k = &l->keys[key];
+
+    if (key >= l->window)
+        k->last = value;
+    else if (k->last != value && k->n_unknown == 0)
+        harness_fail("'k%u' was %llu when its window ended, and is %llu", key,
+                     (unsigned long long)k->last, (unsigned long long)value);
+}
+
 static bool read_some(struct load *l, struct client *cl, size_t from, size_t to)
 {
     cleanup_buf struct buf line = BUF_INIT;
@@ -878,20 +945,22 @@ static bool read_some(struct load *l, struct client *cl, size_t from, size_t to)
         op.key = (uint32_t)i;
         op.index = need_index(reply, "read_at_index");
         take_value(l, json_array_get(values, i - from), &op);
-        (void)history_add(l->history, &op);
+        if (i >= l->window)
+            (void)history_add(l->history, &op);
         check_ledger(l, op.key, op.value);
+        check_last(l, op.key, op.value);
         l->stats.n_ok[METHOD_FINAL]++;
     }
     json_decref(reply);
     return ok;
 }
 
-void load_read_all(struct load *l)
+static void read_from(struct load *l, size_t from)
 {
     const size_t step = 64;
     uint64_t deadline = now_ms() + slow(3 * WAIT_MS);
 
-    for (size_t from = 0; from < l->n_keys;) {
+    while (from < l->n_keys) {
         struct client *cl = client_open(l->cluster, cluster_leader(l->cluster));
         bool ok = true;
 
@@ -906,6 +975,37 @@ void load_read_all(struct load *l)
         if (now_ms() > deadline)
             harness_fail("the keys cannot be read back although all nodes are well");
     }
+}
+
+void load_read_all(struct load *l)
+{
+    read_from(l, l->window);
+}
+
+void load_read_back(struct load *l)
+{
+    read_from(l, 0);
+}
+
+void load_begin_window(struct load *l)
+{
+    l->window = l->n_keys;
+    l->history->n = 0;
+    l->stopping = false;
+    l->acknowledged_ms = 0;
+    begin_keys(l);
+}
+
+void load_set_snapshots(struct load *l, unsigned every_ms)
+{
+    l->snapshots_every_ms = every_ms;
+}
+
+void load_set_removed(struct load *l, unsigned place, bool is_removed)
+{
+    l->removed_ns[place] = is_removed ? now_ns() : 0;
+    if (l->leader == (int)place)
+        l->leader = -1;
 }
 
 int load_leader(const struct load *l)

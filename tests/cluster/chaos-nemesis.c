@@ -4,7 +4,9 @@
  *
  * What happens later in a period waits in a short list of actions. A node that ended is started
  * again here and nowhere else; it may end by itself only when its disk was made to fail, and then
- * with 74. */
+ * with 74, or with 0 when it is no member any more (chaos-members.c).
+ *
+ * A cluster may have more places than members: where nobody lives nothing is hurt or started. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -57,10 +59,14 @@ struct victim {
     struct shim_control *control; /* owned: a mapping */
     char env[4][4200];
     const char *envs[6];
-    bool own_disk; /* its data folder is a file system of its own */
-    bool was_hurt; /* its disk was made to fail since it was started */
+    const char *option; /* borrowed; of the next start, NULL: none */
+    bool own_disk;      /* its data folder is a file system of its own */
+    bool was_hurt;      /* its disk was made to fail since it was started */
     bool full;
     bool down; /* ended by us, or by its disk; an ACT_START is due */
+    bool kept_down;
+    bool may_leave; /* it may end by itself, with 0 */
+    bool has_left;
 };
 
 struct nemesis {
@@ -109,7 +115,7 @@ static void map_control(struct nemesis *m, unsigned i)
     int fd;
     void *p;
 
-    (void)snprintf(path, sizeof(path), "%s/%s.shim", m->cluster->dir, m->cluster->nodes[i].name);
+    (void)snprintf(path, sizeof(path), "%s/place%u.shim", m->cluster->dir, i + 1);
     fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0 || ftruncate(fd, sizeof(*v->control)) != 0)
         harness_fail("cannot make '%s': %s", path, strerror(errno));
@@ -150,20 +156,31 @@ static void make_environment(struct nemesis *m, unsigned i)
     v->envs[4] = NULL;
 }
 
+static bool is_empty(const struct nemesis *m, unsigned i)
+{
+    return m->cluster->nodes[i].name[0] == '\0';
+}
+
+static bool make_disk(struct nemesis *m, unsigned i)
+{
+    const char *dir = m->cluster->nodes[i].dir;
+
+    if (mkdir(dir, 0700) != 0 && errno != EEXIST)
+        return false;
+    if (mount("tmpfs", dir, "tmpfs", MS_NOSUID | MS_NODEV, "size=1024m,mode=0700") != 0)
+        return false;
+    m->victims[i].own_disk = true;
+    return true;
+}
+
 /* In a mount namespace of our own: the mounts end with us, however we end. */
 static bool make_disks(struct nemesis *m)
 {
     if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
         return false;
-    for (unsigned i = 0; i < m->cluster->n; i++) {
-        const char *dir = m->cluster->nodes[i].dir;
-
-        if (mkdir(dir, 0700) != 0 && errno != EEXIST)
+    for (unsigned i = 0; i < m->cluster->n; i++)
+        if (!is_empty(m, i) && !make_disk(m, i))
             return false;
-        if (mount("tmpfs", dir, "tmpfs", MS_NOSUID | MS_NODEV, "size=1024m,mode=0700") != 0)
-            return false;
-        m->victims[i].own_disk = true;
-    }
     return true;
 }
 
@@ -198,14 +215,16 @@ static void start(struct nemesis *m, unsigned i)
 {
     struct victim *v = &m->victims[i];
 
-    if (m->cluster->nodes[i].pid != 0)
+    if (m->cluster->nodes[i].pid != 0 || is_empty(m, i) || v->kept_down || v->has_left)
         return;
     v->down = false;
     m->away &= ~(1u << i);
+    tell(m, "start %s%s%s", m->cluster->nodes[i].name, v->option != NULL ? " " : "",
+         v->option != NULL ? v->option : "");
     /* A sync that is to fail waits through a kill. */
     v->was_hurt = atomic_load(&v->control->fail_sync) != 0;
     m->cluster->env = v->envs;
-    node_spawn(m->cluster, i);
+    node_spawn_with(m->cluster, i, v->option);
     m->cluster->env = NULL;
 }
 
@@ -214,7 +233,8 @@ void nemesis_start_all(struct nemesis *m)
     for (unsigned i = 0; i < m->cluster->n; i++)
         start(m, i);
     for (unsigned i = 0; i < m->cluster->n; i++)
-        node_wait_logged(m->cluster, i, " event=ready ");
+        if (!is_empty(m, i))
+            node_wait_logged(m->cluster, i, " event=ready ");
     (void)cluster_leader(m->cluster);
     m->period_ends_ms = now_ms() + 1000;
 }
@@ -276,8 +296,6 @@ static void act(struct nemesis *m, const struct action *a)
         m->victims[a->node].down = true;
         return;
     case ACT_START:
-        if (node->pid == 0)
-            tell(m, "start %s", node->name);
         start(m, a->node);
         return;
     case ACT_STOP:
@@ -330,6 +348,13 @@ static void run_actions(struct nemesis *m)
     }
 }
 
+/* It waits to be added, and had no room to become a node: it says so and ends (MEMBER-21). */
+static bool is_unmade(const struct nemesis *m, unsigned i)
+{
+    return m->victims[i].full && m->victims[i].option != NULL &&
+           !node_logged(m->cluster, i, " event=ready ");
+}
+
 /* Nodes that ended by themselves. */
 static void look_for_ends(struct nemesis *m)
 {
@@ -344,7 +369,12 @@ static void look_for_ends(struct nemesis *m)
             info.si_pid != node->pid)
             continue;
         code = node_wait_exit(m->cluster, i);
-        if (code != EXIT_OF_DISK || !v->was_hurt)
+        if (code == 0 && v->may_leave) {
+            tell(m, "%s has left", node->name);
+            v->has_left = true;
+            continue;
+        }
+        if (code != EXIT_OF_DISK || !(v->was_hurt || is_unmade(m, i)))
             harness_fail("%s ended by itself with exit code %d%s", node->name, code,
                          v->was_hurt ? " after its disk failed" : "");
         tell(m, "%s ended because of its disk", node->name);
@@ -356,18 +386,37 @@ static void look_for_ends(struct nemesis *m)
 
 /* ---- choosing ---- */
 
+static unsigned draw_node(struct nemesis *m)
+{
+    unsigned i;
+
+    do
+        i = (unsigned)draw(m, m->cluster->n);
+    while (is_empty(m, i));
+    return i;
+}
+
 /* The leader one time in two. */
 static unsigned choose_node(struct nemesis *m, int leader)
 {
-    if (leader >= 0 && draw(m, 2) == 0)
+    if (leader >= 0 && !is_empty(m, (unsigned)leader) && draw(m, 2) == 0)
         return (unsigned)leader;
-    return (unsigned)draw(m, m->cluster->n);
+    return draw_node(m);
+}
+
+static unsigned n_there(const struct nemesis *m)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < m->cluster->n; i++)
+        n += !is_empty(m, i);
+    return n;
 }
 
 /* One, one, a majority, or all, as bits; the leader is among them one time in two. */
 static unsigned choose_nodes(struct nemesis *m, int leader, bool all_too)
 {
-    const unsigned n = m->cluster->n;
+    const unsigned n = n_there(m);
     unsigned set = 1u << choose_node(m, leader);
     unsigned want = 1;
     uint64_t x = draw(m, all_too ? 5 : 4);
@@ -377,7 +426,7 @@ static unsigned choose_nodes(struct nemesis *m, int leader, bool all_too)
     else if (x == 4)
         want = n;
     while ((unsigned)__builtin_popcount(set) < want)
-        set |= 1u << draw(m, n);
+        set |= 1u << draw_node(m);
     return set;
 }
 
@@ -510,7 +559,7 @@ static void fault_link(struct nemesis *m, uint64_t period_ms)
         for (unsigned b = 0; b < n; b++) {
             struct proxy_fault f = {0};
 
-            if (a == b || draw(m, 2) == 0)
+            if (a == b || is_empty(m, a) || is_empty(m, b) || draw(m, 2) == 0)
                 continue;
             switch (draw(m, 5)) {
             case 0:
@@ -570,11 +619,11 @@ static void fault_error(struct nemesis *m, int leader)
 /* One, two, and so on to all in turn: which share of the periods is of which kind is known. */
 static unsigned choose_full(struct nemesis *m, int leader)
 {
-    const unsigned want = 1 + (unsigned)(m->stats.n_faults[FAULT_FULL] - 1) % m->cluster->n;
+    const unsigned want = 1 + (unsigned)(m->stats.n_faults[FAULT_FULL] - 1) % n_there(m);
     unsigned set = 1u << choose_node(m, leader);
 
     while ((unsigned)__builtin_popcount(set) < want)
-        set |= 1u << draw(m, m->cluster->n);
+        set |= 1u << draw_node(m);
     return set;
 }
 
@@ -621,7 +670,8 @@ static void flood_all(struct nemesis *m)
         any = true;
     }
     for (unsigned i = 0; any && i < m->cluster->n; i++)
-        flood_turn(&m->floods[i], m->cluster->nodes[i].port);
+        if (!is_empty(m, i))
+            flood_turn(&m->floods[i], m->cluster->nodes[i].port);
 }
 
 /* Nobody may care: what needs a time reads the monotonic clock (READ-44). */
@@ -632,7 +682,7 @@ static void fault_clock(struct nemesis *m)
     for (unsigned i = 0; i < m->cluster->n; i++) {
         long long s = jumps_s[draw(m, sizeof(jumps_s) / sizeof(jumps_s[0]))];
 
-        if (draw(m, 2) == 0)
+        if (is_empty(m, i) || draw(m, 2) == 0)
             continue;
         tell(m, "wall clock: %+lld s at %s", s, m->cluster->nodes[i].name);
         atomic_store(&m->victims[i].control->clock_shift_s, s);
@@ -763,10 +813,22 @@ static unsigned n_lines(const struct nemesis *m, unsigned i, const char *text)
     cleanup_buf struct buf log = BUF_INIT;
     unsigned n = 0;
 
+    if (is_empty(m, i))
+        return 0;
     file_read(m->cluster->nodes[i].log, &log);
     for (const char *at = (const char *)log.data; (at = strstr(at, text)) != NULL; at++)
         n++;
     return n;
+}
+
+/* What the place's present node has logged. */
+static void add_logged(const struct nemesis *m, unsigned i, struct nemesis_stats *ret)
+{
+    ret->n_snapshots_made += n_lines(m, i, " event=snapshot_made ");
+    ret->n_snapshots_begun += n_lines(m, i, " event=snapshot_sending ");
+    ret->n_snapshots_sent += n_lines(m, i, " event=snapshot_sent ");
+    ret->n_installed += n_lines(m, i, " event=snapshot_installed ");
+    ret->n_restored += n_lines(m, i, " event=state_restored ");
 }
 
 void nemesis_get_stats(const struct nemesis *m, struct nemesis_stats *ret)
@@ -776,10 +838,67 @@ void nemesis_get_stats(const struct nemesis *m, struct nemesis_stats *ret)
     for (unsigned i = 0; i < m->cluster->n; i++) {
         ret->n_syncs += atomic_load(&m->victims[i].control->n_syncs);
         ret->n_syncs_failed += atomic_load(&m->victims[i].control->n_failed);
-        ret->n_snapshots_made += n_lines(m, i, " event=snapshot_made ");
-        ret->n_snapshots_begun += n_lines(m, i, " event=snapshot_sending ");
-        ret->n_snapshots_sent += n_lines(m, i, " event=snapshot_sent ");
-        ret->n_restored += n_lines(m, i, " event=state_restored ");
         ret->n_redirected += atomic_load(&m->victims[i].control->n_redirected);
+        add_logged(m, i, ret);
     }
+}
+
+/* ---- places ---- */
+
+void nemesis_settle(struct nemesis *m, unsigned i)
+{
+    struct victim *v = &m->victims[i];
+
+    v->kept_down = false;
+    v->may_leave = false;
+    v->has_left = false;
+    v->was_hurt = false;
+    v->option = "--join";
+    atomic_store(&v->control->slow_sync_ms, 0);
+    atomic_store(&v->control->fail_sync, 0);
+    if ((m->faults & (1u << FAULT_FULL)) != 0 && !make_disk(m, i))
+        harness_fail("no disk for %s: %s", m->cluster->nodes[i].name, strerror(errno));
+    start(m, i);
+}
+
+void nemesis_has_joined(struct nemesis *m, unsigned i)
+{
+    m->victims[i].option = NULL;
+}
+
+void nemesis_keep_down(struct nemesis *m, unsigned i, bool down)
+{
+    m->victims[i].kept_down = down;
+    act(m, &(struct action){0, down ? ACT_KILL : ACT_START, i, 0});
+}
+
+void nemesis_let_leave(struct nemesis *m, unsigned i)
+{
+    m->victims[i].may_leave = true;
+}
+
+bool nemesis_has_left(const struct nemesis *m, unsigned i)
+{
+    return m->victims[i].has_left;
+}
+
+void nemesis_empty(struct nemesis *m, unsigned i)
+{
+    struct victim *v = &m->victims[i];
+    struct node *node = &m->cluster->nodes[i];
+
+    assert_true(node->pid == 0 && v->has_left);
+    add_logged(m, i, &m->stats);
+    end_full(m, i);
+    for (unsigned k = 0; k < m->n_actions;)
+        if (m->actions[k].node == i)
+            m->actions[k] = m->actions[--m->n_actions];
+        else
+            k++;
+    m->away &= ~(1u << i);
+    if (v->own_disk)
+        (void)umount2(node->dir, MNT_DETACH);
+    v->own_disk = false;
+    tree_remove(node->dir, false);
+    node->name[0] = '\0';
 }

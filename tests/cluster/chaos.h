@@ -32,6 +32,9 @@ struct load_stats {
     uint64_t n_keys;
     uint64_t n_acknowledged; /* writes, cas and deletes that took effect */
     uint64_t n_digests;      /* compared: two nodes at one index */
+    uint64_t n_snapshots;    /* asked for, and begun */
+    uint64_t n_from_removed; /* answers of one that was removed, none of them linearizable */
+    uint64_t longest_gap_ms; /* without an acknowledged write */
 };
 
 struct load;
@@ -46,6 +49,16 @@ void load_stop(struct load *l);
 /* Reads every key that was ever used and adds that to the history; fails the case when an
  * acknowledged write of a key that is used once is not there, or a refused one is. */
 void load_read_all(struct load *l);
+/* What was asked until now is judged, and the history empty; what is asked from here on is of keys
+ * of its own. After load_read_all(); load_read_back() reads the old ones once more. */
+void load_begin_window(struct load *l);
+/* Reads all keys of all windows: they are as they were at the end of theirs. */
+void load_read_back(struct load *l);
+/* Every node is asked for a snapshot about so often. 0: never. */
+void load_set_snapshots(struct load *l, unsigned every_ms);
+/* The node in this place was removed: what it is asked from now on it must not answer as one that
+ * belongs to the cluster. False: another lives there. */
+void load_set_removed(struct load *l, unsigned place, bool is_removed);
 /* Who said last that it leads; -1: nobody. */
 int load_leader(const struct load *l);
 const struct load_stats *load_get_stats(const struct load *l);
@@ -82,6 +95,7 @@ struct nemesis_stats {
     unsigned n_snapshots_made;
     unsigned n_snapshots_begun; /* to another node */
     unsigned n_snapshots_sent;
+    unsigned n_installed;
     unsigned n_restored;   /* states made from a snapshot of the node's own */
     uint64_t n_redirected; /* connections to peers that were sent to the proxy */
 };
@@ -114,7 +128,80 @@ void nemesis_heal(struct nemesis *m);
  * `<data folder>.kept`. Waits for nobody and fails nothing. */
 void nemesis_keep(struct nemesis *m);
 void nemesis_get_stats(const struct nemesis *m, struct nemesis_stats *ret);
+/* A new node lives in that place, which was empty: name, folder, log and configuration are set, and
+ * it is started with --join, from now on by the nemesis alone. */
+void nemesis_settle(struct nemesis *m, unsigned place);
+/* It is a member: --join is not said any more. */
+void nemesis_has_joined(struct nemesis *m, unsigned place);
+/* Killed, and not started by anybody; or started again. */
+void nemesis_keep_down(struct nemesis *m, unsigned place, bool down);
+/* From now on it may end by itself with 0, and then stays down. */
+void nemesis_let_leave(struct nemesis *m, unsigned place);
+bool nemesis_has_left(const struct nemesis *m, unsigned place);
+/* Of one that has left: its data are thrown away. Its log stays. */
+void nemesis_empty(struct nemesis *m, unsigned place);
 /* After the nodes have ended. */
 void nemesis_free(struct nemesis *m);
+
+/* ---- members that are replaced: chaos-members.c ---- */
+
+#define REPLACING_PLACES      1u /* beside the members: for one that comes, or for one that goes */
+#define REPLACING_MEMBERS_MAX (CLUSTER_NODES_MAX - REPLACING_PLACES)
+
+struct replacing_stats {
+    unsigned n_done;
+    unsigned n_killed;           /* of those begun: the member was gone before */
+    unsigned n_leaders;          /* of those begun */
+    unsigned n_stopped;          /* removed ones that had to be stopped */
+    unsigned n_again;            /* times that ridctl gave up, and was started again */
+    uint64_t longest_ms;         /* until ridctl said that it is done */
+    uint64_t longest_leaving_ms; /* from then on until the old one had ended */
+    uint64_t longest_healed_ms;  /* until all had ended, after the last fault had */
+};
+
+struct replacing;
+/* Made, with empty places for others; nothing is started. */
+struct cluster *replacing_cluster(unsigned n_members, const char *conf);
+/* One change every so often, from now on. conf: as given to the cluster; borrowed. */
+struct replacing *replacing_new(struct cluster *c, struct nemesis *m, struct load *l,
+                                const char *conf, unsigned every_ms, uint64_t seed, bool say);
+void replacing_free(struct replacing *r);
+/* Does what is due; call often. */
+void replacing_turn(struct replacing *r, int leader);
+/* All faults have ended: what was begun ends, or the case fails with the reason. */
+void replacing_finish(struct replacing *r);
+const struct replacing_stats *replacing_get_stats(const struct replacing *r);
+
+/* ---- runs: chaos-run.c and chaos-restarts.c ---- */
+
+/* A snapshot every few seconds, and slow enough that faults meet it. */
+#define CHAOS_NODE_CONF                                                                            \
+    "[log]\nsegment_size = 1M\nsnapshot_bytes = 64K\nkeep_bytes = 0\nsnapshot_mib_per_s = 1\n"
+
+struct chaos_conf {
+    uint64_t seed;
+    uint64_t total_ms;
+    uint64_t run_ms;      /* of one run, with a cluster of its own */
+    unsigned nodes;       /* 0: three, and five in one run of four */
+    unsigned clients;     /* 0: 4 to 16 */
+    unsigned depth;       /* operations under way of each; 0: one */
+    unsigned faults;      /* 1 << enum fault_kind */
+    unsigned replace_ms;  /* a member is replaced every so often; 0: none */
+    unsigned snapshot_ms; /* each node is asked for a snapshot about so often; 0: none is */
+    unsigned n_cycles;    /* of restarts, instead of the time */
+    unsigned window;      /* cycles after which what was seen is judged; 0: 50 */
+    bool quiet_runs;      /* one in five without faults */
+    bool say;             /* each fault */
+};
+/* Fails the case when anything is not as it must be. */
+void chaos_run(const struct chaos_conf *conf);
+void chaos_restart(const struct chaos_conf *conf);
+/* As the teardown of each case: keeps what would vanish with a run that failed. */
+int chaos_teardown(void **state);
+/* Both judges; of a history that is not good all is kept in the cluster's folder, and the case
+ * fails. Returns how many states were searched. */
+uint64_t chaos_judge(const struct cluster *c, const struct history *h, uint64_t seed);
+/* All nodes come to one index, with one digest. Nobody asks any more. */
+void chaos_compare_states(struct cluster *c, uint64_t seed);
 
 #endif

@@ -338,6 +338,24 @@ static int exit_code(int status)
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
+pid_t program_begin(const char *const *argv, const char *out_path)
+{
+    cleanup_fd int fd = open(out_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+    die_unless(fd >= 0, "cannot open", out_path);
+    return start_program(argv, NULL, fd);
+}
+
+bool program_ended(pid_t pid, int *ret_code)
+{
+    int status;
+
+    if (waitpid(pid, &status, WNOHANG) != pid)
+        return false;
+    *ret_code = exit_code(status);
+    return true;
+}
+
 int run_program(const char *const *argv, struct buf *out)
 {
     return run_program_within(argv, out, WAIT_MS);
@@ -693,19 +711,26 @@ static uint16_t take_port(int *ret_lock)
 
 void cluster_write_conf(struct cluster *c, const char *cluster_name, const char *extra)
 {
+    cluster_write_conf_to(c, c->conf, cluster_name, extra);
+}
+
+void cluster_write_conf_to(const struct cluster *c, const char *path, const char *cluster_name,
+                           const char *extra)
+{
     cleanup_buf struct buf text = BUF_INIT;
 
     (void)buf_add_format(&text, "[cluster]\nname = %s\n\n[peers]\n", cluster_name);
     for (unsigned i = 0; i < c->n; i++)
-        (void)buf_add_format(&text, "%s = %s %s\n", c->nodes[i].name, c->nodes[i].peer_addr,
-                             c->nodes[i].addr);
+        if (c->nodes[i].name[0] != '\0')
+            (void)buf_add_format(&text, "%s = %s %s\n", c->nodes[i].name, c->nodes[i].peer_addr,
+                                 c->nodes[i].addr);
     if (extra == NULL || strstr(extra, "[raft]") == NULL)
         (void)buf_add_format(&text, "\n[raft]\nheartbeat_ms = %u\nelection_ms = %u\n",
                              (unsigned)(slowness > 1 ? 100 : 40),
                              (unsigned)(slowness > 1 ? 1000 : 300));
     (void)buf_add_format(&text, "\n[node]\ndata_dir = %s/%%i\n%s", c->dir,
                          extra != NULL ? extra : "");
-    file_write(c->conf, text.data, text.len);
+    file_write(path, text.data, text.len);
 }
 
 struct cluster *cluster_new(unsigned n, const char *extra)
@@ -742,8 +767,11 @@ void cluster_init(struct cluster *c)
 {
     for (unsigned i = 0; i < c->n; i++) {
         cleanup_buf struct buf out = BUF_INIT;
-        int code = run_ridd(c->conf, c->nodes[i].name, &out, "--init", NULL);
+        int code;
 
+        if (c->nodes[i].name[0] == '\0')
+            continue;
+        code = run_ridd(c->conf, c->nodes[i].name, &out, "--init", NULL);
         if (code != 0)
             harness_fail("ridd --init of %s: exit code %d: %s", c->nodes[i].name, code, out.data);
     }
@@ -832,7 +860,7 @@ void cluster_free(struct cluster *c)
 int cluster_find(const struct cluster *c, const char *name)
 {
     for (unsigned i = 0; i < c->n; i++)
-        if (strcmp(c->nodes[i].name, name) == 0)
+        if (name[0] != '\0' && strcmp(c->nodes[i].name, name) == 0)
             return (int)i;
     return -1;
 }

@@ -76,7 +76,7 @@ void harness_meanwhile(void (*fn)(void *ctx), void *ctx);
 /* ---- a cluster ---- */
 
 struct node {
-    char name[16];
+    char name[16]; /* "": an empty place: nobody knows it, and nothing runs there */
     char addr[32];      /* client address */
     char peer_addr[32]; /* peer address */
     uint16_t port;      /* client port */
@@ -108,6 +108,9 @@ struct cluster {
  * short times that the harness gives. */
 struct cluster *cluster_new(unsigned n, const char *extra);
 void cluster_write_conf(struct cluster *c, const char *cluster_name, const char *extra);
+/* The same into another file, for a node's conf. */
+void cluster_write_conf_to(const struct cluster *c, const char *path, const char *cluster_name,
+                           const char *extra);
 /* ridd --init for all. */
 void cluster_init(struct cluster *c);
 /* All nodes that do not run; returns when they are ready and one leads. */
@@ -184,6 +187,10 @@ int run_program_within(const char *const *argv, struct buf *out, unsigned ms);
 int run_ridd(const char *conf, const char *id, struct buf *out, ...);
 /* It stands beside ridd. */
 const char *ridctl_path(void);
+/* The same beside us, its output into a file; program_ended() is asked until it has. It dies with us.
+ */
+pid_t program_begin(const char *const *argv, const char *out_path);
+bool program_ended(pid_t pid, int *ret_code);
 /* ridctl --config <conf> verb. */
 int run_ridctl(const struct cluster *c, struct buf *out, const char *verb);
 /* The output holds the text; the exit code is the one wanted. */

@@ -62,7 +62,7 @@ CASE(daemon__check_config_prints_all_problems)
     char prefix[320];
 
     expect_code(run_ridd(c->conf, "n1", &out, "--check-config", NULL), 0, &out);
-    expect_text(&out, "cluster test, 1 nodes");
+    expect_text(&out, "cluster test, 1 node\n");
     (void)snprintf(path, sizeof(path), "%s/wrong.conf", c->dir);
     file_write(path, wrong, sizeof(wrong) - 1);
     expect_code(run_ridd(path, "n1", &out, "--check-config", NULL), 78, &out);

@@ -60,7 +60,7 @@ static int ask(const struct cluster *c, unsigned i, const struct wire_join *join
                struct wire_join_reply *ret)
 {
     *ret = (struct wire_join_reply){0};
-    return peer_join(c->nodes[i].peer_addr, join, (unsigned)slow(ANSWER_MS), ret);
+    return peer_join(c->nodes[i].peer_addr, join, (unsigned)slow(ANSWER_MS), NULL, ret);
 }
 
 static void expect_refused(const struct cluster *c, const struct wire_join *join, unsigned refused,
@@ -201,6 +201,14 @@ static unsigned probe_as(const struct cluster *c, unsigned i, const struct leade
     return reply.refused;
 }
 
+/* MEMBER-22: what was made in this way, or another one that adds, runs. */
+static void runs_again(struct cluster *c, unsigned i, const char *option)
+{
+    node_spawn_with(c, i, option);
+    node_wait_logged(c, i, " event=ready ");
+    assert_int_equal(node_terminate(c, i), 0);
+}
+
 /* A member's place is taken by its own name with another id, beside which the old one may still
  * stand in the configuration that it is given. */
 CASE(join__rejoin_has_another_id)
@@ -238,6 +246,8 @@ CASE(join__rejoin_has_another_id)
     assert_int_equal(probe_as(c, 1, &l, raft_founder_id("n2"), reply.incarnation),
                      WIRE_REFUSED_FROM);
     assert_int_equal(node_terminate(c, 1), 0);
+    runs_again(c, 1, "--rejoin");
+    runs_again(c, 1, "--join");
     leader_end(&l);
     cluster_free(c);
 }

@@ -153,8 +153,8 @@ CASE(links__who_lags_elects_a_stranger)
     cluster_free(c);
 }
 
-/* PEER-11: it ends with 0, and says why. One that does not know the cluster's id could not tell who
- * says so: it is refused as anybody else, and stays. */
+/* PEER-11: it ends with 0, and says why. One that does not know the cluster's id, and has met
+ * nobody, could not tell who says so: it is refused, and stays. */
 CASE(links__a_removed_node_ends_with_0)
 {
     for (unsigned knows = 0; knows < 2; knows++) {
@@ -177,7 +177,7 @@ CASE(links__a_removed_node_ends_with_0)
             assert_true(node_logged(c, 2, "removed at index 1: this node is no member any more"));
             assert_true(node_logged(c, 2, "event=removed index=1"));
         } else {
-            wait_until(node_log_lines(c, 2, "event=peer_refused", "not in the configuration") > 0,
+            wait_until(node_log_lines(c, 2, "event=peer_refused", "this node was removed") > 0,
                        "a refusal");
             assert_int_equal(node_terminate(c, 2), 0);
             assert_false(node_logged(c, 2, "event=removed"));

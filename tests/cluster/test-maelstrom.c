@@ -908,6 +908,15 @@ static void maelstrom__rubbish_lines_are_dropped(void **state)
     assert_int_equal(code_of(body), 10);
     body = expect(net, ask(net, "c1", 0, "append_entries", ",\"term\":1"), "error");
     assert_int_equal(code_of(body), 10);
+    /* What is known, and not done here, is said to be so. */
+    body = expect(net, ask(net, "c1", 0, "snapshot", "%s", ""), "error");
+    assert_int_equal(code_of(body), 10);
+    assert_string_equal(json_string_value(json_object_get(body, "text")),
+                        "this node keeps no snapshots");
+    body = expect(net, ask(net, "c1", 0, "snapshot_part", "%s", ""), "error");
+    assert_int_equal(code_of(body), 10);
+    assert_string_equal(json_string_value(json_object_get(body, "text")),
+                        "this node keeps no snapshots");
 }
 
 static void maelstrom__lines_have_a_longest_length(void **state)

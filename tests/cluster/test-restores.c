@@ -171,6 +171,92 @@ CASE(restores__damaged_snapshots_count_for_nothing)
     cluster_free(c);
 }
 
+/* ---- what a client was given ---- */
+
+static void ridctl(const struct cluster *c, const char *const args[5])
+{
+    const char *argv[] = {ridctl_path(), "--config", c->conf, args[0],
+                          args[1],       args[2],    args[3], NULL};
+    cleanup_buf struct buf out = BUF_INIT;
+
+    expect_code(run_program(argv, &out), 0, &out);
+}
+
+static bool holds(const struct buf *file, const unsigned char *what, size_t n)
+{
+    return memmem(file->data, file->len, what, n) != NULL;
+}
+
+/* Of the node's own files: the cluster's random id, and each member's incarnation. */
+static unsigned n_secrets(const struct cluster *c, const struct buf *file)
+{
+    cleanup_buf struct buf id = BUF_INIT;
+    unsigned n;
+
+    file_read(path_of(c, 0, "CLUSTER"), &id);
+    assert_true(id.len > 24);
+    n = holds(file, id.data + 8, 16);
+    for (unsigned i = 0; i < c->n; i++) {
+        cleanup_buf struct buf ident = BUF_INIT;
+
+        file_read(path_of(c, i, "IDENT"), &ident);
+        assert_true(ident.len > 40);
+        n += holds(file, ident.data + 8 + 24, 8);
+    }
+    return n;
+}
+
+static char *only_snapshot(const struct cluster *c, unsigned node)
+{
+    static char name[64];
+    char **names;
+    const unsigned n = folder_list(path_of(c, node, "snap"), &names);
+
+    assert_int_equal(n, 1);
+    (void)snprintf(name, sizeof(name), "snap/%s", names[0]);
+    names_free(names, n);
+    return path_of(c, node, name);
+}
+
+/* MEMBER-16, PEER-7: it tells no secret, and so no node goes on from it, which says why; what it
+ * needs it gets from the leader. */
+CASE(restores__what_a_client_was_given_is_no_snapshot)
+{
+    struct cluster *c = cluster_small(0);
+    cleanup_buf struct buf own = BUF_INIT;
+    cleanup_buf struct buf given = BUF_INIT;
+    struct writers w;
+    char saved[300];
+    unsigned node;
+
+    preload(&w, c, 4);
+    node = (cluster_leader(c) + 1) % 3;
+    ridctl(c, (const char *const[5]){"member", "demote", c->nodes[node].name});
+    ridctl(c, (const char *const[5]){"member", "promote", c->nodes[node].name});
+    writers_run(&w, 250);
+    make_snapshot(c, node);
+    wait_until(snap_of(c, node, "log_begins_behind") > 0, "the front to go");
+    (void)snprintf(saved, sizeof(saved), "%s/saved", c->dir);
+    ridctl(c, (const char *const[5]){"snapshot", c->nodes[node].name, "--save", saved});
+    assert_int_equal(node_terminate(c, node), 0);
+
+    file_read(only_snapshot(c, node), &own);
+    file_read(saved, &given);
+    assert_int_equal(n_secrets(c, &own), 1 + c->n);
+    assert_int_equal(n_secrets(c, &given), 0);
+    assert_int_equal(given.len, own.len);
+    file_write(only_snapshot(c, node), given.data, file_size(saved));
+    tree_remove(path_of(c, node, "db"), false);
+    node_start(c, node);
+    node_wait_logged(c, node, "event=snapshot_unusable");
+    assert_true(node_logged(c, node, "is a copy that a client was given"));
+    wait_whole(c, node, &w);
+    assert_true(node_logged(c, node, "event=snapshot_receiving"));
+    expect_equal_states(c);
+    verify(&w, c);
+    cluster_free(c);
+}
+
 /* ---- the machine crashes ---- */
 
 /* As far as a shim can play it: another boot, and what was not synced of the state is not what was
@@ -225,6 +311,7 @@ int main(int argc, char **argv)
         HARNESS_TEST(restores__a_lost_state_where_the_front_is_gone),
         HARNESS_TEST(restores__a_page_flips_while_it_runs),
         HARNESS_TEST(restores__damaged_snapshots_count_for_nothing),
+        HARNESS_TEST(restores__what_a_client_was_given_is_no_snapshot),
         HARNESS_TEST(restores__the_machine_crashes),
     };
 

@@ -59,6 +59,7 @@ CASE(snapshots__asked_for_by_a_client)
     writers_init(&w, c, 2, 8, "k", 100);
     writers_run(&w, 200);
     writers_stop(&w);
+    node_wait_logged(c, cluster_leader(c), "event=limit_set"); /* nothing comes by itself any more */
     (void)cluster_settle(c);
     for (unsigned i = 0; i < c->n; i++) {
         struct client *cl = client_open(c, i);

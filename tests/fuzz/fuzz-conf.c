@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/address.h"
 #include "base/assert.h"
 #include "conf/conf.h"
 #include "fuzz/fuzz.h"
@@ -65,9 +66,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         rid_assert(a->n_peers > 0 && a->heartbeat_us <= a->election_us / 3);
         for (unsigned i = 0; i < a->n_peers; i++) {
             rid_assert(
-                conf_split_address(a->peers[i].peer_addr, host, sizeof(host), port, sizeof(port)));
-            rid_assert(conf_split_address(a->peers[i].client_addr, host, sizeof(host), port,
-                                          sizeof(port)));
+                address_split(a->peers[i].peer_addr, host, sizeof(host), port, sizeof(port)));
+            rid_assert(
+                address_split(a->peers[i].client_addr, host, sizeof(host), port, sizeof(port)));
             rid_assert(i == 0 || strcmp(a->peers[i - 1].name, a->peers[i].name) < 0);
         }
         r = conf_parse("fuzz", text_a, len_a, NULL, a->self != NULL, b, &ps);

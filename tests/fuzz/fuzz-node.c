@@ -276,10 +276,11 @@ static raft_node_id peer(const struct world *w, uint8_t b)
     return w->peers[b % 6];
 }
 
-/* 0 or RAFT_E_INVALID, after which a daemon closes the link, and it comes up again. */
+/* 0 or RAFT_E_INVALID, after which a daemon closes the link, and it comes up again. There is none to
+ * the node itself, in whose name anybody may speak. */
 static void deliver(struct world *w, const struct raft_msg *m, bool relink)
 {
-    if (judge_deliver(w, m) != 0 && relink) {
+    if (judge_deliver(w, m) != 0 && relink && m->from != w->self) {
         replica_link(w->replica, m->from, false, w->now_us);
         replica_link(w->replica, m->from, true, w->now_us);
     }
@@ -549,7 +550,8 @@ static void step(struct world *w, const uint8_t *s)
         campaign(w, s);
         break;
     case OP_LINK:
-        replica_link(w->replica, peer(w, s[1]), (s[2] & 1) != 0, w->now_us);
+        if (peer(w, s[1]) != w->self)
+            replica_link(w->replica, peer(w, s[1]), (s[2] & 1) != 0, w->now_us);
         break;
     case OP_TRANSFER: {
         int r = replica_transfer(w->replica, s[1] == 0 ? 0 : peer(w, s[1]), w->now_us);

@@ -19,13 +19,18 @@ request_PARTS = $(call tests,fuzz/fuzz-request) $(call objects,wire base)
 request_FLAGS = -max_len=4096
 conf_PARTS = $(call tests,fuzz/fuzz-conf) $(call objects,conf raft base)
 conf_FLAGS = -max_len=4096
+config_PARTS = $(call tests,fuzz/fuzz-config) $(call objects,raft wire base)
+config_FLAGS = -max_len=700
 log_PARTS = $(call tests,fuzz/fuzz-log fuzz/log-damage fuzz/steps unit/fake-disk unit/store-model) \
 	$(call objects,store raft base)
 log_FLAGS = -max_len=1600
 snap_PARTS = $(call tests,fuzz/fuzz-snap unit/fake-disk) $(call objects,snap store raft base)
 snap_FLAGS = -max_len=4096
+parts_PARTS = $(call tests,fuzz/fuzz-parts fuzz/steps unit/fake-disk) \
+	$(call objects,engine snap service replica kv wire store raft base)
+parts_FLAGS = -max_len=800
 node_PARTS = $(call tests,fuzz/fuzz-node fuzz/node-judge fuzz/node-world fuzz/steps unit/fake-disk) \
-	$(call objects,engine service replica kv wire store raft base)
+	$(call objects,engine snap service replica kv wire store raft base)
 node_FLAGS = -max_len=1600
 
 programs = $(TARGETS:%=$(OUT)/fuzz-%)

@@ -178,9 +178,14 @@ void sim_disk_compact(struct sim_disk *d, raft_index index)
         d->base = (struct raft_entry_id){.term = sim_log_term(&d->log, index), .index = index};
 }
 
+void sim_disk_incoming_log(struct sim_disk *d, const struct sim_log *from, raft_index index)
+{
+    log_copy(&d->incoming, from, index);
+}
+
 void sim_disk_incoming(struct sim_disk *d, const struct sim_disk *from, raft_index index)
 {
-    log_copy(&d->incoming, &from->log, index);
+    sim_disk_incoming_log(d, &from->log, index);
 }
 
 /* The whole log goes, and nothing of it may be committed that the new one lacks. */

@@ -84,6 +84,7 @@ void sim_disk_compact(struct sim_disk *d, raft_index index);
 /* A snapshot of what stands on `from` up to index is about to be installed on d: a reset in the next
  * ready is to that. */
 void sim_disk_incoming(struct sim_disk *d, const struct sim_disk *from, raft_index index);
+void sim_disk_incoming_log(struct sim_disk *d, const struct sim_log *from, raft_index index);
 /* Takes the store part of a ready. Nothing happens when it has no batch. */
 void sim_disk_submit(struct sim_disk *d, const struct raft_ready *ready);
 /* The oldest batch becomes durable; its number is returned, 0 when there is none. */

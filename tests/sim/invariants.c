@@ -70,7 +70,7 @@ static void i5_i18_applied(struct sim_node *n, const struct raft_entry *e)
     if (durable == NULL)
         sim_fail(s, "COMMIT-7", "n%u applies %" PRIu64 ", and its disk holds %" PRIu64, n->i + 1,
                  index, n->wal.durable.n);
-    if (durable->term != e->id.term || durable->content != shadow_content(e))
+    if (!wal_is(n, durable, e))
         sim_fail(s, "COMMIT-7", "n%u applies another entry %" PRIu64 " than its disk holds",
                  n->i + 1, index);
     if (o->chain != durable->chain || o->term != e->id.term)
@@ -185,7 +185,7 @@ static void leads(struct sim_node *n, const struct raft_trace *t)
                  t->term);
     i1_elected(n, t->term);
     i1_one_leader(n, t->term);
-    members_leads(n, t->term);
+    changes_leads(n, t->term);
     i4_leader_is_complete(n, t->term);
 }
 
@@ -254,7 +254,7 @@ static void commits(struct sim_node *n, const struct raft_trace *t)
                  "n%u commits %" PRIu64 " on another log than the one committed up to %" PRIu64,
                  n->i + 1, t->index, o->committed);
     o->committed = t->index;
-    members_committed(n, t->index);
+    changes_committed(n, t->index);
 }
 
 void oracle_trace(struct sim_node *n, const struct raft_trace *t)
@@ -295,9 +295,11 @@ void oracle_trace(struct sim_node *n, const struct raft_trace *t)
                 MARK(s, step_down_role);
         }
         break;
+    case RAFT_TRACE_CONFIGURATION:
+        changes_trace(n, t);
+        break;
     case RAFT_TRACE_VOTE_GRANTED:
     case RAFT_TRACE_VOTE_REFUSED:
-    case RAFT_TRACE_CONFIGURATION:
     case RAFT_TRACE_TRANSFER:
     case RAFT_TRACE_INSTALL:
     case RAFT_TRACE_COMPACTED:
@@ -394,7 +396,7 @@ static raft_index log_is_reset(struct sim_node *n, const struct raft_ready *read
     if (mine != NULL && mine->term == id.term)
         sim_fail(s, "SNAP-1", "n%u resets its log to %" PRIu64 ", which it has", n->i + 1,
                  id.index);
-    if (!oracle_config_is_right(s, ready->reset_config))
+    if (!changes_config_is_right(s, ready->reset_config, id.index))
         sim_fail(s, "SNAP-1", "n%u resets its log to %" PRIu64 " with another configuration",
                  n->i + 1, id.index);
     if (ready->truncate_from != 0 && ready->truncate_from <= id.index)
@@ -439,9 +441,8 @@ void oracle_submit(struct sim_node *n, const struct raft_ready *ready)
                      e->id.index, last + i);
         chain = sim_mix(sim_mix(chain, e->id.term), shadow_content(e));
         i3_logs_match(s, n->i, e, chain);
-        if (e->type == RAFT_ENTRY_CONFIG)
-            members_appends(n, e);
     }
+    changes_submit(n, ready);
 }
 
 /* ---- what is sent ---- */
@@ -538,6 +539,7 @@ void oracle_send(struct sim_node *n, const struct raft_msg *m)
     note_echo(n, m);
     manners_send(n, m);
     snap_sends(n, m);
+    changes_sends(n, m);
     i7_durable_before_visible(n, m);
     i8_acks_what_agrees(n, m);
 }
@@ -553,6 +555,7 @@ void oracle_boot(struct sim_node *n, const struct store_recovered *r, struct raf
         sim_fail(s, "DISK-20", "n%u starts in term %" PRIu64 ", and was in %" PRIu64, n->i + 1,
                  r->hard_state.current_term, n->boot_term);
     n->boot_term = r->hard_state.current_term;
+    changes_recovered(n, r);
     if (applied.index > r->last_index)
         sim_fail(s, "DISK-20", "the state of n%u holds %" PRIu64 ", its log %" PRIu64, n->i + 1,
                  applied.index, r->last_index);
@@ -576,9 +579,13 @@ void oracle_boot(struct sim_node *n, const struct store_recovered *r, struct raf
 static void i8_progress(struct sim_node *n)
 {
     struct sim *s = n->sim;
+    raft_index before[SIM_NODES_MAX];
     struct raft_status st;
 
     raft_get_status(node_raft(n), &st);
+    /* Who is taken in again after an entry that was truncated begins anew. */
+    memcpy(before, n->match, sizeof(before));
+    memset(n->match, 0, sizeof(n->match));
     for (unsigned i = 0; i < st.n_peers; i++) {
         const struct sim_node *peer = node_of_id(s, st.peers[i].id);
         raft_index match = st.peers[i].match_index;
@@ -586,9 +593,9 @@ static void i8_progress(struct sim_node *n)
 
         if (peer == NULL) /* its disk was lost */
             continue;
-        if (n->match_term == st.current_term && match < n->match[peer->i])
+        if (n->match_term == st.current_term && match < before[peer->i])
             sim_fail(s, "LOG-5", "n%u lowers what it knows of n%u from %" PRIu64 " to %" PRIu64,
-                     n->i + 1, peer->i + 1, n->match[peer->i], match);
+                     n->i + 1, peer->i + 1, before[peer->i], match);
         n->match[peer->i] = match;
         if (match > 0 && mine != NULL &&
             peer->wal.durable_hard_state.current_term == st.current_term &&
@@ -651,6 +658,7 @@ void oracle_turn(struct sim_node *n)
     raft_check(r);
     replica_check(n->replica);
     manners_turn(n);
+    changes_turn(n);
     bytes_turn(n);
     n->look++;
     if (raft_get_role(r) == RAFT_LEADER && n->look % 8 == 0)
@@ -675,6 +683,7 @@ void oracle_init(struct sim *s)
                                                 .content = s->nodes[0].wal.tail.entries[0].content,
                                                 .len = s->nodes[0].wal.tail.entries[0].bytes};
     s->oracle.committed = 1;
+    changes_init(s);
 }
 
 /* COMMIT-1 at the end: a majority of the disks holds everything that was committed. */
@@ -702,5 +711,6 @@ void oracle_done(struct sim *s)
         free(o->matching[i].payload);
     free(o->matching);
     free(o->leaders);
+    free(o->configs);
     free(o->ops);
 }

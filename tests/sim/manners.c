@@ -166,6 +166,8 @@ void manners_after(struct sim_node *n, const struct raft_msg *m)
     enum raft_role role = raft_get_role(r);
 
     check_term(n, m);
+    if (from != NULL)
+        changes_hears(n, from, m);
     if (wants_answer(m->type) && m->term < w->term)
         w->owes_term |= 1u << from->i;
     if (is_vote(m))

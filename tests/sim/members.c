@@ -5,10 +5,9 @@
  * Somebody asks whoever leads for any change at any time. A place that is no member any more may be
  * emptied, and waits again as another incarnation; else the node that was removed goes on with its
  * old disk. Where the majority promises to survive it, a voter's disk is taken away: it comes back
- * by rejoin. When all else is healed, those that are lost are asked back, and every change must end.
- *
- * MEMBER-2: what a leader appends is one step away from what is committed, so that any two majorities
- * meet. */
+ * by rejoin, and so is a learner's. Who joins behind the front of the leader's log is brought a
+ * snapshot. When all else is healed, those that are lost are asked back, and every change must end.
+ * What must hold of configurations is in changes.c. */
 #include <inttypes.h>
 
 #include "base/err.h"
@@ -89,6 +88,15 @@ static const struct raft_server *lost_member(struct sim *s)
     return NULL;
 }
 
+static struct sim_node *place_of(struct sim *s, const struct raft_server *r)
+{
+    unsigned i = 0;
+
+    while (i + 1 < s->p.n_nodes && strcmp(s->nodes[i].name, r->name) != 0)
+        i++;
+    return &s->nodes[i];
+}
+
 static bool is_under_way(const struct raft_configuration *c, const char **ret_name)
 {
     for (unsigned i = 0; i < c->n; i++) {
@@ -120,146 +128,10 @@ const char *members_pending(struct sim *s)
             (void)snprintf(text, sizeof(text), "%s is not what it is to be", name);
         else if (raft_get_configuration_index(node_raft(leader)) != s->committed.index)
             (void)snprintf(text, sizeof(text), "the last configuration is not committed");
-        else if (t->state >= TASK_NAMING && t->state <= TASK_ADDING)
+        else if (t->state >= TASK_ASKING && t->state <= TASK_ADDING)
             (void)snprintf(text, sizeof(text), "%s is being told", t->name);
     }
     return text[0] != '\0' ? text : NULL;
-}
-
-/* ---- what must hold ---- */
-
-/* The least that a majority of one has of what both have; that of the other may have all else. */
-static unsigned least_common(unsigned n, unsigned common)
-{
-    const unsigned majority = n / 2 + 1;
-
-    return majority > n - common ? majority - (n - common) : 0;
-}
-
-static bool majorities_meet(const struct raft_configuration *a, const struct raft_configuration *b)
-{
-    const unsigned n_a = raft_configuration_n_voters(a);
-    const unsigned n_b = raft_configuration_n_voters(b);
-    unsigned common = 0;
-
-    for (unsigned i = 0; i < a->n; i++) {
-        const struct raft_server *r = raft_configuration_get(b, a->servers[i].id);
-
-        common += a->servers[i].role == RAFT_VOTER && r != NULL && r->role == RAFT_VOTER;
-    }
-    return least_common(n_a, common) + least_common(n_b, common) > common;
-}
-
-static void mark_step(struct sim *s, const struct raft_configuration *a,
-                      const struct raft_configuration *b)
-{
-    for (unsigned i = 0; i < b->n; i++) {
-        const struct raft_server *r = raft_configuration_get(a, b->servers[i].id);
-
-        if (r == NULL)
-            MARK(s, member_added);
-        else if (r->role != b->servers[i].role && r->role == RAFT_LEARNER)
-            MARK(s, member_promoted);
-        else if (r->role != b->servers[i].role)
-            MARK(s, member_demoted);
-    }
-    for (unsigned i = 0; i < a->n; i++)
-        if (raft_configuration_get(b, a->servers[i].id) == NULL)
-            MARK(s, member_removed);
-}
-
-/* MEMBER-5: what is removed does not come back. */
-static void note_gone(struct sim *s, const struct raft_configuration *before,
-                      const struct raft_configuration *now, raft_term term)
-{
-    for (unsigned i = 0; i < before->n; i++) {
-        if (raft_configuration_get(now, before->servers[i].id) != NULL)
-            continue;
-        if (s->n_gone == SIM_GONE_MAX)
-            sim_fail(s, "setup", "too many members were removed");
-        s->gone[s->n_gone].id = before->servers[i].id;
-        s->gone[s->n_gone++].term = term;
-    }
-}
-
-static bool is_gone(const struct sim *s, raft_node_id id)
-{
-    for (unsigned i = 0; i < s->n_gone; i++)
-        if (s->gone[i].id == id)
-            return true;
-    return false;
-}
-
-/* Whoever leads later has the entry that removed it, and so is another. */
-void members_leads(struct sim_node *n, raft_term term)
-{
-    const struct sim *s = n->sim;
-
-    for (unsigned i = 0; i < s->n_gone; i++)
-        if (s->gone[i].id == n->id && s->gone[i].term < term)
-            sim_fail(n->sim, "MEMBER-5",
-                     "n%u leads in term %" PRIu64 ", and was removed in term %" PRIu64, n->i + 1,
-                     term, s->gone[i].term);
-}
-
-void members_committed(struct sim_node *n, raft_index index)
-{
-    struct sim *s = n->sim;
-    /* More than one may have become committed at once, by a leader of a newer term. */
-    for (raft_index i = s->committed.index + 1; i <= index; i++) {
-        const struct raft_config_at *at = raft_config_at(node_raft(n), i);
-
-        if (at->index <= s->committed.index || at->index > index)
-            continue;
-        mark_step(s, &s->committed.configuration, &at->configuration);
-        note_gone(s, &s->committed.configuration, &at->configuration,
-                  oracle_entry(s, at->index)->committed_in);
-        s->committed = *at;
-    }
-}
-
-void members_appends(struct sim_node *n, const struct raft_entry *e)
-{
-    struct sim *s = n->sim;
-    const struct raft *r = n->replica != NULL ? node_raft(n) : NULL;
-    const struct raft_config_at *before;
-    struct raft_configuration c;
-
-    if (r == NULL || raft_get_role(r) != RAFT_LEADER || e->id.term != raft_get_term(r))
-        return;
-    if (raft_configuration_decode(e->data, e->len, &c) != 0)
-        sim_fail(s, "MEMBER-2", "n%u appends a configuration that cannot be read", n->i + 1);
-    before = raft_config_at(r, e->id.index - 1);
-    /* MEMBER-9. */
-    if (!members_is_voter(&c, n))
-        sim_fail(s, "MEMBER-9", "n%u appends a configuration at %" PRIu64 " that it is no voter of",
-                 n->i + 1, e->id.index);
-    /* MEMBER-1: of this term something is committed, and so is the one before. */
-    if (before->index > s->oracle.committed)
-        sim_fail(s, "MEMBER-1",
-                 "n%u appends a configuration at %" PRIu64 ", and that of %" PRIu64
-                 " is not committed",
-                 n->i + 1, e->id.index, before->index);
-    if (oracle_entry(s, s->oracle.committed)->term != e->id.term &&
-        oracle_entry(s, s->oracle.committed)->term < e->id.term)
-        sim_fail(s, "MEMBER-1",
-                 "n%u appends a configuration at %" PRIu64 ", and nothing of its term %" PRIu64
-                 " is committed",
-                 n->i + 1, e->id.index, e->id.term);
-    if (!majorities_meet(&before->configuration, &c) ||
-        (s->committed.index < e->id.index && !majorities_meet(&s->committed.configuration, &c)))
-        sim_fail(s, "MEMBER-2",
-                 "n%u appends a configuration at %" PRIu64 ", and two majorities need not meet",
-                 n->i + 1, e->id.index);
-    for (unsigned i = 0; i < c.n; i++)
-        if (is_gone(s, c.servers[i].id))
-            sim_fail(s, "MEMBER-5", "n%u takes in at %" PRIu64 " who was removed", n->i + 1,
-                     e->id.index);
-    if (!s->healing && below(s, 12) == 0) { /* in the middle of it */
-        MARK(s, crash_changing);
-        n->wal.crash_stored = true;
-        n->wal.crash_machine = below(s, 2) == 0;
-    }
 }
 
 /* ---- joining ---- */
@@ -302,8 +174,8 @@ static void be_someone(struct sim_node *n)
 }
 
 /* 0, or it says why not. */
-static int tell(struct sim_node *n, const char *name, const void *config, size_t len,
-                const unsigned char cluster_id[16])
+static int tell(const struct sim_node *leader, struct sim_node *n, const char *name,
+                const void *config, size_t len, const unsigned char cluster_id[16])
 {
     struct sim *s = n->sim;
 
@@ -315,6 +187,8 @@ static int tell(struct sim_node *n, const char *name, const void *config, size_t
     }
     if (!n->waits)
         return err_say(-1, "it runs there already");
+    if (len == 0) /* it is only asked */
+        return 0;
     if (wal_join(n, config, len) != 0) {
         if (n->wal.failing == 0)
             sim_fail(s, "MEMBER-21", "n%u cannot make its log: %s", n->i + 1, err_text());
@@ -327,6 +201,9 @@ static int tell(struct sim_node *n, const char *name, const void *config, size_t
         return err_say(-1, "it cannot write");
     }
     MARK(s, joined);
+    if (store_base(leader->wal.store).index > 0)
+        MARK(s, join_behind_front);
+    n->joined = true;
     TRACE(s, "n%u joins as %" PRIx64, n->i + 1, n->id);
     n->waits = false;
     memcpy(n->cluster_id, cluster_id, sizeof(n->cluster_id));
@@ -349,7 +226,7 @@ static int join(void *ctx, const char *addr, const char *name, const void *confi
         MARK(s, join_failed);
         return err_say(-1, "nobody answers at %s", addr);
     }
-    rc = tell(&s->nodes[i], name, config, len, cluster_id);
+    rc = tell(leader, &s->nodes[i], name, config, len, cluster_id);
     if (rc != 0)
         return rc;
     if (draw <= 2) {
@@ -372,19 +249,24 @@ void members_engine(struct sim_node *n, struct engine_ops *ops)
 void members_kick(struct sim_node *n)
 {
     struct sim *s = n->sim;
+    uint64_t most = 100; /* thousandths of an election timeout */
 
     if (!members_are_on(s) || n->join_due || n->engine->members.bench == NULL ||
         !chores_has_work(n->engine->members.bench))
         return;
     n->join_due = true;
-    sim_push(s,
-             s->now + 1 + below(s, s->p.election_us * (s->healing || below(s, 4) > 0 ? 100 : 4000)),
-             EV_JOIN, n, 0, NULL);
+    n->join_waits = !s->healing && below(s, 6) == 0;
+    if (n->join_waits)
+        most = 16000;
+    else if (!s->healing && below(s, 4) == 0)
+        most = 4000;
+    sim_push(s, s->now + 1 + below(s, s->p.election_us * most), EV_JOIN, n, 0, NULL);
 }
 
 void members_join_event(struct sim_node *n)
 {
     n->join_due = false;
+    n->join_waits = false;
     chores_work(n->engine->members.bench);
     node_input(n);
 }
@@ -397,11 +279,17 @@ static void empty(struct sim_node *n)
     struct sim *s = n->sim;
     const unsigned failing = n->wal.failing;
 
+    n->was_voter = node_is_voter(n);
     node_crash(n, true, 1);
     n->boot++;
     wal_done(n);
     state_done(n);
+    snap_node_done(n);
     be_someone(n);
+    n->snap = (struct sim_snap){0};
+    n->changes = (struct sim_changes){0};
+    n->joined = false;
+    snap_node_init(n);
     n->wal = (struct sim_wal){.failing = failing};
     n->state = (struct sim_state){0};
     state_init(n);
@@ -438,7 +326,7 @@ static bool may_lose_one(struct sim *s)
         if (is_in && (n->life != NODE_UP ||
                       raft_get_configuration_index(node_raft(n)) != s->committed.index))
             return false;
-        if (n->life == NODE_UP && n->engine->members.task.state >= TASK_NAMING &&
+        if (n->life == NODE_UP && n->engine->members.task.state >= TASK_ASKING &&
             n->engine->members.task.state <= TASK_ADDING)
             return false;
     }
@@ -463,10 +351,32 @@ static bool is_outside(struct sim *s, const struct sim_node *n)
     return true;
 }
 
+/* A learner, whoever is asked: nobody counts on what it holds. Who was heard a moment ago may become
+ * a voter yet, and so the others must be enough without it. */
+static bool is_spare(struct sim *s, const struct sim_node *n)
+{
+    const struct raft_server *r = raft_configuration_get(&s->committed.configuration, n->id);
+
+    if (r == NULL || r->role != RAFT_LEARNER || lost_member(s) != NULL ||
+        (r->promote && raft_configuration_n_voters(&s->committed.configuration) < 3))
+        return false;
+    for (unsigned i = 0; i < s->p.n_nodes; i++) {
+        const struct sim_node *m = &s->nodes[i];
+
+        if (!m->waits &&
+            (m->life != NODE_UP || members_is_voter(raft_get_configuration(node_raft(m)), n)))
+            return false;
+    }
+    return true;
+}
+
 static void take_disk(struct sim *s, struct sim_node *n)
 {
     if (is_outside(s, n)) {
         MARK(s, member_reborn);
+        empty(n);
+    } else if (is_spare(s, n)) {
+        MARK(s, learner_wiped);
         empty(n);
     } else if (node_is_voter(n) && may_lose_one(s)) {
         MARK(s, member_wiped);
@@ -481,33 +391,78 @@ static struct wire_slice slice(const char *text)
     return (struct wire_slice){text, strlen(text)};
 }
 
-static void ask(struct sim *s, struct sim_node *at, enum wire_request_type verb,
-                const struct sim_node *whom, const struct sim_node *old)
+/* What was asked for is so, or is done: nothing is to be appended for it. */
+static bool is_so(const struct sim_node *at, enum wire_request_type verb,
+                  const struct sim_node *whom)
 {
-    struct service_member_answer a;
-    struct wire_member m = {.id = slice(whom->name), .learner = !s->healing && below(s, 4) == 0};
+    const struct raft_server *r =
+        raft_configuration_get_name(raft_get_configuration(node_raft(at)), whom->name);
 
-    if (verb == WIRE_REQ_MEMBER_ADD || verb == WIRE_REQ_MEMBER_REPLACE) {
-        m.peer_addr = slice(addr_of(whom->i));
+    switch ((unsigned)verb) { /* only those of one entry */
+    case WIRE_REQ_MEMBER_REMOVE:
+        return r == NULL;
+    case WIRE_REQ_MEMBER_PROMOTE:
+        return r != NULL && r->role == RAFT_VOTER;
+    case WIRE_REQ_MEMBER_DEMOTE:
+        return r != NULL && r->role == RAFT_LEARNER && !r->promote;
+    default:
+        return false;
+    }
+}
+
+/* MEMBER-3: what is so is so whatever it was asked from; else that must be in force. */
+static void check_answer(struct sim_node *at, const struct change *c, bool was_so,
+                         raft_index was_in_force, const struct service_member_answer *a)
+{
+    struct sim *s = at->sim;
+    const raft_index now_in_force = raft_get_configuration_index(node_raft(at));
+    const struct raft_server *r =
+        raft_configuration_get_name(raft_get_configuration(node_raft(at)), c->whom->name);
+    const bool stays = c->learner || c->verb == WIRE_REQ_MEMBER_REMOVE ||
+                       c->verb == WIRE_REQ_MEMBER_DEMOTE || c->verb == WIRE_REQ_MEMBER_REJOIN;
+
+    if (was_so && a->error != WIRE_ERROR_NONE)
+        sim_fail(s, "MEMBER-3", "n%u refuses what is so already: %s", at->i + 1, a->text);
+    if (now_in_force != was_in_force && c->based_on != 0 && c->based_on != was_in_force)
+        sim_fail(s, "MEMBER-3",
+                 "n%u takes a change made from %" PRIu64 ", and that of %" PRIu64 " was in force",
+                 at->i + 1, c->based_on, was_in_force);
+    if (a->done && !stays && (r == NULL || r->role != RAFT_VOTER))
+        sim_fail(s, "MEMBER-3", "n%u says that it is done, and %s does not vote", at->i + 1,
+                 c->whom->name);
+}
+
+static void ask(struct sim_node *at, const struct change *c)
+{
+    struct sim *s = at->sim;
+    const raft_index in_force = raft_get_configuration_index(node_raft(at));
+    const bool was_so = raft_can_serve(node_raft(at)) && is_so(at, c->verb, c->whom);
+    struct service_member_answer a;
+    struct wire_member m = {
+        .id = slice(c->whom->name), .learner = c->learner, .based_on = c->based_on};
+
+    if (c->verb == WIRE_REQ_MEMBER_ADD || c->verb == WIRE_REQ_MEMBER_REPLACE) {
+        m.peer_addr = slice(addr_of(c->whom->i));
         m.client_addr = slice("");
     }
-    if (verb == WIRE_REQ_MEMBER_REPLACE) {
-        m.old = slice(old->name);
-        m.learner = false;
-    }
-    engine_member(at->engine, verb, &m, &a);
-    TRACE(s, "n%u is asked for change %d of n%u: error %d %s", at->i + 1, (int)verb, whom->i + 1,
-          (int)a.error,
+    if (c->verb == WIRE_REQ_MEMBER_REPLACE)
+        m.old = slice(c->old->name);
+    engine_member(at->engine, c->verb, &m, &a);
+    TRACE(s, "n%u is asked for change %d of n%u: error %d %s", at->i + 1, (int)c->verb,
+          c->whom->i + 1, (int)a.error,
           a.error != WIRE_ERROR_NONE ? a.text
           : a.done                   ? "done"
                                      : "begun");
     MARK(s, member_asked);
+    if (c->based_on != 0 && c->based_on != in_force)
+        MARK(s, change_stale);
     if (a.error == WIRE_ERROR_BUSY)
         MARK(s, member_busy);
     else if (a.error != WIRE_ERROR_NONE)
         MARK(s, member_refused);
     else if (a.done)
         MARK(s, member_done);
+    check_answer(at, c, was_so, in_force, &a);
     node_input(at);
 }
 
@@ -524,12 +479,23 @@ static bool makes_sense(struct sim *s, enum wire_request_type verb, const struct
     case WIRE_REQ_MEMBER_PROMOTE:
         return r != NULL && r->role == RAFT_LEARNER;
     case WIRE_REQ_MEMBER_DEMOTE:
-        return r != NULL && r->role == RAFT_VOTER;
+        return r != NULL && (r->role == RAFT_VOTER || r->promote);
     case WIRE_REQ_MEMBER_REJOIN:
         return r != NULL && r->id != n->id;
     default:
         return r != NULL;
     }
+}
+
+/* Once more, by somebody whose answer was lost: made from what was in force then. */
+static void ask_again(struct sim *s)
+{
+    struct sim_node *at = node_leader(s);
+
+    if (s->last_change.whom == NULL || at == NULL || at->fatal_error != 0)
+        return;
+    MARK(s, change_again);
+    ask(at, &s->last_change);
 }
 
 static void ask_any(struct sim *s)
@@ -543,6 +509,7 @@ static void ask_any(struct sim *s)
     struct sim_node *whom = &s->nodes[below(s, s->p.n_nodes)];
     const struct sim_node *old = &s->nodes[below(s, s->p.n_nodes)];
     enum wire_request_type verb = verbs[below(s, sizeof(verbs) / sizeof(verbs[0]))];
+    struct change c;
 
     if (below(s, 6) == 0)
         take_disk(s, whom);
@@ -553,10 +520,43 @@ static void ask_any(struct sim *s)
     if (at == NULL || below(s, 16) == 0)
         at = &s->nodes[below(s, s->p.n_nodes)];
     /* Who has lost one brings it back before anybody else goes. */
-    if (lost_member(s) != NULL && verb != WIRE_REQ_MEMBER_ADD)
+    if (lost_member(s) != NULL && verb != WIRE_REQ_MEMBER_ADD) {
         verb = WIRE_REQ_MEMBER_REJOIN;
-    if (at->life == NODE_UP && at->fatal_error == 0)
-        ask(s, at, verb, whom, old);
+        whom = below(s, 4) > 0 ? place_of(s, lost_member(s)) : whom;
+    }
+    if (at->life != NODE_UP || at->fatal_error != 0)
+        return;
+    c = (struct change){.verb = verb, .whom = whom, .old = old};
+    if (verb != WIRE_REQ_MEMBER_REPLACE)
+        c.learner = below(s, verb == WIRE_REQ_MEMBER_REJOIN ? 2 : 4) == 0;
+    if (below(s, 3) == 0) /* or an older one */
+        c.based_on = below(s, 4) > 0 ? raft_get_configuration_index(node_raft(at))
+                                     : 1 + below(s, s->committed.index);
+    ask(at, &c);
+    c.based_on = c.based_on != 0 ? c.based_on : s->committed.index;
+    s->last_change = c;
+}
+
+/* A learner that is to vote does not: somebody calls it off, or its disk goes, when it is to replace
+ * somebody. */
+static void thwart(struct sim *s)
+{
+    const struct raft_configuration *c = &s->committed.configuration;
+    struct sim_node *leader = node_leader(s);
+
+    for (unsigned i = 0; i < c->n; i++) {
+        struct sim_node *n = node_of_id(s, c->servers[i].id);
+
+        const unsigned one_in = c->servers[i].replaces != 0 ? 2 : 4;
+
+        if (!c->servers[i].promote || n == NULL || below(s, one_in) != 0)
+            continue;
+        if (c->servers[i].replaces != 0)
+            take_disk(s, n);
+        else if (leader != NULL && leader->fatal_error == 0)
+            ask(leader, &(struct change){WIRE_REQ_MEMBER_DEMOTE, n, NULL, false, 0});
+        return;
+    }
 }
 
 /* What is left to whoever looks after the cluster: those that are lost come back as others. */
@@ -568,26 +568,105 @@ static void bring_back(struct sim *s)
     if (lost == NULL || leader == NULL || leader->fatal_error != 0)
         return;
     MARK(s, member_lost);
-    for (unsigned i = 0; i < s->p.n_nodes; i++)
-        if (strcmp(s->nodes[i].name, lost->name) == 0)
-            ask(s, leader, WIRE_REQ_MEMBER_REJOIN, &s->nodes[i], NULL);
+    ask(leader, &(struct change){WIRE_REQ_MEMBER_REJOIN, place_of(s, lost), NULL, false, 0});
 }
 
-void members_event(struct sim *s)
+/* Who leads and is telling a new node who it is gives the leadership away, and gets it back. */
+static void go_round(struct sim *s)
+{
+    struct sim_node *leader = node_leader(s);
+
+    for (unsigned i = 0; leader != NULL && leader->fatal_error == 0 && i < s->p.n_nodes; i++) {
+        const struct sim_node *n = &s->nodes[i];
+
+        if (n->life != NODE_UP || !n->join_waits)
+            continue;
+        (void)replica_transfer(leader->replica, leader == n ? 0 : n->id, clock_local_us(leader));
+        node_input(leader);
+        return;
+    }
+}
+
+/* With a few others, which may have what it has just handed on: another one is elected, and what
+ * the two have is truncated when they are back. */
+static void cut_off(struct sim *s, struct sim_node *n)
+{
+    if (s->healing || s->cut_off != 0 || n->life != NODE_UP)
+        return;
+    MARK(s, leader_cut_changing);
+    s->cut_off = UINT64_C(1) << n->i;
+    for (unsigned i = 0; i < s->p.n_nodes; i++)
+        if (below(s, 4) == 0)
+            s->cut_off |= UINT64_C(1) << i;
+    TRACE(s, "n%u is cut off in a change, with %" PRIx64, n->i + 1, s->cut_off);
+    nemesis_recut(s);
+    sim_push_any(s, s->now + s->p.election_us * (2000 + below(s, 8000)), EV_MEMBER, n->i,
+                 MEMBER_UNCUT, NULL);
+}
+
+static void look_around(struct sim *s)
+{
+    for (unsigned i = 0; i < s->p.n_nodes; i++) {
+        const struct sim_node *n = &s->nodes[i];
+
+        if (n->life != NODE_UP)
+            continue;
+        if (n->engine->members.task.state == TASK_FAILED && n->engine->members.task.why[0] == '\0')
+            sim_fail(s, "LIVE-2", "n%u has given up adding %s and does not say why", i + 1,
+                     n->engine->members.task.name);
+        if (!changes_is_gone(s, n->id))
+            continue;
+        MARK(s, removed_runs);
+        if (n->wal.base > 0)
+            MARK(s, removed_with_snapshot);
+    }
+}
+
+static void next_change(struct sim *s)
 {
     const uint64_t election_ns = s->p.election_us * 1000;
 
-    for (unsigned i = 0; i < s->p.n_nodes; i++)
-        if (s->nodes[i].life == NODE_UP && is_gone(s, s->nodes[i].id))
-            MARK(s, removed_runs);
-    if (s->healing)
+    look_around(s);
+    if (s->healing) {
         bring_back(s);
-    else
+    } else {
+        go_round(s);
+        thwart(s);
         for (uint64_t n = below(s, 3) == 0 ? 3 : 1; n > 0; n--) /* several at once, too */
             ask_any(s);
+        if (below(s, 3) == 0)
+            ask_again(s);
+    }
+    refusals_ask(node_leader(s));
     sim_push_any(s,
                  s->now + election_ns / 4 + (s->healing ? election_ns : below(s, 2 * election_ns)),
-                 EV_MEMBER, 0, 0, NULL);
+                 EV_MEMBER, 0, MEMBER_ASK, NULL);
+}
+
+void members_event(struct sim *s, const struct sim_event *e)
+{
+    struct sim_node *n = &s->nodes[e->node];
+
+    switch ((enum member_deed)e->arg) {
+    case MEMBER_ASK:
+        next_change(s);
+        break;
+    case MEMBER_CUT:
+        cut_off(s, n);
+        break;
+    case MEMBER_UNCUT:
+        s->cut_off = 0;
+        nemesis_recut(s);
+        break;
+    case MEMBER_DIES:
+        if (s->healing || n->life != NODE_UP)
+            break;
+        node_crash(n, below(s, 2) == 0, s->p.election_us * 1000 * (1 + below(s, 8)));
+        break;
+    case MEMBER_REFUSE:
+        refusals_ask(n);
+        break;
+    }
 }
 
 void members_init(struct sim *s)
@@ -596,5 +675,5 @@ void members_init(struct sim *s)
         return;
     for (unsigned i = s->p.n_founders; i < s->p.n_nodes; i++)
         be_someone(&s->nodes[i]);
-    sim_push_any(s, below(s, s->p.election_us * 4000), EV_MEMBER, 0, 0, NULL);
+    sim_push_any(s, below(s, s->p.election_us * 4000), EV_MEMBER, 0, MEMBER_ASK, NULL);
 }

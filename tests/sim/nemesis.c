@@ -140,6 +140,7 @@ void nemesis_recut(struct sim *s)
             for (unsigned i = 0; i < s->n_episodes; i++)
                 off = off || (s->episodes[i].active && !s->episodes[i].flap_on &&
                               (s->episodes[i].cuts[a] >> b & 1) != 0);
+            off = off || ((s->cut_off >> a ^ s->cut_off >> b) & 1) != 0;
             if (s->sick_now[a])
                 off = off || s->sickness[a] == 0 || s->sickness[a] == 1 || s->sickness[a] == 3;
             if (s->sick_now[b])
@@ -523,6 +524,8 @@ void nemesis_heal_all(struct sim *s)
     MARK(s, all_healed);
     TRACE(s, "all are healed");
     s->all_healed = true;
+    if (members_are_on(s)) /* they are, since the beginning of it */
+        return;
     memset(s->net.loss_ppm, 0, sizeof(s->net.loss_ppm));
     memset(s->sick_now, 0, sizeof(s->sick_now));
     for (unsigned i = 0; i < s->p.n_nodes; i++) {
@@ -559,6 +562,7 @@ void nemesis_heal(struct sim *s)
     for (unsigned i = 0; i < s->n_episodes; i++)
         end(s, &s->episodes[i]);
     s->healing = true;
+    s->cut_off = 0;
     if (members_are_on(s)) {
         heal_members(s);
         return;

@@ -153,7 +153,7 @@ void node_turn(struct sim_node *n)
     oracle_turn_time(n, n->cpu_ns - before_ns);
     if (n->fatal_error != 0) {
         TRACE(s, "n%u ends: %s (%d)", n->i + 1, n->fatal_what, n->fatal_error);
-        if (!n->fatal_judged)
+        if (!n->fatal_judged && !snap_put_back(n))
             sim_fail(s, "DISK-21", "n%u ends although nothing is wrong: %s (%d: %s)", n->i + 1,
                      n->fatal_what, n->fatal_error, err_text());
         node_crash(n, sim_below(s, STREAM_CRASH, 32 + n->i, 3) == 0,
@@ -330,6 +330,7 @@ void node_boot(struct sim_node *n)
     n->boot++;
     n->tick_at = 0;
     n->join_due = false;
+    n->join_waits = false;
     n->turn_due = false;
     n->cpu_ns = 0;
     n->busy_until = 0;

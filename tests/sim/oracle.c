@@ -174,16 +174,6 @@ void oracle_model_apply(struct sim *s, const struct raft_entry *e, struct oracle
                                       .hash = sim_hash_bytes(1, c.value.data, c.value.len)});
 }
 
-bool oracle_config_is_right(const struct sim *s, const struct raft_config_at *c)
-{
-    cleanup_buf struct buf a = BUF_INIT;
-    cleanup_buf struct buf b = BUF_INIT;
-
-    return c != NULL && c->index == 1 && raft_configuration_encode(&c->configuration, &a) == 0 &&
-           raft_configuration_encode(&s->configuration, &b) == 0 && a.len == b.len &&
-           memcmp(a.data, b.data, a.len) == 0;
-}
-
 /* ---- payloads ---- */
 
 struct oracle_payload *oracle_payload_new(const struct raft_entry *e)

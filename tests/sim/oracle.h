@@ -65,6 +65,12 @@ struct oracle {
     } * leaders; /* owned; by term */
     size_t n_leaders;
     size_t leaders_size;
+    struct {
+        raft_index index;
+        uint64_t hash;
+    } * configs; /* owned; that are committed, by index; changes.c */
+    size_t n_configs;
+    size_t configs_size;
     struct oracle_op *ops; /* owned; hash table */
     size_t ops_size;
     size_t n_ops;
@@ -88,8 +94,6 @@ void oracle_end(struct sim *s);
 /* ---- oracle.c ---- */
 /* Of the committed log; made when it is not there yet. */
 struct oracle_entry *oracle_entry(struct sim *s, raft_index index);
-/* The one that this cluster has had from its first entry on. */
-bool oracle_config_is_right(const struct sim *s, const struct raft_config_at *c);
 /* The sequential model: what the command at index must give. */
 void oracle_model_apply(struct sim *s, const struct raft_entry *e, struct oracle_entry *o);
 uint64_t oracle_entry_key(raft_index index, raft_term term);

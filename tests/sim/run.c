@@ -222,10 +222,11 @@ static void draw_profile(struct sim *s)
     profile_cpu(s, p);
     p->n_founders = p->n_nodes;
     members_profile(s);
-    if (members_are_on(s))
-        return;
-    profile_features(s, p);
+    if (!members_are_on(s))
+        profile_features(s, p);
     profile_snapshots(s, p);
+    if (members_are_on(s) && snap_is_on(s))
+        MARK(s, seeds_members_snapshots);
 }
 
 struct sim *run_new(const struct sim_options *options)
@@ -365,7 +366,7 @@ static void dispatch(struct sim *s, const struct sim_event *e)
         snap_event(s, e);
         break;
     case EV_MEMBER:
-        members_event(s);
+        members_event(s, e);
         break;
     case EV_JOIN:
         members_join_event(n);
@@ -452,6 +453,8 @@ static void heal(struct sim *s)
     }
     s->waiting_since = s->now;
     s->next_look = s->now;
+    if (members_are_on(s)) /* who joins from now on is behind this, whoever is up */
+        s->backlog = s->oracle.committed;
     for (unsigned i = 0; i < s->p.n_nodes; i++)
         if ((s->core >> i & 1) != 0 && s->nodes[i].life == NODE_UP) {
             struct raft_status st;
@@ -583,20 +586,45 @@ static void every_node(struct sim *s)
     s->events_most = s->n_events + healing_events(s);
 }
 
-/* Every change comes to its end, a while after those that are behind stop coming nearer. */
-static bool changes_have_ended(struct sim *s)
+/* What the logs had when they were healed some member has not yet, or only a snapshot brings it what
+ * it needs: a log that keeps nothing may have gone on while it was sent the last one. */
+static bool is_any_behind(struct sim *s)
 {
-    const char *what = members_pending(s);
+    const struct sim_node *leader = node_leader(s);
+    const raft_index front = leader != NULL ? store_base(leader->wal.store).index : 0;
 
-    if (what == NULL)
-        return true;
-    if (core_comes_nearer(s) || s->changing_since == 0)
+    for (unsigned i = 0; i < s->p.n_nodes; i++) {
+        const struct sim_node *n = &s->nodes[i];
+
+        if ((s->core >> i & 1) != 0 &&
+            (n->life != NODE_UP || replica_last_applied(n->replica) < s->backlog ||
+             replica_last_applied(n->replica) < front))
+            return true;
+    }
+    return false;
+}
+
+/* Every change comes to its end within that time of healing, where all have what the logs had then:
+ * it begins anew while somebody who is behind comes nearer, and with snapshots what came to nothing
+ * is tried again. That somebody leads is asked elsewhere. */
+static void judge_changes(struct sim *s)
+{
+    const uint64_t election_ns = s->p.election_us * 1000;
+    const char *what = node_leader(s) != NULL ? members_pending(s) : NULL;
+    const bool is_behind = is_any_behind(s);
+
+    if (s->changing_since == 0)
         s->changing_since = s->now;
-    if (s->now > s->changing_since + CHANGE_ELECTIONS * s->p.election_us * 1000)
+    if ((is_behind || s->was_behind) && core_comes_nearer(s)) {
+        s->changing_since = s->now;
+        if (s->drained)
+            s->stable_since = s->now;
+    }
+    s->was_behind = is_behind;
+    if (what != NULL && s->now > s->changing_since + CHANGE_ELECTIONS * election_ns +
+                                     (is_behind ? snap_patience_ns(s) : 0))
         sim_fail(s, "LIVE-2", "a change of the members does not end: %s; %s", what,
                  who_is_where(s));
-    s->stable_since = s->now;
-    return false;
 }
 
 /* All is answered; the nodes come to the same. True: they have. */
@@ -604,8 +632,10 @@ static bool look_at_states(struct sim *s)
 {
     if (members_are_on(s)) {
         s->core = members_core(s);
-        if (!changes_have_ended(s))
+        if (members_pending(s) != NULL) {
+            s->stable_since = s->now;
             return false;
+        }
     }
     if (!wrong_is_mended(s)) {
         await_mending(s);
@@ -615,6 +645,9 @@ static bool look_at_states(struct sim *s)
         return true;
     }
     if (core_is_equal(s)) {
+        for (unsigned i = 0; members_are_on(s) && i < s->p.n_nodes; i++)
+            if ((s->core >> i & 1) != 0)
+                oracle_state(&s->nodes[i]); /* its digest */
         if (!snap_is_on(s))
             return true;
         if (s->all_healed && snap_long_log(s) == NULL)
@@ -639,8 +672,10 @@ static bool look(struct sim *s)
     raft_term term = leader != NULL ? raft_get_term(node_raft(leader)) : 0;
 
     s->next_look = s->now + election_ns / 4;
-    if (members_are_on(s))
+    if (members_are_on(s)) {
         s->core = members_core(s);
+        judge_changes(s);
+    }
     if (s->drained)
         return look_at_states(s);
     await_backlog(s);

@@ -17,7 +17,9 @@
  *   lines.c       clients of lines, with the real service; lines.h
  *   bytes.c       the oracle of what a node holds in memory
  *   pieces.c      appends that a leader may send and hardly ever does
- *   members.c     changes of the members: who asks, who joins, what must hold of configurations
+ *   members.c     changes of the members: who asks, who joins, whose disk goes
+ *   changes.c     what must hold of configurations
+ *   refusals.c    changes that a leader must refuse
  *   stranger.c    forged messages in a member's name
  *   nemesis.c     what goes wrong, and when
  *   invariants.c  the oracle: terms, logs, disks, commits, states, limits
@@ -45,6 +47,7 @@
 #define SIM_EPISODES_MAX 64u
 #define SIM_ECHOES       8u
 #define SIM_GONE_MAX     128u
+#define SIM_CONFIGS_MAX  64u
 #define SIM_MS           UINT64_C(1000000)
 #define SIM_US           UINT64_C(1000)
 
@@ -93,7 +96,7 @@ enum sim_feature {
     FEATURE_SPACE,    /* a limit of the state, and disks that it hardly fits */
     FEATURE_LINES,    /* clients of lines, accounts of memory, values up to the limit */
     FEATURE_SNAPSHOTS, /* they are made all the time, and the log lets go of its front */
-    FEATURE_MEMBERS, /* they change; drawn before the others, which such a seed has not */
+    FEATURE_MEMBERS, /* they change; drawn before the others, of which such a seed has only snapshots */
     FEATURE_COUNT
 };
 
@@ -136,6 +139,23 @@ enum sim_event_kind {
     EV_MEMBER, /* somebody asks for a change */
     EV_JOIN,   /* the bench of a leader tells a new node who it is */
     EV_KIND_COUNT,
+};
+
+struct change {
+    enum wire_request_type verb;
+    const struct sim_node *whom;
+    const struct sim_node *old; /* replace: who leaves */
+    bool learner;
+    raft_index based_on; /* 0: nothing is said */
+};
+
+/* The arg of EV_MEMBER. */
+enum member_deed {
+    MEMBER_ASK,
+    MEMBER_CUT,    /* this node, and some with it */
+    MEMBER_UNCUT,
+    MEMBER_DIES,
+    MEMBER_REFUSE, /* it is asked for what it must refuse */
 };
 
 struct sim_event {
@@ -186,12 +206,16 @@ struct sim_event {
     X(said_refused) X(said_no_room) X(said_too_old) X(install_log) X(install_state) X(install_nothing) \
     X(install_refused) X(install_later) X(restored_at_start) X(restored_later) X(state_wanted) \
     X(boot_without_state) X(crash_in_chore) X(crash_in_snap_boot) X(crash_receiving) X(crash_checking) \
-    X(crash_installing) X(crash_switching) X(crash_between_reset_and_switch) X(snap_rotten) \
+    X(crash_installing) X(crash_switching) X(crash_between_reset_and_switch) X(snap_rotten) X(snap_put_back) \
     X(snap_lied) X(snap_lost) X(state_lost) X(down_for_long) X(all_healed) X(left_in_doubt) \
     X(seeds_members) X(member_asked) X(member_refused) X(member_busy) X(member_done) \
     X(member_added) X(member_removed) X(member_promoted) X(member_demoted) X(member_lost) \
     X(join_failed) X(join_unanswered) X(join_again) X(joined) X(member_wiped) X(member_reborn) \
-    X(removed_runs) X(crash_changing)
+    X(removed_runs) X(crash_changing) \
+    X(seeds_members_snapshots) X(join_behind_front) X(join_by_snapshot) X(reborn_by_snapshot) \
+    X(snap_covers_change) X(config_truncated) X(leader_cut_changing) X(member_replaced) \
+    X(successor_dies) X(learner_wiped) X(crash_sending) X(removed_with_snapshot) X(refused_wrong) \
+    X(join_in_new_term) X(change_stale) X(change_again)
 /* clang-format on */
 
 enum sim_mark {
@@ -345,6 +369,13 @@ struct sim_snap {
     bool armed;      /* an error of this disk is no surprise */
     bool untrusted;  /* bits were flipped, files taken away, or a sync lied */
     bool lost;       /* and so the node counts among those that may be lost */
+    struct sim_rot {
+        char name[64];
+        size_t at;
+        unsigned char was;
+        unsigned bit;
+    } rots[8]; /* to be put back, where it was not the only voter's when it rotted */
+    unsigned n_rots;
     uint64_t n_syncs;
     uint64_t lie_at;
     unsigned crash_phase; /* of receiving: it dies there, ... */
@@ -393,6 +424,22 @@ struct sim_manners {
     } flight[SIM_NODES_MAX]; /* by receiver: the run of appends each behind the one before */
 };
 
+/* What is known of the configurations of a node, and whom it has heard: see changes.c. */
+struct sim_changes {
+    raft_index at[SIM_CONFIGS_MAX]; /* where they stand in its log; the first: what it begins with */
+    unsigned n_at;
+    bool changed;        /* in this turn, while it leads: */
+    uint64_t changed_us; /* its local time */
+    unsigned came;       /* bits of those that are new */
+    unsigned owes_round; /* bits of those that vote now: a heartbeat */
+    struct {
+        raft_node_id id;
+        uint64_t us;
+        raft_term answered; /* it, in this term */
+    } heard[SIM_NODES_MAX]; /* by place */
+    uint64_t first_content; /* of the first entry of a log that was made for who joins */
+};
+
 struct sim_node {
     struct sim *sim;
     unsigned i;
@@ -402,6 +449,9 @@ struct sim_node {
     uint64_t incarnation;         /* of a node that is not a founder */
     unsigned char cluster_id[16]; /* that it was told */
     bool join_due;                /* an EV_JOIN is on its way */
+    bool join_waits;              /* until it leads again, perhaps */
+    bool joined;                  /* and has not been brought a snapshot */
+    bool was_voter;               /* before its place was emptied last */
     enum node_life life;
     bool damaged;  /* counts among those that may be lost */
     uint32_t boot; /* grows with each start and each death */
@@ -445,6 +495,7 @@ struct sim_node {
     raft_term match_term;
     unsigned look;
     struct sim_manners manners;
+    struct sim_changes changes;
 };
 
 /* ---- network ---- */
@@ -547,6 +598,8 @@ struct sim {
         raft_term term; /* of whoever committed it */
     } gone[SIM_GONE_MAX]; /* removed by what is committed */
     unsigned n_gone;
+    struct change last_change;
+    uint64_t cut_off; /* bits: from all others, with a leader that has just changed the members */
     struct sim_net net;
     struct sim_client clients[SIM_CLIENTS_MAX];
     struct op *free_ops;
@@ -571,7 +624,8 @@ struct sim {
     bool drained; /* clients have stopped */
     uint64_t drained_at;
     uint64_t drained_core;
-    uint64_t changing_since;  /* drained: so long no change has come to its end, and nobody nearer */
+    uint64_t changing_since;  /* since then every change may end: run.c */
+    bool was_behind;          /* at the last look: a member, what the logs had at healing */
     uint64_t drained_applied; /* by the healthy together, since then */
     raft_term forged;         /* the highest term that a stranger told and nodes may follow */
     uint64_t events_most;     /* healing: there is no progress in so many */
@@ -636,6 +690,8 @@ int wal_join(struct sim_node *n, const void *config, size_t len);
 int wal_submit(struct sim_node *n, const struct raft_ready *ready);
 int wal_read(struct sim_node *n, raft_index from, raft_index to, size_t bytes_max,
              struct arena *arena, struct raft_entry *ret_entries, unsigned n_max, unsigned *ret_n);
+/* Whether e is what the oracle knows to stand there. */
+bool wal_is(const struct sim_node *n, const struct shadow_entry *known, const struct raft_entry *e);
 void wal_kick(struct sim_node *n);
 void wal_event(struct sim_node *n);
 void wal_read_event(struct sim_node *n);
@@ -707,6 +763,9 @@ void snap_switches(struct sim_node *n, struct raft_entry_id id);
 void snap_heal(struct sim_node *n);
 /* Before all are healed: what the leader would send to those that were away, perhaps. */
 void snap_rot_at_last(struct sim *s);
+/* The only voter ends for want of a file that rotted before it was one, and says so (FIT-10): a good
+ * copy is put back. False: that is not why it ends. */
+bool snap_put_back(struct sim_node *n);
 /* Beyond what elections take; 0 without snapshots. */
 uint64_t snap_patience_ns(const struct sim *s);
 /* Who leads may be wrong, and has no snapshot from before that (SNAP-12): a person must decide. */
@@ -778,24 +837,39 @@ void pieces_send(struct sim_node *n, const struct raft_msg *m);
 bool members_are_on(const struct sim *s);
 void members_profile(struct sim *s);
 void members_init(struct sim *s);
-void members_event(struct sim *s);
+void members_event(struct sim *s, const struct sim_event *e);
 void members_engine(struct sim_node *n, struct engine_ops *ops);
 /* After a turn: somebody is to be told who it is. */
 void members_kick(struct sim_node *n);
 void members_join_event(struct sim_node *n);
-/* A leader has committed so much. */
-void members_committed(struct sim_node *n, raft_index index);
-void members_leads(struct sim_node *n, raft_term term);
-/* What is handed to the log while it leads. */
-void members_appends(struct sim_node *n, const struct raft_entry *e);
 /* Nodes of the committed configuration, as bits. */
 uint64_t members_core(const struct sim *s);
 /* A change that has not come to its end; NULL: all have. Until the next call. */
 const char *members_pending(struct sim *s);
-/* Its log may begin with another id, and its own old one is nobody's. */
 /* Voters whose disk was lost: what they held nobody can look at. */
 unsigned members_n_lost(struct sim *s, const struct raft_configuration *c);
 bool members_is_voter(const struct raft_configuration *c, const struct sim_node *n);
+
+/* ---- changes.c ---- */
+void changes_init(struct sim *s);
+/* What a log that ends its configurations at index has as the last one. */
+bool changes_config_is_right(const struct sim *s, const struct raft_config_at *c, raft_index index);
+bool changes_is_gone(const struct sim *s, raft_node_id id);
+/* A leader has committed so much. */
+void changes_committed(struct sim_node *n, raft_index index);
+void changes_leads(struct sim_node *n, raft_term term);
+void changes_recovered(struct sim_node *n, const struct store_recovered *r);
+void changes_submit(struct sim_node *n, const struct raft_ready *ready);
+void changes_hears(struct sim_node *n, const struct sim_node *from, const struct raft_msg *m);
+/* This leader, in its term. */
+bool changes_answered(const struct sim_node *n, raft_node_id id);
+void changes_trace(struct sim_node *n, const struct raft_trace *t);
+void changes_sends(struct sim_node *n, const struct raft_msg *m);
+void changes_turn(struct sim_node *n);
+
+/* ---- refusals.c ---- */
+/* Whoever leads is asked for what must be refused. */
+void refusals_ask(struct sim_node *n);
 
 /* ---- stranger.c ---- */
 void stranger_init(struct sim *s);

@@ -222,7 +222,7 @@ static void check_newest(struct sim_node *n)
         if (n->state.kv == NULL && !s->has_ghost && list[i].digest.low != o->digest)
             sim_fail(s, "STATE-7", "the snapshot of n%u of %" PRIu64 " is not of the model's state",
                      n->i + 1, id.index);
-        if (!oracle_config_is_right(s, &list[i].config))
+        if (!changes_config_is_right(s, &list[i].config, id.index))
             sim_fail(s, "SNAP-4", "the snapshot of n%u of %" PRIu64 " has another configuration",
                      n->i + 1, id.index);
     }
@@ -418,6 +418,10 @@ void snap_sends(struct sim_node *n, const struct raft_msg *m)
     if (part->len == 0)
         return;
     MARK(s, parts_sent);
+    if (members_are_on(s) && !s->healing && below_of(n, 12) == 0) {
+        MARK(s, crash_sending);
+        sim_push_any(s, s->now + 1, EV_SNAP, 0, (uint16_t)(1 + n->i), NULL);
+    }
     if (part->transfer != n->snap.sent[to->i].transfer) {
         if (n->snap.sent[to->i].transfer != 0)
             MARK(s, transfer_anew);
@@ -558,9 +562,17 @@ static bool may_lose(struct sim_node *n)
 {
     struct sim *s = n->sim;
 
-    if (n->damaged || n->snap.lost || !node_is_voter(n))
+    /* Where voters come and go, one of all, and never a voter, which may be the only one: its log is
+     * not the only one with its front, and what it alone has nobody gives back (FIT-10). */
+    if (members_are_on(s) && node_is_voter(n))
+        return false;
+    if (n->damaged || n->snap.lost)
         return true;
-    if (s->n_damaged >= (s->p.n_voters - 1) / 2)
+    if (members_are_on(s) && s->n_damaged > 0)
+        return false;
+    if (!node_is_voter(n) && !members_are_on(s))
+        return true;
+    if (!members_are_on(s) && s->n_damaged >= (s->p.n_voters - 1) / 2)
         return false;
     s->n_damaged++;
     n->snap.lost = true;
@@ -584,6 +596,44 @@ static void lose_snapshots(struct sim_node *n)
         state_lose(n);
 }
 
+static void flip(struct sim_node *n, const char *name, size_t size)
+{
+    struct sim_snap *sn = &n->snap;
+    struct sim_rot *r = &sn->rots[sn->n_rots];
+
+    if (sn->n_rots == sizeof(sn->rots) / sizeof(sn->rots[0]))
+        return;
+    sn->n_rots++;
+    sn->untrusted = true;
+    (void)snprintf(r->name, sizeof(r->name), "%s", name);
+    r->at = below(n->sim, size);
+    r->bit = (unsigned)below(n->sim, 8);
+    r->was = fake_disk_bytes(sn->disk, name, &size)[r->at];
+    fake_disk_flip(sn->disk, name, r->at, r->bit);
+}
+
+bool snap_put_back(struct sim_node *n)
+{
+    struct sim_snap *sn = &n->snap;
+    bool is_good = false;
+
+    if (n->fatal_error != -EBADMSG || strstr(err_text(), "this is the only voter") == NULL)
+        return false;
+    for (; sn->n_rots > 0; sn->n_rots--) {
+        const struct sim_rot *r = &sn->rots[sn->n_rots - 1];
+        size_t size = 0;
+        const unsigned char *bytes = fake_disk_bytes(sn->disk, r->name, &size);
+
+        if (bytes == NULL || r->at >= size || bytes[r->at] != (unsigned char)(r->was ^ 1u << r->bit))
+            continue; /* another file by now */
+        fake_disk_flip(sn->disk, r->name, r->at, r->bit);
+        is_good = true;
+    }
+    if (is_good)
+        MARK(n->sim, snap_put_back);
+    return is_good;
+}
+
 static void rot(struct sim_node *n)
 {
     const unsigned n_files = fake_disk_n_files(n->snap.disk);
@@ -596,9 +646,8 @@ static void rot(struct sim_node *n)
     if (fake_disk_bytes(n->snap.disk, name, &size) == NULL || size == 0 || !may_lose(n))
         return;
     MARK(n->sim, snap_rotten);
-    n->snap.untrusted = true;
     TRACE(n->sim, "n%u: its snapshot %s rots", n->i + 1, name);
-    fake_disk_flip(n->snap.disk, name, below(n->sim, size), (unsigned)below(n->sim, 8));
+    flip(n, name, size);
 }
 
 static void sync_fails(struct sim_node *n)
@@ -608,7 +657,8 @@ static void sync_fails(struct sim_node *n)
     const unsigned which = (unsigned)below(n->sim, 3);
     const uint64_t in = 1 + below(n->sim, 5);
 
-    if (which == 2 && !may_lose(n))
+    /* What an operator may have to put back is known (snap_put_back()). */
+    if (which == 2 && (members_are_on(n->sim) || !may_lose(n)))
         return;
     if (which == 2)
         n->snap.lie_at = n->snap.n_syncs + in;
@@ -775,8 +825,7 @@ void snap_rot_at_last(struct sim *s)
         return;
     MARK(s, snap_rotten);
     TRACE(s, "n%u: its snapshot %s rots at last", n->i + 1, name);
-    n->snap.untrusted = true;
-    fake_disk_flip(n->snap.disk, name, below(s, size), (unsigned)below(s, 8));
+    flip(n, name, size);
 }
 
 /* What came to nothing is tried again after a pause that no election timeout measures. */

@@ -375,6 +375,15 @@ void wal_read_event(struct sim_node *n)
     node_input(n);
 }
 
+/* The first entry of who joined is not the founders', and stands for it. */
+bool wal_is(const struct sim_node *n, const struct shadow_entry *known, const struct raft_entry *e)
+{
+    const uint64_t first = n->changes.first_content;
+
+    return known->term == e->id.term &&
+           shadow_content(e) == (e->id.index == 1 && first != 0 ? first : known->content);
+}
+
 int wal_read(struct sim_node *n, raft_index from, raft_index to, size_t bytes_max,
              struct arena *arena, struct raft_entry *ret_entries, unsigned n_max, unsigned *ret_n)
 {
@@ -406,7 +415,7 @@ int wal_read(struct sim_node *n, raft_index from, raft_index to, size_t bytes_ma
         const struct shadow_entry *known =
             e->id.index <= w->durable.n ? &w->durable.entries[e->id.index - 1] : NULL;
 
-        if (known == NULL || known->term != e->id.term || known->content != shadow_content(e))
+        if (known == NULL || !wal_is(n, known, e))
             sim_fail(n->sim, "DISK-20",
                      "n%u read an entry %" PRIu64 " of term %" PRIu64
                      " that is not what was stored",
@@ -504,6 +513,7 @@ void wal_create(struct sim_node *n)
 int wal_join(struct sim_node *n, const void *config, size_t len)
 {
     const struct raft_entry e = {.type = RAFT_ENTRY_CONFIG, .len = (uint32_t)len, .data = config};
+    const struct oracle_entry *founders = oracle_entry(n->sim, 1);
     struct sim_wal *w = &n->wal;
     struct engine_conf conf = {.log_path = "wal"};
     int r;
@@ -512,8 +522,9 @@ int wal_join(struct sim_node *n, const void *config, size_t len)
     r = engine_create_log(&conf, config, len);
     if (r != 0)
         return r;
-    shadow_push(&w->tail, 1, shadow_content(&e), e.len);
-    shadow_push(&w->durable, 1, shadow_content(&e), e.len);
+    n->changes.first_content = shadow_content(&e);
+    shadow_push(&w->tail, 1, founders->content, founders->len);
+    shadow_push(&w->durable, 1, founders->content, founders->len);
     w->durable_hard_state = (struct raft_hard_state){1, 0};
     w->tail_hard_state = w->durable_hard_state;
     return 0;
@@ -749,7 +760,7 @@ int wal_recovered(struct sim_node *n, const struct store_recovered *r)
         MARK(s, boot_above_base);
         if (r->base.index > s->oracle.committed ||
             oracle_entry(s, r->base.index)->term != r->base.term || r->n_configs == 0 ||
-            !oracle_config_is_right(s, &r->configs[0]))
+            !changes_config_is_right(s, &r->configs[0], r->base.index))
             sim_fail(s, "DISK-23",
                      "the log of n%u begins behind %" PRIu64 " of term %" PRIu64
                      ", which is not what was committed there",

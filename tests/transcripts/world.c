@@ -1,80 +1,24 @@
-/* The commands of a transcript. Each handler stands below an example of its use; `a/b` is an entry
+/* The commands of a transcript, but for those of members.c. Each handler stands below an example of its use; `a/b` is an entry
  * of term a at index b, `n1->n2 ...` a message. Options are written key=value; lists of nodes are
  * n1,n2 or all.
  *
  * Messages lie in one array in the order in which they were sent. Messages that must wait for a
  * disk lie with their node until `store` completes the batch they wait for: what an observer sees
  * is exactly what a real node could have sent at that moment. */
-#include "world.h"
+#include "transcripts/world_int.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
 
 #include "base/assert.h"
-#include "raft/raft.h"
-#include "sim/disk.h"
 #include "sim/print.h"
 
 #include "base/banned.h"
 
-#define HEARTBEAT_US 50000u
-#define ELECTION_US  500000u
-#define ARGS_MAX     64u
-#define NET_MAX      4096u
-
-struct held {
-    uint64_t after_batch;
-    struct raft_msg *msg; /* owned */
-};
-
-struct node {
-    struct world *world; /* borrowed */
-    unsigned number;     /* 1 .. n_nodes */
-    char name[16];
-    raft_node_id id;
-    enum raft_server_role role;
-    struct sim_disk disk;
-    struct raft *raft; /* owned; NULL while down */
-    uint64_t now_us;
-    raft_index committed; /* handed out for applying */
-    raft_index applied;
-    struct held *held; /* owned; waiting for the disk */
-    size_t n_held;
-};
-
-struct net_msg {
-    struct raft_msg *msg; /* owned */
-    bool held;
-};
-
-struct world {
-    struct node nodes[RAFT_SERVERS_MAX];
-    unsigned n_nodes;
-    bool cut[RAFT_SERVERS_MAX][RAFT_SERVERS_MAX];
-    struct net_msg net[NET_MAX];
-    size_t n_net;
-    unsigned rounds_max;
-    size_t append_bytes_max;
-    size_t inflight_bytes_max;
-    size_t cache_bytes_max;
-    raft_term term_step_max;
-    struct buf *out; /* borrowed, during world_run() */
-    bool quiet;
-    unsigned indent;
-    char line[256]; /* for the text of a failed assertion */
-};
-
-struct args {
-    char text[512];
-    const char *v[ARGS_MAX];
-    unsigned n;
-};
-
 /* ---- printing ---- */
 
-static void say(struct world *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void say(struct world *w, const char *format, ...)
+void world_say(struct world *w, const char *format, ...)
 {
     char text[2048];
     va_list ap;
@@ -87,7 +31,7 @@ static void say(struct world *w, const char *format, ...)
     rid_assert(buf_add_format(w->out, "%*s%s\n", (int)w->indent, "", text) == 0);
 }
 
-static struct node *node_of_id(struct world *w, raft_node_id id)
+struct node *world_node_of_id(struct world *w, raft_node_id id)
 {
     for (unsigned i = 0; i < w->n_nodes; i++)
         if (w->nodes[i].id == id)
@@ -95,13 +39,16 @@ static struct node *node_of_id(struct world *w, raft_node_id id)
     return NULL;
 }
 
-static const char *name_of(void *world, raft_node_id id)
+const char *world_name_of(void *world, raft_node_id id)
 {
     struct world *w = world;
-    struct node *n = node_of_id(w, id);
+    struct node *n = world_node_of_id(w, id);
 
     if (id == 0)
         return "-";
+    for (unsigned i = 0; i < w->n_former; i++)
+        if (w->former[i].id == id)
+            return w->former[i].name;
     return n != NULL ? n->name : "?";
 }
 
@@ -109,28 +56,28 @@ static void say_msg(struct world *w, const char *before, const struct raft_msg *
 {
     cleanup_buf struct buf b = BUF_INIT;
 
-    sim_print_msg(&b, m, name_of, w);
-    say(w, "%s%.*s", before, (int)b.len, (const char *)b.data);
+    sim_print_msg(&b, m, world_name_of, w);
+    world_say(w, "%s%.*s", before, (int)b.len, (const char *)b.data);
 }
 
-static void say_state(struct world *w, struct node *n)
+void world_say_state(struct world *w, struct node *n)
 {
     struct raft_status s;
 
     if (n->raft == NULL) {
-        say(w, "%s down, disk: term=%" PRIu64 " vote=%s last=%zu commit=%" PRIu64, n->name,
-            n->disk.hard_state.current_term, name_of(w, n->disk.hard_state.voted_for),
-            n->disk.log.n, n->disk.commit_index);
+        world_say(w, "%s down, disk: term=%" PRIu64 " vote=%s last=%zu commit=%" PRIu64, n->name,
+                  n->disk.hard_state.current_term, world_name_of(w, n->disk.hard_state.voted_for),
+                  n->disk.log.n, n->disk.commit_index);
         return;
     }
     raft_get_status(n->raft, &s);
-    say(w,
-        "%s %s term=%" PRIu64 " vote=%s leader=%s commit=%" PRIu64 " applied=%" PRIu64
-        " last=%" PRIu64 " stored=%" PRIu64 "%s%s",
-        n->name, raft_role_name(s.role), s.current_term, name_of(w, s.voted_for),
-        name_of(w, s.leader_id), s.commit_index, s.last_applied, s.last_index, s.last_stored,
-        s.fitness != RAFT_FIT ? " " : "",
-        s.fitness != RAFT_FIT ? raft_fitness_name(s.fitness) : "");
+    world_say(w,
+              "%s %s term=%" PRIu64 " vote=%s leader=%s commit=%" PRIu64 " applied=%" PRIu64
+              " last=%" PRIu64 " stored=%" PRIu64 "%s%s",
+              n->name, raft_role_name(s.role), s.current_term, world_name_of(w, s.voted_for),
+              world_name_of(w, s.leader_id), s.commit_index, s.last_applied, s.last_index,
+              s.last_stored, s.fitness != RAFT_FIT ? " " : "",
+              s.fitness != RAFT_FIT ? raft_fitness_name(s.fitness) : "");
 }
 
 /* Lines that tell what a core decided, indented below the command that made it decide. */
@@ -138,55 +85,57 @@ static void on_trace(void *ctx, const struct raft_trace *t)
 {
     struct node *n = ctx;
     struct world *w = n->world;
-    const char *peer = name_of(w, t->peer);
+    const char *peer = world_name_of(w, t->peer);
 
     w->indent += 2;
     switch (t->event) {
     case RAFT_TRACE_ROLE:
-        say(w, "%s is %s", n->name, raft_role_name(t->role));
+        world_say(w, "%s is %s", n->name, raft_role_name(t->role));
         break;
     case RAFT_TRACE_LEADER:
-        say(w, "%s knows leader %s of term %" PRIu64, n->name, peer, t->term);
+        world_say(w, "%s knows leader %s of term %" PRIu64, n->name, peer, t->term);
         break;
     case RAFT_TRACE_VOTE_GRANTED:
-        say(w, "%s grants %s", n->name, peer);
+        world_say(w, "%s grants %s", n->name, peer);
         break;
     case RAFT_TRACE_VOTE_REFUSED:
-        say(w, "%s refuses %s", n->name, peer);
+        world_say(w, "%s refuses %s", n->name, peer);
         break;
     case RAFT_TRACE_TRUNCATED:
-        say(w, "%s truncates from %" PRIu64, n->name, t->index);
+        world_say(w, "%s truncates from %" PRIu64, n->name, t->index);
         break;
     case RAFT_TRACE_COMMIT:
-        say(w, "%s commits up to %" PRIu64, n->name, t->index);
+        world_say(w, "%s commits up to %" PRIu64, n->name, t->index);
         break;
     case RAFT_TRACE_ROUND:
-        say(w, "%s opens round %" PRIu64 " at read_index %" PRIu64, n->name, t->round, t->index);
+        world_say(w, "%s opens round %" PRIu64 " at read_index %" PRIu64, n->name, t->round,
+                  t->index);
         break;
     case RAFT_TRACE_CONFIGURATION:
         if (t->index == 1)
             break; /* the one that everybody starts with */
-        say(w, "%s uses the configuration at %" PRIu64, n->name, t->index);
+        world_say(w, "%s uses the configuration at %" PRIu64, n->name, t->index);
         break;
     case RAFT_TRACE_TRANSFER:
-        say(w, "%s transfer to %s", n->name, peer);
+        world_say(w, "%s transfer to %s", n->name, peer);
         break;
     case RAFT_TRACE_PROBE:
-        say(w, "%s probes %s at %" PRIu64, n->name, peer, t->index);
+        world_say(w, "%s probes %s at %" PRIu64, n->name, peer, t->index);
         break;
     case RAFT_TRACE_INSTALL:
-        say(w, "%s snapshot of %" PRIu64 ": %s", n->name, t->index, t->text);
+        world_say(w, "%s snapshot of %" PRIu64 ": %s", n->name, t->index, t->text);
         break;
     case RAFT_TRACE_COMPACTED:
-        say(w, "%s has no entry %" PRIu64 " for %s any more", n->name, t->index, peer);
+        world_say(w, "%s has no entry %" PRIu64 " for %s any more", n->name, t->index, peer);
         break;
     case RAFT_TRACE_TERM_REFUSED:
     case RAFT_TRACE_TERM_CLIMB:
-        say(w, "%s %s term %" PRIu64 " of %s", n->name,
-            t->event == RAFT_TRACE_TERM_CLIMB ? "climbs towards" : "refuses", t->heard_term, peer);
+        world_say(w, "%s %s term %" PRIu64 " of %s", n->name,
+                  t->event == RAFT_TRACE_TERM_CLIMB ? "climbs towards" : "refuses", t->heard_term,
+                  peer);
         break;
     case RAFT_TRACE_INVALID:
-        say(w, "%s finds a message of %s invalid", n->name, peer);
+        world_say(w, "%s finds a message of %s invalid", n->name, peer);
         break;
     }
     w->indent -= 2;
@@ -196,12 +145,21 @@ static void on_trace(void *ctx, const struct raft_trace *t)
 
 static void net_add(struct world *w, const struct raft_msg *m)
 {
-    struct node *from = node_of_id(w, m->from), *to = node_of_id(w, m->to);
+    struct node *from = world_node_of_id(w, m->from), *to = world_node_of_id(w, m->to);
+    char before[64];
 
     rid_assert(from != NULL);
-    rid_assert(to != NULL);
+    if (to == NULL) {
+        say_msg(w, "  lost, for nobody is that any more: ", m);
+        return;
+    }
     if (w->cut[from->number - 1][to->number - 1]) {
         say_msg(w, "  lost: ", m);
+        return;
+    }
+    if (world_no_link(from, to) != NULL) {
+        (void)snprintf(before, sizeof(before), "  lost, for %s: ", world_no_link(from, to));
+        say_msg(w, before, m);
         return;
     }
     if (w->n_net == NET_MAX) {
@@ -227,7 +185,7 @@ static void node_forget_held(struct node *n)
     n->n_held = 0;
 }
 
-static void node_start(struct world *w, struct node *n, raft_index applied)
+void world_start_node(struct world *w, struct node *n, raft_index applied)
 {
     struct raft_conf conf;
     struct sim_start start;
@@ -255,8 +213,7 @@ static void node_start(struct world *w, struct node *n, raft_index applied)
     sim_start_done(&start);
 }
 
-/* Tells both ends that their link is up (or down), if both are running and it is not cut. */
-static void tell_link(struct world *w, struct node *a, struct node *b, bool up)
+void world_tell_link(struct world *w, struct node *a, struct node *b, bool up)
 {
     if (up && (a->raft == NULL || b->raft == NULL || w->cut[a->number - 1][b->number - 1]))
         return;
@@ -295,8 +252,7 @@ static void split(struct args *a, const char *line)
         a->v[a->n++] = p;
 }
 
-/* The value of key=, or NULL. */
-static const char *option(const struct args *a, const char *key)
+const char *world_option(const struct args *a, const char *key)
 {
     size_t len = strlen(key);
 
@@ -306,7 +262,7 @@ static const char *option(const struct args *a, const char *key)
     return NULL;
 }
 
-static bool flag(const struct args *a, const char *name)
+bool world_flag(const struct args *a, const char *name)
 {
     for (unsigned i = 1; i < a->n; i++)
         if (strcmp(a->v[i], name) == 0)
@@ -323,16 +279,15 @@ static bool number(const char *text, uint64_t *ret_value)
     return errno == 0 && end != text && *end == '\0' && text[0] != '-';
 }
 
-static uint64_t option_number(const struct args *a, const char *key, uint64_t otherwise)
+uint64_t world_option_number(const struct args *a, const char *key, uint64_t otherwise)
 {
-    const char *text = option(a, key);
+    const char *text = world_option(a, key);
     uint64_t value;
 
     return text != NULL && number(text, &value) ? value : otherwise;
 }
 
-/* Is the name in the comma-separated list? `all` holds everybody. */
-static bool in_list(const char *list, const char *name)
+bool world_in_list(const char *list, const char *name)
 {
     size_t len = strlen(name);
 
@@ -347,7 +302,7 @@ static bool in_list(const char *list, const char *name)
     return false;
 }
 
-static struct node *node_named(struct world *w, const char *name)
+struct node *world_node_named(struct world *w, const char *name)
 {
     for (unsigned i = 0; name != NULL && i < w->n_nodes; i++)
         if (strcmp(w->nodes[i].name, name) == 0)
@@ -355,21 +310,20 @@ static struct node *node_named(struct world *w, const char *name)
     return NULL;
 }
 
-/* The node in the first argument; says what is wrong otherwise. */
-static struct node *arg_node(struct world *w, const struct args *a, bool running)
+struct node *world_arg_node(struct world *w, const struct args *a, bool running)
 {
-    struct node *n = a->n > 1 ? node_named(w, a->v[1]) : NULL;
+    struct node *n = a->n > 1 ? world_node_named(w, a->v[1]) : NULL;
 
     if (n == NULL)
-        say(w, "error: %s needs a node", a->v[0]);
+        world_say(w, "error: %s needs a node", a->v[0]);
     else if (running && n->raft == NULL)
-        say(w, "error: %s is down", n->name);
+        world_say(w, "error: %s is down", n->name);
     else
         return n;
     return NULL;
 }
 
-static const char *error_name(int r)
+const char *world_error_name(int r)
 {
     switch (r) {
     case RAFT_E_NOT_LEADER:
@@ -386,6 +340,16 @@ static const char *error_name(int r)
         return "gated";
     case RAFT_E_UNFIT:
         return "unfit";
+    case RAFT_E_CHANGING:
+        return "the change before is not committed";
+    case RAFT_E_BASED:
+        return "made from another configuration";
+    case RAFT_E_STEP:
+        return "more than one step";
+    case RAFT_E_SELF:
+        return "it would be no voter any more";
+    case RAFT_E_QUORUM:
+        return "no quorum of it is heard";
     default:
         return "failed";
     }
@@ -394,17 +358,20 @@ static const char *error_name(int r)
 /* from=n1,n2 to=n3 type=heartbeat: each is a list, each may be absent. */
 static bool matches(struct world *w, const struct args *a, const struct raft_msg *m)
 {
-    const char *from = option(a, "from"), *to = option(a, "to"), *type = option(a, "type");
+    const char *from = world_option(a, "from"), *to = world_option(a, "to"),
+               *type = world_option(a, "type");
 
-    return (from == NULL || in_list(from, name_of(w, m->from))) &&
-           (to == NULL || in_list(to, name_of(w, m->to))) &&
-           (type == NULL || in_list(type, raft_msg_type_name(m->type)));
+    return (from == NULL || world_in_list(from, world_name_of(w, m->from))) &&
+           (to == NULL || world_in_list(to, world_name_of(w, m->to))) &&
+           (type == NULL || world_in_list(type, raft_msg_type_name(m->type)));
 }
 
 /* ---- commands ---- */
 
 /* add-nodes 3                      n1, n2, n3: voters with empty logs, running, all links up
  * add-nodes 4 learners=n4 stopped  not started: `disk` may build a log first, `restart` starts them
+ * add-nodes 5 members=n1,n2,n3     n4 and n5 are no members: they run, know the first configuration as
+ *                                  one that was told it by a leader does, and nobody knows them
  * add-nodes 3 rounds=1 append-bytes=200 inflight-bytes=400 cache-bytes=0
  *                                  bounds of every node
  *
@@ -413,34 +380,36 @@ static void cmd_add_nodes(struct world *w, const struct args *a)
 {
     cleanup_buf struct buf bytes = BUF_INIT;
     cleanup_buf struct buf names = BUF_INIT;
-    struct raft_configuration c;
+    const char *members = world_option(a, "members");
+    const char *voters = world_option(a, "voters"), *learners = world_option(a, "learners");
+    struct raft_configuration *c = &w->founders;
     uint64_t n;
 
     if (a->n < 2 || !number(a->v[1], &n) || n == 0 || n > RAFT_SERVERS_MAX || w->n_nodes > 0) {
-        say(w, "error: add-nodes needs a number, once");
+        world_say(w, "error: add-nodes needs a number, once");
         return;
     }
-    w->rounds_max = (unsigned)option_number(a, "rounds", RAFT_ROUNDS_MAX);
-    w->append_bytes_max = option_number(a, "append-bytes", 0);
-    w->inflight_bytes_max = option_number(a, "inflight-bytes", 0);
-    w->cache_bytes_max = option_number(a, "cache-bytes", 0);
-    w->term_step_max = option_number(a, "term-step", 0);
-    raft_configuration_init(&c);
+    w->rounds_max = (unsigned)world_option_number(a, "rounds", RAFT_ROUNDS_MAX);
+    w->append_bytes_max = world_option_number(a, "append-bytes", 0);
+    w->inflight_bytes_max = world_option_number(a, "inflight-bytes", 0);
+    w->cache_bytes_max = world_option_number(a, "cache-bytes", 0);
+    w->term_step_max = world_option_number(a, "term-step", 0);
+    raft_configuration_init(c);
     for (unsigned i = 0; i < n; i++) {
         struct node *node = &w->nodes[i];
-        const char *voters = option(a, "voters"), *learners = option(a, "learners");
+        enum raft_server_role role;
 
         *node = (struct node){.world = w, .number = i + 1};
         (void)snprintf(node->name, sizeof(node->name), "n%u", i + 1);
         node->id = raft_founder_id(node->name);
-        node->role = (learners != NULL && in_list(learners, node->name)) ||
-                             (voters != NULL && !in_list(voters, node->name))
-                         ? RAFT_LEARNER
-                         : RAFT_VOTER;
-        rid_assert(raft_configuration_add(&c, raft_founder_id(node->name), node->name, node->role,
-                                          node->name, "") == 0);
+        role = (learners != NULL && world_in_list(learners, node->name)) ||
+                       (voters != NULL && !world_in_list(voters, node->name))
+                   ? RAFT_LEARNER
+                   : RAFT_VOTER;
+        if (members == NULL || world_in_list(members, node->name))
+            rid_assert(raft_configuration_add(c, node->id, node->name, role, node->name, "") == 0);
     }
-    rid_assert(raft_configuration_encode(&c, &bytes) == 0);
+    rid_assert(raft_configuration_encode(c, &bytes) == 0);
     w->n_nodes = (unsigned)n;
     for (unsigned i = 0; i < n; i++) {
         struct node *node = &w->nodes[i];
@@ -448,16 +417,21 @@ static void cmd_add_nodes(struct world *w, const struct args *a)
         sim_disk_init(&node->disk);
         sim_disk_put(&node->disk, 1, RAFT_ENTRY_CONFIG, bytes.data, bytes.len);
         node->disk.commit_index = 1;
-        if (!flag(a, "stopped"))
-            node_start(w, node, 1);
+        if (!world_flag(a, "stopped"))
+            world_start_node(w, node, 1);
     }
     for (unsigned i = 0; i < n; i++)
         for (unsigned j = i + 1; j < n; j++)
-            tell_link(w, &w->nodes[i], &w->nodes[j], true);
-    for (unsigned i = 0; i < n; i++)
+            world_tell_link(w, &w->nodes[i], &w->nodes[j], true);
+    for (unsigned i = 0; i < n; i++) {
+        const struct raft_server *server = raft_configuration_get(c, w->nodes[i].id);
+
         (void)buf_add_format(&names, " %s%s", w->nodes[i].name,
-                             w->nodes[i].role == RAFT_LEARNER ? " (learner)" : "");
-    say(w, "nodes:%.*s", (int)names.len, (const char *)names.data);
+                             server == NULL                 ? " (no member)"
+                             : server->role == RAFT_LEARNER ? " (learner)"
+                                                            : "");
+    }
+    world_say(w, "nodes:%.*s", (int)names.len, (const char *)names.data);
 }
 
 /* disk n1 log=1,2,2,5 term=6 vote=n2 commit=3
@@ -466,14 +440,14 @@ static void cmd_add_nodes(struct world *w, const struct args *a)
  * commands named after their id. */
 static void cmd_disk(struct world *w, const struct args *a)
 {
-    struct node *n = arg_node(w, a, false);
-    const char *log = option(a, "log"), *vote = option(a, "vote");
-    struct node *voted = vote != NULL ? node_named(w, vote) : NULL;
+    struct node *n = world_arg_node(w, a, false);
+    const char *log = world_option(a, "log"), *vote = world_option(a, "vote");
+    struct node *voted = vote != NULL ? world_node_named(w, vote) : NULL;
 
     if (n == NULL)
         return;
     if (n->raft != NULL || n->disk.log.n != 1) {
-        say(w, "error: %s must be stopped and new", n->name);
+        world_say(w, "error: %s must be stopped and new", n->name);
         return;
     }
     for (const char *p = log; p != NULL; p = strchr(p, ',')) {
@@ -488,33 +462,12 @@ static void cmd_disk(struct world *w, const struct args *a)
         (void)snprintf(text, sizeof(text), "%" PRIu64 "/%zu", term, n->disk.log.n + 1);
         sim_disk_put(&n->disk, term, RAFT_ENTRY_COMMAND, text, strlen(text));
     }
-    n->disk.hard_state.current_term = option_number(a, "term", n->disk.hard_state.current_term);
+    n->disk.hard_state.current_term =
+        world_option_number(a, "term", n->disk.hard_state.current_term);
     n->disk.hard_state.voted_for = voted != NULL ? voted->id : 0;
-    n->disk.commit_index = option_number(a, "commit", 1);
+    n->disk.commit_index = world_option_number(a, "commit", 1);
     n->disk.tail_hard_state = n->disk.hard_state;
-    say_state(w, n);
-}
-
-/* compact n1 to=5
- * compact n1 to=5 told     the core learns it, too
- * The log of n1 begins behind 5 from now on: a running core learns it when it reads from the disk, a
- * restarted one at its start. Up to there everything must be committed and stored. */
-static void cmd_compact(struct world *w, const struct args *a)
-{
-    struct node *n = arg_node(w, a, false);
-    raft_index to = option_number(a, "to", 0);
-
-    if (n == NULL)
-        return;
-    if (to <= n->disk.base.index || to > n->disk.commit_index || to > n->disk.log.n) {
-        say(w, "error: to= must be committed on the disk of %s", n->name);
-        return;
-    }
-    if (flag(a, "told") && n->raft != NULL)
-        raft_compact(n->raft, to);
-    sim_disk_compact(&n->disk, to);
-    say(w, "%s log begins behind %" PRIu64 "/%" PRIu64, n->name, n->disk.base.term,
-        n->disk.base.index);
+    world_say_state(w, n);
 }
 
 /* campaign n1
@@ -522,7 +475,7 @@ static void cmd_compact(struct world *w, const struct args *a)
  * next `ready`. */
 static void cmd_campaign(struct world *w, const struct args *a)
 {
-    struct node *n = arg_node(w, a, true);
+    struct node *n = world_arg_node(w, a, true);
 
     if (n == NULL)
         return;
@@ -537,14 +490,14 @@ static void cmd_tick(struct world *w, const struct args *a)
     uint64_t ms;
 
     if (a->n < 3 || !number(a->v[2], &ms)) {
-        say(w, "error: tick needs nodes and milliseconds");
+        world_say(w, "error: tick needs nodes and milliseconds");
         return;
     }
-    for (uint64_t k = 0; k < option_number(a, "times", 1); k++)
+    for (uint64_t k = 0; k < world_option_number(a, "times", 1); k++)
         for (unsigned i = 0; i < w->n_nodes; i++) {
             struct node *n = &w->nodes[i];
 
-            if (!in_list(a->v[1], n->name) || n->raft == NULL)
+            if (!world_in_list(a->v[1], n->name) || n->raft == NULL)
                 continue;
             n->now_us += ms * 1000;
             raft_tick(n->raft, n->now_us);
@@ -556,10 +509,10 @@ static void cmd_tick(struct world *w, const struct args *a)
  * propose n1 type=read       the marker of a log read */
 static void cmd_propose(struct world *w, const struct args *a)
 {
-    struct node *n = arg_node(w, a, true);
-    const char *type = option(a, "type");
+    struct node *n = world_arg_node(w, a, true);
+    const char *type = world_option(a, "type");
     bool marker = type != NULL && strcmp(type, "read") == 0;
-    uint64_t count = option_number(a, "count", 1), size = option_number(a, "size", 0);
+    uint64_t count = world_option_number(a, "count", 1), size = world_option_number(a, "size", 0);
 
     if (n == NULL)
         return;
@@ -579,10 +532,10 @@ static void cmd_propose(struct world *w, const struct args *a)
                                  bytes.len, &id);
 
             if (r != 0) {
-                say(w, "%s refuses the proposal: %s", n->name, error_name(r));
+                world_say(w, "%s refuses the proposal: %s", n->name, world_error_name(r));
                 break;
             }
-            say(w, "%s proposes %" PRIu64 "/%" PRIu64, n->name, id.term, id.index);
+            world_say(w, "%s proposes %" PRIu64 "/%" PRIu64, n->name, id.term, id.index);
         }
         if (marker)
             break;
@@ -594,27 +547,27 @@ static void cmd_propose(struct world *w, const struct args *a)
  * read n1 1 count=1000       ctx 1 .. 1000 */
 static void cmd_read(struct world *w, const struct args *a)
 {
-    struct node *n = arg_node(w, a, true);
-    uint64_t ctx, count = option_number(a, "count", 1), taken = 0;
+    struct node *n = world_arg_node(w, a, true);
+    uint64_t ctx, count = world_option_number(a, "count", 1), taken = 0;
     int r = 0;
 
     if (n == NULL)
         return;
     if (a->n < 3 || !number(a->v[2], &ctx)) {
-        say(w, "error: read needs a node and a number");
+        world_say(w, "error: read needs a node and a number");
         return;
     }
     for (; taken < count; taken++) {
-        r = raft_read(n->raft, ctx + taken, option_number(a, "min", 0), n->now_us);
+        r = raft_read(n->raft, ctx + taken, world_option_number(a, "min", 0), n->now_us);
         if (r != 0)
             break;
     }
     if (taken > 1)
-        say(w, "%s takes reads %" PRIu64 "..%" PRIu64, n->name, ctx, ctx + taken - 1);
+        world_say(w, "%s takes reads %" PRIu64 "..%" PRIu64, n->name, ctx, ctx + taken - 1);
     else if (taken == 1)
-        say(w, "%s takes read %" PRIu64, n->name, ctx);
+        world_say(w, "%s takes read %" PRIu64, n->name, ctx);
     if (r != 0)
-        say(w, "%s refuses read %" PRIu64 ": %s", n->name, ctx + taken, error_name(r));
+        world_say(w, "%s refuses read %" PRIu64 ": %s", n->name, ctx + taken, world_error_name(r));
 }
 
 static void say_reads(struct world *w, const struct raft_ready *rd)
@@ -632,20 +585,20 @@ static void say_reads(struct world *w, const struct raft_ready *rd)
         }
         if (j - i > 1)
             (void)snprintf(many, sizeof(many), "..%" PRIu64, rd->reads[j - 1].ctx);
-        say(w,
-            "read %" PRIu64 "%s confirmed: read_index=%" PRIu64 " round=%" PRIu64
-            " arrived in round %" PRIu64 " term=%" PRIu64,
-            d->ctx, many, d->read_index, d->round, d->arrival_round, d->term);
+        world_say(w,
+                  "read %" PRIu64 "%s confirmed: read_index=%" PRIu64 " round=%" PRIu64
+                  " arrived in round %" PRIu64 " term=%" PRIu64,
+                  d->ctx, many, d->read_index, d->round, d->arrival_round, d->term);
     }
     for (unsigned i = 0, j; i < rd->n_reads_failed; i = j) {
         for (j = i + 1; j < rd->n_reads_failed; j++)
             if (rd->reads_failed[j] != rd->reads_failed[i] + (j - i))
                 break;
         if (j - i > 1)
-            say(w, "read %" PRIu64 "..%" PRIu64 " failed", rd->reads_failed[i],
-                rd->reads_failed[j - 1]);
+            world_say(w, "read %" PRIu64 "..%" PRIu64 " failed", rd->reads_failed[i],
+                      rd->reads_failed[j - 1]);
         else
-            say(w, "read %" PRIu64 " failed", rd->reads_failed[i]);
+            world_say(w, "read %" PRIu64 " failed", rd->reads_failed[i]);
     }
 }
 
@@ -666,7 +619,7 @@ static void say_store(struct world *w, const struct raft_ready *rd)
     (void)buf_add_format(&b, "store batch %" PRIu64 ":", rd->batch);
     if (rd->hard_state_changed)
         (void)buf_add_format(&b, " term=%" PRIu64 " vote=%s", rd->hard_state.current_term,
-                             name_of(w, rd->hard_state.voted_for));
+                             world_name_of(w, rd->hard_state.voted_for));
     if (rd->reset.index != 0)
         (void)buf_add_format(&b, " reset to %" PRIu64 "/%" PRIu64 " (configuration %" PRIu64 ")",
                              rd->reset.term, rd->reset.index, rd->reset_config->index);
@@ -677,7 +630,7 @@ static void say_store(struct world *w, const struct raft_ready *rd)
         sim_print_entries(&b, rd->entries, rd->n_entries);
     }
     (void)buf_add_format(&b, " commit=%" PRIu64, rd->commit_index);
-    say(w, "%.*s", (int)b.len, (const char *)b.data);
+    world_say(w, "%.*s", (int)b.len, (const char *)b.data);
 }
 
 /* Is the entry durable on this node, and the same one? Nothing is applied before that (COMMIT-7).
@@ -700,7 +653,7 @@ static bool take_ready(struct world *w, struct node *n, bool apply)
     empty = ready_is_empty(&rd);
     if (empty)
         return false;
-    say(w, "%s ready:", n->name);
+    world_say(w, "%s ready:", n->name);
     w->indent += 2;
     say_store(w, &rd);
     sim_disk_submit(&n->disk, &rd);
@@ -723,24 +676,25 @@ static bool take_ready(struct world *w, struct node *n, bool apply)
                                              .msg = sim_msg_copy(&rd.msgs_after_store[i])};
     }
     if (rd.loss != RAFT_LOSS_NONE)
-        say(w, "lost the leadership of term %" PRIu64 " (%s), commit was %" PRIu64, rd.loss_term,
-            rd.loss == RAFT_LOSS_TERM ? "higher term" : "role", rd.loss_commit_index);
+        world_say(w, "lost the leadership of term %" PRIu64 " (%s), commit was %" PRIu64,
+                  rd.loss_term, rd.loss == RAFT_LOSS_TERM ? "higher term" : "role",
+                  rd.loss_commit_index);
     say_reads(w, &rd);
     for (unsigned i = 0; i < rd.n_committed; i++) {
         cleanup_buf struct buf b = BUF_INIT;
 
         sim_print_entry(&b, &rd.committed[i]);
-        say(w, "%s %.*s", apply ? "apply" : "committed", (int)b.len, (const char *)b.data);
+        world_say(w, "%s %.*s", apply ? "apply" : "committed", (int)b.len, (const char *)b.data);
         check_durable(n, &rd.committed[i]);
         rid_assert(rd.committed[i].id.index == n->committed + 1);
         n->committed = last = rd.committed[i].id.index;
     }
     if (rd.more_committed)
-        say(w, "more to apply");
+        world_say(w, "more to apply");
     if (rd.transfer_over)
-        say(w, "the transfer is over");
+        world_say(w, "the transfer is over");
     if (rd.log_error != 0)
-        say(w, "log error");
+        world_say(w, "log error");
     w->indent -= 2;
     if (last != 0 && apply) {
         n->applied = last;
@@ -756,23 +710,23 @@ static void cmd_ready(struct world *w, const struct args *a)
     for (unsigned i = 0; i < w->n_nodes; i++) {
         struct node *n = &w->nodes[i];
 
-        if (a->n < 2 || !in_list(a->v[1], n->name) || n->raft == NULL)
+        if (a->n < 2 || !world_in_list(a->v[1], n->name) || n->raft == NULL)
             continue;
-        if (!take_ready(w, n, !flag(a, "noapply")))
-            say(w, "%s ready: nothing", n->name);
+        if (!take_ready(w, n, !world_flag(a, "noapply")))
+            world_say(w, "%s ready: nothing", n->name);
     }
 }
 
 /* apply n1            the state machine catches up with what `ready n1 noapply` left */
 static void cmd_apply(struct world *w, const struct args *a)
 {
-    struct node *n = arg_node(w, a, true);
+    struct node *n = world_arg_node(w, a, true);
 
     if (n == NULL)
         return;
     n->applied = n->committed;
     raft_applied(n->raft, n->applied);
-    say(w, "%s applied %" PRIu64, n->name, n->applied);
+    world_say(w, "%s applied %" PRIu64, n->name, n->applied);
 }
 
 static bool store_one(struct world *w, struct node *n)
@@ -782,7 +736,7 @@ static bool store_one(struct world *w, struct node *n)
 
     if (batch == 0)
         return false;
-    say(w, "%s stored batch %" PRIu64, n->name, batch);
+    world_say(w, "%s stored batch %" PRIu64, n->name, batch);
     for (size_t i = 0; i < n->n_held; i++) {
         if (n->held[i].after_batch > batch) {
             n->held[kept++] = n->held[i];
@@ -801,45 +755,48 @@ static bool store_one(struct world *w, struct node *n)
  * store n1 count=1    only the oldest */
 static void cmd_store(struct world *w, const struct args *a)
 {
-    uint64_t count = option_number(a, "count", UINT64_MAX);
+    uint64_t count = world_option_number(a, "count", UINT64_MAX);
 
     for (unsigned i = 0; i < w->n_nodes; i++) {
         struct node *n = &w->nodes[i];
         bool any = false;
 
-        if (a->n < 2 || !in_list(a->v[1], n->name) || n->raft == NULL)
+        if (a->n < 2 || !world_in_list(a->v[1], n->name) || n->raft == NULL)
             continue;
         for (uint64_t k = 0; k < count && store_one(w, n); k++)
             any = true;
         if (!any)
-            say(w, "%s has nothing to store", n->name);
+            world_say(w, "%s has nothing to store", n->name);
     }
 }
 
 static void deliver_one(struct world *w, struct raft_msg *m)
 {
-    struct node *to = node_of_id(w, m->to);
+    struct node *to = world_node_of_id(w, m->to);
     int r;
 
-    rid_assert(to != NULL);
     say_msg(w, "", m);
+    if (to == NULL) {
+        world_say(w, "  lost: nobody is that any more");
+        return;
+    }
     if (to->raft == NULL) {
-        say(w, "  lost: %s is down", to->name);
+        world_say(w, "  lost: %s is down", to->name);
         return;
     }
     r = raft_step(to->raft, m, to->now_us);
     if (r != 0)
-        say(w, "  %s: %s", to->name, error_name(r));
+        world_say(w, "  %s: %s", to->name, world_error_name(r));
 }
 
 /* Delivers the matching messages that are there now, not those they cause. */
 static unsigned deliver(struct world *w, const struct args *a)
 {
-    uint64_t count = option_number(a, "count", UINT64_MAX);
+    uint64_t count = world_option_number(a, "count", UINT64_MAX);
     struct raft_msg *batch[NET_MAX];
     unsigned n = 0;
 
-    if (flag(a, "reorder")) {
+    if (world_flag(a, "reorder")) {
         for (size_t i = w->n_net; i-- > 0 && n < count;)
             if (!w->net[i].held && matches(w, a, w->net[i].msg)) {
                 batch[n++] = sim_msg_copy(w->net[i].msg);
@@ -867,13 +824,13 @@ static unsigned deliver(struct world *w, const struct args *a)
 static void cmd_deliver(struct world *w, const struct args *a)
 {
     if (deliver(w, a) == 0)
-        say(w, "nothing to deliver");
+        world_say(w, "nothing to deliver");
 }
 
 /* drop, duplicate, hold and release take the same choice as deliver, and count=. */
 static void each_message(struct world *w, const struct args *a, const char *verb)
 {
-    uint64_t count = option_number(a, "count", UINT64_MAX);
+    uint64_t count = world_option_number(a, "count", UINT64_MAX);
     size_t n = w->n_net;
     bool any = false;
     bool release = strcmp(verb, "release") == 0;
@@ -905,7 +862,7 @@ static void each_message(struct world *w, const struct args *a, const char *verb
             w->net[w->n_net++] = (struct net_msg){.msg = m.msg, .held = !release};
     }
     if (!any)
-        say(w, "nothing to %s", verb);
+        world_say(w, "nothing to %s", verb);
 }
 
 /* drop from=n1 type=heartbeat     they are lost without a word */
@@ -935,7 +892,7 @@ static void cmd_release(struct world *w, const struct args *a)
 /* crash n1      batches not stored are lost, its links go down with what is on them */
 static void cmd_crash(struct world *w, const struct args *a)
 {
-    struct node *n = arg_node(w, a, true);
+    struct node *n = world_arg_node(w, a, true);
 
     if (n == NULL)
         return;
@@ -948,9 +905,9 @@ static void cmd_crash(struct world *w, const struct args *a)
             continue;
         lose_between(w, n, &w->nodes[i]);
         if (!w->cut[n->number - 1][i])
-            tell_link(w, n, &w->nodes[i], false);
+            world_tell_link(w, n, &w->nodes[i], false);
     }
-    say_state(w, n);
+    world_say_state(w, n);
 }
 
 /* restart n1              starts from what is durable; its state machine had applied what was
@@ -961,17 +918,17 @@ static void cmd_restart(struct world *w, const struct args *a)
     for (unsigned k = 0; k < w->n_nodes; k++) {
         struct node *n = &w->nodes[k];
 
-        if (a->n < 2 || !in_list(a->v[1], n->name))
+        if (a->n < 2 || !world_in_list(a->v[1], n->name))
             continue;
         if (n->raft != NULL) {
-            say(w, "error: %s is running", n->name);
+            world_say(w, "error: %s is running", n->name);
             continue;
         }
-        node_start(w, n, option_number(a, "applied", n->disk.commit_index));
+        world_start_node(w, n, world_option_number(a, "applied", n->disk.commit_index));
         for (unsigned i = 0; i < w->n_nodes; i++)
             if (&w->nodes[i] != n)
-                tell_link(w, n, &w->nodes[i], true);
-        say_state(w, n);
+                world_tell_link(w, n, &w->nodes[i], true);
+        world_say_state(w, n);
     }
 }
 
@@ -979,97 +936,65 @@ static void cmd_restart(struct world *w, const struct args *a)
  * link n1 n2,n3 up */
 static void cmd_link(struct world *w, const struct args *a)
 {
-    struct node *n = arg_node(w, a, false);
-    bool up = flag(a, "up");
+    struct node *n = world_arg_node(w, a, false);
+    bool up = world_flag(a, "up");
 
     if (n == NULL)
         return;
-    if (a->n < 4 || up == flag(a, "down")) {
-        say(w, "error: link needs two ends and up or down");
+    if (a->n < 4 || up == world_flag(a, "down")) {
+        world_say(w, "error: link needs two ends and up or down");
         return;
     }
     for (unsigned i = 0; i < w->n_nodes; i++) {
         struct node *o = &w->nodes[i];
 
-        if (o == n || !in_list(a->v[2], o->name))
+        if (o == n || !world_in_list(a->v[2], o->name))
             continue;
         if (!up)
             lose_between(w, n, o);
         w->cut[n->number - 1][i] = w->cut[i][n->number - 1] = !up;
-        tell_link(w, n, o, up);
-        say(w, "%s %s %s", n->name, up ? "-" : "/", o->name);
+        world_tell_link(w, n, o, up);
+        world_say(w, "%s %s %s", n->name, up ? "-" : "/", o->name);
     }
 }
 
 /* transfer n1 to=n2    leadership is handed over; without to= the furthest voter gets it */
 static void cmd_transfer(struct world *w, const struct args *a)
 {
-    struct node *n = arg_node(w, a, true);
-    struct node *to = node_named(w, option(a, "to"));
+    struct node *n = world_arg_node(w, a, true);
+    struct node *to = world_node_named(w, world_option(a, "to"));
     int r;
 
     if (n == NULL)
         return;
     r = raft_transfer(n->raft, to != NULL ? to->id : 0, n->now_us);
     if (r != 0)
-        say(w, "%s refuses the transfer: %s", n->name, error_name(r));
+        world_say(w, "%s refuses the transfer: %s", n->name, world_error_name(r));
 }
 
 /* fitness n1 unfit     or parked, or fit: what its state machine is worth */
 static void cmd_fitness(struct world *w, const struct args *a)
 {
-    struct node *n = arg_node(w, a, true);
+    struct node *n = world_arg_node(w, a, true);
 
     if (n == NULL)
         return;
     for (unsigned f = RAFT_FIT; f <= RAFT_UNFIT; f++)
         if (a->n > 2 && strcmp(a->v[2], raft_fitness_name((enum raft_fitness)f)) == 0)
             raft_set_fitness(n->raft, (enum raft_fitness)f, n->now_us);
-    say_state(w, n);
+    world_say_state(w, n);
 }
 
 /* rewind n1 1          its state machine is empty up to there, and is given the rest again */
 static void cmd_rewind(struct world *w, const struct args *a)
 {
-    struct node *n = arg_node(w, a, true);
+    struct node *n = world_arg_node(w, a, true);
 
     if (n == NULL || a->n < 3)
         return;
     n->committed = n->applied = strtoull(a->v[2], NULL, 10);
     raft_rewind(n->raft, n->applied);
-    say_state(w, n);
-}
-
-/* install n2 from=n1 to=5         n2 has got a snapshot of what n1 holds up to 5
- * install n2 from=n1 to=5 lost    and does not believe its own state */
-static void cmd_install(struct world *w, const struct args *a)
-{
-    struct node *n = arg_node(w, a, true);
-    struct node *from = node_named(w, option(a, "from"));
-    raft_index to = option_number(a, "to", 0);
-
-    if (n == NULL)
-        return;
-    if (from == NULL || from->raft == NULL || to == 0 || to > from->applied) {
-        say(w, "error: install needs from=, a running node that has applied to=");
-        return;
-    }
-    sim_disk_incoming(&n->disk, &from->disk, to);
-    if (raft_install(n->raft, from->disk.log.entries[to - 1].id, raft_config_at(from->raft, to),
-                     flag(a, "lost"), n->now_us) == RAFT_INSTALL_LATER)
-        say(w, "%s: not now", n->name);
-}
-
-/* restored n2          its state is that of the snapshot installed last */
-static void cmd_restored(struct world *w, const struct args *a)
-{
-    struct node *n = arg_node(w, a, true);
-
-    if (n == NULL)
-        return;
-    raft_restored(n->raft, n->now_us);
-    n->committed = n->applied = n->disk.incoming.n;
-    say_state(w, n);
+    world_say_state(w, n);
 }
 
 /* stabilize            ready, store, deliver, over and over, until nothing is left; no time passes
@@ -1088,13 +1013,13 @@ static void cmd_stabilize(struct world *w, const struct args *a)
     between.v[0] = "deliver";
     between.v[1] = from;
     between.v[2] = to;
-    w->quiet = flag(a, "quiet");
+    w->quiet = world_flag(a, "quiet");
     for (; more && passes < 200; passes++) {
         more = false;
         for (unsigned i = 0; i < w->n_nodes; i++) {
             struct node *n = &w->nodes[i];
 
-            if (!in_list(nodes, n->name) || n->raft == NULL)
+            if (!world_in_list(nodes, n->name) || n->raft == NULL)
                 continue;
             if (take_ready(w, n, true))
                 more = true;
@@ -1106,9 +1031,9 @@ static void cmd_stabilize(struct world *w, const struct args *a)
     }
     w->quiet = false;
     if (more)
-        say(w, "error: not stable after %u passes", passes);
+        world_say(w, "error: not stable after %u passes", passes);
     else if (passes == 1)
-        say(w, "nothing to do");
+        world_say(w, "nothing to do");
 }
 
 static void say_log(struct world *w, const char *name, const char *what, const struct sim_log *l)
@@ -1117,7 +1042,7 @@ static void say_log(struct world *w, const char *name, const char *what, const s
 
     for (raft_index i = 1; i <= l->n; i++)
         (void)buf_add_format(&b, " %" PRIu64 "/%" PRIu64, sim_log_term(l, i), i);
-    say(w, "%s %s:%.*s", name, what, (int)b.len, (const char *)b.data);
+    world_say(w, "%s %s:%.*s", name, what, (int)b.len, (const char *)b.data);
 }
 
 /* raft-log n1,n2      the log as the core has it, and as the disk has it when that differs */
@@ -1129,7 +1054,7 @@ static void cmd_raft_log(struct world *w, const struct args *a)
         struct raft_status s;
         bool same;
 
-        if (a->n > 1 && !in_list(a->v[1], n->name))
+        if (a->n > 1 && !world_in_list(a->v[1], n->name))
             continue;
         if (n->raft == NULL) {
             say_log(w, n->name, "disk", &n->disk.log);
@@ -1145,7 +1070,7 @@ static void cmd_raft_log(struct world *w, const struct args *a)
             same = same && t == sim_log_term(&n->disk.log, k);
             (void)buf_add_format(&b, " %" PRIu64 "/%" PRIu64, t, k);
         }
-        say(w, "%s log:%.*s", n->name, (int)b.len, (const char *)b.data);
+        world_say(w, "%s log:%.*s", n->name, (int)b.len, (const char *)b.data);
         if (!same)
             say_log(w, n->name, "disk", &n->disk.log);
     }
@@ -1156,33 +1081,33 @@ static void cmd_raft_log(struct world *w, const struct args *a)
 static void cmd_raft_state(struct world *w, const struct args *a)
 {
     for (unsigned i = 0; i < w->n_nodes; i++)
-        if (a->n < 2 || in_list(a->v[1], w->nodes[i].name))
-            say_state(w, &w->nodes[i]);
+        if (a->n < 2 || world_in_list(a->v[1], w->nodes[i].name))
+            world_say_state(w, &w->nodes[i]);
 }
 
 /* status n1           what the node says of itself and its peers */
 static void cmd_status(struct world *w, const struct args *a)
 {
-    struct node *n = arg_node(w, a, true);
+    struct node *n = world_arg_node(w, a, true);
     struct raft_status s;
 
     if (n == NULL)
         return;
     raft_get_status(n->raft, &s);
-    say_state(w, n);
-    say(w,
-        "  noop=%" PRIu64 " can_serve=%s rounds=%" PRIu64 "/%" PRIu64
-        " reads=%u voters=%u heard=%u transfer=%s",
-        s.noop_index, s.can_serve ? "yes" : "no", s.rounds_confirmed, s.rounds_opened,
-        s.n_reads_pending, s.n_voters, s.n_voters_heard, name_of(w, s.transfer_to));
+    world_say_state(w, n);
+    world_say(w,
+              "  noop=%" PRIu64 " can_serve=%s rounds=%" PRIu64 "/%" PRIu64
+              " reads=%u voters=%u heard=%u transfer=%s",
+              s.noop_index, s.can_serve ? "yes" : "no", s.rounds_confirmed, s.rounds_opened,
+              s.n_reads_pending, s.n_voters, s.n_voters_heard, world_name_of(w, s.transfer_to));
     for (unsigned i = 0; i < s.n_peers; i++) {
         const struct raft_peer_status *p = &s.peers[i];
 
-        say(w, "  %s %s %s match=%" PRIu64 " next=%" PRIu64 " acked_round=%" PRIu64 "%s%s",
-            name_of(w, p->id), p->role == RAFT_VOTER ? "voter" : "learner",
-            p->connected ? "connected" : "away", p->match_index, p->next_index, p->acked_round,
-            p->fitness != RAFT_FIT ? " " : "",
-            p->fitness != RAFT_FIT ? raft_fitness_name(p->fitness) : "");
+        world_say(w, "  %s %s %s match=%" PRIu64 " next=%" PRIu64 " acked_round=%" PRIu64 "%s%s",
+                  world_name_of(w, p->id), p->role == RAFT_VOTER ? "voter" : "learner",
+                  p->connected ? "connected" : "away", p->match_index, p->next_index,
+                  p->acked_round, p->fitness != RAFT_FIT ? " " : "",
+                  p->fitness != RAFT_FIT ? raft_fitness_name(p->fitness) : "");
     }
 }
 
@@ -1193,46 +1118,7 @@ static void cmd_net(struct world *w, const struct args *a)
     for (size_t i = 0; i < w->n_net; i++)
         say_msg(w, w->net[i].held ? "held " : "", w->net[i].msg);
     if (w->n_net == 0)
-        say(w, "empty");
-}
-
-/* check               one leader per term; logs that share an entry share everything before it
- * (figure 3.2); what is committed on a node is on a majority of the voters' disks */
-static void cmd_check(struct world *w, const struct args *a)
-{
-    unsigned n_voters = 0;
-
-    (void)a;
-    for (unsigned i = 0; i < w->n_nodes; i++)
-        n_voters += w->nodes[i].role == RAFT_VOTER;
-    for (unsigned i = 0; i < w->n_nodes; i++) {
-        const struct node *n = &w->nodes[i];
-        raft_index commit = n->raft != NULL ? raft_get_commit_index(n->raft) : n->disk.commit_index;
-        const struct sim_entry *c = sim_log_get(&n->disk.tail, commit);
-        unsigned holders = 0;
-
-        for (unsigned j = 0; j < w->n_nodes; j++) {
-            const struct node *o = &w->nodes[j];
-            size_t both = n->disk.tail.n < o->disk.tail.n ? n->disk.tail.n : o->disk.tail.n;
-            const struct sim_entry *d = sim_log_get(&o->disk.log, commit);
-
-            holders += o->role == RAFT_VOTER && c != NULL && d != NULL && c->hash == d->hash;
-            if (i != j && n->raft != NULL && o->raft != NULL &&
-                raft_get_role(n->raft) == RAFT_LEADER && raft_get_role(o->raft) == RAFT_LEADER &&
-                raft_get_term(n->raft) == raft_get_term(o->raft))
-                say(w, "WRONG: %s and %s lead the same term", n->name, o->name);
-            for (size_t k = both; k > 0; k--)
-                if (n->disk.tail.entries[k - 1].id.term == o->disk.tail.entries[k - 1].id.term) {
-                    if (n->disk.tail.entries[k - 1].hash != o->disk.tail.entries[k - 1].hash)
-                        say(w, "WRONG: logs of %s and %s differ below %zu", n->name, o->name, k);
-                    break;
-                }
-        }
-        if (2 * holders <= n_voters)
-            say(w, "WRONG: %s has committed %" PRIu64 ", which %u disks hold", n->name, commit,
-                holders);
-    }
-    say(w, "checked");
+        world_say(w, "empty");
 }
 
 /* ---- the table ---- */
@@ -1241,16 +1127,40 @@ static const struct {
     const char *name;
     void (*run)(struct world *w, const struct args *a);
 } commands[] = {
-    {"add-nodes", cmd_add_nodes}, {"apply", cmd_apply},       {"campaign", cmd_campaign},
-    {"check", cmd_check},         {"compact", cmd_compact},   {"crash", cmd_crash},
-    {"deliver", cmd_deliver},     {"disk", cmd_disk},         {"drop", cmd_drop},
-    {"duplicate", cmd_duplicate}, {"fitness", cmd_fitness},   {"hold", cmd_hold},
-    {"install", cmd_install},     {"link", cmd_link},         {"net", cmd_net},
-    {"propose", cmd_propose},     {"raft-log", cmd_raft_log}, {"raft-state", cmd_raft_state},
-    {"read", cmd_read},           {"ready", cmd_ready},       {"release", cmd_release},
-    {"restart", cmd_restart},     {"restored", cmd_restored}, {"rewind", cmd_rewind},
-    {"stabilize", cmd_stabilize}, {"status", cmd_status},     {"store", cmd_store},
-    {"tick", cmd_tick},           {"transfer", cmd_transfer},
+    {"add-nodes", cmd_add_nodes},
+    {"apply", cmd_apply},
+    {"campaign", cmd_campaign},
+    {"check", cmd_check},
+    {"compact", cmd_compact},
+    {"configuration", cmd_configuration},
+    {"configure", cmd_configure},
+    {"crash", cmd_crash},
+    {"deliver", cmd_deliver},
+    {"disk", cmd_disk},
+    {"drop", cmd_drop},
+    {"duplicate", cmd_duplicate},
+    {"fitness", cmd_fitness},
+    {"hold", cmd_hold},
+    {"install", cmd_install},
+    {"link", cmd_link},
+    {"links", cmd_links},
+    {"net", cmd_net},
+    {"propose", cmd_propose},
+    {"raft-log", cmd_raft_log},
+    {"raft-state", cmd_raft_state},
+    {"read", cmd_read},
+    {"ready", cmd_ready},
+    {"release", cmd_release},
+    {"restart", cmd_restart},
+    {"restored", cmd_restored},
+    {"rewind", cmd_rewind},
+    {"snapshot", cmd_snapshot},
+    {"stabilize", cmd_stabilize},
+    {"status", cmd_status},
+    {"store", cmd_store},
+    {"tick", cmd_tick},
+    {"transfer", cmd_transfer},
+    {"wipe", cmd_wipe},
 };
 
 static void assert_context(void *ctx, char *buf, size_t size)
@@ -1281,6 +1191,7 @@ void world_free(struct world *w)
     }
     for (size_t i = 0; i < w->n_net; i++)
         free(w->net[i].msg);
+    world_free_snapshots(w);
     free(w);
 }
 
@@ -1302,6 +1213,6 @@ void world_run(struct world *w, const char *line, struct buf *out)
             w->out = NULL;
             return;
         }
-    say(w, "error: no command '%s'", a.v[0]);
+    world_say(w, "error: no command '%s'", a.v[0]);
     w->out = NULL;
 }

@@ -14,6 +14,7 @@
 
 #include <cmocka.h>
 
+#include "base/address.h"
 #include "base/err.h"
 #include "base/prng.h"
 #include "conf/conf_int.h"
@@ -492,7 +493,7 @@ static void conf__split_address(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        bool split = conf_split_address(rows[i].addr, host, sizeof(host), port, sizeof(port));
+        bool split = address_split(rows[i].addr, host, sizeof(host), port, sizeof(port));
 
         assert_int_equal(split, rows[i].host != NULL);
         if (rows[i].host != NULL) {
@@ -503,14 +504,14 @@ static void conf__split_address(void **state)
     /* 253 bytes of host are the most, and the caller's room counts. */
     memset(longest, 'a', sizeof(longest));
     (void)snprintf(longest + 253, sizeof(longest) - 253, ":1");
-    assert_true(conf_split_address(longest, host, sizeof(host), port, sizeof(port)));
-    assert_false(conf_split_address(longest, host, sizeof(host) - 1, port, sizeof(port)));
+    assert_true(address_split(longest, host, sizeof(host), port, sizeof(port)));
+    assert_false(address_split(longest, host, sizeof(host) - 1, port, sizeof(port)));
     longest[253] = 'a';
     (void)snprintf(longest + 254, sizeof(longest) - 254, ":1");
-    assert_false(conf_split_address(longest, longest, sizeof(longest), port, sizeof(port)));
-    assert_false(conf_split_address("a:12345", host, sizeof(host), port, 5));
-    assert_true(conf_split_address("a:12345", host, sizeof(host), port, 6));
-    assert_false(conf_split_address("ab:1", host, 2, port, sizeof(port)));
+    assert_false(address_split(longest, longest, sizeof(longest), port, sizeof(port)));
+    assert_false(address_split("a:12345", host, sizeof(host), port, 5));
+    assert_true(address_split("a:12345", host, sizeof(host), port, 6));
+    assert_false(address_split("ab:1", host, 2, port, sizeof(port)));
 }
 
 /* ---- identities ---- */

@@ -592,6 +592,17 @@ static void ctl__usage_errors_are_64(void **state)
          "ridctl: unknown option '--frob'; see 'ridctl --help' (a value that begins with '-' goes "
          "behind '--')\n"},
         {{"get", "--via"}, "ridctl: '--via' wants a value; see 'ridctl --help'\n"},
+        {{"member", "remove", "n4", "--learner"},
+         "ridctl: member: --learner is for add and rejoin\n"},
+        {{"member", "promote", "n4", "--learner"},
+         "ridctl: member: --learner is for add and rejoin\n"},
+        {{"member", "list", "--learner"}, "ridctl: member: --learner is for add and rejoin\n"},
+        {{"member", "list", "--dry-run"},
+         "ridctl: member: --dry-run is for changes, and list makes none\n"},
+        {{"member", "list", "--force-unsafe"},
+         "ridctl: member: --force-unsafe is for changes, and list makes none\n"},
+        {{"member", "add", "n4"},
+         "ridctl: member: usage: ridctl member add NAME PEER-ADDRESS CLIENT-ADDRESS\n"},
         {{"-t", "0", "get", "a"}, "ridctl: --timeout takes a number from 1 to 60000, not '0'\n"},
         {{"-t", "1s", "get", "a"}, "ridctl: --timeout takes a number from 1 to 60000, not '1s'\n"},
         {{"compare", "-n", "100001"},
@@ -774,9 +785,11 @@ static void ctl__status_shows_all_nodes(void **state)
         "*\"}"
         "],\"answered\":2,\"nodes_total\":3,\"leader_id\":\"n1\",\"leader_answered\":true,"
         "\"term\":3,\"nodes\":[{\"node\":\"n1\",\"endpoint\":"
-        "\"127.0.0.1:*\",\"up\":true,\"status\":{\"type\":\"status_ok\",*}},{\"node\":\"n2\",*},"
+        "\"127.0.0.1:*\",\"up\":true,\"member\":\"voter\",\"status\":{\"type\":\"status_ok\",*}},"
+        "{\"node\":\"n2\",*},"
         "{\"node\":\"n3\","
-        "\"endpoint\":\"127.0.0.1:*\",\"up\":false,\"error\":\"unreachable\",\"text\":\"cannot "
+        "\"endpoint\":\"127.0.0.1:*\",\"up\":false,\"member\":\"voter\",\"error\":\"unreachable\","
+        "\"text\":\"cannot "
         "connect to *: "
         "connection refused\"}]}\n",
         "");
@@ -804,7 +817,9 @@ static void ctl__status_shows_all_nodes(void **state)
 }
 
 /* The second table: what is on the disks, and what is on its way. */
-#define NO_CHANGES ",\"committed\":true,\"removed\":[],\"changes\":[],\"last_task\":null}"
+#define NO_CHANGES                                                                                 \
+    ",\"configuration_index\":6,\"committed\":true,\"removed\":[],\"changes\":[],"                 \
+    "\"last_task\":null}"
 
 /* The leader that was asked has gone before anything of it was in the log, and the next one knows
  * nothing of it: it is asked again, and not waited for without end. */
@@ -831,6 +846,132 @@ static void ctl__a_change_that_nobody_knows_is_asked_for_again(void **state)
            "more\nn4 is a member\n",
            "");
     assert_int_equal(fake_count(s, "\"member_add\""), 2);
+    fake_stop(s);
+}
+
+/* What the leader says of a change of n4, and what is seen of it afterwards. */
+#define MEMBER_OK(verb, done, index, task)                                                         \
+    "{\"type\":\"" verb "_ok\",\"in_reply_to\":%ID,\"done\":" done                                 \
+    ",\"configuration_index\":" index ",\"voters\":3,\"quorum\":2,\"voters_after\":3,\"quorum_"    \
+    "after\":2,\"heard_after\":3,\"task\":" task "}"
+#define MEMBERS_OK(index, role, last_task)                                                         \
+    "{\"type\":\"members_ok\",\"in_reply_to\":%ID,\"members\":[{\"id\":\"n4\",\"role\":\"" role    \
+    "\"}],\"configuration_index\":" index                                                          \
+    ",\"committed\":true,\"removed\":[],\"changes\":[],\"last_task\":" last_task "}"
+#define FAILED_TASK(task, taken_back)                                                              \
+    "{\"id\":\"n4\",\"state\":\"failed\",\"why\":\"it did not answer\",\"task\":" task             \
+    ",\"taken_back\":" taken_back "}"
+#define QUORUMS                                                                                    \
+    "voters 3 -> 3, quorum 2 -> 2; of those that would be voters 3 answer now: survives 1 more\n"
+
+/* MEMBER-24: n4 was a learner before it became a voter, and a follower that lags shows that. */
+static void ctl__what_lags_does_not_end_a_change(void **state)
+{
+    static const struct fake_step steps[] = {
+        {"\"member_demote\"", FAKE_REPLY, MEMBER_OK("member_demote", "false", "12", "0"), 0},
+        {"\"members\"", FAKE_REPLY, MEMBERS_OK("7", "learner", "null"), 1},
+        {"\"members\"", FAKE_REPLY, MEMBERS_OK("11", "voter", "null"), 1},
+        {"\"members\"", FAKE_REPLY, MEMBERS_OK("12", "learner", "null"), 0}};
+    struct fake_server *s = fake_start(STEPS(steps));
+
+    (void)state;
+    run("-e", fake_address(s), "member", "demote", "n4", NULL);
+    EXPECT(0, QUORUMS "n4 is a learner\n", "");
+    assert_int_equal(fake_count(s, "\"members\""), 3);
+    fake_stop(s);
+}
+
+/* MEMBER-24: whoever says that it is so already may lead no more, and show what was. */
+static void ctl__what_is_so_already_is_confirmed(void **state)
+{
+    static const struct fake_step steps[] = {
+        {"\"member_demote\"", FAKE_REPLY, MEMBER_OK("member_demote", "true", "7", "0"), 1},
+        {"\"member_demote\"", FAKE_REPLY, MEMBER_OK("member_demote", "false", "12", "0"), 0},
+        {"\"read_index\"", FAKE_REPLY,
+         "{\"type\":\"read_index_ok\",\"in_reply_to\":%ID,\"value\":null,\"read_at_index\":9,"
+         "\"heartbeat_confirmed\":true,\"linearizable\":true}",
+         0},
+        {"\"members\"", FAKE_REPLY, MEMBERS_OK("7", "learner", "null"), 1},
+        {"\"members\"", FAKE_REPLY, MEMBERS_OK("9", "voter", "null"), 6},
+        {"\"members\"", FAKE_REPLY, MEMBERS_OK("12", "learner", "null"), 0}};
+    struct fake_server *s = fake_start(STEPS(steps));
+
+    (void)state;
+    run("-e", fake_address(s), "member", "demote", "n4", NULL);
+    EXPECT(0, QUORUMS "n4 is a learner\n", "");
+    assert_int_equal(fake_count(s, "\"read_index\""), 1);
+    assert_int_equal(fake_count(s, "\"member_demote\""), 2);
+    fake_stop(s);
+}
+
+/* MEMBER-3: who came back before this was asked for is back, and no removal will follow. */
+static void ctl__a_rejoin_that_is_so_already_is_done(void **state)
+{
+    static const struct fake_step steps[] = {
+        {"\"member_rejoin\"", FAKE_REPLY, MEMBER_OK("member_rejoin", "true", "7", "0"), 0},
+        {"\"read_index\"", FAKE_REPLY,
+         "{\"type\":\"read_index_ok\",\"in_reply_to\":%ID,\"value\":null,\"read_at_index\":9,"
+         "\"heartbeat_confirmed\":true,\"linearizable\":true}",
+         0},
+        {"\"members\"", FAKE_REPLY, MEMBERS_OK("7", "voter", "null"), 0}};
+    struct fake_server *s = fake_start(STEPS(steps));
+
+    (void)state;
+    run("-e", fake_address(s), "-t", "10000", "member", "rejoin", "n4", NULL);
+    EXPECT(0, QUORUMS "n4 is back\n", "");
+    assert_int_equal(fake_count(s, "\"read_index\""), 1);
+    assert_int_equal(fake_count(s, "\"member_rejoin\""), 1);
+    fake_stop(s);
+}
+
+static void ctl__a_quorum_that_is_not_there_is_said(void **state)
+{
+    static const struct fake_step steps[] = {
+        {"\"member_add\"", FAKE_REPLY,
+         "{\"type\":\"member_add_ok\",\"in_reply_to\":%ID,\"done\":false,"
+         "\"configuration_index\":5,\"voters\":5,\"quorum\":3,\"voters_after\":6,"
+         "\"quorum_after\":4,\"heard_after\":2,\"task\":0}",
+         0}};
+    struct fake_server *s = fake_start(STEPS(steps));
+
+    (void)state;
+    run("-e", fake_address(s), "member", "add", "n6", "10.0.0.6:7401", "10.0.0.6:7400", "--dry-run",
+        NULL);
+    EXPECT(0,
+           "voters 5 -> 6, quorum 3 -> 4; of those that would be voters 2 answer now: no quorum, "
+           "2 more must\n",
+           "");
+    fake_stop(s);
+}
+
+/* MEMBER-24: of an earlier attempt to add n4, and of a later one. */
+static void ctl__only_the_own_failure_is_told(void **state)
+{
+    static const struct fake_step old[] = {
+        {"\"member_promote\"", FAKE_REPLY, MEMBER_OK("member_promote", "false", "12", "0"), 0},
+        {"\"members\"", FAKE_REPLY, MEMBERS_OK("12", "learner", FAILED_TASK("5", "12")), 1},
+        {"\"members\"", FAKE_REPLY, MEMBERS_OK("13", "voter", FAILED_TASK("5", "9")), 0}};
+    static const struct fake_step own[] = {
+        {"\"member_add\"", FAKE_REPLY, MEMBER_OK("member_add", "false", "12", "8"), 0},
+        {"\"members\"", FAKE_REPLY, MEMBERS_OK("12", "learner", FAILED_TASK("5", "0")), 1},
+        {"\"members\"", FAKE_REPLY, MEMBERS_OK("12", "learner", FAILED_TASK("8", "0")), 0}};
+    static const struct fake_step taken_back[] = {
+        {"\"member_promote\"", FAKE_REPLY, MEMBER_OK("member_promote", "false", "12", "0"), 0},
+        {"\"members\"", FAKE_REPLY, MEMBERS_OK("13", "learner", FAILED_TASK("0", "13")), 0}};
+    struct fake_server *s = fake_start(STEPS(old));
+
+    (void)state;
+    run("-e", fake_address(s), "member", "promote", "n4", NULL);
+    EXPECT(0, QUORUMS "n4 is a voter\n", "");
+    fake_stop(s);
+    s = fake_start(STEPS(own));
+    run("-e", fake_address(s), "member", "add", "n4", "10.0.0.4:7401", "10.0.0.4:7400", NULL);
+    EXPECT(4, QUORUMS, "ridctl: member: 'n4': it did not answer\n");
+    assert_int_equal(fake_count(s, "\"members\""), 2);
+    fake_stop(s);
+    s = fake_start(STEPS(taken_back));
+    run("-e", fake_address(s), "member", "promote", "n4", NULL);
+    EXPECT(4, QUORUMS, "ridctl: member: 'n4': it did not answer\n");
     fake_stop(s);
 }
 
@@ -892,6 +1033,14 @@ static void ctl__status_knows_members_better_than_the_file(void **state)
                    "NODE *\nn2 *\nn4    no member\nn5 *\nn3 *  %s\n",
                    fake_address(n3));
     EXPECT(0, want, "");
+    run("-c", "other.conf", "status", "-v", NULL);
+    EXPECT(0, "OK: *\nn4    no member\n*\n\nNODE *\nn4    no member\n*", "");
+    run("-c", "other.conf", "status", "--json", NULL);
+    EXPECT(
+        0,
+        "*\"nodes\":[{\"node\":\"n2\",*,\"member\":\"voter\",*{\"node\":\"n4\",\"endpoint\":\"*\","
+        "\"up\":false,\"member\":\"no_member\",\"error\":\"unreachable\",*",
+        "");
     fake_stop(n2);
     fake_stop(n3);
     fake_stop(n5);
@@ -1564,6 +1713,11 @@ int main(void)
         cmocka_unit_test(ctl__a_full_disk_is_not_success),
         cmocka_unit_test(ctl__status_shows_all_nodes),
         cmocka_unit_test(ctl__a_change_that_nobody_knows_is_asked_for_again),
+        cmocka_unit_test(ctl__what_lags_does_not_end_a_change),
+        cmocka_unit_test(ctl__what_is_so_already_is_confirmed),
+        cmocka_unit_test(ctl__a_rejoin_that_is_so_already_is_done),
+        cmocka_unit_test(ctl__only_the_own_failure_is_told),
+        cmocka_unit_test(ctl__a_quorum_that_is_not_there_is_said),
         cmocka_unit_test(ctl__status_knows_members_better_than_the_file),
         cmocka_unit_test(ctl__status_shows_what_is_on_the_disks),
         cmocka_unit_test(ctl__a_busy_node_is_not_absent),

@@ -59,6 +59,7 @@ struct rig {
     struct letter letters[4096];
     unsigned n_letters;
     unsigned n_joins;
+    unsigned n_asks;
     unsigned n_ends;
     bool holds_joins; /* whoever is told takes its time */
 };
@@ -292,8 +293,10 @@ static int host_join(void *ctx, const char *peer_addr, const char *name, const v
     static const unsigned char none[16];
 
     (void)ctx;
-    rig.n_joins++;
-    assert_memory_not_equal(cluster_id, none, sizeof(none));
+    rig.n_asks += len == 0;
+    rig.n_joins += len > 0;
+    if (len > 0)
+        assert_memory_not_equal(cluster_id, none, sizeof(none));
     for (unsigned i = 1; i <= HOSTS; i++) {
         struct host *h = &rig.hosts[i];
 
@@ -301,6 +304,8 @@ static int host_join(void *ctx, const char *peer_addr, const char *name, const v
             continue;
         if (h->never_joins)
             return err_say(-1, "its directory is not empty");
+        if (len == 0)
+            return 0;
         if (h->engine == NULL) {
             (void)snprintf(h->name, sizeof(h->name), "%s", name);
             make(i, raft_member_id(name, h->incarnation), config, len);
@@ -372,7 +377,7 @@ static const struct raft *raft_of(unsigned i)
     return engine_raft(rig.hosts[i].engine);
 }
 
-static void step(void)
+static void deliver(void)
 {
     static struct letter letters[4096];
     const unsigned n = rig.n_letters;
@@ -387,6 +392,10 @@ static void step(void)
             assert_int_equal(replica_step(engine_replica(h->engine), &letters[k].m, rig.now_us), 0);
         free(letters[k].entries);
     }
+}
+
+static void turns(void)
+{
     for (unsigned i = 1; i <= HOSTS; i++) {
         struct host *h = &rig.hosts[i];
 
@@ -399,6 +408,12 @@ static void step(void)
         }
         h->engine->members.has_thread = false;
     }
+}
+
+static void step(void)
+{
+    deliver();
+    turns();
 }
 
 static void run(uint64_t us)
@@ -603,7 +618,44 @@ static void members__a_node_is_added_and_becomes_a_voter(void **state)
         assert_memory_equal(its, id, sizeof(id));
     }
     assert_is_done(ASK(ADD, .id = "n4"));
+    assert_int_equal(rig.n_asks, 1);
     assert_int_equal(rig.n_joins, 1);
+    assert_begun(ASK(ADD, .id = "n5"));
+    wait_for("n1 n2 n3 n4 n5");
+    assert_int_equal(rig.n_asks, 1); /* the cluster has its id */
+}
+
+/* MEMBER-16: what a directory says of its cluster outlives the process, so its log must, too. */
+static void members__the_id_counts_where_it_is_on_the_disk(void **state)
+{
+    struct raft_status st;
+    unsigned char id[16];
+    bool was_seen = false;
+
+    (void)state;
+    found(3);
+    lead_as(1);
+    rig.hosts[3].is_cut = true;
+    assert_begun(ASK(SET_ADDR, .id = "n2", .addr = "other"));
+    for (unsigned k = 0; k < MANY_STEPS && !is_settled("n1 n2 n3"); k++)
+        step();
+    assert_true(engine_cluster_id(rig.hosts[1].engine, id));
+    rig.hosts[3].is_cut = false;
+    /* It is told of entry and commit at once; its disk comes later. */
+    for (unsigned k = 0; k < MANY_STEPS && !was_seen; k++) {
+        deliver();
+        raft_get_status(raft_of(3), &st);
+        if (raft_configuration_has_cluster_id(raft_get_configuration(raft_of(3))) &&
+            st.commit_index >= raft_get_configuration_index(raft_of(3)) &&
+            st.last_stored < raft_get_configuration_index(raft_of(3))) {
+            was_seen = true;
+            assert_false(engine_cluster_id(rig.hosts[3].engine, id));
+        }
+        turns();
+    }
+    assert_true(was_seen);
+    run(ELECTION);
+    assert_true(engine_cluster_id(rig.hosts[3].engine, id));
 }
 
 static void members__a_learner_stays_one_until_it_is_promoted(void **state)
@@ -694,11 +746,14 @@ static void members__whoever_cannot_be_told_is_not_added(void **state)
     assert_string_equal(task()->why, "its directory is not empty");
     assert_says("{\"type\":\"members\",\"msg_id\":1}",
                 "\"last_task\":{\"id\":\"n4\",\"state\":\"failed\",\"why\":\"its directory is not "
-                "empty\"}");
+                "empty\",\"task\":");
     assert_begun(ASK(ADD, .id = "n9", .addr = "n9"));
     run(ELECTION);
     assert_string_equal(task()->why, "nobody waits at n9:1");
     wait_for("n1 n2 n3");
+    /* The cluster is as it was, and an earlier version can still take part. */
+    assert_int_equal(raft_get_configuration_index(raft_of(lead())), 1);
+    assert_int_equal(rig.n_joins, 0);
     rig.hosts[4].never_joins = false;
     assert_begun(ASK(ADD, .id = "n4"));
     wait_for("n1 n2 n3 n4");
@@ -717,7 +772,7 @@ static void members__another_task_waits(void **state)
     assert_refused(ASK(ADD, .id = "n4", .learner = true), WIRE_ERROR_BUSY, "'n4' is being added");
     assert_refused(ASK(REPLACE, .id = "n4", .old = "n3"), WIRE_ERROR_BUSY, "'n4' is being added");
     assert_refused(ASK(ADD, .id = "n5"), WIRE_ERROR_BUSY, "'n4' is being added");
-    assert_says("{\"type\":\"members\",\"msg_id\":1}", "\"state\":\"dialling\"");
+    assert_says("{\"type\":\"members\",\"msg_id\":1}", "\"state\":\"asking\"");
     rig.holds_joins = false;
     wait_for("n1 n2 n3 n4");
     assert_int_equal(rig.n_joins, 1);
@@ -769,6 +824,9 @@ static void members__a_tombstone_names_its_entry(void **state)
     assert_non_null(gone);
     assert_true(gone->index == raft_get_configuration_index(raft_of(1)));
     assert_string_equal(gone->name, "n3");
+    assert_string_equal(engine_name_of(rig.hosts[1].engine, rig.hosts[3].id), "n3");
+    assert_string_equal(engine_name_of(rig.hosts[1].engine, 4711), "?");
+    assert_string_equal(engine_name_of(rig.hosts[1].engine, 0), "none");
 }
 
 /* ---- who is heard ---- */
@@ -802,7 +860,8 @@ static void members__who_was_stopped_just_now_does_not_count(void **state)
     rig.hosts[3].is_cut = true;
     a = ASK(REMOVE, .id = "n2");
     assert_refused(a, WIRE_ERROR_PRECONDITION_FAILED,
-                   "of the 2 voters that would be left 1 are heard, and 2 are needed");
+                   "no quorum, 1 more must be heard: of the 2 voters that would be left 1 are, and "
+                   "2 are needed");
     a = ASK(REMOVE, .id = "n3", .dry_run = true);
     assert_int_equal(a.heard_after, 2);
     /* A link that breaks for a moment makes nobody anew. */
@@ -822,7 +881,8 @@ static void members__a_change_that_leaves_no_quorum_is_refused(void **state)
     run(2 * ELECTION);
     a = ASK(REMOVE, .id = "n2");
     assert_refused(a, WIRE_ERROR_PRECONDITION_FAILED,
-                   "of the 2 voters that would be left 1 are heard, and 2 are needed");
+                   "no quorum, 1 more must be heard: of the 2 voters that would be left 1 are, and "
+                   "2 are needed");
     assert_refused(ASK(DEMOTE, .id = "n2"), WIRE_ERROR_PRECONDITION_FAILED, "of the 2 voters");
     assert_refused(ASK(REMOVE, .id = "n2", .dry_run = true), WIRE_ERROR_PRECONDITION_FAILED,
                    "of the 2 voters");
@@ -963,6 +1023,31 @@ static void members__a_dry_run_counts_and_changes_nothing(void **state)
     assert_int_equal(ASK(REPLACE, .id = "n4", .old = "n2", .dry_run = true).heard_after, 2);
     assert_int_equal(ASK(REJOIN, .id = "n3", .dry_run = true).voters_after, 3);
     assert_int_equal(ASK(REJOIN, .id = "n3", .dry_run = true).heard_after, 3);
+}
+
+/* MEMBER-24: a client takes no end for that of another task. */
+static void members__a_task_has_a_number(void **state)
+{
+    struct service_member_answer a;
+    uint64_t first;
+    char part[64];
+
+    (void)state;
+    found(3);
+    rig.hosts[4].never_joins = true;
+    a = ASK(ADD, .id = "n4");
+    first = a.task;
+    assert_true(first != 0 && first < UINT64_C(1) << 53);
+    assert_true(ASK(ADD, .id = "n4").task == first); /* the same one */
+    assert_true(ASK(DEMOTE, .id = "n3").task == 0);
+    for (unsigned k = 0; k < MANY_STEPS && task()->state != TASK_FAILED; k++)
+        step();
+    (void)snprintf(part, sizeof(part), "\"task\":%llu,\"taken_back\":0}",
+                   (unsigned long long)first);
+    assert_says("{\"type\":\"members\",\"msg_id\":1}", part);
+    rig.hosts[4].never_joins = false;
+    a = ASK(ADD, .id = "n4");
+    assert_true(a.task != 0 && a.task != first);
 }
 
 static void members__what_is_under_way_is_shown(void **state)
@@ -1195,8 +1280,10 @@ static void members__a_task_ends_with_its_leader(void **state)
     (void)state;
     found(3);
     lead_as(1);
-    rig.holds_joins = true;
     assert_begun(ASK(ADD, .id = "n4"));
+    for (unsigned k = 0; k < MANY_STEPS && task()->state == TASK_ASKING; k++)
+        step();
+    rig.holds_joins = true;
     run(ELECTION / 2);
     assert_int_equal(rig.hosts[1].engine->members.task.state, TASK_JOINING);
     rig.hosts[1].is_cut = true;
@@ -1236,6 +1323,90 @@ static void members__a_wiped_node_comes_back_as_another(void **state)
     assert_is_done(ASK(REJOIN, .id = "n3"));
 }
 
+/* MEMBER-25. */
+static void members__changes_are_not_without_end(void **state)
+{
+    struct service_member_answer a = {.error = WIRE_ERROR_NONE};
+    unsigned n = 0;
+
+    (void)state;
+    found(2);
+    lead_as(1);
+    for (; n < 2 * MEMBERS_CONFIGURATIONS_MAX && a.error == WIRE_ERROR_NONE; n++) {
+        a = ASK(SET_ADDR, .id = "n2", .addr = n % 2 == 0 ? "other" : NULL);
+        for (unsigned k = 0; k < MANY_STEPS && raft_get_configuration_index(raft_of(1)) >
+                                                   raft_get_commit_index(raft_of(1));
+             k++)
+            step();
+    }
+    assert_int_equal(a.error, WIRE_ERROR_BUSY);
+    assert_non_null(strstr(a.text, "ask again when its front has gone"));
+    assert_int_equal(n, MEMBERS_CONFIGURATIONS_MAX);
+    assert_int_equal(ASK(REMOVE, .id = "n2").error, WIRE_ERROR_NONE);
+    wait_for("n1");
+}
+
+/* MEMBER-25. */
+static void members__what_fails_is_not_said_each_time(void **state)
+{
+    const struct log_limit *limit;
+
+    (void)state;
+    found(1);
+    lead_as(1);
+    limit = &rig.hosts[1].engine->members.failed_limit;
+    rig.hosts[4].is_cut = true;
+    for (unsigned i = 0; i < 3 * MEMBERS_LOG_BURST; i++) {
+        assert_begun(ASK(ADD, .id = "n4"));
+        for (unsigned k = 0; k < MANY_STEPS && task()->state != TASK_FAILED; k++)
+            step();
+    }
+    assert_true(limit->n_suppressed > MEMBERS_LOG_BURST);
+}
+
+/* MEMBER-14. Else nothing would ever be seen of what was asked for. */
+static void members__who_lost_nothing_does_not_come_back_as_another(void **state)
+{
+    const raft_node_id id = raft_member_id("n3", 1103);
+
+    (void)state;
+    found(3);
+    lead_as(1);
+    wipe(3);
+    run(2 * ELECTION);
+    assert_begun(ASK(REJOIN, .id = "n3"));
+    for (unsigned k = 0; k < MANY_STEPS && member("n3")->id != id; k++)
+        step();
+    wait_for("n1 n2 n3");
+    rig.hosts[3].is_cut = true;
+    run(2 * ELECTION);
+    rig.holds_joins = true;
+    assert_begun(ASK(REJOIN, .id = "n3"));
+    rig.hosts[3].is_cut = false;
+    rig.holds_joins = false;
+    run(2 * ELECTION);
+    assert_int_equal(task()->state, TASK_FAILED);
+    assert_non_null(strstr(task()->why, "nothing was lost"));
+    assert_true(member("n3")->id == id);
+}
+
+/* MEMBER-23: an earlier version did not look at what it was given. */
+static void members__whose_address_is_wrong_does_not_come_back(void **state)
+{
+    (void)state;
+    found(3);
+    lead_as(1);
+    assert_begun(ASK(SET_ADDR, .id = "n3", .addr = "a:b"));
+    wait_for("n1 n2 n3");
+    wipe(3);
+    run(2 * ELECTION);
+    assert_refused(ASK(REJOIN, .id = "n3"), WIRE_ERROR_PRECONDITION_FAILED,
+                   "peer_addr 'a:b:1' of 'n3' is not an address");
+    assert_begun(ASK(SET_ADDR, .id = "n3"));
+    wait_for("n1 n2 n3");
+    assert_begun(ASK(REJOIN, .id = "n3"));
+}
+
 /* A learner comes back as one. */
 static void members__a_wiped_learner_stays_a_learner(void **state)
 {
@@ -1267,6 +1438,29 @@ static void members__a_wiped_successor_still_replaces(void **state)
     assert_int_equal(ASK(REJOIN, .id = "n4", .dry_run = true).voters_after, 3);
     assert_begun(ASK(REJOIN, .id = "n4"));
     wait_for("n1 n2 n4");
+}
+
+/* MEMBER-14. It would replace nobody, for ever, and nobody else could. */
+static void members__a_successor_that_stays_a_learner_replaces_nobody(void **state)
+{
+    (void)state;
+    found(3);
+    lead_as(1);
+    assert_begun(ASK(REPLACE, .id = "n4", .old = "n3"));
+    for (unsigned j = 0; j < MANY_STEPS && !has_come_to(1, LEARNER); j++)
+        step();
+    assert_int_equal(member("n4")->role, RAFT_LEARNER);
+    wipe(4);
+    run(2 * ELECTION);
+    assert_int_equal(ASK(REJOIN, .id = "n4", .learner = true, .dry_run = true).voters_after, 3);
+    assert_begun(ASK(REJOIN, .id = "n4", .learner = true));
+    wait_for("n1 n2 n3 n4l");
+    for (unsigned j = 0; j < MANY_STEPS && member("n4")->id != raft_member_id("n4", 1104); j++)
+        step();
+    assert_true(member("n4")->id == raft_member_id("n4", 1104));
+    assert_true(member("n4")->replaces == 0);
+    assert_begun(ASK(REPLACE, .id = "n5", .old = "n3"));
+    wait_for("n1 n2 n4l n5");
 }
 
 /* The old one was only slow: it is heard again before its place is given away. */
@@ -1340,6 +1534,7 @@ static void members__whoever_never_catches_up_is_removed(void **state)
     assert_int_equal(task()->state, TASK_FAILED);
     assert_string_equal(task()->name, "n2");
     assert_string_equal(task()->why, "'n2' did not catch up within 86400 s and was removed again");
+    assert_int_equal(task()->taken_back, raft_get_configuration_index(raft_of(lead())));
 }
 
 /* A promotion that was called off and asked for again begins its time anew. */
@@ -1452,6 +1647,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_teardown(members__##name, done)
     const struct CMUnitTest tests[] = {
         TEST(a_node_is_added_and_becomes_a_voter),
+        TEST(the_id_counts_where_it_is_on_the_disk),
         TEST(a_learner_stays_one_until_it_is_promoted),
         TEST(a_learner_that_is_silent_is_not_promoted),
         TEST(a_learner_that_was_wiped_is_not_promoted),
@@ -1468,6 +1664,7 @@ int main(void)
         TEST(refusals_say_why),
         TEST(an_earlier_version_that_is_away_holds_changes_up),
         TEST(a_dry_run_counts_and_changes_nothing),
+        TEST(a_task_has_a_number),
         TEST(what_is_under_way_is_shown),
         TEST(the_leader_is_replaced_by_handing_over),
         TEST(the_only_voter_is_replaced),
@@ -1478,8 +1675,13 @@ int main(void)
         TEST(a_task_whose_entry_is_lost_says_so),
         TEST(a_task_ends_with_its_leader),
         TEST(a_wiped_node_comes_back_as_another),
+        TEST(who_lost_nothing_does_not_come_back_as_another),
+        TEST(changes_are_not_without_end),
+        TEST(what_fails_is_not_said_each_time),
+        TEST(whose_address_is_wrong_does_not_come_back),
         TEST(a_wiped_learner_stays_a_learner),
         TEST(a_wiped_successor_still_replaces),
+        TEST(a_successor_that_stays_a_learner_replaces_nobody),
         TEST(whoever_is_heard_again_keeps_its_place),
         TEST(an_old_task_removes_nobody_new),
         TEST(whoever_never_catches_up_is_removed),

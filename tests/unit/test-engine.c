@@ -28,6 +28,9 @@
 
 #define MIB ((uint64_t)1 << 20)
 
+#define SECRET_ID          "it is the secret"
+#define SECRET_INCARNATION UINT64_C(0x1122334455667788)
+
 struct host {
     uint64_t now_us;
     uint64_t cpu_us;
@@ -45,6 +48,7 @@ struct host {
     bool logs;                /* what happens becomes log lines, as in a daemon */
     bool has_learner;         /* n2, which is never there */
     unsigned members_version; /* what the first configuration says all members understand */
+    bool has_secrets;         /* it has SECRET_ID, and n1's SECRET_INCARNATION */
     unsigned learner_version; /* of commands, that it is known to understand */
     unsigned n_others;        /* voters n2, n3, ... that answer at once: */
     struct other {
@@ -300,6 +304,10 @@ static void make_log_naming(struct host *h, const char *name)
     if (h->has_learner)
         assert_int_equal(
             raft_configuration_add(&c, raft_founder_id("n2"), "n2", RAFT_LEARNER, "", ""), 0);
+    if (h->has_secrets) {
+        memcpy(c.cluster_id, SECRET_ID, sizeof(c.cluster_id));
+        c.servers[0].incarnation = SECRET_INCARNATION;
+    }
     assert_int_equal(raft_configuration_encode(&c, &b), 0);
     assert_int_equal(engine_create_log(&h->conf, b.data, b.len), 0);
 }
@@ -549,11 +557,31 @@ static void make_snapshot(struct host *h)
     assert_int_equal(h->engine->snap.making.n_made, 1);
 }
 
-/* What they add up to is the file: a copy that its trailer describes (SNAP-16). */
+static bool holds(const struct buf *b, const void *what, size_t n)
+{
+    return memmem(b->data, b->len, what, n) != NULL;
+}
+
+/* What the node keeps has it, and what it gives a client has it not (MEMBER-16, PEER-7). */
+static void assert_tells_no_secret(struct host *h, const struct buf *file)
+{
+    struct snap_meta own;
+    unsigned char incarnation[8];
+
+    put_u64(incarnation, SECRET_INCARNATION);
+    assert_int_equal(snap_list(h->engine->snap.folder, &own, 1), 1);
+    assert_memory_equal(own.config.configuration.cluster_id, SECRET_ID, 16);
+    assert_true(own.config.configuration.servers[0].incarnation == SECRET_INCARNATION);
+    assert_false(holds(file, SECRET_ID, 16));
+    assert_false(holds(file, incarnation, sizeof(incarnation)));
+}
+
+/* What they add up to is a copy that its trailer describes (SNAP-16). */
 static void engine__parts_add_up_to_the_snapshot(void **state)
 {
     struct host h;
     struct buf file = BUF_INIT;
+    struct buf again = BUF_INIT;
     struct snap_meta m;
     char line[128];
     const char *reply;
@@ -561,7 +589,9 @@ static void engine__parts_add_up_to_the_snapshot(void **state)
     size_t trailer;
 
     (void)state;
-    start_with_snapshots(&h, 0);
+    host_init(&h);
+    h.has_secrets = true;
+    begin_with_snapshots(&h, 0);
     assert_true(says(ask(&h, "{\"type\":\"snapshot_part\"}"), "\"field\":\"index\""));
     for (int key = 0; key < 4; key++)
         assert_true(takes(&h, key, 50000));
@@ -582,6 +612,19 @@ static void engine__parts_add_up_to_the_snapshot(void **state)
     assert_int_equal(m.body_bytes + trailer, file.len);
     assert_int_equal(m.body_crc, crc32c(0, file.data, (size_t)m.body_bytes));
     assert_int_equal(m.id.index, number_in(reply, "\"index\":"));
+    assert_true(m.given);
+    assert_int_equal(m.config.configuration.n, 1);
+    assert_string_equal(m.config.configuration.servers[0].name, "n1");
+    assert_tells_no_secret(&h, &file);
+    /* Whoever goes on in the middle of the trailer, and after the file was closed, has the same. */
+    advance(&h, SNAP_GIVE_IDLE_US + 1);
+    advance(&h, 1000);
+    assert_null(h.engine->snap.giving.reader);
+    (void)snprintf(line, sizeof(line), "{\"type\":\"snapshot_part\",\"offset\":%zu}",
+                   file.len - trailer + 50);
+    assert_int_equal(take_part(ask(&h, line), &again), trailer - 50);
+    assert_memory_equal(again.data, file.data + file.len - trailer + 50, trailer - 50);
+    buf_done(&again);
     buf_done(&file);
     host_done(&h);
 }

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -331,12 +332,90 @@ static void switch__is_as_good_as_any_state(void **state)
     free(b.data);
 }
 
+/* Bytes of files that have no name any more and are kept open. */
+static uint64_t bytes_left(const struct fixture *f)
+{
+    uint64_t n = 0;
+
+    for (unsigned i = 0; i < f->kv->n_leavings; i++) {
+        struct stat st;
+
+        assert_int_equal(fstat(f->kv->leavings[i], &st), 0);
+        if (st.st_nlink == 0)
+            n += (uint64_t)st.st_size;
+    }
+    return n;
+}
+
+/* SNAP-24: the old file, the one that was set aside before, and a copy that nobody wants are given
+ * back by whoever has time, not by whoever switches. */
+static void switch__leaves_the_room_to_another(void **state)
+{
+    struct fixture *f = *state;
+    struct kv_copy_info info;
+    struct bytes b = {0};
+    uint64_t was;
+
+    two_states(f, &b);
+    write_long(f, "long", 400000);
+    was = kv_file_bytes(f->kv);
+    assert_int_equal(prepare_bytes(f->kv, &b, &info), 0);
+    assert_false(kv_has_leavings(f->kv));
+    assert_int_equal(kv_switch(f->kv), 0);
+    assert_true(bytes_left(f) >= was);
+    assert_true(kv_has_leavings(f->kv));
+    kv_clear_leavings(f->kv);
+    assert_false(kv_has_leavings(f->kv));
+    assert_int_equal(kv_rebuild(f->kv), 0); /* nothing was set aside before */
+    assert_int_equal(bytes_left(f), 0);
+    spill(f, "data.mdb.old", "old", 3);
+    assert_int_equal(kv_rebuild(f->kv), 0);
+    assert_int_equal(bytes_left(f), 3);
+    for (unsigned i = 0; i < 2 * KV_LEAVINGS_MAX; i++) { /* nobody comes to give it back */
+        spill(f, "data.mdb.old", "old", 3);
+        kv_give_room(f->kv);
+        assert_false(there(f, "data.mdb.old"));
+    }
+    assert_int_equal(f->kv->n_leavings, KV_LEAVINGS_MAX);
+    kv_down(f, false);
+    free(b.data);
+}
+
+/* What was prepared and is not switched to has no room to take, and is switched to no more. */
+static void unprepare__gives_it_back(void **state)
+{
+    struct fixture *f = *state;
+    struct kv_copy_info info;
+    struct bytes b = {0};
+
+    two_states(f, &b);
+    kv_unprepare(f->kv);
+    assert_false(kv_has_leavings(f->kv));
+    assert_int_equal(prepare_bytes(f->kv, &b, &info), 0);
+    assert_true(there(f, "data.mdb.new"));
+    kv_unprepare(f->kv);
+    assert_false(there(f, "data.mdb.new"));
+    assert_false(f->kv->prepared.is_there);
+    assert_int_equal(bytes_left(f), b.len);
+    check_is_one_of_two(f, true, false);
+    assert_int_equal(prepare_bytes(f->kv, &b, &info), 0);
+    assert_int_equal(kv_switch(f->kv), 0);
+    kv_unprepare(f->kv); /* it is the state now */
+    check_is_one_of_two(f, false, true);
+    kv_down(f, false);
+    free(b.data);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(prepare__leaves_nothing_on_a_full_disk), TEST(switch__crashes_at_every_step),
-        TEST(switch__goes_on_when_there_is_room),     TEST(switch__fails_once),
+        TEST(prepare__leaves_nothing_on_a_full_disk),
+        TEST(switch__crashes_at_every_step),
+        TEST(switch__goes_on_when_there_is_room),
+        TEST(switch__fails_once),
         TEST(switch__is_as_good_as_any_state),
+        TEST(switch__leaves_the_room_to_another),
+        TEST(unprepare__gives_it_back),
     };
 
     return cmocka_run_group_tests_name("kv-switch", tests, NULL, NULL);

@@ -32,6 +32,9 @@ struct side {
     unsigned n_hellos;
     unsigned n_strange; /* of them */
     unsigned n_unproved;
+    unsigned n_without_id;
+    unsigned n_unmet;
+    uint64_t knows;       /* what it says that it knows of others; 0: 77 */
     uint64_t incarnation; /* of the last one, and what it knows of us */
     uint64_t known;
     raft_index removed_index;
@@ -125,6 +128,8 @@ static enum wire_refusal on_hello(void *ctx, const struct wire_hello *h, struct 
     s->n_hellos++;
     s->n_strange += asked->stranger;
     s->n_unproved += asked->proof_follows;
+    s->n_without_id += asked->without_id;
+    s->n_unmet += asked->unmet;
     s->incarnation = h->incarnation;
     s->known = h->known_incarnation;
     asked->removed_index = s->removed_index;
@@ -138,7 +143,7 @@ static void fill_hello(void *ctx, raft_node_id to, struct wire_hello *h)
 
     assert_true(to == s->other || s->others);
     h->last_index = 1000 + s->self;
-    h->known_incarnation = 77;
+    h->known_incarnation = s->knows != 0 ? s->knows : 77;
     maybe_act(s, INSIDE_FILL);
 }
 
@@ -1160,22 +1165,17 @@ static void net_peer__silent_connections(void **state)
     for (unsigned i = 0; i < N - 10; i++)
         raw_connect(&c[i], peer_net_number(t->high.net));
     pump_for(&t->pump, 20000);
-    /* One that came this moment may be about to say its hello: then the newest goes. */
-    raw_connect(&c[N - 10], peer_net_number(t->high.net));
-    PUMP_UNTIL(&t->pump, raw_read(&c[N - 10]));
-    assert_int_equal(t->high.n[PEER_EVENT_REFUSED], 0);
-    raw_close(&c[N - 10]);
-    time_passes(PEER_HALF_OPEN_YOUNG_US);
+    (void)raw_send_some(&c[1], "\x52", 1);
     for (unsigned i = N - 10; i < N; i++)
         raw_connect(&c[i], peer_net_number(t->high.net));
     PUMP_UNTIL(&t->pump, t->high.n[PEER_EVENT_REFUSED] == 10);
-    PUMP_UNTIL(&t->pump, raw_read(&c[9]));
     for (unsigned i = 0; i < N; i++)
         n_closed += raw_read(&c[i]);
     assert_int_equal(n_closed, 10);
-    /* One drips a byte at a time, which does not help it. */
+    assert_false(raw_read(&c[1])); /* had begun its hello, and stays */
+    /* It drips a byte at a time, which does not help it. */
     time_passes(FAR_US - 1);
-    (void)raw_send_some(&c[N - 1], "\x52", 1);
+    (void)raw_send_some(&c[1], "\x49", 1);
     pump_for(&t->pump, 20000);
     assert_int_equal(t->high.n[PEER_EVENT_REFUSED], 10);
     time_passes(1);
@@ -1197,6 +1197,73 @@ static void net_peer__silent_connections(void **state)
     for (unsigned i = 0; i < N; i++)
         raw_close(&c[i]);
     free(c);
+    pair_done(t);
+}
+
+/* All have begun a hello and none ends it: the oldest goes, unless it has only just come. */
+static void net_peer__talkers_give_way_in_time(void **state)
+{
+    enum { N = PEER_HALF_OPEN_HOST_MAX };
+    struct raw c[N + 1] = {0};
+    struct pair *t = *state;
+
+    high_open(t);
+    for (unsigned i = 0; i < N; i++) {
+        raw_connect(&c[i], peer_net_number(t->high.net));
+        (void)raw_send_some(&c[i], "\x52", 1);
+    }
+    pump_for(&t->pump, 20000);
+    raw_connect(&c[N], peer_net_number(t->high.net));
+    PUMP_UNTIL(&t->pump, raw_read(&c[N]));
+    assert_int_equal(t->high.n[PEER_EVENT_REFUSED], 0);
+    raw_close(&c[N]);
+    time_passes(PEER_HALF_OPEN_YOUNG_US);
+    raw_connect(&c[N], peer_net_number(t->high.net));
+    PUMP_UNTIL(&t->pump, raw_read(&c[0]));
+    assert_int_equal(t->high.n[PEER_EVENT_REFUSED], 1);
+    for (unsigned i = 0; i <= N; i++) {
+        assert_int_equal(raw_read(&c[i]), i == 0);
+        raw_close(&c[i]);
+    }
+    pair_done(t);
+}
+
+/* As many strangers as there are places come while a peer's hello is under way: it shakes hands one
+ * time in three, where the oldest of them, or the newest, would be sure to go. */
+static void net_peer__the_odds_are_for_peers(void **state)
+{
+    enum { FULL = PEER_HALF_OPEN_HOST_MAX, MORE = FULL, ROUNDS = 40 };
+    struct raw c[FULL + MORE] = {0};
+    struct raw peer = {0};
+    struct pair *t = *state;
+    unsigned n_shaken = 0;
+
+    high_open(t);
+    for (unsigned i = 0; i < FULL; i++)
+        raw_connect(&c[i], peer_net_number(t->high.net));
+    pump_turn(&t->pump);
+    for (uint64_t round = 1; round <= ROUNDS; round++) {
+        const struct wire_hello h = hello_of(LOW, HIGH, WIRE_CHANNEL_CONTROL, round);
+        struct wire_hello reply;
+
+        raw_connect(&peer, peer_net_number(t->high.net));
+        for (unsigned i = FULL; i < FULL + MORE; i++) {
+            raw_connect(&c[i], peer_net_number(t->high.net));
+            pump_turn(&t->pump);
+        }
+        if (!raw_read(&peer))
+            raw_hello(&t->pump, &peer, &h, false);
+        for (unsigned i = FULL; i < FULL + MORE; i++)
+            raw_close(&c[i]);
+        PUMP_UNTIL(&t->pump,
+                   raw_read(&peer) || raw_take_hello(&peer, WIRE_FRAME_HELLO_REPLY, &reply));
+        n_shaken += !raw_read(&peer);
+        raw_close(&peer);
+        pump_turn(&t->pump);
+    }
+    assert_true(n_shaken > ROUNDS / 10);
+    for (unsigned i = 0; i < FULL; i++)
+        raw_close(&c[i]);
     pair_done(t);
 }
 
@@ -1703,6 +1770,7 @@ static void net_peer__both_prove_the_cluster_id(void **state)
     assert_int_equal(t->low.n_hellos, 2);
     assert_int_equal(t->low.n_unproved, 0);
     assert_int_equal(t->low.n_strange + t->high.n_strange, 0);
+    assert_int_equal(t->low.n_without_id + t->high.n_without_id, 0);
     /* What was hidden on the way is what was said. */
     assert_true(t->low.incarnation == HIGH * 100 && t->low.known == 77);
     assert_true(t->high.incarnation == LOW * 100 && t->high.known == 77);
@@ -1745,6 +1813,8 @@ static void net_peer__a_member_may_lag(void **state)
         PUMP_UNTIL(&t->pump, both_up(t));
         assert_int_equal(t->high.n_unproved, 0);
         assert_int_equal(t->high.n_hellos, 2);
+        assert_int_equal((i == 0 ? t->low : t->high).n_without_id, 2);
+        assert_int_equal((i == 0 ? t->high : t->low).n_without_id, 0);
         assert_true(t->low.incarnation == HIGH * 100 && t->low.known == 77);
         pair_done(t);
     }
@@ -1915,6 +1985,50 @@ static void net_peer__a_stranger_is_refused(void **state)
     }
 }
 
+/* PEER-9: who has no id of its cluster yet lets in who has one and knows its incarnation; where
+ * nothing is known of it the host decides. Nobody else. */
+static void net_peer__a_founder_without_an_id_lets_in_who_knows_it(void **state)
+{
+    static const struct {
+        uint64_t known;
+        enum wire_channel channel;
+        bool has_id;
+        enum wire_refusal refused;
+    } rows[] = {
+        {HIGH * 100, WIRE_CHANNEL_LOG, true, WIRE_REFUSED_NOT},
+        {HIGH * 100 + 1, WIRE_CHANNEL_LOG, true, WIRE_REFUSED_FROM},
+        {0, WIRE_CHANNEL_LOG, true, WIRE_REFUSED_NOT},    /* so says the host */
+        {0, WIRE_CHANNEL_LOG, false, WIRE_REFUSED_FROM},  /* it is not asked */
+        {0, WIRE_CHANNEL_PROBE, true, WIRE_REFUSED_FROM}, /* nor here */
+        {HIGH * 100, WIRE_CHANNEL_LOG, false, WIRE_REFUSED_FROM},
+        {HIGH * 100, WIRE_CHANNEL_PROBE, true, WIRE_REFUSED_FROM},
+    };
+    struct pair *t = *state;
+
+    keyed_open(t, NULL, NULL);
+    t->high.others = true;
+    for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct wire_hello h = hello_of(100 + i, HIGH, rows[i].channel, i);
+        struct wire_hello reply;
+        struct raw c;
+
+        h.known_incarnation = rows[i].known;
+        h.challenged = rows[i].has_id;
+        raw_connect(&c, peer_net_number(t->high.net));
+        raw_hello(&t->pump, &c, &h, false);
+        PUMP_UNTIL(&t->pump, raw_take_hello(&c, WIRE_FRAME_HELLO_REPLY, &reply));
+        assert_int_equal(reply.refused, rows[i].refused);
+        assert_int_equal(t->high.n_unmet, i >= 2); /* of what the host was asked about */
+        assert_int_equal(peer_net_is_stranger(t->high.net, 100 + i),
+                         rows[i].refused == WIRE_REFUSED_NOT);
+        if (rows[i].refused != WIRE_REFUSED_NOT)
+            assert_true(reply.incarnation == 0); /* PEER-7 */
+        raw_close(&c);
+        PUMP_UNTIL(&t->pump, !peer_net_is_stranger(t->high.net, 100 + i));
+    }
+    pair_done(t);
+}
+
 /* What a stranger leaves is nothing: with its last connection it is forgotten. */
 static void net_peer__a_stranger_leaves_nothing(void **state)
 {
@@ -2065,6 +2179,40 @@ static void net_peer__removed_is_believed_with_a_proof(void **state)
                 strstr(t->low.text[PEER_EVENT_REFUSED], "they refuse: this node was removed"));
         assert_string_equal(t->high.text[PEER_EVENT_REFUSED],
                             "we refuse: it was removed at index 4711");
+        pair_done(t);
+    }
+}
+
+/* PEER-11: a founder without an id, removed before it heard of one, is told by whoever is known to
+ * it by his incarnation, and knows it by its own: by no member any more, and nobody else. */
+static void net_peer__a_founder_without_an_id_is_told_that_it_was_removed(void **state)
+{
+    static const struct {
+        uint64_t low_knows;
+        uint64_t high_knows;
+        bool high_has_id;
+        bool told;
+    } rows[] = {
+        {HIGH * 100, LOW * 100, true, true},
+        {HIGH * 100 + 1, LOW * 100, true, false},
+        {HIGH * 100, LOW * 100 + 1, true, false},
+        {HIGH * 100, LOW * 100, false, false},
+    };
+
+    for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct pair *t = *state;
+
+        keyed_open(t, NULL, rows[i].high_has_id ? the_key : NULL);
+        t->high.verdict = WIRE_REFUSED_REMOVED;
+        t->high.removed_index = 4711;
+        t->low.knows = rows[i].low_knows;
+        t->high.knows = rows[i].high_knows;
+        side_add(&t->low, "127.0.0.1", peer_net_number(t->high.net));
+        PUMP_UNTIL(&t->pump, t->low.n[rows[i].told ? PEER_EVENT_REMOVED : PEER_EVENT_REFUSED] == 1);
+        pump_for(&t->pump, 20000);
+        assert_int_equal(t->low.n[PEER_EVENT_REMOVED] == 0, !rows[i].told);
+        if (rows[i].told)
+            assert_string_equal(t->low.text[PEER_EVENT_REMOVED], "4711");
         pair_done(t);
     }
 }
@@ -2448,6 +2596,52 @@ static void net_peer__probe(void **state)
     pair_done(t);
 }
 
+struct stopper {
+    int listen_fd;
+    atomic_bool stops;
+};
+
+static void *stop_when_asked(void *ctx)
+{
+    struct stopper *s = ctx;
+    int fd = accept(s->listen_fd, NULL, NULL);
+
+    atomic_store(&s->stops, true);
+    return (void *)(intptr_t)fd;
+}
+
+/* MEMBER-25: who is told to end does not wait for a node that does not answer. */
+static void net_peer__a_join_is_given_up(void **state)
+{
+    struct stopper s = {.listen_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+    struct wire_join join = {.version_highest = WIRE_VERSION_HIGHEST,
+                             .version_lowest = WIRE_VERSION_LOWEST,
+                             .from = LOW,
+                             .cluster_name = "test",
+                             .node_name = "n4"};
+    struct sockaddr_in sa = raw_loopback(0);
+    struct wire_join_reply reply;
+    socklen_t len = sizeof(sa);
+    uint64_t start_us;
+    pthread_t thread;
+    char addr[32];
+    void *fd;
+
+    (void)state;
+    test_time.runs = true;
+    assert_int_equal(bind(s.listen_fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
+    assert_int_equal(getsockname(s.listen_fd, (struct sockaddr *)&sa, &len), 0);
+    assert_int_equal(listen(s.listen_fd, 5), 0);
+    (void)snprintf(addr, sizeof(addr), "127.0.0.1:%u", ntohs(sa.sin_port));
+    assert_int_equal(pthread_create(&thread, NULL, stop_when_asked, &s), 0);
+    start_us = clock_mono_us();
+    assert_int_equal(peer_join(addr, &join, 60000, &s.stops, &reply), -ECANCELED);
+    assert_true(clock_mono_us() - start_us < WAIT_US / 2);
+    assert_int_equal(pthread_join(thread, &fd), 0);
+    (void)close((int)(intptr_t)fd);
+    (void)close(s.listen_fd);
+}
+
 static void net_peer__probe_without_an_answer(void **state)
 {
     struct probe *p = &the_probe;
@@ -2520,6 +2714,8 @@ int main(void)
         CASE(net_peer__silent_acceptor_times_out),
         CASE(net_peer__garbage_before_the_handshake),
         CASE(net_peer__silent_connections),
+        CASE(net_peer__talkers_give_way_in_time),
+        CASE(net_peer__the_odds_are_for_peers),
         CASE(net_peer__strangers_do_not_lock_peers_out),
         CASE(net_peer__frames_in_random_cuts),
         CASE(net_peer__largest_frame),
@@ -2538,11 +2734,13 @@ int main(void)
         CASE(net_peer__a_proof_is_of_one_handshake),
         CASE(net_peer__a_stranger_is_let_in),
         CASE(net_peer__a_stranger_is_refused),
+        CASE(net_peer__a_founder_without_an_id_lets_in_who_knows_it),
         CASE(net_peer__a_stranger_leaves_nothing),
         CASE(net_peer__strangers_are_few),
         CASE(net_peer__remove_closes_and_forgets),
         CASE(net_peer__remove_inside_callbacks),
         CASE(net_peer__removed_is_believed_with_a_proof),
+        CASE(net_peer__a_founder_without_an_id_is_told_that_it_was_removed),
         CASE(net_peer__removed_by_somebody_who_listened),
         CASE(net_peer__the_higher_one_dials_in_the_end),
         CASE(net_peer__the_lower_one_refuses_while_it_dials),
@@ -2550,6 +2748,7 @@ int main(void)
         CASE(net_peer__an_unproved_caller_is_waited_for_a_few_times),
         CASE(net_peer__probe),
         CASE(net_peer__probe_without_an_answer),
+        CASE(net_peer__a_join_is_given_up),
         CASE(net_peer__both_dial_at_once),
     };
 

@@ -491,17 +491,40 @@ static void service__a_change_of_the_members_is_answered(void **state)
                                                    .configuration_index = 9,
                                                    .voters_before = 3,
                                                    .voters_after = 4,
-                                                   .heard_after = 2};
+                                                   .heard_after = 2,
+                                                   .task = 77};
     say(c, "{\"type\":\"member_remove\",\"msg_id\":1,\"id\":\"n4\",\"dry_run\":true,"
            "\"based_on\":7}");
     assert_string_equal(member_asked, "member_remove n4 1 7");
-    assert_string_equal(take(c), "{\"type\":\"member_remove_ok\",\"in_reply_to\":1,\"done\":true,"
-                                 "\"configuration_index\":9,\"voters\":3,\"quorum\":2,"
-                                 "\"voters_after\":4,\"quorum_after\":3,\"heard_after\":2}\n");
+    assert_string_equal(take(c),
+                        "{\"type\":\"member_remove_ok\",\"in_reply_to\":1,\"done\":true,"
+                        "\"configuration_index\":9,\"voters\":3,\"quorum\":2,"
+                        "\"voters_after\":4,\"quorum_after\":3,\"heard_after\":2,\"task\":77}\n");
     member_answer = (struct service_member_answer){.error = WIRE_ERROR_PRECONDITION_FAILED,
-                                                   .text = "it is the last voter"};
+                                                   .text = "it is the last voter",
+                                                   .configuration_index = 9};
     say(c, "{\"type\":\"member_demote\",\"msg_id\":2,\"id\":\"n4\"}");
-    assert_non_null(strstr(take(c), "it is the last voter"));
+    assert_string_equal(take(c), "{\"type\":\"error\",\"in_reply_to\":2,\"code\":22,"
+                                 "\"text\":\"it is the last voter\","
+                                 "\"error\":\"precondition_failed\",\"definite\":true,"
+                                 "\"index\":9}\n");
+    member_answer = (struct service_member_answer){.error = WIRE_ERROR_BUSY, .text = "ask again"};
+    say(c, "{\"type\":\"member_demote\",\"msg_id\":2,\"id\":\"n4\"}");
+    assert_string_equal(take(c), "{\"type\":\"error\",\"in_reply_to\":2,\"code\":11,"
+                                 "\"text\":\"ask again\",\"error\":\"busy\",\"definite\":true,"
+                                 "\"limit\":1,\"retry_after_ms\":200}\n");
+    member_answer =
+        (struct service_member_answer){.error = WIRE_ERROR_NOT_SUPPORTED, .text = "not here"};
+    say(c, "{\"type\":\"member_demote\",\"msg_id\":2,\"id\":\"n4\"}");
+    assert_string_equal(take(c), "{\"type\":\"error\",\"in_reply_to\":2,\"code\":10,"
+                                 "\"text\":\"not here\",\"error\":\"not_supported\","
+                                 "\"definite\":true,\"request_type\":\"member_demote\"}\n");
+    member_answer =
+        (struct service_member_answer){.error = WIRE_ERROR_INTERNAL, .text = "no memory"};
+    say(c, "{\"type\":\"member_demote\",\"msg_id\":2,\"id\":\"n4\"}");
+    assert_string_equal(take(c), "{\"type\":\"error\",\"in_reply_to\":2,\"code\":14,"
+                                 "\"text\":\"no memory\",\"error\":\"internal\","
+                                 "\"definite\":true,\"ref\":\"members_not_changed\"}\n");
     member_answer = (struct service_member_answer){.error = WIRE_ERROR_NOT_LEADER};
     say(c, "{\"type\":\"member_promote\",\"msg_id\":3,\"id\":\"n4\"}");
     assert_non_null(strstr(take(c), "not_leader"));

@@ -348,10 +348,120 @@ static void snap_meta__later_versions_are_told_from_damage(void **state)
     assert_int_equal(snap_meta_decode(b.data, b.len, &back), SNAP_E_DAMAGED);
 }
 
+/* ---- what a client is given ---- */
+
+#define SECRET_INCARNATION UINT64_C(0x1122334455667788)
+
+/* n1 leaves for n4, which was added; n3 was removed. */
+static struct snap_meta meta_with_secrets(void)
+{
+    struct snap_meta m = meta_of(id_of(9, 2));
+    struct raft_configuration *c = &m.config.configuration;
+    const raft_node_id n4 = raft_member_id("n4", SECRET_INCARNATION);
+    const raft_node_id n3 = raft_member_id("n3", SECRET_INCARNATION);
+
+    raft_configuration_init(c);
+    memcpy(c->cluster_id, "it is the secret", 16);
+    c->version = 1;
+    assert_int_equal(
+        raft_configuration_add(c, raft_founder_id("n1"), "n1", RAFT_VOTER, "a:1", "a:2"), 0);
+    assert_int_equal(raft_configuration_add(c, n3, "n3", RAFT_VOTER, "b:1", "b:2"), 0);
+    assert_true(raft_configuration_remove(c, n3, 5));
+    assert_int_equal(raft_configuration_add(c, n4, "n4", RAFT_LEARNER, "c:1", "c:2"), 0);
+    c->servers[0].incarnation = SECRET_INCARNATION;
+    c->servers[1].incarnation = SECRET_INCARNATION;
+    c->servers[1].promote = true;
+    c->servers[1].replaces = c->servers[0].id;
+    c->servers[1].patience_ms = 77;
+    return m;
+}
+
+static bool holds(const struct buf *b, const void *what, size_t n)
+{
+    return memmem(b->data, b->len, what, n) != NULL;
+}
+
+static bool holds_number(const struct buf *b, uint64_t v)
+{
+    unsigned char bytes[8];
+
+    put_u64(bytes, v);
+    return holds(b, bytes, sizeof(bytes));
+}
+
+/* Nor the ids that are made of incarnations, from which anybody can reckon back (MEMBER-16,
+ * PEER-7). All else is as it was. */
+static void snap_meta__what_is_given_tells_no_secret(void **state)
+{
+    cleanup_buf struct buf before = BUF_INIT;
+    cleanup_buf struct buf b = BUF_INIT;
+    struct snap_meta m = meta_with_secrets();
+    const struct snap_meta was = m;
+    struct snap_meta back = {0};
+    const struct raft_configuration *c = &back.config.configuration;
+
+    (void)state;
+    assert_int_equal(snap_meta_encode(&m, &before), 0);
+    assert_true(holds(&before, "it is the secret", 16));
+    assert_true(holds_number(&before, SECRET_INCARNATION));
+    snap_meta_give(&m);
+    assert_int_equal(snap_meta_encode(&m, &b), 0);
+    assert_int_equal(b.len, before.len);
+    assert_false(holds(&b, "it is the secret", 16));
+    assert_false(holds_number(&b, SECRET_INCARNATION));
+    assert_false(holds_number(&b, raft_member_id("n3", SECRET_INCARNATION)));
+    assert_false(holds_number(&b, raft_member_id("n4", SECRET_INCARNATION)));
+
+    assert_int_equal(snap_meta_decode(b.data, b.len, &back), 0);
+    assert_true(back.given);
+    assert_memory_equal(back.cluster_id, was.cluster_id, 16); /* the founding id */
+    assert_memory_equal(&back.id, &was.id, sizeof(was.id));
+    assert_memory_equal(&back.digest, &was.digest, sizeof(was.digest));
+    assert_int_equal(back.body_bytes, was.body_bytes);
+    assert_int_equal(back.body_crc, was.body_crc);
+    assert_int_equal(back.n_keys, was.n_keys);
+    assert_int_equal(c->n, 2);
+    assert_string_equal(c->servers[0].name, "n1");
+    assert_string_equal(c->servers[0].peer_addr, "a:1");
+    assert_string_equal(c->servers[1].name, "n4");
+    assert_string_equal(c->servers[1].client_addr, "c:2");
+    assert_int_equal(c->servers[1].role, RAFT_LEARNER);
+    assert_true(c->servers[1].promote);
+    assert_true(c->servers[1].replaces == c->servers[0].id);
+    assert_int_equal(c->servers[1].patience_ms, 77);
+    assert_int_equal(c->n_removed, 1);
+    assert_string_equal(c->removed[0].name, "n3");
+    assert_int_equal(c->removed[0].index, 5);
+}
+
+/* One that says of itself that it tells none tells none. */
+static void snap_meta__one_that_is_given_and_tells_is_none(void **state)
+{
+    (void)state;
+    for (unsigned kind = 0; kind < 5; kind++) {
+        cleanup_buf struct buf b = BUF_INIT;
+        struct snap_meta m = meta_with_secrets();
+        struct raft_configuration *c = &m.config.configuration;
+        struct snap_meta back;
+
+        snap_meta_give(&m);
+        if (kind == 1)
+            c->cluster_id[15] = 1;
+        if (kind == 2)
+            c->servers[1].incarnation = 1;
+        if (kind == 3)
+            c->servers[1].id++;
+        if (kind == 4)
+            c->removed[0].id++;
+        assert_int_equal(snap_meta_encode(&m, &b), 0);
+        assert_int_equal(snap_meta_decode(b.data, b.len, &back), kind == 0 ? 0 : SNAP_E_DAMAGED);
+    }
+}
+
 static void snap__errors_have_words(void **state)
 {
     (void)state;
-    for (int rc = SNAP_E_MISSING; rc <= SNAP_E_FULL; rc++)
+    for (int rc = SNAP_E_MISSING; rc <= SNAP_E_GIVEN; rc++)
         assert_string_not_equal(snap_error_text(rc), "unknown");
     assert_string_equal(snap_error_text(0), "unknown");
 }
@@ -457,6 +567,9 @@ static void snap__finish_compares(void **state)
     m = meta_of(id_of(7, 3));
     m.group = 1;
     assert_int_equal(write_meta(rig, SNAP_RECEIVED, &m), SNAP_E_FOREIGN);
+    m = meta_of(id_of(7, 3));
+    snap_meta_give(&m);
+    assert_int_equal(write_meta(rig, SNAP_RECEIVED, &m), SNAP_E_GIVEN);
     assert_int_equal(fake_disk_n_files(rig->disk), 0);
     assert_int_equal(snap_bytes(rig->s), 0);
     assert_int_equal(n_listed(rig), 0);
@@ -482,11 +595,24 @@ static void snap__what_is_begun_counts_for_nothing(void **state)
     assert_int_equal(snap_bytes(rig->s), 1100);
     assert_true(has_name(rig, "made.tmp"));
     assert_true(has_name(rig, "received.tmp"));
+    assert_false(snap_has_leavings(rig->s));
     snap_writer_drop(made);
     snap_writer_drop(NULL);
+    assert_true(has_name(rig, "made.tmp")); /* whoever drops it has not to wait (SNAP-24) */
+    assert_true(snap_has_leavings(rig->s));
+    snap_clear_leavings(rig->s);
     assert_int_equal(snap_bytes(rig->s), 1000);
     assert_false(has_name(rig, "made.tmp"));
+    assert_false(snap_has_leavings(rig->s));
     snap_writer_drop(received);
+    received = NULL;
+    assert_int_equal(snap_writer_new(rig->s, SNAP_RECEIVED, &received), 0);
+    assert_false(snap_has_leavings(rig->s)); /* it is another's name now */
+    snap_clear_leavings(rig->s);
+    assert_true(has_name(rig, "received.tmp"));
+    assert_int_equal(snap_bytes(rig->s), 0);
+    snap_writer_drop(received);
+    reopen(rig);
     assert_int_equal(fake_disk_n_files(rig->disk), 0);
 
     /* What a process left, and what could not be removed: gone at the open, or at the next one. */
@@ -705,6 +831,57 @@ static void snap__a_long_one_is_synced_on_its_way(void **state)
     assert_in_range(bytes, SNAP_SYNC_BYTES + 1, 2 * (uint64_t)SNAP_SYNC_BYTES);
     snap_writer_drop(w);
     assert_int_equal(fake_disk_n_files(rig->disk), 0); /* and nothing of it stays */
+    rig_free(rig);
+}
+
+/* SNAP-24: the last one that holds a file without a name lets it go without waiting for the disk. */
+static void snap__one_that_was_replaced_is_closed_later(void **state)
+{
+    struct rig *rig = rig_new(1);
+    struct snap_reader *r = NULL;
+
+    (void)state;
+    assert_int_equal(write_one(rig, 5, 2), 0);
+    assert_int_equal(snap_reader_new(rig->s, id_of(5, 2), &r), 0);
+    snap_reader_drop(r);
+    assert_false(snap_has_leavings(rig->s));
+    assert_int_equal(snap_reader_new(rig->s, id_of(5, 2), &r), 0);
+    assert_int_equal(write_one(rig, 5, 2), 0);
+    snap_reader_drop(r);
+    assert_true(snap_has_leavings(rig->s));
+    assert_int_equal(fake_disk_n_open(rig->disk), 1);
+    snap_clear_leavings(rig->s);
+    assert_int_equal(fake_disk_n_open(rig->disk), 0);
+    assert_false(snap_has_leavings(rig->s));
+    assert_good(rig, 5, 2);
+    rig_free(rig);
+}
+
+/* SNAP-5: what a name and a trailer say is not what was read again; nor is what another process
+ * read, or what stood there before. */
+static void snap__is_checked_as_it_stands_there(void **state)
+{
+    struct rig *rig = rig_new(1);
+    char name[SNAP_NAME_BYTES] = "";
+
+    (void)state;
+    assert_false(snap_is_checked(rig->s, id_of(5, 2)));
+    assert_int_equal(write_one(rig, 5, 2), 0);
+    assert_false(snap_is_checked(rig->s, id_of(5, 2)));
+    assert_int_equal(snap_check(rig->s, id_of(5, 2)), 0);
+    assert_true(snap_is_checked(rig->s, id_of(5, 2)));
+    assert_false(snap_is_checked(rig->s, id_of(5, 3)));
+    assert_int_equal(write_one(rig, 5, 2), 0);
+    assert_false(snap_is_checked(rig->s, id_of(5, 2)));
+    assert_int_equal(snap_check(rig->s, id_of(5, 2)), 0);
+    reopen(rig);
+    assert_false(snap_is_checked(rig->s, id_of(5, 2)));
+    assert_false(snap_damaged_name(rig->s, name, sizeof(name)));
+    fake_disk_flip(rig->disk, name_of(id_of(5, 2)), 7, 1);
+    assert_int_equal(snap_check(rig->s, id_of(5, 2)), SNAP_E_DAMAGED);
+    assert_false(snap_is_checked(rig->s, id_of(5, 2)));
+    assert_true(snap_damaged_name(rig->s, name, sizeof(name)));
+    assert_string_equal(name, name_of(id_of(5, 2)));
     rig_free(rig);
 }
 
@@ -928,6 +1105,32 @@ static void snap__what_is_not_ours_stays(void **state)
         assert_int_equal(size, b.len);
         rig_free(rig);
     }
+}
+
+/* MEMBER-16. It is told, not read, and in nobody's way: the one that it was made of comes back from
+ * the leader under that name. */
+static void snap__one_that_was_given_is_none_of_ours(void **state)
+{
+    struct rig *rig = rig_new(1);
+    cleanup_buf struct buf b = BUF_INIT;
+    struct snap_meta m = meta_of(id_of(9, 3));
+    struct snap_reader *r = NULL;
+
+    (void)state;
+    snap_meta_give(&m);
+    file_of(&m, &b);
+    fake_disk_put(rig->disk, name_of(m.id), b.data, b.len);
+    reopen(rig);
+    assert_non_null(strstr(err_text(),
+                           "is a copy that a client was given ('ridctl snapshot --save'), "
+                           "without the id of its cluster: no node goes on from it"));
+    assert_int_equal(n_listed(rig), 0);
+    assert_int_equal(snap_reader_new(rig->s, m.id, &r), SNAP_E_DAMAGED);
+    assert_int_equal(snap_check(rig->s, m.id), SNAP_E_DAMAGED);
+    assert_int_equal(fake_disk_n_files(rig->disk), 1);
+    assert_int_equal(write_one(rig, 9, 3), 0);
+    assert_good(rig, 9, 3);
+    rig_free(rig);
 }
 
 /* ---- pruning ---- */
@@ -1446,11 +1649,15 @@ int main(void)
         cmocka_unit_test(snap_meta__every_change_is_seen),
         cmocka_unit_test(snap_meta__fields_have_bounds),
         cmocka_unit_test(snap_meta__later_versions_are_told_from_damage),
+        cmocka_unit_test(snap_meta__what_is_given_tells_no_secret),
+        cmocka_unit_test(snap_meta__one_that_is_given_and_tells_is_none),
         cmocka_unit_test(snap__errors_have_words),
         cmocka_unit_test(snap__made_and_read),
         cmocka_unit_test(snap__list_is_newest_first),
         cmocka_unit_test(snap__finish_compares),
         cmocka_unit_test(snap__what_is_begun_counts_for_nothing),
+        cmocka_unit_test(snap__one_that_was_replaced_is_closed_later),
+        cmocka_unit_test(snap__is_checked_as_it_stands_there),
         cmocka_unit_test(snap__one_of_the_same_entry_is_replaced),
         cmocka_unit_test(snap__there_is_a_bound_of_files),
         cmocka_unit_test(snap__the_length_is_compared),
@@ -1463,6 +1670,7 @@ int main(void)
         cmocka_unit_test(snap__strange_names_are_left_alone),
         cmocka_unit_test(snap__the_newest_that_is_not_good_is_told),
         cmocka_unit_test(snap__what_is_not_ours_stays),
+        cmocka_unit_test(snap__one_that_was_given_is_none_of_ours),
         cmocka_unit_test(snap__pruning_keeps_what_may_be_needed),
         cmocka_unit_test(snap__what_was_read_goes_when_it_is_closed),
         cmocka_unit_test(snap__pruning_ends_where_the_log_does),
