@@ -485,8 +485,10 @@ CASE(bench__catch_up)
     c = cluster_filled(conf, 3, number("RIDD_BENCH_MIB", 128), &n_keys);
     leader = cluster_leader(c);
     away = (leader + 1) % 3;
-    for (unsigned i = 0; i < 3; i++)
+    for (unsigned i = 0; i < 3; i++) {
         make_snapshot(c, i);
+        wait_until(snap_of(c, i, "log_begins_behind") > 0, "the front of the log to go");
+    }
     meter_open(c, leader, n_keys);
     for (unsigned i = 0; i < sizeof(speeds) / sizeof(speeds[0]); i++) {
         struct figures beside;
