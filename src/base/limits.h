@@ -151,6 +151,10 @@ static_assert(RAFT_HEARTBEAT_US_DEFAULT <= RAFT_ELECTION_US_DEFAULT / 3, "three 
 /* How old the newest round must be at least before one is opened beyond those, unless twice the
  * smoothed round trip says more: several round trips of a local network (READ-65). */
 #define RAFT_ROUND_PATIENCE_US 1000u
+/* The longest lease, and what two clocks may differ in their rates: each by one in so many
+ * (LEASE-0). */
+#define RAFT_LEASE_US_MAX 2000000u
+#define RAFT_CLOCK_RHO    100u
 /* While states differ: how long an index is asked about before a later one, and how long it takes
  * until they are looked at again where nobody could tell who is wrong and nobody came since; as
  * long a node that was made again waits to hear that it is equal (FIT-9). */
@@ -851,6 +855,8 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
 
 /* What configurations say of the formats that all members know. */
 #define MEMBERS_VERSION 1u
+/* From this one on all of them wait for what is left of promises before they commit (LEASE-15). */
+#define GATES_VERSION 2u
 /* The core keeps every configuration of the log, 12 KiB each and many times what it is there; a
  * client is told to ask again when there are so many: a thousand replacements in 64 MiB of log. */
 #define MEMBERS_CONFIGURATIONS_MAX 4096u

@@ -70,6 +70,19 @@ static const struct layout layouts[] = {
      * is called `snapshot`. */
     [RAFT_MSG_SNAPSHOT] = {"install_snapshot", false, {TERM}},
     [RAFT_MSG_SNAPSHOT_RESP] = {"install_snapshot_reply", false, {TERM}},
+    [RAFT_MSG_READ_ASK] = {"read_ask",
+                           false,
+                           {TERM,
+                            {"nonce", NUMBER, AT(ask.nonce)},
+                            {"number", NUMBER, AT(ask.number)}}},
+    [RAFT_MSG_READ_ANSWER] = {"read_answer",
+                              false,
+                              {TERM,
+                               {"nonce", NUMBER, AT(ask.nonce)},
+                               {"number", NUMBER, AT(ask.number)},
+                               {"index", NUMBER, AT(index)},
+                               {"leader", NUMBER, AT(leader)},
+                               {"success", NOT_FLAG, AT(reject)}}},
 };
 static_assert(sizeof(layouts) / sizeof(layouts[0]) == RAFT_MSG_TYPE_MAX + 1,
               "a message is missing");

@@ -377,6 +377,8 @@ bool node_serves_stranger(enum raft_msg_type type)
     case RAFT_MSG_HEARTBEAT_RESP:
     case RAFT_MSG_APPEND_RESP:
     case RAFT_MSG_SNAPSHOT_RESP:
+    case RAFT_MSG_READ_ASK:
+    case RAFT_MSG_READ_ANSWER:
         return true;
     }
     return false;

@@ -121,6 +121,8 @@ static void answer_old_term(struct raft *r, const struct raft_msg *m)
     case RAFT_MSG_HEARTBEAT_RESP:
     case RAFT_MSG_SNAPSHOT_RESP:
     case RAFT_MSG_TIMEOUT_NOW:
+    case RAFT_MSG_READ_ASK:
+    case RAFT_MSG_READ_ANSWER:
         return;
     }
     raft_send(r, &r->msgs, &resp);
@@ -198,6 +200,9 @@ static int settle_term(struct raft *r, const struct raft_msg *m)
     case RAFT_MSG_SNAPSHOT:
     case RAFT_MSG_TIMEOUT_NOW:
         break;
+    case RAFT_MSG_READ_ASK:
+    case RAFT_MSG_READ_ANSWER:
+        return GO_ON; /* asks about a term, changes none */
     }
     if (m->term - current > r->conf.term_step_max) {
         bound_climb(r, m);
@@ -310,6 +315,9 @@ static int serve(struct raft *r, const struct raft_msg *m)
     case RAFT_MSG_SNAPSHOT_RESP:
         if (r->role == RAFT_LEADER && p != NULL)
             p->last_heard_us = r->now_us;
+        return 0;
+    case RAFT_MSG_READ_ASK:
+    case RAFT_MSG_READ_ANSWER:
         return 0;
     }
     return invalid(r, m, "unknown type");

@@ -210,6 +210,9 @@ static bool msg_ok(const struct raft_msg *m)
         return m->term > 0 && part_ok(m);
     case RAFT_MSG_SNAPSHOT_RESP:
         return part_ok(m);
+    case RAFT_MSG_READ_ASK:
+    case RAFT_MSG_READ_ANSWER:
+        return false;
     case RAFT_MSG_PRE_VOTE_RESP:
     case RAFT_MSG_VOTE_RESP:
         return true; /* the same */
@@ -262,6 +265,9 @@ static size_t payload_bytes(const struct raft_msg *m)
         return SNAPSHOT_WIRE_BYTES + m->part->len;
     case RAFT_MSG_SNAPSHOT_RESP:
         return SNAPSHOT_RESP_WIRE_BYTES;
+    case RAFT_MSG_READ_ASK:
+    case RAFT_MSG_READ_ANSWER:
+        return 8;
     }
     return 0;
 }
@@ -348,6 +354,9 @@ static unsigned char *write_payload(unsigned char *p, const struct raft_msg *m)
         p = write_u8(p, m->reject);
         return write_u8(write_part(p, m->reject ? &no_part : m->part),
                         m->reject ? 0 : m->part->status);
+    case RAFT_MSG_READ_ASK:
+    case RAFT_MSG_READ_ANSWER:
+        return p;
     }
     return p;
 }
@@ -481,6 +490,9 @@ static int take_payload(struct cursor *c, struct arena *arena, struct raft_msg *
     case RAFT_MSG_SNAPSHOT:
     case RAFT_MSG_SNAPSHOT_RESP:
         return take_part(c, arena, m);
+    case RAFT_MSG_READ_ASK:
+    case RAFT_MSG_READ_ANSWER:
+        return 0;
     }
     return WIRE_FRAME_E_TYPE;
 }

@@ -400,6 +400,8 @@ static void message(struct world *w, const uint8_t *s)
     case RAFT_MSG_TIMEOUT_NOW:
     case RAFT_MSG_SNAPSHOT:
     case RAFT_MSG_SNAPSHOT_RESP:
+    case RAFT_MSG_READ_ASK:
+    case RAFT_MSG_READ_ANSWER:
         break;
     }
     deliver(w, &m, (s[4] & 0x80) == 0);
@@ -433,6 +435,8 @@ static bool answer_of(const struct raft_msg *sent, bool reject, struct raft_msg 
     case RAFT_MSG_TIMEOUT_NOW:
     case RAFT_MSG_SNAPSHOT:
     case RAFT_MSG_SNAPSHOT_RESP:
+    case RAFT_MSG_READ_ASK:
+    case RAFT_MSG_READ_ANSWER:
         return false;
     }
     *ret = m;

@@ -316,7 +316,7 @@ static void promise(struct world *w, raft_term term, raft_node_id vote)
 {
     rid_assert(is_bound(w, term, vote));
     if (term > w->promised.current_term)
-        w->promised = (struct raft_hard_state){term, vote};
+        w->promised = (struct raft_hard_state){.current_term = term, .voted_for = vote};
     else if (term == w->promised.current_term && vote != 0)
         w->promised.voted_for = vote;
 }
@@ -353,6 +353,8 @@ static void send_msg(void *ctx, const struct raft_msg *m)
     case RAFT_MSG_PRE_VOTE_RESP:
     case RAFT_MSG_HEARTBEAT_RESP:
     case RAFT_MSG_SNAPSHOT_RESP:
+    case RAFT_MSG_READ_ASK:
+    case RAFT_MSG_READ_ANSWER:
         break;
     }
     if (m->type == RAFT_MSG_HEARTBEAT || m->type == RAFT_MSG_HEARTBEAT_RESP)

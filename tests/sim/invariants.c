@@ -461,6 +461,8 @@ static void i7_durable_before_visible(struct sim_node *n, const struct raft_msg 
     case RAFT_MSG_PRE_VOTE_RESP:
     case RAFT_MSG_HEARTBEAT_RESP:
     case RAFT_MSG_SNAPSHOT_RESP:
+    case RAFT_MSG_READ_ASK:
+    case RAFT_MSG_READ_ANSWER:
         return;
     case RAFT_MSG_VOTE_RESP:
     case RAFT_MSG_APPEND_RESP:

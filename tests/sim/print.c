@@ -58,6 +58,8 @@ void sim_print_msg(struct buf *b, const struct raft_msg *m, sim_name_fn name, vo
     case RAFT_MSG_TIMEOUT_NOW:
     case RAFT_MSG_SNAPSHOT:
     case RAFT_MSG_SNAPSHOT_RESP:
+    case RAFT_MSG_READ_ASK:
+    case RAFT_MSG_READ_ANSWER:
         break;
     }
     if (m->reject)

@@ -507,6 +507,8 @@ static void check_durable(struct fx *fx, struct fx_node *node, const struct raft
     case RAFT_MSG_PRE_VOTE_RESP:
     case RAFT_MSG_HEARTBEAT_RESP:
     case RAFT_MSG_SNAPSHOT_RESP:
+    case RAFT_MSG_READ_ASK:
+    case RAFT_MSG_READ_ANSWER:
         break;
     case RAFT_MSG_VOTE:
     case RAFT_MSG_APPEND:
