@@ -397,8 +397,9 @@ struct raft_read_done {
  * leader of the term in which it was asked. */
 enum raft_proof { RAFT_PROOF_ROUND, RAFT_PROOF_LEADER };
 struct raft_answered {
-    uint64_t ticket;       /* all tickets up to it are answered */
-    raft_index read_index; /* serve when last_applied >= this, whatever becomes of roles and terms */
+    uint64_t ticket; /* all tickets up to it are answered */
+    raft_index
+        read_index; /* serve when last_applied >= this, whatever becomes of roles and terms */
     raft_term term;
     enum raft_proof proof;
     raft_node_id by; /* the leader */
@@ -517,15 +518,15 @@ struct raft_status {
     /* Why a leader that is configured to has none: "version", "clocks", "handed over", "silent";
      * NULL: it has, or does not lead, or is not configured to. Static. */
     const char *lease_why_not;
-    uint64_t gate_left_us;        /* leader: how long nothing is committed yet (LEASE-7) */
-    uint64_t promise_left_us;     /* the longest that this node has given */
-    raft_node_id drift_peer;      /* whose clock drifts too much against this node's; 0: nobody's */
-    uint64_t n_lease_reads;       /* raft_lease() said 0; since the process started, like the next */
+    uint64_t gate_left_us;    /* leader: how long nothing is committed yet (LEASE-7) */
+    uint64_t promise_left_us; /* the longest that this node has given */
+    raft_node_id drift_peer;  /* whose clock drifts too much against this node's; 0: nobody's */
+    uint64_t n_lease_reads;   /* raft_lease() said 0; since the process started, like the next */
     uint64_t n_asks_sent;
-    uint64_t n_asks_by_ack;       /* answered by the asker's own acknowledgement (FOLLOW-3) */
-    uint64_t n_asks_by_lease;     /* by a lease */
-    uint64_t n_asks_by_round;     /* by a round */
-    bool terms_run_out; /* fewer than RAFT_TERMS_LEFT_FEW are left (TERM-3) */
+    uint64_t n_asks_by_ack;   /* answered by the asker's own acknowledgement (FOLLOW-3) */
+    uint64_t n_asks_by_lease; /* by a lease */
+    uint64_t n_asks_by_round; /* by a round */
+    bool terms_run_out;       /* fewer than RAFT_TERMS_LEFT_FEW are left (TERM-3) */
     unsigned n_peers;
     struct raft_peer_status peers[RAFT_SERVERS_MAX];
 };
