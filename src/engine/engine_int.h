@@ -378,6 +378,12 @@ static inline bool engine_logs(const struct engine *e)
     return e->ops.trace == NULL;
 }
 
+/* By the host's clock, as of now. */
+static inline uint64_t engine_now_us(const struct engine *e)
+{
+    return e->ops.now_us(e->ops.ctx);
+}
+
 /* tables.c: what replica and service call. */
 void engine_fill_replica_ops(struct engine *e, struct replica_ops *ops);
 void engine_fill_service_ops(struct engine *e, struct service_ops *ops);

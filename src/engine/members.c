@@ -29,11 +29,6 @@
 
 #include "base/banned.h"
 
-static uint64_t now_of(const struct engine *e)
-{
-    return e->ops.now_us(e->ops.ctx);
-}
-
 static const struct raft_configuration *in_force(const struct engine *e)
 {
     return raft_get_configuration(engine_raft(e));
@@ -122,7 +117,7 @@ static int append(struct engine *e, struct raft_configuration *c, bool force)
     int rc;
 
     complete(e, c);
-    rc = replica_configure(e->replica, c, based_on, force, now_of(e), &id);
+    rc = replica_configure(e->replica, c, based_on, force, engine_now_us(e), &id);
     if (rc == 0 && engine_logs(e))
         log_event(LOG_INFO, "members_change", "index=%llu voters=%u servers=%u",
                   (unsigned long long)id.index, raft_configuration_n_voters(c), c->n);
@@ -154,7 +149,7 @@ __attribute__((format(printf, 2, 3))) static void fail_task(struct engine *e, co
     va_start(ap, format);
     (void)vsnprintf(t->why, sizeof(t->why), format, ap);
     va_end(ap);
-    if (log_limit_ok(&e->members.failed_limit, now_of(e), &suppressed) && engine_logs(e))
+    if (log_limit_ok(&e->members.failed_limit, engine_now_us(e), &suppressed) && engine_logs(e))
         log_event(LOG_WARNING, "member_not_added", "node=%s why=\"%s\" suppressed=%llu", t->name,
                   t->why, (unsigned long long)suppressed);
 }
@@ -201,7 +196,7 @@ static bool begin_join(struct engine *e)
             &t->config) != 0)
         return false;
     t->state = TASK_JOINING;
-    t->began_us = now_of(e);
+    t->began_us = engine_now_us(e);
     chores_add(e->members.bench, &t->chore, run_join, e);
     return true;
 }
@@ -216,7 +211,7 @@ static bool may_exchange(struct engine *e, const struct raft_server *old)
         fail_task(e, "the members have changed meanwhile: ask again");
         return false;
     }
-    if (old->id == e->id || (replica_hears(e->replica, old->id, now_of(e)) && !t->force)) {
+    if (old->id == e->id || (replica_hears(e->replica, old->id, engine_now_us(e)) && !t->force)) {
         fail_task(e, "'%s' is heard again: only a node that is gone can come back as another",
                   old->name);
         return false;
@@ -300,7 +295,7 @@ static void name_cluster(struct engine *e)
     rc = append(e, &c, true);
     if (rc != 0 && rc != RAFT_E_CHANGING && rc != RAFT_E_GATED && rc != RAFT_E_BUSY)
         fail_task(e, "%s", rc < 0 ? strerror(-rc) : raft_error_text(rc));
-    t->began_us = now_of(e);
+    t->began_us = engine_now_us(e);
 }
 
 /* Once the cluster has an id its members are of this version for good (MEMBER-17): not for a node
@@ -310,7 +305,7 @@ static void begin_ask(struct engine *e)
     struct member_task *t = &e->members.task;
 
     t->state = TASK_ASKING;
-    t->began_us = now_of(e);
+    t->began_us = engine_now_us(e);
     chores_add(e->members.bench, &t->chore, run_ask, e);
 }
 
@@ -582,7 +577,7 @@ static bool will_vote(const struct raft_configuration *c, const struct raft_serv
 /* Heard, and not only lately: of who was stopped the link goes at once. */
 static bool is_there(struct engine *e, raft_node_id id)
 {
-    return replica_hears(e->replica, id, now_of(e)) && (id == e->id || is_linked(e, id));
+    return replica_hears(e->replica, id, engine_now_us(e)) && (id == e->id || is_linked(e, id));
 }
 
 struct tally {
@@ -855,7 +850,7 @@ static bool may_rejoin(struct engine *e, const struct wire_member *q, const stru
 
     if (old->id == e->id)
         refuse(a, WIRE_ERROR_PRECONDITION_FAILED, "'%s' leads: it is not gone", old->name);
-    else if (replica_hears(e->replica, old->id, now_of(e)) && !q->force)
+    else if (replica_hears(e->replica, old->id, engine_now_us(e)) && !q->force)
         refuse(a, WIRE_ERROR_PRECONDITION_FAILED,
                "'%s' is heard: only a node that is gone can come back as another; stop it first",
                old->name);
@@ -896,7 +891,7 @@ static void rejoin(struct engine *e, const struct wire_member *q, const struct r
 /* The leader does not leave by itself: somebody else leads, and is asked then. */
 static void hand_over_first(struct engine *e, struct service_member_answer *a)
 {
-    if (replica_transfer(e->replica, 0, now_of(e)) == 0)
+    if (replica_transfer(e->replica, 0, engine_now_us(e)) == 0)
         refuse(a, WIRE_ERROR_BUSY, "it leads, and hands over first: ask again");
     else
         refuse(a, WIRE_ERROR_BUSY, "it leads, and there is nobody to hand over to now: ask again");
@@ -1016,7 +1011,7 @@ static enum already is_back(const struct engine *e, const struct wire_member *q,
     const bool by_task = t->state == TASK_IN_LOG && t->exchanges != 0 && t->id == s->id;
     const enum already voter = becomes_voter(s);
 
-    if (!replica_hears(e->replica, s->id, now_of(e)) || q->force)
+    if (!replica_hears(e->replica, s->id, engine_now_us(e)) || q->force)
         return NOT_YET;
     if (!by_task && (q->based_on == 0 || !was_removed(in_force(e), s->name, q->based_on)))
         return NOT_YET;

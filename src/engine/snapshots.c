@@ -27,11 +27,6 @@
 /* What a chore of the makers says, beside 0 and -errno. */
 enum { MADE, MADE_FULL, MADE_STOPPED, MADE_DAMAGED, MADE_NOTHING };
 
-static uint64_t now_of(const struct engine *e)
-{
-    return e->ops.now_us(e->ops.ctx);
-}
-
 /* ---- the copy, on its thread ---- */
 
 /* A disk that is filled to its end by what nobody asked for would stop the log (SNAP-15). */
@@ -265,7 +260,7 @@ void engine_snapshots_have(struct engine *e, const struct snap_meta *m)
         return;
     e->snap.newest = m->id;
     e->snap.newest_bytes = m->body_bytes;
-    e->snap.newest_us = now_of(e);
+    e->snap.newest_us = engine_now_us(e);
 }
 
 /* One that was received and not installed ends where the own log may never come to: nothing is
@@ -541,8 +536,8 @@ static const struct raft_server *front_is_kept_for(struct engine *e)
         const raft_node_id id = c->servers[i].id;
         const unsigned version = id == e->id ? 0 : e->ops.peer_version(e->ops.ctx, id);
 
-        if (id != e->id &&
-            (version != 0 ? version < WIRE_VERSION_SNAPSHOTS : now_of(e) < e->snap.unmet_until_us))
+        if (id != e->id && (version != 0 ? version < WIRE_VERSION_SNAPSHOTS
+                                         : engine_now_us(e) < e->snap.unmet_until_us))
             return &c->servers[i];
     }
     return NULL;
@@ -692,7 +687,7 @@ int engine_snapshots_open(struct engine *e, const struct engine_conf *conf)
     if (e->state.copy == NULL || (conf->snap_vfs == NULL && conf->snap_fd <= 0))
         return 0;
     engine_set_snapshots(e, &conf->snapshots);
-    s->unmet_until_us = now_of(e) + SNAP_UNMET_US;
+    s->unmet_until_us = engine_now_us(e) + SNAP_UNMET_US;
     memcpy(s->cluster_id, conf->log.cluster_id, sizeof(s->cluster_id));
     memcpy(snap.cluster_id, conf->log.cluster_id, sizeof(snap.cluster_id));
     prng_init(&s->prng, conf->raft.seed ^ conf->log.incarnation);
@@ -787,10 +782,10 @@ void engine_snapshots_last(struct engine *e)
         !chore_is_idle(&m->chore) || !may_make(e) || !is_cheap(e))
         return;
     e->snap.conf.mib_per_s = 0;
-    begin_making(e, now_of(e));
+    begin_making(e, engine_now_us(e));
     while (!chore_is_idle(&m->chore) && clock_mono_us() < until_us) {
         (void)nanosleep(&pause, NULL);
-        look_at_making(e, now_of(e));
+        look_at_making(e, engine_now_us(e));
     }
 }
 
@@ -816,7 +811,8 @@ void engine_snapshots_status(struct engine *e, struct wire_reply *w)
     wire_reply_u64(w, "index", s->newest.index);
     wire_reply_u64(w, "term", s->newest.term);
     wire_reply_u64(w, "bytes", s->newest_bytes);
-    wire_reply_u64(w, "age_s", s->newest.index != 0 ? (now_of(e) - s->newest_us) / 1000000u : 0);
+    wire_reply_u64(w, "age_s",
+                   s->newest.index != 0 ? (engine_now_us(e) - s->newest_us) / 1000000u : 0);
     wire_reply_u64(w, "log_begins_behind", store_base(e->store).index);
     wire_reply_str(w, "front_kept_for", old != NULL ? old->name : NULL);
     wire_reply_u64(w, "log_bytes_behind", store_bytes_behind(e->store, s->newest.index));
