@@ -287,7 +287,7 @@ struct snapshots {
     struct prng prng;
 };
 
-/* members.c */
+/* members_int.h: the new node that is told who it is, and learners that are brought up. */
 enum task_state {
     TASK_NONE,
     TASK_ASKING,  /* whether anybody waits there, before the cluster is changed for it */
@@ -520,7 +520,7 @@ void engine_receive_status(const struct engine *e, struct wire_reply *w);
 bool engine_receive_holds_copy(const struct engine *e);
 uint64_t engine_receive_deadline_us(const struct engine *e);
 
-/* members.c */
+/* members_int.h names the files. */
 int engine_members_begin(struct engine *e, uint64_t seed);
 int engine_members_start(struct engine *e, int notify_fd);
 void engine_members_stop(struct engine *e);
