@@ -6,7 +6,6 @@
 #include "base/limits.h"
 #include "engine/engine_int.h"
 #include "engine/members_int.h"
-#include "raft/quorum.h"
 #include "wire/frame.h"
 
 #include "base/banned.h"

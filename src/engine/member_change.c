@@ -4,11 +4,8 @@
 #include <string.h>
 
 #include "base/assert.h"
-#include "base/err.h"
-#include "base/limits.h"
 #include "engine/engine_int.h"
 #include "engine/members_int.h"
-#include "raft/quorum.h"
 #include "wire/frame.h"
 
 #include "base/banned.h"

@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "base/assert.h"
-#include "base/err.h"
 #include "base/limits.h"
 #include "engine/engine_int.h"
 #include "engine/members_int.h"

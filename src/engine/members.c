@@ -16,7 +16,6 @@
  * it, and who needs less than an election timeout for one is as good as a voter. Time is counted by
  * the leader that leads, and no reading of a clock enters the log. */
 #include "base/assert.h"
-#include "base/err.h"
 #include "base/limits.h"
 #include "engine/engine_int.h"
 #include "engine/members_int.h"
