@@ -323,7 +323,7 @@ static int open_replica(struct engine *e, const struct engine_conf *conf,
 
     e->load.rounds_max = conf->raft.rounds_max;
     engine_fill_replica_ops(e, &ops);
-    rc = replica_new(&replica, &ops, e->ops.now_us(e->ops.ctx), &e->replica);
+    rc = replica_new(&replica, &ops, engine_now_us(e), &e->replica);
     if (rc < 0)
         return err_say(ENGINE_E_MEMORY, "out of memory");
     if (rc > 0)
@@ -377,7 +377,7 @@ int engine_open(struct engine *e, const struct engine_conf *conf)
     e->space.quota_bytes = conf->quota_bytes;
     e->share_us = conf->raft.heartbeat_us / 2 / TURN_SHARES;
     rc = open_state(e, conf);
-    engine_scrub_begin(e, rc == 0 ? conf->scrub_mib_per_s : 0, e->ops.now_us(e->ops.ctx));
+    engine_scrub_begin(e, rc == 0 ? conf->scrub_mib_per_s : 0, engine_now_us(e));
     if (rc == 0)
         rc = open_log(e, conf, &recovered);
     if (rc == 0 && e->ops.recovered != NULL && e->ops.recovered(e->ops.ctx, &recovered) != 0)
@@ -435,12 +435,12 @@ int engine_start_log_thread(struct engine *e, int notify_fd)
 /* The clock before the links, every time (TIME-3). */
 uint64_t engine_drain(struct engine *e, bool (*take)(void *ctx))
 {
-    uint64_t now_us = e->ops.now_us(e->ops.ctx);
+    uint64_t now_us = engine_now_us(e);
     struct slice share;
 
     slice_begin(&share, e->ops.now_us, e->ops.ctx, now_us + e->share_us);
     while (take(e->ops.ctx)) {
-        now_us = e->ops.now_us(e->ops.ctx);
+        now_us = engine_now_us(e);
         if (slice_look(&share))
             break;
     }

@@ -122,7 +122,7 @@ struct load {
 
 /* ---- snapshots ---- */
 
-/* snapshots.c: the newest one, how it is made, and the front of the log. */
+/* snapshots.c: the newest one, and the front of the log; make.c: how it is made. */
 struct making {
     struct chore chore; /* copies; then finishes */
     bool wanted;        /* by somebody, or by the size of the log */
@@ -287,7 +287,7 @@ struct snapshots {
     struct prng prng;
 };
 
-/* members.c */
+/* members_int.h: the new node that is told who it is, and learners that are brought up. */
 enum task_state {
     TASK_NONE,
     TASK_ASKING,  /* whether anybody waits there, before the cluster is changed for it */
@@ -378,6 +378,12 @@ static inline bool engine_logs(const struct engine *e)
     return e->ops.trace == NULL;
 }
 
+/* By the host's clock, as of now. */
+static inline uint64_t engine_now_us(const struct engine *e)
+{
+    return e->ops.now_us(e->ops.ctx);
+}
+
 /* tables.c: what replica and service call. */
 void engine_fill_replica_ops(struct engine *e, struct replica_ops *ops);
 void engine_fill_service_ops(struct engine *e, struct service_ops *ops);
@@ -443,8 +449,6 @@ void engine_disk_turn(struct engine *e, uint64_t now_us);
 /* Opens the folder; state and log are open. 0 or -errno. */
 int engine_snapshots_open(struct engine *e, const struct engine_conf *conf);
 int engine_snapshots_start(struct engine *e, int notify_fd);
-/* Before a clean stop, where it takes next to no time (SNAP-20). */
-void engine_snapshots_last(struct engine *e);
 /* No thread works for them any more; what was under way is dropped. */
 void engine_snapshots_stop(struct engine *e);
 void engine_snapshots_free(struct engine *e);
@@ -468,10 +472,20 @@ bool engine_snapshot_is_of_recovered(const struct store_recovered *recovered,
                                      struct raft_entry_id id);
 /* Older ones may go: another has taken their place. */
 void engine_snapshots_prune(struct engine *e);
-/* No copy of the state is under way any more: true. Otherwise it was told to stop. */
-bool engine_copy_is_over(struct engine *e);
 void engine_snapshots_work(struct engine *e);
 bool engine_snapshots_has_work(const struct engine *e);
+
+/* make.c */
+/* Takes in what its thread has done. */
+void engine_make_take(struct engine *e, uint64_t now_us);
+/* Begins one when it is due. */
+void engine_make_turn(struct engine *e, uint64_t now_us);
+/* No thread works for it any more: what was begun is dropped. */
+void engine_make_stop(struct engine *e);
+/* No copy of the state is under way any more: true. Otherwise it was told to stop. */
+bool engine_copy_is_over(struct engine *e);
+/* Before a clean stop, where it takes next to no time (SNAP-20). */
+void engine_snapshots_last(struct engine *e);
 
 /* restore.c */
 /* At the start: the state that is there is of no use, or there is none; from the newest snapshot
@@ -514,7 +528,7 @@ void engine_receive_status(const struct engine *e, struct wire_reply *w);
 bool engine_receive_holds_copy(const struct engine *e);
 uint64_t engine_receive_deadline_us(const struct engine *e);
 
-/* members.c */
+/* members_int.h names the files. */
 int engine_members_begin(struct engine *e, uint64_t seed);
 int engine_members_start(struct engine *e, int notify_fd);
 void engine_members_stop(struct engine *e);

@@ -169,7 +169,7 @@ static uint64_t now_us(void *ctx)
 {
     struct engine *e = ctx;
 
-    return e->ops.now_us(e->ops.ctx);
+    return engine_now_us(e);
 }
 
 static void snapshot(void *ctx, const struct raft_msg *m)
@@ -343,7 +343,7 @@ static void status_state(const struct engine *e, struct wire_reply *w)
     wire_reply_str(w, "verdict", engine_verdict(e));
     wire_reply_u64(w, "digest_version", KV_DIGEST_VERSION);
     wire_reply_u64(w, "scrub_percent", e->scrub.percent);
-    wire_reply_u64(w, "scrubbed_s_ago", (e->ops.now_us(e->ops.ctx) - e->scrub.good_us) / 1000000u);
+    wire_reply_u64(w, "scrubbed_s_ago", (engine_now_us(e) - e->scrub.good_us) / 1000000u);
     wire_reply_close_object(w);
 }
 
@@ -368,7 +368,7 @@ static void status_terms(const struct engine *e, struct wire_reply *w)
  * and then, and after each change of the state. */
 static void status_dear(struct engine *e, struct wire_reply *w)
 {
-    const uint64_t now_us = e->ops.now_us(e->ops.ctx);
+    const uint64_t now_us = engine_now_us(e);
     const raft_index applied = replica_last_applied(e->replica);
     const size_t from = w->buf->len;
 

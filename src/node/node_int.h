@@ -182,6 +182,18 @@ const struct raft_config_at *node_committed_configuration(const struct node *n);
 const struct raft_server *node_server(const struct node *n, raft_node_id id);
 /* node.c: a peer has proved that we are no member since that index. */
 void node_was_removed(struct node *n, raft_node_id told_by, const char *index);
+/* One line with err_text(); returns the exit code. */
+int node_fail(const char *event, int exit_code);
+
+/* founders.c: 0, or an exit code; then it has been said why. When the log is open. */
+int node_check_founders(const struct node *n);
+/* Says where the file that is in force and the configuration do not name the same members. */
+void node_compare_members(const struct node *n);
+/* Whether the next start would take that file. */
+bool node_same_cluster(const struct node *n, const struct conf *fresh);
+
+/* reload.c: SIGHUP, as a callback of libevent; arg is the node. */
+void node_on_reload(evutil_socket_t fd, short what, void *arg);
 
 /* glue.c: tables of functions between the modules. */
 void node_fill_engine_ops(struct node *n, struct engine_ops *ops);

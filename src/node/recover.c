@@ -7,9 +7,9 @@
  * of it can have been refused for certain.
  *
  * The random id of the cluster becomes another before the configuration does: a crash in between
- * leaves a node that those of the old cluster and it refuse, and which does not start
- * (check_founders()). The other way round it would, as the leader of one, be heard by the others.
- * The founding id stays: segments and snapshots carry it. */
+ * leaves a node that those of the old cluster and it refuse, and which does not start (founders.c).
+ * The other way round it would, as the leader of one, be heard by the others. The founding id
+ * stays: segments and snapshots carry it. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
