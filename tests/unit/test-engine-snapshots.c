@@ -2,6 +2,7 @@
  * snapshots on disks in memory and a state in a folder, joined by a queue of messages. Processes end,
  * and machines lose their power, between any two steps. Time is a number. */
 #include <errno.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -11,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -1355,13 +1355,6 @@ static int read_for_long(void *ctx, const struct kv_source *source, struct kv_co
     return rc;
 }
 
-static void wait_ms(unsigned ms)
-{
-    const struct timespec t = {.tv_nsec = (long)ms * 1000000};
-
-    (void)nanosleep(&t, NULL);
-}
-
 /* Whoever is told to end does, whatever is being read (SNAP-18). */
 static void snapshots__nobody_waits_for_one_at_the_end(void **state)
 {
@@ -1380,7 +1373,7 @@ static void snapshots__nobody_waits_for_one_at_the_end(void **state)
     for (until_us = clock_mono_us() + WAIT_US;
          clock_mono_us() < until_us && !atomic_load(&begun);) {
         engine_turn(h->engine, rig.now_us += STEP_US);
-        wait_ms(1);
+        (void)sched_yield();
     }
     assert_true(atomic_load(&begun));
     stop(h, true);
