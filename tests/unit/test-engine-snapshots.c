@@ -946,6 +946,7 @@ static void snapshots__one_of_a_wrong_state_is_not_finished(void **state)
         step();
         assert_int_equal(f->engine->snap.newest.index, 0); /* nor is it marked in the log */
     }
+    assert_int_equal(f->engine->snap.making.n_made, 0);
     assert_int_equal(n_snapshots(f), 0);
     assert_int_equal(f->engine->snap.newest.index, 0);
     expect_level(f);
