@@ -1,7 +1,6 @@
 /* The engine by itself: a group of one, or with others that a table plays, over a disk in memory, with kv in a folder or a state of the
  * test's own. What a start refuses, what ends a node and with which exit code, when writes are
  * refused for lack of room, what status says of the disk. Time is a number. */
-#include <dirent.h>
 #include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -24,6 +23,7 @@
 #include "engine/engine_int.h"
 #include "store/store_int.h"
 #include "unit/fake-disk.h"
+#include "unit/temp-folder.h"
 #include "wire/frame.h"
 
 #define MIB ((uint64_t)1 << 20)
@@ -36,7 +36,7 @@ struct host {
     uint64_t cpu_us;
     struct fake_disk *disk;
     struct fake_disk *snap_disk; /* NULL: no snapshots */
-    char folder[32];             /* of kv */
+    const char *folder;          /* of kv */
     struct engine_conf conf;
     struct engine *engine;
     struct service_conn *conn;
@@ -258,8 +258,7 @@ static void host_init(struct host *h)
     *h = (struct host){.now_us = 1000000};
     buf_init(&h->out);
     h->disk = fake_disk_new(7);
-    (void)snprintf(h->folder, sizeof(h->folder), "/tmp/ridd-engine-XXXXXX");
-    assert_non_null(mkdtemp(h->folder));
+    h->folder = temp_folder_new("engine");
     h->state = (struct engine_state){.ctx = h,
                                      .last_applied = own_last_applied,
                                      .begin = own_begin,
@@ -344,25 +343,13 @@ static void close_it(struct host *h)
     assert_int_equal(fake_disk_n_open(h->disk), 0);
 }
 
-static void remove_folder(const char *path)
-{
-    DIR *dir = opendir(path);
-    struct dirent *e;
-
-    assert_non_null(dir);
-    while ((e = readdir(dir)) != NULL)
-        (void)unlinkat(dirfd(dir), e->d_name, 0);
-    (void)closedir(dir);
-    assert_int_equal(rmdir(path), 0);
-}
-
 static void host_done(struct host *h)
 {
     close_it(h);
     fake_disk_free(h->disk);
     if (h->snap_disk != NULL)
         fake_disk_free(h->snap_disk);
-    remove_folder(h->folder);
+    temp_folder_remove(h->folder);
     buf_done(&h->out);
     free(h->text);
 }
@@ -1084,7 +1071,7 @@ static void engine__one_group_or_none(void **state)
             (void)signal(SIGABRT, SIG_DFL);
             (void)close(STDERR_FILENO);
             host_init(&h);
-            (void)rmdir(h.folder); /* nobody is left to do it */
+            temp_folder_remove(h.folder); /* nobody is left to do it */
             if (how == 0)
                 h.conf.raft.group = 3;
             else if (how == 1)
@@ -1343,7 +1330,7 @@ static void engine__damage_and_failures_have_their_codes(void **state)
 static void spoil_state(struct host *h, const char *text)
 {
     static char bytes[1u << 20];
-    char path[64];
+    char path[TEMP_FOLDER_PATH_MAX + 16];
     size_t n;
     FILE *file;
     unsigned found = 0;
@@ -1365,7 +1352,7 @@ static void spoil_state(struct host *h, const char *text)
 /* Once it is known: until the log has given it all again. */
 static bool is_found(struct host *h)
 {
-    char path[64];
+    char path[TEMP_FOLDER_PATH_MAX + 16];
 
     (void)snprintf(path, sizeof(path), "%s/data.mdb.old", h->folder);
     return strcmp(engine_verdict(h->engine), "good") != 0 || access(path, F_OK) == 0;

@@ -26,6 +26,7 @@
 #include "store/read_thread.h"
 #include "unit/store-forge.h"
 #include "unit/store-model.h"
+#include "unit/temp-folder.h"
 
 #define CALLS_MAX 64
 
@@ -1436,7 +1437,7 @@ static void store__a_stamped_reset_is_a_leftover_and_evidence(void **state)
 /* ---- three threads ---- */
 
 struct threads {
-    char path[32];
+    const char *path;
     int dir_fd;
     int fd;
     struct vfs *vfs;
@@ -1457,13 +1458,6 @@ static void must_not_fail(void *ctx, int error)
     abort();
 }
 
-static int remove_one(void *arg, const char *name)
-{
-    const struct threads *t = arg;
-
-    return unlinkat(t->dir_fd, name, 0);
-}
-
 static void threads_begin(struct threads *t)
 {
     struct store_recovered rec = {0};
@@ -1471,8 +1465,7 @@ static void threads_begin(struct threads *t)
     size_t len;
     const void *config = model_config(&len);
 
-    *t = (struct threads){.path = "/tmp/ridd-front-XXXXXX", .term = 1, .last = 1};
-    assert_non_null(mkdtemp(t->path));
+    *t = (struct threads){.path = temp_folder_new("front"), .term = 1, .last = 1};
     t->dir_fd = open(t->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     t->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     assert_true(t->dir_fd >= 0 && t->fd >= 0);
@@ -1492,11 +1485,10 @@ static void threads_end(struct threads *t)
     read_thread_stop(t->read_thread);
     log_reads_free(t->reads);
     store_close(t->store);
-    assert_int_equal(t->vfs->list(t->vfs->ctx, remove_one, t), 0);
     vfs_posix_free(t->vfs);
     (void)close(t->fd);
     (void)close(t->dir_fd);
-    assert_int_equal(rmdir(t->path), 0);
+    temp_folder_remove(t->path);
 }
 
 static void threads_submit(struct threads *t, size_t len)
