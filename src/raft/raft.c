@@ -107,7 +107,6 @@ void raft_link(struct raft *r, raft_node_id peer, bool up, uint64_t now_us)
         return;
     p->link_up = up;
     p->rtt_round = 0;
-    p->told_commit = 0;
     if (!up)
         p->understands_asks = false;
     if (r->role == RAFT_LEADER) {
