@@ -65,23 +65,19 @@ static bool is_beyond(const struct drift *d)
     return false;
 }
 
-static uint64_t apart(uint64_t a, uint64_t b)
-{
-    return a > b ? a - b : b - a;
-}
-
 static uint64_t width(const struct drift_reading *reading)
 {
     return reading->after_us - reading->before_us;
 }
 
 /* The same clock as before: of the same process, of a machine that did not sleep since, and it did
- * not go back. */
+ * not go back. A peer that reads its hold clock seldom says too little. */
 static bool goes_on(const struct drift *d, uint64_t nonce, uint64_t suspended_us,
                     const struct drift_reading *reading)
 {
-    return d->n > 0 && d->nonce == nonce &&
-           apart(d->suspended_us, suspended_us) <= RAFT_SUSPEND_US &&
+    const int64_t slept_us = (int64_t)(suspended_us - d->suspended_us);
+
+    return d->n > 0 && d->nonce == nonce && slept_us <= (int64_t)RAFT_SUSPEND_US &&
            reading->peer_us >= d->list[d->n - 1].peer_us;
 }
 
@@ -115,6 +111,8 @@ void raft_drift_note(struct drift *d, uint64_t nonce, uint64_t suspended_us,
         add(d, reading);
         return;
     }
+    if ((int64_t)(suspended_us - d->suspended_us) > 0)
+        d->suspended_us = suspended_us;
     if (reading->after_us < d->list[d->n - 1].after_us)
         return;
     if (reading->after_us - d->slot_us >= RAFT_DRIFT_SLOT_US) {

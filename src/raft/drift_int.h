@@ -24,7 +24,7 @@ struct drift_reading {
 
 struct drift {
     uint64_t nonce; /* of the process of the peer that the readings are of; 0: there are none */
-    uint64_t suspended_us;                       /* its hold clock minus its other one */
+    uint64_t suspended_us; /* its hold clock minus its other one, the most it said */
     struct drift_reading list[RAFT_DRIFT_SLOTS]; /* oldest first */
     unsigned n;
     uint64_t slot_us; /* own clock: the while of the newest began then */

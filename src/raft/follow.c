@@ -25,7 +25,7 @@ uint64_t raft_ask(struct raft *r, uint64_t now_us)
     return a->given;
 }
 
-/* Both directions may be known: what is below is answered already. */
+/* What is at or below is answered already: it came late. */
 static void answered(struct raft *r, const struct raft_answered *done)
 {
     struct asks *a = &r->asks;
@@ -34,11 +34,10 @@ static void answered(struct raft *r, const struct raft_answered *done)
         return;
     rid_assert(done->ticket < a->next);
     /* The later index is right for the earlier tickets, too; the higher one for both. */
-    if (a->done.ticket == 0 || done->read_index >= a->done.read_index) {
+    if (a->done.ticket == 0 || done->read_index >= a->done.read_index)
         a->done = *done;
-    } else {
+    else
         a->done.ticket = done->ticket;
-    }
     a->answered = done->ticket;
     a->due_us = 0;
     a->patience_us = 0;
@@ -84,7 +83,7 @@ static void look_around(struct raft *r)
             a->out[i].number = 0;
 }
 
-/* The first time as long as answers take; while none comes twice as long each time. */
+/* The first time as long as answers take; while none comes twice as long each time (FOLLOW-6). */
 static uint64_t patience_us(const struct raft *r)
 {
     const struct asks *a = &r->asks;
@@ -128,6 +127,8 @@ static void ask(struct raft *r, const struct progress *leader)
     raft_send(r, &r->msgs, &m);
 }
 
+/* Whatever becomes of the own state meanwhile: it is served when it has come to the index
+ * (FOLLOW-8). */
 void raft_fill_asks(struct raft *r)
 {
     const struct asks *a = &r->asks;
@@ -225,9 +226,9 @@ static bool is_quorum_with(const struct raft *r, const struct progress *p)
     return r->is_voter && p->role == RAFT_VOTER && raft_quorum_size(raft_get_configuration(r)) <= 2;
 }
 
-/* Behind the reads that wait; the newest of each that asks counts for all that it asked before. Who
- * finds no room asks again. */
-static void wait(struct raft *r, struct progress *p, const struct raft_msg *m)
+/* Behind the reads that wait, and with them (FOLLOW-4). The newest of each that asks counts for all
+ * that it asked before; who finds no room asks again. */
+static void park(struct raft *r, struct progress *p, const struct raft_msg *m)
 {
     struct read read = {.asker = p->id, .arrival_round = raft_rounds_last(&r->rounds)};
 
@@ -253,7 +254,7 @@ void raft_handle_ask(struct raft *r, const struct raft_msg *m)
         answer(r, p->id, m->ask, r->commit_index);
         return;
     }
-    wait(r, p, m);
+    park(r, p, m);
 }
 
 /* The hold clock was told after the question came (LEASE-9). */

@@ -17,7 +17,6 @@
 void raft_gate_begin(struct raft *r, bool transfer)
 {
     const raft_term over = transfer ? r->hard_state.current_term - 1 : RAFT_TERM_NONE;
-
     const uint64_t left_us = raft_promises_left_us(&r->promises, over, RAFT_TERM_NONE, r->now_us);
 
     r->gate_us = left_us > 0 ? r->now_us + left_us : 0;

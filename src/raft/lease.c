@@ -218,8 +218,8 @@ void raft_lease_heard(struct raft *r, struct progress *p, const struct raft_msg 
     take_reading(r, p, m);
 }
 
-/* raft_quorum_get: until when this voter waits for us. This node itself holds as long as it
- * leads. */
+/* raft_quorum_get: until when this voter waits for us. This node itself holds as long as it leads,
+ * so that the only voter always has a lease; learners are not asked (LEASE-14). */
 static uint64_t held_until(const void *ctx, unsigned slot)
 {
     const struct raft *r = ctx;
@@ -248,7 +248,7 @@ int raft_lease(struct raft *r, raft_index min_index, uint64_t now_us, uint64_t h
 {
     take_clocks(r, now_us, hold_us);
     if (r->role != RAFT_LEADER)
-        return RAFT_E_NOT_LEADER;
+        return RAFT_E_NOT_LEADER; /* lost with the role, whatever was promised (LEASE-11) */
     if (!raft_can_serve(r))
         return RAFT_E_GATED;
     if (was_suspended(r))

@@ -94,7 +94,7 @@ static void has_no_pair(unsigned i, uint64_t since_us)
     assert_false(fx_pair(&fx, i, since_us, &pair));
 }
 
-/* ---- stamps ---- */
+/* ---- stamps (BOUND-1, BOUND-2, BOUND-3) ---- */
 
 /* The clock that goes on while the machine is suspended, and the name of this life. */
 static void raft_bounds__answer_is_stamped(void **state)
@@ -281,7 +281,7 @@ static void raft_bounds__who_says_nothing_is_told_nothing(void **state)
     }
 }
 
-/* ---- pairs ---- */
+/* ---- pairs (BOUND-4) ---- */
 
 static void raft_bounds__pair_comes_with_a_heartbeat(void **state)
 {
@@ -416,7 +416,7 @@ static void raft_bounds__state_that_is_made_again_comes_to_it_again(void **state
     fx_turn(&fx, 2);
 }
 
-/* ---- whose are there without asking ---- */
+/* ---- whose are there without asking (BOUND-5) ---- */
 
 static void raft_bounds__leader_has_its_own_pair(void **state)
 {

@@ -80,7 +80,7 @@ static struct raft_msg asked(void)
     return *fx_only(&fx, 2, 1, RAFT_MSG_READ_ASK);
 }
 
-/* ---- tickets ---- */
+/* ---- tickets (FOLLOW-1) ---- */
 
 /* Who asks within a turn shares a question; who asks after it was sealed does not. */
 static void raft_follow__turn_shares_a_question(void **state)
@@ -181,7 +181,7 @@ static void raft_follow__answer_counts_once(void **state)
     assert_int_equal(fx.nodes[2].n_answered, 1);
 }
 
-/* ---- who is asked ---- */
+/* ---- who is asked (FOLLOW-2) ---- */
 
 static void raft_follow__nobody_is_asked_without_a_leader(void **state)
 {
@@ -261,7 +261,7 @@ static void raft_follow__without_a_nonce_only_a_leader_answers_itself(void **sta
     assert_true(fx_is_answered(&fx, 2, ticket));
 }
 
-/* ---- terms ---- */
+/* ---- terms (FOLLOW-2, FOLLOW-5) ---- */
 
 static void refused(raft_term asked_in, raft_term term, unsigned leader)
 {
@@ -383,7 +383,7 @@ static void raft_follow__answer_raises_no_commit_index(void **state)
     assert_int_equal(fx_commit(&fx, 2), 1);
 }
 
-/* ---- the asker's own acknowledgement ---- */
+/* ---- the asker's own acknowledgement (FOLLOW-3) ---- */
 
 /* Two messages, and nothing else: no round, no heartbeat. */
 static void raft_follow__asker_and_leader_are_a_quorum(void **state)
@@ -539,7 +539,7 @@ static void raft_follow__question_waits_for_the_noop(void **state)
     assert_int_equal(fx_only(&fx, 1, 2, RAFT_MSG_READ_ANSWER)->ask.number, 2); /* covers both */
 }
 
-/* ---- rounds, leases ---- */
+/* ---- rounds, leases (FOLLOW-4) ---- */
 
 /* The round of an answer was opened after the question came. */
 static void raft_follow__round_in_flight_does_not_count(void **state)
@@ -765,7 +765,7 @@ static void raft_follow__answer_brings_the_commit_index(void **state)
     assert_int_equal(fx.n_sent[RAFT_MSG_HEARTBEAT], beats);
 }
 
-/* ---- lost, late, anew ---- */
+/* ---- lost, late, anew (FOLLOW-6) ---- */
 
 static void raft_follow__late_question_is_asked_anew(void **state)
 {
@@ -881,7 +881,7 @@ static void raft_follow__answers_of_one_turn_are_one(void **state)
     assert_int_equal(fx.nodes[2].answered.read_index, 7);
 }
 
-/* ---- roles change ---- */
+/* ---- roles change (FOLLOW-6) ---- */
 
 static void raft_follow__leader_answers_its_own_tickets(void **state)
 {
@@ -961,7 +961,7 @@ static void raft_follow__tickets_survive_the_loss_of_leadership(void **state)
     assert_int_equal(fx_n_reads(&fx, 1, FX_READ_FAILED), 0);
 }
 
-/* The state is being replaced: it asks, and has its index when it is there. */
+/* The state is being replaced: it asks, and has its index when it is there (FOLLOW-8). */
 static void raft_follow__snapshot_under_way_stops_no_question(void **state)
 {
     uint64_t ticket;

@@ -89,7 +89,7 @@ static uint64_t left_in_vote(unsigned from, raft_term term, bool transfer)
     return left_us;
 }
 
-/* ---- clocks ---- */
+/* ---- clocks (LEASE-0) ---- */
 
 /* Of a clock that is fast by one in a hundred so much passes while one that is slow by as much
  * counts us. */
@@ -119,7 +119,7 @@ static void raft_lease__promise_outlasts_a_suspended_machine(void **state)
     assert_int_equal(promised(), raft_stretch_us(LEASE_US) - 1000);
 }
 
-/* ---- promises ---- */
+/* ---- promises (LEASE-1) ---- */
 
 static void raft_lease__promise_is_as_long_as_the_message_says(void **state)
 {
@@ -235,7 +235,7 @@ static void raft_lease__learner_promises_too(void **state)
     assert_int_equal(fx_status(&fx, 4).promise_left_us, raft_stretch_us(LEASE_US));
 }
 
-/* ---- of several terms ---- */
+/* ---- of several terms (LEASE-2) ---- */
 
 static void raft_lease__promises_of_terms_are_kept_apart(void **state)
 {
@@ -277,7 +277,7 @@ static void raft_lease__oldest_promise_joins_the_others(void **state)
     assert_int_equal(raft_promises_left_us(&p, 0, 0, 800), 1200);
 }
 
-/* ---- the disk ---- */
+/* ---- the disk, restarts (LEASE-3, LEASE-4) ---- */
 
 /* A length that was never promised before is on the disk before it is; no answer waits for it. */
 static void raft_lease__first_promise_waits_for_the_disk(void **state)
@@ -365,7 +365,7 @@ static void raft_lease__restarted_voter_reports_the_full_length(void **state)
     assert_int_equal(left_in_vote(3, 3, true), 0);
 }
 
-/* ---- what a vote says ---- */
+/* ---- what a vote says (LEASE-5) ---- */
 
 static void raft_lease__vote_tells_what_is_left_when_it_is_given(void **state)
 {
@@ -453,7 +453,7 @@ static void raft_lease__refusal_tells_nothing(void **state)
     assert_int_equal(fx_only(&fx, 2, 3, RAFT_MSG_VOTE_RESP)->left_us, 0);
 }
 
-/* ---- the gate ---- */
+/* ---- the gate (LEASE-6, LEASE-7) ---- */
 
 /* n1 is a candidate among puppets; its vote is stored. */
 static void campaign(unsigned n_voters)
@@ -698,7 +698,7 @@ static void raft_lease__unfit_leader_takes_no_proposals_behind_its_gate(void **s
     assert_false(raft_can_propose(fx_raft(&fx, 1)));
 }
 
-/* ---- holding ---- */
+/* ---- holding (LEASE-8) ---- */
 
 /* n1 leads puppets, none of which has promised anything yet. */
 static void lead(unsigned n_voters, unsigned n_learners, uint64_t lease_us)
@@ -918,7 +918,7 @@ static void raft_lease__configuration_counts_when_it_is_used(void **state)
     assert_false(fx_lease(&fx, 1)); /* n3 has given nothing */
 }
 
-/* ---- using ---- */
+/* ---- using (LEASE-9) ---- */
 
 static void raft_lease__only_a_leader_with_its_noop_committed_has_one(void **state)
 {
@@ -1005,7 +1005,7 @@ static void raft_lease__unfit_leader_uses_none(void **state)
     assert_int_equal(fx_try_lease(&fx, 1, 0, &index), RAFT_E_GATED);
 }
 
-/* ---- handing over ---- */
+/* ---- handing over (LEASE-10) ---- */
 
 /* Before TIMEOUT_NOW leaves; for the rest of the term, whatever becomes of it. */
 static void raft_lease__who_hands_over_has_none_any_more(void **state)
@@ -1060,7 +1060,7 @@ static void raft_lease__transfer_that_is_never_sent_costs_none(void **state)
     assert_false(fx_lease(&fx, 1));
 }
 
-/* ---- loss ---- */
+/* ---- loss (LEASE-11) ---- */
 
 static void raft_lease__ends_with_the_leadership(void **state)
 {
@@ -1096,7 +1096,7 @@ static void raft_lease__ends_when_no_quorum_is_heard(void **state)
     assert_int_equal(fx_try_lease(&fx, 1, 0, &index), RAFT_E_NOT_LEADER);
 }
 
-/* ---- pauses ---- */
+/* ---- pauses (LEASE-12) ---- */
 
 static void raft_lease__pause_forgets_what_was_sent_before(void **state)
 {
@@ -1167,7 +1167,7 @@ static void raft_lease__holds_by_the_clock_that_goes_on(void **state)
     ends_at(end_us);
 }
 
-/* ---- groups of one, versions, incarnations ---- */
+/* ---- groups of one, versions, incarnations (LEASE-14, LEASE-15) ---- */
 
 static void raft_lease__lone_voter_always_has_one(void **state)
 {
@@ -1250,7 +1250,7 @@ static void raft_lease__another_incarnation_has_given_nothing(void **state)
     assert_false(fx_lease(&fx, 1));
 }
 
-/* ---- clocks that drift ---- */
+/* ---- clocks that drift (LEASE-13) ---- */
 
 /* n2 and n3 answer each heartbeat after a millisecond; the clock of n2 is so much faster. */
 static void beat_with_drift(unsigned n, int64_t ppm)
