@@ -155,6 +155,9 @@ static_assert(RAFT_HEARTBEAT_US_DEFAULT <= RAFT_ELECTION_US_DEFAULT / 3, "three 
  * (LEASE-0). */
 #define RAFT_LEASE_US_MAX 2000000u
 #define RAFT_CLOCK_RHO    100u
+/* What is left of a promise is less than this: it outlasts a lease by two of those hundredths. More
+ * is nonsense, and refused (WIRE-2). */
+#define RAFT_LEFT_US_MAX (2u * RAFT_LEASE_US_MAX)
 /* While states differ: how long an index is asked about before a later one, and how long it takes
  * until they are looked at again where nobody could tell who is wrong and nobody came since; as
  * long a node that was made again waits to hear that it is equal (FIT-9). */
