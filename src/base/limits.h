@@ -180,6 +180,9 @@ static_assert(RAFT_HEARTBEAT_US_DEFAULT <= RAFT_ELECTION_US_DEFAULT / 3, "three 
 /* Pairs that wait until apply has come to them (BOUND-4): at a heartbeat of 50 ms those of 0.4 s or
  * more. Beyond it the newest is dropped. */
 #define RAFT_PAIRS_MAX 8u
+/* What is left of a promise is less than this: it outlasts a lease by two of those hundredths. More
+ * is nonsense, and refused (WIRE-2). */
+#define RAFT_LEFT_US_MAX (2u * RAFT_LEASE_US_MAX)
 /* While states differ: how long an index is asked about before a later one, and how long it takes
  * until they are looked at again where nobody could tell who is wrong and nobody came since; as
  * long a node that was made again waits to hear that it is equal (FIT-9). */

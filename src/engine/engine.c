@@ -466,6 +466,7 @@ void engine_turn(struct engine *e, uint64_t now_us)
     engine_space_turn(e, now_us);
     engine_snapshots_turn(e, now_us);
     engine_members_turn(e, now_us);
+    engine_leases_turn(e, now_us);
     replica_turn(e->replica, now_us);
     engine_differ_turn(e, now_us);
     engine_agree_turn(e, now_us);

@@ -231,6 +231,9 @@ uint64_t engine_drain(struct engine *e, bool (*take)(void *ctx));
 void engine_turn(struct engine *e, uint64_t now_us);
 /* Without a log thread: what is queued becomes durable, in the caller's time. */
 void engine_work(struct engine *e, uint64_t now_us);
+/* The link to a peer came up or went down, as replica_link(); with what ops.peer_version says of it
+ * the core learns whom it may ask. A host without links calls it never, and all may be asked. */
+void engine_link(struct engine *e, raft_node_id peer, bool up, uint64_t now_us);
 /* When the turn must be taken even if nothing happens; UINT64_MAX: never. */
 uint64_t engine_deadline_us(const struct engine *e);
 /* Is anything due that time alone brings: a heartbeat, an election, the end of a request's time? */

@@ -120,6 +120,17 @@ struct load {
     unsigned rounds_max; /* while it is not */
 };
 
+/* leases.c */
+struct leases {
+    bool link_came;              /* since the core was told who understands asks */
+    struct raft_entry_id config; /* the configuration that it was told of; 0/0: none */
+    struct {
+        raft_node_id id;
+        bool asks;
+    } told[RAFT_SERVERS_MAX];
+    unsigned n_told;
+};
+
 /* ---- snapshots ---- */
 
 /* snapshots.c: the newest one, and the front of the log; make.c: how it is made. */
@@ -363,6 +374,7 @@ struct engine {
         raft_index applied;
     } told;
     struct load load;
+    struct leases leases;
     struct snapshots snap;
     struct members members;
     bool front_goes;   /* without a log thread: the store has more to prepare, or to remove */
@@ -542,6 +554,12 @@ void engine_member_changes(void *ctx, struct wire_reply *w);
 
 /* load.c */
 void engine_load_turn(struct engine *e, uint64_t now_us);
+
+/* leases.c */
+/* Before the replica's turn. */
+void engine_leases_turn(struct engine *e, uint64_t now_us);
+/* What the core was told. */
+bool engine_understands_asks(const struct engine *e, raft_node_id id);
 
 /* events.c */
 void engine_trace(void *ctx, const struct raft_trace *t);

@@ -133,7 +133,7 @@ static int add(struct node *n, const struct raft_server *server, uint64_t now_us
         n->follow.links[n->follow.n_links++] = server->id;
     /* The core takes a link for granted until it hears of it. */
     if (n->follow.began && !peer_net_is_up(n->peer_net, server->id))
-        replica_link(engine_replica(n->engine), server->id, false, now_us);
+        engine_link(n->engine, server->id, false, now_us);
     return 0;
 }
 

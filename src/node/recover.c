@@ -155,7 +155,9 @@ static int append(struct recovery *r)
     const struct store_batch batch = {
         .number = 1,
         .has_hard_state = true,
-        .hard_state = {.current_term = term, .voted_for = identity_get(r->dir)->node_id},
+        .hard_state = {.current_term = term,
+                       .voted_for = identity_get(r->dir)->node_id,
+                       .lease_max_us = r->log.hard_state.lease_max_us},
         .entries = &entry,
         .n_entries = 1,
         .commit_index = r->log.commit_index};

@@ -543,7 +543,8 @@ void wal_done(struct sim_node *n)
 
 static bool same_hard_state(const struct raft_hard_state *a, const struct raft_hard_state *b)
 {
-    return a->current_term == b->current_term && a->voted_for == b->voted_for;
+    return a->lease_max_us == b->lease_max_us && a->current_term == b->current_term &&
+           a->voted_for == b->voted_for;
 }
 
 static raft_term last_term(const struct store_recovered *r)

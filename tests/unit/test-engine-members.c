@@ -38,6 +38,7 @@ struct host {
     bool waits; /* for a leader that tells it who it is */
     bool is_cut;
     bool is_old;      /* of a version that knows no changes */
+    unsigned version; /* of the protocol, else; 0: one that knows of changes and no more */
     bool never_joins; /* it says no */
     struct fake_disk *disk;
     struct engine_state state;
@@ -159,6 +160,8 @@ static unsigned host_peer_version(void *ctx, raft_node_id id)
     (void)ctx;
     if (h == NULL)
         return 0;
+    if (h->version != 0)
+        return h->version;
     return h->is_old ? WIRE_VERSION_SNAPSHOTS - 1 : WIRE_VERSION_SNAPSHOTS;
 }
 
@@ -1642,6 +1645,52 @@ static void members__one_two_three_two_one(void **state)
     }
 }
 
+/* ---- who may be asked ---- */
+
+static bool asks(unsigned i, unsigned k)
+{
+    return engine_understands_asks(rig.hosts[i].engine, rig.hosts[k].id);
+}
+
+/* LEASE-15: a READ_ASK goes to whoever said that it understands it, and to nobody before. */
+static void members__who_may_be_asked_is_known_with_its_link(void **state)
+{
+    (void)state;
+    found(3);
+    rig.hosts[2].version = WIRE_VERSION_ASKS;
+    step();
+    assert_true(asks(1, 2)); /* at the start */
+    assert_false(asks(1, 3));
+    assert_false(asks(1, 1)); /* nobody asks itself */
+    rig.hosts[3].version = WIRE_VERSION_ASKS + 4;
+    rig.hosts[2].version = WIRE_VERSION_ASKS - 1;
+    step();
+    assert_false(asks(1, 3)); /* it comes back with another version by a link */
+    engine_link(rig.hosts[1].engine, rig.hosts[3].id, false, rig.now_us);
+    step();
+    assert_false(asks(1, 3));
+    engine_link(rig.hosts[1].engine, rig.hosts[3].id, true, rig.now_us);
+    step();
+    assert_true(asks(1, 3));
+    assert_false(asks(1, 2));
+}
+
+/* Its link was there before it was a member: the core did not know it, and is told again. */
+static void members__who_becomes_a_member_may_be_asked(void **state)
+{
+    (void)state;
+    found(3);
+    for (unsigned i = 1; i <= 4; i++)
+        rig.hosts[i].version = WIRE_VERSION_ASKS;
+    assert_begun(ASK(ADD, .id = "n4"));
+    wait_for("n1 n2 n3 n4");
+    run(ELECTION);
+    for (unsigned i = 1; i <= 3; i++) {
+        assert_true(asks(i, 4));
+        assert_true(asks(4, i));
+    }
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_teardown(members__##name, done)
@@ -1688,6 +1737,8 @@ int main(void)
         TEST(patience_begins_with_the_promotion),
         TEST(all_that_fit_are_brought_up),
         TEST(one_two_three_two_one),
+        TEST(who_may_be_asked_is_known_with_its_link),
+        TEST(who_becomes_a_member_may_be_asked),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -820,7 +820,7 @@ static void net_peer__a_newer_peer_is_spoken_to_in_the_common_version(void **sta
         assert_int_equal(reply.version_highest, WIRE_VERSION_HIGHEST);
     }
     PUMP_UNTIL(&t->pump, peer_net_is_up(t->high.net, LOW));
-    assert_string_equal(t->high.text[PEER_EVENT_UP], "2");
+    assert_string_equal(t->high.text[PEER_EVENT_UP], "3");
     raw_link_close(c);
     pair_done(t);
 }
@@ -842,7 +842,7 @@ static void net_peer__versions_without_overlap_are_refused_in_words(void **state
     assert_int_equal(reply.refused, WIRE_REFUSED_VERSION);
     PUMP_UNTIL(&t->pump, t->high.n[PEER_EVENT_REFUSED] == 1);
     assert_string_equal(t->high.text[PEER_EVENT_REFUSED],
-                        "we refuse: no common protocol version: it speaks 5 to 6, we speak 1 to 2");
+                        "we refuse: no common protocol version: it speaks 5 to 6, we speak 1 to 3");
     raw_close(&c);
     pair_done(t);
 }
