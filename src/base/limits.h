@@ -139,6 +139,10 @@ static_assert(RAFT_HEARTBEAT_US_DEFAULT <= RAFT_ELECTION_US_DEFAULT / 3, "three 
 /* Reads not yet confirmed; beyond it raft_read() says RAFT_E_BUSY. 128 in flight on 512
  * connections. */
 #define RAFT_READS_PENDING_MAX 65536u
+/* A node that has applied so many entries less than the leader has committed refuses follower reads
+ * with the leader's name: `overloaded` (FOLLOW-7). It takes a tenth of a second or so to apply
+ * them, and another node answers in a millisecond. */
+#define FOLLOWER_BEHIND_ENTRIES_MAX 10000u
 /* Entries kept in memory behind what is applied, stored and acknowledged, for followers a little
  * behind. */
 #define RAFT_CACHE_BYTES_MAX (4u << 20)
