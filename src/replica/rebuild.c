@@ -225,7 +225,11 @@ bool replica_read_failed(struct replica *r, struct replica_request *q)
     if (!r->damaged)
         return false;
     replica_read_put_off(r, q);
-    replica_fail(r, q, WIRE_ERROR_ROLE_CHANGED, NULL);
+    replica_fail(r, q,
+                 q->kind == REPLICA_READ_FOLLOWER || q->kind == REPLICA_READ_BOUNDED
+                     ? WIRE_ERROR_OVERLOADED
+                     : WIRE_ERROR_ROLE_CHANGED,
+                 NULL);
     return true;
 }
 

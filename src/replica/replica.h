@@ -321,8 +321,8 @@ bool replica_rebuilding(const struct replica *r);
 /* The state may be believed (again); not while it is being rebuilt. */
 void replica_set_fit(struct replica *r, enum raft_fitness fitness, uint64_t now_us);
 /* To be called by `served` instead of answering, when view->get did not give 0. True: the state is
- * damaged and will be made again; q has failed with ROLE_CHANGED. False: it is not; q is the
- * caller's to answer. */
+ * damaged and will be made again; q has failed with ROLE_CHANGED, or, where another node would
+ * answer it, with OVERLOADED. False: it is not; q is the caller's to answer. */
 bool replica_read_failed(struct replica *r, struct replica_request *q);
 /* To be called by `served` when it did not answer: q is submitted again later or ends otherwise,
  * and does not count as served. */

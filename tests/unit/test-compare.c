@@ -19,6 +19,7 @@
 #define ACKED    40u /* when the read began */
 #define PROPOSED 44u /* when it ended */
 #define TERM     7u
+#define ALL      (WIRE_VIA_READ_INDEX | WIRE_VIA_LOG | WIRE_VIA_LOCAL)
 
 struct rig {
     struct service *service;
@@ -70,7 +71,7 @@ static void rig_init(struct rig *rig)
     rig->c->acked = ACKED + 2;
     rig->c->proposed = PROPOSED;
     wire_key_set_internal(&rig->c->key, "compare");
-    assert_int_equal(compare_measure_init(rig->c, 10, true), 0);
+    assert_int_equal(compare_measure_init(rig->c, 10, ALL), 0);
 }
 
 static void rig_done(struct rig *rig)
