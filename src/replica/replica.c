@@ -117,11 +117,18 @@ void replica_now(struct replica *r, uint64_t now_us)
         r->now_us = now_us;
 }
 
-uint64_t replica_hold_us(const struct replica *r)
+/* It is made of three clocks, and must not seem to go back for that. */
+uint64_t replica_hold_us(struct replica *r)
 {
+    uint64_t hold_us = r->now_us;
+
     if (r->ops.hold_us != NULL)
-        return r->ops.hold_us(r->ops.ctx);
-    return r->ops.now_us != NULL ? r->ops.now_us(r->ops.ctx) : r->now_us;
+        hold_us = r->ops.hold_us(r->ops.ctx);
+    else if (r->ops.now_us != NULL)
+        hold_us = r->ops.now_us(r->ops.ctx);
+    if (hold_us > r->held_us)
+        r->held_us = hold_us;
+    return r->held_us;
 }
 
 /* One after the other, so that what passes between them is not taken for sleep (LEASE-12). */
@@ -130,6 +137,13 @@ uint64_t replica_look(struct replica *r)
     if (r->ops.now_us != NULL)
         replica_now(r, r->ops.now_us(r->ops.ctx));
     return replica_hold_us(r);
+}
+
+void replica_tell_clocks(struct replica *r)
+{
+    const uint64_t hold_us = replica_look(r);
+
+    raft_hold(r->raft, r->now_us, hold_us);
 }
 
 void replica_hear(struct replica *r, raft_node_id from, uint64_t now_us)
@@ -178,7 +192,7 @@ int replica_step(struct replica *r, const struct raft_msg *m, uint64_t now_us)
     r->dirty = true;
     /* After m is in memory: a question that it asks may be answered under a lease, and what it
      * promises or proves is dated by this (LEASE-9, BOUND-1). */
-    raft_hold(r->raft, replica_look(r));
+    replica_tell_clocks(r);
     rc = raft_step(r->raft, m, r->now_us);
     if (rc != 0) {
         r->stats.n_msgs_invalid++;
@@ -208,7 +222,7 @@ void replica_link(struct replica *r, raft_node_id peer, bool up, uint64_t now_us
     rid_assert(peer != r->id);
     replica_now(r, now_us);
     r->dirty = true;
-    raft_hold(r->raft, replica_look(r));
+    replica_tell_clocks(r);
     raft_link(r->raft, peer, up, r->now_us);
 }
 

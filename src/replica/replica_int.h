@@ -61,6 +61,7 @@ struct replica {
     struct command_result *results;   /* owned; of the run that is being applied */
     bool cut;                         /* the last turn ended with its time, not with its work */
     uint64_t now_us;
+    uint64_t held_us; /* what the hold clock showed last */
     uint64_t election_timeout_us;
     uint64_t leader_seen_us; /* when somebody was known to lead last */
     uint64_t led_us;         /* when this node led last; 0: never */
@@ -136,9 +137,11 @@ bool replica_heard_within(const struct replica *r, raft_node_id id, uint64_t us)
 /* Time never falls, whatever a caller says. */
 void replica_now(struct replica *r, uint64_t now_us);
 /* The hold clock, read now (LEASE-0). */
-uint64_t replica_hold_us(const struct replica *r);
-/* Both clocks, read now, one right after the other. */
+uint64_t replica_hold_us(struct replica *r);
+/* Both clocks, read now, one right after the other; the other one is r->now_us. */
 uint64_t replica_look(struct replica *r);
+/* The core is told both, as they are now. */
+void replica_tell_clocks(struct replica *r);
 
 /* ---- requests.c ---- */
 

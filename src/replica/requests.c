@@ -323,7 +323,7 @@ static void start_at_once(struct replica *r, struct replica_request *q)
  * partition (READ-4), and the core also hands over by itself (FIT-2). */
 bool replica_can_serve(const struct replica *r)
 {
-    return raft_can_serve(r->raft) && !raft_is_transferring(r->raft);
+    return raft_can_propose(r->raft) && !raft_is_transferring(r->raft);
 }
 
 /* Refused with the leader's name; while nobody leads the request waits instead (READ-33). */

@@ -136,6 +136,7 @@ static void take_ready(struct replica *r)
     replica_rebuild_step(r);
     if (r->dead)
         return;
+    replica_tell_lost(r); /* what this node is too far behind for, as it turned out */
     replica_drain_waiting(r);
 }
 
@@ -151,7 +152,7 @@ void replica_turn(struct replica *r, uint64_t now_us)
     r->cut = false;
     r->applying.now_us = NULL;
     r->answering.now_us = NULL;
-    raft_hold(r->raft, replica_hold_us(r));
+    replica_tell_clocks(r);
     /* Not by r->now_us, which lines that came since may have moved: up to now_us all was heard, and
      * by that is judged who is silent and what is late (TIME-3). */
     if (raft_tick_due_us(r->raft) <= now_us)

@@ -74,7 +74,7 @@ static void writer_written(struct replica_request *rr, const struct command_resu
     (void)result;
     c->writer_busy = false;
     c->acked = c->proposed;
-    compare_learn(c);
+    compare_learn(c, raft_get_commit_index(replica_raft(c->service->replica)));
     if (c->begun_us == 0) {
         c->begun_us = now_of(c);
         c->term = c->session.last_write.term;
@@ -168,7 +168,7 @@ static void begin_read(struct compare *c, struct compare_read *read, enum compar
     struct replica_stats stats;
 
     replica_get_stats(c->service->replica, &stats);
-    compare_learn(c);
+    compare_learn(c, raft_get_commit_index(raft));
     memset(read, 0, sizeof(*read));
     read->compare = c;
     read->method = method;

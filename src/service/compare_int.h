@@ -121,8 +121,9 @@ struct compare {
 
 /* ---- compare_judge.c ---- */
 
-/* Now this is known: to be called before a read begins, and when a write was acknowledged. */
-void compare_learn(struct compare *c);
+/* Now this is known here, with c->acked: to be called before a read begins, and when a write was
+ * acknowledged. */
+void compare_learn(struct compare *c, raft_index commit);
 /* Holds one answer against what was known when its read began. False: the state could not be read,
  * so there is nothing to be judged. */
 bool compare_judge(struct compare *c, const struct compare_read *read,

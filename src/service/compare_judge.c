@@ -50,7 +50,7 @@ void compare_unread(struct compare *c)
 
 /* ---- what was known when ---- */
 
-void compare_learn(struct compare *c)
+void compare_learn(struct compare *c, raft_index commit)
 {
     const uint64_t now_us = c->service->ops.now_us(c->service->ops.ctx);
     struct compare_fact *last = c->n_facts > 0 ? &c->facts[(c->n_facts - 1) % COMPARE_FACTS] : NULL;
@@ -59,9 +59,7 @@ void compare_learn(struct compare *c)
     if (last != NULL && now_us - last->us < COMPARE_FACT_US)
         return;
     c->facts[c->n_facts++ % COMPARE_FACTS] =
-        (struct compare_fact){.us = now_us,
-                              .acked = c->acked,
-                              .commit = raft_get_commit_index(replica_raft(c->service->replica))};
+        (struct compare_fact){.us = now_us, .acked = c->acked, .commit = commit};
 }
 
 /* The latest that is not younger than that; nothing, when it is forgotten. */

@@ -175,8 +175,8 @@ static void behind_text(struct service *s, const struct replica_failure *f, char
     char behind[96];
 
     if (f->behind > 0)
-        (void)snprintf(behind, sizeof(behind), "this node is %llu entries behind",
-                       (unsigned long long)f->behind);
+        (void)snprintf(behind, sizeof(behind), "this node is %llu %s behind",
+                       (unsigned long long)f->behind, f->behind == 1 ? "entry" : "entries");
     else
         (void)snprintf(behind, sizeof(behind), "this node makes its state again");
     if (name == NULL)
