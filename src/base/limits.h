@@ -139,6 +139,10 @@ static_assert(RAFT_HEARTBEAT_US_DEFAULT <= RAFT_ELECTION_US_DEFAULT / 3, "three 
 /* Reads not yet confirmed; beyond it raft_read() says RAFT_E_BUSY. 128 in flight on 512
  * connections. */
 #define RAFT_READS_PENDING_MAX 65536u
+/* A node that has applied so many entries less than the leader has committed refuses follower reads
+ * with the leader's name: `overloaded` (FOLLOW-7). It takes a tenth of a second or so to apply
+ * them, and another node answers in a millisecond. */
+#define FOLLOWER_BEHIND_ENTRIES_MAX 10000u
 /* Entries kept in memory behind what is applied, stored and acknowledged, for followers a little
  * behind. */
 #define RAFT_CACHE_BYTES_MAX (4u << 20)
@@ -477,6 +481,8 @@ static_assert(CLIENT_CHUNK_BYTES <= DECODE_WHOLE_BYTES,
 /* ridd-protocol(7): keys of one batch_read_index. */
 #define BATCH_KEYS_MAX          128u
 #define COMPARE_READS_MAX       100000u
+/* max_stale_ms of a local_read: a day. Who takes older asks for no bound. */
+#define MAX_STALE_MS_MAX 86400000u
 #define COMPARE_CONCURRENCY_MAX 128u
 #define TIMEOUT_MS_DEFAULT      5000u
 #define TIMEOUT_MS_MAX          60000u
@@ -509,6 +515,14 @@ static_assert(CLIENT_CHUNK_BYTES <= DECODE_WHOLE_BYTES,
 /* Reads of each method that are not counted: they pay for cold caches and a first round trip that
  * nothing is known of. More of them would only make a run longer. */
 #define COMPARE_WARM_UP_READS 8u
+/* Reads of each method whose cost is measured: what else passes in their time is a small part. */
+#define COMPARE_COST_READS 256u
+/* The bound of bounded_read in a run that gives none: many heartbeats. */
+#define COMPARE_STALE_MS_DEFAULT 1000u
+/* What a run remembers of what was known when, for the bounded ones: a second and more, and what is
+ * older is demanded of nobody. */
+#define COMPARE_FACTS   4096u
+#define COMPARE_FACT_US 250u
 /* How old may be in `status` what is dear to find out: quick for a person, and a tenth of the
  * cost for who asks without a pause (TIME-4). */
 #define STATUS_FRESH_US 20000u

@@ -122,7 +122,9 @@ void clients_done(struct maelstrom *m);
 void forward_init(struct maelstrom *m);
 void forward_done(struct maelstrom *m);
 /* True if only the leader can answer it. */
-bool forward_wanted(const struct wire_request *q);
+bool forward_wanted(const struct maelstrom *m, const struct wire_request *q);
+/* Only a leader answers it. */
+bool forward_wants_leader(const struct maelstrom *m, const struct wire_request *q);
 /* Handled here at once, or queued. */
 void forward_request(struct maelstrom *m, struct client *c, const struct wire_request *q,
                      const char *line, size_t len);

@@ -1,4 +1,5 @@
-/* Local reads: no anchor, no proof, no waiting. Whatever this node has applied, however old. */
+/* Local reads: no anchor, no proof. Whatever this node has applied, however old, but for what its
+ * own session wrote here before (READ-58). */
 #include "replica/anchor_int.h"
 #include "replica/replica_int.h"
 

@@ -19,11 +19,12 @@
  * Source: dissertation 6.4 and 10.2.1; READ-1 (what gives a read its right), READ-16, READ-17 (loss
  * before completion), READ-60 (a read of the log sees exactly its index).
  *
- * Requests of one session are proposed in the order submitted, and a read sees every write
- * submitted before it on its session (READ-58). */
+ * Requests of one session are proposed in the order submitted, and a read of any kind sees every
+ * write submitted before it on its session (READ-58). */
 #ifndef RIDD_REPLICA_REPLICA_H
 #define RIDD_REPLICA_REPLICA_H
 
+#include "base/heap.h"
 #include "base/list.h"
 #include "raft/raft.h"
 #include "wire/command.h"
@@ -92,19 +93,68 @@ struct replica_ops {
     /* Read again while a turn runs, so that it ends in time (TIME-1). NULL: a turn does all
      * that it finds. */
     uint64_t (*now_us)(void *ctx);
+    /* The hold clock (raft.h), read from the kernel each time: what is promised or proved by time
+     * hangs on when it is asked (LEASE-0). NULL: it shows what now_us does. */
+    uint64_t (*hold_us)(void *ctx);
 };
 
-/* What a served request may look at; valid during the callback only. */
+/* clang-format off */
+/* What stands behind an answer; its name is part of the reply. */
+#define REPLICA_PROOFS(X)                                                                          \
+    X(NONE,   NULL)     /* nothing: whatever is applied here */                                    \
+    X(ROUND,  "round")  /* a round of this node as leader, opened after the read came */           \
+    X(LEADER, "leader") /* the leader's answer to a question of this node that left after it */    \
+    X(LEASE,  "lease")  /* the lease of this node as leader, seen valid after it */                \
+    X(MARKER, "marker") /* its own entry in the log */                                             \
+    X(STAMP,  "stamp")  /* what this node's own clock showed (BOUND-2) */
+/* clang-format on */
+enum replica_proof {
+#define REPLICA_PROOF(name, text) REPLICA_PROOF_##name,
+    REPLICA_PROOFS(REPLICA_PROOF)
+#undef REPLICA_PROOF
+};
+const char *replica_proof_name(enum replica_proof proof); /* NULL for NONE */
+
+/* What gives a read its right: an index, and the proof that it may be answered from there. Each
+ * proof is two numbers, of which the one that was found must not be below, or must be above, the
+ * one that was drawn when the read came: nothing else says that it was found after that (CLIENT-8). */
+struct replica_anchor {
+    raft_index index;
+    enum replica_proof proof;
+    raft_node_id by;        /* whose word it is: that of this node, but for LEADER */
+    raft_term term;         /* ROUND, LEADER, LEASE: in which; MARKER: of the marker */
+    uint64_t round;         /* ROUND of READ and LEASE: the confirmed round, > arrival_round */
+    uint64_t arrival_round; /* highest round open when the read was submitted to the core */
+    uint64_t ticket;        /* FOLLOWER: its own, drawn when it came */
+    uint64_t answered;      /* all tickets up to this one are answered with this index; >= ticket */
+    uint64_t look;          /* LEASE: which look at the clock found it valid; > arrival_look */
+    uint64_t arrival_look;  /* the last one before the read came */
+    struct raft_entry_id entry; /* MARKER: the marker */
+};
+
+/* What a served request may look at; valid during the callback only. Beside the state it is what
+ * stands in the anchor. */
 struct replica_view {
     struct raft_entry_id last_applied; /* of the state that is read */
-    raft_index read_index;             /* READ: the confirmed anchor, <= last_applied.index */
-    uint64_t round;                    /* READ: the confirmed round, > arrival_round */
-    uint64_t arrival_round; /* READ: highest round open when the read was submitted to the core */
-    raft_term term;         /* READ: the term of the round; READ_LOG: of the marker */
+    raft_node_id served_by;            /* whose state that is */
+    raft_index read_index;             /* the confirmed anchor, <= last_applied.index */
+    enum replica_proof proof;
+    raft_node_id by;
+    uint64_t round;
+    uint64_t arrival_round;
+    raft_term term;
+    uint64_t ticket;
+    uint64_t answered;
+    uint64_t look;
+    uint64_t arrival_look;
     struct raft_entry_id entry; /* READ_LOG: the marker */
+    uint64_t staleness_us;      /* BOUNDED: how old the state was at most when it had been read */
     int (*get)(void *ctx, struct wire_slice key, struct command_value *ret_value);
     void *ctx;
 };
+/* Does this state show all that anybody was told before the read came? From the two numbers of the
+ * proof, and from what is applied; not from the kind of the read. */
+bool replica_view_is_linearizable(const struct replica_view *view);
 
 /* clang-format off */
 /* What holds a request up, as far as this node can tell; its name is part of the reply. */
@@ -123,8 +173,8 @@ enum replica_cause {
 const char *replica_cause_name(enum replica_cause cause); /* NULL for NONE */
 
 struct replica_failure {
-    /* NOT_LEADER, TERM_CHANGED, ROLE_CHANGED, TIMEOUT, NETWORK, BUSY, CANCELLED, TOO_LARGE,
-     * NO_SPACE */
+    /* NOT_LEADER, TERM_CHANGED, ROLE_CHANGED, TIMEOUT, NETWORK, BUSY, OVERLOADED, CANCELLED,
+     * TOO_LARGE, NO_SPACE */
     enum wire_error error;
     bool after_append;  /* a write whose fate is unknown (READ-57) */
     raft_term old_term; /* TERM_CHANGED */
@@ -139,43 +189,46 @@ struct replica_failure {
     uint64_t sync_us;              /* OWN_DISK: what a sync takes, or has taken so far */
     uint64_t election_us;          /* OWN_DISK: the election timeout as configured */
     uint64_t no_leader_us;         /* NO_LEADER: for how long */
-    uint64_t limit;                /* BUSY */
+    uint64_t limit;                /* BUSY, OVERLOADED */
+    uint64_t behind;               /* OVERLOADED: entries that are committed and not applied here */
     struct replica_no_space space; /* NO_SPACE */
-    const char *stage; /* TIMEOUT: "leader", "round", "commit", "apply", or the host's word */
+    /* TIMEOUT: "leader", "write", "round", "index", "age", "commit", "apply", or the host's word */
+    const char *stage;
 };
 
 enum replica_kind {
-    REPLICA_READ,       /* ReadIndex */
-    REPLICA_READ_LOG,   /* a marker in the log */
-    REPLICA_READ_LOCAL, /* whatever is applied here; never waits */
+    REPLICA_READ,          /* ReadIndex */
+    REPLICA_READ_LOG,      /* a marker in the log */
+    REPLICA_READ_LOCAL,    /* whatever is applied here; waits for writes of its session alone */
+    REPLICA_READ_FOLLOWER, /* linearizable on any node: the leader is asked for an index */
+    REPLICA_READ_LEASE,    /* under the leader's lease; without one as READ */
+    REPLICA_READ_BOUNDED,  /* no older than max_stale_us, proved by the clock of this node */
     REPLICA_WRITE,
 };
+#define REPLICA_KINDS (REPLICA_WRITE + 1u)
 
 /* Order and floor of one client connection. Zero-initialised by the host; outlives its requests. */
 struct replica_session {
     struct raft_entry_id last_write;
+    unsigned n_waiting; /* of its writes, in WAITING */
 };
 
 enum replica_stage {
     REPLICA_IDLE,    /* not submitted, or done */
     REPLICA_WAITING, /* for a leader, the gate, the end of a transfer: nothing has been appended */
+    REPLICA_FLOOR,   /* read of any node: a write of its session is proposed and not applied */
+    REPLICA_LOOK,    /* lease read: the clock was not looked at since it came */
     REPLICA_ASKED,   /* read: its anchor is not confirmed */
+    REPLICA_TICKET,  /* follower read: its question is not answered */
+    REPLICA_AGE,     /* bounded read: nothing that is young enough is applied here */
     REPLICA_CONFIRMED, /* read: waits until its anchor is applied */
     REPLICA_EXACT,     /* log read: its marker is committed, and applied in this turn */
     REPLICA_LOCAL,     /* local read: for this turn */
     REPLICA_PROPOSED,  /* write, log read: in the log */
-    REPLICA_LOST, /* asked or proposed, and the leadership is lost: about to fail, nothing else */
+    REPLICA_LOST,   /* asked or proposed, and the leadership is lost: about to fail, nothing else */
+    REPLICA_BEHIND, /* follower read: this node is too far behind for it: likewise */
 };
-#define REPLICA_STAGES 8u
-
-/* What gives a read its right: an index, and the proof that it may be answered from there. */
-struct replica_anchor {
-    raft_index index;
-    raft_term term;             /* READ: of the round; READ_LOG: of the marker */
-    uint64_t round;             /* READ: the confirmed round, > arrival_round */
-    uint64_t arrival_round;     /* READ: highest round open when the core was asked */
-    struct raft_entry_id entry; /* READ_LOG: the marker */
-};
+#define REPLICA_STAGES 13u
 
 struct replica_request {
     /* Set by the host before replica_submit(). */
@@ -184,6 +237,7 @@ struct replica_request {
     struct replica_session *session; /* NULL: none */
     const void *command;             /* WRITE: encoded; borrowed until a callback is called */
     size_t command_len;
+    uint64_t max_stale_us;                                                      /* BOUNDED */
     void (*served)(struct replica_request *q, const struct replica_view *view); /* reads */
     void (*written)(struct replica_request *q, const struct command_result *result);
     void (*failed)(struct replica_request *q, const struct replica_failure *f);
@@ -192,9 +246,13 @@ struct replica_request {
     enum replica_stage stage;
     struct list link;  /* in the queue of its stage */
     struct list timer; /* in the wheel */
+    uint64_t submitted_us;
     uint32_t slot;
+    struct heap_node age;         /* AGE: by how young it must be, the easiest first */
+    struct raft_entry_id floor;   /* FLOOR: the write */
+    raft_index floor_index;       /* FLOOR: what it waits for: that, or of one before it in line */
     struct raft_entry_id entry;   /* PROPOSED */
-    struct replica_anchor anchor; /* CONFIRMED, EXACT */
+    struct replica_anchor anchor; /* CONFIRMED, EXACT; LOOK, TICKET: what is known when it comes */
 };
 
 struct replica_conf {
@@ -263,8 +321,8 @@ bool replica_rebuilding(const struct replica *r);
 /* The state may be believed (again); not while it is being rebuilt. */
 void replica_set_fit(struct replica *r, enum raft_fitness fitness, uint64_t now_us);
 /* To be called by `served` instead of answering, when view->get did not give 0. True: the state is
- * damaged and will be made again; q has failed with ROLE_CHANGED. False: it is not; q is the
- * caller's to answer. */
+ * damaged and will be made again; q has failed with ROLE_CHANGED, or, where another node would
+ * answer it, with OVERLOADED. False: it is not; q is the caller's to answer. */
 bool replica_read_failed(struct replica *r, struct replica_request *q);
 /* To be called by `served` when it did not answer: q is submitted again later or ends otherwise,
  * and does not count as served. */
@@ -301,13 +359,15 @@ void replica_check(const struct replica *r);
 
 /* ---- looking ---- */
 struct replica_stats {
-    uint64_t n_reads[4]; /* served, by enum replica_kind (WRITE: 0) */
+    uint64_t n_reads[REPLICA_KINDS]; /* served, by enum replica_kind (WRITE: 0) */
+    uint64_t n_lease_fallbacks;      /* lease reads that found no lease, and joined a round */
     uint64_t n_reads_failed;
     uint64_t n_writes_proposed;
     uint64_t n_writes_done;
     uint64_t n_writes_failed;
     unsigned n_waiting;   /* now */
     unsigned n_in_round;  /* now: reads not confirmed */
+    unsigned n_asking;    /* now: reads that wait for the word of a leader */
     unsigned n_confirmed; /* now: reads waiting for apply */
     unsigned n_proposed;  /* now */
     uint64_t n_turns;

@@ -61,6 +61,7 @@ struct replica {
     struct command_result *results;   /* owned; of the run that is being applied */
     bool cut;                         /* the last turn ended with its time, not with its work */
     uint64_t now_us;
+    uint64_t held_us; /* what the hold clock showed last */
     uint64_t election_timeout_us;
     uint64_t leader_seen_us; /* when somebody was known to lead last */
     uint64_t led_us;         /* when this node led last; 0: never */
@@ -69,13 +70,22 @@ struct replica {
     struct slice applying;   /* of this turn; without a clock until it has begun */
     struct slice answering;
 
-    /* By stage; that of REPLICA_IDLE stays empty. WAITING in order of arrival, PROPOSED and LOST by
-     * index, CONFIRMED and EXACT by anchor. Moved between by replica_move() only. */
+    /* By stage; that of REPLICA_IDLE stays empty. WAITING and LOOK in order of arrival, TICKET by
+     * ticket, FLOOR by floor_index, PROPOSED and LOST by index, CONFIRMED and EXACT by anchor.
+     * Moved between by replica_move() only. */
     struct request_queue queues[REPLICA_STAGES];
     raft_index last_anchor; /* of CONFIRMED, now or ever: never falls */
+    raft_index last_floor;  /* of FLOOR, likewise */
     raft_index last_applied;
 
     struct replica_failure lost; /* why those in LOST fail */
+
+    uint64_t n_looks;  /* at the clock for leases */
+    uint64_t answered; /* all tickets up to this one */
+    struct heap ages;  /* struct replica_request in AGE, by age */
+    /* Something in AGE has no pair that is young enough, not even one that is not applied yet. */
+    bool wants_pair;
+    uint64_t pair_ticket; /* drawn for that last: while it is not answered no other is */
 
     struct slot_ring slots; /* never popped: a slot keeps its place */
     uint32_t first_free;    /* SLOT_NONE: none */
@@ -126,6 +136,12 @@ bool replica_spent(struct replica *r, struct slice *share);
 bool replica_heard_within(const struct replica *r, raft_node_id id, uint64_t us);
 /* Time never falls, whatever a caller says. */
 void replica_now(struct replica *r, uint64_t now_us);
+/* The hold clock, read now (LEASE-0). */
+uint64_t replica_hold_us(struct replica *r);
+/* Both clocks, read now, one right after the other; the other one is r->now_us. */
+uint64_t replica_look(struct replica *r);
+/* The core is told both, as they are now. */
+void replica_tell_clocks(struct replica *r);
 
 /* ---- requests.c ---- */
 
@@ -140,6 +156,10 @@ static inline void replica_move(struct replica *r, struct replica_request *q, en
         r->queues[q->stage].n--;
         list_remove(&q->link);
     }
+    if (q->kind == REPLICA_WRITE && q->session != NULL) {
+        q->session->n_waiting -= q->stage == REPLICA_WAITING;
+        q->session->n_waiting += to == REPLICA_WAITING;
+    }
     q->stage = to;
     if (to != REPLICA_IDLE) {
         r->queues[to].n++;
@@ -152,12 +172,15 @@ void replica_fail(struct replica *r, struct replica_request *q, enum wire_error 
                   const char *stage);
 /* Before what `ready` loses goes to LOST: why. */
 void replica_note_loss(struct replica *r, const struct raft_ready *ready);
-/* Fails what is in LOST, as far as there is time. */
+/* Fails what is in LOST and in BEHIND, as far as there is time. */
 void replica_tell_lost(struct replica *r);
 /* CANCELLED for everything in this stage. */
 void replica_fail_stage(struct replica *r, enum replica_stage stage);
 /* Waiting requests: on when this node can serve, failed when another leads. */
 void replica_drain_waiting(struct replica *r);
+/* Reads of any node behind writes of their sessions: those writes are lost, or applied. */
+void replica_lose_floors(struct replica *r, const struct raft_ready *ready);
+void replica_drain_floors(struct replica *r);
 void replica_expire(struct replica *r, uint64_t now_us);
 
 /* ---- apply.c ---- */

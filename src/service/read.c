@@ -28,7 +28,13 @@ static void reply_internal(struct request *req, const char *what)
  * open when it came, in the term it was served for. */
 static bool is_confirmed(const struct replica_view *view)
 {
-    return view->round > view->arrival_round && view->last_applied.index >= view->read_index;
+    return view->proof == REPLICA_PROOF_ROUND && replica_view_is_linearizable(view);
+}
+
+/* What a read of this kind may not be answered without. */
+static bool promises_all(enum replica_kind kind)
+{
+    return kind != REPLICA_READ_LOCAL && kind != REPLICA_READ_BOUNDED;
 }
 
 static void verbose_value(struct wire_reply *w, const struct command_value *v)
@@ -41,37 +47,66 @@ static void verbose_value(struct wire_reply *w, const struct command_value *v)
     }
 }
 
-/* What `read` leaves to the node, and so to be told: the state that was read, and what stands
- * behind it. The other methods say it in every reply. */
-static void verbose_guarantee(struct wire_reply *w, enum replica_kind kind,
+static void reply_served_by(struct service *s, struct wire_reply *w,
+                            const struct replica_view *view)
+{
+    const char *name = service_name_of(s, view->served_by);
+
+    /* It may be removed already, and not have heard. */
+    wire_reply_str(w, "served_by", name != NULL ? name : s->conf.node_name);
+}
+
+/* Rounded up: it is a bound. */
+static void reply_staleness(struct wire_reply *w, const struct replica_view *view)
+{
+    wire_reply_u64(w, "staleness_ms", (view->staleness_us + 999u) / 1000u);
+}
+
+/* The state that was read, and what stands behind it: what each method says behind its value. */
+static void reply_guarantee(struct service *s, struct wire_reply *w, enum replica_kind kind,
+                            const struct replica_view *view)
+{
+    if (promises_all(kind))
+        wire_reply_u64(w, "read_at_index", view->last_applied.index);
+    else
+        wire_reply_u64(w, "applied_index", view->last_applied.index);
+    if (kind == REPLICA_READ)
+        wire_reply_bool(w, "heartbeat_confirmed", is_confirmed(view));
+    else if (kind == REPLICA_READ_FOLLOWER)
+        reply_served_by(s, w, view);
+    else if (kind == REPLICA_READ_LEASE)
+        wire_reply_bool(w, "lease_valid", view->proof == REPLICA_PROOF_LEASE);
+    else if (kind == REPLICA_READ_BOUNDED)
+        reply_staleness(w, view);
+    wire_reply_bool(w, "linearizable", replica_view_is_linearizable(view));
+}
+
+/* What `read` leaves to the node, and so to be told. */
+static void verbose_guarantee(struct service *s, struct wire_reply *w, enum replica_kind kind,
                               const struct replica_view *view)
 {
-    bool confirmed = kind == REPLICA_READ && is_confirmed(view);
-
     if (kind == REPLICA_READ_LOG)
         wire_reply_u64(w, "log_index_used", view->entry.index);
     else
-        wire_reply_u64(w, kind == REPLICA_READ ? "read_at_index" : "applied_index",
-                       view->last_applied.index);
-    if (kind == REPLICA_READ)
-        wire_reply_bool(w, "heartbeat_confirmed", confirmed);
-    if (kind != REPLICA_READ_LOG) /* its anchor says so */
-        wire_reply_bool(w, "linearizable", confirmed);
+        reply_guarantee(s, w, kind, view);
 }
 
 /* Where the right of this read comes from. */
-static void verbose_anchor(struct wire_reply *w, enum replica_kind kind,
-                           const struct replica_view *view)
+static void verbose_anchor(struct service *s, struct wire_reply *w, const struct replica_view *view)
 {
-    if (kind == REPLICA_READ) {
+    if (view->proof == REPLICA_PROOF_NONE)
+        return;
+    if (view->proof != REPLICA_PROOF_MARKER)
         wire_reply_u64(w, "read_index", view->read_index);
+    if (view->round != 0)
         wire_reply_u64(w, "round", view->round);
+    if (view->proof != REPLICA_PROOF_STAMP)
         wire_reply_u64(w, "term", view->term);
-    } else if (kind == REPLICA_READ_LOG) {
-        wire_reply_u64(w, "term", view->entry.term);
-        /* The marker was applied at its index, in its term. */
-        wire_reply_bool(w, "linearizable", true);
-    }
+    /* Of a log read its index alone would say so: the marker was applied there, in its term. */
+    if (view->proof == REPLICA_PROOF_MARKER)
+        wire_reply_bool(w, "linearizable", replica_view_is_linearizable(view));
+    wire_reply_str(w, "proof", replica_proof_name(view->proof));
+    wire_reply_str(w, "by", service_name_of(s, view->by));
 }
 
 /* `read` of an absent key: an error, with the guarantee of the absence where it is asked for. */
@@ -83,10 +118,28 @@ static void reply_absent(struct request *req, struct buf *out, const struct repl
     service_begin_error(s, &w, out, &req->origin, WIRE_ERROR_KEY_NOT_FOUND, false, "no such key");
     wire_reply_u64(&w, "index", view->last_applied.index);
     if (req->verbose) {
-        verbose_guarantee(&w, req->rr.kind, view);
-        verbose_anchor(&w, req->rr.kind, view);
+        verbose_guarantee(s, &w, req->rr.kind, view);
+        verbose_anchor(s, &w, view);
     }
     service_end(s, &w, &req->origin);
+}
+
+static const char *ok_name(enum wire_request_type type)
+{
+    switch ((int)type) { /* int: the rest is for default */
+    case WIRE_REQ_READ:
+        return "read_ok";
+    case WIRE_REQ_READ_VIA_LOG:
+        return "read_via_log_ok";
+    case WIRE_REQ_LOCAL_READ:
+        return "local_read_ok";
+    case WIRE_REQ_FOLLOWER_READ:
+        return "follower_read_ok";
+    case WIRE_REQ_LEASE_READ:
+        return "lease_read_ok";
+    default:
+        return "read_index_ok";
+    }
 }
 
 static void reply_read(struct request *req, struct buf *out, const struct replica_view *view,
@@ -94,42 +147,24 @@ static void reply_read(struct request *req, struct buf *out, const struct replic
 {
     struct service *s = req->conn->service;
     struct wire_reply w;
-    bool confirmed = is_confirmed(view);
 
-    switch ((int)req->type) { /* int: the rest is for default */
-    case WIRE_REQ_READ:
-        if (!v->exists) {
-            reply_absent(req, out, view);
-            return;
-        }
-        service_begin(s, &w, out, &req->origin, "read_ok");
-        wire_reply_value(&w, "value", v->text);
-        break;
-    case WIRE_REQ_READ_VIA_LOG:
-        service_begin(s, &w, out, &req->origin, "read_via_log_ok");
-        wire_reply_value(&w, "value", v->text);
+    if (req->type == WIRE_REQ_READ && !v->exists) {
+        reply_absent(req, out, view);
+        return;
+    }
+    service_begin(s, &w, out, &req->origin, ok_name(req->type));
+    wire_reply_value(&w, "value", v->text);
+    if (req->type == WIRE_REQ_READ_VIA_LOG) {
         wire_reply_u64(&w, "log_index_used", view->entry.index);
         wire_reply_ms(&w, "latency_ms", s->ops.now_us(s->ops.ctx) - req->arrived_us);
-        break;
-    case WIRE_REQ_LOCAL_READ:
-        service_begin(s, &w, out, &req->origin, "local_read_ok");
-        wire_reply_value(&w, "value", v->text);
-        wire_reply_u64(&w, "applied_index", view->last_applied.index);
-        wire_reply_bool(&w, "linearizable", false);
-        break;
-    default:
-        service_begin(s, &w, out, &req->origin, "read_index_ok");
-        wire_reply_value(&w, "value", v->text);
-        wire_reply_u64(&w, "read_at_index", view->last_applied.index);
-        wire_reply_bool(&w, "heartbeat_confirmed", confirmed);
-        wire_reply_bool(&w, "linearizable", confirmed);
-        break;
+    } else if (req->type != WIRE_REQ_READ) {
+        reply_guarantee(s, &w, req->rr.kind, view);
     }
     if (req->verbose) {
         verbose_value(&w, v);
         if (req->type == WIRE_REQ_READ)
-            verbose_guarantee(&w, req->rr.kind, view);
-        verbose_anchor(&w, req->rr.kind, view);
+            verbose_guarantee(s, &w, req->rr.kind, view);
+        verbose_anchor(s, &w, view);
     }
     service_end(s, &w, &req->origin);
 }
@@ -150,13 +185,13 @@ static void read_served(struct replica_request *rr, const struct replica_view *v
     struct request *req = service_request_of(rr);
     const struct wire_slice key = {(const char *)req->key, req->key_len};
     struct buf *out = service_out(req->conn);
-    bool is_right = rr->kind != REPLICA_READ || is_confirmed(view);
+    bool is_right = !promises_all(rr->kind) || replica_view_is_linearizable(view);
     struct command_value v;
     int rc = 0;
 
     if (out != NULL) {
         if (!is_right)
-            reply_internal(req, "a read came back without its confirmation");
+            reply_internal(req, "a read came back without what proves it");
         else
             rc = view->get(view->ctx, key, &v);
         if (rc == 0 && is_right) {
@@ -260,6 +295,7 @@ static void read_by(struct service_conn *c, const struct wire_request *q, enum r
     if (req == NULL)
         return;
     req->rr.kind = kind;
+    req->rr.max_stale_us = (uint64_t)q->max_stale_ms * 1000u;
     req->rr.served = read_served;
     req->rr.failed = service_request_failed;
     service_submit(req);
@@ -275,14 +311,35 @@ void service_handle_read_via_log(struct service_conn *c, const struct wire_reque
     read_by(c, q, REPLICA_READ_LOG);
 }
 
+void service_handle_follower_read(struct service_conn *c, const struct wire_request *q)
+{
+    read_by(c, q, REPLICA_READ_FOLLOWER);
+}
+
+void service_handle_lease_read(struct service_conn *c, const struct wire_request *q)
+{
+    read_by(c, q, REPLICA_READ_LEASE);
+}
+
 void service_handle_local_read(struct service_conn *c, const struct wire_request *q)
 {
-    read_by(c, q, REPLICA_READ_LOCAL);
+    read_by(c, q, q->max_stale_ms != 0 ? REPLICA_READ_BOUNDED : REPLICA_READ_LOCAL);
+}
+
+enum wire_via service_via_of(const struct service *s, enum wire_via via)
+{
+    if (via == WIRE_VIA_DEFAULT)
+        via = s->conf.read_via;
+    if (via != WIRE_VIA_DEFAULT)
+        return via;
+    /* Each node answers: who leads by a round of its own, the others by its word. */
+    return raft_get_role(replica_raft(s->replica)) == RAFT_LEADER ? WIRE_VIA_READ_INDEX
+                                                                  : WIRE_VIA_FOLLOWER;
 }
 
 void service_handle_read(struct service_conn *c, const struct wire_request *q)
 {
-    switch (q->via) {
+    switch (service_via_of(c->service, q->via)) {
     case WIRE_VIA_DEFAULT:
     case WIRE_VIA_READ_INDEX:
         read_by(c, q, REPLICA_READ);
@@ -291,14 +348,14 @@ void service_handle_read(struct service_conn *c, const struct wire_request *q)
         read_by(c, q, REPLICA_READ_LOG);
         break;
     case WIRE_VIA_LOCAL:
+    case WIRE_VIA_BOUNDED: /* no `via` is called so */
         read_by(c, q, REPLICA_READ_LOCAL);
         break;
     case WIRE_VIA_LEASE:
-        service_refuse_type(c, q, "lease reads are not supported by this version; use read_index");
+        read_by(c, q, REPLICA_READ_LEASE);
         break;
     case WIRE_VIA_FOLLOWER:
-        service_refuse_type(c, q,
-                            "follower reads are not supported by this version; use read_index");
+        read_by(c, q, REPLICA_READ_FOLLOWER);
         break;
     }
 }

@@ -2,7 +2,7 @@
  * this header are ordered, from the bottom up:
  *
  *   replies ◄─ admission ◄─ room ◄─ read, write ◄────────────────────────── lines ◄─ service
- *                     ◄─ compare_measure ◄─ compare ◄─ transfer, cluster ◄───┤
+ *      compare_judge, compare_measure, compare_report ◄─ compare ◄─ transfer, cluster ◄─┤
  *                     ◄─ part ◄─ transfer ◄──────────────────────────────────┘ */
 #ifndef RIDD_SERVICE_SERVICE_INT_H
 #define RIDD_SERVICE_SERVICE_INT_H
@@ -126,6 +126,8 @@ void service_expire_waiting(struct service *s, uint64_t now_us);
 /* read.c */
 void service_handle_read_index(struct service_conn *c, const struct wire_request *q);
 void service_handle_read_via_log(struct service_conn *c, const struct wire_request *q);
+void service_handle_follower_read(struct service_conn *c, const struct wire_request *q);
+void service_handle_lease_read(struct service_conn *c, const struct wire_request *q);
 void service_handle_local_read(struct service_conn *c, const struct wire_request *q);
 void service_handle_read(struct service_conn *c, const struct wire_request *q);
 void service_handle_batch(struct service_conn *c, const struct wire_request *q);

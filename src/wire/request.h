@@ -69,7 +69,12 @@ enum wire_via {
     WIRE_VIA_LEASE = 4,
     WIRE_VIA_FOLLOWER = 8,
     WIRE_VIA_LOCAL = 16,
+    WIRE_VIA_BOUNDED = 32, /* `methods` alone: a local_read with max_stale_ms */
 };
+
+/* As `via` names it; NULL for DEFAULT. And back: DEFAULT for what is none of these. */
+const char *wire_via_name(enum wire_via via);
+enum wire_via wire_via_from_name(const char *name, size_t len);
 
 /* What a reply must repeat. src and dest are the request's; slices into the decoder until
  * wire_origin_copy(). */
@@ -116,10 +121,13 @@ struct wire_request {
     struct wire_slice value; /* write: value; cas: to. Compact text */
     struct wire_slice from;  /* cas */
     bool create_if_not_exists;
-    enum wire_via via;    /* read */
-    uint32_t num_reads;   /* compare */
-    uint32_t concurrency; /* compare; 1 when absent */
-    unsigned methods;     /* compare: WIRE_VIA_* bits besides the two */
+    enum wire_via via;     /* read */
+    uint32_t max_stale_ms; /* local_read, compare; 0: any age */
+    uint32_t num_reads;    /* compare */
+    uint32_t concurrency;  /* compare; 1 when absent */
+    unsigned methods;      /* compare: WIRE_VIA_* bits, with `only` all of them, else besides two */
+    bool only;             /* compare */
+    bool cost;             /* compare */
     bool has_session;
     uint64_t client;
     uint64_t seq;

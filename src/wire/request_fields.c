@@ -216,18 +216,36 @@ static unsigned find_word(const struct word *words, size_t n, const json_t *v)
     return 0;
 }
 
+static const struct word vias[] = {
+    {"read_index", WIRE_VIA_READ_INDEX}, {"log", WIRE_VIA_LOG},     {"lease", WIRE_VIA_LEASE},
+    {"follower", WIRE_VIA_FOLLOWER},     {"local", WIRE_VIA_LOCAL},
+};
+#define N_VIAS (sizeof(vias) / sizeof(vias[0]))
+
+const char *wire_via_name(enum wire_via via)
+{
+    for (size_t i = 0; i < N_VIAS; i++)
+        if (vias[i].value == (unsigned)via)
+            return vias[i].name;
+    return NULL;
+}
+
+enum wire_via wire_via_from_name(const char *name, size_t len)
+{
+    for (size_t i = 0; i < N_VIAS; i++)
+        if (strlen(vias[i].name) == len && memcmp(vias[i].name, name, len) == 0)
+            return (enum wire_via)vias[i].value;
+    return WIRE_VIA_DEFAULT;
+}
+
 static int take_via(struct wire_decoder *d, const json_t *body, struct wire_request *ret)
 {
-    static const struct word words[] = {
-        {"read_index", WIRE_VIA_READ_INDEX}, {"log", WIRE_VIA_LOG},     {"lease", WIRE_VIA_LEASE},
-        {"follower", WIRE_VIA_FOLLOWER},     {"local", WIRE_VIA_LOCAL},
-    };
     const json_t *v = json_object_get(body, "via");
     unsigned via;
 
     if (v == NULL)
         return 0;
-    via = find_word(words, sizeof(words) / sizeof(words[0]), v);
+    via = find_word(vias, N_VIAS, v);
     if (via == 0)
         return wire_refuse(d, WIRE_ERROR_MALFORMED, "via", 0,
                            "'via' must be read_index, log, lease, follower or local");
@@ -238,9 +256,9 @@ static int take_via(struct wire_decoder *d, const json_t *body, struct wire_requ
 static int take_methods(struct wire_decoder *d, const json_t *body, struct wire_request *ret)
 {
     static const struct word words[] = {
-        {"lease_read", WIRE_VIA_LEASE},
-        {"follower_read", WIRE_VIA_FOLLOWER},
-        {"local_read", WIRE_VIA_LOCAL},
+        {"read_index", WIRE_VIA_READ_INDEX}, {"read_via_log", WIRE_VIA_LOG},
+        {"lease_read", WIRE_VIA_LEASE},      {"follower_read", WIRE_VIA_FOLLOWER},
+        {"bounded_read", WIRE_VIA_BOUNDED},  {"local_read", WIRE_VIA_LOCAL},
     };
     const json_t *v = json_object_get(body, "methods");
     size_t n = json_array_size(v);
@@ -254,11 +272,16 @@ static int take_methods(struct wire_decoder *d, const json_t *body, struct wire_
 
         if (method == 0)
             return wire_refuse(d, WIRE_ERROR_MALFORMED, "methods", 0,
-                               "'methods' may name lease_read, follower_read and local_read, "
-                               "besides the two that are always compared");
+                               "'methods' may name read_index, read_via_log, lease_read, "
+                               "follower_read, bounded_read and local_read");
         ret->methods |= method;
     }
     return 0;
+}
+
+static int take_stale(struct wire_decoder *d, const json_t *body, struct wire_request *ret)
+{
+    return take_count32(d, body, "max_stale_ms", MAX_STALE_MS_MAX, &ret->max_stale_ms);
 }
 
 static int take_compare(struct wire_decoder *d, const json_t *body, struct wire_request *ret)
@@ -270,7 +293,16 @@ static int take_compare(struct wire_decoder *d, const json_t *body, struct wire_
     rc = take_count32(d, body, "num_reads", COMPARE_READS_MAX, &ret->num_reads);
     if (rc == 0)
         rc = take_count32(d, body, "concurrency", COMPARE_CONCURRENCY_MAX, &ret->concurrency);
-    return rc != 0 ? rc : take_methods(d, body, ret);
+    if (rc == 0)
+        rc = take_methods(d, body, ret);
+    if (rc == 0)
+        rc = take_bool(d, body, "only", &ret->only);
+    if (rc == 0)
+        rc = take_bool(d, body, "cost", &ret->cost);
+    if (rc == 0 && ret->only && ret->methods == 0)
+        return wire_refuse(d, WIRE_ERROR_MALFORMED, "methods", 0,
+                           "'only' wants 'methods', at least one");
+    return rc != 0 ? rc : take_stale(d, body, ret);
 }
 
 /* ---- names of nodes ---- */
@@ -415,7 +447,7 @@ int wire_request_take_fields(struct wire_decoder *d, const json_t *body, struct 
         {FIELD_CAS, take_cas},       {FIELD_VIA, take_via},         {FIELD_COMPARE, take_compare},
         {FIELD_TO, take_to},         {FIELD_SESSION, take_session}, {FIELD_INIT, take_init},
         {FIELD_MEMBER, take_member}, {FIELD_ADDRS, take_addrs},     {FIELD_OLD, take_old},
-        {FIELD_PART, take_part},
+        {FIELD_PART, take_part},     {FIELD_STALE, take_stale},
     };
     unsigned fields = wire_request_type_fields(ret->type);
     int rc = take_count32(d, body, "timeout_ms", TIMEOUT_MS_MAX, &ret->timeout_ms);

@@ -75,6 +75,7 @@ struct wire_decoder {
 #define FIELD_ADDRS   1024u
 #define FIELD_OLD     2048u
 #define FIELD_PART    4096u
+#define FIELD_STALE   8192u
 
 /* WIRE_REQ_UNKNOWN: none of ours. */
 enum wire_request_type wire_request_type_find(const char *name, size_t len);

@@ -111,6 +111,15 @@ static int fx_log_submit(void *ctx, const struct raft_ready *ready)
         return n->fail_submit;
     assert_true(ready->batch == n->submitted + 1);
     n->submitted = ready->batch;
+    if (ready->reset.index != 0) { /* nobody reads what is not there */
+        while (n->log_last > 0)
+            free((void *)(uintptr_t)n->log[--n->log_last].data);
+        n->log_size = ready->reset.index + 256;
+        free(n->log);
+        n->log = calloc(n->log_size, sizeof(*n->log));
+        assert_non_null(n->log);
+        n->log_last = ready->reset.index;
+    }
     if (ready->truncate_from != 0) {
         assert_true(ready->truncate_from <= n->log_last);
         while (n->log_last >= ready->truncate_from)
@@ -314,6 +323,8 @@ static int fx_read_begin(void *ctx, struct raft_entry_id *ret_last_applied)
     assert_false(n->is_reading);
     if (n->fail_read != 0)
         return n->fail_read;
+    n->slept_us += n->sleeps_read;
+    n->sleeps_read = 0;
     n->is_reading = true;
     n->reads_marker = n->last_is_marker;
     n->last_is_marker = false;
@@ -401,6 +412,14 @@ static uint64_t fx_now(void *ctx)
     return ((struct fx_node *)ctx)->fx->now_us;
 }
 
+static uint64_t fx_hold(void *ctx)
+{
+    struct fx_node *n = ctx;
+
+    n->n_looks++;
+    return n->fx->now_us + n->slept_us;
+}
+
 /* ---- birth and death ---- */
 
 static void fx_start_node(struct fx *fx, int i, const struct raft_configuration *c)
@@ -432,7 +451,8 @@ static void fx_start_node(struct fx *fx, int i, const struct raft_configuration 
                               .send = fx_send,
                               .fatal = fx_fatal,
                               .flush = fx_flush,
-                              .now_us = fx_now};
+                              .now_us = fx_now,
+                              .hold_us = fx_hold};
     cleanup_buf struct buf payload = BUF_INIT;
     struct raft_entry first = {.id = {1, 1}, .type = RAFT_ENTRY_CONFIG};
 
@@ -448,22 +468,33 @@ static void fx_start_node(struct fx *fx, int i, const struct raft_configuration 
     conf.raft.seed = 7u + (unsigned)i;
     conf.raft.election_timeout_us = FX_ELECTION_US;
     conf.raft.heartbeat_us = FX_HEARTBEAT_US;
+    conf.raft.lease_us = fx->options.lease_us;
+    conf.raft.nonce = 1000u + (unsigned)i;
     assert_int_equal(replica_new(&conf, &ops, fx->now_us, &n->replica), 0);
 }
 
 void fx_init(struct fx *fx, int n)
+{
+    fx_init_with(fx, n, &(struct fx_options){0});
+}
+
+void fx_init_with(struct fx *fx, int n, const struct fx_options *options)
 {
     static const char *const names[] = {"n1", "n2", "n3"};
     struct raft_configuration c;
 
     memset(fx, 0, sizeof(*fx));
     fx->n = n;
+    fx->options = *options;
     fx->now_us = 1000000;
     fx->last = &fx->first;
     raft_configuration_init(&c);
+    if (options->lease_us != 0)
+        c.version = GATES_VERSION;
     for (int i = 0; i < n; i++)
-        assert_int_equal(raft_configuration_add(&c, raft_founder_id(names[i]), names[i], RAFT_VOTER,
-                                                "", names[i]),
+        assert_int_equal(raft_configuration_add(
+                             &c, raft_founder_id(names[i]), names[i],
+                             i < n - options->n_learners ? RAFT_VOTER : RAFT_LEARNER, "", names[i]),
                          0);
     for (int i = 0; i < n; i++) {
         fx->nodes[i].fx = fx;

@@ -77,7 +77,7 @@ struct fx_node {
     unsigned n_damaged;
     unsigned n_rebuilds;
     unsigned n_full_rebuilds; /* so many find no room */
-    bool stays_unfit; /* else the host makes it fit when it is rebuilt */
+    bool stays_unfit;         /* else the host makes it fit when it is rebuilt */
 
     unsigned n_fatal;
     int fatal_error;
@@ -86,7 +86,10 @@ struct fx_node {
     /* What a step of this node takes; 0: no time. */
     uint64_t apply_us;
     uint64_t get_us;
-    unsigned n_flushed;        /* of n_sent: told to leave */
+    uint64_t slept_us;    /* its machine was suspended for so long: only its hold clock goes on */
+    uint64_t sleeps_read; /* that happens, once, when a read transaction begins */
+    unsigned n_looks;     /* at the hold clock */
+    unsigned n_flushed;   /* of n_sent: told to leave */
     raft_index flushed_before; /* applied when that was last said */
 };
 
@@ -95,8 +98,15 @@ struct fx_msg {
     struct fx_msg *next;
 };
 
+/* Of a group that is more than voters who know everything. */
+struct fx_options {
+    uint64_t lease_us; /* of leaders; 0: none */
+    int n_learners;    /* the last ones */
+};
+
 struct fx {
     int n;
+    struct fx_options options;
     uint64_t now_us;
     struct fx_node nodes[FX_NODES_MAX];
     struct fx_msg *first;
@@ -130,6 +140,7 @@ struct fx_value *fx_find(struct fx_node *n, struct wire_slice key);
 
 /* n1 .. nN, all voters; nobody leads yet. */
 void fx_init(struct fx *fx, int n);
+void fx_init_with(struct fx *fx, int n, const struct fx_options *options);
 void fx_done(struct fx *fx);
 
 /* ---- driving ---- */

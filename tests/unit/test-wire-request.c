@@ -202,6 +202,22 @@ static void request__compare(void **state)
     assert_int_equal(request.methods, WIRE_VIA_LEASE | WIRE_VIA_FOLLOWER | WIRE_VIA_LOCAL);
     must_decode("{\"type\":\"compare_read_methods\",\"num_reads\":1,\"methods\":[]}");
     assert_int_equal(request.methods, 0);
+    assert_false(request.only);
+    assert_false(request.cost);
+    assert_int_equal(request.max_stale_ms, 0);
+    must_decode("{\"type\":\"compare_read_methods\",\"num_reads\":1,\"methods\":[\"read_index\","
+                "\"read_via_log\",\"bounded_read\"],\"only\":true,\"cost\":true,"
+                "\"max_stale_ms\":86400000}");
+    assert_int_equal(request.methods, WIRE_VIA_READ_INDEX | WIRE_VIA_LOG | WIRE_VIA_BOUNDED);
+    assert_true(request.only);
+    assert_true(request.cost);
+    assert_int_equal(request.max_stale_ms, 86400000);
+    must_decode("{\"type\":\"local_read\",\"key\":1,\"max_stale_ms\":1}");
+    assert_int_equal(request.max_stale_ms, 1);
+    must_decode("{\"type\":\"local_read\",\"key\":1}");
+    assert_int_equal(request.max_stale_ms, 0);
+    must_decode("{\"type\":\"read_index\",\"key\":1,\"max_stale_ms\":1}");
+    assert_int_equal(request.max_stale_ms, 0); /* of another type: not known there */
 }
 
 static void request__changes_of_the_members(void **state)
@@ -538,6 +554,10 @@ static const struct wrong wrongs[] = {
     {COMPARE(",\"num_reads\":1,\"methods\":{\"lease_read\":true}"), "methods", 0, 7},
     {COMPARE(",\"num_reads\":1,\"methods\":[\"lease_read\",\"lease\"]"), "methods", 0, 7},
     {COMPARE(",\"num_reads\":1,\"methods\":[1]"), "methods", 0, 7},
+    {COMPARE(",\"num_reads\":1,\"only\":true"), "methods", 0, 7},
+    {COMPARE(",\"num_reads\":1,\"only\":1,\"methods\":[\"local_read\"]"), "only", 0, 7},
+    {COMPARE(",\"num_reads\":1,\"cost\":null"), "cost", 0, 7},
+    {COMPARE(",\"num_reads\":1,\"max_stale_ms\":0"), "max_stale_ms", 86400000, 7},
     /* names of nodes */
     {"{\"msg_id\":7,\"type\":\"transfer_leader\",\"to\":null}", "to", 63, 7},
     {"{\"msg_id\":7,\"type\":\"transfer_leader\",\"to\":\"\"}", "to", 63, 7},
