@@ -91,8 +91,11 @@ static void on_served(struct replica_request *rr, const struct replica_view *vie
         break;
     case REPLICA_READ_LOCAL:
         break;
+    case REPLICA_READ_FOLLOWER:
+    case REPLICA_READ_LEASE:
+    case REPLICA_READ_BOUNDED:
     case REPLICA_WRITE:
-        rid_assert(false); /* a write is not served */
+        rid_assert(false); /* those are not asked for here, and a write is not served */
         break;
     }
 }
