@@ -479,10 +479,10 @@ static_assert(CLIENT_CHUNK_BYTES <= DECODE_WHOLE_BYTES,
 #define JSON_REQUEST_KEYS_MAX 32u
 #define JSON_VALUE_KEYS_MAX   1024u
 /* ridd-protocol(7): keys of one batch_read_index. */
-#define BATCH_KEYS_MAX          128u
-#define COMPARE_READS_MAX       100000u
+#define BATCH_KEYS_MAX    128u
+#define COMPARE_READS_MAX 100000u
 /* max_stale_ms of a local_read: a day. Who takes older asks for no bound. */
-#define MAX_STALE_MS_MAX 86400000u
+#define MAX_STALE_MS_MAX        86400000u
 #define COMPARE_CONCURRENCY_MAX 128u
 #define TIMEOUT_MS_DEFAULT      5000u
 #define TIMEOUT_MS_MAX          60000u

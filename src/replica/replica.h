@@ -117,7 +117,8 @@ const char *replica_proof_name(enum replica_proof proof); /* NULL for NONE */
 
 /* What gives a read its right: an index, and the proof that it may be answered from there. Each
  * proof is two numbers, of which the one that was found must not be below, or must be above, the
- * one that was drawn when the read came: nothing else says that it was found after that (CLIENT-8). */
+ * one that was drawn when the read came: nothing else says that it was found after that
+ * (CLIENT-8). */
 struct replica_anchor {
     raft_index index;
     enum replica_proof proof;
