@@ -44,6 +44,11 @@ static void reply_written(struct request *req, struct buf *out, const struct com
     case COMMAND_NO_SPACE:
         reply_no_space(req, out, result);
         return;
+    case COMMAND_SESSION_EXPIRED:
+        service_begin_error(s, &w, out, &req->origin, WIRE_ERROR_SESSION_EXPIRED, false,
+                            "no session has this client id");
+        service_end(s, &w, &req->origin);
+        return;
     case COMMAND_INVALID:
         service_begin_error(s, &w, out, &req->origin, WIRE_ERROR_INTERNAL, true,
                             "the command could not be applied");

@@ -252,6 +252,8 @@ static int fx_apply(void *ctx, const struct raft_entry *e, struct command_result
             *v = n->values[--n->n_values];
         }
         break;
+    case COMMAND_OPEN_SESSION: /* the state that has sessions is kv's */
+        break;
     }
     return 0;
 }
