@@ -175,18 +175,22 @@ static int fit(struct kv *kv)
 
 /* ---- what entries do ---- */
 
+uint64_t kv_session_bytes(void)
+{
+    return kv_record_bytes(SESSION_KEY_BYTES, SESSION_FLOOR_BYTES);
+}
+
 /* Its number is its place in the log: no other entry will ever have it. */
 int kv_session_open(struct kv *kv, struct command_result *result)
 {
     const struct command_value none = {0};
-    const uint64_t bytes = kv_record_bytes(SESSION_KEY_BYTES, SESSION_FLOOR_BYTES);
     const uint64_t limit = kv->pending.limit_bytes;
     struct session_head head;
     struct session s;
     int rc;
 
     /* As a write of a new key: answers to writes are not refused, sessions are (SESSION-6). */
-    if (limit != 0 && kv->pending.live_bytes + bytes > limit) {
+    if (limit != 0 && kv->pending.live_bytes + kv_session_bytes() > limit) {
         result->status = COMMAND_NO_SPACE;
         result->used_bytes = kv->pending.live_bytes;
         result->limit_bytes = limit;

@@ -127,8 +127,9 @@ int kv_begin(struct kv *kv);
  * write that names a session is applied once: for a repetition of it the result is that of the
  * first, also where that changed nothing (SESSION-1). */
 int kv_apply(struct kv *kv, const struct raft_entry *e, struct command_result *ret_result);
-/* What a record of such a key and text counts of the limit. */
+/* What a record of such a key and text counts of the limit, and a session that was just opened. */
 uint64_t kv_record_bytes(size_t key_len, size_t text_len);
+uint64_t kv_session_bytes(void);
 /* Inside the write transaction: the state at exactly the entry applied last. The value is borrowed
  * until the next kv_apply(). 0 (also when there is none), KV_E_DAMAGED, -errno. */
 int kv_apply_get(struct kv *kv, struct wire_slice key, struct command_value *ret_value);

@@ -120,9 +120,10 @@ struct wire_request {
     uint32_t num_reads;   /* compare */
     uint32_t concurrency; /* compare; 1 when absent */
     unsigned methods;     /* compare: WIRE_VIA_* bits besides the two */
-    bool has_session;
+    bool has_session;     /* write, cas, delete */
     uint64_t client;
     uint64_t seq;
+    uint64_t first;            /* 1 when absent; not above seq */
     struct wire_slice to;      /* transfer_leader: node name; absent: any */
     struct wire_member member; /* member_* */
     struct wire_part part;     /* snapshot_part */

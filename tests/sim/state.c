@@ -217,6 +217,8 @@ static int map_apply(struct sim_node *n, const struct raft_entry *e, struct comm
             k->value.exists = false;
         }
         return 0;
+    case COMMAND_OPEN_SESSION:
+        return 0;
     }
     return 0;
 }

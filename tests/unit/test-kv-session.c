@@ -13,6 +13,7 @@
 
 #include "base/bytes.h"
 #include "base/err.h"
+#include "base/prng.h"
 #include "kv/digest_int.h"
 #include "kv/kv_int.h"
 #include "kv/record_int.h"
@@ -226,6 +227,41 @@ static void session__odd_texts_are_none(void **state)
     memset(text + len, 0, SESSION_ANSWER_BYTES);
     put_u64(text + len, SESSION_ANSWERS_MAX + 1);
     assert_false(parses(text, len + SESSION_ANSWER_BYTES));
+}
+
+/* Any bytes are no text, or mean one session and are its only text. */
+static void session__mutations_are_refused_or_mean_the_same_bytes(void **state)
+{
+    const struct command_result no_space = {
+        .status = COMMAND_NO_SPACE, .index = 9, .limit_bytes = 3};
+    unsigned char good[SESSION_TEXT_BYTES_MAX];
+    unsigned n_ok = 0;
+    struct session s;
+    struct prng p;
+    size_t good_len;
+
+    (void)state;
+    session_init(&s);
+    for (uint64_t seq = 2; seq < 9; seq++)
+        session_answered(&s, seq * seq, seq % 3 == 0 ? &no_space : &ok);
+    good_len = session_write(&s, good);
+    prng_init(&p, 5);
+    for (unsigned i = 0; i < 50000; i++) {
+        unsigned char text[SESSION_TEXT_BYTES_MAX];
+        unsigned char again[SESSION_TEXT_BYTES_MAX];
+        const size_t len = good_len - prng_below(&p, prng_below(&p, 4) == 0 ? good_len : 1);
+
+        memcpy(text, good, good_len);
+        for (uint64_t n = 1 + prng_below(&p, 3); n > 0; n--)
+            text[prng_below(&p, good_len)] =
+                (unsigned char)(prng_below(&p, 2) ? prng_next(&p) : prng_below(&p, 8));
+        if (!session_parse((struct wire_slice){(const char *)text, len}, &s))
+            continue;
+        n_ok++;
+        assert_int_equal(session_write(&s, again), len);
+        assert_memory_equal(again, text, len);
+    }
+    assert_true(n_ok > 1000);
 }
 
 static void session__keys_are_in_order(void **state)
@@ -859,6 +895,7 @@ int main(void)
         cmocka_unit_test(session__first_lets_answers_go),
         cmocka_unit_test(session__text_there_and_back),
         cmocka_unit_test(session__odd_texts_are_none),
+        cmocka_unit_test(session__mutations_are_refused_or_mean_the_same_bytes),
         cmocka_unit_test(session__keys_are_in_order),
         LIST_TEST(list__knows_who_was_used_last),
         LIST_TEST(list__has_two_bounds),
