@@ -594,6 +594,20 @@ static_assert(KEY_BYTES_MAX <= LMDB_KEY_BYTES_MAX, "LMDB must take every key");
 /* What a record counts of the quota beside its key and text: its header of 32 bytes, and what LMDB
  * needs for it in a page that is two thirds full. The same on every node, for ever. */
 #define KV_RECORD_OVERHEAD 64u
+/* SESSION-2: answers that a session keeps. Who has more writes in flight than this may be told that
+ * the oldest of them is not known any more. The same on every node, for ever: what is kept decides
+ * what is applied. So are the three below (SESSION-5). */
+#define SESSION_ANSWERS_MAX 128u
+/* Sessions at once, and bytes of their records: each client process has one, and with all answers
+ * kept it takes some 2 KiB, with those that the client still waits for some 100 bytes. Under a
+ * limit of the state they have no more than one part in so many of that. Beyond either the one that
+ * was not used for the longest time goes. */
+#define SESSIONS_MAX        4096u
+#define SESSIONS_BYTES_MAX  (8u << 20)
+#define SESSIONS_QUOTA_PART 8u
+/* So many go for one entry at most, some 20 us each: when the limit was lowered it takes a few
+ * entries until there are few enough. */
+#define SESSIONS_GONE_AT_ONCE 8u
 /* LMDB's map is address space (SPACE-3): so much is asked for at first, or eight times the quota if
  * that is more; where the kernel gives less (ulimit -v) half of it, down to the least, so that a
  * third is left for all else. It is made larger before a transaction that would find less than the

@@ -100,6 +100,8 @@ struct engine_state {
     uint32_t digest_version;
     /* What counts of the limit, and the limit, 0: none. NULL: this state has none. */
     void (*space)(void *ctx, uint64_t *ret_live_bytes, uint64_t *ret_limit_bytes);
+    /* Of kv_get_stats(). NULL: this state knows no sessions. */
+    void (*sessions)(void *ctx, struct kv_sessions *ret);
     /* kv_disk_room(). NULL: it is not known how full its disk is. */
     bool (*disk_room)(void *ctx, uint64_t *ret_used, uint64_t *ret_limit);
     /* kv_scrub_step() and kv_scrub_restart(); both NULL: there is nothing to read through. */

@@ -417,7 +417,7 @@ void engine_scrub_again(struct engine *e, uint64_t now_us);
 
 /* space.c */
 /* As replica_ops.may_propose. */
-bool engine_may_propose(void *ctx, const struct replica_request *q, struct replica_no_space *ret);
+bool engine_may_propose(void *ctx, const struct replica_request *q, struct replica_refusal *ret);
 /* As replica_ops.may_store. */
 bool engine_may_store(void *ctx, const struct raft_msg *m);
 /* Goes to the log; was applied. */
@@ -427,6 +427,14 @@ void engine_space_applied(struct engine *e, const struct raft_entry *entry);
 void engine_space_state_is_new(struct engine *e);
 void engine_space_turn(struct engine *e, uint64_t now_us);
 void engine_space_status(const struct engine *e, struct wire_reply *w);
+
+/* versions.c */
+/* Every member is known to understand commands of this version. Else *ret_behind is one that is
+ * not. */
+bool engine_all_know(const struct engine *e, unsigned version, raft_node_id *ret_behind);
+/* A command with or for a session may be proposed; false: *ret says why not. */
+bool engine_may_name_session(const struct engine *e, struct replica_refusal *ret);
+void engine_sessions_status(const struct engine *e, struct wire_reply *w);
 
 /* agree.c */
 /* When the replica is there. */

@@ -381,6 +381,7 @@ static void status_dear(struct engine *e, struct wire_reply *w)
     status_state(e, w);
     engine_snapshots_status(e, w);
     engine_space_status(e, w);
+    engine_sessions_status(e, w);
     status_terms(e, w);
     buf_reset(&e->told.text, SIZE_MAX);
     e->told.until_us = 0;

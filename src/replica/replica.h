@@ -45,6 +45,13 @@ struct replica_no_space {
     uint64_t used;
     uint64_t limit;
 };
+/* Why may_propose says no. NO_SPACE; NOT_SUPPORTED: `behind` is not known to understand it; BUSY:
+ * it is not known yet. */
+struct replica_refusal {
+    enum wire_error error;
+    struct replica_no_space space; /* NO_SPACE */
+    raft_node_id behind;           /* NOT_SUPPORTED */
+};
 
 struct replica_ops {
     void *ctx;
@@ -76,9 +83,9 @@ struct replica_ops {
     /* May these entries of a leader be taken into the log? False: as if the message were lost, but
      * for its sender being heard. NULL: always. */
     bool (*may_store)(void *ctx, const struct raft_msg *m);
-    /* May this be appended now, by a leader? False: it is refused with NO_SPACE. Asked of every
-     * write and marker right before it is (SPACE-2). NULL: always. */
-    bool (*may_propose)(void *ctx, const struct replica_request *q, struct replica_no_space *ret);
+    /* May this be appended now, by a leader? False: it is refused, and *ret says why. Asked of
+     * every write and marker right before it is (SPACE-2). NULL: always. */
+    bool (*may_propose)(void *ctx, const struct replica_request *q, struct replica_refusal *ret);
     /* A message to a peer: encode and queue it now; entries are borrowed during the call. May be
      * dropped. */
     void (*send)(void *ctx, const struct raft_msg *m);
@@ -175,7 +182,7 @@ const char *replica_cause_name(enum replica_cause cause); /* NULL for NONE */
 
 struct replica_failure {
     /* NOT_LEADER, TERM_CHANGED, ROLE_CHANGED, TIMEOUT, NETWORK, BUSY, OVERLOADED, CANCELLED,
-     * TOO_LARGE, NO_SPACE */
+     * TOO_LARGE, NO_SPACE, NOT_SUPPORTED */
     enum wire_error error;
     bool after_append;  /* a write whose fate is unknown (READ-57) */
     raft_term old_term; /* TERM_CHANGED */
@@ -193,6 +200,7 @@ struct replica_failure {
     uint64_t limit;                /* BUSY, OVERLOADED */
     uint64_t behind;               /* OVERLOADED: entries that are committed and not applied here */
     struct replica_no_space space; /* NO_SPACE */
+    raft_node_id too_old; /* NOT_SUPPORTED: who is not known to understand it */
     /* TIMEOUT: "leader", "write", "round", "index", "age", "commit", "apply", or the host's word */
     const char *stage;
 };

@@ -57,9 +57,9 @@ struct replica {
      * UINT64_MAX: under way. Ends with the first run that is committed (SPACE-6). */
     bool parked;
     uint64_t park_until_us;
-    struct replica_no_space no_space; /* why may_propose refused last */
-    struct command_result *results;   /* owned; of the run that is being applied */
-    bool cut;                         /* the last turn ended with its time, not with its work */
+    struct replica_refusal refusal; /* why may_propose said no last */
+    struct command_result *results; /* owned; of the run that is being applied */
+    bool cut;                       /* the last turn ended with its time, not with its work */
     uint64_t now_us;
     uint64_t held_us; /* what the hold clock showed last */
     uint64_t election_timeout_us;
