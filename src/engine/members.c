@@ -115,7 +115,7 @@ static const char *who_is_too_old(const struct engine *e, const struct raft_serv
     return NULL;
 }
 
-static int append(struct engine *e, struct raft_configuration *c, bool force)
+int engine_members_append(struct engine *e, struct raft_configuration *c, bool force)
 {
     const raft_index based_on = raft_get_configuration_index(engine_raft(e));
     struct raft_entry_id id;
@@ -168,11 +168,12 @@ static bool is_waited_for(const struct member_task *t)
 /* On the bench: it is told nothing. */
 static int run_ask(void *ctx)
 {
-    static const unsigned char none[16];
     struct engine *e = ctx;
     struct member_task *t = &e->members.task;
+    const struct engine_join j = {
+        .peer_addr = t->peer_addr, .name = t->name, .version_lowest = t->version_lowest};
 
-    return e->ops.join(e->ops.ctx, t->peer_addr, t->name, NULL, 0, none, &t->incarnation);
+    return e->ops.join(e->ops.ctx, &j, &t->incarnation);
 }
 
 /* On the bench. */
@@ -180,9 +181,14 @@ static int run_join(void *ctx)
 {
     struct engine *e = ctx;
     struct member_task *t = &e->members.task;
+    struct engine_join j = {.peer_addr = t->peer_addr,
+                            .name = t->name,
+                            .config = t->config.data,
+                            .len = t->config.len,
+                            .version_lowest = t->version_lowest};
 
-    return e->ops.join(e->ops.ctx, t->peer_addr, t->name, t->config.data, t->config.len,
-                       t->cluster_id, &t->incarnation);
+    memcpy(j.cluster_id, t->cluster_id, sizeof(j.cluster_id));
+    return e->ops.join(e->ops.ctx, &j, &t->incarnation);
 }
 
 /* What the new node's log begins with: the configuration where the log of this node begins, which
@@ -195,6 +201,7 @@ static bool begin_join(struct engine *e)
 
     raft_get_status(raft, &st);
     memcpy(t->cluster_id, in_force(e)->cluster_id, sizeof(t->cluster_id));
+    t->version_lowest = engine_version_lowest(e);
     buf_reset(&t->config, 0);
     if (raft_configuration_encode(
             &raft_config_at(raft, st.base.index > 0 ? st.base.index : 1)->configuration,
@@ -272,7 +279,7 @@ static void add_learner(struct engine *e)
     s->promote = !stays_learner;
     s->replaces = stays_learner ? 0 : replaces; /* only a voter does: it would never be done */
     s->patience_ms = stays_learner ? 0 : MEMBER_PATIENCE_MS;
-    rc = append(e, &c, t->force);
+    rc = engine_members_append(e, &c, t->force);
     if (rc == RAFT_E_CHANGING || rc == RAFT_E_GATED || rc == RAFT_E_BUSY)
         return; /* in a later turn */
     if (rc != 0) {
@@ -297,7 +304,7 @@ static void name_cluster(struct engine *e)
             fail_task(e, "out of memory");
         return;
     }
-    rc = append(e, &c, true);
+    rc = engine_members_append(e, &c, true);
     if (rc != 0 && rc != RAFT_E_CHANGING && rc != RAFT_E_GATED && rc != RAFT_E_BUSY)
         fail_task(e, "%s", rc < 0 ? strerror(-rc) : raft_error_text(rc));
     t->began_us = now_of(e);
@@ -310,6 +317,7 @@ static void begin_ask(struct engine *e)
     struct member_task *t = &e->members.task;
 
     t->state = TASK_ASKING;
+    t->version_lowest = engine_version_lowest(e);
     t->began_us = now_of(e);
     chores_add(e->members.bench, &t->chore, run_ask, e);
 }
@@ -428,7 +436,7 @@ static bool promote(struct engine *e, const struct raft_server *s)
     to->role = RAFT_VOTER;
     to->promote = false;
     to->patience_ms = 0;
-    return append(e, &c, false) == 0;
+    return engine_members_append(e, &c, false) == 0;
 }
 
 /* Said to those that ask how far it is, unless they ask for another one now. */
@@ -458,7 +466,7 @@ static bool give_up_learner(struct engine *e, const struct raft_server *s)
     struct raft_configuration c = *in_force(e);
 
     (void)raft_configuration_remove(&c, s->id, next_index(e));
-    if (append(e, &c, true) != 0)
+    if (engine_members_append(e, &c, true) != 0)
         return false;
     say_given_up(e, &given_up);
     return true;
@@ -503,7 +511,7 @@ static bool remove_replaced(struct engine *e, const struct raft_server *s,
         return hand_over_to(e, s, st, now_us);
     server_of(&c, s->id)->replaces = 0;
     (void)raft_configuration_remove(&c, old, next_index(e));
-    return append(e, &c, false) == 0;
+    return engine_members_append(e, &c, false) == 0;
 }
 
 /* The first thing that is due, since a change waits for the one before. */
@@ -539,6 +547,11 @@ void engine_members_turn(struct engine *e, uint64_t now_us)
     e->members.due_us = now_us + (every_us < MEMBERS_LOOK_US ? every_us : MEMBERS_LOOK_US);
     if (raft_can_serve(engine_raft(e)) && is_settled(e) && !replica_transferring(e->replica))
         go_on(e, &st, now_us);
+}
+
+bool engine_members_are_settled(const struct engine *e)
+{
+    return !is_waited_for(&e->members.task) && is_settled(e);
 }
 
 void engine_members_work(struct engine *e)
@@ -641,7 +654,7 @@ static void change(struct engine *e, struct raft_configuration *c, const struct 
     count_after(e, c, 0, a);
     if (!may_lose(e, c, q->force, a) || q->dry_run)
         return;
-    rc = append(e, c, q->force);
+    rc = engine_members_append(e, c, q->force);
     switch (rc) {
     case 0:
         a->configuration_index = raft_get_configuration_index(engine_raft(e));

@@ -149,7 +149,9 @@ static int open_engine(struct node *n)
     conf.raft.election_timeout_us = n->conf->election_us;
     conf.raft.heartbeat_us = n->conf->heartbeat_us;
     conf.raft.rounds_max = n->conf->rounds_max;
+    conf.raft.lease_us = n->conf->lease_us;
     conf.raft.seed = seed_fresh();
+    conf.raft.nonce = seed_fresh() | 1; /* 0 is none */
     node_snapshots_conf(n->conf, &conf.snapshots);
     rc = engine_open(n->engine, &conf);
     return rc != 0 ? fail(engine_refusal_text(rc), engine_refusal_exit_code(rc)) : 0;
@@ -350,6 +352,14 @@ static void introduce_anew(struct node *n)
             peer_net_close(n->peer_net, c->servers[i].id, "our settings have changed");
 }
 
+static void warn_lease(const struct conf *conf)
+{
+    char why[256];
+
+    if (conf_lease_warning(conf, why, sizeof(why)))
+        log_event(LOG_WARNING, "lease_unwise", "why='%s' action=none", why);
+}
+
 static void on_reload(evutil_socket_t fd, short what, void *arg)
 {
     struct node *n = arg;
@@ -387,6 +397,8 @@ static void on_reload(evutil_socket_t fd, short what, void *arg)
     node_client_conf(n, &limits);
     client_port_set_conf(n->client_port, &limits);
     engine_set_rounds(n->engine, fresh->rounds_max);
+    engine_set_lease(n->engine, fresh->lease_us);
+    warn_lease(fresh);
     engine_set_quota(n->engine, fresh->map_size_bytes);
     node_snapshots_conf(fresh, &snapshots);
     engine_set_snapshots(n->engine, &snapshots);
@@ -500,18 +512,16 @@ static uint64_t due_us(const struct node *n)
 /* A timer of our own, to the microsecond: libevent's clock moves in steps of up to 4 ms, which is
  * more than a heartbeat may last, and exact it costs a system call in each pass (docs/BENCH.md). A
  * time that has become later is left: it wakes the loop once for nothing, and is set then
- * (TIME-6). */
-static void arm_timer(struct node *n, uint64_t now_us, uint64_t due)
+ * (TIME-6). It waits by the clock that the kernel waits by, which is slewed: when it fires early it
+ * is set again. */
+static void arm_timer(struct node *n, uint64_t due)
 {
     struct itimerspec at = {0};
 
-    if (due > now_us + NODE_WAIT_US_MAX)
-        due = now_us + NODE_WAIT_US_MAX;
     if (n->timer_us != 0 && n->timer_us <= due)
         return;
     n->timer_us = due;
-    at.it_value.tv_sec = (time_t)(due / 1000000u);
-    at.it_value.tv_nsec = (long)(due % 1000000u) * 1000;
+    at.it_value = clock_timer_at(due);
     (void)timerfd_settime(n->timer_fd, TFD_TIMER_ABSTIME, &at, NULL);
 }
 
@@ -520,10 +530,13 @@ static void arm_timer(struct node *n, uint64_t now_us, uint64_t due)
 static int wait_and_take(struct node *n)
 {
     const uint64_t now_us = n->turns.ended_us;
-    const uint64_t due = due_us(n);
+    uint64_t due = due_us(n);
 
+    if (due > now_us + NODE_WAIT_US_MAX)
+        due = now_us + NODE_WAIT_US_MAX;
+    n->clocks.awake_us = due > now_us ? due : now_us;
     if (due > now_us)
-        arm_timer(n, now_us, due);
+        arm_timer(n, due);
     return event_base_loop(n->base, due > now_us ? EVLOOP_ONCE : EVLOOP_ONCE | EVLOOP_NONBLOCK);
 }
 
@@ -599,7 +612,9 @@ static void note_turn(struct node *n)
 static void turn(struct node *n)
 {
     uint64_t now_us = clock_mono_us();
+    const uint64_t began_us = now_us;
 
+    node_look_for_gap(n, n->clocks.awake_us, now_us);
     /* Clients and a long turn before them took their time: what peers have said meanwhile is heard
      * before anybody is called silent (TIME-3). Lines wait: they would bring a later time. */
     if (engine_is_due(n->engine, now_us)) {
@@ -617,6 +632,7 @@ static void turn(struct node *n)
     n->peers.now_us = NULL;
     n->clients.now_us = NULL;
     note_turn(n);
+    node_look_for_gap(n, began_us, n->turns.ended_us);
     node_show(n, false);
     if (n->watchdog_us != 0 && now_us >= n->watchdog_due_us) {
         notify_send("WATCHDOG=1");
@@ -635,6 +651,7 @@ static void close_node(struct node *n)
     peer_net_free(n->peer_net);
     engine_free(n->engine, true);
     n->engine = NULL;
+    node_clocks_end(n);
     for (size_t i = 0; i < sizeof(n->signals) / sizeof(n->signals[0]); i++)
         if (n->signals[i] != NULL)
             event_free(n->signals[i]);
@@ -686,6 +703,7 @@ static int start(struct node *n)
 
     if (rc != 0)
         return fail("addresses_few", EXIT_IO_ERROR);
+    node_clocks_begin(n);
     rc = open_dir(n);
     if (rc == 0)
         rc = make_engine(n);
@@ -696,6 +714,7 @@ static int start(struct node *n)
     if (rc != 0)
         return rc;
     node_warn_disks(n);
+    warn_lease(n->conf);
     compare_members(n);
     rc = open_loop(n);
     if (rc != 0) {

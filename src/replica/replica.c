@@ -116,6 +116,18 @@ void replica_now(struct replica *r, uint64_t now_us)
         r->now_us = now_us;
 }
 
+/* Both by one reading of now: they differ by what the machine slept, and by nothing else, or the
+ * core would take a long turn for sleep. That was asked after the clock was read, so that it may be
+ * of a moment later: before anything leaves that is dated by it (LEASE-0). */
+void replica_hold(struct replica *r)
+{
+    const struct replica_ops *ops = &r->ops;
+
+    if (ops->disrupted != NULL && ops->disrupted(ops->ctx))
+        raft_forget_held(r->raft, r->now_us);
+    raft_hold(r->raft, r->now_us + (ops->suspended_us != NULL ? ops->suspended_us(ops->ctx) : 0));
+}
+
 void replica_hear(struct replica *r, raft_node_id from, uint64_t now_us)
 {
     unsigned at = 0;
@@ -160,6 +172,7 @@ int replica_step(struct replica *r, const struct raft_msg *m, uint64_t now_us)
         m = &bare;
     }
     r->dirty = true;
+    replica_hold(r);
     rc = raft_step(r->raft, m, r->now_us);
     if (rc != 0) {
         r->stats.n_msgs_invalid++;
@@ -189,6 +202,7 @@ void replica_link(struct replica *r, raft_node_id peer, bool up, uint64_t now_us
     rid_assert(peer != r->id);
     replica_now(r, now_us);
     r->dirty = true;
+    replica_hold(r);
     raft_link(r->raft, peer, up, r->now_us);
 }
 

@@ -126,6 +126,9 @@ bool replica_spent(struct replica *r, struct slice *share);
 bool replica_heard_within(const struct replica *r, raft_node_id id, uint64_t us);
 /* Time never falls, whatever a caller says. */
 void replica_now(struct replica *r, uint64_t now_us);
+/* Before raft_step(), raft_link(), raft_ready() and whatever else asks the hold clock: what that
+ * shows is told to the core, and that it is not to be relied on, if so. */
+void replica_hold(struct replica *r);
 
 /* ---- requests.c ---- */
 

@@ -112,6 +112,7 @@ static void take_ready(struct replica *r)
     struct raft_ready ready;
 
     r->dirty = false;
+    replica_hold(r);
     raft_ready(r->raft, r->now_us, &ready);
     if (ready.log_error != 0) {
         replica_fatal(r, ready.log_error, "cannot read the log");

@@ -401,6 +401,23 @@ static uint64_t fx_now(void *ctx)
     return ((struct fx_node *)ctx)->fx->now_us;
 }
 
+static uint64_t fx_suspended(void *ctx)
+{
+    struct fx_node *n = ctx;
+
+    n->n_clock_looks++;
+    return n->slept_us;
+}
+
+static bool fx_disrupted(void *ctx)
+{
+    struct fx_node *n = ctx;
+    const bool was = n->is_disrupted;
+
+    n->is_disrupted = false;
+    return was;
+}
+
 /* ---- birth and death ---- */
 
 static void fx_start_node(struct fx *fx, int i, const struct raft_configuration *c)
@@ -432,6 +449,8 @@ static void fx_start_node(struct fx *fx, int i, const struct raft_configuration 
                               .send = fx_send,
                               .fatal = fx_fatal,
                               .flush = fx_flush,
+                              .suspended_us = fx_suspended,
+                              .disrupted = fx_disrupted,
                               .now_us = fx_now};
     cleanup_buf struct buf payload = BUF_INIT;
     struct raft_entry first = {.id = {1, 1}, .type = RAFT_ENTRY_CONFIG};

@@ -77,7 +77,7 @@ struct fx_node {
     unsigned n_damaged;
     unsigned n_rebuilds;
     unsigned n_full_rebuilds; /* so many find no room */
-    bool stays_unfit; /* else the host makes it fit when it is rebuilt */
+    bool stays_unfit;         /* else the host makes it fit when it is rebuilt */
 
     unsigned n_fatal;
     int fatal_error;
@@ -86,6 +86,9 @@ struct fx_node {
     /* What a step of this node takes; 0: no time. */
     uint64_t apply_us;
     uint64_t get_us;
+    uint64_t slept_us;
+    bool is_disrupted;         /* said once */
+    unsigned n_clock_looks;    /* both of them */
     unsigned n_flushed;        /* of n_sent: told to leave */
     raft_index flushed_before; /* applied when that was last said */
 };
