@@ -187,6 +187,24 @@ static_assert(RAFT_HEARTBEAT_US_DEFAULT <= RAFT_ELECTION_US_DEFAULT / 3, "three 
 /* What is left of a promise is less than this: it outlasts a lease by two of those hundredths. More
  * is nonsense, and refused (WIRE-2). */
 #define RAFT_LEFT_US_MAX (2u * RAFT_LEASE_US_MAX)
+
+/* ---- clocks ---- */
+
+/* What a lease that comes and goes writes into the log: five lines in ten seconds, and then how
+ * many there were. */
+#define LEASE_LOG_WINDOW_US 10000000u
+#define LEASE_LOG_BURST     5u
+
+/* Two clocks that are compared are read within this time, or once more, and no more than so often:
+ * three readings take a tenth of a microsecond, and on a busy machine a process is held up between
+ * them for milliseconds now and then. The last ones count then, and are as wrong as they took. */
+#define HOLD_CLOCK_BRACKET_US 100u
+#define HOLD_CLOCK_LOOKS      4u
+/* The hypervisor writes its page within microseconds; one that is at it for longer than so many
+ * looks counts as having told something. */
+#define VMCLOCK_LOOKS 1000u
+/* What waits for longer waits for so long, thirty years, and looks at the time again. */
+#define CLOCK_TIMER_US_MAX (UINT64_C(1) << 50)
 /* While states differ: how long an index is asked about before a later one, and how long it takes
  * until they are looked at again where nobody could tell who is wrong and nobody came since; as
  * long a node that was made again waits to hear that it is equal (FIT-9). */

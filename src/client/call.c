@@ -408,8 +408,7 @@ static bool aim_at_untried(struct turns *t)
 
 static void sleep_until(uint64_t until_us)
 {
-    struct timespec ts = {.tv_sec = (time_t)(until_us / 1000000u),
-                          .tv_nsec = (long)(until_us % 1000000u) * 1000};
+    const struct timespec ts = clock_timer_at(until_us);
 
     while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL) == EINTR)
         continue;

@@ -20,6 +20,7 @@
 #define call_run            ridd_private_call_run
 #define clock_mono_us       ridd_private_clock_mono_us
 #define clock_thread_us     ridd_private_clock_thread_us
+#define clock_timer_at      ridd_private_clock_timer_at
 #define clock_wall_us       ridd_private_clock_wall_us
 #define conn_close          ridd_private_conn_close
 #define conn_init           ridd_private_conn_init

@@ -100,9 +100,12 @@ struct replica_ops {
     /* Read again while a turn runs, so that it ends in time (TIME-1). NULL: a turn does all
      * that it finds. */
     uint64_t (*now_us)(void *ctx);
-    /* The hold clock (raft.h), read from the kernel each time: what is promised or proved by time
-     * hangs on when it is asked (LEASE-0). NULL: it shows what now_us does. */
-    uint64_t (*hold_us)(void *ctx);
+    /* For how long the machine was suspended so far, which the times that are given here do not
+     * count; it never falls. Who holds something counts it (LEASE-0). NULL: never. */
+    uint64_t (*suspended_us)(void *ctx);
+    /* The process or the machine stood still, or is a copy, since this was asked last: nothing that
+     * was sent before counts for a lease (LEASE-12). NULL: nobody knows. */
+    bool (*disrupted)(void *ctx);
 };
 
 /* clang-format off */

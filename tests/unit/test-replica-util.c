@@ -457,12 +457,21 @@ static uint64_t fx_now(void *ctx)
     return ((struct fx_node *)ctx)->fx->now_us;
 }
 
-static uint64_t fx_hold(void *ctx)
+static uint64_t fx_suspended(void *ctx)
 {
     struct fx_node *n = ctx;
 
     n->n_looks++;
-    return n->fx->now_us + n->slept_us;
+    return n->slept_us;
+}
+
+static bool fx_disrupted(void *ctx)
+{
+    struct fx_node *n = ctx;
+    const bool was = n->is_disrupted;
+
+    n->is_disrupted = false;
+    return was;
 }
 
 /* ---- birth and death ---- */
@@ -496,8 +505,9 @@ static void fx_start_node(struct fx *fx, int i, const struct raft_configuration 
                               .send = fx_send,
                               .fatal = fx_fatal,
                               .flush = fx_flush,
-                              .now_us = fx_now,
-                              .hold_us = fx_hold};
+                              .suspended_us = fx_suspended,
+                              .disrupted = fx_disrupted,
+                              .now_us = fx_now};
     cleanup_buf struct buf payload = BUF_INIT;
     struct raft_entry first = {.id = {1, 1}, .type = RAFT_ENTRY_CONFIG};
 

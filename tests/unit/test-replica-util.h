@@ -98,7 +98,8 @@ struct fx_node {
     uint64_t get_us;
     uint64_t slept_us;    /* its machine was suspended for so long: only its hold clock goes on */
     uint64_t sleeps_read; /* that happens, once, when a read transaction begins */
-    unsigned n_looks;     /* at the hold clock */
+    bool is_disrupted;    /* said once */
+    unsigned n_looks;     /* at both clocks */
     unsigned n_flushed;   /* of n_sent: told to leave */
     raft_index flushed_before; /* applied when that was last said */
 };
