@@ -530,9 +530,10 @@ static void tune(struct world *w, const uint8_t *s)
 
         replica_get_stats(w->replica, &stats);
         rid_assert(replica_last_applied(w->replica) == w->n_applied);
-        rid_assert(
-            replica_idle(w->replica) ==
-            (stats.n_waiting + stats.n_in_round + stats.n_confirmed + stats.n_proposed == 0));
+        rid_assert(replica_idle(w->replica) ==
+                   (stats.n_waiting + stats.n_in_round + stats.n_asking + stats.n_confirmed +
+                        stats.n_proposed ==
+                    0));
         break;
     }
     case 2:
