@@ -335,8 +335,9 @@ uint64_t replica_deadline_us(const struct replica *r)
 void replica_get_stats(const struct replica *r, struct replica_stats *ret)
 {
     *ret = r->stats;
-    ret->n_waiting = replica_n(r, REPLICA_WAITING) + replica_n(r, REPLICA_FLOOR);
-    ret->n_in_round = replica_n(r, REPLICA_ASKED) + replica_n(r, REPLICA_LOOK);
+    ret->n_waiting =
+        replica_n(r, REPLICA_WAITING) + replica_n(r, REPLICA_FLOOR) + replica_n(r, REPLICA_LOOK);
+    ret->n_in_round = replica_n(r, REPLICA_ASKED);
     ret->n_asking =
         replica_n(r, REPLICA_TICKET) + replica_n(r, REPLICA_AGE) + replica_n(r, REPLICA_BEHIND);
     ret->n_confirmed =

@@ -2009,6 +2009,8 @@ static void engine__a_full_quota_refuses_no_repetition(void **state)
  * deletes too; reads go on; and it goes on by itself. */
 static void engine__an_apply_without_room_is_parked(void **state)
 {
+    struct service_conn *other;
+    struct service_conn *conn;
     struct host h;
 
     (void)state;
@@ -2029,7 +2031,13 @@ static void engine__an_apply_without_room_is_parked(void **state)
     assert_int_equal(h.n_looks, 0); /* now and then, and not for each that asks */
     h.now_us += SPACE_LOOK_US;
     assert_true(says(ask(&h, "{\"type\":\"delete\",\"key\":1}"), "\"what\":\"state\"}"));
+    /* Of who has written nothing that is not applied (READ-58). */
+    conn = h.conn;
+    assert_int_equal(service_conn_new(engine_service(h.engine), &h, &other), 0);
+    h.conn = other;
     assert_true(says(ask(&h, "{\"type\":\"local_read\",\"key\":1}"), "local_read_ok"));
+    service_conn_free(other);
+    h.conn = conn;
     assert_true(says(ask(&h, "{\"type\":\"status\"}"), "\"space\":{\"full\":\"state\""));
     assert_true(says(h.text, "\"used_bytes\":95,\"limit_bytes\":100,"));
     assert_int_equal(h.n_looks, 1);
