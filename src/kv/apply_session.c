@@ -177,7 +177,7 @@ static int fit(struct kv *kv)
 
 uint64_t kv_session_bytes(void)
 {
-    return kv_record_bytes(SESSION_KEY_BYTES, SESSION_FLOOR_BYTES);
+    return kv_record_bytes(SESSION_KEY_BYTES, SESSION_FIRST_BYTES);
 }
 
 /* Its number is its place in the log: no other entry will ever have it. */
@@ -208,14 +208,17 @@ int kv_session_open(struct kv *kv, struct command_result *result)
 }
 
 /* The session was read before the write was applied, and its record may have moved since. */
-static int keep(struct kv *kv, uint64_t client, raft_index index, const struct session *s)
+static int keep(struct kv *kv, uint64_t client, raft_index index, const struct session *s,
+                struct command_result *result)
 {
     struct command_value old;
     struct session_head head;
     int rc = get(kv, client, &old);
 
-    if (rc == 0)
-        rc = put(kv, client, &old, index, s, &head);
+    if (rc != 0)
+        return err_trace(rc);
+    result->touched_bytes += old.text.len;
+    rc = put(kv, client, &old, index, s, &head);
     if (rc != 0)
         return err_trace(rc);
     session_list_use(&kv->sessions, &head);
@@ -261,5 +264,5 @@ int kv_session_write(struct kv *kv, const struct command *c, struct command_resu
         session_answered(&s, c->seq, result);
         break;
     }
-    return keep(kv, c->client, index, &s);
+    return keep(kv, c->client, index, &s, result);
 }

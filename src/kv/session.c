@@ -1,6 +1,6 @@
 /* One session: the answers of its last writes, and what that says of the next one.
  *
- * The text of its record, little endian: u64 floor, then for each answer, by seq, u64 seq, u64
+ * The text of its record, little endian: u64 first, then for each answer, by seq, u64 seq, u64
  * index, u8 status (and 128: the key existed); behind those of NO_SPACE u64 used, u64 limit. */
 #include "kv/session_int.h"
 
@@ -44,7 +44,7 @@ bool session_key_get(struct wire_slice key, uint64_t *ret_client)
 
 void session_init(struct session *s)
 {
-    s->floor = 1;
+    s->first = 1;
     s->n = 0;
 }
 
@@ -55,9 +55,9 @@ static size_t answer_bytes(const struct session_answer *a)
 
 size_t session_write(const struct session *s, unsigned char text[SESSION_TEXT_BYTES_MAX])
 {
-    unsigned char *p = text + SESSION_FLOOR_BYTES;
+    unsigned char *p = text + SESSION_FIRST_BYTES;
 
-    put_u64(text, s->floor);
+    put_u64(text, s->first);
     for (unsigned i = 0; i < s->n; i++) {
         const struct session_answer *a = &s->answers[i];
 
@@ -108,14 +108,14 @@ bool session_parse(struct wire_slice text, struct session *ret)
 {
     uint64_t seq = 0;
 
-    if (text.len < SESSION_FLOOR_BYTES)
+    if (text.len < SESSION_FIRST_BYTES)
         return false;
-    ret->floor = get_u64(text.data);
+    ret->first = get_u64(text.data);
     ret->n = 0;
-    if (ret->floor == 0)
+    if (ret->first == 0)
         return false;
-    text.data += SESSION_FLOOR_BYTES;
-    text.len -= SESSION_FLOOR_BYTES;
+    text.data += SESSION_FIRST_BYTES;
+    text.len -= SESSION_FIRST_BYTES;
     while (text.len > 0) {
         if (ret->n == SESSION_ANSWERS_MAX || !parse_answer(&text, seq, &ret->answers[ret->n]))
             return false;
@@ -136,13 +136,14 @@ static unsigned place_of(const struct session *s, uint64_t seq)
     return i;
 }
 
-/* The window is full when all answers that may be kept are there: then it begins at the lowest of
- * them, since one below may have been there and have gone (SESSION-2). */
+/* Below it nothing is new (SESSION-2). Where all answers that may be kept are there it is the
+ * lowest of them: one below may have been there and have gone. There are fewer again only when the
+ * client says that it has the answers of more. */
 static uint64_t floor_of(const struct session *s)
 {
-    if (s->n == SESSION_ANSWERS_MAX && s->answers[0].seq > s->floor)
+    if (s->n == SESSION_ANSWERS_MAX && s->answers[0].seq > s->first)
         return s->answers[0].seq;
-    return s->floor;
+    return s->first;
 }
 
 enum session_verdict session_look(const struct session *s, uint64_t seq,
@@ -170,11 +171,9 @@ void session_answered(struct session *s, uint64_t seq, const struct command_resu
     rid_assert(is_answer(result->status));
     rid_assert(seq >= floor_of(s));
     if (s->n == SESSION_ANSWERS_MAX) {
-        /* New, and so above the lowest: what goes is never the one that comes. Below it nothing is
-         * new from now on, whatever else goes. */
+        /* New, and so above the lowest: what goes is never the one that comes. */
         rid_assert(seq > s->answers[0].seq);
         drop_lowest(s, 1);
-        s->floor = s->answers[0].seq < seq ? s->answers[0].seq : seq;
     }
     i = place_of(s, seq);
     rid_assert(i == s->n || s->answers[i].seq != seq);
@@ -190,8 +189,8 @@ void session_answered(struct session *s, uint64_t seq, const struct command_resu
 
 void session_forget(struct session *s, uint64_t first)
 {
-    if (first <= s->floor)
+    if (first <= s->first)
         return;
-    s->floor = first;
+    s->first = first;
     drop_lowest(s, place_of(s, first));
 }

@@ -38,15 +38,15 @@ struct session_answer {
     uint64_t limit_bytes;
 };
 struct session {
-    uint64_t floor; /* a seq below it that has no answer here is none that may be applied */
+    uint64_t first; /* the highest that was ever said: the client has all answers below */
     unsigned n;
     struct session_answer answers[SESSION_ANSWERS_MAX]; /* by seq */
 };
-#define SESSION_FLOOR_BYTES    8u
+#define SESSION_FIRST_BYTES    8u
 #define SESSION_ANSWER_BYTES   17u
 #define SESSION_NO_SPACE_BYTES 16u
 #define SESSION_TEXT_BYTES_MAX                                                                     \
-    (SESSION_FLOOR_BYTES + SESSION_ANSWERS_MAX * (SESSION_ANSWER_BYTES + SESSION_NO_SPACE_BYTES))
+    (SESSION_FIRST_BYTES + SESSION_ANSWERS_MAX * (SESSION_ANSWER_BYTES + SESSION_NO_SPACE_BYTES))
 
 /* A new one: nothing was applied for it, from seq 1 on all is new. */
 void session_init(struct session *s);

@@ -51,9 +51,9 @@ static bool is_session(const struct map_key *k, uint64_t *ret_client)
 /* Below it nothing is new (SESSION-2). */
 static uint64_t floor_of(const struct session *s)
 {
-    if (s->n == SESSION_ANSWERS_MAX && s->answers[0].seq > s->floor)
+    if (s->n == SESSION_ANSWERS_MAX && s->answers[0].seq > s->first)
         return s->answers[0].seq;
-    return s->floor;
+    return s->first;
 }
 
 static uint64_t answer_digest(uint64_t h, uint64_t seq, raft_index index, unsigned status,

@@ -135,7 +135,7 @@ static void session__first_lets_answers_go(void **state)
 
 static bool same_session(const struct session *a, const struct session *b)
 {
-    if (a->floor != b->floor || a->n != b->n)
+    if (a->first != b->first || a->n != b->n)
         return false;
     for (unsigned i = 0; i < a->n; i++) {
         const struct session_answer *x = &a->answers[i];
@@ -203,7 +203,7 @@ static void session__odd_texts_are_none(void **state)
     assert_true(parses(text, len));
     for (size_t n = 0; n < len; n++)
         assert_int_equal(parses(text, n), n == 8 || n == 8 + SESSION_ANSWER_BYTES);
-    put_u64(text, 0); /* no floor is 0 */
+    put_u64(text, 0); /* none is 0 */
     assert_false(parses(text, len));
     put_u64(text, 1);
     put_u64(text + 8, 5); /* twice the same seq */
@@ -558,7 +558,7 @@ static void kv__the_window_moves(void **state)
     assert_true(result.repeated);
     assert_true(
         sessions_of(f).bytes ==
-        kv_record_bytes(SESSION_KEY_BYTES, SESSION_FLOOR_BYTES + (SESSION_ANSWERS_MAX + 2 - 89) *
+        kv_record_bytes(SESSION_KEY_BYTES, SESSION_FIRST_BYTES + (SESSION_ANSWERS_MAX + 2 - 89) *
                                                                      SESSION_ANSWER_BYTES));
     assert_int_equal(write_in(f, client, 89, "x", "2").status, COMMAND_SESSION_EXPIRED);
     check_value(f, "x", "1", 2, SESSION_ANSWERS_MAX + 2, SESSION_ANSWERS_MAX + 1);
@@ -631,7 +631,7 @@ static void set_limit(struct fixture *f, uint64_t bytes)
 static void kv__sessions_take_a_part_of_the_quota(void **state)
 {
     struct fixture *f = *state;
-    const uint64_t one = kv_record_bytes(SESSION_KEY_BYTES, SESSION_FLOOR_BYTES);
+    const uint64_t one = kv_record_bytes(SESSION_KEY_BYTES, SESSION_FIRST_BYTES);
 
     kv_up(f);
     set_limit(f, 100 * one * SESSIONS_QUOTA_PART);
