@@ -79,6 +79,29 @@ static void age(struct codec *c, uint64_t *time_us, uint64_t most_us)
     }
 }
 
+static bool is_exact(const struct codec *c)
+{
+    return c->how->grain == RAFT_IMAGE_EXACT;
+}
+
+static bool is_timeless(const struct codec *c)
+{
+    return c->how->grain == RAFT_IMAGE_TIMELESS;
+}
+
+/* Heard within so long or not, if that is all that is asked. */
+static void heard(struct codec *c, uint64_t *time_us, uint64_t most_us)
+{
+    if (!is_timeless(c)) {
+        age(c, time_us, most_us);
+        return;
+    }
+    if (c->reading)
+        *time_us = c->how->now_us - (code(c, 0) != 0 ? most_us : 0);
+    else
+        (void)code(c, c->how->now_us - *time_us >= most_us);
+}
+
 /* How long yet; all that has passed is the same. Never is UINT64_MAX. */
 static void left(struct codec *c, uint64_t *time_us)
 {
@@ -89,6 +112,15 @@ static void left(struct codec *c, uint64_t *time_us)
     left_us = code(c, left_us);
     if (c->reading)
         *time_us = left_us != UINT64_MAX ? c->how->now_us + left_us : UINT64_MAX;
+}
+
+/* When the clock is looked at again. */
+static void due(struct codec *c, uint64_t *time_us)
+{
+    if (!is_timeless(c))
+        left(c, time_us);
+    else if (c->reading)
+        *time_us = c->how->now_us;
 }
 
 /* ---- names ---- */
@@ -302,6 +334,14 @@ static void visit_append_times(struct codec *c, const struct raft *r, struct pro
 {
     const uint64_t timeout_us = r->conf.election_timeout_us;
 
+    if (!is_exact(c) && c->reading) {
+        p->append_sent_us = c->how->now_us - timeout_us;
+        p->append_heard_us = c->how->now_us - timeout_us;
+    }
+    if (!is_exact(c))
+        return;
+    NUMBER(c, p->resend_us);
+    NUMBER(c, p->resent);
     if (p->state == PROGRESS_PROBE && p->probe_sent)
         age(c, &p->append_sent_us, p->needs_compacted ? r->conf.heartbeat_us : p->resend_us);
     if (p->state == PROGRESS_REPLICATE && p->n_inflight > 0)
@@ -324,14 +364,12 @@ static void visit_led(struct codec *c, const struct raft *r, struct progress *p)
     NUMBER(c, p->probe_sent);
     NUMBER(c, p->waits_for_log);
     NUMBER(c, p->needs_compacted);
-    NUMBER(c, p->resend_us);
-    NUMBER(c, p->resent);
     visit_append_times(c, r, p);
     NUMBER(c, p->heartbeat_due);
     NUMBER(c, p->acked_round);
-    age(c, &p->last_heard_us, r->conf.election_timeout_us + 1); /* heard until then, included */
+    heard(c, &p->last_heard_us, r->conf.election_timeout_us + 1); /* until then, included */
     NUMBER(c, p->note_flags);
-    if (c->how->coarse)
+    if (!is_exact(c))
         return;
     NUMBER(c, p->rtt_round);
     if (p->rtt_round != 0)
@@ -346,7 +384,7 @@ static void visit_progress(struct codec *c, const struct raft *r, struct progres
         NUMBER(c, p->vote);
     if (r->role == RAFT_LEADER)
         visit_led(c, r, p);
-    if (!c->how->coarse)
+    if (is_exact(c))
         NUMBER(c, p->srtt_us); /* it is not forgotten with the leadership */
 }
 
@@ -400,7 +438,7 @@ static void write_marks(struct codec *c, struct raft *r)
 {
     const size_t n = mark_ring_n(&r->marks);
 
-    (void)code(c, c->how->coarse ? 0 : r->last_stored_batch);
+    (void)code(c, is_exact(c) ? r->last_stored_batch : 0);
     (void)code(c, n);
     for (size_t i = 0; i < n; i++) {
         struct batch_mark m = *mark_ring_at(&r->marks, i);
@@ -460,21 +498,24 @@ static void visit_disk(struct codec *c, struct raft *r)
         if (c->reading)
             d->moved_us = since_us;
     }
-    most_late =
-        (unsigned)code(c, r->n_late_elections < most_late ? r->n_late_elections : most_late);
+    if (is_timeless(c))
+        return;
+    if (!c->reading && r->n_late_elections < most_late)
+        most_late = r->n_late_elections;
+    most_late = (unsigned)code(c, most_late);
     if (c->reading)
         r->n_late_elections = most_late;
 }
 
 static void visit_campaign(struct codec *c, struct raft *r)
 {
-    left(c, &r->election_due_us);
-    if (!c->how->coarse) {
+    due(c, &r->election_due_us);
+    if (is_exact(c)) {
         age(c, &r->silent_since_us, UINT64_MAX);
         NUMBER(c, r->election_spread_us);
     }
     if (r->leader_id != 0)
-        age(c, &r->leader_heard_us, r->conf.election_timeout_us);
+        heard(c, &r->leader_heard_us, r->conf.election_timeout_us);
     if (r->role == RAFT_FOLLOWER)
         return;
     NUMBER(c, r->self_vote);
@@ -489,7 +530,7 @@ static void visit_leading(struct codec *c, struct raft *r)
     if (c->reading)
         r->self_vote = true; /* nobody else leads */
     NUMBER(c, r->noop_index);
-    left(c, &r->heartbeat_due_us);
+    due(c, &r->heartbeat_due_us);
     left(c, &r->hand_over_us);
     left(c, &r->step_down_us);
     NUMBER(c, r->uncommitted_bytes);
@@ -535,18 +576,25 @@ static void visit_round_times(struct codec *c, const struct raft *r, struct roun
 /* Numbers go on where they were, whoever leads; the times of rounds only measure. */
 static void visit_rounds(struct codec *c, const struct raft *r, struct rounds *s)
 {
-    NUMBER(c, s->next);
+    const bool leads = r->role == RAFT_LEADER;
+
+    if (leads || is_exact(c))
+        NUMBER(c, s->next);
     NUMBER(c, s->max);
     NUMBER(c, s->due);
-    if (r->role == RAFT_LEADER)
+    if (leads)
         NUMBER(c, s->confirmed);
     else if (c->reading)
         s->confirmed = raft_rounds_last(s); /* where the next leadership begins */
     NUMBER(c, s->n_open);
-    if (s->n_open > 0)
+    if (s->n_open > 0) {
         /* What is measured next may be any time. */
-        age(c, &s->last_us, c->how->coarse ? RAFT_ROUND_PATIENCE_US : UINT64_MAX);
-    if (c->how->coarse)
+        if (!is_timeless(c))
+            age(c, &s->last_us, is_exact(c) ? UINT64_MAX : RAFT_ROUND_PATIENCE_US);
+        else if (c->reading)
+            s->last_us = c->how->now_us - RAFT_ROUND_PATIENCE_US;
+    }
+    if (!is_exact(c))
         return;
     NUMBER(c, s->srtt_us);
     visit_round_times(c, r, s);
@@ -590,7 +638,7 @@ static int visit_rest(struct codec *c, struct raft *r)
     NUMBER(c, r->hard_state.lease_max_us);
     name(c, &r->leader_id);
     name(c, &r->term_leader);
-    if (!c->how->coarse)
+    if (is_exact(c))
         NUMBER(c, r->prng.state);
     visit_indexes(c, r);
     visit_disk(c, r);

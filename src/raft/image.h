@@ -29,15 +29,24 @@ struct raft_renaming {
     const unsigned char *to;
 };
 
+/* How much of a core is in its image. What a search leaves out moves when something happens, never
+ * whether it may; a core that is made from such an image has there what it says.
+ *
+ *   EXACT     all that anything depends on
+ *   COARSE    not: which numbers chance gives next (it begins with the seed of the configuration),
+ *             smoothed times of round trips (0), since when it has been silent, which is asked when
+ *             the fitness changes (now), when an append is sent again (with the next heartbeat), how
+ *             many batches are durable (0: the next one has number 1 plus those outstanding), and
+ *             outside of a leadership how many rounds there have been (none: an answer to one of an
+ *             earlier term is dropped for its term)
+ *   TIMELESS  nor: when the next election, heartbeat or round of reads is due (now), how long ago
+ *             somebody was heard, but whether (now, or longer ago than an election timeout) */
+enum raft_image_grain { RAFT_IMAGE_EXACT, RAFT_IMAGE_COARSE, RAFT_IMAGE_TIMELESS };
+
 struct raft_image_how {
     uint64_t now_us;  /* what its clock shows; not less than it was told last */
     uint64_t hold_us; /* what its hold clock shows; likewise */
-    /* Left out, too: which numbers chance will give (a core from it begins with the seed of its
-     * configuration), the smoothed times of round trips (0 then), since when it has been silent,
-     * which is only asked when the fitness changes, and how many batches are durable (0 then: the
-     * next one has number 1 plus those outstanding). What is left out moves when something happens,
-     * never whether it may. */
-    bool coarse;
+    enum raft_image_grain grain;
     const struct raft_renaming *renaming; /* NULL: all stay who they are */
 };
 
