@@ -176,7 +176,7 @@ static void check_bounds(void)
 static int judge(const struct run *run, const struct mc_result *r)
 {
     struct rusage use;
-    const bool recorded = r->complete && !run->changed && run->options.symmetry;
+    const bool recorded = r->complete && !run->changed && run->options.symmetry && !run->plant;
 
     (void)getrusage(RUSAGE_SELF, &use);
     printf("mc: scope=%s states=%" PRIu64 " transitions=%" PRIu64 " depth=%u widest=%" PRIu64
@@ -191,7 +191,7 @@ static int judge(const struct run *run, const struct mc_result *r)
     if (recorded && mc_scope.states != 0 &&
         (mc_scope.states != r->states || mc_scope.depth != r->depth)) {
         printf("mc: %" PRIu64 " states and depth %u are recorded for this scope: is less searched "
-                              "than before, or more?\n"
+               "than before, or more?\n"
                "mc: explain the difference, then write the numbers into tests/mc/scopes.c "
                "(docs/TESTING.md)\n",
                mc_scope.states, mc_scope.depth);
