@@ -155,6 +155,31 @@ static_assert(RAFT_HEARTBEAT_US_DEFAULT <= RAFT_ELECTION_US_DEFAULT / 3, "three 
  * (LEASE-0). */
 #define RAFT_LEASE_US_MAX 2000000u
 #define RAFT_CLOCK_RHO    100u
+/* Two clocks that differ by more than half of that are not trusted with leases any more
+ * (LEASE-13). */
+#define RAFT_DRIFT_PPM_MAX (1000000 / (2 * (int)RAFT_CLOCK_RHO))
+/* Of a peer's clock the best reading of each such while is kept, so many of them: after one while
+ * readings that are 2 ms wrong tell apart what counts, after sixteen 0.1 ms are 12 ppm. */
+#define RAFT_DRIFT_SLOT_US 1000000u
+#define RAFT_DRIFT_SLOTS   16u
+#define RAFT_DRIFT_US      (RAFT_DRIFT_SLOTS * RAFT_DRIFT_SLOT_US)
+/* A lease ends so much before its time, for the granularity of clocks (LEASE-9). */
+#define RAFT_LEASE_MARGIN_US 1000u
+/* The clock of who holds and that of who waits go apart by more than this when the machine was
+ * suspended (LEASE-12); readings of both, one after the other, by some microseconds. */
+#define RAFT_SUSPEND_US 1000u
+/* Terms whose promises are known apart: more than one leader in 2 s is rare, more than four are an
+ * accident; what gives way counts for all other terms (LEASE-2). */
+#define RAFT_PROMISES_MAX 4u
+/* Questions of a follower whose answer is still taken (FOLLOW-1): one that is late, and the one
+ * that was asked instead. */
+#define RAFT_ASKS_MAX 2u
+/* A question that is not answered in so long, or in twice the smoothed time that they take, is
+ * asked anew (FOLLOW-6); each time it is twice as long, an election timeout at most. */
+#define RAFT_ASK_US 10000u
+/* Pairs that wait until apply has come to them (BOUND-4): at a heartbeat of 50 ms those of 0.4 s or
+ * more. Beyond it the newest is dropped. */
+#define RAFT_PAIRS_MAX 8u
 /* While states differ: how long an index is asked about before a later one, and how long it takes
  * until they are looked at again where nobody could tell who is wrong and nobody came since; as
  * long a node that was made again waits to hear that it is equal (FIT-9). */

@@ -9,8 +9,8 @@
  * Units: times in microseconds of two clocks of the host, given as arguments and never falling (a
  * smaller one is taken for the last; CORE-2): now_us of one that is not slewed and stands still
  * while the machine is suspended (CLOCK_MONOTONIC_RAW), hold_us of the same plus all time that it
- * was suspended. Who waits uses now, who holds uses hold (LEASE-0); sizes in bytes; ids of servers as the
- * configuration gives them, 0 is nobody.
+ * was suspended. Who waits uses now, who holds uses hold (LEASE-0); sizes in bytes; ids of servers
+ * as the configuration gives them, 0 is nobody.
  * Ownership: what goes in is copied. What raft_ready() hands out is borrowed and valid until the
  * next raft_ready(), raft_step(), raft_applied(), raft_compact(), raft_install() or raft_free() of
  * the same object; the other calls leave it alone. Memory comes from the given allocator.
@@ -21,7 +21,8 @@
  * changes something ends with those that it could break (invariants.c).
  * Thread: one owner at a time.
  * Source: Raft dissertation figure 3.1, 3.4-3.10, 4.2.3, 5.1, 6.2, 6.4, 9.6, 10.2.1; rules READ,
- * VOTE, TERM, LOG, COMMIT, MEMBER, SNAP, FIT of docs/RULES.md. Deviations from the dissertation:
+ * LEASE, FOLLOW, BOUND, VOTE, TERM, LOG, COMMIT, MEMBER, SNAP, FIT of docs/RULES.md. Deviations
+ * from the dissertation:
  * src/raft/README. */
 #ifndef RIDD_RAFT_RAFT_H
 #define RIDD_RAFT_RAFT_H
@@ -150,7 +151,9 @@ struct raft_conf {
     size_t cache_bytes_max;    /* RAFT_CACHE_BYTES_MAX, smaller in tests */
     raft_term term_step_max;   /* RAFT_TERM_STEP_MAX, smaller in tests; at least 1 */
     uint64_t lease_us;         /* as raft_set_lease(); 0, the default: none */
-    uint64_t nonce;            /* of this process, drawn at random; not 0 */
+    /* Of this process, drawn at random: two lives of a node never have the same. 0: it asks no
+     * leader and marks no time; its tickets are answered only while it leads itself. */
+    uint64_t nonce;
     struct mem mem;
     struct raft_log_reader log_reader;
     void (*trace)(void *ctx, const struct raft_trace *t); /* may be NULL; must not call back */
@@ -207,7 +210,8 @@ uint64_t raft_tick_due_us(const struct raft *r);
 uint64_t raft_deadline_us(const struct raft *r);
 
 /* One message from a peer. RAFT_E_INVALID for what a correct peer cannot send. Bytes behind m are
- * copied. */
+ * copied. now_us was read after m was in memory: promises, and what is waited for, count from there
+ * (LEASE-1, LEASE-6). */
 int raft_step(struct raft *r, const struct raft_msg *m, uint64_t now_us);
 
 /* The link to a peer came up or went down: appends in flight are lost then; a new link is probed at
@@ -241,9 +245,10 @@ int raft_read(struct raft *r, uint64_t ctx, raft_index min_index, uint64_t now_u
 
 /* ---- leases, reads of followers, reads of a bounded age ---- */
 
-/* What the hold clock shows now. To be told before raft_step(), raft_link() and raft_ready(); what
- * is told late dates what this node does too early, which is safe and costs some of a lease. */
-void raft_hold(struct raft *r, uint64_t hold_us);
+/* What the two clocks show now: one reading of both, after all that was given to this core before.
+ * To be told before raft_step(), raft_link() and raft_ready(); what is told late dates what this
+ * node does too early, which is safe and costs some of a lease. */
+void raft_hold(struct raft *r, uint64_t now_us, uint64_t hold_us);
 /* How long a lease this node takes while it leads: 0, none, to RAFT_LEASE_US_MAX (asserted). It is
  * taken only while every member is known to understand gates: the version of the configuration in
  * force is at least GATES_VERSION (LEASE-15). */
@@ -251,10 +256,11 @@ void raft_set_lease(struct raft *r, uint64_t lease_us, uint64_t now_us);
 /* The process or the machine stood still, or was copied: nothing that was sent before counts for a
  * lease any more (LEASE-12). */
 void raft_forget_held(struct raft *r, uint64_t now_us);
-/* Is there a lease that is valid at hold_us, which was read after the last of the reads that are to
- * be served by it was in memory (LEASE-9)? 0: all of them may be answered from a state that holds
- * everything up to *ret_index, `min_index` as in raft_read(): when that is above the commit index
- * there is no lease for it. RAFT_E_NOT_LEADER, RAFT_E_GATED, RAFT_E_NO_LEASE. */
+/* Is there a lease that is valid at now_us and hold_us? They are one reading of both clocks, made
+ * after the last of the reads that are to be served by it was in memory (LEASE-9). 0: all of them
+ * may be answered from a state that holds everything up to *ret_index, `min_index` as in
+ * raft_read(): when that is above the commit index there is no lease for it. RAFT_E_NOT_LEADER,
+ * RAFT_E_GATED, RAFT_E_NO_LEASE. */
 int raft_lease(struct raft *r, raft_index min_index, uint64_t now_us, uint64_t hold_us,
                raft_index *ret_index);
 
@@ -515,8 +521,8 @@ struct raft_status {
     uint64_t lease_us;      /* as configured; 0: none */
     bool lease_valid;       /* by the hold clock as told last */
     uint64_t lease_left_us; /* of a valid one */
-    /* Why a leader that is configured to has none: "version", "clocks", "handed over", "silent";
-     * NULL: it has, or does not lead, or is not configured to. Static. */
+    /* Why a leader that is configured to has none: "version", "clocks", "handed over", "not ready",
+     * "silent"; NULL: it has, or does not lead, or is not configured to. Static. */
     const char *lease_why_not;
     uint64_t gate_left_us;    /* leader: how long nothing is committed yet (LEASE-7) */
     uint64_t promise_left_us; /* the longest that this node has given */
@@ -541,6 +547,9 @@ enum raft_fitness raft_get_fitness(const struct raft *r);
  * 0. */
 unsigned raft_n_voters_without(const struct raft *r, uint32_t flags);
 bool raft_can_serve(const struct raft *r);
+/* The same for raft_propose() alone: also where only promises of others are in the way, which end
+ * by themselves; what is proposed is replicated meanwhile, and committed then (LEASE-7). */
+bool raft_can_propose(const struct raft *r);
 /* Bytes beyond which nothing more is proposed, for the own disk could not write it in time
  * (DISK-30): 0 while there is room. */
 size_t raft_get_disk_limit(const struct raft *r);

@@ -75,6 +75,7 @@ void raft_become_follower(struct raft *r, raft_term term, raft_node_id leader, e
     r->self_vote_pending = false;
     r->self_vote = false;
     r->campaign_transfer = false;
+    r->gate_us = 0;
     if (was != RAFT_FOLLOWER) {
         /* Who led and hears no quorum does not name itself to those who ask for the leader
          * (READ-54). */

@@ -209,9 +209,9 @@ struct raft_ask_id {
  *   SNAPSHOT        term; part
  *   SNAPSHOT_RESP   term; reject = 1: term is the answerer's own, higher; otherwise part
  *   READ_ASK        term of the asker, which changes nobody's; ask (FOLLOW-2)
- *   READ_ANSWER     ask as received; reject = 0: term, and index = a commit index that was confirmed
- *                   after the ask came; reject = 1: term is the answerer's own, leader = whom it
- *                   follows in it, 0: nobody */
+ *   READ_ANSWER     ask as received; reject = 0: term, and index = a commit index that was
+ *                   confirmed after the ask came; reject = 1: term is the answerer's own, leader =
+ *                   whom it follows in it, 0: nobody */
 /* clang-format on */
 struct raft_msg {
     enum raft_msg_type type;
