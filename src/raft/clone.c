@@ -54,6 +54,7 @@ static int copy_marks(const struct mark_ring *from, struct mark_ring *to)
 static void disown(struct raft *r, const struct raft_conf *conf)
 {
     const size_t n_inflight = r->reads.n_inflight;
+    const size_t n_asks = r->reads.n_asks;
 
     r->conf.mem = conf->mem;
     r->conf.log_reader = conf->log_reader;
@@ -66,6 +67,7 @@ static void disown(struct raft *r, const struct raft_conf *conf)
     memset(&r->log, 0, sizeof(r->log));
     raft_read_queue_init(&r->reads, conf->mem);
     r->reads.n_inflight = n_inflight;
+    r->reads.n_asks = n_asks;
     mark_ring_init(&r->marks, conf->mem);
     r->msgs = (struct msg_queue){0};
     r->msgs_after = (struct msg_queue){0};
