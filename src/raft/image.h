@@ -34,13 +34,15 @@ struct raft_renaming {
  *
  *   EXACT     all that anything depends on
  *   COARSE    not: which numbers chance gives next (it begins with the seed of the configuration),
- *             smoothed times of round trips (0), since when it has been silent, which is asked
- *             when the fitness changes (now), when an append is sent again (with the next
- *             heartbeat), how many batches are durable (0: the next one has number 1 plus those
- *             outstanding), and outside of a leadership how many rounds there have been (none: an
- *             answer to one of an earlier term is dropped for its term)
+ *             smoothed times of round trips and the drift of clocks (none), since when it has been
+ *             silent, which is asked when the fitness changes (now), when an append is sent again
+ *             (with the next heartbeat), how many batches are durable (0: the next one has number
+ *             1 plus those outstanding), and outside of a leadership how many rounds there have
+ *             been (none: an answer to one of an earlier term is dropped for its term)
  *   TIMELESS  nor: when the next election, heartbeat or round of reads is due (now), how long ago
- *             somebody was heard, but whether (now, or longer ago than an election timeout) */
+ *             somebody was heard, but whether (now, or longer ago than an election timeout), when
+ *             a question is asked again, but whether it is due, what leases rest on, and how old
+ *             its state is known to be (unknown) */
 enum raft_image_grain { RAFT_IMAGE_EXACT, RAFT_IMAGE_COARSE, RAFT_IMAGE_TIMELESS };
 
 struct raft_image_how {

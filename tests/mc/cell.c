@@ -53,6 +53,12 @@ static uint64_t seed_of_a_short_spread(void)
     }
 }
 
+/* Another one in each life; none where nothing is asked of it. */
+static void set_nonce(struct mc_cell *c)
+{
+    c->conf.nonce = mc_scope.pairs || mc_scope.budgets[MC_ASKS] > 0 ? 1 + c->boots : 0;
+}
+
 static void set_conf(struct mc_cell *c, unsigned slot)
 {
     static uint64_t seed;
@@ -68,7 +74,10 @@ static void set_conf(struct mc_cell *c, unsigned slot)
     c->conf.log_reader = (struct raft_log_reader){.read = read_durable, .ctx = c};
     c->conf.trace = c->loud ? mc_say_trace : NULL;
     c->conf.trace_ctx = c;
+    c->conf.lease_us = mc_scope.leases ? MC_LEASE_US : 0;
+    set_nonce(c);
     c->now_us = MC_EPOCH_US;
+    c->hold_us = MC_EPOCH_US;
 }
 
 void mc_cell_begin(struct mc_cell *c, unsigned slot)
@@ -79,6 +88,7 @@ void mc_cell_begin(struct mc_cell *c, unsigned slot)
 
     memset(c, 0, sizeof(*c));
     raft_configuration_init(&founders);
+    founders.version = mc_scope.leases ? GATES_VERSION : 0;
     for (unsigned i = 0; i < mc_scope.voters; i++)
         rid_assert(raft_configuration_add(&founders, mc_id(i), mc_servers[i].name, RAFT_VOTER, "",
                                           "") == 0);
@@ -117,6 +127,7 @@ void mc_cell_start(struct mc_cell *c)
     c->last_durable = 0;
     c->n_batches = 0;
     c->n_held = 0;
+    set_nonce(c);
     rid_assert(raft_new(&c->conf, &start, c->now_us, &c->raft) == 0);
 }
 
@@ -142,17 +153,45 @@ static void write_entries(struct mc_writer *w, const uint32_t list[], unsigned n
         mc_write(w, mc_entry_renamed(list[i], perm));
 }
 
+/* What they show only matters where others are told. How far they are apart always does. */
+static void write_clocks(struct mc_writer *w, const struct mc_cell *c)
+{
+    mc_write(w, c->hold_us - c->now_us);
+    if (mc_scope.pairs)
+        mc_write(w, c->hold_us - MC_EPOCH_US);
+}
+
+static void read_clocks(struct mc_reader *r, struct mc_cell *c)
+{
+    const uint64_t apart_us = mc_read(r);
+
+    if (mc_scope.pairs)
+        c->hold_us = MC_EPOCH_US + mc_read(r);
+    c->now_us = c->hold_us - apart_us;
+}
+
+static enum raft_image_grain grain(void)
+{
+    return mc_clocks_are_bound() ? RAFT_IMAGE_COARSE : RAFT_IMAGE_TIMELESS;
+}
+
 static uint32_t write_renamed(struct mc_cell *c, unsigned perm)
 {
     static struct buf image;
     static unsigned char bytes[CELL_BYTES];
     const struct raft_renaming names = {
         .n = mc_scope.nodes, .servers = mc_servers, .to = mc_perms[perm]};
-    const struct raft_image_how how = {
-        .now_us = c->now_us, .grain = RAFT_IMAGE_TIMELESS, .renaming = perm != 0 ? &names : NULL};
+    const struct raft_image_how how = {.now_us = c->now_us,
+                                       .hold_us = c->hold_us,
+                                       .grain = grain(),
+                                       .renaming = perm != 0 ? &names : NULL};
     struct mc_writer w = {bytes, bytes + sizeof(bytes)};
 
-    mc_write(&w, mc_perms[perm][c->slot] | (c->spared ? 8u : 0));
+    mc_write(&w, mc_perms[perm][c->slot] | (c->spared ? 8u : 0) | c->rate << 4);
+    if (c->conf.nonce != 0)
+        mc_write(&w, c->boots);
+    if (mc_clocks_are_bound())
+        write_clocks(&w, c);
     write_hard_state(&w, &c->hard_state, perm);
     mc_write(&w, c->commit_index);
     write_entries(&w, c->log, c->n_log, perm);
@@ -202,7 +241,15 @@ static void read_host(struct mc_reader *r, struct mc_cell *c)
 
     c->loud = false;
     c->spared = (slot & 8) != 0;
+    c->rate = slot >> 4;
+    c->boots = 0;
     set_conf(c, slot & 7);
+    if (c->conf.nonce != 0) {
+        c->boots = (unsigned)mc_read(r);
+        set_nonce(c);
+    }
+    if (mc_clocks_are_bound())
+        read_clocks(r, c);
     read_hard_state(r, &c->hard_state);
     c->commit_index = mc_read(r);
     c->n_log = read_entries(r, c->log);
@@ -227,11 +274,12 @@ void mc_cell_read(uint32_t number, struct mc_cell *c)
 {
     size_t len;
     struct mc_reader r = {.at = mc_pool_get(&mc_cell_pool, number, &len)};
-    struct raft_image_how how = {.grain = RAFT_IMAGE_TIMELESS};
+    struct raft_image_how how = {.grain = grain()};
 
     r.end = r.at + len;
     read_host(&r, c);
     how.now_us = c->now_us;
+    how.hold_us = c->hold_us;
     rid_assert(raft_image_read(&c->conf, r.at, (size_t)(r.end - r.at), &how, &c->raft) == 0);
 }
 
@@ -291,6 +339,43 @@ static void set_matches(const struct mc_cell *c, struct mc_face *f)
         f->match[mc_slot(c->raft->progress[i].id)] = (uint8_t)c->raft->progress[i].match_index;
 }
 
+/* Asked of a copy: it may learn from the question that it slept. */
+static bool has_lease(const struct mc_cell *c)
+{
+    struct raft *copy;
+    raft_index index;
+    bool has;
+
+    if (!mc_scope.leases || c->raft->role != RAFT_LEADER)
+        return false;
+    rid_assert(raft_clone(c->raft, &c->conf, &copy) == 0);
+    has = raft_lease(copy, 0, c->now_us, c->hold_us, &index) == 0;
+    rid_assert(!has || index == c->raft->commit_index);
+    raft_free(copy);
+    return has;
+}
+
+static void set_pairs(const struct mc_cell *c, struct mc_face *f)
+{
+    const struct pairs *p = &c->raft->pairs;
+    const unsigned tick_us = c->rate == 2 ? MC_FAST_US : MC_SLOW_US;
+
+    if (!mc_scope.pairs)
+        return;
+    f->n_pairs = (uint8_t)p->n;
+    for (unsigned i = 0; i < p->n; i++) {
+        f->pairs[i].ticks = (uint8_t)((c->hold_us - p->list[i].hold_us + tick_us - 1) / tick_us);
+        f->pairs[i].index = (uint8_t)p->list[i].index;
+    }
+}
+
+static void set_asks(const struct mc_cell *c, struct mc_face *f)
+{
+    f->nonce = (uint8_t)c->conf.nonce;
+    for (unsigned i = 0; i < 2; i++)
+        f->asks[i] = (uint8_t)c->raft->asks.out[i].number;
+}
+
 static void look(struct mc_cell *c, struct mc_face *f)
 {
     const struct raft *r = c->raft;
@@ -315,11 +400,17 @@ static void look(struct mc_cell *c, struct mc_face *f)
         .can_serve = raft_can_serve(r),
         .transferring = raft_is_transferring(r),
         .spared = c->spared,
+        .is_due = raft_deadline_us(r) <= c->now_us,
+        .election_due = r->role != RAFT_LEADER && r->election_due_us <= c->now_us,
+        .lease = has_lease(c),
+        .rate = (uint8_t)c->rate,
         .log = put_log(list, n),
         .durable_log = put_log(c->log, c->n_log),
     };
     set_members(c, f);
     set_matches(c, f);
+    set_asks(c, f);
+    set_pairs(c, f);
 }
 
 static void make_room(void)

@@ -19,6 +19,7 @@ static const char usage[] =
     "--changes-of BITS\n"
     "  --campaigns N --beats N --quiets N --writes N --reads N --crashes N --dups N --transfers N "
     "--changes N --links N\n"
+    "  --ticks N --suspends N --asks N --reasks N\n"
     "  --states N       ends at so many states; --depth N: at so many actions; --seconds N: after "
     "so long\n"
     "  --memory MIB     of the table of states, at most (16 bytes a state)\n"
@@ -47,8 +48,7 @@ static uint64_t number(const char *option, const char *text)
 
 static _Noreturn void bad(const char *what)
 {
-    fprintf(stderr, "mc: %s\n%s\nscopes:\n", what, usage);
-    mc_scopes_print(stderr);
+    fprintf(stderr, "mc: %s; mc --help says what there is\n", what);
     exit(64);
 }
 
@@ -84,6 +84,10 @@ static bool set_bound(const char *name, const char *value)
         mc_scope.changes = (unsigned)number(name, value);
     else if (strcmp(name, "disk") == 0)
         mc_scope.disk = strcmp(value, "slow") == 0 ? MC_DISK_SLOW : MC_DISK_AT_ONCE;
+    else if (strcmp(name, "leases") == 0)
+        mc_scope.leases = strcmp(value, "yes") == 0;
+    else if (strcmp(name, "pairs") == 0)
+        mc_scope.pairs = strcmp(value, "yes") == 0;
     else if (strcmp(name, "once") == 0)
         mc_scope.once = strcmp(value, "yes") == 0;
     else if (strcmp(name, "pre-votes") == 0)
@@ -169,8 +173,11 @@ static void check_bounds(void)
 {
     if (mc_scope.nodes < 1 || mc_scope.nodes > MC_NODES_MAX || mc_scope.voters < 1 ||
         mc_scope.voters > mc_scope.nodes || mc_scope.terms > MC_TERMS_MAX - 4 ||
-        mc_scope.budgets[MC_READS] > MC_READS_MAX)
+        mc_scope.budgets[MC_READS] + mc_scope.budgets[MC_ASKS] > MC_READS_MAX ||
+        mc_scope.budgets[MC_TICKS] >= MC_TICKS_MAX)
         bad("a bound is out of range");
+    if ((mc_scope.leases || mc_scope.pairs) && mc_scope.budgets[MC_TICKS] == 0)
+        bad("leases and pairs are about time: --ticks");
 }
 
 static int judge(const struct run *run, const struct mc_result *r)

@@ -39,15 +39,18 @@
 #define MC_TERMS_MAX   16u
 #define MC_OUT_MAX     40u
 #define MC_EVENTS_MAX  16u
+#define MC_TICKS_MAX   16u
 #define MC_NONE        UINT32_MAX
 
 /* Times in microseconds. A node that heard its leader hears it after one tick and not after two; so does a leader its
- * followers. A lease is three ticks long. */
+ * followers. A lease is three ticks long. A clock goes as fast as it may or as slowly (LEASE-0). */
 #define MC_TICK_US      100000u
 #define MC_HEARTBEAT_US 30000u
 #define MC_ELECTION_US  150000u
 #define MC_LEASE_US     300000u
 #define MC_EPOCH_US     1000000000u /* what a clock shows where it does not matter */
+#define MC_SLOW_US      (MC_TICK_US - MC_TICK_US / RAFT_CLOCK_RHO)
+#define MC_FAST_US      (MC_TICK_US + MC_TICK_US / RAFT_CLOCK_RHO)
 
 /* ---- bounds ---- */
 
@@ -61,7 +64,11 @@ enum mc_budget {
     MC_DUPS,
     MC_TRANSFERS,
     MC_CHANGES,
-    MC_LINKS, /* a link breaks and comes back */
+    MC_LINKS,    /* a link breaks and comes back */
+    MC_TICKS,    /* above 0: clocks go on together, within their rates, so often at most */
+    MC_SUSPENDS, /* one machine is suspended while a tick passes */
+    MC_ASKS,     /* reads of any node */
+    MC_REASKS,   /* a node waits no longer for an answer */
     MC_BUDGETS,
 };
 
@@ -81,8 +88,11 @@ struct mc_scope {
     unsigned terms;  /* beyond the first */
     unsigned budgets[MC_BUDGETS];
     enum mc_disk disk;
-    bool once;      /* a message comes once, and again within a bound; else as often as it likes */
-    bool pre_votes; /* are messages like others; else they are asked and answered in one step */
+    bool once;   /* a message comes once, and again within a bound; else as often as it likes */
+    bool leases; /* leaders take them; only with ticks */
+    bool rates; /* every node's clock is fast or slow; else n1's is slow and the others' are fast */
+    bool pairs; /* nodes learn how old their state is; only with ticks */
+    bool pre_votes;   /* are messages like others; else they are asked and answered in one step */
     unsigned changes; /* bits of enum mc_change: those that are tried */
     unsigned marks;   /* bits of enum mc_mark */
     /* What it gave when it was searched last; 0: not searched to its end yet. */
@@ -90,6 +100,11 @@ struct mc_scope {
     unsigned depth;
 };
 extern struct mc_scope mc_scope; /* that of this run */
+/* Clocks go on together; else each as it likes. */
+static inline bool mc_clocks_are_bound(void)
+{
+    return mc_scope.budgets[MC_TICKS] > 0;
+}
 extern const char *const mc_budget_names[MC_BUDGETS];
 const struct mc_scope *mc_scope_at(size_t i);           /* NULL: there are no more */
 const struct mc_scope *mc_scope_find(const char *name); /* NULL: there is none */
@@ -168,6 +183,8 @@ struct mc_head {
     uint8_t to;
     uint8_t term;
     bool reject;
+    uint8_t ask_nonce;
+    uint8_t ask_number;
 };
 uint32_t mc_msg_put(const struct raft_msg *m);
 const struct mc_head *mc_msg_head(uint32_t number);
@@ -196,6 +213,9 @@ struct mc_cell {
     struct raft *raft; /* owned */
     struct raft_conf conf;
     uint64_t now_us;
+    uint64_t hold_us;
+    unsigned rate;                     /* 0: not chosen yet, 1: slow, 2: fast */
+    unsigned boots;                    /* before this one */
     struct raft_hard_state hard_state; /* durable, as the next three */
     raft_index commit_index;
     unsigned n_log;
@@ -224,6 +244,17 @@ struct mc_face {
     bool can_serve;
     bool transferring;
     bool spared;
+    bool is_due; /* its clock shows a time at which it wanted to look */
+    bool election_due;
+    bool lease; /* a read by lease would be answered now */
+    uint8_t rate;
+    uint8_t nonce;
+    uint8_t asks[2]; /* numbers of questions that may be answered */
+    uint8_t n_pairs;
+    struct {
+        uint8_t ticks; /* ago */
+        uint8_t index;
+    } pairs[RAFT_PAIRS_MAX + 1];
     uint8_t voters; /* of the configuration in force, bits */
     uint8_t learners;
     uint8_t config_index;
@@ -262,11 +293,18 @@ enum mc_input {
     MC_CHANGE,   /* arg: kind << 4 | slot */
     MC_LINK,     /* arg: slot */
     MC_SPARE,    /* it does not crash any more */
+    MC_RATE,     /* arg: of its clock */
+    MC_PASS,     /* a tick; arg 1: it is suspended meanwhile */
+    MC_LOOK,     /* at the clock as it is */
+    MC_ASK,      /* for a ticket */
+    MC_REASK,    /* it has waited for long */
 };
 
 enum mc_event {
     MC_READ_DONE,   /* which, index */
     MC_READ_FAILED, /* which */
+    MC_TICKET,      /* was given */
+    MC_ANSWERED,    /* all up to this ticket, with that index */
     MC_REFUSED_MSG, /* what raft_step() said, to what type */
     MC_ABORTED,
 };
@@ -298,11 +336,12 @@ extern struct mc_counts {
 
 /* ---- world.c ---- */
 
-enum mc_read_state { MC_NO_READ, MC_PENDING };
+enum mc_read_state { MC_NO_READ, MC_PENDING, MC_ASKED };
 struct mc_read {
     uint8_t state;
     uint8_t slot;
-    uint8_t floor; /* what anybody had committed when it began */
+    uint8_t floor;  /* what anybody had committed when it began */
+    uint8_t ticket; /* MC_ASKED */
 };
 
 /* What is known by now, whoever said it. */
@@ -311,6 +350,7 @@ struct mc_ghost {
     uint32_t entries[MC_LOG_MAX];
     uint8_t terms[MC_LOG_MAX];     /* of whoever was first to say so */
     uint8_t leaders[MC_TERMS_MAX]; /* by term: slot + 1 */
+    uint8_t at_tick[MC_TICKS_MAX]; /* pairs: so many were committed when that tick began */
 };
 
 struct mc_world {
@@ -336,6 +376,11 @@ enum mc_act {
     MC_ACT_TRANSFER,
     MC_ACT_CHANGE,
     MC_ACT_LINK,
+    MC_ACT_RATES, /* arg: whose clocks are fast, bits */
+    MC_ACT_PASS,  /* arg: who is suspended, bits */
+    MC_ACT_LOOK,
+    MC_ACT_ASK,
+    MC_ACT_REASK,
 };
 struct mc_action {
     enum mc_act what;
@@ -388,6 +433,9 @@ void mc_world_read(const unsigned char *record, size_t len, struct mc_world *ret
 /* After slot has become what it is now, from `before`; its outcome may hold answers to reads. */
 void mc_rules(struct mc_world *w, unsigned slot, uint32_t before, enum mc_input what,
               const struct mc_outcome *out, struct mc_verdict *v);
+
+/* When nothing but time has gone on. */
+void mc_rules_after_pass(const struct mc_world *w, struct mc_verdict *v);
 
 /* ---- search.c ---- */
 

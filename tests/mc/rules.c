@@ -175,8 +175,6 @@ static void check_matches(const struct mc_world *w, unsigned leader, struct mc_v
     }
 }
 
-static const char *const method_names[] = {"a round"};
-
 /* READ-1: no answer that is older than what anybody had been told when it was asked. */
 static void check_read(struct mc_world *w, unsigned number, unsigned index, struct mc_verdict *v)
 {
@@ -188,13 +186,71 @@ static void check_read(struct mc_world *w, unsigned number, unsigned index, stru
     }
     if (index < r->floor)
         mc_wrong(v,
-                 "READ-1: read %u of n%u is answered at index %u by %s; %u was committed when it "
-                 "began",
-                 number, r->slot + 1, index, method_names[0], r->floor);
+                 "READ-1: read %u of n%u is answered at index %u; %u was committed when it began",
+                 number, r->slot + 1, index, r->floor);
     if (index > w->ghost.n)
         mc_wrong(v, "READ-2: read %u of n%u is answered at index %u; %u are committed", number,
                  r->slot + 1, index, w->ghost.n);
     *r = (struct mc_read){0};
+}
+
+/* FOLLOW-1: whoever has a ticket up to it came before what it says. */
+static void check_answered(struct mc_world *w, unsigned slot, unsigned ticket, unsigned index,
+                           struct mc_verdict *v)
+{
+    if (index > w->ghost.n)
+        mc_wrong(v, "READ-2: ticket %u of n%u is answered with index %u; %u are committed", ticket,
+                 slot + 1, index, w->ghost.n);
+    for (unsigned i = 0; i < MC_READS_MAX; i++) {
+        struct mc_read *r = &w->reads[i];
+
+        if (r->state != MC_ASKED || r->slot != slot || r->ticket == 0 || r->ticket > ticket)
+            continue;
+        if (index < r->floor)
+            mc_wrong(v,
+                     "FOLLOW-1: ticket %u of n%u is answered with index %u; %u was committed when "
+                     "it was given",
+                     r->ticket, slot + 1, index, r->floor);
+        *r = (struct mc_read){0};
+    }
+}
+
+/* The newest that has none. */
+static void take_ticket(struct mc_world *w, unsigned slot, unsigned ticket)
+{
+    for (unsigned i = 0; i < MC_READS_MAX; i++)
+        if (w->reads[i].state == MC_ASKED && w->reads[i].slot == slot && w->reads[i].ticket == 0)
+            w->reads[i].ticket = (uint8_t)ticket;
+}
+
+/* LEASE-7, LEASE-9: whoever could answer by a lease now knows all that anybody has committed. */
+static void check_leases(const struct mc_world *w, struct mc_verdict *v)
+{
+    for (unsigned i = 0; i < mc_scope.nodes; i++) {
+        const struct mc_face *f = mc_face(w->cells[i]);
+
+        if (f->lease && f->commit < w->ghost.n)
+            mc_wrong(v,
+                     "LEASE-7: n%u of term %u may read by its lease up to %u; %u was committed in "
+                     "term %u",
+                     i + 1, f->term, f->commit, w->ghost.n, w->ghost.terms[w->ghost.n - 1]);
+    }
+}
+
+/* BOUND-2: all that was committed when the tick began at which its clock showed that time. */
+static void check_pairs(const struct mc_world *w, unsigned slot, struct mc_verdict *v)
+{
+    const struct mc_face *f = mc_face(w->cells[slot]);
+    const unsigned now = w->used[MC_TICKS];
+
+    for (unsigned i = 0; i < f->n_pairs; i++)
+        if (f->pairs[i].ticks <= now &&
+            f->pairs[i].index < w->ghost.at_tick[now - f->pairs[i].ticks])
+            mc_wrong(v,
+                     "BOUND-2: n%u holds that %u was all there was %u ticks ago; %u was committed "
+                     "by then",
+                     slot + 1, f->pairs[i].index, f->pairs[i].ticks,
+                     w->ghost.at_tick[now - f->pairs[i].ticks]);
 }
 
 static void check_events(struct mc_world *w, unsigned slot, const struct mc_outcome *out,
@@ -210,6 +266,12 @@ static void check_events(struct mc_world *w, unsigned slot, const struct mc_outc
             break;
         case MC_READ_FAILED:
             w->reads[a - 1] = (struct mc_read){0};
+            break;
+        case MC_TICKET:
+            take_ticket(w, slot, a);
+            break;
+        case MC_ANSWERED:
+            check_answered(w, slot, a, b, v);
             break;
         case MC_REFUSED_MSG:
             mc_wrong(v, "CORE-3: n%u finds a message of a correct peer invalid (%s)", slot + 1,
@@ -238,6 +300,17 @@ void mc_rules(struct mc_world *w, unsigned slot, uint32_t cell_before, enum mc_i
         check_leader(w, slot, &before, v);
         for (unsigned i = 0; i < mc_scope.nodes; i++)
             check_matches(w, i, v);
+        if (mc_scope.pairs)
+            check_pairs(w, slot, v);
     }
     check_events(w, slot, out, v);
+    /* While a tick passes some clocks have gone on and others have not. */
+    if (mc_scope.leases && what != MC_PASS)
+        check_leases(w, v);
+}
+
+void mc_rules_after_pass(const struct mc_world *w, struct mc_verdict *v)
+{
+    if (mc_scope.leases)
+        check_leases(w, v);
 }

@@ -9,7 +9,8 @@ const char *const mc_budget_names[MC_BUDGETS] = {
     [MC_CAMPAIGNS] = "campaigns", [MC_BEATS] = "beats",         [MC_QUIETS] = "quiets",
     [MC_WRITES] = "writes",       [MC_READS] = "reads",         [MC_CRASHES] = "crashes",
     [MC_DUPS] = "dups",           [MC_TRANSFERS] = "transfers", [MC_CHANGES] = "changes",
-    [MC_LINKS] = "links",
+    [MC_LINKS] = "links",         [MC_TICKS] = "ticks",         [MC_SUSPENDS] = "suspends",
+    [MC_ASKS] = "asks",           [MC_REASKS] = "reasks",
 };
 
 #define BOTH (MC_FOR_CHECK | MC_FOR_PLANTS)
@@ -217,12 +218,20 @@ const struct mc_scope *mc_scope_find(const char *name)
     return NULL;
 }
 
+static const char *yes_no(bool v)
+{
+    return v ? "yes" : "no";
+}
+
 void mc_scope_say(const struct mc_scope *scope, char *text, size_t size)
 {
-    int n = snprintf(
-        text, size, "nodes=%u voters=%u terms=%u disk=%s once=%s pre-votes=%s changes-of=%u",
-        scope->nodes, scope->voters, scope->terms, scope->disk == MC_DISK_SLOW ? "slow" : "at-once",
-        scope->once ? "yes" : "no", scope->pre_votes ? "yes" : "no", scope->changes);
+    int n = snprintf(text, size,
+                     "nodes=%u voters=%u terms=%u disk=%s once=%s leases=%s pairs=%s pre-votes=%s "
+                     "changes-of=%u",
+                     scope->nodes, scope->voters, scope->terms,
+                     scope->disk == MC_DISK_SLOW ? "slow" : "at-once", yes_no(scope->once),
+                     yes_no(scope->leases), yes_no(scope->pairs), yes_no(scope->pre_votes),
+                     scope->changes);
 
     for (unsigned i = 0; i < MC_BUDGETS; i++)
         if (scope->budgets[i] > 0)

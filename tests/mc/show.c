@@ -89,24 +89,35 @@ static void forget_peer(const struct raft *r, struct progress *p)
     p->resent = false;
     p->append_sent_us = r->now_us - timeout_us;
     p->append_heard_us = r->now_us - timeout_us;
-    p->last_heard_us = r->now_us - (raft_hears(r, p) ? 0 : timeout_us + 1);
+    raft_drift_forget(&p->drift);
+    if (!mc_clocks_are_bound())
+        p->last_heard_us = r->now_us - (raft_hears(r, p) ? 0 : timeout_us + 1);
+}
+
+static void forget_times(struct raft *r)
+{
+    r->n_late_elections = 0;
+    r->election_due_us = r->now_us;
+    r->heartbeat_due_us = r->now_us;
+    if (r->leader_id != 0)
+        r->leader_heard_us = r->now_us - (raft_hears_leader(r) ? 0 : r->conf.election_timeout_us);
+    r->rounds.last_us = r->now_us - RAFT_ROUND_PATIENCE_US;
+    for (unsigned i = 0; i < ROUND_TIMES; i++)
+        r->rounds.times[i] = (struct round_time){0};
+    r->asks.due_us = r->asks.due_us > r->now_us ? r->now_us + r->conf.election_timeout_us : 0;
+    r->pairs.n = 0;
 }
 
 /* By hand what the comment of enum raft_image_grain says is left out. */
 static void forget(struct raft *r, uint64_t seed)
 {
     prng_init(&r->prng, seed);
-    r->n_late_elections = 0;
-    r->election_due_us = r->now_us;
-    r->heartbeat_due_us = r->now_us;
-    if (r->leader_id != 0)
-        r->leader_heard_us = r->now_us - (raft_hears_leader(r) ? 0 : r->conf.election_timeout_us);
     r->rounds.srtt_us = 0;
-    r->rounds.last_us = r->now_us - RAFT_ROUND_PATIENCE_US;
-    for (unsigned i = 0; i < ROUND_TIMES; i++)
-        r->rounds.times[i] = (struct round_time){0};
+    r->asks.srtt_us = 0;
     for (unsigned i = 0; i < r->n_progress; i++)
         forget_peer(r, &r->progress[i]);
+    if (!mc_clocks_are_bound())
+        forget_times(r);
     if (r->role == RAFT_LEADER)
         return;
     r->rounds.next = 1;
@@ -139,6 +150,7 @@ static void play_living(void *ctx, unsigned slot, uint32_t cell, enum mc_input w
 
     if (!l->alive[slot]) {
         mc_cell_begin(c, slot);
+        forget(c->raft, c->conf.seed);
         l->alive[slot] = true;
     }
     c->loud = l->loud;
@@ -264,6 +276,26 @@ static void say_action(unsigned number, struct mc_action a)
     case MC_ACT_LINK:
         printf("link n%u n%u: breaks and comes back", slot, a.arg + 1);
         break;
+    case MC_ACT_RATES:
+        printf("clocks:");
+        for (unsigned i = 0; i < mc_scope.nodes; i++)
+            printf(" n%u %s", i + 1, (a.arg & 1u << i) != 0 ? "fast" : "slow");
+        break;
+    case MC_ACT_PASS:
+        printf("a tick passes");
+        for (unsigned i = 0; i < mc_scope.nodes; i++)
+            if ((a.arg & 1u << i) != 0)
+                printf(", in which n%u is suspended", i + 1);
+        break;
+    case MC_ACT_LOOK:
+        printf("look n%u: at its clock", slot);
+        break;
+    case MC_ACT_ASK:
+        printf("ask n%u", slot);
+        break;
+    case MC_ACT_REASK:
+        printf("ask again n%u: it has waited for long", slot);
+        break;
     }
     printf("\n");
 }
@@ -292,7 +324,8 @@ static unsigned follow(unsigned perm, unsigned by)
 static struct mc_action rename_action(struct mc_action a, unsigned perm)
 {
     const unsigned char *names = mc_perms[perm];
-    struct mc_action to = {.what = a.what, .slot = names[a.slot], .arg = a.arg};
+    const bool of_all = a.what == MC_ACT_RATES || a.what == MC_ACT_PASS;
+    struct mc_action to = {.what = a.what, .slot = of_all ? 0 : names[a.slot], .arg = a.arg};
 
     switch (a.what) {
     case MC_ACT_DELIVER:
@@ -300,6 +333,8 @@ static struct mc_action rename_action(struct mc_action a, unsigned perm)
         to.arg = mc_msg_renamed(a.arg, perm);
         break;
     case MC_ACT_CAMPAIGN:
+    case MC_ACT_RATES:
+    case MC_ACT_PASS:
         to.arg = 0;
         for (unsigned i = 0; i < mc_scope.nodes; i++)
             if ((a.arg & 1u << i) != 0)
@@ -319,6 +354,9 @@ static struct mc_action rename_action(struct mc_action a, unsigned perm)
     case MC_ACT_PROPOSE:
     case MC_ACT_READ:
     case MC_ACT_CRASH:
+    case MC_ACT_LOOK:
+    case MC_ACT_ASK:
+    case MC_ACT_REASK:
         break;
     }
     return to;

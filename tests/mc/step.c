@@ -74,6 +74,8 @@ static bool take_ready(struct mc_cell *c, struct mc_outcome *out)
         event(out, MC_READ_DONE, rd.reads[i].ctx, rd.reads[i].read_index);
     for (unsigned i = 0; i < rd.n_reads_failed; i++)
         event(out, MC_READ_FAILED, rd.reads_failed[i], 0);
+    if (rd.answered.ticket != 0)
+        event(out, MC_ANSWERED, rd.answered.ticket, rd.answered.read_index);
     if (rd.n_committed > 0)
         raft_applied(c->raft, rd.committed[rd.n_committed - 1].id.index);
     return rd.batch != 0 || rd.n_msgs > 0 || rd.n_msgs_after_store > 0 || rd.n_committed > 0;
@@ -170,12 +172,42 @@ static bool propose(struct mc_cell *c, uint32_t number)
     return raft_propose(c->raft, RAFT_ENTRY_COMMAND, &value, 1, &id) == 0;
 }
 
+/* Clocks that go as they like go on together. */
+static void let_pass(struct mc_cell *c, uint64_t until_us)
+{
+    if (until_us <= c->now_us)
+        return;
+    c->hold_us += until_us - c->now_us;
+    c->now_us = until_us;
+}
+
 static bool look_at_clock(struct mc_cell *c, uint64_t until_us)
 {
-    if (until_us > c->now_us)
-        c->now_us = until_us;
+    let_pass(c, until_us);
+    raft_hold(c->raft, c->now_us, c->hold_us);
     raft_tick(c->raft, c->now_us);
     return true;
+}
+
+/* The process dies. Where ages are asked for it is the machine, and its clocks begin again. */
+static void crash(struct mc_cell *c)
+{
+    mc_cell_done(c);
+    c->boots++;
+    if (mc_scope.pairs) {
+        c->now_us = MC_EPOCH_US;
+        c->hold_us = MC_EPOCH_US;
+    }
+    mc_cell_start(c);
+}
+
+static void pass(struct mc_cell *c, bool suspended)
+{
+    const uint64_t us = c->rate == 2 ? MC_FAST_US : MC_SLOW_US;
+
+    c->hold_us += us;
+    if (!suspended)
+        c->now_us += us;
 }
 
 static bool feed(struct mc_cell *c, enum mc_input what, uint32_t arg, struct mc_outcome *out)
@@ -191,9 +223,8 @@ static bool feed(struct mc_cell *c, enum mc_input what, uint32_t arg, struct mc_
         complete(c, out);
         return true;
     case MC_WAIT:
-        c->now_us += MC_ELECTION_US;
-        if (c->now_us < raft_tick_due_us(c->raft))
-            c->now_us = raft_tick_due_us(c->raft);
+        let_pass(c, c->now_us + MC_ELECTION_US);
+        let_pass(c, raft_tick_due_us(c->raft));
         return !leads;
     case MC_CAMPAIGN:
         return !leads && look_at_clock(c, raft_tick_due_us(c->raft));
@@ -207,8 +238,7 @@ static bool feed(struct mc_cell *c, enum mc_input what, uint32_t arg, struct mc_
     case MC_READ:
         return raft_read(c->raft, arg, 0, c->now_us) == 0;
     case MC_CRASH:
-        mc_cell_done(c);
-        mc_cell_start(c);
+        crash(c);
         return true;
     case MC_TRANSFER:
         return raft_transfer(c->raft, mc_id(arg), c->now_us) == 0;
@@ -220,6 +250,20 @@ static bool feed(struct mc_cell *c, enum mc_input what, uint32_t arg, struct mc_
         for (unsigned i = 0; i < c->n_batches; i++)
             c->batches[i].commit_index = 1;
         return true;
+    case MC_RATE:
+        c->rate = arg;
+        return true;
+    case MC_PASS:
+        pass(c, arg != 0);
+        return true;
+    case MC_LOOK:
+        return look_at_clock(c, c->now_us);
+    case MC_ASK:
+        event(out, MC_TICKET, raft_ask(c->raft, c->now_us), 0);
+        return true;
+    case MC_REASK:
+        let_pass(c, c->now_us + MC_ELECTION_US);
+        return true;
     case MC_LINK:
         raft_link(c->raft, mc_id(arg), false, c->now_us);
         raft_link(c->raft, mc_id(arg), true, c->now_us);
@@ -228,16 +272,27 @@ static bool feed(struct mc_cell *c, enum mc_input what, uint32_t arg, struct mc_
     return false;
 }
 
+/* Both clocks are told before each call, and that everybody understands everything. */
+static void tell(struct mc_cell *c)
+{
+    raft_hold(c->raft, c->now_us, c->hold_us);
+    /* Of a stranger: nothing happens but that time goes on. */
+    raft_link(c->raft, MC_NODES_MAX + 1, true, c->now_us);
+    for (unsigned i = 0; i < mc_scope.nodes; i++)
+        raft_understands_asks(c->raft, mc_id(i), true);
+}
+
 bool mc_cell_step(struct mc_cell *c, enum mc_input what, uint32_t arg, struct mc_outcome *ret)
 {
     ret->next = MC_NONE;
     ret->n_msgs = 0;
     ret->n_events = 0;
-    /* Of a stranger: nothing happens but that time is told. */
-    raft_link(c->raft, MC_NODES_MAX + 1, true, c->now_us);
+    if (what == MC_PASS)
+        return feed(c, what, arg, ret); /* nobody looks */
+    tell(c);
     if (!feed(c, what, arg, ret))
         return false;
-    raft_link(c->raft, MC_NODES_MAX + 1, true, c->now_us);
+    tell(c);
     come_to_rest(c, ret);
     return true;
 }

@@ -165,6 +165,45 @@ struct mc_msg {
     uint32_t entries[MC_LOG_MAX];
 };
 
+/* Readings of clocks are left out: what is measured of them takes longer than a search lasts (RAFT_DRIFT_SLOT_US). Stamps
+ * are left out where nobody asks how old a state is: then a node is one that writes none. */
+static void write_more(struct mc_writer *w, const struct raft_msg *m)
+{
+    const struct raft_beat *b = &m->beat;
+    const bool stamped = mc_scope.pairs && b->stamp.nonce != 0;
+
+    mc_write(w, (b->said ? 1u : 0u) | (b->leased ? 2u : 0u) | (stamped ? 4u : 0u));
+    mc_write(w, b->lease_us);
+    if (stamped) {
+        mc_write(w, b->stamp.nonce);
+        mc_write(w, b->stamp.hold_us);
+        mc_write(w, b->proved_index);
+    }
+    mc_write(w, m->left_us);
+    mc_write(w, m->ask.nonce);
+    mc_write(w, m->ask.number);
+    mc_write(w, m->leader);
+}
+
+static void read_more(struct mc_reader *r, struct raft_msg *m)
+{
+    const unsigned flags = (unsigned)mc_read(r);
+    struct raft_beat *b = &m->beat;
+
+    b->said = (flags & 1) != 0;
+    b->leased = (flags & 2) != 0;
+    b->lease_us = mc_read(r);
+    if ((flags & 4) != 0) {
+        b->stamp.nonce = mc_read(r);
+        b->stamp.hold_us = mc_read(r);
+        b->proved_index = mc_read(r);
+    }
+    m->left_us = mc_read(r);
+    m->ask.nonce = mc_read(r);
+    m->ask.number = mc_read(r);
+    m->leader = mc_read(r);
+}
+
 static uint32_t msg_put(const struct raft_msg *m, unsigned n, const uint32_t list[])
 {
     unsigned char bytes[MSG_BYTES];
@@ -183,6 +222,7 @@ static uint32_t msg_put(const struct raft_msg *m, unsigned n, const uint32_t lis
     mc_write(&w, m->round);
     mc_write(&w, (m->reject ? 1u : 0u) | (m->transfer ? 2u : 0u));
     mc_write(&w, m->note.flags);
+    write_more(&w, m);
     mc_write(&w, n);
     for (unsigned i = 0; i < n; i++)
         mc_write(&w, list[i]);
@@ -213,6 +253,7 @@ static void read_msg(uint32_t number, struct mc_msg *ret)
     m->reject = (flags & 1) != 0;
     m->transfer = (flags & 2) != 0;
     m->note.flags = (uint32_t)mc_read(&r);
+    read_more(&r, m);
     ret->n_entries = (unsigned)mc_read(&r);
     for (unsigned i = 0; i < ret->n_entries; i++)
         ret->entries[i] = (uint32_t)mc_read(&r);
@@ -237,7 +278,9 @@ static void read_msgs(void)
                                                 .from = (uint8_t)mc_slot(m.m.from),
                                                 .to = (uint8_t)mc_slot(m.m.to),
                                                 .term = (uint8_t)m.m.term,
-                                                .reject = m.m.reject};
+                                                .reject = m.m.reject,
+                                                .ask_nonce = (uint8_t)m.m.ask.nonce,
+                                                .ask_number = (uint8_t)m.m.ask.number};
     }
 }
 
@@ -286,6 +329,7 @@ uint32_t mc_msg_renamed(uint32_t number, unsigned perm)
     read_msg(number, &m);
     m.m.from = rename_id(m.m.from, perm);
     m.m.to = rename_id(m.m.to, perm);
+    m.m.leader = rename_id(m.m.leader, perm);
     for (unsigned i = 0; i < m.n_entries; i++)
         m.entries[i] = mc_entry_renamed(m.entries[i], perm);
     renamed = msg_put(&m.m, m.n_entries, m.entries);

@@ -11,6 +11,11 @@
  *   nothing about time. A node is in the same state whenever it was heard of lately, and whenever it was not
  *   (RAFT_IMAGE_TIMELESS); an append without an answer is sent again with each heartbeat. The clock does not go on while
  *   a batch is on its way to the own disk: slow disks are other tests' matter.
+ * - With ticks clocks go on together, a tick at a time, each node's at one of two rates that differ as much as they may
+ *   (LEASE-0); nothing takes time but ticks. Whoever is due looks at its clock some time after, before or after whatever else
+ *   happens in that tick, or not at all. Who led or was led hears nobody any more after two ticks.
+ * - A lease is not read by an action: in every state in which one could be used it is looked at (rules.c). Neither is
+ *   the age of a state.
  * - With `once` a message comes once, and twice as often as the scope says. Without, which is less to search, it comes as
  *   often as it likes: what has been sent stays.
  * - With pre_votes off, a candidate asks and is answered by those that it needs in one step, and it is answered only
@@ -82,8 +87,9 @@ static void take_msg(struct mc_world *w, uint32_t msg)
  * A durable term never falls, so neither does the term of whoever starts from it. An answer in a term that is durable there
  * counts for a candidate or leader of that very term: whoever is not that can never be it again, for a term is campaigned
  * in once (step.c: answers of an older term are dropped; serve(): others ask for the role). A pre-vote that was granted
- * counts for the term after the own. Of an older term TIMEOUT_NOW does nothing. Requests of an older term are not dead:
- * they are answered, and the answer tells a term. */
+ * counts for the term after the own. Of an older term TIMEOUT_NOW does nothing. A question that is not waited for now was
+ * given up, and its number is not used again. Requests of an older term are not dead: they are answered, and the answer
+ * tells a term. */
 static bool is_dead(const struct mc_world *w, uint32_t msg)
 {
     const struct mc_head *m = mc_msg_head(msg);
@@ -100,6 +106,9 @@ static bool is_dead(const struct mc_world *w, uint32_t msg)
         return !m->reject && m->term <= f->durable_term;
     case RAFT_MSG_TIMEOUT_NOW:
         return m->term < f->durable_term;
+    case RAFT_MSG_READ_ANSWER:
+        return m->ask_nonce != f->nonce ||
+               (m->ask_number != f->asks[0] && m->ask_number != f->asks[1]);
     case RAFT_MSG_PRE_VOTE:
     case RAFT_MSG_VOTE:
     case RAFT_MSG_APPEND:
@@ -107,7 +116,6 @@ static bool is_dead(const struct mc_world *w, uint32_t msg)
     case RAFT_MSG_SNAPSHOT:
     case RAFT_MSG_SNAPSHOT_RESP:
     case RAFT_MSG_READ_ASK:
-    case RAFT_MSG_READ_ANSWER:
         break;
     }
     return false;
@@ -180,6 +188,8 @@ static void put_campaigns(const struct mc_world *w, unsigned slot, struct list *
     const struct mc_face *f = mc_face(w->cells[slot]);
     const unsigned n = (unsigned)__builtin_popcount(f->voters);
 
+    if (mc_clocks_are_bound() && !f->election_due)
+        return;
     if (!left(w, MC_CAMPAIGNS) || !f->may_campaign || f->term >= mc_first_term + mc_scope.terms)
         return;
     if (mc_scope.pre_votes) {
@@ -203,6 +213,8 @@ static void put_leading(const struct mc_world *w, unsigned slot, struct list *l)
         put(l, MC_ACT_PROPOSE, slot, 0);
     if (left(w, MC_READS))
         put(l, MC_ACT_READ, slot, 0);
+    if (left(w, MC_ASKS))
+        put(l, MC_ACT_ASK, slot, 0);
     if (left(w, MC_BEATS) && f->n_batches == 0)
         for (unsigned late = 0; late <= f->transferring; late++)
             put(l, MC_ACT_BEAT, slot, late);
@@ -227,21 +239,65 @@ static void put_of_node(const struct mc_world *w, unsigned slot, struct list *l)
     for (unsigned i = 0; left(w, MC_LINKS) && i < mc_scope.nodes; i++)
         if (i != slot && (f->role == RAFT_LEADER || f->role == RAFT_CANDIDATE))
             put(l, MC_ACT_LINK, slot, i);
+    if (mc_clocks_are_bound() && f->is_due && f->n_batches == 0 && !f->election_due)
+        put(l, MC_ACT_LOOK, slot, 0);
     if (f->role == RAFT_LEADER) {
         put_leading(w, slot, l);
         return;
     }
+    if (left(w, MC_ASKS))
+        put(l, MC_ACT_ASK, slot, 0);
     if (f->n_batches > 0)
         return;
-    if (f->hears_leader)
+    if (f->hears_leader && !mc_clocks_are_bound())
         put(l, MC_ACT_WAIT, slot, 0);
+    if (left(w, MC_REASKS) && f->asks[0] + f->asks[1] > 0)
+        put(l, MC_ACT_REASK, slot, 0);
     put_campaigns(w, slot, l);
+}
+
+/* For all at once, when no disk is busy. */
+static void put_passes(const struct mc_world *w, struct list *l)
+{
+    if (!left(w, MC_TICKS))
+        return;
+    for (unsigned i = 0; i < mc_scope.nodes; i++)
+        if (mc_face(w->cells[i])->n_batches > 0)
+            return;
+    put(l, MC_ACT_PASS, 0, 0);
+    for (unsigned i = 0; left(w, MC_SUSPENDS) && i < mc_scope.nodes; i++)
+        put(l, MC_ACT_PASS, 0, 1u << i);
+}
+
+/* All but the leader: where it holds longest, and the others wait shortest. */
+static unsigned leads_slowly(const struct mc_world *w)
+{
+    unsigned fast = 0;
+
+    for (unsigned i = 0; i < mc_scope.nodes; i++)
+        if (mc_face(w->cells[i])->role != RAFT_LEADER)
+            fast |= 1u << i;
+    return fast;
+}
+
+/* Every clock has a rate before anything else happens. */
+static bool put_rates(const struct mc_world *w, struct list *l)
+{
+    if (!mc_clocks_are_bound() || mc_face(w->cells[0])->rate != 0)
+        return false;
+    for (unsigned fast = 0; fast < 1u << mc_scope.nodes; fast++)
+        if (mc_scope.rates || fast == leads_slowly(w))
+            put(l, MC_ACT_RATES, 0, fast);
+    return true;
 }
 
 unsigned mc_world_actions(const struct mc_world *w, struct mc_action actions[MC_ACTIONS_MAX])
 {
     struct list l = {.actions = actions};
 
+    if (put_rates(w, &l))
+        return l.n;
+    put_passes(w, &l);
     for (unsigned i = 0; i < w->n_msgs; i++) {
         const unsigned to = mc_msg_head(w->msgs[i])->to;
 
@@ -266,7 +322,9 @@ static bool campaign_in_one(struct mc_world *w, unsigned slot, unsigned set,
     struct mc_outcome asks;
     struct mc_outcome out;
 
-    if (!play(w, slot, MC_CAMPAIGN, 0, p, &asks, v))
+    const bool bound = mc_clocks_are_bound();
+
+    if (!play(w, slot, bound ? MC_LOOK : MC_CAMPAIGN, 0, p, &asks, v))
         return false;
     for (unsigned i = 0; i < asks.n_msgs && v->text[0] == '\0'; i++) {
         const struct mc_head *m = mc_msg_head(asks.msgs[i]);
@@ -280,7 +338,7 @@ static bool campaign_in_one(struct mc_world *w, unsigned slot, unsigned set,
             continue;
         if (mc_face(w->cells[to])->n_batches > 0)
             return false;
-        if (mc_face(w->cells[to])->hears_leader && !play(w, to, MC_WAIT, 0, p, &out, v))
+        if (!bound && mc_face(w->cells[to])->hears_leader && !play(w, to, MC_WAIT, 0, p, &out, v))
             return false;
         if (!play(w, to, MC_DELIVER, asks.msgs[i], p, &out, v) || out.n_msgs != 1)
             return false;
@@ -291,14 +349,40 @@ static bool campaign_in_one(struct mc_world *w, unsigned slot, unsigned set,
            mc_face(w->cells[slot])->role == RAFT_LEADER;
 }
 
+/* Which of the reads it is; one of them by a ticket, which the node gives. */
 static bool begin_read(struct mc_world *w, unsigned slot, enum mc_input how,
                        const struct mc_player *p, struct mc_verdict *v)
 {
-    const unsigned number = w->used[MC_READS];
+    const unsigned number = w->used[MC_READS] + w->used[MC_ASKS];
 
-    w->reads[number] =
-        (struct mc_read){.state = MC_PENDING, .slot = (uint8_t)slot, .floor = (uint8_t)w->ghost.n};
+    w->used[how == MC_ASK ? MC_ASKS : MC_READS]++;
+    w->reads[number] = (struct mc_read){.state = how == MC_ASK ? MC_ASKED : MC_PENDING,
+                                        .slot = (uint8_t)slot,
+                                        .floor = (uint8_t)w->ghost.n};
     return play_and_send(w, slot, how, number + 1, p, v);
+}
+
+static bool each(struct mc_world *w, enum mc_input what, uint32_t yes, uint32_t no, unsigned set,
+                 const struct mc_player *p, struct mc_verdict *v)
+{
+    for (unsigned i = 0; i < mc_scope.nodes; i++)
+        if (!play_and_send(w, i, what, (set & 1u << i) != 0 ? yes : no, p, v))
+            return false;
+    return true;
+}
+
+static bool pass(struct mc_world *w, unsigned suspended, const struct mc_player *p,
+                 struct mc_verdict *v)
+{
+    w->used[MC_TICKS]++;
+    if (suspended != 0)
+        w->used[MC_SUSPENDS]++;
+    if (mc_scope.pairs)
+        w->ghost.at_tick[w->used[MC_TICKS]] = (uint8_t)w->ghost.n;
+    if (!each(w, MC_PASS, 1, 0, suspended, p, v))
+        return false;
+    mc_rules_after_pass(w, v);
+    return true;
 }
 
 /* When nobody crashes any more nobody needs to know with what it would begin. */
@@ -313,7 +397,7 @@ static bool crash(struct mc_world *w, unsigned slot, const struct mc_player *p,
                   struct mc_verdict *v)
 {
     for (unsigned i = 0; i < MC_READS_MAX; i++)
-        if (w->reads[i].state == MC_PENDING && w->reads[i].slot == slot)
+        if (w->reads[i].state != MC_NO_READ && w->reads[i].slot == slot)
             w->reads[i] = (struct mc_read){0};
     if (!play_and_send(w, slot, MC_CRASH, 0, p, v))
         return false;
@@ -349,10 +433,18 @@ static bool act(struct mc_world *w, struct mc_action a, const struct mc_player *
     case MC_ACT_PROPOSE:
         return play_and_send(w, a.slot, MC_PROPOSE, w->used[MC_WRITES]++, p, v);
     case MC_ACT_READ:
-        if (!begin_read(w, a.slot, MC_READ, p, v))
-            return false;
-        w->used[MC_READS]++;
-        return true;
+        return begin_read(w, a.slot, MC_READ, p, v);
+    case MC_ACT_ASK:
+        return begin_read(w, a.slot, MC_ASK, p, v);
+    case MC_ACT_REASK:
+        w->used[MC_REASKS]++;
+        return play_and_send(w, a.slot, MC_REASK, 0, p, v);
+    case MC_ACT_RATES:
+        return each(w, MC_RATE, 2, 1, a.arg, p, v);
+    case MC_ACT_PASS:
+        return pass(w, a.arg, p, v);
+    case MC_ACT_LOOK:
+        return play_and_send(w, a.slot, MC_LOOK, 0, p, v);
     case MC_ACT_CRASH:
         w->used[MC_CRASHES]++;
         return crash(w, a.slot, p, v);
@@ -427,8 +519,12 @@ void mc_world_begin(struct mc_world *w, const struct mc_player *p, struct mc_ver
     mc_world_found(w);
     (void)play_and_send(w, 0, MC_CAMPAIGN, 0, p, v);
     settle(w, p, v);
-    (void)play_and_send(w, 0, MC_BEAT, 0, p, v);
-    settle(w, p, v);
+    /* The first lease is not given before its length is on disk (LEASE-3). */
+    for (unsigned i = 0; i <= mc_scope.leases; i++) {
+        (void)play_and_send(w, 0, MC_BEAT, 0, p, v);
+        settle(w, p, v);
+    }
+    w->ghost.at_tick[0] = (uint8_t)w->ghost.n;
     rid_assert(v->text[0] != '\0' || mc_face(w->cells[0])->role == RAFT_LEADER);
     mc_first_term = mc_face(w->cells[0])->term;
     spare(w, p, v);
@@ -505,6 +601,11 @@ unsigned mc_world_canonical(struct mc_world *w)
 
 /* ---- as a record ---- */
 
+static unsigned n_reads(void)
+{
+    return mc_scope.budgets[MC_READS] + mc_scope.budgets[MC_ASKS];
+}
+
 size_t mc_world_write(const struct mc_world *w, unsigned char record[MC_RECORD_MAX])
 {
     struct mc_writer out = {record, record + MC_RECORD_MAX};
@@ -522,13 +623,16 @@ size_t mc_world_write(const struct mc_world *w, unsigned char record[MC_RECORD_M
     for (unsigned i = 0; i < MC_BUDGETS; i++)
         if (mc_scope.budgets[i] > 0)
             mc_write(&out, w->used[i]);
-    for (unsigned i = 0; i < mc_scope.budgets[MC_READS]; i++) {
+    for (unsigned i = 0; i < n_reads(); i++) {
         mc_write(&out, w->reads[i].state);
         if (w->reads[i].state != MC_NO_READ) {
             mc_write(&out, w->reads[i].slot);
             mc_write(&out, w->reads[i].floor);
+            mc_write(&out, w->reads[i].ticket);
         }
     }
+    for (unsigned i = 0; mc_scope.pairs && i <= w->used[MC_TICKS]; i++)
+        mc_write(&out, w->ghost.at_tick[i]);
     mc_write(&out, w->n_msgs);
     for (unsigned i = 0; i < w->n_msgs; i++) {
         mc_write(&out, w->msgs[i] - last);
@@ -555,13 +659,16 @@ void mc_world_read(const unsigned char *record, size_t len, struct mc_world *w)
     for (unsigned i = 0; i < MC_BUDGETS; i++)
         if (mc_scope.budgets[i] > 0)
             w->used[i] = (uint8_t)mc_read(&in);
-    for (unsigned i = 0; i < mc_scope.budgets[MC_READS]; i++) {
+    for (unsigned i = 0; i < n_reads(); i++) {
         w->reads[i].state = (uint8_t)mc_read(&in);
         if (w->reads[i].state != MC_NO_READ) {
             w->reads[i].slot = (uint8_t)mc_read(&in);
             w->reads[i].floor = (uint8_t)mc_read(&in);
+            w->reads[i].ticket = (uint8_t)mc_read(&in);
         }
     }
+    for (unsigned i = 0; mc_scope.pairs && i <= w->used[MC_TICKS]; i++)
+        w->ghost.at_tick[i] = (uint8_t)mc_read(&in);
     w->n_msgs = (unsigned)mc_read(&in);
     for (unsigned i = 0; i < w->n_msgs; i++) {
         last += (uint32_t)mc_read(&in);
