@@ -7,32 +7,28 @@
 
 #include "base/banned.h"
 
+/* clang-format off */
 static const char usage[] =
     "usage: mc [--scope NAME] [--BOUND N ...] [option ...]\n"
     "\n"
-    "Searches all states of a few cores within bounds, breadth first, and looks at the rules in "
-    "each. Without options: all\n"
+    "Searches all states of a few cores within bounds, breadth first, and looks at the rules in each. Without options: all\n"
     "scopes that are marked with *, whose numbers of states must be those that are recorded.\n"
     "\n"
     "  --scope NAME     bounds with a name (below); those behind it change them\n"
-    "  --nodes N --voters N --terms N --disk at-once|slow --once yes|no --pre-votes yes|no "
-    "--changes-of BITS\n"
-    "  --campaigns N --beats N --quiets N --writes N --reads N --crashes N --dups N --transfers N "
-    "--changes N --links N\n"
-    "  --ticks N --suspends N --asks N --reasks N\n"
-    "  --states N       ends at so many states; --depth N: at so many actions; --seconds N: after "
-    "so long\n"
+    "  --nodes N --voters N --terms N --disk at-once|slow --once yes|no --pre-votes yes|no --changes-of BITS\n"
+    "  --leases yes|no --pairs yes|no --rates yes|no --campaigns N --beats N --quiets N --writes N --reads N\n"
+    "  --crashes N --dups N --transfers N --changes N --links N --ticks N --suspends N --asks N --reasks N\n"
+    "  --states N       ends at so many states; --depth N: at so many actions; --seconds N: after so long\n"
     "  --memory MIB     of the table of states, at most (16 bytes a state)\n"
     "  --cache MIB      of what is remembered of cores (256)\n"
     "  --folder DIR     keeps the search there, and --resume goes on with it\n"
     "  --no-symmetry    states that differ by the names of nodes are two\n"
-    "  --walk N         instead: N random ways on cores that are never bytes, compared with those "
-    "that are; --seed N\n"
+    "  --walk N         instead: N random ways on cores that are never bytes, compared with those that are; --seed N\n"
     "  --plant          instead: one scope after the other, until a rule is broken\n"
     "  --quiet          no line of progress\n"
     "\n"
-    "Exit status: 0, all that was asked for was searched; 1, a rule is broken, or the number is "
-    "not the one recorded.\n";
+    "Exit status: 0, all that was asked for was searched; 1, a rule is broken, or the number is not the one recorded.\n";
+/* clang-format on */
 
 static uint64_t number(const char *option, const char *text)
 {
@@ -86,6 +82,8 @@ static bool set_bound(const char *name, const char *value)
         mc_scope.disk = strcmp(value, "slow") == 0 ? MC_DISK_SLOW : MC_DISK_AT_ONCE;
     else if (strcmp(name, "leases") == 0)
         mc_scope.leases = strcmp(value, "yes") == 0;
+    else if (strcmp(name, "rates") == 0)
+        mc_scope.rates = strcmp(value, "yes") == 0;
     else if (strcmp(name, "pairs") == 0)
         mc_scope.pairs = strcmp(value, "yes") == 0;
     else if (strcmp(name, "once") == 0)

@@ -226,11 +226,11 @@ static const char *yes_no(bool v)
 void mc_scope_say(const struct mc_scope *scope, char *text, size_t size)
 {
     int n = snprintf(text, size,
-                     "nodes=%u voters=%u terms=%u disk=%s once=%s leases=%s pairs=%s pre-votes=%s "
+                     "nodes=%u voters=%u terms=%u disk=%s once=%s leases=%s rates=%s pairs=%s pre-votes=%s "
                      "changes-of=%u",
                      scope->nodes, scope->voters, scope->terms,
                      scope->disk == MC_DISK_SLOW ? "slow" : "at-once", yes_no(scope->once),
-                     yes_no(scope->leases), yes_no(scope->pairs), yes_no(scope->pre_votes),
+                     yes_no(scope->leases), yes_no(scope->rates), yes_no(scope->pairs), yes_no(scope->pre_votes),
                      scope->changes);
 
     for (unsigned i = 0; i < MC_BUDGETS; i++)
