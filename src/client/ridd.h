@@ -41,8 +41,8 @@
  * that a later version adds mean nothing then. Sizes of structures that only the library makes
  * (struct ridd_reply, struct ridd_item) are no promise: use them through pointers that it gave.
  *
- * Source: ridd-protocol(7), which also says what may be repeated after which failure; rules CLIENT-9
- * and ASYNC-1 to ASYNC-16. */
+ * Source: ridd-protocol(7), which also says what may be repeated after which failure; rules
+ * CLIENT-9 and ASYNC-1 to ASYNC-16. */
 #ifndef RIDD_H
 #define RIDD_H
 
@@ -63,8 +63,13 @@ extern "C" {
 /* ---- version ---- */
 
 /* Of this header; the functions tell that of the library, which may be newer. */
-#define RIDD_VERSION        "0.1.0"
-#define RIDD_VERSION_NUMBER 0x000100u /* one byte each: 1.2.3 is 0x010203 */
+#define RIDD_VERSION_MAJOR 0
+#define RIDD_VERSION_MINOR 1
+#define RIDD_VERSION_PATCH 0
+#define RIDD_VERSION       "0.1.0"
+/* One byte each: 1.2.3 is 0x010203. */
+#define RIDD_VERSION_NUMBER                                                                        \
+    ((unsigned)RIDD_VERSION_MAJOR << 16 | RIDD_VERSION_MINOR << 8 | RIDD_VERSION_PATCH)
 RIDD_API const char *ridd_version(void);
 RIDD_API unsigned ridd_version_number(void);
 
@@ -511,8 +516,8 @@ struct ridd_op {
     int create;
 
     /* scan: string keys in byte order, or with int_keys integer keys by number. start is included,
-     * end is not; after is the last key of the page before. prefix stands alone. via: as ridd_get(),
-     * but not RIDD_VIA_LOG. */
+     * end is not; after is the last key of the page before. prefix stands alone. via: as
+     * ridd_get(), but not RIDD_VIA_LOG. */
     const char *prefix;
     const struct ridd_key *start;
     const struct ridd_key *end;

@@ -9,9 +9,9 @@
  *
  * Not for: several threads at one client, with or without locks of libevent.
  *
- * Ownership: ridd_close() of the client frees what joins it, from a callback, too. ridd_event_part()
- * does so before, and leaves the client as it is, to be driven in another way. The base must live
- * until then.
+ * Ownership: ridd_close() of the client frees what joins it, from a callback, too.
+ * ridd_event_part() does so before, and leaves the client as it is, to be driven in another way.
+ * The base must live until then.
  *
  * Errors: NULL when there is no memory; the client is unchanged.
  *
