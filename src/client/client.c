@@ -144,6 +144,7 @@ void client_free(struct ridd *c)
     list_for_each_safe(it, &c->dead) conn_free(list_entry(it, struct conn, link));
     for (unsigned i = 0; i < c->n_nodes; i++)
         node_free(c->nodes[i]);
+    list_for_each_safe(it, &c->conns) conn_free(list_entry(it, struct conn, link));
     table_done(&c->by_id);
     table_done(&c->by_msg);
     timers_done(&c->timers);

@@ -96,7 +96,7 @@ struct ridd_reply *reply_no_memory(void);
 struct reply_box *reply_box(struct ridd_reply *r);
 /* Cuts s to size, at the border of a character, and takes control characters out. */
 void reply_set_text(char *ret, size_t size, const char *s);
-/* Sets status, cause, code -1, definite and the sentence. */
+/* Sets status, cause, code -1, definite and the sentence. r may be NULL: nobody asked. */
 void reply_fail(struct ridd_reply *r, enum ridd_status status, bool definite, const char *format,
                 ...) __attribute__((format(printf, 4, 5)));
 /* A fresh one that says so. */

@@ -553,6 +553,8 @@ void conn_flush(struct conn *conn, uint64_t now_us)
     rc = conn_watch(conn, all_sent || conn->out_broken ? EPOLLIN : EPOLLIN | EPOLLOUT);
     if (rc != 0)
         conn_fail(conn, CONN_MEMORY, "out of memory", now_us);
+    else
+        conn_maybe_end(conn); /* there may have been no memory for its only line */
 }
 
 void conn_is_open(struct conn *conn, uint64_t now_us)

@@ -161,7 +161,7 @@ static void fail(struct ridd_reply *r, enum ridd_status status, bool definite, c
 {
     char text[2 * RIDD_TEXT_SIZE];
 
-    if (reply_is_const(r))
+    if (r == NULL || reply_is_const(r))
         return;
     (void)vsnprintf(text, sizeof(text), format, ap);
     r->status = status;

@@ -20,7 +20,7 @@
 
 #include <cmocka.h>
 
-#define CONNECTIONS_MAX 256
+#define CONNECTIONS_MAX 8192
 #define LINES_MAX       65536
 #define HELD_MAX        4096
 
@@ -188,15 +188,24 @@ static void *connection_thread(void *arg)
 {
     struct connection *c = arg;
     struct fake_server *s = c->server;
-    size_t size = 16u << 20;
+    size_t size = 64u << 10;
     char *data = malloc(size);
     size_t len = 0;
     bool go_on = data != NULL && greet(s, c->fd);
 
     while (go_on) {
-        ssize_t n = recv(c->fd, data + len, size - len - 1, 0);
+        ssize_t n;
         char *newline;
 
+        if (size - len < 32768) {
+            char *more = realloc(data, size * 2);
+
+            if (more == NULL)
+                break;
+            data = more;
+            size *= 2;
+        }
+        n = recv(c->fd, data + len, size - len - 1, 0);
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
