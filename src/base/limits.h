@@ -810,6 +810,8 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
  * much by chance, so that clients that failed together do not come back together. */
 #define CALL_BACKOFF_US_MIN 10000u
 #define CALL_BACKOFF_US_MAX 400000u
+/* A pause is so much longer or shorter by chance. */
+#define CALL_JITTER_PERCENT 50u
 /* Hints followed at once; a longer chain is two nodes that each believe in the other, and waits in
  * between. */
 #define CALL_HINTS_MAX 3u
@@ -834,6 +836,39 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
 #define CALL_ERROR_CODE_MAX 99999
 /* A day, for runs that measure. A longer timeout is RIDD_INVALID. */
 #define CALL_LONG_TIMEOUT_MS_MAX 86400000u
+/* Nodes that a client knows: those of its list, and as many that hints have named. Of the latter
+ * one that has nothing under way gives its place to a new one; without such the hint counts as
+ * none. */
+#define CALL_NODES_MAX 64u
+/* Requests that are begun and not called back, and their bytes, unless ridd_set_limits() says
+ * otherwise: 10,000 take some tens of megabytes. Beyond them nothing is begun (RIDD_BUSY). */
+#define CALL_REQUESTS_DEFAULT 10000u
+#define CALL_REQUESTS_MAX     1000000u
+#define CALL_BYTES_DEFAULT    ((size_t)64 << 20)
+/* Unanswered at one node: as many as a server reads without waiting, unless it is told otherwise.
+ * The others wait here, where they can still be given up for certain. */
+#define CALL_IN_FLIGHT_DEFAULT CLIENT_IN_FLIGHT_DEFAULT
+#define CALL_IN_FLIGHT_MAX     CLIENT_IN_FLIGHT_MAX
+/* While so much is written and not taken by the kernel no further request is written: beyond it
+ * only the rest of one line waits. */
+#define CALL_OUT_BYTES_LOW (64u << 10)
+/* Descriptors that one turn looks at; the others are looked at in the next. */
+#define CALL_EVENTS_MAX 64
+/* What one connection may read in one turn of ridd_process(); the rest comes in the next, so that
+ * nobody's callbacks wait for one server. */
+#define CALL_TURN_BYTES (256u << 10)
+/* Numbers of a write session that may be under way at once: so many answers the servers keep for
+ * each client. Further writes wait for the lowest to be answered. */
+#define CALL_SESSION_WINDOW 128u
+/* A node's score as a place to read doubles with each read that took too long, up to a thousand
+ * times; a node that was not heard of for a second is asked once in each second whether it is
+ * better. */
+#define CALL_SLOW_DOUBLINGS_MAX 10u
+#define CALL_PROBE_US           1000000u
+/* A node that was never read from counts as this fast: as a node in the same room. */
+#define CALL_LATENCY_US_FIRST 500u
+/* A moving average with an eighth for the newest. */
+#define CALL_LATENCY_SHARE 8u
 
 /* ---- ridctl ---- */
 
