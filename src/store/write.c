@@ -453,6 +453,7 @@ int store_idle(struct store *s)
         return err_trace(w->failed);
     (void)pthread_mutex_lock(&s->lock);
     s->stats.bytes_written += w->out.len;
+    s->stats.n_writes++;
     (void)pthread_mutex_unlock(&s->lock);
     return 0;
 }
