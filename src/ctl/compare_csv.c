@@ -1,6 +1,6 @@
-/* The figures of `ridctl compare` as comma-separated values: a line for each node, number of readers
- * and method, then, behind two empty lines, a line for each bucket of its histogram. gnuplot takes
- * the two as data sets of one file (tools/plot-compare). */
+/* The figures of `ridctl compare` as comma-separated values: a line for each node, number of
+ * readers and method, then, behind two empty lines, a line for each bucket of its histogram.
+ * gnuplot takes the two as data sets of one file (tools/plot-compare). */
 #include "ctl/compare_int.h"
 
 #include "base/banned.h"
