@@ -889,7 +889,11 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
 /* The longest that a run of `compare` may take before ridctl gives up on it, and how often it shows
  * how far it got. */
 #define CTL_COMPARE_TIMEOUT_MS 86400000u
-#define CTL_PROGRESS_EVERY_MS  200u
+/* Numbers of `compare --readers`. With --all: how often the leader is looked at until it writes;
+ * the run goes on after that in any case, and says when nothing was written. */
+#define CTL_READERS_MAX       8u
+#define CTL_COMPARE_LOOKS     1000u
+#define CTL_PROGRESS_EVERY_MS 200u
 /* `snapshot`: one that has not begun for so long does not wait for a moment, but for something. */
 #define CTL_SNAPSHOT_IDLE_MS 5000u
 /* `member`: so long it asks again while another change is under way. */

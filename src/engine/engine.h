@@ -177,6 +177,7 @@ struct engine_ops {
     /* The latest version of a command that the node is known to understand, 0: nothing is known of
      * it yet. NULL: all nodes are of this program's version. */
     unsigned (*command_version)(void *ctx, raft_node_id id);
+    uint64_t (*wire_bytes)(void *ctx); /* of peers' frames, both ways, since the start; or NULL */
     void (*status)(void *ctx, struct wire_reply *w); /* the host's own fields; or NULL */
     const char *(*init)(void *ctx, const struct wire_request *q); /* or NULL */
 };

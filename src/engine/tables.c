@@ -282,6 +282,19 @@ static uint64_t record_bytes(void *ctx, size_t payload_len)
     return store_record_bytes(payload_len);
 }
 
+static void costs(void *ctx, struct service_costs *ret)
+{
+    const struct engine *e = ctx;
+    struct store_stats log;
+
+    store_get_counts(e->store, &log);
+    *ret = (struct service_costs){
+        .fsyncs = log.n_fsyncs,
+        .disk_writes = log.n_writes,
+        .log_bytes = log.bytes_written,
+        .wire_bytes = e->ops.wire_bytes != NULL ? e->ops.wire_bytes(e->ops.ctx) : 0};
+}
+
 static void service_event(void *ctx, enum log_level level, const char *event, const char *text)
 {
     (void)ctx;
@@ -419,6 +432,7 @@ void engine_fill_service_ops(struct engine *e, struct service_ops *ops)
                                 .peer_connected =
                                     e->ops.peer_connected != NULL ? peer_connected : NULL,
                                 .record_bytes = record_bytes,
+                                .costs = costs,
                                 .event = service_event,
                                 .snapshot = service_snapshot,
                                 .snapshot_part = service_part,

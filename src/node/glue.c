@@ -18,9 +18,19 @@ static void send_msg(void *ctx, const struct raft_msg *m)
     struct node *n = ctx;
     struct buf *out = peer_net_out(n->peer_net, m->to, wire_msg_channel(m->type));
 
+    size_t before;
+
     /* No link, or its queue is full: the core repeats what matters. */
-    if (out != NULL)
-        (void)wire_msg_encode(m, out);
+    if (out == NULL)
+        return;
+    before = out->len;
+    (void)wire_msg_encode(m, out);
+    n->wire_bytes += out->len - before;
+}
+
+static uint64_t wire_bytes(void *ctx)
+{
+    return ((const struct node *)ctx)->wire_bytes;
 }
 
 static void flush(void *ctx)
@@ -223,6 +233,7 @@ void node_fill_engine_ops(struct node *n, struct engine_ops *ops)
                                .peer_addr = node_peer_addr,
                                .peer_connected = peer_connected,
                                .command_version = node_command_version,
+                               .wire_bytes = wire_bytes,
                                .status = service_status};
 }
 
@@ -392,6 +403,7 @@ static int on_frame(void *ctx, raft_node_id from, const struct wire_frame *frame
     int rc;
 
     n->n_frames++;
+    n->wire_bytes += frame->total_len;
     arena_reset(&n->arena);
     rc = wire_msg_decode(frame, from, n->id, &n->arena, &m);
     if (rc != 0)

@@ -60,6 +60,7 @@ struct node {
     uint64_t share_us;
     uint64_t n_frames;      /* of peers, since the start */
     uint64_t n_frames_done; /* those that had their turn */
+    uint64_t wire_bytes;    /* of frames, both ways */
     struct {
         struct sync_times took; /* CPU time of this thread, turn by turn */
         uint64_t cpu_us;        /* of this thread, when it was asked for last */

@@ -452,6 +452,7 @@ int store_idle(struct store *s)
     if (w->failed != 0)
         return err_trace(w->failed);
     (void)pthread_mutex_lock(&s->lock);
+    s->stats.n_writes++;
     s->stats.bytes_written += w->out.len;
     (void)pthread_mutex_unlock(&s->lock);
     return 0;
