@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "kv/kv_int.h"
+#include "kv/range_int.h"
 #include "kv/record_int.h"
 #include "kv/scrub_int.h"
 #include "wire/value.h"
@@ -25,7 +26,7 @@ static MDB_val val_of(struct wire_slice s)
     return (MDB_val){s.len, (void *)(uintptr_t)s.data}; /* NOLINT(performance-no-int-to-ptr) */
 }
 
-static int damaged(struct kv *kv, struct wire_slice key, const char *what)
+int kv_record_damaged(struct kv *kv, struct wire_slice key, const char *what)
 {
     char esc[LOG_ESC_BUF];
 
@@ -52,29 +53,20 @@ static int record_get(struct kv *kv, MDB_txn *txn, struct wire_slice key, unsign
         return err_trace(kv_lmdb_fatal(kv, rc, "read a key"));
     p = ret->mv_data;
     defect = record_defect(key, p, ret->mv_size, format);
-    return defect != NULL ? damaged(kv, key, defect) : 0;
+    return defect != NULL ? kv_record_damaged(kv, key, defect) : 0;
 }
 
 static int value_get(struct kv *kv, MDB_txn *txn, struct wire_slice key, struct command_value *ret)
 {
-    const unsigned char *p;
     MDB_val v;
     int rc = record_get(kv, txn, key, RECORD_FORMAT, &v);
 
     if (rc != 0)
         return err_trace(rc);
-    if (v.mv_data == NULL) {
+    if (v.mv_data == NULL)
         *ret = (struct command_value){0};
-        return 0;
-    }
-    p = v.mv_data;
-    *ret = (struct command_value){
-        .exists = true,
-        .text = {(const char *)p + RECORD_HEADER_BYTES, v.mv_size - RECORD_HEADER_BYTES},
-        .create_index = get_u64(p + 8),
-        .modify_index = get_u64(p + 16),
-        .version = get_u64(p + 24),
-    };
+    else
+        record_value(v.mv_data, v.mv_size, ret);
     return 0;
 }
 
@@ -90,7 +82,7 @@ int kv_meta_get(struct kv *kv, MDB_txn *txn, struct kv_meta *ret_meta)
         return 0;
     }
     if (!record_meta(v.mv_data, v.mv_size, ret_meta))
-        return damaged(kv, record_meta_key, "it makes no sense");
+        return kv_record_damaged(kv, record_meta_key, "it makes no sense");
     if (txn == kv->read_txn)
         rc = absent_check_found(kv, v.mv_data, mdb_txn_id(txn));
     return err_trace(rc);
@@ -535,6 +527,7 @@ int kv_get(struct kv *kv, struct wire_slice key, struct command_value *ret_value
 
     rid_assert(kv->reading);
     rid_assert(key.len > 0 && key.len <= KEY_BYTES_MAX);
+    range_close(kv);
     rc = value_get(kv, kv->read_txn, key, ret_value);
     if (rc == 0 && !ret_value->exists)
         rc = absent_check_read(kv, key, mdb_txn_id(kv->read_txn));
@@ -547,6 +540,7 @@ void kv_read_end(struct kv *kv)
 {
     rid_assert(kv->reading);
     kv->reading = false;
+    range_close(kv);
     mdb_txn_reset(kv->read_txn);
     kv_map_release(kv);
 }
