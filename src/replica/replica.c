@@ -76,6 +76,7 @@ void replica_free(struct replica *r)
     rid_assert(replica_idle(r));
     rid_assert(r->n_slots_used == 0);
     raft_free(r->raft);
+    free(r->awaited);
     slot_ring_done(&r->slots);
     held_ring_done(&r->held);
     free(r->results);
@@ -294,8 +295,8 @@ void replica_get_stats(const struct replica *r, struct replica_stats *ret)
     *ret = r->stats;
     ret->n_waiting = replica_n(r, REPLICA_WAITING);
     ret->n_in_round = replica_n(r, REPLICA_ASKED);
-    ret->n_confirmed =
-        replica_n(r, REPLICA_CONFIRMED) + replica_n(r, REPLICA_EXACT) + replica_n(r, REPLICA_LOCAL);
+    ret->n_confirmed = replica_n(r, REPLICA_CONFIRMED) + replica_n(r, REPLICA_EXACT) +
+                       replica_n(r, REPLICA_AWAITED) + replica_n(r, REPLICA_LOCAL);
     ret->n_proposed = replica_n(r, REPLICA_PROPOSED) + replica_n(r, REPLICA_LOST);
 }
 

@@ -60,6 +60,9 @@ struct replica_ops {
     void (*state_abort)(void *ctx);
     int (*state_read_begin)(void *ctx, struct raft_entry_id *ret_last_applied);
     int (*state_get)(void *ctx, struct wire_slice key, struct command_value *ret_value);
+    /* kv_seek() and kv_next(). Both NULL: nobody asks for more than single keys. */
+    int (*state_seek)(void *ctx, const struct command_range *range);
+    int (*state_next)(void *ctx, struct command_item *ret_item);
     void (*state_read_end)(void *ctx);
     /* rc is what one of the above returned, `what` what was wanted of it. True: it says that what
      * the state holds is not to be believed, and it is to be made again; false: this node ends. */
@@ -103,6 +106,9 @@ struct replica_view {
     raft_term term;         /* READ: the term of the round; READ_LOG: of the marker */
     struct raft_entry_id entry; /* READ_LOG: the marker */
     int (*get)(void *ctx, struct wire_slice key, struct command_value *ret_value);
+    /* Keys in their order, in this same state: kv_seek(), kv_next(). */
+    int (*seek)(void *ctx, const struct command_range *range);
+    int (*next)(void *ctx, struct command_item *ret_item);
     void *ctx;
 };
 
@@ -147,7 +153,7 @@ struct replica_failure {
 enum replica_kind {
     REPLICA_READ,       /* ReadIndex */
     REPLICA_READ_LOG,   /* a marker in the log */
-    REPLICA_READ_LOCAL, /* whatever is applied here; never waits */
+    REPLICA_READ_LOCAL, /* whatever is applied here; waits for nothing but its min_index */
     REPLICA_WRITE,
 };
 
@@ -162,11 +168,12 @@ enum replica_stage {
     REPLICA_ASKED,   /* read: its anchor is not confirmed */
     REPLICA_CONFIRMED, /* read: waits until its anchor is applied */
     REPLICA_EXACT,     /* log read: its marker is committed, and applied in this turn */
+    REPLICA_AWAITED,   /* read: waits until its min_index is applied */
     REPLICA_LOCAL,     /* local read: for this turn */
     REPLICA_PROPOSED,  /* write, log read: in the log */
     REPLICA_LOST, /* asked or proposed, and the leadership is lost: about to fail, nothing else */
 };
-#define REPLICA_STAGES 8u
+#define REPLICA_STAGES 9u
 
 /* What gives a read its right: an index, and the proof that it may be answered from there. */
 struct replica_anchor {
@@ -182,7 +189,10 @@ struct replica_request {
     enum replica_kind kind;
     uint64_t deadline_us;            /* UINT64_MAX: none */
     struct replica_session *session; /* NULL: none */
-    const void *command;             /* WRITE: encoded; borrowed until a callback is called */
+    /* Reads: not answered from a state that holds less, 0: from any that is right (TOKEN-1). Of
+     * READ_LOG, which is answered from one state and no other, it is the host's to compare. */
+    raft_index min_index;
+    const void *command; /* WRITE: encoded; borrowed until a callback is called */
     size_t command_len;
     void (*served)(struct replica_request *q, const struct replica_view *view); /* reads */
     void (*written)(struct replica_request *q, const struct command_result *result);
@@ -193,6 +203,7 @@ struct replica_request {
     struct list link;  /* in the queue of its stage */
     struct list timer; /* in the wheel */
     uint32_t slot;
+    uint32_t place;               /* AWAITED: in the heap */
     struct raft_entry_id entry;   /* PROPOSED */
     struct replica_anchor anchor; /* CONFIRMED, EXACT */
 };
@@ -262,9 +273,9 @@ void replica_compact(struct replica *r, raft_index index);
 bool replica_rebuilding(const struct replica *r);
 /* The state may be believed (again); not while it is being rebuilt. */
 void replica_set_fit(struct replica *r, enum raft_fitness fitness, uint64_t now_us);
-/* To be called by `served` instead of answering, when view->get did not give 0. True: the state is
- * damaged and will be made again; q has failed with ROLE_CHANGED. False: it is not; q is the
- * caller's to answer. */
+/* To be called by `served` instead of answering, when get, seek or next of the view did not give 0.
+ * True: the state is damaged and will be made again; q has failed with ROLE_CHANGED. False: it is
+ * not; q is the caller's to answer. */
 bool replica_read_failed(struct replica *r, struct replica_request *q);
 /* To be called by `served` when it did not answer: q is submitted again later or ends otherwise,
  * and does not count as served. */

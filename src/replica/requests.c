@@ -4,6 +4,7 @@
  *                  ├─────► PROPOSED ─► EXACT ──► served                  (read of the log)
  *                  ├─────► PROPOSED ───────────► written                 (write)
  *   submit ─► LOCAL ───────────────────────────► served                  (local read)
+ *   submit ─► AWAITED ─────────────────────────► served                  (session read)
  *
  * It waits only while this node cannot serve; most begin at once.
  *
@@ -26,6 +27,8 @@ void replica_unlink(struct replica *r, struct replica_request *q)
         return;
     if (q->stage == REPLICA_ASKED)
         anchor_provider_of(q->kind)->forget(r, q);
+    if (q->stage == REPLICA_AWAITED)
+        awaited_forget(r, q);
     replica_move(r, q, REPLICA_IDLE);
     timers_remove(&r->timers, &q->timer);
 }
@@ -179,6 +182,7 @@ static const char *stage_name(enum replica_stage stage)
         [REPLICA_ASKED]     = "round",
         [REPLICA_CONFIRMED] = "apply",
         [REPLICA_EXACT]     = "apply",
+        [REPLICA_AWAITED]   = "apply",
         [REPLICA_LOCAL]     = "apply",
         [REPLICA_PROPOSED]  = "commit",
         [REPLICA_LOST]      = "commit",
@@ -358,6 +362,7 @@ void replica_quiesce(struct replica *r)
 {
     r->quiesced = true;
     replica_fail_stage(r, REPLICA_WAITING);
+    replica_fail_stage(r, REPLICA_AWAITED);
     replica_fail_stage(r, REPLICA_LOCAL);
     rid_assert(replica_n(r, REPLICA_WAITING) == 0);
 }
