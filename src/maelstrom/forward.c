@@ -56,6 +56,7 @@ bool forward_wanted(const struct wire_request *q)
     case WIRE_REQ_TRANSFER_LEADER:
         return true;
     case WIRE_REQ_READ:
+    case WIRE_REQ_SCAN:
         return q->via != WIRE_VIA_LOCAL;
     default:
         return false;

@@ -2,6 +2,7 @@
  *
  * What a reply claims was measured for this very read: it comes from the view that the replica
  * hands over, never from a constant (CLIENT-8). `heartbeat_confirmed` is round > arrival_round. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,7 +10,7 @@
 
 #include "base/banned.h"
 
-static void reply_internal(struct request *req, const char *what)
+void service_read_internal(struct request *req, const char *what)
 {
     struct service *s = req->conn->service;
     struct buf *out = service_out(req->conn);
@@ -26,7 +27,7 @@ static void reply_internal(struct request *req, const char *what)
 
 /* A fact of this read (CLIENT-8): a quorum acknowledged a round that is higher than any that was
  * open when it came, in the term it was served for. */
-static bool is_confirmed(const struct replica_view *view)
+bool service_read_is_confirmed(const struct replica_view *view)
 {
     return view->round > view->arrival_round && view->last_applied.index >= view->read_index;
 }
@@ -46,7 +47,7 @@ static void verbose_value(struct wire_reply *w, const struct command_value *v)
 static void verbose_guarantee(struct wire_reply *w, enum replica_kind kind,
                               const struct replica_view *view)
 {
-    bool confirmed = kind == REPLICA_READ && is_confirmed(view);
+    bool confirmed = kind == REPLICA_READ && service_read_is_confirmed(view);
 
     if (kind == REPLICA_READ_LOG)
         wire_reply_u64(w, "log_index_used", view->entry.index);
@@ -94,7 +95,7 @@ static void reply_read(struct request *req, struct buf *out, const struct replic
 {
     struct service *s = req->conn->service;
     struct wire_reply w;
-    bool confirmed = is_confirmed(view);
+    bool confirmed = service_read_is_confirmed(view);
 
     switch ((int)req->type) { /* int: the rest is for default */
     case WIRE_REQ_READ:
@@ -136,12 +137,12 @@ static void reply_read(struct request *req, struct buf *out, const struct replic
 
 /* rc: what reading gave; with 0 the reply is written. A damaged record is no answer, and no reason
  * to say so again and again: the next leader's state is another (FIT-7). */
-static void finish_read(struct request *req, const struct buf *out, int rc)
+void service_read_finish(struct request *req, const struct buf *out, int rc)
 {
     if (rc != 0 && replica_read_failed(req->conn->service->replica, &req->rr))
         return; /* it is freed */
     if (rc != 0 && out != NULL)
-        reply_internal(req, "the state cannot be read");
+        service_read_internal(req, "the state cannot be read");
     service_request_free(req);
 }
 
@@ -150,13 +151,13 @@ static void read_served(struct replica_request *rr, const struct replica_view *v
     struct request *req = service_request_of(rr);
     const struct wire_slice key = {(const char *)req->key, req->key_len};
     struct buf *out = service_out(req->conn);
-    bool is_right = rr->kind != REPLICA_READ || is_confirmed(view);
+    bool is_right = rr->kind != REPLICA_READ || service_read_is_confirmed(view);
     struct command_value v;
     int rc = 0;
 
     if (out != NULL) {
         if (!is_right)
-            reply_internal(req, "a read came back without its confirmation");
+            service_read_internal(req, "a read came back without its confirmation");
         else
             rc = view->get(view->ctx, key, &v);
         if (rc == 0 && is_right) {
@@ -166,7 +167,7 @@ static void read_served(struct replica_request *rr, const struct replica_view *v
             reply_read(req, out, view, &v);
         }
     }
-    finish_read(req, out, rc);
+    service_read_finish(req, out, rc);
 }
 
 /* The values alone, by their lengths: nothing is copied before it is known that it fits. What
@@ -212,7 +213,7 @@ static int batch_values(struct request *req, struct wire_reply *w, const struct 
 static int reply_batch(struct request *req, struct buf *out, const struct replica_view *view)
 {
     struct service *s = req->conn->service;
-    bool confirmed = is_confirmed(view);
+    bool confirmed = service_read_is_confirmed(view);
     struct wire_reply w;
     int rc;
 
@@ -250,7 +251,7 @@ static void batch_served(struct replica_request *rr, const struct replica_view *
         else
             rc = reply_batch(req, out, view);
     }
-    finish_read(req, out, rc);
+    service_read_finish(req, out, rc);
 }
 
 static void read_by(struct service_conn *c, const struct wire_request *q, enum replica_kind kind)
@@ -275,32 +276,61 @@ void service_handle_read_via_log(struct service_conn *c, const struct wire_reque
     read_by(c, q, REPLICA_READ_LOG);
 }
 
-void service_handle_local_read(struct service_conn *c, const struct wire_request *q)
+/* Before it waits for an index that means something else there. */
+bool service_read_is_foreign(struct service_conn *c, const struct wire_request *q)
 {
-    read_by(c, q, REPLICA_READ_LOCAL);
+    const char *hash = c->service->conf.cluster_hash;
+    char text[160];
+
+    if (q->cluster.data == NULL)
+        return false;
+    if (hash != NULL && strlen(hash) == q->cluster.len &&
+        memcmp(hash, q->cluster.data, q->cluster.len) == 0)
+        return false;
+    (void)snprintf(text, sizeof(text),
+                   "what was seen is another cluster's, or this one's before it went on alone: "
+                   "this is %s; begin without min_index",
+                   hash != NULL ? hash : "none that has a hash");
+    service_refuse_condition(c, &q->origin, text, replica_last_applied(c->service->replica));
+    return true;
 }
 
-void service_handle_read(struct service_conn *c, const struct wire_request *q)
+void service_handle_local_read(struct service_conn *c, const struct wire_request *q)
+{
+    if (!service_read_is_foreign(c, q))
+        read_by(c, q, REPLICA_READ_LOCAL);
+}
+
+bool service_read_kind(struct service_conn *c, const struct wire_request *q,
+                       enum replica_kind *ret_kind)
 {
     switch (q->via) {
     case WIRE_VIA_DEFAULT:
     case WIRE_VIA_READ_INDEX:
-        read_by(c, q, REPLICA_READ);
-        break;
+        *ret_kind = REPLICA_READ;
+        return true;
     case WIRE_VIA_LOG:
-        read_by(c, q, REPLICA_READ_LOG);
-        break;
+        *ret_kind = REPLICA_READ_LOG;
+        return true;
     case WIRE_VIA_LOCAL:
-        read_by(c, q, REPLICA_READ_LOCAL);
-        break;
+        *ret_kind = REPLICA_READ_LOCAL;
+        return true;
     case WIRE_VIA_LEASE:
-        service_refuse_type(c, q, "lease reads are not supported by this version; use read_index");
-        break;
+        service_refuse_type(c, q, SERVICE_NO_LEASE);
+        return false;
     case WIRE_VIA_FOLLOWER:
-        service_refuse_type(c, q,
-                            "follower reads are not supported by this version; use read_index");
-        break;
+        service_refuse_type(c, q, SERVICE_NO_FOLLOWER);
+        return false;
     }
+    return false;
+}
+
+void service_handle_read(struct service_conn *c, const struct wire_request *q)
+{
+    enum replica_kind kind;
+
+    if (service_read_kind(c, q, &kind))
+        read_by(c, q, kind);
 }
 
 void service_handle_batch(struct service_conn *c, const struct wire_request *q)

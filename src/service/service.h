@@ -99,9 +99,12 @@ struct service_ops {
 };
 
 struct service_conf {
-    uint16_t group;              /* whose requests these are; that of the replica */
-    const char *node_name;       /* borrowed; may be set later by service_set_replica() */
-    const char *cluster_name;    /* borrowed */
+    uint16_t group;           /* whose requests these are; that of the replica */
+    const char *node_name;    /* borrowed; may be set later by service_set_replica() */
+    const char *cluster_name; /* borrowed */
+    /* What status shows of the cluster's id, and tokens name (TOKEN-1); borrowed, may be filled in
+     * before the first request comes. NULL: every token is another cluster's. */
+    const char *cluster_hash;
     bool spaced;                 /* jansson's default form, for stdin/stdout */
     uint64_t seed;               /* order of the methods in compare */
     const struct memory *memory; /* what status shows of it; borrowed, NULL: nobody counts */

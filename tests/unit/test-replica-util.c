@@ -372,7 +372,9 @@ static struct wire_slice fx_next_planted(struct fx_node *n, struct command_value
     if (n->planted_text == NULL) {
         n->planted_text = malloc(n->planted_bytes + 1);
         assert_non_null(n->planted_text);
-        memset(n->planted_text, '7', n->planted_bytes);
+        assert_true(n->planted_bytes >= 2);
+        memset(n->planted_text, 'x', n->planted_bytes);
+        n->planted_text[0] = n->planted_text[n->planted_bytes - 1] = '"';
     }
     assert_true(n->last_len >= 1 && n->last_len <= 7 && n->last_key[0] == 's');
     for (size_t k = 1; k < 7; k++)

@@ -73,7 +73,7 @@ struct fx_node {
     int fail_read;
     int fail_get;
 
-    /* Ranges: so many string keys "000000" to "999999" with values of so many digits, in place of
+    /* Ranges: so many string keys "000000" to "999999" with values of so many bytes, in place of
      * what was written; 0: what was written. fail_next: what the n-th item of a range gives. */
     unsigned n_planted;
     size_t planted_bytes;
