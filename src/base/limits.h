@@ -500,7 +500,19 @@ static_assert(CLIENT_CHUNK_BYTES <= DECODE_WHOLE_BYTES,
 #define BATCH_KEYS_MAX    128u
 #define COMPARE_READS_MAX 100000u
 /* max_stale_ms of a local_read: a day. Who takes older asks for no bound. */
-#define MAX_STALE_MS_MAX        86400000u
+#define MAX_STALE_MS_MAX 86400000u
+/* ridd-protocol(7): items of a page of `scan`, and what ends it sooner (SCAN-3): so many bytes of
+ * records read, given or not, and so much time, since a page is one step of a turn (TIME-1). An
+ * item at least, and by time not before so many bytes, which lie side by side: on a busy machine
+ * pages would be of one item each. What an item costs beside its bytes, in bytes that take as long
+ * to copy: a few tenths of a microsecond. */
+#define SCAN_ITEMS_MAX   1000u
+#define SCAN_BYTES_MAX   (2u << 20)
+#define SCAN_BYTES_LEAST (4u << 10)
+#define SCAN_STEP_US     500u
+#define SCAN_ITEM_COST   1024u
+/* `cluster` of a read: what `status` shows has 16; longer: `malformed`. */
+#define CLUSTER_HASH_BYTES_MAX  64u
 #define COMPARE_CONCURRENCY_MAX 128u
 #define TIMEOUT_MS_DEFAULT      5000u
 #define TIMEOUT_MS_MAX          60000u

@@ -76,6 +76,9 @@ struct engine_state {
     void (*abort)(void *ctx);
     int (*read_begin)(void *ctx, struct raft_entry_id *ret_last_applied);
     int (*get)(void *ctx, struct wire_slice key, struct command_value *ret_value);
+    /* Both NULL: nobody asks for more than single keys. */
+    int (*seek)(void *ctx, const struct command_range *range);
+    int (*next)(void *ctx, struct command_item *ret_item);
     void (*read_end)(void *ctx);
     /* What it holds is set aside, and it is empty: kv_rebuild(). NULL: it cannot be damaged. */
     int (*rebuild)(void *ctx);

@@ -60,8 +60,10 @@ static void fill_address(char *to, size_t size, const char *addr)
  * equal: addresses, incarnations, and the id by which members know each other (MEMBER-16). */
 void member_complete(struct engine *e, struct raft_configuration *c)
 {
-    if (!raft_configuration_has_cluster_id(c))
+    if (!raft_configuration_has_cluster_id(c)) {
         draw_cluster_id(e, c);
+        raft_cluster_id_mark(c->cluster_id, false);
+    }
     if (c->version < MEMBERS_VERSION)
         c->version = MEMBERS_VERSION;
     for (unsigned i = 0; i < c->n; i++) {

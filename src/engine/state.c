@@ -43,6 +43,16 @@ static int state_get(void *ctx, struct wire_slice key, struct command_value *ret
     return kv_get(ctx, key, ret_value);
 }
 
+static int state_seek(void *ctx, const struct command_range *range)
+{
+    return kv_seek(ctx, range);
+}
+
+static int state_next(void *ctx, struct command_item *ret_item)
+{
+    return kv_next(ctx, ret_item);
+}
+
 static void state_read_end(void *ctx)
 {
     kv_read_end(ctx);
@@ -159,6 +169,8 @@ void engine_state_of_kv(struct kv *kv, struct engine_state *ret)
                                  .abort = state_abort,
                                  .read_begin = state_read_begin,
                                  .get = state_get,
+                                 .seek = state_seek,
+                                 .next = state_next,
                                  .read_end = state_read_end,
                                  .rebuild = state_rebuild,
                                  .copy = state_copy,

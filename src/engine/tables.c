@@ -141,6 +141,20 @@ static int state_get(void *ctx, struct wire_slice key, struct command_value *ret
     return e->state.get(e->state.ctx, key, ret_value);
 }
 
+static int state_seek(void *ctx, const struct command_range *range)
+{
+    struct engine *e = ctx;
+
+    return e->state.seek(e->state.ctx, range);
+}
+
+static int state_next(void *ctx, struct command_item *ret_item)
+{
+    struct engine *e = ctx;
+
+    return e->state.next(e->state.ctx, ret_item);
+}
+
 static void state_read_end(void *ctx)
 {
     struct engine *e = ctx;
@@ -192,6 +206,8 @@ void engine_fill_replica_ops(struct engine *e, struct replica_ops *ops)
                                 .state_abort = state_abort,
                                 .state_read_begin = state_read_begin,
                                 .state_get = state_get,
+                                .state_seek = state_seek,
+                                .state_next = state_next,
                                 .state_read_end = state_read_end,
                                 .may_store = engine_may_store,
                                 .may_propose = engine_may_propose,

@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "kv/kv_int.h"
+#include "kv/range_int.h"
 #include "kv/record_int.h"
 #include "kv/scrub_int.h"
 #include "wire/value.h"
@@ -56,24 +57,15 @@ static int record_get(struct kv *kv, MDB_txn *txn, struct wire_slice key, MDB_va
 
 int kv_value_get(struct kv *kv, MDB_txn *txn, struct wire_slice key, struct command_value *ret)
 {
-    const unsigned char *p;
     MDB_val v;
     int rc = record_get(kv, txn, key, &v);
 
     if (rc != 0)
         return err_trace(rc);
-    if (v.mv_data == NULL) {
+    if (v.mv_data == NULL)
         *ret = (struct command_value){0};
-        return 0;
-    }
-    p = v.mv_data;
-    *ret = (struct command_value){
-        .exists = true,
-        .text = {(const char *)p + RECORD_HEADER_BYTES, v.mv_size - RECORD_HEADER_BYTES},
-        .create_index = get_u64(p + 8),
-        .modify_index = get_u64(p + 16),
-        .version = get_u64(p + 24),
-    };
+    else
+        record_value(v.mv_data, v.mv_size, ret);
     return 0;
 }
 
@@ -539,6 +531,7 @@ int kv_get(struct kv *kv, struct wire_slice key, struct command_value *ret_value
 
     rid_assert(kv->reading);
     rid_assert(key.len > 0 && key.len <= KEY_BYTES_MAX);
+    range_close(kv);
     rc = kv_value_get(kv, kv->read_txn, key, ret_value);
     if (rc == 0 && !ret_value->exists)
         rc = absent_check_read(kv, key, mdb_txn_id(kv->read_txn));
@@ -551,6 +544,7 @@ void kv_read_end(struct kv *kv)
 {
     rid_assert(kv->reading);
     kv->reading = false;
+    range_close(kv);
     mdb_txn_reset(kv->read_txn);
     kv_map_release(kv);
 }

@@ -35,6 +35,7 @@ const char *kv_error_text(int rc)
 
 static void kv_free(struct kv *kv)
 {
+    range_close(kv);
     if (kv->write_txn != NULL)
         mdb_txn_abort(kv->write_txn);
     if (kv->read_txn != NULL)
@@ -45,6 +46,7 @@ static void kv_free(struct kv *kv)
         (void)close(kv->dir_fd);
     (void)pthread_rwlock_destroy(&kv->map_lock);
     scrub_free(kv->scrub);
+    range_forget_file(kv);
     absent_forget_file(&kv->read_absent);
     absent_forget_file(&kv->write_absent);
     kv_clear_leavings(kv);
@@ -403,6 +405,7 @@ static void forget_file(struct kv *kv)
     kv->committed_ring = (struct digest_ring){0};
     kv->pending_ring = kv->committed_ring;
     scrub_forget_file(kv->scrub);
+    range_forget_file(kv);
     absent_forget_file(&kv->read_absent);
     absent_forget_file(&kv->write_absent);
     atomic_store(&kv->distrusted, false);

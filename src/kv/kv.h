@@ -24,7 +24,7 @@
  * whoever wrote it.
  * Thread: the write side (kv_begin .. kv_commit) and the read side may be used by different
  * threads, each by one at a time; LMDB's MDB_NOTLS is set.
- * Source: STATE-2 to STATE-16, SNAP-4, SNAP-9, SESSION-1 to SESSION-6. */
+ * Source: STATE-2 to STATE-16, SCAN-2, SNAP-4, SNAP-9, SESSION-1 to SESSION-6. */
 #ifndef RIDD_KV_KV_H
 #define RIDD_KV_KV_H
 
@@ -143,6 +143,14 @@ void kv_abort(struct kv *kv);
 int kv_read_begin(struct kv *kv, struct raft_entry_id *ret_last_applied);
 /* 0 (also when there is none), KV_E_DAMAGED, -errno. Borrowed until kv_read_end(). */
 int kv_get(struct kv *kv, struct wire_slice key, struct command_value *ret_value);
+/* Keys in their order: kv_seek() stands in front of the first one, kv_next() gives it and goes on.
+ * That no other key lies between two of them, in front of the first or behind the last, is looked
+ * at as in kv_get() (STATE-15). What was given is borrowed until the next call of either; `range`
+ * until the last one. It is over when there are no more, after an error, and with kv_get(),
+ * kv_read_end() and the next kv_seek(): then kv_next() may not be called. 0, KV_E_DAMAGED,
+ * -errno. */
+int kv_seek(struct kv *kv, const struct command_range *range);
+int kv_next(struct kv *kv, struct command_item *ret_item);
 void kv_read_end(struct kv *kv);
 
 /* A number that equal states have in common and that different ones as good as never do: the sum

@@ -10,6 +10,7 @@
 #include "kv/copy_int.h"
 #include "kv/digest_int.h"
 #include "kv/kv.h"
+#include "kv/range_int.h"
 #include "kv/session_int.h"
 #include "kv/trust_int.h"
 
@@ -64,6 +65,7 @@ struct kv {
     MDB_txn *read_txn; /* owned; reset outside kv_read_begin .. kv_read_end */
     bool reading;
     struct absent read_absent;
+    struct range range;
 
     struct copying copying;
     /* Of kv_prepare(), until kv_switch(): what the file beside the data file holds. */
@@ -100,6 +102,9 @@ int kv_lmdb_error(struct kv *kv, int rc, const char *what);
 int kv_lmdb_fatal(struct kv *kv, int code, const char *what);
 /* Speaks of damage in the file, not of the environment or the caller. */
 bool kv_lmdb_damage(int rc);
+
+/* KV_E_DAMAGED with the sentence; the file is distrusted. */
+int kv_record_damaged(struct kv *kv, struct wire_slice key, const char *what);
 
 /* The file that LMDB has open, whatever stands under its name by now, to be read by ourselves. */
 int kv_page_file(struct kv *kv, struct page_file *f);

@@ -57,6 +57,17 @@ const char *record_meta_defect(const unsigned char *record, size_t len)
     return record_defect(record_meta_key, record, len, is_plain ? META_FORMAT_PLAIN : META_FORMAT);
 }
 
+void record_value(const unsigned char *record, size_t len, struct command_value *ret)
+{
+    *ret = (struct command_value){
+        .exists = true,
+        .text = {(const char *)record + RECORD_HEADER_BYTES, len - RECORD_HEADER_BYTES},
+        .create_index = get_u64(record + 8),
+        .modify_index = get_u64(record + 16),
+        .version = get_u64(record + 24),
+    };
+}
+
 struct kv_digest record_digest(struct wire_slice key, const void *record, size_t len)
 {
     return digest_record(key.data, key.len, (const unsigned char *)record + 8, len - 8);

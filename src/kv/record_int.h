@@ -24,6 +24,8 @@ uint32_t record_crc(struct wire_slice key, const unsigned char *record, size_t l
 /* What is wrong with the record of a key, in words; NULL: nothing. */
 const char *record_defect(struct wire_slice key, const unsigned char *record, size_t len,
                           unsigned format);
+/* Of a record without a defect. */
+void record_value(const unsigned char *record, size_t len, struct command_value *ret);
 /* All of a record counts but its checksum and format. */
 struct kv_digest record_digest(struct wire_slice key, const void *record, size_t len);
 /* The same of the meta record. */

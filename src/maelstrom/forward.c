@@ -59,6 +59,7 @@ static bool wants_leader(const struct maelstrom *m, enum wire_request_type type,
     case WIRE_REQ_TRANSFER_LEADER:
         return true;
     case WIRE_REQ_READ:
+    case WIRE_REQ_SCAN:
         via = service_via_of(engine_service(m->engine), via);
         return via != WIRE_VIA_LOCAL && via != WIRE_VIA_FOLLOWER;
     default:

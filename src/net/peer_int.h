@@ -164,6 +164,7 @@ enum peer_proof_text {
     PEER_PROOF_OF_DIALLER,
     PEER_PROOF_MASK,       /* no proof: hides what a reply says */
     PEER_PROOF_OF_REMOVAL, /* by incarnations, to a founder that has no id */
+    PEER_PROOF_SHOWN,      /* nor this: what anybody may see of the id */
     PEER_PROOF_TEXTS,
 };
 struct peer_proof_over {

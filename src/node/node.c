@@ -96,15 +96,31 @@ static int open_dir(struct node *n)
     return 0;
 }
 
+/* The founding id says it, before all changes of the members and behind them: these leave what
+ * clients have seen where it is. Where a node went on alone some of that may be missing, and the id
+ * that it drew then is another one each time (TOKEN-1). Directory and log agree on it, or there is
+ * no start (check_founders()). */
+static void show_cluster(struct node *n)
+{
+    const unsigned char *id = identity_cluster(n->dir)->id;
+
+    if (!raft_cluster_id_is_alone(id))
+        wire_cluster_hash(identity_get(n->dir)->cluster_id, n->cluster_hash);
+    else if (!peer_net_shown_key(id, n->cluster_hash))
+        n->cluster_hash[0] = '\0'; /* that of no token */
+}
+
 static int make_engine(struct node *n)
 {
     struct service_conf conf = {.node_name = n->self->name,
                                 .cluster_name = n->conf->cluster_name,
+                                .cluster_hash = n->cluster_hash,
                                 .seed = seed_fresh(),
                                 .memory = &n->memory};
     struct engine_ops ops;
     int rc;
 
+    show_cluster(n);
     node_memory_begin(n);
     node_fill_engine_ops(n, &ops);
     rc = engine_new(&ops, &conf, &n->engine);

@@ -40,6 +40,7 @@ struct node {
     struct identity_dir *dir;
     raft_node_id id; /* of the identity: that of self is the one that a founder of its name has */
     uint64_t incarnation;
+    char cluster_hash[WIRE_CLUSTER_HASH_BUF]; /* what clients are shown of the cluster's id */
     bool founded; /* its identity is the founding id; false: an earlier version made it */
     struct engine *engine;
     int durable_fd; /* eventfd of the log thread */

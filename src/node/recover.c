@@ -90,6 +90,7 @@ static int make_configuration(struct recovery *r)
     r->alone.servers[0].patience_ms = 0;
     if (getrandom(id, sizeof(r->alone.cluster_id), 0) != (ssize_t)sizeof(r->alone.cluster_id))
         return err_say(-EIO, "no random bytes from the kernel");
+    raft_cluster_id_mark(id, true); /* what clients have seen may be missing (TOKEN-1) */
     return 0;
 }
 

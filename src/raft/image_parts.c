@@ -44,6 +44,7 @@ static void visit_appends(struct codec *c, const struct raft *r, struct progress
     NUMBER(c, p->waits_for_log);
     NUMBER(c, p->needs_compacted);
     NUMBER(c, p->told_commit);
+    NUMBER(c, p->waits_for);
     visit_resend(c, r, p);
 }
 

@@ -33,6 +33,15 @@ static void wait_until_reached(struct replica *r, struct replica_request *q)
     /* The proof of an anchor is about what is committed; a follower may hear of that later. */
     if (q->anchor.proof != REPLICA_PROOF_LEADER)
         rid_assert(q->anchor.index <= raft_get_commit_index(r->raft));
+    /* It has its right, and waits for what its client claims to have seen, which is more (TOKEN-1).
+     */
+    if (q->min_index > q->anchor.index && q->min_index > raft_get_commit_index(r->raft)) {
+        if (awaited_add(r, q) != WIRE_ERROR_NONE)
+            replica_fail(r, q, WIRE_ERROR_BUSY, NULL);
+        return;
+    }
+    if (q->min_index > q->anchor.index)
+        q->anchor.index = q->min_index;
     /* Anchors are committed indexes, so waiting for a later one is right too, and keeps the queue
      * in order. */
     if (q->anchor.index > r->last_anchor)
@@ -105,8 +114,10 @@ static void serve(struct replica *r, struct replica_request *q, struct replica_v
     const struct replica_anchor *a = &q->anchor;
 
     rid_assert(q->stage == REPLICA_CONFIRMED || q->stage == REPLICA_EXACT ||
-               q->stage == REPLICA_LOCAL || q->stage == REPLICA_AGE);
+               q->stage == REPLICA_AWAITED || q->stage == REPLICA_LOCAL || q->stage == REPLICA_AGE);
     rid_assert(a->index <= view->last_applied.index);
+    if (q->stage != REPLICA_EXACT)
+        rid_assert(q->min_index <= view->last_applied.index);
     view->served_by = r->id;
     view->read_index = a->index;
     view->proof = a->proof;
@@ -145,6 +156,12 @@ bool replica_view_is_linearizable(const struct replica_view *view)
     return false;
 }
 
+static struct replica_view view_of(struct replica *r)
+{
+    return (struct replica_view){
+        .get = replica_state_get, .seek = replica_state_seek, .next = replica_state_next, .ctx = r};
+}
+
 static bool first_is_exact(const struct replica *r)
 {
     const struct replica_request *q = replica_first(r, REPLICA_EXACT);
@@ -155,7 +172,7 @@ static bool first_is_exact(const struct replica *r)
 /* The state at exactly the anchor's index (READ-60): the run that was committed ends with it. */
 void anchors_serve_exact(struct replica *r)
 {
-    struct replica_view view = {.get = replica_state_get, .ctx = r};
+    struct replica_view view = view_of(r);
     struct raft_entry_id id;
     int rc;
 
@@ -193,25 +210,43 @@ static bool serve_young(struct replica *r, struct replica_view *view)
     return q != NULL;
 }
 
+/* What its client has seen is here; one of a bounded age has still to be shown young enough. */
+static void serve_awaited(struct replica *r, struct replica_request *q, struct replica_view *view)
+{
+    if (anchor_provider_of(q->kind)->use != ANCHOR_YOUNG) {
+        serve(r, q, view);
+        return;
+    }
+    awaited_forget(r, q);
+    rid_assert(anchor_provider_of(q->kind)->ask(r, q) == WIRE_ERROR_NONE);
+}
+
+static bool some_are_here(const struct replica *r, raft_index last_applied, unsigned n_local)
+{
+    return n_local > 0 || first_is_reached(r, last_applied) ||
+           awaited_reached(r, last_applied) != NULL;
+}
+
 /* What callbacks submit meanwhile stands behind these, and waits for the next turn. All kinds get
  * on by one in each step: none can keep the others from their turn (TIME-1). */
 static void serve_those_here(struct replica *r, struct replica_view *view)
 {
+    const raft_index applied = view->last_applied.index;
     unsigned n_local = replica_n(r, REPLICA_LOCAL);
     unsigned n_young = replica_n(r, REPLICA_AGE);
-    bool reached = first_is_reached(r, view->last_applied.index);
 
     replica_share(r, &r->answering);
-    while ((reached || n_local > 0 || n_young > 0) && !r->damaged) {
-        if (reached)
+    while ((n_young > 0 || some_are_here(r, applied, n_local)) && !r->damaged) {
+        if (first_is_reached(r, applied))
             serve(r, replica_first(r, REPLICA_CONFIRMED), view);
+        if (awaited_reached(r, applied) != NULL && !r->damaged)
+            serve_awaited(r, awaited_reached(r, applied), view);
         if (n_local > 0 && replica_n(r, REPLICA_LOCAL) > 0 && !r->damaged)
             serve(r, replica_first(r, REPLICA_LOCAL), view);
         n_local -= n_local > 0;
         if (n_young > 0 && !r->damaged)
             n_young = serve_young(r, view) ? n_young - 1 : 0;
-        reached = first_is_reached(r, view->last_applied.index);
-        if ((reached || n_local > 0 || n_young > 0) && replica_spent(r, &r->answering))
+        if ((n_young > 0 || some_are_here(r, applied, n_local)) && replica_spent(r, &r->answering))
             return;
     }
 }
@@ -225,15 +260,14 @@ static bool young_is_here(struct replica *r)
 
 void anchors_serve(struct replica *r)
 {
-    struct replica_view view = {.get = replica_state_get, .ctx = r};
+    struct replica_view view = view_of(r);
     int rc;
 
     /* Not from a state that is not believed, nor from one that is behind what it has shown
      * (FIT-6). */
     if (!replica_state_is_good(r))
         return;
-    if (replica_n(r, REPLICA_LOCAL) == 0 && !first_is_reached(r, r->last_applied) &&
-        !young_is_here(r))
+    if (!some_are_here(r, r->last_applied, replica_n(r, REPLICA_LOCAL)) && !young_is_here(r))
         return;
     rc = r->ops.state_read_begin(r->ops.ctx, &view.last_applied);
     if (rc != 0) {

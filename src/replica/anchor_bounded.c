@@ -39,6 +39,8 @@ static enum wire_error ask(struct replica *r, struct replica_request *q)
 {
     struct raft_pair pair;
 
+    if (q->min_index > r->last_applied)
+        return awaited_add(r, q); /* and then it is asked again: TOKEN-1 */
     if (!find_pair(r, q, replica_look(r), &pair))
         want_pair(r);
     heap_add(&r->ages, &q->age, UINT64_MAX - q->max_stale_us);
@@ -76,7 +78,7 @@ struct replica_request *anchor_bounded_first(struct replica *r, raft_index last_
         want_pair(r);
         return NULL;
     }
-    if (pair.index > last_applied)
+    if (pair.index > last_applied || q->min_index > last_applied)
         return NULL;
     q->anchor =
         (struct replica_anchor){.index = pair.index, .proof = REPLICA_PROOF_STAMP, .by = r->id};

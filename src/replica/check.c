@@ -39,6 +39,8 @@ static void check_reads(const struct replica *r)
         rid_assert(replica_n(r, REPLICA_BEHIND) == 0);
     if (r->rebuild != REBUILD_NOT)
         rid_assert(raft_get_fitness(r->raft) == RAFT_UNFIT);
+    if (!r->cut && replica_state_is_good(r))
+        rid_assert(awaited_reached(r, r->last_applied) == NULL);
     if (first == NULL)
         return;
     if (!r->cut && replica_state_is_good(r))
@@ -112,6 +114,7 @@ static void check_order(enum replica_stage stage, const struct replica_request *
     case REPLICA_WAITING:
     case REPLICA_ASKED:
     case REPLICA_AGE:
+    case REPLICA_AWAITED: /* in any; the heap has it */
     case REPLICA_LOCAL:
     case REPLICA_LOST: /* reads, then proposals */
     case REPLICA_BEHIND:
@@ -136,6 +139,11 @@ static void check_request(const struct replica *r, const struct replica_request 
         rid_assert(q->floor.index <= q->floor_index);
     }
     rid_assert((q->stage == REPLICA_AGE) == q->age.in_heap);
+    if (q->stage == REPLICA_AWAITED) {
+        rid_assert(p->use != ANCHOR_EXACT);
+        rid_assert(r->awaited[q->place] == q);
+        rid_assert(q->place == 0 || r->awaited[(q->place - 1) / 2]->min_index <= q->min_index);
+    }
     if (q->stage == REPLICA_PROPOSED && p != NULL)
         rid_assert(p->use == ANCHOR_EXACT);
     if (q->deadline_us == UINT64_MAX)

@@ -213,6 +213,20 @@ int replica_state_get(void *ctx, struct wire_slice key, struct command_value *re
     return heard(r, r->ops.state_get(r->ops.ctx, key, ret_value));
 }
 
+int replica_state_seek(void *ctx, const struct command_range *range)
+{
+    struct replica *r = ctx;
+
+    return heard(r, r->ops.state_seek(r->ops.ctx, range));
+}
+
+int replica_state_next(void *ctx, struct command_item *ret_item)
+{
+    struct replica *r = ctx;
+
+    return heard(r, r->ops.state_next(r->ops.ctx, ret_item));
+}
+
 void replica_read_put_off(struct replica *r, const struct replica_request *q)
 {
     rid_assert(q->stage == REPLICA_IDLE); /* its `served` was called, and asks for another end */

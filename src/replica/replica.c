@@ -77,6 +77,7 @@ void replica_free(struct replica *r)
     rid_assert(r->n_slots_used == 0);
     rid_assert(r->ages.n == 0);
     raft_free(r->raft);
+    free(r->awaited);
     slot_ring_done(&r->slots);
     held_ring_done(&r->held);
     free(r->results);
@@ -340,8 +341,8 @@ void replica_get_stats(const struct replica *r, struct replica_stats *ret)
     ret->n_in_round = replica_n(r, REPLICA_ASKED);
     ret->n_asking =
         replica_n(r, REPLICA_TICKET) + replica_n(r, REPLICA_AGE) + replica_n(r, REPLICA_BEHIND);
-    ret->n_confirmed =
-        replica_n(r, REPLICA_CONFIRMED) + replica_n(r, REPLICA_EXACT) + replica_n(r, REPLICA_LOCAL);
+    ret->n_confirmed = replica_n(r, REPLICA_CONFIRMED) + replica_n(r, REPLICA_EXACT) +
+                       replica_n(r, REPLICA_AWAITED) + replica_n(r, REPLICA_LOCAL);
     ret->n_proposed = replica_n(r, REPLICA_PROPOSED) + replica_n(r, REPLICA_LOST);
 }
 

@@ -68,6 +68,9 @@ struct replica_ops {
     void (*state_abort)(void *ctx);
     int (*state_read_begin)(void *ctx, struct raft_entry_id *ret_last_applied);
     int (*state_get)(void *ctx, struct wire_slice key, struct command_value *ret_value);
+    /* kv_seek() and kv_next(). Both NULL: nobody asks for more than single keys. */
+    int (*state_seek)(void *ctx, const struct command_range *range);
+    int (*state_next)(void *ctx, struct command_item *ret_item);
     void (*state_read_end)(void *ctx);
     /* rc is what one of the above returned, `what` what was wanted of it. True: it says that what
      * the state holds is not to be believed, and it is to be made again; false: this node ends. */
@@ -161,6 +164,9 @@ struct replica_view {
     struct raft_entry_id entry; /* READ_LOG: the marker */
     uint64_t staleness_us;      /* BOUNDED: how old the state was at most when it had been read */
     int (*get)(void *ctx, struct wire_slice key, struct command_value *ret_value);
+    /* Keys in their order, in this same state: kv_seek(), kv_next(). */
+    int (*seek)(void *ctx, const struct command_range *range);
+    int (*next)(void *ctx, struct command_item *ret_item);
     void *ctx;
 };
 /* Does this state show all that anybody was told before the read came? From the two numbers of the
@@ -203,7 +209,7 @@ struct replica_failure {
     uint64_t limit;                /* BUSY, OVERLOADED */
     uint64_t behind;               /* OVERLOADED: entries that are committed and not applied here */
     struct replica_no_space space; /* NO_SPACE */
-    raft_node_id too_old; /* NOT_SUPPORTED: who is not known to understand it */
+    raft_node_id too_old;          /* NOT_SUPPORTED: who is not known to understand it */
     /* TIMEOUT: "leader", "write", "round", "index", "age", "commit", "apply", or the host's word */
     const char *stage;
 };
@@ -211,7 +217,7 @@ struct replica_failure {
 enum replica_kind {
     REPLICA_READ,          /* ReadIndex */
     REPLICA_READ_LOG,      /* a marker in the log */
-    REPLICA_READ_LOCAL,    /* whatever is applied here; waits for writes of its session alone */
+    REPLICA_READ_LOCAL,    /* what is applied here; waits for its session, and min_index */
     REPLICA_READ_FOLLOWER, /* linearizable on any node: the leader is asked for an index */
     REPLICA_READ_LEASE,    /* under the leader's lease; without one as READ */
     REPLICA_READ_BOUNDED,  /* no older than max_stale_us, proved by the clock of this node */
@@ -235,19 +241,23 @@ enum replica_stage {
     REPLICA_AGE,     /* bounded read: nothing that is young enough is applied here */
     REPLICA_CONFIRMED, /* read: waits until its anchor is applied */
     REPLICA_EXACT,     /* log read: its marker is committed, and applied in this turn */
+    REPLICA_AWAITED,   /* read: waits until its min_index is applied */
     REPLICA_LOCAL,     /* local read: for this turn */
     REPLICA_PROPOSED,  /* write, log read: in the log */
     REPLICA_LOST,   /* asked or proposed, and the leadership is lost: about to fail, nothing else */
     REPLICA_BEHIND, /* follower read: this node is too far behind for it: likewise */
 };
-#define REPLICA_STAGES 13u
+#define REPLICA_STAGES 14u
 
 struct replica_request {
     /* Set by the host before replica_submit(). */
     enum replica_kind kind;
     uint64_t deadline_us;            /* UINT64_MAX: none */
     struct replica_session *session; /* NULL: none */
-    const void *command;             /* WRITE: encoded; borrowed until a callback is called */
+    /* Reads: not answered from a state that holds less, 0: from any that is right (TOKEN-1). Of
+     * READ_LOG, which is answered from one state and no other, it is the host's to compare. */
+    raft_index min_index;
+    const void *command; /* WRITE: encoded; borrowed until a callback is called */
     size_t command_len;
     uint64_t max_stale_us;                                                      /* BOUNDED */
     void (*served)(struct replica_request *q, const struct replica_view *view); /* reads */
@@ -263,6 +273,7 @@ struct replica_request {
     struct heap_node age;         /* AGE: by how young it must be, the easiest first */
     struct raft_entry_id floor;   /* FLOOR: the write */
     raft_index floor_index;       /* FLOOR: what it waits for: that, or of one before it in line */
+    uint32_t place;               /* AWAITED: in the heap */
     struct raft_entry_id entry;   /* PROPOSED */
     struct replica_anchor anchor; /* CONFIRMED, EXACT; LOOK, TICKET: what is known when it comes */
 };
@@ -332,9 +343,9 @@ void replica_compact(struct replica *r, raft_index index);
 bool replica_rebuilding(const struct replica *r);
 /* The state may be believed (again); not while it is being rebuilt. */
 void replica_set_fit(struct replica *r, enum raft_fitness fitness, uint64_t now_us);
-/* To be called by `served` instead of answering, when view->get did not give 0. True: the state is
- * damaged and will be made again; q has failed with ROLE_CHANGED, or, where another node would
- * answer it, with OVERLOADED. False: it is not; q is the caller's to answer. */
+/* To be called by `served` instead of answering, when get, seek or next of the view did not give 0.
+ * True: the state is damaged and will be made again; q has failed with ROLE_CHANGED, or, where
+ * another node would answer it, with OVERLOADED. False: it is not; q is the caller's to answer. */
 bool replica_read_failed(struct replica *r, struct replica_request *q);
 /* To be called by `served` when it did not answer: q is submitted again later or ends otherwise,
  * and does not count as served. */

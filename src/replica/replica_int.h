@@ -76,6 +76,9 @@ struct replica {
     struct request_queue queues[REPLICA_STAGES];
     raft_index last_anchor; /* of CONFIRMED, now or ever: never falls */
     raft_index last_floor;  /* of FLOOR, likewise */
+    /* Those in AWAITED, by min_index: a heap, the least in front. As many as the queue has. */
+    struct replica_request **awaited; /* owned */
+    size_t awaited_size;
     raft_index last_applied;
 
     struct replica_failure lost; /* why those in LOST fail */
@@ -189,6 +192,15 @@ void apply_committed(struct replica *r, const struct raft_ready *ready);
 /* Before a ready: is the next attempt due? */
 void apply_unpark(struct replica *r);
 
+/* ---- awaited.c ---- */
+
+/* q waits until its min_index is applied here; BUSY: no memory, q is where it was. */
+enum wire_error awaited_add(struct replica *r, struct replica_request *q);
+/* q, in AWAITED, leaves. */
+void awaited_forget(struct replica *r, const struct replica_request *q);
+/* The first that need not wait any longer in a state that holds so much; NULL: none. */
+struct replica_request *awaited_reached(const struct replica *r, raft_index last_applied);
+
 /* ---- proposals.c ---- */
 
 /* Appends for q, which is then in PROPOSED; or why not: nothing was appended, q is where it was. */
@@ -212,6 +224,8 @@ static inline bool replica_state_is_good(const struct replica *r)
 void replica_state_failed(struct replica *r, int rc, const char *what);
 /* As view->get, with the replica as context: it hears of damage before the one who asked. */
 int replica_state_get(void *ctx, struct wire_slice key, struct command_value *ret_value);
+int replica_state_seek(void *ctx, const struct command_range *range);
+int replica_state_next(void *ctx, struct command_item *ret_item);
 /* Once in each ready: what is wanted and may be done, and what is done. */
 void replica_rebuild_step(struct replica *r);
 

@@ -7,6 +7,7 @@
  *   submit ─► (FLOOR) ─► TICKET ─► CONFIRMED ──► served                  (follower read)
  *                ├─────► AGE ──────────────────► served                  (bounded read)
  *                ├─────► LOCAL ────────────────► served                  (local read)
+ *                ├─────► AWAITED ──────────────► served                  (session read)
  *
  * It waits only while this node cannot serve; most begin at once. A read that any node may answer
  * waits only for what its own session wrote before it.
@@ -30,6 +31,8 @@ void replica_unlink(struct replica *r, struct replica_request *q)
         return;
     if (q->stage == REPLICA_ASKED || q->stage == REPLICA_AGE)
         anchor_provider_of(q->kind)->forget(r, q);
+    if (q->stage == REPLICA_AWAITED)
+        awaited_forget(r, q);
     replica_move(r, q, REPLICA_IDLE);
     timers_remove(&r->timers, &q->timer);
 }
@@ -210,6 +213,7 @@ static const char *stage_name(enum replica_stage stage)
         [REPLICA_AGE]       = "age",
         [REPLICA_CONFIRMED] = "apply",
         [REPLICA_EXACT]     = "apply",
+        [REPLICA_AWAITED]   = "apply",
         [REPLICA_LOCAL]     = "apply",
         [REPLICA_PROPOSED]  = "commit",
         [REPLICA_LOST]      = "commit",
@@ -502,6 +506,7 @@ void replica_quiesce(struct replica *r)
 {
     r->quiesced = true;
     replica_fail_stage(r, REPLICA_WAITING);
+    replica_fail_stage(r, REPLICA_AWAITED);
     replica_fail_stage(r, REPLICA_LOCAL);
     if (raft_get_leader(r->raft) == 0) { /* they wait for one, too */
         replica_fail_stage(r, REPLICA_TICKET);

@@ -54,6 +54,7 @@ static const struct verb verbs[] = {
     [WIRE_REQ_LEASE_READ] = {.handle = service_handle_lease_read},
     [WIRE_REQ_LOCAL_READ] = {.handle = service_handle_local_read},
     [WIRE_REQ_READ] = {.handle = service_handle_read},
+    [WIRE_REQ_SCAN] = {.handle = service_handle_scan},
     [WIRE_REQ_WRITE] = {.handle = service_handle_write},
     [WIRE_REQ_CAS] = {.handle = service_handle_write},
     [WIRE_REQ_DELETE] = {.handle = service_handle_write},

@@ -2,6 +2,7 @@
  *
  * What a reply claims was measured for this very read: it comes from the view that the replica
  * hands over, never from a constant (CLIENT-8). `heartbeat_confirmed` is round > arrival_round. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,7 +10,7 @@
 
 #include "base/banned.h"
 
-static void reply_internal(struct request *req, const char *what)
+void service_read_internal(struct request *req, const char *what)
 {
     struct service *s = req->conn->service;
     struct buf *out = service_out(req->conn);
@@ -26,7 +27,7 @@ static void reply_internal(struct request *req, const char *what)
 
 /* A fact of this read (CLIENT-8): a quorum acknowledged a round that is higher than any that was
  * open when it came, in the term it was served for. */
-static bool is_confirmed(const struct replica_view *view)
+bool service_read_is_confirmed(const struct replica_view *view)
 {
     return view->proof == REPLICA_PROOF_ROUND && replica_view_is_linearizable(view);
 }
@@ -35,6 +36,11 @@ static bool is_confirmed(const struct replica_view *view)
 static bool promises_all(enum replica_kind kind)
 {
     return kind != REPLICA_READ_LOCAL && kind != REPLICA_READ_BOUNDED;
+}
+
+bool service_read_is_right(enum replica_kind kind, const struct replica_view *view)
+{
+    return !promises_all(kind) || replica_view_is_linearizable(view);
 }
 
 static void verbose_value(struct wire_reply *w, const struct command_value *v)
@@ -71,7 +77,7 @@ static void reply_guarantee(struct service *s, struct wire_reply *w, enum replic
     else
         wire_reply_u64(w, "applied_index", view->last_applied.index);
     if (kind == REPLICA_READ)
-        wire_reply_bool(w, "heartbeat_confirmed", is_confirmed(view));
+        wire_reply_bool(w, "heartbeat_confirmed", service_read_is_confirmed(view));
     else if (kind == REPLICA_READ_FOLLOWER)
         reply_served_by(s, w, view);
     else if (kind == REPLICA_READ_LEASE)
@@ -91,8 +97,8 @@ static void verbose_guarantee(struct service *s, struct wire_reply *w, enum repl
         reply_guarantee(s, w, kind, view);
 }
 
-/* Where the right of this read comes from. */
-static void verbose_anchor(struct service *s, struct wire_reply *w, const struct replica_view *view)
+void service_read_proof(struct service *s, struct wire_reply *w, const struct replica_view *view,
+                        bool is_said)
 {
     if (view->proof == REPLICA_PROOF_NONE)
         return;
@@ -103,7 +109,7 @@ static void verbose_anchor(struct service *s, struct wire_reply *w, const struct
     if (view->proof != REPLICA_PROOF_STAMP)
         wire_reply_u64(w, "term", view->term);
     /* Of a log read its index alone would say so: the marker was applied there, in its term. */
-    if (view->proof == REPLICA_PROOF_MARKER)
+    if (view->proof == REPLICA_PROOF_MARKER && !is_said)
         wire_reply_bool(w, "linearizable", replica_view_is_linearizable(view));
     wire_reply_str(w, "proof", replica_proof_name(view->proof));
     wire_reply_str(w, "by", service_name_of(s, view->by));
@@ -119,7 +125,7 @@ static void reply_absent(struct request *req, struct buf *out, const struct repl
     wire_reply_u64(&w, "index", view->last_applied.index);
     if (req->verbose) {
         verbose_guarantee(s, &w, req->rr.kind, view);
-        verbose_anchor(s, &w, view);
+        service_read_proof(s, &w, view, false);
     }
     service_end(s, &w, &req->origin);
 }
@@ -164,19 +170,19 @@ static void reply_read(struct request *req, struct buf *out, const struct replic
         verbose_value(&w, v);
         if (req->type == WIRE_REQ_READ)
             verbose_guarantee(s, &w, req->rr.kind, view);
-        verbose_anchor(s, &w, view);
+        service_read_proof(s, &w, view, false);
     }
     service_end(s, &w, &req->origin);
 }
 
 /* rc: what reading gave; with 0 the reply is written. A damaged record is no answer, and no reason
  * to say so again and again: the next leader's state is another (FIT-7). */
-static void finish_read(struct request *req, const struct buf *out, int rc)
+void service_read_finish(struct request *req, const struct buf *out, int rc)
 {
     if (rc != 0 && replica_read_failed(req->conn->service->replica, &req->rr))
         return; /* it is freed */
     if (rc != 0 && out != NULL)
-        reply_internal(req, "the state cannot be read");
+        service_read_internal(req, "the state cannot be read");
     service_request_free(req);
 }
 
@@ -185,13 +191,13 @@ static void read_served(struct replica_request *rr, const struct replica_view *v
     struct request *req = service_request_of(rr);
     const struct wire_slice key = {(const char *)req->key, req->key_len};
     struct buf *out = service_out(req->conn);
-    bool is_right = !promises_all(rr->kind) || replica_view_is_linearizable(view);
+    bool is_right = service_read_is_right(rr->kind, view);
     struct command_value v;
     int rc = 0;
 
     if (out != NULL) {
         if (!is_right)
-            reply_internal(req, "a read came back without what proves it");
+            service_read_internal(req, "a read came back without what proves it");
         else
             rc = view->get(view->ctx, key, &v);
         if (rc == 0 && is_right) {
@@ -201,7 +207,7 @@ static void read_served(struct replica_request *rr, const struct replica_view *v
             reply_read(req, out, view, &v);
         }
     }
-    finish_read(req, out, rc);
+    service_read_finish(req, out, rc);
 }
 
 /* The values alone, by their lengths: nothing is copied before it is known that it fits. What
@@ -247,7 +253,7 @@ static int batch_values(struct request *req, struct wire_reply *w, const struct 
 static int reply_batch(struct request *req, struct buf *out, const struct replica_view *view)
 {
     struct service *s = req->conn->service;
-    bool confirmed = is_confirmed(view);
+    bool confirmed = service_read_is_confirmed(view);
     struct wire_reply w;
     int rc;
 
@@ -285,7 +291,7 @@ static void batch_served(struct replica_request *rr, const struct replica_view *
         else
             rc = reply_batch(req, out, view);
     }
-    finish_read(req, out, rc);
+    service_read_finish(req, out, rc);
 }
 
 static void read_by(struct service_conn *c, const struct wire_request *q, enum replica_kind kind)
@@ -321,11 +327,6 @@ void service_handle_lease_read(struct service_conn *c, const struct wire_request
     read_by(c, q, REPLICA_READ_LEASE);
 }
 
-void service_handle_local_read(struct service_conn *c, const struct wire_request *q)
-{
-    read_by(c, q, q->max_stale_ms != 0 ? REPLICA_READ_BOUNDED : REPLICA_READ_LOCAL);
-}
-
 enum wire_via service_via_of(const struct service *s, enum wire_via via)
 {
     if (via == WIRE_VIA_DEFAULT)
@@ -337,27 +338,63 @@ enum wire_via service_via_of(const struct service *s, enum wire_via via)
                                                                   : WIRE_VIA_FOLLOWER;
 }
 
-void service_handle_read(struct service_conn *c, const struct wire_request *q)
+/* Before it waits for an index that means something else there. */
+bool service_read_is_foreign(struct service_conn *c, const struct wire_request *q)
+{
+    const char *hash = c->service->conf.cluster_hash;
+    char text[160];
+
+    if (q->cluster.data == NULL)
+        return false;
+    if (hash != NULL && strlen(hash) == q->cluster.len &&
+        memcmp(hash, q->cluster.data, q->cluster.len) == 0)
+        return false;
+    (void)snprintf(text, sizeof(text),
+                   "what was seen is another cluster's, or this one's before it went on alone: "
+                   "this is %s; begin without min_index",
+                   hash != NULL ? hash : "none that has a hash");
+    service_refuse_condition(c, &q->origin, text, replica_last_applied(c->service->replica));
+    return true;
+}
+
+void service_handle_local_read(struct service_conn *c, const struct wire_request *q)
+{
+    if (!service_read_is_foreign(c, q))
+        read_by(c, q, q->max_stale_ms != 0 ? REPLICA_READ_BOUNDED : REPLICA_READ_LOCAL);
+}
+
+bool service_read_kind(struct service_conn *c, const struct wire_request *q,
+                       enum replica_kind *ret_kind)
 {
     switch (service_via_of(c->service, q->via)) {
     case WIRE_VIA_DEFAULT:
     case WIRE_VIA_READ_INDEX:
-        read_by(c, q, REPLICA_READ);
-        break;
+        *ret_kind = REPLICA_READ;
+        return true;
     case WIRE_VIA_LOG:
-        read_by(c, q, REPLICA_READ_LOG);
-        break;
+        *ret_kind = REPLICA_READ_LOG;
+        return true;
     case WIRE_VIA_LOCAL:
+        *ret_kind = REPLICA_READ_LOCAL;
+        return true;
     case WIRE_VIA_BOUNDED: /* no `via` is called so */
-        read_by(c, q, REPLICA_READ_LOCAL);
         break;
     case WIRE_VIA_LEASE:
-        read_by(c, q, REPLICA_READ_LEASE);
-        break;
+        *ret_kind = REPLICA_READ_LEASE;
+        return true;
     case WIRE_VIA_FOLLOWER:
-        read_by(c, q, REPLICA_READ_FOLLOWER);
-        break;
+        *ret_kind = REPLICA_READ_FOLLOWER;
+        return true;
     }
+    return false;
+}
+
+void service_handle_read(struct service_conn *c, const struct wire_request *q)
+{
+    enum replica_kind kind;
+
+    if (service_read_kind(c, q, &kind))
+        read_by(c, q, kind);
 }
 
 void service_handle_batch(struct service_conn *c, const struct wire_request *q)

@@ -359,6 +359,19 @@ void service_reply_not_supported(struct request *req, struct buf *out, raft_node
     service_end(s, &w, &req->origin);
 }
 
+void service_refuse_condition(struct service_conn *c, const struct wire_origin *origin,
+                              const char *text, raft_index index)
+{
+    struct buf *out = service_out(c);
+    struct wire_reply w;
+
+    if (out == NULL)
+        return;
+    service_begin_error(c->service, &w, out, origin, WIRE_ERROR_PRECONDITION_FAILED, false, text);
+    wire_reply_u64(&w, "index", index);
+    service_end(c->service, &w, origin);
+}
+
 void service_refuse_field(struct service_conn *c, const struct wire_request *q, const char *field,
                           const char *text)
 {

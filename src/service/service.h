@@ -112,9 +112,12 @@ struct service_conf {
     uint16_t group;           /* whose requests these are; that of the replica */
     const char *node_name;    /* borrowed; may be set later by service_set_replica() */
     const char *cluster_name; /* borrowed */
-    bool spaced;              /* jansson's default form, for stdin/stdout */
-    uint64_t seed;            /* order of the methods in compare */
-    enum wire_via read_via;   /* of a `read` that names none; DEFAULT: by the role of this node */
+    /* What status shows of the cluster's id, and tokens name (TOKEN-1); borrowed, may be filled in
+     * before the first request comes. NULL: every token is another cluster's. */
+    const char *cluster_hash;
+    bool spaced;            /* jansson's default form, for stdin/stdout */
+    uint64_t seed;          /* order of the methods in compare */
+    enum wire_via read_via; /* of a `read` that names none; DEFAULT: by the role of this node */
     const struct memory *memory; /* what status shows of it; borrowed, NULL: nobody counts */
 };
 

@@ -129,4 +129,17 @@ struct command_value {
     uint64_t version; /* 1 for a key just created */
 };
 
+/* Keys as stored, in their order: from `from` on, or behind it, and in front of `to`. Both are
+ * there, and begin with the type of a key; from at or behind to: there are none. */
+struct command_range {
+    struct wire_slice from;
+    bool behind; /* not `from` itself */
+    struct wire_slice to;
+};
+/* One of them; key.data NULL: there are no more. Borrowed as the value. */
+struct command_item {
+    struct wire_slice key;
+    struct command_value value;
+};
+
 #endif

@@ -38,6 +38,7 @@ enum wire_request_type {
     WIRE_REQ_LEASE_READ,
     WIRE_REQ_LOCAL_READ,
     WIRE_REQ_READ,
+    WIRE_REQ_SCAN,
     WIRE_REQ_WRITE,
     WIRE_REQ_CAS,
     WIRE_REQ_DELETE,
@@ -97,6 +98,16 @@ struct wire_part {
     uint64_t offset;
 };
 
+/* scan: a page of keys. from and to are bounds in the form of keys as stored, and need not be keys:
+ * all of them are of one kind, and so are the keys between (SCAN-4). */
+struct wire_scan {
+    struct wire_key from;
+    bool behind; /* not `from` itself */
+    struct wire_key to;
+    uint32_t limit; /* SCAN_ITEMS_MAX when absent */
+    bool keys_only;
+};
+
 /* member_*: a change of the members. */
 struct wire_member {
     struct wire_slice id;          /* whose place it is: a node name */
@@ -121,7 +132,11 @@ struct wire_request {
     struct wire_slice value; /* write: value; cas: to. Compact text */
     struct wire_slice from;  /* cas */
     bool create_if_not_exists;
-    enum wire_via via;     /* read */
+    enum wire_via via; /* read, scan */
+    /* local_read, scan: what the client has seen (TOKEN-1) */
+    uint64_t min_index;        /* 0: nothing */
+    struct wire_slice cluster; /* absent: not said */
+    const struct wire_scan *scan;
     uint32_t max_stale_ms; /* local_read, compare; 0: any age */
     uint32_t num_reads;    /* compare */
     uint32_t concurrency;  /* compare; 1 when absent */

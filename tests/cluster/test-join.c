@@ -653,6 +653,38 @@ CASE(join__recovering_alone_may_be_interrupted)
     cluster_free(c);
 }
 
+/* A cluster that has an id already: until the entry that makes the node the only voter is committed
+ * the configuration before it is the one that counts, and must not take the new id away again. */
+CASE(join__who_goes_on_alone_does_not_fall_back)
+{
+    struct cluster *c = cluster_new(3, NULL);
+    char path[300];
+    cleanup_buf struct buf before = BUF_INIT;
+    cleanup_buf struct buf after = BUF_INIT;
+
+    cluster_init(c);
+    c->n_members = 1;
+    (void)snprintf(path, sizeof(path), "%s/CLUSTER", c->nodes[0].dir);
+    for (unsigned again = 0; again < 2; again++) {
+        cleanup_buf struct buf out = BUF_INIT;
+
+        expect_code(recover_alone(c, 0, true, &out), 0, &out);
+        buf_reset(&before, SIZE_MAX);
+        file_read(path, &before);
+        node_start(c, 0);
+        node_kill(c, 0); /* nobody was elected yet */
+        buf_reset(&after, SIZE_MAX);
+        file_read(path, &after);
+        assert_int_equal(before.len, after.len);
+        assert_memory_equal(before.data, after.data, before.len);
+        node_start(c, 0);
+        wait_until(node_logged(c, 0, "role=leader"), "a leader of one");
+        (void)cluster_settle(c);
+        assert_int_equal(node_terminate(c, 0), 0);
+    }
+    cluster_free(c);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -666,6 +698,7 @@ int main(int argc, char **argv)
         HARNESS_TEST(join__a_disk_that_fails_at_any_step_leaves_a_clear_case),
         HARNESS_TEST(join__one_that_is_left_goes_on_alone),
         HARNESS_TEST(join__recovering_alone_may_be_interrupted),
+        HARNESS_TEST(join__who_goes_on_alone_does_not_fall_back),
     };
 
     return harness_main(argc, argv, tests, NULL, NULL);

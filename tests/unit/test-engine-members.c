@@ -617,6 +617,8 @@ static void members__a_node_is_added_and_becomes_a_voter(void **state)
     assert_false(member("n4")->promote);
     assert_int_equal(member("n4")->patience_ms, 0);
     assert_true(engine_cluster_id(rig.hosts[lead()].engine, id));
+    assert_false(
+        raft_cluster_id_is_alone(id)); /* what clients have seen stays where it is (TOKEN-1) */
     run(ELECTION);
     for (unsigned i = 1; i <= 4; i++) {
         unsigned char its[16];

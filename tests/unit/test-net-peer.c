@@ -2754,6 +2754,32 @@ static void net_peer__probe_without_an_answer(void **state)
     (void)close(fd);
 }
 
+/* What anybody may see of an id tells it from others, and is no hash that could be made of a guess
+ * without the id being a key (MEMBER-16). */
+static void net_peer__a_key_is_shown_by_a_keyed_sum(void **state)
+{
+    /* HMAC-SHA256 of "ridd link 1: shown" and 14 zeros, with the key 0, 1, .. 15; its first eight
+     * bytes as a number in little endian. */
+    static const char *const known = "085256efe929a659";
+    unsigned char key[16];
+    char shown[WIRE_CLUSTER_HASH_BUF];
+    char other[WIRE_CLUSTER_HASH_BUF];
+
+    (void)state;
+    for (unsigned i = 0; i < 16; i++)
+        key[i] = (unsigned char)i;
+    assert_true(peer_net_shown_key(key, shown));
+    assert_string_equal(shown, known);
+    wire_cluster_hash(key, other);
+    assert_true(strcmp(shown, other) != 0);
+    for (unsigned bit = 0; bit < 128; bit++) {
+        key[bit / 8] ^= (unsigned char)(1u << bit % 8);
+        assert_true(peer_net_shown_key(key, other));
+        assert_true(strcmp(shown, other) != 0);
+        key[bit / 8] ^= (unsigned char)(1u << bit % 8);
+    }
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, case_setup, case_teardown)
 
 int main(void)
@@ -2819,6 +2845,7 @@ int main(void)
         CASE(net_peer__probe_without_an_answer),
         CASE(net_peer__a_join_is_given_up),
         CASE(net_peer__both_dial_at_once),
+        cmocka_unit_test(net_peer__a_key_is_shown_by_a_keyed_sum),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

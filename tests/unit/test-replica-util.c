@@ -377,12 +377,111 @@ static int fx_get(void *ctx, struct wire_slice key, struct command_value *ret)
     return fx_look(n, key, n->reads_marker ? n->planted_apply : n->planted_read, ret);
 }
 
+static int fx_compare(struct wire_slice a, struct wire_slice b)
+{
+    const int order = memcmp(a.data, b.data, a.len < b.len ? a.len : b.len);
+
+    return order != 0 ? order : (a.len > b.len) - (a.len < b.len);
+}
+
+/* The least key that is not below what was last, or that is behind it. */
+static struct wire_slice fx_next_written(const struct fx_node *n, struct command_value *ret)
+{
+    const struct wire_slice last = {(const char *)n->last_key, n->last_len};
+    const struct fx_value *best = NULL;
+
+    for (unsigned i = 0; i < n->n_values; i++) {
+        const struct fx_value *v = &n->values[i];
+        const struct wire_slice key = {(const char *)v->key, v->key_len};
+        const int order = fx_compare(key, last);
+
+        if (order < 0 || (order == 0 && n->last_counts))
+            continue;
+        if (best == NULL ||
+            fx_compare(key, (struct wire_slice){(const char *)best->key, best->key_len}) < 0)
+            best = v;
+    }
+    if (best == NULL)
+        return (struct wire_slice){NULL, 0};
+    *ret = (struct command_value){.exists = true,
+                                  .text = {best->text, best->len},
+                                  .create_index = best->create_index,
+                                  .modify_index = best->modify_index,
+                                  .version = best->version};
+    return (struct wire_slice){(const char *)best->key, best->key_len};
+}
+
+/* Of planted keys, from the first one that is not below the digits of what was last. */
+static struct wire_slice fx_next_planted(struct fx_node *n, struct command_value *ret)
+{
+    static char key[16];
+    unsigned i = 0;
+
+    if (n->planted_text == NULL) {
+        n->planted_text = malloc(n->planted_bytes + 1);
+        assert_non_null(n->planted_text);
+        assert_true(n->planted_bytes >= 2);
+        memset(n->planted_text, 'x', n->planted_bytes);
+        n->planted_text[0] = n->planted_text[n->planted_bytes - 1] = '"';
+    }
+    assert_true(n->last_len >= 1 && n->last_len <= 7 && n->last_key[0] == 's');
+    for (size_t k = 1; k < 7; k++)
+        i = i * 10 + (k < n->last_len ? (unsigned)(n->last_key[k] - '0') : 0);
+    i += n->last_len == 7 && n->last_counts;
+    if (i >= n->n_planted)
+        return (struct wire_slice){NULL, 0};
+    (void)snprintf(key, sizeof(key), "s%06u", i);
+    *ret = (struct command_value){.exists = true,
+                                  .text = {n->planted_text, n->planted_bytes},
+                                  .create_index = 2,
+                                  .modify_index = 3,
+                                  .version = 2};
+    return (struct wire_slice){key, 7};
+}
+
+static int fx_seek(void *ctx, const struct command_range *range)
+{
+    struct fx_node *n = ctx;
+
+    assert_true(n->is_reading);
+    n->range = range;
+    n->last_len = range->from.len;
+    memcpy(n->last_key, range->from.data, range->from.len);
+    n->last_counts = range->behind;
+    n->n_nexts = 0;
+    return n->fail_get;
+}
+
+static int fx_next(void *ctx, struct command_item *ret)
+{
+    struct fx_node *n = ctx;
+
+    assert_true(n->is_reading);
+    assert_non_null(n->range); /* not after the end */
+    n->fx->now_us += n->next_us;
+    n->n_nexts++;
+    if (n->fail_next != 0 && n->n_nexts > n->n_until_fail)
+        return n->fail_next;
+    *ret = (struct command_item){.key = {NULL, 0}};
+    ret->key = n->n_planted > 0 ? fx_next_planted(n, &ret->value) : fx_next_written(n, &ret->value);
+    if (ret->key.data == NULL || fx_compare(ret->key, n->range->to) >= 0) {
+        ret->key = (struct wire_slice){NULL, 0};
+        n->range = NULL;
+        return 0;
+    }
+    n->last_len = ret->key.len;
+    memcpy(n->last_key, ret->key.data, ret->key.len);
+    n->last_counts = true;
+    return 0;
+}
+
 static void fx_read_end(void *ctx)
 {
     struct fx_node *n = ctx;
 
     assert_true(n->is_reading);
     n->is_reading = false;
+    n->range = NULL;
 }
 
 static bool fx_is_damaged(void *ctx, int rc, const char *what)
@@ -498,6 +597,8 @@ static void fx_start_node(struct fx *fx, int i, const struct raft_configuration 
                               .state_abort = fx_abort,
                               .state_read_begin = fx_read_begin,
                               .state_get = fx_get,
+                              .state_seek = fx_seek,
+                              .state_next = fx_next,
                               .state_read_end = fx_read_end,
                               .state_is_damaged = fx_is_damaged,
                               .state_rebuild = fx_rebuild,
@@ -569,6 +670,7 @@ void fx_done(struct fx *fx)
         while (n->log_last > 0)
             free((void *)(uintptr_t)n->log[--n->log_last].data);
         free(n->log);
+        free(n->planted_text);
         for (unsigned k = 0; k < n->n_values; k++)
             free(n->values[k].text);
     }

@@ -83,6 +83,20 @@ struct fx_node {
     int fail_read;
     int fail_get;
 
+    /* Ranges: so many string keys "000000" to "999999" with values of so many bytes, in place of
+     * what was written; 0: what was written. fail_next: what the n-th item of a range gives. */
+    unsigned n_planted;
+    size_t planted_bytes;
+    char *planted_text; /* owned */
+    unsigned n_until_fail;
+    int fail_next;
+    uint64_t next_us; /* what a step of a range takes */
+    unsigned n_nexts;
+    const struct command_range *range; /* NULL: none is read */
+    unsigned char last_key[KEY_BYTES_MAX];
+    size_t last_len;
+    bool last_counts;
+
     int fail_rebuild;
     unsigned n_damaged;
     unsigned n_rebuilds;
