@@ -278,6 +278,9 @@ static void begin_stop(struct node *n)
     notify_send("STOPPING=1\nSTATUS=handing over and answering what is owed");
     client_port_quiesce(n->client_port);
     n->phase = NODE_TRANSFERRING;
+    /* What is promised from now on would hold up whoever leads next, also where nobody can be
+     * handed over to. */
+    engine_set_lease(n->engine, 0);
     n->stop_deadline_us = clock_mono_us() + TRANSFER_US;
     if (raft_get_role(engine_raft(n->engine)) == RAFT_LEADER)
         (void)replica_transfer(engine_replica(n->engine), 0,
@@ -397,7 +400,8 @@ static void on_reload(evutil_socket_t fd, short what, void *arg)
     node_client_conf(n, &limits);
     client_port_set_conf(n->client_port, &limits);
     engine_set_rounds(n->engine, fresh->rounds_max);
-    engine_set_lease(n->engine, fresh->lease_us);
+    if (n->phase == NODE_RUNNING)
+        engine_set_lease(n->engine, fresh->lease_us);
     warn_lease(fresh);
     engine_set_quota(n->engine, fresh->map_size_bytes);
     node_snapshots_conf(fresh, &snapshots);
