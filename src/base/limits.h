@@ -194,6 +194,8 @@ static_assert(RAFT_HEARTBEAT_US_DEFAULT <= RAFT_ELECTION_US_DEFAULT / 3, "three 
  * many there were. */
 #define LEASE_LOG_WINDOW_US 10000000u
 #define LEASE_LOG_BURST     5u
+/* How often it is looked whether a lease was taken or lost, for the log. */
+#define LEASE_LOOK_US 50000u
 
 /* Two clocks that are compared are read within this time, or once more, and no more than so often:
  * three readings take a tenth of a microsecond, and on a busy machine a process is held up between
@@ -203,6 +205,8 @@ static_assert(RAFT_HEARTBEAT_US_DEFAULT <= RAFT_ELECTION_US_DEFAULT / 3, "three 
 /* The hypervisor writes its page within microseconds; one that is at it for longer than so many
  * looks counts as having told something. */
 #define VMCLOCK_LOOKS 1000u
+/* Beyond this, half of what clocks may differ, no lease is taken (LEASE-13). */
+#define CLOCK_DRIFT_PPM_MAX (1000000u / RAFT_CLOCK_RHO / 2)
 /* What waits for longer waits for so long, thirty years, and looks at the time again. */
 #define CLOCK_TIMER_US_MAX (UINT64_C(1) << 50)
 /* While states differ: how long an index is asked about before a later one, and how long it takes

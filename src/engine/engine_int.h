@@ -125,7 +125,12 @@ struct leases {
     uint64_t lease_us; /* of this node when it leads; 0: none */
     bool link_came;    /* since the core was told who understands asks */
     struct log_limit disrupted_limit;
-    uint64_t look_us; /* when it is looked at again whether all members know of leases */
+    struct log_limit taken_limit;
+    uint64_t say_us;     /* when it is looked at again what there is to say */
+    raft_term said_term; /* of this node as leader */
+    bool said_valid;
+    raft_node_id said_drift; /* with whom; 0: nobody */
+    uint64_t look_us;        /* when it is looked at again whether all members know of leases */
     uint64_t n_disrupted;
     struct raft_entry_id config; /* the configuration that it was told of; 0/0: none */
     struct {
@@ -580,6 +585,14 @@ bool engine_disrupted(void *ctx);
 void engine_leases_turn(struct engine *e, uint64_t now_us);
 /* Who may not know of leases, and why it is thought so; NULL: nobody. */
 const struct raft_server *engine_leases_wait_for(const struct engine *e, const char **ret_why);
+/* lease_words.c */
+void engine_leases_look(struct engine *e, uint64_t now_us);
+void engine_leases_status(const struct engine *e, struct wire_reply *w);
+/* What these two say of such a status of the core. */
+void engine_leases_say(struct engine *e, const struct raft_status *st, uint64_t now_us);
+void engine_leases_tell(const struct engine *e, struct wire_reply *w, const struct raft_status *st);
+bool engine_clocks_warning(const struct engine *e, const struct raft_status *st, char *ret_text,
+                           size_t size);
 /* What the core was told. */
 bool engine_understands_asks(const struct engine *e, raft_node_id id);
 

@@ -15,6 +15,7 @@ void engine_leases_init(struct engine *e)
 {
     e->leases.disrupted_limit =
         (struct log_limit){.window_us = LEASE_LOG_WINDOW_US, .burst = LEASE_LOG_BURST};
+    e->leases.taken_limit = e->leases.disrupted_limit;
 }
 
 /* ---- who may be asked (LEASE-15) ---- */
@@ -163,6 +164,7 @@ static bool configuration_changed(struct engine *e)
 void engine_leases_turn(struct engine *e, uint64_t now_us)
 {
     look_at_version(e, now_us);
+    engine_leases_look(e, now_us);
     if (configuration_changed(e) || e->leases.link_came) {
         e->leases.link_came = false;
         tell_who_understands(e);

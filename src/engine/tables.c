@@ -428,6 +428,7 @@ static void service_status(void *ctx, struct wire_reply *w)
     struct engine *e = ctx;
 
     status_dear(e, w);
+    engine_leases_status(e, w);
     if (e->ops.status != NULL)
         e->ops.status(e->ops.ctx, w);
 }

@@ -188,6 +188,7 @@ static void status_refusals(struct node *n, struct wire_reply *w, const char *fi
 void node_about_status(struct node *n, struct wire_reply *w)
 {
     struct wire_about ours;
+    char text[256];
 
     node_about_in_force(n, &ours);
     wire_reply_str(w, "cluster_hash", n->cluster_hash);
@@ -198,5 +199,7 @@ void node_about_status(struct node *n, struct wire_reply *w)
     wire_reply_open_array(w, "warnings");
     for (unsigned i = 0; i < N_SETTINGS; i++)
         status_setting(n, w, &ours, i);
+    if (engine_warning(n->engine, text, sizeof(text)))
+        wire_reply_str(w, NULL, text);
     wire_reply_close_array(w);
 }

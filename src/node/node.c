@@ -199,6 +199,9 @@ static void begin_stop(struct node *n)
     notify_send("STOPPING=1\nSTATUS=handing over and answering what is owed");
     client_port_quiesce(n->client_port);
     n->phase = NODE_TRANSFERRING;
+    /* What is promised from now on would hold up whoever leads next, also where nobody can be
+     * handed over to. */
+    engine_set_lease(n->engine, 0);
     n->stop_deadline_us = clock_mono_us() + TRANSFER_US;
     if (raft_get_role(engine_raft(n->engine)) == RAFT_LEADER)
         (void)replica_transfer(engine_replica(n->engine), 0,

@@ -86,7 +86,8 @@ void node_on_reload(evutil_socket_t fd, short what, void *arg)
     node_client_conf(n, &limits);
     client_port_set_conf(n->client_port, &limits);
     engine_set_rounds(n->engine, fresh->rounds_max);
-    engine_set_lease(n->engine, fresh->lease_us);
+    if (n->phase == NODE_RUNNING)
+        engine_set_lease(n->engine, fresh->lease_us);
     node_warn_lease(fresh);
     engine_set_quota(n->engine, fresh->map_size_bytes);
     node_snapshots_conf(fresh, &snapshots);

@@ -30,6 +30,7 @@
 
 #define PLAIN "[log]\nsegment_size = 1M\n"
 #define EAGER PLAIN "snapshot_bytes = 64K\nkeep_bytes = 0\n"
+#define LEASE PLAIN "[reads]\nlease_ms = 300\n"
 
 struct upgrade {
     struct cluster *cluster; /* owned */
@@ -513,12 +514,59 @@ CASE(upgrade__a_session_closes_the_way_back)
     end(&u);
 }
 
+static bool some_new_node_logged(struct upgrade *u, const char *text)
+{
+    for (unsigned i = 0; i < NODES; i++)
+        if (is_new(u, i) && node_logged(u->cluster, i, text))
+            return true;
+    return false;
+}
+
+/* LEASE-15: a lease is wanted, but not taken while one member does not know of leases, whoever leads. Once
+ * all know nobody goes back: the earlier version has no link, or refuses the log of a node that promised
+ * something, and does no harm. */
+CASE(upgrade__leases_wait_for_the_last_node)
+{
+    struct upgrade u;
+    struct cluster *c;
+    int code = 0;
+
+    skip_without_old_build();
+    begin(&u, clock_wall_us() / 1000000u + 3);
+    c = u.cluster;
+    for (unsigned i = 0; i + 1 < NODES; i++)
+        exchange(&u, i, true);
+    take_new_conf(&u, LEASE);
+    wait_until_met(&u);
+    suffer(&u, step_ms());
+    heal(&u);
+    assert_false(some_new_node_logged(&u, "event=leases_known "));
+    exchange(&u, NODES - 1, true);
+    wait_until(some_new_node_logged(&u, "event=leases_known "), "all to know of leases");
+    end_floods(&u);
+    heal(&u);
+    assert_int_equal(node_terminate(c, 0), 0);
+    become(&u, 0, false);
+    if (node_try_start(c, 0, &code)) {
+        wait_until(some_new_node_logged(&u, "we speak 3 to 3"),
+                   "the earlier version to be refused");
+        assert_int_equal(node_terminate(c, 0), 0);
+    } else {
+        assert_int_equal(code, EXIT_VERSION);
+        assert_true(node_logged(c, 0, "a later version of ridd wrote it"));
+    }
+    become(&u, 0, true);
+    expect_good(&u); /* starts it */
+    end(&u);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {HARNESS_TEST(upgrade__first_to_last_and_back),
                                        HARNESS_TEST(upgrade__last_to_first_and_back),
                                        HARNESS_TEST(upgrade__what_cannot_go_back_says_so),
-                                       HARNESS_TEST(upgrade__a_session_closes_the_way_back)};
+                                       HARNESS_TEST(upgrade__a_session_closes_the_way_back),
+                                       HARNESS_TEST(upgrade__leases_wait_for_the_last_node)};
 
     return harness_main(argc, argv, tests, NULL, NULL);
 }

@@ -1050,6 +1050,54 @@ static void ctl__status_knows_members_better_than_the_file(void **state)
     (void)close(fds[1]);
 }
 
+/* What the leader says of its lease: nothing where it is to take none. */
+static void ctl__status_tells_of_the_lease(void **state)
+{
+    static const struct {
+        const char *leases;
+        const char *says;
+    } rows[] = {
+        {"\"lease_ms\":0,\"valid\":false,\"why_not\":null,\"waits_for\":null", ""},
+        {"\"lease_ms\":300,\"valid\":true,\"left_ms\":247.61,\"why_not\":null",
+         "lease: n1, 300 ms, for another 248 ms\n"},
+        {"\"lease_ms\":300,\"valid\":false,\"why_not\":\"version\",\"waits_for\":{\"id\":\"n3\","
+         "\"why\":\"it was not met since this node started\"}",
+         "lease: n1, 300 ms, none now: n3: it was not met since this node started\n"},
+        {"\"lease_ms\":300,\"valid\":false,\"why_not\":\"version\",\"waits_for\":null",
+         "lease: n1, 300 ms, none now: not all members are known to know of leases yet\n"},
+        {"\"lease_ms\":300,\"valid\":false,\"why_not\":\"clocks\",\"waits_for\":null",
+         "lease: n1, 300 ms, none now: clocks run apart\n"},
+        {"\"lease_ms\":300,\"valid\":false,\"why_not\":\"handed over\",\"waits_for\":null",
+         "lease: n1, 300 ms, none now: the leadership was being handed over in this term\n"},
+        {"\"lease_ms\":300,\"valid\":false,\"why_not\":\"silent\",\"waits_for\":null",
+         "lease: n1, 300 ms, none now: too few nodes have answered lately\n"},
+        {"\"lease_ms\":300,\"valid\":false,\"why_not\":\"\\u001b[31m\",\"waits_for\":null",
+         "lease: n1, 300 ms, none now: ?[31m\n"},
+        {"\"lease_ms\":0,\"valid\":false,\"gate_left_ms\":65.3",
+         "gate: nothing is committed for another 65 ms: promises to the leader before it run so "
+         "long\n"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        char reply[1024];
+        char want[512];
+        struct fake_step steps[] = {{"\"status\"", FAKE_REPLY, reply, 0},
+                                    {"\"members\"", FAKE_CLOSE, NULL, 0}};
+        struct fake_server *s = fake_start(STEPS(steps));
+
+        (void)snprintf(reply, sizeof(reply),
+                       "{\"type\":\"status_ok\",\"in_reply_to\":%%ID,\"node\":\"n1\",\"role\":"
+                       "\"leader\",\"term\":3,\"serving\":true,\"leases\":{%s}}",
+                       rows[i].leases);
+        fake_publish(s);
+        (void)snprintf(want, sizeof(want), "OK: *\n%sNODE *\nn1 *\n", rows[i].says);
+        run("-e", fake_address(s), "status", NULL);
+        EXPECT(0, want, "");
+        fake_stop(s);
+    }
+}
+
 static void ctl__status_shows_what_is_on_the_disks(void **state)
 {
     static const struct fake_step steps[] = {
@@ -1844,6 +1892,7 @@ int main(void)
         cmocka_unit_test(ctl__only_the_own_failure_is_told),
         cmocka_unit_test(ctl__a_quorum_that_is_not_there_is_said),
         cmocka_unit_test(ctl__status_knows_members_better_than_the_file),
+        cmocka_unit_test(ctl__status_tells_of_the_lease),
         cmocka_unit_test(ctl__status_shows_what_is_on_the_disks),
         cmocka_unit_test(ctl__a_busy_node_is_not_absent),
         cmocka_unit_test(ctl__a_node_that_hangs_costs_status_its_time_once),

@@ -44,7 +44,8 @@ struct host {
     char *text; /* of the last take() */
 
     /* The host's answers. */
-    int says_recovered;       /* ops.recovered returns it */
+    int says_recovered; /* ops.recovered returns it */
+    bool is_disrupted;
     bool logs;                /* what happens becomes log lines, as in a daemon */
     bool has_learner;         /* n2, which is never there */
     unsigned members_version; /* what the first configuration says all members understand */
@@ -1624,6 +1625,208 @@ static void engine__a_slow_disk_is_told(void **state)
     host_done(&h);
 }
 
+static void start_among(struct host *h, unsigned n_others)
+{
+    host_init(h);
+    h->n_others = n_others;
+    make_log_naming(h, "n1");
+    assert_int_equal(open_it(h), 0);
+    for (unsigned i = 0; i < n_others; i++)
+        replica_link(engine_replica(h->engine), other_id(i), true, h->now_us);
+    lead(h);
+}
+
+/* ---- leases ---- */
+
+/* A leader of n1, n2, n3 as its core might describe itself. */
+static struct raft_status lease_status(void)
+{
+    return (struct raft_status){
+        .role = RAFT_LEADER,
+        .current_term = 5,
+        .lease_us = 300000,
+        .lease_valid = true,
+        .lease_left_us = 123456,
+        .n_peers = 2,
+        .peers = {{.id = other_id(0), .drift_known = true, .drift_ppm = -12, .drift_error_ppm = 30},
+                  {.id = other_id(1)}}};
+}
+
+static void start_logging_among(struct host *h, unsigned n_others)
+{
+    host_init(h);
+    h->logs = true;
+    h->n_others = n_others;
+    make_log_naming(h, "n1");
+    assert_int_equal(open_it(h), 0);
+}
+
+/* Each once, and what comes and goes is counted. */
+static void engine__leases_have_their_lines(void **state)
+{
+    struct raft_status st = lease_status();
+    char text[8192];
+    struct capture c;
+    struct host h;
+
+    (void)state;
+    start_logging_among(&h, 2);
+    c = capture_begin();
+    st.gate_left_us = 65001;
+    st.lease_valid = false;
+    st.lease_why_not = "silent";
+    for (unsigned i = 0; i < 3; i++)
+        engine_leases_say(h.engine, &st, h.now_us); /* nothing to lose yet */
+    capture_end(&c, text, sizeof(text));
+    expect_says(text, "level=info event=gate_waits ms=66 why='promises to the leader before it");
+    assert_int_equal(count_lines(text, "event="), 1);
+    c = capture_begin();
+    for (unsigned i = 0; i < 100; i++) {
+        st.lease_valid = i % 2 == 0;
+        engine_leases_say(h.engine, &st, h.now_us);
+        engine_leases_say(h.engine, &st, h.now_us);
+    }
+    capture_end(&c, text, sizeof(text));
+    expect_says(text, "level=info event=lease_taken ms=300 suppressed=0\n");
+    expect_says(text, "level=info event=lease_lost why='silent' suppressed=0\n");
+    assert_int_equal(count_lines(text, "event="), LEASE_LOG_BURST);
+    /* Whoever does not lead any more says so otherwise. */
+    st.lease_valid = true;
+    engine_leases_say(h.engine, &st, h.now_us);
+    st.lease_valid = false;
+    st.role = RAFT_FOLLOWER;
+    c = capture_begin();
+    engine_leases_say(h.engine, &st, h.now_us + LEASE_LOG_WINDOW_US);
+    capture_end(&c, text, sizeof(text));
+    assert_int_equal(count_lines(text, "event="), 0);
+    host_done(&h);
+}
+
+/* LEASE-13: both nodes are named, in the log and to whoever asks, and which of them is wrong is not
+ * claimed. */
+static void engine__clocks_that_run_apart_are_named(void **state)
+{
+    struct raft_status st = lease_status();
+    char warning[256];
+    char text[8192];
+    struct capture c;
+    struct host h;
+
+    (void)state;
+    start_logging_among(&h, 2);
+    assert_false(engine_clocks_warning(h.engine, &st, warning, sizeof(warning)));
+    assert_false(engine_warning(h.engine, warning, sizeof(warning)));
+    st.drift_peer = other_id(1);
+    st.peers[1].drift_known = true;
+    st.peers[1].drift_ppm = 6001;
+    st.peers[1].drift_error_ppm = 40;
+    assert_true(engine_clocks_warning(h.engine, &st, warning, sizeof(warning)));
+    assert_string_equal(warning, "the clocks of n1 and n3 run apart by 6001 ppm (+- 40), more than "
+                                 "5000: no lease is taken until they agree; see CLOCKS in ridd(8)");
+    c = capture_begin();
+    engine_leases_say(h.engine, &st, h.now_us);
+    engine_leases_say(h.engine, &st, h.now_us);
+    capture_end(&c, text, sizeof(text));
+    assert_int_equal(count_lines(text, "event=clocks_drift"), 1);
+    expect_says(text, "level=warning event=clocks_drift here=n1 peer=n3 ppm=6001 error_ppm=40 "
+                      "most_ppm=5000 action=no_lease\n");
+    c = capture_begin();
+    st.drift_peer = 0;
+    engine_leases_say(h.engine, &st, h.now_us);
+    engine_leases_say(h.engine, &st, h.now_us);
+    capture_end(&c, text, sizeof(text));
+    assert_int_equal(count_lines(text, "event=clocks_agree here=n1 peer=n3"), 1);
+    host_done(&h);
+}
+
+static void expect_told(struct host *h, const struct raft_status *st, const char *expected)
+{
+    const struct wire_origin origin = {0};
+    cleanup_buf struct buf b = BUF_INIT;
+    struct wire_reply w;
+
+    wire_reply_begin(&w, &b, &origin, false, 0, "x");
+    engine_leases_tell(h->engine, &w, st);
+    assert_int_equal(wire_reply_end(&w), 0);
+    assert_int_equal(buf_add_u8(&b, '\0'), 0);
+    expect_says((const char *)b.data, expected);
+}
+
+static void engine__status_tells_of_leases(void **state)
+{
+    struct raft_status st = lease_status();
+    struct host h;
+
+    (void)state;
+    start_among(&h, 2);
+    expect_told(&h, &st,
+                "\"leases\":{\"lease_ms\":300,\"valid\":true,\"left_ms\":123.456,\"why_not\":null,"
+                "\"waits_for\":{\"id\":\"n2\",\"why\":\"it runs a version that does not know of "
+                "leases: upgrade it\"},\"gate_left_ms\":0,\"promised_ms\":0,\"reads\":0,"
+                "\"stood_still\":0,\"asks_sent\":0,\"asks_by_ack\":0,\"asks_by_lease\":0,"
+                "\"asks_by_round\":0,\"clocks\":[{\"id\":\"n2\",\"ppm\":-12,\"error_ppm\":30}]}");
+    h.others[0].is_unmet = true;
+    st.lease_valid = false;
+    st.lease_left_us = 0;
+    st.lease_why_not = "version";
+    st.gate_left_us = 66000;
+    st.promise_left_us = 303500;
+    st.n_lease_reads = 1;
+    st.n_asks_sent = 2;
+    st.n_asks_by_ack = 3;
+    st.n_asks_by_lease = 4;
+    st.n_asks_by_round = 5;
+    h.engine->leases.n_disrupted = 6;
+    expect_told(
+        &h, &st,
+        "\"valid\":false,\"left_ms\":0,\"why_not\":\"version\",\"waits_for\":{\"id\":\"n2\","
+        "\"why\":\"it was not met since this node started\"},\"gate_left_ms\":66,"
+        "\"promised_ms\":303.5,\"reads\":1,\"stood_still\":6,\"asks_sent\":2,"
+        "\"asks_by_ack\":3,\"asks_by_lease\":4,\"asks_by_round\":5,");
+    st.role = RAFT_FOLLOWER; /* nobody waits for anybody */
+    expect_told(&h, &st, "\"waits_for\":null,");
+    st.role = RAFT_LEADER;
+    st.lease_us = 0;
+    expect_told(&h, &st, "\"lease_ms\":0,");
+    expect_told(&h, &st, "\"waits_for\":null,");
+    assert_true(says(ask(&h, "{\"type\":\"status\"}"), "\"leases\":{\"lease_ms\":0,"));
+    host_done(&h);
+}
+
+static bool host_disrupted(void *ctx)
+{
+    return ((struct host *)ctx)->is_disrupted;
+}
+
+/* LEASE-12: what the host saw is counted, and said where a lease is wanted. */
+static void engine__a_machine_that_stood_still_is_told(void **state)
+{
+    char text[8192];
+    struct capture c;
+    struct host h;
+
+    (void)state;
+    start_logging_among(&h, 0);
+    h.engine->ops.disrupted = host_disrupted;
+    h.is_disrupted = true;
+    c = capture_begin();
+    assert_true(engine_disrupted(h.engine));
+    capture_end(&c, text, sizeof(text));
+    assert_int_equal(count_lines(text, "event="), 0);
+    assert_int_equal(engine_get_lease(h.engine), 0);
+    engine_set_lease(h.engine, 300000);
+    assert_int_equal(engine_get_lease(h.engine), 300000);
+    c = capture_begin();
+    for (unsigned i = 0; i < 100; i++)
+        assert_true(engine_disrupted(h.engine));
+    h.is_disrupted = false;
+    assert_false(engine_disrupted(h.engine));
+    capture_end(&c, text, sizeof(text));
+    assert_int_equal(count_lines(text, "level=info event=stood_still "), LEASE_LOG_BURST);
+    assert_int_equal(h.engine->leases.n_disrupted, 101);
+    host_done(&h);
+}
+
 /* What does not fit the limit of the log lines is counted in the next one that does. */
 static void engine__odd_messages_do_not_fill_the_log(void **state)
 {
@@ -2284,17 +2487,6 @@ static void engine__a_follower_keeps_room_for_elections(void **state)
     host_done(&h);
 }
 
-static void start_among(struct host *h, unsigned n_others)
-{
-    host_init(h);
-    h->n_others = n_others;
-    make_log_naming(h, "n1");
-    assert_int_equal(open_it(h), 0);
-    for (unsigned i = 0; i < n_others; i++)
-        replica_link(engine_replica(h->engine), other_id(i), true, h->now_us);
-    lead(h);
-}
-
 static void set_full(struct host *h, unsigned i, uint32_t flags)
 {
     h->others[i].is_full = flags != 0;
@@ -2498,6 +2690,10 @@ int main(void)
         cmocka_unit_test(engine__it_describes_itself),
         cmocka_unit_test(engine__events_have_their_lines),
         cmocka_unit_test(engine__odd_messages_do_not_fill_the_log),
+        cmocka_unit_test(engine__leases_have_their_lines),
+        cmocka_unit_test(engine__clocks_that_run_apart_are_named),
+        cmocka_unit_test(engine__status_tells_of_leases),
+        cmocka_unit_test(engine__a_machine_that_stood_still_is_told),
         cmocka_unit_test(engine__the_last_line_says_why),
         cmocka_unit_test(engine__the_limit_comes_from_the_log),
         cmocka_unit_test(engine__a_limit_that_is_read_again),
