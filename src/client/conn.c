@@ -331,14 +331,15 @@ static void take_refusal(struct conn *conn, const struct reply_line *l, uint64_t
     conn_close(conn);
 }
 
-/* The request that a line answers; NULL: none, or none any more. */
+/* The request that a line answers; NULL: none, or none any more. It is one that went out here
+ * (ASYNC-4). */
 static struct request *request_of(const struct conn *conn, const struct reply_line *l)
 {
     struct entry *e = l->has_id ? table_find(&conn->client->by_msg, l->id) : NULL;
     struct request *r = e != NULL ? list_entry(e, struct request, by_msg) : NULL;
 
     if (l->has_id)
-        return r != NULL && r->conn == conn ? r : NULL; /* nobody answers for another server */
+        return r != NULL && r->conn == conn ? r : NULL;
     if (l->line_no != 0) {
         list_for_each(it, &conn->sent)
         {

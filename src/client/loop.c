@@ -255,7 +255,7 @@ static void settle(struct ridd *c)
     } while (!list_empty(&c->ready) || !list_empty(&c->done_inside));
 }
 
-/* Of what is done now: what callbacks add to it comes in the next turn. */
+/* Of what is done now, once each (ASYNC-2): what callbacks add to it comes in the next turn. */
 static void run_callbacks(struct ridd *c)
 {
     struct list due;

@@ -253,10 +253,15 @@ enum reply_result reply_open(const char *line, size_t len, struct reply_line *re
                              size_t why_size)
 {
     json_error_t error;
-    json_t *o = json_loadb(line, len, JSON_REJECT_DUPLICATES, &error);
     const json_t *id;
+    json_t *o;
 
     memset(ret, 0, sizeof(*ret));
+    if (memchr(line, '\0', len) != NULL) { /* jansson takes it for white space */
+        (void)snprintf(why, why_size, "a NUL in a line");
+        return REPLY_GARBAGE;
+    }
+    o = json_loadb(line, len, JSON_REJECT_DUPLICATES, &error);
     if (o == NULL && json_lacks_memory(error))
         return REPLY_MEMORY;
     if (!json_is_object(o)) {

@@ -75,7 +75,8 @@ void session_leave(struct request *r, uint64_t now_us)
         release(r->client, now_us);
 }
 
-/* The writes that it had keep their numbers in it, and hear the same; later ones begin anew. */
+/* The writes that it had keep their numbers in it, and hear the same; later ones begin anew
+ * (ASYNC-11). */
 void session_expired(struct request *r, uint64_t now_us)
 {
     struct session *s = &r->client->session;
@@ -303,6 +304,7 @@ static bool tells_index(const struct request *r, const struct ridd_reply *reply)
     return false;
 }
 
+/* ASYNC-13: all that tells how far the cluster was moves it on, and nothing takes it back. */
 void session_saw(const struct request *r, const struct ridd_reply *reply)
 {
     struct ridd_token *token = &r->client->token;

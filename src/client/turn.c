@@ -550,6 +550,7 @@ void turn_finish(struct request *r, struct ridd_reply *reply, uint64_t now_us)
     session_leave(r, now_us);
 }
 
+/* That, too, is an outcome, and needs no memory (ASYNC-16). */
 void turn_no_memory(struct request *r, uint64_t now_us)
 {
     turn_finish(r, reply_no_memory(), now_us);

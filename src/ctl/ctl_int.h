@@ -209,10 +209,9 @@ void bar_clear(void);
 /* ---- ask.c: the same question to many nodes at once ---- */
 
 struct answer {
-    /* owned; NULL: did not come back in time (a name that could not be looked up) */
-    struct ridd_reply *reply;
+    struct ridd_reply *reply; /* owned */
 };
-/* One thread and one connection per node, timeout_ms each. An exit code; on failure it has been
+/* One connection per node, timeout_ms for each, n at least 1. An exit code; on failure it has been
  * reported. */
 int ask_all(const struct ctl *ctl, const struct ctl_node *nodes, unsigned n, const char *json,
             unsigned timeout_ms, struct answer *ret_answers);

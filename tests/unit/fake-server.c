@@ -43,6 +43,7 @@ struct fake_server {
     int greeting_closes;
     unsigned greeting_times;
     bool stopping;
+    bool goes_on;
     unsigned n_closed;
     unsigned n_connections;
     struct connection connections[CONNECTIONS_MAX];
@@ -159,10 +160,10 @@ static bool answer(struct connection *c, const char *line)
         return true;
     case FAKE_STALL:
         (void)pthread_mutex_lock(&s->mutex);
-        while (!s->stopping)
+        while (!s->stopping && !s->goes_on)
             (void)pthread_cond_wait(&s->changed, &s->mutex);
         (void)pthread_mutex_unlock(&s->mutex);
-        return false;
+        return !s->stopping;
     case FAKE_FLOOD:
         send_flood(fd);
         return true;
@@ -396,6 +397,14 @@ int fake_answer(struct fake_server *s, const char *match, const char *reply)
         send_reply(h.connection->fd, reply, h.line, SIZE_MAX);
     (void)pthread_mutex_unlock(&s->mutex);
     return found;
+}
+
+void fake_go_on(struct fake_server *s)
+{
+    (void)pthread_mutex_lock(&s->mutex);
+    s->goes_on = true;
+    (void)pthread_cond_broadcast(&s->changed);
+    (void)pthread_mutex_unlock(&s->mutex);
 }
 
 unsigned fake_connections(struct fake_server *s)

@@ -520,6 +520,67 @@ static void spread__a_node_that_hangs_is_passed_over(void **state)
     fake_stop(s[1]);
 }
 
+/* ASYNC-14: what a node has under way counts. Nothing was answered yet, so that nothing else tells
+ * the nodes apart, and the better of two is even to within a few. */
+static void spread__what_is_under_way_counts(void **state)
+{
+    static const struct fake_step steps[] = {{NULL, FAKE_REPLY, FOLLOWER_OK, 0}};
+    struct fake_server *s[3];
+    struct ridd *c;
+
+    (void)state;
+    for (unsigned i = 0; i < 3; i++)
+        s[i] = fake_start(STEPS(steps));
+    c = open_many(s, 3, PATIENCE_MS, RIDD_FLAG_SPREAD);
+    run_reads(c, RIDD_VIA_FOLLOWER, 300, 300);
+    for (unsigned i = 0; i < 3; i++)
+        assert_in_range(fake_count(s[i], "follower_read"), 97, 103);
+    ridd_close(c);
+    for (unsigned i = 0; i < 3; i++)
+        fake_stop(s[i]);
+}
+
+/* ASYNC-14: a node that does not answer becomes worse with each read, however much the other one
+ * has under way. */
+static void spread__a_score_doubles(void **state)
+{
+    static const struct fake_step hung_steps[] = {{"\"known\"", FAKE_REPLY, FOLLOWER_OK, 0},
+                                                  {NULL, FAKE_SILENT, NULL, 0}};
+    static const struct fake_step steps[] = {{"\"held\"", FAKE_SILENT, NULL, 0},
+                                             {"\"ping\"", FAKE_REPLY, PONG, 0},
+                                             {NULL, FAKE_REPLY, FOLLOWER_OK, 0}};
+    struct fake_server *s[2] = {fake_start(STEPS(hung_steps)), fake_start(STEPS(steps))};
+    struct ridd *c = open_many(s, 2, PATIENCE_MS, RIDD_FLAG_SPREAD);
+    struct ridd_op op = ridd_op(RIDD_OP_GET);
+    struct ridd_retry retry = {.total_ms = PATIENCE_MS, .backoff_ms = 1, .backoff_ms_max = 1};
+    struct seen known[40];
+    struct seen held[60];
+    struct seen seen;
+
+    (void)state;
+    for (unsigned i = 0; i < 40; i++)
+        start_get(c, "known", RIDD_VIA_FOLLOWER, &known[i]);
+    run_all(c);
+    assert_int_equal(ridd_set_prefer(c, fake_address(s[1])), RIDD_OK);
+    for (unsigned i = 0; i < 60; i++)
+        start_get(c, "held", RIDD_VIA_FOLLOWER, &held[i]);
+    run_until_sent(c, s[1], "\"held\"", 60);
+    assert_int_equal(ridd_set_prefer(c, NULL), RIDD_OK);
+    op.key = ridd_key("x");
+    op.via = RIDD_VIA_FOLLOWER;
+    op.timeout_ms = 30;
+    op.retry = &retry;
+    for (unsigned i = 0; i < 60; i++) {
+        start_op(c, &op, &seen);
+        run_until(c, &seen);
+        assert_int_equal(seen.status, RIDD_OK);
+    }
+    assert_true(fake_count(s[0], "\"x\"") <= 20);
+    ridd_close(c);
+    fake_stop(s[0]);
+    fake_stop(s[1]);
+}
+
 /* ASYNC-14: without reads nobody is asked. */
 static void spread__no_probes_without_reads(void **state)
 {
@@ -682,6 +743,8 @@ static void anchor__one_that_fails_is_asked_anew(void **state)
         assert_int_equal(seen.index, 5);
         assert_string_equal(seen.endpoint, fake_address(s));
         assert_int_equal(fake_count(other, NULL), 1);
+        assert_int_equal(fake_count(s, "\"read_index\""), 2);
+        assert_int_equal(fake_count(s, "local_read"), 0);
         ridd_close(c);
         fake_stop(s);
         fake_stop(other);
@@ -705,8 +768,10 @@ int main(void)
         cmocka_unit_test(session__another_cluster_is_told_and_not_believed),
         cmocka_unit_test(session__who_cannot_be_asked_is_told),
         cmocka_unit_test(spread__reads_go_everywhere_and_writes_to_the_leader),
-        cmocka_unit_test(spread__a_node_that_hangs_is_passed_over),
+        cmocka_unit_test(spread__what_is_under_way_counts),
+        cmocka_unit_test(spread__a_score_doubles),
         cmocka_unit_test(spread__no_probes_without_reads),
+        cmocka_unit_test(spread__a_node_that_hangs_is_passed_over),
         cmocka_unit_test(spread__busy_with_writes_is_no_matter_for_reads),
         cmocka_unit_test(spread__a_node_is_preferred_while_it_is_there),
         cmocka_unit_test(anchor__a_confirmed_read_is_served_elsewhere),

@@ -8,6 +8,13 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+static bool is_readable(struct ridd *c)
+{
+    struct pollfd p = {.fd = ridd_async_fd(c), .events = POLLIN};
+
+    return poll(&p, 1, 0) == 1;
+}
+
 /* ---- one connection, many requests ---- */
 
 /* ASYNC-4: replies come in any order, and each goes to its request. */
@@ -47,6 +54,7 @@ static void async__strange_numbers_are_passed_over(void **state)
     static const struct fake_step steps[] = {
         {NULL, FAKE_REPLY,
          "{\"type\":\"read_index_ok\",\"in_reply_to\":99999,\"value\":1}\n"
+         "{\"type\":\"read_index_ok\",\"in_reply_to\":1,\"value\":1}\n"
          "{\"type\":\"read_index_ok\",\"in_reply_to\":\"x\",\"value\":1}\n"
          "{\"type\":\"read_index_ok\",\"in_reply_to\":0,\"value\":1}\n" READ_OK "\n" READ_OK,
          0}};
@@ -331,42 +339,83 @@ static void async__cancelling_at_each_stage(void **state)
     fake_stop(b);
 }
 
-/* ASYNC-5: a line that waits behind a large one in the same buffer is taken back, and the lines
- * around it are not spoiled. */
-static void async__a_line_that_waits_is_taken_back(void **state)
+struct behind {
+    char key[16];
+    struct seen seen;
+    uint64_t id;
+};
+
+#define N_BEHIND 1000u
+
+static void start_behind(struct ridd *c, struct behind *b, const char *value)
 {
-    static const struct fake_step steps[] = {{NULL, FAKE_REPLY, WRITE_OK, 0}};
+    struct ridd_op op = ridd_op(RIDD_OP_PUT);
+
+    op.key = ridd_key(b->key);
+    op.value = ridd_value_string(value);
+    b->id = start_op(c, &op, &b->seen);
+    assert_int_not_equal(b->id, 0);
+}
+
+/* ASYNC-5: behind a server that reads nothing some lines have left, one has left in part, some wait
+ * to leave, the others are not written yet. All but the first hundred are given up, the newest
+ * first. What was certain not to have happened never comes to the server, what was begun comes
+ * whole, and those around it are not spoiled. */
+static void async__lines_that_wait_are_taken_back(void **state)
+{
+    static const struct fake_step steps[] = {{"\"first\"", FAKE_STALL, NULL, 1},
+                                             {NULL, FAKE_REPLY, WRITE_OK, 0}};
     struct fake_server *s = fake_start(STEPS(steps));
     struct ridd *c = open_one(s, PATIENCE_MS, 0);
-    size_t len = 6u << 20; /* more than the kernel takes at once */
-    char *value = malloc(len + 1);
-    struct ridd_op op = ridd_op(RIDD_OP_PUT);
-    struct ridd_limits limits = {.bytes = 64u << 20};
-    struct seen seen[3];
+    struct ridd_limits limits = {.in_flight = 4096};
+    struct behind *behind = calloc(N_BEHIND, sizeof(*behind));
+    char *value = malloc(16385);
+    unsigned n_certain = 0;
+    struct seen first;
     uint64_t id;
 
     (void)state;
+    assert_non_null(behind);
     assert_non_null(value);
-    memset(value, 'v', len);
-    value[len] = '\0';
+    memset(value, 'v', 16384);
+    value[16384] = '\0';
     assert_int_equal(ridd_set_limits(c, &limits), RIDD_OK);
-    /* The connection must be there, so that all three are written in one go. */
-    start_put(c, "first", &seen[0]);
-    run_all(c);
-    start_put(c, "before", &seen[0]);
-    id = start_put(c, "taken-back", &seen[1]);
-    assert_int_equal(ridd_async_cancel(c, id), RIDD_OK);
-    op.key = ridd_key("large");
-    op.value = ridd_value_string(value);
-    start_op(c, &op, &seen[2]);
+    id = start_put(c, "first", &first);
+    run_until_sent(c, s, NULL, 1);
+    for (unsigned i = 0; i < N_BEHIND; i++) {
+        (void)snprintf(behind[i].key, sizeof(behind[i].key), "key-%03u", i);
+        start_behind(c, &behind[i], value);
+    }
     free(value); /* it was copied */
+    /* Until the kernel takes no more. */
+    do
+        assert_int_equal(ridd_wait(c, 50), RIDD_OK);
+    while (is_readable(c));
+    for (unsigned i = N_BEHIND; i-- > 100;)
+        assert_int_equal(ridd_async_cancel(c, behind[i].id), RIDD_OK);
+    assert_int_equal(ridd_async_cancel(c, id), RIDD_OK);
+    fake_go_on(s);
     run_all(c);
-    assert_int_equal(seen[0].status, RIDD_OK);
-    assert_int_equal(seen[1].status, RIDD_CANCELLED);
-    assert_int_equal(seen[2].status, RIDD_OK);
-    assert_int_equal(fake_count(s, "taken-back"), 0);
-    assert_int_equal(fake_count(s, "\"large\""), 1);
+    for (unsigned i = 0; i < N_BEHIND; i++) {
+        bool is_certain = behind[i].seen.status == RIDD_CANCELLED;
+
+        if (i < 100)
+            assert_int_equal(behind[i].seen.status, RIDD_OK);
+        else if (!is_certain)
+            assert_int_equal(behind[i].seen.cause, RIDD_CANCELLED);
+        n_certain += is_certain;
+    }
+    /* Another request, whose answer says that all before it has come. */
+    start_put(c, "last", &first);
+    run_all(c);
+    assert_int_equal(first.status, RIDD_OK);
+    for (unsigned i = 0; i < N_BEHIND; i++)
+        assert_int_equal(fake_count(s, behind[i].key),
+                         behind[i].seen.status == RIDD_CANCELLED ? 0 : 1);
+    assert_true(n_certain > 0);
+    assert_true(n_certain < N_BEHIND - 100);
     ridd_close(c);
+    free(behind);
     fake_stop(s);
 }
 
@@ -521,13 +570,6 @@ static void async__nothing_begins_while_it_closes(void **state)
 }
 
 /* ---- the loop ---- */
-
-static bool is_readable(struct ridd *c)
-{
-    struct pollfd p = {.fd = ridd_async_fd(c), .events = POLLIN};
-
-    return poll(&p, 1, 0) == 1;
-}
 
 /* The descriptor alone tells that something was begun from outside, that an answer is there, and
  * that a name was found. */
@@ -696,7 +738,7 @@ int main(void)
         cmocka_unit_test(async__a_callback_cancels_another_request),
         cmocka_unit_test(async__a_request_without_a_callback),
         cmocka_unit_test(async__cancelling_at_each_stage),
-        cmocka_unit_test(async__a_line_that_waits_is_taken_back),
+        cmocka_unit_test(async__lines_that_wait_are_taken_back),
         cmocka_unit_test(async__what_was_given_up_is_passed_over_when_it_comes),
         cmocka_unit_test(async__closing_tells_everybody),
         cmocka_unit_test(async__a_callback_closes_the_client),
