@@ -187,6 +187,24 @@ static_assert(RAFT_HEARTBEAT_US_DEFAULT <= RAFT_ELECTION_US_DEFAULT / 3, "three 
 /* What is left of a promise is less than this: it outlasts a lease by two of those hundredths. More
  * is nonsense, and refused (WIRE-2). */
 #define RAFT_LEFT_US_MAX (2u * RAFT_LEASE_US_MAX)
+
+/* ---- clocks ---- */
+
+/* What a lease that comes and goes writes into the log: five lines in ten seconds, and then how
+ * many there were. */
+#define LEASE_LOG_WINDOW_US 10000000u
+#define LEASE_LOG_BURST     5u
+
+/* Two clocks that are compared are read within this time, or once more, and no more than so often:
+ * three readings take a tenth of a microsecond, and on a busy machine a process is held up between
+ * them for milliseconds now and then. The last ones count then, and are as wrong as they took. */
+#define HOLD_CLOCK_BRACKET_US 100u
+#define HOLD_CLOCK_LOOKS      4u
+/* The hypervisor writes its page within microseconds; one that is at it for longer than so many
+ * looks counts as having told something. */
+#define VMCLOCK_LOOKS 1000u
+/* What waits for longer waits for so long, thirty years, and looks at the time again. */
+#define CLOCK_TIMER_US_MAX (UINT64_C(1) << 50)
 /* While states differ: how long an index is asked about before a later one, and how long it takes
  * until they are looked at again where nobody could tell who is wrong and nobody came since; as
  * long a node that was made again waits to hear that it is equal (FIT-9). */
@@ -594,6 +612,20 @@ static_assert(KEY_BYTES_MAX <= LMDB_KEY_BYTES_MAX, "LMDB must take every key");
 /* What a record counts of the quota beside its key and text: its header of 32 bytes, and what LMDB
  * needs for it in a page that is two thirds full. The same on every node, for ever. */
 #define KV_RECORD_OVERHEAD 64u
+/* SESSION-2: answers that a session keeps. Who has more writes in flight than this may be told that
+ * the oldest of them is not known any more. The same on every node, for ever: what is kept decides
+ * what is applied. So are the three below (SESSION-5). */
+#define SESSION_ANSWERS_MAX 128u
+/* Sessions at once, and bytes of their records: each client process has one, and with all answers
+ * kept it takes some 2 KiB, with those that the client still waits for some 100 bytes. Under a
+ * limit of the state they have no more than one part in so many of that. Beyond either the one that
+ * was not used for the longest time goes. */
+#define SESSIONS_MAX        4096u
+#define SESSIONS_BYTES_MAX  (8u << 20)
+#define SESSIONS_QUOTA_PART 8u
+/* So many go for one entry at most, some 20 us each: when the limit was lowered it takes a few
+ * entries until there are few enough. */
+#define SESSIONS_GONE_AT_ONCE 8u
 /* LMDB's map is address space (SPACE-3): so much is asked for at first, or eight times the quota if
  * that is more; where the kernel gives less (ulimit -v) half of it, down to the least, so that a
  * third is left for all else. It is made larger before a transaction that would find less than the
@@ -778,6 +810,8 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
  * much by chance, so that clients that failed together do not come back together. */
 #define CALL_BACKOFF_US_MIN 10000u
 #define CALL_BACKOFF_US_MAX 400000u
+/* A pause is so much longer or shorter by chance. */
+#define CALL_JITTER_PERCENT 50u
 /* Hints followed at once; a longer chain is two nodes that each believe in the other, and waits in
  * between. */
 #define CALL_HINTS_MAX 3u
@@ -802,6 +836,39 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
 #define CALL_ERROR_CODE_MAX 99999
 /* A day, for runs that measure. A longer timeout is RIDD_INVALID. */
 #define CALL_LONG_TIMEOUT_MS_MAX 86400000u
+/* Nodes that a client knows: those of its list, and as many that hints have named. Of the latter
+ * one that has nothing under way gives its place to a new one; without such the hint counts as
+ * none. */
+#define CALL_NODES_MAX 64u
+/* Requests that are begun and not called back, and their bytes, unless ridd_set_limits() says
+ * otherwise: 10,000 take some tens of megabytes. Beyond them nothing is begun (RIDD_BUSY). */
+#define CALL_REQUESTS_DEFAULT 10000u
+#define CALL_REQUESTS_MAX     1000000u
+#define CALL_BYTES_DEFAULT    ((size_t)64 << 20)
+/* Unanswered at one node: as many as a server reads without waiting, unless it is told otherwise.
+ * The others wait here, where they can still be given up for certain. */
+#define CALL_IN_FLIGHT_DEFAULT CLIENT_IN_FLIGHT_DEFAULT
+#define CALL_IN_FLIGHT_MAX     CLIENT_IN_FLIGHT_MAX
+/* While so much is written and not taken by the kernel no further request is written: beyond it
+ * only the rest of one line waits. */
+#define CALL_OUT_BYTES_LOW (64u << 10)
+/* Descriptors that one turn looks at; the others are looked at in the next. */
+#define CALL_EVENTS_MAX 64
+/* What one connection may read in one turn of ridd_process(); the rest comes in the next, so that
+ * nobody's callbacks wait for one server. */
+#define CALL_TURN_BYTES (256u << 10)
+/* Numbers of a write session that may be under way at once: so many answers the servers keep for
+ * each client. Further writes wait for the lowest to be answered. */
+#define CALL_SESSION_WINDOW 128u
+/* A node's score as a place to read doubles with each read that took too long, up to a thousand
+ * times; a node that was not heard of for a second is asked once in each second whether it is
+ * better. */
+#define CALL_SLOW_DOUBLINGS_MAX 10u
+#define CALL_PROBE_US           1000000u
+/* A node that was never read from counts as this fast: as a node in the same room. */
+#define CALL_LATENCY_US_FIRST 500u
+/* A moving average with an eighth for the newest. */
+#define CALL_LATENCY_SHARE 8u
 
 /* ---- ridctl ---- */
 

@@ -115,8 +115,7 @@ static bool ask_start(struct ask *ask, unsigned place, const char *endpoint)
 static void ask_wait(struct ask *ask)
 {
     uint64_t until_us = clock_mono_us() + (ask->timeout_ms + CTL_ASK_GRACE_MS) * UINT64_C(1000);
-    struct timespec until = {.tv_sec = (time_t)(until_us / 1000000u),
-                             .tv_nsec = (long)(until_us % 1000000u) * 1000};
+    const struct timespec until = clock_timer_at(until_us);
 
     while (ask->n_running > 0)
         if (pthread_cond_timedwait(&ask->changed, &ask->mutex, &until) != 0)

@@ -57,8 +57,7 @@ static bool poll_node(struct ridd *client, const char *endpoint)
 static bool progress_wait(struct progress *p)
 {
     uint64_t until_us = clock_mono_us() + CTL_PROGRESS_EVERY_MS * UINT64_C(1000);
-    struct timespec until = {.tv_sec = (time_t)(until_us / 1000000u),
-                             .tv_nsec = (long)(until_us % 1000000u) * 1000};
+    const struct timespec until = clock_timer_at(until_us);
     bool finished;
 
     (void)pthread_mutex_lock(&p->mutex);

@@ -76,6 +76,7 @@ int engine_new(const struct engine_ops *ops, const struct service_conf *service,
         (struct log_limit){.window_us = INVALID_LOG_WINDOW_US, .burst = INVALID_LOG_BURST};
     e->term_limit = e->invalid_limit;
     e->terms_left_limit = (struct log_limit){.window_us = TERMS_LOG_WINDOW_US, .burst = 1};
+    engine_leases_init(e);
     if (service != NULL) {
         engine_fill_service_ops(e, &service_ops);
         rc = service_new(service, &service_ops, &e->service);
@@ -322,6 +323,7 @@ static int open_replica(struct engine *e, const struct engine_conf *conf,
     int rc;
 
     e->load.rounds_max = conf->raft.rounds_max;
+    e->leases.lease_us = conf->raft.lease_us;
     engine_fill_replica_ops(e, &ops);
     rc = replica_new(&replica, &ops, engine_now_us(e), &e->replica);
     if (rc < 0)

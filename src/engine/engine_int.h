@@ -122,7 +122,11 @@ struct load {
 
 /* leases.c */
 struct leases {
-    bool link_came;              /* since the core was told who understands asks */
+    uint64_t lease_us; /* of this node when it leads; 0: none */
+    bool link_came;    /* since the core was told who understands asks */
+    struct log_limit disrupted_limit;
+    uint64_t look_us; /* when it is looked at again whether all members know of leases */
+    uint64_t n_disrupted;
     struct raft_entry_id config; /* the configuration that it was told of; 0/0: none */
     struct {
         raft_node_id id;
@@ -321,6 +325,7 @@ struct member_task {
     raft_node_id id;   /* TASK_IN_LOG: its own, */
     bool is_committed; /* and that entry cannot be lost any more */
     unsigned char cluster_id[16];
+    unsigned version_lowest;
     uint64_t incarnation;
     struct buf config; /* what its log begins with */
     struct chore chore;
@@ -417,7 +422,7 @@ void engine_scrub_again(struct engine *e, uint64_t now_us);
 
 /* space.c */
 /* As replica_ops.may_propose. */
-bool engine_may_propose(void *ctx, const struct replica_request *q, struct replica_no_space *ret);
+bool engine_may_propose(void *ctx, const struct replica_request *q, struct replica_refusal *ret);
 /* As replica_ops.may_store. */
 bool engine_may_store(void *ctx, const struct raft_msg *m);
 /* Goes to the log; was applied. */
@@ -427,6 +432,14 @@ void engine_space_applied(struct engine *e, const struct raft_entry *entry);
 void engine_space_state_is_new(struct engine *e);
 void engine_space_turn(struct engine *e, uint64_t now_us);
 void engine_space_status(const struct engine *e, struct wire_reply *w);
+
+/* versions.c */
+/* Every member is known to understand commands of this version. Else *ret_behind is one that is
+ * not. */
+bool engine_all_know(const struct engine *e, unsigned version, raft_node_id *ret_behind);
+/* A command with or for a session may be proposed; false: *ret says why not. */
+bool engine_may_name_session(const struct engine *e, struct replica_refusal *ret);
+void engine_sessions_status(const struct engine *e, struct wire_reply *w);
 
 /* agree.c */
 /* When the replica is there. */
@@ -547,6 +560,9 @@ void engine_members_stop(struct engine *e);
 void engine_members_turn(struct engine *e, uint64_t now_us);
 /* Without a thread: what would wait for it. */
 void engine_members_work(struct engine *e);
+/* Nobody is being added of whom the log does not know yet, and the last configuration is
+ * committed. */
+bool engine_members_are_settled(const struct engine *e);
 /* As service_ops.member and .member_changes. */
 void engine_member(void *ctx, enum wire_request_type verb, const struct wire_member *q,
                    struct service_member_answer *a);
@@ -556,8 +572,14 @@ void engine_member_changes(void *ctx, struct wire_reply *w);
 void engine_load_turn(struct engine *e, uint64_t now_us);
 
 /* leases.c */
+void engine_leases_init(struct engine *e);
+/* As replica_ops.suspended_us and .disrupted. */
+uint64_t engine_suspended_us(void *ctx);
+bool engine_disrupted(void *ctx);
 /* Before the replica's turn. */
 void engine_leases_turn(struct engine *e, uint64_t now_us);
+/* Who may not know of leases, and why it is thought so; NULL: nobody. */
+const struct raft_server *engine_leases_wait_for(const struct engine *e, const char **ret_why);
 /* What the core was told. */
 bool engine_understands_asks(const struct engine *e, raft_node_id id);
 

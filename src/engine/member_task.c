@@ -40,11 +40,12 @@ bool member_task_is_waited_for(const struct member_task *t)
 /* On the bench: it is told nothing. */
 static int run_ask(void *ctx)
 {
-    static const unsigned char none[16];
     struct engine *e = ctx;
     struct member_task *t = &e->members.task;
+    const struct engine_join j = {
+        .peer_addr = t->peer_addr, .name = t->name, .version_lowest = t->version_lowest};
 
-    return e->ops.join(e->ops.ctx, t->peer_addr, t->name, NULL, 0, none, &t->incarnation);
+    return e->ops.join(e->ops.ctx, &j, &t->incarnation);
 }
 
 /* On the bench. */
@@ -52,9 +53,14 @@ static int run_join(void *ctx)
 {
     struct engine *e = ctx;
     struct member_task *t = &e->members.task;
+    struct engine_join j = {.peer_addr = t->peer_addr,
+                            .name = t->name,
+                            .config = t->config.data,
+                            .len = t->config.len,
+                            .version_lowest = t->version_lowest};
 
-    return e->ops.join(e->ops.ctx, t->peer_addr, t->name, t->config.data, t->config.len,
-                       t->cluster_id, &t->incarnation);
+    memcpy(j.cluster_id, t->cluster_id, sizeof(j.cluster_id));
+    return e->ops.join(e->ops.ctx, &j, &t->incarnation);
 }
 
 /* What the new node's log begins with: the configuration where the log of this node begins, which
@@ -67,6 +73,7 @@ static bool begin_join(struct engine *e)
 
     raft_get_status(raft, &st);
     memcpy(t->cluster_id, members_in_force(e)->cluster_id, sizeof(t->cluster_id));
+    t->version_lowest = engine_version_lowest(e);
     buf_reset(&t->config, 0);
     if (raft_configuration_encode(
             &raft_config_at(raft, st.base.index > 0 ? st.base.index : 1)->configuration,
@@ -182,6 +189,7 @@ static void begin_ask(struct engine *e)
     struct member_task *t = &e->members.task;
 
     t->state = TASK_ASKING;
+    t->version_lowest = engine_version_lowest(e);
     t->began_us = engine_now_us(e);
     chores_add(e->members.bench, &t->chore, run_ask, e);
 }

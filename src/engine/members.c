@@ -209,6 +209,11 @@ void engine_members_turn(struct engine *e, uint64_t now_us)
         go_on(e, &st, now_us);
 }
 
+bool engine_members_are_settled(const struct engine *e)
+{
+    return !member_task_is_waited_for(&e->members.task) && members_are_settled(e);
+}
+
 void engine_members_work(struct engine *e)
 {
     if (e->members.bench != NULL && !e->members.has_thread)

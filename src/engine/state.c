@@ -72,6 +72,14 @@ static void state_space(void *ctx, uint64_t *ret_live_bytes, uint64_t *ret_limit
     *ret_limit_bytes = stats.limit_bytes;
 }
 
+static void state_sessions(void *ctx, struct kv_sessions *ret)
+{
+    struct kv_stats stats = {0};
+
+    (void)kv_get_stats(ctx, &stats); /* never fails */
+    *ret = stats.sessions;
+}
+
 static bool state_disk_room(void *ctx, uint64_t *ret_used, uint64_t *ret_limit)
 {
     return kv_disk_room(ctx, ret_used, ret_limit);
@@ -167,6 +175,7 @@ void engine_state_of_kv(struct kv *kv, struct engine_state *ret)
                                  .digest_at = state_digest_at,
                                  .digest_version = KV_DIGEST_VERSION,
                                  .space = state_space,
+                                 .sessions = state_sessions,
                                  .disk_room = state_disk_room,
                                  .scrub = state_scrub,
                                  .scrub_restart = state_scrub_restart};

@@ -198,6 +198,9 @@ void engine_fill_replica_ops(struct engine *e, struct replica_ops *ops)
                                 .send = send_msg,
                                 .flush = e->ops.flush != NULL ? flush : NULL,
                                 .now_us = now_us,
+                                .suspended_us =
+                                    e->ops.suspended_us != NULL ? engine_suspended_us : NULL,
+                                .disrupted = e->ops.disrupted != NULL ? engine_disrupted : NULL,
                                 .trace = engine_trace,
                                 .fatal = engine_fatal};
     if (e->state.rebuild != NULL) {
@@ -394,6 +397,7 @@ static void status_dear(struct engine *e, struct wire_reply *w)
     status_state(e, w);
     engine_snapshots_status(e, w);
     engine_space_status(e, w);
+    engine_sessions_status(e, w);
     status_terms(e, w);
     buf_reset(&e->told.text, SIZE_MAX);
     e->told.until_us = 0;

@@ -320,6 +320,8 @@ static int read_state(struct kv *kv)
         return err_fold(rc);
     mdb_txn_reset(kv->read_txn);
     kv->pending = kv->committed;
+    kv->sessions_known = false;
+    kv->sessions_changed = false;
     kv_publish(kv, used);
     return 0;
 }
@@ -659,6 +661,7 @@ void kv_publish(struct kv *kv, uint64_t used_bytes)
         .limit_bytes = kv->committed.limit_bytes,
         .map_bytes = kv->map_bytes,
         .used_bytes = used_bytes,
+        .sessions = kv->committed.sessions,
         .digest = kv->committed.digest,
         .digest_index = kv->committed.last_applied.index,
     };

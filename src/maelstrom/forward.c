@@ -55,6 +55,7 @@ static bool wants_leader(const struct maelstrom *m, enum wire_request_type type,
     case WIRE_REQ_WRITE:
     case WIRE_REQ_CAS:
     case WIRE_REQ_DELETE:
+    case WIRE_REQ_OPEN_SESSION:
     case WIRE_REQ_TRANSFER_LEADER:
         return true;
     case WIRE_REQ_READ:
@@ -79,7 +80,8 @@ bool forward_wanted(const struct maelstrom *m, const struct wire_request *q)
 
 static bool is_write(enum wire_request_type type)
 {
-    return type == WIRE_REQ_WRITE || type == WIRE_REQ_CAS || type == WIRE_REQ_DELETE;
+    return type == WIRE_REQ_WRITE || type == WIRE_REQ_CAS || type == WIRE_REQ_DELETE ||
+           type == WIRE_REQ_OPEN_SESSION;
 }
 
 /* Once sent and not answered, it may have happened and may not. */
@@ -238,7 +240,7 @@ static int add_fields(struct wire_reply *w, const json_t *body)
     static const char *const names[] = {
         "key", "keys",      "value",       "from",    "to",      "create_if_not_exists",
         "via", "num_reads", "concurrency", "methods", "verbose", "client",
-        "seq"};
+        "seq", "first"};
     cleanup_buf struct buf text = BUF_INIT;
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {

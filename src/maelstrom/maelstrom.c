@@ -359,6 +359,7 @@ int maelstrom_run(const struct maelstrom_conf *conf)
         .wal_fd = -1,
         .input_limit = {.window_us = MAELSTROM_LOG_WINDOW_US, .burst = MAELSTROM_INPUT_LOG_BURST},
         .drop_limit = {.window_us = MAELSTROM_LOG_WINDOW_US, .burst = MAELSTROM_DROP_LOG_BURST}};
+    hold_clock_init(&m->hold, NULL);
     buf_init(&m->in);
     buf_init(&m->out);
     arena_init(&m->arena, mem_libc);

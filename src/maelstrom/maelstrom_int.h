@@ -5,6 +5,7 @@
 #include <jansson.h>
 
 #include "base/arena.h"
+#include "base/hold_clock.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "engine/engine.h"
@@ -47,6 +48,7 @@ struct member {
 struct maelstrom {
     const struct maelstrom_conf *conf;
     uint64_t now_us; /* of this turn */
+    struct hold_clock hold;
     bool eof;
     bool ending; /* nothing goes to other nodes any more */
 

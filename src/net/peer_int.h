@@ -106,6 +106,7 @@ struct peer_net {
     struct list peers;  /* owned */
     unsigned n_members; /* of them; those that are gone count nowhere */
     unsigned n_strangers;
+    unsigned version_lowest;
     bool has_key;
     unsigned char key[16]; /* the cluster's id; never told, never logged */
     bool some_rest;        /* of conns, or of those that were */

@@ -205,6 +205,7 @@ int node_follow_now(struct node *n)
     n->follow.committed_index = committed->index;
     n->follow.durable_index = durable_index(n);
     follow_cluster_id(n, &committed->configuration);
+    peer_net_set_lowest(n->peer_net, engine_version_lowest(n->engine));
     record_cluster_id(n);
     drop_leavers(n);
     rc = add_all(n, &committed->configuration, now_us);

@@ -148,7 +148,9 @@ static int open_engine(struct node *n)
     conf.raft.election_timeout_us = n->conf->election_us;
     conf.raft.heartbeat_us = n->conf->heartbeat_us;
     conf.raft.rounds_max = n->conf->rounds_max;
+    conf.raft.lease_us = n->conf->lease_us;
     conf.raft.seed = seed_fresh();
+    conf.raft.nonce = seed_fresh() | 1; /* 0 is none */
     node_snapshots_conf(n->conf, &conf.snapshots);
     rc = engine_open(n->engine, &conf);
     return rc != 0 ? node_fail(engine_refusal_text(rc), engine_refusal_exit_code(rc)) : 0;
@@ -320,18 +322,16 @@ static uint64_t due_us(const struct node *n)
 /* A timer of our own, to the microsecond: libevent's clock moves in steps of up to 4 ms, which is
  * more than a heartbeat may last, and exact it costs a system call in each pass (docs/BENCH.md). A
  * time that has become later is left: it wakes the loop once for nothing, and is set then
- * (TIME-6). */
-static void arm_timer(struct node *n, uint64_t now_us, uint64_t due)
+ * (TIME-6). It waits by the clock that the kernel waits by, which is slewed: when it fires early it
+ * is set again. */
+static void arm_timer(struct node *n, uint64_t due)
 {
     struct itimerspec at = {0};
 
-    if (due > now_us + NODE_WAIT_US_MAX)
-        due = now_us + NODE_WAIT_US_MAX;
     if (n->timer_us != 0 && n->timer_us <= due)
         return;
     n->timer_us = due;
-    at.it_value.tv_sec = (time_t)(due / 1000000u);
-    at.it_value.tv_nsec = (long)(due % 1000000u) * 1000;
+    at.it_value = clock_timer_at(due);
     (void)timerfd_settime(n->timer_fd, TFD_TIMER_ABSTIME, &at, NULL);
 }
 
@@ -340,10 +340,13 @@ static void arm_timer(struct node *n, uint64_t now_us, uint64_t due)
 static int wait_and_take(struct node *n)
 {
     const uint64_t now_us = n->turns.ended_us;
-    const uint64_t due = due_us(n);
+    uint64_t due = due_us(n);
 
+    if (due > now_us + NODE_WAIT_US_MAX)
+        due = now_us + NODE_WAIT_US_MAX;
+    n->clocks.awake_us = due > now_us ? due : now_us;
     if (due > now_us)
-        arm_timer(n, now_us, due);
+        arm_timer(n, due);
     return event_base_loop(n->base, due > now_us ? EVLOOP_ONCE : EVLOOP_ONCE | EVLOOP_NONBLOCK);
 }
 
@@ -419,7 +422,9 @@ static void note_turn(struct node *n)
 static void turn(struct node *n)
 {
     uint64_t now_us = clock_mono_us();
+    const uint64_t began_us = now_us;
 
+    node_look_for_gap(n, n->clocks.awake_us, now_us);
     /* Clients and a long turn before them took their time: what peers have said meanwhile is heard
      * before anybody is called silent (TIME-3). Lines wait: they would bring a later time. */
     if (engine_is_due(n->engine, now_us)) {
@@ -437,6 +442,7 @@ static void turn(struct node *n)
     n->peers.now_us = NULL;
     n->clients.now_us = NULL;
     note_turn(n);
+    node_look_for_gap(n, began_us, n->turns.ended_us);
     node_show(n, false);
     if (n->watchdog_us != 0 && now_us >= n->watchdog_due_us) {
         notify_send("WATCHDOG=1");
@@ -455,6 +461,7 @@ static void close_node(struct node *n)
     peer_net_free(n->peer_net);
     engine_free(n->engine, true);
     n->engine = NULL;
+    node_clocks_end(n);
     for (size_t i = 0; i < sizeof(n->signals) / sizeof(n->signals[0]); i++)
         if (n->signals[i] != NULL)
             event_free(n->signals[i]);
@@ -506,6 +513,7 @@ static int start(struct node *n)
 
     if (rc != 0)
         return node_fail("addresses_few", EXIT_IO_ERROR);
+    node_clocks_begin(n);
     rc = open_dir(n);
     if (rc == 0)
         rc = make_engine(n);
@@ -516,6 +524,7 @@ static int start(struct node *n)
     if (rc != 0)
         return rc;
     node_warn_disks(n);
+    node_warn_lease(n->conf);
     node_compare_members(n);
     rc = open_loop(n);
     if (rc != 0) {

@@ -6,7 +6,9 @@
 #include <stdatomic.h>
 
 #include "base/arena.h"
+#include "base/hold_clock.h"
 #include "base/slice.h"
+#include "base/vmclock.h"
 #include "conf/conf.h"
 #include "engine/engine.h"
 #include "net/client_port.h"
@@ -72,6 +74,13 @@ struct node {
         uint64_t max_us;
         uint64_t rss_bytes;
     } turns;
+
+    struct {
+        struct hold_clock hold;
+        struct vmclock *vm; /* owned; NULL: there is none */
+        uint64_t awake_us;  /* when the loop had to be awake again at the latest */
+        bool gap;           /* it was not, by more than a lease stands (LEASE-12) */
+    } clocks;
 
     enum node_phase phase;
     uint64_t stop_deadline_us;
@@ -160,6 +169,14 @@ void node_dump_state(struct node *n);
 /* STATUS= and the fixed keys of log lines follow role, term and leader. */
 void node_show(struct node *n, bool force);
 
+/* clocks.c: hold_clock and vmclock; what the engine asks of them. */
+void node_clocks_begin(struct node *n);
+void node_clocks_end(struct node *n);
+uint64_t node_suspended_us(void *ctx);
+bool node_disrupted(void *ctx);
+/* The loop is awake at now_us, and had to be so at awake_us at the latest. */
+void node_look_for_gap(struct node *n, uint64_t awake_us, uint64_t now_us);
+
 /* memory.c: whether there can be enough (0 or -ENOMEM with err_text()); before the engine is made,
  * and once per turn. */
 int node_memory_check(const struct conf *conf);
@@ -195,6 +212,8 @@ bool node_same_cluster(const struct node *n, const struct conf *fresh);
 
 /* reload.c: SIGHUP, as a callback of libevent; arg is the node. */
 void node_on_reload(evutil_socket_t fd, short what, void *arg);
+/* What is allowed and unwise in the length of leases. */
+void node_warn_lease(const struct conf *conf);
 
 /* glue.c: tables of functions between the modules. */
 void node_fill_engine_ops(struct node *n, struct engine_ops *ops);

@@ -9,6 +9,14 @@
 
 #include "base/banned.h"
 
+void node_warn_lease(const struct conf *conf)
+{
+    char why[256];
+
+    if (conf_lease_warning(conf, why, sizeof(why)))
+        log_event(LOG_WARNING, "lease_unwise", "why='%s' action=none", why);
+}
+
 /* By name, both what is taken and what is not: a file that was half obeyed must not look as if it
  * was in force (IDENTITY-9). */
 static void say_taken(const struct node *n, const struct conf *fresh)
@@ -78,6 +86,8 @@ void node_on_reload(evutil_socket_t fd, short what, void *arg)
     node_client_conf(n, &limits);
     client_port_set_conf(n->client_port, &limits);
     engine_set_rounds(n->engine, fresh->rounds_max);
+    engine_set_lease(n->engine, fresh->lease_us);
+    node_warn_lease(fresh);
     engine_set_quota(n->engine, fresh->map_size_bytes);
     node_snapshots_conf(fresh, &snapshots);
     engine_set_snapshots(n->engine, &snapshots);

@@ -201,8 +201,16 @@ static void refuse(struct raft *r, const struct raft_msg *m)
     raft_send(r, &r->msgs, &answer);
 }
 
-/* The asker waits until it has applied the index, and so does not wait for a heartbeat that tells
- * it what is committed (READ-31). */
+/* As far as it is known to hold it; once more when it acknowledges what it did not. Whoever waits
+ * for an index to be applied does not wait for the next heartbeat (READ-31). */
+void raft_tell_commit(const struct raft *r, struct progress *p)
+{
+    raft_index tell = r->commit_index < p->match_index ? r->commit_index : p->match_index;
+
+    if (p->told_commit < p->waits_for && p->told_commit < tell)
+        p->heartbeat_due = p->link_up;
+}
+
 static void answer(struct raft *r, raft_node_id to, struct raft_ask_id ask, raft_index index)
 {
     struct progress *p = raft_progress(r, to);
@@ -214,8 +222,10 @@ static void answer(struct raft *r, raft_node_id to, struct raft_ask_id ask, raft
 
     rid_assert(index >= r->noop_index); /* behind the gate (READ-14) */
     raft_send(r, &r->msgs, &m);
-    if (p != NULL && p->told_commit < r->commit_index && p->told_commit < p->match_index)
-        p->heartbeat_due = p->link_up;
+    if (p == NULL)
+        return;
+    p->waits_for = index;
+    raft_tell_commit(r, p);
 }
 
 /* This node and the asker, both voters of the configuration in force here, are a quorum of it: each

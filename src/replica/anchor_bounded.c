@@ -39,7 +39,7 @@ static enum wire_error ask(struct replica *r, struct replica_request *q)
 {
     struct raft_pair pair;
 
-    if (!find_pair(r, q, replica_hold_us(r), &pair))
+    if (!find_pair(r, q, replica_look(r), &pair))
         want_pair(r);
     heap_add(&r->ages, &q->age, UINT64_MAX - q->max_stale_us);
     r->dirty = true;
@@ -71,7 +71,7 @@ struct replica_request *anchor_bounded_first(struct replica *r, raft_index last_
     if (r->ages.first == NULL)
         return NULL;
     q = list_entry(r->ages.first, struct replica_request, age);
-    hold_us = replica_hold_us(r);
+    hold_us = replica_look(r);
     if (!find_pair(r, q, hold_us, &pair)) {
         want_pair(r);
         return NULL;

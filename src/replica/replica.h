@@ -45,6 +45,13 @@ struct replica_no_space {
     uint64_t used;
     uint64_t limit;
 };
+/* Why may_propose says no. NO_SPACE; NOT_SUPPORTED: `behind` is not known to understand it; BUSY:
+ * it is not known yet. */
+struct replica_refusal {
+    enum wire_error error;
+    struct replica_no_space space; /* NO_SPACE */
+    raft_node_id behind;           /* NOT_SUPPORTED */
+};
 
 struct replica_ops {
     void *ctx;
@@ -76,9 +83,9 @@ struct replica_ops {
     /* May these entries of a leader be taken into the log? False: as if the message were lost, but
      * for its sender being heard. NULL: always. */
     bool (*may_store)(void *ctx, const struct raft_msg *m);
-    /* May this be appended now, by a leader? False: it is refused with NO_SPACE. Asked of every
-     * write and marker right before it is (SPACE-2). NULL: always. */
-    bool (*may_propose)(void *ctx, const struct replica_request *q, struct replica_no_space *ret);
+    /* May this be appended now, by a leader? False: it is refused, and *ret says why. Asked of
+     * every write and marker right before it is (SPACE-2). NULL: always. */
+    bool (*may_propose)(void *ctx, const struct replica_request *q, struct replica_refusal *ret);
     /* A message to a peer: encode and queue it now; entries are borrowed during the call. May be
      * dropped. */
     void (*send)(void *ctx, const struct raft_msg *m);
@@ -93,9 +100,12 @@ struct replica_ops {
     /* Read again while a turn runs, so that it ends in time (TIME-1). NULL: a turn does all
      * that it finds. */
     uint64_t (*now_us)(void *ctx);
-    /* The hold clock (raft.h), read from the kernel each time: what is promised or proved by time
-     * hangs on when it is asked (LEASE-0). NULL: it shows what now_us does. */
-    uint64_t (*hold_us)(void *ctx);
+    /* For how long the machine was suspended so far, which the times that are given here do not
+     * count; it never falls. Who holds something counts it (LEASE-0). NULL: never. */
+    uint64_t (*suspended_us)(void *ctx);
+    /* The process or the machine stood still, or is a copy, since this was asked last: nothing that
+     * was sent before counts for a lease (LEASE-12). NULL: nobody knows. */
+    bool (*disrupted)(void *ctx);
 };
 
 /* clang-format off */
@@ -175,7 +185,7 @@ const char *replica_cause_name(enum replica_cause cause); /* NULL for NONE */
 
 struct replica_failure {
     /* NOT_LEADER, TERM_CHANGED, ROLE_CHANGED, TIMEOUT, NETWORK, BUSY, OVERLOADED, CANCELLED,
-     * TOO_LARGE, NO_SPACE */
+     * TOO_LARGE, NO_SPACE, NOT_SUPPORTED */
     enum wire_error error;
     bool after_append;  /* a write whose fate is unknown (READ-57) */
     raft_term old_term; /* TERM_CHANGED */
@@ -193,6 +203,7 @@ struct replica_failure {
     uint64_t limit;                /* BUSY, OVERLOADED */
     uint64_t behind;               /* OVERLOADED: entries that are committed and not applied here */
     struct replica_no_space space; /* NO_SPACE */
+    raft_node_id too_old; /* NOT_SUPPORTED: who is not known to understand it */
     /* TIMEOUT: "leader", "write", "round", "index", "age", "commit", "apply", or the host's word */
     const char *stage;
 };

@@ -57,9 +57,9 @@ struct replica {
      * UINT64_MAX: under way. Ends with the first run that is committed (SPACE-6). */
     bool parked;
     uint64_t park_until_us;
-    struct replica_no_space no_space; /* why may_propose refused last */
-    struct command_result *results;   /* owned; of the run that is being applied */
-    bool cut;                         /* the last turn ended with its time, not with its work */
+    struct replica_refusal refusal; /* why may_propose said no last */
+    struct command_result *results; /* owned; of the run that is being applied */
+    bool cut;                       /* the last turn ended with its time, not with its work */
     uint64_t now_us;
     uint64_t held_us; /* what the hold clock showed last */
     uint64_t election_timeout_us;
@@ -136,11 +136,10 @@ bool replica_spent(struct replica *r, struct slice *share);
 bool replica_heard_within(const struct replica *r, raft_node_id id, uint64_t us);
 /* Time never falls, whatever a caller says. */
 void replica_now(struct replica *r, uint64_t now_us);
-/* The hold clock, read now (LEASE-0). */
-uint64_t replica_hold_us(struct replica *r);
-/* Both clocks, read now, one right after the other; the other one is r->now_us. */
+/* Both clocks, read now: the hold clock is returned, the other one is r->now_us. The core learns of
+ * what makes them worthless. */
 uint64_t replica_look(struct replica *r);
-/* The core is told both, as they are now. */
+/* The core is told both, as they are now: before raft_step(), raft_link() and raft_ready(). */
 void replica_tell_clocks(struct replica *r);
 
 /* ---- requests.c ---- */

@@ -137,7 +137,9 @@ void replica_fail(struct replica *r, struct replica_request *q, enum wire_error 
     if (error == WIRE_ERROR_ROLE_CHANGED)
         f.old_term = raft_get_term(r->raft);
     if (error == WIRE_ERROR_NO_SPACE)
-        f.space = r->no_space;
+        f.space = r->refusal.space;
+    if (error == WIRE_ERROR_NOT_SUPPORTED)
+        f.too_old = r->refusal.behind;
     finish_failed(r, q, &f);
 }
 

@@ -115,6 +115,7 @@ static void take_ready(struct replica *r)
 
     r->dirty = false;
     anchors_prepare(r);
+    replica_tell_clocks(r);
     raft_ready(r->raft, r->now_us, &ready);
     if (ready.log_error != 0) {
         replica_fatal(r, ready.log_error, "cannot read the log");
@@ -152,7 +153,6 @@ void replica_turn(struct replica *r, uint64_t now_us)
     r->cut = false;
     r->applying.now_us = NULL;
     r->answering.now_us = NULL;
-    replica_tell_clocks(r);
     /* Not by r->now_us, which lines that came since may have moved: up to now_us all was heard, and
      * by that is judged who is silent and what is late (TIME-3). */
     if (raft_tick_due_us(r->raft) <= now_us)

@@ -112,7 +112,9 @@ void service_request_failed(struct replica_request *rr, const struct replica_fai
     struct request *req = service_request_of(rr);
     struct buf *out = service_out(req->conn);
 
-    if (out != NULL)
+    if (out != NULL && f->error == WIRE_ERROR_NOT_SUPPORTED)
+        service_reply_not_supported(req, out, f->too_old);
+    else if (out != NULL)
         service_write_failure(req->conn->service, out, &req->origin, f, "the write",
                               req->timeout_ms);
     service_request_free(req);

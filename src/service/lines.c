@@ -57,7 +57,7 @@ static const struct verb verbs[] = {
     [WIRE_REQ_WRITE] = {.handle = service_handle_write},
     [WIRE_REQ_CAS] = {.handle = service_handle_write},
     [WIRE_REQ_DELETE] = {.handle = service_handle_write},
-    [WIRE_REQ_OPEN_SESSION] = {.refusal = "sessions are not supported by this version"},
+    [WIRE_REQ_OPEN_SESSION] = {.handle = service_handle_write},
     [WIRE_REQ_INIT] = {.handle = service_handle_init, .without_replica = true},
     [WIRE_REQ_PING] = {.handle = service_handle_ping, .without_replica = true},
     [WIRE_REQ_STATUS] = {.handle = service_handle_status},

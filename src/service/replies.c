@@ -343,6 +343,22 @@ void service_reply_key_not_found(struct request *req, struct buf *out, raft_inde
     service_end(s, &w, &req->origin);
 }
 
+void service_reply_not_supported(struct request *req, struct buf *out, raft_node_id behind)
+{
+    struct service *s = req->conn->service;
+    const char *name = service_name_of(s, behind);
+    struct wire_reply w;
+    char text[192];
+
+    (void)snprintf(text, sizeof(text),
+                   "%s is not known to understand sessions: it runs an earlier version of ridd, or "
+                   "was not heard since this node started; upgrade it, or start it",
+                   name != NULL ? name : "a member");
+    service_begin_error(s, &w, out, &req->origin, WIRE_ERROR_NOT_SUPPORTED, false, text);
+    wire_reply_str(&w, "request_type", wire_request_type_name(req->type));
+    service_end(s, &w, &req->origin);
+}
+
 void service_refuse_field(struct service_conn *c, const struct wire_request *q, const char *field,
                           const char *text)
 {

@@ -56,6 +56,7 @@ struct request {
     size_t charged_command;   /* to conn->memory->commands */
     enum wire_request_type type;
     bool verbose;
+    uint64_t client; /* write: of the session that it names; 0: none */
     uint32_t timeout_ms;
     uint64_t arrived_us;
     struct wire_origin origin; /* owned copy */
@@ -93,6 +94,8 @@ void service_refuse_field(struct service_conn *c, const struct wire_request *q, 
                           const char *text);
 void service_refuse_type(struct service_conn *c, const struct wire_request *q, const char *text);
 void service_reply_key_not_found(struct request *req, struct buf *out, raft_index index);
+/* A member that is not known to understand what was asked for. */
+void service_reply_not_supported(struct request *req, struct buf *out, raft_node_id behind);
 
 /* ---- lines.c ---- */
 

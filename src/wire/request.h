@@ -128,9 +128,10 @@ struct wire_request {
     unsigned methods;      /* compare: WIRE_VIA_* bits, with `only` all of them, else besides two */
     bool only;             /* compare */
     bool cost;             /* compare */
-    bool has_session;
+    bool has_session;      /* write, cas, delete */
     uint64_t client;
     uint64_t seq;
+    uint64_t first;            /* 1 when absent; not above seq */
     struct wire_slice to;      /* transfer_leader: node name; absent: any */
     struct wire_member member; /* member_* */
     struct wire_part part;     /* snapshot_part */

@@ -185,8 +185,9 @@ static int take_session(struct wire_decoder *d, const json_t *body, struct wire_
 {
     const json_t *client = json_object_get(body, "client");
     const json_t *seq = json_object_get(body, "seq");
+    int rc;
 
-    if (client == NULL && seq == NULL)
+    if (client == NULL && seq == NULL && json_object_get(body, "first") == NULL)
         return 0;
     if (client == NULL || seq == NULL)
         return refuse_missing(d, client == NULL ? "client" : "seq");
@@ -195,7 +196,9 @@ static int take_session(struct wire_decoder *d, const json_t *body, struct wire_
         return wire_refuse(d, WIRE_ERROR_MALFORMED, "client", 0,
                            "'client' must be an id given by open_session, a decimal string");
     ret->has_session = true;
-    return take_count(d, body, "seq", INT64_MAX, &ret->seq);
+    ret->first = 1;
+    rc = take_count(d, body, "seq", INT64_MAX, &ret->seq);
+    return rc != 0 ? rc : take_count(d, body, "first", ret->seq, &ret->first);
 }
 
 /* ---- words ---- */

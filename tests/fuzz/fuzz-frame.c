@@ -228,6 +228,13 @@ static const struct command commands[] = {
      .value = {"5", 1},
      .from = {"4.5", 3}},
     {.op = COMMAND_DELETE, .key = {"i12345678", 9}},
+    {.op = COMMAND_OPEN_SESSION},
+    {.op = COMMAND_WRITE,
+     .client = 260,
+     .seq = 9,
+     .first = 7,
+     .key = {"sx", 2},
+     .value = {"true", 4}},
 };
 #define N_COMMANDS ((unsigned)(sizeof(commands) / sizeof(commands[0])))
 

@@ -57,7 +57,7 @@ static void check_request(const struct wire_request *q)
     rid_assert(q->num_reads <= COMPARE_READS_MAX);
     rid_assert(q->concurrency >= 1);
     rid_assert(q->concurrency <= COMPARE_CONCURRENCY_MAX);
-    rid_assert(!q->has_session || (q->client > 0 && q->seq > 0));
+    rid_assert(!q->has_session || (q->client > 0 && q->first > 0 && q->first <= q->seq));
     check_value(q->value);
     check_value(q->from);
 }
@@ -245,6 +245,8 @@ static const char *const seeds[] = {
     "{\"type\":\"snapshot_part\",\"index\":9,\"term\":2,\"offset\":65536}",
     "{\"src\":\"n2\",\"dest\":\"n1\",\"body\":{\"type\":\"raft\",\"frame\":\"AAAA\"}}",
     "{\"type\":\"open_session\"}",
+    "{\"type\":\"delete\",\"key\":\"x\",\"client\":\"18446744073709551615\",\"seq\":130,\"first\":"
+    "3}",
     "{\"type\":\"fly\",\"x\":[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]}",
     " \t\r\n",
 };

@@ -93,7 +93,7 @@ static int state_apply(void *ctx, const struct raft_entry *e, struct command_res
         return KV_E_COMMAND_NEWER;
     if (rc != 0) {
         ret_result->status = COMMAND_INVALID;
-    } else {
+    } else if (c.op != COMMAND_OPEN_SESSION) {
         struct state_key *k = state_find(w, c.key, true);
 
         if (k != NULL) {

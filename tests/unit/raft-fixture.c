@@ -1577,7 +1577,7 @@ void fx_crash(struct fx *fx, unsigned i, unsigned keep)
     (void)write_batches(node, keep);
     node_stop(node);
     node->state = FX_DOWN;
-    node->conf.nonce += 2; /* another life */
+    node->conf.nonce += node->conf.nonce != 0 ? 2 : 0; /* another life */
     for (unsigned k = 0; k < fx->n_tickets; k++)
         if (fx->tickets[k].node == i)
             fx->tickets[k].answered = true; /* to nobody */

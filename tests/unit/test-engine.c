@@ -67,6 +67,8 @@ struct host {
     /* A state of the test's own. */
     struct engine_state state;
     struct raft_entry_id applied;
+    uint64_t apply_us; /* what it takes */
+    uint64_t n_sessions;
     int fail_apply;
     int fail_rebuild;
     unsigned n_rebuilds;
@@ -214,8 +216,14 @@ static int own_apply(void *ctx, const struct raft_entry *e, struct command_resul
     if (h->fail_apply != 0)
         return h->fail_apply;
     h->applied = e->id;
+    h->now_us += h->apply_us;
     *ret_result = (struct command_result){.index = e->id.index};
     return 0;
+}
+
+static void own_sessions(void *ctx, struct kv_sessions *ret)
+{
+    *ret = (struct kv_sessions){.n = ((struct host *)ctx)->n_sessions};
 }
 
 static int own_get(void *ctx, struct wire_slice key, struct command_value *ret_value)
@@ -269,6 +277,7 @@ static void host_init(struct host *h)
                                      .read_begin = own_read_begin,
                                      .get = own_get,
                                      .disk_room = own_disk_room,
+                                     .sessions = own_sessions,
                                      .read_end = own_nothing};
     h->conf = (struct engine_conf){
         .node_name = "n1",
@@ -1911,7 +1920,7 @@ static void engine__what_was_not_proposed_does_not_count(void **state)
     static char text[100000];
     const struct command c = {.op = COMMAND_WRITE, .key = {"sk", 2}, .value = {text, sizeof(text)}};
     struct replica_request q = {.kind = REPLICA_WRITE};
-    struct replica_no_space why;
+    struct replica_refusal why;
     struct buf command;
     struct host h;
 
@@ -1926,6 +1935,116 @@ static void engine__what_was_not_proposed_does_not_count(void **state)
         assert_true(engine_may_propose(h.engine, &q, &why));
     assert_true(takes(&h, 1, sizeof(text)));
     buf_done(&command);
+    host_done(&h);
+}
+
+/* ---- sessions ---- */
+
+static const char open_session[] = "{\"type\":\"open_session\"}";
+
+/* SESSION-7: a member that does not understand them would end at the first (STATE-10); nothing is
+ * appended before it is known to. Once the log has had one it is too late to ask. */
+static void engine__sessions_wait_for_the_last_member(void **state)
+{
+    raft_index last;
+    struct host h;
+
+    (void)state;
+    host_init(&h);
+    h.has_learner = true;
+    make_log_naming(&h, "n1");
+    assert_int_equal(open_it(&h), 0);
+    lead(&h);
+    last = replica_last_applied(engine_replica(h.engine));
+    for (unsigned version = 0; version < COMMAND_VERSION_SESSION; version++) {
+        h.learner_version = version;
+        assert_true(says(ask(&h, open_session), "\"not_supported\",\"definite\":true"));
+        assert_true(says(h.text, "n2 is not known to understand sessions"));
+        assert_true(says(ask(&h, "{\"type\":\"delete\",\"key\":1,\"client\":\"3\",\"seq\":1}"),
+                         "\"not_supported\",\"definite\":true"));
+        assert_true(takes(&h, 1, 10));
+    }
+    assert_true(replica_last_applied(engine_replica(h.engine)) == last + COMMAND_VERSION_SESSION);
+    assert_true(
+        says(ask(&h, "{\"type\":\"status\"}"), "\"sessions\":{\"n\":0,\"bytes\":0,\"evicted\":0}"));
+    h.learner_version = COMMAND_VERSION_SESSION;
+    assert_true(says(ask(&h, open_session), "{\"type\":\"open_session_ok\",\"client\":\""));
+    assert_true(says(ask(&h, "{\"type\":\"status\"}"),
+                     "\"sessions\":{\"n\":1,\"bytes\":82,\"evicted\":0}"));
+    h.learner_version = 0;
+    start_again(&h, 0);
+    assert_true(says(ask(&h, open_session), "open_session_ok"));
+    assert_true(says(ask(&h, "{\"type\":\"status\"}"),
+                     "\"sessions\":{\"n\":2,\"bytes\":164,\"evicted\":0}"));
+    host_done(&h);
+}
+
+/* What is committed and not applied yet may hold the first: then it is not known yet, and not no. */
+static void engine__who_leads_may_not_know_yet_of_sessions(void **state)
+{
+    static const char write[] = "{\"type\":\"write\",\"key\":1,\"value\":1}";
+    struct replica *r;
+    struct host h;
+
+    (void)state;
+    host_init(&h);
+    h.has_learner = true;
+    h.conf.state = &h.state;
+    make_log_naming(&h, "n1");
+    assert_int_equal(open_it(&h), 0);
+    lead(&h);
+    r = engine_replica(h.engine);
+    h.apply_us = 100000; /* one entry in each turn */
+    for (unsigned i = 0; i < 4; i++)
+        service_line(h.conn, write, strlen(write), 1);
+    while (raft_get_commit_index(engine_raft(h.engine)) < replica_last_applied(r) + 2) {
+        engine_work(h.engine, h.now_us);
+        engine_turn(h.engine, h.now_us);
+    }
+    service_line(h.conn, open_session, strlen(open_session), 1);
+    assert_int_equal(buf_add_u8(&h.out, '\0'), 0);
+    assert_true(says((const char *)h.out.data, "\"busy\",\"definite\":true"));
+    h.apply_us = 0;
+    settle(&h);
+    buf_reset(&h.out, 0);
+    assert_true(says(ask(&h, open_session), "\"not_supported\",\"definite\":true"));
+    h.n_sessions = 1; /* what was applied said so */
+    assert_true(says(ask(&h, open_session), "open_session_ok"));
+    host_done(&h);
+}
+
+/* SESSION-8: a repetition of a write that was applied is answered as it was, however full the state
+ * is by now; and what is refused is refused at its place in the log, for good. */
+static void engine__a_full_quota_refuses_no_repetition(void **state)
+{
+    char line[160];
+    unsigned client;
+    struct host h;
+    int key = 0;
+
+    (void)state;
+    start_with(&h, MIB);
+    client = (unsigned)number_in(ask(&h, open_session), "\"client\":\"");
+    (void)snprintf(line, sizeof(line),
+                   "{\"type\":\"write\",\"key\":\"s\",\"value\":1,\"client\":\"%u\",\"seq\":1}",
+                   client);
+    assert_true(says(ask(&h, line), "write_ok"));
+    for (size_t bytes = 100000; bytes > 0; bytes /= 10) /* to the brim */
+        while (takes(&h, key, bytes))
+            assert_true(++key < 100);
+    assert_true(says(ask(&h, open_session), "\"no_space\",\"definite\":true"));
+    assert_true(says(ask(&h, line), "write_ok"));
+    (void)snprintf(
+        line, sizeof(line),
+        "{\"type\":\"write\",\"key\":\"t\",\"value\":\"a longer one\",\"client\":\"%u\",\"seq\":2}",
+        client);
+    for (unsigned round = 0; round < 2; round++) {
+        assert_true(says(ask(&h, line), "\"no_space\",\"definite\":true"));
+        assert_true(says(h.text, "\"what\":\"quota\""));
+        assert_true(says(ask(&h, "{\"type\":\"delete\",\"key\":3}"), "delete_ok"));
+    }
+    /* A new session is a new key, and was refused early as one; there is room now. */
+    assert_true(says(ask(&h, open_session), "open_session_ok"));
     host_done(&h);
 }
 
@@ -2387,6 +2506,9 @@ int main(void)
         cmocka_unit_test(engine__damage_that_a_full_quota_meets_is_told),
         cmocka_unit_test(engine__what_is_in_flight_counts),
         cmocka_unit_test(engine__what_was_not_proposed_does_not_count),
+        cmocka_unit_test(engine__sessions_wait_for_the_last_member),
+        cmocka_unit_test(engine__who_leads_may_not_know_yet_of_sessions),
+        cmocka_unit_test(engine__a_full_quota_refuses_no_repetition),
         cmocka_unit_test(engine__an_apply_without_room_is_parked),
         cmocka_unit_test(engine__a_follower_keeps_room_for_elections),
         cmocka_unit_test(engine__a_quorum_without_room_takes_no_writes),

@@ -623,7 +623,7 @@ static unsigned char *meta_record(struct bytes *b)
     size_t i = 0;
 
     while (memcmp(b->data + i, key.data, key.len) != 0) {
-        assert_true(i + key.len + META_BYTES < b->len);
+        assert_true(i + key.len + META_BYTES_PLAIN < b->len);
         i++;
     }
     return b->data + i + key.len;
@@ -631,7 +631,7 @@ static unsigned char *meta_record(struct bytes *b)
 
 static void forge(unsigned char *record)
 {
-    put_u32(record, record_crc(record_meta_key, record, META_BYTES));
+    put_u32(record, record_crc(record_meta_key, record, META_BYTES_PLAIN));
 }
 
 static void check_copy__refuses_what_is_none(void **state)
@@ -680,12 +680,15 @@ static void check_copy__refuses_what_is_none(void **state)
     forge(meta);
     assert_int_equal(check_bytes(f->kv, &b, &info), KV_E_DAMAGED);
     put_u64(meta + 32, get_u64(meta + 32) ^ 1);
-    meta[4]++;
+    meta[4] = META_FORMAT + 1;
     forge(meta);
     assert_int_equal(check_bytes(f->kv, &b, &info), KV_E_NEWER);
     assert_int_equal(prepare_bytes(f->kv, &b, &info), KV_E_NEWER);
     assert_non_null(strstr(err_text(), "later version"));
-    meta[4]--;
+    meta[4] = META_FORMAT; /* which has more bytes */
+    forge(meta);
+    assert_int_equal(check_bytes(f->kv, &b, &info), KV_E_DAMAGED);
+    meta[4] = META_FORMAT_PLAIN;
     put_u16(meta + 6, 1);
     forge(meta);
     assert_int_equal(check_bytes(f->kv, &b, &info), KV_E_FOREIGN);

@@ -847,6 +847,34 @@ static void net_peer__versions_without_overlap_are_refused_in_words(void **state
     pair_done(t);
 }
 
+/* LEASE-15: what every member must speak is raised while the node runs. Who speaks less is refused in
+ * words from then on, and who speaks more is not. */
+static void net_peer__the_lowest_version_is_raised(void **state)
+{
+    struct wire_hello reply;
+    struct pair *t = *state;
+    struct raw c;
+
+    high_open(t);
+    peer_net_set_lowest(t->high.net, WIRE_VERSION_ASKS);
+    for (unsigned i = 0; i < 2; i++) {
+        struct wire_hello h = hello_of(LOW, HIGH, WIRE_CHANNEL_CONTROL, 9 + i);
+
+        h.version_lowest = 1;
+        h.version_highest = (uint16_t)(WIRE_VERSION_ASKS - 1 + i);
+        raw_connect(&c, peer_net_number(t->high.net));
+        raw_hello(&t->pump, &c, &h, false);
+        PUMP_UNTIL(&t->pump, raw_take_hello(&c, WIRE_FRAME_HELLO_REPLY, &reply));
+        assert_int_equal(reply.refused, i == 0 ? WIRE_REFUSED_VERSION : WIRE_REFUSED_NOT);
+        assert_int_equal(reply.version_lowest, WIRE_VERSION_ASKS);
+        raw_close(&c);
+    }
+    PUMP_UNTIL(&t->pump, t->high.n[PEER_EVENT_REFUSED] == 1);
+    assert_string_equal(t->high.text[PEER_EVENT_REFUSED],
+                        "we refuse: no common protocol version: it speaks 1 to 2, we speak 3 to 3");
+    pair_done(t);
+}
+
 /* Two real nodes whose configurations differ: both say why, the dialling one once. */
 static void net_peer__both_sides_are_told(void **state)
 {
@@ -2745,6 +2773,7 @@ int main(void)
         CASE(net_peer__refused_handshakes),
         CASE(net_peer__a_newer_peer_is_spoken_to_in_the_common_version),
         CASE(net_peer__versions_without_overlap_are_refused_in_words),
+        CASE(net_peer__the_lowest_version_is_raised),
         CASE(net_peer__both_sides_are_told),
         CASE(net_peer__a_refusal_names_both_clusters),
         CASE(net_peer__a_refusal_ends_with_a_link),

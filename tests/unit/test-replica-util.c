@@ -214,11 +214,67 @@ static int fx_begin(void *ctx)
     return n->fail_begin;
 }
 
+static const struct command_result *fx_answer(const struct fx_node *n, uint64_t client,
+                                              uint64_t seq)
+{
+    for (unsigned i = 0; i < n->n_answers; i++)
+        if (n->answers[i].client == client && n->answers[i].seq == seq)
+            return &n->answers[i].result;
+    return NULL;
+}
+
+static void fx_keep(struct fx_node *n, uint64_t client, uint64_t seq,
+                    const struct command_result *result)
+{
+    assert_true(n->n_answers < FX_ANSWERS_MAX);
+    n->answers[n->n_answers].client = client;
+    n->answers[n->n_answers].seq = seq;
+    n->answers[n->n_answers].result = *result;
+    n->answers[n->n_answers++].result.repeated = true;
+}
+
+static void fx_command(struct fx_node *n, const struct command *c, raft_index index,
+                       struct command_result *ret)
+{
+    struct fx_value *v = fx_find(n, c->key);
+
+    if (n->says_no_space) {
+        ret->status = COMMAND_NO_SPACE;
+        ret->used_bytes = 6;
+        ret->limit_bytes = 7;
+        return;
+    }
+    switch (c->op) {
+    case COMMAND_WRITE:
+    case COMMAND_LIMIT:
+        fx_set(n, c->key, c->value, index);
+        break;
+    case COMMAND_CAS:
+        if (v == NULL && (c->flags & COMMAND_FLAG_CREATE_IF_NOT_EXISTS) == 0)
+            ret->status = COMMAND_KEY_NOT_FOUND;
+        else if (v != NULL && !wire_value_equal(c->from, (struct wire_slice){v->text, v->len}))
+            ret->status = COMMAND_PRECONDITION_FAILED;
+        else
+            fx_set(n, c->key, c->value, index);
+        break;
+    case COMMAND_DELETE:
+        ret->existed = v != NULL;
+        if (v != NULL) {
+            free(v->text);
+            *v = n->values[--n->n_values];
+        }
+        break;
+    case COMMAND_OPEN_SESSION:
+        fx_keep(n, index, 0, ret);
+        break;
+    }
+}
+
 static int fx_apply(void *ctx, const struct raft_entry *e, struct command_result *ret)
 {
     struct fx_node *n = ctx;
+    const struct command_result *known;
     struct command c;
-    struct fx_value *v;
 
     assert_true(n->is_writing);
     assert_true(e->id.index == n->applied.index + 1);
@@ -234,34 +290,15 @@ static int fx_apply(void *ctx, const struct raft_entry *e, struct command_result
         ret->status = COMMAND_INVALID;
         return 0;
     }
-    if (n->says_no_space) {
-        ret->status = COMMAND_NO_SPACE;
-        ret->used_bytes = 6;
-        ret->limit_bytes = 7;
-        return 0;
-    }
-    v = fx_find(n, c.key);
-    switch (c.op) {
-    case COMMAND_WRITE:
-    case COMMAND_LIMIT:
-        fx_set(n, c.key, c.value, e->id.index);
-        break;
-    case COMMAND_CAS:
-        if (v == NULL && (c.flags & COMMAND_FLAG_CREATE_IF_NOT_EXISTS) == 0)
-            ret->status = COMMAND_KEY_NOT_FOUND;
-        else if (v != NULL && !wire_value_equal(c.from, (struct wire_slice){v->text, v->len}))
-            ret->status = COMMAND_PRECONDITION_FAILED;
-        else
-            fx_set(n, c.key, c.value, e->id.index);
-        break;
-    case COMMAND_DELETE:
-        ret->existed = v != NULL;
-        if (v != NULL) {
-            free(v->text);
-            *v = n->values[--n->n_values];
-        }
-        break;
-    }
+    known = c.first != 0 ? fx_answer(n, c.client, c.seq) : NULL;
+    if (known != NULL)
+        *ret = *known;
+    else if (c.first != 0 && fx_answer(n, c.client, 0) == NULL)
+        ret->status = COMMAND_SESSION_EXPIRED;
+    else
+        fx_command(n, &c, e->id.index, ret);
+    if (c.first != 0 && known == NULL && ret->status != COMMAND_SESSION_EXPIRED)
+        fx_keep(n, c.client, c.seq, ret);
     return 0;
 }
 
@@ -380,13 +417,21 @@ static int fx_rebuild(void *ctx, raft_index *ret_applied)
     return n->fail_rebuild;
 }
 
-static bool fx_may_propose(void *ctx, const struct replica_request *q, struct replica_no_space *ret)
+static bool fx_may_propose(void *ctx, const struct replica_request *q, struct replica_refusal *ret)
 {
     const struct fx_node *n = ctx;
+    struct command c;
 
-    if (n->no_space == NULL || q->kind != REPLICA_WRITE)
+    if (q->kind != REPLICA_WRITE)
         return true;
-    *ret = (struct replica_no_space){n->no_space, 95, 100};
+    if (n->behind != 0 && command_decode(q->command, q->command_len, &c) == 0 &&
+        (c.first != 0 || c.op == COMMAND_OPEN_SESSION)) {
+        *ret = (struct replica_refusal){.error = WIRE_ERROR_NOT_SUPPORTED, .behind = n->behind};
+        return false;
+    }
+    if (n->no_space == NULL)
+        return true;
+    *ret = (struct replica_refusal){WIRE_ERROR_NO_SPACE, {n->no_space, 95, 100}, 0};
     return false;
 }
 
@@ -412,12 +457,21 @@ static uint64_t fx_now(void *ctx)
     return ((struct fx_node *)ctx)->fx->now_us;
 }
 
-static uint64_t fx_hold(void *ctx)
+static uint64_t fx_suspended(void *ctx)
 {
     struct fx_node *n = ctx;
 
     n->n_looks++;
-    return n->fx->now_us + n->slept_us;
+    return n->slept_us;
+}
+
+static bool fx_disrupted(void *ctx)
+{
+    struct fx_node *n = ctx;
+    const bool was = n->is_disrupted;
+
+    n->is_disrupted = false;
+    return was;
 }
 
 /* ---- birth and death ---- */
@@ -451,8 +505,9 @@ static void fx_start_node(struct fx *fx, int i, const struct raft_configuration 
                               .send = fx_send,
                               .fatal = fx_fatal,
                               .flush = fx_flush,
-                              .now_us = fx_now,
-                              .hold_us = fx_hold};
+                              .suspended_us = fx_suspended,
+                              .disrupted = fx_disrupted,
+                              .now_us = fx_now};
     cleanup_buf struct buf payload = BUF_INIT;
     struct raft_entry first = {.id = {1, 1}, .type = RAFT_ENTRY_CONFIG};
 

@@ -28,6 +28,8 @@
 
 struct fx;
 
+#define FX_ANSWERS_MAX 16u
+
 struct fx_value {
     unsigned char key[KEY_BYTES_MAX];
     size_t key_len;
@@ -65,6 +67,14 @@ struct fx_node {
     struct raft_entry_id applied_before; /* the transaction */
     bool says_no_space;                  /* every command's result */
     const char *no_space;                /* nothing may be appended for a write: what is full */
+    raft_node_id behind;                 /* nor, with sessions, before it understands them */
+    /* Answers of writes in sessions: a few, for ever; a session is one that was opened. */
+    struct {
+        uint64_t client;
+        uint64_t seq; /* 0: that it was opened */
+        struct command_result result;
+    } answers[FX_ANSWERS_MAX];
+    unsigned n_answers;
     bool is_reading;
     bool is_writing;
     int fail_begin;
@@ -88,7 +98,8 @@ struct fx_node {
     uint64_t get_us;
     uint64_t slept_us;    /* its machine was suspended for so long: only its hold clock goes on */
     uint64_t sleeps_read; /* that happens, once, when a read transaction begins */
-    unsigned n_looks;     /* at the hold clock */
+    bool is_disrupted;    /* said once */
+    unsigned n_looks;     /* at both clocks */
     unsigned n_flushed;   /* of n_sent: told to leave */
     raft_index flushed_before; /* applied when that was last said */
 };

@@ -2,6 +2,7 @@
  * moves. */
 #include "test-replica-util.h"
 
+#include <fnmatch.h>
 #include <jansson.h>
 #include <limits.h>
 
@@ -667,8 +668,110 @@ static void service__writes_have_exactly_their_fields(void **state)
              "{\"type\":\"delete_ok\",\"in_reply_to\":7,\"existed\":true}");
     exchange(&h, c, "{\"type\":\"delete\",\"msg_id\":8,\"key\":1}",
              "{\"type\":\"delete_ok\",\"in_reply_to\":8,\"existed\":false}");
+    host_done(&h);
+}
+
+static const char opens[] = "{\"type\":\"open_session\",\"msg_id\":1,\"verbose\":true}";
+
+/* What is repeated is answered as it was the first time, to the byte (SESSION-1). */
+static void service__a_repeated_write_has_the_first_answer(void **state)
+{
+    static const struct {
+        const char *line;
+        const char *reply;
+    } rows[] = {
+        {"\"type\":\"write\",\"key\":1,\"value\":1,\"client\":\"3\",\"seq\":1,\"verbose\":true",
+         "{\"type\":\"write_ok\",\"index\":4}"},
+        {"\"type\":\"write\",\"key\":1,\"value\":1,\"client\":\"3\",\"seq\":1",
+         "{\"type\":\"write_ok\"}"},
+        {"\"type\":\"cas\",\"key\":1,\"from\":1,\"to\":2,\"client\":\"3\",\"seq\":2,\"first\":2",
+         "{\"type\":\"cas_ok\"}"},
+        {"\"type\":\"delete\",\"key\":1,\"client\":\"3\",\"seq\":3,\"verbose\":true",
+         "{\"type\":\"delete_ok\",\"existed\":true,\"index\":*}"},
+        {"\"type\":\"cas\",\"key\":1,\"from\":1,\"to\":2,\"client\":\"3\",\"seq\":4",
+         "{\"type\":\"error\",\"code\":20,*,\"index\":*}"},
+        {"\"type\":\"write\",\"key\":2,\"value\":1,\"client\":\"3\",\"seq\":5",
+         "{\"type\":\"write_ok\"}"},
+        {"\"type\":\"cas\",\"key\":2,\"from\":5,\"to\":2,\"client\":\"3\",\"seq\":6",
+         "{\"type\":\"error\",\"code\":22,*,\"index\":*}"},
+    };
+    char first[sizeof(rows) / sizeof(rows[0])][300];
+    struct host h;
+    struct conn *c;
+    json_t *error;
+
+    (void)state;
+    c = open_leader(&h);
+    exchange(&h, c, opens, "{\"type\":\"open_session_ok\",\"in_reply_to\":1,\"client\":\"3\"}");
+    for (unsigned round = 0; round < 3; round++) {
+        h.fx.nodes[0].no_space = NULL;
+        for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+            char line[300];
+            const char *got;
+
+            (void)snprintf(line, sizeof(line), "{%s}", rows[i].line);
+            say(c, line);
+            settle(&h);
+            got = take(c);
+            if (round == 0)
+                (void)snprintf(first[i], sizeof(first[i]), "%s", got);
+            assert_string_equal(got, first[i]);
+            (void)snprintf(line, sizeof(line), "%s\n", rows[i].reply);
+            if (fnmatch(line, got, 0) != 0)
+                fail_msg("%s: %s", rows[i].line, got);
+        }
+    }
+    /* Decided at apply: used and limit are those of then. */
+    h.fx.nodes[0].says_no_space = true;
+    for (unsigned round = 0; round < 2; round++) {
+        say(c,
+            "{\"type\":\"write\",\"msg_id\":7,\"key\":9,\"value\":1,\"client\":\"3\",\"seq\":7}");
+        settle(&h);
+        error = expect_error(c, 7, "no_space", 14, true, EXTRA("used", "limit", "what"));
+        assert_string_equal(str_of(error, "what"), "quota");
+        assert_int_equal(int_of(error, "limit"), 7);
+        json_decref(error);
+        for (int i = 0; i < h.fx.n; i++)
+            h.fx.nodes[i].says_no_space = false;
+    }
+    host_done(&h);
+}
+
+/* Neither definite: what became of the write is not known (SESSION-3). And while a member may not
+ * understand sessions nothing that needs them is appended (SESSION-7). */
+static void service__sessions_that_are_not_there(void **state)
+{
+    struct host h;
+    struct conn *c;
+    json_t *error;
+
+    (void)state;
+    c = open_leader(&h);
     say(c, "{\"type\":\"write\",\"msg_id\":9,\"key\":1,\"value\":1,\"client\":\"12\",\"seq\":1}");
-    json_decref(expect_error(c, 9, "session_expired", 13, false, EXTRA("client")));
+    settle(&h);
+    error = expect_error(c, 9, "session_expired", 13, false, EXTRA("client"));
+    assert_string_equal(str_of(error, "client"), "12");
+    assert_non_null(strstr(str_of(error, "text"), "open a new session"));
+    json_decref(error);
+    say(c, "{\"type\":\"delete\",\"msg_id\":9,\"key\":1,\"client\":\"18446744073709551615\","
+           "\"seq\":9223372036854775807,\"first\":9223372036854775807}");
+    settle(&h);
+    error = expect_error(c, 9, "session_expired", 13, false, EXTRA("client"));
+    assert_string_equal(str_of(error, "client"), "18446744073709551615");
+    json_decref(error);
+    h.fx.nodes[0].behind = h.fx.nodes[0].id;
+    say(c, opens);
+    error = expect_error(c, 1, "not_supported", 10, true, EXTRA("request_type"));
+    assert_string_equal(str_of(error, "request_type"), "open_session");
+    assert_non_null(strstr(str_of(error, "text"), "n1 is not known to understand sessions"));
+    json_decref(error);
+    say(c, "{\"type\":\"write\",\"msg_id\":2,\"key\":1,\"value\":1,\"client\":\"3\",\"seq\":1}");
+    error = expect_error(c, 2, "not_supported", 10, true, EXTRA("request_type"));
+    assert_string_equal(str_of(error, "request_type"), "write");
+    json_decref(error);
+    /* What needs none goes on. */
+    exchange(&h, c, "{\"type\":\"write\",\"msg_id\":1,\"key\":1,\"value\":1}",
+             "{\"type\":\"write_ok\",\"in_reply_to\":1}");
     host_done(&h);
 }
 
@@ -762,7 +865,7 @@ static void service__a_change_of_the_members_is_answered(void **state)
 static void service__what_it_cannot_do_is_refused(void **state)
 {
     static const char *const types[] = {
-        "\"type\":\"open_session\"", "\"type\":\"snapshot\"",
+        "\"type\":\"snapshot\"",
         "\"type\":\"member_remove\",\"id\":\"n1\"",
         "\"type\":\"init\",\"node_id\":\"n1\",\"node_ids\":[\"n1\"]", "\"type\":\"jump\\\"\\n\""};
     struct host h;
@@ -2639,6 +2742,8 @@ int main(void)
         cmocka_unit_test(service__who_is_behind_names_the_leader),
         cmocka_unit_test(service__a_read_is_what_the_host_says),
         cmocka_unit_test(service__writes_have_exactly_their_fields),
+        cmocka_unit_test(service__a_repeated_write_has_the_first_answer),
+        cmocka_unit_test(service__sessions_that_are_not_there),
         cmocka_unit_test(service__envelopes_are_turned_round),
         cmocka_unit_test(service__what_it_cannot_do_is_refused),
         cmocka_unit_test(service__a_change_of_the_members_is_answered),

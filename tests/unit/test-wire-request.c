@@ -166,6 +166,11 @@ static void request__writes(void **state)
     assert_true(request.has_session);
     assert_true(request.client == UINT64_MAX);
     assert_true(request.seq == INT64_MAX);
+    assert_true(request.first == 1); /* nothing is said */
+    must_decode(
+        "{\"type\":\"write\",\"key\":3,\"value\":1,\"client\":\"7\",\"seq\":9,\"first\":9}");
+    assert_true(request.client == 7 && request.seq == 9 && request.first == 9);
+    must_decode("{\"type\":\"read\",\"key\":3,\"first\":0}"); /* no field of this type */
 
     must_decode("{\"type\":\"delete\",\"key\":\"x\",\"client\":\"12\",\"seq\":1,\"value\":[]}");
     assert_int_equal(request.type, WIRE_REQ_DELETE);
@@ -533,6 +538,11 @@ static const struct wrong wrongs[] = {
     {WRITE("\"value\":1,\"client\":\"5\",\"seq\":1.0"), "seq", INT64_MAX, 7},
     {WRITE("\"value\":1,\"client\":\"5\",\"seq\":\"1\""), "seq", INT64_MAX, 7},
     {CAS("\"from\":1,\"to\":1,\"client\":\"5\""), "seq", 0, 7},
+    {WRITE("\"value\":1,\"first\":1"), "client", 0, 7},
+    {WRITE("\"value\":1,\"client\":\"5\",\"first\":1"), "seq", 0, 7},
+    {WRITE("\"value\":1,\"client\":\"5\",\"seq\":5,\"first\":0"), "first", 5, 7},
+    {WRITE("\"value\":1,\"client\":\"5\",\"seq\":5,\"first\":6"), "first", 5, 7},
+    {WRITE("\"value\":1,\"client\":\"5\",\"seq\":5,\"first\":\"1\""), "first", 5, 7},
     {"{\"msg_id\":7,\"type\":\"delete\",\"key\":\"x\",\"seq\":5}", "client", 0, 7},
     /* via */
     {"{\"msg_id\":7,\"type\":\"read\",\"key\":\"x\",\"via\":\"quorum\"}", "via", 0, 7},
@@ -906,8 +916,9 @@ static void assert_same_request(const char *line, size_t len)
         memcmp(f->key.bytes, j->key.bytes, f->key.len) == 0 && f->n_keys == j->n_keys &&
         f->value.data == j->value.data && f->from.data == j->from.data && f->via == j->via &&
         f->num_reads == j->num_reads && f->concurrency == j->concurrency &&
-        f->methods == j->methods && f->has_session == j->has_session && f->to.data == j->to.data &&
-        f->node_id.data == j->node_id.data && f->n_node_ids == j->n_node_ids;
+        f->methods == j->methods && f->has_session == j->has_session && f->first == j->first &&
+        f->to.data == j->to.data && f->node_id.data == j->node_id.data &&
+        f->n_node_ids == j->n_node_ids;
 
     if (!same)
         fail_msg("the decoders differ: %.*s", (int)len, line);
