@@ -14,8 +14,6 @@ struct compare_run {
     char node[RIDD_NAME_SIZE];
     json_t *reply; /* owned; verbose */
 };
-#define COMPARE_RUNS_MAX (2 * CTL_READERS_MAX)
-
 /* Those of one number of readers: one of a leader, and one of a follower or none. NULL: no more. */
 const struct compare_run *compare_next(const struct compare_run *runs, unsigned n,
                                        const struct compare_run *last, unsigned readers);

@@ -195,8 +195,8 @@ static void print_scale(const struct axis *a, int indent)
     static const struct {
         uint64_t us;
         const char *text;
-    } ticks[] = {{1, "1us"},      {10, "10us"},      {100, "100us"}, {1000, "1ms"},
-                 {10000, "10ms"}, {100000, "100ms"}, {1000000, "1s"}};
+    } ticks[] = {{1, "1us"},          {10, "10us"},          {100, "100us"},     {1000, "1ms"},
+                 {10 * 1000, "10ms"}, {100 * 1000, "100ms"}, {1000 * 1000, "1s"}};
     unsigned at = 0;
 
     (void)printf("%*s", indent, "");

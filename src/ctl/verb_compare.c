@@ -200,7 +200,7 @@ static int build_request(const struct ctl *ctl, unsigned num_reads, unsigned rea
 struct compare_all {
     struct ctl *ctl;
     struct ridd *client;
-    struct compare_run runs[COMPARE_RUNS_MAX];
+    struct compare_run runs[2 * CTL_READERS_MAX];
     unsigned n;
     char leader[RIDD_ENDPOINT_SIZE];
     char follower[RIDD_ENDPOINT_SIZE]; /* "": none is asked */
