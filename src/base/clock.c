@@ -12,10 +12,11 @@ static uint64_t clock_us(clockid_t id)
 }
 
 /* Asked of the kernel each time: after a pause a time that was kept is as old as the pause
- * (READ-44). */
+ * (READ-44). The clock that nobody slews: who corrects the wall clock by a tenth may not make a
+ * lease longer by a tenth (LEASE-0). */
 uint64_t clock_mono_us(void)
 {
-    return clock_us(CLOCK_MONOTONIC);
+    return clock_us(CLOCK_MONOTONIC_RAW);
 }
 
 uint64_t clock_thread_us(void)

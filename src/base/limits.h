@@ -139,6 +139,10 @@ static_assert(RAFT_HEARTBEAT_US_DEFAULT <= RAFT_ELECTION_US_DEFAULT / 3, "three 
 /* Reads not yet confirmed; beyond it raft_read() says RAFT_E_BUSY. 128 in flight on 512
  * connections. */
 #define RAFT_READS_PENDING_MAX 65536u
+/* A node that has applied so many entries less than the leader has committed refuses follower reads
+ * with the leader's name: `overloaded` (FOLLOW-7). It takes a tenth of a second or so to apply
+ * them, and another node answers in a millisecond. */
+#define FOLLOWER_BEHIND_ENTRIES_MAX 10000u
 /* Entries kept in memory behind what is applied, stored and acknowledged, for followers a little
  * behind. */
 #define RAFT_CACHE_BYTES_MAX (4u << 20)
@@ -151,6 +155,60 @@ static_assert(RAFT_HEARTBEAT_US_DEFAULT <= RAFT_ELECTION_US_DEFAULT / 3, "three 
 /* How old the newest round must be at least before one is opened beyond those, unless twice the
  * smoothed round trip says more: several round trips of a local network (READ-65). */
 #define RAFT_ROUND_PATIENCE_US 1000u
+/* The longest lease, and what two clocks may differ in their rates: each by one in so many
+ * (LEASE-0). */
+#define RAFT_LEASE_US_MAX 2000000u
+#define RAFT_CLOCK_RHO    100u
+/* Two clocks that differ by more than half of that are not trusted with leases any more
+ * (LEASE-13). */
+#define RAFT_DRIFT_PPM_MAX (1000000 / (2 * (int)RAFT_CLOCK_RHO))
+/* Of a peer's clock the best reading of each such while is kept, so many of them: after one while
+ * readings that are 2 ms wrong tell apart what counts, after sixteen 0.1 ms are 12 ppm. */
+#define RAFT_DRIFT_SLOT_US 1000000u
+#define RAFT_DRIFT_SLOTS   16u
+#define RAFT_DRIFT_US      (RAFT_DRIFT_SLOTS * RAFT_DRIFT_SLOT_US)
+/* A lease ends so much before its time, for the granularity of clocks (LEASE-9). */
+#define RAFT_LEASE_MARGIN_US 1000u
+/* The clock of who holds and that of who waits go apart by more than this when the machine was
+ * suspended (LEASE-12); readings of both, one after the other, by some microseconds. */
+#define RAFT_SUSPEND_US 1000u
+/* Terms whose promises are known apart: more than one leader in 2 s is rare, more than four are an
+ * accident; what gives way counts for all other terms (LEASE-2). */
+#define RAFT_PROMISES_MAX 4u
+/* Questions of a follower whose answer is still taken (FOLLOW-1): one that is late, and the one
+ * that was asked instead. */
+#define RAFT_ASKS_MAX 2u
+/* A question that is not answered in so long, or in twice the smoothed time that they take, is
+ * asked anew (FOLLOW-6); each time it is twice as long, an election timeout at most. */
+#define RAFT_ASK_US 10000u
+/* Pairs that wait until apply has come to them (BOUND-4): at a heartbeat of 50 ms those of 0.4 s or
+ * more. Beyond it the newest is dropped. */
+#define RAFT_PAIRS_MAX 8u
+/* What is left of a promise is less than this: it outlasts a lease by two of those hundredths. More
+ * is nonsense, and refused (WIRE-2). */
+#define RAFT_LEFT_US_MAX (2u * RAFT_LEASE_US_MAX)
+
+/* ---- clocks ---- */
+
+/* What a lease that comes and goes writes into the log: five lines in ten seconds, and then how
+ * many there were. */
+#define LEASE_LOG_WINDOW_US 10000000u
+#define LEASE_LOG_BURST     5u
+/* How often it is looked whether a lease was taken or lost, for the log. */
+#define LEASE_LOOK_US 50000u
+
+/* Two clocks that are compared are read within this time, or once more, and no more than so often:
+ * three readings take a tenth of a microsecond, and on a busy machine a process is held up between
+ * them for milliseconds now and then. The last ones count then, and are as wrong as they took. */
+#define HOLD_CLOCK_BRACKET_US 100u
+#define HOLD_CLOCK_LOOKS      4u
+/* The hypervisor writes its page within microseconds; one that is at it for longer than so many
+ * looks counts as having told something. */
+#define VMCLOCK_LOOKS 1000u
+/* Beyond this, half of what clocks may differ, no lease is taken (LEASE-13). */
+#define CLOCK_DRIFT_PPM_MAX (1000000u / RAFT_CLOCK_RHO / 2)
+/* What waits for longer waits for so long, thirty years, and looks at the time again. */
+#define CLOCK_TIMER_US_MAX (UINT64_C(1) << 50)
 /* While states differ: how long an index is asked about before a later one, and how long it takes
  * until they are looked at again where nobody could tell who is wrong and nobody came since; as
  * long a node that was made again waits to hear that it is equal (FIT-9). */
@@ -443,8 +501,22 @@ static_assert(CLIENT_CHUNK_BYTES <= DECODE_WHOLE_BYTES,
 #define JSON_REQUEST_KEYS_MAX 32u
 #define JSON_VALUE_KEYS_MAX   1024u
 /* ridd-protocol(7): keys of one batch_read_index. */
-#define BATCH_KEYS_MAX          128u
-#define COMPARE_READS_MAX       100000u
+#define BATCH_KEYS_MAX    128u
+#define COMPARE_READS_MAX 100000u
+/* max_stale_ms of a local_read: a day. Who takes older asks for no bound. */
+#define MAX_STALE_MS_MAX 86400000u
+/* ridd-protocol(7): items of a page of `scan`, and what ends it sooner (SCAN-3): so many bytes of
+ * records read, given or not, and so much time, since a page is one step of a turn (TIME-1). An
+ * item at least, and by time not before so many bytes, which lie side by side: on a busy machine
+ * pages would be of one item each. What an item costs beside its bytes, in bytes that take as long
+ * to copy: a few tenths of a microsecond. */
+#define SCAN_ITEMS_MAX   1000u
+#define SCAN_BYTES_MAX   (2u << 20)
+#define SCAN_BYTES_LEAST (4u << 10)
+#define SCAN_STEP_US     500u
+#define SCAN_ITEM_COST   1024u
+/* `cluster` of a read: what `status` shows has 16; longer: `malformed`. */
+#define CLUSTER_HASH_BYTES_MAX  64u
 #define COMPARE_CONCURRENCY_MAX 128u
 #define TIMEOUT_MS_DEFAULT      5000u
 #define TIMEOUT_MS_MAX          60000u
@@ -477,6 +549,14 @@ static_assert(CLIENT_CHUNK_BYTES <= DECODE_WHOLE_BYTES,
 /* Reads of each method that are not counted: they pay for cold caches and a first round trip that
  * nothing is known of. More of them would only make a run longer. */
 #define COMPARE_WARM_UP_READS 8u
+/* Reads of each method whose cost is measured: what else passes in their time is a small part. */
+#define COMPARE_COST_READS 256u
+/* The bound of bounded_read in a run that gives none: many heartbeats. */
+#define COMPARE_STALE_MS_DEFAULT 1000u
+/* What a run remembers of what was known when, for the bounded ones: a second and more, and what is
+ * older is demanded of nobody. */
+#define COMPARE_FACTS   4096u
+#define COMPARE_FACT_US 250u
 /* How old may be in `status` what is dear to find out: quick for a person, and a tenth of the
  * cost for who asks without a pause (TIME-4). */
 #define STATUS_FRESH_US 20000u
@@ -548,6 +628,20 @@ static_assert(KEY_BYTES_MAX <= LMDB_KEY_BYTES_MAX, "LMDB must take every key");
 /* What a record counts of the quota beside its key and text: its header of 32 bytes, and what LMDB
  * needs for it in a page that is two thirds full. The same on every node, for ever. */
 #define KV_RECORD_OVERHEAD 64u
+/* SESSION-2: answers that a session keeps. Who has more writes in flight than this may be told that
+ * the oldest of them is not known any more. The same on every node, for ever: what is kept decides
+ * what is applied. So are the three below (SESSION-5). */
+#define SESSION_ANSWERS_MAX 128u
+/* Sessions at once, and bytes of their records: each client process has one, and with all answers
+ * kept it takes some 2 KiB, with those that the client still waits for some 100 bytes. Under a
+ * limit of the state they have no more than one part in so many of that. Beyond either the one that
+ * was not used for the longest time goes. */
+#define SESSIONS_MAX        4096u
+#define SESSIONS_BYTES_MAX  (8u << 20)
+#define SESSIONS_QUOTA_PART 8u
+/* So many go for one entry at most, some 20 us each: when the limit was lowered it takes a few
+ * entries until there are few enough. */
+#define SESSIONS_GONE_AT_ONCE 8u
 /* LMDB's map is address space (SPACE-3): so much is asked for at first, or eight times the quota if
  * that is more; where the kernel gives less (ulimit -v) half of it, down to the least, so that a
  * third is left for all else. It is made larger before a transaction that would find less than the
@@ -732,6 +826,8 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
  * much by chance, so that clients that failed together do not come back together. */
 #define CALL_BACKOFF_US_MIN 10000u
 #define CALL_BACKOFF_US_MAX 400000u
+/* A pause is so much longer or shorter by chance. */
+#define CALL_JITTER_PERCENT 50u
 /* Hints followed at once; a longer chain is two nodes that each believe in the other, and waits in
  * between. */
 #define CALL_HINTS_MAX 3u
@@ -756,13 +852,45 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
 #define CALL_ERROR_CODE_MAX 99999
 /* A day, for runs that measure. A longer timeout is RIDD_INVALID. */
 #define CALL_LONG_TIMEOUT_MS_MAX 86400000u
+/* Nodes that a client knows: those of its list, and as many that hints have named. Of the latter
+ * one that has nothing under way gives its place to a new one; without such the hint counts as
+ * none. */
+#define CALL_NODES_MAX 64u
+/* Requests that are begun and not called back, and their bytes, unless ridd_set_limits() says
+ * otherwise: 10,000 take some tens of megabytes. Beyond them nothing is begun (RIDD_BUSY). */
+#define CALL_REQUESTS_DEFAULT 10000u
+#define CALL_REQUESTS_MAX     1000000u
+#define CALL_BYTES_DEFAULT    ((size_t)64 << 20)
+/* Unanswered at one node: as many as a server reads without waiting, unless it is told otherwise.
+ * The others wait here, where they can still be given up for certain. */
+#define CALL_IN_FLIGHT_DEFAULT CLIENT_IN_FLIGHT_DEFAULT
+#define CALL_IN_FLIGHT_MAX     CLIENT_IN_FLIGHT_MAX
+/* While so much is written and not taken by the kernel no further request is written: beyond it
+ * only the rest of one line waits. */
+#define CALL_OUT_BYTES_LOW (64u << 10)
+/* Descriptors that one turn looks at; the others are looked at in the next. */
+#define CALL_EVENTS_MAX 64
+/* What one connection may read in one turn of ridd_process(); the rest comes in the next, so that
+ * nobody's callbacks wait for one server. */
+#define CALL_TURN_BYTES (256u << 10)
+/* Numbers of a write session that may be under way at once: so many answers the servers keep for
+ * each client. Further writes wait for the lowest to be answered. */
+#define CALL_SESSION_WINDOW 128u
+/* A node's score as a place to read doubles with each read that took too long, up to a thousand
+ * times; a node that was not heard of for a second is asked once in each second whether it is
+ * better. */
+#define CALL_SLOW_DOUBLINGS_MAX 10u
+#define CALL_PROBE_US           1000000u
+/* A node that was never read from counts as this fast: as a node in the same room. */
+#define CALL_LATENCY_US_FIRST 500u
+/* A moving average with an eighth for the newest. */
+#define CALL_LATENCY_SHARE 8u
 
 /* ---- ridctl ---- */
 
 /* How long `status`, `ping` and `members` wait for one node, and beyond the nodes' own time for
  * starting threads on a busy machine. A node that is later is shown as silent. */
 #define CTL_ASK_MS       1000u
-#define CTL_ASK_GRACE_MS 500u
 /* The widest table of a verb; asserted. */
 #define TABLE_COLUMNS_MAX 16
 /* `status`: what all nodes have against themselves and each other. Four each is more than was ever
@@ -776,7 +904,11 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
 /* The longest that a run of `compare` may take before ridctl gives up on it, and how often it shows
  * how far it got. */
 #define CTL_COMPARE_TIMEOUT_MS 86400000u
-#define CTL_PROGRESS_EVERY_MS  200u
+/* Numbers of `compare --readers`. With --all: how often the leader is looked at until it writes;
+ * the run goes on after that in any case, and says when nothing was written. */
+#define CTL_READERS_MAX       8u
+#define CTL_COMPARE_LOOKS     1000u
+#define CTL_PROGRESS_EVERY_MS 200u
 /* `snapshot`: one that has not begun for so long does not wait for a moment, but for something. */
 #define CTL_SNAPSHOT_IDLE_MS 5000u
 /* `member`: so long it asks again while another change is under way. */
@@ -851,6 +983,8 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
 
 /* What configurations say of the formats that all members know. */
 #define MEMBERS_VERSION 1u
+/* From this one on all of them wait for what is left of promises before they commit (LEASE-15). */
+#define GATES_VERSION 2u
 /* The core keeps every configuration of the log, 12 KiB each and many times what it is there; a
  * client is told to ask again when there are so many: a thousand replacements in 64 MiB of log. */
 #define MEMBERS_CONFIGURATIONS_MAX 4096u

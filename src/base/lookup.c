@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/limits.h"
 
 #include "base/banned.h"
@@ -161,8 +162,7 @@ bool lookup_is_done(struct lookup *l)
 
 int lookup_wait(struct lookup *l, uint64_t deadline_us)
 {
-    const struct timespec until = {.tv_sec = (time_t)(deadline_us / 1000000u),
-                                   .tv_nsec = (long)(deadline_us % 1000000u) * 1000};
+    const struct timespec until = clock_timer_at(deadline_us);
     bool done;
 
     (void)pthread_mutex_lock(&l->lock);

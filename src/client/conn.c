@@ -1,319 +1,577 @@
-/* One TCP connection, non-blocking underneath, with a deadline on every call. The deadline is
- * absolute, so that signals and short reads never make a call longer. */
+/* A connection to a server: requests wait in its queue, are written to `out` one behind the other
+ * as long as the server and the kernel take them, and wait in `sent` for replies, which come in any
+ * order and name their request. What nobody waits for any more is passed over when it comes.
+ *
+ * A line that was begun is finished, whoever has given up meanwhile: half a line would spoil those
+ * behind it. One of which nothing was sent yet is made blank instead, which servers pass over: it
+ * certainly did not happen (ASYNC-5). */
 #include <errno.h>
-#include <fcntl.h>
-#include <netdb.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <poll.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "base/lookup.h"
 #include "client/client_int.h"
 
 #include "base/banned.h"
 
-void conn_init(struct conn *c)
+static void on_timer(struct timer *t, uint64_t now_us)
 {
-    memset(c, 0, sizeof(*c));
-    c->fd = -1;
-    buf_init(&c->in);
+    dial_on_timer(list_entry(t, struct conn, timer), now_us);
 }
 
-void conn_close(struct conn *c)
+int conn_new(struct ridd *c, const struct endpoint *to, struct node *node, struct conn **ret_conn)
 {
-    if (c->fd >= 0)
-        (void)close(take_fd(c->fd));
-    buf_done(&c->in);
-    c->n_taken = 0;
-    c->n_scanned = 0;
+    struct conn *conn;
+
+    if (timers_own(&c->timers) != 0)
+        return -ENOMEM;
+    conn = calloc(1, sizeof(*conn));
+    if (conn == NULL) {
+        c->timers.n_owned--;
+        return -ENOMEM;
+    }
+    conn->client = c;
+    conn->node = node;
+    conn->to = *to;
+    conn->fd = -1;
+    conn->timer.fn = on_timer;
+    list_init(&conn->queue);
+    list_init(&conn->sent);
+    list_append(&c->conns, &conn->link);
+    *ret_conn = conn;
+    return 0;
 }
 
-void conn_reset_on_close(struct conn *c, bool on)
+void conn_free(struct conn *conn)
+{
+    conn_close(conn);
+    timers_disown(&conn->client->timers, &conn->timer);
+    list_remove(&conn->link);
+    free(conn);
+}
+
+/* Its requests have been taken from it. */
+void conn_close(struct conn *conn)
+{
+    dial_done(conn);
+    timers_clear(&conn->client->timers, &conn->timer);
+    if (conn->fd >= 0)
+        (void)close(take_fd(conn->fd)); /* leaves epoll, too */
+    conn->events = 0;
+    conn->state = CONN_CLOSED;
+    buf_done(&conn->in);
+    buf_done(&conn->out);
+    conn->n_scanned = 0;
+    conn->out_at = 0;
+    conn->out_bytes = 0;
+    conn->line_bytes = 0;
+    conn->n_lines = 0;
+    conn->n_unanswered = 0;
+    conn->heard_us = 0;
+    conn->spoke = false;
+    conn->out_broken = false;
+}
+
+int conn_watch(struct conn *conn, uint32_t events)
+{
+    struct epoll_event e = {.events = events, .data = {.ptr = conn}};
+
+    if (conn->events == events)
+        return 0;
+    if (epoll_ctl(conn->client->epoll_fd, conn->events == 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD,
+                  conn->fd, &e) != 0)
+        return -errno;
+    conn->events = events;
+    return 0;
+}
+
+/* Whoever gives up a run that was asked for once, or is ended while it waits, ends it at the
+ * server, too: it sees a reset, and not the end of what we have to say, after which it would
+ * answer. */
+static void reset_on_close(struct conn *conn, bool on)
 {
     const struct linger linger = {.l_onoff = on, .l_linger = 0};
 
-    if (c->fd >= 0)
-        (void)setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+    if (conn->fd >= 0)
+        (void)setsockopt(conn->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
 }
 
-/* Waits for events until the deadline: CONN_OK when something is to be done (errors included: the
- * call that follows finds them), CONN_E_TIMEOUT. */
-static enum conn_result conn_wait(int fd, short events, uint64_t deadline_us)
-{
-    for (;;) {
-        struct pollfd p = {.fd = fd, .events = events};
-        uint64_t now_us = clock_mono_us();
-        uint64_t left_ms = deadline_us > now_us ? (deadline_us - now_us + 999) / 1000 : 0;
-        int n = poll(&p, 1, left_ms > CALL_POLL_MS_MAX ? CALL_POLL_MS_MAX : (int)left_ms);
+/* ---- requests come and go ---- */
 
-        if (n > 0)
-            return CONN_OK;
-        if (n == 0 && left_ms <= CALL_POLL_MS_MAX)
-            return CONN_E_TIMEOUT;
-        if (n < 0 && errno != EINTR && errno != EAGAIN)
-            return CONN_E_CLOSED;
+static void count_read(struct request *r, bool on)
+{
+    struct node *node = r->conn->node;
+
+    if (r->counted == on || node == NULL || (on && !r->any_node))
+        return;
+    r->counted = on;
+    if (on)
+        node->n_reads++;
+    else
+        node->n_reads--;
+}
+
+void conn_add(struct conn *conn, struct request *r, uint64_t now_us)
+{
+    list_remove(&r->link);
+    list_append(&conn->queue, &r->link);
+    r->state = REQ_QUEUED;
+    r->conn = conn;
+    count_read(r, true);
+    if (conn->state == CONN_CLOSED)
+        dial_start(conn, now_us);
+    else if (conn->state == CONN_OPEN)
+        conn->wants_flush = true;
+}
+
+/* It is in no list afterwards. */
+static void detach(struct request *r)
+{
+    table_remove(&r->client->by_msg, &r->by_msg);
+    count_read(r, false);
+    list_remove(&r->link);
+    r->conn = NULL;
+}
+
+/* Whether the server may take what was sent of the line for a request. The last line of a stream
+ * counts without its newline; one that lacks more than that is none. */
+static bool may_have_left(const struct conn *conn, const struct request *r)
+{
+    return r->state == REQ_SENT && conn->out_bytes + 1 >= r->line_end;
+}
+
+static bool has_begun(const struct conn *conn, const struct request *r)
+{
+    return r->state == REQ_SENT && conn->out_bytes > r->line_end - r->line_len;
+}
+
+static void make_blank(struct conn *conn, const struct request *r)
+{
+    size_t end = conn->out.len - (size_t)(conn->line_bytes - r->line_end);
+
+    memset(conn->out.data + end - r->line_len, ' ', r->line_len - 1);
+    conn->n_unanswered--;
+}
+
+bool conn_drop(struct conn *conn, struct request *r)
+{
+    bool is_sent = r->state == REQ_SENT;
+    bool begun = has_begun(conn, r);
+    bool left = may_have_left(conn, r);
+
+    detach(r);
+    if (is_sent && !begun)
+        make_blank(conn, r);
+    if (begun && !left && list_empty(&conn->sent) && list_empty(&conn->queue)) {
+        /* Nobody else's line is behind it: it need not be finished. */
+        conn_close(conn);
+        begun = false;
+    }
+    conn_maybe_end(conn);
+    return begun;
+}
+
+/* Nothing was heard since then, and nobody waits for it any more: who comes next gets a fresh
+ * one. */
+void conn_doubt(struct conn *conn, uint64_t since_us)
+{
+    if (conn->state == CONN_OPEN && conn->heard_us < since_us && list_empty(&conn->sent) &&
+        list_empty(&conn->queue))
+        conn_close(conn);
+}
+
+int conn_give_fd(struct conn *conn)
+{
+    if (conn->events != 0)
+        (void)epoll_ctl(conn->client->epoll_fd, EPOLL_CTL_DEL, conn->fd, NULL);
+    conn->events = 0;
+    return take_fd(conn->fd);
+}
+
+void conn_maybe_end(struct conn *conn)
+{
+    bool is_idle = list_empty(&conn->queue) && list_empty(&conn->sent);
+
+    if (!is_idle)
+        return;
+    if (conn->is_own) {
+        conn_close(conn);
+        list_remove(&conn->link);
+        list_append(&conn->client->dead, &conn->link);
+    } else if (conn->state == CONN_LOOKUP || conn->state == CONN_DIALING) {
+        conn_close(conn);
     }
 }
 
-static void say_errno(char *why, size_t why_size, const struct endpoint *to, int error)
-{
-    char text[128];
-    const char *s = strerror_r(error, text, sizeof(text)); /* GNU's */
-    char first = s[0];
+/* ---- failures ---- */
 
-    if (first >= 'A' && first <= 'Z')
-        first = (char)(first - 'A' + 'a');
-    (void)snprintf(why, why_size, "cannot connect to %s: %c%s", to->text, first,
-                   s + (s[0] != '\0'));
+static void say_failure(const struct conn *conn, const struct request *r, enum conn_failure failure,
+                        const char *why, struct attempt *a)
+{
+    bool is_read = r->kind == RIDD_KIND_READ;
+    const char *to = conn->to.text;
+
+    switch (failure) {
+    case CONN_UNREACHABLE:
+        reply_fail(a->reply, RIDD_UNREACHABLE, true, "%s", why);
+        a->unreachable = true;
+        return;
+    case CONN_TOO_LONG:
+        reply_fail(a->reply, RIDD_BAD_REPLY, is_read, "%s sent a line longer than %u bytes", to,
+                   CALL_LINE_BYTES_MAX);
+        break;
+    case CONN_GARBAGE:
+        reply_fail(a->reply, RIDD_BAD_REPLY, is_read, "%s does not speak the protocol: %s", to,
+                   why);
+        break;
+    case CONN_ENDED:
+    case CONN_MEMORY:
+        reply_fail(a->reply, RIDD_DISCONNECTED, is_read,
+                   "%s closed the connection before it answered", to);
+        break;
+    }
+    if (!may_have_left(conn, r)) {
+        a->reply->definite = 1;
+        a->unreachable = true;
+    }
 }
 
-/* A long wait (compare_read_methods) must notice a host that vanished: after 10 s of silence it is
- * asked three times. */
-static void set_options(int fd)
+static void end_attempt(struct conn *conn, struct request *r, enum conn_failure failure,
+                        const char *why, uint64_t now_us)
 {
-    const int on = 1;
-    const int idle_s = 10;
-    const int interval_s = 5;
-    const int n_probes = 3;
+    struct attempt a = {.reply = reply_new()};
 
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-    (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof(interval_s));
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &n_probes, sizeof(n_probes));
+    if (reply_is_const(a.reply) || failure == CONN_MEMORY) {
+        ridd_reply_free(a.reply);
+        detach(r);
+        turn_no_memory(r, now_us);
+        return;
+    }
+    say_failure(conn, r, failure, why, &a);
+    (void)snprintf(a.reply->endpoint, sizeof(a.reply->endpoint), "%s", conn->to.text);
+    detach(r);
+    turn_end(r, &a, now_us);
 }
 
-/* A connected socket, or -1 with errno. */
-static int connect_one(const struct addrinfo *ai, uint64_t deadline_us)
+static void end_all(struct conn *conn, struct list *requests, enum conn_failure failure,
+                    const char *why, uint64_t now_us)
 {
-    cleanup_fd int fd =
-        socket(ai->ai_family, ai->ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, ai->ai_protocol);
-    int error = 0;
-    socklen_t len = sizeof(error);
+    struct list all;
 
-    if (fd < 0)
-        return -1;
-    if (connect(fd, ai->ai_addr, ai->ai_addrlen) != 0) {
-        if (errno != EINPROGRESS && errno != EINTR)
-            return -1;
-        if (conn_wait(fd, POLLOUT, deadline_us) != CONN_OK) {
-            errno = ETIMEDOUT;
-            return -1;
+    list_init(&all);
+    list_splice(&all, requests);
+    while (!list_empty(&all))
+        end_attempt(conn, list_entry(all.next, struct request, link), failure, why, now_us);
+}
+
+void conn_fail(struct conn *conn, enum conn_failure failure, const char *why, uint64_t now_us)
+{
+    char text[RIDD_TEXT_SIZE];
+
+    (void)snprintf(text, sizeof(text), "%s", why);
+    /* One that came to nothing is not tried again at once, be it for a thousand requests. */
+    if (conn->node != NULL && !conn->spoke && failure != CONN_MEMORY)
+        node_failed(conn->node, text, now_us);
+    end_all(conn, &conn->sent, failure, text, now_us);
+    end_all(conn, &conn->queue, failure, text, now_us);
+    conn_close(conn);
+    conn_maybe_end(conn);
+}
+
+/* ---- lines in ---- */
+
+/* What the server said of the request. */
+static void take_reply(struct conn *conn, struct request *r, const struct reply_line *l,
+                       uint64_t now_us)
+{
+    struct attempt a = {.reply = reply_new()};
+    char why[160] = "";
+    enum reply_result result = REPLY_MEMORY;
+
+    if (!reply_is_const(a.reply)) {
+        (void)snprintf(a.reply->endpoint, sizeof(a.reply->endpoint), "%s", conn->to.text);
+        result = reply_fill(a.reply, l, r->anchor != 0 ? "local_read_ok" : r->expect, &a.hint, why,
+                            sizeof(why));
+    }
+    if (result != REPLY_OK)
+        ridd_reply_free(a.reply);
+    if (result == REPLY_GARBAGE) {
+        conn_fail(conn, CONN_GARBAGE, why, now_us);
+        return;
+    }
+    if (r->kind == RIDD_KIND_ONCE)
+        reset_on_close(conn, false);
+    if (result == REPLY_OK && r->counted)
+        node_judge(conn->node, a.reply->status, now_us - r->sent_us, now_us);
+    detach(r);
+    if (result == REPLY_MEMORY) {
+        turn_no_memory(r, now_us);
+        return;
+    }
+    a.from_server = a.reply->status != RIDD_OK;
+    turn_end(r, &a, now_us);
+}
+
+/* An error about the connection as a whole, its first line (too many are open): it is refused, for
+ * all alike. */
+static void take_refusal(struct conn *conn, const struct reply_line *l, uint64_t now_us)
+{
+    struct list all;
+
+    list_init(&all);
+    list_splice(&all, &conn->sent);
+    list_splice(&all, &conn->queue);
+    if (conn->node != NULL)
+        node_failed(conn->node, "it refused the connection", now_us);
+    while (!list_empty(&all))
+        take_reply(conn, list_entry(all.next, struct request, link), l, now_us);
+    conn_close(conn);
+}
+
+/* The request that a line answers; NULL: none, or none any more. It is one that went out here
+ * (ASYNC-4). */
+static struct request *request_of(const struct conn *conn, const struct reply_line *l)
+{
+    struct entry *e = l->has_id ? table_find(&conn->client->by_msg, l->id) : NULL;
+    struct request *r = e != NULL ? list_entry(e, struct request, by_msg) : NULL;
+
+    if (l->has_id)
+        return r != NULL && r->conn == conn ? r : NULL;
+    if (l->line_no != 0) {
+        list_for_each(it, &conn->sent)
+        {
+            r = list_entry(it, struct request, link);
+            if (r->line_no == l->line_no)
+                return r;
         }
-        if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0)
-            return -1;
-        if (error != 0) {
-            errno = error;
-            return -1;
-        }
-    }
-    set_options(fd);
-    return take_fd(fd);
-}
-
-/* Whether a socket on a port of this host that nobody listens on was connected to itself, which TCP
- * allows when the kernel happens to choose that very port as the source: it would echo the request
- * as its own answer. */
-static bool is_own_end(int fd)
-{
-    struct sockaddr_storage a;
-    struct sockaddr_storage b;
-    socklen_t a_len = sizeof(a);
-    socklen_t b_len = sizeof(b);
-
-    memset(&a, 0, sizeof(a));
-    memset(&b, 0, sizeof(b));
-    return getsockname(fd, (struct sockaddr *)&a, &a_len) == 0 &&
-           getpeername(fd, (struct sockaddr *)&b, &b_len) == 0 && a_len == b_len &&
-           memcmp(&a, &b, a_len) == 0;
-}
-
-/* The addresses of a server: 0, or an EAI_ code. First as an address, which asks nobody; a name is
- * asked for by a thread, since a name server may be silent for longer than the call lasts (LOOP-2).
- * *ret_late: it was. */
-static int find(const struct endpoint *to, uint64_t deadline_us, struct addrinfo **ret_list,
-                bool *ret_late)
-{
-    const struct addrinfo hints = {.ai_family = AF_UNSPEC,
-                                   .ai_socktype = SOCK_STREAM,
-                                   .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV};
-    struct lookup *lookup = NULL;
-    int unused;
-    int rc = getaddrinfo(to->host, to->port, &hints, ret_list);
-
-    if (rc != EAI_NONAME)
-        return rc;
-    rc = lookup_start(to->host, to->port, AI_ADDRCONFIG, -1, &lookup);
-    if (rc != 0)
-        return rc == -ENOMEM ? EAI_MEMORY : EAI_AGAIN;
-    *ret_late = lookup_wait(lookup, deadline_us) != 0;
-    rc = *ret_late ? EAI_AGAIN : lookup_take(lookup, ret_list, &unused);
-    lookup_drop(lookup);
-    return rc;
-}
-
-enum conn_result conn_open(struct conn *c, const struct endpoint *to, uint64_t deadline_us,
-                           char *why, size_t why_size)
-{
-    struct addrinfo *list = NULL;
-    bool late = false;
-    int error = ETIMEDOUT;
-    int rc;
-
-    conn_close(c);
-    rc = find(to, deadline_us, &list, &late);
-    if (rc == EAI_MEMORY)
-        return CONN_E_MEMORY;
-    if (rc != 0) {
-        (void)snprintf(why, why_size, "cannot find the address of %s: %s", to->text,
-                       late ? "no answer from the name server in time" : gai_strerror(rc));
-        return CONN_E_UNREACHABLE;
-    }
-    for (const struct addrinfo *ai = list; ai != NULL && c->fd < 0; ai = ai->ai_next) {
-        uint64_t now_us = clock_mono_us();
-        uint64_t until_us = deadline_us;
-
-        /* An address that swallows packets leaves time for the next one. */
-        if (ai->ai_next != NULL && deadline_us > now_us)
-            until_us = now_us + (deadline_us - now_us) / 2;
-        c->fd = connect_one(ai, until_us);
-        if (c->fd < 0) {
-            error = errno;
-        } else if (is_own_end(c->fd)) {
-            (void)close(take_fd(c->fd));
-            error = ECONNREFUSED;
-        }
-    }
-    freeaddrinfo(list);
-    if (c->fd < 0) {
-        say_errno(why, why_size, to, error);
-        return CONN_E_UNREACHABLE;
-    }
-    c->to = *to;
-    return CONN_OK;
-}
-
-enum conn_result conn_send(struct conn *c, const void *data, size_t len, uint64_t deadline_us,
-                           size_t *ret_sent)
-{
-    const unsigned char *p = data;
-
-    *ret_sent = 0;
-    while (*ret_sent < len) {
-        ssize_t n = send(c->fd, p + *ret_sent, len - *ret_sent, MSG_NOSIGNAL);
-        enum conn_result r;
-
-        if (n >= 0) {
-            *ret_sent += (size_t)n;
-            continue;
-        }
-        if (errno == EINTR)
-            continue;
-        if (errno != EAGAIN && errno != EWOULDBLOCK)
-            return CONN_E_CLOSED;
-        r = conn_wait(c->fd, POLLOUT, deadline_us);
-        if (r != CONN_OK)
-            return r;
-    }
-    return CONN_OK;
-}
-
-/* Drops the line that was returned last. */
-static void drop_taken(struct conn *c)
-{
-    buf_consume(&c->in, c->n_taken);
-    c->n_taken = 0;
-}
-
-/* A whole line out of what was received, or NULL. Its newline becomes a NUL. */
-static const char *take_line(struct conn *c, size_t *ret_len)
-{
-    char *start = (char *)c->in.data;
-    char *newline;
-    size_t len;
-
-    if (c->in.len == c->n_scanned)
         return NULL;
-    newline = memchr(start + c->n_scanned, '\n', c->in.len - c->n_scanned);
-    if (newline == NULL) {
-        c->n_scanned = c->in.len;
-        return NULL;
     }
-    len = (size_t)(newline - start);
-    c->n_taken = len + 1;
-    c->n_scanned = 0;
-    if (len > 0 && start[len - 1] == '\r')
-        len--;
-    start[len] = '\0';
-    *ret_len = len;
-    return start;
+    return conn->n_unanswered == 1 && !list_empty(&conn->sent)
+               ? list_entry(conn->sent.next, struct request, link)
+               : NULL;
 }
 
-/* Receives some bytes. */
-static enum conn_result receive(struct conn *c, uint64_t deadline_us)
+static void on_reply(struct conn *conn, const struct reply_line *l, uint64_t now_us)
 {
-    size_t room = c->in.len < 4096 ? 4096 : c->in.len;
-    void *p = buf_reserve(&c->in, room);
+    struct request *r = request_of(conn, l);
 
-    if (p == NULL)
-        return CONN_E_MEMORY;
-    for (;;) {
-        ssize_t n = recv(c->fd, p, room, 0);
-        enum conn_result r;
+    if (!l->has_id && l->line_no == 0 && !conn->spoke) {
+        take_refusal(conn, l, now_us);
+        return;
+    }
+    if (!l->has_id && r == NULL) {
+        conn_fail(conn, CONN_GARBAGE, "an error that answers no request", now_us);
+        return;
+    }
+    conn->spoke = true;
+    if (conn->n_unanswered > 0)
+        conn->n_unanswered--;
+    if (conn->node != NULL)
+        node_spoke(conn->node);
+    conn->wants_flush = true;
+    if (r != NULL)
+        take_reply(conn, r, l, now_us);
+}
 
-        if (n > 0) {
-            c->in.len += (size_t)n;
-            return CONN_OK;
+static void on_line(struct conn *conn, const char *line, size_t len, uint64_t now_us)
+{
+    struct reply_line l;
+    char why[160] = "";
+
+    switch (reply_open(line, len, &l, why, sizeof(why))) {
+    case REPLY_OK:
+        on_reply(conn, &l, now_us);
+        break;
+    case REPLY_GARBAGE:
+        conn_fail(conn, CONN_GARBAGE, why, now_us);
+        break;
+    case REPLY_MEMORY:
+        conn_fail(conn, CONN_MEMORY, "out of memory", now_us);
+        break;
+    }
+    reply_line_done(&l);
+}
+
+/* All whole lines of what was received. It may be closed behind any of them. */
+static void take_lines(struct conn *conn, uint64_t now_us)
+{
+    size_t at = 0;
+
+    while (conn->state == CONN_OPEN) {
+        const char *start = (const char *)conn->in.data + at;
+        size_t len = conn->in.len - at;
+        const char *newline = len > conn->n_scanned
+                                  ? memchr(start + conn->n_scanned, '\n', len - conn->n_scanned)
+                                  : NULL;
+
+        if (newline == NULL) {
+            conn->n_scanned = len;
+            break;
         }
-        if (n == 0)
-            return CONN_E_CLOSED;
-        if (errno == EINTR)
-            continue;
-        if (errno != EAGAIN && errno != EWOULDBLOCK)
-            return CONN_E_CLOSED;
-        r = conn_wait(c->fd, POLLIN, deadline_us);
-        if (r != CONN_OK)
-            return r;
+        len = (size_t)(newline - start);
+        at += len + 1;
+        conn->n_scanned = 0;
+        if (len > 0 && start[len - 1] == '\r')
+            len--;
+        if (len > 0)
+            on_line(conn, start, len, now_us);
     }
+    if (conn->state != CONN_OPEN)
+        return;
+    buf_consume(&conn->in, at);
+    if (conn->in.len == 0)
+        buf_reset(&conn->in, CALL_OUT_BYTES_LOW);
+    if (conn->in.len > CALL_LINE_BYTES_MAX)
+        conn_fail(conn, CONN_TOO_LONG, "a line that does not end", now_us);
 }
 
-enum conn_result conn_line(struct conn *c, uint64_t deadline_us, const char **ret_line,
-                           size_t *ret_len)
+static void receive(struct conn *conn, uint64_t now_us)
 {
-    drop_taken(c);
-    for (;;) {
-        enum conn_result r;
-        const char *line;
-
-        while ((line = take_line(c, ret_len)) != NULL) {
-            if (*ret_len > 0) {
-                *ret_line = line;
-                return CONN_OK;
-            }
-            drop_taken(c);
-        }
-        if (c->in.len > CALL_LINE_BYTES_MAX)
-            return CONN_E_TOO_LONG;
-        r = receive(c, deadline_us);
-        if (r != CONN_OK)
-            return r;
-    }
-}
-
-bool conn_stale(const struct conn *c)
-{
-    char byte;
+    size_t left = CALL_TURN_BYTES;
+    size_t room;
     ssize_t n;
 
-    if (c->fd < 0 || c->in.len > c->n_taken)
+    do {
+        void *p;
+
+        room = conn->in.len < 4096 ? 4096 : conn->in.len;
+        p = buf_reserve(&conn->in, room);
+        if (p == NULL) {
+            conn_fail(conn, CONN_MEMORY, "out of memory", now_us);
+            return;
+        }
+        n = recv(conn->fd, p, room, 0);
+        if (n < 0 && (errno == EINTR || errno == EAGAIN || errno == EWOULDBLOCK))
+            return;
+        if (n <= 0) {
+            conn_fail(conn, CONN_ENDED, "it closed the connection", now_us);
+            return;
+        }
+        conn->in.len += (size_t)n;
+        conn->heard_us = now_us;
+        take_lines(conn, now_us);
+        left -= min_u64(left, (size_t)n);
+    } while (conn->state == CONN_OPEN && (size_t)n == room && left > 0);
+}
+
+void conn_on_event(struct conn *conn, uint32_t events, uint64_t now_us)
+{
+    if (conn->state == CONN_DIALING) {
+        dial_on_event(conn, now_us);
+        return;
+    }
+    if (conn->state != CONN_OPEN)
+        return;
+    conn->wants_flush = conn->wants_flush || (events & EPOLLOUT) != 0;
+    if ((events & ~(uint32_t)EPOLLOUT) != 0)
+        receive(conn, now_us);
+    conn_maybe_end(conn);
+}
+
+/* ---- lines out ---- */
+
+static bool write_request(struct conn *conn, struct request *r, uint64_t now_us)
+{
+    struct ridd *c = conn->client;
+    size_t before = conn->out.len;
+    uint64_t msg_id = c->next_msg_id;
+
+    if (table_reserve(&c->by_msg) != 0 || op_line(r, msg_id, now_us, &conn->out) != 0) {
+        conn->out.len = before;
+        detach(r);
+        turn_no_memory(r, now_us);
+        return false;
+    }
+    c->next_msg_id++;
+    table_add(&c->by_msg, &r->by_msg, msg_id);
+    r->line_len = conn->out.len - before;
+    conn->line_bytes += r->line_len;
+    r->line_end = conn->line_bytes;
+    r->line_no = ++conn->n_lines;
+    r->sent_us = now_us;
+    r->state = REQ_SENT;
+    list_remove(&r->link);
+    list_append(&conn->sent, &r->link);
+    conn->n_unanswered++;
+    return true;
+}
+
+/* As many as the server reads, and not more than waits for the kernel for a moment (ASYNC-8). */
+static void write_requests(struct conn *conn, uint64_t now_us)
+{
+    while (!list_empty(&conn->queue) && conn->n_unanswered < conn->client->limits.in_flight &&
+           conn->out.len - conn->out_at < CALL_OUT_BYTES_LOW && !conn->out_broken)
+        (void)write_request(conn, list_entry(conn->queue.next, struct request, link), now_us);
+}
+
+/* True: the kernel has taken all of it. */
+static bool send_out(struct conn *conn)
+{
+    while (conn->out_at < conn->out.len && !conn->out_broken) {
+        ssize_t n = send(conn->fd, conn->out.data + conn->out_at, conn->out.len - conn->out_at,
+                         MSG_NOSIGNAL);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+            break;
+        if (n < 0) {
+            conn->out_broken = true; /* the end is found where it is read: it may say why */
+            break;
+        }
+        conn->out_at += (size_t)n;
+        conn->out_bytes += (uint64_t)n;
+    }
+    if (conn->out_at == conn->out.len) {
+        buf_reset(&conn->out, CALL_OUT_BYTES_LOW);
+        conn->out_at = 0;
         return true;
-    do
-        n = recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-    while (n < 0 && errno == EINTR);
-    return n >= 0 || (errno != EAGAIN && errno != EWOULDBLOCK);
+    }
+    if (conn->out_at > CALL_OUT_BYTES_LOW) {
+        buf_consume(&conn->out, conn->out_at);
+        conn->out_at = 0;
+    }
+    return false;
+}
+
+void conn_flush(struct conn *conn, uint64_t now_us)
+{
+    bool all_sent = true;
+    int rc;
+
+    conn->wants_flush = false;
+    if (conn->state != CONN_OPEN)
+        return;
+    do {
+        write_requests(conn, now_us);
+        if (conn->out.len == 0)
+            break;
+        all_sent = send_out(conn);
+    } while (all_sent);
+    rc = conn_watch(conn, all_sent || conn->out_broken ? EPOLLIN : EPOLLIN | EPOLLOUT);
+    if (rc != 0)
+        conn_fail(conn, CONN_MEMORY, "out of memory", now_us);
+    else
+        conn_maybe_end(conn); /* there may have been no memory for its only line */
+}
+
+void conn_is_open(struct conn *conn, uint64_t now_us)
+{
+    conn->state = CONN_OPEN;
+    conn->wants_flush = true;
+    if (!list_empty(&conn->queue)) {
+        struct request *r = list_entry(conn->queue.next, struct request, link);
+
+        if (r->connect_only) {
+            turn_connected(r, now_us);
+            return;
+        }
+        if (r->kind == RIDD_KIND_ONCE)
+            reset_on_close(conn, true);
+    }
+    if (conn_watch(conn, EPOLLIN) != 0)
+        conn_fail(conn, CONN_MEMORY, "out of memory", now_us);
 }

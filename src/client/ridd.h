@@ -1,15 +1,18 @@
-/* libridd: a client for ridd, the read index daemon. Blocking; C99 and later; -lridd -ljansson.
+/* libridd: a client for ridd, the read index daemon. C99 and later, C++; -lridd (a static program:
+ * -lridd -ljansson -lpthread; pkg-config libridd says it).
  *
  * For: linearizable reads and writes against a ridd cluster, with the retries done right. It finds
  * the leader, follows hints, waits out elections, and never sends a write twice unless the first
- * one certainly did not happen.
+ * one certainly did not happen, or the write belongs to a session, where a repeat counts once.
+ * This header has what both ways of calling share, and the calls that wait for their answer;
+ * ridd_async.h has the calls that do not, ridd_event.h joins a client to a loop of libevent.
  *
- * Not for: a pool (one connection, one request at a time per struct ridd), an event loop, a cache.
+ * Not for: a cache, a store for large objects, transactions over several keys.
  *
  *     struct ridd *c;
  *     if (ridd_open("10.0.0.1:7400,10.0.0.2:7400,10.0.0.3:7400", NULL, &c) != RIDD_OK)
  *         ...
- *     struct ridd_reply *r = ridd_get(c, ridd_key("leader"), RIDD_VIA_READ_INDEX);
+ *     struct ridd_reply *r = ridd_linearizable_read(c, ridd_key("leader"));
  *     if (r->status == RIDD_OK && r->exists)
  *         puts(r->value);                            // JSON text; r->string without the quotes
  *     else if (r->status != RIDD_OK)
@@ -21,23 +24,31 @@
  *
  * Ownership: a struct ridd_reply belongs to the caller until ridd_reply_free(), and everything that
  * its fields point at lives as long. No function returns NULL for a reply: without memory it is a
- * constant one with RIDD_NO_MEMORY, which may be freed like any other. Strings passed in are read
+ * constant one with RIDD_NO_MEMORY, which may be freed like any other. What is passed in is read
  * during the call and not kept. Texts are UTF-8, NUL-terminated.
  *
  * Errors: every failure is a status. A call never ends the process, raises no signal (SIGPIPE
  * included), prints nothing, and leaves the struct ridd fit for the next call.
  *
  * Thread: one thread at a time per struct ridd; different ones are independent. Nothing is global.
+ * A call that waits must not be made from a callback of ridd_async.h: it is RIDD_INVALID there.
+ * While it waits, callbacks of other requests of the same client are run.
  *
- * Time: a call ends within its timeout, but for looking up host names, which libc cannot bound
- * (addresses are not looked up). Interrupted system calls are resumed with the time that is left.
+ * Time: a call ends within its timeout. Names are looked up beside it. Interrupted system calls are
+ * resumed with the time that is left.
  *
- * Source: ridd-protocol(7), which also says what may be repeated after which failure. */
+ * Structures that a program fills are set to zero first: all zero means the defaults, and fields
+ * that a later version adds mean nothing then. Sizes of structures that only the library makes
+ * (struct ridd_reply, struct ridd_item) are no promise: use them through pointers that it gave.
+ *
+ * Source: ridd-protocol(7), which also says what may be repeated after which failure; rules
+ * CLIENT-9 and ASYNC-1 to ASYNC-16. */
 #ifndef RIDD_H
 #define RIDD_H
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -49,12 +60,29 @@ extern "C" {
 #define RIDD_API
 #endif
 
+/* ---- version ---- */
+
+/* Of this header; the functions tell that of the library, which may be newer. */
+#define RIDD_VERSION_MAJOR 0
+#define RIDD_VERSION_MINOR 1
+#define RIDD_VERSION_PATCH 0
+#define RIDD_VERSION       "0.1.0"
+/* One byte each: 1.2.3 is 0x010203. */
+#define RIDD_VERSION_NUMBER                                                                        \
+    ((unsigned)RIDD_VERSION_MAJOR << 16 | RIDD_VERSION_MINOR << 8 | RIDD_VERSION_PATCH)
+RIDD_API const char *ridd_version(void);
+RIDD_API unsigned ridd_version_number(void);
+
 /* More endpoints than this in one list are RIDD_INVALID. */
 #define RIDD_ENDPOINTS_MAX 32
 /* "[ipv6]:port" or a host name with a port, and the NUL. */
 #define RIDD_ENDPOINT_SIZE 263
 #define RIDD_TEXT_SIZE     384
 #define RIDD_NAME_SIZE     64
+/* 16 hexadecimal digits and the NUL. */
+#define RIDD_CLUSTER_SIZE 17
+/* For fields whose 0 is a default: none at all. */
+#define RIDD_NONE 0xffffffffu
 
 /* ---- outcomes ---- */
 
@@ -68,9 +96,9 @@ enum ridd_status {
     RIDD_TIMEOUT = 4, /* the server's word: this node could not finish in time */
     RIDD_NETWORK = 5, /* the server's word: no quorum was heard */
     RIDD_INTERNAL = 6,
-    RIDD_CANCELLED = 7,
+    RIDD_CANCELLED = 7, /* also: by ridd_async_cancel() or ridd_close() */
     RIDD_OVERLOADED = 8,
-    RIDD_BUSY = 9,
+    RIDD_BUSY = 9, /* also: more requests than ridd_set_limits() allows */
     RIDD_NO_SPACE = 10,
     RIDD_SESSION_EXPIRED = 11,
     RIDD_NOT_SUPPORTED = 12,
@@ -106,6 +134,16 @@ struct ridd;
 #define RIDD_FLAG_IMPATIENT 1u
 /* Stay within the list: a hint at an address that is not in it counts as no hint. */
 #define RIDD_FLAG_LISTED_ONLY 2u
+/* Writes belong to a session, which the library opens and renews by itself: one whose answer was
+ * lost is sent again, and the cluster applies it once. See ridd_retry(3). */
+#define RIDD_FLAG_SESSION 4u
+/* Session reads: RIDD_VIA_LOCAL (also in a scan) is never older than what this client has seen. See
+ * struct ridd_token. */
+#define RIDD_FLAG_MONOTONIC 8u
+/* Reads that any node can answer (RIDD_VIA_DEFAULT, _FOLLOWER and _LOCAL, scans of these) go to the
+ * better of two nodes of the list taken by chance, by their latency and what they have under way;
+ * all else goes to the leader. */
+#define RIDD_FLAG_SPREAD 16u
 
 /* All zero means the defaults. */
 struct ridd_options {
@@ -124,10 +162,57 @@ RIDD_API enum ridd_status ridd_open(const char *endpoints, const struct ridd_opt
 /* RIDD_OK, or RIDD_INVALID with a sentence in text (cut to size; text may be NULL when size is 0).
  */
 RIDD_API enum ridd_status ridd_check_endpoints(const char *endpoints, char *text, size_t size);
-/* NULL is accepted. */
+/* NULL is accepted. Requests of ridd_async.h that are under way end with RIDD_CANCELLED: their
+ * callbacks run in here. From a callback: the client is closed, and the other callbacks are run,
+ * when it has returned. */
 RIDD_API void ridd_close(struct ridd *client);
-/* For the calls that follow. Out of range (0, more than 60000): RIDD_INVALID, unchanged. */
+/* The ridd_set_ functions are for the calls that follow, and keep a copy. RIDD_INVALID: nothing is
+ * changed. timeout_ms: 1 to 60000. */
 RIDD_API enum ridd_status ridd_set_timeout(struct ridd *client, unsigned timeout_ms);
+
+/* What is tried again, and when. All zero means the defaults.
+ *
+ * A hint at the leader is followed at once, up to three in a row, and is no retry. After a time-out
+ * and where a server is overloaded the next attempt waits; after any other failure that another try
+ * may help, the other nodes are asked at once, then there is a pause, too. The first pause is
+ * backoff_ms, each further one twice as long, none above backoff_ms_max, and each is up to
+ * jitter_percent longer or shorter by chance. What may be repeated at all: see "writes". */
+struct ridd_retry {
+    unsigned max_retries;    /* 0: as many as the time allows; RIDD_NONE: none */
+    unsigned backoff_ms;     /* 0: 10 */
+    unsigned backoff_ms_max; /* 0: 400; not below backoff_ms */
+    unsigned jitter_percent; /* 0: 50; at most 100; RIDD_NONE: no jitter */
+    /* 0: timeout_ms bounds the whole call. Otherwise this does, up to a day, and timeout_ms each
+     * attempt. */
+    unsigned total_ms;
+};
+/* NULL: the defaults. */
+RIDD_API enum ridd_status ridd_set_retry(struct ridd *client, const struct ridd_retry *retry);
+
+/* Reads that any node can answer go to this node ("host:port", which need not be in the list), as
+ * long as it answers. NULL or "": no node in particular. */
+RIDD_API enum ridd_status ridd_set_prefer(struct ridd *client, const char *endpoint);
+
+/* All zero means the defaults. */
+struct ridd_limits {
+    unsigned requests;  /* under way or not called back yet; 0: 10000; above: RIDD_BUSY */
+    unsigned in_flight; /* of these at one node, unanswered; the others wait here; 0: 128 */
+    size_t bytes;       /* of requests that are under way; 0: 64 MiB; above: RIDD_BUSY */
+};
+RIDD_API enum ridd_status ridd_set_limits(struct ridd *client, const struct ridd_limits *limits);
+
+/* How far a client of RIDD_FLAG_MONOTONIC has seen: the highest index of any reply, and of which
+ * cluster. Handed to another client (of any process) it makes that one see as much. The cluster is
+ * part of it, because a cluster that was restored counts its indexes anew. */
+struct ridd_token {
+    char cluster[RIDD_CLUSTER_SIZE]; /* "" : not known */
+    uint64_t index;
+};
+RIDD_API void ridd_token(const struct ridd *client, struct ridd_token *ret_token);
+/* The later of what the client has and this one. NULL: it begins anew. RIDD_INVALID: no token, or
+ * one of another cluster than the client has seen. */
+RIDD_API enum ridd_status ridd_set_token(struct ridd *client, const struct ridd_token *token);
+
 RIDD_API unsigned ridd_endpoint_count(const struct ridd *client);
 /* The endpoint at this place of the list, NULL beyond its end. Lives as long as the client. */
 RIDD_API const char *ridd_endpoint(const struct ridd *client, unsigned place);
@@ -136,9 +221,38 @@ RIDD_API const char *ridd_endpoint(const struct ridd *client, unsigned place);
 
 struct ridd_item {
     const char *key;   /* JSON text, as sent */
-    const char *value; /* JSON text; "null" when absent */
+    const char *value; /* JSON text; "null" when absent, NULL in a scan of keys */
     size_t value_len;
     int exists;
+    const char *key_string; /* the text inside when the key is a string; NULL: an integer key */
+    int64_t key_integer;
+    const char *string; /* the text inside when value is a JSON string, else NULL */
+};
+
+/* What the reply proves of a read. */
+enum ridd_guarantee {
+    RIDD_GUARANTEE_UNSAID = 0,      /* no read, or the reply does not say */
+    RIDD_GUARANTEE_NONE = 1,        /* it may be old */
+    RIDD_GUARANTEE_SESSION = 2,     /* not older than the min_index that was asked for */
+    RIDD_GUARANTEE_BOUNDED = 3,     /* not older than staleness_us */
+    RIDD_GUARANTEE_LINEARIZABLE = 4 /* not older than the call */
+};
+/* "unsaid", "none", "session", "bounded", "linearizable"; "unknown" for any other number. */
+RIDD_API const char *ridd_guarantee_name(enum ridd_guarantee guarantee);
+
+/* Where the time of a call went. The first three are of its last attempt, measured here. */
+struct ridd_stages {
+    uint64_t before_us; /* until it began: attempts and pauses before it */
+    uint64_t queue_us;  /* until it was handed to the kernel: connecting, others in front */
+    uint64_t answer_us; /* until the reply was here */
+    /* What the server says of it, where it does: waiting for a leader, for a round or a lease to
+     * prove that it leads, for its log to be stored by a quorum, for its state to get there;
+     * and in all. -1: not said. */
+    int64_t leader_us;
+    int64_t round_us;
+    int64_t commit_us;
+    int64_t apply_us;
+    int64_t server_us;
 };
 
 struct ridd_reply {
@@ -168,11 +282,18 @@ struct ridd_reply {
     int heartbeat_confirmed; /* 1 only when the reply says so */
     /* of the state that was read, of the log marker, or of the write; 0: not said */
     uint64_t index;
-    size_t n_items; /* batch */
+    size_t n_items; /* batch, scan */
     const struct ridd_item *items;
 
     const char *json; /* the whole reply line, also of a server's error; NULL when there was none */
     size_t json_len;
+
+    enum ridd_guarantee guarantee;
+    int lease_valid;      /* RIDD_VIA_LEASE: 1 when a lease proved it, 0 when a round did; -1 */
+    int64_t staleness_us; /* max_stale_ms: how old at most; -1: not said */
+    int more;             /* scan: 1 when keys follow behind the last item */
+    char served_by[RIDD_NAME_SIZE]; /* the node that read, where the reply says it; else "" */
+    struct ridd_stages stages;
 };
 
 /* NULL is accepted. */
@@ -208,6 +329,70 @@ static inline struct ridd_key ridd_key_int(int64_t integer)
  * RIDD_NO_MEMORY; *ret_json is the caller's, to be freed with free(). */
 RIDD_API enum ridd_status ridd_json_string(const char *text, size_t len, char **ret_json);
 
+/* A value is any JSON. These make one without writing JSON by hand; what they point at must live
+ * until the call has returned. */
+enum ridd_value_type {
+    RIDD_VALUE_NONE = 0,
+    RIDD_VALUE_JSON = 1,    /* text, NUL-terminated */
+    RIDD_VALUE_STRING = 2,  /* len bytes of UTF-8 without NUL */
+    RIDD_VALUE_BYTES = 3,   /* any len bytes, stored as a JSON string of their Base64 */
+    RIDD_VALUE_INTEGER = 4, /* integer */
+    RIDD_VALUE_NULL = 5
+};
+
+struct ridd_value {
+    enum ridd_value_type type;
+    const void *data;
+    size_t len;
+    int64_t integer;
+};
+
+static inline struct ridd_value ridd_value_of(enum ridd_value_type type, const void *data,
+                                              size_t len)
+{
+    struct ridd_value value;
+
+    value.type = type;
+    value.data = data;
+    value.len = len;
+    value.integer = 0;
+    return value;
+}
+
+static inline struct ridd_value ridd_value_json(const char *json)
+{
+    return ridd_value_of(RIDD_VALUE_JSON, json, json != NULL ? strlen(json) : 0);
+}
+
+static inline struct ridd_value ridd_value_string(const char *text)
+{
+    return ridd_value_of(RIDD_VALUE_STRING, text, text != NULL ? strlen(text) : 0);
+}
+
+static inline struct ridd_value ridd_value_bytes(const void *data, size_t len)
+{
+    return ridd_value_of(RIDD_VALUE_BYTES, data, len);
+}
+
+static inline struct ridd_value ridd_value_integer(int64_t integer)
+{
+    struct ridd_value value = ridd_value_of(RIDD_VALUE_INTEGER, NULL, 0);
+
+    value.integer = integer;
+    return value;
+}
+
+static inline struct ridd_value ridd_value_null(void)
+{
+    return ridd_value_of(RIDD_VALUE_NULL, NULL, 0);
+}
+
+/* The bytes that RIDD_VALUE_BYTES stored, from reply->string or item->string (RFC 4648, padded, no
+ * white space). The same bytes are always the same text, so that cas works on them. RIDD_OK,
+ * RIDD_INVALID (no Base64, or text is NULL) or RIDD_NO_MEMORY; *ret_bytes is the caller's, to be
+ * freed with free(), never NULL on RIDD_OK. */
+RIDD_API enum ridd_status ridd_bytes(const char *text, unsigned char **ret_bytes, size_t *ret_len);
+
 /* ---- reads ---- */
 
 /* A failed read is tried again, on this node or another, as a *new* read, until the time is over;
@@ -219,12 +404,17 @@ enum ridd_via {
     RIDD_VIA_LOG = 2,
     RIDD_VIA_LEASE = 3,
     RIDD_VIA_FOLLOWER = 4,
-    RIDD_VIA_LOCAL = 5 /* may be old; any node, also without a leader */
+    /* any node, also without a leader; how old it may be say min_index and max_stale_ms of a
+     * struct ridd_op, and RIDD_FLAG_MONOTONIC; without these any age */
+    RIDD_VIA_LOCAL = 5
 };
 
 /* "default", "read_index", "log", "lease", "follower", "local"; NULL for any other number. */
 RIDD_API const char *ridd_via_name(enum ridd_via via);
 RIDD_API struct ridd_reply *ridd_get(struct ridd *client, struct ridd_key key, enum ridd_via via);
+/* The same by read_index, or with RIDD_FLAG_SPREAD or ridd_set_prefer() by follower; and RIDD_OK
+ * only when the server says that it is linearizable, otherwise RIDD_BAD_REPLY. */
+RIDD_API struct ridd_reply *ridd_linearizable_read(struct ridd *client, struct ridd_key key);
 /* Up to 128 keys, all at one index, in the order asked: reply->items. */
 RIDD_API struct ridd_reply *ridd_batch_get(struct ridd *client, const struct ridd_key *keys,
                                            size_t n_keys);
@@ -233,8 +423,10 @@ RIDD_API struct ridd_reply *ridd_batch_get(struct ridd *client, const struct rid
 
 /* A write is tried again only while it certainly did not happen: it was not sent, or a server said
  * so and that another try may help. Otherwise the status is RIDD_OUTCOME_UNKNOWN: read the key to
- * find out, and think about what else may have been written meanwhile. json is one JSON value;
- * white space around its parts is taken out. */
+ * find out, and think about what else may have been written meanwhile. With RIDD_FLAG_SESSION it is
+ * tried again until its time is over, and is RIDD_OUTCOME_UNKNOWN only then, or when the cluster
+ * has forgotten the session (cause RIDD_SESSION_EXPIRED); the next write begins a new one. json is
+ * one JSON value; white space around its parts is taken out. */
 RIDD_API struct ridd_reply *ridd_put(struct ridd *client, struct ridd_key key, const char *json);
 /* RIDD_OK also when there was nothing to delete: exists tells. */
 RIDD_API struct ridd_reply *ridd_del(struct ridd *client, struct ridd_key key);
@@ -243,6 +435,11 @@ RIDD_API struct ridd_reply *ridd_del(struct ridd *client, struct ridd_key key);
  * RIDD_OUTCOME_UNKNOWN the value may already be `to`. */
 RIDD_API struct ridd_reply *ridd_cas(struct ridd *client, struct ridd_key key, const char *from,
                                      const char *to, int create);
+RIDD_API struct ridd_reply *ridd_put_value(struct ridd *client, struct ridd_key key,
+                                           struct ridd_value value);
+RIDD_API struct ridd_reply *ridd_cas_value(struct ridd *client, struct ridd_key key,
+                                           struct ridd_value from, struct ridd_value to,
+                                           int create);
 
 /* ---- the cluster ---- */
 
@@ -288,6 +485,85 @@ RIDD_API struct ridd_reply *ridd_request_at(struct ridd *client, const char *end
  * protocol themselves. The caller's to close(); the client keeps nothing of it. reply->endpoint
  * says where it leads. *ret_fd is -1 on failure. */
 RIDD_API struct ridd_reply *ridd_connect(struct ridd *client, int *ret_fd);
+
+/* ---- any request, described ---- */
+
+enum ridd_op_type {
+    RIDD_OP_GET = 1,       /* key, via */
+    RIDD_OP_BATCH = 2,     /* keys, n_keys */
+    RIDD_OP_SCAN = 3,      /* prefix, or start and end; after, limit, keys_only, int_keys, via */
+    RIDD_OP_PUT = 4,       /* key, value */
+    RIDD_OP_CAS = 5,       /* key, from, value, create */
+    RIDD_OP_DELETE = 6,    /* key */
+    RIDD_OP_TRANSFER = 7,  /* to */
+    RIDD_OP_STATUS = 8,    /* of `node`, or of any */
+    RIDD_OP_MEMBERS = 9,   /* the same */
+    RIDD_OP_SNAPSHOT = 10, /* of `node` */
+    RIDD_OP_SNAPSHOT_PART = 11, /* index, term, offset */
+    RIDD_OP_REQUEST = 12,       /* json, kind: changes of the members, and whatever is to come */
+    RIDD_OP_PING = 13           /* of `node`, or of any */
+};
+
+/* All zero but the type, then the fields that the type names; ridd_op() begins one. */
+struct ridd_op {
+    enum ridd_op_type type;
+    enum ridd_via via;
+    struct ridd_key key;
+    const struct ridd_key *keys;
+    size_t n_keys;
+    struct ridd_value value;
+    struct ridd_value from;
+    int create;
+
+    /* scan: string keys in byte order, or with int_keys integer keys by number. start is included,
+     * end is not; after is the last key of the page before. prefix stands alone. via: as
+     * ridd_get(), but not RIDD_VIA_LOG. */
+    const char *prefix;
+    const struct ridd_key *start;
+    const struct ridd_key *end;
+    const struct ridd_key *after;
+    unsigned limit; /* 0: as many as the server gives */
+    int keys_only;
+    int int_keys;
+
+    /* RIDD_VIA_LOCAL, and pages of a scan that go on where another node ended. */
+    uint64_t min_index;    /* waits until the node has come that far */
+    const char *cluster;   /* the cluster that min_index is of, as in struct ridd_token; or NULL */
+    unsigned max_stale_ms; /* waits until the node can prove that it is not older; 0: no matter */
+
+    const char *json;
+    enum ridd_kind kind;
+    const char *to;
+    uint64_t index;
+    uint64_t term;
+    uint64_t offset;
+
+    const char *node; /* "host:port": one attempt, there, on a connection of its own */
+    /* 0: the client's; up to a day, of which the server is told no more than 60000 */
+    unsigned timeout_ms;
+    const struct ridd_retry *retry; /* NULL: the client's */
+};
+
+static inline struct ridd_op ridd_op(enum ridd_op_type type)
+{
+    struct ridd_op op;
+
+    memset(&op, 0, sizeof(op));
+    op.type = type;
+    return op;
+}
+
+/* Runs it, and waits for its answer. */
+RIDD_API struct ridd_reply *ridd_call(struct ridd *client, const struct ridd_op *op);
+/* The key of an item, to go on behind it (`after`). Lives as long as the item. */
+static inline struct ridd_key ridd_item_key(const struct ridd_item *item)
+{
+    struct ridd_key key;
+
+    key.string = item->key_string;
+    key.integer = item->key_integer;
+    return key;
+}
 
 #ifdef __cplusplus
 }

@@ -50,6 +50,7 @@ struct conf {
     uint64_t heartbeat_us;
     uint64_t election_us;
     unsigned rounds_max; /* [reads] rounds */
+    uint64_t lease_us;   /* [reads] lease_ms; 0: this node takes none when it leads */
     size_t request_bytes;
     unsigned in_flight;
     unsigned connections;
@@ -102,6 +103,8 @@ void conf_first_id(const char *cluster_name, const struct raft_configuration *me
  * into the text is cut off. */
 unsigned conf_differences(const struct conf *a, const struct conf *b, bool reloaded, char *ret_text,
                           size_t size);
+/* What is allowed of lease_ms and serves badly. False: nothing. */
+bool conf_lease_warning(const struct conf *c, char *ret_text, size_t size);
 /* Whether both describe one cluster, whatever its addresses. */
 bool conf_same_founders(const struct conf *a, const struct conf *b);
 /* 1 to 63 of A-Z a-z 0-9 _ -: what a node or cluster may be called. */

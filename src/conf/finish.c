@@ -41,6 +41,31 @@ static void finish_timing(struct reading *rd)
                          (unsigned long long)(rd->c->election_us / 1000));
 }
 
+/* No mistake: it may be meant so. With nodes whose files differ each leader has its own lease,
+ * which its messages say. */
+bool conf_lease_warning(const struct conf *c, char *ret_text, size_t size)
+{
+    const unsigned long long lease_ms = c->lease_us / 1000;
+
+    if (lease_ms == 0)
+        return false;
+    if (c->lease_us > c->election_us) {
+        (void)snprintf(ret_text, size,
+                       "lease_ms = %llu is more than election_ms = %llu: when the leader fails "
+                       "nothing is committed before its lease is over",
+                       lease_ms, (unsigned long long)(c->election_us / 1000));
+        return true;
+    }
+    if (c->lease_us < 2 * c->heartbeat_us) {
+        (void)snprintf(ret_text, size,
+                       "lease_ms = %llu is less than two of heartbeat_ms = %llu: the lease ends "
+                       "between two heartbeats",
+                       lease_ms, (unsigned long long)(c->heartbeat_us / 1000));
+        return true;
+    }
+    return false;
+}
+
 /* A buffer grows by doubling, and lines have a part of the memory only: below this the longest line
  * that is allowed would never find room (CLIENT-13). */
 static void finish_memory(struct reading *rd)

@@ -34,6 +34,7 @@ const struct conf_key conf_keys[CONF_N_KEYS] = {
      CONF_ELECTION_MS_MIN, CONF_ELECTION_MS_MAX, 0},
     {CONF_READS, "rounds", CONF_KIND_UNSIGNED, AT(rounds_max), RAFT_ROUNDS_MAX, 1, CONF_ROUNDS_MAX,
      0},
+    {CONF_READS, "lease_ms", CONF_KIND_MS, AT(lease_us), 0, 0, RAFT_LEASE_US_MAX / 1000, 0},
     {CONF_LIMITS, "request_bytes", CONF_KIND_SIZE, AT(request_bytes), REQUEST_BYTES_DEFAULT,
      REQUEST_BYTES_MIN, REQUEST_BYTES_MAX, 0},
     {CONF_LIMITS, "in_flight", CONF_KIND_UNSIGNED, AT(in_flight), CLIENT_IN_FLIGHT_DEFAULT, 1,

@@ -47,6 +47,9 @@ enum ctl_option {
     CTL_OPT_VERBOSE = 1u << 9,
     CTL_OPT_ALL = 1u << 10,
     CTL_OPT_SAVE = 1u << 11,
+    CTL_OPT_READERS = 1u << 12,
+    CTL_OPT_MAX_STALE = 1u << 13,
+    CTL_OPT_CSV = 1u << 14,
     CTL_OPT_LEARNER = 1u << 16,
     CTL_OPT_DRY_RUN = 1u << 17,
     CTL_OPT_FORCE = 1u << 18,
@@ -67,10 +70,13 @@ struct ctl {
     unsigned timeout_ms; /* 0: not given */
     enum ridd_via via;
     unsigned num_reads;
-    unsigned concurrency;
+    unsigned readers[CTL_READERS_MAX]; /* at a time; one run for each */
+    unsigned n_readers;                /* 0: not given */
+    unsigned max_stale_ms;             /* 0: not given */
     const char *methods;
     const char *save; /* borrowed; NULL: not given */
     bool all;
+    bool csv;
     bool json;
     bool verbose;
     bool raw;
@@ -203,10 +209,9 @@ void bar_clear(void);
 /* ---- ask.c: the same question to many nodes at once ---- */
 
 struct answer {
-    /* owned; NULL: did not come back in time (a name that could not be looked up) */
-    struct ridd_reply *reply;
+    struct ridd_reply *reply; /* owned */
 };
-/* One thread and one connection per node, timeout_ms each. An exit code; on failure it has been
+/* One connection per node, timeout_ms for each, n at least 1. An exit code; on failure it has been
  * reported. */
 int ask_all(const struct ctl *ctl, const struct ctl_node *nodes, unsigned n, const char *json,
             unsigned timeout_ms, struct answer *ret_answers);

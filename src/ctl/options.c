@@ -19,6 +19,9 @@ enum {
     OPT_JSON_VALUE,
     OPT_CONCURRENCY,
     OPT_METHODS,
+    OPT_READERS,
+    OPT_MAX_STALE,
+    OPT_CSV,
     OPT_ALL,
     OPT_SAVE,
     OPT_VERSION,
@@ -44,6 +47,9 @@ static const struct option long_options[] = {
     {"json-value", no_argument, NULL, OPT_JSON_VALUE},
     {"concurrency", required_argument, NULL, OPT_CONCURRENCY},
     {"methods", required_argument, NULL, OPT_METHODS},
+    {"readers", required_argument, NULL, OPT_READERS},
+    {"max-stale", required_argument, NULL, OPT_MAX_STALE},
+    {"csv", no_argument, NULL, OPT_CSV},
     {"all", no_argument, NULL, OPT_ALL},
     {"save", required_argument, NULL, OPT_SAVE},
     {"version", no_argument, NULL, OPT_VERSION},
@@ -56,9 +62,12 @@ static const struct option long_options[] = {
 const struct option_text ctl_option_texts[] = {
     {CTL_OPT_VIA, "--via METHOD", "read_index, log, lease, follower, local"},
     {CTL_OPT_NUM_READS, "-n, --num-reads N", "reads of each method (100), at most 100000"},
-    {CTL_OPT_CONCURRENCY, "--concurrency N", "reads at a time (1), at most 128"},
-    {CTL_OPT_METHODS, "--methods LIST", "also: local_read (lease_read, follower_read)"},
-    {CTL_OPT_ALL, "--all", "every node, one after the other"},
+    {CTL_OPT_READERS, "--readers LIST", "reads at a time (1), at most 128; a run for each"},
+    {CTL_OPT_CONCURRENCY, "--concurrency N", "as --readers, of one run"},
+    {CTL_OPT_METHODS, "--methods LIST", "also: lease, follower, bounded, local"},
+    {CTL_OPT_MAX_STALE, "--max-stale MS", "no older than that, proved by the node asked"},
+    {CTL_OPT_CSV, "--csv", "comma-separated values on standard output"},
+    {CTL_OPT_ALL, "--all", "every node; compare: every method, at two nodes"},
     {CTL_OPT_SAVE, "--save FILE", "fetch it into FILE, where that is whole or not there"},
     {CTL_OPT_CREATE, "--create", "an absent key becomes TO"},
     {CTL_OPT_RAW, "--raw", "print a string without quotes"},
@@ -94,6 +103,31 @@ static int take_number(const struct ctl *ctl, const char *name, const char *arg,
         return CTL_EXIT_OK;
     return report(ctl, CTL_EXIT_USAGE, "%s takes a number from 1 to %u, not '%.40s'", name, max,
                   arg);
+}
+
+/* "1,16" */
+static int take_readers(struct ctl *ctl, const char *arg)
+{
+    char number[8];
+
+    ctl->n_readers = 0;
+    for (const char *s = arg; *s != '\0'; s += strspn(s, ",")) {
+        const size_t len = strcspn(s, ",");
+
+        if (ctl->n_readers == CTL_READERS_MAX)
+            return report(ctl, CTL_EXIT_USAGE, "--readers takes at most %u numbers",
+                          CTL_READERS_MAX);
+        (void)snprintf(number, sizeof(number), "%.*s", (int)len, s);
+        if (len >= sizeof(number) ||
+            !parse_number(number, COMPARE_CONCURRENCY_MAX, &ctl->readers[ctl->n_readers++]))
+            return report(ctl, CTL_EXIT_USAGE, "--readers takes numbers from 1 to %u, not '%.40s'",
+                          COMPARE_CONCURRENCY_MAX, arg);
+        s += len;
+    }
+    if (ctl->n_readers == 0)
+        return report(ctl, CTL_EXIT_USAGE, "--readers takes numbers from 1 to %u, not '%.40s'",
+                      COMPARE_CONCURRENCY_MAX, arg);
+    return CTL_EXIT_OK;
 }
 
 static int take_via(struct ctl *ctl, const char *arg)
@@ -132,6 +166,7 @@ static const struct {
     {OPT_INT_KEY, CTL_OPT_INT_KEY, offsetof(struct ctl, int_key)},
     {OPT_JSON_VALUE, CTL_OPT_JSON_VALUE, offsetof(struct ctl, json_value)},
     {OPT_ALL, CTL_OPT_ALL, offsetof(struct ctl, all)},
+    {OPT_CSV, CTL_OPT_CSV, offsetof(struct ctl, csv)},
     {OPT_LEARNER, CTL_OPT_LEARNER, offsetof(struct ctl, learner)},
     {OPT_DRY_RUN, CTL_OPT_DRY_RUN, offsetof(struct ctl, dry_run)},
     {OPT_FORCE, CTL_OPT_FORCE, offsetof(struct ctl, force)},
@@ -188,8 +223,14 @@ static int take_option(struct ctl *ctl, struct asked *asked, int option)
         return take_via(ctl, optarg);
     case OPT_CONCURRENCY:
         asked->options |= CTL_OPT_CONCURRENCY;
-        return take_number(ctl, "--concurrency", optarg, COMPARE_CONCURRENCY_MAX,
-                           &ctl->concurrency);
+        ctl->n_readers = 1;
+        return take_number(ctl, "--concurrency", optarg, COMPARE_CONCURRENCY_MAX, &ctl->readers[0]);
+    case OPT_READERS:
+        asked->options |= CTL_OPT_READERS;
+        return take_readers(ctl, optarg);
+    case OPT_MAX_STALE:
+        asked->options |= CTL_OPT_MAX_STALE;
+        return take_number(ctl, "--max-stale", optarg, MAX_STALE_MS_MAX, &ctl->max_stale_ms);
     case OPT_METHODS:
         asked->options |= CTL_OPT_METHODS;
         ctl->methods = optarg;

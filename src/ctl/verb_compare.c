@@ -1,15 +1,19 @@
-/* compare: the node reads by every method, interleaved, and this prints what it measured. The run
- * may take minutes; a second connection asks `status` how far it is, and a bar shows it on a
- * terminal. */
-#include <jansson.h>
+/* compare: a node reads by every method, interleaved, and this prints what it measured. A run may
+ * take minutes; a second connection asks `status` how far it is, and a bar shows it on a terminal.
+ *
+ * With --all a follower runs as well what any node answers. It writes nothing itself, so that the
+ * leader is kept writing meanwhile by a run that is thrown away; what its reads cost is taken from
+ * another one, without that. */
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "ctl/ctl_int.h"
+#include "ctl/compare_int.h"
 
 #include "base/banned.h"
 
@@ -53,8 +57,7 @@ static bool poll_node(struct ridd *client, const char *endpoint)
 static bool progress_wait(struct progress *p)
 {
     uint64_t until_us = clock_mono_us() + CTL_PROGRESS_EVERY_MS * UINT64_C(1000);
-    struct timespec until = {.tv_sec = (time_t)(until_us / 1000000u),
-                             .tv_nsec = (long)(until_us % 1000000u) * 1000};
+    const struct timespec until = clock_timer_at(until_us);
     bool finished;
 
     (void)pthread_mutex_lock(&p->mutex);
@@ -111,12 +114,27 @@ static void progress_stop(struct progress *p)
     bar_clear();
 }
 
-/* ---- the request ---- */
+/* ---- the requests ---- */
+
+static const char *const methods_of_all[] = {"lease_read", "follower_read", "bounded_read",
+                                             "local_read"};
+static const char *const methods_of_any_node[] = {"follower_read", "bounded_read", "local_read"};
+
+static int add_list(const struct ctl *ctl, struct buf *request, const char *const *names, size_t n)
+{
+    int rc = buf_add_str(request, ",\"methods\":[");
+
+    for (size_t i = 0; rc == 0 && i < n; i++)
+        rc = buf_add_format(request, "%s\"%s\"", i > 0 ? "," : "", names[i]);
+    if (rc == 0)
+        rc = buf_add_str(request, "]");
+    return rc == 0 ? CTL_EXIT_OK : report_no_memory(ctl);
+}
 
 /* "lease,follower_read" to JSON; the names of the protocol, with or without "_read". */
 static int add_methods(const struct ctl *ctl, struct buf *request)
 {
-    static const char *const known[] = {"lease", "follower", "local"};
+    static const char *const known[] = {"lease", "follower", "bounded", "local"};
     cleanup_free char *list = strdup(ctl->methods);
     const char *comma = "";
     char *rest = NULL;
@@ -135,9 +153,10 @@ static int add_methods(const struct ctl *ctl, struct buf *request)
                 (s[len] == '\0' || strcmp(s + len + 1, "read") == 0))
                 found = known[i];
         if (found == NULL)
-            return report(
-                ctl, CTL_EXIT_USAGE,
-                "no such method '%.60s'; --methods takes lease_read, follower_read, local_read", s);
+            return report(ctl, CTL_EXIT_USAGE,
+                          "no such method '%.60s'; --methods takes lease_read, follower_read, "
+                          "bounded_read, local_read",
+                          s);
         if (buf_add_format(request, "%s\"%s_read\"", comma, found) != 0)
             return report_no_memory(ctl);
         comma = ",";
@@ -145,169 +164,308 @@ static int add_methods(const struct ctl *ctl, struct buf *request)
     return buf_add_str(request, "]") == 0 ? CTL_EXIT_OK : report_no_memory(ctl);
 }
 
-static int build_request(const struct ctl *ctl, struct buf *request)
+/* only: of a node that need not lead, what any node answers. */
+static int build_request(const struct ctl *ctl, unsigned num_reads, unsigned readers, bool only,
+                         struct buf *request)
 {
     int exit_code = CTL_EXIT_OK;
+    int rc = buf_add_format(request,
+                            "{\"type\":\"compare_read_methods\",\"num_reads\":%u,\"verbose\":true,"
+                            "\"cost\":true",
+                            num_reads);
 
-    if (buf_add_format(request,
-                       "{\"type\":\"compare_read_methods\",\"num_reads\":%u,\"verbose\":true",
-                       ctl->num_reads) != 0)
+    if (rc == 0 && readers != 1)
+        rc = buf_add_format(request, ",\"concurrency\":%u", readers);
+    if (rc == 0 && ctl->max_stale_ms != 0)
+        rc = buf_add_format(request, ",\"max_stale_ms\":%u", ctl->max_stale_ms);
+    if (rc == 0 && only)
+        rc = buf_add_str(request, ",\"only\":true");
+    if (rc != 0)
         return report_no_memory(ctl);
-    if (ctl->concurrency != 0 &&
-        buf_add_format(request, ",\"concurrency\":%u", ctl->concurrency) != 0)
-        return report_no_memory(ctl);
-    if (ctl->methods != NULL)
+    if (only)
+        exit_code = add_list(ctl, request, methods_of_any_node,
+                             sizeof(methods_of_any_node) / sizeof(methods_of_any_node[0]));
+    else if (ctl->methods != NULL)
         exit_code = add_methods(ctl, request);
+    else if (ctl->all)
+        exit_code = add_list(ctl, request, methods_of_all,
+                             sizeof(methods_of_all) / sizeof(methods_of_all[0]));
     if (exit_code == CTL_EXIT_OK && (buf_add_str(request, "}") != 0 || buf_add_u8(request, 0) != 0))
         return report_no_memory(ctl);
     return exit_code;
 }
 
-/* ---- the result ---- */
+/* ---- one run ---- */
 
-static void cell_number(struct table *t, const json_t *o, const char *name, int decimals)
+struct compare_all {
+    struct ctl *ctl;
+    struct ridd *client;
+    struct compare_run runs[2 * CTL_READERS_MAX];
+    unsigned n;
+    char leader[RIDD_ENDPOINT_SIZE];
+    char follower[RIDD_ENDPOINT_SIZE]; /* "": none is asked */
+};
+
+static unsigned patience_ms(const struct ctl *ctl)
 {
-    const json_t *v = json_object_get(o, name);
-
-    if (json_is_number(v))
-        table_cell(t, "%.*f", decimals, json_number_value(v));
-    else
-        table_cell(t, "-");
+    return ctl->timeout_ms != 0 ? ctl->timeout_ms : CTL_COMPARE_TIMEOUT_MS;
 }
 
-static int print_table(const struct ctl *ctl, const json_t *reply)
+/* Takes r. endpoint NULL: whoever leads. *ret_reply is the caller's. */
+static int take_reply(const struct ctl *ctl, struct ridd_reply *r, json_t **ret_reply)
 {
-    static const char *const headers[] = {"METHOD", "READS",  "AVG MS",  "P50",         "P95",
-                                          "P99",    "MAX",    "READS/S", "LOG ENTRIES", "LOG BYTES",
-                                          "FSYNCS", "ROUNDS", "STALE"};
-    const json_t *methods = json_object_get(reply, "methods");
-    struct table t;
+    int exit_code = CTL_EXIT_OK;
 
-    table_init(&t, sizeof(headers) / sizeof(headers[0]), 0x1ffe, headers);
+    if (r->status != RIDD_OK)
+        exit_code = report_failure(ctl, r, NULL);
+    else
+        *ret_reply = json_loadb(r->json, r->json_len, 0, NULL);
+    if (exit_code == CTL_EXIT_OK && *ret_reply == NULL)
+        exit_code = report_no_memory(ctl); /* the library has read it before */
+    ridd_reply_free(r);
+    return exit_code;
+}
+
+static struct compare_run *add_run(struct compare_all *all, const char *role, unsigned readers,
+                                   json_t *reply, const char *endpoint)
+{
+    struct compare_run *run = &all->runs[all->n++];
+    const char *name = json_string_value(json_object_get(reply, "node"));
+
+    run->role = role;
+    run->readers = readers;
+    run->reply = reply;
+    (void)snprintf(run->node, sizeof(run->node), "%s", name != NULL ? name : endpoint);
+    report_clean(run->node);
+    return run;
+}
+
+static int run_leader(struct compare_all *all, unsigned readers)
+{
+    cleanup_buf struct buf request = BUF_INIT;
+    struct ctl *ctl = all->ctl;
+    struct ridd_reply *r;
+    json_t *reply = NULL;
+    int exit_code = build_request(ctl, ctl->num_reads, readers, false, &request);
+
+    if (exit_code != CTL_EXIT_OK)
+        return exit_code;
+    r = ridd_request(all->client, (const char *)request.data, RIDD_KIND_ONCE, patience_ms(ctl));
+    (void)snprintf(all->leader, sizeof(all->leader), "%s", r->endpoint);
+    exit_code = take_reply(ctl, r, &reply);
+    if (exit_code == CTL_EXIT_OK)
+        (void)add_run(all, "leader", readers, reply, all->leader);
+    return exit_code;
+}
+
+/* ---- a follower beside it ---- */
+
+static json_t *status_at(struct ridd *client, const char *endpoint)
+{
+    struct ridd_reply *r = ridd_status(client, endpoint);
+    json_t *status = r->status == RIDD_OK ? json_loadb(r->json, r->json_len, 0, NULL) : NULL;
+
+    ridd_reply_free(r);
+    return status;
+}
+
+/* The first of the nodes given that follows somebody. None: then the leader is all there is. */
+static void find_follower(struct compare_all *all)
+{
+    for (unsigned i = 0; i < ridd_endpoint_count(all->client) && all->follower[0] == '\0'; i++) {
+        const char *endpoint = ridd_endpoint(all->client, i);
+        cleanup_json json_t *status = status_at(all->client, endpoint);
+        const char *role = json_string_value(json_object_get(status, "role"));
+
+        if (role != NULL && strcmp(role, "follower") == 0 &&
+            json_is_string(json_object_get(status, "leader_id")))
+            (void)snprintf(all->follower, sizeof(all->follower), "%s", endpoint);
+    }
+}
+
+static int send_all(int fd, const char *text)
+{
+    size_t len = strlen(text);
+
+    /* A new connection takes so little at once. */
+    return send(fd, text, len, MSG_NOSIGNAL) == (ssize_t)len ? 0 : -1;
+}
+
+/* Has the leader write for as long as the socket is open; -1: it does not. */
+static int begin_writing(const struct compare_all *all)
+{
+    static const char line[] = "{\"type\":\"compare_read_methods\",\"num_reads\":100000,"
+                               "\"only\":true,\"methods\":[\"read_index\"]}\n";
+    struct ridd *client = NULL;
+    int fd = -1;
+
+    if (ridd_open(all->leader, NULL, &client) != RIDD_OK)
+        return -1;
+    ridd_reply_free(ridd_connect(client, &fd));
+    if (fd >= 0 && send_all(fd, line) != 0) {
+        (void)close(fd);
+        fd = -1;
+    }
+    for (unsigned i = 0; fd >= 0 && i < CTL_COMPARE_LOOKS; i++) {
+        cleanup_json json_t *status = status_at(client, all->leader);
+
+        if (json_object_get(status, "compare") != NULL)
+            break;
+    }
+    ridd_close(client);
+    return fd;
+}
+
+/* With a reset: a connection that is only closed is still answered. */
+static void end_writing(int fd)
+{
+    const struct linger now = {.l_onoff = 1, .l_linger = 0};
+
+    if (fd < 0)
+        return;
+    (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+    (void)close(fd);
+}
+
+static int ask_follower(struct compare_all *all, unsigned num_reads, unsigned readers,
+                        json_t **ret_reply)
+{
+    cleanup_buf struct buf request = BUF_INIT;
+    int exit_code = build_request(all->ctl, num_reads, readers, true, &request);
+
+    if (exit_code != CTL_EXIT_OK)
+        return exit_code;
+    return take_reply(all->ctl,
+                      ridd_request_at(all->client, all->follower, (const char *)request.data,
+                                      RIDD_KIND_ONCE, patience_ms(all->ctl)),
+                      ret_reply);
+}
+
+/* The figures of a run beside which nothing was written take the place of those beside which
+ * something was. */
+static void take_costs(json_t *reply, const json_t *quiet)
+{
+    json_t *methods = json_object_get(reply, "methods");
+
     for (size_t i = 0; i < json_array_size(methods); i++) {
-        const json_t *m = json_array_get(methods, i);
+        json_t *m = json_array_get(methods, i);
         const char *name = json_string_value(json_object_get(m, "method"));
+        json_t *cost = name != NULL ? json_object_get(compare_method(quiet, name), "cost") : NULL;
 
-        table_cell(&t, "%s", name != NULL ? name : "?");
-        cell_number(&t, m, "reads", 0);
-        cell_number(&t, m, "avg_ms", 3);
-        cell_number(&t, m, "p50_ms", 3);
-        cell_number(&t, m, "p95_ms", 3);
-        cell_number(&t, m, "p99_ms", 3);
-        cell_number(&t, m, "max_ms", 3);
-        cell_number(&t, m, "reads_per_s", 0);
-        cell_number(&t, m, "log_entries", 0);
-        cell_number(&t, m, "log_bytes", 0);
-        cell_number(&t, m, "fsyncs", 0);
-        cell_number(&t, m, "quorum_rounds", 0);
-        cell_number(&t, m, "stale", 0);
+        if (cost != NULL)
+            (void)json_object_set(m, "cost", cost);
     }
-    return table_print(&t, ctl);
 }
 
-static const json_t *find_method(const json_t *reply, const char *name)
+static int run_follower(struct compare_all *all, unsigned readers)
 {
-    const json_t *methods = json_object_get(reply, "methods");
+    cleanup_json json_t *quiet = NULL;
+    json_t *reply = NULL;
+    int fd = begin_writing(all);
+    int exit_code = ask_follower(all, all->ctl->num_reads, readers, &reply);
 
-    for (size_t i = 0; i < json_array_size(methods); i++) {
-        const json_t *m = json_array_get(methods, i);
-        const char *s = json_string_value(json_object_get(m, "method"));
-
-        if (s != NULL && strcmp(s, name) == 0)
-            return m;
+    end_writing(fd);
+    if (exit_code == CTL_EXIT_OK)
+        exit_code = ask_follower(all, 1, readers, &quiet);
+    if (exit_code != CTL_EXIT_OK) {
+        json_decref(reply);
+        return exit_code;
     }
-    return NULL;
+    take_costs(reply, quiet);
+    (void)add_run(all, "follower", readers, reply, all->follower);
+    return CTL_EXIT_OK;
 }
 
-/* The finer figure when the reply has it. */
-static double avg_of(const json_t *reply, const char *method, const char *field)
-{
-    const json_t *v = json_object_get(find_method(reply, method), "avg_ms");
+/* ---- all of it ---- */
 
-    return json_is_number(v) ? json_number_value(v)
-                             : json_number_value(json_object_get(reply, field));
+static bool was_right(const struct compare_all *all)
+{
+    for (unsigned i = 0; i < all->n; i++)
+        if (json_is_false(json_object_get(all->runs[i].reply, "both_linearizable")))
+            return false;
+    return true;
 }
 
-/* " with 0 log entries and 0 fsyncs", or nothing when the node did not count. */
-static void print_cost(const json_t *reply)
+/* One run as the node said it; several in a list, each with who it is of. */
+static int print_json(const struct compare_all *all)
 {
-    const json_t *m = find_method(reply, "read_index");
-    const json_t *entries = json_object_get(m, "log_entries");
-    const json_t *fsyncs = json_object_get(m, "fsyncs");
-    json_int_t n_entries = json_integer_value(entries);
-    json_int_t n_fsyncs = json_integer_value(fsyncs);
+    cleanup_json json_t *runs = json_array();
+    cleanup_json json_t *doc = NULL;
+    const json_t *printed = all->runs[0].reply;
 
-    if (json_is_integer(entries) && json_is_integer(fsyncs))
-        (void)printf(" with %lld log %s and %lld %s", (long long)n_entries,
-                     n_entries == 1 ? "entry" : "entries", (long long)n_fsyncs,
-                     n_fsyncs == 1 ? "fsync" : "fsyncs");
-}
+    for (unsigned i = 0; all->n > 1 && i < all->n; i++) {
+        const struct compare_run *run = &all->runs[i];
+        json_t *o = json_pack("{s:s,s:s,s:i,s:O}", "node", run->node, "role", run->role, "readers",
+                              (int)run->readers, "reply", run->reply);
 
-static int print_verdict(const struct ctl *ctl, const json_t *reply)
-{
-    const json_t *linearizable = json_object_get(reply, "both_linearizable");
-    double index_ms = avg_of(reply, "read_index", "read_index_avg_ms");
-    double log_ms = avg_of(reply, "read_via_log", "read_via_log_avg_ms");
-
-    if (index_ms > 0 && log_ms > 0) {
-        double ratio = log_ms / index_ms;
-
-        if (ratio >= 1.05)
-            (void)printf("read_index answered %.1f times faster than read_via_log", ratio);
-        else if (ratio <= 1 / 1.05)
-            (void)printf("read_index answered %.1f times slower than read_via_log", 1 / ratio);
-        else
-            (void)printf("read_index answered as fast as read_via_log");
-    } else {
-        (void)printf("read_index answered in %.3f ms, read_via_log in %.3f ms", index_ms, log_ms);
+        if (json_array_append_new(runs, o) != 0)
+            return report_no_memory(all->ctl);
     }
-    print_cost(reply);
-    if (json_is_true(linearizable))
-        (void)printf("; both were linearizable\n");
+    if (all->n > 1) {
+        doc = json_pack("{s:O}", "runs", runs);
+        printed = doc;
+    }
+    if (printed == NULL || json_dumpf(printed, stdout, JSON_COMPACT | JSON_REAL_PRECISION(15)) != 0)
+        return report_no_memory(all->ctl);
+    (void)putchar('\n');
+    return CTL_EXIT_OK;
+}
+
+static int print_all(const struct compare_all *all)
+{
+    const struct ctl *ctl = all->ctl;
+    int exit_code = CTL_EXIT_OK;
+
+    if (ctl->json)
+        exit_code = print_json(all);
+    else if (ctl->csv)
+        compare_print_csv(all->runs, all->n);
     else
-        (void)printf("; they were NOT both linearizable\n");
-    if (json_is_true(linearizable))
-        return CTL_EXIT_OK;
+        exit_code = compare_print(ctl, all->runs, all->n);
+    if (exit_code != CTL_EXIT_OK || was_right(all))
+        return exit_code;
+    if (ctl->json || ctl->csv)
+        return CTL_EXIT_NOT_LINEARIZABLE;
     return report(
         ctl, CTL_EXIT_NOT_LINEARIZABLE,
         "a read broke linearizability: keep the logs and data of all nodes, and report it");
 }
 
-static int print_reply(const struct ctl *ctl, const struct ridd_reply *r)
+static int run_all(struct compare_all *all)
 {
-    cleanup_json json_t *reply = json_loadb(r->json, r->json_len, 0, NULL);
-    int exit_code;
+    struct ctl *ctl = all->ctl;
+    int exit_code = CTL_EXIT_OK;
 
-    if (reply == NULL)
-        return report_no_memory(ctl); /* the library has read it before */
-    if (ctl->json) {
-        (void)printf("%s\n", r->json);
-        return json_is_true(json_object_get(reply, "both_linearizable"))
-                   ? CTL_EXIT_OK
-                   : CTL_EXIT_NOT_LINEARIZABLE;
+    for (unsigned i = 0; i < ctl->n_readers && exit_code == CTL_EXIT_OK; i++) {
+        exit_code = run_leader(all, ctl->readers[i]);
+        if (exit_code == CTL_EXIT_OK && ctl->all && i == 0)
+            find_follower(all);
+        if (exit_code == CTL_EXIT_OK && all->follower[0] != '\0')
+            exit_code = run_follower(all, ctl->readers[i]);
     }
-    exit_code = print_table(ctl, reply);
-    return exit_code == CTL_EXIT_OK ? print_verdict(ctl, reply) : exit_code;
+    return exit_code;
 }
 
 int verb_compare(struct ctl *ctl)
 {
-    cleanup_buf struct buf request = BUF_INIT;
-    struct ridd *client = NULL;
+    struct compare_all all = {.ctl = ctl};
     struct progress progress;
-    struct ridd_reply *r;
-    int exit_code = build_request(ctl, &request);
+    int exit_code = cluster_open(ctl, &all.client);
 
-    if (exit_code == CTL_EXIT_OK)
-        exit_code = cluster_open(ctl, &client);
     if (exit_code != CTL_EXIT_OK)
         return exit_code;
+    if (ctl->n_readers == 0) {
+        ctl->n_readers = ctl->all ? 2 : 1;
+        ctl->readers[0] = 1;
+        ctl->readers[1] = 16;
+    }
     progress_start(&progress, ctl);
-    r = ridd_request(client, (const char *)request.data, RIDD_KIND_ONCE,
-                     ctl->timeout_ms != 0 ? ctl->timeout_ms : CTL_COMPARE_TIMEOUT_MS);
+    exit_code = run_all(&all);
     progress_stop(&progress);
-    exit_code = r->status == RIDD_OK ? print_reply(ctl, r) : report_failure(ctl, r, NULL);
-    ridd_reply_free(r);
-    ridd_close(client);
+    if (exit_code == CTL_EXIT_OK)
+        exit_code = print_all(&all);
+    for (unsigned i = 0; i < all.n; i++)
+        json_decref(all.runs[i].reply);
+    ridd_close(all.client);
     return exit_code;
 }

@@ -365,6 +365,59 @@ static void print_verdict(const struct verdict *v)
     }
 }
 
+static double ms_of(const json_t *o, const char *name)
+{
+    return json_number_value(json_object_get(o, name));
+}
+
+/* Why there is none, in words: a node says it in one of its own (RAFT: lease_why_not). */
+static void print_why_not(const json_t *leases)
+{
+    const json_t *waited = json_object_get(leases, "waits_for");
+    const char *why = str(leases, "why_not", "");
+    char text[NODE_NAME_BYTES_MAX + VERDICT_TEXT_BYTES];
+
+    if (json_is_object(waited))
+        (void)snprintf(text, sizeof(text), "%s: %s", str(waited, "id", "?"),
+                       str(waited, "why", "?"));
+    else if (strcmp(why, "version") == 0)
+        (void)snprintf(text, sizeof(text), "not all members are known to know of leases yet");
+    else if (strcmp(why, "clocks") == 0)
+        (void)snprintf(text, sizeof(text), "clocks run apart");
+    else if (strcmp(why, "handed over") == 0)
+        (void)snprintf(text, sizeof(text), "the leadership was being handed over in this term");
+    else if (strcmp(why, "silent") == 0)
+        (void)snprintf(text, sizeof(text), "too few nodes have answered lately");
+    else
+        (void)snprintf(text, sizeof(text), "%s", why[0] != '\0' ? why : "not yet");
+    report_clean(text);
+    (void)printf("none now: %s\n", text);
+}
+
+/* Where the leader is to take one. */
+static void print_lease(const struct rows *rows)
+{
+    const struct row *row = best_up(rows);
+    const json_t *leases =
+        row != NULL && leads(row) ? json_object_get(row->status, "leases") : NULL;
+    char name[NODE_NAME_BYTES_MAX + 1];
+
+    if (ms_of(leases, "gate_left_ms") > 0)
+        (void)printf("gate: nothing is committed for another %.0f ms: promises to the leader "
+                     "before it run so long\n",
+                     ms_of(leases, "gate_left_ms"));
+    if (json_integer_value(json_object_get(leases, "lease_ms")) == 0)
+        return;
+    (void)snprintf(name, sizeof(name), "%s", row->node.name);
+    report_clean(name);
+    (void)printf("lease: %s, %lld ms, ", name,
+                 (long long)json_integer_value(json_object_get(leases, "lease_ms")));
+    if (json_is_true(json_object_get(leases, "valid")))
+        (void)printf("for another %.0f ms\n", ms_of(leases, "left_ms"));
+    else
+        print_why_not(leases);
+}
+
 static int print_table(const struct ctl *ctl, const struct rows *rows, const struct verdict *v)
 {
     static const char *const headers[] = {"NODE",    "ROLE",    "TERM",   "LEADER", "COMMIT",
@@ -512,6 +565,7 @@ static int print_all(const struct ctl *ctl, const struct rows *rows, const struc
     if (ctl->json)
         return print_json(ctl, rows, v);
     print_verdict(v);
+    print_lease(rows);
     exit_code = print_table(ctl, rows, v);
     return exit_code == CTL_EXIT_OK && ctl->verbose ? print_storage(ctl, rows, v) : exit_code;
 }

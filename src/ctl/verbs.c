@@ -24,14 +24,19 @@ const struct verb ctl_verbs[] = {
      "  $ ridctl read_via_log leader\n"
      "  \"n2\"\n",
      READ_OPTIONS, 1, 1, verb_read_via_log},
-    {"compare", "compare_read_methods", "[-n READS] [--concurrency N] [--methods LIST]",
+    {"compare", "compare_read_methods", "[-n READS] [--readers LIST] [--methods LIST | --all]",
      "measure the read methods on this cluster",
      "Lets the leader read by each method, in random order, while it keeps writing, and\n"
-     "prints what each cost, and whether every read was linearizable (exit code 1 when\n"
-     "not). It takes as long as it takes; a bar shows how far it is on a terminal.\n"
+     "prints how long each took, what each cost, and whether every read was what its\n"
+     "method promises (exit code 1 when not). Costs are of each method alone. With --all\n"
+     "all methods, with 1 and 16 reads at a time, and a follower beside the leader. It\n"
+     "takes as long as it takes; a bar shows how far it is on a terminal.\n"
      "\n"
-     "  $ ridctl compare -n 1000 --methods local_read\n",
-     CTL_OPT_NUM_READS | CTL_OPT_CONCURRENCY | CTL_OPT_METHODS | CTL_OPT_JSON, 0, 0, verb_compare},
+     "  $ ridctl compare -n 1000 --methods lease,local\n"
+     "  $ ridctl compare --all --csv | plot-compare figures\n",
+     CTL_OPT_NUM_READS | CTL_OPT_READERS | CTL_OPT_CONCURRENCY | CTL_OPT_METHODS |
+         CTL_OPT_MAX_STALE | CTL_OPT_ALL | CTL_OPT_CSV | CTL_OPT_JSON,
+     0, 0, verb_compare},
     {"get", NULL, "KEY [--via METHOD] [--raw] [-v]", "read a key by any method",
      "Prints the value of KEY as JSON; with --raw a string loses its quotes. An absent\n"
      "key prints nothing and exits 3. METHOD is read_index, log, lease, follower or\n"

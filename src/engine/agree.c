@@ -35,7 +35,7 @@ void engine_set_parked(struct engine *e, bool is_parked)
 {
     e->agree.is_parked = is_parked;
     if (e->replica != NULL)
-        settle_fitness(e, e->ops.now_us(e->ops.ctx));
+        settle_fitness(e, engine_now_us(e));
 }
 
 void engine_agree_turn(struct engine *e, uint64_t now_us)
@@ -95,7 +95,7 @@ void engine_state_damaged(struct engine *e, const char *why)
     }
     say_damaged(e, why);
     distrust(e);
-    replica_rebuild(e->replica, e->ops.now_us(e->ops.ctx));
+    replica_rebuild(e->replica, engine_now_us(e));
 }
 
 /* Of what the functions of the state say only this is about its file: -EBADMSG is LMDB's word. What

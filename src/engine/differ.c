@@ -18,11 +18,6 @@
 
 #include "base/banned.h"
 
-static uint64_t now_us(const struct engine *e)
-{
-    return e->ops.now_us(e->ops.ctx);
-}
-
 /* ---- what this node knows of itself ---- */
 
 static bool has_digests(const struct engine *e)
@@ -129,7 +124,7 @@ static void begin_check(struct engine *e, raft_index index)
     /* Another leader's are of another term; one leader does not begin so many. */
     d->check = raft_get_term(engine_raft(e)) << 16 | (++d->n_checks & 0xffff);
     d->at = (struct raft_digest_at){.index = index};
-    d->at_us = now_us(e);
+    d->at_us = engine_now_us(e);
     d->is_judged = false;
     read_through(e);
 }
@@ -143,9 +138,9 @@ static void ask_later(struct engine *e)
     raft_index round = last - last % KV_DIGEST_EVERY;
     struct raft_digest_at own;
 
-    if (now_us(e) - d->at_us < AGREE_INDEX_US)
+    if (engine_now_us(e) - d->at_us < AGREE_INDEX_US)
         return;
-    d->at_us = now_us(e);
+    d->at_us = engine_now_us(e);
     if (round <= d->at.index || !own_digest(e, round, &own)) /* a restart forgets them */
         round = last;
     d->at = (struct raft_digest_at){.index = round};
@@ -173,7 +168,7 @@ static void take_voice(struct engine *e, const struct raft_server *s, struct voi
         (void)own_digest(e, d->at.index, &v->digest);
         return;
     }
-    if (h == NULL || !replica_hears(e->replica, s->id, now_us(e)))
+    if (h == NULL || !replica_hears(e->replica, s->id, engine_now_us(e)))
         return;
     v->is_heard = true;
     v->is_unfit = (h->note.flags & RAFT_NOTE_UNFIT) != 0;
@@ -216,7 +211,7 @@ static void put_off(struct engine *e, const struct voice *voices, unsigned n)
 {
     struct differ *d = &e->differ;
 
-    d->again_us = now_us(e) + AGREE_AGAIN_US;
+    d->again_us = engine_now_us(e) + AGREE_AGAIN_US;
     for (unsigned i = 0; i < d->n_heard; i++)
         d->heard[i].is_counted = false;
     for (unsigned i = 0; i < n; i++) {
@@ -234,7 +229,7 @@ static void hand_over_to_right(struct engine *e, const struct voice *voices, uns
     for (unsigned i = 0; i < n; i++)
         if (voices[i].is_voter && voices[i].is_heard && !voices[i].is_unfit &&
             digests_equal(&voices[i].digest, &e->differ.right) &&
-            replica_transfer(e->replica, voices[i].id, now_us(e)) == 0)
+            replica_transfer(e->replica, voices[i].id, engine_now_us(e)) == 0)
             return;
 }
 
@@ -247,7 +242,7 @@ static void be_wrong(struct engine *e)
     struct differ *d = &e->differ;
 
     d->is_wrong = true;
-    d->wrong_us = now_us(e);
+    d->wrong_us = engine_now_us(e);
     if (d->at.index > d->differs_at)
         d->differs_at = d->at.index;
     end_check(d);
@@ -296,7 +291,7 @@ static void say_differ(struct engine *e, raft_node_id from, const struct raft_di
 {
     uint64_t suppressed;
 
-    if (engine_logs(e) && log_limit_ok(&e->differ.limit, now_us(e), &suppressed))
+    if (engine_logs(e) && log_limit_ok(&e->differ.limit, engine_now_us(e), &suppressed))
         log_event(LOG_ERROR, "states_differ",
                   "peer=%s index=%llu own=%016llx%016llx theirs=%016llx%016llx action=check",
                   engine_name_of(e, from), (unsigned long long)own->index,
@@ -311,13 +306,14 @@ static void alarm(struct engine *e, raft_node_id from, const struct raft_digest_
 
     say_differ(e, from, own, theirs);
     if (d->is_wrong) {
-        d->wrong_us = now_us(e); /* made again, and still not equal: it goes on being unfit */
+        /* Made again, and still not equal: it goes on being unfit. */
+        d->wrong_us = engine_now_us(e);
         return;
     }
     d->n_alarms += !d->differs;
     d->differs = true;
     d->differs_at = own->index;
-    if (d->check != 0 || now_us(e) < d->again_us)
+    if (d->check != 0 || engine_now_us(e) < d->again_us)
         return;
     if (raft_get_role(engine_raft(e)) == RAFT_LEADER)
         begin_check(e, own->index);

@@ -76,6 +76,7 @@ int engine_new(const struct engine_ops *ops, const struct service_conf *service,
         (struct log_limit){.window_us = INVALID_LOG_WINDOW_US, .burst = INVALID_LOG_BURST};
     e->term_limit = e->invalid_limit;
     e->terms_left_limit = (struct log_limit){.window_us = TERMS_LOG_WINDOW_US, .burst = 1};
+    engine_leases_init(e);
     if (service != NULL) {
         engine_fill_service_ops(e, &service_ops);
         rc = service_new(service, &service_ops, &e->service);
@@ -322,8 +323,9 @@ static int open_replica(struct engine *e, const struct engine_conf *conf,
     int rc;
 
     e->load.rounds_max = conf->raft.rounds_max;
+    e->leases.lease_us = conf->raft.lease_us;
     engine_fill_replica_ops(e, &ops);
-    rc = replica_new(&replica, &ops, e->ops.now_us(e->ops.ctx), &e->replica);
+    rc = replica_new(&replica, &ops, engine_now_us(e), &e->replica);
     if (rc < 0)
         return err_say(ENGINE_E_MEMORY, "out of memory");
     if (rc > 0)
@@ -377,7 +379,7 @@ int engine_open(struct engine *e, const struct engine_conf *conf)
     e->space.quota_bytes = conf->quota_bytes;
     e->share_us = conf->raft.heartbeat_us / 2 / TURN_SHARES;
     rc = open_state(e, conf);
-    engine_scrub_begin(e, rc == 0 ? conf->scrub_mib_per_s : 0, e->ops.now_us(e->ops.ctx));
+    engine_scrub_begin(e, rc == 0 ? conf->scrub_mib_per_s : 0, engine_now_us(e));
     if (rc == 0)
         rc = open_log(e, conf, &recovered);
     if (rc == 0 && e->ops.recovered != NULL && e->ops.recovered(e->ops.ctx, &recovered) != 0)
@@ -435,12 +437,12 @@ int engine_start_log_thread(struct engine *e, int notify_fd)
 /* The clock before the links, every time (TIME-3). */
 uint64_t engine_drain(struct engine *e, bool (*take)(void *ctx))
 {
-    uint64_t now_us = e->ops.now_us(e->ops.ctx);
+    uint64_t now_us = engine_now_us(e);
     struct slice share;
 
     slice_begin(&share, e->ops.now_us, e->ops.ctx, now_us + e->share_us);
     while (take(e->ops.ctx)) {
-        now_us = e->ops.now_us(e->ops.ctx);
+        now_us = engine_now_us(e);
         if (slice_look(&share))
             break;
     }
@@ -466,6 +468,7 @@ void engine_turn(struct engine *e, uint64_t now_us)
     engine_space_turn(e, now_us);
     engine_snapshots_turn(e, now_us);
     engine_members_turn(e, now_us);
+    engine_leases_turn(e, now_us);
     replica_turn(e->replica, now_us);
     engine_differ_turn(e, now_us);
     engine_agree_turn(e, now_us);

@@ -76,6 +76,9 @@ struct engine_state {
     void (*abort)(void *ctx);
     int (*read_begin)(void *ctx, struct raft_entry_id *ret_last_applied);
     int (*get)(void *ctx, struct wire_slice key, struct command_value *ret_value);
+    /* Both NULL: nobody asks for more than single keys. */
+    int (*seek)(void *ctx, const struct command_range *range);
+    int (*next)(void *ctx, struct command_item *ret_item);
     void (*read_end)(void *ctx);
     /* What it holds is set aside, and it is empty: kv_rebuild(). NULL: it cannot be damaged. */
     int (*rebuild)(void *ctx);
@@ -100,6 +103,8 @@ struct engine_state {
     uint32_t digest_version;
     /* What counts of the limit, and the limit, 0: none. NULL: this state has none. */
     void (*space)(void *ctx, uint64_t *ret_live_bytes, uint64_t *ret_limit_bytes);
+    /* Of kv_get_stats(). NULL: this state knows no sessions. */
+    void (*sessions)(void *ctx, struct kv_sessions *ret);
     /* kv_disk_room(). NULL: it is not known how full its disk is. */
     bool (*disk_room)(void *ctx, uint64_t *ret_used, uint64_t *ret_limit);
     /* kv_scrub_step() and kv_scrub_restart(); both NULL: there is nothing to read through. */
@@ -107,10 +112,24 @@ struct engine_state {
     void (*scrub_restart)(void *ctx);
 };
 
+/* What a node that waits to be added is told. */
+struct engine_join {
+    const char *peer_addr;
+    const char *name;
+    const void *config; /* what its log begins with */
+    size_t len;         /* 0: it is only asked whether it waits; 0 says that it does */
+    unsigned char cluster_id[16];
+    /* It must speak this version of the protocol at least, or is not told (LEASE-15). */
+    unsigned version_lowest;
+};
+
 /* What the engine asks of its host. Those marked may be NULL. */
 struct engine_ops {
     void *ctx;
     uint64_t (*now_us)(void *ctx);
+    /* As replica_ops.suspended_us and .disrupted; or NULL. */
+    uint64_t (*suspended_us)(void *ctx);
+    bool (*disrupted)(void *ctx);
     /* Processor time of the loop's thread, in microseconds; NULL: not known, and reads have all
      * their rounds. */
     uint64_t (*cpu_us)(void *ctx);
@@ -147,11 +166,10 @@ struct engine_ops {
     const char *(*client_addr)(void *ctx, raft_node_id id); /* or NULL */
     const char *(*peer_addr)(void *ctx, raft_node_id id);   /* or NULL */
     bool (*peer_connected)(void *ctx, raft_node_id id);     /* or NULL */
-    /* Tells the node that waits at this address who it is to be, and waits for its answer; on a
-     * thread of its own. 0: *ret_incarnation; otherwise err_text() says why. len 0: it is only
-     * asked whether it waits; 0: it does. NULL: no node can be added. */
-    int (*join)(void *ctx, const char *peer_addr, const char *name, const void *config, size_t len,
-                const unsigned char cluster_id[16], uint64_t *ret_incarnation);
+    /* Tells the node that waits at an address who it is to be, and waits for its answer; on a
+     * thread of its own. 0: *ret_incarnation; otherwise err_text() says why. NULL: no node can be
+     * added. */
+    int (*join)(void *ctx, const struct engine_join *j, uint64_t *ret_incarnation);
     /* Of a founder, as far as it was met; 0: not known. Or NULL. */
     uint64_t (*incarnation)(void *ctx, raft_node_id id);
     /* Bytes that nobody can guess. NULL, or false: by raft_conf.seed. */
@@ -162,6 +180,7 @@ struct engine_ops {
     /* The latest version of a command that the node is known to understand, 0: nothing is known of
      * it yet. NULL: all nodes are of this program's version. */
     unsigned (*command_version)(void *ctx, raft_node_id id);
+    uint64_t (*wire_bytes)(void *ctx); /* of peers' frames, both ways, since the start; or NULL */
     void (*status)(void *ctx, struct wire_reply *w); /* the host's own fields; or NULL */
     const char *(*init)(void *ctx, const struct wire_request *q); /* or NULL */
 };
@@ -231,6 +250,12 @@ uint64_t engine_drain(struct engine *e, bool (*take)(void *ctx));
 void engine_turn(struct engine *e, uint64_t now_us);
 /* Without a log thread: what is queued becomes durable, in the caller's time. */
 void engine_work(struct engine *e, uint64_t now_us);
+/* Which version of the protocol each member must speak at least, by the configuration in force:
+ * whoever does not is refused its link (LEASE-15). */
+unsigned engine_version_lowest(const struct engine *e);
+/* The link to a peer came up or went down, as replica_link(); with what ops.peer_version says of it
+ * the core learns whom it may ask. A host without links calls it never, and all may be asked. */
+void engine_link(struct engine *e, raft_node_id peer, bool up, uint64_t now_us);
 /* When the turn must be taken even if nothing happens; UINT64_MAX: never. */
 uint64_t engine_deadline_us(const struct engine *e);
 /* Is anything due that time alone brings: a heartbeat, an election, the end of a request's time? */
@@ -238,6 +263,10 @@ bool engine_is_due(const struct engine *e, uint64_t now_us);
 /* How many rounds of reads may be outstanding while the loop is not the bottleneck (READ-65);
  * raft.rounds_max of the configuration until then. */
 void engine_set_rounds(struct engine *e, unsigned rounds_max);
+/* How long a lease this node takes when it leads, 0: none, by a file that was read again;
+ * raft.lease_us of the configuration until then. */
+void engine_set_lease(struct engine *e, uint64_t lease_us);
+uint64_t engine_get_lease(const struct engine *e);
 /* Snapshots that are made and sent, by a file that was read again. */
 void engine_set_snapshots(struct engine *e, const struct engine_snapshots_conf *conf);
 /* One is made as soon as it can be, if entries were applied since the newest. False: there are no
@@ -264,6 +293,9 @@ bool engine_cluster_id(const struct engine *e, unsigned char ret_id[16]);
 
 /* ---- looking ---- */
 
+/* What the operator of this node should see to, in a sentence: clocks that run apart. False:
+ * nothing. */
+bool engine_warning(const struct engine *e, char *ret_text, size_t size);
 /* How often this node found its state to differ from another's. */
 uint64_t engine_n_alarms(const struct engine *e);
 /* NULL before engine_open(). */

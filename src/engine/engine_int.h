@@ -120,9 +120,29 @@ struct load {
     unsigned rounds_max; /* while it is not */
 };
 
+/* leases.c */
+struct leases {
+    uint64_t lease_us; /* of this node when it leads; 0: none */
+    bool link_came;    /* since the core was told who understands asks */
+    struct log_limit disrupted_limit;
+    struct log_limit taken_limit;
+    uint64_t say_us;     /* when it is looked at again what there is to say */
+    raft_term said_term; /* of this node as leader */
+    bool said_valid;
+    raft_node_id said_drift; /* with whom; 0: nobody */
+    uint64_t look_us;        /* when it is looked at again whether all members know of leases */
+    uint64_t n_disrupted;
+    struct raft_entry_id config; /* the configuration that it was told of; 0/0: none */
+    struct {
+        raft_node_id id;
+        bool asks;
+    } told[RAFT_SERVERS_MAX];
+    unsigned n_told;
+};
+
 /* ---- snapshots ---- */
 
-/* snapshots.c: the newest one, how it is made, and the front of the log. */
+/* snapshots.c: the newest one, and the front of the log; make.c: how it is made. */
 struct making {
     struct chore chore; /* copies; then finishes */
     bool wanted;        /* by somebody, or by the size of the log */
@@ -287,7 +307,7 @@ struct snapshots {
     struct prng prng;
 };
 
-/* members.c */
+/* members_int.h: the new node that is told who it is, and learners that are brought up. */
 enum task_state {
     TASK_NONE,
     TASK_ASKING,  /* whether anybody waits there, before the cluster is changed for it */
@@ -310,6 +330,7 @@ struct member_task {
     raft_node_id id;   /* TASK_IN_LOG: its own, */
     bool is_committed; /* and that entry cannot be lost any more */
     unsigned char cluster_id[16];
+    unsigned version_lowest;
     uint64_t incarnation;
     struct buf config; /* what its log begins with */
     struct chore chore;
@@ -363,6 +384,7 @@ struct engine {
         raft_index applied;
     } told;
     struct load load;
+    struct leases leases;
     struct snapshots snap;
     struct members members;
     bool front_goes;   /* without a log thread: the store has more to prepare, or to remove */
@@ -376,6 +398,12 @@ struct engine {
 static inline bool engine_logs(const struct engine *e)
 {
     return e->ops.trace == NULL;
+}
+
+/* By the host's clock, as of now. */
+static inline uint64_t engine_now_us(const struct engine *e)
+{
+    return e->ops.now_us(e->ops.ctx);
 }
 
 /* tables.c: what replica and service call. */
@@ -399,7 +427,7 @@ void engine_scrub_again(struct engine *e, uint64_t now_us);
 
 /* space.c */
 /* As replica_ops.may_propose. */
-bool engine_may_propose(void *ctx, const struct replica_request *q, struct replica_no_space *ret);
+bool engine_may_propose(void *ctx, const struct replica_request *q, struct replica_refusal *ret);
 /* As replica_ops.may_store. */
 bool engine_may_store(void *ctx, const struct raft_msg *m);
 /* Goes to the log; was applied. */
@@ -409,6 +437,14 @@ void engine_space_applied(struct engine *e, const struct raft_entry *entry);
 void engine_space_state_is_new(struct engine *e);
 void engine_space_turn(struct engine *e, uint64_t now_us);
 void engine_space_status(const struct engine *e, struct wire_reply *w);
+
+/* versions.c */
+/* Every member is known to understand commands of this version. Else *ret_behind is one that is
+ * not. */
+bool engine_all_know(const struct engine *e, unsigned version, raft_node_id *ret_behind);
+/* A command with or for a session may be proposed; false: *ret says why not. */
+bool engine_may_name_session(const struct engine *e, struct replica_refusal *ret);
+void engine_sessions_status(const struct engine *e, struct wire_reply *w);
 
 /* agree.c */
 /* When the replica is there. */
@@ -443,8 +479,6 @@ void engine_disk_turn(struct engine *e, uint64_t now_us);
 /* Opens the folder; state and log are open. 0 or -errno. */
 int engine_snapshots_open(struct engine *e, const struct engine_conf *conf);
 int engine_snapshots_start(struct engine *e, int notify_fd);
-/* Before a clean stop, where it takes next to no time (SNAP-20). */
-void engine_snapshots_last(struct engine *e);
 /* No thread works for them any more; what was under way is dropped. */
 void engine_snapshots_stop(struct engine *e);
 void engine_snapshots_free(struct engine *e);
@@ -468,10 +502,20 @@ bool engine_snapshot_is_of_recovered(const struct store_recovered *recovered,
                                      struct raft_entry_id id);
 /* Older ones may go: another has taken their place. */
 void engine_snapshots_prune(struct engine *e);
-/* No copy of the state is under way any more: true. Otherwise it was told to stop. */
-bool engine_copy_is_over(struct engine *e);
 void engine_snapshots_work(struct engine *e);
 bool engine_snapshots_has_work(const struct engine *e);
+
+/* make.c */
+/* Takes in what its thread has done. */
+void engine_make_take(struct engine *e, uint64_t now_us);
+/* Begins one when it is due. */
+void engine_make_turn(struct engine *e, uint64_t now_us);
+/* No thread works for it any more: what was begun is dropped. */
+void engine_make_stop(struct engine *e);
+/* No copy of the state is under way any more: true. Otherwise it was told to stop. */
+bool engine_copy_is_over(struct engine *e);
+/* Before a clean stop, where it takes next to no time (SNAP-20). */
+void engine_snapshots_last(struct engine *e);
 
 /* restore.c */
 /* At the start: the state that is there is of no use, or there is none; from the newest snapshot
@@ -514,13 +558,16 @@ void engine_receive_status(const struct engine *e, struct wire_reply *w);
 bool engine_receive_holds_copy(const struct engine *e);
 uint64_t engine_receive_deadline_us(const struct engine *e);
 
-/* members.c */
+/* members_int.h names the files. */
 int engine_members_begin(struct engine *e, uint64_t seed);
 int engine_members_start(struct engine *e, int notify_fd);
 void engine_members_stop(struct engine *e);
 void engine_members_turn(struct engine *e, uint64_t now_us);
 /* Without a thread: what would wait for it. */
 void engine_members_work(struct engine *e);
+/* Nobody is being added of whom the log does not know yet, and the last configuration is
+ * committed. */
+bool engine_members_are_settled(const struct engine *e);
 /* As service_ops.member and .member_changes. */
 void engine_member(void *ctx, enum wire_request_type verb, const struct wire_member *q,
                    struct service_member_answer *a);
@@ -528,6 +575,26 @@ void engine_member_changes(void *ctx, struct wire_reply *w);
 
 /* load.c */
 void engine_load_turn(struct engine *e, uint64_t now_us);
+
+/* leases.c */
+void engine_leases_init(struct engine *e);
+/* As replica_ops.suspended_us and .disrupted. */
+uint64_t engine_suspended_us(void *ctx);
+bool engine_disrupted(void *ctx);
+/* Before the replica's turn. */
+void engine_leases_turn(struct engine *e, uint64_t now_us);
+/* Who may not know of leases, and why it is thought so; NULL: nobody. */
+const struct raft_server *engine_leases_wait_for(const struct engine *e, const char **ret_why);
+/* lease_words.c */
+void engine_leases_look(struct engine *e, uint64_t now_us);
+void engine_leases_status(const struct engine *e, struct wire_reply *w);
+/* What these two say of such a status of the core. */
+void engine_leases_say(struct engine *e, const struct raft_status *st, uint64_t now_us);
+void engine_leases_tell(const struct engine *e, struct wire_reply *w, const struct raft_status *st);
+bool engine_clocks_warning(const struct engine *e, const struct raft_status *st, char *ret_text,
+                           size_t size);
+/* What the core was told. */
+bool engine_understands_asks(const struct engine *e, raft_node_id id);
 
 /* events.c */
 void engine_trace(void *ctx, const struct raft_trace *t);

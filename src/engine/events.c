@@ -31,7 +31,7 @@ static void log_invalid(struct engine *e, const char *peer, const char *text)
 {
     uint64_t suppressed;
 
-    if (log_limit_ok(&e->invalid_limit, e->ops.now_us(e->ops.ctx), &suppressed))
+    if (log_limit_ok(&e->invalid_limit, engine_now_us(e), &suppressed))
         log_event(LOG_WARNING, "message_refused", "peer=%s why='%s' suppressed=%llu action=%s",
                   peer, text, (unsigned long long)suppressed, e->ops.invalid_action);
 }
@@ -43,7 +43,7 @@ static void log_term_far(struct engine *e, const char *peer, const struct raft_t
 {
     uint64_t suppressed;
 
-    if (log_limit_ok(&e->term_limit, e->ops.now_us(e->ops.ctx), &suppressed))
+    if (log_limit_ok(&e->term_limit, engine_now_us(e), &suppressed))
         log_event(t->event == RAFT_TRACE_TERM_REFUSED ? LOG_ERROR : LOG_WARNING, "term_far_above",
                   "peer=%s told_term=%llu own_term=%llu suppressed=%llu action=%s", peer,
                   (unsigned long long)t->heard_term, (unsigned long long)t->term,
@@ -57,7 +57,7 @@ static void log_terms_left(struct engine *e, raft_term term)
     uint64_t suppressed;
 
     if (RAFT_INDEX_MAX - term < RAFT_TERMS_LEFT_FEW &&
-        log_limit_ok(&e->terms_left_limit, e->ops.now_us(e->ops.ctx), &suppressed))
+        log_limit_ok(&e->terms_left_limit, engine_now_us(e), &suppressed))
         log_event(LOG_ERROR, "terms_run_out",
                   "term=%llu left=%llu action='find out who sent such terms'",
                   (unsigned long long)term, (unsigned long long)(RAFT_INDEX_MAX - term));

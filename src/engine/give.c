@@ -134,11 +134,6 @@ static int run_close(void *ctx)
 
 /* ---- in the loop ---- */
 
-static uint64_t now_of(const struct engine *e)
-{
-    return e->ops.now_us(e->ops.ctx);
-}
-
 static void begin_reading(struct engine *e, const struct wire_part *of)
 {
     struct giving *g = &e->snap.giving;
@@ -222,7 +217,7 @@ int engine_give(struct engine *e, struct service_part *part)
     }
     if (part->of.index == 0)
         return SERVICE_PART_MISSING;
-    g->used_us = now_of(e);
+    g->used_us = engine_now_us(e);
     g->waits = false;
     take_chore(g);
     if (is_it(g, &part->of))

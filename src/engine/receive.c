@@ -29,11 +29,6 @@
 /* What the bench says, beside 0 and -errno. */
 enum { RECEIVED, RECEIVED_FULL, RECEIVED_USELESS };
 
-static uint64_t now_of(const struct engine *e)
-{
-    return e->ops.now_us(e->ops.ctx);
-}
-
 static void answer(struct engine *e, raft_node_id to, uint64_t transfer, uint64_t offset,
                    uint64_t bytes, uint8_t status)
 {
@@ -167,7 +162,7 @@ static void begin_receiving(struct engine *e, const struct raft_msg *m)
     r->bytes = m->part->bytes;
     r->taken = r->written = 0;
     r->status = RAFT_SNAPSHOT_GO_ON;
-    r->began_us = now_of(e);
+    r->began_us = engine_now_us(e);
 }
 
 /* ---- s0: the trailer ---- */
@@ -300,7 +295,7 @@ void engine_receive(struct engine *e, const struct raft_msg *m)
         begin_receiving(e, m);
     }
     r->term = m->term;
-    r->heard_us = now_of(e);
+    r->heard_us = engine_now_us(e);
     if (r->phase == RECEIVE_PARTS && part->len > 0)
         take_part(e, part);
     else if (part->len == 0)
@@ -488,13 +483,13 @@ void engine_receive_status(const struct engine *e, struct wire_reply *w)
     const char *state = names[r->phase];
     uint64_t bytes_per_s;
 
-    if (r->phase == RECEIVE_NOT && now_of(e) - r->heard_us < 2ull * SNAP_AGAIN_US)
+    if (r->phase == RECEIVE_NOT && engine_now_us(e) - r->heard_us < 2ull * SNAP_AGAIN_US)
         state = refused_text(r->status);
     if (state == NULL || r->bytes == 0) {
         wire_reply_null(w, "receiving");
         return;
     }
-    bytes_per_s = r->written * 1000000u / (now_of(e) - r->began_us + 1);
+    bytes_per_s = r->written * 1000000u / (engine_now_us(e) - r->began_us + 1);
     wire_reply_open_object(w, "receiving");
     wire_reply_str(w, "from", engine_name_of(e, r->from));
     wire_reply_u64(w, "index", r->has_meta ? r->meta.id.index : 0);

@@ -84,7 +84,7 @@ void engine_state_is_new(struct engine *e)
     e->agree.is_set_aside = true;
     engine_differ_forget(e);
     engine_space_state_is_new(e);
-    engine_scrub_again(e, e->ops.now_us(e->ops.ctx));
+    engine_scrub_again(e, engine_now_us(e));
 }
 
 /* ---- at the start ---- */
@@ -221,7 +221,7 @@ static bool find(struct engine *e, struct snap_meta *ret)
     struct snap_meta list[SNAP_LIST_MAX];
     unsigned n = snap_list(e->snap.folder, list, SNAP_LIST_MAX);
 
-    if (r->tried != 0 && e->ops.now_us(e->ops.ctx) - r->tried_us >= SNAP_AGAIN_US)
+    if (r->tried != 0 && engine_now_us(e) - r->tried_us >= SNAP_AGAIN_US)
         r->below = r->tried = 0;
     for (unsigned i = 0; i < n; i++) {
         const struct snap_meta *m = &list[i];
@@ -372,7 +372,7 @@ int engine_restore(struct engine *e, raft_index *ret_applied)
             say_useless(e, &r->meta, r->chore.text);
             r->below = r->below == 0 || r->meta.id.index < r->below ? r->meta.id.index : r->below;
             r->tried = r->meta.id.index > r->tried ? r->meta.id.index : r->tried;
-            r->tried_us = e->ops.now_us(e->ops.ctx);
+            r->tried_us = engine_now_us(e);
             engine_snapshots_lost(e);
         }
         return rc == 0 ? take_prepared(e, ret_applied) : REPLICA_STATE_E_LATER;

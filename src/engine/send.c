@@ -28,11 +28,6 @@
 
 #include "base/banned.h"
 
-static uint64_t now_of(const struct engine *e)
-{
-    return e->ops.now_us(e->ops.ctx);
-}
-
 static struct sending *sending_to(struct engine *e, raft_node_id id, bool make)
 {
     struct sending *unused = NULL;
@@ -523,7 +518,7 @@ static void take_answer(struct sending *s, const struct raft_snapshot_part *part
 
 void engine_send_answer(struct engine *e, const struct raft_msg *m)
 {
-    const uint64_t now_us = now_of(e);
+    const uint64_t now_us = engine_now_us(e);
     struct sending *s;
 
     if (e->snap.folder == NULL || m->part == NULL)
@@ -576,7 +571,7 @@ void engine_send_stop(struct engine *e)
 /* Between two tries nothing is on its way, and what came of the last ones is told all the same. */
 static void one_status(const struct engine *e, const struct sending *s, struct wire_reply *w)
 {
-    const uint64_t us = now_of(e) - s->began_us + 1;
+    const uint64_t us = engine_now_us(e) - s->began_us + 1;
     const uint64_t bytes = s->is_ready ? s->bytes : 0;
     const uint64_t acked = s->is_ready ? s->acked : 0;
     const uint64_t bytes_per_s = s->is_ready ? (acked - s->began_at) * 1000000u / us : 0;

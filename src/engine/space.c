@@ -182,21 +182,32 @@ static uint64_t bytes_now(struct engine *e, struct wire_slice key)
     return bytes;
 }
 
+/* Refused here is a write that cannot have been made before. One that names a session may be a
+ * repetition of one that was: whoever was told that it certainly did not happen would be told
+ * wrong. Only its place in the log says what becomes of it (SESSION-8). */
+static bool is_judged_early(const struct command *c)
+{
+    if (c->op == COMMAND_OPEN_SESSION)
+        return true;
+    return c->first == 0 && c->op != COMMAND_DELETE && c->op != COMMAND_LIMIT &&
+           c->key.data[0] != KEY_TYPE_INTERNAL;
+}
+
 static bool is_within_quota(struct engine *e, const struct command *c, struct replica_no_space *ret)
 {
-    const uint64_t bytes = kv_record_bytes(c->key.len, c->value.len);
+    const bool opens = c->op == COMMAND_OPEN_SESSION;
+    const uint64_t bytes = opens ? kv_session_bytes() : kv_record_bytes(c->key.len, c->value.len);
     struct space *s = &e->space;
     uint64_t before;
     uint64_t live;
     uint64_t limit;
 
-    if (c->op == COMMAND_DELETE || c->op == COMMAND_LIMIT || c->key.data[0] == KEY_TYPE_INTERNAL ||
-        !look_at_state(e, &live, &limit))
+    if (!is_judged_early(c) || !look_at_state(e, &live, &limit))
         return true;
     limit = limit_of(e, limit);
     if (limit == 0 || used_of(e, live) + bytes <= limit)
         return true;
-    before = bytes_now(e, c->key);
+    before = opens ? 0 : bytes_now(e, c->key);
     if (bytes <= before || used_of(e, live) + bytes - before <= limit)
         return true;
     s->refused_bytes = bytes - before;
@@ -204,27 +215,39 @@ static bool is_within_quota(struct engine *e, const struct command *c, struct re
     return false;
 }
 
+static bool may_write(struct engine *e, const struct replica_request *q,
+                      struct replica_refusal *ret)
+{
+    struct command c;
+
+    if (command_decode(q->command, q->command_len, &c) != 0)
+        return true;
+    if ((c.op == COMMAND_OPEN_SESSION || c.first != 0) && !engine_may_name_session(e, ret))
+        return false;
+    return is_within_quota(e, &c, &ret->space);
+}
+
 /* Asked right before anything is appended for a request (SPACE-2). */
-bool engine_may_propose(void *ctx, const struct replica_request *q, struct replica_no_space *ret)
+bool engine_may_propose(void *ctx, const struct replica_request *q, struct replica_refusal *ret)
 {
     struct engine *e = ctx;
     struct space *s = &e->space;
     const char *before = what_is_full(s);
-    struct command c;
     bool may = true;
 
+    ret->error = WIRE_ERROR_NO_SPACE;
     look_at_log(e);
     look_at_nodes(e);
     if (s->log_is_full || s->state_is_full) {
-        *ret = figures_of_disks(s);
+        ret->space = figures_of_disks(s);
         /* A marker changes nothing in the state. */
         may = !s->log_is_full && q->kind != REPLICA_WRITE;
     } else if (s->nodes_are_full) {
-        ret->what = "nodes";
-        count_nodes(e, ret);
+        ret->space.what = "nodes";
+        count_nodes(e, &ret->space);
         may = q->kind != REPLICA_WRITE && !quorum_says(e, NOTE_LOG_FULL);
-    } else if (q->kind == REPLICA_WRITE && command_decode(q->command, q->command_len, &c) == 0) {
-        may = is_within_quota(e, &c, ret);
+    } else if (q->kind == REPLICA_WRITE) {
+        may = may_write(e, q, ret);
     }
     say_change(e, before);
     return may;
@@ -324,21 +347,6 @@ static void limit_failed(struct replica_request *q, const struct replica_failure
     engine_of(q)->space.asked = false;
 }
 
-/* A node that does not know the command would end at it. One that is down has not said what it
- * knows: the entry waits for it, unless the log has such an entry already. */
-static bool all_know_limits(const struct engine *e)
-{
-    const struct raft_configuration *c = raft_get_configuration(engine_raft(e));
-
-    if (e->ops.command_version == NULL)
-        return true;
-    for (unsigned i = 0; i < c->n; i++)
-        if (c->servers[i].id != e->id &&
-            e->ops.command_version(e->ops.ctx, c->servers[i].id) < COMMAND_VERSION_LIMIT)
-            return false;
-    return true;
-}
-
 static void propose_limit(struct engine *e, uint64_t now_us)
 {
     struct space *s = &e->space;
@@ -366,13 +374,14 @@ static void propose_limit(struct engine *e, uint64_t now_us)
 
 static void keep_limit(struct engine *e, uint64_t now_us)
 {
+    raft_node_id behind;
     uint64_t live;
     uint64_t limit;
 
     if (e->space.quota_bytes == 0 || e->space.asked || !replica_can_serve(e->replica) ||
         !look_at_state(e, &live, &limit) || limit == e->space.quota_bytes)
         return;
-    if (limit != 0 || all_know_limits(e))
+    if (limit != 0 || engine_all_know(e, COMMAND_VERSION_LIMIT, &behind))
         propose_limit(e, now_us);
 }
 

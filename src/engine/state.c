@@ -43,6 +43,16 @@ static int state_get(void *ctx, struct wire_slice key, struct command_value *ret
     return kv_get(ctx, key, ret_value);
 }
 
+static int state_seek(void *ctx, const struct command_range *range)
+{
+    return kv_seek(ctx, range);
+}
+
+static int state_next(void *ctx, struct command_item *ret_item)
+{
+    return kv_next(ctx, ret_item);
+}
+
 static void state_read_end(void *ctx)
 {
     kv_read_end(ctx);
@@ -70,6 +80,14 @@ static void state_space(void *ctx, uint64_t *ret_live_bytes, uint64_t *ret_limit
     (void)kv_get_stats(ctx, &stats); /* never fails */
     *ret_live_bytes = stats.live_bytes;
     *ret_limit_bytes = stats.limit_bytes;
+}
+
+static void state_sessions(void *ctx, struct kv_sessions *ret)
+{
+    struct kv_stats stats = {0};
+
+    (void)kv_get_stats(ctx, &stats); /* never fails */
+    *ret = stats.sessions;
 }
 
 static bool state_disk_room(void *ctx, uint64_t *ret_used, uint64_t *ret_limit)
@@ -151,6 +169,8 @@ void engine_state_of_kv(struct kv *kv, struct engine_state *ret)
                                  .abort = state_abort,
                                  .read_begin = state_read_begin,
                                  .get = state_get,
+                                 .seek = state_seek,
+                                 .next = state_next,
                                  .read_end = state_read_end,
                                  .rebuild = state_rebuild,
                                  .copy = state_copy,
@@ -167,6 +187,7 @@ void engine_state_of_kv(struct kv *kv, struct engine_state *ret)
                                  .digest_at = state_digest_at,
                                  .digest_version = KV_DIGEST_VERSION,
                                  .space = state_space,
+                                 .sessions = state_sessions,
                                  .disk_room = state_disk_room,
                                  .scrub = state_scrub,
                                  .scrub_restart = state_scrub_restart};

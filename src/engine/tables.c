@@ -141,6 +141,20 @@ static int state_get(void *ctx, struct wire_slice key, struct command_value *ret
     return e->state.get(e->state.ctx, key, ret_value);
 }
 
+static int state_seek(void *ctx, const struct command_range *range)
+{
+    struct engine *e = ctx;
+
+    return e->state.seek(e->state.ctx, range);
+}
+
+static int state_next(void *ctx, struct command_item *ret_item)
+{
+    struct engine *e = ctx;
+
+    return e->state.next(e->state.ctx, ret_item);
+}
+
 static void state_read_end(void *ctx)
 {
     struct engine *e = ctx;
@@ -169,7 +183,7 @@ static uint64_t now_us(void *ctx)
 {
     struct engine *e = ctx;
 
-    return e->ops.now_us(e->ops.ctx);
+    return engine_now_us(e);
 }
 
 static void snapshot(void *ctx, const struct raft_msg *m)
@@ -192,12 +206,17 @@ void engine_fill_replica_ops(struct engine *e, struct replica_ops *ops)
                                 .state_abort = state_abort,
                                 .state_read_begin = state_read_begin,
                                 .state_get = state_get,
+                                .state_seek = state_seek,
+                                .state_next = state_next,
                                 .state_read_end = state_read_end,
                                 .may_store = engine_may_store,
                                 .may_propose = engine_may_propose,
                                 .send = send_msg,
                                 .flush = e->ops.flush != NULL ? flush : NULL,
                                 .now_us = now_us,
+                                .suspended_us =
+                                    e->ops.suspended_us != NULL ? engine_suspended_us : NULL,
+                                .disrupted = e->ops.disrupted != NULL ? engine_disrupted : NULL,
                                 .trace = engine_trace,
                                 .fatal = engine_fatal};
     if (e->state.rebuild != NULL) {
@@ -279,6 +298,19 @@ static uint64_t record_bytes(void *ctx, size_t payload_len)
     return store_record_bytes(payload_len);
 }
 
+static void costs(void *ctx, struct service_costs *ret)
+{
+    const struct engine *e = ctx;
+    struct store_stats log;
+
+    store_get_counts(e->store, &log);
+    *ret = (struct service_costs){
+        .fsyncs = log.n_fsyncs,
+        .disk_writes = log.n_writes,
+        .log_bytes = log.bytes_written,
+        .wire_bytes = e->ops.wire_bytes != NULL ? e->ops.wire_bytes(e->ops.ctx) : 0};
+}
+
 static void service_event(void *ctx, enum log_level level, const char *event, const char *text)
 {
     (void)ctx;
@@ -343,7 +375,7 @@ static void status_state(const struct engine *e, struct wire_reply *w)
     wire_reply_str(w, "verdict", engine_verdict(e));
     wire_reply_u64(w, "digest_version", KV_DIGEST_VERSION);
     wire_reply_u64(w, "scrub_percent", e->scrub.percent);
-    wire_reply_u64(w, "scrubbed_s_ago", (e->ops.now_us(e->ops.ctx) - e->scrub.good_us) / 1000000u);
+    wire_reply_u64(w, "scrubbed_s_ago", (engine_now_us(e) - e->scrub.good_us) / 1000000u);
     wire_reply_close_object(w);
 }
 
@@ -368,7 +400,7 @@ static void status_terms(const struct engine *e, struct wire_reply *w)
  * and then, and after each change of the state. */
 static void status_dear(struct engine *e, struct wire_reply *w)
 {
-    const uint64_t now_us = e->ops.now_us(e->ops.ctx);
+    const uint64_t now_us = engine_now_us(e);
     const raft_index applied = replica_last_applied(e->replica);
     const size_t from = w->buf->len;
 
@@ -381,6 +413,7 @@ static void status_dear(struct engine *e, struct wire_reply *w)
     status_state(e, w);
     engine_snapshots_status(e, w);
     engine_space_status(e, w);
+    engine_sessions_status(e, w);
     status_terms(e, w);
     buf_reset(&e->told.text, SIZE_MAX);
     e->told.until_us = 0;
@@ -395,6 +428,7 @@ static void service_status(void *ctx, struct wire_reply *w)
     struct engine *e = ctx;
 
     status_dear(e, w);
+    engine_leases_status(e, w);
     if (e->ops.status != NULL)
         e->ops.status(e->ops.ctx, w);
 }
@@ -415,6 +449,7 @@ void engine_fill_service_ops(struct engine *e, struct service_ops *ops)
                                 .peer_connected =
                                     e->ops.peer_connected != NULL ? peer_connected : NULL,
                                 .record_bytes = record_bytes,
+                                .costs = costs,
                                 .event = service_event,
                                 .snapshot = service_snapshot,
                                 .snapshot_part = service_part,

@@ -15,8 +15,8 @@ void absent_forget_file(struct absent *a)
     *a = (struct absent){0};
 }
 
-/* Both records beside the place must be good: their checksums are of their keys, too. */
-static int check_near(void *ctx, const struct page_item *item)
+/* The records beside a place must be good: their checksums are of their keys, too. */
+int absent_check_near(void *ctx, const struct page_item *item)
 {
     struct walk_sum no_sum = {0};
     struct kv_meta no_meta;
@@ -70,7 +70,7 @@ static int look(struct kv *kv, struct absent *a, struct wire_slice key, bool *re
     int rc = page_cursor_after(&a->cursor, &a->file, &a->head.keys, key);
 
     if (rc == 0)
-        rc = page_cursor_look(&a->cursor, key, ret_there, check_near, kv);
+        rc = page_cursor_look(&a->cursor, key, ret_there, absent_check_near, kv);
     return rc;
 }
 
@@ -101,6 +101,16 @@ int absent_check_write(struct kv *kv, struct wire_slice key, uint64_t txnid)
                      TRUST_DATA_NAME);
     if (rc == 0)
         rc = look(kv, a, key, &is_there);
+    if (rc == KV_E_DAMAGED)
+        (void)kv_distrust(kv);
+    return rc < 0 ? err_trace(rc) : rc;
+}
+
+int absent_know_read(struct kv *kv, uint64_t txnid, bool *ret_known)
+{
+    int rc = know_snapshot(kv, &kv->read_absent, txnid);
+
+    *ret_known = rc == 0 && kv->read_absent.is_known;
     if (rc == KV_E_DAMAGED)
         (void)kv_distrust(kv);
     return rc < 0 ? err_trace(rc) : rc;

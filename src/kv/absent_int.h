@@ -35,6 +35,11 @@ int absent_check_write(struct kv *kv, struct wire_slice key, uint64_t txnid);
  * as free, which would be an older copy. Read side; 0 (also when a newer transaction was committed
  * meanwhile), KV_E_DAMAGED, -errno. Reads the list once for each transaction. */
 int absent_check_found(struct kv *kv, const void *record, uint64_t txnid);
+/* For who reads on over checked pages: file and head of the snapshot, *ret_known false: it is not
+ * the newest any more, and nothing is known of it. Read side; 0, KV_E_DAMAGED, -errno. */
+int absent_know_read(struct kv *kv, uint64_t txnid, bool *ret_known);
+/* Of a page_cursor's `near`, with the kv as context. */
+int absent_check_near(void *ctx, const struct page_item *item);
 /* The file is closed, and another may take its place. */
 void absent_forget_file(struct absent *a);
 

@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "kv/kv_int.h"
+#include "kv/range_int.h"
 #include "kv/record_int.h"
 #include "kv/scrub_int.h"
 #include "wire/value.h"
@@ -25,7 +26,7 @@ static MDB_val val_of(struct wire_slice s)
     return (MDB_val){s.len, (void *)(uintptr_t)s.data}; /* NOLINT(performance-no-int-to-ptr) */
 }
 
-static int damaged(struct kv *kv, struct wire_slice key, const char *what)
+int kv_record_damaged(struct kv *kv, struct wire_slice key, const char *what)
 {
     char esc[LOG_ESC_BUF];
 
@@ -36,11 +37,10 @@ static int damaged(struct kv *kv, struct wire_slice key, const char *what)
 
 /* The record of key, its checksum compared each time that it is read (STATE-6). ret->mv_data is
  * NULL when there is none. */
-static int record_get(struct kv *kv, MDB_txn *txn, struct wire_slice key, unsigned format,
-                      MDB_val *ret)
+static int record_get(struct kv *kv, MDB_txn *txn, struct wire_slice key, MDB_val *ret)
 {
+    const bool is_meta = key.data == record_meta_key.data;
     MDB_val k = val_of(key);
-    const unsigned char *p;
     const char *defect;
     int rc = mdb_get(txn, kv->dbi, &k, ret);
 
@@ -50,38 +50,29 @@ static int record_get(struct kv *kv, MDB_txn *txn, struct wire_slice key, unsign
     }
     if (rc != 0)
         return err_trace(kv_lmdb_fatal(kv, rc, "read a key"));
-    p = ret->mv_data;
-    defect = record_defect(key, p, ret->mv_size, format);
-    return defect != NULL ? damaged(kv, key, defect) : 0;
+    defect = is_meta ? record_meta_defect(ret->mv_data, ret->mv_size)
+                     : record_defect(key, ret->mv_data, ret->mv_size, RECORD_FORMAT);
+    return defect != NULL ? kv_record_damaged(kv, key, defect) : 0;
 }
 
-static int value_get(struct kv *kv, MDB_txn *txn, struct wire_slice key, struct command_value *ret)
+int kv_value_get(struct kv *kv, MDB_txn *txn, struct wire_slice key, struct command_value *ret)
 {
-    const unsigned char *p;
     MDB_val v;
-    int rc = record_get(kv, txn, key, RECORD_FORMAT, &v);
+    int rc = record_get(kv, txn, key, &v);
 
     if (rc != 0)
         return err_trace(rc);
-    if (v.mv_data == NULL) {
+    if (v.mv_data == NULL)
         *ret = (struct command_value){0};
-        return 0;
-    }
-    p = v.mv_data;
-    *ret = (struct command_value){
-        .exists = true,
-        .text = {(const char *)p + RECORD_HEADER_BYTES, v.mv_size - RECORD_HEADER_BYTES},
-        .create_index = get_u64(p + 8),
-        .modify_index = get_u64(p + 16),
-        .version = get_u64(p + 24),
-    };
+    else
+        record_value(v.mv_data, v.mv_size, ret);
     return 0;
 }
 
 int kv_meta_get(struct kv *kv, MDB_txn *txn, struct kv_meta *ret_meta)
 {
     MDB_val v;
-    int rc = record_get(kv, txn, record_meta_key, META_FORMAT, &v);
+    int rc = record_get(kv, txn, record_meta_key, &v);
 
     if (rc != 0)
         return err_trace(rc);
@@ -90,7 +81,7 @@ int kv_meta_get(struct kv *kv, MDB_txn *txn, struct kv_meta *ret_meta)
         return 0;
     }
     if (!record_meta(v.mv_data, v.mv_size, ret_meta))
-        return damaged(kv, record_meta_key, "it makes no sense");
+        return kv_record_damaged(kv, record_meta_key, "it makes no sense");
     if (txn == kv->read_txn)
         rc = absent_check_found(kv, v.mv_data, mdb_txn_id(txn));
     return err_trace(rc);
@@ -99,21 +90,11 @@ int kv_meta_get(struct kv *kv, MDB_txn *txn, struct kv_meta *ret_meta)
 /* What was applied last, in the transaction that holds what it changed (STATE-2). */
 static int meta_put(struct kv *kv)
 {
-    unsigned char record[META_BYTES] = {0};
+    unsigned char record[META_BYTES];
     MDB_val k = val_of(record_meta_key);
-    MDB_val v = {sizeof(record), record};
+    MDB_val v = {record_meta_write(&kv->pending, kv->group, record), record};
     int rc;
 
-    record[4] = META_FORMAT;
-    put_u16(record + 6, kv->group);
-    put_u64(record + 8, kv->pending.last_applied.term);
-    put_u64(record + 16, kv->pending.last_applied.index);
-    put_u64(record + 24, kv->pending.n_keys);
-    put_u64(record + 32, kv->pending.digest.low);
-    put_u64(record + 40, kv->pending.digest.high);
-    put_u64(record + 48, kv->pending.live_bytes);
-    put_u64(record + 56, kv->pending.limit_bytes);
-    put_u32(record, record_crc(record_meta_key, record, sizeof(record)));
     rc = mdb_put(kv->write_txn, kv->dbi, &k, &v, 0);
     return rc != 0 ? kv_lmdb_error(kv, rc, "record the applied index") : 0;
 }
@@ -174,8 +155,8 @@ static void digest_drop(struct kv *kv, struct wire_slice key, const struct comma
     scrub_dropped(kv->scrub, key, d);
 }
 
-static int value_put(struct kv *kv, struct wire_slice key, const struct command_value *old,
-                     raft_index index, struct wire_slice text)
+int kv_value_put(struct kv *kv, struct wire_slice key, const struct command_value *old,
+                 raft_index index, struct wire_slice text)
 {
     const raft_index create_index = old->exists ? old->create_index : index;
     const uint64_t version = old->exists ? old->version + 1 : 1;
@@ -209,13 +190,11 @@ static int value_put(struct kv *kv, struct wire_slice key, const struct command_
     return 0;
 }
 
-static int value_delete(struct kv *kv, struct wire_slice key, const struct command_value *old,
-                        struct command_result *result)
+int kv_value_delete(struct kv *kv, struct wire_slice key, const struct command_value *old)
 {
     MDB_val k = val_of(key);
     int rc;
 
-    result->existed = old->exists;
     if (!old->exists)
         return 0;
     digest_drop(kv, key, old);
@@ -246,7 +225,7 @@ static int put_within_limit(struct kv *kv, const struct command *c, const struct
                             struct command_result *result)
 {
     if (!is_too_much(kv, c, old))
-        return value_put(kv, c->key, old, result->index, c->value);
+        return kv_value_put(kv, c->key, old, result->index, c->value);
     result->status = COMMAND_NO_SPACE;
     result->used_bytes = kv->pending.live_bytes;
     result->limit_bytes = kv->pending.limit_bytes;
@@ -276,7 +255,7 @@ static int apply_limit(struct kv *kv, const struct command *c, const struct comm
 
     rid_assert(is_limit); /* the decoder has looked */
     kv->pending.limit_bytes = limit_bytes;
-    return value_put(kv, c->key, old, result->index, c->value);
+    return kv_value_put(kv, c->key, old, result->index, c->value);
 }
 
 /* Nodes that know this version do something for the entry. One that passed it over would have
@@ -299,32 +278,42 @@ static bool depends_on_absence(const struct kv *kv, const struct command *c,
     return c->op == COMMAND_CAS || c->op == COMMAND_DELETE || is_too_much(kv, c, old);
 }
 
-static int apply_command(struct kv *kv, const struct raft_entry *e, struct command_result *result)
+int kv_apply_write(struct kv *kv, const struct command *c, struct command_result *result)
 {
     struct command_value old = {0};
-    struct command c;
     int rc;
 
-    rc = command_decode(e->data, e->len, &c);
+    rc = kv_value_get(kv, kv->write_txn, c->key, &old);
+    if (rc == 0 && !old.exists && depends_on_absence(kv, c, &old))
+        rc = absent_check_write(kv, c->key, mdb_txn_id(kv->write_txn) - 1);
+    if (rc != 0)
+        return rc > 0 ? err_origin(-EBADMSG) : err_trace(rc);
+    result->touched_bytes = old.text.len;
+    if (c->op == COMMAND_DELETE) {
+        result->existed = old.exists;
+        return kv_value_delete(kv, c->key, &old);
+    }
+    if (c->op == COMMAND_CAS)
+        return apply_cas(kv, c, &old, result);
+    if (c->op == COMMAND_LIMIT)
+        return apply_limit(kv, c, &old, result);
+    return put_within_limit(kv, c, &old, result);
+}
+
+static int apply_command(struct kv *kv, const struct raft_entry *e, struct command_result *result)
+{
+    struct command c;
+    int rc = command_decode(e->data, e->len, &c);
+
     if (rc == COMMAND_E_NEWER)
         return refuse_newer(e);
+    if (rc == 0 && c.op == COMMAND_OPEN_SESSION)
+        return kv_session_open(kv, result);
     if (rc != 0 || !is_sound(&c)) {
         result->status = COMMAND_INVALID;
         return 0;
     }
-    rc = value_get(kv, kv->write_txn, c.key, &old);
-    if (rc == 0 && !old.exists && depends_on_absence(kv, &c, &old))
-        rc = absent_check_write(kv, c.key, mdb_txn_id(kv->write_txn) - 1);
-    if (rc != 0)
-        return rc > 0 ? err_origin(-EBADMSG) : err_trace(rc);
-    result->touched_bytes = old.text.len;
-    if (c.op == COMMAND_DELETE)
-        return value_delete(kv, c.key, &old, result);
-    if (c.op == COMMAND_CAS)
-        return apply_cas(kv, &c, &old, result);
-    if (c.op == COMMAND_LIMIT)
-        return apply_limit(kv, &c, &old, result);
-    return put_within_limit(kv, &c, &old, result);
+    return c.first != 0 ? kv_session_write(kv, &c, result) : kv_apply_write(kv, &c, result);
 }
 
 int kv_begin(struct kv *kv)
@@ -343,7 +332,10 @@ int kv_begin(struct kv *kv)
     }
     kv->write_failed = false;
     kv->wrote = false;
-    return 0;
+    rc = kv_sessions_load(kv);
+    if (rc != 0)
+        kv_abort(kv);
+    return rc > 0 ? err_origin(-EBADMSG) : err_trace(rc);
 }
 
 int kv_apply(struct kv *kv, const struct raft_entry *e, struct command_result *ret_result)
@@ -374,7 +366,7 @@ int kv_apply_get(struct kv *kv, struct wire_slice key, struct command_value *ret
     rid_assert(kv->write_txn != NULL);
     rid_assert(!kv->write_failed);
     rid_assert(key.len > 0 && key.len <= KEY_BYTES_MAX);
-    rc = value_get(kv, kv->write_txn, key, ret_value);
+    rc = kv_value_get(kv, kv->write_txn, key, ret_value);
     if (rc == 0 && !ret_value->exists)
         rc = absent_check_write(kv, key, mdb_txn_id(kv->write_txn) - 1);
     return err_trace(rc);
@@ -405,6 +397,9 @@ static void undo(struct kv *kv)
     kv->pending = kv->committed;
     kv->pending_ring = kv->committed_ring;
     scrub_undo(kv->scrub);
+    /* The records tell. */
+    kv->sessions_known = kv->sessions_known && !kv->sessions_changed;
+    kv->sessions_changed = false;
 }
 
 /* Nothing was changed but the index, and the disk is not asked for that: a leader that is elected
@@ -480,6 +475,7 @@ static int commit_on_disk(struct kv *kv)
     }
     kv->committed = kv->pending;
     kv->committed_ring = kv->pending_ring;
+    kv->sessions_changed = false;
     scrub_commit(kv->scrub);
     kv->n_eio = 0;
     kv_publish(kv, used);
@@ -535,7 +531,8 @@ int kv_get(struct kv *kv, struct wire_slice key, struct command_value *ret_value
 
     rid_assert(kv->reading);
     rid_assert(key.len > 0 && key.len <= KEY_BYTES_MAX);
-    rc = value_get(kv, kv->read_txn, key, ret_value);
+    range_close(kv);
+    rc = kv_value_get(kv, kv->read_txn, key, ret_value);
     if (rc == 0 && !ret_value->exists)
         rc = absent_check_read(kv, key, mdb_txn_id(kv->read_txn));
     else if (rc == 0)
@@ -547,6 +544,7 @@ void kv_read_end(struct kv *kv)
 {
     rid_assert(kv->reading);
     kv->reading = false;
+    range_close(kv);
     mdb_txn_reset(kv->read_txn);
     kv_map_release(kv);
 }

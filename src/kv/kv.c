@@ -35,6 +35,7 @@ const char *kv_error_text(int rc)
 
 static void kv_free(struct kv *kv)
 {
+    range_close(kv);
     if (kv->write_txn != NULL)
         mdb_txn_abort(kv->write_txn);
     if (kv->read_txn != NULL)
@@ -45,6 +46,7 @@ static void kv_free(struct kv *kv)
         (void)close(kv->dir_fd);
     (void)pthread_rwlock_destroy(&kv->map_lock);
     scrub_free(kv->scrub);
+    range_forget_file(kv);
     absent_forget_file(&kv->read_absent);
     absent_forget_file(&kv->write_absent);
     kv_clear_leavings(kv);
@@ -320,6 +322,8 @@ static int read_state(struct kv *kv)
         return err_fold(rc);
     mdb_txn_reset(kv->read_txn);
     kv->pending = kv->committed;
+    kv->sessions_known = false;
+    kv->sessions_changed = false;
     kv_publish(kv, used);
     return 0;
 }
@@ -401,6 +405,7 @@ static void forget_file(struct kv *kv)
     kv->committed_ring = (struct digest_ring){0};
     kv->pending_ring = kv->committed_ring;
     scrub_forget_file(kv->scrub);
+    range_forget_file(kv);
     absent_forget_file(&kv->read_absent);
     absent_forget_file(&kv->write_absent);
     atomic_store(&kv->distrusted, false);
@@ -659,6 +664,7 @@ void kv_publish(struct kv *kv, uint64_t used_bytes)
         .limit_bytes = kv->committed.limit_bytes,
         .map_bytes = kv->map_bytes,
         .used_bytes = used_bytes,
+        .sessions = kv->committed.sessions,
         .digest = kv->committed.digest,
         .digest_index = kv->committed.last_applied.index,
     };

@@ -24,7 +24,7 @@
  * whoever wrote it.
  * Thread: the write side (kv_begin .. kv_commit) and the read side may be used by different
  * threads, each by one at a time; LMDB's MDB_NOTLS is set.
- * Source: STATE-2 to STATE-16, SNAP-4, SNAP-9. */
+ * Source: STATE-2 to STATE-16, SCAN-2, SNAP-4, SNAP-9, SESSION-1 to SESSION-6. */
 #ifndef RIDD_KV_KV_H
 #define RIDD_KV_KV_H
 
@@ -123,10 +123,13 @@ void kv_scrub_restart(struct kv *kv);
 int kv_begin(struct kv *kv);
 /* Entries in order, each exactly last_applied + 1 (asserted). NOOP, CONFIG and READ move
  * last_applied only. 0, KV_E_FULL, KV_E_COMMAND_NEWER, -errno; after each but 0 kv_abort(). A disk
- * without space is KV_E_FULL as well. Bytes that no version gave a meaning are COMMAND_INVALID. */
+ * without space is KV_E_FULL as well. Bytes that no version gave a meaning are COMMAND_INVALID. A
+ * write that names a session is applied once: for a repetition of it the result is that of the
+ * first, also where that changed nothing (SESSION-1). */
 int kv_apply(struct kv *kv, const struct raft_entry *e, struct command_result *ret_result);
-/* What a record of such a key and text counts of the limit. */
+/* What a record of such a key and text counts of the limit, and a session that was just opened. */
 uint64_t kv_record_bytes(size_t key_len, size_t text_len);
+uint64_t kv_session_bytes(void);
 /* Inside the write transaction: the state at exactly the entry applied last. The value is borrowed
  * until the next kv_apply(). 0 (also when there is none), KV_E_DAMAGED, -errno. */
 int kv_apply_get(struct kv *kv, struct wire_slice key, struct command_value *ret_value);
@@ -140,6 +143,14 @@ void kv_abort(struct kv *kv);
 int kv_read_begin(struct kv *kv, struct raft_entry_id *ret_last_applied);
 /* 0 (also when there is none), KV_E_DAMAGED, -errno. Borrowed until kv_read_end(). */
 int kv_get(struct kv *kv, struct wire_slice key, struct command_value *ret_value);
+/* Keys in their order: kv_seek() stands in front of the first one, kv_next() gives it and goes on.
+ * That no other key lies between two of them, in front of the first or behind the last, is looked
+ * at as in kv_get() (STATE-15). What was given is borrowed until the next call of either; `range`
+ * until the last one. It is over when there are no more, after an error, and with kv_get(),
+ * kv_read_end() and the next kv_seek(): then kv_next() may not be called. 0, KV_E_DAMAGED,
+ * -errno. */
+int kv_seek(struct kv *kv, const struct command_range *range);
+int kv_next(struct kv *kv, struct command_item *ret_item);
 void kv_read_end(struct kv *kv);
 
 /* A number that equal states have in common and that different ones as good as never do: the sum
@@ -154,12 +165,20 @@ struct kv_digest {
 /* Of another version is made in another way: equal states have different numbers then, and nothing
  * follows from comparing them. */
 #define KV_DIGEST_VERSION 1u
+/* Of client sessions, which are records like any other: of the digest, of copies, of the live
+ * bytes. */
+struct kv_sessions {
+    uint64_t n;
+    uint64_t bytes; /* of their records, as they count of the live bytes */
+    uint64_t gone;  /* since the first was opened: too many, or too large together (SESSION-5) */
+};
 struct kv_stats {
     uint64_t n_keys;      /* those that clients can name */
     uint64_t live_bytes;  /* keys and texts of all records, and KV_RECORD_OVERHEAD for each */
     uint64_t limit_bytes; /* what those may be, as the log says; 0: anything */
     uint64_t map_bytes;
     uint64_t used_bytes; /* of the map: pages that are in use, not those free to be used again */
+    struct kv_sessions sessions;
     struct kv_digest digest; /* of the state at ... */
     raft_index digest_index;
 };

@@ -10,6 +10,8 @@
 #include "kv/copy_int.h"
 #include "kv/digest_int.h"
 #include "kv/kv.h"
+#include "kv/range_int.h"
+#include "kv/session_int.h"
 #include "kv/trust_int.h"
 
 /* The record under KV_META_KEY, put by each write transaction. */
@@ -19,6 +21,7 @@ struct kv_meta {
     uint64_t live_bytes;     /* of all records but this one (SPACE-4) */
     uint64_t limit_bytes;    /* what they may be; 0: anything. A record says it, too */
     struct kv_digest digest; /* of all records but this one, after last_applied */
+    struct kv_sessions sessions;
 };
 
 struct kv {
@@ -45,10 +48,15 @@ struct kv {
      * have, too, and the next round index comes. */
     struct digest_ring committed_ring;
     struct digest_ring pending_ring;
-    uint64_t file_pages; /* the data file is at least this long */
-    uint64_t ahead_to;   /* it has its blocks up to here */
-    uint64_t ahead_look; /* when so much is used it is looked at again */
-    unsigned n_eio;      /* writes that failed, since one did not */
+    /* What the records of sessions say, in the transaction or as of the last commit; made anew from
+     * them when it is not known to be so. */
+    struct session_list sessions;
+    bool sessions_known;
+    bool sessions_changed; /* by the transaction */
+    uint64_t file_pages;   /* the data file is at least this long */
+    uint64_t ahead_to;     /* it has its blocks up to here */
+    uint64_t ahead_look;   /* when so much is used it is looked at again */
+    unsigned n_eio;        /* writes that failed, since one did not */
 
     struct scrub *scrub; /* owned */
     struct absent write_absent;
@@ -57,6 +65,7 @@ struct kv {
     MDB_txn *read_txn; /* owned; reset outside kv_read_begin .. kv_read_end */
     bool reading;
     struct absent read_absent;
+    struct range range;
 
     struct copying copying;
     /* Of kv_prepare(), until kv_switch(): what the file beside the data file holds. */
@@ -94,6 +103,9 @@ int kv_lmdb_fatal(struct kv *kv, int code, const char *what);
 /* Speaks of damage in the file, not of the environment or the caller. */
 bool kv_lmdb_damage(int rc);
 
+/* KV_E_DAMAGED with the sentence; the file is distrusted. */
+int kv_record_damaged(struct kv *kv, struct wire_slice key, const char *what);
+
 /* The file that LMDB has open, whatever stands under its name by now, to be read by ourselves. */
 int kv_page_file(struct kv *kv, struct page_file *f);
 
@@ -128,6 +140,24 @@ bool kv_disk_is_full(struct kv *kv);
 void kv_give_room(struct kv *kv);
 /* Before LMDB is opened. 0 or an errno. */
 int kv_room_for_lock(const struct kv *kv);
+
+/* ---- apply.c and apply_session.c: inside the write transaction ---- */
+
+/* 0, also when there is none; KV_E_DAMAGED, -errno. Borrowed until the next change. */
+int kv_value_get(struct kv *kv, MDB_txn *txn, struct wire_slice key, struct command_value *ret);
+/* `old` is what kv_value_get() has just found there. 0, KV_E_FULL, -errno. */
+int kv_value_put(struct kv *kv, struct wire_slice key, const struct command_value *old,
+                 raft_index index, struct wire_slice text);
+int kv_value_delete(struct kv *kv, struct wire_slice key, const struct command_value *old);
+/* The record of key is not what it must be: KV_E_DAMAGED, and the file is distrusted. */
+int kv_record_damaged(struct kv *kv, struct wire_slice key, const char *what);
+/* A sound write, whoever asks for it. As kv_apply(). */
+int kv_apply_write(struct kv *kv, const struct command *c, struct command_result *result);
+/* The list of sessions, before the first entry. 0, KV_E_DAMAGED, -errno. */
+int kv_sessions_load(struct kv *kv);
+int kv_session_open(struct kv *kv, struct command_result *result);
+/* A sound write that names a session. */
+int kv_session_write(struct kv *kv, const struct command *c, struct command_result *result);
 
 /* What was applied in memory only is stored, unless there is no room. 0 or -errno. */
 int kv_store_applied(struct kv *kv);

@@ -500,6 +500,32 @@ int page_cursor_look(struct page_cursor *c, struct wire_slice key, bool *ret_the
     return rc == 0 ? ask_before(c, &who) : rc;
 }
 
+/* In front of the first key of a leaf the cursor stays behind the last one of the leaf before: from
+ * there on it is loaded, and compared with its bounds, like all that follow. */
+int page_cursor_seek(struct page_cursor *c, struct page_file *f, const struct page_tree *tree,
+                     struct wire_slice key, bool behind,
+                     int (*near)(void *ctx, const struct page_item *item), void *ctx)
+{
+    const struct near who = {near, ctx};
+    struct page_level *leaf;
+    uint64_t pgno;
+    int rc = page_cursor_after(c, f, tree, key);
+
+    if (rc != 0 || c->at_end)
+        return rc;
+    leaf = &c->levels[c->tree.depth - 1];
+    pgno = leaf->pgno;
+    if (!behind && leaf->at > 0 && compare(c, key_of(leaf, leaf->at - 1), key) == 0)
+        leaf->at--;
+    if (leaf->at > 0)
+        return ask_near(c, leaf->at - 1, &who);
+    rc = load_before(c);
+    if (rc != 0 || leaf->pgno == pgno)
+        return rc;
+    leaf->at = leaf->n;
+    return ask_near(c, leaf->n - 1, &who);
+}
+
 void page_cursor_free(struct page_cursor *c)
 {
     for (unsigned l = 0; l < PAGE_DEPTH_MAX; l++)

@@ -120,6 +120,12 @@ int page_cursor_first(struct page_cursor *c, struct page_file *f, const struct p
 /* At the first key behind `key`. */
 int page_cursor_after(struct page_cursor *c, struct page_file *f, const struct page_tree *tree,
                       struct wire_slice key);
+/* At the first key that is not below `key`, or at the first one behind it. `near` is asked about
+ * the record in front of that place, over the edge of a leaf as well: a key of which a bit was
+ * flipped is that one, and a wrong separator shows there. */
+int page_cursor_seek(struct page_cursor *c, struct page_file *f, const struct page_tree *tree,
+                     struct wire_slice key, bool behind,
+                     int (*near)(void *ctx, const struct page_item *item), void *ctx);
 /* Valid until the next call; key.data NULL: there are no more. */
 int page_cursor_next(struct page_cursor *c, struct page_item *ret);
 /* The data of the item that came last, where file->map has it: there as long as the map. */

@@ -56,8 +56,7 @@ static raft_index index_in_file(const struct kv *kv, int fd)
         item.key.len == record_meta_key.len &&
         memcmp(item.key.data, record_meta_key.data, item.key.len) == 0 &&
         record_meta_is_ours(kv, item.data, item.len) == 0 &&
-        record_defect(item.key, item.data, item.len, META_FORMAT) == NULL &&
-        record_meta(item.data, item.len, &meta))
+        record_meta_defect(item.data, item.len) == NULL && record_meta(item.data, item.len, &meta))
         index = meta.last_applied.index;
     page_cursor_free(&cursor);
     return index;

@@ -31,6 +31,21 @@ static int record_damaged(struct wire_slice key, const char *name, const char *w
                    log_esc(esc, sizeof(esc), key.data, key.len), name, what);
 }
 
+/* Sessions are added up apart. False: a record of one that makes no sense. */
+static bool walk_session(const struct page_item *item, struct walk_sum *sum)
+{
+    const size_t text_len = item->len - RECORD_HEADER_BYTES;
+    struct session s;
+    uint64_t client;
+
+    if (!session_key_get(item->key, &client))
+        return true;
+    sum->n_sessions++;
+    sum->session_bytes += kv_record_bytes(item->key.len, text_len);
+    return session_parse(
+        (struct wire_slice){(const char *)item->data + RECORD_HEADER_BYTES, text_len}, &s);
+}
+
 int walk_item(const struct kv *kv, const char *name, const struct page_item *item,
               struct walk_sum *sum, struct kv_meta *meta)
 {
@@ -46,7 +61,8 @@ int walk_item(const struct kv *kv, const char *name, const struct page_item *ite
         if (rc != 0)
             return rc;
     }
-    defect = record_defect(key, item->data, item->len, is_meta ? META_FORMAT : RECORD_FORMAT);
+    defect = is_meta ? record_meta_defect(item->data, item->len)
+                     : record_defect(key, item->data, item->len, RECORD_FORMAT);
     if (defect != NULL)
         return record_damaged(key, name, defect);
     if (is_meta)
@@ -57,7 +73,7 @@ int walk_item(const struct kv *kv, const char *name, const struct page_item *ite
     sum->live_bytes += kv_record_bytes(key.len, item->len - RECORD_HEADER_BYTES);
     if (record_is_counted(key))
         sum->n_keys++;
-    return 0;
+    return walk_session(item, sum) ? 0 : record_damaged(key, name, "it makes no sense");
 }
 
 static bool pages_agree(const struct page_tree *met, const struct page_tree *said)
@@ -94,6 +110,10 @@ static int walk_keys(struct walk *w)
         return err_say(KV_E_DAMAGED, "'%s' holds %llu bytes, and says that it holds %llu",
                        w->file.name, (unsigned long long)w->sum.live_bytes,
                        (unsigned long long)w->meta.live_bytes);
+    if (w->sum.n_sessions != w->meta.sessions.n || w->sum.session_bytes != w->meta.sessions.bytes)
+        return err_say(KV_E_DAMAGED, "'%s' has %llu sessions, and says that it has %llu",
+                       w->file.name, (unsigned long long)w->sum.n_sessions,
+                       (unsigned long long)w->meta.sessions.n);
     if (!digest_equal(w->sum.digest, w->meta.digest))
         return err_say(KV_E_DAMAGED, "the keys and values of '%s' have another digest than it says",
                        w->file.name);

@@ -9,6 +9,8 @@
 struct walk_sum {
     uint64_t live_bytes;
     uint64_t n_keys; /* those that clients can name */
+    uint64_t n_sessions;
+    uint64_t session_bytes;
     struct kv_digest digest;
 };
 /* One record more; meta is set when it is that of the meta record. `name` is the file's, for

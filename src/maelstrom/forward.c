@@ -28,6 +28,7 @@ struct forward {
     struct client *client;     /* borrowed: lives as long as it has forwards */
     struct wire_origin origin; /* owned copy */
     enum wire_request_type type;
+    enum wire_via via; /* READ: as it came */
     enum stage stage;
     uint64_t timeout_at_us; /* the client's */
     uint64_t deadline_us;   /* that, or later */
@@ -43,28 +44,45 @@ struct forward {
 
 /* ---- kinds ---- */
 
-bool forward_wanted(const struct wire_request *q)
+static bool wants_leader(const struct maelstrom *m, enum wire_request_type type, enum wire_via via)
 {
-    switch ((int)q->type) { /* int: the rest is for default */
+    switch ((int)type) { /* int: the rest is for default */
     case WIRE_REQ_READ_INDEX:
     case WIRE_REQ_READ_VIA_LOG:
+    case WIRE_REQ_LEASE_READ:
     case WIRE_REQ_COMPARE:
     case WIRE_REQ_BATCH_READ_INDEX:
     case WIRE_REQ_WRITE:
     case WIRE_REQ_CAS:
     case WIRE_REQ_DELETE:
+    case WIRE_REQ_OPEN_SESSION:
     case WIRE_REQ_TRANSFER_LEADER:
         return true;
     case WIRE_REQ_READ:
-        return q->via != WIRE_VIA_LOCAL;
+    case WIRE_REQ_SCAN:
+        via = service_via_of(engine_service(m->engine), via);
+        return via != WIRE_VIA_LOCAL && via != WIRE_VIA_FOLLOWER;
     default:
         return false;
     }
 }
 
+bool forward_wants_leader(const struct maelstrom *m, const struct wire_request *q)
+{
+    return wants_leader(m, q->type, q->via);
+}
+
+/* Also what any node answers, where it must see what its client wrote before. */
+bool forward_wanted(const struct maelstrom *m, const struct wire_request *q)
+{
+    return wants_leader(m, q->type, q->via) || q->type == WIRE_REQ_FOLLOWER_READ ||
+           q->type == WIRE_REQ_READ;
+}
+
 static bool is_write(enum wire_request_type type)
 {
-    return type == WIRE_REQ_WRITE || type == WIRE_REQ_CAS || type == WIRE_REQ_DELETE;
+    return type == WIRE_REQ_WRITE || type == WIRE_REQ_CAS || type == WIRE_REQ_DELETE ||
+           type == WIRE_REQ_OPEN_SESSION;
 }
 
 /* Once sent and not answered, it may have happened and may not. */
@@ -223,7 +241,7 @@ static int add_fields(struct wire_reply *w, const json_t *body)
     static const char *const names[] = {
         "key", "keys",      "value",       "from",    "to",      "create_if_not_exists",
         "via", "num_reads", "concurrency", "methods", "verbose", "client",
-        "seq"};
+        "seq", "first"};
     cleanup_buf struct buf text = BUF_INIT;
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -260,6 +278,10 @@ static void send(struct maelstrom *m, struct forward *f, const struct member *le
         m->out.len = before;
         return;
     }
+    /* The method is this node's to choose, and the receiver may have another one. */
+    if (f->type == WIRE_REQ_READ && f->via == WIRE_VIA_DEFAULT)
+        wire_reply_str(&w, "via",
+                       wire_via_name(service_via_of(engine_service(m->engine), WIRE_VIA_DEFAULT)));
     wire_reply_u64(&w, "timeout_ms", left_ms(m, f));
     wire_reply_string(&w, "forwarded_for", f->origin.src.data, f->origin.src.len);
     if (wire_reply_end(&w) != 0)
@@ -299,7 +321,7 @@ static void pump(struct maelstrom *m)
                 m->wake_us = f->not_before_us;
             continue;
         }
-        if (serve)
+        if (serve || !wants_leader(m, f->type, f->via))
             hand_over(m, f);
         else
             send(m, f, leader);
@@ -311,7 +333,8 @@ void forward_request(struct maelstrom *m, struct client *c, const struct wire_re
 {
     struct forward *f;
 
-    if (c->n_forwards == 0 && replica_can_serve(engine_replica(m->engine))) {
+    if (c->n_forwards == 0 &&
+        (replica_can_serve(engine_replica(m->engine)) || !wants_leader(m, q->type, q->via))) {
         service_handle(c->conn, q);
         return;
     }
@@ -330,6 +353,7 @@ void forward_request(struct maelstrom *m, struct client *c, const struct wire_re
     list_init(&f->timer);
     f->client = c;
     f->type = q->type;
+    f->via = q->via;
     f->timeout_ms = q->timeout_ms;
     f->timeout_at_us = m->now_us + (uint64_t)q->timeout_ms * 1000u;
     f->len = len;

@@ -77,6 +77,11 @@ static uint64_t now_us(void *ctx)
     return clock_mono_us(); /* it measures how long a request took, within one turn too */
 }
 
+static uint64_t suspended_us(void *ctx)
+{
+    return hold_clock_suspended_us(&((struct maelstrom *)ctx)->hold);
+}
+
 /* There are no links: a node that was heard lately is there. */
 static bool peer_connected(void *ctx, raft_node_id id)
 {
@@ -103,6 +108,7 @@ void glue_fill_engine_ops(struct maelstrom *m, struct engine_ops *ops)
 {
     *ops = (struct engine_ops){.ctx = m,
                                .now_us = now_us,
+                               .suspended_us = suspended_us,
                                .send = send_msg,
                                .end = end,
                                .invalid_action = "drop",

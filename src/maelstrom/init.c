@@ -97,6 +97,7 @@ static void fill_conf(struct maelstrom *m, struct engine_conf *conf, const struc
     conf->raft.election_timeout_us = m->conf->election_timeout_us;
     conf->raft.heartbeat_us = m->conf->heartbeat_us;
     conf->raft.seed = seed_fresh();
+    conf->raft.nonce = seed_fresh() | 1; /* 0 is none */
 }
 
 /* 0, -errno, or enum engine_refusal. */

@@ -77,7 +77,7 @@ static void forwarded_request(struct maelstrom *m, struct member *from,
         return;
     replica_hear(engine_replica(m->engine), from->id, m->now_us);
     c = clients_get(m, q->origin.src);
-    if (c != NULL && (raft_get_role(raft) == RAFT_LEADER || !forward_wanted(q))) {
+    if (c != NULL && (raft_get_role(raft) == RAFT_LEADER || !forward_wants_leader(m, q))) {
         service_handle(c->conn, q);
         return;
     }
@@ -146,7 +146,7 @@ static void from_client(struct maelstrom *m, const struct wire_request *q, const
         refuse(m, &refused);
         return;
     }
-    if (m->self != NULL && forward_wanted(q))
+    if (m->self != NULL && forward_wanted(m, q))
         forward_request(m, c, q, line, len);
     else
         service_handle(c->conn, q);

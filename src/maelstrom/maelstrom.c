@@ -309,10 +309,14 @@ static int make(struct maelstrom *m)
 {
     /* Answers are peers' messages too: their bodies may hold more keys than a request. */
     static const char *const answers[] = {
-        "error",    "read_ok", "read_index_ok", "read_via_log_ok",    "batch_read_index_ok",
-        "write_ok", "cas_ok",  "delete_ok",     "transfer_leader_ok", "compare_read_methods_ok"};
+        "error",        "read_ok", "read_index_ok", "read_via_log_ok",    "batch_read_index_ok",
+        "write_ok",     "cas_ok",  "delete_ok",     "transfer_leader_ok", "compare_read_methods_ok",
+        "lease_read_ok"};
     static const char *types[RAFT_MSG_TYPE_MAX + sizeof(answers) / sizeof(answers[0])];
-    struct service_conf conf = {.cluster_name = "maelstrom", .spaced = true, .seed = seed_fresh()};
+    struct service_conf conf = {.cluster_name = "maelstrom",
+                                .spaced = true,
+                                .seed = seed_fresh(),
+                                .read_via = m->conf->read_via};
     struct engine_ops ops;
     size_t n = 0;
     int rc;
@@ -355,6 +359,7 @@ int maelstrom_run(const struct maelstrom_conf *conf)
         .wal_fd = -1,
         .input_limit = {.window_us = MAELSTROM_LOG_WINDOW_US, .burst = MAELSTROM_INPUT_LOG_BURST},
         .drop_limit = {.window_us = MAELSTROM_LOG_WINDOW_US, .burst = MAELSTROM_DROP_LOG_BURST}};
+    hold_clock_init(&m->hold, NULL);
     buf_init(&m->in);
     buf_init(&m->out);
     arena_init(&m->arena, mem_libc);

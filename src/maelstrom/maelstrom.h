@@ -15,9 +15,12 @@
 
 #include <stdint.h>
 
+#include "wire/request.h"
+
 struct maelstrom_conf {
     uint64_t heartbeat_us;
     uint64_t election_timeout_us; /* randomised to 1..2 times this */
+    enum wire_via read_via; /* of a `read` that names none; DEFAULT: by the role of the node */
 };
 
 int maelstrom_run(const struct maelstrom_conf *conf);

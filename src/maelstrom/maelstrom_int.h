@@ -5,6 +5,7 @@
 #include <jansson.h>
 
 #include "base/arena.h"
+#include "base/hold_clock.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "engine/engine.h"
@@ -47,6 +48,7 @@ struct member {
 struct maelstrom {
     const struct maelstrom_conf *conf;
     uint64_t now_us; /* of this turn */
+    struct hold_clock hold;
     bool eof;
     bool ending; /* nothing goes to other nodes any more */
 
@@ -122,7 +124,9 @@ void clients_done(struct maelstrom *m);
 void forward_init(struct maelstrom *m);
 void forward_done(struct maelstrom *m);
 /* True if only the leader can answer it. */
-bool forward_wanted(const struct wire_request *q);
+bool forward_wanted(const struct maelstrom *m, const struct wire_request *q);
+/* Only a leader answers it. */
+bool forward_wants_leader(const struct maelstrom *m, const struct wire_request *q);
 /* Handled here at once, or queued. */
 void forward_request(struct maelstrom *m, struct client *c, const struct wire_request *q,
                      const char *line, size_t len);

@@ -14,7 +14,8 @@
 #include "base/banned.h"
 
 static const char usage_text[] =
-    "usage: ridd-maelstrom [--heartbeat-ms N] [--election-ms N] [--log-level LEVEL]\n"
+    "usage: ridd-maelstrom [--heartbeat-ms N] [--election-ms N] [--read-method NAME]\n"
+    "                      [--log-level LEVEL]\n"
     "       ridd-maelstrom --version | --help\n";
 
 static const char help_text[] =
@@ -25,6 +26,9 @@ static const char help_text[] =
     "      --heartbeat-ms N  how often a leader is heard (default 100)\n"
     "      --election-ms N   after how long without a leader an election begins, randomised to\n"
     "                        twice that (default 1000); at least three times the heartbeat\n"
+    "      --read-method M   how a read that names no method is answered: read_index, log,\n"
+    "                        lease, follower or local (default: read_index by the leader,\n"
+    "                        follower by the others)\n"
     "      --log-level L     error, warning, info or debug (default info), to standard error\n"
     "      --version         print the version\n"
     "  -h, --help            print this\n"
@@ -32,10 +36,11 @@ static const char help_text[] =
     "Its log lies in a folder below $TMPDIR (or /tmp) that goes with the process.\n"
     "Exit codes: 0, 64 usage, 65 damaged data, 74 I/O error. Manual: ridd-maelstrom(1).\n";
 
-enum { OPT_HEARTBEAT = 256, OPT_ELECTION, OPT_LOG_LEVEL, OPT_VERSION };
+enum { OPT_HEARTBEAT = 256, OPT_ELECTION, OPT_READ_METHOD, OPT_LOG_LEVEL, OPT_VERSION };
 
 static const struct option options[] = {{"heartbeat-ms", required_argument, NULL, OPT_HEARTBEAT},
                                         {"election-ms", required_argument, NULL, OPT_ELECTION},
+                                        {"read-method", required_argument, NULL, OPT_READ_METHOD},
                                         {"log-level", required_argument, NULL, OPT_LOG_LEVEL},
                                         {"version", no_argument, NULL, OPT_VERSION},
                                         {"help", no_argument, NULL, 'h'},
@@ -80,6 +85,12 @@ int main(int argc, char **argv)
         case OPT_ELECTION:
             if (take_ms(optarg, &conf.election_timeout_us) != 0)
                 return usage("--election-ms wants 1 to 60000, not", optarg);
+            break;
+        case OPT_READ_METHOD:
+            conf.read_via = wire_via_from_name(optarg, strlen(optarg));
+            if (conf.read_via == WIRE_VIA_DEFAULT)
+                return usage("--read-method wants read_index, log, lease, follower or local, not",
+                             optarg);
             break;
         case OPT_LOG_LEVEL:
             if (!log_level_from_name(optarg, &level))

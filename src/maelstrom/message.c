@@ -5,31 +5,44 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "base/base64.h"
 
 #include "base/banned.h"
 
-enum kind { NUMBER, FLAG, NOT_FLAG };
+/* A number of JSON has 63 bits here; what uses all 64 of its own, a nonce or the id of a node, is a
+ * WORD: 16 hexadecimal digits in a string. */
+enum kind { NUMBER, WORD, FLAG, NOT_FLAG };
 
 struct field {
     const char *name; /* NULL: no more */
     enum kind kind;
     size_t offset; /* in struct raft_msg */
+    uint64_t max;  /* of a NUMBER; 0: as large as one can be */
 };
 
 #define FIELDS_MAX 6u
+#define WORD_CHARS 16u
 
 struct layout {
     const char *type;
     bool has_entries;
     struct field fields[FIELDS_MAX];
+    /* There whole, or not at all. */
+    struct field more[FIELDS_MAX];
 };
 
 #define AT(member) offsetof(struct raft_msg, member)
 #define TERM                                                                                       \
     {                                                                                              \
         "term", NUMBER, AT(term)                                                                   \
+    }
+#define STAMP                                                                                      \
+    {"stamp_nonce", WORD, AT(beat.stamp.nonce)},                                                   \
+    {                                                                                              \
+        "stamp_us", NUMBER, AT(beat.stamp.hold_us), RAFT_INDEX_MAX                                 \
     }
 #define LAST_LOG                                                                                   \
     {"last_log_index", NUMBER, AT(prev.index)},                                                    \
@@ -41,7 +54,10 @@ static const struct layout layouts[] = {
     [RAFT_MSG_PRE_VOTE] = {"pre_vote", false, {TERM, LAST_LOG}},
     [RAFT_MSG_PRE_VOTE_RESP] = {"pre_vote_reply", false, {TERM, {"granted", NOT_FLAG, AT(reject)}}},
     [RAFT_MSG_VOTE] = {"request_vote", false, {TERM, LAST_LOG, {"transfer", FLAG, AT(transfer)}}},
-    [RAFT_MSG_VOTE_RESP] = {"request_vote_reply", false, {TERM, {"granted", NOT_FLAG, AT(reject)}}},
+    [RAFT_MSG_VOTE_RESP] = {"request_vote_reply",
+                            false,
+                            {TERM, {"granted", NOT_FLAG, AT(reject)}},
+                            {{"left_us", NUMBER, AT(left_us), RAFT_LEFT_US_MAX}}},
     [RAFT_MSG_APPEND] = {"append_entries",
                          true,
                          {TERM,
@@ -59,17 +75,36 @@ static const struct layout layouts[] = {
                             false,
                             {TERM,
                              {"round", NUMBER, AT(round)},
-                             {"leader_commit", NUMBER, AT(leader_commit)}}},
+                             {"leader_commit", NUMBER, AT(leader_commit)}},
+                            {{"lease_us", NUMBER, AT(beat.lease_us), RAFT_LEASE_US_MAX},
+                             STAMP,
+                             {"proved_index", NUMBER, AT(beat.proved_index), RAFT_INDEX_MAX}}},
     [RAFT_MSG_HEARTBEAT_RESP] = {"read_heartbeat_reply",
                                  false,
                                  {TERM,
                                   {"round", NUMBER, AT(round)},
-                                  {"success", NOT_FLAG, AT(reject)}}},
+                                  {"success", NOT_FLAG, AT(reject)}},
+                                 {{"leased", FLAG, AT(beat.leased)},
+                                  {"clock_us", NUMBER, AT(beat.mono_us), RAFT_INDEX_MAX},
+                                  STAMP}},
     [RAFT_MSG_TIMEOUT_NOW] = {"timeout_now", false, {TERM}},
     /* Here no log is ever compacted: without its part such a message is invalid. A client's request
      * is called `snapshot`. */
     [RAFT_MSG_SNAPSHOT] = {"install_snapshot", false, {TERM}},
     [RAFT_MSG_SNAPSHOT_RESP] = {"install_snapshot_reply", false, {TERM}},
+    [RAFT_MSG_READ_ASK] =
+        {"read_ask",
+         false,
+         {TERM, {"nonce", WORD, AT(ask.nonce)}, {"number", NUMBER, AT(ask.number)}}},
+    [RAFT_MSG_READ_ANSWER] =
+        {"read_answer",
+         false,
+         {TERM,
+          {"nonce", WORD, AT(ask.nonce)},
+          {"number", NUMBER, AT(ask.number)},
+          {"index", NUMBER, AT(index)},
+          {"leader", WORD, AT(leader)},
+          {"success", NOT_FLAG, AT(reject)}}},
 };
 static_assert(sizeof(layouts) / sizeof(layouts[0]) == RAFT_MSG_TYPE_MAX + 1,
               "a message is missing");
@@ -87,13 +122,31 @@ static int add_field(struct buf *buf, const struct field *f, const struct raft_m
     uint64_t number;
     bool flag;
 
-    if (f->kind == NUMBER) {
+    if (f->kind == NUMBER || f->kind == WORD) {
         memcpy(&number, at, sizeof(number));
-        return buf_add_format(buf, ", \"%s\": %" PRIu64, f->name, number);
+        return buf_add_format(
+            buf, f->kind == WORD ? ", \"%s\": \"%016" PRIx64 "\"" : ", \"%s\": %" PRIu64, f->name,
+            number);
     }
     memcpy(&flag, at, sizeof(flag));
     return buf_add_format(buf, ", \"%s\": %s", f->name,
                           flag == (f->kind == FLAG) ? "true" : "false");
+}
+
+static int add_fields(struct buf *buf, const struct field fields[FIELDS_MAX],
+                      const struct raft_msg *m)
+{
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < FIELDS_MAX && fields[i].name != NULL; i++)
+        rc = add_field(buf, &fields[i], m);
+    return rc;
+}
+
+/* What this message says beyond what each of its type does. */
+static bool has_more(const struct raft_msg *m)
+{
+    return m->beat.said || m->left_us != 0;
 }
 
 static int add_entry(struct buf *buf, const struct raft_entry *e)
@@ -117,8 +170,10 @@ int message_encode(const struct raft_msg *m, struct buf *buf)
     size_t before = buf->len;
     int rc = buf_add_format(buf, "{\"type\": \"%s\"", layout->type);
 
-    for (size_t i = 0; rc == 0 && i < FIELDS_MAX && layout->fields[i].name != NULL; i++)
-        rc = add_field(buf, &layout->fields[i], m);
+    if (rc == 0)
+        rc = add_fields(buf, layout->fields, m);
+    if (rc == 0 && has_more(m))
+        rc = add_fields(buf, layout->more, m);
     if (rc == 0 && layout->has_entries) {
         rc = buf_add_str(buf, ", \"entries\": [");
         for (unsigned i = 0; rc == 0 && i < m->n_entries; i++) {
@@ -148,6 +203,17 @@ static bool take_number(const json_t *v, uint64_t *ret)
     return true;
 }
 
+/* One spelling: all digits, and small letters. */
+static bool take_word(const json_t *v, uint64_t *ret)
+{
+    const char *s = json_string_value(v); /* NULL if it is no string */
+
+    if (s == NULL || strlen(s) != WORD_CHARS || strspn(s, "0123456789abcdef") != WORD_CHARS)
+        return false;
+    *ret = strtoull(s, NULL, 16);
+    return true;
+}
+
 static bool take_field(const json_t *body, const struct field *f, struct raft_msg *m)
 {
     const json_t *v = json_object_get(body, f->name);
@@ -155,8 +221,10 @@ static bool take_field(const json_t *body, const struct field *f, struct raft_ms
     uint64_t number;
     bool flag;
 
-    if (f->kind == NUMBER) {
-        if (!take_number(v, &number))
+    if (f->kind == NUMBER || f->kind == WORD) {
+        if (f->kind == WORD ? !take_word(v, &number) : !take_number(v, &number))
+            return false;
+        if (f->max != 0 && number > f->max)
             return false;
         memcpy(at, &number, sizeof(number));
         return true;
@@ -166,6 +234,26 @@ static bool take_field(const json_t *body, const struct field *f, struct raft_ms
     flag = json_is_true(v) == (f->kind == FLAG);
     memcpy(at, &flag, sizeof(flag));
     return true;
+}
+
+/* NULL, or the name of the field that is wrong. */
+static const char *take_fields(const json_t *body, const struct field fields[FIELDS_MAX],
+                               struct raft_msg *m)
+{
+    for (size_t i = 0; i < FIELDS_MAX && fields[i].name != NULL; i++)
+        if (!take_field(body, &fields[i], m))
+            return fields[i].name;
+    return NULL;
+}
+
+/* The first field says whether they are there. */
+static const char *take_more(const json_t *body, const struct field fields[FIELDS_MAX],
+                             struct raft_msg *m)
+{
+    if (fields[0].name == NULL || json_object_get(body, fields[0].name) == NULL)
+        return NULL;
+    m->beat.said = m->type == RAFT_MSG_HEARTBEAT || m->type == RAFT_MSG_HEARTBEAT_RESP;
+    return take_fields(body, fields, m);
 }
 
 static bool take_entry_type(const json_t *v, enum raft_entry_type *ret)
@@ -237,6 +325,7 @@ int message_decode(const json_t *body, raft_node_id from, raft_node_id to, struc
     const char *type = json_string_value(json_object_get(body, "type"));
     struct raft_msg m = {.from = from, .to = to};
     const struct layout *layout = NULL;
+    const char *wrong;
 
     *ret_wrong = "type";
     for (int i = RAFT_MSG_PRE_VOTE; type != NULL && i <= (int)RAFT_MSG_TYPE_MAX; i++) {
@@ -247,10 +336,12 @@ int message_decode(const json_t *body, raft_node_id from, raft_node_id to, struc
     }
     if (layout == NULL)
         return MESSAGE_E_INVALID;
-    for (size_t i = 0; i < FIELDS_MAX && layout->fields[i].name != NULL; i++) {
-        *ret_wrong = layout->fields[i].name;
-        if (!take_field(body, &layout->fields[i], &m))
-            return MESSAGE_E_INVALID;
+    wrong = take_fields(body, layout->fields, &m);
+    if (wrong == NULL)
+        wrong = take_more(body, layout->more, &m);
+    if (wrong != NULL) {
+        *ret_wrong = wrong;
+        return MESSAGE_E_INVALID;
     }
     if (layout->has_entries) {
         int rc = take_entries(json_object_get(body, "entries"), arena, &m);

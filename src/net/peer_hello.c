@@ -24,7 +24,7 @@ static struct wire_hello our_hello(const struct peer_conn *c, raft_node_id to)
     const struct peer_net_conf *conf = &c->net->conf;
     struct wire_hello h = {
         .version_highest = WIRE_VERSION_HIGHEST,
-        .version_lowest = WIRE_VERSION_LOWEST,
+        .version_lowest = (uint16_t)c->net->version_lowest,
         .channel = c->channel,
         .from = conf->self,
         .to = to,
@@ -280,7 +280,7 @@ static void say_refusal(char *text, size_t size, const struct peer_conn *c,
 
     if (said->refused == WIRE_REFUSED_VERSION) {
         (void)snprintf(text, size, "%s: %s: it speaks %u to %u, we speak %u to %u", who, why,
-                       h->version_lowest, h->version_highest, WIRE_VERSION_LOWEST,
+                       h->version_lowest, h->version_highest, c->net->version_lowest,
                        WIRE_VERSION_HIGHEST);
     } else if (said->refused == WIRE_REFUSED_CLUSTER) {
         say_clusters(text, size, who, &c->net->conf, h);

@@ -106,6 +106,7 @@ struct peer_net {
     struct list peers;  /* owned */
     unsigned n_members; /* of them; those that are gone count nowhere */
     unsigned n_strangers;
+    unsigned version_lowest;
     bool has_key;
     unsigned char key[16]; /* the cluster's id; never told, never logged */
     bool some_rest;        /* of conns, or of those that were */
@@ -163,6 +164,7 @@ enum peer_proof_text {
     PEER_PROOF_OF_DIALLER,
     PEER_PROOF_MASK,       /* no proof: hides what a reply says */
     PEER_PROOF_OF_REMOVAL, /* by incarnations, to a founder that has no id */
+    PEER_PROOF_SHOWN,      /* nor this: what anybody may see of the id */
     PEER_PROOF_TEXTS,
 };
 struct peer_proof_over {

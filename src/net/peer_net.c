@@ -375,6 +375,7 @@ int peer_net_new(struct event_base *base, const char *listen_addr, const struct 
     n->base = base;
     n->ops = *ops;
     n->conf = *conf;
+    n->version_lowest = WIRE_VERSION_LOWEST;
     if (n->conf.handshake_us == 0)
         n->conf.handshake_us = PEER_HANDSHAKE_US;
     if (n->conf.user_timeout_ms == 0)
@@ -593,6 +594,12 @@ void peer_net_go_on(struct peer_net *n)
         return;
     n->some_rest = false;
     look_at_each(n, peer_conn_go_on);
+}
+
+void peer_net_set_lowest(struct peer_net *n, unsigned version)
+{
+    rid_assert(version >= WIRE_VERSION_LOWEST && version <= WIRE_VERSION_HIGHEST);
+    n->version_lowest = version;
 }
 
 bool peer_net_set_about(struct peer_net *n, const struct wire_about *about)

@@ -120,8 +120,14 @@ int peer_net_add(struct peer_net *n, raft_node_id id, const char *addr);
 void peer_net_remove(struct peer_net *n, raft_node_id id);
 /* The cluster's id, for the handshakes that follow; NULL: it is not known. Links stay. */
 void peer_net_set_key(struct peer_net *n, const unsigned char key[16]);
+/* The lowest version of the protocol that is spoken from the next handshake on; WIRE_VERSION_LOWEST
+ * until then. Links stay. */
+void peer_net_set_lowest(struct peer_net *n, unsigned version);
 /* Whether two of them are the same, in a time that does not tell where they differ. */
 bool peer_net_same_key(const unsigned char a[16], const unsigned char b[16]);
+/* What anybody may see of a key: it tells one from another, and nothing of it follows. False: the
+ * library of ciphers says no. */
+bool peer_net_shown_key(const unsigned char key[16], char ret_text[WIRE_CLUSTER_HASH_BUF]);
 /* It has a link, or the beginning of one, and was not added. */
 bool peer_net_is_stranger(const struct peer_net *n, raft_node_id id);
 /* The buffer of that connection's output for this turn: append whole frames; NULL when the link is

@@ -7,6 +7,7 @@
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
+#include <stdio.h>
 #include <sys/random.h>
 
 #include "base/assert.h"
@@ -22,6 +23,7 @@ static const char texts[PEER_PROOF_TEXTS][PROOF_TEXT_BYTES] = {
     [PEER_PROOF_OF_DIALLER] = "ridd link 1: dialler",
     [PEER_PROOF_MASK] = "ridd link 1: incarnations",
     [PEER_PROOF_OF_REMOVAL] = "ridd link 1: removal",
+    [PEER_PROOF_SHOWN] = "ridd link 1: shown",
 };
 
 bool peer_challenge_draw(unsigned char ret[WIRE_CHALLENGE_BYTES])
@@ -51,6 +53,19 @@ bool peer_proof(const unsigned char key[16], enum peer_proof_text text,
     rid_assert(p + 18 == data + sizeof(data));
     return HMAC(EVP_sha256(), key, 16, data, sizeof(data), ret, &len) != NULL &&
            len == WIRE_PROOF_BYTES;
+}
+
+bool peer_net_shown_key(const unsigned char key[16], char ret_text[WIRE_CLUSTER_HASH_BUF])
+{
+    unsigned char hash[WIRE_PROOF_BYTES];
+    unsigned len = 0;
+
+    if (HMAC(EVP_sha256(), key, 16, (const unsigned char *)texts[PEER_PROOF_SHOWN],
+             PROOF_TEXT_BYTES, hash, &len) == NULL ||
+        len != WIRE_PROOF_BYTES)
+        return false;
+    (void)snprintf(ret_text, WIRE_CLUSTER_HASH_BUF, "%016llx", (unsigned long long)get_u64(hash));
+    return true;
 }
 
 bool peer_net_same_key(const unsigned char a[16], const unsigned char b[16])

@@ -187,12 +187,11 @@ static void status_refusals(struct node *n, struct wire_reply *w, const char *fi
 
 void node_about_status(struct node *n, struct wire_reply *w)
 {
-    char hash[WIRE_CLUSTER_HASH_BUF];
     struct wire_about ours;
+    char text[256];
 
     node_about_in_force(n, &ours);
-    wire_cluster_hash(identity_get(n->dir)->cluster_id, hash);
-    wire_reply_str(w, "cluster_hash", hash);
+    wire_reply_str(w, "cluster_hash", n->cluster_hash);
     wire_reply_u64(w, "heartbeat_ms", ours.settings[0]);
     wire_reply_u64(w, "election_ms", ours.settings[1]);
     status_refusals(n, w, "refused_by", false);
@@ -200,5 +199,7 @@ void node_about_status(struct node *n, struct wire_reply *w)
     wire_reply_open_array(w, "warnings");
     for (unsigned i = 0; i < N_SETTINGS; i++)
         status_setting(n, w, &ours, i);
+    if (engine_warning(n->engine, text, sizeof(text)))
+        wire_reply_str(w, NULL, text);
     wire_reply_close_array(w);
 }

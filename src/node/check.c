@@ -96,6 +96,8 @@ static unsigned find_doubles(const struct conf *conf)
 
 int node_check(const struct conf *conf)
 {
+    char warning[256];
+
     if (find_doubles(conf) > 0)
         return EXIT_CONF_ERROR;
     printf("ridd: '%s' is right: cluster %s, %u node%s\n", conf->path, conf->cluster_name,
@@ -103,5 +105,7 @@ int node_check(const struct conf *conf)
     if (conf->n_peers % 2 == 0)
         printf("ridd: %u nodes survive the loss of no more than %u do: take an odd number\n",
                conf->n_peers, conf->n_peers - 1);
+    if (conf_lease_warning(conf, warning, sizeof(warning)))
+        printf("ridd: %s\n", warning);
     return 0;
 }

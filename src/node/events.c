@@ -58,14 +58,13 @@ void node_peer_event(void *ctx, enum peer_event event, raft_node_id peer, const 
                   text != NULL ? strlen(text) : 0);
     switch (event) {
     case PEER_EVENT_UP:
-        replica_link(engine_replica(n->engine), peer, true, clock_mono_us());
+        engine_link(n->engine, peer, true, clock_mono_us());
         if (say_link(n, LOG_INFO, "peer_up", peer, "address=%s protocol=%s%s", addr_esc, text_esc,
                      peer_net_is_stranger(n->peer_net, peer) ? " stranger=1" : ""))
             node_warn_differences(n, peer);
         break;
     case PEER_EVENT_DOWN:
-        if (engine_replica(n->engine) != NULL)
-            replica_link(engine_replica(n->engine), peer, false, clock_mono_us());
+        engine_link(n->engine, peer, false, clock_mono_us());
         if (node_server(n, peer) != NULL)
             (void)say_link(n, LOG_WARNING, "peer_down", peer, "address=%s why=%s action=reconnect",
                            addr_esc, text_esc);

@@ -133,7 +133,7 @@ static int add(struct node *n, const struct raft_server *server, uint64_t now_us
         n->follow.links[n->follow.n_links++] = server->id;
     /* The core takes a link for granted until it hears of it. */
     if (n->follow.began && !peer_net_is_up(n->peer_net, server->id))
-        replica_link(engine_replica(n->engine), server->id, false, now_us);
+        engine_link(n->engine, server->id, false, now_us);
     return 0;
 }
 
@@ -154,6 +154,15 @@ static int add_all(struct node *n, const struct raft_configuration *c, uint64_t 
     return rc;
 }
 
+/* Behind it the log has another one: this node has gone on alone, and is the other cluster from the
+ * moment on at which its directory says so, not only when that is committed (MEMBER-15). */
+static bool is_left_behind(const struct node *n, const unsigned char id[16])
+{
+    const struct raft_configuration *newest = latest(n);
+
+    return raft_configuration_has_cluster_id(newest) && memcmp(newest->cluster_id, id, 16) != 0;
+}
+
 /* What is committed counts; a node that has just joined was told it, and does not have it in its
  * log yet. */
 static void follow_cluster_id(struct node *n, const struct raft_configuration *committed)
@@ -161,7 +170,7 @@ static void follow_cluster_id(struct node *n, const struct raft_configuration *c
     static const unsigned char none[16];
     const struct identity_cluster *known = identity_cluster(n->dir);
 
-    if (raft_configuration_has_cluster_id(committed))
+    if (raft_configuration_has_cluster_id(committed) && !is_left_behind(n, committed->cluster_id))
         peer_net_set_key(n->peer_net, committed->cluster_id);
     else
         peer_net_set_key(n->peer_net,
@@ -176,7 +185,7 @@ static void record_cluster_id(struct node *n)
     const struct identity_cluster *known = identity_cluster(n->dir);
     unsigned char id[16];
 
-    if (!engine_cluster_id(n->engine, id) ||
+    if (!engine_cluster_id(n->engine, id) || is_left_behind(n, id) ||
         (memcmp(known->id, id, sizeof(id)) == 0 && known->name[0] != '\0'))
         return;
     if (identity_set_cluster(n->dir, id, n->conf->cluster_name) != 0)
@@ -205,6 +214,7 @@ int node_follow_now(struct node *n)
     n->follow.committed_index = committed->index;
     n->follow.durable_index = durable_index(n);
     follow_cluster_id(n, &committed->configuration);
+    peer_net_set_lowest(n->peer_net, engine_version_lowest(n->engine));
     record_cluster_id(n);
     drop_leavers(n);
     rc = add_all(n, &committed->configuration, now_us);

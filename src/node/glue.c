@@ -18,9 +18,19 @@ static void send_msg(void *ctx, const struct raft_msg *m)
     struct node *n = ctx;
     struct buf *out = peer_net_out(n->peer_net, m->to, wire_msg_channel(m->type));
 
+    size_t before;
+
     /* No link, or its queue is full: the core repeats what matters. */
-    if (out != NULL)
-        (void)wire_msg_encode(m, out);
+    if (out == NULL)
+        return;
+    before = out->len;
+    (void)wire_msg_encode(m, out);
+    n->wire_bytes += out->len - before;
+}
+
+static uint64_t wire_bytes(void *ctx)
+{
+    return ((const struct node *)ctx)->wire_bytes;
 }
 
 static void flush(void *ctx)
@@ -92,35 +102,34 @@ static bool peer_connected(void *ctx, raft_node_id id)
 }
 
 /* On a thread of its own: what it reads of the node never changes, but for one that is atomic. */
-static int join(void *ctx, const char *peer_addr, const char *name, const void *config, size_t len,
-                const unsigned char cluster_id[16], uint64_t *ret_incarnation)
+static int join(void *ctx, const struct engine_join *j, uint64_t *ret_incarnation)
 {
     const struct node *n = ctx;
     struct wire_join question = {.version_highest = WIRE_VERSION_HIGHEST,
-                                 .version_lowest = WIRE_VERSION_LOWEST,
+                                 .version_lowest = (uint16_t)j->version_lowest,
                                  .from = n->id,
-                                 .config = config,
-                                 .config_len = len};
+                                 .config = j->config,
+                                 .config_len = j->len};
     struct wire_join_reply reply = {0};
     int rc;
 
     memcpy(question.founding_id, identity_get(n->dir)->cluster_id, sizeof(question.founding_id));
-    memcpy(question.cluster_id, cluster_id, sizeof(question.cluster_id));
+    memcpy(question.cluster_id, j->cluster_id, sizeof(question.cluster_id));
     (void)snprintf(question.cluster_name, sizeof(question.cluster_name), "%s",
                    n->conf->cluster_name);
-    (void)snprintf(question.node_name, sizeof(question.node_name), "%s", name);
-    rc = peer_join(peer_addr, &question, PEER_JOIN_MS, &n->closes, &reply);
+    (void)snprintf(question.node_name, sizeof(question.node_name), "%s", j->name);
+    rc = peer_join(j->peer_addr, &question, PEER_JOIN_MS, &n->closes, &reply);
     if (rc != 0)
-        return err_say(rc, "'%s' at %s does not answer: %s; is `ridd --join` running there?", name,
-                       peer_addr, err_text());
+        return err_say(rc, "'%s' at %s does not answer: %s; is `ridd --join` running there?",
+                       j->name, j->peer_addr, err_text());
     if (reply.refused != WIRE_JOIN_ACCEPTED)
-        return err_say(-EPERM, "'%s' at %s refuses: %s%s%s", name, peer_addr,
+        return err_say(-EPERM, "'%s' at %s refuses: %s%s%s", j->name, j->peer_addr,
                        wire_join_refusal_text(reply.refused), reply.text[0] != '\0' ? ": " : "",
                        reply.text);
-    if (len == 0) /* it waits */
+    if (j->len == 0) /* it waits */
         return 0;
     if (reply.incarnation == 0)
-        return err_say(-EAGAIN, "'%s' at %s was not told: ask again", name, peer_addr);
+        return err_say(-EAGAIN, "'%s' at %s was not told: ask again", j->name, j->peer_addr);
     *ret_incarnation = reply.incarnation;
     return 0;
 }
@@ -207,6 +216,8 @@ void node_fill_engine_ops(struct node *n, struct engine_ops *ops)
                                .send = send_msg,
                                .flush = flush,
                                .peer_version = node_peer_version,
+                               .suspended_us = node_suspended_us,
+                               .disrupted = node_disrupted,
                                .join = join,
                                .incarnation = incarnation,
                                .random = random_bytes,
@@ -222,6 +233,7 @@ void node_fill_engine_ops(struct node *n, struct engine_ops *ops)
                                .peer_addr = node_peer_addr,
                                .peer_connected = peer_connected,
                                .command_version = node_command_version,
+                               .wire_bytes = wire_bytes,
                                .status = service_status};
 }
 
@@ -377,6 +389,8 @@ bool node_serves_stranger(enum raft_msg_type type)
     case RAFT_MSG_HEARTBEAT_RESP:
     case RAFT_MSG_APPEND_RESP:
     case RAFT_MSG_SNAPSHOT_RESP:
+    case RAFT_MSG_READ_ASK:
+    case RAFT_MSG_READ_ANSWER:
         return true;
     }
     return false;
@@ -389,6 +403,7 @@ static int on_frame(void *ctx, raft_node_id from, const struct wire_frame *frame
     int rc;
 
     n->n_frames++;
+    n->wire_bytes += frame->total_len;
     arena_reset(&n->arena);
     rc = wire_msg_decode(frame, from, n->id, &n->arena, &m);
     if (rc != 0)

@@ -17,7 +17,6 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
@@ -46,7 +45,7 @@ static void assert_context(void *ctx, char *buf, size_t size)
 
 /* ---- opening ---- */
 
-static int fail(const char *event, int exit_code)
+int node_fail(const char *event, int exit_code)
 {
     log_event(LOG_ERROR, event, "error=\"%s\" action=exit_%d", err_text(), exit_code);
     return exit_code;
@@ -57,7 +56,7 @@ static int open_dir(struct node *n)
     unsigned char founding_id[16];
     char command[PATH_MAX + 128];
     struct identity_conf conf = {.data_dir = n->conf->data_dir,
-                                 .cluster_id = NULL, /* compared below, and by check_founders() */
+                                 .cluster_id = NULL, /* compared below, and by founders.c */
                                  .node_name = n->self->name,
                                  .command = command};
     int rc;
@@ -70,7 +69,7 @@ static int open_dir(struct node *n)
         (void)err_say(rc, "the data directory '%s': %s", n->conf->data_dir,
                       identity_error_text(rc));
     if (rc != 0)
-        return fail("identity_refused", identity_exit_code(rc));
+        return node_fail("identity_refused", identity_exit_code(rc));
     n->id = identity_get(n->dir)->node_id;
     n->incarnation = identity_get(n->dir)->incarnation;
     n->founded = memcmp(identity_get(n->dir)->cluster_id, founding_id, 16) == 0;
@@ -81,37 +80,53 @@ static int open_dir(struct node *n)
                       "'%s/wal' is missing, but this node had a log: it may have voted and "
                       "forgotten; see LOST DISK in ridd(8)",
                       n->conf->data_dir);
-        return fail("log_lost", EXIT_DAMAGED);
+        return node_fail("log_lost", EXIT_DAMAGED);
     }
     if (n->wal_fd < 0) {
         (void)err_say(n->wal_fd, "cannot open '%s/wal': %s", n->conf->data_dir,
                       strerror(-n->wal_fd));
-        return fail("log_refused", EXIT_IO_ERROR);
+        return node_fail("log_refused", EXIT_IO_ERROR);
     }
     n->snap_fd = identity_make_folder(n->dir, "snap");
     if (n->snap_fd < 0) {
         (void)err_say(n->snap_fd, "cannot open '%s/snap': %s", n->conf->data_dir,
                       strerror(-n->snap_fd));
-        return fail("state_refused", EXIT_IO_ERROR);
+        return node_fail("state_refused", EXIT_IO_ERROR);
     }
     return 0;
+}
+
+/* The founding id says it, before all changes of the members and behind them: these leave what
+ * clients have seen where it is. Where a node went on alone some of that may be missing, and the id
+ * that it drew then is another one each time (TOKEN-1). Directory and log agree on it, or there is
+ * no start (check_founders()). */
+static void show_cluster(struct node *n)
+{
+    const unsigned char *id = identity_cluster(n->dir)->id;
+
+    if (!raft_cluster_id_is_alone(id))
+        wire_cluster_hash(identity_get(n->dir)->cluster_id, n->cluster_hash);
+    else if (!peer_net_shown_key(id, n->cluster_hash))
+        n->cluster_hash[0] = '\0'; /* that of no token */
 }
 
 static int make_engine(struct node *n)
 {
     struct service_conf conf = {.node_name = n->self->name,
                                 .cluster_name = n->conf->cluster_name,
+                                .cluster_hash = n->cluster_hash,
                                 .seed = seed_fresh(),
                                 .memory = &n->memory};
     struct engine_ops ops;
     int rc;
 
+    show_cluster(n);
     node_memory_begin(n);
     node_fill_engine_ops(n, &ops);
     rc = engine_new(&ops, &conf, &n->engine);
     if (rc != 0) {
         (void)err_say(rc, "out of memory");
-        return fail("core_refused", EXIT_IO_ERROR);
+        return node_fail("core_refused", EXIT_IO_ERROR);
     }
     return 0;
 }
@@ -149,104 +164,12 @@ static int open_engine(struct node *n)
     conf.raft.election_timeout_us = n->conf->election_us;
     conf.raft.heartbeat_us = n->conf->heartbeat_us;
     conf.raft.rounds_max = n->conf->rounds_max;
+    conf.raft.lease_us = n->conf->lease_us;
     conf.raft.seed = seed_fresh();
+    conf.raft.nonce = seed_fresh() | 1; /* 0 is none */
     node_snapshots_conf(n->conf, &conf.snapshots);
     rc = engine_open(n->engine, &conf);
-    return rc != 0 ? fail(engine_refusal_text(rc), engine_refusal_exit_code(rc)) : 0;
-}
-
-static void list_members(const struct raft_configuration *c, char *ret_text, size_t size)
-{
-    size_t at = 0;
-
-    ret_text[0] = '\0';
-    for (unsigned i = 0; i < c->n && at < size; i++)
-        at += (size_t)snprintf(ret_text + at, size - at, "%s%s", i > 0 ? ", " : "",
-                               c->servers[i].name);
-}
-
-/* The configuration and the directory agree on the cluster's random id, or --recover-alone was
- * interrupted between the two. */
-static int check_cluster_id(const struct node *n)
-{
-    static const unsigned char none[16];
-    const struct raft_configuration *c = raft_get_configuration(engine_raft(n->engine));
-    const unsigned char *id = identity_cluster(n->dir)->id;
-
-    if (memcmp(id, none, sizeof(none)) == 0 || !raft_configuration_has_cluster_id(c) ||
-        memcmp(id, c->cluster_id, sizeof(none)) == 0)
-        return 0;
-    (void)err_say(IDENTITY_E_FOREIGN,
-                  "'%.160s' was left by 'ridd --recover-alone' that did not finish: run it again",
-                  n->conf->data_dir);
-    return fail("identity_refused", identity_exit_code(IDENTITY_E_FOREIGN));
-}
-
-/* Of a cluster to which nodes were added: its members are not the founders any more, and the
- * directory says what it is called. */
-static int check_cluster_name(const struct node *n, const struct identity_cluster *cluster)
-{
-    if (strcmp(cluster->name, n->conf->cluster_name) == 0)
-        return 0;
-    (void)err_say(
-        IDENTITY_E_FOREIGN,
-        "'%.160s' belongs to cluster '%s', the configuration describes cluster '%s': give "
-        "that name, or another data_dir",
-        n->conf->data_dir, cluster->name, n->conf->cluster_name);
-    return fail("identity_refused", identity_exit_code(IDENTITY_E_FOREIGN));
-}
-
-/* A directory whose identity is not that of the configuration's founders is another cluster's
- * (IDENTITY-1), unless an earlier version made it: then the identity is that of the cluster's name
- * and of the members and addresses with which the log begins. */
-static int check_founders(const struct node *n)
-{
-    const struct identity_cluster *cluster = identity_cluster(n->dir);
-    const unsigned char *id = identity_get(n->dir)->cluster_id;
-    const struct raft_configuration *c = raft_get_configuration(engine_raft(n->engine));
-    struct raft_configuration described;
-    unsigned char first_id[16];
-    char theirs[160];
-    char ours[160];
-
-    if (check_cluster_id(n) != 0)
-        return identity_exit_code(IDENTITY_E_FOREIGN);
-    if (cluster->name[0] != '\0')
-        return check_cluster_name(n, cluster);
-    conf_first_id(n->conf->cluster_name, c, first_id);
-    if (n->founded || memcmp(id, first_id, sizeof(first_id)) == 0)
-        return 0;
-    (void)conf_to_configuration(n->conf, false, &described);
-    list_members(c, theirs, sizeof(theirs));
-    list_members(&described, ours, sizeof(ours));
-    (void)err_say(IDENTITY_E_FOREIGN,
-                  "'%.160s' belongs to another cluster, of %s; the configuration describes cluster "
-                  "'%s' of %s: give the cluster name and the names of peers that it was "
-                  "initialised with, or another data_dir",
-                  n->conf->data_dir, theirs, n->conf->cluster_name, ours);
-    return fail("identity_refused", identity_exit_code(IDENTITY_E_FOREIGN));
-}
-
-/* A peer list that differs from the log's is reported, not obeyed (IDENTITY-5). */
-static void compare_members(const struct node *n)
-{
-    const struct raft_configuration *c = raft_get_configuration(engine_raft(n->engine));
-
-    for (unsigned i = 0; i < node_conf(n)->n_peers; i++)
-        if (raft_configuration_get_name(c, node_conf(n)->peers[i].name) == NULL)
-            log_event(LOG_WARNING, "peer_not_member",
-                      "peer=%s line=%u why='the log does not know it' action=ignore",
-                      node_conf(n)->peers[i].name, node_conf(n)->peers[i].line);
-    for (unsigned i = 0; i < c->n; i++) {
-        bool found = false;
-
-        for (unsigned j = 0; j < node_conf(n)->n_peers; j++)
-            found = found || strcmp(node_conf(n)->peers[j].name, c->servers[i].name) == 0;
-        if (!found)
-            log_event(LOG_WARNING, "member_not_listed",
-                      "peer=%s why='it is a member but not in [peers]' action=use_logged_address",
-                      c->servers[i].name);
-    }
+    return rc != 0 ? node_fail(engine_refusal_text(rc), engine_refusal_exit_code(rc)) : 0;
 }
 
 /* ---- events ---- */
@@ -276,6 +199,9 @@ static void begin_stop(struct node *n)
     notify_send("STOPPING=1\nSTATUS=handing over and answering what is owed");
     client_port_quiesce(n->client_port);
     n->phase = NODE_TRANSFERRING;
+    /* What is promised from now on would hold up whoever leads next, also where nobody can be
+     * handed over to. */
+    engine_set_lease(n->engine, 0);
     n->stop_deadline_us = clock_mono_us() + TRANSFER_US;
     if (raft_get_role(engine_raft(n->engine)) == RAFT_LEADER)
         (void)replica_transfer(engine_replica(n->engine), 0,
@@ -309,92 +235,6 @@ static void on_stop(evutil_socket_t fd, short what, void *arg)
     begin_stop(n);
 }
 
-/* Whether the next start would take that file (check_founders()). */
-static bool same_cluster(const struct node *n, const struct conf *fresh)
-{
-    const struct identity_cluster *cluster = identity_cluster(n->dir);
-
-    return cluster->name[0] != '\0' ? strcmp(cluster->name, fresh->cluster_name) == 0
-                                    : conf_same_founders(n->conf, fresh);
-}
-
-/* By name, both what is taken and what is not: a file that was half obeyed must not look as if it
- * was in force (IDENTITY-9). */
-static void say_taken(const struct node *n, const struct conf *fresh)
-{
-    char taken[512];
-    char waiting[512];
-
-    (void)conf_differences(node_conf(n), fresh, true, taken, sizeof(taken));
-    log_event(LOG_INFO, "reloaded", "file='%s' taken=\"%s\"", fresh->path,
-              taken[0] != '\0' ? taken : "nothing that differs");
-    if (conf_differences(n->conf, fresh, false, waiting, sizeof(waiting)) > 0)
-        log_event(LOG_WARNING, "reload_not_taken", "keys=\"%s\" action=%s", waiting,
-                  same_cluster(n, fresh) ? "at_next_start"
-                                         : "none why='it describes another cluster: "
-                                           "the next start would be refused'");
-}
-
-/* Peers know our settings from the handshake; the next one tells the new ones. A link that is made
- * anew is back before anybody misses it. */
-static void introduce_anew(struct node *n)
-{
-    const struct raft_configuration *c = raft_get_configuration(engine_raft(n->engine));
-    struct wire_about about;
-
-    node_about_in_force(n, &about);
-    if (!peer_net_set_about(n->peer_net, &about))
-        return;
-    for (unsigned i = 0; i < c->n; i++)
-        if (peer_net_is_up(n->peer_net, c->servers[i].id))
-            peer_net_close(n->peer_net, c->servers[i].id, "our settings have changed");
-}
-
-static void on_reload(evutil_socket_t fd, short what, void *arg)
-{
-    struct node *n = arg;
-    struct conf_problems problems = {0};
-    struct conf *fresh = calloc(1, sizeof(*fresh));
-    struct client_port_conf limits;
-    struct engine_snapshots_conf snapshots;
-    struct stat st;
-    int rc = 0;
-
-    (void)fd;
-    (void)what;
-    if (fresh == NULL)
-        return;
-    /* At the start a pipe is as good as a file; in the loop reading one would wait for whoever
-     * writes it (LOOP-1). */
-    if (stat(n->conf->path, &st) == 0 && !S_ISREG(st.st_mode))
-        rc = err_say(-EINVAL, "'%s' is no regular file", n->conf->path);
-    if (rc == 0)
-        rc = conf_load(n->conf->path, n->self->name, true, fresh, &problems);
-    if (rc != 0) {
-        log_event(LOG_ERROR, "reload_refused", "line=%u error=\"%s\" action=keep_old",
-                  problems.n > 0 ? problems.list[0].line : 0,
-                  problems.n > 0 ? problems.list[0].text : err_text());
-        conf_problems_done(&problems);
-        free(fresh);
-        return;
-    }
-    conf_problems_done(&problems);
-    say_taken(n, fresh);
-    free(n->reloaded);
-    n->reloaded = fresh;
-    log_set_level(fresh->log_level);
-    memory_set_limit(&n->memory, fresh->memory_bytes);
-    node_client_conf(n, &limits);
-    client_port_set_conf(n->client_port, &limits);
-    engine_set_rounds(n->engine, fresh->rounds_max);
-    engine_set_quota(n->engine, fresh->map_size_bytes);
-    node_snapshots_conf(fresh, &snapshots);
-    engine_set_snapshots(n->engine, &snapshots);
-    compare_members(n);
-    (void)node_follow_now(n);
-    introduce_anew(n);
-}
-
 static void on_dump(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd;
@@ -407,7 +247,8 @@ static int open_loop(struct node *n)
     static const struct {
         int signal;
         event_callback_fn fn;
-    } signals[] = {{SIGTERM, on_stop}, {SIGINT, on_stop}, {SIGHUP, on_reload}, {SIGUSR1, on_dump}};
+    } signals[] = {
+        {SIGTERM, on_stop}, {SIGINT, on_stop}, {SIGHUP, node_on_reload}, {SIGUSR1, on_dump}};
     struct event_config *config = event_config_new();
 
     if (config == NULL)
@@ -500,18 +341,16 @@ static uint64_t due_us(const struct node *n)
 /* A timer of our own, to the microsecond: libevent's clock moves in steps of up to 4 ms, which is
  * more than a heartbeat may last, and exact it costs a system call in each pass (docs/BENCH.md). A
  * time that has become later is left: it wakes the loop once for nothing, and is set then
- * (TIME-6). */
-static void arm_timer(struct node *n, uint64_t now_us, uint64_t due)
+ * (TIME-6). It waits by the clock that the kernel waits by, which is slewed: when it fires early it
+ * is set again. */
+static void arm_timer(struct node *n, uint64_t due)
 {
     struct itimerspec at = {0};
 
-    if (due > now_us + NODE_WAIT_US_MAX)
-        due = now_us + NODE_WAIT_US_MAX;
     if (n->timer_us != 0 && n->timer_us <= due)
         return;
     n->timer_us = due;
-    at.it_value.tv_sec = (time_t)(due / 1000000u);
-    at.it_value.tv_nsec = (long)(due % 1000000u) * 1000;
+    at.it_value = clock_timer_at(due);
     (void)timerfd_settime(n->timer_fd, TFD_TIMER_ABSTIME, &at, NULL);
 }
 
@@ -520,10 +359,13 @@ static void arm_timer(struct node *n, uint64_t now_us, uint64_t due)
 static int wait_and_take(struct node *n)
 {
     const uint64_t now_us = n->turns.ended_us;
-    const uint64_t due = due_us(n);
+    uint64_t due = due_us(n);
 
+    if (due > now_us + NODE_WAIT_US_MAX)
+        due = now_us + NODE_WAIT_US_MAX;
+    n->clocks.awake_us = due > now_us ? due : now_us;
     if (due > now_us)
-        arm_timer(n, now_us, due);
+        arm_timer(n, due);
     return event_base_loop(n->base, due > now_us ? EVLOOP_ONCE : EVLOOP_ONCE | EVLOOP_NONBLOCK);
 }
 
@@ -599,7 +441,9 @@ static void note_turn(struct node *n)
 static void turn(struct node *n)
 {
     uint64_t now_us = clock_mono_us();
+    const uint64_t began_us = now_us;
 
+    node_look_for_gap(n, n->clocks.awake_us, now_us);
     /* Clients and a long turn before them took their time: what peers have said meanwhile is heard
      * before anybody is called silent (TIME-3). Lines wait: they would bring a later time. */
     if (engine_is_due(n->engine, now_us)) {
@@ -617,6 +461,7 @@ static void turn(struct node *n)
     n->peers.now_us = NULL;
     n->clients.now_us = NULL;
     note_turn(n);
+    node_look_for_gap(n, began_us, n->turns.ended_us);
     node_show(n, false);
     if (n->watchdog_us != 0 && now_us >= n->watchdog_due_us) {
         notify_send("WATCHDOG=1");
@@ -635,6 +480,7 @@ static void close_node(struct node *n)
     peer_net_free(n->peer_net);
     engine_free(n->engine, true);
     n->engine = NULL;
+    node_clocks_end(n);
     for (size_t i = 0; i < sizeof(n->signals) / sizeof(n->signals[0]); i++)
         if (n->signals[i] != NULL)
             event_free(n->signals[i]);
@@ -685,33 +531,35 @@ static int start(struct node *n)
     int rc = node_memory_check(n->conf);
 
     if (rc != 0)
-        return fail("addresses_few", EXIT_IO_ERROR);
+        return node_fail("addresses_few", EXIT_IO_ERROR);
+    node_clocks_begin(n);
     rc = open_dir(n);
     if (rc == 0)
         rc = make_engine(n);
     if (rc == 0)
         rc = open_engine(n);
     if (rc == 0)
-        rc = check_founders(n);
+        rc = node_check_founders(n);
     if (rc != 0)
         return rc;
     node_warn_disks(n);
-    compare_members(n);
+    node_warn_lease(n->conf);
+    node_compare_members(n);
     rc = open_loop(n);
     if (rc != 0) {
         (void)err_say(rc, "cannot make the event loop");
-        return fail("loop_failed", EXIT_IO_ERROR);
+        return node_fail("loop_failed", EXIT_IO_ERROR);
     }
     rc = engine_start_log_thread(n->engine, n->durable_fd);
     if (rc != 0) {
         (void)err_say(rc, "cannot start the log thread: %s", strerror(-rc));
-        return fail("log_refused", EXIT_IO_ERROR);
+        return node_fail("log_refused", EXIT_IO_ERROR);
     }
     rc = open_ports(n);
     if (rc != 0)
         /* A port in use may be free in a moment: systemd tries again. Another address never will be
          * ours. */
-        return fail("cannot_listen", rc == -EADDRINUSE ? EXIT_IO_ERROR : EXIT_CONF_ERROR);
+        return node_fail("cannot_listen", rc == -EADDRINUSE ? EXIT_IO_ERROR : EXIT_CONF_ERROR);
     return 0;
 }
 
@@ -759,7 +607,7 @@ int node_run(const struct conf *conf, uint64_t started_us)
     while (n->phase != NODE_STOPPED) {
         if (wait_and_take(n) < 0) {
             (void)err_say(-EIO, "the event loop failed");
-            (void)fail("loop_failed", EXIT_IO_ERROR);
+            (void)node_fail("loop_failed", EXIT_IO_ERROR);
             log_flush();
             _exit(EXIT_IO_ERROR);
         }

@@ -6,7 +6,9 @@
 #include <stdatomic.h>
 
 #include "base/arena.h"
+#include "base/hold_clock.h"
 #include "base/slice.h"
+#include "base/vmclock.h"
 #include "conf/conf.h"
 #include "engine/engine.h"
 #include "net/client_port.h"
@@ -38,6 +40,7 @@ struct node {
     struct identity_dir *dir;
     raft_node_id id; /* of the identity: that of self is the one that a founder of its name has */
     uint64_t incarnation;
+    char cluster_hash[WIRE_CLUSTER_HASH_BUF]; /* what clients are shown of the cluster's id */
     bool founded; /* its identity is the founding id; false: an earlier version made it */
     struct engine *engine;
     int durable_fd; /* eventfd of the log thread */
@@ -58,6 +61,7 @@ struct node {
     uint64_t share_us;
     uint64_t n_frames;      /* of peers, since the start */
     uint64_t n_frames_done; /* those that had their turn */
+    uint64_t wire_bytes;    /* of frames, both ways */
     struct {
         struct sync_times took; /* CPU time of this thread, turn by turn */
         uint64_t cpu_us;        /* of this thread, when it was asked for last */
@@ -71,6 +75,13 @@ struct node {
         uint64_t max_us;
         uint64_t rss_bytes;
     } turns;
+
+    struct {
+        struct hold_clock hold;
+        struct vmclock *vm; /* owned; NULL: there is none */
+        uint64_t awake_us;  /* when the loop had to be awake again at the latest */
+        bool gap;           /* it was not, by more than a lease stands (LEASE-12) */
+    } clocks;
 
     enum node_phase phase;
     uint64_t stop_deadline_us;
@@ -159,6 +170,14 @@ void node_dump_state(struct node *n);
 /* STATUS= and the fixed keys of log lines follow role, term and leader. */
 void node_show(struct node *n, bool force);
 
+/* clocks.c: hold_clock and vmclock; what the engine asks of them. */
+void node_clocks_begin(struct node *n);
+void node_clocks_end(struct node *n);
+uint64_t node_suspended_us(void *ctx);
+bool node_disrupted(void *ctx);
+/* The loop is awake at now_us, and had to be so at awake_us at the latest. */
+void node_look_for_gap(struct node *n, uint64_t awake_us, uint64_t now_us);
+
 /* memory.c: whether there can be enough (0 or -ENOMEM with err_text()); before the engine is made,
  * and once per turn. */
 int node_memory_check(const struct conf *conf);
@@ -182,6 +201,20 @@ const struct raft_config_at *node_committed_configuration(const struct node *n);
 const struct raft_server *node_server(const struct node *n, raft_node_id id);
 /* node.c: a peer has proved that we are no member since that index. */
 void node_was_removed(struct node *n, raft_node_id told_by, const char *index);
+/* One line with err_text(); returns the exit code. */
+int node_fail(const char *event, int exit_code);
+
+/* founders.c: 0, or an exit code; then it has been said why. When the log is open. */
+int node_check_founders(const struct node *n);
+/* Says where the file that is in force and the configuration do not name the same members. */
+void node_compare_members(const struct node *n);
+/* Whether the next start would take that file. */
+bool node_same_cluster(const struct node *n, const struct conf *fresh);
+
+/* reload.c: SIGHUP, as a callback of libevent; arg is the node. */
+void node_on_reload(evutil_socket_t fd, short what, void *arg);
+/* What is allowed and unwise in the length of leases. */
+void node_warn_lease(const struct conf *conf);
 
 /* glue.c: tables of functions between the modules. */
 void node_fill_engine_ops(struct node *n, struct engine_ops *ops);

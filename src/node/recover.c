@@ -7,9 +7,9 @@
  * of it can have been refused for certain.
  *
  * The random id of the cluster becomes another before the configuration does: a crash in between
- * leaves a node that those of the old cluster and it refuse, and which does not start
- * (check_founders()). The other way round it would, as the leader of one, be heard by the others.
- * The founding id stays: segments and snapshots carry it. */
+ * leaves a node that those of the old cluster and it refuse, and which does not start (founders.c).
+ * The other way round it would, as the leader of one, be heard by the others. The founding id
+ * stays: segments and snapshots carry it. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -90,6 +90,7 @@ static int make_configuration(struct recovery *r)
     r->alone.servers[0].patience_ms = 0;
     if (getrandom(id, sizeof(r->alone.cluster_id), 0) != (ssize_t)sizeof(r->alone.cluster_id))
         return err_say(-EIO, "no random bytes from the kernel");
+    raft_cluster_id_mark(id, true); /* what clients have seen may be missing (TOKEN-1) */
     return 0;
 }
 
@@ -155,7 +156,9 @@ static int append(struct recovery *r)
     const struct store_batch batch = {
         .number = 1,
         .has_hard_state = true,
-        .hard_state = {.current_term = term, .voted_for = identity_get(r->dir)->node_id},
+        .hard_state = {.current_term = term,
+                       .voted_for = identity_get(r->dir)->node_id,
+                       .lease_max_us = r->log.hard_state.lease_max_us},
         .entries = &entry,
         .n_entries = 1,
         .commit_index = r->log.commit_index};

@@ -95,13 +95,62 @@ static void check_progress(const struct raft *r, const struct progress *p)
     rid_assert(p->resend_us <= RAFT_RESEND_ELECTIONS * r->conf.election_timeout_us);
 }
 
+/* What is believed of one peer for leases, and for the age of its state. */
+static void check_held(const struct raft *r, const struct progress *p)
+{
+    const struct raft_ask_id none = {0};
+    unsigned n = 0;
+
+    rid_assert(p->held.round < r->rounds.next);
+    rid_assert(p->held.end_us <= r->hold_us + RAFT_LEASE_US_MAX);
+    rid_assert(p->stamps.waiting.nonce == 0 || p->stamps.needs <= r->rounds.next);
+    /* One that is proved does not wait (BOUND-2). */
+    rid_assert(p->stamps.waiting.nonce == 0 || p->stamps.needs > r->rounds.confirmed);
+    rid_assert(p->told_commit <= r->commit_index);
+    rid_assert(p->drift.n <= RAFT_DRIFT_SLOTS);
+    for (size_t i = r->reads.n_inflight; i < read_ring_n(&r->reads.list); i++)
+        n += raft_read_queue_at(&r->reads, i)->asker == p->id;
+    rid_assert(n == (memcmp(&p->ask, &none, sizeof(none)) != 0));
+}
+
+static void check_promises(const struct raft *r)
+{
+    const struct promises *p = &r->promises;
+
+    for (unsigned i = 0; i < RAFT_PROMISES_MAX; i++) {
+        rid_assert(p->list[i].term <= r->hard_state.current_term);
+        rid_assert(p->list[i].until_us <= r->now_us + raft_promise_us_max());
+        for (unsigned j = i + 1; j < RAFT_PROMISES_MAX; j++)
+            rid_assert(p->list[i].term != p->list[j].term || p->list[i].term == RAFT_TERM_NONE);
+    }
+}
+
+/* Times and indexes rise, and all but the first wait for the state. */
+static void check_pairs(const struct raft *r)
+{
+    const struct pairs *p = &r->pairs;
+
+    for (unsigned i = 0; i < p->n; i++) {
+        rid_assert(p->list[i].hold_us <= r->hold_us);
+        rid_assert(p->list[i].index <= RAFT_INDEX_MAX);
+        if (i == 0)
+            continue;
+        rid_assert(p->list[i].hold_us > p->list[i - 1].hold_us);
+        rid_assert(p->list[i].index > p->list[i - 1].index);
+    }
+}
+
 static void check_reads(const struct raft *r)
 {
     const struct read_queue *q = &r->reads;
     unsigned n_rounds = 0;
     uint64_t round = 0;
     raft_index index = 0;
+    size_t n_asks = 0;
 
+    for (size_t i = 0; i < read_ring_n(&q->list); i++)
+        n_asks += raft_read_queue_at(q, i)->asker != 0;
+    rid_assert(n_asks == q->n_asks);
     for (size_t i = 0; i < read_ring_n(&q->list); i++) {
         const struct read *read = raft_read_queue_at(q, i);
 
@@ -130,7 +179,11 @@ void raft_check(struct raft *r)
     check_log(r);
     check_bytes(r);
     check_members(r);
+    check_promises(r);
+    check_pairs(r);
     check_reads(r);
-    for (unsigned i = 0; r->role == RAFT_LEADER && i < r->n_progress; i++)
+    for (unsigned i = 0; r->role == RAFT_LEADER && i < r->n_progress; i++) {
         check_progress(r, &r->progress[i]);
+        check_held(r, &r->progress[i]);
+    }
 }

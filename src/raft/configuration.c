@@ -150,6 +150,21 @@ bool raft_configuration_has_cluster_id(const struct raft_configuration *c)
     return memcmp(c->cluster_id, none, sizeof(none)) != 0;
 }
 
+static const unsigned char alone_mark[2] = {0xa1, 0x0e};
+
+void raft_cluster_id_mark(unsigned char id[16], bool alone)
+{
+    if (alone)
+        memcpy(id, alone_mark, sizeof(alone_mark));
+    else if (raft_cluster_id_is_alone(id))
+        id[0] ^= 1;
+}
+
+bool raft_cluster_id_is_alone(const unsigned char id[16])
+{
+    return memcmp(id, alone_mark, sizeof(alone_mark)) == 0;
+}
+
 static bool server_equal(const struct raft_server *a, const struct raft_server *b)
 {
     return a->id == b->id && a->role == b->role && a->incarnation == b->incarnation &&

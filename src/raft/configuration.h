@@ -49,7 +49,8 @@ struct raft_configuration {
     unsigned n;
     struct raft_server servers[RAFT_SERVERS_MAX];
     /* Drawn at random by the leader that makes the first change, and the same ever since; zeros:
-     * there was none (MEMBER-16). Never shown to anybody. */
+     * there was none (MEMBER-16). Another one, with a mark, where a node went on alone (MEMBER-15).
+     * Never shown to anybody. */
     unsigned char cluster_id[16];
     /* What of formats and behaviour all members are known to understand (MEMBER-17). */
     uint32_t version;
@@ -89,6 +90,11 @@ bool raft_configuration_remove(struct raft_configuration *c, raft_node_id id, ra
 const struct raft_removed *raft_configuration_removed(const struct raft_configuration *c,
                                                       raft_node_id id);
 bool raft_configuration_has_cluster_id(const struct raft_configuration *c);
+/* An id that was drawn gets the mark of a cluster that has gone on alone, or is certain to have
+ * none: two of its bytes, 112 bits are left to chance. Whoever knows the id then knows whether all
+ * that was ever acknowledged under the founding id is in the log (TOKEN-1). */
+void raft_cluster_id_mark(unsigned char id[16], bool alone);
+bool raft_cluster_id_is_alone(const unsigned char id[16]);
 /* The same members with the same roles, addresses and all else. */
 bool raft_configuration_equal(const struct raft_configuration *a,
                               const struct raft_configuration *b);

@@ -67,9 +67,11 @@ void raft_campaign(struct raft *r, bool pre, bool transfer)
     rid_assert(r->hard_state.current_term < RAFT_INDEX_MAX);
     if (pre) {
         r->self_vote = true; /* costs nothing: no term and no vote changes */
+        r->gate_us = 0;
         r->self_vote_pending = false;
     } else {
         r->hard_state.current_term++;
+        raft_gate_begin(r, transfer);
         r->term_leader = 0;
         r->hard_state.voted_for = r->conf.id;
         r->hard_state_dirty = true;
@@ -122,8 +124,10 @@ static void become_leader(struct raft *r)
     r->term_leader = r->conf.id;
     r->n_late_elections = 0;
     r->disk.handed_over = false;
+    raft_gate_close(r);
     raft_become(r, RAFT_LEADER, "elected");
     raft_rounds_begin_term(&r->rounds);
+    raft_lease_begin_term(r);
     r->transfer_to = 0;
     r->hand_over_us = r->now_us;
     for (unsigned i = 0; i < r->n_progress; i++)
@@ -217,6 +221,7 @@ void raft_handle_vote(struct raft *r, const struct raft_msg *m)
         r->hard_state_dirty = true;
     }
     raft_reset_election_timer(r);
+    resp.left_us = raft_promise_left_us(r, m);
     raft_send(r, &r->msgs_after, &resp);
 }
 
@@ -231,8 +236,11 @@ void raft_handle_vote_resp(struct raft *r, const struct raft_msg *m)
         return;
     if (pre && !m->reject && m->term != r->hard_state.current_term + 1)
         return; /* granted for another campaign */
-    if (p->vote == VOTE_NONE)
+    if (p->vote == VOTE_NONE) {
         p->vote = m->reject ? VOTE_REFUSED : VOTE_GRANTED;
+        if (!pre && !m->reject)
+            raft_gate_vote(r, p, m->left_us);
+    }
     raft_count_votes(r);
 }
 
@@ -302,6 +310,7 @@ void raft_leader_tick(struct raft *r)
         raft_become_follower(r, r->hard_state.current_term, 0, RAFT_LOSS_ROLE, "no quorum heard");
         return;
     }
+    raft_gate_tick(r);
     if (raft_disk_is_stalled(r))
         give_up_for_disk(r);
     if (r->role != RAFT_LEADER)

@@ -113,6 +113,54 @@ static void check_role(const struct raft *r)
     }
 }
 
+/* What was promised is told to whoever is elected; a candidate that is not elected waits for
+ * nothing, and nobody can have promised more than the longest lease (LEASE-6). */
+static void check_promises(const struct raft *r)
+{
+    const uint64_t most_us = raft_promise_us_max();
+
+    rid_assert(r->hard_state.lease_max_us <= RAFT_LEASE_US_MAX);
+    rid_assert(r->lease_stored_us <= r->hard_state.lease_max_us);
+    rid_assert(r->lease_batch <= r->last_batch);
+    rid_assert(r->promises.other_until_us <= r->now_us + most_us);
+    if (r->role != RAFT_LEADER && r->role != RAFT_CANDIDATE)
+        rid_assert(r->gate_us == 0);
+    rid_assert(r->gate_us <= r->now_us + raft_stretch_us(most_us));
+    /* Nothing of this term can be committed before it ends, and so nothing at all (LEASE-7). */
+    rid_assert(!raft_is_gated(r) || r->commit_index < r->noop_index);
+}
+
+/* After TIMEOUT_NOW there is no lease, whatever becomes of the transfer (LEASE-10). */
+static void check_lease(const struct raft *r)
+{
+    rid_assert(r->conf.lease_us <= RAFT_LEASE_US_MAX);
+    if (r->role != RAFT_LEADER)
+        return;
+    rid_assert(r->lease.first_round <= r->rounds.next);
+    rid_assert(r->transfer_to == 0 || !r->transfer_sent || r->lease.handed_over);
+    rid_assert(!r->lease.handed_over || !raft_lease_is_valid(r));
+}
+
+static void check_asks(const struct raft *r)
+{
+    const struct asks *a = &r->asks;
+
+    rid_assert(a->answered < a->next);
+    rid_assert(a->given <= a->next); /* a ticket is of a question that has not left (FOLLOW-1) */
+    rid_assert(a->in_round < a->next);
+    rid_assert(a->done.ticket <= a->answered);
+    rid_assert(r->role == RAFT_LEADER || a->in_round == 0);
+    rid_assert(r->role == RAFT_LEADER || r->reads.n_asks == 0);
+    rid_assert(r->pairs.n <= RAFT_PAIRS_MAX + 1);
+    for (unsigned i = 0; i < RAFT_ASKS_MAX; i++) {
+        if (a->out[i].number == 0)
+            continue;
+        rid_assert(a->out[i].number > a->answered);
+        rid_assert(a->out[i].number < a->next);
+        rid_assert(a->out[i].term <= r->hard_state.current_term);
+    }
+}
+
 /* A clock that is ahead of now by more than its longest time would never ring. */
 static void check_clocks(const struct raft *r)
 {
@@ -166,6 +214,8 @@ static void check_change(const struct raft *r, const struct seen *before)
     rid_assert(r->rounds.confirmed >= before->confirmed_round);
     rid_assert(r->last_stored_batch >= before->last_stored_batch);
     rid_assert(r->now_us >= before->now_us);
+    rid_assert(r->hard_state.lease_max_us >= before->lease_max_us); /* never shorter (LEASE-3) */
+    rid_assert(r->asks.answered >= before->tickets_answered);
     if (r->hard_state.current_term != before->term)
         return;
     rid_assert(before->voted_for == 0 || r->hard_state.voted_for == before->voted_for);
@@ -173,6 +223,9 @@ static void check_change(const struct raft *r, const struct seen *before)
     if (before->role == RAFT_LEADER && r->role == RAFT_LEADER) {
         rid_assert(r->noop_index == before->noop_index);
         rid_assert(r->log.last_index >= before->last_index);
+        /* One gate for a term, until it is over; then it is forgotten (LEASE-6). */
+        rid_assert(r->gate_us == before->gate_us ||
+                   (r->gate_us == 0 && before->gate_us <= r->now_us));
     }
 }
 
@@ -190,7 +243,10 @@ void raft_seen_take(struct raft *r)
                             .next_round = r->rounds.next,
                             .confirmed_round = r->rounds.confirmed,
                             .last_stored_batch = r->last_stored_batch,
-                            .now_us = r->now_us};
+                            .now_us = r->now_us,
+                            .gate_us = r->gate_us,
+                            .lease_max_us = r->hard_state.lease_max_us,
+                            .tickets_answered = r->asks.answered};
 }
 
 void raft_check_rest(struct raft *r)
@@ -200,6 +256,9 @@ void raft_check_rest(struct raft *r)
     check_role(r);
     check_fitness(r);
     check_clocks(r);
+    check_promises(r);
+    check_lease(r);
+    check_asks(r);
     raft_check_reads(r);
     check_change(r, &r->seen);
     raft_seen_take(r);

@@ -82,15 +82,19 @@ void raft_tick(struct raft *r, uint64_t now_us)
 
 uint64_t raft_tick_due_us(const struct raft *r)
 {
-    return r->role == RAFT_LEADER ? r->heartbeat_due_us : r->election_due_us;
+    const uint64_t gate = raft_gate_due_us(r);
+
+    if (r->role != RAFT_LEADER)
+        return r->election_due_us;
+    return gate < r->heartbeat_due_us ? gate : r->heartbeat_due_us;
 }
 
 uint64_t raft_deadline_us(const struct raft *r)
 {
     const uint64_t tick = raft_tick_due_us(r);
-    const uint64_t round = r->role == RAFT_LEADER ? raft_round_due_us(r) : UINT64_MAX;
+    const uint64_t due = r->role == RAFT_LEADER ? raft_round_due_us(r) : raft_ask_due_us(r);
 
-    return round < tick ? round : tick;
+    return due < tick ? due : tick;
 }
 
 void raft_link(struct raft *r, raft_node_id peer, bool up, uint64_t now_us)
@@ -103,6 +107,8 @@ void raft_link(struct raft *r, raft_node_id peer, bool up, uint64_t now_us)
         return;
     p->link_up = up;
     p->rtt_round = 0;
+    if (!up)
+        p->understands_asks = false;
     if (r->role == RAFT_LEADER) {
         raft_progress_probe(r, p);
         raft_progress_revive(r, p);
@@ -141,6 +147,7 @@ void raft_stored(struct raft *r, uint64_t batch, uint64_t now_us)
         r->last_stored_batch = m.batch;
         raft_disk_done(r, &m);
     }
+    raft_promise_stored(r, batch);
     if (r->self_vote_pending && r->self_vote_batch != 0 && r->self_vote_batch <= batch) {
         r->self_vote_pending = false;
         r->self_vote = true;
@@ -204,7 +211,7 @@ static int propose(struct raft *r, enum raft_entry_type type, const void *data, 
         return RAFT_E_NOT_LEADER;
     if (len > ENTRY_BYTES_MAX)
         return RAFT_E_TOO_LARGE;
-    if (!raft_can_serve(r))
+    if (!raft_can_propose(r))
         return RAFT_E_GATED;
     if (r->transfer_to != 0 || r->uncommitted_bytes > RAFT_UNCOMMITTED_BYTES_MAX)
         return RAFT_E_BUSY;

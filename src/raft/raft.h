@@ -6,9 +6,11 @@
  * Not for: I/O, threads, clocks, randomness, the state machine, deciding who may become a
  * member. It never calls out, but for two passive tables: log_reader (entries no longer in
  * memory, called from raft_ready() only) and the trace hook (CORE-1).
- * Units: times in microseconds of a monotonic clock of the host, given as an argument and never
- * falling (a smaller one is taken for the last; CORE-2); sizes in bytes; ids of servers as the
- * configuration gives them, 0 is nobody.
+ * Units: times in microseconds of two clocks of the host, given as arguments and never falling (a
+ * smaller one is taken for the last; CORE-2): now_us of one that is not slewed and stands still
+ * while the machine is suspended (CLOCK_MONOTONIC_RAW), hold_us of the same plus all time that it
+ * was suspended. Who waits uses now, who holds uses hold (LEASE-0); sizes in bytes; ids of servers
+ * as the configuration gives them, 0 is nobody.
  * Ownership: what goes in is copied. What raft_ready() hands out is borrowed and valid until the
  * next raft_ready(), raft_step(), raft_applied(), raft_compact(), raft_install() or raft_free() of
  * the same object; the other calls leave it alone. Memory comes from the given allocator.
@@ -19,7 +21,8 @@
  * changes something ends with those that it could break (invariants.c).
  * Thread: one owner at a time.
  * Source: Raft dissertation figure 3.1, 3.4-3.10, 4.2.3, 5.1, 6.2, 6.4, 9.6, 10.2.1; rules READ,
- * VOTE, TERM, LOG, COMMIT, MEMBER, SNAP, FIT of docs/RULES.md. Deviations from the dissertation:
+ * LEASE, FOLLOW, BOUND, VOTE, TERM, LOG, COMMIT, MEMBER, SNAP, FIT of docs/RULES.md. Deviations
+ * from the dissertation:
  * src/raft/README. */
 #ifndef RIDD_RAFT_RAFT_H
 #define RIDD_RAFT_RAFT_H
@@ -45,7 +48,8 @@ struct raft;
  * STEP         raft_configure: more than one voter comes or goes, or more than one server; or the
  *              cluster would get another id, or an earlier version
  * SELF         raft_configure: this node would be no voter any more: it hands over first
- * QUORUM       raft_configure: of its voters those that are heard would be no quorum */
+ * QUORUM       raft_configure: of its voters those that are heard would be no quorum
+ * NO_LEASE     raft_lease */
 #define RAFT_ERRORS(X)                                                                             \
     X(RAFT_E_NOT_LEADER, 1, "this node does not lead")                                             \
     X(RAFT_E_BUSY,       2, "a bound is reached, or leadership is being handed over")              \
@@ -58,7 +62,8 @@ struct raft;
     X(RAFT_E_BASED,      9, "it was made from another configuration")                              \
     X(RAFT_E_STEP,      10, "more than one member would come or go")                               \
     X(RAFT_E_SELF,      11, "the leader would be no voter any more")                               \
-    X(RAFT_E_QUORUM,    12, "the voters that are heard would be no quorum")
+    X(RAFT_E_QUORUM,    12, "the voters that are heard would be no quorum")                        \
+    X(RAFT_E_NO_LEASE,  13, "there is no lease that is valid now")
 /* clang-format on */
 enum raft_error {
 #define RAFT_ERROR(name, value, text) name = value,
@@ -145,6 +150,10 @@ struct raft_conf {
     size_t inflight_bytes_max; /* RAFT_INFLIGHT_BYTES_MAX, smaller in tests */
     size_t cache_bytes_max;    /* RAFT_CACHE_BYTES_MAX, smaller in tests */
     raft_term term_step_max;   /* RAFT_TERM_STEP_MAX, smaller in tests; at least 1 */
+    uint64_t lease_us;         /* as raft_set_lease(); 0, the default: none */
+    /* Of this process, drawn at random: two lives of a node never have the same. 0: it asks no
+     * leader and marks no time; its tickets are answered only while it leads itself. */
+    uint64_t nonce;
     struct mem mem;
     struct raft_log_reader log_reader;
     void (*trace)(void *ctx, const struct raft_trace *t); /* may be NULL; must not call back */
@@ -201,7 +210,8 @@ uint64_t raft_tick_due_us(const struct raft *r);
 uint64_t raft_deadline_us(const struct raft *r);
 
 /* One message from a peer. RAFT_E_INVALID for what a correct peer cannot send. Bytes behind m are
- * copied. */
+ * copied. now_us was read after m was in memory: promises, and what is waited for, count from there
+ * (LEASE-1, LEASE-6). */
 int raft_step(struct raft *r, const struct raft_msg *m, uint64_t now_us);
 
 /* The link to a peer came up or went down: appends in flight are lost then; a new link is probed at
@@ -232,6 +242,46 @@ size_t raft_n_configurations(const struct raft *r);
  * read is confirmed only when commit_index has reached it too (READ-58). RAFT_E_NOT_LEADER,
  * RAFT_E_BUSY at RAFT_READS_PENDING_MAX. */
 int raft_read(struct raft *r, uint64_t ctx, raft_index min_index, uint64_t now_us);
+
+/* ---- leases, reads of followers, reads of a bounded age ---- */
+
+/* What the two clocks show now: one reading of both, after all that was given to this core before.
+ * To be told before raft_step(), raft_link() and raft_ready(); what is told late dates what this
+ * node does too early, which is safe and costs some of a lease. */
+void raft_hold(struct raft *r, uint64_t now_us, uint64_t hold_us);
+/* How long a lease this node takes while it leads: 0, none, to RAFT_LEASE_US_MAX (asserted). It is
+ * taken only while every member is known to understand gates: the version of the configuration in
+ * force is at least GATES_VERSION (LEASE-15). */
+void raft_set_lease(struct raft *r, uint64_t lease_us, uint64_t now_us);
+/* The process or the machine stood still, or was copied: nothing that was sent before counts for a
+ * lease any more (LEASE-12). */
+void raft_forget_held(struct raft *r, uint64_t now_us);
+/* Is there a lease that is valid at now_us and hold_us? They are one reading of both clocks, made
+ * after the last of the reads that are to be served by it was in memory (LEASE-9). 0: all of them
+ * may be answered from a state that holds everything up to *ret_index, `min_index` as in
+ * raft_read(): when that is above the commit index there is no lease for it. RAFT_E_NOT_LEADER,
+ * RAFT_E_GATED, RAFT_E_NO_LEASE. */
+int raft_lease(struct raft *r, raft_index min_index, uint64_t now_us, uint64_t hold_us,
+               raft_index *ret_index);
+
+/* A linearizable read on any node, whatever its role now and later: it gets a ticket, the number of
+ * a question that has not left yet, and never fails; it is the host that gives up waiting. All
+ * tickets up to ready.answered.ticket have their index. Many reads have one ticket, so that nothing
+ * is kept here for each (FOLLOW-1). */
+uint64_t raft_ask(struct raft *r, uint64_t now_us);
+/* Whether that server understands READ_ASK; false until it is told, and again when its link goes
+ * down. */
+void raft_understands_asks(struct raft *r, raft_node_id peer, bool understands);
+
+/* Everything that anybody had committed when the hold clock of this node showed hold_us is at or
+ * below index: true for ever, whoever leads (BOUND-2). */
+struct raft_pair {
+    uint64_t hold_us;
+    raft_index index;
+};
+/* The best pair that is not older than since_us: of those that are applied here the newest, else
+ * that which will be first. False: there is none. */
+bool raft_get_pair(struct raft *r, uint64_t since_us, uint64_t now_us, struct raft_pair *ret_pair);
 
 /* Batch `batch` of an earlier ready, and so every batch before it, is durable. The same number
  * again: a part of the next one is, so that a disk which moves is known to move (READ-51). */
@@ -349,6 +399,18 @@ struct raft_read_done {
     raft_term term;
 };
 
+/* What stands behind an answer to raft_ask(): a round of this node as leader, or the word of the
+ * leader of the term in which it was asked. */
+enum raft_proof { RAFT_PROOF_ROUND, RAFT_PROOF_LEADER };
+struct raft_answered {
+    uint64_t ticket; /* all tickets up to it are answered */
+    raft_index
+        read_index; /* serve when last_applied >= this, whatever becomes of roles and terms */
+    raft_term term;
+    enum raft_proof proof;
+    raft_node_id by; /* the leader */
+};
+
 struct raft_ready {
     uint16_t group; /* that of raft_conf: of this batch, of each message, of each read */
     /* Store: 0 = nothing. Numbers grow by one. The order within a batch is: reset or truncate,
@@ -387,6 +449,8 @@ struct raft_ready {
     unsigned n_reads;
     const uint64_t *reads_failed; /* ctx */
     unsigned n_reads_failed;
+    /* raft_ask(): ticket 0: none was answered since the last ready. */
+    struct raft_answered answered;
 
     /* Leadership was lost since the last ready (perhaps regained in a later term since). Entries
      * this node proposed in loss_term up to loss_commit_index are committed; the fate of the others
@@ -414,6 +478,11 @@ struct raft_peer_status {
     uint64_t acked_round;
     uint64_t last_heard_us; /* 0: never */
     uint64_t srtt_us;       /* 0: not measured */
+    /* Leader: how fast its clock is against this node's, in millionths, and by how much that may be
+     * wrong (LEASE-13). False: not measured. */
+    bool drift_known;
+    int32_t drift_ppm;
+    uint32_t drift_error_ppm;
     /* The latest it said to this node, by an answer to a leader or by a leader's heartbeat. */
     bool fitness_said; /* false: nothing yet, or it is of the version before; it counts as fit */
     enum raft_fitness fitness;
@@ -449,7 +518,21 @@ struct raft_status {
      * 0: nobody. */
     raft_node_id far_peer;
     raft_term far_term;
-    bool terms_run_out; /* fewer than RAFT_TERMS_LEFT_FEW are left (TERM-3) */
+    uint64_t lease_us;      /* as configured; 0: none */
+    bool lease_valid;       /* by the hold clock as told last */
+    uint64_t lease_left_us; /* of a valid one */
+    /* Why a leader that is configured to has none: "version", "clocks", "handed over", "not ready",
+     * "silent"; NULL: it has, or does not lead, or is not configured to. Static. */
+    const char *lease_why_not;
+    uint64_t gate_left_us;    /* leader: how long nothing is committed yet (LEASE-7) */
+    uint64_t promise_left_us; /* the longest that this node has given */
+    raft_node_id drift_peer;  /* whose clock drifts too much against this node's; 0: nobody's */
+    uint64_t n_lease_reads;   /* raft_lease() said 0; since the process started, like the next */
+    uint64_t n_asks_sent;
+    uint64_t n_asks_by_ack;   /* answered by the asker's own acknowledgement (FOLLOW-3) */
+    uint64_t n_asks_by_lease; /* by a lease */
+    uint64_t n_asks_by_round; /* by a round */
+    bool terms_run_out;       /* fewer than RAFT_TERMS_LEFT_FEW are left (TERM-3) */
     unsigned n_peers;
     struct raft_peer_status peers[RAFT_SERVERS_MAX];
 };
@@ -464,6 +547,9 @@ enum raft_fitness raft_get_fitness(const struct raft *r);
  * 0. */
 unsigned raft_n_voters_without(const struct raft *r, uint32_t flags);
 bool raft_can_serve(const struct raft *r);
+/* The same for raft_propose() alone: also where only promises of others are in the way, which end
+ * by themselves; what is proposed is replicated meanwhile, and committed then (LEASE-7). */
+bool raft_can_propose(const struct raft *r);
 /* Bytes beyond which nothing more is proposed, for the own disk could not write it in time
  * (DISK-30): 0 while there is room. */
 size_t raft_get_disk_limit(const struct raft *r);

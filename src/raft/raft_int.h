@@ -7,11 +7,14 @@
 #include "base/assert.h"
 #include "base/prng.h"
 #include "base/ring.h"
+#include "raft/drift_int.h"
 #include "raft/log_int.h"
+#include "raft/promises_int.h"
 #include "raft/quorum.h"
 #include "raft/raft.h"
 #include "raft/read_queue_int.h"
 #include "raft/rounds_int.h"
+#include "raft/stamps_int.h"
 
 enum vote { VOTE_NONE, VOTE_GRANTED, VOTE_REFUSED };
 
@@ -22,6 +25,13 @@ enum progress_state { PROGRESS_PROBE, PROGRESS_REPLICATE };
 struct inflight {
     raft_index last; /* index of the last entry of one append */
     uint32_t bytes;
+};
+
+/* What a voter's newest acknowledgement with a promise gives a leader: the lease as far as it is up
+ * to this voter (LEASE-8). Round 0: nothing. */
+struct held {
+    uint64_t round;
+    uint64_t end_us; /* hold clock */
 };
 
 /* What this node knows of one other server; as leader all of it, otherwise only the links and
@@ -57,6 +67,17 @@ struct progress {
     uint64_t srtt_us;
 
     uint32_t note_flags; /* the latest it said to this node; 0: nothing */
+
+    bool understands_asks;
+    uint64_t gate_us; /* candidate: what its vote asks for (LEASE-6) */
+    struct held held;
+    struct drift drift;
+    struct stamps stamps;
+    /* The newest question of it that is in no round yet; number 0: none. */
+    struct raft_ask_id ask;
+    uint64_t ask_n_holds;   /* raft_hold() had been called so often when it came */
+    raft_index told_commit; /* the highest commit index that was sent to it */
+    raft_index waits_for;   /* the index that its last question was answered with */
 };
 
 /* One outstanding batch: when it is durable, so is the log up to last_index. Truncation lowers
@@ -83,6 +104,44 @@ struct disk {
     bool handed_over; /* leadership was offered to somebody else since it last moved */
 };
 
+/* lease.c: what a leader knows of its own lease. */
+struct lease {
+    bool handed_over;      /* TIMEOUT_NOW left: none in this term any more (LEASE-10) */
+    uint64_t first_round;  /* what was opened before it counts for nothing (LEASE-12) */
+    uint64_t suspended_us; /* hold minus now when that was opened */
+    uint64_t n_reads;
+};
+
+/* A question on its way to a leader. */
+struct ask {
+    uint64_t number; /* 0: none */
+    raft_term term;
+    raft_node_id leader;
+    uint64_t sealed_hold_us; /* when it was sealed: whoever has a ticket of it came before */
+    uint64_t sent_us;
+};
+
+/* follow.c: the reads of this node, whatever its role, that need an index of a leader. Each ticket
+ * is the number of the question that will be asked for it; an answer to any later question is an
+ * answer to it as well. */
+struct asks {
+    uint64_t next;     /* the number of the next question, from 1 */
+    uint64_t given;    /* the highest ticket; at most next */
+    uint64_t answered; /* all tickets up to it are */
+    uint64_t in_round; /* leader: the highest that is in a round of its own; 0: none */
+    struct ask out[RAFT_ASKS_MAX];
+    raft_term term; /* who was to be asked when that was looked at last */
+    raft_node_id leader;
+    uint64_t due_us;           /* no question before */
+    uint64_t patience_us;      /* of the last one; 0: the one before it was answered */
+    uint64_t srtt_us;          /* from question to answer, smoothed; 0: not measured */
+    struct raft_answered done; /* to be handed out; ticket 0: nothing */
+    uint64_t n_sent;
+    uint64_t n_by_ack;
+    uint64_t n_by_lease;
+    uint64_t n_by_round;
+};
+
 struct msg_queue {
     struct raft_msg *list; /* owned */
     unsigned n;
@@ -104,11 +163,18 @@ struct seen {
     uint64_t confirmed_round;
     uint64_t last_stored_batch;
     uint64_t now_us;
+    uint64_t gate_us;
+    uint64_t lease_max_us;
+    uint64_t tickets_answered;
 };
 
 struct raft {
     struct raft_conf conf;
-    uint64_t now_us; /* of the latest call */
+    uint64_t now_us;  /* of the latest call */
+    uint64_t hold_us; /* as told last */
+    /* hold minus now in one reading of both: so long the machine was suspended since some time */
+    uint64_t suspended_us;
+    uint64_t n_holds; /* how often raft_hold() told them */
     struct prng prng;
     struct arena arena; /* what the current ready points at */
 
@@ -167,7 +233,17 @@ struct raft {
     bool waits_for_room;   /* its state cannot be made again: raft_wait_for_room() */
     struct raft_note note; /* what goes with heartbeats and answers, the core's flags included */
 
+    struct promises promises;
+    uint64_t lease_stored_us; /* hard_state.lease_max_us as far as it is durable */
+    uint64_t lease_batch;     /* has the value that is not; 0: it is, or is not issued yet */
+    struct asks asks;
+    struct pairs pairs;
+
+    /* Candidate and leader: as long as now_us is below, nothing is committed here (LEASE-7). */
+    uint64_t gate_us;
+
     /* Leader only. */
+    struct lease lease;
     raft_index noop_index;
     uint64_t heartbeat_due_us;
     uint64_t hand_over_us;    /* not fit: when a target is looked for again */
@@ -306,6 +382,75 @@ void raft_check_log(const struct raft *r);
 /* Those of the reads alone: the end of raft_read(), which changes nothing else and is called
  * most. */
 void raft_check_reads(const struct raft *r);
+
+/* gate.c: what a new leader waits for before it commits. */
+/* The own term rises for a campaign: what this node itself has promised (LEASE-6). */
+void raft_gate_begin(struct raft *r, bool transfer);
+/* A voter's part: left_us of its vote, of which nobody can say too much. */
+void raft_gate_vote(struct raft *r, struct progress *p, uint64_t left_us);
+/* It is elected: the longest of those that made the quorum. */
+void raft_gate_close(struct raft *r);
+/* Nothing may be committed yet (LEASE-7). */
+bool raft_is_gated(const struct raft *r);
+/* When that ends; UINT64_MAX: nothing is waited for. */
+uint64_t raft_gate_due_us(const struct raft *r);
+void raft_gate_tick(struct raft *r);
+
+/* lease.c: promises as they are given, and the lease of a leader. */
+/* What this node says with the answer to such a heartbeat, after it has done it (LEASE-1). */
+void raft_promise(struct raft *r, const struct raft_msg *m, struct raft_beat *ret_beat);
+/* For how long a vote for m->from asks it to wait (LEASE-5). */
+uint64_t raft_promise_left_us(const struct raft *r, const struct raft_msg *m);
+/* The batch goes to the disk with the hard state; up to this one they are there. */
+void raft_promise_issue(struct raft *r, uint64_t batch);
+void raft_promise_stored(struct raft *r, uint64_t batch);
+void raft_lease_begin_term(struct raft *r);
+/* TIMEOUT_NOW is about to leave. */
+void raft_lease_hand_over(struct raft *r);
+/* A round is about to be opened: the length of the lease that its heartbeats carry. */
+uint64_t raft_lease_open(struct raft *r);
+/* What heartbeats with this round carry. */
+uint64_t raft_lease_of_round(const struct raft *r, uint64_t round);
+void raft_lease_heard(struct raft *r, struct progress *p, const struct raft_msg *m);
+/* By the hold clock as told last. */
+bool raft_lease_is_valid(const struct raft *r);
+void raft_lease_status(const struct raft *r, struct raft_status *s);
+
+/* follow.c: questions, on both ends. */
+void raft_handle_ask(struct raft *r, const struct raft_msg *m);
+void raft_handle_answer(struct raft *r, const struct raft_msg *m);
+/* Each ready: what is due is asked. */
+void raft_fill_asks(struct raft *r);
+/* When something will be; UINT64_MAX: nothing. */
+uint64_t raft_ask_due_us(const struct raft *r);
+/* Leader: those of others that wait, by a valid lease. */
+void raft_asks_by_lease(struct raft *r);
+/* Leader: there are tickets that are in no round yet. */
+bool raft_own_ask_waits(const struct raft *r);
+/* A round is being opened: they join it, and the newest question of each that asks is sealed. */
+void raft_asks_join(struct raft *r, uint64_t round);
+/* The round that it joined is confirmed. */
+void raft_ask_confirmed(struct raft *r, const struct read *read);
+/* p has its index, and may not know that it is committed: it is told at once (READ-31). */
+void raft_tell_commit(const struct raft *r, struct progress *p);
+/* Those in rounds are lost with the leadership. */
+void raft_asks_lost(struct raft *r);
+
+/* stamps.c: what is proved about times of hold clocks. */
+/* A follower's answer came, and has been counted for its round. */
+void raft_stamp_heard(struct raft *r, struct progress *p, const struct raft_beat *beat);
+/* Rounds up to confirmed are. */
+void raft_stamps_confirmed(struct raft *r);
+/* What a heartbeat to p carries of it. */
+void raft_stamp_tell(struct raft *r, struct progress *p, struct raft_beat *beat);
+/* A heartbeat of the leader came. */
+void raft_stamp_told(struct raft *r, const struct raft_beat *beat);
+/* Everything that anybody had committed when the own hold clock showed hold_us is at or below
+ * index. */
+void raft_pair_add(struct raft *r, uint64_t hold_us, raft_index index);
+/* An entry of this leader's term is committed: its commit index covers all that was acknowledged
+ * before it (READ-14). Also where it is unfit and serves nothing. */
+bool raft_covers_all(const struct raft *r);
 
 /* read.c */
 void raft_reads_fail(struct raft *r);

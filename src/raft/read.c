@@ -36,6 +36,7 @@ int raft_read(struct raft *r, uint64_t ctx, raft_index min_index, uint64_t now_u
 void raft_reads_fail(struct raft *r)
 {
     raft_read_queue_fail_all(&r->reads);
+    raft_asks_lost(r);
     rid_assert(raft_read_queue_n_waiting(&r->reads) == 0);
     r->rounds.n_open = 0;
 }
@@ -51,6 +52,10 @@ static void finish(struct raft *r, const struct read *read)
     rid_assert(read->round <= r->rounds.confirmed);
     rid_assert(read->round > read->arrival_round); /* no round that was open already (READ-6) */
     rid_assert(read->read_index >= r->noop_index); /* sampled behind the gate (READ-14) */
+    if (read->asker != 0) {
+        raft_ask_confirmed(r, read);
+        return;
+    }
     if (done.read_index < read->min_index)
         done.read_index = read->min_index;
     rid_assert(done.read_index <= r->commit_index);
@@ -118,6 +123,7 @@ void raft_maybe_confirm(struct raft *r)
     if (confirmed <= r->rounds.confirmed)
         return;
     raft_rounds_confirm(&r->rounds, confirmed, r->now_us);
+    raft_stamps_confirmed(r);
     release(r);
 }
 
@@ -130,8 +136,8 @@ uint64_t raft_round_due_us(const struct raft *r)
     /* The no-op gate (READ-14): before an entry of this term is committed, commit_index may be
      * older than what an earlier leader acknowledged. Reads stay parked; they get their index
      * and their round when the gate is open (READ-15). */
-    if (!raft_can_serve(r) || read_ring_n(&r->reads.list) == r->reads.n_inflight ||
-        s->n_open >= ROUND_TIMES)
+    if (!raft_can_serve(r) || s->n_open >= ROUND_TIMES ||
+        (read_ring_n(&r->reads.list) == r->reads.n_inflight && !raft_own_ask_waits(r)))
         return UINT64_MAX;
     if (s->n_open == 0)
         return 0;
@@ -148,6 +154,7 @@ uint64_t raft_round_due_us(const struct raft *r)
 static void join(struct raft *r, uint64_t round)
 {
     rid_assert(raft_can_serve(r)); /* the gate (READ-14) */
+    raft_asks_join(r, round);
     raft_read_queue_join(&r->reads, round, r->commit_index);
     r->rounds.n_open++;
     r->rounds.n_opened++;
@@ -160,12 +167,14 @@ static void join(struct raft *r, uint64_t round)
 void raft_maybe_open_round(struct raft *r)
 {
     bool reads = raft_round_due_us(r) <= r->now_us;
+    uint64_t lease_us;
     uint64_t round;
 
     rid_assert(r->role == RAFT_LEADER);
     if (!reads && !r->rounds.due)
         return;
-    round = raft_rounds_open(&r->rounds, r->now_us);
+    lease_us = raft_lease_open(r);
+    round = raft_rounds_open(&r->rounds, r->now_us, r->hold_us, lease_us);
     if (reads)
         join(r, round);
     for (unsigned i = 0; i < r->n_progress; i++)

@@ -21,6 +21,7 @@ void raft_read_queue_free(struct read_queue *q)
     read_done_ring_done(&q->done);
     read_failed_ring_done(&q->failed);
     q->n_inflight = 0;
+    q->n_asks = 0;
 }
 
 void raft_read_queue_join(struct read_queue *q, uint64_t round, raft_index read_index)
@@ -60,9 +61,11 @@ void raft_read_queue_fail_all(struct read_queue *q)
     for (size_t i = 0; i < read_ring_n(&q->floors); i++)
         fail_one(q, read_ring_at(&q->floors, i)->ctx);
     for (size_t i = 0; i < read_ring_n(&q->list); i++)
-        fail_one(q, read_ring_at(&q->list, i)->ctx);
+        if (read_ring_at(&q->list, i)->asker == 0)
+            fail_one(q, read_ring_at(&q->list, i)->ctx);
     read_done_ring_truncate(&q->done, 0);
     read_ring_truncate(&q->floors, 0);
     read_ring_truncate(&q->list, 0);
     q->n_inflight = 0;
+    q->n_asks = 0;
 }

@@ -32,6 +32,7 @@ static void fill_store(struct raft *r, struct raft_ready *ready)
     }
     ready->entries = entries;
     raft_disk_issue(r, ready->batch, bytes);
+    raft_promise_issue(r, ready->batch);
     if (r->self_vote_pending && r->self_vote_batch == 0)
         r->self_vote_batch = ready->batch;
     r->last_handed = r->log.last_index;
@@ -52,11 +53,16 @@ static void fill_heartbeats(struct raft *r)
             .leader_commit = r->commit_index < p->match_index ? r->commit_index : p->match_index,
             /* Always the highest open round: a lost one is repaired by the next (READ-12). */
             .round = raft_rounds_last(&r->rounds),
-            .note = r->note};
+            .note = r->note,
+            .beat = {.said = true}};
 
         if (!p->heartbeat_due)
             continue;
         p->heartbeat_due = false;
+        m.beat.lease_us = raft_lease_of_round(r, m.round);
+        raft_stamp_tell(r, p, &m.beat);
+        if (p->told_commit < m.leader_commit)
+            p->told_commit = m.leader_commit;
         if (p->rtt_round == 0 && m.round > p->acked_round) {
             p->rtt_round = m.round;
             p->rtt_sent_us = r->now_us;
@@ -164,15 +170,19 @@ void raft_ready(struct raft *r, uint64_t now_us, struct raft_ready *ret_ready)
     raft_now(r, now_us);
     arena_reset(&r->arena);
     if (r->role == RAFT_LEADER) {
+        raft_asks_by_lease(r);
         raft_maybe_open_round(r);
         fill_heartbeats(r);
         for (unsigned i = 0; rc == 0 && i < r->n_progress; i++)
             rc = raft_fill_appends(r, &r->progress[i]);
     }
+    raft_fill_asks(r);
     fill_store(r, &ready);
     if (rc == 0)
         rc = fill_committed(r, &ready);
     fill_reads(r, &ready);
+    ready.answered = r->asks.done;
+    r->asks.done = (struct raft_answered){0};
     hand_out(&r->msgs, &r->out);
     hand_out(&r->msgs_after, &r->out_after);
     ready.group = r->conf.group;

@@ -88,6 +88,10 @@ static void commit_counted(struct raft *r, raft_index bound)
 
     rid_assert(r->role == RAFT_LEADER);
     rid_assert(index <= r->log.last_index);
+    /* Also what it held back, when it steps down: a lease of an earlier leader may still be used
+     * (LEASE-7). */
+    if (raft_is_gated(r))
+        return;
     if (index > bound)
         index = bound;
     /* Nothing is committed here before it is on this node's own disk: then no read ever waits for
@@ -246,6 +250,11 @@ void raft_progress_reset(struct raft *r, struct progress *p)
     p->resent = false;
     p->rtt_round = 0;
     p->note_flags = 0; /* what it said to another leader may be long ago */
+    p->held = (struct held){0};
+    p->stamps = (struct stamps){0};
+    p->ask = (struct raft_ask_id){0};
+    p->told_commit = 0;
+    p->waits_for = 0;
 }
 
 void raft_progress_probe(struct raft *r, struct progress *p)
@@ -324,6 +333,7 @@ void raft_maybe_timeout_now(struct raft *r, struct progress *p)
     if (r->transfer_to != p->id || r->transfer_sent || p->match_index != r->log.last_index)
         return;
     r->transfer_sent = true;
+    raft_lease_hand_over(r);
     raft_trace(r, RAFT_TRACE_TRANSFER, p->id, 0, "sent");
     raft_send(r, &r->msgs, &m);
 }
@@ -375,6 +385,7 @@ int raft_handle_append_resp(struct raft *r, struct progress *p, const struct raf
     if (m->index > p->match_index) {
         p->match_index = m->index; /* late answers never lower it (LOG-5) */
         note_answer(r, p);
+        raft_tell_commit(r, p);
     }
     while (p->n_inflight > 0 && p->inflight[p->inflight_head].last <= p->match_index) {
         p->inflight_bytes -= p->inflight[p->inflight_head].bytes;
@@ -508,6 +519,16 @@ static void note_append(struct raft *r, struct progress *p, unsigned n, size_t b
     p->next_index += n;
 }
 
+/* What p takes from it (COMMIT-4), if it does. */
+static void note_commit(struct progress *p, const struct raft_msg *m)
+{
+    const raft_index last = m->prev.index + m->n_entries;
+    const raft_index commit = m->leader_commit < last ? m->leader_commit : last;
+
+    if (p->told_commit < commit)
+        p->told_commit = commit;
+}
+
 int raft_fill_appends(struct raft *r, struct progress *p)
 {
     rid_assert(r->role == RAFT_LEADER);
@@ -530,6 +551,7 @@ int raft_fill_appends(struct raft *r, struct progress *p)
         if (rc != 0)
             return rc;
         raft_send(r, &r->msgs, &m);
+        note_commit(p, &m);
         note_append(r, p, m.n_entries, bytes);
     }
     return 0;

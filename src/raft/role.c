@@ -66,7 +66,8 @@ void raft_become_follower(struct raft *r, raft_term term, raft_node_id leader, e
         r->uncommitted_bytes = 0;
     }
     if (term > r->hard_state.current_term) {
-        r->hard_state = (struct raft_hard_state){term, 0};
+        r->hard_state.current_term = term;
+        r->hard_state.voted_for = 0;
         r->hard_state_dirty = true;
         r->leader_id = 0;
         r->term_leader = 0;
@@ -74,6 +75,7 @@ void raft_become_follower(struct raft *r, raft_term term, raft_node_id leader, e
     r->self_vote_pending = false;
     r->self_vote = false;
     r->campaign_transfer = false;
+    r->gate_us = 0;
     if (was != RAFT_FOLLOWER) {
         /* Who led and hears no quorum does not name itself to those who ask for the leader
          * (READ-54). */

@@ -27,38 +27,36 @@ uint64_t raft_rounds_last(const struct rounds *s)
 
 /* A number of our own (READ-5), never given before while the process lives, whatever became of
  * terms and roles since (READ-10). */
-uint64_t raft_rounds_open(struct rounds *s, uint64_t now_us)
+uint64_t raft_rounds_open(struct rounds *s, uint64_t now_us, uint64_t hold_us, uint64_t lease_us)
 {
     uint64_t round = s->next++;
     struct round_time *t = &s->times[round % ROUND_TIMES];
 
     rid_assert(t->round < round); /* a number is given, and its time written, once */
-    *t = (struct round_time){.round = round, .opened_us = now_us};
+    *t = (struct round_time){
+        .round = round, .opened_us = now_us, .hold_us = hold_us, .lease_us = lease_us};
     s->due = false;
     return round;
 }
 
-bool raft_rounds_opened_us(const struct rounds *s, uint64_t round, uint64_t *ret_us)
+const struct round_time *raft_rounds_get(const struct rounds *s, uint64_t round)
 {
     const struct round_time *t = &s->times[round % ROUND_TIMES];
 
-    if (round == 0 || t->round != round)
-        return false;
-    *ret_us = t->opened_us;
-    return true;
+    return round != 0 && t->round == round ? t : NULL;
 }
 
 void raft_rounds_confirm(struct rounds *s, uint64_t round, uint64_t now_us)
 {
-    uint64_t opened_us;
+    const struct round_time *t = raft_rounds_get(s, round);
 
     rid_assert(round > s->confirmed);
     rid_assert(round < s->next);
     s->confirmed = round;
-    if (raft_rounds_opened_us(s, round, &opened_us)) {
-        uint64_t rtt_us = now_us - opened_us;
+    if (t != NULL) {
+        uint64_t rtt_us = now_us - t->opened_us;
 
-        rid_assert(now_us >= opened_us);
+        rid_assert(now_us >= t->opened_us);
         s->srtt_us = s->srtt_us == 0 ? rtt_us : (s->srtt_us * 7 + rtt_us) / 8;
     }
 }

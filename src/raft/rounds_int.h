@@ -21,6 +21,8 @@
 struct round_time {
     uint64_t round; /* 0: nothing here yet */
     uint64_t opened_us;
+    uint64_t hold_us;  /* the same by the hold clock */
+    uint64_t lease_us; /* what its heartbeats carry, also when they are repeated */
 };
 
 struct rounds {
@@ -44,9 +46,9 @@ void raft_rounds_begin_term(struct rounds *s);
 /* The highest number given out; 0: none yet. */
 uint64_t raft_rounds_last(const struct rounds *s);
 /* The number of a round opened now. */
-uint64_t raft_rounds_open(struct rounds *s, uint64_t now_us);
-/* When it was opened; false: unknown. */
-bool raft_rounds_opened_us(const struct rounds *s, uint64_t round, uint64_t *ret_us);
+uint64_t raft_rounds_open(struct rounds *s, uint64_t now_us, uint64_t hold_us, uint64_t lease_us);
+/* What was when it was opened; NULL: that is not known any more. */
+const struct round_time *raft_rounds_get(const struct rounds *s, uint64_t round);
 /* A quorum has acknowledged everything up to round; it is above confirmed. */
 void raft_rounds_confirm(struct rounds *s, uint64_t round, uint64_t now_us);
 

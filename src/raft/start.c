@@ -22,7 +22,7 @@ static bool conf_is_valid(const struct raft_conf *conf)
     return conf->id != 0 && conf->heartbeat_us > 0 &&
            conf->election_timeout_us >= 3 * conf->heartbeat_us && conf->rounds_max > 0 &&
            conf->rounds_max <= RAFT_ROUNDS_MAX * 4 && conf->term_step_max > 0 &&
-           conf->log_reader.read != NULL;
+           conf->lease_us <= RAFT_LEASE_US_MAX && conf->log_reader.read != NULL;
 }
 
 /* The runs begin behind the base, without a gap, and never fall below its term. */
@@ -68,6 +68,7 @@ static bool start_is_valid(const struct raft_start *start)
 {
     return start->last_index >= 1 && start->last_index <= RAFT_INDEX_MAX &&
            start->hard_state.current_term <= RAFT_INDEX_MAX &&
+           start->hard_state.lease_max_us <= RAFT_LEASE_US_MAX &&
            (start->base.index == 0) == (start->base.term == 0) &&
            start->base.index <= start->last_applied && start->last_applied <= start->last_index &&
            start->commit_index <= start->last_index && terms_are_valid(start) &&
@@ -100,6 +101,11 @@ int raft_new(const struct raft_conf *conf, const struct raft_start *start, uint6
     }
     r->role = RAFT_FOLLOWER;
     r->hard_state = start->hard_state;
+    r->lease_stored_us = start->hard_state.lease_max_us;
+    /* What this node promised before, and to whom, it has forgotten: at most this, and to anybody
+     * (LEASE-4). */
+    r->promises.other_until_us = now_us + raft_stretch_us(r->lease_stored_us);
+    r->asks.next = 1;
     /* The first CONFIG entry is the same on every founder: it counts as committed
      * (IDENTITY-6). */
     r->commit_index = start->commit_index > 1 ? start->commit_index : 1;

@@ -28,6 +28,11 @@ bool raft_can_serve(const struct raft *r)
     return r->role == RAFT_LEADER && r->commit_index >= r->noop_index && r->fitness != RAFT_UNFIT;
 }
 
+bool raft_can_propose(const struct raft *r)
+{
+    return raft_can_serve(r) || (raft_is_gated(r) && r->fitness != RAFT_UNFIT);
+}
+
 enum raft_fitness raft_get_fitness(const struct raft *r)
 {
     return r->fitness;
@@ -101,13 +106,20 @@ void raft_get_status(const struct raft *r, struct raft_status *ret_status)
                             .disk_outstanding_bytes = r->disk.outstanding_bytes,
                             .far_peer = r->far_peer,
                             .far_term = r->far_term,
+                            .n_asks_sent = r->asks.n_sent,
+                            .n_asks_by_ack = r->asks.n_by_ack,
+                            .n_asks_by_lease = r->asks.n_by_lease,
+                            .n_asks_by_round = r->asks.n_by_round,
                             .terms_run_out =
                                 RAFT_INDEX_MAX - r->hard_state.current_term < RAFT_TERMS_LEFT_FEW,
                             .n_peers = r->n_progress};
 
+    raft_lease_status(r, &s);
     rid_assert(r->n_progress <= RAFT_SERVERS_MAX);
     for (unsigned i = 0; i < r->n_progress; i++) {
         const struct progress *p = &r->progress[i];
+        struct drift_rate rate = {0};
+        bool drift_known = raft_drift_get_rate(&p->drift, &rate);
 
         s.peers[i] = (struct raft_peer_status){.id = p->id,
                                                .role = p->role,
@@ -118,6 +130,9 @@ void raft_get_status(const struct raft *r, struct raft_status *ret_status)
                                                .acked_round = p->acked_round,
                                                .last_heard_us = p->last_heard_us,
                                                .srtt_us = p->srtt_us,
+                                               .drift_known = drift_known,
+                                               .drift_ppm = rate.ppm,
+                                               .drift_error_ppm = rate.error_ppm,
                                                .fitness_said = p->note_flags != 0,
                                                .fitness = raft_fitness_of(p)};
     }

@@ -80,6 +80,11 @@ static const char *what_is_wrong(const struct raft *r, const struct raft_msg *m)
         return "entries do not follow each other";
     if (m->type != RAFT_MSG_APPEND && m->n_entries != 0)
         return "entries where none belong";
+    if (m->beat.lease_us > RAFT_LEASE_US_MAX || m->beat.proved_index > RAFT_INDEX_MAX)
+        return "a lease or an index is out of range";
+    if ((m->type == RAFT_MSG_READ_ASK || m->type == RAFT_MSG_READ_ANSWER) &&
+        (m->ask.nonce == 0 || m->ask.number == 0))
+        return "a question without a number";
     if (!part_is_valid(m))
         return "a part of a snapshot where none belongs, or an impossible one";
     return NULL;
@@ -122,6 +127,9 @@ static void answer_old_term(struct raft *r, const struct raft_msg *m)
     case RAFT_MSG_SNAPSHOT_RESP:
     case RAFT_MSG_TIMEOUT_NOW:
         return;
+    case RAFT_MSG_READ_ASK:
+    case RAFT_MSG_READ_ANSWER:
+        return; /* these do not come here */
     }
     raft_send(r, &r->msgs, &resp);
 }
@@ -159,6 +167,9 @@ static int settle_term(struct raft *r, const struct raft_msg *m)
 {
     raft_term current = r->hard_state.current_term;
 
+    /* Both say what they say about a term, and change none (FOLLOW-2). */
+    if (m->type == RAFT_MSG_READ_ASK || m->type == RAFT_MSG_READ_ANSWER)
+        return GO_ON;
     if (m->term < current) {
         /* A refused pre-vote may carry an old term; it still is an answer to this campaign. */
         if (m->type == RAFT_MSG_PRE_VOTE_RESP && m->reject)
@@ -197,6 +208,9 @@ static int settle_term(struct raft *r, const struct raft_msg *m)
     case RAFT_MSG_HEARTBEAT:
     case RAFT_MSG_SNAPSHOT:
     case RAFT_MSG_TIMEOUT_NOW:
+        break;
+    case RAFT_MSG_READ_ASK:
+    case RAFT_MSG_READ_ANSWER:
         break;
     }
     if (m->term - current > r->conf.term_step_max) {
@@ -238,9 +252,14 @@ static int handle_heartbeat(struct raft *r, const struct raft_msg *m)
     if (m->leader_commit > r->log.last_index)
         return invalid(r, m, "this log lost entries that it had acknowledged");
     raft_commit_to(r, m->leader_commit);
-    if (p != NULL)
+    if (p != NULL) {
         p->note_flags = m->note.flags;
+        /* Who writes the one knows the other, also where the host has not said so. */
+        p->understands_asks = p->understands_asks || m->beat.said;
+    }
+    raft_stamp_told(r, &m->beat);
     resp.note = r->note;
+    raft_promise(r, m, &resp.beat);
     raft_send(r, &r->msgs, &resp);
     return 0;
 }
@@ -270,10 +289,12 @@ static int handle_heartbeat_resp(struct raft *r, struct progress *p, const struc
             raft_progress_revive(r, p); /* it may store again */
         p->note_flags = m->note.flags;
     }
+    raft_lease_heard(r, p, m);
     if (round > p->acked_round) {
         p->acked_round = round;
         raft_maybe_confirm(r);
     }
+    raft_stamp_heard(r, p, &m->beat); /* after what it proves itself (BOUND-2) */
     return 0;
 }
 
@@ -310,6 +331,12 @@ static int serve(struct raft *r, const struct raft_msg *m)
     case RAFT_MSG_SNAPSHOT_RESP:
         if (r->role == RAFT_LEADER && p != NULL)
             p->last_heard_us = r->now_us;
+        return 0;
+    case RAFT_MSG_READ_ASK:
+        raft_handle_ask(r, m);
+        return 0;
+    case RAFT_MSG_READ_ANSWER:
+        raft_handle_answer(r, m);
         return 0;
     }
     return invalid(r, m, "unknown type");

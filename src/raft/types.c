@@ -28,6 +28,10 @@ const char *raft_msg_type_name(enum raft_msg_type type)
         return "snapshot";
     case RAFT_MSG_SNAPSHOT_RESP:
         return "snapshot_resp";
+    case RAFT_MSG_READ_ASK:
+        return "read_ask";
+    case RAFT_MSG_READ_ANSWER:
+        return "read_answer";
     }
     return "unknown";
 }

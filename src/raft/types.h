@@ -76,6 +76,9 @@ struct raft_entry {
 struct raft_hard_state {
     raft_term current_term;
     raft_node_id voted_for; /* 0: nobody in this term */
+    /* The longest lease that was ever promised to anybody, stored before it is (LEASE-3); like term
+     * and vote it stays whatever becomes of the log. */
+    uint64_t lease_max_us;
 };
 
 enum raft_msg_type {
@@ -90,8 +93,10 @@ enum raft_msg_type {
     RAFT_MSG_TIMEOUT_NOW = 9,
     RAFT_MSG_SNAPSHOT = 10,
     RAFT_MSG_SNAPSHOT_RESP = 11,
+    RAFT_MSG_READ_ASK = 12,
+    RAFT_MSG_READ_ANSWER = 13,
 };
-#define RAFT_MSG_TYPE_MAX RAFT_MSG_SNAPSHOT_RESP
+#define RAFT_MSG_TYPE_MAX RAFT_MSG_READ_ANSWER
 
 /* A piece of a snapshot on its way to a follower, or what that says of it. The core looks at the
  * term of such a message and at nothing else: the host cuts and joins the pieces, and asks the core
@@ -150,6 +155,37 @@ struct raft_note {
     struct raft_digest_at digests[2];
 };
 
+/* What the hold clock of a node showed, and in which of its lives: a clock begins again with a
+ * boot, and what it showed in another life is of no use (BOUND-4). */
+struct raft_stamp {
+    uint64_t nonce; /* of the process, drawn at random; 0: there is no stamp */
+    uint64_t hold_us;
+};
+
+/* What goes with heartbeats and their answers for leases, for reads of a bounded age, and to find
+ * clocks that drift. A node of the version before does not write it.
+ *
+ *   HEARTBEAT       lease_us = the length of the leader's lease, 0: none (LEASE-1); stamp = the
+ *                   newest of the receiver's own that is proved, and proved_index with it: all that
+ *                   anybody had committed when the receiver's clock showed stamp.hold_us is at or
+ *                   below it (BOUND-3)
+ *   HEARTBEAT_RESP  leased = the promise is booked (LEASE-1); mono_us = the answerer's clock when
+ *                   it answered (LEASE-13); stamp = its hold clock then (BOUND-1) */
+struct raft_beat {
+    bool said;
+    bool leased;
+    uint64_t lease_us;
+    uint64_t mono_us;
+    struct raft_stamp stamp;
+    raft_index proved_index;
+};
+
+/* One question of a follower, for all reads that it had sealed before; never used again. */
+struct raft_ask_id {
+    uint64_t nonce;  /* of the process that asks, drawn at random; never 0 */
+    uint64_t number; /* from 1 */
+};
+
 /* clang-format off */
 /* One message. Fields that a type does not use are 0. `entries` is borrowed.
  *
@@ -157,7 +193,8 @@ struct raft_note {
  *   PRE_VOTE_RESP   reject = 0: term repeats the asked one; reject = 1: term is the answerer's own
  *   VOTE            term; prev = last entry of the candidate's log; transfer: overrides "I hear a
  *                   leader"
- *   VOTE_RESP       term; reject
+ *   VOTE_RESP       term; reject; left_us = how long the longest promise still runs that was given
+ *                   to another term (LEASE-5)
  *   APPEND          term; prev = the entry before entries[0]; entries; leader_commit
  *   APPEND_RESP     term; reject = 0: index = prev.index + number of entries of the APPEND
  *                   answered, durable here; reject = 1: index = the prev.index refused; hint =
@@ -165,12 +202,16 @@ struct raft_note {
  *                   that is not committed, and that term, or (last_index + 1, term 0) when its log
  *                   is too short
  *   HEARTBEAT       term; round = the highest round opened in this term; leader_commit, clamped to
- *                   what the receiver is known to hold (READ-30); note
+ *                   what the receiver is known to hold (READ-30); note; beat
  *   HEARTBEAT_RESP  term and round exactly as received (READ-8); reject = 1: term is the
- *                   answerer's own, higher; note (none when it refuses)
+ *                   answerer's own, higher; note and beat (none when it refuses)
  *   TIMEOUT_NOW     term: the receiver campaigns at once (3.10)
  *   SNAPSHOT        term; part
- *   SNAPSHOT_RESP   term; reject = 1: term is the answerer's own, higher; otherwise part */
+ *   SNAPSHOT_RESP   term; reject = 1: term is the answerer's own, higher; otherwise part
+ *   READ_ASK        term of the asker, which changes nobody's; ask (FOLLOW-2)
+ *   READ_ANSWER     ask as received; reject = 0: term, and index = a commit index that was
+ *                   confirmed after the ask came; reject = 1: term is the answerer's own, leader =
+ *                   whom it follows in it, 0: nobody */
 /* clang-format on */
 struct raft_msg {
     enum raft_msg_type type;
@@ -189,6 +230,10 @@ struct raft_msg {
     const struct raft_entry *entries;
     struct raft_note note;
     const struct raft_snapshot_part *part; /* SNAPSHOT, SNAPSHOT_RESP; borrowed */
+    struct raft_beat beat;
+    uint64_t left_us;
+    struct raft_ask_id ask;
+    raft_node_id leader;
 };
 
 const char *

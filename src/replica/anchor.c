@@ -11,9 +11,9 @@
 #include "base/banned.h"
 
 static const struct anchor_provider *const providers[] = {
-    [REPLICA_READ] = &anchor_index,
-    [REPLICA_READ_LOG] = &anchor_log,
-    [REPLICA_READ_LOCAL] = &anchor_local,
+    [REPLICA_READ] = &anchor_index,       [REPLICA_READ_LOG] = &anchor_log,
+    [REPLICA_READ_LOCAL] = &anchor_local, [REPLICA_READ_FOLLOWER] = &anchor_follower,
+    [REPLICA_READ_LEASE] = &anchor_lease, [REPLICA_READ_BOUNDED] = &anchor_bounded,
 };
 #define N_PROVIDERS (sizeof(providers) / sizeof(providers[0]))
 static_assert(REPLICA_WRITE >= N_PROVIDERS, "every kind before the writes is a read");
@@ -29,9 +29,19 @@ const struct anchor_provider *anchor_provider_of(enum replica_kind kind)
  */
 static void wait_until_reached(struct replica *r, struct replica_request *q)
 {
-    rid_assert(q->stage == REPLICA_ASKED);
-    /* The proof of an anchor is about what is committed. */
-    rid_assert(q->anchor.index <= raft_get_commit_index(r->raft));
+    rid_assert(q->stage == REPLICA_ASKED || q->stage == REPLICA_LOOK || q->stage == REPLICA_TICKET);
+    /* The proof of an anchor is about what is committed; a follower may hear of that later. */
+    if (q->anchor.proof != REPLICA_PROOF_LEADER)
+        rid_assert(q->anchor.index <= raft_get_commit_index(r->raft));
+    /* It has its right, and waits for what its client claims to have seen, which is more (TOKEN-1).
+     */
+    if (q->min_index > q->anchor.index && q->min_index > raft_get_commit_index(r->raft)) {
+        if (awaited_add(r, q) != WIRE_ERROR_NONE)
+            replica_fail(r, q, WIRE_ERROR_BUSY, NULL);
+        return;
+    }
+    if (q->min_index > q->anchor.index)
+        q->anchor.index = q->min_index;
     /* Anchors are committed indexes, so waiting for a later one is right too, and keeps the queue
      * in order. */
     if (q->anchor.index > r->last_anchor)
@@ -69,7 +79,17 @@ void anchor_confirmed(struct replica *r, struct replica_request *q, const struct
     case ANCHOR_EXACT:
         wait_for_exactly(r, q);
         break;
+    case ANCHOR_YOUNG:
+        rid_assert(p->use != ANCHOR_YOUNG); /* it is served, or waits, and is never confirmed */
+        break;
     }
+}
+
+void anchors_prepare(struct replica *r)
+{
+    for (unsigned i = 0; i < N_PROVIDERS; i++)
+        if (providers[i]->prepare != NULL)
+            providers[i]->prepare(r);
 }
 
 void anchors_lose(struct replica *r, const struct raft_ready *ready)
@@ -91,17 +111,55 @@ void anchors_confirm(struct replica *r, const struct raft_ready *ready)
 /* The state is there when its index is published (READ-36). */
 static void serve(struct replica *r, struct replica_request *q, struct replica_view *view)
 {
+    const struct replica_anchor *a = &q->anchor;
+
     rid_assert(q->stage == REPLICA_CONFIRMED || q->stage == REPLICA_EXACT ||
-               q->stage == REPLICA_LOCAL);
-    rid_assert(q->anchor.index <= view->last_applied.index);
-    view->read_index = q->anchor.index;
-    view->round = q->anchor.round;
-    view->arrival_round = q->anchor.arrival_round;
-    view->term = q->anchor.term;
-    view->entry = q->anchor.entry;
+               q->stage == REPLICA_AWAITED || q->stage == REPLICA_LOCAL || q->stage == REPLICA_AGE);
+    rid_assert(a->index <= view->last_applied.index);
+    if (q->stage != REPLICA_EXACT)
+        rid_assert(q->min_index <= view->last_applied.index);
+    view->served_by = r->id;
+    view->read_index = a->index;
+    view->proof = a->proof;
+    view->by = a->by;
+    view->round = a->round;
+    view->arrival_round = a->arrival_round;
+    view->term = a->term;
+    view->ticket = a->ticket;
+    view->answered = a->answered;
+    view->look = a->look;
+    view->arrival_look = a->arrival_look;
+    view->entry = a->entry;
     r->stats.n_reads[q->kind]++;
     replica_unlink(r, q);
     q->served(q, view);
+}
+
+bool replica_view_is_linearizable(const struct replica_view *view)
+{
+    if (view->last_applied.index < view->read_index)
+        return false;
+    switch (view->proof) {
+    case REPLICA_PROOF_ROUND:
+        return view->round > view->arrival_round ||
+               (view->ticket > 0 && view->answered >= view->ticket);
+    case REPLICA_PROOF_LEADER:
+        return view->ticket > 0 && view->answered >= view->ticket;
+    case REPLICA_PROOF_LEASE:
+        return view->look > view->arrival_look;
+    case REPLICA_PROOF_MARKER:
+        return view->last_applied.index == view->entry.index;
+    case REPLICA_PROOF_NONE:
+    case REPLICA_PROOF_STAMP:
+        break;
+    }
+    return false;
+}
+
+static struct replica_view view_of(struct replica *r)
+{
+    return (struct replica_view){
+        .get = replica_state_get, .seek = replica_state_seek, .next = replica_state_next, .ctx = r};
 }
 
 static bool first_is_exact(const struct replica *r)
@@ -114,7 +172,7 @@ static bool first_is_exact(const struct replica *r)
 /* The state at exactly the anchor's index (READ-60): the run that was committed ends with it. */
 void anchors_serve_exact(struct replica *r)
 {
-    struct replica_view view = {.get = replica_state_get, .ctx = r};
+    struct replica_view view = view_of(r);
     struct raft_entry_id id;
     int rc;
 
@@ -139,36 +197,77 @@ static bool first_is_reached(const struct replica *r, raft_index last_applied)
     return q != NULL && q->anchor.index <= last_applied;
 }
 
-/* What callbacks submit meanwhile stands behind these, and waits for the next turn. Both kinds get
- * on by one in each step: neither can keep the other from its turn (TIME-1). */
+/* The age of a state is that which it has when it was read already: a node that slept in between
+ * must not say how young it was before (BOUND-1). False: nothing here is young enough for any. */
+static bool serve_young(struct replica *r, struct replica_view *view)
+{
+    struct replica_request *q =
+        anchor_bounded_first(r, view->last_applied.index, &view->staleness_us);
+
+    if (q != NULL)
+        serve(r, q, view);
+    view->staleness_us = 0;
+    return q != NULL;
+}
+
+/* What its client has seen is here; one of a bounded age has still to be shown young enough. */
+static void serve_awaited(struct replica *r, struct replica_request *q, struct replica_view *view)
+{
+    if (anchor_provider_of(q->kind)->use != ANCHOR_YOUNG) {
+        serve(r, q, view);
+        return;
+    }
+    awaited_forget(r, q);
+    rid_assert(anchor_provider_of(q->kind)->ask(r, q) == WIRE_ERROR_NONE);
+}
+
+static bool some_are_here(const struct replica *r, raft_index last_applied, unsigned n_local)
+{
+    return n_local > 0 || first_is_reached(r, last_applied) ||
+           awaited_reached(r, last_applied) != NULL;
+}
+
+/* What callbacks submit meanwhile stands behind these, and waits for the next turn. All kinds get
+ * on by one in each step: none can keep the others from their turn (TIME-1). */
 static void serve_those_here(struct replica *r, struct replica_view *view)
 {
+    const raft_index applied = view->last_applied.index;
     unsigned n_local = replica_n(r, REPLICA_LOCAL);
-    bool reached = first_is_reached(r, view->last_applied.index);
+    unsigned n_young = replica_n(r, REPLICA_AGE);
 
     replica_share(r, &r->answering);
-    while ((reached || n_local > 0) && !r->damaged) {
-        if (reached)
+    while ((n_young > 0 || some_are_here(r, applied, n_local)) && !r->damaged) {
+        if (first_is_reached(r, applied))
             serve(r, replica_first(r, REPLICA_CONFIRMED), view);
+        if (awaited_reached(r, applied) != NULL && !r->damaged)
+            serve_awaited(r, awaited_reached(r, applied), view);
         if (n_local > 0 && replica_n(r, REPLICA_LOCAL) > 0 && !r->damaged)
             serve(r, replica_first(r, REPLICA_LOCAL), view);
         n_local -= n_local > 0;
-        reached = first_is_reached(r, view->last_applied.index);
-        if ((reached || n_local > 0) && replica_spent(r, &r->answering))
+        if (n_young > 0 && !r->damaged)
+            n_young = serve_young(r, view) ? n_young - 1 : 0;
+        if ((n_young > 0 || some_are_here(r, applied, n_local)) && replica_spent(r, &r->answering))
             return;
     }
 }
 
+static bool young_is_here(struct replica *r)
+{
+    uint64_t staleness_us;
+
+    return anchor_bounded_first(r, r->last_applied, &staleness_us) != NULL;
+}
+
 void anchors_serve(struct replica *r)
 {
-    struct replica_view view = {.get = replica_state_get, .ctx = r};
+    struct replica_view view = view_of(r);
     int rc;
 
     /* Not from a state that is not believed, nor from one that is behind what it has shown
      * (FIT-6). */
     if (!replica_state_is_good(r))
         return;
-    if (replica_n(r, REPLICA_LOCAL) == 0 && !first_is_reached(r, r->last_applied))
+    if (!some_are_here(r, r->last_applied, replica_n(r, REPLICA_LOCAL)) && !young_is_here(r))
         return;
     rc = r->ops.state_read_begin(r->ops.ctx, &view.last_applied);
     if (rc != 0) {

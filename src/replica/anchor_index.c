@@ -65,7 +65,7 @@ static struct replica_request *slot_find(const struct replica *r, uint64_t ctx)
 
 /* What the connection's own earlier writes put under its reads: a write of this term can still be
  * on its way; what an earlier term left is below the no-op, or gone (READ-58). */
-static raft_index floor_of(const struct replica *r, const struct replica_request *q)
+raft_index anchor_floor(const struct replica *r, const struct replica_request *q)
 {
     if (q->session != NULL && q->session->last_write.term == raft_get_term(r->raft))
         return q->session->last_write.index;
@@ -74,10 +74,10 @@ static raft_index floor_of(const struct replica *r, const struct replica_request
 
 static enum wire_error ask(struct replica *r, struct replica_request *q)
 {
-    rid_assert(q->stage == REPLICA_IDLE || q->stage == REPLICA_WAITING);
+    rid_assert(q->stage == REPLICA_IDLE || q->stage == REPLICA_WAITING || q->stage == REPLICA_LOOK);
     if (slot_take(r, q) != 0)
         return WIRE_ERROR_BUSY;
-    if (raft_read(r->raft, slot_ctx(r, q->slot), floor_of(r, q), r->now_us) != 0) {
+    if (raft_read(r->raft, slot_ctx(r, q->slot), anchor_floor(r, q), r->now_us) != 0) {
         slot_free(r, q->slot);
         return WIRE_ERROR_BUSY;
     }
@@ -120,6 +120,8 @@ static void confirm(struct replica *r, const struct raft_ready *ready)
         slot_free(r, q->slot);
         anchor_confirmed(r, q,
                          &(struct replica_anchor){.index = done->read_index,
+                                                  .proof = REPLICA_PROOF_ROUND,
+                                                  .by = r->id,
                                                   .term = done->term,
                                                   .round = done->round,
                                                   .arrival_round = done->arrival_round});

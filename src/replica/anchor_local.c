@@ -1,4 +1,6 @@
-/* Local reads: no anchor, no proof, no waiting. Whatever this node has applied, however old. */
+/* Local reads: no anchor, no proof. Whatever this node has applied, however old; but not less than
+ * its own session wrote here before (READ-58), nor than the client says that it has seen, if it
+ * does (TOKEN-1): it never goes back in time, on any node, and nobody is asked for that. */
 #include "replica/anchor_int.h"
 #include "replica/replica_int.h"
 
@@ -6,7 +8,10 @@
 
 static enum wire_error ask(struct replica *r, struct replica_request *q)
 {
+    if (q->min_index > r->last_applied)
+        return awaited_add(r, q);
     anchor_confirmed(r, q, &(struct replica_anchor){.index = 0});
+    r->dirty = true; /* in this turn, if one is being taken */
     return WIRE_ERROR_NONE;
 }
 

@@ -21,6 +21,7 @@ static void park(struct replica *r)
     r->more = false;
     r->park_until_us = r->now_us + STATE_RETRY_US;
     raft_hold_committed(r->raft, true);
+    anchor_follower_refuse(r);
 }
 
 void apply_unpark(struct replica *r)

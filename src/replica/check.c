@@ -27,17 +27,23 @@ static void check_reads(const struct replica *r)
 
     rid_assert(r->last_applied <= raft_get_commit_index(r->raft));
     rid_assert(replica_n(r, REPLICA_ASKED) == r->n_slots_used);
+    rid_assert(replica_n(r, REPLICA_AGE) == r->ages.n);
+    rid_assert(replica_n(r, REPLICA_LOOK) == 0 || r->dirty); /* the next ready looks */
     /* What is committed is applied in the turn that says so, if there is time and room; later
      * otherwise, but never passed over. */
     if (exact != NULL)
         rid_assert(exact->anchor.index > r->last_applied);
     if (!r->cut)
         rid_assert(replica_n(r, REPLICA_LOST) == 0);
+    if (!r->cut)
+        rid_assert(replica_n(r, REPLICA_BEHIND) == 0);
     if (r->rebuild != REBUILD_NOT)
         rid_assert(raft_get_fitness(r->raft) == RAFT_UNFIT);
+    if (!r->cut && replica_state_is_good(r))
+        rid_assert(awaited_reached(r, r->last_applied) == NULL);
     if (first == NULL)
         return;
-    if (!r->cut)
+    if (!r->cut && replica_state_is_good(r))
         rid_assert(first->anchor.index > r->last_applied);
     rid_assert(first->anchor.index <= last->anchor.index);
     rid_assert(last->anchor.index <= r->last_anchor);
@@ -95,11 +101,23 @@ static void check_order(enum replica_stage stage, const struct replica_request *
         rid_assert(before->entry.index < q->entry.index);
         rid_assert(before->entry.term <= q->entry.term);
         break;
+    case REPLICA_FLOOR:
+        rid_assert(before->floor_index <= q->floor_index);
+        break;
+    case REPLICA_TICKET:
+        rid_assert(before->anchor.ticket <= q->anchor.ticket);
+        break;
+    case REPLICA_LOOK:
+        rid_assert(before->anchor.arrival_look <= q->anchor.arrival_look);
+        break;
     case REPLICA_IDLE:
     case REPLICA_WAITING:
     case REPLICA_ASKED:
+    case REPLICA_AGE:
+    case REPLICA_AWAITED: /* in any; the heap has it */
     case REPLICA_LOCAL:
     case REPLICA_LOST: /* reads, then proposals */
+    case REPLICA_BEHIND:
         break;
     }
 }
@@ -114,6 +132,18 @@ static void check_request(const struct replica *r, const struct replica_request 
         rid_assert(slot_ring_at(&r->slots, q->slot)->request == q);
     if (q->stage == REPLICA_LOCAL)
         rid_assert(p->use == ANCHOR_NONE);
+    if (q->stage == REPLICA_TICKET)
+        rid_assert(q->anchor.ticket > r->answered);
+    if (q->stage == REPLICA_FLOOR) {
+        rid_assert(!p->by_leader);
+        rid_assert(q->floor.index <= q->floor_index);
+    }
+    rid_assert((q->stage == REPLICA_AGE) == q->age.in_heap);
+    if (q->stage == REPLICA_AWAITED) {
+        rid_assert(p->use != ANCHOR_EXACT);
+        rid_assert(r->awaited[q->place] == q);
+        rid_assert(q->place == 0 || r->awaited[(q->place - 1) / 2]->min_index <= q->min_index);
+    }
     if (q->stage == REPLICA_PROPOSED && p != NULL)
         rid_assert(p->use == ANCHOR_EXACT);
     if (q->deadline_us == UINT64_MAX)

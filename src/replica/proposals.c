@@ -20,8 +20,8 @@ enum wire_error proposals_add(struct replica *r, struct replica_request *q,
     rid_assert(q->stage == REPLICA_IDLE || q->stage == REPLICA_WAITING);
     /* Here, and not at arrival: a write that waited for a leader meets the room that there is now
      * (SPACE-2). */
-    if (r->ops.may_propose != NULL && !r->ops.may_propose(r->ops.ctx, q, &r->no_space))
-        return WIRE_ERROR_NO_SPACE;
+    if (r->ops.may_propose != NULL && !r->ops.may_propose(r->ops.ctx, q, &r->refusal))
+        return r->refusal.error;
     rc = raft_propose(r->raft, type, data, len, &id);
     if (rc != 0)
         return rc == RAFT_E_TOO_LARGE ? WIRE_ERROR_TOO_LARGE : WIRE_ERROR_BUSY;

@@ -17,26 +17,31 @@
 
 #include "base/banned.h"
 
-/* What has its anchor and waits for the state: whoever asks again is answered by another node. */
-static void fail_reads(struct replica *r, enum replica_stage stage)
+/* What may not wait for the state to be made again: whoever asks again is answered by another
+ * node. Not writes, nor reads that any node answers. */
+static bool is_leaders_read(const struct replica_request *q)
 {
-    while (replica_n(r, stage) > 0)
-        replica_fail(r, replica_first(r, stage), WIRE_ERROR_ROLE_CHANGED, NULL);
+    const struct anchor_provider *p = anchor_provider_of(q->kind);
+
+    return p != NULL && p->by_leader;
 }
 
-/* Its marker will be applied again, to a state on its way; a read that fails changed nothing. */
-static void fail_log_reads(struct replica *r)
+/* In CONFIRMED and EXACT what has its anchor and waits for the state; in PROPOSED markers, which
+ * will be applied again, to a state on its way. A read that fails changed nothing. */
+static void fail_reads(struct replica *r, enum replica_stage stage)
 {
     struct replica_request *found;
 
     do {
         found = NULL;
-        list_for_each(it, &r->queues[REPLICA_PROPOSED].list)
+        list_for_each(it, &r->queues[stage].list)
         {
             struct replica_request *q = list_entry(it, struct replica_request, link);
 
-            if (q->kind == REPLICA_READ_LOG)
+            if (is_leaders_read(q)) {
                 found = q;
+                break;
+            }
         }
         if (found != NULL) /* and look again: its callback may cancel any other */
             replica_fail(r, found, WIRE_ERROR_ROLE_CHANGED, NULL);
@@ -70,7 +75,8 @@ void replica_rebuild(struct replica *r, uint64_t now_us)
     r->unfit_term = raft_get_term(r->raft);
     fail_reads(r, REPLICA_CONFIRMED);
     fail_reads(r, REPLICA_EXACT);
-    fail_log_reads(r);
+    fail_reads(r, REPLICA_PROPOSED);
+    anchor_follower_refuse(r);
     keep_local_reads(r);
 }
 
@@ -158,6 +164,7 @@ void replica_restored(struct replica *r, uint64_t now_us)
     r->more = false;
     r->dirty = true;
     raft_hold_committed(r->raft, false);
+    anchor_follower_refuse(r);
     if (r->rebuild == REBUILD_NOT)
         return;
     /* Nothing is answered before it holds what this node has shown (FIT-6). */
@@ -206,6 +213,20 @@ int replica_state_get(void *ctx, struct wire_slice key, struct command_value *re
     return heard(r, r->ops.state_get(r->ops.ctx, key, ret_value));
 }
 
+int replica_state_seek(void *ctx, const struct command_range *range)
+{
+    struct replica *r = ctx;
+
+    return heard(r, r->ops.state_seek(r->ops.ctx, range));
+}
+
+int replica_state_next(void *ctx, struct command_item *ret_item)
+{
+    struct replica *r = ctx;
+
+    return heard(r, r->ops.state_next(r->ops.ctx, ret_item));
+}
+
 void replica_read_put_off(struct replica *r, const struct replica_request *q)
 {
     rid_assert(q->stage == REPLICA_IDLE); /* its `served` was called, and asks for another end */
@@ -218,7 +239,11 @@ bool replica_read_failed(struct replica *r, struct replica_request *q)
     if (!r->damaged)
         return false;
     replica_read_put_off(r, q);
-    replica_fail(r, q, WIRE_ERROR_ROLE_CHANGED, NULL);
+    replica_fail(r, q,
+                 q->kind == REPLICA_READ_FOLLOWER || q->kind == REPLICA_READ_BOUNDED
+                     ? WIRE_ERROR_OVERLOADED
+                     : WIRE_ERROR_ROLE_CHANGED,
+                 NULL);
     return true;
 }
 
@@ -249,6 +274,7 @@ static void make_anew(struct replica *r)
     r->rebuild = REBUILDING;
     r->rebuilt_at = target;
     r->rebuild_due_us = r->now_us + REBUILD_AGAIN_US;
+    anchor_follower_refuse(r);
 }
 
 /* Who is elected before it may be emptied leads for as long as nobody better is there, and where it

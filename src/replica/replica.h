@@ -19,11 +19,12 @@
  * Source: dissertation 6.4 and 10.2.1; READ-1 (what gives a read its right), READ-16, READ-17 (loss
  * before completion), READ-60 (a read of the log sees exactly its index).
  *
- * Requests of one session are proposed in the order submitted, and a read sees every write
- * submitted before it on its session (READ-58). */
+ * Requests of one session are proposed in the order submitted, and a read of any kind sees every
+ * write submitted before it on its session (READ-58). */
 #ifndef RIDD_REPLICA_REPLICA_H
 #define RIDD_REPLICA_REPLICA_H
 
+#include "base/heap.h"
 #include "base/list.h"
 #include "raft/raft.h"
 #include "wire/command.h"
@@ -44,6 +45,13 @@ struct replica_no_space {
     uint64_t used;
     uint64_t limit;
 };
+/* Why may_propose says no. NO_SPACE; NOT_SUPPORTED: `behind` is not known to understand it; BUSY:
+ * it is not known yet. */
+struct replica_refusal {
+    enum wire_error error;
+    struct replica_no_space space; /* NO_SPACE */
+    raft_node_id behind;           /* NOT_SUPPORTED */
+};
 
 struct replica_ops {
     void *ctx;
@@ -60,6 +68,9 @@ struct replica_ops {
     void (*state_abort)(void *ctx);
     int (*state_read_begin)(void *ctx, struct raft_entry_id *ret_last_applied);
     int (*state_get)(void *ctx, struct wire_slice key, struct command_value *ret_value);
+    /* kv_seek() and kv_next(). Both NULL: nobody asks for more than single keys. */
+    int (*state_seek)(void *ctx, const struct command_range *range);
+    int (*state_next)(void *ctx, struct command_item *ret_item);
     void (*state_read_end)(void *ctx);
     /* rc is what one of the above returned, `what` what was wanted of it. True: it says that what
      * the state holds is not to be believed, and it is to be made again; false: this node ends. */
@@ -75,9 +86,9 @@ struct replica_ops {
     /* May these entries of a leader be taken into the log? False: as if the message were lost, but
      * for its sender being heard. NULL: always. */
     bool (*may_store)(void *ctx, const struct raft_msg *m);
-    /* May this be appended now, by a leader? False: it is refused with NO_SPACE. Asked of every
-     * write and marker right before it is (SPACE-2). NULL: always. */
-    bool (*may_propose)(void *ctx, const struct replica_request *q, struct replica_no_space *ret);
+    /* May this be appended now, by a leader? False: it is refused, and *ret says why. Asked of
+     * every write and marker right before it is (SPACE-2). NULL: always. */
+    bool (*may_propose)(void *ctx, const struct replica_request *q, struct replica_refusal *ret);
     /* A message to a peer: encode and queue it now; entries are borrowed during the call. May be
      * dropped. */
     void (*send)(void *ctx, const struct raft_msg *m);
@@ -92,19 +103,75 @@ struct replica_ops {
     /* Read again while a turn runs, so that it ends in time (TIME-1). NULL: a turn does all
      * that it finds. */
     uint64_t (*now_us)(void *ctx);
+    /* For how long the machine was suspended so far, which the times that are given here do not
+     * count; it never falls. Who holds something counts it (LEASE-0). NULL: never. */
+    uint64_t (*suspended_us)(void *ctx);
+    /* The process or the machine stood still, or is a copy, since this was asked last: nothing that
+     * was sent before counts for a lease (LEASE-12). NULL: nobody knows. */
+    bool (*disrupted)(void *ctx);
 };
 
-/* What a served request may look at; valid during the callback only. */
+/* clang-format off */
+/* What stands behind an answer; its name is part of the reply. */
+#define REPLICA_PROOFS(X)                                                                          \
+    X(NONE,   NULL)     /* nothing: whatever is applied here */                                    \
+    X(ROUND,  "round")  /* a round of this node as leader, opened after the read came */           \
+    X(LEADER, "leader") /* the leader's answer to a question of this node that left after it */    \
+    X(LEASE,  "lease")  /* the lease of this node as leader, seen valid after it */                \
+    X(MARKER, "marker") /* its own entry in the log */                                             \
+    X(STAMP,  "stamp")  /* what this node's own clock showed (BOUND-2) */
+/* clang-format on */
+enum replica_proof {
+#define REPLICA_PROOF(name, text) REPLICA_PROOF_##name,
+    REPLICA_PROOFS(REPLICA_PROOF)
+#undef REPLICA_PROOF
+};
+const char *replica_proof_name(enum replica_proof proof); /* NULL for NONE */
+
+/* What gives a read its right: an index, and the proof that it may be answered from there. Each
+ * proof is two numbers, of which the one that was found must not be below, or must be above, the
+ * one that was drawn when the read came: nothing else says that it was found after that
+ * (CLIENT-8). */
+struct replica_anchor {
+    raft_index index;
+    enum replica_proof proof;
+    raft_node_id by;        /* whose word it is: that of this node, but for LEADER */
+    raft_term term;         /* ROUND, LEADER, LEASE: in which; MARKER: of the marker */
+    uint64_t round;         /* ROUND of READ and LEASE: the confirmed round, > arrival_round */
+    uint64_t arrival_round; /* highest round open when the read was submitted to the core */
+    uint64_t ticket;        /* FOLLOWER: its own, drawn when it came */
+    uint64_t answered;      /* all tickets up to this one are answered with this index; >= ticket */
+    uint64_t look;          /* LEASE: which look at the clock found it valid; > arrival_look */
+    uint64_t arrival_look;  /* the last one before the read came */
+    struct raft_entry_id entry; /* MARKER: the marker */
+};
+
+/* What a served request may look at; valid during the callback only. Beside the state it is what
+ * stands in the anchor. */
 struct replica_view {
     struct raft_entry_id last_applied; /* of the state that is read */
-    raft_index read_index;             /* READ: the confirmed anchor, <= last_applied.index */
-    uint64_t round;                    /* READ: the confirmed round, > arrival_round */
-    uint64_t arrival_round; /* READ: highest round open when the read was submitted to the core */
-    raft_term term;         /* READ: the term of the round; READ_LOG: of the marker */
+    raft_node_id served_by;            /* whose state that is */
+    raft_index read_index;             /* the confirmed anchor, <= last_applied.index */
+    enum replica_proof proof;
+    raft_node_id by;
+    uint64_t round;
+    uint64_t arrival_round;
+    raft_term term;
+    uint64_t ticket;
+    uint64_t answered;
+    uint64_t look;
+    uint64_t arrival_look;
     struct raft_entry_id entry; /* READ_LOG: the marker */
+    uint64_t staleness_us;      /* BOUNDED: how old the state was at most when it had been read */
     int (*get)(void *ctx, struct wire_slice key, struct command_value *ret_value);
+    /* Keys in their order, in this same state: kv_seek(), kv_next(). */
+    int (*seek)(void *ctx, const struct command_range *range);
+    int (*next)(void *ctx, struct command_item *ret_item);
     void *ctx;
 };
+/* Does this state show all that anybody was told before the read came? From the two numbers of the
+ * proof, and from what is applied; not from the kind of the read. */
+bool replica_view_is_linearizable(const struct replica_view *view);
 
 /* clang-format off */
 /* What holds a request up, as far as this node can tell; its name is part of the reply. */
@@ -123,8 +190,8 @@ enum replica_cause {
 const char *replica_cause_name(enum replica_cause cause); /* NULL for NONE */
 
 struct replica_failure {
-    /* NOT_LEADER, TERM_CHANGED, ROLE_CHANGED, TIMEOUT, NETWORK, BUSY, CANCELLED, TOO_LARGE,
-     * NO_SPACE */
+    /* NOT_LEADER, TERM_CHANGED, ROLE_CHANGED, TIMEOUT, NETWORK, BUSY, OVERLOADED, CANCELLED,
+     * TOO_LARGE, NO_SPACE, NOT_SUPPORTED */
     enum wire_error error;
     bool after_append;  /* a write whose fate is unknown (READ-57) */
     raft_term old_term; /* TERM_CHANGED */
@@ -139,51 +206,60 @@ struct replica_failure {
     uint64_t sync_us;              /* OWN_DISK: what a sync takes, or has taken so far */
     uint64_t election_us;          /* OWN_DISK: the election timeout as configured */
     uint64_t no_leader_us;         /* NO_LEADER: for how long */
-    uint64_t limit;                /* BUSY */
+    uint64_t limit;                /* BUSY, OVERLOADED */
+    uint64_t behind;               /* OVERLOADED: entries that are committed and not applied here */
     struct replica_no_space space; /* NO_SPACE */
-    const char *stage; /* TIMEOUT: "leader", "round", "commit", "apply", or the host's word */
+    raft_node_id too_old;          /* NOT_SUPPORTED: who is not known to understand it */
+    /* TIMEOUT: "leader", "write", "round", "index", "age", "commit", "apply", or the host's word */
+    const char *stage;
 };
 
 enum replica_kind {
-    REPLICA_READ,       /* ReadIndex */
-    REPLICA_READ_LOG,   /* a marker in the log */
-    REPLICA_READ_LOCAL, /* whatever is applied here; never waits */
+    REPLICA_READ,          /* ReadIndex */
+    REPLICA_READ_LOG,      /* a marker in the log */
+    REPLICA_READ_LOCAL,    /* what is applied here; waits for its session, and min_index */
+    REPLICA_READ_FOLLOWER, /* linearizable on any node: the leader is asked for an index */
+    REPLICA_READ_LEASE,    /* under the leader's lease; without one as READ */
+    REPLICA_READ_BOUNDED,  /* no older than max_stale_us, proved by the clock of this node */
     REPLICA_WRITE,
 };
+#define REPLICA_KINDS (REPLICA_WRITE + 1u)
 
 /* Order and floor of one client connection. Zero-initialised by the host; outlives its requests. */
 struct replica_session {
     struct raft_entry_id last_write;
+    unsigned n_waiting; /* of its writes, in WAITING */
 };
 
 enum replica_stage {
     REPLICA_IDLE,    /* not submitted, or done */
     REPLICA_WAITING, /* for a leader, the gate, the end of a transfer: nothing has been appended */
+    REPLICA_FLOOR,   /* read of any node: a write of its session is proposed and not applied */
+    REPLICA_LOOK,    /* lease read: the clock was not looked at since it came */
     REPLICA_ASKED,   /* read: its anchor is not confirmed */
+    REPLICA_TICKET,  /* follower read: its question is not answered */
+    REPLICA_AGE,     /* bounded read: nothing that is young enough is applied here */
     REPLICA_CONFIRMED, /* read: waits until its anchor is applied */
     REPLICA_EXACT,     /* log read: its marker is committed, and applied in this turn */
+    REPLICA_AWAITED,   /* read: waits until its min_index is applied */
     REPLICA_LOCAL,     /* local read: for this turn */
     REPLICA_PROPOSED,  /* write, log read: in the log */
-    REPLICA_LOST, /* asked or proposed, and the leadership is lost: about to fail, nothing else */
+    REPLICA_LOST,   /* asked or proposed, and the leadership is lost: about to fail, nothing else */
+    REPLICA_BEHIND, /* follower read: this node is too far behind for it: likewise */
 };
-#define REPLICA_STAGES 8u
-
-/* What gives a read its right: an index, and the proof that it may be answered from there. */
-struct replica_anchor {
-    raft_index index;
-    raft_term term;             /* READ: of the round; READ_LOG: of the marker */
-    uint64_t round;             /* READ: the confirmed round, > arrival_round */
-    uint64_t arrival_round;     /* READ: highest round open when the core was asked */
-    struct raft_entry_id entry; /* READ_LOG: the marker */
-};
+#define REPLICA_STAGES 14u
 
 struct replica_request {
     /* Set by the host before replica_submit(). */
     enum replica_kind kind;
     uint64_t deadline_us;            /* UINT64_MAX: none */
     struct replica_session *session; /* NULL: none */
-    const void *command;             /* WRITE: encoded; borrowed until a callback is called */
+    /* Reads: not answered from a state that holds less, 0: from any that is right (TOKEN-1). Of
+     * READ_LOG, which is answered from one state and no other, it is the host's to compare. */
+    raft_index min_index;
+    const void *command; /* WRITE: encoded; borrowed until a callback is called */
     size_t command_len;
+    uint64_t max_stale_us;                                                      /* BOUNDED */
     void (*served)(struct replica_request *q, const struct replica_view *view); /* reads */
     void (*written)(struct replica_request *q, const struct command_result *result);
     void (*failed)(struct replica_request *q, const struct replica_failure *f);
@@ -192,9 +268,14 @@ struct replica_request {
     enum replica_stage stage;
     struct list link;  /* in the queue of its stage */
     struct list timer; /* in the wheel */
+    uint64_t submitted_us;
     uint32_t slot;
+    struct heap_node age;         /* AGE: by how young it must be, the easiest first */
+    struct raft_entry_id floor;   /* FLOOR: the write */
+    raft_index floor_index;       /* FLOOR: what it waits for: that, or of one before it in line */
+    uint32_t place;               /* AWAITED: in the heap */
     struct raft_entry_id entry;   /* PROPOSED */
-    struct replica_anchor anchor; /* CONFIRMED, EXACT */
+    struct replica_anchor anchor; /* CONFIRMED, EXACT; LOOK, TICKET: what is known when it comes */
 };
 
 struct replica_conf {
@@ -262,9 +343,9 @@ void replica_compact(struct replica *r, raft_index index);
 bool replica_rebuilding(const struct replica *r);
 /* The state may be believed (again); not while it is being rebuilt. */
 void replica_set_fit(struct replica *r, enum raft_fitness fitness, uint64_t now_us);
-/* To be called by `served` instead of answering, when view->get did not give 0. True: the state is
- * damaged and will be made again; q has failed with ROLE_CHANGED. False: it is not; q is the
- * caller's to answer. */
+/* To be called by `served` instead of answering, when get, seek or next of the view did not give 0.
+ * True: the state is damaged and will be made again; q has failed with ROLE_CHANGED, or, where
+ * another node would answer it, with OVERLOADED. False: it is not; q is the caller's to answer. */
 bool replica_read_failed(struct replica *r, struct replica_request *q);
 /* To be called by `served` when it did not answer: q is submitted again later or ends otherwise,
  * and does not count as served. */
@@ -301,13 +382,15 @@ void replica_check(const struct replica *r);
 
 /* ---- looking ---- */
 struct replica_stats {
-    uint64_t n_reads[4]; /* served, by enum replica_kind (WRITE: 0) */
+    uint64_t n_reads[REPLICA_KINDS]; /* served, by enum replica_kind (WRITE: 0) */
+    uint64_t n_lease_fallbacks;      /* lease reads that found no lease, and joined a round */
     uint64_t n_reads_failed;
     uint64_t n_writes_proposed;
     uint64_t n_writes_done;
     uint64_t n_writes_failed;
     unsigned n_waiting;   /* now */
     unsigned n_in_round;  /* now: reads not confirmed */
+    unsigned n_asking;    /* now: reads that wait for the word of a leader */
     unsigned n_confirmed; /* now: reads waiting for apply */
     unsigned n_proposed;  /* now */
     uint64_t n_turns;

@@ -57,10 +57,11 @@ struct replica {
      * UINT64_MAX: under way. Ends with the first run that is committed (SPACE-6). */
     bool parked;
     uint64_t park_until_us;
-    struct replica_no_space no_space; /* why may_propose refused last */
-    struct command_result *results;   /* owned; of the run that is being applied */
-    bool cut;                         /* the last turn ended with its time, not with its work */
+    struct replica_refusal refusal; /* why may_propose said no last */
+    struct command_result *results; /* owned; of the run that is being applied */
+    bool cut;                       /* the last turn ended with its time, not with its work */
     uint64_t now_us;
+    uint64_t held_us; /* what the hold clock showed last */
     uint64_t election_timeout_us;
     uint64_t leader_seen_us; /* when somebody was known to lead last */
     uint64_t led_us;         /* when this node led last; 0: never */
@@ -69,13 +70,25 @@ struct replica {
     struct slice applying;   /* of this turn; without a clock until it has begun */
     struct slice answering;
 
-    /* By stage; that of REPLICA_IDLE stays empty. WAITING in order of arrival, PROPOSED and LOST by
-     * index, CONFIRMED and EXACT by anchor. Moved between by replica_move() only. */
+    /* By stage; that of REPLICA_IDLE stays empty. WAITING and LOOK in order of arrival, TICKET by
+     * ticket, FLOOR by floor_index, PROPOSED and LOST by index, CONFIRMED and EXACT by anchor.
+     * Moved between by replica_move() only. */
     struct request_queue queues[REPLICA_STAGES];
     raft_index last_anchor; /* of CONFIRMED, now or ever: never falls */
+    raft_index last_floor;  /* of FLOOR, likewise */
+    /* Those in AWAITED, by min_index: a heap, the least in front. As many as the queue has. */
+    struct replica_request **awaited; /* owned */
+    size_t awaited_size;
     raft_index last_applied;
 
     struct replica_failure lost; /* why those in LOST fail */
+
+    uint64_t n_looks;  /* at the clock for leases */
+    uint64_t answered; /* all tickets up to this one */
+    struct heap ages;  /* struct replica_request in AGE, by age */
+    /* Something in AGE has no pair that is young enough, not even one that is not applied yet. */
+    bool wants_pair;
+    uint64_t pair_ticket; /* drawn for that last: while it is not answered no other is */
 
     struct slot_ring slots; /* never popped: a slot keeps its place */
     uint32_t first_free;    /* SLOT_NONE: none */
@@ -126,6 +139,11 @@ bool replica_spent(struct replica *r, struct slice *share);
 bool replica_heard_within(const struct replica *r, raft_node_id id, uint64_t us);
 /* Time never falls, whatever a caller says. */
 void replica_now(struct replica *r, uint64_t now_us);
+/* Both clocks, read now: the hold clock is returned, the other one is r->now_us. The core learns of
+ * what makes them worthless. */
+uint64_t replica_look(struct replica *r);
+/* The core is told both, as they are now: before raft_step(), raft_link() and raft_ready(). */
+void replica_tell_clocks(struct replica *r);
 
 /* ---- requests.c ---- */
 
@@ -140,6 +158,10 @@ static inline void replica_move(struct replica *r, struct replica_request *q, en
         r->queues[q->stage].n--;
         list_remove(&q->link);
     }
+    if (q->kind == REPLICA_WRITE && q->session != NULL) {
+        q->session->n_waiting -= q->stage == REPLICA_WAITING;
+        q->session->n_waiting += to == REPLICA_WAITING;
+    }
     q->stage = to;
     if (to != REPLICA_IDLE) {
         r->queues[to].n++;
@@ -152,12 +174,15 @@ void replica_fail(struct replica *r, struct replica_request *q, enum wire_error 
                   const char *stage);
 /* Before what `ready` loses goes to LOST: why. */
 void replica_note_loss(struct replica *r, const struct raft_ready *ready);
-/* Fails what is in LOST, as far as there is time. */
+/* Fails what is in LOST and in BEHIND, as far as there is time. */
 void replica_tell_lost(struct replica *r);
 /* CANCELLED for everything in this stage. */
 void replica_fail_stage(struct replica *r, enum replica_stage stage);
 /* Waiting requests: on when this node can serve, failed when another leads. */
 void replica_drain_waiting(struct replica *r);
+/* Reads of any node behind writes of their sessions: those writes are lost, or applied. */
+void replica_lose_floors(struct replica *r, const struct raft_ready *ready);
+void replica_drain_floors(struct replica *r);
 void replica_expire(struct replica *r, uint64_t now_us);
 
 /* ---- apply.c ---- */
@@ -166,6 +191,15 @@ void replica_expire(struct replica *r, uint64_t now_us);
 void apply_committed(struct replica *r, const struct raft_ready *ready);
 /* Before a ready: is the next attempt due? */
 void apply_unpark(struct replica *r);
+
+/* ---- awaited.c ---- */
+
+/* q waits until its min_index is applied here; BUSY: no memory, q is where it was. */
+enum wire_error awaited_add(struct replica *r, struct replica_request *q);
+/* q, in AWAITED, leaves. */
+void awaited_forget(struct replica *r, const struct replica_request *q);
+/* The first that need not wait any longer in a state that holds so much; NULL: none. */
+struct replica_request *awaited_reached(const struct replica *r, raft_index last_applied);
 
 /* ---- proposals.c ---- */
 
@@ -190,6 +224,8 @@ static inline bool replica_state_is_good(const struct replica *r)
 void replica_state_failed(struct replica *r, int rc, const char *what);
 /* As view->get, with the replica as context: it hears of damage before the one who asked. */
 int replica_state_get(void *ctx, struct wire_slice key, struct command_value *ret_value);
+int replica_state_seek(void *ctx, const struct command_range *range);
+int replica_state_next(void *ctx, struct command_item *ret_item);
 /* Once in each ready: what is wanted and may be done, and what is done. */
 void replica_rebuild_step(struct replica *r);
 

@@ -1,11 +1,16 @@
 /* Requests and where they wait.
  *
  *   submit ─► (WAITING) ─► ASKED ─► CONFIRMED ─► served                  (ReadIndex)
+ *                  ├─────► LOOK ─► (ASKED) ─► CONFIRMED ─► served        (lease read)
  *                  ├─────► PROPOSED ─► EXACT ──► served                  (read of the log)
  *                  ├─────► PROPOSED ───────────► written                 (write)
- *   submit ─► LOCAL ───────────────────────────► served                  (local read)
+ *   submit ─► (FLOOR) ─► TICKET ─► CONFIRMED ──► served                  (follower read)
+ *                ├─────► AGE ──────────────────► served                  (bounded read)
+ *                ├─────► LOCAL ────────────────► served                  (local read)
+ *                ├─────► AWAITED ──────────────► served                  (session read)
  *
- * It waits only while this node cannot serve; most begin at once.
+ * It waits only while this node cannot serve; most begin at once. A read that any node may answer
+ * waits only for what its own session wrote before it.
  *
  * A request is in the queue of its stage and in no other, and leaves it by exactly one callback
  * (READ-56). */
@@ -18,14 +23,16 @@
 
 #include "base/banned.h"
 
-static_assert(REPLICA_LOST + 1 == REPLICA_STAGES, "one queue for each stage");
+static_assert(REPLICA_BEHIND + 1 == REPLICA_STAGES, "one queue for each stage");
 
 void replica_unlink(struct replica *r, struct replica_request *q)
 {
     if (q->stage == REPLICA_IDLE)
         return;
-    if (q->stage == REPLICA_ASKED)
+    if (q->stage == REPLICA_ASKED || q->stage == REPLICA_AGE)
         anchor_provider_of(q->kind)->forget(r, q);
+    if (q->stage == REPLICA_AWAITED)
+        awaited_forget(r, q);
     replica_move(r, q, REPLICA_IDLE);
     timers_remove(&r->timers, &q->timer);
 }
@@ -58,16 +65,20 @@ static bool disk_is_slow(const struct replica *r)
 static enum replica_cause cause_of(const struct replica *r, enum replica_stage stage,
                                    const struct replica_failure *f)
 {
-    bool on_disks = stage == REPLICA_PROPOSED || stage == REPLICA_LOST;
+    bool on_word = stage == REPLICA_TICKET || stage == REPLICA_AGE;
+    bool on_disks = stage == REPLICA_PROPOSED || stage == REPLICA_LOST || stage == REPLICA_FLOOR;
     bool on_leader = stage == REPLICA_IDLE || stage == REPLICA_WAITING;
 
+    /* A follower hears its leader and nobody else: of the others it cannot tell. */
+    if (on_word && f->leader_id != 0 && f->role != RAFT_LEADER)
+        return REPLICA_CAUSE_NONE;
     if ((on_disks || on_leader) && disk_is_slow(r))
         return REPLICA_CAUSE_OWN_DISK;
     if (f->reached < f->needed)
         return REPLICA_CAUSE_PEERS_SILENT;
     if (on_disks)
         return REPLICA_CAUSE_PEERS_DISKS;
-    if (on_leader && f->leader_id == 0)
+    if ((on_leader || on_word) && f->leader_id == 0)
         return REPLICA_CAUSE_NO_LEADER;
     return REPLICA_CAUSE_NONE;
 }
@@ -101,6 +112,15 @@ static void finish_failed(struct replica *r, struct replica_request *q, struct r
     q->failed(q, f);
 }
 
+/* Of a leader that said what is committed, or as far as this node has heard of it. */
+static uint64_t behind_of(const struct replica *r, const struct replica_request *q)
+{
+    const raft_index index =
+        q->stage == REPLICA_BEHIND ? q->anchor.index : raft_get_commit_index(r->raft);
+
+    return index > r->last_applied ? index - r->last_applied : 0;
+}
+
 void replica_fail(struct replica *r, struct replica_request *q, enum wire_error error,
                   const char *stage)
 {
@@ -113,10 +133,16 @@ void replica_fail(struct replica *r, struct replica_request *q, enum wire_error 
         f.limit = disk_limit > 0 && q->kind != REPLICA_READ ? disk_limit : RAFT_READS_PENDING_MAX;
         f.cause = f.limit == disk_limit ? REPLICA_CAUSE_OWN_DISK : REPLICA_CAUSE_NONE;
     }
+    if (error == WIRE_ERROR_OVERLOADED) {
+        f.limit = FOLLOWER_BEHIND_ENTRIES_MAX;
+        f.behind = behind_of(r, q);
+    }
     if (error == WIRE_ERROR_ROLE_CHANGED)
         f.old_term = raft_get_term(r->raft);
     if (error == WIRE_ERROR_NO_SPACE)
-        f.space = r->no_space;
+        f.space = r->refusal.space;
+    if (error == WIRE_ERROR_NOT_SUPPORTED)
+        f.too_old = r->refusal.behind;
     finish_failed(r, q, &f);
 }
 
@@ -131,12 +157,16 @@ static void tell_lost(struct replica *r)
 /* From the front: a callback may cancel any other of them. */
 void replica_tell_lost(struct replica *r)
 {
-    if (replica_n(r, REPLICA_LOST) == 0)
+    if (replica_n(r, REPLICA_LOST) + replica_n(r, REPLICA_BEHIND) == 0)
         return;
     replica_share(r, &r->answering);
-    do
-        tell_lost(r);
-    while (replica_n(r, REPLICA_LOST) > 0 && !replica_spent(r, &r->answering));
+    do {
+        if (replica_n(r, REPLICA_LOST) > 0)
+            tell_lost(r);
+        if (replica_n(r, REPLICA_BEHIND) > 0)
+            replica_fail(r, replica_first(r, REPLICA_BEHIND), WIRE_ERROR_OVERLOADED, NULL);
+    } while (replica_n(r, REPLICA_LOST) + replica_n(r, REPLICA_BEHIND) > 0 &&
+             !replica_spent(r, &r->answering));
 }
 
 /* Those of a loss before this one are told first, all of them: they have another reason. */
@@ -176,12 +206,18 @@ static const char *stage_name(enum replica_stage stage)
     static const char *const names[REPLICA_STAGES] = {
         [REPLICA_IDLE]      = "leader",
         [REPLICA_WAITING]   = "leader",
+        [REPLICA_FLOOR]     = "write",
+        [REPLICA_LOOK]      = "round",
         [REPLICA_ASKED]     = "round",
+        [REPLICA_TICKET]    = "index",
+        [REPLICA_AGE]       = "age",
         [REPLICA_CONFIRMED] = "apply",
         [REPLICA_EXACT]     = "apply",
+        [REPLICA_AWAITED]   = "apply",
         [REPLICA_LOCAL]     = "apply",
         [REPLICA_PROPOSED]  = "commit",
         [REPLICA_LOST]      = "commit",
+        [REPLICA_BEHIND]    = "apply",
     };
     /* clang-format on */
 
@@ -212,6 +248,19 @@ void replica_deadline_failure(struct replica *r, const char *stage, uint64_t now
                      ret_failure);
 }
 
+/* Nobody was known to lead for as long as it waited: then that is what it is told (FOLLOW-2). A
+ * state that is young enough is a matter of time, whoever is heard. */
+static void expired_failure(const struct replica *r, const struct replica_request *q,
+                            struct replica_failure *ret_failure)
+{
+    deadline_failure(r, q->stage, stage_name(q->stage), ret_failure);
+    if (q->stage == REPLICA_TICKET && ret_failure->leader_id == 0 &&
+        r->leader_seen_us < q->submitted_us)
+        ret_failure->error = WIRE_ERROR_NOT_LEADER;
+    else if (q->stage == REPLICA_AGE)
+        ret_failure->error = WIRE_ERROR_TIMEOUT;
+}
+
 /* The next tick of the wheel finds them again. */
 static void put_back(struct replica *r, struct list *due)
 {
@@ -240,7 +289,7 @@ void replica_expire(struct replica *r, uint64_t now_us)
         if (q->stage == REPLICA_LOST)
             f = r->lost; /* that came first */
         else
-            deadline_failure(r, q->stage, stage_name(q->stage), &f);
+            expired_failure(r, q, &f);
         finish_failed(r, q, &f);
         if (replica_spent(r, &r->answering))
             break;
@@ -261,21 +310,26 @@ static bool start(struct replica *r, struct replica_request *q)
     return error == WIRE_ERROR_NONE;
 }
 
+static void set_timer(struct replica *r, struct replica_request *q)
+{
+    if (q->deadline_us != UINT64_MAX)
+        timers_add(&r->timers, &q->timer, q->deadline_us);
+}
+
 /* A local read is served in this turn, unless the state is not believed: then it waits like the
  * others. */
 static void start_at_once(struct replica *r, struct replica_request *q)
 {
     rid_assert(q->stage == REPLICA_IDLE);
-    if (start(r, q) && q->deadline_us != UINT64_MAX &&
-        (q->stage != REPLICA_LOCAL || !replica_state_is_good(r)))
-        timers_add(&r->timers, &q->timer, q->deadline_us);
+    if (start(r, q) && (q->stage != REPLICA_LOCAL || !replica_state_is_good(r)))
+        set_timer(r, q);
 }
 
 /* Asked of the core each time: a remembered "I lead" goes on being true on the wrong side of a
  * partition (READ-4), and the core also hands over by itself (FIT-2). */
 bool replica_can_serve(const struct replica *r)
 {
-    return raft_can_serve(r->raft) && !raft_is_transferring(r->raft);
+    return raft_can_propose(r->raft) && !raft_is_transferring(r->raft);
 }
 
 /* Refused with the leader's name; while nobody leads the request waits instead (READ-33). */
@@ -304,8 +358,96 @@ static void submit_to_leader(struct replica *r, struct replica_request *q)
         return;
     }
     replica_move(r, q, REPLICA_WAITING);
-    if (q->deadline_us != UINT64_MAX)
-        timers_add(&r->timers, &q->timer, q->deadline_us);
+    set_timer(r, q);
+}
+
+/* ---- reads of any node, and what their sessions wrote here ---- */
+
+/* Is what the session wrote last still on its way? While this node leads in the term in which it
+ * was appended; later only what is known to be committed is certain to come, and the rest has
+ * failed (READ-58). */
+static bool has_floor(const struct replica *r, const struct replica_request *q)
+{
+    const struct raft_entry_id *w = q->session != NULL ? &q->session->last_write : NULL;
+
+    if (w == NULL || w->index <= r->last_applied)
+        return false;
+    if (w->term == raft_get_term(r->raft) && raft_get_role(r->raft) == RAFT_LEADER)
+        return true;
+    return w->index <= raft_get_commit_index(r->raft) && raft_term_at(r->raft, w->index) == w->term;
+}
+
+/* One that was proposed later than the own write is as good, and keeps the queue in order. */
+static void wait_for_write(struct replica *r, struct replica_request *q)
+{
+    q->floor = q->session->last_write;
+    if (replica_n(r, REPLICA_FLOOR) == 0 || r->last_floor < q->floor.index)
+        r->last_floor = q->floor.index;
+    q->floor_index = r->last_floor;
+    replica_move(r, q, REPLICA_FLOOR);
+}
+
+/* From WAITING, where it has its timer, or from the beginning. */
+static void start_here(struct replica *r, struct replica_request *q)
+{
+    bool is_new = q->stage == REPLICA_IDLE;
+
+    if (!has_floor(r, q)) {
+        if (is_new)
+            start_at_once(r, q);
+        else
+            start(r, q);
+        return;
+    }
+    wait_for_write(r, q);
+    if (is_new)
+        set_timer(r, q);
+}
+
+/* A write of the session that waits for a leader comes first: what becomes of it is not known. */
+static void submit_here(struct replica *r, struct replica_request *q)
+{
+    if (replica_n(r, REPLICA_LOCAL) + replica_n(r, REPLICA_TICKET) + replica_n(r, REPLICA_AGE) +
+            replica_n(r, REPLICA_FLOOR) >=
+        REQUESTS_MAX) { /* local ones wait while the state is rebuilt */
+        replica_fail(r, q, WIRE_ERROR_BUSY, NULL);
+    } else if (q->session != NULL && q->session->n_waiting > 0) {
+        replica_move(r, q, REPLICA_WAITING);
+        set_timer(r, q);
+    } else {
+        start_here(r, q);
+    }
+}
+
+/* What was lost will not come, and what was committed will: at the latest with that. */
+void replica_lose_floors(struct replica *r, const struct raft_ready *ready)
+{
+    if (ready->loss == RAFT_LOSS_NONE)
+        return;
+    list_for_each(it, &r->queues[REPLICA_FLOOR].list)
+    {
+        struct replica_request *q = list_entry(it, struct replica_request, link);
+
+        if (q->floor.term == ready->loss_term && q->floor.index > ready->loss_commit_index)
+            q->floor = (struct raft_entry_id){0};
+        if (q->floor_index > ready->loss_commit_index)
+            q->floor_index = ready->loss_commit_index;
+    }
+    if (r->last_floor > ready->loss_commit_index)
+        r->last_floor = ready->loss_commit_index;
+}
+
+void replica_drain_floors(struct replica *r)
+{
+    struct replica_request *q = replica_first(r, REPLICA_FLOOR);
+
+    if (q == NULL || q->floor_index > r->last_applied)
+        return;
+    replica_share(r, &r->answering);
+    do {
+        start(r, q);
+        q = replica_first(r, REPLICA_FLOOR);
+    } while (q != NULL && q->floor_index <= r->last_applied && !replica_spent(r, &r->answering));
 }
 
 void replica_submit(struct replica *r, struct replica_request *q, uint64_t now_us)
@@ -316,21 +458,25 @@ void replica_submit(struct replica *r, struct replica_request *q, uint64_t now_u
     rid_assert(p != NULL ? q->served != NULL : q->written != NULL);
     replica_now(r, now_us);
     q->stage = REPLICA_IDLE;
+    q->submitted_us = r->now_us;
+    q->age = (struct heap_node){0};
     list_init(&q->link);
     list_init(&q->timer);
     if (r->quiesced || r->dead) {
         replica_fail(r, q, WIRE_ERROR_CANCELLED, NULL);
         return;
     }
-    if (replica_n(r, REPLICA_LOCAL) >= REQUESTS_MAX) { /* they wait while the state is rebuilt */
-        replica_fail(r, q, WIRE_ERROR_BUSY, NULL);
-        return;
-    }
-    if (p == NULL || p->by_leader) {
+    if (p == NULL || p->by_leader)
         submit_to_leader(r, q);
-        return;
-    }
-    start_at_once(r, q);
+    else
+        submit_here(r, q);
+}
+
+static bool by_leader(const struct replica_request *q)
+{
+    const struct anchor_provider *p = anchor_provider_of(q->kind);
+
+    return p == NULL || p->by_leader;
 }
 
 /* While nobody is known to lead they wait until their deadline; they are neither answered from old
@@ -343,12 +489,14 @@ void replica_drain_waiting(struct replica *r)
         replica_share(r, &r->answering);
     for (; q != NULL; q = replica_first(r, REPLICA_WAITING)) {
         slice_charge(&r->answering, q->kind == REPLICA_WRITE ? q->command_len : 0);
-        if (replica_can_serve(r))
-            start(r, q);
-        else if (other_leads(r))
-            replica_fail(r, q, WIRE_ERROR_NOT_LEADER, NULL);
-        else
+        if (!replica_can_serve(r) && !other_leads(r))
             break;
+        if (!by_leader(q))
+            start_here(r, q); /* its write was before it, and has begun, or failed */
+        else if (replica_can_serve(r))
+            start(r, q);
+        else
+            replica_fail(r, q, WIRE_ERROR_NOT_LEADER, NULL);
         if (replica_spent(r, &r->answering))
             break;
     }
@@ -358,7 +506,12 @@ void replica_quiesce(struct replica *r)
 {
     r->quiesced = true;
     replica_fail_stage(r, REPLICA_WAITING);
+    replica_fail_stage(r, REPLICA_AWAITED);
     replica_fail_stage(r, REPLICA_LOCAL);
+    if (raft_get_leader(r->raft) == 0) { /* they wait for one, too */
+        replica_fail_stage(r, REPLICA_TICKET);
+        replica_fail_stage(r, REPLICA_AGE);
+    }
     rid_assert(replica_n(r, REPLICA_WAITING) == 0);
 }
 

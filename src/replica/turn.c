@@ -1,5 +1,6 @@
 /* The turn: what the core says is due is done, in the order that makes it right.
  *
+ *   look            lease reads: the clock, once for all that are here; then
  *   core ──ready──► send msgs        nothing in them claims what is not durable
  *                   log_submit       entries go to the disk while the appends travel (10.2.1)
  *                   hold msgs_after  sent by replica_stored(), when their batch is durable
@@ -104,6 +105,7 @@ static void fail_the_lost(struct replica *r, const struct raft_ready *ready)
     replica_note_loss(r, ready);
     anchors_lose(r, ready);
     proposals_lose(r, ready);
+    replica_lose_floors(r, ready);
     replica_tell_lost(r);
 }
 
@@ -112,6 +114,8 @@ static void take_ready(struct replica *r)
     struct raft_ready ready;
 
     r->dirty = false;
+    anchors_prepare(r);
+    replica_tell_clocks(r);
     raft_ready(r->raft, r->now_us, &ready);
     if (ready.log_error != 0) {
         replica_fatal(r, ready.log_error, "cannot read the log");
@@ -128,10 +132,12 @@ static void take_ready(struct replica *r)
     if (r->dead)
         return;
     replica_rebuild_step(r);
+    replica_drain_floors(r);
     anchors_serve(r);
     replica_rebuild_step(r);
     if (r->dead)
         return;
+    replica_tell_lost(r); /* what this node is too far behind for, as it turned out */
     replica_drain_waiting(r);
 }
 

@@ -15,7 +15,8 @@
 static size_t cost_of(const struct wire_request *q)
 {
     return sizeof(struct request) + q->key.len + q->origin.src.len + q->origin.dest.len +
-           q->n_keys * sizeof(*q->keys) + (size_t)4 * MALLOC_BYTES + SERVICE_REPLY_BYTES;
+           q->n_keys * sizeof(*q->keys) + (q->scan != NULL ? sizeof(*q->scan) : 0) +
+           (size_t)4 * MALLOC_BYTES + SERVICE_REPLY_BYTES;
 }
 
 static void charge(struct request *req, size_t cost, size_t command_bytes)
@@ -66,6 +67,7 @@ struct request *service_request_new(struct service_conn *c, const struct wire_re
     req->arrived_us = s->ops.now_us(s->ops.ctx);
     req->rr.deadline_us = req->arrived_us + (uint64_t)q->timeout_ms * 1000u;
     req->rr.session = &c->session;
+    req->rr.min_index = q->min_index;
     req->key_len = q->key.len;
     memcpy(req->key, q->key.bytes, q->key.len);
     if (wire_origin_copy(&q->origin, &req->origin) != 0) {
@@ -95,6 +97,7 @@ void service_request_free(struct request *req)
     }
     wire_origin_done(&req->origin);
     free(req->keys);
+    free(req->scan);
     free(req->command);
     s->n_pending--;
     if (s->ops.release != NULL)
@@ -112,7 +115,9 @@ void service_request_failed(struct replica_request *rr, const struct replica_fai
     struct request *req = service_request_of(rr);
     struct buf *out = service_out(req->conn);
 
-    if (out != NULL)
+    if (out != NULL && f->error == WIRE_ERROR_NOT_SUPPORTED)
+        service_reply_not_supported(req, out, f->too_old);
+    else if (out != NULL)
         service_write_failure(req->conn->service, out, &req->origin, f, "the write",
                               req->timeout_ms);
     service_request_free(req);

@@ -1,8 +1,9 @@
 /* compare_read_methods: every method on the same key, side by side, each read checked (CLIENT-8).
  *
- * The key is internal: no client can name it. One writer keeps raising the number in it through the
- * log while the reads run, and compare_measure.c holds each answer against it. The numbers of one
- * run begin above those of every earlier run, so a value of yesterday cannot pass.
+ * The key is internal: no client can name it. A leader keeps raising the number in it through the
+ * log while the reads run, and compare_judge.c holds each answer against it. The numbers of one
+ * run begin above those of every earlier run, so a value of yesterday cannot pass. A node that does
+ * not lead runs only what any node answers, and writes nothing.
  *
  * Reads of all methods are mixed in random order, `concurrency` at a time, after a few that are not
  * counted. Any failure, so any change of leadership, ends the run with that error. */
@@ -37,7 +38,7 @@ static void maybe_end(struct compare *c)
 {
     struct service *s = c->service;
 
-    if (c->n_busy > 0 || c->writer_busy || (!c->stopping && c->done < c->total))
+    if (c->n_busy > 0 || c->writer_busy || (!c->stopping && (c->done < c->total || c->with_cost)))
         return;
     if (c->req != NULL) {
         struct buf *out = service_out(c->req->conn);
@@ -73,6 +74,7 @@ static void writer_written(struct replica_request *rr, const struct command_resu
     (void)result;
     c->writer_busy = false;
     c->acked = c->proposed;
+    compare_learn(c, raft_get_commit_index(replica_raft(c->service->replica)));
     if (c->begun_us == 0) {
         c->begun_us = now_of(c);
         c->term = c->session.last_write.term;
@@ -162,21 +164,23 @@ static void read_failed(struct replica_request *rr, const struct replica_failure
 static void begin_read(struct compare *c, struct compare_read *read, enum compare_method method,
                        bool counted)
 {
-    static const enum replica_kind kinds[COMPARE_METHODS] = {REPLICA_READ, REPLICA_READ_LOG,
-                                                             REPLICA_READ_LOCAL};
+    const struct raft *raft = replica_raft(c->service->replica);
     struct replica_stats stats;
 
     replica_get_stats(c->service->replica, &stats);
+    compare_learn(c, raft_get_commit_index(raft));
     memset(read, 0, sizeof(*read));
     read->compare = c;
     read->method = method;
     read->counted = counted;
     read->busy = true;
     read->begun_us = now_of(c);
-    read->acked = c->acked;
-    read->term = raft_get_term(replica_raft(c->service->replica));
+    read->acked = c->seen > c->acked ? c->seen : c->acked;
+    read->commit = raft_get_commit_index(raft);
+    read->term = raft_get_term(raft);
     read->turn = stats.n_turns;
-    read->rr.kind = kinds[method];
+    read->rr.kind = compare_kinds[method].kind;
+    read->rr.max_stale_us = c->max_stale_us;
     read->rr.deadline_us = read->begun_us + COMPARE_DEADLINE_US;
     read->rr.served = read_served;
     read->rr.failed = read_failed;
@@ -184,9 +188,10 @@ static void begin_read(struct compare *c, struct compare_read *read, enum compar
     replica_submit(c->service->replica, &read->rr, read->begun_us);
 }
 
-/* A change of leadership ends the run, also when nothing was under way that could fail by it: what
- * began now would wait, and be confirmed in another term than it began in. */
-static void stop_if_led_no_more(struct compare *c)
+/* A change of leadership ends a leader's run, also when nothing was under way that could fail by
+ * it: what began now would wait, and be confirmed in another term than it began in. Elsewhere it
+ * is ended when this node is elected: its follower reads are no others' word any more. */
+static void stop_if_role_changed(struct compare *c)
 {
     const struct raft *raft = replica_raft(c->service->replica);
     struct replica_failure f = {.error = WIRE_ERROR_ROLE_CHANGED,
@@ -195,6 +200,8 @@ static void stop_if_led_no_more(struct compare *c)
                                 .leader_id = raft_get_leader(raft),
                                 .role = raft_get_role(raft)};
 
+    if (!c->writes && raft_get_role(raft) != RAFT_LEADER)
+        return;
     if (f.term != c->term)
         f.error = WIRE_ERROR_TERM_CHANGED;
     else if (raft_can_serve(raft))
@@ -209,7 +216,7 @@ static void fill(struct compare *c)
     if (c->filling)
         return;
     c->filling = true;
-    stop_if_led_no_more(c);
+    stop_if_role_changed(c);
     /* While the leadership is being handed over nothing begins: it would wait in the replica, and
      * where this node is elected again be confirmed in another term than it began in, rightly.
      * While this node is shutting down, what begins is refused, and that ends the run. */
@@ -219,17 +226,18 @@ static void fill(struct compare *c)
     }
     for (uint32_t i = 0; i < c->concurrency && !c->stopping; i++) {
         enum compare_method method;
-        bool counted;
+        bool counted = false;
 
         if (c->reads[i].busy)
             continue;
-        if (!compare_pick(c, &method, &counted))
+        if (!compare_pick(c, &method, &counted) && !compare_pick_cost(c, &method))
             break;
         begin_read(c, &c->reads[i], method, counted);
     }
     /* The next number goes out when the last one is in and reads are there to be held against it.
      */
-    if (!c->stopping && !c->writer_busy && c->n_busy > 0 && prng_below(&c->service->prng, 4) == 0)
+    if (c->writes && !c->costing && !c->stopping && !c->writer_busy && c->n_busy > 0 &&
+        prng_below(&c->service->prng, 4) == 0)
         write_next(c);
     c->filling = false;
 }
@@ -246,9 +254,23 @@ void compare_turn(struct service *s)
 
 /* ---- the beginning ---- */
 
+static unsigned methods_of(const struct wire_request *q)
+{
+    return q->only ? q->methods : q->methods | WIRE_VIA_READ_INDEX | WIRE_VIA_LOG;
+}
+
+static bool wants_leader(unsigned methods)
+{
+    for (unsigned i = 0; i < COMPARE_METHODS; i++)
+        if ((methods & compare_kinds[i].bit) != 0 && compare_kinds[i].by_leader)
+            return true;
+    return false;
+}
+
 /* NULL: memory is out. */
 static struct compare *run_new(struct service *s, struct request *req, const struct wire_request *q)
 {
+    const struct raft *raft = replica_raft(s->replica);
     struct compare *c;
 
     c = calloc(1, sizeof(*c) + q->concurrency * sizeof(c->reads[0]));
@@ -258,14 +280,23 @@ static struct compare *run_new(struct service *s, struct request *req, const str
     c->req = req;
     c->concurrency = q->concurrency;
     c->is_right = true;
-    if (compare_measure_init(c, q->num_reads, (q->methods & WIRE_VIA_LOCAL) != 0) != 0) {
+    c->with_cost = q->cost;
+    c->max_stale_us =
+        (uint64_t)(q->max_stale_ms != 0 ? q->max_stale_ms : COMPARE_STALE_MS_DEFAULT) * 1000u;
+    if (compare_measure_init(c, q->num_reads, methods_of(q)) != 0) {
         compare_free(c);
         return NULL;
     }
     wire_key_set_internal(&c->key, COMPARE_KEY);
+    raft_get_status(raft, &c->before);
+    /* Who does not lead runs what it can, if nothing else is asked for; otherwise its first write
+     * waits for a leader, or is refused. */
+    c->writes = raft_get_role(raft) == RAFT_LEADER || wants_leader(methods_of(q));
+    if (!c->writes)
+        return c;
     /* Above every number of every earlier run: the commit index grew by at least one with each of
      * them. */
-    c->proposed = raft_get_commit_index(replica_raft(s->replica)) << 20;
+    c->proposed = raft_get_commit_index(raft) << 20;
     c->acked = c->proposed;
     return c;
 }
@@ -312,9 +343,15 @@ static void start(struct request *req, const struct wire_request *q)
         return;
     }
     c->service->compare = c;
-    c->filling = true;
-    write_next(c);
-    c->filling = false;
+    if (c->writes) {
+        c->filling = true;
+        write_next(c);
+        c->filling = false;
+    } else {
+        c->begun_us = now_of(c);
+        c->term = raft_get_term(replica_raft(c->service->replica));
+        fill(c);
+    }
     maybe_end(c);
 }
 
@@ -322,10 +359,6 @@ void service_handle_compare(struct service_conn *c, const struct wire_request *q
 {
     struct request *req;
 
-    if ((q->methods & (WIRE_VIA_LEASE | WIRE_VIA_FOLLOWER)) != 0) {
-        service_refuse_type(c, q, "lease_read and follower_read are not supported by this version");
-        return;
-    }
     /* This request never enters the replica itself: the reads and writes of the run do. */
     req = service_request_new(c, q, 0);
     if (req != NULL)

@@ -38,9 +38,6 @@ int service_decode(struct service_conn *c, const char *line, size_t len, uint64_
     return answer_refused(c, rc, &refused, line_no);
 }
 
-#define NO_LEASE    "lease reads are not supported by this version; use read_index"
-#define NO_FOLLOWER "follower reads are not supported by this version; use read_index"
-
 /* Every type a client can name: who answers it, or why nobody does. */
 struct verb {
     void (*handle)(struct service_conn *c, const struct wire_request *q);
@@ -53,14 +50,15 @@ static const struct verb verbs[] = {
     [WIRE_REQ_READ_VIA_LOG] = {.handle = service_handle_read_via_log},
     [WIRE_REQ_COMPARE] = {.handle = service_handle_compare},
     [WIRE_REQ_BATCH_READ_INDEX] = {.handle = service_handle_batch},
-    [WIRE_REQ_FOLLOWER_READ] = {.refusal = NO_FOLLOWER},
-    [WIRE_REQ_LEASE_READ] = {.refusal = NO_LEASE},
+    [WIRE_REQ_FOLLOWER_READ] = {.handle = service_handle_follower_read},
+    [WIRE_REQ_LEASE_READ] = {.handle = service_handle_lease_read},
     [WIRE_REQ_LOCAL_READ] = {.handle = service_handle_local_read},
     [WIRE_REQ_READ] = {.handle = service_handle_read},
+    [WIRE_REQ_SCAN] = {.handle = service_handle_scan},
     [WIRE_REQ_WRITE] = {.handle = service_handle_write},
     [WIRE_REQ_CAS] = {.handle = service_handle_write},
     [WIRE_REQ_DELETE] = {.handle = service_handle_write},
-    [WIRE_REQ_OPEN_SESSION] = {.refusal = "sessions are not supported by this version"},
+    [WIRE_REQ_OPEN_SESSION] = {.handle = service_handle_write},
     [WIRE_REQ_INIT] = {.handle = service_handle_init, .without_replica = true},
     [WIRE_REQ_PING] = {.handle = service_handle_ping, .without_replica = true},
     [WIRE_REQ_STATUS] = {.handle = service_handle_status},

@@ -2,6 +2,7 @@
  *
  * What a reply claims was measured for this very read: it comes from the view that the replica
  * hands over, never from a constant (CLIENT-8). `heartbeat_confirmed` is round > arrival_round. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,7 +10,7 @@
 
 #include "base/banned.h"
 
-static void reply_internal(struct request *req, const char *what)
+void service_read_internal(struct request *req, const char *what)
 {
     struct service *s = req->conn->service;
     struct buf *out = service_out(req->conn);
@@ -26,9 +27,20 @@ static void reply_internal(struct request *req, const char *what)
 
 /* A fact of this read (CLIENT-8): a quorum acknowledged a round that is higher than any that was
  * open when it came, in the term it was served for. */
-static bool is_confirmed(const struct replica_view *view)
+bool service_read_is_confirmed(const struct replica_view *view)
 {
-    return view->round > view->arrival_round && view->last_applied.index >= view->read_index;
+    return view->proof == REPLICA_PROOF_ROUND && replica_view_is_linearizable(view);
+}
+
+/* What a read of this kind may not be answered without. */
+static bool promises_all(enum replica_kind kind)
+{
+    return kind != REPLICA_READ_LOCAL && kind != REPLICA_READ_BOUNDED;
+}
+
+bool service_read_is_right(enum replica_kind kind, const struct replica_view *view)
+{
+    return !promises_all(kind) || replica_view_is_linearizable(view);
 }
 
 static void verbose_value(struct wire_reply *w, const struct command_value *v)
@@ -41,37 +53,66 @@ static void verbose_value(struct wire_reply *w, const struct command_value *v)
     }
 }
 
-/* What `read` leaves to the node, and so to be told: the state that was read, and what stands
- * behind it. The other methods say it in every reply. */
-static void verbose_guarantee(struct wire_reply *w, enum replica_kind kind,
+static void reply_served_by(struct service *s, struct wire_reply *w,
+                            const struct replica_view *view)
+{
+    const char *name = service_name_of(s, view->served_by);
+
+    /* It may be removed already, and not have heard. */
+    wire_reply_str(w, "served_by", name != NULL ? name : s->conf.node_name);
+}
+
+/* Rounded up: it is a bound. */
+static void reply_staleness(struct wire_reply *w, const struct replica_view *view)
+{
+    wire_reply_u64(w, "staleness_ms", (view->staleness_us + 999u) / 1000u);
+}
+
+/* The state that was read, and what stands behind it: what each method says behind its value. */
+static void reply_guarantee(struct service *s, struct wire_reply *w, enum replica_kind kind,
+                            const struct replica_view *view)
+{
+    if (promises_all(kind))
+        wire_reply_u64(w, "read_at_index", view->last_applied.index);
+    else
+        wire_reply_u64(w, "applied_index", view->last_applied.index);
+    if (kind == REPLICA_READ)
+        wire_reply_bool(w, "heartbeat_confirmed", service_read_is_confirmed(view));
+    else if (kind == REPLICA_READ_FOLLOWER)
+        reply_served_by(s, w, view);
+    else if (kind == REPLICA_READ_LEASE)
+        wire_reply_bool(w, "lease_valid", view->proof == REPLICA_PROOF_LEASE);
+    else if (kind == REPLICA_READ_BOUNDED)
+        reply_staleness(w, view);
+    wire_reply_bool(w, "linearizable", replica_view_is_linearizable(view));
+}
+
+/* What `read` leaves to the node, and so to be told. */
+static void verbose_guarantee(struct service *s, struct wire_reply *w, enum replica_kind kind,
                               const struct replica_view *view)
 {
-    bool confirmed = kind == REPLICA_READ && is_confirmed(view);
-
     if (kind == REPLICA_READ_LOG)
         wire_reply_u64(w, "log_index_used", view->entry.index);
     else
-        wire_reply_u64(w, kind == REPLICA_READ ? "read_at_index" : "applied_index",
-                       view->last_applied.index);
-    if (kind == REPLICA_READ)
-        wire_reply_bool(w, "heartbeat_confirmed", confirmed);
-    if (kind != REPLICA_READ_LOG) /* its anchor says so */
-        wire_reply_bool(w, "linearizable", confirmed);
+        reply_guarantee(s, w, kind, view);
 }
 
-/* Where the right of this read comes from. */
-static void verbose_anchor(struct wire_reply *w, enum replica_kind kind,
-                           const struct replica_view *view)
+void service_read_proof(struct service *s, struct wire_reply *w, const struct replica_view *view,
+                        bool is_said)
 {
-    if (kind == REPLICA_READ) {
+    if (view->proof == REPLICA_PROOF_NONE)
+        return;
+    if (view->proof != REPLICA_PROOF_MARKER)
         wire_reply_u64(w, "read_index", view->read_index);
+    if (view->round != 0)
         wire_reply_u64(w, "round", view->round);
+    if (view->proof != REPLICA_PROOF_STAMP)
         wire_reply_u64(w, "term", view->term);
-    } else if (kind == REPLICA_READ_LOG) {
-        wire_reply_u64(w, "term", view->entry.term);
-        /* The marker was applied at its index, in its term. */
-        wire_reply_bool(w, "linearizable", true);
-    }
+    /* Of a log read its index alone would say so: the marker was applied there, in its term. */
+    if (view->proof == REPLICA_PROOF_MARKER && !is_said)
+        wire_reply_bool(w, "linearizable", replica_view_is_linearizable(view));
+    wire_reply_str(w, "proof", replica_proof_name(view->proof));
+    wire_reply_str(w, "by", service_name_of(s, view->by));
 }
 
 /* `read` of an absent key: an error, with the guarantee of the absence where it is asked for. */
@@ -83,10 +124,28 @@ static void reply_absent(struct request *req, struct buf *out, const struct repl
     service_begin_error(s, &w, out, &req->origin, WIRE_ERROR_KEY_NOT_FOUND, false, "no such key");
     wire_reply_u64(&w, "index", view->last_applied.index);
     if (req->verbose) {
-        verbose_guarantee(&w, req->rr.kind, view);
-        verbose_anchor(&w, req->rr.kind, view);
+        verbose_guarantee(s, &w, req->rr.kind, view);
+        service_read_proof(s, &w, view, false);
     }
     service_end(s, &w, &req->origin);
+}
+
+static const char *ok_name(enum wire_request_type type)
+{
+    switch ((int)type) { /* int: the rest is for default */
+    case WIRE_REQ_READ:
+        return "read_ok";
+    case WIRE_REQ_READ_VIA_LOG:
+        return "read_via_log_ok";
+    case WIRE_REQ_LOCAL_READ:
+        return "local_read_ok";
+    case WIRE_REQ_FOLLOWER_READ:
+        return "follower_read_ok";
+    case WIRE_REQ_LEASE_READ:
+        return "lease_read_ok";
+    default:
+        return "read_index_ok";
+    }
 }
 
 static void reply_read(struct request *req, struct buf *out, const struct replica_view *view,
@@ -94,54 +153,36 @@ static void reply_read(struct request *req, struct buf *out, const struct replic
 {
     struct service *s = req->conn->service;
     struct wire_reply w;
-    bool confirmed = is_confirmed(view);
 
-    switch ((int)req->type) { /* int: the rest is for default */
-    case WIRE_REQ_READ:
-        if (!v->exists) {
-            reply_absent(req, out, view);
-            return;
-        }
-        service_begin(s, &w, out, &req->origin, "read_ok");
-        wire_reply_value(&w, "value", v->text);
-        break;
-    case WIRE_REQ_READ_VIA_LOG:
-        service_begin(s, &w, out, &req->origin, "read_via_log_ok");
-        wire_reply_value(&w, "value", v->text);
+    if (req->type == WIRE_REQ_READ && !v->exists) {
+        reply_absent(req, out, view);
+        return;
+    }
+    service_begin(s, &w, out, &req->origin, ok_name(req->type));
+    wire_reply_value(&w, "value", v->text);
+    if (req->type == WIRE_REQ_READ_VIA_LOG) {
         wire_reply_u64(&w, "log_index_used", view->entry.index);
         wire_reply_ms(&w, "latency_ms", s->ops.now_us(s->ops.ctx) - req->arrived_us);
-        break;
-    case WIRE_REQ_LOCAL_READ:
-        service_begin(s, &w, out, &req->origin, "local_read_ok");
-        wire_reply_value(&w, "value", v->text);
-        wire_reply_u64(&w, "applied_index", view->last_applied.index);
-        wire_reply_bool(&w, "linearizable", false);
-        break;
-    default:
-        service_begin(s, &w, out, &req->origin, "read_index_ok");
-        wire_reply_value(&w, "value", v->text);
-        wire_reply_u64(&w, "read_at_index", view->last_applied.index);
-        wire_reply_bool(&w, "heartbeat_confirmed", confirmed);
-        wire_reply_bool(&w, "linearizable", confirmed);
-        break;
+    } else if (req->type != WIRE_REQ_READ) {
+        reply_guarantee(s, &w, req->rr.kind, view);
     }
     if (req->verbose) {
         verbose_value(&w, v);
         if (req->type == WIRE_REQ_READ)
-            verbose_guarantee(&w, req->rr.kind, view);
-        verbose_anchor(&w, req->rr.kind, view);
+            verbose_guarantee(s, &w, req->rr.kind, view);
+        service_read_proof(s, &w, view, false);
     }
     service_end(s, &w, &req->origin);
 }
 
 /* rc: what reading gave; with 0 the reply is written. A damaged record is no answer, and no reason
  * to say so again and again: the next leader's state is another (FIT-7). */
-static void finish_read(struct request *req, const struct buf *out, int rc)
+void service_read_finish(struct request *req, const struct buf *out, int rc)
 {
     if (rc != 0 && replica_read_failed(req->conn->service->replica, &req->rr))
         return; /* it is freed */
     if (rc != 0 && out != NULL)
-        reply_internal(req, "the state cannot be read");
+        service_read_internal(req, "the state cannot be read");
     service_request_free(req);
 }
 
@@ -150,13 +191,13 @@ static void read_served(struct replica_request *rr, const struct replica_view *v
     struct request *req = service_request_of(rr);
     const struct wire_slice key = {(const char *)req->key, req->key_len};
     struct buf *out = service_out(req->conn);
-    bool is_right = rr->kind != REPLICA_READ || is_confirmed(view);
+    bool is_right = service_read_is_right(rr->kind, view);
     struct command_value v;
     int rc = 0;
 
     if (out != NULL) {
         if (!is_right)
-            reply_internal(req, "a read came back without its confirmation");
+            service_read_internal(req, "a read came back without what proves it");
         else
             rc = view->get(view->ctx, key, &v);
         if (rc == 0 && is_right) {
@@ -166,7 +207,7 @@ static void read_served(struct replica_request *rr, const struct replica_view *v
             reply_read(req, out, view, &v);
         }
     }
-    finish_read(req, out, rc);
+    service_read_finish(req, out, rc);
 }
 
 /* The values alone, by their lengths: nothing is copied before it is known that it fits. What
@@ -212,7 +253,7 @@ static int batch_values(struct request *req, struct wire_reply *w, const struct 
 static int reply_batch(struct request *req, struct buf *out, const struct replica_view *view)
 {
     struct service *s = req->conn->service;
-    bool confirmed = is_confirmed(view);
+    bool confirmed = service_read_is_confirmed(view);
     struct wire_reply w;
     int rc;
 
@@ -250,7 +291,7 @@ static void batch_served(struct replica_request *rr, const struct replica_view *
         else
             rc = reply_batch(req, out, view);
     }
-    finish_read(req, out, rc);
+    service_read_finish(req, out, rc);
 }
 
 static void read_by(struct service_conn *c, const struct wire_request *q, enum replica_kind kind)
@@ -260,6 +301,7 @@ static void read_by(struct service_conn *c, const struct wire_request *q, enum r
     if (req == NULL)
         return;
     req->rr.kind = kind;
+    req->rr.max_stale_us = (uint64_t)q->max_stale_ms * 1000u;
     req->rr.served = read_served;
     req->rr.failed = service_request_failed;
     service_submit(req);
@@ -275,32 +317,84 @@ void service_handle_read_via_log(struct service_conn *c, const struct wire_reque
     read_by(c, q, REPLICA_READ_LOG);
 }
 
+void service_handle_follower_read(struct service_conn *c, const struct wire_request *q)
+{
+    read_by(c, q, REPLICA_READ_FOLLOWER);
+}
+
+void service_handle_lease_read(struct service_conn *c, const struct wire_request *q)
+{
+    read_by(c, q, REPLICA_READ_LEASE);
+}
+
+enum wire_via service_via_of(const struct service *s, enum wire_via via)
+{
+    if (via == WIRE_VIA_DEFAULT)
+        via = s->conf.read_via;
+    if (via != WIRE_VIA_DEFAULT)
+        return via;
+    /* Each node answers: who leads by a round of its own, the others by its word. */
+    return raft_get_role(replica_raft(s->replica)) == RAFT_LEADER ? WIRE_VIA_READ_INDEX
+                                                                  : WIRE_VIA_FOLLOWER;
+}
+
+/* Before it waits for an index that means something else there. */
+bool service_read_is_foreign(struct service_conn *c, const struct wire_request *q)
+{
+    const char *hash = c->service->conf.cluster_hash;
+    char text[160];
+
+    if (q->cluster.data == NULL)
+        return false;
+    if (hash != NULL && strlen(hash) == q->cluster.len &&
+        memcmp(hash, q->cluster.data, q->cluster.len) == 0)
+        return false;
+    (void)snprintf(text, sizeof(text),
+                   "what was seen is another cluster's, or this one's before it went on alone: "
+                   "this is %s; begin without min_index",
+                   hash != NULL ? hash : "none that has a hash");
+    service_refuse_condition(c, &q->origin, text, replica_last_applied(c->service->replica));
+    return true;
+}
+
 void service_handle_local_read(struct service_conn *c, const struct wire_request *q)
 {
-    read_by(c, q, REPLICA_READ_LOCAL);
+    if (!service_read_is_foreign(c, q))
+        read_by(c, q, q->max_stale_ms != 0 ? REPLICA_READ_BOUNDED : REPLICA_READ_LOCAL);
+}
+
+bool service_read_kind(struct service_conn *c, const struct wire_request *q,
+                       enum replica_kind *ret_kind)
+{
+    switch (service_via_of(c->service, q->via)) {
+    case WIRE_VIA_DEFAULT:
+    case WIRE_VIA_READ_INDEX:
+        *ret_kind = REPLICA_READ;
+        return true;
+    case WIRE_VIA_LOG:
+        *ret_kind = REPLICA_READ_LOG;
+        return true;
+    case WIRE_VIA_LOCAL:
+        *ret_kind = REPLICA_READ_LOCAL;
+        return true;
+    case WIRE_VIA_BOUNDED: /* no `via` is called so */
+        break;
+    case WIRE_VIA_LEASE:
+        *ret_kind = REPLICA_READ_LEASE;
+        return true;
+    case WIRE_VIA_FOLLOWER:
+        *ret_kind = REPLICA_READ_FOLLOWER;
+        return true;
+    }
+    return false;
 }
 
 void service_handle_read(struct service_conn *c, const struct wire_request *q)
 {
-    switch (q->via) {
-    case WIRE_VIA_DEFAULT:
-    case WIRE_VIA_READ_INDEX:
-        read_by(c, q, REPLICA_READ);
-        break;
-    case WIRE_VIA_LOG:
-        read_by(c, q, REPLICA_READ_LOG);
-        break;
-    case WIRE_VIA_LOCAL:
-        read_by(c, q, REPLICA_READ_LOCAL);
-        break;
-    case WIRE_VIA_LEASE:
-        service_refuse_type(c, q, "lease reads are not supported by this version; use read_index");
-        break;
-    case WIRE_VIA_FOLLOWER:
-        service_refuse_type(c, q,
-                            "follower reads are not supported by this version; use read_index");
-        break;
-    }
+    enum replica_kind kind;
+
+    if (service_read_kind(c, q, &kind))
+        read_by(c, q, kind);
 }
 
 void service_handle_batch(struct service_conn *c, const struct wire_request *q)

@@ -166,6 +166,26 @@ static void cause_text(const struct replica_failure *f, char *text, size_t size)
     }
 }
 
+/* Others are not behind (FOLLOW-7). */
+static void behind_text(struct service *s, const struct replica_failure *f, char *text, size_t size)
+{
+    const char *name = service_name_of(s, f->leader_id);
+    const char *addr =
+        s->ops.client_addr != NULL ? s->ops.client_addr(s->ops.ctx, f->leader_id) : NULL;
+    char behind[96];
+
+    if (f->behind > 0)
+        (void)snprintf(behind, sizeof(behind), "this node is %llu %s behind",
+                       (unsigned long long)f->behind, f->behind == 1 ? "entry" : "entries");
+    else
+        (void)snprintf(behind, sizeof(behind), "this node makes its state again");
+    if (name == NULL)
+        (void)snprintf(text, size, "%s; ask another one", behind);
+    else
+        (void)snprintf(text, size, "%s; ask another one, or the leader %s%s%s", behind, name,
+                       addr != NULL ? " at " : "", addr != NULL ? addr : "");
+}
+
 static void failure_text(struct service *s, const struct replica_failure *f, const char *what,
                          uint32_t timeout_ms, char *text, size_t size)
 {
@@ -203,6 +223,9 @@ static void failure_text(struct service *s, const struct replica_failure *f, con
                        f->cause == REPLICA_CAUSE_OWN_DISK
                            ? "as much waits for the disk of this node as it can write in time"
                            : "too much is under way on this node");
+        break;
+    case WIRE_ERROR_OVERLOADED:
+        behind_text(s, f, text, size);
         break;
     case WIRE_ERROR_NO_SPACE:
         if (strcmp(f->space.what, "nodes") == 0)
@@ -251,6 +274,11 @@ static void failure_fields(struct service *s, struct wire_reply *w, const struct
     case WIRE_ERROR_BUSY:
         wire_reply_u64(w, "limit", f->limit);
         wire_reply_u64(w, "retry_after_ms", RETRY_AFTER_MS);
+        break;
+    case WIRE_ERROR_OVERLOADED:
+        wire_reply_u64(w, "limit", f->limit);
+        wire_reply_u64(w, "retry_after_ms", OVERLOADED_RETRY_AFTER_MS);
+        leader_fields(s, w, f->leader_id, true);
         break;
     case WIRE_ERROR_NO_SPACE:
         wire_reply_u64(w, "used", f->space.used);
@@ -313,6 +341,35 @@ void service_reply_key_not_found(struct request *req, struct buf *out, raft_inde
     service_begin_error(s, &w, out, &req->origin, WIRE_ERROR_KEY_NOT_FOUND, false, "no such key");
     wire_reply_u64(&w, "index", index);
     service_end(s, &w, &req->origin);
+}
+
+void service_reply_not_supported(struct request *req, struct buf *out, raft_node_id behind)
+{
+    struct service *s = req->conn->service;
+    const char *name = service_name_of(s, behind);
+    struct wire_reply w;
+    char text[192];
+
+    (void)snprintf(text, sizeof(text),
+                   "%s is not known to understand sessions: it runs an earlier version of ridd, or "
+                   "was not heard since this node started; upgrade it, or start it",
+                   name != NULL ? name : "a member");
+    service_begin_error(s, &w, out, &req->origin, WIRE_ERROR_NOT_SUPPORTED, false, text);
+    wire_reply_str(&w, "request_type", wire_request_type_name(req->type));
+    service_end(s, &w, &req->origin);
+}
+
+void service_refuse_condition(struct service_conn *c, const struct wire_origin *origin,
+                              const char *text, raft_index index)
+{
+    struct buf *out = service_out(c);
+    struct wire_reply w;
+
+    if (out == NULL)
+        return;
+    service_begin_error(c->service, &w, out, origin, WIRE_ERROR_PRECONDITION_FAILED, false, text);
+    wire_reply_u64(&w, "index", index);
+    service_end(c->service, &w, origin);
 }
 
 void service_refuse_field(struct service_conn *c, const struct wire_request *q, const char *field,

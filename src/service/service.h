@@ -45,6 +45,14 @@ enum service_part_outcome {
     SERVICE_PART_FAILED,
 };
 
+/* What this process has cost its disk and its network since it started. */
+struct service_costs {
+    uint64_t fsyncs;
+    uint64_t disk_writes; /* of the log */
+    uint64_t log_bytes;   /* likewise */
+    uint64_t wire_bytes;  /* frames of peers, both ways */
+};
+
 struct service_member_answer {
     enum wire_error error;          /* NONE: it is begun, or done, or would be (dry_run) */
     char text[256];                 /* of the error */
@@ -81,6 +89,8 @@ struct service_ops {
     bool (*peer_connected)(void *ctx, raft_node_id id);
     /* Bytes that an entry with this payload takes in the log. */
     uint64_t (*record_bytes)(void *ctx, size_t payload_len);
+    /* Only what the host counts; NULL: it counts nothing. */
+    void (*costs)(void *ctx, struct service_costs *ret);
     void (*event)(void *ctx, enum log_level level, const char *event, const char *text);
     /* A change of the members: it is begun, or refused in words; may be NULL. */
     void (*member)(void *ctx, enum wire_request_type verb, const struct wire_member *q,
@@ -99,11 +109,15 @@ struct service_ops {
 };
 
 struct service_conf {
-    uint16_t group;              /* whose requests these are; that of the replica */
-    const char *node_name;       /* borrowed; may be set later by service_set_replica() */
-    const char *cluster_name;    /* borrowed */
-    bool spaced;                 /* jansson's default form, for stdin/stdout */
-    uint64_t seed;               /* order of the methods in compare */
+    uint16_t group;           /* whose requests these are; that of the replica */
+    const char *node_name;    /* borrowed; may be set later by service_set_replica() */
+    const char *cluster_name; /* borrowed */
+    /* What status shows of the cluster's id, and tokens name (TOKEN-1); borrowed, may be filled in
+     * before the first request comes. NULL: every token is another cluster's. */
+    const char *cluster_hash;
+    bool spaced;            /* jansson's default form, for stdin/stdout */
+    uint64_t seed;          /* order of the methods in compare */
+    enum wire_via read_via; /* of a `read` that names none; DEFAULT: by the role of this node */
     const struct memory *memory; /* what status shows of it; borrowed, NULL: nobody counts */
 };
 
@@ -149,6 +163,8 @@ void service_fail(struct service_conn *c, const struct wire_origin *origin, enum
  * write", as the text calls it. Also for hosts that keep requests of their own. */
 void service_write_failure(struct service *s, struct buf *out, const struct wire_origin *origin,
                            const struct replica_failure *f, const char *what, uint32_t timeout_ms);
+/* How a `read` with this `via` is answered here now; never DEFAULT. Needs the replica. */
+enum wire_via service_via_of(const struct service *s, enum wire_via via);
 struct wire_decoder *service_decoder(struct service *s);
 uint64_t service_next_msg_id(struct service *s);
 

@@ -1,8 +1,9 @@
 /* The inside of the service. Its files call each other in one direction only, the way the parts of
  * this header are ordered, from the bottom up:
  *
- *   replies ◄─ admission ◄─ room ◄─ read, write ◄────────────────────────── lines ◄─ service
- *                     ◄─ compare_measure ◄─ compare ◄─ transfer, cluster ◄───┤
+ *   replies ◄─ admission ◄─ room ◄─ read ◄─ scan ◄───────────────────────── lines ◄─ service
+ *                            └◄─ write ◄────────────────────────────────────┤
+ *      compare_judge, compare_measure, compare_report ◄─ compare ◄─ transfer, cluster ◄─┤
  *                     ◄─ part ◄─ transfer ◄──────────────────────────────────┘ */
 #ifndef RIDD_SERVICE_SERVICE_INT_H
 #define RIDD_SERVICE_SERVICE_INT_H
@@ -56,12 +57,14 @@ struct request {
     size_t charged_command;   /* to conn->memory->commands */
     enum wire_request_type type;
     bool verbose;
+    uint64_t client; /* write: of the session that it names; 0: none */
     uint32_t timeout_ms;
     uint64_t arrived_us;
     struct wire_origin origin; /* owned copy */
     unsigned n_keys;
-    struct wire_key *keys; /* batch: owned; otherwise NULL */
-    void *command;         /* owned */
+    struct wire_key *keys;  /* batch: owned; otherwise NULL */
+    struct wire_scan *scan; /* scan: owned; otherwise NULL */
+    void *command;          /* owned */
     size_t key_len;
     unsigned char key[]; /* stored form */
 };
@@ -92,7 +95,12 @@ void service_refuse_busy(struct service_conn *c, const struct wire_origin *origi
 void service_refuse_field(struct service_conn *c, const struct wire_request *q, const char *field,
                           const char *text);
 void service_refuse_type(struct service_conn *c, const struct wire_request *q, const char *text);
+/* `precondition_failed` with the index of what was looked at. */
+void service_refuse_condition(struct service_conn *c, const struct wire_origin *origin,
+                              const char *text, raft_index index);
 void service_reply_key_not_found(struct request *req, struct buf *out, raft_index index);
+/* A member that is not known to understand what was asked for. */
+void service_reply_not_supported(struct request *req, struct buf *out, raft_node_id behind);
 
 /* ---- lines.c ---- */
 
@@ -121,14 +129,39 @@ bool service_wait_for_room(struct request *req, const struct buf *out, size_t va
 void service_stop_waiting(struct request *req);
 void service_expire_waiting(struct service *s, uint64_t now_us);
 
+/* ---- read.c: what all reads have in common ---- */
+
+/* Who gives the read of q its right, by its `via`. False: nobody here does, and it has been
+ * answered. */
+bool service_read_kind(struct service_conn *c, const struct wire_request *q,
+                       enum replica_kind *ret_kind);
+/* The token of q is another cluster's: it has been answered. */
+bool service_read_is_foreign(struct service_conn *c, const struct wire_request *q);
+/* What the view says of this very read; CLIENT-8. */
+bool service_read_is_confirmed(const struct replica_view *view);
+/* A read of this kind may be answered with it. */
+bool service_read_is_right(enum replica_kind kind, const struct replica_view *view);
+/* Verbose: where the right of this read comes from. is_said: the reply says already whether it is
+ * linearizable. */
+void service_read_proof(struct service *s, struct wire_reply *w, const struct replica_view *view,
+                        bool is_said);
+/* rc: what reading gave; with 0 the reply is written. req ends, here or in the replica. */
+void service_read_finish(struct request *req, const struct buf *out, int rc);
+/* It came back without what it asked for, which is a bug: answered so. */
+void service_read_internal(struct request *req, const char *what);
+
 /* ---- the verbs: one function each answers, now or later ---- */
 
 /* read.c */
 void service_handle_read_index(struct service_conn *c, const struct wire_request *q);
 void service_handle_read_via_log(struct service_conn *c, const struct wire_request *q);
+void service_handle_follower_read(struct service_conn *c, const struct wire_request *q);
+void service_handle_lease_read(struct service_conn *c, const struct wire_request *q);
 void service_handle_local_read(struct service_conn *c, const struct wire_request *q);
 void service_handle_read(struct service_conn *c, const struct wire_request *q);
 void service_handle_batch(struct service_conn *c, const struct wire_request *q);
+/* scan.c */
+void service_handle_scan(struct service_conn *c, const struct wire_request *q);
 /* write.c */
 void service_handle_write(struct service_conn *c, const struct wire_request *q);
 /* transfer.c */

@@ -1,4 +1,7 @@
-/* Writes: a command is encoded, goes through the log, and is answered by what applying it gave. */
+/* Writes: a command is encoded, goes through the log, and is answered by what applying it gave.
+ *
+ * So are sessions. Nothing is known of them here: that a write is the repetition of another one its
+ * place in the log says, and the answer is what was answered then (SESSION-1, SESSION-4). */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +15,8 @@ static const char *reply_type(enum wire_request_type type)
 {
     if (type == WIRE_REQ_WRITE)
         return "write_ok";
+    if (type == WIRE_REQ_OPEN_SESSION)
+        return "open_session_ok";
     return type == WIRE_REQ_CAS ? "cas_ok" : "delete_ok";
 }
 
@@ -24,6 +29,28 @@ static void reply_no_space(struct request *req, struct buf *out,
         .space = {.what = "quota", .used = result->used_bytes, .limit = result->limit_bytes}};
 
     service_write_failure(req->conn->service, out, &req->origin, &f, "the write", req->timeout_ms);
+}
+
+/* As text: a number of 64 bits is not safe in every JSON. */
+static void reply_client(struct wire_reply *w, uint64_t client)
+{
+    char text[24];
+
+    (void)snprintf(text, sizeof(text), "%llu", (unsigned long long)client);
+    wire_reply_str(w, "client", text);
+}
+
+/* Not definite: it was not applied now, and may have been before (SESSION-3). */
+static void reply_session_expired(struct request *req, struct buf *out)
+{
+    struct service *s = req->conn->service;
+    struct wire_reply w;
+
+    service_begin_error(s, &w, out, &req->origin, WIRE_ERROR_SESSION_EXPIRED, false,
+                        "no session has this client id, or it has let go of this seq: whether the "
+                        "write was applied before is not known; open a new session");
+    reply_client(&w, req->client);
+    service_end(s, &w, &req->origin);
 }
 
 static void reply_written(struct request *req, struct buf *out, const struct command_result *result)
@@ -44,6 +71,9 @@ static void reply_written(struct request *req, struct buf *out, const struct com
     case COMMAND_NO_SPACE:
         reply_no_space(req, out, result);
         return;
+    case COMMAND_SESSION_EXPIRED:
+        reply_session_expired(req, out);
+        return;
     case COMMAND_INVALID:
         service_begin_error(s, &w, out, &req->origin, WIRE_ERROR_INTERNAL, true,
                             "the command could not be applied");
@@ -56,7 +86,9 @@ static void reply_written(struct request *req, struct buf *out, const struct com
     service_begin(s, &w, out, &req->origin, reply_type(req->type));
     if (req->type == WIRE_REQ_DELETE)
         wire_reply_bool(&w, "existed", result->existed);
-    if (req->verbose)
+    if (req->type == WIRE_REQ_OPEN_SESSION)
+        reply_client(&w, result->index);
+    else if (req->verbose)
         wire_reply_u64(&w, "index", result->index);
     service_end(s, &w, &req->origin);
 }
@@ -72,21 +104,6 @@ static void request_written(struct replica_request *rr, const struct command_res
     service_request_free(req);
 }
 
-static void reply_session_expired(struct service_conn *c, const struct wire_request *q)
-{
-    struct buf *out = service_out(c);
-    struct wire_reply w;
-    char client[24];
-
-    if (out == NULL)
-        return;
-    (void)snprintf(client, sizeof(client), "%llu", (unsigned long long)q->client);
-    service_begin_error(c->service, &w, out, &q->origin, WIRE_ERROR_SESSION_EXPIRED, false,
-                        "no session has this client id; this version opens none");
-    wire_reply_str(&w, "client", client);
-    service_end(c->service, &w, &q->origin);
-}
-
 /* The command of the request, as it goes into the log: encoded into the shared scratch first, since
  * its length is not known before, and it is to be charged before it is kept. 0 or -ENOMEM. */
 static int encode_command(struct service *s, const struct wire_request *q)
@@ -96,8 +113,15 @@ static int encode_command(struct service *s, const struct wire_request *q)
 
     if (q->type == WIRE_REQ_WRITE)
         command.op = COMMAND_WRITE;
+    else if (q->type == WIRE_REQ_OPEN_SESSION)
+        command.op = COMMAND_OPEN_SESSION;
     else
         command.op = q->type == WIRE_REQ_CAS ? COMMAND_CAS : COMMAND_DELETE;
+    if (q->has_session) {
+        command.client = q->client;
+        command.seq = q->seq;
+        command.first = q->first;
+    }
     if (q->create_if_not_exists)
         command.flags = COMMAND_FLAG_CREATE_IF_NOT_EXISTS;
     buf_reset(&s->scratch, SERVICE_SCRATCH_KEEP_BYTES);
@@ -122,10 +146,6 @@ void service_handle_write(struct service_conn *c, const struct wire_request *q)
     struct service *s = c->service;
     struct request *req;
 
-    if (q->has_session) {
-        reply_session_expired(c, q);
-        return;
-    }
     if (encode_command(s, q) != 0) {
         service_refuse_busy(c, &q->origin, "this node is out of memory; try again", REQUESTS_MAX);
         return;
@@ -137,6 +157,7 @@ void service_handle_write(struct service_conn *c, const struct wire_request *q)
         service_request_no_memory(req);
         return;
     }
+    req->client = q->client;
     req->rr.kind = REPLICA_WRITE;
     req->rr.written = request_written;
     req->rr.failed = service_request_failed;

@@ -67,6 +67,18 @@ static void print_batch_end(FILE *out, const struct record *rec)
                       e.n_records, e.n_bytes, e.chain, e.synced_batch, e.commit_index);
 }
 
+static void print_hard_state(FILE *out, const struct record *rec)
+{
+    struct raft_hard_state hs;
+
+    (void)fprintf(out, " term=%" PRIu64, rec->term);
+    if (rec->data == NULL || !hard_state_decode(rec, &hs))
+        return;
+    (void)fprintf(out, " voted_for=%016" PRIx64, hs.voted_for);
+    if (hs.lease_max_us != 0)
+        (void)fprintf(out, " lease_max_us=%" PRIu64, hs.lease_max_us);
+}
+
 static void print_record(FILE *out, uint64_t offset, const struct record *rec, int error)
 {
     (void)fprintf(out, "offset=%" PRIu64 " batch=%" PRIu64 " %s", offset, rec->batch,
@@ -78,9 +90,8 @@ static void print_record(FILE *out, uint64_t offset, const struct record *rec, i
         print_entry(out, rec);
         break;
     case RECORD_HARDSTATE:
-        (void)fprintf(out, " term=%" PRIu64, rec->term);
-        if (rec->data != NULL && rec->len == HARDSTATE_BYTES)
-            (void)fprintf(out, " voted_for=%016" PRIx64, get_u64(rec->data));
+    case RECORD_LEASED_STATE:
+        print_hard_state(out, rec);
         break;
     case RECORD_TRUNCATE:
         (void)fprintf(out, " from=%" PRIu64, rec->index);
@@ -224,10 +235,11 @@ static void print_verdict(const struct recovery *rv, int verdict, FILE *out)
         (void)fprintf(out,
                       "verdict=%s batch=%" PRIu64 " last_index=%" PRIu64 " last_term=%" PRIu64
                       " commit_index=%" PRIu64 " current_term=%" PRIu64 " voted_for=%016" PRIx64
-                      "%s%s\n",
+                      " lease_max_us=%" PRIu64 "%s%s\n",
                       rv->torn_tail ? "torn_tail" : "clean", log->batch, log->last_index,
                       log->last_term, log->commit_index, log->hard_state.current_term,
-                      log->hard_state.voted_for, rv->torn_tail ? ": " : "", rv->torn_text);
+                      log->hard_state.voted_for, log->hard_state.lease_max_us,
+                      rv->torn_tail ? ": " : "", rv->torn_text);
         break;
     case STORE_E_DAMAGED:
         (void)fprintf(out, "verdict=damaged: %s\n", err_text());

@@ -184,6 +184,7 @@ const char *record_type_name(enum record_type type)
         [RECORD_BATCH_END] = "batch_end",
         [RECORD_SEGMENT_END] = "segment_end",
         [RECORD_SYNCMARK] = "sync_mark",
+        [RECORD_LEASED_STATE] = "leased_state",
     };
 
     return (unsigned)type <= RECORD_TYPE_MAX && names[type] != NULL ? names[type] : "unknown";
@@ -196,6 +197,18 @@ const char *record_error_text(int error)
     default:
         return "the record is good";
     }
+}
+
+bool hard_state_decode(const struct record *r, struct raft_hard_state *ret_hard_state)
+{
+    const bool leased = r->type == RECORD_LEASED_STATE;
+
+    if (r->len != (leased ? LEASED_STATE_BYTES : HARDSTATE_BYTES))
+        return false;
+    *ret_hard_state = (struct raft_hard_state){.current_term = r->term,
+                                               .voted_for = get_u64(r->data),
+                                               .lease_max_us = leased ? get_u64(r->data + 8) : 0};
+    return true;
 }
 
 void batch_end_encode(const struct batch_end *e, unsigned char data[BATCH_END_BYTES])

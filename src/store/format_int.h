@@ -21,6 +21,9 @@
  * Type, what index and term hold, payload:
  *      ENTRY        its own, its own       the entry
  *      HARDSTATE    0, current_term        u64 voted_for
+ *      LEASED_STATE 0, current_term        u64 voted_for, u64 lease_max_us: the same, of a node
+ *                                          that has promised a lease. An earlier program does not
+ *                                          know the type, and refuses the log in words (DISK-24)
  *      TRUNCATE     removed from, 0        none
  *      SNAPMARK     last one, its term     32 bytes of hash
  *      CONFIG       of its entry           configuration.h
@@ -50,6 +53,7 @@
 #define RECORD_HEADER_BYTES   40u
 #define RECORD_PAYLOAD_MAX    (16u << 20)
 #define HARDSTATE_BYTES       8u
+#define LEASED_STATE_BYTES    16u
 #define SYNCMARK_BYTES        8u
 #define SNAPMARK_BYTES        32u
 #define BATCH_END_BYTES       40u
@@ -69,8 +73,9 @@ enum record_type {
     RECORD_BATCH_END = 6,
     RECORD_SEGMENT_END = 7,
     RECORD_SYNCMARK = 8,
+    RECORD_LEASED_STATE = 9,
 };
-#define RECORD_TYPE_MAX RECORD_SYNCMARK
+#define RECORD_TYPE_MAX RECORD_LEASED_STATE
 /* No version will ever use a type above this: what has one is no record. */
 #define RECORD_TYPE_LIMIT 31u
 
@@ -143,6 +148,14 @@ int record_decode(const unsigned char *bytes, size_t avail, uint64_t salt, uint6
 /* "entry", "hard_state", ...; "unknown". */
 const char *record_type_name(enum record_type type);
 const char *record_error_text(int error);
+
+/* Bytes of the payload that says this. */
+static inline uint32_t hard_state_len(const struct raft_hard_state *hs)
+{
+    return hs->lease_max_us != 0 ? LEASED_STATE_BYTES : HARDSTATE_BYTES;
+}
+/* Both kinds of it. False: the length is wrong. */
+bool hard_state_decode(const struct record *r, struct raft_hard_state *ret_hard_state);
 
 struct batch_end {
     uint32_t n_records; /* before the BATCH_END */

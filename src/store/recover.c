@@ -251,7 +251,8 @@ static int scan_closed(struct recovery *rv, uint32_t slot)
 
 static bool same_hard_state(const struct raft_hard_state *a, const struct raft_hard_state *b)
 {
-    return a->current_term == b->current_term && a->voted_for == b->voted_for;
+    return a->current_term == b->current_term && a->voted_for == b->voted_for &&
+           a->lease_max_us == b->lease_max_us;
 }
 
 static int refuse_applied(struct damage *d, const char *how, raft_index index)

@@ -118,24 +118,27 @@ static int apply_entry(struct recovery *rv, uint32_t slot, const struct record *
     return 0;
 }
 
-/* The last one wins; a term that falls or a second vote in a term is damage (DISK-8). */
+/* The last one wins; a term that falls, a second vote in a term, or a promise that becomes shorter,
+ * is damage (DISK-8, LEASE-3). */
 static int apply_hard_state(struct log_state *log, const struct record *rec, const char **ret_what)
 {
-    struct raft_hard_state hs = {.current_term = rec->term};
+    struct raft_hard_state hs = {0};
 
     *ret_what = NULL;
-    if (rec->len != HARDSTATE_BYTES) {
+    if (!hard_state_decode(rec, &hs))
         *ret_what = "a hard state of the wrong length";
-        return REPLAY_E_NONSENSE;
-    }
-    hs.voted_for = get_u64(rec->data);
-    if (hs.current_term > RAFT_INDEX_MAX)
+    else if (hs.current_term > RAFT_INDEX_MAX)
         *ret_what = "the term of a hard state is out of range";
     else if (hs.current_term < log->hard_state.current_term)
         *ret_what = "the term of a hard state is lower than that of the one before it";
     else if (hs.current_term == log->hard_state.current_term && log->hard_state.voted_for != 0 &&
              hs.voted_for != log->hard_state.voted_for)
         *ret_what = "a vote changes within its term";
+    else if (hs.lease_max_us > RAFT_LEASE_US_MAX)
+        *ret_what = "the lease of a hard state is out of range";
+    else if (hs.lease_max_us < log->hard_state.lease_max_us ||
+             (rec->type == RECORD_LEASED_STATE && hs.lease_max_us == 0))
+        *ret_what = "the lease of a hard state is shorter than that of the one before it";
     if (*ret_what != NULL)
         return REPLAY_E_NONSENSE;
     log->hard_state = hs;
@@ -209,6 +212,7 @@ static int apply_record(struct recovery *rv, uint32_t slot, const struct record 
     case RECORD_ENTRY:
         return apply_entry(rv, slot, rec, offset, ret_what);
     case RECORD_HARDSTATE:
+    case RECORD_LEASED_STATE:
         return apply_hard_state(log, rec, ret_what);
     case RECORD_TRUNCATE:
         return apply_truncate(rv, slot, rec, offset, ret_what);

@@ -100,6 +100,7 @@ static int flush_batch(struct store *s)
     s->stats.last_fsync_us = took;
     s->stats.max_fsync_us = store_max_u64(s->stats.max_fsync_us, took);
     s->stats.bytes_written += w->out.len;
+    s->stats.n_writes++;
     if (w->stage != STAGE_STAMP) { /* of that one all is counted when it is there */
         s->stats.log_bytes += w->out.len;
         s->segments[s->n_segments - 1].used += w->out.len;

@@ -458,7 +458,7 @@ static struct submission *submission_new(const struct store_batch *b, const stru
                                .truncate_from = b->truncate_from,
                                .commit_index = b->commit_index,
                                .n_entries = b->n_entries};
-    sub->bytes = record_bytes(HARDSTATE_BYTES) + reset_bytes(sub);
+    sub->bytes = record_bytes(LEASED_STATE_BYTES) + reset_bytes(sub);
     data = (unsigned char *)sub + head;
     if (b->reset.index != 0) {
         memcpy(data, config->data, config->len);

@@ -162,6 +162,7 @@ struct store_stats {
     uint64_t n_fsyncs;
     uint64_t n_batches; /* submitted batches made durable */
     uint64_t bytes_written;
+    uint64_t n_writes; /* into the segments, of those bytes */
     uint64_t n_entries;
     uint64_t last_fsync_us; /* duration of the last one */
     uint64_t max_fsync_us;

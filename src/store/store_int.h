@@ -32,10 +32,10 @@
 
 #define STORE_NAME_BYTES 40u
 
-/* The batch that a new segment begins with, at most: HARDSTATE, SNAPMARK, BATCH_END, and beside
+/* The batch that a new segment begins with, at most: LEASED_STATE, SNAPMARK, BATCH_END, and beside
  * them the configuration in force (store_overhead()). */
 #define STORE_OPENING_BYTES                                                                        \
-    (RECORD_HEADER_BYTES + HARDSTATE_BYTES + RECORD_HEADER_BYTES + SNAPMARK_BYTES +                \
+    (RECORD_HEADER_BYTES + LEASED_STATE_BYTES + RECORD_HEADER_BYTES + SNAPMARK_BYTES +             \
      RECORD_HEADER_BYTES + BATCH_END_BYTES)
 /* Kept free in every segment for its last batch: SYNCMARK, SEGMENT_END, BATCH_END. */
 #define STORE_CLOSING_BYTES (3 * RECORD_HEADER_BYTES + SYNCMARK_BYTES + BATCH_END_BYTES)

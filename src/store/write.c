@@ -37,19 +37,25 @@ int store_put_record(struct writer *w, const struct record *rec)
 
 int store_put_hard_state(struct writer *w, const struct raft_hard_state *hs)
 {
-    unsigned char data[HARDSTATE_BYTES];
+    unsigned char data[LEASED_STATE_BYTES];
+    const bool leased = hs->lease_max_us != 0;
 
-    /* No term falls and no vote changes (DISK-8): before it is written as after it is read. */
+    /* No term falls, no vote changes (DISK-8) and no promise is forgotten (LEASE-3): before it is
+     * written as after it is read. */
     rid_assert(hs->current_term >= w->hard_state.current_term);
     rid_assert(hs->current_term > w->hard_state.current_term || w->hard_state.voted_for == 0 ||
                hs->voted_for == w->hard_state.voted_for);
+    rid_assert(hs->lease_max_us >= w->hard_state.lease_max_us);
+    rid_assert(hs->lease_max_us <= RAFT_LEASE_US_MAX);
     put_u64(data, hs->voted_for);
+    put_u64(data + 8, hs->lease_max_us);
     w->hard_state = *hs;
-    return store_put_record(w, &(struct record){.type = RECORD_HARDSTATE,
-                                                .batch = w->batch,
-                                                .term = hs->current_term,
-                                                .len = sizeof(data),
-                                                .data = data});
+    return store_put_record(
+        w, &(struct record){.type = leased ? RECORD_LEASED_STATE : RECORD_HARDSTATE,
+                            .batch = w->batch,
+                            .term = hs->current_term,
+                            .len = hard_state_len(hs),
+                            .data = data});
 }
 
 int store_put_entry(struct writer *w, const struct raft_entry *e)
@@ -103,7 +109,7 @@ static size_t step_bytes(const struct submission *sub, unsigned step)
     case STEP_TRUNCATE:
         return sub->truncate_from != 0 ? record_bytes(0) : 0;
     case STEP_HARD_STATE:
-        return sub->has_hard_state ? record_bytes(HARDSTATE_BYTES) : 0;
+        return sub->has_hard_state ? record_bytes(hard_state_len(&sub->hard_state)) : 0;
     default:
         return record_bytes(sub->entries[step - STEP_ENTRIES].len);
     }
@@ -446,6 +452,7 @@ int store_idle(struct store *s)
     if (w->failed != 0)
         return err_trace(w->failed);
     (void)pthread_mutex_lock(&s->lock);
+    s->stats.n_writes++;
     s->stats.bytes_written += w->out.len;
     (void)pthread_mutex_unlock(&s->lock);
     return 0;

@@ -14,10 +14,12 @@
 #include "base/banned.h"
 
 #define COMMAND_FIXED_BYTES (4u + 8u + 8u + 2u + 4u + 4u)
+#define COMMAND_FIRST_BYTES 8u
 #define KEY_INT_BYTES       9u
 #define SIGN_BIT            ((uint64_t)1 << 63)
 
-static_assert(COMMAND_FIXED_BYTES + KEY_BYTES_MAX + 2u * VALUE_BYTES_MAX <= ENTRY_BYTES_MAX,
+static_assert(COMMAND_FIXED_BYTES + COMMAND_FIRST_BYTES + KEY_BYTES_MAX + 2u * VALUE_BYTES_MAX <=
+                  ENTRY_BYTES_MAX,
               "the largest command must be an entry");
 
 /* ---- keys ---- */
@@ -117,9 +119,11 @@ bool command_limit_parse(struct wire_slice text, uint64_t *ret_limit_bytes)
     return true;
 }
 
-static unsigned version_of(enum command_op op)
+static unsigned version_of(const struct command *c)
 {
-    return op == COMMAND_LIMIT ? COMMAND_VERSION_LIMIT : 1u;
+    if (c->op == COMMAND_OPEN_SESSION || c->first != 0)
+        return COMMAND_VERSION_SESSION;
+    return c->op == COMMAND_LIMIT ? COMMAND_VERSION_LIMIT : 1u;
 }
 
 /* One limit, under one name. */
@@ -133,15 +137,32 @@ static bool limit_ok(const struct command *c)
            command_limit_parse(c->value, &limit_bytes);
 }
 
+/* Nothing but its operation: which session it opens its place in the log says. */
+static bool open_ok(const struct command *c)
+{
+    return c->flags == 0 && c->client == 0 && c->seq == 0 && c->first == 0 && c->key.len == 0 &&
+           c->value.len == 0 && c->from.len == 0;
+}
+
+/* A seq below `first` could only be one that is not to be applied. */
+static bool session_ok(const struct command *c)
+{
+    if (c->first == 0)
+        return (c->client == 0) == (c->seq == 0);
+    return c->op != COMMAND_LIMIT && c->client != 0 && c->first <= c->seq;
+}
+
 static bool command_ok(const struct command *c)
 {
     unsigned flags = c->op == COMMAND_CAS ? COMMAND_FLAG_CREATE_IF_NOT_EXISTS : 0;
 
-    if (c->op < COMMAND_WRITE || c->op > COMMAND_LIMIT)
+    if (c->op < COMMAND_WRITE || c->op > COMMAND_OPEN_SESSION)
         return false;
+    if (c->op == COMMAND_OPEN_SESSION)
+        return open_ok(c);
     if (c->op == COMMAND_LIMIT && !limit_ok(c))
         return false;
-    return (c->flags & ~flags) == 0 && (c->client == 0) == (c->seq == 0) && key_ok(c->key) &&
+    return (c->flags & ~flags) == 0 && session_ok(c) && key_ok(c->key) &&
            value_ok(c->value, c->op != COMMAND_DELETE) && value_ok(c->from, c->op == COMMAND_CAS);
 }
 
@@ -159,17 +180,24 @@ int command_encode(const struct command *c, struct buf *buf)
 
     rid_assert(command_ok(c));
     n = COMMAND_FIXED_BYTES + c->key.len + c->value.len + c->from.len;
+    if (version_of(c) >= COMMAND_VERSION_SESSION)
+        n += COMMAND_FIRST_BYTES;
     p = buf_reserve(buf, n);
     if (p == NULL)
         return err_origin(-ENOMEM);
-    p[0] = (unsigned char)version_of(c->op);
+    p[0] = (unsigned char)version_of(c);
     p[1] = (uint8_t)c->op;
     p[2] = c->flags;
     p[3] = 0;
     put_u64(p + 4, c->client);
     put_u64(p + 12, c->seq);
-    put_u16(p + 20, (uint16_t)c->key.len);
-    p = write_bytes(p + 22, c->key);
+    p += 20;
+    if (version_of(c) >= COMMAND_VERSION_SESSION) {
+        put_u64(p, c->first);
+        p += COMMAND_FIRST_BYTES;
+    }
+    put_u16(p, (uint16_t)c->key.len);
+    p = write_bytes(p + 2, c->key);
     put_u32(p, (uint32_t)c->value.len);
     p = write_bytes(p + 4, c->value);
     put_u32(p, (uint32_t)c->from.len);
@@ -197,24 +225,45 @@ static bool cut_sized(struct wire_slice *rest, struct wire_slice *ret)
     return cut(rest, 4, &size) && cut(rest, get_u32(size.data), ret);
 }
 
+static bool cut_key(struct wire_slice *rest, struct wire_slice *ret)
+{
+    struct wire_slice size;
+
+    return cut(rest, 2, &size) && cut(rest, get_u16(size.data), ret);
+}
+
+/* Only what knows of sessions has it. */
+static bool cut_first(struct wire_slice *rest, unsigned version, uint64_t *ret)
+{
+    struct wire_slice first;
+
+    if (version < COMMAND_VERSION_SESSION)
+        return true;
+    if (!cut(rest, COMMAND_FIRST_BYTES, &first))
+        return false;
+    *ret = get_u64(first.data);
+    return true;
+}
+
 int command_decode(const void *data, size_t len, struct command *ret)
 {
     struct wire_slice rest = {.data = data, .len = len};
+    const unsigned version = len > 0 ? (unsigned char)rest.data[0] : 0;
     struct wire_slice head;
     struct command c = {0};
 
-    if (len > 0 && (unsigned char)rest.data[0] > COMMAND_VERSION)
+    if (version > COMMAND_VERSION)
         return COMMAND_E_NEWER;
-    if (!cut(&rest, 22, &head) || head.data[3] != 0)
+    if (!cut(&rest, 20, &head) || head.data[3] != 0)
         return COMMAND_E_INVALID;
     c.op = (enum command_op)(unsigned char)head.data[1];
     c.flags = (uint8_t)head.data[2];
     c.client = get_u64(head.data + 4);
     c.seq = get_u64(head.data + 12);
-    if (!cut(&rest, get_u16(head.data + 20), &c.key) || !cut_sized(&rest, &c.value) ||
-        !cut_sized(&rest, &c.from))
+    if (!cut_first(&rest, version, &c.first) || !cut_key(&rest, &c.key) ||
+        !cut_sized(&rest, &c.value) || !cut_sized(&rest, &c.from))
         return COMMAND_E_INVALID;
-    if (rest.len > 0 || !command_ok(&c) || (unsigned char)head.data[0] != version_of(c.op))
+    if (rest.len > 0 || !command_ok(&c) || version != version_of(&c))
         return COMMAND_E_INVALID;
     *ret = c;
     return 0;

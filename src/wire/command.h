@@ -1,9 +1,9 @@
 /* Commands: the payload of COMMAND entries, keys as stored, results of applying.
  *
- * For: what the log carries for the state machine. A command is, little endian: u8 version (1 or
- * 2), u8 op, u8 flags, u8 0, u64 client, u64 seq (0 until sessions exist), u16 key length, key,
- * u32 value length, value, u32 from length, from. Values are compact JSON text (value.h). Decoding
- * is total: any bytes give a command or an outcome, and one command has one encoding.
+ * For: what the log carries for the state machine. A command is, little endian: u8 version (1 to
+ * 3), u8 op, u8 flags, u8 0, u64 client, u64 seq, of version 3 u64 first, u16 key length, key, u32
+ * value length, value, u32 from length, from. Values are compact JSON text (value.h). Decoding is
+ * total: any bytes give a command or an outcome, and one command has one encoding.
  *
  * Not for: doing them (src/kv).
  *
@@ -48,14 +48,22 @@ struct wire_slice {
 };
 
 /* LIMIT sets how many bytes the state may hold: its key is that of command_limit_key(), its value
- * the number as command_limit_text() writes it, 0 for no limit. Of version 2; the others are of
- * version 1 and stay so, for nodes that know no other. */
-enum command_op { COMMAND_WRITE = 1, COMMAND_CAS = 2, COMMAND_DELETE = 3, COMMAND_LIMIT = 4 };
+ * the number as command_limit_text() writes it, 0 for no limit. Of version 2. OPEN_SESSION has
+ * neither key nor value; it and the writes that name a session are of version 3. All other writes
+ * are of version 1 and stay so, for nodes that know no other. */
+enum command_op {
+    COMMAND_WRITE = 1,
+    COMMAND_CAS = 2,
+    COMMAND_DELETE = 3,
+    COMMAND_LIMIT = 4,
+    COMMAND_OPEN_SESSION = 5,
+};
 #define COMMAND_FLAG_CREATE_IF_NOT_EXISTS 1u /* cas only */
 
-/* The first byte of a command: the latest that this program can do. Each operation has one. */
-#define COMMAND_VERSION       2u
-#define COMMAND_VERSION_LIMIT 2u
+/* The first byte of a command: the latest that this program can do. */
+#define COMMAND_VERSION         3u
+#define COMMAND_VERSION_LIMIT   2u
+#define COMMAND_VERSION_SESSION 3u
 /* The largest limit; its text never has more digits. */
 #define COMMAND_LIMIT_MAX   (((uint64_t)1 << 53) - 1)
 #define COMMAND_LIMIT_CHARS 20u
@@ -63,8 +71,11 @@ enum command_op { COMMAND_WRITE = 1, COMMAND_CAS = 2, COMMAND_DELETE = 3, COMMAN
 struct command {
     enum command_op op;
     uint8_t flags;
+    /* A session, when `first` is not 0: 1 <= first <= seq. Otherwise client and seq mean nothing to
+     * the state, as they did before there were sessions: both are 0, or neither is. */
     uint64_t client;
     uint64_t seq;
+    uint64_t first;
     struct wire_slice key;   /* stored form, 2 .. KEY_BYTES_MAX bytes */
     struct wire_slice value; /* write: value; cas: to; else absent */
     struct wire_slice from;  /* cas only */
@@ -94,10 +105,14 @@ enum command_status {
     COMMAND_INVALID = 3,
     /* it would make the state larger than its limit: nothing was changed */
     COMMAND_NO_SPACE = 4,
+    /* there is no such session, or it has let go of this seq: nothing was changed now, and whether
+     * something was at another time nobody knows */
+    COMMAND_SESSION_EXPIRED = 5,
 };
 struct command_result {
     enum command_status status;
-    bool existed; /* delete */
+    bool existed;  /* delete */
+    bool repeated; /* applied before: this is what was answered then, with the index of then */
     raft_index index;
     /* NO_SPACE: what the state holds, and may hold */
     uint64_t used_bytes;
@@ -112,6 +127,19 @@ struct command_value {
     raft_index create_index;
     raft_index modify_index;
     uint64_t version; /* 1 for a key just created */
+};
+
+/* Keys as stored, in their order: from `from` on, or behind it, and in front of `to`. Both are
+ * there, and begin with the type of a key; from at or behind to: there are none. */
+struct command_range {
+    struct wire_slice from;
+    bool behind; /* not `from` itself */
+    struct wire_slice to;
+};
+/* One of them; key.data NULL: there are no more. Borrowed as the value. */
+struct command_item {
+    struct wire_slice key;
+    struct command_value value;
 };
 
 #endif

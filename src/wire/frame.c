@@ -7,25 +7,29 @@
  *   PRE_VOTE        u64 term, u64 prev term, u64 prev index
  *   VOTE            u64 term, u64 prev term, u64 prev index, u8 transfer
  *   PRE_VOTE_RESP   u64 term, u8 reject
- *   VOTE_RESP       u64 term, u8 reject
+ *   VOTE_RESP       u64 term, u8 reject, then perhaps u64 left_us
  *   APPEND          u64 term, u64 prev term, u64 prev index, u64 leader_commit, u32 n,
  *                   then n times: u64 term, u64 index, u8 type, u32 len, len bytes of data
  *   APPEND_RESP     u64 term, u8 reject, u64 index, u64 hint term, u64 hint index
- *   HEARTBEAT       u64 term, u64 round, u64 leader_commit, then perhaps a note
- *   HEARTBEAT_RESP  u64 term, u64 round, u8 reject, then perhaps a note
+ *   HEARTBEAT       u64 term, u64 round, u64 leader_commit, then perhaps a note, then perhaps
+ *                   a beat: u64 lease_us, u64 nonce, u64 hold_us, u64 proved_index
+ *   HEARTBEAT_RESP  u64 term, u64 round, u8 reject, then perhaps a note, then perhaps a beat:
+ *                   u8 leased, u64 mono_us, u64 nonce, u64 hold_us
  *     note          u32 flags, u32 version of the digests, u64 check,
  *                   then twice: u64 index, u64 digest high, u64 digest low
  *   TIMEOUT_NOW     u64 term
  *   SNAPSHOT        u64 term, u64 transfer, u64 offset, u64 bytes of the whole, u32 len, data
  *   SNAPSHOT_RESP   u64 term, u8 reject, u64 transfer, u64 offset, u64 bytes of the whole,
  *                   u8 status
+ *   READ_ASK        u64 term, u64 nonce, u64 number
+ *   READ_ANSWER     u64 term, u8 reject, u64 nonce, u64 number, u64 index, u64 leader
  *
  * The index of an entry in an APPEND is redundant: a sender that skips an entry is caught here.
  *
- * All of these bytes must be there, but for the note, which a node of an earlier version does not
- * write: it is there whole, or nothing is. Behind them a later version may have put more: they are
- * not looked at (WIRE-7), so a field that may not be overlooked needs a new version (frame.h), not
- * only a place at the end. docs/PEERS.md is the whole of it. */
+ * All of these bytes must be there, but for what an earlier version does not write: the note, the
+ * beat behind it, and left_us, each of which is there whole, or nothing is. Behind them a later
+ * version may have put more: they are not looked at (WIRE-7), so a field that may not be overlooked
+ * needs a new version (frame.h), not only a place at the end. docs/PEERS.md is the whole of it. */
 #include "wire/frame.h"
 
 #include <errno.h>
@@ -44,6 +48,11 @@
 #define ENTRY_WIRE_BYTES         21u
 #define APPEND_WIRE_BYTES        36u
 #define NOTE_WIRE_BYTES          64u
+#define BEAT_WIRE_BYTES          32u
+#define BEAT_RESP_WIRE_BYTES     25u
+#define LEFT_WIRE_BYTES          8u
+#define READ_ASK_WIRE_BYTES      24u
+#define READ_ANSWER_WIRE_BYTES   41u
 #define SNAPSHOT_WIRE_BYTES      36u
 #define SNAPSHOT_RESP_WIRE_BYTES 34u
 
@@ -171,6 +180,40 @@ static bool note_ok(const struct raft_note *note)
     return note->digests[0].index <= RAFT_INDEX_MAX && note->digests[1].index <= RAFT_INDEX_MAX;
 }
 
+static bool stamp_ok(const struct raft_stamp *stamp)
+{
+    return stamp->hold_us <= RAFT_INDEX_MAX && (stamp->nonce != 0 || stamp->hold_us == 0);
+}
+
+/* A beat stands behind a note, so there is none without one; and a node that does not say one says
+ * nothing in it. No lease is longer than the longest, and clocks count from a boot, not from the
+ * beginning of time (WIRE-2). */
+static bool beat_ok(const struct raft_msg *m)
+{
+    const struct raft_beat *b = &m->beat;
+
+    if (!b->said)
+        return !b->leased && b->stamp.nonce == 0 &&
+               (b->lease_us | b->mono_us | b->stamp.hold_us | b->proved_index) == 0;
+    if ((m->note.flags & RAFT_NOTE_SAID) == 0 || !stamp_ok(&b->stamp))
+        return false;
+    if (m->type == RAFT_MSG_HEARTBEAT)
+        return !b->leased && b->mono_us == 0 && b->lease_us <= RAFT_LEASE_US_MAX &&
+               b->proved_index <= RAFT_INDEX_MAX && (b->stamp.nonce != 0 || b->proved_index == 0);
+    return b->lease_us == 0 && b->proved_index == 0 && b->mono_us <= RAFT_INDEX_MAX;
+}
+
+/* An answer that refuses gives no index, and one that does not needs to name nobody. */
+static bool ask_ok(const struct raft_msg *m)
+{
+    if (m->ask.nonce == 0 || m->ask.number == 0)
+        return false;
+    if (m->type == RAFT_MSG_READ_ASK)
+        return m->term > 0;
+    return m->reject ? m->index == 0
+                     : m->term > 0 && m->index > 0 && m->index <= RAFT_INDEX_MAX && m->leader == 0;
+}
+
 /* Whether numbers can be what they are said to be: nonsense is refused here, so that nobody further
  * in asserts it (WIRE-2). */
 static bool part_ok(const struct raft_msg *m)
@@ -201,17 +244,22 @@ static bool msg_ok(const struct raft_msg *m)
         return m->index <= RAFT_INDEX_MAX && m->hint.index <= RAFT_INDEX_MAX &&
                m->hint.term <= RAFT_INDEX_MAX;
     case RAFT_MSG_HEARTBEAT:
-        return m->term > 0 && m->leader_commit <= RAFT_INDEX_MAX && note_ok(&m->note);
+        return m->term > 0 && m->leader_commit <= RAFT_INDEX_MAX && note_ok(&m->note) && beat_ok(m);
     case RAFT_MSG_HEARTBEAT_RESP:
-        return note_ok(&m->note); /* a node that never voted may answer with term 0 */
+        /* A node that never voted may answer with term 0. */
+        return note_ok(&m->note) && beat_ok(m);
     case RAFT_MSG_TIMEOUT_NOW:
         return m->term > 0;
     case RAFT_MSG_SNAPSHOT:
         return m->term > 0 && part_ok(m);
     case RAFT_MSG_SNAPSHOT_RESP:
         return part_ok(m);
-    case RAFT_MSG_PRE_VOTE_RESP:
+    case RAFT_MSG_READ_ASK:
+    case RAFT_MSG_READ_ANSWER:
+        return ask_ok(m);
     case RAFT_MSG_VOTE_RESP:
+        return m->left_us <= RAFT_LEFT_US_MAX;
+    case RAFT_MSG_PRE_VOTE_RESP:
         return true; /* the same */
     }
     return false;
@@ -234,6 +282,13 @@ static size_t note_bytes(const struct raft_note *note)
     return (note->flags & RAFT_NOTE_SAID) != 0 ? NOTE_WIRE_BYTES : 0;
 }
 
+static size_t beat_bytes(const struct raft_msg *m)
+{
+    if (!m->beat.said)
+        return 0;
+    return m->type == RAFT_MSG_HEARTBEAT ? BEAT_WIRE_BYTES : BEAT_RESP_WIRE_BYTES;
+}
+
 static size_t payload_bytes(const struct raft_msg *m)
 {
     size_t n = APPEND_WIRE_BYTES;
@@ -242,12 +297,13 @@ static size_t payload_bytes(const struct raft_msg *m)
     case RAFT_MSG_PRE_VOTE:
         return 24;
     case RAFT_MSG_HEARTBEAT:
-        return 24 + note_bytes(&m->note);
+        return 24 + note_bytes(&m->note) + beat_bytes(m);
     case RAFT_MSG_VOTE:
         return 25;
     case RAFT_MSG_PRE_VOTE_RESP:
-    case RAFT_MSG_VOTE_RESP:
         return 9;
+    case RAFT_MSG_VOTE_RESP:
+        return 9 + (m->left_us != 0 ? LEFT_WIRE_BYTES : 0);
     case RAFT_MSG_APPEND:
         for (unsigned i = 0; i < m->n_entries; i++)
             n += ENTRY_WIRE_BYTES + m->entries[i].len;
@@ -255,13 +311,17 @@ static size_t payload_bytes(const struct raft_msg *m)
     case RAFT_MSG_APPEND_RESP:
         return 33;
     case RAFT_MSG_HEARTBEAT_RESP:
-        return 17 + note_bytes(&m->note);
+        return 17 + note_bytes(&m->note) + beat_bytes(m);
     case RAFT_MSG_TIMEOUT_NOW:
         return 8;
     case RAFT_MSG_SNAPSHOT:
         return SNAPSHOT_WIRE_BYTES + m->part->len;
     case RAFT_MSG_SNAPSHOT_RESP:
         return SNAPSHOT_RESP_WIRE_BYTES;
+    case RAFT_MSG_READ_ASK:
+        return READ_ASK_WIRE_BYTES;
+    case RAFT_MSG_READ_ANSWER:
+        return READ_ANSWER_WIRE_BYTES;
     }
     return 0;
 }
@@ -299,6 +359,28 @@ static unsigned char *write_note(unsigned char *p, const struct raft_note *note)
     return p;
 }
 
+static unsigned char *write_beat(unsigned char *p, const struct raft_msg *m)
+{
+    const struct raft_beat *b = &m->beat;
+    const bool is_answer = m->type == RAFT_MSG_HEARTBEAT_RESP;
+
+    if (!b->said)
+        return p;
+    if (is_answer)
+        p = write_u64(write_u8(p, b->leased), b->mono_us);
+    else
+        p = write_u64(p, b->lease_us);
+    p = write_u64(write_u64(p, b->stamp.nonce), b->stamp.hold_us);
+    return is_answer ? p : write_u64(p, b->proved_index);
+}
+
+static unsigned char *write_read_answer(unsigned char *p, const struct raft_msg *m)
+{
+    p = write_u8(p, m->reject);
+    p = write_u64(write_u64(p, m->ask.nonce), m->ask.number);
+    return write_u64(write_u64(p, m->index), m->leader);
+}
+
 /* Of a refusal. */
 static const struct raft_snapshot_part no_part;
 
@@ -326,8 +408,10 @@ static unsigned char *write_payload(unsigned char *p, const struct raft_msg *m)
     case RAFT_MSG_VOTE:
         return write_u8(write_id(p, m->prev), m->transfer);
     case RAFT_MSG_PRE_VOTE_RESP:
-    case RAFT_MSG_VOTE_RESP:
         return write_u8(p, m->reject);
+    case RAFT_MSG_VOTE_RESP:
+        p = write_u8(p, m->reject);
+        return m->left_us != 0 ? write_u64(p, m->left_us) : p;
     case RAFT_MSG_APPEND:
         return write_append(p, m);
     case RAFT_MSG_APPEND_RESP:
@@ -336,10 +420,10 @@ static unsigned char *write_payload(unsigned char *p, const struct raft_msg *m)
         return write_id(p, m->hint);
     case RAFT_MSG_HEARTBEAT:
         p = write_u64(p, m->round);
-        return write_note(write_u64(p, m->leader_commit), &m->note);
+        return write_beat(write_note(write_u64(p, m->leader_commit), &m->note), m);
     case RAFT_MSG_HEARTBEAT_RESP:
         p = write_u64(p, m->round);
-        return write_note(write_u8(p, m->reject), &m->note);
+        return write_beat(write_note(write_u8(p, m->reject), &m->note), m);
     case RAFT_MSG_TIMEOUT_NOW:
         return p;
     case RAFT_MSG_SNAPSHOT:
@@ -348,6 +432,10 @@ static unsigned char *write_payload(unsigned char *p, const struct raft_msg *m)
         p = write_u8(p, m->reject);
         return write_u8(write_part(p, m->reject ? &no_part : m->part),
                         m->reject ? 0 : m->part->status);
+    case RAFT_MSG_READ_ASK:
+        return write_u64(write_u64(p, m->ask.nonce), m->ask.number);
+    case RAFT_MSG_READ_ANSWER:
+        return write_read_answer(p, m);
     }
     return p;
 }
@@ -415,6 +503,37 @@ static void take_note(struct cursor *c, struct raft_note *note)
         c->ok = false;
 }
 
+/* A node of an earlier version ends before it (WIRE-7). */
+static void take_beat(struct cursor *c, struct raft_msg *m)
+{
+    struct raft_beat *b = &m->beat;
+
+    if (c->left == 0)
+        return;
+    b->said = true;
+    if (m->type == RAFT_MSG_HEARTBEAT) {
+        b->lease_us = take_u64(c);
+    } else {
+        b->leased = take_bool(c);
+        b->mono_us = take_u64(c);
+    }
+    b->stamp.nonce = take_u64(c);
+    b->stamp.hold_us = take_u64(c);
+    if (m->type == RAFT_MSG_HEARTBEAT)
+        b->proved_index = take_u64(c);
+}
+
+/* A node of an earlier version ends before it, and so does one that has promised nothing: it has
+ * one encoding (WIRE-7). */
+static void take_left(struct cursor *c, struct raft_msg *m)
+{
+    if (c->left == 0)
+        return;
+    m->left_us = take_u64(c);
+    if (m->left_us == 0)
+        c->ok = false;
+}
+
 static int take_part(struct cursor *c, struct arena *arena, struct raft_msg *m)
 {
     struct raft_snapshot_part *part = arena_alloc(arena, sizeof(*part));
@@ -454,8 +573,11 @@ static int take_payload(struct cursor *c, struct arena *arena, struct raft_msg *
         m->transfer = take_bool(c);
         return 0;
     case RAFT_MSG_PRE_VOTE_RESP:
+        m->reject = take_bool(c);
+        return 0;
     case RAFT_MSG_VOTE_RESP:
         m->reject = take_bool(c);
+        take_left(c, m);
         return 0;
     case RAFT_MSG_APPEND:
         m->prev = take_id(c);
@@ -470,17 +592,30 @@ static int take_payload(struct cursor *c, struct arena *arena, struct raft_msg *
         m->round = take_u64(c);
         m->leader_commit = take_u64(c);
         take_note(c, &m->note);
+        take_beat(c, m);
         return 0;
     case RAFT_MSG_HEARTBEAT_RESP:
         m->round = take_u64(c);
         m->reject = take_bool(c);
         take_note(c, &m->note);
+        take_beat(c, m);
         return 0;
     case RAFT_MSG_TIMEOUT_NOW:
         return 0;
     case RAFT_MSG_SNAPSHOT:
     case RAFT_MSG_SNAPSHOT_RESP:
         return take_part(c, arena, m);
+    case RAFT_MSG_READ_ASK:
+        m->ask.nonce = take_u64(c);
+        m->ask.number = take_u64(c);
+        return 0;
+    case RAFT_MSG_READ_ANSWER:
+        m->reject = take_bool(c);
+        m->ask.nonce = take_u64(c);
+        m->ask.number = take_u64(c);
+        m->index = take_u64(c);
+        m->leader = take_u64(c);
+        return 0;
     }
     return WIRE_FRAME_E_TYPE;
 }

@@ -57,11 +57,14 @@ enum wire_channel { WIRE_CHANNEL_CONTROL = 1, WIRE_CHANNEL_LOG = 2, WIRE_CHANNEL
  * new type, or a field that may not be overlooked; a field that may be goes to the end of a payload
  * and needs none. */
 #define WIRE_VERSION_LOWEST  1u
-#define WIRE_VERSION_HIGHEST 2u
+#define WIRE_VERSION_HIGHEST 3u
 /* From this one on there are parts of snapshots. */
 #define WIRE_VERSION_SNAPSHOTS 2u
 /* From this one on a handshake may ask for a proof of the cluster's id. */
 #define WIRE_VERSION_PROOFS 2u
+/* From this one on nodes answer READ_ASK, promise leases, and wait for what is left of promises
+ * before they commit (LEASE-15). */
+#define WIRE_VERSION_ASKS 3u
 
 /* What a node says of itself for the operator of the other one; nothing stands on it. A node of an
  * older version says nothing. */

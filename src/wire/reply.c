@@ -267,6 +267,19 @@ size_t wire_reply_len(const struct wire_reply *w)
     return w->buf->len - w->start;
 }
 
+struct wire_reply_mark wire_reply_mark(const struct wire_reply *w)
+{
+    return (struct wire_reply_mark){w->buf->len, w->comma};
+}
+
+void wire_reply_back(struct wire_reply *w, struct wire_reply_mark mark)
+{
+    rid_assert(mark.len >= w->start);
+    rid_assert(mark.len <= w->buf->len);
+    w->buf->len = mark.len;
+    w->comma = mark.comma;
+}
+
 void wire_reply_undo(struct wire_reply *w)
 {
     rid_assert(w->buf->len >= w->start);

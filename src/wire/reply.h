@@ -54,6 +54,13 @@ void wire_reply_open_object(struct wire_reply *w, const char *name);
 void wire_reply_close_object(struct wire_reply *w);
 void wire_reply_open_array(struct wire_reply *w, const char *name);
 void wire_reply_close_array(struct wire_reply *w);
+/* What was written since is taken back; nothing was closed since that was open then. */
+struct wire_reply_mark {
+    size_t len;
+    bool comma;
+};
+struct wire_reply_mark wire_reply_mark(const struct wire_reply *w);
+void wire_reply_back(struct wire_reply *w, struct wire_reply_mark mark);
 /* Writes msg_id, the closing braces and '\n'. 0 or -ENOMEM. */
 int wire_reply_end(struct wire_reply *w);
 /* Bytes written since begin, to hold against REPLY_BYTES_MAX; wire_reply_undo() takes them back. */

@@ -38,6 +38,7 @@ enum wire_request_type {
     WIRE_REQ_LEASE_READ,
     WIRE_REQ_LOCAL_READ,
     WIRE_REQ_READ,
+    WIRE_REQ_SCAN,
     WIRE_REQ_WRITE,
     WIRE_REQ_CAS,
     WIRE_REQ_DELETE,
@@ -69,7 +70,12 @@ enum wire_via {
     WIRE_VIA_LEASE = 4,
     WIRE_VIA_FOLLOWER = 8,
     WIRE_VIA_LOCAL = 16,
+    WIRE_VIA_BOUNDED = 32, /* `methods` alone: a local_read with max_stale_ms */
 };
+
+/* As `via` names it; NULL for DEFAULT. And back: DEFAULT for what is none of these. */
+const char *wire_via_name(enum wire_via via);
+enum wire_via wire_via_from_name(const char *name, size_t len);
 
 /* What a reply must repeat. src and dest are the request's; slices into the decoder until
  * wire_origin_copy(). */
@@ -90,6 +96,16 @@ struct wire_part {
     uint64_t index;
     uint64_t term;
     uint64_t offset;
+};
+
+/* scan: a page of keys. from and to are bounds in the form of keys as stored, and need not be keys:
+ * all of them are of one kind, and so are the keys between (SCAN-4). */
+struct wire_scan {
+    struct wire_key from;
+    bool behind; /* not `from` itself */
+    struct wire_key to;
+    uint32_t limit; /* SCAN_ITEMS_MAX when absent */
+    bool keys_only;
 };
 
 /* member_*: a change of the members. */
@@ -116,13 +132,21 @@ struct wire_request {
     struct wire_slice value; /* write: value; cas: to. Compact text */
     struct wire_slice from;  /* cas */
     bool create_if_not_exists;
-    enum wire_via via;    /* read */
-    uint32_t num_reads;   /* compare */
-    uint32_t concurrency; /* compare; 1 when absent */
-    unsigned methods;     /* compare: WIRE_VIA_* bits besides the two */
-    bool has_session;
+    enum wire_via via; /* read, scan */
+    /* local_read, scan: what the client has seen (TOKEN-1) */
+    uint64_t min_index;        /* 0: nothing */
+    struct wire_slice cluster; /* absent: not said */
+    const struct wire_scan *scan;
+    uint32_t max_stale_ms; /* local_read, compare; 0: any age */
+    uint32_t num_reads;    /* compare */
+    uint32_t concurrency;  /* compare; 1 when absent */
+    unsigned methods;      /* compare: WIRE_VIA_* bits, with `only` all of them, else besides two */
+    bool only;             /* compare */
+    bool cost;             /* compare */
+    bool has_session;      /* write, cas, delete */
     uint64_t client;
     uint64_t seq;
+    uint64_t first;            /* 1 when absent; not above seq */
     struct wire_slice to;      /* transfer_leader: node name; absent: any */
     struct wire_member member; /* member_* */
     struct wire_part part;     /* snapshot_part */

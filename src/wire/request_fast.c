@@ -151,8 +151,8 @@ bool wire_request_decode_fast(const char *line, size_t len, struct wire_request 
         return false;
     ret->type = wire_request_type_find(ret->type_name.data, ret->type_name.len);
     fields = wire_request_type_fields(ret->type);
-    if ((seen & SEEN_KEY) != 0 && fields != FIELD_KEY && fields != (FIELD_KEY | FIELD_VIA))
-        return false;
+    if ((seen & SEEN_KEY) != 0 && (fields & ~(FIELD_VIA | FIELD_STALE | FIELD_TOKEN)) != FIELD_KEY)
+        return false; /* beside those, which may be absent, it has fields that may not */
     if ((seen & SEEN_KEY) == 0 && (fields != 0 || ret->type == WIRE_REQ_UNKNOWN))
         return false;
     ret->type_name.data =

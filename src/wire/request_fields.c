@@ -17,7 +17,7 @@ static int refuse_missing(struct wire_decoder *d, const char *field)
 }
 
 /* *ret keeps its value when the field is absent. */
-static int take_bool(struct wire_decoder *d, const json_t *body, const char *field, bool *ret)
+int wire_request_take_bool(struct wire_decoder *d, const json_t *body, const char *field, bool *ret)
 {
     const json_t *v = json_object_get(body, field);
 
@@ -44,8 +44,8 @@ static int take_count(struct wire_decoder *d, const json_t *body, const char *fi
     return 0;
 }
 
-static int take_count32(struct wire_decoder *d, const json_t *body, const char *field, uint32_t max,
-                        uint32_t *ret)
+int wire_request_take_count32(struct wire_decoder *d, const json_t *body, const char *field,
+                              uint32_t max, uint32_t *ret)
 {
     uint64_t v = *ret;
     int rc = take_count(d, body, field, max, &v);
@@ -160,7 +160,7 @@ static int take_cas(struct wire_decoder *d, const json_t *body, struct wire_requ
         return rc;
     ret->from.data = (const char *)d->text.data;
     ret->value.data = ret->from.data + ret->from.len;
-    return take_bool(d, body, "create_if_not_exists", &ret->create_if_not_exists);
+    return wire_request_take_bool(d, body, "create_if_not_exists", &ret->create_if_not_exists);
 }
 
 /* ---- sessions ---- */
@@ -185,8 +185,9 @@ static int take_session(struct wire_decoder *d, const json_t *body, struct wire_
 {
     const json_t *client = json_object_get(body, "client");
     const json_t *seq = json_object_get(body, "seq");
+    int rc;
 
-    if (client == NULL && seq == NULL)
+    if (client == NULL && seq == NULL && json_object_get(body, "first") == NULL)
         return 0;
     if (client == NULL || seq == NULL)
         return refuse_missing(d, client == NULL ? "client" : "seq");
@@ -195,7 +196,9 @@ static int take_session(struct wire_decoder *d, const json_t *body, struct wire_
         return wire_refuse(d, WIRE_ERROR_MALFORMED, "client", 0,
                            "'client' must be an id given by open_session, a decimal string");
     ret->has_session = true;
-    return take_count(d, body, "seq", INT64_MAX, &ret->seq);
+    ret->first = 1;
+    rc = take_count(d, body, "seq", INT64_MAX, &ret->seq);
+    return rc != 0 ? rc : take_count(d, body, "first", ret->seq, &ret->first);
 }
 
 /* ---- words ---- */
@@ -216,18 +219,36 @@ static unsigned find_word(const struct word *words, size_t n, const json_t *v)
     return 0;
 }
 
+static const struct word vias[] = {
+    {"read_index", WIRE_VIA_READ_INDEX}, {"log", WIRE_VIA_LOG},     {"lease", WIRE_VIA_LEASE},
+    {"follower", WIRE_VIA_FOLLOWER},     {"local", WIRE_VIA_LOCAL},
+};
+#define N_VIAS (sizeof(vias) / sizeof(vias[0]))
+
+const char *wire_via_name(enum wire_via via)
+{
+    for (size_t i = 0; i < N_VIAS; i++)
+        if (vias[i].value == (unsigned)via)
+            return vias[i].name;
+    return NULL;
+}
+
+enum wire_via wire_via_from_name(const char *name, size_t len)
+{
+    for (size_t i = 0; i < N_VIAS; i++)
+        if (strlen(vias[i].name) == len && memcmp(vias[i].name, name, len) == 0)
+            return (enum wire_via)vias[i].value;
+    return WIRE_VIA_DEFAULT;
+}
+
 static int take_via(struct wire_decoder *d, const json_t *body, struct wire_request *ret)
 {
-    static const struct word words[] = {
-        {"read_index", WIRE_VIA_READ_INDEX}, {"log", WIRE_VIA_LOG},     {"lease", WIRE_VIA_LEASE},
-        {"follower", WIRE_VIA_FOLLOWER},     {"local", WIRE_VIA_LOCAL},
-    };
     const json_t *v = json_object_get(body, "via");
     unsigned via;
 
     if (v == NULL)
         return 0;
-    via = find_word(words, sizeof(words) / sizeof(words[0]), v);
+    via = find_word(vias, N_VIAS, v);
     if (via == 0)
         return wire_refuse(d, WIRE_ERROR_MALFORMED, "via", 0,
                            "'via' must be read_index, log, lease, follower or local");
@@ -238,9 +259,9 @@ static int take_via(struct wire_decoder *d, const json_t *body, struct wire_requ
 static int take_methods(struct wire_decoder *d, const json_t *body, struct wire_request *ret)
 {
     static const struct word words[] = {
-        {"lease_read", WIRE_VIA_LEASE},
-        {"follower_read", WIRE_VIA_FOLLOWER},
-        {"local_read", WIRE_VIA_LOCAL},
+        {"read_index", WIRE_VIA_READ_INDEX}, {"read_via_log", WIRE_VIA_LOG},
+        {"lease_read", WIRE_VIA_LEASE},      {"follower_read", WIRE_VIA_FOLLOWER},
+        {"bounded_read", WIRE_VIA_BOUNDED},  {"local_read", WIRE_VIA_LOCAL},
     };
     const json_t *v = json_object_get(body, "methods");
     size_t n = json_array_size(v);
@@ -254,11 +275,16 @@ static int take_methods(struct wire_decoder *d, const json_t *body, struct wire_
 
         if (method == 0)
             return wire_refuse(d, WIRE_ERROR_MALFORMED, "methods", 0,
-                               "'methods' may name lease_read, follower_read and local_read, "
-                               "besides the two that are always compared");
+                               "'methods' may name read_index, read_via_log, lease_read, "
+                               "follower_read, bounded_read and local_read");
         ret->methods |= method;
     }
     return 0;
+}
+
+static int take_stale(struct wire_decoder *d, const json_t *body, struct wire_request *ret)
+{
+    return wire_request_take_count32(d, body, "max_stale_ms", MAX_STALE_MS_MAX, &ret->max_stale_ms);
 }
 
 static int take_compare(struct wire_decoder *d, const json_t *body, struct wire_request *ret)
@@ -267,10 +293,20 @@ static int take_compare(struct wire_decoder *d, const json_t *body, struct wire_
 
     if (json_object_get(body, "num_reads") == NULL)
         return refuse_missing(d, "num_reads");
-    rc = take_count32(d, body, "num_reads", COMPARE_READS_MAX, &ret->num_reads);
+    rc = wire_request_take_count32(d, body, "num_reads", COMPARE_READS_MAX, &ret->num_reads);
     if (rc == 0)
-        rc = take_count32(d, body, "concurrency", COMPARE_CONCURRENCY_MAX, &ret->concurrency);
-    return rc != 0 ? rc : take_methods(d, body, ret);
+        rc = wire_request_take_count32(d, body, "concurrency", COMPARE_CONCURRENCY_MAX,
+                                       &ret->concurrency);
+    if (rc == 0)
+        rc = take_methods(d, body, ret);
+    if (rc == 0)
+        rc = wire_request_take_bool(d, body, "only", &ret->only);
+    if (rc == 0)
+        rc = wire_request_take_bool(d, body, "cost", &ret->cost);
+    if (rc == 0 && ret->only && ret->methods == 0)
+        return wire_refuse(d, WIRE_ERROR_MALFORMED, "methods", 0,
+                           "'only' wants 'methods', at least one");
+    return rc != 0 ? rc : take_stale(d, body, ret);
 }
 
 /* ---- names of nodes ---- */
@@ -347,11 +383,11 @@ static int take_member(struct wire_decoder *d, const json_t *body, struct wire_r
                            "'id' must be the name of a node: 1 to %u of A-Z a-z 0-9 _ -",
                            NODE_NAME_BYTES_MAX);
     if (rc == 0)
-        rc = take_bool(d, body, "learner", &m->learner);
+        rc = wire_request_take_bool(d, body, "learner", &m->learner);
     if (rc == 0)
-        rc = take_bool(d, body, "dry_run", &m->dry_run);
+        rc = wire_request_take_bool(d, body, "dry_run", &m->dry_run);
     if (rc == 0)
-        rc = take_bool(d, body, "force", &m->force);
+        rc = wire_request_take_bool(d, body, "force", &m->force);
     return rc != 0 ? rc : take_count(d, body, "based_on", RAFT_INDEX_MAX, &m->based_on);
 }
 
@@ -411,17 +447,28 @@ int wire_request_take_fields(struct wire_decoder *d, const json_t *body, struct 
         unsigned field;
         int (*take)(struct wire_decoder *d, const json_t *body, struct wire_request *ret);
     } takers[] = {
-        {FIELD_KEY, take_key},       {FIELD_KEYS, take_keys},       {FIELD_VALUE, take_write},
-        {FIELD_CAS, take_cas},       {FIELD_VIA, take_via},         {FIELD_COMPARE, take_compare},
-        {FIELD_TO, take_to},         {FIELD_SESSION, take_session}, {FIELD_INIT, take_init},
-        {FIELD_MEMBER, take_member}, {FIELD_ADDRS, take_addrs},     {FIELD_OLD, take_old},
+        {FIELD_KEY, take_key},
+        {FIELD_KEYS, take_keys},
+        {FIELD_VALUE, take_write},
+        {FIELD_CAS, take_cas},
+        {FIELD_VIA, take_via},
+        {FIELD_COMPARE, take_compare},
+        {FIELD_TO, take_to},
+        {FIELD_SESSION, take_session},
+        {FIELD_INIT, take_init},
+        {FIELD_MEMBER, take_member},
+        {FIELD_ADDRS, take_addrs},
+        {FIELD_OLD, take_old},
         {FIELD_PART, take_part},
+        {FIELD_TOKEN, wire_request_take_token},
+        {FIELD_SCAN, wire_request_take_scan},
+        {FIELD_STALE, take_stale},
     };
     unsigned fields = wire_request_type_fields(ret->type);
-    int rc = take_count32(d, body, "timeout_ms", TIMEOUT_MS_MAX, &ret->timeout_ms);
+    int rc = wire_request_take_count32(d, body, "timeout_ms", TIMEOUT_MS_MAX, &ret->timeout_ms);
 
     if (rc == 0)
-        rc = take_bool(d, body, "verbose", &ret->verbose);
+        rc = wire_request_take_bool(d, body, "verbose", &ret->verbose);
     for (size_t i = 0; rc == 0 && i < sizeof(takers) / sizeof(takers[0]); i++)
         if (fields & takers[i].field)
             rc = takers[i].take(d, body, ret);

@@ -48,6 +48,7 @@ struct wire_decoder {
     bool large_keys;                               /* one of its members has too many */
     struct wire_key keys[BATCH_KEYS_MAX];
     struct wire_slice node_ids[RAFT_SERVERS_MAX];
+    struct wire_scan scan;
     const char *const *peer_types; /* borrowed */
     size_t n_peer_types;
     struct wire_refused *refused; /* borrowed, of the call that runs */
@@ -75,6 +76,9 @@ struct wire_decoder {
 #define FIELD_ADDRS   1024u
 #define FIELD_OLD     2048u
 #define FIELD_PART    4096u
+#define FIELD_STALE   8192u
+#define FIELD_TOKEN   16384u
+#define FIELD_SCAN    32768u
 
 /* WIRE_REQ_UNKNOWN: none of ours. */
 enum wire_request_type wire_request_type_find(const char *name, size_t len);
@@ -91,6 +95,16 @@ int wire_request_shrink(struct wire_decoder *d, const char *line, size_t len, st
 /* The fields of body that ret->type may carry, and the common ones. 0, WIRE_REQUEST_REFUSED,
  * -ENOMEM. */
 int wire_request_take_fields(struct wire_decoder *d, const json_t *body, struct wire_request *ret);
+
+/* request_scan.c: the fields of FIELD_TOKEN and of FIELD_SCAN, like those above. */
+int wire_request_take_token(struct wire_decoder *d, const json_t *body, struct wire_request *ret);
+int wire_request_take_scan(struct wire_decoder *d, const json_t *body, struct wire_request *ret);
+/* request_fields.c: what those need of it. *ret keeps its value when the field is absent. */
+int wire_request_take_bool(struct wire_decoder *d, const json_t *body, const char *field,
+                           bool *ret);
+/* An integer from 1 to max; likewise. */
+int wire_request_take_count32(struct wire_decoder *d, const json_t *body, const char *field,
+                              uint32_t max, uint32_t *ret);
 
 /* A strict scanner for the commonest lines. False: it has no opinion, use the other. */
 bool wire_request_decode_fast(const char *line, size_t len, struct wire_request *ret);

@@ -4,7 +4,8 @@
  * RIDD_SHIM_NO_SYNC a sync does nothing, for tests that are not about the disk and whose outcome
  * must not depend on it: no test with it may speak of what is durable. With RIDD_SHIM_MAGIC (a
  * number) all file systems say that they are of that kind. With RIDD_SHIM_BOOT (a file) the machine's boot
- * has the id that stands there.
+ * has the id that stands there. With RIDD_SHIM_VMCLOCK (a file) that is what the hypervisor says of
+ * the machine.
  *
  * Why connect() is redirected here: all nodes share one configuration file, and each node listens
  * on the address that the others dial. Addresses of a proxy in that file would be addresses nobody
@@ -160,6 +161,7 @@ ssize_t pwritev64(int fd, const struct iovec *iov, int n, off_t offset)
 int open(const char *path, int flags, ...)
 {
     const char *boot = getenv("RIDD_SHIM_BOOT");
+    const char *vmclock = getenv("RIDD_SHIM_VMCLOCK");
     mode_t mode = 0;
     va_list ap;
 
@@ -170,6 +172,8 @@ int open(const char *path, int flags, ...)
     va_end(ap);
     if (boot != NULL && strcmp(path, "/proc/sys/kernel/random/boot_id") == 0)
         path = boot;
+    if (vmclock != NULL && strcmp(path, "/dev/vmclock0") == 0)
+        path = vmclock;
     return real_open(path, flags, mode);
 }
 

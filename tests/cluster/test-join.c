@@ -16,7 +16,9 @@
 #include "cluster/harness.h"
 #include "cluster/shim.h"
 #include "net/peer_net.h"
+#include "node/identity.h"
 #include "raft/configuration.h"
+#include "store/store.h"
 
 #define ANSWER_MS 5000u
 
@@ -490,7 +492,62 @@ static int recover_alone(const struct cluster *c, unsigned i, bool yes, struct b
     return run_program(argv, out);
 }
 
-/* MEMBER-15. */
+/* As if the node had promised a lease before it was stopped. */
+static void put_promise(const struct cluster *c, unsigned i, uint64_t lease_us)
+{
+    struct identity_dir *dir = NULL;
+    struct store_recovered log = {0};
+    struct store_conf conf = {.segment_first_bytes = STORE_SEGMENT_FIRST_BYTES,
+                              .segment_bytes = STORE_SEGMENT_BYTES};
+    struct store_batch batch = {.number = 1, .has_hard_state = true};
+    struct store *store = NULL;
+    uint64_t number = 0;
+    bool more = true;
+    char name[8];
+    int fd;
+
+    (void)snprintf(name, sizeof(name), "n%u", i + 1);
+    assert_int_equal(identity_open(&(struct identity_conf){.data_dir = c->nodes[i].dir,
+                                                           .node_name = name,
+                                                           .command = "a test"},
+                                   &dir),
+                     0);
+    fd = identity_open_folder(dir, "wal");
+    assert_true(fd >= 0);
+    conf.node_id = identity_get(dir)->node_id;
+    conf.incarnation = identity_get(dir)->incarnation;
+    memcpy(conf.cluster_id, identity_get(dir)->cluster_id, sizeof(conf.cluster_id));
+    assert_int_equal(vfs_posix_new(fd, &conf.vfs), 0);
+    assert_int_equal(store_open(&conf, &log, &store), 0);
+    batch.hard_state = log.hard_state;
+    batch.hard_state.lease_max_us = lease_us;
+    assert_int_equal(store_submit(store, &batch), 0);
+    while (number == 0 && more) {
+        assert_int_equal(store_work(store, &number), 0);
+        assert_int_equal(store_prepare(store, &more), 0);
+    }
+    assert_int_equal(number, 1);
+    store_close(store);
+    store_recovered_done(&log);
+    vfs_posix_free(conf.vfs);
+    (void)close(fd);
+    identity_close(dir);
+}
+
+static void expect_promise(const struct cluster *c, unsigned i, uint64_t lease_us)
+{
+    cleanup_buf struct buf out = BUF_INIT;
+    char text[64];
+
+    (void)snprintf(text, sizeof(text), "lease_max_us=%llu\n", (unsigned long long)lease_us);
+    expect_code(
+        run_program((const char *[]){ridd_path(), "--dump-log", c->nodes[i].dir, NULL}, &out), 0,
+        &out);
+    expect_text(&out, "verdict=clean");
+    expect_text(&out, text);
+}
+
+/* MEMBER-15; and what it promised, it promised (LEASE-3). */
 CASE(join__one_that_is_left_goes_on_alone)
 {
     struct cluster *c = cluster_up(3, NULL);
@@ -513,6 +570,7 @@ CASE(join__one_that_is_left_goes_on_alone)
     for (unsigned i = 0; i < 3; i++)
         node_kill(c, i);
 
+    put_promise(c, left, 300000);
     buf_reset(&out, SIZE_MAX);
     code = recover_alone(c, left, false, &out);
     expect_code(code, 64, &out);
@@ -526,6 +584,7 @@ CASE(join__one_that_is_left_goes_on_alone)
     expect_code(code, 0, &out);
     expect_text(&out, "the only voter");
     assert_true(has(c, left, "CLUSTER"));
+    expect_promise(c, left, 300000);
     for (unsigned i = 0; i < 3; i++)
         if (i != left)
             tree_remove(c->nodes[i].dir, false);
@@ -594,6 +653,38 @@ CASE(join__recovering_alone_may_be_interrupted)
     cluster_free(c);
 }
 
+/* A cluster that has an id already: until the entry that makes the node the only voter is committed
+ * the configuration before it is the one that counts, and must not take the new id away again. */
+CASE(join__who_goes_on_alone_does_not_fall_back)
+{
+    struct cluster *c = cluster_new(3, NULL);
+    char path[300];
+    cleanup_buf struct buf before = BUF_INIT;
+    cleanup_buf struct buf after = BUF_INIT;
+
+    cluster_init(c);
+    c->n_members = 1;
+    (void)snprintf(path, sizeof(path), "%s/CLUSTER", c->nodes[0].dir);
+    for (unsigned again = 0; again < 2; again++) {
+        cleanup_buf struct buf out = BUF_INIT;
+
+        expect_code(recover_alone(c, 0, true, &out), 0, &out);
+        buf_reset(&before, SIZE_MAX);
+        file_read(path, &before);
+        node_start(c, 0);
+        node_kill(c, 0); /* nobody was elected yet */
+        buf_reset(&after, SIZE_MAX);
+        file_read(path, &after);
+        assert_int_equal(before.len, after.len);
+        assert_memory_equal(before.data, after.data, before.len);
+        node_start(c, 0);
+        wait_until(node_logged(c, 0, "role=leader"), "a leader of one");
+        (void)cluster_settle(c);
+        assert_int_equal(node_terminate(c, 0), 0);
+    }
+    cluster_free(c);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -607,6 +698,7 @@ int main(int argc, char **argv)
         HARNESS_TEST(join__a_disk_that_fails_at_any_step_leaves_a_clear_case),
         HARNESS_TEST(join__one_that_is_left_goes_on_alone),
         HARNESS_TEST(join__recovering_alone_may_be_interrupted),
+        HARNESS_TEST(join__who_goes_on_alone_does_not_fall_back),
     };
 
     return harness_main(argc, argv, tests, NULL, NULL);

@@ -1496,6 +1496,41 @@ static void maelstrom__a_read_sees_the_write_sent_before_it(void **state)
     }
 }
 
+/* A session is opened and named through any node, with all that is said of it (SESSION-2). */
+static void maelstrom__sessions_through_any_node(void **state)
+{
+    struct net *net = *state;
+    const char *client;
+    const json_t *body;
+    char name[32];
+    int node;
+
+    start_three(net);
+    node = other_than(net, await_leader(net));
+    client = json_string_value(json_object_get(
+        expect(net, ask(net, "c1", node, "open_session", "%s", ""), "open_session_ok"), "client"));
+    assert_non_null(client);
+    (void)snprintf(name, sizeof(name), "%s", client);
+    for (int round = 0; round < 3; round++) {
+        body = expect(net,
+                      ask(net, "c1", (node + round) % 3, "write",
+                          ",\"key\":1,\"value\":%d,\"client\":\"%s\",\"seq\":5,\"first\":4", round,
+                          name),
+                      "write_ok");
+        assert_non_null(body);
+    }
+    body = expect(net, ask(net, "c1", node, "read", ",\"key\":1"), "read_ok");
+    assert_int_equal(json_integer_value(json_object_get(body, "value")), 0);
+    body = expect(
+        net,
+        ask(net, "c1", node, "write", ",\"key\":1,\"value\":9,\"client\":\"%s\",\"seq\":3", name),
+        "error");
+    assert_string_equal(json_string_value(json_object_get(body, "error")), "session_expired");
+    (void)expect(net,
+                 ask(net, "c1", node, "delete", ",\"key\":1,\"client\":\"%s\",\"seq\":4", name),
+                 "delete_ok");
+}
+
 static void maelstrom__leadership_moves_when_it_is_asked_to(void **state)
 {
     struct net *net = *state;
@@ -1760,6 +1795,7 @@ int main(void)
         TEST(maelstrom__another_leader_gets_reads_but_no_writes),
         TEST(maelstrom__what_cannot_be_known_is_not_definite),
         TEST(maelstrom__a_read_sees_the_write_sent_before_it),
+        TEST(maelstrom__sessions_through_any_node),
         TEST(maelstrom__leadership_moves_when_it_is_asked_to),
         TEST(maelstrom__the_folder_goes_with_the_process),
         TEST(maelstrom__without_a_folder_it_does_not_start),

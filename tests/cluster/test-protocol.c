@@ -237,9 +237,6 @@ CASE(protocol__optional_requests)
                   "{\"type\":\"lease_read_ok\",\"in_reply_to\":3,\"value\":5,\"read_at_index\":<n>,"
                   "\"lease_valid\":<*>,\"linearizable\":true}",
                   NOT_SUPPORTED(3, "lease_read"));
-    expect_either(cl, "{\"type\":\"open_session\",\"msg_id\":4}",
-                  "{\"type\":\"open_session_ok\",\"in_reply_to\":4,\"client\":<s>}",
-                  NOT_SUPPORTED(4, "open_session"));
     expect_either(cl, "{\"type\":\"read\",\"msg_id\":6,\"key\":\"o\",\"via\":\"lease\"}",
                   "{\"type\":\"read_ok\",\"in_reply_to\":6,\"value\":5}", NOT_SUPPORTED(6, "read"));
     expect_either(cl, "{\"type\":\"read\",\"msg_id\":7,\"key\":\"o\",\"via\":\"follower\"}",
@@ -249,6 +246,75 @@ CASE(protocol__optional_requests)
     client_expect(cl, "{\"type\":\"sing\",\"msg_id\":9}", NOT_SUPPORTED(9, "sing"));
     client_expect(cl, "{\"type\":\"sing\"}",
                   ERROR_BARE(10, "not_supported", ",\"request_type\":\"sing\""));
+    client_close(cl);
+}
+
+static const char *ask_in_session(struct client *cl, const char *client, const char *what)
+{
+    return client_askf(cl, "{%s,\"msg_id\":5,\"key\":\"s\",\"client\":\"%s\",\"verbose\":true}",
+                       what, client);
+}
+
+static void repeat(struct client *cl, const char *client, const char *what, const char *first)
+{
+    const char *again = ask_in_session(cl, client, what);
+
+    if (strcmp(again, first) != 0)
+        harness_fail("'%s' was answered by '%s', at first by '%s'", what, again, first);
+}
+
+/* SESSION-1: a repetition has the first answer, on the node that leads now, and after all nodes were
+ * killed. */
+CASE(protocol__sessions)
+{
+    static const char *const writes[] = {
+        "\"type\":\"write\",\"value\":1,\"seq\":1",
+        "\"type\":\"cas\",\"from\":1,\"to\":2,\"seq\":2,\"first\":1",
+        "\"type\":\"cas\",\"from\":1,\"to\":3,\"seq\":3",
+        "\"type\":\"delete\",\"seq\":4",
+        "\"type\":\"delete\",\"seq\":5",
+        "\"type\":\"cas\",\"from\":1,\"to\":3,\"seq\":6",
+    };
+    static const char *const replies[] = {
+        "{\"type\":\"write_ok\",\"in_reply_to\":5,\"index\":<n>}",
+        "{\"type\":\"cas_ok\",\"in_reply_to\":5,\"index\":<n>}",
+        ERROR(5, 22, "precondition_failed", true, ",\"index\":<n>"),
+        "{\"type\":\"delete_ok\",\"in_reply_to\":5,\"existed\":true,\"index\":<n>}",
+        "{\"type\":\"delete_ok\",\"in_reply_to\":5,\"existed\":false,\"index\":<n>}",
+        ERROR(5, 20, "key_not_found", true, ",\"index\":<n>"),
+    };
+    enum { N = sizeof(writes) / sizeof(writes[0]) };
+    char first[N][300];
+    unsigned leader = cluster_leader(three);
+    struct client *cl = client_open(three, leader);
+    char name[32];
+    json_t *opened;
+
+    opened = client_ask_json(cl, "{\"type\":\"open_session\"}");
+    (void)snprintf(name, sizeof(name), "%s", json_string_value(json_object_get(opened, "client")));
+    json_decref(opened);
+    for (unsigned i = 0; i < N; i++) {
+        (void)snprintf(first[i], sizeof(first[i]), "%s", ask_in_session(cl, name, writes[i]));
+        if (!pattern_matches(replies[i], first[i]))
+            harness_fail("%s: %s", writes[i], first[i]);
+    }
+    client_expect(cl, "{\"type\":\"write\",\"msg_id\":9,\"key\":\"s\",\"value\":7}",
+                  "{\"type\":\"write_ok\",\"in_reply_to\":9}");
+    for (unsigned i = 0; i < N; i++)
+        repeat(cl, name, writes[i], first[i]);
+    /* Elsewhere, and from the disk. */
+    client_close(cl);
+    for (unsigned i = 0; i < 3; i++)
+        node_kill(three, i);
+    for (unsigned i = 0; i < 3; i++)
+        node_start(three, i);
+    cl = client_open(three, cluster_leader(three));
+    for (unsigned i = 0; i < N; i++)
+        repeat(cl, name, writes[i], first[i]);
+    client_expect(cl, "{\"type\":\"read\",\"msg_id\":9,\"key\":\"s\"}",
+                  "{\"type\":\"read_ok\",\"in_reply_to\":9,\"value\":7}");
+    client_expect(cl, "{\"type\":\"status\",\"msg_id\":9}",
+                  "<*>\"sessions\":{\"n\":1,\"bytes\":<n>,\"evicted\":0}<*>");
     client_close(cl);
 }
 
@@ -1376,6 +1442,7 @@ int main(int argc, char **argv)
         HARNESS_TEST(protocol__verbose),
         HARNESS_TEST(protocol__writes),
         HARNESS_TEST(protocol__optional_requests),
+        HARNESS_TEST(protocol__sessions),
         HARNESS_TEST(protocol__cluster_requests),
         HARNESS_TEST(protocol__values_come_back_equal),
         HARNESS_TEST(protocol__keys),

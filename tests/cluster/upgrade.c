@@ -30,6 +30,7 @@
 
 #define PLAIN "[log]\nsegment_size = 1M\n"
 #define EAGER PLAIN "snapshot_bytes = 64K\nkeep_bytes = 0\n"
+#define LEASE PLAIN "[reads]\nlease_ms = 300\n"
 
 struct upgrade {
     struct cluster *cluster; /* owned */
@@ -304,6 +305,36 @@ static void expect_no_change_of_members(struct upgrade *u)
     client_close(cl);
 }
 
+/* Nor does it open a session, or take a write that names one: an earlier node would end at that
+ * entry (SESSION-7). */
+static void expect_no_sessions(struct upgrade *u)
+{
+    static const char *const lines[] = {
+        "{\"type\":\"open_session\"}",
+        "{\"type\":\"write\",\"key\":\"s\",\"value\":1,\"client\":\"5\",\"seq\":1}"};
+    unsigned i = 0;
+
+    while (!is_new(u, i))
+        i++;
+    for (unsigned k = 0; k < sizeof(lines) / sizeof(lines[0]); k++)
+        wait_until(({
+                       struct client *cl = client_open(u->cluster, i);
+                       json_t *reply = client_ask_json(cl, lines[k]);
+                       const bool said = strcmp(reply_str(reply, "error"), "not_supported") == 0;
+
+                       if (!said && !reply_is(reply, "error"))
+                           harness_fail("a session while one is of an earlier version");
+                       if (said && strstr(reply_str(reply, "text"), "understand sessions") == NULL)
+                           harness_fail("it says '%s'", reply_str(reply, "text"));
+                       json_decref(reply);
+                       client_close(cl);
+                       if (!said)
+                           (void)cluster_leads(u->cluster, i);
+                       said;
+                   }),
+                   "a refusal");
+}
+
 static void expect_good(struct upgrade *u)
 {
     struct check_verdict a;
@@ -349,8 +380,10 @@ static void step(struct upgrade *u, unsigned i, bool new)
     heal(u);
     wait_until_there_is_a_front(u);
     expect_whole_logs(u);
-    if (n_new(u) > 0 && n_new(u) < NODES)
+    if (n_new(u) > 0 && n_new(u) < NODES) {
         expect_no_change_of_members(u);
+        expect_no_sessions(u);
+    }
 }
 
 static void there_and_back(const unsigned order[NODES], uint64_t seed)
@@ -432,11 +465,108 @@ CASE(upgrade__what_cannot_go_back_says_so)
     end(&u);
 }
 
+/* With the first session the state is one that the earlier version refuses, in words (SESSION-7);
+ * the log would be whole. This one goes on, and the session with it. */
+CASE(upgrade__a_session_closes_the_way_back)
+{
+    struct upgrade u;
+    struct cluster *c;
+    struct client *cl;
+    char name[32];
+    int code = 0;
+
+    skip_without_old_build();
+    begin(&u, clock_wall_us() / 1000000u + 3);
+    c = u.cluster;
+    cluster_write_conf(c, "test", PLAIN);
+    for (unsigned i = 0; i < NODES; i++)
+        exchange(&u, i, true);
+    heal(&u);
+    wait_until(({
+                   json_t *reply;
+
+                   cl = client_open(c, cluster_leader(c));
+                   reply = client_ask_json(cl, "{\"type\":\"open_session\"}");
+                   (void)snprintf(name, sizeof(name), "%s", reply_str(reply, "client"));
+                   json_decref(reply);
+                   client_close(cl);
+                   name[0] != '\0';
+               }),
+               "a session");
+    (void)cluster_settle(c);
+    assert_int_equal(node_terminate(c, 0), 0);
+    become(&u, 0, false);
+    assert_false(node_try_start(c, 0, &code));
+    assert_int_equal(code, EXIT_VERSION);
+    assert_true(node_logged(c, 0, "was written by a later version"));
+    become(&u, 0, true);
+    expect_good(&u); /* starts it */
+    cl = client_open(c, cluster_leader(c));
+    (void)client_askf(
+        cl, "{\"type\":\"write\",\"key\":\"s\",\"value\":1,\"client\":\"%s\",\"seq\":1}", name);
+    client_expect(cl, "{\"type\":\"write\",\"key\":\"s\",\"value\":2}", "{\"type\":\"write_ok\"}");
+    assert_string_equal(
+        client_askf(
+            cl, "{\"type\":\"write\",\"key\":\"s\",\"value\":1,\"client\":\"%s\",\"seq\":1}", name),
+        "{\"type\":\"write_ok\"}");
+    client_expect(cl, "{\"type\":\"read\",\"key\":\"s\"}", "{\"type\":\"read_ok\",\"value\":2}");
+    client_close(cl);
+    end(&u);
+}
+
+static bool some_new_node_logged(struct upgrade *u, const char *text)
+{
+    for (unsigned i = 0; i < NODES; i++)
+        if (is_new(u, i) && node_logged(u->cluster, i, text))
+            return true;
+    return false;
+}
+
+/* LEASE-15: a lease is wanted, but not taken while one member does not know of leases, whoever leads. Once
+ * all know nobody goes back: the earlier version has no link, or refuses the log of a node that promised
+ * something, and does no harm. */
+CASE(upgrade__leases_wait_for_the_last_node)
+{
+    struct upgrade u;
+    struct cluster *c;
+    int code = 0;
+
+    skip_without_old_build();
+    begin(&u, clock_wall_us() / 1000000u + 3);
+    c = u.cluster;
+    for (unsigned i = 0; i + 1 < NODES; i++)
+        exchange(&u, i, true);
+    take_new_conf(&u, LEASE);
+    wait_until_met(&u);
+    suffer(&u, step_ms());
+    heal(&u);
+    assert_false(some_new_node_logged(&u, "event=leases_known "));
+    exchange(&u, NODES - 1, true);
+    wait_until(some_new_node_logged(&u, "event=leases_known "), "all to know of leases");
+    end_floods(&u);
+    heal(&u);
+    assert_int_equal(node_terminate(c, 0), 0);
+    become(&u, 0, false);
+    if (node_try_start(c, 0, &code)) {
+        wait_until(some_new_node_logged(&u, "we speak 3 to 3"),
+                   "the earlier version to be refused");
+        assert_int_equal(node_terminate(c, 0), 0);
+    } else {
+        assert_int_equal(code, EXIT_VERSION);
+        assert_true(node_logged(c, 0, "a later version of ridd wrote it"));
+    }
+    become(&u, 0, true);
+    expect_good(&u); /* starts it */
+    end(&u);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {HARNESS_TEST(upgrade__first_to_last_and_back),
                                        HARNESS_TEST(upgrade__last_to_first_and_back),
-                                       HARNESS_TEST(upgrade__what_cannot_go_back_says_so)};
+                                       HARNESS_TEST(upgrade__what_cannot_go_back_says_so),
+                                       HARNESS_TEST(upgrade__a_session_closes_the_way_back),
+                                       HARNESS_TEST(upgrade__leases_wait_for_the_last_node)};
 
     return harness_main(argc, argv, tests, NULL, NULL);
 }

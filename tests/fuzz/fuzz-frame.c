@@ -194,6 +194,27 @@ static const struct raft_msg msgs[] = {
     {.type = RAFT_MSG_SNAPSHOT, .term = 5, .part = &question},
     {.type = RAFT_MSG_SNAPSHOT_RESP, .term = 5, .part = &answer},
     {.type = RAFT_MSG_SNAPSHOT_RESP, .term = 6, .reject = true},
+    {.type = RAFT_MSG_HEARTBEAT,
+     .term = 5,
+     .round = 4,
+     .leader_commit = 10,
+     .note = {.flags = RAFT_NOTE_SAID},
+     .beat = {.said = true,
+              .lease_us = 300000,
+              .stamp = {0x1122334455667788u, 7654321},
+              .proved_index = 9}},
+    {.type = RAFT_MSG_HEARTBEAT_RESP,
+     .term = 5,
+     .round = 77,
+     .note = {.flags = RAFT_NOTE_SAID},
+     .beat = {.said = true,
+              .leased = true,
+              .mono_us = 1234567,
+              .stamp = {0x1122334455667788u, 7654321}}},
+    {.type = RAFT_MSG_VOTE_RESP, .term = 6, .left_us = 303000},
+    {.type = RAFT_MSG_READ_ASK, .term = 6, .ask = {0x1122334455667788u, 3}},
+    {.type = RAFT_MSG_READ_ANSWER, .term = 6, .ask = {0x1122334455667788u, 3}, .index = 17},
+    {.type = RAFT_MSG_READ_ANSWER, .term = 7, .reject = true, .ask = {5, 3}, .leader = 2},
 };
 #define N_MSGS ((unsigned)(sizeof(msgs) / sizeof(msgs[0])))
 
@@ -207,6 +228,13 @@ static const struct command commands[] = {
      .value = {"5", 1},
      .from = {"4.5", 3}},
     {.op = COMMAND_DELETE, .key = {"i12345678", 9}},
+    {.op = COMMAND_OPEN_SESSION},
+    {.op = COMMAND_WRITE,
+     .client = 260,
+     .seq = 9,
+     .first = 7,
+     .key = {"sx", 2},
+     .value = {"true", 4}},
 };
 #define N_COMMANDS ((unsigned)(sizeof(commands) / sizeof(commands[0])))
 

@@ -303,6 +303,8 @@ static void submit(struct log_rig *rig, const uint8_t *s)
             b->hard_state.voted_for = 0;
         if (b->hard_state.voted_for == 0)
             b->hard_state.voted_for = s[2] >> 3;
+        if (s[11] == 0x5a && b->hard_state.lease_max_us < RAFT_LEASE_US_MAX / 2)
+            b->hard_state.lease_max_us += 1000u * s[1];
     }
     if (s[3] != 0 && last > 1) {
         b->truncate_from = last + 1 - (s[3] - 1u) % (last < 16 ? last : 16);

@@ -91,6 +91,17 @@ static void on_served(struct replica_request *rr, const struct replica_view *vie
         break;
     case REPLICA_READ_LOCAL:
         break;
+    case REPLICA_READ_LEASE: /* whatever became of the leadership since */
+        rid_assert(replica_view_is_linearizable(view));
+        rid_assert(view->read_index >= q->floor);
+        break;
+    case REPLICA_READ_FOLLOWER:
+        rid_assert(replica_view_is_linearizable(view));
+        break;
+    case REPLICA_READ_BOUNDED:
+        rid_assert(view->staleness_us <= rr->max_stale_us);
+        rid_assert(!replica_view_is_linearizable(view));
+        break;
     case REPLICA_WRITE:
         rid_assert(false); /* a write is not served */
         break;
@@ -118,6 +129,9 @@ static void request(struct world *w, const uint8_t *s)
 {
     static const enum replica_kind kinds[] = {REPLICA_READ, REPLICA_WRITE, REPLICA_READ_LOG,
                                               REPLICA_READ_LOCAL};
+    /* The last numbers: what others mean stays. */
+    static const enum replica_kind later[] = {REPLICA_READ_FOLLOWER, REPLICA_READ_LEASE,
+                                              REPLICA_READ_BOUNDED, REPLICA_READ_FOLLOWER};
 
     for (unsigned n = 1 + s[4] % 8; n > 0; n--) {
         struct command c = {.op = COMMAND_WRITE, .key = {"sa", 2}, .value = {"1", 1}};
@@ -133,7 +147,8 @@ static void request(struct world *w, const uint8_t *s)
                               .order = ++w->n_requests,
                               .floor = raft_get_commit_index(replica_raft(w->replica))};
         q->rr = (struct replica_request){
-            .kind = kinds[s[1] % 4],
+            .kind = s[1] < 0xf0 ? kinds[s[1] % 4] : later[s[1] % 4],
+            .max_stale_us = 1000u * (1 + s[2]),
             .deadline_us = s[3] == 0 ? UINT64_MAX : w->now_us + 1000u * s[3],
             .session = s[2] % (SESSIONS + 1) == 0 ? NULL : &w->sessions[s[2] % (SESSIONS + 1) - 1],
             .served = on_served,
@@ -400,6 +415,8 @@ static void message(struct world *w, const uint8_t *s)
     case RAFT_MSG_TIMEOUT_NOW:
     case RAFT_MSG_SNAPSHOT:
     case RAFT_MSG_SNAPSHOT_RESP:
+    case RAFT_MSG_READ_ASK:
+    case RAFT_MSG_READ_ANSWER:
         break;
     }
     deliver(w, &m, (s[4] & 0x80) == 0);
@@ -433,6 +450,8 @@ static bool answer_of(const struct raft_msg *sent, bool reject, struct raft_msg 
     case RAFT_MSG_TIMEOUT_NOW:
     case RAFT_MSG_SNAPSHOT:
     case RAFT_MSG_SNAPSHOT_RESP:
+    case RAFT_MSG_READ_ASK:
+    case RAFT_MSG_READ_ANSWER:
         return false;
     }
     *ret = m;
@@ -511,9 +530,10 @@ static void tune(struct world *w, const uint8_t *s)
 
         replica_get_stats(w->replica, &stats);
         rid_assert(replica_last_applied(w->replica) == w->n_applied);
-        rid_assert(
-            replica_idle(w->replica) ==
-            (stats.n_waiting + stats.n_in_round + stats.n_confirmed + stats.n_proposed == 0));
+        rid_assert(replica_idle(w->replica) ==
+                   (stats.n_waiting + stats.n_in_round + stats.n_asking + stats.n_confirmed +
+                        stats.n_proposed ==
+                    0));
         break;
     }
     case 2:

@@ -43,6 +43,22 @@ static void check_value(struct wire_slice text)
     json_decref(v);
 }
 
+/* A range of one kind: between its bounds there is no key of another (SCAN-4). */
+static void check_scan(const struct wire_scan *scan)
+{
+    const unsigned char type = scan->from.bytes[0];
+
+    rid_assert(type == KEY_TYPE_STRING || type == KEY_TYPE_INT);
+    rid_assert(scan->from.len >= 1);
+    rid_assert(scan->from.len <= KEY_BYTES_MAX);
+    rid_assert(scan->to.len >= 1);
+    rid_assert(scan->to.len <= KEY_BYTES_MAX);
+    rid_assert(scan->to.bytes[0] == type || (scan->to.len == 1 && scan->to.bytes[0] == type + 1));
+    rid_assert(type != KEY_TYPE_INT || scan->from.len == 1 || scan->from.len == 9);
+    rid_assert(scan->limit >= 1);
+    rid_assert(scan->limit <= SCAN_ITEMS_MAX);
+}
+
 static void check_request(const struct wire_request *q)
 {
     rid_assert(q->type >= WIRE_REQ_READ_INDEX);
@@ -57,7 +73,12 @@ static void check_request(const struct wire_request *q)
     rid_assert(q->num_reads <= COMPARE_READS_MAX);
     rid_assert(q->concurrency >= 1);
     rid_assert(q->concurrency <= COMPARE_CONCURRENCY_MAX);
-    rid_assert(!q->has_session || (q->client > 0 && q->seq > 0));
+    rid_assert((q->scan != NULL) == (q->type == WIRE_REQ_SCAN));
+    if (q->scan != NULL)
+        check_scan(q->scan);
+    rid_assert(q->min_index <= RAFT_INDEX_MAX);
+    rid_assert(q->cluster.len <= CLUSTER_HASH_BYTES_MAX);
+    rid_assert(!q->has_session || (q->client > 0 && q->first > 0 && q->first <= q->seq));
     check_value(q->value);
     check_value(q->from);
 }
@@ -107,6 +128,9 @@ static void check_fast(struct wire_decoder *d, const char *line, size_t size)
     rid_assert(fast.origin.msg_id == full.origin.msg_id);
     rid_assert(fast.key.len == full.key.len);
     rid_assert(memcmp(fast.key.bytes, full.key.bytes, fast.key.len) == 0);
+    rid_assert(full.scan == NULL);
+    rid_assert(full.min_index == 0);
+    rid_assert(full.cluster.data == NULL);
 }
 
 /* ---- in pieces ---- */
@@ -126,6 +150,17 @@ static void check_same_origin(const struct wire_origin *a, const struct wire_ori
     rid_assert(same_slice(a->dest, b->dest));
 }
 
+static void check_same_scan(const struct wire_scan *a, const struct wire_scan *b)
+{
+    rid_assert(a->from.len == b->from.len);
+    rid_assert(memcmp(a->from.bytes, b->from.bytes, a->from.len) == 0);
+    rid_assert(a->behind == b->behind);
+    rid_assert(a->to.len == b->to.len);
+    rid_assert(memcmp(a->to.bytes, b->to.bytes, a->to.len) == 0);
+    rid_assert(a->limit == b->limit);
+    rid_assert(a->keys_only == b->keys_only);
+}
+
 static void check_same_request(const struct wire_request *a, const struct wire_request *b)
 {
     rid_assert(a->type == b->type);
@@ -137,6 +172,12 @@ static void check_same_request(const struct wire_request *a, const struct wire_r
     rid_assert(a->n_keys == b->n_keys);
     for (unsigned i = 0; i < a->n_keys; i++)
         rid_assert(memcmp(a->keys[i].bytes, b->keys[i].bytes, a->keys[i].len) == 0);
+    rid_assert(a->via == b->via);
+    rid_assert(a->min_index == b->min_index);
+    rid_assert(same_slice(a->cluster, b->cluster));
+    rid_assert((a->scan != NULL) == (b->scan != NULL));
+    if (a->scan != NULL)
+        check_same_scan(a->scan, b->scan);
     rid_assert(same_slice(a->value, b->value));
     rid_assert(same_slice(a->from, b->from));
     rid_assert(same_slice(a->to, b->to));
@@ -245,6 +286,8 @@ static const char *const seeds[] = {
     "{\"type\":\"snapshot_part\",\"index\":9,\"term\":2,\"offset\":65536}",
     "{\"src\":\"n2\",\"dest\":\"n1\",\"body\":{\"type\":\"raft\",\"frame\":\"AAAA\"}}",
     "{\"type\":\"open_session\"}",
+    "{\"type\":\"delete\",\"key\":\"x\",\"client\":\"18446744073709551615\",\"seq\":130,\"first\":"
+    "3}",
     "{\"type\":\"fly\",\"x\":[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]}",
     " \t\r\n",
 };

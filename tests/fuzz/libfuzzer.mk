@@ -5,7 +5,7 @@
 # program is named by its last lines.
 OUT = fuzz-build
 SANITIZE = address,undefined
-FLAGS = -std=gnu11 -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=all -include config.h -I$(CONFIG) -I$(SRC)/src \
+FLAGS = -std=gnu11 -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=all -include config.h -I$(CONFIG) -I$(SRC)/src -I$(SRC)/src/client \
 	-I$(SRC)/tests $(CFLAGS_DEPS)
 # A small quarantine: the scripts allocate and free much, and a large one costs more page faults than all else.
 ENV = ASAN_OPTIONS=quarantine_size_mb=8:malloc_context_size=8
@@ -17,6 +17,8 @@ frame_PARTS = $(call tests,fuzz/fuzz-frame) $(call objects,wire base)
 frame_FLAGS = -max_len=4096
 request_PARTS = $(call tests,fuzz/fuzz-request) $(call objects,wire base)
 request_FLAGS = -max_len=4096
+reply_PARTS = $(call tests,fuzz/fuzz-reply) $(call objects,client base)
+reply_FLAGS = -max_len=4096
 conf_PARTS = $(call tests,fuzz/fuzz-conf) $(call objects,conf raft base)
 conf_FLAGS = -max_len=4096
 config_PARTS = $(call tests,fuzz/fuzz-config) $(call objects,raft wire base)

@@ -441,7 +441,9 @@ static void make_record(struct log_rig *rig, const uint8_t *s)
         n_raw = BATCH_END_BYTES;
     }
     if (n_raw == 0) {
-        n_raw = (rec.type == RECORD_HARDSTATE || rec.type == RECORD_SYNCMARK) ? 8 : s[10] % 33;
+        n_raw = (rec.type == RECORD_HARDSTATE || rec.type == RECORD_SYNCMARK) ? 8
+                : rec.type == RECORD_LEASED_STATE                             ? 16
+                                                                              : s[10] % 33;
         memset(raw, s[9], sizeof(raw));
     }
     rec.len = (uint32_t)n_raw;

@@ -126,6 +126,8 @@ void judge_sent(struct world *w, const struct raft_msg *m)
     case RAFT_MSG_APPEND:
     case RAFT_MSG_HEARTBEAT_RESP:
     case RAFT_MSG_SNAPSHOT_RESP:
+    case RAFT_MSG_READ_ASK:
+    case RAFT_MSG_READ_ANSWER:
     case RAFT_MSG_TIMEOUT_NOW:
     case RAFT_MSG_SNAPSHOT:
         break;

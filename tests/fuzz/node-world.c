@@ -93,7 +93,7 @@ static int state_apply(void *ctx, const struct raft_entry *e, struct command_res
         return KV_E_COMMAND_NEWER;
     if (rc != 0) {
         ret_result->status = COMMAND_INVALID;
-    } else {
+    } else if (c.op != COMMAND_OPEN_SESSION) {
         struct state_key *k = state_find(w, c.key, true);
 
         if (k != NULL) {
@@ -316,7 +316,7 @@ static void promise(struct world *w, raft_term term, raft_node_id vote)
 {
     rid_assert(is_bound(w, term, vote));
     if (term > w->promised.current_term)
-        w->promised = (struct raft_hard_state){term, vote};
+        w->promised = (struct raft_hard_state){.current_term = term, .voted_for = vote};
     else if (term == w->promised.current_term && vote != 0)
         w->promised.voted_for = vote;
 }
@@ -353,6 +353,8 @@ static void send_msg(void *ctx, const struct raft_msg *m)
     case RAFT_MSG_PRE_VOTE_RESP:
     case RAFT_MSG_HEARTBEAT_RESP:
     case RAFT_MSG_SNAPSHOT_RESP:
+    case RAFT_MSG_READ_ASK:
+    case RAFT_MSG_READ_ANSWER:
         break;
     }
     if (m->type == RAFT_MSG_HEARTBEAT || m->type == RAFT_MSG_HEARTBEAT_RESP)

@@ -171,6 +171,8 @@ void bag_check_send(const struct node *n, const struct raft_msg *m)
     case RAFT_MSG_PRE_VOTE_RESP:
     case RAFT_MSG_HEARTBEAT_RESP:
     case RAFT_MSG_SNAPSHOT_RESP:
+    case RAFT_MSG_READ_ASK:
+    case RAFT_MSG_READ_ANSWER:
         return;
     case RAFT_MSG_VOTE:
         if (own_term && d->hard_state.voted_for != n->id)

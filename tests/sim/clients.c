@@ -4,7 +4,8 @@
  * READ-1: a read answered as linearizable shows a state that has everything acknowledged or shown to
  * anybody before the read was submitted, and the value is that of a sequential model at that index.
  * A write answered with OK is in the committed log where it says; one answered with a definite
- * failure is never there. READ-58: a read sees what was written before it on its connection. */
+ * failure is never there. READ-58: a read sees what was written before it on its connection. What is
+ * repeated in a session, and what must come of that, is in sessions.c. */
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -15,7 +16,7 @@
 
 /* ---- memory of operations ---- */
 
-static struct op *op_new(struct sim *s, unsigned client)
+struct op *client_op(struct sim *s, unsigned client)
 {
     struct op *op = s->free_ops;
     struct buf command;
@@ -57,7 +58,7 @@ const char *op_key(unsigned key)
 
 static bool is_write(enum op_kind kind)
 {
-    return kind == OP_WRITE || kind == OP_CAS || kind == OP_DELETE;
+    return kind == OP_WRITE || kind == OP_CAS || kind == OP_DELETE || kind == OP_OPEN;
 }
 
 /* ---- what an operation ends with ---- */
@@ -65,7 +66,12 @@ static bool is_write(enum op_kind kind)
 /* COMMIT-1, CLIENT-9: who is told that nothing happened is told the truth. */
 static void check_definite(struct sim *s, const struct op *op)
 {
-    struct oracle_op *known = oracle_op(s, op->id);
+    struct oracle_op *known;
+
+    /* What is definite is said of one attempt, and a session that was opened is nothing yet. */
+    if (op->doubtful || op->kind == OP_OPEN)
+        return;
+    known = oracle_op(s, op->id);
 
     if (known->applied_at != 0)
         sim_fail(s, "COMMIT-1", "a write was refused as never having happened, and is at %" PRIu64,
@@ -79,9 +85,13 @@ static void check_written(struct sim *s, const struct op *op)
     const struct oracle_entry *e = &s->oracle.entries[op->index - 1];
     const struct sim_session *c = &s->clients[op->client].sessions[op->node];
 
-    if (op->index > s->oracle.committed || e->op != op->id)
+    if (op->index > s->oracle.committed || (op->kind != OP_OPEN && e->op != op->id))
         sim_fail(s, "COMMIT-1", "a write is acknowledged at %" PRIu64 ", where another is",
                  op->index);
+    /* SESSION-1: whichever attempt was answered, it is told what came of the one that was applied. */
+    if (op->status != (enum command_status)e->status || op->existed != e->existed)
+        sim_fail(s, "SESSION-1", "a write at %" PRIu64 " is answered by %d, and gave %d", op->index,
+                 (int)op->status, (int)e->status);
     /* READ-58: later reads of the same connection have seen it. */
     for (unsigned i = 0; i < c->n_reads && i < 16; i++)
         if (c->reads[i].order > op->order && c->reads[i].index < op->index)
@@ -114,7 +124,10 @@ static void finish(struct sim *s, struct op *op)
         c->guess = op->hint - 1;
     else if (!op->ok)
         c->guess = (unsigned)sim_below(s, STREAM_CLIENT, op->client, s->p.n_nodes);
-    if (!op->ok && op->unknown) {
+    if (sessions_again(s, op))
+        return;
+    sessions_finished(s, op);
+    if (!op->ok && op->unknown && op->kind != OP_OPEN) {
         MARK(s, writes_unknown);
         oracle_op(s, op->id)->unknown = true;
     }
@@ -157,8 +170,8 @@ void clients_node_died(struct sim_node *n)
     while (op != NULL) {
         struct op *next = op->reply_next;
 
-        if (op->ok) { /* answered in the turn in which the node died */
-            op->ok = false;
+        if (op->ok || op->expired) { /* answered in the turn in which the node died */
+            op->ok = op->expired = false;
             op->unknown = is_write(op->kind);
         }
         finish(s, op);
@@ -326,8 +339,11 @@ static void written(struct replica_request *q, const struct command_result *resu
 {
     struct op *op = op_of(q);
 
-    op->ok = true;
     op->index = result->index;
+    op->status = result->status;
+    op->existed = result->existed;
+    op->ok = result->status != COMMAND_SESSION_EXPIRED;
+    op->expired = op->unknown = !op->ok;
     if (op->kind == OP_CAS && result->status != COMMAND_OK)
         MARK(the_sim, cas_failed);
     reply(&the_sim->nodes[op->node], op);
@@ -343,7 +359,12 @@ static void failed(struct replica_request *q, const struct replica_failure *f)
         MARK(the_sim, quota_at_propose);
         if (op->kind == OP_DELETE) /* SPACE-5: what makes the state no larger is always taken */
             sim_fail(the_sim, "SPACE-5", "n%u refuses a delete for the quota", n->i + 1);
+        if (op->session != 0) /* it may be the repetition of one that was applied */
+            sim_fail(the_sim, "SESSION-8", "n%u refuses a write in a session for the quota",
+                     n->i + 1);
     }
+    if (f->error == WIRE_ERROR_NOT_SUPPORTED)
+        sim_fail(the_sim, "SESSION-7", "n%u says that there are no sessions", n->i + 1);
     op->unknown = is_write(op->kind) && (f->after_append || n->dying);
     if (leader != NULL)
         op->hint = leader->i + 1;
@@ -357,11 +378,18 @@ static void failed(struct replica_request *q, const struct replica_failure *f)
 
 static void encode(struct sim *s, struct op *op)
 {
+    /* So the oracle knows a write without a session; for the state these two are nothing. */
     struct command c = {.client = op->client + 1, .seq = op->id & 0xffffffff};
     const char *seen = s->clients[op->client].seen[op->key];
     static char text[40000];
     int n;
 
+    op->command.len = 0;
+    if (op->session != 0) {
+        c.client = op->session;
+        c.seq = op->seq;
+        c.first = sessions_first(s, op);
+    }
     c.key = (struct wire_slice){op_key(op->key), OP_KEY_BYTES};
     if (sim_below(s, STREAM_OP, op->client, 100) < s->p.large_percent)
         n = snprintf(text, sizeof(text), "\"%" PRIu64 "-%0*d\"", op->id,
@@ -380,6 +408,9 @@ static void encode(struct sim *s, struct op *op)
     case OP_DELETE:
         c.op = COMMAND_DELETE;
         c.value = (struct wire_slice){0};
+        break;
+    case OP_OPEN:
+        c = (struct command){.op = COMMAND_OPEN_SESSION};
         break;
     case OP_WRITE:
     case OP_READ:
@@ -424,12 +455,21 @@ static unsigned draw_node(struct sim *s, unsigned client, enum op_kind kind)
     return kind == OP_READ_LOCAL || (stray < s->p.stray_percent && !c->resides) ? node : c->guess;
 }
 
+/* Each attempt in a session says its own: what a repetition is compared with, or writes, is not
+ * looked at, and below which number nothing is waited for changes. */
+void client_send(struct sim *s, struct op *op, uint64_t delay_ns)
+{
+    if (op->session != 0)
+        encode(s, op);
+    sim_push_any(s, s->now + delay_ns, EV_SUBMIT, op->node, 0, op);
+}
+
 static void issue(struct sim *s, unsigned client)
 {
     struct sim_client *c = &s->clients[client];
-    struct op *op = op_new(s, client);
+    struct op *op = client_op(s, client);
 
-    op->kind = draw_kind(s, client);
+    op->kind = sessions_wants_one(s, client) ? OP_OPEN : draw_kind(s, client);
     op->key = (unsigned)sim_below(s, STREAM_OP, client, s->p.n_keys);
     op->node = draw_node(s, client, op->kind);
     op->id = (uint64_t)(client + 1) << 32 | ++c->n_ops;
@@ -439,8 +479,9 @@ static void issue(struct sim *s, unsigned client)
         op_end(s, op);
         return;
     }
-    sim_push_any(s, s->now + sim_below(s, STREAM_CLIENT, client, 2 * s->p.delay_spread_ns + 1),
-                 EV_SUBMIT, op->node, 0, op);
+    if (is_write(op->kind) && op->kind != OP_OPEN)
+        sessions_name(s, op);
+    client_send(s, op, sim_below(s, STREAM_CLIENT, client, 2 * s->p.delay_spread_ns + 1));
 }
 
 /* The client goes away from one node, with everything it has there. */
@@ -502,7 +543,7 @@ void client_submit(struct sim *s, struct op *op)
 {
     static const enum replica_kind kinds[OP_COUNT] = {
         REPLICA_WRITE,    REPLICA_WRITE,      REPLICA_WRITE, REPLICA_READ,
-        REPLICA_READ_LOG, REPLICA_READ_LOCAL, REPLICA_READ};
+        REPLICA_READ_LOG, REPLICA_READ_LOCAL, REPLICA_READ,  REPLICA_WRITE};
     struct sim_node *n = &s->nodes[op->node];
     struct sim_session *c = &s->clients[op->client].sessions[op->node];
     raft_index closed;
@@ -561,6 +602,7 @@ void clients_init(struct sim *s)
         c->in_flight_max = (1u << sim_below(s, STREAM_CLIENT, i, 5)) + s->p.burst;
         c->guess = (unsigned)sim_below(s, STREAM_CLIENT, i, s->p.n_nodes);
         c->interval_ns = s->p.length_ns * s->p.n_clients * 12 / s->p.events + 1;
+        sessions_init(s, i);
         sim_push(s, sim_below(s, STREAM_CLIENT, i, 100 * SIM_MS), EV_CLIENT, NULL, (uint16_t)i,
                  NULL);
     }

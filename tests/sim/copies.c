@@ -50,7 +50,7 @@ static void encode(const struct sim_map *m, uint64_t ghost, struct buf *b)
     add_u64(b, ghost);
     add_u64(b, m->live_bytes);
     add_u64(b, m->limit_bytes);
-    add_u64(b, m->has_limit);
+    add_u64(b, m->has_limit | m->n_gone << 1);
     add_u64(b, m->n);
     for (unsigned i = 0; i < m->n; i++) {
         const struct map_key *k = &m->keys[i];
@@ -122,8 +122,7 @@ static void decode_key(struct reading *r, struct sim_map *m, uint64_t *digest)
     if (k->value.len > 0)
         memcpy(k->value.text, text, k->value.len);
     if (k->value.exists)
-        *digest += state_key_digest(k->key, k->len, sim_hash_bytes(1, text, k->value.len),
-                                    k->value.create_index, k->value.modify_index, k->value.version);
+        *digest += map_key_digest(k);
 }
 
 /* What it says and what it holds are compared. False: it is damaged. */
@@ -141,14 +140,16 @@ static bool decode(const struct buf *b, struct sim_map *m, uint64_t *ghost)
     *ghost = take_u64(&r);
     m->live_bytes = take_u64(&r);
     m->limit_bytes = take_u64(&r);
-    m->has_limit = take_u64(&r) != 0;
+    m->n_gone = take_u64(&r);
+    m->has_limit = (m->n_gone & 1) != 0;
+    m->n_gone >>= 1;
     n_keys = take_u64(&r);
     m->n = 0;
-    while (m->n < n_keys && n_keys <= SIM_KEYS_MAX && !r.failed)
+    while (m->n < n_keys && n_keys <= SIM_MAP_KEYS_MAX && !r.failed)
         decode_key(&r, m, &digest);
     if (m->has_limit)
         digest += state_limit_digest(m->limit_bytes);
-    return !r.failed && r.left == 8 && n_keys <= SIM_KEYS_MAX && digest == m->digest;
+    return !r.failed && r.left == 8 && n_keys <= SIM_MAP_KEYS_MAX && digest == m->digest;
 }
 
 static void info_of(const struct sim_map *m, uint64_t ghost, struct kv_copy_info *ret)

@@ -93,6 +93,7 @@ void oracle_apply(struct sim_node *n, const struct raft_entry *e,
             sim_fail(s, "STATE-1",
                      "n%u applies %" PRIu64 " first of all, and %" PRIu64 " is missing", n->i + 1,
                      e->id.index, s->oracle.applied + 1);
+        o->answer = e->id.index;
         if (e->type == RAFT_ENTRY_COMMAND) {
             oracle_model_apply(s, e, o);
             i12_once(s, o, e->id.index);
@@ -103,9 +104,11 @@ void oracle_apply(struct sim_node *n, const struct raft_entry *e,
     }
     if (e->type == RAFT_ENTRY_COMMAND &&
         (result->status != (enum command_status)o->status || result->existed != o->existed ||
-         result->index != e->id.index))
-        sim_fail(s, "STATE-7", "n%u has result %d at %" PRIu64 ", the model %d", n->i + 1,
-                 (int)result->status, e->id.index, (int)o->status);
+         result->repeated != o->repeated || result->index != o->answer))
+        sim_fail(s, "STATE-7",
+                 "n%u has result %d%s of %" PRIu64 " at %" PRIu64 ", the model %d%s of %" PRIu64,
+                 n->i + 1, (int)result->status, result->repeated ? " again" : "", result->index,
+                 e->id.index, (int)o->status, o->repeated ? " again" : "", o->answer);
     n->applied = e->id.index;
 }
 
@@ -461,6 +464,8 @@ static void i7_durable_before_visible(struct sim_node *n, const struct raft_msg 
     case RAFT_MSG_PRE_VOTE_RESP:
     case RAFT_MSG_HEARTBEAT_RESP:
     case RAFT_MSG_SNAPSHOT_RESP:
+    case RAFT_MSG_READ_ASK:
+    case RAFT_MSG_READ_ANSWER:
         return;
     case RAFT_MSG_VOTE_RESP:
     case RAFT_MSG_APPEND_RESP:
@@ -713,4 +718,5 @@ void oracle_done(struct sim *s)
     free(o->leaders);
     free(o->configs);
     free(o->ops);
+    oracle_sessions_done(s);
 }

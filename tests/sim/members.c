@@ -211,10 +211,10 @@ static int tell(const struct sim_node *leader, struct sim_node *n, const char *n
     return 0;
 }
 
-static int join(void *ctx, const char *addr, const char *name, const void *config, size_t len,
-                const unsigned char cluster_id[16], uint64_t *ret_incarnation)
+static int join(void *ctx, const struct engine_join *j, uint64_t *ret_incarnation)
 {
     struct sim_node *leader = ctx;
+    const char *addr = j->peer_addr;
     struct sim *s = leader->sim;
     const unsigned draw = s->healing ? 99 : (unsigned)below(s, 12);
     unsigned i = 0;
@@ -226,7 +226,7 @@ static int join(void *ctx, const char *addr, const char *name, const void *confi
         MARK(s, join_failed);
         return err_say(-1, "nobody answers at %s", addr);
     }
-    rc = tell(leader, &s->nodes[i], name, config, len, cluster_id);
+    rc = tell(leader, &s->nodes[i], j->name, j->config, j->len, j->cluster_id);
     if (rc != 0)
         return rc;
     if (draw <= 2) {

@@ -350,7 +350,7 @@ static void tell_end(struct sim *s, unsigned self, unsigned peer, bool up)
 
     l->end_up[end] = up;
     TRACE(s, "n%u sees the link to n%u %s", self + 1, peer + 1, up ? "up" : "down");
-    replica_link(n->replica, s->nodes[peer].id, up, clock_local_us(n));
+    engine_link(n->engine, s->nodes[peer].id, up, clock_local_us(n));
     manners_link(n, peer, up);
     node_input(n);
 }

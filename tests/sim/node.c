@@ -235,6 +235,7 @@ static void raft_conf_fill(struct sim_node *n, struct raft_conf *c)
     raft_conf_init(c);
     c->id = n->id;
     c->seed = n->seed;
+    c->nonce = sim_mix(n->seed, 1) | 1;
     c->election_timeout_us = s->p.election_us;
     c->heartbeat_us = s->p.heartbeat_us;
     c->rounds_max = s->p.rounds_max;

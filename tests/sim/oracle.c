@@ -123,41 +123,25 @@ static bool is_too_much(const struct sim *s, uint64_t before, uint64_t after)
     return o->limit_bytes != 0 && after > before && o->live_bytes - before + after > o->limit_bytes;
 }
 
-/* The sequential model: what the command at index must give. */
-void oracle_model_apply(struct sim *s, const struct raft_entry *e, struct oracle_entry *o)
+void oracle_model_write(struct sim *s, const struct command *c, raft_index index,
+                        struct oracle_entry *o)
 {
-    const struct oracle_version *old;
-    struct command c;
-    unsigned key;
-    uint64_t bytes;
-    bool exists;
+    const unsigned key = (unsigned)((c->key.data[5] - '0') * 10 + (c->key.data[6] - '0'));
+    const struct oracle_version *old = oracle_value(s, key, index);
+    const bool exists = old != NULL && old->exists;
+    const uint64_t bytes = RECORD_BYTES(c->key.len, c->value.len);
 
-    o->status = COMMAND_INVALID;
-    if (command_decode(e->data, e->len, &c) != 0)
-        return;
-    if (c.op == COMMAND_LIMIT) {
-        o->status = COMMAND_OK;
-        model_limit(s, &c);
-        return;
-    }
-    if (c.key.len != OP_KEY_BYTES)
-        return;
-    key = (unsigned)((c.key.data[5] - '0') * 10 + (c.key.data[6] - '0'));
-    o->op = c.client << 32 | c.seq;
     o->status = COMMAND_OK;
-    old = oracle_value(s, key, e->id.index);
-    exists = old != NULL && old->exists;
-    bytes = RECORD_BYTES(c.key.len, c.value.len);
-    if (c.op == COMMAND_DELETE) {
+    if (c->op == COMMAND_DELETE) {
         o->existed = exists;
         if (exists)
-            model_set(s, key, (struct oracle_version){.index = e->id.index});
+            model_set(s, key, (struct oracle_version){.index = index});
         return;
     }
-    if (c.op == COMMAND_CAS) {
-        if (!exists && (c.flags & COMMAND_FLAG_CREATE_IF_NOT_EXISTS) == 0)
+    if (c->op == COMMAND_CAS) {
+        if (!exists && (c->flags & COMMAND_FLAG_CREATE_IF_NOT_EXISTS) == 0)
             o->status = COMMAND_KEY_NOT_FOUND;
-        else if (exists && sim_hash_bytes(1, c.from.data, c.from.len) != old->hash)
+        else if (exists && sim_hash_bytes(1, c->from.data, c->from.len) != old->hash)
             o->status = COMMAND_PRECONDITION_FAILED;
         if (o->status != COMMAND_OK)
             return;
@@ -168,10 +152,31 @@ void oracle_model_apply(struct sim *s, const struct raft_entry *e, struct oracle
         return;
     }
     model_set(s, key,
-              (struct oracle_version){.index = e->id.index,
+              (struct oracle_version){.index = index,
                                       .exists = true,
                                       .bytes = bytes,
-                                      .hash = sim_hash_bytes(1, c.value.data, c.value.len)});
+                                      .hash = sim_hash_bytes(1, c->value.data, c->value.len)});
+}
+
+/* The sequential model: what the command at index must give. */
+void oracle_model_apply(struct sim *s, const struct raft_entry *e, struct oracle_entry *o)
+{
+    struct command c;
+
+    o->status = COMMAND_INVALID;
+    if (command_decode(e->data, e->len, &c) != 0)
+        return;
+    if (c.op == COMMAND_LIMIT) {
+        o->status = COMMAND_OK;
+        model_limit(s, &c);
+    } else if (c.op == COMMAND_OPEN_SESSION) {
+        oracle_session_open(s, e->id.index, o);
+    } else if (c.key.len == OP_KEY_BYTES && c.first != 0) {
+        oracle_session_write(s, &c, e->id.index, o);
+    } else if (c.key.len == OP_KEY_BYTES) {
+        o->op = c.client << 32 | c.seq;
+        oracle_model_write(s, &c, e->id.index, o);
+    }
 }
 
 /* ---- payloads ---- */

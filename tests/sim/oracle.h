@@ -15,7 +15,25 @@ struct oracle_entry {
     uint64_t digest;        /* of the state after it */
     uint8_t status;
     bool existed;
-    bool applied; /* op, digest and the rest are known */
+    bool repeated;     /* what was applied at ... */
+    raft_index answer; /* the index that the result names */
+    bool applied;      /* op, digest and the rest are known */
+};
+/* A session remembers everything here; what the state may have forgotten is calculated. */
+struct oracle_session {
+    uint64_t client;
+    unsigned owner; /* whose it is, plus 1; 0: nobody was told of it */
+    raft_index used;
+    uint64_t first;
+    bool gone;
+    struct {
+        uint64_t seq;
+        raft_index index;
+        uint8_t status;
+        bool existed;
+    } * done; /* owned; by seq */
+    unsigned n;
+    unsigned size;
 };
 struct oracle_payload {
     enum raft_entry_type type;
@@ -52,6 +70,8 @@ struct oracle {
     uint64_t live_bytes; /* of the state at applied, and its limit */
     uint64_t limit_bytes;
     uint64_t limit_record;
+    struct oracle_session sessions[SIM_CLIENTS_MAX * SIM_OPENED_MAX]; /* by client */
+    unsigned n_sessions;
     struct {
         uint64_t key;
         uint64_t chain;
@@ -91,11 +111,20 @@ void oracle_turn(struct sim_node *n);
 void oracle_turn_time(struct sim_node *n, uint64_t ns);
 void oracle_end(struct sim *s);
 
+/* ---- sessions.c ---- */
+struct oracle_session *oracle_session(struct sim *s, uint64_t client); /* NULL: there was none */
+void oracle_session_open(struct sim *s, raft_index index, struct oracle_entry *o);
+void oracle_session_write(struct sim *s, const struct command *c, raft_index index,
+                          struct oracle_entry *o);
+void oracle_sessions_done(struct sim *s);
+
 /* ---- oracle.c ---- */
 /* Of the committed log; made when it is not there yet. */
 struct oracle_entry *oracle_entry(struct sim *s, raft_index index);
 /* The sequential model: what the command at index must give. */
 void oracle_model_apply(struct sim *s, const struct raft_entry *e, struct oracle_entry *o);
+void oracle_model_write(struct sim *s, const struct command *c, raft_index index,
+                        struct oracle_entry *o);
 uint64_t oracle_entry_key(raft_index index, raft_term term);
 struct oracle_payload *oracle_payload_new(const struct raft_entry *e);
 struct oracle_op *oracle_op(struct sim *s, uint64_t id);

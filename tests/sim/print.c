@@ -49,9 +49,23 @@ void sim_print_msg(struct buf *b, const struct raft_msg *m, sim_name_fn name, vo
         break;
     case RAFT_MSG_HEARTBEAT:
         add(b, " round=%" PRIu64 " commit=%" PRIu64, m->round, m->leader_commit);
+        if (m->beat.lease_us > 0)
+            add(b, " lease=%" PRIu64 "ms", m->beat.lease_us / 1000);
+        if (m->beat.stamp.nonce != 0)
+            add(b, " proved=%" PRIu64, m->beat.proved_index);
         break;
     case RAFT_MSG_HEARTBEAT_RESP:
-        add(b, " round=%" PRIu64, m->round);
+        add(b, " round=%" PRIu64 "%s", m->round, m->beat.leased ? " leased" : "");
+        break;
+    case RAFT_MSG_READ_ASK:
+        add(b, " ask=%" PRIu64, m->ask.number);
+        break;
+    case RAFT_MSG_READ_ANSWER:
+        add(b, " ask=%" PRIu64, m->ask.number);
+        if (m->reject)
+            add(b, " leader=%s", name(ctx, m->leader));
+        else
+            add(b, " index=%" PRIu64, m->index);
         break;
     case RAFT_MSG_PRE_VOTE_RESP:
     case RAFT_MSG_VOTE_RESP:
@@ -60,6 +74,8 @@ void sim_print_msg(struct buf *b, const struct raft_msg *m, sim_name_fn name, vo
     case RAFT_MSG_SNAPSHOT_RESP:
         break;
     }
+    if (m->left_us > 0)
+        add(b, " left=%" PRIu64 "ms", m->left_us / 1000);
     if (m->reject)
         add(b, " reject");
     if (m->type == RAFT_MSG_APPEND_RESP && m->reject)

@@ -154,7 +154,9 @@ void room_fill(struct sim_node *n)
         return;
     r->n = 0;
     for (unsigned i = 0; i < m->n; i++) {
-        const unsigned count = m->keys[i].value.exists ? n_pages(m->keys[i].value.len) : 0;
+        /* Sessions take none here: they are small. */
+        const bool takes = m->keys[i].value.exists && m->keys[i].key[0] != '\0';
+        const unsigned count = takes ? n_pages(m->keys[i].value.len) : 0;
 
         room_for_end(r, r->n + count);
         if (count > 0)
@@ -168,6 +170,7 @@ void room_init(struct sim_node *n)
     struct sim_room *r = &n->state.room;
     const uint64_t quota_pages = n->sim->p.quota_bytes / PAGE_BYTES;
 
+    n->quota_bytes = n->sim->p.quota_bytes;
     if ((n->sim->p.features >> FEATURE_SPACE & 1) == 0)
         return;
     /* On every node another disk: some have twice what the largest state needs, some not that. */

@@ -225,6 +225,7 @@ static void draw_profile(struct sim *s)
     if (!members_are_on(s))
         profile_features(s, p);
     profile_snapshots(s, p);
+    sessions_profile(s);
     if (members_are_on(s) && snap_is_on(s))
         MARK(s, seeds_members_snapshots);
 }
@@ -692,7 +693,12 @@ static bool look(struct sim *s)
         s->stable_since = s->now;
     }
     if (!s->drained &&
-        s->now - s->waiting_since > LEADER_ELECTIONS * election_ns + snap_patience_ns(s))
+        s->now - s->waiting_since > LEADER_ELECTIONS * election_ns + snap_patience_ns(s)) {
+        /* Whom it gives no snapshot may be needed for a quorum (SNAP-12). */
+        if (snap_is_in_doubt(s)) {
+            MARK(s, left_in_doubt);
+            return true;
+        }
         sim_fail(
             s,
             leader == NULL                                              ? "LIVE-1"
@@ -704,6 +710,7 @@ static bool look(struct sim *s)
             s->stable_since != 0 ? (double)(s->now - s->stable_since) / 1e9 : 0.0,
             s->ok_since_stable[OP_WRITE], s->ok_since_stable[OP_READ],
             s->ok_since_stable[OP_READ_LOG], s->ok_since_stable[OP_READ_LOCAL]);
+    }
     return false;
 }
 

@@ -17,6 +17,7 @@
  *   lines.c       clients of lines, with the real service; lines.h
  *   bytes.c       the oracle of what a node holds in memory
  *   pieces.c      appends that a leader may send and hardly ever does
+ *   sessions.c    writes that are repeated: who does so, and what must come of them
  *   members.c     changes of the members: who asks, who joins, whose disk goes
  *   changes.c     what must hold of configurations
  *   refusals.c    changes that a leader must refuse
@@ -44,6 +45,8 @@
 #define SIM_NODES_MAX    7u
 #define SIM_CLIENTS_MAX  8u
 #define SIM_KEYS_MAX     12u
+#define SIM_OPENED_MAX   5u /* sessions of a client, one after the other */
+#define SIM_MAP_KEYS_MAX (SIM_KEYS_MAX + SIM_CLIENTS_MAX * SIM_OPENED_MAX)
 #define SIM_EPISODES_MAX 64u
 #define SIM_ECHOES       8u
 #define SIM_GONE_MAX     128u
@@ -75,6 +78,7 @@ enum sim_stream {
     STREAM_FEATURE,
     STREAM_SNAP,
     STREAM_MEMBER,
+    STREAM_SESSION,
     STREAM_COUNT,
 };
 
@@ -86,6 +90,7 @@ enum op_kind {
     OP_READ_LOG,
     OP_READ_LOCAL,
     OP_TRANSFER,
+    OP_OPEN, /* a session */
     OP_COUNT
 };
 
@@ -96,7 +101,8 @@ enum sim_feature {
     FEATURE_SPACE,    /* a limit of the state, and disks that it hardly fits */
     FEATURE_LINES,    /* clients of lines, accounts of memory, values up to the limit */
     FEATURE_SNAPSHOTS, /* they are made all the time, and the log lets go of its front */
-    FEATURE_MEMBERS, /* they change; drawn before the others, of which such a seed has only snapshots */
+    FEATURE_MEMBERS, /* they change; drawn before the others, of which such a seed has only the next */
+    FEATURE_SESSIONS, /* clients repeat writes */
     FEATURE_COUNT
 };
 
@@ -215,7 +221,10 @@ struct sim_event {
     X(seeds_members_snapshots) X(join_behind_front) X(join_by_snapshot) X(reborn_by_snapshot) \
     X(snap_covers_change) X(config_truncated) X(leader_cut_changing) X(member_replaced) \
     X(successor_dies) X(learner_wiped) X(crash_sending) X(removed_with_snapshot) X(refused_wrong) \
-    X(join_in_new_term) X(change_stale) X(change_again)
+    X(join_in_new_term) X(change_stale) X(change_again) \
+    X(seeds_sessions) X(session_opened) X(session_orphaned) X(session_gone) X(session_full) \
+    X(write_again) X(write_twice) X(write_late) X(write_repeated) X(repeated_cas) X(repeated_delete) \
+    X(repeated_no_space) X(repeated_failed) X(session_expired)
 /* clang-format on */
 
 enum sim_mark {
@@ -324,13 +333,14 @@ struct sim_room {
     bool wrote;            /* in this transaction */
 };
 struct sim_map {
-    struct map_key keys[SIM_KEYS_MAX]; /* by key */
+    struct map_key keys[SIM_MAP_KEYS_MAX]; /* sessions among them */
     unsigned n;
     struct raft_entry_id last_applied;
     uint64_t digest;
     uint64_t live_bytes;
     uint64_t limit_bytes; /* 0: none was ever set */
     bool has_limit;
+    uint64_t n_gone; /* sessions */
 };
 struct sim_state {
     struct sim_map map;    /* as of the last commit, or inside a transaction */
@@ -537,6 +547,14 @@ struct op {
     bool submitted;
     bool ok;
     bool unknown;
+    bool expired;
+    bool is_twin;  /* of another that is in flight, or was answered */
+    bool doubtful; /* an attempt of it may have happened, or another one is under way */
+    unsigned tries;
+    uint64_t session; /* that it names; 0: none */
+    uint64_t seq;
+    enum command_status status; /* a write that was answered */
+    bool existed;
     raft_index commit; /* of the node when it was submitted */
     uint64_t round;    /* the highest open there when it was submitted */
     raft_index floor;  /* the highest index shown to anybody before it was submitted */
@@ -566,6 +584,21 @@ struct sim_client {
     uint64_t interval_ns;
     uint64_t n_ops;
     unsigned guess;
+    struct {
+        bool wanted;
+        bool says_first;
+        bool opening;
+        unsigned n_opened;
+        uint64_t id; /* 0: none */
+        struct {
+            uint64_t op;
+            uint64_t session;
+            uint64_t seq;
+            enum op_kind kind;
+            unsigned key;
+        } answered[8]; /* lately */
+        unsigned n_answered;
+    } named;
     struct op *flying;                          /* owned */
     struct sim_session sessions[SIM_NODES_MAX]; /* one connection to each */
     char seen[SIM_KEYS_MAX][24];                /* text last read, for cas */
@@ -725,6 +758,34 @@ void state_fill(struct sim_node *n, struct engine_state *ret);
 void state_lose(struct sim_node *n);
 void map_copy(struct sim_map *to, const struct sim_map *from);
 void map_done(struct sim_map *m);
+uint64_t map_key_digest(const struct map_key *k);
+uint64_t map_key_bytes(const struct map_key *k); /* NULL, or one that is not there: 0 */
+struct map_key *map_find(struct sim_map *m, struct wire_slice key);
+/* In the transaction. The text is copied; NULL: the key goes. */
+void map_set(struct sim_state *st, struct wire_slice key, const struct wire_slice *text,
+             raft_index index);
+/* A write, whoever asks for it. 0 or KV_E_FULL. */
+int map_write(struct sim_node *n, const struct command *c, raft_index index,
+              struct command_result *result);
+
+/* ---- sessions.c ---- */
+bool sessions_are_on(const struct sim *s);
+void sessions_profile(struct sim *s);
+void sessions_init(struct sim *s, unsigned client);
+/* Of a key of the map, 0: it is none of a session. */
+uint64_t sessions_key_digest(const struct map_key *k);
+/* A command that opens or names one. */
+int sessions_map_apply(struct sim_node *n, const struct command *c, raft_index index,
+                       struct command_result *result);
+void sessions_count(const struct sim_map *m, struct kv_sessions *ret);
+/* True: it opens one instead of what it would ask for. */
+bool sessions_wants_one(struct sim *s, unsigned client);
+/* A new write: names one or not, is sent twice or not. */
+void sessions_name(struct sim *s, struct op *op);
+uint64_t sessions_first(const struct sim *s, const struct op *op);
+/* What was answered, or not; true: it is to be sent once more. */
+bool sessions_again(struct sim *s, struct op *op);
+void sessions_finished(struct sim *s, struct op *op);
 
 /* ---- copies.c ---- */
 void copies_fill(struct engine_state *ret);
@@ -812,6 +873,9 @@ void client_event(struct sim *s, unsigned client);
 void client_submit(struct sim *s, struct op *op);
 /* After a turn: what was answered leaves the node. */
 void clients_replies(struct sim_node *n);
+/* One more of this client, in flight; and on its way to its node. */
+struct op *client_op(struct sim *s, unsigned client);
+void client_send(struct sim *s, struct op *op, uint64_t delay_ns);
 void clients_node_died(struct sim_node *n);
 /* The stored form of a key: OP_KEY_BYTES bytes. */
 #define OP_KEY_BYTES 7u

@@ -20,29 +20,16 @@
 
 #include "base/banned.h"
 
+static_assert(SIM_MAP_KEYS_MAX <= 64, "a bit for each key");
+
 /* ---- the map ---- */
 
-static struct map_key *map_find(struct sim_map *m, struct wire_slice key)
+struct map_key *map_find(struct sim_map *m, struct wire_slice key)
 {
     for (unsigned i = 0; i < m->n; i++)
         if (m->keys[i].len == key.len && memcmp(m->keys[i].key, key.data, key.len) == 0)
             return &m->keys[i];
     return NULL;
-}
-
-static struct map_key *map_add(struct sim_map *m, struct wire_slice key)
-{
-    struct map_key *k = map_find(m, key);
-
-    if (k != NULL)
-        return k;
-    rid_assert(m->n < SIM_KEYS_MAX && key.len <= sizeof(k->key));
-    /* Appended: a key keeps its place, so that a bit can speak of it. */
-    k = &m->keys[m->n++];
-    k->len = (uint32_t)key.len;
-    k->value.exists = false; /* its text may be left from an earlier life: it is used again */
-    memcpy(k->key, key.data, key.len);
-    return k;
 }
 
 static void value_copy(struct map_value *to, const struct map_value *from)
@@ -62,7 +49,7 @@ static void value_copy(struct map_value *to, const struct map_value *from)
 
 void map_done(struct sim_map *m)
 {
-    for (unsigned i = 0; i < SIM_KEYS_MAX; i++)
+    for (unsigned i = 0; i < SIM_MAP_KEYS_MAX; i++)
         free(m->keys[i].value.text);
     *m = (struct sim_map){0};
 }
@@ -82,6 +69,7 @@ void map_copy(struct sim_map *to, const struct sim_map *from)
     to->live_bytes = from->live_bytes;
     to->limit_bytes = from->limit_bytes;
     to->has_limit = from->has_limit;
+    to->n_gone = from->n_gone;
 }
 
 uint64_t state_key_digest(const void *key, size_t len, uint64_t text_hash, raft_index create_index,
@@ -92,12 +80,16 @@ uint64_t state_key_digest(const void *key, size_t len, uint64_t text_hash, raft_
     return sim_mix(sim_mix(h, create_index), modify_index * 31 + version);
 }
 
-static uint64_t key_digest(const struct map_key *k)
+uint64_t map_key_digest(const struct map_key *k)
 {
     const struct map_value *v = &k->value;
+    uint64_t of_session;
 
     if (!v->exists)
         return 0;
+    of_session = sessions_key_digest(k);
+    if (of_session != 0)
+        return of_session;
     return state_key_digest(k->key, k->len, sim_hash_bytes(1, v->text, v->len), v->create_index,
                             v->modify_index, v->version);
 }
@@ -111,18 +103,66 @@ static void touch(struct sim_state *st, const struct map_key *k)
     if ((st->touched >> i & 1) != 0)
         return;
     st->touched |= UINT64_C(1) << i;
+    st->backup.keys[i].len = k->len;
+    memcpy(st->backup.keys[i].key, k->key, sizeof(k->key));
     value_copy(&st->backup.keys[i].value, &k->value);
 }
 
-static uint64_t bytes_of(const struct map_key *k)
+/* Appended: a key keeps its place, so that a bit can speak of it. Only what a session has left is
+ * taken by the next one. */
+static struct map_key *map_add(struct sim_state *st, struct wire_slice key)
+{
+    struct sim_map *m = &st->map;
+    struct map_key *k = map_find(m, key);
+
+    if (k != NULL)
+        return k;
+    for (unsigned i = 0; k == NULL && i < m->n; i++)
+        if (!m->keys[i].value.exists && m->keys[i].key[0] == '\0' && key.data[0] == '\0')
+            k = &m->keys[i];
+    if (k == NULL) {
+        rid_assert(m->n < SIM_MAP_KEYS_MAX && key.len <= sizeof(k->key));
+        k = &m->keys[m->n++];
+        k->value.exists = false; /* its text may be left from an earlier life: it is used again */
+    }
+    touch(st, k);
+    k->len = (uint32_t)key.len;
+    memcpy(k->key, key.data, key.len);
+    return k;
+}
+
+uint64_t map_key_bytes(const struct map_key *k)
 {
     return k != NULL && k->value.exists ? kv_record_bytes(k->len, k->value.len) : 0;
+}
+
+void map_set(struct sim_state *st, struct wire_slice key, const struct wire_slice *text,
+             raft_index index)
+{
+    struct map_key *k = map_add(st, key);
+    struct map_value *v = &k->value;
+
+    touch(st, k);
+    st->map.digest -= map_key_digest(k);
+    st->map.live_bytes -= map_key_bytes(k);
+    if (text == NULL) {
+        v->exists = false;
+        return;
+    }
+    value_copy(v, &(struct map_value){.exists = true,
+                                      .text = (char *)(uintptr_t)text->data,
+                                      .len = (uint32_t)text->len,
+                                      .create_index = v->exists ? v->create_index : index,
+                                      .modify_index = index,
+                                      .version = v->exists ? v->version + 1 : 1});
+    st->map.digest += map_key_digest(k);
+    st->map.live_bytes += map_key_bytes(k);
 }
 
 /* The limit that the log has set, on all nodes alike (SPACE-5). */
 static bool is_too_much(const struct sim_map *m, const struct map_key *k, const struct command *c)
 {
-    const uint64_t before = bytes_of(k);
+    const uint64_t before = map_key_bytes(k);
     const uint64_t after = kv_record_bytes(c->key.len, c->value.len);
 
     return m->limit_bytes != 0 && after > before && m->live_bytes - before + after > m->limit_bytes;
@@ -149,38 +189,56 @@ static int map_put(struct sim_node *n, const struct command *c, raft_index index
                    struct command_result *result)
 {
     struct sim_state *st = &n->state;
-    struct map_key *k = map_add(&st->map, c->key);
-    struct map_value *v = &k->value;
+    struct map_key *k = map_add(st, c->key);
 
     if (is_too_much(&st->map, k, c)) {
         result->status = COMMAND_NO_SPACE;
         return 0;
     }
-    touch(st, k);
     if (room_take(n, (unsigned)(k - st->map.keys), c->value.len) != 0)
         return KV_E_FULL;
-    st->map.digest -= key_digest(k);
-    st->map.live_bytes -= bytes_of(k);
-    if (!v->exists) {
-        v->create_index = index;
-        v->version = 0;
+    map_set(st, c->key, &c->value, index);
+    return 0;
+}
+
+int map_write(struct sim_node *n, const struct command *c, raft_index index,
+              struct command_result *result)
+{
+    struct sim_state *st = &n->state;
+    struct map_key *k = map_find(&st->map, c->key);
+
+    if (k != NULL && !k->value.exists)
+        k = NULL;
+    switch (c->op) {
+    case COMMAND_LIMIT:
+        return map_limit(&st->map, c);
+    case COMMAND_WRITE:
+        return map_put(n, c, index, result);
+    case COMMAND_CAS:
+        if (k == NULL && (c->flags & COMMAND_FLAG_CREATE_IF_NOT_EXISTS) == 0)
+            result->status = COMMAND_KEY_NOT_FOUND;
+        else if (k != NULL && (k->value.len != c->from.len ||
+                               memcmp(k->value.text, c->from.data, c->from.len) != 0))
+            result->status = COMMAND_PRECONDITION_FAILED;
+        else
+            return map_put(n, c, index, result);
+        return 0;
+    case COMMAND_DELETE:
+        result->existed = k != NULL;
+        if (k != NULL) {
+            map_set(st, c->key, NULL, index);
+            room_free(n, (unsigned)(k - st->map.keys));
+        }
+        return 0;
+    case COMMAND_OPEN_SESSION:
+        break;
     }
-    value_copy(v, &(struct map_value){.exists = true,
-                                      .text = (char *)(uintptr_t)c->value.data,
-                                      .len = (uint32_t)c->value.len,
-                                      .create_index = v->create_index,
-                                      .modify_index = index,
-                                      .version = v->version + 1});
-    st->map.digest += key_digest(k);
-    st->map.live_bytes += bytes_of(k);
     return 0;
 }
 
 /* 0, KV_E_FULL or KV_E_COMMAND_NEWER, as kv_apply(). */
 static int map_apply(struct sim_node *n, const struct raft_entry *e, struct command_result *result)
 {
-    struct sim_state *st = &n->state;
-    struct map_key *k;
     struct command c;
     int rc = command_decode(e->data, e->len, &c);
 
@@ -190,35 +248,9 @@ static int map_apply(struct sim_node *n, const struct raft_entry *e, struct comm
         result->status = COMMAND_INVALID;
         return 0;
     }
-    k = map_find(&st->map, c.key);
-    if (k != NULL && !k->value.exists)
-        k = NULL;
-    switch (c.op) {
-    case COMMAND_LIMIT:
-        return map_limit(&st->map, &c);
-    case COMMAND_WRITE:
-        return map_put(n, &c, e->id.index, result);
-    case COMMAND_CAS:
-        if (k == NULL && (c.flags & COMMAND_FLAG_CREATE_IF_NOT_EXISTS) == 0)
-            result->status = COMMAND_KEY_NOT_FOUND;
-        else if (k != NULL && (k->value.len != c.from.len ||
-                               memcmp(k->value.text, c.from.data, c.from.len) != 0))
-            result->status = COMMAND_PRECONDITION_FAILED;
-        else
-            return map_put(n, &c, e->id.index, result);
-        return 0;
-    case COMMAND_DELETE:
-        result->existed = k != NULL;
-        if (k != NULL) {
-            touch(st, k);
-            st->map.digest -= key_digest(k);
-            st->map.live_bytes -= bytes_of(k);
-            room_free(n, (unsigned)(k - st->map.keys));
-            k->value.exists = false;
-        }
-        return 0;
-    }
-    return 0;
+    if (c.op == COMMAND_OPEN_SESSION || c.first != 0)
+        return sessions_map_apply(n, &c, e->id.index, result);
+    return map_write(n, &c, e->id.index, result);
 }
 
 /* In one seed of four the records of a node are damaged, once in a run, at some commit; in another, one
@@ -302,6 +334,8 @@ static int begin(void *ctx)
     st->backup.live_bytes = st->map.live_bytes;
     st->backup.limit_bytes = st->map.limit_bytes;
     st->backup.has_limit = st->map.has_limit;
+    st->backup.n_gone = st->map.n_gone;
+    st->backup.n = st->map.n;
     room_begin(n);
     return 0;
 }
@@ -379,14 +413,20 @@ static void undo(void *ctx)
     }
     if (!st->in_transaction)
         return;
-    for (unsigned i = 0; i < SIM_KEYS_MAX; i++)
-        if ((st->touched >> i & 1) != 0)
-            value_copy(&st->map.keys[i].value, &st->backup.keys[i].value);
+    for (unsigned i = 0; i < SIM_MAP_KEYS_MAX; i++) {
+        if ((st->touched >> i & 1) == 0)
+            continue;
+        st->map.keys[i].len = st->backup.keys[i].len;
+        memcpy(st->map.keys[i].key, st->backup.keys[i].key, sizeof(st->map.keys[i].key));
+        value_copy(&st->map.keys[i].value, &st->backup.keys[i].value);
+    }
     st->map.last_applied = st->backup.last_applied;
     st->map.digest = st->backup.digest;
     st->map.live_bytes = st->backup.live_bytes;
     st->map.limit_bytes = st->backup.limit_bytes;
     st->map.has_limit = st->backup.has_limit;
+    st->map.n_gone = st->backup.n_gone;
+    st->map.n = st->backup.n;
     st->in_transaction = false;
     room_undo(n);
 }
@@ -485,6 +525,19 @@ static void space(void *ctx, uint64_t *ret_live_bytes, uint64_t *ret_limit_bytes
     *ret_limit_bytes = stats.limit_bytes;
 }
 
+static void sessions(void *ctx, struct kv_sessions *ret)
+{
+    const struct sim_node *n = ctx;
+    struct kv_stats stats;
+
+    if (n->state.kv == NULL) {
+        sessions_count(&n->state.map, ret);
+        return;
+    }
+    (void)kv_get_stats(n->state.kv, &stats);
+    *ret = stats.sessions;
+}
+
 void state_fill(struct sim_node *n, struct engine_state *ret)
 {
     *ret = (struct engine_state){.ctx = n,
@@ -501,6 +554,7 @@ void state_fill(struct sim_node *n, struct engine_state *ret)
                                  .digest_at = digest_at,
                                  .digest_version = 7,
                                  .space = space,
+                                 .sessions = sessions,
                                  .disk_room = room_of_disk};
     if (snap_is_on(n->sim))
         copies_fill(ret);

@@ -18,11 +18,12 @@ const char *const sim_mark_names[MARK_COUNT] = {
 const char *const sim_stream_names[STREAM_COUNT] = {
     "profile", "loss",  "dup",   "delay",  "replay",  "flip",  "conn",
     "disk",    "crash", "turn",  "client", "op",      "state", "nemesis",
-    "clock",   "heal",  "piece", "read",   "feature", "snap",  "member"};
+    "clock",   "heal",  "piece", "read",   "feature", "snap",  "member",
+    "session"};
 const char *const sim_feature_names[FEATURE_COUNT] = {"stranger", "space", "lines", "snapshots",
-                                                      "members"};
+                                                      "members", "sessions"};
 const char *const sim_op_names[OP_COUNT] = {"write",    "cas",        "delete",  "read",
-                                            "read_log", "read_local", "transfer"};
+                                            "read_log", "read_local", "transfer", "open"};
 
 void trace_note(struct sim *s, uint64_t a, uint64_t b, uint64_t c)
 {

@@ -506,7 +506,7 @@ void wal_create(struct sim_node *n)
     e.len = (uint32_t)config.len;
     shadow_push(&w->tail, 1, shadow_content(&e), e.len);
     shadow_push(&w->durable, 1, shadow_content(&e), e.len);
-    w->durable_hard_state = (struct raft_hard_state){1, 0};
+    w->durable_hard_state = (struct raft_hard_state){.current_term = 1};
     w->tail_hard_state = w->durable_hard_state;
 }
 
@@ -525,7 +525,7 @@ int wal_join(struct sim_node *n, const void *config, size_t len)
     n->changes.first_content = shadow_content(&e);
     shadow_push(&w->tail, 1, founders->content, founders->len);
     shadow_push(&w->durable, 1, founders->content, founders->len);
-    w->durable_hard_state = (struct raft_hard_state){1, 0};
+    w->durable_hard_state = (struct raft_hard_state){.current_term = 1};
     w->tail_hard_state = w->durable_hard_state;
     return 0;
 }
@@ -543,7 +543,8 @@ void wal_done(struct sim_node *n)
 
 static bool same_hard_state(const struct raft_hard_state *a, const struct raft_hard_state *b)
 {
-    return a->current_term == b->current_term && a->voted_for == b->voted_for;
+    return a->lease_max_us == b->lease_max_us && a->current_term == b->current_term &&
+           a->voted_for == b->voted_for;
 }
 
 static raft_term last_term(const struct store_recovered *r)

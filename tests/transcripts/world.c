@@ -1,4 +1,4 @@
-/* The commands of a transcript, but for those of members.c. Each handler stands below an example of its use; `a/b` is an entry
+/* The commands of a transcript, but for those of members.c and leases.c. Each handler stands below an example of its use; `a/b` is an entry
  * of term a at index b, `n1->n2 ...` a message. Options are written key=value; lists of nodes are
  * n1,n2 or all.
  *
@@ -196,6 +196,9 @@ void world_start_node(struct world *w, struct node *n, raft_index applied)
     conf.heartbeat_us = HEARTBEAT_US;
     conf.seed = n->number;
     conf.rounds_max = w->rounds_max;
+    conf.lease_us = w->lease_us;
+    if (w->stamps)
+        conf.nonce = 100 * n->number + ++n->lives;
     if (w->append_bytes_max != 0)
         conf.append_bytes_max = w->append_bytes_max;
     if (w->inflight_bytes_max != 0)
@@ -217,10 +220,15 @@ void world_tell_link(struct world *w, struct node *a, struct node *b, bool up)
 {
     if (up && (a->raft == NULL || b->raft == NULL || w->cut[a->number - 1][b->number - 1]))
         return;
-    if (a->raft != NULL)
-        raft_link(a->raft, b->id, up, a->now_us);
-    if (b->raft != NULL)
-        raft_link(b->raft, a->id, up, b->now_us);
+    for (unsigned i = 0; i < 2; i++) {
+        struct node *n = i == 0 ? a : b, *o = i == 0 ? b : a;
+
+        if (n->raft == NULL)
+            continue;
+        world_tell_clocks(n);
+        raft_link(n->raft, o->id, up, n->now_us);
+        raft_understands_asks(n->raft, o->id, up);
+    }
 }
 
 /* What a link that breaks loses: everything on its way, both ways, except what `hold` put aside. */
@@ -350,6 +358,8 @@ const char *world_error_name(int r)
         return "it would be no voter any more";
     case RAFT_E_QUORUM:
         return "no quorum of it is heard";
+    case RAFT_E_NO_LEASE:
+        return "no lease";
     default:
         return "failed";
     }
@@ -374,6 +384,8 @@ static bool matches(struct world *w, const struct args *a, const struct raft_msg
  *                                  one that was told it by a leader does, and nobody knows them
  * add-nodes 3 rounds=1 append-bytes=200 inflight-bytes=400 cache-bytes=0
  *                                  bounds of every node
+ * add-nodes 3 lease=300            whoever leads takes leases of so many milliseconds; nodes stamp their
+ *                                  answers and ask the leader, also with 0
  *
  * Only voters= or learners= is needed; the rest is the other kind. */
 static void cmd_add_nodes(struct world *w, const struct args *a)
@@ -394,7 +406,11 @@ static void cmd_add_nodes(struct world *w, const struct args *a)
     w->inflight_bytes_max = world_option_number(a, "inflight-bytes", 0);
     w->cache_bytes_max = world_option_number(a, "cache-bytes", 0);
     w->term_step_max = world_option_number(a, "term-step", 0);
+    w->stamps = world_option(a, "lease") != NULL;
+    w->lease_us = world_option_number(a, "lease", 0) * 1000;
     raft_configuration_init(c);
+    if (w->stamps)
+        c->version = GATES_VERSION;
     for (unsigned i = 0; i < n; i++) {
         struct node *node = &w->nodes[i];
         enum raft_server_role role;
@@ -607,7 +623,7 @@ static bool ready_is_empty(const struct raft_ready *rd)
     return rd->batch == 0 && rd->n_msgs == 0 && rd->n_msgs_after_store == 0 &&
            rd->n_committed == 0 && !rd->more_committed && rd->n_reads == 0 &&
            rd->n_reads_failed == 0 && rd->loss == RAFT_LOSS_NONE && !rd->transfer_over &&
-           rd->log_error == 0;
+           rd->answered.ticket == 0 && rd->log_error == 0;
 }
 
 static void say_store(struct world *w, const struct raft_ready *rd)
@@ -620,6 +636,8 @@ static void say_store(struct world *w, const struct raft_ready *rd)
     if (rd->hard_state_changed)
         (void)buf_add_format(&b, " term=%" PRIu64 " vote=%s", rd->hard_state.current_term,
                              world_name_of(w, rd->hard_state.voted_for));
+    if (rd->hard_state_changed && rd->hard_state.lease_max_us > 0)
+        (void)buf_add_format(&b, " promised=%" PRIu64 "ms", rd->hard_state.lease_max_us / 1000);
     if (rd->reset.index != 0)
         (void)buf_add_format(&b, " reset to %" PRIu64 "/%" PRIu64 " (configuration %" PRIu64 ")",
                              rd->reset.term, rd->reset.index, rd->reset_config->index);
@@ -649,6 +667,7 @@ static bool take_ready(struct world *w, struct node *n, bool apply)
     raft_index last = 0;
     bool empty;
 
+    world_tell_clocks(n);
     raft_ready(n->raft, n->now_us, &rd);
     empty = ready_is_empty(&rd);
     if (empty)
@@ -680,6 +699,7 @@ static bool take_ready(struct world *w, struct node *n, bool apply)
                   rd.loss_term, rd.loss == RAFT_LOSS_TERM ? "higher term" : "role",
                   rd.loss_commit_index);
     say_reads(w, &rd);
+    world_say_answered(w, &rd);
     for (unsigned i = 0; i < rd.n_committed; i++) {
         cleanup_buf struct buf b = BUF_INIT;
 
@@ -784,6 +804,7 @@ static void deliver_one(struct world *w, struct raft_msg *m)
         world_say(w, "  lost: %s is down", to->name);
         return;
     }
+    world_tell_clocks(to);
     r = raft_step(to->raft, m, to->now_us);
     if (r != 0)
         world_say(w, "  %s: %s", to->name, world_error_name(r));
@@ -1129,6 +1150,7 @@ static const struct {
 } commands[] = {
     {"add-nodes", cmd_add_nodes},
     {"apply", cmd_apply},
+    {"ask", cmd_ask},
     {"campaign", cmd_campaign},
     {"check", cmd_check},
     {"compact", cmd_compact},
@@ -1142,9 +1164,12 @@ static const struct {
     {"fitness", cmd_fitness},
     {"hold", cmd_hold},
     {"install", cmd_install},
+    {"lease", cmd_lease},
     {"link", cmd_link},
     {"links", cmd_links},
     {"net", cmd_net},
+    {"pair", cmd_pair},
+    {"promises", cmd_promises},
     {"propose", cmd_propose},
     {"raft-log", cmd_raft_log},
     {"raft-state", cmd_raft_state},
@@ -1154,6 +1179,8 @@ static const struct {
     {"restart", cmd_restart},
     {"restored", cmd_restored},
     {"rewind", cmd_rewind},
+    {"set-lease", cmd_set_lease},
+    {"sleep", cmd_sleep},
     {"snapshot", cmd_snapshot},
     {"stabilize", cmd_stabilize},
     {"status", cmd_status},

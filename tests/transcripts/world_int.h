@@ -1,9 +1,10 @@
-/* The inside of a transcript's world: what its two files of commands share.
+/* The inside of a transcript's world: what its files of commands share.
  *
  *   world.c     nodes, their disks, messages, time, links; elections, log, reads
  *   members.c   configurations, nodes that come and go, snapshots; what `check` looks at
+ *   leases.c    clocks, leases, questions of followers, pairs of time and index
  *
- * Nobody but these two includes it. Times are microseconds of a node's own clock. */
+ * Nobody but these includes it. Times are microseconds of a node's own clock. */
 #ifndef RIDD_TESTS_TRANSCRIPTS_WORLD_INT_H
 #define RIDD_TESTS_TRANSCRIPTS_WORLD_INT_H
 
@@ -32,6 +33,8 @@ struct node {
     struct sim_disk disk;
     struct raft *raft; /* owned; NULL while down */
     uint64_t now_us;
+    uint64_t asleep_us; /* its other clock is ahead of now_us by */
+    uint64_t lives;     /* how often it was started */
     raft_index committed; /* handed out for applying */
     raft_index applied;
     struct held *held; /* owned; waiting for the disk */
@@ -73,6 +76,8 @@ struct world {
     size_t inflight_bytes_max;
     size_t cache_bytes_max;
     raft_term term_step_max;
+    bool stamps; /* nodes have nonces: they stamp their answers, and ask */
+    uint64_t lease_us;
     struct buf *out; /* borrowed, during world_run() */
     bool quiet;
     unsigned indent;
@@ -104,6 +109,17 @@ const char *world_error_name(int r);
 void world_start_node(struct world *w, struct node *n, raft_index applied);
 /* Tells both ends that their link is up (or down), if both are running and it is not cut. */
 void world_tell_link(struct world *w, struct node *a, struct node *b, bool up);
+
+/* ---- leases.c ---- */
+/* Both clocks, before each call that looks at them. */
+void world_tell_clocks(struct node *n);
+void world_say_answered(struct world *w, const struct raft_ready *rd);
+void cmd_ask(struct world *w, const struct args *a);
+void cmd_lease(struct world *w, const struct args *a);
+void cmd_pair(struct world *w, const struct args *a);
+void cmd_promises(struct world *w, const struct args *a);
+void cmd_set_lease(struct world *w, const struct args *a);
+void cmd_sleep(struct world *w, const struct args *a);
 
 /* ---- members.c ---- */
 /* Why nothing goes from one to the other; NULL: nothing speaks against it. */

@@ -20,8 +20,9 @@
 
 #include <cmocka.h>
 
-#define CONNECTIONS_MAX 256
-#define LINES_MAX       4096
+#define CONNECTIONS_MAX 8192
+#define LINES_MAX       65536
+#define HELD_MAX        4096
 
 struct connection {
     struct fake_server *server;
@@ -42,9 +43,15 @@ struct fake_server {
     int greeting_closes;
     unsigned greeting_times;
     bool stopping;
+    bool goes_on;
     unsigned n_closed;
     unsigned n_connections;
     struct connection connections[CONNECTIONS_MAX];
+    unsigned n_held;
+    struct held {
+        struct connection *connection;
+        char *line; /* one of lines */
+    } held[HELD_MAX];
     unsigned n_lines;
     char *lines[LINES_MAX];
 };
@@ -100,8 +107,9 @@ static void send_flood(int fd)
 }
 
 /* Keeps the line and chooses the step. */
-static const struct fake_step *take_line(struct fake_server *s, const char *line)
+static const struct fake_step *take_line(struct connection *c, const char *line)
 {
+    struct fake_server *s = c->server;
     const struct fake_step *found = NULL;
 
     (void)pthread_mutex_lock(&s->mutex);
@@ -117,15 +125,21 @@ static const struct fake_step *take_line(struct fake_server *s, const char *line
         s->used[i]++;
         found = step;
     }
+    if (found != NULL && found->action == FAKE_HOLD && s->n_held < HELD_MAX && s->n_lines > 0) {
+        s->held[s->n_held].connection = c;
+        s->held[s->n_held++].line = s->lines[s->n_lines - 1];
+    }
     (void)pthread_cond_broadcast(&s->changed);
     (void)pthread_mutex_unlock(&s->mutex);
     return found;
 }
 
 /* False: close the connection. */
-static bool answer(struct fake_server *s, int fd, const char *line)
+static bool answer(struct connection *c, const char *line)
 {
-    const struct fake_step *step = take_line(s, line);
+    struct fake_server *s = c->server;
+    const int fd = c->fd;
+    const struct fake_step *step = take_line(c, line);
 
     if (step == NULL)
         return true;
@@ -142,13 +156,14 @@ static bool answer(struct fake_server *s, int fd, const char *line)
     case FAKE_CLOSE:
         return false;
     case FAKE_SILENT:
+    case FAKE_HOLD:
         return true;
     case FAKE_STALL:
         (void)pthread_mutex_lock(&s->mutex);
-        while (!s->stopping)
+        while (!s->stopping && !s->goes_on)
             (void)pthread_cond_wait(&s->changed, &s->mutex);
         (void)pthread_mutex_unlock(&s->mutex);
-        return false;
+        return !s->stopping;
     case FAKE_FLOOD:
         send_flood(fd);
         return true;
@@ -174,15 +189,24 @@ static void *connection_thread(void *arg)
 {
     struct connection *c = arg;
     struct fake_server *s = c->server;
-    size_t size = 16u << 20;
+    size_t size = 64u << 10;
     char *data = malloc(size);
     size_t len = 0;
     bool go_on = data != NULL && greet(s, c->fd);
 
     while (go_on) {
-        ssize_t n = recv(c->fd, data + len, size - len - 1, 0);
+        ssize_t n;
         char *newline;
 
+        if (size - len < 32768) {
+            char *more = realloc(data, size * 2);
+
+            if (more == NULL)
+                break;
+            data = more;
+            size *= 2;
+        }
+        n = recv(c->fd, data + len, size - len - 1, 0);
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
@@ -192,7 +216,7 @@ static void *connection_thread(void *arg)
         len += (size_t)n;
         for (; go_on && newline != NULL; newline = strchr(data, '\n')) {
             *newline = '\0';
-            go_on = answer(s, c->fd, data);
+            go_on = answer(c, data);
             len -= (size_t)(newline + 1 - data);
             memmove(data, newline + 1, len + 1);
         }
@@ -337,13 +361,82 @@ const char *fake_line(struct fake_server *s, const char *match, unsigned nth)
     return found;
 }
 
+static void deadline_in(struct timespec *ret, time_t seconds)
+{
+    (void)clock_gettime(CLOCK_REALTIME, ret);
+    ret->tv_sec += seconds;
+}
+
+/* Takes a held line out; false: there is none. With the mutex. */
+static bool take_held(struct fake_server *s, const char *match, struct held *ret)
+{
+    for (unsigned i = 0; i < s->n_held; i++) {
+        if (match != NULL && strstr(s->held[i].line, match) == NULL)
+            continue;
+        *ret = s->held[i];
+        memmove(&s->held[i], &s->held[i + 1], (s->n_held - i - 1) * sizeof(s->held[0]));
+        s->n_held--;
+        return true;
+    }
+    return false;
+}
+
+int fake_answer(struct fake_server *s, const char *match, const char *reply)
+{
+    struct timespec until;
+    struct held h;
+    bool found;
+    int r = 0;
+
+    deadline_in(&until, 10);
+    (void)pthread_mutex_lock(&s->mutex);
+    while (!(found = take_held(s, match, &h)) && r == 0)
+        r = pthread_cond_timedwait(&s->changed, &s->mutex, &until);
+    found = found && h.connection->fd >= 0;
+    if (found)
+        send_reply(h.connection->fd, reply, h.line, SIZE_MAX);
+    (void)pthread_mutex_unlock(&s->mutex);
+    return found;
+}
+
+void fake_go_on(struct fake_server *s)
+{
+    (void)pthread_mutex_lock(&s->mutex);
+    s->goes_on = true;
+    (void)pthread_cond_broadcast(&s->changed);
+    (void)pthread_mutex_unlock(&s->mutex);
+}
+
+unsigned fake_connections(struct fake_server *s)
+{
+    unsigned n;
+
+    (void)pthread_mutex_lock(&s->mutex);
+    n = s->n_connections;
+    (void)pthread_mutex_unlock(&s->mutex);
+    return n;
+}
+
+void fake_hang_up(struct fake_server *s)
+{
+    const struct linger now = {.l_onoff = 1, .l_linger = 0};
+
+    (void)pthread_mutex_lock(&s->mutex);
+    for (unsigned i = 0; i < s->n_connections; i++) {
+        if (s->connections[i].fd < 0)
+            continue;
+        (void)setsockopt(s->connections[i].fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+        (void)shutdown(s->connections[i].fd, SHUT_RDWR);
+    }
+    (void)pthread_mutex_unlock(&s->mutex);
+}
+
 void fake_wait_closed(struct fake_server *s, unsigned n)
 {
     struct timespec until;
     int r = 0;
 
-    (void)clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += 5;
+    deadline_in(&until, 5);
     (void)pthread_mutex_lock(&s->mutex);
     while (s->n_closed < n && r == 0)
         r = pthread_cond_timedwait(&s->changed, &s->mutex, &until);

@@ -16,8 +16,9 @@ enum fake_action {
     FAKE_REPLY_AND_CLOSE, /* the same, then end of file */
     FAKE_CLOSE,           /* no answer: end of file */
     FAKE_SILENT,          /* no answer, the connection stays */
-    FAKE_STALL,           /* no answer, and nothing is read until fake_stop(), not even the end */
+    FAKE_STALL, /* no answer, and nothing is read until fake_stop() or fake_go_on(), not even the end */
     FAKE_FLOOD,           /* 2 MiB without a newline */
+    FAKE_HOLD,            /* none until fake_answer() */
 };
 
 struct fake_step {
@@ -43,6 +44,15 @@ const char *fake_address(const struct fake_server *s);
 unsigned fake_count(struct fake_server *s, const char *match);
 /* The nth line received that holds match; "" when there is none. Lives as long as the server. */
 const char *fake_line(struct fake_server *s, const char *match, unsigned nth);
+/* Waits for a line that is held and has match in it (NULL: any), and sends a reply to it, the newline
+ * included; false: none came within ten seconds, or its connection is closed. */
+int fake_answer(struct fake_server *s, const char *match, const char *reply);
+/* Those that stall read on. */
+void fake_go_on(struct fake_server *s);
+/* Connections that were accepted so far. */
+unsigned fake_connections(struct fake_server *s);
+/* Ends every connection that is open now, with a reset. */
+void fake_hang_up(struct fake_server *s);
 /* Waits until n connections were closed by the server; fails the test after five seconds. */
 void fake_wait_closed(struct fake_server *s, unsigned n);
 

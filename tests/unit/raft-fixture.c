@@ -36,6 +36,66 @@ static void *fx_grow(void *p, size_t n)
     return p;
 }
 
+/* ---- clocks ---- */
+
+/* By the clock of a node that shows so much for the world's time; and back, not before it shows
+ * that. */
+static uint64_t at_rate(const struct fx_node *node, uint64_t us)
+{
+    return (uint64_t)((int64_t)us + (int64_t)us / 1000000 * node->rate_ppm +
+                      (int64_t)us % 1000000 * node->rate_ppm / 1000000);
+}
+
+static uint64_t world_time(const struct fx_node *node, uint64_t us)
+{
+    uint64_t t = (uint64_t)((double)us / (1.0 + node->rate_ppm / 1e6));
+
+    t = t > 2 ? t - 2 : 0;
+    while (at_rate(node, t) < us)
+        t++;
+    return t;
+}
+
+static uint64_t now_of(const struct fx_node *node)
+{
+    return at_rate(node, node->fx->now - node->asleep_us);
+}
+
+static uint64_t hold_of(const struct fx_node *node)
+{
+    return at_rate(node, node->fx->now);
+}
+
+/* The time of the world at which the node's clock will show us. */
+static uint64_t when(const struct fx_node *node, uint64_t us)
+{
+    uint64_t t = us < UINT64_MAX / 4 ? world_time(node, us) + node->asleep_us : UINT64_MAX;
+
+    return t;
+}
+
+static void tell_clocks(const struct fx_node *node)
+{
+    if (!node->deaf_clock)
+        raft_hold(node->r, now_of(node), hold_of(node));
+}
+
+uint64_t fx_now(const struct fx *fx, unsigned i)
+{
+    return now_of(&fx->nodes[i]);
+}
+
+uint64_t fx_hold(const struct fx *fx, unsigned i)
+{
+    return hold_of(&fx->nodes[i]);
+}
+
+void fx_suspend(struct fx *fx, unsigned i, uint64_t us)
+{
+    fx->now += us;
+    fx->nodes[i].asleep_us += us;
+}
+
 /* ---- copies ---- */
 
 static void entry_copy(struct raft_entry *to, const struct raft_entry *from)
@@ -425,6 +485,40 @@ static void check_progress(struct fx *fx, unsigned i)
     }
 }
 
+static void note_moment(struct fx *fx)
+{
+    fx->moments = fx_grow(fx->moments, (fx->n_moments + 1) * sizeof(*fx->moments));
+    fx->moments[fx->n_moments++] = (struct fx_moment){fx->now, fx->n_commits};
+}
+
+/* So much was committed before the world's time showed us. */
+static raft_index n_commits_before(const struct fx *fx, uint64_t us)
+{
+    raft_index n = 1;
+
+    for (unsigned k = 0; k < fx->n_moments && fx->moments[k].now < us; k++)
+        n = fx->moments[k].n_commits;
+    return n;
+}
+
+/* LEASE-7: something new is committed by node i; nobody who led before may still read by a lease,
+ * whether or not anybody asks it to. */
+static void check_overlap(struct fx *fx, unsigned i)
+{
+    for (unsigned j = 1; j <= fx->n; j++) {
+        struct fx_node *other = &fx->nodes[j];
+        raft_index index = 0;
+
+        if (j == i || other->state != FX_UP || fx_role(fx, j) != RAFT_LEADER ||
+            fx_term(fx, j) >= fx_term(fx, i))
+            continue;
+        FX_CHECK(raft_lease(other->r, 0, now_of(other), hold_of(other), &index) != 0,
+                 "n%u commits %" PRIu64 " in term %" PRIu64
+                 " while the lease of n%u in term %" PRIu64 " is valid",
+                 i, fx->n_commits, fx_term(fx, i), j, fx_term(fx, j));
+    }
+}
+
 /* COMMIT-1 and the oracle of what is committed. */
 static void check_commit(struct fx *fx, unsigned i, raft_index commit_index)
 {
@@ -459,12 +553,30 @@ static void check_commit(struct fx *fx, unsigned i, raft_index commit_index)
             fx->commits[k - 1] =
                 (struct fx_commit){.term = term, .seen_in = raft_get_term(node->r)};
             fx->n_commits = k;
+            note_moment(fx);
+            check_overlap(fx, i);
         }
         FX_CHECK(fx->commits[k - 1].term == term,
                  "%s commits %" PRIu64 " of term %" PRIu64 ", elsewhere it is of %" PRIu64,
                  node->name, k, term, fx->commits[k - 1].term);
     }
     node->commit_index = commit_index;
+}
+
+static void check_beat(const struct raft_msg *m)
+{
+    const struct raft_beat *b = &m->beat;
+    bool heartbeat = m->type == RAFT_MSG_HEARTBEAT;
+    bool resp = m->type == RAFT_MSG_HEARTBEAT_RESP && !m->reject;
+    const char *name = raft_msg_type_name(m->type);
+
+    FX_CHECK(b->said == (heartbeat || resp), "%s says a beat", name);
+    FX_CHECK(heartbeat || (b->lease_us == 0 && b->proved_index == 0), "%s has a lease", name);
+    FX_CHECK(resp || (!b->leased && b->mono_us == 0), "%s promises", name);
+    FX_CHECK(heartbeat || resp || b->stamp.nonce == 0, "%s has a stamp", name);
+    FX_CHECK(b->stamp.nonce != 0 || (b->stamp.hold_us == 0 && b->proved_index == 0),
+             "%s has half a stamp", name);
+    FX_CHECK(b->lease_us <= RAFT_LEASE_US_MAX, "%s has too long a lease", name);
 }
 
 /* Fields that a type does not use are 0 (raft/types.h). */
@@ -481,11 +593,18 @@ static void check_shape(const struct raft_msg *m)
     FX_CHECK(m->term != 0 && m->term <= RAFT_INDEX_MAX, "%s without a term", name);
     FX_CHECK(ask || append || (m->prev.term == 0 && m->prev.index == 0), "%s has prev", name);
     FX_CHECK(append || m->type == RAFT_MSG_HEARTBEAT || m->leader_commit == 0, "%s commits", name);
-    FX_CHECK(append_resp || m->index == 0, "%s has index", name);
+    bool answer = m->type == RAFT_MSG_READ_ANSWER;
+    bool question = m->type == RAFT_MSG_READ_ASK;
+
+    FX_CHECK(append_resp || (answer && !m->reject) || m->index == 0, "%s has index", name);
+    FX_CHECK((answer || question) == (m->ask.nonce != 0 && m->ask.number != 0), "%s asks", name);
+    FX_CHECK((answer && m->reject) || m->leader == 0, "%s has a leader", name);
+    FX_CHECK((m->type == RAFT_MSG_VOTE_RESP && !m->reject) || m->left_us == 0, "%s has left", name);
+    check_beat(m);
     FX_CHECK((append_resp && m->reject) || (m->hint.term == 0 && m->hint.index == 0),
              "%s has a hint", name);
     FX_CHECK(beat || m->round == 0, "%s has a round", name);
-    FX_CHECK(resp || !m->reject, "%s rejects", name);
+    FX_CHECK(resp || answer || !m->reject, "%s rejects", name);
     FX_CHECK(m->type == RAFT_MSG_VOTE || !m->transfer, "%s has transfer", name);
     FX_CHECK(m->part == NULL, "%s has a part, which is the host's", name);
     FX_CHECK(append || m->n_entries == 0, "%s has entries", name);
@@ -503,10 +622,16 @@ static void check_durable(struct fx *fx, struct fx_node *node, const struct raft
     const char *name = raft_msg_type_name(m->type);
 
     switch (m->type) {
+    case RAFT_MSG_HEARTBEAT_RESP: /* LEASE-3 */
+        FX_CHECK(!m->beat.leased || hs->lease_max_us >= node->lease_heard_us,
+                 "%s promises %" PRIu64 ", durable is %" PRIu64, node->name, node->lease_heard_us,
+                 hs->lease_max_us);
+        break;
     case RAFT_MSG_PRE_VOTE:
     case RAFT_MSG_PRE_VOTE_RESP:
-    case RAFT_MSG_HEARTBEAT_RESP:
     case RAFT_MSG_SNAPSHOT_RESP:
+    case RAFT_MSG_READ_ASK:
+    case RAFT_MSG_READ_ANSWER:
         break;
     case RAFT_MSG_VOTE:
     case RAFT_MSG_APPEND:
@@ -730,7 +855,8 @@ static void take_batch(struct fx_node *node, const struct raft_ready *rd)
     FX_CHECK(rd->hard_state_changed ==
                  (rd->reset.index != 0 ||
                   rd->hard_state.current_term != node->hard_state.current_term ||
-                  rd->hard_state.voted_for != node->hard_state.voted_for),
+                  rd->hard_state.voted_for != node->hard_state.voted_for ||
+                  rd->hard_state.lease_max_us != node->hard_state.lease_max_us),
              "%s: hard_state_changed is %d", node->name, rd->hard_state_changed);
     node->hard_state = rd->hard_state;
     if (rd->batch == 0) {
@@ -888,6 +1014,34 @@ static void take_reads(struct fx *fx, struct fx_node *node, const struct raft_re
     }
 }
 
+/* FOLLOW-1: everybody with a ticket up to it came before what it says. */
+static void take_answered(struct fx *fx, struct fx_node *node, const struct raft_ready *rd)
+{
+    const struct raft_answered *a = &rd->answered;
+
+    if (a->ticket == 0)
+        return;
+    FX_CHECK(a->ticket > node->answered.ticket, "%s: ticket %" PRIu64 " after %" PRIu64, node->name,
+             a->ticket, node->answered.ticket);
+    FX_CHECK(a->read_index <= fx->n_commits || has_puppets(fx), "%s: answered with %" PRIu64,
+             node->name, a->read_index);
+    FX_CHECK((a->proof == RAFT_PROOF_ROUND) == (a->by == node->id), "%s: proof %d", node->name,
+             (int)a->proof);
+    for (unsigned k = 0; k < fx->n_tickets; k++) {
+        struct fx_ticket *t = &fx->tickets[k];
+
+        if (t->node != node->i || t->answered || t->ticket > a->ticket)
+            continue;
+        FX_CHECK(a->read_index >= t->floor,
+                 "%s: STALE ticket %" PRIu64 ": %" PRIu64 ", committed was %" PRIu64, node->name,
+                 t->ticket, a->read_index, t->floor);
+        t->answered = true;
+        t->read_index = a->read_index;
+    }
+    node->answered = *a;
+    node->n_answered++;
+}
+
 static void release_held(struct fx *fx, struct fx_node *node)
 {
     unsigned n = 0;
@@ -910,7 +1064,8 @@ static bool turn_once(struct fx *fx, struct fx_node *node)
     raft_index applied;
 
     memset(&rd, 0xa5, sizeof(rd));
-    raft_ready(node->r, fx->now, &rd);
+    tell_clocks(node);
+    raft_ready(node->r, now_of(node), &rd);
     raft_get_status(node->r, &s);
     if (rd.log_error != 0) {
         node->log_error = rd.log_error;
@@ -948,6 +1103,7 @@ static bool turn_once(struct fx *fx, struct fx_node *node)
     release_held(fx, node);
     take_committed(fx, node, &rd);
     take_reads(fx, node, &rd);
+    take_answered(fx, node, &rd);
     FX_CHECK(s.n_reads_pending == fx_n_reads(fx, node->i, FX_READ_PENDING),
              "%s: %u reads pending, should be %u", node->name, s.n_reads_pending,
              fx_n_reads(fx, node->i, FX_READ_PENDING));
@@ -1041,7 +1197,7 @@ void fx_store(struct fx *fx, unsigned i, unsigned n)
 
     if (write_batches(node, n) == 0)
         return;
-    raft_stored(fx_raft(fx, i), node->batch_durable, fx->now);
+    raft_stored(fx_raft(fx, i), node->batch_durable, now_of(node));
     release_held(fx, node);
     maybe_turn(fx, i);
 }
@@ -1139,7 +1295,7 @@ enum raft_install fx_install(struct fx *fx, unsigned i, const struct fx_snapshot
     struct raft_status before = fx_status(fx, i);
     struct raft_status after;
 
-    what = raft_install(fx_raft(fx, i), s->id, &s->config, lost, fx->now);
+    what = raft_install(fx_raft(fx, i), s->id, &s->config, lost, now_of(node));
     after = fx_status(fx, i);
     node->n_installs[what]++;
     FX_CHECK(after.current_term == before.current_term && after.voted_for == before.voted_for,
@@ -1188,7 +1344,7 @@ void fx_restored(struct fx *fx, unsigned i)
     struct fx_node *node = &fx->nodes[i];
 
     FX_CHECK(fx_may_restore(fx, i), "n%u: the log on its disk is not that of the snapshot", i);
-    raft_restored(node->r, fx->now);
+    raft_restored(node->r, now_of(node));
     node->committed_handed = node->installing.id.index;
     fx_snapshot_done(&node->installing);
     maybe_turn(fx, i);
@@ -1282,6 +1438,7 @@ void fx_init(struct fx *fx, unsigned n_voters, unsigned n_learners, uint64_t see
         node->conf.election_timeout_us = FX_ELECTION_US;
         node->conf.heartbeat_us = FX_HEARTBEAT_US;
         node->conf.seed = hash_mix64(seed * 64 + i);
+        node->conf.nonce = hash_mix64(seed * 64 + i) | 1;
         node->conf.mem = (struct mem){.resize = node_resize, .ctx = node};
         node->conf.log_reader = (struct raft_log_reader){.read = node_read, .ctx = node};
         node->conf.trace = node_trace;
@@ -1333,6 +1490,8 @@ void fx_done(struct fx *fx)
     (void)fx_drop(fx, FX_ANY, FX_ANY, FX_ANY);
     free(fx->leaders);
     free(fx->commits);
+    free(fx->tickets);
+    free(fx->moments);
     free(fx->reads);
     free(fx->net);
     memset(fx, 0, sizeof(*fx));
@@ -1366,7 +1525,7 @@ int fx_try_start(struct fx *fx, unsigned i, raft_index last_applied, struct raft
             assert_int_equal(raft_configuration_decode(e->data, e->len, &at->configuration), 0);
         }
     }
-    r = raft_new(&node->conf, &start, fx->now, ret_raft);
+    r = raft_new(&node->conf, &start, now_of(node), ret_raft);
     free(terms);
     free(configs);
     return r;
@@ -1385,11 +1544,14 @@ static void start_at(struct fx *fx, unsigned i, raft_index last_applied)
     node->batch_durable = 0;
     node->committed_handed = last_applied;
     node->commit_index = fx_commit(fx, i);
+    memset(&node->answered, 0, sizeof(node->answered));
     raft_check(node->r);
     for (unsigned j = 1; j <= fx->n; j++) {
         if (j == i || fx->nodes[j].state == FX_DOWN)
             continue;
-        raft_link(node->r, fx->nodes[j].id, true, fx->now);
+        tell_clocks(node);
+        raft_link(node->r, fx->nodes[j].id, true, now_of(node));
+        raft_understands_asks(node->r, fx->nodes[j].id, true);
         if (fx->nodes[j].state == FX_UP)
             fx_link(fx, j, i, true);
     }
@@ -1415,6 +1577,10 @@ void fx_crash(struct fx *fx, unsigned i, unsigned keep)
     (void)write_batches(node, keep);
     node_stop(node);
     node->state = FX_DOWN;
+    node->conf.nonce += node->conf.nonce != 0 ? 2 : 0; /* another life */
+    for (unsigned k = 0; k < fx->n_tickets; k++)
+        if (fx->tickets[k].node == i)
+            fx->tickets[k].answered = true; /* to nobody */
     for (unsigned k = 0; k < fx->n_reads; k++)
         if (fx->reads[k].node == i && fx->reads[k].state == FX_READ_PENDING)
             fx->reads[k].state = FX_READ_FAILED;
@@ -1433,26 +1599,32 @@ void fx_restart(struct fx *fx, unsigned i)
 
 void fx_tick(struct fx *fx, unsigned i)
 {
-    raft_tick(fx_raft(fx, i), fx->now);
+    raft_tick(fx_raft(fx, i), fx_now(fx, i));
     maybe_turn(fx, i);
 }
 
 void fx_tick_deadline(struct fx *fx, unsigned i)
 {
-    uint64_t deadline = raft_deadline_us(fx_raft(fx, i));
+    uint64_t deadline = when(&fx->nodes[i], raft_deadline_us(fx_raft(fx, i)));
 
     if (deadline > fx->now)
         fx->now = deadline;
     fx_tick(fx, i);
     if (!fx->hold_turns)
-        FX_CHECK(raft_deadline_us(fx_raft(fx, i)) > fx->now, "n%u: deadline stays in the past", i);
+        FX_CHECK(raft_deadline_us(fx_raft(fx, i)) > fx_now(fx, i),
+                 "n%u: deadline stays in the past", i);
 }
 
 int fx_inject(struct fx *fx, const struct raft_msg *m)
 {
     unsigned i = fx_of(fx, m->to);
     struct fx_msg copy = msg_copy(m);
-    int r = raft_step(fx_raft(fx, i), &copy.m, fx->now);
+    int r;
+
+    if (m->type == RAFT_MSG_HEARTBEAT)
+        fx->nodes[i].lease_heard_us = m->beat.lease_us;
+    tell_clocks(&fx->nodes[i]);
+    r = raft_step(fx_raft(fx, i), &copy.m, fx_now(fx, i));
 
     fx_msg_done(&copy); /* the core copied what it needs; a borrowed pointer now shows under asan */
     maybe_turn(fx, i);
@@ -1468,7 +1640,9 @@ void fx_inject_ok(struct fx *fx, const struct raft_msg *m)
 
 void fx_link(struct fx *fx, unsigned i, unsigned peer, bool up)
 {
-    raft_link(fx_raft(fx, i), fx->nodes[peer].id, up, fx->now);
+    tell_clocks(&fx->nodes[i]);
+    raft_link(fx_raft(fx, i), fx->nodes[peer].id, up, fx_now(fx, i));
+    raft_understands_asks(fx_raft(fx, i), fx->nodes[peer].id, up);
     maybe_turn(fx, i);
 }
 
@@ -1495,7 +1669,7 @@ int fx_try_read(struct fx *fx, unsigned i, uint64_t ctx, raft_index min_index)
 {
     raft_index floor = fx->n_commits;
     raft_term term = fx_term(fx, i);
-    int r = raft_read(fx_raft(fx, i), ctx, min_index, fx->now);
+    int r = raft_read(fx_raft(fx, i), ctx, min_index, fx_now(fx, i));
 
     if (r == 0) {
         if (fx->n_reads == fx->n_reads_size) {
@@ -1543,6 +1717,91 @@ unsigned fx_n_reads(const struct fx *fx, unsigned i, enum fx_read_state state)
     return n;
 }
 
+/* ---- leases, questions, pairs ---- */
+
+void fx_leases(struct fx *fx, uint64_t lease_us)
+{
+    fx->configuration.version = GATES_VERSION;
+    for (unsigned i = 1; i <= fx->n; i++) {
+        struct fx_node *node = &fx->nodes[i];
+
+        assert_int_equal(node->state, FX_PUPPET);
+        assert_int_equal(node->disk.n, 1);
+        disk_truncate(&node->disk, 1);
+        fx_add_config(fx, i, 1, &fx->configuration);
+        node->conf.lease_us = lease_us;
+    }
+}
+
+int fx_try_lease(struct fx *fx, unsigned i, raft_index min_index, raft_index *ret_index)
+{
+    struct fx_node *node = &fx->nodes[i];
+    int rc = raft_lease(fx_raft(fx, i), min_index, now_of(node), hold_of(node), ret_index);
+
+    raft_check(node->r);
+    if (rc != 0)
+        return rc;
+    fx->n_lease_reads++;
+    FX_CHECK(fx_role(fx, i) == RAFT_LEADER && raft_can_serve(node->r), "n%u: a lease as %s", i,
+             raft_role_name(fx_role(fx, i)));
+    FX_CHECK(*ret_index >= fx->n_commits, "n%u: STALE by lease: %" PRIu64 ", committed is %" PRIu64,
+             i, *ret_index, fx->n_commits);
+    FX_CHECK(*ret_index >= min_index && *ret_index <= fx_commit(fx, i), "n%u: index of a lease", i);
+    return 0;
+}
+
+bool fx_lease(struct fx *fx, unsigned i)
+{
+    raft_index index = 0;
+
+    return fx_try_lease(fx, i, 0, &index) == 0;
+}
+
+void fx_all_understand(struct fx *fx)
+{
+    for (unsigned i = 1; i <= fx->n; i++)
+        for (unsigned j = 1; j <= fx->n; j++)
+            if (i != j && fx->nodes[i].state == FX_UP)
+                raft_understands_asks(fx->nodes[i].r, fx->nodes[j].id, true);
+}
+
+uint64_t fx_ask(struct fx *fx, unsigned i)
+{
+    struct fx_ticket t = {.node = i, .floor = fx->n_commits};
+
+    t.ticket = raft_ask(fx_raft(fx, i), fx_now(fx, i));
+    FX_CHECK(t.ticket > fx->nodes[i].answered.ticket, "n%u: ticket %" PRIu64 " is old", i,
+             t.ticket);
+    fx->tickets = fx_grow(fx->tickets, (fx->n_tickets + 1) * sizeof(*fx->tickets));
+    fx->tickets[fx->n_tickets++] = t;
+    maybe_turn(fx, i);
+    return t.ticket;
+}
+
+bool fx_is_answered(struct fx *fx, unsigned i, uint64_t ticket)
+{
+    return fx->nodes[i].answered.ticket >= ticket;
+}
+
+bool fx_pair(struct fx *fx, unsigned i, uint64_t since_us, struct raft_pair *ret_pair)
+{
+    struct fx_node *node = &fx->nodes[i];
+    bool found;
+    raft_index floor;
+
+    tell_clocks(node);
+    found = raft_get_pair(fx_raft(fx, i), since_us, now_of(node), ret_pair);
+    raft_check(node->r);
+    if (!found)
+        return false;
+    FX_CHECK(ret_pair->hold_us >= since_us, "n%u: a pair older than asked for", i);
+    FX_CHECK(ret_pair->hold_us <= hold_of(node), "n%u: a pair of the future", i);
+    floor = n_commits_before(fx, world_time(node, ret_pair->hold_us));
+    FX_CHECK(ret_pair->index >= floor || has_puppets(fx),
+             "n%u: STALE pair: %" PRIu64 ", committed was %" PRIu64, i, ret_pair->index, floor);
+    return true;
+}
+
 /* ---- running ---- */
 
 static bool run_step(struct fx *fx, uint64_t until)
@@ -1551,8 +1810,9 @@ static bool run_step(struct fx *fx, uint64_t until)
 
     fx_deliver_all(fx);
     for (unsigned i = 1; i <= fx->n; i++)
-        if (fx->nodes[i].state == FX_UP && raft_deadline_us(fx->nodes[i].r) < next)
-            next = raft_deadline_us(fx->nodes[i].r);
+        if (fx->nodes[i].state == FX_UP &&
+            when(&fx->nodes[i], raft_deadline_us(fx->nodes[i].r)) < next)
+            next = when(&fx->nodes[i], raft_deadline_us(fx->nodes[i].r));
     if (next > until) {
         if (until > fx->now)
             fx->now = until;
@@ -1561,7 +1821,7 @@ static bool run_step(struct fx *fx, uint64_t until)
     if (next > fx->now)
         fx->now = next;
     for (unsigned i = 1; i <= fx->n; i++)
-        if (fx->nodes[i].state == FX_UP && raft_deadline_us(fx->nodes[i].r) <= fx->now)
+        if (fx->nodes[i].state == FX_UP && raft_deadline_us(fx->nodes[i].r) <= fx_now(fx, i))
             fx_tick_deadline(fx, i);
     return true;
 }

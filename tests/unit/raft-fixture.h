@@ -14,7 +14,10 @@
  * equal everywhere (STATE-1), commit only what a majority holds durably (COMMIT-1), durable before
  * visible at every send (COMMIT-8), match_index never above what the follower holds (LOG-5), reads
  * not older than anything committed before they arrived (READ-1), apply only what is durable here
- * (COMMIT-7), a log is replaced by a snapshot only where that has more (SNAP-1), and the state
+ * (COMMIT-7), nothing committed while a leader of an earlier term may use its lease (LEASE-7), reads by
+ * lease not older than anything committed by then (LEASE-9), tickets not older than anything committed
+ * before they were given (FOLLOW-1), pairs never below what was committed at their time (BOUND-2), a
+ * log is replaced by a snapshot only where that has more (SNAP-1), and the state
  * behind it (SNAP-8); with changes_by_rule, that a leader's configurations are one step apart, the
  * one before and an entry of its term committed (MEMBER-1, MEMBER-2), and that it votes in each
  * (MEMBER-9). Majorities are counted by the configuration in force when something is committed. A
@@ -94,6 +97,12 @@ struct fx_node {
     struct raft *r;
     struct raft_conf conf; /* may be changed before fx_start() */
 
+    /* Its clocks: fx->now is the time of the world, which its hold clock shows at its own rate. */
+    int rate_ppm;            /* faster than the world by */
+    uint64_t asleep_us;      /* so much of the world's time its other clock missed */
+    bool deaf_clock;         /* raft_hold() is not called */
+    uint64_t lease_heard_us; /* of the last heartbeat that it was given */
+
     struct fx_disk disk;
     struct fx_batch *batches; /* handed out, not yet durable, oldest first */
     unsigned n_batches;
@@ -124,6 +133,8 @@ struct fx_node {
     unsigned n_transfers_over;
     unsigned n_reads_done;
     unsigned n_reads_failed;
+    struct raft_answered answered; /* the last one */
+    unsigned n_answered;
     int log_error;
 
     /* The log reader. */
@@ -153,6 +164,21 @@ struct fx_read {
     struct raft_read_done done;
 };
 
+/* A ticket, and what was committed by anybody when it was given. */
+struct fx_ticket {
+    unsigned node;
+    uint64_t ticket;
+    raft_index floor;
+    bool answered;
+    raft_index read_index;
+};
+
+/* So much was committed from then on. */
+struct fx_moment {
+    uint64_t now;
+    raft_index n_commits;
+};
+
 /* What a leader's log was in its term. */
 struct fx_leader {
     raft_term term;
@@ -164,7 +190,7 @@ struct fx_leader {
 struct fx_commit {
     raft_term term;
     raft_term seen_in; /* term of the node where it was first seen committed */
-    uint64_t hash; /* of type and payload; 0: not applied by anybody yet */
+    uint64_t hash;     /* of type and payload; 0: not applied by anybody yet */
 };
 
 struct fx {
@@ -187,6 +213,12 @@ struct fx {
     unsigned n_reads;
     unsigned n_reads_size;
     uint64_t ctx_last;
+
+    struct fx_ticket *tickets;
+    unsigned n_tickets;
+    struct fx_moment *moments;
+    unsigned n_moments;
+    unsigned n_lease_reads;
 
     struct fx_leader *leaders;
     unsigned n_leaders;
@@ -276,6 +308,24 @@ void fx_store(struct fx *fx, unsigned i,
               unsigned n); /* completes the oldest n batches, one raft_stored() */
 void fx_store_all(struct fx *fx, unsigned i);
 void fx_applied(struct fx *fx, unsigned i, raft_index index);
+
+/* ---- clocks, leases, questions, pairs ---- */
+/* What the clocks of node i show. */
+uint64_t fx_now(const struct fx *fx, unsigned i);
+uint64_t fx_hold(const struct fx *fx, unsigned i);
+/* The machine of node i is suspended for so long, and nothing else happens. */
+void fx_suspend(struct fx *fx, unsigned i, uint64_t us);
+/* Before fx_start(): all members know gates, and whoever leads takes leases of so long. */
+void fx_leases(struct fx *fx, uint64_t lease_us);
+/* What raft_lease() says now; an index of it is looked at. */
+int fx_try_lease(struct fx *fx, unsigned i, raft_index min_index, raft_index *ret_index);
+bool fx_lease(struct fx *fx, unsigned i);
+/* Everybody knows of everybody who is up that it understands questions. */
+void fx_all_understand(struct fx *fx);
+uint64_t fx_ask(struct fx *fx, unsigned i);
+bool fx_is_answered(struct fx *fx, unsigned i, uint64_t ticket);
+/* What raft_get_pair() says; a pair is looked at. */
+bool fx_pair(struct fx *fx, unsigned i, uint64_t since_us, struct raft_pair *ret_pair);
 
 /* ---- the network ---- */
 #define FX_ANY 0

@@ -113,11 +113,15 @@ void model_draw(const struct model *m, struct prng *p, uint64_t number, uint32_t
     if (prng_below(p, 5) == 0) {
         b.has_hard_state = true;
         b.hard_state = m->hard_state;
-        if (prng_below(p, 2) == 0 || b.hard_state.voted_for != 0)
-            b.hard_state = (struct raft_hard_state){.current_term = b.hard_state.current_term + 1 +
-                                                                    prng_below(p, 3)};
+        if (prng_below(p, 2) == 0 || b.hard_state.voted_for != 0) {
+            b.hard_state.current_term += 1 + prng_below(p, 3);
+            b.hard_state.voted_for = 0;
+        }
         if (prng_below(p, 2) == 0)
             b.hard_state.voted_for = 1 + prng_below(p, 5);
+        if (prng_below(p, 6) == 0 && b.hard_state.lease_max_us < RAFT_LEASE_US_MAX)
+            b.hard_state.lease_max_us +=
+                1 + prng_below(p, RAFT_LEASE_US_MAX - b.hard_state.lease_max_us);
     }
     if (prng_below(p, 8) == 0 && last > floor) {
         b.truncate_from = last + 1 - prng_below(p, last - floor < 9 ? last - floor : 9);
@@ -210,7 +214,8 @@ bool model_equal_recovered(const struct model *m, const struct store_recovered *
     size_t n_configs = 0;
 
     if (r->last_index != m->n || r->hard_state.current_term != m->hard_state.current_term ||
-        r->hard_state.voted_for != m->hard_state.voted_for || r->commit_index > r->last_index)
+        r->hard_state.voted_for != m->hard_state.voted_for ||
+        r->hard_state.lease_max_us != m->hard_state.lease_max_us || r->commit_index > r->last_index)
         return false;
     for (size_t i = 0; i < m->n; i++) {
         const struct model_entry *e = &m->entries[i];

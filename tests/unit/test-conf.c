@@ -96,6 +96,7 @@ static void assert_conf_equal(const struct conf *a, const struct conf *b)
     assert_true(a->heartbeat_us == b->heartbeat_us);
     assert_true(a->election_us == b->election_us);
     assert_int_equal(a->rounds_max, b->rounds_max);
+    assert_true(a->lease_us == b->lease_us);
     assert_int_equal(a->request_bytes, b->request_bytes);
     assert_int_equal(a->in_flight, b->in_flight);
     assert_int_equal(a->connections, b->connections);
@@ -127,6 +128,7 @@ static void conf__defaults_are_those_of_the_manual(void **state)
     assert_int_equal(c.heartbeat_us, 50000);
     assert_int_equal(c.election_us, 500000);
     assert_int_equal(c.rounds_max, 2);
+    assert_true(c.lease_us == 0);
     assert_int_equal(c.request_bytes, 1u << 20);
     assert_int_equal(c.in_flight, 128);
     assert_int_equal(c.connections, 10000);
@@ -155,6 +157,7 @@ static void conf__every_key_is_read(void **state)
                            "election_ms = 30\n"
                            "[reads] # or here\n"
                            "rounds = 8\n"
+                           "lease_ms = 2000\n"
                            "[limits]\n"
                            "request_bytes = 4096\n"
                            "in_flight = 1\n"
@@ -179,6 +182,7 @@ static void conf__every_key_is_read(void **state)
     assert_int_equal(c.heartbeat_us, 10000);
     assert_int_equal(c.election_us, 30000);
     assert_int_equal(c.rounds_max, 8);
+    assert_true(c.lease_us == 2000000);
     assert_int_equal(c.request_bytes, 4096);
     assert_int_equal(c.in_flight, 1);
     assert_int_equal(c.connections, 10);
@@ -334,6 +338,10 @@ static const struct {
      "f:11: request_bytes = '5M' is out of range, 1K to 4M\n"
      "f:12: in_flight = '-1' is not a number, 1 to 4096\n"
      "f:13: connections = '10 20' is not a number, 1 to 65536\n"},
+    {GOOD "[reads]\nlease_ms = 2001\n[raft]\nlease_ms = 3\n",
+     "f:6: lease_ms = '2001' is out of range, 0 to 2000\n"
+     "f:8: unknown key 'lease_ms' in [raft]; it belongs to [reads]\n"},
+    {GOOD "[reads]\nlease_ms = -1\n", "f:6: lease_ms = '-1' is not a number, 0 to 2000\n"},
     {GOOD "[log]\nsegment_size = 99999999999999999999\n[node]\nmap_size = 17179869184G\n",
      "f:6: segment_size = '99999999999999999999' is out of range, 1M to 1G\n"
      "f:8: map_size = '17179869184G' is out of range, 1M to 1024G\n"},
@@ -438,6 +446,37 @@ static void conf__data_dir_is_bounded_after_the_name(void **state)
     conf_problems_done(&ps);
     assert_int_equal(parse(fits, Z50, true, &c, &ps), 0);
     assert_int_equal(strlen(c.data_dir), CONF_DATA_DIR_BYTES_MAX);
+}
+
+/* A lease that outlasts the election makes the next leader wait; one that ends between two heartbeats
+ * is of no use. Neither is a mistake. */
+static void conf__a_lease_may_be_unwise(void **state)
+{
+    static const struct {
+        const char *file;
+        const char *warning; /* NULL: none */
+    } rows[] = {
+        {GOOD "[reads]\nlease_ms = 0\n[raft]\nelection_ms = 10\nheartbeat_ms = 3\n", NULL},
+        {GOOD "[reads]\nlease_ms = 500\n", NULL},
+        {GOOD "[reads]\nlease_ms = 501\n", "lease_ms = 501 is more than election_ms = 500: when "
+                                           "the leader fails nothing is committed "
+                                           "before its lease is over"},
+        {GOOD "[reads]\nlease_ms = 100\n", NULL},
+        {GOOD "[reads]\nlease_ms = 99\n",
+         "lease_ms = 99 is less than two of heartbeat_ms = 50: the lease ends between two "
+         "heartbeats"},
+    };
+    static struct conf c;
+    struct conf_problems ps;
+    char text[256];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        assert_int_equal(parse(rows[i].file, "n1", true, &c, &ps), 0);
+        assert_int_equal(conf_lease_warning(&c, text, sizeof(text)), rows[i].warning != NULL);
+        if (rows[i].warning != NULL)
+            assert_string_equal(text, rows[i].warning);
+    }
 }
 
 /* ---- addresses ---- */
@@ -740,7 +779,7 @@ static void conf__printed_file_reads_back_equal(void **state)
         "[peers]\nn2 = [::1]:1 host:2 [fe80::1%lo]:3\nn1 = a:1 a:2\n[node]\nmap_size = "
         "1052672\ndata_dir = /x y/%i/%i\n"
         "log_level = error\n[raft]\nheartbeat_ms = 1\nelection_ms = 60000\n[reads]\nrounds = "
-        "1\n[limits]\n"
+        "1\nlease_ms = 1\n[limits]\n"
         "request_bytes = 1025\nin_flight = 4096\nconnections = 65536\nmemory = "
         "1G\nconnections_per_address = "
         "3\n[log]\nsegment_size = 1G\n[state]\nscrub = 1024\n",
@@ -834,6 +873,7 @@ static void conf__mutated_files_do_no_harm(void **state)
         Z50 Z50,
         "id = n1\n",
         "rounds = ",
+        "lease_ms = 2",
         "[cluster]\n",
         "name = ",
         "[http]",
@@ -918,6 +958,7 @@ int main(void)
         cmocka_unit_test(conf__too_many_peers_are_one_problem),
         cmocka_unit_test(conf__problems_and_size_are_bounded),
         cmocka_unit_test(conf__data_dir_is_bounded_after_the_name),
+        cmocka_unit_test(conf__a_lease_may_be_unwise),
         cmocka_unit_test(conf__split_address),
         cmocka_unit_test(conf__founding_id_is_name_and_names_of_founders),
         cmocka_unit_test(conf__first_id_is_name_and_peer_addresses),

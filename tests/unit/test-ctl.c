@@ -44,6 +44,7 @@ static struct result result;
 static const char *input;         /* for standard input; NULL: /dev/null */
 static const char *env_endpoints; /* RIDCTL_ENDPOINTS; NULL: unset */
 static const char *env_conf;      /* RIDD_CONF */
+static const char *env_locale = "C";
 
 static void read_file(const char *path, char *ret)
 {
@@ -99,7 +100,7 @@ static void run_args(const char *out_path, char *const *argv)
         redirect("err", O_WRONLY | O_CREAT | O_TRUNC, STDERR_FILENO);
         set_env("RIDCTL_ENDPOINTS", env_endpoints);
         set_env("RIDD_CONF", env_conf);
-        set_env("LC_ALL", "C");
+        set_env("LC_ALL", env_locale);
         (void)alarm(60); /* nothing here may hang */
         (void)execv(program, argv);
         _exit(127);
@@ -611,6 +612,7 @@ static void ctl__usage_errors_are_64(void **state)
          "ridctl: --concurrency takes a number from 1 to 128, not '-1'\n"},
         {{"-e", "127.0.0.1:1", "compare", "--methods", "magic"},
          "ridctl: compare: no such method 'magic'; --methods takes lease_read, follower_read, "
+         "bounded_read, "
          "local_read\n"},
         {{"-e", "foo", "get", "a"},
          "ridctl: get: --endpoints: endpoint 'foo' has no port: write host:port\n"},
@@ -1048,6 +1050,54 @@ static void ctl__status_knows_members_better_than_the_file(void **state)
     (void)close(fds[1]);
 }
 
+/* What the leader says of its lease: nothing where it is to take none. */
+static void ctl__status_tells_of_the_lease(void **state)
+{
+    static const struct {
+        const char *leases;
+        const char *says;
+    } rows[] = {
+        {"\"lease_ms\":0,\"valid\":false,\"why_not\":null,\"waits_for\":null", ""},
+        {"\"lease_ms\":300,\"valid\":true,\"left_ms\":247.61,\"why_not\":null",
+         "lease: n1, 300 ms, for another 248 ms\n"},
+        {"\"lease_ms\":300,\"valid\":false,\"why_not\":\"version\",\"waits_for\":{\"id\":\"n3\","
+         "\"why\":\"it was not met since this node started\"}",
+         "lease: n1, 300 ms, none now: n3: it was not met since this node started\n"},
+        {"\"lease_ms\":300,\"valid\":false,\"why_not\":\"version\",\"waits_for\":null",
+         "lease: n1, 300 ms, none now: not all members are known to know of leases yet\n"},
+        {"\"lease_ms\":300,\"valid\":false,\"why_not\":\"clocks\",\"waits_for\":null",
+         "lease: n1, 300 ms, none now: clocks run apart\n"},
+        {"\"lease_ms\":300,\"valid\":false,\"why_not\":\"handed over\",\"waits_for\":null",
+         "lease: n1, 300 ms, none now: the leadership was being handed over in this term\n"},
+        {"\"lease_ms\":300,\"valid\":false,\"why_not\":\"silent\",\"waits_for\":null",
+         "lease: n1, 300 ms, none now: too few nodes have answered lately\n"},
+        {"\"lease_ms\":300,\"valid\":false,\"why_not\":\"\\u001b[31m\",\"waits_for\":null",
+         "lease: n1, 300 ms, none now: ?[31m\n"},
+        {"\"lease_ms\":0,\"valid\":false,\"gate_left_ms\":65.3",
+         "gate: nothing is committed for another 65 ms: promises to the leader before it run so "
+         "long\n"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        char reply[1024];
+        char want[512];
+        struct fake_step steps[] = {{"\"status\"", FAKE_REPLY, reply, 0},
+                                    {"\"members\"", FAKE_CLOSE, NULL, 0}};
+        struct fake_server *s = fake_start(STEPS(steps));
+
+        (void)snprintf(reply, sizeof(reply),
+                       "{\"type\":\"status_ok\",\"in_reply_to\":%%ID,\"node\":\"n1\",\"role\":"
+                       "\"leader\",\"term\":3,\"serving\":true,\"leases\":{%s}}",
+                       rows[i].leases);
+        fake_publish(s);
+        (void)snprintf(want, sizeof(want), "OK: *\n%sNODE *\nn1 *\n", rows[i].says);
+        run("-e", fake_address(s), "status", NULL);
+        EXPECT(0, want, "");
+        fake_stop(s);
+    }
+}
+
 static void ctl__status_shows_what_is_on_the_disks(void **state)
 {
     static const struct fake_step steps[] = {
@@ -1225,8 +1275,9 @@ static void ctl__compare_measures_and_judges(void **state)
          0},
         {"\"num_reads\":4,", FAKE_REPLY, ERROR("term_changed", 11, true, ""), 0},
         {"\"compare_read_methods\"", FAKE_REPLY,
-         COMPARE_OK("true", ",\"methods\":[" METHOD("read_index", "0.5", "0") "," METHOD(
-                                "read_via_log", "3.7", "100") "]"),
+         COMPARE_OK("true",
+                    ",\"node\":\"n1\",\"methods\":[" METHOD("read_index", "0.5", "0") "," METHOD(
+                        "read_via_log", "3.7", "100") "]"),
          0},
     };
     struct fake_server *s = fake_start(STEPS(steps));
@@ -1235,26 +1286,25 @@ static void ctl__compare_measures_and_judges(void **state)
     (void)state;
     run("-e", at, "compare", NULL);
     EXPECT(0,
-           "METHOD        READS  AVG MS    P50    P95    P99     MAX  READS/S  LOG ENTRIES  LOG "
-           "BYTES  FSYNCS  ROUNDS  STALE\n"
-           "read_index      100   0.500  0.400  1.000  1.500  12.250     2000            0       "
-           "6400       0      12      0\n"
-           "read_via_log    100   3.700  0.400  1.000  1.500  12.250     2000          100       "
-           "6400     100      12      0\n"
+           "METHOD        AT  READS  P50 MS  P95 MS  P99 MS  MAX MS  READS/S  STALE\n"
+           "read_index    n1    100   0.400   1.000   1.500  12.250     2000      0\n"
+           "read_via_log  n1    100   0.400   1.000   1.500  12.250     2000      0\n"
            "read_index answered 7.4 times faster than read_via_log with 0 log entries and 0 "
            "fsyncs; both were "
            "linearizable\n",
            "");
     assert_string_equal(
         fake_line(s, NULL, 0),
-        "{\"type\":\"compare_read_methods\",\"num_reads\":100,\"verbose\":true,\"msg_id\":1}");
+        "{\"type\":\"compare_read_methods\",\"num_reads\":100,\"verbose\":true,\"cost\":true,"
+        "\"msg_id\":1}");
     run("-e", at, "compare_read_methods", "-n", "7", "--concurrency", "16", "--methods",
         "local,lease_read,follower-read,read_index", NULL);
     EXPECT(0, "METHOD *", "");
     assert_string_equal(
         fake_line(s, NULL, 1),
-        "{\"type\":\"compare_read_methods\",\"num_reads\":7,\"verbose\":true,\"concurrency\":16,"
-        "\"methods\":[\"local_read\",\"lease_read\",\"follower_read\"],\"msg_id\":1}");
+        "{\"type\":\"compare_read_methods\",\"num_reads\":7,\"verbose\":true,\"cost\":true,"
+        "\"concurrency\":16,\"methods\":[\"local_read\",\"lease_read\",\"follower_read\"],"
+        "\"msg_id\":1}");
     run("-e", at, "compare", "-n", "1", NULL); /* a server that tells no more than it must */
     EXPECT(0,
            "METHOD *\nread_index answered 7.4 times faster than read_via_log; both were "
@@ -1280,6 +1330,129 @@ static void ctl__compare_measures_and_judges(void **state)
            "try again\n");
     assert_int_equal(fake_count(s, "\"num_reads\":4,"), 1);
     fake_stop(s);
+}
+
+/* What a node of this version adds: a histogram, and what it cost. */
+#define FIGURES(name, node, histogram, messages)                                                   \
+    "{\"method\":\"" name "\",\"reads\":100,\"avg_ms\":0.4,\"p50_ms\":0.2,\"p95_ms\":1,"           \
+    "\"p99_ms\":1.5,\"max_ms\":2.5,\"reads_per_s\":2000,\"stale\":0,\"promises\":"                 \
+    "\"linearizable\",\"wrong\":0,\"histogram\":[" histogram "],\"cost\":{\"reads\":256,"          \
+    "\"messages\":" messages ",\"rounds\":256,\"asks\":0,\"log_entries\":0,\"log_bytes\":0,"       \
+    "\"fsyncs\":0,\"disk_writes\":0,\"wire_bytes\":25600}}"
+
+static void ctl__compare_shows_where_the_times_lie(void **state)
+{
+    static const struct fake_step steps[] = {
+        {"\"compare_read_methods\"", FAKE_REPLY,
+         COMPARE_OK("true",
+                    ",\"node\":\"n1\",\"methods\":[" FIGURES(
+                        "read_index", "n1", "[95,1],[111,80],[127,10],[1023,9]",
+                        "1024") "," FIGURES("lease_read", "n1", "[7,99],[2559,1]", "0") "]"),
+         0}};
+    struct fake_server *s = fake_start(STEPS(steps));
+    const char *at = fake_address(s);
+
+    (void)state;
+    run("-e", at, "compare", "--methods", "lease", NULL);
+    EXPECT(0,
+           "METHOD      AT  READS  P50 MS  P95 MS  P99 MS  MAX MS  READS/S  STALE\n"
+           "read_index  n1    100   0.200   1.000   1.500   2.500     2000      0\n"
+           "lease_read  n1    100   0.200   1.000   1.500   2.500     2000      0\n"
+           "\n"
+           "read_index     n1                .@.           .\n"
+           "lease_read     n1  @                                .\n"
+           "                     10us         100us        1ms\n"
+           "\n"
+           "PER READ    AT  MESSAGES  ROUNDS  ENTRIES  FSYNCS  WRITES  LOG B  WIRE B\n"
+           "read_index  n1      4.00    1.00     0.00    0.00    0.00      0     100\n"
+           "lease_read  n1      0.00    1.00     0.00    0.00    0.00      0     100\n"
+           "read_index answered *; both were linearizable\n",
+           "");
+    env_locale = "C.UTF-8";
+    run("-e", at, "compare", NULL);
+    EXPECT(0, "*lease_read     n1  \xe2\x96\x88 *\xe2\x96\x81\n*", "");
+    env_locale = "C";
+    run("-e", at, "compare", "--csv", NULL);
+    EXPECT(0,
+           "node,role,readers,method,reads,avg_ms,*,wire_bytes\n"
+           "n1,leader,1,read_index,100,0.400,0.200,1.000,1.500,2.500,2000,0,0,0,4.0000,1.0000,"
+           "0.0000,0.0000,0.0000,0.0000,0.0000,100.0000\n"
+           "n1,leader,1,lease_read,*\n"
+           "\n\nnode,role,readers,method,upper_us,reads\n"
+           "n1,leader,1,read_index,95,1\n"
+           "n1,leader,1,read_index,111,80\n"
+           "n1,leader,1,read_index,127,10\n"
+           "n1,leader,1,read_index,1023,9\n"
+           "n1,leader,1,lease_read,7,99\n"
+           "n1,leader,1,lease_read,2559,1\n",
+           "");
+    fake_stop(s);
+}
+
+/* --all: a follower beside the leader, while that is kept writing. */
+static void ctl__compare_all_asks_two_nodes(void **state)
+{
+    static const struct fake_step leading[] = {
+        {"\"status\"", FAKE_REPLY,
+         STATUS("n1", "leader", ",\"compare\":{\"done\":5,\"total\":100000}"), 0},
+        {"\"only\":true", FAKE_SILENT, NULL, 0},
+        {"\"compare_read_methods\"", FAKE_REPLY,
+         COMPARE_OK("true",
+                    ",\"node\":\"n1\",\"writes\":true,\"values_seen\":9,\"methods\":[" FIGURES(
+                        "read_index", "n1", "[95,100]", "1024") "]"),
+         0}};
+    static const struct fake_step following[] = {
+        {"\"status\"", FAKE_REPLY, STATUS("n2", "follower", ""), 0},
+        {"\"num_reads\":1,", FAKE_REPLY,
+         "{\"type\":\"compare_read_methods_ok\",\"in_reply_to\":%ID,\"read_index_avg_ms\":null,"
+         "\"read_via_log_avg_ms\":null,\"both_linearizable\":true,\"node\":\"n2\",\"methods\":"
+         "[" FIGURES("follower_read", "n2", "[95,1]", "512") "]}",
+         0},
+        {"\"compare_read_methods\"", FAKE_REPLY,
+         "{\"type\":\"compare_read_methods_ok\",\"in_reply_to\":%ID,\"read_index_avg_ms\":null,"
+         "\"read_via_log_avg_ms\":null,\"both_linearizable\":true,\"node\":\"n2\","
+         "\"writes\":false,\"values_seen\":0,\"methods\":[" FIGURES("follower_read", "n2",
+                                                                    "[95,100]", "9999") "]}",
+         0}};
+    struct fake_server *n1 = fake_start(STEPS(leading));
+    struct fake_server *n2 = fake_start(STEPS(following));
+    char list[256];
+
+    (void)state;
+    (void)snprintf(list, sizeof(list), "%s,%s", fake_address(n1), fake_address(n2));
+    run("-e", list, "compare", "--all", "--readers", "4", "--max-stale", "70", NULL);
+    EXPECT(0,
+           "4 reads at a time\n"
+           "METHOD         AT  READS  *\n"
+           "read_index     n1    100  *\n"
+           "follower_read  n2    100  *\n"
+           "*"
+           "read_index     n1      4.00  *\n"
+           "follower_read  n2      2.00  *\n"
+           "\n"
+           "read_index answered *\n"
+           "nothing was written while n2 read: its reads were held against little\n",
+           "");
+    assert_string_equal(
+        fake_line(n1, "\"lease_read\"", 0),
+        "{\"type\":\"compare_read_methods\",\"num_reads\":100,\"verbose\":true,\"cost\":true,"
+        "\"concurrency\":4,\"max_stale_ms\":70,\"methods\":[\"lease_read\",\"follower_read\","
+        "\"bounded_read\",\"local_read\"],\"msg_id\":1}");
+    assert_int_equal(fake_count(n1, "\"only\":true"), 1);
+    assert_string_equal(
+        fake_line(n2, "\"compare_read_methods\"", 0),
+        "{\"type\":\"compare_read_methods\",\"num_reads\":100,\"verbose\":true,\"cost\":true,"
+        "\"concurrency\":4,\"max_stale_ms\":70,\"only\":true,\"methods\":[\"follower_read\","
+        "\"bounded_read\",\"local_read\"],\"msg_id\":4}");
+    run("-e", list, "compare", "--all", "--json", NULL);
+    EXPECT(0,
+           "{\"runs\":[{\"node\":\"n1\",\"role\":\"leader\",\"readers\":1,\"reply\":{*}},"
+           "{\"node\":\"n2\",\"role\":\"follower\",\"readers\":1,*"
+           "{\"node\":\"n1\",\"role\":\"leader\",\"readers\":16,*"
+           "{\"node\":\"n2\",\"role\":\"follower\",\"readers\":16,*}]}\n",
+           "");
+    fake_stop(n1);
+    fake_stop(n2);
 }
 
 /* Reads what a terminal would show until the pattern has come. */
@@ -1719,11 +1892,14 @@ int main(void)
         cmocka_unit_test(ctl__only_the_own_failure_is_told),
         cmocka_unit_test(ctl__a_quorum_that_is_not_there_is_said),
         cmocka_unit_test(ctl__status_knows_members_better_than_the_file),
+        cmocka_unit_test(ctl__status_tells_of_the_lease),
         cmocka_unit_test(ctl__status_shows_what_is_on_the_disks),
         cmocka_unit_test(ctl__a_busy_node_is_not_absent),
         cmocka_unit_test(ctl__a_node_that_hangs_costs_status_its_time_once),
         cmocka_unit_test(ctl__members_ping_transfer),
         cmocka_unit_test(ctl__compare_measures_and_judges),
+        cmocka_unit_test(ctl__compare_shows_where_the_times_lie),
+        cmocka_unit_test(ctl__compare_all_asks_two_nodes),
         cmocka_unit_test(ctl__compare_shows_progress_on_a_terminal),
         cmocka_unit_test(ctl__a_snapshot_is_waited_for),
         cmocka_unit_test(ctl__a_snapshot_shows_progress_on_a_terminal),

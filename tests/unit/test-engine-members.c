@@ -38,7 +38,9 @@ struct host {
     bool waits; /* for a leader that tells it who it is */
     bool is_cut;
     bool is_old;      /* of a version that knows no changes */
+    unsigned version; /* of the protocol, else; 0: one that knows of changes and no more */
     bool never_joins; /* it says no */
+    bool is_unmet;    /* nobody met it since the start */
     struct fake_disk *disk;
     struct engine_state state;
     struct engine_conf conf;
@@ -152,14 +154,19 @@ static bool host_connected(void *ctx, raft_node_id id)
     return other != NULL && other->engine != NULL && !other->is_cut && !h->is_cut;
 }
 
+static unsigned version_of(const struct host *h)
+{
+    if (h->version != 0)
+        return h->version;
+    return h->is_old ? WIRE_VERSION_SNAPSHOTS - 1 : WIRE_VERSION_SNAPSHOTS;
+}
+
 static unsigned host_peer_version(void *ctx, raft_node_id id)
 {
     const struct host *h = host_of(id);
 
     (void)ctx;
-    if (h == NULL)
-        return 0;
-    return h->is_old ? WIRE_VERSION_SNAPSHOTS - 1 : WIRE_VERSION_SNAPSHOTS;
+    return h == NULL || h->is_unmet ? 0 : version_of(h);
 }
 
 static bool host_random(void *ctx, void *ret, size_t n)
@@ -170,8 +177,7 @@ static bool host_random(void *ctx, void *ret, size_t n)
     return true;
 }
 
-static int host_join(void *ctx, const char *peer_addr, const char *name, const void *config,
-                     size_t len, const unsigned char cluster_id[16], uint64_t *ret_incarnation);
+static int host_join(void *ctx, const struct engine_join *j, uint64_t *ret_incarnation);
 
 /* ---- its state: it counts, and no more ---- */
 
@@ -287,34 +293,35 @@ static void make(unsigned i, raft_node_id id, const void *config, size_t len)
     assert_int_equal(engine_create_log(&h->conf, config, len), 0);
 }
 
-static int host_join(void *ctx, const char *peer_addr, const char *name, const void *config,
-                     size_t len, const unsigned char cluster_id[16], uint64_t *ret_incarnation)
+static int host_join(void *ctx, const struct engine_join *j, uint64_t *ret_incarnation)
 {
     static const unsigned char none[16];
 
     (void)ctx;
-    rig.n_asks += len == 0;
-    rig.n_joins += len > 0;
-    if (len > 0)
-        assert_memory_not_equal(cluster_id, none, sizeof(none));
+    rig.n_asks += j->len == 0;
+    rig.n_joins += j->len > 0;
+    if (j->len > 0)
+        assert_memory_not_equal(j->cluster_id, none, sizeof(none));
     for (unsigned i = 1; i <= HOSTS; i++) {
         struct host *h = &rig.hosts[i];
 
-        if (!h->waits || h->is_cut || strcmp(h->peer_addr, peer_addr) != 0)
+        if (!h->waits || h->is_cut || strcmp(h->peer_addr, j->peer_addr) != 0)
             continue;
         if (h->never_joins)
             return err_say(-1, "its directory is not empty");
-        if (len == 0)
+        if (version_of(h) < j->version_lowest)
+            return err_say(-1, "another version");
+        if (j->len == 0)
             return 0;
         if (h->engine == NULL) {
-            (void)snprintf(h->name, sizeof(h->name), "%s", name);
-            make(i, raft_member_id(name, h->incarnation), config, len);
+            (void)snprintf(h->name, sizeof(h->name), "%s", j->name);
+            make(i, raft_member_id(j->name, h->incarnation), j->config, j->len);
             start(i);
         }
         *ret_incarnation = h->incarnation;
         return 0;
     }
-    return err_say(-1, "nobody waits at %s", peer_addr);
+    return err_say(-1, "nobody waits at %s", j->peer_addr);
 }
 
 /* The first n found the cluster; the others wait. */
@@ -610,6 +617,8 @@ static void members__a_node_is_added_and_becomes_a_voter(void **state)
     assert_false(member("n4")->promote);
     assert_int_equal(member("n4")->patience_ms, 0);
     assert_true(engine_cluster_id(rig.hosts[lead()].engine, id));
+    assert_false(
+        raft_cluster_id_is_alone(id)); /* what clients have seen stays where it is (TOKEN-1) */
     run(ELECTION);
     for (unsigned i = 1; i <= 4; i++) {
         unsigned char its[16];
@@ -1642,6 +1651,172 @@ static void members__one_two_three_two_one(void **state)
     }
 }
 
+/* ---- who may be asked ---- */
+
+static bool asks(unsigned i, unsigned k)
+{
+    return engine_understands_asks(rig.hosts[i].engine, rig.hosts[k].id);
+}
+
+/* LEASE-15: a READ_ASK goes to whoever said that it understands it, and to nobody before. */
+static void members__who_may_be_asked_is_known_with_its_link(void **state)
+{
+    (void)state;
+    found(3);
+    rig.hosts[2].version = WIRE_VERSION_ASKS;
+    step();
+    assert_true(asks(1, 2)); /* at the start */
+    assert_false(asks(1, 3));
+    assert_false(asks(1, 1)); /* nobody asks itself */
+    rig.hosts[3].version = WIRE_VERSION_ASKS + 4;
+    rig.hosts[2].version = WIRE_VERSION_ASKS - 1;
+    step();
+    assert_false(asks(1, 3)); /* it comes back with another version by a link */
+    engine_link(rig.hosts[1].engine, rig.hosts[3].id, false, rig.now_us);
+    step();
+    assert_false(asks(1, 3));
+    engine_link(rig.hosts[1].engine, rig.hosts[3].id, true, rig.now_us);
+    step();
+    assert_true(asks(1, 3));
+    assert_false(asks(1, 2));
+}
+
+/* Its link was there before it was a member: the core did not know it, and is told again. */
+static void members__who_becomes_a_member_may_be_asked(void **state)
+{
+    (void)state;
+    found(3);
+    for (unsigned i = 1; i <= 4; i++)
+        rig.hosts[i].version = WIRE_VERSION_ASKS;
+    assert_begun(ASK(ADD, .id = "n4"));
+    wait_for("n1 n2 n3 n4");
+    run(ELECTION);
+    for (unsigned i = 1; i <= 3; i++) {
+        assert_true(asks(i, 4));
+        assert_true(asks(4, i));
+    }
+}
+
+/* ---- leases ---- */
+
+static unsigned version_in_force(unsigned i)
+{
+    return raft_get_configuration(raft_of(i))->version;
+}
+
+static void take_leases(uint64_t lease_us)
+{
+    for (unsigned i = 1; i <= HOSTS; i++)
+        if (rig.hosts[i].engine != NULL)
+            engine_set_lease(rig.hosts[i].engine, lease_us);
+}
+
+static const char *who_is_waited_for(void)
+{
+    const char *why = NULL;
+    const struct raft_server *s = engine_leases_wait_for(rig.hosts[lead()].engine, &why);
+
+    assert_int_equal(s == NULL, why == NULL);
+    return s != NULL ? s->name : "";
+}
+
+/* LEASE-15: the leader says by itself that all members know of leases, once, and when somebody is to
+ * take one; nothing else changes. */
+static void members__the_version_is_raised_when_all_know_of_leases(void **state)
+{
+    raft_index index;
+
+    (void)state;
+    found(3);
+    for (unsigned i = 1; i <= 3; i++)
+        rig.hosts[i].version = WIRE_VERSION_ASKS;
+    lead_as(1);
+    run(4 * ELECTION);
+    assert_int_equal(version_in_force(1), 0); /* nobody takes leases */
+    assert_int_equal(engine_version_lowest(rig.hosts[1].engine), WIRE_VERSION_LOWEST);
+    take_leases(300000);
+    run(2 * ELECTION);
+    wait_for("n1 n2 n3");
+    for (unsigned i = 1; i <= 3; i++) {
+        assert_int_equal(version_in_force(i), GATES_VERSION);
+        assert_int_equal(engine_version_lowest(rig.hosts[i].engine), WIRE_VERSION_ASKS);
+    }
+    index = raft_get_configuration_index(raft_of(1));
+    run(4 * ELECTION);
+    assert_true(raft_get_configuration_index(raft_of(lead())) == index);
+    /* It stays, whoever leads, and through all later changes. */
+    take_leases(0);
+    lead_as(2);
+    assert_begun(ASK(SET_ADDR, .id = "n3", .addr = "other"));
+    run(2 * ELECTION);
+    wait_for("n1 n2 n3");
+    assert_true(raft_get_configuration_index(raft_of(2)) > index);
+    assert_int_equal(version_in_force(2), GATES_VERSION);
+}
+
+/* LEASE-15: one member of an earlier version would overlook what votes say of promises, and one that was
+ * not met may be of any; a learner will vote some day. */
+static void members__the_version_waits_for_whoever_may_not_know(void **state)
+{
+    (void)state;
+    found(3);
+    for (unsigned i = 1; i <= 3; i++)
+        rig.hosts[i].version = WIRE_VERSION_ASKS;
+    rig.hosts[3].version = WIRE_VERSION_ASKS - 1;
+    lead_as(1);
+    take_leases(300000);
+    run(4 * ELECTION);
+    assert_int_equal(version_in_force(1), 0);
+    assert_string_equal(who_is_waited_for(), "n3");
+    stop(3); /* and when it is away, too */
+    run(4 * ELECTION);
+    assert_int_equal(version_in_force(lead()), 0);
+    rig.hosts[3].is_unmet = true;
+    run(4 * ELECTION);
+    assert_int_equal(version_in_force(lead()), 0);
+    assert_string_equal(who_is_waited_for(), "n3");
+    start(3);
+    rig.hosts[3].version = WIRE_VERSION_ASKS + 1;
+    rig.hosts[3].is_unmet = false;
+    run(4 * ELECTION);
+    assert_int_equal(version_in_force(lead()), GATES_VERSION);
+    assert_string_equal(who_is_waited_for(), "");
+}
+
+/* LEASE-15: a node that is just being told who it is may be of an earlier version: before it is a member
+ * nothing is raised, and then it is waited for. Once it is raised such a node is not told any more. */
+static void members__an_earlier_version_does_not_join_any_more(void **state)
+{
+    (void)state;
+    found(3);
+    for (unsigned i = 1; i <= 3; i++)
+        rig.hosts[i].version = WIRE_VERSION_ASKS;
+    lead_as(1);
+    rig.holds_joins = true;
+    assert_begun(ASK(ADD, .id = "n4", .learner = true));
+    run(ELECTION);
+    take_leases(300000);
+    run(4 * ELECTION);
+    assert_int_equal(version_in_force(1), 0);
+    rig.holds_joins = false;
+    wait_for("n1 n2 n3 n4l");
+    run(4 * ELECTION);
+    assert_int_equal(version_in_force(1), MEMBERS_VERSION);
+    assert_string_equal(who_is_waited_for(), "n4");
+    assert_begun(ASK(REMOVE, .id = "n4"));
+    wait_for("n1 n2 n3");
+    run(2 * ELECTION);
+    assert_int_equal(version_in_force(1), GATES_VERSION);
+    assert_begun(ASK(ADD, .id = "n5"));
+    run(2 * ELECTION);
+    assert_int_equal(task()->state, TASK_FAILED);
+    assert_non_null(strstr(task()->why, "another version"));
+    rig.hosts[5].version = WIRE_VERSION_ASKS;
+    assert_begun(ASK(ADD, .id = "n5"));
+    wait_for("n1 n2 n3 n5");
+    assert_int_equal(version_in_force(lead()), GATES_VERSION);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_teardown(members__##name, done)
@@ -1688,6 +1863,11 @@ int main(void)
         TEST(patience_begins_with_the_promotion),
         TEST(all_that_fit_are_brought_up),
         TEST(one_two_three_two_one),
+        TEST(who_may_be_asked_is_known_with_its_link),
+        TEST(who_becomes_a_member_may_be_asked),
+        TEST(the_version_is_raised_when_all_know_of_leases),
+        TEST(the_version_waits_for_whoever_may_not_know),
+        TEST(an_earlier_version_does_not_join_any_more),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

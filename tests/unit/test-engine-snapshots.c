@@ -1,8 +1,8 @@
 /* Snapshots where core, log, state and files meet: three engines in one process, each with a log and
  * snapshots on disks in memory and a state in a folder, joined by a queue of messages. Processes end,
  * and machines lose their power, between any two steps. Time is a number. */
-#include <dirent.h>
 #include <errno.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -12,8 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -24,6 +22,7 @@
 #include "engine/engine_int.h"
 #include "kv/kv_int.h"
 #include "unit/fake-disk.h"
+#include "unit/temp-folder.h"
 
 #define HOSTS   3u
 #define STEP_US 10000u
@@ -36,7 +35,7 @@ static const char *const boots[] = {"00000000-0000-4000-8000-000000000001",
 struct host {
     unsigned i;
     char name[16];
-    char folder[40];
+    const char *folder; /* of kv */
     raft_node_id id;
     bool is_cut;
     unsigned boot;
@@ -264,8 +263,7 @@ static void make(struct host *h, const struct buf *config)
     h->snaps = fake_disk_new(17 + h->i);
     fake_disk_set_hook(h->disk, look_at_disk, h);
     fake_disk_set_hook(h->snaps, look_at_disk, h);
-    (void)snprintf(h->folder, sizeof(h->folder), "/tmp/ridd-snapshots-XXXXXX");
-    assert_non_null(mkdtemp(h->folder));
+    h->folder = temp_folder_new("snapshots");
     h->conf = (struct engine_conf){
         .node_name = h->name,
         .log = {.vfs = fake_disk_vfs(h->disk),
@@ -309,18 +307,6 @@ static void found(unsigned n)
         start(&rig.hosts[i]);
 }
 
-static void remove_folder(const char *path)
-{
-    DIR *dir = opendir(path);
-    struct dirent *e;
-
-    assert_non_null(dir);
-    while ((e = readdir(dir)) != NULL)
-        (void)unlinkat(dirfd(dir), e->d_name, 0);
-    (void)closedir(dir);
-    assert_int_equal(rmdir(path), 0);
-}
-
 static void done(void)
 {
     for (unsigned i = 0; i < rig.n; i++) {
@@ -330,7 +316,7 @@ static void done(void)
             stop(h, true);
         fake_disk_free(h->disk);
         fake_disk_free(h->snaps);
-        remove_folder(h->folder);
+        temp_folder_remove(h->folder);
         buf_done(&h->out);
         free(h->text);
     }
@@ -960,6 +946,7 @@ static void snapshots__one_of_a_wrong_state_is_not_finished(void **state)
         step();
         assert_int_equal(f->engine->snap.newest.index, 0); /* nor is it marked in the log */
     }
+    assert_int_equal(f->engine->snap.making.n_made, 0);
     assert_int_equal(n_snapshots(f), 0);
     assert_int_equal(f->engine->snap.newest.index, 0);
     expect_level(f);
@@ -1140,12 +1127,6 @@ static struct raft_entry_id of_another_term(void *ctx)
     return id;
 }
 
-static void empty_folder(const char *path)
-{
-    remove_folder(path);
-    assert_int_equal(mkdir(path, 0700), 0);
-}
-
 /* DISK-9. What becomes of it without that folder is said, and is so. */
 static void snapshots__a_state_of_another_copy_can_be_moved_away(void **state)
 {
@@ -1166,7 +1147,7 @@ static void snapshots__a_state_of_another_copy_can_be_moved_away(void **state)
     h->engine = NULL;
     assert_int_equal(kv_close(kv, true), 0);
     h->conf.state = NULL;
-    empty_folder(h->folder);
+    temp_folder_empty(h->folder);
     start(h);
     assert_non_null(strstr(ask(leader(), "{\"type\":\"read\",\"key\":1}"), "bbbb"));
     assert_non_null(strstr(ask(leader(), "{\"type\":\"read\",\"key\":30}"), "eeee"));
@@ -1375,13 +1356,6 @@ static int read_for_long(void *ctx, const struct kv_source *source, struct kv_co
     return rc;
 }
 
-static void wait_ms(unsigned ms)
-{
-    const struct timespec t = {.tv_nsec = (long)ms * 1000000};
-
-    (void)nanosleep(&t, NULL);
-}
-
 /* Whoever is told to end does, whatever is being read (SNAP-18). */
 static void snapshots__nobody_waits_for_one_at_the_end(void **state)
 {
@@ -1400,7 +1374,7 @@ static void snapshots__nobody_waits_for_one_at_the_end(void **state)
     for (until_us = clock_mono_us() + WAIT_US;
          clock_mono_us() < until_us && !atomic_load(&begun);) {
         engine_turn(h->engine, rig.now_us += STEP_US);
-        wait_ms(1);
+        (void)sched_yield();
     }
     assert_true(atomic_load(&begun));
     stop(h, true);

@@ -1,7 +1,6 @@
 /* The engine by itself: a group of one, or with others that a table plays, over a disk in memory, with kv in a folder or a state of the
  * test's own. What a start refuses, what ends a node and with which exit code, when writes are
  * refused for lack of room, what status says of the disk. Time is a number. */
-#include <dirent.h>
 #include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -24,6 +23,7 @@
 #include "engine/engine_int.h"
 #include "store/store_int.h"
 #include "unit/fake-disk.h"
+#include "unit/temp-folder.h"
 #include "wire/frame.h"
 
 #define MIB ((uint64_t)1 << 20)
@@ -36,7 +36,7 @@ struct host {
     uint64_t cpu_us;
     struct fake_disk *disk;
     struct fake_disk *snap_disk; /* NULL: no snapshots */
-    char folder[32];             /* of kv */
+    const char *folder;          /* of kv */
     struct engine_conf conf;
     struct engine *engine;
     struct service_conn *conn;
@@ -44,7 +44,8 @@ struct host {
     char *text; /* of the last take() */
 
     /* The host's answers. */
-    int says_recovered;       /* ops.recovered returns it */
+    int says_recovered; /* ops.recovered returns it */
+    bool is_disrupted;
     bool logs;                /* what happens becomes log lines, as in a daemon */
     bool has_learner;         /* n2, which is never there */
     unsigned members_version; /* what the first configuration says all members understand */
@@ -67,6 +68,8 @@ struct host {
     /* A state of the test's own. */
     struct engine_state state;
     struct raft_entry_id applied;
+    uint64_t apply_us; /* what it takes */
+    uint64_t n_sessions;
     int fail_apply;
     int fail_rebuild;
     unsigned n_rebuilds;
@@ -214,8 +217,14 @@ static int own_apply(void *ctx, const struct raft_entry *e, struct command_resul
     if (h->fail_apply != 0)
         return h->fail_apply;
     h->applied = e->id;
+    h->now_us += h->apply_us;
     *ret_result = (struct command_result){.index = e->id.index};
     return 0;
+}
+
+static void own_sessions(void *ctx, struct kv_sessions *ret)
+{
+    *ret = (struct kv_sessions){.n = ((struct host *)ctx)->n_sessions};
 }
 
 static int own_get(void *ctx, struct wire_slice key, struct command_value *ret_value)
@@ -258,8 +267,7 @@ static void host_init(struct host *h)
     *h = (struct host){.now_us = 1000000};
     buf_init(&h->out);
     h->disk = fake_disk_new(7);
-    (void)snprintf(h->folder, sizeof(h->folder), "/tmp/ridd-engine-XXXXXX");
-    assert_non_null(mkdtemp(h->folder));
+    h->folder = temp_folder_new("engine");
     h->state = (struct engine_state){.ctx = h,
                                      .last_applied = own_last_applied,
                                      .begin = own_begin,
@@ -270,6 +278,7 @@ static void host_init(struct host *h)
                                      .read_begin = own_read_begin,
                                      .get = own_get,
                                      .disk_room = own_disk_room,
+                                     .sessions = own_sessions,
                                      .read_end = own_nothing};
     h->conf = (struct engine_conf){
         .node_name = "n1",
@@ -344,25 +353,13 @@ static void close_it(struct host *h)
     assert_int_equal(fake_disk_n_open(h->disk), 0);
 }
 
-static void remove_folder(const char *path)
-{
-    DIR *dir = opendir(path);
-    struct dirent *e;
-
-    assert_non_null(dir);
-    while ((e = readdir(dir)) != NULL)
-        (void)unlinkat(dirfd(dir), e->d_name, 0);
-    (void)closedir(dir);
-    assert_int_equal(rmdir(path), 0);
-}
-
 static void host_done(struct host *h)
 {
     close_it(h);
     fake_disk_free(h->disk);
     if (h->snap_disk != NULL)
         fake_disk_free(h->snap_disk);
-    remove_folder(h->folder);
+    temp_folder_remove(h->folder);
     buf_done(&h->out);
     free(h->text);
 }
@@ -1084,7 +1081,7 @@ static void engine__one_group_or_none(void **state)
             (void)signal(SIGABRT, SIG_DFL);
             (void)close(STDERR_FILENO);
             host_init(&h);
-            (void)rmdir(h.folder); /* nobody is left to do it */
+            temp_folder_remove(h.folder); /* nobody is left to do it */
             if (how == 0)
                 h.conf.raft.group = 3;
             else if (how == 1)
@@ -1343,7 +1340,7 @@ static void engine__damage_and_failures_have_their_codes(void **state)
 static void spoil_state(struct host *h, const char *text)
 {
     static char bytes[1u << 20];
-    char path[64];
+    char path[TEMP_FOLDER_PATH_MAX + 16];
     size_t n;
     FILE *file;
     unsigned found = 0;
@@ -1365,7 +1362,7 @@ static void spoil_state(struct host *h, const char *text)
 /* Once it is known: until the log has given it all again. */
 static bool is_found(struct host *h)
 {
-    char path[64];
+    char path[TEMP_FOLDER_PATH_MAX + 16];
 
     (void)snprintf(path, sizeof(path), "%s/data.mdb.old", h->folder);
     return strcmp(engine_verdict(h->engine), "good") != 0 || access(path, F_OK) == 0;
@@ -1625,6 +1622,208 @@ static void engine__a_slow_disk_is_told(void **state)
     capture_end(&c, text, sizeof(text));
     assert_int_equal(count_lines(text, "event=disk_slow "), 1);
     assert_int_equal(count_lines(text, "event=disk_fine "), 1);
+    host_done(&h);
+}
+
+static void start_among(struct host *h, unsigned n_others)
+{
+    host_init(h);
+    h->n_others = n_others;
+    make_log_naming(h, "n1");
+    assert_int_equal(open_it(h), 0);
+    for (unsigned i = 0; i < n_others; i++)
+        replica_link(engine_replica(h->engine), other_id(i), true, h->now_us);
+    lead(h);
+}
+
+/* ---- leases ---- */
+
+/* A leader of n1, n2, n3 as its core might describe itself. */
+static struct raft_status lease_status(void)
+{
+    return (struct raft_status){
+        .role = RAFT_LEADER,
+        .current_term = 5,
+        .lease_us = 300000,
+        .lease_valid = true,
+        .lease_left_us = 123456,
+        .n_peers = 2,
+        .peers = {{.id = other_id(0), .drift_known = true, .drift_ppm = -12, .drift_error_ppm = 30},
+                  {.id = other_id(1)}}};
+}
+
+static void start_logging_among(struct host *h, unsigned n_others)
+{
+    host_init(h);
+    h->logs = true;
+    h->n_others = n_others;
+    make_log_naming(h, "n1");
+    assert_int_equal(open_it(h), 0);
+}
+
+/* Each once, and what comes and goes is counted. */
+static void engine__leases_have_their_lines(void **state)
+{
+    struct raft_status st = lease_status();
+    char text[8192];
+    struct capture c;
+    struct host h;
+
+    (void)state;
+    start_logging_among(&h, 2);
+    c = capture_begin();
+    st.gate_left_us = 65001;
+    st.lease_valid = false;
+    st.lease_why_not = "silent";
+    for (unsigned i = 0; i < 3; i++)
+        engine_leases_say(h.engine, &st, h.now_us); /* nothing to lose yet */
+    capture_end(&c, text, sizeof(text));
+    expect_says(text, "level=info event=gate_waits ms=66 why='promises to the leader before it");
+    assert_int_equal(count_lines(text, "event="), 1);
+    c = capture_begin();
+    for (unsigned i = 0; i < 100; i++) {
+        st.lease_valid = i % 2 == 0;
+        engine_leases_say(h.engine, &st, h.now_us);
+        engine_leases_say(h.engine, &st, h.now_us);
+    }
+    capture_end(&c, text, sizeof(text));
+    expect_says(text, "level=info event=lease_taken ms=300 suppressed=0\n");
+    expect_says(text, "level=info event=lease_lost why='silent' suppressed=0\n");
+    assert_int_equal(count_lines(text, "event="), LEASE_LOG_BURST);
+    /* Whoever does not lead any more says so otherwise. */
+    st.lease_valid = true;
+    engine_leases_say(h.engine, &st, h.now_us);
+    st.lease_valid = false;
+    st.role = RAFT_FOLLOWER;
+    c = capture_begin();
+    engine_leases_say(h.engine, &st, h.now_us + LEASE_LOG_WINDOW_US);
+    capture_end(&c, text, sizeof(text));
+    assert_int_equal(count_lines(text, "event="), 0);
+    host_done(&h);
+}
+
+/* LEASE-13: both nodes are named, in the log and to whoever asks, and which of them is wrong is not
+ * claimed. */
+static void engine__clocks_that_run_apart_are_named(void **state)
+{
+    struct raft_status st = lease_status();
+    char warning[256];
+    char text[8192];
+    struct capture c;
+    struct host h;
+
+    (void)state;
+    start_logging_among(&h, 2);
+    assert_false(engine_clocks_warning(h.engine, &st, warning, sizeof(warning)));
+    assert_false(engine_warning(h.engine, warning, sizeof(warning)));
+    st.drift_peer = other_id(1);
+    st.peers[1].drift_known = true;
+    st.peers[1].drift_ppm = 6001;
+    st.peers[1].drift_error_ppm = 40;
+    assert_true(engine_clocks_warning(h.engine, &st, warning, sizeof(warning)));
+    assert_string_equal(warning, "the clocks of n1 and n3 run apart by 6001 ppm (+- 40), more than "
+                                 "5000: no lease is taken until they agree; see CLOCKS in ridd(8)");
+    c = capture_begin();
+    engine_leases_say(h.engine, &st, h.now_us);
+    engine_leases_say(h.engine, &st, h.now_us);
+    capture_end(&c, text, sizeof(text));
+    assert_int_equal(count_lines(text, "event=clocks_drift"), 1);
+    expect_says(text, "level=warning event=clocks_drift here=n1 peer=n3 ppm=6001 error_ppm=40 "
+                      "most_ppm=5000 action=no_lease\n");
+    c = capture_begin();
+    st.drift_peer = 0;
+    engine_leases_say(h.engine, &st, h.now_us);
+    engine_leases_say(h.engine, &st, h.now_us);
+    capture_end(&c, text, sizeof(text));
+    assert_int_equal(count_lines(text, "event=clocks_agree here=n1 peer=n3"), 1);
+    host_done(&h);
+}
+
+static void expect_told(struct host *h, const struct raft_status *st, const char *expected)
+{
+    const struct wire_origin origin = {0};
+    cleanup_buf struct buf b = BUF_INIT;
+    struct wire_reply w;
+
+    wire_reply_begin(&w, &b, &origin, false, 0, "x");
+    engine_leases_tell(h->engine, &w, st);
+    assert_int_equal(wire_reply_end(&w), 0);
+    assert_int_equal(buf_add_u8(&b, '\0'), 0);
+    expect_says((const char *)b.data, expected);
+}
+
+static void engine__status_tells_of_leases(void **state)
+{
+    struct raft_status st = lease_status();
+    struct host h;
+
+    (void)state;
+    start_among(&h, 2);
+    expect_told(&h, &st,
+                "\"leases\":{\"lease_ms\":300,\"valid\":true,\"left_ms\":123.456,\"why_not\":null,"
+                "\"waits_for\":{\"id\":\"n2\",\"why\":\"it runs a version that does not know of "
+                "leases: upgrade it\"},\"gate_left_ms\":0,\"promised_ms\":0,\"reads\":0,"
+                "\"stood_still\":0,\"asks_sent\":0,\"asks_by_ack\":0,\"asks_by_lease\":0,"
+                "\"asks_by_round\":0,\"clocks\":[{\"id\":\"n2\",\"ppm\":-12,\"error_ppm\":30}]}");
+    h.others[0].is_unmet = true;
+    st.lease_valid = false;
+    st.lease_left_us = 0;
+    st.lease_why_not = "version";
+    st.gate_left_us = 66000;
+    st.promise_left_us = 303500;
+    st.n_lease_reads = 1;
+    st.n_asks_sent = 2;
+    st.n_asks_by_ack = 3;
+    st.n_asks_by_lease = 4;
+    st.n_asks_by_round = 5;
+    h.engine->leases.n_disrupted = 6;
+    expect_told(
+        &h, &st,
+        "\"valid\":false,\"left_ms\":0,\"why_not\":\"version\",\"waits_for\":{\"id\":\"n2\","
+        "\"why\":\"it was not met since this node started\"},\"gate_left_ms\":66,"
+        "\"promised_ms\":303.5,\"reads\":1,\"stood_still\":6,\"asks_sent\":2,"
+        "\"asks_by_ack\":3,\"asks_by_lease\":4,\"asks_by_round\":5,");
+    st.role = RAFT_FOLLOWER; /* nobody waits for anybody */
+    expect_told(&h, &st, "\"waits_for\":null,");
+    st.role = RAFT_LEADER;
+    st.lease_us = 0;
+    expect_told(&h, &st, "\"lease_ms\":0,");
+    expect_told(&h, &st, "\"waits_for\":null,");
+    assert_true(says(ask(&h, "{\"type\":\"status\"}"), "\"leases\":{\"lease_ms\":0,"));
+    host_done(&h);
+}
+
+static bool host_disrupted(void *ctx)
+{
+    return ((struct host *)ctx)->is_disrupted;
+}
+
+/* LEASE-12: what the host saw is counted, and said where a lease is wanted. */
+static void engine__a_machine_that_stood_still_is_told(void **state)
+{
+    char text[8192];
+    struct capture c;
+    struct host h;
+
+    (void)state;
+    start_logging_among(&h, 0);
+    h.engine->ops.disrupted = host_disrupted;
+    h.is_disrupted = true;
+    c = capture_begin();
+    assert_true(engine_disrupted(h.engine));
+    capture_end(&c, text, sizeof(text));
+    assert_int_equal(count_lines(text, "event="), 0);
+    assert_int_equal(engine_get_lease(h.engine), 0);
+    engine_set_lease(h.engine, 300000);
+    assert_int_equal(engine_get_lease(h.engine), 300000);
+    c = capture_begin();
+    for (unsigned i = 0; i < 100; i++)
+        assert_true(engine_disrupted(h.engine));
+    h.is_disrupted = false;
+    assert_false(engine_disrupted(h.engine));
+    capture_end(&c, text, sizeof(text));
+    assert_int_equal(count_lines(text, "level=info event=stood_still "), LEASE_LOG_BURST);
+    assert_int_equal(h.engine->leases.n_disrupted, 101);
     host_done(&h);
 }
 
@@ -1924,7 +2123,7 @@ static void engine__what_was_not_proposed_does_not_count(void **state)
     static char text[100000];
     const struct command c = {.op = COMMAND_WRITE, .key = {"sk", 2}, .value = {text, sizeof(text)}};
     struct replica_request q = {.kind = REPLICA_WRITE};
-    struct replica_no_space why;
+    struct replica_refusal why;
     struct buf command;
     struct host h;
 
@@ -1942,10 +2141,122 @@ static void engine__what_was_not_proposed_does_not_count(void **state)
     host_done(&h);
 }
 
+/* ---- sessions ---- */
+
+static const char open_session[] = "{\"type\":\"open_session\"}";
+
+/* SESSION-7: a member that does not understand them would end at the first (STATE-10); nothing is
+ * appended before it is known to. Once the log has had one it is too late to ask. */
+static void engine__sessions_wait_for_the_last_member(void **state)
+{
+    raft_index last;
+    struct host h;
+
+    (void)state;
+    host_init(&h);
+    h.has_learner = true;
+    make_log_naming(&h, "n1");
+    assert_int_equal(open_it(&h), 0);
+    lead(&h);
+    last = replica_last_applied(engine_replica(h.engine));
+    for (unsigned version = 0; version < COMMAND_VERSION_SESSION; version++) {
+        h.learner_version = version;
+        assert_true(says(ask(&h, open_session), "\"not_supported\",\"definite\":true"));
+        assert_true(says(h.text, "n2 is not known to understand sessions"));
+        assert_true(says(ask(&h, "{\"type\":\"delete\",\"key\":1,\"client\":\"3\",\"seq\":1}"),
+                         "\"not_supported\",\"definite\":true"));
+        assert_true(takes(&h, 1, 10));
+    }
+    assert_true(replica_last_applied(engine_replica(h.engine)) == last + COMMAND_VERSION_SESSION);
+    assert_true(
+        says(ask(&h, "{\"type\":\"status\"}"), "\"sessions\":{\"n\":0,\"bytes\":0,\"evicted\":0}"));
+    h.learner_version = COMMAND_VERSION_SESSION;
+    assert_true(says(ask(&h, open_session), "{\"type\":\"open_session_ok\",\"client\":\""));
+    assert_true(says(ask(&h, "{\"type\":\"status\"}"),
+                     "\"sessions\":{\"n\":1,\"bytes\":82,\"evicted\":0}"));
+    h.learner_version = 0;
+    start_again(&h, 0);
+    assert_true(says(ask(&h, open_session), "open_session_ok"));
+    assert_true(says(ask(&h, "{\"type\":\"status\"}"),
+                     "\"sessions\":{\"n\":2,\"bytes\":164,\"evicted\":0}"));
+    host_done(&h);
+}
+
+/* What is committed and not applied yet may hold the first: then it is not known yet, and not no. */
+static void engine__who_leads_may_not_know_yet_of_sessions(void **state)
+{
+    static const char write[] = "{\"type\":\"write\",\"key\":1,\"value\":1}";
+    struct replica *r;
+    struct host h;
+
+    (void)state;
+    host_init(&h);
+    h.has_learner = true;
+    h.conf.state = &h.state;
+    make_log_naming(&h, "n1");
+    assert_int_equal(open_it(&h), 0);
+    lead(&h);
+    r = engine_replica(h.engine);
+    h.apply_us = 100000; /* one entry in each turn */
+    for (unsigned i = 0; i < 4; i++)
+        service_line(h.conn, write, strlen(write), 1);
+    while (raft_get_commit_index(engine_raft(h.engine)) < replica_last_applied(r) + 2) {
+        engine_work(h.engine, h.now_us);
+        engine_turn(h.engine, h.now_us);
+    }
+    service_line(h.conn, open_session, strlen(open_session), 1);
+    assert_int_equal(buf_add_u8(&h.out, '\0'), 0);
+    assert_true(says((const char *)h.out.data, "\"busy\",\"definite\":true"));
+    h.apply_us = 0;
+    settle(&h);
+    buf_reset(&h.out, 0);
+    assert_true(says(ask(&h, open_session), "\"not_supported\",\"definite\":true"));
+    h.n_sessions = 1; /* what was applied said so */
+    assert_true(says(ask(&h, open_session), "open_session_ok"));
+    host_done(&h);
+}
+
+/* SESSION-8: a repetition of a write that was applied is answered as it was, however full the state
+ * is by now; and what is refused is refused at its place in the log, for good. */
+static void engine__a_full_quota_refuses_no_repetition(void **state)
+{
+    char line[160];
+    unsigned client;
+    struct host h;
+    int key = 0;
+
+    (void)state;
+    start_with(&h, MIB);
+    client = (unsigned)number_in(ask(&h, open_session), "\"client\":\"");
+    (void)snprintf(line, sizeof(line),
+                   "{\"type\":\"write\",\"key\":\"s\",\"value\":1,\"client\":\"%u\",\"seq\":1}",
+                   client);
+    assert_true(says(ask(&h, line), "write_ok"));
+    for (size_t bytes = 100000; bytes > 0; bytes /= 10) /* to the brim */
+        while (takes(&h, key, bytes))
+            assert_true(++key < 100);
+    assert_true(says(ask(&h, open_session), "\"no_space\",\"definite\":true"));
+    assert_true(says(ask(&h, line), "write_ok"));
+    (void)snprintf(
+        line, sizeof(line),
+        "{\"type\":\"write\",\"key\":\"t\",\"value\":\"a longer one\",\"client\":\"%u\",\"seq\":2}",
+        client);
+    for (unsigned round = 0; round < 2; round++) {
+        assert_true(says(ask(&h, line), "\"no_space\",\"definite\":true"));
+        assert_true(says(h.text, "\"what\":\"quota\""));
+        assert_true(says(ask(&h, "{\"type\":\"delete\",\"key\":3}"), "delete_ok"));
+    }
+    /* A new session is a new key, and was refused early as one; there is room now. */
+    assert_true(says(ask(&h, open_session), "open_session_ok"));
+    host_done(&h);
+}
+
 /* SPACE-6: an apply that finds no room is no end. What waits for it waits; what is new is refused,
  * deletes too; reads go on; and it goes on by itself. */
 static void engine__an_apply_without_room_is_parked(void **state)
 {
+    struct service_conn *other;
+    struct service_conn *conn;
     struct host h;
 
     (void)state;
@@ -1966,7 +2277,13 @@ static void engine__an_apply_without_room_is_parked(void **state)
     assert_int_equal(h.n_looks, 0); /* now and then, and not for each that asks */
     h.now_us += SPACE_LOOK_US;
     assert_true(says(ask(&h, "{\"type\":\"delete\",\"key\":1}"), "\"what\":\"state\"}"));
+    /* Of who has written nothing that is not applied (READ-58). */
+    conn = h.conn;
+    assert_int_equal(service_conn_new(engine_service(h.engine), &h, &other), 0);
+    h.conn = other;
     assert_true(says(ask(&h, "{\"type\":\"local_read\",\"key\":1}"), "local_read_ok"));
+    service_conn_free(other);
+    h.conn = conn;
     assert_true(says(ask(&h, "{\"type\":\"status\"}"), "\"space\":{\"full\":\"state\""));
     assert_true(says(h.text, "\"used_bytes\":95,\"limit_bytes\":100,"));
     assert_int_equal(h.n_looks, 1);
@@ -2168,17 +2485,6 @@ static void engine__a_follower_keeps_room_for_elections(void **state)
     assert_true(says(write_of(&h, 1, 2000), "write_ok"));
     assert_int_equal(raft_get_fitness(engine_raft(h.engine)), RAFT_FIT);
     host_done(&h);
-}
-
-static void start_among(struct host *h, unsigned n_others)
-{
-    host_init(h);
-    h->n_others = n_others;
-    make_log_naming(h, "n1");
-    assert_int_equal(open_it(h), 0);
-    for (unsigned i = 0; i < n_others; i++)
-        replica_link(engine_replica(h->engine), other_id(i), true, h->now_us);
-    lead(h);
 }
 
 static void set_full(struct host *h, unsigned i, uint32_t flags)
@@ -2384,6 +2690,10 @@ int main(void)
         cmocka_unit_test(engine__it_describes_itself),
         cmocka_unit_test(engine__events_have_their_lines),
         cmocka_unit_test(engine__odd_messages_do_not_fill_the_log),
+        cmocka_unit_test(engine__leases_have_their_lines),
+        cmocka_unit_test(engine__clocks_that_run_apart_are_named),
+        cmocka_unit_test(engine__status_tells_of_leases),
+        cmocka_unit_test(engine__a_machine_that_stood_still_is_told),
         cmocka_unit_test(engine__the_last_line_says_why),
         cmocka_unit_test(engine__the_limit_comes_from_the_log),
         cmocka_unit_test(engine__a_limit_that_is_read_again),
@@ -2392,6 +2702,9 @@ int main(void)
         cmocka_unit_test(engine__damage_that_a_full_quota_meets_is_told),
         cmocka_unit_test(engine__what_is_in_flight_counts),
         cmocka_unit_test(engine__what_was_not_proposed_does_not_count),
+        cmocka_unit_test(engine__sessions_wait_for_the_last_member),
+        cmocka_unit_test(engine__who_leads_may_not_know_yet_of_sessions),
+        cmocka_unit_test(engine__a_full_quota_refuses_no_repetition),
         cmocka_unit_test(engine__an_apply_without_room_is_parked),
         cmocka_unit_test(engine__a_follower_keeps_room_for_elections),
         cmocka_unit_test(engine__a_quorum_without_room_takes_no_writes),

@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/bytes.h"
@@ -464,6 +463,8 @@ static void copy__gives_way_to_a_map_that_must_grow(void **state)
     free(b.data);
 }
 
+#define SIGNALS_PER_PIECE 20u
+
 static atomic_uint n_signals;
 
 static void on_signal(int number)
@@ -472,9 +473,13 @@ static void on_signal(int number)
     atomic_fetch_add(&n_signals, 1);
 }
 
-static int take_slowly(void *ctx, const void *data, size_t n)
+/* Whoever writes waits meanwhile, and is one of those that get the signals. */
+static int take_between_signals(void *ctx, const void *data, size_t n)
 {
-    (void)nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+    const unsigned before = atomic_load(&n_signals);
+
+    while (atomic_load(&n_signals) - before < SIGNALS_PER_PIECE)
+        (void)sched_yield();
     return bytes_write(ctx, data, n);
 }
 
@@ -495,7 +500,7 @@ static void copy__survives_signals(void **state)
 {
     struct fixture *f = *state;
     struct bytes b = {0};
-    struct job job = {.sink = {.write = take_slowly, .ctx = &b}};
+    struct job job = {.sink = {.write = take_between_signals, .ctx = &b}};
     struct sigaction action = {.sa_handler = on_signal};
     struct kv_copy_info info;
 
@@ -511,11 +516,11 @@ static void copy__survives_signals(void **state)
     begin_job(&job);
     while (!atomic_load(&job.is_over)) {
         signal_others();
-        (void)nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
+        (void)sched_yield();
     }
     assert_int_equal(end_job(&job), 0);
     (void)signal(SIGUSR1, SIG_IGN);
-    assert_true(atomic_load(&n_signals) > 10);
+    assert_true(atomic_load(&n_signals) > SIGNALS_PER_PIECE);
     assert_int_equal(check_bytes(f->kv, &b, &info), 0);
     check_info(f, &info);
     free(b.data);
@@ -618,7 +623,7 @@ static unsigned char *meta_record(struct bytes *b)
     size_t i = 0;
 
     while (memcmp(b->data + i, key.data, key.len) != 0) {
-        assert_true(i + key.len + META_BYTES < b->len);
+        assert_true(i + key.len + META_BYTES_PLAIN < b->len);
         i++;
     }
     return b->data + i + key.len;
@@ -626,7 +631,7 @@ static unsigned char *meta_record(struct bytes *b)
 
 static void forge(unsigned char *record)
 {
-    put_u32(record, record_crc(record_meta_key, record, META_BYTES));
+    put_u32(record, record_crc(record_meta_key, record, META_BYTES_PLAIN));
 }
 
 static void check_copy__refuses_what_is_none(void **state)
@@ -675,12 +680,15 @@ static void check_copy__refuses_what_is_none(void **state)
     forge(meta);
     assert_int_equal(check_bytes(f->kv, &b, &info), KV_E_DAMAGED);
     put_u64(meta + 32, get_u64(meta + 32) ^ 1);
-    meta[4]++;
+    meta[4] = META_FORMAT + 1;
     forge(meta);
     assert_int_equal(check_bytes(f->kv, &b, &info), KV_E_NEWER);
     assert_int_equal(prepare_bytes(f->kv, &b, &info), KV_E_NEWER);
     assert_non_null(strstr(err_text(), "later version"));
-    meta[4]--;
+    meta[4] = META_FORMAT; /* which has more bytes */
+    forge(meta);
+    assert_int_equal(check_bytes(f->kv, &b, &info), KV_E_DAMAGED);
+    meta[4] = META_FORMAT_PLAIN;
     put_u16(meta + 6, 1);
     forge(meta);
     assert_int_equal(check_bytes(f->kv, &b, &info), KV_E_FOREIGN);

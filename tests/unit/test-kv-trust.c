@@ -566,7 +566,7 @@ static void write_a_later_format(struct fixture *f)
     assert_int_equal(mdb_get(txn, dbi, &key, &v), 0);
     assert_int_equal(v.mv_size, sizeof(record));
     memcpy(record, v.mv_data, sizeof(record));
-    record[4] = 4;
+    record[4] = 5;
     put_u32(record, crc32c(crc32c(0, key.mv_data, key.mv_size), record + 4, sizeof(record) - 4));
     v = (MDB_val){sizeof(record), record};
     assert_int_equal(mdb_put(txn, dbi, &key, &v, 0), 0);

@@ -248,8 +248,8 @@ static void kv__a_command_of_a_later_version_is_refused(void **state)
         err_reset();
         assert_int_equal(apply_next(f, &index, RAFT_ENTRY_COMMAND, b.data, len, &result),
                          KV_E_COMMAND_NEWER);
-        assert_non_null(strstr(err_text(), "log entry 3 holds a command of version 8"));
-        assert_non_null(strstr(err_text(), "this ridd knows version 2"));
+        assert_non_null(strstr(err_text(), "log entry 3 holds a command of version 9"));
+        assert_non_null(strstr(err_text(), "this ridd knows version 3"));
         assert_non_null(strstr(err_text(), "install that version"));
         kv_abort(f->kv);
         assert_int_equal(kv_last_applied(f->kv).index, 1);

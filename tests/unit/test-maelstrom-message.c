@@ -9,8 +9,8 @@
 
 #include <cmocka.h>
 
-#include "base/prng.h"
 #include "base/base64.h"
+#include "base/prng.h"
 #include "maelstrom/message.h"
 
 /* ---- base64 ---- */
@@ -103,6 +103,16 @@ static void assert_same(const struct raft_msg *a, const struct raft_msg *b)
     assert_true(a->round == b->round);
     assert_int_equal(a->reject, b->reject);
     assert_int_equal(a->transfer, b->transfer);
+    assert_int_equal(a->beat.said, b->beat.said);
+    assert_int_equal(a->beat.leased, b->beat.leased);
+    assert_true(a->beat.lease_us == b->beat.lease_us);
+    assert_true(a->beat.mono_us == b->beat.mono_us);
+    assert_true(a->beat.stamp.nonce == b->beat.stamp.nonce);
+    assert_true(a->beat.stamp.hold_us == b->beat.stamp.hold_us);
+    assert_true(a->beat.proved_index == b->beat.proved_index);
+    assert_true(a->left_us == b->left_us);
+    assert_true(a->ask.nonce == b->ask.nonce && a->ask.number == b->ask.number);
+    assert_true(a->leader == b->leader);
     assert_int_equal(a->n_entries, b->n_entries);
     for (unsigned i = 0; i < a->n_entries; i++) {
         assert_true(a->entries[i].id.term == b->entries[i].id.term);
@@ -155,7 +165,28 @@ static void maelstrom__messages_come_back_equal(void **state)
         {.type = RAFT_MSG_HEARTBEAT, .term = 5, .round = 77, .leader_commit = 6},
         {.type = RAFT_MSG_HEARTBEAT_RESP, .term = 5, .round = 77},
         {.type = RAFT_MSG_HEARTBEAT_RESP, .term = 9, .round = 77, .reject = true},
-        {.type = RAFT_MSG_TIMEOUT_NOW, .term = 5}};
+        {.type = RAFT_MSG_TIMEOUT_NOW, .term = 5},
+        {.type = RAFT_MSG_VOTE_RESP, .term = 5, .left_us = RAFT_LEFT_US_MAX},
+        {.type = RAFT_MSG_HEARTBEAT, .term = 5, .round = 77, .beat = {.said = true}},
+        {.type = RAFT_MSG_HEARTBEAT,
+         .term = 5,
+         .round = 77,
+         .leader_commit = 6,
+         .beat = {.said = true,
+                  .lease_us = RAFT_LEASE_US_MAX,
+                  .stamp = {UINT64_MAX, RAFT_INDEX_MAX},
+                  .proved_index = RAFT_INDEX_MAX}},
+        {.type = RAFT_MSG_HEARTBEAT_RESP,
+         .term = 5,
+         .round = 77,
+         .beat = {.said = true, .leased = true, .mono_us = RAFT_INDEX_MAX, .stamp = {1, 0}}},
+        {.type = RAFT_MSG_READ_ASK, .term = 5, .ask = {UINT64_MAX, 3}},
+        {.type = RAFT_MSG_READ_ANSWER, .term = 5, .ask = {UINT64_MAX, 3}, .index = 9},
+        {.type = RAFT_MSG_READ_ANSWER,
+         .term = 5,
+         .reject = true,
+         .ask = {1, 3},
+         .leader = UINT64_MAX - 1}};
 
     (void)state;
     for (size_t i = 0; i < sizeof(data); i++)
@@ -203,7 +234,8 @@ static void refused(json_t *body, const char *field)
     arena_done(&arena);
 }
 
-/* Every field of every message, missing and of every wrong type. */
+/* Every field of every message, missing and of every wrong type; the first of those that may be
+ * missing together is one that may. */
 static void maelstrom__each_field_is_looked_at(void **state)
 {
     const struct raft_entry e = {{2, 3}, RAFT_ENTRY_COMMAND, 3, "foo"};
@@ -211,6 +243,7 @@ static void maelstrom__each_field_is_looked_at(void **state)
     (void)state;
     for (int type = RAFT_MSG_PRE_VOTE; type <= (int)RAFT_MSG_TYPE_MAX; type++) {
         struct raft_msg m = {.type = (enum raft_msg_type)type, .term = 2};
+        const bool has_beat = type == RAFT_MSG_HEARTBEAT || type == RAFT_MSG_HEARTBEAT_RESP;
         cleanup_buf struct buf b = BUF_INIT;
         const char *name;
         json_t *body;
@@ -220,6 +253,8 @@ static void maelstrom__each_field_is_looked_at(void **state)
             m.n_entries = 1;
             m.entries = &e;
         }
+        m.beat.said = has_beat;
+        m.left_us = type == RAFT_MSG_VOTE_RESP;
         assert_int_equal(message_encode(&m, &b), 0);
         body = parse(b.data, b.len);
         json_object_foreach(body, name, v)
@@ -238,11 +273,56 @@ static void maelstrom__each_field_is_looked_at(void **state)
                     (void)json_object_del(copy, name);
                 else
                     (void)json_object_set_new(copy, name, wrong[i]);
-                refused(copy, name);
+                if (wrong[i] != NULL ||
+                    (strcmp(name, "left_us") != 0 && strcmp(name, "lease_us") != 0 &&
+                     strcmp(name, "leased") != 0))
+                    refused(copy, name);
             }
             json_decref(copy);
         }
         json_decref(body);
+    }
+}
+
+static void refused_with(const struct raft_msg *m, const char *field, json_t *value)
+{
+    cleanup_buf struct buf b = BUF_INIT;
+    json_t *body;
+
+    assert_int_equal(message_encode(m, &b), 0);
+    body = parse(b.data, b.len);
+    (void)json_object_set_new(body, field, value);
+    refused(body, field);
+    json_decref(body);
+}
+
+/* No lease and no promise is longer than the longest, clocks count from a boot, and 64 bits have one
+ * spelling (WIRE-2). */
+static void maelstrom__what_goes_with_heartbeats_is_bounded(void **state)
+{
+    static const char *const words[] = {"",
+                                        "0",
+                                        "00000000000000001",
+                                        "000000000000000G",
+                                        "00000000000000AB",
+                                        "0x00000000000001",
+                                        " 000000000000001",
+                                        "-000000000000001"};
+    const struct raft_msg beat = {.type = RAFT_MSG_HEARTBEAT, .term = 2, .beat = {.said = true}};
+    const struct raft_msg back = {
+        .type = RAFT_MSG_HEARTBEAT_RESP, .term = 2, .beat = {.said = true}};
+    const struct raft_msg vote = {.type = RAFT_MSG_VOTE_RESP, .term = 2, .left_us = 1};
+    const struct raft_msg answer = {.type = RAFT_MSG_READ_ANSWER, .term = 2, .ask = {1, 1}};
+
+    (void)state;
+    refused_with(&beat, "lease_us", json_integer(RAFT_LEASE_US_MAX + 1));
+    refused_with(&beat, "stamp_us", json_integer((json_int_t)RAFT_INDEX_MAX + 1));
+    refused_with(&beat, "proved_index", json_integer((json_int_t)RAFT_INDEX_MAX + 1));
+    refused_with(&back, "clock_us", json_integer((json_int_t)RAFT_INDEX_MAX + 1));
+    refused_with(&vote, "left_us", json_integer(RAFT_LEFT_US_MAX + 1));
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        refused_with(&beat, "stamp_nonce", json_string(words[i]));
+        refused_with(&answer, "leader", json_string(words[i]));
     }
 }
 
@@ -312,6 +392,7 @@ int main(void)
         cmocka_unit_test(maelstrom__messages_come_back_equal),
         cmocka_unit_test(maelstrom__messages_are_readable),
         cmocka_unit_test(maelstrom__each_field_is_looked_at),
+        cmocka_unit_test(maelstrom__what_goes_with_heartbeats_is_bounded),
         cmocka_unit_test(maelstrom__entries_are_bounded),
     };
 

@@ -168,7 +168,7 @@ static void admit__strangers_are_served_what_elects_and_replicates(void **state)
     (void)state;
     for (int type = 0; type < 32; type++)
         assert_int_equal(node_serves_stranger((enum raft_msg_type)type),
-                         type >= RAFT_MSG_PRE_VOTE && type <= RAFT_MSG_SNAPSHOT_RESP);
+                         type >= RAFT_MSG_PRE_VOTE && type <= RAFT_MSG_READ_ANSWER);
 }
 
 int main(void)

@@ -20,10 +20,11 @@
 #include "base/clock.h"
 #include "conf/conf.h"
 #include "node/node_int.h"
+#include "unit/temp-folder.h"
 
 #define DEADLINE_S 60u
 
-static char folder[] = "/tmp/test-node-follow-XXXXXX";
+static const char *folder;
 
 /* Free just now; two at a time, so that they differ. */
 static void two_ports(unsigned ret[2])
@@ -47,7 +48,7 @@ static void two_ports(unsigned ret[2])
 static void read_conf(struct conf *ret)
 {
     struct conf_problems problems = {0};
-    char text[512];
+    char text[512 + TEMP_FOLDER_PATH_MAX];
     unsigned ports[2];
     int len;
 
@@ -150,16 +151,15 @@ static void follow__a_wrong_address_costs_one_link(void **state)
 static int make_folder(void **state)
 {
     (void)state;
-    return mkdtemp(folder) != NULL ? 0 : -1;
+    folder = temp_folder_new("follow");
+    return 0;
 }
 
 static int remove_folder(void **state)
 {
-    char command[64];
-
     (void)state;
-    (void)snprintf(command, sizeof(command), "rm -rf '%s'", folder);
-    return system(command);
+    temp_folder_remove(folder);
+    return 0;
 }
 
 int main(void)

@@ -471,6 +471,27 @@ static void raft__configuration_unsorted_or_double_bytes_are_refused(void **stat
     assert_false(decode_is_total(swapped, two.len));
 }
 
+/* TOKEN-1. */
+static void raft__configuration_ids_say_who_went_on_alone(void **state)
+{
+    unsigned char id[16];
+    unsigned char same[16];
+
+    (void)state;
+    for (unsigned i = 0; i < 65536; i++) { /* whatever chance gives */
+        memset(id, 7, sizeof(id));
+        id[0] = (unsigned char)i;
+        id[1] = (unsigned char)(i >> 8);
+        memcpy(same, id, sizeof(id));
+        raft_cluster_id_mark(id, false);
+        assert_false(raft_cluster_id_is_alone(id));
+        assert_memory_equal(id + 2, same + 2, 14);
+        raft_cluster_id_mark(id, true);
+        assert_true(raft_cluster_id_is_alone(id));
+        assert_memory_equal(id + 2, same + 2, 14);
+    }
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -491,6 +512,7 @@ int main(void)
         cmocka_unit_test(raft__configuration_mutated_bytes_are_refused_or_equal),
         cmocka_unit_test(raft__configuration_random_damage_is_refused_or_equal),
         cmocka_unit_test(raft__configuration_unsorted_or_double_bytes_are_refused),
+        cmocka_unit_test(raft__configuration_ids_say_who_went_on_alone),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

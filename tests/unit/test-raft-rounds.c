@@ -52,22 +52,25 @@ static void heard(void)
 static void raft__round_times_are_known_or_unknown(void **state)
 {
     struct rounds s;
-    uint64_t us = 7;
 
     (void)state;
     fx_init(&fx, 1, 0, 1);
     raft_rounds_init(&s, 2);
     assert_int_equal(raft_rounds_last(&s), 0);
-    assert_false(raft_rounds_opened_us(&s, 0, &us));
-    assert_false(raft_rounds_opened_us(&s, 1, &us));
+    assert_null(raft_rounds_get(&s, 0));
+    assert_null(raft_rounds_get(&s, 1));
     for (uint64_t round = 1; round <= 3 * ROUND_TIMES; round++) {
-        assert_int_equal(raft_rounds_open(&s, 1000 * round), round);
+        assert_int_equal(raft_rounds_open(&s, 1000 * round, 2000 * round, 3000 * round), round);
         for (uint64_t asked = 0; asked <= round + ROUND_TIMES; asked++) {
             bool known = asked > 0 && asked <= round && asked + ROUND_TIMES > round;
+            const struct round_time *t = raft_rounds_get(&s, asked);
 
-            us = 7;
-            assert_int_equal(raft_rounds_opened_us(&s, asked, &us), known);
-            assert_int_equal(us, known ? 1000 * asked : 7); /* never that of another round */
+            assert_int_equal(t != NULL, known);
+            if (t == NULL)
+                continue;
+            assert_int_equal(t->opened_us, 1000 * asked); /* never that of another round */
+            assert_int_equal(t->hold_us, 2000 * asked);
+            assert_int_equal(t->lease_us, 3000 * asked);
         }
     }
 }
@@ -80,7 +83,7 @@ static void raft__round_confirmed_late_is_not_measured(void **state)
     fx_init(&fx, 1, 0, 1);
     raft_rounds_init(&s, 2);
     for (uint64_t k = 1; k <= ROUND_TIMES + 1; k++)
-        (void)raft_rounds_open(&s, 1000);
+        (void)raft_rounds_open(&s, 1000, 1000, 0);
     raft_rounds_confirm(&s, 1, 5000); /* nobody remembers when it was opened */
     assert_int_equal(s.srtt_us, 0);
     raft_rounds_confirm(&s, 2, 5000);
@@ -209,22 +212,20 @@ static void raft__read_and_heartbeat_of_one_turn_share_a_round(void **state)
 /* A new link is told the highest number again: no new round, and the time of the round stays. */
 static void raft__repeated_number_keeps_its_time(void **state)
 {
-    uint64_t before = 0;
-    uint64_t after = 0;
+    struct round_time before;
     uint64_t round;
 
     (void)state;
     lead(3, 0);
     round = beat();
-    assert_true(raft_rounds_opened_us(&fx_raft(&fx, 1)->rounds, round, &before));
+    before = *raft_rounds_get(&fx_raft(&fx, 1)->rounds, round);
     (void)fx_drop(&fx, FX_ANY, FX_ANY, FX_ANY);
     fx.now += FX_HEARTBEAT_US / 4;
     fx_link(&fx, 1, 2, false);
     fx_link(&fx, 1, 2, true);
     assert_int_equal(fx_only(&fx, 1, 2, RAFT_MSG_HEARTBEAT)->round, round);
     assert_int_equal(fx_count(&fx, 1, 3, RAFT_MSG_HEARTBEAT), 0);
-    assert_true(raft_rounds_opened_us(&fx_raft(&fx, 1)->rounds, round, &after));
-    assert_int_equal(before, after);
+    assert_memory_equal(raft_rounds_get(&fx_raft(&fx, 1)->rounds, round), &before, sizeof(before));
 }
 
 /* A voter more than a ring of rounds behind: its answer counts, and is not taken for a quick

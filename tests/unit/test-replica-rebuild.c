@@ -235,7 +235,7 @@ static void rebuild__a_group_of_one(void **state)
  * has no time left, too. */
 static void rebuild__its_reads_fail_in_a_turn_that_is_over(void **state)
 {
-    struct replica_session session = {{0, 0}};
+    struct replica_session session = {0};
     static struct ask before, w, a, local; /* some wait to the end when the test fails */
 
     (void)state;

@@ -212,7 +212,7 @@ static raft_index make_confirmed_read(struct fx *fx, int l, struct ask *a)
 static void replica__requests_wait_for_a_leader(void **state)
 {
     struct ask a[4] = {{.command = BUF_INIT}};
-    struct replica_session session = {{0, 0}};
+    struct replica_session session = {0};
     struct fx fx;
     int l = -1;
 
@@ -250,7 +250,7 @@ static void replica__requests_wait_for_a_leader(void **state)
 static void replica__a_group_of_one_serves_itself(void **state)
 {
     struct ask a[3] = {{.command = BUF_INIT}};
-    struct replica_session session = {{0, 0}};
+    struct replica_session session = {0};
     struct fx fx;
 
     (void)state;
@@ -563,7 +563,7 @@ static void replica__reads_of_a_turn_share_a_round(void **state)
 static void replica__a_read_sees_the_write_sent_before_it(void **state)
 {
     struct ask a[4] = {{.command = BUF_INIT}};
-    struct replica_session session = {{0, 0}};
+    struct replica_session session = {0};
     struct fx fx;
     int l;
     int f;
@@ -606,7 +606,7 @@ static void replica__a_read_sees_the_write_sent_before_it(void **state)
 static void replica__a_floor_of_an_earlier_term_holds_nothing_back(void **state)
 {
     struct ask a[2] = {{.command = BUF_INIT}};
-    struct replica_session session = {{0, 0}};
+    struct replica_session session = {0};
     struct fx fx;
     int l;
 
@@ -1573,7 +1573,7 @@ static void replica__it_counts_and_says_when_it_is_due(void **state)
  * confirmed with a lower index, and is queued behind the first all the same. */
 static void replica__anchors_are_waited_for_in_order(void **state)
 {
-    struct replica_session session = {{0, 0}};
+    struct replica_session session = {0};
     struct ask a[3] = {{.command = BUF_INIT}};
     struct fx fx;
     raft_index last;

@@ -96,7 +96,7 @@ static int state_apply(void *ctx, const struct raft_entry *e, struct command_res
     rig->pending.applied = e->id.index;
     rig->pending.term = e->id.term;
     *ret_result = (struct command_result){.index = e->id.index};
-    if (e->type != RAFT_ENTRY_COMMAND || command_decode(e->data, e->len, &c) != 0)
+    if (e->type != RAFT_ENTRY_COMMAND || command_decode(e->data, e->len, &c) != 0 || c.key.len == 0)
         return 0;
     pair = map_find(&rig->pending, c.key);
     if (pair == NULL) {

@@ -453,6 +453,40 @@ static void turn__what_is_lost_is_told_in_time(void **state)
     end(&fx);
 }
 
+/* ---- clocks ---- */
+
+/* LEASE-0, LEASE-12: for how long the machine slept, and that it did something that no clock shows, the
+ * core is told before it takes a message, news of a link, or says what leaves. */
+static void turn__the_core_knows_how_long_the_machine_slept(void **state)
+{
+    const struct raft_msg m = {
+        .type = RAFT_MSG_HEARTBEAT_RESP, .term = 1, .note = {.flags = RAFT_NOTE_SAID}};
+    struct raft_msg from_peer = m;
+    struct fx_node *n;
+    struct fx fx;
+    int leader;
+
+    (void)state;
+    n = begin(&fx, 3, &leader);
+    from_peer.from = fx.nodes[(leader + 1) % 3].id;
+    from_peer.to = n->id;
+    from_peer.term = raft_get_term(fx_raft(&fx, leader));
+    n->n_looks = 0;
+    n->is_disrupted = true;
+    assert_int_equal(replica_step(n->replica, &from_peer, fx.now_us), 0);
+    assert_int_equal(n->n_looks, 1);
+    assert_false(n->is_disrupted);
+    n->is_disrupted = true;
+    replica_link(n->replica, from_peer.from, true, fx.now_us);
+    assert_int_equal(n->n_looks, 2);
+    assert_false(n->is_disrupted);
+    n->is_disrupted = true;
+    fx_turn(&fx, leader);
+    assert_true(n->n_looks >= 3);
+    assert_false(n->is_disrupted);
+    end(&fx);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -467,6 +501,7 @@ int main(void)
         cmocka_unit_test(turn__what_waited_begins_in_order),
         cmocka_unit_test(turn__too_late_ones_are_told_in_time),
         cmocka_unit_test(turn__what_is_lost_is_told_in_time),
+        cmocka_unit_test(turn__the_core_knows_how_long_the_machine_slept),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -111,6 +111,15 @@ static int fx_log_submit(void *ctx, const struct raft_ready *ready)
         return n->fail_submit;
     assert_true(ready->batch == n->submitted + 1);
     n->submitted = ready->batch;
+    if (ready->reset.index != 0) { /* nobody reads what is not there */
+        while (n->log_last > 0)
+            free((void *)(uintptr_t)n->log[--n->log_last].data);
+        n->log_size = ready->reset.index + 256;
+        free(n->log);
+        n->log = calloc(n->log_size, sizeof(*n->log));
+        assert_non_null(n->log);
+        n->log_last = ready->reset.index;
+    }
     if (ready->truncate_from != 0) {
         assert_true(ready->truncate_from <= n->log_last);
         while (n->log_last >= ready->truncate_from)
@@ -205,11 +214,67 @@ static int fx_begin(void *ctx)
     return n->fail_begin;
 }
 
+static const struct command_result *fx_answer(const struct fx_node *n, uint64_t client,
+                                              uint64_t seq)
+{
+    for (unsigned i = 0; i < n->n_answers; i++)
+        if (n->answers[i].client == client && n->answers[i].seq == seq)
+            return &n->answers[i].result;
+    return NULL;
+}
+
+static void fx_keep(struct fx_node *n, uint64_t client, uint64_t seq,
+                    const struct command_result *result)
+{
+    assert_true(n->n_answers < FX_ANSWERS_MAX);
+    n->answers[n->n_answers].client = client;
+    n->answers[n->n_answers].seq = seq;
+    n->answers[n->n_answers].result = *result;
+    n->answers[n->n_answers++].result.repeated = true;
+}
+
+static void fx_command(struct fx_node *n, const struct command *c, raft_index index,
+                       struct command_result *ret)
+{
+    struct fx_value *v = fx_find(n, c->key);
+
+    if (n->says_no_space) {
+        ret->status = COMMAND_NO_SPACE;
+        ret->used_bytes = 6;
+        ret->limit_bytes = 7;
+        return;
+    }
+    switch (c->op) {
+    case COMMAND_WRITE:
+    case COMMAND_LIMIT:
+        fx_set(n, c->key, c->value, index);
+        break;
+    case COMMAND_CAS:
+        if (v == NULL && (c->flags & COMMAND_FLAG_CREATE_IF_NOT_EXISTS) == 0)
+            ret->status = COMMAND_KEY_NOT_FOUND;
+        else if (v != NULL && !wire_value_equal(c->from, (struct wire_slice){v->text, v->len}))
+            ret->status = COMMAND_PRECONDITION_FAILED;
+        else
+            fx_set(n, c->key, c->value, index);
+        break;
+    case COMMAND_DELETE:
+        ret->existed = v != NULL;
+        if (v != NULL) {
+            free(v->text);
+            *v = n->values[--n->n_values];
+        }
+        break;
+    case COMMAND_OPEN_SESSION:
+        fx_keep(n, index, 0, ret);
+        break;
+    }
+}
+
 static int fx_apply(void *ctx, const struct raft_entry *e, struct command_result *ret)
 {
     struct fx_node *n = ctx;
+    const struct command_result *known;
     struct command c;
-    struct fx_value *v;
 
     assert_true(n->is_writing);
     assert_true(e->id.index == n->applied.index + 1);
@@ -225,34 +290,15 @@ static int fx_apply(void *ctx, const struct raft_entry *e, struct command_result
         ret->status = COMMAND_INVALID;
         return 0;
     }
-    if (n->says_no_space) {
-        ret->status = COMMAND_NO_SPACE;
-        ret->used_bytes = 6;
-        ret->limit_bytes = 7;
-        return 0;
-    }
-    v = fx_find(n, c.key);
-    switch (c.op) {
-    case COMMAND_WRITE:
-    case COMMAND_LIMIT:
-        fx_set(n, c.key, c.value, e->id.index);
-        break;
-    case COMMAND_CAS:
-        if (v == NULL && (c.flags & COMMAND_FLAG_CREATE_IF_NOT_EXISTS) == 0)
-            ret->status = COMMAND_KEY_NOT_FOUND;
-        else if (v != NULL && !wire_value_equal(c.from, (struct wire_slice){v->text, v->len}))
-            ret->status = COMMAND_PRECONDITION_FAILED;
-        else
-            fx_set(n, c.key, c.value, e->id.index);
-        break;
-    case COMMAND_DELETE:
-        ret->existed = v != NULL;
-        if (v != NULL) {
-            free(v->text);
-            *v = n->values[--n->n_values];
-        }
-        break;
-    }
+    known = c.first != 0 ? fx_answer(n, c.client, c.seq) : NULL;
+    if (known != NULL)
+        *ret = *known;
+    else if (c.first != 0 && fx_answer(n, c.client, 0) == NULL)
+        ret->status = COMMAND_SESSION_EXPIRED;
+    else
+        fx_command(n, &c, e->id.index, ret);
+    if (c.first != 0 && known == NULL && ret->status != COMMAND_SESSION_EXPIRED)
+        fx_keep(n, c.client, c.seq, ret);
     return 0;
 }
 
@@ -314,6 +360,8 @@ static int fx_read_begin(void *ctx, struct raft_entry_id *ret_last_applied)
     assert_false(n->is_reading);
     if (n->fail_read != 0)
         return n->fail_read;
+    n->slept_us += n->sleeps_read;
+    n->sleeps_read = 0;
     n->is_reading = true;
     n->reads_marker = n->last_is_marker;
     n->last_is_marker = false;
@@ -329,12 +377,111 @@ static int fx_get(void *ctx, struct wire_slice key, struct command_value *ret)
     return fx_look(n, key, n->reads_marker ? n->planted_apply : n->planted_read, ret);
 }
 
+static int fx_compare(struct wire_slice a, struct wire_slice b)
+{
+    const int order = memcmp(a.data, b.data, a.len < b.len ? a.len : b.len);
+
+    return order != 0 ? order : (a.len > b.len) - (a.len < b.len);
+}
+
+/* The least key that is not below what was last, or that is behind it. */
+static struct wire_slice fx_next_written(const struct fx_node *n, struct command_value *ret)
+{
+    const struct wire_slice last = {(const char *)n->last_key, n->last_len};
+    const struct fx_value *best = NULL;
+
+    for (unsigned i = 0; i < n->n_values; i++) {
+        const struct fx_value *v = &n->values[i];
+        const struct wire_slice key = {(const char *)v->key, v->key_len};
+        const int order = fx_compare(key, last);
+
+        if (order < 0 || (order == 0 && n->last_counts))
+            continue;
+        if (best == NULL ||
+            fx_compare(key, (struct wire_slice){(const char *)best->key, best->key_len}) < 0)
+            best = v;
+    }
+    if (best == NULL)
+        return (struct wire_slice){NULL, 0};
+    *ret = (struct command_value){.exists = true,
+                                  .text = {best->text, best->len},
+                                  .create_index = best->create_index,
+                                  .modify_index = best->modify_index,
+                                  .version = best->version};
+    return (struct wire_slice){(const char *)best->key, best->key_len};
+}
+
+/* Of planted keys, from the first one that is not below the digits of what was last. */
+static struct wire_slice fx_next_planted(struct fx_node *n, struct command_value *ret)
+{
+    static char key[16];
+    unsigned i = 0;
+
+    if (n->planted_text == NULL) {
+        n->planted_text = malloc(n->planted_bytes + 1);
+        assert_non_null(n->planted_text);
+        assert_true(n->planted_bytes >= 2);
+        memset(n->planted_text, 'x', n->planted_bytes);
+        n->planted_text[0] = n->planted_text[n->planted_bytes - 1] = '"';
+    }
+    assert_true(n->last_len >= 1 && n->last_len <= 7 && n->last_key[0] == 's');
+    for (size_t k = 1; k < 7; k++)
+        i = i * 10 + (k < n->last_len ? (unsigned)(n->last_key[k] - '0') : 0);
+    i += n->last_len == 7 && n->last_counts;
+    if (i >= n->n_planted)
+        return (struct wire_slice){NULL, 0};
+    (void)snprintf(key, sizeof(key), "s%06u", i);
+    *ret = (struct command_value){.exists = true,
+                                  .text = {n->planted_text, n->planted_bytes},
+                                  .create_index = 2,
+                                  .modify_index = 3,
+                                  .version = 2};
+    return (struct wire_slice){key, 7};
+}
+
+static int fx_seek(void *ctx, const struct command_range *range)
+{
+    struct fx_node *n = ctx;
+
+    assert_true(n->is_reading);
+    n->range = range;
+    n->last_len = range->from.len;
+    memcpy(n->last_key, range->from.data, range->from.len);
+    n->last_counts = range->behind;
+    n->n_nexts = 0;
+    return n->fail_get;
+}
+
+static int fx_next(void *ctx, struct command_item *ret)
+{
+    struct fx_node *n = ctx;
+
+    assert_true(n->is_reading);
+    assert_non_null(n->range); /* not after the end */
+    n->fx->now_us += n->next_us;
+    n->n_nexts++;
+    if (n->fail_next != 0 && n->n_nexts > n->n_until_fail)
+        return n->fail_next;
+    *ret = (struct command_item){.key = {NULL, 0}};
+    ret->key = n->n_planted > 0 ? fx_next_planted(n, &ret->value) : fx_next_written(n, &ret->value);
+    if (ret->key.data == NULL || fx_compare(ret->key, n->range->to) >= 0) {
+        ret->key = (struct wire_slice){NULL, 0};
+        n->range = NULL;
+        return 0;
+    }
+    n->last_len = ret->key.len;
+    memcpy(n->last_key, ret->key.data, ret->key.len);
+    n->last_counts = true;
+    return 0;
+}
+
 static void fx_read_end(void *ctx)
 {
     struct fx_node *n = ctx;
 
     assert_true(n->is_reading);
     n->is_reading = false;
+    n->range = NULL;
 }
 
 static bool fx_is_damaged(void *ctx, int rc, const char *what)
@@ -369,13 +516,21 @@ static int fx_rebuild(void *ctx, raft_index *ret_applied)
     return n->fail_rebuild;
 }
 
-static bool fx_may_propose(void *ctx, const struct replica_request *q, struct replica_no_space *ret)
+static bool fx_may_propose(void *ctx, const struct replica_request *q, struct replica_refusal *ret)
 {
     const struct fx_node *n = ctx;
+    struct command c;
 
-    if (n->no_space == NULL || q->kind != REPLICA_WRITE)
+    if (q->kind != REPLICA_WRITE)
         return true;
-    *ret = (struct replica_no_space){n->no_space, 95, 100};
+    if (n->behind != 0 && command_decode(q->command, q->command_len, &c) == 0 &&
+        (c.first != 0 || c.op == COMMAND_OPEN_SESSION)) {
+        *ret = (struct replica_refusal){.error = WIRE_ERROR_NOT_SUPPORTED, .behind = n->behind};
+        return false;
+    }
+    if (n->no_space == NULL)
+        return true;
+    *ret = (struct replica_refusal){WIRE_ERROR_NO_SPACE, {n->no_space, 95, 100}, 0};
     return false;
 }
 
@@ -399,6 +554,23 @@ static void fx_flush(void *ctx)
 static uint64_t fx_now(void *ctx)
 {
     return ((struct fx_node *)ctx)->fx->now_us;
+}
+
+static uint64_t fx_suspended(void *ctx)
+{
+    struct fx_node *n = ctx;
+
+    n->n_looks++;
+    return n->slept_us;
+}
+
+static bool fx_disrupted(void *ctx)
+{
+    struct fx_node *n = ctx;
+    const bool was = n->is_disrupted;
+
+    n->is_disrupted = false;
+    return was;
 }
 
 /* ---- birth and death ---- */
@@ -425,6 +597,8 @@ static void fx_start_node(struct fx *fx, int i, const struct raft_configuration 
                               .state_abort = fx_abort,
                               .state_read_begin = fx_read_begin,
                               .state_get = fx_get,
+                              .state_seek = fx_seek,
+                              .state_next = fx_next,
                               .state_read_end = fx_read_end,
                               .state_is_damaged = fx_is_damaged,
                               .state_rebuild = fx_rebuild,
@@ -432,6 +606,8 @@ static void fx_start_node(struct fx *fx, int i, const struct raft_configuration 
                               .send = fx_send,
                               .fatal = fx_fatal,
                               .flush = fx_flush,
+                              .suspended_us = fx_suspended,
+                              .disrupted = fx_disrupted,
                               .now_us = fx_now};
     cleanup_buf struct buf payload = BUF_INIT;
     struct raft_entry first = {.id = {1, 1}, .type = RAFT_ENTRY_CONFIG};
@@ -448,22 +624,33 @@ static void fx_start_node(struct fx *fx, int i, const struct raft_configuration 
     conf.raft.seed = 7u + (unsigned)i;
     conf.raft.election_timeout_us = FX_ELECTION_US;
     conf.raft.heartbeat_us = FX_HEARTBEAT_US;
+    conf.raft.lease_us = fx->options.lease_us;
+    conf.raft.nonce = 1000u + (unsigned)i;
     assert_int_equal(replica_new(&conf, &ops, fx->now_us, &n->replica), 0);
 }
 
 void fx_init(struct fx *fx, int n)
+{
+    fx_init_with(fx, n, &(struct fx_options){0});
+}
+
+void fx_init_with(struct fx *fx, int n, const struct fx_options *options)
 {
     static const char *const names[] = {"n1", "n2", "n3"};
     struct raft_configuration c;
 
     memset(fx, 0, sizeof(*fx));
     fx->n = n;
+    fx->options = *options;
     fx->now_us = 1000000;
     fx->last = &fx->first;
     raft_configuration_init(&c);
+    if (options->lease_us != 0)
+        c.version = GATES_VERSION;
     for (int i = 0; i < n; i++)
-        assert_int_equal(raft_configuration_add(&c, raft_founder_id(names[i]), names[i], RAFT_VOTER,
-                                                "", names[i]),
+        assert_int_equal(raft_configuration_add(
+                             &c, raft_founder_id(names[i]), names[i],
+                             i < n - options->n_learners ? RAFT_VOTER : RAFT_LEARNER, "", names[i]),
                          0);
     for (int i = 0; i < n; i++) {
         fx->nodes[i].fx = fx;
@@ -483,6 +670,7 @@ void fx_done(struct fx *fx)
         while (n->log_last > 0)
             free((void *)(uintptr_t)n->log[--n->log_last].data);
         free(n->log);
+        free(n->planted_text);
         for (unsigned k = 0; k < n->n_values; k++)
             free(n->values[k].text);
     }

@@ -28,6 +28,8 @@
 
 struct fx;
 
+#define FX_ANSWERS_MAX 16u
+
 struct fx_value {
     unsigned char key[KEY_BYTES_MAX];
     size_t key_len;
@@ -65,6 +67,14 @@ struct fx_node {
     struct raft_entry_id applied_before; /* the transaction */
     bool says_no_space;                  /* every command's result */
     const char *no_space;                /* nothing may be appended for a write: what is full */
+    raft_node_id behind;                 /* nor, with sessions, before it understands them */
+    /* Answers of writes in sessions: a few, for ever; a session is one that was opened. */
+    struct {
+        uint64_t client;
+        uint64_t seq; /* 0: that it was opened */
+        struct command_result result;
+    } answers[FX_ANSWERS_MAX];
+    unsigned n_answers;
     bool is_reading;
     bool is_writing;
     int fail_begin;
@@ -73,11 +83,25 @@ struct fx_node {
     int fail_read;
     int fail_get;
 
+    /* Ranges: so many string keys "000000" to "999999" with values of so many bytes, in place of
+     * what was written; 0: what was written. fail_next: what the n-th item of a range gives. */
+    unsigned n_planted;
+    size_t planted_bytes;
+    char *planted_text; /* owned */
+    unsigned n_until_fail;
+    int fail_next;
+    uint64_t next_us; /* what a step of a range takes */
+    unsigned n_nexts;
+    const struct command_range *range; /* NULL: none is read */
+    unsigned char last_key[KEY_BYTES_MAX];
+    size_t last_len;
+    bool last_counts;
+
     int fail_rebuild;
     unsigned n_damaged;
     unsigned n_rebuilds;
     unsigned n_full_rebuilds; /* so many find no room */
-    bool stays_unfit; /* else the host makes it fit when it is rebuilt */
+    bool stays_unfit;         /* else the host makes it fit when it is rebuilt */
 
     unsigned n_fatal;
     int fatal_error;
@@ -86,7 +110,11 @@ struct fx_node {
     /* What a step of this node takes; 0: no time. */
     uint64_t apply_us;
     uint64_t get_us;
-    unsigned n_flushed;        /* of n_sent: told to leave */
+    uint64_t slept_us;    /* its machine was suspended for so long: only its hold clock goes on */
+    uint64_t sleeps_read; /* that happens, once, when a read transaction begins */
+    bool is_disrupted;    /* said once */
+    unsigned n_looks;     /* at both clocks */
+    unsigned n_flushed;   /* of n_sent: told to leave */
     raft_index flushed_before; /* applied when that was last said */
 };
 
@@ -95,8 +123,15 @@ struct fx_msg {
     struct fx_msg *next;
 };
 
+/* Of a group that is more than voters who know everything. */
+struct fx_options {
+    uint64_t lease_us; /* of leaders; 0: none */
+    int n_learners;    /* the last ones */
+};
+
 struct fx {
     int n;
+    struct fx_options options;
     uint64_t now_us;
     struct fx_node nodes[FX_NODES_MAX];
     struct fx_msg *first;
@@ -130,6 +165,7 @@ struct fx_value *fx_find(struct fx_node *n, struct wire_slice key);
 
 /* n1 .. nN, all voters; nobody leads yet. */
 void fx_init(struct fx *fx, int n);
+void fx_init_with(struct fx *fx, int n, const struct fx_options *options);
 void fx_done(struct fx *fx);
 
 /* ---- driving ---- */

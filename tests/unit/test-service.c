@@ -2,6 +2,7 @@
  * moves. */
 #include "test-replica-util.h"
 
+#include <fnmatch.h>
 #include <jansson.h>
 #include <limits.h>
 
@@ -141,7 +142,7 @@ static void host_event(void *ctx, enum log_level level, const char *event, const
     (void)snprintf(h->last_event, sizeof(h->last_event), "%s", event);
 }
 
-static void host_init(struct host *h, int n)
+static void host_init_with(struct host *h, int n, const struct fx_options *options)
 {
     static const char *const names[] = {"n1", "n2", "n3"};
     struct service_ops ops = {.ctx = h,
@@ -161,11 +162,16 @@ static void host_init(struct host *h, int n)
 
     memset(h, 0, sizeof(*h));
     memory_init(&h->memory, 1u << 30);
-    fx_init(&h->fx, n);
+    fx_init_with(&h->fx, n, options);
     for (int i = 0; i < n; i++) {
         assert_int_equal(service_new(&conf, &ops, &h->services[i]), 0);
         service_set_replica(h->services[i], h->fx.nodes[i].replica, names[i]);
     }
+}
+
+static void host_init(struct host *h, int n)
+{
+    host_init_with(h, n, &(struct fx_options){0});
 }
 
 /* The accounts are what is held, whatever happened (CLIENT-13); nothing is, when nobody is there. */
@@ -386,12 +392,12 @@ static void service__reads_have_exactly_their_fields(void **state)
         &h, c, "{\"type\":\"read\",\"msg_id\":7,\"key\":\"x\",\"via\":\"log\",\"verbose\":true}",
         "{\"type\":\"read_ok\",\"in_reply_to\":7,\"value\":{\"b\":1.5,\"a\":[]},\"exists\":true,"
         "\"create_index\":3,\"modify_index\":3,\"version\":1,\"log_index_used\":5,\"term\":2,"
-        "\"linearizable\":true}");
+        "\"linearizable\":true,\"proof\":\"marker\",\"by\":\"n1\"}");
     exchange(&h, c, "{\"type\":\"read\",\"msg_id\":7,\"key\":\"x\",\"verbose\":true}",
              "{\"type\":\"read_ok\",\"in_reply_to\":7,\"value\":{\"b\":1.5,\"a\":[]},\"exists\":"
              "true,\"create_index\":3,\"modify_index\":3,\"version\":1,\"read_at_index\":5,"
              "\"heartbeat_confirmed\":true,\"linearizable\":true,\"read_index\":5,\"round\":5,"
-             "\"term\":2}");
+             "\"term\":2,\"proof\":\"round\",\"by\":\"n1\"}");
     exchange(&h, c,
              "{\"type\":\"read\",\"msg_id\":7,\"key\":\"x\",\"via\":\"local\",\"verbose\":true}",
              "{\"type\":\"read_ok\",\"in_reply_to\":7,\"value\":{\"b\":1.5,\"a\":[]},\"exists\":"
@@ -402,10 +408,233 @@ static void service__reads_have_exactly_their_fields(void **state)
     exchange(&h, c, "{\"type\":\"read_index\",\"msg_id\":9,\"key\":\"none\",\"verbose\":true}",
              "{\"type\":\"read_index_ok\",\"in_reply_to\":9,\"value\":null,\"read_at_index\":5,"
              "\"heartbeat_confirmed\":true,\"linearizable\":true,\"exists\":false,\"read_index\":5,"
-             "\"round\":6,\"term\":2}");
+             "\"round\":6,\"term\":2,\"proof\":\"round\",\"by\":\"n1\"}");
     say(c, "{\"type\":\"read\",\"msg_id\":10,\"key\":\"none\"}");
     settle(&h);
     json_decref(expect_error(c, 10, "key_not_found", 20, true, EXTRA("index")));
+    host_done(&h);
+}
+
+/* A follower, and "1" under x, at index 3, which all have applied. */
+static struct conn *open_follower(struct host *h, const struct fx_options *options, int *ret_leader)
+{
+    struct conn *c;
+
+    host_init_with(h, 3, options);
+    *ret_leader = fx_elect(&h->fx);
+    c = conn_open(h, *ret_leader);
+    exchange(h, c, "{\"type\":\"write\",\"key\":\"x\",\"value\":1}", "{\"type\":\"write_ok\"}");
+    advance(h, 4 * FX_HEARTBEAT_US);
+    return conn_open(h, fx_other(&h->fx, *ret_leader));
+}
+
+static void expect_format(struct conn *c, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+static void expect_format(struct conn *c, const char *format, ...)
+{
+    char line[512];
+    va_list ap;
+
+    va_start(ap, format);
+    (void)vsnprintf(line, sizeof(line), format, ap);
+    va_end(ap);
+    expect_line(c, line);
+}
+
+/* CLIENT-8: whose state it is and whose word stands behind it is what happened. */
+static void service__follower_reads_say_who_answered(void **state)
+{
+    struct host h;
+    struct conn *c;
+    int l;
+    int f;
+
+    (void)state;
+    c = open_follower(&h, &(struct fx_options){0}, &l);
+    f = c->node;
+    say(c, "{\"type\":\"follower_read\",\"msg_id\":1,\"key\":\"x\"}");
+    settle(&h);
+    expect_format(
+        c,
+        "{\"type\":\"follower_read_ok\",\"in_reply_to\":1,\"value\":1,\"read_at_index\":3,"
+        "\"served_by\":\"n%d\",\"linearizable\":true}",
+        f + 1);
+    say(c, "{\"type\":\"follower_read\",\"msg_id\":2,\"key\":\"none\",\"verbose\":true}");
+    settle(&h);
+    expect_format(
+        c,
+        "{\"type\":\"follower_read_ok\",\"in_reply_to\":2,\"value\":null,\"read_at_index\":3,"
+        "\"served_by\":\"n%d\",\"linearizable\":true,\"exists\":false,\"read_index\":3,"
+        "\"term\":2,\"proof\":\"leader\",\"by\":\"n%d\"}",
+        f + 1, l + 1);
+    /* Where nothing else is asked for, each node answers. */
+    exchange(&h, c, "{\"type\":\"read\",\"msg_id\":3,\"key\":\"x\"}",
+             "{\"type\":\"read_ok\",\"in_reply_to\":3,\"value\":1}");
+    say(c, "{\"type\":\"read\",\"msg_id\":4,\"key\":\"x\",\"verbose\":true}");
+    settle(&h);
+    expect_format(c,
+                  "{\"type\":\"read_ok\",\"in_reply_to\":4,\"value\":1,\"exists\":true,"
+                  "\"create_index\":3,\"modify_index\":3,\"version\":1,\"read_at_index\":3,"
+                  "\"served_by\":\"n%d\",\"linearizable\":true,\"read_index\":3,\"term\":2,"
+                  "\"proof\":\"leader\",\"by\":\"n%d\"}",
+                  f + 1, l + 1);
+    say(c, "{\"type\":\"read\",\"msg_id\":5,\"key\":\"none\"}");
+    settle(&h);
+    json_decref(expect_error(c, 5, "key_not_found", 20, true, EXTRA("index")));
+    say(c, "{\"type\":\"read\",\"msg_id\":6,\"key\":\"x\",\"via\":\"read_index\"}");
+    json_decref(expect_error(c, 6, "not_leader", 11, true, EXTRA("leader_id", "leader_addr")));
+    say(c, "{\"type\":\"batch_read_index\",\"msg_id\":7,\"keys\":[\"x\"]}");
+    json_decref(expect_error(c, 7, "not_leader", 11, true, EXTRA("leader_id", "leader_addr")));
+    /* At the leader it is a round, without its number: many share it. */
+    c = conn_open(&h, l);
+    say(c, "{\"type\":\"read\",\"msg_id\":8,\"key\":\"x\",\"via\":\"follower\",\"verbose\":true}");
+    settle(&h);
+    expect_format(c,
+                  "{\"type\":\"read_ok\",\"in_reply_to\":8,\"value\":1,\"exists\":true,"
+                  "\"create_index\":3,\"modify_index\":3,\"version\":1,\"read_at_index\":3,"
+                  "\"served_by\":\"n%d\",\"linearizable\":true,\"read_index\":3,\"term\":2,"
+                  "\"proof\":\"round\",\"by\":\"n%d\"}",
+                  l + 1, l + 1);
+    host_done(&h);
+}
+
+/* CLIENT-8: so is whether there was a lease. */
+static void service__lease_reads_say_whether_there_was_one(void **state)
+{
+    const struct fx_options options = {.lease_us = 200000};
+    struct host h;
+    struct conn *c;
+    int l;
+
+    (void)state;
+    c = open_follower(&h, &options, &l);
+    say(c, "{\"type\":\"lease_read\",\"msg_id\":1,\"key\":\"x\"}");
+    json_decref(expect_error(c, 1, "not_leader", 11, true, EXTRA("leader_id", "leader_addr")));
+    c = conn_open(&h, l);
+    exchange(&h, c, "{\"type\":\"lease_read\",\"msg_id\":2,\"key\":\"x\"}",
+             "{\"type\":\"lease_read_ok\",\"in_reply_to\":2,\"value\":1,\"read_at_index\":3,"
+             "\"lease_valid\":true,\"linearizable\":true}");
+    say(c, "{\"type\":\"read\",\"msg_id\":3,\"key\":\"x\",\"via\":\"lease\",\"verbose\":true}");
+    settle(&h);
+    expect_format(c,
+                  "{\"type\":\"read_ok\",\"in_reply_to\":3,\"value\":1,\"exists\":true,"
+                  "\"create_index\":3,\"modify_index\":3,\"version\":1,\"read_at_index\":3,"
+                  "\"lease_valid\":true,\"linearizable\":true,\"read_index\":3,\"term\":2,"
+                  "\"proof\":\"lease\",\"by\":\"n%d\"}",
+                  l + 1);
+    h.fx.nodes[l].slept_us += 1000000;
+    exchange(&h, c, "{\"type\":\"lease_read\",\"msg_id\":4,\"key\":\"x\"}",
+             "{\"type\":\"lease_read_ok\",\"in_reply_to\":4,\"value\":1,\"read_at_index\":3,"
+             "\"lease_valid\":false,\"linearizable\":true}");
+    host_done(&h);
+}
+
+/* BOUND-1: the age that is told is a bound, rounded up; nothing is claimed beyond it. */
+static void service__bounded_reads_say_how_old(void **state)
+{
+    struct host h;
+    struct conn *c;
+    int64_t ms;
+    json_t *root;
+    int l;
+
+    (void)state;
+    c = open_follower(&h, &(struct fx_options){0}, &l);
+    say(c, "{\"type\":\"local_read\",\"msg_id\":1,\"key\":\"x\",\"max_stale_ms\":500}");
+    settle(&h);
+    root = json_loads(take(c), 0, NULL);
+    ms = int_of(root, "staleness_ms");
+    json_decref(root);
+    assert_in_range(ms, 0, 500);
+    fx_pass_time(&h.fx, 2001);
+    say(c, "{\"type\":\"local_read\",\"msg_id\":2,\"key\":\"x\",\"max_stale_ms\":500}");
+    settle(&h);
+    expect_format(c,
+                  "{\"type\":\"local_read_ok\",\"in_reply_to\":2,\"value\":1,\"applied_index\":3,"
+                  "\"staleness_ms\":%lld,\"linearizable\":false}",
+                  (long long)ms + 3);
+    say(c, "{\"type\":\"local_read\",\"msg_id\":3,\"key\":\"x\",\"max_stale_ms\":500,"
+           "\"verbose\":true}");
+    settle(&h);
+    expect_format(c,
+                  "{\"type\":\"local_read_ok\",\"in_reply_to\":3,\"value\":1,\"applied_index\":3,"
+                  "\"staleness_ms\":%lld,\"linearizable\":false,\"exists\":true,"
+                  "\"create_index\":3,\"modify_index\":3,\"version\":1,\"read_index\":3,"
+                  "\"proof\":\"stamp\",\"by\":\"n%d\"}",
+                  (long long)ms + 3, c->node + 1);
+    h.fx.cut[c->node] = true;
+    say(c, "{\"type\":\"local_read\",\"msg_id\":4,\"key\":\"x\",\"max_stale_ms\":1,"
+           "\"timeout_ms\":700}");
+    advance(&h, 710000);
+    root = expect_error(c, 4, "timeout", 0, true, EXTRA("timeout_ms", "stage", "cause"));
+    assert_string_equal(str_of(root, "stage"), "age");
+    json_decref(root);
+    host_done(&h);
+}
+
+/* FOLLOW-7: who is behind says by how much, and who is not. */
+static void service__who_is_behind_names_the_leader(void **state)
+{
+    struct host h;
+    struct conn *c;
+    struct conn *leader;
+    json_t *root;
+    char name[8];
+    int l;
+
+    (void)state;
+    c = open_follower(&h, &(struct fx_options){0}, &l);
+    leader = conn_open(&h, l);
+    h.fx.nodes[c->node].fail_begin = REPLICA_STATE_E_FULL;
+    exchange(&h, leader, "{\"type\":\"write\",\"key\":\"x\",\"value\":2}",
+             "{\"type\":\"write_ok\"}");
+    advance(&h, 2 * FX_HEARTBEAT_US);
+    say(c, "{\"type\":\"follower_read\",\"msg_id\":1,\"key\":\"x\"}");
+    settle(&h);
+    root = expect_error(c, 1, "overloaded", 11, true,
+                        EXTRA("limit", "retry_after_ms", "leader_id", "leader_addr"));
+    (void)snprintf(name, sizeof(name), "n%d", l + 1);
+    assert_string_equal(str_of(root, "leader_id"), name);
+    assert_non_null(strstr(str_of(root, "text"), "this node is 1 entry behind"));
+    assert_non_null(strstr(str_of(root, "text"), name));
+    json_decref(root);
+    /* A state that is being made again is behind in another way. */
+    h.fx.nodes[c->node].fail_begin = 0;
+    advance(&h, 2000000);
+    h.fx.nodes[c->node].fail_get = FX_DAMAGED;
+    say(c, "{\"type\":\"follower_read\",\"msg_id\":2,\"key\":\"x\"}");
+    settle(&h);
+    root = expect_error(c, 2, "overloaded", 11, true,
+                        EXTRA("limit", "retry_after_ms", "leader_id", "leader_addr"));
+    assert_non_null(strstr(str_of(root, "text"), "makes its state again"));
+    json_decref(root);
+    host_done(&h);
+}
+
+/* The host may say what a read is that names no method. */
+static void service__a_read_is_what_the_host_says(void **state)
+{
+    static const struct {
+        enum wire_via via;
+        const char *field;
+    } rows[] = {{WIRE_VIA_READ_INDEX, "\"heartbeat_confirmed\":true"},
+                {WIRE_VIA_LOG, "\"log_index_used\":"},
+                {WIRE_VIA_LEASE, "\"lease_valid\":false"},
+                {WIRE_VIA_FOLLOWER, "\"served_by\":\"n1\""},
+                {WIRE_VIA_LOCAL, "\"applied_index\":"}};
+    struct host h;
+    struct conn *c;
+
+    (void)state;
+    c = open_leader(&h);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        h.services[0]->conf.read_via = rows[i].via;
+        assert_int_equal(service_via_of(h.services[0], WIRE_VIA_DEFAULT), rows[i].via);
+        assert_int_equal(service_via_of(h.services[0], WIRE_VIA_LOCAL), WIRE_VIA_LOCAL);
+        say(c, "{\"type\":\"read\",\"key\":\"x\",\"verbose\":true}");
+        settle(&h);
+        assert_non_null(strstr(take(c), rows[i].field));
+    }
     host_done(&h);
 }
 
@@ -439,8 +668,110 @@ static void service__writes_have_exactly_their_fields(void **state)
              "{\"type\":\"delete_ok\",\"in_reply_to\":7,\"existed\":true}");
     exchange(&h, c, "{\"type\":\"delete\",\"msg_id\":8,\"key\":1}",
              "{\"type\":\"delete_ok\",\"in_reply_to\":8,\"existed\":false}");
+    host_done(&h);
+}
+
+static const char opens[] = "{\"type\":\"open_session\",\"msg_id\":1,\"verbose\":true}";
+
+/* What is repeated is answered as it was the first time, to the byte (SESSION-1). */
+static void service__a_repeated_write_has_the_first_answer(void **state)
+{
+    static const struct {
+        const char *line;
+        const char *reply;
+    } rows[] = {
+        {"\"type\":\"write\",\"key\":1,\"value\":1,\"client\":\"3\",\"seq\":1,\"verbose\":true",
+         "{\"type\":\"write_ok\",\"index\":4}"},
+        {"\"type\":\"write\",\"key\":1,\"value\":1,\"client\":\"3\",\"seq\":1",
+         "{\"type\":\"write_ok\"}"},
+        {"\"type\":\"cas\",\"key\":1,\"from\":1,\"to\":2,\"client\":\"3\",\"seq\":2,\"first\":2",
+         "{\"type\":\"cas_ok\"}"},
+        {"\"type\":\"delete\",\"key\":1,\"client\":\"3\",\"seq\":3,\"verbose\":true",
+         "{\"type\":\"delete_ok\",\"existed\":true,\"index\":*}"},
+        {"\"type\":\"cas\",\"key\":1,\"from\":1,\"to\":2,\"client\":\"3\",\"seq\":4",
+         "{\"type\":\"error\",\"code\":20,*,\"index\":*}"},
+        {"\"type\":\"write\",\"key\":2,\"value\":1,\"client\":\"3\",\"seq\":5",
+         "{\"type\":\"write_ok\"}"},
+        {"\"type\":\"cas\",\"key\":2,\"from\":5,\"to\":2,\"client\":\"3\",\"seq\":6",
+         "{\"type\":\"error\",\"code\":22,*,\"index\":*}"},
+    };
+    char first[sizeof(rows) / sizeof(rows[0])][300];
+    struct host h;
+    struct conn *c;
+    json_t *error;
+
+    (void)state;
+    c = open_leader(&h);
+    exchange(&h, c, opens, "{\"type\":\"open_session_ok\",\"in_reply_to\":1,\"client\":\"3\"}");
+    for (unsigned round = 0; round < 3; round++) {
+        h.fx.nodes[0].no_space = NULL;
+        for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+            char line[300];
+            const char *got;
+
+            (void)snprintf(line, sizeof(line), "{%s}", rows[i].line);
+            say(c, line);
+            settle(&h);
+            got = take(c);
+            if (round == 0)
+                (void)snprintf(first[i], sizeof(first[i]), "%s", got);
+            assert_string_equal(got, first[i]);
+            (void)snprintf(line, sizeof(line), "%s\n", rows[i].reply);
+            if (fnmatch(line, got, 0) != 0)
+                fail_msg("%s: %s", rows[i].line, got);
+        }
+    }
+    /* Decided at apply: used and limit are those of then. */
+    h.fx.nodes[0].says_no_space = true;
+    for (unsigned round = 0; round < 2; round++) {
+        say(c,
+            "{\"type\":\"write\",\"msg_id\":7,\"key\":9,\"value\":1,\"client\":\"3\",\"seq\":7}");
+        settle(&h);
+        error = expect_error(c, 7, "no_space", 14, true, EXTRA("used", "limit", "what"));
+        assert_string_equal(str_of(error, "what"), "quota");
+        assert_int_equal(int_of(error, "limit"), 7);
+        json_decref(error);
+        for (int i = 0; i < h.fx.n; i++)
+            h.fx.nodes[i].says_no_space = false;
+    }
+    host_done(&h);
+}
+
+/* Neither definite: what became of the write is not known (SESSION-3). And while a member may not
+ * understand sessions nothing that needs them is appended (SESSION-7). */
+static void service__sessions_that_are_not_there(void **state)
+{
+    struct host h;
+    struct conn *c;
+    json_t *error;
+
+    (void)state;
+    c = open_leader(&h);
     say(c, "{\"type\":\"write\",\"msg_id\":9,\"key\":1,\"value\":1,\"client\":\"12\",\"seq\":1}");
-    json_decref(expect_error(c, 9, "session_expired", 13, false, EXTRA("client")));
+    settle(&h);
+    error = expect_error(c, 9, "session_expired", 13, false, EXTRA("client"));
+    assert_string_equal(str_of(error, "client"), "12");
+    assert_non_null(strstr(str_of(error, "text"), "open a new session"));
+    json_decref(error);
+    say(c, "{\"type\":\"delete\",\"msg_id\":9,\"key\":1,\"client\":\"18446744073709551615\","
+           "\"seq\":9223372036854775807,\"first\":9223372036854775807}");
+    settle(&h);
+    error = expect_error(c, 9, "session_expired", 13, false, EXTRA("client"));
+    assert_string_equal(str_of(error, "client"), "18446744073709551615");
+    json_decref(error);
+    h.fx.nodes[0].behind = h.fx.nodes[0].id;
+    say(c, opens);
+    error = expect_error(c, 1, "not_supported", 10, true, EXTRA("request_type"));
+    assert_string_equal(str_of(error, "request_type"), "open_session");
+    assert_non_null(strstr(str_of(error, "text"), "n1 is not known to understand sessions"));
+    json_decref(error);
+    say(c, "{\"type\":\"write\",\"msg_id\":2,\"key\":1,\"value\":1,\"client\":\"3\",\"seq\":1}");
+    error = expect_error(c, 2, "not_supported", 10, true, EXTRA("request_type"));
+    assert_string_equal(str_of(error, "request_type"), "write");
+    json_decref(error);
+    /* What needs none goes on. */
+    exchange(&h, c, "{\"type\":\"write\",\"msg_id\":1,\"key\":1,\"value\":1}",
+             "{\"type\":\"write_ok\",\"in_reply_to\":1}");
     host_done(&h);
 }
 
@@ -534,16 +865,9 @@ static void service__a_change_of_the_members_is_answered(void **state)
 static void service__what_it_cannot_do_is_refused(void **state)
 {
     static const char *const types[] = {
-        "\"type\":\"open_session\"",
         "\"type\":\"snapshot\"",
         "\"type\":\"member_remove\",\"id\":\"n1\"",
-        "\"type\":\"follower_read\",\"key\":1",
-        "\"type\":\"lease_read\",\"key\":1",
-        "\"type\":\"read\",\"key\":1,\"via\":\"lease\"",
-        "\"type\":\"read\",\"key\":1,\"via\":\"follower\"",
-        "\"type\":\"compare_read_methods\",\"num_reads\":1,\"methods\":[\"lease_read\"]",
-        "\"type\":\"init\",\"node_id\":\"n1\",\"node_ids\":[\"n1\"]",
-        "\"type\":\"jump\\\"\\n\""};
+        "\"type\":\"init\",\"node_id\":\"n1\",\"node_ids\":[\"n1\"]", "\"type\":\"jump\\\"\\n\""};
     struct host h;
     const char *text;
     struct conn *c;
@@ -1498,6 +1822,151 @@ static void service__compare_counts_what_it_did(void **state)
     host_done(&h);
 }
 
+static const json_t *method_of(const json_t *root, const char *name)
+{
+    const json_t *methods = json_object_get(root, "methods");
+
+    for (size_t i = 0; i < json_array_size(methods); i++)
+        if (strcmp(str_of(json_array_get(methods, i), "method"), name) == 0)
+            return json_array_get(methods, i);
+    fail_msg("no figures of %s", name);
+    return NULL;
+}
+
+#define ALL_METHODS "\"methods\":[\"lease_read\",\"follower_read\",\"bounded_read\",\"local_read\"]"
+
+/* All of them at the leader: each by its own right, with what it costs. */
+static void service__compare_runs_every_method(void **state)
+{
+    static const char *const names[] = {"read_index",    "read_via_log", "lease_read",
+                                        "follower_read", "bounded_read", "local_read"};
+    const struct fx_options options = {.lease_us = 200000};
+    struct host h;
+    struct conn *c;
+    json_t *root;
+    json_t *cost;
+    int l;
+
+    (void)state;
+    (void)open_follower(&h, &options, &l);
+    c = conn_open(&h, l);
+    say(c, "{\"type\":\"compare_read_methods\",\"msg_id\":1,\"num_reads\":30,\"concurrency\":4,"
+           "\"verbose\":true,\"cost\":true," ALL_METHODS "}");
+    settle(&h);
+    root = compare_result(c);
+    assert_true(json_is_true(json_object_get(root, "both_linearizable")));
+    assert_true(json_is_true(json_object_get(root, "writes")));
+    assert_int_equal(json_array_size(json_object_get(root, "methods")), 6);
+    for (unsigned i = 0; i < 6; i++) {
+        const json_t *m = method_of(root, names[i]);
+        const json_t *histogram = json_object_get(m, "histogram");
+        json_int_t n = 0;
+
+        assert_int_equal(int_of(m, "reads"), 30);
+        assert_int_equal(int_of(m, "wrong"), 0);
+        for (size_t k = 0; k < json_array_size(histogram); k++)
+            n += json_integer_value(json_array_get(json_array_get(histogram, k), 1));
+        assert_int_equal(n, 30);
+        assert_string_equal(str_of(m, "promises"), i < 4    ? "linearizable"
+                                                   : i == 4 ? "bound"
+                                                            : "nothing");
+        cost = json_object_get(m, "cost");
+        assert_int_equal(int_of(cost, "reads"), 256);
+        assert_int_equal(int_of(cost, "log_entries"), i == 1 ? 256 : 0);
+        assert_true((int_of(cost, "rounds") > 0) == (i == 0 || i == 3));
+        assert_true((int_of(cost, "messages") > 0) == (i == 0 || i == 1 || i == 3));
+    }
+    assert_int_equal(int_of(method_of(root, "lease_read"), "lease_fallbacks"), 0);
+    assert_int_equal(int_of(root, "max_stale_ms"), 1000);
+    assert_int_equal(int_of(json_object_get(root, "asks"), "sent"), 0);
+    json_decref(root);
+    assert_int_equal(h.n_events, 0);
+    host_done(&h);
+}
+
+/* A node that follows runs what any node answers, and says that it wrote nothing; what it did not
+ * run has no figures. */
+static void service__compare_runs_on_a_follower(void **state)
+{
+    struct host h;
+    struct conn *c;
+    json_t *root;
+    int l;
+
+    (void)state;
+    c = open_follower(&h, &(struct fx_options){0}, &l);
+    say(c, "{\"type\":\"compare_read_methods\",\"msg_id\":1,\"num_reads\":30,\"verbose\":true,"
+           "\"only\":true,\"cost\":true,\"max_stale_ms\":700,\"methods\":[\"follower_read\","
+           "\"bounded_read\",\"local_read\"]}");
+    settle(&h);
+    root = compare_result(c);
+    assert_true(json_is_null(json_object_get(root, "read_index_avg_ms")));
+    assert_true(json_is_null(json_object_get(root, "read_via_log_avg_ms")));
+    assert_true(json_is_true(json_object_get(root, "both_linearizable")));
+    assert_true(json_is_false(json_object_get(root, "writes")));
+    assert_int_equal(int_of(root, "values_seen"), 0);
+    assert_int_equal(int_of(root, "max_stale_ms"), 700);
+    assert_int_equal(json_array_size(json_object_get(root, "methods")), 3);
+    assert_true(int_of(json_object_get(root, "asks"), "sent") >= 30 + 256);
+    assert_int_equal(int_of(json_object_get(method_of(root, "follower_read"), "cost"), "asks"),
+                     256);
+    assert_int_equal(int_of(json_object_get(method_of(root, "follower_read"), "cost"), "messages"),
+                     512);
+    json_decref(root);
+    /* What only a leader answers is refused, and so is the run that has it. */
+    say(c, "{\"type\":\"compare_read_methods\",\"msg_id\":2,\"num_reads\":30,\"only\":true,"
+           "\"methods\":[\"follower_read\",\"lease_read\"]}");
+    settle(&h);
+    json_decref(expect_error(c, 2, "not_leader", 11, true, EXTRA("leader_id", "leader_addr")));
+    /* Nothing that is promised is no verdict. */
+    exchange(&h, c,
+             "{\"type\":\"compare_read_methods\",\"msg_id\":3,\"num_reads\":3,\"only\":true,"
+             "\"methods\":[\"local_read\"]}",
+             "{\"type\":\"compare_read_methods_ok\",\"in_reply_to\":3,\"read_index_avg_ms\":null,"
+             "\"read_via_log_avg_ms\":null,\"both_linearizable\":null}");
+    /* An old state is found out by what this node has heard to be committed. */
+    h.fx.nodes[c->node].planted = "5";
+    say(c, "{\"type\":\"compare_read_methods\",\"msg_id\":4,\"num_reads\":3,\"only\":true,"
+           "\"methods\":[\"follower_read\"]}");
+    run_turns(&h, 3);
+    h.fx.nodes[c->node].planted = "4";
+    settle(&h);
+    root = compare_result(c);
+    assert_true(json_is_false(json_object_get(root, "both_linearizable")));
+    json_decref(root);
+    assert_string_equal(h.last_event, "compare_violation");
+    host_done(&h);
+}
+
+static bool no_asks(const struct fx *fx, const struct raft_msg *m)
+{
+    (void)fx;
+    return m->type != RAFT_MSG_READ_ASK;
+}
+
+/* Its own election ends it: what it was to show is over. */
+static void service__compare_on_a_follower_ends_when_it_leads(void **state)
+{
+    struct host h;
+    struct conn *c;
+    int l;
+
+    (void)state;
+    c = open_follower(&h, &(struct fx_options){0}, &l);
+    h.fx.pass = no_asks;
+    say(c, "{\"type\":\"compare_read_methods\",\"msg_id\":1,\"num_reads\":100000,\"only\":true,"
+           "\"methods\":[\"follower_read\"]}");
+    advance(&h, 100000);
+    assert_int_equal(c->n_held, 1);
+    assert_int_equal(replica_transfer(h.fx.nodes[l].replica, h.fx.nodes[c->node].id, h.fx.now_us),
+                     0);
+    advance(&h, 200000);
+    assert_int_equal(fx_leader(&h.fx), c->node);
+    json_decref(
+        expect_error(c, 1, "term_changed", 11, true, EXTRA("old_term", "term", "leader_id")));
+    host_done(&h);
+}
+
 /* A group of one, one read at a time: each step of the disk ends exactly one log read, first the
  * writer's number and the warm-up. So the latency of each counted one is known. */
 static void service__compare_measures_right(void **state)
@@ -2267,7 +2736,14 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(service__reads_have_exactly_their_fields),
+        cmocka_unit_test(service__follower_reads_say_who_answered),
+        cmocka_unit_test(service__lease_reads_say_whether_there_was_one),
+        cmocka_unit_test(service__bounded_reads_say_how_old),
+        cmocka_unit_test(service__who_is_behind_names_the_leader),
+        cmocka_unit_test(service__a_read_is_what_the_host_says),
         cmocka_unit_test(service__writes_have_exactly_their_fields),
+        cmocka_unit_test(service__a_repeated_write_has_the_first_answer),
+        cmocka_unit_test(service__sessions_that_are_not_there),
         cmocka_unit_test(service__envelopes_are_turned_round),
         cmocka_unit_test(service__what_it_cannot_do_is_refused),
         cmocka_unit_test(service__a_change_of_the_members_is_answered),
@@ -2296,6 +2772,9 @@ int main(void)
         cmocka_unit_test(service__parts_of_snapshots_wait_for_the_disk),
         cmocka_unit_test(service__a_part_that_cannot_be_had_says_why),
         cmocka_unit_test(service__compare_counts_what_it_did),
+        cmocka_unit_test(service__compare_runs_every_method),
+        cmocka_unit_test(service__compare_runs_on_a_follower),
+        cmocka_unit_test(service__compare_on_a_follower_ends_when_it_leads),
         cmocka_unit_test(service__compare_measures_right),
         cmocka_unit_test(service__compare_finds_a_lying_state),
         cmocka_unit_test(service__compare_finds_the_method_that_lies),

@@ -23,6 +23,7 @@
 #include "base/prng.h"
 #include "snap/snap_int.h"
 #include "unit/fake-disk.h"
+#include "unit/temp-folder.h"
 
 #define BODY_MAX 9000u
 
@@ -1608,14 +1609,13 @@ static void *crowd_reads(void *arg)
 
 static void snap__threads_share_a_folder(void **state)
 {
-    char path[] = "/tmp/test-snap-XXXXXX";
+    const char *path = temp_folder_new("snap");
     struct crowd c = {.n_turns = 60};
     pthread_t threads[4];
     struct snap_meta m = {0};
     int dir_fd;
 
     (void)state;
-    assert_non_null(mkdtemp(path));
     dir_fd = open(path, O_RDONLY | O_DIRECTORY);
     assert_true(dir_fd >= 0);
     c.rig.conf = (struct snap_conf){.cluster_id = "sixteen bytes.."};
@@ -1639,7 +1639,8 @@ static void snap__threads_share_a_folder(void **state)
     assert_int_equal(c.rig.conf.vfs->unlink(c.rig.conf.vfs->ctx, name_of(m.id)), 0);
     vfs_posix_free(c.rig.conf.vfs);
     assert_int_equal(close(dir_fd), 0);
-    assert_int_equal(rmdir(path), 0);
+    assert_int_equal(rmdir(path), 0); /* nothing else is left */
+    temp_folder_remove(path);
 }
 
 int main(void)

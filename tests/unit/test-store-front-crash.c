@@ -180,7 +180,8 @@ static bool state_fits(struct rig *rig, const struct state *st, struct store *s,
     *why = "last index, term, vote or mark";
     if (rec->last_index != st->m.n || !same_id(rec->marked, st->mark) ||
         rec->hard_state.current_term != st->m.hard_state.current_term ||
-        rec->hard_state.voted_for != st->m.hard_state.voted_for)
+        rec->hard_state.voted_for != st->m.hard_state.voted_for ||
+        rec->hard_state.lease_max_us != st->m.hard_state.lease_max_us)
         return false;
     *why = "the base";
     if (!base_fits(rig, st, rec))
@@ -327,7 +328,8 @@ static void reset(struct rig *rig)
     if (prng_below(&rig->prng, 2) == 0) {
         e->batch.has_hard_state = true;
         e->batch.hard_state = (struct raft_hard_state){.current_term = ++e->id.term,
-                                                       .voted_for = prng_below(&rig->prng, 3)};
+                                                       .voted_for = prng_below(&rig->prng, 3),
+                                                       .lease_max_us = m->hard_state.lease_max_us};
     }
     state_apply(&rig->newest, e);
     rest->batch = (struct model_batch){.number = ++rig->number,

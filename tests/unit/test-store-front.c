@@ -26,6 +26,7 @@
 #include "store/read_thread.h"
 #include "unit/store-forge.h"
 #include "unit/store-model.h"
+#include "unit/temp-folder.h"
 
 #define CALLS_MAX 64
 
@@ -39,6 +40,8 @@ struct log {
     raft_index last;
     raft_term term;
     raft_node_id vote;
+    uint64_t lease_us;
+    bool bare; /* submissions say no hard state */
     uint64_t number;
     /* What the next pread() does in the middle of it. */
     void (*in_read)(struct log *l);
@@ -92,6 +95,7 @@ static int open_log(struct log *l)
         l->last = l->rec.last_index;
         l->term = l->rec.hard_state.current_term;
         l->vote = l->rec.hard_state.voted_for != 0 ? l->rec.hard_state.voted_for : 1;
+        l->lease_us = l->rec.hard_state.lease_max_us;
         l->number = 0;
     }
     return rc;
@@ -161,13 +165,14 @@ static void submit(struct log *l, enum raft_entry_type type, size_t len, raft_in
         e.len = (uint32_t)len;
     }
     e.data = bytes;
-    assert_int_equal(store_submit(l->store, &(struct store_batch){.number = ++l->number,
-                                                                  .has_hard_state = true,
-                                                                  .hard_state = {l->term, l->vote},
-                                                                  .truncate_from = truncate_from,
-                                                                  .entries = &e,
-                                                                  .n_entries = 1}),
-                     0);
+    assert_int_equal(
+        store_submit(l->store, &(struct store_batch){.number = ++l->number,
+                                                     .has_hard_state = !l->bare,
+                                                     .hard_state = {l->term, l->vote, l->lease_us},
+                                                     .truncate_from = truncate_from,
+                                                     .entries = &e,
+                                                     .n_entries = 1}),
+        0);
 }
 
 static void append(struct log *l, raft_index truncate_from)
@@ -191,7 +196,8 @@ static void mark(struct log *l, raft_index index, raft_term term)
 
 static void submit_reset(struct log *l, raft_index index, raft_term term, raft_term new_term)
 {
-    const struct raft_hard_state hs = {.current_term = new_term, .voted_for = 2};
+    const struct raft_hard_state hs = {
+        .current_term = new_term, .voted_for = 2, .lease_max_us = l->lease_us};
 
     l->config.index = index > 3 ? index - 3 : 1;
     assert_int_equal(
@@ -955,6 +961,33 @@ static void store__bytes_behind_an_entry(void **state)
 
 /* ---- a reset ---- */
 
+/* LEASE-3: said once, in a segment that goes, and then the whole log goes, twice. */
+static void store__a_promise_outlives_the_log(void **state)
+{
+    struct log l;
+
+    (void)state;
+    log_begin(&l);
+    l.lease_us = 250000;
+    append(&l, 0);
+    l.bare = true;
+    append_to(&l, 13);
+    mark(&l, 12, 1);
+    assert_true(drop_all(&l).index == 11);
+    prepare_all(&l);
+    for (uint64_t seq = 1; seq < 7; seq++)
+        assert_false(has_file(&l, seq));
+    assert_int_equal(lose_power(&l), 0);
+    assert_true(l.rec.base.index == 11 && l.rec.hard_state.lease_max_us == 250000);
+    for (raft_term new_term = 0; new_term <= 3; new_term += 3) {
+        reset(&l, 100 + new_term, new_term != 0 ? new_term : 1, new_term);
+        assert_int_equal(lose_power(&l), 0);
+        assert_true(l.rec.base.index == 100 + new_term);
+        assert_true(l.rec.hard_state.lease_max_us == 250000);
+    }
+    log_end(&l);
+}
+
 /* Entries go, term and vote stay. */
 static void store__a_reset_leaves_a_log_without_entries(void **state)
 {
@@ -1436,7 +1469,7 @@ static void store__a_stamped_reset_is_a_leftover_and_evidence(void **state)
 /* ---- three threads ---- */
 
 struct threads {
-    char path[32];
+    const char *path;
     int dir_fd;
     int fd;
     struct vfs *vfs;
@@ -1457,13 +1490,6 @@ static void must_not_fail(void *ctx, int error)
     abort();
 }
 
-static int remove_one(void *arg, const char *name)
-{
-    const struct threads *t = arg;
-
-    return unlinkat(t->dir_fd, name, 0);
-}
-
 static void threads_begin(struct threads *t)
 {
     struct store_recovered rec = {0};
@@ -1471,8 +1497,7 @@ static void threads_begin(struct threads *t)
     size_t len;
     const void *config = model_config(&len);
 
-    *t = (struct threads){.path = "/tmp/ridd-front-XXXXXX", .term = 1, .last = 1};
-    assert_non_null(mkdtemp(t->path));
+    *t = (struct threads){.path = temp_folder_new("front"), .term = 1, .last = 1};
     t->dir_fd = open(t->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     t->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     assert_true(t->dir_fd >= 0 && t->fd >= 0);
@@ -1492,11 +1517,10 @@ static void threads_end(struct threads *t)
     read_thread_stop(t->read_thread);
     log_reads_free(t->reads);
     store_close(t->store);
-    assert_int_equal(t->vfs->list(t->vfs->ctx, remove_one, t), 0);
     vfs_posix_free(t->vfs);
     (void)close(t->fd);
     (void)close(t->dir_fd);
-    assert_int_equal(rmdir(t->path), 0);
+    temp_folder_remove(t->path);
 }
 
 static void threads_submit(struct threads *t, size_t len)
@@ -1647,6 +1671,7 @@ int main(void)
         cmocka_unit_test(store__files_that_went_are_closed),
         cmocka_unit_test(store__windows_of_what_went_are_dropped),
         cmocka_unit_test(store__bytes_behind_an_entry),
+        cmocka_unit_test(store__a_promise_outlives_the_log),
         cmocka_unit_test(store__a_reset_leaves_a_log_without_entries),
         cmocka_unit_test(store__writes_around_a_reset_keep_their_order),
         cmocka_unit_test(store__a_reset_happens_at_one_moment),

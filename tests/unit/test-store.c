@@ -238,6 +238,15 @@ static void submit_hard_state(struct log *l, raft_term term, raft_node_id vote)
                      0);
 }
 
+static void submit_lease(struct log *l, raft_term term, raft_node_id vote, uint64_t lease_us)
+{
+    assert_int_equal(
+        store_submit(l->store, &(struct store_batch){.number = ++l->number,
+                                                     .has_hard_state = true,
+                                                     .hard_state = {term, vote, lease_us}}),
+        0);
+}
+
 static void work_all(struct log *l)
 {
     uint64_t number = 0;
@@ -427,6 +436,15 @@ static void store__a_restart_loop_does_not_fill_the_disk(void **state)
     assert_int_equal(reopen(&l), 0);
     assert_int_equal(fake_disk_n_files(l.disk), 6);
     assert_true(l.rec.hard_state.current_term == 9);
+    /* So is a promise that is longer than any before, and nothing else (LEASE-3). */
+    submit_lease(&l, 9, 0, 300000);
+    work_all(&l);
+    assert_int_equal(reopen(&l), 0);
+    assert_int_equal(fake_disk_n_files(l.disk), 7);
+    assert_true(l.rec.hard_state.current_term == 9 && l.rec.hard_state.lease_max_us == 300000);
+    assert_int_equal(reopen(&l), 0);
+    assert_int_equal(fake_disk_n_files(l.disk), 7);
+    assert_true(l.rec.hard_state.lease_max_us == 300000);
     log_end(&l);
 }
 
@@ -814,7 +832,7 @@ struct by_hand {
     raft_term last_term;
 };
 
-/* DISK-7, DISK-8, DISK-9: checksums are good, and still it is nonsense. The log before: index 1 and
+/* DISK-7, DISK-8, DISK-9, LEASE-3: checksums are good, and still it is nonsense. The log before: index 1 and
  * 2, term 4, vote for 5. */
 static void store__nonsense_with_good_checksums_is_refused(void **state)
 {
@@ -824,7 +842,36 @@ static void store__nonsense_with_good_checksums_is_refused(void **state)
     size_t len;
     const unsigned char *config = model_config(&len);
     const uint32_t config_len = (uint32_t)len;
+    static const unsigned char lease[3][16] = {
+        {5}, {5, [8] = 1}, {5, [8] = 0x81, 0x84, 0x1e}}; /* none; 1 us; 2 s and 1 us */
     const struct by_hand cases[] = {
+        {NULL, {{.type = RECORD_LEASED_STATE, .term = 4, .len = 16, .data = lease[1]}}, 1, 2, 4},
+        {"is shorter",
+         {{.type = RECORD_LEASED_STATE, .term = 4, .len = 16, .data = lease[0]}},
+         1,
+         2,
+         4},
+        {"out of range",
+         {{.type = RECORD_LEASED_STATE, .term = 4, .len = 16, .data = lease[2]}},
+         1,
+         2,
+         4},
+        {"wrong length",
+         {{.type = RECORD_LEASED_STATE, .term = 4, .len = 8, .data = lease[1]}},
+         1,
+         2,
+         4},
+        {"wrong length",
+         {{.type = RECORD_HARDSTATE, .term = 4, .len = 16, .data = lease[1]}},
+         1,
+         2,
+         4},
+        {"is shorter",
+         {{.type = RECORD_LEASED_STATE, .term = 4, .len = 16, .data = lease[1]},
+          {.type = RECORD_HARDSTATE, .term = 4, .len = 8, .data = vote5}},
+         2,
+         2,
+         4},
         {NULL, {{.type = RECORD_HARDSTATE, .term = 4, .len = 8, .data = vote5}}, 1, 2, 4},
         {NULL, {{.type = RECORD_HARDSTATE, .term = 5, .len = 8, .data = vote6}}, 1, 2, 4},
         {"term of a hard state is lower",
@@ -1420,6 +1467,7 @@ static void store__dump(void **state)
     at = l.store->w.used;
     work_all(&l);
     submit(&l, 3, "second", 6);
+    submit_lease(&l, 3, 0xbeef, 300000);
     work_all(&l);
     assert_int_equal(store_idle(l.store), 0);
     assert_int_equal(
@@ -1438,6 +1486,7 @@ static void store__dump(void **state)
                  "batch_end last_index=1", "segment=0000000000000002.wal",
                  "hard_state term=3 voted_for=000000000000beef",
                  "entry index=2 term=3 type=command bytes=9 data='new\\x0aline\\x1b'",
+                 "leased_state term=3 voted_for=000000000000beef lease_max_us=300000",
                  "sync_mark synced_batch=4", "truncate from=3",
                  "snapshot_mark index=2 term=3 hash=ab00", "config index=1 term=1 members=n1",
                  "zeros bytes=", "verdict=clean batch=6 last_index=2 last_term=3", NULL});
@@ -1469,6 +1518,53 @@ static void store__dump(void **state)
              (const char *const[]){"entry index=1", "verdict=foreign", NULL});
     /* Looking changed nothing. */
     assert_true(fake_disk_n_calls(l.disk) == calls);
+    log_end(&l);
+}
+
+static void dump_lacks(const struct store_conf *conf, const char *word)
+{
+    int r;
+    char *text = dump(conf, &r);
+
+    assert_int_equal(r, 0);
+    if (strstr(text, word) != NULL)
+        fail_msg("'%s' in:\n%s", word, text);
+    free(text);
+}
+
+/* LEASE-3: the longest promise stands in every segment, with term and vote. A node that never gave one
+ * has a log without a trace of it, which an earlier program reads; one that did has records of a type
+ * that such a program does not know, and refuses in words (DISK-24). */
+static void store__the_longest_promise_is_kept(void **state)
+{
+    static char data[4000];
+    struct log l;
+
+    (void)state;
+    log_begin(&l, 64u << 10, 64u << 10);
+    submit_lease(&l, 2, 7, 0);
+    work_all(&l);
+    assert_int_equal(reopen(&l), 0);
+    assert_true(l.rec.hard_state.lease_max_us == 0);
+    dump_lacks(&l.conf, "leased_state");
+    submit_lease(&l, 2, 7, 1);
+    work_all(&l);
+    assert_int_equal(reopen(&l), 0);
+    assert_true(l.rec.hard_state.lease_max_us == 1);
+    dump_has(&l.conf, 0,
+             (const char *const[]){"hard_state term=1", "leased_state term=2", "lease_max_us=1",
+                                   "verdict=clean", "lease_max_us=1", NULL});
+    submit_lease(&l, 2, 7, RAFT_LEASE_US_MAX);
+    submit_lease(&l, 3, 0, RAFT_LEASE_US_MAX);
+    for (unsigned i = 0; i < 40; i++) {
+        submit(&l, 3, data, sizeof(data));
+        work_all(&l);
+    }
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(reopen(&l), 0);
+        assert_true(l.rec.hard_state.current_term == 3 && l.rec.hard_state.voted_for == 0);
+        assert_true(l.rec.hard_state.lease_max_us == RAFT_LEASE_US_MAX);
+    }
     log_end(&l);
 }
 
@@ -1916,6 +2012,7 @@ int main(void)
         cmocka_unit_test(store__segments_under_names_of_others_are_refused),
         cmocka_unit_test(store__segments_of_another_copy_are_refused),
         cmocka_unit_test(store__nonsense_with_good_checksums_is_refused),
+        cmocka_unit_test(store__the_longest_promise_is_kept),
         cmocka_unit_test(store__a_failed_sync_is_final),
         cmocka_unit_test(store__a_failed_call_is_handed_up),
         cmocka_unit_test(store__room_that_was_promised_and_is_not_there),

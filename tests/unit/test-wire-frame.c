@@ -84,7 +84,35 @@ static const struct raft_msg samples[] = {
      .term = 5,
      .round = 9,
      .note = {.flags = RAFT_NOTE_SAID | RAFT_NOTE_UNFIT}},
+    /* 21: with a beat */
+    {.type = RAFT_MSG_HEARTBEAT,
+     .term = 5,
+     .round = 9,
+     .leader_commit = 10,
+     .note = {.flags = RAFT_NOTE_SAID},
+     .beat = {.said = true,
+              .lease_us = RAFT_LEASE_US_MAX,
+              .stamp = {UINT64_MAX, RAFT_INDEX_MAX},
+              .proved_index = RAFT_INDEX_MAX}},
+    {.type = RAFT_MSG_HEARTBEAT_RESP,
+     .term = 5,
+     .round = 9,
+     .note = {.flags = RAFT_NOTE_SAID | RAFT_NOTE_PARKED},
+     .beat = {.said = true, .leased = true, .mono_us = 0x0102, .stamp = {7, 0x030405}}},
+    {.type = RAFT_MSG_HEARTBEAT,
+     .term = 5,
+     .round = 9,
+     .leader_commit = 10,
+     .note = {.flags = RAFT_NOTE_SAID},
+     .beat = {.said = true}},
+    /* 24 */
+    {.type = RAFT_MSG_VOTE_RESP, .term = 6, .left_us = 303000},
+    {.type = RAFT_MSG_READ_ASK, .term = 6, .ask = {UINT64_MAX, 1}},
+    {.type = RAFT_MSG_READ_ANSWER, .term = 6, .ask = {3, UINT64_MAX}, .index = 17},
+    {.type = RAFT_MSG_READ_ANSWER, .term = 7, .reject = true, .ask = {3, 4}, .leader = UINT64_MAX},
+    {.type = RAFT_MSG_READ_ANSWER, .term = 0, .reject = true, .ask = {3, 4}},
 };
+#define A_NOTE    20u /* the last one without anything behind it */
 #define N_SAMPLES (sizeof(samples) / sizeof(samples[0]))
 
 static void assert_same_msg(const struct raft_msg *a, const struct raft_msg *b)
@@ -99,6 +127,16 @@ static void assert_same_msg(const struct raft_msg *a, const struct raft_msg *b)
     assert_int_equal(a->reject, b->reject);
     assert_int_equal(a->transfer, b->transfer);
     assert_memory_equal(&a->note, &b->note, sizeof(a->note));
+    assert_int_equal(a->beat.said, b->beat.said);
+    assert_int_equal(a->beat.leased, b->beat.leased);
+    assert_true(a->beat.lease_us == b->beat.lease_us);
+    assert_true(a->beat.mono_us == b->beat.mono_us);
+    assert_true(a->beat.stamp.nonce == b->beat.stamp.nonce);
+    assert_true(a->beat.stamp.hold_us == b->beat.stamp.hold_us);
+    assert_true(a->beat.proved_index == b->beat.proved_index);
+    assert_true(a->left_us == b->left_us);
+    assert_true(a->ask.nonce == b->ask.nonce && a->ask.number == b->ask.number);
+    assert_true(a->leader == b->leader);
     assert_int_equal(a->part == NULL, b->part == NULL);
     if (a->part != NULL) {
         assert_true(a->part->transfer == b->part->transfer);
@@ -176,7 +214,7 @@ static void frame__a_note_says_that_it_is_one(void **state)
     struct raft_msg m;
 
     (void)state;
-    assert_int_equal(wire_msg_encode(&samples[N_SAMPLES - 1], &b), 0);
+    assert_int_equal(wire_msg_encode(&samples[A_NOTE], &b), 0);
     frame = cut_whole(&b);
     assert_int_equal(frame.payload_len, 17 + 64);
     assert_int_equal(get_u32(b.data + 12 + 17), RAFT_NOTE_SAID | RAFT_NOTE_UNFIT);
@@ -246,16 +284,30 @@ static void frame__short_at_every_byte(void **state)
     }
 }
 
-/* Cut the payload and mend length and checksum: the message itself must notice. What a later version
- * added at the end, whatever it is, changes nothing (WIRE-7). */
-/* Where a note may follow, a few bytes are a note that was cut. */
-static bool may_have_note(const struct raft_msg *m)
+/* Where a note, a beat or what is left of promises may follow, a few bytes are one that was cut. */
+static bool may_have_more(const struct raft_msg *m)
 {
-    return (m->type == RAFT_MSG_HEARTBEAT || m->type == RAFT_MSG_HEARTBEAT_RESP) &&
-           m->note.flags == 0;
+    if (m->type == RAFT_MSG_VOTE_RESP)
+        return m->left_us == 0;
+    return (m->type == RAFT_MSG_HEARTBEAT || m->type == RAFT_MSG_HEARTBEAT_RESP) && !m->beat.said;
 }
 
-/* WIRE-7. A note may be missing: what is left is the message of the version before. */
+/* How many bytes of m there are without what only later versions than this many before write:
+ * without a beat or what is left of promises, and without a note. */
+static size_t len_of_version_before(const struct raft_msg *m, unsigned before, size_t len)
+{
+    if (m->left_us != 0)
+        len -= 8;
+    if (m->beat.said)
+        len -= m->type == RAFT_MSG_HEARTBEAT ? 32 : 25;
+    if (before > 1 && m->note.flags != 0)
+        len -= 64;
+    return len;
+}
+
+/* Cut the payload and mend length and checksum: the message itself must notice. What a later version
+ * added at the end, whatever it is, changes nothing; and without a note, or a beat, what is left is the
+ * message of the version before (WIRE-7). */
 static void frame__short_payload_is_refused_and_a_tail_ignored(void **state)
 {
     (void)state;
@@ -272,19 +324,23 @@ static void frame__short_payload_is_refused_and_a_tail_ignored(void **state)
             size_t copy = len < whole.payload_len ? len : whole.payload_len;
             struct raft_msg m;
             bool ok;
+            bool of_before = len == len_of_version_before(&samples[i], 1, whole.payload_len);
+            bool of_first = len == len_of_version_before(&samples[i], 2, whole.payload_len);
 
             assert_non_null(exact);
             memset(exact, 0xa5, len + 1);
             memcpy(exact + 1, whole.payload, copy);
-            ok = len == whole.payload_len ||
-                 (len > whole.payload_len && !may_have_note(&samples[i])) ||
-                 (samples[i].note.flags != 0 && len + 64 == whole.payload_len);
+            ok = len == whole.payload_len || of_before || of_first ||
+                 (len > whole.payload_len && !may_have_more(&samples[i]));
             assert_int_equal(wire_msg_decode(&frame, FROM, TO, &arena, &m),
                              ok ? 0 : WIRE_FRAME_E_PAYLOAD);
             if (ok && len >= whole.payload_len)
                 assert_same_msg(&samples[i], &m);
-            else if (ok)
-                assert_int_equal(m.note.flags, 0);
+            else if (ok) {
+                assert_int_equal(m.note.flags, of_before ? samples[i].note.flags : 0);
+                assert_false(m.beat.said);
+                assert_true(m.left_us == 0);
+            }
             free(exact);
         }
     }
@@ -375,7 +431,7 @@ static void frame__types_and_flags(void **state)
     (void)state;
     assert_int_equal(wire_msg_encode(&samples[0], &b), 0);
     for (unsigned type = 0; type < 256; type++) {
-        bool known = (type >= 1 && type <= 11) || (type >= 32 && type <= 36);
+        bool known = (type >= 1 && type <= 13) || (type >= 32 && type <= 36);
 
         b.data[8] = (unsigned char)type;
         reseal(&b);
@@ -546,6 +602,54 @@ static const struct field_case field_cases[] = {
     {18, 17, 8, 1, false},
     {18, 25, 8, 1, false},
     {18, 33, 1, 1, false},
+    /* The beat of a HEARTBEAT, behind 24 and 64 bytes: lease, nonce, hold, proved index */
+    {21, 88, 8, 0, true},
+    {21, 88, 8, RAFT_LEASE_US_MAX + 1, false},
+    {21, 88, 8, UINT64_MAX, false},
+    {21, 96, 8, 0, false}, /* no stamp, and a time in it */
+    {21, 104, 8, HI + 1, false},
+    {21, 112, 8, HI + 1, false},
+    {23, 88, 8, RAFT_LEASE_US_MAX, true},
+    {23, 96, 8, 1, true},
+    {23, 104, 8, 1, false},
+    {23, 112, 8, 1, false}, /* nothing is proved about no stamp */
+    /* of a HEARTBEAT_RESP, behind 17 and 64: leased, mono, nonce, hold */
+    {22, 81, 1, 0, true},
+    {22, 81, 1, 2, false},
+    {22, 82, 8, HI, true},
+    {22, 82, 8, HI + 1, false},
+    {22, 90, 8, 0, false},
+    {22, 98, 8, HI, true},
+    {22, 98, 8, HI + 1, false},
+    /* VOTE_RESP: what is left of promises. None is not written. */
+    {24, 9, 8, 0, false},
+    {24, 9, 8, 1, true},
+    {24, 9, 8, RAFT_LEFT_US_MAX, true},
+    {24, 9, 8, RAFT_LEFT_US_MAX + 1, false},
+    {24, 9, 8, UINT64_MAX, false},
+    /* READ_ASK: term, nonce, number */
+    {25, 0, 8, 0, false},
+    {25, 0, 8, HI, true},
+    {25, 0, 8, HI + 1, false},
+    {25, 8, 8, 0, false},
+    {25, 16, 8, 0, false},
+    {25, 16, 8, UINT64_MAX, true},
+    /* READ_ANSWER: term, reject, nonce, number, index, leader */
+    {26, 0, 8, 0, false},
+    {26, 0, 8, HI + 1, false},
+    {26, 8, 1, 1, false}, /* a refusal with an index */
+    {26, 8, 1, 2, false},
+    {26, 9, 8, 0, false},
+    {26, 17, 8, 0, false},
+    {26, 25, 8, 0, false},
+    {26, 25, 8, HI, true},
+    {26, 25, 8, HI + 1, false},
+    {26, 33, 8, 1, false}, /* whom it follows is of no interest where it leads */
+    {27, 8, 1, 0, false},
+    {27, 25, 8, 1, false},
+    {27, 33, 8, 0, true},
+    {28, 0, 8, HI, true},
+    {28, 0, 8, HI + 1, false},
 };
 
 static void frame__bounds_of_every_field(void **state)
@@ -616,6 +720,70 @@ static void frame__bytes_of_parts_are_fixed(void **state)
     assert_memory_equal(b.data + 8, part, sizeof(part));
     buf_reset(&b, 0);
     assert_int_equal(wire_msg_encode(&samples[17], &b), 0);
+    assert_int_equal(b.len, 8 + sizeof(answer));
+    assert_memory_equal(b.data + 8, answer, sizeof(answer));
+}
+
+/* Likewise, from the third on. */
+static void frame__bytes_of_beats_and_asks_are_fixed(void **state)
+{
+    static const unsigned char beat[] = {/* leased */ 1,
+                                         2,
+                                         1,
+                                         0,
+                                         0,
+                                         0,
+                                         0,
+                                         0,
+                                         0,
+                                         7,
+                                         0,
+                                         0,
+                                         0,
+                                         0,
+                                         0,
+                                         0,
+                                         0,
+                                         5,
+                                         4,
+                                         3,
+                                         0,
+                                         0,
+                                         0,
+                                         0,
+                                         0};
+    static const unsigned char lease[] = {0x80, 0x84, 0x1e, 0,    0,    0,    0,    0,
+                                          0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+    static const unsigned char vote[] = {4,    0,    0, 0, 6, 0, 0, 0, 0, 0, 0, 0, /* reject */ 0,
+                                         0x98, 0x9f, 4, 0, 0, 0, 0, 0};
+    static const unsigned char ask[] = {12, 0, 0,    0,    6,    0,    0,    0,    0,    0,
+                                        0,  0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+                                        1,  0, 0,    0,    0,    0,    0,    0};
+    static const unsigned char answer[] = {
+        13,   0,    0,    0,  6, 0, 0, 0, 0,    0,    0,    0,    /* reject */ 0,
+        3,    0,    0,    0,  0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff,
+        0xff, 0xff, 0xff, 17, 0, 0, 0, 0, 0,    0,    0,    0,    0,
+        0,    0,    0,    0,  0, 0};
+    cleanup_buf struct buf b = BUF_INIT;
+
+    (void)state;
+    assert_int_equal(wire_msg_encode(&samples[22], &b), 0);
+    assert_int_equal(b.len, FRAME_HEADER_BYTES + 17 + 64 + sizeof(beat));
+    assert_memory_equal(b.data + FRAME_HEADER_BYTES + 17 + 64, beat, sizeof(beat));
+    buf_reset(&b, 0);
+    assert_int_equal(wire_msg_encode(&samples[21], &b), 0);
+    assert_int_equal(b.len, FRAME_HEADER_BYTES + 24 + 64 + 32);
+    assert_memory_equal(b.data + FRAME_HEADER_BYTES + 24 + 64, lease, sizeof(lease));
+    buf_reset(&b, 0);
+    assert_int_equal(wire_msg_encode(&samples[24], &b), 0);
+    assert_int_equal(b.len, 8 + sizeof(vote));
+    assert_memory_equal(b.data + 8, vote, sizeof(vote));
+    buf_reset(&b, 0);
+    assert_int_equal(wire_msg_encode(&samples[25], &b), 0);
+    assert_int_equal(b.len, 8 + sizeof(ask));
+    assert_memory_equal(b.data + 8, ask, sizeof(ask));
+    buf_reset(&b, 0);
+    assert_int_equal(wire_msg_encode(&samples[26], &b), 0);
     assert_int_equal(b.len, 8 + sizeof(answer));
     assert_memory_equal(b.data + 8, answer, sizeof(answer));
 }
@@ -1100,6 +1268,7 @@ int main(void)
         cmocka_unit_test(frame__bounds_of_every_field),
         cmocka_unit_test(frame__the_largest_part),
         cmocka_unit_test(frame__bytes_of_parts_are_fixed),
+        cmocka_unit_test(frame__bytes_of_beats_and_asks_are_fixed),
         cmocka_unit_test(frame__the_largest_append),
         cmocka_unit_test(frame__count_is_checked_before_memory),
         cmocka_unit_test(frame__hello_comes_back),

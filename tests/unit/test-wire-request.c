@@ -166,6 +166,11 @@ static void request__writes(void **state)
     assert_true(request.has_session);
     assert_true(request.client == UINT64_MAX);
     assert_true(request.seq == INT64_MAX);
+    assert_true(request.first == 1); /* nothing is said */
+    must_decode(
+        "{\"type\":\"write\",\"key\":3,\"value\":1,\"client\":\"7\",\"seq\":9,\"first\":9}");
+    assert_true(request.client == 7 && request.seq == 9 && request.first == 9);
+    must_decode("{\"type\":\"read\",\"key\":3,\"first\":0}"); /* no field of this type */
 
     must_decode("{\"type\":\"delete\",\"key\":\"x\",\"client\":\"12\",\"seq\":1,\"value\":[]}");
     assert_int_equal(request.type, WIRE_REQ_DELETE);
@@ -202,6 +207,22 @@ static void request__compare(void **state)
     assert_int_equal(request.methods, WIRE_VIA_LEASE | WIRE_VIA_FOLLOWER | WIRE_VIA_LOCAL);
     must_decode("{\"type\":\"compare_read_methods\",\"num_reads\":1,\"methods\":[]}");
     assert_int_equal(request.methods, 0);
+    assert_false(request.only);
+    assert_false(request.cost);
+    assert_int_equal(request.max_stale_ms, 0);
+    must_decode("{\"type\":\"compare_read_methods\",\"num_reads\":1,\"methods\":[\"read_index\","
+                "\"read_via_log\",\"bounded_read\"],\"only\":true,\"cost\":true,"
+                "\"max_stale_ms\":86400000}");
+    assert_int_equal(request.methods, WIRE_VIA_READ_INDEX | WIRE_VIA_LOG | WIRE_VIA_BOUNDED);
+    assert_true(request.only);
+    assert_true(request.cost);
+    assert_int_equal(request.max_stale_ms, 86400000);
+    must_decode("{\"type\":\"local_read\",\"key\":1,\"max_stale_ms\":1}");
+    assert_int_equal(request.max_stale_ms, 1);
+    must_decode("{\"type\":\"local_read\",\"key\":1}");
+    assert_int_equal(request.max_stale_ms, 0);
+    must_decode("{\"type\":\"read_index\",\"key\":1,\"max_stale_ms\":1}");
+    assert_int_equal(request.max_stale_ms, 0); /* of another type: not known there */
 }
 
 static void request__changes_of_the_members(void **state)
@@ -517,6 +538,11 @@ static const struct wrong wrongs[] = {
     {WRITE("\"value\":1,\"client\":\"5\",\"seq\":1.0"), "seq", INT64_MAX, 7},
     {WRITE("\"value\":1,\"client\":\"5\",\"seq\":\"1\""), "seq", INT64_MAX, 7},
     {CAS("\"from\":1,\"to\":1,\"client\":\"5\""), "seq", 0, 7},
+    {WRITE("\"value\":1,\"first\":1"), "client", 0, 7},
+    {WRITE("\"value\":1,\"client\":\"5\",\"first\":1"), "seq", 0, 7},
+    {WRITE("\"value\":1,\"client\":\"5\",\"seq\":5,\"first\":0"), "first", 5, 7},
+    {WRITE("\"value\":1,\"client\":\"5\",\"seq\":5,\"first\":6"), "first", 5, 7},
+    {WRITE("\"value\":1,\"client\":\"5\",\"seq\":5,\"first\":\"1\""), "first", 5, 7},
     {"{\"msg_id\":7,\"type\":\"delete\",\"key\":\"x\",\"seq\":5}", "client", 0, 7},
     /* via */
     {"{\"msg_id\":7,\"type\":\"read\",\"key\":\"x\",\"via\":\"quorum\"}", "via", 0, 7},
@@ -538,6 +564,10 @@ static const struct wrong wrongs[] = {
     {COMPARE(",\"num_reads\":1,\"methods\":{\"lease_read\":true}"), "methods", 0, 7},
     {COMPARE(",\"num_reads\":1,\"methods\":[\"lease_read\",\"lease\"]"), "methods", 0, 7},
     {COMPARE(",\"num_reads\":1,\"methods\":[1]"), "methods", 0, 7},
+    {COMPARE(",\"num_reads\":1,\"only\":true"), "methods", 0, 7},
+    {COMPARE(",\"num_reads\":1,\"only\":1,\"methods\":[\"local_read\"]"), "only", 0, 7},
+    {COMPARE(",\"num_reads\":1,\"cost\":null"), "cost", 0, 7},
+    {COMPARE(",\"num_reads\":1,\"max_stale_ms\":0"), "max_stale_ms", 86400000, 7},
     /* names of nodes */
     {"{\"msg_id\":7,\"type\":\"transfer_leader\",\"to\":null}", "to", 63, 7},
     {"{\"msg_id\":7,\"type\":\"transfer_leader\",\"to\":\"\"}", "to", 63, 7},
@@ -886,8 +916,9 @@ static void assert_same_request(const char *line, size_t len)
         memcmp(f->key.bytes, j->key.bytes, f->key.len) == 0 && f->n_keys == j->n_keys &&
         f->value.data == j->value.data && f->from.data == j->from.data && f->via == j->via &&
         f->num_reads == j->num_reads && f->concurrency == j->concurrency &&
-        f->methods == j->methods && f->has_session == j->has_session && f->to.data == j->to.data &&
-        f->node_id.data == j->node_id.data && f->n_node_ids == j->n_node_ids;
+        f->methods == j->methods && f->has_session == j->has_session && f->first == j->first &&
+        f->to.data == j->to.data && f->node_id.data == j->node_id.data &&
+        f->n_node_ids == j->n_node_ids;
 
     if (!same)
         fail_msg("the decoders differ: %.*s", (int)len, line);

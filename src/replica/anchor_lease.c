@@ -1,0 +1,86 @@
+/* Lease reads: while the leader's lease is valid nobody else can have committed anything, so the
+ * commit index is an anchor at once (LEASE-9).
+ *
+ * The clock is read after the request is in memory: one look serves all that came before it, and
+ * none that comes after. A time that was read before the machine slept would find the lease of
+ * yesterday valid. So a read waits in LOOK for the next ready, which looks once for all of them;
+ * the two numbers in its anchor tell that its look came later than it.
+ *
+ * Without a lease it joins a round like any other read, and says so. */
+#include "base/assert.h"
+#include "replica/anchor_int.h"
+#include "replica/replica_int.h"
+
+#include "base/banned.h"
+
+static enum wire_error ask(struct replica *r, struct replica_request *q)
+{
+    rid_assert(q->stage == REPLICA_IDLE || q->stage == REPLICA_WAITING);
+    q->anchor = (struct replica_anchor){.arrival_look = r->n_looks};
+    r->dirty = true;
+    replica_move(r, q, REPLICA_LOOK);
+    return WIRE_ERROR_NONE;
+}
+
+static void ask_by_round(struct replica *r, struct replica_request *q)
+{
+    enum wire_error error = anchor_index.ask(r, q);
+
+    r->stats.n_lease_fallbacks++;
+    if (error != WIRE_ERROR_NONE)
+        replica_fail(r, q, error, NULL);
+}
+
+/* The leadership was lost before anybody looked: as if it came now. */
+static void wait_again(struct replica *r, struct replica_request *q)
+{
+    if (r->quiesced)
+        replica_fail(r, q, WIRE_ERROR_CANCELLED, NULL);
+    else
+        replica_move(r, q, REPLICA_WAITING);
+}
+
+static void decide(struct replica *r, struct replica_request *q, uint64_t hold_us)
+{
+    raft_index index;
+
+    if (!replica_can_serve(r)) {
+        wait_again(r, q);
+        return;
+    }
+    if (raft_lease(r->raft, anchor_floor(r, q), r->now_us, hold_us, &index) != 0) {
+        ask_by_round(r, q);
+        return;
+    }
+    rid_assert(r->n_looks > q->anchor.arrival_look);
+    anchor_confirmed(r, q,
+                     &(struct replica_anchor){.index = index,
+                                              .proof = REPLICA_PROOF_LEASE,
+                                              .by = r->id,
+                                              .term = raft_get_term(r->raft),
+                                              .look = r->n_looks,
+                                              .arrival_look = q->anchor.arrival_look});
+}
+
+static void prepare(struct replica *r)
+{
+    struct replica_request *q = replica_first(r, REPLICA_LOOK);
+    uint64_t hold_us;
+
+    if (q == NULL)
+        return;
+    hold_us = replica_look(r);
+    r->n_looks++;
+    /* What callbacks submit meanwhile came after the look, and waits for the next one. */
+    for (; q != NULL && q->anchor.arrival_look < r->n_looks; q = replica_first(r, REPLICA_LOOK))
+        decide(r, q, hold_us);
+}
+
+static void forget(struct replica *r, struct replica_request *q)
+{
+    anchor_index.forget(r, q);
+}
+
+/* In a round they are lost and confirmed with the other reads there: anchor_index.c. */
+const struct anchor_provider anchor_lease = {
+    .use = ANCHOR_REACHED, .by_leader = true, .ask = ask, .forget = forget, .prepare = prepare};
