@@ -890,7 +890,7 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
 
 /* How long `status`, `ping` and `members` wait for one node, and beyond the nodes' own time for
  * starting threads on a busy machine. A node that is later is shown as silent. */
-#define CTL_ASK_MS       1000u
+#define CTL_ASK_MS 1000u
 /* The widest table of a verb; asserted. */
 #define TABLE_COLUMNS_MAX 16
 /* `status`: what all nodes have against themselves and each other. Four each is more than was ever
