@@ -210,6 +210,7 @@ static enum reply_result read_success(struct reply_box *box, const struct reply_
     r->more = get_bool(o, "more");
     reply_set_text(r->leader_id, sizeof(r->leader_id), get_string(o, "leader_id"));
     reply_set_text(r->served_by, sizeof(r->served_by), get_string(o, "served_by"));
+    reply_set_text(r->proof, sizeof(r->proof), get_string(o, "proof"));
     return REPLY_OK;
 }
 

@@ -293,6 +293,7 @@ struct ridd_reply {
     int64_t staleness_us; /* max_stale_ms: how old at most; -1: not said */
     int more;             /* scan: 1 when keys follow behind the last item */
     char served_by[RIDD_NAME_SIZE]; /* the node that read, where the reply says it; else "" */
+    char proof[RIDD_NAME_SIZE];     /* what proved a read, in the server's word; else "" */
     struct ridd_stages stages;
 };
 

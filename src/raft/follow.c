@@ -56,14 +56,22 @@ void raft_understands_asks(struct raft *r, raft_node_id peer, bool understands)
         p->understands_asks = understands;
 }
 
-/* A candidate asks nobody, nor does a leader (FOLLOW-2). */
-static struct progress *whom_to_ask(struct raft *r)
+static const struct progress *look_up(const struct raft *r, raft_node_id id)
 {
-    struct progress *p = r->leader_id != 0 ? raft_progress(r, r->leader_id) : NULL;
+    for (unsigned i = 0; i < r->n_progress; i++)
+        if (r->progress[i].id == id)
+            return &r->progress[i];
+    return NULL;
+}
+
+/* A candidate asks nobody, nor does a leader (FOLLOW-2). */
+static bool may_ask(const struct raft *r)
+{
+    const struct progress *p = look_up(r, r->leader_id);
 
     if (r->role == RAFT_LEADER || r->conf.nonce == 0)
-        return NULL;
-    return p != NULL && p->link_up && p->understands_asks ? p : NULL;
+        return false;
+    return p != NULL && p->link_up && p->understands_asks;
 }
 
 /* Another leader, or another term: what was asked before can be answered by nobody (FOLLOW-5), and
@@ -107,18 +115,18 @@ static struct ask *place(struct asks *a)
 
 /* Sealed here: the time that it is proved for is that of this moment, and nobody gets this number
  * any more (FOLLOW-1). */
-static void ask(struct raft *r, const struct progress *leader)
+static void ask(struct raft *r)
 {
     struct asks *a = &r->asks;
     struct ask *q = place(a);
     struct raft_msg m = {.type = RAFT_MSG_READ_ASK,
-                         .to = leader->id,
+                         .to = r->leader_id,
                          .term = r->hard_state.current_term,
                          .ask = {r->conf.nonce, a->next}};
 
     *q = (struct ask){.number = a->next++,
                       .term = m.term,
-                      .leader = leader->id,
+                      .leader = m.to,
                       .sealed_hold_us = r->hold_us,
                       .sent_us = r->now_us};
     a->patience_us = patience_us(r);
@@ -132,21 +140,17 @@ static void ask(struct raft *r, const struct progress *leader)
 void raft_fill_asks(struct raft *r)
 {
     const struct asks *a = &r->asks;
-    struct progress *leader;
 
     look_around(r);
-    leader = whom_to_ask(r);
-    if (leader == NULL || a->given <= a->answered || r->now_us < a->due_us)
-        return;
-    ask(r, leader);
+    if (may_ask(r) && a->given > a->answered && r->now_us >= a->due_us)
+        ask(r);
 }
 
 uint64_t raft_ask_due_us(const struct raft *r)
 {
     const struct asks *a = &r->asks;
 
-    /* The lookup changes nothing. */
-    if (a->given <= a->answered || whom_to_ask((struct raft *)(uintptr_t)r) == NULL)
+    if (a->given <= a->answered || !may_ask(r))
         return UINT64_MAX;
     return a->term == r->hard_state.current_term && a->leader == r->leader_id ? a->due_us : 0;
 }
@@ -270,11 +274,8 @@ void raft_handle_ask(struct raft *r, const struct raft_msg *m)
 /* The hold clock was told after the question came (LEASE-9). */
 static bool may_take_lease(const struct raft *r, const struct read *read)
 {
-    const struct progress *p = NULL;
+    const struct progress *p = look_up(r, read->asker);
 
-    for (unsigned i = 0; i < r->n_progress; i++)
-        if (r->progress[i].id == read->asker)
-            p = &r->progress[i];
     return p != NULL && p->ask.number != 0 && p->ask_n_holds < r->n_holds;
 }
 

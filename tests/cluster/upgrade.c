@@ -537,7 +537,6 @@ CASE(upgrade__leases_wait_for_the_last_node)
     for (unsigned i = 0; i + 1 < NODES; i++)
         exchange(&u, i, true);
     take_new_conf(&u, LEASE);
-    wait_until_met(&u);
     suffer(&u, step_ms());
     heal(&u);
     assert_false(some_new_node_logged(&u, "event=leases_known "));

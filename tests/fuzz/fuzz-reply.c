@@ -56,6 +56,7 @@ static void check_reply(const struct ridd_reply *r)
     check_text(r->server_name, sizeof(r->server_name));
     check_text(r->leader_id, sizeof(r->leader_id));
     check_text(r->served_by, sizeof(r->served_by));
+    check_text(r->proof, sizeof(r->proof));
     check_text(r->endpoint, sizeof(r->endpoint));
     rid_assert((r->status == RIDD_OK) == (r->text[0] == '\0'));
     rid_assert(r->status != RIDD_OK || r->definite == 1);

@@ -2,6 +2,9 @@
  * deadline that the library tells its loop, so that nothing here depends on how long they last. */
 #include "unit/async-util.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "unit/fake-names.h"
@@ -487,6 +490,60 @@ static void turns__a_name_that_is_found_wakes_the_loop(void **state)
     fake_stop(s);
 }
 
+/* A port whose queue is full swallows who dials. */
+static int full_port(char *ret_address, size_t size, int fillers[8])
+{
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t len = sizeof(a);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    assert_true(fd >= 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof(a)), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &len), 0);
+    assert_int_equal(listen(fd, 0), 0);
+    for (unsigned i = 0; i < 8; i++) {
+        fillers[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        (void)connect(fillers[i], (struct sockaddr *)&a, sizeof(a));
+    }
+    (void)snprintf(ret_address, size, "127.0.0.1:%u", ntohs(a.sin_port));
+    return fd;
+}
+
+/* ASYNC-5: nothing left while it was dialled; and a node that swallows who dials does not eat a
+ * read. */
+static void turns__a_node_that_swallows_who_dials(void **state)
+{
+    static const struct fake_step steps[] = {{NULL, FAKE_REPLY, READ_OK, 0}};
+    struct fake_server *s = fake_start(STEPS(steps));
+    struct ridd_options options = {.timeout_ms = PATIENCE_MS, .connect_timeout_ms = 200, .seed = 7};
+    struct ridd *c = NULL;
+    char full[32];
+    char list[80];
+    int fillers[8];
+    int fd = full_port(full, sizeof(full), fillers);
+    struct seen write;
+    struct seen read;
+    uint64_t id;
+
+    (void)state;
+    (void)snprintf(list, sizeof(list), "%s,%s", full, fake_address(s));
+    assert_int_equal(ridd_open(list, &options, &c), RIDD_OK);
+    id = start_put(c, "x", &write);
+    start_get(c, "x", RIDD_VIA_READ_INDEX, &read);
+    assert_int_equal(ridd_wait(c, 10), RIDD_OK);
+    assert_int_equal(ridd_async_cancel(c, id), RIDD_OK);
+    run_all(c);
+    assert_int_equal(write.status, RIDD_CANCELLED);
+    assert_int_equal(write.definite, 1);
+    assert_int_equal(read.status, RIDD_OK);
+    assert_int_equal(read.attempts, 2);
+    ridd_close(c);
+    (void)close(fd);
+    for (unsigned i = 0; i < 8; i++)
+        (void)close(fillers[i]);
+    fake_stop(s);
+}
+
 /* ---- requests of their own ---- */
 
 /* What is asked once has a connection of its own, which giving up ends: the server sees it. */
@@ -574,6 +631,7 @@ int main(void)
         cmocka_unit_test(turns__who_did_not_answer_is_dialled_anew),
         cmocka_unit_test(turns__a_silent_name_server_holds_nobody),
         cmocka_unit_test(turns__a_name_that_is_found_wakes_the_loop),
+        cmocka_unit_test(turns__a_node_that_swallows_who_dials),
         cmocka_unit_test(turns__giving_up_a_run_ends_it_at_the_server),
         cmocka_unit_test(turns__hints_at_ever_new_addresses),
     };

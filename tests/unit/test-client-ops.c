@@ -76,9 +76,10 @@ static void ops__what_a_reply_proves(void **state)
     op.via = RIDD_VIA_LEASE;
     r = call_reply(&op,
                    "{\"type\":\"lease_read_ok\",\"in_reply_to\":%ID,\"value\":1,\"read_at_index\":7,"
-                   "\"lease_valid\":false,\"linearizable\":true}",
+                   "\"lease_valid\":false,\"linearizable\":true,\"proof\":\"round\"}",
                    NULL);
     assert_int_equal(r->lease_valid, 0);
+    assert_string_equal(r->proof, "round");
     assert_int_equal(r->guarantee, RIDD_GUARANTEE_LINEARIZABLE);
     ridd_reply_free(r);
     op.via = RIDD_VIA_FOLLOWER;
