@@ -76,8 +76,10 @@ enum mc_disk { MC_DISK_AT_ONCE, MC_DISK_SLOW };
 
 /* Where a scope is searched without being asked for. */
 enum mc_mark {
-    MC_FOR_CHECK = 1,
-    MC_FOR_PLANTS = 2,
+    MC_FOR_CHECK = 1,  /* `make check` */
+    MC_FOR_PLANTS = 2, /* planted bugs */
+    MC_FOR_QUICK = 4,  /* `make check` under sanitizers */
+    MC_FOR_WALK = 8,   /* random ways of it, in `make check` */
 };
 
 struct mc_scope {
