@@ -4,7 +4,7 @@
  * they were (tests/mc), and tests.
  * Not for: the daemon, which has none of it linked; a disk or another process: the bytes are those
  * of this build.
- * Two cores with equal images do the same from now on, given the same inputs at the same distance
+ * Two cores with equal images do the same from now on (CORE-6), given the same inputs at the same distance
  * from now: no address, no absolute time and nothing that nobody reads is in it, times that only
  * have to be passed are "passed", and what is dead in a role is left out (image.c says of each
  * why).

@@ -407,10 +407,11 @@ void mc_scope_say(const struct mc_scope *scope, char *text, size_t size)
 {
     int n = snprintf(
         text, size,
-        "nodes=%u voters=%u terms=%u disk=%s once=%s leases=%s rates=%s pairs=%s pre-votes=%s "
+        "nodes=%u voters=%u terms=%u disk=%s once=%s leases=%s rates=%s beating=%s pairs=%s pre-votes=%s "
         "changes-of=%u",
         scope->nodes, scope->voters, scope->terms, scope->disk == MC_DISK_SLOW ? "slow" : "at-once",
-        yes_no(scope->once), yes_no(scope->leases), yes_no(scope->rates), yes_no(scope->pairs),
+        yes_no(scope->once), yes_no(scope->leases), yes_no(scope->rates), yes_no(scope->beating),
+                     yes_no(scope->pairs),
         yes_no(scope->pre_votes), scope->changes);
 
     for (unsigned i = 0; i < MC_BUDGETS; i++)

@@ -1,4 +1,4 @@
-/* Images and copies of cores leave out nothing that matters. What matters is told by what a core does: the same schedule is
+/* CORE-6: images and copies of cores leave out nothing that matters. What matters is told by what a core does: the same schedule is
  * played with cores that are replaced by what was made of their image, or by a copy, after every step, and nobody may
  * notice. That they keep nothing that does not matter is for test-raft-fields.c. */
 #include <inttypes.h>
