@@ -162,7 +162,7 @@ static_assert(RAFT_HEARTBEAT_US_DEFAULT <= RAFT_ELECTION_US_DEFAULT / 3, "three 
  * readings that are 2 ms wrong tell apart what counts, after sixteen 0.1 ms are 12 ppm. */
 #define RAFT_DRIFT_SLOT_US 1000000u
 #define RAFT_DRIFT_SLOTS   16u
-#define RAFT_DRIFT_US      (RAFT_DRIFT_SLOTS * RAFT_DRIFT_SLOT_US)
+#define RAFT_DRIFT_US      ((uint64_t)RAFT_DRIFT_SLOTS * RAFT_DRIFT_SLOT_US)
 /* A lease ends so much before its time, for the granularity of clocks (LEASE-9). */
 #define RAFT_LEASE_MARGIN_US 1000u
 /* The clock of who holds and that of who waits go apart by more than this when the machine was

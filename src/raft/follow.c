@@ -56,14 +56,22 @@ void raft_understands_asks(struct raft *r, raft_node_id peer, bool understands)
         p->understands_asks = understands;
 }
 
-/* A candidate asks nobody, nor does a leader (FOLLOW-2). */
-static struct progress *whom_to_ask(struct raft *r)
+static const struct progress *look_up(const struct raft *r, raft_node_id id)
 {
-    struct progress *p = r->leader_id != 0 ? raft_progress(r, r->leader_id) : NULL;
+    for (unsigned i = 0; i < r->n_progress; i++)
+        if (r->progress[i].id == id)
+            return &r->progress[i];
+    return NULL;
+}
+
+/* A candidate asks nobody, nor does a leader (FOLLOW-2). */
+static bool may_ask(const struct raft *r)
+{
+    const struct progress *p = look_up(r, r->leader_id);
 
     if (r->role == RAFT_LEADER || r->conf.nonce == 0)
-        return NULL;
-    return p != NULL && p->link_up && p->understands_asks ? p : NULL;
+        return false;
+    return p != NULL && p->link_up && p->understands_asks;
 }
 
 /* Another leader, or another term: what was asked before can be answered by nobody (FOLLOW-5), and
@@ -107,18 +115,18 @@ static struct ask *place(struct asks *a)
 
 /* Sealed here: the time that it is proved for is that of this moment, and nobody gets this number
  * any more (FOLLOW-1). */
-static void ask(struct raft *r, const struct progress *leader)
+static void ask(struct raft *r)
 {
     struct asks *a = &r->asks;
     struct ask *q = place(a);
     struct raft_msg m = {.type = RAFT_MSG_READ_ASK,
-                         .to = leader->id,
+                         .to = r->leader_id,
                          .term = r->hard_state.current_term,
                          .ask = {r->conf.nonce, a->next}};
 
     *q = (struct ask){.number = a->next++,
                       .term = m.term,
-                      .leader = leader->id,
+                      .leader = m.to,
                       .sealed_hold_us = r->hold_us,
                       .sent_us = r->now_us};
     a->patience_us = patience_us(r);
@@ -132,21 +140,17 @@ static void ask(struct raft *r, const struct progress *leader)
 void raft_fill_asks(struct raft *r)
 {
     const struct asks *a = &r->asks;
-    struct progress *leader;
 
     look_around(r);
-    leader = whom_to_ask(r);
-    if (leader == NULL || a->given <= a->answered || r->now_us < a->due_us)
-        return;
-    ask(r, leader);
+    if (may_ask(r) && a->given > a->answered && r->now_us >= a->due_us)
+        ask(r);
 }
 
 uint64_t raft_ask_due_us(const struct raft *r)
 {
     const struct asks *a = &r->asks;
 
-    /* The lookup changes nothing. */
-    if (a->given <= a->answered || whom_to_ask((struct raft *)(uintptr_t)r) == NULL)
+    if (a->given <= a->answered || !may_ask(r))
         return UINT64_MAX;
     return a->term == r->hard_state.current_term && a->leader == r->leader_id ? a->due_us : 0;
 }
@@ -201,8 +205,16 @@ static void refuse(struct raft *r, const struct raft_msg *m)
     raft_send(r, &r->msgs, &answer);
 }
 
-/* The asker waits until it has applied the index, and so does not wait for a heartbeat that tells
- * it what is committed (READ-31). */
+/* As far as it is known to hold it; once more when it acknowledges what it did not. Whoever waits
+ * for an index to be applied does not wait for the next heartbeat (READ-31). */
+void raft_tell_commit(const struct raft *r, struct progress *p)
+{
+    raft_index tell = r->commit_index < p->match_index ? r->commit_index : p->match_index;
+
+    if (p->told_commit < p->waits_for && p->told_commit < tell)
+        p->heartbeat_due = p->link_up;
+}
+
 static void answer(struct raft *r, raft_node_id to, struct raft_ask_id ask, raft_index index)
 {
     struct progress *p = raft_progress(r, to);
@@ -214,8 +226,10 @@ static void answer(struct raft *r, raft_node_id to, struct raft_ask_id ask, raft
 
     rid_assert(index >= r->noop_index); /* behind the gate (READ-14) */
     raft_send(r, &r->msgs, &m);
-    if (p != NULL && p->told_commit < r->commit_index && p->told_commit < p->match_index)
-        p->heartbeat_due = p->link_up;
+    if (p == NULL)
+        return;
+    p->waits_for = index;
+    raft_tell_commit(r, p);
 }
 
 /* This node and the asker, both voters of the configuration in force here, are a quorum of it: each
@@ -260,11 +274,8 @@ void raft_handle_ask(struct raft *r, const struct raft_msg *m)
 /* The hold clock was told after the question came (LEASE-9). */
 static bool may_take_lease(const struct raft *r, const struct read *read)
 {
-    const struct progress *p = NULL;
+    const struct progress *p = look_up(r, read->asker);
 
-    for (unsigned i = 0; i < r->n_progress; i++)
-        if (r->progress[i].id == read->asker)
-            p = &r->progress[i];
     return p != NULL && p->ask.number != 0 && p->ask_n_holds < r->n_holds;
 }
 

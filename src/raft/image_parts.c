@@ -1,5 +1,5 @@
-/* What changes in a core from call to call, part by part. What is left out here, or shown where it is
- * dead, makes one state of two, or two of one (CORE-6). */
+/* What changes in a core from call to call, part by part. What is left out here, or shown where it
+ * is dead, makes one state of two, or two of one (CORE-6). */
 #include "raft/image_int.h"
 
 /* ---- what is known of others ---- */

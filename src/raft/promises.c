@@ -6,7 +6,7 @@
 
 uint64_t raft_stretch_us(uint64_t us)
 {
-    rid_assert(us <= UINT64_MAX / (2 * RAFT_CLOCK_RHO));
+    rid_assert(us <= UINT64_MAX / 2 / RAFT_CLOCK_RHO);
     return (us * (RAFT_CLOCK_RHO + 1) + RAFT_CLOCK_RHO - 2) / (RAFT_CLOCK_RHO - 1);
 }
 

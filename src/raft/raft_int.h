@@ -77,6 +77,7 @@ struct progress {
     struct raft_ask_id ask;
     uint64_t ask_n_holds;   /* raft_hold() had been called so often when it came */
     raft_index told_commit; /* the highest commit index that was sent to it */
+    raft_index waits_for;   /* the index that its last question was answered with */
 };
 
 /* One outstanding batch: when it is durable, so is the log up to last_index. Truncation lowers
@@ -430,6 +431,8 @@ bool raft_own_ask_waits(const struct raft *r);
 void raft_asks_join(struct raft *r, uint64_t round);
 /* The round that it joined is confirmed. */
 void raft_ask_confirmed(struct raft *r, const struct read *read);
+/* p has its index, and may not know that it is committed: it is told at once (READ-31). */
+void raft_tell_commit(const struct raft *r, struct progress *p);
 /* Those in rounds are lost with the leadership. */
 void raft_asks_lost(struct raft *r);
 

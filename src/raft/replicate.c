@@ -254,6 +254,7 @@ void raft_progress_reset(struct raft *r, struct progress *p)
     p->stamps = (struct stamps){0};
     p->ask = (struct raft_ask_id){0};
     p->told_commit = 0;
+    p->waits_for = 0;
 }
 
 void raft_progress_probe(struct raft *r, struct progress *p)
@@ -384,6 +385,7 @@ int raft_handle_append_resp(struct raft *r, struct progress *p, const struct raf
     if (m->index > p->match_index) {
         p->match_index = m->index; /* late answers never lower it (LOG-5) */
         note_answer(r, p);
+        raft_tell_commit(r, p);
     }
     while (p->n_inflight > 0 && p->inflight[p->inflight_head].last <= p->match_index) {
         p->inflight_bytes -= p->inflight[p->inflight_head].bytes;

@@ -765,6 +765,31 @@ static void raft_follow__answer_brings_the_commit_index(void **state)
     assert_int_equal(fx.n_sent[RAFT_MSG_HEARTBEAT], beats);
 }
 
+/* Its acknowledgement is on its way when it asks: it is told when that has come. */
+static void raft_follow__commit_index_comes_with_the_acknowledgement(void **state)
+{
+    raft_index index;
+    uint64_t ticket;
+
+    (void)state;
+    lead(3, 0);
+    (void)fx_propose(&fx, 1);
+    index = fx_last(&fx, 1);
+    (void)fx_deliver_each(&fx, 1, FX_ANY, RAFT_MSG_APPEND);
+    (void)fx_deliver_each(&fx, 3, 1, RAFT_MSG_APPEND_RESP);
+    assert_int_equal(fx_commit(&fx, 1), index);
+    (void)fx_drop(&fx, 1, FX_ANY, FX_ANY);
+    ticket = fx_ask(&fx, 2);
+    (void)fx_deliver(&fx, 2, 1, RAFT_MSG_READ_ASK);
+    (void)fx_deliver(&fx, 1, 2, RAFT_MSG_READ_ANSWER);
+    assert_true(fx_is_answered(&fx, 2, ticket));
+    assert_int_equal(fx.nodes[2].answered.read_index, index);
+    assert_true(fx_commit(&fx, 2) < index);
+    assert_int_equal(fx_count(&fx, 1, 2, RAFT_MSG_HEARTBEAT), 0); /* is not known to hold it */
+    fx_deliver_all(&fx);
+    assert_int_equal(fx_commit(&fx, 2), index);
+}
+
 /* ---- lost, late, anew (FOLLOW-6) ---- */
 
 static void raft_follow__late_question_is_asked_anew(void **state)
@@ -985,6 +1010,130 @@ static void raft_follow__snapshot_under_way_stops_no_question(void **state)
     assert_true(fx_status(&fx, 3).last_applied >= fx.nodes[3].answered.read_index);
 }
 
+/* ---- chance ---- */
+
+/* The leader makes one step from its configuration: a voter more or less, or a learner. */
+static void change_members(struct fx *f, unsigned leader)
+{
+    struct raft_configuration c = *raft_get_configuration(fx_raft(f, leader));
+    const unsigned i = 1 + (unsigned)prng_below(&f->prng, f->n);
+    struct raft_server *s = NULL;
+
+    for (unsigned k = 0; k < c.n; k++)
+        if (c.servers[k].id == fx_id(f, i))
+            s = &c.servers[k];
+    if (s == NULL || i == leader)
+        return;
+    if (s->role == RAFT_LEARNER)
+        s->role = RAFT_VOTER;
+    else if (raft_configuration_n_voters(&c) > 2)
+        s->role = RAFT_LEARNER;
+    (void)fx_try_configure(f, leader, &c, false);
+}
+
+static void act(struct fx *f)
+{
+    const unsigned i = 1 + (unsigned)prng_below(&f->prng, f->n);
+    const unsigned leader = fx_leader(f);
+    struct raft_entry_id id;
+    uint64_t x = 0;
+
+    switch (prng_below(&f->prng, 60)) {
+    case 0:
+        for (unsigned j = 1; j <= f->n; j++)
+            for (unsigned k = 1; k <= f->n; k++)
+                f->cut[j][k] = prng_below(&f->prng, 100) < 40;
+        break;
+    case 1:
+        if (leader != 0)
+            fx_isolate(f, leader, true);
+        break;
+    case 2:
+    case 3:
+        fx_heal(f);
+        break;
+    case 4:
+        fx_crash(f, i, (unsigned)prng_below(&f->prng, 2));
+        fx_restart(f, i);
+        break;
+    case 5:
+        if (leader != 0)
+            (void)raft_transfer(fx_raft(f, leader), 0, fx_now(f, leader));
+        break;
+    case 6:
+        fx_suspend(f, i, prng_below(&f->prng, FX_ELECTION_US / 2));
+        break;
+    case 7:
+    case 8:
+        if (leader != 0)
+            change_members(f, leader);
+        break;
+    case 9:
+    case 10:
+    case 11:
+    case 12:
+    case 13:
+        if (leader != 0)
+            (void)fx_try_propose(f, leader, &x, sizeof(x), &id);
+        break;
+    default:
+        (void)fx_ask(f, i);
+        break;
+    }
+}
+
+static void pass_messages(struct fx *f)
+{
+    for (uint64_t n = prng_below(&f->prng, 24); n > 0 && f->n_net > 0; n--) {
+        struct fx_msg *m = &f->net[prng_below(&f->prng, f->n_net < 20 ? f->n_net : 20)];
+
+        if (prng_below(&f->prng, 50) == 0)
+            fx_duplicate(f, m);
+        else
+            fx_deliver_msg(f, m);
+    }
+}
+
+/* Two to five voters that change, links that fail, answers that are late, leaders that change: no
+ * ticket gets an index below what was committed when it was given. */
+static void raft_follow__no_answer_is_old_by_chance(void **state)
+{
+    uint64_t n_answered = 0;
+    uint64_t n_by[3] = {0};
+
+    (void)state;
+    for (uint64_t seed = 1; seed <= 60; seed++) {
+        fx_init(&fx, 2 + (unsigned)(seed % 4), seed % 3 == 0, seed);
+        fx_leases(&fx, seed % 2 == 0 ? 2 * FX_ELECTION_US : 0);
+        fx.changes_by_rule = true;
+        fx_start_all(&fx);
+        for (unsigned k = 0; k < 1500; k++) {
+            act(&fx);
+            pass_messages(&fx);
+            fx.now += prng_below(&fx.prng, 3000);
+            for (unsigned i = 1; i <= fx.n; i++)
+                if (raft_deadline_us(fx_raft(&fx, i)) <= fx_now(&fx, i))
+                    fx_tick(&fx, i);
+        }
+        for (unsigned i = 1; i <= fx.n; i++) {
+            struct raft_status s = fx_status(&fx, i);
+
+            n_answered += fx.nodes[i].n_answered;
+            n_by[0] += s.n_asks_by_ack;
+            n_by[1] += s.n_asks_by_lease;
+            n_by[2] += s.n_asks_by_round;
+        }
+        fx_done(&fx);
+    }
+    print_message("%u answers; by acknowledgement %u, by lease %u, by round %u\n",
+                  (unsigned)n_answered, (unsigned)n_by[0], (unsigned)n_by[1], (unsigned)n_by[2]);
+    assert_true(n_answered > 5000);
+    assert_true(n_by[0] > 500);
+    assert_true(n_by[1] > 100);
+    assert_true(n_by[2] > 500);
+    fx_init(&fx, 1, 0, 1);
+}
+
 /* ---- what no correct peer sends ---- */
 
 static void raft_follow__question_without_a_number_is_invalid(void **state)
@@ -1036,6 +1185,7 @@ int main(void)
         TEST(asker_fills_no_queue),
         TEST(removed_asker_is_forgotten),
         TEST(answer_brings_the_commit_index),
+        TEST(commit_index_comes_with_the_acknowledgement),
         TEST(late_question_is_asked_anew),
         TEST(two_questions_are_remembered),
         TEST(patience_follows_the_answers),
@@ -1045,6 +1195,7 @@ int main(void)
         TEST(tickets_survive_an_election),
         TEST(tickets_survive_the_loss_of_leadership),
         TEST(snapshot_under_way_stops_no_question),
+        TEST(no_answer_is_old_by_chance),
         TEST(question_without_a_number_is_invalid),
 #undef TEST
     };
