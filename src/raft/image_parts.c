@@ -28,6 +28,17 @@ static void visit_resend(struct codec *c, const struct raft *r, struct progress 
                        p->resend_us > timeout_us ? p->resend_us : timeout_us);
 }
 
+/* An index that it was told is waited for by nobody. */
+static void visit_told(struct codec *c, struct progress *p)
+{
+    raft_index waits_for = p->waits_for > p->told_commit ? p->waits_for : 0;
+
+    NUMBER(c, p->told_commit);
+    NUMBER(c, waits_for);
+    if (c->reading)
+        p->waits_for = waits_for;
+}
+
 static void visit_appends(struct codec *c, const struct raft *r, struct progress *p)
 {
     NUMBER(c, p->state);
@@ -44,7 +55,7 @@ static void visit_appends(struct codec *c, const struct raft *r, struct progress
     NUMBER(c, p->probe_sent);
     NUMBER(c, p->waits_for_log);
     NUMBER(c, p->needs_compacted);
-    NUMBER(c, p->told_commit);
+    visit_told(c, p);
     visit_resend(c, r, p);
 }
 

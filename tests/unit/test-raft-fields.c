@@ -162,6 +162,7 @@ static const struct field of_progress[] = {
     F(progress, ask, SHOWS),
     F(progress, ask_n_holds, SHOWS),
     F(progress, told_commit, SHOWS),
+    F(progress, waits_for, SHOWS),
 };
 static const struct field of_held[] = {
     F(held, round, SHOWS),
