@@ -4,10 +4,10 @@
  * they were (tests/mc), and tests.
  * Not for: the daemon, which has none of it linked; a disk or another process: the bytes are those
  * of this build.
- * Two cores with equal images do the same from now on, given the same inputs at the same distance
- * from now: no address, no absolute time and nothing that nobody reads is in it, times that only
- * have to be passed are "passed", and what is dead in a role is left out (image.c says of each
- * why).
+ * Two cores with equal images do the same from now on (CORE-6), given the same inputs at the same
+ * distance from now: no address, no absolute time and nothing that nobody reads is in it, times
+ * that only have to be passed are "passed", and what is dead in a role is left out (image.c says
+ * of each why).
  * At rest means: what the last call brought about was taken by raft_ready(), and applied.
  * Units: as raft.h.
  * Ownership: the caller owns what it gets. A core that was made here has the allocator, log reader

@@ -60,5 +60,7 @@ void raft_image_write_configuration(struct codec *c, const struct raft_configura
 
 /* image_parts.c: all that is behind log, members and outstanding batches. 0 or -ENOMEM. */
 int raft_image_visit(struct codec *c, struct raft *r);
+/* Leader: the first round whose time may still be asked for. */
+uint64_t raft_image_first_round(const struct raft *r, bool exact);
 
 #endif

@@ -1,4 +1,5 @@
-/* What changes in a core from call to call, part by part. */
+/* What changes in a core from call to call, part by part. What is left out here, or shown where it
+ * is dead, makes one state of two, or two of one (CORE-6). */
 #include "raft/image_int.h"
 
 /* ---- what is known of others ---- */
@@ -27,6 +28,17 @@ static void visit_resend(struct codec *c, const struct raft *r, struct progress 
                        p->resend_us > timeout_us ? p->resend_us : timeout_us);
 }
 
+/* An index that it was told is waited for by nobody. */
+static void visit_told(struct codec *c, struct progress *p)
+{
+    raft_index waits_for = p->waits_for > p->told_commit ? p->waits_for : 0;
+
+    NUMBER(c, p->told_commit);
+    NUMBER(c, waits_for);
+    if (c->reading)
+        p->waits_for = waits_for;
+}
+
 static void visit_appends(struct codec *c, const struct raft *r, struct progress *p)
 {
     NUMBER(c, p->state);
@@ -43,8 +55,7 @@ static void visit_appends(struct codec *c, const struct raft *r, struct progress
     NUMBER(c, p->probe_sent);
     NUMBER(c, p->waits_for_log);
     NUMBER(c, p->needs_compacted);
-    NUMBER(c, p->told_commit);
-    NUMBER(c, p->waits_for);
+    visit_told(c, p);
     visit_resend(c, r, p);
 }
 
@@ -407,17 +418,17 @@ static void visit_round_time(struct codec *c, struct round_time *t, uint64_t rou
         t->opened_us = c->how->now_us;
 }
 
-/* The first round whose time may still be asked for: by those that are not confirmed yet, by who
- * has acknowledged no later one for a lease, by a heartbeat that is repeated; where clocks are
- * measured, by any answer. */
-static uint64_t first_round_time(const struct codec *c, const struct raft *r)
+/* By those that are not confirmed yet, by who has acknowledged no later one for a lease, by a
+ * heartbeat that is repeated; where clocks are measured, by any answer. A server that comes later
+ * has nothing of those before. */
+uint64_t raft_image_first_round(const struct raft *r, bool exact)
 {
     const struct rounds *s = &r->rounds;
     uint64_t round = s->next > 1 ? s->next - 1 : 1;
 
     if (s->confirmed + 1 < round)
         round = s->confirmed + 1;
-    if (raft_image_is_exact(c) && r->lease.first_round < round)
+    if (exact && r->lease.first_round < round)
         round = r->lease.first_round;
     for (unsigned i = 0; i < r->n_progress; i++) {
         uint64_t next = r->progress[i].held.round + 1;
@@ -433,7 +444,7 @@ static uint64_t first_round_time(const struct codec *c, const struct raft *r)
 static void visit_round_times(struct codec *c, struct raft *r)
 {
     struct rounds *s = &r->rounds;
-    uint64_t round = c->reading ? 0 : first_round_time(c, r);
+    uint64_t round = c->reading ? 0 : raft_image_first_round(r, raft_image_is_exact(c));
 
     NUMBER(c, round);
     for (; round < s->next; round++)

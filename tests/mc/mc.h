@@ -10,7 +10,7 @@
  *   files.c    the search on disk: it can be interrupted, and is longer than memory
  *   show.c     the way to a violation, played on cores that were never bytes
  *   scopes.c   bounds with names, and what they must give
- *   main.c     options
+ *   mc.c       options
  *
  * Numbers are of this run. Nodes are slots from 0, called n1, n2, ...; the id of a slot is one more. */
 #ifndef RIDD_TESTS_MC_H
@@ -76,8 +76,10 @@ enum mc_disk { MC_DISK_AT_ONCE, MC_DISK_SLOW };
 
 /* Where a scope is searched without being asked for. */
 enum mc_mark {
-    MC_FOR_CHECK = 1,
-    MC_FOR_PLANTS = 2,
+    MC_FOR_CHECK = 1,  /* `make check` */
+    MC_FOR_PLANTS = 2, /* planted bugs */
+    MC_FOR_QUICK = 4,  /* `make check` under sanitizers */
+    MC_FOR_WALK = 8,   /* random ways of it, in `make check` */
 };
 
 struct mc_scope {
@@ -90,6 +92,7 @@ struct mc_scope {
     enum mc_disk disk;
     bool once;   /* a message comes once, and again within a bound; else as often as it likes */
     bool leases; /* leaders take them; only with ticks */
+    bool beating;   /* begins with a heartbeat under way */
     bool rates; /* every node's clock is fast or slow; else n1's is slow and the others' are fast */
     bool pairs; /* nodes learn how old their state is; only with ticks */
     bool pre_votes;   /* are messages like others; else they are asked and answered in one step */

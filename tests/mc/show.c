@@ -6,6 +6,7 @@
  * mc_walk() goes at random, and compares after every step what the living core is with what the search takes it for: next
  * state, messages, answers. What images leave out (image.h) is put back to what the search has there, or it would differ. */
 #include "mc/mc.h"
+#include "raft/image_int.h"
 #include "raft/raft_int.h"
 #include "sim/print.h"
 
@@ -118,11 +119,24 @@ static void forget(struct raft *r, uint64_t seed)
         forget_peer(r, &r->progress[i]);
     if (!mc_clocks_are_bound())
         forget_times(r);
+    for (unsigned i = 0; i < ROUND_TIMES; i++)
+        if (r->role != RAFT_LEADER ||
+            r->rounds.times[i].round < raft_image_first_round(r, false))
+            r->rounds.times[i] = (struct round_time){0};
     if (r->role == RAFT_LEADER)
         return;
     r->rounds.next = 1;
     r->rounds.confirmed = 0;
     raft_seen_take(r);
+}
+
+/* What is on its way left just now. */
+static void measure_nothing(struct mc_cell *c)
+{
+    for (unsigned i = 0; i < RAFT_ASKS_MAX; i++)
+        c->raft->asks.out[i].sent_us = c->now_us;
+    for (unsigned i = 0; i < ROUND_TIMES; i++)
+        c->raft->rounds.times[i].opened_us = c->now_us;
 }
 
 static bool same(const struct mc_outcome *a, const struct mc_outcome *b)
@@ -157,6 +171,7 @@ static void play_living(void *ctx, unsigned slot, uint32_t cell, enum mc_input w
     c->conf.trace = mc_say_trace;
     c->raft->conf.trace = mc_say_trace;
     c->raft->conf.trace_ctx = c;
+    measure_nothing(c);
     if (mc_cell_step_caught(c, what, arg, ret)) {
         if (ret->n_events == 1 && ret->events[0] == mc_event_make(MC_ABORTED, 0, 0))
             return;

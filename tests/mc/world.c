@@ -524,6 +524,8 @@ void mc_world_begin(struct mc_world *w, const struct mc_player *p, struct mc_ver
         (void)play_and_send(w, 0, MC_BEAT, 0, p, v);
         settle(w, p, v);
     }
+    if (mc_scope.beating)
+        (void)play_and_send(w, 0, MC_BEAT, 0, p, v);
     w->ghost.at_tick[0] = (uint8_t)w->ghost.n;
     rid_assert(v->text[0] != '\0' || mc_face(w->cells[0])->role == RAFT_LEADER);
     mc_first_term = mc_face(w->cells[0])->term;

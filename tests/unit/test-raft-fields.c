@@ -1,4 +1,4 @@
-/* Images of cores keep nothing that does not matter, and what is in them is known: of every field of every struct of a core
+/* CORE-6: images of cores keep nothing that does not matter, and what is in them is known: of every field of every struct of a core
  * it is said here whether turning its bits shows in the image. The names of the fields are read from the headers, so that a
  * new one fails this test until it is thought of. */
 #include <inttypes.h>
@@ -162,6 +162,7 @@ static const struct field of_progress[] = {
     F(progress, ask, SHOWS),
     F(progress, ask_n_holds, SHOWS),
     F(progress, told_commit, SHOWS),
+    F(progress, waits_for, SHOWS),
 };
 static const struct field of_held[] = {
     F(held, round, SHOWS),

@@ -1,4 +1,4 @@
-/* Images and copies of cores leave out nothing that matters. What matters is told by what a core does: the same schedule is
+/* CORE-6: images and copies of cores leave out nothing that matters. What matters is told by what a core does: the same schedule is
  * played with cores that are replaced by what was made of their image, or by a copy, after every step, and nobody may
  * notice. That they keep nothing that does not matter is for test-raft-fields.c. */
 #include <inttypes.h>
@@ -153,6 +153,61 @@ static void image__nobody_notices(void **state)
     assert_in_range(elections, 4 * n, UINT32_MAX); /* else little has happened */
 }
 
+/* ---- time ---- */
+
+static bool same_later(const struct fx *fx, const struct fx_node *node, enum raft_image_grain grain)
+{
+    struct raft_image_how how = how_now(fx, node);
+    struct buf first = BUF_INIT, second = BUF_INIT;
+    bool same;
+
+    how.grain = grain;
+    how.now_us += 100 * FX_ELECTION_US;
+    how.hold_us += 100 * FX_ELECTION_US;
+    assert_int_equal(raft_image_write(node->r, &how, &first), 0);
+    how.now_us += 100 * FX_ELECTION_US;
+    how.hold_us += 100 * FX_ELECTION_US;
+    assert_int_equal(raft_image_write(node->r, &how, &second), 0);
+    same = first.len == second.len && memcmp(first.data, second.data, first.len) == 0;
+    buf_done(&first);
+    buf_done(&second);
+    return same;
+}
+
+/* After a long time it does not matter how long: a search would go on for ever. What is on its way to the disk is measured,
+ * and so are the rounds of a leader that looks at clocks. */
+static void image__time_comes_to_an_end(void **state)
+{
+    unsigned n = 0;
+
+    (void)state;
+    for (uint64_t seed = 1; seed <= 60; seed++) {
+        struct prng prng;
+        struct fx fx;
+
+        fx_init(&fx, 3, 0, seed);
+        prng_init(&prng, seed);
+        fx_leases(&fx, FX_ELECTION_US);
+        for (unsigned i = 1; i <= fx.n; i++)
+            fx.nodes[i].conf.nonce = 0;
+        fx_start_all(&fx);
+        for (unsigned k = 0; k < 60 + seed; k++)
+            schedule_step(&fx, &prng);
+        for (unsigned i = 1; i <= fx.n; i++) {
+            const struct fx_node *node = &fx.nodes[i];
+
+            if (node->state != FX_UP || node->n_batches > 0)
+                continue;
+            n++;
+            assert_true(same_later(&fx, node, RAFT_IMAGE_TIMELESS));
+            if (fx_role(&fx, i) != RAFT_LEADER)
+                assert_true(same_later(&fx, node, RAFT_IMAGE_COARSE));
+        }
+        fx_done(&fx);
+    }
+    assert_in_range(n, 60, 1000);
+}
+
 /* ---- names ---- */
 
 /* n1 is called n2, n2 n3, n3 n1, in all that is in the image, and back. */
@@ -214,6 +269,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(image__nobody_notices),
+        cmocka_unit_test(image__time_comes_to_an_end),
         cmocka_unit_test(image__names_may_change),
     };
 
