@@ -213,12 +213,15 @@ static bool serve_young(struct replica *r, struct replica_view *view)
 /* What its client has seen is here; one of a bounded age has still to be shown young enough. */
 static void serve_awaited(struct replica *r, struct replica_request *q, struct replica_view *view)
 {
-    if (anchor_provider_of(q->kind)->use != ANCHOR_YOUNG) {
+    const struct anchor_provider *provider = anchor_provider_of(q->kind);
+
+    rid_assert(provider != NULL);
+    if (provider->use != ANCHOR_YOUNG) {
         serve(r, q, view);
         return;
     }
     awaited_forget(r, q);
-    rid_assert(anchor_provider_of(q->kind)->ask(r, q) == WIRE_ERROR_NONE);
+    rid_assert(provider->ask(r, q) == WIRE_ERROR_NONE);
 }
 
 static bool some_are_here(const struct replica *r, raft_index last_applied, unsigned n_local)

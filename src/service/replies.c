@@ -348,7 +348,7 @@ void service_reply_not_supported(struct request *req, struct buf *out, raft_node
     struct service *s = req->conn->service;
     const char *name = service_name_of(s, behind);
     struct wire_reply w;
-    char text[192];
+    char text[256];
 
     (void)snprintf(text, sizeof(text),
                    "%s is not known to understand sessions: it runs an earlier version of ridd, or "
