@@ -352,6 +352,12 @@ bool replica_read_failed(struct replica *r, struct replica_request *q);
 void replica_read_put_off(struct replica *r, const struct replica_request *q);
 /* A write, or a read whose anchor only a leader has, would begin now and not wait. */
 bool replica_can_serve(const struct replica *r);
+/* For a read that its host will not serve, and has in memory: what a lease of this node proves for
+ * it, as by REPLICA_READ_LEASE, and which other node is likely to have applied that. False: there
+ * is no lease, or nobody is near. The read is linearizable where that index is applied (READ-67).
+ */
+bool replica_spare(struct replica *r, struct replica_session *session, raft_index *ret_index,
+                   raft_node_id *ret_node);
 /* Something valid came from this node within one election timeout; of itself: always. */
 bool replica_hears(const struct replica *r, raft_node_id id, uint64_t now_us);
 /* What a request says that is not answered at its deadline, for hosts that keep requests of their

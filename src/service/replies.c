@@ -320,7 +320,7 @@ void service_refuse_busy(struct service_conn *c, const struct wire_origin *origi
 }
 
 void service_refuse_overloaded(struct service_conn *c, const struct wire_origin *origin,
-                               const char *text)
+                               const char *text, const struct service_spare *spare)
 {
     struct buf *out = service_out(c);
     struct wire_reply w;
@@ -330,6 +330,10 @@ void service_refuse_overloaded(struct service_conn *c, const struct wire_origin 
     service_begin_error(c->service, &w, out, origin, WIRE_ERROR_OVERLOADED, false, text);
     wire_reply_u64(&w, "limit", budget_root(&c->memory->requests)->limit);
     wire_reply_u64(&w, "retry_after_ms", OVERLOADED_RETRY_AFTER_MS);
+    if (spare != NULL) {
+        wire_reply_u64(&w, "anchor", spare->anchor);
+        wire_reply_str(&w, "try", spare->addr);
+    }
     service_end(c->service, &w, origin);
 }
 
