@@ -289,6 +289,7 @@ static void visit_leading(struct codec *c, struct raft *r)
         r->self_vote = true; /* nobody else leads */
     NUMBER(c, r->noop_index);
     raft_image_due(c, &r->heartbeat_due_us);
+    raft_image_due(c, &r->tick_due_us);
     raft_image_left(c, &r->hand_over_us, now_us);
     raft_image_left(c, &r->step_down_us, now_us);
     raft_image_until(c, &r->gate_us, now_us);

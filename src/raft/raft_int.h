@@ -245,7 +245,8 @@ struct raft {
     /* Leader only. */
     struct lease lease;
     raft_index noop_index;
-    uint64_t heartbeat_due_us;
+    uint64_t heartbeat_due_us; /* the next periodic one */
+    uint64_t tick_due_us;      /* what is looked after so often, heartbeats or not */
     uint64_t hand_over_us;    /* not fit: when a target is looked for again */
     uint64_t step_down_us;    /* became unfit while it led; UINT64_MAX: did not */
     size_t uncommitted_bytes; /* of the entries from noop_index on that are not committed */
@@ -335,6 +336,7 @@ bool raft_hears_leader(const struct raft *r);
 unsigned raft_n_voters_heard(const struct raft *r);
 bool raft_hears(const struct raft *r, const struct progress *p);
 void raft_leader_tick(struct raft *r);
+uint64_t raft_leader_due_us(const struct raft *r); /* when it wants the next one */
 
 /* fitness.c */
 /* Election timeouts that pass before this node campaigns of itself. */

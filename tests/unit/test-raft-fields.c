@@ -110,6 +110,7 @@ static const struct field of_raft[] = {
     {"lease", PART, 0, 0, NULL},
     F(raft, noop_index, SHOWS),
     F(raft, heartbeat_due_us, TIME),
+    F(raft, tick_due_us, TIME),
     F(raft, hand_over_us, AHEAD),
     F(raft, step_down_us, TIME),
     F(raft, uncommitted_bytes, SHOWS),
