@@ -247,9 +247,9 @@ struct raft {
     raft_index noop_index;
     uint64_t heartbeat_due_us; /* the next periodic one */
     uint64_t tick_due_us;      /* what is looked after so often, heartbeats or not */
-    uint64_t hand_over_us;    /* not fit: when a target is looked for again */
-    uint64_t step_down_us;    /* became unfit while it led; UINT64_MAX: did not */
-    size_t uncommitted_bytes; /* of the entries from noop_index on that are not committed */
+    uint64_t hand_over_us;     /* not fit: when a target is looked for again */
+    uint64_t step_down_us;     /* became unfit while it led; UINT64_MAX: did not */
+    size_t uncommitted_bytes;  /* of the entries from noop_index on that are not committed */
     raft_node_id transfer_to;
     uint64_t transfer_deadline_us;
     bool transfer_sent;
