@@ -56,6 +56,7 @@ void raft_forget_held(struct raft *r, uint64_t now_us)
 {
     raft_now(r, now_us);
     forget(r);
+    raft_pairs_forget(r);
     raft_check_rest(r);
 }
 
@@ -150,10 +151,12 @@ static raft_node_id drifting(const struct raft *r)
     return 0;
 }
 
-/* A member that does not know of gates would, elected, commit at once (LEASE-15). */
+/* A member that does not know of gates would, elected, commit at once. It may have been put back to
+ * an earlier version since it was asked; that the others know is not enough as long as they could
+ * still elect it, and they cannot when a quorum has the entry that says so (LEASE-15). */
 static const char *why_not(const struct raft *r)
 {
-    if (raft_get_configuration(r)->version < GATES_VERSION)
+    if (raft_config_at(r, r->commit_index)->configuration.version < GATES_VERSION)
         return "version";
     if (drifting(r) != 0)
         return "clocks";

@@ -250,11 +250,11 @@ int raft_read(struct raft *r, uint64_t ctx, raft_index min_index, uint64_t now_u
  * node does too early, which is safe and costs some of a lease. */
 void raft_hold(struct raft *r, uint64_t now_us, uint64_t hold_us);
 /* How long a lease this node takes while it leads: 0, none, to RAFT_LEASE_US_MAX (asserted). It is
- * taken only while every member is known to understand gates: the version of the configuration in
- * force is at least GATES_VERSION (LEASE-15). */
+ * taken only while every member is known to understand gates: the version of the newest committed
+ * configuration is at least GATES_VERSION (LEASE-15). */
 void raft_set_lease(struct raft *r, uint64_t lease_us, uint64_t now_us);
 /* The process or the machine stood still, or was copied: nothing that was sent before counts for a
- * lease any more (LEASE-12). */
+ * lease any more (LEASE-12), nor for the age of a state (BOUND-7). */
 void raft_forget_held(struct raft *r, uint64_t now_us);
 /* Is there a lease that is valid at now_us and hold_us? They are one reading of both clocks, made
  * after the last of the reads that are to be served by it was in memory (LEASE-9). 0: all of them

@@ -1,4 +1,4 @@
-/* What is known about the age of a state, without clocks that agree (BOUND-1 to BOUND-6).
+/* What is known about the age of a state, without clocks that agree (BOUND-1 to BOUND-7).
  *
  * At a leader, of each follower: one stamp that waits for a round to prove it, and one that is
  * proved and goes back with the next heartbeat. A stamp that waits is not replaced: the fastest
@@ -22,6 +22,8 @@ struct stamps {
 struct pairs {
     struct raft_pair list[RAFT_PAIRS_MAX + 1];
     unsigned n;
+    /* No earlier time makes a pair: the clock showed it before it stood still unseen (BOUND-7). */
+    uint64_t first_us;
 };
 
 #endif

@@ -69,11 +69,11 @@ static enum replica_cause cause_of(const struct replica *r, enum replica_stage s
     bool on_disks = stage == REPLICA_PROPOSED || stage == REPLICA_LOST || stage == REPLICA_FLOOR;
     bool on_leader = stage == REPLICA_IDLE || stage == REPLICA_WAITING;
 
-    /* A follower hears its leader and nobody else: of the others it cannot tell. */
-    if (on_word && f->leader_id != 0 && f->role != RAFT_LEADER)
-        return REPLICA_CAUSE_NONE;
     if ((on_disks || on_leader) && disk_is_slow(r))
         return REPLICA_CAUSE_OWN_DISK;
+    /* A follower hears its leader and nobody else: of the others it cannot tell (CLIENT-30). */
+    if (!on_leader && f->leader_id != 0 && f->role != RAFT_LEADER)
+        return REPLICA_CAUSE_NONE;
     if (f->reached < f->needed)
         return REPLICA_CAUSE_PEERS_SILENT;
     if (on_disks)

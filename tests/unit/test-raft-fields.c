@@ -228,6 +228,7 @@ static const struct field of_asks[] = {
 static const struct field of_pairs[] = {
     {"list", PART, 0, 0, NULL},
     {"n", PART, 0, 0, NULL},
+    F(pairs, first_us, TIME),
 };
 static const struct field of_inflight[] = {F(inflight, last, SHOWS), F(inflight, bytes, SHOWS)};
 static const struct field of_batch_mark[] = {
@@ -555,6 +556,8 @@ static void fields__show_as_they_should(void **state)
             schedule_step(&fx, &prng);
         for (unsigned i = 1; i <= fx.n; i++)
             if (fx.nodes[i].state == FX_UP) {
+                if (seed % 7 == 0)
+                    raft_forget_held(fx.nodes[i].r, fx_now(&fx, i));
                 raft_hold(fx.nodes[i].r, fx_now(&fx, i), fx_hold(&fx, i));
                 turn_bits_of(&fx, &fx.nodes[i]);
             }
