@@ -273,7 +273,7 @@ void raft_lease_status(const struct raft *r, struct raft_status *s)
     if (r->role != RAFT_LEADER)
         return;
     s->drift_peer = drifting(r);
-    s->gate_left_us = raft_is_gated(r) ? r->gate_us - r->now_us : 0;
+    s->gate_left_us = raft_gate_left_us(r);
     if (s->lease_valid) {
         uint64_t left_us = lease_end_us(r) - r->hold_us;
 

@@ -550,6 +550,8 @@ bool raft_can_serve(const struct raft *r);
 /* The same for raft_propose() alone: also where only promises of others are in the way, which end
  * by themselves; what is proposed is replicated meanwhile, and committed then (LEASE-7). */
 bool raft_can_propose(const struct raft *r);
+/* For how long that will be; 0: they are not in the way, or this node does not lead. */
+uint64_t raft_gate_left_us(const struct raft *r);
 /* Bytes beyond which nothing more is proposed, for the own disk could not write it in time
  * (DISK-30): 0 while there is room. */
 size_t raft_get_disk_limit(const struct raft *r);

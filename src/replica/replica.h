@@ -180,7 +180,8 @@ bool replica_view_is_linearizable(const struct replica_view *view);
     X(PEERS_SILENT, "peers_silent") /* too few nodes are heard for a quorum */                     \
     X(OWN_DISK,     "own_disk")     /* the disk of this node is slow, and it waits for it */       \
     X(PEERS_DISKS,  "peers_disks")  /* a quorum is heard and has not stored what it was sent */    \
-    X(NO_LEADER,    "no_leader")    /* a quorum is heard and has elected nobody yet */
+    X(NO_LEADER,    "no_leader")    /* a quorum is heard and has elected nobody yet */            \
+    X(GATE,         "gate")         /* promises to an earlier leader run: nothing is committed */
 /* clang-format on */
 enum replica_cause {
 #define REPLICA_CAUSE(name, text) REPLICA_CAUSE_##name,
@@ -206,6 +207,7 @@ struct replica_failure {
     uint64_t sync_us;              /* OWN_DISK: what a sync takes, or has taken so far */
     uint64_t election_us;          /* OWN_DISK: the election timeout as configured */
     uint64_t no_leader_us;         /* NO_LEADER: for how long */
+    uint64_t gate_left_us;         /* GATE: for how long yet */
     uint64_t limit;                /* BUSY, OVERLOADED */
     uint64_t behind;               /* OVERLOADED: entries that are committed and not applied here */
     struct replica_no_space space; /* NO_SPACE */

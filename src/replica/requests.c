@@ -68,7 +68,11 @@ static enum replica_cause cause_of(const struct replica *r, enum replica_stage s
     bool on_word = stage == REPLICA_TICKET || stage == REPLICA_AGE;
     bool on_disks = stage == REPLICA_PROPOSED || stage == REPLICA_LOST || stage == REPLICA_FLOOR;
     bool on_leader = stage == REPLICA_IDLE || stage == REPLICA_WAITING;
+    bool has_all = stage == REPLICA_CONFIRMED || stage == REPLICA_EXACT || stage == REPLICA_LOCAL;
 
+    /* That alone is enough, whatever else is slow (LEASE-7). */
+    if (f->gate_left_us > 0 && f->reached >= f->needed && !has_all)
+        return REPLICA_CAUSE_GATE;
     if ((on_disks || on_leader) && disk_is_slow(r))
         return REPLICA_CAUSE_OWN_DISK;
     /* A follower hears its leader and nobody else: of the others it cannot tell (CLIENT-30). */
@@ -93,6 +97,7 @@ static void look_around(const struct replica *r, struct replica_failure *f)
     f->role = raft_get_role(r->raft);
     f->reached = raft_quorum_count(c, is_heard, r);
     f->needed = raft_quorum_size(c);
+    f->gate_left_us = raft_gate_left_us(r->raft);
 }
 
 static void finish_failed(struct replica *r, struct replica_request *q, struct replica_failure *f)

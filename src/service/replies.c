@@ -160,6 +160,12 @@ static void cause_text(const struct replica_failure *f, char *text, size_t size)
         (void)snprintf(text, size, ": %u nodes are heard, none has been elected for %llu ms",
                        f->reached, (unsigned long long)f->no_leader_us / 1000);
         break;
+    case REPLICA_CAUSE_GATE:
+        (void)snprintf(text, size,
+                       ": nothing is committed yet for %llu ms, so long the leader before this one "
+                       "may still read by its lease",
+                       (unsigned long long)(f->gate_left_us + 999) / 1000);
+        break;
     case REPLICA_CAUSE_NONE:
     case REPLICA_CAUSE_PEERS_SILENT:
         break;
