@@ -254,7 +254,8 @@ void raft_hold(struct raft *r, uint64_t now_us, uint64_t hold_us);
  * force is at least GATES_VERSION (LEASE-15). */
 void raft_set_lease(struct raft *r, uint64_t lease_us, uint64_t now_us);
 /* The process or the machine stood still, or was copied: nothing that was sent before counts for a
- * lease any more (LEASE-12). */
+ * lease any more (LEASE-12), and nothing that the hold clock showed before is of a known age
+ * (BOUND-4). */
 void raft_forget_held(struct raft *r, uint64_t now_us);
 /* Is there a lease that is valid at now_us and hold_us? They are one reading of both clocks, made
  * after the last of the reads that are to be served by it was in memory (LEASE-9). 0: all of them
@@ -274,7 +275,8 @@ uint64_t raft_ask(struct raft *r, uint64_t now_us);
 void raft_understands_asks(struct raft *r, raft_node_id peer, bool understands);
 
 /* Everything that anybody had committed when the hold clock of this node showed hold_us is at or
- * below index: true for ever, whoever leads (BOUND-2). */
+ * below index: true for ever, whoever leads (BOUND-2). How old it is that clock tells, until
+ * raft_forget_held(). */
 struct raft_pair {
     uint64_t hold_us;
     raft_index index;

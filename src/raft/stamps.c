@@ -90,12 +90,21 @@ static void settle(struct raft *r)
         drop(p, 0);
 }
 
+void raft_pairs_forget(struct raft *r)
+{
+    r->pairs.n = 0;
+    r->pairs.void_us = r->hold_us;
+}
+
 /* A later time with a lower index leaves nothing to the others. What is not reached yet gives way
  * to nobody: else a node that is always a little behind would never reach one (BOUND-4). */
 void raft_pair_add(struct raft *r, uint64_t hold_us, raft_index index)
 {
     struct pairs *p = &r->pairs;
 
+    /* Stamps and questions that were under way when the machine stood still come back later. */
+    if (p->void_us != 0 && hold_us <= p->void_us)
+        return;
     settle(r);
     while (p->n > 0 && p->list[p->n - 1].hold_us <= hold_us && p->list[p->n - 1].index >= index)
         drop(p, p->n - 1);

@@ -314,6 +314,26 @@ static void raft_bounds__stamp_of_another_life_is_dropped(void **state)
     has_pair(0, fx_hold(&fx, 2), 1);
 }
 
+/* BOUND-4: a guest that was stopped, or copied, with all its clocks: how old that is which they
+ * showed before nobody knows, and a stamp of then may still be on its way. */
+static void raft_bounds__who_stood_still_begins_anew(void **state)
+{
+    uint64_t before_us;
+
+    (void)state;
+    follow_puppet();
+    tell(nonce(), 1000, 1);
+    has_pair(0, 1000, 1);
+    before_us = fx_hold(&fx, 2);
+    raft_forget_held(fx_raft(&fx, 2), fx.now);
+    has_no_pair(2, 0);
+    tell(nonce(), before_us, 1);
+    has_no_pair(2, 0);
+    fx.now += 10;
+    tell(nonce(), before_us + 1, 1);
+    has_pair(0, before_us + 1, 1);
+}
+
 /* The newest that the state has come to; else the one that it comes to first. */
 static void raft_bounds__pair_waits_for_the_state(void **state)
 {
@@ -606,6 +626,7 @@ int main(void)
         TEST(who_says_nothing_is_told_nothing),
         TEST(pair_comes_with_a_heartbeat),
         TEST(stamp_of_another_life_is_dropped),
+        TEST(who_stood_still_begins_anew),
         TEST(pair_waits_for_the_state),
         TEST(newer_pair_pushes_out_none_that_waits),
         TEST(pairs_that_wait_are_bounded),

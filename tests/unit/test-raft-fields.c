@@ -227,6 +227,7 @@ static const struct field of_asks[] = {
 static const struct field of_pairs[] = {
     {"list", PART, 0, 0, NULL},
     {"n", PART, 0, 0, NULL},
+    N(pairs, void_us, "no machine stands still where images are taken"),
 };
 static const struct field of_inflight[] = {F(inflight, last, SHOWS), F(inflight, bytes, SHOWS)};
 static const struct field of_batch_mark[] = {
