@@ -30,7 +30,17 @@ enum deed {
     DEED_ISOLATE_LEADER, /* while others elect, it may hold a lease */
     DEED_HAND_OVER,
     DEED_HAND_OVER_CUT, /* and it is cut off from the others right then */
+    DEED_OLD_HOLDER,    /* it stops, others elect, and those hand over again and again */
+    DEED_OLD_HOLDER_TOO,
     DEED_KINDS
+};
+
+/* The arg of EV_CLOCK. */
+enum then {
+    THEN_SOMETHING,
+    THEN_CUT,
+    THEN_UNCUT,
+    THEN_HAND_OVER,
 };
 
 static uint64_t below(struct sim *s, uint64_t bound)
@@ -261,7 +271,8 @@ void clocks_heal(struct sim_node *n)
 
 static void later(struct sim *s)
 {
-    sim_push_any(s, s->now + 1 + below(s, 2 * s->p.clock_every_ns), EV_CLOCK, 0, 0, NULL);
+    sim_push_any(s, s->now + 1 + below(s, 2 * s->p.clock_every_ns), EV_CLOCK, 0, THEN_SOMETHING,
+                 NULL);
 }
 
 void clocks_init(struct sim *s)
@@ -317,7 +328,8 @@ static void set_lease(struct sim_node *n)
 
 static void isolate(struct sim *s, struct sim_node *n)
 {
-    sim_push_any(s, s->now + length_ns(s) + s->p.election_us * 1000, EV_CLOCK, n->i, 2, NULL);
+    sim_push_any(s, s->now + length_ns(s) + s->p.election_us * 1000 * (1 + below(s, 4)), EV_CLOCK,
+                 n->i, THEN_UNCUT, NULL);
     s->alone |= UINT64_C(1) << n->i;
     nemesis_recut(s);
 }
@@ -328,6 +340,18 @@ static void hand_over(struct sim_node *n)
         return;
     MARK(n->sim, transfers);
     node_input(n);
+}
+
+/* Its process stands, its lease goes on, and with it the promises of the others. */
+static void stop_holder(struct sim *s, struct sim_node *n)
+{
+    const uint64_t election_ns = s->p.election_us * 1000;
+
+    MARK(s, paused);
+    n->paused_until = s->now + 2 * election_ns + below(s, 4 * election_ns);
+    for (unsigned i = 0; i < 4; i++)
+        sim_push_any(s, s->now + election_ns + below(s, 3 * election_ns), EV_CLOCK, 0,
+                     THEN_HAND_OVER, NULL);
 }
 
 static void do_deed(struct sim *s, enum deed deed, struct sim_node *n)
@@ -345,7 +369,7 @@ static void do_deed(struct sim *s, enum deed deed, struct sim_node *n)
         break;
     case DEED_PAUSE_LEADER:
         MARK(s, paused);
-        n->paused_until = s->now + length_ns(s);
+        n->paused_until = s->now + s->p.election_us * (1000 + below(s, 4000));
         break;
     case DEED_DRIFT:
         drift(n);
@@ -368,7 +392,12 @@ static void do_deed(struct sim *s, enum deed deed, struct sim_node *n)
         break;
     case DEED_HAND_OVER_CUT:
         hand_over(n);
-        sim_push_any(s, s->now + 1 + below(s, 8 * s->p.delay_spread_ns), EV_CLOCK, n->i, 1, NULL);
+        sim_push_any(s, s->now + 1 + below(s, 8 * s->p.delay_spread_ns), EV_CLOCK, n->i, THEN_CUT,
+                     NULL);
+        break;
+    case DEED_OLD_HOLDER:
+    case DEED_OLD_HOLDER_TOO:
+        stop_holder(s, n);
         break;
     case DEED_KINDS:
         break;
@@ -379,7 +408,19 @@ static bool is_of_leader(enum deed deed)
 {
     return deed == DEED_SLEEP_LEADER || deed == DEED_STAND_STILL_LEADER ||
            deed == DEED_PAUSE_LEADER || deed == DEED_REBOOT_LEADER || deed == DEED_ISOLATE_LEADER ||
-           deed == DEED_HAND_OVER || deed == DEED_HAND_OVER_CUT;
+           deed == DEED_HAND_OVER || deed == DEED_HAND_OVER_CUT || deed == DEED_OLD_HOLDER ||
+           deed == DEED_OLD_HOLDER_TOO;
+}
+
+/* Its clock is slow from now on, and it is cut off before anybody can have found that out. */
+static void slow_and_alone(struct sim *s, struct sim_node *n)
+{
+    if (n == NULL || n->life != NODE_UP || n->suspended)
+        return;
+    TRACE(s, "clocks: n%u is slow, and alone", n->i + 1);
+    clocks_drift(n, -400000 - (int64_t)below(s, 400000));
+    arm(n);
+    isolate(s, n);
 }
 
 static void something(struct sim *s)
@@ -388,6 +429,10 @@ static void something(struct sim *s)
     struct sim_node *n = &s->nodes[below(s, s->p.n_nodes)];
 
     later(s);
+    if (s->options.wrong_clocks && below(s, 2) == 0) {
+        slow_and_alone(s, node_leader(s));
+        return;
+    }
     if (is_of_leader(deed))
         n = node_leader(s);
     if (n == NULL || n->life != NODE_UP || n->fatal_error != 0)
@@ -400,12 +445,20 @@ void clocks_event(struct sim *s, const struct sim_event *e)
 {
     if (s->healing)
         return;
-    if (e->arg == 2) {
+    switch ((enum then)e->arg) {
+    case THEN_SOMETHING:
+        something(s);
+        break;
+    case THEN_CUT:
+        isolate(s, &s->nodes[e->node]);
+        break;
+    case THEN_UNCUT:
         s->alone &= ~(UINT64_C(1) << e->node);
         nemesis_recut(s);
-    } else if (e->arg == 1) {
-        isolate(s, &s->nodes[e->node]);
-    } else {
-        something(s);
+        break;
+    case THEN_HAND_OVER:
+        if (node_leader(s) != NULL && node_leader(s)->paused_until <= s->now)
+            hand_over(node_leader(s));
+        break;
     }
 }

@@ -60,7 +60,7 @@ void ways_profile(struct sim *s)
         return;
     p->slew_ppm = below(s, 2) == 0 ? 0 : 100000;
     p->held_up_one_in = below(s, 3) > 0 ? 0 : 200;
-    p->clock_every_ns = p->election_us * 1000 * (1 + below(s, 16));
+    p->clock_every_ns = p->election_us * 1000 * (1 + below(s, 8));
 }
 
 void ways_heal(struct sim *s)
