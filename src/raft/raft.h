@@ -274,7 +274,8 @@ uint64_t raft_ask(struct raft *r, uint64_t now_us);
 void raft_understands_asks(struct raft *r, raft_node_id peer, bool understands);
 
 /* Everything that anybody had committed when the hold clock of this node showed hold_us is at or
- * below index: true for ever, whoever leads (BOUND-2). */
+ * below index: true for ever, whoever leads (BOUND-2). How old it is that clock tells, until
+ * raft_forget_held(). */
 struct raft_pair {
     uint64_t hold_us;
     raft_index index;

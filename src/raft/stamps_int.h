@@ -5,7 +5,7 @@
  * follower of five would replace it each time before a quorum has answered, and get no proof ever.
  *
  * At a receiver: pairs of a time of the own hold clock and an index. A pair is true for ever; it is
- * of use when the state has come to its index. */
+ * of use when the state has come to its index, and as long as the clock tells how old it is. */
 #ifndef RIDD_RAFT_STAMPS_INT_H
 #define RIDD_RAFT_STAMPS_INT_H
 

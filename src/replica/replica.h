@@ -107,7 +107,8 @@ struct replica_ops {
      * count; it never falls. Who holds something counts it (LEASE-0). NULL: never. */
     uint64_t (*suspended_us)(void *ctx);
     /* The process or the machine stood still, or is a copy, since this was asked last: nothing that
-     * was sent before counts for a lease (LEASE-12). NULL: nobody knows. */
+     * was sent before counts for a lease (LEASE-12) or for the age of a state (BOUND-4). NULL:
+     * nobody knows. */
     bool (*disrupted)(void *ctx);
 };
 
