@@ -36,11 +36,27 @@
 
 #define RUN_MS 60000u
 
-static struct chaos_conf conf = {.depth = 1, .run_ms = RUN_MS, .faults = FAULTS_BASIC, .say = true};
+/* Of the short form. */
+#define SHORT_READS  20000u
+#define SHORT_FAULTS 15u
+
+static bool drift_only;
+static struct chaos_conf conf = {.depth = 1,
+                                 .run_ms = RUN_MS,
+                                 .faults = FAULTS_BASIC | FAULTS_CLOCKS,
+                                 .reads = true,
+                                 .n_reads = SHORT_READS,
+                                 .n_faults = SHORT_FAULTS,
+                                 .say = true};
 
 CASE(chaos__run)
 {
     chaos_run(&conf);
+}
+
+CASE(chaos__clocks_that_run_apart)
+{
+    chaos_drift(&conf);
 }
 
 CASE(chaos__restart)
@@ -107,9 +123,15 @@ static void parse_arguments(int argc, char **argv)
                                             {"snapshot-every", required_argument, NULL, 'o'},
                                             {"restarts", required_argument, NULL, 'x'},
                                             {"window", required_argument, NULL, 'w'},
+                                            {"until-reads", required_argument, NULL, 'R'},
+                                            {"until-faults", required_argument, NULL, 'F'},
+                                            {"old-reads", no_argument, NULL, 'O'},
+                                            {"drift", no_argument, NULL, 'D'},
                                             {NULL, 0, NULL, 0}};
     const char *seconds = getenv("RIDD_CHAOS_SECONDS");
     const char *faults = NULL;
+    uint64_t n_reads = 0;
+    uint64_t n_faults = 0;
     int o;
 
     conf.seed = clock_wall_us() / 1000000u * 1000u + (uint64_t)getpid() % 1000u;
@@ -120,6 +142,8 @@ static void parse_arguments(int argc, char **argv)
         case 'm':
             conf.total_ms = 60000u * parse_number("minutes", optarg, 1, 10000);
             conf.faults = FAULTS_ALL;
+            conf.n_reads = 0;
+            conf.n_faults = 0;
             conf.quiet_runs = true;
             break;
         case 's':
@@ -152,6 +176,18 @@ static void parse_arguments(int argc, char **argv)
         case 'x':
             conf.n_cycles = (unsigned)parse_number("restarts", optarg, 1, 1000000);
             break;
+        case 'R':
+            n_reads = parse_number("until-reads", optarg, 1, UINT32_MAX);
+            break;
+        case 'F':
+            n_faults = parse_number("until-faults", optarg, 1, UINT32_MAX);
+            break;
+        case 'O':
+            conf.reads = false;
+            break;
+        case 'D':
+            drift_only = true;
+            break;
         case 'w':
             conf.window = (unsigned)parse_number("window", optarg, 1, 1000);
             break;
@@ -161,10 +197,16 @@ static void parse_arguments(int argc, char **argv)
                 "usage: chaos [--minutes M] [--seed N] [--nodes N] [--clients N] [--pipeline D]\n"
                 "             [--faults LIST] [--replace-every S] [--snapshot-every S] [--run S] "
                 "[--quiet]\n"
+                "             [--until-reads N] [--until-faults N] [--old-reads]\n"
+                "       chaos --drift\n"
                 "       chaos --restarts N [--window N] [--seed N] [--nodes N] [--clients N] "
                 "[--pipeline D] [--quiet]\n");
             exit(64);
         }
+    }
+    if (n_reads != 0 || n_faults != 0) {
+        conf.n_reads = n_reads;
+        conf.n_faults = n_faults;
     }
     if (faults != NULL)
         conf.faults = parse_faults(faults);
@@ -177,6 +219,9 @@ static void parse_arguments(int argc, char **argv)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest run[] = {cmocka_unit_test_teardown(chaos__run, chaos_teardown)};
+    const struct CMUnitTest drift[] = {
+        cmocka_unit_test_teardown(chaos__clocks_that_run_apart, chaos_teardown)};
+    const struct CMUnitTest both[] = {run[0], drift[0]};
     const struct CMUnitTest restart[] = {cmocka_unit_test_teardown(chaos__restart, chaos_teardown)};
 
     parse_arguments(argc, argv);
@@ -187,5 +232,10 @@ int main(int argc, char **argv)
         return cmocka_run_group_tests_name("chaos", restart, NULL, NULL);
     }
     (void)alarm((unsigned)(slow(conf.total_ms * 3) / 1000u) + 600u);
+    if (drift_only)
+        return cmocka_run_group_tests_name("chaos", drift, NULL, NULL);
+    /* The short form is all of it. */
+    if (conf.n_reads == SHORT_READS)
+        return cmocka_run_group_tests_name("chaos", both, NULL, NULL);
     return cmocka_run_group_tests_name("chaos", run, NULL, NULL);
 }
