@@ -391,8 +391,13 @@ static void visit_asks(struct codec *c, const struct raft *r, struct asks *a)
 
 static void visit_pairs(struct codec *c, struct pairs *p)
 {
+    bool forgotten = p->since_us != 0;
+
     if (raft_image_is_timeless(c))
         return;
+    NUMBER(c, forgotten);
+    if (forgotten)
+        raft_image_age(c, &p->since_us, c->how->hold_us, UINT64_MAX);
     NUMBER(c, p->n);
     for (unsigned i = 0; i < p->n; i++) {
         raft_image_age(c, &p->list[i].hold_us, c->how->hold_us, UINT64_MAX);

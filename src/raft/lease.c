@@ -56,6 +56,7 @@ void raft_forget_held(struct raft *r, uint64_t now_us)
 {
     raft_now(r, now_us);
     forget(r);
+    raft_pairs_forget(r);
     raft_check_rest(r);
 }
 

@@ -254,7 +254,7 @@ void raft_hold(struct raft *r, uint64_t now_us, uint64_t hold_us);
  * force is at least GATES_VERSION (LEASE-15). */
 void raft_set_lease(struct raft *r, uint64_t lease_us, uint64_t now_us);
 /* The process or the machine stood still, or was copied: nothing that was sent before counts for a
- * lease any more (LEASE-12). */
+ * lease any more (LEASE-12), and no pair from before for the age of the state (BOUND-7). */
 void raft_forget_held(struct raft *r, uint64_t now_us);
 /* Is there a lease that is valid at now_us and hold_us? They are one reading of both clocks, made
  * after the last of the reads that are to be served by it was in memory (LEASE-9). 0: all of them

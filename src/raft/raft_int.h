@@ -448,6 +448,8 @@ void raft_stamp_told(struct raft *r, const struct raft_beat *beat);
 /* Everything that anybody had committed when the own hold clock showed hold_us is at or below
  * index. */
 void raft_pair_add(struct raft *r, uint64_t hold_us, raft_index index);
+/* No pair of before this moment counts any more, nor one that is still on its way. */
+void raft_pairs_forget(struct raft *r);
 /* An entry of this leader's term is committed: its commit index covers all that was acknowledged
  * before it (READ-14). Also where it is unfit and serves nothing. */
 bool raft_covers_all(const struct raft *r);

@@ -90,6 +90,14 @@ static void settle(struct raft *r)
         drop(p, 0);
 }
 
+/* The clock by which pairs are dated may have stood still: how long ago that was, nobody knows. What
+ * was dated before and comes later is not taken either (BOUND-7). */
+void raft_pairs_forget(struct raft *r)
+{
+    r->pairs.n = 0;
+    r->pairs.since_us = r->hold_us;
+}
+
 /* A later time with a lower index leaves nothing to the others. What is not reached yet gives way
  * to nobody: else a node that is always a little behind would never reach one (BOUND-4). */
 void raft_pair_add(struct raft *r, uint64_t hold_us, raft_index index)
@@ -97,6 +105,8 @@ void raft_pair_add(struct raft *r, uint64_t hold_us, raft_index index)
     struct pairs *p = &r->pairs;
 
     settle(r);
+    if (p->since_us != 0 && hold_us <= p->since_us)
+        return;
     while (p->n > 0 && p->list[p->n - 1].hold_us <= hold_us && p->list[p->n - 1].index >= index)
         drop(p, p->n - 1);
     if (p->n > 0 && p->list[p->n - 1].hold_us >= hold_us)

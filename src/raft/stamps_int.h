@@ -4,8 +4,8 @@
  * proved and goes back with the next heartbeat. A stamp that waits is not replaced: the fastest
  * follower of five would replace it each time before a quorum has answered, and get no proof ever.
  *
- * At a receiver: pairs of a time of the own hold clock and an index. A pair is true for ever; it is
- * of use when the state has come to its index. */
+ * At a receiver: pairs of a time of the own hold clock and an index. A pair is true as long as that
+ * clock goes on (BOUND-7); it is of use when the state has come to its index. */
 #ifndef RIDD_RAFT_STAMPS_INT_H
 #define RIDD_RAFT_STAMPS_INT_H
 
@@ -22,6 +22,7 @@ struct stamps {
 struct pairs {
     struct raft_pair list[RAFT_PAIRS_MAX + 1];
     unsigned n;
+    uint64_t since_us; /* none is of this time or before (BOUND-7) */
 };
 
 #endif

@@ -38,6 +38,8 @@
 #define DIGESTS_SHOWN    8192u
 #define STATUS_EVERY_MS  250u
 #define PATIENCE_MS      700u /* beyond the timeout that the node was given */
+/* Where there are reads of all kinds: a node that stands still is soon asked by others, too. */
+#define PATIENCE_MS_READS 100u
 #define THINK_US_MAX     8000u
 #define THINK_US_READS   3000u /* where there are reads of all kinds */
 #define PAGE_LIMIT       4u
@@ -84,6 +86,7 @@ struct group {
 
 struct flight {
     uint64_t msg_id;
+    uint64_t timeout_ms;
     uint64_t give_up_ms;
     enum method method;
     unsigned which;       /* key of the group */
@@ -963,7 +966,7 @@ static void put_request(struct load *l, struct conn *c, const struct flight *f)
 {
     (void)buf_add_format(&c->out, "{\"msg_id\":%llu,\"verbose\":true,\"timeout_ms\":%llu,",
                          (unsigned long long)f->msg_id,
-                         (unsigned long long)(f->give_up_ms - now_ms() - PATIENCE_MS));
+                         (unsigned long long)f->timeout_ms);
     (void)buf_add_format(&c->out, "\"type\":\"%s\"", type_of(f));
     put_key(l, c, f);
     put_promise(l, c, f);
@@ -979,9 +982,11 @@ static void put_request(struct load *l, struct conn *c, const struct flight *f)
 static void send_flight(struct load *l, struct chaos_client *cl, struct flight *f)
 {
     static const unsigned timeouts[] = {250, 1000, 2500};
+    const unsigned ms = timeouts[prng_below(&l->prng, 3)];
 
     f->msg_id = ++l->next_msg_id;
-    f->give_up_ms = now_ms() + slow(timeouts[prng_below(&l->prng, 3)]) + PATIENCE_MS;
+    f->timeout_ms = slow(l->reads ? ms / 2 : ms);
+    f->give_up_ms = now_ms() + f->timeout_ms + (l->reads ? PATIENCE_MS_READS : PATIENCE_MS);
     l->stats.n_asked[f->method]++;
     put_request(l, &cl->conn, f);
     cl->flights[cl->n_flights++] = *f;

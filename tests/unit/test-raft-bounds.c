@@ -522,6 +522,43 @@ static void raft_bounds__sleeper_knows_that_it_slept(void **state)
     has_no_pair(2, fx_hold(&fx, 2) - 4 * FX_HEARTBEAT_US);
 }
 
+/* BOUND-7: for how long the clock stood still nobody knows; a stamp that is on its way is of before
+ * as well, and so is the round of a leader and a question. */
+static void raft_bounds__pause_forgets_pairs(void **state)
+{
+    uint64_t before_us;
+
+    (void)state;
+    follow_puppet();
+    tell(nonce(), 1000, 1);
+    has_pair(0, 1000, 1);
+    before_us = fx_hold(&fx, 2);
+    raft_forget_held(fx_raft(&fx, 2), fx.now);
+    has_no_pair(2, 0);
+    tell(nonce(), before_us, 1);
+    has_no_pair(2, 0);
+    fx.now++;
+    tell(nonce(), before_us + 1, 1);
+    has_pair(0, before_us + 1, 1);
+}
+
+static void raft_bounds__pause_forgets_a_leaders_round(void **state)
+{
+    struct raft_msg m;
+
+    (void)state;
+    lead_puppets(3, 0);
+    m = beat();
+    raft_forget_held(fx_raft(&fx, 1), fx.now);
+    has_no_pair(1, 0);
+    ack(2, m.round, 1000); /* opened before */
+    has_no_pair(1, 0);
+    fx.now++;
+    m = beat();
+    ack(2, m.round, 2000);
+    assert_true(fx_pair(&fx, 1, 0, &(struct raft_pair){0}));
+}
+
 static void raft_bounds__index_out_of_range_is_invalid(void **state)
 {
     struct raft_msg m;
@@ -617,6 +654,8 @@ int main(void)
         TEST(group_of_one_with_a_learner),
         TEST(answer_to_a_question_is_a_pair),
         TEST(sleeper_knows_that_it_slept),
+        TEST(pause_forgets_pairs),
+        TEST(pause_forgets_a_leaders_round),
         TEST(index_out_of_range_is_invalid),
         TEST(no_pair_says_too_much),
 #undef TEST
