@@ -90,8 +90,8 @@ static void settle(struct raft *r)
         drop(p, 0);
 }
 
-/* The clock by which pairs are dated may have stood still: how long ago that was, nobody knows. What
- * was dated before and comes later is not taken either (BOUND-7). */
+/* The clock by which pairs are dated may have stood still, for how long nobody knows. What was dated
+ * before and comes later is not taken either (BOUND-7). */
 void raft_pairs_forget(struct raft *r)
 {
     r->pairs.n = 0;

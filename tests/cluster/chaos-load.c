@@ -40,10 +40,10 @@
 #define PATIENCE_MS      700u /* beyond the timeout that the node was given */
 /* Where there are reads of all kinds: a node that stands still is soon asked by others, too. */
 #define PATIENCE_MS_READS 100u
-#define THINK_US_MAX     8000u
-#define THINK_US_READS   3000u /* where there are reads of all kinds */
-#define PAGE_LIMIT       4u
-#define TRIES_MAX        40u /* of a write of a session */
+#define THINK_US_MAX      8000u
+#define THINK_US_READS    3000u /* where there are reads of all kinds */
+#define PAGE_LIMIT        4u
+#define TRIES_MAX         40u /* of a write of a session */
 /* The bound of a clock's rate within which faults stay, and what is lost in roundings. */
 #define AGE_NS_MARGIN(ns) ((ns) / 1000u * 3u + 100000u)
 
@@ -965,8 +965,7 @@ static void put_promise(struct load *l, struct conn *c, const struct flight *f)
 static void put_request(struct load *l, struct conn *c, const struct flight *f)
 {
     (void)buf_add_format(&c->out, "{\"msg_id\":%llu,\"verbose\":true,\"timeout_ms\":%llu,",
-                         (unsigned long long)f->msg_id,
-                         (unsigned long long)f->timeout_ms);
+                         (unsigned long long)f->msg_id, (unsigned long long)f->timeout_ms);
     (void)buf_add_format(&c->out, "\"type\":\"%s\"", type_of(f));
     put_key(l, c, f);
     put_promise(l, c, f);

@@ -9,6 +9,7 @@
  * A cluster may have more places than members: where nobody lives nothing is hurt or started. */
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -16,6 +17,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/wait.h>
@@ -42,7 +44,7 @@
 
 const char *const fault_names[N_FAULTS] = {"kill", "pause", "partition", "echo",  "link",
                                            "slow", "error", "full",      "clock", "away",
-                                           "rate", "sleep", "move"};
+                                           "rate", "sleep", "move",      "hand"};
 
 /* What a process that stands still finds when it goes on. */
 enum still {
@@ -57,6 +59,7 @@ enum act {
     ACT_STOP, /* other: enum still */
     ACT_CONTINUE,
     ACT_RESET,
+    ACT_HAND,      /* whoever leads then */
     ACT_HEAR_LATE, /* other: by so many ms */
     ACT_MUTE       /* nothing from it; what it hears stays as it is */
 };
@@ -93,6 +96,7 @@ struct nemesis {
     bool say;
     uint64_t began_ms;
     uint64_t period_ends_ms;
+    int leader; /* who said last that it leads; -1: nobody */
     uint64_t period_ms_min;
     uint64_t period_ms_max;
     struct action actions[ACTIONS_MAX];
@@ -280,6 +284,7 @@ struct nemesis *nemesis_new(struct cluster *c, unsigned faults, uint64_t seed, b
     m->cluster = c;
     m->faults = faults;
     m->say = say;
+    m->leader = -1;
     nemesis_set_periods(m, PERIOD_MS_MIN, PERIOD_MS_MAX);
     m->began_ms = now_ms();
     prng_init(&m->prng, seed);
@@ -393,6 +398,21 @@ static void stop(struct nemesis *m, unsigned i, enum still still)
     m->victims[i].since_ns = raw_ns();
 }
 
+/* Nobody waits for the answer: the request is read before the end of its connection is. */
+static void hand_over(struct nemesis *m)
+{
+    static const char line[] = "{\"type\":\"transfer_leader\"}\n";
+    struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    cleanup_fd int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    if (m->leader < 0 || m->cluster->nodes[m->leader].pid == 0 || fd < 0)
+        return;
+    in.sin_port = htons(m->cluster->nodes[m->leader].port);
+    tell(m, "%s is to hand over", m->cluster->nodes[m->leader].name);
+    if (connect(fd, (struct sockaddr *)&in, sizeof(in)) == 0 || errno == EINPROGRESS)
+        (void)send(fd, line, sizeof(line) - 1, MSG_NOSIGNAL);
+}
+
 static void act(struct nemesis *m, const struct action *a)
 {
     struct node *node = &m->cluster->nodes[a->node];
@@ -439,6 +459,9 @@ static void act(struct nemesis *m, const struct action *a)
     case ACT_RESET:
         tell(m, "reset %s and %s", node->name, m->cluster->nodes[a->other].name);
         proxy_reset(m->proxy, a->node, a->other);
+        return;
+    case ACT_HAND:
+        hand_over(m);
         return;
     }
 }
@@ -816,6 +839,12 @@ static void fault_rate(struct nemesis *m)
     }
 }
 
+static void fault_hand(struct nemesis *m, uint64_t period_ms)
+{
+    for (uint64_t at = draw(m, 300); at < period_ms; at += 100 + draw(m, 1200))
+        later(m, at, ACT_HAND, 0, 0);
+}
+
 static void inflict(struct nemesis *m, enum fault_kind kind, int leader, uint64_t period_ms)
 {
     m->stats.n_faults[kind]++;
@@ -831,6 +860,9 @@ static void inflict(struct nemesis *m, enum fault_kind kind, int leader, uint64_
         break;
     case FAULT_MOVE:
         fault_still(m, leader, period_ms, STILL_MOVED);
+        break;
+    case FAULT_HAND:
+        fault_hand(m, period_ms);
         break;
     case FAULT_RATE:
         fault_rate(m);
@@ -933,6 +965,7 @@ static void begin_period(struct nemesis *m, int leader)
 
 void nemesis_turn(struct nemesis *m, int leader)
 {
+    m->leader = leader;
     run_actions(m);
     look_for_ends(m);
     flood_all(m);

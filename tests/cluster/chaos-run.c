@@ -14,8 +14,8 @@
 #include "base/banned.h"
 
 /* A lease, and the promises to the leader before, run out some times in each. */
-#define READS_PERIOD_MS_MIN 1500u
-#define READS_PERIOD_MS_MAX 3500u
+#define READS_PERIOD_MS_MIN 1000u
+#define READS_PERIOD_MS_MAX 3000u
 
 static struct nemesis *current; /* of a run that may fail */
 
@@ -237,6 +237,7 @@ struct run {
     struct load *load;
     struct replacing *replacing; /* NULL: the members stay */
     struct history history;
+    const char *node_conf;
     uint64_t seed;
     uint64_t run_ms;
     unsigned nodes;
@@ -260,6 +261,8 @@ static void choose(struct run *r, struct prng *prng)
         r->faults &= ~(1u << FAULT_FULL);
     if (prng_below(prng, 5) == 0 && conf->quiet_runs)
         r->faults = 0;
+    r->node_conf = conf->reads && prng_below(prng, 3) == 0 ? CHAOS_LOG_CONF CHAOS_LONG_LEASE_CONF
+                                                           : CHAOS_NODE_CONF;
 }
 
 static void print_run(const struct run *r)
@@ -270,6 +273,8 @@ static void print_run(const struct run *r)
         if (r->faults & (1u << k))
             (void)printf("%s%s", r->faults & ((1u << k) - 1) ? "," : "", fault_names[k]);
     (void)printf("%s", r->faults == 0 ? "none" : "");
+    if (strcmp(r->node_conf, CHAOS_NODE_CONF) != 0)
+        (void)printf(" long leases");
     if (r->conf->replace_ms != 0)
         (void)printf(" replace_ms=%u", r->conf->replace_ms);
     if (r->conf->snapshot_ms != 0)
@@ -316,9 +321,9 @@ static void make(struct run *r, struct prng *prng)
     const struct chaos_conf *conf = r->conf;
 
     if (conf->replace_ms != 0)
-        r->cluster = replacing_cluster(r->nodes, CHAOS_NODE_CONF);
+        r->cluster = replacing_cluster(r->nodes, r->node_conf);
     else
-        r->cluster = cluster_new(r->nodes, CHAOS_NODE_CONF);
+        r->cluster = cluster_new(r->nodes, r->node_conf);
     r->nemesis = nemesis_new(r->cluster, r->faults, prng_next(prng), conf->say);
     current = r->nemesis;
     if (conf->reads)
@@ -331,7 +336,7 @@ static void make(struct run *r, struct prng *prng)
     load_set_snapshots(r->load, conf->snapshot_ms);
     load_set_reads(r->load, conf->reads);
     if (conf->replace_ms != 0)
-        r->replacing = replacing_new(r->cluster, r->nemesis, r->load, CHAOS_NODE_CONF,
+        r->replacing = replacing_new(r->cluster, r->nemesis, r->load, r->node_conf,
                                      conf->replace_ms, prng_next(prng), conf->say);
 }
 

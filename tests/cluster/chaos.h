@@ -101,12 +101,13 @@ enum fault_kind {
     FAULT_RATE,  /* clocks run faster or slower, by no more than what is promised of them */
     FAULT_SLEEP, /* a machine is suspended */
     FAULT_MOVE,  /* all clocks of a machine stand still, and the hypervisor says so */
+    FAULT_HAND,  /* the leader hands over */
     N_FAULTS
 };
 extern const char *const fault_names[N_FAULTS];
 #define FAULTS_BASIC                                                                               \
     ((1u << FAULT_KILL) | (1u << FAULT_PAUSE) | (1u << FAULT_PARTITION) | (1u << FAULT_ECHO) |     \
-     (1u << FAULT_AWAY))
+     (1u << FAULT_AWAY) | (1u << FAULT_HAND))
 #define FAULTS_CLOCKS ((1u << FAULT_RATE) | (1u << FAULT_SLEEP) | (1u << FAULT_MOVE))
 #define FAULTS_ALL    ((1u << N_FAULTS) - 1u)
 
@@ -206,10 +207,13 @@ const struct replacing_stats *replacing_get_stats(const struct replacing *r);
 
 /* ---- runs: chaos-run.c and chaos-restarts.c ---- */
 
+#define CHAOS_LEASE_CONF "[reads]\nlease_ms = 300\n"
+/* Longer than an election: what stands between two leaders are the promises alone. */
+#define CHAOS_LONG_LEASE_CONF "[reads]\nlease_ms = 1000\n"
 /* A snapshot every few seconds, and slow enough that faults meet it. */
-#define CHAOS_NODE_CONF                                                                            \
-    "[log]\nsegment_size = 1M\nsnapshot_bytes = 64K\nkeep_bytes = 0\nsnapshot_mib_per_s = 1\n"     \
-    "[reads]\nlease_ms = 300\n"
+#define CHAOS_LOG_CONF                                                                             \
+    "[log]\nsegment_size = 1M\nsnapshot_bytes = 64K\nkeep_bytes = 0\nsnapshot_mib_per_s = 1\n"
+#define CHAOS_NODE_CONF CHAOS_LOG_CONF CHAOS_LEASE_CONF
 
 struct chaos_conf {
     uint64_t seed;
