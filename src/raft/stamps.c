@@ -90,7 +90,7 @@ static void settle(struct raft *r)
         drop(p, 0);
 }
 
-/* The clock by which pairs are dated may have stood still, for how long nobody knows. What was dated
+/* The clock by which pairs are dated may have stood still, for how long nobody knows. What was of
  * before and comes later is not taken either (BOUND-7). */
 void raft_pairs_forget(struct raft *r)
 {
