@@ -36,6 +36,7 @@
 #define PERIOD_MS_MIN 3000u
 #define PERIOD_MS_MAX 6000u
 #define AWAY_MS       4000u /* so much longer is a period in which one is away */
+#define ECHO_MS       2000u /* or in which one hears of its past */
 #define FLOOD_MS      4u    /* between two large values, while one is */
 /* Two of them are apart by less than what ends the use of leases (LEASE-13). */
 #define RATE_PPM_MAX 2000
@@ -631,7 +632,7 @@ static void cut(struct nemesis *m, unsigned from, unsigned to, enum proxy_cut ho
  * others elect another: whoever counts answers to what it asked before the cut is deceived. */
 static void fault_echo(struct nemesis *m, unsigned node, uint64_t period_ms)
 {
-    const unsigned n_steps = 6 + (unsigned)draw(m, 8);
+    const unsigned n_steps = 4 + (unsigned)draw(m, 10);
 
     tell(m, "echo: %s hears up to %u ms late, and becomes mute", m->cluster->nodes[node].name,
          n_steps * 100);
@@ -957,6 +958,10 @@ static void begin_period(struct nemesis *m, int leader)
     if (chosen & (1u << FAULT_AWAY)) {
         period_ms += AWAY_MS;
         m->period_ends_ms += AWAY_MS;
+    }
+    if (chosen & (1u << FAULT_ECHO)) {
+        period_ms += ECHO_MS;
+        m->period_ends_ms += ECHO_MS;
     }
     for (unsigned kind = 0; kind < N_FAULTS; kind++)
         if (chosen & (1u << kind))

@@ -126,6 +126,7 @@ static void parse_arguments(int argc, char **argv)
                                             {"until-reads", required_argument, NULL, 'R'},
                                             {"until-faults", required_argument, NULL, 'F'},
                                             {"old-reads", no_argument, NULL, 'O'},
+                                            {"lease-ms", required_argument, NULL, 'L'},
                                             {"drift", no_argument, NULL, 'D'},
                                             {NULL, 0, NULL, 0}};
     const char *seconds = getenv("RIDD_CHAOS_SECONDS");
@@ -182,6 +183,9 @@ static void parse_arguments(int argc, char **argv)
         case 'F':
             n_faults = parse_number("until-faults", optarg, 1, UINT32_MAX);
             break;
+        case 'L':
+            conf.lease_ms = (unsigned)parse_number("lease-ms", optarg, 1, 2000);
+            break;
         case 'O':
             conf.reads = false;
             break;
@@ -197,7 +201,7 @@ static void parse_arguments(int argc, char **argv)
                 "usage: chaos [--minutes M] [--seed N] [--nodes N] [--clients N] [--pipeline D]\n"
                 "             [--faults LIST] [--replace-every S] [--snapshot-every S] [--run S] "
                 "[--quiet]\n"
-                "             [--until-reads N] [--until-faults N] [--old-reads]\n"
+                "             [--until-reads N] [--until-faults N] [--old-reads] [--lease-ms N]\n"
                 "       chaos --drift\n"
                 "       chaos --restarts N [--window N] [--seed N] [--nodes N] [--clients N] "
                 "[--pipeline D] [--quiet]\n");

@@ -207,13 +207,10 @@ const struct replacing_stats *replacing_get_stats(const struct replacing *r);
 
 /* ---- runs: chaos-run.c and chaos-restarts.c ---- */
 
-#define CHAOS_LEASE_CONF "[reads]\nlease_ms = 300\n"
-/* Longer than an election: what stands between two leaders are the promises alone. */
-#define CHAOS_LONG_LEASE_CONF "[reads]\nlease_ms = 1000\n"
 /* A snapshot every few seconds, and slow enough that faults meet it. */
 #define CHAOS_LOG_CONF                                                                             \
     "[log]\nsegment_size = 1M\nsnapshot_bytes = 64K\nkeep_bytes = 0\nsnapshot_mib_per_s = 1\n"
-#define CHAOS_NODE_CONF CHAOS_LOG_CONF CHAOS_LEASE_CONF
+#define CHAOS_NODE_CONF CHAOS_LOG_CONF "[reads]\nlease_ms = 300\n"
 
 struct chaos_conf {
     uint64_t seed;
@@ -224,6 +221,7 @@ struct chaos_conf {
     unsigned depth;       /* operations under way of each; 0: one */
     unsigned faults;      /* 1 << enum fault_kind */
     unsigned replace_ms;  /* a member is replaced every so often; 0: none */
+    unsigned lease_ms;    /* 0: 300, and 1000 in every other run */
     unsigned snapshot_ms; /* each node is asked for a snapshot about so often; 0: none is */
     unsigned n_cycles;    /* of restarts, instead of the time */
     unsigned window;      /* cycles after which what was seen is judged; 0: 50 */
