@@ -696,7 +696,11 @@ static void fault_link(struct nemesis *m, uint64_t period_ms)
 
             if (a == b || is_empty(m, a) || is_empty(m, b) || draw(m, 2) == 0)
                 continue;
-            switch (draw(m, 5)) {
+            switch (draw(m, 6)) {
+            case 5:
+                f.again_permille = 20 + (unsigned)draw(m, 300);
+                f.jitter_ms = (unsigned)draw(m, 20);
+                break;
             case 0:
                 f.delay_ms = (unsigned)draw(m, 100);
                 f.jitter_ms = (unsigned)draw(m, 200);
@@ -718,11 +722,14 @@ static void fault_link(struct nemesis *m, uint64_t period_ms)
                     later(m, at, ACT_RESET, a, b);
                 break;
             }
-            if (f.delay_ms + f.jitter_ms + f.drop_permille + f.twice_permille == 0 && !f.dribble)
+            if (f.delay_ms + f.jitter_ms + f.drop_permille + f.twice_permille + f.again_permille ==
+                    0 &&
+                !f.dribble)
                 continue;
-            tell(m, "link %s to %s: %u ms + %u, dropped %u, twice %u permille%s",
+            tell(m, "link %s to %s: %u ms + %u, dropped %u, twice %u, again %u permille%s",
                  m->cluster->nodes[a].name, m->cluster->nodes[b].name, f.delay_ms, f.jitter_ms,
-                 f.drop_permille, f.twice_permille, f.dribble ? ", dribbles" : "");
+                 f.drop_permille, f.twice_permille, f.again_permille,
+                 f.dribble ? ", dribbles" : "");
             proxy_set(m->proxy, a, b, &f);
         }
 }

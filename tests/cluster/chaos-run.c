@@ -188,11 +188,11 @@ static void print_faults(const struct nemesis_stats *s)
     (void)printf(
         ", quiet periods %u; snapshots %u made, %u begun, %u brought to others and %u installed, "
         "%u states restored; frames %" PRIu64 ", dropped %" PRIu64 ", twice %" PRIu64
-        ", dribbled bytes %" PRIu64 ", connections %" PRIu64 ", resets %" PRIu64
-        ", failed syncs %" PRIu64 "\n",
+        ", again much later %" PRIu64 ", dribbled bytes %" PRIu64 ", connections %" PRIu64
+        ", resets %" PRIu64 ", failed syncs %" PRIu64 "\n",
         s->n_quiet, s->n_snapshots_made, s->n_snapshots_begun, s->n_snapshots_sent, s->n_installed,
-        s->n_restored, s->proxy.n_frames, s->proxy.n_dropped, s->proxy.n_twice, s->proxy.n_dribbled,
-        s->proxy.n_connections, s->proxy.n_resets, s->n_syncs_failed);
+        s->n_restored, s->proxy.n_frames, s->proxy.n_dropped, s->proxy.n_twice, s->proxy.n_again,
+        s->proxy.n_dribbled, s->proxy.n_connections, s->proxy.n_resets, s->n_syncs_failed);
 }
 
 /* A sick cluster may refuse; a healed one may not. */
