@@ -241,6 +241,7 @@ struct run {
     struct history history;
     char node_conf[300];
     unsigned lease_ms;
+    bool learner; /* one node more, that stays one */
     uint64_t seed;
     uint64_t run_ms;
     unsigned nodes;
@@ -264,6 +265,8 @@ static void choose(struct run *r, struct prng *prng)
         r->faults &= ~(1u << FAULT_FULL);
     if (prng_below(prng, 5) == 0 && conf->quiet_runs)
         r->faults = 0;
+    r->learner = conf->reads && conf->replace_ms == 0 && prng_below(prng, 2) == 0 &&
+                 r->nodes + REPLACING_PLACES <= CLUSTER_NODES_MAX;
     /* Longer than an election: what stands between two leaders are the promises alone. */
     r->lease_ms = conf->reads && prng_below(prng, 2) == 0 ? LONG_LEASE_MS : LEASE_MS;
     if (conf->lease_ms != 0)
@@ -280,7 +283,7 @@ static void print_run(const struct run *r)
         if (r->faults & (1u << k))
             (void)printf("%s%s", r->faults & ((1u << k) - 1) ? "," : "", fault_names[k]);
     (void)printf("%s", r->faults == 0 ? "none" : "");
-    (void)printf(" lease_ms=%u", r->lease_ms);
+    (void)printf(" lease_ms=%u%s", r->lease_ms, r->learner ? ", and a learner" : "");
     if (r->conf->replace_ms != 0)
         (void)printf(" replace_ms=%u", r->conf->replace_ms);
     if (r->conf->snapshot_ms != 0)
@@ -326,7 +329,7 @@ static void make(struct run *r, struct prng *prng)
 {
     const struct chaos_conf *conf = r->conf;
 
-    if (conf->replace_ms != 0)
+    if (conf->replace_ms != 0 || r->learner)
         r->cluster = replacing_cluster(r->nodes, r->node_conf);
     else
         r->cluster = cluster_new(r->nodes, r->node_conf);
@@ -336,6 +339,8 @@ static void make(struct run *r, struct prng *prng)
         nemesis_set_periods(r->nemesis, READS_PERIOD_MS_MIN, READS_PERIOD_MS_MAX);
     cluster_init(r->cluster);
     nemesis_start_all(r->nemesis);
+    if (r->learner)
+        learner_join(r->cluster, r->nemesis, r->node_conf);
     history_init(&r->history);
     r->load = load_new(r->cluster, r->clients, conf->depth != 0 ? conf->depth : 1, prng_next(prng),
                        &r->history);

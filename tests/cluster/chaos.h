@@ -192,6 +192,10 @@ struct replacing_stats {
     uint64_t longest_healed_ms;  /* until all had ended, after the last fault had */
 };
 
+/* The last place, which is empty, gets a node that stays a learner; returns when it is one. All run,
+ * and no fault is under way. */
+void learner_join(struct cluster *c, struct nemesis *m, const char *conf);
+
 struct replacing;
 /* Made, with empty places for others; nothing is started. */
 struct cluster *replacing_cluster(unsigned n_members, const char *conf);
