@@ -2,22 +2,29 @@
  *
  *     chaos [--minutes M] [--seed N] [--nodes N] [--clients N] [--pipeline D]
  *           [--faults LIST] [--replace-every S] [--snapshot-every S] [--run S] [--quiet]
+ *           [--until-reads N] [--until-faults N] [--old-reads] [--lease-ms N]
+ *     chaos --drift
  *     chaos --restarts N [--window N] [--seed N] [--nodes N] [--clients N] [--pipeline D] [--quiet]
  *
  * The time is divided into runs of about a minute, each with a new cluster, a seed of its own
  * (N, N + 1, ...) and an end: all faults stop, one leader must be found, the states of all nodes must be
- * equal at equal index, every acknowledged write must be there, and both judges of checker.h must
- * agree that the history is linearizable. One run in five is without any fault, and all others have
+ * equal at equal index, every acknowledged write must be there, and all judges of checker.h must
+ * agree that the history is as it may be. One run in five is without any fault, and all others have
  * periods without. Every other run has disks that can be full (it asks for root, and runs named by
  * --seed and --faults alone always have them): they are so in one period of three with faults, the
  * first one among them, on one node, on two, and so on to all in turn. No node may end for it.
  *
  * --replace-every: a member is replaced by a new node every so often, whatever else happens.
  * --snapshot-every: each node is asked for a snapshot about so often. --run: so long is a run (60).
+ * --until-reads, --until-faults: it ends sooner, when so many reads of the methods that need a lease,
+ * a clock or another node's word were answered, and there were so many faults. --old-reads: without
+ * these methods. --lease-ms: the length of leases (300, and 1000 in every other run). --drift: a
+ * clock runs apart from the others by more than is promised (chaos-drift.c).
  * --restarts: instead of all that, so many times nodes are killed or stopped and started again.
  *
- * Without --minutes it is the short form for the test command: one run of RIDD_CHAOS_SECONDS (60)
- * with kills, pauses and partitions. Of a failure the logs, the data folders, the history and a
+ * Without --minutes it is the short form for the test command: one run with kills, pauses,
+ * partitions, hand-overs and clocks, until 20,000 such reads were answered and 15 faults are over,
+ * of RIDD_CHAOS_SECONDS (60) at most; then --drift. Of a failure the logs, the data folders, the history and a
  * timeline are kept. */
 #include <errno.h>
 #include <getopt.h>
