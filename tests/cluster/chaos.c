@@ -24,8 +24,8 @@
  *
  * Without --minutes it is the short form for the test command: one run with kills, pauses,
  * partitions, hand-overs and clocks, until 20,000 such reads were answered and 15 faults are over,
- * of RIDD_CHAOS_SECONDS (60) at most; then --drift. Of a failure the logs, the data folders, the history and a
- * timeline are kept. */
+ * of RIDD_CHAOS_SECONDS (60) at most; then --drift. Of a failure the logs, the data folders, the
+ * history and a timeline are kept. */
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
@@ -47,6 +47,7 @@
 #define SHORT_READS  20000u
 #define SHORT_FAULTS 15u
 
+static bool is_short = true; /* run and drift; else one of them */
 static bool drift_only;
 static struct chaos_conf conf = {.depth = 1,
                                  .run_ms = RUN_MS,
@@ -150,6 +151,7 @@ static void parse_arguments(int argc, char **argv)
         case 'm':
             conf.total_ms = 60000u * parse_number("minutes", optarg, 1, 10000);
             conf.faults = FAULTS_ALL;
+            is_short = false;
             conf.n_reads = 0;
             conf.n_faults = 0;
             conf.quiet_runs = true;
@@ -245,8 +247,7 @@ int main(int argc, char **argv)
     (void)alarm((unsigned)(slow(conf.total_ms * 3) / 1000u) + 600u);
     if (drift_only)
         return cmocka_run_group_tests_name("chaos", drift, NULL, NULL);
-    /* The short form is all of it. */
-    if (conf.n_reads == SHORT_READS)
+    if (is_short)
         return cmocka_run_group_tests_name("chaos", both, NULL, NULL);
     return cmocka_run_group_tests_name("chaos", run, NULL, NULL);
 }
