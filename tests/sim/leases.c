@@ -329,7 +329,8 @@ static void check_holder(struct sim_node *n)
     for (unsigned i = 0; i < s->p.n_nodes; i++)
         count += members_is_voter(c, &s->nodes[i]) &&
                  (i == n->i || held_until_us(n, &s->nodes[i]) >= hold_us + RAFT_LEASE_MARGIN_US);
-    if (count < raft_configuration_n_voters(c) / 2 + 1)
+    /* What those held whose disk was lost since nobody can look at. */
+    if (count + members_n_lost(s, c) < raft_configuration_n_voters(c) / 2 + 1)
         sim_fail(s, "LEASE-8", "n%u has a lease in term %" PRIu64 " of %u of %u voters", n->i + 1,
                  l->led_term, count, raft_configuration_n_voters(c));
 }
