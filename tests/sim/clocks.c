@@ -41,6 +41,7 @@ enum then {
     THEN_CUT,
     THEN_UNCUT,
     THEN_HAND_OVER,
+    THEN_SLEEP,
 };
 
 static uint64_t below(struct sim *s, uint64_t bound)
@@ -342,6 +343,16 @@ static void hand_over(struct sim_node *n)
     node_input(n);
 }
 
+void clocks_gate(struct sim_node *n)
+{
+    struct sim *s = n->sim;
+
+    if (s->healing || s->options.wrong_clocks || sim_below(s, STREAM_LEASE, 48, 8) != 0)
+        return;
+    sim_push_any(s, s->now + 1 + sim_below(s, STREAM_LEASE, 48, s->p.election_us * 500), EV_CLOCK,
+                 n->i, THEN_SLEEP, NULL);
+}
+
 /* Its process stands, its lease goes on, and with it the promises of the others. */
 static void stop_holder(struct sim *s, struct sim_node *n)
 {
@@ -455,6 +466,10 @@ void clocks_event(struct sim *s, const struct sim_event *e)
     case THEN_UNCUT:
         s->alone &= ~(UINT64_C(1) << e->node);
         nemesis_recut(s);
+        break;
+    case THEN_SLEEP:
+        if (!s->nodes[e->node].suspended && s->nodes[e->node].life == NODE_UP)
+            clocks_sleep(&s->nodes[e->node], length_ns(s));
         break;
     case THEN_HAND_OVER:
         if (node_leader(s) != NULL && node_leader(s)->paused_until <= s->now)

@@ -10,7 +10,6 @@
  * often. Who could answer by a lease is the core's own word, at the time of the question. */
 #include <inttypes.h>
 
-#include "raft/promises_int.h"
 #include "raft/raft_int.h"
 #include "sim/sim.h"
 
@@ -59,6 +58,12 @@ static uint64_t now_ns(const struct sim_node *n)
     return n->sim->now + n->cpu_ns;
 }
 
+/* As long as that by a clock that is slow, by one that is fast; not the core's word for it. */
+static uint64_t stretch_us(uint64_t us)
+{
+    return (us * (RAFT_CLOCK_RHO + 1) + RAFT_CLOCK_RHO - 2) / (RAFT_CLOCK_RHO - 1);
+}
+
 /* ---- promises ---- */
 
 static void promise(struct sim_node *n, raft_term term, uint64_t until_us)
@@ -92,7 +97,7 @@ void leases_boot(struct sim_node *n)
         longest_us = n->wal.durable_hard_state.lease_max_us;
     n->lease = (struct sim_lease){.lease_us = lease_us, .longest_us = longest_us};
     if (longest_us > 0 && !n->damaged)
-        n->lease.other_until_us = clock_local_us(n) + raft_stretch_us(longest_us);
+        n->lease.other_until_us = clock_local_us(n) + stretch_us(longest_us);
 }
 
 /* To all terms before that one, but for one of them. What is promised to a later one while a vote
@@ -146,7 +151,7 @@ static void answers(struct sim_node *n, const struct raft_msg *m, const struct s
     if (n->wal.durable_hard_state.lease_max_us < b->lease_us)
         sim_fail(n->sim, "LEASE-3", "n%u promises %" PRIu64 " us, and its disk knows of %" PRIu64,
                  n->i + 1, b->lease_us, n->wal.durable_hard_state.lease_max_us);
-    promise(n, m->term, b->at_us + raft_stretch_us(b->lease_us));
+    promise(n, m->term, b->at_us + stretch_us(b->lease_us));
     if (b->lease_us > l->longest_us)
         l->longest_us = b->lease_us;
 }
@@ -205,6 +210,7 @@ static void campaigns(struct sim_node *n, const struct raft_trace *t)
 static void hears_vote(struct sim_node *n, const struct raft_msg *m, const struct sim_node *from,
                        enum raft_role role)
 {
+    const uint64_t most_us = stretch_us(RAFT_LEASE_US_MAX);
     struct sim_lease *l = &n->lease;
     uint64_t until_us;
 
@@ -215,9 +221,7 @@ static void hears_vote(struct sim_node *n, const struct raft_msg *m, const struc
     l->has_voted |= 1u << from->i;
     if (m->left_us == 0)
         return;
-    until_us =
-        clock_local_us(n) +
-        raft_stretch_us(m->left_us < raft_promise_us_max() ? m->left_us : raft_promise_us_max());
+    until_us = clock_local_us(n) + stretch_us(m->left_us < most_us ? m->left_us : most_us);
     if (until_us > l->gate_us)
         l->gate_us = until_us;
 }
@@ -237,8 +241,10 @@ void leases_trace(struct sim_node *n, const struct raft_trace *t)
     l->first_round = 0;
     memset(l->held, 0, sizeof(l->held));
     memset(l->lengths, 0, sizeof(l->lengths));
-    if (l->gate_us > clock_local_us(n))
-        MARK(n->sim, gates);
+    if (l->gate_us <= clock_local_us(n))
+        return;
+    MARK(n->sim, gates);
+    clocks_gate(n);
 }
 
 /* ---- leases ---- */
@@ -329,7 +335,8 @@ static void check_holder(struct sim_node *n)
     for (unsigned i = 0; i < s->p.n_nodes; i++)
         count += members_is_voter(c, &s->nodes[i]) &&
                  (i == n->i || held_until_us(n, &s->nodes[i]) >= hold_us + RAFT_LEASE_MARGIN_US);
-    if (count < raft_configuration_n_voters(c) / 2 + 1)
+    /* What those held whose disk was lost since nobody can look at. */
+    if (count + members_n_lost(s, c) < raft_configuration_n_voters(c) / 2 + 1)
         sim_fail(s, "LEASE-8", "n%u has a lease in term %" PRIu64 " of %u of %u voters", n->i + 1,
                  l->led_term, count, raft_configuration_n_voters(c));
 }
@@ -368,6 +375,21 @@ void leases_sends(struct sim_node *n, const struct raft_msg *m)
         n->lease.handed_over = true;
 }
 
+/* LEASE-9: a question is answered by a lease only if there is one now that it has come. */
+void leases_heard(struct sim_node *n)
+{
+    struct sim *s = n->sim;
+    struct raft_status st;
+
+    if (!leases_are_on(s) || raft_get_role(node_raft(n)) != RAFT_LEADER)
+        return;
+    raft_get_status(node_raft(n), &st);
+    if (st.n_asks_by_lease > n->lease.n_asks_by_lease && s->options.judge != JUDGE_INDEX &&
+        !is_usable(n, s->now))
+        sim_fail(s, "LEASE-9", "n%u answers a question by a lease that it has not", n->i + 1);
+    n->lease.n_asks_by_lease = st.n_asks_by_lease;
+}
+
 void leases_commits(struct sim_node *n)
 {
     struct sim *s = n->sim;
@@ -403,9 +425,10 @@ void leases_turn(struct sim_node *n)
         return;
     if (is_usable(n, now_ns(n)))
         check_holder(n);
+    raft_get_status(node_raft(n), &st);
+    n->lease.n_asks_by_lease = st.n_asks_by_lease; /* those that waited, in the turn */
     if (n->look % 16 != 0)
         return;
-    raft_get_status(node_raft(n), &st);
     if (st.gate_left_us > 0)
         MARK(s, gate_waited);
     if (st.drift_peer != 0)

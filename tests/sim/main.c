@@ -1,7 +1,7 @@
 /* The simulator as a program: which seeds, in how many processes, and what to say about them.
  *
- *     sim                                    what `make check` runs: the scripts of regress/, then
- *                                            RIDD_SIM_SEEDS seeds, some of them twice
+ *     sim                                    what `make check` runs: the scripts of regress/ and
+ *                                            wrong/, then RIDD_SIM_SEEDS seeds, some of them twice
  *     sim --seeds 1-100000 --jobs 2 --stats
  *     sim --hours 8 --jobs 2                 fresh seeds until then
  *     sim --seed 17 --trace                  one seed, each event in a line; always the same run
@@ -107,8 +107,9 @@ static int work(const struct plan *plan, unsigned job, struct totals *t)
 /* What would be looked at for nothing if it never happened any more: false, and it says so. */
 static bool has_met(const struct totals *sum)
 {
-    static const enum sim_mark marks[] = {MARK_config_truncated, MARK_join_behind_front,
-                                          MARK_join_by_snapshot};
+    static const enum sim_mark marks[] = {
+        MARK_config_truncated, MARK_join_behind_front, MARK_join_by_snapshot, MARK_reads_lease,
+        MARK_overlap_looked,   MARK_gate_waited,       MARK_reads_bounded};
     bool all = true;
 
     (void)printf("sim: met");
@@ -255,7 +256,7 @@ static int is_script(const struct dirent *e)
     return len > 4 && strcmp(e->d_name + len - 4, ".sim") == 0;
 }
 
-static int run_regress(void)
+static int run_scripts(const char *folder)
 {
     const char *srcdir = getenv("srcdir");
     char dir[512];
@@ -263,7 +264,8 @@ static int run_regress(void)
     int failed = 0;
     int n;
 
-    (void)snprintf(dir, sizeof(dir), "%s/tests/sim/regress", srcdir != NULL ? srcdir : SIM_SRCDIR);
+    (void)snprintf(dir, sizeof(dir), "%s/tests/sim/%s", srcdir != NULL ? srcdir : SIM_SRCDIR,
+                   folder);
     n = scandir(dir, &list, is_script, alphasort);
     for (int i = 0; i < n; i++) {
         char path[1024];
@@ -273,8 +275,11 @@ static int run_regress(void)
         free(list[i]);
     }
     free(list);
-    (void)printf("sim: %d scripts of regress/ %s\n", n > 0 ? n : 0, failed ? "FAILED" : "are well");
-    return failed;
+    (void)printf("sim: %d scripts of %s/ %s\n", n > 0 ? n : 0, folder,
+                 failed  ? "FAILED"
+                 : n > 0 ? "are well"
+                         : "were found");
+    return n > 0 ? failed : 1;
 }
 
 /* ---- the command line ---- */
@@ -301,7 +306,7 @@ static int run_default(void)
     uint64_t n = text != NULL ? strtoull(text, NULL, 10) : SIM_SEEDS_DEFAULT;
     struct plan plan = {.from = 1, .to = n, .jobs = default_jobs(), .twice_of = 10};
 
-    if (run_regress() != 0)
+    if (run_scripts("regress") != 0 || run_scripts("wrong") != 0)
         return 1;
     return n > 0 ? run_many(&plan) : 0;
 }

@@ -537,6 +537,7 @@ struct sim_lease {
         uint64_t slept_ns;
     } lengths[SIM_LENGTHS];
     uint64_t first_round; /* those before count for nothing */
+    uint64_t n_asks_by_lease;
     uint64_t held[SIM_NODES_MAX];
 };
 
@@ -804,6 +805,8 @@ void clocks_boot(struct sim_node *n);
 /* Power is lost: they begin anew. */
 void clocks_lose_power(struct sim_node *n);
 void clocks_sleep(struct sim_node *n, uint64_t length);
+/* It leads, and commits nothing for a while: perhaps it sleeps meanwhile. */
+void clocks_gate(struct sim_node *n);
 void clocks_wake(struct sim_node *n);
 void clocks_drift(struct sim_node *n, int64_t ppm);
 void clocks_heal(struct sim_node *n);
@@ -821,6 +824,8 @@ void leases_sends(struct sim_node *n, const struct raft_msg *m);
 void leases_trace(struct sim_node *n, const struct raft_trace *t);
 /* The host has said that it stood still. */
 void leases_disrupted(struct sim_node *n);
+/* It has taken in a message. */
+void leases_heard(struct sim_node *n);
 /* This leader commits what nobody had committed. */
 void leases_commits(struct sim_node *n);
 void leases_turn(struct sim_node *n);

@@ -767,6 +767,12 @@ int wal_recovered(struct sim_node *n, const struct store_recovered *r)
                      ", which is not what was committed there",
                      n->i + 1, r->base.index, r->base.term);
     }
+    /* LEASE-3: what it answered for was durable. */
+    if (!w->rotten && !n->damaged && r->hard_state.lease_max_us < n->lease.longest_us &&
+        r->hard_state.lease_max_us < w->durable_hard_state.lease_max_us)
+        sim_fail(s, "LEASE-3",
+                 "n%u starts with %" PRIu64 " us as the longest promise, and gave one of %" PRIu64,
+                 n->i + 1, r->hard_state.lease_max_us, n->lease.longest_us);
     if (w->base < r->base.index)
         w->base = r->base.index;
     if (w->rotten)

@@ -56,6 +56,11 @@ void ways_profile(struct sim *s)
         p->weights[OP_READ_LEASE] += leases_are_on(s) ? 10 : 0;
         p->stale_us = p->election_us >> below(s, 6);
     }
+    if (s->options.wrong_clocks) { /* some ask who led for long, the others who leads */
+        p->weights[OP_READ_LEASE] += 60;
+        p->reside_percent = 50;
+        p->weights[OP_WRITE] += 20;
+    }
     if (!clocks_are_kept(s))
         return;
     p->slew_ppm = below(s, 2) == 0 ? 0 : 100000;
