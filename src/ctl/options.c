@@ -74,7 +74,7 @@ static const struct option long_options[] = {
 
 const struct option_text ctl_option_texts[] = {
     {CTL_OPT_VIA, "--via METHOD", "read_index, log, lease, follower, local"},
-    {CTL_OPT_MIN_INDEX, "--min-index INDEX", "wait for [CLUSTER:]INDEX, which was seen before"},
+    {CTL_OPT_MIN_INDEX, "--min-index N", "no older than [CLUSTER:]N, an index that was seen"},
     {CTL_OPT_LIMIT, "--limit N", "no more than N keys"},
     {CTL_OPT_AFTER, "--after KEY", "go on behind KEY, which need not exist"},
     {CTL_OPT_FROM, "--from KEY", "from KEY on, which is one of them"},

@@ -40,12 +40,13 @@ const struct verb ctl_verbs[] = {
      CTL_OPT_NUM_READS | CTL_OPT_READERS | CTL_OPT_CONCURRENCY | CTL_OPT_METHODS |
          CTL_OPT_MAX_STALE | CTL_OPT_ALL | CTL_OPT_CSV | CTL_OPT_JSON,
      0, 0, verb_compare},
-    {"get", NULL, "KEY [--via METHOD] [--min-index INDEX] [--max-stale MS] [--raw] [-v]",
+    {"get", NULL, "KEY [--via METHOD] [--min-index N] [--max-stale MS] [--raw] [-v]",
      "read a key by any method",
-     "Prints the value of KEY as JSON; with --raw a string loses its quotes. An absent\n"
-     "key prints nothing and exits 3. METHOD is read_index, log, lease, follower or\n"
-     "local; by default the node asked chooses. local may be old: --max-stale says how\n"
-     "old at most. With --min-index the answer holds what was seen up to there.\n"
+     "Prints the value of KEY as JSON; with --raw a string loses its quotes. An\n"
+     "absent key prints nothing and exits 3. METHOD is read_index, log, lease,\n"
+     "follower or local; by default the node asked chooses. local may be old:\n"
+     "--max-stale says how old at most. With --min-index the answer holds what was\n"
+     "seen up to there.\n"
      "\n"
      "  $ ridctl get leader --raw\n"
      "  n2\n"
@@ -79,11 +80,11 @@ const struct verb ctl_verbs[] = {
      "  $ ridctl batch leader limits motd\n",
      CTL_OPT_INT_KEY | CTL_OPT_JSON | CTL_OPT_VERBOSE, 1, (int)BATCH_KEYS_MAX, verb_batch},
     {"ls", "keys", "[PREFIX | --from KEY --to KEY] [--limit N] [--after KEY]", "list keys",
-     "Prints the string keys that begin with PREFIX, or all, in the order of their bytes, a\n"
-     "line each; with --int-key the integer keys, by number. What a terminal could take\n"
-     "as commands is shown as '?'; --json shows keys as they are. Keys come in pages,\n"
-     "each of one index: if the cluster is written to meanwhile, the pages are of\n"
-     "different ones, and a line on standard error says of which.\n"
+     "Prints the string keys that begin with PREFIX, or all, in the order of their\n"
+     "bytes, a line each; with --int-key the integer keys, by number. What a terminal\n"
+     "could take as commands is shown as '?'; --json shows keys as they are. Keys\n"
+     "come in pages, each of one index: if the cluster is written to meanwhile, the\n"
+     "pages are of different ones, and a line on standard error says of which.\n"
      "\n"
      "  $ ridctl ls users/\n"
      "  $ ridctl ls --int-key --from 100 --to 200 --json | jq '.keys[]'\n",
@@ -96,25 +97,27 @@ const struct verb ctl_verbs[] = {
      "  $ ridctl scan --via local --json | jq '.items[] | .value'\n",
      LIST_OPTIONS, 0, 1, verb_scan},
     {"export", NULL, "[PREFIX] [--save FILE] [--one-index]", "keys and values as lines of JSON",
-     "Prints all keys, or those that begin with PREFIX, as lines that import reads, between\n"
-     "a first line that says of what they are and a last one that counts them. They\n"
-     "come in pages, each of one index: the first and last line say from which to\n"
-     "which. With --one-index both are the same, or it fails: with --save after some\n"
-     "new beginnings. 'ridctl snapshot --save' always is the state at one index.\n"
+     "Prints all keys, or those that begin with PREFIX, as lines that import reads,\n"
+     "between a first line that says of what they are and a last one that counts\n"
+     "them. They come in pages, each of one index: the first and last line say from\n"
+     "which to which. With --one-index both are the same, or it fails: with --save\n"
+     "after some new beginnings. 'ridctl snapshot --save' always is the state at one\n"
+     "index.\n"
      "\n"
-     "With --save the lines come into FILE, in the place of what was there, when all are\n"
-     "there. What was cut short goes on the next time (FILE.part).\n"
+     "With --save the lines come into FILE, in the place of what was there, when all\n"
+     "are there. What was cut short goes on the next time (FILE.part).\n"
      "\n"
      "  $ ridctl export --save /backup/keys.jsonl\n"
      "  $ ridctl export users/ | jq -c 'select(.key)'\n",
      CTL_OPT_VIA | CTL_OPT_SAVE | CTL_OPT_ONE_INDEX | CTL_OPT_VERBOSE, 0, 1, verb_export},
     {"import", NULL, "FILE|- [--create] [--dry-run]", "write the keys of an exported file",
-     "Writes each key of FILE, whatever value it had; keys that FILE does not name stay as\n"
-     "they are. With --create keys that have another value are left alone, counted,\n"
-     "and the exit code is 4. FILE is read through first: nothing is written of one\n"
-     "that is cut short or changed, nor with --dry-run. `-` takes it from standard\n"
-     "input, where that is seen only at the end. Many writes are under way at once, each\n"
-     "is applied once. What was cut short goes on the next time (FILE.progress).\n"
+     "Writes each key of FILE, whatever value it had; keys that FILE does not name\n"
+     "stay as they are. With --create keys that have another value are left alone,\n"
+     "counted, and the exit code is 4. FILE is read through first: nothing is written\n"
+     "of one that is cut short or changed, nor with --dry-run. `-` takes it from\n"
+     "standard input, where that is seen only at the end. Many writes are under way\n"
+     "at once, each is applied once. What was cut short goes on the next time\n"
+     "(FILE.progress).\n"
      "\n"
      "  $ ridctl import /backup/keys.jsonl\n"
      "  $ ridctl -c one.conf export | ridctl -c other.conf import -\n",

@@ -534,7 +534,7 @@ static void keys__what_is_done_has_no_gap(void **state)
     fake_stop(s);
 }
 
-/* What was noted of one cluster says nothing of another. */
+/* What was noted of one cluster and one file says nothing of another, of the same length, too. */
 static void keys__what_is_done_is_done_in_one_cluster(void **state)
 {
     static const struct fake_step steps[] = {
@@ -559,6 +559,13 @@ static void keys__what_is_done_is_done_in_one_cluster(void **state)
     run("-e", fake_address(s), "import", "keys", NULL);
     EXPECT(0, "2 keys written in *.* s\n", "import: keys.progress is of another *\n");
     assert_int_equal(fake_count(s, "\"write\""), 2);
+    fake_stop(s);
+    s = fake_start(STEPS(steps));
+    run("-e", fake_address(s), "-t", "300", "import", "keys", NULL);
+    EXPECT(75, "", "import: stopped: the first 1 of 2 keys are written; *");
+    write_file("keys", BEGIN LINE("1", "3") LINE("2", "4") END(2));
+    run("-e", fake_address(s), "import", "keys", NULL);
+    EXPECT(0, "2 keys written in *.* s\n", "import: keys.progress is of another *\n");
     fake_stop(s);
 }
 
