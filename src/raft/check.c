@@ -132,6 +132,7 @@ static void check_pairs(const struct raft *r)
 
     for (unsigned i = 0; i < p->n; i++) {
         rid_assert(p->list[i].hold_us <= r->hold_us);
+        rid_assert(p->list[i].hold_us >= p->first_us);
         rid_assert(p->list[i].index <= RAFT_INDEX_MAX);
         if (i == 0)
             continue;

@@ -112,6 +112,7 @@ static void broadcast_heartbeats(struct raft *r)
         r->progress[i].heartbeat_due = r->progress[i].link_up;
     r->rounds.due = r->n_progress > 0;
     r->heartbeat_due_us = r->now_us + r->conf.heartbeat_us;
+    r->tick_due_us = r->heartbeat_due_us;
 }
 
 /* Nobody else leads in this term: a quorum gave its one vote of it to this node (VOTE-1). */
@@ -315,9 +316,16 @@ void raft_leader_tick(struct raft *r)
         give_up_for_disk(r);
     if (r->role != RAFT_LEADER)
         return;
-    if (!raft_fitness_tick(r) || r->now_us < r->heartbeat_due_us)
+    if (!raft_fitness_tick(r) || r->now_us < raft_leader_due_us(r))
         return;
-    broadcast_heartbeats(r);
+    r->tick_due_us = r->now_us + r->conf.heartbeat_us;
+    if (r->now_us >= r->heartbeat_due_us)
+        broadcast_heartbeats(r);
     for (unsigned i = 0; i < r->n_progress; i++)
         raft_maybe_resend(r, &r->progress[i]);
+}
+
+uint64_t raft_leader_due_us(const struct raft *r)
+{
+    return r->tick_due_us < r->heartbeat_due_us ? r->tick_due_us : r->heartbeat_due_us;
 }

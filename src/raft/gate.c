@@ -47,6 +47,11 @@ bool raft_is_gated(const struct raft *r)
     return r->role == RAFT_LEADER && r->now_us < r->gate_us;
 }
 
+uint64_t raft_gate_left_us(const struct raft *r)
+{
+    return raft_is_gated(r) ? r->gate_us - r->now_us : 0;
+}
+
 uint64_t raft_gate_due_us(const struct raft *r)
 {
     return r->role == RAFT_LEADER && r->gate_us != 0 ? r->gate_us : UINT64_MAX;

@@ -289,6 +289,7 @@ static void visit_leading(struct codec *c, struct raft *r)
         r->self_vote = true; /* nobody else leads */
     NUMBER(c, r->noop_index);
     raft_image_due(c, &r->heartbeat_due_us);
+    raft_image_due(c, &r->tick_due_us);
     raft_image_left(c, &r->hand_over_us, now_us);
     raft_image_left(c, &r->step_down_us, now_us);
     raft_image_until(c, &r->gate_us, now_us);
@@ -391,9 +392,17 @@ static void visit_asks(struct codec *c, const struct raft *r, struct asks *a)
 
 static void visit_pairs(struct codec *c, struct pairs *p)
 {
+    bool forgot = p->first_us != 0;
+    uint64_t last_us = forgot ? p->first_us - 1 : 0;
+
     if (raft_image_is_timeless(c))
         return;
     NUMBER(c, p->n);
+    NUMBER(c, forgot);
+    if (forgot)
+        raft_image_age(c, &last_us, c->how->hold_us, UINT64_MAX);
+    if (c->reading)
+        p->first_us = forgot ? last_us + 1 : 0;
     for (unsigned i = 0; i < p->n; i++) {
         raft_image_age(c, &p->list[i].hold_us, c->how->hold_us, UINT64_MAX);
         NUMBER(c, p->list[i].index);

@@ -164,12 +164,14 @@ static void check_asks(const struct raft *r)
 /* A clock that is ahead of now by more than its longest time would never ring. */
 static void check_clocks(const struct raft *r)
 {
-    if (r->role == RAFT_LEADER)
+    if (r->role == RAFT_LEADER) {
         rid_assert(r->heartbeat_due_us <= r->now_us + r->conf.heartbeat_us);
-    else
+        rid_assert(r->tick_due_us <= r->now_us + r->conf.heartbeat_us);
+    } else {
         rid_assert(r->election_due_us <= r->now_us + r->conf.election_timeout_us *
                                                          (raft_patience(r) + 1) *
                                                          RAFT_PATIENCE_MAX);
+    }
 }
 
 void raft_check_log(const struct raft *r)

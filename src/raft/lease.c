@@ -56,6 +56,7 @@ void raft_forget_held(struct raft *r, uint64_t now_us)
 {
     raft_now(r, now_us);
     forget(r);
+    raft_pairs_forget(r);
     raft_check_rest(r);
 }
 
@@ -150,10 +151,12 @@ static raft_node_id drifting(const struct raft *r)
     return 0;
 }
 
-/* A member that does not know of gates would, elected, commit at once (LEASE-15). */
+/* A member that does not know of gates would, elected, commit at once. It may have been put back to
+ * an earlier version since it was asked; that the others know is not enough as long as they could
+ * still elect it, and they cannot when a quorum has the entry that says so (LEASE-15). */
 static const char *why_not(const struct raft *r)
 {
-    if (raft_get_configuration(r)->version < GATES_VERSION)
+    if (raft_config_at(r, r->commit_index)->configuration.version < GATES_VERSION)
         return "version";
     if (drifting(r) != 0)
         return "clocks";
@@ -270,7 +273,7 @@ void raft_lease_status(const struct raft *r, struct raft_status *s)
     if (r->role != RAFT_LEADER)
         return;
     s->drift_peer = drifting(r);
-    s->gate_left_us = raft_is_gated(r) ? r->gate_us - r->now_us : 0;
+    s->gate_left_us = raft_gate_left_us(r);
     if (s->lease_valid) {
         uint64_t left_us = lease_end_us(r) - r->hold_us;
 

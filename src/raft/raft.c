@@ -86,7 +86,7 @@ uint64_t raft_tick_due_us(const struct raft *r)
 
     if (r->role != RAFT_LEADER)
         return r->election_due_us;
-    return gate < r->heartbeat_due_us ? gate : r->heartbeat_due_us;
+    return gate < raft_leader_due_us(r) ? gate : raft_leader_due_us(r);
 }
 
 uint64_t raft_deadline_us(const struct raft *r)

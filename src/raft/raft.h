@@ -250,11 +250,11 @@ int raft_read(struct raft *r, uint64_t ctx, raft_index min_index, uint64_t now_u
  * node does too early, which is safe and costs some of a lease. */
 void raft_hold(struct raft *r, uint64_t now_us, uint64_t hold_us);
 /* How long a lease this node takes while it leads: 0, none, to RAFT_LEASE_US_MAX (asserted). It is
- * taken only while every member is known to understand gates: the version of the configuration in
- * force is at least GATES_VERSION (LEASE-15). */
+ * taken only while every member is known to understand gates: the version of the newest committed
+ * configuration is at least GATES_VERSION (LEASE-15). */
 void raft_set_lease(struct raft *r, uint64_t lease_us, uint64_t now_us);
 /* The process or the machine stood still, or was copied: nothing that was sent before counts for a
- * lease any more (LEASE-12). */
+ * lease any more (LEASE-12), nor for the age of a state (BOUND-7). */
 void raft_forget_held(struct raft *r, uint64_t now_us);
 /* Is there a lease that is valid at now_us and hold_us? They are one reading of both clocks, made
  * after the last of the reads that are to be served by it was in memory (LEASE-9). 0: all of them
@@ -274,7 +274,8 @@ uint64_t raft_ask(struct raft *r, uint64_t now_us);
 void raft_understands_asks(struct raft *r, raft_node_id peer, bool understands);
 
 /* Everything that anybody had committed when the hold clock of this node showed hold_us is at or
- * below index: true for ever, whoever leads (BOUND-2). */
+ * below index: true for ever, whoever leads (BOUND-2). How old it is that clock tells, until
+ * raft_forget_held(). */
 struct raft_pair {
     uint64_t hold_us;
     raft_index index;
@@ -550,6 +551,8 @@ bool raft_can_serve(const struct raft *r);
 /* The same for raft_propose() alone: also where only promises of others are in the way, which end
  * by themselves; what is proposed is replicated meanwhile, and committed then (LEASE-7). */
 bool raft_can_propose(const struct raft *r);
+/* For how long that will be; 0: they are not in the way, or this node does not lead. */
+uint64_t raft_gate_left_us(const struct raft *r);
 /* Bytes beyond which nothing more is proposed, for the own disk could not write it in time
  * (DISK-30): 0 while there is room. */
 size_t raft_get_disk_limit(const struct raft *r);

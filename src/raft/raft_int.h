@@ -245,10 +245,11 @@ struct raft {
     /* Leader only. */
     struct lease lease;
     raft_index noop_index;
-    uint64_t heartbeat_due_us;
-    uint64_t hand_over_us;    /* not fit: when a target is looked for again */
-    uint64_t step_down_us;    /* became unfit while it led; UINT64_MAX: did not */
-    size_t uncommitted_bytes; /* of the entries from noop_index on that are not committed */
+    uint64_t heartbeat_due_us; /* the next periodic one */
+    uint64_t tick_due_us;      /* what is looked after so often, heartbeats or not */
+    uint64_t hand_over_us;     /* not fit: when a target is looked for again */
+    uint64_t step_down_us;     /* became unfit while it led; UINT64_MAX: did not */
+    size_t uncommitted_bytes;  /* of the entries from noop_index on that are not committed */
     raft_node_id transfer_to;
     uint64_t transfer_deadline_us;
     bool transfer_sent;
@@ -335,6 +336,7 @@ bool raft_hears_leader(const struct raft *r);
 unsigned raft_n_voters_heard(const struct raft *r);
 bool raft_hears(const struct raft *r, const struct progress *p);
 void raft_leader_tick(struct raft *r);
+uint64_t raft_leader_due_us(const struct raft *r); /* when it wants the next one */
 
 /* fitness.c */
 /* Election timeouts that pass before this node campaigns of itself. */
@@ -448,6 +450,8 @@ void raft_stamp_told(struct raft *r, const struct raft_beat *beat);
 /* Everything that anybody had committed when the own hold clock showed hold_us is at or below
  * index. */
 void raft_pair_add(struct raft *r, uint64_t hold_us, raft_index index);
+/* What the own hold clock showed until now says nothing of what it shows from now on. */
+void raft_pairs_forget(struct raft *r);
 /* An entry of this leader's term is committed: its commit index covers all that was acknowledged
  * before it (READ-14). Also where it is unfit and serves nothing. */
 bool raft_covers_all(const struct raft *r);

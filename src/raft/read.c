@@ -167,6 +167,7 @@ static void join(struct raft *r, uint64_t round)
 void raft_maybe_open_round(struct raft *r)
 {
     bool reads = raft_round_due_us(r) <= r->now_us;
+    bool all = true; /* that follow are told */
     uint64_t lease_us;
     uint64_t round;
 
@@ -177,8 +178,14 @@ void raft_maybe_open_round(struct raft *r)
     round = raft_rounds_open(&r->rounds, r->now_us, r->hold_us, lease_us);
     if (reads)
         join(r, round);
-    for (unsigned i = 0; i < r->n_progress; i++)
+    for (unsigned i = 0; i < r->n_progress; i++) {
         if (r->progress[i].role == RAFT_VOTER)
             r->progress[i].heartbeat_due = r->progress[i].link_up; /* else when it comes up */
+        else
+            all = false;
+    }
+    /* It says all that a periodic heartbeat would, and is answered as fast (READ-68). */
+    if (all)
+        r->heartbeat_due_us = r->now_us + r->conf.heartbeat_us;
     raft_maybe_confirm(r); /* a group of one is its own quorum (READ-20) */
 }

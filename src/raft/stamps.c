@@ -96,6 +96,8 @@ void raft_pair_add(struct raft *r, uint64_t hold_us, raft_index index)
 {
     struct pairs *p = &r->pairs;
 
+    if (hold_us < p->first_us)
+        return; /* of the clock of before (BOUND-7) */
     settle(r);
     while (p->n > 0 && p->list[p->n - 1].hold_us <= hold_us && p->list[p->n - 1].index >= index)
         drop(p, p->n - 1);
@@ -104,6 +106,14 @@ void raft_pair_add(struct raft *r, uint64_t hold_us, raft_index index)
     if (p->n < RAFT_PAIRS_MAX + (p->n > 0 && has_come_to(r, p->list[0].index)))
         p->list[p->n++] = (struct raft_pair){.hold_us = hold_us, .index = index};
     settle(r);
+}
+
+/* Nothing was dated later than what was told last: all of it, also what is on its way back, is as
+ * much older as the clock stood still, and nobody knows how much that is (BOUND-7). */
+void raft_pairs_forget(struct raft *r)
+{
+    r->pairs.n = 0;
+    r->pairs.first_us = r->hold_us + 1;
 }
 
 static bool is_alone(const struct raft *r)

@@ -1,5 +1,5 @@
 /* Reads of a bounded age, on any node, without clocks that agree: this node's own hold clock is the
- * only one that is read (BOUND-1 to BOUND-6).
+ * only one that is read (BOUND-1 to BOUND-7).
  *
  * The core keeps pairs: all that anybody had committed when the clock here showed hold_us is at or
  * below index. Once index is applied, the state is no older than what has passed since, by a look

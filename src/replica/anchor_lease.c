@@ -81,6 +81,42 @@ static void forget(struct replica *r, struct replica_request *q)
     anchor_index.forget(r, q);
 }
 
+/* Who is heard and holds the most; of two, the nearer one. */
+static raft_node_id nearest(const struct replica *r, raft_index index)
+{
+    const struct raft_peer_status *best = NULL;
+    struct raft_status status;
+
+    raft_get_status(r->raft, &status);
+    for (unsigned i = 0; i < status.n_peers; i++) {
+        const struct raft_peer_status *p = &status.peers[i];
+
+        if (!p->connected || !p->heard || p->match_index < index)
+            continue;
+        if (p->fitness_said && p->fitness != RAFT_FIT)
+            continue;
+        if (best == NULL || p->srtt_us < best->srtt_us)
+            best = p;
+    }
+    return best != NULL ? best->id : 0;
+}
+
+/* A round would make it wait here, which is what it is refused for: only a lease proves at once. */
+bool replica_spare(struct replica *r, struct replica_session *session, raft_index *ret_index,
+                   raft_node_id *ret_node)
+{
+    const struct replica_request q = {.session = session};
+    uint64_t hold_us;
+
+    if (!replica_can_serve(r))
+        return false;
+    hold_us = replica_look(r);
+    if (raft_lease(r->raft, anchor_floor(r, &q), r->now_us, hold_us, ret_index) != 0)
+        return false;
+    *ret_node = nearest(r, *ret_index);
+    return *ret_node != 0;
+}
+
 /* In a round they are lost and confirmed with the other reads there: anchor_index.c. */
 const struct anchor_provider anchor_lease = {
     .use = ANCHOR_REACHED, .by_leader = true, .ask = ask, .forget = forget, .prepare = prepare};

@@ -107,7 +107,8 @@ struct replica_ops {
      * count; it never falls. Who holds something counts it (LEASE-0). NULL: never. */
     uint64_t (*suspended_us)(void *ctx);
     /* The process or the machine stood still, or is a copy, since this was asked last: nothing that
-     * was sent before counts for a lease (LEASE-12). NULL: nobody knows. */
+     * was sent before counts for a lease (LEASE-12) or for the age of a state (BOUND-4). NULL:
+     * nobody knows. */
     bool (*disrupted)(void *ctx);
 };
 
@@ -180,7 +181,8 @@ bool replica_view_is_linearizable(const struct replica_view *view);
     X(PEERS_SILENT, "peers_silent") /* too few nodes are heard for a quorum */                     \
     X(OWN_DISK,     "own_disk")     /* the disk of this node is slow, and it waits for it */       \
     X(PEERS_DISKS,  "peers_disks")  /* a quorum is heard and has not stored what it was sent */    \
-    X(NO_LEADER,    "no_leader")    /* a quorum is heard and has elected nobody yet */
+    X(NO_LEADER,    "no_leader")    /* a quorum is heard and has elected nobody yet */            \
+    X(GATE,         "gate")         /* promises to an earlier leader run: nothing is committed */
 /* clang-format on */
 enum replica_cause {
 #define REPLICA_CAUSE(name, text) REPLICA_CAUSE_##name,
@@ -206,6 +208,7 @@ struct replica_failure {
     uint64_t sync_us;              /* OWN_DISK: what a sync takes, or has taken so far */
     uint64_t election_us;          /* OWN_DISK: the election timeout as configured */
     uint64_t no_leader_us;         /* NO_LEADER: for how long */
+    uint64_t gate_left_us;         /* GATE: for how long yet */
     uint64_t limit;                /* BUSY, OVERLOADED */
     uint64_t behind;               /* OVERLOADED: entries that are committed and not applied here */
     struct replica_no_space space; /* NO_SPACE */
@@ -352,6 +355,12 @@ bool replica_read_failed(struct replica *r, struct replica_request *q);
 void replica_read_put_off(struct replica *r, const struct replica_request *q);
 /* A write, or a read whose anchor only a leader has, would begin now and not wait. */
 bool replica_can_serve(const struct replica *r);
+/* For a read that its host will not serve, and has in memory: what a lease of this node proves for
+ * it, as by REPLICA_READ_LEASE, and which other node is likely to have applied that. False: there
+ * is no lease, or nobody is near. The read is linearizable where that index is applied (READ-67).
+ */
+bool replica_spare(struct replica *r, struct replica_session *session, raft_index *ret_index,
+                   raft_node_id *ret_node);
 /* Something valid came from this node within one election timeout; of itself: always. */
 bool replica_hears(const struct replica *r, raft_node_id id, uint64_t now_us);
 /* What a request says that is not answered at its deadline, for hosts that keep requests of their

@@ -68,12 +68,16 @@ static enum replica_cause cause_of(const struct replica *r, enum replica_stage s
     bool on_word = stage == REPLICA_TICKET || stage == REPLICA_AGE;
     bool on_disks = stage == REPLICA_PROPOSED || stage == REPLICA_LOST || stage == REPLICA_FLOOR;
     bool on_leader = stage == REPLICA_IDLE || stage == REPLICA_WAITING;
+    bool has_all = stage == REPLICA_CONFIRMED || stage == REPLICA_EXACT || stage == REPLICA_LOCAL;
 
-    /* A follower hears its leader and nobody else: of the others it cannot tell. */
-    if (on_word && f->leader_id != 0 && f->role != RAFT_LEADER)
-        return REPLICA_CAUSE_NONE;
+    /* That alone is enough, whatever else is slow (LEASE-7). */
+    if (f->gate_left_us > 0 && f->reached >= f->needed && !has_all)
+        return REPLICA_CAUSE_GATE;
     if ((on_disks || on_leader) && disk_is_slow(r))
         return REPLICA_CAUSE_OWN_DISK;
+    /* A follower hears its leader and nobody else: of the others it cannot tell (CLIENT-30). */
+    if (!on_leader && f->leader_id != 0 && f->role != RAFT_LEADER)
+        return REPLICA_CAUSE_NONE;
     if (f->reached < f->needed)
         return REPLICA_CAUSE_PEERS_SILENT;
     if (on_disks)
@@ -93,6 +97,7 @@ static void look_around(const struct replica *r, struct replica_failure *f)
     f->role = raft_get_role(r->raft);
     f->reached = raft_quorum_count(c, is_heard, r);
     f->needed = raft_quorum_size(c);
+    f->gate_left_us = raft_gate_left_us(r->raft);
 }
 
 static void finish_failed(struct replica *r, struct replica_request *q, struct replica_failure *f)
@@ -363,26 +368,30 @@ static void submit_to_leader(struct replica *r, struct replica_request *q)
 
 /* ---- reads of any node, and what their sessions wrote here ---- */
 
-/* Is what the session wrote last still on its way? While this node leads in the term in which it
- * was appended; later only what is known to be committed is certain to come, and the rest has
- * failed (READ-58). */
-static bool has_floor(const struct replica *r, const struct replica_request *q)
+/* Up to where what the session wrote may still come; what is applied is nothing to wait for. While
+ * this node leads in the term of the last write that is all; later only what is known to be
+ * committed is certain to come, and the rest has failed. Of what was written before the last some
+ * may be committed though that is not (READ-58). */
+static raft_index floor_of(const struct replica *r, const struct replica_request *q)
 {
     const struct raft_entry_id *w = q->session != NULL ? &q->session->last_write : NULL;
+    const raft_index committed = raft_get_commit_index(r->raft);
 
-    if (w == NULL || w->index <= r->last_applied)
-        return false;
+    if (w == NULL)
+        return 0;
     if (w->term == raft_get_term(r->raft) && raft_get_role(r->raft) == RAFT_LEADER)
-        return true;
-    return w->index <= raft_get_commit_index(r->raft) && raft_term_at(r->raft, w->index) == w->term;
+        return w->index;
+    return w->index < committed ? w->index : committed;
 }
 
 /* One that was proposed later than the own write is as good, and keeps the queue in order. */
-static void wait_for_write(struct replica *r, struct replica_request *q)
+static void wait_for_write(struct replica *r, struct replica_request *q, raft_index floor)
 {
-    q->floor = q->session->last_write;
-    if (replica_n(r, REPLICA_FLOOR) == 0 || r->last_floor < q->floor.index)
-        r->last_floor = q->floor.index;
+    q->floor = (struct raft_entry_id){0};
+    if (floor == q->session->last_write.index)
+        q->floor = q->session->last_write;
+    if (replica_n(r, REPLICA_FLOOR) == 0 || r->last_floor < floor)
+        r->last_floor = floor;
     q->floor_index = r->last_floor;
     replica_move(r, q, REPLICA_FLOOR);
 }
@@ -390,16 +399,17 @@ static void wait_for_write(struct replica *r, struct replica_request *q)
 /* From WAITING, where it has its timer, or from the beginning. */
 static void start_here(struct replica *r, struct replica_request *q)
 {
+    const raft_index floor = floor_of(r, q);
     bool is_new = q->stage == REPLICA_IDLE;
 
-    if (!has_floor(r, q)) {
+    if (floor <= r->last_applied) {
         if (is_new)
             start_at_once(r, q);
         else
             start(r, q);
         return;
     }
-    wait_for_write(r, q);
+    wait_for_write(r, q, floor);
     if (is_new)
         set_timer(r, q);
 }

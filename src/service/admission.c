@@ -32,6 +32,29 @@ static void charge(struct request *req, size_t cost, size_t command_bytes)
         budget_take(&m->commands, command_bytes);
 }
 
+/* One key, as of now: what a local read of that index and no less would answer just so. */
+static bool may_be_spared(const struct service *s, const struct wire_request *q)
+{
+    if (q->type == WIRE_REQ_READ)
+        return (service_via_of(s, q->via) & (WIRE_VIA_LOG | WIRE_VIA_LOCAL)) == 0;
+    return q->type == WIRE_REQ_READ_INDEX || q->type == WIRE_REQ_LEASE_READ ||
+           q->type == WIRE_REQ_FOLLOWER_READ;
+}
+
+/* The request is in memory, so that the clock may be looked at for it (LEASE-9). */
+static void refuse_overloaded(struct service_conn *c, const struct wire_request *q)
+{
+    struct service *s = c->service;
+    struct service_spare spare = {0};
+    raft_node_id id;
+
+    if (may_be_spared(s, q) && s->ops.client_addr != NULL &&
+        replica_spare(s->replica, &c->session, &spare.anchor, &id))
+        spare.addr = s->ops.client_addr(s->ops.ctx, id);
+    service_refuse_overloaded(c, &q->origin, "too many bytes are under way on this node",
+                              spare.addr != NULL ? &spare : NULL);
+}
+
 /* Bounded in all by the definite answer `busy`; on one connection by not reading it, which is the
  * host's part (CLIENT-4). */
 struct request *service_request_new(struct service_conn *c, const struct wire_request *q,
@@ -44,7 +67,7 @@ struct request *service_request_new(struct service_conn *c, const struct wire_re
     if (c->memory != NULL &&
         (!budget_may(c->memory->requests.up, cost) ||
          (command_bytes > 0 && !budget_may(c->memory->commands.up, command_bytes)))) {
-        service_refuse_overloaded(c, &q->origin, "too many bytes are under way on this node");
+        refuse_overloaded(c, q);
         return NULL;
     }
 

@@ -67,7 +67,8 @@ static void reply_part(struct request *req, const struct service_part *part)
 
     if (out != NULL && c->memory != NULL &&
         !memory_conn_may_reply(c->memory, out, part->text.len + SERVICE_REPLY_BYTES)) {
-        service_refuse_overloaded(c, &req->origin, "replies of this connection were not read");
+        service_refuse_overloaded(c, &req->origin, "replies of this connection were not read",
+                                  NULL);
     } else if (out != NULL) {
         service_begin(s, &w, out, &req->origin, "snapshot_part_ok");
         wire_reply_u64(&w, "index", part->of.index);

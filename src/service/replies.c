@@ -160,6 +160,12 @@ static void cause_text(const struct replica_failure *f, char *text, size_t size)
         (void)snprintf(text, size, ": %u nodes are heard, none has been elected for %llu ms",
                        f->reached, (unsigned long long)f->no_leader_us / 1000);
         break;
+    case REPLICA_CAUSE_GATE:
+        (void)snprintf(text, size,
+                       ": nothing is committed yet for %llu ms, so long the leader before this one "
+                       "may still read by its lease",
+                       (unsigned long long)(f->gate_left_us + 999) / 1000);
+        break;
     case REPLICA_CAUSE_NONE:
     case REPLICA_CAUSE_PEERS_SILENT:
         break;
@@ -320,7 +326,7 @@ void service_refuse_busy(struct service_conn *c, const struct wire_origin *origi
 }
 
 void service_refuse_overloaded(struct service_conn *c, const struct wire_origin *origin,
-                               const char *text)
+                               const char *text, const struct service_spare *spare)
 {
     struct buf *out = service_out(c);
     struct wire_reply w;
@@ -330,6 +336,10 @@ void service_refuse_overloaded(struct service_conn *c, const struct wire_origin 
     service_begin_error(c->service, &w, out, origin, WIRE_ERROR_OVERLOADED, false, text);
     wire_reply_u64(&w, "limit", budget_root(&c->memory->requests)->limit);
     wire_reply_u64(&w, "retry_after_ms", OVERLOADED_RETRY_AFTER_MS);
+    if (spare != NULL) {
+        wire_reply_u64(&w, "anchor", spare->anchor);
+        wire_reply_str(&w, "try", spare->addr);
+    }
     service_end(c->service, &w, origin);
 }
 

@@ -19,7 +19,8 @@ bool service_wait_for_room(struct request *req, const struct buf *out, size_t va
         return false;
     replica_read_put_off(s->replica, &req->rr);
     if (req->rr.kind == REPLICA_READ_LOG) {
-        service_refuse_overloaded(c, &req->origin, "replies of this connection were not read");
+        service_refuse_overloaded(c, &req->origin, "replies of this connection were not read",
+                                  NULL);
         service_request_free(req);
         return true;
     }

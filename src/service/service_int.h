@@ -87,8 +87,15 @@ void service_begin_error(struct service *s, struct wire_reply *w, struct buf *ou
 void service_end(struct service *s, struct wire_reply *w, const struct wire_origin *origin);
 void service_reply_too_large(struct service *s, struct buf *out, const struct wire_origin *origin,
                              uint64_t own_msg_id);
+/* Where a read that this node spares itself is answered instead: by a local read of another node,
+ * with the anchor as its min_index. */
+struct service_spare {
+    raft_index anchor; /* confirmed for this very request */
+    const char *addr;  /* borrowed: where clients reach that node */
+};
+/* spare: NULL, nowhere. */
 void service_refuse_overloaded(struct service_conn *c, const struct wire_origin *origin,
-                               const char *text);
+                               const char *text, const struct service_spare *spare);
 void service_refuse_busy(struct service_conn *c, const struct wire_origin *origin, const char *text,
                          uint64_t limit);
 /* `malformed`: the field is well-formed JSON with a value that means nothing here. */

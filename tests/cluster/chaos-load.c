@@ -5,7 +5,11 @@
  * whatever it answers, and leave it only when it is silent: so a node that wrongly believes to lead
  * has clients to deceive, and the one that leads in its place has clients to make it stale at once.
  * A connection that is given up takes the outcomes of what was asked on it with it; the client goes
- * on under another number. */
+ * on under another number. Only a write of a session is not lost with it: it is repeated, by the
+ * same seq, until somebody tells what became of it, and is one operation all the time.
+ *
+ * A client keeps the highest index that it was told, and gives it with some local reads, on whatever
+ * node it is then (TOKEN-1). */
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -34,14 +38,39 @@
 #define DIGESTS_SHOWN    8192u
 #define STATUS_EVERY_MS  250u
 #define PATIENCE_MS      700u /* beyond the timeout that the node was given */
-#define THINK_US_MAX     8000u
+/* Where there are reads of all kinds: a node that stands still is soon asked by others, too. */
+#define PATIENCE_MS_READS 100u
+#define THINK_US_MAX      8000u
+#define THINK_US_READS    3000u /* where there are reads of all kinds */
+#define PAGE_LIMIT        4u
+#define TRIES_MAX         40u /* of a write of a session */
+/* The bound of a clock's rate within which faults stay, and what is lost in roundings. */
+#define AGE_NS_MARGIN(ns) ((ns) / 1000u * 3u + 100000u)
 
 const char *const method_names[N_METHODS] = {
-    "write", "cas",        "delete",     "read_index", "read_via_log", "batch_read_index",
-    "read",  "local_read", "write once", "final read",
+    "write",
+    "cas",
+    "delete",
+    "read_index",
+    "read_via_log",
+    "batch_read_index",
+    "read",
+    "local_read",
+    "write once",
+    "lease_read",
+    "follower_read",
+    "scan",
+    "read with a token",
+    "bounded read",
+    "write of a session",
+    "repetition",
+    "open_session",
+    "final read",
 };
 
 struct key {
+    unsigned group;
+    unsigned generation;
     uint32_t n_ops;
     uint32_t n_unknown;
     uint64_t ledger_value; /* 0: an ordinary key */
@@ -50,17 +79,26 @@ struct key {
 };
 
 struct group {
+    unsigned generation; /* what is used now; the names of its keys begin alike */
     uint32_t keys[KEYS_PER_GROUP];
     uint64_t seen[KEYS_PER_GROUP]; /* the newest value that somebody of the group was told */
 };
 
 struct flight {
     uint64_t msg_id;
+    uint64_t timeout_ms;
     uint64_t give_up_ms;
     enum method method;
     unsigned which;       /* key of the group */
     struct history_op op; /* key, kind, value, from, create, call_ns */
-    uint32_t second_key;  /* batch */
+    uint32_t second_key;  /* batch, page */
+    const char *via;      /* NULL: none is said */
+    uint64_t min_index;   /* a token */
+    unsigned max_stale_ms;
+    bool is_foreign;  /* the token is of another cluster */
+    uint64_t session; /* write of a session */
+    uint64_t seq;
+    unsigned n_tries;
 };
 
 struct conn {
@@ -80,6 +118,13 @@ struct chaos_client {
     uint64_t next_ns; /* not before this */
     struct flight flights[DEPTH_MAX];
     unsigned n_flights;
+    uint64_t seen_index; /* the highest that it was told */
+    uint64_t session;    /* 0: none yet */
+    uint64_t next_seq;
+    struct flight owed; /* a write whose outcome is not known */
+    bool owes;
+    struct flight last; /* the last write of the session that was answered */
+    bool has_last;
 };
 
 struct watcher {
@@ -112,6 +157,8 @@ struct load {
     uint64_t next_msg_id;
     uint16_t next_number;
     bool stopping;
+    bool reads; /* of all kinds */
+    char cluster_hash[64];
     int leader;
     struct watcher watchers[CLUSTER_NODES_MAX];
     unsigned snapshots_every_ms;            /* 0: nobody is asked */
@@ -127,22 +174,33 @@ static uint64_t now_ns(void)
 {
     struct timespec ts;
 
-    (void)clock_gettime(CLOCK_MONOTONIC, &ts);
+    (void)clock_gettime(CLOCK_MONOTONIC_RAW, &ts); /* ages are compared with it */
     return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
 /* ---- keys and values ---- */
 
-static uint32_t new_key(struct load *l)
+static uint32_t new_key(struct load *l, const struct group *g)
 {
     if (l->n_keys == l->keys_size) {
         l->keys_size = l->keys_size == 0 ? 4096 : l->keys_size * 2;
         l->keys = realloc(l->keys, l->keys_size * sizeof(*l->keys));
         assert_non_null(l->keys);
     }
-    l->keys[l->n_keys] = (struct key){0};
+    l->keys[l->n_keys] =
+        (struct key){.group = (unsigned)(g - l->groups), .generation = g->generation};
     l->stats.n_keys++;
     return (uint32_t)l->n_keys++;
+}
+
+/* Keys that are used once stand behind the others of their group. */
+static const char *key_name(const struct load *l, uint32_t key, char *text, size_t size)
+{
+    const struct key *k = &l->keys[key];
+
+    (void)snprintf(text, size, "g%u.%u.%s%08u", k->group, k->generation,
+                   k->ledger_value != 0 ? "o" : "k", key);
+    return text;
 }
 
 /* The text of a value follows from its number, so that a damaged one is noticed. */
@@ -173,14 +231,25 @@ static uint64_t value_number(struct load *l, const json_t *v)
     return value;
 }
 
-/* The group's next key; a worn one is replaced. */
+static void begin_generation(struct load *l, struct group *g)
+{
+    g->generation++;
+    for (unsigned i = 0; i < KEYS_PER_GROUP; i++) {
+        g->keys[i] = new_key(l, g);
+        g->seen[i] = 0;
+    }
+}
+
+/* The group's keys; worn ones are replaced, both at once. */
 static uint32_t group_key(struct load *l, struct group *g, unsigned which)
 {
-    const struct key *k = &l->keys[g->keys[which]];
+    for (unsigned i = 0; i < KEYS_PER_GROUP; i++) {
+        const struct key *k = &l->keys[g->keys[i]];
 
-    if (k->n_ops >= KEY_OPS_MAX - CLIENTS_PER_KEY || k->n_unknown >= KEY_UNKNOWN_MAX) {
-        g->keys[which] = new_key(l);
-        g->seen[which] = 0;
+        if (k->n_ops >= KEY_OPS_MAX - CLIENTS_PER_KEY || k->n_unknown >= KEY_UNKNOWN_MAX) {
+            begin_generation(l, g);
+            break;
+        }
     }
     return g->keys[which];
 }
@@ -288,9 +357,15 @@ static void record(struct load *l, const struct history_op *op)
     (void)history_add(l->history, op);
 }
 
+static bool is_write(const struct flight *f)
+{
+    return f->op.kind != HISTORY_READ && f->op.kind != HISTORY_LOCAL && f->method != METHOD_AGAIN &&
+           f->method != METHOD_OPEN;
+}
+
 static void record_unknown(struct load *l, struct flight *f)
 {
-    if (f->op.kind == HISTORY_READ || f->op.kind == HISTORY_LOCAL)
+    if (!is_write(f))
         return;
     f->op.outcome = HISTORY_UNKNOWN;
     f->op.ret_ns = HISTORY_NEVER;
@@ -301,11 +376,23 @@ static void record_unknown(struct load *l, struct flight *f)
     l->stats.n_unknown++;
 }
 
+/* Nobody will say any more what became of it, or somebody may. */
+static void lose(struct load *l, struct chaos_client *cl, struct flight *f)
+{
+    if (f->method != METHOD_SESSION || l->stopping || f->n_tries >= TRIES_MAX) {
+        record_unknown(l, f);
+        return;
+    }
+    assert_false(cl->owes);
+    cl->owed = *f;
+    cl->owes = true;
+}
+
 /* The connection is given up. */
 static void client_drop(struct load *l, struct chaos_client *cl, unsigned next_node)
 {
     for (unsigned i = 0; i < cl->n_flights; i++)
-        record_unknown(l, &cl->flights[i]);
+        lose(l, cl, &cl->flights[i]);
     if (cl->n_flights > 0)
         cl->number = l->next_number++;
     cl->n_flights = 0;
@@ -342,7 +429,8 @@ static void take_value(struct load *l, const json_t *reply, struct history_op *o
 
     op->value = value_number(l, json_object_get(reply, "value"));
     op->modify = op->value != 0 ? (uint64_t)reply_int(reply, "modify_index") : 0;
-    if (json_is_true(exists) != (op->value != 0))
+    /* The items of a page are those that there are, and do not say so. */
+    if (exists != NULL && json_is_true(exists) != (op->value != 0))
         harness_fail("'exists' and the value contradict each other");
     if (op->value != 0 && reply_int(reply, "modify_index") <= 0)
         harness_fail("a value without a modify_index");
@@ -355,6 +443,143 @@ static uint64_t need_index(const json_t *reply, const char *name)
     if (index < 0)
         harness_fail("a reply without '%s'", name);
     return (uint64_t)index;
+}
+
+/* A page's part of the history: what it tells of the keys of the group, of those that are not there
+ * too, as far as it goes. */
+static void record_page_key(struct load *l, const struct flight *f, uint32_t key,
+                            const json_t *item)
+{
+    struct history_op op = f->op;
+
+    op.key = key;
+    op.value = 0;
+    if (item != NULL)
+        take_value(l, item, &op);
+    l->stats.n_page_keys++;
+    record(l, &op);
+}
+
+static const json_t *find_item(const json_t *items, const char *name)
+{
+    for (size_t i = 0; i < json_array_size(items); i++)
+        if (strcmp(reply_str(json_array_get(items, i), "key"), name) == 0)
+            return json_array_get(items, i);
+    return NULL;
+}
+
+/* The keys that are used once, as they come; their order is that of their numbers. */
+static void take_once(struct load *l, const struct flight *f, const json_t *item)
+{
+    const char *name = reply_str(item, "key");
+    const char *mark = strrchr(name, '.');
+    unsigned long key;
+    char text[64];
+
+    if (mark == NULL || mark[1] != 'o')
+        return;
+    key = strtoul(mark + 2, NULL, 10);
+    if (key >= l->n_keys || strcmp(key_name(l, (uint32_t)key, text, sizeof(text)), name) != 0)
+        harness_fail("a page shows '%s', which nobody wrote", name);
+    record_page_key(l, f, (uint32_t)key, item);
+}
+
+static void take_page(struct load *l, struct flight *f, const json_t *reply)
+{
+    const json_t *items = json_object_get(reply, "items");
+    const bool more = json_is_true(json_object_get(reply, "more"));
+    const uint32_t keys[KEYS_PER_GROUP] = {f->op.key, f->second_key};
+    const char *last;
+    size_t n_seen = 0;
+
+    if (!json_is_array(items) || (more && json_array_size(items) == 0))
+        harness_fail("a page without items");
+    last = reply_str(json_array_get(items, json_array_size(items) - 1), "key");
+    for (unsigned i = 0; i < KEYS_PER_GROUP; i++) {
+        char name[64];
+        const json_t *item = find_item(items, key_name(l, keys[i], name, sizeof(name)));
+
+        n_seen += item != NULL;
+        if (item != NULL || !more || strcmp(last, name) > 0)
+            record_page_key(l, f, keys[i], item);
+    }
+    for (size_t i = n_seen; i < json_array_size(items); i++)
+        take_once(l, f, json_array_get(items, i));
+}
+
+/* What the reply says of itself must hold; returns the index. */
+static uint64_t take_proof(struct load *l, struct chaos_client *cl, struct flight *f,
+                           const json_t *reply)
+{
+    const bool is_linearizable = json_is_true(json_object_get(reply, "linearizable"));
+    const bool is_local = f->op.kind == HISTORY_LOCAL;
+    const uint64_t index = need_index(reply, is_local ? "applied_index" : "read_at_index");
+
+    if (is_linearizable == is_local)
+        harness_fail("%s says that it is %slinearizable", method_names[f->method],
+                     is_linearizable ? "" : "not ");
+    if (f->method == METHOD_LEASE)
+        l->stats.n_by_lease += json_is_true(json_object_get(reply, "lease_valid"));
+    if (f->method == METHOD_FOLLOWER)
+        l->stats.n_by_leader +=
+            strcmp(reply_str(reply, "by"), l->cluster->nodes[cl->conn.node].name) != 0;
+    if (f->is_foreign)
+        harness_fail("a token of another cluster was taken");
+    if (index < f->min_index)
+        harness_fail("%s is answered from index %llu, and the token was %llu",
+                     method_names[f->method], (unsigned long long)index,
+                     (unsigned long long)f->min_index);
+    return index;
+}
+
+static void take_age(struct flight *f, const json_t *reply)
+{
+    const uint64_t ms = need_index(reply, "staleness_ms");
+
+    if (ms > f->max_stale_ms)
+        harness_fail("a state that is %llu ms old, and %u were asked for", (unsigned long long)ms,
+                     f->max_stale_ms);
+    f->op.stale_ns = ms * 1000000u + AGE_NS_MARGIN(ms * 1000000u);
+}
+
+/* A repetition of a write that was answered: by the same, whatever the key is by now. */
+static void take_again(const struct flight *f, const json_t *reply)
+{
+    const char *error = reply_str(reply, "error");
+    const enum history_cas result = strcmp(error, "key_not_found") == 0 ? HISTORY_CAS_MISSING
+                                    : strcmp(error, "precondition_failed") == 0
+                                        ? HISTORY_CAS_DIFFERS
+                                        : HISTORY_CAS_DONE;
+
+    if (result != (enum history_cas)f->op.result || need_index(reply, "index") != f->op.index)
+        harness_fail("seq %llu of session %llu was answered by index %llu and result %u, and is "
+                     "now by index %lld and result %u",
+                     (unsigned long long)f->seq, (unsigned long long)f->session,
+                     (unsigned long long)f->op.index, f->op.result,
+                     (long long)reply_int(reply, "index"), result);
+}
+
+static void take_session(struct chaos_client *cl, const json_t *reply)
+{
+    cl->session = strtoull(reply_str(reply, "client"), NULL, 10);
+    cl->next_seq = 1;
+    cl->has_last = false;
+    if (cl->session == 0)
+        harness_fail("a session without a name");
+}
+
+/* Of a write of a session: its outcome is told. */
+static void settle(struct load *l, struct chaos_client *cl, const struct flight *f)
+{
+    l->stats.n_settled += f->n_tries > 1;
+    cl->last = *f;
+    cl->has_last = true;
+}
+
+static void tell_index(struct chaos_client *cl, uint64_t index)
+{
+    if (index > cl->seen_index)
+        cl->seen_index = index;
 }
 
 /* A node that was removed before it was asked knows nothing of what has been written since. */
@@ -388,6 +613,7 @@ static void take_batch(struct load *l, struct chaos_client *cl, struct flight *f
     check_confirmed(reply);
     if (json_array_size(values) != 2)
         harness_fail("a batch of %zu values, not 2", json_array_size(values));
+    tell_index(cl, need_index(reply, "read_at_index"));
     for (unsigned i = 0; i < 2; i++) {
         struct history_op op = f->op;
 
@@ -396,7 +622,6 @@ static void take_batch(struct load *l, struct chaos_client *cl, struct flight *f
         take_value(l, json_array_get(values, i), &op);
         record(l, &op);
     }
-    (void)cl;
 }
 
 static void take_ok(struct load *l, struct chaos_client *cl, struct flight *f, const json_t *reply)
@@ -410,10 +635,41 @@ static void take_ok(struct load *l, struct chaos_client *cl, struct flight *f, c
     case METHOD_WRITE:
     case METHOD_CAS:
     case METHOD_LEDGER:
+    case METHOD_SESSION:
     case METHOD_DELETE:
         op->index = need_index(reply, "index");
         op->existed = json_is_true(json_object_get(reply, "existed"));
         take_acknowledged(l);
+        if (f->method == METHOD_SESSION)
+            settle(l, cl, f);
+        break;
+    case METHOD_AGAIN:
+        take_again(f, reply);
+        return;
+    case METHOD_OPEN:
+        take_session(cl, reply);
+        return;
+    case METHOD_SCAN:
+        op->index = take_proof(l, cl, f, reply);
+        tell_index(cl, op->index);
+        take_page(l, f, reply);
+        return;
+    case METHOD_LEASE:
+    case METHOD_FOLLOWER:
+        op->index = take_proof(l, cl, f, reply);
+        take_value(l, reply, op);
+        break;
+    case METHOD_TOKEN:
+    case METHOD_BOUNDED:
+        op->index = take_proof(l, cl, f, reply);
+        if (f->method == METHOD_BOUNDED)
+            take_age(f, reply);
+        tell_index(cl, op->index);
+        if (f->via != NULL) {
+            take_page(l, f, reply);
+            return;
+        }
+        take_value(l, reply, op);
         break;
     case METHOD_READ_INDEX:
         check_confirmed(reply);
@@ -426,8 +682,11 @@ static void take_ok(struct load *l, struct chaos_client *cl, struct flight *f, c
         take_value(l, reply, op);
         break;
     case METHOD_READ:
-        /* It does not tell the index of its state, which is at least each of these. */
-        op->index = need_index(reply, "read_index");
+        /* An earlier version does not tell the index of its state, which is at least each of
+         * these. */
+        op->index = json_object_get(reply, "read_at_index") != NULL
+                        ? take_proof(l, cl, f, reply)
+                        : need_index(reply, "read_index");
         take_value(l, reply, op);
         if (op->modify > op->index)
             op->index = op->modify;
@@ -440,6 +699,7 @@ static void take_ok(struct load *l, struct chaos_client *cl, struct flight *f, c
     case N_METHODS:
         harness_fail("an answer to a question that nobody asks");
     }
+    tell_index(cl, op->index);
     record(l, op);
     if (f->method == METHOD_LEDGER)
         l->keys[op->key].fate = FATE_ACKNOWLEDGED;
@@ -450,14 +710,32 @@ static void take_ok(struct load *l, struct chaos_client *cl, struct flight *f, c
 /* Names of errors that a node may answer with in a storm. */
 static bool error_is_expected(const char *name)
 {
-    static const char *const names[] = {"not_leader", "term_changed", "role_changed",
-                                        "timeout",    "network",      "cancelled",
-                                        "overloaded", "busy",         "no_space"};
+    static const char *const names[] = {"not_leader", "term_changed",   "role_changed", "timeout",
+                                        "network",    "cancelled",      "overloaded",   "busy",
+                                        "no_space",   "session_expired"};
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
         if (strcmp(names[i], name) == 0)
             return true;
     return false;
+}
+
+/* True: this error is all there is to be said. */
+static bool take_error_of_new(struct load *l, struct chaos_client *cl, const struct flight *f,
+                              const char *name)
+{
+    if (f->is_foreign && strcmp(name, "precondition_failed") == 0) {
+        l->stats.n_foreign++;
+        return true;
+    }
+    if (f->method == METHOD_AGAIN && strcmp(name, "session_expired") == 0)
+        harness_fail("seq %llu of session %llu was answered lately, and has expired",
+                     (unsigned long long)f->seq, (unsigned long long)f->session);
+    if (strcmp(name, "session_expired") == 0)
+        cl->session = 0;
+    /* Until all members are known to know of sessions. */
+    return strcmp(name, "not_supported") == 0 &&
+           (f->method == METHOD_OPEN || f->method == METHOD_SESSION || f->method == METHOD_AGAIN);
 }
 
 /* The node to go on with. */
@@ -468,10 +746,23 @@ static unsigned take_error(struct load *l, struct chaos_client *cl, struct fligh
     const bool missing = strcmp(name, "key_not_found") == 0;
     int leader;
 
+    if (take_error_of_new(l, cl, f, name)) {
+        if (f->method == METHOD_SESSION)
+            lose(l, cl, f);
+        return cl->conn.node;
+    }
     if (missing || strcmp(name, "precondition_failed") == 0) {
+        if (f->method == METHOD_AGAIN) {
+            take_again(f, reply);
+            l->stats.n_ok[f->method]++;
+            return cl->conn.node;
+        }
         f->op.index = need_index(reply, "index");
-        if (f->method == METHOD_CAS) {
+        tell_index(cl, f->op.index);
+        if (f->op.kind == HISTORY_CAS) {
             f->op.result = missing ? HISTORY_CAS_MISSING : HISTORY_CAS_DIFFERS;
+            if (f->method == METHOD_SESSION)
+                settle(l, cl, f);
         } else if (f->method == METHOD_READ && missing) {
             f->op.value = 0;
             cl->group->seen[f->which] = 0;
@@ -485,14 +776,21 @@ static unsigned take_error(struct load *l, struct chaos_client *cl, struct fligh
     if (!error_is_expected(name))
         harness_fail("%s is answered with '%s': %s", method_names[f->method], name,
                      reply_str(reply, "text"));
-    if (json_is_true(json_object_get(reply, "definite"))) {
+    /* Of a repetition it says nothing of the tries before. */
+    if (json_is_true(json_object_get(reply, "definite")) &&
+        (f->method != METHOD_SESSION || f->n_tries == 1)) {
         l->stats.n_refused++;
         if (f->method == METHOD_LEDGER)
             l->keys[f->op.key].fate = FATE_FAILED;
-    } else {
+    } else if (f->method == METHOD_SESSION && strcmp(name, "session_expired") == 0 &&
+               f->n_tries == 1) {
+        l->stats.n_refused++;
+    } else if (strcmp(name, "session_expired") == 0) {
         record_unknown(l, f);
+    } else {
+        lose(l, cl, f);
     }
-    if (cl->resides)
+    if (cl->resides && (f->method != METHOD_SESSION || f->n_tries % 8 != 0))
         return cl->conn.node;
     leader = cluster_find(l->cluster, reply_str(reply, "leader_id"));
     if (leader >= 0 && prng_below(&l->prng, 10) < 7)
@@ -530,22 +828,52 @@ static unsigned take_reply(struct load *l, struct chaos_client *cl, const json_t
 
 /* ---- asking ---- */
 
-static enum method choose_method(struct load *l)
+struct share {
+    enum method method;
+    unsigned share;
+};
+
+static enum method draw_method(struct load *l, const struct share *shares)
 {
-    static const struct {
-        enum method method;
-        unsigned share;
-    } shares[] = {{METHOD_WRITE, 22},      {METHOD_CAS, 18},          {METHOD_DELETE, 4},
-                  {METHOD_READ_INDEX, 20}, {METHOD_READ_VIA_LOG, 10}, {METHOD_BATCH, 6},
-                  {METHOD_READ, 8},        {METHOD_LOCAL, 5},         {METHOD_LEDGER, 7}};
     uint64_t x = prng_below(&l->prng, 100);
 
-    for (size_t i = 0; i < sizeof(shares) / sizeof(shares[0]); i++) {
-        if (x < shares[i].share)
-            return shares[i].method;
-        x -= shares[i].share;
+    while (x >= shares->share)
+        x -= (shares++)->share;
+    return shares->method;
+}
+
+static enum method choose_method(struct load *l, const struct chaos_client *cl)
+{
+    static const struct share all[] = {
+        {METHOD_WRITE, 8},        {METHOD_CAS, 6},   {METHOD_DELETE, 2}, {METHOD_READ_INDEX, 4},
+        {METHOD_READ_VIA_LOG, 2}, {METHOD_BATCH, 2}, {METHOD_LOCAL, 1},  {METHOD_LEDGER, 2},
+        {METHOD_SESSION, 7},      {METHOD_AGAIN, 1}, {METHOD_READ, 12},  {METHOD_LEASE, 17},
+        {METHOD_FOLLOWER, 13},    {METHOD_SCAN, 5},  {METHOD_TOKEN, 8},  {METHOD_BOUNDED, 10}};
+    /* Of a node that leads least of all: mostly what each node answers. */
+    static const struct share any[] = {
+        {METHOD_FOLLOWER, 28},  {METHOD_READ, 20}, {METHOD_TOKEN, 16},
+        {METHOD_BOUNDED, 18},   {METHOD_SCAN, 8},  {METHOD_LEASE, 4},
+        {METHOD_READ_INDEX, 2}, {METHOD_WRITE, 2}, {METHOD_SESSION, 2}};
+    const bool elsewhere = l->leader >= 0 && (unsigned)l->leader != cl->conn.node;
+    static const struct share shares[] = {
+        {METHOD_WRITE, 22},      {METHOD_CAS, 18},          {METHOD_DELETE, 4},
+        {METHOD_READ_INDEX, 20}, {METHOD_READ_VIA_LOG, 10}, {METHOD_BATCH, 6},
+        {METHOD_READ, 8},        {METHOD_LOCAL, 5},         {METHOD_LEDGER, 7}};
+    enum method method = draw_method(l, !l->reads                                  ? shares
+                                        : elsewhere && prng_below(&l->prng, 5) > 0 ? any
+                                                                                   : all);
+
+    if (method == METHOD_SESSION && cl->session == 0)
+        return METHOD_OPEN;
+    if (method == METHOD_SESSION || method == METHOD_AGAIN) {
+        /* One write of a session at a time; it is repeated while its answer is among the kept. */
+        for (unsigned i = 0; i < cl->n_flights; i++)
+            if (cl->flights[i].method == METHOD_SESSION || cl->flights[i].method == METHOD_AGAIN)
+                return METHOD_READ;
+        if (method == METHOD_AGAIN && !cl->has_last)
+            return METHOD_READ;
     }
-    return METHOD_READ_INDEX;
+    return method;
 }
 
 static enum history_kind kind_of(enum method method)
@@ -559,7 +887,15 @@ static enum history_kind kind_of(enum method method)
     case METHOD_DELETE:
         return HISTORY_DELETE;
     case METHOD_LOCAL:
+    case METHOD_TOKEN:
+    case METHOD_BOUNDED:
         return HISTORY_LOCAL;
+    case METHOD_LEASE:
+    case METHOD_FOLLOWER:
+    case METHOD_SCAN:
+    case METHOD_SESSION: /* as it is drawn */
+    case METHOD_AGAIN:
+    case METHOD_OPEN:
     case METHOD_READ_INDEX:
     case METHOD_READ_VIA_LOG:
     case METHOD_BATCH:
@@ -571,19 +907,68 @@ static enum history_kind kind_of(enum method method)
     return HISTORY_READ;
 }
 
+static const char *type_of(const struct flight *f)
+{
+    switch ((int)f->method) {
+    case METHOD_LEDGER:
+        return "write";
+    case METHOD_SESSION:
+    case METHOD_AGAIN:
+        return f->op.kind == HISTORY_CAS ? "cas" : "write";
+    case METHOD_TOKEN:
+        return f->via != NULL ? "scan" : "local_read";
+    case METHOD_BOUNDED:
+        return "local_read";
+    default:
+        return method_names[f->method];
+    }
+}
+
+static void put_key(struct load *l, struct conn *c, const struct flight *f)
+{
+    char name[64];
+    char second[64];
+
+    if (f->method == METHOD_OPEN)
+        return;
+    (void)key_name(l, f->op.key, name, sizeof(name));
+    if (f->method == METHOD_BATCH)
+        (void)buf_add_format(&c->out, ",\"keys\":[\"%s\",\"%s\"]", name,
+                             key_name(l, f->second_key, second, sizeof(second)));
+    else if (strcmp(type_of(f), "scan") == 0)
+        (void)buf_add_format(&c->out, ",\"prefix\":\"g%u.%u.\",\"limit\":%u",
+                             l->keys[f->op.key].group, l->keys[f->op.key].generation, PAGE_LIMIT);
+    else
+        (void)buf_add_format(&c->out, ",\"key\":\"%s\"", name);
+    if (f->via != NULL)
+        (void)buf_add_format(&c->out, ",\"via\":\"%s\"", f->via);
+}
+
+static void put_promise(struct load *l, struct conn *c, const struct flight *f)
+{
+    if (f->op.has_token)
+        (void)buf_add_format(&c->out, ",\"min_index\":%llu", (unsigned long long)f->min_index);
+    if (f->is_foreign)
+        (void)buf_add_format(&c->out, ",\"cluster\":\"%s\"",
+                             strcmp(l->cluster_hash, "0123456789abcdef") != 0 ? "0123456789abcdef"
+                                                                              : "fedcba9876543210");
+    else if (f->op.has_token && l->cluster_hash[0] != '\0')
+        (void)buf_add_format(&c->out, ",\"cluster\":\"%s\"", l->cluster_hash);
+    if (f->max_stale_ms != 0)
+        (void)buf_add_format(&c->out, ",\"max_stale_ms\":%u", f->max_stale_ms);
+    if (f->seq != 0)
+        (void)buf_add_format(&c->out, ",\"client\":\"%llu\",\"seq\":%llu,\"first\":%llu",
+                             (unsigned long long)f->session, (unsigned long long)f->seq,
+                             (unsigned long long)f->seq);
+}
+
 static void put_request(struct load *l, struct conn *c, const struct flight *f)
 {
-    const char *key = f->method == METHOD_BATCH ? NULL : "key";
-
     (void)buf_add_format(&c->out, "{\"msg_id\":%llu,\"verbose\":true,\"timeout_ms\":%llu,",
-                         (unsigned long long)f->msg_id,
-                         (unsigned long long)(f->give_up_ms - now_ms() - PATIENCE_MS));
-    (void)buf_add_format(&c->out, "\"type\":\"%s\"",
-                         f->method == METHOD_LEDGER ? "write" : method_names[f->method]);
-    if (key != NULL)
-        (void)buf_add_format(&c->out, ",\"key\":\"k%u\"", f->op.key);
-    else
-        (void)buf_add_format(&c->out, ",\"keys\":[\"k%u\",\"k%u\"]", f->op.key, f->second_key);
+                         (unsigned long long)f->msg_id, (unsigned long long)f->timeout_ms);
+    (void)buf_add_format(&c->out, "\"type\":\"%s\"", type_of(f));
+    put_key(l, c, f);
+    put_promise(l, c, f);
     if (f->op.kind == HISTORY_WRITE)
         (void)buf_add_format(&c->out, ",\"value\":%s", value_text(f->op.value, l->text));
     if (f->op.kind == HISTORY_CAS)
@@ -593,23 +978,93 @@ static void put_request(struct load *l, struct conn *c, const struct flight *f)
     assert_int_equal(buf_add_str(&c->out, "}\n"), 0);
 }
 
-static void ask(struct load *l, struct chaos_client *cl)
+static void send_flight(struct load *l, struct chaos_client *cl, struct flight *f)
 {
     static const unsigned timeouts[] = {250, 1000, 2500};
-    struct group *g = cl->group;
-    struct flight f = {.msg_id = ++l->next_msg_id};
+    const unsigned ms = timeouts[prng_below(&l->prng, 3)];
 
-    f.method = choose_method(l);
+    f->msg_id = ++l->next_msg_id;
+    f->timeout_ms = slow(l->reads ? ms / 2 : ms);
+    f->give_up_ms = now_ms() + f->timeout_ms + (l->reads ? PATIENCE_MS_READS : PATIENCE_MS);
+    l->stats.n_asked[f->method]++;
+    put_request(l, &cl->conn, f);
+    cl->flights[cl->n_flights++] = *f;
+}
+
+/* What only some methods say. */
+static void draw_promise(struct load *l, const struct chaos_client *cl, struct flight *f)
+{
+    static const char *const vias[] = {NULL, NULL, "lease", "follower", "read_index"};
+    static const unsigned bounds_ms[] = {10, 50, 200, 1000, 5000};
+
+    if (f->method == METHOD_READ || f->method == METHOD_SCAN)
+        f->via = vias[prng_below(&l->prng, 5)];
+    if (f->method == METHOD_SCAN && f->via == NULL && prng_below(&l->prng, 4) == 0)
+        f->via = "log";
+    if (f->method == METHOD_TOKEN && prng_below(&l->prng, 4) == 0)
+        f->via = "local";
+    if (f->method == METHOD_BOUNDED)
+        f->max_stale_ms = bounds_ms[prng_below(&l->prng, 5)];
+    f->op.has_token =
+        f->method == METHOD_TOKEN || (f->method == METHOD_BOUNDED && prng_below(&l->prng, 4) == 0);
+    if (!f->op.has_token)
+        return;
+    f->min_index = cl->seen_index;
+    f->is_foreign = l->cluster_hash[0] != '\0' && prng_below(&l->prng, 50) == 0;
+}
+
+static void draw_session(struct load *l, struct chaos_client *cl, struct flight *f)
+{
+    f->op.kind = prng_below(&l->prng, 2) == 0 ? HISTORY_CAS : HISTORY_WRITE;
+    f->session = cl->session;
+    f->seq = cl->next_seq++;
+    f->n_tries = 1;
+    cl->has_last = false; /* this one may say that its answer is not needed any more */
+}
+
+/* As it was sent; what it says beside its number is not looked at. */
+static void ask_again(struct load *l, struct chaos_client *cl)
+{
+    struct flight f = cl->last;
+
+    f.method = METHOD_AGAIN;
+    f.op.call_ns = now_ns();
+    send_flight(l, cl, &f);
+}
+
+/* On any node; the same until its outcome is told. */
+static void ask_owed(struct load *l, struct chaos_client *cl)
+{
+    struct flight f = cl->owed;
+
+    cl->owes = false;
+    f.n_tries++;
+    l->stats.n_repeated++;
+    send_flight(l, cl, &f);
+}
+
+static void ask(struct load *l, struct chaos_client *cl)
+{
+    struct group *g = cl->group;
+    struct flight f = {.method = choose_method(l, cl)};
+
+    if (f.method == METHOD_AGAIN) {
+        ask_again(l, cl);
+        return;
+    }
     f.which = (unsigned)prng_below(&l->prng, KEYS_PER_GROUP);
-    f.give_up_ms = now_ms() + slow(timeouts[prng_below(&l->prng, 3)]) + PATIENCE_MS;
     f.op.kind = (uint8_t)kind_of(f.method);
     f.op.method = (uint8_t)f.method;
     f.op.client = cl->number;
+    f.op.session = (uint16_t)(cl - l->clients + 1);
+    if (f.method == METHOD_SESSION)
+        draw_session(l, cl, &f);
+    if (l->reads)
+        draw_promise(l, cl, &f);
+    f.op.key = group_key(l, g, f.which);
     if (f.method == METHOD_LEDGER)
-        f.op.key = new_key(l);
-    else
-        f.op.key = group_key(l, g, f.which);
-    if (f.method == METHOD_BATCH)
+        f.op.key = new_key(l, g);
+    if (f.method == METHOD_BATCH || strcmp(type_of(&f), "scan") == 0)
         f.second_key = group_key(l, g, 1 - f.which);
     if (f.op.kind == HISTORY_WRITE || f.op.kind == HISTORY_CAS)
         f.op.value = ++l->n_values;
@@ -624,10 +1079,8 @@ static void ask(struct load *l, struct chaos_client *cl)
             f.op.from = l->n_values;
         f.op.create = prng_below(&l->prng, 3) == 0;
     }
-    l->stats.n_asked[f.method]++;
     f.op.call_ns = now_ns();
-    put_request(l, &cl->conn, &f);
-    cl->flights[cl->n_flights++] = f;
+    send_flight(l, cl, &f);
 }
 
 /* ---- the watcher: digests, and who leads ---- */
@@ -662,6 +1115,8 @@ static void take_status(struct load *l, unsigned node, const json_t *reply)
         l->leader = (int)node;
     else if (l->leader == (int)node)
         l->leader = -1;
+    (void)snprintf(l->cluster_hash, sizeof(l->cluster_hash), "%s",
+                   reply_str(reply, "cluster_hash"));
     take_digest(l, node, json_object_get(reply, "state"));
 }
 
@@ -737,8 +1192,12 @@ static void client_prepare(struct load *l, struct chaos_client *cl, int *wait_ms
     if (cl->conn.fd < 0 || cl->conn.connecting || l->stopping)
         return;
     if (cl->n_flights < l->depth && at_ns >= cl->next_ns) {
-        ask(l, cl);
-        cl->next_ns = at_ns + 1000u * prng_below(&l->prng, THINK_US_MAX);
+        if (cl->owes)
+            ask_owed(l, cl);
+        else
+            ask(l, cl);
+        cl->next_ns =
+            at_ns + 1000u * prng_below(&l->prng, l->reads ? THINK_US_READS : THINK_US_MAX);
         if (!conn_flush(&cl->conn))
             client_drop(l, cl, next_node_of(l, cl));
     } else if (cl->n_flights < l->depth) {
@@ -809,11 +1268,8 @@ void load_turn(struct load *l, unsigned ms)
 
 static void begin_keys(struct load *l)
 {
-    for (unsigned i = 0; i < l->n_groups; i++) {
-        l->groups[i] = (struct group){0};
-        for (unsigned k = 0; k < KEYS_PER_GROUP; k++)
-            l->groups[i].keys[k] = new_key(l);
-    }
+    for (unsigned i = 0; i < l->n_groups; i++)
+        begin_generation(l, &l->groups[i]);
 }
 
 struct load *load_new(struct cluster *c, unsigned n_clients, unsigned depth, uint64_t seed,
@@ -887,6 +1343,11 @@ void load_stop(struct load *l)
             harness_fail("requests are neither answered nor given up");
         load_turn(l, 20);
     }
+    for (unsigned i = 0; i < l->n_clients; i++) {
+        if (l->clients[i].owes)
+            record_unknown(l, &l->clients[i].owed);
+        l->clients[i].owes = false;
+    }
 }
 
 /* ---- the end ---- */
@@ -927,8 +1388,12 @@ static bool read_some(struct load *l, struct client *cl, size_t from, size_t to)
     bool ok;
 
     (void)buf_add_str(&line, "{\"type\":\"batch_read_index\",\"verbose\":true,\"keys\":[");
-    for (size_t i = from; i < to; i++)
-        (void)buf_add_format(&line, "%s\"k%zu\"", i > from ? "," : "", i);
+    for (size_t i = from; i < to; i++) {
+        char name[64];
+
+        (void)buf_add_format(&line, "%s\"%s\"", i > from ? "," : "",
+                             key_name(l, (uint32_t)i, name, sizeof(name)));
+    }
     assert_int_equal(buf_add(&line, "]}", 3), 0);
     op.call_ns = now_ns();
     client_send(cl, (const char *)line.data);
@@ -994,6 +1459,11 @@ void load_begin_window(struct load *l)
     l->stopping = false;
     l->acknowledged_ms = 0;
     begin_keys(l);
+}
+
+void load_set_reads(struct load *l, bool all)
+{
+    l->reads = all;
 }
 
 void load_set_snapshots(struct load *l, unsigned every_ms)

@@ -109,20 +109,41 @@ void replacing_free(struct replacing *r)
 
 /* ---- one change ---- */
 
-static void settle(struct replacing *r, unsigned place)
+/* A new node with this number; path: of its configuration, which lives as long as the cluster. */
+static void name_node(struct cluster *c, unsigned place, unsigned number, const char *conf,
+                      char path[256])
 {
-    struct cluster *c = r->cluster;
-    struct node *node = node_of(r, place);
+    struct node *node = &c->nodes[place];
     char dir[sizeof(c->dir)];
-    const unsigned number = ++r->n_names;
 
     memcpy(dir, c->dir, sizeof(dir));
     (void)snprintf(node->name, sizeof(node->name), "n%u", number);
     (void)snprintf(node->dir, sizeof(node->dir), "%s/n%u", dir, number);
     (void)snprintf(node->log, sizeof(node->log), "%s/n%u.log", dir, number);
-    (void)snprintf(r->confs[place], sizeof(r->confs[place]), "%s/n%u.conf", dir, number);
-    cluster_write_conf_to(c, r->confs[place], "test", r->conf);
-    node->conf = r->confs[place];
+    (void)snprintf(path, 256, "%s/n%u.conf", dir, number);
+    cluster_write_conf_to(c, path, "test", conf);
+    node->conf = path;
+}
+
+void learner_join(struct cluster *c, struct nemesis *m, const char *conf)
+{
+    static char path[256];
+    const unsigned place = c->n - 1;
+    const struct node *node = &c->nodes[place];
+    const char *const argv[] = {ridctl_path(), "-c",       c->conf,         "member",   "add",
+                                "--learner",   node->name, node->peer_addr, node->addr, NULL};
+    cleanup_buf struct buf out = BUF_INIT;
+
+    name_node(c, place, c->n, conf, path);
+    nemesis_settle(m, place);
+    node_wait_logged(c, place, "waiting to be added");
+    expect_code(run_program(argv, &out), 0, &out);
+    nemesis_has_joined(m, place);
+}
+
+static void settle(struct replacing *r, unsigned place)
+{
+    name_node(r->cluster, place, ++r->n_names, r->conf, r->confs[place]);
     load_set_removed(r->load, place, false);
     nemesis_settle(r->nemesis, place);
 }

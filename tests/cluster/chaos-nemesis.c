@@ -9,6 +9,7 @@
  * A cluster may have more places than members: where nobody lives nothing is hurt or started. */
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -16,11 +17,13 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/bytes.h"
 #include "base/cleanup.h"
 #include "base/prng.h"
 #include "cluster/chaos.h"
@@ -33,17 +36,31 @@
 #define PERIOD_MS_MIN 3000u
 #define PERIOD_MS_MAX 6000u
 #define AWAY_MS       4000u /* so much longer is a period in which one is away */
+#define ECHO_MS       2000u /* or in which one hears of its past */
 #define FLOOD_MS      4u    /* between two large values, while one is */
+/* Two of them are apart by less than what ends the use of leases (LEASE-13). */
+#define RATE_PPM_MAX 2000
+/* What a stop may take to be one, as the kernel shows it. */
+#define STOP_MS 500u
 
 const char *const fault_names[N_FAULTS] = {"kill", "pause", "partition", "echo",  "link",
-                                           "slow", "error", "full",      "clock", "away"};
+                                           "slow", "error", "full",      "clock", "away",
+                                           "rate", "sleep", "move",      "hand"};
+
+/* What a process that stands still finds when it goes on. */
+enum still {
+    STILL_PAUSED, /* its clocks have gone on */
+    STILL_SLEPT,  /* its machine was suspended: the clock that counts that has gone on */
+    STILL_MOVED   /* no clock has gone on, and the hypervisor says so */
+};
 
 enum act {
     ACT_KILL,
     ACT_START,
-    ACT_STOP,
+    ACT_STOP, /* other: enum still */
     ACT_CONTINUE,
     ACT_RESET,
+    ACT_HAND,      /* whoever leads then */
     ACT_HEAR_LATE, /* other: by so many ms */
     ACT_MUTE       /* nothing from it; what it hears stays as it is */
 };
@@ -57,7 +74,7 @@ struct action {
 
 struct victim {
     struct shim_control *control; /* owned: a mapping */
-    char env[4][4200];
+    char env[5][4200];
     const char *envs[6];
     const char *option; /* borrowed; of the next start, NULL: none */
     bool own_disk;      /* its data folder is a file system of its own */
@@ -65,7 +82,10 @@ struct victim {
     bool full;
     bool down; /* ended by us, or by its disk; an ACT_START is due */
     bool kept_down;
-    bool may_leave; /* it may end by itself, with 0 */
+    enum still still; /* while it is stopped */
+    int64_t since_ns; /* from when on, by the clock that nobody slews */
+    uint64_t n_moves; /* of its machine */
+    bool may_leave;   /* it may end by itself, with 0 */
     bool has_left;
 };
 
@@ -77,6 +97,9 @@ struct nemesis {
     bool say;
     uint64_t began_ms;
     uint64_t period_ends_ms;
+    int leader; /* who said last that it leads; -1: nobody */
+    uint64_t period_ms_min;
+    uint64_t period_ms_max;
     struct action actions[ACTIONS_MAX];
     unsigned n_actions;
     struct victim victims[CLUSTER_NODES_MAX];
@@ -104,6 +127,64 @@ __attribute__((format(printf, 2, 3))) static void tell(struct nemesis *m, const 
     va_end(ap);
     (void)printf("\n");
     (void)fflush(stdout);
+}
+
+/* ---- clocks ---- */
+
+static int64_t raw_ns(void)
+{
+    struct timespec ts;
+
+    (void)clock_gettime(CLOCK_MONOTONIC_RAW, &ts);
+    return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+/* What the hypervisor says of the machine, as vmclock.c reads it. */
+static void write_moves(struct nemesis *m, unsigned i)
+{
+    const uint64_t n = m->victims[i].n_moves;
+    unsigned char page[4096] = {0};
+    char path[300];
+    int fd;
+
+    put_u32(page, 0x4b4c4356u);
+    put_u32(page + 4, sizeof(page));
+    put_u16(page + 8, 1);
+    put_u32(page + 12, (uint32_t)(2 * n));
+    put_u64(page + 16, n);
+    (void)snprintf(path, sizeof(path), "%s/place%u.vmclock", m->cluster->dir, i + 1);
+    fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0 || pwrite(fd, page, sizeof(page), 0) != (ssize_t)sizeof(page))
+        harness_fail("cannot write '%s': %s", path, strerror(errno));
+    (void)close(fd);
+}
+
+void nemesis_set_rate(struct nemesis *m, unsigned place, int ppm)
+{
+    tell(m, "rate: %+d ppm at %s", ppm, m->cluster->nodes[place].name);
+    shim_clocks_set(&m->victims[place].control->clocks, raw_ns(), 0, ppm);
+}
+
+/* Of a process that stands still: how long its clocks did. */
+static void adjust_clocks(struct nemesis *m, unsigned i)
+{
+    struct victim *v = &m->victims[i];
+    struct shim_clocks *c = &v->control->clocks;
+    const int64_t now_ns = raw_ns();
+    const int64_t stood_ns = now_ns - v->since_ns;
+
+    if (v->still == STILL_PAUSED)
+        return;
+    /* By what it showed then: it may run at a rate of its own. */
+    shim_clocks_set(c, now_ns, shim_clocks_show(c, now_ns) - shim_clocks_show(c, v->since_ns),
+                    atomic_load(&c->ppm));
+    if (v->still == STILL_SLEPT) {
+        (void)atomic_fetch_add(&c->boot_shift_ns, stood_ns);
+    } else {
+        v->n_moves++;
+        write_moves(m, i);
+    }
+    v->still = STILL_PAUSED;
 }
 
 /* ---- making ---- */
@@ -153,7 +234,11 @@ static void make_environment(struct nemesis *m, unsigned i)
     (void)snprintf(v->env[3], sizeof(v->env[3]), "ASAN_OPTIONS=%s%sverify_asan_link_order=0",
                    asan != NULL ? asan : "", asan != NULL ? ":" : "");
     v->envs[3] = v->env[3];
-    v->envs[4] = NULL;
+    (void)snprintf(v->env[4], sizeof(v->env[4]), "RIDD_SHIM_VMCLOCK=%s/place%u.vmclock",
+                   m->cluster->dir, i + 1);
+    write_moves(m, i);
+    v->envs[4] = v->env[4];
+    v->envs[5] = NULL;
 }
 
 static bool is_empty(const struct nemesis *m, unsigned i)
@@ -184,6 +269,13 @@ static bool make_disks(struct nemesis *m)
     return true;
 }
 
+void nemesis_set_periods(struct nemesis *m, uint64_t ms_min, uint64_t ms_max)
+{
+    assert_true(ms_min < ms_max);
+    m->period_ms_min = ms_min;
+    m->period_ms_max = ms_max;
+}
+
 struct nemesis *nemesis_new(struct cluster *c, unsigned faults, uint64_t seed, bool say)
 {
     struct nemesis *m = calloc(1, sizeof(*m));
@@ -193,6 +285,8 @@ struct nemesis *nemesis_new(struct cluster *c, unsigned faults, uint64_t seed, b
     m->cluster = c;
     m->faults = faults;
     m->say = say;
+    m->leader = -1;
+    nemesis_set_periods(m, PERIOD_MS_MIN, PERIOD_MS_MAX);
     m->began_ms = now_ms();
     prng_init(&m->prng, seed);
     for (unsigned i = 0; i < c->n; i++)
@@ -218,6 +312,7 @@ static void start(struct nemesis *m, unsigned i)
     if (m->cluster->nodes[i].pid != 0 || is_empty(m, i) || v->kept_down || v->has_left)
         return;
     v->down = false;
+    v->still = STILL_PAUSED;
     m->away &= ~(1u << i);
     tell(m, "start %s%s%s", m->cluster->nodes[i].name, v->option != NULL ? " " : "",
          v->option != NULL ? v->option : "");
@@ -281,6 +376,44 @@ static void later(struct nemesis *m, uint64_t in_ms, enum act act, unsigned node
         m->actions[m->n_actions++] = (struct action){now_ms() + in_ms, act, node, other};
 }
 
+static const char *const still_words[] = {"stop", "suspend the machine of", "stop the machine of"};
+
+/* It is known since when it stands still, and that it does: a clock that is put back may not have
+ * been read meanwhile. */
+static void stop(struct nemesis *m, unsigned i, enum still still)
+{
+    struct node *node = &m->cluster->nodes[i];
+    const uint64_t deadline = now_ms() + slow(STOP_MS);
+    siginfo_t info = {0};
+
+    tell(m, "%s %s", still_words[still], node->name);
+    node_signal(m->cluster, i, SIGSTOP);
+    node->stopped = true;
+    m->victims[i].still = STILL_PAUSED;
+    while (waitid(P_PID, (id_t)node->pid, &info, WSTOPPED | WEXITED | WNOHANG | WNOWAIT) == 0 &&
+           info.si_pid == 0 && now_ms() < deadline)
+        pause_briefly();
+    if (info.si_code != CLD_STOPPED)
+        return; /* it has ended, or waits for the disk */
+    m->victims[i].still = still;
+    m->victims[i].since_ns = raw_ns();
+}
+
+/* Nobody waits for the answer: the request is read before the end of its connection is. */
+static void hand_over(struct nemesis *m)
+{
+    static const char line[] = "{\"type\":\"transfer_leader\"}\n";
+    struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    cleanup_fd int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    if (m->leader < 0 || m->cluster->nodes[m->leader].pid == 0 || fd < 0)
+        return;
+    in.sin_port = htons(m->cluster->nodes[m->leader].port);
+    tell(m, "%s is to hand over", m->cluster->nodes[m->leader].name);
+    if (connect(fd, (struct sockaddr *)&in, sizeof(in)) == 0 || errno == EINPROGRESS)
+        (void)send(fd, line, sizeof(line) - 1, MSG_NOSIGNAL);
+}
+
 static void act(struct nemesis *m, const struct action *a)
 {
     struct node *node = &m->cluster->nodes[a->node];
@@ -301,14 +434,13 @@ static void act(struct nemesis *m, const struct action *a)
     case ACT_STOP:
         if (node->pid == 0 || node->stopped)
             return;
-        tell(m, "stop %s", node->name);
-        node_signal(m->cluster, a->node, SIGSTOP);
-        node->stopped = true;
+        stop(m, a->node, (enum still)a->other);
         return;
     case ACT_CONTINUE:
         if (node->pid == 0 || !node->stopped)
             return;
         tell(m, "continue %s", node->name);
+        adjust_clocks(m, a->node);
         node_continue(m->cluster, a->node);
         return;
     case ACT_HEAR_LATE:
@@ -328,6 +460,9 @@ static void act(struct nemesis *m, const struct action *a)
     case ACT_RESET:
         tell(m, "reset %s and %s", node->name, m->cluster->nodes[a->other].name);
         proxy_reset(m->proxy, a->node, a->other);
+        return;
+    case ACT_HAND:
+        hand_over(m);
         return;
     }
 }
@@ -471,7 +606,7 @@ static void fault_away(struct nemesis *m, int leader, uint64_t period_ms)
     later(m, period_ms - 1000 - draw(m, 1500), ACT_START, i, 0);
 }
 
-static void fault_pause(struct nemesis *m, int leader, uint64_t period_ms)
+static void fault_still(struct nemesis *m, int leader, uint64_t period_ms, enum still still)
 {
     unsigned set = choose_nodes(m, leader, true);
     uint64_t at = draw(m, period_ms / 3);
@@ -479,7 +614,7 @@ static void fault_pause(struct nemesis *m, int leader, uint64_t period_ms)
     for (unsigned i = 0; i < m->cluster->n; i++) {
         if ((set & (1u << i)) == 0)
             continue;
-        later(m, at, ACT_STOP, i, 0);
+        later(m, at, ACT_STOP, i, (unsigned)still);
         later(m, at + 50 + draw(m, period_ms / 2), ACT_CONTINUE, i, 0);
     }
 }
@@ -497,7 +632,7 @@ static void cut(struct nemesis *m, unsigned from, unsigned to, enum proxy_cut ho
  * others elect another: whoever counts answers to what it asked before the cut is deceived. */
 static void fault_echo(struct nemesis *m, unsigned node, uint64_t period_ms)
 {
-    const unsigned n_steps = 6 + (unsigned)draw(m, 8);
+    const unsigned n_steps = 4 + (unsigned)draw(m, 10);
 
     tell(m, "echo: %s hears up to %u ms late, and becomes mute", m->cluster->nodes[node].name,
          n_steps * 100);
@@ -561,7 +696,11 @@ static void fault_link(struct nemesis *m, uint64_t period_ms)
 
             if (a == b || is_empty(m, a) || is_empty(m, b) || draw(m, 2) == 0)
                 continue;
-            switch (draw(m, 5)) {
+            switch (draw(m, 6)) {
+            case 5:
+                f.again_permille = 20 + (unsigned)draw(m, 300);
+                f.jitter_ms = (unsigned)draw(m, 20);
+                break;
             case 0:
                 f.delay_ms = (unsigned)draw(m, 100);
                 f.jitter_ms = (unsigned)draw(m, 200);
@@ -583,11 +722,14 @@ static void fault_link(struct nemesis *m, uint64_t period_ms)
                     later(m, at, ACT_RESET, a, b);
                 break;
             }
-            if (f.delay_ms + f.jitter_ms + f.drop_permille + f.twice_permille == 0 && !f.dribble)
+            if (f.delay_ms + f.jitter_ms + f.drop_permille + f.twice_permille + f.again_permille ==
+                    0 &&
+                !f.dribble)
                 continue;
-            tell(m, "link %s to %s: %u ms + %u, dropped %u, twice %u permille%s",
+            tell(m, "link %s to %s: %u ms + %u, dropped %u, twice %u, again %u permille%s",
                  m->cluster->nodes[a].name, m->cluster->nodes[b].name, f.delay_ms, f.jitter_ms,
-                 f.drop_permille, f.twice_permille, f.dribble ? ", dribbles" : "");
+                 f.drop_permille, f.twice_permille, f.again_permille,
+                 f.dribble ? ", dribbles" : "");
             proxy_set(m->proxy, a, b, &f);
         }
 }
@@ -689,6 +831,28 @@ static void fault_clock(struct nemesis *m)
     }
 }
 
+/* Within what is promised of clocks; it stays so until the next period. A clock that counts the
+ * time of being suspended may also have counted some that was none. */
+static void fault_rate(struct nemesis *m)
+{
+    for (unsigned i = 0; i < m->cluster->n; i++) {
+        if (is_empty(m, i))
+            continue;
+        nemesis_set_rate(m, i, (int)draw(m, 2 * RATE_PPM_MAX + 1) - RATE_PPM_MAX);
+        if (draw(m, 4) != 0)
+            continue;
+        tell(m, "BOOTTIME jumps at %s", m->cluster->nodes[i].name);
+        (void)atomic_fetch_add(&m->victims[i].control->clocks.boot_shift_ns,
+                               1000000 * (int64_t)(1 + draw(m, 3000)));
+    }
+}
+
+static void fault_hand(struct nemesis *m, uint64_t period_ms)
+{
+    for (uint64_t at = draw(m, 300); at < period_ms; at += 100 + draw(m, 1200))
+        later(m, at, ACT_HAND, 0, 0);
+}
+
 static void inflict(struct nemesis *m, enum fault_kind kind, int leader, uint64_t period_ms)
 {
     m->stats.n_faults[kind]++;
@@ -697,7 +861,19 @@ static void inflict(struct nemesis *m, enum fault_kind kind, int leader, uint64_
         fault_kill(m, leader, period_ms);
         break;
     case FAULT_PAUSE:
-        fault_pause(m, leader, period_ms);
+        fault_still(m, leader, period_ms, STILL_PAUSED);
+        break;
+    case FAULT_SLEEP:
+        fault_still(m, leader, period_ms, STILL_SLEPT);
+        break;
+    case FAULT_MOVE:
+        fault_still(m, leader, period_ms, STILL_MOVED);
+        break;
+    case FAULT_HAND:
+        fault_hand(m, period_ms);
+        break;
+    case FAULT_RATE:
+        fault_rate(m);
         break;
     case FAULT_PARTITION:
         fault_partition(m, leader);
@@ -741,6 +917,8 @@ void nemesis_heal(struct nemesis *m)
         atomic_store(&v->control->slow_sync_ms, 0);
         atomic_store(&v->control->fail_sync, 0);
         atomic_store(&v->control->clock_shift_s, 0);
+        if (atomic_load(&v->control->clocks.ppm) != 0)
+            nemesis_set_rate(m, i, 0);
         end_full(m, i);
         if (m->cluster->nodes[i].stopped)
             act(m, &(struct action){0, ACT_CONTINUE, i, 0});
@@ -754,7 +932,7 @@ void nemesis_heal(struct nemesis *m)
 
 static void begin_period(struct nemesis *m, int leader)
 {
-    uint64_t period_ms = PERIOD_MS_MIN + draw(m, PERIOD_MS_MAX - PERIOD_MS_MIN);
+    uint64_t period_ms = m->period_ms_min + draw(m, m->period_ms_max - m->period_ms_min);
     unsigned want = 1 + (unsigned)draw(m, 3);
     unsigned chosen = 0;
 
@@ -788,6 +966,10 @@ static void begin_period(struct nemesis *m, int leader)
         period_ms += AWAY_MS;
         m->period_ends_ms += AWAY_MS;
     }
+    if (chosen & (1u << FAULT_ECHO)) {
+        period_ms += ECHO_MS;
+        m->period_ends_ms += ECHO_MS;
+    }
     for (unsigned kind = 0; kind < N_FAULTS; kind++)
         if (chosen & (1u << kind))
             inflict(m, (enum fault_kind)kind, leader, period_ms);
@@ -795,6 +977,7 @@ static void begin_period(struct nemesis *m, int leader)
 
 void nemesis_turn(struct nemesis *m, int leader)
 {
+    m->leader = leader;
     run_actions(m);
     look_for_ends(m);
     flood_all(m);
@@ -829,6 +1012,15 @@ static void add_logged(const struct nemesis *m, unsigned i, struct nemesis_stats
     ret->n_snapshots_sent += n_lines(m, i, " event=snapshot_sent ");
     ret->n_installed += n_lines(m, i, " event=snapshot_installed ");
     ret->n_restored += n_lines(m, i, " event=state_restored ");
+}
+
+uint64_t nemesis_count(const struct nemesis *m)
+{
+    uint64_t n = 0;
+
+    for (unsigned k = 0; k < N_FAULTS; k++)
+        n += m->stats.n_faults[k];
+    return n;
 }
 
 void nemesis_get_stats(const struct nemesis *m, struct nemesis_stats *ret)

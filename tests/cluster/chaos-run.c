@@ -13,6 +13,12 @@
 
 #include "base/banned.h"
 
+#define LEASE_MS      300u
+#define LONG_LEASE_MS 1000u
+/* A lease, and the promises to the leader before, run out some times in each. */
+#define READS_PERIOD_MS_MIN 1000u
+#define READS_PERIOD_MS_MAX 3000u
+
 static struct nemesis *current; /* of a run that may fail */
 
 static struct {
@@ -26,6 +32,13 @@ static struct {
     unsigned n_snapshots;
     unsigned n_installed;
     uint64_t longest_gap_ms;
+    uint64_t n_answered[N_METHODS];
+    uint64_t n_by_lease;
+    uint64_t n_by_leader;
+    uint64_t n_page_keys;
+    uint64_t n_repeated;
+    uint64_t n_settled;
+    uint64_t n_faults[N_FAULTS];
 } totals;
 
 /* ---- judging ---- */
@@ -38,16 +51,17 @@ static void write_history(const struct history *h, const char *path)
         return;
     (void)fprintf(f,
                   "client method key call_ns ret_ns from value index modify result create existed "
-                  "node outcome\n");
+                  "node outcome session token stale_ns\n");
     for (size_t i = 0; i < h->n; i++) {
         const struct history_op *op = &h->ops[i];
 
         (void)fprintf(f,
                       "%u %s k%u %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64
-                      " %" PRIu64 " %u %d %d %u %s\n",
+                      " %" PRIu64 " %u %d %d %u %s %u %d %" PRIu64 "\n",
                       op->client, method_names[op->method], op->key, op->call_ns, op->ret_ns,
                       op->from, op->value, op->index, op->modify, op->result, op->create,
-                      op->existed, op->node, op->outcome == HISTORY_UNKNOWN ? "unknown" : "ok");
+                      op->existed, op->node, op->outcome == HISTORY_UNKNOWN ? "unknown" : "ok",
+                      op->session, op->has_token, op->stale_ns);
     }
     (void)fclose(f);
 }
@@ -75,11 +89,13 @@ uint64_t chaos_judge(const struct cluster *c, const struct history *h, uint64_t 
 {
     struct check_verdict a;
     struct check_verdict b;
+    struct check_verdict old;
     char path[300];
 
     history_check_index(h, &a);
     history_check_keys(h, &b);
-    if (a.result == CHECK_GOOD && b.result == CHECK_GOOD)
+    history_check_old(h, &old);
+    if (a.result == CHECK_GOOD && b.result == CHECK_GOOD && old.result == CHECK_GOOD)
         return b.n_states;
     (void)snprintf(path, sizeof(path), "%s/history.txt", c->dir);
     write_history(h, path);
@@ -87,6 +103,10 @@ uint64_t chaos_judge(const struct cluster *c, const struct history *h, uint64_t 
         show(c, h, &a, "A", seed);
     if (b.result != CHECK_GOOD)
         show(c, h, &b, "B", seed);
+    if (old.result != CHECK_GOOD)
+        show(c, h, &old, "C", seed);
+    if (a.result == CHECK_GOOD && b.result == CHECK_GOOD)
+        harness_fail("seed %" PRIu64 ": a local read is older than it may be", seed);
     harness_fail("seed %" PRIu64 ": %s", seed,
                  b.result == CHECK_GAVE_UP ? "the search became too large"
                  : a.result == b.result    ? "not linearizable, both judges agree"
@@ -168,11 +188,11 @@ static void print_faults(const struct nemesis_stats *s)
     (void)printf(
         ", quiet periods %u; snapshots %u made, %u begun, %u brought to others and %u installed, "
         "%u states restored; frames %" PRIu64 ", dropped %" PRIu64 ", twice %" PRIu64
-        ", dribbled bytes %" PRIu64 ", connections %" PRIu64 ", resets %" PRIu64
-        ", failed syncs %" PRIu64 "\n",
+        ", again much later %" PRIu64 ", dribbled bytes %" PRIu64 ", connections %" PRIu64
+        ", resets %" PRIu64 ", failed syncs %" PRIu64 "\n",
         s->n_quiet, s->n_snapshots_made, s->n_snapshots_begun, s->n_snapshots_sent, s->n_installed,
-        s->n_restored, s->proxy.n_frames, s->proxy.n_dropped, s->proxy.n_twice, s->proxy.n_dribbled,
-        s->proxy.n_connections, s->proxy.n_resets, s->n_syncs_failed);
+        s->n_restored, s->proxy.n_frames, s->proxy.n_dropped, s->proxy.n_twice, s->proxy.n_again,
+        s->proxy.n_dribbled, s->proxy.n_connections, s->proxy.n_resets, s->n_syncs_failed);
 }
 
 /* A sick cluster may refuse; a healed one may not. */
@@ -219,6 +239,9 @@ struct run {
     struct load *load;
     struct replacing *replacing; /* NULL: the members stay */
     struct history history;
+    char node_conf[300];
+    unsigned lease_ms;
+    bool learner; /* one node more, that stays one */
     uint64_t seed;
     uint64_t run_ms;
     unsigned nodes;
@@ -242,6 +265,14 @@ static void choose(struct run *r, struct prng *prng)
         r->faults &= ~(1u << FAULT_FULL);
     if (prng_below(prng, 5) == 0 && conf->quiet_runs)
         r->faults = 0;
+    r->learner = conf->reads && conf->replace_ms == 0 && prng_below(prng, 2) == 0 &&
+                 r->nodes + REPLACING_PLACES <= CLUSTER_NODES_MAX;
+    /* Longer than an election: what stands between two leaders are the promises alone. */
+    r->lease_ms = conf->reads && prng_below(prng, 2) == 0 ? LONG_LEASE_MS : LEASE_MS;
+    if (conf->lease_ms != 0)
+        r->lease_ms = conf->lease_ms;
+    (void)snprintf(r->node_conf, sizeof(r->node_conf), CHAOS_LOG_CONF "[reads]\nlease_ms = %u\n",
+                   r->lease_ms);
 }
 
 static void print_run(const struct run *r)
@@ -252,6 +283,7 @@ static void print_run(const struct run *r)
         if (r->faults & (1u << k))
             (void)printf("%s%s", r->faults & ((1u << k) - 1) ? "," : "", fault_names[k]);
     (void)printf("%s", r->faults == 0 ? "none" : "");
+    (void)printf(" lease_ms=%u%s", r->lease_ms, r->learner ? ", and a learner" : "");
     if (r->conf->replace_ms != 0)
         (void)printf(" replace_ms=%u", r->conf->replace_ms);
     if (r->conf->snapshot_ms != 0)
@@ -260,24 +292,62 @@ static void print_run(const struct run *r)
     (void)fflush(stdout);
 }
 
+static uint64_t sum(const uint64_t *n, size_t size)
+{
+    uint64_t all = 0;
+
+    for (size_t i = 0; i < size; i++)
+        all += n[i];
+    return all;
+}
+
+static uint64_t new_reads(const uint64_t *n_answered)
+{
+    uint64_t n = 0;
+
+    for (unsigned k = 0; k < N_METHODS; k++)
+        n += (METHODS_NEW_READS & (1u << k)) != 0 ? n_answered[k] : 0;
+    return n;
+}
+
+/* As many as were asked for, in all runs; r NULL: between two. */
+static bool is_enough(const struct chaos_conf *conf, const struct run *r)
+{
+    uint64_t n_reads = new_reads(totals.n_answered);
+    uint64_t n_faults = sum(totals.n_faults, N_FAULTS);
+
+    if (conf->n_reads == 0 && conf->n_faults == 0)
+        return false;
+    if (r != NULL) {
+        n_reads += new_reads(load_get_stats(r->load)->n_ok);
+        n_faults += nemesis_count(r->nemesis);
+    }
+    return n_reads >= conf->n_reads && n_faults >= conf->n_faults;
+}
+
 static void make(struct run *r, struct prng *prng)
 {
     const struct chaos_conf *conf = r->conf;
 
-    if (conf->replace_ms != 0)
-        r->cluster = replacing_cluster(r->nodes, CHAOS_NODE_CONF);
+    if (conf->replace_ms != 0 || r->learner)
+        r->cluster = replacing_cluster(r->nodes, r->node_conf);
     else
-        r->cluster = cluster_new(r->nodes, CHAOS_NODE_CONF);
+        r->cluster = cluster_new(r->nodes, r->node_conf);
     r->nemesis = nemesis_new(r->cluster, r->faults, prng_next(prng), conf->say);
     current = r->nemesis;
+    if (conf->reads)
+        nemesis_set_periods(r->nemesis, READS_PERIOD_MS_MIN, READS_PERIOD_MS_MAX);
     cluster_init(r->cluster);
     nemesis_start_all(r->nemesis);
+    if (r->learner)
+        learner_join(r->cluster, r->nemesis, r->node_conf);
     history_init(&r->history);
     r->load = load_new(r->cluster, r->clients, conf->depth != 0 ? conf->depth : 1, prng_next(prng),
                        &r->history);
     load_set_snapshots(r->load, conf->snapshot_ms);
+    load_set_reads(r->load, conf->reads);
     if (conf->replace_ms != 0)
-        r->replacing = replacing_new(r->cluster, r->nemesis, r->load, CHAOS_NODE_CONF,
+        r->replacing = replacing_new(r->cluster, r->nemesis, r->load, r->node_conf,
                                      conf->replace_ms, prng_next(prng), conf->say);
 }
 
@@ -285,7 +355,7 @@ static void live(struct run *r)
 {
     const uint64_t ends_ms = now_ms() + r->run_ms;
 
-    while (now_ms() < ends_ms) {
+    while (now_ms() < ends_ms && !is_enough(r->conf, r)) {
         load_turn(r->load, 10);
         nemesis_turn(r->nemesis, load_leader(r->load));
         if (r->replacing != NULL)
@@ -339,6 +409,15 @@ static void report_run(struct run *r, uint64_t checked_ms)
     totals.n_digests += ls->n_digests;
     totals.n_snapshots += ns.n_snapshots_made;
     totals.n_installed += ns.n_installed;
+    for (unsigned k = 0; k < N_METHODS; k++)
+        totals.n_answered[k] += ls->n_ok[k];
+    for (unsigned k = 0; k < N_FAULTS; k++)
+        totals.n_faults[k] += ns.n_faults[k];
+    totals.n_by_lease += ls->n_by_lease;
+    totals.n_by_leader += ls->n_by_leader;
+    totals.n_page_keys += ls->n_page_keys;
+    totals.n_repeated += ls->n_repeated;
+    totals.n_settled += ls->n_settled;
     if (ls->longest_gap_ms > totals.longest_gap_ms)
         totals.longest_gap_ms = ls->longest_gap_ms;
 }
@@ -389,17 +468,37 @@ int chaos_teardown(void **state)
     return harness_teardown(state);
 }
 
+static void print_table(uint64_t n_reads)
+{
+    (void)printf("| method | answered and judged |\n|---|---|\n");
+    for (unsigned k = 0; k < N_METHODS; k++)
+        (void)printf("| %s | %" PRIu64 " |\n", method_names[k], totals.n_answered[k]);
+    (void)printf("lease reads by a lease %" PRIu64
+                 ", follower reads by another node's word %" PRIu64 ", keys of pages %" PRIu64
+                 ", writes of sessions repeated %" PRIu64 " times, settled so %" PRIu64 "\n",
+                 totals.n_by_lease, totals.n_by_leader, totals.n_page_keys, totals.n_repeated,
+                 totals.n_settled);
+    (void)printf("| fault | times |\n|---|---|\n");
+    for (unsigned k = 0; k < N_FAULTS; k++)
+        (void)printf("| %s | %" PRIu64 " |\n", fault_names[k], totals.n_faults[k]);
+    (void)printf("chaos: %" PRIu64 " reads that need more than a round or the log, and %" PRIu64
+                 " faults; 0 stale\n",
+                 n_reads, sum(totals.n_faults, N_FAULTS));
+}
+
 void chaos_run(const struct chaos_conf *conf)
 {
     uint64_t left_ms = conf->total_ms;
     const uint64_t began_ms = now_ms();
 
-    for (uint64_t seed = conf->seed; left_ms > 0; seed++) {
+    for (uint64_t seed = conf->seed; left_ms > 0 && !is_enough(conf, NULL); seed++) {
         uint64_t run_ms = left_ms < conf->run_ms + conf->run_ms / 2 ? left_ms : conf->run_ms;
 
         run(conf, seed, run_ms);
         left_ms -= run_ms;
     }
+    if (conf->reads)
+        print_table(new_reads(totals.n_answered));
     (void)printf("chaos: %u runs, %" PRIu64 " s, %" PRIu64 " operations judged, %" PRIu64
                  " writes acknowledged, %" PRIu64 " unknown, %" PRIu64 " digests compared, %" PRIu64
                  " states searched; %u members replaced, %u snapshots made and %u installed; at "

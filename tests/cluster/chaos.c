@@ -2,23 +2,30 @@
  *
  *     chaos [--minutes M] [--seed N] [--nodes N] [--clients N] [--pipeline D]
  *           [--faults LIST] [--replace-every S] [--snapshot-every S] [--run S] [--quiet]
+ *           [--until-reads N] [--until-faults N] [--old-reads] [--lease-ms N]
+ *     chaos --drift
  *     chaos --restarts N [--window N] [--seed N] [--nodes N] [--clients N] [--pipeline D] [--quiet]
  *
  * The time is divided into runs of about a minute, each with a new cluster, a seed of its own
  * (N, N + 1, ...) and an end: all faults stop, one leader must be found, the states of all nodes must be
- * equal at equal index, every acknowledged write must be there, and both judges of checker.h must
- * agree that the history is linearizable. One run in five is without any fault, and all others have
+ * equal at equal index, every acknowledged write must be there, and all judges of checker.h must
+ * agree that the history is as it may be. One run in five is without any fault, and all others have
  * periods without. Every other run has disks that can be full (it asks for root, and runs named by
  * --seed and --faults alone always have them): they are so in one period of three with faults, the
  * first one among them, on one node, on two, and so on to all in turn. No node may end for it.
  *
  * --replace-every: a member is replaced by a new node every so often, whatever else happens.
  * --snapshot-every: each node is asked for a snapshot about so often. --run: so long is a run (60).
+ * --until-reads, --until-faults: it ends sooner, when so many reads of the methods that need a lease,
+ * a clock or another node's word were answered, and there were so many faults. --old-reads: without
+ * these methods. --lease-ms: the length of leases (300, and 1000 in every other run). --drift: a
+ * clock runs apart from the others by more than is promised (chaos-drift.c).
  * --restarts: instead of all that, so many times nodes are killed or stopped and started again.
  *
- * Without --minutes it is the short form for the test command: one run of RIDD_CHAOS_SECONDS (60)
- * with kills, pauses and partitions. Of a failure the logs, the data folders, the history and a
- * timeline are kept. */
+ * Without --minutes it is the short form for the test command: one run with kills, pauses,
+ * partitions, hand-overs and clocks, until 20,000 such reads were answered and 15 faults are over,
+ * of RIDD_CHAOS_SECONDS (60) at most; then --drift. Of a failure the logs, the data folders, the
+ * history and a timeline are kept. */
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
@@ -36,11 +43,28 @@
 
 #define RUN_MS 60000u
 
-static struct chaos_conf conf = {.depth = 1, .run_ms = RUN_MS, .faults = FAULTS_BASIC, .say = true};
+/* Of the short form. */
+#define SHORT_READS  20000u
+#define SHORT_FAULTS 15u
+
+static bool is_short = true; /* run and drift; else one of them */
+static bool drift_only;
+static struct chaos_conf conf = {.depth = 1,
+                                 .run_ms = RUN_MS,
+                                 .faults = FAULTS_BASIC | FAULTS_CLOCKS,
+                                 .reads = true,
+                                 .n_reads = SHORT_READS,
+                                 .n_faults = SHORT_FAULTS,
+                                 .say = true};
 
 CASE(chaos__run)
 {
     chaos_run(&conf);
+}
+
+CASE(chaos__clocks_that_run_apart)
+{
+    chaos_drift(&conf);
 }
 
 CASE(chaos__restart)
@@ -107,9 +131,16 @@ static void parse_arguments(int argc, char **argv)
                                             {"snapshot-every", required_argument, NULL, 'o'},
                                             {"restarts", required_argument, NULL, 'x'},
                                             {"window", required_argument, NULL, 'w'},
+                                            {"until-reads", required_argument, NULL, 'R'},
+                                            {"until-faults", required_argument, NULL, 'F'},
+                                            {"old-reads", no_argument, NULL, 'O'},
+                                            {"lease-ms", required_argument, NULL, 'L'},
+                                            {"drift", no_argument, NULL, 'D'},
                                             {NULL, 0, NULL, 0}};
     const char *seconds = getenv("RIDD_CHAOS_SECONDS");
     const char *faults = NULL;
+    uint64_t n_reads = 0;
+    uint64_t n_faults = 0;
     int o;
 
     conf.seed = clock_wall_us() / 1000000u * 1000u + (uint64_t)getpid() % 1000u;
@@ -120,6 +151,9 @@ static void parse_arguments(int argc, char **argv)
         case 'm':
             conf.total_ms = 60000u * parse_number("minutes", optarg, 1, 10000);
             conf.faults = FAULTS_ALL;
+            is_short = false;
+            conf.n_reads = 0;
+            conf.n_faults = 0;
             conf.quiet_runs = true;
             break;
         case 's':
@@ -152,6 +186,21 @@ static void parse_arguments(int argc, char **argv)
         case 'x':
             conf.n_cycles = (unsigned)parse_number("restarts", optarg, 1, 1000000);
             break;
+        case 'R':
+            n_reads = parse_number("until-reads", optarg, 1, UINT32_MAX);
+            break;
+        case 'F':
+            n_faults = parse_number("until-faults", optarg, 1, UINT32_MAX);
+            break;
+        case 'L':
+            conf.lease_ms = (unsigned)parse_number("lease-ms", optarg, 1, 2000);
+            break;
+        case 'O':
+            conf.reads = false;
+            break;
+        case 'D':
+            drift_only = true;
+            break;
         case 'w':
             conf.window = (unsigned)parse_number("window", optarg, 1, 1000);
             break;
@@ -161,10 +210,16 @@ static void parse_arguments(int argc, char **argv)
                 "usage: chaos [--minutes M] [--seed N] [--nodes N] [--clients N] [--pipeline D]\n"
                 "             [--faults LIST] [--replace-every S] [--snapshot-every S] [--run S] "
                 "[--quiet]\n"
+                "             [--until-reads N] [--until-faults N] [--old-reads] [--lease-ms N]\n"
+                "       chaos --drift\n"
                 "       chaos --restarts N [--window N] [--seed N] [--nodes N] [--clients N] "
                 "[--pipeline D] [--quiet]\n");
             exit(64);
         }
+    }
+    if (n_reads != 0 || n_faults != 0) {
+        conf.n_reads = n_reads;
+        conf.n_faults = n_faults;
     }
     if (faults != NULL)
         conf.faults = parse_faults(faults);
@@ -177,6 +232,9 @@ static void parse_arguments(int argc, char **argv)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest run[] = {cmocka_unit_test_teardown(chaos__run, chaos_teardown)};
+    const struct CMUnitTest drift[] = {
+        cmocka_unit_test_teardown(chaos__clocks_that_run_apart, chaos_teardown)};
+    const struct CMUnitTest both[] = {run[0], drift[0]};
     const struct CMUnitTest restart[] = {cmocka_unit_test_teardown(chaos__restart, chaos_teardown)};
 
     parse_arguments(argc, argv);
@@ -187,5 +245,9 @@ int main(int argc, char **argv)
         return cmocka_run_group_tests_name("chaos", restart, NULL, NULL);
     }
     (void)alarm((unsigned)(slow(conf.total_ms * 3) / 1000u) + 600u);
+    if (drift_only)
+        return cmocka_run_group_tests_name("chaos", drift, NULL, NULL);
+    if (is_short)
+        return cmocka_run_group_tests_name("chaos", both, NULL, NULL);
     return cmocka_run_group_tests_name("chaos", run, NULL, NULL);
 }

@@ -19,10 +19,23 @@ enum method {
     METHOD_READ,
     METHOD_LOCAL,
     METHOD_LEDGER, /* a write of a key that is used once */
-    METHOD_FINAL,  /* read at the end, when all is well again */
+    /* Only with load_set_reads(). */
+    METHOD_LEASE,
+    METHOD_FOLLOWER,
+    METHOD_SCAN,    /* a page of the keys of a group */
+    METHOD_TOKEN,   /* a local read, or page, with what the client has seen */
+    METHOD_BOUNDED, /* a local read with max_stale_ms */
+    METHOD_SESSION, /* a write or cas of a session, repeated until its outcome is known */
+    METHOD_AGAIN,   /* a repetition of one that was answered */
+    METHOD_OPEN,    /* of a session */
+    METHOD_FINAL,   /* read at the end, when all is well again */
     N_METHODS
 };
 extern const char *const method_names[N_METHODS];
+/* Of them, those that load_set_reads() adds: reads whose answers are judged. */
+#define METHODS_NEW_READS                                                                          \
+    ((1u << METHOD_LEASE) | (1u << METHOD_FOLLOWER) | (1u << METHOD_READ) | (1u << METHOD_SCAN) |  \
+     (1u << METHOD_TOKEN) | (1u << METHOD_BOUNDED))
 
 struct load_stats {
     uint64_t n_asked[N_METHODS];
@@ -33,6 +46,12 @@ struct load_stats {
     uint64_t n_acknowledged; /* writes, cas and deletes that took effect */
     uint64_t n_digests;      /* compared: two nodes at one index */
     uint64_t n_snapshots;    /* asked for, and begun */
+    uint64_t n_by_lease;     /* lease reads that had one */
+    uint64_t n_by_leader;    /* follower reads of nodes that do not lead */
+    uint64_t n_page_keys;    /* keys that pages told of, absent ones too */
+    uint64_t n_foreign;      /* tokens of another cluster, refused */
+    uint64_t n_repeated;     /* writes of sessions whose outcome was unknown, sent once more */
+    uint64_t n_settled;      /* of them: the outcome was told then */
     uint64_t n_from_removed; /* answers of one that was removed, none of them linearizable */
     uint64_t longest_gap_ms; /* without an acknowledged write */
 };
@@ -54,6 +73,9 @@ void load_read_all(struct load *l);
 void load_begin_window(struct load *l);
 /* Reads all keys of all windows: they are as they were at the end of theirs. */
 void load_read_back(struct load *l);
+/* The reads that need a lease, another node's word or a clock, pages, and writes of sessions are
+ * asked for, too, of any node. */
+void load_set_reads(struct load *l, bool all);
 /* Every node is asked for a snapshot about so often. 0: never. */
 void load_set_snapshots(struct load *l, unsigned every_ms);
 /* The node in this place was removed: what it is asked from now on it must not answer as one that
@@ -76,13 +98,18 @@ enum fault_kind {
     FAULT_FULL,  /* no space */
     FAULT_CLOCK, /* the wall clock jumps */
     FAULT_AWAY,  /* down while much is written: what it needs is not in the log any more */
+    FAULT_RATE,  /* clocks run faster or slower, by no more than what is promised of them */
+    FAULT_SLEEP, /* a machine is suspended */
+    FAULT_MOVE,  /* all clocks of a machine stand still, and the hypervisor says so */
+    FAULT_HAND,  /* the leader hands over */
     N_FAULTS
 };
 extern const char *const fault_names[N_FAULTS];
 #define FAULTS_BASIC                                                                               \
     ((1u << FAULT_KILL) | (1u << FAULT_PAUSE) | (1u << FAULT_PARTITION) | (1u << FAULT_ECHO) |     \
-     (1u << FAULT_AWAY))
-#define FAULTS_ALL ((1u << N_FAULTS) - 1u)
+     (1u << FAULT_AWAY) | (1u << FAULT_HAND))
+#define FAULTS_CLOCKS ((1u << FAULT_RATE) | (1u << FAULT_SLEEP) | (1u << FAULT_MOVE))
+#define FAULTS_ALL    ((1u << N_FAULTS) - 1u)
 
 struct nemesis_stats {
     uint64_t n_faults[N_FAULTS];
@@ -118,6 +145,11 @@ struct nemesis;
  * fault goes to stdout. */
 struct nemesis *nemesis_new(struct cluster *c, unsigned faults, uint64_t seed, bool say);
 void nemesis_start_all(struct nemesis *m);
+/* How long a period of faults is, at random; before the first. */
+void nemesis_set_periods(struct nemesis *m, uint64_t ms_min, uint64_t ms_max);
+/* The clocks of that place run by so many millionths faster, also beyond what is promised of them.
+ * nemesis_heal() ends it. */
+void nemesis_set_rate(struct nemesis *m, unsigned place, int ppm);
 /* Does what is due; call often. Fails the case when a node ended that nobody ended. */
 void nemesis_turn(struct nemesis *m, int leader);
 /* Only looks whether a node ended, and does what follows from that. */
@@ -127,6 +159,7 @@ void nemesis_heal(struct nemesis *m);
 /* After a failure: ends the nodes and copies what would vanish with the file systems made here to
  * `<data folder>.kept`. Waits for nobody and fails nothing. */
 void nemesis_keep(struct nemesis *m);
+uint64_t nemesis_count(const struct nemesis *m); /* of faults so far */
 void nemesis_get_stats(const struct nemesis *m, struct nemesis_stats *ret);
 /* A new node lives in that place, which was empty: name, folder, log and configuration are set, and
  * it is started with --join, from now on by the nemesis alone. */
@@ -159,6 +192,10 @@ struct replacing_stats {
     uint64_t longest_healed_ms;  /* until all had ended, after the last fault had */
 };
 
+/* The last place, which is empty, gets a node that stays a learner; returns when it is one. All run,
+ * and no fault is under way. */
+void learner_join(struct cluster *c, struct nemesis *m, const char *conf);
+
 struct replacing;
 /* Made, with empty places for others; nothing is started. */
 struct cluster *replacing_cluster(unsigned n_members, const char *conf);
@@ -175,8 +212,9 @@ const struct replacing_stats *replacing_get_stats(const struct replacing *r);
 /* ---- runs: chaos-run.c and chaos-restarts.c ---- */
 
 /* A snapshot every few seconds, and slow enough that faults meet it. */
-#define CHAOS_NODE_CONF                                                                            \
+#define CHAOS_LOG_CONF                                                                             \
     "[log]\nsegment_size = 1M\nsnapshot_bytes = 64K\nkeep_bytes = 0\nsnapshot_mib_per_s = 1\n"
+#define CHAOS_NODE_CONF CHAOS_LOG_CONF "[reads]\nlease_ms = 300\n"
 
 struct chaos_conf {
     uint64_t seed;
@@ -187,18 +225,25 @@ struct chaos_conf {
     unsigned depth;       /* operations under way of each; 0: one */
     unsigned faults;      /* 1 << enum fault_kind */
     unsigned replace_ms;  /* a member is replaced every so often; 0: none */
+    unsigned lease_ms;    /* 0: 300, and 1000 in every other run */
     unsigned snapshot_ms; /* each node is asked for a snapshot about so often; 0: none is */
     unsigned n_cycles;    /* of restarts, instead of the time */
     unsigned window;      /* cycles after which what was seen is judged; 0: 50 */
+    bool reads;           /* of all kinds, and writes of sessions */
+    uint64_t n_reads;     /* it ends sooner when so many of them were answered, and */
+    uint64_t n_faults;    /* there were so many faults; 0: it does not */
     bool quiet_runs;      /* one in five without faults */
     bool say;             /* each fault */
 };
 /* Fails the case when anything is not as it must be. */
 void chaos_run(const struct chaos_conf *conf);
 void chaos_restart(const struct chaos_conf *conf);
+/* One clock runs apart from the others by more than is promised: it is said, by both names, and no
+ * lease is used until they agree. */
+void chaos_drift(const struct chaos_conf *conf);
 /* As the teardown of each case: keeps what would vanish with a run that failed. */
 int chaos_teardown(void **state);
-/* Both judges; of a history that is not good all is kept in the cluster's folder, and the case
+/* All judges; of a history that is not good all is kept in the cluster's folder, and the case
  * fails. Returns how many states were searched. */
 uint64_t chaos_judge(const struct cluster *c, const struct history *h, uint64_t seed);
 /* All nodes come to one index, with one digest. Nobody asks any more. */

@@ -606,7 +606,7 @@ static bool resolve(struct history *h, struct check_verdict *v)
 /* What is known of a key while the log is replayed. */
 struct register_state {
     uint64_t value;
-    uint64_t changed_at; /* index of the last change */
+    uint64_t changed_at;    /* index of the last change */
     uint64_t doubt_from_ns; /* the first call of an unknown operation without an index */
 };
 
@@ -684,6 +684,14 @@ static bool replay(const struct history *h, struct check_verdict *v)
     return ok;
 }
 
+/* All that was shown before is in what it found; of a local read that tells how old it is. */
+static uint64_t from_ns(const struct history_op *op)
+{
+    const uint64_t stale_ns = op->kind == HISTORY_LOCAL ? op->stale_ns : 0;
+
+    return op->call_ns > stale_ns ? op->call_ns - stale_ns : 0;
+}
+
 /* a before b in time: the index of b is not lower, and higher when b has an entry of its own. */
 static bool check_time(const struct history *h, struct check_verdict *v)
 {
@@ -697,8 +705,8 @@ static bool check_time(const struct history *h, struct check_verdict *v)
 
         if (op->index == 0)
             continue;
-        if (op->kind != HISTORY_LOCAL)
-            moments[n++] = (struct moment){op->call_ns, i, false};
+        if (op->kind != HISTORY_LOCAL || op->stale_ns != HISTORY_ANY_AGE)
+            moments[n++] = (struct moment){from_ns(op), i, false};
         /* What a local read shows is committed, and so binds those that ask later. */
         if (op->outcome == HISTORY_OK)
             moments[n++] = (struct moment){op->ret_ns, i, true};
@@ -710,8 +718,8 @@ static bool check_time(const struct history *h, struct check_verdict *v)
         if (moments[i].is_return)
             highest = op->index > highest ? op->index : highest;
         else if (op->index < highest || (has_entry(op) && op->index == highest))
-            ok = bad(v, h, moments[i].op, "index %" PRIu64 " had been shown before it was asked",
-                     highest);
+            ok = bad(v, h, moments[i].op, "index %" PRIu64 " had been shown before %s", highest,
+                     op->kind == HISTORY_LOCAL ? "the age that it tells" : "it was asked");
     }
     free(moments);
     return ok;
@@ -727,6 +735,231 @@ void history_check_index(const struct history *h, struct check_verdict *ret_verd
     if (resolve(&copy, ret_verdict) && check_time(&copy, ret_verdict))
         (void)replay(&copy, ret_verdict);
     history_done(&copy);
+}
+
+/* ---- judge C ---- */
+
+/* What is known of one key. */
+struct lane {
+    const struct history *h;
+    const size_t *ops; /* by call */
+    size_t n;
+    const size_t *writers; /* of all keys, by value */
+    size_t n_writers;
+    size_t *changes; /* owned; those that took effect for certain, by return */
+    size_t n_changes;
+    uint64_t *last_call_ns; /* owned; of the changes up to each */
+    uint64_t *seen_ns; /* owned, for each session: the latest call of a writer of what it saw */
+};
+
+static int by_ret(const void *a, const void *b)
+{
+    const struct history_op *x = &sort_history->ops[*(const size_t *)a];
+    const struct history_op *y = &sort_history->ops[*(const size_t *)b];
+
+    if (x->ret_ns != y->ret_ns)
+        return x->ret_ns < y->ret_ns ? -1 : 1;
+    return *(const size_t *)a < *(const size_t *)b ? -1 : 1;
+}
+
+/* The latest call of a change that had returned before that time; 0: none had. */
+static uint64_t changed_ns(const struct lane *l, uint64_t before_ns)
+{
+    size_t low = 0;
+    size_t high = l->n_changes;
+
+    while (low < high) {
+        const size_t mid = low + (high - low) / 2;
+
+        if (l->h->ops[l->changes[mid]].ret_ns < before_ns)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low > 0 ? l->last_call_ns[low - 1] : 0;
+}
+
+/* Until when this had happened for certain: the value's write; of nothing, the last delete that
+ * may be what was found. HISTORY_NEVER: that is not known. */
+static uint64_t made_ns(const struct lane *l, const struct history_op *op)
+{
+    uint64_t last_ns = 0;
+    size_t w;
+
+    if (op->value != 0) {
+        w = find_writer(l->h, l->writers, l->n_writers, op->value);
+        return w == SIZE_MAX ? HISTORY_NEVER : l->h->ops[w].ret_ns;
+    }
+    for (size_t i = 0; i < l->n; i++) {
+        const struct history_op *d = &l->h->ops[l->ops[i]];
+
+        if (d->kind == HISTORY_DELETE && d->call_ns < op->ret_ns && d->ret_ns > last_ns)
+            last_ns = d->ret_ns;
+    }
+    return last_ns;
+}
+
+static bool check_age(const struct lane *l, size_t i, struct check_verdict *v)
+{
+    const struct history_op *op = &l->h->ops[i];
+    const uint64_t made = made_ns(l, op);
+
+    if (changed_ns(l, from_ns(op)) <= made)
+        return true;
+    return bad(v, l->h, i, "it had been written over more than %.3f ms before it was asked",
+               (double)op->stale_ns / 1e6);
+}
+
+static uint64_t writer_call_ns(const struct lane *l, const struct history_op *op)
+{
+    size_t w;
+
+    if (changes(op))
+        return op->call_ns;
+    w = op->value != 0 && !writes(op) ? find_writer(l->h, l->writers, l->n_writers, op->value)
+                                      : SIZE_MAX;
+    return w == SIZE_MAX ? 0 : l->h->ops[w].call_ns;
+}
+
+/* What a session saw of the key, or wrote, comes after what it is shown later. */
+static bool check_seen(struct lane *l, const struct moment *m, struct check_verdict *v)
+{
+    const struct history_op *op = &l->h->ops[m->op];
+    uint64_t *seen_ns = &l->seen_ns[op->session];
+
+    if (m->is_return) {
+        const uint64_t ns = op->outcome == HISTORY_OK ? writer_call_ns(l, op) : 0;
+
+        *seen_ns = ns > *seen_ns ? ns : *seen_ns;
+        return true;
+    }
+    if (!op->has_token || op->value == 0 || *seen_ns <= made_ns(l, op))
+        return true;
+    return bad(v, l->h, m->op, "its session has seen, or written, what came later");
+}
+
+static bool check_sessions_of(struct lane *l, struct moment *moments, struct check_verdict *v)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < l->n; i++) {
+        const struct history_op *op = &l->h->ops[l->ops[i]];
+
+        if (op->session == 0)
+            continue;
+        moments[n++] = (struct moment){op->call_ns, l->ops[i], false};
+        if (op->ret_ns != HISTORY_NEVER)
+            moments[n++] = (struct moment){op->ret_ns, l->ops[i], true};
+        l->seen_ns[op->session] = 0;
+    }
+    if (n > 0)
+        qsort(moments, n, sizeof(*moments), by_moment);
+    for (size_t i = 0; i < n; i++)
+        if (!check_seen(l, &moments[i], v))
+            return false;
+    return true;
+}
+
+static bool check_lane(struct lane *l, struct moment *moments, struct check_verdict *v)
+{
+    uint64_t last_ns = 0;
+
+    l->n_changes = 0;
+    for (size_t i = 0; i < l->n; i++) {
+        const struct history_op *op = &l->h->ops[l->ops[i]];
+
+        if (op->outcome == HISTORY_OK && changes(op))
+            l->changes[l->n_changes++] = l->ops[i];
+    }
+    sort_history = l->h;
+    if (l->n_changes > 0)
+        qsort(l->changes, l->n_changes, sizeof(*l->changes), by_ret);
+    for (size_t i = 0; i < l->n_changes; i++) {
+        const uint64_t call_ns = l->h->ops[l->changes[i]].call_ns;
+
+        last_ns = call_ns > last_ns ? call_ns : last_ns;
+        l->last_call_ns[i] = last_ns;
+    }
+    for (size_t i = 0; i < l->n; i++) {
+        const struct history_op *op = &l->h->ops[l->ops[i]];
+
+        if (op->kind == HISTORY_LOCAL && op->stale_ns != HISTORY_ANY_AGE &&
+            !check_age(l, l->ops[i], v))
+            return false;
+    }
+    return check_sessions_of(l, moments, v);
+}
+
+/* Of all keys together: no index below one that the session was told. */
+static bool check_tokens(const struct history *h, uint64_t *highest, struct moment *moments,
+                         struct check_verdict *v)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < h->n; i++) {
+        const struct history_op *op = &h->ops[i];
+
+        if (op->session == 0 || op->index == 0 || op->outcome != HISTORY_OK)
+            continue;
+        moments[n++] = (struct moment){op->call_ns, i, false};
+        moments[n++] = (struct moment){op->ret_ns, i, true};
+    }
+    if (n > 0)
+        qsort(moments, n, sizeof(*moments), by_moment);
+    for (size_t i = 0; i < n; i++) {
+        const struct history_op *op = &h->ops[moments[i].op];
+        uint64_t *seen = &highest[op->session];
+
+        if (moments[i].is_return)
+            *seen = op->index > *seen ? op->index : *seen;
+        else if (op->has_token && op->index < *seen)
+            return bad(v, h, moments[i].op, "its session had been told index %" PRIu64, *seen);
+    }
+    return true;
+}
+
+static unsigned sessions_of(const struct history *h)
+{
+    unsigned most = 0;
+
+    for (size_t i = 0; i < h->n; i++)
+        most = h->ops[i].session > most ? h->ops[i].session : most;
+    return most;
+}
+
+void history_check_old(const struct history *h, struct check_verdict *ret_verdict)
+{
+    size_t *ops = numbers_by_key(h);
+    size_t *writers = need(calloc(h->n + 1, sizeof(*writers)));
+    struct moment *moments = need(calloc(2 * h->n + 1, sizeof(*moments)));
+    struct lane lane = {.h = h, .writers = writers};
+    bool ok;
+    size_t end;
+
+    lane.changes = need(calloc(h->n + 1, sizeof(*lane.changes)));
+    lane.last_call_ns = need(calloc(h->n + 1, sizeof(*lane.last_call_ns)));
+    lane.seen_ns = need(calloc(sessions_of(h) + 1u, sizeof(*lane.seen_ns)));
+    *ret_verdict = (struct check_verdict){.result = CHECK_GOOD};
+    for (size_t i = 0; i < h->n; i++)
+        if (writes(&h->ops[i]))
+            writers[lane.n_writers++] = i;
+    sort_history = h;
+    if (lane.n_writers > 0)
+        qsort(writers, lane.n_writers, sizeof(*writers), by_value);
+    ok = check_tokens(h, lane.seen_ns, moments, ret_verdict);
+    for (size_t from = 0; ok && from < h->n; from = end) {
+        for (end = from; end < h->n && h->ops[ops[end]].key == h->ops[ops[from]].key; end++)
+            ;
+        lane.ops = ops + from;
+        lane.n = end - from;
+        ok = check_lane(&lane, moments, ret_verdict);
+    }
+    free(lane.changes);
+    free(lane.last_call_ns);
+    free(lane.seen_ns);
+    free(moments);
+    free(writers);
+    free(ops);
 }
 
 /* ---- timelines ---- */

@@ -1,4 +1,4 @@
-/* Is a history linearizable? Two judges that know nothing of each other.
+/* Is a history linearizable? Judges that know nothing of each other.
  *
  * A history is what clients saw of single keys: when they asked, when they were answered, and what.
  * Time is any clock that is one for all clients and does not fall. Values are numbers that no two
@@ -12,10 +12,16 @@
  *
  * Judge A (history_check_index) believes the log indexes in the replies, and so needs no search:
  * what is answered must follow from the entries before it, an index may stand for one entry only,
- * and what was asked after an answer may not have an older index. It sees all keys together, and
- * local reads too, and takes time as n log n. Where an operation of unknown outcome might explain
+ * and what was asked after an answer may not have an older index; of a read that tells its age, so
+ * much later than the answer. It sees all keys together, and local reads too, and takes time as
+ * n log n. Where an operation of unknown outcome might explain
  * an answer it holds its tongue, so B may find what A does not; the reverse means that the indexes
  * are wrong.
+ *
+ * Judge C (history_check_old) is for local reads that promise something: not to be older than they
+ * say, or to show all that their session has seen. It believes values and times, and of a session
+ * the indexes, too: what was found may not have been written over for certain before the moment
+ * that was promised.
  *
  * Outcomes. An operation that failed definitely is not part of a history. A write, cas or delete
  * that may have happened is UNKNOWN; a read without an answer is left out. A cas that was refused
@@ -36,27 +42,31 @@ enum history_kind {
     HISTORY_CAS,
     HISTORY_DELETE,
     HISTORY_READ, /* must be linearizable */
-    HISTORY_LOCAL /* an old state is allowed, a wrong one is not; judge A only */
+    HISTORY_LOCAL /* an old state is allowed, a wrong one is not; not for judge B */
 };
 enum history_outcome { HISTORY_OK, HISTORY_UNKNOWN };
 enum history_cas { HISTORY_CAS_DONE, HISTORY_CAS_MISSING, HISTORY_CAS_DIFFERS };
 
-#define HISTORY_NEVER UINT64_MAX
+#define HISTORY_NEVER   UINT64_MAX
+#define HISTORY_ANY_AGE 0u /* of a local read; none that is told is 0 */
 
 struct history_op {
     uint64_t call_ns;
-    uint64_t ret_ns; /* HISTORY_NEVER: unknown */
-    uint64_t value;  /* write, cas: what is written; read: what was found, 0: nothing */
-    uint64_t from;   /* cas */
-    uint64_t index;  /* of the entry, or of the state that was read; 0: not told */
-    uint64_t modify; /* read: index of the entry that wrote the value; 0: not told */
+    uint64_t ret_ns;   /* HISTORY_NEVER: unknown */
+    uint64_t value;    /* write, cas: what is written; read: what was found, 0: nothing */
+    uint64_t from;     /* cas */
+    uint64_t index;    /* of the entry, or of the state that was read; 0: not told */
+    uint64_t modify;   /* read: index of the entry that wrote the value; 0: not told */
+    uint64_t stale_ns; /* local read: it is no older than this when it was called; or ANY_AGE */
     uint32_t key;
+    uint16_t session; /* whose reads never go back, unless it is 0; see judge C */
     uint16_t client;
     uint8_t kind;    /* enum history_kind */
     uint8_t outcome; /* enum history_outcome */
     uint8_t result;  /* cas: enum history_cas */
     bool create;     /* cas: also when there is none */
     bool existed;    /* delete */
+    bool has_token;  /* local read: it was to show all that the session had seen */
     bool own_entry;  /* read: index is that of an entry of its own in the log */
     uint8_t node;    /* who answered; for timelines */
     uint8_t method;  /* the caller's own; for timelines */
@@ -92,6 +102,8 @@ void history_check_key(const struct history *h, size_t *ops, size_t n,
 void history_check_keys(const struct history *h, struct check_verdict *ret_verdict);
 /* Judge A. */
 void history_check_index(const struct history *h, struct check_verdict *ret_verdict);
+/* Judge C. */
+void history_check_old(const struct history *h, struct check_verdict *ret_verdict);
 
 /* The operations on a key about the culprit, as text and as a page with a picture. method_names may
  * be NULL; title is the caller's (seed, key's name). */

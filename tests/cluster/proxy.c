@@ -31,6 +31,9 @@
 #define READ_BYTES        65536u
 #define WAITING_BYTES_MAX (8u << 20)
 #define FRAME_TYPE_AT     8u /* behind length and crc */
+/* Of these one comes again: heartbeats, answers, votes; no long ones. */
+#define KEPT_FRAMES 48u
+#define KEPT_BYTES  256u
 
 struct late {
     struct late *next;
@@ -38,6 +41,11 @@ struct late {
     size_t len;
     size_t sent;
     unsigned char data[];
+};
+
+struct kept {
+    size_t len;
+    unsigned char data[KEPT_BYTES];
 };
 
 struct flow {
@@ -53,6 +61,8 @@ struct flow {
     size_t waiting_bytes;
     uint64_t last_due_us;
     uint64_t dribble_us; /* not before this */
+    struct kept kept[KEPT_FRAMES];
+    unsigned n_kept; /* in all */
 };
 
 struct pair {
@@ -189,6 +199,29 @@ static void queue_frame(struct proxy *p, struct flow *f, const unsigned char *da
     f->waiting_bytes += len;
 }
 
+static void keep_frame(struct flow *f, const unsigned char *data, size_t len)
+{
+    struct kept *k = &f->kept[f->n_kept % KEPT_FRAMES];
+
+    if (len > KEPT_BYTES)
+        return;
+    k->len = len;
+    memcpy(k->data, data, len);
+    f->n_kept++;
+}
+
+static void repeat_frame(struct proxy *p, struct flow *f, uint64_t now_us)
+{
+    const unsigned n = f->n_kept < KEPT_FRAMES ? f->n_kept : KEPT_FRAMES;
+    const struct kept *k;
+
+    if (n == 0)
+        return;
+    k = &f->kept[prng_below(&p->prng, n)];
+    p->stats.n_again++;
+    queue_frame(p, f, k->data, k->len, now_us);
+}
+
 static void take_frame(struct proxy *p, struct flow *f, const unsigned char *data, size_t len,
                        uint64_t now_us)
 {
@@ -205,6 +238,11 @@ static void take_frame(struct proxy *p, struct flow *f, const unsigned char *dat
         p->stats.n_twice++;
         queue_frame(p, f, data, len, now_us);
     }
+    if (hello)
+        return;
+    if (prng_below(&p->prng, 1000) < fault->again_permille)
+        repeat_frame(p, f, now_us);
+    keep_frame(f, data, len);
 }
 
 /* false: the connection is over. */

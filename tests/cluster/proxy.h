@@ -3,8 +3,8 @@
  * For each ordered pair of nodes there is a port of its own: what `from` dials there reaches `to`.
  * A connection carries two flows, and each flow obeys the fault set for its own direction, whoever
  * dialled. Bytes of a flow are never lost, doubled or swapped alone: flows are cut into the frames
- * of wire/frame.h (a length word and so many bytes), and whole frames are dropped or sent twice, as
- * a careless middlebox or a restarted link might make it look. Frames of the handshake, types 32
+ * of wire/frame.h (a length word and so many bytes), and whole frames are dropped, sent twice, or
+ * sent again much later, as a careless middlebox or a restarted link might make it look. Frames of the handshake, types 32
  * and 33, are only ever late, held or gone with all others. Frames of one connection keep their
  * order; since each is delayed by chance, those of different connections do not.
  *
@@ -32,7 +32,8 @@ struct proxy_fault {
     unsigned jitter_ms;     /* and up to so much more, at random */
     unsigned drop_permille; /* of frames */
     unsigned twice_permille;
-    bool dribble; /* one byte at a time, a thousand in a second */
+    unsigned again_permille; /* an earlier frame of the connection comes once more behind it */
+    bool dribble;            /* one byte at a time, a thousand in a second */
 };
 
 struct proxy_stats {
@@ -40,6 +41,7 @@ struct proxy_stats {
     uint64_t n_frames;
     uint64_t n_dropped;
     uint64_t n_twice;
+    uint64_t n_again;
     uint64_t n_resets;
     uint64_t n_dribbled; /* bytes */
 };

@@ -1,5 +1,6 @@
-/* Preloaded into ridd by the chaos driver: it may make a sync fail or take long, and shift the wall
- * clock, when the control file says so; it sends the daemon's connections to its peers through
+/* Preloaded into ridd by the chaos driver: it may make a sync fail or take long, shift the wall
+ * clock, and let the clock that nobody slews run at another rate or stand still, when the control
+ * file says so; it sends the daemon's connections to its peers through
  * the proxy; and the name hangs.test is one that no name server ever answers. With
  * RIDD_SHIM_NO_SYNC a sync does nothing, for tests that are not about the disk and whose outcome
  * must not depend on it: no test with it may speak of what is durable. With RIDD_SHIM_MAGIC (a
@@ -245,6 +246,17 @@ int fsync(int fd)
     return no_sync ? 0 : real_fsync(fd);
 }
 
+static int64_t ns_of(const struct timespec *ts)
+{
+    return (int64_t)ts->tv_sec * 1000000000 + ts->tv_nsec;
+}
+
+static void show(struct timespec *ts, int64_t ns)
+{
+    ts->tv_sec = (time_t)(ns / 1000000000);
+    ts->tv_nsec = (long)(ns % 1000000000);
+}
+
 int clock_gettime(clockid_t id, struct timespec *ts)
 {
     int r;
@@ -253,6 +265,10 @@ int clock_gettime(clockid_t id, struct timespec *ts)
     r = real_clock_gettime(id, ts);
     if (r == 0 && control != NULL && (id == CLOCK_REALTIME || id == CLOCK_REALTIME_COARSE))
         ts->tv_sec += (time_t)atomic_load(&control->clock_shift_s);
+    if (r == 0 && control != NULL && id == CLOCK_MONOTONIC_RAW)
+        show(ts, shim_clocks_show(&control->clocks, ns_of(ts)));
+    if (r == 0 && control != NULL && id == CLOCK_BOOTTIME)
+        show(ts, ns_of(ts) + atomic_load(&control->clocks.boot_shift_ns));
     return r;
 }
 

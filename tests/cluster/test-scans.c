@@ -44,7 +44,7 @@ static void turn_pages(struct cluster *c, const char *via, unsigned limit, unsig
     bool more = true;
 
     while (more) {
-        char line[256];
+        char line[320];
         json_t *page;
         const json_t *items;
 
@@ -236,7 +236,7 @@ static void hash_of(struct cluster *c, unsigned node, char ret[64])
 static json_t *local_read(struct cluster *c, unsigned node, int64_t min_index, const char *hash,
                           unsigned timeout_ms)
 {
-    char line[200];
+    char line[320];
 
     (void)snprintf(
         line, sizeof(line),

@@ -11,7 +11,7 @@
 static const char usage[] =
     "usage: mc [--scope NAME] [--BOUND N ...] [option ...]\n"
     "\n"
-    "Searches all states of a few cores within bounds, breadth first, and looks at the rules in each. Without options: all\n"
+    "Searches all states of a few cores within bounds, breadth first, and looks at the rules in each. Without bounds: all\n"
     "scopes that are marked with *, whose numbers of states must be those that are recorded.\n"
     "\n"
     "  --scope NAME     bounds with a name (below); those behind it change them\n"
@@ -294,7 +294,7 @@ int main(int argc, char **argv)
     parse(argc, argv, &run);
     if (run.plant && !run.named)
         return search_marked(&run, MC_FOR_PLANTS);
-    if (argc == 1)
+    if (!run.named && !run.changed && run.walk == 0)
         return check(&run);
     return search(&run);
 }

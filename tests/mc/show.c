@@ -100,6 +100,7 @@ static void forget_times(struct raft *r)
     r->n_late_elections = 0;
     r->election_due_us = r->now_us;
     r->heartbeat_due_us = r->now_us;
+    r->tick_due_us = r->now_us;
     if (r->leader_id != 0)
         r->leader_heard_us = r->now_us - (raft_hears_leader(r) ? 0 : r->conf.election_timeout_us);
     r->rounds.last_us = r->now_us - RAFT_ROUND_PATIENCE_US;

@@ -168,6 +168,8 @@ void changes_committed(struct sim_node *n, raft_index index)
         if (at->index <= s->committed.index || at->index > index)
             continue;
         mark_step(s, &s->committed.configuration, &at->configuration);
+        if (at->configuration.version > s->committed.configuration.version)
+            MARK(s, version_raised);
         note_gone(s, &s->committed.configuration, &at->configuration,
                   oracle_entry(s, at->index)->committed_in);
         s->committed = *at;

@@ -118,7 +118,7 @@ static void finish(struct sim *s, struct op *op)
         s->ok_since_stable[op->kind]++;
     if (c->resides && !s->healing)
         ; /* it stays where it is */
-    else if (op->ok && op->kind != OP_READ_LOCAL)
+    else if (op->ok && !ways_is_anywhere(op->kind))
         c->guess = op->node;
     else if (op->hint != 0)
         c->guess = op->hint - 1;
@@ -150,8 +150,8 @@ void clients_replies(struct sim_node *n)
         struct op *next = op->reply_next;
 
         if (op->ok) {
-            if (op->index > s->oracle.shown)
-                s->oracle.shown = op->index;
+            oracle_shows(n, op->index);
+            ways_told(s, op);
             if (is_write(op->kind))
                 check_written(s, op);
         }
@@ -283,11 +283,21 @@ static void check_linearizable(struct sim *s, const struct op *op, const struct 
     if (view->read_index > index)
         sim_fail(s, "READ-1", "a %s of index %" PRIu64 " is served from the state %" PRIu64,
                  sim_op_names[op->kind], view->read_index, index);
-    if (op->kind == OP_READ)
+    if (op->kind == OP_READ || (op->kind == OP_READ_LEASE && view->proof == REPLICA_PROOF_ROUND))
         check_round(s, op, view);
     if (op->kind == OP_READ_LOG && view->entry.index != index)
         sim_fail(s, "READ-1", "a log read of %" PRIu64 " shows the state %" PRIu64,
                  view->entry.index, index);
+}
+
+/* Of those that must show all that was known before: with clocks that nothing may rest on, those
+ * that rest on none. What a leader answered to another node may rest on its lease. */
+static bool is_judged(const struct sim *s, const struct op *op, const struct replica_view *view)
+{
+    if (op->kind == OP_READ_LOCAL || op->kind == OP_READ_TOKEN || op->kind == OP_READ_BOUNDED)
+        return false;
+    return s->options.judge != JUDGE_INDEX || view->proof == REPLICA_PROOF_ROUND ||
+           view->proof == REPLICA_PROOF_MARKER;
 }
 
 static struct sim *the_sim; /* callbacks know their node only by number */
@@ -306,11 +316,11 @@ static void served(struct replica_request *q, const struct replica_view *view)
     if (op->index > s->oracle.committed)
         sim_fail(s, "STATE-1", "n%u shows the state %" PRIu64 ", which is not committed", n->i + 1,
                  op->index);
-    if (op->kind != OP_READ_LOCAL) {
+    if (is_judged(s, op, view))
         check_linearizable(s, op, view);
-        c->reads[c->n_reads++ % 16].order = op->order;
-        c->reads[(c->n_reads - 1) % 16].index = op->index;
-    }
+    c->reads[c->n_reads++ % 16].order = op->order;
+    c->reads[(c->n_reads - 1) % 16].index = op->index;
+    ways_check(s, op, view);
     r = view->get(view->ctx, (struct wire_slice){op_key(op->key), OP_KEY_BYTES}, &v);
     if (r == KV_E_DAMAGED && n->state.damaged) {
         op->ok = false;
@@ -329,7 +339,7 @@ static void served(struct replica_request *q, const struct replica_view *view)
             MARK(s, reads_floor);
     } else if (op->kind == OP_READ_LOG) {
         MARK(s, reads_log);
-    } else {
+    } else if (op->kind == OP_READ_LOCAL) {
         MARK(s, reads_local);
     }
     reply(n, op);
@@ -371,6 +381,7 @@ static void failed(struct replica_request *q, const struct replica_failure *f)
     if (op->kind == OP_READ &&
         (f->error == WIRE_ERROR_TERM_CHANGED || f->error == WIRE_ERROR_ROLE_CHANGED))
         MARK(the_sim, reads_failed_by_loss);
+    ways_failed(the_sim, op, f);
     reply(n, op);
 }
 
@@ -416,6 +427,10 @@ static void encode(struct sim *s, struct op *op)
     case OP_READ:
     case OP_READ_LOG:
     case OP_READ_LOCAL:
+    case OP_READ_FOLLOWER:
+    case OP_READ_LEASE:
+    case OP_READ_BOUNDED:
+    case OP_READ_TOKEN:
     case OP_TRANSFER:
     case OP_COUNT:
         c.op = COMMAND_WRITE;
@@ -450,9 +465,9 @@ static unsigned draw_node(struct sim *s, unsigned client, enum op_kind kind)
     if (s->healing) {
         while ((s->core >> node & 1) == 0)
             node = (node + 1) % s->p.n_nodes;
-        return kind != OP_READ_LOCAL && stray >= 10 ? c->guess : node;
+        return !ways_is_anywhere(kind) && stray >= 10 ? c->guess : node;
     }
-    return kind == OP_READ_LOCAL || (stray < s->p.stray_percent && !c->resides) ? node : c->guess;
+    return ways_is_anywhere(kind) || (stray < s->p.stray_percent && !c->resides) ? node : c->guess;
 }
 
 /* Each attempt in a session says its own: what a repetition is compared with, or writes, is not
@@ -542,8 +557,9 @@ static void submit_transfer(struct sim *s, struct op *op)
 void client_submit(struct sim *s, struct op *op)
 {
     static const enum replica_kind kinds[OP_COUNT] = {
-        REPLICA_WRITE,    REPLICA_WRITE,      REPLICA_WRITE, REPLICA_READ,
-        REPLICA_READ_LOG, REPLICA_READ_LOCAL, REPLICA_READ,  REPLICA_WRITE};
+        REPLICA_WRITE,         REPLICA_WRITE,      REPLICA_WRITE,        REPLICA_READ,
+        REPLICA_READ_LOG,      REPLICA_READ_LOCAL, REPLICA_READ,         REPLICA_WRITE,
+        REPLICA_READ_FOLLOWER, REPLICA_READ_LEASE, REPLICA_READ_BOUNDED, REPLICA_READ_LOCAL};
     struct sim_node *n = &s->nodes[op->node];
     struct sim_session *c = &s->clients[op->client].sessions[op->node];
     raft_index closed;
@@ -563,7 +579,7 @@ void client_submit(struct sim *s, struct op *op)
     clock_work(n, clock_step_ns(s, s->p.cpu_msg_ns, op->command.len));
     now = clock_local_us(n);
     op->order = ++c->n_ops;
-    op->floor = s->oracle.shown;
+    op->floor = oracle_shown(s);
     op->commit = raft_get_commit_index(node_raft(n));
     op->round = n->round;
     op->submitted = true;
@@ -577,6 +593,8 @@ void client_submit(struct sim *s, struct op *op)
                                            .served = served,
                                            .written = written,
                                            .failed = failed};
+    if (ways_is_read(op->kind))
+        ways_ask(s, op);
     closed = is_write(op->kind) ? manners_propose_begin(n) : 0;
     replica_submit(n->replica, &op->request, now);
     if (closed != 0)

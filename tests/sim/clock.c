@@ -157,16 +157,21 @@ bool sim_chance(struct sim *s, enum sim_stream stream, unsigned entity, unsigned
 
 /* ---- clocks ---- */
 
-static uint64_t local_ns(const struct sim_clock *c, uint64_t now)
+uint64_t clock_ns_at(const struct sim_clock *c, uint64_t at)
 {
-    uint64_t passed = now - c->base_at;
+    uint64_t passed = at - c->base_at;
 
     return c->base_local + (uint64_t)((__int128)passed * (1000000 + c->ppm) / 1000000);
 }
 
+uint64_t clock_local_us_at(const struct sim_node *n, uint64_t at)
+{
+    return clock_ns_at(&n->clock, at) / 1000;
+}
+
 uint64_t clock_local_us(const struct sim_node *n)
 {
-    return local_ns(&n->clock, n->sim->now + n->cpu_ns) / 1000;
+    return clock_local_us_at(n, n->sim->now + n->cpu_ns);
 }
 
 void clock_work(struct sim_node *n, uint64_t ns)
@@ -185,7 +190,7 @@ uint64_t clock_when(const struct sim_node *n, uint64_t local_us)
 {
     const struct sim_clock *c = &n->clock;
     uint64_t now = n->sim->now;
-    uint64_t local = local_ns(c, now);
+    uint64_t local = clock_ns_at(c, now);
     uint64_t rate = (uint64_t)(1000000 + c->ppm);
     unsigned __int128 wait;
 
@@ -199,7 +204,12 @@ uint64_t clock_when(const struct sim_node *n, uint64_t local_us)
 
 void clock_set_ppm(struct sim_node *n, int64_t ppm)
 {
-    n->clock.base_local = local_ns(&n->clock, n->sim->now);
-    n->clock.base_at = n->sim->now;
-    n->clock.ppm = ppm;
+    clock_turn(&n->clock, n->sim->now, ppm);
+}
+
+void clock_turn(struct sim_clock *c, uint64_t at, int64_t ppm)
+{
+    c->base_local = clock_ns_at(c, at);
+    c->base_at = at;
+    c->ppm = ppm;
 }

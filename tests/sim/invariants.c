@@ -235,6 +235,7 @@ static void commits(struct sim_node *n, const struct raft_trace *t)
         sim_fail(s, "COMMIT-1",
                  "n%u follows and commits %" PRIu64 ", beyond every leader's %" PRIu64, n->i + 1,
                  t->index, o->committed);
+    leases_commits(n);
     for (raft_index i = o->committed + 1; i <= t->index; i++) {
         struct oracle_entry *e = oracle_entry(s, i);
         const struct shadow_entry *mine = at(&n->wal.tail, i);
@@ -244,6 +245,7 @@ static void commits(struct sim_node *n, const struct raft_trace *t)
             sim_fail(s, "COMMIT-1", "n%u commits %" PRIu64 ", which it has not", n->i + 1, i);
         *e = (struct oracle_entry){.term = mine->term,
                                    .committed_in = t->term,
+                                   .committed_at = s->now + n->cpu_ns,
                                    .chain = mine->chain,
                                    .content = mine->content,
                                    .len = mine->bytes - before->bytes};
@@ -545,6 +547,7 @@ void oracle_send(struct sim_node *n, const struct raft_msg *m)
     manners_send(n, m);
     snap_sends(n, m);
     changes_sends(n, m);
+    leases_sends(n, m);
     i7_durable_before_visible(n, m);
     i8_acks_what_agrees(n, m);
 }
@@ -665,6 +668,7 @@ void oracle_turn(struct sim_node *n)
     manners_turn(n);
     changes_turn(n);
     bytes_turn(n);
+    leases_turn(n);
     n->look++;
     if (raft_get_role(r) == RAFT_LEADER && n->look % 8 == 0)
         i8_progress(n);

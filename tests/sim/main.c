@@ -236,7 +236,13 @@ static int run_script(const char *path)
         (void)printf("sim: cannot read the script '%s'\n", path);
         return 1;
     }
-    if (probe_run(&o, what, sizeof(what), &event, false) == 0)
+    if (probe_run(&o, what, sizeof(what), &event, o.expect[0] != '\0') == 0) {
+        if (o.expect[0] == '\0')
+            return 0;
+        (void)printf("sim: %s breaks nothing, it should break %s\n", path, o.expect);
+        return 1;
+    }
+    if (strcmp(what, o.expect) == 0)
         return 0;
     (void)printf("sim: %s breaks %s\n", path, what);
     return 1;

@@ -59,6 +59,7 @@ void manners_before(struct sim_node *n, const struct raft_msg *m)
     const struct raft_peer_status *p;
     struct raft_status st;
 
+    w->began_us = clock_local_us(n);
     w->role = raft_get_role(r);
     w->term = raft_get_term(r);
     w->granted = false;
@@ -145,6 +146,14 @@ static void check_term(struct sim_node *n, const struct raft_msg *m)
     bool question = m->type == RAFT_MSG_PRE_VOTE || m->type == RAFT_MSG_VOTE ||
                     (m->type == RAFT_MSG_PRE_VOTE_RESP && !m->reject);
 
+    /* Questions of followers and their answers change nobody's term (FOLLOW-2). */
+    if (m->type == RAFT_MSG_READ_ASK || m->type == RAFT_MSG_READ_ANSWER) {
+        if (raft_get_term(node_raft(n)) != n->manners.term)
+            sim_fail(n->sim, "FOLLOW-2", "n%u goes from term %" PRIu64 " to %" PRIu64 " for a %s",
+                     n->i + 1, n->manners.term, raft_get_term(node_raft(n)),
+                     raft_msg_type_name(m->type));
+        return;
+    }
     if (is_far(n, m))
         check_far(n, m);
     else if (!question && m->term > raft_get_term(node_raft(n)))
@@ -186,7 +195,7 @@ void manners_after(struct sim_node *n, const struct raft_msg *m)
         m->term != raft_get_term(r) || role != RAFT_FOLLOWER)
         return;
     w->heard_term = m->term;
-    w->heard_us = clock_local_us(n);
+    w->heard_us = w->began_us;
     if (m->type == RAFT_MSG_HEARTBEAT)
         w->owes_echo |= 1u << from->i;
 }

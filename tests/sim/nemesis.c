@@ -141,6 +141,7 @@ void nemesis_recut(struct sim *s)
                 off = off || (s->episodes[i].active && !s->episodes[i].flap_on &&
                               (s->episodes[i].cuts[a] >> b & 1) != 0);
             off = off || ((s->cut_off >> a ^ s->cut_off >> b) & 1) != 0;
+            off = off || (a != b && ((s->alone >> a | s->alone >> b) & 1) != 0);
             if (s->sick_now[a])
                 off = off || s->sickness[a] == 0 || s->sickness[a] == 1 || s->sickness[a] == 3;
             if (s->sick_now[b])
@@ -201,9 +202,7 @@ static void sync_fails(struct sim *s, struct episode *e, struct sim_node *n)
 static void suspend(struct sim_node *n, uint64_t length)
 {
     MARK(n->sim, suspended);
-    n->paused_until = n->sim->now + length;
-    n->suspended = true;
-    clock_set_ppm(n, -1000000);
+    clocks_sleep(n, length);
 }
 
 /* It is awake with the first event that finds it so, whatever woke it and whichever event of that
@@ -212,8 +211,7 @@ void nemesis_wake(struct sim_node *n)
 {
     if (!n->suspended)
         return;
-    n->suspended = false;
-    clock_set_ppm(n, 0);
+    clocks_wake(n);
     n->tick_at = 0;
     if (n->life == NODE_UP)
         node_arm(n, 0);
@@ -370,9 +368,9 @@ static void begin(struct sim *s, struct episode *e)
     case EPISODE_DRIFT:
         MARK(s, drift_changed);
         if (!n->suspended)
-            clock_set_ppm(n,
-                          (int64_t)((e->draw >> 20) % ((e->draw >> 40 & 1) != 0 ? 1001 : 400001)) -
-                              ((e->draw >> 40 & 1) != 0 ? 500 : 200000));
+            clocks_drift(n,
+                         (int64_t)((e->draw >> 20) % ((e->draw >> 40 & 1) != 0 ? 1001 : 400001)) -
+                             ((e->draw >> 40 & 1) != 0 ? 500 : 200000));
         n->tick_at = 0;
         if (n->life == NODE_UP)
             node_arm(n, 0);
@@ -497,10 +495,8 @@ static void heal_node(struct sim_node *n)
     n->state.full = false;
     room_heal(n);
     snap_heal(n);
-    if (n->suspended || n->clock.ppm < -500 || n->clock.ppm > 500) {
-        n->suspended = false;
-        clock_set_ppm(n, 0);
-    }
+    if (n->suspended || n->clock.ppm < -500 || n->clock.ppm > 500)
+        clocks_heal(n);
     n->paused_until = 0;
     n->tick_at = 0;
     if (n->life == NODE_DOWN)
@@ -563,6 +559,7 @@ void nemesis_heal(struct sim *s)
         end(s, &s->episodes[i]);
     s->healing = true;
     s->cut_off = 0;
+    s->alone = 0;
     if (members_are_on(s)) {
         heal_members(s);
         return;

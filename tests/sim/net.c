@@ -37,6 +37,8 @@ struct sim_pipe {
     bool flipped;   /* a bit of it, some time */
     struct buf bytes;
     size_t head;
+    size_t late; /* those from here on leave at late_at: their sender works until then */
+    uint64_t late_at;
     struct buf received;
 };
 
@@ -82,6 +84,7 @@ static int deliver(struct sim *s, unsigned from, unsigned to, const struct wire_
           m.transfer ? " transfer" : "");
     clock_work(n, clock_step_ns(s, s->p.cpu_msg_ns, frame->total_len));
     manners_before(n, &m);
+    leases_hears(n, &m, n->manners.role);
     r = replica_step(n->replica, &m, clock_local_us(n));
     if (r != 0 && n->manners.orphan) { /* as a node does with whom it does not understand */
         MARK(s, answered_forged);
@@ -189,6 +192,7 @@ static void pipe_feed(struct sim *s, struct sim_pipe *p, size_t n)
     p->head += n;
     if (p->head == p->bytes.len) {
         p->bytes.len = 0;
+        p->late = 0;
         p->head = 0;
     }
     while (done < p->received.len) {
@@ -202,6 +206,7 @@ static void pipe_feed(struct sim *s, struct sim_pipe *p, size_t n)
                 sim_fail(s, "wire", "a good stream is refused: %s", wire_frame_error_text(r));
             done = p->received.len;
             p->bytes.len = 0;
+            p->late = 0;
             p->head = 0;
             net_break(s, p->from, p->to);
             break;
@@ -214,12 +219,20 @@ static void pipe_feed(struct sim *s, struct sim_pipe *p, size_t n)
     buf_consume(&p->received, done);
 }
 
+/* Of what is under way, as much as its sender has got to. */
+static size_t n_left(const struct sim_pipe *p, uint64_t now)
+{
+    size_t end = now < p->late_at && p->late < p->bytes.len ? p->late : p->bytes.len;
+
+    return end > p->head ? end - p->head : 0;
+}
+
 void net_pipe(struct sim *s, const struct sim_event *e)
 {
     struct sim_pipe *p = e->p;
     struct sim_node *to = &s->nodes[p->to];
     unsigned entity = link_entity(s, p->from, p->to);
-    size_t n = p->bytes.len - p->head;
+    size_t n = n_left(p, s->now);
 
     p->scheduled = false;
     if (to->life != NODE_UP || to->boot != p->to_boot || s->nodes[p->from].id != p->from_id) {
@@ -238,6 +251,8 @@ void net_pipe(struct sim *s, const struct sim_event *e)
             MARK(s, link_old_after_new);
         pipe_feed(s, p, n);
         pipe_schedule(s, p, delay(s, p->from, p->to));
+    } else if (p->bytes.len > p->head) {
+        pipe_schedule(s, p, p->late_at - s->now);
     }
     if (p->dead && !p->scheduled)
         pipe_free(s, p);
@@ -291,6 +306,14 @@ static struct sim_link *link_of(struct sim *s, unsigned a, unsigned b)
     return a < b ? &s->net.links[a][b] : &s->net.links[b][a];
 }
 
+static void leaves_at(struct sim_pipe *p, uint64_t now, uint64_t cpu_ns)
+{
+    if (now >= p->late_at)
+        p->late = p->bytes.len;
+    if (now + cpu_ns > p->late_at)
+        p->late_at = now + cpu_ns;
+}
+
 static void send_connection(struct sim *s, unsigned from, unsigned to, enum wire_channel channel,
                             const struct buf *frame)
 {
@@ -309,6 +332,8 @@ static void send_connection(struct sim *s, unsigned from, unsigned to, enum wire
         MARK(s, pipe_full);
         return;
     }
+    if (clocks_are_kept(s)) /* whose times are looked at closely */
+        leaves_at(p, s->now, s->nodes[from].cpu_ns);
     (void)buf_add(&p->bytes, frame->data, frame->len);
     pipe_schedule(s, p, delay(s, from, to));
     if (sim_chance(s, STREAM_LOSS, e, s->p.break_ppm + s->net.loss_ppm[from][to] / 16) &&

@@ -47,12 +47,16 @@ static void trace(void *ctx, const struct raft_trace *t)
     struct sim_node *n = ctx;
 
     manners_trace(n, t);
+    leases_trace(n, t);
     oracle_trace(n, t);
 }
 
 static uint64_t now_us(void *ctx)
 {
-    return clock_local_us(ctx);
+    struct sim_node *n = ctx;
+
+    n->clocks.read_at = n->sim->now + n->cpu_ns;
+    return clock_local_us(n);
 }
 
 static int recovered(void *ctx, const struct store_recovered *r)
@@ -194,6 +198,8 @@ void node_init(struct sim *s, unsigned i)
     n->clock.ppm =
         (int64_t)sim_below(s, STREAM_CLOCK, i, 2 * s->p.drift_ppm + 1) - (int64_t)s->p.drift_ppm;
     n->life = NODE_DOWN;
+    clocks_node_init(n);
+    leases_node_init(n);
     state_init(n);
     wal_create(n);
     snap_node_init(n);
@@ -242,6 +248,7 @@ static void raft_conf_fill(struct sim_node *n, struct raft_conf *c)
     c->append_bytes_max = s->p.append_bytes_max;
     c->inflight_bytes_max = s->p.inflight_bytes_max;
     c->cache_bytes_max = s->p.cache_bytes_max;
+    c->lease_us = n->lease.lease_us;
 }
 
 static void boot_later(struct sim_node *n)
@@ -293,6 +300,7 @@ static bool open_engine(struct sim_node *n, enum wal_boot *ret_how)
     }
     if (lines_are_on(n->sim))
         lines_engine(n, &ops);
+    clocks_engine(n, &ops);
     rc = engine_new(&ops, ops.out != NULL ? &service : NULL, &n->engine);
     rid_assert(rc == 0);
     rc = engine_open(n->engine, &conf);
@@ -318,6 +326,8 @@ void node_boot(struct sim_node *n)
     if (n->waits)
         return;
     state_open(n);
+    clocks_boot(n);
+    leases_boot(n);
     if (!open_engine(n, &how)) {
         state_crash(n, false);
         if (how == WAL_AGAIN)
@@ -359,6 +369,7 @@ void node_crash(struct sim_node *n, bool machine, uint64_t restart_after)
     else
         MARK(s, crash_process);
     n->dying = true;
+    leases_count(n);
     snap_dies(n);
     engine_stop(n->engine);
     lines_node_down(n);
@@ -372,10 +383,10 @@ void node_crash(struct sim_node *n, bool machine, uint64_t restart_after)
     n->boot++;
     n->fatal_error = 0;
     n->paused_until = 0;
-    if (n->suspended) {
-        n->suspended = false;
-        clock_set_ppm(n, 0);
-    }
+    if (n->suspended)
+        clocks_wake(n);
+    if (machine)
+        clocks_lose_power(n);
     net_node_down(n);
     sim_push(s, s->now + restart_after, EV_BOOT, n, 0, NULL);
 }

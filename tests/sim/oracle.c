@@ -65,6 +65,36 @@ const struct oracle_version *oracle_value(struct sim *s, unsigned key, raft_inde
     return NULL;
 }
 
+raft_index oracle_committed_at(struct sim *s, uint64_t at)
+{
+    raft_index index = s->oracle.committed;
+
+    while (index > 1 && oracle_entry(s, index)->committed_at > at)
+        index--;
+    return index;
+}
+
+raft_index oracle_shown(struct sim *s)
+{
+    struct oracle *o = &s->oracle;
+
+    for (unsigned i = 0; i < SIM_NODES_MAX; i++)
+        if (o->soon[i].at <= s->now && o->soon[i].index > o->shown)
+            o->shown = o->soon[i].index;
+    return o->shown;
+}
+
+void oracle_shows(struct sim_node *n, raft_index index)
+{
+    struct sim *s = n->sim;
+    struct oracle *o = &s->oracle;
+
+    (void)oracle_shown(s);
+    if (o->soon[n->i].at <= s->now || index > o->soon[n->i].index)
+        o->soon[n->i].index = index;
+    o->soon[n->i].at = s->now + n->cpu_ns;
+}
+
 static uint64_t version_digest(unsigned key, const struct oracle_version *v)
 {
     if (v == NULL || !v->exists)

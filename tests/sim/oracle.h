@@ -8,6 +8,7 @@
 struct oracle_entry {
     raft_term term;
     raft_term committed_in; /* the term of the leader that committed it */
+    uint64_t committed_at;  /* virtual time */
     uint64_t chain;         /* of the committed log */
     uint64_t content;       /* of the entry */
     uint64_t len;
@@ -65,6 +66,11 @@ struct oracle {
     raft_index committed; /* by anybody */
     raft_index applied;   /* by anybody */
     raft_index shown;     /* acknowledged or read, by anybody */
+    /* What leaves a node that works is known when that is over. */
+    struct {
+        uint64_t at;
+        raft_index index;
+    } soon[SIM_NODES_MAX];
     struct oracle_key keys[SIM_KEYS_MAX];
     uint64_t digest;
     uint64_t live_bytes; /* of the state at applied, and its limit */
@@ -126,6 +132,11 @@ void oracle_model_apply(struct sim *s, const struct raft_entry *e, struct oracle
 void oracle_model_write(struct sim *s, const struct command *c, raft_index index,
                         struct oracle_entry *o);
 uint64_t oracle_entry_key(raft_index index, raft_term term);
+/* All of the committed log that was committed by then. */
+raft_index oracle_committed_at(struct sim *s, uint64_t at);
+/* n tells index when it has worked so long; and what was told by now. */
+void oracle_shows(struct sim_node *n, raft_index index);
+raft_index oracle_shown(struct sim *s);
 struct oracle_payload *oracle_payload_new(const struct raft_entry *e);
 struct oracle_op *oracle_op(struct sim *s, uint64_t id);
 /* What an entry holds that somebody handed to its log; false: never seen. Borrowed. */

@@ -118,6 +118,15 @@ struct profile {
     unsigned snap_mib_per_s;
     uint64_t snap_chore_ns;
     uint64_t snap_every_ns;
+    /* Of leases and clocks: the most that one is off, how often something happens to them, and one
+     * reading in so many at which a process is held up; 0: none. */
+    unsigned rate_ppm;
+    unsigned slew_ppm;
+    uint64_t clock_every_ns;
+    unsigned held_up_one_in;
+    uint64_t lease_us; /* the usual setting */
+    bool knows_gates;  /* the founders are known to */
+    uint64_t stale_us; /* of bounded reads, the longest */
 };
 
 /* ---- nemesis.c ---- */

@@ -226,6 +226,8 @@ static void draw_profile(struct sim *s)
         profile_features(s, p);
     profile_snapshots(s, p);
     sessions_profile(s);
+    leases_profile(s);
+    ways_profile(s);
     if (members_are_on(s) && snap_is_on(s))
         MARK(s, seeds_members_snapshots);
 }
@@ -239,6 +241,7 @@ struct sim *run_new(const struct sim_options *options)
     sim_draws_init(s);
     draw_profile(s);
     raft_configuration_init(&s->configuration);
+    s->configuration.version = s->p.knows_gates ? GATES_VERSION : 0;
     for (unsigned i = 0; i < s->p.n_nodes; i++) {
         struct sim_node *n = &s->nodes[i];
 
@@ -262,6 +265,7 @@ struct sim *run_new(const struct sim_options *options)
     stranger_init(s);
     lines_init(s);
     snap_init(s);
+    clocks_init(s);
     return s;
 }
 
@@ -372,6 +376,9 @@ static void dispatch(struct sim *s, const struct sim_event *e)
     case EV_JOIN:
         members_join_event(n);
         break;
+    case EV_CLOCK:
+        clocks_event(s, e);
+        break;
     case EV_CLIENT:
         client_event(s, e->arg);
         break;
@@ -412,6 +419,14 @@ static void turn_or_later(struct sim *s, struct sim_node *n)
     }
 }
 
+static void is_busy(struct sim_node *n)
+{
+    if (n->cpu_ns == 0)
+        return;
+    n->busy_until = n->sim->now + n->cpu_ns;
+    n->cpu_ns = 0;
+}
+
 static void step(struct sim *s, const struct sim_event *e)
 {
     struct sim_node *n = &s->nodes[e->node];
@@ -422,10 +437,10 @@ static void step(struct sim *s, const struct sim_event *e)
     dispatch(s, e);
     if (n->dirty)
         turn_or_later(s, n);
-    if (n->cpu_ns == 0)
-        return;
-    n->busy_until = s->now + n->cpu_ns;
-    n->cpu_ns = 0;
+    is_busy(n);
+    /* Somebody else may have looked at its clocks, too, and been held up. */
+    for (unsigned i = 0; s->p.held_up_one_in != 0 && i < s->p.n_nodes; i++)
+        is_busy(&s->nodes[i]);
 }
 
 /* ---- progress ---- */
@@ -438,6 +453,7 @@ static void heal(struct sim *s)
     nemesis_heal(s);
     net_heal(s);
     memcpy(s->p.weights, weights, sizeof(weights));
+    ways_heal(s);
     s->p.delay_tail_ppm = 0;
     s->p.loss_ppm = 0;
     s->p.break_ppm = 0;
@@ -486,7 +502,10 @@ static bool all_answered(const struct sim *s)
 {
     return s->ok_since_stable[OP_WRITE] > 0 && s->ok_since_stable[OP_CAS] > 0 &&
            s->ok_since_stable[OP_DELETE] > 0 && s->ok_since_stable[OP_READ] > 0 &&
-           s->ok_since_stable[OP_READ_LOG] > 0 && s->ok_since_stable[OP_READ_LOCAL] > 0;
+           s->ok_since_stable[OP_READ_LOG] > 0 && s->ok_since_stable[OP_READ_LOCAL] > 0 &&
+           (!ways_are_on(s) ||
+            (s->ok_since_stable[OP_READ_FOLLOWER] > 0 && s->ok_since_stable[OP_READ_LEASE] > 0 &&
+             s->ok_since_stable[OP_READ_BOUNDED] > 0 && s->ok_since_stable[OP_READ_TOKEN] > 0));
 }
 
 /* FIT-9: where a majority of the voters is well and right, who is wrong does not stay so. */
@@ -705,11 +724,14 @@ static bool look(struct sim *s)
             : s->now - s->stable_since < STABLE_ELECTIONS * election_ns ? "LIVE-1"
                                                                         : "LIVE-2",
             "no progress with a healthy majority: leader %s, stable for %.3f s, answered: %" PRIu64
-            " writes %" PRIu64 " reads %" PRIu64 " log reads %" PRIu64 " local reads",
+            " writes %" PRIu64 " reads %" PRIu64 " log reads %" PRIu64
+            " local reads, other ways %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64,
             leader != NULL ? leader->name : "none",
             s->stable_since != 0 ? (double)(s->now - s->stable_since) / 1e9 : 0.0,
             s->ok_since_stable[OP_WRITE], s->ok_since_stable[OP_READ],
-            s->ok_since_stable[OP_READ_LOG], s->ok_since_stable[OP_READ_LOCAL]);
+            s->ok_since_stable[OP_READ_LOG], s->ok_since_stable[OP_READ_LOCAL],
+            s->ok_since_stable[OP_READ_FOLLOWER], s->ok_since_stable[OP_READ_LEASE],
+            s->ok_since_stable[OP_READ_BOUNDED], s->ok_since_stable[OP_READ_TOKEN]);
     }
     return false;
 }
@@ -739,5 +761,7 @@ void run_seed(struct sim *s)
             sim_fail(s, "LIVE-2", "too many events for so little progress");
     }
     oracle_end(s);
+    for (unsigned i = 0; i < s->p.n_nodes; i++)
+        leases_count(&s->nodes[i]);
     trace_watch(NULL);
 }

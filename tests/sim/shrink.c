@@ -43,6 +43,12 @@ void options_print(const struct sim_options *o, char *text, size_t size)
     add_names(text, size, " ops-off=", o->ops_off, sim_op_names, OP_COUNT);
     add_names(text, size, " features-off=", o->features_off, sim_feature_names, FEATURE_COUNT);
     len = strlen(text);
+    if (o->wrong_clocks)
+        (void)snprintf(text + len, size - len, " clocks=wrong");
+    len = strlen(text);
+    if (o->judge != JUDGE_ALL)
+        (void)snprintf(text + len, size - len, " judge=%s", sim_judge_names[o->judge]);
+    len = strlen(text);
     if (o->episodes_off != 0)
         (void)snprintf(text + len, size - len, " episodes-off=0x%" PRIx64, o->episodes_off);
     len = strlen(text);
@@ -72,6 +78,17 @@ static bool read_names(const char *value, const char *const *names, unsigned n, 
     return true;
 }
 
+static bool read_judge(const char *value, enum sim_judge *ret_judge)
+{
+    for (unsigned i = 0; i < JUDGE_COUNT; i++) {
+        if (strcmp(value, sim_judge_names[i]) != 0)
+            continue;
+        *ret_judge = (enum sim_judge)i;
+        return true;
+    }
+    return false;
+}
+
 bool options_word(struct sim_options *o, const char *word)
 {
     const char *value = strchr(word, '=');
@@ -88,6 +105,12 @@ bool options_word(struct sim_options *o, const char *word)
         return read_names(value, sim_op_names, OP_COUNT, &o->ops_off);
     if (len == 12 && memcmp(word, "features-off", len) == 0)
         return read_names(value, sim_feature_names, FEATURE_COUNT, &o->features_off);
+    if (len == 6 && memcmp(word, "clocks", len) == 0)
+        return o->wrong_clocks = strcmp(value, "wrong") == 0;
+    if (len == 5 && memcmp(word, "judge", len) == 0)
+        return read_judge(value, &o->judge);
+    if (len == 6 && memcmp(word, "expect", len) == 0)
+        return (size_t)snprintf(o->expect, sizeof(o->expect), "%s", value) < sizeof(o->expect);
     errno = 0;
     number = strtoull(value, &end, 0);
     if (errno != 0 || end == value || *end != '\0')

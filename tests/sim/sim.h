@@ -21,6 +21,9 @@
  *   members.c     changes of the members: who asks, who joins, whose disk goes
  *   changes.c     what must hold of configurations
  *   refusals.c    changes that a leader must refuse
+ *   clocks.c      the three clocks of a node, and what happens to them
+ *   leases.c      the oracle of leases: promises, gates, who may hold one
+ *   ways.c        the other ways to read: who asks, and what the answers must satisfy
  *   stranger.c    forged messages in a member's name
  *   nemesis.c     what goes wrong, and when
  *   invariants.c  the oracle: terms, logs, disks, commits, states, limits
@@ -37,6 +40,7 @@
 #ifndef RIDD_TESTS_SIM_H
 #define RIDD_TESTS_SIM_H
 
+#include "base/hold_clock.h"
 #include "engine/engine.h"
 #include "replica/replica.h"
 #include "store/store.h"
@@ -79,6 +83,7 @@ enum sim_stream {
     STREAM_SNAP,
     STREAM_MEMBER,
     STREAM_SESSION,
+    STREAM_LEASE,
     STREAM_COUNT,
 };
 
@@ -91,6 +96,10 @@ enum op_kind {
     OP_READ_LOCAL,
     OP_TRANSFER,
     OP_OPEN, /* a session */
+    OP_READ_FOLLOWER,
+    OP_READ_LEASE,
+    OP_READ_BOUNDED,
+    OP_READ_TOKEN, /* local, with what the client has seen */
     OP_COUNT
 };
 
@@ -103,7 +112,17 @@ enum sim_feature {
     FEATURE_SNAPSHOTS, /* they are made all the time, and the log lets go of its front */
     FEATURE_MEMBERS, /* they change; drawn before the others, of which such a seed has only the next */
     FEATURE_SESSIONS, /* clients repeat writes */
+    FEATURE_LEASES,   /* leaders take them, and clocks are what the core may rely on, no more */
+    FEATURE_TOKENS,   /* the other ways to read: of followers, by a lease, bounded, by a token */
     FEATURE_COUNT
+};
+
+/* Of clocks that are wrong, for which leases are not made: what is looked at all the same. */
+enum sim_judge {
+    JUDGE_ALL,
+    JUDGE_READS, /* not who else may hold a lease: what is answered by it */
+    JUDGE_INDEX, /* nothing that rests on a clock: reads by rounds and the log, and all else */
+    JUDGE_COUNT
 };
 
 /* What the command line and scripts say: the seed, and what is left out of its run. */
@@ -116,6 +135,9 @@ struct sim_options {
     uint64_t features_off; /* bits of enum sim_feature */
     uint64_t events_max;   /* 0: none; the run ends there, without a demand for progress */
     unsigned n_nodes;      /* 0: drawn */
+    bool wrong_clocks;     /* beyond what leases allow (LEASE-0) */
+    enum sim_judge judge;
+    char expect[16]; /* the rule that must break; empty: none may */
     bool trace;
 };
 
@@ -144,6 +166,7 @@ enum sim_event_kind {
     EV_SNAP,
     EV_MEMBER, /* somebody asks for a change */
     EV_JOIN,   /* the bench of a leader tells a new node who it is */
+    EV_CLOCK,  /* something happens to clocks */
     EV_KIND_COUNT,
 };
 
@@ -224,7 +247,14 @@ struct sim_event {
     X(join_in_new_term) X(change_stale) X(change_again) \
     X(seeds_sessions) X(session_opened) X(session_orphaned) X(session_gone) X(session_full) \
     X(write_again) X(write_twice) X(write_late) X(write_repeated) X(repeated_cas) X(repeated_delete) \
-    X(repeated_no_space) X(repeated_failed) X(session_expired)
+    X(repeated_no_space) X(repeated_failed) X(session_expired) \
+    X(seeds_leases) X(seeds_tokens) X(slept) X(stood_still) X(rebooted) X(drift_within) X(slewed) X(held_up) \
+    X(lease_set) X(version_raised) X(lease_usable) X(lease_refused) X(overlap_looked) X(promised) \
+    X(promise_reported) X(gates) X(gate_waited) X(clocks_found_drifting) X(reads_lease) \
+    X(reads_lease_by_round) X(reads_follower) X(reads_follower_by_round) X(asks_by_ack) X(asks_by_lease) \
+    X(asks_by_round) X(reads_bounded) X(bounded_refused) X(bounded_under_2_ms) X(bounded_under_20_ms) \
+    X(bounded_under_200_ms) X(bounded_older) X(reads_token) X(token_waited) X(token_unreached) \
+    X(behind_refused)
 /* clang-format on */
 
 enum sim_mark {
@@ -241,6 +271,21 @@ struct sim_clock {
     uint64_t base_at;    /* virtual ns */
     uint64_t base_local; /* ns */
     int64_t ppm;         /* faster or slower by so many millionths; -1000000: it stands */
+};
+
+/* Beside sim_node.clock, which stands still while the machine sleeps and is never slewed: what the
+ * kernel shows of the rest. */
+struct sim_clocks {
+    struct sim_clock slewed;   /* CLOCK_MONOTONIC; CLOCK_BOOTTIME is ahead of it by all sleep */
+    uint64_t slept_ns;         /* that is over */
+    uint64_t slept_at_boot_ns; /* of it, before this process */
+    uint64_t asleep_since;     /* 0: it is awake, or its guest stands still and sees nothing of it */
+    bool disrupted;            /* the host will say so */
+    uint64_t read_at;          /* the first was read last, */
+    uint64_t looked_at;        /* and when the last look at all of them began */
+    int64_t ppm;               /* of sim_node.clock while it goes */
+    int64_t slowest_ppm;       /* of those so far */
+    struct hold_clock hold;    /* of this process */
 };
 
 /* ---- the log of a node as the oracle knows it ---- */
@@ -419,7 +464,8 @@ struct sim_manners {
     unsigned owes_term;      /* bits of peers: that theirs is over */
     raft_term heard_term;    /* a leader of that term was heard last, */
     uint64_t heard_us;       /* at that local time */
-    bool granted;            /* a vote or pre-vote, in this step */
+    uint64_t began_us;       /* this step */
+    bool granted;            /* a vote or pre-vote, in it */
     raft_term led;           /* the last that was traced of its role: it led in that term; or 0 */
     enum raft_role role;     /* before the step, as all below */
     raft_term term;
@@ -450,6 +496,50 @@ struct sim_changes {
     uint64_t first_content; /* of the first entry of a log that was made for who joins */
 };
 
+#define SIM_PROMISES 16u
+#define SIM_BEATS    64u
+#define SIM_LENGTHS  256u
+
+struct sim_beat {
+    raft_term term;
+    uint64_t round;
+    uint64_t lease_us;
+    uint64_t at_us; /* it came */
+    unsigned from;
+};
+/* What is known of promises and leases of a node: see leases.c. */
+struct sim_lease {
+    uint64_t lease_us; /* its setting */
+    /* What it promised, by its own clock; of an earlier life: to any term. */
+    struct {
+        raft_term term;
+        uint64_t until_us;
+    } promises[SIM_PROMISES];
+    uint64_t other_until_us;
+    uint64_t longest_us; /* that it ever answered for */
+    struct sim_beat beats[SIM_BEATS]; /* heard lately */
+    unsigned n_beats;
+    struct {
+        raft_term term;
+        bool transfer;
+    } asked[SIM_NODES_MAX][8]; /* by candidate and term: for its vote */
+    /* As candidate and leader of gate_term: it commits nothing before. */
+    raft_term gate_term;
+    uint64_t gate_us;
+    unsigned has_voted; /* bits: for it, of which the first answer counts */
+    /* As leader of led_term: the rounds that carried a lease, and which each voter acknowledged. */
+    raft_term led_term;
+    bool handed_over;
+    struct {
+        uint64_t round;
+        uint64_t hold_us;
+        uint64_t lease_us;
+        uint64_t slept_ns;
+    } lengths[SIM_LENGTHS];
+    uint64_t first_round; /* those before count for nothing */
+    uint64_t held[SIM_NODES_MAX];
+};
+
 struct sim_node {
     struct sim *sim;
     unsigned i;
@@ -466,6 +556,8 @@ struct sim_node {
     bool damaged;  /* counts among those that may be lost */
     uint32_t boot; /* grows with each start and each death */
     struct sim_clock clock;
+    struct sim_clocks clocks;
+    struct sim_lease lease;
     uint64_t paused_until;
     uint64_t cpu_ns;     /* spent in this event: its own time is so far ahead */
     uint64_t longest_ns; /* the longest step of this turn */
@@ -558,6 +650,7 @@ struct op {
     raft_index commit; /* of the node when it was submitted */
     uint64_t round;    /* the highest open there when it was submitted */
     raft_index floor;  /* the highest index shown to anybody before it was submitted */
+    raft_index token;  /* its min_index */
     raft_index index;  /* outcome: the write's, or that of the state read */
     unsigned hint;     /* the node to ask next, plus 1 */
     char text[24];     /* read: what was found, when it is short */
@@ -602,6 +695,7 @@ struct sim_client {
     struct op *flying;                          /* owned */
     struct sim_session sessions[SIM_NODES_MAX]; /* one connection to each */
     char seen[SIM_KEYS_MAX][24];                /* text last read, for cas */
+    raft_index token;                           /* the highest index that it was told of */
 };
 
 #include "sim/oracle.h"
@@ -633,6 +727,7 @@ struct sim {
     unsigned n_gone;
     struct change last_change;
     uint64_t cut_off; /* bits: from all others, with a leader that has just changed the members */
+    uint64_t alone;   /* bits: each from all others; clocks.c */
     struct sim_net net;
     struct sim_client clients[SIM_CLIENTS_MAX];
     struct op *free_ops;
@@ -691,9 +786,60 @@ void clock_work(struct sim_node *n, uint64_t ns);
 /* A step of the profile's cost with so many bytes. */
 uint64_t clock_step_ns(const struct sim *s, uint64_t ns, size_t bytes);
 uint64_t clock_local_us(const struct sim_node *n);
+/* The same at a later time, if nothing happens to it. */
+uint64_t clock_local_us_at(const struct sim_node *n, uint64_t at);
+uint64_t clock_ns_at(const struct sim_clock *c, uint64_t at);
 /* When the node's clock shows local_us; UINT64_MAX: it stands. */
 uint64_t clock_when(const struct sim_node *n, uint64_t local_us);
 void clock_set_ppm(struct sim_node *n, int64_t ppm);
+void clock_turn(struct sim_clock *c, uint64_t at, int64_t ppm);
+
+/* ---- clocks.c ---- */
+/* The host tells of sleep; else a machine that sleeps is one that was not there. */
+bool clocks_are_kept(const struct sim *s);
+void clocks_init(struct sim *s);
+void clocks_node_init(struct sim_node *n);
+void clocks_event(struct sim *s, const struct sim_event *e);
+void clocks_boot(struct sim_node *n);
+/* Power is lost: they begin anew. */
+void clocks_lose_power(struct sim_node *n);
+void clocks_sleep(struct sim_node *n, uint64_t length);
+void clocks_wake(struct sim_node *n);
+void clocks_drift(struct sim_node *n, int64_t ppm);
+void clocks_heal(struct sim_node *n);
+/* What the node holds by, at that time, if it is awake then. */
+uint64_t clocks_hold_us_at(const struct sim_node *n, uint64_t at);
+void clocks_engine(struct sim_node *n, struct engine_ops *ops);
+
+/* ---- leases.c ---- */
+bool leases_are_on(const struct sim *s);
+void leases_profile(struct sim *s);
+void leases_node_init(struct sim_node *n);
+void leases_boot(struct sim_node *n);
+void leases_hears(struct sim_node *n, const struct raft_msg *m, enum raft_role role);
+void leases_sends(struct sim_node *n, const struct raft_msg *m);
+void leases_trace(struct sim_node *n, const struct raft_trace *t);
+/* The host has said that it stood still. */
+void leases_disrupted(struct sim_node *n);
+/* This leader commits what nobody had committed. */
+void leases_commits(struct sim_node *n);
+void leases_turn(struct sim_node *n);
+/* Before its core goes: how often what was. */
+void leases_count(struct sim_node *n);
+
+/* ---- ways.c ---- */
+bool ways_are_on(const struct sim *s);
+void ways_profile(struct sim *s);
+/* A read that any node answers. */
+bool ways_is_anywhere(enum op_kind kind);
+bool ways_is_read(enum op_kind kind);
+/* What it asks for beside its kind. */
+void ways_ask(struct sim *s, struct op *op);
+void ways_check(struct sim *s, struct op *op, const struct replica_view *view);
+void ways_failed(struct sim *s, const struct op *op, const struct replica_failure *f);
+/* It is known to its client. */
+void ways_told(struct sim *s, const struct op *op);
+void ways_heal(struct sim *s);
 
 /* ---- net.c ---- */
 void net_init(struct sim *s);
@@ -965,6 +1111,7 @@ void trace_watch(struct sim *s); /* of whom an assertion speaks */
 extern const char *const sim_stream_names[STREAM_COUNT];
 extern const char *const sim_op_names[OP_COUNT];
 extern const char *const sim_feature_names[FEATURE_COUNT];
+extern const char *const sim_judge_names[JUDGE_COUNT];
 
 /* ---- shrink.c ---- */
 #define SIM_STREAMS_FAULTS                                                                         \

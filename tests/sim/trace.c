@@ -16,14 +16,15 @@ const char *const sim_mark_names[MARK_COUNT] = {
 #undef X
 };
 const char *const sim_stream_names[STREAM_COUNT] = {
-    "profile", "loss",  "dup",   "delay",  "replay",  "flip",  "conn",
-    "disk",    "crash", "turn",  "client", "op",      "state", "nemesis",
-    "clock",   "heal",  "piece", "read",   "feature", "snap",  "member",
-    "session"};
-const char *const sim_feature_names[FEATURE_COUNT] = {"stranger", "space", "lines", "snapshots",
-                                                      "members", "sessions"};
-const char *const sim_op_names[OP_COUNT] = {"write",    "cas",        "delete",  "read",
-                                            "read_log", "read_local", "transfer", "open"};
+    "profile", "loss", "dup",     "delay", "replay", "flip",    "conn",  "disk",
+    "crash",   "turn", "client",  "op",    "state",  "nemesis", "clock", "heal",
+    "piece",   "read", "feature", "snap",  "member", "session", "lease"};
+const char *const sim_feature_names[FEATURE_COUNT] = {"stranger", "space",    "lines",  "snapshots",
+                                                      "members",  "sessions", "leases", "tokens"};
+const char *const sim_op_names[OP_COUNT] = {
+    "write",    "cas",  "delete",        "read",       "read_log",     "read_local",
+    "transfer", "open", "read_follower", "read_lease", "read_bounded", "read_token"};
+const char *const sim_judge_names[JUDGE_COUNT] = {"all", "reads", "index"};
 
 void trace_note(struct sim *s, uint64_t a, uint64_t b, uint64_t c)
 {

@@ -470,6 +470,143 @@ static void checker__a_shown_state_binds_later_reads(void **state)
 
 /* Each operation takes effect at a moment between its call and its return; what it answers is what
  * it found then. */
+/* ---- judge C ---- */
+
+#define AGE 1000u
+
+static size_t aged(uint64_t call, uint64_t ret, uint64_t index, uint64_t value)
+{
+    return add(HISTORY_LOCAL, call, ret, index,
+               (struct history_op){.value = value, .stale_ns = AGE});
+}
+
+static size_t with_token(uint64_t call, uint64_t ret, uint64_t index, uint64_t value,
+                         uint16_t session)
+{
+    return add(HISTORY_LOCAL, call, ret, index,
+               (struct history_op){.value = value, .session = session, .has_token = true});
+}
+
+static size_t rd_in(uint64_t call, uint64_t ret, uint64_t index, uint64_t value, uint16_t session)
+{
+    return add(HISTORY_READ, call, ret, index,
+               (struct history_op){.value = value, .session = session});
+}
+
+static void expect_old(enum check_result want, size_t culprit)
+{
+    struct check_verdict v;
+
+    history_check_old(&h, &v);
+    assert_int_equal(v.result, want);
+    if (want == CHECK_BAD)
+        assert_int_equal(v.culprit, culprit);
+}
+
+static void expect_a(enum check_result want)
+{
+    struct check_verdict v;
+
+    history_check_index(&h, &v);
+    assert_int_equal(v.result, want);
+}
+
+/* What was written over when the age began is too old, by values and by indexes. */
+static void checker__aged_read_of_what_was_written_over(void **state)
+{
+    size_t bad;
+
+    (void)state;
+    (void)wr(100, 200, 5, 1);
+    (void)wr(300, 400, 6, 2);
+    (void)aged(400 + AGE, 2000, 5, 1); /* it may just have been so */
+    expect_old(CHECK_GOOD, 0);
+    expect_a(CHECK_GOOD);
+    bad = aged(401 + AGE, 2000, 5, 1);
+    expect_old(CHECK_BAD, bad);
+    expect_a(CHECK_BAD);
+}
+
+static void checker__aged_read_that_lies_about_its_index(void **state)
+{
+    size_t bad;
+
+    (void)state;
+    (void)wr(100, 200, 0, 1);
+    (void)wr(300, 400, 0, 2);
+    bad = aged(401 + AGE, 2000, 0, 1);
+    expect_a(CHECK_GOOD); /* it believes indexes, and there are none */
+    expect_old(CHECK_BAD, bad);
+}
+
+static void checker__aged_read_of_nothing(void **state)
+{
+    size_t bad;
+
+    (void)state;
+    (void)wr(100, 200, 0, 1);
+    (void)aged(200 + AGE, 2000, 0, 0);
+    expect_old(CHECK_GOOD, 0);
+    (void)del(500, 600, 0, true);
+    (void)aged(601 + AGE, 2000, 0, 0);
+    expect_old(CHECK_GOOD, 0);
+    (void)wr(700, 800, 0, 2);
+    (void)aged(800 + AGE, 2000, 0, 0);
+    expect_old(CHECK_GOOD, 0);
+    bad = aged(801 + AGE, 2000, 0, 0);
+    expect_old(CHECK_BAD, bad);
+}
+
+/* Overlapping writes may have come in either order, and an unknown one at any time. */
+static void checker__aged_read_may_be_of_the_later_of_two(void **state)
+{
+    (void)state;
+    (void)wr(100, 400, 0, 1);
+    (void)wr(300, 350, 0, 2);
+    (void)aged(5000, 5100, 0, 1);
+    (void)wr(200, NEVER, 0, 3);
+    (void)aged(5000, 5100, 0, 3);
+    expect_old(CHECK_GOOD, 0);
+}
+
+static void checker__session_goes_back_by_index(void **state)
+{
+    size_t bad;
+
+    (void)state;
+    (void)rd_in(100, 200, 7, 0, 1);
+    (void)with_token(150, 300, 5, 0, 1); /* asked before that was told */
+    (void)with_token(250, 300, 5, 0, 2); /* another one */
+    expect_old(CHECK_GOOD, 0);
+    bad = with_token(250, 300, 6, 0, 1);
+    expect_old(CHECK_BAD, bad);
+}
+
+static void checker__session_goes_back_by_value(void **state)
+{
+    size_t bad;
+
+    (void)state;
+    (void)wr(100, 200, 0, 1);
+    (void)wr(300, 400, 0, 2);
+    (void)rd_in(500, 600, 0, 2, 1);
+    (void)with_token(700, 800, 0, 1, 2);
+    expect_old(CHECK_GOOD, 0);
+    bad = with_token(700, 800, 0, 1, 1);
+    expect_old(CHECK_BAD, bad);
+}
+
+static void checker__session_sees_what_it_wrote(void **state)
+{
+    size_t bad;
+
+    (void)state;
+    (void)wr(100, 200, 0, 1);
+    (void)add(HISTORY_WRITE, 300, 400, 0, (struct history_op){.value = 2, .session = 3});
+    bad = with_token(500, 600, 0, 1, 3);
+    expect_old(CHECK_BAD, bad);
+}
+
 static void make_history(struct prng *p, unsigned n_ops, unsigned unknown_percent)
 {
     uint64_t busy_until[N_CLIENTS] = {0};
@@ -694,6 +831,13 @@ int main(void)
         TEST(checker__read_by_entry_is_an_entry),
         TEST(checker__local_reads_may_be_old_but_not_wrong),
         TEST(checker__a_shown_state_binds_later_reads),
+        TEST(checker__aged_read_of_what_was_written_over),
+        TEST(checker__aged_read_that_lies_about_its_index),
+        TEST(checker__aged_read_of_nothing),
+        TEST(checker__aged_read_may_be_of_the_later_of_two),
+        TEST(checker__session_goes_back_by_index),
+        TEST(checker__session_goes_back_by_value),
+        TEST(checker__session_sees_what_it_wrote),
         TEST(checker__random_good_histories),
         TEST(checker__random_histories_with_one_stale_read),
         TEST(checker__lost_writes_in_random_histories),

@@ -183,6 +183,34 @@ static void proxy__sends_frames_twice(void **state)
     }
 }
 
+/* What comes again is of before, and all that is new comes in its order. */
+static void proxy__sends_earlier_frames_again(void **state)
+{
+    const struct proxy_fault fault = {.again_permille = 500};
+    struct rig *r = *state;
+    struct proxy_stats stats;
+    uint32_t newest = 1;
+    uint32_t got = 0;
+    unsigned n_again = 0;
+
+    join(r);
+    proxy_set(r->proxy, 0, 1, &fault);
+    send_frame(r->near, TYPE_HELLO, 1); /* never again */
+    expect_frame(r->far, 1);
+    for (uint32_t i = 2; i <= 400; i++)
+        send_frame(r->near, TYPE_DATA, i);
+    send_frame(r->near, TYPE_HELLO, 2000);
+    while (recv_frame(r->far, DEADLINE_MS, &got) && got != 2000) {
+        assert_true(got > 1 && got <= newest + 1);
+        n_again += got <= newest;
+        newest = got > newest ? got : newest;
+    }
+    assert_int_equal(newest, 400);
+    proxy_get_stats(r->proxy, &stats);
+    assert_int_equal(stats.n_again, n_again);
+    assert_true(n_again > 100);
+}
+
 static void proxy__delays_and_keeps_the_order(void **state)
 {
     const struct proxy_fault fault = {.delay_ms = 50, .jitter_ms = 50};
@@ -307,11 +335,17 @@ static void proxy__nobody_there(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(proxy__passes_both_ways),   TEST(proxy__drops_whole_frames),
-        TEST(proxy__sends_frames_twice), TEST(proxy__delays_and_keeps_the_order),
-        TEST(proxy__dribbles),           TEST(proxy__holds_one_way),
-        TEST(proxy__drops_all_one_way),  TEST(proxy__resets),
-        TEST(proxy__hands_on_the_end),   TEST(proxy__nobody_there),
+        TEST(proxy__passes_both_ways),
+        TEST(proxy__drops_whole_frames),
+        TEST(proxy__sends_frames_twice),
+        TEST(proxy__sends_earlier_frames_again),
+        TEST(proxy__delays_and_keeps_the_order),
+        TEST(proxy__dribbles),
+        TEST(proxy__holds_one_way),
+        TEST(proxy__drops_all_one_way),
+        TEST(proxy__resets),
+        TEST(proxy__hands_on_the_end),
+        TEST(proxy__nobody_there),
     };
 
     (void)alarm(120);

@@ -1,5 +1,5 @@
 /* Pairs of a time and an index: what a leader proves about the stamps of its followers, and what a
- * node may say of the age of its own state (BOUND-1 to BOUND-6). The fixture compares each pair with
+ * node may say of the age of its own state (BOUND-1 to BOUND-7). The fixture compares each pair with
  * what was committed at its time. */
 #include "raft-fixture.h"
 
@@ -314,6 +314,46 @@ static void raft_bounds__stamp_of_another_life_is_dropped(void **state)
     has_pair(0, fx_hold(&fx, 2), 1);
 }
 
+/* The machine was moved, or copied, and how long that took its clock does not show: what is known of
+ * ages is of the clock of before, and so is what is on its way back. */
+static void raft_bounds__clock_of_before_says_nothing_of_now(void **state)
+{
+    uint64_t before;
+
+    (void)state;
+    follow_puppet();
+    before = fx_hold(&fx, 2);
+    tell(nonce(), before, 1);
+    has_pair(0, before, 1);
+    raft_forget_held(fx_raft(&fx, 2), fx.now);
+    has_no_pair(2, 0);
+    tell(nonce(), before, 1); /* stamped before, told after */
+    has_no_pair(2, 0);
+    fx.now += 10;
+    tell(nonce(), fx_hold(&fx, 2), 1);
+    has_pair(0, fx_hold(&fx, 2), 1);
+}
+
+/* Nor does a round of the own that was opened before. */
+static void raft_bounds__round_of_before_says_nothing_of_now(void **state)
+{
+    struct raft_msg m;
+    uint64_t opened;
+
+    (void)state;
+    lead_puppets(3, 0);
+    m = beat();
+    opened = fx_hold(&fx, 1);
+    raft_forget_held(fx_raft(&fx, 1), fx.now);
+    ack(2, m.round, 1111);
+    has_no_pair(1, 0);
+    m = beat();
+    ack(2, m.round, 2222);
+    has_no_pair(1, fx_hold(&fx, 1) + 1);
+    assert_int_equal(fx_raft(&fx, 1)->pairs.n, 1);
+    assert_true(fx_raft(&fx, 1)->pairs.list[0].hold_us > opened);
+}
+
 /* The newest that the state has come to; else the one that it comes to first. */
 static void raft_bounds__pair_waits_for_the_state(void **state)
 {
@@ -606,6 +646,8 @@ int main(void)
         TEST(who_says_nothing_is_told_nothing),
         TEST(pair_comes_with_a_heartbeat),
         TEST(stamp_of_another_life_is_dropped),
+        TEST(clock_of_before_says_nothing_of_now),
+        TEST(round_of_before_says_nothing_of_now),
         TEST(pair_waits_for_the_state),
         TEST(newer_pair_pushes_out_none_that_waits),
         TEST(pairs_that_wait_are_bounded),

@@ -110,6 +110,7 @@ static const struct field of_raft[] = {
     {"lease", PART, 0, 0, NULL},
     F(raft, noop_index, SHOWS),
     F(raft, heartbeat_due_us, TIME),
+    F(raft, tick_due_us, TIME),
     F(raft, hand_over_us, AHEAD),
     F(raft, step_down_us, TIME),
     F(raft, uncommitted_bytes, SHOWS),
@@ -227,6 +228,7 @@ static const struct field of_asks[] = {
 static const struct field of_pairs[] = {
     {"list", PART, 0, 0, NULL},
     {"n", PART, 0, 0, NULL},
+    F(pairs, first_us, TIME),
 };
 static const struct field of_inflight[] = {F(inflight, last, SHOWS), F(inflight, bytes, SHOWS)};
 static const struct field of_batch_mark[] = {
@@ -554,6 +556,8 @@ static void fields__show_as_they_should(void **state)
             schedule_step(&fx, &prng);
         for (unsigned i = 1; i <= fx.n; i++)
             if (fx.nodes[i].state == FX_UP) {
+                if (seed % 7 == 0)
+                    raft_forget_held(fx.nodes[i].r, fx_now(&fx, i));
                 raft_hold(fx.nodes[i].r, fx_now(&fx, i), fx_hold(&fx, i));
                 turn_bits_of(&fx, &fx.nodes[i]);
             }

@@ -119,6 +119,8 @@ static void play(enum world world, uint64_t seed, uint64_t looks[STEPS], unsigne
         schedule_step(&fx, &prng);
         for (unsigned i = 1; i <= fx.n; i++)
             if (fx.nodes[i].state == FX_UP) {
+                if (prng_below(&prng, 100) == 0)
+                    raft_forget_held(fx.nodes[i].r, fx_now(&fx, i));
                 raft_hold(fx.nodes[i].r, fx_now(&fx, i), fx_hold(&fx, i));
                 raft_link(fx.nodes[i].r, 1, true, fx_now(&fx, i)); /* nobody: nothing happens */
             }

@@ -209,6 +209,74 @@ static void raft__read_and_heartbeat_of_one_turn_share_a_round(void **state)
     assert_int_equal(fx_read_state(&fx, a), FX_READ_DONE);
 }
 
+/* READ-68: a round of the reads is a heartbeat. What else goes with heartbeats goes on. */
+static void raft__round_of_a_read_is_a_heartbeat(void **state)
+{
+    uint64_t began;
+
+    (void)state;
+    lead(3, 0);
+    (void)beat();
+    began = fx.now;
+    heard();
+    (void)fx_drop(&fx, FX_ANY, FX_ANY, FX_ANY);
+    fx.now += FX_HEARTBEAT_US / 2;
+    (void)fx_read(&fx, 1, 0);
+    assert_int_equal(fx_drop(&fx, 1, FX_ANY, RAFT_MSG_HEARTBEAT), 2);
+    fx_tick_deadline(&fx, 1);
+    ack(2, fx_status(&fx, 1).round);
+    while (fx.now < began + FX_HEARTBEAT_US)
+        fx_tick_deadline(&fx, 1);
+    assert_int_equal(fx.now, began + FX_HEARTBEAT_US);
+    assert_int_equal(fx_drop(&fx, 1, FX_ANY, RAFT_MSG_HEARTBEAT), 0);
+    fx_tick_deadline(&fx, 1);
+    assert_int_equal(fx.now, began + FX_HEARTBEAT_US * 3 / 2); /* and not at twice the interval */
+    assert_int_equal(fx_drop(&fx, 1, FX_ANY, RAFT_MSG_HEARTBEAT), 2);
+}
+
+static void raft__round_of_a_read_is_none_for_learners(void **state)
+{
+    uint64_t began;
+
+    (void)state;
+    lead(3, 1);
+    (void)beat();
+    began = fx.now;
+    (void)fx_drop(&fx, FX_ANY, FX_ANY, FX_ANY);
+    fx.now += FX_HEARTBEAT_US / 2;
+    (void)fx_read(&fx, 1, 0);
+    assert_int_equal(fx_drop(&fx, 1, 4, RAFT_MSG_HEARTBEAT), 0);
+    ack(2, fx_status(&fx, 1).round);
+    while (fx.now < began + FX_HEARTBEAT_US)
+        fx_tick_deadline(&fx, 1);
+    assert_int_equal(fx.now, began + FX_HEARTBEAT_US);
+    assert_int_equal(fx_drop(&fx, 1, 4, RAFT_MSG_HEARTBEAT), 1);
+}
+
+/* READ-68: also where reads come so fast that no heartbeat is ever due (LOG-6, READ-18). */
+static void raft__reads_keep_no_append_from_being_sent_again(void **state)
+{
+    uint64_t began;
+
+    (void)state;
+    lead(3, 0);
+    fx_puppet_ack(&fx, 2, 1, fx_last(&fx, 1));
+    fx_puppet_ack(&fx, 3, 1, fx_last(&fx, 1));
+    (void)fx_propose(&fx, 1);
+    (void)fx_drop(&fx, FX_ANY, FX_ANY, FX_ANY); /* the append is lost */
+    began = fx.now;
+    while (fx_drop(&fx, 1, 3, RAFT_MSG_APPEND) == 0) {
+        assert_true(fx.now < began + 2 * FX_ELECTION_US);
+        fx.now += FX_HEARTBEAT_US / 4;
+        (void)fx_read(&fx, 1, 0);
+        (void)fx_drop(&fx, FX_ANY, FX_ANY, RAFT_MSG_HEARTBEAT);
+        ack(2, fx_status(&fx, 1).round);
+        ack(3, fx_status(&fx, 1).round);
+        if (raft_tick_due_us(fx_raft(&fx, 1)) <= fx.now)
+            fx_tick(&fx, 1);
+    }
+}
+
 /* A new link is told the highest number again: no new round, and the time of the round stays. */
 static void raft__repeated_number_keeps_its_time(void **state)
 {
@@ -301,6 +369,9 @@ int main(void)
         TEST(heartbeats_stand_outside_the_window),
         TEST(heartbeat_carries_no_read_that_waits_for_the_window),
         TEST(read_and_heartbeat_of_one_turn_share_a_round),
+        TEST(round_of_a_read_is_a_heartbeat),
+        TEST(round_of_a_read_is_none_for_learners),
+        TEST(reads_keep_no_append_from_being_sent_again),
         TEST(repeated_number_keeps_its_time),
         TEST(answer_from_beyond_the_ring_is_not_measured),
         TEST(late_refusal_is_not_heard),

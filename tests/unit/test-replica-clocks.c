@@ -235,13 +235,11 @@ static void lease__ends_with_the_leadership(void **state)
     assert_int_equal(stats_of(l).n_reads[REPLICA_READ_LEASE], 0);
 }
 
-/* LEASE-7: while older promises run a new leader takes writes, commits none, and reads wait. */
-static void lease__a_new_leader_waits_for_the_old_one(void **state)
+/* One of the other two is elected while the old leader, cut off, may still have a lease: l. */
+static int depose_with_gate(void)
 {
-    struct raft_status st;
     int old;
 
-    (void)state;
     begin(3, RAFT_LEASE_US_MAX);
     fx_advance(&fx, 2 * FX_HEARTBEAT_US);
     old = l;
@@ -254,6 +252,16 @@ static void lease__a_new_leader_waits_for_the_old_one(void **state)
                 l = k;
     }
     assert_int_not_equal(l, old);
+    return old;
+}
+
+/* LEASE-7: while older promises run a new leader takes writes, commits none, and reads wait. */
+static void lease__a_new_leader_waits_for_the_old_one(void **state)
+{
+    const int old = depose_with_gate();
+    struct raft_status st;
+
+    (void)state;
     raft_get_status(fx_raft(&fx, l), &st);
     assert_true(st.gate_left_us > 0);
     assert_true(replica_can_serve(fx.nodes[l].replica));
@@ -270,6 +278,26 @@ static void lease__a_new_leader_waits_for_the_old_one(void **state)
     for (unsigned i = 1; i < 4; i++) {
         assert_int_equal(a[i].n_served, 1);
         assert_true(replica_view_is_linearizable(&a[i].view));
+    }
+}
+
+/* Whoever runs out of time meanwhile is told that, and not that other disks were slow (CLIENT-30). */
+static void lease__who_has_no_time_for_that_is_told_so(void **state)
+{
+    const enum replica_kind kinds[] = {REPLICA_READ, REPLICA_READ_LEASE, REPLICA_READ_LOG};
+
+    (void)state;
+    (void)depose_with_gate();
+    for (unsigned i = 0; i < 3; i++) {
+        ask_init(&a[i], &fx, l, kinds[i]);
+        a[i].rr.deadline_us = fx.now_us + 100000;
+        ask_submit(&a[i]);
+    }
+    fx_advance(&fx, 110000);
+    for (unsigned i = 0; i < 3; i++) {
+        ask_expect_failed(&a[i], WIRE_ERROR_TIMEOUT);
+        assert_int_equal(a[i].failure.cause, REPLICA_CAUSE_GATE);
+        assert_in_range(a[i].failure.gate_left_us, 1, 2 * RAFT_LEASE_US_MAX);
     }
 }
 
@@ -499,6 +527,7 @@ int main(void)
         T(lease__only_a_leader_has_one),
         T(lease__ends_with_the_leadership),
         T(lease__a_new_leader_waits_for_the_old_one),
+        T(lease__who_has_no_time_for_that_is_told_so),
         T(bounded__heartbeats_are_enough),
         T(bounded__a_tight_one_asks),
         T(bounded__alone_it_is_not_old),

@@ -536,6 +536,43 @@ static void follower__a_lost_write_is_not_waited_for(void **state)
     ask_expect(&a[2], "2"); /* not before what it stood behind in line, and not "3" */
 }
 
+/* READ-58: the last write of its session is lost, and one before that is committed and not applied
+ * yet: a read that comes now waits for that one. */
+static void follower__sees_what_was_committed_before_a_lost_write(void **state)
+{
+    struct replica_session session = {0};
+    raft_index kept;
+
+    (void)state;
+    begin_plain(3);
+    fx.cut[l] = true;
+    fx_lose(&fx);
+    fx.nodes[l].holds_store = true;
+    ask_write(&a[0], &fx, l, &session, "2");
+    fx_turn(&fx, l);
+    fx_store(&fx, l);
+    kept = session.last_write.index;
+    ask_write(&a[1], &fx, l, &session, "3");
+    fx_turn(&fx, l);
+    fx.nodes[l].fail_begin = REPLICA_STATE_E_FULL;
+    fx_ack_append(&fx, l, f, kept);
+    fx_turn(&fx, l);
+    fx_depose(&fx, l, f);
+    fx_turn(&fx, l);
+    assert_int_equal(a[1].n_failed, 1);
+    assert_true(ask_pending(&a[0]));
+    ask_read_in(&a[2], &fx, l, &session, REPLICA_READ_LOCAL);
+    ask_read(&a[3], &fx, l, REPLICA_READ_LOCAL);
+    fx_turn(&fx, l);
+    assert_true(ask_pending(&a[2]));
+    ask_expect(&a[3], "1");
+    fx.nodes[l].fail_begin = 0;
+    fx_pass_time(&fx, 1000000);
+    fx_turn(&fx, l);
+    assert_int_equal(a[0].n_written, 1);
+    ask_expect(&a[2], "2");
+}
+
 /* ---- ends ---- */
 
 static void follower__a_client_that_is_gone_is_forgotten(void **state)
@@ -616,6 +653,7 @@ int main(void)
         T(follower__sees_what_its_session_wrote),
         T(follower__sees_a_write_that_waits_for_a_leader),
         T(follower__a_lost_write_is_not_waited_for),
+        T(follower__sees_what_was_committed_before_a_lost_write),
         T(follower__a_client_that_is_gone_is_forgotten),
         T(follower__a_node_that_ends_answers_what_it_can),
     };

@@ -165,6 +165,27 @@ static void session__what_is_out_of_reach_ends_in_time(void **state)
     fx_done(&fx);
 }
 
+/* A follower of five hears its leader and nobody else, which is no quorum, and not why it waits. */
+static void session__follower_says_nothing_of_those_it_does_not_hear(void **state)
+{
+    struct ask a;
+    struct fx fx;
+    int leader = begin(&fx, 5);
+    int f = leader == 0 ? 1 : 0;
+
+    (void)state;
+    fx_advance(&fx, 10 * FX_ELECTION_US);
+    ask_until(&fx, f, &a, REPLICA_READ_LOCAL, RAFT_INDEX_MAX, fx.now_us + 100000);
+    fx_advance(&fx, 110000);
+    assert_true(a.failed);
+    assert_int_equal(a.failure.reached, 2);
+    assert_int_equal(a.failure.needed, 3);
+    assert_int_equal(a.failure.error, WIRE_ERROR_TIMEOUT);
+    assert_string_equal(a.failure.stage, "apply");
+    assert_int_equal(a.failure.cause, REPLICA_CAUSE_NONE);
+    fx_done(&fx);
+}
+
 /* A linearizable read that carries a token has both: its proof, and what the token says. */
 static void session__a_confirmed_read_waits_for_it_too(void **state)
 {
@@ -350,6 +371,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(session__a_read_waits_for_what_was_seen),
         cmocka_unit_test(session__what_is_out_of_reach_ends_in_time),
+        cmocka_unit_test(session__follower_says_nothing_of_those_it_does_not_hear),
         cmocka_unit_test(session__a_confirmed_read_waits_for_it_too),
         cmocka_unit_test(session__each_is_answered_when_its_index_is_there),
         cmocka_unit_test(session__many_are_answered_in_steps),

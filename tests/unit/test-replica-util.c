@@ -636,7 +636,7 @@ void fx_init(struct fx *fx, int n)
 
 void fx_init_with(struct fx *fx, int n, const struct fx_options *options)
 {
-    static const char *const names[] = {"n1", "n2", "n3"};
+    static const char *const names[] = {"n1", "n2", "n3", "n4", "n5"};
     struct raft_configuration c;
 
     memset(fx, 0, sizeof(*fx));

@@ -20,7 +20,7 @@
 #include "wire/command.h"
 #include "wire/value.h"
 
-#define FX_NODES_MAX    3
+#define FX_NODES_MAX    5
 #define FX_ELECTION_US  500000u
 #define FX_HEARTBEAT_US 50000u
 #define FX_KEYS_MAX     8

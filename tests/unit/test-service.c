@@ -529,6 +529,48 @@ static void service__lease_reads_say_whether_there_was_one(void **state)
     host_done(&h);
 }
 
+/* READ-67: a leader with a lease says where a read is answered that it has no room for. */
+static void service__a_lease_spares_a_leader_reads(void **state)
+{
+    const struct fx_options options = {.lease_us = 200000};
+    static const char read_index[] = "{\"type\":\"read_index\",\"msg_id\":1,\"key\":\"x\"}";
+    struct host h;
+    struct conn *c;
+    json_t *root;
+    int f;
+    int l;
+
+    (void)state;
+    c = open_follower(&h, &options, &l);
+    c = conn_open(&h, l);
+    memory_set_limit(&h.memory, 100);
+    for (unsigned i = 0; i < 2; i++) { /* then the one that it named is not heard any more */
+        say(c, read_index);
+        root = expect_error(c, 1, "overloaded", 11, true,
+                            EXTRA("limit", "retry_after_ms", "anchor", "try"));
+        assert_int_equal(int_of(root, "anchor"), 3);
+        f = fx_other(&h.fx, l);
+        if (strcmp(str_of(root, "try"), host_client_addr(&h, h.fx.nodes[f].id)) != 0)
+            f = 3 - l - f;
+        assert_string_equal(str_of(root, "try"), host_client_addr(&h, h.fx.nodes[f].id));
+        assert_false(h.fx.cut[f]);
+        json_decref(root);
+        h.fx.cut[f] = i == 0;
+        advance(&h, 3 * FX_ELECTION_US);
+        assert_true(replica_can_serve(h.fx.nodes[l].replica));
+    }
+    /* What asks for less than now, or for one state and no other, is not spared. */
+    say(c, "{\"type\":\"local_read\",\"msg_id\":1,\"key\":\"x\"}");
+    json_decref(expect_error(c, 1, "overloaded", 11, true, EXTRA("limit", "retry_after_ms")));
+    say(c, "{\"type\":\"read\",\"msg_id\":1,\"key\":\"x\",\"via\":\"log\"}");
+    json_decref(expect_error(c, 1, "overloaded", 11, true, EXTRA("limit", "retry_after_ms")));
+    /* The machine slept, so that the lease is over: nothing is proved any more. */
+    h.fx.nodes[l].slept_us += 1000000;
+    say(c, read_index);
+    json_decref(expect_error(c, 1, "overloaded", 11, true, EXTRA("limit", "retry_after_ms")));
+    host_done(&h);
+}
+
 /* BOUND-1: the age that is told is a bound, rounded up; nothing is claimed beyond it. */
 static void service__bounded_reads_say_how_old(void **state)
 {
@@ -865,8 +907,7 @@ static void service__a_change_of_the_members_is_answered(void **state)
 static void service__what_it_cannot_do_is_refused(void **state)
 {
     static const char *const types[] = {
-        "\"type\":\"snapshot\"",
-        "\"type\":\"member_remove\",\"id\":\"n1\"",
+        "\"type\":\"snapshot\"", "\"type\":\"member_remove\",\"id\":\"n1\"",
         "\"type\":\"init\",\"node_id\":\"n1\",\"node_ids\":[\"n1\"]", "\"type\":\"jump\\\"\\n\""};
     struct host h;
     const char *text;
@@ -2333,6 +2374,14 @@ static void service__every_failure_has_its_words(void **state)
          0,
          "waiting for leader: 2 nodes are heard, none has been elected for 1500 ms",
          EXTRA("timeout_ms", "stage", "cause")},
+        {{.error = WIRE_ERROR_TIMEOUT,
+          .stage = "round",
+          .cause = REPLICA_CAUSE_GATE,
+          .gate_left_us = 211100},
+         0,
+         "waiting for round: nothing is committed yet for 212 ms, so long the leader before this "
+         "one may still read by its lease",
+         EXTRA("timeout_ms", "stage", "cause")},
         {{.error = WIRE_ERROR_NETWORK, .reached = 1, .needed = 2},
          11,
          "no quorum: heard 1 of the 2 nodes needed",
@@ -2738,6 +2787,7 @@ int main(void)
         cmocka_unit_test(service__reads_have_exactly_their_fields),
         cmocka_unit_test(service__follower_reads_say_who_answered),
         cmocka_unit_test(service__lease_reads_say_whether_there_was_one),
+        cmocka_unit_test(service__a_lease_spares_a_leader_reads),
         cmocka_unit_test(service__bounded_reads_say_how_old),
         cmocka_unit_test(service__who_is_behind_names_the_leader),
         cmocka_unit_test(service__a_read_is_what_the_host_says),
