@@ -919,6 +919,18 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
 #define CTL_CHUNK_BYTES (64u << 10)
 /* `raw`: standard input is not read while this much waits for the server. */
 #define CTL_RAW_OUT_BYTES_MAX (256u << 10)
+/* `export`, `import`: how long one page or write may take. An election of slow disks lies within
+ * it; what is far on is not given up for one. */
+#define CTL_KEYS_TIMEOUT_MS 30000u
+/* `import`: writes under way, and the bytes of their values. A session keeps the answers of as
+ * many, and a connection's output holds some of the largest. Beyond them it waits for answers. */
+#define CTL_KEYS_WRITES    128u
+#define CTL_KEYS_BYTES_MAX (4u << 20)
+static_assert(CTL_KEYS_WRITES <= SESSION_ANSWERS_MAX, "what is under way can be asked for again");
+/* The same, and `export`: where nobody looks (no terminal) they say how far they are so often. */
+#define CTL_KEYS_SAY_MS 10000u
+/* `export --one-index`: so often it begins again where the cluster is written to meanwhile. */
+#define CTL_ONE_INDEX_TRIES 10u
 /* `write -`: the server's bound holds for compact text; with room for blanks a larger input is a
  * mistake, and told as one. */
 #define CTL_STDIN_BYTES_MAX ((size_t)4 * VALUE_BYTES_MAX)

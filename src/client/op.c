@@ -155,8 +155,6 @@ static int build_scan(const struct ridd_op *op, struct request *r, struct ridd_r
 {
     int built = check_age(op, r, why);
 
-    if (built == 0 && op->via == RIDD_VIA_LOG)
-        built = invalid(why, "a scan cannot go through the log");
     if (built == 0 && op->prefix != NULL && (op->start != NULL || op->end != NULL || op->int_keys))
         built = invalid(why, "a prefix stands alone, without start, end and integer keys");
     if (built == 0)

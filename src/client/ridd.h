@@ -518,7 +518,7 @@ struct ridd_op {
 
     /* scan: string keys in byte order, or with int_keys integer keys by number. start is included,
      * end is not; after is the last key of the page before. prefix stands alone. via: as
-     * ridd_get(), but not RIDD_VIA_LOG. */
+     * ridd_get(). */
     const char *prefix;
     const struct ridd_key *start;
     const struct ridd_key *end;

@@ -142,7 +142,12 @@ static int check_cluster(const struct ctl *ctl, struct ridd *client)
 
 int cluster_open(struct ctl *ctl, struct ridd **ret_client)
 {
-    struct ridd_options options = {.timeout_ms = ctl->timeout_ms, .flags = RIDD_FLAG_IMPATIENT};
+    return cluster_open_with(ctl, RIDD_FLAG_IMPATIENT, ret_client);
+}
+
+int cluster_open_with(struct ctl *ctl, unsigned flags, struct ridd **ret_client)
+{
+    struct ridd_options options = {.timeout_ms = ctl->timeout_ms, .flags = flags};
     int rc = cluster_find(ctl);
     char why[RIDD_TEXT_SIZE];
 

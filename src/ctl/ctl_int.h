@@ -53,6 +53,12 @@ enum ctl_option {
     CTL_OPT_LEARNER = 1u << 16,
     CTL_OPT_DRY_RUN = 1u << 17,
     CTL_OPT_FORCE = 1u << 18,
+    CTL_OPT_LIMIT = 1u << 19,
+    CTL_OPT_AFTER = 1u << 20,
+    CTL_OPT_FROM = 1u << 21,
+    CTL_OPT_TO = 1u << 22,
+    CTL_OPT_MIN_INDEX = 1u << 23,
+    CTL_OPT_ONE_INDEX = 1u << 24,
 };
 
 struct ctl_node {
@@ -73,8 +79,13 @@ struct ctl {
     unsigned readers[CTL_READERS_MAX]; /* at a time; one run for each */
     unsigned n_readers;                /* 0: not given */
     unsigned max_stale_ms;             /* 0: not given */
+    unsigned limit;                    /* 0: not given */
+    struct ridd_token seen;            /* --min-index; all zero: not given */
     const char *methods;
-    const char *save; /* borrowed; NULL: not given */
+    const char *save; /* borrowed, as those below; NULL: not given */
+    const char *after;
+    const char *from;
+    const char *to;
     bool all;
     bool csv;
     bool json;
@@ -86,6 +97,7 @@ struct ctl {
     bool learner;
     bool dry_run;
     bool force;
+    bool one_index;
 
     struct ctl_node nodes[RIDD_ENDPOINTS_MAX]; /* cluster.c */
     unsigned n_nodes;
@@ -118,6 +130,10 @@ int verb_batch(struct ctl *ctl);
 int verb_put(struct ctl *ctl);
 int verb_del(struct ctl *ctl);
 int verb_cas(struct ctl *ctl);
+int verb_ls(struct ctl *ctl);
+int verb_scan(struct ctl *ctl);
+int verb_export(struct ctl *ctl);
+int verb_import(struct ctl *ctl);
 int verb_compare(struct ctl *ctl);
 int verb_status(struct ctl *ctl);
 int verb_members(struct ctl *ctl);
@@ -133,6 +149,8 @@ int verb_raw(struct ctl *ctl);
 int cluster_find(struct ctl *ctl);
 /* A client for that cluster with ctl's timeout. An exit code; on failure it has been reported. */
 int cluster_open(struct ctl *ctl, struct ridd **ret_client);
+/* The same with flags of the library's (RIDD_FLAG_*). */
+int cluster_open_with(struct ctl *ctl, unsigned flags, struct ridd **ret_client);
 /* The key of the command line (--int-key). An exit code; on failure it has been reported. */
 int cluster_key(const struct ctl *ctl, const char *arg, struct ridd_key *ret_key);
 
@@ -205,6 +223,22 @@ bool bar_is_shown(void);
 void bar_draw(uint64_t done, uint64_t total, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void bar_clear(void);
+
+/* How far something is of which nobody knows the end: one line that is drawn over on a terminal,
+ * and where there is none a line every CTL_KEYS_SAY_MS. */
+struct meter {
+    bool bar;
+    bool drawn;
+    uint64_t next_us; /* not before: again */
+};
+void meter_begin(struct meter *m);
+/* Whether it is time to say something. */
+bool meter_is_due(struct meter *m);
+/* total 0: not known. */
+void meter_say(struct meter *m, const struct ctl *ctl, uint64_t done, uint64_t total,
+               const char *format, ...) __attribute__((format(printf, 5, 6)));
+/* Before anything else is said. */
+void meter_end(struct meter *m);
 
 /* ---- ask.c: the same question to many nodes at once ---- */
 

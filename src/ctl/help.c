@@ -9,7 +9,8 @@ static const char common_options[] =
     "  -e, --endpoints LIST  HOST:PORT,HOST:PORT,... of the nodes' client ports\n"
     "  -c, --config FILE     take the nodes from this ridd.conf\n"
     "  -t, --timeout MS      for the whole command (5000; compare, snapshot, member:\n"
-    "                        none; status, ping: 1000 a node)\n"
+    "                        none; status, ping: 1000 a node; ls, scan: 5000 a page;\n"
+    "                        export, import: 30000 a page or write)\n"
     "  -h, --help            this; after a verb: help for the verb\n";
 
 void ctl_print_help(void)

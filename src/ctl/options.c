@@ -1,6 +1,7 @@
 /* The options of ridctl: what each sets, and which of them a verb takes. */
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +29,12 @@ enum {
     OPT_LEARNER,
     OPT_DRY_RUN,
     OPT_FORCE,
+    OPT_LIMIT,
+    OPT_AFTER,
+    OPT_FROM,
+    OPT_TO,
+    OPT_MIN_INDEX,
+    OPT_ONE_INDEX,
 };
 
 static const char letters[] = ":e:c:t:n:vh";
@@ -56,11 +63,23 @@ static const struct option long_options[] = {
     {"learner", no_argument, NULL, OPT_LEARNER},
     {"dry-run", no_argument, NULL, OPT_DRY_RUN},
     {"force-unsafe", no_argument, NULL, OPT_FORCE},
+    {"limit", required_argument, NULL, OPT_LIMIT},
+    {"after", required_argument, NULL, OPT_AFTER},
+    {"from", required_argument, NULL, OPT_FROM},
+    {"to", required_argument, NULL, OPT_TO},
+    {"min-index", required_argument, NULL, OPT_MIN_INDEX},
+    {"one-index", no_argument, NULL, OPT_ONE_INDEX},
     {NULL, 0, NULL, 0},
 };
 
 const struct option_text ctl_option_texts[] = {
     {CTL_OPT_VIA, "--via METHOD", "read_index, log, lease, follower, local"},
+    {CTL_OPT_MIN_INDEX, "--min-index N", "no older than [CLUSTER:]N, an index that was seen"},
+    {CTL_OPT_LIMIT, "--limit N", "no more than N keys"},
+    {CTL_OPT_AFTER, "--after KEY", "go on behind KEY, which need not exist"},
+    {CTL_OPT_FROM, "--from KEY", "from KEY on, which is one of them"},
+    {CTL_OPT_TO, "--to KEY", "before KEY, which is none of them"},
+    {CTL_OPT_ONE_INDEX, "--one-index", "of one index, or not at all"},
     {CTL_OPT_NUM_READS, "-n, --num-reads N", "reads of each method (100), at most 100000"},
     {CTL_OPT_READERS, "--readers LIST", "reads at a time (1), at most 128; a run for each"},
     {CTL_OPT_CONCURRENCY, "--concurrency N", "as --readers, of one run"},
@@ -69,12 +88,12 @@ const struct option_text ctl_option_texts[] = {
     {CTL_OPT_CSV, "--csv", "comma-separated values on standard output"},
     {CTL_OPT_ALL, "--all", "every node; compare: every method, at two nodes"},
     {CTL_OPT_SAVE, "--save FILE", "fetch it into FILE, where that is whole or not there"},
-    {CTL_OPT_CREATE, "--create", "an absent key becomes TO"},
+    {CTL_OPT_CREATE, "--create", "cas: an absent key becomes TO; import: only absent keys"},
     {CTL_OPT_RAW, "--raw", "print a string without quotes"},
     {CTL_OPT_INT_KEY, "--int-key", "KEY is an integer: 3 is not \"3\""},
     {CTL_OPT_JSON_VALUE, "--json-value", "values are JSON, not strings"},
     {CTL_OPT_LEARNER, "--learner", "the new member stays one that does not vote"},
-    {CTL_OPT_DRY_RUN, "--dry-run", "only print the quorum before and after"},
+    {CTL_OPT_DRY_RUN, "--dry-run", "change nothing: member: print the quorums; import: check"},
     {CTL_OPT_FORCE, "--force-unsafe", "also when the voters left that answer are no quorum"},
     {CTL_OPT_VERBOSE, "-v, --verbose", "say more: how it came about; status: storage"},
     {CTL_OPT_JSON, "--json", "one JSON document on standard output"},
@@ -153,6 +172,30 @@ static int take_via(struct ctl *ctl, const char *arg)
                   arg);
 }
 
+/* "INDEX", or "CLUSTER:INDEX" with the hash that status shows. */
+static int take_min_index(struct ctl *ctl, const char *arg)
+{
+    const char *colon = strchr(arg, ':');
+    const size_t len = colon != NULL ? (size_t)(colon - arg) : 0;
+    const char *number = colon != NULL ? colon + 1 : arg;
+    struct ridd_token *seen = &ctl->seen;
+    unsigned long long v;
+    char *end;
+
+    errno = 0;
+    v = strtoull(number, &end, 10);
+    if ((colon != NULL && (len != RIDD_CLUSTER_SIZE - 1 ||
+                           strspn(arg, "0123456789abcdef") != RIDD_CLUSTER_SIZE - 1)) ||
+        number[0] < '0' || number[0] > '9' || errno != 0 || *end != '\0' || v == 0 || v > INT64_MAX)
+        return report(ctl, CTL_EXIT_USAGE,
+                      "--min-index takes INDEX or CLUSTER:INDEX, with the 16 digits that 'ridctl "
+                      "status --json' calls cluster_hash, not '%.60s'",
+                      arg);
+    (void)snprintf(seen->cluster, sizeof(seen->cluster), "%.*s", (int)len, arg);
+    seen->index = v;
+    return CTL_EXIT_OK;
+}
+
 /* An option without a value: what it sets, and the bit that a verb must list. */
 static const struct {
     int option;
@@ -170,6 +213,7 @@ static const struct {
     {OPT_LEARNER, CTL_OPT_LEARNER, offsetof(struct ctl, learner)},
     {OPT_DRY_RUN, CTL_OPT_DRY_RUN, offsetof(struct ctl, dry_run)},
     {OPT_FORCE, CTL_OPT_FORCE, offsetof(struct ctl, force)},
+    {OPT_ONE_INDEX, CTL_OPT_ONE_INDEX, offsetof(struct ctl, one_index)},
 };
 
 static bool take_flag(struct ctl *ctl, struct asked *asked, int option)
@@ -179,6 +223,31 @@ static bool take_flag(struct ctl *ctl, struct asked *asked, int option)
             continue;
         asked->options |= flags[i].bit;
         *(bool *)((char *)ctl + flags[i].offset) = true;
+        return true;
+    }
+    return false;
+}
+
+/* An option with a value that is taken as it stands. */
+static const struct {
+    int option;
+    unsigned bit;
+    size_t offset; /* of the const char * in struct ctl */
+} texts[] = {
+    {OPT_METHODS, CTL_OPT_METHODS, offsetof(struct ctl, methods)},
+    {OPT_SAVE, CTL_OPT_SAVE, offsetof(struct ctl, save)},
+    {OPT_AFTER, CTL_OPT_AFTER, offsetof(struct ctl, after)},
+    {OPT_FROM, CTL_OPT_FROM, offsetof(struct ctl, from)},
+    {OPT_TO, CTL_OPT_TO, offsetof(struct ctl, to)},
+};
+
+static bool take_text(struct ctl *ctl, struct asked *asked, int option)
+{
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        if (texts[i].option != option)
+            continue;
+        asked->options |= texts[i].bit;
+        *(const char **)((char *)ctl + texts[i].offset) = optarg;
         return true;
     }
     return false;
@@ -201,7 +270,7 @@ static int report_unknown_option(const struct ctl *ctl)
 
 static int take_option(struct ctl *ctl, struct asked *asked, int option)
 {
-    if (take_flag(ctl, asked, option))
+    if (take_flag(ctl, asked, option) || take_text(ctl, asked, option))
         return CTL_EXIT_OK;
     switch (option) {
     case 'e':
@@ -231,14 +300,12 @@ static int take_option(struct ctl *ctl, struct asked *asked, int option)
     case OPT_MAX_STALE:
         asked->options |= CTL_OPT_MAX_STALE;
         return take_number(ctl, "--max-stale", optarg, MAX_STALE_MS_MAX, &ctl->max_stale_ms);
-    case OPT_METHODS:
-        asked->options |= CTL_OPT_METHODS;
-        ctl->methods = optarg;
-        return CTL_EXIT_OK;
-    case OPT_SAVE:
-        asked->options |= CTL_OPT_SAVE;
-        ctl->save = optarg;
-        return CTL_EXIT_OK;
+    case OPT_LIMIT:
+        asked->options |= CTL_OPT_LIMIT;
+        return take_number(ctl, "--limit", optarg, UINT_MAX, &ctl->limit);
+    case OPT_MIN_INDEX:
+        asked->options |= CTL_OPT_MIN_INDEX;
+        return take_min_index(ctl, optarg);
     case OPT_VERSION:
         asked->version = true;
         return CTL_EXIT_OK;

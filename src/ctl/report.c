@@ -166,7 +166,9 @@ int report_failure(const struct ctl *ctl, const struct ridd_reply *r, const char
     if (nobody_leads(r))
         next = "'ridctl status' shows why nobody leads, and which nodes to start";
     if (strncmp(next, "try again", 9) == 0 && strstr(r->text, "try again") != NULL)
-        next = "";    /* said already */
+        next = ""; /* said already */
+    if (strstr(r->text, "begin without") != NULL)
+        next = "";    /* a token of another cluster: no precondition of a cas */
     if (r->code >= 0) /* the server's words do not say whose they are */
         (void)snprintf(where, sizeof(where), "%s says: ", r->endpoint);
     return report(ctl, report_exit_code(r), "%s%s%s%s%s", what, where, r->text,

@@ -1,4 +1,5 @@
 /* Reads of one key by any method, and of many keys at one index. */
+#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -29,7 +30,10 @@ static void print_details(const struct ridd_reply *r, enum ridd_via via)
     (void)fprintf(stderr, "%s: ", method_of(via));
     if (r->index != 0)
         (void)fprintf(stderr, "index %llu, ", (unsigned long long)r->index);
-    if (says_guarantee(r, via))
+    if (r->staleness_us >= 0)
+        (void)fprintf(stderr, "at most %llu ms old, ",
+                      (unsigned long long)(r->staleness_us + 999) / 1000);
+    else if (says_guarantee(r, via))
         (void)fprintf(stderr, "%s, ",
                       r->linearizable ? "linearizable" : "not linearizable: may be old");
     if (r->heartbeat_confirmed)
@@ -55,6 +59,8 @@ static int print_read_json(const struct ctl *ctl, const struct ridd_reply *r, co
         doc_bool(&d, "linearizable", r->linearizable != 0);
     if (via == RIDD_VIA_READ_INDEX || r->heartbeat_confirmed)
         doc_bool(&d, "heartbeat_confirmed", r->heartbeat_confirmed != 0);
+    if (r->staleness_us >= 0)
+        doc_ms(&d, "staleness_ms", (uint64_t)r->staleness_us);
     return doc_print_call(&d, ctl, r);
 }
 
@@ -77,6 +83,57 @@ static int print_read(const struct ctl *ctl, const struct ridd_reply *r, const c
     return exit_code;
 }
 
+/* A linearizable read holds all that was seen, in the same cluster; whether it is the same only a
+ * local read is asked to look at. */
+static int check_cluster(const struct ctl *ctl, struct ridd *client)
+{
+    struct ridd_reply *r;
+    json_t *status = NULL;
+    const char *hash;
+    int exit_code = CTL_EXIT_OK;
+
+    r = ridd_request(client, "{\"type\":\"status\"}", RIDD_KIND_READ, 0);
+    if (r->status == RIDD_OK)
+        status = json_loadb(r->json, r->json_len, 0, NULL);
+    hash = json_string_value(json_object_get(status, "cluster_hash"));
+    if (r->status != RIDD_OK)
+        exit_code = report_failure(ctl, r, NULL);
+    else if (hash == NULL || strcmp(hash, ctl->seen.cluster) != 0)
+        exit_code = report(ctl, CTL_EXIT_PRECONDITION,
+                           "the index was seen in another cluster, or in this one before it went "
+                           "on alone: %s is %.60s",
+                           r->endpoint, hash != NULL ? hash : "none that has a hash");
+    json_decref(status);
+    ridd_reply_free(r);
+    return exit_code;
+}
+
+/* What was seen and is not there was of another cluster. */
+static int check_index(const struct ctl *ctl, const struct ridd_reply *r)
+{
+    if (r->index >= ctl->seen.index)
+        return CTL_EXIT_OK;
+    return report(ctl, CTL_EXIT_PRECONDITION,
+                  "%s has come to index %llu, and %llu was seen: of another cluster? read without "
+                  "--min-index",
+                  r->endpoint, (unsigned long long)r->index, (unsigned long long)ctl->seen.index);
+}
+
+static struct ridd_reply *ask_key(const struct ctl *ctl, struct ridd *client, struct ridd_key key,
+                                  enum ridd_via via)
+{
+    struct ridd_op op = ridd_op(RIDD_OP_GET);
+
+    op.key = key;
+    op.via = via;
+    op.max_stale_ms = ctl->max_stale_ms;
+    if (via == RIDD_VIA_LOCAL) {
+        op.min_index = ctl->seen.index;
+        op.cluster = ctl->seen.cluster[0] != '\0' ? ctl->seen.cluster : NULL;
+    }
+    return ridd_call(client, &op);
+}
+
 static int read_key(struct ctl *ctl, enum ridd_via via)
 {
     const char *arg = ctl->args[0];
@@ -89,8 +146,16 @@ static int read_key(struct ctl *ctl, enum ridd_via via)
         exit_code = cluster_open(ctl, &client);
     if (exit_code != CTL_EXIT_OK)
         return exit_code;
-    r = ridd_get(client, key, via);
-    if (r->status == RIDD_OK)
+    if (via != RIDD_VIA_LOCAL && ctl->seen.cluster[0] != '\0')
+        exit_code = check_cluster(ctl, client);
+    if (exit_code != CTL_EXIT_OK) {
+        ridd_close(client);
+        return exit_code;
+    }
+    r = ask_key(ctl, client, key, via);
+    if (r->status == RIDD_OK && check_index(ctl, r) != CTL_EXIT_OK)
+        exit_code = CTL_EXIT_PRECONDITION;
+    else if (r->status == RIDD_OK)
         exit_code = print_read(ctl, r, arg, via);
     else
         exit_code = report_failure(ctl, r, arg);
@@ -126,6 +191,10 @@ int verb_local_read(struct ctl *ctl)
 
 int verb_get(struct ctl *ctl)
 {
+    if (ctl->max_stale_ms != 0 && ctl->via == RIDD_VIA_DEFAULT)
+        ctl->via = RIDD_VIA_LOCAL; /* no other may be old at all */
+    if (ctl->max_stale_ms != 0 && ctl->via != RIDD_VIA_LOCAL)
+        return report(ctl, CTL_EXIT_USAGE, "--max-stale is for --via local: no other may be old");
     return read_key(ctl, ctl->via);
 }
 

@@ -6,6 +6,9 @@
 #include "base/banned.h"
 
 #define READ_OPTIONS (CTL_OPT_RAW | CTL_OPT_INT_KEY | CTL_OPT_JSON | CTL_OPT_VERBOSE)
+#define LIST_OPTIONS                                                                               \
+    (CTL_OPT_VIA | CTL_OPT_LIMIT | CTL_OPT_AFTER | CTL_OPT_FROM | CTL_OPT_TO | CTL_OPT_MIN_INDEX | \
+     CTL_OPT_INT_KEY | CTL_OPT_JSON | CTL_OPT_VERBOSE)
 
 const struct verb ctl_verbs[] = {
     {"read_index", NULL, "KEY [--raw] [-v]", "linearizable read without a log write",
@@ -37,16 +40,19 @@ const struct verb ctl_verbs[] = {
      CTL_OPT_NUM_READS | CTL_OPT_READERS | CTL_OPT_CONCURRENCY | CTL_OPT_METHODS |
          CTL_OPT_MAX_STALE | CTL_OPT_ALL | CTL_OPT_CSV | CTL_OPT_JSON,
      0, 0, verb_compare},
-    {"get", NULL, "KEY [--via METHOD] [--raw] [-v]", "read a key by any method",
-     "Prints the value of KEY as JSON; with --raw a string loses its quotes. An absent\n"
-     "key prints nothing and exits 3. METHOD is read_index, log, lease, follower or\n"
-     "local; by default the node asked chooses. local may be old; lease and follower are\n"
-     "refused by nodes of this version.\n"
+    {"get", NULL, "KEY [--via METHOD] [--min-index N] [--max-stale MS] [--raw] [-v]",
+     "read a key by any method",
+     "Prints the value of KEY as JSON; with --raw a string loses its quotes. An\n"
+     "absent key prints nothing and exits 3. METHOD is read_index, log, lease,\n"
+     "follower or local; by default the node asked chooses. local may be old:\n"
+     "--max-stale says how old at most. With --min-index the answer holds what was\n"
+     "seen up to there.\n"
      "\n"
      "  $ ridctl get leader --raw\n"
      "  n2\n"
-     "  $ ridctl get leader --via local -v\n",
-     READ_OPTIONS | CTL_OPT_VIA, 1, 1, verb_get},
+     "  $ ridctl get leader --via local -v\n"
+     "  $ ridctl get leader --max-stale 500\n",
+     READ_OPTIONS | CTL_OPT_VIA | CTL_OPT_MIN_INDEX | CTL_OPT_MAX_STALE, 1, 1, verb_get},
     {"put", "write", "KEY VALUE|- [--json-value]", "write a key",
      "Stores VALUE, a string, or any JSON with --json-value. `-` takes it from standard\n"
      "input, without its last newline. Prints nothing when it worked.\n"
@@ -73,6 +79,49 @@ const struct verb ctl_verbs[] = {
      "\n"
      "  $ ridctl batch leader limits motd\n",
      CTL_OPT_INT_KEY | CTL_OPT_JSON | CTL_OPT_VERBOSE, 1, (int)BATCH_KEYS_MAX, verb_batch},
+    {"ls", "keys", "[PREFIX | --from KEY --to KEY] [--limit N] [--after KEY]", "list keys",
+     "Prints the string keys that begin with PREFIX, or all, in the order of their\n"
+     "bytes, a line each; with --int-key the integer keys, by number. What a terminal\n"
+     "could take as commands is shown as '?'; --json shows keys as they are. Keys\n"
+     "come in pages, each of one index: if the cluster is written to meanwhile, the\n"
+     "pages are of different ones, and a line on standard error says of which.\n"
+     "\n"
+     "  $ ridctl ls users/\n"
+     "  $ ridctl ls --int-key --from 100 --to 200 --json | jq '.keys[]'\n",
+     LIST_OPTIONS, 0, 1, verb_ls},
+    {"scan", NULL, "[PREFIX | --from KEY --to KEY] [--limit N] [--after KEY]",
+     "list keys and values",
+     "As ls, with a tab and the value as JSON behind each key.\n"
+     "\n"
+     "  $ ridctl scan users/ --limit 100\n"
+     "  $ ridctl scan --via local --json | jq '.items[] | .value'\n",
+     LIST_OPTIONS, 0, 1, verb_scan},
+    {"export", NULL, "[PREFIX] [--save FILE] [--one-index]", "keys and values as lines of JSON",
+     "Prints all keys, or those that begin with PREFIX, as lines that import reads,\n"
+     "between a first line that says of what they are and a last one that counts\n"
+     "them. They come in pages, each of one index: the first and last line say from\n"
+     "which to which. With --one-index both are the same, or it fails: with --save\n"
+     "after some new beginnings. 'ridctl snapshot --save' always is the state at one\n"
+     "index.\n"
+     "\n"
+     "With --save the lines come into FILE, in the place of what was there, when all\n"
+     "are there. What was cut short goes on the next time (FILE.part).\n"
+     "\n"
+     "  $ ridctl export --save /backup/keys.jsonl\n"
+     "  $ ridctl export users/ | jq -c 'select(.key)'\n",
+     CTL_OPT_VIA | CTL_OPT_SAVE | CTL_OPT_ONE_INDEX | CTL_OPT_VERBOSE, 0, 1, verb_export},
+    {"import", NULL, "FILE|- [--create] [--dry-run]", "write the keys of an exported file",
+     "Writes each key of FILE, whatever value it had; keys that FILE does not name\n"
+     "stay as they are. With --create keys that have another value are left alone,\n"
+     "counted, and the exit code is 4. FILE is read through first: nothing is written\n"
+     "of one that is cut short or changed, nor with --dry-run. `-` takes it from\n"
+     "standard input, where that is seen only at the end. Many writes are under way\n"
+     "at once, each is applied once. What was cut short goes on the next time\n"
+     "(FILE.progress).\n"
+     "\n"
+     "  $ ridctl import /backup/keys.jsonl\n"
+     "  $ ridctl -c one.conf export | ridctl -c other.conf import -\n",
+     CTL_OPT_CREATE | CTL_OPT_DRY_RUN | CTL_OPT_JSON, 1, 1, verb_import},
     {"status", NULL, "[-v]", "is the cluster well? a verdict, and a table of all nodes",
      "Asks every node at once, one second each (--timeout changes that); needs no\n"
      "leader. Nodes that were not named are found through those that answer. The first\n"
@@ -139,14 +188,13 @@ const struct verb ctl_verbs[] = {
      "  $ ridctl snapshot --all\n"
      "  $ ridctl snapshot n2 --save /backup/ridd.snap\n",
      CTL_OPT_ALL | CTL_OPT_SAVE | CTL_OPT_JSON, 0, RIDD_ENDPOINTS_MAX, verb_snapshot},
-    {"follower_read", NULL, "KEY [--raw] [-v]",
-     "linearizable read from any node (not in this version)",
-     "Prints the value of KEY; the node asked gets an index from the leader. Nodes of\n"
-     "this version refuse it: not_supported.\n",
+    {"follower_read", NULL, "KEY [--raw] [-v]", "linearizable read from any node",
+     "Prints the value of KEY; the node asked gets an index from the leader, and answers\n"
+     "when it has come so far.\n",
      READ_OPTIONS, 1, 1, verb_follower_read},
-    {"lease_read", NULL, "KEY [--raw] [-v]", "read under the leader's lease (not in this version)",
-     "Prints the value of KEY; the leader asks nobody while its lease is valid. Nodes of\n"
-     "this version refuse it: not_supported.\n",
+    {"lease_read", NULL, "KEY [--raw] [-v]", "read under the leader's lease",
+     "Prints the value of KEY; the leader asks nobody while its lease is valid, and a\n"
+     "quorum where it has none.\n",
      READ_OPTIONS, 1, 1, verb_lease_read},
     {"local_read", NULL, "KEY [--raw] [-v]", "read that may be old, from any node",
      "Prints the value of KEY as the node asked has it, also without a leader.\n", READ_OPTIONS, 1,
@@ -212,34 +260,17 @@ static size_t distance(const char *a, const char *b)
 static const char *synonym_of(const char *given)
 {
     static const char *const table[][2] = {
-        {"set", "put"},
-        {"add", "put"},
-        {"store", "put"},
-        {"insert", "put"},
-        {"rm", "del"},
-        {"remove", "del"},
-        {"unset", "del"},
-        {"read", "get"},
-        {"show", "get"},
-        {"cat", "get"},
-        {"fetch", "get"},
-        {"mget", "batch"},
-        {"ls", "members"},
-        {"list", "members"},
-        {"nodes", "members"},
-        {"peers", "members"},
-        {"info", "status"},
-        {"health", "status"},
-        {"leader", "status"},
-        {"stat", "status"},
-        {"bench", "compare"},
-        {"move", "transfer"},
-        {"stepdown", "transfer"},
-        {"swap", "cas"},
-        {"backup", "snapshot"},
-        {"dump", "snapshot"},
-        {"save", "snapshot"},
-        {"compact", "snapshot"},
+        {"set", "put"},           {"add", "put"},          {"store", "put"},
+        {"insert", "put"},        {"rm", "del"},           {"remove", "del"},
+        {"unset", "del"},         {"read", "get"},         {"show", "get"},
+        {"cat", "get"},           {"fetch", "get"},        {"mget", "batch"},
+        {"list", "ls"},           {"dir", "ls"},           {"find", "ls"},
+        {"range", "scan"},        {"nodes", "members"},    {"peers", "members"},
+        {"info", "status"},       {"health", "status"},    {"leader", "status"},
+        {"stat", "status"},       {"bench", "compare"},    {"move", "transfer"},
+        {"stepdown", "transfer"}, {"swap", "cas"},         {"backup", "snapshot"},
+        {"dump", "export"},       {"load", "import"},      {"restore", "import"},
+        {"save", "snapshot"},     {"compact", "snapshot"},
     };
 
     for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)

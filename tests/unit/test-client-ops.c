@@ -367,7 +367,7 @@ static void ops__what_cannot_be_asked_is_told(void **state)
     WRONG(get, type, (enum ridd_op_type)99);
     WRONG(get, type, RIDD_OP_PUT); /* without a value */
     WRONG(scan, max_stale_ms, 5);
-    WRONG(scan, via, RIDD_VIA_LOG);
+    WRONG(scan, via, (enum ridd_via)6);
     WRONG(scan, start, &integer);
     WRONG(scan, after, &integer);
     WRONG(scan, prefix, "\xff");

@@ -23,146 +23,8 @@
 #include "base/base64.h"
 #include "base/crc32c.h"
 #include "snap/snap.h"
+#include "unit/ctl-run.h"
 #include "unit/fake-server.h"
-
-#define STEPS(a)  (a), sizeof(a) / sizeof((a)[0])
-#define ARGS_MAX  24
-#define BYTES_MAX 65536
-
-static char program[4096];
-static char directory[] = "/tmp/ridd-test-ctl-XXXXXX";
-
-/* ---- running ---- */
-
-struct result {
-    int exit_code; /* -1: killed */
-    char out[BYTES_MAX];
-    char err[BYTES_MAX];
-};
-
-static struct result result;
-static const char *input;         /* for standard input; NULL: /dev/null */
-static const char *env_endpoints; /* RIDCTL_ENDPOINTS; NULL: unset */
-static const char *env_conf;      /* RIDD_CONF */
-static const char *env_locale = "C";
-
-static void read_file(const char *path, char *ret)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n;
-
-    assert_true(fd >= 0);
-    n = read(fd, ret, BYTES_MAX - 1);
-    assert_true(n >= 0);
-    ret[n] = '\0';
-    (void)close(fd);
-}
-
-static void write_file(const char *path, const char *text)
-{
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-
-    assert_true(fd >= 0);
-    assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
-    (void)close(fd);
-}
-
-static void redirect(const char *path, int flags, int to)
-{
-    int fd = open(path, flags, 0600);
-
-    if (fd < 0 || dup2(fd, to) < 0)
-        _exit(126);
-    if (fd != to)
-        (void)close(fd);
-}
-
-static void set_env(const char *name, const char *value)
-{
-    if (value != NULL)
-        (void)setenv(name, value, 1);
-    else
-        (void)unsetenv(name);
-}
-
-static void run_args(const char *out_path, char *const *argv)
-{
-    pid_t pid;
-    int status;
-
-    if (input != NULL)
-        write_file("in", input);
-    pid = fork();
-    assert_true(pid >= 0);
-    if (pid == 0) {
-        redirect(input != NULL ? "in" : "/dev/null", O_RDONLY, STDIN_FILENO);
-        redirect(out_path, O_WRONLY | O_CREAT | O_TRUNC, STDOUT_FILENO);
-        redirect("err", O_WRONLY | O_CREAT | O_TRUNC, STDERR_FILENO);
-        set_env("RIDCTL_ENDPOINTS", env_endpoints);
-        set_env("RIDD_CONF", env_conf);
-        set_env("LC_ALL", env_locale);
-        (void)alarm(60); /* nothing here may hang */
-        (void)execv(program, argv);
-        _exit(127);
-    }
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    result.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-    result.out[0] = '\0';
-    if (strcmp(out_path, "out") == 0)
-        read_file("out", result.out);
-    read_file("err", result.err);
-}
-
-/* Runs ridctl with these arguments, the last NULL. */
-static void run(const char *first, ...)
-{
-    char *argv[ARGS_MAX] = {program};
-    char words[4096];
-    size_t used = 0;
-    int n = 1;
-    va_list ap;
-
-    va_start(ap, first);
-    for (const char *s = first; s != NULL && n < ARGS_MAX - 1; s = va_arg(ap, const char *)) {
-        argv[n++] = words + used;
-        used += (size_t)snprintf(words + used, sizeof(words) - used, "%s", s) + 1;
-        assert_true(used < sizeof(words));
-    }
-    va_end(ap);
-    run_args("out", argv);
-}
-
-/* '*' matches any run of bytes. */
-static bool matches(const char *text, const char *pattern)
-{
-    for (; *pattern != '\0'; pattern++, text++) {
-        if (*pattern == '*') {
-            for (pattern++;; text++) {
-                if (matches(text, pattern))
-                    return true;
-                if (*text == '\0')
-                    return false;
-            }
-        }
-        if (*text != *pattern)
-            return false;
-    }
-    return *text == '\0';
-}
-
-static void expect_at(int exit_code, const char *out, const char *err, int line)
-{
-    bool good =
-        result.exit_code == exit_code && matches(result.out, out) && matches(result.err, err);
-
-    if (!good)
-        print_error("line %d: exit code %d (expected %d)\n---- output:\n%s---- expected:\n%s\n---- "
-                    "errors:\n%s---- "
-                    "expected:\n%s\n",
-                    line, result.exit_code, exit_code, result.out, out, result.err, err);
-    assert_true(good);
-}
-#define EXPECT(exit_code, out, err) expect_at((exit_code), (out), (err), __LINE__)
 
 /* A call that is repeated until its time is up begins its last attempt shortly before that. On a busy
  * machine that attempt's answer comes too late, which is another result; then there is more time. */
@@ -569,13 +431,12 @@ static void ctl__usage_errors_are_64(void **state)
         {{"gte", "x"}, "ridctl: no such verb 'gte'; did you mean 'get'?\n"},
         {{"rm", "x"}, "ridctl: no such verb 'rm'; did you mean 'del'?\n"},
         {{"set", "x", "y"}, "ridctl: no such verb 'set'; did you mean 'put'?\n"},
-        {{"ls"}, "ridctl: no such verb 'ls'; did you mean 'members'?\n"},
+        {{"dump"}, "ridctl: no such verb 'dump'; did you mean 'export'?\n"},
         {{"frobnicate"}, "ridctl: no such verb 'frobnicate'; 'ridctl --help' lists them\n"},
         {{"get"},
-         "ridctl: get: something is missing; usage: ridctl get KEY [--via METHOD] [--raw] [-v]\n"},
+         "ridctl: get: something is missing; usage: ridctl get KEY *\n"},
         {{"get", "a", "b"},
-         "ridctl: get: too many arguments, beginning with 'b'; usage: ridctl get KEY [--via "
-         "METHOD] [--raw] [-v]\n"},
+         "ridctl: get: too many arguments, beginning with 'b'; usage: ridctl get KEY *\n"},
         {{"get", "a", "--create"},
          "ridctl: get: does not take '--create'; see 'ridctl get --help'\n"},
         {{"get", "a", "--via", "magic"},
@@ -1842,33 +1703,6 @@ static void ctl__raw_passes_lines_both_ways(void **state)
     fake_stop(s);
 }
 
-static int set_up(void **state)
-{
-    const char *top = getenv("top_builddir");
-    char relative[2048];
-
-    (void)state;
-    (void)snprintf(relative, sizeof(relative), "%s/ridctl", top != NULL ? top : ".");
-    if (realpath(relative, program) == NULL || mkdtemp(directory) == NULL ||
-        chdir(directory) != 0) {
-        print_error("cannot find '%s' or work in '%s': %s\n", relative, directory, strerror(errno));
-        return -1;
-    }
-    (void)unsetenv("NO_COLOR");
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    static const char *const files[] = {"in",         "out",      "err",  "ridd.conf",
-                                        "other.conf", "bad.conf", "saved"};
-
-    (void)state;
-    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
-        (void)unlink(files[i]);
-    return chdir("/") == 0 && rmdir(directory) == 0 ? 0 : -1;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1909,5 +1743,5 @@ int main(void)
         cmocka_unit_test(ctl__raw_passes_lines_both_ways),
     };
 
-    return cmocka_run_group_tests_name("ctl", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("ctl", tests, ctl_run_set_up, ctl_run_tear_down);
 }
