@@ -227,6 +227,7 @@ static const struct field of_asks[] = {
 static const struct field of_pairs[] = {
     {"list", PART, 0, 0, NULL},
     {"n", PART, 0, 0, NULL},
+    {"since_us", PART, 0, 0, NULL}, /* a time, if there is any */
 };
 static const struct field of_inflight[] = {F(inflight, last, SHOWS), F(inflight, bytes, SHOWS)};
 static const struct field of_batch_mark[] = {
