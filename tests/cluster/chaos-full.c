@@ -33,9 +33,13 @@ bool disk_fill(const struct node *node, uint64_t room)
 
     /* It fails when more was written meanwhile. */
     for (unsigned try = 0; try < 20; try++) {
+        uint64_t bytes;
+
         if (statvfs(node->dir, &st) != 0)
             return false;
-        if (disk_set(node, (uint64_t)(st.f_blocks - st.f_bfree) * st.f_frsize + room))
+        bytes = (uint64_t)(st.f_blocks - st.f_bfree) * st.f_frsize + room;
+        /* Of a node that has just come nothing is in use: and 0 would be no limit, for ever. */
+        if (disk_set(node, bytes > 0 ? bytes : st.f_frsize))
             return true;
     }
     return false;
