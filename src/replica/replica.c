@@ -243,6 +243,9 @@ int replica_configure(struct replica *r, const struct raft_configuration *c, raf
     if (r->dead)
         return RAFT_E_NOT_LEADER;
     r->dirty = true;
+    /* Who comes in counts as heard from now on, and the core was told the time when it was last
+     * asked something that has to do with it (READ-18). */
+    replica_tell_clocks(r);
     return raft_configure(r->raft, c, based_on, force, ret_id);
 }
 

@@ -1034,6 +1034,36 @@ static void replica__without_a_quorum_it_is_the_network(void **state)
     fx_done(&fx);
 }
 
+/* READ-18: the process stood still for longer than an election, and the first that it hears then is
+ * that somebody is to be added: who comes in counts as heard from now on. */
+static void replica__who_comes_in_is_heard(void **state)
+{
+    struct raft_configuration c;
+    struct raft_status status;
+    struct raft_entry_id id;
+    struct replica *r;
+    struct fx fx;
+    int l;
+
+    (void)state;
+    fx_init(&fx, 3);
+    l = fx_elect(&fx);
+    fx_advance(&fx, FX_HEARTBEAT_US);
+    r = fx.nodes[l].replica;
+    c = *raft_get_configuration(fx_raft(&fx, l));
+    assert_int_equal(raft_configuration_add(&c, 99, "new", RAFT_LEARNER, "", "new"), 0);
+    fx_pass_time(&fx, 2 * FX_ELECTION_US);
+    assert_int_equal(replica_configure(r, &c, raft_get_configuration_index(fx_raft(&fx, l)), true,
+                                       fx.now_us, &id),
+                     0);
+    raft_get_status(fx_raft(&fx, l), &status);
+    assert_int_equal(status.n_peers, 3);
+    assert_int_equal(status.peers[2].id, 99);
+    assert_true(status.peers[2].heard);
+    assert_int_equal(status.peers[2].last_heard_us, fx.now_us);
+    fx_done(&fx);
+}
+
 /* A host that keeps requests of its own asks before the turn: what the replica heard is as old then
  * as the host's clock says, not as it was in the last turn. */
 static void replica__a_host_asks_whether_it_is_the_network(void **state)
@@ -1634,6 +1664,7 @@ int main(void)
         cmocka_unit_test(replica__timeouts_name_the_stage),
         cmocka_unit_test(replica__a_confirmed_read_has_a_deadline_too),
         cmocka_unit_test(replica__without_a_quorum_it_is_the_network),
+        cmocka_unit_test(replica__who_comes_in_is_heard),
         cmocka_unit_test(replica__a_host_asks_whether_it_is_the_network),
         cmocka_unit_test(replica__a_failure_names_the_cause_that_holds),
         cmocka_unit_test(replica__a_late_confirmation_finds_nobody),
