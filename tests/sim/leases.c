@@ -341,6 +341,21 @@ static void check_holder(struct sim_node *n)
                  l->led_term, count, raft_configuration_n_voters(c));
 }
 
+/* LEASE-9: a question is answered by a lease only if there is one when the answer leaves. */
+static void answers_question(struct sim_node *n)
+{
+    struct sim *s = n->sim;
+    struct raft_status st;
+
+    if (raft_get_role(node_raft(n)) != RAFT_LEADER)
+        return;
+    raft_get_status(node_raft(n), &st);
+    if (st.n_asks_by_lease > n->lease.n_asks_by_lease && s->options.judge != JUDGE_INDEX &&
+        !is_usable(n, s->now))
+        sim_fail(s, "LEASE-9", "n%u answers a question by a lease that it has not", n->i + 1);
+    n->lease.n_asks_by_lease = st.n_asks_by_lease;
+}
+
 /* ---- what is asked ---- */
 
 void leases_hears(struct sim_node *n, const struct raft_msg *m, enum raft_role role)
@@ -371,23 +386,10 @@ void leases_sends(struct sim_node *n, const struct raft_msg *m)
         answers(n, m, to);
     else if (m->type == RAFT_MSG_VOTE_RESP)
         votes(n, m, to);
+    else if (m->type == RAFT_MSG_READ_ANSWER && !m->reject)
+        answers_question(n);
     else if (m->type == RAFT_MSG_TIMEOUT_NOW && m->term == n->lease.led_term)
         n->lease.handed_over = true;
-}
-
-/* LEASE-9: a question is answered by a lease only if there is one now that it has come. */
-void leases_heard(struct sim_node *n)
-{
-    struct sim *s = n->sim;
-    struct raft_status st;
-
-    if (!leases_are_on(s) || raft_get_role(node_raft(n)) != RAFT_LEADER)
-        return;
-    raft_get_status(node_raft(n), &st);
-    if (st.n_asks_by_lease > n->lease.n_asks_by_lease && s->options.judge != JUDGE_INDEX &&
-        !is_usable(n, s->now))
-        sim_fail(s, "LEASE-9", "n%u answers a question by a lease that it has not", n->i + 1);
-    n->lease.n_asks_by_lease = st.n_asks_by_lease;
 }
 
 void leases_commits(struct sim_node *n)

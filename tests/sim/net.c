@@ -92,7 +92,6 @@ static int deliver(struct sim *s, unsigned from, unsigned to, const struct wire_
         return 0;
     }
     manners_after(n, &m);
-    leases_heard(n);
     if (r != 0)
         sim_fail(s, "CORE-3", "n%u refuses a %s of n%u, which is a correct peer", to + 1,
                  raft_msg_type_name(m.type), from + 1);

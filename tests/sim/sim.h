@@ -824,8 +824,6 @@ void leases_sends(struct sim_node *n, const struct raft_msg *m);
 void leases_trace(struct sim_node *n, const struct raft_trace *t);
 /* The host has said that it stood still. */
 void leases_disrupted(struct sim_node *n);
-/* It has taken in a message. */
-void leases_heard(struct sim_node *n);
 /* This leader commits what nobody had committed. */
 void leases_commits(struct sim_node *n);
 void leases_turn(struct sim_node *n);
