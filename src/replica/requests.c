@@ -253,14 +253,14 @@ void replica_deadline_failure(struct replica *r, const char *stage, uint64_t now
                      ret_failure);
 }
 
-/* Nobody was known to lead for as long as it waited: then that is what it is told (FOLLOW-2). A
- * state that is young enough is a matter of time, whoever is heard. */
+/* Nobody was known to lead for as long as it waited: then that is what it is told, unless no quorum
+ * was heard, for that is why (FOLLOW-2). A state that is young enough is a matter of time, whoever is heard. */
 static void expired_failure(const struct replica *r, const struct replica_request *q,
                             struct replica_failure *ret_failure)
 {
     deadline_failure(r, q->stage, stage_name(q->stage), ret_failure);
-    if (q->stage == REPLICA_TICKET && ret_failure->leader_id == 0 &&
-        r->leader_seen_us < q->submitted_us)
+    if (q->stage == REPLICA_TICKET && ret_failure->error == WIRE_ERROR_TIMEOUT &&
+        ret_failure->leader_id == 0 && r->leader_seen_us < q->submitted_us)
         ret_failure->error = WIRE_ERROR_NOT_LEADER;
     else if (q->stage == REPLICA_AGE)
         ret_failure->error = WIRE_ERROR_TIMEOUT;

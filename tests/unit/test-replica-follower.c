@@ -216,12 +216,19 @@ static void follower__learners_are_answered(void **state)
 
 /* ---- deadlines ---- */
 
+static bool nobody_votes(const struct fx *x, const struct raft_msg *m)
+{
+    (void)x;
+    return m->type != RAFT_MSG_VOTE;
+}
+
 /* FOLLOW-2: nobody was known to lead for as long as it waited. */
 static void follower__without_a_leader_it_is_told_so(void **state)
 {
     (void)state;
     begin_plain(3);
-    fx.cut[f] = true;
+    fx.cut[l] = true; /* the two others hear each other, and elect nobody */
+    fx.pass = nobody_votes;
     fx_advance(&fx, 4 * FX_ELECTION_US);
     assert_true(raft_get_leader(fx_raft(&fx, f)) == 0);
     ask_init(&a[0], &fx, f, REPLICA_READ_FOLLOWER);
@@ -231,6 +238,15 @@ static void follower__without_a_leader_it_is_told_so(void **state)
     assert_true(ask_pending(&a[0]));
     fx_advance(&fx, 20000);
     ask_expect_failed(&a[0], WIRE_ERROR_NOT_LEADER);
+    /* Where nobody is heard, that is why nobody leads. */
+    ask_done(a, 1);
+    fx.cut[f] = true;
+    fx_advance(&fx, 2 * FX_ELECTION_US);
+    ask_init(&a[0], &fx, f, REPLICA_READ_FOLLOWER);
+    a[0].rr.deadline_us = fx.now_us + 100000;
+    ask_submit(&a[0]);
+    fx_advance(&fx, 110000);
+    ask_expect_failed(&a[0], WIRE_ERROR_NETWORK);
     assert_true(a[0].failure.leader_id == 0);
 }
 
@@ -384,9 +400,9 @@ static void follower__waits_for_a_snapshot_that_is_installed(void **state)
     fx_settle(&fx);
     assert_int_equal(a[0].n_written, 1);
     id = fx.nodes[l].applied;
-    assert_int_equal(replica_install(n->replica, id, raft_config_at(fx_raft(&fx, l), id.index),
-                                     fx.now_us),
-                     RAFT_INSTALL_LOG);
+    assert_int_equal(
+        replica_install(n->replica, id, raft_config_at(fx_raft(&fx, l), id.index), fx.now_us),
+        RAFT_INSTALL_LOG);
     ask_read(&a[1], &fx, f, REPLICA_READ_FOLLOWER);
     fx_settle(&fx);
     assert_true(replica_may_restore(n->replica));
