@@ -29,14 +29,15 @@ const struct verb ctl_verbs[] = {
      READ_OPTIONS, 1, 1, verb_read_via_log},
     {"compare", "compare_read_methods", "[-n READS] [--readers LIST] [--methods LIST | --all]",
      "measure the read methods on this cluster",
-     "Lets the leader read by each method, in random order, while it keeps writing, and\n"
-     "prints how long each took, what each cost, and whether every read was what its\n"
-     "method promises (exit code 1 when not). Costs are of each method alone. With --all\n"
-     "all methods, with 1 and 16 reads at a time, and a follower beside the leader. It\n"
+     "Lets the leader read by each method, in random order, while it keeps writing,\n"
+     "and prints how long each took, what each cost, and whether every read was what\n"
+     "its method promises (exit code 1 when not). Costs are of each method alone.\n"
+     "read_index and read_via_log are always among them; with --all it is all\n"
+     "methods, with 1 and 16 reads at a time, and a follower beside the leader. It\n"
      "takes as long as it takes; a bar shows how far it is on a terminal.\n"
      "\n"
      "  $ ridctl compare -n 1000 --methods lease,local\n"
-     "  $ ridctl compare --all --csv | plot-compare figures\n",
+     "  $ ridctl compare --all --csv | tools/plot-compare --out figures\n",
      CTL_OPT_NUM_READS | CTL_OPT_READERS | CTL_OPT_CONCURRENCY | CTL_OPT_METHODS |
          CTL_OPT_MAX_STALE | CTL_OPT_ALL | CTL_OPT_CSV | CTL_OPT_JSON,
      0, 0, verb_compare},
@@ -189,16 +190,18 @@ const struct verb ctl_verbs[] = {
      "  $ ridctl snapshot n2 --save /backup/ridd.snap\n",
      CTL_OPT_ALL | CTL_OPT_SAVE | CTL_OPT_JSON, 0, RIDD_ENDPOINTS_MAX, verb_snapshot},
     {"follower_read", NULL, "KEY [--raw] [-v]", "linearizable read from any node",
-     "Prints the value of KEY; the node asked gets an index from the leader, and answers\n"
-     "when it has come so far.\n",
+     "Prints the value of KEY; the node asked gets an index from the leader, and\n"
+     "answers when it has come so far.\n",
      READ_OPTIONS, 1, 1, verb_follower_read},
-    {"lease_read", NULL, "KEY [--raw] [-v]", "read under the leader's lease",
+    {"lease_read", NULL, "KEY [--raw] [-v]", "linearizable read by the leader's lease",
      "Prints the value of KEY; the leader asks nobody while its lease is valid, and a\n"
-     "quorum where it has none.\n",
+     "quorum where it has none ([reads] lease_ms is 0, say). What a lease asks of the\n"
+     "clocks: CLOCKS in ridd(8).\n",
      READ_OPTIONS, 1, 1, verb_lease_read},
     {"local_read", NULL, "KEY [--raw] [-v]", "read that may be old, from any node",
-     "Prints the value of KEY as the node asked has it, also without a leader.\n", READ_OPTIONS, 1,
-     1, verb_local_read},
+     "Prints the value of KEY as the node asked has it, also without a leader. With a\n"
+     "bound on its age: 'ridctl get --max-stale'.\n",
+     READ_OPTIONS, 1, 1, verb_local_read},
     {"raw", NULL, "", "speak the protocol: lines from standard input",
      "Sends the lines of standard input to the first node that accepts, and prints its\n"
      "replies as they come. At the end of the input it waits for what is owed.\n"
