@@ -29,8 +29,8 @@
 #include "base/list.h"
 #include "base/prng.h"
 
-#define NODES_MAX    3
-#define DEADLINE_US  60000000u /* of anything: the machine may be slow */
+#define NODES_MAX   3
+#define DEADLINE_US 60000000u /* of anything: the machine may be slow */
 /* On a busy machine a process may wait half a second for its turn: a leader must outlive that. */
 #define ELECTION_MS  "1500"
 #define HEARTBEAT_MS "100"
@@ -863,16 +863,9 @@ static void maelstrom__a_second_init_is_refused(void **state)
 static void maelstrom__rubbish_lines_are_dropped(void **state)
 {
     static const char *const lines[] = {
-        "rubbish",
-        "{",
-        "[]",
-        "42",
-        "null",
-        "{}",
-        "\x01\x02\xff\xfe",
+        "rubbish", "{", "[]", "42", "null", "{}", "\x01\x02\xff\xfe",
         "{\"type\":\"ping\",\"msg_id\":1}", /* bare: nobody to answer */
-        "{\"src\":\"c1\",\"dest\":\"n1\"}",
-        "{\"src\":\"c1\",\"body\":{\"type\":\"ping\"}}",
+        "{\"src\":\"c1\",\"dest\":\"n1\"}", "{\"src\":\"c1\",\"body\":{\"type\":\"ping\"}}",
         "{\"src\":1,\"dest\":\"n1\",\"body\":{\"type\":\"ping\"}}",
         "{\"src\":\"\",\"dest\":\"n1\",\"body\":{\"type\":\"ping\"}}",
         "{\"src\":\"c1\",\"dest\":\"n1\",\"body\":{\"type\":\"read_ok\",\"in_reply_to\":3}}",
@@ -1658,24 +1651,24 @@ static void maelstrom__clients_beyond_the_bound_are_busy(void **state)
     /* Nobody leads, so that every client is owed an answer. */
     for (int i = 0; i < 4096; i++) {
         (void)snprintf(name, sizeof(name), "c%d", i);
-        id = ask(net, name, 0, "read", ",\"key\":1,\"timeout_ms\":%d", i == 0 ? 300 : 60000);
+        id = ask(net, name, 0, "read_index", ",\"key\":1,\"timeout_ms\":%d", i == 0 ? 300 : 60000);
         if (i == 0)
             (void)expect(net, id, "error"); /* it is owed nothing now: its place is free again */
     }
-    (void)ask(net, "c4096", 0, "read", ",\"key\":1,\"timeout_ms\":60000");
-    body = expect(net, ask(net, "c4097", 0, "read", ",\"key\":1"), "error");
+    (void)ask(net, "c4096", 0, "read_index", ",\"key\":1,\"timeout_ms\":60000");
+    body = expect(net, ask(net, "c4097", 0, "read_index", ",\"key\":1"), "error");
     assert_string_equal(json_string_value(json_object_get(body, "error")), "busy");
     assert_int_equal(json_integer_value(json_object_get(body, "limit")), 4096);
     assert_true(is_definite(body));
     /* A node that passes a request on is told the same. */
     send_raw(net, 0,
-             "{\"src\":\"n3\",\"dest\":\"n1\",\"body\":{\"type\":\"read\",\"msg_id\":88001,"
+             "{\"src\":\"n3\",\"dest\":\"n1\",\"body\":{\"type\":\"read_index\",\"msg_id\":88001,"
              "\"key\":1}}");
     body = expect(net, 88001, "error");
     assert_string_equal(json_string_value(json_object_get(body, "error")), "busy");
     /* Those who wait are served when somebody leads. */
     lead(net, "n2", 5);
-    (void)await_forward(net, "n2", "read");
+    (void)await_forward(net, "n2", "read_index");
 }
 
 /* An answer may be larger than a value may be: lists and pairs are passed on piece by piece. */
@@ -1739,13 +1732,14 @@ static void maelstrom__an_answer_that_cannot_be_told_is_none(void **state)
     free(large);
     body = expect(net, id, "error");
     assert_false(is_definite(body));
-    id = ask(net, "c2", 0, "read", ",\"key\":1,\"timeout_ms\":1500");
-    assert_true(asprintf(&large, "\"type\":\"read_ok\",\"value\":{\"A B\":\"%s\"}", text) > 0);
-    answer(net, "n2", await_forward(net, "n2", "read"), large);
+    id = ask(net, "c2", 0, "read_index", ",\"key\":1,\"timeout_ms\":1500");
+    assert_true(asprintf(&large, "\"type\":\"read_index_ok\",\"value\":{\"A B\":\"%s\"}", text) >
+                0);
+    answer(net, "n2", await_forward(net, "n2", "read_index"), large);
     free(large);
     (void)expect(net, id, "error");
-    id = ask(net, "c3", 0, "read", ",\"key\":1,\"timeout_ms\":1500");
-    answer(net, "n2", await_forward(net, "n2", "read"), "\"value\":1");
+    id = ask(net, "c3", 0, "read_index", ",\"key\":1,\"timeout_ms\":1500");
+    answer(net, "n2", await_forward(net, "n2", "read_index"), "\"value\":1");
     (void)expect(net, id, "error");
     free(text);
 }
