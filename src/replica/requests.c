@@ -254,7 +254,8 @@ void replica_deadline_failure(struct replica *r, const char *stage, uint64_t now
 }
 
 /* Nobody was known to lead for as long as it waited: then that is what it is told, unless no quorum
- * was heard, for that is why (FOLLOW-2). A state that is young enough is a matter of time, whoever is heard. */
+ * was heard, for that is why (FOLLOW-2). A state that is young enough is a matter of time, whoever
+ * is heard. */
 static void expired_failure(const struct replica *r, const struct replica_request *q,
                             struct replica_failure *ret_failure)
 {

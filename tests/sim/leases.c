@@ -115,7 +115,8 @@ static uint64_t promised_until_us(const struct sim_node *n, raft_term before, ra
     return until_us;
 }
 
-/* The heartbeat that is answered, the first time it came. */
+/* The heartbeat that is answered, the first time it came and asked for a promise: repeated behind a
+ * hand-over it asks for none (LEASE-10), and may overtake the one that did. */
 static const struct sim_beat *heard(const struct sim_lease *l, const struct raft_msg *m,
                                     unsigned from)
 {
@@ -125,7 +126,8 @@ static const struct sim_beat *heard(const struct sim_lease *l, const struct raft
         const struct sim_beat *b = &l->beats[i];
 
         if (b->term == m->term && b->round == m->round && b->from == from &&
-            (first == NULL || b->at_us < first->at_us))
+            (first == NULL || (first->lease_us == 0 && b->lease_us != 0) ||
+             (b->at_us < first->at_us && (b->lease_us != 0 || first->lease_us == 0))))
             first = b;
     }
     return first;
