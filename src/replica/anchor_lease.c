@@ -81,7 +81,7 @@ static void forget(struct replica *r, struct replica_request *q)
     anchor_index.forget(r, q);
 }
 
-/* Who is heard and holds the most; of two, the nearer one. */
+/* The nearest of those that are heard, fit, and hold all of it. */
 static raft_node_id nearest(const struct replica *r, raft_index index)
 {
     const struct raft_peer_status *best = NULL;
@@ -101,14 +101,15 @@ static raft_node_id nearest(const struct replica *r, raft_index index)
     return best != NULL ? best->id : 0;
 }
 
-/* A round would make it wait here, which is what it is refused for: only a lease proves at once. */
+/* A round would make it wait here, which is what it is refused for: only a lease proves at once.
+ * Nor is it sent away from its own earlier writes, of which some wait here yet (READ-58). */
 bool replica_spare(struct replica *r, struct replica_session *session, raft_index *ret_index,
                    raft_node_id *ret_node)
 {
     const struct replica_request q = {.session = session};
     uint64_t hold_us;
 
-    if (!replica_can_serve(r))
+    if (!replica_can_serve(r) || session->n_waiting > 0)
         return false;
     hold_us = replica_look(r);
     if (raft_lease(r->raft, anchor_floor(r, &q), r->now_us, hold_us, ret_index) != 0)

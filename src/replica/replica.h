@@ -107,7 +107,7 @@ struct replica_ops {
      * count; it never falls. Who holds something counts it (LEASE-0). NULL: never. */
     uint64_t (*suspended_us)(void *ctx);
     /* The process or the machine stood still, or is a copy, since this was asked last: nothing that
-     * was sent before counts for a lease (LEASE-12) or for the age of a state (BOUND-4). NULL:
+     * was sent before counts for a lease (LEASE-12) or for the age of a state (BOUND-7). NULL:
      * nobody knows. */
     bool (*disrupted)(void *ctx);
 };
@@ -357,8 +357,8 @@ void replica_read_put_off(struct replica *r, const struct replica_request *q);
 bool replica_can_serve(const struct replica *r);
 /* For a read that its host will not serve, and has in memory: what a lease of this node proves for
  * it, as by REPLICA_READ_LEASE, and which other node is likely to have applied that. False: there
- * is no lease, or nobody is near. The read is linearizable where that index is applied (READ-67).
- */
+ * is no lease, nobody is near, or the session's own writes are not committed. The read is
+ * linearizable where that index is applied (READ-67). */
 bool replica_spare(struct replica *r, struct replica_session *session, raft_index *ret_index,
                    raft_node_id *ret_node);
 /* Something valid came from this node within one election timeout; of itself: always. */

@@ -198,6 +198,32 @@ static void lease__sees_what_its_session_wrote(void **state)
     expect_by_round(&a[1], "2");
 }
 
+/* READ-67: nobody is sent away from his own writes, on their way or not begun yet. */
+static void lease__spares_no_read_behind_own_writes(void **state)
+{
+    struct replica_session session = {0};
+    struct replica *r;
+    raft_index before;
+    raft_index index;
+    raft_node_id id;
+
+    (void)state;
+    begin(3, LEASE_US);
+    r = fx.nodes[l].replica;
+    assert_true(replica_spare(r, &session, &before, &id));
+    assert_int_equal(before, raft_get_commit_index(fx_raft(&fx, l)));
+    assert_true(id != 0 && id != fx.nodes[l].id);
+    ask_write(&a[0], &fx, l, &session, "2");
+    assert_false(replica_spare(r, &session, &index, &id));
+    assert_true(replica_spare(r, &(struct replica_session){0}, &index, &id)); /* another's */
+    assert_true(index == before);
+    fx_settle(&fx);
+    assert_true(replica_spare(r, &session, &index, &id));
+    assert_true(index == before + 1);
+    session.n_waiting = 1; /* as in a turn in which it has not come to it */
+    assert_false(replica_spare(r, &session, &index, &id));
+}
+
 /* READ-33: elsewhere it is refused with the leader's name, and waits where nobody is known. */
 static void lease__only_a_leader_has_one(void **state)
 {
@@ -524,6 +550,7 @@ int main(void)
         T(lease__sleep_ends_it),
         T(lease__waits_for_what_is_committed),
         T(lease__sees_what_its_session_wrote),
+        T(lease__spares_no_read_behind_own_writes),
         T(lease__only_a_leader_has_one),
         T(lease__ends_with_the_leadership),
         T(lease__a_new_leader_waits_for_the_old_one),
