@@ -315,11 +315,13 @@ static void print_index_cost(const json_t *reply)
                      n_fsyncs == 1 ? "fsync" : "fsyncs");
 }
 
-static void print_ratio(const json_t *reply)
+/* when: "", or "16 reads at a time: ". */
+static void print_ratio(const json_t *reply, const char *when)
 {
     double index_ms = avg_of(reply, "read_index", "read_index_avg_ms");
     double log_ms = avg_of(reply, "read_via_log", "read_via_log_avg_ms");
 
+    (void)fputs(when, stdout);
     if (index_ms > 0 && log_ms > 0) {
         double ratio = log_ms / index_ms;
 
@@ -340,32 +342,32 @@ static void print_ratio(const json_t *reply)
 }
 
 /* What a table does not say. */
-static void print_notes(const struct compare_run *run)
+static void print_notes(const struct compare_run *run, const char *when)
 {
     const json_t *lease = compare_method(run->reply, "lease_read");
     const json_t *methods = json_object_get(run->reply, "methods");
     const double fallbacks = compare_number(lease, "lease_fallbacks");
 
     if (fallbacks > 0)
-        (void)printf("%s had no lease for %.0f of %.0f lease reads: they took a round\n", run->node,
-                     fallbacks, compare_number(lease, "reads"));
+        (void)printf("%s%s had no lease for %.0f of %.0f lease reads: they took a round\n", when,
+                     run->node, fallbacks, compare_number(lease, "reads"));
     if (json_is_false(json_object_get(run->reply, "writes")) &&
         compare_number(run->reply, "values_seen") == 0)
-        (void)printf("nothing was written while %s read: its reads were held against little\n",
-                     run->node);
+        (void)printf("%snothing was written while %s read: its reads were held against little\n",
+                     when, run->node);
     for (size_t i = 0; i < json_array_size(methods); i++) {
         const json_t *m = json_array_get(methods, i);
 
         if (compare_number(m, "wrong") > 0)
-            (void)printf("%s at %s: %.0f answers were NOT what the method promises\n", name_of(m),
-                         run->node, compare_number(m, "wrong"));
+            (void)printf("%s%s at %s: %.0f answers were NOT what the method promises\n", when,
+                         name_of(m), run->node, compare_number(m, "wrong"));
     }
 }
 
 int compare_print(const struct ctl *ctl, const struct compare_run *runs, unsigned n)
 {
     int exit_code = CTL_EXIT_OK;
-    struct axis a;
+    struct axis a = {0};
     const bool has_axis = find_axis(runs, n, &a);
 
     for (unsigned i = 0; i < n && exit_code == CTL_EXIT_OK; i++) {
@@ -388,9 +390,15 @@ int compare_print(const struct ctl *ctl, const struct compare_run *runs, unsigne
     if (n > 1)
         (void)putchar('\n');
     for (unsigned i = 0; i < n; i++) {
+        const unsigned readers = runs[i].readers;
+        char when[48] = "";
+
+        if (runs[0].readers != runs[n - 1].readers)
+            (void)snprintf(when, sizeof(when), "%u %s at a time: ", readers,
+                           readers == 1 ? "read" : "reads");
         if (json_is_number(json_object_get(runs[i].reply, "read_index_avg_ms")))
-            print_ratio(runs[i].reply);
-        print_notes(&runs[i]);
+            print_ratio(runs[i].reply, when);
+        print_notes(&runs[i], when);
     }
     return CTL_EXIT_OK;
 }
