@@ -9,18 +9,14 @@
  * With --save it grows in FILE.part, which needs no notes of its own: the last whole line says
  * where to go on. FILE is there when all of it is there, durably. */
 #include <errno.h>
-#include <fcntl.h>
-#include <libgen.h>
-#include <limits.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/crc32c.h"
 #include "ctl/keys_int.h"
+#include "ctl/part_int.h"
 
 #include "base/banned.h"
 
@@ -30,9 +26,8 @@ struct export
     struct keys_cluster cluster;
     struct pages pages;
     struct ridd *client; /* owned */
-    char part[PATH_MAX]; /* "": standard output */
-    int fd;              /* owned with --save; -1: none */
-    bool locked;         /* the part is ours */
+    struct part part;    /* with --save */
+    int fd;              /* of that, borrowed, or standard output */
     struct buf out;      /* lines on their way */
     uint32_t crc;        /* of all lines so far */
     uint64_t n_keys;
@@ -67,7 +62,7 @@ static int flush(struct export *e)
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
-            return fail_file(e, "write", e->part[0] != '\0' ? e->part : "standard output");
+            return fail_file(e, "write", e->ctl->save != NULL ? e->part.path : "standard output");
         data += n;
         left -= (size_t)n;
     }
@@ -204,64 +199,45 @@ static int resume(struct export *e)
     uint64_t bytes;
 
     if (fstat(e->fd, &st) != 0)
-        return fail_file(e, "read", e->part);
+        return fail_file(e, "read", e->part.path);
     if (st.st_size == 0)
         return CTL_EXIT_OK;
-    lines_begin(&l, e->fd, e->part);
+    lines_begin(&l, e->fd, e->part.path);
     bytes = take_left(e, &l);
     e->n_found = e->n_keys;
     if (bytes == 0) {
         const char *why = l.header != NULL || l.why[0] == '\0' ? why_not(e, &l) : l.why;
 
         begin_anew(e);
-        (void)fprintf(stderr, "export: %s cannot be gone on with (%s): beginning anew\n", e->part,
-                      why != NULL ? why : "it holds no key yet");
+        (void)fprintf(stderr, "export: %s cannot be gone on with (%s): beginning anew\n",
+                      e->part.path, why != NULL ? why : "it holds no key yet");
     } else {
         (void)fprintf(stderr, "export: going on behind the %llu keys of %s\n",
-                      (unsigned long long)e->n_keys, e->part);
+                      (unsigned long long)e->n_keys, e->part.path);
     }
     lines_done(&l);
     if (ftruncate(e->fd, (off_t)bytes) != 0 || lseek(e->fd, (off_t)bytes, SEEK_SET) < 0)
-        return fail_file(e, "write", e->part);
+        return fail_file(e, "write", e->part.path);
     return CTL_EXIT_OK;
 }
 
-/* Two of them at the same file would make one that is neither. */
 static int open_part(struct export *e)
 {
-    const char *file = e->ctl->save;
-    struct stat st;
+    char why[RIDD_TEXT_SIZE];
+    const int exit_code = part_open(&e->part, e->ctl->save, why);
 
-    if ((size_t)snprintf(e->part, sizeof(e->part), "%s.part", file) >= sizeof(e->part))
-        return report(e->ctl, CTL_EXIT_USAGE, "the name of the file is too long");
-    if (stat(file, &st) == 0 && !S_ISREG(st.st_mode))
-        return report(e->ctl, CTL_EXIT_USAGE, "'%s' is no regular file", file);
-    e->fd = open(e->part, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (e->fd < 0)
-        return fail_file(e, "write", e->part);
-    if (flock(e->fd, LOCK_EX | LOCK_NB) != 0)
-        return report(e->ctl, CTL_EXIT_AGAIN, "another ridctl is saving to '%s'", file);
-    e->locked = true;
+    if (exit_code != CTL_EXIT_OK)
+        return report(e->ctl, exit_code, "%s", why);
+    e->fd = e->part.fd;
     return resume(e);
 }
 
-/* On the disk first, then under its name. */
-static int put_in_place(struct export *e)
+static int place_part(struct export *e)
 {
-    cleanup_free char *copy = strdup(e->ctl->save);
-    cleanup_fd int dir = -1;
+    char why[RIDD_TEXT_SIZE];
+    const int exit_code = part_place(&e->part, e->ctl->save, why);
 
-    if (copy == NULL)
-        return report_no_memory(e->ctl);
-    if (fsync(e->fd) != 0)
-        return fail_file(e, "write", e->part);
-    if (rename(e->part, e->ctl->save) != 0)
-        return fail_file(e, "name", e->ctl->save);
-    e->locked = false; /* it has another name now */
-    dir = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (dir < 0 || fsync(dir) != 0)
-        return fail_file(e, "sync the folder of", e->ctl->save);
-    return CTL_EXIT_OK;
+    return exit_code == CTL_EXIT_OK ? exit_code : report(e->ctl, exit_code, "%s", why);
 }
 
 /* ---- pages ---- */
@@ -279,9 +255,9 @@ static void show(struct export *e)
 static int fail_page(struct export *e)
 {
     meter_end(&e->meter);
-    if (e->part[0] != '\0' && e->n_keys > 0)
+    if (e->ctl->save != NULL && e->n_keys > 0)
         (void)fprintf(stderr, "export: %llu keys are in %s; the same command goes on from there\n",
-                      (unsigned long long)e->n_keys, e->part);
+                      (unsigned long long)e->n_keys, e->part.path);
     return pages_report(e->ctl, &e->pages, false);
 }
 
@@ -333,7 +309,7 @@ static int export_anew(struct export *e)
 {
     const struct pages *p = &e->pages;
 
-    if (e->part[0] == '\0' || e->tries == CTL_ONE_INDEX_TRIES) {
+    if (e->ctl->save == NULL || e->tries == CTL_ONE_INDEX_TRIES) {
         e->n_keys = 0; /* no use in going on with them */
         return report(
             e->ctl, CTL_EXIT_AGAIN,
@@ -346,7 +322,7 @@ static int export_anew(struct export *e)
     begin_anew(e);
     buf_reset(&e->out, 0);
     if (ftruncate(e->fd, 0) != 0 || lseek(e->fd, 0, SEEK_SET) < 0)
-        return fail_file(e, "write", e->part);
+        return fail_file(e, "write", e->part.path);
     return CTL_EXIT_OK;
 }
 
@@ -357,7 +333,7 @@ static void say_done(const struct export *e)
     char index[96];
 
     pages_text(e->n_keys, e->from, p->last_index, index, sizeof(index));
-    if (e->part[0] != '\0')
+    if (e->ctl->save != NULL)
         (void)printf("%s saved in %s, in %.1f s\n", index, e->ctl->save, s);
     else if (e->from != p->last_index || e->ctl->verbose)
         (void)fprintf(stderr, "export: %s\n", index);
@@ -386,8 +362,8 @@ static int export_run(struct export *e)
         }
     } while (exit_code == EXPORT_MOVED);
     meter_end(&e->meter);
-    if (exit_code == CTL_EXIT_OK && e->part[0] != '\0')
-        exit_code = put_in_place(e);
+    if (exit_code == CTL_EXIT_OK && e->ctl->save != NULL)
+        exit_code = place_part(e);
     if (exit_code == CTL_EXIT_OK)
         say_done(e);
     return exit_code;
@@ -395,16 +371,12 @@ static int export_run(struct export *e)
 
 int verb_export(struct ctl *ctl)
 {
-    struct export e = {.ctl = ctl, .fd = ctl->save != NULL ? -1 : STDOUT_FILENO, .out = BUF_INIT};
+    struct export e = {.ctl = ctl, .part = {.fd = -1}, .fd = STDOUT_FILENO, .out = BUF_INIT};
     int exit_code = keys_open(ctl, RIDD_FLAG_MONOTONIC, &e.cluster, &e.client);
 
     if (exit_code == CTL_EXIT_OK)
         exit_code = export_run(&e);
-    /* Nothing has come: nothing is left. Only by who holds the lock. */
-    if (e.locked && e.n_keys == 0)
-        (void)unlink(e.part);
-    if (ctl->save != NULL && e.fd >= 0)
-        (void)close(e.fd);
+    part_close(&e.part, e.n_keys > 0);
     pages_done(&e.pages);
     buf_done(&e.out);
     ridd_close(e.client);

@@ -14,7 +14,7 @@ static void take_text(const json_t *status, const char *name, char *ret, size_t 
     (void)snprintf(ret, size, "%s", s != NULL ? s : "");
 }
 
-static int ask_cluster(const struct ctl *ctl, struct ridd *client, struct keys_cluster *ret)
+int keys_ask_cluster(const struct ctl *ctl, struct ridd *client, struct keys_cluster *ret)
 {
     struct ridd_reply *r = ridd_request(client, "{\"type\":\"status\"}", RIDD_KIND_READ, 0);
     cleanup_json json_t *status = NULL;
@@ -26,6 +26,7 @@ static int ask_cluster(const struct ctl *ctl, struct ridd *client, struct keys_c
         status = json_loadb(r->json, r->json_len, 0, NULL);
         take_text(status, "cluster", ret->name, sizeof(ret->name));
         take_text(status, "cluster_hash", ret->hash, sizeof(ret->hash));
+        (void)snprintf(ret->endpoint, sizeof(ret->endpoint), "%s", r->endpoint);
     }
     ridd_reply_free(r);
     return exit_code;
@@ -41,7 +42,7 @@ int keys_open(struct ctl *ctl, unsigned flags, struct keys_cluster *ret_cluster,
     int exit_code = cluster_open(ctl, &client);
 
     if (exit_code == CTL_EXIT_OK)
-        exit_code = ask_cluster(ctl, client, ret_cluster);
+        exit_code = keys_ask_cluster(ctl, client, ret_cluster);
     ridd_close(client);
     if (exit_code != CTL_EXIT_OK)
         return exit_code;

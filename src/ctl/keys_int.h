@@ -112,7 +112,10 @@ bool lines_header_is(const json_t *header, const struct header *h);
 struct keys_cluster {
     char name[NODE_NAME_BYTES_MAX + 1]; /* "": not said */
     char hash[RIDD_CLUSTER_SIZE];
+    char endpoint[RIDD_ENDPOINT_SIZE]; /* who said so */
 };
+/* Which one `client` reaches. An exit code; on failure it has been reported. */
+int keys_ask_cluster(const struct ctl *ctl, struct ridd *client, struct keys_cluster *ret);
 /* Finds the cluster, impatiently, and then gives a client that is patient. An exit code; on failure
  * it has been reported. */
 int keys_open(struct ctl *ctl, unsigned flags, struct keys_cluster *ret_cluster,

@@ -9,11 +9,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
-#include <libgen.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -21,6 +19,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/crc32c.h"
+#include "ctl/part_int.h"
 #include "ctl/snapshot_int.h"
 #include "snap/snap.h"
 
@@ -34,9 +33,8 @@ struct saving {
     const struct ctl_node *node;
     struct snapshot_outcome *o;
     struct ridd *client; /* owned: of this node alone */
-    char part[PATH_MAX];
+    struct part part;
     char part_of[PATH_MAX];
-    int fd; /* owned; -1: none */
     uint64_t index;
     uint64_t term;
     uint64_t bytes; /* of the whole */
@@ -46,7 +44,6 @@ struct saving {
     uint64_t deadline_us;
     uint64_t show_us; /* not before: the bar again */
     bool bar;
-    bool locked; /* the part is ours */
 };
 
 static const char *name_of(const struct ctl_node *node)
@@ -66,9 +63,8 @@ static bool name_files(struct saving *s)
 {
     const char *file = s->ctl->save;
 
-    return (size_t)snprintf(s->part, sizeof(s->part), "%s.part", file) < sizeof(s->part) &&
-           (size_t)snprintf(s->part_of, sizeof(s->part_of), "%s.part-of", file) <
-               sizeof(s->part_of);
+    return part_name(&s->part, file) && (size_t)snprintf(s->part_of, sizeof(s->part_of),
+                                                         "%s.part-of", file) < sizeof(s->part_of);
 }
 
 /* What was begun, if it is of this node; index 0: nothing, or of another. */
@@ -88,7 +84,7 @@ static void read_part_of(struct saving *s)
     text[n > 0 ? n : 0] = '\0';
     s->index = 0;
     if (sscanf(text, "%326s %llu %llu %llu", name, &index, &term, &bytes) != 4 || /* NOLINT */
-        strcmp(name, name_of(s->node)) != 0 || stat(s->part, &st) != 0)
+        strcmp(name, name_of(s->node)) != 0 || stat(s->part.path, &st) != 0)
         return;
     s->index = index;
     s->term = term;
@@ -113,17 +109,14 @@ static int write_part_of(struct saving *s)
     return CTL_EXIT_OK;
 }
 
-/* Two of them at the same file would make one that is neither. */
-static int open_part(struct saving *s)
+static int fail_part(struct saving *s, int exit_code, const char *why)
 {
-    s->fd = open(s->part, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (s->fd < 0)
-        return fail_file(s, "write", s->part);
-    if (flock(s->fd, LOCK_EX | LOCK_NB) != 0)
-        return snapshot_fail(s->o, CTL_EXIT_AGAIN, "busy", "another ridctl is saving to '%s'",
-                             s->ctl->save);
-    s->locked = true;
-    return CTL_EXIT_OK;
+    return snapshot_fail(s->o, exit_code,
+                         exit_code == CTL_EXIT_AGAIN    ? "busy"
+                         : exit_code == CTL_EXIT_USAGE  ? "usage"
+                         : exit_code == CTL_EXIT_SYSTEM ? "no_memory"
+                                                        : "output",
+                         "%s", why);
 }
 
 /* What is there is of no use. */
@@ -136,12 +129,12 @@ static void forget(struct saving *s)
 static int add(struct saving *s, const unsigned char *data, size_t n)
 {
     while (n > 0) {
-        const ssize_t done = pwrite(s->fd, data, n, (off_t)s->at);
+        const ssize_t done = pwrite(s->part.fd, data, n, (off_t)s->at);
 
         if (done < 0 && errno == EINTR)
             continue;
         if (done <= 0)
-            return fail_file(s, "write", s->part);
+            return fail_file(s, "write", s->part.path);
         data += done;
         n -= (size_t)done;
         s->at += (uint64_t)done;
@@ -152,7 +145,7 @@ static int add(struct saving *s, const unsigned char *data, size_t n)
 static bool read_all(const struct saving *s, unsigned char *p, size_t n, uint64_t offset)
 {
     while (n > 0) {
-        const ssize_t done = pread(s->fd, p, n, (off_t)offset);
+        const ssize_t done = pread(s->part.fd, p, n, (off_t)offset);
 
         if (done < 0 && errno == EINTR)
             continue;
@@ -188,8 +181,8 @@ static int take_first(struct saving *s, const json_t *part)
     s->bytes = num(part, "bytes");
     if (s->index == 0 || s->term == 0 || s->bytes == 0)
         return fail_garbled(s, "it does not say what it is of");
-    if (ftruncate(s->fd, 0) != 0)
-        return fail_file(s, "write", s->part);
+    if (ftruncate(s->part.fd, 0) != 0)
+        return fail_file(s, "write", s->part.path);
     return write_part_of(s);
 }
 
@@ -320,26 +313,17 @@ static bool is_whole(const struct saving *s)
     return crc == m.body_crc;
 }
 
-/* On the disk first, then under its name. */
 static int put_in_place(struct saving *s)
 {
-    cleanup_free char *copy = strdup(s->ctl->save);
-    int dir;
+    char why[RIDD_TEXT_SIZE];
+    int exit_code;
 
-    if (copy == NULL)
-        return snapshot_fail(s->o, CTL_EXIT_SYSTEM, "no_memory", "out of memory");
-    if (ftruncate(s->fd, (off_t)s->bytes) != 0 || fsync(s->fd) != 0)
-        return fail_file(s, "write", s->part);
-    if (rename(s->part, s->ctl->save) != 0)
-        return fail_file(s, "name", s->ctl->save);
-    dir = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (dir < 0 || fsync(dir) != 0) {
-        (void)fail_file(s, "sync the folder of", s->ctl->save);
-    }
-    if (dir >= 0)
-        (void)close(dir);
-    (void)unlink(s->part_of);
-    return s->o->exit_code;
+    if (ftruncate(s->part.fd, (off_t)s->bytes) != 0)
+        return fail_file(s, "write", s->part.path);
+    exit_code = part_place(&s->part, s->ctl->save, why);
+    if (!s->part.locked)
+        (void)unlink(s->part_of); /* it has its name */
+    return exit_code == CTL_EXIT_OK ? exit_code : fail_part(s, exit_code, why);
 }
 
 static int finish(struct saving *s)
@@ -374,17 +358,16 @@ static int begin(struct saving *s)
 {
     const struct ridd_options options = {.timeout_ms = s->ctl->timeout_ms,
                                          .flags = RIDD_FLAG_IMPATIENT | RIDD_FLAG_LISTED_ONLY};
-    struct stat st;
+    char why[RIDD_TEXT_SIZE];
+    int exit_code;
 
     if (!name_files(s))
-        return snapshot_fail(s->o, CTL_EXIT_USAGE, "usage", "the name of the file is too long");
-    if (stat(s->ctl->save, &st) == 0 && !S_ISREG(st.st_mode))
-        return snapshot_fail(s->o, CTL_EXIT_USAGE, "usage", "'%s' is no regular file",
-                             s->ctl->save);
+        return fail_part(s, CTL_EXIT_USAGE, "the name of the file is too long");
     if (ridd_open(s->node->endpoint, &options, &s->client) != RIDD_OK)
         return snapshot_fail(s->o, CTL_EXIT_SYSTEM, "no_memory", "out of memory");
-    if (open_part(s) != CTL_EXIT_OK)
-        return s->o->exit_code;
+    exit_code = part_open(&s->part, s->ctl->save, why);
+    if (exit_code != CTL_EXIT_OK)
+        return fail_part(s, exit_code, why);
     read_part_of(s);
     return CTL_EXIT_OK;
 }
@@ -395,7 +378,7 @@ int save_snapshot(const struct ctl *ctl, const struct ctl_node *node, uint64_t d
     struct saving s = {.ctl = ctl,
                        .node = node,
                        .o = o,
-                       .fd = -1,
+                       .part = {.fd = -1},
                        .began_us = clock_mono_us(),
                        .deadline_us = deadline_us,
                        .bar = bar_is_shown()};
@@ -407,11 +390,7 @@ int save_snapshot(const struct ctl *ctl, const struct ctl_node *node, uint64_t d
         if (s.bar)
             bar_clear();
     }
-    /* Nothing has come: nothing is left. Only by who holds the lock. */
-    if (s.locked && s.bytes == 0)
-        (void)unlink(s.part);
-    if (s.fd >= 0)
-        (void)close(s.fd);
+    part_close(&s.part, s.bytes != 0);
     ridd_close(s.client);
     return o->exit_code;
 }

@@ -1,11 +1,11 @@
 /* Reads of one key by any method, and of many keys at one index. */
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "ctl/ctl_int.h"
+#include "ctl/keys_int.h"
 
 #include "base/banned.h"
 
@@ -85,27 +85,17 @@ static int print_read(const struct ctl *ctl, const struct ridd_reply *r, const c
 
 /* A linearizable read holds all that was seen, in the same cluster; whether it is the same only a
  * local read is asked to look at. */
-static int check_cluster(const struct ctl *ctl, struct ridd *client)
+static int check_seen(const struct ctl *ctl, struct ridd *client)
 {
-    struct ridd_reply *r;
-    json_t *status = NULL;
-    const char *hash;
-    int exit_code = CTL_EXIT_OK;
+    struct keys_cluster it;
+    const int exit_code = keys_ask_cluster(ctl, client, &it);
 
-    r = ridd_request(client, "{\"type\":\"status\"}", RIDD_KIND_READ, 0);
-    if (r->status == RIDD_OK)
-        status = json_loadb(r->json, r->json_len, 0, NULL);
-    hash = json_string_value(json_object_get(status, "cluster_hash"));
-    if (r->status != RIDD_OK)
-        exit_code = report_failure(ctl, r, NULL);
-    else if (hash == NULL || strcmp(hash, ctl->seen.cluster) != 0)
-        exit_code = report(ctl, CTL_EXIT_PRECONDITION,
-                           "the index was seen in another cluster, or in this one before it went "
-                           "on alone: %s is %.60s",
-                           r->endpoint, hash != NULL ? hash : "none that has a hash");
-    json_decref(status);
-    ridd_reply_free(r);
-    return exit_code;
+    if (exit_code != CTL_EXIT_OK || strcmp(it.hash, ctl->seen.cluster) == 0)
+        return exit_code;
+    return report(ctl, CTL_EXIT_PRECONDITION,
+                  "the index was seen in another cluster, or in this one before it went on alone: "
+                  "%s is %s",
+                  it.endpoint, it.hash[0] != '\0' ? it.hash : "none that has a hash");
 }
 
 /* What was seen and is not there was of another cluster. */
@@ -147,7 +137,7 @@ static int read_key(struct ctl *ctl, enum ridd_via via)
     if (exit_code != CTL_EXIT_OK)
         return exit_code;
     if (via != RIDD_VIA_LOCAL && ctl->seen.cluster[0] != '\0')
-        exit_code = check_cluster(ctl, client);
+        exit_code = check_seen(ctl, client);
     if (exit_code != CTL_EXIT_OK) {
         ridd_close(client);
         return exit_code;
