@@ -72,7 +72,7 @@ void harness_init(int argc, char **argv)
 
     if (factor != NULL)
         slowness = (unsigned)strtoul(factor, NULL, 10);
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifdef RIDD_SLOW_BUILD
     else
         slowness = 5;
 #endif

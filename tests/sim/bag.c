@@ -371,7 +371,7 @@ static uint64_t number_or_die(const char *option, const char *text)
 
 int main(int argc, char **argv)
 {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifdef RIDD_SLOW_BUILD
     uint64_t n_seeds = 250;
 #else
     uint64_t n_seeds = 2000;

@@ -1138,9 +1138,18 @@ void fx_turn(struct fx *fx, unsigned i)
         fx_restored(fx, i);
 }
 
+/* A check looks at each read that waits: where thousands do, it is made now and then. */
+static void maybe_check(struct fx *fx, unsigned i)
+{
+    const unsigned n = fx_status(fx, i).n_reads_pending;
+
+    if (n < 256 || n % 256 == 0)
+        raft_check(fx_raft(fx, i));
+}
+
 static void maybe_turn(struct fx *fx, unsigned i)
 {
-    raft_check(fx_raft(fx, i));
+    maybe_check(fx, i);
     if (!fx->hold_turns)
         fx_turn(fx, i);
 }
