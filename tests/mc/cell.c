@@ -89,8 +89,9 @@ void mc_cell_begin(struct mc_cell *c, unsigned slot)
     memset(c, 0, sizeof(*c));
     raft_configuration_init(&founders);
     founders.version = mc_scope.leases ? GATES_VERSION : 0;
-    for (unsigned i = 0; i < mc_scope.voters; i++)
-        rid_assert(raft_configuration_add(&founders, mc_id(i), mc_servers[i].name, RAFT_VOTER, "",
+    for (unsigned i = 0; i < mc_scope.voters + mc_scope.learners; i++)
+        rid_assert(raft_configuration_add(&founders, mc_id(i), mc_servers[i].name,
+                                          i < mc_scope.voters ? RAFT_VOTER : RAFT_LEARNER, "",
                                           "") == 0);
     rid_assert(raft_configuration_encode(&founders, &bytes) == 0);
     e.data = bytes.data;
@@ -340,7 +341,7 @@ static void set_matches(const struct mc_cell *c, struct mc_face *f)
 }
 
 /* Asked of a copy: it may learn from the question that it slept. */
-static bool has_lease(const struct mc_cell *c)
+bool mc_cell_has_lease(const struct mc_cell *c)
 {
     struct raft *copy;
     raft_index index;
@@ -402,7 +403,7 @@ static void look(struct mc_cell *c, struct mc_face *f)
         .spared = c->spared,
         .is_due = raft_deadline_us(r) <= c->now_us,
         .election_due = r->role != RAFT_LEADER && r->election_due_us <= c->now_us,
-        .lease = has_lease(c),
+        .lease = mc_cell_has_lease(c),
         .rate = (uint8_t)c->rate,
         .log = put_log(list, n),
         .durable_log = put_log(c->log, c->n_log),

@@ -15,8 +15,8 @@ static const char usage[] =
     "scopes that are marked with *, whose numbers of states must be those that are recorded.\n"
     "\n"
     "  --scope NAME     bounds with a name (below); those behind it change them\n"
-    "  --nodes N --voters N --terms N --disk at-once|slow --once yes|no --pre-votes yes|no --changes-of BITS\n"
-    "  --leases yes|no --pairs yes|no --rates yes|no --beating yes|no --campaigns N --beats N --quiets N\n"
+    "  --nodes N --voters N --learners N --terms N --disk at-once|slow --once yes|no --dead-come yes|no --pre-votes yes|no --changes-of BITS\n"
+    "  --leases yes|no --pairs yes|no --rates yes|no --beating yes|no --deaf BITS --campaigns N --beats N --quiets N\n"
     "  --writes N --reads N --crashes N --dups N --transfers N --changes N --links N --ticks N --suspends N --asks N --reasks N\n"
     "  --states N       ends at so many states; --depth N: at so many actions; --seconds N: after so long\n"
     "  --memory MIB     of the table of states, at most (16 bytes a state)\n"
@@ -76,6 +76,10 @@ static bool set_bound(const char *name, const char *value)
         mc_scope.nodes = (unsigned)number(name, value);
     else if (strcmp(name, "voters") == 0)
         mc_scope.voters = (unsigned)number(name, value);
+    else if (strcmp(name, "learners") == 0)
+        mc_scope.learners = (unsigned)number(name, value);
+    else if (strcmp(name, "deaf") == 0)
+        mc_scope.deaf = (unsigned)number(name, value);
     else if (strcmp(name, "terms") == 0)
         mc_scope.terms = (unsigned)number(name, value);
     else if (strcmp(name, "changes-of") == 0)
@@ -90,6 +94,8 @@ static bool set_bound(const char *name, const char *value)
         mc_scope.beating = strcmp(value, "yes") == 0;
     else if (strcmp(name, "pairs") == 0)
         mc_scope.pairs = strcmp(value, "yes") == 0;
+    else if (strcmp(name, "dead-come") == 0)
+        mc_scope.dead_come = strcmp(value, "yes") == 0;
     else if (strcmp(name, "once") == 0)
         mc_scope.once = strcmp(value, "yes") == 0;
     else if (strcmp(name, "pre-votes") == 0)
@@ -175,7 +181,7 @@ static void parse(int argc, char **argv, struct run *run)
 static void check_bounds(void)
 {
     if (mc_scope.nodes < 1 || mc_scope.nodes > MC_NODES_MAX || mc_scope.voters < 1 ||
-        mc_scope.voters > mc_scope.nodes || mc_scope.terms > MC_TERMS_MAX - 4 ||
+        mc_scope.voters + mc_scope.learners > mc_scope.nodes || mc_scope.terms > MC_TERMS_MAX - 4 ||
         mc_scope.budgets[MC_READS] + mc_scope.budgets[MC_ASKS] > MC_READS_MAX ||
         mc_scope.budgets[MC_TICKS] >= MC_TICKS_MAX)
         bad("a bound is out of range");
@@ -272,7 +278,7 @@ static int search_marked(struct run *run, enum mc_mark mark)
 /* What `make check` asks for. */
 static int check(struct run *run)
 {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifdef RIDD_SLOW_BUILD
     const enum mc_mark mark = MC_FOR_QUICK;
 #else
     const enum mc_mark mark = MC_FOR_CHECK;

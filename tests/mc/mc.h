@@ -86,12 +86,15 @@ struct mc_scope {
     const char *name;
     const char *text;
     unsigned nodes;
-    unsigned voters; /* the first ones; the others are in no configuration yet */
-    unsigned terms;  /* beyond the first */
+    unsigned voters;   /* the first ones */
+    unsigned learners; /* those behind them; the others are in no configuration yet */
+    unsigned terms;    /* beyond the first */
     unsigned budgets[MC_BUDGETS];
     enum mc_disk disk;
     bool once;   /* a message comes once, and again within a bound; else as often as it likes */
-    bool leases; /* leaders take them; only with ticks */
+    bool dead_come; /* so do messages of which is_dead() says that nothing would come of it */
+    bool leases;   /* leaders take them; only with ticks */
+    unsigned deaf; /* bits of slots: no heartbeat has come to them yet where it begins, they have promised nothing */
     bool beating;   /* begins with a heartbeat under way */
     bool rates; /* every node's clock is fast or slow; else n1's is slow and the others' are fast */
     bool pairs; /* nodes learn how old their state is; only with ticks */
@@ -272,6 +275,7 @@ void mc_cell_done(struct mc_cell *c);
 uint32_t mc_cell_write(struct mc_cell *c);
 void mc_cell_read(uint32_t number, struct mc_cell *ret_c);
 const struct mc_face *mc_face(uint32_t cell);
+bool mc_cell_has_lease(const struct mc_cell *c);
 uint32_t mc_cell_renamed(uint32_t cell, unsigned perm);
 uint32_t mc_n_cells(void);
 /* The entries of a log by its number. */

@@ -29,6 +29,20 @@ static const struct mc_scope scopes[] = {
         .depth = 20,
     },
     {
+        .name = "lease-half",
+        .text = "a lease by the promise of one of two, and an election before it ends",
+        .nodes = 3,
+        .voters = 3,
+        .terms = 1,
+        .once = true,
+        .leases = true,
+        .deaf = 1 << 2,
+        .budgets = {[MC_CAMPAIGNS] = 1, [MC_TICKS] = 2},
+        .marks = MC_FOR_CHECK | MC_FOR_PLANTS | MC_FOR_QUICK,
+        .states = 15539,
+        .depth = 24,
+    },
+    {
         .name = "disk",
         .text = "an election and a crash where disks take their time",
         .nodes = 3,
@@ -155,6 +169,19 @@ static const struct mc_scope scopes[] = {
         .depth = 28,
     },
     {
+        .name = "late",
+        .text = "as in silence; messages come of which nothing comes any more",
+        .nodes = 3,
+        .voters = 3,
+        .terms = 1,
+        .once = true,
+        .dead_come = true,
+        .budgets = {[MC_CAMPAIGNS] = 1, [MC_QUIETS] = 1, [MC_READS] = 1},
+        .marks = MC_FOR_CHECK | MC_FOR_PLANTS | MC_FOR_QUICK,
+        .states = 188852,
+        .depth = 22,
+    },
+    {
         .name = "reads",
         .text = "two reads around an election",
         .nodes = 3,
@@ -165,6 +192,29 @@ static const struct mc_scope scopes[] = {
         .marks = MC_FOR_CHECK | MC_FOR_PLANTS,
         .states = 266909,
         .depth = 24,
+    },
+    {
+        .name = "asks",
+        .text = "two reads of any node, one of them asked for again, and a write",
+        .nodes = 3,
+        .voters = 3,
+        .terms = 1,
+        .once = true,
+        .budgets = {[MC_WRITES] = 1, [MC_ASKS] = 2, [MC_REASKS] = 1},
+        .marks = MC_FOR_CHECK | MC_FOR_PLANTS,
+        .states = 1309375,
+        .depth = 29,
+    },
+    {
+        .name = "ask-learner",
+        .text = "a read of a learner or of another node, and an election",
+        .nodes = 4,
+        .voters = 3,
+        .learners = 1,
+        .terms = 1,
+        .once = true,
+        .budgets = {[MC_CAMPAIGNS] = 1, [MC_ASKS] = 1},
+        .marks = MC_FOR_PLANTS,
     },
     {
         .name = "twice",
@@ -407,12 +457,11 @@ void mc_scope_say(const struct mc_scope *scope, char *text, size_t size)
 {
     int n = snprintf(
         text, size,
-        "nodes=%u voters=%u terms=%u disk=%s once=%s leases=%s rates=%s beating=%s pairs=%s pre-votes=%s "
-        "changes-of=%u",
-        scope->nodes, scope->voters, scope->terms, scope->disk == MC_DISK_SLOW ? "slow" : "at-once",
-        yes_no(scope->once), yes_no(scope->leases), yes_no(scope->rates), yes_no(scope->beating),
-                     yes_no(scope->pairs),
-        yes_no(scope->pre_votes), scope->changes);
+        "nodes=%u voters=%u learners=%u terms=%u disk=%s once=%s dead-come=%s leases=%s rates=%s beating=%s deaf=%u pairs=%s "
+        "pre-votes=%s changes-of=%u",
+        scope->nodes, scope->voters, scope->learners, scope->terms, scope->disk == MC_DISK_SLOW ? "slow" : "at-once",
+        yes_no(scope->once), yes_no(scope->dead_come), yes_no(scope->leases), yes_no(scope->rates), yes_no(scope->beating),
+        scope->deaf, yes_no(scope->pairs), yes_no(scope->pre_votes), scope->changes);
 
     for (unsigned i = 0; i < MC_BUDGETS; i++)
         if (scope->budgets[i] > 0)

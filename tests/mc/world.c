@@ -3,7 +3,8 @@
  * What is abstracted, and why nothing is lost by it unless it is said:
  *
  * - A lost message is one that never comes: there is no action for it. What can never have an effect any more is taken
- *   away (is_dead()), so that states that differ in nothing else are one.
+ *   away (is_dead()), so that states that differ in nothing else are one. That stands on rules of the core itself; with
+ *   dead_come they are looked at like the others.
  * - A turn is one step: input, ready, messages out, applied. Applying in another moment changes only when reads are served.
  *   (A core may be given several inputs before its ready is taken: the search does not do that. The bag does.)
  * - A node that is down takes no input. So going down and coming back is one step: it stands for a crash at any time before.
@@ -87,9 +88,9 @@ static void take_msg(struct mc_world *w, uint32_t msg)
  * A durable term never falls, so neither does the term of whoever starts from it. An answer in a term that is durable there
  * counts for a candidate or leader of that very term: whoever is not that can never be it again, for a term is campaigned
  * in once (step.c: answers of an older term are dropped; serve(): others ask for the role). A pre-vote that was granted
- * counts for the term after the own. Of an older term TIMEOUT_NOW does nothing. A question that is not waited for now was
- * given up, and its number is not used again. Requests of an older term are not dead: they are answered, and the answer
- * tells a term. */
+ * counts for the term after the own. Of an older term TIMEOUT_NOW does nothing. A question of this life that is not waited for
+ * now was given up, and its number is not used again in this life. Requests of an older term are not dead: they are
+ * answered, and the answer tells a term. */
 static bool is_dead(const struct mc_world *w, uint32_t msg)
 {
     const struct mc_head *m = mc_msg_head(msg);
@@ -107,8 +108,8 @@ static bool is_dead(const struct mc_world *w, uint32_t msg)
     case RAFT_MSG_TIMEOUT_NOW:
         return m->term < f->durable_term;
     case RAFT_MSG_READ_ANSWER:
-        return m->ask_nonce != f->nonce ||
-               (m->ask_number != f->asks[0] && m->ask_number != f->asks[1]);
+        return m->ask_nonce == f->nonce && m->ask_number != f->asks[0] &&
+               m->ask_number != f->asks[1];
     case RAFT_MSG_PRE_VOTE:
     case RAFT_MSG_VOTE:
     case RAFT_MSG_APPEND:
@@ -125,6 +126,8 @@ static void bury(struct mc_world *w)
 {
     unsigned kept = 0;
 
+    if (mc_scope.dead_come)
+        return;
     for (unsigned i = 0; i < w->n_msgs; i++)
         if (!is_dead(w, w->msgs[i]))
             w->msgs[kept++] = w->msgs[i];
@@ -491,7 +494,12 @@ void mc_world_found(struct mc_world *w)
     mc_first_term = 1;
 }
 
-/* All that is under way arrives, and disks store what they are given. */
+static bool is_heartbeat_to_the_deaf(const struct mc_head *m)
+{
+    return m->type == RAFT_MSG_HEARTBEAT && (mc_scope.deaf & 1u << m->to) != 0;
+}
+
+/* All that is under way arrives, but heartbeats to the deaf, and disks store what they are given. */
 static void settle(struct mc_world *w, const struct mc_player *p, struct mc_verdict *v)
 {
     bool more = true;
@@ -508,7 +516,8 @@ static void settle(struct mc_world *w, const struct mc_player *p, struct mc_verd
             const uint32_t msg = w->msgs[0];
 
             take_msg(w, msg);
-            (void)play_and_send(w, mc_msg_head(msg)->to, MC_DELIVER, msg, p, v);
+            if (!is_heartbeat_to_the_deaf(mc_msg_head(msg)))
+                (void)play_and_send(w, mc_msg_head(msg)->to, MC_DELIVER, msg, p, v);
             more = true;
         }
     }
