@@ -471,6 +471,15 @@ static void turn(struct node *n)
         stop_step(n, now_us);
 }
 
+/* From here on nobody hears them: one that comes late must not end what is ending well (LOOP-3). */
+static void hold_all_signals(void)
+{
+    sigset_t all;
+
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_BLOCK, &all, NULL);
+}
+
 static void close_node(struct node *n)
 {
     /* The order undoes the opening: no more input, no more requests, the disk finishes, the state
@@ -481,6 +490,7 @@ static void close_node(struct node *n)
     engine_free(n->engine, true);
     n->engine = NULL;
     node_clocks_end(n);
+    hold_all_signals();
     for (size_t i = 0; i < sizeof(n->signals) / sizeof(n->signals[0]); i++)
         if (n->signals[i] != NULL)
             event_free(n->signals[i]);

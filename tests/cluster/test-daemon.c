@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -581,6 +582,29 @@ CASE(daemon__a_second_signal_ends_it_now)
     cluster_free(c);
 }
 
+/* As fast as they can be sent, until it is gone: what comes when nobody hears signals any more does
+ * not end it either (LOOP-3). */
+CASE(daemon__signals_to_the_last_do_no_harm)
+{
+    static const int signals[] = {SIGTERM, SIGHUP, SIGUSR1, SIGINT};
+    struct cluster *c = cluster_new(1, NULL);
+
+    cluster_init(c);
+    for (int life = 0; life < 8; life++) {
+        siginfo_t info = {0};
+
+        node_spawn(c, 0);
+        (void)cluster_leader(c);
+        for (unsigned k = 0; info.si_pid == 0; k++) {
+            node_signal(c, 0, signals[k % 4]);
+            assert_int_equal(
+                waitid(P_PID, (id_t)c->nodes[0].pid, &info, WEXITED | WNOHANG | WNOWAIT), 0);
+        }
+        assert_int_equal(node_wait_exit(c, 0), 0);
+    }
+    cluster_free(c);
+}
+
 /* A sync of the log that fails is final (DISK-13): exit 74, no answer, and nothing of the write is
  * promised; the next start is a whole one. */
 CASE(daemon__a_failed_sync_is_the_end)
@@ -720,6 +744,7 @@ int main(int argc, char **argv)
         HARNESS_TEST(daemon__debug_follows_the_core),
         HARNESS_TEST(daemon__interrupt_is_a_clean_end_too),
         HARNESS_TEST(daemon__a_second_signal_ends_it_now),
+        HARNESS_TEST(daemon__signals_to_the_last_do_no_harm),
         HARNESS_TEST(daemon__a_failed_sync_is_the_end),
         HARNESS_TEST(daemon__slow_disks_keep_their_leader),
         HARNESS_TEST(daemon__tells_systemd),
