@@ -29,6 +29,7 @@
 
 #define LOG_TAIL_LINES 60u
 #define ALARM_S        900u
+#define END_MS         3000u /* before who does not end is killed */
 
 static struct cluster *clusters;
 static const char *case_name; /* NULL: none is running */
@@ -814,11 +815,28 @@ struct cluster *cluster_up_without_syncs(unsigned n, const char *extra)
     return c;
 }
 
+/* RIDD_TEST_GENTLE: nobody is killed who ends when he is asked to. Who is killed takes with him what
+ * a coverage build has counted. */
+static void ask_to_end(struct node *node)
+{
+    const uint64_t deadline = now_ms() + slow(END_MS);
+    int code;
+
+    if (getenv("RIDD_TEST_GENTLE") == NULL)
+        return;
+    (void)kill(node->pid, SIGCONT);
+    (void)kill(node->pid, SIGTERM);
+    while (!has_exited(node, &code) && now_ms() < deadline)
+        pause_briefly();
+}
+
 static void end_processes(struct cluster *c)
 {
     for (unsigned i = 0; i < c->n; i++) {
         struct node *node = &c->nodes[i];
 
+        if (node->pid > 0)
+            ask_to_end(node);
         if (node->pid > 0) {
             (void)kill(node->pid, SIGKILL);
             (void)waitpid(node->pid, NULL, 0);

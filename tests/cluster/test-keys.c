@@ -1,9 +1,11 @@
 /* export and import on real nodes: what one cluster gives another one takes, whole, each key as it
  * was, whoever is killed meanwhile (CLIENT-32 to CLIENT-35). */
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/base64.h"
@@ -207,6 +209,55 @@ static void kill_in_the_middle(const struct command *command, const struct path 
         assert_true(code == 0 || code == 128 + SIGKILL);
     }
     harness_fail("'%s' is always done before it can be killed", command->argv[3]);
+}
+
+/* What stands on the terminal by now. */
+static void read_terminal(int fd, struct buf *text)
+{
+    char bytes[512];
+    ssize_t n;
+
+    while ((n = read(fd, bytes, sizeof(bytes))) > 0)
+        assert_int_equal(buf_add(text, bytes, (size_t)n), 0);
+    assert_int_equal(buf_add_u8(text, '\0'), 0);
+    text->len--;
+}
+
+static bool terminal_shows(int fd, struct buf *text, const char *wanted)
+{
+    read_terminal(fd, text);
+    return strstr((const char *)text->data, wanted) != NULL;
+}
+
+/* Out of a pipe that is slow, on a terminal: a line that is drawn over again, and goes at the end. */
+CASE(keys__long_work_says_how_far_it_is)
+{
+    static const char lines[] = "{\"ridd_export\":1}\n{\"key\":\"a\",\"value\":1}\n"
+                                "{\"key\":\"b\",\"value\":2}\n";
+    static const char end[] = "{\"ridd_export_end\":2}\n";
+    struct cluster *c = cluster_up_without_syncs(1, NULL);
+    const struct path pipe = in_folder(c, "pipe");
+    const struct command import = ctl(c, "import", pipe.text, NULL, NULL);
+    cleanup_buf struct buf text = BUF_INIT;
+    const int terminal = posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+    int fd;
+    pid_t pid;
+
+    assert_int_equal(mkfifo(pipe.text, 0600), 0);
+    assert_true(terminal >= 0 && grantpt(terminal) == 0 && unlockpt(terminal) == 0);
+    assert_int_equal(setenv("TERM", "xterm", 1), 0);
+    fd = open(pipe.text, O_RDWR | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, lines, strlen(lines)), strlen(lines));
+    pid = program_begin(import.argv, ptsname(terminal));
+    wait_until(terminal_shows(terminal, &text, "\r\033[Kimport: 2 keys, "), "how far it is");
+    assert_int_equal(write(fd, end, strlen(end)), strlen(end));
+    (void)close(fd);
+    wait_until(terminal_shows(terminal, &text, "2 keys written"), "the end of ridctl");
+    assert_int_equal(wait_for_end(pid), 0);
+    assert_non_null(strstr((const char *)text.data, " a second\r\033[K"));
+    (void)close(terminal);
+    cluster_free(c);
 }
 
 /* Killed in the middle, each goes on with the same command, and the end is as if nothing had been. */
@@ -428,6 +479,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         HARNESS_TEST(keys__what_one_cluster_gives_another_takes),
+        HARNESS_TEST(keys__long_work_says_how_far_it_is),
         HARNESS_TEST(keys__who_is_killed_goes_on),
         HARNESS_TEST(keys__a_leader_that_is_killed_costs_time_alone),
         HARNESS_TEST(keys__what_is_written_to_is_not_of_one_index),
