@@ -30,6 +30,7 @@ struct member {
     unsigned node;
     bool connecting;
     uint64_t retry_ms; /* not before this */
+    int leader;        /* where it goes as soon as nothing is owed here any more; -1: it stays */
     uint64_t next_id;
     struct buf in;
     struct buf out;
@@ -70,6 +71,7 @@ struct swarm *swarm_new(struct cluster *c, unsigned n_clients, unsigned depth,
     assert_non_null(s->fields);
     for (unsigned i = 0; i < n_clients; i++) {
         s->members[i].fd = -1;
+        s->members[i].leader = -1;
         s->members[i].node = i % c->n;
         s->members[i].next_id = 1;
         s->members[i].flights = calloc(depth, sizeof(struct flight));
@@ -123,6 +125,7 @@ static void drop(struct swarm *s, unsigned i, unsigned next_node)
     buf_reset(&m->out, SIZE_MAX);
     m->node = next_node % s->cluster->n;
     m->retry_ms = now_ms() + 10;
+    m->leader = -1;
     m->n_flights = 0;
     for (unsigned k = 0; k < n; k++)
         s->ops.done(s->ctx, i, m->flights[k].msg_id, NULL);
@@ -151,7 +154,8 @@ static void fill(struct swarm *s, unsigned i)
 {
     struct member *m = &s->members[i];
 
-    while (!s->draining && m->n_flights < s->depth && m->out.len < (1u << 20)) {
+    /* More here would be refused like what is under way, and there would always be some. */
+    while (!s->draining && m->leader < 0 && m->n_flights < s->depth && m->out.len < (1u << 20)) {
         if (!s->ops.next(s->ctx, i, m->next_id, s->fields, FIELDS_BYTES))
             return;
         assert_int_equal(buf_add_format(&m->out, "{\"msg_id\":%llu,%s}\n",
@@ -177,7 +181,7 @@ static void flush(struct swarm *s, unsigned i)
     }
 }
 
-static void take_reply(struct swarm *s, unsigned i, const char *line, size_t len, int *leader)
+static void take_reply(struct swarm *s, unsigned i, const char *line, size_t len)
 {
     struct member *m = &s->members[i];
     json_t *reply = json_loadb(line, len, JSON_REJECT_DUPLICATES, NULL);
@@ -196,9 +200,9 @@ static void take_reply(struct swarm *s, unsigned i, const char *line, size_t len
     m->n_flights--;
     if (strcmp(reply_str(reply, "error"), "not_leader") == 0 ||
         strcmp(reply_str(reply, "error"), "cancelled") == 0) {
-        *leader = cluster_find(s->cluster, reply_str(reply, "leader_id"));
-        if (*leader < 0)
-            *leader = (int)((m->node + 1) % s->cluster->n);
+        m->leader = cluster_find(s->cluster, reply_str(reply, "leader_id"));
+        if (m->leader < 0)
+            m->leader = (int)((m->node + 1) % s->cluster->n);
     }
     s->ops.done(s->ctx, i, id, reply);
     json_decref(reply);
@@ -210,7 +214,6 @@ static void take_in(struct swarm *s, unsigned i)
     void *room = buf_reserve(&m->in, READ_BYTES);
     ssize_t got;
     size_t from = 0;
-    int leader = -1;
     char *end;
 
     assert_non_null(room);
@@ -224,15 +227,16 @@ static void take_in(struct swarm *s, unsigned i)
     while ((end = memchr(m->in.data + from, '\n', m->in.len - from)) != NULL) {
         size_t at = (size_t)((unsigned char *)end - m->in.data);
 
-        take_reply(s, i, (char *)m->in.data + from, at - from, &leader);
+        take_reply(s, i, (char *)m->in.data + from, at - from);
         from = at + 1;
     }
     buf_consume(&m->in, from);
-    /* Once nothing is owed here any more: to the node that leads. */
-    if (leader >= 0 && (unsigned)leader != m->node && m->n_flights == 0)
-        drop(s, i, (unsigned)leader);
-    else if (leader >= 0 && m->n_flights == 0)
-        m->retry_ms = now_ms() + 10;
+    if (m->leader < 0 || m->n_flights > 0)
+        return;
+    if ((unsigned)m->leader != m->node)
+        drop(s, i, (unsigned)m->leader);
+    m->leader = -1;
+    m->retry_ms = now_ms() + 10;
 }
 
 void swarm_turn(struct swarm *s, unsigned ms)
