@@ -958,3 +958,36 @@ uint64_t cluster_settle(struct cluster *c)
     }
     return index;
 }
+
+/* False: not all have come as far; the leader may still append something of its own. Those that
+ * have must be equal. */
+static bool are_equal(struct cluster *c)
+{
+    char first[64] = "";
+    int64_t index = -1;
+    bool even = true;
+
+    for (unsigned i = 0; i < c->n && even; i++) {
+        json_t *status = node_status(c, i);
+        const json_t *state = json_object_get(status, "state");
+        const char *digest = reply_str(state, "digest");
+        const int64_t at = reply_int(state, "digest_index");
+
+        if (i == 0) {
+            (void)snprintf(first, sizeof(first), "%s", digest);
+            index = at;
+        }
+        even = at == index;
+        assert_true(digest[0] != '\0');
+        if (even)
+            assert_string_equal(digest, first);
+        json_decref(status);
+    }
+    return even;
+}
+
+void expect_equal_states(struct cluster *c)
+{
+    (void)cluster_settle(c);
+    wait_until(are_equal(c), "all nodes to have come as far");
+}

@@ -131,6 +131,8 @@ unsigned cluster_leader(struct cluster *c);
 bool cluster_leads(struct cluster *c, unsigned node);
 /* Waits until all running nodes have applied what the leader has committed; that index. */
 uint64_t cluster_settle(struct cluster *c);
+/* All nodes run, and at one index hold the same state. */
+void expect_equal_states(struct cluster *c);
 int cluster_find(const struct cluster *c, const char *name); /* -1: none */
 
 /* The environment of nodes with shim.so preloaded. What is set is for cluster.env, and lives as long

@@ -79,23 +79,6 @@ unsigned lines_ever(const struct cluster *c, unsigned i, const char *text)
     return n;
 }
 
-void expect_equal_states(struct cluster *c)
-{
-    char first[64] = "";
-
-    (void)cluster_settle(c);
-    for (unsigned i = 0; i < c->n; i++) {
-        json_t *status = node_status(c, i);
-        const char *digest = reply_str(json_object_get(status, "state"), "digest");
-
-        if (i == 0)
-            (void)snprintf(first, sizeof(first), "%s", digest);
-        assert_true(digest[0] != '\0');
-        assert_string_equal(digest, first);
-        json_decref(status);
-    }
-}
-
 void expect_nobody_ended(struct cluster *c)
 {
     for (unsigned i = 0; i < c->n; i++) {

@@ -22,7 +22,6 @@ bool is_receiving(struct cluster *c, unsigned i);
 uint64_t wal_bytes(const struct cluster *c, unsigned i);
 /* Lines of all that the node has ever logged. */
 unsigned lines_ever(const struct cluster *c, unsigned i, const char *text);
-void expect_equal_states(struct cluster *c);
 void expect_nobody_ended(struct cluster *c);
 
 /* ---- doing ---- */

@@ -106,23 +106,6 @@ static unsigned n_dead(struct cluster *c)
 
 /* ---- looking ---- */
 
-static void expect_equal_states(struct cluster *c)
-{
-    char first[64] = "";
-
-    (void)cluster_settle(c);
-    for (unsigned i = 0; i < c->n; i++) {
-        json_t *status = node_status(c, i);
-        const char *digest = reply_str(json_object_get(status, "state"), "digest");
-
-        if (i == 0)
-            (void)snprintf(first, sizeof(first), "%s", digest);
-        assert_true(digest[0] != '\0');
-        assert_string_equal(digest, first);
-        json_decref(status);
-    }
-}
-
 static int64_t limit_of(struct cluster *c, unsigned i)
 {
     json_t *status = node_status(c, i);
