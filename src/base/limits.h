@@ -186,7 +186,7 @@ static_assert(RAFT_HEARTBEAT_US_DEFAULT <= RAFT_ELECTION_US_DEFAULT / 3, "three 
 #define RAFT_PAIRS_MAX 8u
 /* What is left of a promise is less than this: it outlasts a lease by two of those hundredths. More
  * is nonsense, and refused (WIRE-2). */
-#define RAFT_LEFT_US_MAX (2u * RAFT_LEASE_US_MAX)
+#define RAFT_LEFT_US_MAX (UINT64_C(2) * RAFT_LEASE_US_MAX)
 
 /* ---- clocks ---- */
 

@@ -100,6 +100,7 @@ void vmclock_free(struct vmclock *v)
 {
     if (v == NULL)
         return;
+    /* NOLINTNEXTLINE(performance-no-int-to-ptr): the owner of what it only reads */
     (void)munmap((void *)(uintptr_t)v->page, ABI_BYTES);
     free(v);
 }

@@ -195,8 +195,13 @@ static void print_scale(const struct axis *a, int indent)
     static const struct {
         uint64_t us;
         const char *text;
-    } ticks[] = {{1, "1us"},          {10, "10us"},          {100, "100us"},     {1000, "1ms"},
-                 {10 * 1000, "10ms"}, {100 * 1000, "100ms"}, {1000 * 1000, "1s"}};
+    } ticks[] = {{1, "1us"},
+                 {10, "10us"},
+                 {100, "100us"},
+                 {1000, "1ms"},
+                 {UINT64_C(10) * 1000, "10ms"},
+                 {UINT64_C(100) * 1000, "100ms"},
+                 {UINT64_C(1000) * 1000, "1s"}};
     unsigned at = 0;
 
     (void)printf("%*s", indent, "");

@@ -43,7 +43,7 @@ static void draw_cluster_id(struct engine *e, struct raft_configuration *c)
 {
     if (e->ops.random != NULL && e->ops.random(e->ops.ctx, c->cluster_id, sizeof(c->cluster_id)))
         return;
-    for (unsigned i = 0; i < 2; i++) {
+    for (size_t i = 0; i < 2; i++) {
         const uint64_t v = prng_next(&e->members.prng) | 1;
 
         memcpy(c->cluster_id + 8 * i, &v, sizeof(v));

@@ -456,13 +456,18 @@ bool peer_net_has_room(const struct peer_net *n)
 
 struct peer *peer_net_add_stranger(struct peer_net *n, raft_node_id id)
 {
-    struct peer *p = n->n_strangers < PEER_STRANGERS_MAX ? NULL : idle_stranger(n);
+    struct peer *idle = n->n_strangers < PEER_STRANGERS_MAX ? NULL : idle_stranger(n);
+    struct peer *p;
 
-    if (p != NULL)
-        peer_net_remove(n, p->id);
+    if (idle != NULL)
+        peer_net_remove(n, idle->id);
     p = peer_net_find(n, id); /* the host may have added it meanwhile */
-    if (p != NULL || n->freed || n->n_strangers >= PEER_STRANGERS_MAX || peer_new(n, id, &p) != 0)
-        return n->freed ? NULL : p;
+    if (n->freed)
+        return NULL;
+    if (p != NULL || n->n_strangers >= PEER_STRANGERS_MAX)
+        return p;
+    if (peer_new(n, id, &p) != 0)
+        return NULL;
     p->stranger = true;
     p->heard_us = clock_mono_us();
     n->n_strangers++;

@@ -45,7 +45,7 @@ bool peer_proof(const unsigned char key[16], enum peer_proof_text text,
     p += 16;
     memcpy(p, o->challenge_of_dialler, WIRE_CHALLENGE_BYTES);
     memcpy(p + WIRE_CHALLENGE_BYTES, o->challenge_of_acceptor, WIRE_CHALLENGE_BYTES);
-    p += 2 * WIRE_CHALLENGE_BYTES;
+    p += (size_t)2 * WIRE_CHALLENGE_BYTES;
     put_u64(p, o->nonce);
     p[8] = (unsigned char)o->channel;
     p[9] = o->refused;

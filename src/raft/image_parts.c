@@ -308,7 +308,7 @@ static void visit_leading(struct codec *c, struct raft *r)
 static void visit_promises(struct codec *c, struct promises *p)
 {
     const uint64_t now_us = c->how->now_us;
-    struct promise list[RAFT_PROMISES_MAX];
+    struct promise list[RAFT_PROMISES_MAX] = {0};
     unsigned n = 0;
 
     for (unsigned i = 0; i < RAFT_PROMISES_MAX; i++) {

@@ -48,6 +48,7 @@ enum wire_error awaited_add(struct replica *r, struct replica_request *q)
 
     if (n >= REQUESTS_MAX)
         return WIRE_ERROR_BUSY;
+    /* NOLINTNEXTLINE(bugprone-sizeof-expression): a list of pointers */
     more = array_reserve(mem_libc, r->awaited, &r->awaited_size, n, 1, sizeof(*more));
     if (more == NULL)
         return WIRE_ERROR_BUSY;

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "service/compare_int.h"
 
 #include "base/banned.h"
@@ -53,8 +54,10 @@ void compare_unread(struct compare *c)
 void compare_learn(struct compare *c, raft_index commit)
 {
     const uint64_t now_us = c->service->ops.now_us(c->service->ops.ctx);
-    struct compare_fact *last = c->n_facts > 0 ? &c->facts[(c->n_facts - 1) % COMPARE_FACTS] : NULL;
+    const struct compare_fact *last =
+        c->n_facts > 0 ? &c->facts[(c->n_facts - 1) % COMPARE_FACTS] : NULL;
 
+    rid_assert(c->facts != NULL);
     /* So that they reach back: to know later is to demand less. */
     if (last != NULL && now_us - last->us < COMPARE_FACT_US)
         return;

@@ -280,7 +280,8 @@ static int open_new_segment(struct store *s, const struct recovery *rv, size_t n
 {
     const struct wal_file *last = &rv->files[rv->n_files - 1];
     uint64_t size = store_max_u64(s->conf.segment_first_bytes, store_overhead(&s->w));
-    const uint64_t least = store_min_u64(size, store_overhead(&s->w) + STORE_KEPT_BYTES / 3 * 2);
+    const uint64_t least =
+        store_min_u64(size, store_overhead(&s->w) + (uint64_t)STORE_KEPT_BYTES / 3 * 2);
     struct segment_prev prev = {.seq = last->header.seq,
                                 .last_index = rv->log.last_index,
                                 .last_term = rv->log.last_term,
