@@ -1138,10 +1138,10 @@ void fx_turn(struct fx *fx, unsigned i)
         fx_restored(fx, i);
 }
 
-/* A check looks at each read that waits: where thousands do, it is made now and then. */
+/* A check looks at each read that waits: while thousands are heaped up it is made now and then. */
 static void maybe_check(struct fx *fx, unsigned i)
 {
-    const unsigned n = fx_status(fx, i).n_reads_pending;
+    const unsigned n = fx->hold_turns ? fx_status(fx, i).n_reads_pending : 0;
 
     if (n < 256 || n % 256 == 0)
         raft_check(fx_raft(fx, i));
