@@ -94,7 +94,7 @@ struct mc_scope {
     bool once;   /* a message comes once, and again within a bound; else as often as it likes */
     bool dead_come; /* so do messages of which is_dead() says that nothing would come of it */
     bool leases;   /* leaders take them; only with ticks */
-    unsigned deaf; /* bits of slots: no heartbeat has come to them yet where it begins, they have promised nothing */
+    unsigned deaf; /* bits of slots: to them no heartbeat has come yet, they promised nothing */
     bool beating;   /* begins with a heartbeat under way */
     bool rates; /* every node's clock is fast or slow; else n1's is slow and the others' are fast */
     bool pairs; /* nodes learn how old their state is; only with ticks */

@@ -457,11 +457,13 @@ void mc_scope_say(const struct mc_scope *scope, char *text, size_t size)
 {
     int n = snprintf(
         text, size,
-        "nodes=%u voters=%u learners=%u terms=%u disk=%s once=%s dead-come=%s leases=%s rates=%s beating=%s deaf=%u pairs=%s "
-        "pre-votes=%s changes-of=%u",
-        scope->nodes, scope->voters, scope->learners, scope->terms, scope->disk == MC_DISK_SLOW ? "slow" : "at-once",
-        yes_no(scope->once), yes_no(scope->dead_come), yes_no(scope->leases), yes_no(scope->rates), yes_no(scope->beating),
-        scope->deaf, yes_no(scope->pairs), yes_no(scope->pre_votes), scope->changes);
+        "nodes=%u voters=%u learners=%u terms=%u disk=%s once=%s dead-come=%s leases=%s rates=%s "
+        "beating=%s deaf=%u pairs=%s pre-votes=%s changes-of=%u",
+        scope->nodes, scope->voters, scope->learners, scope->terms,
+        scope->disk == MC_DISK_SLOW ? "slow" : "at-once", yes_no(scope->once),
+        yes_no(scope->dead_come), yes_no(scope->leases), yes_no(scope->rates),
+        yes_no(scope->beating), scope->deaf, yes_no(scope->pairs), yes_no(scope->pre_votes),
+        scope->changes);
 
     for (unsigned i = 0; i < MC_BUDGETS; i++)
         if (scope->budgets[i] > 0)
