@@ -7,7 +7,7 @@
 
 #include "base/cleanup.h"
 #include "ctl/ctl_int.h"
-#include "ctl/verdict.h"
+#include "verdict/verdict.h"
 
 #include "base/banned.h"
 

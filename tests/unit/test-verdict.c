@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "ctl/verdict.h"
+#include "verdict/verdict.h"
 
 #define NODES_MAX 5
 

@@ -1,7 +1,7 @@
 /* A verdict in words: its first line, and the names that people and programs read. */
 #include <stdio.h>
 
-#include "ctl/verdict.h"
+#include "verdict/verdict.h"
 
 #include "base/banned.h"
 

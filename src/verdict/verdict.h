@@ -9,8 +9,8 @@
  * node's, and says nothing.
  * Thread: pure, any thread.
  * Source: STATUS-1, STATUS-2, STATUS-4; ridctl(1). */
-#ifndef RIDD_CTL_VERDICT_H
-#define RIDD_CTL_VERDICT_H
+#ifndef RIDD_VERDICT_VERDICT_H
+#define RIDD_VERDICT_VERDICT_H
 
 #include <jansson.h>
 #include <stdbool.h>

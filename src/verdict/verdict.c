@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "ctl/verdict_int.h"
+#include "verdict/verdict_int.h"
 
 #include "base/banned.h"
 
