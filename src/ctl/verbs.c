@@ -141,6 +141,18 @@ const struct verb ctl_verbs[] = {
      "  $ ridctl status || page someone\n"
      "  $ ridctl status --json | jq -r '.verdict, .reasons[].text'\n",
      CTL_OPT_JSON | CTL_OPT_VERBOSE, 0, 0, verb_status},
+    {"doctor", NULL, "[--data-dir DIR] [-v]", "what is wrong with this host, its disk, the network",
+     "Looks at the configuration, the nodes, names and ports, clocks, memory, limits, and\n"
+     "the disk below the data directory: its syncs are measured for a second and a half\n"
+     "and held against election_ms. A line for each thing: ok, note, warn or FAIL, the\n"
+     "figure, and the next command to type. It changes nothing, needs no node that runs,\n"
+     "and says what this user may not see. With -v all figures.\n"
+     "\n"
+     "  0  well    6  something to mend (warn)    1  something does not work (FAIL)\n"
+     "\n"
+     "  $ sudo ridctl doctor\n"
+     "  $ ridctl doctor --data-dir /mnt/new --json | jq '.findings[].text'\n",
+     CTL_OPT_DATA_DIR | CTL_OPT_JSON | CTL_OPT_VERBOSE, 0, 0, verb_doctor},
     {"members", NULL, "", "who belongs to the cluster",
      "Prints the membership as the node asked knows it.\n", CTL_OPT_JSON, 0, 0, verb_members},
     {"member", NULL, "WORD [NAME...]", "change who belongs to the cluster",
