@@ -944,6 +944,28 @@ static_assert(CTL_KEYS_WRITES <= SESSION_ANSWERS_MAX, "what is under way can be 
 #define BENCH_SECONDS_MAX     3600u
 #define BENCH_KEYS_MAX        100000u
 #define BENCH_VALUE_BYTES_MAX 65536u
+/* What it does unless told otherwise: enough to see what a cluster can do, and done before somebody
+ * grows impatient. One in ten of mixed is a write. */
+#define BENCH_CLIENTS_DEFAULT     4u
+#define BENCH_IN_FLIGHT_DEFAULT   16u
+#define BENCH_SECONDS_DEFAULT     5u
+#define BENCH_KEYS_DEFAULT        1000u
+#define BENCH_VALUE_BYTES_DEFAULT 64u
+#define BENCH_MIXED_PERCENT       10u
+/* A tenth of the time, and two seconds at most, are not measured: connections are made. */
+#define BENCH_WARM_PART   10u
+#define BENCH_WARM_US_MAX 2000000u
+/* So often a key is drawn that nobody writes; then the first such one is looked for. */
+#define BENCH_KEY_TRIES 16u
+/* How long a client of it waits before it asks for a new leader again: the time without one is
+ * measured, and is wrong by as much. */
+#define BENCH_BACKOFF_MS     2u
+#define BENCH_BACKOFF_MS_MAX 10u
+/* Above it the client's processor is the limit. */
+#define BENCH_BUSY_PERCENT 90u
+/* Keys of a run that began so long before the longest that there may be are nobody's, also where
+ * clocks of hosts differ by minutes. */
+#define BENCH_OLD_S 600u
 /* `doctor`: lines that it keeps; what is found beyond is counted. Some twenty for each of 16 nodes
  * is more than was ever seen. The rooms of their texts: what is longer is cut. */
 #define DOCTOR_FINDINGS_MAX 400u

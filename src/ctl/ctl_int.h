@@ -161,6 +161,7 @@ int verb_snapshot(struct ctl *ctl);
 int verb_ping(struct ctl *ctl);
 int verb_raw(struct ctl *ctl);
 int verb_doctor(struct ctl *ctl);
+int verb_bench(struct ctl *ctl);
 
 /* ---- cluster.c ---- */
 

@@ -153,7 +153,7 @@ static int look_at_cluster(struct doctor *d)
     int exit_code;
 
     if (!d->has_conf && d->path != NULL)
-        return CTL_EXIT_OK; /* the file was to say where it is */
+        return CTL_EXIT_OK; /* the file was to say where it is; the rest is looked at (DOCTOR-2) */
     if (d->path == NULL && d->ctl->endpoints_option == NULL && getenv("RIDCTL_ENDPOINTS") == NULL) {
         finding_add(d->f, FINDING_NOTE, "cluster", NULL, "ridctl doctor --endpoints HOST:PORT,...",
                     "no cluster was named, and none was asked");

@@ -78,7 +78,7 @@ static bool take_mount(char *line, const char *path, struct doctor_mount *ret)
             return false;
     }
     unescape(fields[4]);
-    /* Of two at one point the later one covers the other. */
+    /* Of two at one point the later one covers the other (DOCTOR-6). */
     if (!is_below(path, fields[4]) || strlen(fields[4]) < strlen(ret->point))
         return false;
     type = strtok_r(behind + 3, " ", &rest);

@@ -236,8 +236,8 @@ int doctor_measure(const char *dir, struct disk_figures *ret)
 
 /* ---- what it means ---- */
 
-/* A vote and the first entry of a term are synced one behind the other on two nodes while the
- * others wait: a timeout of ten such round trips bears an election on a bad day. */
+/* DOCTOR-6: a vote and the first entry of a term are synced one behind the other on two nodes while
+ * the others wait: a timeout of ten such round trips bears an election on a bad day. */
 uint64_t doctor_election_ms(uint64_t fsync_p99_us, uint64_t rtt_us)
 {
     const uint64_t ms = (DOCTOR_ELECTION_SYNCS * (fsync_p99_us + rtt_us) + 999) / 1000;

@@ -312,7 +312,7 @@ static void judge_limits(struct findings *f, const char *where, const char *limi
                     "when it crashes a core is written, which holds keys and values");
 }
 
-/* The tightest limit on the way up of a cgroup of version 2. */
+/* The tightest limit on the way up of a cgroup of version 2 (DOCTOR-6). */
 static uint64_t cgroup_limit(const struct doctor_roots *roots, const char *group)
 {
     char path[PATH_MAX];

@@ -148,6 +148,7 @@ static struct disk_figures disk_of(uint64_t p99_us)
     return d;
 }
 
+/* DOCTOR-6 */
 static void doctor__a_disk_is_held_against_election_ms(void **state)
 {
     struct disk_figures d = disk_of(50000);
@@ -237,6 +238,7 @@ static void look_at_mount(const struct doctor_roots *roots, const char *path, co
     doctor_judge_mount(&found, path, &m);
 }
 
+/* DOCTOR-6 */
 static void doctor__file_systems_are_known(void **state)
 {
     const char *root = temp_folder_new("doctor");
@@ -392,6 +394,7 @@ static void put_process(const char *root, const char *limits, const char *status
     put_text(root, "77/cgroup", "0::/system.slice/ridd@n2.service\n");
 }
 
+/* DOCTOR-6 */
 static void doctor__a_process_is_held_against_the_file(void **state)
 {
     const char *root = temp_folder_new("doctor");
