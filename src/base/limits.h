@@ -936,6 +936,16 @@ static_assert(CTL_KEYS_WRITES <= SESSION_ANSWERS_MAX, "what is under way can be 
 #define CTL_STDIN_BYTES_MAX ((size_t)4 * VALUE_BYTES_MAX)
 /* `bundle`: logs that may be named; more is a mistake, and told as one. */
 #define CTL_LOGS_MAX 16u
+/* Its parts: four of each of 32 nodes, five of each of 32 processes, and some. What is beyond is
+ * left out and counted. A part holds hours of a node's log, all of it what a mail still takes when
+ * it is compressed; of what is longer the end (logs) or the beginning (all else) is kept. */
+#define BUNDLE_PARTS_MAX      400u
+#define BUNDLE_PART_BYTES_MAX (1u << 20)
+#define BUNDLE_BYTES_MAX      (24u << 20)
+/* What journalctl is asked for, and how long it may take to find that. */
+#define BUNDLE_JOURNAL_LINES     "5000"
+#define BUNDLE_JOURNAL_MS        10000u
+#define BUNDLE_JOURNAL_BYTES_MAX (4u << 20)
 /* `bench`: what one process can drive; more is a mistake. In flight as many as a client of libridd
  * keeps at one node. Values below the largest that is common; keys as many as are removed again
  * within seconds. */

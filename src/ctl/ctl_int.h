@@ -162,6 +162,7 @@ int verb_ping(struct ctl *ctl);
 int verb_raw(struct ctl *ctl);
 int verb_doctor(struct ctl *ctl);
 int verb_bench(struct ctl *ctl);
+int verb_bundle(struct ctl *ctl);
 
 /* ---- cluster.c ---- */
 

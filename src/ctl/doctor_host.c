@@ -238,6 +238,14 @@ static bool take_process(const struct doctor_roots *roots, const char *pid,
     return true;
 }
 
+static int by_pid(const void *a, const void *b)
+{
+    const pid_t x = ((const struct doctor_process *)a)->pid;
+    const pid_t y = ((const struct doctor_process *)b)->pid;
+
+    return (x > y) - (x < y);
+}
+
 unsigned doctor_find_processes(const struct doctor_roots *roots, struct doctor_process *ret,
                                unsigned n)
 {
@@ -254,6 +262,7 @@ unsigned doctor_find_processes(const struct doctor_roots *roots, struct doctor_p
             ret[found] = p;
         found++;
     }
+    qsort(ret, found < n ? found : n, sizeof(ret[0]), by_pid);
     return found;
 }
 

@@ -103,7 +103,7 @@ const struct option_text ctl_option_texts[] = {
     {CTL_OPT_MAX_STALE, "--max-stale MS", "no older than that, proved by the node asked"},
     {CTL_OPT_CSV, "--csv", "comma-separated values on standard output"},
     {CTL_OPT_ALL, "--all", "every node; compare: every method, at two nodes"},
-    {CTL_OPT_SAVE, "--save FILE", "fetch it into FILE, where that is whole or not there"},
+    {CTL_OPT_SAVE, "--save FILE", "into FILE, where that is whole or not there"},
     {CTL_OPT_CREATE, "--create", "cas: an absent key becomes TO; import: only absent keys"},
     {CTL_OPT_RAW, "--raw", "print a string without quotes"},
     {CTL_OPT_INT_KEY, "--int-key", "KEY is an integer: 3 is not \"3\""},

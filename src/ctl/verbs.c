@@ -153,6 +153,16 @@ const struct verb ctl_verbs[] = {
      "  $ sudo ridctl doctor\n"
      "  $ ridctl doctor --data-dir /mnt/new --json | jq '.findings[].text'\n",
      CTL_OPT_DATA_DIR | CTL_OPT_JSON | CTL_OPT_VERBOSE, 0, 0, verb_doctor},
+    {"bundle", NULL, "[--save FILE|-] [--log FILE]...", "one file for somebody who is to help",
+     "Gathers what each node says of itself (status, members, events, slow requests),\n"
+     "what doctor finds, the configuration without secrets, the logs of ridd, and facts\n"
+     "of this host, and writes them into FILE (a .tar.gz, or a .tar by its name; by\n"
+     "default ridd-bundle-TIME.tar.gz here), `-` to standard output. No key and no\n"
+     "value is in it. Its MANIFEST says what is there, what is not, and why.\n"
+     "\n"
+     "  $ sudo ridctl bundle\n"
+     "  $ ridctl bundle --log /var/log/ridd/n1.log --save - | ssh desk 'cat > n1.tar.gz'\n",
+     CTL_OPT_SAVE | CTL_OPT_LOG | CTL_OPT_DATA_DIR, 0, 0, verb_bundle},
     {"bench", NULL, "[--method NAME] [--clients N] [--in-flight K] [--seconds S] ...",
      "load the cluster for some seconds, and look at every answer",
      "Writes keys of its own below bench/, asks for them for some seconds, and removes\n"

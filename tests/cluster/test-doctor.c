@@ -152,8 +152,8 @@ CASE(doctor__a_wrong_file_does_not_end_it)
     cleanup_buf struct buf out = BUF_INIT;
     cleanup_json json_t *doc = NULL;
     char path[300];
-    const char *argv[] = {ridctl_path(), "-c", path, "doctor", "--json", "--data-dir", c->dir,
-                          NULL};
+    const char *argv[] = {ridctl_path(), "-c",         path,   "doctor",
+                          "--json",      "--data-dir", c->dir, NULL};
 
     (void)snprintf(path, sizeof(path), "%s/wrong.conf", c->dir);
     file_write(path, wrong, sizeof(wrong) - 1);
@@ -290,7 +290,7 @@ static bool file_says(const char *path, const char *text)
 CASE(doctor__bench_can_be_interrupted)
 {
     struct cluster *c = cluster_up(3, NULL);
-    const char *argv[] = {ridctl_path(), "-c",     c->conf, "bench", "--seconds",
+    const char *argv[] = {ridctl_path(), "-c",     c->conf, "bench",  "--seconds",
                           "600",         "--keys", "50",    "--json", NULL};
     cleanup_buf struct buf out = BUF_INIT;
     cleanup_json json_t *doc = NULL;
@@ -342,6 +342,133 @@ CASE(doctor__bench_measures_a_failover)
     cluster_free(c);
 }
 
+/* ---- bundle ---- */
+
+#define MARKED_KEY   "zq7-the-key"
+#define MARKED_VALUE "zq7-the-value"
+#define MARKED_NOTE  "zq7-the-note"
+
+/* Everything that a client can say with it: what is done, what is refused, what is no request. */
+static void say_the_marks(struct cluster *c, unsigned node)
+{
+    struct client *cl = client_open(c, node);
+    static const char *const lines[] = {
+        "{\"type\":\"write\",\"msg_id\":1,\"key\":\"" MARKED_KEY "\",\"value\":\"" MARKED_VALUE
+        "\"}",
+        "{\"type\":\"cas\",\"msg_id\":2,\"key\":\"" MARKED_KEY "\",\"from\":\"" MARKED_VALUE
+        "x\",\"to\":\"" MARKED_VALUE "\"}",
+        "{\"type\":\"read_index\",\"msg_id\":3,\"key\":\"" MARKED_KEY "\"}",
+        "{\"type\":\"local_read\",\"msg_id\":4,\"key\":\"" MARKED_KEY "\"}",
+        "{\"type\":\"scan\",\"msg_id\":5,\"prefix\":\"" MARKED_KEY "\"}",
+        "{\"type\":\"" MARKED_KEY "\",\"msg_id\":6}",
+        "{\"type\":\"write\",\"msg_id\":7,\"key\":[\"" MARKED_KEY "\"],\"value\":1}",
+        "{\"type\":\"delete\",\"msg_id\":8,\"key\":\"" MARKED_KEY "-none\"}"};
+
+    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
+        (void)client_ask(cl, lines[i]);
+    client_send(cl, "this is no request, and says " MARKED_KEY);
+    client_half_close(cl);
+    while (client_recv_within(cl, 2000) != NULL)
+        continue;
+    client_close(cl);
+}
+
+static void unpack(const char *dir, const char *archive)
+{
+    char command[700];
+    cleanup_buf struct buf out = BUF_INIT;
+    const char *argv[] = {"/bin/sh", "-c", command, NULL};
+
+    (void)snprintf(command, sizeof(command),
+                   "cd '%s' && mkdir -p open && tar -xzf '%s' -C open --strip-components=1", dir,
+                   archive);
+    expect_code(run_program(argv, &out), 0, &out);
+}
+
+/* Files below open/ that hold the text: grep's word for it. */
+static void expect_nowhere(const char *dir, const char *text)
+{
+    char command[700];
+    cleanup_buf struct buf out = BUF_INIT;
+    const char *argv[] = {"/bin/sh", "-c", command, NULL};
+
+    (void)snprintf(command, sizeof(command), "grep -r -l -a -i -e '%s' '%s/open'", text, dir);
+    expect_code(run_program(argv, &out), 1, &out);
+}
+
+static void expect_in(const char *dir, const char *name, const char *text)
+{
+    char path[400];
+    cleanup_buf struct buf out = BUF_INIT;
+
+    (void)snprintf(path, sizeof(path), "%s/open/%s", dir, name);
+    file_read(path, &out);
+    expect_text(&out, text);
+}
+
+/* DOCTOR-3: no key and no value of a loaded cluster is in any part. */
+CASE(doctor__a_bundle_holds_no_key_and_no_value)
+{
+    struct cluster *c = cluster_up(3, "; " MARKED_NOTE "\nlog_level = debug\n");
+    unsigned leader = cluster_leader(c);
+    cleanup_buf struct buf out = BUF_INIT;
+    char archive[300];
+    struct stat st;
+
+    for (unsigned i = 0; i < 3; i++)
+        say_the_marks(c, i);
+    /* They are there: who looks for them finds them. */
+    expect_code(ridctl(c, &out, "scan", NULL), 0, &out);
+    expect_text(&out, MARKED_KEY);
+    expect_text(&out, MARKED_VALUE);
+    (void)cluster_settle(c);
+    node_kill(c, (leader + 1) % 3);
+    (void)snprintf(archive, sizeof(archive), "%s/b.tar.gz", c->dir);
+    expect_code(ridctl(c, &out, "bundle", "--save", archive, "--log", c->nodes[0].log, "--log",
+                       c->nodes[1].log, "--log", c->nodes[2].log, NULL),
+                0, &out);
+    expect_text(&out, "which MANIFEST lists");
+    assert_int_equal(stat(archive, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0600);
+    unpack(c->dir, archive);
+    expect_nowhere(c->dir, MARKED_KEY);
+    expect_nowhere(c->dir, MARKED_VALUE);
+    expect_nowhere(c->dir, MARKED_NOTE);
+    expect_in(c->dir, "ridd.conf", "log_level = debug");
+    expect_in(c->dir, "doctor.txt", "FAIL  reach");
+    expect_in(c->dir, "doctor.json", "\"level\":\"fail\"");
+    expect_in(c->dir, "host/versions", "ridctl " PACKAGE_VERSION);
+    expect_in(c->dir, "MANIFEST", "status/n");
+    expect_in(c->dir, "MANIFEST", c->nodes[(leader + 1) % 3].name);
+    for (unsigned i = 0; i < 3; i++) {
+        char name[64];
+        const char *slash = strrchr(c->nodes[i].log, '/');
+
+        (void)snprintf(name, sizeof(name), "log/%u-%s", i + 1, slash + 1);
+        expect_in(c->dir, name, "event=ready");
+        if (i == (leader + 1) % 3)
+            continue;
+        (void)snprintf(name, sizeof(name), "status/%s.json", c->nodes[i].name);
+        expect_in(c->dir, name, "\"type\":\"status_ok\"");
+    }
+    cluster_free(c);
+}
+
+/* Where nothing runs there is still a bundle, also on standard output. */
+CASE(doctor__a_bundle_of_nothing_is_one)
+{
+    struct cluster *c = cluster_new(3, NULL);
+    cleanup_buf struct buf out = BUF_INIT;
+    char command[900];
+    const char *argv[] = {"/bin/sh", "-c", command, NULL};
+
+    (void)snprintf(command, sizeof(command), "'%s' -c '%s' bundle --save - | tar -tzf - | wc -l",
+                   ridctl_path(), c->conf);
+    expect_code(run_program(argv, &out), 0, &out);
+    assert_true(strtol((const char *)out.data, NULL, 10) > 10);
+    cluster_free(c);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -352,6 +479,8 @@ int main(int argc, char **argv)
         HARNESS_TEST(doctor__bench_touches_its_own_keys_only),
         HARNESS_TEST(doctor__bench_can_be_interrupted),
         HARNESS_TEST(doctor__bench_measures_a_failover),
+        HARNESS_TEST(doctor__a_bundle_holds_no_key_and_no_value),
+        HARNESS_TEST(doctor__a_bundle_of_nothing_is_one),
     };
 
     return harness_main(argc, argv, tests, NULL, NULL);

@@ -64,7 +64,7 @@ static void bench__a_wrong_answer_is_told(void **state)
     assert_true(is_wrong(&b, 4, VALUE("4"), false));
     assert_int_equal(b.n_wrong, 9);
     assert_non_null(strstr(b.wrong, "an older value")); /* the first */
-    keys[1].loose = true; /* a write may have come late */
+    keys[1].loose = true;                               /* a write may have come late */
     assert_false(is_wrong(&b, 4, VALUE("3"), true));
     assert_true(is_wrong(&b, 4, VALUE("6"), true));
 }
@@ -107,10 +107,14 @@ static void bench__values_are_read_back(void **state)
 /* DOCTOR-5 */
 static void bench__other_keys_are_not_its_own(void **state)
 {
-    static const char *const names[] = {"bench/65f1a2b3-9c0d/00001",   "bench/65f1a2b3-9c0d/0000011",
-                                        "bench/65f1a2b3-9c0d/00000x",  "bench/65f1A2b3-9c0d/000001",
-                                        "bench/65f1a2b3_9c0d/000001",  "bunch/65f1a2b3-9c0d/000001",
-                                        "bench/leader",                "bench/",
+    static const char *const names[] = {"bench/65f1a2b3-9c0d/00001",
+                                        "bench/65f1a2b3-9c0d/0000011",
+                                        "bench/65f1a2b3-9c0d/00000x",
+                                        "bench/65f1A2b3-9c0d/000001",
+                                        "bench/65f1a2b3_9c0d/000001",
+                                        "bunch/65f1a2b3-9c0d/000001",
+                                        "bench/leader",
+                                        "bench/",
                                         NULL};
     static const char *const values[] = {"ridbench/65f1a2b3-9c0d/000002/1/", "ridbench", "", NULL};
     uint64_t begun_s;
