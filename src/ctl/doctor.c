@@ -312,9 +312,12 @@ static void look_at_dirs(struct doctor *d)
 static bool is_ours(const struct doctor *d, const struct doctor_process *p)
 {
     cleanup_free char *ours = d->path != NULL ? realpath(d->path, NULL) : NULL;
-    cleanup_free char *theirs = p->config[0] == '/' ? realpath(p->config, NULL) : NULL;
+    cleanup_free char *theirs = NULL;
 
-    return ours == NULL || theirs == NULL || strcmp(ours, theirs) == 0;
+    if (ours == NULL || p->config[0] != '/')
+        return true; /* a name below the folder in which it was started, which is not known */
+    theirs = realpath(p->config, NULL);
+    return theirs != NULL && strcmp(ours, theirs) == 0;
 }
 
 static unsigned leave_out_others(struct doctor *d)
