@@ -287,6 +287,7 @@ static bool maybe_look_at_dir(struct doctor *d, const char *name, const char *di
 static void look_at_dirs(struct doctor *d)
 {
     cleanup_free struct conf *conf = calloc(1, sizeof(*conf));
+    char seen[PATH_MAX] = "";
     bool any = false;
 
     if (d->ctl->data_dir != NULL) {
@@ -297,8 +298,12 @@ static void look_at_dirs(struct doctor *d)
         struct conf_problems problems = {0, NULL};
         const char *name = d->conf.peers[i].name;
 
-        if (conf_load(d->path, name, true, conf, &problems) == 0)
+        if (d->conf.self != NULL && d->conf.self != &d->conf.peers[i])
+            continue; /* the file says which node this host is */
+        if (conf_load(d->path, name, true, conf, &problems) == 0 &&
+            strcmp(conf->data_dir, seen) != 0) /* without %i it is the same for all */
             any |= maybe_look_at_dir(d, name, conf->data_dir, false);
+        (void)snprintf(seen, sizeof(seen), "%s", conf->data_dir);
         conf_problems_done(&problems);
     }
     if (!any)

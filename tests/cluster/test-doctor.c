@@ -168,6 +168,33 @@ CASE(doctor__a_wrong_file_does_not_end_it)
     cluster_free(c);
 }
 
+/* A file of one host: its directory is looked at once, and is that of its node. */
+CASE(doctor__a_directory_is_looked_at_once)
+{
+    struct cluster *c = cluster_new(3, NULL);
+    cleanup_buf struct buf conf = BUF_INIT;
+    cleanup_buf struct buf out = BUF_INIT;
+    const char *found;
+
+    assert_int_equal(
+        buf_add_format(&conf,
+                       "[cluster]\nname = test\n[peers]\nn1 = 127.0.0.1:1 127.0.0.1:2\n"
+                       "n2 = 127.0.0.1:3 127.0.0.1:4\nn3 = 127.0.0.1:5 127.0.0.1:6\n"
+                       "[node]\ndata_dir = %s\n",
+                       c->dir),
+        0);
+    file_write(c->conf, conf.data, conf.len);
+    for (unsigned i = 0; i < 2; i++) {
+        expect_code(ridctl(c, &out, "doctor", NULL), 1, &out);
+        found = strstr((const char *)out.data, "  file_system");
+        assert_non_null(found);
+        assert_null(strstr(found + 1, "  file_system"));
+        assert_int_equal(buf_add_str(&conf, "id = n2\n"), 0);
+        file_write(c->conf, conf.data, conf.len);
+    }
+    cluster_free(c);
+}
+
 /* What runs is not what the file says. */
 CASE(doctor__a_file_that_was_changed_is_seen)
 {
@@ -474,6 +501,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         HARNESS_TEST(doctor__it_works_whatever_runs),
         HARNESS_TEST(doctor__a_wrong_file_does_not_end_it),
+        HARNESS_TEST(doctor__a_directory_is_looked_at_once),
         HARNESS_TEST(doctor__a_file_that_was_changed_is_seen),
         HARNESS_TEST(doctor__bench_measures_and_leaves_nothing),
         HARNESS_TEST(doctor__bench_touches_its_own_keys_only),
