@@ -14,9 +14,6 @@
 
 #include "base/banned.h"
 
-DEFINE_CLEANUP(json, json_t *, json_decref);
-#define cleanup_json CLEANUP(json)
-
 struct doctor {
     struct ctl *ctl;
     struct findings *f;
