@@ -12,6 +12,7 @@
 
 #include "base/cleanup.h"
 #include "cluster/harness.h"
+#include "cluster/shim.h"
 
 #include "base/banned.h"
 
@@ -165,6 +166,37 @@ CASE(doctor__a_wrong_file_does_not_end_it)
     expect_finding(doc, "ok", "space", c->dir);
     if (finding(doc, "ok", "fsync", c->dir) == NULL)
         expect_finding(doc, "warn", "fsync", c->dir);
+    cluster_free(c);
+}
+
+static void measure_slow(const struct cluster *c, const struct shim *shim, unsigned ms, int code,
+                         const char *level, const char *next)
+{
+    cleanup_buf struct buf out = BUF_INIT;
+    cleanup_json json_t *doc = NULL;
+    const char *const argv[] = {
+        "/usr/bin/env", shim->env.env[0], shim->env.env[1], shim->env.env[2], ridctl_path(), "-c",
+        c->conf,        "doctor",         "--json",         "--data-dir",     c->dir,        NULL};
+
+    file_patch(shim->control, offsetof(struct shim_control, slow_sync_ms), &ms, sizeof(ms));
+    expect_code(run_program(argv, &out), code, &out);
+    doc = json_of(&out);
+    expect_finding(doc, level, "fsync", c->dir);
+    if (strstr(reply_str(finding(doc, level, "fsync", c->dir), "next"), next) == NULL)
+        harness_fail("no '%s': %.2000s", next, (const char *)out.data);
+}
+
+/* DOCTOR-6: it is measured, and what would bear it is said. The cluster does not run, which is told
+ * too. */
+CASE(doctor__a_slow_disk_is_measured)
+{
+    struct cluster *c = cluster_new(3, "[raft]\nheartbeat_ms = 50\nelection_ms = 500\n");
+    struct shim shim;
+
+    shim_begin(&shim, c);
+    measure_slow(c, &shim, 100, 1, "warn", "heartbeat_ms = 1");
+    measure_slow(c, &shim, 400, 1, "fail", "give the log another disk");
+    c->env = NULL;
     cluster_free(c);
 }
 
@@ -501,6 +533,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         HARNESS_TEST(doctor__it_works_whatever_runs),
         HARNESS_TEST(doctor__a_wrong_file_does_not_end_it),
+        HARNESS_TEST(doctor__a_slow_disk_is_measured),
         HARNESS_TEST(doctor__a_directory_is_looked_at_once),
         HARNESS_TEST(doctor__a_file_that_was_changed_is_seen),
         HARNESS_TEST(doctor__bench_measures_and_leaves_nothing),
