@@ -301,8 +301,8 @@ void bench_look_at_cost(const struct bench *b, struct bench_cost *ret)
     struct answer answers[RIDD_ENDPOINTS_MAX];
 
     memset(ret, 0, sizeof(*ret));
-    if (ask_all(b->ctl, b->ctl->nodes, b->ctl->n_nodes, "{\"type\":\"status\"}", CTL_ASK_MS,
-                answers) != CTL_EXIT_OK)
+    if (ask_all(b->ctl, b->ctl->nodes, b->ctl->n_nodes, "{\"type\":\"status\"}",
+                b->ctl->timeout_ms != 0 ? b->ctl->timeout_ms : CTL_ASK_MS, answers) != CTL_EXIT_OK)
         return;
     ret->known = true;
     for (unsigned i = 0; i < b->ctl->n_nodes; i++) {

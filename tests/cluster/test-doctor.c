@@ -21,11 +21,11 @@ DEFINE_CLEANUP(json, json_t *, json_decref);
 
 #define WORDS_MAX 16
 
-/* ridctl -c CONF words... */
+/* ridctl -c CONF words..., with time enough for nodes on a busy machine to answer */
 static int ridctl(const struct cluster *c, struct buf *out, ...)
 {
-    const char *argv[WORDS_MAX] = {ridctl_path(), "-c", c->conf};
-    unsigned n = 3;
+    const char *argv[WORDS_MAX] = {ridctl_path(), "-c", c->conf, "-t", "20000"};
+    unsigned n = 5;
     va_list ap;
 
     va_start(ap, out);
