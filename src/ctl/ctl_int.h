@@ -60,14 +60,14 @@ enum ctl_option {
     CTL_OPT_TO = 1u << 22,
     CTL_OPT_MIN_INDEX = 1u << 23,
     CTL_OPT_ONE_INDEX = 1u << 24,
-    CTL_OPT_DATA_DIR = UINT64_C(1) << 40,
-    CTL_OPT_LOG = UINT64_C(1) << 41,
-    CTL_OPT_METHOD = UINT64_C(1) << 42,
-    CTL_OPT_CLIENTS = UINT64_C(1) << 43,
-    CTL_OPT_IN_FLIGHT = UINT64_C(1) << 44,
-    CTL_OPT_SECONDS = UINT64_C(1) << 45,
-    CTL_OPT_KEYS = UINT64_C(1) << 46,
-    CTL_OPT_VALUE_BYTES = UINT64_C(1) << 47,
+    CTL_OPT_DATA_DIR = UINT64_C(1) << 48,
+    CTL_OPT_LOG = UINT64_C(1) << 49,
+    CTL_OPT_METHOD = UINT64_C(1) << 50,
+    CTL_OPT_CLIENTS = UINT64_C(1) << 51,
+    CTL_OPT_IN_FLIGHT = UINT64_C(1) << 52,
+    CTL_OPT_SECONDS = UINT64_C(1) << 53,
+    CTL_OPT_KEYS = UINT64_C(1) << 54,
+    CTL_OPT_VALUE_BYTES = UINT64_C(1) << 55,
 };
 
 struct ctl_node {
