@@ -125,25 +125,6 @@ static void say_what_there_is(const struct recovery *r)
                behind);
 }
 
-/* Where the active segment has no place for it, another is made first. */
-static int write_batch(struct recovery *r, const struct store_batch *batch)
-{
-    uint64_t number = 0;
-    bool more = true;
-    int rc = store_submit(r->store, batch);
-
-    if (rc == 0)
-        rc = store_work(r->store, &number);
-    while (rc == 0 && number != batch->number && more) {
-        rc = store_prepare(r->store, &more);
-        if (rc == 0)
-            rc = store_work(r->store, &number);
-    }
-    if (rc == 0 && number != batch->number)
-        rc = err_say(-ENOSPC, "the disk has no room for another entry of the log");
-    return rc;
-}
-
 /* The vote is its own, as a leader's is. */
 static int append(struct recovery *r)
 {
@@ -168,7 +149,7 @@ static int append(struct recovery *r)
         return rc;
     entry.data = bytes.data;
     entry.len = (uint32_t)bytes.len;
-    rc = write_batch(r, &batch);
+    rc = store_write_now(r->store, &batch);
     if (rc == 0)
         printf("done: index %" PRIu64 " of term %" PRIu64 " makes %s the only voter; start it, and "
                "add nodes that are made with --join\n",

@@ -138,6 +138,10 @@ uint64_t store_bytes_behind(struct store *s, raft_index index);
 int store_write(struct store *s, uint64_t *ret_number);
 /* Until nothing is queued. For hosts without a log thread. */
 int store_work(struct store *s, uint64_t *ret_number);
+/* The same of one batch more, which is durable at return; where the active segment has no place for
+ * it another one is made first. Nothing else may be queued. 0, or -errno: -ENOSPC when it found no
+ * place. For programs that are no node. */
+int store_write_now(struct store *s, const struct store_batch *b);
 /* Call when idle for some 5 ms after a sync: writes a SYNCMARK without fsync, once per batch. */
 int store_idle(struct store *s);
 /* A slice of preparing the next segment, or of looking for room while there is none: some

@@ -427,6 +427,24 @@ int store_work(struct store *s, uint64_t *ret_number)
     return err_trace(rc);
 }
 
+int store_write_now(struct store *s, const struct store_batch *b)
+{
+    uint64_t number = 0;
+    bool more = true;
+    int rc = store_submit(s, b);
+
+    if (rc == 0)
+        rc = store_work(s, &number);
+    while (rc == 0 && number != b->number && more) {
+        rc = store_prepare(s, &more);
+        if (rc == 0)
+            rc = store_work(s, &number);
+    }
+    if (rc == 0 && number != b->number)
+        rc = err_say(-ENOSPC, "the disk has no room for another entry of the log");
+    return err_trace(rc);
+}
+
 /* Without a sync of its own. It is the first record of the batch that comes next, and is written
  * again with it: lost with it, it is missed by nobody (DISK-18). */
 int store_idle(struct store *s)
