@@ -483,9 +483,10 @@ void engine_snapshots_status(struct engine *e, struct wire_reply *w)
     wire_reply_u64(w, "log_begins_behind", store_base(e->store).index);
     wire_reply_str(w, "front_kept_for", old != NULL ? old->name : NULL);
     wire_reply_u64(w, "log_bytes_behind", store_bytes_behind(e->store, s->newest.index));
-    wire_reply_bool(w, "making", chore_is_busy(&m->chore));
+    /* Until it was taken in: who waits for it would find neither it nor that it is being made. */
+    wire_reply_bool(w, "making", !chore_is_idle(&m->chore));
     wire_reply_bool(w, "wanted", m->wanted);
-    if (chore_is_busy(&m->chore))
+    if (!chore_is_idle(&m->chore))
         wire_reply_u64(w, "making_percent", percent(atomic_load(&m->n_bytes), m->bytes));
     wire_reply_u64(w, "made", m->n_made);
     wire_reply_u64(w, "failed", m->n_failed);

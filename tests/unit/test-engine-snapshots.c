@@ -64,7 +64,7 @@ struct rig {
     unsigned n_letters;
     void (*look)(const struct raft_msg *m, unsigned char *data); /* at what travels */
     bool parts_are_lost;
-    const char *ends_with;                                       /* one is to end, and says this */
+    const char *ends_with; /* one is to end, and says this */
     int ends_error;
 };
 
@@ -1204,6 +1204,33 @@ static void snapshots__the_newest_is_one_that_is_there(void **state)
     done();
 }
 
+/* Who asked for one sees it made, or being made, at any moment: also between its thread's end and the
+ * turn that takes it in (SNAP-13). */
+static void snapshots__one_that_is_made_is_never_out_of_sight(void **state)
+{
+    struct host *h = &rig.hosts[0];
+    const struct making *m;
+    unsigned n_done = 0;
+
+    (void)state;
+    found(1);
+    m = &h->engine->snap.making;
+    put(leader(), 1, 1000);
+    assert_true(engine_make_snapshot(h->engine));
+    for (unsigned i = 0; i < 200 && m->n_made == 0; i++) {
+        const char *text;
+
+        n_done += !chore_is_busy(&m->chore) && !chore_is_idle(&m->chore);
+        text = ask(h, "{\"type\":\"status\"}");
+        if (m->n_made == 0 && strstr(text, "\"making\":true") == NULL &&
+            strstr(text, "\"wanted\":true") == NULL)
+            fail_msg("neither made nor being made: %s", strstr(text, "\"snapshots\""));
+        step();
+    }
+    assert_true(m->n_made == 1 && n_done > 0);
+    done();
+}
+
 /* ---- what is given up ---- */
 
 static bool has_file(const struct host *h, const char *name)
@@ -1477,6 +1504,7 @@ int main(void)
         cmocka_unit_test(snapshots__who_is_alone_tries_again),
         cmocka_unit_test(snapshots__those_made_since_one_was_tried_are_of_use),
         cmocka_unit_test(snapshots__the_newest_is_one_that_is_there),
+        cmocka_unit_test(snapshots__one_that_is_made_is_never_out_of_sight),
         cmocka_unit_test(snapshots__what_was_copied_in_vain_goes_beside_the_loop),
         cmocka_unit_test(snapshots__nothing_is_kept_for_who_is_away_for_long),
         cmocka_unit_test(snapshots__one_that_was_overtaken_is_not_kept),
