@@ -126,9 +126,10 @@ struct reply_line {
 };
 /* What of a server's error only the next attempt wants. */
 struct reply_hint {
-    char leader_addr[RIDD_ENDPOINT_SIZE]; /* "": not known */
-    char try_addr[RIDD_ENDPOINT_SIZE];    /* with anchor */
-    uint64_t anchor;                      /* 0: none */
+    char leader_addr[RIDD_ENDPOINT_SIZE];   /* "": not known */
+    char try_addr[RIDD_ENDPOINT_SIZE];      /* with anchor */
+    uint64_t anchor;                        /* 0: none */
+    char anchor_cluster[RIDD_CLUSTER_SIZE]; /* which that is an index of; "": not said */
     unsigned retry_after_ms;
 };
 enum reply_result reply_open(const char *line, size_t len, struct reply_line *ret, char *why,
@@ -261,6 +262,7 @@ struct request {
     unsigned best_rank;
     uint64_t asked_index; /* min_index of the last attempt */
     uint64_t anchor;      /* asked as a local read of this index, which proves it; 0: it is not */
+    char anchor_cluster[RIDD_CLUSTER_SIZE]; /* "": an earlier leader, which does not say it */
 
     /* The attempt. */
     struct conn *conn; /* REQ_QUEUED, REQ_SENT */

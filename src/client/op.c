@@ -379,8 +379,11 @@ static int add_body(struct request *r, struct buf *line)
     if (buf_add_str(line, "{\"type\":\"local_read\",\"key\":") != 0 ||
         buf_add(line, r->key.data, r->key.len) != 0)
         return -ENOMEM;
-    return buf_add_format(line, ",\"verbose\":true,\"min_index\":%llu",
-                          (unsigned long long)r->anchor);
+    rc =
+        buf_add_format(line, ",\"verbose\":true,\"min_index\":%llu", (unsigned long long)r->anchor);
+    if (rc == 0 && cluster_ok(r->anchor_cluster))
+        rc = buf_add_format(line, ",\"cluster\":\"%s\"", r->anchor_cluster);
+    return rc;
 }
 
 int op_line(struct request *r, uint64_t msg_id, uint64_t now_us, struct buf *line)

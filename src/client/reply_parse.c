@@ -223,6 +223,7 @@ static void read_hint(const json_t *o, struct reply_hint *hint)
     reply_set_text(hint->leader_addr, sizeof(hint->leader_addr), get_string(o, "leader_addr"));
     reply_set_text(hint->try_addr, sizeof(hint->try_addr), get_string(o, "try"));
     hint->anchor = get_u64(o, "anchor");
+    reply_set_text(hint->anchor_cluster, sizeof(hint->anchor_cluster), get_string(o, "cluster"));
     hint->retry_after_ms = retry_after_ms > CALL_RETRY_AFTER_MS_MAX ? CALL_RETRY_AFTER_MS_MAX
                                                                     : (unsigned)retry_after_ms;
 }

@@ -203,7 +203,7 @@ RIDD_API enum ridd_status ridd_set_limits(struct ridd *client, const struct ridd
 
 /* How far a client of RIDD_FLAG_MONOTONIC has seen: the highest index of any reply, and of which
  * cluster. Handed to another client (of any process) it makes that one see as much. The cluster is
- * part of it, because a cluster that was restored counts its indexes anew. */
+ * part of it, because a cluster that was restored has other entries under its indexes. */
 struct ridd_token {
     char cluster[RIDD_CLUSTER_SIZE]; /* "" : not known */
     uint64_t index;

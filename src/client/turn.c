@@ -340,6 +340,7 @@ static bool take_anchor(struct request *r, const struct attempt *a)
         return false;
     r->n_hints++;
     r->anchor = a->hint.anchor;
+    memcpy(r->anchor_cluster, a->hint.anchor_cluster, sizeof(r->anchor_cluster));
     node_hold(&r->next, n);
     return true;
 }

@@ -339,6 +339,9 @@ void service_refuse_overloaded(struct service_conn *c, const struct wire_origin 
     if (spare != NULL) {
         wire_reply_u64(&w, "anchor", spare->anchor);
         wire_reply_str(&w, "try", spare->addr);
+        /* At that address another cluster may be by then, with higher indexes (TOKEN-1). */
+        if (c->service->conf.cluster_hash != NULL && c->service->conf.cluster_hash[0] != '\0')
+            wire_reply_str(&w, "cluster", c->service->conf.cluster_hash);
     }
     service_end(c->service, &w, origin);
 }

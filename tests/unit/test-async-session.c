@@ -670,7 +670,7 @@ static void overloaded(char *ret, size_t size, const char *address)
     (void)snprintf(ret, size,
                    "{\"type\":\"error\",\"in_reply_to\":%%ID,\"code\":11,\"text\":\"too much\","
                    "\"error\":\"overloaded\",\"definite\":true,\"retry_after_ms\":1,"
-                   "\"anchor\":41,\"try\":\"%s\"}",
+                   "\"anchor\":41,\"try\":\"%s\",\"cluster\":\"fedcba9876543210\"}",
                    address);
 }
 
@@ -700,7 +700,7 @@ static void anchor__a_confirmed_read_is_served_elsewhere(void **state)
     assert_string_equal(seen.endpoint, fake_address(other));
     expect_line(other, NULL, 0,
                 "{\"type\":\"local_read\",\"key\":\"k\\\"\",\"verbose\":true,\"min_index\":41,"
-                "\"timeout_ms\":");
+                "\"cluster\":\"fedcba9876543210\",\"timeout_ms\":");
     /* One that asked for what this node has anyhow is not turned into something else. */
     start_get(c, "x", RIDD_VIA_LOCAL, &seen);
     run_all(c);

@@ -158,7 +158,10 @@ static void host_init_with(struct host *h, int n, const struct fx_options *optio
                               .record_bytes = host_record_bytes,
                               .event = host_event,
                               .snapshot_part = host_snapshot_part};
-    const struct service_conf conf = {.cluster_name = "test", .seed = 5, .memory = &h->memory};
+    const struct service_conf conf = {.cluster_name = "test",
+                                      .cluster_hash = "0123456789abcdef",
+                                      .seed = 5,
+                                      .memory = &h->memory};
 
     memset(h, 0, sizeof(*h));
     memory_init(&h->memory, 1u << 30);
@@ -547,7 +550,8 @@ static void service__a_lease_spares_a_leader_reads(void **state)
     for (unsigned i = 0; i < 2; i++) { /* then the one that it named is not heard any more */
         say(c, read_index);
         root = expect_error(c, 1, "overloaded", 11, true,
-                            EXTRA("limit", "retry_after_ms", "anchor", "try"));
+                            EXTRA("limit", "retry_after_ms", "anchor", "try", "cluster"));
+        assert_string_equal(str_of(root, "cluster"), "0123456789abcdef");
         assert_int_equal(int_of(root, "anchor"), 3);
         f = fx_other(&h.fx, l);
         if (strcmp(str_of(root, "try"), host_client_addr(&h, h.fx.nodes[f].id)) != 0)
