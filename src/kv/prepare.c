@@ -59,10 +59,15 @@ static int remove_prepared(struct kv *kv)
 static int take_room(const struct kv *kv, int fd, uint64_t bytes)
 {
     int r = bytes > 0 ? fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)bytes) : 0;
+    int error = errno;
 
-    /* What was set aside helps nobody but a person. */
-    if (r != 0 && err_is_full(-errno) && unlinkat(kv->dir_fd, TRUST_OLD_NAME, 0) == 0)
+    /* What was set aside helps nobody but a person. Mostly there is none, and its errno is not the
+     * one that counts. */
+    if (r != 0 && err_is_full(-error) && unlinkat(kv->dir_fd, TRUST_OLD_NAME, 0) == 0) {
         r = fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)bytes);
+        error = errno;
+    }
+    errno = error;
     if (r != 0 && errno != EOPNOTSUPP && errno != ENOSYS && errno != EINTR)
         return err_origin_errno("make room for", TRUST_NEXT_NAME);
     return 0;

@@ -61,6 +61,7 @@ static void prepare__leaves_nothing_on_a_full_disk(void **state)
     const int errors[] = {ENOSPC, EDQUOT, EIO};
     struct kv_copy_info info;
     unsigned n_full = 0;
+    char old[4400];
     struct bytes b = {0};
     struct example x;
     struct prng p;
@@ -93,6 +94,13 @@ static void prepare__leaves_nothing_on_a_full_disk(void **state)
         disk_fails_at = 0;
     }
     assert_true(n_full > 20);
+    /* Mostly nothing was set aside. */
+    path_of(f, "data.mdb.old", old, sizeof(old));
+    assert_int_equal(unlink(old), 0);
+    disk_fails_at = 1;
+    disk_error = ENOSPC;
+    assert_int_equal(prepare_bytes(f->kv, &b, &info), KV_E_FULL);
+    disk_fails_at = 0;
     b.n_read = 0;
     n_datasyncs = 0;
     assert_int_equal(prepare_bytes(f->kv, &b, &info), 0);
