@@ -729,6 +729,23 @@ static_assert(512 + RAFT_SERVERS_MAX * (64 + NODE_NAME_BYTES_MAX + 2 * ADDRESS_B
  * ends as on a full disk. */
 #define SNAP_FILES_MAX 64u
 
+/* ---- backups ---- */
+
+/* What stands behind the snapshot in one: a few short texts, and as much again for later versions,
+ * which keep to it. A longer one is none, and the backup is damaged. */
+#define BACKUP_LABEL_BYTES_MAX 1024u
+/* "ridctl 0.1.0" of it. Who has a longer name is cut when it is made. */
+#define BACKUP_PROGRAM_BYTES_MAX 47u
+/* The log of a restored cluster goes on so far above the backup, and up to as much again by chance,
+ * that none of its places was one of the cluster that was (BACKUP-2): that would have to have
+ * written for eight months since, at 50,000 entries a second. Of RAFT_INDEX_MAX it takes less than
+ * a part in 30,000 each time; who has not as much left is refused. */
+#define BACKUP_INDEX_STEP ((uint64_t)1 << 40)
+/* How often a terminal is told how far a restore is. */
+#define RESTORE_SHOW_US 100000u
+static_assert(BACKUP_INDEX_STEP * 4096 <= RAFT_INDEX_MAX,
+              "thousands of restores, each of the last");
+
 /* ---- policies of a node ---- */
 
 /* Messages that no correct node sends: five lines in ten seconds, the rest is counted. */
@@ -911,6 +928,12 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
 #define CTL_PROGRESS_EVERY_MS 200u
 /* `snapshot`: one that has not begun for so long does not wait for a moment, but for something. */
 #define CTL_SNAPSHOT_IDLE_MS 5000u
+/* `ridctl backup save`: a node that has not applied in this time what was acknowledged when the
+ * command began is not waited for any longer. */
+#define CTL_BACKUP_REACH_MS 30000u
+/* So often it begins anew where a node has let go of what was being fetched: once for what an
+ * earlier run had begun, and then another time at most. */
+#define CTL_BACKUP_TRIES 3u
 /* `member`: so long it asks again while another change is under way. */
 #define MEMBER_BUSY_MS 30000u
 /* The same: so long nobody is seen to do anything for the change, and it is asked for again. */

@@ -108,7 +108,7 @@ int engine_create_log(const struct engine_conf *conf, const void *config_entry, 
 /* ---- opening ---- */
 
 /* Far above what the quota lets in, however the pages of it lie (SPACE-3). */
-static size_t map_bytes(uint64_t quota_bytes)
+size_t engine_map_bytes(uint64_t quota_bytes)
 {
     uint64_t bytes = KV_MAP_BYTES;
 
@@ -153,7 +153,7 @@ static int open_state(struct engine *e, const struct engine_conf *conf)
         return 0;
     }
     if (kv.map_size_bytes == 0)
-        kv.map_size_bytes = map_bytes(conf->quota_bytes);
+        kv.map_size_bytes = engine_map_bytes(conf->quota_bytes);
     if (kv.ahead_bytes_max == 0)
         kv.ahead_bytes_max = conf->quota_bytes / KV_AHEAD_QUOTA_PART;
     rc = kv_open(&kv, &trust, &e->kv);

@@ -527,6 +527,8 @@ int engine_shrink_at_start(struct engine *e, const struct store_recovered *recov
 /* As engine_state_rebuild(), where there are snapshots. */
 int engine_restore(struct engine *e, raft_index *ret_applied);
 void engine_restore_forget(struct engine *e);
+/* engine.c: addresses that are asked for at first, for a state of that limit. */
+size_t engine_map_bytes(uint64_t quota_bytes);
 /* What the copy holds is what the snapshot says of it. */
 bool engine_copy_is_as_said(const struct kv_copy_info *info, const struct snap_meta *m);
 /* After the state was replaced. */

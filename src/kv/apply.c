@@ -117,11 +117,6 @@ int kv_used_bytes(struct kv *kv, MDB_txn *txn, uint64_t *ret_bytes)
 
 /* ---- apply ---- */
 
-uint64_t kv_record_bytes(size_t key_len, size_t text_len)
-{
-    return key_len + text_len + KV_RECORD_OVERHEAD;
-}
-
 static uint64_t old_bytes(struct wire_slice key, const struct command_value *old)
 {
     return old->exists ? kv_record_bytes(key.len, old->text.len) : 0;
@@ -490,6 +485,32 @@ void kv_abort(struct kv *kv)
     kv->write_txn = NULL;
     kv->write_failed = false;
     undo(kv);
+}
+
+/* Nobody who ever had a number of the old cluster finds anything under it in the new one: sessions
+ * and what was said of them stay behind, and the places in the log go on above all old ones
+ * (BACKUP-2). */
+static int refound(struct kv *kv, struct raft_entry_id last)
+{
+    int rc = kv_sessions_drop(kv);
+
+    if (rc != 0) {
+        kv_abort(kv);
+        return err_trace(rc);
+    }
+    kv->pending.sessions = (struct kv_sessions){0};
+    kv->pending.last_applied = last;
+    return err_trace(commit_on_disk(kv));
+}
+
+int kv_refound(struct kv *kv, struct raft_entry_id last)
+{
+    int rc;
+
+    rid_assert(kv->write_txn == NULL);
+    rid_assert(last.index > kv->committed.last_applied.index);
+    rc = kv_begin(kv);
+    return rc == 0 ? refound(kv, last) : err_trace(rc);
 }
 
 /* ---- read ---- */

@@ -173,6 +173,16 @@ static int fit(struct kv *kv)
     return err_trace(rc);
 }
 
+int kv_sessions_drop(struct kv *kv)
+{
+    int rc = 0;
+
+    while (rc == 0 && kv->sessions.n > 0)
+        rc = drop(kv, kv->sessions.heads[kv->sessions.n - 1].client);
+    note_list(kv);
+    return err_trace(rc);
+}
+
 /* ---- what entries do ---- */
 
 uint64_t kv_session_bytes(void)

@@ -220,6 +220,7 @@ struct kv_copy_info {
     uint64_t n_keys;
     uint64_t live_bytes;
     uint64_t limit_bytes;
+    uint64_t n_sessions;
     struct kv_digest digest;
 };
 /* What of a file makes it readable on this machine: kind of file, its version, size of pages and of
@@ -237,6 +238,11 @@ void kv_copy_go(struct kv *kv);
 /* Reads a copy through, page by page, as a start reads the file (STATE-12). Any thread. 0;
  * KV_E_DAMAGED, KV_E_NEWER, KV_E_FOREIGN with err_text(); -errno. */
 int kv_check_copy(const struct kv *kv, const struct kv_source *source, struct kv_copy_info *ret);
+/* The same without a state of one's own, of a copy of that format (kv_copy_format()); its pages may
+ * have any size. Also KV_E_FOREIGN: machines of this kind cannot read it. Any thread. */
+int kv_verify_copy(const struct kv_source *source, uint32_t format, struct kv_copy_info *ret);
+/* Only what it says, in a few pages, which are checked; whether it holds that is not looked at. */
+int kv_look_copy(const struct kv_source *source, uint32_t format, struct kv_copy_info *ret);
 /* The copy is put beside the data file, durably, and checked there: kv_switch() can take it. What
  * was prepared before goes. Waits for the disk: one at a time, on a thread of its own, beside all
  * but kv_switch(), kv_rebuild() and kv_close(). As kv_check_copy(), and KV_E_FULL; after an error
@@ -251,6 +257,10 @@ void kv_unprepare(struct kv *kv);
  * KV_E_FULL: as it was, may be tried again; -errno is final. A crash at any point leaves the state
  * as it was, that of the copy, or one that is not trusted. Write side. */
 int kv_switch(struct kv *kv);
+/* The state becomes that of another cluster, before anybody was answered from it (BACKUP-2): all
+ * sessions go, and `last` is what was applied last, which is above all that the state speaks of.
+ * Nothing else changes. No transaction may be open. 0; KV_E_FULL; -errno. Write side. */
+int kv_refound(struct kv *kv, struct raft_entry_id last);
 /* Files that were given up or replaced have their room on the disk still: giving it back may take
  * long, so that none of the calls above waits for it (SNAP-24). Any thread. */
 bool kv_has_leavings(struct kv *kv);

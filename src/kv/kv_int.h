@@ -159,6 +159,16 @@ int kv_session_open(struct kv *kv, struct command_result *result);
 /* A sound write that names a session. */
 int kv_session_write(struct kv *kv, const struct command *c, struct command_result *result);
 
+/* Every session, in the transaction. 0, KV_E_FULL, -errno. */
+int kv_sessions_drop(struct kv *kv);
+
+/* ---- verify.c ---- */
+
+/* kv_copy_format() of such pages. */
+uint32_t kv_format_of(size_t page_bytes);
+/* rc of walk_copy(), in words about a copy. */
+int kv_say_copy(int rc);
+
 /* What was applied in memory only is stored, unless there is no room. 0 or -errno. */
 int kv_store_applied(struct kv *kv);
 

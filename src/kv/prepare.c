@@ -1,7 +1,6 @@
 /* A copy that came from elsewhere is put beside the data file, and read there as a start reads a
  * data file (STATE-12): what takes its place is what was checked, not what was received
  * (STATE-16). */
-#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -15,33 +14,14 @@
 
 #include "base/banned.h"
 
-/* u8 'L' of LMDB, u8 its version of the data, u8 bytes of a word (and 128: the higher ones come
- * first), u8 power of two of a page's bytes. */
-#define FORMAT_LMDB       ((uint32_t)'L' << 24)
-#define FORMAT_VERSION    ((uint32_t)1 << 16)
-#define FORMAT_BIG_ENDIAN ((uint32_t)1 << 15)
-
 uint32_t kv_copy_format(const struct kv *kv)
 {
-    uint32_t format = FORMAT_LMDB | FORMAT_VERSION | (uint32_t)PAGE_WORD_BYTES << 8;
-
-    if (__BYTE_ORDER == __BIG_ENDIAN)
-        format |= FORMAT_BIG_ENDIAN;
-    for (size_t bytes = kv->page_bytes; bytes > 1; bytes /= 2)
-        format++;
-    return format;
+    return kv_format_of(kv->page_bytes);
 }
 
-/* The sentences of a record of another version or group are about the folder's own file. */
 int kv_check_copy(const struct kv *kv, const struct kv_source *source, struct kv_copy_info *ret)
 {
-    int rc = walk_copy(kv, source, ret);
-
-    if (rc == KV_E_NEWER)
-        return err_say(rc, "the copy of the state was written by a later version of ridd");
-    if (rc == KV_E_FOREIGN)
-        return err_say(rc, "the copy is that of another group's state");
-    return rc < 0 ? err_trace(rc) : rc;
+    return kv_say_copy(walk_copy(kv, source, ret));
 }
 
 /* ---- the file ---- */

@@ -117,6 +117,11 @@ size_t record_meta_write(const struct kv_meta *meta, uint16_t group,
     return len;
 }
 
+uint64_t kv_record_bytes(size_t key_len, size_t text_len)
+{
+    return key_len + text_len + KV_RECORD_OVERHEAD;
+}
+
 /* Whoever goes back to an earlier version (DISK-24), or gives a group the file of another
  * (STATE-9), must not find the state moved aside for that. */
 int record_meta_is_ours(const struct kv *kv, const unsigned char *record, size_t len)

@@ -264,6 +264,18 @@ int walk_file(const struct kv *kv, struct kv_opening *ret)
     return 0;
 }
 
+static void tell_copy(const struct kv_meta *meta, struct kv_copy_info *ret)
+{
+    *ret = (struct kv_copy_info){
+        .last_applied = meta->last_applied,
+        .n_keys = meta->n_keys,
+        .live_bytes = meta->live_bytes,
+        .limit_bytes = meta->limit_bytes,
+        .n_sessions = meta->sessions.n,
+        .digest = meta->digest,
+    };
+}
+
 /* The same of a copy: what it says of itself is what it holds. Nothing of it is asked of the
  * running state, which has gone on (SNAP-4). */
 int walk_copy(const struct kv *kv, const struct kv_source *source, struct kv_copy_info *ret)
@@ -274,12 +286,39 @@ int walk_copy(const struct kv *kv, const struct kv_source *source, struct kv_cop
 
     if (rc != 0)
         return rc < 0 ? err_trace(rc) : rc;
-    *ret = (struct kv_copy_info){
-        .last_applied = w.meta.last_applied,
-        .n_keys = w.meta.n_keys,
-        .live_bytes = w.meta.live_bytes,
-        .limit_bytes = w.meta.limit_bytes,
-        .digest = w.meta.digest,
-    };
+    tell_copy(&w.meta, ret);
+    return 0;
+}
+
+/* No key comes before that of the meta record. */
+static int walk_first(struct walk *w)
+{
+    struct walk_sum sum = {0};
+    struct page_item item;
+    int rc = page_read_head(&w->file, &w->head);
+
+    if (rc == 0)
+        rc = page_there(&w->file, 0, w->file.n_pages);
+    if (rc == 0)
+        rc = check_size(w);
+    if (rc == 0)
+        rc = page_cursor_first(&w->cursor, &w->file, &w->head.keys);
+    if (rc == 0)
+        rc = page_cursor_next(&w->cursor, &item);
+    if (rc == 0 && item.key.data != NULL)
+        rc = walk_item(w->kv, w->file.name, &item, &sum, &w->meta);
+    page_cursor_free(&w->cursor);
+    return rc;
+}
+
+int walk_copy_head(const struct kv *kv, const struct kv_source *source, struct kv_copy_info *ret)
+{
+    struct walk w = {
+        .kv = kv, .is_copy = true, .file = {.fd = -1, .source = source, .name = WALK_COPY_NAME}};
+    int rc = walk_first(&w);
+
+    if (rc != 0)
+        return rc < 0 ? err_trace(rc) : rc;
+    tell_copy(&w.meta, ret);
     return 0;
 }

@@ -38,5 +38,8 @@ int walk_file(const struct kv *kv, struct kv_opening *ret);
  * of the source. */
 #define WALK_COPY_NAME "copy"
 int walk_copy(const struct kv *kv, const struct kv_source *source, struct kv_copy_info *ret);
+/* What a copy says of itself, in its head and its first record, which are checked; what it holds
+ * was not looked at. */
+int walk_copy_head(const struct kv *kv, const struct kv_source *source, struct kv_copy_info *ret);
 
 #endif

@@ -63,7 +63,7 @@ static int say_refused(const struct asking *a, const struct conf_peer *p,
             "ridd: %s at %s belongs to another cluster: %s%s%sidentity %s; the configuration "
             "describes '%s', identity %s; nothing was made\n"
             "ridd: the name of the cluster and the names in [peers] must be the same on all "
-            "nodes\n",
+            "nodes; of one that was restored or changed since only --join makes a node\n",
             p->name, p->peer_addr, reply->about.cluster_name[0] != '\0' ? "'" : "",
             reply->about.cluster_name, reply->about.cluster_name[0] != '\0' ? "', " : "", theirs,
             a->conf->cluster_name, ours);

@@ -285,14 +285,15 @@ static int cannot_make(const char *path, int error)
                    strerror(error), owner, PATH_SHOWN, path, hint);
 }
 
-static int make_dir(const char *path)
+static int make_dir(const char *path, bool *ret_made)
 {
     cleanup_free char *copy = strdup(path);
     cleanup_fd int fd = -1;
 
     if (copy == NULL)
         return err_origin(-ENOMEM);
-    if (mkdir(path, 0700) != 0 && errno != EEXIST) {
+    *ret_made = mkdir(path, 0700) == 0;
+    if (!*ret_made && errno != EEXIST) {
         if (errno == ENOENT || errno == EACCES || errno == ENOTDIR)
             return cannot_make(path, errno);
         return identity_say_errno("make", path);
@@ -369,6 +370,8 @@ static int fill_dir(struct identity_dir *dir, enum identity_way way, bool has_cl
         rc = make_folder(dir, "wal");
     if (rc == 0)
         rc = make_folder(dir, "db");
+    if (rc == 0 && way == IDENTITY_RESTORE)
+        rc = make_folder(dir, "snap");
     if (rc == 0 && fsync(dir->fd) != 0)
         rc = identity_say_errno("sync", dir->path);
     if (rc == 0)
@@ -389,6 +392,58 @@ static int check_way(const struct identity_dir *dir, const struct identity_surve
                    identity_way_option(s->way), identity_way_option(way));
 }
 
+/* ---- what came to nothing ---- */
+
+static void remove_folder(const struct identity_dir *dir, const char *name)
+{
+    cleanup_fd int fd = openat(dir->fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+    if (fd >= 0 && empty_folder(fd, name) == 0)
+        (void)unlinkat(dir->fd, name, AT_REMOVEDIR);
+}
+
+static void remove_files(const struct identity_dir *dir)
+{
+    static const char *const files[] = {CLUSTER_NAME, CLUSTER_NAME ".tmp", PEERS_NAME,
+                                        PEERS_NAME ".tmp", IDENT_NAME ".tmp"};
+
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
+        (void)unlinkat(dir->fd, files[i], 0);
+}
+
+void identity_abandon(struct identity_dir *dir)
+{
+    static const char *const folders[] = {"wal", "db", "snap"};
+
+    /* Before anything else: with it the rest would count. */
+    if (unlinkat(dir->fd, IDENT_NAME, 0) != 0 && errno != ENOENT) {
+        identity_close(dir);
+        return;
+    }
+    if (fsync(dir->fd) == 0) {
+        for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++)
+            remove_folder(dir, folders[i]);
+        remove_files(dir);
+        if (fsync(dir->fd) == 0)
+            (void)mark_remove(dir->fd, INIT_NAME);
+        (void)unlinkat(dir->fd, INIT_NAME ".tmp", 0);
+        (void)unlinkat(dir->fd, LOCK_NAME, 0);
+        if (dir->made)
+            (void)rmdir(dir->path);
+    }
+    identity_close(dir);
+}
+
+/* What failed before it was this call's to fill has made nothing but the directory, and LOCK. */
+static void give_up_empty(const struct identity_conf *conf, const struct identity_dir *dir)
+{
+    if (!dir->made)
+        return;
+    if (dir->lock_fd >= 0)
+        (void)unlinkat(dir->fd, LOCK_NAME, 0);
+    (void)rmdir(conf->data_dir);
+}
+
 int identity_create(const struct identity_conf *conf, struct identity_dir **ret_dir)
 {
     cleanup_identity_dir struct identity_dir *dir = dir_new(conf);
@@ -400,7 +455,7 @@ int identity_create(const struct identity_conf *conf, struct identity_dir **ret_
     rid_assert(identity_name_ok(conf->node_name, strlen(conf->node_name)));
     if (dir == NULL)
         return err_origin(-ENOMEM);
-    rc = make_dir(conf->data_dir);
+    rc = make_dir(conf->data_dir, &dir->made);
     if (rc == 0)
         rc = dir_open(dir, conf->data_dir);
     if (rc == 0)
@@ -430,6 +485,8 @@ int identity_create(const struct identity_conf *conf, struct identity_dir **ret_
         rc = check_way(dir, &s, conf->way);
     if (rc == 0)
         rc = draw_incarnation(&dir->identity.incarnation);
+    if (rc != 0 && conf->way == IDENTITY_RESTORE)
+        give_up_empty(conf, dir);
     if (rc != 0)
         return err_trace(rc);
     if (conf->cluster_id != NULL)
@@ -440,6 +497,8 @@ int identity_create(const struct identity_conf *conf, struct identity_dir **ret_
     dir->identity.created_s = (uint64_t)now.tv_sec;
     dir->identity.way = conf->way;
     rc = fill_dir(dir, conf->way, s.has_cluster);
+    if (rc != 0 && conf->way == IDENTITY_RESTORE)
+        identity_abandon(take_ptr(dir));
     if (rc != 0)
         return err_trace(rc);
     *ret_dir = take_ptr(dir);

@@ -17,15 +17,16 @@
  * (DISK-1).
  *
  * Leftovers of a crash in identity_create() .. identity_commit(), in the order of the steps: LOCK;
- * INIT; wal/, db/; PEERS; the first segment of the log; CLUSTER; IDENT; INIT removed. Without
- * IDENT, INIT says that all of it may be thrown away: nobody counts on that incarnation. With
- * IDENT, INIT is what the next start removes. INIT says, too, in which way the directory was to be
- * made: one that was left by another is not touched.
+ * INIT; wal/, db/ (of --restore snap/, too); PEERS; the first segment of the log (of --restore the
+ * state, a snapshot, the log); CLUSTER; IDENT; INIT removed. Without IDENT, INIT says that all of
+ * it may be thrown away: nobody counts on that incarnation. With IDENT, INIT is what the next start
+ * removes. INIT says, too, in which way the directory was to be made: one that was left by another
+ * is not touched.
  *
  * The id of a node that was added holds its incarnation (raft_member_id()), so that IDENT is of
  * version 2, which an earlier program refuses, and PEERS need not know it.
  *
- * For: the daemon, `ridd --init`, `--join` and `--rejoin`.
+ * For: the daemon, `ridd --init`, `--join`, `--rejoin` and `--restore`.
  * Not for: log and state, which it does not read, and addresses, which it does not know.
  * Units: created_s in seconds of the wall clock.
  * Ownership: identity_dir is the caller's until identity_close(); what it hands out is borrowed
@@ -64,17 +65,24 @@ const char *identity_error_text(int error);
 /* 0 for 0; EXIT_IO_ERROR for -errno. */
 int identity_exit_code(int error);
 
-/* In which way a directory is made: by --init, --join, --rejoin. */
-enum identity_way { IDENTITY_FOUND = 0, IDENTITY_JOIN = 1, IDENTITY_REJOIN = 2 };
+/* In which way a directory is made: by --init, --join, --rejoin, --restore. */
+enum identity_way {
+    IDENTITY_FOUND = 0,
+    IDENTITY_JOIN = 1,
+    IDENTITY_REJOIN = 2,
+    IDENTITY_RESTORE = 3
+};
 
 struct identity {
     unsigned char cluster_id[16]; /* the founding id */
     /* raft_founder_id(node_name); of one that was added raft_member_id(node_name, incarnation) */
     raft_node_id node_id;
     char node_name[NODE_NAME_BYTES_MAX + 1];
-    uint64_t incarnation;  /* never 0 */
-    uint64_t created_s;    /* wall clock, for people */
-    enum identity_way way; /* JOIN also where one that was added does not say it */
+    uint64_t incarnation; /* never 0 */
+    uint64_t created_s;   /* wall clock, for people */
+    /* JOIN also where one that was added does not say it, and of one that was restored: what it is
+     * made of is the same, and earlier programs go on with it */
+    enum identity_way way;
 };
 
 /* What a directory says of the cluster beside the founding id. */
@@ -103,7 +111,8 @@ int identity_open(const struct identity_conf *conf, struct identity_dir **ret_di
 /* First half of --init: makes the directory (its parent must be there), locks it, draws an
  * incarnation, and leaves INIT, an empty wal/, an empty db/ and PEERS. The caller then creates the
  * log with that incarnation and calls identity_commit(); until then nothing counts, and another
- * identity_create() begins anew. */
+ * identity_create() begins anew. One that fails leaves what it began, but for IDENTITY_RESTORE,
+ * where it is as after identity_abandon(). */
 int identity_create(const struct identity_conf *conf, struct identity_dir **ret_dir);
 /* In between, of a node that is added: what identity_get() says from now on. */
 void identity_join(struct identity_dir *dir, const unsigned char founding_id[16]);
@@ -112,6 +121,11 @@ void identity_join(struct identity_dir *dir, const unsigned char founding_id[16]
 int identity_set_cluster(struct identity_dir *dir, const unsigned char id[16], const char *name);
 /* Second half: IDENT is durable, the node exists. 0 or -errno. */
 int identity_commit(struct identity_dir *dir);
+
+/* Instead of that, when it came to nothing: what identity_create() began goes, and with it the
+ * directory if it was not there before. INIT goes last, so that what a crash leaves of it is known
+ * for what it is (BACKUP-4). What cannot be removed stays, as after a crash. Unlocks. */
+void identity_abandon(struct identity_dir *dir);
 
 /* Unlocks. NULL is accepted. */
 void identity_close(struct identity_dir *dir);

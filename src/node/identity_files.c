@@ -72,7 +72,7 @@ static void ident_encode(const struct identity *id, unsigned char ret_bytes[IDEN
     put_u64(ret_bytes + 24, id->incarnation);
     put_u64(ret_bytes + 32, id->created_s);
     (void)put_name(ret_bytes + 40, id->node_name);
-    ret_bytes[IDENT_BYTES] = (unsigned char)id->way;
+    ret_bytes[IDENT_BYTES] = (unsigned char)(id->way == IDENTITY_RESTORE ? IDENTITY_JOIN : id->way);
 }
 
 /* In which way it was added; true: it says so, or need not. */

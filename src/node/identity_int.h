@@ -32,6 +32,7 @@ struct identity_dir {
     char *command; /* owned */
     int fd;        /* owned */
     int lock_fd;   /* owned */
+    bool made;     /* the directory itself: it was not there */
     struct identity identity;
     struct identity_cluster cluster;
     unsigned n_peers;
@@ -63,7 +64,7 @@ DIR *identity_list_open(int fd);
 /* NULL at the end; errno is 0 then. */
 const char *identity_list_next(DIR *list);
 int identity_survey(const struct identity_dir *dir, struct identity_survey *ret);
-/* "--init", "--join", "--rejoin". */
+/* "--init", "--join", "--rejoin", "--restore". */
 const char *identity_way_option(enum identity_way way);
 /* Of a directory without IDENT. 0: it may be initialised. */
 int identity_judge_nameless(const struct identity_dir *dir, const struct identity_survey *s);

@@ -159,6 +159,8 @@ const char *identity_way_option(enum identity_way way)
         return "--join";
     case IDENTITY_REJOIN:
         return "--rejoin";
+    case IDENTITY_RESTORE:
+        return "--restore FILE";
     }
     return "--init";
 }
@@ -174,7 +176,7 @@ static int look_for_init(const struct identity_dir *dir, struct identity_survey 
     if (rc < 0)
         return err_trace(rc);
     /* What a later version began is not ours to throw away. */
-    if (rc == MARK_E_NEWER || way > IDENTITY_REJOIN)
+    if (rc == MARK_E_NEWER || way > IDENTITY_RESTORE)
         return identity_say_mark(dir, MARK_E_NEWER);
     s->has_init = rc == 0;
     s->way = (enum identity_way)way;
@@ -222,7 +224,9 @@ int identity_survey(const struct identity_dir *dir, struct identity_survey *ret)
  * (DISK-1). */
 int identity_judge_nameless(const struct identity_dir *dir, const struct identity_survey *s)
 {
-    const bool interrupted = s->has_init && (s->used[0] == '\0' || strcmp(s->used, "wal") == 0);
+    /* The one way that begins with a state. */
+    const bool interrupted = s->has_init && (s->used[0] == '\0' || strcmp(s->used, "wal") == 0 ||
+                                             s->way == IDENTITY_RESTORE);
 
     if (interrupted)
         return 0;

@@ -21,6 +21,9 @@ static const char usage_text[] =
     "       ridd [--config FILE] [--id NAME] --join | --rejoin\n"
     "                                                    be added to a cluster that runs, then "
     "run\n"
+    "       ridd [--config FILE] [--id NAME] --restore FILE|-\n"
+    "                                                    begin another cluster with a backup, "
+    "once\n"
     "       ridd [--config FILE] [--id NAME] --check-config | --print-config\n"
     "       ridd --dump-log DIR | --recover-alone DIR [--yes] | --version | --help\n";
 
@@ -37,6 +40,9 @@ static const char help_text[] =
     "that\n"
     "                       runs, and run it\n"
     "      --rejoin         the same for a member whose disk was lost: 'ridctl member rejoin'\n"
+    "      --restore FILE   make the data directory of a node that begins another cluster with "
+    "what a\n"
+    "                       backup ('ridctl backup save') holds; - takes it from standard input\n"
     "      --check-config   read the configuration, print every problem with its line, exit 0 or "
     "78\n"
     "      --print-config   print the configuration in force, defaults included\n"
@@ -58,12 +64,13 @@ static const char help_text[] =
     "A first cluster on this machine: tools/quickstart. Manual: ridd(8), ridd.conf(5), "
     "ridctl(1).\n";
 
-enum action { RUN, INIT, JOIN, REJOIN, CHECK, PRINT, DUMP, RECOVER };
+enum action { RUN, INIT, JOIN, REJOIN, RESTORE, CHECK, PRINT, DUMP, RECOVER };
 
 enum {
     OPT_INIT = 256,
     OPT_JOIN,
     OPT_REJOIN,
+    OPT_RESTORE,
     OPT_CHECK,
     OPT_PRINT,
     OPT_DUMP,
@@ -77,6 +84,7 @@ static const struct option options[] = {{"config", required_argument, NULL, 'c'}
                                         {"init", no_argument, NULL, OPT_INIT},
                                         {"join", no_argument, NULL, OPT_JOIN},
                                         {"rejoin", no_argument, NULL, OPT_REJOIN},
+                                        {"restore", required_argument, NULL, OPT_RESTORE},
                                         {"check-config", no_argument, NULL, OPT_CHECK},
                                         {"print-config", no_argument, NULL, OPT_PRINT},
                                         {"dump-log", required_argument, NULL, OPT_DUMP},
@@ -93,7 +101,8 @@ static int usage(const char *what, const char *arg)
     return EXIT_USAGE_ERROR;
 }
 
-static int act(enum action action, const char *path, const char *id, uint64_t started_us)
+static int act(enum action action, const char *path, const char *id, const char *file,
+               uint64_t started_us)
 {
     struct conf *conf = calloc(1, sizeof(*conf));
     struct conf_problems problems = {0};
@@ -126,6 +135,9 @@ static int act(enum action action, const char *path, const char *id, uint64_t st
         case REJOIN:
             code = node_join(conf, action == REJOIN);
             break;
+        case RESTORE:
+            code = node_restore(conf, file);
+            break;
         case CHECK:
             code = node_check(conf);
             break;
@@ -149,6 +161,7 @@ int main(int argc, char **argv)
     const char *path = RIDD_CONF_FILE;
     const char *id = NULL;
     const char *dir = NULL;
+    const char *file = NULL;
     bool yes = false;
     unsigned n_actions = 0;
     char letter[] = "-?";
@@ -181,6 +194,11 @@ int main(int argc, char **argv)
             break;
         case OPT_REJOIN:
             action = REJOIN;
+            n_actions++;
+            break;
+        case OPT_RESTORE:
+            action = RESTORE;
+            file = optarg;
             n_actions++;
             break;
         case OPT_CHECK:
@@ -218,8 +236,8 @@ int main(int argc, char **argv)
     if (optind < argc)
         return usage("unexpected argument", argv[optind]);
     if (n_actions > 1)
-        return usage("only one of --init, --join, --rejoin, --check-config, --print-config, "
-                     "--dump-log, --recover-alone at a time",
+        return usage("only one of --init, --join, --rejoin, --restore, --check-config, "
+                     "--print-config, --dump-log, --recover-alone at a time",
                      NULL);
     if (yes && action != RECOVER)
         return usage("--yes goes with --recover-alone", NULL);
@@ -227,5 +245,5 @@ int main(int argc, char **argv)
         return node_dump_log(dir);
     if (action == RECOVER)
         return node_recover_alone(dir, yes);
-    return act(action, path, id, started_us);
+    return act(action, path, id, file, started_us);
 }

@@ -26,6 +26,10 @@ int node_init(const struct conf *conf);
 /* `ridd --join` and, with rejoin, `--rejoin`: makes the data directory of a node that a leader adds
  * to its cluster, once it has come and said to which, and runs it. */
 int node_join(const struct conf *conf, bool rejoin);
+/* `ridd --restore FILE`, or "-" for standard input: makes the data directory of a node that begins
+ * another cluster with what a backup holds. Returns the exit code; what is not 0 has left nothing
+ * there. */
+int node_restore(const struct conf *conf, const char *file);
 /* `ridd --recover-alone DIR`: prints what the directory has; with yes, makes its node the only
  * voter. Returns the exit code. */
 int node_recover_alone(const char *dir, bool yes);
