@@ -27,6 +27,7 @@ enum ctl_exit {
     CTL_EXIT_DEGRADED = 6, /* status; doctor: a warning */
     CTL_EXIT_SPLIT = 7,    /* status */
     CTL_EXIT_USAGE = 64,
+    CTL_EXIT_DAMAGED = 65, /* backup: it is none, or damaged */
     CTL_EXIT_NOBODY = 69,
     CTL_EXIT_SYSTEM = 71, /* no memory, no thread */
     CTL_EXIT_OUTPUT = 74,
@@ -60,6 +61,7 @@ enum ctl_option {
     CTL_OPT_TO = 1u << 22,
     CTL_OPT_MIN_INDEX = 1u << 23,
     CTL_OPT_ONE_INDEX = 1u << 24,
+    CTL_OPT_ID = UINT64_C(1) << 40,
     CTL_OPT_DATA_DIR = UINT64_C(1) << 48,
     CTL_OPT_LOG = UINT64_C(1) << 49,
     CTL_OPT_METHOD = UINT64_C(1) << 50,
@@ -104,6 +106,7 @@ struct ctl {
     const char *method;
     const char *logs[CTL_LOGS_MAX]; /* bundle */
     unsigned n_logs;
+    const char *id;
     bool all;
     bool csv;
     bool json;
@@ -158,6 +161,7 @@ int verb_members(struct ctl *ctl);
 int verb_member(struct ctl *ctl);
 int verb_transfer(struct ctl *ctl);
 int verb_snapshot(struct ctl *ctl);
+int verb_backup(struct ctl *ctl);
 int verb_ping(struct ctl *ctl);
 int verb_raw(struct ctl *ctl);
 int verb_doctor(struct ctl *ctl);

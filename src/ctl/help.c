@@ -8,8 +8,8 @@
 static const char common_options[] =
     "  -e, --endpoints LIST  HOST:PORT,HOST:PORT,... of the nodes' client ports\n"
     "  -c, --config FILE     take the nodes from this ridd.conf\n"
-    "  -t, --timeout MS      for the whole command (5000; compare, snapshot, member:\n"
-    "                        none; status, ping: 1000 a node; ls, scan: 5000 a page;\n"
+    "  -t, --timeout MS      for the whole command (5000; compare, snapshot, backup,\n"
+    "                        member: none; status, ping: 1000 a node; ls, scan: 5000 a page;\n"
     "                        export, import: 30000 a page or write)\n"
     "  -h, --help            this; after a verb: help for the verb\n";
 
@@ -36,8 +36,8 @@ void ctl_print_help(void)
         "\n"
         "Exit codes: 0 ok, 1 compare: not linearizable, 2 no quorum, 3 no such key,\n"
         "4 precondition failed, 5 outcome of a write unknown, 6 status: degraded, 7 status:\n"
-        "split, 64 usage, 69 nobody answered, 71 out of memory, 74 cannot write the output,\n"
-        "75 try again, 78 configuration.\n"
+        "split, 64 usage, 65 backup: damaged, or none, 69 nobody answered, 71 out of memory,\n"
+        "74 cannot write the output, 75 try again, 78 configuration.\n"
         "\n"
         "'ridctl VERB --help' says more about a verb; so do ridctl(1), ridd-protocol(7).\n",
         common_options);

@@ -43,6 +43,7 @@ enum {
     OPT_SECONDS,
     OPT_KEYS,
     OPT_VALUE_BYTES,
+    OPT_ID,
 };
 
 static const char letters[] = ":e:c:t:n:vh";
@@ -85,6 +86,7 @@ static const struct option long_options[] = {
     {"seconds", required_argument, NULL, OPT_SECONDS},
     {"keys", required_argument, NULL, OPT_KEYS},
     {"value-bytes", required_argument, NULL, OPT_VALUE_BYTES},
+    {"id", required_argument, NULL, OPT_ID},
     {NULL, 0, NULL, 0},
 };
 
@@ -104,6 +106,7 @@ const struct option_text ctl_option_texts[] = {
     {CTL_OPT_CSV, "--csv", "comma-separated values on standard output"},
     {CTL_OPT_ALL, "--all", "every node; compare: every method, at two nodes"},
     {CTL_OPT_SAVE, "--save FILE", "into FILE, where that is whole or not there"},
+    {CTL_OPT_ID, "--id NAME", "restore: which node of the configuration this is to be"},
     {CTL_OPT_CREATE, "--create", "cas: an absent key becomes TO; import: only absent keys"},
     {CTL_OPT_RAW, "--raw", "print a string without quotes"},
     {CTL_OPT_INT_KEY, "--int-key", "KEY is an integer: 3 is not \"3\""},
@@ -265,6 +268,7 @@ static const struct {
     {OPT_TO, CTL_OPT_TO, offsetof(struct ctl, to)},
     {OPT_DATA_DIR, CTL_OPT_DATA_DIR, offsetof(struct ctl, data_dir)},
     {OPT_METHOD, CTL_OPT_METHOD, offsetof(struct ctl, method)},
+    {OPT_ID, CTL_OPT_ID, offsetof(struct ctl, id)},
 };
 
 static bool take_text(struct ctl *ctl, struct asked *asked, int option)

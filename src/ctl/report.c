@@ -73,10 +73,11 @@ static bool json_told;
 static void maybe_print_json(const struct ctl *ctl, int exit_code, const char *text)
 {
     struct doc d = DOC_INIT;
-    const char *error = exit_code == CTL_EXIT_USAGE    ? "usage"
-                        : exit_code == CTL_EXIT_CONF   ? "configuration"
-                        : exit_code == CTL_EXIT_SYSTEM ? "system"
-                                                       : NULL;
+    const char *error = exit_code == CTL_EXIT_USAGE     ? "usage"
+                        : exit_code == CTL_EXIT_CONF    ? "configuration"
+                        : exit_code == CTL_EXIT_SYSTEM  ? "system"
+                        : exit_code == CTL_EXIT_DAMAGED ? "damaged"
+                                                        : NULL;
 
     if (!ctl->json || json_told || error == NULL)
         return;

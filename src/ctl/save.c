@@ -1,11 +1,15 @@
-/* snapshot --save: the newest snapshot of a node, part by part, into a file.
+/* snapshot --save, backup save: the newest snapshot of a node, part by part, into a file.
  *
  *   FILE.part      what has come so far
- *   FILE.part-of   of which node and snapshot that is: "NODE INDEX TERM BYTES"
+ *   FILE.part-of   of which node and snapshot that is, and when it was begun:
+ *                  "NODE INDEX TERM BYTES SECONDS"
  *   FILE           only when all of it is there, is what its trailer says, and is durable
  *
  * Whoever is interrupted goes on where it was the next time, as long as the node still has that
- * snapshot. Nobody else's memory is needed for it: the server keeps nothing of its clients. */
+ * snapshot. Nobody else's memory is needed for it: the server keeps nothing of its clients.
+ *
+ * A backup may go to standard output as well, as it comes: its label, at the end of all, is written
+ * when the rest was found to be whole, so that a stream that was cut has none. */
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
@@ -13,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/base64.h"
@@ -28,6 +33,8 @@
 DEFINE_CLEANUP(json, json_t *, json_decref);
 #define cleanup_json CLEANUP(json)
 
+#define SAVE_PART_OF_BYTES (SAVE_NODE_BYTES + 128)
+
 struct saving {
     const struct ctl *ctl;
     const struct ctl_node *node;
@@ -37,8 +44,16 @@ struct saving {
     char part_of[PATH_MAX];
     uint64_t index;
     uint64_t term;
-    uint64_t bytes; /* of the whole */
-    uint64_t at;    /* so much is there */
+    uint64_t bytes;   /* of the whole */
+    uint64_t at;      /* so much is there */
+    const char *file; /* borrowed; NULL: standard output */
+    bool goes_on;
+    struct backup_label *label; /* borrowed; NULL: a snapshot, which has none */
+    uint64_t begun_s;           /* this one, or the run that began it */
+    unsigned char *end; /* owned; the last bytes of all that came, as far as they are read */
+    size_t n_end;       /* of SNAP_TRAILER_BYTES */
+    uint32_t crc;       /* standard output: of what came before these */
+    size_t trailer;     /* at the end of `end`, once it was found */
     uint64_t began_us;
     uint64_t began_at;
     uint64_t deadline_us;
@@ -61,43 +76,58 @@ static int fail_file(struct saving *s, const char *what, const char *path)
 
 static bool name_files(struct saving *s)
 {
-    const char *file = s->ctl->save;
-
-    return part_name(&s->part, file) && (size_t)snprintf(s->part_of, sizeof(s->part_of),
-                                                         "%s.part-of", file) < sizeof(s->part_of);
+    return part_name(&s->part, s->file) &&
+           (size_t)snprintf(s->part_of, sizeof(s->part_of), "%s.part-of", s->file) <
+               sizeof(s->part_of);
 }
 
-/* What was begun, if it is of this node; index 0: nothing, or of another. */
-static void read_part_of(struct saving *s)
+/* What was begun, whosever it is; index 0: nothing. */
+static void read_part_of(const char *path, const char *part, struct save_begun *ret)
 {
-    char text[NODE_NAME_BYTES_MAX + RIDD_ENDPOINT_SIZE + 96];
-    char name[NODE_NAME_BYTES_MAX + RIDD_ENDPOINT_SIZE + 1] = "";
-    unsigned long long index = 0;
-    unsigned long long term = 0;
-    unsigned long long bytes = 0;
+    char text[SAVE_PART_OF_BYTES];
+    unsigned long long n[4] = {0};
     struct stat st;
-    int fd = open(s->part_of, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    ssize_t n = fd >= 0 ? read(fd, text, sizeof(text) - 1) : -1;
+    int n_read;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    ssize_t len = fd >= 0 ? read(fd, text, sizeof(text) - 1) : -1;
 
     if (fd >= 0)
         (void)close(fd);
-    text[n > 0 ? n : 0] = '\0';
-    s->index = 0;
-    if (sscanf(text, "%326s %llu %llu %llu", name, &index, &term, &bytes) != 4 || /* NOLINT */
-        strcmp(name, name_of(s->node)) != 0 || stat(s->part.path, &st) != 0)
+    text[len > 0 ? len : 0] = '\0';
+    *ret = (struct save_begun){0};
+    /* NOLINTNEXTLINE(cert-err34-c): numbers that make no sense are nothing that was begun */
+    n_read = sscanf(text, "%326s %llu %llu %llu %llu", ret->node, &n[0], &n[1], &n[2], &n[3]);
+    if (n_read < 4 || n[0] == 0 || n[1] == 0 || n[2] == 0 || stat(part, &st) != 0)
         return;
-    s->index = index;
-    s->term = term;
-    s->bytes = bytes;
-    s->at = (uint64_t)st.st_size < bytes ? (uint64_t)st.st_size : bytes;
+    ret->index = n[0];
+    ret->term = n[1];
+    ret->bytes = n[2];
+    ret->begun_s = n[3];
+    ret->at = (uint64_t)st.st_size < n[2] ? (uint64_t)st.st_size : n[2];
+}
+
+/* Goes on with what was begun, if that is of this node. */
+static void go_on(struct saving *s)
+{
+    struct save_begun b;
+
+    read_part_of(s->part_of, s->part.path, &b);
+    if (strcmp(b.node, name_of(s->node)) != 0)
+        return;
+    s->index = b.index;
+    s->term = b.term;
+    s->bytes = b.bytes;
+    s->at = b.at;
+    if (b.begun_s != 0)
+        s->begun_s = b.begun_s;
 }
 
 static int write_part_of(struct saving *s)
 {
-    char text[NODE_NAME_BYTES_MAX + RIDD_ENDPOINT_SIZE + 96];
-    const int len = snprintf(text, sizeof(text), "%s %llu %llu %llu\n", name_of(s->node),
+    char text[SAVE_PART_OF_BYTES];
+    const int len = snprintf(text, sizeof(text), "%s %llu %llu %llu %llu\n", name_of(s->node),
                              (unsigned long long)s->index, (unsigned long long)s->term,
-                             (unsigned long long)s->bytes);
+                             (unsigned long long)s->bytes, (unsigned long long)s->begun_s);
     int fd = open(s->part_of, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     bool written;
 
@@ -126,8 +156,54 @@ static void forget(struct saving *s)
     s->index = s->term = s->bytes = s->at = 0;
 }
 
+/* The last bytes are kept, for there the trailer will be; what comes before them is of the copy for
+ * certain, and counts for its checksum. */
+static void keep_end(struct saving *s, const unsigned char *data, size_t n)
+{
+    const size_t all = s->n_end + n;
+    size_t over = all > SNAP_TRAILER_BYTES ? all - SNAP_TRAILER_BYTES : 0;
+    const size_t of_end = over < s->n_end ? over : s->n_end;
+
+    s->crc = crc32c(s->crc, s->end, of_end);
+    s->n_end -= of_end;
+    memmove(s->end, s->end + of_end, s->n_end);
+    over -= of_end;
+    s->crc = crc32c(s->crc, data, over);
+    memcpy(s->end + s->n_end, data + over, n - over);
+    s->n_end += n - over;
+}
+
+static int write_out(struct saving *s, const unsigned char *data, size_t n)
+{
+    while (n > 0) {
+        const ssize_t done = write(STDOUT_FILENO, data, n);
+
+        if (done < 0 && errno == EINTR)
+            continue;
+        if (done < 0)
+            return snapshot_fail(s->o, CTL_EXIT_OUTPUT, "output",
+                                 "cannot write to standard output: %s", strerror(errno));
+        data += done;
+        n -= (size_t)done;
+    }
+    return CTL_EXIT_OK;
+}
+
+static int add_out(struct saving *s, const unsigned char *data, size_t n)
+{
+    int exit_code = write_out(s, data, n);
+
+    if (exit_code != CTL_EXIT_OK)
+        return exit_code;
+    keep_end(s, data, n);
+    s->at += n;
+    return CTL_EXIT_OK;
+}
+
 static int add(struct saving *s, const unsigned char *data, size_t n)
 {
+    if (s->file == NULL)
+        return add_out(s, data, n);
     while (n > 0) {
         const ssize_t done = pwrite(s->part.fd, data, n, (off_t)s->at);
 
@@ -181,6 +257,8 @@ static int take_first(struct saving *s, const json_t *part)
     s->bytes = num(part, "bytes");
     if (s->index == 0 || s->term == 0 || s->bytes == 0)
         return fail_garbled(s, "it does not say what it is of");
+    if (s->file == NULL)
+        return CTL_EXIT_OK;
     if (ftruncate(s->part.fd, 0) != 0)
         return fail_file(s, "write", s->part.path);
     return write_part_of(s);
@@ -214,7 +292,7 @@ static void show(struct saving *s)
     const uint64_t us = now_us - s->began_us + 1;
     const double per_s = (double)(s->at - s->began_at) * 1e6 / (double)us;
 
-    if (!s->bar || now_us < s->show_us)
+    if (!s->bar || s->bytes == 0 || now_us < s->show_us)
         return;
     s->show_us = now_us + CTL_PROGRESS_EVERY_MS * UINT64_C(1000);
     bar_draw(s->at, s->bytes, "%s: %llu %%, %.1f MiB/s, about %.0f s left", name_of(s->node),
@@ -256,9 +334,13 @@ static int fail_stopped(struct saving *s)
     if (s->bytes == 0 || s->at == 0)
         return s->o->exit_code;
     len = strlen(s->o->text);
-    (void)snprintf(s->o->text + len, sizeof(s->o->text) - len,
-                   "; the same command goes on from %llu %%",
-                   (unsigned long long)(s->at * 100 / s->bytes));
+    if (s->file == NULL)
+        (void)snprintf(s->o->text + len, sizeof(s->o->text) - len,
+                       "; what was written is no backup");
+    else
+        (void)snprintf(s->o->text + len, sizeof(s->o->text) - len,
+                       "; the same command goes on from %llu %%",
+                       (unsigned long long)(s->at * 100 / s->bytes));
     return s->o->exit_code;
 }
 
@@ -269,6 +351,14 @@ static int fetch(struct saving *s)
     do {
         int exit_code = fetch_part(s, &gone);
 
+        if (gone && s->file == NULL)
+            return fail_stopped(s); /* half of it is with whoever reads it */
+        if (gone && s->label != NULL) {
+            /* The newest of the node may be of before its caller began (BACKUP-5). */
+            forget(s);
+            return snapshot_fail(s->o, CTL_EXIT_AGAIN, SAVE_GONE,
+                                 "the node has let go of that snapshot meanwhile: try again");
+        }
         if (gone) {
             memset(s->o, 0, sizeof(*s->o));
             forget(s);
@@ -285,24 +375,26 @@ static int fetch(struct saving *s)
 
 /* ---- the whole ---- */
 
-/* What the file must add up to stands at its end (SNAP-16). */
-static bool is_whole(const struct saving *s)
+/* What all must add up to stands at its end (SNAP-16). False: not even that is good. */
+static bool find_trailer(struct saving *s, struct snap_meta *ret)
+{
+    s->trailer = snap_tail_find(s->end, s->n_end);
+    return s->trailer != 0 && s->trailer <= s->n_end &&
+           snap_meta_decode(s->end + (s->n_end - s->trailer), s->trailer, ret) == 0 &&
+           ret->id.index == s->index && ret->id.term == s->term &&
+           ret->body_bytes + s->trailer == s->bytes;
+}
+
+static bool is_whole(struct saving *s)
 {
     cleanup_free unsigned char *piece = malloc(SNAP_CHECK_BYTES);
-    const size_t end = s->bytes < SNAP_TRAILER_BYTES ? (size_t)s->bytes : SNAP_TRAILER_BYTES;
     struct snap_meta m;
     uint32_t crc = 0;
-    size_t trailer;
     size_t n;
 
-    static_assert(SNAP_TRAILER_BYTES <= SNAP_CHECK_BYTES, "a piece holds a trailer");
-    if (piece == NULL || !read_all(s, piece, end, s->bytes - end))
-        return false;
-    trailer = snap_tail_find(piece, end);
-    if (trailer == 0 || trailer > end ||
-        snap_meta_decode(piece + (end - trailer), trailer, &m) != 0)
-        return false;
-    if (m.id.index != s->index || m.id.term != s->term || m.body_bytes + trailer != s->bytes)
+    s->n_end = s->bytes < SNAP_TRAILER_BYTES ? (size_t)s->bytes : SNAP_TRAILER_BYTES;
+    if (piece == NULL || !read_all(s, s->end, s->n_end, s->bytes - s->n_end) ||
+        !find_trailer(s, &m))
         return false;
     for (uint64_t at = 0; at < m.body_bytes; at += n) {
         n = m.body_bytes - at < SNAP_CHECK_BYTES ? (size_t)(m.body_bytes - at) : SNAP_CHECK_BYTES;
@@ -313,72 +405,125 @@ static bool is_whole(const struct saving *s)
     return crc == m.body_crc;
 }
 
+static bool was_whole(struct saving *s)
+{
+    struct snap_meta m;
+
+    return find_trailer(s, &m) && crc32c(s->crc, s->end, s->n_end - s->trailer) == m.body_crc;
+}
+
+static int encode_label(struct saving *s, struct buf *buf)
+{
+    s->label->begun_s = s->begun_s;
+    if (backup_label_encode(s->label, s->bytes, s->end + (s->n_end - s->trailer), s->trailer,
+                            buf) != 0)
+        return snapshot_fail(s->o, CTL_EXIT_SYSTEM, "no_memory", "out of memory");
+    return CTL_EXIT_OK;
+}
+
+/* It speaks for all before it, and is the last thing that comes. */
+static int add_label(struct saving *s)
+{
+    cleanup_buf struct buf label = BUF_INIT;
+    int exit_code = encode_label(s, &label);
+
+    if (exit_code == CTL_EXIT_OK && s->file == NULL)
+        return write_out(s, label.data, label.len);
+    if (exit_code == CTL_EXIT_OK) {
+        s->at = s->bytes; /* behind it the file may be longer, of a run before */
+        exit_code = add(s, label.data, label.len);
+    }
+    return exit_code;
+}
+
 static int put_in_place(struct saving *s)
 {
     char why[RIDD_TEXT_SIZE];
     int exit_code;
 
-    if (ftruncate(s->part.fd, (off_t)s->bytes) != 0)
+    if (ftruncate(s->part.fd, (off_t)s->at) != 0)
         return fail_file(s, "write", s->part.path);
-    exit_code = part_place(&s->part, s->ctl->save, why);
+    exit_code = part_place(&s->part, s->file, why);
     if (!s->part.locked)
         (void)unlink(s->part_of); /* it has its name */
     return exit_code == CTL_EXIT_OK ? exit_code : fail_part(s, exit_code, why);
 }
 
+static int fail_damaged(struct saving *s)
+{
+    if (s->file != NULL)
+        forget(s);
+    return snapshot_fail(s->o, CTL_EXIT_AGAIN, "damaged",
+                         "what came does not add up to what its end says; %s: try again, and see "
+                         "the log of the node",
+                         s->file != NULL ? "nothing was saved" : "what was written is no backup");
+}
+
 static int finish(struct saving *s)
 {
-    if (!is_whole(s)) {
-        forget(s);
-        return snapshot_fail(s->o, CTL_EXIT_AGAIN, "damaged",
-                             "what came does not add up to what its end says; nothing was saved: "
-                             "try again, and see the log of the node");
-    }
-    if (put_in_place(s) != CTL_EXIT_OK)
+    if (s->file != NULL ? !is_whole(s) : !was_whole(s))
+        return fail_damaged(s);
+    if (s->label != NULL && add_label(s) != CTL_EXIT_OK)
+        return s->o->exit_code;
+    if (s->file != NULL && put_in_place(s) != CTL_EXIT_OK)
         return s->o->exit_code;
     s->o->index = s->index;
-    s->o->bytes = s->bytes;
+    s->o->bytes = s->at;
     s->o->elapsed_us = clock_mono_us() - s->began_us;
-    s->o->file = s->ctl->save;
+    s->o->file = s->file != NULL ? s->file : "standard output";
     return CTL_EXIT_OK;
 }
 
 /* ---- */
 
-uint64_t save_begun(const struct ctl *ctl, const struct ctl_node *node)
+bool save_begun(const char *file, struct save_begun *ret)
 {
-    struct saving s = {.ctl = ctl, .node = node};
+    struct saving s = {.file = file};
 
+    *ret = (struct save_begun){0};
     if (name_files(&s))
-        read_part_of(&s);
-    return s.index;
+        read_part_of(s.part_of, s.part.path, ret);
+    return ret->index != 0;
+}
+
+static int begin_file(struct saving *s)
+{
+    char why[RIDD_TEXT_SIZE];
+    int exit_code;
+
+    if (!name_files(s))
+        return fail_part(s, CTL_EXIT_USAGE, "the name of the file is too long");
+    exit_code = part_open(&s->part, s->file, why);
+    if (exit_code != CTL_EXIT_OK)
+        return fail_part(s, exit_code, why);
+    if (s->goes_on)
+        go_on(s);
+    return CTL_EXIT_OK;
 }
 
 static int begin(struct saving *s)
 {
     const struct ridd_options options = {.timeout_ms = s->ctl->timeout_ms,
                                          .flags = RIDD_FLAG_IMPATIENT | RIDD_FLAG_LISTED_ONLY};
-    char why[RIDD_TEXT_SIZE];
-    int exit_code;
 
-    if (!name_files(s))
-        return fail_part(s, CTL_EXIT_USAGE, "the name of the file is too long");
-    if (ridd_open(s->node->endpoint, &options, &s->client) != RIDD_OK)
+    s->end = malloc(SNAP_TRAILER_BYTES);
+    if (s->end == NULL || ridd_open(s->node->endpoint, &options, &s->client) != RIDD_OK)
         return snapshot_fail(s->o, CTL_EXIT_SYSTEM, "no_memory", "out of memory");
-    exit_code = part_open(&s->part, s->ctl->save, why);
-    if (exit_code != CTL_EXIT_OK)
-        return fail_part(s, exit_code, why);
-    read_part_of(s);
-    return CTL_EXIT_OK;
+    return s->file != NULL ? begin_file(s) : CTL_EXIT_OK;
 }
 
-int save_snapshot(const struct ctl *ctl, const struct ctl_node *node, uint64_t deadline_us,
+int save_snapshot(const struct ctl *ctl, const struct ctl_node *node, const char *file,
+                  bool goes_on, struct backup_label *label, uint64_t deadline_us,
                   struct snapshot_outcome *o)
 {
     struct saving s = {.ctl = ctl,
                        .node = node,
                        .o = o,
+                       .file = file,
+                       .goes_on = goes_on,
+                       .label = label,
                        .part = {.fd = -1},
+                       .begun_s = label != NULL ? label->begun_s : (uint64_t)time(NULL),
                        .began_us = clock_mono_us(),
                        .deadline_us = deadline_us,
                        .bar = bar_is_shown()};
@@ -392,5 +537,6 @@ int save_snapshot(const struct ctl *ctl, const struct ctl_node *node, uint64_t d
     }
     part_close(&s.part, s.bytes != 0);
     ridd_close(s.client);
+    free(s.end);
     return o->exit_code;
 }

@@ -39,11 +39,6 @@ int snapshot_fail_reply(struct snapshot_outcome *o, const struct ridd_reply *r)
 
 /* ---- which nodes ---- */
 
-struct targets {
-    struct ctl_node list[RIDD_ENDPOINTS_MAX];
-    unsigned n;
-};
-
 static const char *str(const json_t *o, const char *name)
 {
     const char *s = json_string_value(json_object_get(o, name));
@@ -51,7 +46,7 @@ static const char *str(const json_t *o, const char *name)
     return s != NULL ? s : "";
 }
 
-static struct ctl_node *find(struct targets *t, const char *name, const char *endpoint)
+struct ctl_node *snapshot_find(struct snapshot_targets *t, const char *name, const char *endpoint)
 {
     for (unsigned i = 0; i < t->n; i++)
         if ((name[0] != '\0' && strcmp(t->list[i].name, name) == 0) ||
@@ -60,9 +55,9 @@ static struct ctl_node *find(struct targets *t, const char *name, const char *en
     return NULL;
 }
 
-static void add(struct targets *t, const char *name, const char *endpoint)
+static void add(struct snapshot_targets *t, const char *name, const char *endpoint)
 {
-    struct ctl_node *node = find(t, name, endpoint);
+    struct ctl_node *node = snapshot_find(t, name, endpoint);
 
     if (node == NULL) {
         if (t->n == RIDD_ENDPOINTS_MAX || ridd_check_endpoints(endpoint, NULL, 0) != RIDD_OK)
@@ -73,8 +68,7 @@ static void add(struct targets *t, const char *name, const char *endpoint)
     (void)snprintf(node->name, sizeof(node->name), "%s", name);
 }
 
-/* Those that were named, and those that belong to the cluster. An exit code; reported. */
-static int find_all(const struct ctl *ctl, struct ridd *client, struct targets *ret)
+int snapshot_find_all(const struct ctl *ctl, struct ridd *client, struct snapshot_targets *ret)
 {
     struct ridd_reply *r = ridd_request(client, "{\"type\":\"members\"}", RIDD_KIND_READ, 0);
     cleanup_json json_t *reply = NULL;
@@ -98,16 +92,16 @@ static int find_all(const struct ctl *ctl, struct ridd *client, struct targets *
     return exit_code;
 }
 
-static int find_named(const struct ctl *ctl, struct ridd *client, struct targets *ret)
+static int find_named(const struct ctl *ctl, struct ridd *client, struct snapshot_targets *ret)
 {
-    cleanup_free struct targets *all = calloc(1, sizeof(*all));
+    cleanup_free struct snapshot_targets *all = calloc(1, sizeof(*all));
     int exit_code;
 
     if (all == NULL)
         return report_no_memory(ctl);
-    exit_code = find_all(ctl, client, all);
+    exit_code = snapshot_find_all(ctl, client, all);
     for (int i = 0; exit_code == CTL_EXIT_OK && i < ctl->n_args; i++) {
-        const struct ctl_node *node = find(all, ctl->args[i], ctl->args[i]);
+        const struct ctl_node *node = snapshot_find(all, ctl->args[i], ctl->args[i]);
 
         if (node == NULL)
             return report(ctl, CTL_EXIT_USAGE,
@@ -118,7 +112,7 @@ static int find_named(const struct ctl *ctl, struct ridd *client, struct targets
     return exit_code;
 }
 
-static int find_one(const struct ctl *ctl, struct ridd *client, struct targets *ret)
+static int find_one(const struct ctl *ctl, struct ridd *client, struct snapshot_targets *ret)
 {
     struct ridd_reply *r = ridd_request(client, "{\"type\":\"ping\"}", RIDD_KIND_READ, 0);
     cleanup_json json_t *pong = NULL;
@@ -271,9 +265,26 @@ static int wait_for_it(struct ridd *client, struct ctl_node *node, struct waitin
     return o->exit_code;
 }
 
-/* Makes one where there is something new. */
-static int make(struct ridd *client, struct ctl_node *node, uint64_t deadline_us,
-                struct snapshot_outcome *o)
+int snapshot_reach(struct ridd *client, struct ctl_node *node, uint64_t index, uint64_t deadline_us,
+                   struct snapshot_outcome *o)
+{
+    const uint64_t until_us = clock_mono_us() + CTL_BACKUP_REACH_MS * UINT64_C(1000);
+    const uint64_t end_us = deadline_us < until_us ? deadline_us : until_us;
+    struct seen seen;
+
+    while (look(client, node, &seen, o) == CTL_EXIT_OK && seen.applied < index) {
+        if (clock_mono_us() >= end_us)
+            return snapshot_fail(o, CTL_EXIT_AGAIN, "timeout",
+                                 "it has applied index %llu, and the backup must hold %llu: name "
+                                 "another node; 'ridctl status' shows why it is behind",
+                                 (unsigned long long)seen.applied, (unsigned long long)index);
+        wait_a_little();
+    }
+    return o->exit_code;
+}
+
+int snapshot_make(struct ridd *client, struct ctl_node *node, uint64_t deadline_us,
+                  struct snapshot_outcome *o)
 {
     struct waiting w = {.deadline_us = deadline_us};
     cleanup_json json_t *reply = NULL;
@@ -345,16 +356,21 @@ static void json_outcome(struct doc *d, const struct ctl_node *node,
 static void run_one(const struct ctl *ctl, struct ridd *client, struct ctl_node *node,
                     uint64_t deadline_us, struct snapshot_outcome *o)
 {
+    struct save_begun begun;
+    bool goes_on;
+
     memset(o, 0, sizeof(*o));
     /* One that is half there is worth more than one that is a little newer. */
-    if (ctl->save == NULL || save_begun(ctl, node) == 0)
-        (void)make(client, node, deadline_us, o);
+    goes_on = ctl->save != NULL && save_begun(ctl->save, &begun) &&
+              strcmp(begun.node, name_of(node)) == 0;
+    if (!goes_on)
+        (void)snapshot_make(client, node, deadline_us, o);
     if (ctl->save != NULL && o->exit_code == CTL_EXIT_OK)
-        (void)save_snapshot(ctl, node, deadline_us, o);
+        (void)save_snapshot(ctl, node, ctl->save, goes_on, NULL, deadline_us, o);
 }
 
 /* The exit code of the first that failed. */
-static int run_all(const struct ctl *ctl, struct ridd *client, struct targets *t)
+static int run_all(const struct ctl *ctl, struct ridd *client, struct snapshot_targets *t)
 {
     const uint64_t deadline_us =
         ctl->timeout_ms != 0 ? clock_mono_us() + (uint64_t)ctl->timeout_ms * 1000 : UINT64_MAX;
@@ -386,7 +402,7 @@ static int run_all(const struct ctl *ctl, struct ridd *client, struct targets *t
 
 int verb_snapshot(struct ctl *ctl)
 {
-    cleanup_free struct targets *t = calloc(1, sizeof(*t));
+    cleanup_free struct snapshot_targets *t = calloc(1, sizeof(*t));
     struct ridd *client = NULL;
     int exit_code;
 
@@ -399,7 +415,7 @@ int verb_snapshot(struct ctl *ctl)
     exit_code = cluster_open(ctl, &client);
     if (exit_code != CTL_EXIT_OK)
         return exit_code;
-    exit_code = ctl->all          ? find_all(ctl, client, t)
+    exit_code = ctl->all          ? snapshot_find_all(ctl, client, t)
                 : ctl->n_args > 0 ? find_named(ctl, client, t)
                                   : find_one(ctl, client, t);
     if (exit_code == CTL_EXIT_OK)

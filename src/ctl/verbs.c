@@ -225,6 +225,27 @@ const struct verb ctl_verbs[] = {
      "  $ ridctl snapshot --all\n"
      "  $ ridctl snapshot n2 --save /backup/ridd.snap\n",
      CTL_OPT_ALL | CTL_OPT_SAVE | CTL_OPT_JSON, 0, RIDD_ENDPOINTS_MAX, verb_snapshot},
+    {"backup", NULL, "save|verify|inspect|restore FILE|- [NODE] [--min-index N] [--id NAME]",
+     "save the state, look at what was saved, begin anew with it",
+     "  save FILE|- [NODE]   all keys and values at one index, from a running cluster\n"
+     "  verify FILE|-        read it through: is it whole, and what it says it is?\n"
+     "  inspect FILE|-       of what it is\n"
+     "  restore FILE|-       the data directory of a node that begins another cluster\n"
+     "\n"
+     "save takes a follower that is well, or NODE, and holds at least all that was\n"
+     "acknowledged before it was called. FILE has its name only when it is whole; what\n"
+     "was cut short goes on the next time (FILE.part, FILE.part-of), and is then of the\n"
+     "time at which it was begun. `-` is standard output, or input.\n"
+     "\n"
+     "restore runs 'ridd --restore' on this machine, with the configuration of -c, for\n"
+     "node --id: the only voter of another cluster; others are added to it. See RESTORE\n"
+     "in ridd(8). The exit code of a file that is damaged, or no backup, is 65.\n"
+     "\n"
+     "  $ ridctl backup save /backup/ridd.backup\n"
+     "  n2: index 1477 saved in /backup/ridd.backup, 12.3 MiB in 0.4 s\n"
+     "  $ ridctl backup verify /backup/ridd.backup\n"
+     "  $ ridctl backup save - | ssh backup 'cat > ridd.backup'\n",
+     CTL_OPT_MIN_INDEX | CTL_OPT_ID | CTL_OPT_JSON, 2, 3, verb_backup},
     {"follower_read", NULL, "KEY [--raw] [-v]", "linearizable read from any node",
      "Prints the value of KEY; the node asked gets an index from the leader, and\n"
      "answers when it has come so far.\n",
@@ -307,9 +328,9 @@ static const char *synonym_of(const char *given)
         {"range", "scan"},        {"nodes", "members"},    {"peers", "members"},
         {"info", "status"},       {"health", "status"},    {"leader", "status"},
         {"stat", "status"},       {"benchmark", "bench"},  {"move", "transfer"},
-        {"stepdown", "transfer"}, {"swap", "cas"},         {"backup", "snapshot"},
-        {"dump", "export"},       {"load", "import"},      {"restore", "import"},
-        {"save", "snapshot"},     {"compact", "snapshot"},
+        {"stepdown", "transfer"}, {"swap", "cas"},         {"dump", "export"},
+        {"load", "import"},       {"restore", "backup"},   {"save", "backup"},
+        {"verify", "backup"},     {"compact", "snapshot"},
     };
 
     for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)

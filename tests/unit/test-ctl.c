@@ -22,6 +22,7 @@
 
 #include "base/base64.h"
 #include "base/crc32c.h"
+#include "snap/backup.h"
 #include "snap/snap.h"
 #include "unit/ctl-run.h"
 #include "unit/fake-server.h"
@@ -433,8 +434,7 @@ static void ctl__usage_errors_are_64(void **state)
         {{"set", "x", "y"}, "ridctl: no such verb 'set'; did you mean 'put'?\n"},
         {{"dump"}, "ridctl: no such verb 'dump'; did you mean 'export'?\n"},
         {{"frobnicate"}, "ridctl: no such verb 'frobnicate'; 'ridctl --help' lists them\n"},
-        {{"get"},
-         "ridctl: get: something is missing; usage: ridctl get KEY *\n"},
+        {{"get"}, "ridctl: get: something is missing; usage: ridctl get KEY *\n"},
         {{"get", "a", "b"},
          "ridctl: get: too many arguments, beginning with 'b'; usage: ridctl get KEY *\n"},
         {{"get", "a", "--create"},
@@ -1515,8 +1515,8 @@ static void ctl__snapshots_of_several_nodes(void **state)
     EXPECT(64, "", "ridctl: snapshot: --save takes the snapshot of one node\n");
     run("-e", fake_address(s), "snapshot", "n1", "--save", ".", NULL);
     EXPECT(64, "", "ridctl: snapshot: n1: '.' is no regular file\n");
-    run("-e", fake_address(s), "backup", NULL);
-    EXPECT(64, "", "ridctl: no such verb 'backup'; did you mean 'snapshot'?\n");
+    run("-e", fake_address(s), "save", NULL);
+    EXPECT(64, "", "ridctl: no such verb 'save'; did you mean 'backup'?\n");
     fake_stop(s);
     (void)close(fd);
 }
@@ -1674,6 +1674,200 @@ static void ctl__a_spoilt_snapshot_is_not_saved(void **state)
     free_whole(&w);
 }
 
+/* ---- backup ---- */
+
+#define BACKUP_STEPS 8
+static const char well[] =
+    "{\"type\":\"status_ok\",\"in_reply_to\":%ID,\"node\":\"n1\",\"cluster\":\"main\","
+    "\"cluster_hash\":\"5ada9d6d4a637107\",\"role\":\"leader\",\"applied_index\":10,"
+    "\"snapshots\":{\"index\":10,\"bytes\":5000}}";
+
+/* As serve(), and who belongs to it, and how far it is. */
+static struct fake_server *serve_backup(struct fake_step *steps, const struct whole *w, bool stops)
+{
+    const struct fake_step all[BACKUP_STEPS] = {
+        {"\"members\"", FAKE_REPLY, "{\"type\":\"members_ok\",\"in_reply_to\":%ID,\"members\":[]}",
+         0},
+        {"\"scan\"", FAKE_REPLY,
+         "{\"type\":\"scan_ok\",\"in_reply_to\":%ID,\"keys\":[],\"more\":false,\"read_at_index\":"
+         "10,"
+         "\"linearizable\":true}",
+         0},
+        {"\"status\"", FAKE_REPLY, well, 0},
+        {"\"snapshot\"", FAKE_REPLY, SNAPSHOT_OK("10", "false"), 0},
+        {"\"offset\":0,", FAKE_REPLY, (char *)w->replies[0].data, 0},
+        {"\"offset\":3000,", stops ? FAKE_CLOSE : FAKE_REPLY, (char *)w->replies[1].data, 0},
+        {NULL, FAKE_CLOSE, NULL, 0},
+        {NULL, FAKE_CLOSE, NULL, 0}};
+
+    memcpy(steps, all, sizeof(all));
+    return fake_start(steps, BACKUP_STEPS);
+}
+
+static size_t read_bytes(const char *path, char have[BYTES_MAX])
+{
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n;
+
+    assert_true(fd >= 0);
+    n = read(fd, have, BYTES_MAX);
+    (void)close(fd);
+    assert_true(n >= 0);
+    return (size_t)n;
+}
+
+/* The snapshot to the byte, and a label that is of it. */
+static void expect_backup(const char *path, const struct whole *w)
+{
+    static char have[BYTES_MAX];
+    const size_t trailer = w->file.len - BODY_BYTES;
+    const size_t n = read_bytes(path, have);
+    struct backup_label l;
+
+    assert_true(n > w->file.len);
+    assert_memory_equal(have, w->file.data, w->file.len);
+    assert_int_equal(backup_label_decode(have + w->file.len, n - w->file.len, w->file.len,
+                                         have + BODY_BYTES, trailer, &l),
+                     0);
+    assert_string_equal(l.cluster_name, "main");
+    assert_string_equal(l.cluster_hash, "5ada9d6d4a637107");
+    assert_string_equal(l.node_name, "n1");
+    assert_true(strncmp(l.program, "ridctl ", 7) == 0);
+}
+
+static void save_stream(const char *address)
+{
+    char *argv[] = {program,          (char[]){"-e"},   (char *)(uintptr_t)address,
+                    (char[]){"-t"},   (char[]){"2000"}, (char[]){"backup"},
+                    (char[]){"save"}, (char[]){"-"},    NULL};
+
+    run_args("stream", argv);
+}
+
+/* BACKUP-5 in the order of its questions, and SNAP-16. */
+static void ctl__a_backup_is_saved_with_its_label(void **state)
+{
+    struct fake_step steps[BACKUP_STEPS];
+    struct fake_server *s;
+    char members[512];
+    struct whole w;
+
+    (void)state;
+    make_whole(&w, "");
+    s = serve_backup(steps, &w, false);
+    run("-e", fake_address(s), "backup", "save", "saved", NULL);
+    EXPECT(0, "n1: index 10 saved in saved, 5.* KiB in *.* s\n", "");
+    expect_backup("saved", &w);
+    assert_int_equal(fake_count(s, "\"via\":\"read_index\""), 1);
+    assert_int_equal(fake_count(s, "\"type\":\"snapshot\""), 1);
+    (void)unlink("saved");
+    run("-e", fake_address(s), "backup", "save", "saved", "--json", NULL);
+    EXPECT(0,
+           "{\"file\":\"saved\",\"node\":\"n1\",\"endpoint\":\"127.0.0.1:*\",\"cluster\":\"main\","
+           "\"cluster_hash\":\"5ada9d6d4a637107\",\"begun\":\"2*Z\",\"went_on\":false,\"index\":10,"
+           "\"holds_index\":10,\"bytes\":5*,\"elapsed_ms\":*}\n",
+           "");
+    (void)unlink("saved");
+    save_stream(fake_address(s));
+    assert_int_equal(result.exit_code, 0);
+    expect_backup("stream", &w);
+    run("-e", fake_address(s), "backup", "save", "saved", "n9", NULL);
+    EXPECT(64, "", "ridctl: backup: no node 'n9' in this cluster; 'ridctl members' lists them\n");
+    fake_stop(s);
+
+    /* Interrupted, and gone on with, whatever was said of newer ones. */
+    s = serve_backup(steps, &w, true);
+    run("-e", fake_address(s), "-t", "2000", "backup", "save", "saved", NULL);
+    EXPECT(69, "", "ridctl: backup: n1: *; the same command goes on from 5* %\n");
+    assert_true(!exists("saved") && exists("saved.part"));
+    save_stream(fake_address(s));
+    assert_int_equal(result.exit_code, 69);
+    assert_true(matches(result.err, "*; what was written is no backup\n"));
+    fake_stop(s);
+    s = serve_backup(steps, &w, false);
+    run("-e", fake_address(s), "backup", "save", "saved", "--min-index", "11", "-t", "300", NULL);
+    assert_int_equal(result.exit_code, 75); /* what was begun is too old, and so is the node */
+    fake_stop(s);
+
+    /* What was begun the node has no more: a new one, and not just the newest that it has. */
+    write_file("saved.part", "xxx");
+    write_file("saved.part-of", "n1 7 2 9999 17\n");
+    s = serve_backup(steps, &w, false);
+    (void)snprintf(members, sizeof(members),
+                   "{\"type\":\"members_ok\",\"in_reply_to\":%%ID,\"members\":[{\"id\":\"n1\","
+                   "\"client_addr\":\"%s\"}]}",
+                   fake_address(s));
+    steps[0].reply = members;
+    steps[6] = (struct fake_step){"\"index\":7,", FAKE_REPLY,
+                                  ERROR("malformed", 12, true, ",\"field\":\"index\""), 0};
+    fake_publish(s);
+    run("-e", fake_address(s), "backup", "save", "saved", NULL);
+    EXPECT(0, "n1: index 10 saved in saved, 5.* KiB in *.* s\n", "");
+    expect_backup("saved", &w);
+    assert_int_equal(fake_count(s, "\"via\":\"read_index\""), 1);
+    assert_int_equal(fake_count(s, "\"type\":\"snapshot\""), 1);
+    assert_int_equal(fake_count(s, "\"index\":7,"), 1);
+    (void)unlink("saved");
+    /* What was begun is too old for who asks for more: it is not even asked for. */
+    write_file("saved.part", "xxx");
+    write_file("saved.part-of", "n1 7 2 9999 17\n");
+    run("-e", fake_address(s), "backup", "save", "saved", "--min-index", "8", NULL);
+    EXPECT(0, "n1: index 10 saved in saved, 5.* KiB in *.* s\n", "");
+    assert_int_equal(fake_count(s, "\"index\":7,"), 1);
+    (void)unlink("saved");
+    fake_stop(s);
+    free_whole(&w);
+}
+
+/* A stream that is not whole has no label: what comes out of it is refused. */
+static void ctl__a_spoilt_backup_is_none(void **state)
+{
+    static char have[BYTES_MAX];
+    struct fake_step steps[BACKUP_STEPS];
+    struct fake_server *s;
+    struct whole w;
+
+    (void)state;
+    make_whole(&w, "trailer");
+    s = serve_backup(steps, &w, false);
+    save_stream(fake_address(s));
+    assert_int_equal(result.exit_code, 75);
+    assert_true(matches(result.err, "*; what was written is no backup: try again*"));
+    assert_int_equal(read_bytes("stream", have), w.file.len);
+    run("backup", "verify", "stream", NULL);
+    EXPECT(65, "", "ridctl: backup: 'stream' is damaged: *; take another backup\n");
+    run("-e", fake_address(s), "backup", "save", "saved", NULL);
+    EXPECT(75, "", "ridctl: backup: n1: what came does not add up *; nothing was saved: *\n");
+    assert_false(exists("saved"));
+    fake_stop(s);
+    free_whole(&w);
+}
+
+static void ctl__backup_takes_its_words(void **state)
+{
+    (void)state;
+    run("backup", "save", NULL);
+    EXPECT(64, "", "ridctl: backup: something is missing; usage: *\n");
+    run("backup", "mend", "x", NULL);
+    EXPECT(64, "", "ridctl: backup: no such word 'mend'; it is save, verify, inspect or restore\n");
+    run("backup", "verify", "x", "y", NULL);
+    EXPECT(64, "", "ridctl: backup: verify takes FILE, not 'y', too\n");
+    run("backup", "verify", "x", "--id", "n1", NULL);
+    EXPECT(64, "", "ridctl: backup: --id goes with restore\n");
+    run("backup", "restore", "x", "--min-index", "4", NULL);
+    EXPECT(64, "", "ridctl: backup: --min-index goes with save\n");
+    run("-e", "h:1", "backup", "restore", "x", NULL);
+    EXPECT(64, "", "ridctl: backup: restore makes a data directory on this machine: *\n");
+    run("backup", "restore", "x", "--json", NULL);
+    EXPECT(64, "{\"error\":\"usage\",*}\n", "ridctl: backup: --json goes with save, *\n");
+    run("backup", "verify", "nothing", NULL);
+    EXPECT(64, "", "ridctl: backup: cannot open 'nothing': No such file or directory\n");
+    write_file("file", "text");
+    run("backup", "inspect", "file", "--json", NULL);
+    EXPECT(65, "{\"error\":\"damaged\",\"definite\":true,\"text\":\"'file' is no backup: *\"}\n",
+           "ridctl: backup: 'file' is no backup: one is made with 'ridctl backup save FILE'\n");
+}
+
 /* ---- raw ---- */
 
 static void ctl__raw_passes_lines_both_ways(void **state)
@@ -1741,6 +1935,9 @@ int main(void)
         cmocka_unit_test(ctl__snapshots_of_several_nodes),
         cmocka_unit_test(ctl__a_snapshot_is_saved_whole_or_not_at_all),
         cmocka_unit_test(ctl__a_spoilt_snapshot_is_not_saved),
+        cmocka_unit_test(ctl__a_backup_is_saved_with_its_label),
+        cmocka_unit_test(ctl__a_spoilt_backup_is_none),
+        cmocka_unit_test(ctl__backup_takes_its_words),
         cmocka_unit_test(ctl__raw_passes_lines_both_ways),
     };
 
