@@ -172,6 +172,35 @@ CASE(operations__quorum_lost_for_ever)
     stage_end(&s);
 }
 
+static void put(const struct cluster *c, const char *key, const char *value)
+{
+    const char *const argv[] = {ridctl_path(), "-c", c->conf, "put", key, value, NULL};
+    cleanup_buf struct buf out = BUF_INIT;
+
+    expect_code(run_program(argv, &out), 0, &out);
+}
+
+/* The old cluster has gone on after the backup, and its state is put away. */
+CASE(operations__backup_and_restore)
+{
+    struct stage s;
+    struct client *cl;
+
+    install(&s);
+    procedure(&s, "backup", 3);
+    stage_clients_end(&s);
+    put(s.c, "kept", "yes");
+    book_run(&s.book, "backup");
+    put(s.c, "lost", "yes");
+    s.c->n_members = 1;
+    procedure(&s, "restore", 3);
+    cl = client_open(s.c, cluster_leader(s.c));
+    client_expect(cl, "{\"type\":\"read_index\",\"key\":\"kept\"}", "<*>\"value\":\"yes\"<*>");
+    client_expect(cl, "{\"type\":\"read_index\",\"key\":\"lost\"}", "<*>\"value\":null<*>");
+    client_close(cl);
+    stage_end(&s);
+}
+
 /* MEMBER-8 in the words of its operator. */
 CASE(operations__words)
 {
@@ -194,6 +223,7 @@ int main(int argc, char **argv)
         HARNESS_TEST(operations__upgrade_and_snapshot),
         HARNESS_TEST(operations__tune),
         HARNESS_TEST(operations__quorum_lost_for_ever),
+        HARNESS_TEST(operations__backup_and_restore),
         HARNESS_TEST(operations__words),
     };
 

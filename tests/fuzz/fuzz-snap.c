@@ -1,17 +1,20 @@
 /* Snapshots: any bytes are refused as a trailer or have one meaning, which encodes to the same bytes;
  * and any file in their folder is in the list or told, found good when it is read again or not, and
- * never removed while there is no better one.
+ * never removed while there is no better one. All of it is looked at as a backup, too.
  *
  * The first byte of an input chooses what it is and whether the checksum is mended, which no mutation
  * survives; the second is the version of a tail that is made then. */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "base/assert.h"
 #include "base/bytes.h"
 #include "base/crc32c.h"
 #include "base/err.h"
 #include "fuzz/fuzz.h"
+#include "snap/backup.h"
 #include "snap/snap_int.h"
 #include "unit/fake-disk.h"
 
@@ -108,6 +111,42 @@ static void check_file(const unsigned char *data, size_t size, bool misnamed)
     fake_disk_free(disk);
 }
 
+/* The label of a backup: any bytes with a checksum that is right have one meaning, or none; and what a
+ * file is can be said of any, with and without one. */
+static void check_label(const unsigned char *data, size_t size)
+{
+    static struct backup_label l;
+    static struct backup b;
+    cleanup_buf struct buf buf = BUF_INIT;
+    const size_t n = size < BACKUP_LABEL_BYTES_MAX - 20 ? size : BACKUP_LABEL_BYTES_MAX - 20;
+    int fd;
+
+    if (buf_add(&buf, data, n) != 0 || buf_add_u32(&buf, 1) != 0 ||
+        buf_add_u32(&buf, (uint32_t)n + 20) != 0 ||
+        buf_add_u32(&buf, crc32c(crc32c(0, CLUSTER, 4), buf.data, buf.len)) != 0 ||
+        buf_add(&buf, "RIDDBACK", 8) != 0)
+        abort();
+    rid_assert(backup_tail_find(buf.data, buf.len) == buf.len);
+    if (backup_label_decode(buf.data, buf.len, n >= 8 ? get_u64(data) : 0, CLUSTER, 4, &l) == 0)
+        rid_assert(strlen(l.cluster_name) <= NODE_NAME_BYTES_MAX &&
+                   strlen(l.node_name) <= NODE_NAME_BYTES_MAX &&
+                   strlen(l.program) <= BACKUP_PROGRAM_BYTES_MAX);
+    fd = memfd_create("fuzz", MFD_CLOEXEC);
+    rid_assert(fd >= 0);
+    rid_assert(write(fd, data, size) == (ssize_t)size);
+    for (unsigned i = 0; i < 2; i++) {
+        const int rc = backup_open(fd, "it", &b);
+
+        rid_assert(rc == 0 || rc == BACKUP_E_NONE || rc == BACKUP_E_DAMAGED ||
+                   rc == BACKUP_E_NEWER);
+        rid_assert(rc == 0 || err_text()[0] != '\0');
+        if (rc == 0)
+            rid_assert(b.meta.body_bytes + b.trailer_bytes <= b.bytes);
+        rid_assert(write(fd, buf.data, buf.len) == (ssize_t)buf.len);
+    }
+    (void)close(fd);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     cleanup_buf struct buf b = BUF_INIT;
@@ -127,6 +166,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check_trailer(b.data, b.len);
     else
         check_file(b.data, b.len, (mode & MODE_MISNAMED) != 0);
+    check_label(b.data, b.len);
     return 0;
 }
 
