@@ -12,7 +12,7 @@
 #include <cmocka.h>
 
 #include "base/limits.h"
-#include "http/page.h"
+#include "page/page.h"
 #include "verdict/verdict.h"
 
 #define NOW_US INT64_C(1796056200000000) /* when the documents were saved */

@@ -4,13 +4,13 @@
  * markup of ours, the latter with numbers alone (PAGE-1).
  *
  * Obvious: units, ownership, thread. */
-#ifndef RIDD_HTTP_PAGE_INT_H
-#define RIDD_HTTP_PAGE_INT_H
+#ifndef RIDD_PAGE_PAGE_INT_H
+#define RIDD_PAGE_PAGE_INT_H
 
 #include <string.h>
 
 #include "base/limits.h"
-#include "http/page.h"
+#include "page/page.h"
 
 #define US_MS  INT64_C(1000)
 #define US_S   (1000 * US_MS)

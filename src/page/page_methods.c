@@ -1,5 +1,5 @@
 /* What each way to read costs: counted by all nodes, timed by the one that did most of it. */
-#include "http/page_int.h"
+#include "page/page_int.h"
 
 #include "base/banned.h"
 

@@ -9,7 +9,7 @@
 #include "base/base64.h"
 #include "base/cleanup.h"
 #include "base/err.h"
-#include "http/page_int.h"
+#include "page/page_int.h"
 
 #include "base/banned.h"
 

@@ -11,8 +11,8 @@
  * (PAGE-1).
  * Thread: any; pure.
  * Source: PAGE-1, PAGE-2. */
-#ifndef RIDD_HTTP_PAGE_H
-#define RIDD_HTTP_PAGE_H
+#ifndef RIDD_PAGE_PAGE_H
+#define RIDD_PAGE_PAGE_H
 
 #include <jansson.h>
 #include <stdbool.h>

@@ -1,7 +1,7 @@
 /* The last operation of each kind as a waterfall: when it arrived, when a round or a question was
  * sent, when each peer acknowledged, when that was a quorum, when the state was there, when the
  * reply was written. Of several nodes the one that did it last tells. */
-#include "http/page_int.h"
+#include "page/page_int.h"
 
 #include "base/banned.h"
 

@@ -1,5 +1,5 @@
 /* Disks and logs in a table, and whether the states are the same. */
-#include "http/page_int.h"
+#include "page/page_int.h"
 
 #include "base/banned.h"
 

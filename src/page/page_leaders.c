@@ -5,7 +5,7 @@
  * and the begin of the next nobody led; clocks of different hosts show it as well as they agree. */
 #include <stdio.h>
 
-#include "http/page_int.h"
+#include "page/page_int.h"
 
 #include "base/banned.h"
 

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <time.h>
 
-#include "http/page_int.h"
+#include "page/page_int.h"
 
 #include "base/banned.h"
 

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 
 #include "base/cleanup.h"
-#include "http/page_int.h"
+#include "page/page_int.h"
 
 #include "base/banned.h"
 

@@ -1,6 +1,6 @@
 /* A card for each node: what it is, how far it is, how fast its disk is, and what is wrong with it
  * in the words of the verdict. */
-#include "http/page_int.h"
+#include "page/page_int.h"
 
 #include "base/banned.h"
 
