@@ -89,6 +89,17 @@
 static_assert(LOG_LINE_BYTES_MAX <= LOG_PIECE_BYTES, "a line is never cut in two");
 /* How long a process that ends waits for its last lines to be read. */
 #define LOG_FLUSH_MS 1000
+/* Events that are kept for who asks: some hours of a quiet node, the last storm of another one; the
+ * oldest makes room. All of them take 120 kB. */
+#define EVENTS_KEPT_MAX 256u
+/* And so many are told at once to who does not say how many. */
+#define EVENTS_TOLD_DEFAULT 100u
+static_assert(EVENTS_TOLD_DEFAULT <= EVENTS_KEPT_MAX, "there are no more");
+/* Of the text of one; the rest is cut off. */
+#define EVENT_TEXT_BYTES_MAX 384u
+/* Of its name, and of the role: all that the program has are shorter. */
+#define EVENT_NAME_BYTES_MAX 39u
+#define EVENT_ROLE_BYTES_MAX 15u
 
 /* ---- the core ---- */
 
@@ -344,6 +355,25 @@ static_assert(1024 + RAFT_SERVERS_MAX * (64 + NODE_NAME_BYTES_MAX + 2 * ADDRESS_
 /* How long the listener sleeps for want of a descriptor when nothing of ours gives one back. */
 #define NET_ACCEPT_RETRY_US 200000
 
+/* ---- what is told of requests ---- */
+
+/* Exceptional operations that are kept; the oldest makes room. */
+#define SLOW_KEPT_MAX 64u
+/* Why one was slow, in words; the rest is cut off. */
+#define SLOW_WHY_BYTES_MAX 191u
+/* Slower than this, or than so much of the election timeout, is exceptional: a round of a healthy
+ * cluster and a sync of a healthy disk take a tenth of either. */
+#define SLOW_US_LEAST    20000u
+#define SLOW_OF_ELECTION 5u
+/* Lines of the log about them, in a window; the rest is counted in the next one. */
+#define SLOW_LOG_WINDOW_US 10000000u
+#define SLOW_LOG_BURST     5u
+/* Quantiles are of the last one or two of these. */
+#define SERVICE_WINDOW_US 30000000u
+/* The steps of the last operation of each kind are kept anew after so long: to do so costs as much
+ * as a short read. */
+#define LAST_KEPT_US 50000u
+
 /* ---- the client port ---- */
 
 /* [limits] request_bytes (CLIENT-1). Longer line: `too_large`, the rest is skipped; the second
@@ -354,6 +384,10 @@ static_assert(1024 + RAFT_SERVERS_MAX * (64 + NODE_NAME_BYTES_MAX + 2 * ADDRESS_
 #define REQUEST_BYTES_MAX     (4u << 20)
 /* A larger reply becomes `too_large`. */
 #define REPLY_BYTES_MAX (1u << 20)
+/* Each byte of a text may be a quotation mark, which takes two in JSON; the rest are its fields. */
+static_assert(EVENTS_KEPT_MAX * (2 * EVENT_TEXT_BYTES_MAX + 2 * EVENT_NAME_BYTES_MAX + 256) <=
+                  REPLY_BYTES_MAX,
+              "all events that are kept are one reply");
 /* [limits] in_flight (CLIENT-4): unanswered requests per connection; beyond it the socket is
  * not read. */
 #define CLIENT_IN_FLIGHT_DEFAULT 128u
@@ -1015,6 +1049,54 @@ static_assert(CTL_KEYS_WRITES <= SESSION_ANSWERS_MAX, "what is under way can be 
 #define MEMBERS_HAND_OVER_TIMEOUTS 10u
 /* A learner that is to become a voter and does not catch up in so long is removed again. */
 #define MEMBER_PATIENCE_MS (24u * 3600000u)
+
+/* ---- HTTP ---- */
+
+/* Connections at once. A scrape, some probes and a person's browser (six of them) need a dozen. At
+ * the limit the one that has waited longest for its next request is closed for the new one; where
+ * all are being answered nobody more is taken until one is free (HTTP-4). */
+#define HTTP_CONNECTIONS_MAX 32u
+/* What else HTTP keeps open: a listener, an epoll, two eventfds, the pair of libevent's own. */
+#define HTTP_FDS_MAX (HTTP_CONNECTIONS_MAX + 6u)
+/* Request line and headers; a browser sends less than 2 KiB. Beyond: 400 or closed, by evhttp. */
+#define HTTP_HEAD_BYTES_MAX 8192
+/* There is nothing that a body could say. Beyond: 413, by evhttp. */
+#define HTTP_BODY_BYTES_MAX 1024
+/* A path and its query; a longer one is not found (404). */
+#define HTTP_PATH_BYTES_MAX 256u
+/* Parameters of a query; with more of them it is refused (400). */
+#define HTTP_PARAMS_MAX 4u
+/* Names in [http] hosts, and how long each may be (RFC 1035). */
+#define HTTP_HOSTS_MAX       8u
+#define HTTP_HOST_BYTES_MAX  253u
+#define CONF_HOSTS_BYTES_MAX 1023u
+/* Pages that a server has; one more is a mistake of the program. */
+#define HTTP_PAGES_MAX 16u
+/* Kinds of things that are asked of the loop. */
+#define HTTP_KINDS_MAX 8u
+/* A new connection brings its first request within this, one that was answered its next one; the
+ * longer time keeps a browser's or a scraper's connection between two of its questions. Then it is
+ * closed, however busily it sends (HTTP-5). */
+#define HTTP_FIRST_US 5000000u
+#define HTTP_NEXT_US  30000000u
+/* From a request to the last byte of its answer taken by the client: then it is closed. */
+#define HTTP_ANSWER_US 15000000u
+/* How often that is looked at, while there are connections. */
+#define HTTP_LOOK_US 100000u
+/* What the loop said is so fresh for whoever asks next: however many ask, the loop answers each
+ * kind of question ten times a second at most (HTTP-2). */
+#define HTTP_FRESH_US 100000u
+/* The loop has this long to answer, and to turn: a standing loop is told as such then (503). Twice
+ * what it may wait for with nothing to do (NODE_WAIT_US_MAX). */
+#define HTTP_LOOP_US 2000000u
+static_assert(HTTP_LOOP_US >= 2 * NODE_WAIT_US_MAX, "a loop with nothing to do is no standing one");
+/* The listener rests so long when there is no descriptor to accept with. */
+#define HTTP_ACCEPT_RETRY_US 200000u
+/* Clients that may wait for accept(). */
+#define HTTP_BACKLOG 32
+/* A node is not ready when it is this far behind what it knows to be committed: from there on it
+ * turns reads away, too. */
+#define READY_BEHIND_ENTRIES_MAX FOLLOWER_BEHIND_ENTRIES_MAX
 
 /* ---- the Maelstrom host ---- */
 
