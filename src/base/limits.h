@@ -1141,38 +1141,38 @@ static_assert(HTTP_LOOP_US >= 2 * NODE_WAIT_US_MAX, "a loop with nothing to do i
 /* ---- the status page ---- */
 
 /* What is shown of a document; what is beyond is left out, and the page says so where it counts
- * things. Together they keep a page of five nodes below PAGE_BYTES_FIVE (PAGE-2). */
-#define PAGE_BYTES_FIVE  60000u
-#define PAGE_NODES_MAX   16u
-#define PAGE_REASONS_MAX 12u
-#define PAGE_WRONGS_MAX  3u /* on the card of a node */
-#define PAGE_EVENTS_MAX  25u
-#define PAGE_SLOW_MAX    12u
-#define PAGE_STEPS_MAX   12u
-#define PAGE_REIGNS_TOLD 5u
+ * things. Together they keep a page of five nodes below WEB_BYTES_FIVE (PAGE-2). */
+#define WEB_BYTES_FIVE  60000u
+#define WEB_NODES_MAX   16u
+#define WEB_REASONS_MAX 12u
+#define WEB_WRONGS_MAX  3u /* on the card of a node */
+#define WEB_EVENTS_MAX  25u
+#define WEB_SLOW_MAX    12u
+#define WEB_STEPS_MAX   12u
+#define WEB_REIGNS_TOLD 5u
 /* What nodes tell in the same words within so long stands there once, with all their names. */
-#define PAGE_SAME_US 3000000
+#define WEB_SAME_US 3000000
 /* A text and a name of a node, in bytes of the page, after escaping; a longer one is cut. A name is
  * brief where it stands again and again: on its card stands all of it. */
-#define PAGE_TEXT_BYTES  200u
-#define PAGE_NAME_BYTES  64u
-#define PAGE_BRIEF_BYTES 32u
-static_assert(NODE_NAME_BYTES_MAX <= PAGE_NAME_BYTES, "a name that ridd takes is never cut");
+#define WEB_TEXT_BYTES  200u
+#define WEB_NAME_BYTES  64u
+#define WEB_BRIEF_BYTES 32u
+static_assert(NODE_NAME_BYTES_MAX <= WEB_NAME_BYTES, "a name that ridd takes is never cut");
 /* One piece of markup of ours with its numbers. */
-#define PAGE_MARKUP_BYTES 512u
+#define WEB_MARKUP_BYTES 512u
 /* The word in front of a verdict's line. */
-#define PAGE_WORD_BYTES 32
+#define WEB_WORD_BYTES 32
 /* A larger number of a document counts as this one: more than 30 years in microseconds, and what is
  * summed or multiplied by a thousand stays a number. */
-#define PAGE_NUMBER_MAX ((int64_t)1 << 50)
+#define WEB_NUMBER_MAX ((int64_t)1 << 50)
 /* Looked at of one node: no node sends more, and what is beyond is not looked at. */
-#define PAGE_EVENTS_LOOKED_MAX 512u
-#define PAGE_OPS_LOOKED_MAX    64u
+#define WEB_EVENTS_LOOKED_MAX 512u
+#define WEB_OPS_LOOKED_MAX    64u
 /* Leaders that are drawn; the oldest are left out. */
-#define PAGE_REIGNS_MAX 64u
+#define WEB_REIGNS_MAX 64u
 /* The least width of a bar in percent: about two dots of a screen. */
-#define PAGE_BAR_LEAST 0.4
+#define WEB_BAR_LEAST 0.4
 /* How often a page loads itself again where scripts do not run. */
-#define PAGE_RELOAD_S 10u
+#define WEB_RELOAD_S 10u
 
 #endif

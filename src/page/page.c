@@ -57,12 +57,12 @@ static size_t word_len(const char *line)
 {
     const char *colon = strchr(line, ':');
 
-    return colon != NULL && colon - line < PAGE_WORD_BYTES ? (size_t)(colon - line) : 0;
+    return colon != NULL && colon - line < WEB_WORD_BYTES ? (size_t)(colon - line) : 0;
 }
 
 static void title(struct page *p, const char *line)
 {
-    char word[PAGE_WORD_BYTES] = "?";
+    char word[WEB_WORD_BYTES] = "?";
 
     if (word_len(line) > 0) {
         memcpy(word, line, word_len(line));
@@ -86,7 +86,7 @@ static void head(struct page *p, const char *line)
     page_put(p, "</style>\n");
     if (!p->view->still)
         page_putf(p, "<noscript><meta http-equiv=\"refresh\" content=\"%u\"/></noscript>\n",
-                  PAGE_RELOAD_S);
+                  WEB_RELOAD_S);
     page_put(p, "</head>\n");
 }
 
@@ -118,7 +118,7 @@ static bool has_card(const struct page *p, const json_t *reason)
 {
     const char *name = page_str(reason, "node");
 
-    for (size_t i = 0; i < json_array_size(p->nodes) && i < PAGE_NODES_MAX; i++) {
+    for (size_t i = 0; i < json_array_size(p->nodes) && i < WEB_NODES_MAX; i++) {
         const json_t *node = json_array_get(p->nodes, i);
 
         if (name != NULL ? page_is(node, "node", name)
@@ -137,7 +137,7 @@ static void reasons(struct page *p)
     if (n == 0)
         return;
     page_put(p, "<ul id=\"reasons\">\n");
-    for (size_t i = 0; i < n && i < PAGE_REASONS_MAX; i++) {
+    for (size_t i = 0; i < n && i < WEB_REASONS_MAX; i++) {
         const json_t *r = json_array_get(list, i);
 
         page_put(p, has_card(p, r) ? "<li><b><bdi>" : "<li class=\"alone\"><b><bdi>");
@@ -146,8 +146,8 @@ static void reasons(struct page *p)
         page_text_of(p, r, "text");
         page_put(p, "</li>\n");
     }
-    if (n > PAGE_REASONS_MAX)
-        page_putf(p, "<li>and %zu more</li>\n", n - PAGE_REASONS_MAX);
+    if (n > WEB_REASONS_MAX)
+        page_putf(p, "<li>and %zu more</li>\n", n - WEB_REASONS_MAX);
     page_put(p, "</ul>\n");
 }
 
@@ -155,7 +155,7 @@ static void verdict(struct page *p, const struct look *look, const char *line)
 {
     const json_int_t survives = page_num(p->cluster, "survives");
     const size_t len = word_len(line);
-    char word[PAGE_WORD_BYTES] = "";
+    char word[WEB_WORD_BYTES] = "";
 
     memcpy(word, line, len);
     page_putf(p, "<section class=\"verdict v-%s\" aria-labelledby=\"verdict\">", look->verdict);

@@ -72,7 +72,7 @@ void page_disks(struct page *p)
                 "<th scope=\"col\">waits for it</th><th scope=\"col\">log</th>"
                 "<th scope=\"col\">begins behind</th><th scope=\"col\">snapshot</th></tr></thead>"
                 "<tbody>\n");
-    for (size_t i = 0; i < json_array_size(p->nodes) && i < PAGE_NODES_MAX; i++)
+    for (size_t i = 0; i < json_array_size(p->nodes) && i < WEB_NODES_MAX; i++)
         row(p, json_array_get(p->nodes, i));
     page_put(p, "</tbody></table></div></section>\n");
 }
@@ -150,7 +150,7 @@ void page_agreement(struct page *p)
                 "digests</h2>\n");
     agreement_line(p);
     page_put(p, "<ul class=\"sums\">\n");
-    for (size_t i = 0; i < json_array_size(p->nodes) && i < PAGE_NODES_MAX; i++) {
+    for (size_t i = 0; i < json_array_size(p->nodes) && i < WEB_NODES_MAX; i++) {
         bool told = page_str(state_of(p, i), "digest") == NULL;
 
         for (size_t k = 0; k < i && !told; k++)

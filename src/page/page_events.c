@@ -16,7 +16,7 @@ struct line {
 
 static bool same_words(const struct page_event *a, const struct page_event *b)
 {
-    return a->us - b->us < PAGE_SAME_US && strcmp(a->name, b->name) == 0 &&
+    return a->us - b->us < WEB_SAME_US && strcmp(a->name, b->name) == 0 &&
            json_equal(json_object_get(a->event, "text"), json_object_get(b->event, "text")) != 0 &&
            json_equal(json_object_get(a->event, "level"), json_object_get(b->event, "level")) != 0;
 }
@@ -33,7 +33,7 @@ static size_t make_lines(const struct page *p, struct line *ret)
 
         while (k < n && ((ret[k].places & place) != 0 || !same_words(ret[k].first, e)))
             k++;
-        if (k == PAGE_EVENTS_MAX)
+        if (k == WEB_EVENTS_MAX)
             break;
         if (k == n)
             ret[n++] = (struct line){.first = e};
@@ -46,7 +46,7 @@ static void line_nodes(struct page *p, const struct line *line)
 {
     const char *before = "";
 
-    for (size_t i = 0; i < json_array_size(p->nodes) && i < PAGE_NODES_MAX; i++) {
+    for (size_t i = 0; i < json_array_size(p->nodes) && i < WEB_NODES_MAX; i++) {
         if ((line->places >> i & 1) == 0)
             continue;
         page_put(p, before);
@@ -82,7 +82,7 @@ static void silent_line(struct page *p, const char *what, const char *text)
 {
     unsigned n = 0;
 
-    for (size_t i = 0; i < json_array_size(p->nodes) && i < PAGE_NODES_MAX; i++) {
+    for (size_t i = 0; i < json_array_size(p->nodes) && i < WEB_NODES_MAX; i++) {
         const json_t *node = json_array_get(p->nodes, i);
 
         if (json_is_object(page_get(node, what)))
@@ -97,7 +97,7 @@ static void silent_line(struct page *p, const char *what, const char *text)
 
 void page_events(struct page *p)
 {
-    struct line lines[PAGE_EVENTS_MAX];
+    struct line lines[WEB_EVENTS_MAX];
     const size_t n = make_lines(p, lines);
 
     page_put(p, "<section aria-labelledby=\"h-events\"><h2 id=\"h-events\">Last events</h2>\n");
@@ -213,7 +213,7 @@ void page_slow(struct page *p)
     page_put(p, "<p class=\"key\" aria-hidden=\"true\"><i class=\"s-queue\"></i>queue "
                 "<i class=\"s-quorum\"></i>quorum <i class=\"s-apply\"></i>apply "
                 "<i class=\"s-execute\"></i>execute</p>\n<ol class=\"rows slows\">\n");
-    for (size_t i = 0; i < n && i < PAGE_SLOW_MAX; i++)
+    for (size_t i = 0; i < n && i < WEB_SLOW_MAX; i++)
         slow_line(p, &list[i]);
     page_put(p, "</ol></section>\n");
 }

@@ -22,7 +22,7 @@ static void find_last(const struct page *p, const char *op, struct last *ret)
         const json_t *node = json_array_get(p->nodes, i);
         const json_t *list = page_get(page_get(node, "slow"), "last");
 
-        for (size_t k = 0; k < json_array_size(list) && k < PAGE_OPS_LOOKED_MAX; k++) {
+        for (size_t k = 0; k < json_array_size(list) && k < WEB_OPS_LOOKED_MAX; k++) {
             const json_t *o = json_array_get(list, k);
             const int64_t us = page_time(page_str(o, "ts"));
 
@@ -117,7 +117,7 @@ static void fall(struct page *p, const struct last *last)
     const size_t n = json_array_size(steps);
     json_int_t total_us = page_num(last->op, "total_us");
 
-    for (size_t i = 0; i < n && i < PAGE_STEPS_MAX; i++)
+    for (size_t i = 0; i < n && i < WEB_STEPS_MAX; i++)
         if (page_num(json_array_get(steps, i), "at_us") > total_us)
             total_us = page_num(json_array_get(steps, i), "at_us");
     page_put(p, "<figure><figcaption><code>");
@@ -129,7 +129,7 @@ static void fall(struct page *p, const struct last *last)
     page_put(p, "</bdi>, ");
     page_ago(p, last->us);
     page_put(p, "</figcaption><ol class=\"fall\">\n");
-    for (size_t i = 0; i < n && i < PAGE_STEPS_MAX; i++)
+    for (size_t i = 0; i < n && i < WEB_STEPS_MAX; i++)
         step_line(p, steps, i, total_us > 0 ? total_us : 1);
     page_put(p, "</ol></figure>\n");
 }

@@ -47,11 +47,11 @@ extern const char page_js[];
 
 void page_put(struct page *p, const char *markup);
 void page_putf(struct page *p, const char *markup, ...) __attribute__((format(printf, 2, 3)));
-/* Escaped; cut after PAGE_TEXT_BYTES of the page; NULL or "": a dash. */
+/* Escaped; cut after WEB_TEXT_BYTES of the page; NULL or "": a dash. */
 void page_text(struct page *p, const char *s);
-/* The same, after PAGE_NAME_BYTES: names, and words of the protocol. */
+/* The same, after WEB_NAME_BYTES: names, and words of the protocol. */
 void page_short(struct page *p, const char *s);
-/* The same, after PAGE_BRIEF_BYTES: names where they stand again and again. */
+/* The same, after WEB_BRIEF_BYTES: names where they stand again and again. */
 void page_brief(struct page *p, const char *s);
 /* All of it. */
 void page_text_whole(struct page *p, const char *s);
@@ -82,15 +82,15 @@ static inline const json_t *page_get(const json_t *o, const char *name)
     return json_object_get(o, name);
 }
 
-/* 0 for what is no number. Beyond PAGE_NUMBER_MAX it is that one: what is computed with it does not
+/* 0 for what is no number. Beyond WEB_NUMBER_MAX it is that one: what is computed with it does not
  * overflow. */
 static inline json_int_t page_num(const json_t *o, const char *name)
 {
     const json_int_t v = json_integer_value(json_object_get(o, name));
 
-    if (v > PAGE_NUMBER_MAX)
-        return PAGE_NUMBER_MAX;
-    return v < -PAGE_NUMBER_MAX ? -PAGE_NUMBER_MAX : v;
+    if (v > WEB_NUMBER_MAX)
+        return WEB_NUMBER_MAX;
+    return v < -WEB_NUMBER_MAX ? -WEB_NUMBER_MAX : v;
 }
 
 /* NULL: absent, empty or no string. */
@@ -101,7 +101,7 @@ const char *page_name(const json_t *node);
 /* "2026-11-30T16:16:54.414231Z"; -1: it is none. */
 int64_t page_time(const char *ts);
 /* The value of key= in the text of an event; false: it has none. */
-bool page_word(const json_t *event, const char *key, char *ret, size_t size);
+bool page_value(const json_t *event, const char *key, char *ret, size_t size);
 /* All events of all nodes into p->events. */
 void page_collect(struct page *p);
 

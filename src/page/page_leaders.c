@@ -19,7 +19,7 @@ struct reign {
 
 struct leaders {
     struct page *p;
-    struct reign list[PAGE_REIGNS_MAX]; /* by term */
+    struct reign list[WEB_REIGNS_MAX]; /* by term */
     size_t n;
     int64_t from_us; /* what is drawn begins here */
     const char *from_text;
@@ -30,7 +30,7 @@ struct leaders {
 static bool names_leader(const struct page_event *e, char *ret, size_t size)
 {
     if (strcmp(e->name, "leader_changed") == 0)
-        return page_word(e->event, "leader", ret, size) && ret[0] != '\0' && strcmp(ret, "-") != 0;
+        return page_value(e->event, "leader", ret, size) && ret[0] != '\0' && strcmp(ret, "-") != 0;
     if (strcmp(e->name, "role_changed") != 0 || !page_is(e->event, "role", "leader"))
         return false;
     (void)snprintf(ret, size, "%s", e->node);
@@ -47,7 +47,7 @@ static void add_reign(struct leaders *l, const struct page_event *e, const char 
         i--;
     if (i > 0 && l->list[i - 1].term == e->term)
         return; /* events come in the order of time: it began with the first */
-    if (l->n == PAGE_REIGNS_MAX) {
+    if (l->n == WEB_REIGNS_MAX) {
         if (i == 0)
             return;
         memmove(&l->list[0], &l->list[1], (l->n - 1) * sizeof(l->list[0]));
@@ -90,7 +90,7 @@ static int64_t lost_by(const struct page *p, const char *node, const struct reig
         const struct page_event *e = &p->events[i];
 
         if (e->us < r->begin_us || e->us > until_us || strncmp(e->name, "peer_", 5) != 0 ||
-            strcmp(e->node, node) != 0 || !page_word(e->event, "peer", peer, sizeof(peer)) ||
+            strcmp(e->node, node) != 0 || !page_value(e->event, "peer", peer, sizeof(peer)) ||
             strcmp(peer, r->leader) != 0)
             continue;
         if (strcmp(e->name, "peer_down") == 0)
@@ -103,10 +103,10 @@ static int64_t lost_by(const struct page *p, const char *node, const struct reig
 
 static int64_t links_lost(const struct page *p, const struct reign *r, int64_t until_us)
 {
-    int64_t lost[PAGE_NODES_MAX];
+    int64_t lost[WEB_NODES_MAX];
     size_t n = 0;
 
-    for (size_t i = 0; i < json_array_size(p->nodes) && i < PAGE_NODES_MAX; i++) {
+    for (size_t i = 0; i < json_array_size(p->nodes) && i < WEB_NODES_MAX; i++) {
         int64_t us = lost_by(p, page_name(json_array_get(p->nodes, i)), r, until_us);
         size_t k = n;
 
@@ -199,7 +199,7 @@ static void lanes(const struct leaders *l)
     struct page *p = l->p;
 
     page_put(p, "<div class=\"lanes\" aria-hidden=\"true\">\n");
-    for (size_t i = 0; i < json_array_size(p->nodes) && i < PAGE_NODES_MAX; i++) {
+    for (size_t i = 0; i < json_array_size(p->nodes) && i < WEB_NODES_MAX; i++) {
         const char *name = page_name(json_array_get(p->nodes, i));
 
         page_put(p, "<span>");
@@ -261,7 +261,7 @@ void page_leaders(struct page *p)
         page_ago(p, l.list[l.n - 1].end_us);
         page_put(p, "</li>\n");
     }
-    for (size_t i = l.n; i > 0 && i + PAGE_REIGNS_TOLD > l.n; i--)
+    for (size_t i = l.n; i > 0 && i + WEB_REIGNS_TOLD > l.n; i--)
         reign_line(&l, i - 1);
     page_put(p, "</ol></section>\n");
 }

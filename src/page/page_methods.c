@@ -41,7 +41,7 @@ static const json_t *stages_of(const struct page *p, const char *op, json_int_t 
         const json_t *node = json_array_get(p->nodes, i);
         const json_t *list = page_get(page_get(node, "slow"), "stages");
 
-        for (size_t k = 0; k < json_array_size(list) && k < PAGE_OPS_LOOKED_MAX; k++) {
+        for (size_t k = 0; k < json_array_size(list) && k < WEB_OPS_LOOKED_MAX; k++) {
             const json_t *s = json_array_get(list, k);
 
             if (!page_is(s, "op", op))

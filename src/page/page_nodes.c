@@ -34,7 +34,7 @@ static void wrongs(struct page *p, const json_t *node)
     const json_t *reasons = page_get(p->cluster, "reasons");
     unsigned n = 0;
 
-    for (size_t i = 0; i < json_array_size(reasons) && n < PAGE_WRONGS_MAX; i++) {
+    for (size_t i = 0; i < json_array_size(reasons) && n < WEB_WRONGS_MAX; i++) {
         const json_t *r = json_array_get(reasons, i);
 
         if (!is_of(r, node))
@@ -219,10 +219,10 @@ void page_nodes(struct page *p)
 
     page_put(p, "<section aria-labelledby=\"h-nodes\"><h2 id=\"h-nodes\">Nodes</h2>\n"
                 "<div class=\"cards\">\n");
-    for (size_t i = 0; i < n && i < PAGE_NODES_MAX; i++)
+    for (size_t i = 0; i < n && i < WEB_NODES_MAX; i++)
         card(p, json_array_get(p->nodes, i), i + 1);
     page_put(p, "</div>\n");
-    if (n > PAGE_NODES_MAX)
-        page_putf(p, "<p class=\"note\">%zu more are not shown.</p>\n", n - PAGE_NODES_MAX);
+    if (n > WEB_NODES_MAX)
+        page_putf(p, "<p class=\"note\">%zu more are not shown.</p>\n", n - WEB_NODES_MAX);
     page_put(p, "</section>\n");
 }

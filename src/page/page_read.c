@@ -47,7 +47,7 @@ int64_t page_time(const char *ts)
     return (int64_t)timegm(&tm) * US_S + us;
 }
 
-bool page_word(const json_t *event, const char *key, char *ret, size_t size)
+bool page_value(const json_t *event, const char *key, char *ret, size_t size)
 {
     const char *text = page_str(event, "text");
     const size_t key_len = strlen(key);
@@ -84,7 +84,7 @@ static const json_t *events_of(const json_t *node, size_t *ret_n)
     const json_t *list = json_object_get(json_object_get(node, "events"), "events");
     size_t n = json_array_size(list);
 
-    *ret_n = n < PAGE_EVENTS_LOOKED_MAX ? n : PAGE_EVENTS_LOOKED_MAX;
+    *ret_n = n < WEB_EVENTS_LOOKED_MAX ? n : WEB_EVENTS_LOOKED_MAX;
     return list;
 }
 

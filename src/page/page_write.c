@@ -19,7 +19,7 @@ void page_put(struct page *p, const char *markup)
 
 void page_putf(struct page *p, const char *markup, ...)
 {
-    char text[PAGE_MARKUP_BYTES];
+    char text[WEB_MARKUP_BYTES];
     va_list ap;
 
     va_start(ap, markup);
@@ -110,17 +110,17 @@ static void cut_to(struct page *p, const char *s, size_t max)
 
 void page_text(struct page *p, const char *s)
 {
-    cut_to(p, s, PAGE_TEXT_BYTES);
+    cut_to(p, s, WEB_TEXT_BYTES);
 }
 
 void page_short(struct page *p, const char *s)
 {
-    cut_to(p, s, PAGE_NAME_BYTES);
+    cut_to(p, s, WEB_NAME_BYTES);
 }
 
 void page_brief(struct page *p, const char *s)
 {
-    cut_to(p, s, PAGE_BRIEF_BYTES);
+    cut_to(p, s, WEB_BRIEF_BYTES);
 }
 
 /* ---- numbers ---- */
@@ -182,7 +182,7 @@ void page_span(struct page *p, int64_t us)
 
 void page_span_of(struct page *p, const json_t *o, const char *name, int64_t unit_us)
 {
-    const int64_t most = PAGE_NUMBER_MAX / unit_us;
+    const int64_t most = WEB_NUMBER_MAX / unit_us;
     const int64_t v = page_num(o, name);
 
     page_span(p, (v < most ? v : most) * unit_us);
@@ -238,8 +238,8 @@ void page_bar(struct page *p, const char *colour, double x, double width, double
     double at = x * 100 / all;
     double wide = width * 100 / all;
 
-    if (wide < PAGE_BAR_LEAST)
-        wide = PAGE_BAR_LEAST;
+    if (wide < WEB_BAR_LEAST)
+        wide = WEB_BAR_LEAST;
     if (at + wide > 100)
         at = 100 - wide;
     page_putf(p, "<rect class=\"%s\" x=\"%.1f%%\" width=\"%.1f%%\" height=\"100%%\"/>", colour, at,

@@ -301,7 +301,7 @@ static void page__is_whole(void **state)
         check_all(page);
         assert_int_equal(count(page, "<article "), json_array_size(json_object_get(doc, "nodes")));
         assert_int_equal(count(page, "http-equiv=\"refresh\""), i % 2 == 0 ? 0 : 1);
-        assert_true(strlen(page) < PAGE_BYTES_FIVE);
+        assert_true(strlen(page) < WEB_BYTES_FIVE);
         free(page);
         json_decref(doc);
     }
@@ -539,7 +539,7 @@ static void page__of_five_nodes_is_small(void **state)
         page = render(bad, false);
         check_whole(page);
         print_message("five nodes, document %zu: %zu bytes\n", i, strlen(page));
-        assert_true(strlen(page) < PAGE_BYTES_FIVE);
+        assert_true(strlen(page) < WEB_BYTES_FIVE);
         free(page);
         json_decref(bad);
         json_decref(doc);
