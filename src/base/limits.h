@@ -1175,4 +1175,25 @@ static_assert(NODE_NAME_BYTES_MAX <= WEB_NAME_BYTES, "a name that ridd takes is 
 /* How often a page loads itself again where scripts do not run. */
 #define WEB_RELOAD_S 10u
 
+/* ---- gathering what all nodes say ---- */
+
+/* How long a node has for an answer, as for `ridctl status`; a later one is shown as silent. Who is
+ * found by the answers is asked in a second round, and where the leader was found by that in a
+ * third. */
+#define GATHER_ASK_MS     1000u
+#define GATHER_ROUNDS_MAX 4u
+/* Not sooner than this after the last one began, however many look (PAGE-3). */
+#define GATHER_EVERY_US 1000000u
+/* Who looks at once; beyond it there is no answer but "later". */
+#define GATHER_WAITERS_MAX 64u
+static_assert(GATHER_WAITERS_MAX >= HTTP_CONNECTIONS_MAX, "whoever has a connection may look");
+/* The longest answer that is taken; a longer one counts as none. Status, slow operations, and
+ * GATHER_EVENTS_TEXT events with their longest texts are shorter. */
+#define GATHER_ANSWER_BYTES_MAX (128u << 10)
+#define GATHER_EVENTS_TEXT      "128"
+/* Of all answers in a document; what is beyond is left out, the states last. */
+#define GATHER_BYTES_MAX  (4u << 20)
+#define GATHER_KEPT_BYTES (256u << 10)
+static_assert(GATHER_BYTES_MAX >= 32 * GATHER_ANSWER_BYTES_MAX, "all states have room");
+
 #endif
