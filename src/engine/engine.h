@@ -293,6 +293,25 @@ bool engine_cluster_id(const struct engine *e, unsigned char ret_id[16]);
 
 /* ---- looking ---- */
 
+/* Whether this node can be sent requests, and why not: what a probe asks. */
+struct engine_health {
+    enum raft_role role;
+    raft_term term;
+    raft_node_id leader_id;               /* 0: none is known */
+    char leader[NODE_NAME_BYTES_MAX + 1]; /* "": likewise */
+    bool can_serve;                       /* a leader: it answers and appends */
+    bool leader_connected;                /* another one: there is a link to it */
+    enum raft_fitness fitness;
+    const char *verdict; /* of its state: "good", "checking", "differs", "damaged", "rebuilding" */
+    const char *full;    /* "log", "state", "nodes", "quota"; NULL: nothing is */
+    uint64_t behind_entries;
+    unsigned n_voters;
+    unsigned n_voters_heard; /* of a leader */
+    uint64_t disk_silent_us; /* so long the disk has not answered */
+    uint64_t election_us;
+};
+/* On the loop; some microseconds. After engine_open(). */
+void engine_get_health(const struct engine *e, struct engine_health *ret);
 /* What the operator of this node should see to, in a sentence: clocks that run apart. False:
  * nothing. */
 bool engine_warning(const struct engine *e, char *ret_text, size_t size);

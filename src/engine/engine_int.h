@@ -459,6 +459,8 @@ bool engine_state_is_damaged(void *ctx, int rc, const char *what);
 int engine_state_rebuild(void *ctx, raft_index *ret_applied);
 /* status: "good", "checking", "differs", "damaged", "rebuilding". */
 const char *engine_verdict(const struct engine *e);
+/* "log", "state", "nodes", "quota"; NULL: nothing is full. */
+const char *engine_what_is_full(const struct engine *e);
 
 /* differ.c */
 void engine_differ_begin(struct engine *e, uint64_t heartbeat_us);

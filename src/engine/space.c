@@ -37,6 +37,11 @@ static const char *what_is_full(const struct space *s)
     return s->refused_bytes > 0 ? "quota" : NULL;
 }
 
+const char *engine_what_is_full(const struct engine *e)
+{
+    return what_is_full(&e->space);
+}
+
 /* What the state holds and may hold; false: it does not say. */
 static bool look_at_state(const struct engine *e, uint64_t *ret_live, uint64_t *ret_limit)
 {

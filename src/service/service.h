@@ -180,8 +180,9 @@ uint64_t service_deadline_us(const struct service *s);
 void service_set_slow(struct service *s, uint64_t threshold_us);
 const struct service_counts *service_counts(const struct service *s);
 uint64_t service_slow_threshold_us(const struct service *s);
-/* The replies `slow_ok` and `events_ok`, for who asks beside the client port. A bare origin, all
- * zeros: without in_reply_to. events: 0 or -ENOMEM. */
+/* The replies `status_ok`, `slow_ok` and `events_ok`, for who asks beside the client port. A bare
+ * origin, all zeros: without in_reply_to. events: 0 or -ENOMEM. status needs the replica. */
+void service_write_status(struct service *s, struct buf *out, const struct wire_origin *origin);
 void service_write_slow(struct service *s, struct buf *out, const struct wire_origin *origin);
 int service_write_events(struct service *s, struct buf *out, const struct wire_origin *origin,
                          uint64_t after, unsigned limit);
