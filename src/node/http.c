@@ -39,10 +39,37 @@ static void failed(void *ctx, const char *why)
               why);
 }
 
+static void gone(void *ctx, struct http_call *call)
+{
+    pages_gone(((struct node_http *)ctx)->pages, call);
+}
+
+static void ended(void *ctx)
+{
+    pages_ended(((struct node_http *)ctx)->pages);
+}
+
+/* Who is asked for the page: those of the file; other members are learned from their answers. */
+static int make_pages(struct node_http *h, const struct conf *conf)
+{
+    struct gather_node nodes[RAFT_SERVERS_MAX];
+    struct gather_conf c = {.cluster = conf->cluster_name,
+                            .self = {conf->self->name, conf->self->client_addr},
+                            .nodes = nodes,
+                            .n_nodes = conf->n_peers};
+
+    for (unsigned i = 0; i < conf->n_peers; i++)
+        nodes[i] = (struct gather_node){conf->peers[i].name, conf->peers[i].client_addr};
+    return err_trace(pages_new(&c, &h->pages));
+}
+
 int node_http_begin(struct node *n)
 {
-    const struct http_ops ops = {
-        .silent_us = node_http_silent_us, .absent = node_http_absent, .failed = failed};
+    const struct http_ops ops = {.silent_us = node_http_silent_us,
+                                 .absent = node_http_absent,
+                                 .gone = gone,
+                                 .ended = ended,
+                                 .failed = failed};
     struct http_conf conf = {.addr = conf_http_addr(n->conf), .hosts = n->conf->http_hosts};
     struct http_ops with = ops;
     struct node_http *h;
@@ -60,9 +87,13 @@ int node_http_begin(struct node *n)
     rc = board_new(NODE_HTTP_KINDS, &h->board);
     if (rc != 0)
         return err_trace(rc);
+    rc = make_pages(h, n->conf);
+    if (rc != 0)
+        return err_trace(rc);
     with.ctx = h;
     conf.board = h->board;
-    conf.handlers = node_http_pages(&conf.n_handlers);
+    conf.n_handlers = node_http_pages(h);
+    conf.handlers = h->handlers;
     return err_trace(http_new(&conf, &with, &h->http));
 }
 
@@ -114,6 +145,7 @@ void node_http_end(struct node *n)
         return;
     http_free(h->http);
     board_free(h->board);
+    pages_free(h->pages);
     free(h);
     n->http = NULL;
 }

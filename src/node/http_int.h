@@ -7,6 +7,7 @@
 #include "engine/engine.h"
 #include "http/http.h"
 #include "node/node_int.h"
+#include "page/pages.h"
 
 /* What is asked of the loop. */
 enum node_http_kind {
@@ -31,10 +32,12 @@ enum node_http_stage {
 };
 
 struct node_http {
-    struct node *node;          /* the loop's: no page looks at it */
-    const char *name;           /* borrowed, never changes */
-    struct board *board;        /* owned */
-    struct http *http;          /* owned */
+    struct node *node;   /* the loop's: no page looks at it */
+    const char *name;    /* borrowed, never changes */
+    struct board *board; /* owned */
+    struct http *http;   /* owned */
+    struct pages *pages; /* owned: what is shown of the whole cluster */
+    struct http_handler handlers[HTTP_PAGES_MAX];
     struct event *event;        /* owned; of the loop */
     _Atomic uint64_t turned_us; /* when the loop did last */
     _Atomic int stage;          /* enum node_http_stage */
@@ -43,8 +46,9 @@ struct node_http {
 /* http_facts.c, on the loop: as board_serve() wants it; ctx is the node. */
 bool node_http_fill(void *ctx, unsigned kind, struct buf *out);
 
-/* http_pages.c, on the thread of HTTP; ctx of each is the struct node_http. */
-const struct http_handler *node_http_pages(unsigned *ret_n);
+/* http_pages.c: the table, into h->handlers; how many. Its functions run on the thread of HTTP; ctx
+ * of each is the struct node_http. */
+unsigned node_http_pages(struct node_http *h);
 /* For how long the loop has not turned; of any thread. */
 uint64_t node_http_silent_us(void *ctx);
 /* As http_ops.absent. */

@@ -255,7 +255,21 @@ static void answer_metrics(void *ctx, struct http_call *call, const struct buf *
     http_reply_text(call, 503, "no memory for this answer; ask again");
 }
 
-/* ---- / ---- */
+/* ---- the whole cluster ---- */
+
+static void answer_page(void *ctx, struct http_call *call, const struct buf *facts)
+{
+    (void)facts;
+    pages_show_page(((struct node_http *)ctx)->pages, call);
+}
+
+static void answer_cluster(void *ctx, struct http_call *call, const struct buf *facts)
+{
+    (void)facts;
+    pages_show_document(((struct node_http *)ctx)->pages, call);
+}
+
+/* ---- /pages ---- */
 
 static void answer_index(void *ctx, struct http_call *call, const struct buf *facts)
 {
@@ -271,7 +285,19 @@ static void answer_index(void *ctx, struct http_call *call, const struct buf *fa
 /* ---- the table ---- */
 
 static const struct http_handler handlers[] = {
-    {.page = {.path = "/", .what = "this list"}, .kind = HTTP_ASKS_NOTHING, .answer = answer_index},
+    {.page = {.path = "/",
+              .what = "the whole cluster, for people; ?still: it does not load itself again",
+              .n_params = 1,
+              .params = {{"still", HTTP_PARAM_FLAG, 0}}},
+     .kind = HTTP_ASKS_NOTHING,
+     .answer = answer_page},
+    {.page = {.path = "/cluster.json",
+              .what = "the same: 'ridctl status --json' with slow and events of each node"},
+     .kind = HTTP_ASKS_NOTHING,
+     .answer = answer_cluster},
+    {.page = {.path = "/pages", .what = "this list"},
+     .kind = HTTP_ASKS_NOTHING,
+     .answer = answer_index},
     {.page = {.path = "/livez", .what = "200 while the loop turns: else restart the process"},
      .kind = HTTP_ASKS_NOTHING,
      .answer = answer_livez},
@@ -302,8 +328,12 @@ static const struct http_handler handlers[] = {
      .answer = answer_events},
 };
 
-const struct http_handler *node_http_pages(unsigned *ret_n)
+#define N_HANDLERS (sizeof(handlers) / sizeof(handlers[0]))
+static_assert(N_HANDLERS <= HTTP_PAGES_MAX, "all pages have a line");
+
+unsigned node_http_pages(struct node_http *h)
 {
-    *ret_n = sizeof(handlers) / sizeof(handlers[0]);
-    return handlers;
+    memcpy(h->handlers, handlers, sizeof(handlers));
+    h->handlers[0].policy = pages_policy(h->pages);
+    return N_HANDLERS;
 }
