@@ -77,12 +77,13 @@ static void event_line(struct page *p, const struct line *line)
     page_put(p, "</span></li>\n");
 }
 
-/* Who did not tell what was asked for. */
-static void silent_line(struct page *p, const char *what, const char *text)
+/* Who did not tell what was asked for. False: nobody told it. */
+static bool silent_line(struct page *p, const char *what)
 {
-    unsigned n = 0;
+    const size_t n_nodes = json_array_size(p->nodes);
+    size_t n = 0;
 
-    for (size_t i = 0; i < json_array_size(p->nodes) && i < WEB_NODES_MAX; i++) {
+    for (size_t i = 0; i < n_nodes && i < WEB_NODES_MAX; i++) {
         const json_t *node = json_array_get(p->nodes, i);
 
         if (json_is_object(page_get(node, what)))
@@ -92,7 +93,8 @@ static void silent_line(struct page *p, const char *what, const char *text)
         page_put(p, "</bdi>");
     }
     if (n > 0)
-        page_put(p, text);
+        page_put(p, ": no answer, or of an older version.</p>\n");
+    return n < n_nodes;
 }
 
 void page_events(struct page *p)
@@ -101,7 +103,7 @@ void page_events(struct page *p)
     const size_t n = make_lines(p, lines);
 
     page_put(p, "<section aria-labelledby=\"h-events\"><h2 id=\"h-events\">Last events</h2>\n");
-    silent_line(p, "events", ": it did not answer, or its version is older.</p>\n");
+    (void)silent_line(p, "events");
     if (n > 0)
         page_put(p, "<ol class=\"rows events\">\n");
     for (size_t i = 0; i < n; i++)
@@ -205,9 +207,10 @@ void page_slow(struct page *p)
     cleanup_free struct slow *list = collect_slow(p, &n);
 
     page_put(p, "<section aria-labelledby=\"h-slow\"><h2 id=\"h-slow\">Slow operations</h2>\n");
-    silent_line(p, "slow", ": it did not answer, or its version is older.</p>\n");
+    if (silent_line(p, "slow") && n == 0)
+        page_put(p, "<p class=\"note\">None has been slow.</p>\n");
     if (n == 0) {
-        page_put(p, "<p class=\"note\">None is kept.</p></section>\n");
+        page_put(p, "</section>\n");
         return;
     }
     page_put(p, "<p class=\"key\" aria-hidden=\"true\"><i class=\"s-queue\"></i>queue "
