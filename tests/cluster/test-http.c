@@ -202,24 +202,73 @@ CASE(http__events_go_on_where_they_were_left)
 CASE(http__no_page_holds_keys_or_values)
 {
     static const char *const paths[] = {
-        "/",        "/livez",     "/readyz?verbose", "/leader",
-        "/metrics", "/slow.json", "/status.json",    "/events.json"};
+        "/",          "/livez",       "/readyz?verbose", "/leader",       "/metrics",
+        "/slow.json", "/status.json", "/events.json",    "/cluster.json", "/pages"};
     struct cluster *c = cluster_up(1, HTTP_CONF);
     struct client *cl = client_open(c, 0);
 
     client_expect(
-        cl, "{\"type\":\"write\",\"msg_id\":1,\"key\":\"hidden-key\",\"value\":\"hidden-value\"}",
+        cl,
+        "{\"type\":\"write\",\"msg_id\":1,\"key\":\"withheld-key\",\"value\":\"withheld-value\"}",
         "<*>write_ok<*>");
-    client_expect(cl, "{\"type\":\"read_index\",\"msg_id\":2,\"key\":\"hidden-key\"}",
-                  "<*>hidden-value<*>");
+    client_expect(cl, "{\"type\":\"read_index\",\"msg_id\":2,\"key\":\"withheld-key\"}",
+                  "<*>withheld-value<*>");
     client_close(cl);
     for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
         cleanup_buf struct buf out = BUF_INIT;
 
         assert_int_equal(fetch(c, 0, paths[i], &out), 200);
-        if (strstr((const char *)out.data, "hidden") != NULL)
+        if (strstr((const char *)out.data, "withheld") != NULL)
             harness_fail("%s: %s", paths[i], (const char *)out.data);
     }
+    cluster_free(c);
+}
+
+/* The page's first sentence without its elements is the first line of `ridctl status`. */
+static bool page_agrees(const struct cluster *c, unsigned node, const char *word)
+{
+    cleanup_buf struct buf said = BUF_INIT;
+    cleanup_buf struct buf page = BUF_INIT;
+    char want[512];
+    char *line;
+    size_t len;
+
+    (void)run_ridctl(c, &said, "status");
+    line = (char *)said.data;
+    len = strlen(word);
+    if (strncmp(line, word, len) != 0 || line[len] != ':')
+        return false;
+    line[strcspn(line, "\n")] = '\0';
+    (void)snprintf(want, sizeof(want), "<h1 id=\"verdict\"><strong>%s</strong>%s</h1>", word,
+                   line + len);
+    return fetch(c, node, "/", &page) == 200 && strstr((const char *)page.data, want) != NULL;
+}
+
+/* PAGE-3: asked from any node, whatever is down. */
+CASE(http__the_page_says_what_ridctl_says)
+{
+    struct cluster *c = cluster_up(3, HTTP_CONF);
+    const unsigned leader = cluster_leader(c);
+    const unsigned here = (leader + 1) % 3;
+    json_t *doc;
+
+    for (unsigned i = 0; i < 3; i++)
+        wait_until(page_agrees(c, i, "OK"), "the page of each node to be well");
+    doc = fetch_json(c, here, "/cluster.json");
+    assert_string_equal(reply_str(doc, "verdict"), "ok");
+    for (size_t i = 0; i < 3; i++) {
+        const json_t *node = json_array_get(json_object_get(doc, "nodes"), i);
+
+        assert_string_equal(reply_str(node, "node"), c->nodes[i].name);
+        assert_string_equal(reply_str(json_object_get(node, "events"), "type"), "events_ok");
+    }
+    json_decref(doc);
+    node_kill(c, leader);
+    wait_until(page_agrees(c, here, "DEGRADED"), "the page to tell of a node that is down");
+    expect_page(c, here, "/", 200, "<span class=\"role down\">silent</span>");
+    wait_until(says(c, here, "/", 200, " without a leader"), "the gap between two leaders");
+    node_kill(c, (leader + 2) % 3);
+    wait_until(page_agrees(c, here, "NO QUORUM"), "the page to tell of a lost quorum");
     cluster_free(c);
 }
 
@@ -469,6 +518,7 @@ int main(int argc, char **argv)
         HARNESS_TEST(http__pages_say_what_the_node_says),
         HARNESS_TEST(http__events_go_on_where_they_were_left),
         HARNESS_TEST(http__no_page_holds_keys_or_values),
+        HARNESS_TEST(http__the_page_says_what_ridctl_says),
         HARNESS_TEST(http__other_names_and_methods_are_refused),
         HARNESS_TEST(http__without_a_quorum_nobody_is_ready),
         HARNESS_TEST(http__a_node_that_stops_says_so),
