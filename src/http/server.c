@@ -130,7 +130,7 @@ static void sweep(struct http *h)
         (void)event_del(h->look);
 }
 
-/* As if it had been silent for too long, which is what evhttp knows. */
+/* As if it had been silent for too long, which is what evhttp knows (HTTP-5). */
 static void cut(struct http *h, struct conn *c)
 {
     bufferevent_trigger_event(c->bev, BEV_EVENT_TIMEOUT | BEV_EVENT_READING, 0);
@@ -270,6 +270,8 @@ static void send_answer(struct http *h, struct evhttp_request *req, int status, 
     char length[24];
 
     count(h, status);
+    /* No copy stays in the browser, no script of another page reads it, nothing on it runs that
+     * the page does not allow (HTTP-6). */
     (void)evhttp_add_header(headers, "Content-Type", type);
     (void)evhttp_add_header(headers, "Cache-Control", "no-store");
     (void)evhttp_add_header(headers, "Content-Security-Policy",
@@ -657,7 +659,7 @@ static int set_up(struct http *h, const struct http_conf *conf)
         return err_trace(rc);
     evhttp_set_bevcb(h->evhttp, on_accept, h);
     evhttp_set_gencb(h->evhttp, on_request, h);
-    /* All, and what it does not know: who uses another method is told which there are. */
+    /* All, and what it does not know: who uses another method is told which there are (HTTP-1). */
     evhttp_set_allowed_methods(h->evhttp, UINT16_MAX);
     evhttp_set_max_headers_size(h->evhttp, HTTP_HEAD_BYTES_MAX);
     evhttp_set_max_body_size(h->evhttp, HTTP_BODY_BYTES_MAX);

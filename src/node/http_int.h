@@ -43,6 +43,9 @@ struct node_http {
 /* http_facts.c, on the loop: as board_serve() wants it; ctx is the node. */
 bool node_http_fill(void *ctx, unsigned kind, struct buf *out);
 
+/* http_ready.c: what /readyz says; into out a line for each check. Pure. */
+bool node_http_is_ready(const struct node_ready *r, struct buf *out);
+
 /* http_pages.c, on the thread of HTTP; ctx of each is the struct node_http. */
 const struct http_handler *node_http_pages(unsigned *ret_n);
 /* For how long the loop has not turned; of any thread. */

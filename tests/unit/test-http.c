@@ -46,6 +46,12 @@ uint64_t clock_wall_us(void)
     return clock_mono_us();
 }
 
+const char *clock_wall_text(char buf[CLOCK_WALL_BUF], uint64_t unix_us)
+{
+    (void)snprintf(buf, CLOCK_WALL_BUF, "%llu", (unsigned long long)unix_us);
+    return buf;
+}
+
 /* ---- decisions ---- */
 
 static const struct http_page page_a = {.path = "/a", .what = "A page."};
@@ -65,6 +71,7 @@ static int find(const char *method, const char *target, const char *host, struct
     return http_find(&names, pages, 2, &q, ret);
 }
 
+/* HTTP-3 */
 static void http__is_called_by_names_of_loopback_only(void **state)
 {
     static const struct {
@@ -896,6 +903,7 @@ static void http__who_answers_late_is_told_when_it_is_too_late(void **state)
     end(&w);
 }
 
+/* HTTP-1 */
 static void http__listens_on_loopback_only(void **state)
 {
     static const char *const others[] = {"10.0.0.1:7402", "0.0.0.0:7402", "[::]:7402",

@@ -1,4 +1,4 @@
-/* http: the text of /metrics by Prometheus' conventions, and the table in docs/METRICS.md.
+/* http: the text of /metrics by Prometheus' conventions, and the table in docs/METRICS.md (HTTP-8).
  *
  * `test-metrics --write` writes that table. */
 #include <ctype.h>
