@@ -76,6 +76,7 @@ struct http {
     struct event *look; /* at deadlines, while there are connections */
     struct event *rest; /* the listener is woken */
     bool resting;
+    bool full; /* all connections are being answered: the listener is asleep */
     struct list calls;
     struct http_stats stats;
     struct conn conns[HTTP_CONNECTIONS_MAX];
@@ -119,18 +120,43 @@ static void let_go(struct http *h, struct conn *c)
     h->stats.n_open--;
 }
 
+/* Of those that wait for a request, also for the rest of one: whoever has done so longest. */
+static struct conn *longest_waiting(struct http *h)
+{
+    struct conn *found = NULL;
+
+    for (unsigned i = 0; i < HTTP_CONNECTIONS_MAX; i++) {
+        struct conn *c = &h->conns[i];
+
+        if (c->bev != NULL && !c->busy && (found == NULL || c->since_us < found->since_us))
+            found = c;
+    }
+    return found;
+}
+
+/* Where somebody more cannot be taken, also not for one that waits, nobody is accepted. */
+static void look_for_room(struct http *h)
+{
+    const bool full = h->stats.n_open == HTTP_CONNECTIONS_MAX && longest_waiting(h) == NULL;
+
+    if (full && !h->full)
+        (void)evconnlistener_disable(h->listener);
+    else if (!full && h->full && !h->resting)
+        (void)evconnlistener_enable(h->listener);
+    h->full = full;
+}
+
 static void sweep(struct http *h)
 {
     for (unsigned i = 0; i < HTTP_CONNECTIONS_MAX; i++)
         if (h->conns[i].bev != NULL && is_over(&h->conns[i]))
             let_go(h, &h->conns[i]);
-    if (h->stats.n_open < HTTP_CONNECTIONS_MAX && !h->resting)
-        (void)evconnlistener_enable(h->listener);
+    look_for_room(h);
     if (h->stats.n_open == 0)
         (void)event_del(h->look);
 }
 
-/* As if it had been silent for too long, which is what evhttp knows. */
+/* As if it had been silent for too long, which is what evhttp knows (HTTP-5). */
 static void cut(struct http *h, struct conn *c)
 {
     bufferevent_trigger_event(c->bev, BEV_EVENT_TIMEOUT | BEV_EVENT_READING, 0);
@@ -144,20 +170,6 @@ static struct conn *free_place(struct http *h)
         if (h->conns[i].bev == NULL)
             return &h->conns[i];
     return NULL;
-}
-
-/* Of those that wait for a request, also for the rest of one: whoever has done so longest. */
-static struct conn *longest_waiting(struct http *h)
-{
-    struct conn *found = NULL;
-
-    for (unsigned i = 0; i < HTTP_CONNECTIONS_MAX; i++) {
-        struct conn *c = &h->conns[i];
-
-        if (c->bev != NULL && !c->busy && (found == NULL || c->since_us < found->since_us))
-            found = c;
-    }
-    return found;
 }
 
 /* So that many that ask nothing keep nobody out (HTTP-4). Where all are being answered nobody more
@@ -196,8 +208,6 @@ static struct bufferevent *on_accept(struct event_base *base, void *arg)
     h->stats.n_accepted++;
     if (h->stats.n_open++ == 0)
         (void)event_add(h->look, &look_every);
-    if (h->stats.n_open == HTTP_CONNECTIONS_MAX && longest_waiting(h) == NULL)
-        (void)evconnlistener_disable(h->listener);
     return c->bev;
 }
 
@@ -229,7 +239,9 @@ static void on_rested(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
-    h->resting = false; /* and sweep() wakes it */
+    h->resting = false;
+    if (!h->full)
+        (void)evconnlistener_enable(h->listener);
 }
 
 /* ---- answers ---- */
@@ -270,6 +282,8 @@ static void send_answer(struct http *h, struct evhttp_request *req, int status, 
     char length[24];
 
     count(h, status);
+    /* No copy stays in the browser, no script of another page reads it, nothing on it runs that
+     * the page does not allow (HTTP-6). */
     (void)evhttp_add_header(headers, "Content-Type", type);
     (void)evhttp_add_header(headers, "Cache-Control", "no-store");
     (void)evhttp_add_header(headers, "Content-Security-Policy",
@@ -447,6 +461,7 @@ static void on_request(struct evhttp_request *req, void *arg)
         c->busy = true;
         c->since_us = clock_mono_us();
         c->deadline_us = c->since_us + HTTP_ANSWER_US;
+        look_for_room(h);
     }
     fill_asked(req, &asked);
     status = http_find(&h->names, h->pages, h->n_handlers, &asked, &found);
@@ -659,7 +674,7 @@ static int set_up(struct http *h, const struct http_conf *conf)
         return err_trace(rc);
     evhttp_set_bevcb(h->evhttp, on_accept, h);
     evhttp_set_gencb(h->evhttp, on_request, h);
-    /* All, and what it does not know: who uses another method is told which there are. */
+    /* All, and what it does not know: who uses another method is told which there are (HTTP-1). */
     evhttp_set_allowed_methods(h->evhttp, UINT16_MAX);
     evhttp_set_max_headers_size(h->evhttp, HTTP_HEAD_BYTES_MAX);
     evhttp_set_max_body_size(h->evhttp, HTTP_BODY_BYTES_MAX);

@@ -46,6 +46,9 @@ struct node_http {
 /* http_facts.c, on the loop: as board_serve() wants it; ctx is the node. */
 bool node_http_fill(void *ctx, unsigned kind, struct buf *out);
 
+/* http_ready.c: what /readyz says; into out a line for each check. Pure. */
+bool node_http_is_ready(const struct node_ready *r, struct buf *out);
+
 /* http_pages.c: the table, into h->handlers; how many. Its functions run on the thread of HTTP; ctx
  * of each is the struct node_http. */
 unsigned node_http_pages(struct node_http *h);

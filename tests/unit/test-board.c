@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -24,6 +25,12 @@ uint64_t clock_mono_us(void)
 uint64_t clock_wall_us(void)
 {
     return clock_mono_us();
+}
+
+const char *clock_wall_text(char buf[CLOCK_WALL_BUF], uint64_t unix_us)
+{
+    (void)snprintf(buf, CLOCK_WALL_BUF, "%llu", (unsigned long long)unix_us);
+    return buf;
 }
 
 struct world {

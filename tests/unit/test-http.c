@@ -46,6 +46,12 @@ uint64_t clock_wall_us(void)
     return clock_mono_us();
 }
 
+const char *clock_wall_text(char buf[CLOCK_WALL_BUF], uint64_t unix_us)
+{
+    (void)snprintf(buf, CLOCK_WALL_BUF, "%llu", (unsigned long long)unix_us);
+    return buf;
+}
+
 /* ---- decisions ---- */
 
 static const struct http_page page_a = {.path = "/a", .what = "A page."};
@@ -65,6 +71,7 @@ static int find(const char *method, const char *target, const char *host, struct
     return http_find(&names, pages, 2, &q, ret);
 }
 
+/* HTTP-3 */
 static void http__is_called_by_names_of_loopback_only(void **state)
 {
     static const struct {
@@ -246,7 +253,7 @@ struct world {
     atomic_bool done;
     pthread_t loop;
     _Atomic unsigned n_fills;
-    struct http_call *_Atomic kept; /* of /later */
+    _Atomic unsigned n_kept; /* calls of /later */
     _Atomic unsigned n_gone;
 };
 
@@ -287,8 +294,7 @@ static void gone(void *ctx, struct http_call *call)
 {
     struct world *w = ctx;
 
-    assert_ptr_equal(call, w->kept);
-    w->kept = NULL;
+    assert_non_null(call);
     w->n_gone++;
 }
 
@@ -335,7 +341,8 @@ static void answer_later(void *ctx, struct http_call *call, const struct buf *fa
     struct world *w = ctx;
 
     (void)facts;
-    w->kept = call;
+    assert_non_null(call);
+    w->n_kept++;
 }
 
 static const struct http_handler handlers[] = {
@@ -745,6 +752,37 @@ static void http__many_idle_connections_keep_nobody_out(void **state)
     end(&w);
 }
 
+/* Those that are being answered stay, and whoever comes beyond them waits outside. */
+static void http__nobody_is_taken_while_all_are_being_answered(void **state)
+{
+    struct world w;
+    int fds[HTTP_CONNECTIONS_MAX];
+    char answer[4096];
+    struct pollfd p;
+
+    (void)state;
+    begin(&w);
+    for (unsigned i = 0; i < HTTP_CONNECTIONS_MAX; i++) {
+        fds[i] = dial(&w);
+        send_request(&w, fds[i], "GET /later", "Connection: close\r\n");
+    }
+    while (w.n_kept < HTTP_CONNECTIONS_MAX)
+        (void)usleep(1000);
+    p = (struct pollfd){.fd = dial(&w), .events = POLLIN};
+    send_request(&w, p.fd, "GET /plain", "Connection: close\r\n");
+    assert_int_equal(poll(&p, 1, 300), 0);
+    added_us += HTTP_ANSWER_US / 2 + 1;
+    for (unsigned i = 0; i < HTTP_CONNECTIONS_MAX; i++) {
+        (void)read_all(fds[i], answer, sizeof(answer));
+        expect_begin(answer, "HTTP/1.1 503 Service Unavailable\r\n");
+        (void)close(fds[i]);
+    }
+    (void)read_all(p.fd, answer, sizeof(answer));
+    expect_in(answer, "\r\n\r\nplain\n");
+    (void)close(p.fd);
+    end(&w);
+}
+
 /* HTTP-5 */
 static void http__who_drips_is_closed_all_the_same(void **state)
 {
@@ -864,7 +902,7 @@ static void http__ends_with_all_that_is_under_way(void **state)
         fds[i] = dial(&w);
         send_request(&w, fds[i], i == 0 ? "GET /fact" : i == 1 ? "GET /later" : "GET /big", "");
     }
-    while (w.kept == NULL)
+    while (w.n_kept == 0)
         (void)usleep(1000);
     ask(&w, "GET /plain", "", answer, sizeof(answer));
     end(&w);
@@ -885,7 +923,7 @@ static void http__who_answers_late_is_told_when_it_is_too_late(void **state)
     begin(&w);
     fd = dial(&w);
     send_request(&w, fd, "GET /later", "Connection: close\r\n");
-    while (w.kept == NULL)
+    while (w.n_kept == 0)
         (void)usleep(1000);
     added_us += HTTP_ANSWER_US / 2 + 1;
     (void)read_all(fd, answer, sizeof(answer));
@@ -896,6 +934,7 @@ static void http__who_answers_late_is_told_when_it_is_too_late(void **state)
     end(&w);
 }
 
+/* HTTP-1 */
 static void http__listens_on_loopback_only(void **state)
 {
     static const char *const others[] = {"10.0.0.1:7402", "0.0.0.0:7402", "[::]:7402",
@@ -952,6 +991,7 @@ int main(void)
         cmocka_unit_test(http__heads_and_bodies_are_bounded),
         cmocka_unit_test(http__requests_in_a_row_are_answered_in_order),
         cmocka_unit_test(http__many_idle_connections_keep_nobody_out),
+        cmocka_unit_test(http__nobody_is_taken_while_all_are_being_answered),
         cmocka_unit_test(http__who_drips_is_closed_all_the_same),
         cmocka_unit_test(http__a_connection_without_a_next_request_is_closed),
         cmocka_unit_test(http__who_does_not_read_is_closed),

@@ -1,4 +1,4 @@
-/* http: the text of /metrics by Prometheus' conventions, and the table in docs/METRICS.md.
+/* http: the text of /metrics by Prometheus' conventions, and the table in docs/METRICS.md (HTTP-8).
  *
  * `test-metrics --write` writes that table. */
 #include <ctype.h>
@@ -13,7 +13,7 @@
 #include <cmocka.h>
 
 #include "base/prng.h"
-#include "http/metrics.h"
+#include "metric-names.h"
 
 #define TEXT_BYTES_MAX (2u << 20)
 
@@ -84,39 +84,6 @@ static char *text_of(const struct metrics_facts *f)
 }
 
 /* ---- a checker of our own, for where promtool is not ---- */
-
-static const struct metric_family *family_of(const char *name, size_t len)
-{
-    static const char *const suffixes[] = {"_bucket", "_sum", "_count"};
-    unsigned n;
-    const struct metric_family *all = metrics_families(&n);
-
-    for (unsigned i = 0; i < n; i++) {
-        const size_t own = strlen(all[i].name);
-
-        if (own == len && memcmp(all[i].name, name, len) == 0)
-            return all[i].type != METRIC_HISTOGRAM ? &all[i] : NULL;
-        for (unsigned k = 0; k < 3 && all[i].type == METRIC_HISTOGRAM; k++)
-            if (own + strlen(suffixes[k]) == len && memcmp(all[i].name, name, own) == 0 &&
-                memcmp(suffixes[k], name + own, strlen(suffixes[k])) == 0)
-                return &all[i];
-    }
-    return NULL;
-}
-
-/* Is it one of "a, b"? */
-static bool has_label(const struct metric_family *f, const char *name, size_t len)
-{
-    for (const char *p = f->labels; *p != '\0';) {
-        const size_t n = strcspn(p, ",");
-
-        if (n == len && memcmp(p, name, len) == 0)
-            return true;
-        p += n;
-        p += strspn(p, ", ");
-    }
-    return f->type == METRIC_HISTOGRAM && len == 2 && memcmp(name, "le", 2) == 0;
-}
 
 /* A line that is no comment: its name, labels and value. */
 static void check_sample(const char *line, const struct metric_family *within)
