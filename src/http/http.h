@@ -55,6 +55,9 @@ struct http_ops {
     const char *(*absent)(void *ctx);
     /* A call that is not answered yet is no more; NULL: nobody answers late. */
     void (*gone)(void *ctx, struct http_call *call);
+    /* The thread ends, and no call is left: who asks others by events of http_base() ends that now.
+     * Not after failed(). NULL: nobody does. */
+    void (*ended)(void *ctx);
     /* The server is no more: why. */
     void (*failed)(void *ctx, const char *why);
 };

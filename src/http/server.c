@@ -578,6 +578,8 @@ static void *run(void *arg)
         sweep(h);
     }
     end_calls(h);
+    if (h->ops.ended != NULL)
+        h->ops.ended(h->ops.ctx);
     /* What fits the sockets goes out. */
     (void)event_base_loop(h->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
     return NULL;
