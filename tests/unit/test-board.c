@@ -162,6 +162,32 @@ static void board__counts_what_the_loop_paid(void **state)
     board_free(b);
 }
 
+/* The asker comes while the loop fills. */
+static bool fill_and_ask(void *ctx, unsigned kind, struct buf *out)
+{
+    struct board *b = ctx;
+
+    if (kind == 0)
+        assert_null(board_get(b, 1, time_us));
+    return buf_add_format(out, "%u", kind) == 0;
+}
+
+static void board__a_question_while_the_loop_answers_is_kept(void **state)
+{
+    struct board *b = begin();
+
+    (void)state;
+    assert_null(board_get(b, 0, time_us));
+    assert_true(board_serve(b, fill_and_ask, b));
+    assert_true(is_readable(board_loop_fd(b)));
+    assert_true(board_serve(b, fill_and_ask, b));
+    assert_false(is_readable(board_loop_fd(b)));
+    board_look(b);
+    expect(board_get(b, 0, time_us), "0");
+    expect(board_get(b, 1, time_us), "1");
+    board_free(b);
+}
+
 /* ---- two threads ---- */
 
 struct race {
@@ -229,6 +255,7 @@ int main(void)
         cmocka_unit_test(board__an_answer_is_good_for_who_waited_for_it),
         cmocka_unit_test(board__what_could_not_be_filled_is_asked_again),
         cmocka_unit_test(board__counts_what_the_loop_paid),
+        cmocka_unit_test(board__a_question_while_the_loop_answers_is_kept),
         cmocka_unit_test(board__no_question_is_lost_between_two_threads),
     };
 
