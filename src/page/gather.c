@@ -177,8 +177,8 @@ static bool leads(const struct asked *a)
     return strcmp(str(a->status, "role"), "leader") == 0;
 }
 
-/* Who knows best who belongs to the cluster: the leader, of several the one of the highest term;
- * else this node. */
+/* Who knows best who belongs to the cluster; where nobody leads the first that answered, which is
+ * this node. */
 static struct asked *best(struct gather *g)
 {
     struct asked *found = NULL;
@@ -186,12 +186,7 @@ static struct asked *best(struct gather *g)
     for (unsigned i = 0; i < g->n; i++) {
         struct asked *a = &g->list[i];
 
-        if (a->status == NULL)
-            continue;
-        if (found == NULL ||
-            (leads(a) &&
-             (!leads(found) || json_integer_value(json_object_get(a->status, "term")) >
-                                   json_integer_value(json_object_get(found->status, "term")))))
+        if (a->status != NULL && (found == NULL || verdict_knows_better(a->status, found->status)))
             found = a;
     }
     return found;
@@ -257,12 +252,16 @@ static void take_members(struct gather *g, const struct asked *from)
 
 /* ---- the document ---- */
 
-static int by_name(const void *a, const void *b)
+/* By name. */
+static void put_in_order(struct gather *g, const struct asked **ret)
 {
-    const struct asked *const *x = a;
-    const struct asked *const *y = b;
+    for (unsigned i = 0; i < g->n; i++) {
+        unsigned k = i;
 
-    return strcmp((*x)->name, (*y)->name);
+        for (; k > 0 && strcmp(ret[k - 1]->name, g->list[i].name) > 0; k--)
+            ret[k] = ret[k - 1];
+        ret[k] = &g->list[i];
+    }
 }
 
 static struct doc_text text_of(const struct asked *a, enum question q, size_t *room)
@@ -295,15 +294,13 @@ static int write_doc(struct gather *g)
     cleanup_free struct verdict *v = calloc(1, sizeof(*v));
     struct verdict_node nodes[RIDD_ENDPOINTS_MAX];
     struct doc_node said[RIDD_ENDPOINTS_MAX];
-    struct asked *order[RIDD_ENDPOINTS_MAX];
+    const struct asked *order[RIDD_ENDPOINTS_MAX];
     size_t room = GATHER_BYTES_MAX;
     int r;
 
     if (v == NULL)
         return err_origin(-ENOMEM);
-    for (unsigned i = 0; i < g->n; i++)
-        order[i] = &g->list[i];
-    qsort(order, g->n, sizeof(order[0]), by_name);
+    put_in_order(g, order);
     /* What the verdict needs has its room first. */
     for (unsigned i = 0; i < g->n; i++) {
         nodes[i] = judged(order[i]);

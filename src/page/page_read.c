@@ -97,8 +97,10 @@ void page_collect(struct page *p)
         (void)events_of(json_array_get(p->nodes, i), &n);
         n_all += n;
     }
-    p->events = n_all > 0 ? calloc(n_all, sizeof(*p->events)) : NULL;
-    if (n_all > 0 && p->events == NULL) {
+    if (n_all == 0)
+        return;
+    p->events = calloc(n_all, sizeof(*p->events));
+    if (p->events == NULL) {
         p->failed = true;
         return;
     }
@@ -118,6 +120,5 @@ void page_collect(struct page *p)
                                                            .term = page_num(e, "term")};
         }
     }
-    if (p->n_events > 0)
-        qsort(p->events, p->n_events, sizeof(*p->events), by_time);
+    qsort(p->events, p->n_events, sizeof(*p->events), by_time);
 }
