@@ -2,209 +2,53 @@
 #include "http/metrics.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
-#include "http/metrics_table.h"
+#include "http/metrics_int.h"
+#include "http/metrics_table_int.h"
 
 #include "base/banned.h"
 
-struct writer {
-    const struct engine_metrics *e;
-    const struct metrics_host *h;
-    const struct metrics_server *s;
-    const char *name; /* of the family */
-    struct buf *out;
-    bool failed;
-};
-
-/* ---- samples ---- */
-
-static void add(struct writer *w, const char *text)
-{
-    w->failed |= buf_add_str(w->out, text) != 0;
-}
-
-int metrics_add_label(struct buf *out, const char *text)
-{
-    int rc = 0;
-
-    for (; *text != '\0' && rc == 0; text++) {
-        if (*text == '\\')
-            rc = buf_add_str(out, "\\\\");
-        else if (*text == '"')
-            rc = buf_add_str(out, "\\\"");
-        else if (*text == '\n')
-            rc = buf_add_str(out, "\\n");
-        else
-            rc = buf_add(out, text, 1);
-    }
-    return rc;
-}
-
-static void add_pair(struct writer *w, const char *name, const char *value)
-{
-    add(w, name);
-    add(w, "=\"");
-    w->failed |= metrics_add_label(w->out, value) != 0;
-    add(w, "\"");
-}
-
-/* At most two labels; NULL: no more. */
-struct labels {
-    const char *name[2];
-    const char *value[2];
-};
-#define NO_LABELS ((struct labels){{NULL, NULL}, {NULL, NULL}})
-
-/* name suffix {labels, le}. */
-static void add_name(struct writer *w, const char *suffix, const struct labels *l, const char *le)
-{
-    const char *before = "{";
-
-    add(w, w->name);
-    add(w, suffix);
-    for (unsigned i = 0; i < 2 && l->name[i] != NULL; i++) {
-        add(w, before);
-        add_pair(w, l->name[i], l->value[i]);
-        before = ",";
-    }
-    if (le != NULL) {
-        add(w, before);
-        add_pair(w, "le", le);
-        before = ",";
-    }
-    add(w, *before == ',' ? "} " : " ");
-}
-
-static void sample_u64(struct writer *w, struct labels l, uint64_t value)
-{
-    add_name(w, "", &l, NULL);
-    w->failed |= buf_add_format(w->out, "%" PRIu64 "\n", value) != 0;
-}
-
-static void u64(struct writer *w, uint64_t value)
-{
-    sample_u64(w, NO_LABELS, value);
-}
-
-static void one_label(struct writer *w, const char *name, const char *label, uint64_t value)
-{
-    sample_u64(w, (struct labels){{name, NULL}, {label, NULL}}, value);
-}
-
-/* Whole microseconds as seconds, exactly. */
-static void add_seconds(struct writer *w, uint64_t us)
-{
-    w->failed |=
-        buf_add_format(w->out, "%" PRIu64 ".%06u\n", us / 1000000u, (unsigned)(us % 1000000u)) != 0;
-}
-
-static void sample_seconds(struct writer *w, struct labels l, uint64_t us)
-{
-    add_name(w, "", &l, NULL);
-    add_seconds(w, us);
-}
-
-static void seconds(struct writer *w, uint64_t us)
-{
-    sample_seconds(w, NO_LABELS, us);
-}
-
-static void ratio(struct writer *w, struct labels l, uint64_t part, uint64_t whole)
-{
-    add_name(w, "", &l, NULL);
-    w->failed |=
-        buf_add_format(w->out, "%.4f\n", whole > 0 ? (double)part / (double)whole : 0.0) != 0;
-}
-
-/* Edges are powers of two, of which the buckets know exactly how many values are below. */
-#define METRICS_TIME_FIRST 6u  /* 64 us */
-#define METRICS_TIME_LAST  24u /* 17 s */
-#define METRICS_COUNT_LAST 16u
-struct edges {
-    unsigned first; /* 2^first */
-    unsigned last;
-    bool is_time;
-};
-static const struct edges of_time = {METRICS_TIME_FIRST, METRICS_TIME_LAST, true};
-static const struct edges of_count = {0, METRICS_COUNT_LAST, false};
-
-static void sample_histogram(struct writer *w, struct labels l, const struct histogram *h,
-                             const struct edges *edges)
-{
-    char le[24];
-
-    for (unsigned i = edges->first; i <= edges->last; i++) {
-        const uint64_t edge = UINT64_C(1) << i;
-        /* Whole numbers up to the edge, but times that are below it: 7 is for all of 7 to 8. */
-        const uint64_t n = histogram_n_below(h, edges->is_time ? edge : edge + 1);
-
-        if (edges->is_time)
-            (void)snprintf(le, sizeof(le), "%.6f", (double)edge / 1e6);
-        else
-            (void)snprintf(le, sizeof(le), "%" PRIu64, edge);
-        add_name(w, "_bucket", &l, le);
-        w->failed |= buf_add_format(w->out, "%" PRIu64 "\n", n) != 0;
-    }
-    add_name(w, "_bucket", &l, "+Inf");
-    w->failed |= buf_add_format(w->out, "%" PRIu64 "\n", h->n) != 0;
-    add_name(w, "_sum", &l, NULL);
-    if (edges->is_time)
-        add_seconds(w, h->sum);
-    else
-        w->failed |= buf_add_format(w->out, "%" PRIu64 "\n", h->sum) != 0;
-    add_name(w, "_count", &l, NULL);
-    w->failed |= buf_add_format(w->out, "%" PRIu64 "\n", h->n) != 0;
-}
-
-/* 1 for the one that it is, 0 for each other. */
-static void one_of(struct writer *w, const char *label, const char *const *names, unsigned n,
-                   const char *is)
-{
-    for (unsigned i = 0; i < n; i++)
-        one_label(w, label, names[i], strcmp(names[i], is) == 0);
-}
 #define N_OF(array) (sizeof(array) / sizeof((array)[0]))
 
 /* ---- the families, in the order of the table ---- */
 
 static void cluster_info(struct writer *w)
 {
-    sample_u64(
+    metrics_sample(
         w, (struct labels){{"cluster_hash", "version"}, {w->h->cluster_hash, PACKAGE_VERSION}}, 1);
 }
 
 static void up(struct writer *w)
 {
-    seconds(w, w->h->up_us);
+    metrics_seconds(w, w->h->up_us);
 }
 
 static void rss(struct writer *w)
 {
-    u64(w, w->s->rss_bytes);
+    metrics_u64(w, w->s->rss_bytes);
 }
 
 static void role(struct writer *w)
 {
     static const char *const names[] = {"follower", "pre_candidate", "candidate", "leader"};
 
-    one_of(w, "role", names, N_OF(names), raft_role_name(w->e->role));
+    metrics_one_of(w, "role", names, N_OF(names), raft_role_name(w->e->role));
 }
 
 static void term(struct writer *w)
 {
-    u64(w, w->e->term);
+    metrics_u64(w, w->e->term);
 }
 
 static void leader_known(struct writer *w)
 {
-    u64(w, w->e->leader[0] != '\0');
+    metrics_u64(w, w->e->leader[0] != '\0');
 }
 
 static void serving(struct writer *w)
 {
-    u64(w, w->e->can_serve);
+    metrics_u64(w, w->e->can_serve);
 }
 
 static void fitness(struct writer *w)
@@ -212,32 +56,32 @@ static void fitness(struct writer *w)
     static const enum raft_fitness all[] = {RAFT_FIT, RAFT_PARKED, RAFT_UNFIT};
 
     for (unsigned i = 0; i < N_OF(all); i++)
-        one_label(w, "state", raft_fitness_name(all[i]), w->h->fitness == all[i]);
+        metrics_labelled(w, "state", raft_fitness_name(all[i]), w->h->fitness == all[i]);
 }
 
 static void commit_index(struct writer *w)
 {
-    u64(w, w->e->commit_index);
+    metrics_u64(w, w->e->commit_index);
 }
 
 static void applied_index(struct writer *w)
 {
-    u64(w, w->e->applied_index);
+    metrics_u64(w, w->e->applied_index);
 }
 
 static void last_index(struct writer *w)
 {
-    u64(w, w->e->last_index);
+    metrics_u64(w, w->e->last_index);
 }
 
 static void stored_index(struct writer *w)
 {
-    u64(w, w->e->stored_index);
+    metrics_u64(w, w->e->stored_index);
 }
 
 static void base_index(struct writer *w)
 {
-    u64(w, w->e->base_index);
+    metrics_u64(w, w->e->base_index);
 }
 
 static const char *result_name(unsigned error)
@@ -253,7 +97,7 @@ static void reads(struct writer *w)
             const uint64_t n = w->e->requests.results[op][error];
 
             if (op != SERVICE_OP_WRITE && (n > 0 || error == WIRE_ERROR_NONE))
-                sample_u64(
+                metrics_sample(
                     w,
                     (struct labels){{"method", "result"},
                                     {service_op_name((enum service_op)op), result_name(error)}},
@@ -267,7 +111,7 @@ static void writes(struct writer *w)
         const uint64_t n = w->e->requests.results[SERVICE_OP_WRITE][error];
 
         if (n > 0 || error == WIRE_ERROR_NONE)
-            one_label(w, "result", result_name(error), n);
+            metrics_labelled(w, "result", result_name(error), n);
     }
 }
 
@@ -275,224 +119,224 @@ static void stages(struct writer *w)
 {
     for (unsigned op = 0; op < SERVICE_N_OPS; op++)
         for (unsigned stage = 0; stage < SERVICE_N_STAGES; stage++)
-            sample_histogram(w,
-                             (struct labels){{"op", "stage"},
-                                             {service_op_name((enum service_op)op),
-                                              service_stage_name((enum service_stage)stage)}},
-                             &w->e->requests.stages[op][stage], &of_time);
+            metrics_histogram(w,
+                              (struct labels){{"op", "stage"},
+                                              {service_op_name((enum service_op)op),
+                                               service_stage_name((enum service_stage)stage)}},
+                              &w->e->requests.stages[op][stage], true);
 }
 
 static void requests(struct writer *w)
 {
     for (unsigned op = 0; op < SERVICE_N_OPS; op++)
-        sample_histogram(
+        metrics_histogram(
             w, (struct labels){{"op", NULL}, {service_op_name((enum service_op)op), NULL}},
-            &w->e->requests.total[op], &of_time);
+            &w->e->requests.total[op], true);
 }
 
 static void rejections(struct writer *w)
 {
     for (unsigned error = WIRE_ERROR_NONE + 1; error < WIRE_N_ERRORS; error++)
-        one_label(w, "reason", result_name(error), w->e->requests.rejections[error]);
+        metrics_labelled(w, "reason", result_name(error), w->e->requests.rejections[error]);
 }
 
 static void slow(struct writer *w)
 {
-    u64(w, w->e->requests.n_slow);
+    metrics_u64(w, w->e->requests.n_slow);
 }
 
 static void waiting(struct writer *w)
 {
-    one_label(w, "what", "leader", w->e->n_waiting);
-    one_label(w, "what", "round", w->e->n_in_round);
-    one_label(w, "what", "answer", w->e->n_asking);
-    one_label(w, "what", "log", w->e->n_proposed);
-    one_label(w, "what", "state", w->e->n_confirmed);
+    metrics_labelled(w, "what", "leader", w->e->n_waiting);
+    metrics_labelled(w, "what", "round", w->e->n_in_round);
+    metrics_labelled(w, "what", "answer", w->e->n_asking);
+    metrics_labelled(w, "what", "log", w->e->n_proposed);
+    metrics_labelled(w, "what", "state", w->e->n_confirmed);
 }
 
 static void rounds(struct writer *w)
 {
-    u64(w, w->e->rounds_opened);
+    metrics_u64(w, w->e->rounds_opened);
 }
 
 static void rounds_confirmed(struct writer *w)
 {
-    u64(w, w->e->rounds_confirmed);
+    metrics_u64(w, w->e->rounds_confirmed);
 }
 
 static void round_reads(struct writer *w)
 {
-    sample_histogram(w, NO_LABELS, &w->e->round_reads, &of_count);
+    metrics_histogram(w, NO_LABELS, &w->e->round_reads, false);
 }
 
 static void lease_reads(struct writer *w)
 {
-    u64(w, w->e->lease_reads);
+    metrics_u64(w, w->e->lease_reads);
 }
 
 static void lease_valid(struct writer *w)
 {
-    u64(w, w->e->lease_valid);
+    metrics_u64(w, w->e->lease_valid);
 }
 
 static void lease_fallbacks(struct writer *w)
 {
     for (unsigned i = 0; i < REPLICA_N_FALLBACKS; i++)
-        one_label(w, "reason", replica_fallback_name((enum replica_fallback)i),
-                  w->e->lease_fallbacks[i]);
+        metrics_labelled(w, "reason", replica_fallback_name((enum replica_fallback)i),
+                         w->e->lease_fallbacks[i]);
 }
 
 static void asks_sent(struct writer *w)
 {
-    u64(w, w->e->asks_sent);
+    metrics_u64(w, w->e->asks_sent);
 }
 
 static void asks(struct writer *w)
 {
-    one_label(w, "answered", "ack", w->e->asks_by_ack);
-    one_label(w, "answered", "lease", w->e->asks_by_lease);
-    one_label(w, "answered", "round", w->e->asks_by_round);
+    metrics_labelled(w, "answered", "ack", w->e->asks_by_ack);
+    metrics_labelled(w, "answered", "lease", w->e->asks_by_lease);
+    metrics_labelled(w, "answered", "round", w->e->asks_by_round);
 }
 
 static void leader_changes(struct writer *w)
 {
     for (unsigned i = 0; i < ENGINE_N_LEADER_CHANGES; i++)
-        one_label(w, "reason", engine_leader_change_name((enum engine_leader_change)i),
-                  w->e->leader_changes[i]);
+        metrics_labelled(w, "reason", engine_leader_change_name((enum engine_leader_change)i),
+                         w->e->leader_changes[i]);
 }
 
 static void leaderless(struct writer *w)
 {
-    seconds(w, w->e->leaderless_us);
+    metrics_seconds(w, w->e->leaderless_us);
 }
 
 static void failover(struct writer *w)
 {
-    sample_histogram(w, NO_LABELS, &w->e->failover_us, &of_time);
+    metrics_histogram(w, NO_LABELS, &w->e->failover_us, true);
 }
 
 static void fsyncs(struct writer *w)
 {
-    sample_histogram(w, NO_LABELS, &w->e->fsync_us, &of_time);
+    metrics_histogram(w, NO_LABELS, &w->e->fsync_us, true);
 }
 
 static void fsyncs_slow(struct writer *w)
 {
-    u64(w, w->e->n_fsyncs_slow);
+    metrics_u64(w, w->e->n_fsyncs_slow);
 }
 
 static void log_written(struct writer *w)
 {
-    u64(w, w->e->log_written_bytes);
+    metrics_u64(w, w->e->log_written_bytes);
 }
 
 static void log_bytes(struct writer *w)
 {
-    u64(w, w->e->log_bytes);
+    metrics_u64(w, w->e->log_bytes);
 }
 
 static void log_segments(struct writer *w)
 {
-    u64(w, w->e->log_segments);
+    metrics_u64(w, w->e->log_segments);
 }
 
 static void log_queued(struct writer *w)
 {
-    u64(w, w->e->log_queued_bytes);
+    metrics_u64(w, w->e->log_queued_bytes);
 }
 
 static void disk_free(struct writer *w)
 {
     if (w->e->disk_free_bytes != 0)
-        u64(w, w->e->disk_free_bytes);
+        metrics_u64(w, w->e->disk_free_bytes);
 }
 
 static void state_keys(struct writer *w)
 {
-    u64(w, w->e->state_keys);
+    metrics_u64(w, w->e->state_keys);
 }
 
 static void state_bytes(struct writer *w)
 {
-    u64(w, w->e->state_bytes);
+    metrics_u64(w, w->e->state_bytes);
 }
 
 static void state_limit(struct writer *w)
 {
-    u64(w, w->e->state_limit_bytes);
+    metrics_u64(w, w->e->state_limit_bytes);
 }
 
 static void sessions(struct writer *w)
 {
-    u64(w, w->e->sessions);
+    metrics_u64(w, w->e->sessions);
 }
 
 static void applied(struct writer *w)
 {
-    u64(w, w->e->apply_entries);
+    metrics_u64(w, w->e->apply_entries);
 }
 
 static void full(struct writer *w)
 {
     static const char *const names[] = {"log", "state", "quota", "nodes"};
 
-    one_of(w, "what", names, N_OF(names), w->e->full);
+    metrics_one_of(w, "what", names, N_OF(names), w->e->full);
 }
 
 static void verdict(struct writer *w)
 {
     static const char *const names[] = {"good", "checking", "differs", "damaged", "rebuilding"};
 
-    one_of(w, "verdict", names, N_OF(names), w->e->verdict);
+    metrics_one_of(w, "verdict", names, N_OF(names), w->e->verdict);
 }
 
 static void digest_agrees(struct writer *w)
 {
-    u64(w, strcmp(w->e->verdict, "differs") != 0);
+    metrics_u64(w, strcmp(w->e->verdict, "differs") != 0);
 }
 
 static void digest_alarms(struct writer *w)
 {
-    u64(w, w->e->n_digest_alarms);
+    metrics_u64(w, w->e->n_digest_alarms);
 }
 
 static void scrub(struct writer *w)
 {
-    ratio(w, NO_LABELS, w->e->scrub_percent, 100);
+    metrics_ratio(w, NO_LABELS, w->e->scrub_percent, 100);
 }
 
 static void snapshot_index(struct writer *w)
 {
-    u64(w, w->e->snapshot_index);
+    metrics_u64(w, w->e->snapshot_index);
 }
 
 static void snapshot_bytes(struct writer *w)
 {
-    u64(w, w->e->snapshot_bytes);
+    metrics_u64(w, w->e->snapshot_bytes);
 }
 
 static void snapshot_age(struct writer *w)
 {
     if (w->e->snapshot_index != 0)
-        seconds(w, w->e->snapshot_age_us);
+        metrics_seconds(w, w->e->snapshot_age_us);
 }
 
 static void snapshots(struct writer *w)
 {
-    one_label(w, "what", "made", w->e->snapshots_made);
-    one_label(w, "what", "failed", w->e->snapshots_failed);
-    one_label(w, "what", "sent", w->e->snapshots_sent);
-    one_label(w, "what", "installed", w->e->snapshots_installed);
+    metrics_labelled(w, "what", "made", w->e->snapshots_made);
+    metrics_labelled(w, "what", "failed", w->e->snapshots_failed);
+    metrics_labelled(w, "what", "sent", w->e->snapshots_sent);
+    metrics_labelled(w, "what", "installed", w->e->snapshots_installed);
 }
 
 static void snapshot_progress(struct writer *w)
 {
     const struct engine_metrics *e = w->e;
 
-    ratio(w, (struct labels){{"direction", NULL}, {"making", NULL}}, e->snapshot_made_bytes,
-          e->snapshot_making ? e->snapshot_making_bytes : 0);
-    ratio(w, (struct labels){{"direction", NULL}, {"receiving", NULL}}, e->snapshot_received_bytes,
-          e->snapshot_receiving_bytes);
+    metrics_ratio(w, (struct labels){{"direction", NULL}, {"making", NULL}}, e->snapshot_made_bytes,
+                  e->snapshot_making ? e->snapshot_making_bytes : 0);
+    metrics_ratio(w, (struct labels){{"direction", NULL}, {"receiving", NULL}},
+                  e->snapshot_received_bytes, e->snapshot_receiving_bytes);
 }
 
 static struct labels of_peer(const struct engine_peer_metrics *p)
@@ -504,14 +348,14 @@ static void transfer_progress(struct writer *w)
 {
     for (unsigned i = 0; i < w->e->n_peers; i++)
         if (w->e->peers[i].snapshot_bytes != 0)
-            ratio(w, of_peer(&w->e->peers[i]), w->e->peers[i].snapshot_acked_bytes,
-                  w->e->peers[i].snapshot_bytes);
+            metrics_ratio(w, of_peer(&w->e->peers[i]), w->e->peers[i].snapshot_acked_bytes,
+                          w->e->peers[i].snapshot_bytes);
 }
 
 static void members(struct writer *w)
 {
-    one_label(w, "kind", "voter", w->e->n_voters);
-    one_label(w, "kind", "learner", w->e->n_learners);
+    metrics_labelled(w, "kind", "voter", w->e->n_voters);
+    metrics_labelled(w, "kind", "learner", w->e->n_learners);
 }
 
 static bool leads(const struct writer *w)
@@ -522,7 +366,7 @@ static bool leads(const struct writer *w)
 static void voters_heard(struct writer *w)
 {
     if (leads(w))
-        u64(w, w->e->n_voters_heard);
+        metrics_u64(w, w->e->n_voters_heard);
 }
 
 static void survivable(struct writer *w)
@@ -530,39 +374,39 @@ static void survivable(struct writer *w)
     const unsigned quorum = w->e->n_voters / 2 + 1;
 
     if (leads(w))
-        u64(w, w->e->n_voters_heard > quorum ? w->e->n_voters_heard - quorum : 0);
+        metrics_u64(w, w->e->n_voters_heard > quorum ? w->e->n_voters_heard - quorum : 0);
 }
 
 static void peer_connected(struct writer *w)
 {
     for (unsigned i = 0; i < w->e->n_peers; i++)
-        sample_u64(w, of_peer(&w->e->peers[i]), w->e->peers[i].connected);
+        metrics_sample(w, of_peer(&w->e->peers[i]), w->e->peers[i].connected);
 }
 
 static void peer_heard(struct writer *w)
 {
     for (unsigned i = 0; i < w->e->n_peers && leads(w); i++)
-        sample_u64(w, of_peer(&w->e->peers[i]), w->e->peers[i].heard);
+        metrics_sample(w, of_peer(&w->e->peers[i]), w->e->peers[i].heard);
 }
 
 static void peer_rtt(struct writer *w)
 {
     for (unsigned i = 0; i < w->e->n_peers; i++)
         if (w->e->peers[i].rtt_us != 0)
-            sample_seconds(w, of_peer(&w->e->peers[i]), w->e->peers[i].rtt_us);
+            metrics_sample_seconds(w, of_peer(&w->e->peers[i]), w->e->peers[i].rtt_us);
 }
 
 static void peer_behind(struct writer *w)
 {
     for (unsigned i = 0; i < w->e->n_peers && leads(w); i++)
-        sample_u64(w, of_peer(&w->e->peers[i]), w->e->peers[i].behind_entries);
+        metrics_sample(w, of_peer(&w->e->peers[i]), w->e->peers[i].behind_entries);
 }
 
 static void peer_fsync(struct writer *w)
 {
     for (unsigned i = 0; i < w->e->n_peers; i++)
         if (w->e->peers[i].fsync_us != 0)
-            sample_seconds(w, of_peer(&w->e->peers[i]), w->e->peers[i].fsync_us);
+            metrics_sample_seconds(w, of_peer(&w->e->peers[i]), w->e->peers[i].fsync_us);
 }
 
 static void drift(struct writer *w)
@@ -572,97 +416,97 @@ static void drift(struct writer *w)
 
         if (!w->e->peers[i].drift_known)
             continue;
-        add_name(w, "", &l, NULL);
+        metrics_name(w, "", &l, NULL);
         w->failed |= buf_add_format(w->out, "%" PRId32 "\n", w->e->peers[i].drift_ppm) != 0;
     }
 }
 
 static void peer_bytes(struct writer *w)
 {
-    u64(w, w->h->peer_bytes);
+    metrics_u64(w, w->h->peer_bytes);
 }
 
 static void turns(struct writer *w)
 {
-    u64(w, w->h->turns.n);
+    metrics_u64(w, w->h->turns.n);
 }
 
 static void turn_seconds(struct writer *w)
 {
-    sample_histogram(w, NO_LABELS, &w->h->turns, &of_time);
+    metrics_histogram(w, NO_LABELS, &w->h->turns, true);
 }
 
 static void stood_still(struct writer *w)
 {
-    u64(w, w->h->n_stood_still);
+    metrics_u64(w, w->h->n_stood_still);
 }
 
 static void memory(struct writer *w)
 {
-    one_label(w, "budget", "replies", w->h->replies_bytes);
-    one_label(w, "budget", "requests", w->h->requests_bytes);
-    one_label(w, "budget", "commands", w->h->commands_bytes);
+    metrics_labelled(w, "budget", "replies", w->h->replies_bytes);
+    metrics_labelled(w, "budget", "requests", w->h->requests_bytes);
+    metrics_labelled(w, "budget", "commands", w->h->commands_bytes);
 }
 
 static void memory_limit(struct writer *w)
 {
-    u64(w, w->h->memory_limit_bytes);
+    metrics_u64(w, w->h->memory_limit_bytes);
 }
 
 static void connections(struct writer *w)
 {
-    u64(w, w->h->n_connections);
+    metrics_u64(w, w->h->n_connections);
 }
 
 static void connections_limit(struct writer *w)
 {
-    u64(w, w->h->connections_limit);
+    metrics_u64(w, w->h->connections_limit);
 }
 
 static void accepted(struct writer *w)
 {
-    u64(w, w->h->n_accepted);
+    metrics_u64(w, w->h->n_accepted);
 }
 
 static void refused(struct writer *w)
 {
-    u64(w, w->h->n_refused);
+    metrics_u64(w, w->h->n_refused);
 }
 
 static void client_bytes(struct writer *w)
 {
-    one_label(w, "direction", "in", w->h->bytes_in);
-    one_label(w, "direction", "out", w->h->bytes_out);
+    metrics_labelled(w, "direction", "in", w->h->bytes_in);
+    metrics_labelled(w, "direction", "out", w->h->bytes_out);
 }
 
 static void http_requests(struct writer *w)
 {
     const struct http_stats *s = &w->s->stats;
 
-    one_label(w, "result", "ok", s->n_requests - s->n_refused - s->n_unavailable);
-    one_label(w, "result", "refused", s->n_refused);
-    one_label(w, "result", "unavailable", s->n_unavailable);
+    metrics_labelled(w, "result", "ok", s->n_requests - s->n_refused - s->n_unavailable);
+    metrics_labelled(w, "result", "refused", s->n_refused);
+    metrics_labelled(w, "result", "unavailable", s->n_unavailable);
 }
 
 static void http_connections(struct writer *w)
 {
-    u64(w, w->s->stats.n_open);
+    metrics_u64(w, w->s->stats.n_open);
 }
 
 static void http_closed(struct writer *w)
 {
-    one_label(w, "why", "evicted", w->s->stats.n_evicted);
-    one_label(w, "why", "expired", w->s->stats.n_expired);
+    metrics_labelled(w, "why", "evicted", w->s->stats.n_evicted);
+    metrics_labelled(w, "why", "expired", w->s->stats.n_expired);
 }
 
 static void http_asks(struct writer *w)
 {
-    u64(w, w->s->costs.n);
+    metrics_u64(w, w->s->costs.n);
 }
 
 static void http_loop(struct writer *w)
 {
-    seconds(w, w->s->costs.us_sum);
+    metrics_seconds(w, w->s->costs.us_sum);
 }
 
 /* ---- the table ---- */

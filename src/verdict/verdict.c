@@ -103,6 +103,7 @@ static void find_leader(struct judging *j)
     }
     (void)snprintf(v->leader, sizeof(v->leader), "%s", leader);
     v->leader_answered = leads(verdict_status_of(j, leader));
+    v->leader_denies = !v->leader_answered && verdict_status_of(j, leader) != NULL;
 }
 
 bool verdict_knows_better(const json_t *a, const json_t *b)

@@ -678,18 +678,24 @@ static void http__heads_and_bodies_are_bounded(void **state)
     (void)state;
     begin(&w);
     memset(big, 'a', sizeof(big) - 1);
-    for (unsigned i = 0; i < 3; i++) {
+    for (unsigned i = 0; i < 4; i++) {
+        char first[128];
+
         fd = dial(&w);
-        if (i == 0)
-            send_text(fd, "GET /plain HTTP/1.1\r\nHost: localhost\r\nX: ");
-        else if (i == 1)
-            send_text(fd, "GET /");
-        else
-            send_text(fd,
-                      "POST /plain HTTP/1.1\r\nHost: localhost\r\nContent-Length: 30000\r\n\r\n");
+        (void)snprintf(first, sizeof(first), "%s HTTP/1.1\r\nHost: localhost:%u\r\n%s",
+                       i < 3 ? "GET /plain" : "POST /plain", w.port,
+                       i == 1   ? "X: "
+                       : i == 2 ? "Y: z\r\nX"
+                       : i == 3 ? "Content-Length: 32767\r\n\r\n"
+                                : "");
+        send_text(fd, i > 0 ? first : "GET /");
         (void)send(fd, big, sizeof(big) - 1, MSG_NOSIGNAL);
+        (void)send(fd, ": \r\nConnection: close\r\n\r\n", 25, MSG_NOSIGNAL);
         (void)read_all(fd, answer, sizeof(answer));
-        assert_null(strstr(answer, "200 OK"));
+        /* It is refused by evhttp, or cut: no page is looked for. */
+        if (strstr(answer, "200 OK") != NULL || strstr(answer, "405 ") != NULL ||
+            strstr(answer, "404 ") != NULL)
+            fail_msg("case %u: %s", i, answer);
         (void)close(fd);
     }
     end(&w);
@@ -828,8 +834,10 @@ static void http__a_connection_without_a_next_request_is_closed(void **state)
     read_one(fd, answer, sizeof(answer));
     expect_begin(answer, "HTTP/1.1 200 OK\r\n");
     p = (struct pollfd){fd, POLLIN, 0};
-    for (unsigned i = 0; i < 1000 && poll(&p, 1, 20) == 0; i++)
+    for (unsigned i = 0; poll(&p, 1, 20) == 0; i++) {
         added_us += HTTP_NEXT_US / 20;
+        assert_true(i < 500); /* ten seconds: libevent has a time of its own, which is longer */
+    }
     assert_true(is_closed(fd));
     (void)close(fd);
     end(&w);

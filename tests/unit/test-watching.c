@@ -116,7 +116,7 @@ static unsigned check_expression(const char *expr)
         }
         f = family_of(name, (size_t)(at - name));
         if (f == NULL)
-            fail_msg("'%.*s' is not in src/http/metrics_table.h: %s", (int)(at - name), name, expr);
+            fail_msg("'%.*s' is not in src/http/metrics_table_int.h: %s", (int)(at - name), name, expr);
         n++;
         (void)snprintf(labels + strlen(labels), sizeof(labels) - strlen(labels), "%s%s%s",
                        labels[0] != '\0' ? ", " : "", f->labels,

@@ -1,8 +1,8 @@
 /* The families of metrics: X(function's name, name, type, labels, help). A new one is a line here,
  * a function of that name in metrics.c, and a line of docs/METRICS.md, which
  * `tests/unit/test-metrics --write` makes (HTTP-8). */
-#ifndef RIDD_HTTP_METRICS_TABLE_H
-#define RIDD_HTTP_METRICS_TABLE_H
+#ifndef RIDD_HTTP_METRICS_TABLE_INT_H
+#define RIDD_HTTP_METRICS_TABLE_INT_H
 
 /* clang-format off */
 #define METRICS(X)                                                                                \
