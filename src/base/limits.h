@@ -89,6 +89,14 @@
 static_assert(LOG_LINE_BYTES_MAX <= LOG_PIECE_BYTES, "a line is never cut in two");
 /* How long a process that ends waits for its last lines to be read. */
 #define LOG_FLUSH_MS 1000
+/* Events that are kept for who asks: some hours of a quiet node, the last storm of another one; the
+ * oldest makes room. All of them take 120 kB. */
+#define EVENTS_KEPT_MAX 256u
+/* Of the text of one; the rest is cut off. */
+#define EVENT_TEXT_BYTES_MAX 384u
+/* Of its name, and of the role: all that the program has are shorter. */
+#define EVENT_NAME_BYTES_MAX 39u
+#define EVENT_ROLE_BYTES_MAX 15u
 
 /* ---- the core ---- */
 

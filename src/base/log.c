@@ -14,6 +14,7 @@
 
 #include "base/banned.h"
 #include "base/clock.h"
+#include "base/events.h"
 
 static const char *const level_names[] = {"error", "warning", "info", "debug"};
 static const int journal_priorities[] = {3, 4, 6, 7};
@@ -98,8 +99,9 @@ static size_t add(char *line, size_t len, size_t size, const char *format, ...)
     return len + ((size_t)n < size - len ? (size_t)n : size - len - 1);
 }
 
+/* *ret_text: where what `format` made begins. */
 static size_t format_line(char *line, size_t room, enum log_level level, const char *event,
-                          const char *format, va_list ap)
+                          const char *format, va_list ap, size_t *ret_text)
 {
     const size_t size = room - 1;
     size_t len = 0;
@@ -125,10 +127,12 @@ static size_t format_line(char *line, size_t room, enum log_level level, const c
         len = add(line, len, size, " node=%s term=%llu role=%s", node,
                   (unsigned long long)role_term, role != NULL ? role : "none");
     len = add(line, len, size, " event=%s", event);
+    *ret_text = len;
     if (format != NULL) {
         int n;
 
         len = add(line, len, size, " ");
+        *ret_text = len;
         n = vsnprintf(line + len, size - len, format, ap);
         if (n > 0)
             len += (size_t)n < size - len ? (size_t)n : size - len - 1;
@@ -144,10 +148,11 @@ size_t log_format(char *line, size_t size, enum log_level level, const char *eve
                   const char *format, ...)
 {
     va_list ap;
+    size_t text;
     size_t len;
 
     va_start(ap, format);
-    len = format_line(line, size, level, event, format, ap);
+    len = format_line(line, size, level, event, format, ap, &text);
     va_end(ap);
     return len;
 }
@@ -155,15 +160,21 @@ size_t log_format(char *line, size_t size, enum log_level level, const char *eve
 void log_event(enum log_level level, const char *event, const char *format, ...)
 {
     char line[LOG_LINE_BYTES_MAX];
+    const char *role = role_name;
     va_list ap;
+    size_t text;
     size_t len;
 
-    if (!log_wanted(level))
+    if (!log_wanted(level) && level == LOG_DEBUG)
         return;
     va_start(ap, format);
-    len = format_line(line, sizeof(line), level, event, format, ap);
+    len = format_line(line, sizeof(line), level, event, format, ap, &text);
     va_end(ap);
-    log_sink_put(line, len);
+    if (level != LOG_DEBUG)
+        events_add(level, event, role_term, role != NULL ? role : "none", line + text,
+                   len - text - 1);
+    if (log_wanted(level))
+        log_sink_put(line, len);
 }
 
 /* One event is one line, whoever chose the bytes (CLIENT-7). */

@@ -264,6 +264,9 @@ void raft_forget_held(struct raft *r, uint64_t now_us);
 int raft_lease(struct raft *r, raft_index min_index, uint64_t now_us, uint64_t hold_us,
                raft_index *ret_index);
 
+/* Why a leader has none: as raft_status.lease_why_not, or "off"; NULL: it has one. Static. */
+const char *raft_lease_why_not(const struct raft *r);
+
 /* A linearizable read on any node, whatever its role now and later: it gets a ticket, the number of
  * a question that has not left yet, and never fails; it is the host that gives up waiting. All
  * tickets up to ready.answered.ticket have their index. Many reads have one ticket, so that nothing

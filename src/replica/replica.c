@@ -290,6 +290,17 @@ const char *replica_cause_name(enum replica_cause cause)
     return NULL;
 }
 
+const char *replica_fallback_name(enum replica_fallback reason)
+{
+    static const char *const names[] = {
+#define REPLICA_FALLBACK_TEXT(name, text) text,
+        REPLICA_FALLBACKS(REPLICA_FALLBACK_TEXT)
+#undef REPLICA_FALLBACK_TEXT
+    };
+
+    return names[reason];
+}
+
 const char *replica_proof_name(enum replica_proof proof)
 {
     switch (proof) {

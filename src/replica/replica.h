@@ -390,9 +390,30 @@ bool replica_is_due(const struct replica *r, uint64_t now_us);
 void replica_check(const struct replica *r);
 
 /* ---- looking ---- */
+
+/* clang-format off */
+/* Why a lease read found no lease. */
+#define REPLICA_FALLBACKS(X)                                                                       \
+    X(OFF,         "off")         /* this node is not configured to take one */                    \
+    X(VERSION,     "version")     /* a member may not know of leases */                            \
+    X(CLOCKS,      "clocks")      /* a clock drifts too much */                                    \
+    X(HANDED_OVER, "handed_over") /* the leadership was being handed over in this term */          \
+    X(SILENT,      "silent")      /* too few have promised, or too long ago */                     \
+    X(OWN_WRITE,   "own_write")   /* a write of its own connection was not committed */            \
+    X(NOT_READY,   "not_ready")   /* nothing of this term is committed yet */
+/* clang-format on */
+enum replica_fallback {
+#define REPLICA_FALLBACK(name, text) REPLICA_FALLBACK_##name,
+    REPLICA_FALLBACKS(REPLICA_FALLBACK)
+#undef REPLICA_FALLBACK
+};
+#define REPLICA_N_FALLBACKS (REPLICA_FALLBACK_NOT_READY + 1u)
+const char *replica_fallback_name(enum replica_fallback reason);
+
 struct replica_stats {
     uint64_t n_reads[REPLICA_KINDS]; /* served, by enum replica_kind (WRITE: 0) */
     uint64_t n_lease_fallbacks;      /* lease reads that found no lease, and joined a round */
+    uint64_t n_fallbacks[REPLICA_N_FALLBACKS]; /* the same, by reason */
     uint64_t n_reads_failed;
     uint64_t n_writes_proposed;
     uint64_t n_writes_done;

@@ -106,6 +106,7 @@ static int flush_batch(struct store *s)
         s->segments[s->n_segments - 1].used += w->out.len;
     }
     sync_times_add(&s->sync_times, now, took);
+    histogram_add(&s->syncs, took, 1);
     (void)pthread_mutex_unlock(&s->lock);
     fit_batches(s, w->out.len, took);
     w->used += w->out.len;

@@ -545,6 +545,13 @@ void store_get_stats(struct store *s, struct store_stats *ret_stats)
     (void)pthread_mutex_unlock(&s->lock);
 }
 
+void store_get_syncs(struct store *s, struct histogram *ret)
+{
+    (void)pthread_mutex_lock(&s->lock);
+    *ret = s->syncs;
+    (void)pthread_mutex_unlock(&s->lock);
+}
+
 const char *store_error_text(int error)
 {
     switch (error) {

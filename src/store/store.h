@@ -23,6 +23,7 @@
 
 #include <stdio.h>
 
+#include "base/histogram.h"
 #include "base/outcome.h"
 #include "raft/raft.h"
 #include "store/vfs.h"
@@ -183,6 +184,10 @@ void store_get_stats(struct store *s, struct store_stats *ret_stats);
  * counters, under the lock that the log thread wants, too. For whoever asks in each turn or of each
  * message. */
 void store_get_counts(struct store *s, struct store_stats *ret_stats);
+
+/* How long its syncs took, each with the write before it, since the store was opened. Any
+ * thread. */
+void store_get_syncs(struct store *s, struct histogram *ret);
 
 /* Prints every record readably, one line each, then a verdict line; goes on behind damage as far as
  * it can. 0: clean or torn tail; STORE_E_*; -errno. Opens read-only, repairs nothing. With

@@ -318,6 +318,7 @@ struct store {
     uint32_t oldest_read;  /* lowest slot of a file that the reader keeps open; UINT32_MAX: none */
     struct store_stats stats;
     struct sync_times sync_times;
+    struct histogram syncs;
 
     struct writer w;
     struct reader rd;
