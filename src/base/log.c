@@ -112,14 +112,9 @@ static size_t format_line(char *line, size_t room, enum log_level level, const c
     if (to_journal()) {
         len = add(line, len, size, "<%d>", journal_priorities[level]);
     } else {
-        uint64_t us = clock_wall_us();
-        time_t seconds = (time_t)(us / 1000000u);
-        struct tm tm;
-        char ts[32];
+        char ts[CLOCK_WALL_BUF];
 
-        (void)gmtime_r(&seconds, &tm);
-        (void)strftime(ts, sizeof(ts), "%Y-%m-%dT%H:%M:%S", &tm);
-        len = add(line, len, size, "ts=%s.%06uZ ", ts, (unsigned)(us % 1000000u));
+        len = add(line, len, size, "ts=%s ", clock_wall_text(ts, clock_wall_us()));
     }
     from = len;
     len = add(line, len, size, "level=%s", level_names[level]);

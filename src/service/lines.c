@@ -62,6 +62,8 @@ static const struct verb verbs[] = {
     [WIRE_REQ_INIT] = {.handle = service_handle_init, .without_replica = true},
     [WIRE_REQ_PING] = {.handle = service_handle_ping, .without_replica = true},
     [WIRE_REQ_STATUS] = {.handle = service_handle_status},
+    [WIRE_REQ_EVENTS] = {.handle = service_handle_events, .without_replica = true},
+    [WIRE_REQ_SLOW] = {.handle = service_handle_slow},
     [WIRE_REQ_MEMBERS] = {.handle = service_handle_members},
     [WIRE_REQ_TRANSFER_LEADER] = {.handle = service_handle_transfer},
     [WIRE_REQ_SNAPSHOT] = {.handle = service_handle_snapshot},

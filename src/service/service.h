@@ -19,6 +19,7 @@
 #include "base/budget.h"
 #include "base/log.h"
 #include "replica/replica.h"
+#include "service/stages.h"
 #include "wire/reply.h"
 #include "wire/request.h"
 
@@ -173,6 +174,18 @@ uint64_t service_next_msg_id(struct service *s);
 void service_turn(struct service *s, uint64_t now_us);
 /* When service_turn() wants to run even if nothing happens; UINT64_MAX: never. */
 uint64_t service_deadline_us(const struct service *s);
+/* ---- what it has seen ---- */
+
+/* Slower than this is exceptional; UINT64_MAX, as it begins: nothing is. */
+void service_set_slow(struct service *s, uint64_t threshold_us);
+const struct service_counts *service_counts(const struct service *s);
+uint64_t service_slow_threshold_us(const struct service *s);
+/* The replies `slow_ok` and `events_ok`, for who asks beside the client port. A bare origin, all
+ * zeros: without in_reply_to. events: 0 or -ENOMEM. */
+void service_write_slow(struct service *s, struct buf *out, const struct wire_origin *origin);
+int service_write_events(struct service *s, struct buf *out, const struct wire_origin *origin,
+                         uint64_t after, unsigned limit);
+
 /* Unanswered requests. */
 unsigned service_n_pending(const struct service *s);
 

@@ -11,6 +11,7 @@
 #include "base/prng.h"
 #include "replica/timers.h"
 #include "service/service.h"
+#include "service/slow.h"
 
 struct compare;
 
@@ -32,6 +33,10 @@ struct service {
     struct list parts;       /* struct request, waiting for a part of a snapshot */
     struct compare *compare; /* owned; the run under way, or NULL */
     struct timers waiting;   /* deadlines of what waits for room */
+    struct service_counts counts;
+    struct service_window window;
+    struct service_slow slow;
+    struct service_last last[SERVICE_N_OPS];
 };
 
 struct service_conn {
@@ -188,6 +193,10 @@ void compare_free(struct compare *c);
 /* cluster.c */
 void service_handle_ping(struct service_conn *c, const struct wire_request *q);
 void service_handle_status(struct service_conn *c, const struct wire_request *q);
+/* seen.c */
+void service_handle_events(struct service_conn *c, const struct wire_request *q);
+void service_handle_slow(struct service_conn *c, const struct wire_request *q);
+/* cluster.c */
 void service_handle_members(struct service_conn *c, const struct wire_request *q);
 void service_handle_init(struct service_conn *c, const struct wire_request *q);
 void service_handle_member(struct service_conn *c, const struct wire_request *q);

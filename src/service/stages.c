@@ -1,5 +1,9 @@
-/* Names, so that requests, metrics and documents have the same ones. */
+/* Names, so that requests, metrics and documents have the same ones; and what is lately. */
 #include "service/stages.h"
+
+#include <string.h>
+
+#include "base/limits.h"
 
 #include "base/banned.h"
 
@@ -23,4 +27,26 @@ const char *service_stage_name(enum service_stage stage)
     };
 
     return names[stage];
+}
+
+void service_window_turn(struct service_window *w, const struct service_counts *counts,
+                         uint64_t now_us)
+{
+    if (w->begun_us != 0 && now_us - w->begun_us < SERVICE_WINDOW_US)
+        return;
+    w->newer ^= 1u;
+    memcpy(w->stages[w->newer], counts->stages, sizeof(w->stages[0]));
+    memcpy(w->total[w->newer], counts->total, sizeof(w->total[0]));
+    w->begun_us = now_us;
+}
+
+void service_window_get(const struct service_window *w, const struct service_counts *counts,
+                        enum service_op op, unsigned stage, struct histogram *ret)
+{
+    const unsigned older = w->newer ^ 1u;
+
+    if (stage < SERVICE_N_STAGES)
+        histogram_since(&counts->stages[op][stage], &w->stages[older][op][stage], ret);
+    else
+        histogram_since(&counts->total[op], &w->total[older][op], ret);
 }

@@ -63,4 +63,18 @@ struct service_counts {
     uint64_t n_slow;                    /* operations that were kept as slow */
 };
 
+/* The last half minute to minute of it: what was counted is kept as it was, twice. */
+struct service_window {
+    uint64_t begun_us; /* of the newer half minute; 0: never yet */
+    unsigned newer;
+    struct histogram stages[2][SERVICE_N_OPS][SERVICE_N_STAGES];
+    struct histogram total[2][SERVICE_N_OPS];
+};
+/* Now and then: a half minute is over, or not. */
+void service_window_turn(struct service_window *w, const struct service_counts *counts,
+                         uint64_t now_us);
+/* What came lately of one operation; stage SERVICE_N_STAGES: of all of it. */
+void service_window_get(const struct service_window *w, const struct service_counts *counts,
+                        enum service_op op, unsigned stage, struct histogram *ret);
+
 #endif
