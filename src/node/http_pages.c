@@ -2,6 +2,7 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -106,11 +107,11 @@ static void answer_document(void *ctx, struct http_call *call, const struct buf 
 
 static void add_event(struct wire_reply *w, const struct event *e)
 {
-    char at[CLOCK_WALL_BUF];
+    char at[LOG_TIME_BUF];
 
     wire_reply_open_object(w, NULL);
     wire_reply_u64(w, "seq", e->seq);
-    wire_reply_str(w, "ts", clock_wall_text(at, e->unix_us));
+    wire_reply_str(w, "ts", log_time_text(at, e->unix_us));
     wire_reply_str(w, "level", log_level_name(e->level));
     wire_reply_str(w, "event", e->name);
     wire_reply_u64(w, "term", e->term);
@@ -153,14 +154,24 @@ static void answer_events(void *ctx, struct http_call *call, const struct buf *f
 
 /* ---- /metrics ---- */
 
+/* Not on the loop: the kernel may have to ask a disk for it. */
+static uint64_t free_bytes(const char *dir)
+{
+    struct statvfs st;
+
+    return statvfs(dir, &st) == 0 ? (uint64_t)st.f_bavail * st.f_frsize : 0;
+}
+
 static void answer_metrics(void *ctx, struct http_call *call, const struct buf *facts)
 {
+    struct node_http *h = ctx;
     struct metrics_server server;
     struct buf body = BUF_INIT;
 
     http_get_stats(http_call_server(call), &server.stats);
     server.rss_bytes = node_rss_bytes();
-    board_get_costs(((struct node_http *)ctx)->board, &server.costs);
+    server.disk_free_bytes = free_bytes(h->dir);
+    board_get_costs(h->board, &server.costs);
     if (metrics_write((const struct metrics_facts *)(const void *)facts->data, &server, &body) ==
         0) {
         http_reply(call, 200, METRICS_TYPE, &body);
