@@ -188,6 +188,8 @@ void service_write_status(struct service *s, struct buf *out, const struct wire_
 void service_write_slow(struct service *s, struct buf *out, const struct wire_origin *origin);
 int service_write_events(struct service *s, struct buf *out, const struct wire_origin *origin,
                          uint64_t after, unsigned limit);
+/* The same of any thread, and without a service: events have a lock of their own. */
+int service_write_events_of(const char *node, struct buf *out, uint64_t after, unsigned limit);
 
 /* Unanswered requests. */
 unsigned service_n_pending(const struct service *s);
