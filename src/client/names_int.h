@@ -26,7 +26,6 @@
 #define clock_mono_us          ridd_private_clock_mono_us
 #define clock_thread_us        ridd_private_clock_thread_us
 #define clock_timer_at         ridd_private_clock_timer_at
-#define clock_wall_text        ridd_private_clock_wall_text
 #define clock_wall_us          ridd_private_clock_wall_us
 #define cluster_ok             ridd_private_cluster_ok
 #define conn_add               ridd_private_conn_add

@@ -37,11 +37,6 @@ static const char *what_is_full(const struct space *s)
     return s->refused_bytes > 0 ? "quota" : NULL;
 }
 
-const char *engine_what_is_full(const struct engine *e)
-{
-    return what_is_full(&e->space);
-}
-
 /* What the state holds and may hold; false: it does not say. */
 static bool look_at_state(const struct engine *e, uint64_t *ret_live, uint64_t *ret_limit)
 {
@@ -439,6 +434,11 @@ void engine_space_turn(struct engine *e, uint64_t now_us)
         keep_limit(e, now_us);
     }
     say_change(e, before);
+}
+
+const char *engine_full(const struct engine *e)
+{
+    return what_is_full(&e->space);
 }
 
 void engine_space_status(const struct engine *e, struct wire_reply *w)

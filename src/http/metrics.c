@@ -247,8 +247,8 @@ static void log_queued(struct writer *w)
 
 static void disk_free(struct writer *w)
 {
-    if (w->e->disk_free_bytes != 0)
-        metrics_u64(w, w->e->disk_free_bytes);
+    if (w->s->disk_free_bytes != 0)
+        metrics_u64(w, w->s->disk_free_bytes);
 }
 
 static void state_keys(struct writer *w)
@@ -269,11 +269,6 @@ static void state_limit(struct writer *w)
 static void sessions(struct writer *w)
 {
     metrics_u64(w, w->e->sessions);
-}
-
-static void applied(struct writer *w)
-{
-    metrics_u64(w, w->e->apply_entries);
 }
 
 static void full(struct writer *w)

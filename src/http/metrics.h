@@ -48,7 +48,8 @@ struct metrics_facts {
 
 /* Known on the thread of HTTP alone. */
 struct metrics_server {
-    uint64_t rss_bytes; /* of the process */
+    uint64_t rss_bytes;       /* of the process */
+    uint64_t disk_free_bytes; /* of the data directory's file system; 0: not known */
     struct http_stats stats;
     struct board_costs costs;
 };

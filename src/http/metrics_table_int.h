@@ -85,8 +85,7 @@
     X(log_queued, "ridd_log_queued_bytes", GAUGE, "",                                             \
       "Bytes that wait for the disk of the log.")                                                 \
     X(disk_free, "ridd_disk_free_bytes", GAUGE, "",                                               \
-      "Free space of the file system of the data directory, as it was looked at last; "           \
-      "absent while unknown.")                                                                    \
+      "Free space of the file system of the data directory; absent while unknown.")               \
     X(state_keys, "ridd_state_keys", GAUGE, "",                                                   \
       "Keys in the state.")                                                                       \
     X(state_bytes, "ridd_state_bytes", GAUGE, "",                                                 \
@@ -95,8 +94,6 @@
       "The limit of the state, which is the cluster's; 0 while there is none.")                   \
     X(sessions, "ridd_sessions", GAUGE, "",                                                       \
       "Sessions of clients in the state.")                                                        \
-    X(applied, "ridd_applied_entries_total", COUNTER, "",                                         \
-      "Entries that were applied since the process started.")                                     \
     X(full, "ridd_full", GAUGE, "what",                                                           \
       "1 for what has no room, so that writes are refused: log, state, quota, nodes.")            \
     X(verdict, "ridd_state_verdict", GAUGE, "verdict",                                            \

@@ -83,6 +83,7 @@ int node_http_begin(struct node *n)
     n->http = h; /* close_node() takes what there is of it */
     h->node = n;
     h->name = n->self->name;
+    h->dir = n->conf->data_dir;
     atomic_store(&h->turned_us, clock_mono_us());
     rc = board_new(NODE_HTTP_KINDS, &h->board);
     if (rc != 0)

@@ -34,6 +34,7 @@ enum node_http_stage {
 struct node_http {
     struct node *node;   /* the loop's: no page looks at it */
     const char *name;    /* borrowed, never changes */
+    const char *dir;     /* likewise: the data directory */
     struct board *board; /* owned */
     struct http *http;   /* owned */
     struct pages *pages; /* owned: what is shown of the whole cluster */

@@ -1,11 +1,8 @@
 /* The pages that a node shows by HTTP. A new one is a line of the table at the end and a function.
  */
-#include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 
-#include "base/cleanup.h"
-#include "base/clock.h"
-#include "base/events.h"
 #include "http/metrics.h"
 #include "node/http_int.h"
 
@@ -104,63 +101,41 @@ static void answer_document(void *ctx, struct http_call *call, const struct buf 
         http_reply_text(call, 503, "no memory for this answer; ask again");
 }
 
-static void add_event(struct wire_reply *w, const struct event *e)
-{
-    char at[CLOCK_WALL_BUF];
-
-    wire_reply_open_object(w, NULL);
-    wire_reply_u64(w, "seq", e->seq);
-    wire_reply_str(w, "ts", clock_wall_text(at, e->unix_us));
-    wire_reply_str(w, "level", log_level_name(e->level));
-    wire_reply_str(w, "event", e->name);
-    wire_reply_u64(w, "term", e->term);
-    wire_reply_str(w, "role", e->role);
-    wire_reply_str(w, "text", e->text);
-    wire_reply_close_object(w);
-}
-
-/* The ring of events has a lock of its own: the loop need not turn for it, which is when they are
- * wanted most. */
+/* The loop need not turn for it, which is when events are wanted most. */
 static void answer_events(void *ctx, struct http_call *call, const struct buf *facts)
 {
-    static const struct wire_origin bare;
-    cleanup_free struct event *events = malloc(EVENTS_KEPT_MAX * sizeof(*events));
     struct buf body = BUF_INIT;
-    struct events_range range;
-    struct wire_reply w;
-    char began[24];
-    unsigned n;
 
     (void)facts;
-    if (events == NULL) {
-        http_reply_text(call, 503, "no memory for this answer; ask again");
+    if (service_write_events_of(((struct node_http *)ctx)->name, &body,
+                                http_call_found(call)->values[0], EVENTS_KEPT_MAX) == 0) {
+        http_reply(call, 200, JSON_TYPE, &body);
         return;
     }
-    n = events_get(http_call_found(call)->values[0], EVENTS_KEPT_MAX, events, &range);
-    (void)snprintf(began, sizeof(began), "%llu", (unsigned long long)events_began_us());
-    wire_reply_begin(&w, &body, &bare, false, 0, "events_ok");
-    wire_reply_str(&w, "node", ((struct node_http *)ctx)->name);
-    wire_reply_str(&w, "began", began);
-    wire_reply_u64(&w, "oldest", range.oldest);
-    wire_reply_u64(&w, "next", range.next);
-    wire_reply_open_array(&w, "events");
-    for (unsigned i = 0; i < n; i++)
-        add_event(&w, &events[i]);
-    wire_reply_close_array(&w);
-    (void)wire_reply_end(&w);
-    http_reply(call, 200, JSON_TYPE, &body);
+    buf_done(&body);
+    http_reply_text(call, 503, "no memory for this answer; ask again");
 }
 
 /* ---- /metrics ---- */
 
+/* Not on the loop: the kernel may have to ask a disk for it. */
+static uint64_t free_bytes(const char *dir)
+{
+    struct statvfs st;
+
+    return statvfs(dir, &st) == 0 ? (uint64_t)st.f_bavail * st.f_frsize : 0;
+}
+
 static void answer_metrics(void *ctx, struct http_call *call, const struct buf *facts)
 {
+    struct node_http *h = ctx;
     struct metrics_server server;
     struct buf body = BUF_INIT;
 
     http_get_stats(http_call_server(call), &server.stats);
     server.rss_bytes = node_rss_bytes();
-    board_get_costs(((struct node_http *)ctx)->board, &server.costs);
+    server.disk_free_bytes = free_bytes(h->dir);
+    board_get_costs(h->board, &server.costs);
     if (metrics_write((const struct metrics_facts *)(const void *)facts->data, &server, &body) ==
         0) {
         http_reply(call, 200, METRICS_TYPE, &body);

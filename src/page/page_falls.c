@@ -36,11 +36,13 @@ static void find_last(const struct page *p, const char *op, struct last *ret)
 static void step_name(struct page *p, const json_t *step)
 {
     static const char *const words[][2] = {
-        {"arrived", "arrived"},   {"round_sent", "round sent"},    {"ask_sent", "leader asked"},
-        {"appended", "appended"}, {"lease_looked", "lease held"},  {"acknowledged", "acknowledged"},
-        {"quorum", "quorum"},     {"answered", "leader answered"}, {"applied", "applied"},
-        {"replied", "replied"}};
+        {"arrived", "arrived"},    {"round_sent", "round sent"},   {"ask_sent", "leader asked"},
+        {"appended", "appended"},  {"lease_looked", "lease held"}, {"acknowledged", "acknowledged"},
+        {"stored", "stored here"}, {"quorum", "quorum"},           {"answered", "answered"},
+        {"applied", "applied"},    {"replied", "replied"}};
 
+    if (page_is(step, "what", "answered") && page_str(step, "peer") == NULL)
+        page_put(p, "leader ");
     if (page_str(step, "peer") != NULL) {
         page_put(p, "<bdi>");
         page_brief(p, page_str(step, "peer"));
@@ -60,27 +62,30 @@ static bool is_sent(const json_t *step)
            page_is(step, "what", "appended");
 }
 
-/* An acknowledgement takes from when it was asked for, as the others do; each other step from the
- * one before it. */
+/* What goes on beside others: it takes from when it was asked for, and nothing waits for it alone. */
+static bool is_beside(const json_t *step)
+{
+    return page_is(step, "what", "acknowledged") || page_is(step, "what", "stored");
+}
+
+/* Each other step takes from the one before it. */
 static json_int_t begin_of(const json_t *steps, size_t i)
 {
+    const bool beside = is_beside(json_array_get(steps, i));
     json_int_t begin = 0;
 
     for (size_t k = 0; k < i; k++) {
         const json_t *s = json_array_get(steps, k);
 
-        if (!page_is(s, "what", "acknowledged"))
+        if (beside ? is_sent(s) : !is_beside(s))
             begin = page_num(s, "at_us");
     }
-    for (size_t k = 0; k < i && page_is(json_array_get(steps, i), "what", "acknowledged"); k++)
-        if (is_sent(json_array_get(steps, k)))
-            begin = page_num(json_array_get(steps, k), "at_us");
     return begin;
 }
 
 static const char *colour_of(const json_t *step)
 {
-    if (page_is(step, "what", "acknowledged"))
+    if (is_beside(step))
         return "ack";
     if (page_is(step, "what", "quorum") || page_is(step, "what", "answered"))
         return "s-quorum";

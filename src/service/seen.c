@@ -24,9 +24,9 @@ const char *service_step_name(enum service_step step)
 
 static void wall(struct wire_reply *w, uint64_t unix_us)
 {
-    char text[CLOCK_WALL_BUF];
+    char text[LOG_TIME_BUF];
 
-    wire_reply_str(w, "ts", clock_wall_text(text, unix_us));
+    wire_reply_str(w, "ts", log_time_text(text, unix_us));
 }
 
 /* ---- events ---- */
@@ -44,30 +44,50 @@ static void one_event(struct wire_reply *w, const struct event *e)
     wire_reply_close_object(w);
 }
 
+/* All behind the type. */
+static void write_events(struct wire_reply *w, const char *node, uint64_t after, unsigned limit,
+                         struct event *events)
+{
+    struct events_range range;
+    const unsigned n = events_get(after, limit, events, &range);
+    char began[24];
+
+    (void)snprintf(began, sizeof(began), "%llu", (unsigned long long)events_began_us());
+    wire_reply_str(w, "node", node);
+    wire_reply_str(w, "began", began);
+    wire_reply_u64(w, "oldest", range.oldest);
+    wire_reply_u64(w, "next", range.next);
+    wire_reply_open_array(w, "events");
+    for (unsigned i = 0; i < n; i++)
+        one_event(w, &events[i]);
+    wire_reply_close_array(w);
+}
+
 int service_write_events(struct service *s, struct buf *out, const struct wire_origin *origin,
                          uint64_t after, unsigned limit)
 {
     cleanup_free struct event *events = malloc(limit * sizeof(*events));
-    struct events_range range;
     struct wire_reply w;
-    char began[24];
-    unsigned n;
 
     if (events == NULL)
         return err_origin(-ENOMEM);
-    n = events_get(after, limit, events, &range);
-    (void)snprintf(began, sizeof(began), "%llu", (unsigned long long)events_began_us());
     service_begin(s, &w, out, origin, "events_ok");
-    wire_reply_str(&w, "node", s->conf.node_name);
-    wire_reply_str(&w, "began", began);
-    wire_reply_u64(&w, "oldest", range.oldest);
-    wire_reply_u64(&w, "next", range.next);
-    wire_reply_open_array(&w, "events");
-    for (unsigned i = 0; i < n; i++)
-        one_event(&w, &events[i]);
-    wire_reply_close_array(&w);
+    write_events(&w, s->conf.node_name, after, limit, events);
     service_end(s, &w, origin);
     return 0;
+}
+
+int service_write_events_of(const char *node, struct buf *out, uint64_t after, unsigned limit)
+{
+    static const struct wire_origin bare;
+    cleanup_free struct event *events = malloc(limit * sizeof(*events));
+    struct wire_reply w;
+
+    if (events == NULL)
+        return err_origin(-ENOMEM);
+    wire_reply_begin(&w, out, &bare, false, 0, "events_ok");
+    write_events(&w, node, after, limit, events);
+    return err_trace(wire_reply_end(&w));
 }
 
 void service_handle_events(struct service_conn *c, const struct wire_request *q)
@@ -140,7 +160,7 @@ static void last(const struct service *s, struct wire_reply *w)
     for (unsigned op = 0; op < SERVICE_N_OPS; op++) {
         const struct service_last *l = &s->last[op];
 
-        if (l->kept_us == 0)
+        if (l->due_us == 0)
             continue;
         wire_reply_open_object(w, NULL);
         wire_reply_str(w, "op", service_op_name((enum service_op)op));
@@ -167,6 +187,7 @@ void service_write_slow(struct service *s, struct buf *out, const struct wire_or
     const uint64_t kept = slow->n < SLOW_KEPT_MAX ? slow->n : SLOW_KEPT_MAX;
     struct wire_reply w;
 
+    service_count_alike(s);
     service_begin(s, &w, out, origin, "slow_ok");
     wire_reply_str(&w, "node", s->conf.node_name);
     wire_reply_u64(&w, "threshold_us", slow->threshold_us);

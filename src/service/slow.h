@@ -2,7 +2,7 @@
  *
  * An operation is exceptional when it took longer than the threshold, whether it was answered or
  * failed. Of one the stage that took most of its time is named, and what held that stage up, if
- * that is known: a cause that is a guess is not told. No key and no value is kept.
+ * that is known: a cause that is a guess is not told (SEE-3). No key and no value is kept (SEE-1).
  *
  * For: the `slow` request, the event slow_op, the status page.
  * Not for: sums and quantiles: stages.h.
@@ -62,7 +62,7 @@ const char *service_step_name(enum service_step step);
 /* One acknowledgement of each server, and each other step once. */
 #define SERVICE_STEPS_MAX (RAFT_SERVERS_MAX + SERVICE_STEP_REPLIED + 1u)
 struct service_last {
-    uint64_t kept_us; /* when this was kept; 0: never */
+    uint64_t due_us; /* when it is kept anew; 0: there is none yet */
     uint64_t unix_us;
     uint64_t total_us;
     unsigned n_steps;

@@ -27,12 +27,6 @@ uint64_t clock_wall_us(void)
     return clock_mono_us();
 }
 
-const char *clock_wall_text(char buf[CLOCK_WALL_BUF], uint64_t unix_us)
-{
-    (void)snprintf(buf, CLOCK_WALL_BUF, "%llu", (unsigned long long)unix_us);
-    return buf;
-}
-
 struct world {
     unsigned n_fills;
     bool refuses;

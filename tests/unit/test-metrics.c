@@ -43,7 +43,6 @@ static struct metrics_facts *some_facts(unsigned n_peers)
     e->can_serve = true;
     e->n_voters = 5;
     e->n_voters_heard = 4;
-    e->disk_free_bytes = 1;
     e->snapshot_index = 5;
     for (unsigned op = 0; op < SERVICE_N_OPS; op++) {
         for (unsigned stage = 0; stage < SERVICE_N_STAGES; stage++)
@@ -75,7 +74,8 @@ static struct metrics_facts *some_facts(unsigned n_peers)
 
 static char *text_of(const struct metrics_facts *f)
 {
-    static const struct metrics_server server = {.stats = {.n_requests = 7, .n_refused = 2}};
+    static const struct metrics_server server = {.stats = {.n_requests = 7, .n_refused = 2},
+                                                 .disk_free_bytes = 1};
     struct buf out = BUF_INIT;
 
     assert_int_equal(metrics_write(f, &server, &out), 0);

@@ -406,7 +406,7 @@ static void watching__families_are_looked_at(void **state)
     static const char unwatched[] =
         "ridd_term, ridd_last_index, ridd_stored_index, ridd_base_index, ridd_leader_known, "
         "ridd_fitness, ridd_lease_valid, ridd_asks_sent_total, ridd_log_segments, "
-        "ridd_log_queued_bytes, ridd_state_keys, ridd_sessions, ridd_applied_entries_total, "
+        "ridd_log_queued_bytes, ridd_state_keys, ridd_sessions, "
         "ridd_full, ridd_state_verdict, ridd_digest_alarms_total, ridd_scrub_progress_ratio, "
         "ridd_snapshot_index, ridd_snapshots_total, ridd_members, ridd_voters_heard, "
         "ridd_peer_heard, ridd_peer_fsync_seconds, ridd_turns_total, ridd_connections_limit, "
