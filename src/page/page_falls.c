@@ -62,7 +62,8 @@ static bool is_sent(const json_t *step)
            page_is(step, "what", "appended");
 }
 
-/* What goes on beside others: it takes from when it was asked for, and nothing waits for it alone. */
+/* What goes on beside others: it takes from when it was asked for, and nothing waits for it alone.
+ */
 static bool is_beside(const json_t *step)
 {
     return page_is(step, "what", "acknowledged") || page_is(step, "what", "stored");
