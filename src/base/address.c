@@ -130,3 +130,14 @@ const char *address_normal(const char *addr, char *ret)
     (void)snprintf(ret, ADDRESS_BYTES_MAX + 1, "%s:%s", host, port);
     return NULL;
 }
+
+bool address_host_is_loopback(const char *host)
+{
+    struct in6_addr v6;
+    struct in_addr v4;
+
+    if (inet_pton(AF_INET, host, &v4) == 1)
+        return ntohl(v4.s_addr) >> 24 == IN_LOOPBACKNET;
+    return strcmp(host, "localhost") == 0 ||
+           (inet_pton(AF_INET6, host, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6));
+}

@@ -89,6 +89,17 @@
 static_assert(LOG_LINE_BYTES_MAX <= LOG_PIECE_BYTES, "a line is never cut in two");
 /* How long a process that ends waits for its last lines to be read. */
 #define LOG_FLUSH_MS 1000
+/* Events that are kept for who asks: some hours of a quiet node, the last storm of another one; the
+ * oldest makes room. All of them take 120 kB. */
+#define EVENTS_KEPT_MAX 256u
+/* And so many are told at once to who does not say how many. */
+#define EVENTS_TOLD_DEFAULT 100u
+static_assert(EVENTS_TOLD_DEFAULT <= EVENTS_KEPT_MAX, "there are no more");
+/* Of the text of one; the rest is cut off. */
+#define EVENT_TEXT_BYTES_MAX 384u
+/* Of its name, and of the role: all that the program has are shorter. */
+#define EVENT_NAME_BYTES_MAX 39u
+#define EVENT_ROLE_BYTES_MAX 15u
 
 /* ---- the core ---- */
 
@@ -344,6 +355,42 @@ static_assert(1024 + RAFT_SERVERS_MAX * (64 + NODE_NAME_BYTES_MAX + 2 * ADDRESS_
 /* How long the listener sleeps for want of a descriptor when nothing of ours gives one back. */
 #define NET_ACCEPT_RETRY_US 200000
 
+/* ---- what is told of requests ---- */
+
+/* What is remembered of rounds and questions, of commits and runs of the apply, of
+ * acknowledgements of each peer, and of what held requests up: that of the last round trips, and of
+ * some hundred milliseconds under load. The oldest is forgotten, and a cause that is forgotten is
+ * not told. */
+#define TRAIL_ROUNDS 64u
+#define TRAIL_MARKS  128u
+#define TRAIL_ACKS   64u
+#define TRAIL_SNAGS  32u
+/* What held up for less is not kept: half of what is slow at all, and seldom enough. */
+#define TRAIL_SNAG_US 10000u
+
+/* Exceptional operations that are kept; the oldest makes room. */
+#define SLOW_KEPT_MAX 64u
+/* Why one was slow, in words; the rest is cut off. */
+#define SLOW_WHY_BYTES_MAX 255u
+/* Slower than this, or than so much of the election timeout, is exceptional: a round of a healthy
+ * cluster and a sync of a healthy disk take a tenth of either. */
+#define SLOW_US_LEAST    20000u
+#define SLOW_OF_ELECTION 5u
+static_assert(TRAIL_SNAG_US <= SLOW_US_LEAST / 2, "half of any slow leg is long enough");
+/* Slow syncs of the disk that the loop has not looked at yet; the oldest are dropped. */
+#define STORE_SLOW_MAX 8u
+/* Lines of the log about them, in a window; the rest is counted in the next one. */
+#define SLOW_LOG_WINDOW_US 10000000u
+#define SLOW_LOG_BURST     5u
+/* Quantiles are of the last one or two of these. */
+#define SERVICE_WINDOW_US 30000000u
+/* So many reads that went the same way at the same time are counted as one that counts for all: as
+ * many as there are between two looks at the clock. */
+#define SERVICE_ALIKE_MAX SLICE_STEPS
+/* The steps of the last operation of each kind are kept anew after so long: to do so costs as much
+ * as a short read. */
+#define LAST_KEPT_US 50000u
+
 /* ---- the client port ---- */
 
 /* [limits] request_bytes (CLIENT-1). Longer line: `too_large`, the rest is skipped; the second
@@ -354,6 +401,10 @@ static_assert(1024 + RAFT_SERVERS_MAX * (64 + NODE_NAME_BYTES_MAX + 2 * ADDRESS_
 #define REQUEST_BYTES_MAX     (4u << 20)
 /* A larger reply becomes `too_large`. */
 #define REPLY_BYTES_MAX (1u << 20)
+/* Each byte of a text may be a quotation mark, which takes two in JSON; the rest are its fields. */
+static_assert(EVENTS_KEPT_MAX * (2 * EVENT_TEXT_BYTES_MAX + 2 * EVENT_NAME_BYTES_MAX + 256) <=
+                  REPLY_BYTES_MAX,
+              "all events that are kept are one reply");
 /* [limits] in_flight (CLIENT-4): unanswered requests per connection; beyond it the socket is
  * not read. */
 #define CLIENT_IN_FLIGHT_DEFAULT 128u
@@ -1122,6 +1173,54 @@ static_assert(CTL_KEYS_WRITES <= SESSION_ANSWERS_MAX, "what is under way can be 
 /* A learner that is to become a voter and does not catch up in so long is removed again. */
 #define MEMBER_PATIENCE_MS (24u * 3600000u)
 
+/* ---- HTTP ---- */
+
+/* Connections at once. A scrape, some probes and a person's browser (six of them) need a dozen. At
+ * the limit the one that has waited longest for its next request is closed for the new one; where
+ * all are being answered nobody more is taken until one is free (HTTP-4). */
+#define HTTP_CONNECTIONS_MAX 32u
+/* What else HTTP keeps open: a listener, an epoll, two eventfds, the pair of libevent's own. */
+#define HTTP_FDS_MAX (HTTP_CONNECTIONS_MAX + 6u)
+/* Request line and headers; a browser sends less than 2 KiB. Beyond: 400 or closed, by evhttp. */
+#define HTTP_HEAD_BYTES_MAX 8192
+/* There is nothing that a body could say. Beyond: 413, by evhttp. */
+#define HTTP_BODY_BYTES_MAX 1024
+/* A path and its query; a longer one is not found (404). */
+#define HTTP_PATH_BYTES_MAX 256u
+/* Parameters of a query; with more of them it is refused (400). */
+#define HTTP_PARAMS_MAX 4u
+/* Names in [http] hosts, and how long each may be (RFC 1035). */
+#define HTTP_HOSTS_MAX       8u
+#define HTTP_HOST_BYTES_MAX  253u
+#define CONF_HOSTS_BYTES_MAX 1023u
+/* Pages that a server has; one more is a mistake of the program. */
+#define HTTP_PAGES_MAX 16u
+/* Kinds of things that are asked of the loop. */
+#define HTTP_KINDS_MAX 8u
+/* A new connection brings its first request within this, one that was answered its next one; the
+ * longer time keeps a browser's or a scraper's connection between two of its questions. Then it is
+ * closed, however busily it sends (HTTP-5). */
+#define HTTP_FIRST_US 5000000u
+#define HTTP_NEXT_US  30000000u
+/* From a request to the last byte of its answer taken by the client: then it is closed. */
+#define HTTP_ANSWER_US 15000000u
+/* How often that is looked at, while there are connections. */
+#define HTTP_LOOK_US 100000u
+/* What the loop said is so fresh for whoever asks next: however many ask, the loop answers each
+ * kind of question ten times a second at most (HTTP-2). */
+#define HTTP_FRESH_US 100000u
+/* The loop has this long to answer, and to turn: a standing loop is told as such then (503). Twice
+ * what it may wait for with nothing to do (NODE_WAIT_US_MAX). */
+#define HTTP_LOOP_US 2000000u
+static_assert(HTTP_LOOP_US >= 2 * NODE_WAIT_US_MAX, "a loop with nothing to do is no standing one");
+/* The listener rests so long when there is no descriptor to accept with. */
+#define HTTP_ACCEPT_RETRY_US 200000u
+/* Clients that may wait for accept(). */
+#define HTTP_BACKLOG 32
+/* A node is not ready when it is this far behind what it knows to be committed: from there on it
+ * turns reads away, too. */
+#define READY_BEHIND_ENTRIES_MAX FOLLOWER_BEHIND_ENTRIES_MAX
+
 /* ---- the Maelstrom host ---- */
 
 /* The longest line: an append of one entry of the largest size, in Base64, and a client's line with
@@ -1161,5 +1260,63 @@ static_assert(CTL_KEYS_WRITES <= SESSION_ANSWERS_MAX, "what is under way can be 
 #define WORKDIR_SWEEP_MAX 256u
 /* Names tried for a new folder; then the start fails. */
 #define WORKDIR_TRIES_MAX 16u
+
+/* ---- the status page ---- */
+
+/* What is shown of a document; what is beyond is left out, and the page says so where it counts
+ * things. Together they keep a page of five nodes below WEB_BYTES_FIVE (PAGE-2). */
+#define WEB_BYTES_FIVE  60000u
+#define WEB_NODES_MAX   16u
+#define WEB_REASONS_MAX 12u
+#define WEB_WRONGS_MAX  3u /* on the card of a node */
+#define WEB_EVENTS_MAX  25u
+#define WEB_SLOW_MAX    12u
+#define WEB_STEPS_MAX   12u
+#define WEB_REIGNS_TOLD 5u
+/* What nodes tell in the same words within so long stands there once, with all their names. */
+#define WEB_SAME_US 3000000
+/* A text and a name of a node, in bytes of the page, after escaping; a longer one is cut. A name is
+ * brief where it stands again and again: on its card stands all of it. */
+#define WEB_TEXT_BYTES  200u
+#define WEB_NAME_BYTES  64u
+#define WEB_BRIEF_BYTES 32u
+static_assert(NODE_NAME_BYTES_MAX <= WEB_NAME_BYTES, "a name that ridd takes is never cut");
+/* One piece of markup of ours with its numbers. */
+#define WEB_MARKUP_BYTES 512u
+/* The word in front of a verdict's line. */
+#define WEB_WORD_BYTES 32
+/* A larger number of a document counts as this one: more than 30 years in microseconds, and what is
+ * summed or multiplied by a thousand stays a number. */
+#define WEB_NUMBER_MAX ((int64_t)1 << 50)
+/* Looked at of one node: no node sends more, and what is beyond is not looked at. */
+#define WEB_EVENTS_LOOKED_MAX 512u
+#define WEB_OPS_LOOKED_MAX    64u
+/* Leaders that are drawn; the oldest are left out. */
+#define WEB_REIGNS_MAX 64u
+/* The least width of a bar in percent: about two dots of a screen. */
+#define WEB_BAR_LEAST 0.4
+/* How often a page loads itself again where scripts do not run. */
+#define WEB_RELOAD_S 10u
+
+/* ---- gathering what all nodes say ---- */
+
+/* How long a node has for an answer, as for `ridctl status`; a later one is shown as silent. Who is
+ * found by the answers is asked in a second round, and where the leader was found by that in a
+ * third. */
+#define GATHER_ASK_MS     1000u
+#define GATHER_ROUNDS_MAX 4u
+/* Not sooner than this after the last one began, however many look (PAGE-3). */
+#define GATHER_EVERY_US 1000000u
+/* Who looks at once; beyond it there is no answer but "later". */
+#define GATHER_WAITERS_MAX 64u
+static_assert(GATHER_WAITERS_MAX >= HTTP_CONNECTIONS_MAX, "whoever has a connection may look");
+/* The longest answer that is taken; a longer one counts as none. Status, slow operations, and
+ * GATHER_EVENTS_TEXT events with their longest texts are shorter. */
+#define GATHER_ANSWER_BYTES_MAX (128u << 10)
+#define GATHER_EVENTS_TEXT      "128"
+/* Of all answers in a document; what is beyond is left out, the states last. */
+#define GATHER_BYTES_MAX  (4u << 20)
+#define GATHER_KEPT_BYTES (256u << 10)
+static_assert(GATHER_BYTES_MAX >= 32 * GATHER_ANSWER_BYTES_MAX, "all states have room");
 
 #endif

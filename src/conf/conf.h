@@ -33,7 +33,7 @@ struct conf_peer {
     raft_node_id id;
     char peer_addr[ADDRESS_BYTES_MAX + 1];
     char client_addr[ADDRESS_BYTES_MAX + 1];
-    char http_addr[ADDRESS_BYTES_MAX + 1]; /* "": none; kept for later, nothing listens there yet */
+    char http_addr[ADDRESS_BYTES_MAX + 1]; /* "": none on its line */
     unsigned line;
 };
 
@@ -54,13 +54,15 @@ struct conf {
     size_t request_bytes;
     unsigned in_flight;
     unsigned connections;
-    size_t memory_bytes;              /* [limits] memory */
-    unsigned connections_per_address; /* 0: CLIENT_HOST_PERCENT of connections */
-    size_t segment_bytes;             /* [log] segment_size */
-    unsigned scrub_mib;               /* [state] scrub, MiB a second */
-    size_t snapshot_bytes;            /* [log]: of log behind the newest, for another one */
-    size_t keep_bytes;                /* [log]: that stay for followers that are behind */
-    unsigned snapshot_mib;            /* [log] snapshot_mib_per_s; 0: as fast as it goes */
+    size_t memory_bytes;                   /* [limits] memory */
+    unsigned connections_per_address;      /* 0: CLIENT_HOST_PERCENT of connections */
+    size_t segment_bytes;                  /* [log] segment_size */
+    unsigned scrub_mib;                    /* [state] scrub, MiB a second */
+    size_t snapshot_bytes;                 /* [log]: of log behind the newest, for another one */
+    size_t keep_bytes;                     /* [log]: that stay for followers that are behind */
+    unsigned snapshot_mib;                 /* [log] snapshot_mib_per_s; 0: as fast as it goes */
+    char http_addr[ADDRESS_BYTES_MAX + 1]; /* [http] address; "": none */
+    char http_hosts[CONF_HOSTS_BYTES_MAX + 1]; /* [http] hosts: lower case, "a,b"; "": none */
 };
 
 struct conf_problem {
@@ -107,6 +109,9 @@ unsigned conf_differences(const struct conf *a, const struct conf *b, bool reloa
 bool conf_lease_warning(const struct conf *c, char *ret_text, size_t size);
 /* Whether both describe one cluster, whatever its addresses. */
 bool conf_same_founders(const struct conf *a, const struct conf *b);
+/* Where this node answers HTTP: on its line of [peers], or else [http] address; "": nowhere. Needs
+ * self. */
+const char *conf_http_addr(const struct conf *c);
 /* 1 to 63 of A-Z a-z 0-9 _ -: what a node or cluster may be called. */
 bool conf_name_ok(const char *name);
 

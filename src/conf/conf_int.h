@@ -29,6 +29,8 @@ enum conf_kind {
     CONF_KIND_UNSIGNED, /* unsigned */
     CONF_KIND_MS,       /* uint64_t microseconds, milliseconds in the file */
     CONF_KIND_SIZE,     /* size_t, with K, M, G in the file */
+    CONF_KIND_ADDRESS,  /* char[ADDRESS_BYTES_MAX + 1], of loopback; empty: none */
+    CONF_KIND_HOSTS,    /* char[CONF_HOSTS_BYTES_MAX + 1]; empty: none */
 };
 
 /* Every key but the names under [peers]: reading, defaults and printing all go by this table. */
@@ -42,7 +44,7 @@ struct conf_key {
     uint64_t max;
     uint64_t multiple; /* of this; 0: any */
 };
-#define CONF_N_KEYS 19u
+#define CONF_N_KEYS 21u
 extern const struct conf_key conf_keys[CONF_N_KEYS];
 #define CONF_DATA_DIR_DEFAULT "/var/lib/ridd/%i"
 
@@ -62,6 +64,11 @@ int conf_parse_number(const char *s, bool with_suffix, uint64_t *ret_value);
 /* Puts the name in the place of each %i of dir. NULL, or what is wrong. name NULL: checks only, %i
  * stays. */
 const char *conf_expand_dir(const char *dir, const char *name, char *ret, size_t size);
+
+/* "a, B.example" as "a,b.example". NULL, or what is wrong with it. */
+const char *conf_normal_hosts(const char *hosts, char *ret, size_t size);
+/* The same of an address that HTTP may be answered at, into ADDRESS_BYTES_MAX + 1. */
+const char *conf_normal_http(const char *addr, char *ret);
 
 /* The name that a mistyped word most likely meant, or NULL when none is near. */
 const char *conf_near(const char *word, const char *const *names, size_t n);

@@ -22,6 +22,8 @@ static bool value_differs(const struct conf *a, const struct conf *b, const stru
     switch (k->kind) {
     case CONF_KIND_NAME:
     case CONF_KIND_DIR:
+    case CONF_KIND_ADDRESS:
+    case CONF_KIND_HOSTS:
         return strcmp((const char *)a + k->offset, (const char *)b + k->offset) != 0;
     case CONF_KIND_SELF: /* who reads again says itself which node it is */
         return false;
@@ -69,12 +71,14 @@ static void add_peers(struct list *l, const struct conf *a, const struct conf *b
     for (unsigned i = 0; i < b->n_peers; i++) {
         const struct conf_peer *q = &b->peers[i];
         const struct conf_peer *p = peer_of(a, q->name);
+        const bool self = b->self != NULL && strcmp(q->name, b->self->name) == 0;
         const bool moved = p != NULL && (strcmp(p->peer_addr, q->peer_addr) != 0 ||
-                                         strcmp(p->client_addr, q->client_addr) != 0);
+                                         strcmp(p->client_addr, q->client_addr) != 0 ||
+                                         (self && strcmp(p->http_addr, q->http_addr) != 0));
 
         if (p == NULL && !reloaded)
             add(l, "peers", q->name, " (new)");
-        else if (moved && reloaded != (b->self != NULL && strcmp(q->name, b->self->name) == 0))
+        else if (moved && reloaded != self)
             add(l, "peers", q->name, "");
     }
     for (unsigned i = 0; i < a->n_peers && !reloaded; i++)

@@ -126,6 +126,26 @@ static void finish_self(struct reading *rd, const char *id, bool need_self)
         (void)snprintf(c->data_dir, sizeof(c->data_dir), "%s", dir);
 }
 
+/* One listener per address, as on the lines of [peers]. */
+static void finish_http(struct reading *rd)
+{
+    const struct conf *c = rd->c;
+    const unsigned line = rd->key_lines[key_at(CONF_HTTP, "address")];
+
+    for (unsigned i = 0; i < c->n_peers && c->http_addr[0] != '\0'; i++) {
+        const struct conf_peer *p = &c->peers[i];
+
+        if (strcmp(p->peer_addr, c->http_addr) == 0 || strcmp(p->client_addr, c->http_addr) == 0)
+            conf_problem_add(rd, line, "address '%s' stands twice, first on line %u", c->http_addr,
+                             p->line);
+    }
+}
+
+const char *conf_http_addr(const struct conf *c)
+{
+    return c->self->http_addr[0] != '\0' ? c->self->http_addr : c->http_addr;
+}
+
 void conf_finish(struct reading *rd, const char *id, bool need_self)
 {
     struct conf *c = rd->c;
@@ -145,5 +165,6 @@ void conf_finish(struct reading *rd, const char *id, bool need_self)
         qsort(c->peers, c->n_peers, sizeof(c->peers[0]), peer_order);
     finish_timing(rd);
     finish_memory(rd);
+    finish_http(rd);
     finish_self(rd, id, need_self);
 }

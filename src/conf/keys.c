@@ -55,6 +55,8 @@ const struct conf_key conf_keys[CONF_N_KEYS] = {
      0, SNAP_MIB_PER_S_MAX, 0},
     {CONF_STATE, "scrub", CONF_KIND_UNSIGNED, AT(scrub_mib), CONF_SCRUB_MIB_DEFAULT, 0,
      CONF_SCRUB_MIB_MAX, 0},
+    {CONF_HTTP, "address", CONF_KIND_ADDRESS, AT(http_addr), 0, 0, 0, 0},
+    {CONF_HTTP, "hosts", CONF_KIND_HOSTS, AT(http_hosts), 0, 0, 0, 0},
 };
 
 void conf_number_set(struct conf *c, const struct conf_key *k, uint64_t value)
@@ -90,6 +92,8 @@ void conf_number_set(struct conf *c, const struct conf_key *k, uint64_t value)
     case CONF_KIND_NAME:
     case CONF_KIND_SELF:
     case CONF_KIND_DIR:
+    case CONF_KIND_ADDRESS:
+    case CONF_KIND_HOSTS:
         rid_assert(false);
     }
 }
@@ -126,6 +130,8 @@ uint64_t conf_number_get(const struct conf *c, const struct conf_key *k)
     case CONF_KIND_NAME:
     case CONF_KIND_SELF:
     case CONF_KIND_DIR:
+    case CONF_KIND_ADDRESS:
+    case CONF_KIND_HOSTS:
         break;
     }
     rid_assert(false);

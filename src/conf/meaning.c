@@ -46,7 +46,7 @@ static void unknown_key(struct reading *rd, const char *name)
         }
     }
     conf_problem_add(rd, rd->line, "unknown key %s in [%s]%s", esc, section,
-                     n == 0 ? "; it has no keys yet" : conf_advice(adv, name, names, n));
+                     conf_advice(adv, name, names, n));
 }
 
 /* false: a problem was noted. */
@@ -103,6 +103,17 @@ static bool take_key(struct reading *rd, const struct conf_key *k, const char *v
     }
     case CONF_KIND_DIR: {
         const char *wrong = conf_expand_dir(value, NULL, rd->c->data_dir, sizeof(rd->c->data_dir));
+
+        if (wrong != NULL)
+            conf_problem_add(rd, rd->line, "%s = %s %s", k->name, esc, wrong);
+        return wrong == NULL;
+    }
+    case CONF_KIND_ADDRESS:
+    case CONF_KIND_HOSTS: {
+        char *to = (char *)rd->c + k->offset;
+        const char *wrong = k->kind == CONF_KIND_ADDRESS
+                                ? conf_normal_http(value, to)
+                                : conf_normal_hosts(value, to, CONF_HOSTS_BYTES_MAX + 1);
 
         if (wrong != NULL)
             conf_problem_add(rd, rd->line, "%s = %s %s", k->name, esc, wrong);

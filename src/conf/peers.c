@@ -76,6 +76,23 @@ static struct conf_peer *add_peer(struct reading *rd, const char *name)
     return p;
 }
 
+/* Without its port. */
+static size_t host_bytes(const char *addr)
+{
+    const char *colon = strrchr(addr, ':');
+
+    return colon != NULL ? (size_t)(colon - addr) : strlen(addr);
+}
+
+/* Each host has a loopback of its own: the same address there is one only where both nodes are on
+ * one host, which their peer addresses tell. */
+static bool are_on_one_host(const struct conf_peer *p, const struct conf_peer *q)
+{
+    const size_t n = host_bytes(p->peer_addr);
+
+    return n == host_bytes(q->peer_addr) && memcmp(p->peer_addr, q->peer_addr, n) == 0;
+}
+
 /* One listener per address, whatever it is for. addr is the at-th of the peer p. */
 static void check_address_is_new(struct reading *rd, const struct conf_peer *p, unsigned at,
                                  const char *addr)
@@ -88,6 +105,8 @@ static void check_address_is_new(struct reading *rd, const struct conf_peer *p, 
         if ((strcmp(q->peer_addr, addr) != 0 || (self && at == 0)) &&
             (strcmp(q->client_addr, addr) != 0 || (self && at <= 1)) &&
             (strcmp(q->http_addr, addr) != 0 || self))
+            continue;
+        if (at == 2 && !self && !are_on_one_host(p, q))
             continue;
         if (self)
             conf_problem_add(rd, rd->line, "address '%s' stands twice on this line", addr);
@@ -105,7 +124,7 @@ static void take_addresses(struct reading *rd, struct conf_peer *p, const struct
 
     for (unsigned i = 0; i < words->n; i++) {
         const char *word = words->word[i];
-        const char *wrong = address_normal(word, to[i]);
+        const char *wrong = i == 2 ? conf_normal_http(word, to[i]) : address_normal(word, to[i]);
 
         if (wrong != NULL)
             conf_problem_add(rd, rd->line, "%s %s", log_esc(esc, sizeof(esc), word, strlen(word)),

@@ -20,6 +20,11 @@ static void print_key(const struct conf *c, const struct conf_key *k, FILE *out)
     case CONF_KIND_NAME:
     case CONF_KIND_DIR:
         break;
+    case CONF_KIND_ADDRESS:
+    case CONF_KIND_HOSTS:
+        if (text[0] == '\0')
+            return; /* a key without a value is a mistake */
+        break;
     case CONF_KIND_LEVEL:
         text = log_level_name((enum log_level)conf_number_get(c, k));
         break;

@@ -4,7 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "conf/conf_int.h"
+#include "base/address.h"
+#include "conf/reading_int.h"
 
 #include "base/banned.h"
 
@@ -21,6 +22,53 @@ bool conf_name_ok(const char *name)
             return false;
     }
     return true;
+}
+
+/* Until there is TLS and somebody is asked who they are (HTTP-1). */
+const char *conf_normal_http(const char *addr, char *ret)
+{
+    char host[ADDRESS_BYTES_MAX + 1];
+    char port[8];
+    const char *wrong = address_normal(addr, ret);
+
+    if (wrong != NULL)
+        return wrong;
+    if (!address_split(ret, host, sizeof(host), port, sizeof(port)) ||
+        !address_host_is_loopback(host)) {
+        ret[0] = '\0';
+        return "is not of loopback (127.0.0.1, [::1], localhost), and HTTP asks nobody who they "
+               "are: see [http] in ridd.conf(5)";
+    }
+    return NULL;
+}
+
+const char *conf_normal_hosts(const char *hosts, char *ret, size_t size)
+{
+    size_t len = 0;
+    size_t name = 0;
+    unsigned n = 1;
+
+    for (const char *p = hosts; *p != '\0'; p++) {
+        const unsigned char c = (unsigned char)*p;
+
+        if (conf_is_blank((char)c) && (name == 0 || p[strspn(p, " \t")] == ','))
+            continue;
+        if (c == ',' && name == 0)
+            break;
+        name = c == ',' ? 0 : name + 1;
+        n += c == ',';
+        if (c != ',' && !(c < 0x80 && isalnum(c)) && strchr(".-_", (char)c) == NULL)
+            return "is not a list of names: they have A-Z a-z 0-9 . _ -, no port, and ',' between "
+                   "them";
+        if (name > HTTP_HOST_BYTES_MAX || n > HTTP_HOSTS_MAX || len + 1 >= size)
+            return "has too many names, or too long ones";
+        ret[len++] = (char)tolower(c);
+    }
+    ret[len] = '\0';
+    if (name > 0)
+        return NULL;
+    ret[0] = '\0';
+    return "has a name that is empty";
 }
 
 const char *conf_format_size(char buf[CONF_SIZE_BUF], uint64_t bytes)

@@ -84,8 +84,7 @@ static bool leads(const struct row *row)
     return strcmp(str(row->status, "role", ""), "leader") == 0;
 }
 
-/* Who knows best who belongs to the cluster: the leader, and of several the one of the highest
- * term; else the first that answered. */
+/* Who knows best who belongs to the cluster; where nobody leads the first that answered. */
 static const struct row *best_up(const struct rows *rows)
 {
     const struct row *best = NULL;
@@ -95,10 +94,7 @@ static const struct row *best_up(const struct rows *rows)
 
         if (row->status == NULL)
             continue;
-        if (best == NULL ||
-            (leads(row) &&
-             (!leads(best) || json_integer_value(json_object_get(row->status, "term")) >
-                                  json_integer_value(json_object_get(best->status, "term")))))
+        if (best == NULL || verdict_knows_better(row->status, best->status))
             best = row;
     }
     return best;

@@ -245,6 +245,10 @@ void engine_free(struct engine *e, bool clean);
  * something, and for a share of a turn at most. So no timer fires, and no silence is judged, ahead
  * of a message that was there. take() takes in what there is without waiting; false: nothing. */
 uint64_t engine_drain(struct engine *e, bool (*take)(void *ctx));
+/* The loop was busy from then to then with one turn; stood: the process did not run at all, it was
+ * stopped, or had no processor. Said before the turn whose operations were held up by it, where
+ * that can be. */
+void engine_note_held(struct engine *e, uint64_t from_us, uint64_t to_us, bool stood);
 /* Once after everything that came in: what became durable, what is due, what goes out. When
  * engine_is_due(), now_us must be what engine_drain() said, where reading or a turn takes time. */
 void engine_turn(struct engine *e, uint64_t now_us);
@@ -293,6 +297,25 @@ bool engine_cluster_id(const struct engine *e, unsigned char ret_id[16]);
 
 /* ---- looking ---- */
 
+/* Whether this node can be sent requests, and why not: what a probe asks. */
+struct engine_health {
+    enum raft_role role;
+    raft_term term;
+    raft_node_id leader_id;               /* 0: none is known */
+    char leader[NODE_NAME_BYTES_MAX + 1]; /* "": likewise */
+    bool can_serve;                       /* a leader: it answers and appends */
+    bool leader_connected;                /* another one: there is a link to it */
+    enum raft_fitness fitness;
+    const char *verdict; /* of its state: "good", "checking", "differs", "damaged", "rebuilding" */
+    const char *full;    /* "log", "state", "nodes", "quota"; NULL: nothing is */
+    uint64_t behind_entries;
+    unsigned n_voters;
+    unsigned n_voters_heard; /* of a leader */
+    uint64_t disk_silent_us; /* so long the disk has not answered */
+    uint64_t election_us;
+};
+/* On the loop; some microseconds. After engine_open(). */
+void engine_get_health(const struct engine *e, struct engine_health *ret);
 /* What the operator of this node should see to, in a sentence: clocks that run apart. False:
  * nothing. */
 bool engine_warning(const struct engine *e, char *ret_text, size_t size);

@@ -68,15 +68,16 @@ static bool find_place(const char *addr, unsigned line, uint64_t deadline_us, st
 static unsigned find_doubles(const struct conf *conf)
 {
     const uint64_t deadline_us = clock_mono_us() + PEER_LOOKUP_US;
-    struct place places[RAFT_SERVERS_MAX * 3];
+    struct place places[RAFT_SERVERS_MAX * 2];
     unsigned n = 0;
     unsigned n_wrong = 0;
 
     for (unsigned i = 0; i < conf->n_peers; i++) {
         const struct conf_peer *p = &conf->peers[i];
-        const char *const addrs[] = {p->peer_addr, p->client_addr, p->http_addr};
+        /* Not that of HTTP: each host has its own loopback. */
+        const char *const addrs[] = {p->peer_addr, p->client_addr};
 
-        for (unsigned k = 0; k < 3; k++) {
+        for (unsigned k = 0; k < 2; k++) {
             if (!find_place(addrs[k], p->line, deadline_us, &places[n]))
                 continue;
             for (unsigned q = 0; q < n; q++) {

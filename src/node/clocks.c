@@ -36,6 +36,8 @@ void node_look_for_gap(struct node *n, uint64_t awake_us, uint64_t now_us)
 {
     const uint64_t lease_us = engine_get_lease(n->engine);
 
+    if (now_us > awake_us && now_us - awake_us > n->conf->heartbeat_us)
+        n->clocks.n_late++;
     if (lease_us != 0 && now_us > awake_us && now_us - awake_us > lease_us / 2)
         n->clocks.gap = true;
 }

@@ -148,7 +148,7 @@ static bool random_bytes(void *ctx, void *ret, size_t len)
 }
 
 /* Resident memory, as the kernel counts it: the second number of the line. */
-static uint64_t rss_bytes(void)
+uint64_t node_rss_bytes(void)
 {
     FILE *f = fopen("/proc/self/statm", "re");
     char line[128] = "";
@@ -175,7 +175,7 @@ static void look_at_turns(struct node *n)
     n->turns.p999_us = sync_times_at(&n->turns.took, now_us, 999);
     if (n->turns.p999_us > n->turns.max_us)
         n->turns.p999_us = n->turns.max_us;
-    n->turns.rss_bytes = rss_bytes();
+    n->turns.rss_bytes = node_rss_bytes();
 }
 
 static void status_turn(const struct node *n, struct wire_reply *w)

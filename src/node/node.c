@@ -408,8 +408,9 @@ static bool take_frames(void *ctx)
 /* What it took, from the end of the turn before: waiting takes no CPU time. Asking for that is a
  * system call, a tenth of a short turn; so turns that cannot have been long, since little time
  * passed with all waiting, are asked about together and count as their mean. A long one counts with
- * what those before it took: too much, by less than all of them may last. */
-static void note_turn(struct node *n)
+ * what those before it took: too much, by less than all of them may last. That is
+ * returned, 0 where it was short. */
+static uint64_t note_turn(struct node *n)
 {
     const uint64_t now_us = clock_mono_us();
     const uint64_t passed_us = now_us - n->turns.ended_us;
@@ -423,7 +424,7 @@ static void note_turn(struct node *n)
     n->turns.short_us += passed_us;
     if (is_short && n->turns.short_us < TURNS_SHORT_US) {
         n->turns.n_short++;
-        return;
+        return 0;
     }
     cpu_us = clock_thread_us();
     took_us = cpu_us - n->turns.cpu_us;
@@ -433,9 +434,38 @@ static void note_turn(struct node *n)
     for (unsigned i = 0; i < n->turns.n_short; i++)
         sync_times_add(&n->turns.took, now_us, short_us);
     sync_times_add(&n->turns.took, now_us, is_short ? short_us : took_us);
+    histogram_add(&n->turns.all, short_us, n->turns.n_short);
+    histogram_add(&n->turns.all, is_short ? short_us : took_us, 1);
     n->turns.cpu_us = cpu_us;
     n->turns.n_short = 0;
     n->turns.short_us = 0;
+    return is_short ? short_us : took_us;
+}
+
+/* It had to be awake at awake_us, and is at now_us, or was busy in between: what it did not use of
+ * that time it did not have. */
+static void note_lateness(struct node *n, uint64_t awake_us, uint64_t now_us)
+{
+    uint64_t used_us;
+
+    if (now_us <= awake_us || now_us - awake_us < TRAIL_SNAG_US)
+        return;
+    used_us = clock_thread_us() - n->turns.cpu_us;
+    if (used_us < now_us - awake_us)
+        engine_note_held(n->engine, awake_us, now_us - used_us, true);
+    if (used_us >= TRAIL_SNAG_US && used_us < now_us - awake_us)
+        engine_note_held(n->engine, now_us - used_us, now_us, false);
+}
+
+/* What the turn took of the processor, and what it lasted. */
+static void note_held(struct node *n, uint64_t began_us, uint64_t used_us)
+{
+    const uint64_t ended_us = n->turns.ended_us;
+
+    if (used_us >= TRAIL_SNAG_US)
+        engine_note_held(n->engine, ended_us - used_us, ended_us, false);
+    if (ended_us - began_us >= used_us + TRAIL_SNAG_US)
+        engine_note_held(n->engine, began_us, ended_us - used_us, true);
 }
 
 static void turn(struct node *n)
@@ -444,6 +474,7 @@ static void turn(struct node *n)
     const uint64_t began_us = now_us;
 
     node_look_for_gap(n, n->clocks.awake_us, now_us);
+    note_lateness(n, n->clocks.awake_us, now_us);
     /* Clients and a long turn before them took their time: what peers have said meanwhile is heard
      * before anybody is called silent (TIME-3). Lines wait: they would bring a later time. */
     if (engine_is_due(n->engine, now_us)) {
@@ -460,7 +491,8 @@ static void turn(struct node *n)
     node_memory_turn(n, now_us);
     n->peers.now_us = NULL;
     n->clients.now_us = NULL;
-    note_turn(n);
+    note_held(n, began_us, note_turn(n));
+    node_http_turned(n, n->turns.ended_us);
     node_look_for_gap(n, began_us, n->turns.ended_us);
     node_show(n, false);
     if (n->watchdog_us != 0 && now_us >= n->watchdog_due_us) {
@@ -485,10 +517,12 @@ static void close_node(struct node *n)
     /* The order undoes the opening: no more input, no more requests, the disk finishes, the state
      * is marked clean. */
     atomic_store(&n->closes, true);
+    node_http_leave(n);
     client_port_free(n->client_port);
     peer_net_free(n->peer_net);
     engine_free(n->engine, true);
     n->engine = NULL;
+    node_http_end(n); /* until here /readyz says that this node is stopping */
     node_clocks_end(n);
     hold_all_signals();
     for (size_t i = 0; i < sizeof(n->signals) / sizeof(n->signals[0]); i++)
@@ -536,6 +570,21 @@ static void let_signals_in(void)
     (void)pthread_sigmask(SIG_UNBLOCK, &held, NULL);
 }
 
+/* A port in use may be free in a moment: systemd tries again. Another address never will be
+ * ours. */
+static int say_cannot_listen(int rc)
+{
+    return node_fail("cannot_listen", rc == -EADDRINUSE ? EXIT_IO_ERROR : EXIT_CONF_ERROR);
+}
+
+/* Before the log is read: probes see then that it is, for however long. */
+static int begin_http(struct node *n)
+{
+    const int rc = node_http_begin(n);
+
+    return rc != 0 ? say_cannot_listen(rc) : 0;
+}
+
 static int start(struct node *n)
 {
     int rc = node_memory_check(n->conf);
@@ -544,6 +593,8 @@ static int start(struct node *n)
         return node_fail("addresses_few", EXIT_IO_ERROR);
     node_clocks_begin(n);
     rc = open_dir(n);
+    if (rc == 0)
+        rc = begin_http(n);
     if (rc == 0)
         rc = make_engine(n);
     if (rc == 0)
@@ -567,10 +618,9 @@ static int start(struct node *n)
     }
     rc = open_ports(n);
     if (rc != 0)
-        /* A port in use may be free in a moment: systemd tries again. Another address never will be
-         * ours. */
-        return node_fail("cannot_listen", rc == -EADDRINUSE ? EXIT_IO_ERROR : EXIT_CONF_ERROR);
-    return 0;
+        return say_cannot_listen(rc);
+    rc = node_http_serve(n);
+    return rc != 0 ? node_fail("loop_failed", EXIT_IO_ERROR) : 0;
 }
 
 int node_run(const struct conf *conf, uint64_t started_us)
@@ -611,8 +661,9 @@ int node_run(const struct conf *conf, uint64_t started_us)
     n->turns.ended_us = clock_mono_us();
     n->share_us = slice_share_us(conf->heartbeat_us);
     node_show(n, true);
-    log_event(LOG_INFO, "ready", "client=%s peer=%s startup_ms=%.1f", n->self->client_addr,
-              n->self->peer_addr, (double)(clock_mono_us() - started_us) / 1000.0);
+    log_event(LOG_INFO, "ready", "client=%s peer=%s http=%s startup_ms=%.1f", n->self->client_addr,
+              n->self->peer_addr, n->http != NULL ? conf_http_addr(conf) : "none",
+              (double)(clock_mono_us() - started_us) / 1000.0);
     notify_send("READY=1");
     while (n->phase != NODE_STOPPED) {
         if (wait_and_take(n) < 0) {

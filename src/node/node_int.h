@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 
 #include "base/arena.h"
+#include "base/histogram.h"
 #include "base/hold_clock.h"
 #include "base/slice.h"
 #include "base/vmclock.h"
@@ -20,6 +21,8 @@
 
 /* Of all servers, and of strangers that may become some (PEER-9). */
 #define NODE_MET_MAX (RAFT_SERVERS_MAX + PEER_STRANGERS_MAX)
+
+struct node_http;
 
 enum node_phase {
     NODE_RUNNING,
@@ -74,6 +77,7 @@ struct node {
         uint64_t p999_us;
         uint64_t max_us;
         uint64_t rss_bytes;
+        struct histogram all; /* of their CPU time, since the start */
     } turns;
 
     struct {
@@ -81,6 +85,7 @@ struct node {
         struct vmclock *vm; /* owned; NULL: there is none */
         uint64_t awake_us;  /* when the loop had to be awake again at the latest */
         bool gap;           /* it was not, by more than a lease stands (LEASE-12) */
+        uint64_t n_late;    /* times that it was not, by more than a heartbeat */
     } clocks;
 
     enum node_phase phase;
@@ -90,6 +95,7 @@ struct node {
     int snap_fd;
     char db_path[PATH_MAX];
     int exit_code;
+    struct node_http *http; /* owned; NULL: it is answered nowhere */
 
     enum raft_role shown_role; /* in log lines and STATUS= */
     raft_term shown_term;
@@ -177,6 +183,19 @@ uint64_t node_suspended_us(void *ctx);
 bool node_disrupted(void *ctx);
 /* The loop is awake at now_us, and had to be so at awake_us at the latest. */
 void node_look_for_gap(struct node *n, uint64_t awake_us, uint64_t now_us);
+
+/* http.c: what is shown by HTTP, from before the log is read until the state is closed. 0, also
+ * where none is wanted, or -errno with err_text(). */
+int node_http_begin(struct node *n);
+/* The loop is there, and answers from its next turn on. 0 or -ENOMEM. */
+int node_http_serve(struct node *n);
+/* Once per turn: the loop lives. */
+void node_http_turned(struct node *n, uint64_t now_us);
+/* No turn follows. */
+void node_http_leave(struct node *n);
+void node_http_end(struct node *n);
+/* glue.c: what the kernel counts as resident memory. */
+uint64_t node_rss_bytes(void);
 
 /* memory.c: whether there can be enough (0 or -ENOMEM with err_text()); before the engine is made,
  * and once per turn. */

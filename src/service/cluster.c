@@ -115,19 +115,15 @@ static void status_memory(const struct memory *m, struct wire_reply *w)
     wire_reply_close_object(w);
 }
 
-void service_handle_status(struct service_conn *c, const struct wire_request *q)
+void service_write_status(struct service *s, struct buf *out, const struct wire_origin *origin)
 {
-    struct service *s = c->service;
-    struct buf *out = service_out(c);
     struct raft_status st;
     struct replica_stats stats;
     struct wire_reply w;
 
-    if (out == NULL)
-        return;
     raft_get_status(replica_raft(s->replica), &st);
     replica_get_stats(s->replica, &stats);
-    service_begin(s, &w, out, &q->origin, "status_ok");
+    service_begin(s, &w, out, origin, "status_ok");
     wire_reply_str(&w, "node", s->conf.node_name);
     wire_reply_str(&w, "cluster", s->conf.cluster_name);
     wire_reply_str(&w, "version", PACKAGE_VERSION);
@@ -146,7 +142,15 @@ void service_handle_status(struct service_conn *c, const struct wire_request *q)
     compare_progress(s, &w);
     if (s->ops.status != NULL)
         s->ops.status(s->ops.ctx, &w);
-    service_end(s, &w, &q->origin);
+    service_end(s, &w, origin);
+}
+
+void service_handle_status(struct service_conn *c, const struct wire_request *q)
+{
+    struct buf *out = service_out(c);
+
+    if (out != NULL)
+        service_write_status(c->service, out, &q->origin);
 }
 
 void service_handle_members(struct service_conn *c, const struct wire_request *q)

@@ -106,6 +106,11 @@ static void find_leader(struct judging *j)
     v->leader_denies = !v->leader_answered && verdict_status_of(j, leader) != NULL;
 }
 
+bool verdict_knows_better(const json_t *a, const json_t *b)
+{
+    return leads(a) && (!leads(b) || num(a, "term") > num(b, "term"));
+}
+
 /* The leader's own answer, else one of those who follow it, else any. */
 static void find_view(struct judging *j)
 {

@@ -118,6 +118,9 @@ struct verdict {
  * configuration gives it that names all of them; NULL: any. */
 void verdict_judge(const struct verdict_node *nodes, unsigned n, const char *cluster,
                    struct verdict *ret);
+/* Whether the node of the status `a` knows better than that of `b` who belongs to the cluster: the
+ * leader does, and of several the one of the highest term. */
+bool verdict_knows_better(const json_t *a, const json_t *b);
 /* The first line, without the newline. */
 void verdict_line(const struct verdict *v, char *ret_text, size_t size);
 

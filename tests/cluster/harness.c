@@ -722,9 +722,13 @@ void cluster_write_conf_to(const struct cluster *c, const char *path, const char
 
     (void)buf_add_format(&text, "[cluster]\nname = %s\n\n[peers]\n", cluster_name);
     for (unsigned i = 0; i < c->n; i++)
-        if (c->nodes[i].name[0] != '\0')
-            (void)buf_add_format(&text, "%s = %s %s\n", c->nodes[i].name, c->nodes[i].peer_addr,
+        if (c->nodes[i].name[0] != '\0') {
+            (void)buf_add_format(&text, "%s = %s %s", c->nodes[i].name, c->nodes[i].peer_addr,
                                  c->nodes[i].addr);
+            if (c->nodes[i].http_port != 0)
+                (void)buf_add_format(&text, " 127.0.0.1:%u", c->nodes[i].http_port);
+            (void)buf_add_str(&text, "\n");
+        }
     if (extra == NULL || strstr(extra, "[raft]") == NULL)
         (void)buf_add_format(&text, "\n[raft]\nheartbeat_ms = %u\nelection_ms = %u\n",
                              (unsigned)(slowness > 1 ? 100 : 40),
@@ -752,6 +756,9 @@ struct cluster *cluster_new(unsigned n, const char *extra)
         (void)snprintf(node->name, sizeof(node->name), "n%u", i + 1);
         node->peer_port = take_port(&node->locks[0]);
         node->port = take_port(&node->locks[1]);
+        node->locks[2] = -1;
+        if (extra != NULL && strstr(extra, "[http]") != NULL)
+            node->http_port = take_port(&node->locks[2]);
         (void)snprintf(node->peer_addr, sizeof(node->peer_addr), "127.0.0.1:%u", node->peer_port);
         (void)snprintf(node->addr, sizeof(node->addr), "127.0.0.1:%u", node->port);
         (void)snprintf(node->dir, sizeof(node->dir), "%s/%s", c->dir, node->name);
@@ -859,6 +866,8 @@ static void free_cluster(struct cluster *c)
     for (unsigned i = 0; i < c->n; i++) {
         (void)close(c->nodes[i].locks[0]);
         (void)close(c->nodes[i].locks[1]);
+        if (c->nodes[i].locks[2] >= 0)
+            (void)close(c->nodes[i].locks[2]);
     }
     free(c);
 }

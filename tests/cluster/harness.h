@@ -81,6 +81,7 @@ struct node {
     char peer_addr[32]; /* peer address */
     uint16_t port;      /* client port */
     uint16_t peer_port;
+    uint16_t http_port; /* 0: none; where the configuration of cluster_new() has [http] */
     char dir[256]; /* data directory */
     char log[256];
     pid_t pid; /* 0: not running */
@@ -88,7 +89,7 @@ struct node {
     size_t log_from; /* where the log of the present process begins */
     const char *program; /* borrowed; NULL: ridd_path() */
     const char *conf;    /* borrowed; NULL: the cluster's */
-    int locks[2];    /* keep the two ports ours among test programs */
+    int locks[3];    /* keep the ports ours among test programs */
     int admin_fd;    /* connection for status, -1: none */
 };
 
@@ -103,7 +104,8 @@ struct cluster {
     const char *const *env; /* borrowed; NULL, or NAME=VALUE strings for the nodes */
 };
 
-/* Folder, ports, configuration; nothing is made or started. extra: more lines of configuration,
+/* Folder, ports, configuration; nothing is made or started. With a section [http] in extra the nodes
+ * have addresses for that, too. extra: more lines of configuration,
  * which may begin with keys of [node], or NULL. With a section [raft] of its own it replaces the
  * short times that the harness gives. */
 struct cluster *cluster_new(unsigned n, const char *extra);

@@ -21,6 +21,8 @@ reply_PARTS = $(call tests,fuzz/fuzz-reply) $(call objects,client base)
 reply_FLAGS = -max_len=4096
 conf_PARTS = $(call tests,fuzz/fuzz-conf) $(call objects,conf raft base)
 conf_FLAGS = -max_len=4096
+http_PARTS = $(call tests,fuzz/fuzz-http) $(OUT)/src/http/request.o $(call objects,base)
+http_FLAGS = -max_len=1024
 config_PARTS = $(call tests,fuzz/fuzz-config) $(call objects,raft wire base)
 config_FLAGS = -max_len=700
 log_PARTS = $(call tests,fuzz/fuzz-log fuzz/log-damage fuzz/steps unit/fake-disk unit/store-model) \

@@ -91,6 +91,8 @@ static void assert_conf_equal(const struct conf *a, const struct conf *b)
     assert_int_equal(a->self != NULL ? a->self - a->peers : -1,
                      b->self != NULL ? b->self - b->peers : -1);
     assert_string_equal(a->data_dir, b->data_dir);
+    assert_string_equal(a->http_addr, b->http_addr);
+    assert_string_equal(a->http_hosts, b->http_hosts);
     assert_int_equal(a->map_size_bytes, b->map_size_bytes);
     assert_int_equal(a->log_level, b->log_level);
     assert_true(a->heartbeat_us == b->heartbeat_us);
@@ -122,6 +124,8 @@ static void conf__defaults_are_those_of_the_manual(void **state)
     assert_true(c.self->id == raft_founder_id("n1"));
     assert_int_equal(c.self->line, 4);
     assert_string_equal(c.self->http_addr, "");
+    assert_string_equal(conf_http_addr(&c), "");
+    assert_string_equal(c.http_hosts, "");
     assert_string_equal(c.data_dir, "/var/lib/ridd/n1");
     assert_int_equal(c.map_size_bytes, 1u << 30);
     assert_int_equal(c.log_level, LOG_INFO);
@@ -169,10 +173,12 @@ static void conf__every_key_is_read(void **state)
                            "[state]\n"
                            "scrub = 0\n"
                            "[http]\n"
+                           "address = 127.0.0.1:7402\n"
+                           "hosts = Ridd.Example , b\n"
                            "[cluster]\n"
                            "name = x-Y_9\n"
                            "[peers]\n"
-                           "n2 = Host.Example:65535\t[FE80:0::1%eth0]:7400 10.0.0.2:80\n"
+                           "n2 = Host.Example:65535\t[FE80:0::1%eth0]:7400 LocalHost:80\n"
                            "n1 = [::1]:1 [::1]:2 [0:0::1]:3",
                            NULL, true, &c, &ps),
                      0);
@@ -193,6 +199,10 @@ static void conf__every_key_is_read(void **state)
     assert_string_equal(c.cluster_name, "x-Y_9");
     assert_string_equal(c.peers[0].name, "n1"); /* sorted */
     assert_string_equal(c.peers[0].http_addr, "[::1]:3");
+    assert_string_equal(c.peers[1].http_addr, "localhost:80");
+    assert_string_equal(c.http_addr, "127.0.0.1:7402");
+    assert_string_equal(c.http_hosts, "ridd.example,b");
+    assert_string_equal(conf_http_addr(&c), "localhost:80");
     assert_string_equal(c.peers[1].peer_addr, "host.example:65535");
     assert_string_equal(c.peers[1].client_addr, "[fe80::1%eth0]:7400");
     assert_ptr_equal(c.self, &c.peers[1]);
@@ -260,7 +270,7 @@ static const struct {
      "http\n"
      "f:8: unknown key 'x' in [log]; known: segment_size, snapshot_bytes, keep_bytes, "
      "snapshot_mib_per_s\n"},
-    {GOOD "[http]\nport = 80\n", "f:6: unknown key 'port' in [http]; it has no keys yet\n"},
+    {GOOD "[http]\nport = 80\n", "f:6: unknown key 'port' in [http]; known: address, hosts\n"},
     {GOOD "[raft]\nheartbeet_ms = 5\nrounds = 1\nNode = 3\n",
      "f:6: unknown key 'heartbeet_ms' in [raft]; did you mean 'heartbeat_ms'?\n"
      "f:7: unknown key 'rounds' in [raft]; it belongs to [reads]\n"
@@ -295,14 +305,38 @@ static const struct {
      "f:7: section [raft] stands twice, first on line 5\n"
      "f:8: key 'election_ms' stands twice, first on line 6\n"},
     {GOOD "n1 = b:1 b:2\n", "f:5: peer 'n1' stands twice, first on line 4\n"},
-    {GOOD "n2 = b:1 A:2\nn3 = c:1 c:1\nn4 = [::1]:1 [0::1]:2 [::0:1]:1\nn5 = d:1 d:2 b:1\n"
-          "n6 = e:1 e:2 e:2\nn7 = g:1 g:2 h:3\nn8 = i:1 i:2 h:3\n",
+    {GOOD "n2 = b:1 A:2\nn3 = c:1 c:1\nn4 = [::1]:1 [0::1]:2 [::0:1]:1\nn5 = d:1 b:1\n"
+          "n6 = localhost:1 localhost:2 localhost:2\nn7 = localhost:4 g:2 [::1]:3\nn8 = "
+          "localhost:5 i:2 [::1]:3\n"
+          "n9 = j:5 i:3 [::1]:3\n[http]\naddress = localhost:2\n",
      "f:5: address 'a:2' stands twice, first on line 4\n"
      "f:6: address 'c:1' stands twice on this line\n"
      "f:7: address '[::1]:1' stands twice on this line\n"
      "f:8: address 'b:1' stands twice, first on line 5\n"
-     "f:9: address 'e:2' stands twice on this line\n"
-     "f:11: address 'h:3' stands twice, first on line 10\n"},
+     "f:9: address 'localhost:2' stands twice on this line\n"
+     "f:11: address '[::1]:3' stands twice, first on line 10\n"
+     "f:14: address 'localhost:2' stands twice, first on line 9\n"},
+    /* HTTP. */
+    {GOOD "n2 = b:1 b:2 10.0.0.1:3\nn3 = c:1 c:2 localhost.example:3\nn4 = d:1 d:2 [::2]:3\n",
+     "f:5: '10.0.0.1:3' is not of loopback (127.0.0.1, [::1], localhost), and HTTP asks nobody who "
+     "they are: see [http] in ridd.conf(5)\n"
+     "f:6: 'localhost.example:3' is not of loopback (127.0.0.1, [::1], localhost), and HTTP asks "
+     "nobody who they are: see [http] in ridd.conf(5)\n"
+     "f:7: '[::2]:3' is not of loopback (127.0.0.1, [::1], localhost), and HTTP asks nobody who "
+     "they are: see [http] in ridd.conf(5)\n"},
+    {GOOD "[http]\naddress = 0.0.0.0:80\n",
+     "f:6: address = '0.0.0.0:80' cannot be dialled by others: write the address they reach\n"},
+    {GOOD "[http]\naddress = example.org:80\nhosts = a:80\n",
+     "f:6: address = 'example.org:80' is not of loopback (127.0.0.1, [::1], localhost), and HTTP "
+     "asks nobody who they are: see [http] in ridd.conf(5)\n"
+     "f:7: hosts = 'a:80' is not a list of names: they have A-Z a-z 0-9 . _ -, no port, and ',' "
+     "between them\n"},
+    {GOOD "[http]\nhosts = a,,b\n", "f:6: hosts = 'a,,b' has a name that is empty\n"},
+    {GOOD "[http]\nhosts = a,\n", "f:6: hosts = 'a,' has a name that is empty\n"},
+    {GOOD "[http]\nhosts = a b\n", "f:6: hosts = 'a b' is not a list of names: they have A-Z a-z "
+                                   "0-9 . _ -, no port, and ',' between them\n"},
+    {GOOD "[http]\nhosts = a,b,c,d,e,f,g,h,i\n",
+     "f:6: hosts = 'a,b,c,d,e,f,g,h,i' has too many names, or too long ones\n"},
     /* Two names with the same FNV-1a: */
     {CLUSTER "[peers]\n8yn0iYCKYHlIj4-BwPqk = a:1 a:2\nGReLUrM4wMqfg9yzV3KQ = b:1 b:2\n",
      "f:5: peers 'GReLUrM4wMqfg9yzV3KQ' and '8yn0iYCKYHlIj4-BwPqk' (line 4) get the same number "
@@ -582,7 +616,7 @@ static void conf__founding_id_is_name_and_names_of_founders(void **state)
     unsigned char other[16];
     static const char *const same[] = {
         CLUSTER "[peers]\nn2 = b:1 b:2\nn1 = a:1 a:2\n",
-        CLUSTER "[peers]\nn1 = a:1 x:2 x:3\nn2 = b:1 y:2\n",
+        CLUSTER "[peers]\nn1 = a:1 x:2 [::1]:3\nn2 = b:1 y:2\n",
         CLUSTER "[raft]\nelection_ms = 300\n[peers]\nn1 = A:1 a:2\nn2 = b:1 b:2\n",
         CLUSTER "[peers]\nn1 = a:1 a:2\nn2 = b:3 b:2\n",
         CLUSTER "[peers]\nn1 = b:1 b:2\nn2 = a:1 a:2\n",
@@ -633,8 +667,8 @@ static void conf__first_membership_has_all_as_voters(void **state)
     struct conf_problems ps;
 
     (void)state;
-    assert_int_equal(parse(CLUSTER "[peers]\nn3 = c:1 c:2\nn1 = a:1 a:2 a:3\nn2 = b:1 b:2\n", NULL,
-                           false, &c, &ps),
+    assert_int_equal(parse(CLUSTER "[peers]\nn3 = c:1 c:2\nn1 = a:1 a:2 [::1]:3\nn2 = b:1 b:2\n",
+                           NULL, false, &c, &ps),
                      0);
     for (unsigned with = 0; with < 2; with++) {
         assert_int_equal(conf_to_configuration(&c, with == 1, &cfg), 0);
@@ -698,10 +732,14 @@ static void conf__shipped_file_equals_the_defaults(void **state)
     assert_true(fread(text, 1, sizeof(text) - 1, f) > 0);
     assert_int_equal(fclose(f), 0);
     for (size_t i = 0; i < CONF_N_KEYS; i++) {
-        /* The node's own name has no default: it stands there as a comment. */
-        (void)snprintf(wanted, sizeof(wanted),
-                       "\n%s%s = ", conf_keys[i].kind == CONF_KIND_SELF ? "#" : "",
-                       conf_keys[i].name);
+        const enum conf_kind kind = conf_keys[i].kind;
+
+        /* What has no default stands there as a comment. */
+        (void)snprintf(
+            wanted, sizeof(wanted), "\n%s%s = ",
+            kind == CONF_KIND_SELF || kind == CONF_KIND_ADDRESS || kind == CONF_KIND_HOSTS ? "#"
+                                                                                           : "",
+            conf_keys[i].name);
         if (strstr(text, wanted) == NULL)
             fail_msg("conf/ridd.conf does not show '%s' of [%s]", conf_keys[i].name,
                      conf_section_names[conf_keys[i].section]);
@@ -776,13 +814,14 @@ static void conf__printed_file_reads_back_equal(void **state)
     static const char *const files[] = {
         GOOD,
         CLUSTER
-        "[peers]\nn2 = [::1]:1 host:2 [fe80::1%lo]:3\nn1 = a:1 a:2\n[node]\nmap_size = "
+        "[peers]\nn2 = [::1]:1 host:2 [::1]:3\nn1 = a:1 a:2\n[node]\nmap_size = "
         "1052672\ndata_dir = /x y/%i/%i\n"
         "log_level = error\n[raft]\nheartbeat_ms = 1\nelection_ms = 60000\n[reads]\nrounds = "
         "1\nlease_ms = 1\n[limits]\n"
         "request_bytes = 1025\nin_flight = 4096\nconnections = 65536\nmemory = "
         "1G\nconnections_per_address = "
-        "3\n[log]\nsegment_size = 1G\n[state]\nscrub = 1024\n",
+        "3\n[log]\nsegment_size = 1G\n[state]\nscrub = 1024\n[http]\naddress = [0::1]:9\nhosts = "
+        "A,b\n",
     };
     static const char *const ids[] = {NULL, "n1"};
     struct conf_problems ps;
@@ -883,12 +922,13 @@ static void conf__mutated_files_do_no_harm(void **state)
     static const char *const starts[] = {
         GOOD,
         CLUSTER
-        "[peers]\nn1 = a:1 a:2\nn2 = [::1]:1 [::1]:2 h:3\nn3 = 10.0.0.1:1 10.0.0.1:2\n[node]\nid = "
+        "[peers]\nn1 = a:1 a:2\nn2 = [::1]:1 [::1]:2 127.0.0.1:3\nn3 = 10.0.0.1:1 "
+        "10.0.0.1:2\n[node]\nid = "
         "n1\n"
         "data_dir = /x/%i\nmap_size = 16M\nlog_level = debug\n[raft]\nheartbeat_ms = "
         "50\nelection_ms = 500\n"
         "[reads]\nrounds = 2\n[limits]\nrequest_bytes = 1M\nin_flight = 7\nconnections = 9\n[log]\n"
-        "segment_size = 2M\n[http]\n",
+        "segment_size = 2M\n[http]\naddress = 127.0.0.1:7402\nhosts = a,b.c\n",
     };
     struct prng p;
     uint8_t file[2048];
