@@ -566,6 +566,9 @@ static_assert(CLIENT_CHUNK_BYTES <= DECODE_WHOLE_BYTES,
 /* ---- the log ---- */
 
 /* A batch never spans two segments and one record holds one entry. */
+/* A start reads a segment in pieces of so much, and tells of each: a disk of 1 MB/s is none that
+ * hangs. */
+#define STORE_LOAD_PIECE_BYTES    (4u << 20)
 #define STORE_SEGMENT_FIRST_BYTES (1u << 20)
 #define STORE_SEGMENT_BYTES       (64u << 20)
 #define STORE_BATCH_BYTES_MAX     (8u << 20)
@@ -751,6 +754,15 @@ static_assert(512 + RAFT_SERVERS_MAX * (64 + NODE_NAME_BYTES_MAX + 2 * ADDRESS_B
 #define TURNS_SHORT_US 500u
 /* How old STATUS= of systemd may be while role, term and leader stay the same. */
 #define NODE_STATUS_US 10000000u
+/* A start that takes long says how far it is: to systemd as often as the first, in the log as often
+ * as the second. Each time that it has come further it asks for the third: no step of it that moves
+ * may take longer, and one that hangs is ended then (UNIT-1). */
+#define NODE_START_SAY_US    1000000u
+#define NODE_START_LOG_US    10000000u
+#define NODE_START_EXTEND_US 60000000u
+static_assert(NODE_START_EXTEND_US >= 10 * NODE_START_SAY_US, "it is asked for in time");
+/* How long STATUS= begins with what a reload took. */
+#define NODE_RELOADED_US 60000000u
 /* How often the free space is looked at, and a leader's limit of the state is compared. */
 #define SPACE_LOOK_US 100000u
 /* An entry that sets the limit and is not applied by then is proposed again. */

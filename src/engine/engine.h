@@ -296,6 +296,9 @@ bool engine_cluster_id(const struct engine *e, unsigned char ret_id[16]);
 /* What the operator of this node should see to, in a sentence: clocks that run apart. False:
  * nothing. */
 bool engine_warning(const struct engine *e, char *ret_text, size_t size);
+/* The same of all that an operator should see to at once: no room, a state that differs, a slow
+ * disk; then what engine_warning() says. */
+bool engine_trouble(const struct engine *e, char *ret_text, size_t size);
 /* How often this node found its state to differ from another's. */
 uint64_t engine_n_alarms(const struct engine *e);
 /* NULL before engine_open(). */

@@ -597,7 +597,9 @@ int node_run(const struct conf *conf, uint64_t started_us)
     if (geteuid() == 0)
         log_event(LOG_WARNING, "running_as_root", "why='a user of its own is safer'");
     err_reset();
+    node_starting_begin(n);
     rc = start(n);
+    node_starting_end();
     if (rc != 0) {
         /* Nothing was applied. What the state says of the log may be the reason of the refusal, and
          * must outlive the next boot: with its clean mark the state is believed then, too. */
@@ -613,7 +615,7 @@ int node_run(const struct conf *conf, uint64_t started_us)
     node_show(n, true);
     log_event(LOG_INFO, "ready", "client=%s peer=%s startup_ms=%.1f", n->self->client_addr,
               n->self->peer_addr, (double)(clock_mono_us() - started_us) / 1000.0);
-    notify_send("READY=1");
+    notify_send("READY=1"); /* the log and the state are read, and both ports listen (UNIT-2) */
     while (n->phase != NODE_STOPPED) {
         if (wait_and_take(n) < 0) {
             (void)err_say(-EIO, "the event loop failed");

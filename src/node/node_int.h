@@ -95,6 +95,19 @@ struct node {
     raft_term shown_term;
     raft_node_id shown_leader;
     uint64_t status_due_us;
+    struct {
+        raft_index replay_from; /* of the state that is made again: where that began, and ends */
+        raft_index replay_to;
+        char reloaded[512]; /* what the last reload took */
+        uint64_t reloaded_until_us;
+        char reload_wrong[700]; /* why a reload was refused, or what of it waits; "": nothing */
+    } shown;
+    struct {
+        uint64_t say_us; /* when systemd is told the next time, and the log */
+        uint64_t log_us;
+        const char *what; /* it was told of last, and how far that was */
+        uint64_t done;
+    } starting;
     uint64_t watchdog_us; /* 0: none */
     uint64_t watchdog_due_us;
     struct {
@@ -163,11 +176,17 @@ void node_heard_about(struct node *n, const struct wire_hello *h);
 void node_warn_differences(struct node *n, raft_node_id peer);
 void node_about_status(struct node *n, struct wire_reply *w);
 
+/* starting.c: until it is ready, on the thread that opens. */
+void node_starting_begin(struct node *n);
+void node_starting_end(void);
+/* 100 only where nothing is left. */
+unsigned node_percent(uint64_t done, uint64_t total);
+
 /* events.c: what happened, as log lines. */
 void node_peer_event(void *ctx, enum peer_event event, raft_node_id peer, const char *address,
                      const char *text);
 void node_dump_state(struct node *n);
-/* STATUS= and the fixed keys of log lines follow role, term and leader. */
+/* show.c: STATUS= and the fixed keys of log lines follow role, term and leader. */
 void node_show(struct node *n, bool force);
 
 /* clocks.c: hold_clock and vmclock; what the engine asks of them. */

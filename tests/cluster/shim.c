@@ -17,6 +17,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <signal.h>
@@ -50,6 +51,7 @@ static int (*real_connect)(int, const struct sockaddr *, socklen_t);
 static int (*real_fdatasync)(int);
 static int (*real_fsync)(int);
 static int (*real_fstatfs)(int, struct statfs *);
+static ssize_t (*real_pread)(int, void *, size_t, off_t);
 static ssize_t (*real_pwrite)(int, const void *, size_t, off_t);
 static ssize_t (*real_pwritev)(int, const struct iovec *, int, off_t);
 static int (*real_clock_gettime)(clockid_t, struct timespec *);
@@ -75,6 +77,7 @@ static void find_all(void)
     find(&real_fdatasync, "fdatasync");
     find(&real_fsync, "fsync");
     find(&real_fstatfs, "fstatfs");
+    find(&real_pread, "pread");
     find(&real_pwrite, "pwrite");
     find(&real_pwritev, "pwritev");
     find(&real_clock_gettime, "clock_gettime");
@@ -193,6 +196,39 @@ int fstatfs(int fd, struct statfs *ret)
     if (r == 0 && magic != NULL)
         ret->f_type = (__typeof__(ret->f_type))strtoul(magic, NULL, 0);
     return r;
+}
+
+static void before_read(size_t n)
+{
+    unsigned ms;
+
+    if (control == NULL || n <= SHIM_LARGE_READ)
+        return;
+    ms = atomic_load(&control->slow_read_ms);
+    while (ms > 0) {
+        struct timespec ts = {0, (ms < 20 ? ms : 20) * 1000000L};
+        const unsigned now_ms = atomic_load(&control->slow_read_ms);
+
+        (void)nanosleep(&ts, NULL);
+        if (ms != UINT_MAX)
+            ms -= ms < 20 ? ms : 20;
+        if (now_ms == UINT_MAX)
+            ms = now_ms;
+        else if (now_ms == 0 || ms == UINT_MAX)
+            break;
+    }
+}
+
+ssize_t pread(int fd, void *data, size_t n, off_t offset)
+{
+    find_all();
+    before_read(n);
+    return real_pread(fd, data, n, offset);
+}
+
+ssize_t pread64(int fd, void *data, size_t n, off_t offset)
+{
+    return pread(fd, data, n, offset);
 }
 
 /* Delays, then true when the sync is to fail. */
