@@ -808,6 +808,25 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
 #define CONF_FILE_BYTES_MAX (256u << 10)
 /* Beyond it the rest is summed up in one line. */
 #define CONF_PROBLEMS_MAX 100u
+/* [node] client: what the kernel takes of the path of a socket. A longer one has a problem. */
+#define CONF_SOCKET_BYTES_MAX 107u
+/* [access]: names in one list, and bytes of a name (useradd takes 32; others' directories take
+ * more). Beyond them the list has a problem. */
+#define CONF_WHO_MAX            16u
+#define CONF_WHO_NAME_BYTES_MAX 63u
+/* As CONF_DATA_DIR_BYTES_MAX, of such a list as it is printed. */
+#define CONF_WHO_BYTES_MAX 180u
+/* Groups of a local client that are looked at: what Linux lets a process have (NGROUPS_MAX). */
+#define ACCESS_GROUPS_MAX 65536u
+/* A compare with more reads than this is for admins alone. */
+#define ACCESS_COMPARE_READS 1000u
+/* What a user or group is known by may be long, a group of thousands: it is asked for again with
+ * more room, from the first up to the second; one that does not fit stands for nobody. */
+#define ACCESS_RECORD_BYTES     1024u
+#define ACCESS_RECORD_BYTES_MAX (4u << 20)
+/* A client that is denied something is written about five times in ten seconds, and counted. */
+#define ACCESS_LOG_WINDOW_US 10000000u
+#define ACCESS_LOG_BURST     5u
 /* After %i is replaced; conf_print() must fit it into one line of the file, which inih bounds at
  * 197 bytes. A longer one is a problem. */
 #define CONF_DATA_DIR_BYTES_MAX 180u
@@ -900,6 +919,8 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
 
 /* ---- ridctl ---- */
 
+/* ridctl waits for so long for an answer on the socket of this host's node, then it asks by TCP. */
+#define CTL_LOCAL_MS 1000u
 /* How long `status`, `ping` and `members` wait for one node, and beyond the nodes' own time for
  * starting threads on a busy machine. A node that is later is shown as silent. */
 #define CTL_ASK_MS 1000u

@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "conf/conf.h"
 #include "ctl/ctl_int.h"
+#include "ctl/local_int.h"
 
 #include "base/banned.h"
 
@@ -51,9 +52,11 @@ static int take_list(struct ctl *ctl, const char *list, const char *origin, int 
 static int take_conf(struct ctl *ctl, const struct conf *conf)
 {
     cleanup_buf struct buf list = BUF_INIT;
+    char local[RIDD_ENDPOINT_SIZE];
 
     (void)snprintf(ctl->cluster_name, sizeof(ctl->cluster_name), "%s", conf->cluster_name);
-
+    if (local_find(ctl, conf, local, sizeof(local)) && buf_add_format(&list, "%s,", local) != 0)
+        return report_no_memory(ctl);
     for (unsigned i = 0; i < conf->n_peers && ctl->n_nodes < RIDD_ENDPOINTS_MAX; i++) {
         const struct conf_peer *p = &conf->peers[i];
         struct ctl_node *node = &ctl->nodes[ctl->n_nodes++];

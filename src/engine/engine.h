@@ -160,6 +160,9 @@ struct engine_ops {
     struct buf *(*out)(void *ctx, void *conn);
     void (*hold)(void *ctx, void *conn);
     void (*release)(void *ctx, void *conn);
+    enum service_role (*role)(void *ctx, void *conn); /* or NULL: each may do everything */
+    void (*denied)(void *ctx, void *conn, const struct wire_request *q, enum service_role needed,
+                   char *ret_who, size_t size);             /* or NULL */
     const char *(*conn_address)(void *ctx, void *conn);     /* or NULL */
     struct memory_conn *(*memory)(void *ctx, void *conn);   /* or NULL */
     void (*touched)(void *ctx, void *conn, size_t bytes);   /* or NULL */

@@ -13,6 +13,7 @@
 #include "engine/engine.h"
 #include "net/client_port.h"
 #include "net/peer_net.h"
+#include "node/access.h"
 #include "node/identity.h"
 #include "node/node.h"
 #include "node/peer_lines.h"
@@ -116,6 +117,13 @@ struct node {
         unsigned peer_version;
     } met[NODE_MET_MAX]; /* what each node said last that it understands */
     struct log_limit refused_limit;
+    struct {
+        struct access access;         /* in force */
+        uint64_t generation;          /* grows with each; 0: there is no local socket */
+        struct access_search *search; /* for names, after a reload; NULL: none */
+        struct log_limit denied_limit;
+        uint64_t n_denied;
+    } local;
     atomic_bool closes; /* nobody waits for a node that is told that it is added */
     bool peers_full;    /* a peer could not be recorded, and none was since */
     unsigned n_abouts;
@@ -234,6 +242,17 @@ bool node_same_cluster(const struct node *n, const struct conf *fresh);
 void node_on_reload(evutil_socket_t fd, short what, void *arg);
 /* What is allowed and unwise in the length of leases. */
 void node_warn_lease(const struct conf *conf);
+
+/* admit_local.c: opens the local socket, if the file names one; 0 or -errno with err_text(). */
+int node_access_begin(struct node *n);
+/* The lists of the file in force are found anew, and taken by a later turn. */
+void node_access_again(struct node *n);
+void node_access_turn(struct node *n);
+void node_access_end(struct node *n);
+/* As engine_ops.role and .denied. */
+enum service_role node_client_role(void *ctx, void *conn);
+void node_client_denied(void *ctx, void *conn, const struct wire_request *q,
+                        enum service_role needed, char *ret_who, size_t size);
 
 /* glue.c: tables of functions between the modules. */
 void node_fill_engine_ops(struct node *n, struct engine_ops *ops);

@@ -88,6 +88,7 @@ static void take(struct node *n, struct conf *fresh)
     engine_set_quota(n->engine, fresh->map_size_bytes);
     node_snapshots_conf(fresh, &snapshots);
     engine_set_snapshots(n->engine, &snapshots);
+    node_access_again(n);
     node_compare_members(n);
     (void)node_follow_now(n);
     introduce_anew(n);

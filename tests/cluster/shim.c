@@ -1,7 +1,8 @@
 /* Preloaded into ridd by the chaos driver: it may make a sync fail or take long, shift the wall
  * clock, and let the clock that nobody slews run at another rate or stand still, when the control
  * file says so; it sends the daemon's connections to its peers through
- * the proxy; and the name hangs.test is one that no name server ever answers. With
+ * the proxy; and the name hangs.test, of a host or a
+ * user, is one that nobody ever answers for. With
  * RIDD_SHIM_NO_SYNC a sync does nothing, for tests that are not about the disk and whose outcome
  * must not depend on it: no test with it may speak of what is durable. With RIDD_SHIM_MAGIC (a
  * number) all file systems say that they are of that kind. With RIDD_SHIM_BOOT (a file) the machine's boot
@@ -20,6 +21,7 @@
 #include <limits.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -46,6 +48,7 @@ static int no_sync;
 
 static int (*real_getaddrinfo)(const char *, const char *, const struct addrinfo *,
                                struct addrinfo **);
+static int (*real_getpwnam_r)(const char *, struct passwd *, char *, size_t, struct passwd **);
 static int (*real_open)(const char *, int, ...);
 static int (*real_connect)(int, const struct sockaddr *, socklen_t);
 static int (*real_fdatasync)(int);
@@ -72,6 +75,7 @@ static void find_all(void)
     if (real_gettimeofday != NULL)
         return;
     find(&real_getaddrinfo, "getaddrinfo");
+    find(&real_getpwnam_r, "getpwnam_r");
     find(&real_open, "open");
     find(&real_connect, "connect");
     find(&real_fdatasync, "fdatasync");
@@ -328,6 +332,16 @@ time_t time(time_t *ret)
     if (ret != NULL)
         *ret = ts.tv_sec;
     return ts.tv_sec;
+}
+
+/* A user whom only a directory knows that never answers. */
+int getpwnam_r(const char *name, struct passwd *pw, char *buf, size_t size, struct passwd **ret)
+{
+    find_all();
+    if (strcmp(name, "hangs.test") == 0)
+        for (;;)
+            (void)pause();
+    return real_getpwnam_r(name, pw, buf, size, ret);
 }
 
 /* A name whose server never answers. */
