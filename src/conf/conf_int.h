@@ -63,8 +63,11 @@ enum conf_number {
 };
 /* 0 or enum conf_number; *ret_value is written only on 0. */
 int conf_parse_number(const char *s, bool with_suffix, uint64_t *ret_value);
-/* Puts the name in the place of each %i of dir. NULL, or what is wrong. name NULL: checks only, %i
- * stays. */
+/* Puts the name in the place of each %i of path. NULL, or what is wrong, which may be too_long.
+ * name NULL: checks only, %i stays. */
+const char *conf_expand(const char *path, const char *name, size_t bytes_max, const char *too_long,
+                        char *ret, size_t size);
+/* The same of data_dir. */
 const char *conf_expand_dir(const char *dir, const char *name, char *ret, size_t size);
 
 /* "user alice, group ops, any", or "none". NULL, or what is wrong. */

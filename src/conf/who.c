@@ -125,7 +125,7 @@ static bool is_path_byte(char c)
 
 const char *conf_expand_socket(const char *text, const char *name, char *ret, size_t size)
 {
-    size_t at = 0;
+    const char *wrong;
 
     ret[0] = '\0';
     if (strcmp(text, "none") == 0)
@@ -135,28 +135,14 @@ const char *conf_expand_socket(const char *text, const char *name, char *ret, si
     text += strlen(SOCKET_PREFIX);
     if (*text != '/')
         return "is not an absolute path behind unix:";
-    for (const char *p = text; *p != '\0'; p++) {
-        const char *piece = p;
-        size_t n = 1;
-
+    for (const char *p = text; *p != '\0'; p++)
         if (!is_path_byte(*p))
             return "holds a blank, a comma or what cannot be printed";
-        if (*p == '%') {
-            if (p[1] != 'i')
-                return "holds a '%' that is not %i, the only one replaced";
-            piece = name != NULL ? name : "%i";
-            n = strlen(piece);
-            p++;
-        }
-        if (n >= size - at || at + n > CONF_SOCKET_BYTES_MAX) {
-            ret[0] = '\0';
-            return "is too long: 107 bytes, the node's name included";
-        }
-        memcpy(ret + at, piece, n);
-        at += n;
-    }
-    ret[at] = '\0';
-    return NULL;
+    wrong = conf_expand(text, name, CONF_SOCKET_BYTES_MAX,
+                        "is too long: 107 bytes, the node's name included", ret, size);
+    if (wrong != NULL)
+        ret[0] = '\0';
+    return wrong;
 }
 
 bool conf_socket_of(const struct conf *c, const char *name, char *ret, size_t size)
