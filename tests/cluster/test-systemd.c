@@ -122,7 +122,7 @@ CASE(systemd__a_long_start_says_that_it_moves)
     cluster_init(c);
     cluster_start(c);
     writers_init(&w, c, 1, 8, "long", 60000);
-    writers_run(&w, 80);
+    writers_run(&w, 160);
     writers_stop(&w);
     writers_done(&w);
     node_kill(c, 0);
@@ -146,7 +146,38 @@ CASE(systemd__a_long_start_says_that_it_moves)
     set_slow_read(&shim, 0);
     wait_notified(&t, "READY=1");
     client_close(client_open(c, 0));
-    assert_true(node_logged(c, 0, "event=log_opened"));
+    node_wait_logged(c, 0, "event=log_opened");
+    (void)close(t.fd);
+    c->env = NULL;
+    cluster_free(c);
+}
+
+/* A state that is not believed is made again from the log while the node runs: how far that is stands
+ * in the status until it is done. */
+CASE(systemd__a_state_made_again_is_shown)
+{
+    struct cluster *c = cluster_new(1, NULL);
+    struct writers w;
+    struct notify t;
+    char path[300];
+
+    cluster_init(c);
+    cluster_start(c);
+    writers_init(&w, c, 1, 8, "again", 100);
+    writers_run(&w, 200);
+    writers_stop(&w);
+    writers_done(&w);
+    node_kill(c, 0);
+    (void)snprintf(path, sizeof(path), "%s/db/TRUST", c->nodes[0].dir);
+    assert_int_equal(unlink(path), 0);
+    notify_begin(&t, c, NULL);
+    c->env = t.env;
+    node_spawn(c, 0);
+    wait_notified_before(&t, "; the state is made again from the log: 0 %, 0 of ", "READY=1");
+    wait_notified(&t, "READY=1");
+    do
+        wait_notified(&t, "STATUS=");
+    while (strstr(t.message, "leader n1") == NULL || strstr(t.message, "made again") != NULL);
     (void)close(t.fd);
     c->env = NULL;
     cluster_free(c);
@@ -202,6 +233,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         HARNESS_TEST(systemd__ready_alive_stopping),
         HARNESS_TEST(systemd__a_long_start_says_that_it_moves),
+        HARNESS_TEST(systemd__a_state_made_again_is_shown),
         HARNESS_TEST(systemd__a_reload_begins_and_ends),
     };
 
