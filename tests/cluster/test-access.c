@@ -281,7 +281,6 @@ CASE(access__a_silent_directory_holds_nothing_up)
 CASE(access__the_path_of_the_socket)
 {
     struct cluster *c = up_with(1, "");
-    cleanup_buf struct buf out = BUF_INIT;
     struct client *cl;
     char path[300];
     char *line;
