@@ -617,6 +617,9 @@ static_assert(CLIENT_CHUNK_BYTES <= DECODE_WHOLE_BYTES,
 /* ---- the log ---- */
 
 /* A batch never spans two segments and one record holds one entry. */
+/* A start reads a segment in pieces of so much, and tells of each: a disk of 1 MB/s is none that
+ * hangs. */
+#define STORE_LOAD_PIECE_BYTES    (4u << 20)
 #define STORE_SEGMENT_FIRST_BYTES (1u << 20)
 #define STORE_SEGMENT_BYTES       (64u << 20)
 #define STORE_BATCH_BYTES_MAX     (8u << 20)
@@ -819,6 +822,15 @@ static_assert(BACKUP_INDEX_STEP * 4096 <= RAFT_INDEX_MAX,
 #define TURNS_SHORT_US 500u
 /* How old STATUS= of systemd may be while role, term and leader stay the same. */
 #define NODE_STATUS_US 10000000u
+/* A start that takes long says how far it is: to systemd as often as the first, in the log as often
+ * as the second. Each time that it has come further it asks for the third: no step of it that moves
+ * may take longer, and one that hangs is ended then (UNIT-1). */
+#define NODE_START_SAY_US    1000000u
+#define NODE_START_LOG_US    10000000u
+#define NODE_START_EXTEND_US 60000000u
+static_assert(NODE_START_EXTEND_US >= 10 * NODE_START_SAY_US, "it is asked for in time");
+/* How long STATUS= begins with what a reload took. */
+#define NODE_RELOADED_US 60000000u
 /* How often the free space is looked at, and a leader's limit of the state is compared. */
 #define SPACE_LOOK_US 100000u
 /* An entry that sets the limit and is not applied by then is proposed again. */
@@ -864,6 +876,25 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
 #define CONF_FILE_BYTES_MAX (256u << 10)
 /* Beyond it the rest is summed up in one line. */
 #define CONF_PROBLEMS_MAX 100u
+/* [node] client: what the kernel takes of the path of a socket. A longer one has a problem. */
+#define CONF_SOCKET_BYTES_MAX 107u
+/* [access]: names in one list, and bytes of a name (useradd takes 32; others' directories take
+ * more). Beyond them the list has a problem. */
+#define CONF_WHO_MAX            16u
+#define CONF_WHO_NAME_BYTES_MAX 63u
+/* As CONF_DATA_DIR_BYTES_MAX, of such a list as it is printed. */
+#define CONF_WHO_BYTES_MAX 180u
+/* Groups of a local client that are looked at: what Linux lets a process have (NGROUPS_MAX). */
+#define ACCESS_GROUPS_MAX 65536u
+/* A compare with more reads than this is for admins alone. */
+#define ACCESS_COMPARE_READS 1000u
+/* What a user or group is known by may be long, a group of thousands: it is asked for again with
+ * more room, from the first up to the second; one that does not fit stands for nobody. */
+#define ACCESS_RECORD_BYTES     1024u
+#define ACCESS_RECORD_BYTES_MAX (4u << 20)
+/* A client that is denied something is written about five times in ten seconds, and counted. */
+#define ACCESS_LOG_WINDOW_US 10000000u
+#define ACCESS_LOG_BURST     5u
 /* After %i is replaced; conf_print() must fit it into one line of the file, which inih bounds at
  * 197 bytes. A longer one is a problem. */
 #define CONF_DATA_DIR_BYTES_MAX 180u
@@ -956,6 +987,8 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
 
 /* ---- ridctl ---- */
 
+/* ridctl waits for so long for an answer on the socket of this host's node, then it asks by TCP. */
+#define CTL_LOCAL_MS 1000u
 /* How long `status`, `ping` and `members` wait for one node, and beyond the nodes' own time for
  * starting threads on a busy machine. A node that is later is shown as silent. */
 #define CTL_ASK_MS 1000u

@@ -1,7 +1,7 @@
 /* What the files of libridd share; none of it is visible to the programs that link it (see
  * subdir.am).
  *
- *   endpoint     "host:port" to its parts
+ *   endpoint     "host:port", "unix:/path" to its parts
  *   slice        pieces of JSON text, byte for byte
  *   value        values and keys to JSON and back
  *   op           a struct ridd_op to a request
@@ -48,8 +48,9 @@ struct conn;
 
 struct endpoint {
     char text[RIDD_ENDPOINT_SIZE];
-    char host[RIDD_ENDPOINT_SIZE]; /* without brackets */
+    char host[RIDD_ENDPOINT_SIZE]; /* without brackets; of a local one: the path */
     char port[8];
+    bool is_local; /* unix:/path */
 };
 /* False: with a sentence in why. */
 bool endpoint_parse(const char *s, size_t len, struct endpoint *ret, char *why, size_t why_size);

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -89,7 +90,8 @@ static void close_socket(struct conn *conn)
 
 static void opened(struct conn *conn, uint64_t now_us)
 {
-    set_options(conn->fd);
+    if (!conn->to.is_local)
+        set_options(conn->fd);
     dial_done(conn);
     timers_clear(&conn->client->timers, &conn->timer);
     conn_is_open(conn, now_us);
@@ -169,7 +171,28 @@ static void found(struct conn *conn, int rc, struct addrinfo *list, uint64_t now
     try_addresses(conn, now_us);
 }
 
-void dial_start(struct conn *conn, uint64_t now_us)
+/* It is there at once or not at all; a queue that is full is not waited for. */
+static void dial_local(struct conn *conn, uint64_t now_us)
+{
+    struct sockaddr_un un = {.sun_family = AF_UNIX};
+    char why[RIDD_TEXT_SIZE];
+
+    conn->state = CONN_DIALING;
+    memcpy(un.sun_path, conn->to.host, strlen(conn->to.host));
+    conn->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (conn->fd >= 0 && connect(conn->fd, (const struct sockaddr *)&un, sizeof(un)) == 0) {
+        opened(conn, now_us);
+        return;
+    }
+    conn->error = errno;
+    close_socket(conn);
+    dial_describe(conn, conn->error, why, sizeof(why));
+    fail(conn, why, now_us);
+}
+static_assert(CONF_SOCKET_BYTES_MAX < sizeof(((struct sockaddr_un *)NULL)->sun_path),
+              "a path that endpoint_parse() takes fits, with its NUL");
+
+static void dial_name(struct conn *conn, uint64_t now_us)
 {
     const struct addrinfo hints = {.ai_family = AF_UNSPEC,
                                    .ai_socktype = SOCK_STREAM,
@@ -177,8 +200,6 @@ void dial_start(struct conn *conn, uint64_t now_us)
     struct addrinfo *list = NULL;
     int rc = getaddrinfo(conn->to.host, conn->to.port, &hints, &list);
 
-    conn->dial_until_us = now_us + conn->client->connect_timeout_ms * UINT64_C(1000);
-    conn->error = ETIMEDOUT;
     if (rc != EAI_NONAME) {
         found(conn, rc, list, now_us);
         return;
@@ -191,6 +212,16 @@ void dial_start(struct conn *conn, uint64_t now_us)
     }
     conn->state = CONN_LOOKUP;
     timers_set(&conn->client->timers, &conn->timer, conn->dial_until_us);
+}
+
+void dial_start(struct conn *conn, uint64_t now_us)
+{
+    conn->dial_until_us = now_us + conn->client->connect_timeout_ms * UINT64_C(1000);
+    conn->error = ETIMEDOUT;
+    if (conn->to.is_local)
+        dial_local(conn, now_us);
+    else
+        dial_name(conn, now_us);
 }
 
 void dial_on_lookup(struct conn *conn, uint64_t now_us)

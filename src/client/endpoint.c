@@ -1,5 +1,5 @@
-/* "host:port", "[v6]:port", and lists of them. Nothing is looked up here, so that a list can be
- * checked without a network. */
+/* "host:port", "[v6]:port", "unix:/path", and lists of them. Nothing is looked up here, so that a
+ * list can be checked without a network. */
 #include <stdio.h>
 #include <string.h>
 
@@ -43,6 +43,38 @@ static bool host_ok(const char *s, size_t len, bool in_brackets)
     return true;
 }
 
+#define LOCAL_PREFIX     "unix:"
+#define LOCAL_PREFIX_LEN (sizeof(LOCAL_PREFIX) - 1)
+
+static bool parse_local(const char *s, size_t len, struct endpoint *ret, char *why, size_t why_size)
+{
+    const char *path = s + LOCAL_PREFIX_LEN;
+    const size_t path_len = len - LOCAL_PREFIX_LEN;
+    const int shown = len < 64 ? (int)len : 64;
+
+    if (path_len == 0 || *path != '/') {
+        (void)snprintf(why, why_size, "endpoint '%.*s' is no absolute path: write unix:/path",
+                       shown, s);
+        return false;
+    }
+    if (path_len > CONF_SOCKET_BYTES_MAX) {
+        (void)snprintf(why, why_size, "endpoint '%.*s...' is longer than a socket's path: %u bytes",
+                       shown, s, CONF_SOCKET_BYTES_MAX);
+        return false;
+    }
+    for (size_t i = 0; i < path_len; i++)
+        if (path[i] <= ' ' || path[i] >= 0x7f) {
+            (void)snprintf(why, why_size, "endpoint '%.*s' has a byte that cannot be printed",
+                           (int)i, s);
+            return false;
+        }
+    memset(ret, 0, sizeof(*ret));
+    ret->is_local = true;
+    memcpy(ret->text, s, len);
+    memcpy(ret->host, path, path_len);
+    return true;
+}
+
 bool endpoint_parse(const char *s, size_t len, struct endpoint *ret, char *why, size_t why_size)
 {
     const char *colon = memrchr(s, ':', len);
@@ -57,6 +89,9 @@ bool endpoint_parse(const char *s, size_t len, struct endpoint *ret, char *why, 
                        sizeof(ret->text) - 1);
         return false;
     }
+    if (len >= LOCAL_PREFIX_LEN && memcmp(s, LOCAL_PREFIX, LOCAL_PREFIX_LEN) == 0 &&
+        (len == LOCAL_PREFIX_LEN || s[LOCAL_PREFIX_LEN] < '0' || s[LOCAL_PREFIX_LEN] > '9'))
+        return parse_local(s, len, ret, why, why_size);
     if (colon == NULL) {
         (void)snprintf(why, why_size, "endpoint '%.*s' has no port: write host:port", shown, s);
         return false;

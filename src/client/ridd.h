@@ -86,8 +86,8 @@ RIDD_API unsigned ridd_version_number(void);
 
 /* ---- outcomes ---- */
 
-/* RIDD_NOT_LEADER to RIDD_PRECONDITION_FAILED are the server's words, explained in
- * ridd-protocol(7); the rest is found out here. ridd_status_name() gives the word. */
+/* RIDD_NOT_LEADER to RIDD_PRECONDITION_FAILED, and RIDD_DENIED, are the server's words, explained
+ * in ridd-protocol(7); the rest is found out here. ridd_status_name() gives the word. */
 enum ridd_status {
     RIDD_OK = 0,
     RIDD_NOT_LEADER = 1,
@@ -108,6 +108,8 @@ enum ridd_status {
     RIDD_PRECONDITION_FAILED = 16, /* cas: the value differs */
     /* an error whose name this library does not know; see server_name and code */
     RIDD_OTHER_ERROR = 17,
+    /* the server's word: who connected to its socket may not do that there; text says who may */
+    RIDD_DENIED = 18,
 
     RIDD_UNREACHABLE = 32, /* no connection to any endpoint: the request was never sent */
     RIDD_NO_ANSWER = 33,   /* the time ran out while waiting (never for a write that was sent) */

@@ -299,7 +299,8 @@ static enum next next_for(const struct request *r, const struct attempt *a)
     return NEXT_STOP;
 }
 
-/* A node that a server named, if it is an address, not the one that named it, and allowed. */
+/* A node that a server named, if it is an address, not the one that named it, and allowed. Paths of
+ * this host no server knows: one that names some would choose whom we talk to (ACCESS-6). */
 static struct node *named_node(const struct request *r, const struct attempt *a, const char *text)
 {
     struct ridd *c = r->client;
@@ -308,7 +309,7 @@ static struct node *named_node(const struct request *r, const struct attempt *a,
     struct node *n;
 
     if (text[0] == '\0' || strcmp(text, a->reply->endpoint) == 0 ||
-        !endpoint_parse(text, strlen(text), &at, why, sizeof(why)))
+        !endpoint_parse(text, strlen(text), &at, why, sizeof(why)) || at.is_local)
         return NULL;
     n = node_find(c, at.text);
     if ((c->flags & RIDD_FLAG_LISTED_ONLY) != 0 && (n == NULL || n->place >= c->n_endpoints))

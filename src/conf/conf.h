@@ -37,6 +37,18 @@ struct conf_peer {
     unsigned line;
 };
 
+/* Of [access]: a user or a group by name or number, or anybody who reaches the socket. */
+enum conf_who_kind { CONF_WHO_ANY, CONF_WHO_USER, CONF_WHO_GROUP };
+struct conf_who {
+    enum conf_who_kind kind;
+    char name[CONF_WHO_NAME_BYTES_MAX + 1]; /* "" of ANY */
+};
+struct conf_who_list {
+    unsigned n;
+    bool is_default; /* nobody wrote it: a name that there is not surprises nobody */
+    struct conf_who who[CONF_WHO_MAX];
+};
+
 /* Not to be copied by assignment: self points into peers. */
 struct conf {
     char path[PATH_MAX];
@@ -45,7 +57,9 @@ struct conf {
     struct conf_peer peers[RAFT_SERVERS_MAX]; /* sorted by name */
     const struct conf_peer *self;             /* in peers; NULL when no id was given (ridctl) */
     char data_dir[PATH_MAX]; /* absolute; %i replaced by the node's name, kept when self is NULL */
-    size_t map_size_bytes;   /* [node] map_size, with K, M, G */
+    /* [node] client: a path; "": none. %i as in data_dir. */
+    char client_socket[CONF_SOCKET_BYTES_MAX + 1];
+    size_t map_size_bytes; /* [node] map_size, with K, M, G */
     enum log_level log_level;
     uint64_t heartbeat_us;
     uint64_t election_us;
@@ -63,6 +77,9 @@ struct conf {
     unsigned snapshot_mib;                 /* [log] snapshot_mib_per_s; 0: as fast as it goes */
     char http_addr[ADDRESS_BYTES_MAX + 1]; /* [http] address; "": none */
     char http_hosts[CONF_HOSTS_BYTES_MAX + 1]; /* [http] hosts: lower case, "a,b"; "": none */
+    struct conf_who_list unix_read;            /* [access]: who may do what on the local socket */
+    struct conf_who_list unix_write;
+    struct conf_who_list unix_admin;
 };
 
 struct conf_problem {
@@ -112,6 +129,9 @@ bool conf_same_founders(const struct conf *a, const struct conf *b);
 /* Where this node answers HTTP: on its line of [peers], or else [http] address; "": nowhere. Needs
  * self. */
 const char *conf_http_addr(const struct conf *c);
+/* Where the local socket of this node is, though c may be that of nobody (ridctl). False: it has
+ * none. */
+bool conf_socket_of(const struct conf *c, const char *name, char *ret, size_t size);
 /* 1 to 63 of A-Z a-z 0-9 _ -: what a node or cluster may be called. */
 bool conf_name_ok(const char *name);
 

@@ -14,6 +14,7 @@ enum conf_section {
     CONF_LIMITS,
     CONF_LOG,
     CONF_STATE,
+    CONF_ACCESS,
     CONF_HTTP,
     CONF_N_SECTIONS,
     CONF_SECTION_NONE,    /* before the first header */
@@ -25,6 +26,8 @@ enum conf_kind {
     CONF_KIND_NAME,     /* char[NODE_NAME_BYTES_MAX + 1] */
     CONF_KIND_SELF,     /* [node] id */
     CONF_KIND_DIR,      /* char[PATH_MAX] */
+    CONF_KIND_SOCKET,   /* char[CONF_SOCKET_BYTES_MAX + 1] */
+    CONF_KIND_WHO,      /* struct conf_who_list */
     CONF_KIND_LEVEL,    /* enum log_level */
     CONF_KIND_UNSIGNED, /* unsigned */
     CONF_KIND_MS,       /* uint64_t microseconds, milliseconds in the file */
@@ -44,9 +47,10 @@ struct conf_key {
     uint64_t max;
     uint64_t multiple; /* of this; 0: any */
 };
-#define CONF_N_KEYS 21u
+#define CONF_N_KEYS 25u
 extern const struct conf_key conf_keys[CONF_N_KEYS];
 #define CONF_DATA_DIR_DEFAULT "/var/lib/ridd/%i"
+#define CONF_GROUP_DEFAULT    "ridd"
 
 void conf_set_defaults(struct conf *c);
 void conf_number_set(struct conf *c, const struct conf_key *k, uint64_t value);
@@ -61,14 +65,24 @@ enum conf_number {
 };
 /* 0 or enum conf_number; *ret_value is written only on 0. */
 int conf_parse_number(const char *s, bool with_suffix, uint64_t *ret_value);
-/* Puts the name in the place of each %i of dir. NULL, or what is wrong. name NULL: checks only, %i
- * stays. */
+/* Puts the name in the place of each %i of path. NULL, or what is wrong, which may be too_long.
+ * name NULL: checks only, %i stays. */
+const char *conf_expand(const char *path, const char *name, size_t bytes_max, const char *too_long,
+                        char *ret, size_t size);
+/* The same of data_dir. */
 const char *conf_expand_dir(const char *dir, const char *name, char *ret, size_t size);
 
 /* "a, B.example" as "a,b.example". NULL, or what is wrong with it. */
 const char *conf_normal_hosts(const char *hosts, char *ret, size_t size);
 /* The same of an address that HTTP may be answered at, into ADDRESS_BYTES_MAX + 1. */
 const char *conf_normal_http(const char *addr, char *ret);
+/* "user alice, group ops, any", or "none". NULL, or what is wrong. */
+const char *conf_parse_who(const char *s, struct conf_who_list *ret);
+#define CONF_WHO_TEXT (CONF_WHO_MAX * (CONF_WHO_NAME_BYTES_MAX + 9) + 1)
+const char *conf_format_who(const struct conf_who_list *list, char *ret, size_t size);
+bool conf_who_equal(const struct conf_who_list *a, const struct conf_who_list *b);
+/* "unix:/PATH" to the path, or "none" to "". As conf_expand_dir(). */
+const char *conf_expand_socket(const char *text, const char *name, char *ret, size_t size);
 
 /* The name that a mistyped word most likely meant, or NULL when none is near. */
 const char *conf_near(const char *word, const char *const *names, size_t n);

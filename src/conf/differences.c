@@ -10,8 +10,8 @@
 /* Keys that take effect while the process runs. */
 static bool is_reloaded(const struct conf_key *k)
 {
-    return k->section == CONF_LIMITS || k->section == CONF_READS || k->kind == CONF_KIND_LEVEL ||
-           k->offset == offsetof(struct conf, map_size_bytes) ||
+    return k->section == CONF_LIMITS || k->section == CONF_ACCESS || k->section == CONF_READS ||
+           k->kind == CONF_KIND_LEVEL || k->offset == offsetof(struct conf, map_size_bytes) ||
            k->offset == offsetof(struct conf, snapshot_bytes) ||
            k->offset == offsetof(struct conf, keep_bytes) ||
            k->offset == offsetof(struct conf, snapshot_mib);
@@ -24,7 +24,12 @@ static bool value_differs(const struct conf *a, const struct conf *b, const stru
     case CONF_KIND_DIR:
     case CONF_KIND_ADDRESS:
     case CONF_KIND_HOSTS:
+    case CONF_KIND_SOCKET:
         return strcmp((const char *)a + k->offset, (const char *)b + k->offset) != 0;
+    case CONF_KIND_WHO:
+        return !conf_who_equal(
+            (const struct conf_who_list *)(const void *)((const char *)a + k->offset),
+            (const struct conf_who_list *)(const void *)((const char *)b + k->offset));
     case CONF_KIND_SELF: /* who reads again says itself which node it is */
         return false;
     case CONF_KIND_LEVEL:

@@ -82,6 +82,25 @@ static void finish_memory(struct reading *rd)
                          rd->c->memory_bytes, CONF_MEMORY_REQUESTS, rd->c->request_bytes);
 }
 
+/* Of every node, so that the file is good for all of them or for none. */
+static void finish_socket(struct reading *rd)
+{
+    const struct conf *c = rd->c;
+    const size_t key = key_at(CONF_NODE, "client");
+    char path[CONF_SOCKET_BYTES_MAX + 1];
+
+    if (c->client_socket[0] == '\0' || rd->key_bad[key])
+        return;
+    for (unsigned i = 0; i < c->n_peers; i++)
+        if (!conf_socket_of(c, c->peers[i].name, path, sizeof(path))) {
+            conf_problem_add(rd, rd->key_lines[key],
+                             "client for node '%s' is too long: a socket's path has at most %u "
+                             "bytes",
+                             c->peers[i].name, CONF_SOCKET_BYTES_MAX);
+            return;
+        }
+}
+
 static void finish_self(struct reading *rd, const char *id, bool need_self)
 {
     struct conf *c = rd->c;
@@ -124,6 +143,9 @@ static void finish_self(struct reading *rd, const char *id, bool need_self)
                          "data_dir for node '%s' %s", c->self->name, wrong);
     else
         (void)snprintf(c->data_dir, sizeof(c->data_dir), "%s", dir);
+    if (conf_socket_of(c, c->self->name, dir, CONF_SOCKET_BYTES_MAX + 1))
+        (void)snprintf(c->client_socket, sizeof(c->client_socket), "%.*s",
+                       (int)CONF_SOCKET_BYTES_MAX, dir);
 }
 
 /* One listener per address, as on the lines of [peers]. */
@@ -166,5 +188,6 @@ void conf_finish(struct reading *rd, const char *id, bool need_self)
     finish_timing(rd);
     finish_memory(rd);
     finish_http(rd);
+    finish_socket(rd);
     finish_self(rd, id, need_self);
 }

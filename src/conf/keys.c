@@ -13,7 +13,8 @@
 const char *const conf_section_names[CONF_N_SECTIONS] = {
     [CONF_CLUSTER] = "cluster", [CONF_PEERS] = "peers", [CONF_NODE] = "node",
     [CONF_RAFT] = "raft",       [CONF_READS] = "reads", [CONF_LIMITS] = "limits",
-    [CONF_LOG] = "log",         [CONF_STATE] = "state", [CONF_HTTP] = "http",
+    [CONF_LOG] = "log",         [CONF_STATE] = "state", [CONF_ACCESS] = "access",
+    [CONF_HTTP] = "http",
 };
 
 /* LMDB and the log count in pages. */
@@ -25,6 +26,7 @@ const struct conf_key conf_keys[CONF_N_KEYS] = {
     {CONF_CLUSTER, "name", CONF_KIND_NAME, AT(cluster_name), 0, 0, 0, 0},
     {CONF_NODE, "id", CONF_KIND_SELF, 0, 0, 0, 0, 0},
     {CONF_NODE, "data_dir", CONF_KIND_DIR, AT(data_dir), 0, 0, 0, 0},
+    {CONF_NODE, "client", CONF_KIND_SOCKET, AT(client_socket), 0, 0, 0, 0},
     {CONF_NODE, "map_size", CONF_KIND_SIZE, AT(map_size_bytes), CONF_MAP_BYTES_DEFAULT,
      CONF_MAP_BYTES_MIN, CONF_MAP_BYTES_MAX, PAGE_BYTES},
     {CONF_NODE, "log_level", CONF_KIND_LEVEL, AT(log_level), LOG_INFO, LOG_ERROR, LOG_DEBUG, 0},
@@ -57,6 +59,9 @@ const struct conf_key conf_keys[CONF_N_KEYS] = {
      CONF_SCRUB_MIB_MAX, 0},
     {CONF_HTTP, "address", CONF_KIND_ADDRESS, AT(http_addr), 0, 0, 0, 0},
     {CONF_HTTP, "hosts", CONF_KIND_HOSTS, AT(http_hosts), 0, 0, 0, 0},
+    {CONF_ACCESS, "unix_read", CONF_KIND_WHO, AT(unix_read), 0, 0, 0, 0},
+    {CONF_ACCESS, "unix_write", CONF_KIND_WHO, AT(unix_write), 0, 0, 0, 0},
+    {CONF_ACCESS, "unix_admin", CONF_KIND_WHO, AT(unix_admin), 0, 0, 0, 0},
 };
 
 void conf_number_set(struct conf *c, const struct conf_key *k, uint64_t value)
@@ -94,6 +99,8 @@ void conf_number_set(struct conf *c, const struct conf_key *k, uint64_t value)
     case CONF_KIND_DIR:
     case CONF_KIND_ADDRESS:
     case CONF_KIND_HOSTS:
+    case CONF_KIND_SOCKET:
+    case CONF_KIND_WHO:
         rid_assert(false);
     }
 }
@@ -132,6 +139,8 @@ uint64_t conf_number_get(const struct conf *c, const struct conf_key *k)
     case CONF_KIND_DIR:
     case CONF_KIND_ADDRESS:
     case CONF_KIND_HOSTS:
+    case CONF_KIND_SOCKET:
+    case CONF_KIND_WHO:
         break;
     }
     rid_assert(false);
@@ -141,6 +150,10 @@ void conf_set_defaults(struct conf *c)
 {
     memset(c, 0, sizeof(*c));
     (void)snprintf(c->data_dir, sizeof(c->data_dir), "%s", CONF_DATA_DIR_DEFAULT);
+    /* Whom an administrator puts into the daemon's group, as with other daemons. Group ids say
+     * nothing by themselves: the daemon's own may be one that everybody has. */
+    c->unix_write = (struct conf_who_list){
+        .n = 1, .is_default = true, .who = {{.kind = CONF_WHO_GROUP, .name = CONF_GROUP_DEFAULT}}};
     for (size_t i = 0; i < CONF_N_KEYS; i++)
         if (conf_keys[i].max != 0)
             conf_number_set(c, &conf_keys[i], conf_keys[i].value);

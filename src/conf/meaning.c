@@ -119,6 +119,22 @@ static bool take_key(struct reading *rd, const struct conf_key *k, const char *v
             conf_problem_add(rd, rd->line, "%s = %s %s", k->name, esc, wrong);
         return wrong == NULL;
     }
+    case CONF_KIND_SOCKET: {
+        const char *wrong =
+            conf_expand_socket(value, NULL, rd->c->client_socket, sizeof(rd->c->client_socket));
+
+        if (wrong != NULL)
+            conf_problem_add(rd, rd->line, "%s = %s %s", k->name, esc, wrong);
+        return wrong == NULL;
+    }
+    case CONF_KIND_WHO: {
+        struct conf_who_list *list = (struct conf_who_list *)(void *)((char *)rd->c + k->offset);
+        const char *wrong = conf_parse_who(value, list);
+
+        if (wrong != NULL)
+            conf_problem_add(rd, rd->line, "%s = %s %s", k->name, esc, wrong);
+        return wrong == NULL;
+    }
     case CONF_KIND_LEVEL:
         if (!log_level_from_name(value, &level)) {
             const char *names[LOG_DEBUG + 1];

@@ -9,6 +9,7 @@
 static void print_key(const struct conf *c, const struct conf_key *k, FILE *out)
 {
     char size[CONF_SIZE_BUF];
+    char who[CONF_WHO_TEXT];
     const char *text = (const char *)c + k->offset;
 
     switch (k->kind) {
@@ -24,6 +25,13 @@ static void print_key(const struct conf *c, const struct conf_key *k, FILE *out)
     case CONF_KIND_HOSTS:
         if (text[0] == '\0')
             return; /* a key without a value is a mistake */
+        break;
+    case CONF_KIND_SOCKET:
+        (void)snprintf(who, sizeof(who), "%s%s", *text != '\0' ? "unix:" : "none", text);
+        text = who;
+        break;
+    case CONF_KIND_WHO:
+        text = conf_format_who((const struct conf_who_list *)(const void *)text, who, sizeof(who));
         break;
     case CONF_KIND_LEVEL:
         text = log_level_name((enum log_level)conf_number_get(c, k));

@@ -116,13 +116,12 @@ int conf_parse_number(const char *s, bool with_suffix, uint64_t *ret_value)
     return 0;
 }
 
-const char *conf_expand_dir(const char *dir, const char *name, char *ret, size_t size)
+const char *conf_expand(const char *path, const char *name, size_t bytes_max, const char *too_long,
+                        char *ret, size_t size)
 {
     size_t at = 0;
 
-    if (*dir != '/')
-        return "is not an absolute path";
-    for (const char *p = dir; *p != '\0'; p++) {
+    for (const char *p = path; *p != '\0'; p++) {
         const char *piece = p;
         size_t n = 1;
 
@@ -133,11 +132,19 @@ const char *conf_expand_dir(const char *dir, const char *name, char *ret, size_t
             n = strlen(piece);
             p++;
         }
-        if (n >= size - at || at + n > CONF_DATA_DIR_BYTES_MAX)
-            return "is too long: 180 bytes, the node's name included";
+        if (n >= size - at || at + n > bytes_max)
+            return too_long;
         memcpy(ret + at, piece, n);
         at += n;
     }
     ret[at] = '\0';
     return NULL;
+}
+
+const char *conf_expand_dir(const char *dir, const char *name, char *ret, size_t size)
+{
+    if (*dir != '/')
+        return "is not an absolute path";
+    return conf_expand(dir, name, CONF_DATA_DIR_BYTES_MAX,
+                       "is too long: 180 bytes, the node's name included", ret, size);
 }

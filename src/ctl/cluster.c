@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "conf/conf.h"
 #include "ctl/ctl_int.h"
+#include "ctl/local_int.h"
 
 #include "base/banned.h"
 
@@ -53,7 +54,6 @@ static int take_conf(struct ctl *ctl, const struct conf *conf)
     cleanup_buf struct buf list = BUF_INIT;
 
     (void)snprintf(ctl->cluster_name, sizeof(ctl->cluster_name), "%s", conf->cluster_name);
-
     for (unsigned i = 0; i < conf->n_peers && ctl->n_nodes < RIDD_ENDPOINTS_MAX; i++) {
         const struct conf_peer *p = &conf->peers[i];
         struct ctl_node *node = &ctl->nodes[ctl->n_nodes++];
@@ -69,11 +69,12 @@ static int take_conf(struct ctl *ctl, const struct conf *conf)
     return CTL_EXIT_OK;
 }
 
+static struct conf found; /* large, and needed once; of ctl->conf_path */
+
 static int take_file(struct ctl *ctl, const char *path)
 {
-    static struct conf conf; /* large, and needed once */
     struct conf_problems problems = {0, NULL};
-    int rc = conf_load(path, NULL, false, &conf, &problems);
+    int rc = conf_load(path, NULL, false, &found, &problems);
 
     if (rc < 0)
         return report(ctl, CTL_EXIT_CONF, "%s; give --endpoints HOST:PORT,... or --config FILE",
@@ -91,9 +92,9 @@ static int take_file(struct ctl *ctl, const char *path)
     }
     conf_problems_done(&problems);
     ctl->conf_path = path;
-    if (conf.n_peers == 0)
+    if (found.n_peers == 0)
         return report(ctl, CTL_EXIT_CONF, "'%s' names no peers", path);
-    return take_conf(ctl, &conf);
+    return take_conf(ctl, &found);
 }
 
 const char *cluster_conf_path(const struct ctl *ctl)
@@ -153,6 +154,22 @@ static int check_cluster(const struct ctl *ctl, struct ridd *client)
     return exit_code;
 }
 
+/* The node of this host comes first where it has a socket that may be used; verbs that ask each
+ * node by itself do without. */
+static int put_local_first(struct ctl *ctl)
+{
+    char local[RIDD_ENDPOINT_SIZE];
+    char *list;
+
+    if (ctl->conf_path == NULL || !local_find(ctl, &found, local, sizeof(local)))
+        return CTL_EXIT_OK;
+    if (asprintf(&list, "%s,%s", local, ctl->endpoints) < 0)
+        return report_no_memory(ctl);
+    free(ctl->endpoints);
+    ctl->endpoints = list;
+    return CTL_EXIT_OK;
+}
+
 int cluster_open(struct ctl *ctl, struct ridd **ret_client)
 {
     return cluster_open_with(ctl, RIDD_FLAG_IMPATIENT, ret_client);
@@ -168,6 +185,9 @@ int cluster_open_with(struct ctl *ctl, unsigned flags, struct ridd **ret_client)
         return rc;
     if (ridd_check_endpoints(ctl->endpoints, why, sizeof(why)) != RIDD_OK) /* out of the file */
         return report(ctl, CTL_EXIT_CONF, "%s", why);
+    rc = put_local_first(ctl);
+    if (rc != CTL_EXIT_OK)
+        return rc;
     if (ridd_open(ctl->endpoints, &options, ret_client) != RIDD_OK)
         return report_no_memory(ctl);
     rc = check_cluster(ctl, *ret_client);

@@ -32,6 +32,7 @@ enum ctl_exit {
     CTL_EXIT_SYSTEM = 71, /* no memory, no thread */
     CTL_EXIT_OUTPUT = 74,
     CTL_EXIT_AGAIN = 75,
+    CTL_EXIT_DENIED = 77,
     CTL_EXIT_CONF = 78,
 };
 

@@ -31,6 +31,7 @@ static const struct {
     {RIDD_TOO_LARGE, CTL_EXIT_USAGE, ""},
     {RIDD_KEY_NOT_FOUND, CTL_EXIT_NO_KEY, "--create would make it"},
     {RIDD_PRECONDITION_FAILED, CTL_EXIT_PRECONDITION, "read it and decide again"},
+    {RIDD_DENIED, CTL_EXIT_DENIED, "'id' shows your groups; --endpoints HOST:PORT asks by TCP"},
     {RIDD_OTHER_ERROR, CTL_EXIT_AGAIN,
      "this ridctl does not know that error: is it older than the node?"},
     {RIDD_UNREACHABLE, CTL_EXIT_NOBODY, "is ridd running there? try 'ridctl status'"},

@@ -160,6 +160,9 @@ struct engine_ops {
     struct buf *(*out)(void *ctx, void *conn);
     void (*hold)(void *ctx, void *conn);
     void (*release)(void *ctx, void *conn);
+    enum service_role (*role)(void *ctx, void *conn); /* or NULL: each may do everything */
+    void (*denied)(void *ctx, void *conn, const struct wire_request *q, enum service_role needed,
+                   char *ret_who, size_t size);             /* or NULL */
     const char *(*conn_address)(void *ctx, void *conn);     /* or NULL */
     struct memory_conn *(*memory)(void *ctx, void *conn);   /* or NULL */
     void (*touched)(void *ctx, void *conn, size_t bytes);   /* or NULL */
@@ -319,6 +322,9 @@ void engine_get_health(const struct engine *e, struct engine_health *ret);
 /* What the operator of this node should see to, in a sentence: clocks that run apart. False:
  * nothing. */
 bool engine_warning(const struct engine *e, char *ret_text, size_t size);
+/* The same of all that an operator should see to at once: no room, a state that differs, a slow
+ * disk; then what engine_warning() says. */
+bool engine_trouble(const struct engine *e, char *ret_text, size_t size);
 /* How often this node found its state to differ from another's. */
 uint64_t engine_n_alarms(const struct engine *e);
 /* NULL before engine_open(). */

@@ -447,6 +447,8 @@ uint64_t engine_scrub_passes(const struct engine *e);
 void engine_scrub_again(struct engine *e, uint64_t now_us);
 
 /* space.c */
+/* "log", "state", "nodes" or "quota"; NULL: there is room. */
+const char *engine_what_is_full(const struct space *s);
 /* As replica_ops.may_propose. */
 bool engine_may_propose(void *ctx, const struct replica_request *q, struct replica_refusal *ret);
 /* As replica_ops.may_store. */

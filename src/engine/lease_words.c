@@ -109,6 +109,25 @@ bool engine_warning(const struct engine *e, char *ret_text, size_t size)
     return engine_clocks_warning(e, &st, ret_text, size);
 }
 
+bool engine_trouble(const struct engine *e, char *ret_text, size_t size)
+{
+    const char *full = engine_what_is_full(&e->space);
+
+    if (full != NULL) {
+        (void)snprintf(ret_text, size, "no room (%s): no writes are taken", full);
+        return true;
+    }
+    if (e->differ.differs) {
+        (void)snprintf(ret_text, size, "its state differs from another node's");
+        return true;
+    }
+    if (e->disk.said_slow) {
+        (void)snprintf(ret_text, size, "the disk is slow");
+        return true;
+    }
+    return engine_warning(e, ret_text, size);
+}
+
 /* ---- the log ---- */
 
 static void say_gate(const struct engine *e, const struct raft_status *st)

@@ -26,7 +26,7 @@
 
 #include "base/banned.h"
 
-static const char *what_is_full(const struct space *s)
+const char *engine_what_is_full(const struct space *s)
 {
     if (s->log_is_full)
         return "log";
@@ -95,7 +95,7 @@ static void look_at_disk(struct engine *e)
 /* Of what is full: nobody who is told that a log or a disk is full is helped by the quota. */
 static struct replica_no_space figures_of_disks(const struct space *s)
 {
-    const char *what = what_is_full(s);
+    const char *what = engine_what_is_full(s);
 
     if (s->log_is_full)
         return (struct replica_no_space){what, s->log_bytes, s->log_limit};
@@ -130,7 +130,7 @@ static void count_nodes(const struct engine *e, struct replica_no_space *ret)
 
 static void say_change(struct engine *e, const char *before)
 {
-    const char *now = what_is_full(&e->space);
+    const char *now = engine_what_is_full(&e->space);
     uint64_t live;
     uint64_t limit;
 
@@ -232,7 +232,7 @@ bool engine_may_propose(void *ctx, const struct replica_request *q, struct repli
 {
     struct engine *e = ctx;
     struct space *s = &e->space;
-    const char *before = what_is_full(s);
+    const char *before = engine_what_is_full(s);
     bool may = true;
 
     ret->error = WIRE_ERROR_NO_SPACE;
@@ -403,7 +403,7 @@ void engine_set_quota(struct engine *e, uint64_t quota_bytes)
 void engine_space_turn(struct engine *e, uint64_t now_us)
 {
     struct space *s = &e->space;
-    const char *before = what_is_full(s);
+    const char *before = engine_what_is_full(s);
     const bool was_full = s->state_is_full;
     uint64_t live;
     uint64_t limit;
@@ -448,7 +448,7 @@ void engine_space_status(const struct engine *e, struct wire_reply *w)
     uint64_t limit;
 
     (void)look_at_state(e, &live, &limit);
-    f = (struct replica_no_space){what_is_full(&e->space), live, limit_of(e, limit)};
+    f = (struct replica_no_space){engine_what_is_full(&e->space), live, limit_of(e, limit)};
     if (e->space.log_is_full || e->space.state_is_full)
         f = figures_of_disks(&e->space);
     wire_reply_open_object(w, "space");

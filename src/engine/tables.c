@@ -272,6 +272,21 @@ static void touched(void *ctx, void *conn, size_t bytes)
     e->ops.touched(e->ops.ctx, conn, bytes);
 }
 
+static enum service_role role(void *ctx, void *conn)
+{
+    struct engine *e = ctx;
+
+    return e->ops.role(e->ops.ctx, conn);
+}
+
+static void denied(void *ctx, void *conn, const struct wire_request *q, enum service_role needed,
+                   char *ret_who, size_t size)
+{
+    struct engine *e = ctx;
+
+    e->ops.denied(e->ops.ctx, conn, q, needed, ret_who, size);
+}
+
 static const char *conn_address(void *ctx, void *conn)
 {
     struct engine *e = ctx;
@@ -443,6 +458,8 @@ void engine_fill_service_ops(struct engine *e, struct service_ops *ops)
                                 .memory = e->ops.memory != NULL ? service_memory : NULL,
                                 .now_us = now_us,
                                 .touched = e->ops.touched != NULL ? touched : NULL,
+                                .role = e->ops.role != NULL ? role : NULL,
+                                .denied = e->ops.denied != NULL ? denied : NULL,
                                 .conn_address = e->ops.conn_address != NULL ? conn_address : NULL,
                                 .client_addr = client_addr,
                                 .peer_addr = peer_addr,

@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/limits.h"
+#include "base/progress.h"
 #include "kv/kv_int.h"
 #include "kv/walk_int.h"
 
@@ -93,6 +94,7 @@ static int write_all(int fd, const struct kv_source *source)
         if (rc == 0)
             rc = write_piece(fd, piece, n, at);
         at += n;
+        progress_tell("copying a snapshot", at, source->bytes);
         if (rc == 0 && at % KV_PREPARE_SYNC_BYTES == 0)
             rc = sync_data(fd);
     }

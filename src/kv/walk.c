@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "base/progress.h"
 #include "kv/record_int.h"
 
 #include "base/banned.h"
@@ -94,6 +95,8 @@ static int walk_keys(struct walk *w)
             break;
         if (rc == 0)
             rc = walk_item(w->kv, w->file.name, &item, &w->sum, &w->meta);
+        progress_tell(w->is_copy ? "checking a snapshot" : "checking the state", w->file.bytes_read,
+                      w->file.n_pages * w->file.page_bytes);
     }
     if (rc != 0)
         return rc;

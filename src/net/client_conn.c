@@ -363,7 +363,18 @@ static void cleanup_conn_fn(struct client_conn **c)
     client_conn_free(*c);
 }
 
-int client_conn_new(struct client_port *p, int fd, const struct sockaddr_storage *sa,
+static void name_origin(struct client_conn *c, const struct client_origin *from)
+{
+    c->is_local = from->is_local;
+    c->peer = from->peer;
+    if (from->is_local)
+        (void)snprintf(c->address, sizeof(c->address), "unix:uid=%lu,pid=%ld",
+                       (unsigned long)from->peer.uid, (long)from->peer.pid);
+    else
+        net_addr_format(from->sa, c->address, sizeof(c->address));
+}
+
+int client_conn_new(struct client_port *p, int fd, const struct client_origin *from,
                     struct client_conn **ret_conn)
 {
     CLEANUP(conn) struct client_conn *c = calloc(1, sizeof(*c));
@@ -382,8 +393,8 @@ int client_conn_new(struct client_port *p, int fd, const struct sockaddr_storage
     c->request_bytes = p->conf.request_bytes;
     c->in_flight = p->conf.in_flight;
     c->active_us = clock_mono_us();
-    net_addr_format(sa, c->address, sizeof(c->address));
-    c->source = net_sources_take(&p->sources, sa);
+    name_origin(c, from);
+    c->source = net_sources_take(&p->sources, from->host);
     if (c->source == NULL)
         return err_origin(-ENOMEM);
     c->ev_read = event_new(p->base, fd, EV_READ | EV_PERSIST, on_readable, c);
@@ -439,6 +450,8 @@ void client_conn_die(struct client_conn *c, const char *why)
     net_sources_give(take_ptr(c->source));
     client_port_wake(p);
     net_listener_resume(p->listener);
+    if (p->local != NULL)
+        net_listener_resume(p->local);
     p->ops.on_closed(p->ops.ctx, c, why);
 }
 
@@ -542,6 +555,28 @@ void client_conn_close(struct client_conn *c, const char *why)
     client_port_enter(p);
     client_conn_die(c, why);
     client_port_leave(p);
+}
+
+bool client_conn_peer(const struct client_conn *c, struct client_peer *ret)
+{
+    *ret = c->peer;
+    return c->is_local;
+}
+
+gid_t *client_conn_groups(const struct client_conn *c, unsigned *ret_n)
+{
+    *ret_n = 0;
+    return c->is_local && c->fd >= 0 ? net_local_groups(c->fd, ret_n) : NULL;
+}
+
+void client_conn_set_mark(struct client_conn *c, uint64_t mark)
+{
+    c->mark = mark;
+}
+
+uint64_t client_conn_mark(const struct client_conn *c)
+{
+    return c->mark;
 }
 
 void client_conn_set_user(struct client_conn *c, void *user)

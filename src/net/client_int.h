@@ -15,10 +15,12 @@ struct client_port {
     struct net_sources sources;
     int priority;
     struct net_listener *listener; /* owned */
-    struct event *ev_tick;         /* owned; the one timer of all connections */
-    struct event *ev_work;         /* owned; runs due lists, frees; by itself or timeout */
-    struct list conns;             /* open; the tick rotates it */
-    struct list dirty;             /* conn.dirty: flush looks at these */
+    struct net_listener *local;    /* owned; NULL: no socket of this host */
+    struct net_local local_path;
+    struct event *ev_tick; /* owned; the one timer of all connections */
+    struct event *ev_work; /* owned; runs due lists, frees; by itself or timeout */
+    struct list conns;     /* open; the tick rotates it */
+    struct list dirty;     /* conn.dirty: flush looks at these */
     /* conn.turn: readable, or lines were read but not handed up; by how much time they took */
     struct client_level {
         struct list list;
@@ -64,6 +66,9 @@ struct client_conn {
     struct event *ev_write;    /* owned; made when the socket is full for the first time */
     struct net_source *source; /* counted there */
     void *user;
+    uint64_t mark; /* the host's */
+    struct client_peer peer;
+    bool is_local; /* peer says who it is */
     /* The beginning of a line whose end has not come, no newline inside; or, while `again`, one
      * that the host has not done with. */
     struct buf line;
@@ -106,8 +111,15 @@ void client_port_leave(struct client_port *p);
 /* ev_work is due in the next turn. */
 void client_port_wake(struct client_port *p);
 
+/* Where a connection comes from: an address, or a user of this host. */
+struct client_origin {
+    const struct sockaddr_storage *sa;
+    uint64_t host; /* what is counted */
+    bool is_local;
+    struct client_peer peer;
+};
 /* Owns fd at once. */
-int client_conn_new(struct client_port *p, int fd, const struct sockaddr_storage *sa,
+int client_conn_new(struct client_port *p, int fd, const struct client_origin *from,
                     struct client_conn **ret_conn);
 void client_conn_die(struct client_conn *c, const char *why);
 void client_conn_free(struct client_conn *c);

@@ -47,6 +47,8 @@ static void destroy(struct client_port *p)
     if (p->ev_barred != NULL)
         event_free(p->ev_barred);
     net_listener_free(p->listener);
+    net_listener_free(p->local);
+    net_local_remove(&p->local_path);
     free(p->chunk);
     free(p);
 }
@@ -232,12 +234,13 @@ static void refuse(struct client_port *p, int fd, unsigned limit, bool of_host)
     (void)close(fd);
 }
 
-static void conn_open(struct client_port *p, int fd, const struct sockaddr_storage *sa)
+static void conn_open(struct client_port *p, int fd, const struct client_origin *from)
 {
     struct client_conn *c;
 
-    net_socket_nodelay(fd);
-    if (client_conn_new(p, fd, sa, &c) != 0) {
+    if (!from->is_local)
+        net_socket_nodelay(fd);
+    if (client_conn_new(p, fd, from, &c) != 0) {
         p->stats.n_refused++;
         return;
     }
@@ -248,20 +251,40 @@ static void conn_open(struct client_port *p, int fd, const struct sockaddr_stora
     client_conn_settle(c);
 }
 
-static void on_accept(void *ctx, int fd, const struct sockaddr_storage *sa, bool last_fd)
+static void take_in(struct client_port *p, int fd, const struct client_origin *from, bool last_fd)
 {
-    struct client_port *p = ctx;
-
     client_port_enter(p);
     if (last_fd)
         refuse(p, fd, p->stats.n_open, false); /* so many it was that there were descriptors for */
     else if (p->stats.n_open >= p->stats.limit)
         refuse(p, fd, p->stats.limit, false);
-    else if (net_sources_count(&p->sources, sa) >= p->stats.limit_host)
+    else if (net_sources_count(&p->sources, from->host) >= p->stats.limit_host)
         refuse(p, fd, p->stats.limit_host, true);
     else
-        conn_open(p, fd, sa);
+        conn_open(p, fd, from);
     client_port_leave(p);
+}
+
+static void on_accept(void *ctx, int fd, const struct sockaddr_storage *sa, bool last_fd)
+{
+    const struct client_origin from = {.sa = sa, .host = net_host_of(sa)};
+
+    take_in(ctx, fd, &from, last_fd);
+}
+
+/* The kernel knows who connected, or there is no connection: nobody is taken for somebody. */
+static void on_accept_local(void *ctx, int fd, const struct sockaddr_storage *sa, bool last_fd)
+{
+    struct client_port *p = ctx;
+    struct client_origin from = {.sa = sa, .is_local = true};
+
+    if (!net_local_peer(fd, &from.peer)) {
+        p->stats.n_refused++;
+        (void)close(fd);
+        return;
+    }
+    from.host = net_host_of_user(from.peer.uid);
+    take_in(p, fd, &from, last_fd);
 }
 
 /* ---- limits ---- */
@@ -373,12 +396,30 @@ int client_port_new(struct event_base *base, const char *addr, const struct clie
     return 0;
 }
 
+int client_port_listen_local(struct client_port *p, const char *path)
+{
+    int fd;
+    int rc;
+
+    rid_assert(p->local == NULL);
+    fd = net_listen_local(path, &p->local_path);
+    if (fd < 0)
+        return err_trace(fd);
+    rc = net_listener_on(p->base, fd, p->priority, on_accept_local, p, &p->local);
+    if (rc == 0)
+        return 0;
+    net_local_remove(&p->local_path);
+    return err_say(rc, "cannot listen on 'unix:%s': out of memory", path);
+}
+
 void client_port_quiesce(struct client_port *p)
 {
     if (p->quiesced)
         return;
     p->quiesced = true;
     net_listener_stop(p->listener);
+    if (p->local != NULL)
+        net_listener_stop(p->local);
     client_port_enter(p);
     list_for_each(it, &p->conns) client_conn_settle(list_entry(it, struct client_conn, node));
     client_port_leave(p);

@@ -27,6 +27,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/budget.h"
 #include "base/buf.h"
@@ -34,6 +35,13 @@
 
 struct client_port;
 struct client_conn;
+
+/* Who connected to the local socket, as the kernel knows it. */
+struct client_peer {
+    uid_t uid;
+    gid_t gid;
+    pid_t pid;
+};
 
 struct client_port_ops {
     void *ctx;
@@ -100,6 +108,10 @@ struct client_port_stats {
  * is used. 0 or -errno with err_text(). */
 int client_port_new(struct event_base *base, const char *addr, const struct client_port_conf *conf,
                     const struct client_port_ops *ops, struct client_port **ret);
+/* Listens on a socket of this host, too: a path that may be what a process left that is gone
+ * (ACCESS-5). Its connections are those of the port, with the same limits; where one of an address
+ * counts, one of a user does. Once. 0 or -errno with err_text(). */
+int client_port_listen_local(struct client_port *p, const char *path);
 /* New limits for connections opened from now on (SIGHUP). */
 void client_port_set_conf(struct client_port *p, const struct client_port_conf *conf);
 /* Stops accepting and reading; what is owed may still be answered. */
@@ -130,8 +142,16 @@ void client_conn_release(struct client_conn *c);
 void client_conn_touched(struct client_conn *c, size_t bytes);
 /* Closes it now, unsent output is lost; on_closed is called before this returns. */
 void client_conn_close(struct client_conn *c, const char *why);
+/* False: it came by TCP, and nobody knows whose it is. */
+bool client_conn_peer(const struct client_conn *c, struct client_peer *ret);
+/* The supplementary groups of that peer, to be freed; NULL: none. */
+gid_t *client_conn_groups(const struct client_conn *c, unsigned *ret_n);
+/* A number of the host's; 0 at first. */
+void client_conn_set_mark(struct client_conn *c, uint64_t mark);
+uint64_t client_conn_mark(const struct client_conn *c);
 void client_conn_set_user(struct client_conn *c, void *user);
 void *client_conn_user(const struct client_conn *c);
-const char *client_conn_address(const struct client_conn *c); /* "127.0.0.1:50344", for log lines */
+/* "127.0.0.1:50344", or "unix:uid=1000,pid=4242"; for log lines. */
+const char *client_conn_address(const struct client_conn *c);
 
 #endif

@@ -147,6 +147,8 @@ static unsigned bound_port(int fd)
         return 0;
     if (sa.ss_family == AF_INET)
         return ntohs(((struct sockaddr_in *)(void *)&sa)->sin_port);
+    if (sa.ss_family != AF_INET6)
+        return 0;
     /* NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage): getsockname() has filled it */
     return ntohs(((struct sockaddr_in6 *)(void *)&sa)->sin6_port);
 }
@@ -188,31 +190,40 @@ int net_listen(const char *addr)
     return fd;
 }
 
-int net_listener_new(struct event_base *base, const char *addr, int priority,
-                     net_accept_fn on_accept, void *ctx, struct net_listener **ret_listener)
+int net_listener_on(struct event_base *base, int fd, int priority, net_accept_fn on_accept,
+                    void *ctx, struct net_listener **ret_listener)
 {
     CLEANUP(listener) struct net_listener *l = calloc(1, sizeof(*l));
-    int fd;
 
-    if (l == NULL)
-        return err_origin(err_say(-ENOMEM, "cannot listen on '%s': out of memory", addr));
-    l->fd = -1;
+    if (l == NULL) {
+        (void)close(fd);
+        return err_origin(-ENOMEM);
+    }
+    l->fd = fd;
     l->spare_fd = -1;
     l->on_accept = on_accept;
     l->ctx = ctx;
-    fd = net_listen(addr);
-    if (fd < 0)
-        return err_trace(fd);
-    l->fd = fd;
     l->port = bound_port(l->fd);
     spare_open(l);
     l->ev_accept = event_new(base, l->fd, EV_READ | EV_PERSIST, on_acceptable, l);
     l->ev_retry = event_new(base, -1, 0, on_retry, l);
     if (l->ev_accept == NULL || l->ev_retry == NULL ||
         event_priority_set(l->ev_accept, priority) != 0 || event_add(l->ev_accept, NULL) != 0)
-        return err_origin(err_say(-ENOMEM, "cannot listen on '%s': out of memory", addr));
+        return err_origin(-ENOMEM);
     *ret_listener = take_ptr(l);
     return 0;
+}
+
+int net_listener_new(struct event_base *base, const char *addr, int priority,
+                     net_accept_fn on_accept, void *ctx, struct net_listener **ret_listener)
+{
+    const int fd = net_listen(addr);
+    int rc;
+
+    if (fd < 0)
+        return err_trace(fd);
+    rc = net_listener_on(base, fd, priority, on_accept, ctx, ret_listener);
+    return rc != 0 ? err_say(rc, "cannot listen on '%s': out of memory", addr) : 0;
 }
 
 unsigned net_listener_port(const struct net_listener *l)

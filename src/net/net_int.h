@@ -11,10 +11,12 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 
 #include "base/limits.h"
 #include "base/list.h"
 #include "base/lookup.h"
+#include "net/client_port.h"
 #include "wire/frame.h"
 
 /* "[ffff:...:ffff%scope]:65535" */
@@ -61,8 +63,28 @@ int net_ask(const char *addr, const struct net_question *q, uint64_t deadline_us
 /* The first address that binds is listened on. A descriptor, or -errno with err_text(). */
 int net_listen(const char *addr);
 
+/* ---- local.c ---- */
+
+/* A socket that this process has made, by which it knows it again. */
+struct net_local {
+    char path[sizeof(((struct sockaddr_un *)NULL)->sun_path)]; /* "": none */
+    dev_t dev;
+    ino_t ino;
+};
+/* A descriptor that listens on this path, with all that is due to whatever stands there; or -errno
+ * with err_text(). */
+int net_listen_local(const char *path, struct net_local *ret_local);
+/* If it is still the one that was made. */
+void net_local_remove(struct net_local *local);
+/* Who connected. False: it is no such socket. */
+bool net_local_peer(int fd, struct client_peer *ret);
+/* Its supplementary groups, to be freed; NULL: none, or not to be had. */
+gid_t *net_local_groups(int fd, unsigned *ret_n);
+
 /* ---- source.c ---- */
 
+/* As net_host_of(), of a user of this host. */
+uint64_t net_host_of_user(uid_t uid);
 /* What tells one host from another: an IPv4 address, or the first half of an IPv6 one, all of whose
  * second half a host has to itself. */
 uint64_t net_host_of(const struct sockaddr_storage *sa);
@@ -79,9 +101,9 @@ struct net_sources {
 };
 void net_sources_init(struct net_sources *s, uint64_t seed);
 /* Connections that this host has now. */
-unsigned net_sources_count(struct net_sources *s, const struct sockaddr_storage *sa);
+unsigned net_sources_count(struct net_sources *s, uint64_t host);
 /* One more; given back with net_sources_give(). NULL without memory. */
-struct net_source *net_sources_take(struct net_sources *s, const struct sockaddr_storage *sa);
+struct net_source *net_sources_take(struct net_sources *s, uint64_t host);
 void net_sources_give(struct net_source *source); /* NULL is accepted */
 
 /* fd is non-blocking, close-on-exec and owned by the callee. last_fd: it stands where the emergency
@@ -94,6 +116,9 @@ struct net_listener;
 /* The first address that binds is used. 0 or -errno with err_text(). */
 int net_listener_new(struct event_base *base, const char *addr, int priority,
                      net_accept_fn on_accept, void *ctx, struct net_listener **ret_listener);
+/* The same of a descriptor that listens, which it owns at once. */
+int net_listener_on(struct event_base *base, int fd, int priority, net_accept_fn on_accept,
+                    void *ctx, struct net_listener **ret_listener);
 unsigned net_listener_port(const struct net_listener *l);
 /* A descriptor was given back: accept again if that had stopped for want of one. */
 void net_listener_resume(struct net_listener *l);

@@ -11,7 +11,8 @@
 #include "base/banned.h"
 
 /* No address of a host begins so: it is one of multicast. */
-#define V4_PREFIX ((uint64_t)0xff04 << 48)
+#define V4_PREFIX    ((uint64_t)0xff04 << 48)
+#define LOCAL_PREFIX ((uint64_t)0xff01 << 48)
 
 uint64_t net_host_of(const struct sockaddr_storage *sa)
 {
@@ -27,6 +28,11 @@ uint64_t net_host_of(const struct sockaddr_storage *sa)
         return V4_PREFIX | get_u32(&v6->sin6_addr.s6_addr[12]);
     memcpy(&prefix, &v6->sin6_addr, sizeof(prefix));
     return be64toh(prefix);
+}
+
+uint64_t net_host_of_user(uid_t uid)
+{
+    return LOCAL_PREFIX | uid;
 }
 
 static struct list *bucket(struct net_sources *s, uint64_t host)
@@ -53,17 +59,15 @@ static struct net_source *find(struct list *list, uint64_t host)
     return NULL;
 }
 
-unsigned net_sources_count(struct net_sources *s, const struct sockaddr_storage *sa)
+unsigned net_sources_count(struct net_sources *s, uint64_t host)
 {
-    const uint64_t host = net_host_of(sa);
     const struct net_source *source = find(bucket(s, host), host);
 
     return source != NULL ? source->n : 0;
 }
 
-struct net_source *net_sources_take(struct net_sources *s, const struct sockaddr_storage *sa)
+struct net_source *net_sources_take(struct net_sources *s, uint64_t host)
 {
-    const uint64_t host = net_host_of(sa);
     struct list *list = bucket(s, host);
     struct net_source *source = find(list, host);
 

@@ -9,6 +9,7 @@
 #include "base/exit_codes.h"
 #include "base/limits.h"
 #include "base/lookup.h"
+#include "node/access.h"
 #include "node/node.h"
 
 #include "base/banned.h"
@@ -95,6 +96,18 @@ static unsigned find_doubles(const struct conf *conf)
     return n_wrong;
 }
 
+/* Another host may know them. */
+static void warn_unknown(const struct conf *conf)
+{
+    const struct conf_who_list *const lists[ACCESS_ROLES] = {&conf->unix_read, &conf->unix_write,
+                                                             &conf->unix_admin};
+    struct access found;
+
+    access_find(lists, &found);
+    if (found.unknown[0] != '\0')
+        printf("ridd: [access] names whom this host does not know: %s\n", found.unknown);
+}
+
 int node_check(const struct conf *conf)
 {
     char warning[256];
@@ -108,5 +121,6 @@ int node_check(const struct conf *conf)
                conf->n_peers, conf->n_peers - 1);
     if (conf_lease_warning(conf, warning, sizeof(warning)))
         printf("ridd: %s\n", warning);
+    warn_unknown(conf);
     return 0;
 }

@@ -5,7 +5,6 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "node/node_int.h"
-#include "node/notify.h"
 
 #include "base/banned.h"
 
@@ -94,27 +93,6 @@ void node_peer_event(void *ctx, enum peer_event event, raft_node_id peer, const 
     case PEER_EVENTS:
         break;
     }
-}
-
-void node_show(struct node *n, bool force)
-{
-    const struct raft *raft = engine_raft(n->engine);
-    uint64_t now_us = clock_mono_us();
-    char text[256];
-
-    if (!force && raft_get_role(raft) == n->shown_role && raft_get_term(raft) == n->shown_term &&
-        raft_get_leader(raft) == n->shown_leader && now_us < n->status_due_us)
-        return;
-    n->shown_role = raft_get_role(raft);
-    n->shown_term = raft_get_term(raft);
-    n->shown_leader = raft_get_leader(raft);
-    n->status_due_us = now_us + NODE_STATUS_US;
-    log_set_role(raft_role_name(n->shown_role), n->shown_term);
-    (void)snprintf(text, sizeof(text), "STATUS=%s in term %llu, leader %s, %llu entries applied",
-                   raft_role_name(n->shown_role), (unsigned long long)n->shown_term,
-                   engine_name_of(n->engine, n->shown_leader),
-                   (unsigned long long)replica_last_applied(engine_replica(n->engine)));
-    notify_send(text);
 }
 
 void node_dump_state(struct node *n)

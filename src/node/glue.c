@@ -200,6 +200,7 @@ static void service_status(void *ctx, struct wire_reply *w)
     wire_reply_u64(w, "refused", clients.n_refused);
     wire_reply_u64(w, "limit", clients.limit);
     wire_reply_u64(w, "closed_owing", clients.n_closed_owing);
+    wire_reply_u64(w, "denied", n->local.n_denied);
     wire_reply_close_object(w);
     wire_reply_u64(w, "uptime_ms", (clock_mono_us() - n->started_us) / 1000u);
     look_at_turns(n);
@@ -226,6 +227,8 @@ void node_fill_engine_ops(struct node *n, struct engine_ops *ops)
                                .out = service_out,
                                .hold = service_hold,
                                .release = service_release,
+                               .role = node_client_role,
+                               .denied = node_client_denied,
                                .conn_address = service_conn_address,
                                .memory = service_memory,
                                .touched = service_touched,

@@ -320,6 +320,8 @@ static int open_ports(struct node *n)
     node_fill_client_ops(n, &client_ops);
     node_client_conf(n, &client_conf);
     rc = client_port_new(n->base, n->self->client_addr, &client_conf, &client_ops, &n->client_port);
+    if (rc == 0)
+        rc = node_access_begin(n);
     if (rc != 0)
         return rc;
     return node_follow_now(n);
@@ -486,6 +488,7 @@ static void turn(struct node *n)
     n->n_frames_done = n->n_frames;
     engine_turn(n->engine, now_us);
     node_follow_configuration(n);
+    node_access_turn(n);
     peer_net_flush(n->peer_net);
     client_port_flush(n->client_port);
     node_memory_turn(n, now_us);
@@ -524,6 +527,7 @@ static void close_node(struct node *n)
     n->engine = NULL;
     node_http_end(n); /* until here /readyz says that this node is stopping */
     node_clocks_end(n);
+    node_access_end(n);
     hold_all_signals();
     for (size_t i = 0; i < sizeof(n->signals) / sizeof(n->signals[0]); i++)
         if (n->signals[i] != NULL)
@@ -633,7 +637,8 @@ int node_run(const struct conf *conf, uint64_t started_us)
         .wal_fd = -1,
         .snap_fd = -1,
         .started_us = started_us,
-        .refused_limit = {.window_us = REFUSED_LOG_WINDOW_US, .burst = REFUSED_LOG_BURST}};
+        .refused_limit = {.window_us = REFUSED_LOG_WINDOW_US, .burst = REFUSED_LOG_BURST},
+        .local = {.denied_limit = {.window_us = ACCESS_LOG_WINDOW_US, .burst = ACCESS_LOG_BURST}}};
     struct node *n = &node;
     int rc;
 
@@ -647,7 +652,9 @@ int node_run(const struct conf *conf, uint64_t started_us)
     if (geteuid() == 0)
         log_event(LOG_WARNING, "running_as_root", "why='a user of its own is safer'");
     err_reset();
+    node_starting_begin(n);
     rc = start(n);
+    node_starting_end();
     if (rc != 0) {
         /* Nothing was applied. What the state says of the log may be the reason of the refusal, and
          * must outlive the next boot: with its clean mark the state is believed then, too. */
@@ -661,10 +668,12 @@ int node_run(const struct conf *conf, uint64_t started_us)
     n->turns.ended_us = clock_mono_us();
     n->share_us = slice_share_us(conf->heartbeat_us);
     node_show(n, true);
-    log_event(LOG_INFO, "ready", "client=%s peer=%s http=%s startup_ms=%.1f", n->self->client_addr,
-              n->self->peer_addr, n->http != NULL ? conf_http_addr(conf) : "none",
+    log_event(LOG_INFO, "ready", "client=%s peer=%s http=%s%s%s startup_ms=%.1f",
+              n->self->client_addr, n->self->peer_addr,
+              n->http != NULL ? conf_http_addr(conf) : "none",
+              conf->client_socket[0] != '\0' ? " local=unix:" : "", conf->client_socket,
               (double)(clock_mono_us() - started_us) / 1000.0);
-    notify_send("READY=1");
+    notify_send("READY=1"); /* the log and the state are read, and both ports listen (UNIT-2) */
     while (n->phase != NODE_STOPPED) {
         if (wait_and_take(n) < 0) {
             (void)err_say(-EIO, "the event loop failed");

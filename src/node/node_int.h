@@ -14,6 +14,7 @@
 #include "engine/engine.h"
 #include "net/client_port.h"
 #include "net/peer_net.h"
+#include "node/access.h"
 #include "node/identity.h"
 #include "node/node.h"
 #include "node/peer_lines.h"
@@ -101,6 +102,19 @@ struct node {
     raft_term shown_term;
     raft_node_id shown_leader;
     uint64_t status_due_us;
+    struct {
+        raft_index replay_from; /* of the state that is made again: where that began, and ends */
+        raft_index replay_to;
+        char reloaded[512]; /* what the last reload took */
+        uint64_t reloaded_until_us;
+        char reload_wrong[700]; /* why a reload was refused, or what of it waits; "": nothing */
+    } shown;
+    struct {
+        uint64_t say_us; /* when systemd is told the next time, and the log */
+        uint64_t log_us;
+        const char *what; /* it was told of last, and how far that was */
+        uint64_t done;
+    } starting;
     uint64_t watchdog_us; /* 0: none */
     uint64_t watchdog_due_us;
     struct {
@@ -109,6 +123,13 @@ struct node {
         unsigned peer_version;
     } met[NODE_MET_MAX]; /* what each node said last that it understands */
     struct log_limit refused_limit;
+    struct {
+        struct access access;         /* in force */
+        uint64_t generation;          /* grows with each; 0: there is no local socket */
+        struct access_search *search; /* for names, after a reload; NULL: none */
+        struct log_limit denied_limit;
+        uint64_t n_denied;
+    } local;
     atomic_bool closes; /* nobody waits for a node that is told that it is added */
     bool peers_full;    /* a peer could not be recorded, and none was since */
     unsigned n_abouts;
@@ -169,11 +190,17 @@ void node_heard_about(struct node *n, const struct wire_hello *h);
 void node_warn_differences(struct node *n, raft_node_id peer);
 void node_about_status(struct node *n, struct wire_reply *w);
 
+/* starting.c: until it is ready, on the thread that opens. */
+void node_starting_begin(struct node *n);
+void node_starting_end(void);
+/* 100 only where nothing is left. */
+unsigned node_percent(uint64_t done, uint64_t total);
+
 /* events.c: what happened, as log lines. */
 void node_peer_event(void *ctx, enum peer_event event, raft_node_id peer, const char *address,
                      const char *text);
 void node_dump_state(struct node *n);
-/* STATUS= and the fixed keys of log lines follow role, term and leader. */
+/* show.c: STATUS= and the fixed keys of log lines follow role, term and leader. */
 void node_show(struct node *n, bool force);
 
 /* clocks.c: hold_clock and vmclock; what the engine asks of them. */
@@ -234,6 +261,17 @@ bool node_same_cluster(const struct node *n, const struct conf *fresh);
 void node_on_reload(evutil_socket_t fd, short what, void *arg);
 /* What is allowed and unwise in the length of leases. */
 void node_warn_lease(const struct conf *conf);
+
+/* admit_local.c: opens the local socket, if the file names one; 0 or -errno with err_text(). */
+int node_access_begin(struct node *n);
+/* The lists of the file in force are found anew, and taken by a later turn. */
+void node_access_again(struct node *n);
+void node_access_turn(struct node *n);
+void node_access_end(struct node *n);
+/* As engine_ops.role and .denied. */
+enum service_role node_client_role(void *ctx, void *conn);
+void node_client_denied(void *ctx, void *conn, const struct wire_request *q,
+                        enum service_role needed, char *ret_who, size_t size);
 
 /* glue.c: tables of functions between the modules. */
 void node_fill_engine_ops(struct node *n, struct engine_ops *ops);

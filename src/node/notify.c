@@ -3,10 +3,12 @@
 
 #include <errno.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -34,6 +36,19 @@ void notify_send(const char *state)
         return;
     (void)sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&addr,
                  (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len));
+}
+
+/* By the clock that systemd compares with: not the one that the loop goes by. */
+void notify_reloading(void)
+{
+    struct timespec now = {0};
+    char text[64];
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    (void)snprintf(text, sizeof(text), "RELOADING=1\nMONOTONIC_USEC=%llu",
+                   (unsigned long long)now.tv_sec * 1000000u +
+                       (unsigned long long)now.tv_nsec / 1000u);
+    notify_send(text);
 }
 
 uint64_t notify_watchdog_us(void)

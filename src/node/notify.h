@@ -12,6 +12,8 @@
 
 /* "READY=1", "STOPPING=1", "WATCHDOG=1", "STATUS=...", lines separated by \n. */
 void notify_send(const char *state);
+/* A reload begins; READY=1 says that it is over. Both are due whether or not anything is taken. */
+void notify_reloading(void);
 /* $WATCHDOG_USEC when it is meant for this process, else 0. */
 uint64_t notify_watchdog_us(void);
 

@@ -85,6 +85,11 @@ bool replica_rebuilding(const struct replica *r)
     return r->rebuild != REBUILD_NOT;
 }
 
+raft_index replica_rebuilt_at(const struct replica *r)
+{
+    return r->rebuild == REBUILDING ? r->rebuilt_at : 0;
+}
+
 void replica_set_fit(struct replica *r, enum raft_fitness fitness, uint64_t now_us)
 {
     rid_assert(fitness == RAFT_UNFIT || r->rebuild == REBUILD_NOT);

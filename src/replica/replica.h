@@ -357,6 +357,8 @@ void replica_compact(struct replica *r, raft_index index);
 /* From replica_rebuild() until what was committed then is applied again. Who called makes the
  * node fit: replica_set_fit(). */
 bool replica_rebuilding(const struct replica *r);
+/* Up to which entry the state is made again before it is believed; 0: it is not being made. */
+raft_index replica_rebuilt_at(const struct replica *r);
 /* The state may be believed (again); not while it is being rebuilt. */
 void replica_set_fit(struct replica *r, enum raft_fitness fitness, uint64_t now_us);
 /* To be called by `served` instead of answering, when get, seek or next of the view did not give 0.

@@ -94,6 +94,8 @@ void service_handle(struct service_conn *c, const struct wire_request *q)
     rid_assert((verb->handle == NULL) != (verb->refusal == NULL));
     if (c->service->replica == NULL && !verb->without_replica)
         service_refuse_type(c, q, "send init first");
+    else if (!service_may(c, q))
+        return;
     else if (verb->handle != NULL)
         verb->handle(c, q);
     else

@@ -65,8 +65,21 @@ struct service_member_answer {
     uint64_t task;         /* what last_task calls it; 0: it is no task of this node */
 };
 
+/* What a client may do; each may do what those before it may. */
+enum service_role { SERVICE_NONE, SERVICE_READ, SERVICE_WRITE, SERVICE_ADMIN };
+const char *service_role_name(enum service_role role);
+/* What this request needs; never NONE. */
+enum service_role service_role_needed(const struct wire_request *q);
+/* The row of the table; NONE: there is none. */
+enum service_role service_role_of_type(enum wire_request_type type);
+
 struct service_ops {
     void *ctx;
+    /* What this connection may do now, asked for each request. NULL: everything. */
+    enum service_role (*role)(void *ctx, void *conn);
+    /* It was denied: whose it is, in words for the reply ("uid 1000"). May be NULL. */
+    void (*denied)(void *ctx, void *conn, const struct wire_request *q, enum service_role needed,
+                   char *ret_who, size_t size);
     /* The output of a connection, NULL when it is dead. One owed reply more, one less (may be
      * NULL). */
     struct buf *(*out)(void *ctx, void *conn);

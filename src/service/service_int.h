@@ -5,6 +5,7 @@
  *                                                   └◄─ write ◄─────────────┤
  *           ◄─ seen ◄───────────────────────────────────────────────────────┤
  *      compare_judge, compare_measure, compare_report ◄─ compare ◄─ transfer, cluster ◄─┤
+ *      replies ◄─ access ◄───────────────────────────────────────────────────┤
  *                     ◄─ part ◄─ transfer ◄──────────────────────────────────┘ */
 #ifndef RIDD_SERVICE_SERVICE_INT_H
 #define RIDD_SERVICE_SERVICE_INT_H
@@ -129,6 +130,11 @@ void service_refuse_condition(struct service_conn *c, const struct wire_origin *
 void service_reply_key_not_found(struct request *req, struct buf *out, raft_index index);
 /* A member that is not known to understand what was asked for. */
 void service_reply_not_supported(struct request *req, struct buf *out, raft_node_id behind);
+
+/* ---- access.c ---- */
+
+/* False: it was denied, and answered. */
+bool service_may(struct service_conn *c, const struct wire_request *q);
 
 /* ---- lines.c ---- */
 

@@ -199,9 +199,9 @@ static int dump_segment(const struct recovery *rv, struct wal_file *file, FILE *
     if (rc != 0)
         return err_trace(rc);
     size = vfs->size(vfs->ctx, f);
-    rc = size < 0
-             ? (int)size
-             : recovery_load(vfs, f, store_min_u64((uint64_t)size, STORE_FILE_BYTES_MAX), &image);
+    rc = size < 0 ? (int)size
+                  : recovery_load(NULL, vfs, f, store_min_u64((uint64_t)size, STORE_FILE_BYTES_MAX),
+                                  &image);
     (void)vfs->close(vfs->ctx, f);
     if (rc != 0)
         return err_trace(rc);

@@ -218,7 +218,7 @@ static int read_header(struct recovery *rv, struct wal_file *file)
     if (rc != 0)
         return err_trace(rc);
     size = vfs->size(vfs->ctx, f);
-    rc = size < 0 ? (int)size : recovery_load(vfs, f, SEGMENT_HEADER_BYTES, &rv->image);
+    rc = size < 0 ? (int)size : recovery_load(NULL, vfs, f, SEGMENT_HEADER_BYTES, &rv->image);
     (void)vfs->close(vfs->ctx, f);
     if (rc != 0)
         return err_trace(rc);

@@ -33,21 +33,37 @@
 #include "base/cleanup.h"
 #include "base/crc32c.h"
 #include "base/err.h"
+#include "base/limits.h"
+#include "base/progress.h"
 #include "store/recover_int.h"
 
 #include "base/banned.h"
 
-int recovery_load(struct vfs *vfs, struct vfs_file *f, uint64_t max, struct buf *b)
+static void tell(struct recovery *rv, uint64_t more)
 {
-    int64_t got;
+    rv->told_bytes += more;
+    progress_tell("reading the log", rv->told_bytes, rv->all_bytes);
+}
 
+/* In pieces, so that it is seen that a slow disk gives them. */
+int recovery_load(struct recovery *rv, struct vfs *vfs, struct vfs_file *f, uint64_t max,
+                  struct buf *b)
+{
     b->len = 0;
     if (buf_reserve(b, (size_t)max) == NULL)
         return err_origin(-ENOMEM);
-    got = vfs->pread(vfs->ctx, f, b->data, (size_t)max, 0);
-    if (got < 0)
-        return err_trace((int)got);
-    b->len = (size_t)got;
+    while (b->len < max) {
+        const uint64_t want = store_min_u64(max - b->len, STORE_LOAD_PIECE_BYTES);
+        const int64_t got = vfs->pread(vfs->ctx, f, (char *)b->data + b->len, (size_t)want, b->len);
+
+        if (got < 0)
+            return err_trace((int)got);
+        b->len += (size_t)got;
+        if (rv != NULL)
+            tell(rv, (uint64_t)got);
+        if ((uint64_t)got < want)
+            break;
+    }
     return 0;
 }
 
@@ -67,11 +83,11 @@ static int load_prepared(const struct recovery *rv, const char *name, struct buf
         return err_trace(rc);
     *ret_header = SEGMENT_HEADER_E_BLANK;
     size = vfs->size(vfs->ctx, f);
-    rc = size < 0 ? (int)size : recovery_load(vfs, f, SEGMENT_HEADER_BYTES, b);
+    rc = size < 0 ? (int)size : recovery_load(NULL, vfs, f, SEGMENT_HEADER_BYTES, b);
     if (rc == 0 && b->len == SEGMENT_HEADER_BYTES)
         *ret_header = segment_header_decode(b->data, ret_h);
     if (rc == 0 && *ret_header == 0)
-        rc = recovery_load(vfs, f, store_min_u64((uint64_t)size, STORE_FILE_BYTES_MAX), b);
+        rc = recovery_load(NULL, vfs, f, store_min_u64((uint64_t)size, STORE_FILE_BYTES_MAX), b);
     (void)vfs->close(vfs->ctx, f);
     return err_trace(rc);
 }
@@ -151,7 +167,7 @@ static int load_last(struct recovery *rv, const struct wal_file *file, bool *ret
     rc = vfs->open(vfs->ctx, file->name, rv->live ? O_RDWR : O_RDONLY, &f);
     if (rc != 0)
         return err_trace(rc);
-    rc = recovery_load(vfs, f, file->file_bytes, &rv->image);
+    rc = recovery_load(rv, vfs, f, file->file_bytes, &rv->image);
     if (rc == 0 && rv->live) {
         crc = crc32c(0, rv->image.data, rv->image.len);
         len = rv->image.len;
@@ -159,7 +175,7 @@ static int load_last(struct recovery *rv, const struct wal_file *file, bool *ret
         if (rc == 0)
             rc = vfs->drop_cache(vfs->ctx, f);
         if (rc == 0)
-            rc = recovery_load(vfs, f, file->file_bytes, &rv->image);
+            rc = recovery_load(rv, vfs, f, file->file_bytes, &rv->image);
         *ret_cache_lied =
             rc == 0 && (len != rv->image.len || crc != crc32c(0, rv->image.data, rv->image.len));
     }
@@ -176,7 +192,7 @@ static int load_closed(struct recovery *rv, const struct wal_file *file, uint64_
     rc = vfs->open(vfs->ctx, file->name, O_RDONLY, &f);
     if (rc != 0)
         return err_trace(rc);
-    rc = recovery_load(vfs, f, used, &rv->image);
+    rc = recovery_load(rv, vfs, f, used, &rv->image);
     (void)vfs->close(vfs->ctx, f);
     return err_trace(rc);
 }
@@ -232,6 +248,7 @@ static int scan_closed(struct recovery *rv, uint32_t slot)
         rc = replay_batch(rv, slot, &img, &b, &closed);
         if (rc != 0)
             return rc;
+        tell(rv, b.end - offset);
         offset = b.end;
     }
     file->used = offset;
@@ -353,6 +370,7 @@ static int scan_last(struct recovery *rv, uint32_t slot)
         rc = replay_batch(rv, slot, &img, &b, &closed);
         if (rc != 0)
             return rc;
+        tell(rv, b.end - offset);
         offset = b.end;
         batch++;
         if (closed) {
@@ -510,6 +528,8 @@ int recovery_run(struct recovery *rv, const struct store_conf *conf, bool live)
         rc = check_newest(rv);
     if (rc != 0)
         return rc;
+    for (size_t slot = rv->first; slot < rv->n_files; slot++)
+        rv->all_bytes += 2 * rv->files[slot].file_bytes;
     for (uint32_t slot = (uint32_t)rv->first; slot + 1 < rv->n_files; slot++) {
         rc = scan_closed(rv, slot);
         if (rc != 0)

@@ -72,13 +72,17 @@ struct recovery {
     uint64_t torn_bytes; /* behind the used ones of the last segment */
     struct buf image;    /* the last segment read */
     uint64_t bytes_scanned;
+    uint64_t told_bytes; /* read, and once more when they are checked: told as progress */
+    uint64_t all_bytes;  /* what that comes to, about */
 };
 
 /* 0, STORE_E_*, -errno. Whatever it returns, recovery_done() is due. */
 int recovery_run(struct recovery *rv, const struct store_conf *conf, bool live);
 void recovery_done(struct recovery *rv);
-/* Reads up to max bytes of the file into b (emptied before). */
-int recovery_load(struct vfs *vfs, struct vfs_file *f, uint64_t max, struct buf *b);
+/* Reads up to max bytes of the file into b (emptied before). rv: whose progress that is; NULL:
+ * nobody's. */
+int recovery_load(struct recovery *rv, struct vfs *vfs, struct vfs_file *f, uint64_t max,
+                  struct buf *b);
 
 /* ---- folder.c ---- */
 

@@ -35,7 +35,8 @@
     X(MALFORMED, "malformed", 12, true, -1)                                                        \
     X(TOO_LARGE, "too_large", 12, true, -1)                                                        \
     X(KEY_NOT_FOUND, "key_not_found", 20, true, 20)                                                \
-    X(PRECONDITION_FAILED, "precondition_failed", 22, true, 22)
+    X(PRECONDITION_FAILED, "precondition_failed", 22, true, 22)                                    \
+    X(DENIED, "denied", 14, true, -1)
 
 enum wire_error {
     WIRE_ERROR_NONE = 0,

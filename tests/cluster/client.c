@@ -29,19 +29,24 @@ static int connect_to(uint16_t port)
     return take_fd(fd);
 }
 
-struct client *client_open_port(uint16_t port)
+struct client *client_of_fd(int fd)
 {
     struct client *cl = calloc(1, sizeof(*cl));
 
     assert_non_null(cl);
-    cl->fd = connect_to(port);
-    if (cl->fd < 0) {
-        free(cl);
-        harness_fail("cannot connect to port %u: %s", port, strerror(errno));
-    }
+    cl->fd = fd;
     buf_init(&cl->in);
     buf_init(&cl->line);
     return cl;
+}
+
+struct client *client_open_port(uint16_t port)
+{
+    const int fd = connect_to(port);
+
+    if (fd < 0)
+        harness_fail("cannot connect to port %u: %s", port, strerror(errno));
+    return client_of_fd(fd);
 }
 
 struct client *client_open(const struct cluster *c, unsigned node)

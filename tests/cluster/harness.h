@@ -226,6 +226,7 @@ struct client {
 };
 struct client *client_open(const struct cluster *c, unsigned node);
 struct client *client_open_port(uint16_t port);
+struct client *client_of_fd(int fd); /* connected; the client's from here on */
 void client_close(struct client *cl);
 void client_reset(struct client *cl); /* the same with RST instead of FIN */
 /* A line; the line feed is added. Takes in replies meanwhile, so that nobody blocks. */

@@ -1,7 +1,8 @@
 /* Preloaded into ridd by the chaos driver: it may make a sync fail or take long, shift the wall
  * clock, and let the clock that nobody slews run at another rate or stand still, when the control
  * file says so; it sends the daemon's connections to its peers through
- * the proxy; and the name hangs.test is one that no name server ever answers. With
+ * the proxy; and the name hangs.test, of a host or a
+ * user, is one that nobody ever answers for. With
  * RIDD_SHIM_NO_SYNC a sync does nothing, for tests that are not about the disk and whose outcome
  * must not depend on it: no test with it may speak of what is durable. With RIDD_SHIM_MAGIC (a
  * number) all file systems say that they are of that kind. With RIDD_SHIM_BOOT (a file) the machine's boot
@@ -17,8 +18,10 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -45,11 +48,13 @@ static int no_sync;
 
 static int (*real_getaddrinfo)(const char *, const char *, const struct addrinfo *,
                                struct addrinfo **);
+static int (*real_getpwnam_r)(const char *, struct passwd *, char *, size_t, struct passwd **);
 static int (*real_open)(const char *, int, ...);
 static int (*real_connect)(int, const struct sockaddr *, socklen_t);
 static int (*real_fdatasync)(int);
 static int (*real_fsync)(int);
 static int (*real_fstatfs)(int, struct statfs *);
+static ssize_t (*real_pread)(int, void *, size_t, off_t);
 static ssize_t (*real_pwrite)(int, const void *, size_t, off_t);
 static ssize_t (*real_pwritev)(int, const struct iovec *, int, off_t);
 static int (*real_clock_gettime)(clockid_t, struct timespec *);
@@ -70,11 +75,13 @@ static void find_all(void)
     if (real_gettimeofday != NULL)
         return;
     find(&real_getaddrinfo, "getaddrinfo");
+    find(&real_getpwnam_r, "getpwnam_r");
     find(&real_open, "open");
     find(&real_connect, "connect");
     find(&real_fdatasync, "fdatasync");
     find(&real_fsync, "fsync");
     find(&real_fstatfs, "fstatfs");
+    find(&real_pread, "pread");
     find(&real_pwrite, "pwrite");
     find(&real_pwritev, "pwritev");
     find(&real_clock_gettime, "clock_gettime");
@@ -195,6 +202,39 @@ int fstatfs(int fd, struct statfs *ret)
     return r;
 }
 
+static void before_read(size_t n)
+{
+    unsigned ms;
+
+    if (control == NULL || n <= SHIM_LARGE_READ)
+        return;
+    ms = atomic_load(&control->slow_read_ms);
+    while (ms > 0) {
+        struct timespec ts = {0, (ms < 20 ? ms : 20) * 1000000L};
+        const unsigned now_ms = atomic_load(&control->slow_read_ms);
+
+        (void)nanosleep(&ts, NULL);
+        if (ms != UINT_MAX)
+            ms -= ms < 20 ? ms : 20;
+        if (now_ms == UINT_MAX)
+            ms = now_ms;
+        else if (now_ms == 0 || ms == UINT_MAX)
+            break;
+    }
+}
+
+ssize_t pread(int fd, void *data, size_t n, off_t offset)
+{
+    find_all();
+    before_read(n);
+    return real_pread(fd, data, n, offset);
+}
+
+ssize_t pread64(int fd, void *data, size_t n, off_t offset)
+{
+    return pread(fd, data, n, offset);
+}
+
 /* Delays, then true when the sync is to fail. */
 static int before_sync(void)
 {
@@ -292,6 +332,16 @@ time_t time(time_t *ret)
     if (ret != NULL)
         *ret = ts.tv_sec;
     return ts.tv_sec;
+}
+
+/* A user whom only a directory knows that never answers. */
+int getpwnam_r(const char *name, struct passwd *pw, char *buf, size_t size, struct passwd **ret)
+{
+    find_all();
+    if (strcmp(name, "hangs.test") == 0)
+        for (;;)
+            (void)pause();
+    return real_getpwnam_r(name, pw, buf, size, ret);
 }
 
 /* A name whose server never answers. */

@@ -6,8 +6,9 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#define SHIM_NO_WRITE 1u /* pwrite() and pwritev() */
-#define SHIM_NO_SYNC  2u /* fdatasync() and fsync() */
+#define SHIM_NO_WRITE   1u /* pwrite() and pwritev() */
+#define SHIM_NO_SYNC    2u /* fdatasync() and fsync() */
+#define SHIM_LARGE_READ (64u << 10)
 
 /* What a machine's clocks show, in ns. CLOCK_MONOTONIC_RAW shows its own time and shift_ns, and
  * since the moment at which it showed since_ns by itself it runs by ppm millionths faster;
@@ -27,6 +28,9 @@ struct shim_control {
     atomic_uint kill_sync;
     /* Each of them takes so much longer. */
     atomic_uint slow_sync_ms;
+    /* Each pread() of more than SHIM_LARGE_READ bytes takes so much longer; UINT_MAX: it hangs until
+     * another number stands here. */
+    atomic_uint slow_read_ms;
     /* There is no room: SHIM_NO_WRITE and SHIM_NO_SYNC together or alone. Allocating goes on. */
     atomic_uint no_room;
     /* CLOCK_REALTIME is off by so much; other clocks are as they are. */

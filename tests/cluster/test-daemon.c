@@ -1,15 +1,13 @@
-/* ridd as a program: options, exit codes, what it says when it will not start, signals, systemd,
- * and the identity of its data directory. */
+/* ridd as a program: options, exit codes, what it says when it will not start, signals, and
+ * the identity of its data directory. */
 #include <arpa/inet.h>
 #include <netinet/in.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -671,57 +669,6 @@ CASE(daemon__slow_disks_keep_their_leader)
     cluster_free(c);
 }
 
-/* ---- systemd ---- */
-
-/* Takes in messages until one holds `text`. */
-static void wait_notified(int fd, const char *text)
-{
-    uint64_t deadline = now_ms() + slow(WAIT_MS);
-    char message[1024];
-
-    while (now_ms() < deadline) {
-        struct pollfd p = {.fd = fd, .events = POLLIN};
-        ssize_t got;
-
-        if (poll(&p, 1, 50) <= 0)
-            continue;
-        got = recv(fd, message, sizeof(message) - 1, MSG_DONTWAIT);
-        if (got <= 0)
-            continue;
-        message[got] = '\0';
-        if (strstr(message, text) != NULL)
-            return;
-    }
-    harness_fail("systemd is not told '%s'", text);
-}
-
-CASE(daemon__tells_systemd)
-{
-    struct cluster *c = cluster_new(3, NULL);
-    struct sockaddr_un un = {.sun_family = AF_UNIX};
-    char notify[300];
-    char watchdog[] = "WATCHDOG_USEC=400000";
-    const char *env[] = {notify, watchdog, NULL};
-    cleanup_fd int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-
-    assert_true((size_t)snprintf(un.sun_path, sizeof(un.sun_path), "%s/notify", c->dir) <
-                sizeof(un.sun_path));
-    (void)snprintf(notify, sizeof(notify), "NOTIFY_SOCKET=%s", un.sun_path);
-    assert_int_equal(bind(fd, (struct sockaddr *)&un, sizeof(un)), 0);
-    cluster_init(c);
-    c->env = env;
-    node_spawn(c, 0);
-    wait_notified(fd, "READY=1"); /* one of three: not at quorum */
-    wait_notified(fd, "WATCHDOG=1");
-    c->env = NULL;
-    cluster_start(c);
-    wait_notified(fd, "leader n");
-    node_signal(c, 0, SIGTERM);
-    wait_notified(fd, "STOPPING=1");
-    assert_int_equal(node_wait_exit(c, 0), 0);
-    cluster_free(c);
-}
-
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -747,7 +694,6 @@ int main(int argc, char **argv)
         HARNESS_TEST(daemon__signals_to_the_last_do_no_harm),
         HARNESS_TEST(daemon__a_failed_sync_is_the_end),
         HARNESS_TEST(daemon__slow_disks_keep_their_leader),
-        HARNESS_TEST(daemon__tells_systemd),
     };
 
     return harness_main(argc, argv, tests, NULL, NULL);

@@ -97,6 +97,8 @@ static const char *const seeds[] = {
     "connections = 4096\n[log]\nsegment_size = 8M\n",
     "[cluster]\r\nname=c\r\n[peers]\r\nn1=[2001:db8::1]:7401 host.example:7400 [::1]:7402\r\n",
     "[cluster]\nname = c ; why\nname = d\n[peers]\n n1 = a:1 a:2\nn1 = a:1\n[nod]\nidd = x\n",
+    "[cluster]\nname = c\n[peers]\nn1 = a:1 a:2\n[node]\nclient = unix:/run/%i/%i.s\n[access]\n"
+    "unix_read = any\nunix_write = user a.b, group 7,group c$ , any\nunix_admin = none\n",
     "[node]\nmap_size = 18446744073709551615G\nlog_level = loud\nid = n9\n",
 };
 

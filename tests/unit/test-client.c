@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -325,6 +327,41 @@ static void client__a_followed_hint_does_not_hide_what_came_of_it(void **state)
         fake_stop(s);
         fake_stop(leader);
     }
+}
+
+/* A server that names a path of this host as the leader is not followed there (ACCESS-6). */
+static void client__a_hint_is_an_address_and_no_path(void **state)
+{
+    char hint[256];
+    struct fake_step steps[] = {{NULL, FAKE_REPLY, hint, 0}};
+    struct sockaddr_un un = {.sun_family = AF_UNIX};
+    struct fake_server *s = fake_start(STEPS(steps));
+    struct ridd *c = open_with(fake_address(s), 300, RIDD_FLAG_IMPATIENT);
+    const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    char endpoint[128];
+
+    (void)state;
+    (void)snprintf(un.sun_path, sizeof(un.sun_path), "/tmp/ridd-test-client-%d", (int)getpid());
+    (void)unlink(un.sun_path);
+    assert_int_equal(bind(fd, (struct sockaddr *)&un, sizeof(un)), 0);
+    assert_int_equal(listen(fd, 1), 0);
+    (void)snprintf(endpoint, sizeof(endpoint), "unix:%s", un.sun_path);
+    not_leader(hint, sizeof(hint), endpoint);
+    fake_publish(s);
+    expect_read(c, RIDD_NOT_LEADER);
+    assert_int_equal(accept(fd, NULL, NULL), -1); /* nobody came */
+    ridd_close(c);
+    /* Who is told to goes there. */
+    c = open_with(endpoint, 300, RIDD_FLAG_IMPATIENT);
+    expect_read(c, RIDD_NO_ANSWER);
+    assert_true(accept(fd, NULL, NULL) >= 0);
+    ridd_close(c);
+    (void)unlink(un.sun_path);
+    c = open_with(endpoint, 300, RIDD_FLAG_IMPATIENT);
+    expect_read(c, RIDD_UNREACHABLE);
+    ridd_close(c);
+    (void)close(fd);
+    fake_stop(s);
 }
 
 /* Where an error names the leader there is nothing to wait for (READ-54). */
@@ -923,6 +960,9 @@ static void client__wrong_arguments_are_told_and_not_sent(void **state)
     fake_stop(s);
 }
 
+#define Z20  "01234567890123456789"
+#define Z100 Z20 Z20 Z20 Z20 Z20
+
 static void client__endpoints_are_checked(void **state)
 {
     static const struct {
@@ -944,6 +984,14 @@ static void client__endpoints_are_checked(void **state)
         {"http://a:7400",
          "endpoint 'http://a:7400' has more than one colon: write [address]:port for IPv6"},
         {"a;b:7400", "endpoint 'a;b:7400' has no usable host"},
+        {"unix:/run/ridd/n1.sock,127.0.0.1:7400", NULL},
+        {"unix:7400", NULL}, /* a host of that name */
+        {"unix:/" Z100 "123456", NULL},
+        {"unix:/" Z100 "1234567",
+         "endpoint 'unix:/0123456789012345678901234567890123456789012345678901234567...' is longer "
+         "than a socket's path: 107 bytes"},
+        {"unix:run/x", "endpoint 'unix:run/x' is no absolute path: write unix:/path"},
+        {"unix:", "endpoint 'unix:' is no absolute path: write unix:/path"},
     };
     struct ridd *c = NULL;
     char many[RIDD_ENDPOINTS_MAX * 14 + 40] = "";
@@ -1111,6 +1159,7 @@ int main(void)
         cmocka_unit_test(client__wrong_arguments_are_told_and_not_sent),
         cmocka_unit_test(client__a_name_without_an_address_is_told),
         cmocka_unit_test(client__endpoints_are_checked),
+        cmocka_unit_test(client__a_hint_is_an_address_and_no_path),
         cmocka_unit_test(client__strings_become_json),
         cmocka_unit_test(client__texts_of_servers_are_cleaned),
         cmocka_unit_test(client__names_are_those_of_the_protocol),

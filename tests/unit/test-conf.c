@@ -93,6 +93,10 @@ static void assert_conf_equal(const struct conf *a, const struct conf *b)
     assert_string_equal(a->data_dir, b->data_dir);
     assert_string_equal(a->http_addr, b->http_addr);
     assert_string_equal(a->http_hosts, b->http_hosts);
+    assert_string_equal(a->client_socket, b->client_socket);
+    assert_true(conf_who_equal(&a->unix_read, &b->unix_read));
+    assert_true(conf_who_equal(&a->unix_write, &b->unix_write));
+    assert_true(conf_who_equal(&a->unix_admin, &b->unix_admin));
     assert_int_equal(a->map_size_bytes, b->map_size_bytes);
     assert_int_equal(a->log_level, b->log_level);
     assert_true(a->heartbeat_us == b->heartbeat_us);
@@ -267,7 +271,7 @@ static const struct {
     {GOOD "[PEERS]\nx\n", "f:5: unknown section ['PEERS']; did you mean 'peers'?\n"},
     {GOOD "[tls]\nkey = x\n[log]\nx = 1\n",
      "f:5: unknown section ['tls']; known: cluster, peers, node, raft, reads, limits, log, state, "
-     "http\n"
+     "access, http\n"
      "f:8: unknown key 'x' in [log]; known: segment_size, snapshot_bytes, keep_bytes, "
      "snapshot_mib_per_s\n"},
     {GOOD "[http]\nport = 80\n", "f:6: unknown key 'port' in [http]; known: address, hosts\n"},
@@ -480,6 +484,99 @@ static void conf__data_dir_is_bounded_after_the_name(void **state)
     conf_problems_done(&ps);
     assert_int_equal(parse(fits, Z50, true, &c, &ps), 0);
     assert_int_equal(strlen(c.data_dir), CONF_DATA_DIR_BYTES_MAX);
+}
+
+/* ---- the local socket ---- */
+
+static void conf__local_socket(void **state)
+{
+    static struct conf c;
+    struct conf_problems ps;
+    char path[CONF_SOCKET_BYTES_MAX + 1];
+
+    (void)state;
+    assert_int_equal(parse(GOOD "[node]\nclient = unix:/run/ridd/%i.sock\n", "n1", true, &c, &ps),
+                     0);
+    assert_string_equal(c.client_socket, "/run/ridd/n1.sock");
+    assert_int_equal(parse(GOOD "[node]\nclient = unix:/run/ridd/%i.sock\n", NULL, false, &c, &ps),
+                     0);
+    assert_string_equal(c.client_socket, "/run/ridd/%i.sock");
+    assert_true(conf_socket_of(&c, "n7", path, sizeof(path)));
+    assert_string_equal(path, "/run/ridd/n7.sock");
+    assert_int_equal(parse(GOOD "[node]\nclient = none\n", "n1", true, &c, &ps), 0);
+    assert_string_equal(c.client_socket, "");
+    assert_false(conf_socket_of(&c, "n1", path, sizeof(path)));
+    /* 107 bytes fit, with the longest of the names. */
+    assert_int_equal(parse(CLUSTER "[peers]\n" Z50 " = a:1 a:2\nn1 = b:1 b:2\n[node]\n"
+                                   "client = unix:/" Z50 "12345/%i\n",
+                           NULL, false, &c, &ps),
+                     0);
+    assert_true(conf_socket_of(&c, Z50, path, sizeof(path)));
+    assert_int_equal(strlen(path), 107);
+    expect(CLUSTER "[peers]\n" Z50 " = a:1 a:2\nn1 = b:1 b:2\n[node]\n"
+                   "client = unix:/" Z50 "123456/%i\n",
+           "f:7: client for node '" Z50 "' is too long: a socket's path has at most 107 bytes\n");
+    expect(GOOD "[node]\nclient = /run/ridd.sock\n",
+           "f:6: client = '/run/ridd.sock' is neither unix:/PATH nor none\n");
+    expect(GOOD "[node]\nclient = unix:run/ridd.sock\n",
+           "f:6: client = 'unix:run/ridd.sock' is not an absolute path behind unix:\n");
+    expect(GOOD "[node]\nclient = unix:/run/%n\n",
+           "f:6: client = 'unix:/run/%n' holds a '%' that is not %i, the only one replaced\n");
+    expect(GOOD "[node]\nclient = unix:/a,b\n",
+           "f:6: client = 'unix:/a,b' holds a blank, a comma or what cannot be printed\n");
+    expect(GOOD "[node]\nclient = unix:/a b\n",
+           "f:6: client = 'unix:/a b' holds a blank, a comma or what cannot be printed\n");
+}
+
+static void conf__access_lists(void **state)
+{
+    static struct conf c;
+    static struct conf d;
+    struct conf_problems ps;
+    char text[128];
+
+    (void)state;
+    assert_int_equal(parse(GOOD, "n1", true, &c, &ps), 0);
+    assert_int_equal(c.unix_read.n, 0);
+    assert_int_equal(c.unix_admin.n, 0);
+    assert_int_equal(c.unix_write.n, 1);
+    assert_true(c.unix_write.is_default);
+    assert_int_equal(c.unix_write.who[0].kind, CONF_WHO_GROUP);
+    assert_string_equal(c.unix_write.who[0].name, "ridd");
+    assert_int_equal(parse(GOOD "[access]\nunix_read = user alice , group\tops,any\n"
+                                "unix_write = none\nunix_admin = user 1000\n",
+                           "n1", true, &d, &ps),
+                     0);
+    assert_int_equal(d.unix_read.n, 3);
+    assert_int_equal(d.unix_read.who[0].kind, CONF_WHO_USER);
+    assert_string_equal(d.unix_read.who[0].name, "alice");
+    assert_int_equal(d.unix_read.who[1].kind, CONF_WHO_GROUP);
+    assert_string_equal(d.unix_read.who[1].name, "ops");
+    assert_int_equal(d.unix_read.who[2].kind, CONF_WHO_ANY);
+    assert_int_equal(d.unix_write.n, 0);
+    assert_false(d.unix_write.is_default);
+    assert_string_equal(d.unix_admin.who[0].name, "1000");
+    /* All of it is taken at HUP. */
+    assert_int_equal(conf_differences(&c, &d, true, text, sizeof(text)), 3);
+    assert_string_equal(text, "[access] unix_read, [access] unix_write, [access] unix_admin");
+    assert_int_equal(conf_differences(&c, &d, false, text, sizeof(text)), 0);
+    expect(GOOD "[access]\nunix_read = alice\n",
+           "f:6: unix_read = 'alice' is not a list of 'user NAME', 'group NAME' and 'any', with "
+           "commas between, nor 'none'\n");
+    expect(
+        GOOD "[access]\nunix_read = any,\nunix_write = user\nunix_admin = group a b\n",
+        "f:6: unix_read = 'any,' is not a list of 'user NAME', 'group NAME' and 'any', with "
+        "commas between, nor 'none'\n"
+        "f:7: unix_write = 'user' names nobody: 'user' and 'group' are followed by one name or "
+        "number\n"
+        "f:8: unix_admin = 'group a b' names nobody: 'user' and 'group' are followed by one name "
+        "or number\n");
+    expect(GOOD "[access]\nunix_read = any,any,any,any,any,any,any,any,any,any,any,any,any,any,any,"
+                "any,any\n",
+           "f:6: unix_read = 'any,any,any,any,any,any,any,any,any,any,any,any,any,any,any,any,...' "
+           "names more than 16\n");
+    expect(GOOD "[access]\nunix_rea = any\n",
+           "f:6: unknown key 'unix_rea' in [access]; did you mean 'unix_read'?\n");
 }
 
 /* A lease that outlasts the election makes the next leader wait; one that ends between two heartbeats
@@ -822,12 +919,14 @@ static void conf__printed_file_reads_back_equal(void **state)
         "1G\nconnections_per_address = "
         "3\n[log]\nsegment_size = 1G\n[state]\nscrub = 1024\n[http]\naddress = [0::1]:9\nhosts = "
         "A,b\n",
+        GOOD "[node]\nclient = unix:/run/%i/%i\n[access]\nunix_read = any\nunix_write=none\n"
+             "unix_admin = user  a.b ,group\t7,user d\\x$\n",
     };
     static const char *const ids[] = {NULL, "n1"};
     struct conf_problems ps;
 
     (void)state;
-    for (size_t i = 0; i < 4; i++) {
+    for (size_t i = 0; i < 2 * sizeof(files) / sizeof(files[0]); i++) {
         char *text;
 
         assert_int_equal(parse(files[i / 2], ids[i % 2], false, &a, &ps), 0);
@@ -916,6 +1015,9 @@ static void conf__mutated_files_do_no_harm(void **state)
         "[cluster]\n",
         "name = ",
         "[http]",
+        "[access]",
+        "client = unix:/run/%i.sock\n",
+        "unix_write = user a, group b, any\n",
         "n9 = [::2]:5 b:6\n",
         "election_ms = 300\n",
     };
@@ -998,6 +1100,8 @@ int main(void)
         cmocka_unit_test(conf__too_many_peers_are_one_problem),
         cmocka_unit_test(conf__problems_and_size_are_bounded),
         cmocka_unit_test(conf__data_dir_is_bounded_after_the_name),
+        cmocka_unit_test(conf__local_socket),
+        cmocka_unit_test(conf__access_lists),
         cmocka_unit_test(conf__a_lease_may_be_unwise),
         cmocka_unit_test(conf__split_address),
         cmocka_unit_test(conf__founding_id_is_name_and_names_of_founders),

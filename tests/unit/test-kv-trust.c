@@ -20,6 +20,7 @@
 #include "base/err.h"
 #include "base/mark.h"
 #include "base/prng.h"
+#include "base/progress.h"
 
 /* A state with five entries, closed. */
 static void make_state(struct fixture *f, bool clean)
@@ -295,6 +296,44 @@ static void spoil_both(struct fixture *f)
 {
     spoil_clean_byte(f);
     spoil_trust_byte(f);
+}
+
+struct told {
+    unsigned n;
+    uint64_t done;
+    uint64_t total;
+};
+
+static void on_told(void *ctx, const char *what, uint64_t done, uint64_t total)
+{
+    struct told *t = ctx;
+
+    assert_string_equal(what, "checking the state");
+    assert_true(done >= t->done);
+    t->n++;
+    t->done = done;
+    t->total = total;
+}
+
+/* A file that is read through before it is believed says how far that is, step by step (UNIT-1). */
+static void kv__reading_it_through_says_how_far(void **state)
+{
+    struct fixture *f = *state;
+    struct told told = {0};
+
+    make_state(f, true);
+    progress_listen(on_told, &told);
+    kv_up(f);
+    assert_int_equal(f->trust, KV_TRUSTED_CLEAN);
+    assert_true(told.n > 1);
+    assert_true(told.done > 0 && told.total > 0 && told.done <= told.total);
+    progress_listen(NULL, NULL);
+    told.n = 0;
+    kv_down(f, true);
+    kv_up(f);
+    assert_int_equal(f->trust, KV_TRUSTED_CLEAN);
+    assert_int_equal(told.n, 0); /* nobody listens */
+    kv_down(f, true);
 }
 
 static void kv__one_broken_condition_is_enough_to_rebuild(void **state)
@@ -1134,6 +1173,7 @@ static void mark__a_full_disk_takes_the_reserve(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(kv__reading_it_through_says_how_far),
         TEST(kv__one_broken_condition_is_enough_to_rebuild),
         TEST(kv__an_untrusted_state_shows_its_index),
         TEST(kv__what_still_is_trusted),

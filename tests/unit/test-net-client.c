@@ -4,6 +4,8 @@
 
 #include <malloc.h>
 #include <netinet/tcp.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 
 #include "base/err.h"
 #include "base/limits.h"
@@ -1812,6 +1814,168 @@ static void net_client__one_host_cannot_take_all(void **state)
     host_close(h);
 }
 
+/* ---- the socket of this host ---- */
+
+static void local_path(char path[100], const char *name)
+{
+    (void)snprintf(path, 100, "/tmp/ridd-test-net-%d-%s", (int)getpid(), name);
+    (void)unlink(path);
+}
+
+static int local_connect(const char *path)
+{
+    struct sockaddr_un un = {.sun_family = AF_UNIX};
+    const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+    (void)snprintf(un.sun_path, sizeof(un.sun_path), "%s", path);
+    assert_int_equal(connect(fd, (struct sockaddr *)&un, sizeof(un)), 0);
+    return fd;
+}
+
+/* Who connects is known, lines go as by TCP, and the path is gone with the port. */
+static void net_client__local_socket(void **state)
+{
+    struct host *h = *state;
+    struct client_peer peer;
+    struct stat st;
+    char path[100];
+    char in[16] = "";
+    char address[80];
+    int fd;
+
+    local_path(path, "a");
+    host_open(h, &small);
+    assert_int_equal(client_port_listen_local(h->port, path), 0);
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0666);
+    fd = local_connect(path);
+    PUMP_UNTIL(&h->pump, h->n_opened == 1);
+    assert_true(client_conn_peer(h->last, &peer));
+    assert_int_equal(peer.uid, geteuid());
+    assert_int_equal(peer.gid, getegid());
+    assert_int_equal(peer.pid, getpid());
+    (void)snprintf(address, sizeof(address), "unix:uid=%u,pid=%d", (unsigned)geteuid(),
+                   (int)getpid());
+    assert_string_equal(client_conn_address(h->last), address);
+    {
+        gid_t own[256];
+        const int n_own = getgroups(256, own);
+        unsigned n;
+        gid_t *groups = client_conn_groups(h->last, &n);
+
+        assert_int_equal(n, n_own);
+        assert_true(n == 0 || memcmp(groups, own, n * sizeof(own[0])) == 0);
+        free(groups);
+    }
+    assert_true(client_conn_mark(h->last) == 0);
+    client_conn_set_mark(h->last, UINT64_MAX);
+    assert_true(client_conn_mark(h->last) == UINT64_MAX);
+    h->answer_bytes = 4;
+    assert_int_equal(write(fd, "one\n", 4), 4);
+    PUMP_UNTIL(&h->pump, read(fd, in, sizeof(in)) == 4);
+    assert_lines(h, "1:one\n");
+    (void)close(fd);
+    PUMP_UNTIL(&h->pump, h->n_closed == 1);
+    host_close(h);
+    assert_int_equal(access(path, F_OK), -1);
+}
+
+/* By TCP nobody is anybody. */
+static void net_client__a_connection_by_tcp_has_no_peer(void **state)
+{
+    struct host *h = *state;
+    struct client_peer peer;
+    unsigned n = 1;
+    struct raw c;
+
+    host_open(h, &small);
+    host_connect(h, &c);
+    assert_false(client_conn_peer(h->last, &peer));
+    assert_null(client_conn_groups(h->last, &n));
+    assert_int_equal(n, 0);
+    raw_close(&c);
+    PUMP_UNTIL(&h->pump, h->n_closed == 1);
+    host_close(h);
+}
+
+/* ACCESS-5: what stands at the path. */
+static void net_client__what_stands_at_the_path(void **state)
+{
+    struct host *h = *state;
+    struct sockaddr_un un = {.sun_family = AF_UNIX};
+    char path[100];
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    local_path(path, "b");
+    (void)snprintf(un.sun_path, sizeof(un.sun_path), "%s", path);
+    assert_int_equal(bind(fd, (struct sockaddr *)&un, sizeof(un)), 0);
+    assert_int_equal(listen(fd, 1), 0);
+    host_open(h, &small);
+    /* Somebody lives there. */
+    assert_int_equal(client_port_listen_local(h->port, path), -EADDRINUSE);
+    assert_non_null(strstr(err_text(), "another process listens there"));
+    assert_int_equal(access(path, F_OK), 0);
+    /* He died. */
+    (void)close(fd);
+    assert_int_equal(client_port_listen_local(h->port, path), 0);
+    (void)close(local_connect(path));
+    /* Somebody else took the path: that one stays. */
+    assert_int_equal(unlink(path), 0);
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&un, sizeof(un)), 0);
+    PUMP_UNTIL(&h->pump, h->n_closed == h->n_opened && h->n_opened > 0);
+    host_close(h);
+    assert_int_equal(access(path, F_OK), 0);
+    (void)close(fd);
+    assert_int_equal(unlink(path), 0);
+    /* What is no socket is never removed. */
+    fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    (void)close(fd);
+    host_open(h, &small);
+    assert_int_equal(client_port_listen_local(h->port, path), -EEXIST);
+    assert_non_null(strstr(err_text(), "no socket"));
+    assert_int_equal(access(path, F_OK), 0);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(symlink("/etc/passwd", path), 0);
+    assert_int_equal(client_port_listen_local(h->port, path), -EEXIST);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(client_port_listen_local(h->port, "/nowhere/x.sock"), -ENOENT);
+    assert_non_null(strstr(err_text(), "make its directory"));
+    host_close(h);
+}
+
+/* The limits of the port are those of its socket, too: of one user where it says of one host. */
+static void net_client__local_limits(void **state)
+{
+    struct client_port_conf conf = {.connections = 8, .connections_per_host = 3};
+    struct host *h = *state;
+    char path[100];
+    char in[16] = "";
+    struct raw c;
+    int fd[4];
+
+    local_path(path, "c");
+    host_open(h, &conf);
+    assert_int_equal(client_port_listen_local(h->port, path), 0);
+    host_connect(h, &c); /* of another kind: it counts elsewhere */
+    for (unsigned i = 0; i < 3; i++) {
+        fd[i] = local_connect(path);
+        PUMP_UNTIL(&h->pump, h->n_opened == i + 2);
+    }
+    fd[3] = local_connect(path);
+    PUMP_UNTIL(&h->pump, read(fd[3], in, sizeof(in)) > 0);
+    assert_string_equal(in, BUSY_LINE);
+    assert_int_equal(h->refused_limit, 3);
+    assert_true(h->refused_of_host);
+    assert_int_equal(stats(h).n_open, 4);
+    assert_true(net_host_of_user(7) != net_host_of_user(8));
+    client_port_quiesce(h->port);
+    for (unsigned i = 0; i < 4; i++)
+        (void)close(fd[i]);
+    raw_close(&c);
+    host_close(h);
+}
+
 static void net_client__hosts_are_told_apart(void **state)
 {
     static const char *const texts[] = {"10.1.2.3:1",        "[::ffff:10.1.2.3]:2",
@@ -2311,6 +2475,10 @@ int main(void)
         CASE(net_client__used_during_the_tick_is_not_idle),
         CASE(net_client__connection_limit),
         CASE(net_client__one_host_cannot_take_all),
+        CASE(net_client__local_socket),
+        CASE(net_client__a_connection_by_tcp_has_no_peer),
+        CASE(net_client__what_stands_at_the_path),
+        CASE(net_client__local_limits),
         CASE(net_client__hosts_are_told_apart),
         CASE(net_client__limit_leaves_descriptors_for_others),
         CASE(net_client__descriptors_run_out),

@@ -142,11 +142,34 @@ static void host_event(void *ctx, enum log_level level, const char *event, const
     (void)snprintf(h->last_event, sizeof(h->last_event), "%s", event);
 }
 
+static enum service_role host_has = SERVICE_ADMIN;
+
+static enum service_role host_role(void *ctx, void *conn)
+{
+    (void)ctx;
+    (void)conn;
+    return host_has;
+}
+
+static unsigned n_denied;
+
+static void host_denied(void *ctx, void *conn, const struct wire_request *q,
+                        enum service_role needed, char *ret_who, size_t size)
+{
+    (void)ctx;
+    (void)conn;
+    assert_true(needed == service_role_needed(q));
+    n_denied++;
+    (void)snprintf(ret_who, size, "uid 7 (seven)");
+}
+
 static void host_init_with(struct host *h, int n, const struct fx_options *options)
 {
     static const char *const names[] = {"n1", "n2", "n3"};
     struct service_ops ops = {.ctx = h,
                               .out = host_out,
+                              .role = host_role,
+                              .denied = host_denied,
                               .hold = host_hold,
                               .release = host_release,
                               .conn_address = host_conn_address,
@@ -957,6 +980,73 @@ static void service__what_it_cannot_do_is_refused(void **state)
     assert_non_null(strstr(text, "from this address"));
     assert_non_null(strstr(text, "\"limit\":4,"));
     assert_int_equal(service_n_pending(h.services[0]), 0);
+    host_done(&h);
+}
+
+/* ACCESS-1: a type that has no row fails here. */
+static void service__each_type_needs_a_role(void **state)
+{
+    struct wire_request q = {.num_reads = 1};
+
+    (void)state;
+    for (int type = WIRE_REQ_READ_INDEX; type <= WIRE_REQ_PEER; type++)
+        if (service_role_of_type((enum wire_request_type)type) == SERVICE_NONE)
+            fail_msg("'%s' needs a row in service/access.c",
+                     wire_request_type_name((enum wire_request_type)type));
+    assert_int_equal(service_role_of_type((enum wire_request_type)0), SERVICE_NONE);
+    assert_int_equal(service_role_needed(&q), SERVICE_ADMIN); /* one without a row */
+    for (int type = WIRE_REQ_READ_INDEX; type <= WIRE_REQ_SCAN; type++) {
+        q.type = (enum wire_request_type)type;
+        assert_int_equal(service_role_needed(&q), SERVICE_READ);
+    }
+    for (int type = WIRE_REQ_WRITE; type <= WIRE_REQ_OPEN_SESSION; type++) {
+        q.type = (enum wire_request_type)type;
+        assert_int_equal(service_role_needed(&q), SERVICE_WRITE);
+    }
+    for (int type = WIRE_REQ_TRANSFER_LEADER; type <= WIRE_REQ_MEMBER_REJOIN; type++) {
+        q.type = (enum wire_request_type)type;
+        assert_int_equal(service_role_needed(&q), SERVICE_ADMIN);
+    }
+    q.type = WIRE_REQ_COMPARE;
+    q.num_reads = 1000;
+    assert_int_equal(service_role_needed(&q), SERVICE_READ);
+    q.num_reads = 1001;
+    assert_int_equal(service_role_needed(&q), SERVICE_ADMIN);
+}
+
+/* What a connection may do is asked for each request (ACCESS-3). */
+static void service__what_is_denied(void **state)
+{
+    struct host h;
+    struct conn *c;
+
+    (void)state;
+    host_init(&h, 1);
+    c = conn_open(&h, 0);
+    n_denied = 0;
+    host_has = SERVICE_READ;
+    say(c, "{\"type\":\"ping\",\"msg_id\":1}");
+    assert_non_null(strstr(take(c), "\"type\":\"pong\""));
+    say(c, "{\"type\":\"write\",\"msg_id\":2,\"key\":1,\"value\":1}");
+    assert_string_equal(
+        take(c), "{\"type\":\"error\",\"in_reply_to\":2,\"code\":14,\"text\":\"this needs the role "
+                 "'write', and uid 7 (seven) has 'read' on this node's socket; see [access] in "
+                 "ridd.conf(5)\",\"error\":\"denied\",\"definite\":true,\"role\":\"write\","
+                 "\"identity\":\"uid 7 (seven)\"}\n");
+    assert_int_equal(n_denied, 1);
+    assert_int_equal(service_n_pending(h.services[0]), 0);
+    host_has = SERVICE_WRITE;
+    say(c, "{\"type\":\"transfer_leader\",\"msg_id\":3,\"to\":\"n1\"}");
+    json_decref(expect_error(c, 3, "denied", 14, true, EXTRA("role", "identity")));
+    host_has = SERVICE_NONE;
+    say(c, "{\"type\":\"ping\",\"msg_id\":4}");
+    json_decref(expect_error(c, 4, "denied", 14, true, EXTRA("role", "identity")));
+    say(c, "{\"type\":\"no_such\",\"msg_id\":5}");
+    json_decref(expect_error(c, 5, "denied", 14, true, EXTRA("role", "identity")));
+    assert_int_equal(n_denied, 4);
+    host_has = SERVICE_ADMIN;
+    say(c, "{\"type\":\"ping\",\"msg_id\":6}");
+    assert_non_null(strstr(take(c), "\"type\":\"pong\""));
     host_done(&h);
 }
 
@@ -2803,6 +2893,8 @@ int main(void)
         cmocka_unit_test(service__envelopes_are_turned_round),
         cmocka_unit_test(service__what_it_cannot_do_is_refused),
         cmocka_unit_test(service__a_change_of_the_members_is_answered),
+        cmocka_unit_test(service__each_type_needs_a_role),
+        cmocka_unit_test(service__what_is_denied),
         cmocka_unit_test(service__without_a_replica_only_ping),
         cmocka_unit_test(service__status_and_members_need_no_leader),
         cmocka_unit_test(service__not_leader),

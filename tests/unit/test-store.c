@@ -1863,7 +1863,7 @@ static bool has_sync_mark(const struct real *d)
     assert_int_equal(recovery_run(&rc, &d->conf, false), 0);
     file = &rc.files[rc.n_files - 1];
     assert_int_equal(d->vfs->open(d->vfs->ctx, file->name, O_RDONLY, &f), 0);
-    assert_int_equal(recovery_load(d->vfs, f, file->file_bytes, &b), 0);
+    assert_int_equal(recovery_load(NULL, d->vfs, f, file->file_bytes, &b), 0);
     (void)d->vfs->close(d->vfs->ctx, f);
     img = (struct segment_image){b.data, b.len, file->header.salt, 0};
     scan_rest(&img, file->used, rc.log.batch + 1, &rest);
