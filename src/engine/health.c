@@ -17,7 +17,7 @@ void engine_get_health(const struct engine *e, struct engine_health *ret)
                                .can_serve = st.can_serve,
                                .fitness = st.fitness,
                                .verdict = engine_verdict(e),
-                               .full = engine_full(e),
+                               .full = engine_what_is_full(&e->space),
                                .behind_entries = st.commit_index - replica_last_applied(e->replica),
                                .n_voters = st.n_voters,
                                .n_voters_heard = st.role == RAFT_LEADER ? st.n_voters_heard : 0,

@@ -152,7 +152,7 @@ static void state(const struct engine *e, struct engine_metrics *m)
     m->sessions = kv.sessions.n;
     if (e->kv == NULL && e->state.space != NULL)
         e->state.space(e->state.ctx, &m->state_bytes, &m->state_limit_bytes);
-    put(m->full, sizeof(m->full), engine_full(e));
+    put(m->full, sizeof(m->full), engine_what_is_full(&e->space));
     if (e->space.disk_limit > e->space.disk_used)
         m->disk_free_bytes = e->space.disk_limit - e->space.disk_used;
     put(m->verdict, sizeof(m->verdict), engine_verdict(e));
