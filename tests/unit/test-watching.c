@@ -115,8 +115,11 @@ static unsigned check_expression(const char *expr)
             continue;
         }
         f = family_of(name, (size_t)(at - name));
-        if (f == NULL)
-            fail_msg("'%.*s' is not in src/http/metrics_table_int.h: %s", (int)(at - name), name, expr);
+        if (f == NULL) {
+            fail_msg("'%.*s' is not in src/http/metrics_table_int.h: %s", (int)(at - name), name,
+                     expr);
+            return 0;
+        }
         n++;
         (void)snprintf(labels + strlen(labels), sizeof(labels) - strlen(labels), "%s%s%s",
                        labels[0] != '\0' ? ", " : "", f->labels,
