@@ -1,7 +1,6 @@
 /* Thin and honest: one system call each, nothing cached. */
 #include "base/clock.h"
 
-#include <stdio.h>
 #include <time.h>
 
 static uint64_t clock_us(clockid_t id)
@@ -28,16 +27,4 @@ uint64_t clock_thread_us(void)
 uint64_t clock_wall_us(void)
 {
     return clock_us(CLOCK_REALTIME);
-}
-
-const char *clock_wall_text(char buf[CLOCK_WALL_BUF], uint64_t unix_us)
-{
-    const time_t seconds = (time_t)(unix_us / 1000000u);
-    struct tm tm;
-    size_t len;
-
-    (void)gmtime_r(&seconds, &tm);
-    len = strftime(buf, CLOCK_WALL_BUF, "%Y-%m-%dT%H:%M:%S", &tm);
-    (void)snprintf(buf + len, CLOCK_WALL_BUF - len, ".%06uZ", (unsigned)(unix_us % 1000000u));
-    return buf;
 }

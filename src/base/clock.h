@@ -13,8 +13,6 @@
 #include <stdint.h>
 #include <time.h>
 
-#define CLOCK_WALL_BUF 32
-
 /* CLOCK_MONOTONIC_RAW in microseconds: it never steps, is not slewed, and stands still while the
  * machine is suspended (hold_clock.h: for how long). Read from the kernel at each call, never a
  * cached loop time (READ-44). */
@@ -27,7 +25,5 @@ struct timespec clock_timer_at(uint64_t due_us);
 uint64_t clock_thread_us(void);
 /* CLOCK_REALTIME in microseconds since 1970, for what people read and nothing else. */
 uint64_t clock_wall_us(void);
-/* Such a time in text, "2026-11-30T16:16:54.414231Z". Returns buf. */
-const char *clock_wall_text(char buf[CLOCK_WALL_BUF], uint64_t unix_us);
 
 #endif

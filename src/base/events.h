@@ -2,7 +2,7 @@
  *
  * For: who asks a running node what happened lately, and has no log at hand.
  * Not for: the log: nothing here survives the process, and old events make room for new ones. No
- * key and no value is in an event, here as little as in a log line.
+ * key and no value is in an event, here as little as in a log line (SEE-1).
  * Units: microseconds since 1970; numbers of events from 1, of this process.
  * Ownership: all is copied, in and out.
  * Errors: none. A text that is longer than EVENT_TEXT_BYTES_MAX is cut.

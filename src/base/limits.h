@@ -357,14 +357,28 @@ static_assert(1024 + RAFT_SERVERS_MAX * (64 + NODE_NAME_BYTES_MAX + 2 * ADDRESS_
 
 /* ---- what is told of requests ---- */
 
+/* What is remembered of rounds and questions, of commits and runs of the apply, of
+ * acknowledgements of each peer, and of what held requests up: that of the last round trips, and of
+ * some hundred milliseconds under load. The oldest is forgotten, and a cause that is forgotten is
+ * not told. */
+#define TRAIL_ROUNDS 64u
+#define TRAIL_MARKS  128u
+#define TRAIL_ACKS   64u
+#define TRAIL_SNAGS  32u
+/* What held up for less is not kept: half of what is slow at all, and seldom enough. */
+#define TRAIL_SNAG_US 10000u
+
 /* Exceptional operations that are kept; the oldest makes room. */
 #define SLOW_KEPT_MAX 64u
 /* Why one was slow, in words; the rest is cut off. */
-#define SLOW_WHY_BYTES_MAX 191u
+#define SLOW_WHY_BYTES_MAX 255u
 /* Slower than this, or than so much of the election timeout, is exceptional: a round of a healthy
  * cluster and a sync of a healthy disk take a tenth of either. */
 #define SLOW_US_LEAST    20000u
 #define SLOW_OF_ELECTION 5u
+static_assert(TRAIL_SNAG_US <= SLOW_US_LEAST / 2, "half of any slow leg is long enough");
+/* Slow syncs of the disk that the loop has not looked at yet; the oldest are dropped. */
+#define STORE_SLOW_MAX 8u
 /* Lines of the log about them, in a window; the rest is counted in the next one. */
 #define SLOW_LOG_WINDOW_US 10000000u
 #define SLOW_LOG_BURST     5u

@@ -99,6 +99,18 @@ static size_t add(char *line, size_t len, size_t size, const char *format, ...)
     return len + ((size_t)n < size - len ? (size_t)n : size - len - 1);
 }
 
+const char *log_time_text(char buf[LOG_TIME_BUF], uint64_t unix_us)
+{
+    const time_t seconds = (time_t)(unix_us / 1000000u);
+    struct tm tm;
+    size_t len;
+
+    (void)gmtime_r(&seconds, &tm);
+    len = strftime(buf, LOG_TIME_BUF, "%Y-%m-%dT%H:%M:%S", &tm);
+    (void)snprintf(buf + len, LOG_TIME_BUF - len, ".%06uZ", (unsigned)(unix_us % 1000000u));
+    return buf;
+}
+
 /* *ret_text: where what `format` made begins. */
 static size_t format_line(char *line, size_t room, enum log_level level, const char *event,
                           const char *format, va_list ap, size_t *ret_text)
@@ -112,9 +124,9 @@ static size_t format_line(char *line, size_t room, enum log_level level, const c
     if (to_journal()) {
         len = add(line, len, size, "<%d>", journal_priorities[level]);
     } else {
-        char ts[CLOCK_WALL_BUF];
+        char ts[LOG_TIME_BUF];
 
-        len = add(line, len, size, "ts=%s ", clock_wall_text(ts, clock_wall_us()));
+        len = add(line, len, size, "ts=%s ", log_time_text(ts, clock_wall_us()));
     }
     from = len;
     len = add(line, len, size, "level=%s", level_names[level]);

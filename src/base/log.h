@@ -57,6 +57,10 @@ const char *log_esc(char *buf, size_t size, const void *s, size_t len);
 /* Room for any log_esc() result. */
 #define LOG_ESC_BUF (LOG_ESC_BYTES_MAX * 4 + 8)
 
+/* A time since 1970 as log lines have it, "2026-11-30T16:16:54.414231Z". Returns buf. */
+#define LOG_TIME_BUF 32
+const char *log_time_text(char buf[LOG_TIME_BUF], uint64_t unix_us);
+
 /* At most `burst` per window for what a peer or client can trigger; *ret_suppressed counts what was
  * left out. */
 struct log_limit {

@@ -62,12 +62,19 @@ static void requests(const struct engine *e, struct engine_metrics *m)
     m->n_asking = stats.n_asking;
     m->n_confirmed = stats.n_confirmed;
     m->n_proposed = stats.n_proposed;
+    m->round_reads = *replica_round_reads(e->replica);
+    if (e->service != NULL) {
+        m->requests = *service_counts(e->service);
+        m->slow_threshold_us = service_slow_threshold_us(e->service);
+    }
     memcpy(m->lease_fallbacks, stats.n_fallbacks, sizeof(m->lease_fallbacks));
 }
 
 static void one_peer(struct engine *e, const struct raft_status *st,
                      const struct raft_peer_status *p, struct engine_peer_metrics *ret)
 {
+    const struct trail_peer *peer;
+
     *ret = (struct engine_peer_metrics){.id = p->id, .voter = p->role == RAFT_VOTER};
     put(ret->name, sizeof(ret->name), engine_name_of(e, p->id));
     ret->connected =
@@ -79,6 +86,11 @@ static void one_peer(struct engine *e, const struct raft_status *st,
     ret->rtt_us = p->srtt_us;
     if (p->last_heard_us != 0)
         ret->heard_us_ago = engine_now_us(e) - p->last_heard_us;
+    peer = trail_peer(replica_trail(e->replica), p->id);
+    if (peer != NULL) {
+        ret->fsync_us = peer->slow.disk_us;
+        ret->fsync_us_ago = peer->slow.us != 0 ? engine_now_us(e) - peer->slow.us : 0;
+    }
     ret->drift_known = p->drift_known;
     ret->drift_ppm = p->drift_ppm;
     for (unsigned i = 0; e->snap.sendings != NULL && i < RAFT_SERVERS_MAX; i++) {
@@ -102,6 +114,17 @@ static void peers(struct engine *e, const struct raft_status *st, struct engine_
         one_peer(e, st, &st->peers[i], &m->peers[i]);
 }
 
+static void leaders(const struct engine *e, struct engine_metrics *m)
+{
+    const struct leaders *l = &e->leaders;
+
+    memcpy(m->leader_changes, l->changes, sizeof(m->leader_changes));
+    m->leaderless_us = l->leaderless_us;
+    if (l->leaderless_since_us != 0)
+        m->leaderless_us += engine_now_us(e) - l->leaderless_since_us;
+    m->failover_us = l->failover_us;
+}
+
 static void disk(struct engine *e, struct engine_metrics *m)
 {
     struct store_stats log;
@@ -109,6 +132,7 @@ static void disk(struct engine *e, struct engine_metrics *m)
     store_get_counts(e->store, &log);
     store_get_syncs(e->store, &m->fsync_us);
     m->n_fsyncs = log.n_fsyncs;
+    m->n_fsyncs_slow = e->n_fsyncs_slow;
     m->log_written_bytes = log.bytes_written;
     m->log_bytes = log.log_bytes;
     m->log_room_bytes = log.room_bytes;
@@ -128,6 +152,9 @@ static void state(const struct engine *e, struct engine_metrics *m)
     m->sessions = kv.sessions.n;
     if (e->kv == NULL && e->state.space != NULL)
         e->state.space(e->state.ctx, &m->state_bytes, &m->state_limit_bytes);
+    put(m->full, sizeof(m->full), engine_full(e));
+    if (e->space.disk_limit > e->space.disk_used)
+        m->disk_free_bytes = e->space.disk_limit - e->space.disk_used;
     put(m->verdict, sizeof(m->verdict), engine_verdict(e));
     m->n_digest_alarms = e->differ.n_alarms;
     m->scrub_percent = e->scrub.percent;
@@ -169,6 +196,7 @@ void engine_get_metrics(struct engine *e, struct engine_metrics *ret)
     core(e, &st, ret);
     requests(e, ret);
     peers(e, &st, ret);
+    leaders(e, ret);
     disk(e, ret);
     state(e, ret);
     snapshots(e, ret);

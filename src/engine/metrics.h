@@ -45,7 +45,10 @@ struct engine_peer_metrics {
     uint64_t heard_us_ago;
     bool drift_known;
     int32_t drift_ppm;
-    uint64_t fsync_us; /* its last long sync, or the one under way, as it says; 0: not known */
+    /* How long its disk took with what it acknowledged, as it says, when that was long last, and
+     * how long ago; 0: it never was. */
+    uint64_t fsync_us;
+    uint64_t fsync_us_ago;
     /* A snapshot on its way there: total 0: none is. */
     uint64_t snapshot_acked_bytes;
     uint64_t snapshot_bytes;
@@ -107,12 +110,11 @@ struct engine_metrics {
     uint64_t state_bytes; /* as they count of the limit */
     uint64_t state_limit_bytes;
     uint64_t sessions;
-    uint64_t apply_entries; /* applied since the start */
-    char full[16];          /* "log", "state", "quota", "nodes"; "": nothing is */
-    char verdict[16];       /* "good", "checking", "differs", "damaged", "rebuilding" */
+    char full[16];    /* "log", "state", "quota", "nodes"; "": nothing is */
+    char verdict[16]; /* "good", "checking", "differs", "damaged", "rebuilding" */
     uint64_t n_digest_alarms;
     unsigned scrub_percent;
-    uint64_t disk_free_bytes; /* 0: not known */
+    uint64_t disk_free_bytes; /* known while the state is full: 0 otherwise */
 
     /* ---- snapshots ---- */
     bool has_snapshots;

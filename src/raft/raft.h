@@ -567,6 +567,7 @@ uint64_t raft_get_sync_us(const struct raft *r);
  * or this node is not fit. */
 bool raft_is_transferring(const struct raft *r);
 raft_index raft_get_commit_index(const struct raft *r);
+raft_index raft_get_last_stored(const struct raft *r); /* known to be durable here */
 const struct raft_configuration *raft_get_configuration(const struct raft *r);
 /* The term of an entry in the log, or of its base; RAFT_TERM_COMPACTED below the base;
  * RAFT_TERM_NONE at 0 and behind the end. */

@@ -39,6 +39,14 @@ static enum wire_error ask(struct replica *r, struct replica_request *q)
     return WIRE_ERROR_NONE;
 }
 
+/* Of this node's own round, when it leads: no question left then. */
+static uint64_t begun_us(const struct replica *r, const struct replica_request *q)
+{
+    const uint64_t asked_us = trail_ask_since(&r->trail, q->times.submitted_us);
+
+    return asked_us != 0 ? asked_us : trail_round_since(&r->trail, q->times.submitted_us);
+}
+
 static void confirm_one(struct replica *r, struct replica_request *q, const struct raft_answered *a)
 {
     const struct replica_anchor anchor = {
@@ -49,6 +57,7 @@ static void confirm_one(struct replica *r, struct replica_request *q, const stru
         .ticket = q->anchor.ticket,
         .answered = a->ticket};
 
+    q->times.begun_us = begun_us(r, q);
     if (is_behind(r, a->read_index)) {
         q->anchor = anchor;
         replica_move(r, q, REPLICA_BEHIND);
@@ -67,6 +76,7 @@ static void confirm(struct replica *r, const struct raft_ready *ready)
         return;
     rid_assert(a->ticket > r->answered);
     r->answered = a->ticket;
+    r->trail.answered_us = r->now_us;
     while ((q = replica_first(r, REPLICA_TICKET)) != NULL && q->anchor.ticket <= a->ticket)
         confirm_one(r, q, a);
 }

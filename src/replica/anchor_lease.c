@@ -77,6 +77,7 @@ static void decide(struct replica *r, struct replica_request *q, uint64_t hold_u
         return;
     }
     rid_assert(r->n_looks > q->anchor.arrival_look);
+    q->times.begun_us = r->now_us;
     anchor_confirmed(r, q,
                      &(struct replica_anchor){.index = index,
                                               .proof = REPLICA_PROOF_LEASE,

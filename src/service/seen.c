@@ -24,9 +24,9 @@ const char *service_step_name(enum service_step step)
 
 static void wall(struct wire_reply *w, uint64_t unix_us)
 {
-    char text[CLOCK_WALL_BUF];
+    char text[LOG_TIME_BUF];
 
-    wire_reply_str(w, "ts", clock_wall_text(text, unix_us));
+    wire_reply_str(w, "ts", log_time_text(text, unix_us));
 }
 
 /* ---- events ---- */

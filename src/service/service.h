@@ -19,7 +19,7 @@
 #include "base/budget.h"
 #include "base/log.h"
 #include "replica/replica.h"
-#include "service/stages.h"
+#include "service/slow.h"
 #include "wire/reply.h"
 #include "wire/request.h"
 
@@ -93,6 +93,8 @@ struct service_ops {
     /* Only what the host counts; NULL: it counts nothing. */
     void (*costs)(void *ctx, struct service_costs *ret);
     void (*event)(void *ctx, enum log_level level, const char *event, const char *text);
+    /* An operation that took long. May be NULL. */
+    void (*slow)(void *ctx, const struct service_slow_op *op);
     /* A change of the members: it is begun, or refused in words; may be NULL. */
     void (*member)(void *ctx, enum wire_request_type verb, const struct wire_member *q,
                    struct service_member_answer *ret);

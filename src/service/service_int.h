@@ -11,7 +11,6 @@
 #include "base/prng.h"
 #include "replica/timers.h"
 #include "service/service.h"
-#include "service/slow.h"
 
 struct compare;
 
@@ -65,6 +64,8 @@ struct request {
     uint64_t client; /* write: of the session that it names; 0: none */
     uint32_t timeout_ms;
     uint64_t arrived_us;
+    uint64_t room_us;          /* in all, while its client did not read */
+    uint64_t room_since_us;    /* since when it waits for that now */
     struct wire_origin origin; /* owned copy */
     unsigned n_keys;
     struct wire_key *keys;  /* batch: owned; otherwise NULL */
@@ -119,6 +120,27 @@ void service_reply_not_supported(struct request *req, struct buf *out, raft_node
 /* Its long line, if it is under way, is not decoded any further. */
 void service_line_forget(struct service *s, const struct service_conn *c);
 
+/* ---- record.c ---- */
+
+/* One more error reply. */
+void service_count_error(struct service *s, enum wire_error error);
+/* How an operation ended. */
+struct service_done {
+    enum wire_error result; /* NONE, or an answer that is an error: no such key */
+    raft_index index;       /* its entry, its anchor; 0: none */
+    enum replica_proof proof;
+    raft_node_id by; /* of LEADER */
+    uint64_t round;
+    const struct replica_failure *failure; /* NULL: it was answered */
+};
+/* Before it is freed, right after its reply was written: in the callback of the replica. */
+void service_note_answered(struct request *req, const struct service_done *d);
+void service_note_failed(struct request *req, const struct replica_failure *f);
+/* ---- why_words.c ---- */
+/* Fills op->why and op->peer. room_us: what the client itself held it up. */
+void service_why_words(const struct service *s, struct service_slow_op *op,
+                       const struct replica_why *why, uint64_t room_us);
+
 /* ---- admission.c ---- */
 
 /* Takes one owed request that will have a command of so many bytes; NULL when memory is out, an
@@ -157,8 +179,10 @@ bool service_read_is_right(enum replica_kind kind, const struct replica_view *vi
  * linearizable. */
 void service_read_proof(struct service *s, struct wire_reply *w, const struct replica_view *view,
                         bool is_said);
-/* rc: what reading gave; with 0 the reply is written. req ends, here or in the replica. */
-void service_read_finish(struct request *req, const struct buf *out, int rc);
+/* rc: what reading gave; with 0 the reply is written, with this result. req ends, here or in the
+ * replica. */
+void service_read_finish(struct request *req, const struct buf *out, int rc,
+                         const struct replica_view *view, enum wire_error result);
 /* It came back without what it asked for, which is a bug: answered so. */
 void service_read_internal(struct request *req, const char *what);
 

@@ -2,7 +2,7 @@
  *
  * An operation is exceptional when it took longer than the threshold, whether it was answered or
  * failed. Of one the stage that took most of its time is named, and what held that stage up, if
- * that is known: a cause that is a guess is not told. No key and no value is kept.
+ * that is known: a cause that is a guess is not told (SEE-3). No key and no value is kept (SEE-1).
  *
  * For: the `slow` request, the event slow_op, the status page.
  * Not for: sums and quantiles: stages.h.
