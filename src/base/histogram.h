@@ -10,7 +10,7 @@
  * Units: those of the values, whole numbers; a time of less than a whole microsecond counts as the
  * one before it, so that histogram_n_below(h, n) is of all times that were shorter than n.
  * Ownership: a value of fixed size; all zeros is an empty one.
- * Errors: none. What is longer than the last edge, over an hour in microseconds, is in the last
+ * Errors: none. What is longer than the last edge, nineteen hours in microseconds, is in the last
  * bucket, and in max as it was.
  * Thread: the caller's.
  * Source: the edges of HdrHistogram and of Prometheus' native histograms, with one digit less. */
@@ -19,9 +19,9 @@
 
 #include <stdint.h>
 
-/* Eight steps to a doubling, up to 2^32: more than an hour of microseconds. */
+/* Eight steps to a doubling, up to 2^36: nineteen hours of microseconds. */
 #define HISTOGRAM_STEPS   8u
-#define HISTOGRAM_BUCKETS (30u * HISTOGRAM_STEPS)
+#define HISTOGRAM_BUCKETS (34u * HISTOGRAM_STEPS)
 
 struct histogram {
     uint64_t n;
@@ -36,9 +36,9 @@ static inline unsigned histogram_bucket(uint64_t value)
 
     if (value < UINT64_C(2) * HISTOGRAM_STEPS)
         return (unsigned)value;
-    if (value >> 32 != 0)
+    if (value >> 36 != 0)
         return HISTOGRAM_BUCKETS - 1;
-    doubling = 28u - (unsigned)__builtin_clz((uint32_t)value);
+    doubling = 60u - (unsigned)__builtin_clzll(value);
     return doubling * HISTOGRAM_STEPS + (unsigned)(value >> doubling);
 }
 /* The highest value of a bucket. */

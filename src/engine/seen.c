@@ -87,7 +87,7 @@ void engine_note_held(struct engine *e, uint64_t from_us, uint64_t to_us, bool s
 /* ---- leaders ---- */
 
 /* Who hands over is heard until the end, and only then do those who hear it vote (READ-19); all
- * others are missed for an election timeout first. */
+ * others are missed for an election timeout first (SEE-6). */
 static enum engine_leader_change why_changed(const struct engine *e)
 {
     const struct leaders *l = &e->leaders;

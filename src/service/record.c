@@ -15,11 +15,6 @@ static_assert((int)SERVICE_STAGE_QUEUE == (int)REPLICA_LEG_QUEUE &&
                   (int)SERVICE_STAGE_EXECUTE == (int)REPLICA_LEG_EXECUTE,
               "the stages are the legs of the replica");
 
-void service_count_error(struct service *s, enum wire_error error)
-{
-    s->counts.rejections[error]++;
-}
-
 /* False: it is none of them: a transfer, a part of a snapshot, a comparison. */
 static bool op_of(const struct request *req, enum service_op *ret)
 {

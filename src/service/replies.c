@@ -14,6 +14,11 @@ void service_touched(const struct service_conn *c, size_t bytes)
         ops->touched(ops->ctx, c->host, bytes);
 }
 
+void service_count_error(struct service *s, enum wire_error error)
+{
+    s->counts.rejections[error]++;
+}
+
 struct buf *service_out(const struct service_conn *c)
 {
     return c->service->ops.out(c->service->ops.ctx, c->host);

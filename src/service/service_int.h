@@ -1,8 +1,9 @@
 /* The inside of the service. Its files call each other in one direction only, the way the parts of
  * this header are ordered, from the bottom up:
  *
- *   replies ◄─ admission ◄─ room ◄─ read ◄─ scan ◄───────────────────────── lines ◄─ service
- *                            └◄─ write ◄────────────────────────────────────┤
+ *   replies ◄─ why_words ◄─ record ◄─ admission ◄─ room ◄─ read ◄─ scan ◄── lines ◄─ service
+ *                                                   └◄─ write ◄─────────────┤
+ *           ◄─ seen ◄───────────────────────────────────────────────────────┤
  *      compare_judge, compare_measure, compare_report ◄─ compare ◄─ transfer, cluster ◄─┤
  *                     ◄─ part ◄─ transfer ◄──────────────────────────────────┘ */
 #ifndef RIDD_SERVICE_SERVICE_INT_H
@@ -77,6 +78,8 @@ struct request {
 
 /* ---- replies.c ---- */
 
+/* One more error reply. */
+void service_count_error(struct service *s, enum wire_error error);
 /* So many bytes of the state were read for it. */
 void service_touched(const struct service_conn *c, size_t bytes);
 /* Where replies of this connection go; NULL when nobody reads them any more. */
@@ -122,8 +125,6 @@ void service_line_forget(struct service *s, const struct service_conn *c);
 
 /* ---- record.c ---- */
 
-/* One more error reply. */
-void service_count_error(struct service *s, enum wire_error error);
 /* How an operation ended. */
 struct service_done {
     enum wire_error result; /* NONE, or an answer that is an error: no such key */
