@@ -384,6 +384,9 @@ static_assert(TRAIL_SNAG_US <= SLOW_US_LEAST / 2, "half of any slow leg is long 
 #define SLOW_LOG_BURST     5u
 /* Quantiles are of the last one or two of these. */
 #define SERVICE_WINDOW_US 30000000u
+/* So many reads that went the same way at the same time are counted as one that counts for all: as
+ * many as there are between two looks at the clock. */
+#define SERVICE_ALIKE_MAX SLICE_STEPS
 /* The steps of the last operation of each kind are kept anew after so long: to do so costs as much
  * as a short read. */
 #define LAST_KEPT_US 50000u

@@ -64,7 +64,7 @@ static void requests(const struct engine *e, struct engine_metrics *m)
     m->n_proposed = stats.n_proposed;
     m->round_reads = *replica_round_reads(e->replica);
     if (e->service != NULL) {
-        m->requests = *service_counts(e->service);
+        service_get_counts(e->service, &m->requests);
         m->slow_threshold_us = service_slow_threshold_us(e->service);
     }
     memcpy(m->lease_fallbacks, stats.n_fallbacks, sizeof(m->lease_fallbacks));

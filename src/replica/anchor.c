@@ -132,7 +132,7 @@ static void serve(struct replica *r, struct replica_request *q, struct replica_v
     view->arrival_look = a->arrival_look;
     view->entry = a->entry;
     r->stats.n_reads[q->kind]++;
-    replica_fill_times(r, q);
+    replica_end_times(r, q);
     replica_unlink(r, q);
     q->served(q, view);
 }

@@ -117,6 +117,7 @@ static void count_round(struct replica *r, uint64_t round, uint64_t n)
 static void confirm(struct replica *r, const struct raft_ready *ready)
 {
     uint64_t round = 0;
+    uint64_t round_us = 0;
     uint64_t n = 0;
 
     for (unsigned i = 0; i < ready->n_reads; i++) {
@@ -126,6 +127,7 @@ static void confirm(struct replica *r, const struct raft_ready *ready)
         if (done->round != round) {
             count_round(r, round, n);
             round = done->round;
+            round_us = trail_round_us(&r->trail, round);
             n = 0;
         }
         n++;
@@ -137,7 +139,7 @@ static void confirm(struct replica *r, const struct raft_ready *ready)
         /* The round was opened after the read arrived (READ-6). */
         rid_assert(done->round > done->arrival_round);
         slot_free(r, q->slot);
-        q->times.begun_us = trail_round_us(&r->trail, done->round);
+        q->times.begun_us = round_us > q->times.submitted_us ? round_us : q->times.submitted_us;
         anchor_confirmed(r, q,
                          &(struct replica_anchor){.index = done->read_index,
                                                   .proof = REPLICA_PROOF_ROUND,

@@ -194,8 +194,16 @@ void replica_drain_waiting(struct replica *r);
 void replica_lose_floors(struct replica *r, const struct raft_ready *ready);
 void replica_drain_floors(struct replica *r);
 void replica_expire(struct replica *r, uint64_t now_us);
-/* Where a request that ends without an answer was on its way, as far as it came. */
+/* Where a request that ends was on its way, as far as it came. */
 void replica_fill_times(const struct replica *r, struct replica_request *q);
+/* The same of most reads: what it must show had been applied when it was confirmed. */
+static inline void replica_end_times(const struct replica *r, struct replica_request *q)
+{
+    if (q->stage == REPLICA_CONFIRMED && q->times.confirmed_us >= r->trail.applied_us)
+        q->times.applied_us = q->times.confirmed_us;
+    else
+        replica_fill_times(r, q);
+}
 
 /* ---- apply.c ---- */
 

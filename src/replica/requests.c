@@ -156,8 +156,7 @@ void replica_fill_times(const struct replica *r, struct replica_request *q)
     fill_asked(r, q);
     fill_confirmed(r, q);
     /* Reached before it was confirmed, as for most reads: then it has not waited for that. */
-    if (index != 0 && r->trail.applies.n > 0 &&
-        trail_last(&r->trail.applies)->us > q->times.confirmed_us)
+    if (index != 0 && r->trail.applied_us > q->times.confirmed_us)
         mark = trail_find(&r->trail.applies, index);
     if (mark != NULL && q->times.confirmed_us != 0)
         q->times.applied_us = mark->us;

@@ -34,6 +34,7 @@ void trail_applied(struct trail *t, raft_index index, uint64_t now_us, uint64_t 
     const struct trail_mark *last = mark_of(&t->applies, t->applies.n - 1);
     const bool is_first = t->applies.n == 0;
 
+    t->applied_us = now_us;
     *mark_at(&t->applies, t->applies.n++) =
         (struct trail_mark){.index = index,
                             .us = now_us,

@@ -86,6 +86,7 @@ struct trail {
     uint64_t n_asks;
     uint64_t asks[TRAIL_ROUNDS]; /* when questions left */
     uint64_t answered_us;        /* when the last answer came */
+    uint64_t applied_us;         /* when the last run of the apply ended */
     unsigned n_peers;
     struct trail_peer peers[RAFT_SERVERS_MAX];
     uint64_t n_snags;
@@ -118,11 +119,6 @@ void trail_is(struct trail *t, enum trail_kind kind, bool is_so, uint64_t now_us
 
 /* The mark by which the index was reached; NULL: it was not, or that is too long ago. */
 const struct trail_mark *trail_find(const struct trail_marks *m, raft_index index);
-/* The newest; only where there is one. */
-static inline const struct trail_mark *trail_last(const struct trail_marks *m)
-{
-    return &m->marks[(m->n - 1) % TRAIL_MARKS];
-}
 /* The last mark at or before that time; NULL: none that is known. */
 const struct trail_mark *trail_before(const struct trail_marks *m, uint64_t us);
 /* When this round was opened; 0: it is not known. */

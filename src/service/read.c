@@ -180,18 +180,13 @@ static void reply_read(struct request *req, struct buf *out, const struct replic
 void service_read_finish(struct request *req, const struct buf *out, int rc,
                          const struct replica_view *view, enum wire_error result)
 {
-    const struct service_done done = {.result = rc != 0 ? WIRE_ERROR_INTERNAL : result,
-                                      .index = view->read_index,
-                                      .proof = view->proof,
-                                      .by = view->by,
-                                      .round = view->round};
 
     if (rc != 0 && replica_read_failed(req->conn->service->replica, &req->rr))
         return; /* it is freed */
     if (rc != 0 && out != NULL)
         service_read_internal(req, "the state cannot be read");
     if (out != NULL)
-        service_note_answered(req, &done);
+        service_note_read(req, view, rc != 0 ? WIRE_ERROR_INTERNAL : result);
     service_request_free(req);
 }
 

@@ -15,32 +15,37 @@ static_assert((int)SERVICE_STAGE_QUEUE == (int)REPLICA_LEG_QUEUE &&
                   (int)SERVICE_STAGE_EXECUTE == (int)REPLICA_LEG_EXECUTE,
               "the stages are the legs of the replica");
 
-/* False: it is none of them: a transfer, a part of a snapshot, a comparison. */
-static bool op_of(const struct request *req, enum service_op *ret)
-{
-    static const enum service_op by_kind[REPLICA_KINDS] = {
-        [REPLICA_READ] = SERVICE_OP_READ_INDEX,
-        [REPLICA_READ_LOG] = SERVICE_OP_READ_VIA_LOG,
-        [REPLICA_READ_LOCAL] = SERVICE_OP_LOCAL_READ,
-        [REPLICA_READ_FOLLOWER] = SERVICE_OP_FOLLOWER_READ,
-        [REPLICA_READ_LEASE] = SERVICE_OP_LEASE_READ,
-        [REPLICA_READ_BOUNDED] = SERVICE_OP_BOUNDED_READ,
-        [REPLICA_WRITE] = SERVICE_OP_WRITE,
-    };
+/* How an operation ended. */
+struct done {
+    enum wire_error result;
+    raft_index index; /* its entry, its anchor; 0: none */
+    enum replica_proof proof;
+    raft_node_id by; /* of LEADER */
+    uint64_t round;
+    const struct replica_failure *failure; /* NULL: it was answered */
+};
 
-    if (req->rr.served == NULL && req->rr.written == NULL)
-        return false;
-    *ret = by_kind[req->rr.kind];
+static const uint8_t op_by_kind[REPLICA_KINDS] = {
+    [REPLICA_READ] = SERVICE_OP_READ_INDEX,
+    [REPLICA_READ_LOG] = SERVICE_OP_READ_VIA_LOG,
+    [REPLICA_READ_LOCAL] = SERVICE_OP_LOCAL_READ,
+    [REPLICA_READ_FOLLOWER] = SERVICE_OP_FOLLOWER_READ,
+    [REPLICA_READ_LEASE] = SERVICE_OP_LEASE_READ,
+    [REPLICA_READ_BOUNDED] = SERVICE_OP_BOUNDED_READ,
+    [REPLICA_WRITE] = SERVICE_OP_WRITE,
+};
+
+/* Of a read or a write. */
+static enum service_op op_of(const struct request *req)
+{
     if (req->keys != NULL)
-        *ret = SERVICE_OP_BATCH;
-    else if (req->scan != NULL)
-        *ret = SERVICE_OP_SCAN;
-    return true;
+        return SERVICE_OP_BATCH;
+    return req->scan != NULL ? SERVICE_OP_SCAN : (enum service_op)op_by_kind[req->rr.kind];
 }
 
 /* Of a follower read at a leader the answer does not say which round it was: the first one that was
  * opened since it came. */
-static uint64_t round_of(const struct request *req, const struct service_done *d)
+static uint64_t round_of(const struct request *req, const struct done *d)
 {
     if (d->proof != REPLICA_PROOF_ROUND || d->round != 0)
         return d->round;
@@ -76,8 +81,7 @@ static enum service_stage longest(const uint64_t *us)
     return (enum service_stage)most;
 }
 
-static void explain(const struct request *req, const struct service_done *d,
-                    struct service_slow_op *op)
+static void explain(const struct request *req, const struct done *d, struct service_slow_op *op)
 {
     struct service *s = req->conn->service;
     struct replica_case c = {.kind = req->rr.kind,
@@ -96,8 +100,8 @@ static void explain(const struct request *req, const struct service_done *d,
     service_why_words(s, op, &why, op->stage == SERVICE_STAGE_EXECUTE ? req->room_us : 0);
 }
 
-static void keep_slow(const struct request *req, const struct service_done *d,
-                      enum service_op which, const uint64_t *us, uint64_t total_us)
+static void keep_slow(const struct request *req, const struct done *d, enum service_op which,
+                      const uint64_t *us, uint64_t total_us)
 {
     struct service *s = req->conn->service;
     struct service_slow_op *op = &s->slow.ops[s->slow.n++ % SLOW_KEPT_MAX];
@@ -136,7 +140,7 @@ static void step(struct service_last *l, enum service_step what, raft_node_id pe
 }
 
 /* Of those that had come before it was confirmed, or have since. */
-static void acknowledgements(const struct request *req, const struct service_done *d,
+static void acknowledgements(const struct request *req, const struct done *d,
                              struct service_last *l)
 {
     const struct replica *r = req->conn->service->replica;
@@ -159,15 +163,15 @@ static void acknowledgements(const struct request *req, const struct service_don
     }
 }
 
-static void keep_last(const struct request *req, const struct service_done *d,
-                      enum service_op which, uint64_t end_us)
+static void keep_last(const struct request *req, const struct done *d, enum service_op which,
+                      uint64_t end_us)
 {
     struct service *s = req->conn->service;
     struct service_last *l = &s->last[which];
     const struct replica_times *t = &req->rr.times;
     const uint64_t from_us = req->arrived_us;
 
-    l->kept_us = end_us;
+    l->due_us = end_us + LAST_KEPT_US;
     l->unix_us = clock_wall_us();
     l->total_us = end_us - from_us;
     l->n_steps = 0;
@@ -191,61 +195,138 @@ static void keep_last(const struct request *req, const struct service_done *d,
 
 /* ---- all ---- */
 
-static uint64_t end_of(const struct request *req, enum service_op which)
-{
-    const struct service *s = req->conn->service;
-
-    /* A read of one key takes less than a microsecond, and reading the clock a tenth of that; the
-     * replica has read it some reads ago. */
-    if (which == SERVICE_OP_SCAN || which == SERVICE_OP_BATCH || which == SERVICE_OP_WRITE)
-        return s->ops.now_us(s->ops.ctx);
-    return replica_clock_us(s->replica);
-}
-
-void service_note_answered(struct request *req, const struct service_done *d)
+/* What was longer than the threshold, and what is kept of the last ones. */
+static void look_closer(const struct request *req, const struct done *d, uint64_t end_us)
 {
     struct service *s = req->conn->service;
     const struct replica_times *t = &req->rr.times;
-    struct service_counts *counts = &s->counts;
-    uint64_t us[SERVICE_N_STAGES];
-    enum service_op which;
-    uint64_t end_us;
-    uint64_t total_us;
+    const enum service_op which = op_of(req);
+    const uint64_t us[SERVICE_N_STAGES] = {
+        [SERVICE_STAGE_QUEUE] = t->begun_us - req->arrived_us - req->room_us,
+        [SERVICE_STAGE_QUORUM] = t->confirmed_us - t->begun_us,
+        [SERVICE_STAGE_APPLY] = t->applied_us - t->confirmed_us,
+        [SERVICE_STAGE_EXECUTE] = end_us - t->applied_us + req->room_us};
 
-    if (!op_of(req, &which))
-        return;
-    end_us = end_of(req, which);
-    if (end_us < t->applied_us)
-        end_us = t->applied_us;
-    us[SERVICE_STAGE_QUEUE] = t->begun_us - req->arrived_us;
-    us[SERVICE_STAGE_QUORUM] = t->confirmed_us - t->begun_us;
-    us[SERVICE_STAGE_APPLY] = t->applied_us - t->confirmed_us;
-    us[SERVICE_STAGE_EXECUTE] = end_us - t->applied_us;
-    if (req->room_us > 0) { /* it came again when there was room */
-        us[SERVICE_STAGE_QUEUE] -= req->room_us;
-        us[SERVICE_STAGE_EXECUTE] += req->room_us;
-    }
-    total_us = end_us - req->arrived_us;
-    counts->results[which][d->result]++;
-    for (unsigned i = 0; i < SERVICE_N_STAGES; i++)
-        histogram_add(&counts->stages[which][i], us[i], 1);
-    histogram_add(&counts->total[which], total_us, 1);
-    if (total_us >= s->slow.threshold_us)
-        keep_slow(req, d, which, us, total_us);
-    if (end_us - s->last[which].kept_us >= LAST_KEPT_US)
+    if (end_us - req->arrived_us >= s->slow.threshold_us)
+        keep_slow(req, d, which, us, end_us - req->arrived_us);
+    if (end_us >= s->last[which].due_us)
         keep_last(req, d, which, end_us);
+}
+
+static __attribute__((noinline)) void look_closer_at_read(const struct request *req,
+                                                          const struct replica_view *view,
+                                                          enum wire_error result, uint64_t end_us)
+{
+    const struct done d = {.result = result,
+                           .index = view->read_index,
+                           .proof = view->proof,
+                           .by = view->by,
+                           .round = view->round};
+
+    look_closer(req, &d, end_us);
+}
+
+/* Most stages of most reads take no time: those are made up for when somebody asks
+ * (service_complete()). */
+static void count(struct histogram *h, uint64_t us, uint64_t n)
+{
+    if (us != 0)
+        histogram_add(h, us, n);
+}
+
+static void count_all(struct service_counts *counts, enum service_op which,
+                      const struct service_alike *a)
+{
+    struct histogram *stages = counts->stages[which];
+
+    counts->results[which][a->result] += a->n;
+    count(&stages[SERVICE_STAGE_QUEUE], a->times.begun_us - a->arrived_us - a->room_us, a->n);
+    count(&stages[SERVICE_STAGE_QUORUM], a->times.confirmed_us - a->times.begun_us, a->n);
+    count(&stages[SERVICE_STAGE_APPLY], a->times.applied_us - a->times.confirmed_us, a->n);
+    /* It came again when there was room. */
+    count(&stages[SERVICE_STAGE_EXECUTE], a->end_us - a->times.applied_us + a->room_us, a->n);
+    histogram_add(&counts->total[which], a->end_us - a->arrived_us, a->n);
+}
+
+void service_count_alike(struct service *s)
+{
+    if (s->alike.n > 0)
+        count_all(&s->counts, s->alike.op, &s->alike);
+    s->alike.n = 0;
+}
+
+static void begin_alike(const struct request *req, enum service_op which, enum wire_error result,
+                        uint64_t end_us, struct service_alike *ret)
+{
+    *ret = (struct service_alike){.n = 1,
+                                  .op = which,
+                                  .result = result,
+                                  .arrived_us = req->arrived_us,
+                                  .room_us = req->room_us,
+                                  .end_us = end_us,
+                                  .times = req->rr.times};
+}
+
+/* Reads that stood behind each other, were confirmed together and ended at the same look at the
+ * clock: the first, which waited the longest, counts for all. What that is wrong by is at most a
+ * sixteenth of the time that they took. */
+static inline bool is_alike(const struct service_alike *a, const struct request *req,
+                            enum service_op which, enum wire_error result, uint64_t end_us)
+{
+    return a->end_us == end_us && a->times.confirmed_us == req->rr.times.confirmed_us &&
+           a->op == which && a->result == result && a->n != 0 && a->n < SERVICE_ALIKE_MAX &&
+           (req->arrived_us - a->arrived_us) * 16 <= end_us - a->arrived_us && req->room_us == 0;
+}
+
+void service_note_read(struct request *req, const struct replica_view *view, enum wire_error result)
+{
+    struct service *s = req->conn->service;
+    const enum service_op which = op_of(req);
+    uint64_t end_us;
+
+    /* A read of one key takes less than a microsecond, and reading the clock a tenth of that; the
+     * replica has read it some reads ago. */
+    if (which == SERVICE_OP_SCAN || which == SERVICE_OP_BATCH)
+        end_us = s->ops.now_us(s->ops.ctx);
+    else
+        end_us = replica_clock_us(s->replica);
+    if (end_us < req->rr.times.applied_us)
+        end_us = req->rr.times.applied_us;
+    if (is_alike(&s->alike, req, which, result, end_us)) {
+        s->alike.n++;
+    } else {
+        service_count_alike(s);
+        begin_alike(req, which, result, end_us, &s->alike);
+    }
+    if (end_us - req->arrived_us >= s->slow.threshold_us || end_us >= s->last[which].due_us)
+        look_closer_at_read(req, view, result, end_us);
+}
+
+void service_note_written(struct request *req, enum wire_error result)
+{
+    struct service *s = req->conn->service;
+    const struct done d = {.result = result, .index = req->rr.entry.index};
+    uint64_t end_us = s->ops.now_us(s->ops.ctx);
+    struct service_alike alone;
+
+    if (end_us < req->rr.times.applied_us)
+        end_us = req->rr.times.applied_us;
+    begin_alike(req, SERVICE_OP_WRITE, result, end_us, &alone);
+    count_all(&s->counts, SERVICE_OP_WRITE, &alone);
+    look_closer(req, &d, end_us);
 }
 
 void service_note_failed(struct request *req, const struct replica_failure *f)
 {
     struct service *s = req->conn->service;
-    const struct service_done d = {.result = f->error, .index = req->rr.entry.index, .failure = f};
+    const struct done d = {.result = f->error, .index = req->rr.entry.index, .failure = f};
     uint64_t us[SERVICE_N_STAGES] = {0};
     enum service_op which;
     uint64_t end_us;
 
-    if (!op_of(req, &which))
-        return;
+    if (req->rr.served == NULL && req->rr.written == NULL)
+        return; /* a transfer, a part of a snapshot, a comparison */
+    which = op_of(req);
     s->counts.results[which][f->error]++;
     end_us = s->ops.now_us(s->ops.ctx);
     if (end_us - req->arrived_us < s->slow.threshold_us || f->error == WIRE_ERROR_CANCELLED)

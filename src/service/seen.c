@@ -140,7 +140,7 @@ static void last(const struct service *s, struct wire_reply *w)
     for (unsigned op = 0; op < SERVICE_N_OPS; op++) {
         const struct service_last *l = &s->last[op];
 
-        if (l->kept_us == 0)
+        if (l->due_us == 0)
             continue;
         wire_reply_open_object(w, NULL);
         wire_reply_str(w, "op", service_op_name((enum service_op)op));
@@ -167,6 +167,7 @@ void service_write_slow(struct service *s, struct buf *out, const struct wire_or
     const uint64_t kept = slow->n < SLOW_KEPT_MAX ? slow->n : SLOW_KEPT_MAX;
     struct wire_reply w;
 
+    service_count_alike(s);
     service_begin(s, &w, out, origin, "slow_ok");
     wire_reply_str(&w, "node", s->conf.node_name);
     wire_reply_u64(&w, "threshold_us", slow->threshold_us);

@@ -75,9 +75,13 @@ void service_set_slow(struct service *s, uint64_t threshold_us)
     s->slow.threshold_us = threshold_us;
 }
 
-const struct service_counts *service_counts(const struct service *s)
+void service_get_counts(struct service *s, struct service_counts *ret)
 {
-    return &s->counts;
+    service_count_alike(s);
+    *ret = s->counts;
+    for (unsigned op = 0; op < SERVICE_N_OPS; op++)
+        for (unsigned stage = 0; stage < SERVICE_N_STAGES; stage++)
+            service_complete(&ret->stages[op][stage], ret->total[op].n);
 }
 
 uint64_t service_slow_threshold_us(const struct service *s)

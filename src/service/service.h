@@ -180,7 +180,7 @@ uint64_t service_deadline_us(const struct service *s);
 
 /* Slower than this is exceptional; UINT64_MAX, as it begins: nothing is. */
 void service_set_slow(struct service *s, uint64_t threshold_us);
-const struct service_counts *service_counts(const struct service *s);
+void service_get_counts(struct service *s, struct service_counts *ret);
 uint64_t service_slow_threshold_us(const struct service *s);
 /* The replies `slow_ok` and `events_ok`, for who asks beside the client port. A bare origin, all
  * zeros: without in_reply_to. events: 0 or -ENOMEM. */

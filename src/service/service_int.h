@@ -15,6 +15,17 @@
 
 struct compare;
 
+/* Reads that went the same way at the same time, and are not counted yet. */
+struct service_alike {
+    uint64_t n;
+    enum service_op op;
+    enum wire_error result;
+    uint64_t arrived_us; /* of the first */
+    uint64_t room_us;
+    uint64_t end_us;
+    struct replica_times times;
+};
+
 struct service {
     struct service_ops ops;
     struct service_conf conf;
@@ -34,6 +45,7 @@ struct service {
     struct compare *compare; /* owned; the run under way, or NULL */
     struct timers waiting;   /* deadlines of what waits for room */
     struct service_counts counts;
+    struct service_alike alike; /* not in counts yet */
     struct service_window window;
     struct service_slow slow;
     struct service_last last[SERVICE_N_OPS];
@@ -125,18 +137,14 @@ void service_line_forget(struct service *s, const struct service_conn *c);
 
 /* ---- record.c ---- */
 
-/* How an operation ended. */
-struct service_done {
-    enum wire_error result; /* NONE, or an answer that is an error: no such key */
-    raft_index index;       /* its entry, its anchor; 0: none */
-    enum replica_proof proof;
-    raft_node_id by; /* of LEADER */
-    uint64_t round;
-    const struct replica_failure *failure; /* NULL: it was answered */
-};
-/* Before it is freed, right after its reply was written: in the callback of the replica. */
-void service_note_answered(struct request *req, const struct service_done *d);
+/* Before it is freed, right after its reply was written: in the callback of the replica. The
+ * result: NONE, or that of an answer that is an error: no such key. */
+void service_note_read(struct request *req, const struct replica_view *view,
+                       enum wire_error result);
+void service_note_written(struct request *req, enum wire_error result);
 void service_note_failed(struct request *req, const struct replica_failure *f);
+/* Before counts are looked at. */
+void service_count_alike(struct service *s);
 /* ---- why_words.c ---- */
 /* Fills op->why and op->peer. room_us: what the client itself held it up. */
 void service_why_words(const struct service *s, struct service_slow_op *op,

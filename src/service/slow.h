@@ -62,7 +62,7 @@ const char *service_step_name(enum service_step step);
 /* One acknowledgement of each server, and each other step once. */
 #define SERVICE_STEPS_MAX (RAFT_SERVERS_MAX + SERVICE_STEP_REPLIED + 1u)
 struct service_last {
-    uint64_t kept_us; /* when this was kept; 0: never */
+    uint64_t due_us; /* when it is kept anew; 0: there is none yet */
     uint64_t unix_us;
     uint64_t total_us;
     unsigned n_steps;

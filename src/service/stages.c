@@ -29,6 +29,12 @@ const char *service_stage_name(enum service_stage stage)
     return names[stage];
 }
 
+void service_complete(struct histogram *h, uint64_t n)
+{
+    h->counts[0] += n - h->n;
+    h->n = n;
+}
+
 void service_window_turn(struct service_window *w, const struct service_counts *counts,
                          uint64_t now_us)
 {
@@ -45,8 +51,10 @@ void service_window_get(const struct service_window *w, const struct service_cou
 {
     const unsigned older = w->newer ^ 1u;
 
-    if (stage < SERVICE_N_STAGES)
+    if (stage < SERVICE_N_STAGES) {
         histogram_since(&counts->stages[op][stage], &w->stages[older][op][stage], ret);
-    else
+        service_complete(ret, counts->total[op].n - w->total[older][op].n);
+    } else {
         histogram_since(&counts->total[op], &w->total[older][op], ret);
+    }
 }

@@ -54,7 +54,8 @@ enum service_stage {
 const char *service_op_name(enum service_op op);
 const char *service_stage_name(enum service_stage stage);
 
-/* Since the process started. */
+/* Since the process started. What stands in the service lacks the stages that took no time at all:
+ * service_get_counts() has them. */
 struct service_counts {
     struct histogram stages[SERVICE_N_OPS][SERVICE_N_STAGES]; /* of those that were answered */
     struct histogram total[SERVICE_N_OPS];                    /* likewise */
@@ -63,6 +64,8 @@ struct service_counts {
     uint64_t n_slow;                    /* operations that were kept as slow */
 };
 
+/* So many operations were counted: those that are not in h took no time there. */
+void service_complete(struct histogram *h, uint64_t n);
 /* The last half minute to minute of it: what was counted is kept as it was, twice. */
 struct service_window {
     uint64_t begun_us; /* of the newer half minute; 0: never yet */

@@ -120,8 +120,7 @@ static void request_written(struct replica_request *rr, const struct command_res
     service_touched(req->conn, req->rr.command_len + result->touched_bytes);
     if (out != NULL)
         reply_written(req, out, result);
-    service_note_answered(
-        req, &(struct service_done){.result = result_of(result), .index = rr->entry.index});
+    service_note_written(req, result_of(result));
     service_request_free(req);
 }
 

@@ -400,6 +400,7 @@ static const json_t *stage_of(const json_t *root, const char *op)
 /* Of the last half minute to minute; the counters go on. */
 static void slow__stages_are_those_of_lately(void **state)
 {
+    static struct service_counts counts;
     static struct host h;
     struct conn c;
     json_t *root;
@@ -426,8 +427,11 @@ static void slow__stages_are_those_of_lately(void **state)
     root = ask_slow(&h, &c);
     assert_null(stage_of(root, "read_index"));
     json_decref(root);
-    assert_int_equal(service_counts(c.sc->service)->results[SERVICE_OP_READ_INDEX][0], 10);
-    assert_int_equal(service_counts(c.sc->service)->total[SERVICE_OP_READ_INDEX].n, 10);
+    service_get_counts(c.sc->service, &counts);
+    assert_int_equal(counts.results[SERVICE_OP_READ_INDEX][0], 10);
+    for (unsigned i = 0; i < SERVICE_N_STAGES; i++)
+        assert_int_equal(counts.stages[SERVICE_OP_READ_INDEX][i].n, 10);
+    assert_int_equal(counts.total[SERVICE_OP_READ_INDEX].n, 10);
     conn_close(&c);
     host_done(&h);
 }
@@ -811,6 +815,7 @@ static void slow__a_client_that_does_not_read_is_why(void **state)
 /* SEE-1: no key and no value. And the oldest make room. */
 static void slow__the_last_ones_are_kept_without_keys(void **state)
 {
+    static struct service_counts counts;
     static struct host h;
     struct conn c;
     int leader = open_leader(&h, &c, 1);
@@ -835,7 +840,8 @@ static void slow__the_last_ones_are_kept_without_keys(void **state)
     assert_null(strstr(text, "secret"));
     json_decref(root);
     assert_int_equal(h.n_slow, SLOW_KEPT_MAX + 5);
-    assert_int_equal(service_counts(c.sc->service)->n_slow, SLOW_KEPT_MAX + 5);
+    service_get_counts(c.sc->service, &counts);
+    assert_int_equal(counts.n_slow, SLOW_KEPT_MAX + 5);
     conn_close(&c);
     host_done(&h);
 }
@@ -846,7 +852,7 @@ static void slow__results_and_rejections_are_counted(void **state)
     static struct host h;
     struct conn c;
     struct conn f;
-    const struct service_counts *counts;
+    static struct service_counts counts;
     int leader = open_leader(&h, &c, 3);
     int other = fx_other(&h.fx, leader);
 
@@ -861,16 +867,16 @@ static void slow__results_and_rejections_are_counted(void **state)
     settle(&h);
     free(take(&c));
     free(take(&f));
-    counts = service_counts(c.sc->service);
-    assert_int_equal(counts->results[SERVICE_OP_READ_INDEX][WIRE_ERROR_KEY_NOT_FOUND], 1);
-    assert_int_equal(counts->results[SERVICE_OP_WRITE][WIRE_ERROR_KEY_NOT_FOUND], 1);
-    assert_int_equal(counts->results[SERVICE_OP_BATCH][WIRE_ERROR_NONE], 1);
-    assert_int_equal(counts->results[SERVICE_OP_SCAN][WIRE_ERROR_NONE], 1);
-    assert_int_equal(counts->rejections[WIRE_ERROR_KEY_NOT_FOUND], 2);
-    assert_int_equal(counts->rejections[WIRE_ERROR_MALFORMED], 1);
-    counts = service_counts(f.sc->service);
-    assert_int_equal(counts->results[SERVICE_OP_WRITE][WIRE_ERROR_NOT_LEADER], 1);
-    assert_int_equal(counts->rejections[WIRE_ERROR_NOT_LEADER], 1);
+    service_get_counts(c.sc->service, &counts);
+    assert_int_equal(counts.results[SERVICE_OP_READ_INDEX][WIRE_ERROR_KEY_NOT_FOUND], 1);
+    assert_int_equal(counts.results[SERVICE_OP_WRITE][WIRE_ERROR_KEY_NOT_FOUND], 1);
+    assert_int_equal(counts.results[SERVICE_OP_BATCH][WIRE_ERROR_NONE], 1);
+    assert_int_equal(counts.results[SERVICE_OP_SCAN][WIRE_ERROR_NONE], 1);
+    assert_int_equal(counts.rejections[WIRE_ERROR_KEY_NOT_FOUND], 2);
+    assert_int_equal(counts.rejections[WIRE_ERROR_MALFORMED], 1);
+    service_get_counts(f.sc->service, &counts);
+    assert_int_equal(counts.results[SERVICE_OP_WRITE][WIRE_ERROR_NOT_LEADER], 1);
+    assert_int_equal(counts.rejections[WIRE_ERROR_NOT_LEADER], 1);
     conn_close(&c);
     conn_close(&f);
     host_done(&h);
