@@ -7,7 +7,7 @@
 
 #include "base/cleanup.h"
 #include "ctl/ctl_int.h"
-#include "ctl/verdict.h"
+#include "verdict/doc.h"
 
 #include "base/banned.h"
 
@@ -198,20 +198,25 @@ static bool is_busy(const struct row *row)
     return row->status == NULL && row->reply != NULL && row->reply->status == RIDD_BUSY;
 }
 
+static void judged_rows(const struct rows *rows, struct verdict_node *ret)
+{
+    for (unsigned i = 0; i < rows->n; i++) {
+        const struct row *row = &rows->list[i];
+
+        ret[i] = (struct verdict_node){.name = row->node.name,
+                                       .endpoint = row->node.endpoint,
+                                       .status = row->status,
+                                       .failure =
+                                           row->reply != NULL ? row->reply->status : RIDD_NO_ANSWER,
+                                       .text = down_reason(row)};
+    }
+}
+
 static void judge(const struct ctl *ctl, const struct rows *rows, struct verdict *ret)
 {
     struct verdict_node nodes[RIDD_ENDPOINTS_MAX];
 
-    for (unsigned i = 0; i < rows->n; i++) {
-        const struct row *row = &rows->list[i];
-
-        nodes[i] = (struct verdict_node){.name = row->node.name,
-                                         .endpoint = row->node.endpoint,
-                                         .status = row->status,
-                                         .failure = row->reply != NULL ? row->reply->status
-                                                                       : RIDD_NO_ANSWER,
-                                         .text = down_reason(row)};
-    }
+    judged_rows(rows, nodes);
     verdict_judge(nodes, rows->n, ctl->cluster_name[0] != '\0' ? ctl->cluster_name : NULL, ret);
 }
 
@@ -494,66 +499,21 @@ static int print_storage(const struct ctl *ctl, const struct rows *rows, const s
     return table_print(&t, ctl);
 }
 
-static void json_str_or_null(struct doc *d, const char *name, const char *s)
-{
-    if (s != NULL && s[0] != '\0')
-        doc_str(d, name, s);
-    else
-        doc_null(d, name);
-}
-
-static void json_verdict(struct doc *d, const struct verdict *v)
-{
-    doc_str(d, "verdict", verdict_name(v->kind));
-    if (v->survives >= 0)
-        doc_int(d, "survives", v->survives);
-    else
-        doc_null(d, "survives");
-    doc_open(d, "reasons", '[');
-    for (unsigned i = 0; i < v->n_reasons; i++) {
-        const struct verdict_reason *r = &v->reasons[i];
-
-        doc_open(d, NULL, '{');
-        json_str_or_null(d, "node", r->node);
-        json_str_or_null(d, "endpoint", r->endpoint);
-        doc_str(d, "reason", verdict_why_name(r->why));
-        doc_str(d, "text", r->text);
-        doc_close(d, '}');
-    }
-    doc_close(d, ']');
-    doc_u64(d, "answered", v->n_answered);
-    doc_u64(d, "nodes_total", v->n_nodes);
-    json_str_or_null(d, "leader_id", v->leader);
-    doc_bool(d, "leader_answered", v->leader_answered);
-    doc_int(d, "term", v->term);
-}
-
 static int print_json(const struct ctl *ctl, const struct rows *rows, const struct verdict *v)
 {
+    struct verdict_node nodes[RIDD_ENDPOINTS_MAX];
+    struct doc_node said[RIDD_ENDPOINTS_MAX];
     struct doc d = DOC_INIT;
 
-    doc_open(&d, NULL, '{');
-    json_verdict(&d, v);
-    doc_open(&d, "nodes", '[');
+    judged_rows(rows, nodes);
     for (unsigned i = 0; i < rows->n; i++) {
         const struct row *row = &rows->list[i];
 
-        doc_open(&d, NULL, '{');
-        json_str_or_null(&d, "node", row->node.name);
-        doc_str(&d, "endpoint", row->node.endpoint);
-        doc_bool(&d, "up", row->status != NULL || is_busy(row));
-        json_str_or_null(&d, "member", verdict_place_name(v->places[i]));
-        if (row->status != NULL) {
-            doc_raw(&d, "status", row->reply->json, row->reply->json_len);
-        } else {
-            doc_str(&d, "error",
-                    row->reply != NULL ? ridd_status_name(row->reply->status) : "no_answer");
-            doc_str(&d, "text", down_reason(row));
-        }
-        doc_close(&d, '}');
+        said[i] = (struct doc_node){.answered = row->reply != NULL};
+        if (row->status != NULL)
+            said[i].status = (struct doc_text){row->reply->json, row->reply->json_len};
     }
-    doc_close(&d, ']');
-    doc_close(&d, '}');
+    d.failed = verdict_doc(v, nodes, said, rows->n, &d.buf) != 0;
     return doc_print(&d, ctl);
 }
 

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "ctl/verdict.h"
+#include "verdict/verdict.h"
 
 #define NODES_MAX 5
 
@@ -236,6 +236,15 @@ static const struct verdict_case {
      VERDICT_DEGRADED,
      0,
      "n1 unreachable: unreachable: why\n"},
+    {"who was followed has answered, and hears nobody any more",
+     {{"n1", NODE("n1", "follower", "3", "null", LINKED("n2") "," LINKED("n3"), ""), 0},
+      {"n2", FOLLOWER2(""), 0},
+      {"n3", FOLLOWER3(""), 0}},
+     "DEGRADED: survives no more failure; 3 of 3 nodes answered, leader n1, which says that it "
+     "does not lead, term 3",
+     VERDICT_DEGRADED,
+     0,
+     "n1 no_leader: hears no leader\n"},
     {"the same with one that may not",
      {{"n1", NULL, RIDD_UNREACHABLE}, {"n2", FOLLOWER2(""), 0}, {"n3", NULL, RIDD_UNREACHABLE}},
      "NO QUORUM: start 1 more node; 1 of 3 nodes answered, leader n1, which did not answer, term 3",
@@ -404,6 +413,24 @@ static const struct verdict_case {
      "n3 no_space: no space (log): the disk of its log is full; make room there, or enlarge it\n"
      "n3 parked: waits for room on its disk and applies nothing\n"
      "n3 warning: election_ms = 900 here\n"},
+    {"a disk is slow by what its syncs took, or by one that does not end",
+     {{"n1",
+       LEADER(",\"disk\":{\"election_ms\":500,\"slow\":true,\"fsync_p99_us\":310000,\"oldest_"
+              "append_ms\":200}"),
+       0},
+      {"n2",
+       FOLLOWER2(",\"disk\":{\"election_ms\":500,\"slow\":true,\"fsync_p99_us\":500,\"oldest_"
+                 "append_ms\":401}"),
+       0},
+      {"n3",
+       FOLLOWER3(",\"disk\":{\"election_ms\":500,\"slow\":false,\"fsync_p99_us\":500,\"oldest_"
+                 "append_ms\":40}"),
+       0}},
+     "DEGRADED: survives 1 more failure; 3 of 3 nodes answered, leader n1, term 3",
+     VERDICT_DEGRADED,
+     1,
+     "n1 disk_slow: disk slow: fsync p99 310.0 ms, election_ms = 500; *\n"
+     "n2 disk_slow: disk slow: a sync has taken 401 ms so far, election_ms = 500; *\n"},
     {"a node whose log is full stores nothing: what is left must be a quorum without it",
      {{"n1", LEADER(",\"space\":{\"full\":null,\"parked\":false}"), 0},
       {"n2", FOLLOWER2(",\"space\":{\"full\":\"log\",\"parked\":false}"), 0},
@@ -619,7 +646,7 @@ static bool is_right(const struct verdict_case *c, const char *cluster)
     return false;
 }
 
-/* STATUS-1, STATUS-2, STATUS-4: the tables above. */
+/* STATUS-1, STATUS-2, STATUS-4, STATUS-5: the tables above. */
 static void verdict__of_clusters_as_they_were_seen(void **state)
 {
     unsigned n_wrong = 0;

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "ctl/verdict_int.h"
+#include "verdict/verdict_int.h"
 
 #include "base/banned.h"
 
@@ -258,21 +258,28 @@ static void judge_space(struct judging *j, const struct verdict_node *node)
         complain(j, node, VERDICT_PARKED, "waits for room on its disk and applies nothing");
 }
 
+/* By what its syncs took, or by one that has not ended: the longer one is told (STATUS-5). */
 static void judge_disk(struct judging *j, const struct verdict_node *node)
 {
     const json_t *disk = json_object_get(node->status, "disk");
-    json_int_t election_ms = num(disk, "election_ms");
+    const json_int_t election_ms = num(disk, "election_ms");
+    const json_int_t waits_ms = num(disk, "oldest_append_ms");
+    const double p99_ms = (double)num(disk, "fsync_p99_us") / 1000.0;
+    char what[64];
 
     if (!json_is_true(json_object_get(disk, "slow")))
         return;
+    if ((double)waits_ms > p99_ms)
+        (void)snprintf(what, sizeof(what), "a sync has taken %lld ms so far", (long long)waits_ms);
+    else
+        (void)snprintf(what, sizeof(what), "fsync p99 %.1f ms", p99_ms);
     if (election_ms > 0)
         complain(j, node, VERDICT_DISK_SLOW,
-                 "disk slow: fsync p99 %.1f ms, election_ms = %lld; a faster disk, or a larger "
-                 "election_ms on all nodes",
-                 (double)num(disk, "fsync_p99_us") / 1000.0, (long long)election_ms);
+                 "disk slow: %s, election_ms = %lld; a faster disk, or a larger election_ms on all "
+                 "nodes",
+                 what, (long long)election_ms);
     else
-        complain(j, node, VERDICT_DISK_SLOW, "disk slow: fsync p99 %.1f ms",
-                 (double)num(disk, "fsync_p99_us") / 1000.0);
+        complain(j, node, VERDICT_DISK_SLOW, "disk slow: %s", what);
 }
 
 /* What the leader knows of it in the log, or what it has not applied itself. */

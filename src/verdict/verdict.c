@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "ctl/verdict_int.h"
+#include "verdict/verdict_int.h"
 
 #include "base/banned.h"
 
@@ -103,6 +103,7 @@ static void find_leader(struct judging *j)
     }
     (void)snprintf(v->leader, sizeof(v->leader), "%s", leader);
     v->leader_answered = leads(verdict_status_of(j, leader));
+    v->leader_denies = !v->leader_answered && verdict_status_of(j, leader) != NULL;
 }
 
 /* The leader's own answer, else one of those who follow it, else any. */

@@ -2,12 +2,12 @@
  * the cluster, and verdict_node.c, which judges its nodes.
  *
  * Obvious: all but what is said below. */
-#ifndef RIDD_CTL_VERDICT_INT_H
-#define RIDD_CTL_VERDICT_INT_H
+#ifndef RIDD_VERDICT_VERDICT_INT_H
+#define RIDD_VERDICT_VERDICT_INT_H
 
 #include <string.h>
 
-#include "ctl/verdict.h"
+#include "verdict/verdict.h"
 
 struct member {
     const char *name;

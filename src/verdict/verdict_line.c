@@ -1,7 +1,7 @@
 /* A verdict in words: its first line, and the names that people and programs read. */
 #include <stdio.h>
 
-#include "ctl/verdict.h"
+#include "verdict/verdict.h"
 
 #include "base/banned.h"
 
@@ -83,7 +83,8 @@ void verdict_line(const struct verdict *v, char *ret_text, size_t size)
         (void)snprintf(busy, sizeof(busy), " (%u busy)", v->n_busy);
     if (v->leader[0] != '\0')
         (void)snprintf(leader, sizeof(leader), "leader %s%s", v->leader,
-                       !v->leader_answered            ? ", which did not answer"
+                       v->leader_denies               ? ", which says that it does not lead"
+                       : !v->leader_answered          ? ", which did not answer"
                        : v->kind == VERDICT_NO_QUORUM ? ", which hears no quorum"
                                                       : "");
     if (v->wanted != NULL)

@@ -8,9 +8,9 @@
  * Errors: none. Whatever a reply holds is taken as it is: a field that is missing is an older
  * node's, and says nothing.
  * Thread: pure, any thread.
- * Source: STATUS-1, STATUS-2, STATUS-4; ridctl(1). */
-#ifndef RIDD_CTL_VERDICT_H
-#define RIDD_CTL_VERDICT_H
+ * Source: STATUS-1, STATUS-2, STATUS-4, STATUS-5; ridctl(1). */
+#ifndef RIDD_VERDICT_VERDICT_H
+#define RIDD_VERDICT_VERDICT_H
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -106,8 +106,9 @@ struct verdict {
                           * it; else NULL */
     char found[NODE_NAME_BYTES_MAX + 1];  /* then: theirs, if it is one; "": they are of several */
     char leader[NODE_NAME_BYTES_MAX + 1]; /* "": none is known */
-    bool leader_answered;
-    json_int_t term; /* of that leader, else the highest that was seen */
+    bool leader_answered;                 /* as one that leads */
+    bool leader_denies;                   /* it answered, and says that it does not lead */
+    json_int_t term;                      /* of that leader, else the highest that was seen */
     unsigned n_reasons;
     struct verdict_reason reasons[VERDICT_REASONS_MAX];
     enum verdict_place places[RIDD_ENDPOINTS_MAX]; /* of the nodes, in their order */
