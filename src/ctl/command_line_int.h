@@ -20,7 +20,7 @@ int ctl_report_unknown_verb(const struct ctl *ctl, const char *given);
 
 /* Which option a verb must list to be given it, and how it is shown. */
 struct option_text {
-    unsigned option;
+    uint64_t option;
     const char *name;
     const char *help;
 };
@@ -29,7 +29,7 @@ extern const size_t ctl_n_option_texts;
 
 /* What the command line says besides the fields of struct ctl. */
 struct asked {
-    unsigned options; /* CTL_OPT_* that were given */
+    uint64_t options; /* CTL_OPT_* that were given */
     bool help;
     bool version;
 };

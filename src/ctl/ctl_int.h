@@ -18,12 +18,13 @@
 /* Listed in ridctl(1): change both. */
 enum ctl_exit {
     CTL_EXIT_OK = 0,
-    CTL_EXIT_NOT_LINEARIZABLE = 1, /* compare */
+    CTL_EXIT_NOT_LINEARIZABLE = 1, /* compare; bench: a wrong answer */
+    CTL_EXIT_FAILS = 1,            /* doctor: something does not work */
     CTL_EXIT_NO_QUORUM = 2,
     CTL_EXIT_NO_KEY = 3,
     CTL_EXIT_PRECONDITION = 4,
     CTL_EXIT_UNKNOWN = 5,
-    CTL_EXIT_DEGRADED = 6, /* status */
+    CTL_EXIT_DEGRADED = 6, /* status; doctor: a warning */
     CTL_EXIT_SPLIT = 7,    /* status */
     CTL_EXIT_USAGE = 64,
     CTL_EXIT_NOBODY = 69,
@@ -59,6 +60,14 @@ enum ctl_option {
     CTL_OPT_TO = 1u << 22,
     CTL_OPT_MIN_INDEX = 1u << 23,
     CTL_OPT_ONE_INDEX = 1u << 24,
+    CTL_OPT_DATA_DIR = UINT64_C(1) << 48,
+    CTL_OPT_LOG = UINT64_C(1) << 49,
+    CTL_OPT_METHOD = UINT64_C(1) << 50,
+    CTL_OPT_CLIENTS = UINT64_C(1) << 51,
+    CTL_OPT_IN_FLIGHT = UINT64_C(1) << 52,
+    CTL_OPT_SECONDS = UINT64_C(1) << 53,
+    CTL_OPT_KEYS = UINT64_C(1) << 54,
+    CTL_OPT_VALUE_BYTES = UINT64_C(1) << 55,
 };
 
 struct ctl_node {
@@ -80,12 +89,21 @@ struct ctl {
     unsigned n_readers;                /* 0: not given */
     unsigned max_stale_ms;             /* 0: not given */
     unsigned limit;                    /* 0: not given */
-    struct ridd_token seen;            /* --min-index; all zero: not given */
+    unsigned clients;                  /* as those below; bench */
+    unsigned in_flight;
+    unsigned seconds;
+    unsigned keys;
+    unsigned value_bytes;
+    struct ridd_token seen; /* --min-index; all zero: not given */
     const char *methods;
     const char *save; /* borrowed, as those below; NULL: not given */
     const char *after;
     const char *from;
     const char *to;
+    const char *data_dir;
+    const char *method;
+    const char *logs[CTL_LOGS_MAX]; /* bundle */
+    unsigned n_logs;
     bool all;
     bool csv;
     bool json;
@@ -112,7 +130,7 @@ struct verb {
     const char *usage; /* what follows the name */
     const char *summary;
     const char *help; /* the text of `ridctl VERB --help`, lines of at most 79 columns */
-    unsigned options;
+    uint64_t options;
     int args_min;
     int args_max;
     int (*run)(struct ctl *ctl);
@@ -142,11 +160,16 @@ int verb_transfer(struct ctl *ctl);
 int verb_snapshot(struct ctl *ctl);
 int verb_ping(struct ctl *ctl);
 int verb_raw(struct ctl *ctl);
+int verb_doctor(struct ctl *ctl);
+int verb_bench(struct ctl *ctl);
+int verb_bundle(struct ctl *ctl);
 
 /* ---- cluster.c ---- */
 
 /* Fills ctl->nodes and ctl->endpoints. An exit code; on failure it has been reported. */
 int cluster_find(struct ctl *ctl);
+/* The file that cluster_find() would read; NULL: none, since a list was given or there is none. */
+const char *cluster_conf_path(const struct ctl *ctl);
 /* A client for that cluster with ctl's timeout. An exit code; on failure it has been reported. */
 int cluster_open(struct ctl *ctl, struct ridd **ret_client);
 /* The same with flags of the library's (RIDD_FLAG_*). */

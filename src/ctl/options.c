@@ -35,6 +35,14 @@ enum {
     OPT_TO,
     OPT_MIN_INDEX,
     OPT_ONE_INDEX,
+    OPT_DATA_DIR,
+    OPT_LOG,
+    OPT_METHOD,
+    OPT_CLIENTS,
+    OPT_IN_FLIGHT,
+    OPT_SECONDS,
+    OPT_KEYS,
+    OPT_VALUE_BYTES,
 };
 
 static const char letters[] = ":e:c:t:n:vh";
@@ -69,6 +77,14 @@ static const struct option long_options[] = {
     {"to", required_argument, NULL, OPT_TO},
     {"min-index", required_argument, NULL, OPT_MIN_INDEX},
     {"one-index", no_argument, NULL, OPT_ONE_INDEX},
+    {"data-dir", required_argument, NULL, OPT_DATA_DIR},
+    {"log", required_argument, NULL, OPT_LOG},
+    {"method", required_argument, NULL, OPT_METHOD},
+    {"clients", required_argument, NULL, OPT_CLIENTS},
+    {"in-flight", required_argument, NULL, OPT_IN_FLIGHT},
+    {"seconds", required_argument, NULL, OPT_SECONDS},
+    {"keys", required_argument, NULL, OPT_KEYS},
+    {"value-bytes", required_argument, NULL, OPT_VALUE_BYTES},
     {NULL, 0, NULL, 0},
 };
 
@@ -87,7 +103,7 @@ const struct option_text ctl_option_texts[] = {
     {CTL_OPT_MAX_STALE, "--max-stale MS", "no older than that, proved by the node asked"},
     {CTL_OPT_CSV, "--csv", "comma-separated values on standard output"},
     {CTL_OPT_ALL, "--all", "every node; compare: every method, at two nodes"},
-    {CTL_OPT_SAVE, "--save FILE", "fetch it into FILE, where that is whole or not there"},
+    {CTL_OPT_SAVE, "--save FILE", "into FILE, where that is whole or not there"},
     {CTL_OPT_CREATE, "--create", "cas: an absent key becomes TO; import: only absent keys"},
     {CTL_OPT_RAW, "--raw", "print a string without quotes"},
     {CTL_OPT_INT_KEY, "--int-key", "KEY is an integer: 3 is not \"3\""},
@@ -95,6 +111,14 @@ const struct option_text ctl_option_texts[] = {
     {CTL_OPT_LEARNER, "--learner", "the new member stays one that does not vote"},
     {CTL_OPT_DRY_RUN, "--dry-run", "change nothing: member: print the quorums; import: check"},
     {CTL_OPT_FORCE, "--force-unsafe", "also when the voters left that answer are no quorum"},
+    {CTL_OPT_DATA_DIR, "--data-dir DIR", "the data directory to look at, whatever a file says"},
+    {CTL_OPT_LOG, "--log FILE", "also the end of this log; may be given again"},
+    {CTL_OPT_METHOD, "--method NAME", "what is asked for (read_index), see above"},
+    {CTL_OPT_CLIENTS, "--clients N", "connections (4), at most 256"},
+    {CTL_OPT_IN_FLIGHT, "--in-flight K", "requests under way on each (16), at most 128"},
+    {CTL_OPT_SECONDS, "--seconds S", "how long (5), at most 3600"},
+    {CTL_OPT_KEYS, "--keys N", "how many keys (1000), at most 100000"},
+    {CTL_OPT_VALUE_BYTES, "--value-bytes B", "size of each value (64), at most 65536"},
     {CTL_OPT_VERBOSE, "-v, --verbose", "say more: how it came about; status: storage"},
     {CTL_OPT_JSON, "--json", "one JSON document on standard output"},
 };
@@ -199,7 +223,7 @@ static int take_min_index(struct ctl *ctl, const char *arg)
 /* An option without a value: what it sets, and the bit that a verb must list. */
 static const struct {
     int option;
-    unsigned bit;
+    uint64_t bit;
     size_t offset; /* of the bool in struct ctl */
 } flags[] = {
     {'v', CTL_OPT_VERBOSE, offsetof(struct ctl, verbose)},
@@ -231,7 +255,7 @@ static bool take_flag(struct ctl *ctl, struct asked *asked, int option)
 /* An option with a value that is taken as it stands. */
 static const struct {
     int option;
-    unsigned bit;
+    uint64_t bit;
     size_t offset; /* of the const char * in struct ctl */
 } texts[] = {
     {OPT_METHODS, CTL_OPT_METHODS, offsetof(struct ctl, methods)},
@@ -239,6 +263,8 @@ static const struct {
     {OPT_AFTER, CTL_OPT_AFTER, offsetof(struct ctl, after)},
     {OPT_FROM, CTL_OPT_FROM, offsetof(struct ctl, from)},
     {OPT_TO, CTL_OPT_TO, offsetof(struct ctl, to)},
+    {OPT_DATA_DIR, CTL_OPT_DATA_DIR, offsetof(struct ctl, data_dir)},
+    {OPT_METHOD, CTL_OPT_METHOD, offsetof(struct ctl, method)},
 };
 
 static bool take_text(struct ctl *ctl, struct asked *asked, int option)
@@ -251,6 +277,45 @@ static bool take_text(struct ctl *ctl, struct asked *asked, int option)
         return true;
     }
     return false;
+}
+
+/* An option with a number. */
+static const struct {
+    int option;
+    const char *name;
+    uint64_t bit;
+    unsigned max;
+    size_t offset; /* of the unsigned in struct ctl */
+} numbers[] = {
+    {OPT_CLIENTS, "--clients", CTL_OPT_CLIENTS, BENCH_CLIENTS_MAX, offsetof(struct ctl, clients)},
+    {OPT_IN_FLIGHT, "--in-flight", CTL_OPT_IN_FLIGHT, BENCH_IN_FLIGHT_MAX,
+     offsetof(struct ctl, in_flight)},
+    {OPT_SECONDS, "--seconds", CTL_OPT_SECONDS, BENCH_SECONDS_MAX, offsetof(struct ctl, seconds)},
+    {OPT_KEYS, "--keys", CTL_OPT_KEYS, BENCH_KEYS_MAX, offsetof(struct ctl, keys)},
+    {OPT_VALUE_BYTES, "--value-bytes", CTL_OPT_VALUE_BYTES, BENCH_VALUE_BYTES_MAX,
+     offsetof(struct ctl, value_bytes)},
+};
+
+/* False: it is none of them. */
+static bool take_count(struct ctl *ctl, struct asked *asked, int option, int *ret_exit_code)
+{
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+        if (numbers[i].option != option)
+            continue;
+        asked->options |= numbers[i].bit;
+        *ret_exit_code = take_number(ctl, numbers[i].name, optarg, numbers[i].max,
+                                     (unsigned *)(void *)((char *)ctl + numbers[i].offset));
+        return true;
+    }
+    return false;
+}
+
+static int take_log(struct ctl *ctl, const char *arg)
+{
+    if (ctl->n_logs == CTL_LOGS_MAX)
+        return report(ctl, CTL_EXIT_USAGE, "--log may be given %u times", CTL_LOGS_MAX);
+    ctl->logs[ctl->n_logs++] = arg;
+    return CTL_EXIT_OK;
 }
 
 static int report_unknown_option(const struct ctl *ctl)
@@ -270,8 +335,11 @@ static int report_unknown_option(const struct ctl *ctl)
 
 static int take_option(struct ctl *ctl, struct asked *asked, int option)
 {
-    if (take_flag(ctl, asked, option) || take_text(ctl, asked, option))
-        return CTL_EXIT_OK;
+    int exit_code = CTL_EXIT_OK;
+
+    if (take_flag(ctl, asked, option) || take_text(ctl, asked, option) ||
+        take_count(ctl, asked, option, &exit_code))
+        return exit_code;
     switch (option) {
     case 'e':
         ctl->endpoints_option = optarg;
@@ -306,6 +374,9 @@ static int take_option(struct ctl *ctl, struct asked *asked, int option)
     case OPT_MIN_INDEX:
         asked->options |= CTL_OPT_MIN_INDEX;
         return take_min_index(ctl, optarg);
+    case OPT_LOG:
+        asked->options |= CTL_OPT_LOG;
+        return take_log(ctl, optarg);
     case OPT_VERSION:
         asked->version = true;
         return CTL_EXIT_OK;
@@ -337,7 +408,7 @@ int ctl_parse_options(struct ctl *ctl, int argc, char **argv, struct asked *ret_
 
 int ctl_check_options(const struct ctl *ctl, const struct asked *asked)
 {
-    unsigned extra = asked->options & ~ctl->verb->options;
+    uint64_t extra = asked->options & ~ctl->verb->options;
     const char *space = ctl->verb->usage[0] != '\0' ? " " : "";
 
     for (size_t i = 0; i < ctl_n_option_texts; i++)
