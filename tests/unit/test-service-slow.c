@@ -2,6 +2,8 @@
  * is known; what did not hold it up is never named, whatever else was slow at that time. */
 #include "test-service-util.h"
 
+#include "replica/replica_int.h"
+
 #define HASH    "00c0ffee00c0ffee"
 #define SLOW_US 100000u
 
@@ -334,6 +336,47 @@ static void slow__the_own_disk_is_named(void **state)
     host_done(&h);
 }
 
+/* Two syncs, neither of which is long enough to be told apart. */
+static void slow__an_own_disk_that_is_busy_is_named(void **state)
+{
+    static struct host h;
+    struct conn c;
+    int leader = open_leader(&h, &c, 3);
+
+    (void)state;
+    h.fx.nodes[leader].holds_store = true;
+    say(&c, WRITE);
+    fx_advance(&h.fx, 150000);
+    h.fx.nodes[leader].busy_us += 90000;
+    h.fx.nodes[leader].holds_store = false;
+    settle(&h);
+    expect_reply(&c, "write_ok");
+    expect_slow(&h, &c, "write", "quorum", "(none)", "own disk: fsync 90 ms", "ok");
+    conn_close(&c);
+    host_done(&h);
+}
+
+/* It was done long ago, and its loop took the word of that late. */
+static void slow__an_own_disk_that_was_done_is_not_blamed(void **state)
+{
+    static struct host h;
+    struct conn c;
+    int leader = open_leader(&h, &c, 3);
+
+    (void)state;
+    h.fx.nodes[leader].holds_store = true;
+    say(&c, WRITE);
+    fx_advance(&h.fx, 150000);
+    h.fx.nodes[leader].busy_us += 2000;
+    h.fx.nodes[leader].holds_store = false;
+    settle(&h);
+    expect_reply(&c, "write_ok");
+    expect_slow(&h, &c, "write", "quorum", "(none)",
+                "quorum took 150 ms; nothing that is known held it up", "ok");
+    conn_close(&c);
+    host_done(&h);
+}
+
 /* A sync of the own disk was slow, too, and nothing waited for it: the quorum came later. */
 static void slow__an_own_disk_that_nobody_waited_for_is_not_blamed(void **state)
 {
@@ -399,6 +442,11 @@ static void slow__peers_that_were_silent_are_named(void **state)
     host_done(&h);
 }
 
+static void forget_commits(struct replica *r)
+{
+    r->trail.commits.n = 0;
+}
+
 static void slow__a_read_that_times_out_without_a_quorum_says_who_is_silent(void **state)
 {
     static struct host h;
@@ -408,6 +456,15 @@ static void slow__a_read_that_times_out_without_a_quorum_says_who_is_silent(void
     const json_t *last;
 
     (void)state;
+    /* The first entry that is known was committed by a slow disk of this node, long ago. */
+    forget_commits(h.fx.nodes[leader].replica);
+    h.fx.nodes[leader].holds_store = true;
+    say(&c, WRITE);
+    fx_advance(&h.fx, 300000);
+    h.fx.nodes[leader].busy_us += 300000;
+    h.fx.nodes[leader].holds_store = false;
+    settle(&h);
+    expect_reply(&c, "write_ok");
     for (int i = 0; i < 3; i++)
         h.fx.cut[i] = i != leader;
     say(&c, "{\"type\":\"read_index\",\"msg_id\":1,\"key\":\"x\",\"timeout_ms\":300}");
@@ -422,6 +479,7 @@ static void slow__a_read_that_times_out_without_a_quorum_says_who_is_silent(void
         if (i != leader)
             assert_non_null(strstr(str_of(last, "why"), name_of(i)));
     assert_non_null(strstr(str_of(last, "why"), "not heard for"));
+    assert_null(strstr(str_of(last, "why"), "disk"));
     json_decref(root);
     conn_close(&c);
     host_done(&h);
@@ -706,6 +764,8 @@ int main(void)
         cmocka_unit_test(slow__a_slow_disk_of_a_peer_is_named),
         cmocka_unit_test(slow__a_peer_that_came_late_has_no_slow_disk),
         cmocka_unit_test(slow__the_own_disk_is_named),
+        cmocka_unit_test(slow__an_own_disk_that_is_busy_is_named),
+        cmocka_unit_test(slow__an_own_disk_that_was_done_is_not_blamed),
         cmocka_unit_test(slow__an_own_disk_that_nobody_waited_for_is_not_blamed),
         cmocka_unit_test(slow__peers_that_were_silent_are_named),
         cmocka_unit_test(slow__a_read_that_times_out_without_a_quorum_says_who_is_silent),
