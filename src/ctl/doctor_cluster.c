@@ -163,8 +163,35 @@ static void judge_clients(struct findings *f, const struct doctor_answer *a)
         finding_is_detail(f);
 }
 
-/* The leader's links, and its clock against those of its peers. */
-static void judge_links(struct findings *f, const struct doctor_answer *a)
+static bool does_answer(const struct doctor_answer *list, unsigned n, const char *name)
+{
+    for (unsigned i = 0; i < n; i++)
+        if (list[i].status != NULL && strcmp(list[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+/* The link from a to a peer that answers us. One through which nothing comes is not one that is
+ * missing: something between them swallows what they say (DOCTOR-7). */
+static void judge_link(struct findings *f, const struct doctor_answer *a, const json_t *p)
+{
+    char where[FINDING_WHERE_BUF];
+    char next[FINDING_NEXT_BUF];
+
+    (void)snprintf(where, sizeof(where), "%s to %.63s", name_of(a), str(p, "id"));
+    (void)snprintf(next, sizeof(next), "what is between them (firewall, switch) and %.80s",
+                   str(p, "address"));
+    if (json_is_false(json_object_get(p, "connected")))
+        finding_add(f, FINDING_WARN, "link", where, next, "not connected, and both run");
+    else if (json_is_false(json_object_get(p, "heard")))
+        finding_add(f, FINDING_WARN, "link", where, next,
+                    "connected, both run, and nothing was heard for %lld ms",
+                    (long long)num(p, "last_heard_ms"));
+}
+
+/* Its links; of a leader also how long they take. */
+static void judge_links(struct findings *f, const struct doctor_answer *a,
+                        const struct doctor_answer *list, unsigned n)
 {
     const json_t *peers = json_object_get(a->status, "peers");
     const json_int_t heartbeat_us = num(a->status, "heartbeat_ms") * 1000;
@@ -174,6 +201,8 @@ static void judge_links(struct findings *f, const struct doctor_answer *a)
         const json_int_t rtt_us = num(p, "rtt_us");
         char where[FINDING_WHERE_BUF];
 
+        if (does_answer(list, n, str(p, "id")))
+            judge_link(f, a, p);
         if (rtt_us <= 0)
             continue;
         (void)snprintf(where, sizeof(where), "%s to %.63s", name_of(a), str(p, "id"));
@@ -234,7 +263,7 @@ void doctor_judge_answers(struct findings *f, const struct doctor_answer *answer
         judge_warnings(f, &answers[i]);
         judge_syncs(f, &answers[i]);
         judge_clients(f, &answers[i]);
-        judge_links(f, &answers[i]);
+        judge_links(f, &answers[i], answers, n);
         judge_drift(f, &answers[i]);
     }
 }

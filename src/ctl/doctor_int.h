@@ -10,7 +10,7 @@
  * Errors: what cannot be seen is a finding, a note, that says who could (DOCTOR-2). -errno where a
  * measurement could not be made.
  * Thread: the one of the program; name look-ups have threads of their own (base/lookup.h).
- * Source: ridctl(1), doctor; rules DOCTOR-1, DOCTOR-2, DOCTOR-6. */
+ * Source: ridctl(1), doctor; rules DOCTOR-1, DOCTOR-2, DOCTOR-6, DOCTOR-7. */
 #ifndef RIDD_CTL_DOCTOR_INT_H
 #define RIDD_CTL_DOCTOR_INT_H
 

@@ -477,7 +477,10 @@ static void doctor__nodes_are_held_against_each_other(void **state)
     json_t *well = status(PACKAGE_VERSION, 500, 900, "");
     json_t *leader =
         status(PACKAGE_VERSION, 500, 900,
-               ",\"peers\":[{\"id\":\"n2\",\"rtt_us\":150},{\"id\":\"n3\",\"rtt_us\":61000}],"
+               ",\"peers\":[{\"id\":\"n2\",\"rtt_us\":150,\"connected\":true,\"heard\":false,"
+               "\"last_heard_ms\":1240},"
+               "{\"id\":\"n1\",\"connected\":false},{\"id\":\"n4\",\"connected\":false},"
+               "{\"id\":\"n3\",\"rtt_us\":61000}],"
                "\"clients\":{\"open\":3,\"limit\":10,\"refused\":2},"
                "\"leases\":{\"clocks\":[{\"id\":\"n2\",\"ppm\":12.5,\"error_ppm\":1}]}");
     json_t *odd = status("0.0.9", 900, 400000, ",\"warnings\":[\"map_size differs from n1\"]");
@@ -498,6 +501,10 @@ static void doctor__nodes_are_held_against_each_other(void **state)
     expect(FINDING_FAIL, "fsync", "p99 400.0 ms");
     expect(FINDING_WARN, "round_trip", "61.00 ms, and heartbeat_ms is 50");
     expect(FINDING_OK, "round_trip", "n3 to n2");
+    expect(FINDING_WARN, "link", "n3 to n2"); /* DOCTOR-7 */
+    expect(FINDING_WARN, "link", "nothing was heard for 1240 ms");
+    expect(FINDING_WARN, "link", "n3 to n1");
+    expect(FINDING_WARN, "link", "not connected, and both run");
     expect(FINDING_WARN, "connections", "2 were refused");
     expect(FINDING_OK, "drift", "12.5 ppm");
     assert_int_equal(doctor_rtt_us(a, 3), 61000);
