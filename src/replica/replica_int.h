@@ -110,7 +110,8 @@ struct replica {
     /* Whose acknowledgement of entries the core has now; 0: nobody's. */
     raft_node_id acked_by;
     uint64_t acked_disk_us;
-    uint64_t silent_us; /* who was not heard for so long was silent: two heartbeats, and more */
+    uint64_t disk_busy_us; /* of the disk, when it was last done, or told the first after that */
+    uint64_t silent_us;    /* who was not heard for so long was silent: two heartbeats, and more */
     struct histogram round_reads;
     uint64_t counted_round; /* the last one in it */
 

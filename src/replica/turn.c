@@ -77,6 +77,8 @@ static void hold_msgs(struct replica *r, const struct raft_ready *ready)
 
 void replica_stored(struct replica *r, uint64_t batch, uint64_t now_us)
 {
+    uint64_t busy_us;
+
     replica_now(r, now_us);
     if (r->dead)
         return;
@@ -84,9 +86,13 @@ void replica_stored(struct replica *r, uint64_t batch, uint64_t now_us)
     rid_assert(batch <= r->submitted_batch);
     r->stored_batch = batch;
     r->dirty = true;
+    busy_us = disk_busy_us(r);
     r->acked_by = r->id;
+    r->acked_disk_us = busy_us - r->disk_busy_us;
+    r->disk_busy_us = busy_us;
     raft_stored(r->raft, batch, r->now_us);
     r->acked_by = 0;
+    r->acked_disk_us = 0;
     trail_stored(&r->trail, r->id, raft_get_last_stored(r->raft), r->now_us, 0);
     while (held_ring_n(&r->held) > 0 && held_ring_at(&r->held, 0)->after_batch <= batch) {
         struct held_msg held = held_ring_pop(&r->held);
@@ -107,6 +113,8 @@ static bool send_and_store(struct replica *r, const struct raft_ready *ready)
         int rc;
 
         rid_assert(ready->batch > r->submitted_batch);
+        if (r->submitted_batch == r->stored_batch)
+            r->disk_busy_us = disk_busy_us(r);
         r->submitted_batch = ready->batch;
         if (ready->reset.index != 0)
             r->install_batch = ready->batch;

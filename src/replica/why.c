@@ -147,14 +147,16 @@ static const struct trail_ack *decider_of(const struct replica *r, uint64_t roun
 static void weigh_commit(struct weighing *w)
 {
     const struct replica *r = w->r;
-    const struct trail_mark *mark = trail_find(&r->trail.commits, w->c->index);
+    const struct trail_mark *mark = NULL;
 
-    if (mark == NULL)
-        return;
+    if (w->c->index != 0)
+        mark = trail_find(&r->trail.commits, w->c->index);
+    if (mark == NULL || mark->us <= w->c->from_us || mark->us > w->c->to_us)
+        return; /* it did not wait for that */
     if (mark->by == r->id) {
         weigh_snags(w, KIND(TRAIL_SYNC));
-        if (w->why->kind == REPLICA_WHY_UNKNOWN)
-            (void)weigh(w, REPLICA_WHY_OWN_DISK, length(w->c), length(w->c));
+        (void)weigh(w, REPLICA_WHY_OWN_DISK,
+                    mark->disk_us < length(w->c) ? mark->disk_us : length(w->c), mark->disk_us);
     } else if (mark->by != 0) {
         const struct trail_ack ack = {.id = mark->by, .us = mark->us, .disk_us = mark->disk_us};
 
@@ -217,10 +219,14 @@ static void weigh_apply(struct weighing *w)
 {
     const struct replica_case *c = w->c;
     const struct trail *t = &w->r->trail;
-    const struct trail_mark *committed = trail_find(&t->commits, c->index);
     const struct trail_mark *before = trail_before(&t->applies, c->from_us);
-    const struct trail_mark *after = trail_find(&t->applies, c->index);
+    const struct trail_mark *committed = NULL;
+    const struct trail_mark *after = NULL;
 
+    if (c->index != 0) {
+        committed = trail_find(&t->commits, c->index);
+        after = trail_find(&t->applies, c->index);
+    }
     weigh_snags(w,
                 KIND(TRAIL_LOOP) | KIND(TRAIL_STOOD) | KIND(TRAIL_PARKED) | KIND(TRAIL_REBUILDING));
     if (after != NULL && before != NULL && after->busy_us - before->busy_us >= length(c) / 2 &&

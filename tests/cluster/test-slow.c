@@ -45,6 +45,14 @@ static void expect_slow(struct cluster *c, unsigned node, const char *op, const 
     assert_false(node_logged(c, node, "secret"));
 }
 
+/* What is waited for meanwhile becomes slow. */
+static void let_it_wait(void)
+{
+    const uint64_t until_ms = now_ms() + 500;
+
+    wait_until(now_ms() > until_ms, "some time");
+}
+
 /* Nodes with a shim and a control file each. */
 struct disks {
     struct {
@@ -126,40 +134,47 @@ CASE(slow__disks_are_named_by_node)
     cluster_free(c);
 }
 
-/* Both links are held; then one is let go. */
+/* A leader whose links are held, and a client whose read is under way there. */
+static struct client *begin_cut_off(struct links *l, struct cluster *c, unsigned *ret_leader)
+{
+    struct client *cl;
+
+    cluster_init(c);
+    links_begin(l, c);
+    links_start_all(l);
+    *ret_leader = cluster_leader(c);
+    (void)cluster_settle(c);
+    cl = client_open(c, *ret_leader);
+    for (unsigned i = 0; i < 3; i++)
+        if (i != *ret_leader)
+            links_cut(l, *ret_leader, i, PROXY_HOLD);
+    client_send(cl, "{\"type\":\"read_index\",\"msg_id\":1,\"key\":\"x\"}");
+    /* It has been read: the reply to what is sent behind it is there. */
+    (void)client_ask(cl, "{\"type\":\"ping\",\"msg_id\":2}");
+    return cl;
+}
+
+/* Both links are held; then they are let go. */
 CASE(slow__peers_that_are_cut_off_are_named)
 {
     struct cluster *c = cluster_new(3, CONF);
     struct links l;
-    struct client *cl;
     unsigned leader;
-    uint64_t until_ms;
+    struct client *cl = begin_cut_off(&l, c, &leader);
+    const json_t *found;
+    json_t *root;
+    char peer[16];
+    char why[128];
 
-    cluster_init(c);
-    links_begin(&l, c);
-    links_start_all(&l);
-    leader = cluster_leader(c);
-    (void)cluster_settle(c);
-    cl = client_open(c, leader);
-    for (unsigned i = 0; i < 3; i++)
-        if (i != leader)
-            links_cut(&l, leader, i, PROXY_HOLD);
-    client_send(cl, "{\"type\":\"read_index\",\"msg_id\":1,\"key\":\"x\"}");
-    until_ms = now_ms() + 400;
-    wait_until(now_ms() > until_ms, "some time");
+    let_it_wait();
     proxy_heal(l.proxy);
     client_expect_reply(cl, "{\"type\":\"read_index_ok\",\"in_reply_to\":1,<*>}");
-    {
-        json_t *root;
-        const json_t *found = last_slow(c, leader, &root);
-        const char *peer = reply_str(found, "peer");
-        char why[128];
-
-        assert_true(cluster_find(c, peer) >= 0);
-        (void)snprintf(why, sizeof(why), "waited for 2 of 3 nodes; %s not heard for <n> ms", peer);
-        expect_slow(c, leader, "read_index", "quorum", peer, why);
-        json_decref(root);
-    }
+    found = last_slow(c, leader, &root);
+    (void)snprintf(peer, sizeof(peer), "%s", reply_str(found, "peer"));
+    json_decref(root);
+    assert_true(cluster_find(c, peer) >= 0);
+    (void)snprintf(why, sizeof(why), "waited for 2 of 3 nodes; %s not heard for <n> ms", peer);
+    expect_slow(c, leader, "read_index", "quorum", peer, why);
     client_close(cl);
     links_end(&l);
     cluster_free(c);
@@ -170,26 +185,12 @@ CASE(slow__a_node_that_stood_still_says_so)
 {
     struct cluster *c = cluster_new(3, CONF);
     struct links l;
-    struct client *cl;
     unsigned leader;
-    uint64_t until_ms;
+    struct client *cl = begin_cut_off(&l, c, &leader);
 
-    cluster_init(c);
-    links_begin(&l, c);
-    links_start_all(&l);
-    leader = cluster_leader(c);
-    (void)cluster_settle(c);
-    cl = client_open(c, leader);
-    for (unsigned i = 0; i < 3; i++)
-        if (i != leader)
-            links_cut(&l, leader, i, PROXY_HOLD);
-    client_send(cl, "{\"type\":\"read_index\",\"msg_id\":1,\"key\":\"x\"}");
-    /* It has been read: the reply to what is sent behind it is there. */
-    (void)client_ask(cl, "{\"type\":\"ping\",\"msg_id\":2}");
     node_stop(c, leader);
     proxy_heal(l.proxy);
-    until_ms = now_ms() + 500;
-    wait_until(now_ms() > until_ms, "some time");
+    let_it_wait();
     node_continue(c, leader);
     client_expect_reply(cl, "{\"type\":\"read_index_ok\",\"in_reply_to\":1,<*>}");
     expect_slow(c, leader, "read_index", "quorum", "", "this process did not run for <n> ms");
@@ -223,6 +224,7 @@ CASE(slow__without_a_leader_that_is_why)
     cl = client_open(c, third);
     client_send(cl, "{\"type\":\"write\",\"msg_id\":1,\"key\":1,\"value\":1,\"timeout_ms\":30000}");
     (void)client_ask(cl, "{\"type\":\"ping\",\"msg_id\":2}");
+    let_it_wait();
     node_start(c, back);
     reply = client_recv_json(cl); /* it leads, or the other does */
     found = last_slow(c, third, &root);

@@ -1,133 +1,7 @@
 /* Pages of keys, and reads with a token: what they say, where they end, what they cost. */
-#include "test-replica-util.h"
-
-#include <jansson.h>
-
-#include "base/cleanup.h"
-#include "service/service_int.h"
+#include "test-service-util.h"
 
 #define HASH "00c0ffee00c0ffee"
-
-struct host {
-    struct fx fx;
-    struct service *services[FX_NODES_MAX];
-    struct memory memory;
-};
-
-struct conn {
-    struct host *host;
-    struct service_conn *sc;
-    struct buf out;
-    struct memory_conn memory;
-    size_t touched;
-    int n_held;
-    bool dead;
-};
-
-/* ---- the host of the service ---- */
-
-static struct buf *host_out(void *ctx, void *conn)
-{
-    struct conn *c = conn;
-
-    (void)ctx;
-    return c->dead ? NULL : &c->out;
-}
-
-static void host_hold(void *ctx, void *conn)
-{
-    (void)ctx;
-    ((struct conn *)conn)->n_held++;
-}
-
-static void host_release(void *ctx, void *conn)
-{
-    (void)ctx;
-    ((struct conn *)conn)->n_held--;
-}
-
-static struct memory_conn *host_memory(void *ctx, void *conn)
-{
-    (void)ctx;
-    return &((struct conn *)conn)->memory;
-}
-
-static uint64_t host_now(void *ctx)
-{
-    return ((struct host *)ctx)->fx.now_us;
-}
-
-static uint64_t host_record_bytes(void *ctx, size_t payload_len)
-{
-    (void)ctx;
-    return payload_len;
-}
-
-static void host_touched(void *ctx, void *conn, size_t bytes)
-{
-    (void)ctx;
-    ((struct conn *)conn)->touched += bytes;
-}
-
-static void host_event(void *ctx, enum log_level level, const char *event, const char *text)
-{
-    (void)ctx;
-    (void)level;
-    (void)event;
-    (void)text;
-}
-
-static void host_init(struct host *h, int n, const char *hash)
-{
-    static const char *const names[] = {"n1", "n2", "n3"};
-    const struct service_ops ops = {.ctx = h,
-                                    .out = host_out,
-                                    .hold = host_hold,
-                                    .release = host_release,
-                                    .memory = host_memory,
-                                    .now_us = host_now,
-                                    .touched = host_touched,
-                                    .record_bytes = host_record_bytes,
-                                    .event = host_event};
-    const struct service_conf conf = {
-        .cluster_name = "test", .cluster_hash = hash, .memory = &h->memory};
-
-    memset(h, 0, sizeof(*h));
-    memory_init(&h->memory, 1u << 30);
-    fx_init(&h->fx, n);
-    for (int i = 0; i < n; i++) {
-        assert_int_equal(service_new(&conf, &ops, &h->services[i]), 0);
-        service_set_replica(h->services[i], h->fx.nodes[i].replica, names[i]);
-    }
-}
-
-static void host_done(struct host *h)
-{
-    assert_int_equal(h->memory.all.used, 0);
-    for (int i = 0; i < h->fx.n; i++)
-        assert_int_equal(service_n_pending(h->services[i]), 0);
-    fx_done(&h->fx);
-    for (int i = 0; i < h->fx.n; i++)
-        service_free(h->services[i]);
-}
-
-static void conn_open(struct conn *c, struct host *h, int node)
-{
-    memset(c, 0, sizeof(*c));
-    c->host = h;
-    memory_conn_init(&c->memory, &h->memory);
-    assert_int_equal(service_conn_new(h->services[node], c, &c->sc), 0);
-}
-
-static void conn_close(struct conn *c)
-{
-    service_conn_check(c->sc);
-    service_conn_free(c->sc);
-    assert_int_equal(c->memory.requests.used, 0);
-    assert_int_equal(c->n_held, 0);
-    budget_set(&c->memory.replies, 0);
-    buf_done(&c->out);
-}
 
 static void open_leader(struct host *h, struct conn *c)
 {
@@ -135,37 +9,6 @@ static void open_leader(struct host *h, struct conn *c)
     conn_open(c, h, 0);
     assert_int_equal(fx_elect(&h->fx), 0);
     fx_settle(&h->fx);
-}
-
-static void settle(struct host *h)
-{
-    for (int round = 0; round < 2; round++) {
-        for (int i = 0; i < h->fx.n; i++)
-            service_turn(h->services[i], h->fx.now_us);
-        fx_settle(&h->fx);
-    }
-}
-
-static void say(struct conn *c, const char *line)
-{
-    while (service_line(c->sc, line, strlen(line), 7))
-        ;
-}
-
-/* The lines that are there, without the last newline; NULL when there is none. */
-static char *take(struct conn *c)
-{
-    char *text;
-
-    if (c->out.len == 0)
-        return NULL;
-    assert_int_equal(c->out.data[c->out.len - 1], '\n');
-    c->out.data[c->out.len - 1] = '\0';
-    text = strdup((const char *)c->out.data);
-    assert_non_null(text);
-    buf_reset(&c->out, 0);
-    budget_set(&c->memory.replies, 0);
-    return text;
 }
 
 static void expect(struct host *h, struct conn *c, const char *line, const char *expected)
@@ -181,34 +24,11 @@ static void expect(struct host *h, struct conn *c, const char *line, const char 
     free(got);
 }
 
-static json_t *ask(struct host *h, struct conn *c, const char *line)
-{
-    json_t *root;
-    char *got;
-
-    if (line != NULL)
-        say(c, line);
-    settle(h);
-    got = take(c);
-    assert_non_null(got);
-    root = json_loads(got, JSON_REJECT_DUPLICATES, NULL);
-    assert_non_null(root);
-    free(got);
-    return root;
-}
-
 static json_int_t int_of(const json_t *root, const char *name)
 {
     const json_t *v = json_object_get(root, name);
 
     return json_is_integer(v) ? json_integer_value(v) : -1;
-}
-
-static const char *str_of(const json_t *root, const char *name)
-{
-    const char *s = json_string_value(json_object_get(root, name));
-
-    return s != NULL ? s : "(none)";
 }
 
 static bool bool_of(const json_t *root, const char *name)

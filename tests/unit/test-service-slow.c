@@ -1,211 +1,29 @@
 /* SEE-3: what was slow, and why. The stage that took the most is named, and what held that up, if it
  * is known; what did not hold it up is never named, whatever else was slow at that time. */
-#include "test-replica-util.h"
+#include "test-service-util.h"
 
-#include <jansson.h>
+#include "replica/replica_int.h"
 
-#include "base/cleanup.h"
-#include "service/service_int.h"
+#define HASH    "00c0ffee00c0ffee"
+#define SLOW_US 100000u
 
-#define HASH      "00c0ffee00c0ffee"
-#define SLOW_US   100000u
-#define CONNS_MAX 4
-
-struct host {
-    struct fx fx;
-    struct service *services[FX_NODES_MAX];
-    struct memory memory;
-    unsigned n_slow; /* told to the host */
-};
-
-struct conn {
-    struct host *host;
-    struct service_conn *sc;
-    struct buf out;
-    struct memory_conn memory;
-    size_t touched;
-    int n_held;
-    bool dead;
-};
-
-/* ---- the host of the service ---- */
-
-static struct buf *host_out(void *ctx, void *conn)
+/* Above SLOW_US is slow. */
+static void begin(struct host *h, int n)
 {
-    struct conn *c = conn;
-
-    (void)ctx;
-    return c->dead ? NULL : &c->out;
-}
-
-static void host_hold(void *ctx, void *conn)
-{
-    (void)ctx;
-    ((struct conn *)conn)->n_held++;
-}
-
-static void host_release(void *ctx, void *conn)
-{
-    (void)ctx;
-    ((struct conn *)conn)->n_held--;
-}
-
-static struct memory_conn *host_memory(void *ctx, void *conn)
-{
-    (void)ctx;
-    return &((struct conn *)conn)->memory;
-}
-
-static uint64_t host_now(void *ctx)
-{
-    return ((struct host *)ctx)->fx.now_us;
-}
-
-static uint64_t host_record_bytes(void *ctx, size_t payload_len)
-{
-    (void)ctx;
-    return payload_len;
-}
-
-static void host_touched(void *ctx, void *conn, size_t bytes)
-{
-    (void)ctx;
-    ((struct conn *)conn)->touched += bytes;
-}
-
-static void host_event(void *ctx, enum log_level level, const char *event, const char *text)
-{
-    (void)ctx;
-    (void)level;
-    (void)event;
-    (void)text;
-}
-
-static void host_slow(void *ctx, const struct service_slow_op *op)
-{
-    struct host *h = ctx;
-
-    assert_true(op->total_us >= SLOW_US);
-    h->n_slow++;
-}
-
-static void host_init(struct host *h, int n, const char *hash)
-{
-    static const char *const names[] = {"n1", "n2", "n3"};
-    const struct service_ops ops = {.ctx = h,
-                                    .out = host_out,
-                                    .hold = host_hold,
-                                    .release = host_release,
-                                    .memory = host_memory,
-                                    .now_us = host_now,
-                                    .touched = host_touched,
-                                    .record_bytes = host_record_bytes,
-                                    .event = host_event,
-                                    .slow = host_slow};
-    const struct service_conf conf = {
-        .cluster_name = "test", .cluster_hash = hash, .memory = &h->memory};
-
-    memset(h, 0, sizeof(*h));
-    memory_init(&h->memory, 1u << 30);
-    fx_init(&h->fx, n);
-    for (int i = 0; i < n; i++) {
-        assert_int_equal(service_new(&conf, &ops, &h->services[i]), 0);
-        service_set_replica(h->services[i], h->fx.nodes[i].replica, names[i]);
+    host_init(h, n, HASH);
+    for (int i = 0; i < n; i++)
         service_set_slow(h->services[i], SLOW_US);
-    }
-}
-
-static void host_done(struct host *h)
-{
-    assert_int_equal(h->memory.all.used, 0);
-    for (int i = 0; i < h->fx.n; i++)
-        assert_int_equal(service_n_pending(h->services[i]), 0);
-    fx_done(&h->fx);
-    for (int i = 0; i < h->fx.n; i++)
-        service_free(h->services[i]);
-}
-
-static void conn_open(struct conn *c, struct host *h, int node)
-{
-    memset(c, 0, sizeof(*c));
-    c->host = h;
-    memory_conn_init(&c->memory, &h->memory);
-    assert_int_equal(service_conn_new(h->services[node], c, &c->sc), 0);
-}
-
-static void conn_close(struct conn *c)
-{
-    service_conn_check(c->sc);
-    service_conn_free(c->sc);
-    assert_int_equal(c->memory.requests.used, 0);
-    assert_int_equal(c->n_held, 0);
-    budget_set(&c->memory.replies, 0);
-    buf_done(&c->out);
 }
 
 static int open_leader(struct host *h, struct conn *c, int n)
 {
     int leader;
 
-    host_init(h, n, HASH);
+    begin(h, n);
     leader = fx_elect(&h->fx);
     conn_open(c, h, leader);
     fx_settle(&h->fx);
     return leader;
-}
-
-static void settle(struct host *h)
-{
-    for (int round = 0; round < 2; round++) {
-        for (int i = 0; i < h->fx.n; i++)
-            service_turn(h->services[i], h->fx.now_us);
-        fx_settle(&h->fx);
-    }
-}
-
-static void say(struct conn *c, const char *line)
-{
-    while (service_line(c->sc, line, strlen(line), 7))
-        ;
-}
-
-/* The lines that are there, without the last newline; NULL when there is none. */
-static char *take(struct conn *c)
-{
-    char *text;
-
-    if (c->out.len == 0)
-        return NULL;
-    assert_int_equal(c->out.data[c->out.len - 1], '\n');
-    c->out.data[c->out.len - 1] = '\0';
-    text = strdup((const char *)c->out.data);
-    assert_non_null(text);
-    buf_reset(&c->out, 0);
-    budget_set(&c->memory.replies, 0);
-    return text;
-}
-
-static json_t *ask(struct host *h, struct conn *c, const char *line)
-{
-    json_t *root;
-    char *got;
-
-    if (line != NULL)
-        say(c, line);
-    settle(h);
-    got = take(c);
-    assert_non_null(got);
-    root = json_loads(got, JSON_REJECT_DUPLICATES, NULL);
-    assert_non_null(root);
-    free(got);
-    return root;
-}
-
-static const char *str_of(const json_t *root, const char *name)
-{
-    const char *s = json_string_value(json_object_get(root, name));
-
-    return s != NULL ? s : "(none)";
 }
 
 static json_int_t int_of(const json_t *root, const char *name)
@@ -518,6 +336,47 @@ static void slow__the_own_disk_is_named(void **state)
     host_done(&h);
 }
 
+/* Two syncs, neither of which is long enough to be told apart. */
+static void slow__an_own_disk_that_is_busy_is_named(void **state)
+{
+    static struct host h;
+    struct conn c;
+    int leader = open_leader(&h, &c, 3);
+
+    (void)state;
+    h.fx.nodes[leader].holds_store = true;
+    say(&c, WRITE);
+    fx_advance(&h.fx, 150000);
+    h.fx.nodes[leader].busy_us += 90000;
+    h.fx.nodes[leader].holds_store = false;
+    settle(&h);
+    expect_reply(&c, "write_ok");
+    expect_slow(&h, &c, "write", "quorum", "(none)", "own disk: fsync 90 ms", "ok");
+    conn_close(&c);
+    host_done(&h);
+}
+
+/* It was done long ago, and its loop took the word of that late. */
+static void slow__an_own_disk_that_was_done_is_not_blamed(void **state)
+{
+    static struct host h;
+    struct conn c;
+    int leader = open_leader(&h, &c, 3);
+
+    (void)state;
+    h.fx.nodes[leader].holds_store = true;
+    say(&c, WRITE);
+    fx_advance(&h.fx, 150000);
+    h.fx.nodes[leader].busy_us += 2000;
+    h.fx.nodes[leader].holds_store = false;
+    settle(&h);
+    expect_reply(&c, "write_ok");
+    expect_slow(&h, &c, "write", "quorum", "(none)",
+                "quorum took 150 ms; nothing that is known held it up", "ok");
+    conn_close(&c);
+    host_done(&h);
+}
+
 /* A sync of the own disk was slow, too, and nothing waited for it: the quorum came later. */
 static void slow__an_own_disk_that_nobody_waited_for_is_not_blamed(void **state)
 {
@@ -583,6 +442,11 @@ static void slow__peers_that_were_silent_are_named(void **state)
     host_done(&h);
 }
 
+static void forget_commits(struct replica *r)
+{
+    r->trail.commits.n = 0;
+}
+
 static void slow__a_read_that_times_out_without_a_quorum_says_who_is_silent(void **state)
 {
     static struct host h;
@@ -592,6 +456,15 @@ static void slow__a_read_that_times_out_without_a_quorum_says_who_is_silent(void
     const json_t *last;
 
     (void)state;
+    /* The first entry that is known was committed by a slow disk of this node, long ago. */
+    forget_commits(h.fx.nodes[leader].replica);
+    h.fx.nodes[leader].holds_store = true;
+    say(&c, WRITE);
+    fx_advance(&h.fx, 300000);
+    h.fx.nodes[leader].busy_us += 300000;
+    h.fx.nodes[leader].holds_store = false;
+    settle(&h);
+    expect_reply(&c, "write_ok");
     for (int i = 0; i < 3; i++)
         h.fx.cut[i] = i != leader;
     say(&c, "{\"type\":\"read_index\",\"msg_id\":1,\"key\":\"x\",\"timeout_ms\":300}");
@@ -606,6 +479,7 @@ static void slow__a_read_that_times_out_without_a_quorum_says_who_is_silent(void
         if (i != leader)
             assert_non_null(strstr(str_of(last, "why"), name_of(i)));
     assert_non_null(strstr(str_of(last, "why"), "not heard for"));
+    assert_null(strstr(str_of(last, "why"), "disk"));
     json_decref(root);
     conn_close(&c);
     host_done(&h);
@@ -619,7 +493,7 @@ static void slow__without_a_leader_it_says_for_how_long(void **state)
     struct conn c;
 
     (void)state;
-    host_init(&h, 3, HASH);
+    begin(&h, 3);
     conn_open(&c, &h, 0);
     for (int i = 1; i < 3; i++)
         h.fx.cut[i] = true;
@@ -890,6 +764,8 @@ int main(void)
         cmocka_unit_test(slow__a_slow_disk_of_a_peer_is_named),
         cmocka_unit_test(slow__a_peer_that_came_late_has_no_slow_disk),
         cmocka_unit_test(slow__the_own_disk_is_named),
+        cmocka_unit_test(slow__an_own_disk_that_is_busy_is_named),
+        cmocka_unit_test(slow__an_own_disk_that_was_done_is_not_blamed),
         cmocka_unit_test(slow__an_own_disk_that_nobody_waited_for_is_not_blamed),
         cmocka_unit_test(slow__peers_that_were_silent_are_named),
         cmocka_unit_test(slow__a_read_that_times_out_without_a_quorum_says_who_is_silent),
