@@ -105,19 +105,18 @@ void metrics_ratio(struct writer *w, struct labels l, uint64_t part, uint64_t wh
 /* Edges are powers of two, of which the buckets know exactly how many values are below. */
 void metrics_histogram(struct writer *w, struct labels l, const struct histogram *h, bool is_time)
 {
-    const unsigned first = is_time ? METRICS_TIME_FIRST : 0;
+    const unsigned first = is_time ? METRICS_TIME_FIRST : 1;
     const unsigned last = is_time ? METRICS_TIME_LAST : METRICS_COUNT_LAST;
     char le[24];
 
     for (unsigned i = first; i <= last; i++) {
         const uint64_t edge = UINT64_C(1) << i;
-        /* Whole numbers up to the edge, but times that are below it: 7 is for all of 7 to 8. */
-        const uint64_t n = histogram_n_below(h, is_time ? edge : edge + 1);
+        const uint64_t n = histogram_n_below(h, edge);
 
         if (is_time)
             (void)snprintf(le, sizeof(le), "%.6f", (double)edge / 1e6);
         else
-            (void)snprintf(le, sizeof(le), "%" PRIu64, edge);
+            (void)snprintf(le, sizeof(le), "%" PRIu64, edge - 1); /* whole numbers */
         metrics_name(w, "_bucket", &l, le);
         w->failed |= buf_add_format(w->out, "%" PRIu64 "\n", n) != 0;
     }

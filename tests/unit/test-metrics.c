@@ -202,8 +202,9 @@ static void metrics__buckets_count_what_is_below_their_edge(void **state)
     histogram_add(&f->engine.fsync_us, 100, 3);     /* below 128 us */
     histogram_add(&f->engine.fsync_us, 128, 2);     /* not */
     histogram_add(&f->engine.fsync_us, 3000000, 1); /* 3 s */
-    histogram_add(&f->engine.round_reads, 4, 5);    /* at most 4 */
-    histogram_add(&f->engine.round_reads, 5, 1);
+    histogram_add(&f->engine.round_reads, 3, 5);
+    histogram_add(&f->engine.round_reads, 4, 1);
+    histogram_add(&f->engine.round_reads, 1000, 1);
     text = text_of(f);
     assert_int_equal(value_of(text, "ridd_fsync_seconds_bucket{le=\"0.000064\"}"), 0);
     assert_int_equal(value_of(text, "ridd_fsync_seconds_bucket{le=\"0.000128\"}"), 3);
@@ -213,10 +214,10 @@ static void metrics__buckets_count_what_is_below_their_edge(void **state)
     assert_int_equal(value_of(text, "ridd_fsync_seconds_bucket{le=\"+Inf\"}"), 6);
     assert_int_equal(value_of(text, "ridd_fsync_seconds_count"), 6);
     assert_non_null(strstr(text, "ridd_fsync_seconds_sum 3.000556\n"));
-    assert_int_equal(value_of(text, "ridd_round_reads_bucket{le=\"2\"}"), 0);
-    assert_int_equal(value_of(text, "ridd_round_reads_bucket{le=\"4\"}"), 5);
-    assert_int_equal(value_of(text, "ridd_round_reads_bucket{le=\"8\"}"), 6);
-    assert_non_null(strstr(text, "ridd_round_reads_sum 25\n"));
+    assert_int_equal(value_of(text, "ridd_round_reads_bucket{le=\"1\"}"), 0);
+    assert_int_equal(value_of(text, "ridd_round_reads_bucket{le=\"3\"}"), 5);
+    assert_int_equal(value_of(text, "ridd_round_reads_bucket{le=\"7\"}"), 6);
+    assert_non_null(strstr(text, "ridd_round_reads_sum 1019\n"));
     free(text);
     free(f);
 }
