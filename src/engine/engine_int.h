@@ -459,8 +459,6 @@ void engine_space_applied(struct engine *e, const struct raft_entry *entry);
 /* What is between the state that was and the one that is was not applied one by one. */
 void engine_space_state_is_new(struct engine *e);
 void engine_space_turn(struct engine *e, uint64_t now_us);
-/* "log", "state", "quota", "nodes"; NULL: nothing is full. */
-const char *engine_full(const struct engine *e);
 void engine_space_status(const struct engine *e, struct wire_reply *w);
 
 /* versions.c */
