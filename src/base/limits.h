@@ -891,6 +891,15 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
 /* How long `status`, `ping` and `members` wait for one node, and beyond the nodes' own time for
  * starting threads on a busy machine. A node that is later is shown as silent. */
 #define CTL_ASK_MS 1000u
+/* Columns of a line for people: a terminal of 80 wraps none. What cannot be broken stands alone. */
+#define CTL_LINE_COLUMNS 79u
+/* `status --watch`, `top`, `events -f`: so often they look, if nobody says otherwise. */
+#define CTL_LOOK_EVERY_MS 1000u
+/* `events`: so many are asked of a node at once, as many as it keeps; so many are shown at first, a
+ * terminal's rows; and with -f so often, in looks, it is asked who belongs to the cluster. */
+#define CTL_EVENTS_AT_ONCE 256u
+#define CTL_EVENTS_SHOWN   20u
+#define CTL_MEMBERS_EVERY  10u
 /* The widest table of a verb; asserted. */
 #define TABLE_COLUMNS_MAX 16
 /* `status`: what all nodes have against themselves and each other. Four each is more than was ever

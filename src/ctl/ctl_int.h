@@ -59,6 +59,15 @@ enum ctl_option {
     CTL_OPT_TO = 1u << 22,
     CTL_OPT_MIN_INDEX = 1u << 23,
     CTL_OPT_ONE_INDEX = 1u << 24,
+    CTL_OPT_COUNT = UINT64_C(1) << 32,
+    CTL_OPT_WATCH = UINT64_C(1) << 33,
+    CTL_OPT_INTERVAL = UINT64_C(1) << 34,
+    CTL_OPT_WIDE = UINT64_C(1) << 35,
+    CTL_OPT_FOLLOW = UINT64_C(1) << 36,
+    CTL_OPT_LEVEL = UINT64_C(1) << 37,
+    CTL_OPT_FORMAT = UINT64_C(1) << 38,
+    CTL_OPT_WARNING = UINT64_C(1) << 39,
+    CTL_OPT_CRITICAL = UINT64_C(1) << 40,
 };
 
 struct ctl_node {
@@ -80,12 +89,18 @@ struct ctl {
     unsigned n_readers;                /* 0: not given */
     unsigned max_stale_ms;             /* 0: not given */
     unsigned limit;                    /* 0: not given */
+    unsigned count;                    /* 0: not given */
+    unsigned interval_ms;              /* 0: not given */
     struct ridd_token seen;            /* --min-index; all zero: not given */
     const char *methods;
     const char *save; /* borrowed, as those below; NULL: not given */
     const char *after;
     const char *from;
     const char *to;
+    const char *level;
+    const char *format;
+    const char *warning;
+    const char *critical;
     bool all;
     bool csv;
     bool json;
@@ -98,6 +113,10 @@ struct ctl {
     bool dry_run;
     bool force;
     bool one_index;
+    bool watch;
+    bool wide;
+    bool follow;
+    bool quiet; /* report() says nothing: `__complete` */
 
     struct ctl_node nodes[RIDD_ENDPOINTS_MAX]; /* cluster.c */
     unsigned n_nodes;
@@ -112,7 +131,7 @@ struct verb {
     const char *usage; /* what follows the name */
     const char *summary;
     const char *help; /* the text of `ridctl VERB --help`, lines of at most 79 columns */
-    unsigned options;
+    uint64_t options;
     int args_min;
     int args_max;
     int (*run)(struct ctl *ctl);
@@ -142,6 +161,21 @@ int verb_transfer(struct ctl *ctl);
 int verb_snapshot(struct ctl *ctl);
 int verb_ping(struct ctl *ctl);
 int verb_raw(struct ctl *ctl);
+int verb_explain(struct ctl *ctl);
+int verb_completion(struct ctl *ctl);
+int verb_top(struct ctl *ctl);
+int verb_events(struct ctl *ctl);
+int verb_slow(struct ctl *ctl);
+int verb_check(struct ctl *ctl);
+
+/* ---- options.c ---- */
+
+/* The i-th word that may stand where a text shows this placeholder (METHOD, say); NULL: there is no
+ * other, or any text may. */
+const char *ctl_word(const char *placeholder, unsigned i);
+/* Whether a value is one of those. An exit code; on failure it has been reported. */
+int ctl_check_word(const struct ctl *ctl, const char *option, const char *placeholder,
+                   const char *given);
 
 /* ---- cluster.c ---- */
 
@@ -205,14 +239,21 @@ struct table {
     struct buf cells; /* NUL-terminated, row by row */
     size_t widths[TABLE_COLUMNS_MAX];
     unsigned column; /* of the next cell */
+    size_t columns; /* of a line; 0: any number. What is wider has its last cell on the next line */
     bool failed;
 };
 void table_init(struct table *t, unsigned n_columns, uint32_t right, const char *const *headers);
 void table_cell(struct table *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Fills the rest of the row with one text that counts for no column's width. */
 void table_rest(struct table *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* A name; where the table has a limit, the middle of a long one is left out. */
+void table_name(struct table *t, const char *name);
 /* "12.3 MiB" */
 void table_size_text(uint64_t bytes, char *ret, size_t size);
+/* The same in at most six characters, "12.3M"; a rate or a count, "12.3k"; a time, "12.3ms". */
+void table_short_size(uint64_t bytes, char *ret, size_t size);
+void table_short_count(double v, char *ret, size_t size);
+void table_short_time(uint64_t us, char *ret, size_t size);
 /* Prints it and frees it. An exit code; on failure it has been reported. */
 int table_print(struct table *t, const struct ctl *ctl);
 
@@ -249,6 +290,9 @@ struct answer {
  * reported. */
 int ask_all(const struct ctl *ctl, const struct ctl_node *nodes, unsigned n, const char *json,
             unsigned timeout_ms, struct answer *ret_answers);
+/* The same with a question of its own for each. */
+int ask_each(const struct ctl *ctl, const struct ctl_node *nodes, unsigned n,
+             const char *const *jsons, unsigned timeout_ms, struct answer *ret_answers);
 void ask_done(struct answer *answers, unsigned n);
 
 #endif

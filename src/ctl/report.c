@@ -97,6 +97,8 @@ int report(const struct ctl *ctl, int exit_code, const char *format, ...)
     va_start(ap, format);
     (void)vsnprintf(text, sizeof(text), format, ap);
     va_end(ap);
+    if (ctl->quiet)
+        return exit_code;
     report_clean(text);
     maybe_print_json(ctl, exit_code, text);
     (void)fflush(stdout);

@@ -9,6 +9,8 @@
 
 /* Marks a cell that runs to the end of its row. */
 #define REST_MARK '\1'
+/* A name that is longer is cut where lines have a limit. */
+#define NAME_COLUMNS 20u
 
 static size_t width_of(const char *s)
 {
@@ -82,6 +84,50 @@ void table_size_text(uint64_t bytes, char *ret, size_t size)
     (void)snprintf(ret, size, "%.1f %s", v, units[i]);
 }
 
+void table_name(struct table *t, const char *name)
+{
+    const size_t len = strlen(name);
+
+    if (t->columns == 0 || len <= NAME_COLUMNS)
+        table_cell(t, "%s", name);
+    else /* names that differ in their ends are told apart by them */
+        table_cell(t, "%.*s..%s", (int)(NAME_COLUMNS / 2 - 1), name,
+                   name + len - (NAME_COLUMNS / 2 - 1));
+}
+
+/* Three digits that count, and a letter. */
+static void short_text(double v, double step, const char *const *units, unsigned n_units, char *ret,
+                       size_t size)
+{
+    unsigned i = 0;
+
+    for (; v >= 999.5 && i + 1 < n_units; i++)
+        v /= step;
+    (void)snprintf(ret, size, "%.*f%s", v >= 99.95 || v == (double)(unsigned long)v ? 0 : 1, v,
+                   units[i]);
+}
+
+void table_short_size(uint64_t bytes, char *ret, size_t size)
+{
+    static const char *const units[] = {"B", "K", "M", "G", "T"};
+
+    short_text((double)bytes, 1024, units, 5, ret, size);
+}
+
+void table_short_count(double v, char *ret, size_t size)
+{
+    static const char *const units[] = {"", "k", "M", "G"};
+
+    short_text(v, 1000, units, 4, ret, size);
+}
+
+void table_short_time(uint64_t us, char *ret, size_t size)
+{
+    static const char *const units[] = {"us", "ms", "s"};
+
+    short_text((double)us, 1000, units, 3, ret, size);
+}
+
 static void print_padded(const char *s, size_t width, bool right, bool last)
 {
     size_t have = width_of(s);
@@ -95,27 +141,50 @@ static void print_padded(const char *s, size_t width, bool right, bool last)
         (void)printf("%s%*s", s, (int)pad, "");
 }
 
+/* What is wider than a line has its last cell on the next one. */
+static bool is_folded(const struct table *t)
+{
+    size_t width = 0;
+
+    for (unsigned i = 0; i < t->n_columns; i++)
+        width += t->widths[i] + (i > 0 ? 2 : 0);
+    return t->columns > 0 && width > t->columns;
+}
+
+static void print_cell(const struct table *t, unsigned column, const char *s, bool last,
+                       bool folded, bool header)
+{
+    if (*s == REST_MARK) {
+        (void)printf("%s%s", column > 0 ? "  " : "", s + 1);
+    } else if (last && folded) {
+        if (!header && strcmp(s, "-") != 0 && s[0] != '\0')
+            (void)printf("\n    %s", s);
+    } else {
+        (void)fputs(column > 0 ? "  " : "", stdout);
+        print_padded(s, t->widths[column], (t->right >> column & 1) != 0,
+                     last || (folded && column + 2 == t->n_columns));
+    }
+}
+
 int table_print(struct table *t, const struct ctl *ctl)
 {
+    const bool folded = is_folded(t);
     bool failed = t->failed;
+    bool header = true;
     unsigned column = 0;
     size_t at = 0;
 
     while (!failed && at < t->cells.len) {
         const char *s = (const char *)t->cells.data + at;
-        bool rest = *s == REST_MARK;
-        bool last = rest || column + 1 == t->n_columns;
+        bool last = *s == REST_MARK || column + 1 == t->n_columns;
 
         at += strlen(s) + 1;
-        if (column > 0)
-            (void)fputs("  ", stdout);
-        if (rest)
-            (void)fputs(s + 1, stdout);
-        else
-            print_padded(s, t->widths[column], (t->right >> column & 1) != 0, last);
+        print_cell(t, column, s, last, folded, header);
         column = last ? 0 : column + 1;
-        if (last)
+        if (last) {
             (void)putchar('\n');
+            header = false;
+        }
     }
     buf_done(&t->cells);
     return failed ? report_no_memory(ctl) : CTL_EXIT_OK;
