@@ -39,6 +39,12 @@ int ctl_parse_options(struct ctl *ctl, int argc, char **argv, struct asked *ret_
 /* Whether the verb takes what it was given. An exit code, as above. */
 int ctl_check_options(struct ctl *ctl, const struct asked *asked);
 
+/* ---- complete.c ---- */
+
+/* What may stand where the last of these words is, which may be empty or begun; one a line, on
+ * standard output. */
+int ctl_complete(struct ctl *ctl, int n, char **words);
+
 /* ---- help.c ---- */
 
 void ctl_print_help(void);

@@ -157,6 +157,7 @@ int verb_compare(struct ctl *ctl);
 int verb_status(struct ctl *ctl);
 int verb_members(struct ctl *ctl);
 int verb_member(struct ctl *ctl);
+const char *ctl_member_word(unsigned i); /* NULL: there are no more */
 int verb_transfer(struct ctl *ctl);
 int verb_snapshot(struct ctl *ctl);
 int verb_ping(struct ctl *ctl);

@@ -285,6 +285,8 @@ const char *ctl_word(const char *placeholder, unsigned i)
 {
     if (strcmp(placeholder, "METHOD") == 0)
         return i < N_VIAS_SHOWN ? vias[i].name : NULL;
+    if (strcmp(placeholder, "WORD") == 0)
+        return ctl_member_word(i);
     for (size_t k = 0; k < sizeof(words) / sizeof(words[0]); k++)
         if (strcmp(placeholder, words[k].placeholder) == 0)
             return words[k].words[i];

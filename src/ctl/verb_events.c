@@ -1,6 +1,6 @@
-/* events: what all nodes have told lately, as one story by time. Each node numbers its events from 1
- * and says since when it counts: so with -f none is missed in silence, and none is told twice, over
- * restarts and gaps as well. */
+/* events: what all nodes have told lately, as one story by time. Each node numbers its events from
+ * 1 and says since when it counts: so with -f none is missed in silence, and none is told twice,
+ * over restarts and gaps as well. */
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>

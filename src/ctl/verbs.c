@@ -245,7 +245,7 @@ const struct verb ctl_verbs[] = {
      "  TIME          NODE  OPERATION  TOTAL  MOST   PEER  WHY\n"
      "  16:16:54.414  n1    write       43ms  apply  -     apply waited 41 ms behind ...\n",
      CTL_OPT_COUNT | CTL_OPT_WIDE | CTL_OPT_VERBOSE | CTL_OPT_JSON, 0, 0, verb_slow},
-    {"explain", NULL, "[NAME | NUMBER]", "what an error, an exit code or an event means",
+    {"explain", NULL, "[EVENT | ERROR | CODE]", "what an error, an exit code or an event means",
      "Says what a name means, what usually brings it about, and what to type next. It\n"
      "is the name or the number of an error, an exit code of ridctl or ridd, or the\n"
      "event= of a line of the log. Nobody is asked: it works without a cluster. Alone\n"
@@ -254,6 +254,15 @@ const struct verb ctl_verbs[] = {
      "  $ ridctl explain disk_slow\n"
      "  $ ridctl explain 75\n",
      CTL_OPT_JSON, 0, 1, verb_explain},
+    {"completion", NULL, "SHELL", "what makes Tab complete ridctl, for bash, zsh, fish",
+     "Prints a script for SHELL: bash, zsh or fish. With it Tab completes verbs, options\n"
+     "and their values, and the names of the nodes in the configuration. Packages\n"
+     "install it; by hand:\n"
+     "\n"
+     "  $ eval \"$(ridctl completion bash)\"\n"
+     "  $ eval \"$(ridctl completion zsh)\"\n"
+     "  $ ridctl completion fish | source\n",
+     0, 1, 1, verb_completion},
     {"raw", NULL, "", "speak the protocol: lines from standard input",
      "Sends the lines of standard input to the first node that accepts, and prints its\n"
      "replies as they come. At the end of the input it waits for what is owed.\n"
