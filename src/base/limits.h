@@ -900,6 +900,9 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
 #define CTL_EVENTS_AT_ONCE 256u
 #define CTL_EVENTS_SHOWN   20u
 #define CTL_MEMBERS_EVERY  10u
+/* `check`: a node that runs for less has started lately; and within which time other leaders count. */
+#define CTL_CHECK_YOUNG_MS 600000
+#define CTL_CHECK_LATELY_S 3600u
 /* The widest table of a verb; asserted. */
 #define TABLE_COLUMNS_MAX 16
 /* `status`: what all nodes have against themselves and each other. Four each is more than was ever

@@ -195,6 +195,8 @@ int cluster_key(const struct ctl *ctl, const char *arg, struct ridd_key *ret_key
 int report(const struct ctl *ctl, int exit_code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 int report_no_memory(const struct ctl *ctl);
+/* The beginning of what was reported last; "": nothing was. */
+const char *report_last(void);
 /* The failure of a reply: one line, with a next step; with --json also {"error":...} on standard
  * output. subject is the key or NULL. Returns the exit code. */
 int report_failure(const struct ctl *ctl, const struct ridd_reply *r, const char *subject);

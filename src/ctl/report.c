@@ -89,6 +89,13 @@ static void maybe_print_json(const struct ctl *ctl, int exit_code, const char *t
     (void)doc_print(&d, ctl);
 }
 
+static char last[256];
+
+const char *report_last(void)
+{
+    return last;
+}
+
 int report(const struct ctl *ctl, int exit_code, const char *format, ...)
 {
     char text[2048];
@@ -100,6 +107,7 @@ int report(const struct ctl *ctl, int exit_code, const char *format, ...)
     if (ctl->quiet)
         return exit_code;
     report_clean(text);
+    (void)snprintf(last, sizeof(last), "%.*s", (int)sizeof(last) - 1, text);
     maybe_print_json(ctl, exit_code, text);
     (void)fflush(stdout);
     if (ctl->verb != NULL)

@@ -245,6 +245,24 @@ const struct verb ctl_verbs[] = {
      "  TIME          NODE  OPERATION  TOTAL  MOST   PEER  WHY\n"
      "  16:16:54.414  n1    write       43ms  apply  -     apply waited 41 ms behind ...\n",
      CTL_OPT_COUNT | CTL_OPT_WIDE | CTL_OPT_VERBOSE | CTL_OPT_JSON, 0, 0, verb_slow},
+    {"check", NULL, "[--format FORMAT] [--warning LIMITS] [--critical LIMITS]",
+     "one answer for monitoring: OK, WARNING, CRITICAL, UNKNOWN",
+     "Asks all nodes and says whether the verdict, the digests, the room on disks and\n"
+     "the versions are well, and whether a number is too high. FORMAT is text, json or\n"
+     "nagios, a line with performance data. The exit code is that of a monitoring plugin:\n"
+     "0 OK, 1 WARNING, 2 CRITICAL (also where nobody answers), 3 UNKNOWN (it could not\n"
+     "be asked). LIMITS are NAME=NUMBER, with commas between; 0 is never:\n"
+     "\n"
+     "  lag      10000  100000  entries that a node has not applied\n"
+     "  fsync       20      60  % sync p99, of election_ms\n"
+     "  quota       80      95  % stored, of map_size\n"
+     "  drift     1000    5000  ppm that two clocks run apart\n"
+     "  changes      6      30  other leaders within an hour\n"
+     "  starts       2       0  nodes up for less than ten minutes\n"
+     "\n"
+     "  $ ridctl check --format nagios --warning lag=5000,starts=0\n"
+     "  RIDD OK - OK: survives 1 more failure; ... | lag=0;5000;100000;0 ...\n",
+     CTL_OPT_FORMAT | CTL_OPT_WARNING | CTL_OPT_CRITICAL | CTL_OPT_JSON, 0, 0, verb_check},
     {"explain", NULL, "[EVENT | ERROR | CODE]", "what an error, an exit code or an event means",
      "Says what a name means, what usually brings it about, and what to type next. It\n"
      "is the name or the number of an error, an exit code of ridctl or ridd, or the\n"
