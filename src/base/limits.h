@@ -900,9 +900,15 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
 #define CTL_EVENTS_AT_ONCE 256u
 #define CTL_EVENTS_SHOWN   20u
 #define CTL_MEMBERS_EVERY  10u
-/* `check`: a node that runs for less has started lately; and within which time other leaders count. */
+/* `check`: a node that runs for less has started lately; within which time other leaders count; and
+ * from where on a lag is a warning or critical: beyond what `status` calls behind. What else it has
+ * limits for are shares and counts, in check_int.h. */
 #define CTL_CHECK_YOUNG_MS 600000
 #define CTL_CHECK_LATELY_S 3600u
+#define CTL_CHECK_LAG      10000
+#define CTL_CHECK_LAG_FAR  100000
+/* `status -v`: so many keys are shown as a number, and more in a short form. */
+#define CTL_KEYS_EXACT 100000
 /* The widest table of a verb; asserted. */
 #define TABLE_COLUMNS_MAX 16
 /* `status`: what all nodes have against themselves and each other. Four each is more than was ever

@@ -152,6 +152,7 @@ static void take_all(struct checked *c, enum check check, double value)
     c->values[check].value = value;
 }
 
+/* The worst counts, here and of the facts (TELL-6). */
 static void judge_values(struct checked *c, const struct check_limits *limits)
 {
     for (unsigned i = 0; i < CHECKS_N; i++) {

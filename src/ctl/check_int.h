@@ -14,13 +14,14 @@
  * lag: a busy leader is some thousand entries ahead of who applies them. fsync: from 60 % on a node
  * calls its disk slow. drift: beyond CLOCK_DRIFT_PPM_MAX no lease is taken. */
 /* clang-format off */
-#define CHECK_LIMITS(X)                                                          \
-    X(LAG,     "lag",     "",  10000, 100000, "entries that a node has not applied") \
-    X(FSYNC,   "fsync",   "%", 20,    60,     "sync p99, of election_ms")            \
-    X(QUOTA,   "quota",   "%", 80,    95,     "stored, of map_size")                 \
-    X(DRIFT,   "drift",   "",  1000,  5000,   "ppm that two clocks run apart")       \
-    X(CHANGES, "changes", "",  6,     30,     "other leaders within an hour")        \
-    X(STARTS,  "starts",  "",  2,     0,      "nodes up for less than ten minutes")
+#define CHECK_LIMITS(X)                                                                 \
+    X(LAG,     "lag",     "",  CTL_CHECK_LAG, CTL_CHECK_LAG_FAR,                          \
+      "entries that a node has not applied")                                            \
+    X(FSYNC,   "fsync",   "%", 20,   60,   "sync p99, of election_ms")                    \
+    X(QUOTA,   "quota",   "%", 80,   95,   "stored, of map_size")                         \
+    X(DRIFT,   "drift",   "",  1000, 5000, "ppm that two clocks run apart")               \
+    X(CHANGES, "changes", "",  6,    30,   "other leaders within an hour")                \
+    X(STARTS,  "starts",  "",  2,    0,    "nodes up for less than ten minutes")
 /* clang-format on */
 #define CHECK_ENUM(id, name, unit, warning, critical, text) CHECK_##id,
 enum check { CHECK_LIMITS(CHECK_ENUM) CHECKS_N };

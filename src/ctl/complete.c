@@ -38,6 +38,7 @@ static struct option_parts parts_of(const struct option_text *o)
     return p;
 }
 
+/* What a verb does not list is not offered behind it (TELL-3). */
 static bool is_taken(const struct line *l, const struct option_text *o)
 {
     return o->option == 0 || l->verb == NULL || (l->verb->options & o->option) != 0;

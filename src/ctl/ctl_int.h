@@ -191,8 +191,13 @@ int cluster_key(const struct ctl *ctl, const char *arg, struct ridd_key *ret_key
 
 /* ---- report.c ---- */
 
-/* "ridctl: <verb>: <text>" on standard error. Returns exit_code, for `return report(...)`. */
+/* "ridctl: <verb>: <text>" on standard error, and where that names none, the next command to type.
+ * With --json a document, too, where nothing was asked of a server. Returns exit_code, for
+ * `return report(...)`. */
 int report(const struct ctl *ctl, int exit_code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* The same of one thing of several: with --json it stands in their document. */
+int report_one(const struct ctl *ctl, int exit_code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 int report_no_memory(const struct ctl *ctl);
 /* The beginning of what was reported last; "": nothing was. */
@@ -242,7 +247,7 @@ struct table {
     struct buf cells; /* NUL-terminated, row by row */
     size_t widths[TABLE_COLUMNS_MAX];
     unsigned column; /* of the next cell */
-    size_t columns; /* of a line; 0: any number. What is wider has its last cell on the next line */
+    size_t columns;  /* of a line; 0: any number */
     bool failed;
 };
 void table_init(struct table *t, unsigned n_columns, uint32_t right, const char *const *headers);

@@ -78,7 +78,7 @@
 #define SAY_TOO_LARGE \
     "A value or a whole request is longer than may be; limit says how long.", \
     "A value that is too large to store, or a line of more than request_bytes in ridd.conf.", \
-    "Store less, or raise request_bytes in ridd.conf on all nodes."
+    "Store less, or raise request_bytes in ridd.conf and 'systemctl reload ridd@NAME' on all nodes."
 #define SAY_KEY_NOT_FOUND \
     "There is no such key.", \
     "It was never written, or was deleted. A read by ridctl exits 3 and prints nothing.", \
@@ -116,7 +116,8 @@ static const struct explained ctl_errors[] = {
     {EXPLAINED_CTL_ERROR, "bad_reply", -1, -1, NULL,
      "What came back is not the protocol of ridd.",
      "The address is that of a peer port, of the HTTP port or of another service.",
-     "Compare the address with [peers] in ridd.conf: the second one of a line is the client port."},
+     "Take the client port, the second address of a line in [peers] of ridd.conf: 'ridctl -e"
+     " HOST:PORT status'."},
     {EXPLAINED_CTL_ERROR, "outcome_unknown", -1, -1, NULL,
      "A write was sent and its answer never came: it happened, or not, or may yet happen.",
      "The leader died or was cut off meanwhile; cause in --json says how it ended.",

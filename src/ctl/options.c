@@ -168,8 +168,7 @@ static int take_interval(struct ctl *ctl, const char *arg)
     v = strtod(arg, &end);
     if (errno != 0 || end == arg || *end != '\0' || arg[0] < '0' || arg[0] > '9' || !(v >= 0.1) ||
         !(v <= 3600))
-        return report(ctl, CTL_EXIT_USAGE,
-                      "--interval takes seconds from 0.1 to 3600, not '%.40s'; see 'ridctl --help'",
+        return report(ctl, CTL_EXIT_USAGE, "--interval takes seconds from 0.1 to 3600, not '%.40s'",
                       arg);
     ctl->interval_ms = (unsigned)(v * 1000 + 0.5);
     return CTL_EXIT_OK;

@@ -10,7 +10,13 @@
 /* Marks a cell that runs to the end of its row. */
 #define REST_MARK '\1'
 /* A name that is longer is cut where lines have a limit. */
-#define NAME_COLUMNS 20u
+#define NAME_COLUMNS 14u
+
+/* How a table is laid out. */
+struct shape {
+    unsigned gap; /* blanks between columns */
+    bool folded;  /* the last cell of a row stands on a line of its own */
+};
 
 static size_t width_of(const char *s)
 {
@@ -141,45 +147,60 @@ static void print_padded(const char *s, size_t width, bool right, bool last)
         (void)printf("%s%*s", s, (int)pad, "");
 }
 
-/* What is wider than a line has its last cell on the next one. */
-static bool is_folded(const struct table *t)
+static size_t width_with(const struct table *t, unsigned n_columns, unsigned gap)
 {
     size_t width = 0;
 
-    for (unsigned i = 0; i < t->n_columns; i++)
-        width += t->widths[i] + (i > 0 ? 2 : 0);
-    return t->columns > 0 && width > t->columns;
+    for (unsigned i = 0; i < n_columns; i++)
+        width += t->widths[i] + (i > 0 ? gap : 0);
+    return width;
 }
 
-static void print_cell(const struct table *t, unsigned column, const char *s, bool last,
-                       bool folded, bool header)
+/* What is wider than a line stands closer, and if that is not enough, has its last cell on the next
+ * one (TELL-4). */
+static void fit(const struct table *t, struct shape *ret)
 {
+    const size_t most = t->columns > 0 ? t->columns : SIZE_MAX;
+
+    ret->gap = width_with(t, t->n_columns, 2) <= most ? 2 : 1;
+    ret->folded = width_with(t, t->n_columns, ret->gap) > most;
+    if (ret->folded && width_with(t, t->n_columns - 1, 2) <= most)
+        ret->gap = 2;
+}
+
+static void print_cell(const struct table *t, const struct shape *shape, unsigned column,
+                       const char *s, bool header)
+{
+    const bool last = column + 1 == t->n_columns;
+    const char *gap = column == 0 ? "" : shape->gap == 2 ? "  " : " ";
+
     if (*s == REST_MARK) {
-        (void)printf("%s%s", column > 0 ? "  " : "", s + 1);
-    } else if (last && folded) {
+        (void)printf("%s%s", gap, s + 1);
+    } else if (last && shape->folded) {
         if (!header && strcmp(s, "-") != 0 && s[0] != '\0')
             (void)printf("\n    %s", s);
     } else {
-        (void)fputs(column > 0 ? "  " : "", stdout);
+        (void)fputs(gap, stdout);
         print_padded(s, t->widths[column], (t->right >> column & 1) != 0,
-                     last || (folded && column + 2 == t->n_columns));
+                     last || (shape->folded && column + 2 == t->n_columns));
     }
 }
 
 int table_print(struct table *t, const struct ctl *ctl)
 {
-    const bool folded = is_folded(t);
+    struct shape shape;
     bool failed = t->failed;
     bool header = true;
     unsigned column = 0;
     size_t at = 0;
 
+    fit(t, &shape);
     while (!failed && at < t->cells.len) {
         const char *s = (const char *)t->cells.data + at;
         bool last = *s == REST_MARK || column + 1 == t->n_columns;
 
         at += strlen(s) + 1;
-        print_cell(t, column, s, last, folded, header);
+        print_cell(t, &shape, column, s, header);
         column = last ? 0 : column + 1;
         if (last) {
             (void)putchar('\n');

@@ -101,7 +101,11 @@ void text_near_init(struct text_near *n, const char *given)
 
 void text_near_try(struct text_near *n, const char *name)
 {
-    const size_t d = distance(n->given, name);
+    const size_t len = strlen(n->given);
+    /* What was begun, and not ended, is near. */
+    const size_t d = len >= 3 && strncmp(n->given, name, len) == 0 && name[len] != '\0'
+                         ? 1
+                         : distance(n->given, name);
 
     if (d >= n->least)
         return;

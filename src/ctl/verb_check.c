@@ -1,4 +1,4 @@
-/* check: one answer for monitoring. Its exit codes are those of monitoring plugins, in every format:
+/* check: one answer for monitoring. Its exit codes are those of plugins, in every format:
  * 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN. */
 #include <stdlib.h>
 #include <string.h>

@@ -156,6 +156,7 @@ static bool take_event(struct story *s, const struct feed *f, json_t *reply, con
     return true;
 }
 
+/* None is told twice, and what is kept no longer is said (TELL-2). */
 static void take_reply(const struct ctl *ctl, struct story *s, struct feed *f, json_t *reply)
 {
     const json_t *list = json_object_get(reply, "events");
@@ -427,7 +428,8 @@ static int run(const struct ctl *ctl, struct story *s)
     if (s->n_answered > 0)
         return CTL_EXIT_OK;
     return report(ctl, CTL_EXIT_NOBODY,
-                  "none of %u nodes answered; is ridd running there? 'ridctl status'", s->n_feeds);
+                  "none of %u nodes answered; is ridd running there? try 'ridctl status'",
+                  s->n_feeds);
 }
 
 int verb_events(struct ctl *ctl)

@@ -106,7 +106,8 @@ static void json_one(struct doc *d, const struct explained *e)
     doc_close(d, '}');
 }
 
-/* Everything by that name, or with name NULL everything. How many. */
+/* Everything by that name, or with name NULL everything: what stands in the lists, in their words
+ * (TELL-7). How many. */
 static unsigned explain_all(struct doc *d, const char *name, int number)
 {
     unsigned n = 0;

@@ -241,9 +241,9 @@ int verb_slow(struct ctl *ctl)
     if (exit_code == CTL_EXIT_OK && !ctl->json)
         say_silent(rows);
     if (exit_code == CTL_EXIT_OK && n_ok + n_answered == 0)
-        exit_code =
-            report(ctl, CTL_EXIT_NOBODY,
-                   "none of %u nodes answered; is ridd running there? 'ridctl status'", rows->n);
+        exit_code = report(ctl, CTL_EXIT_NOBODY,
+                           "none of %u nodes answered; is ridd running there? try 'ridctl status'",
+                           rows->n);
     rows_done(rows);
     return exit_code;
 }

@@ -265,8 +265,8 @@ static int print_wide(const struct ctl *ctl, const struct rows *rows, const stru
 
 static int print_table(const struct ctl *ctl, const struct rows *rows, const struct verdict *v)
 {
-    static const char *const headers[] = {"NODE",  "ROLE",      "TERM",   "APPLIED", "LAG",
-                                          "PEERS", "FSYNC P99", "UPTIME", "ADDRESS"};
+    static const char *const headers[] = {"NODE",  "ROLE",     "TERM",   "APPLIED", "LAG",
+                                          "PEERS", "SYNC P99", "UPTIME", "ADDRESS"};
     const struct row *best = rows_best(rows);
     const json_int_t commit =
         json_integer_value(json_object_get(best != NULL ? best->status : NULL, "commit_index"));
@@ -300,6 +300,20 @@ static void cell_transfer(struct table *t, const json_t *snapshots)
         table_cell(t, "-");
 }
 
+/* Exactly, as long as it is short. */
+static void cell_count(struct table *t, const json_t *o, const char *name)
+{
+    const json_int_t v = json_integer_value(json_object_get(o, name));
+    char text[32];
+
+    if (t->columns == 0 || v < CTL_KEYS_EXACT) {
+        cell_number(t, o, name);
+        return;
+    }
+    table_short_count((double)v, text, sizeof(text));
+    table_cell(t, "%s", text);
+}
+
 static void storage_row(struct table *t, const struct row *row, bool has_left)
 {
     const json_t *state = json_object_get(row->status, "state");
@@ -308,7 +322,7 @@ static void storage_row(struct table *t, const struct row *row, bool has_left)
 
     if (!starts_row(t, row, has_left))
         return;
-    cell_number(t, state, "keys");
+    cell_count(t, state, "keys");
     cell_size(t, state, "live_bytes");
     cell_size(t, state, "file_bytes");
     cell_size(t, json_object_get(row->status, "log"), "bytes");

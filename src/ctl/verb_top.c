@@ -15,8 +15,8 @@
 #define TOP_RATES(X)                               \
     X(INDEX,    "INDEX",    "reads",  "read_index")   \
     X(LEASE,    "LEASE",    "reads",  "lease")        \
-    X(FOLLOWER, "FOLLOWER", "reads",  "follower")     \
-    X(BOUNDED,  "BOUNDED",  "reads",  "bounded")      \
+    X(FOLLOWER, "FOLLOW",   "reads",  "follower")     \
+    X(BOUNDED,  "BOUND",    "reads",  "bounded")      \
     X(LOCAL,    "LOCAL",    "reads",  "local")        \
     X(LOG,      "LOG",      "reads",  "read_via_log") \
     X(FAILED,   "FAILED",   "reads",  "failed")       \
@@ -80,7 +80,7 @@ static const struct sample *sample_of(const struct top *top, const char *endpoin
     return NULL;
 }
 
-/* Of a node that was started anew nothing is known until the next look. */
+/* Of a node that was started anew nothing is known until the next look (TELL-5). */
 static void rates_of(const struct top *top, const struct row *row, struct busy *ret)
 {
     const struct sample *before = sample_of(top, row->node.endpoint);

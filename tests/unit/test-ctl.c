@@ -271,13 +271,15 @@ static void ctl__writes_are_silent_and_exact(void **state)
                            "\"from\":\"7\",\"to\":\"8\",\"create_if_not_exists\":true"));
     run("-e", at, "cas", "k", "1", "8", NULL);
     EXPECT(4, "",
-           "ridctl: cas: 'k': 127.0.0.1:* says: words of the server; read it and decide again\n");
+           "ridctl: cas: 'k': 127.0.0.1:* says: words of the server; read it and decide again: "
+           "'ridctl get KEY'\n");
     run("-e", at, "cas", "k", "2", "8", "--json", NULL);
     EXPECT(3,
            "{\"error\":\"key_not_found\",\"code\":20,\"definite\":true,\"text\":\"words of the "
            "server\",\"index\":13,"
            "\"endpoint\":\"127.0.0.1:*\",\"attempts\":1}\n",
-           "ridctl: cas: 'k': 127.0.0.1:* says: words of the server; --create would make it\n");
+           "ridctl: cas: 'k': 127.0.0.1:* says: words of the server; --create would make it: "
+           "'ridctl cas --help'\n");
     run("-e", at, "put", "k", "\xff", NULL);
     EXPECT(64, "", "ridctl: put: the value is not UTF-8 text without NUL bytes\n");
     input = "\xff\xfe"
@@ -311,29 +313,30 @@ static void ctl__failures_have_a_line_and_a_number(void **state)
         {FAKE_REPLY, ERROR("timeout", 0, false, ""), 5,
          "ridctl: put: 'k': 127.0.0.1:* says: it is not known whether the write happened: words of "
          "the server; read "
-         "the key before you write it again\n"},
+         "the key before you write it again: 'ridctl get KEY'\n"},
         {FAKE_CLOSE, NULL, 5,
          "ridctl: put: 'k': it is not known whether the write happened: 127.0.0.1:* closed the "
          "connection before it "
-         "answered; read the key before you write it again\n"},
+         "answered; read the key before you write it again: 'ridctl get KEY'\n"},
         {FAKE_SILENT, NULL, 5,
          "ridctl: put: 'k': it is not known whether the write happened: no answer from 127.0.0.1:* "
          "within * ms; read "
-         "the key before you write it again\n"},
+         "the key before you write it again: 'ridctl get KEY'\n"},
         {FAKE_REPLY, ERROR("not_leader", 11, true, ",\"leader_id\":null,\"leader_addr\":null"), 2,
          "ridctl: put: 'k': 127.0.0.1:* says: words of the server; 'ridctl status' shows why "
          "nobody leads, and which nodes to start\n"},
         {FAKE_REPLY, ERROR("busy", 11, true, ",\"retry_after_ms\":1"), 75,
-         "ridctl: put: 'k': 127.0.0.1:* says: words of the server; try again later\n"},
+         "ridctl: put: 'k': 127.0.0.1:* says: words of the server; try again later; 'ridctl top' "
+         "shows who is busy\n"},
         {FAKE_REPLY, ERROR("no_space", 14, true, ""), 75,
          "ridctl: put: 'k': 127.0.0.1:* says: words of the server; 'ridctl status' shows "
          "which nodes are full\n"},
         {FAKE_REPLY, ERROR("too_large", 12, true, ",\"limit\":9"), 64,
-         "ridctl: put: 'k': 127.0.0.1:* says: words of the server\n"},
+         "ridctl: put: 'k': 127.0.0.1:* says: words of the server; 'ridctl explain too_large'\n"},
         {FAKE_REPLY, ERROR("brand_new", 1, true, ""), 75,
          "ridctl: put: 'k': 127.0.0.1:* says: words of the server; this ridctl does not know that "
          "error: is it older "
-         "than the node?\n"},
+         "than the node? 'ridctl --version'\n"},
     };
 
     (void)state;
@@ -526,7 +529,7 @@ static void ctl__the_cluster_is_found_in_order(void **state)
            "ridctl: get: *missing.conf*; give --endpoints HOST:PORT,... or --config FILE\n");
     write_file("bad.conf", "[peers]\nn1 = nonsense\n");
     run("-c", "bad.conf", "get", "k", NULL);
-    EXPECT(78, "", "ridctl: get: bad.conf:*; 'ridd --check-config' shows all\n");
+    EXPECT(78, "", "ridctl: get: bad.conf:*; 'ridd --config bad.conf --check-config' shows all\n");
     env_endpoints = "x";
     run("get", "k", NULL);
     EXPECT(78, "", "ridctl: get: RIDCTL_ENDPOINTS: endpoint 'x' has no port: write host:port\n");
@@ -628,10 +631,10 @@ static void ctl__status_shows_all_nodes(void **state)
                    "DEGRADED: survives no more failure; 2 of 3 nodes answered, leader n1, term 3\n"
                    "  n3: unreachable: cannot connect to %s: connection refused\n"
                    "  n2: hears no leader\n"
-                   "NODE  ROLE      TERM  APPLIED  LAG  PEERS  FSYNC P99  UPTIME  ADDRESS\n"
-                   "n1    leader       3     1200    0    1/2          -   1m02s  %s\n"
+                   "NODE  ROLE      TERM  APPLIED  LAG  PEERS  SYNC P99  UPTIME  ADDRESS\n"
+                   "n1    leader       3     1200    0    1/2         -   1m02s  %s\n"
                    "n3    down\n"
-                   "n2    follower     3        -    -      -          -       -  %s\n",
+                   "n2    follower     3        -    -      -         -       -  %s\n",
                    dead, fake_address(s), fake_address(other));
     EXPECT(6, want, "");
     run("-e", list, "status", "--wide", NULL);
@@ -1105,7 +1108,8 @@ static void ctl__members_ping_transfer(void **state)
         "{\"endpoint\":\"127.0.0.1:*\",\"up\":false,\"error\":\"unreachable\",\"text\":\"*\"}]}\n",
         "");
     run("-e", dead, "ping", NULL);
-    EXPECT(69, "*", "ridctl: ping: none of 1 nodes answered; is ridd running there?\n");
+    EXPECT(69, "*",
+           "ridctl: ping: none of 1 nodes answered; is ridd running there? try 'ridctl status'\n");
     run("-e", list, "transfer", NULL);
     EXPECT(0, "n2 leads\n", "");
     run("-e", list, "transfer", "n9", NULL);
