@@ -276,6 +276,7 @@ void check_judge(const struct rows *rows, const struct verdict *v, int changes,
         take_all(ret, CHECK_CHANGES, changes);
     judge_values(ret, limits);
     judge_verdict(ret, v);
-    judge_reasons(ret, v);
+    if (best != NULL)
+        judge_reasons(ret, v);
     judge_versions(ret, rows);
 }

@@ -340,8 +340,8 @@ static void storage_row(struct table *t, const struct row *row, bool has_left)
 
 static int print_storage(const struct ctl *ctl, const struct rows *rows, const struct verdict *v)
 {
-    static const char *const headers[] = {"NODE", "KEYS",     "LIVE", "FILE", "LOG",
-                                          "FROM", "SNAPSHOT", "AGE",  "SIZE", "UNDER WAY"};
+    static const char *const headers[] = {"NODE",   "KEYS",     "LIVE", "FILE", "LOG",
+                                          "BEGINS", "SNAPSHOT", "AGE",  "SIZE", "UNDER WAY"};
     const uint32_t right = 0x1feu; /* all numbers between the name and what is under way */
     struct table t;
 

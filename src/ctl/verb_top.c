@@ -161,7 +161,7 @@ static int print_rates(const struct ctl *ctl, const struct busy *list, unsigned 
     for (unsigned i = 0; i < n; i++) {
         table_name(&t, list[i].row->node.name[0] != '\0' ? list[i].row->node.name : "?");
         if (list[i].row->status == NULL) {
-            table_rest(&t, "%s: %.50s", rows_is_busy(list[i].row) ? "busy" : "down",
+            table_rest(&t, "%s: %.64s", rows_is_busy(list[i].row) ? "busy" : "down",
                        rows_down_reason(list[i].row));
             continue;
         }
@@ -187,6 +187,7 @@ static int print_load(const struct ctl *ctl, const struct top *top, const struct
     const uint64_t commit = best != NULL ? num(best->status, NULL, "commit_index") : 0;
     struct table t;
 
+    (void)printf("\n");
     table_init(&t, sizeof(headers) / sizeof(headers[0]), 0x1feu, headers);
     t.columns = screen_columns();
     for (unsigned i = 0; i < n; i++) {
@@ -240,8 +241,7 @@ static int print_all(const struct ctl *ctl, struct top *top)
     }
     (void)printf("\n");
     exit_code = print_rates(ctl, list, top->rows.n);
-    (void)printf("\n");
-    if (exit_code == CTL_EXIT_OK)
+    if (exit_code == CTL_EXIT_OK && rows_best(&top->rows) != NULL)
         exit_code = print_load(ctl, top, list, top->rows.n);
     return exit_code;
 }

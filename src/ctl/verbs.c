@@ -138,7 +138,7 @@ const struct verb ctl_verbs[] = {
      "                configuration describes, or two lead in one term\n"
      "\n"
      "With -v a second table shows what is on the disks: the state's file and what of it\n"
-     "lives, the log and FROM which index it begins, the newest snapshot. LAG is what a\n"
+     "lives, the log, which BEGINS behind that index, the newest snapshot. LAG is what a\n"
      "node has not applied of what the leader has committed. With --watch all of it is\n"
      "drawn again each second, until ^C; without a terminal it is a block each time.\n"
      "\n"

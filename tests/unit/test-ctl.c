@@ -988,14 +988,14 @@ static void ctl__status_shows_what_is_on_the_disks(void **state)
     run("-e", fake_address(s), "status", "-v", NULL);
     EXPECT(0,
            "OK: *\nNODE *\nn1 *\n\n"
-           "NODE  KEYS  LIVE  FILE  LOG  FROM  SNAPSHOT    AGE  SIZE  UNDER WAY\n"
-           "n1      12    5M    1G  10M    70        77  1m35s    6M  making: 43 %\n",
+           "NODE  KEYS  LIVE  FILE  LOG  BEGINS  SNAPSHOT    AGE  SIZE  UNDER WAY\n"
+           "n1      12    5M    1G  10M      70        77  1m35s    6M  making: 43 %\n",
            "");
     run("-e", fake_address(s), "status", "-v", "--wide", NULL);
     EXPECT(0,
            "OK: *\nNODE *\nn1 *\n\n"
-           "NODE  KEYS     LIVE     FILE       LOG  FROM  SNAPSHOT    AGE     SIZE  UNDER WAY\n"
-           "n1      12  5.0 MiB  1.0 GiB  10.0 MiB    70        77  1m35s  6.0 MiB  making: 43 "
+           "NODE  KEYS     LIVE     FILE       LOG  BEGINS  SNAPSHOT    AGE     SIZE  UNDER WAY\n"
+           "n1      12  5.0 MiB  1.0 GiB  10.0 MiB      70        77  1m35s  6.0 MiB  making: 43 "
            "%\n",
            "");
     fake_stop(s);
