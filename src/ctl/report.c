@@ -132,8 +132,9 @@ static const char *next_of(const struct ctl *ctl, int exit_code)
 /* Whether it says what to type already. */
 static bool names_command(const char *text)
 {
-    static const char *const marks[] = {"'ridctl ",      "'ridd ",         "'df'",
-                                        "usage: ridctl", "did you mean '", "give --endpoints"};
+    static const char *const marks[] = {
+        "`ridctl ", "`ridd ",        "'ridctl ",       "'ridd ",
+        "'df'",     "usage: ridctl", "did you mean '", "give --endpoints"};
 
     for (size_t i = 0; i < sizeof(marks) / sizeof(marks[0]); i++)
         if (strstr(text, marks[i]) != NULL)

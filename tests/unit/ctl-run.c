@@ -131,9 +131,9 @@ bool matches(const char *text, const char *pattern)
 
 bool names_command(const char *text)
 {
-    static const char *const marks[] = {"'ridctl ",        "'ridd ",        "'df'",
-                                        "'free -m'",       "usage: ridctl", "did you mean '",
-                                        "give --endpoints"};
+    static const char *const marks[] = {"`ridctl ",      "`ridd ",         "'ridctl ",
+                                        "'ridd ",        "'df'",           "'free -m'",
+                                        "usage: ridctl", "did you mean '", "give --endpoints"};
 
     for (size_t i = 0; i < sizeof(marks) / sizeof(marks[0]); i++)
         if (strstr(text, marks[i]) != NULL)
