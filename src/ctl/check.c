@@ -180,7 +180,7 @@ static void fact(struct checked *c, const char *name, enum check_state state, co
     c->n_facts++;
     f->name = name;
     f->state = state;
-    (void)snprintf(f->text, sizeof(f->text), "%s", text);
+    (void)snprintf(f->text, sizeof(f->text), "%.*s", (int)sizeof(f->text) - 1, text);
     if (state > c->state)
         c->state = state;
 }
@@ -201,7 +201,6 @@ static void judge_verdict(struct checked *c, const struct verdict *v)
         (void)snprintf(text + len, sizeof(text) - len, "; %s: %s",
                        v->reasons[0].node[0] != '\0' ? v->reasons[0].node : v->reasons[0].endpoint,
                        v->reasons[0].text);
-    text[VERDICT_TEXT_BYTES] = '\0';
     fact(c, "verdict", states[v->kind], text);
 }
 
@@ -222,12 +221,10 @@ static void judge_reasons(struct checked *c, const struct verdict *v)
     }
     (void)snprintf(text, sizeof(text), "%s: %s", state != NULL ? state->node : "",
                    state != NULL ? state->text : "");
-    text[VERDICT_TEXT_BYTES] = '\0';
     fact(c, "digests", state != NULL ? CHECK_STATE_CRITICAL : CHECK_STATE_OK,
          state != NULL ? text : "all states agree");
     (void)snprintf(text, sizeof(text), "%s: %s", room != NULL ? room->node : "",
                    room != NULL ? room->text : "");
-    text[VERDICT_TEXT_BYTES] = '\0';
     fact(c, "room", room != NULL ? CHECK_STATE_CRITICAL : CHECK_STATE_OK,
          room != NULL ? text : "no disk is full");
 }
